@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds everything with one make. `make help` lists the targets.
+#   O=DIR        where the build goes (default build)
+#   SAN=1        AddressSanitizer and UndefinedBehaviorSanitizer
+#   WERROR=1     warnings are errors
+O       ?= build
+PREFIX  ?= /usr/local
+CC      ?= cc
+AR      ?= ar
+
+CFLAGS  ?= -O2 -g
+WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+           -Wwrite-strings -Wformat=2 -Wundef $(if $(WERROR),-Werror)
+SANITIZE = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden $(WARN) $(SANITIZE)
+
+all: tools trainer
+
+# What was found where; made by compiling a line against each library.
+-include $(O)/config.mk
+$(O)/config.mk: tools/probe Makefile
+	@mkdir -p $(O)
+	@CC="$(CC)" tools/probe $@
+
+# ---- sources: a folder of lib/ is a module and becomes an archive ----
+MODULES  := $(notdir $(patsubst %/,%,$(wildcard lib/*/)))
+TOOLS    := sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt
+TRAINER  := sft-train sft-eval
+COMMANDS := $(TOOLS) $(TRAINER)
+
+obj      = $(patsubst %.c,$(O)/obj/%.o,$(1))
+lib_src  = $(wildcard lib/$(1)/*.c)
+
+# lib/ops/ref is compiled for float and for double; lib/ops/cpu once for each instruction set, the
+# best of which is chosen when a program starts.
+REF_SRC := $(wildcard lib/ops/ref/*.c)
+CPU_SRC := $(wildcard lib/ops/cpu/*.c)
+REF_OBJ := $(foreach r,f32 f64,$(patsubst %.c,$(O)/obj/%.$(r).o,$(REF_SRC)))
+CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
+
+ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
+LIBS      = $(ZSTD_LIBS) $(CJSON_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
+LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(LDFLAGS) -Wl,--as-needed -o $@ $(1) \
+            -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
+
+tools:   $(TOOLS:%=$(O)/bin/%)
+trainer: $(TRAINER:%=$(O)/bin/%)
+
+define module_rule
+$(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_OBJ) $(CPU_OBJ))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
+
+define command_rule
+$(O)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
+endef
+$(foreach c,$(COMMANDS),$(eval $(call command_rule,$(c))))
+
+$(O)/obj/%.o: %.c $(O)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# No contraction to fused multiply-add in the reference: its results must not depend on the CPU.
+$(O)/obj/lib/ops/ref/%.f32.o: lib/ops/ref/%.c $(O)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=float -DREAL_F32 -MMD -MP -c $< -o $@
+$(O)/obj/lib/ops/ref/%.f64.o: lib/ops/ref/%.c $(O)/config.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=double -DREAL_F64 -MMD -MP -c $< -o $@
+
+define isa_rule
+$(O)/obj/lib/ops/cpu/%.$(1).o: lib/ops/cpu/%.c $(O)/config.mk
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(FLAGS) $$(PROBED) $$(CFLAGS) -O3 $$(OPENMP) $$(ISA_$(1)) -DISA=$(1) -DISA_$(1) \
+		-MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(CPU_ISAS),$(eval $(call isa_rule,$(i))))
+
+# ---- tests ----
+UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
+UNIT_BIN := $(UNIT:%=$(O)/test/%)
+$(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call LINK,$<)
+$(O)/obj/tests/%.o: FLAGS += -Itests
+
+check: all $(UNIT_BIN)
+	O=$(O) tests/run
+test: deps-test
+	$(MAKE) check
+test-oracle: all
+	O=$(O) tests/oracle/run
+demo: deps
+	$(MAKE) all
+	O=$(O) examples/demo
+bench: all $(O)/test/bench_gemm
+	O=$(O) tests/bench/run
+
+# ---- the rest ----
+deps:
+	@tools/deps build
+deps-test:
+	@tools/deps build test
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(COMMANDS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 run_sft_pipeline.sh $(DESTDIR)$(PREFIX)/bin/sft-run
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+uninstall:
+	rm -f $(COMMANDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/bin/sft-run
+	rm -f $(patsubst man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard man/*.1))
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean:
+	rm -rf $(O)
+help:
+	@echo 'all tools demo test test-oracle bench check install uninstall format clean deps'
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+.PHONY: all tools trainer check test test-oracle demo bench deps deps-test install uninstall format clean help
+.SECONDARY:

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Errors: a code that is also the exit status of a command, and one line of text. */
+#ifndef SFT_BASE_ERR_H
+#define SFT_BASE_ERR_H
+
+#include <stdarg.h>
+
+/* Exit statuses of every command; the numbers are those of sysexits where one fits. */
+enum err_code {
+    ERR_OK = 0,
+    ERR_DIFFER = 1,     /* a comparison found a difference */
+    ERR_USAGE = 64,     /* the command line is wrong */
+    ERR_DATA = 65,      /* the input data is bad */
+    ERR_NOINPUT = 66,   /* an input is missing */
+    ERR_DEVICE = 69,    /* device, driver, launcher or a lost rank */
+    ERR_INTERNAL = 70,  /* a defect of ours */
+    ERR_MEMORY = 71,    /* out of memory, or it does not fit */
+    ERR_CREATE = 73,    /* an output cannot be created, or exists already */
+    ERR_IO = 74,        /* read or write failed */
+    ERR_STOPPED = 75,   /* stopped on request, resumable */
+    ERR_NONFINITE = 76, /* the loss or a gradient is not finite */
+    ERR_CONFIG = 78     /* the configuration is wrong */
+};
+
+/* Filled by the function that fails; the text has no newline and no command name:
+ * "FILE: where: what is wrong; what to do". The caller owns the struct. */
+struct err {
+    enum err_code code;
+    char msg[2000];
+};
+
+#define ERR_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+/* Sets code and text; e may be NULL. Always returns -1, so that a failing function can end with
+ * `return err_set(...)`. Functions that return a pointer return NULL on failure. */
+int err_set(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
+
+/* As err_set, with ": strerror(errno)" appended. */
+int err_errno(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
+
+/* Puts "text: " before the present message (the place where it happened). Returns -1. */
+int err_prefix(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
+
+#endif

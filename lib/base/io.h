@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: the only place that opens, writes, renames or removes anything. */
+#ifndef SFT_BASE_IO_H
+#define SFT_BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Every system call of this module goes through this table, so that a test can fail each of them. */
+struct io_sys {
+    int (*open)(const char *path, int flags, mode_t mode);
+    ssize_t (*read)(int fd, void *p, size_t n);
+    ssize_t (*write)(int fd, const void *p, size_t n);
+    ssize_t (*pwrite)(int fd, const void *p, size_t n, off_t at);
+    int (*fsync)(int fd);
+    int (*close)(int fd);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    int (*mkdir)(const char *path, mode_t mode);
+    int (*rmdir)(const char *path);
+};
+extern struct io_sys io_sys;
+
+/* ---- reading ---- */
+struct io_in; /* a buffered-by-the-caller reader; "-" is standard input */
+struct io_in *io_open(const char *path, struct err *e); /* ERR_NOINPUT when missing or unreadable */
+/* Up to n bytes; fewer only at the end; 0 at the end; -1 with ERR_IO. */
+ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e);
+const char *io_name(const struct io_in *in); /* the path, or "<stdin>" */
+void io_close(struct io_in *in);
+
+/* The whole file mapped read-only (size 0: p is a valid empty pointer). */
+struct io_map {
+    const unsigned char *p;
+    size_t n;
+};
+int io_map(const char *path, struct io_map *m, struct err *e);
+void io_unmap(struct io_map *m);
+
+/* The whole file appended to b; more than max bytes is ERR_DATA. */
+int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
+
+/* ---- writing: a file appears whole under its name, or not at all ---- */
+struct io_out;
+/* path "-": standard output, unbuffered by us, commit checks the close. Else a temporary in the
+ * same folder. ERR_CREATE on failure. An unfinished temporary is removed by io_abort, at exit and
+ * on SIGINT/SIGTERM/SIGHUP. */
+struct io_out *io_create(const char *path, struct err *e);
+int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
+int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e); /* not "-" */
+uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
+bool io_out_is_tty(const struct io_out *out);
+/* fsync, rename, fsync of the folder; frees out in either case. */
+int io_commit(struct io_out *out, struct err *e);
+void io_abort(struct io_out *out); /* NULL is fine */
+/* One call: create, write, commit. */
+int io_put(const char *path, const void *p, size_t n, struct err *e);
+
+/* Appending to a log-like file (metrics.jsonl, event files): opened O_APPEND, created if missing.
+ * Each io_append writes one whole record. keep >= 0 truncates the file to that many bytes first. */
+struct io_log;
+struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
+int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
+int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
+
+/* ---- folders ---- */
+bool io_exists(const char *path);
+bool io_is_dir(const char *path);
+int io_stat(const char *path, struct stat *st, struct err *e);
+int io_mkdirs(const char *path, struct err *e); /* as mkdir -p; ERR_CREATE */
+/* Calls f for each entry but . and .. in byte order of the names; stops at the first non-zero. */
+int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
+            struct err *e);
+int io_remove_tree(const char *path, struct err *e);
+/* fsync of the folder `from`, rename, fsync of the parent. */
+int io_rename_dir(const char *from, const char *to, struct err *e);
+/* An exclusive advisory lock on path (created if missing) for the life of the process or until
+ * io_unlock; ERR_CREATE "in use by another process" when held. */
+int io_lock(const char *path, int *fd, struct err *e);
+void io_unlock(int fd);
+/* dir + "/" + name in a buffer the caller frees with free(). */
+char *io_path(const char *dir, const char *name, struct err *e);
+
+#endif

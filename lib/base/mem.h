@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory: checked allocation and arenas. */
+#ifndef SFT_BASE_MEM_H
+#define SFT_BASE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* count * size zeroed bytes (at least one), or NULL with ERR_MEMORY; the product is checked.
+ * Released with free(). */
+void *mem_alloc(size_t count, size_t size, struct err *e);
+
+/* Grows *array, which holds *cap elements of `size` bytes, to hold at least `need`; new space is
+ * not zeroed. 0, or -1 with ERR_MEMORY and *array as it was. */
+int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
+
+/* A copy of n bytes followed by a NUL, released with free(). */
+char *mem_strndup(const void *s, size_t n, struct err *e);
+
+/* true when the result would overflow; else *r is set. */
+static inline bool mem_mul(size_t a, size_t b, size_t *r) { return __builtin_mul_overflow(a, b, r); }
+static inline bool mem_add(size_t a, size_t b, size_t *r) { return __builtin_add_overflow(a, b, r); }
+
+/* An arena hands out memory that is released all at once. Zero-initialise; `max` bounds the total
+ * (0: no bound). */
+struct arena {
+    struct arena_block *head;
+    size_t used, max;
+};
+/* n zeroed bytes aligned for any type, or NULL with ERR_MEMORY. */
+void *arena_alloc(struct arena *a, size_t n, struct err *e);
+void *arena_copy(struct arena *a, const void *src, size_t n, struct err *e); /* NUL appended */
+void arena_reset(struct arena *a); /* forgets everything, keeps one block for reuse */
+void arena_free(struct arena *a);
+
+/* Bytes with a length: never relies on a NUL. */
+struct str {
+    const char *p;
+    size_t n;
+};
+#define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
+#define STR_FMT(s) (int)((s).n > 1000000 ? 1000000 : (s).n), (s).p /* for "%.*s" */
+bool str_eq(struct str a, struct str b);
+bool str_is(struct str a, const char *z); /* equals the C string */
+struct str str_z(const char *z);
+
+#endif
