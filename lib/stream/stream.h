@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The token stream (.sfts): header, zstd frames of records, trailer. docs/stream.md is the format. */
+#ifndef SFT_STREAM_STREAM_H
+#define SFT_STREAM_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum stream_kind { STREAM_TURNS, STREAM_SAMPLES, STREAM_PACKED };
+enum pack_mode { PACK_BATCH, PACK_DENSE, PACK_NONE };
+
+/* Where a record came from: file is the index in the order of the command line, row counts from 0. */
+struct stream_source {
+    uint32_t file;
+    uint64_t row;
+};
+
+struct stream_header {
+    enum stream_kind kind;
+    char tokenizer[HASH128_HEX]; /* tokenizer_identity */
+    char template_id[HASH128_HEX]; /* chat_identity; "" before sft-template */
+    uint32_t vocab_size;
+    /* Provenance: one entry a stage: command, version and the options that change records, as JSON
+     * objects separated by commas. */
+    struct buf stages;
+    /* Packed streams only. */
+    enum pack_mode mode;
+    uint64_t length, global_batch, steps, rows, samples, tokens, label_tokens, seed;
+    double epochs;
+    bool in_order;
+};
+
+/* A run of tokens in a sample with one weight. */
+struct stream_run {
+    uint32_t n;
+    float weight;
+    int32_t message; /* -1: template text */
+    uint32_t offset; /* byte offset in the message's content */
+};
+struct stream_sample {
+    struct stream_source source;
+    uint32_t n;
+    const uint32_t *ids;
+    const struct stream_run *runs;
+    uint32_t nruns;
+};
+struct stream_text { /* one string of a conversation, with its token ids as a cache */
+    struct str text;
+    const uint32_t *ids;
+    uint32_t nids;
+};
+struct stream_message {
+    struct stream_text role, content;
+    struct str extra; /* JSON object of every other member (tool_calls, name, ...), or empty */
+};
+struct stream_record {
+    enum stream_kind kind;
+    /* STREAM_TURNS */
+    struct stream_source source;
+    struct stream_message *messages;
+    uint32_t nmessages;
+    struct str tools; /* JSON array, or empty */
+    /* STREAM_SAMPLES: samples[0]; STREAM_PACKED: the samples of one row, in order */
+    struct stream_sample *samples;
+    uint32_t nsamples;
+    uint64_t step; /* STREAM_PACKED: from 0; never falls from row to row */
+};
+
+/* ---- reading ---- */
+struct stream_reader;
+/* path "-": standard input. The header is read and its hash checked; a file of another kind than
+ * asked for is ERR_DATA and names the command that makes that kind. */
+struct stream_reader *stream_open(const char *path, enum stream_kind kind, struct err *e);
+struct stream_reader *stream_open_any(const char *path, struct err *e);
+const struct stream_header *stream_header(const struct stream_reader *r);
+/* 1 and *rec (valid until the next call), 0 at the end after the trailer was checked (its counts,
+ * checksum and hash, and that nothing follows), -1 with ERR_DATA; a pipe that ends early says that
+ * the stage before failed. */
+int stream_next(struct stream_reader *r, const struct stream_record **rec, struct err *e);
+/* Order-independent checksum of the records read so far (all of them after the end). */
+uint64_t stream_checksum(const struct stream_reader *r);
+void stream_close(struct stream_reader *r);
+
+/* ---- writing ---- */
+struct stream_writer;
+/* Copies *h. path "-": standard output (refused when it is a terminal, ERR_USAGE). threads: workers
+ * that compress; their number does not change a byte. */
+struct stream_writer *stream_create(const char *path, const struct stream_header *h, int threads,
+                                    struct err *e);
+int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e);
+/* Adds the digest of an input (any 128-bit hex text) to the trailer. */
+int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], struct err *e);
+/* Trailer, then commit of the file; frees w in either case. */
+int stream_finish(struct stream_writer *w, struct err *e);
+void stream_abort(struct stream_writer *w); /* NULL is fine; no file is left */
+
+#endif
