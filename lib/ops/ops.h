@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one table of operations. A backend runs them on its own memory; callers hold device pointers
+ * that they must not read, and move data only by explicit copies.
+ *
+ * All matrices are row-major and dense unless a stride (in elements) is given. T is the number of
+ * tokens of a micro-batch, H the hidden size, I the intermediate size, V the vocabulary.
+ * "real" stands for float, or double where dtype is DT_F64 (only the backend "ref64" has that); all
+ * sums run in real at least, in a fixed order that depends on the shapes alone. */
+#ifndef SFT_OPS_OPS_H
+#define SFT_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum dtype { DT_F32, DT_BF16, DT_F64, DT_I32 };
+size_t dtype_size(enum dtype t);
+const char *dtype_name(enum dtype t);
+uint16_t bf16_from_f32(float x); /* round to nearest, ties to even; NaN stays NaN */
+float bf16_to_f32(uint16_t x);
+
+/* y[T,H] = w[ids[t],:] */
+struct op_embed {
+    void *y;
+    const void *w;
+    const int32_t *ids;
+    int64_t T, H;
+    enum dtype dtype;
+};
+/* dw[V,H] (real) += rows of dy[T,H]; ids may repeat; summed in order of t */
+struct op_embed_grad {
+    void *dw;
+    const void *dy;
+    const int32_t *ids;
+    int64_t T, H, V;
+    enum dtype dtype; /* of dy */
+};
+/* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,
+ * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL). */
+struct op_rmsnorm {
+    void *y, *s, *rstd;
+    const void *x, *r, *w;
+    int64_t T, H;
+    double eps;
+    enum dtype dtype;
+};
+/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input that
+ * was normalised. y, when not NULL, is made again (the forward's result, for recomputation). */
+struct op_rmsnorm_grad {
+    void *dx, *dw, *y;
+    const void *dy, *dres, *s, *w, *rstd;
+    int64_t T, H;
+    enum dtype dtype;
+};
+/* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
+ * op(B) is [k,n], stored [n,k] when tb. a and b share ab_dtype; c may be wider. Leading dimensions
+ * lda, ldb, ldc in elements, 0: dense. */
+struct op_matmul {
+    void *c;
+    const void *a, *b, *bias;
+    int64_t m, n, k;
+    int64_t lda, ldb, ldc;
+    bool ta, tb, accumulate;
+    enum dtype ab_dtype, c_dtype;
+};
+/* Rotates `heads` successive heads of each row of x in place (Hugging Face's half-split form):
+ * with h = dim/2, (x[i], x[i+h]) by angle pos[t]*f[i]; cos and sin are real [positions, dim/2].
+ * inverse: by the opposite angle (the gradient). */
+struct op_rope {
+    void *x;
+    const void *cos, *sin;
+    const int32_t *pos;
+    int64_t T, stride;
+    int32_t heads, dim;
+    bool inverse;
+    enum dtype dtype;
+};
+/* Causal attention within documents. Document d has queries [cu_q[d], cu_q[d+1]) and keys
+ * [cu_k[d], cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a query
+ * sees at most that many keys, itself included. q [Tq, q_stride], k and v [Tk, kv_stride],
+ * o [Tq, o_stride]: `heads` resp. `kv_heads` of `dim` elements from the row's start.
+ * lse [heads, Tq] real: log of the sum of exp(scale * q.k). max_len: the longest document. */
+struct op_attention {
+    void *o, *lse;
+    const void *q, *k, *v;
+    const int32_t *cu_q, *cu_k;
+    int64_t Tq, Tk, q_stride, kv_stride, o_stride, max_len;
+    int32_t docs, heads, kv_heads, dim, window;
+    double scale;
+    enum dtype dtype;
+};
+/* Writes dq, dk, dv (strides as q, k, v). */
+struct op_attention_grad {
+    void *dq, *dk, *dv;
+    const void *dout, *o, *lse;
+    struct op_attention fwd; /* q, k, v and the shapes; its o and lse are not used */
+};
+/* y[T,I] = silu(gu[:, :I]) * gu[:, I:];  gu [T, 2I] */
+struct op_swiglu {
+    void *y;
+    const void *gu;
+    int64_t T, I;
+    enum dtype dtype;
+};
+/* dgu from dy; dgu may be gu. y, when not NULL, is made again. */
+struct op_swiglu_grad {
+    void *dgu, *y;
+    const void *dy, *gu;
+    int64_t T, I;
+    enum dtype dtype;
+};
+/* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]] (real, [n]);
+ * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits real [n,V]; dlogits may be
+ * logits when d_dtype is real, else it is separate memory. */
+struct op_xent {
+    void *nll, *dlogits;
+    const void *logits;
+    const int32_t *target;
+    const void *weight; /* real [n] */
+    double scale;
+    int64_t n, V;
+    enum dtype dtype, d_dtype;
+};
+/* y[n,H] = x[rows[i],:] */
+struct op_gather {
+    void *y;
+    const void *x;
+    const int32_t *rows;
+    int64_t n, H;
+    enum dtype dtype;
+};
+/* y[T,H] = 0 but y[rows[i],:] = x[i,:]; rows rise */
+struct op_scatter {
+    void *y;
+    const void *x;
+    const int32_t *rows;
+    int64_t T, n, H;
+    enum dtype dtype;
+};
+/* y = a + b, n elements; y may be a or b */
+struct op_add {
+    void *y;
+    const void *a, *b;
+    int64_t n;
+    enum dtype dtype;
+};
+struct op_zero {
+    void *y;
+    size_t bytes;
+};
+struct op_cast {
+    void *y;
+    const void *x;
+    int64_t n;
+    enum dtype to, from;
+};
+/* rows x bytes, between strided rows (strides in bytes) */
+struct op_copy_rows {
+    void *y;
+    const void *x;
+    int64_t rows;
+    size_t bytes, y_stride, x_stride;
+};
+/* sum (one double on the device) += sum_i x[i] * w[i] (w NULL: 1), or of squares of x */
+struct op_sum {
+    double *sum;
+    const void *x, *w;
+    int64_t n;
+    bool squares;
+    enum dtype dtype;
+};
+/* y[0..n) = the index of the largest of logits[t, :] (the lowest on a tie); logits real */
+struct op_argmax {
+    int32_t *y;
+    const void *logits;
+    int64_t n, V;
+    enum dtype dtype;
+};
+/* db[n] (real) += sum over rows of dy[T,n] */
+struct op_bias_grad {
+    void *db;
+    const void *dy;
+    int64_t T, n;
+    enum dtype dtype;
+};
+/* AdamW as torch.optim.AdamW (decoupled decay), one update of n elements:
+ * g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) + 1e-6)) (1 when max_norm <= 0);
+ * p -= lr*wd*p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+ * p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),  c_i = 1 - b_i^k for update k from 1.
+ * Work happens on `master` (real); `param`, when not NULL, receives it rounded to param_dtype. */
+struct op_adamw {
+    void *param, *master, *m, *v;
+    const void *grad;
+    const double *sumsq;
+    int64_t n;
+    double lr, beta1, beta2, eps, weight_decay, c1, c2, max_norm;
+    enum dtype param_dtype, dtype;
+};
+
+/* The list from which everything about an operation is made: add a line here, its struct above, and
+ * its function in each backend. */
+#define OPS_LIST(X)                                                                                \
+    X(embed) X(embed_grad) X(rmsnorm) X(rmsnorm_grad) X(matmul) X(rope) X(attention)               \
+    X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero)         \
+    X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
+
+enum op_id {
+#define X(name) OP_##name,
+    OPS_LIST(X)
+#undef X
+        OP_COUNT
+};
+const char *op_name(enum op_id op);
+
+/* An open device: a backend's table, and its state behind it. */
+struct device;
+struct ops {
+    const char *name;
+    void (*close)(struct device *d);
+    /* Device memory, 64-byte aligned; ERR_MEMORY. */
+    void *(*alloc)(struct device *d, size_t bytes, struct err *e);
+    void (*free)(struct device *d, void *p, size_t bytes);
+    /* Copies host -> device: src may be reused on return. */
+    void (*upload)(struct device *d, void *dst, const void *src, size_t n);
+    /* Copies device -> host after all earlier operations; returns their first failure. */
+    int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
+    /* Waits for all earlier operations; returns their first failure. */
+    int (*sync)(struct device *d, struct err *e);
+    /* Scratch that an operation needs beyond its arguments, in bytes. */
+    size_t (*work)(struct device *d, enum op_id op, const void *args);
+    /* Runs, or queues, an operation; args is its struct, copied when queued. A failure is kept and
+     * reported by the next download or sync. */
+    void (*run)(struct device *d, enum op_id op, const void *args, size_t size);
+};
+struct device {
+    const struct ops *ops;
+    int threads;
+    void *work; /* scratch of work_bytes, device memory, given by the owner of the memory plan */
+    size_t work_bytes;
+};
+
+/* name: "cpu" (fast), "ref" (plain C, float), "ref64" (plain C, double), "far" (cpu behind a queue,
+ * with memory that is unreadable outside operations and copies). threads as opt_threads gives. */
+struct device *device_open(const char *name, int threads, struct err *e);
+void device_close(struct device *d); /* NULL is fine */
+/* Whether matrix products of bf16 are at least as fast as of float on this device. */
+bool device_has_bf16(const struct device *d);
+
+/* op_<name>(device, &(struct op_<name>){...}) and op_<name>_work(device, &args) */
+#define X(name)                                                                                    \
+    static inline void op_##name(struct device *d, const struct op_##name *a)                      \
+    {                                                                                              \
+        d->ops->run(d, OP_##name, a, sizeof *a);                                                   \
+    }                                                                                              \
+    static inline size_t op_##name##_work(struct device *d, const struct op_##name *a)             \
+    {                                                                                              \
+        return d->ops->work(d, OP_##name, a);                                                      \
+    }
+OPS_LIST(X)
+#undef X
+
+#endif
