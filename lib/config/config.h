@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration of a run: ROLL's sft_config.yaml and the mapping `sft:`, typed and checked. */
+#ifndef SFT_CONFIG_CONFIG_H
+#define SFT_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* The words that a YAML file uses stand beside the enum they become, in the same order. */
+#define CONFIG_DTYPE_WORDS "fp32|bf16|fp16"
+enum config_dtype { CONFIG_FP32, CONFIG_BF16, CONFIG_FP16 };
+
+#define CONFIG_STRATEGY_WORDS                                                                      \
+    "hf_infer|vllm|sglang|megatron_infer|megatron_train|fsdp2_train|fsdp2_infer"
+enum config_strategy {
+    CONFIG_HF_INFER,
+    CONFIG_VLLM,
+    CONFIG_SGLANG,
+    CONFIG_MEGATRON_INFER,
+    CONFIG_MEGATRON,
+    CONFIG_FSDP2,
+    CONFIG_FSDP2_INFER
+};
+
+#define CONFIG_SCHEDULE_WORDS                                                                      \
+    "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
+    "reduce_lr_on_plateau|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay"
+/* config_check_trainable lets only these four through. */
+enum config_schedule { CONFIG_LINEAR, CONFIG_COSINE, CONFIG_CONSTANT, CONFIG_CONSTANT_WARMUP };
+
+#define CONFIG_PACK_WORDS "batch|dense|none"
+enum config_pack { CONFIG_PACK_BATCH, CONFIG_PACK_DENSE, CONFIG_PACK_NONE };
+
+#define CONFIG_OVER_WORDS "error|drop|cut"
+enum config_over { CONFIG_OVER_ERROR, CONFIG_OVER_DROP, CONFIG_OVER_CUT };
+
+#define CONFIG_DEVICE_WORDS "auto|cpu|cuda"
+enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA };
+
+#define CONFIG_RECOMPUTE_WORDS "none|selective|full"
+enum config_recompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFIG_RECOMPUTE_FULL };
+
+#define CONFIG_MASK_WORDS "origin|roll"
+enum config_mask { CONFIG_MASK_ORIGIN, CONFIG_MASK_ROLL };
+
+struct config_strings {
+    const char **v;
+    size_t n;
+};
+struct config_ints {
+    int64_t *v;
+    size_t n;
+};
+
+/* Fields are grouped as in the YAML and hold the default where the file is silent. Strings are
+ * never empty by accident: NULL means not set. Read `run` first: it holds what follows from several
+ * keys together. Everything belongs to the configuration. */
+struct config {
+    const char *path; /* the file, as given */
+
+    const char *exp_name;    /* default: the file's name without .yaml */
+    const char *output_dir;  /* ./output */
+    const char *logging_dir; /* ./output/logs */
+    const char *track_with;  /* "tensorboard", "stdout", "" or another tracker's name */
+    struct {
+        const char *log_dir; /* NULL: logging_dir/tensorboard */
+    } tracker_kwargs;
+    const char *pretrain;        /* as written; run.model is what to use */
+    const char *global_template; /* NULL: sft_train.data_args.template */
+    const char *system_key, *prompt_key, *query_key, *response_key; /* NULL: no such column */
+    const char *resume_from_checkpoint; /* NULL: no; "auto" (also for true); else a path */
+    int64_t seed;
+    int64_t sequence_length, prompt_length, response_length;
+    int64_t save_steps;       /* >= 0; 0: only after the last step */
+    int64_t eval_steps;       /* >= 0; 0: only before the first and after the last step */
+    int64_t logging_steps;    /* >= 1 */
+    int64_t max_steps;        /* <= 0: none; see run.max_steps */
+    int64_t max_ckpt_to_keep; /* 0: all */
+    double max_grad_norm;     /* 0: no clipping */
+
+    struct {
+        struct {
+            struct config_strings file_name;
+        } data_args;
+    } validation;
+
+    struct {
+        struct {
+            const char *model_name_or_path; /* pretrain goes before it */
+            enum config_dtype dtype;        /* see run.dtype */
+            bool disable_gradient_checkpointing;
+            int64_t ulysses_size;
+        } model_args;
+        struct {
+            double num_train_epochs; /* > 0, may have a fraction */
+            double learning_rate, weight_decay, adam_beta1, adam_beta2, adam_epsilon;
+            enum config_schedule lr_scheduler_type;
+            int64_t warmup_steps; /* goes before warmup_ratio when > 0 */
+            double warmup_ratio;  /* of all steps, rounded up */
+            int64_t per_device_train_batch_size, gradient_accumulation_steps;
+            int64_t max_steps; /* <= 0: none; see run.max_steps */
+        } training_args;
+        struct {
+            struct config_strings file_name;
+            const char *template;              /* see run.template */
+            int64_t preprocessing_num_workers; /* 0: all CPUs */
+        } data_args;
+        struct {
+            enum config_strategy strategy_name;
+            struct {
+                /* megatron_train */
+                int64_t tensor_model_parallel_size, pipeline_model_parallel_size,
+                    context_parallel_size;
+                const char *recompute_granularity; /* NULL, "full" or "selective" */
+                /* fsdp2_train */
+                const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
+            } strategy_config;
+        } strategy_args;
+        bool use_sequence_packing;
+        int64_t infer_batch_size;
+        struct config_ints device_mapping; /* at least one */
+    } sft_train;
+
+    struct {
+        const char *pack_mode; /* NULL: from use_sequence_packing; see run.pack_mode */
+        enum config_over over_length;
+        bool shuffle;
+        enum config_mask mask;
+        enum config_device device;
+        int64_t threads; /* 0: what affinity and cgroup allow */
+        enum config_dtype master_dtype, moments_dtype;
+        const char *recompute; /* NULL: from the strategy; see run.recompute */
+        bool async_save, skip_nonfinite;
+    } sft;
+
+    /* What follows from the keys above. */
+    struct {
+        const char *model;       /* folder or hub id, to be given to config_find_model */
+        const char *template;    /* "native", another name, or a .jinja file */
+        enum config_dtype dtype; /* of computation */
+        enum config_pack pack_mode;
+        enum config_recompute recompute;
+        int64_t max_steps; /* 0: none; else the run ends after so many updates */
+        int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
+            context_parallel_size;
+        int64_t global_batch_size; /* samples a step (rows in mode dense) */
+    } run;
+};
+
+/* Reads path, applies n overrides "a.b=value" in order, resolves ${...}, checks every key.
+ * ERR_NOINPUT when the file is missing, ERR_CONFIG with "FILE:LINE: key: what" otherwise. */
+int config_load(const char *path, char *const *overrides, size_t n, struct config **out,
+                struct err *e);
+void config_free(struct config *c); /* NULL is fine */
+
+/* true when the argument is an override and not a file: an identifier path, then '='. */
+bool config_is_override(const char *arg);
+
+/* 0 when this program can train it with world_size processes; else ERR_CONFIG naming the key and
+ * the override to type. Reads no file. */
+int config_check_trainable(const struct config *c, int world_size, struct err *e);
+
+/* The resolved configuration, defaults filled in: as YAML that loads to the same configuration, or
+ * as one JSON object. Appends to b. */
+int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
+int config_write_json(const struct config *c, struct buf *b, struct err *e);
+
+/* One value as text, a line for each element of a list; nothing when it is not set. key is a path
+ * of the YAML, or one of config_derived_names(). ERR_CONFIG when there is no such key. */
+int config_get(const struct config *c, const char *key, struct buf *b, struct err *e);
+/* NULL-ended: "global_batch_size", "world_size", ..., what --get knows beyond the file's keys. */
+const char *const *config_derived_names(void);
+
+/* Keys that the file or an override sets and that change nothing here: calls f for each with the
+ * reason. Returns their number; f may be NULL. */
+size_t config_no_effect(const struct config *c,
+                        void (*f)(void *arg, const char *key, unsigned line, const char *why),
+                        void *arg);
+
+/* A model's folder: name itself if it is a folder, else the snapshot of that hub id in the Hugging
+ * Face or ModelScope cache. *path is released with free(). ERR_NOINPUT with the command that
+ * downloads it. */
+int config_find_model(const char *name, char **path, struct err *e);
+
+#endif
