@@ -17,7 +17,11 @@ FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden 
 all: tools trainer
 
 # What was found where; made by compiling a line against each library.
+# (Not for goals that build nothing: they must work before the libraries are there.)
+PASSIVE := demo test test-oracle deps clean help format uninstall
+ifneq ($(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all)),)
 -include $(O)/config.mk
+endif
 $(O)/config.mk: tools/probe Makefile
 	@mkdir -p $(O)
 	@CC="$(CC)" tools/probe $@
@@ -89,23 +93,27 @@ $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 	$(call LINK,$<)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 
-check: all $(UNIT_BIN)
+unit: $(UNIT_BIN)
+check: all unit
 	O=$(O) tests/run
-test: deps-test
-	$(MAKE) check
-test-oracle: all
-	O=$(O) tests/oracle/run
-demo: deps
-	$(MAKE) all
-	O=$(O) examples/demo
+# The commands below install what is missing first, so they ask make again for what they need.
+test:
+	@tools/deps build test
+	+@$(MAKE) --no-print-directory check
+test-oracle:
+	@tools/deps build oracle
+	+@$(MAKE) --no-print-directory all
+	@O=$(O) tests/oracle/run
+demo:
+	@tools/deps build demo
+	+@$(MAKE) --no-print-directory all
+	@O=$(O) examples/demo
 bench: all $(O)/test/bench_gemm
 	O=$(O) tests/bench/run
 
 # ---- the rest ----
 deps:
-	@tools/deps build
-deps-test:
-	@tools/deps build test
+	@tools/deps build test demo oracle
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
@@ -123,5 +131,5 @@ help:
 	@echo 'all tools demo test test-oracle bench check install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: all tools trainer check test test-oracle demo bench deps deps-test install uninstall format clean help
+.PHONY: all tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:
