@@ -41,4 +41,8 @@ int err_errno(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINT
 /* Puts "text: " before the present message (the place where it happened). Returns -1. */
 int err_prefix(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 
+/* Replaces the control characters in s by '?', so that text from a file can neither break a line
+ * nor steer a terminal. The functions above do it themselves. */
+void err_clean(char *s);
+
 #endif

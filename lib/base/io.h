@@ -12,7 +12,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Every system call of this module goes through this table, so that a test can fail each of them. */
+/* Every system call that reads or changes a file goes through this table, so that a test can fail
+ * each of them. */
 struct io_sys {
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *p, size_t n);
@@ -24,6 +25,7 @@ struct io_sys {
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
+    int (*ftruncate)(int fd, off_t size);
 };
 extern struct io_sys io_sys;
 
@@ -49,21 +51,25 @@ int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
 /* ---- writing: a file appears whole under its name, or not at all ---- */
 struct io_out;
 /* path "-": standard output, unbuffered by us, commit checks the close. Else a temporary in the
- * same folder. ERR_CREATE on failure. An unfinished temporary is removed by io_abort, at exit and
- * on SIGINT/SIGTERM/SIGHUP. */
+ * same folder, with the permissions that the umask gives. ERR_CREATE on failure. A path that is a
+ * device, a FIFO or the like is written directly; one that is a symbolic link to a file replaces
+ * that file. An unfinished temporary is removed by io_abort, at exit and on
+ * SIGINT/SIGTERM/SIGHUP/SIGPIPE, unless the program has set these signals otherwise. A file that
+ * grows over its limit (SIGXFSZ) is an error, as a full disk is. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e); /* not "-" */
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
 bool io_out_is_tty(const struct io_out *out);
-/* fsync, rename, fsync of the folder; frees out in either case. */
+/* fsync, rename, fsync of the folder; frees out in either case. After a failure there is no file
+ * that was not there before, except when only the fsync of the folder failed. */
 int io_commit(struct io_out *out, struct err *e);
 void io_abort(struct io_out *out); /* NULL is fine */
 /* One call: create, write, commit. */
 int io_put(const char *path, const void *p, size_t n, struct err *e);
 
 /* Appending to a log-like file (metrics.jsonl, event files): opened O_APPEND, created if missing.
- * Each io_append writes one whole record. keep >= 0 truncates the file to that many bytes first. */
+ * Each io_append writes one whole record. keep >= 0 first shortens a longer file to that size. */
 struct io_log;
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
@@ -77,7 +83,7 @@ int io_mkdirs(const char *path, struct err *e); /* as mkdir -p; ERR_CREATE */
 /* Calls f for each entry but . and .. in byte order of the names; stops at the first non-zero. */
 int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
             struct err *e);
-int io_remove_tree(const char *path, struct err *e);
+int io_remove_tree(const char *path, struct err *e); /* links are removed, not followed */
 /* fsync of the folder `from`, rename, fsync of the parent. */
 int io_rename_dir(const char *from, const char *to, struct err *e);
 /* An exclusive advisory lock on path (created if missing) for the life of the process or until

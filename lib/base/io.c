@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading: streams, mapped files, whole files. */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/io_impl.h"
+
+struct io_in {
+    int fd;
+    bool standard; /* not ours to close */
+    char *name;
+};
+
+static int open_file(const char *path, struct stat *st, struct err *e)
+{
+    int fd = sys_open(path, O_RDONLY, 0);
+    if (fd < 0) return err_errno(e, ERR_NOINPUT, "%s: cannot open", path);
+    if (fstat(fd, st) == 0 && !S_ISDIR(st->st_mode)) return fd;
+    if (S_ISDIR(st->st_mode))
+        err_set(e, ERR_NOINPUT, "%s: is a folder, not a file", path);
+    else
+        err_errno(e, ERR_NOINPUT, "%s: cannot stat", path);
+    sys_close(fd);
+    return -1;
+}
+
+struct io_in *io_open(const char *path, struct err *e)
+{
+    bool standard = strcmp(path, "-") == 0;
+    struct stat st = {0};
+    int fd = standard ? STDIN_FILENO : open_file(path, &st, e);
+    if (fd < 0) return NULL;
+    const char *name = standard ? "<stdin>" : path;
+    struct io_in *in = mem_alloc(1, sizeof *in, e);
+    if (in) in->name = mem_strndup(name, strlen(name), e);
+    if (!in || !in->name) {
+        if (!standard) sys_close(fd);
+        free(in);
+        return NULL;
+    }
+    in->fd = fd;
+    in->standard = standard;
+    return in;
+}
+
+/* read(2) until n bytes are there or the input ends. -1 with errno. */
+static ssize_t read_full(int fd, char *p, size_t n)
+{
+    size_t got = 0;
+    while (got < n) {
+        size_t some = n - got < ((size_t)1 << 30) ? n - got : (size_t)1 << 30;
+        ssize_t k = io_sys.read(fd, p + got, some);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return -1;
+        if (k == 0) break;
+        got += (size_t)k;
+    }
+    return (ssize_t)got;
+}
+
+ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e)
+{
+    ssize_t k = read_full(in->fd, p, n);
+    if (k < 0) return err_errno(e, ERR_IO, "%s: read failed", in->name);
+    return k;
+}
+
+const char *io_name(const struct io_in *in) { return in->name; }
+
+void io_close(struct io_in *in)
+{
+    if (!in) return;
+    if (!in->standard) sys_close(in->fd);
+    free(in->name);
+    free(in);
+}
+
+int io_map(const char *path, struct io_map *m, struct err *e)
+{
+    struct stat st = {0};
+    *m = (struct io_map){.p = (const unsigned char *)""};
+    int fd = open_file(path, &st, e), rc = 0;
+    if (fd < 0) return -1;
+    if (!S_ISREG(st.st_mode)) {
+        rc = err_set(e, ERR_NOINPUT, "%s: is not a regular file", path);
+    } else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            rc = err_errno(e, ERR_IO, "%s: cannot map", path);
+        else
+            *m = (struct io_map){p, (size_t)st.st_size};
+    }
+    sys_close(fd);
+    return rc;
+}
+
+void io_unmap(struct io_map *m)
+{
+    if (m->n > 0) munmap((void *)(uintptr_t)m->p, m->n);
+    *m = (struct io_map){.p = (const unsigned char *)""};
+}
+
+int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
+{
+    struct io_in *in = io_open(path, e);
+    if (!in) return -1;
+    size_t total = 0, step = 64 << 10;
+    int rc = 0;
+    for (;;) {
+        size_t before = b->len;
+        char *to = buf_room(b, step);
+        if (!to) {
+            rc = buf_check(b, e);
+            err_prefix(e, "%s", io_name(in));
+            break;
+        }
+        ssize_t k = io_read(in, to, step, e);
+        b->len = before + (k > 0 ? (size_t)k : 0);
+        b->data[b->len] = 0;
+        if (k < 0) rc = -1;
+        total += k > 0 ? (size_t)k : 0;
+        if (total > max) rc = err_set(e, ERR_DATA, "%s: longer than %zu bytes", path, max);
+        if (rc < 0 || (size_t)k < step) break;
+        if (step < (size_t)16 << 20) step *= 2;
+    }
+    io_close(in);
+    return rc;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Folders: making, listing, removing, renaming, locking. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/io_impl.h"
+
+bool io_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool io_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int io_stat(const char *path, struct stat *st, struct err *e)
+{
+    if (stat(path, st) == 0) return 0;
+    return err_errno(e, ERR_NOINPUT, "%s: cannot stat", path);
+}
+
+/* One level; that it exists already is fine when it is a folder. */
+static int make_one(const char *path, struct err *e)
+{
+    if (io_sys.mkdir(path, 0777) == 0) return 0;
+    if (io_is_dir(path)) return 0;
+    return err_errno(e, ERR_CREATE, "%s: cannot create the folder", path);
+}
+
+int io_mkdirs(const char *path, struct err *e)
+{
+    if (io_is_dir(path)) return 0;
+    char *p = mem_strndup(path, strlen(path), e);
+    if (!p) return -1;
+    int rc = 0;
+    for (char *s = p + 1; *p && *s && rc == 0; s++) {
+        if (*s != '/') continue;
+        *s = 0;
+        rc = make_one(p, e);
+        *s = '/';
+    }
+    if (rc == 0) rc = make_one(p, e);
+    free(p);
+    return rc;
+}
+
+/* ---- listing ---- */
+struct names {
+    char **v;
+    size_t n, cap;
+};
+
+static void names_free(struct names *l)
+{
+    for (size_t i = 0; i < l->n; i++) free(l->v[i]);
+    free(l->v);
+}
+
+static int names_read(DIR *d, const char *dir, struct names *l, struct err *e)
+{
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(d);
+        if (!entry && errno) return err_errno(e, ERR_IO, "%s: cannot list", dir);
+        if (!entry) return 0;
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+        if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) < 0) return -1;
+        char *copy = mem_strndup(name, strlen(name), e);
+        if (!copy) return -1;
+        l->v[l->n++] = copy;
+    }
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
+            struct err *e)
+{
+    DIR *d = opendir(dir);
+    if (!d) return err_errno(e, ERR_NOINPUT, "%s: cannot list", dir);
+    struct names l = {0};
+    int rc = names_read(d, dir, &l, e);
+    closedir(d);
+    if (l.n > 1) qsort(l.v, l.n, sizeof *l.v, by_bytes);
+    for (size_t i = 0; i < l.n && rc == 0; i++) rc = f(arg, l.v[i], e);
+    names_free(&l);
+    return rc;
+}
+
+/* ---- removing ---- */
+struct removal {
+    const char *dir;
+    int depth;
+};
+enum { REMOVE_MAX_DEPTH = 64 };
+static int remove_below(const char *path, int depth, struct err *e);
+
+static int remove_entry(void *arg, const char *name, struct err *e)
+{
+    const struct removal *r = arg;
+    char *path = io_path(r->dir, name, e);
+    int rc = path ? remove_below(path, r->depth + 1, e) : -1;
+    free(path);
+    return rc;
+}
+
+static int remove_below(const char *path, int depth, struct err *e)
+{
+    struct stat st;
+    if (depth > REMOVE_MAX_DEPTH)
+        return err_set(e, ERR_IO, "%s: folders nested too deeply to remove", path);
+    if (lstat(path, &st) != 0) return err_errno(e, ERR_IO, "%s: cannot remove", path);
+    bool folder = S_ISDIR(st.st_mode);
+    struct removal r = {path, depth};
+    if (folder && io_list(path, remove_entry, &r, e) != 0) return -1;
+    if ((folder ? io_sys.rmdir(path) : io_sys.unlink(path)) == 0) return 0;
+    return err_errno(e, ERR_IO, "%s: cannot remove", path);
+}
+
+int io_remove_tree(const char *path, struct err *e) { return remove_below(path, 0, e); }
+
+/* ---- renaming and locking ---- */
+int io_rename_dir(const char *from, const char *to, struct err *e)
+{
+    if (sys_sync_dir(from) < 0) return err_errno(e, ERR_IO, "%s: cannot sync", from);
+    if (io_sys.rename(from, to) < 0) {
+        if (errno == EEXIST || errno == ENOTEMPTY)
+            return err_set(e, ERR_CREATE, "%s: exists already", to);
+        return err_errno(e, ERR_CREATE, "%s: cannot rename %s to this", to, from);
+    }
+    if (sys_sync_parent(to) < 0) return err_errno(e, ERR_IO, "%s: cannot sync its folder", to);
+    return 0;
+}
+
+int io_lock(const char *path, int *fd, struct err *e)
+{
+    *fd = sys_open(path, O_RDWR | O_CREAT, 0666);
+    if (*fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot create the lock file", path);
+    int rc;
+    do rc = flock(*fd, LOCK_EX | LOCK_NB);
+    while (rc < 0 && errno == EINTR);
+    if (rc == 0) return 0;
+    if (errno == EWOULDBLOCK)
+        err_set(e, ERR_CREATE, "%s: in use by another process", path);
+    else
+        err_errno(e, ERR_CREATE, "%s: cannot lock", path);
+    sys_close(*fd);
+    *fd = -1;
+    return -1;
+}
+
+void io_unlock(int fd)
+{
+    if (fd >= 0) sys_close(fd);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing: a file appears whole under its name, or not at all. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io_impl.h"
+
+struct io_out {
+    int fd;
+    int slot;   /* of the temporary; -1: written directly */
+    bool stdio; /* standard output */
+    char *path; /* where it goes, links resolved; or "<stdout>" */
+    uint64_t written;
+};
+
+/* What is at path decides how it is written. A new or regular file: *direct = false and the result
+ * is the name to rename to. NULL on failure. */
+static char *resolve(const char *path, bool *direct, struct err *e)
+{
+    struct stat st;
+    *direct = false;
+    size_t n = strlen(path);
+    if (n == 0 || path[n - 1] == '/') {
+        err_set(e, ERR_CREATE, "%s: cannot create: not the name of a file", n ? path : "''");
+        return NULL;
+    }
+    if (stat(path, &st) != 0) return mem_strndup(path, n, e);
+    if (S_ISDIR(st.st_mode)) {
+        err_set(e, ERR_CREATE, "%s: cannot create: is a folder", path);
+        return NULL;
+    }
+    *direct = !S_ISREG(st.st_mode);
+    if (!*direct && lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        char *real = realpath(path, NULL);
+        if (real) return real;
+    }
+    return mem_strndup(path, n, e);
+}
+
+static int open_out(struct io_out *out, bool direct, struct err *e)
+{
+    if (!direct) {
+        out->slot = temp_new(out->path, e);
+        if (out->slot < 0) return -1;
+    }
+    const char *name = direct ? out->path : temp_name(out->slot);
+    out->fd = sys_open(name, direct ? O_WRONLY : O_RDWR | O_CREAT | O_EXCL, 0666);
+    if (out->fd >= 0) return 0;
+    err_errno(e, ERR_CREATE, "%s: cannot create", out->path);
+    if (!direct) temp_forget(out->slot);
+    return -1;
+}
+
+struct io_out *io_create(const char *path, struct err *e)
+{
+    bool direct = false;
+    struct io_out *out = mem_alloc(1, sizeof *out, e);
+    if (!out) return NULL;
+    out->slot = -1;
+    /* /dev/stdout may be a file that something was written to: it must not be renamed over */
+    out->stdio = strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0;
+    out->path = out->stdio ? mem_strndup("<stdout>", 8, e) : resolve(path, &direct, e);
+    if (!out->path) goto fail;
+    if (out->stdio)
+        out->fd = STDOUT_FILENO;
+    else if (open_out(out, direct, e) < 0)
+        goto fail;
+    return out;
+fail:
+    free(out->path);
+    free(out);
+    return NULL;
+}
+
+int io_write(struct io_out *out, const void *p, size_t n, struct err *e)
+{
+    if (sys_write_all(out->fd, p, n) < 0)
+        return err_errno(e, ERR_IO, "%s: write failed", out->path);
+    out->written += n;
+    return 0;
+}
+
+int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e)
+{
+    if (at > (uint64_t)INT64_MAX - n)
+        return err_set(e, ERR_INTERNAL, "%s: write beyond the largest file", out->path);
+    if (sys_pwrite_all(out->fd, p, n, (off_t)at) < 0)
+        return err_errno(e, ERR_IO, "%s: write failed", out->path);
+    return 0;
+}
+
+uint64_t io_written(const struct io_out *out) { return out->written; }
+
+bool io_out_is_tty(const struct io_out *out) { return isatty(out->fd) == 1; }
+
+static void out_free(struct io_out *out)
+{
+    free(out->path);
+    free(out);
+}
+
+/* Network file systems report a failed write when a descriptor is closed. A copy is closed, so that
+ * descriptor 1 is never free for another file to take. */
+static int commit_direct(struct io_out *out, struct err *e)
+{
+    int fd = out->stdio ? fcntl(out->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : out->fd;
+    if (fd >= 0 && sys_close(fd) == 0) return 0;
+    if (fd < 0 && errno == EBADF && out->written == 0) return 0; /* closed, and not needed */
+    return err_errno(e, ERR_IO, "%s: close failed", out->path);
+}
+
+static int commit_temp(struct io_out *out, struct err *e)
+{
+    const char *temp = temp_name(out->slot);
+    int synced = sys_fsync(out->fd), why = errno;
+    int closed = sys_close(out->fd);
+    if (synced < 0) errno = why;
+    if (synced < 0 || closed < 0) {
+        err_errno(e, ERR_IO, "%s: write failed", out->path);
+    } else if (io_sys.rename(temp, out->path) < 0) {
+        err_errno(e, ERR_CREATE, "%s: cannot rename the finished file", out->path);
+    } else {
+        temp_forget(out->slot);
+        if (sys_sync_parent(out->path) == 0) return 0;
+        return err_errno(e, ERR_IO, "%s: cannot sync its folder", out->path);
+    }
+    io_sys.unlink(temp);
+    temp_forget(out->slot);
+    return -1;
+}
+
+int io_commit(struct io_out *out, struct err *e)
+{
+    int rc = out->slot < 0 ? commit_direct(out, e) : commit_temp(out, e);
+    out_free(out);
+    return rc;
+}
+
+void io_abort(struct io_out *out)
+{
+    if (!out) return;
+    if (!out->stdio) sys_close(out->fd);
+    if (out->slot >= 0) {
+        io_sys.unlink(temp_name(out->slot));
+        temp_forget(out->slot);
+    }
+    out_free(out);
+}
+
+int io_put(const char *path, const void *p, size_t n, struct err *e)
+{
+    struct io_out *out = io_create(path, e);
+    if (!out) return -1;
+    if (io_write(out, p, n, e) == 0) return io_commit(out, e);
+    io_abort(out);
+    return -1;
+}
+
+/* ---- append-only files ---- */
+struct io_log {
+    int fd;
+    char *path;
+};
+
+static int log_cut(struct io_log *l, int64_t keep)
+{
+    struct stat st;
+    if (keep < 0) return 0;
+    if (fstat(l->fd, &st) != 0) return -1;
+    if (st.st_size <= keep) return 0;
+    int rc;
+    do rc = io_sys.ftruncate(l->fd, (off_t)keep);
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
+struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
+{
+    struct io_log *l = mem_alloc(1, sizeof *l, e);
+    if (!l) return NULL;
+    l->path = mem_strndup(path, strlen(path), e);
+    l->fd = l->path ? sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
+    if (l->path && l->fd < 0) err_errno(e, ERR_CREATE, "%s: cannot open for appending", path);
+    if (l->fd >= 0 && log_cut(l, keep) == 0) return l;
+    if (l->fd >= 0) {
+        err_errno(e, ERR_IO, "%s: cannot shorten", path);
+        sys_close(l->fd);
+    }
+    free(l->path);
+    free(l);
+    return NULL;
+}
+
+int io_append(struct io_log *l, const void *p, size_t n, struct err *e)
+{
+    if (sys_write_all(l->fd, p, n) < 0) return err_errno(e, ERR_IO, "%s: write failed", l->path);
+    return 0;
+}
+
+int io_log_close(struct io_log *l, struct err *e)
+{
+    if (!l) return 0;
+    int rc = sys_fsync(l->fd), why = errno;
+    if (rc < 0 && (why == EINVAL || why == EROFS)) rc = 0; /* a device or a pipe has no fsync */
+    int closed = sys_close(l->fd);
+    if (rc < 0) errno = why;
+    if (rc < 0 || closed < 0) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);
+    free(l->path);
+    free(l);
+    return rc;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of system calls, and the loops around them that every caller needs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io_impl.h"
+
+static int call_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+struct io_sys io_sys = {
+    .open = call_open,
+    .read = read,
+    .write = write,
+    .pwrite = pwrite,
+    .fsync = fsync,
+    .close = close,
+    .rename = rename,
+    .unlink = unlink,
+    .mkdir = mkdir,
+    .rmdir = rmdir,
+    .ftruncate = ftruncate,
+};
+
+int sys_open(const char *path, int flags, mode_t mode)
+{
+    int fd;
+    do fd = io_sys.open(path, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 || fd > STDERR_FILENO) return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return high;
+}
+
+int sys_fsync(int fd)
+{
+    int rc;
+    do rc = io_sys.fsync(fd);
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
+/* Linux releases the descriptor even when close is interrupted; a second close could hit a
+ * descriptor that another thread has just been given. */
+int sys_close(int fd)
+{
+    int rc = io_sys.close(fd);
+    return rc < 0 && errno == EINTR ? 0 : rc;
+}
+
+/* One system call moves at most this much, below every limit of the kernel. */
+enum { CALL_MAX = 1 << 30 };
+
+static int write_all(int fd, const char *p, size_t n, bool placed, off_t at)
+{
+    while (n > 0) {
+        size_t some = n < CALL_MAX ? n : CALL_MAX;
+        ssize_t k = placed ? io_sys.pwrite(fd, p, some, at) : io_sys.write(fd, p, some);
+        if (k < 0 && errno == EINTR) continue;
+        if (k == 0) errno = EIO; /* no progress and no reason */
+        if (k <= 0) return -1;
+        p += k;
+        n -= (size_t)k;
+        at += k;
+    }
+    return 0;
+}
+
+int sys_write_all(int fd, const void *p, size_t n) { return write_all(fd, p, n, false, 0); }
+
+int sys_pwrite_all(int fd, const void *p, size_t n, off_t at)
+{
+    return write_all(fd, p, n, true, at);
+}
+
+char *path_parent(const char *path, struct err *e)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--; /* "a/b/": the parent is "a" */
+    while (n > 0 && path[n - 1] != '/') n--;
+    if (n == 0) return mem_strndup(".", 1, e);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return mem_strndup(path, n, e);
+}
+
+int sys_sync_dir(const char *dir)
+{
+    int fd = sys_open(dir, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0) return -1;
+    int rc = sys_fsync(fd);
+    if (rc < 0 && (errno == EINVAL || errno == ENOTSUP)) rc = 0; /* some file systems have none */
+    int saved = errno;
+    sys_close(fd);
+    errno = saved;
+    return rc;
+}
+
+int sys_sync_parent(const char *path)
+{
+    char *dir = path_parent(path, NULL);
+    if (!dir) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int rc = sys_sync_dir(dir), saved = errno;
+    free(dir);
+    errno = saved;
+    return rc;
+}
+
+char *io_path(const char *dir, const char *name, struct err *e)
+{
+    size_t d = strlen(dir), n = strlen(name);
+    bool slash = d > 0 && dir[d - 1] != '/';
+    char *p = mem_alloc(d + n + 2, 1, e);
+    if (p) snprintf(p, d + n + 2, "%s%s%s", dir, slash ? "/" : "", name);
+    return p;
+}
