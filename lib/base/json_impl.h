@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the JSON parser and the row reader share. */
+#ifndef SFT_BASE_JSON_IMPL_H
+#define SFT_BASE_JSON_IMPL_H
+
+#include "base/json.h"
+
+struct json_member;
+/* Scratch that one parse leaves to the next: the values of the containers still open. */
+struct json_scratch {
+    struct json *values;
+    struct str *keys; /* keys[i] belongs to values[i] when that is a member */
+    size_t n, cap, keys_cap;
+    struct json_member *sorted;
+    size_t sorted_cap;
+};
+void json_scratch_free(struct json_scratch *s);
+
+/* Where and why a text is not JSON. */
+struct json_fault {
+    size_t at;   /* byte offset */
+    bool at_end; /* the text ended inside a value */
+    enum err_code code;
+    char why[sizeof((struct err *)0)->msg];
+};
+
+/* Bounds the values of one text, beside the arena's own bound; 0: none. */
+struct json *json_parse_with(const char *text, size_t n, size_t max_values, struct arena *a,
+                             struct json_scratch *s, struct json_fault *f);
+
+/* Length of the UTF-8 sequence at p (1 to 4), 0 when it is not one. */
+size_t utf8_length(const unsigned char *p, const unsigned char *end);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict numbers from text: the whole string or nothing. Programs never call setlocale, so the
+ * decimal point is a point. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/opt.h"
+
+/* strto* skip white space and take "+", hexadecimal and "inf"; none of these is meant here. */
+static bool starts_number(const char *s, bool sign)
+{
+    if (sign && *s == '-') s++;
+    return *s >= '0' && *s <= '9';
+}
+
+int num_i64(const char *s, int64_t *v)
+{
+    char *end;
+    if (!starts_number(s, true)) return -1;
+    errno = 0;
+    long long x = strtoll(s, &end, 10);
+    if (errno || *end) return -1;
+    *v = x;
+    return 0;
+}
+
+int num_u64(const char *s, uint64_t *v)
+{
+    char *end;
+    if (!starts_number(s, false)) return -1;
+    errno = 0;
+    unsigned long long x = strtoull(s, &end, 10);
+    if (errno || *end) return -1;
+    *v = x;
+    return 0;
+}
+
+int num_f64(const char *s, double *v)
+{
+    char *end;
+    const char *p = s + (*s == '-');
+    bool point = *p == '.' && p[1] >= '0' && p[1] <= '9';
+    if (!starts_number(s, true) && !point) return -1;
+    if (p[0] == '0' && (p[1] | 0x20) == 'x') return -1;
+    double x = strtod(s, &end);
+    if (*end || !isfinite(x)) return -1; /* a tiny number may become 0: that is its nearest */
+    *v = x;
+    return 0;
+}
