@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes config.json in the form that transformers 4 and 5 and other programs all read. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/opt.h"
+#include "hf/config.h"
+
+/* The text always has '.' for the point, whatever the locale, and a '.' or 'e' so that it reads
+ * back as a real number. */
+void hf_real_text(double f, bool single, char out[32])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, 32, "%.*g", digits, f);
+        for (char *p = out; *p; p++)
+            if (*p == ',') *p = '.';
+        double back;
+        if (num_f64(out, &back) != 0) continue;
+        if (single ? (float)back == (float)f : back == f) break;
+    }
+    if (!strpbrk(out, ".en")) memcpy(out + strlen(out), ".0", 3);
+}
+
+static void put_int(struct buf *b, const char *key, int64_t v)
+{
+    buf_printf(b, ",\n  \"%s\": %" PRId64, key, v);
+}
+
+static void put_real(struct buf *b, const char *key, double v)
+{
+    char text[32];
+    hf_real_text(v, false, text);
+    buf_printf(b, ",\n  \"%s\": %s", key, text);
+}
+
+static void put_bool(struct buf *b, const char *key, bool v)
+{
+    buf_printf(b, ",\n  \"%s\": %s", key, v ? "true" : "false");
+}
+
+static void put_str(struct buf *b, const char *key, const char *v)
+{
+    buf_printf(b, ",\n  \"%s\": ", key);
+    buf_json(b, str_z(v));
+}
+
+static void put_eos(struct buf *b, const struct hf_config *c)
+{
+    if (c->eos_count == 1) put_int(b, "eos_token_id", c->eos_token_id[0]);
+    if (c->eos_count < 2) return;
+    buf_puts(b, ",\n  \"eos_token_id\": [");
+    for (int i = 0; i < c->eos_count; i++)
+        buf_printf(b, "%s%" PRId64, i ? ", " : "", c->eos_token_id[i]);
+    buf_putc(b, ']');
+}
+
+static void put_rope(struct buf *b, const struct hf_rope *r)
+{
+    const struct {
+        const char *key;
+        double value;
+    } reals[] = {
+        {"factor", r->factor},
+        {"low_freq_factor", r->low_freq_factor},
+        {"high_freq_factor", r->high_freq_factor},
+        {"beta_fast", r->beta_fast},
+        {"beta_slow", r->beta_slow},
+        {"attention_factor", r->attention_factor},
+        {"mscale", r->mscale},
+        {"mscale_all_dim", r->mscale_all_dim},
+    };
+    put_real(b, "rope_theta", r->theta);
+    if (r->partial_rotary_factor != 1)
+        put_real(b, "partial_rotary_factor", r->partial_rotary_factor);
+    if (strcmp(r->type, "default") == 0) return;
+    buf_puts(b, ",\n  \"rope_scaling\": {\n    \"rope_type\": ");
+    buf_json(b, str_z(r->type));
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        char text[32];
+        if (reals[i].value == 0) continue;
+        hf_real_text(reals[i].value, false, text);
+        buf_printf(b, ",\n    \"%s\": %s", reals[i].key, text);
+    }
+    if (r->original_max_position)
+        buf_printf(b, ",\n    \"original_max_position_embeddings\": %" PRId64,
+                   r->original_max_position);
+    buf_puts(b, "\n  }");
+}
+
+int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
+{
+    buf_puts(b, "{\n  \"architectures\": [");
+    if (c->architecture[0]) buf_json(b, str_z(c->architecture));
+    buf_putc(b, ']');
+    put_str(b, "model_type", c->model_type);
+    put_int(b, "vocab_size", c->vocab_size);
+    put_int(b, "hidden_size", c->hidden_size);
+    put_int(b, "intermediate_size", c->intermediate_size);
+    put_int(b, "num_hidden_layers", c->num_hidden_layers);
+    put_int(b, "num_attention_heads", c->num_attention_heads);
+    put_int(b, "num_key_value_heads", c->num_key_value_heads);
+    put_int(b, "head_dim", c->head_dim);
+    put_int(b, "max_position_embeddings", c->max_position_embeddings);
+    put_str(b, "hidden_act", c->hidden_act);
+    put_real(b, "rms_norm_eps", c->rms_norm_eps);
+    put_rope(b, &c->rope);
+    /* Qwen2 always has its q, k and v bias and knows no such key. */
+    put_bool(b, "attention_bias", c->qkv_bias && c->o_bias);
+    put_bool(b, "mlp_bias", c->mlp_bias);
+    put_real(b, "attention_dropout", c->attention_dropout);
+    put_real(b, "initializer_range", c->initializer_range);
+    if (c->sliding_window) {
+        put_int(b, "sliding_window", c->sliding_window);
+        put_bool(b, "use_sliding_window", true);
+    }
+    put_bool(b, "tie_word_embeddings", c->tie_word_embeddings);
+    if (c->bos_token_id >= 0) put_int(b, "bos_token_id", c->bos_token_id);
+    put_eos(b, c);
+    if (c->pad_token_id >= 0) put_int(b, "pad_token_id", c->pad_token_id);
+    put_str(b, "torch_dtype", hf_dtype_torch(c->dtype));
+    put_bool(b, "use_cache", true);
+    buf_puts(b, "\n}\n");
+    return buf_check(b, e);
+}
+
+int hf_config_write(const struct hf_config *c, const char *dir, struct err *e)
+{
+    struct buf made = {0};
+    const struct buf *text = &c->text;
+    int rc = 0;
+    if (text->len == 0) {
+        rc = hf_config_format(c, &made, e);
+        text = &made;
+    }
+    char *path = rc == 0 ? io_path(dir, "config.json", e) : NULL;
+    rc = path ? io_put(path, text->data, text->len, e) : -1;
+    free(path);
+    buf_free(&made);
+    return rc;
+}

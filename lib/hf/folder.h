@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Model folders: finding one, copying the files beside the weights, and making a folder that
+ * appears whole or not at all. */
+#ifndef SFT_HF_FOLDER_H
+#define SFT_HF_FOLDER_H
+
+#include "base/err.h"
+
+/* MODEL as given by a user: a Hugging Face folder, or a checkpoint-N folder of ours, whose model is
+ * in its sft_train/. *out (free with free()) is the folder that holds config.json or
+ * tokenizer.json. ERR_NOINPUT when there is none. */
+int hf_folder_resolve(const char *path, char **out, struct err *e);
+
+/* Copies those of config.json, generation_config.json and the tokenizer's files that exist. */
+int hf_folder_copy(const char *from, const char *to, struct err *e);
+/* As hf_folder_copy without config.json and generation_config.json; a folder without
+ * tokenizer.json is ERR_NOINPUT. */
+int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
+
+/* A new folder `path`: it must not exist (ERR_CREATE). Files go into *tmp (free with free()), a
+ * hidden folder beside it; what an earlier, interrupted call left there is removed. */
+int hf_folder_begin(const char *path, char **tmp, struct err *e);
+/* Renames tmp to path, durably. On failure tmp is removed. */
+int hf_folder_commit(const char *tmp, const char *path, struct err *e);
+void hf_folder_abort(const char *tmp); /* removes tmp; NULL is fine */
+
+#endif

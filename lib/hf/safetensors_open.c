@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opens a safetensors file, or the shards that the index of a folder names, and finds by name. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "hf/safetensors_impl.h"
+
+enum { MAX_SHARDS = 10000, MAX_INDEX = 64 << 20 };
+
+void safetensors_close(struct safetensors *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->nfiles; i++) {
+        io_unmap(&s->files[i].map);
+        free(s->files[i].path);
+    }
+    free(s->files);
+    free(s->tensors);
+    free(s->by_name);
+    arena_free(&s->names);
+    free(s);
+}
+
+/* Maps path (owned from here on, also on failure) and reads its header. */
+static int add_file(struct safetensors *s, char *path, struct err *e)
+{
+    if (!path) return -1;
+    if (mem_grow(&s->files, &s->files_cap, s->nfiles + 1, sizeof *s->files, e) != 0) {
+        free(path);
+        return -1;
+    }
+    struct safetensors_file *f = &s->files[s->nfiles];
+    memset(f, 0, sizeof *f);
+    f->path = path;
+    if (io_map(path, &f->map, e) != 0) {
+        free(path);
+        return -1;
+    }
+    s->nfiles++;
+    f->p = f->map.p;
+    f->n = f->map.n;
+    return safetensors_read_header(s, f, e);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct hf_tensor *const *)a)->name, (*(struct hf_tensor *const *)b)->name);
+}
+
+static int index_names(struct safetensors *s, struct err *e)
+{
+    s->by_name = mem_alloc(s->count, sizeof *s->by_name, e);
+    if (!s->by_name) return -1;
+    for (size_t i = 0; i < s->count; i++) s->by_name[i] = &s->tensors[i];
+    if (s->count > 1) qsort(s->by_name, s->count, sizeof *s->by_name, by_name);
+    for (size_t i = 1; i < s->count; i++) {
+        const struct hf_tensor *a = s->by_name[i - 1], *b = s->by_name[i];
+        if (strcmp(a->name, b->name) == 0)
+            return err_set(e, ERR_DATA, "%s: tensor \"%.200s\": is in %s too", b->file, b->name,
+                           a->file);
+    }
+    return 0;
+}
+
+/* Ends every way of opening. */
+static struct safetensors *finish(struct safetensors *s, int rc, struct err *e)
+{
+    if (rc == 0) rc = index_names(s, e);
+    if (rc == 0) return s;
+    safetensors_close(s);
+    return NULL;
+}
+
+struct safetensors *safetensors_parse(const void *p, size_t n, const char *name, struct err *e)
+{
+    struct safetensors *s = mem_alloc(1, sizeof *s, e);
+    if (!s) return NULL;
+    int rc = -1;
+    s->files = mem_alloc(1, sizeof *s->files, e);
+    if (s->files && (s->files[0].path = mem_strndup(name, strlen(name), e))) {
+        s->nfiles = s->files_cap = 1;
+        s->files[0].p = p;
+        s->files[0].n = n;
+        rc = safetensors_read_header(s, &s->files[0], e);
+    }
+    return finish(s, rc, e);
+}
+
+/* Files of an index are plain names in its folder. */
+static bool plain_name(struct str s)
+{
+    return s.n > 0 && s.n < 256 && s.p[0] != '.' && !memchr(s.p, '/', s.n) && !memchr(s.p, 0, s.n);
+}
+
+static int add_shard(struct safetensors *s, const char *dir, struct str file, struct err *e)
+{
+    char name[256];
+    memcpy(name, file.p, file.n);
+    name[file.n] = 0;
+    size_t dir_n = strlen(dir);
+    for (size_t i = 0; i < s->nfiles; i++)
+        if (strcmp(s->files[i].path + dir_n + 1, name) == 0) return 0;
+    if (s->nfiles == MAX_SHARDS)
+        return err_set(e, ERR_DATA, "%s: more than %d shards", dir, MAX_SHARDS);
+    return add_file(s, io_path(dir, name, e), e);
+}
+
+/* Every tensor that the map names must be where the map says. */
+static int check_map(const struct safetensors *s, const struct json *map, const char *index,
+                     struct arena *a, struct err *e)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const char *name = arena_copy(a, map->keys[i].p, map->keys[i].n, e);
+        if (!name) return -1;
+        const struct hf_tensor *t = safetensors_find(s, name);
+        const char *base = t ? strrchr(t->file, '/') : NULL;
+        if (!t || !str_is(map->items[i].s, base ? base + 1 : t->file))
+            return err_set(e, ERR_DATA, "%s: tensor \"%.200s\": is not in %.*s", index, name,
+                           STR_FMT(map->items[i].s));
+    }
+    return 0;
+}
+
+static int open_index(struct safetensors *s, const char *dir, const char *index, struct err *e)
+{
+    struct buf text = {0};
+    struct arena a = {.max = (size_t)1 << 30};
+    int rc = -1;
+    if (io_slurp(index, MAX_INDEX, &text, e) != 0) goto out;
+    const struct json *root = json_parse(text.data ? text.data : "", text.len, &a, e);
+    if (!root) {
+        err_prefix(e, "%s", index);
+        goto out;
+    }
+    const struct json *map = root->kind == JSON_OBJECT ? json_get(root, "weight_map") : NULL;
+    if (!map || map->kind != JSON_OBJECT || map->count == 0) {
+        err_set(e, ERR_DATA, "%s: has no weight_map", index);
+        goto out;
+    }
+    for (size_t i = 0; i < map->count; i++) {
+        const struct json *file = &map->items[i];
+        if (file->kind != JSON_STRING || !plain_name(file->s)) {
+            err_set(e, ERR_DATA, "%s: weight_map: a file name is not a plain name", index);
+            goto out;
+        }
+        if (add_shard(s, dir, file->s, e) != 0) goto out;
+    }
+    rc = index_names(s, e) == 0 ? check_map(s, map, index, &a, e) : -1;
+    free(s->by_name);
+    s->by_name = NULL;
+out:
+    buf_free(&text);
+    arena_free(&a);
+    return rc;
+}
+
+/* "stem" + suffix in dir; freed by the caller. */
+static char *stem_path(const char *dir, const char *stem, const char *suffix, struct err *e)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", stem, suffix);
+    return io_path(dir, name, e);
+}
+
+struct safetensors *safetensors_open_stem(const char *dir, const char *stem, struct err *e)
+{
+    struct safetensors *s = mem_alloc(1, sizeof *s, e);
+    char *whole = stem_path(dir, stem, ".safetensors", e);
+    char *index = stem_path(dir, stem, ".safetensors.index.json", e);
+    int rc = -1;
+    if (s && whole && index) {
+        if (io_exists(whole)) {
+            rc = add_file(s, whole, e);
+            whole = NULL;
+        } else if (io_exists(index)) {
+            rc = open_index(s, dir, index, e);
+        } else {
+            err_set(e, ERR_NOINPUT,
+                    "%s: holds neither %s.safetensors nor %s.safetensors.index.json; weights in "
+                    "other formats must be converted first",
+                    dir, stem, stem);
+        }
+    }
+    free(whole);
+    free(index);
+    return s ? finish(s, rc, e) : NULL;
+}
+
+struct safetensors *safetensors_open(const char *path, struct err *e)
+{
+    if (io_is_dir(path)) return safetensors_open_stem(path, "model", e);
+    struct safetensors *s = mem_alloc(1, sizeof *s, e);
+    if (!s) return NULL;
+    return finish(s, add_file(s, mem_strndup(path, strlen(path), e), e), e);
+}
+
+size_t safetensors_count(const struct safetensors *s) { return s->count; }
+const struct hf_tensor *safetensors_at(const struct safetensors *s, size_t i)
+{
+    return &s->tensors[i];
+}
+
+const struct hf_tensor *safetensors_find(const struct safetensors *s, const char *name)
+{
+    const struct hf_tensor key = {.name = name}, *k = &key;
+    if (s->count == 0) return NULL;
+    struct hf_tensor **t = bsearch(&k, s->by_name, s->count, sizeof *s->by_name, by_name);
+    return t ? *t : NULL;
+}
+
+const struct hf_tensor *safetensors_need(const struct safetensors *s, const char *name, int ndim,
+                                         const uint64_t *dim, struct err *e)
+{
+    const struct hf_tensor *t = safetensors_find(s, name);
+    if (!t) {
+        err_set(e, ERR_DATA, "%s: tensor \"%s\" is missing", s->nfiles ? s->files[0].path : "?",
+                name);
+        return NULL;
+    }
+    if (ndim < 0 || (t->ndim == ndim && memcmp(t->dim, dim, (size_t)ndim * sizeof *dim) == 0))
+        return t;
+    char have[200], want[200];
+    struct hf_tensor w = {.ndim = ndim};
+    memcpy(w.dim, dim, (size_t)ndim * sizeof *dim);
+    hf_tensor_shape(t, have, sizeof have);
+    hf_tensor_shape(&w, want, sizeof want);
+    err_set(e, ERR_DATA, "%s: tensor \"%s\": has shape %s, config.json needs %s", t->file, name,
+            have, want);
+    return NULL;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes safetensors files: the header is known from the list, then the data streams through. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "hf/safetensors.h"
+
+enum { DATA_ALIGN = 64, MAX_NAME = 1000 };
+
+struct safetensors_writer {
+    char *dir, *stem;
+    struct hf_tensor *list; /* names in `names`; file unused */
+    size_t *shard;          /* of each tensor */
+    size_t count, shards;
+    struct arena names;
+    struct io_out *out; /* of the shard in progress */
+    size_t next;        /* tensor in progress */
+    uint64_t done;      /* its bytes written so far */
+};
+
+static void writer_free(struct safetensors_writer *w)
+{
+    free(w->dir);
+    free(w->stem);
+    free(w->list);
+    free(w->shard);
+    arena_free(&w->names);
+    free(w);
+}
+
+void safetensors_abort(struct safetensors_writer *w)
+{
+    if (!w) return;
+    io_abort(w->out);
+    writer_free(w);
+}
+
+static void shard_name(const struct safetensors_writer *w, size_t shard, char *out, size_t n)
+{
+    if (w->shards <= 1)
+        snprintf(out, n, "%s.safetensors", w->stem);
+    else
+        snprintf(out, n, "%s-%05zu-of-%05zu.safetensors", w->stem, shard + 1, w->shards);
+}
+
+/* The JSON header of one shard, padded with spaces so that the data starts aligned. */
+static void header_text(const struct safetensors_writer *w, size_t shard, struct buf *b)
+{
+    uint64_t at = 0;
+    buf_puts(b, "{\"__metadata__\":{\"format\":\"pt\"}");
+    for (size_t i = 0; i < w->count; i++) {
+        const struct hf_tensor *t = &w->list[i];
+        if (w->shard[i] != shard) continue;
+        buf_putc(b, ',');
+        buf_json(b, str_z(t->name));
+        buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", hf_dtype_name(t->dtype));
+        for (int d = 0; d < t->ndim; d++) buf_printf(b, "%s%" PRIu64, d ? "," : "", t->dim[d]);
+        buf_printf(b, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, at + t->bytes);
+        at += t->bytes;
+    }
+    buf_putc(b, '}');
+    while ((b->len + 8) % DATA_ALIGN && !b->failed) buf_putc(b, ' ');
+}
+
+static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e)
+{
+    char name[128];
+    struct buf header = {0}, head = {0};
+    shard_name(w, shard, name, sizeof name);
+    header_text(w, shard, &header);
+    buf_u64(&head, header.len);
+    int rc = -1;
+    char *path = io_path(w->dir, name, e);
+    if (path && buf_check(&header, e) == 0 && buf_check(&head, e) == 0) {
+        if (header.len > SAFETENSORS_MAX_HEADER)
+            err_set(e, ERR_INTERNAL, "%s: the header would be larger than readers accept", path);
+        else if ((w->out = io_create(path, e)))
+            rc = io_write(w->out, head.data, head.len, e) == 0
+                     ? io_write(w->out, header.data, header.len, e)
+                     : -1;
+    }
+    free(path);
+    buf_free(&header);
+    buf_free(&head);
+    return rc;
+}
+
+static int end_shard(struct safetensors_writer *w, struct err *e)
+{
+    struct io_out *out = w->out;
+    w->out = NULL;
+    return io_commit(out, e);
+}
+
+/* Steps over finished tensors, closing and opening files where the shard changes. */
+static int advance(struct safetensors_writer *w, struct err *e)
+{
+    while (w->next < w->count && w->done == w->list[w->next].bytes) {
+        size_t shard = w->shard[w->next++];
+        w->done = 0;
+        if (w->next < w->count && w->shard[w->next] != shard) {
+            if (end_shard(w, e) != 0 || begin_shard(w, shard + 1, e) != 0) return -1;
+        }
+    }
+    return 0;
+}
+
+/* Greedy, in order: a tensor that would pass the bound starts the next file. */
+static void plan_shards(struct safetensors_writer *w, uint64_t limit)
+{
+    uint64_t used = 0;
+    size_t shard = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        uint64_t n = w->list[i].bytes;
+        if (limit && used && n > limit - (used < limit ? used : limit)) {
+            shard++;
+            used = 0;
+        }
+        w->shard[i] = shard;
+        used += n;
+    }
+    w->shards = shard + 1;
+}
+
+static int copy_list(struct safetensors_writer *w, const struct hf_tensor *list, size_t n,
+                     struct err *e)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct hf_tensor *t = &w->list[i];
+        *t = list[i];
+        size_t len = strlen(t->name);
+        if (len > MAX_NAME || t->ndim < 0 || t->ndim > HF_MAX_DIMS || hf_tensor_size(t) != 0 ||
+            __builtin_add_overflow(total, t->bytes, &total))
+            return err_set(e, ERR_INTERNAL, "tensor \"%.200s\": impossible name or size", t->name);
+        if (!(t->name = arena_copy(&w->names, t->name, len, e))) return -1;
+    }
+    return 0;
+}
+
+struct safetensors_writer *safetensors_create(const char *dir, const char *stem,
+                                              const struct hf_tensor *list, size_t n,
+                                              uint64_t shard_bytes, struct err *e)
+{
+    struct safetensors_writer *w = mem_alloc(1, sizeof *w, e);
+    if (!w) return NULL;
+    w->count = n;
+    w->dir = mem_strndup(dir, strlen(dir), e);
+    w->stem = mem_strndup(stem, strlen(stem), e);
+    w->list = mem_alloc(n, sizeof *w->list, e);
+    w->shard = mem_alloc(n, sizeof *w->shard, e);
+    if (!w->dir || !w->stem || !w->list || !w->shard || copy_list(w, list, n, e) != 0) goto fail;
+    plan_shards(w, shard_bytes);
+    if (begin_shard(w, 0, e) != 0 || advance(w, e) != 0) goto fail;
+    return w;
+fail:
+    safetensors_abort(w);
+    return NULL;
+}
+
+int safetensors_write(struct safetensors_writer *w, const void *p, size_t n, struct err *e)
+{
+    const unsigned char *from = p;
+    while (n > 0) {
+        if (w->next == w->count)
+            return err_set(e, ERR_INTERNAL, "%s: more tensor data than announced", w->dir);
+        uint64_t left = w->list[w->next].bytes - w->done;
+        size_t step = n < left ? n : (size_t)left;
+        if (io_write(w->out, from, step, e) != 0) return -1;
+        from += step;
+        n -= step;
+        w->done += step;
+        if (advance(w, e) != 0) return -1;
+    }
+    return 0;
+}
+
+static int by_tensor_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct hf_tensor *const *)a)->name,
+                  (*(const struct hf_tensor *const *)b)->name);
+}
+
+/* stem.safetensors.index.json, names sorted as transformers sorts them. */
+static int write_index(const struct safetensors_writer *w, struct err *e)
+{
+    char name[128];
+    struct buf b = {0};
+    uint64_t total = 0;
+    int rc = -1;
+    char *path = NULL;
+    const struct hf_tensor **sorted = mem_alloc(w->count, sizeof *sorted, e);
+    if (!sorted) return -1;
+    for (size_t i = 0; i < w->count; i++) {
+        sorted[i] = &w->list[i];
+        total += w->list[i].bytes;
+    }
+    qsort(sorted, w->count, sizeof *sorted, by_tensor_name);
+    buf_printf(&b, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64 "\n  },\n", total);
+    buf_puts(&b, "  \"weight_map\": {");
+    for (size_t i = 0; i < w->count; i++) {
+        buf_puts(&b, i ? ",\n    " : "\n    ");
+        buf_json(&b, str_z(sorted[i]->name));
+        shard_name(w, w->shard[sorted[i] - w->list], name, sizeof name);
+        buf_printf(&b, ": \"%s\"", name);
+    }
+    buf_puts(&b, "\n  }\n}\n");
+    snprintf(name, sizeof name, "%s.safetensors.index.json", w->stem);
+    if (buf_check(&b, e) == 0 && (path = io_path(w->dir, name, e)))
+        rc = io_put(path, b.data, b.len, e);
+    free(path);
+    free(sorted);
+    buf_free(&b);
+    return rc;
+}
+
+int safetensors_commit(struct safetensors_writer *w, struct err *e)
+{
+    int rc = -1;
+    if (w->next != w->count)
+        err_set(e, ERR_INTERNAL, "%s: tensor \"%.200s\": data is missing", w->dir,
+                w->list[w->next].name);
+    else if (end_shard(w, e) == 0)
+        rc = w->shards > 1 ? write_index(w, e) : 0;
+    safetensors_abort(w);
+    return rc;
+}
