@@ -17,7 +17,8 @@ struct comm_ops {
     void (*close)(struct comm *c);
     /* All in place or between distinct buffers; counts in elements; ranks call in the same order.
      * Sums run in rank order, so a result does not depend on timing. */
-    int (*all_reduce)(struct comm *c, void *buf, size_t n, enum dtype t, enum comm_op op, struct err *e);
+    int (*all_reduce)(struct comm *c, void *buf, size_t n, enum dtype t, enum comm_op op,
+                      struct err *e);
     int (*reduce_scatter)(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t,
                           struct err *e);
     int (*all_gather)(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t,

@@ -46,8 +46,9 @@ struct op_rmsnorm {
     double eps;
     enum dtype dtype;
 };
-/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input that
- * was normalised. y, when not NULL, is made again (the forward's result, for recomputation). */
+/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input
+ * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
+ */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
     const void *dy, *dres, *s, *w, *rstd;
@@ -55,8 +56,8 @@ struct op_rmsnorm_grad {
     enum dtype dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
- * op(B) is [k,n], stored [n,k] when tb. a and b share ab_dtype; c may be wider. Leading dimensions
- * lda, ldb, ldc in elements, 0: dense. */
+ * op(B) is [k,n], stored [n,k] when tb. a, b and bias share ab_dtype; c may be wider. Leading
+ * dimensions lda, ldb, ldc in elements, 0: dense. k = 0 gives bias (+ C). */
 struct op_matmul {
     void *c;
     const void *a, *b, *bias;
@@ -78,10 +79,11 @@ struct op_rope {
     enum dtype dtype;
 };
 /* Causal attention within documents. Document d has queries [cu_q[d], cu_q[d+1]) and keys
- * [cu_k[d], cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a query
- * sees at most that many keys, itself included. q [Tq, q_stride], k and v [Tk, kv_stride],
- * o [Tq, o_stride]: `heads` resp. `kv_heads` of `dim` elements from the row's start.
- * lse [heads, Tq] real: log of the sum of exp(scale * q.k). max_len: the longest document. */
+ * [cu_k[d], cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a
+ * query sees at most that many keys, itself included. q [Tq, q_stride], k and v [Tk, kv_stride], o
+ * [Tq, o_stride]: `heads` resp. `kv_heads` of `dim` elements from the row's start. lse [heads, Tq]
+ * real: log of the sum of exp(scale * q.k); NULL: not wanted. max_len: at least the queries, and
+ * the keys, of any document. A query that sees no key, and rows of o in no document, give 0. */
 struct op_attention {
     void *o, *lse;
     const void *q, *k, *v;
@@ -91,7 +93,8 @@ struct op_attention {
     double scale;
     enum dtype dtype;
 };
-/* Writes dq, dk, dv (strides as q, k, v). */
+/* Writes dq, dk, dv (strides as q, k, v); 0 in rows of no document. The
+ * outputs share no memory with the inputs. */
 struct op_attention_grad {
     void *dq, *dk, *dv;
     const void *dout, *o, *lse;
@@ -113,7 +116,8 @@ struct op_swiglu_grad {
 };
 /* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]] (real, [n]);
  * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits real [n,V]; dlogits may be
- * logits when d_dtype is real, else it is separate memory. */
+ * logits when d_dtype is real, else it is separate memory. A target outside [0, V) counts for
+ * nothing: its nll and dlogits are 0. */
 struct op_xent {
     void *nll, *dlogits;
     const void *logits;
@@ -163,7 +167,7 @@ struct op_copy_rows {
     int64_t rows;
     size_t bytes, y_stride, x_stride;
 };
-/* sum (one double on the device) += sum_i x[i] * w[i] (w NULL: 1), or of squares of x */
+/* sum (one double on the device) += sum_i x[i] * w[i] (w NULL: 1; of x's type), or of x[i]^2 */
 struct op_sum {
     double *sum;
     const void *x, *w;
@@ -202,9 +206,11 @@ struct op_adamw {
 /* The list from which everything about an operation is made: add a line here, its struct above, and
  * its function in each backend. */
 #define OPS_LIST(X)                                                                                \
-    X(embed) X(embed_grad) X(rmsnorm) X(rmsnorm_grad) X(matmul) X(rope) X(attention)               \
-    X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero)         \
-    X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
+    X(embed)                                                                                       \
+    X(embed_grad)                                                                                  \
+    X(rmsnorm) X(rmsnorm_grad) X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu)          \
+        X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum)     \
+            X(argmax) X(bias_grad) X(adamw)
 
 enum op_id {
 #define X(name) OP_##name,
@@ -239,10 +245,12 @@ struct device {
     int threads;
     void *work; /* scratch of work_bytes, device memory, given by the owner of the memory plan */
     size_t work_bytes;
+    bool has_bf16; /* see device_has_bf16 */
 };
 
-/* name: "cpu" (fast), "ref" (plain C, float), "ref64" (plain C, double), "far" (cpu behind a queue,
- * with memory that is unreadable outside operations and copies). threads as opt_threads gives. */
+/* name: "cpu" (fast; "cpu-base", "cpu-v3", "cpu-v4" name the instruction set), "ref" (plain C,
+ * float), "ref64" (plain C, double), "far" (cpu behind a queue, with memory that is unreadable
+ * outside operations and copies). threads as opt_threads gives. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* NULL is fine */
 /* Whether matrix products of bf16 are at least as fast as of float on this device. */

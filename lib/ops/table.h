@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the backends share: the type of an operation's function, and devices in host memory. */
+#ifndef SFT_OPS_TABLE_H
+#define SFT_OPS_TABLE_H
+
+#include "ops/ops.h"
+
+/* Runs an operation on memory that the caller can reach; a failure is kept with device_fail. */
+typedef void op_fn(struct device *d, const void *args);
+/* Scratch bytes for it. */
+typedef size_t op_work_fn(struct device *d, const void *args);
+
+/* One implementation of all operations; work[op] NULL: it needs none. */
+struct op_table {
+    op_fn *run[OP_COUNT];
+    op_work_fn *work[OP_COUNT];
+};
+
+/* A device whose memory is the host's and whose operations run at once. */
+struct host_device {
+    struct device d; /* first, so that a struct device * is one of these */
+    struct ops ops;  /* what d.ops points to */
+    const struct op_table *table;
+    struct gemm *gemm;                 /* matrix products of "cpu"; else NULL */
+    void (*release)(struct device *d); /* frees what the backend added; may be NULL */
+    bool failed;
+    struct err error; /* the first failure since the last sync */
+};
+/* Allocates one; name is kept, not copied; closed by device_close. */
+struct host_device *host_open(const char *name, const struct op_table *t, int threads,
+                              struct err *e);
+/* Keeps the first failure for the next sync or download. */
+void device_fail(struct device *d, const struct err *e);
+size_t op_args_size(enum op_id op);
+/* p + i elements of type t */
+static inline void *elem(const void *p, int64_t i, enum dtype t)
+{
+    return (char *)(uintptr_t)p + i * (int64_t)dtype_size(t);
+}
+
+struct device *ref_open(bool wide, int threads, struct err *e);
+/* isa: "base", "v3", "v4", or NULL: the best that this CPU has. */
+struct device *cpu_open(const char *isa, int threads, struct err *e);
+/* Takes `inner`, which it closes. */
+struct device *far_open(struct device *inner, struct err *e);
+
+#endif
