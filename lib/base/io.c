@@ -15,6 +15,8 @@ struct io_in {
     int fd;
     bool standard; /* not ours to close */
     char *name;
+    void (*tap)(void *arg, const void *p, size_t n);
+    void *tap_arg;
 };
 
 static int open_file(const char *path, struct stat *st, struct err *e)
@@ -68,7 +70,14 @@ ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e)
 {
     ssize_t k = read_full(in->fd, p, n);
     if (k < 0) return err_errno(e, ERR_IO, "%s: read failed", in->name);
+    if (k > 0 && in->tap) in->tap(in->tap_arg, p, (size_t)k);
     return k;
+}
+
+void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), void *arg)
+{
+    in->tap = f;
+    in->tap_arg = arg;
 }
 
 const char *io_name(const struct io_in *in) { return in->name; }

@@ -34,6 +34,8 @@ struct io_in; /* a buffered-by-the-caller reader; "-" is standard input */
 struct io_in *io_open(const char *path, struct err *e); /* ERR_NOINPUT when missing or unreadable */
 /* Up to n bytes; fewer only at the end; 0 at the end; -1 with ERR_IO. */
 ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e);
+/* f sees every byte that io_read gives out from now on, in order (a digest of the input). */
+void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), void *arg);
 const char *io_name(const struct io_in *in); /* the path, or "<stdin>" */
 void io_close(struct io_in *in);
 

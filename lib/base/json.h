@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/mem.h"
 
@@ -33,6 +34,8 @@ struct json *json_parse(const char *text, size_t n, struct arena *a, struct err 
 const struct json *json_get(const struct json *object, const char *key); /* NULL when absent */
 int json_int(const struct json *v, int64_t *out);   /* -1 unless an integer that fits */
 int json_real(const struct json *v, double *out);   /* -1 unless a finite number */
+/* Appends v as compact JSON: members in their order, numbers as they were written. */
+void json_write(const struct json *v, struct buf *b);
 
 /* Rows of a file that is either a JSON array of objects or JSON Lines (told by the first byte that
  * is not white space; a BOM is skipped). Streaming: memory is bounded by the largest row

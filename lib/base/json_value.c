@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading of parsed JSON values. */
-#include <math.h>
 #include <string.h>
 
 #include "base/json.h"

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --help, the generated part of the man page, and shell completions, all from the option table. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/opt_impl.h"
+
+enum { HELP_WIDTH = 80, HELP_INDENT = 2, HELP_COLUMN_MAX = 32 };
+
+/* Calls f for the command's visible options, then for the common ones. */
+static void each(const struct opt_cmd *cmd, void (*f)(const struct opt *, void *), void *arg)
+{
+    struct opt_common unused = {0};
+    struct opt common[OPT_COMMON_MAX];
+    opt_common_table(common, &unused);
+    for (const struct opt *o = cmd->opts; o && o->name; o++)
+        if (!o->hidden) f(o, arg);
+    for (const struct opt *o = common; o->name; o++) f(o, arg);
+}
+
+/* ---- --help ---- */
+/* "-l, --length N" */
+static void left_side(const struct opt *o, struct buf *b)
+{
+    const char *value = opt_value_name(o);
+    if (o->letter)
+        buf_printf(b, "-%c, ", o->letter);
+    else
+        buf_puts(b, "    ");
+    buf_printf(b, "--%s%s%s", o->name, value ? " " : "", value ? value : "");
+}
+
+struct help {
+    struct buf *out;
+    size_t column; /* where the right side starts */
+};
+
+static void widen(const struct opt *o, void *arg)
+{
+    struct help *h = arg;
+    struct buf left = {0};
+    left_side(o, &left);
+    size_t column = HELP_INDENT + left.len + 2;
+    if (column <= HELP_COLUMN_MAX && column > h->column) h->column = column;
+    buf_free(&left);
+}
+
+static void spaces(struct buf *b, size_t n)
+{
+    while (n-- > 0) buf_putc(b, ' ');
+}
+
+/* Text broken at spaces into lines that start in column `indent`; the first starts at `at`. */
+static void wrap(struct buf *b, const char *text, size_t indent, size_t at)
+{
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        if (at + n + (at > indent) > HELP_WIDTH && at > indent) {
+            buf_putc(b, '\n');
+            spaces(b, indent);
+            at = indent;
+        }
+        if (at > indent) {
+            buf_putc(b, ' ');
+            at++;
+        }
+        buf_add(b, text, n);
+        at += n;
+        text += n;
+        while (*text == ' ') text++;
+    }
+    buf_putc(b, '\n');
+}
+
+static void help_line(const struct opt *o, void *arg)
+{
+    struct help *h = arg;
+    size_t from = h->out->len;
+    spaces(h->out, HELP_INDENT);
+    left_side(o, h->out);
+    size_t used = h->out->len - from;
+    if (used + 2 > h->column) {
+        buf_putc(h->out, '\n');
+        used = 0;
+    }
+    spaces(h->out, h->column - used);
+    wrap(h->out, o->help, h->column, h->column);
+}
+
+void opt_help(const struct opt_cmd *cmd, struct buf *b)
+{
+    struct help h = {b, 16};
+    buf_printf(b, "usage: %s %s\n", cmd->name, cmd->synopsis);
+    wrap(b, cmd->about, 0, 0);
+    buf_puts(b, "\nOptions:\n");
+    each(cmd, widen, &h);
+    each(cmd, help_line, &h);
+    if (cmd->examples) buf_printf(b, "\nExamples:\n%s", cmd->examples);
+    if (cmd->examples && b->len > 0 && b->data[b->len - 1] != '\n') buf_putc(b, '\n');
+}
+
+/* ---- man ---- */
+/* Text as roff shows it: hyphens that can be copied, no line taken for a request. */
+static void roff(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '-')
+            buf_puts(b, "\\-");
+        else if (*s == '\\')
+            buf_puts(b, "\\e");
+        else if (*s == '\'')
+            buf_puts(b, "\\(aq");
+        else
+            buf_putc(b, *s);
+    }
+}
+
+static void man_option(const struct opt *o, void *arg)
+{
+    struct buf *b = arg;
+    const char *value = opt_value_name(o);
+    buf_puts(b, ".TP\n");
+    if (o->letter) buf_printf(b, "\\fB\\-%c\\fR, ", o->letter);
+    buf_puts(b, "\\fB\\-\\-");
+    roff(b, o->name);
+    buf_puts(b, "\\fR");
+    if (value) {
+        buf_puts(b, " \\fI");
+        roff(b, value);
+        buf_puts(b, "\\fR");
+    }
+    buf_puts(b, "\n");
+    roff(b, o->help);
+    buf_puts(b, "\n");
+}
+
+/* "Packs samples." is "packs samples" after the dash of NAME; an acronym stays as it is. */
+static void man_name(const struct opt_cmd *cmd, struct buf *b)
+{
+    struct buf about = {0};
+    buf_puts(&about, cmd->about);
+    size_t n = about.failed ? 0 : about.len;
+    if (n > 0 && about.data[n - 1] == '.') about.data[--n] = 0;
+    if (n > 1 && islower((unsigned char)about.data[1]))
+        about.data[0] = (char)tolower((unsigned char)about.data[0]);
+    roff(b, cmd->name);
+    buf_puts(b, " \\- ");
+    if (n > 0) roff(b, about.data);
+    buf_puts(b, "\n");
+    b->failed |= about.failed;
+    buf_free(&about);
+}
+
+void opt_man(const struct opt_cmd *cmd, struct buf *b)
+{
+    buf_puts(b, ".TH ");
+    for (const char *p = cmd->name; *p; p++) buf_putc(b, (char)toupper((unsigned char)*p));
+    buf_printf(b, " 1 \"\" \"sft %s\" \"User Commands\"\n.SH NAME\n", SFT_VERSION);
+    man_name(cmd, b);
+    buf_puts(b, ".SH SYNOPSIS\n\\fB");
+    roff(b, cmd->name);
+    buf_puts(b, "\\fR ");
+    roff(b, cmd->synopsis);
+    buf_puts(b, "\n.SH OPTIONS\n");
+    each(cmd, man_option, b);
+}
+
+/* ---- completion ---- */
+static void bash_names(const struct opt *o, void *arg)
+{
+    struct buf *b = arg;
+    buf_printf(b, " --%s", o->name);
+    if (o->letter) buf_printf(b, " -%c", o->letter);
+}
+
+static void bash_values(const struct opt *o, void *arg)
+{
+    struct buf *b = arg;
+    if (!opt_value_name(o)) return;
+    buf_printf(b, "    --%s", o->name);
+    if (o->letter) buf_printf(b, "|-%c", o->letter);
+    buf_puts(b, ")\n        ");
+    if (o->kind == OPT_ENUM) {
+        buf_puts(b, "COMPREPLY=($(compgen -W '");
+        for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
+        buf_puts(b, "' -- \"$cur\"))");
+    } else {
+        buf_puts(b, o->kind == OPT_STR ? "COMPREPLY=($(compgen -f -- \"$cur\"))" : "COMPREPLY=()");
+    }
+    buf_puts(b, "\n        return ;;\n");
+}
+
+static void complete_bash(const struct opt_cmd *cmd, struct buf *b)
+{
+    buf_puts(b, "_");
+    for (const char *p = cmd->name; *p; p++) buf_putc(b, *p == '-' ? '_' : *p);
+    buf_puts(b, "() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+                "    case $prev in\n");
+    each(cmd, bash_values, b);
+    buf_puts(b, "    esac\n    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W '");
+    each(cmd, bash_names, b);
+    buf_puts(b,
+             "' -- \"$cur\"))\n    else\n        COMPREPLY=($(compgen -f -- \"$cur\"))\n    fi\n}\n"
+             "complete -o filenames -F _");
+    for (const char *p = cmd->name; *p; p++) buf_putc(b, *p == '-' ? '_' : *p);
+    buf_printf(b, " %s\n", cmd->name);
+}
+
+/* Help text inside single quotes; zsh's _arguments also reads brackets and colons. */
+static void quoted(struct buf *b, const char *s, const char *special)
+{
+    for (; *s; s++) {
+        if (*s == '\'')
+            buf_puts(b, "'\\''");
+        else if (strchr(special, *s))
+            buf_printf(b, "\\%c", *s);
+        else
+            buf_putc(b, *s);
+    }
+}
+
+static void zsh_option(const struct opt *o, void *arg)
+{
+    struct buf *b = arg;
+    const char *value = opt_value_name(o);
+    char names[2][80] = {"", ""};
+    int n = 0;
+    if (o->letter) snprintf(names[n++], sizeof *names, "-%c%s", o->letter, value ? "+" : "");
+    snprintf(names[n++], sizeof *names, "--%s%s", o->name, value ? "=" : "");
+    for (int i = 0; i < n; i++) {
+        buf_printf(b, " \\\n    '%s%s[", o->kind == OPT_COUNT ? "*" : "", names[i]);
+        quoted(b, o->help, "[]:\\");
+        buf_puts(b, "]");
+        if (value) {
+            buf_puts(b, ":");
+            quoted(b, o->kind == OPT_ENUM ? "word" : value, "[]:\\");
+            buf_puts(b, ":");
+        }
+        if (o->kind == OPT_STR) buf_puts(b, "_files");
+        if (o->kind == OPT_ENUM) {
+            buf_puts(b, "(");
+            for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
+            buf_puts(b, ")");
+        }
+        buf_puts(b, "'");
+    }
+}
+
+static void fish_option(const struct opt *o, void *arg)
+{
+    struct buf *b = arg;
+    if (o->letter) buf_printf(b, " -s %c", o->letter);
+    buf_printf(b, " -l %s", o->name);
+    if (opt_value_name(o)) buf_puts(b, o->kind == OPT_STR ? " -r -F" : " -x");
+    if (o->kind == OPT_ENUM) {
+        buf_puts(b, " -a '");
+        for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
+        buf_puts(b, "'");
+    }
+    buf_puts(b, " -d '");
+    quoted(b, o->help, "\\");
+    buf_puts(b, "'\n");
+}
+
+struct fish {
+    const struct opt_cmd *cmd;
+    struct buf *out;
+};
+
+static void fish_line(const struct opt *o, void *arg)
+{
+    struct fish *f = arg;
+    buf_printf(f->out, "complete -c %s", f->cmd->name);
+    fish_option(o, f->out);
+}
+
+int opt_complete(const struct opt_cmd *cmd, const char *shell, struct buf *b, struct err *e)
+{
+    if (strcmp(shell, "bash") == 0) {
+        complete_bash(cmd, b);
+    } else if (strcmp(shell, "zsh") == 0) {
+        buf_printf(b, "#compdef %s\n_arguments -s -S", cmd->name);
+        each(cmd, zsh_option, b);
+        buf_puts(b, " \\\n    '*:file:_files'\n");
+    } else if (strcmp(shell, "fish") == 0) {
+        struct fish f = {cmd, b};
+        each(cmd, fish_line, &f);
+    } else {
+        return err_set(e, ERR_USAGE, "--help-complete: '%s' is not one of bash|zsh|fish", shell);
+    }
+    return 0;
+}
