@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The token stream (.sfts): header, zstd frames of records, trailer. docs/stream.md is the format. */
+/* The token stream (.sfts): header, frames of records, trailer. docs/stream.md is the format. */
 #ifndef SFT_STREAM_STREAM_H
 #define SFT_STREAM_STREAM_H
 
@@ -15,7 +15,7 @@
 enum stream_kind { STREAM_TURNS, STREAM_SAMPLES, STREAM_PACKED };
 enum pack_mode { PACK_BATCH, PACK_DENSE, PACK_NONE };
 
-/* Where a record came from: file is the index in the order of the command line, row counts from 0. */
+/* Where a record came from: file counts in the order of the command line, row from 0. */
 struct stream_source {
     uint32_t file;
     uint64_t row;
@@ -23,7 +23,7 @@ struct stream_source {
 
 struct stream_header {
     enum stream_kind kind;
-    char tokenizer[HASH128_HEX]; /* tokenizer_identity */
+    char tokenizer[HASH128_HEX];   /* tokenizer_identity */
     char template_id[HASH128_HEX]; /* chat_identity; "" before sft-template */
     uint32_t vocab_size;
     /* Provenance: one entry a stage: command, version and the options that change records, as JSON
@@ -35,6 +35,11 @@ struct stream_header {
     double epochs;
     bool in_order;
 };
+
+void stream_header_free(struct stream_header *h);
+const char *stream_kind_name(enum stream_kind kind);  /* "turns", "samples", "packed" */
+const char *stream_kind_maker(enum stream_kind kind); /* the command that makes such streams */
+const char *stream_mode_name(enum pack_mode mode);    /* "batch", "dense", "none" */
 
 /* A run of tokens in a sample with one weight. */
 struct stream_run {
@@ -50,7 +55,8 @@ struct stream_sample {
     const struct stream_run *runs;
     uint32_t nruns;
 };
-struct stream_text { /* one string of a conversation, with its token ids as a cache */
+struct stream_text { /* one string of a conversation, with its token ids as a cache; text.p is NULL
+                      * where a message has no string content (extra may then hold "content") */
     struct str text;
     const uint32_t *ids;
     uint32_t nids;
@@ -83,14 +89,25 @@ const struct stream_header *stream_header(const struct stream_reader *r);
  * checksum and hash, and that nothing follows), -1 with ERR_DATA; a pipe that ends early says that
  * the stage before failed. */
 int stream_next(struct stream_reader *r, const struct stream_record **rec, struct err *e);
-/* Order-independent checksum of the records read so far (all of them after the end). */
+/* Order-independent checksum of the conversations or samples read so far (all of them after the
+ * end): a plan of one epoch has the checksum of the samples it was made of. */
 uint64_t stream_checksum(const struct stream_reader *r);
+const char *stream_name(const struct stream_reader *r); /* the path, or "<stdin>" */
+/* What was read so far. label_tokens: those with a weight, but never the first of a sample. */
+struct stream_counts {
+    uint64_t records, samples, tokens, label_tokens;
+};
+struct stream_counts stream_counts(const struct stream_reader *r);
+/* Digests of the data files that the stream was made of; known after the end. */
+size_t stream_inputs(const struct stream_reader *r);
+const char *stream_input(const struct stream_reader *r, size_t i);
 void stream_close(struct stream_reader *r);
 
 /* ---- writing ---- */
 struct stream_writer;
-/* Copies *h. path "-": standard output (refused when it is a terminal, ERR_USAGE). threads: workers
- * that compress; their number does not change a byte. */
+/* Copies *h; the totals of a plan must be right beforehand. path "-": standard output (refused when
+ * it is a terminal, ERR_USAGE). threads: workers that compress; their number does not change a
+ * byte. */
 struct stream_writer *stream_create(const char *path, const struct stream_header *h, int threads,
                                     struct err *e);
 int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e);

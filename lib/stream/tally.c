@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules that every record must keep and the counts of a stream, kept alike by both ends. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream/format.h"
+
+static int check_ids(const uint32_t *ids, uint32_t n, uint32_t vocab, struct err *e)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < n; i++) largest = ids[i] > largest ? ids[i] : largest;
+    if (n && largest >= vocab)
+        return err_set(e, ERR_DATA, "token id %" PRIu32 " in a vocabulary of %" PRIu32, largest,
+                       vocab);
+    return 0;
+}
+
+/* Checks one sample; *labels grows by the tokens that are targets with a weight (never the first).
+ */
+static int check_sample(const struct stream_sample *s, uint32_t vocab, uint64_t *labels,
+                        struct err *e)
+{
+    uint64_t sum = 0;
+    if (s->n == 0) return err_set(e, ERR_DATA, "a sample without tokens");
+    for (uint32_t i = 0; i < s->nruns; i++) {
+        const struct stream_run *r = &s->runs[i];
+        if (r->n == 0 || !isfinite(r->weight) || r->weight < 0)
+            return err_set(e, ERR_DATA, "a run of no tokens or with a weight that is no weight");
+        if (r->weight > 0) *labels += r->n - (sum == 0);
+        sum += r->n;
+    }
+    if (sum != s->n)
+        return err_set(e, ERR_DATA, "the runs cover %" PRIu64 " of %" PRIu32 " tokens", sum, s->n);
+    return check_ids(s->ids, s->n, vocab, e);
+}
+
+static void count_file(struct stream_tally *t, const struct stream_source *s)
+{
+    if (s->file >= t->files) t->files = s->file + 1;
+}
+
+/* Steps count up from 0 by one; a step holds at most its batch, a row at most its length. */
+static int check_row(struct stream_tally *t, const struct stream_header *h,
+                     const struct stream_record *rec, uint64_t tokens, struct err *e)
+{
+    bool fresh = t->records == 0 || rec->step != t->step;
+    if (rec->step != (t->records == 0 ? 0 : t->step + fresh))
+        return err_set(e, ERR_DATA, "step %" PRIu64 " follows step %" PRIu64, rec->step, t->step);
+    t->step = rec->step;
+    t->step_rows = (fresh ? 0 : t->step_rows) + 1;
+    t->step_samples = (fresh ? 0 : t->step_samples) + rec->nsamples;
+    if (rec->nsamples == 0 || (h->mode == PACK_NONE && rec->nsamples > 1))
+        return err_set(e, ERR_DATA, "a row of %" PRIu32 " samples", rec->nsamples);
+    if (tokens > h->length)
+        return err_set(e, ERR_DATA, "a row of %" PRIu64 " tokens; the length is %" PRIu64, tokens,
+                       h->length);
+    uint64_t batch = h->mode == PACK_DENSE ? t->step_rows : t->step_samples;
+    if (batch > h->global_batch)
+        return err_set(e, ERR_DATA, "step %" PRIu64 " is larger than the global batch", t->step);
+    return 0;
+}
+
+static int count_turns(struct stream_tally *t, const struct stream_header *h,
+                       const struct stream_record *rec, struct err *e)
+{
+    for (uint32_t i = 0; i < rec->nmessages; i++) {
+        const struct stream_text *c = &rec->messages[i].content;
+        if (check_ids(c->ids, c->nids, h->vocab_size, e) < 0) return -1;
+        t->tokens += c->nids;
+    }
+    count_file(t, &rec->source);
+    return 0;
+}
+
+int tally_record(struct stream_tally *t, const struct stream_header *h,
+                 const struct stream_record *rec, struct err *e)
+{
+    if (h->kind == STREAM_TURNS && count_turns(t, h, rec, e) < 0) return -1;
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < rec->nsamples; i++) {
+        if (check_sample(&rec->samples[i], h->vocab_size, &t->label_tokens, e) < 0) return -1;
+        tokens += rec->samples[i].n;
+        count_file(t, &rec->samples[i].source);
+    }
+    if (h->kind == STREAM_PACKED && check_row(t, h, rec, tokens, e) < 0) return -1;
+    t->tokens += tokens;
+    t->samples += rec->nsamples;
+    t->records++;
+    return 0;
+}
+
+int tally_frame(struct stream_tally *t, const struct stream_frame *f, struct err *e)
+{
+    if (mem_grow(&t->frames, &t->frames_cap, t->nframes + 1, sizeof *t->frames, e) < 0) return -1;
+    t->frames[t->nframes++] = *f;
+    return 0;
+}
+
+int tally_input(struct stream_tally *t, const char digest[HASH128_HEX], struct err *e)
+{
+    if (mem_grow(&t->inputs, &t->inputs_cap, t->ninputs + 1, sizeof *t->inputs, e) < 0) return -1;
+    memcpy(t->inputs[t->ninputs], digest, HASH128_HEX - 1);
+    t->inputs[t->ninputs++][HASH128_HEX - 1] = 0;
+    return 0;
+}
+
+int tally_end(const struct stream_tally *t, const struct stream_header *h, struct err *e)
+{
+    if (t->ninputs && t->files > t->ninputs)
+        return err_set(e, ERR_DATA, "records of file %" PRIu32 ", but %zu inputs are listed",
+                       t->files - 1, t->ninputs);
+    if (h->kind != STREAM_PACKED) return 0;
+    const struct {
+        const char *what;
+        uint64_t is, said;
+    } sums[] = {{"rows", t->records, h->rows},
+                {"steps", t->records ? t->step + 1 : 0, h->steps},
+                {"samples", t->samples, h->samples},
+                {"tokens", t->tokens, h->tokens},
+                {"label_tokens", t->label_tokens, h->label_tokens}};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+        if (sums[i].is != sums[i].said)
+            return err_set(e, ERR_DATA, "the header promises %s: %" PRIu64 ", there are %" PRIu64,
+                           sums[i].what, sums[i].said, sums[i].is);
+    return 0;
+}
+
+void tally_free(struct stream_tally *t)
+{
+    free(t->frames);
+    free(t->inputs);
+    *t = (struct stream_tally){0};
+}

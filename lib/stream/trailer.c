@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The trailer of a stream as JSON: counts, digests of the inputs, checksum, index. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "stream/format.h"
+
+void trailer_write(const struct stream_tally *t, struct buf *b)
+{
+    buf_printf(b, "{\"records\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"tokens\":%" PRIu64,
+               t->records, t->samples, t->tokens);
+    buf_printf(b, ",\"label_tokens\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\",\"inputs\":[",
+               t->label_tokens, t->checksum);
+    for (size_t i = 0; i < t->ninputs; i++) buf_printf(b, "%s\"%s\"", i ? "," : "", t->inputs[i]);
+    buf_puts(b, "],\"index\":[");
+    for (size_t i = 0; i < t->nframes; i++)
+        buf_printf(b, "%s[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]", i ? "," : "", t->frames[i].bytes,
+                   t->frames[i].content, t->frames[i].records);
+    buf_puts(b, "]}\n");
+}
+
+static int bad(struct err *e, const char *key)
+{
+    return err_set(e, ERR_DATA, "trailer: \"%s\" is missing or malformed", key);
+}
+
+static int get_count(const struct json *j, uint64_t *v)
+{
+    int64_t i;
+    if (!j || j->kind != JSON_NUMBER || json_int(j, &i) < 0 || i < 0) return -1;
+    *v = (uint64_t)i;
+    return 0;
+}
+
+static bool is_hex(const struct json *j, size_t n)
+{
+    if (!j || j->kind != JSON_STRING || j->s.n != n) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!memchr("0123456789abcdef", j->s.p[i], 16)) return false;
+    return true;
+}
+
+static int get_checksum(const struct json *o, uint64_t *v, struct err *e)
+{
+    const struct json *j = json_get(o, "checksum");
+    if (!is_hex(j, 16)) return bad(e, "checksum");
+    *v = 0;
+    for (size_t i = 0; i < 16; i++) {
+        char c = j->s.p[i];
+        *v = *v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return 0;
+}
+
+static int get_inputs(const struct json *o, struct stream_tally *t, struct err *e)
+{
+    const struct json *j = json_get(o, "inputs");
+    if (!j || j->kind != JSON_ARRAY) return bad(e, "inputs");
+    for (size_t i = 0; i < j->count; i++) {
+        if (!is_hex(&j->items[i], HASH128_HEX - 1)) return bad(e, "inputs");
+        if (tally_input(t, j->items[i].s.p, e) < 0) return -1;
+    }
+    return 0;
+}
+
+static int get_index(const struct json *o, struct stream_tally *t, struct err *e)
+{
+    const struct json *j = json_get(o, "index");
+    if (!j || j->kind != JSON_ARRAY) return bad(e, "index");
+    for (size_t i = 0; i < j->count; i++) {
+        const struct json *x = &j->items[i];
+        struct stream_frame f;
+        if (x->kind != JSON_ARRAY || x->count != 3 || get_count(&x->items[0], &f.bytes) < 0 ||
+            get_count(&x->items[1], &f.content) < 0 || get_count(&x->items[2], &f.records) < 0)
+            return bad(e, "index");
+        if (tally_frame(t, &f, e) < 0) return -1;
+    }
+    return 0;
+}
+
+static int parse(const struct json *o, struct stream_tally *t, struct err *e)
+{
+    const struct {
+        const char *key;
+        uint64_t *to;
+    } counts[] = {{"records", &t->records},
+                  {"samples", &t->samples},
+                  {"tokens", &t->tokens},
+                  {"label_tokens", &t->label_tokens}};
+    if (o->kind != JSON_OBJECT) return bad(e, "records");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (get_count(json_get(o, counts[i].key), counts[i].to) < 0) return bad(e, counts[i].key);
+    if (get_checksum(o, &t->checksum, e) < 0 || get_inputs(o, t, e) < 0) return -1;
+    return get_index(o, t, e);
+}
+
+int trailer_parse(const char *json, size_t n, struct stream_tally *t, struct err *e)
+{
+    struct arena a = {.max = (size_t)4 << 30};
+    *t = (struct stream_tally){0};
+    const struct json *o = json_parse(json, n, &a, e);
+    int rc = o ? parse(o, t, e) : err_prefix(e, "trailer");
+    if (rc < 0) tally_free(t);
+    arena_free(&a);
+    return rc;
+}
+
+int trailer_check(struct stream_tally *seen, struct stream_tally *said, struct err *e)
+{
+    const struct {
+        const char *what;
+        bool same;
+    } checks[] = {
+        {"records", seen->records == said->records},
+        {"samples", seen->samples == said->samples},
+        {"tokens", seen->tokens == said->tokens},
+        {"label_tokens", seen->label_tokens == said->label_tokens},
+        {"checksum", seen->checksum == said->checksum},
+        {"index", seen->nframes == said->nframes &&
+                      (seen->nframes == 0 || memcmp(seen->frames, said->frames,
+                                                    seen->nframes * sizeof *seen->frames) == 0)},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (!checks[i].same)
+            return err_set(e, ERR_DATA, "trailer: \"%s\" is not that of the records",
+                           checks[i].what);
+    seen->inputs = said->inputs;
+    seen->ninputs = said->ninputs;
+    said->inputs = NULL;
+    return 0;
+}
