@@ -11,7 +11,8 @@ AR      ?= ar
 CFLAGS  ?= -O2 -g
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wwrite-strings -Wformat=2 -Wundef $(if $(WERROR),-Werror)
-SANITIZE = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE = $(if $(SAN),$(SAN_FLAGS))
 FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden $(WARN) $(SANITIZE)
 
 all: tools trainer
