@@ -15,7 +15,7 @@ SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 SANITIZE = $(if $(SAN),$(SAN_FLAGS))
 FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden $(WARN) $(SANITIZE)
 
-all: tools trainer
+all: tools trainer man
 
 # What was found where; made by compiling a line against each library.
 # (Not for goals that build nothing: they must work before the libraries are there.)
@@ -95,7 +95,7 @@ $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 
 unit: $(UNIT_BIN)
-check: all unit
+check: all unit man
 	O=$(O) tests/run
 # The commands below install what is missing first, so they ask make again for what they need.
 test:
@@ -112,18 +112,29 @@ demo:
 bench: all $(O)/test/bench_gemm
 	O=$(O) tests/bench/run
 
+# ---- manual pages: the option table's part from the command itself, the rest by hand ----
+MAN := $(patsubst man/%.in,$(O)/man/%.1,$(wildcard man/sft-*.in))
+man: $(MAN)
+hand = sed -e '/^@EXIT_STATUS@$$/{r man/exit-status.in' -e 'd;}' man/$*.in
+$(O)/man/sft-run.1: $(O)/man/%.1: man/%.in man/exit-status.in
+	@mkdir -p $(@D)
+	$(hand) > $@
+$(O)/man/%.1: man/%.in man/exit-status.in $(O)/bin/%
+	@mkdir -p $(@D)
+	{ $(O)/bin/$* --help-man && $(hand); } > $@
+
 # ---- the rest ----
 deps:
 	@tools/deps build test demo oracle
 
-install: all
+install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(COMMANDS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 run_sft_pipeline.sh $(DESTDIR)$(PREFIX)/bin/sft-run
-	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1
 uninstall:
 	rm -f $(COMMANDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/bin/sft-run
-	rm -f $(patsubst man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard man/*.1))
+	rm -f $(MAN:$(O)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean:
@@ -132,5 +143,5 @@ help:
 	@echo 'all tools demo test test-oracle bench check install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: all tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: all man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:
