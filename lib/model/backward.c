@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers backward, written out in the reverse order of forward.c. */
+#include "model/net.h"
+
+#include <math.h>
+
+static void *gradient(const struct net *n, size_t offset)
+{
+    return (char *)n->gradients + offset * dtype_size(n->real);
+}
+
+void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
+               int64_t in)
+{
+    op_matmul(n->device, &(struct op_matmul){.c = dx,
+                                             .a = dy,
+                                             .b = net_weight(n, weight),
+                                             .m = T,
+                                             .n = in,
+                                             .k = out,
+                                             .ab_dtype = n->o.compute,
+                                             .c_dtype = n->o.compute});
+}
+
+void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
+               int64_t in)
+{
+    op_matmul(n->device, &(struct op_matmul){.c = gradient(n, weight),
+                                             .a = dy,
+                                             .b = x,
+                                             .m = out,
+                                             .n = in,
+                                             .k = T,
+                                             .ta = true,
+                                             .accumulate = true,
+                                             .ab_dtype = n->o.compute,
+                                             .c_dtype = n->real});
+}
+
+void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, const void *dy,
+                   const void *dres, const void *s, const void *rstd)
+{
+    op_rmsnorm_grad(n->device, &(struct op_rmsnorm_grad){.dx = dx,
+                                                         .dw = gradient(n, weight),
+                                                         .y = y,
+                                                         .dy = dy,
+                                                         .dres = dres,
+                                                         .s = s,
+                                                         .w = net_weight(n, weight),
+                                                         .rstd = rstd,
+                                                         .T = T,
+                                                         .H = n->m.hidden,
+                                                         .dtype = n->o.compute});
+}
+
+/* dres: in, the gradient of what the layer gives; out, that of the attention block's result. */
+static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w,
+                         const struct net_acts *a)
+{
+    const int64_t H = n->m.hidden, I = n->m.inter;
+    const bool kept = n->o.keep == NET_KEEP_ALL;
+    net_dgrad(n, T, n->dz, n->dres, w->down, H, I);
+    op_swiglu_grad(n->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
+                                                       .y = kept ? NULL : a->z,
+                                                       .dy = n->dz,
+                                                       .gu = a->gate_up,
+                                                       .T = T,
+                                                       .I = I,
+                                                       .dtype = n->o.compute});
+    net_wgrad(n, T, n->dres, a->z, w->down, H, I);
+    net_dgrad(n, T, n->dh, a->gate_up, w->gate_up, 2 * I, H);
+    net_norm_grad(n, T, n->dres, w->norm2, kept ? NULL : a->h2, n->dh, n->dres, a->res2, a->rstd2);
+    net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H);
+}
+
+/* dqkv from dout, the gradient of o; back through the rotation. */
+static void attention_grad(struct net *n, const struct net_batch *b, const struct net_acts *a)
+{
+    const struct model *m = &n->m;
+    const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
+    const size_t size = dtype_size(n->o.compute);
+    char *dqkv = n->dqkv, *qkv = a->qkv;
+    op_attention_grad(n->device,
+                      &(struct op_attention_grad){.dq = dqkv,
+                                                  .dk = dqkv + (size_t)q * size,
+                                                  .dv = dqkv + (size_t)(q + kv) * size,
+                                                  .dout = n->dout,
+                                                  .o = a->o,
+                                                  .lse = a->lse,
+                                                  .fwd = {.q = qkv,
+                                                          .k = qkv + (size_t)q * size,
+                                                          .v = qkv + (size_t)(q + kv) * size,
+                                                          .cu_q = n->cu,
+                                                          .cu_k = n->cu,
+                                                          .Tq = b->T,
+                                                          .Tk = b->T,
+                                                          .q_stride = row,
+                                                          .kv_stride = row,
+                                                          .o_stride = q,
+                                                          .max_len = b->max_len,
+                                                          .docs = b->docs,
+                                                          .heads = m->heads,
+                                                          .kv_heads = m->kv_heads,
+                                                          .dim = m->head_dim,
+                                                          .scale = 1 / sqrt((double)m->head_dim),
+                                                          .dtype = n->o.compute}});
+    op_rope(n->device, &(struct op_rope){.x = dqkv,
+                                         .cos = n->cosines,
+                                         .sin = n->sines,
+                                         .pos = n->pos,
+                                         .T = b->T,
+                                         .stride = row,
+                                         .heads = m->heads + m->kv_heads,
+                                         .dim = m->head_dim,
+                                         .inverse = true,
+                                         .dtype = n->o.compute});
+}
+
+static void attention_backward(struct net *n, const struct net_batch *b,
+                               const struct layer_offsets *w, const struct net_acts *a)
+{
+    const int64_t T = b->T, H = n->m.hidden, q = model_q_width(&n->m), row = model_qkv_width(&n->m);
+    const bool kept = n->o.keep == NET_KEEP_ALL;
+    net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
+    net_wgrad(n, T, n->dres, a->o, w->o, H, q);
+    attention_grad(n, b, a);
+    if (n->m.qkv_bias)
+        op_bias_grad(n->device, &(struct op_bias_grad){.db = gradient(n, w->qkv_bias),
+                                                       .dy = n->dqkv,
+                                                       .T = T,
+                                                       .n = row,
+                                                       .dtype = n->o.compute});
+    net_dgrad(n, T, n->dh, n->dqkv, w->qkv, row, H);
+    net_norm_grad(n, T, n->dres, w->norm1, kept ? NULL : a->h1, n->dh, n->dres, a->res1, a->rstd1);
+    net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H);
+}
+
+void net_backward(struct net *n, const struct net_batch *b)
+{
+    for (int l = n->m.layers - 1; l >= 0; l--) {
+        const struct layer_offsets *w = &n->params.layers[l];
+        const struct net_acts a = net_layer(n, l);
+        if (n->o.keep == NET_KEEP_INPUTS) net_layer_forward(n, b, l, a.res1, NULL, true);
+        mlp_backward(n, b->T, w, &a);
+        attention_backward(n, b, w, &a);
+    }
+    op_embed_grad(n->device, &(struct op_embed_grad){.dw = gradient(n, n->params.embed),
+                                                     .dy = n->dres,
+                                                     .ids = n->ids,
+                                                     .T = b->T,
+                                                     .H = n->m.hidden,
+                                                     .V = n->m.vocab,
+                                                     .dtype = n->o.compute});
+}

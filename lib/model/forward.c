@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers forward. */
+#include "model/net.h"
+
+#include <math.h>
+
+const void *net_weight(const struct net *n, size_t offset)
+{
+    return (const char *)n->weights + offset * dtype_size(n->o.compute);
+}
+
+/* The activations of layer l, wherever they are: its own, those all layers share, or temporaries.
+ */
+struct net_acts net_layer(const struct net *n, int l)
+{
+    bool each = n->o.keep == NET_KEEP_ALL || n->o.keep == NET_KEEP_SELECTIVE;
+    struct net_acts a = n->acts[each ? l : 0];
+    if (n->o.keep != NET_KEEP_NOTHING) a.res1 = n->acts[l].res1;
+    a.kv = n->acts[l].kv;
+    if (n->o.keep != NET_KEEP_ALL) {
+        a.h1 = a.h2 = n->h;
+        a.z = n->z;
+    }
+    return a;
+}
+
+static void norm(struct net *n, int64_t T, void *y, void *s, void *rstd, const void *x,
+                 const void *r, size_t weight)
+{
+    op_rmsnorm(n->device, &(struct op_rmsnorm){.y = y,
+                                               .s = s,
+                                               .rstd = rstd,
+                                               .x = x,
+                                               .r = r,
+                                               .w = net_weight(n, weight),
+                                               .T = T,
+                                               .H = n->m.hidden,
+                                               .eps = n->m.eps,
+                                               .dtype = n->o.compute});
+}
+
+/* y[T,out] = x[T,in] W[out,in]^T + bias */
+static void linear(struct net *n, int64_t T, void *y, const void *x, size_t weight,
+                   const void *bias, int64_t out, int64_t in)
+{
+    op_matmul(n->device, &(struct op_matmul){.c = y,
+                                             .a = x,
+                                             .b = net_weight(n, weight),
+                                             .bias = bias,
+                                             .m = T,
+                                             .n = out,
+                                             .k = in,
+                                             .tb = true,
+                                             .ab_dtype = n->o.compute,
+                                             .c_dtype = n->o.compute});
+}
+
+static char *columns(const struct net *n, void *rows, int64_t column)
+{
+    return (char *)rows + (size_t)column * dtype_size(n->o.compute);
+}
+
+/* o = attention of the rotated qkv; with a cache, over all positions so far. */
+static void attention(struct net *n, const struct net_batch *b, const struct net_acts *a)
+{
+    const struct model *m = &n->m;
+    const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
+    struct op_attention t = {.o = a->o,
+                             .lse = a->lse,
+                             .q = a->qkv,
+                             .k = columns(n, a->qkv, q),
+                             .v = columns(n, a->qkv, q + kv),
+                             .cu_q = n->cu,
+                             .cu_k = n->cu,
+                             .Tq = b->T,
+                             .Tk = b->T,
+                             .q_stride = row,
+                             .kv_stride = row,
+                             .o_stride = q,
+                             .max_len = b->max_len,
+                             .docs = b->docs,
+                             .heads = m->heads,
+                             .kv_heads = m->kv_heads,
+                             .dim = m->head_dim,
+                             .scale = 1 / sqrt((double)m->head_dim),
+                             .dtype = n->o.compute};
+    if (b->cached) { /* k and v are adjacent in a row of qkv, and so in a row of the cache */
+        const size_t size = dtype_size(n->o.compute), bytes = (size_t)(2 * kv) * size;
+        op_copy_rows(n->device, &(struct op_copy_rows){.y = columns(n, a->kv, b->past * 2 * kv),
+                                                       .x = t.k,
+                                                       .rows = b->T,
+                                                       .bytes = bytes,
+                                                       .y_stride = bytes,
+                                                       .x_stride = (size_t)row * size});
+        t.k = a->kv;
+        t.v = columns(n, a->kv, kv);
+        t.kv_stride = 2 * kv;
+        t.cu_k = n->cu_k;
+        t.Tk = b->past + b->T;
+    }
+    op_attention(n->device, &t);
+}
+
+static void rope(struct net *n, const struct net_batch *b, void *qkv)
+{
+    op_rope(n->device, &(struct op_rope){.x = qkv,
+                                         .cos = n->cosines,
+                                         .sin = n->sines,
+                                         .pos = n->pos,
+                                         .T = b->T,
+                                         .stride = model_qkv_width(&n->m),
+                                         .heads = n->m.heads + n->m.kv_heads,
+                                         .dim = n->m.head_dim,
+                                         .dtype = n->o.compute});
+}
+
+/* One layer: the residual stream enters as x + r (r NULL: x) and leaves as res2 + branch.
+ * again: for backward, from the kept res1 and only up to what backward reads. */
+void net_layer_forward(struct net *n, const struct net_batch *b, int l, const void *x,
+                       const void *r, bool again)
+{
+    const struct model *m = &n->m;
+    const struct layer_offsets *w = &n->params.layers[l];
+    const struct net_acts a = net_layer(n, l);
+    const void *bias = m->qkv_bias ? net_weight(n, w->qkv_bias) : NULL;
+    const int64_t T = b->T, H = m->hidden, q = model_q_width(m);
+
+    norm(n, T, a.h1, again ? NULL : a.res1, a.rstd1, x, r, w->norm1);
+    linear(n, T, a.qkv, a.h1, w->qkv, bias, model_qkv_width(m), H);
+    rope(n, b, a.qkv);
+    attention(n, b, &a);
+    linear(n, T, n->branch, a.o, w->o, NULL, H, q);
+
+    norm(n, T, a.h2, a.res2, a.rstd2, a.res1, n->branch, w->norm2);
+    linear(n, T, a.gate_up, a.h2, w->gate_up, NULL, 2 * m->inter, H);
+    if (again) return;
+    op_swiglu(n->device,
+              &(struct op_swiglu){
+                  .y = a.z, .gu = a.gate_up, .T = T, .I = m->inter, .dtype = n->o.compute});
+    linear(n, T, n->branch, a.z, w->down, NULL, H, m->inter);
+}
+
+void net_upload(struct net *n, const struct net_batch *b)
+{
+    struct device *d = n->device;
+    void (*up)(struct device *, void *, const void *, size_t) = d->ops->upload;
+    const size_t T = (size_t)b->T, targets = (size_t)b->targets, size = sizeof(int32_t);
+    up(d, n->ids, b->ids, T * size);
+    up(d, n->pos, b->pos, T * size);
+    up(d, n->cu, b->cu, ((size_t)b->docs + 1) * size);
+    up(d, n->rows, b->rows, targets * size);
+    up(d, n->target, b->target, targets * size);
+    if (n->real == DT_F32) {
+        up(d, n->weight, b->weight, targets * sizeof(float));
+        return;
+    }
+    for (size_t i = 0; i < targets; i++) {
+        double w = (double)b->weight[i];
+        up(d, (double *)n->weight + i, &w, sizeof w);
+    }
+}
+
+void net_forward(struct net *n, const struct net_batch *b)
+{
+    op_embed(n->device, &(struct op_embed){.y = n->branch,
+                                           .w = net_weight(n, n->params.embed),
+                                           .ids = n->ids,
+                                           .T = b->T,
+                                           .H = n->m.hidden,
+                                           .dtype = n->o.compute});
+    const void *x = n->branch, *r = NULL;
+    for (int l = 0; l < n->m.layers; l++) {
+        net_layer_forward(n, b, l, x, r, false);
+        x = net_layer(n, l).res2;
+        r = n->branch;
+    }
+    norm(n, b->T, n->h_final, n->res_final, n->rstd_final, x, r, n->params.final_norm);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a decoder-only transformer is (descriptor), which tensors it has and where each lies in one
+ * flat allocation (parameter table). No device is known here. */
+#ifndef SFT_MODEL_MODEL_H
+#define SFT_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "hf/config.h"
+
+/* The Llama family: RMSNorm, rotary positions (half-split), grouped-query attention, SwiGLU. */
+struct model {
+    const char *family; /* row of the table of families: "llama", "qwen2", ... */
+    int32_t layers, heads, kv_heads, head_dim;
+    int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
+    double eps, rope_theta;
+    struct {
+        double factor, low, high; /* factor 0: not scaled */
+        double original;          /* positions the base model was trained on */
+    } llama3;
+    bool tied;     /* the output projection is the embedding */
+    bool qkv_bias; /* q, k and v have a bias */
+};
+
+/* What config.json describes. ERR_DATA naming what is not supported, and what is. */
+int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
+
+static inline int64_t model_q_width(const struct model *m)
+{
+    return (int64_t)m->heads * m->head_dim;
+}
+static inline int64_t model_kv_width(const struct model *m)
+{
+    return (int64_t)m->kv_heads * m->head_dim;
+}
+static inline int64_t model_qkv_width(const struct model *m)
+{
+    return model_q_width(m) + 2 * model_kv_width(m);
+}
+
+/* cos and sin of position * frequency, each [n, head_dim/2], for positions 0..n-1. The frequencies
+ * and angles are rounded to float as transformers does, whose models saw exactly those. */
+void model_rope_table(const struct model *m, int64_t n, float *cosines, float *sines);
+
+/* Floating-point operations of a forward pass over `tokens` tokens, `targets` of which meet the
+ * output projection; attention is causal within documents, squares = the sum of their lengths
+ * squared. A backward pass takes twice as many. Recomputation is not counted. */
+double model_flops(const struct model *m, double tokens, double targets, double squares);
+
+/* How a tensor is cut among the ranks of a tensor-parallel group. */
+enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
+
+struct param {
+    char name[72]; /* Hugging Face's */
+    int rank;      /* 1 or 2 */
+    uint64_t shape[2];
+    size_t offset, n; /* elements, in the flat allocation */
+    enum shard shard;
+    bool decay; /* weight decay applies: matrices, not norms and biases */
+};
+
+/* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
+ * gate and up. Matrices (which decay) come first, vectors after decay_end. Weights, master weights,
+ * moments and gradients all use these offsets. */
+struct layer_offsets {
+    size_t norm1, qkv, qkv_bias, o, norm2, gate_up, down;
+};
+struct params {
+    struct param *p; /* in the order of the allocation */
+    size_t count, cap;
+    size_t total, decay_end;        /* elements, alignment included */
+    size_t elements;                /* without alignment */
+    size_t embed, head, final_norm; /* head is embed when tied */
+    struct layer_offsets *layers;
+};
+int params_make(const struct model *m, struct params *t, struct err *e);
+void params_free(struct params *t);
+/* NULL when there is none of that name. */
+const struct param *params_find(const struct params *t, const char *name, size_t n);
+
+#endif

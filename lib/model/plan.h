@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory plan: every buffer of a run with its class and lifetime, placed in one allocation. */
+#ifndef SFT_MODEL_PLAN_H
+#define SFT_MODEL_PLAN_H
+
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum plan_class {
+    PLAN_WEIGHTS,
+    PLAN_MASTER,
+    PLAN_MOMENTS,
+    PLAN_GRADIENTS,
+    PLAN_ACTIVATIONS,
+    PLAN_WORKSPACE,
+    PLAN_DATA,
+    PLAN_CLASSES
+};
+
+/* Lives from time `begin` to `end`, both included; times are the steps of the layer plan. */
+struct plan_buffer {
+    enum plan_class class;
+    const char *name; /* a literal */
+    int layer;        /* -1: none */
+    size_t bytes, offset;
+    int begin, end;
+    void **slot; /* receives the address when the plan is bound */
+};
+enum { PLAN_ALWAYS = -1 }; /* as begin: lives for the whole run */
+
+struct plan {
+    struct plan_buffer *b;
+    size_t count, cap;
+    size_t total; /* bytes of the allocation, after plan_place */
+    bool failed;  /* an addition failed; plan_place reports it */
+    struct err why;
+};
+/* Adds a buffer of count * size bytes; a failure is kept for plan_place. */
+void plan_add(struct plan *p, enum plan_class class, const char *name, int layer, size_t count,
+              size_t size, int begin, int end, void **slot);
+/* Gives every buffer an offset such that no two that live at the same time overlap. */
+int plan_place(struct plan *p, struct err *e);
+/* Stores base + offset through every slot. */
+void plan_bind(const struct plan *p, void *base);
+void plan_free(struct plan *p);
+
+/* The table by class: number of buffers, their bytes added up, the most that live at one time; and
+ * the size of the allocation. As text for people, or as one JSON object. */
+void plan_print(const struct plan *p, struct buf *b);
+void plan_json(const struct plan *p, struct buf *b);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers backward against finite differences in double, and equality of the ways to keep
+ * activations. */
+#include "test.h"
+#include "tiny.h"
+
+/* Sets element `at` of the double weights. */
+static void poke(struct net *n, size_t at, double v)
+{
+    n->device->ops->upload(n->device, (double *)n->weights + at, &v, sizeof v);
+}
+
+/* The largest relative difference, over a few elements of each tensor, between the gradient and
+ * (loss(w + h) - loss(w - h)) / 2h; relative to the tensor's largest such gradient. */
+static double worst(struct net *n, const struct net_batch *b)
+{
+    struct err e;
+    const double h = 1e-5;
+    double bad = 0;
+    size_t total = n->params.total;
+    double *g = malloc(total * sizeof *g), *w = malloc(total * sizeof *w);
+    tiny_loss(n, b, true);
+    if (n->device->ops->download(n->device, g, n->gradients, total * sizeof *g, &e) ||
+        n->device->ops->download(n->device, w, n->weights, total * sizeof *w, &e))
+        return INFINITY;
+    for (size_t i = 0; i < n->params.count; i++) {
+        const struct param *p = &n->params.p[i];
+        double size = 0, off = 0;
+        for (int k = 0; k < 6; k++) {
+            size_t at = p->offset + tiny_hash(p->name, 1000u + (unsigned)k) % p->n;
+            poke(n, at, w[at] + h);
+            double up = tiny_loss(n, b, false);
+            poke(n, at, w[at] - h);
+            double down = tiny_loss(n, b, false);
+            poke(n, at, w[at]);
+            size = fmax(size, fabs(g[at]));
+            off = fmax(off, fabs(g[at] - (up - down) / (2 * h)));
+        }
+        if (size > 0)
+            bad = fmax(bad, off / size);
+        else if (off > 1e-12)
+            bad = INFINITY;
+    }
+    free(g);
+    free(w);
+    return bad;
+}
+
+static void finite_differences(bool tied, bool bias, const char *name)
+{
+    struct err e;
+    const int lengths[] = {5, 1, 9, 3};
+    struct device *d = device_open("ref64", 1, &e);
+    struct model m = tiny_model(tied, bias);
+    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct net *n = tiny_open(&m, d, DT_F64, NET_KEEP_SELECTIVE, b.T);
+    CHECK(name, n && worst(n, &b) < 1e-6);
+    tiny_close(n);
+    tiny_free(&b);
+    device_close(d);
+}
+
+/* Gradients of one batch as bytes; the caller frees. */
+static void *gradients(const struct model *m, const char *device, enum dtype t, enum net_keep keep,
+                       const struct net_batch *b, double *loss, size_t *bytes)
+{
+    struct err e;
+    struct device *d = device_open(device, 1, &e);
+    struct net *n = d ? tiny_open(m, d, t, keep, b->T + 3) : NULL;
+    void *g = NULL;
+    if (n) {
+        *loss = tiny_loss(n, b, true);
+        *bytes = n->params.total * dtype_size(n->real);
+        g = malloc(*bytes);
+        if (d->ops->download(d, g, n->gradients, *bytes, &e)) printf("not ok: %s\n", e.msg);
+    }
+    tiny_close(n);
+    device_close(d);
+    return g;
+}
+
+static void keeping(const char *device, enum dtype t)
+{
+    char name[64];
+    const int lengths[] = {5, 1, 9, 3};
+    struct model m = tiny_model(true, true);
+    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    double want, got;
+    size_t n = 0, k = 0;
+    void *all = gradients(&m, device, t, NET_KEEP_ALL, &b, &want, &n);
+    static const char *const words[] = {"nothing", "all", "selective", "inputs"};
+    for (enum net_keep keep = NET_KEEP_SELECTIVE; keep <= NET_KEEP_INPUTS; keep++) {
+        void *other = gradients(&m, device, t, keep, &b, &got, &k);
+        snprintf(name, sizeof name, "%s %s: keeping %s gives the same bytes", device, dtype_name(t),
+                 words[keep]);
+        CHECK(name, all && other && n == k && memcmp(all, other, n) == 0 && want == got);
+        free(other);
+    }
+    free(all);
+    tiny_free(&b);
+}
+
+/* The gradient of a batch is the weighted mean of those of its documents alone. */
+static void documents_are_separate(void)
+{
+    struct err e;
+    const int lengths[] = {5, 1, 9, 3};
+    struct device *d = device_open("ref64", 1, &e);
+    struct model m = tiny_model(false, false);
+    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct net *n = tiny_open(&m, d, DT_F64, NET_KEEP_SELECTIVE, b.T);
+    double packed = tiny_loss(n, &b, false) * tiny_weight(&b), alone = 0;
+    uint32_t first = 0;
+    for (int i = 0; i < 4; i++) {
+        struct net_batch one = tiny_batch(&lengths[i], 1, (int)m.vocab, first);
+        if (one.targets) alone += tiny_loss(n, &one, false) * tiny_weight(&one);
+        first += (uint32_t)lengths[i];
+        tiny_free(&one);
+    }
+    CHECK("packed documents do not see each other", fabs(packed - alone) < 1e-12 * fabs(alone));
+    tiny_close(n);
+    tiny_free(&b);
+    device_close(d);
+}
+
+int main(void)
+{
+    finite_differences(true, false, "tied: gradients equal finite differences");
+    finite_differences(false, true, "untied, biased: gradients equal finite differences");
+    keeping("ref", DT_F32);
+    keeping("ref", DT_BF16);
+    documents_are_separate();
+    TEST_END();
+}
