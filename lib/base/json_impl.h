@@ -28,6 +28,22 @@ struct json_fault {
 struct json *json_parse_with(const char *text, size_t n, size_t max_values, struct arena *a,
                              struct json_scratch *s, struct json_fault *f);
 
+/* The state of one parse: text[start, end), of which p is next. */
+struct json_parser {
+    const unsigned char *start, *p, *end;
+    size_t max_values, values;
+    struct arena *arena;
+    struct json_scratch *s;
+    struct json_fault *f;
+};
+/* Both fill j->f and return -1. */
+int json_fault_set(struct json_parser *j, const unsigned char *at, const char *why);
+int json_no_memory(struct json_parser *j, const struct err *e);
+
+/* The string whose opening quote is at j->p. *s lies in the text, or in the arena if it had
+ * escapes. */
+int json_string(struct json_parser *j, struct str *s);
+
 /* Length of the UTF-8 sequence at p (1 to 4), 0 when it is not one. */
 size_t utf8_length(const unsigned char *p, const unsigned char *end);
 
