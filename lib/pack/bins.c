@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Best-fit decreasing bin packing. Open bins hang in lists by the room that they have left; a tree
+ * of bits (64 children a node) over those rooms finds the smallest that is large enough. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pack/pack.h"
+
+enum { LEVELS = 4 }; /* 64^4 = PACK_MAX_LENGTH; room 0 is never looked for */
+#define NONE UINT32_MAX
+
+struct binner {
+    uint32_t capacity;
+    uint64_t
+        *bits[LEVELS]; /* [0]: a bit for each room that some bin has; [k]: non-zero words below */
+    uint32_t *head;    /* (capacity + 1) the newest bin with that much room */
+    uint32_t *next, *room; /* (bins) */
+    size_t next_cap, room_cap;
+    uint32_t *order, *other; /* (items) sorted by length */
+    size_t order_cap, other_cap;
+};
+
+struct binner *binner_new(uint32_t capacity, struct err *e)
+{
+    if (capacity == 0 || capacity > PACK_MAX_LENGTH) {
+        err_set(e, ERR_USAGE, "a row length of %u; 1 to %u are possible", (unsigned)capacity,
+                (unsigned)PACK_MAX_LENGTH);
+        return NULL;
+    }
+    struct binner *b = mem_alloc(1, sizeof *b, e);
+    if (!b) return NULL;
+    b->capacity = capacity;
+    b->head = mem_alloc((size_t)capacity + 1, sizeof *b->head, e);
+    bool ok = b->head != NULL;
+    size_t words = (size_t)capacity / 64 + 1;
+    for (int k = 0; ok && k < LEVELS; k++, words = words / 64 + 1)
+        ok = (b->bits[k] = mem_alloc(words, sizeof *b->bits[k], e)) != NULL;
+    if (!ok) {
+        binner_free(b);
+        return NULL;
+    }
+    memset(b->head, 0xff, ((size_t)capacity + 1) * sizeof *b->head);
+    return b;
+}
+
+void binner_free(struct binner *b)
+{
+    if (!b) return;
+    for (int k = 0; k < LEVELS; k++) free(b->bits[k]);
+    free(b->head);
+    free(b->next);
+    free(b->room);
+    free(b->order);
+    free(b->other);
+    free(b);
+}
+
+/* ---- the tree ---- */
+static void bit_set(struct binner *b, uint32_t i)
+{
+    for (int k = 0; k < LEVELS; k++, i /= 64) b->bits[k][i / 64] |= 1ull << i % 64;
+}
+
+static void bit_clear(struct binner *b, uint32_t i)
+{
+    for (int k = 0; k < LEVELS; k++, i /= 64) {
+        b->bits[k][i / 64] &= ~(1ull << i % 64);
+        if (b->bits[k][i / 64]) break;
+    }
+}
+
+/* The first set bit at or after i, or NONE. */
+static uint32_t bit_next(const struct binner *b, uint32_t i)
+{
+    uint32_t last = b->capacity;
+    int k = 0;
+    for (; k < LEVELS; k++, i = i / 64 + 1, last /= 64) {
+        if (i > last) return NONE;
+        uint64_t word = b->bits[k][i / 64] >> i % 64;
+        if (word) {
+            i += (uint32_t)__builtin_ctzll(word);
+            break;
+        }
+    }
+    if (k == LEVELS) return NONE;
+    while (k-- > 0) i = i * 64 + (uint32_t)__builtin_ctzll(b->bits[k][i]);
+    return i;
+}
+
+/* ---- bins by the room they have left ---- */
+static void put_bin(struct binner *b, uint32_t bin, uint32_t room)
+{
+    if (b->head[room] == NONE) bit_set(b, room);
+    b->next[bin] = b->head[room];
+    b->head[room] = bin;
+    b->room[bin] = room;
+}
+
+static uint32_t take_bin(struct binner *b, uint32_t room)
+{
+    uint32_t bin = b->head[room];
+    b->head[room] = b->next[bin];
+    if (b->head[room] == NONE) bit_clear(b, room);
+    return bin;
+}
+
+static void forget(struct binner *b, uint32_t bins)
+{
+    for (uint32_t i = 0; i < bins; i++) {
+        uint32_t room = b->room[i];
+        if (b->head[room] == NONE) continue;
+        b->head[room] = NONE;
+        bit_clear(b, room);
+    }
+}
+
+/* order = the items by falling length, equal ones in their order: a radix sort of as many 8-bit
+ * digits as the capacity has. */
+static void sort(struct binner *b, const uint32_t *lengths, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) b->order[i] = i;
+    for (int shift = 0; shift < 32 && b->capacity >> shift; shift += 8) {
+        uint32_t at[257] = {0};
+        for (uint32_t i = 0; i < n; i++) at[((b->capacity - lengths[i]) >> shift & 255) + 1]++;
+        for (int d = 0; d < 256; d++) at[d + 1] += at[d];
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t item = b->order[i];
+            b->other[at[(b->capacity - lengths[item]) >> shift & 255]++] = item;
+        }
+        uint32_t *t = b->order;
+        b->order = b->other;
+        b->other = t;
+    }
+}
+
+/* Renumbers bins by their first item; next is free to hold the new numbers. */
+static void renumber(struct binner *b, uint32_t *bin_of, uint32_t n, uint32_t bins)
+{
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < bins; i++) b->next[i] = NONE;
+    for (uint32_t i = 0; i < n; i++) {
+        if (b->next[bin_of[i]] == NONE) b->next[bin_of[i]] = fresh++;
+        bin_of[i] = b->next[bin_of[i]];
+    }
+}
+
+int binner_run(struct binner *b, const uint32_t *lengths, uint32_t n, uint32_t *bin_of,
+               uint32_t *bins, struct err *e)
+{
+    uint32_t made = 0;
+    /* order and other change places, so they grow together. */
+    if (mem_grow(&b->next, &b->next_cap, n, sizeof *b->next, e) < 0 ||
+        mem_grow(&b->room, &b->room_cap, n, sizeof *b->room, e) < 0 ||
+        mem_grow(&b->order, &b->order_cap, n, sizeof *b->order, e) < 0 ||
+        mem_grow(&b->other, &b->other_cap, n, sizeof *b->other, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < n; i++)
+        if (lengths[i] == 0 || lengths[i] > b->capacity)
+            return err_set(e, ERR_INTERNAL, "an item of %u in bins of %u", (unsigned)lengths[i],
+                           (unsigned)b->capacity);
+    sort(b, lengths, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t item = b->order[i], length = lengths[item], room = bit_next(b, length);
+        uint32_t bin = room == NONE ? made++ : take_bin(b, room);
+        put_bin(b, bin, (room == NONE ? b->capacity : room) - length);
+        bin_of[item] = bin;
+    }
+    forget(b, made);
+    renumber(b, bin_of, n, made);
+    *bins = made;
+    return 0;
+}

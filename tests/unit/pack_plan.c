@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The composition of steps: which samples, in which step, how often. */
+#include "base/rng.h"
+#include "pack/pack.h"
+#include "test.h"
+
+enum { N = 1003, LENGTH = 512 };
+static uint32_t lengths[N];
+
+struct seen {
+    uint64_t rows, steps, samples, order; /* order: a hash of everything, in order */
+    uint32_t times[N], last_step_samples, step_rows, step_samples;
+    uint32_t most_rows, most_samples, least_samples;
+    uint64_t at;
+    bool fits;
+};
+
+static int see(void *arg, const struct pack_row *r, struct err *e)
+{
+    struct seen *s = arg;
+    uint32_t tokens = 0;
+    (void)e;
+    if (r->step != s->at || s->rows == 0) {
+        if (s->rows && s->step_samples < s->least_samples) s->least_samples = s->step_samples;
+        s->step_rows = s->step_samples = 0;
+        s->steps++;
+    }
+    s->at = r->step;
+    s->rows++;
+    s->step_rows++;
+    s->step_samples += r->n;
+    if (s->step_rows > s->most_rows) s->most_rows = s->step_rows;
+    if (s->step_samples > s->most_samples) s->most_samples = s->step_samples;
+    s->order = s->order * 31 + r->step;
+    for (uint32_t i = 0; i < r->n; i++) {
+        tokens += lengths[r->samples[i]];
+        s->times[r->samples[i]]++;
+        s->order = s->order * 1099511628211u + r->samples[i];
+    }
+    s->samples += r->n;
+    s->fits = s->fits && r->n > 0 && tokens <= LENGTH;
+    return 0;
+}
+
+static struct seen go(enum pack_by by, uint32_t batch, double epochs, uint64_t seed, bool in_order)
+{
+    struct pack_options o = {by, LENGTH, batch, epochs, seed, in_order};
+    struct seen s = {.fits = true, .least_samples = UINT32_MAX};
+    struct err e = {0};
+    EXPECT("plan", pack_plan(&o, lengths, N, see, &s, &e) == 0);
+    return s;
+}
+
+static bool each(const struct seen *s, uint32_t times)
+{
+    for (uint32_t i = 0; i < N; i++)
+        if (s->times[i] != times) return false;
+    return true;
+}
+
+static void test_batch(void)
+{
+    struct seen s = go(PACK_BY_STEP, 64, 2, 42, false);
+    CHECK("batch: steps", s.steps == 2 * 16 && s.samples == 2 * N);
+    CHECK("batch: every sample in every epoch", each(&s, 2));
+    CHECK("batch: exactly the batch", s.most_samples == 64 && s.least_samples == N % 64);
+    CHECK("batch: fewer rows than samples", s.fits && s.rows < s.samples);
+    struct seen again = go(PACK_BY_STEP, 64, 2, 42, false);
+    CHECK("batch: twice the same", s.order == again.order);
+    struct seen other = go(PACK_BY_STEP, 64, 2, 43, false);
+    CHECK("batch: another seed", s.order != other.order && each(&other, 2));
+    struct seen whole = go(PACK_BY_STEP, 5000, 1, 42, false);
+    CHECK("batch larger than the set", whole.steps == 1 && each(&whole, 1) && whole.fits);
+}
+
+static void test_none(void)
+{
+    struct seen s = go(PACK_NOT, 64, 1, 42, true);
+    CHECK("none: a sample a row", s.rows == N && s.steps == 16 && each(&s, 1));
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < N; i++) h = (h * 31 + i / 64) * 1099511628211u + i;
+    CHECK("none: in order", s.order == h);
+    struct seen batch = go(PACK_BY_STEP, 64, 1, 42, false), none = go(PACK_NOT, 64, 1, 42, false);
+    CHECK("none has the steps of batch", batch.steps == none.steps && each(&none, 1));
+}
+
+static void test_dense(void)
+{
+    struct seen s = go(PACK_BY_EPOCH, 8, 3, 42, false);
+    CHECK("dense: every sample in every epoch", each(&s, 3) && s.fits);
+    CHECK("dense: rows a step", s.most_rows == 8);
+    struct seen batch = go(PACK_BY_STEP, 8, 3, 42, false);
+    CHECK("dense: fewer rows", s.rows < batch.rows);
+    CHECK("dense: in order",
+          go(PACK_BY_EPOCH, 8, 1, 42, true).order != go(PACK_BY_EPOCH, 8, 1, 42, false).order);
+}
+
+static void test_epochs(void)
+{
+    CHECK("half an epoch", go(PACK_BY_STEP, 64, 0.5, 42, false).steps == 8);
+    CHECK("an epoch and a half", go(PACK_BY_STEP, 64, 1.5, 42, false).steps == 24);
+    CHECK("rounded up", go(PACK_BY_STEP, 64, 0.01, 42, false).steps == 1);
+    CHECK("1.1 of 10 steps is 11", go(PACK_NOT, 101, 1.1, 42, false).steps == 11);
+    struct seen s = go(PACK_BY_STEP, 64, 1.5, 42, false);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < N; i++) most = s.times[i] > most ? s.times[i] : most;
+    CHECK("nothing comes thrice", most == 2);
+}
+
+static int stop(void *arg, const struct pack_row *r, struct err *e)
+{
+    (void)arg;
+    return r->step == 3 ? err_set(e, ERR_IO, "stop") : 0;
+}
+
+static void test_refusals(void)
+{
+    struct err e = {0};
+    struct seen s = {0};
+    struct pack_options o = {PACK_BY_STEP, LENGTH, 64, 1, 42, false};
+    CHECK("a row fails", pack_plan(&o, lengths, N, stop, NULL, &e) < 0 && e.code == ERR_IO);
+    CHECK("no samples", pack_plan(&o, lengths, 0, see, &s, &e) < 0 && e.code == ERR_DATA);
+    o.epochs = 0;
+    CHECK("no epochs", pack_plan(&o, lengths, N, see, &s, &e) < 0 && e.code == ERR_USAGE);
+    o.epochs = 1e300;
+    CHECK("too many epochs", pack_plan(&o, lengths, N, see, &s, &e) < 0);
+    o.epochs = 1;
+    lengths[7] = LENGTH + 1;
+    CHECK("a sample over length", pack_plan(&o, lengths, N, see, &s, &e) < 0);
+}
+
+int main(void)
+{
+    for (uint32_t i = 0; i < N; i++)
+        lengths[i] = 1 + (uint32_t)(rng_u64(1, RNG_TEST, 0, i) % (LENGTH / 2));
+    lengths[0] = LENGTH;
+    test_batch();
+    test_none();
+    test_dense();
+    test_epochs();
+    test_refusals();
+    TEST_END();
+}
