@@ -170,10 +170,11 @@ int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
 int config_write_json(const struct config *c, struct buf *b, struct err *e);
 
 /* One value as text, a line for each element of a list; nothing when it is not set. key is a path
- * of the YAML, or one of config_derived_names(). ERR_CONFIG when there is no such key. */
+ * of the YAML, or a config_derived_name(). ERR_CONFIG when there is no such key. */
 int config_get(const struct config *c, const char *key, struct buf *b, struct err *e);
-/* NULL-ended: "global_batch_size", "world_size", ..., what --get knows beyond the file's keys. */
-const char *const *config_derived_names(void);
+/* "model_path", "global_batch_size", ...: what config_get knows beyond the file's keys; NULL after
+ * the last. */
+const char *config_derived_name(size_t i);
 
 /* Keys that the file or an override sets and that change nothing here: calls f for each with the
  * reason. Returns their number; f may be NULL. */

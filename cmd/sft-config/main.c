@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-config: the resolved configuration, one value of it, and what has no effect. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "config/config.h"
+#include "config/keys.h"
+
+enum { MAX_GETS = 64 };
+
+struct options {
+    const char *get; /* the last --get; all of them are in gets */
+    const char *gets[MAX_GETS];
+    size_t get_count;
+    bool json, keys;
+};
+
+static const char examples[] =
+    "  sft-config sft_config.yaml                         everything, with its defaults\n"
+    "  sft-config sft_config.yaml --get global_batch_size one value\n"
+    "  sft-config sft_config.yaml sft.device=cpu --json   with an override, as JSON\n"
+    "\n"
+    "--get also knows what follows from several keys: model, model_path, template, dtype,\n"
+    "pack_mode, recompute, world_size, data_parallel_size, tensor_parallel_size,\n"
+    "pipeline_parallel_size, context_parallel_size, global_batch_size, train_files,\n"
+    "validation_files.\n";
+
+/* --get may be given more than once, which the option table does not do: each is noted here and
+ * left in argv for the parser. -1 when there are too many. */
+static int note_gets(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        const char *value = NULL;
+        if (!strncmp(argv[i], "--get=", 6))
+            value = argv[i] + 6;
+        else if (!strcmp(argv[i], "--get") || !strcmp(argv[i], "-g"))
+            value = argv[++i];
+        if (i >= argc || !value) continue;
+        if (o->get_count == MAX_GETS) return -1;
+        o->gets[o->get_count++] = value;
+    }
+    return 0;
+}
+
+static void tell(void *arg, const char *key, unsigned line, const char *why)
+{
+    const char *file = arg;
+    if (line)
+        log_line(LOG_INFO, "%s:%u: %s has no effect: %s", file, line, key, why);
+    else
+        log_line(LOG_INFO, "%s has no effect: %s", key, why);
+}
+
+static int print(struct buf *b, struct err *e)
+{
+    struct io_out *out = io_create("-", e);
+    if (!out) return -1;
+    if (io_write(out, b->data ? b->data : "", b->len, e)) {
+        io_abort(out);
+        return -1;
+    }
+    return io_commit(out, e);
+}
+
+/* The table of keys, from which docs/config.md is checked. */
+static void list_keys(struct buf *b)
+{
+    static const char *const effects[] = {"used", "no effect", "limited"};
+    const struct config_key *k;
+    for (size_t i = 0; (k = config_key_at(i)); i++)
+        buf_printf(b, "%s\t%s\t%s\t%s\n", k->path, effects[k->effect], k->dflt ? k->dflt : "",
+                   k->doc);
+}
+
+static int show(const struct config *c, const struct options *o, struct buf *b, struct err *e)
+{
+    if (!o->get_count && !o->json) {
+        config_no_effect(c, tell, (void *)(uintptr_t)c->path);
+        return config_write_yaml(c, b, e);
+    }
+    if (o->json) return config_write_json(c, b, e);
+    for (size_t i = 0; i < o->get_count; i++)
+        if (config_get(c, o->gets[i], b, e)) return -1;
+    return 0;
+}
+
+static int run(const struct options *o, int nargs, char **args, struct err *e)
+{
+    struct buf b = {0};
+    struct config *c = NULL;
+    int rc;
+    if (o->keys) {
+        list_keys(&b);
+        rc = 0;
+    } else if (nargs < 1) {
+        rc = err_set(e, ERR_USAGE, "which file? usage: sft-config FILE [key=value...]");
+    } else {
+        rc = config_load(args[0], args + 1, (size_t)nargs - 1, &c, e);
+        if (!rc) rc = show(c, o, &b, e);
+    }
+    if (!rc) rc = print(&b, e);
+    config_free(c);
+    buf_free(&b);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct opt_common common = {0};
+    struct err e = {0};
+    int nargs;
+    const struct opt opts[] = {
+        {'g', "get", OPT_STR, &o.get, "KEY", "print this value only; may be repeated", 0, 0, false},
+        {'j', "json", OPT_FLAG, &o.json, NULL, "print one JSON object", 0, 0, false},
+        {0, "keys", OPT_FLAG, &o.keys, NULL, "list every key: name, effect, default, meaning", 0, 0,
+         false},
+        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+    };
+    const struct opt_cmd cmd = {"sft-config", "[options] FILE [key=value...]",
+                                "Prints the resolved configuration of a run.", opts, examples};
+    int noted = note_gets(argc, argv, &o); /* before opt_parse gathers the operands */
+    int rc = opt_parse(&cmd, &common, argc, argv, &nargs, &e);
+    if (rc > 0) return 0;
+    if (rc < 0) return log_fail(&e);
+    if (noted) return err_set(&e, ERR_USAGE, "--get: more than %d", MAX_GETS), log_fail(&e);
+    return run(&o, nargs, argv + 1, &e) ? log_fail(&e) : 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds the key of every value in the tree; an unknown key is an error that names the nearest. */
+#include <string.h>
+
+#include "config/load.h"
+
+#define STRATEGY_CONFIG "sft_train.strategy_args.strategy_config"
+
+static const char not_this_strategy[] = "fsdp2_train does not read it";
+static const char not_validated[] = "of validation only data_args.file_name is read";
+
+/* Reads strategy_name ahead of all else: it decides which keys strategy_config has. */
+static enum key_scope scope_of(const struct node *root)
+{
+    const struct node *n = node_member(root, "sft_train");
+    n = n ? node_member(n, "strategy_args") : NULL;
+    n = n ? node_member(n, "strategy_name") : NULL;
+    if (!n || n->kind != NODE_SCALAR || node_is_null(n)) return KEY_FSDP2;
+    if (!strcmp(n->text, "megatron_train")) return KEY_MEGATRON;
+    return !strcmp(n->text, "fsdp2_train") ? KEY_FSDP2 : KEY_ALWAYS;
+}
+
+struct binder {
+    struct loaded *l;
+    enum key_scope scope;
+};
+
+static int unknown(const struct node *n, const char *path, struct err *e)
+{
+    char near[300];
+    if (config_key_nearest(path, near, sizeof near))
+        return node_fail(n, path, e, "unknown key; did you mean %s?", near);
+    return node_fail(n, path, e, "unknown key; docs/config.md lists all");
+}
+
+static int add(struct loaded *l, struct setting s, struct err *e)
+{
+    if (mem_grow(&l->settings, &l->cap, l->count + 1, sizeof s, e)) return -1;
+    l->settings[l->count++] = s;
+    return 0;
+}
+
+/* The key of a path; validation has the keys of sft_train. */
+static const struct config_key *find(const struct binder *b, const char *path, const char **idle)
+{
+    static const char prefix[] = "validation.";
+    const struct config_key *k = config_key_find(path, b->scope);
+    char other[400] = "sft_train.";
+    if (!k && !strncmp(path, prefix, sizeof prefix - 1)) {
+        size_t used = strlen(other), n = strlen(path + sizeof prefix - 1);
+        if (n >= sizeof other - used) return NULL;
+        memcpy(other + used, path + sizeof prefix - 1, n + 1);
+        *idle = not_validated;
+        return config_key_find(other, KEY_ALWAYS);
+    }
+    if (k && k->scope != KEY_ALWAYS && k->scope != b->scope) *idle = not_this_strategy;
+    if (k && !*idle && k->effect == KEY_IDLE) *idle = k->doc;
+    return k;
+}
+
+static bool is_group(const char *path)
+{
+    char other[400] = "sft_train.";
+    if (config_key_is_group(path)) return true;
+    if (strncmp(path, "validation.", 11) || strlen(path) > sizeof other - 20) return false;
+    memcpy(other + 10, path + 11, strlen(path + 11) + 1);
+    return config_key_is_group(other);
+}
+
+static int bind_value(struct binder *b, const char *path, const struct node *n, struct err *e)
+{
+    struct setting s = {.path = path, .node = n};
+    s.key = find(b, path, &s.idle);
+    if (!s.key) return unknown(n, path, e);
+    if (s.idle == not_this_strategy && b->scope == KEY_MEGATRON)
+        return node_fail(n, path, e, "is a key of fsdp2_train, not of megatron_train");
+    return add(b->l, s, e);
+}
+
+static int bind_map(struct binder *b, const char *path, const struct node *map, struct err *e);
+
+static int bind_member(struct binder *b, const char *path, const struct node *n, struct err *e)
+{
+    static const struct config_key other_engine = {.path = STRATEGY_CONFIG, .type = KEY_ANY};
+    char shown[80];
+    if (b->scope == KEY_ALWAYS && !strcmp(path, STRATEGY_CONFIG))
+        return add(b->l, (struct setting){&other_engine, path, n, NULL, "not for training"}, e);
+    if (node_is_null(n) && (is_group(path) || config_key_find(path, b->scope))) return 0;
+    if (!is_group(path)) return bind_value(b, path, n, e);
+    if (n->kind == NODE_MAP) return bind_map(b, path, n, e);
+    return node_fail(n, path, e, "%s is not a mapping", value_quote(n, shown));
+}
+
+static int bind_map(struct binder *b, const char *path, const struct node *map, struct err *e)
+{
+    struct buf at = {.max = 4096};
+    int rc = 0;
+    for (size_t i = 0; !rc && i < map->count; i++) {
+        buf_reset(&at);
+        if (*path) buf_puts(&at, path), buf_putc(&at, '.');
+        buf_puts(&at, map->keys[i]);
+        if (at.failed) {
+            rc = node_fail(map->items[i], NULL, e, "a key longer than 4096 bytes");
+            break;
+        }
+        char *own = arena_copy(&b->l->tree.arena, at.data, at.len, e);
+        rc = own ? bind_member(b, own, map->items[i], e) : -1;
+    }
+    buf_free(&at);
+    return rc;
+}
+
+int bind_settings(struct loaded *l, struct err *e)
+{
+    struct binder b = {l, scope_of(l->tree.root)};
+    return bind_map(&b, "", l->tree.root, e);
+}
+
+const struct setting *setting_of(const struct loaded *l, const char *path)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!strcmp(l->settings[i].path, path)) return &l->settings[i];
+    return NULL;
+}

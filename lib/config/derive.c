@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What follows from several keys together. */
+#include <string.h>
+
+#include "config/load.h"
+
+static int fail(const struct loaded *l, const char *key, struct err *e, const char *text)
+{
+    const struct setting *s = setting_of(l, key);
+    if (s) return node_fail(s->node, key, e, "%s", text);
+    return err_set(e, ERR_CONFIG, "%s: %s: %s", l->c.path, key, text);
+}
+
+static int word_index(const char *word, const char *words)
+{
+    int index = 0;
+    size_t n = strlen(word);
+    for (const char *p = words; *p; index++) {
+        size_t len = strcspn(p, "|");
+        if (len == n && !memcmp(p, word, n)) return index;
+        p += len + (p[len] == '|');
+    }
+    return -1;
+}
+
+/* An empty name of a column, template or folder is no name. */
+static void drop_empty(struct config *c)
+{
+    const char **fields[] = {&c->system_key,
+                             &c->query_key,
+                             &c->global_template,
+                             &c->pretrain,
+                             &c->resume_from_checkpoint,
+                             &c->tracker_kwargs.log_dir,
+                             &c->sft_train.model_args.model_name_or_path,
+                             &c->sft_train.data_args.template};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (*fields[i] && !**fields[i]) *fields[i] = NULL;
+}
+
+static int derive_length(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    if (!c->sequence_length && c->response_length)
+        c->sequence_length = c->prompt_length + c->response_length;
+    if (c->sequence_length) return 0;
+    return fail(l, "sequence_length", e, "is not set; for example: sequence_length: 2048");
+}
+
+static int derive_layout(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    bool fsdp = c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2;
+    int64_t tp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.tensor_model_parallel_size;
+    int64_t pp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.pipeline_model_parallel_size;
+    int64_t cp = fsdp ? c->sft_train.model_args.ulysses_size
+                      : c->sft_train.strategy_args.strategy_config.context_parallel_size;
+    int64_t world = (int64_t)c->sft_train.device_mapping.n;
+    if (world % (tp * pp * cp))
+        return err_set(e, ERR_CONFIG,
+                       "%s: sft_train.device_mapping: %lld devices cannot be divided by %lld = "
+                       "%lld (tensor) x %lld (pipeline) x %lld (context parallel)",
+                       c->path, (long long)world, (long long)(tp * pp * cp), (long long)tp,
+                       (long long)pp, (long long)cp);
+    c->run.world_size = world;
+    c->run.tensor_parallel_size = tp;
+    c->run.pipeline_parallel_size = pp;
+    c->run.context_parallel_size = cp;
+    c->run.data_parallel_size = world / (tp * pp * cp);
+    c->run.global_batch_size = c->run.data_parallel_size *
+                               c->sft_train.training_args.gradient_accumulation_steps *
+                               c->sft_train.training_args.per_device_train_batch_size;
+    return 0;
+}
+
+static enum config_recompute recompute_of(const struct config *c)
+{
+    const char *granularity = c->sft_train.strategy_args.strategy_config.recompute_granularity;
+    if (c->sft.recompute)
+        return (enum config_recompute)word_index(c->sft.recompute, CONFIG_RECOMPUTE_WORDS);
+    if (c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2)
+        return c->sft_train.model_args.disable_gradient_checkpointing ? CONFIG_RECOMPUTE_NONE
+                                                                      : CONFIG_RECOMPUTE_FULL;
+    if (!granularity) return CONFIG_RECOMPUTE_NONE;
+    return (enum config_recompute)word_index(granularity, CONFIG_RECOMPUTE_WORDS);
+}
+
+static enum config_pack pack_of(const struct config *c)
+{
+    if (c->sft.pack_mode) return (enum config_pack)word_index(c->sft.pack_mode, CONFIG_PACK_WORDS);
+    return c->sft_train.use_sequence_packing ? CONFIG_PACK_BATCH : CONFIG_PACK_NONE;
+}
+
+static int64_t smaller_positive(int64_t a, int64_t b)
+{
+    if (a <= 0 || b <= 0) return a > b ? (a > 0 ? a : 0) : (b > 0 ? b : 0);
+    return a < b ? a : b;
+}
+
+int derive_run(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    drop_empty(c);
+    if (derive_length(l, e) || derive_layout(l, e)) return -1;
+    const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
+    c->run.dtype = param ? (enum config_dtype)word_index(param, CONFIG_DTYPE_WORDS)
+                         : c->sft_train.model_args.dtype;
+    c->run.model = c->pretrain ? c->pretrain : c->sft_train.model_args.model_name_or_path;
+    if (!c->run.model) return fail(l, "pretrain", e, "is not set; give a model folder or a hub id");
+    if (!c->prompt_key || !*c->prompt_key)
+        return fail(l, "prompt_key", e, "names no column; for example: prompt_key: instruction");
+    if (!c->response_key || !*c->response_key)
+        return fail(l, "response_key", e, "names no column; for example: response_key: output");
+    const char *own = c->sft_train.data_args.template;
+    c->run.template = c->global_template ? c->global_template : own ? own : "native";
+    c->run.pack_mode = pack_of(c);
+    c->run.recompute = recompute_of(c);
+    c->run.max_steps = smaller_positive(c->max_steps, c->sft_train.training_args.max_steps);
+    return 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of all configuration keys: it drives reading, checking, suggestions, the resolved
+ * configuration, the list of what has no effect, and docs/config.md. */
+#ifndef SFT_CONFIG_KEYS_H
+#define SFT_CONFIG_KEYS_H
+
+#include <stddef.h>
+
+#include "config/config.h"
+
+enum key_type {
+    KEY_BOOL,
+    KEY_INT,     /* int64_t between lo and hi */
+    KEY_REAL,    /* double between lo and hi */
+    KEY_STR,     /* const char *; a number is taken as it is written */
+    KEY_ENUM,    /* a word of `words`; stored as its index */
+    KEY_WORD,    /* a word of `words`; stored as const char * */
+    KEY_STRS,    /* struct config_strings; one string is a list of one */
+    KEY_DEVICES, /* struct config_ints; a YAML list or ROLL's Python expression */
+    KEY_RESUME,  /* bool or string; stored as const char * */
+    KEY_ANY      /* anything, with all that is below it */
+};
+enum key_effect {
+    KEY_USED,
+    KEY_IDLE, /* no effect here; doc says why */
+    KEY_LIMIT /* sft-train takes only the values in `only` */
+};
+/* Which strategy a key of strategy_config belongs to. */
+enum key_scope { KEY_ALWAYS, KEY_MEGATRON, KEY_FSDP2 };
+
+struct config_key {
+    const char *path; /* "a.b.c" */
+    enum key_type type;
+    enum key_effect effect;
+    enum key_scope scope;
+    const char *dflt;  /* as written in YAML; NULL: none */
+    const char *words; /* KEY_ENUM, KEY_WORD: "a|b|c" */
+    double lo, hi;     /* both 0: any */
+    const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
+    size_t to;         /* offset in struct config plus 1; 0: not stored */
+    const char *as;    /* another key's path under which the value is shown */
+    const char *doc;   /* one line: what it does; why it has no effect; what is missing */
+};
+
+size_t config_key_count(void);
+const struct config_key *config_key_at(size_t i);
+/* The key at exactly this path, of the given strategy if the path has one for each; else NULL. */
+const struct config_key *config_key_find(const char *path, enum key_scope scope);
+bool config_key_is_group(const char *path); /* some key lies below path */
+/* Writes the path that was probably meant: the same word elsewhere, else a like word beside it,
+ * else a like word anywhere. false when nothing is near. */
+bool config_key_nearest(const char *path, char *out, size_t size);
+bool config_word_in(const char *word, const char *words); /* words: "a|b|c" */
+
+/* The tables, in the order in which the configuration is shown. */
+extern const struct config_key config_keys_top[], config_keys_train[], config_keys_megatron[],
+    config_keys_fsdp2[], config_keys_sft[];
+extern const size_t config_keys_top_count, config_keys_train_count, config_keys_megatron_count,
+    config_keys_fsdp2_count, config_keys_sft_count;
+
+/* Rows of the tables. */
+#define TO(field) .to = offsetof(struct config, field) + 1
+#define MAX_COUNT 1e15
+#define USED(p, t, ...)                                                                            \
+    {                                                                                              \
+        .path = p, .type = t, .effect = KEY_USED, __VA_ARGS__                                      \
+    }
+#define IDLE(p, t, why)                                                                            \
+    {                                                                                              \
+        .path = p, .type = t, .effect = KEY_IDLE, .doc = why                                       \
+    }
+#define LIMIT(p, t, ok, why)                                                                       \
+    {                                                                                              \
+        .path = p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why                          \
+    }
+
+#endif

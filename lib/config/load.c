@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* File and overrides -> configuration. */
+#include "config/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+
+bool config_is_override(const char *arg)
+{
+    const char *eq = strchr(arg, '=');
+    if (!eq || eq == arg) return false;
+    for (const char *p = arg; p < eq; p++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.", *p))
+            return false;
+    return *arg != '.' && eq[-1] != '.' && !strstr(arg, "..") ? true : false;
+}
+
+static int read_file(struct loaded *l, struct err *e)
+{
+    struct buf text = {0};
+    int rc = io_slurp(l->c.path, TREE_MAX_FILE, &text, e);
+    if (rc && e && e->code == ERR_DATA) e->code = ERR_CONFIG;
+    if (!rc) {
+        struct tree *t = &l->tree;
+        t->root = yaml_read(t, text.data ? text.data : "", text.len, l->c.path, true, e);
+        if (!t->root)
+            rc = -1;
+        else if (node_is_null(t->root))
+            rc = err_set(e, ERR_CONFIG, "%s: the file is empty", l->c.path);
+        else if (t->root->kind != NODE_MAP)
+            rc = node_fail(t->root, NULL, e, "the file has to be a mapping of keys to values");
+    }
+    buf_free(&text);
+    return rc;
+}
+
+static int apply_override(struct loaded *l, const char *arg, struct err *e)
+{
+    struct tree *t = &l->tree;
+    if (!config_is_override(arg))
+        return err_set(e, ERR_USAGE,
+                       "'%.300s': not an override; write key=value, as in "
+                       "sft_train.training_args.learning_rate=1e-5",
+                       arg);
+    const char *own = arena_copy(&t->arena, arg, strlen(arg), e);
+    if (!own) return -1;
+    const char *eq = strchr(own, '=');
+    char *path = arena_copy(&t->arena, own, (size_t)(eq - own), e);
+    struct node *value = path ? yaml_read(t, eq + 1, strlen(eq + 1), own, false, e) : NULL;
+    return value ? node_put(t, t->root, path, value, e) : -1;
+}
+
+/* Defaults first, as if they stood in the file. */
+static int store_default(struct loaded *l, const struct config_key *k, struct err *e)
+{
+    struct tree *t = &l->tree;
+    struct node *n = yaml_read(t, k->dflt, strlen(k->dflt), k->path, false, e);
+    struct node *shown = n ? value_store(l, k, k->path, n, e) : NULL;
+    if (!shown) return -1;
+    bool other =
+        k->scope == KEY_MEGATRON && l->c.sft_train.strategy_args.strategy_name != CONFIG_MEGATRON;
+    return other ? 0 : node_put(t, l->shown, k->path, shown, e);
+}
+
+static int show(struct loaded *l, const struct setting *s, struct err *e)
+{
+    const char *at = s->key->as && !s->idle ? s->key->as : s->path;
+    return node_put(&l->tree, l->shown, at, s->shown, e);
+}
+
+/* A key with no effect is checked all the same, but kept out of the fields. */
+static int store_setting(struct loaded *l, struct setting *s, struct err *e)
+{
+    struct config_key k = *s->key;
+    if (s->idle) k.to = 0;
+    s->shown = value_store(l, &k, s->path, s->node, e);
+    return s->shown ? 0 : -1;
+}
+
+/* In the order of the table, so that strategy_config goes over training_args, and the resolved
+ * configuration has one order. */
+static int store_all(struct loaded *l, struct err *e)
+{
+    const struct config_key *k;
+    for (size_t i = 0; (k = config_key_at(i)); i++) {
+        if (k->dflt && k->to && store_default(l, k, e)) return -1;
+        for (size_t s = 0; s < l->count; s++)
+            if (l->settings[s].key == k && !l->settings[s].idle &&
+                (store_setting(l, &l->settings[s], e) || show(l, &l->settings[s], e)))
+                return -1;
+    }
+    for (size_t s = 0; s < l->count; s++) {
+        if (!l->settings[s].idle) continue;
+        if (store_setting(l, &l->settings[s], e)) return -1;
+        if (strcmp(l->settings[s].path, "hydra") && show(l, &l->settings[s], e)) return -1;
+    }
+    return 0;
+}
+
+/* exp_name is the file's name without .yaml where the file is silent. */
+static int name_run(struct loaded *l, struct err *e)
+{
+    struct tree *t = &l->tree;
+    const struct node *given = node_member(t->root, "exp_name");
+    if (given && (given->kind != NODE_SCALAR || *given->text)) return 0;
+    const char *slash = strrchr(l->c.path, '/'), *base = slash ? slash + 1 : l->c.path;
+    size_t n = strlen(base);
+    if (n > 5 && !strcmp(base + n - 5, ".yaml"))
+        n -= 5;
+    else if (n > 4 && !strcmp(base + n - 4, ".yml"))
+        n -= 4;
+    char *name = arena_copy(&t->arena, base, n, e);
+    struct node *value = name ? node_scalar(t, name, true, t->root, e) : NULL;
+    return value ? node_put(t, t->root, "exp_name", value, e) : -1;
+}
+
+static int load(struct loaded *l, const char *path, char *const *overrides, size_t n, struct err *e)
+{
+    struct config *c = &l->c;
+    l->tree.arena.max = TREE_MAX_BYTES;
+    c->path = arena_copy(&l->tree.arena, path, strlen(path), e);
+    if (!c->path || read_file(l, e)) return -1;
+    for (size_t i = 0; i < n; i++)
+        if (apply_override(l, overrides[i], e)) return -1;
+    l->shown = node_new(&l->tree, NODE_MAP, l->tree.root, e);
+    if (!l->shown || name_run(l, e) || tree_interpolate(&l->tree, e) || bind_settings(l, e))
+        return -1;
+    return store_all(l, e) ? -1 : derive_run(l, e);
+}
+
+int config_load(const char *path, char *const *overrides, size_t n, struct config **out,
+                struct err *e)
+{
+    struct loaded *l = mem_alloc(1, sizeof *l, e);
+    if (!l) return -1;
+    if (load(l, path, overrides, n, e)) {
+        config_free(&l->c);
+        return -1;
+    }
+    *out = &l->c;
+    return 0;
+}
+
+void config_free(struct config *c)
+{
+    struct loaded *l = (struct loaded *)c;
+    if (!l) return;
+    free(l->settings);
+    arena_free(&l->tree.arena);
+    free(l);
+}
+
+size_t config_no_effect(const struct config *c,
+                        void (*f)(void *arg, const char *key, unsigned line, const char *why),
+                        void *arg)
+{
+    const struct loaded *l = (const struct loaded *)c;
+    size_t n = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct setting *s = &l->settings[i];
+        if (!s->idle) continue;
+        n++;
+        if (f) f(arg, s->path, s->node->line, s->idle);
+    }
+    return n;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model's folder from its name: a path, or a hub id in the caches that `hf download` and
+ * `modelscope download` fill. Layouts: huggingface_hub "models--ORG--NAME/snapshots/REVISION" with
+ * refs/main naming the revision; modelscope "ORG/NAME" below hub/ or hub/models/, dots as "___". */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "config/config.h"
+
+/* "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-', neither part beginning with '.'. */
+static bool is_hub_id(const char *name)
+{
+    size_t slashes = 0, part = 0;
+    for (const char *p = name; *p; p++) {
+        if (*p == '/') {
+            if (!part || slashes++) return false;
+            part = 0;
+            continue;
+        }
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p))
+            return false;
+        if (*p == '.' && !part) return false;
+        part++;
+    }
+    return part && strlen(name) < 200;
+}
+
+static const char *env(const char *name)
+{
+    const char *v = getenv(name);
+    return v && *v ? v : NULL;
+}
+
+/* Where huggingface_hub keeps its models. */
+static void hf_cache(struct buf *b)
+{
+    const char *v;
+    if ((v = env("HF_HUB_CACHE")) || (v = env("HUGGINGFACE_HUB_CACHE")))
+        buf_puts(b, v);
+    else if ((v = env("HF_HOME")))
+        buf_printf(b, "%s/hub", v);
+    else if ((v = env("XDG_CACHE_HOME")))
+        buf_printf(b, "%s/huggingface/hub", v);
+    else
+        buf_printf(b, "%s/.cache/huggingface/hub", env("HOME") ? env("HOME") : "");
+}
+
+static void modelscope_cache(struct buf *b)
+{
+    const char *v = env("MODELSCOPE_CACHE");
+    if (v)
+        buf_puts(b, v);
+    else
+        buf_printf(b, "%s/.cache/modelscope/hub", env("HOME") ? env("HOME") : "");
+}
+
+/* text with every `from` as `to`. */
+static void put_replaced(struct buf *b, const char *text, char from, const char *to)
+{
+    for (; *text; text++)
+        if (*text == from)
+            buf_puts(b, to);
+        else
+            buf_putc(b, *text);
+}
+
+/* The commit that refs/main names, without white space; false when there is none. */
+static bool read_ref(const char *path, struct buf *ref)
+{
+    struct err ignored;
+    if (!io_exists(path) || io_slurp(path, 256, ref, &ignored) || !ref->data) return false;
+    ref->data[ref->len = strcspn(ref->data, " \t\r\n")] = 0;
+    return ref->len && !strchr(ref->data, '/') && ref->data[0] != '.';
+}
+
+static bool in_hf_cache(const char *name, struct buf *b)
+{
+    struct buf ref = {0};
+    hf_cache(b);
+    buf_puts(b, "/models--");
+    put_replaced(b, name, '/', "--");
+    size_t base = b->len;
+    buf_puts(b, "/refs/main");
+    bool found = !b->failed && read_ref(b->data, &ref);
+    if (found) {
+        b->len = base;
+        buf_printf(b, "/snapshots/%s", ref.data);
+        found = !b->failed && io_is_dir(b->data);
+    }
+    buf_free(&ref);
+    return found;
+}
+
+static bool in_modelscope_cache(const char *name, struct buf *b)
+{
+    static const char *const below[] = {"/models/", "/", "/hub/models/", "/hub/"};
+    if (!strchr(name, '/')) return false;
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        buf_reset(b);
+        modelscope_cache(b);
+        buf_puts(b, below[i]);
+        put_replaced(b, name, '.', "___");
+        if (!b->failed && io_is_dir(b->data)) return true;
+    }
+    return false;
+}
+
+static int missing(const char *name, struct err *e)
+{
+    struct buf b = {0};
+    hf_cache(&b);
+    err_set(e, ERR_NOINPUT,
+            "%s: neither a folder nor a model in %s; get it with: hf download %s%s%s", name,
+            b.data ? b.data : "the cache", name,
+            strchr(name, '/') ? "   or: modelscope download --model " : "",
+            strchr(name, '/') ? name : "");
+    buf_free(&b);
+    return -1;
+}
+
+int config_find_model(const char *name, char **path, struct err *e)
+{
+    struct buf b = {.max = 65536};
+    int rc = 0;
+    if (io_is_dir(name)) return (*path = mem_strndup(name, strlen(name), e)) ? 0 : -1;
+    if (io_exists(name)) return err_set(e, ERR_NOINPUT, "%s: is a file, not a model folder", name);
+    if (!is_hub_id(name)) return err_set(e, ERR_NOINPUT, "%s: there is no such folder", name);
+    if (in_hf_cache(name, &b) || (buf_reset(&b), in_modelscope_cache(name, &b))) {
+        *path = mem_strndup(b.data, b.len, e);
+        rc = *path ? 0 : -1;
+    } else {
+        rc = missing(name, e);
+    }
+    buf_free(&b);
+    return rc;
+}

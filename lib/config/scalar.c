@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain scalars by the rules of OmegaConf's loader: YAML 1.1 as PyYAML reads it (yes/no/on/off are
+ * booleans, 010 is octal, 1:30 sexagesimal), except that 1e-5 is a number and dates are strings. */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/opt.h"
+#include "config/node.h"
+
+static bool one_of(const char *s, const char *const *words)
+{
+    for (; *words; words++)
+        if (!strcmp(s, *words)) return true;
+    return false;
+}
+static bool is_null(const char *s)
+{
+    static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
+    return one_of(s, words);
+}
+static bool is_bool(const char *s, bool *truth)
+{
+    static const char *const yes[] = {"true", "True", "TRUE", "yes", "Yes",
+                                      "YES",  "on",   "On",   "ON",  NULL};
+    static const char *const no[] = {"false", "False", "FALSE", "no",  "No",
+                                     "NO",    "off",   "Off",   "OFF", NULL};
+    *truth = one_of(s, yes);
+    return *truth || one_of(s, no);
+}
+
+/* Digits of a base with '_' between them, at least one digit; -1 on anything else or overflow. */
+static int read_base(const char *s, unsigned base, uint64_t *v)
+{
+    bool any = false;
+    for (*v = 0; *s; s++) {
+        unsigned d;
+        if (*s == '_') continue;
+        if (*s >= '0' && *s <= '9')
+            d = (unsigned)(*s - '0');
+        else if (isxdigit((unsigned char)*s))
+            d = (unsigned)(*s | 32) - 'a' + 10;
+        else
+            return -1;
+        if (d >= base || __builtin_mul_overflow(*v, (uint64_t)base, v) ||
+            __builtin_add_overflow(*v, (uint64_t)d, v))
+            return -1;
+        any = true;
+    }
+    return any ? 0 : -1;
+}
+
+/* Fields of two digits below 60 after the first: 1:30 is 90. */
+static int read_sexagesimal(const char *s, uint64_t *v)
+{
+    unsigned long first = 0;
+    if (*s < '1' || *s > '9') return -1;
+    for (; isdigit((unsigned char)*s); s++)
+        if ((first = first * 10 + (unsigned)(*s - '0')) > 1000000) return -1;
+    *v = first;
+    while (*s == ':') {
+        unsigned d = 0, digits = 0;
+        for (s++; isdigit((unsigned char)*s) && digits < 2; s++, digits++)
+            d = d * 10 + (unsigned)(*s - '0');
+        if (!digits || d > 59 || *v > UINT64_MAX / 60 - 1) return -1;
+        *v = *v * 60 + d;
+    }
+    return *s ? -1 : 0;
+}
+
+static int read_int(const char *s, int64_t *out)
+{
+    uint64_t v;
+    int rc;
+    bool minus = *s == '-';
+    if (*s == '-' || *s == '+') s++;
+    if (!isdigit((unsigned char)*s)) return -1;
+    if (s[0] == '0' && s[1] == 'x')
+        rc = read_base(s + 2, 16, &v);
+    else if (s[0] == '0' && s[1] == 'b')
+        rc = read_base(s + 2, 2, &v);
+    else if (s[0] == '0' && s[1])
+        rc = read_base(s + 1, 8, &v);
+    else if (strchr(s, ':'))
+        rc = read_sexagesimal(s, &v);
+    else
+        rc = read_base(s, 10, &v);
+    if (rc || v > (uint64_t)INT64_MAX) return -1;
+    *out = minus ? -(int64_t)v : (int64_t)v;
+    return 0;
+}
+
+/* A number with a point, an exponent or both; '_' is skipped. A sign before the point is taken as
+ * well, which YAML 1.1 forgot. */
+static int read_real(const char *s, double *out)
+{
+    char z[128];
+    size_t n = 0;
+    bool digit = false;
+    const char *body = s + (*s == '-' || *s == '+');
+    if (!strcasecmp(body, ".inf")) return *out = *s == '-' ? -INFINITY : INFINITY, 0;
+    if (!strcasecmp(s, ".nan")) return *out = NAN, 0;
+    for (; *s; s++) {
+        if (*s == '_' && digit) continue;
+        if (!strchr("0123456789+-.eE", *s) || n + 1 >= sizeof z) return -1;
+        digit |= isdigit((unsigned char)*s);
+        z[n++] = *s;
+    }
+    z[n] = 0;
+    if (!digit) return -1;
+    return num_f64(z[0] == '+' ? z + 1 : z, out);
+}
+
+void scalar_read(const struct node *n, struct scalar *s)
+{
+    *s = (struct scalar){.kind = SCALAR_STRING};
+    if (n->kind != NODE_SCALAR || n->quoted) return;
+    if (is_null(n->text)) {
+        s->kind = SCALAR_NULL;
+    } else if (is_bool(n->text, &s->truth)) {
+        s->kind = SCALAR_BOOL;
+    } else if (!read_int(n->text, &s->i)) {
+        s->kind = SCALAR_INT;
+        s->r = (double)s->i;
+    } else if (strpbrk(n->text, ".eE") && !read_real(n->text, &s->r)) {
+        s->kind = SCALAR_REAL;
+    }
+}
+
+bool node_is_null(const struct node *n)
+{
+    return n->kind == NODE_SCALAR && !n->quoted && is_null(n->text);
+}
+
+void scalar_real(double v, char out[40])
+{
+    if (isnan(v) || isinf(v)) {
+        snprintf(out, 40, "%s", isnan(v) ? ".nan" : v < 0 ? "-.inf" : ".inf");
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, 40, "%.*g", digits, v);
+        for (char *c = out; *c; c++)
+            if (*c == ',') *c = '.'; /* whatever the locale */
+        double back;
+        if (!num_f64(out, &back) && back == v) break;
+    }
+    size_t n = strlen(out);
+    if (!strpbrk(out, ".e")) snprintf(out + n, 40 - n, ".0");
+}
