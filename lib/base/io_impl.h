@@ -9,6 +9,7 @@
  * descriptor: with one of those closed, data would go where messages should. */
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_fsync(int fd);
+int sys_rename(const char *from, const char *to);
 int sys_close(int fd);                              /* the descriptor is gone in any case */
 int sys_write_all(int fd, const void *p, size_t n); /* 0 or -1 with errno */
 int sys_pwrite_all(int fd, const void *p, size_t n, off_t at);

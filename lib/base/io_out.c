@@ -121,7 +121,7 @@ static int commit_temp(struct io_out *out, struct err *e)
     if (synced < 0) errno = why;
     if (synced < 0 || closed < 0) {
         err_errno(e, ERR_IO, "%s: write failed", out->path);
-    } else if (io_sys.rename(temp, out->path) < 0) {
+    } else if (sys_rename(temp, out->path) < 0) {
         err_errno(e, ERR_CREATE, "%s: cannot rename the finished file", out->path);
     } else {
         temp_forget(out->slot);

@@ -46,6 +46,14 @@ int sys_fsync(int fd)
     return rc;
 }
 
+int sys_rename(const char *from, const char *to)
+{
+    int rc;
+    do rc = io_sys.rename(from, to);
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
 /* Linux releases the descriptor even when close is interrupted; a second close could hit a
  * descriptor that another thread has just been given. */
 int sys_close(int fd)

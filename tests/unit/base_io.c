@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: what is written appears whole or not at all, and the ways in which it cannot be. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "test.h"
+
+static char dir[200];
+
+static const char *at(const char *name)
+{
+    static char path[4][300];
+    static int turn;
+    char *p = path[turn++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+static int count_one(void *arg, const char *name, struct err *e)
+{
+    (void)name, (void)e;
+    ++*(int *)arg;
+    return 0;
+}
+
+static int entries(const char *path)
+{
+    int n = 0;
+    struct err e;
+    return io_list(path, count_one, &n, &e) == 0 ? n : -1;
+}
+
+static bool holds(const char *path, const char *text)
+{
+    struct buf b = {0};
+    struct err e;
+    bool ok = io_slurp(path, 1 << 20, &b, &e) == 0 && b.len == strlen(text) &&
+              memcmp(b.data, text, b.len) == 0;
+    buf_free(&b);
+    return ok;
+}
+
+static void test_write(void)
+{
+    struct err e = {0};
+    struct stat st;
+    mode_t old = umask(027);
+    CHECK("put", io_put(at("a"), "hello", 5, &e) == 0 && holds(at("a"), "hello"));
+    CHECK("umask", io_stat(at("a"), &st, &e) == 0 && (st.st_mode & 0777) == 0640);
+    umask(old);
+    CHECK("replace", io_put(at("a"), "x", 1, &e) == 0 && holds(at("a"), "x"));
+    CHECK("empty file", io_put(at("b"), NULL, 0, &e) == 0 && holds(at("b"), ""));
+
+    struct io_out *out = io_create(at("a"), &e);
+    CHECK("unfinished", out && io_write(out, "new", 3, &e) == 0 && io_written(out) == 3);
+    CHECK("the old file stands until the commit", holds(at("a"), "x") && entries(dir) == 3);
+    CHECK("write at a place", io_pwrite(out, "N", 1, 0, &e) == 0 && io_commit(out, &e) == 0 &&
+                                  holds(at("a"), "New") && entries(dir) == 2);
+    out = io_create(at("a"), &e);
+    io_write(out, "zzz", 3, &e);
+    io_abort(out);
+    io_abort(NULL);
+    CHECK("abort leaves nothing", holds(at("a"), "New") && entries(dir) == 2);
+
+    CHECK("a link is written through",
+          symlink("a", at("link")) == 0 && io_put(at("link"), "via", 3, &e) == 0 &&
+              holds(at("a"), "via") && lstat(at("link"), &st) == 0 && S_ISLNK(st.st_mode));
+    CHECK("a device is written directly", io_put("/dev/null", "x", 1, &e) == 0 &&
+                                              stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
+    CHECK("a full device", io_put("/dev/full", "x", 1, &e) < 0 && e.code == ERR_IO &&
+                               strstr(e.msg, "/dev/full: write failed: No space"));
+    char name[256];
+    memset(name, 'n', 255);
+    name[255] = 0;
+    CHECK("longest name", io_put(at(name), "x", 1, &e) == 0 && holds(at(name), "x"));
+    CHECK("one file each", entries(dir) == 4);
+    unlink(at("link"));
+    unlink(at(name));
+}
+
+static bool cannot(const char *path, const char *why)
+{
+    struct err e = {0};
+    struct io_out *out = io_create(path, &e);
+    bool ok = !out && e.code == ERR_CREATE && strstr(e.msg, why) && strstr(e.msg, path);
+    if (!ok) printf("# %s: %s\n", path, e.msg);
+    io_abort(out);
+    return ok;
+}
+
+static void test_cannot_write(void)
+{
+    CHECK("target is a folder", cannot(dir, "is a folder"));
+    CHECK("folder is missing", cannot(at("no/such"), "No such file"));
+    CHECK("folder is a file", cannot(at("a/b"), "Not a directory"));
+    CHECK("name ends in a slash", cannot(at("q/"), "not the name of a file"));
+    CHECK("no name", cannot("", "not the name"));
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) { /* root may write everywhere, nobody may not */
+        chmod(dir, 0555);
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+        _exit(cannot(at("q"), "Permission denied") ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    chmod(dir, 0700);
+    CHECK("folder cannot be written", status == 0);
+    CHECK("nothing is left behind", entries(dir) == 2);
+}
+
+static void test_read(void)
+{
+    struct err e = {0};
+    struct buf b = {0};
+    struct io_map m;
+    char text[8];
+    io_put(at("r"), "0123456789", 10, &e);
+    struct io_in *in = io_open(at("r"), &e);
+    CHECK("name of an input", in && strcmp(io_name(in), at("r")) == 0);
+    CHECK("read", io_read(in, text, 8, &e) == 8 && io_read(in, text, 8, &e) == 2 &&
+                      memcmp(text, "89", 2) == 0 && io_read(in, text, 8, &e) == 0);
+    io_close(in);
+    CHECK("missing", !io_open(at("none"), &e) && e.code == ERR_NOINPUT && strstr(e.msg, "No such"));
+    CHECK("a folder", !io_open(dir, &e) && e.code == ERR_NOINPUT && strstr(e.msg, "folder"));
+    CHECK("map", io_map(at("r"), &m, &e) == 0 && m.n == 10 && memcmp(m.p, "0123", 4) == 0);
+    io_unmap(&m);
+    CHECK("map of an empty file", io_map(at("b"), &m, &e) == 0 && m.n == 0 && m.p);
+    io_unmap(&m);
+    CHECK("map of a device", io_map("/dev/zero", &m, &e) < 0 && e.code == ERR_NOINPUT);
+    CHECK("slurp to the limit", io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 10);
+    CHECK("slurp appends", io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 20 && b.data[20] == 0);
+    CHECK("slurp over the limit", io_slurp(at("r"), 9, &b, &e) < 0 && e.code == ERR_DATA);
+    CHECK("slurp without end", io_slurp("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_DATA);
+    buf_free(&b);
+    unlink(at("r"));
+}
+
+static void test_log(void)
+{
+    struct err e = {0};
+    const char *p = at("m.jsonl");
+    struct io_log *l = io_log_open(p, -1, &e);
+    CHECK("append", l && io_append(l, "one\n", 4, &e) == 0 && io_append(l, "two\n", 4, &e) == 0 &&
+                        io_log_close(l, &e) == 0 && holds(p, "one\ntwo\n"));
+    l = io_log_open(p, 4, &e);
+    CHECK("shortened and continued",
+          l && io_append(l, "2\n", 2, &e) == 0 && io_log_close(l, &e) == 0 && holds(p, "one\n2\n"));
+    l = io_log_open(p, 100, &e);
+    CHECK("never made longer", l && io_log_close(l, &e) == 0 && holds(p, "one\n2\n"));
+    CHECK("log in no folder", !io_log_open(at("no/such"), -1, &e) && e.code == ERR_CREATE);
+    CHECK("no log to close", io_log_close(NULL, &e) == 0);
+    unlink(p);
+}
+
+static int note(void *arg, const char *name, struct err *e)
+{
+    (void)e;
+    buf_printf(arg, "%s,", name);
+    return 0;
+}
+
+static void test_folders(void)
+{
+    struct err e = {0};
+    struct buf b = {0};
+    int one, two;
+    CHECK("mkdirs", io_mkdirs(at("p/q//r/"), &e) == 0 && io_is_dir(at("p/q/r")));
+    CHECK("mkdirs again", io_mkdirs(at("p/q/r"), &e) == 0);
+    CHECK("mkdirs through a file", io_mkdirs(at("a/x/y"), &e) < 0 && e.code == ERR_CREATE);
+    CHECK("mkdirs of nothing", io_mkdirs("", &e) < 0);
+    io_put(at("p/Z"), "", 0, &e);
+    io_put(at("p/b"), "", 0, &e);
+    io_put(at("p/.c"), "", 0, &e);
+    CHECK("list in byte order",
+          io_list(at("p"), note, &b, &e) == 0 && strcmp(b.data, ".c,Z,b,q,") == 0);
+    CHECK("list of nothing", io_list(at("none"), note, &b, &e) < 0 && e.code == ERR_NOINPUT);
+    buf_free(&b);
+    symlink(at("a"), at("p/link"));
+    symlink(dir, at("p/up"));
+    CHECK("rename a folder", io_rename_dir(at("p"), at("p2"), &e) == 0 && io_exists(at("p2/b")));
+    io_mkdirs(at("p3/full"), &e);
+    CHECK("rename onto a folder", io_rename_dir(at("p2"), at("p3"), &e) < 0 &&
+                                      e.code == ERR_CREATE && strstr(e.msg, "exists already"));
+    CHECK("remove a tree", io_remove_tree(at("p2"), &e) == 0 && !io_exists(at("p2")));
+    CHECK("links were not followed", io_exists(at("a")));
+    CHECK("remove what is missing", io_remove_tree(at("p2"), &e) < 0);
+    io_remove_tree(at("p3"), &e);
+    CHECK("lock", io_lock(at("lock"), &one, &e) == 0);
+    CHECK("second lock", io_lock(at("lock"), &two, &e) < 0 && e.code == ERR_CREATE && two == -1 &&
+                             strstr(e.msg, "in use by another process"));
+    io_unlock(one);
+    CHECK("unlocked", io_lock(at("lock"), &one, &e) == 0);
+    io_unlock(one);
+    unlink(at("lock"));
+    char *p = io_path("a/", "b", &e), *q = io_path("a", "b", &e), *r = io_path("", "b", &e);
+    CHECK("paths", strcmp(p, "a/b") == 0 && strcmp(q, "a/b") == 0 && strcmp(r, "b") == 0);
+    free(p);
+    free(q);
+    free(r);
+}
+
+/* A child with an unfinished file that ends by a signal (0: by exit); its wait status. */
+static int child_ends(int sig)
+{
+    int ready[2], status = 0;
+    char c;
+    if (pipe(ready) != 0) return -1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct err e;
+        static struct io_out *volatile out; /* kept: no leak at the exit */
+        out = io_create(at("child"), &e);
+        if (!out || io_write(out, "x", 1, &e) < 0) _exit(9);
+        if (entries(dir) != 3) _exit(8);
+        if (sig == 0) exit(5);
+        if (write(ready[1], "r", 1) != 1) _exit(7);
+        for (;;) pause();
+    }
+    close(ready[1]);
+    if (sig && read(ready[0], &c, 1) == 1) kill(pid, sig);
+    close(ready[0]);
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static void test_ends(void)
+{
+    int status = child_ends(0);
+    CHECK("exit removes the unfinished",
+          WIFEXITED(status) && WEXITSTATUS(status) == 5 && entries(dir) == 2);
+    static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < 4; i++) {
+        status = child_ends(sigs[i]);
+        CHECK("a signal removes the unfinished and is passed on",
+              WIFSIGNALED(status) && WTERMSIG(status) == sigs[i] && entries(dir) == 2);
+    }
+    struct err e;
+    struct io_out *out = io_create(at("mine"), &e);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) exit(0);
+    waitpid(pid, &status, 0);
+    CHECK("a child leaves its parent's file alone", entries(dir) == 3 && io_commit(out, &e) == 0);
+    unlink(at("mine"));
+}
+
+static void test_standard(void)
+{
+    struct err e = {0};
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) { /* with standard input and output closed, no file may take their places */
+        close(0);
+        close(1);
+        struct io_out *out = io_create(at("s"), &e);
+        bool ok = out && io_put("-", "x", 1, &e) < 0 && e.code == ERR_IO && io_commit(out, &e) == 0;
+        _exit(ok && holds(at("s"), "") ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK("closed standard descriptors", status == 0);
+    unlink(at("s"));
+    pid = fork();
+    if (pid == 0) {
+        int fd = open("/dev/full", O_WRONLY);
+        dup2(fd, 1);
+        _exit(io_put("-", "x", 1, &e) < 0 && e.code == ERR_IO && strstr(e.msg, "<stdout>") ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK("full standard output", status == 0);
+}
+
+int main(void)
+{
+    const char *tmp = getenv("TEST_TMP");
+    snprintf(dir, sizeof dir, "%s/base_io.XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) return 70;
+    test_write();
+    test_cannot_write();
+    test_read();
+    test_log();
+    test_folders();
+    test_ends();
+    test_standard();
+    struct err e;
+    CHECK("only the two files are left", entries(dir) == 2 && io_remove_tree(dir, &e) == 0);
+    TEST_END();
+}
