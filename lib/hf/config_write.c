@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes config.json in the form that transformers 4 and 5 and other programs all read. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,10 @@
  * back as a real number. */
 void hf_real_text(double f, bool single, char out[32])
 {
+    if (f == trunc(f) && fabs(f) < 1e15) { /* 100000.0 rather than 1e+05 */
+        snprintf(out, 32, "%.0f.0", f);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, f);
         for (char *p = out; *p; p++)

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conversion from GGUF: the configuration, and the order of the parts. */
+#include "hf/gguf_convert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/opt.h"
+#include "hf/folder.h"
+
+/* Families whose tensors we know; the name is both GGUF's and transformers'. */
+static const struct {
+    const char *name, *architecture;
+    bool qkv_bias;
+} families[] = {
+    {"llama", "LlamaForCausalLM", false},
+    {"qwen2", "Qwen2ForCausalLM", true},
+};
+
+static int set_family(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    struct str arch = {"", 0};
+    if (gguf_get_str(g, "general.architecture", &arch, e) < 0) return -1;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        if (!str_is(arch, families[i].name)) continue;
+        snprintf(c->model_type, sizeof c->model_type, "%s", families[i].name);
+        snprintf(c->architecture, sizeof c->architecture, "%s", families[i].architecture);
+        c->qkv_bias = families[i].qkv_bias;
+        return 0;
+    }
+    return err_set(e, ERR_DATA,
+                   "%s: architecture \"%.*s\" cannot be converted; llama and qwen2 can",
+                   gguf_name(g), STR_FMT(arch));
+}
+
+/* "llama." + key */
+static const char *key_of(const struct hf_config *c, const char *key, char out[128])
+{
+    snprintf(out, 128, "%s.%s", c->model_type, key);
+    return out;
+}
+
+static int need(const struct gguf *g, const struct hf_config *c, const char *key, int64_t max,
+                int64_t *out, struct err *e)
+{
+    char k[128];
+    int rc = gguf_get_int(g, key_of(c, key, k), 1, max, out, e);
+    if (rc == 0) err_set(e, ERR_DATA, "%s: metadata \"%s\": is missing", gguf_name(g), k);
+    return rc == 1 ? 0 : -1;
+}
+
+/* GGUF keeps numbers in fp32; the shortest decimal that means the same is what was meant (1e-05).
+ */
+static int get_real(const struct gguf *g, const struct hf_config *c, const char *key, double *out,
+                    struct err *e)
+{
+    char k[128], text[32];
+    double v;
+    int rc = gguf_get_real(g, key_of(c, key, k), &v, e);
+    if (rc != 1) return rc;
+    hf_real_text(v, true, text);
+    return num_f64(text, out);
+}
+
+static int set_rope(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    char k[128];
+    struct str type = STR("none");
+    snprintf(c->rope.type, sizeof c->rope.type, "default");
+    c->rope.theta = 10000;
+    c->rope.partial_rotary_factor = 1;
+    if (get_real(g, c, "rope.freq_base", &c->rope.theta, e) != 0 ||
+        gguf_get_str(g, key_of(c, "rope.scaling.type", k), &type, e) < 0)
+        return -1;
+    if (str_is(type, "linear")) {
+        snprintf(c->rope.type, sizeof c->rope.type, "linear");
+        c->rope.factor = 1;
+        return get_real(g, c, "rope.scaling.factor", &c->rope.factor, e);
+    }
+    if (!str_is(type, "none"))
+        return err_set(e, ERR_DATA, "%s: rotary scaling \"%.*s\" cannot be converted", gguf_name(g),
+                       STR_FMT(type));
+    return 0;
+}
+
+static int set_sizes(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    char k[128];
+    int64_t experts = 0;
+    if (gguf_get_int(g, key_of(c, "expert_count", k), 0, INT32_MAX, &experts, e) < 0) return -1;
+    if (experts > 0)
+        return err_set(e, ERR_DATA, "%s: a mixture of experts (MoE), which is not supported",
+                       gguf_name(g));
+    if (need(g, c, "block_count", 10000, &c->num_hidden_layers, e) != 0 ||
+        need(g, c, "context_length", INT32_MAX, &c->max_position_embeddings, e) != 0 ||
+        need(g, c, "embedding_length", 1 << 20, &c->hidden_size, e) != 0 ||
+        need(g, c, "feed_forward_length", 1 << 24, &c->intermediate_size, e) != 0 ||
+        need(g, c, "attention.head_count", 1 << 16, &c->num_attention_heads, e) != 0)
+        return -1;
+    c->num_key_value_heads = c->num_attention_heads;
+    if (gguf_get_int(g, key_of(c, "attention.head_count_kv", k), 1, 1 << 16,
+                     &c->num_key_value_heads, e) < 0)
+        return -1;
+    c->head_dim = c->hidden_size / c->num_attention_heads;
+    if (gguf_get_int(g, key_of(c, "attention.key_length", k), 1, 1 << 16, &c->head_dim, e) < 0)
+        return -1;
+    int64_t rotary = c->head_dim;
+    if (gguf_get_int(g, key_of(c, "rope.dimension_count", k), 1, 1 << 16, &rotary, e) < 0)
+        return -1;
+    if (c->head_dim == 0 || c->num_attention_heads % c->num_key_value_heads || c->head_dim % 2 ||
+        rotary != c->head_dim)
+        return err_set(e, ERR_DATA,
+                       "%s: the numbers of heads, their size and the rotary size do "
+                       "not fit each other",
+                       gguf_name(g));
+    return 0;
+}
+
+/* The table of tokens is the embedding's, whose rows count. */
+static int set_vocab(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    const struct gguf_tensor *t = gguf_find(g, "token_embd.weight");
+    if (!t || t->ndim != 2 || t->dim[1] == 0 || t->dim[1] > 1 << 26)
+        return err_set(e, ERR_DATA, "%s: tensor \"token_embd.weight\": missing or not a matrix",
+                       gguf_name(g));
+    c->vocab_size = (int64_t)t->dim[1];
+    c->tie_word_embeddings = !gguf_find(g, "output.weight");
+    c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
+    int64_t last = c->vocab_size - 1;
+    c->eos_count = gguf_get_int(g, "tokenizer.ggml.eos_token_id", 0, last, c->eos_token_id, e);
+    return c->eos_count < 0 ||
+                   gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, last, &c->bos_token_id, e) <
+                       0 ||
+                   gguf_get_int(g, "tokenizer.ggml.padding_token_id", 0, last, &c->pad_token_id,
+                                e) < 0
+               ? -1
+               : 0;
+}
+
+int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    memset(c, 0, sizeof *c);
+    if (set_family(g, c, e) != 0 || set_sizes(g, c, e) != 0 || set_rope(g, c, e) != 0 ||
+        set_vocab(g, c, e) != 0)
+        return -1;
+    c->rms_norm_eps = 1e-6;
+    c->initializer_range = 0.02;
+    c->dtype = HF_BF16;
+    snprintf(c->hidden_act, sizeof c->hidden_act, "silu");
+    if (get_real(g, c, "attention.layer_norm_rms_epsilon", &c->rms_norm_eps, e) != 0) return -1;
+    if (strcmp(c->model_type, "llama") == 0 && gguf_find(g, "blk.0.attn_q.bias"))
+        c->qkv_bias = c->o_bias = true;
+    return 0;
+}
+
+static int put_in(const char *dir, const char *name, const struct buf *b, struct err *e)
+{
+    char *path = buf_check(b, e) == 0 ? io_path(dir, name, e) : NULL;
+    int rc = path ? io_put(path, b->data, b->len, e) : -1;
+    free(path);
+    return rc;
+}
+
+static int write_generation(const struct hf_config *c, const char *dir, struct err *e)
+{
+    const struct {
+        const char *key;
+        int64_t id;
+    } ids[] = {{"bos_token_id", c->bos_token_id},
+               {"eos_token_id", c->eos_count ? c->eos_token_id[0] : HF_NO_TOKEN},
+               {"pad_token_id", c->pad_token_id}};
+    struct buf b = {0};
+    const char *sep = "";
+    buf_puts(&b, "{");
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        if (ids[i].id < 0) continue;
+        buf_printf(&b, "%s\n  \"%s\": %" PRId64, sep, ids[i].key, ids[i].id);
+        sep = ",";
+    }
+    buf_puts(&b, "\n}\n");
+    int rc = put_in(dir, "generation_config.json", &b, e);
+    buf_free(&b);
+    return rc;
+}
+
+int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer, struct err *e)
+{
+    struct hf_config c;
+    if (gguf_config(g, &c, e) != 0) return -1;
+    /* The tokenizer first: it is the part that a file most often lacks, and it is quick. */
+    int rc = tokenizer ? hf_folder_copy_tokenizer(tokenizer, dir, e)
+                       : gguf_write_tokenizer(g, &c, dir, e);
+    if (rc == 0) rc = gguf_write_weights(g, &c, dir, e);
+    if (rc == 0) rc = hf_config_write(&c, dir, e);
+    if (rc == 0) rc = write_generation(&c, dir, e);
+    hf_config_free(&c);
+    return rc;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the GGUF reader share; not for other modules. */
+#ifndef SFT_HF_GGUF_IMPL_H
+#define SFT_HF_GGUF_IMPL_H
+
+#include "base/io.h"
+#include "hf/gguf.h"
+
+struct gguf_pair {
+    const char *key;
+    struct gguf_value value;
+};
+
+struct gguf {
+    char *name;
+    struct io_map map;
+    struct arena names;
+    struct gguf_pair *pairs; /* sorted by key */
+    size_t npairs;
+    struct gguf_tensor *tensors;
+    struct gguf_tensor **by_name;
+    size_t ntensors;
+};
+
+/* A position in the file; reading beyond the end sets `bad` and gives zero. */
+struct gguf_cursor {
+    const unsigned char *p, *end;
+    bool bad;
+};
+
+static inline size_t gguf_left(const struct gguf_cursor *c) { return (size_t)(c->end - c->p); }
+/* A little-endian number of up to 8 bytes. */
+uint64_t gguf_take(struct gguf_cursor *c, size_t bytes);
+struct str gguf_take_str(struct gguf_cursor *c);
+/* A value of this kind; depth is the number of arrays around it. */
+void gguf_take_value(struct gguf_cursor *c, enum gguf_kind kind, int depth, struct gguf_value *v);
+/* Orders struct gguf_pair by key. */
+int gguf_compare_pairs(const void *a, const void *b);
+
+#endif

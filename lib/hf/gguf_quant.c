@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Block formats of GGUF tensors, each expanded to fp32. A block stores small integers q with one
+ * scale d (and minimum m): x = d * q, or d * q + m; each product and sum is rounded to fp32, as in
+ * ggml's reference code. */
+#include <string.h>
+
+#include "hf/dtype.h"
+#include "hf/gguf.h"
+
+static float f16_at(const unsigned char *p)
+{
+    return hf_f32_from_f16((uint16_t)(p[0] | p[1] << 8));
+}
+
+/* 32 elements: d, 16 bytes with elements i (low half) and i + 16 (high half). */
+static void dequant_q4_0(const unsigned char *p, float *to)
+{
+    float d = f16_at(p);
+    for (int i = 0; i < 16; i++) {
+        to[i] = d * (float)((p[2 + i] & 15) - 8);
+        to[i + 16] = d * (float)((p[2 + i] >> 4) - 8);
+    }
+}
+
+static void dequant_q4_1(const unsigned char *p, float *to)
+{
+    float d = f16_at(p), m = f16_at(p + 2);
+    for (int i = 0; i < 16; i++) {
+        float low = d * (float)(p[4 + i] & 15), high = d * (float)(p[4 + i] >> 4);
+        to[i] = low + m;
+        to[i + 16] = high + m;
+    }
+}
+
+/* The fifth bits of the 32 elements are one little-endian word before the halves. */
+static int fifth_bit(const unsigned char *word, int i) { return (word[i / 8] >> i % 8 & 1) << 4; }
+
+static void dequant_q5_0(const unsigned char *p, float *to)
+{
+    float d = f16_at(p);
+    for (int i = 0; i < 16; i++) {
+        to[i] = d * (float)(((p[6 + i] & 15) | fifth_bit(p + 2, i)) - 16);
+        to[i + 16] = d * (float)((p[6 + i] >> 4 | fifth_bit(p + 2, i + 16)) - 16);
+    }
+}
+
+static void dequant_q5_1(const unsigned char *p, float *to)
+{
+    float d = f16_at(p), m = f16_at(p + 2);
+    for (int i = 0; i < 16; i++) {
+        float low = d * (float)((p[8 + i] & 15) | fifth_bit(p + 4, i));
+        float high = d * (float)(p[8 + i] >> 4 | fifth_bit(p + 4, i + 16));
+        to[i] = low + m;
+        to[i + 16] = high + m;
+    }
+}
+
+static int signed_byte(unsigned char b) { return b < 128 ? b : b - 256; }
+
+static void dequant_q8_0(const unsigned char *p, float *to)
+{
+    float d = f16_at(p);
+    for (int i = 0; i < 32; i++) to[i] = d * (float)signed_byte(p[2 + i]);
+}
+
+/* Scale and minimum of sub-block j (0..7), 6 bits each, in 12 bytes: the first four of each lie in
+ * the low bits of bytes 0-3 and 4-7; of the others four bits lie in bytes 8-11 and two above the
+ * first ones. */
+static void k_scale_min(const unsigned char *s, int j, int *scale, int *min)
+{
+    if (j < 4) {
+        *scale = s[j] & 63;
+        *min = s[j + 4] & 63;
+    } else {
+        *scale = (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
+        *min = s[j + 4] >> 4 | (s[j] >> 6) << 4;
+    }
+}
+
+/* 256 elements: d, dmin, 12 bytes of scales, [32 bytes of fifth bits,] 128 bytes of halves.
+ * Sub-blocks 2k and 2k + 1 are the low and high halves of bytes 32k..32k + 31; the fifth bit of
+ * element i of sub-block j is bit j of byte i. */
+static void dequant_k45(const unsigned char *p, const unsigned char *fifth, const unsigned char *qs,
+                        float *to)
+{
+    float d = f16_at(p), dmin = f16_at(p + 2);
+    for (int j = 0; j < 8; j++) {
+        int scale, min;
+        k_scale_min(p + 4, j, &scale, &min);
+        float ds = d * (float)scale, dm = dmin * (float)min;
+        for (int i = 0; i < 32; i++) {
+            int q = qs[j / 2 * 32 + i] >> j % 2 * 4 & 15;
+            if (fifth) q |= (fifth[i] >> j & 1) << 4;
+            float x = ds * (float)q;
+            to[32 * j + i] = x - dm;
+        }
+    }
+}
+static void dequant_q4_k(const unsigned char *p, float *to) { dequant_k45(p, NULL, p + 16, to); }
+static void dequant_q5_k(const unsigned char *p, float *to) { dequant_k45(p, p + 16, p + 48, to); }
+
+/* 256 elements: 128 bytes of low halves, 64 of upper bit pairs, 16 signed scales, d. In each half
+ * of 128 elements, element 32g + i has its low half in byte 32(g % 2) + i (upper nibble for g >= 2)
+ * and its upper bits in pair g of byte i. */
+static void dequant_q6_k(const unsigned char *p, float *to)
+{
+    float d = f16_at(p + 208);
+    for (int k = 0; k < 256; k++) {
+        int half = k / 128, g = k % 128 / 32, i = k % 32;
+        int low = p[64 * half + 32 * (g % 2) + i] >> g / 2 * 4 & 15;
+        int high = p[128 + 32 * half + i] >> 2 * g & 3;
+        float ds = d * (float)signed_byte(p[192 + k / 16]);
+        to[k] = ds * (float)((low | high << 4) - 32);
+    }
+}
+
+static const struct {
+    uint32_t type;
+    const char *name;
+    size_t elements, bytes;
+    void (*block)(const unsigned char *from, float *to); /* NULL: plain numbers */
+} types[] = {
+    {GGUF_TYPE_F32, "F32", 1, 4, NULL},
+    {GGUF_TYPE_F16, "F16", 1, 2, NULL},
+    {GGUF_TYPE_BF16, "BF16", 1, 2, NULL},
+    {GGUF_TYPE_Q4_0, "Q4_0", 32, 18, dequant_q4_0},
+    {GGUF_TYPE_Q4_1, "Q4_1", 32, 20, dequant_q4_1},
+    {GGUF_TYPE_Q5_0, "Q5_0", 32, 22, dequant_q5_0},
+    {GGUF_TYPE_Q5_1, "Q5_1", 32, 24, dequant_q5_1},
+    {GGUF_TYPE_Q8_0, "Q8_0", 32, 34, dequant_q8_0},
+    {GGUF_TYPE_Q4_K, "Q4_K", 256, 144, dequant_q4_k},
+    {GGUF_TYPE_Q5_K, "Q5_K", 256, 176, dequant_q5_k},
+    {GGUF_TYPE_Q6_K, "Q6_K", 256, 210, dequant_q6_k},
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+static size_t type_row(uint32_t t)
+{
+    size_t i = 0;
+    while (i < TYPES && types[i].type != t) i++;
+    return i;
+}
+
+const char *gguf_type_name(enum gguf_type t)
+{
+    size_t i = type_row(t);
+    return i < TYPES ? types[i].name : "unknown";
+}
+
+int gguf_type_block(uint32_t t, size_t *elements, size_t *bytes)
+{
+    size_t i = type_row(t);
+    if (i == TYPES) return -1;
+    *elements = types[i].elements;
+    *bytes = types[i].bytes;
+    return 0;
+}
+
+void gguf_dequant(enum gguf_type t, const void *from, size_t n, float *to)
+{
+    const unsigned char *p = from;
+    size_t row = type_row(t);
+    if (row == TYPES) return;
+    if (!types[row].block) {
+        hf_to_f32(t == GGUF_TYPE_F32 ? HF_F32 : t == GGUF_TYPE_F16 ? HF_F16 : HF_BF16, p, n, to);
+        return;
+    }
+    for (size_t i = 0; i + types[row].elements <= n; i += types[row].elements) {
+        types[row].block(p, to + i);
+        p += types[row].bytes;
+    }
+}

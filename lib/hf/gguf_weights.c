@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Expands the tensors of a GGUF file to bf16 under their Hugging Face names. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hf/gguf_convert.h"
+#include "hf/params.h"
+#include "hf/safetensors.h"
+
+/* Hugging Face's name within a layer, and GGUF's. heads: the rows are permuted by heads. */
+enum heads { NO_HEADS, QUERY_HEADS, KEY_HEADS };
+static const struct {
+    const char *hf, *gguf;
+    enum heads heads;
+} names[] = {
+    {"input_layernorm", "attn_norm", NO_HEADS},
+    {"self_attn.q_proj", "attn_q", QUERY_HEADS},
+    {"self_attn.k_proj", "attn_k", KEY_HEADS},
+    {"self_attn.v_proj", "attn_v", NO_HEADS},
+    {"self_attn.o_proj", "attn_output", NO_HEADS},
+    {"post_attention_layernorm", "ffn_norm", NO_HEADS},
+    {"mlp.gate_proj", "ffn_gate", NO_HEADS},
+    {"mlp.up_proj", "ffn_up", NO_HEADS},
+    {"mlp.down_proj", "ffn_down", NO_HEADS},
+};
+
+/* One tensor to write. head_rows: rows of one head when they are permuted, else 0. */
+struct job {
+    const struct gguf_tensor *from;
+    uint64_t head_rows;
+};
+
+struct plan {
+    const struct gguf *g;
+    const struct hf_config *c;
+    struct hf_tensor *list;
+    struct job *jobs;
+    size_t count, cap, jobs_cap;
+    struct arena names;
+};
+
+/* GGUF's name of a parameter; which heads permute its rows. */
+static void gguf_name_of(const struct hf_param *p, char out[64], enum heads *heads)
+{
+    static const char *const outer[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
+                                           {"model.norm.weight", "output_norm.weight"},
+                                           {"lm_head.weight", "output.weight"}};
+    char prefix[64];
+    *heads = NO_HEADS;
+    out[0] = 0;
+    for (size_t i = 0; i < sizeof outer / sizeof *outer; i++)
+        if (strcmp(p->name, outer[i][0]) == 0) snprintf(out, 64, "%s", outer[i][1]);
+    size_t skip = (size_t)snprintf(prefix, sizeof prefix, "model.layers.%d.", p->layer);
+    const char *dot = strrchr(p->name, '.');
+    for (size_t i = 0; p->layer >= 0 && i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i].hf);
+        if (strncmp(p->name + skip, names[i].hf, n) != 0 || p->name + skip + n != dot) continue;
+        snprintf(out, 64, "blk.%d.%s%s", p->layer, names[i].gguf, dot);
+        *heads = names[i].heads;
+    }
+}
+
+/* Shapes are stored in reverse: [in, out] with the contiguous one first. */
+static bool shape_fits(const struct gguf_tensor *t, const struct hf_param *p)
+{
+    if (t->ndim != p->ndim) return false;
+    for (int i = 0; i < p->ndim; i++)
+        if (t->dim[i] != p->dim[p->ndim - 1 - i]) return false;
+    return true;
+}
+
+static int plan_param(void *arg, const struct hf_param *p, struct err *e)
+{
+    struct plan *plan = arg;
+    char name[64];
+    enum heads heads;
+    gguf_name_of(p, name, &heads);
+    const struct gguf_tensor *t = gguf_find(plan->g, name);
+    if (!t)
+        return err_set(e, ERR_DATA, "%s: tensor \"%s\": is missing (it becomes %s)",
+                       gguf_name(plan->g), name, p->name);
+    if (!shape_fits(t, p))
+        return err_set(e, ERR_DATA, "%s: tensor \"%s\": its shape is not what the metadata say",
+                       gguf_name(plan->g), name);
+    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) != 0 ||
+        mem_grow(&plan->jobs, &plan->jobs_cap, plan->count + 1, sizeof *plan->jobs, e) != 0)
+        return -1;
+    struct hf_tensor *h = &plan->list[plan->count];
+    memset(h, 0, sizeof *h);
+    h->dtype = HF_BF16;
+    h->ndim = p->ndim;
+    memcpy(h->dim, p->dim, sizeof p->dim);
+    if (!(h->name = arena_copy(&plan->names, p->name, strlen(p->name), e))) return -1;
+    struct job *job = &plan->jobs[plan->count++];
+    job->from = t;
+    /* Only the Llama converter permutes; Qwen2's rotary embedding has the same order in both. */
+    bool permuted = heads != NO_HEADS && strcmp(plan->c->model_type, "llama") == 0;
+    job->head_rows = permuted ? (uint64_t)plan->c->head_dim : 0;
+    return 0;
+}
+
+/* Row of the GGUF tensor that holds row r of the Hugging Face tensor. llama.cpp pairs neighbouring
+ * rows for its rotary embedding, Hugging Face pairs row i with i + head_rows / 2. */
+static uint64_t source_row(uint64_t r, uint64_t head_rows)
+{
+    if (head_rows == 0) return r;
+    uint64_t head = r / head_rows, i = r % head_rows, half = head_rows / 2;
+    return head * head_rows + i % half * 2 + i / half;
+}
+
+static int write_tensor(const struct job *job, struct safetensors_writer *w, float *row,
+                        uint16_t *out, struct err *e)
+{
+    const struct gguf_tensor *t = job->from;
+    /* A vector is one row, unless its elements are permuted like rows (a bias of q or k). */
+    bool vector = t->ndim < 2;
+    size_t cols = (size_t)t->dim[0];
+    uint64_t rows = vector ? 1 : t->dim[1];
+    for (uint64_t r = 0; r < rows; r++) {
+        uint64_t from = vector ? 0 : source_row(r, job->head_rows);
+        gguf_dequant(t->type, t->data + t->bytes / rows * from, cols, row);
+        for (size_t i = 0; i < cols; i++)
+            out[i] = hf_bf16_from_f32(row[vector ? source_row(i, job->head_rows) : i]);
+        if (safetensors_write(w, out, cols * sizeof *out, e) != 0) return -1;
+    }
+    return 0;
+}
+
+/* A tensor that would be left behind changes the model: refuse. (Names are unique on both sides, so
+ * that equal numbers mean equal sets.) */
+static int check_all_used(const struct plan *plan, struct err *e)
+{
+    if (gguf_count(plan->g) == plan->count) return 0;
+    for (size_t i = 0; i < gguf_count(plan->g); i++) {
+        const struct gguf_tensor *t = gguf_at(plan->g, i);
+        bool used = false;
+        for (size_t j = 0; j < plan->count && !used; j++) used = plan->jobs[j].from == t;
+        if (!used)
+            return err_set(e, ERR_DATA, "%s: tensor \"%.200s\": has no place in a %s model",
+                           gguf_name(plan->g), t->name, plan->c->model_type);
+    }
+    return 0;
+}
+
+static int write_all(const struct plan *plan, const char *dir, struct err *e)
+{
+    size_t widest = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->jobs[i].from->dim[0] > widest) widest = (size_t)plan->jobs[i].from->dim[0];
+    float *row = mem_alloc(widest, sizeof *row, e);
+    uint16_t *out = mem_alloc(widest, sizeof *out, e);
+    struct safetensors_writer *w = NULL;
+    int rc = -1;
+    if (row && out)
+        w = safetensors_create(dir, "model", plan->list, plan->count, SAFETENSORS_SHARD, e);
+    if (w) rc = 0;
+    for (size_t i = 0; rc == 0 && i < plan->count; i++)
+        rc = write_tensor(&plan->jobs[i], w, row, out, e);
+    if (rc == 0)
+        rc = safetensors_commit(w, e);
+    else
+        safetensors_abort(w);
+    free(row);
+    free(out);
+    return rc;
+}
+
+int gguf_write_weights(const struct gguf *g, const struct hf_config *c, const char *dir,
+                       struct err *e)
+{
+    struct plan plan = {.g = g, .c = c};
+    int rc = hf_param_list(c, plan_param, &plan, e);
+    if (rc == 0) rc = check_all_used(&plan, e);
+    if (rc == 0) rc = write_all(&plan, dir, e);
+    free(plan.list);
+    free(plan.jobs);
+    arena_free(&plan.names);
+    return rc;
+}
