@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of this module share; not for other modules. */
+#ifndef SFT_CKPT_IMPL_H
+#define SFT_CKPT_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* The folder inside checkpoint-N that holds the model. */
+#define CKPT_INNER "sft_train"
+
+/* ROOT/checkpoint-STEP, or its temporary name; free with free(). */
+char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e);
+
+#endif

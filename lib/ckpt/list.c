@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding, checking and removing checkpoints. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/opt.h"
+#include "ckpt/ckpt.h"
+#include "ckpt/impl.h"
+#include "ckpt/manifest.h"
+
+int ckpt_step_of(const char *name, uint64_t *step)
+{
+    static const char prefix[] = "checkpoint-";
+    size_t n = sizeof prefix - 1;
+    if (strncmp(name, prefix, n) != 0) return -1;
+    name += n;
+    if (name[0] < '0' || name[0] > '9' || (name[0] == '0' && name[1])) return -1;
+    return num_u64(name, step);
+}
+
+/* Complete as far as sizes tell. */
+static bool is_complete(const char *path, uint64_t step, uint64_t *bytes)
+{
+    struct manifest m = {0};
+    char *dir = io_path(path, CKPT_INNER, NULL);
+    bool ok = dir && manifest_read(dir, &m, NULL) == 0 && m.step == step;
+    *bytes = 0;
+    for (size_t i = 0; ok && i < m.count; i++) {
+        struct stat st;
+        char *file = io_path(dir, m.files[i].path, NULL);
+        ok = file && io_stat(file, &st, NULL) == 0 && (uint64_t)st.st_size == m.files[i].size;
+        *bytes += m.files[i].size;
+        free(file);
+    }
+    manifest_free(&m);
+    free(dir);
+    return ok;
+}
+
+struct listing {
+    const char *root;
+    struct ckpt_list *l;
+};
+
+static int visit(void *arg, const char *name, struct err *e)
+{
+    const struct listing *w = arg;
+    struct ckpt_item item = {0};
+    if (ckpt_step_of(name, &item.step) != 0) return 0;
+    if (!(item.path = io_path(w->root, name, e))) return -1;
+    if (!io_is_dir(item.path)) {
+        free(item.path);
+        return 0;
+    }
+    struct ckpt_list *l = w->l;
+    if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0) {
+        free(item.path);
+        return -1;
+    }
+    item.complete = is_complete(item.path, item.step, &item.bytes);
+    if (!item.complete) item.bytes = 0;
+    l->items[l->count++] = item;
+    return 0;
+}
+
+static int by_step(const void *a, const void *b)
+{
+    uint64_t x = ((const struct ckpt_item *)a)->step, y = ((const struct ckpt_item *)b)->step;
+    return x < y ? -1 : x > y;
+}
+
+int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e)
+{
+    struct listing w = {root, l};
+    memset(l, 0, sizeof *l);
+    if (!io_exists(root)) return 0;
+    if (io_list(root, visit, &w, e) != 0) {
+        ckpt_list_free(l);
+        return -1;
+    }
+    if (l->count > 1) qsort(l->items, l->count, sizeof *l->items, by_step);
+    return 0;
+}
+
+void ckpt_list_free(struct ckpt_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) free(l->items[i].path);
+    free(l->items);
+    memset(l, 0, sizeof *l);
+}
+
+int ckpt_latest(const char *root, uint64_t before, uint64_t *step, char **path, struct err *e)
+{
+    struct ckpt_list l;
+    *path = NULL;
+    if (ckpt_list_read(root, &l, e) != 0) return -1;
+    for (size_t i = l.count; i-- > 0 && !*path;) {
+        if (!l.items[i].complete || l.items[i].step >= before) continue;
+        *step = l.items[i].step;
+        *path = l.items[i].path;
+        l.items[i].path = NULL;
+    }
+    ckpt_list_free(&l);
+    return *path != NULL;
+}
+
+/* One file of the manifest against the folder. */
+static int verify_file(const char *dir, const struct manifest_file *want, struct err *e)
+{
+    struct manifest_file have = {.path = want->path};
+    if (manifest_measure(dir, &have, true, e) != 0) {
+        if (e && e->code == ERR_NOINPUT) e->code = ERR_DATA; /* the manifest promised it */
+        return -1;
+    }
+    if (have.size != want->size)
+        return err_set(e, ERR_DATA, "%s/%s: has %" PRIu64 " bytes, the manifest says %" PRIu64, dir,
+                       want->path, have.size, want->size);
+    if (strcmp(have.hash, want->hash) != 0)
+        return err_set(e, ERR_DATA, "%s/%s: damaged: its hash is not the manifest's", dir,
+                       want->path);
+    return 0;
+}
+
+static int verify_dir(const char *dir, struct err *e)
+{
+    struct manifest m, found;
+    if (manifest_read(dir, &m, e) != 0) return -1;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < m.count; i++) rc = verify_file(dir, &m.files[i], e);
+    if (rc == 0) rc = manifest_scan(dir, false, &found, e);
+    if (rc == 0) {
+        for (size_t i = 0; rc == 0 && i < found.count; i++)
+            if (!manifest_find(&m, found.files[i].path))
+                rc =
+                    err_set(e, ERR_DATA, "%s/%s: is not in the manifest", dir, found.files[i].path);
+        manifest_free(&found);
+    }
+    manifest_free(&m);
+    return rc;
+}
+
+int ckpt_verify(const char *path, struct err *e)
+{
+    char *inner = io_path(path, CKPT_INNER, e);
+    if (!inner) return -1;
+    int rc = verify_dir(io_is_dir(inner) ? inner : path, e);
+    free(inner);
+    return rc;
+}
+
+/* Renamed first, so that a half-removed one is never taken for a checkpoint. */
+static int remove_one(const char *root, const struct ckpt_item *item, struct err *e)
+{
+    char *tmp = ckpt_name(root, item->step, true, e);
+    int rc = tmp ? io_rename_dir(item->path, tmp, e) : -1;
+    if (rc == 0) rc = io_remove_tree(tmp, e);
+    free(tmp);
+    return rc;
+}
+
+int ckpt_prune(const char *root, uint64_t keep, struct err *e)
+{
+    struct ckpt_list l;
+    uint64_t seen = 0;
+    int rc = 0;
+    if (keep == 0) return 0;
+    if (ckpt_list_read(root, &l, e) != 0) return -1;
+    for (size_t i = l.count; i-- > 0 && rc == 0;)
+        if (l.items[i].complete && ++seen > keep) rc = remove_one(root, &l.items[i], e);
+    ckpt_list_free(&l);
+    return rc;
+}

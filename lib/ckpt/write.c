@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing a checkpoint: everything under a temporary name, then one rename. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "ckpt/ckpt.h"
+#include "ckpt/impl.h"
+#include "ckpt/manifest.h"
+
+struct ckpt {
+    uint64_t step;
+    char *root, *tmp, *final;
+    char *dir, *state; /* tmp/sft_train, tmp/sft_train/state */
+};
+
+char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, tmp ? ".checkpoint-%" PRIu64 ".tmp" : "checkpoint-%" PRIu64, step);
+    return io_path(root, name, e);
+}
+
+static void ckpt_free(struct ckpt *c)
+{
+    free(c->root);
+    free(c->tmp);
+    free(c->final);
+    free(c->dir);
+    free(c->state);
+    free(c);
+}
+
+void ckpt_abort(struct ckpt *c)
+{
+    if (!c) return;
+    if (c->tmp && io_exists(c->tmp)) io_remove_tree(c->tmp, NULL);
+    ckpt_free(c);
+}
+
+/* ".checkpoint-12.tmp": left by a run that was killed while saving, or while removing an old one.
+ */
+static int remove_leftover(void *root, const char *name, struct err *e)
+{
+    size_t n = strlen(name);
+    if (n < 5 || strncmp(name, ".checkpoint-", 12) != 0 || strcmp(name + n - 4, ".tmp") != 0)
+        return 0;
+    char *path = io_path(root, name, e);
+    int rc = path ? io_remove_tree(path, e) : -1;
+    free(path);
+    return rc;
+}
+
+struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
+{
+    struct ckpt *c = mem_alloc(1, sizeof *c, e);
+    if (!c) return NULL;
+    c->step = step;
+    c->root = mem_strndup(root, strlen(root), e);
+    c->tmp = ckpt_name(root, step, true, e);
+    c->final = ckpt_name(root, step, false, e);
+    if (c->tmp) c->dir = io_path(c->tmp, CKPT_INNER, e);
+    if (c->dir) c->state = io_path(c->dir, "state", e);
+    if (!c->root || !c->final || !c->state || io_mkdirs(root, e) != 0) goto fail;
+    if (io_exists(c->final)) {
+        err_set(e, ERR_CREATE, "%s: exists already", c->final);
+        goto fail;
+    }
+    if (io_list(root, remove_leftover, c->root, e) != 0 || io_mkdirs(c->state, e) != 0) goto fail;
+    return c;
+fail:
+    ckpt_abort(c);
+    return NULL;
+}
+
+const char *ckpt_dir(const struct ckpt *c) { return c->dir; }
+const char *ckpt_state_dir(const struct ckpt *c) { return c->state; }
+
+/* Each file was fsynced when it was committed, and so was its folder; the manifest, written last,
+ * makes the entry of state/ durable, the rename that of sft_train/ and of the checkpoint. */
+int ckpt_commit(struct ckpt *c, char **path, struct err *e)
+{
+    struct manifest m;
+    if (path) *path = NULL;
+    int rc = manifest_scan(c->dir, true, &m, e);
+    if (rc == 0) {
+        m.step = c->step;
+        rc = manifest_write(c->dir, &m, e);
+        manifest_free(&m);
+    }
+    if (rc == 0) rc = io_rename_dir(c->tmp, c->final, e);
+    if (rc == 0 && path) {
+        *path = c->final;
+        c->final = NULL;
+    }
+    ckpt_abort(c);
+    return rc;
+}

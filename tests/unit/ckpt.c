@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoint folders: whole or absent, whatever fails, and every damage is found. */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "ckpt/ckpt.h"
+#include "ckpt/manifest.h"
+#include "test.h"
+
+static char root[] = "/tmp/sft-ckpt.XXXXXX";
+
+static char *at(const char *below)
+{
+    static char path[4][300];
+    static int next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", root, below);
+    return p;
+}
+
+static int put(const char *dir, const char *name, const char *text, struct err *e)
+{
+    char *path = io_path(dir, name, e);
+    int rc = path ? io_put(path, text, strlen(text), e) : -1;
+    free(path);
+    return rc;
+}
+
+/* A checkpoint of three small files. */
+static int save(uint64_t step, struct err *e)
+{
+    memset(e, 0, sizeof *e);
+    struct ckpt *c = ckpt_begin(root, step, e);
+    if (!c) return -1;
+    if (put(ckpt_dir(c), "config.json", "{}", e) != 0 ||
+        put(ckpt_dir(c), "model.safetensors", "weights", e) != 0 ||
+        put(ckpt_state_dir(c), "trainer.json", "{\"step\": 1}", e) != 0) {
+        ckpt_abort(c);
+        return -1;
+    }
+    return ckpt_commit(c, NULL, e);
+}
+
+static int count_hidden(void *arg, const char *name, struct err *e)
+{
+    (void)e;
+    if (name[0] == '.') ++*(int *)arg;
+    return 0;
+}
+static int hidden(void)
+{
+    int n = 0;
+    io_list(root, count_hidden, &n, NULL);
+    return n;
+}
+
+/* The complete steps of root as "1 2 10". */
+static const char *steps(void)
+{
+    static char text[200];
+    struct ckpt_list l;
+    size_t n = 0;
+    text[0] = 0;
+    if (ckpt_list_read(root, &l, NULL) != 0) return "failed";
+    for (size_t i = 0; i < l.count; i++)
+        if (l.items[i].complete)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", n ? " " : "",
+                                  (int)l.items[i].step);
+    ckpt_list_free(&l);
+    return text;
+}
+
+static void basics(void)
+{
+    struct err e = {0};
+    char *path = NULL;
+    uint64_t step = 0;
+    CHECK("an empty root has no checkpoint", ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 0);
+    CHECK("three are saved", save(2, &e) == 0 && save(10, &e) == 0 && save(1, &e) == 0);
+    CHECK("they are listed by step", strcmp(steps(), "1 2 10") == 0);
+    CHECK("the newest is found", ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 1 &&
+                                     step == 10 && strstr(path, "checkpoint-10"));
+    free(path);
+    CHECK("and the one before it", ckpt_latest(root, 10, &step, &path, &e) == 1 && step == 2);
+    free(path);
+    CHECK("the same step again is refused", save(10, &e) == -1 && e.code == ERR_CREATE);
+    CHECK("all of it is verified", ckpt_verify(at("checkpoint-10"), &e) == 0);
+    CHECK("the inner folder too", ckpt_verify(at("checkpoint-10/sft_train"), &e) == 0);
+    CHECK("no temporary name is left", hidden() == 0);
+    CHECK("prune keeps the newest", ckpt_prune(root, 2, &e) == 0 && strcmp(steps(), "2 10") == 0);
+    CHECK("prune 0 keeps all", ckpt_prune(root, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
+}
+
+static void names(void)
+{
+    uint64_t s;
+    CHECK("checkpoint-0", ckpt_step_of("checkpoint-0", &s) == 0 && s == 0);
+    CHECK("other names are not steps",
+          ckpt_step_of("checkpoint-", &s) && ckpt_step_of("checkpoint-1a", &s) &&
+              ckpt_step_of("checkpoint-01", &s) && ckpt_step_of("checkpoint--1", &s) &&
+              ckpt_step_of("checkpoint-99999999999999999999", &s) && ckpt_step_of("x", &s));
+}
+
+/* Every flipped bit of every file is found, and the file is named. */
+static void damage(void)
+{
+    static const char *const files[] = {"config.json", "model.safetensors", "state/trainer.json",
+                                        "manifest.json"};
+    struct err e = {0};
+    for (size_t i = 0; i < 4; i++) {
+        char path[300];
+        struct buf b = {0};
+        bool ok = true;
+        snprintf(path, sizeof path, "%s/%s", at("checkpoint-2/sft_train"), files[i]);
+        if (io_slurp(path, 1 << 20, &b, &e) != 0) ok = false;
+        for (size_t bit = 0; ok && bit < 8 * b.len; bit += 3) {
+            b.data[bit / 8] ^= (char)(1 << bit % 8);
+            io_put(path, b.data, b.len, &e);
+            ok = ckpt_verify(at("checkpoint-2"), &e) == -1 && e.code == ERR_DATA &&
+                 strstr(e.msg, files[i]);
+            b.data[bit / 8] ^= (char)(1 << bit % 8);
+        }
+        for (size_t n = 0; ok && n < b.len; n++) {
+            io_put(path, b.data, n, &e);
+            ok = ckpt_verify(at("checkpoint-2"), &e) == -1 && e.code == ERR_DATA &&
+                 strstr(e.msg, files[i]);
+        }
+        ok = ok && strcmp(steps(), "10") == 0; /* cut short: not complete any more */
+        io_put(path, b.data, b.len, &e);
+        char name[80];
+        snprintf(name, sizeof name, "any flipped bit and any cut of %s", files[i]);
+        CHECK(name, ok && ckpt_verify(at("checkpoint-2"), &e) == 0);
+        buf_free(&b);
+    }
+    io_put(at("checkpoint-2/sft_train/extra"), "", 0, &e);
+    CHECK("a file too many", ckpt_verify(at("checkpoint-2"), &e) == -1 && strstr(e.msg, "extra"));
+    io_sys.unlink(at("checkpoint-2/sft_train/extra"));
+    io_sys.unlink(at("checkpoint-2/sft_train/config.json"));
+    CHECK("a missing file", ckpt_verify(at("checkpoint-2"), &e) == -1 && e.code == ERR_DATA &&
+                                strstr(e.msg, "config.json"));
+    CHECK("a folder that is no checkpoint", ckpt_verify(root, &e) == -1 && e.code == ERR_NOINPUT);
+    CHECK("the newest good one is another", strcmp(steps(), "10") == 0);
+}
+
+/* A manifest with these lines between the header and its right hash. */
+static bool manifest_refused(const char *files)
+{
+    struct manifest m = {0};
+    struct buf b = {0};
+    struct err e = {0};
+    char self[HASH128_HEX];
+    buf_printf(&b, "{\"format\":\"sft-checkpoint\",\"version\":1,\"step\":1,\"files\":[%s],\n",
+               files);
+    struct hash128 *h = hash128_new(&e);
+    hash128_add(h, b.data, b.len);
+    hash128_hex(h, self);
+    hash128_free(h);
+    buf_printf(&b, "  \"self\": \"%s\"\n}\n", self);
+    int rc = manifest_parse(b.data, b.len, "m", &m, &e);
+    buf_free(&b);
+    if (rc == 0) manifest_free(&m);
+    return rc == -1 && e.code == ERR_DATA;
+}
+
+static void bad_manifests(void)
+{
+#define H "\"00000000000000000000000000000000\""
+    CHECK("an empty list is a manifest", !manifest_refused(""));
+    CHECK("a plain file is", !manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
+    CHECK("a path that leaves the folder",
+          manifest_refused("{\"path\":\"../a\",\"size\":0,\"xxh128\":" H "}") &&
+              manifest_refused("{\"path\":\"/a\",\"size\":0,\"xxh128\":" H "}") &&
+              manifest_refused("{\"path\":\"a/../b\",\"size\":0,\"xxh128\":" H "}") &&
+              manifest_refused("{\"path\":\"a/\",\"size\":0,\"xxh128\":" H "}"));
+    CHECK("a negative size", manifest_refused("{\"path\":\"a\",\"size\":-1,\"xxh128\":" H "}"));
+    CHECK("no hash", manifest_refused("{\"path\":\"a\",\"size\":1}"));
+    CHECK("a path twice", manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "},"
+                                           "{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
+    CHECK("no object", manifest_refused("1"));
+}
+
+/* ---- faults: the k-th call that writes fails with "no space left" ---- */
+static int fail_at, calls;
+static struct io_sys real;
+static bool now(void)
+{
+    if (++calls != fail_at) return false;
+    errno = ENOSPC;
+    return true;
+}
+static ssize_t bad_write(int fd, const void *p, size_t n)
+{
+    return now() ? -1 : real.write(fd, p, n);
+}
+static int bad_fsync(int fd) { return now() ? -1 : real.fsync(fd); }
+static int bad_rename(const char *a, const char *b) { return now() ? -1 : real.rename(a, b); }
+/* Folders that exist are asked for too, and their answer is not looked at. */
+static int bad_mkdir(const char *p, mode_t m)
+{
+    return !io_exists(p) && now() ? -1 : real.mkdir(p, m);
+}
+
+static void faults(void)
+{
+    struct err e = {0};
+    bool ok = true;
+    int failures = 0;
+    real = io_sys;
+    io_sys.write = bad_write;
+    io_sys.fsync = bad_fsync;
+    io_sys.rename = bad_rename;
+    io_sys.mkdir = bad_mkdir;
+    for (fail_at = 1; fail_at < 1000; fail_at++) {
+        calls = 0;
+        int rc = save(77, &e);
+        if (rc == 0 && calls < fail_at) break; /* it needed no more calls */
+        failures++;
+        /* Only the sync of root after the rename can fail with the checkpoint in place. */
+        bool there = io_exists(at("checkpoint-77"));
+        ok = ok && rc == -1 && e.code >= ERR_CREATE && hidden() == 0 &&
+             ckpt_verify(at("checkpoint-10"), NULL) == 0 &&
+             (!there || ckpt_verify(at("checkpoint-77"), NULL) == 0);
+        if (!ok) printf("# call %d: rc %d, %s\n", fail_at, rc, e.msg);
+        if (!ok) break;
+        if (there) io_remove_tree(at("checkpoint-77"), &e);
+    }
+    io_sys = real;
+    CHECK("each failing call leaves the previous checkpoint and nothing else", ok && failures > 8);
+    CHECK("and without a failure it is saved", ckpt_verify(at("checkpoint-77"), &e) == 0);
+}
+
+static void leftovers(void)
+{
+    struct err e = {0};
+    io_mkdirs(at(".checkpoint-5.tmp/sft_train/state"), &e);
+    io_put(at(".checkpoint-5.tmp/sft_train/model.safetensors"), "half", 4, &e);
+    io_mkdirs(at("checkpoint-500/sft_train"), &e);
+    CHECK("an interrupted one is not a checkpoint", strcmp(steps(), "10 77") == 0);
+    CHECK("and is removed by the next save", save(78, &e) == 0 && hidden() == 0);
+    CHECK("what has no manifest is left alone", io_exists(at("checkpoint-500")));
+}
+
+int main(void)
+{
+    if (!mkdtemp(root)) return 1;
+    names();
+    basics();
+    damage();
+    bad_manifests();
+    faults();
+    leftovers();
+    io_remove_tree(root, NULL);
+    TEST_END();
+}
