@@ -160,8 +160,13 @@ static void rehearse_upload(struct device *d, void *dst, const void *src, size_t
 {
     (void)d, (void)dst, (void)src, (void)n;
 }
+static int rehearse_sync(struct device *d, struct err *e)
+{
+    (void)d, (void)e;
+    return 0;
+}
 static const struct ops rehearse_ops = {
-    .name = "rehearsal", .run = rehearse_run, .upload = rehearse_upload};
+    .name = "rehearsal", .run = rehearse_run, .upload = rehearse_upload, .sync = rehearse_sync};
 
 static void rehearse_self(void *arg) { net_rehearse(arg); }
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows to the arrays that a forward pass reads. */
+#include "train/batch.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+int batch_init(struct batch *b, int64_t capacity, struct err *e)
+{
+    const size_t n = (size_t)capacity;
+    *b = (struct batch){.capacity = capacity};
+    b->b.ids = mem_alloc(n, sizeof *b->b.ids, e);
+    b->b.pos = mem_alloc(n, sizeof *b->b.pos, e);
+    b->b.cu = mem_alloc(n + 1, sizeof *b->b.cu, e);
+    b->b.rows = mem_alloc(n, sizeof *b->b.rows, e);
+    b->b.target = mem_alloc(n, sizeof *b->b.target, e);
+    b->b.weight = mem_alloc(n, sizeof *b->b.weight, e);
+    if (b->b.ids && b->b.pos && b->b.cu && b->b.rows && b->b.target && b->b.weight) return 0;
+    batch_free(b);
+    return -1;
+}
+
+void batch_free(struct batch *b)
+{
+    free(b->b.ids);
+    free(b->b.pos);
+    free(b->b.cu);
+    free(b->b.rows);
+    free(b->b.target);
+    free(b->b.weight);
+    *b = (struct batch){0};
+}
+
+/* Row t - 1 predicts token t. */
+static void put_sample(struct net_batch *b, const struct feed_step *s, const struct feed_sample *x)
+{
+    if (x->n == 0) return;
+    b->cu[b->docs++] = (int32_t)b->T;
+    for (uint32_t i = 0; i < x->n; i++, b->T++) {
+        float w = s->weights[x->first + i];
+        b->ids[b->T] = (int32_t)s->ids[x->first + i];
+        b->pos[b->T] = (int32_t)i;
+        if (i == 0 || !(w > 0)) continue;
+        b->rows[b->targets] = (int32_t)b->T - 1;
+        b->target[b->targets] = b->ids[b->T];
+        b->weight[b->targets++] = w;
+    }
+    if (x->n > b->max_len) b->max_len = x->n;
+}
+
+size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
+{
+    struct net_batch *n = &b->b;
+    n->T = n->targets = n->max_len = 0;
+    n->docs = 0;
+    b->squares = 0;
+    for (; row < s->nrows; row++) {
+        const struct feed_row *r = &s->rows[row];
+        if (n->T + (int64_t)r->tokens > b->capacity) break;
+        for (uint32_t i = 0; i < r->samples; i++) {
+            const struct feed_sample *x = &s->samples[r->first + i];
+            put_sample(n, s, x);
+            b->squares += (double)x->n * x->n;
+        }
+    }
+    n->cu[n->docs] = (int32_t)n->T;
+    return row;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Micro-batches: as many whole rows of a step as fit, in order, real tokens only. */
+#ifndef SFT_TRAIN_BATCH_H
+#define SFT_TRAIN_BATCH_H
+
+#include "model/net.h"
+#include "train/feed.h"
+
+struct batch {
+    struct net_batch b;
+    int64_t capacity; /* tokens */
+    double squares;   /* of the lengths */
+};
+int batch_init(struct batch *b, int64_t capacity, struct err *e);
+void batch_free(struct batch *b);
+/* Fills b with rows of s from `row` on and returns the row after them. A row always fits: rows are
+ * no longer than the capacity. */
+size_t batch_take(struct batch *b, const struct feed_step *s, size_t row);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a stream a step at a time, with one record of look-ahead. */
+#include "train/feed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOSE_ROWS = 64 };
+
+struct feed {
+    struct stream_reader *reader;
+    char *name;
+    const struct stream_record *next; /* read, and not yet part of a step */
+    bool ended, loose;
+    int64_t vocab;
+    uint64_t length, steps, rows, checksum;
+};
+
+struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e)
+{
+    struct feed *f = mem_alloc(1, sizeof *f, e);
+    if (!f) return NULL;
+    f->vocab = vocab;
+    f->name = mem_strndup(path, strlen(path), e);
+    f->reader = loose ? stream_open_any(path, e) : stream_open(path, STREAM_PACKED, e);
+    if (!f->name || !f->reader) goto fail;
+    f->length = stream_header(f->reader)->length;
+    f->loose = stream_header(f->reader)->kind == STREAM_SAMPLES;
+    if (stream_header(f->reader)->kind == STREAM_TURNS) {
+        err_set(e, ERR_DATA, "%s: a stream of conversations; sft-template makes samples of it",
+                path);
+        goto fail;
+    }
+    if (strcmp(path, "-") == 0) memcpy(f->name, "-", 2);
+    return f;
+fail:
+    feed_close(f);
+    return NULL;
+}
+
+const struct stream_header *feed_header(const struct feed *f) { return stream_header(f->reader); }
+void feed_limit(struct feed *f, uint64_t length) { f->length = length; }
+uint64_t feed_checksum(const struct feed *f) { return f->checksum; }
+
+void feed_close(struct feed *f)
+{
+    if (!f) return;
+    stream_close(f->reader);
+    free(f->name);
+    free(f);
+}
+
+void feed_step_free(struct feed_step *s)
+{
+    free(s->ids);
+    free(s->weights);
+    free(s->samples);
+    free(s->rows);
+    *s = (struct feed_step){0};
+}
+
+static int bad(const struct feed *f, struct err *e, const char *what)
+{
+    return err_set(e, ERR_DATA, "%s: row %llu: %s", strcmp(f->name, "-") ? f->name : "<stdin>",
+                   (unsigned long long)f->rows, what);
+}
+
+/* Weights of a sample's tokens from its runs; the first token is no target. */
+static int put_weights(const struct feed *f, struct feed_step *s, const struct stream_sample *x,
+                       struct err *e)
+{
+    float *w = s->weights + s->tokens;
+    uint32_t at = 0;
+    for (uint32_t r = 0; r < x->nruns; r++) {
+        const struct stream_run *run = &x->runs[r];
+        if (run->n > x->n - at || !(run->weight >= 0 && run->weight <= 1e6F))
+            return bad(f, e, "runs do not fit the tokens, or a weight is out of range");
+        for (uint32_t i = 0; i < run->n; i++) w[at++] = run->weight;
+    }
+    if (at != x->n) return bad(f, e, "runs do not cover the tokens");
+    if (at) w[0] = 0;
+    for (uint32_t i = 0; i < at; i++) {
+        if (w[i] <= 0) continue;
+        s->weight += (double)w[i];
+        s->label_tokens++;
+    }
+    return 0;
+}
+
+static int put_sample(const struct feed *f, struct feed_step *s, const struct stream_sample *x,
+                      struct err *e)
+{
+    if (mem_grow(&s->ids, &s->ids_cap, s->tokens + x->n, sizeof *s->ids, e) ||
+        mem_grow(&s->weights, &s->weights_cap, s->tokens + x->n, sizeof *s->weights, e) ||
+        mem_grow(&s->samples, &s->samples_cap, s->nsamples + 1, sizeof *s->samples, e))
+        return -1;
+    for (uint32_t i = 0; i < x->n; i++) {
+        if (x->ids[i] >= (uint64_t)f->vocab)
+            return bad(f, e, "a token id that the model's vocabulary does not have");
+        s->ids[s->tokens + i] = x->ids[i];
+    }
+    if (put_weights(f, s, x, e)) return -1;
+    s->samples[s->nsamples++] =
+        (struct feed_sample){.source = x->source, .first = s->tokens, .n = x->n};
+    s->tokens += x->n;
+    s->squares += (double)x->n * x->n;
+    return 0;
+}
+
+static int put_row(struct feed *f, struct feed_step *s, const struct stream_record *r,
+                   struct err *e)
+{
+    if (mem_grow(&s->rows, &s->rows_cap, s->nrows + 1, sizeof *s->rows, e)) return -1;
+    struct feed_row row = {.first = s->nsamples, .samples = r->nsamples};
+    for (uint32_t i = 0; i < r->nsamples; i++) {
+        row.tokens += r->samples[i].n;
+        if (f->length && row.tokens > f->length) return bad(f, e, "longer than it may be");
+        if (put_sample(f, s, &r->samples[i], e)) return -1;
+    }
+    s->rows[s->nrows++] = row;
+    f->rows++;
+    return 0;
+}
+
+/* 1: f->next is set; 0: the end. */
+static int look(struct feed *f, struct err *e)
+{
+    if (f->next) return 1;
+    if (f->ended) return 0;
+    int rc = stream_next(f->reader, &f->next, e);
+    if (rc == 0) f->ended = true;
+    if (rc <= 0) f->next = NULL;
+    return rc;
+}
+
+int feed_next(struct feed *f, struct feed_step *s, struct err *e)
+{
+    s->tokens = s->nsamples = s->nrows = 0;
+    s->weight = s->squares = 0;
+    s->label_tokens = 0;
+    s->step = f->steps;
+    int rc;
+    while ((rc = look(f, e)) == 1) {
+        if (f->loose ? s->nrows == LOOSE_ROWS : f->next->step != f->steps) break;
+        f->checksum = stream_checksum(f->reader);
+        if (put_row(f, s, f->next, e)) return -1;
+        f->next = NULL;
+    }
+    if (rc < 0) return -1;
+    if (s->nrows == 0) {
+        if (rc == 1) return bad(f, e, "its step does not follow the step before");
+        return 0;
+    }
+    f->steps++;
+    return 1;
+}
+
+static int differs(const struct feed *f, struct err *e, const char *what, const char *has,
+                   const char *wants)
+{
+    return err_set(
+        e, ERR_CONFIG,
+        "%s: the stream has %s %s, the configuration %s; make it again with sft-pack, or "
+        "change the configuration",
+        strcmp(f->name, "-") ? f->name : "<stdin>", what, has, wants);
+}
+
+static int differs_u64(const struct feed *f, struct err *e, const char *what, uint64_t has,
+                       uint64_t wants)
+{
+    char a[24], b[24];
+    snprintf(a, sizeof a, "%llu", (unsigned long long)has);
+    snprintf(b, sizeof b, "%llu", (unsigned long long)wants);
+    return differs(f, e, what, a, b);
+}
+
+int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
+{
+    static const char *const modes[] = {"batch", "dense", "none"};
+    const struct stream_header *h = feed_header(f);
+    if (strcmp(h->tokenizer, w->tokenizer) != 0)
+        return err_set(e, ERR_CONFIG,
+                       "%s: the stream was made with another tokenizer (%s) than the model's (%s); "
+                       "make it again with -m of this model",
+                       f->name, h->tokenizer, w->tokenizer);
+    if (w->length && (w->plan ? h->length != w->length : h->length > w->length))
+        return differs_u64(f, e, "rows of length", h->length, w->length);
+    if (!w->plan) return 0;
+    if (h->global_batch != w->global_batch)
+        return differs_u64(f, e, "a global batch of", h->global_batch, w->global_batch);
+    if (h->mode != w->mode) return differs(f, e, "mode", modes[h->mode], modes[w->mode]);
+    if (h->epochs < w->epochs || h->epochs > w->epochs) {
+        char a[32], b[32];
+        snprintf(a, sizeof a, "%g", h->epochs);
+        snprintf(b, sizeof b, "%g", w->epochs);
+        return differs(f, e, "epochs", a, b);
+    }
+    return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to train on: a stream of rows, gathered into steps. */
+#ifndef SFT_TRAIN_FEED_H
+#define SFT_TRAIN_FEED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stream/stream.h"
+
+struct feed_sample {
+    struct stream_source source;
+    size_t first; /* of its tokens in feed_step.ids */
+    uint32_t n;
+};
+struct feed_row {
+    size_t first; /* of its samples in feed_step.samples */
+    uint32_t samples;
+    uint64_t tokens;
+};
+/* The rows of one optimizer step, in order. weights[t] is the weight of token t as a target: that
+ * of a sample's first token is 0. */
+struct feed_step {
+    uint64_t step; /* from 0 */
+    uint32_t *ids;
+    float *weights;
+    struct feed_sample *samples;
+    struct feed_row *rows;
+    size_t tokens, nsamples, nrows;
+    size_t ids_cap, weights_cap, samples_cap, rows_cap;
+    double weight;         /* sum of weights */
+    uint64_t label_tokens; /* weights above 0 */
+    double squares;        /* sum of the samples' lengths squared */
+};
+
+struct feed;
+/* path "-": standard input. A packed stream; or, with `loose`, a stream of samples too, which gives
+ * a row a sample and steps of 64 rows. Tokens must be below vocab. */
+struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e);
+const struct stream_header *feed_header(const struct feed *f);
+/* No row may be longer; without this call the stream's own length is the bound. */
+void feed_limit(struct feed *f, uint64_t length);
+/* 1 and the next step in *s (arrays are reused), 0 at the end, -1 on failure. */
+int feed_next(struct feed *f, struct feed_step *s, struct err *e);
+/* Checksum of the rows given so far, to recognise a stream when a run is resumed. */
+uint64_t feed_checksum(const struct feed *f);
+void feed_close(struct feed *f); /* NULL is fine */
+void feed_step_free(struct feed_step *s);
+
+/* What a configuration says of the stream it wants; ERR_CONFIG naming what differs and the
+ * command line that makes the right one. */
+struct feed_wanted {
+    const char *tokenizer; /* identity */
+    uint64_t length, global_batch;
+    double epochs;
+    enum pack_mode mode;
+    bool plan; /* global batch, epochs and mode matter: a training stream */
+};
+int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e);
+
+#endif

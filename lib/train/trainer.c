@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One optimizer step, written out: micro-batches, reduction, clipping, update. */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/log.h"
+
+/* Where the computation is in full precision the weights are their own master. */
+static void share_master(struct trainer *t)
+{
+    if (t->o.compute == t->net.real) t->master = t->net.weights;
+}
+
+static void rehearse(void *arg)
+{
+    struct trainer *t = arg;
+    share_master(t);
+    net_rehearse(&t->net);
+    trainer_update(t, 0, NULL);
+    t->step = 0;
+}
+
+int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
+                 struct mesh *mesh, struct device *d, struct err *e)
+{
+    *t = (struct trainer){.o = *o, .mesh = mesh};
+    const struct net_options n = {
+        .compute = o->compute, .keep = o->keep, .tokens = o->tokens, .length = o->length};
+    if (net_init(&t->net, m, &n, d, e)) return -1;
+    const size_t total = t->net.params.total, size = dtype_size(t->net.real);
+    struct plan *p = &t->net.plan;
+    if (o->compute != t->net.real)
+        plan_add(p, PLAN_MASTER, "master", -1, total, size, PLAN_ALWAYS, 0, &t->master);
+    plan_add(p, PLAN_MOMENTS, "first moment", -1, total, size, PLAN_ALWAYS, 0, &t->m);
+    plan_add(p, PLAN_MOMENTS, "second moment", -1, total, size, PLAN_ALWAYS, 0, &t->v);
+    plan_add(p, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &t->sumsq);
+    return net_place(&t->net, rehearse, t, e);
+}
+
+int trainer_alloc(struct trainer *t, struct err *e)
+{
+    if (batch_init(&t->batch, t->o.tokens, e) || net_alloc(&t->net, e)) return -1;
+    share_master(t);
+    return 0;
+}
+
+int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
+{
+    return net_load(&t->net, weights, t->master == t->net.weights ? NULL : t->master, e);
+}
+
+void trainer_close(struct trainer *t)
+{
+    net_close(&t->net);
+    batch_free(&t->batch);
+}
+
+static void zero(struct device *d, void *p, size_t bytes)
+{
+    op_zero(d, &(struct op_zero){.y = p, .bytes = bytes});
+}
+
+/* One micro-batch: gradients of scale * sum(w * NLL) are added up. Times are of the host: on a
+ * device with a queue they tell when work was handed over. */
+static void micro_batch(struct trainer *t, double scale, struct trainer_report *r)
+{
+    const struct net_batch *b = &t->batch.b;
+    double start = log_clock();
+    net_upload(&t->net, b);
+    net_forward(&t->net, b);
+    double middle = log_clock();
+    net_loss(&t->net, b, true, scale);
+    net_backward(&t->net, b);
+    r->time.forward += middle - start;
+    r->time.backward += log_clock() - middle;
+    r->flops += 3 * model_flops(&t->net.m, (double)b->T, (double)b->targets, t->batch.squares);
+    r->micro_batches++;
+    if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
+}
+
+/* "a few rows of the input that the step was made of" */
+static void name_sources(const struct feed_step *s, char *out, size_t n)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < s->nsamples && i < 8 && at < n; i++)
+        at +=
+            (size_t)snprintf(out + at, n - at, "%s%u:%llu", i ? " " : "", s->samples[i].source.file,
+                             (unsigned long long)s->samples[i].source.row);
+    if (s->nsamples > 8 && at < n) snprintf(out + at, n - at, " and %zu more", s->nsamples - 8);
+}
+
+static int check_finite(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
+                        struct err *e)
+{
+    char rows[400];
+    if (isfinite(r->loss) && isfinite(r->grad_norm)) return 0;
+    r->skipped = t->o.skip_nonfinite;
+    if (r->skipped) return 0;
+    name_sources(s, rows, sizeof rows);
+    return err_set(
+        e, ERR_NONFINITE,
+        "step %llu: loss %g, gradient norm %g: not finite; the step's samples (file:row) "
+        "are %s; sft.skip_nonfinite=true leaves such steps out",
+        (unsigned long long)t->step + 1, r->loss, r->grad_norm, rows);
+}
+
+/* Sums over the ranks, and the squared norm; then loss and norm come to the host. */
+static int reduce(struct trainer *t, const struct feed_step *s, double scale,
+                  struct trainer_report *r, struct err *e)
+{
+    struct net *n = &t->net;
+    struct comm *dp = t->mesh->comm[MESH_DP];
+    double loss = 0, sumsq = 0;
+    if (dp->ops->all_reduce(dp, n->gradients, n->params.total, n->real, COMM_SUM, e) ||
+        dp->ops->all_reduce(dp, n->loss, 1, DT_F64, COMM_SUM, e))
+        return -1;
+    op_sum(n->device, &(struct op_sum){.sum = t->sumsq,
+                                       .x = n->gradients,
+                                       .n = (int64_t)n->params.total,
+                                       .squares = true,
+                                       .dtype = n->real});
+    if (n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e) ||
+        n->device->ops->download(n->device, &sumsq, t->sumsq, sizeof sumsq, e))
+        return -1;
+    r->loss = loss * scale;
+    r->grad_norm = sqrt(sumsq);
+    return check_finite(t, s, r, e);
+}
+
+int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
+                      struct err *e)
+{
+    struct net *n = &t->net;
+    const double scale = s->weight > 0 ? 1 / s->weight : 0;
+    *r = (struct trainer_report){
+        .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
+    double start = log_clock();
+    zero(n->device, n->gradients, n->params.total * dtype_size(n->real));
+    zero(n->device, n->loss, sizeof(double));
+    zero(n->device, t->sumsq, sizeof(double));
+    for (size_t row = 0, next; row < s->nrows; row = next) {
+        next = batch_take(&t->batch, s, row);
+        if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
+        if (t->batch.b.T) micro_batch(t, scale, r);
+    }
+    if (reduce(t, s, scale, r, e)) return -1;
+    r->time.step = log_clock() - start;
+    return 0;
+}
+
+/* AdamW of elements [from, to), on the master weights; the compute weights follow. */
+static void adamw(struct trainer *t, size_t from, size_t to, double lr, double decay)
+{
+    struct net *n = &t->net;
+    const double k = (double)t->step + 1;
+    const size_t at = from * dtype_size(n->real);
+    bool separate = t->master != n->weights;
+    if (to == from) return;
+    op_adamw(n->device,
+             &(struct op_adamw){
+                 .param = separate ? (char *)n->weights + from * dtype_size(n->o.compute) : NULL,
+                 .master = (char *)t->master + at,
+                 .m = (char *)t->m + at,
+                 .v = (char *)t->v + at,
+                 .grad = (char *)n->gradients + at,
+                 .sumsq = t->sumsq,
+                 .n = (int64_t)(to - from),
+                 .lr = lr,
+                 .beta1 = t->o.beta1,
+                 .beta2 = t->o.beta2,
+                 .eps = t->o.epsilon,
+                 .weight_decay = decay,
+                 .c1 = 1 - pow(t->o.beta1, k),
+                 .c2 = 1 - pow(t->o.beta2, k),
+                 .max_norm = t->o.max_norm,
+                 .param_dtype = n->o.compute,
+                 .dtype = n->real});
+}
+
+int trainer_update(struct trainer *t, double lr, struct err *e)
+{
+    const struct params *p = &t->net.params;
+    adamw(t, 0, p->decay_end, lr, t->o.weight_decay);
+    adamw(t, p->decay_end, p->total, lr, 0);
+    t->step++;
+    return t->net.device->ops->sync(t->net.device, e);
+}
+
+int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
+                 struct err *e)
+{
+    if (trainer_gradients(t, s, r, e)) return -1;
+    double start = log_clock();
+    r->lr = lr;
+    if (r->skipped)
+        t->step++;
+    else if (trainer_update(t, lr, e))
+        return -1;
+    r->time.optimizer = log_clock() - start;
+    r->time.step += r->time.optimizer;
+    return 0;
+}
+
+int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e)
+{
+    struct net *n = &t->net;
+    struct feed_step s = {0};
+    double weight = 0, loss = 0, start = log_clock();
+    int rc;
+    *r = (struct trainer_report){0};
+    zero(n->device, n->loss, sizeof(double));
+    while ((rc = feed_next(f, &s, e)) == 1) {
+        weight += s.weight;
+        r->tokens += s.tokens;
+        r->label_tokens += s.label_tokens;
+        for (size_t row = 0, next; row < s.nrows; row = next) {
+            next = batch_take(&t->batch, &s, row);
+            if (next == row) rc = err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
+            if (rc < 0) goto out;
+            if (!t->batch.b.T) continue;
+            net_upload(n, &t->batch.b);
+            net_forward(n, &t->batch.b);
+            net_loss(n, &t->batch.b, false, 0);
+        }
+    }
+    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    r->loss = weight > 0 ? loss / weight : 0;
+    r->time.step = log_clock() - start;
+out:
+    feed_step_free(&s);
+    return rc;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The trainer: model, optimizer state and memory of one rank; one optimizer step; validation. */
+#ifndef SFT_TRAIN_TRAINER_H
+#define SFT_TRAIN_TRAINER_H
+
+#include "model/net.h"
+#include "parallel/mesh.h"
+#include "train/batch.h"
+#include "train/feed.h"
+
+struct trainer_options {
+    enum dtype compute;
+    enum net_keep keep;
+    int64_t tokens; /* most tokens of a micro-batch */
+    int64_t length; /* longest document */
+    double beta1, beta2, epsilon, weight_decay;
+    double max_norm; /* of the gradient; 0: no clipping */
+    bool skip_nonfinite;
+};
+struct trainer {
+    struct net net;
+    struct trainer_options o;
+    struct mesh *mesh;
+    struct batch batch;
+    void *master;  /* real; the weights themselves where they are of that type */
+    void *m, *v;   /* moments, real */
+    void *sumsq;   /* double: of the gradient */
+    uint64_t step; /* updates done */
+};
+
+/* What one step, or one validation, was. */
+struct trainer_report {
+    double loss, grad_norm, lr;
+    uint64_t tokens, label_tokens, rows, micro_batches;
+    uint64_t longest; /* sample */
+    double flops;
+    struct {
+        double step, forward, backward, optimizer; /* seconds */
+    } time;
+    bool skipped; /* not finite, and the options say to go on */
+};
+
+/* Plans all memory; nothing large is allocated and no weight is touched. The model is copied; mesh
+ * and device must outlive the trainer. */
+int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
+                 struct mesh *mesh, struct device *d, struct err *e);
+/* Allocates the plan; weights, master and moments are zero until trainer_load or a resumed state.
+ */
+int trainer_alloc(struct trainer *t, struct err *e);
+int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e);
+void trainer_close(struct trainer *t);
+
+/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients. ERR_NONFINITE
+ * when loss or gradient is not finite (unless skip_nonfinite; the report then says so). */
+int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
+                      struct err *e);
+/* The update; t->step grows by one. */
+int trainer_update(struct trainer *t, double lr, struct err *e);
+/* Both, with lr in r->lr. */
+int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
+                 struct err *e);
+/* Loss over all that f still has, weighted by the tokens' weights. */
+int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e);
+
+#endif
