@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/opt.h"
 #include "stream/format.h"
 
 static const char *const kind_names[] = {"turns", "samples", "packed"};
@@ -16,6 +17,18 @@ const char *stream_kind_maker(enum stream_kind kind) { return kind_makers[kind];
 const char *stream_mode_name(enum pack_mode mode) { return mode_names[mode]; }
 
 void stream_header_free(struct stream_header *h) { buf_free(&h->stages); }
+
+int stream_add_stage(struct stream_header *h, const char *command, const char *options,
+                     struct err *e)
+{
+    struct buf *b = &h->stages;
+    buf_printf(b, "%s{\"command\":\"%s\",\"version\":\"%s\"", b->len ? "," : "", command,
+               SFT_VERSION);
+    if (*options) buf_putc(b, ',');
+    buf_puts(b, options);
+    buf_putc(b, '}');
+    return buf_check(b, e);
+}
 
 /* The shortest decimal that reads back as v. */
 static void put_real(struct buf *b, double v)

@@ -37,6 +37,9 @@ struct stream_header {
 };
 
 void stream_header_free(struct stream_header *h);
+/* Appends a stage; options: members of a JSON object ("\"mask\":\"roll\""), may be "". */
+int stream_add_stage(struct stream_header *h, const char *command, const char *options,
+                     struct err *e);
 const char *stream_kind_name(enum stream_kind kind);  /* "turns", "samples", "packed" */
 const char *stream_kind_maker(enum stream_kind kind); /* the command that makes such streams */
 const char *stream_mode_name(enum pack_mode mode);    /* "batch", "dense", "none" */
@@ -116,5 +119,18 @@ int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], st
 /* Trailer, then commit of the file; frees w in either case. */
 int stream_finish(struct stream_writer *w, struct err *e);
 void stream_abort(struct stream_writer *w); /* NULL is fine; no file is left */
+
+/* ---- several streams of one kind, one after the other, as if they were one ---- */
+struct stream_set;
+/* n paths; n = 0: standard input. All headers are read at once and must agree on tokenizer and
+ * template (ERR_DATA). Source files of a later stream count on from those of the ones before. */
+struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind kind, struct err *e);
+/* The first header, with the stages of all that differ. Valid until stream_set_close. */
+const struct stream_header *stream_set_header(const struct stream_set *s);
+int stream_set_next(struct stream_set *s, const struct stream_record **rec, struct err *e);
+const char *stream_set_name(const struct stream_set *s); /* the stream being read */
+/* After the end: lists the inputs of all as inputs of w. */
+int stream_set_inputs(const struct stream_set *s, struct stream_writer *w, struct err *e);
+void stream_set_close(struct stream_set *s); /* NULL is fine */
 
 #endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-pack: samples -> the training plan. Spools its input, so that all lengths are known; goes
+ * through the plan once to count what the header promises and once to write it. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "pack/pack.h"
+#include "spool.h"
+
+enum over { OVER_ERROR, OVER_DROP, OVER_CUT };
+enum { NAMED = 5 }; /* over-length samples that the message names */
+
+struct job {
+    const char *output;
+    int64_t length, global_batch, seed;
+    int mode, over; /* the words of the options below */
+    double epochs;
+    bool in_order;
+    struct opt_common common;
+    struct stream_set *in;
+    struct spool *spool;
+    struct pack_options plan;
+    struct stream_header header;
+    struct stream_writer *out;
+    uint64_t too_long;
+    struct buf names;          /* of the first that are over length */
+    struct stream_sample *row; /* being written */
+    size_t row_cap;
+    uint64_t part_tokens, part; /* of the present step (epoch: dense): for the lower bound */
+    uint64_t bound;             /* rows that perfect packing would need */
+};
+
+/* ---- in ---- */
+/* The first `length` tokens of s; runs receives what is left of its runs. */
+static int cut(struct stream_sample *s, uint32_t length, struct buf *runs, struct err *e)
+{
+    uint32_t at = 0;
+    buf_reset(runs);
+    for (uint32_t i = 0; i < s->nruns && at < length; i++) {
+        struct stream_run r = s->runs[i];
+        if (r.n > length - at) r.n = length - at;
+        at += r.n;
+        buf_add(runs, &r, sizeof r);
+    }
+    s->n = length;
+    s->runs = (const void *)runs->data;
+    s->nruns = (uint32_t)(runs->len / sizeof *s->runs);
+    return buf_check(runs, e);
+}
+
+static int take(struct job *j, struct stream_sample s, struct buf *runs, struct err *e)
+{
+    if (s.n <= (uint64_t)j->length) return spool_add(j->spool, &s, e);
+    if (j->too_long++ < NAMED)
+        buf_printf(&j->names, "%s%" PRIu32 ":%" PRIu64 " (%" PRIu32 ")", j->names.len ? ", " : "",
+                   s.source.file, s.source.row, s.n);
+    log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": %" PRIu32 " tokens, over length",
+             s.source.file, s.source.row, s.n);
+    if (j->over != OVER_CUT) return 0;
+    return cut(&s, (uint32_t)j->length, runs, e) < 0 ? -1 : spool_add(j->spool, &s, e);
+}
+
+static int check_over(const struct job *j, struct err *e)
+{
+    if (!j->too_long) return 0;
+    if (j->over == OVER_ERROR)
+        return err_set(e, ERR_DATA,
+                       "%" PRIu64 " samples are longer than %" PRId64 " tokens: "
+                       "file:row (tokens) %s%s; raise -l, or say --over-length drop or cut",
+                       j->too_long, j->length, j->names.data, j->too_long > NAMED ? ", ..." : "");
+    log_line(LOG_WARN, "%" PRIu64 " samples longer than %" PRId64 " tokens were %s: %s%s",
+             j->too_long, j->length, j->over == OVER_DROP ? "dropped" : "cut", j->names.data,
+             j->too_long > NAMED ? ", ..." : "");
+    return 0;
+}
+
+static int read_all(struct job *j, struct err *e)
+{
+    const struct stream_record *rec;
+    struct buf runs = {0};
+    int rc;
+    while ((rc = stream_set_next(j->in, &rec, e)) > 0)
+        if ((rc = take(j, rec->samples[0], &runs, e)) < 0) break;
+    buf_free(&runs);
+    if (rc < 0 || check_over(j, e) < 0) return -1;
+    if (spool_count(j->spool) == 0)
+        return err_set(e, ERR_DATA, "%s: no samples to pack", stream_set_name(j->in));
+    return spool_close(j->spool, e);
+}
+
+/* ---- the plan ---- */
+static void close_part(struct job *j)
+{
+    j->bound += (j->part_tokens + j->header.length - 1) / j->header.length;
+    j->part_tokens = 0;
+}
+
+static int count_row(void *arg, const struct pack_row *r, struct err *e)
+{
+    struct job *j = arg;
+    struct stream_header *h = &j->header;
+    uint64_t part = j->plan.by == PACK_BY_EPOCH ? r->epoch : r->step;
+    (void)e;
+    if (part != j->part) close_part(j);
+    j->part = part;
+    for (uint32_t i = 0; i < r->n; i++) {
+        h->tokens += spool_lengths(j->spool)[r->samples[i]];
+        h->label_tokens += spool_labels(j->spool, r->samples[i]);
+        j->part_tokens += spool_lengths(j->spool)[r->samples[i]];
+    }
+    h->samples += r->n;
+    h->rows++;
+    h->steps = r->step + 1;
+    return 0;
+}
+
+static int write_row(void *arg, const struct pack_row *r, struct err *e)
+{
+    struct job *j = arg;
+    if (mem_grow(&j->row, &j->row_cap, r->n, sizeof *j->row, e) < 0) return -1;
+    for (uint32_t i = 0; i < r->n; i++) j->row[i] = spool_get(j->spool, r->samples[i]);
+    return stream_put(
+        j->out,
+        &(struct stream_record){
+            .kind = STREAM_PACKED, .samples = j->row, .nsamples = r->n, .step = r->step},
+        e);
+}
+
+static int make_header(struct job *j, struct err *e)
+{
+    static const enum pack_by by[] = {PACK_BY_STEP, PACK_BY_EPOCH, PACK_NOT};
+    static const char *const over[] = {"error", "drop", "cut"};
+    struct buf options = {0};
+    struct stream_header *h = &j->header;
+    *h = *stream_set_header(j->in);
+    h->stages = (struct buf){0};
+    buf_add(&h->stages, stream_set_header(j->in)->stages.data,
+            stream_set_header(j->in)->stages.len);
+    h->kind = STREAM_PACKED;
+    h->mode = (enum pack_mode)j->mode;
+    h->length = (uint64_t)j->length;
+    h->global_batch = (uint64_t)j->global_batch;
+    h->epochs = j->epochs;
+    h->in_order = j->in_order;
+    h->seed = j->in_order ? 0 : (uint64_t)j->seed; /* what has no effect leaves no trace */
+    j->plan = (struct pack_options){
+        by[h->mode], (uint32_t)h->length, (uint32_t)h->global_batch, h->epochs,
+        h->seed,     h->in_order};
+    buf_printf(&options, "\"over_length\":\"%s\",\"over_length_samples\":%" PRIu64, over[j->over],
+               j->too_long);
+    int rc = buf_check(&options, e);
+    if (rc == 0) rc = stream_add_stage(h, "sft-pack", options.data, e);
+    buf_free(&options);
+    return rc;
+}
+
+static int write_plan(struct job *j, struct err *e)
+{
+    const uint32_t *lengths = spool_lengths(j->spool);
+    uint32_t n = spool_count(j->spool);
+    if (make_header(j, e) < 0 || pack_plan(&j->plan, lengths, n, count_row, j, e) < 0) return -1;
+    close_part(j);
+    j->out = stream_create(j->output, &j->header, opt_threads(j->common.threads), e);
+    if (!j->out) return -1;
+    int rc = stream_set_inputs(j->in, j->out, e);
+    if (rc == 0) rc = pack_plan(&j->plan, lengths, n, write_row, j, e);
+    if (rc == 0)
+        rc = stream_finish(j->out, e);
+    else
+        stream_abort(j->out);
+    return rc;
+}
+
+static void summary(const struct job *j)
+{
+    const struct stream_header *h = &j->header;
+    double density = (double)h->tokens / ((double)h->rows * (double)h->length);
+    log_line(LOG_INFO,
+             "%" PRIu64 " steps of %" PRIu64 " %s: %" PRIu64 " samples in %" PRIu64
+             " rows, %" PRIu64 " tokens (%" PRIu64 " trained)",
+             h->steps, h->global_batch, h->mode == PACK_DENSE ? "rows" : "samples", h->samples,
+             h->rows, h->tokens, h->label_tokens);
+    if (h->mode == PACK_NONE)
+        log_line(LOG_INFO, "density %.4f (a sample a row)", density);
+    else
+        log_line(LOG_INFO, "density %.4f, %.4f times the fewest possible rows; %.1f samples a step",
+                 density, (double)h->rows / (double)j->bound,
+                 (double)h->samples / (double)h->steps);
+}
+
+static int run(struct job *j, int n, char **paths, struct err *e)
+{
+    if (!j->length || !j->global_batch)
+        return err_set(e, ERR_USAGE, "-l LENGTH and -b GLOBAL_BATCH are needed; see sft-pack -h");
+    if (!(j->epochs > 0))
+        return err_set(e, ERR_USAGE, "--epochs: %g is not greater than 0", j->epochs);
+    j->in = stream_set_open(paths, n, STREAM_SAMPLES, e);
+    j->spool = j->in ? spool_new(e) : NULL;
+    if (!j->spool || read_all(j, e) < 0 || write_plan(j, e) < 0) return -1;
+    summary(j);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct job j = {.output = "-", .seed = 42, .epochs = 1};
+    const struct opt opts[] = {
+        {'o', "output", OPT_STR, &j.output, "FILE", "write here (default: standard output)", 0, 0,
+         0},
+        {'l', "length", OPT_INT, &j.length, "LENGTH", "tokens a row holds", 1, PACK_MAX_LENGTH, 0},
+        {'b', "global-batch", OPT_INT, &j.global_batch, "N",
+         "samples (dense: rows) of an optimizer step", 1, UINT32_MAX, 0},
+        {0, "mode", OPT_ENUM, &j.mode, "batch|dense|none",
+         "pack each step (default), the whole set, or nothing", 0, 0, 0},
+        {'e', "epochs", OPT_REAL, &j.epochs, "E", "passes over the samples, may be 0.5 (default 1)",
+         0, 0, 0},
+        {'s', "seed", OPT_INT, &j.seed, "S", "of the order in each epoch (default 42)", 0,
+         INT64_MAX, 0},
+        {0, "in-order", OPT_FLAG, &j.in_order, NULL, "keep the order of the input", 0, 0, 0},
+        {0, "over-length", OPT_ENUM, &j.over, "error|drop|cut",
+         "what to do with samples longer than LENGTH (default error)", 0, 0, 0},
+        {0},
+    };
+    const struct opt_cmd cmd = {
+        "sft-pack", "-l LENGTH -b GLOBAL_BATCH [options] [FILE...]",
+        "Packs samples into the training plan: rows, steps, epochs, in training order.", opts,
+        "sft-template -m MODEL turns.sfts | sft-pack -l 2048 -b 64 --epochs 2 -o train.sfts"};
+    struct err e = {0};
+    int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
+    if (rc == 0) rc = run(&j, n, argv + 1, &e);
+    stream_set_close(j.in);
+    spool_free(j.spool);
+    stream_header_free(&j.header);
+    buf_free(&j.names);
+    free(j.row);
+    return rc < 0 ? log_fail(&e) : 0;
+}
