@@ -134,7 +134,12 @@ int config_get(const struct config *c, const char *key, struct buf *b, struct er
         if (!*p++) break;
     }
     if (n) return put_node(n, b, e) ? -1 : buf_check(b, e);
-    if (config_key_is_group(key) || config_key_find(key, KEY_ALWAYS)) return 0; /* not set */
+    const struct config_key *k = config_key_find(key, KEY_ALWAYS);
+    if (config_key_is_group(key)) return 0;
+    if (k) { /* not set: a scalar's line is empty, a list has no line */
+        if (k->type != KEY_STRS && k->type != KEY_ANY) buf_putc(b, '\n');
+        return buf_check(b, e);
+    }
     char near[300];
     if (config_key_nearest(key, near, sizeof near))
         return err_set(e, ERR_CONFIG, "%s: unknown key; did you mean %s?", key, near);

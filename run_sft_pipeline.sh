@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Fine-tunes as a configuration says: makes the data streams, then trains. Installed as sft-run.
+usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKPOINT] [key=value ...]
+
+Reads DIR/NAME.yaml (DIR is relative to the current folder), makes OUTPUT_DIR/data/train.sfts and
+validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
+printed before it runs. The exit status is that of the first stage that failed. INT and TERM become
+USR1 for the trainer, which finishes its step, saves and exits with 75.'
+set -u
+
+say() { printf '%s\n' "sft-run: $*" >&2; }
+die() { say "${@:2}"; exit "$1"; }
+
+# ---- arguments ----
+dir='' name='' overrides=() resume=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) printf '%s\n' "$usage"; exit 0 ;;
+        --config_path=* | --config_name=* | --resume=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+        --config_path | --config_name | --resume)
+            [ $# -ge 2 ] || die 64 "$1: a value is missing"
+            case $1 in
+                --config_path) dir=$2 ;;
+                --config_name) name=$2 ;;
+                --resume) resume=(--resume "$2") ;;
+            esac
+            shift 2 ;;
+        -*) die 64 "$1: unknown option; see --help" ;;
+        *=*) overrides+=("$1"); shift ;;
+        *) die 64 "'$1': neither an option nor key=value; see --help" ;;
+    esac
+done
+if [ -z "$dir" ] || [ -z "$name" ]; then
+    die 64 'which configuration? --config_path DIR --config_name NAME'
+fi
+config=${dir%/}/${name%.yaml}.yaml
+
+# ---- the commands: beside this script, else in the build folder beside it, else on PATH ----
+here=$(dirname "$(readlink -f "$0")")
+case ${O:-build} in /*) build=${O}/bin ;; *) build=$here/${O:-build}/bin ;; esac
+for d in "$here" "$build"; do
+    [ -x "$d/sft-config" ] && { PATH=$d:$PATH; break; }
+done
+
+command -v sft-config >/dev/null || die 69 'sft-config is not there; run make'
+
+# ---- the values that the data commands need ----
+value() { sft-config -q "$config" "${overrides[@]}" "$@"; }
+columns=(prompt_key query_key response_key system_key)
+keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers model_path template sft.mask
+    sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
+    sft.over_length sft_train.infer_batch_size output_dir seed)
+values=$(value "${keys[@]/#/--get=}") || exit
+mapfile -t v <<<"$values"
+[ ${#v[@]} -eq ${#keys[@]} ] || die 78 "$config: a value with a line break"
+threads=${v[4]:-0} model=${v[5]} template=${v[6]} mask=${v[7]} length=${v[8]} batch=${v[9]}
+mode=${v[10]} epochs=${v[11]%.0} shuffle=${v[12]} over=${v[13]} val_batch=${v[14]}
+data=${v[15]}/data seed=${v[16]}
+tokenize=(sft-tokenize -@ "$threads" -m "$model")
+for i in "${!columns[@]}"; do
+    [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
+done
+order=(--seed "$seed")
+[ "$shuffle" = true ] || order=(--in-order)
+values=$(value --get train_files) || exit
+[ -n "$values" ] || die 78 "$config: sft_train.data_args.file_name: is not set"
+mapfile -t train_files <<<"$values"
+values=$(value --get validation_files) || exit
+val_files=()
+[ -z "$values" ] || mapfile -t val_files <<<"$values"
+
+# ---- running things ----
+# In a process group of its own, so that Ctrl-C reaches this script alone. $1: what INT and TERM do.
+job=''
+run() {
+    local on_signal=$1 rc=0 status interrupted
+    shift
+    set -m
+    "$@" </dev/null &
+    job=$!
+    set +m
+    trap 'interrupted=1; '"$on_signal" INT TERM
+    while :; do
+        interrupted=''
+        wait "$job"
+        status=$?
+        [ $status -eq 127 ] || rc=$status # 127: the status was taken before the signal came
+        [ -n "$interrupted" ] || break
+    done
+    trap - INT TERM
+    return $rc
+}
+quote() { local s; printf -v s ' %q' "$@"; printf '%s' "${s:1}"; }
+
+# The first stage that failed counts; one that died of SIGPIPE had a reader that failed.
+first_failure() {
+    local rc piped=0
+    for rc in "$@"; do
+        case $rc in 0) ;; 141) piped=141 ;; *) return "$rc" ;; esac
+    done
+    return $piped
+}
+pipeline() {
+    "${tokenize[@]}" "${files[@]}" | "${template_cmd[@]}" | "${pack[@]}"
+    first_failure "${PIPESTATUS[@]}"
+}
+
+# What a stream depends on: the commands as typed, and the contents of their programs, of the data
+# and of the tokenizer's files; and the stream itself, so that another file in its place is noticed.
+stamp() {
+    printf '%s\n' "$shown"
+    sha256sum -- "$(type -P sft-tokenize)" "$(type -P sft-template)" "$(type -P sft-pack)" "${files[@]}"
+    for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja; do
+        [ ! -e "$model/$f" ] || sha256sum -- "$model/$f"
+    done
+    [ ! -f "$template" ] || sha256sum -- "$template"
+    stat -c '%n %s %Y' -- "$1"
+} 2>/dev/null
+
+# stream NAME PACK-OPTION... -- FILE...: makes $data/NAME.sfts, or keeps it
+stream() {
+    local out=$data/$1.sfts pack=(sft-pack -@ "$threads" -l "$length" --over-length "$over") shown
+    shift
+    while [ "$1" != -- ]; do pack+=("$1"); shift; done
+    local files=("${@:2}") template_cmd=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask")
+    pack+=(-o "$out")
+    shown="$(quote "${tokenize[@]}" "${files[@]}") | $(quote "${template_cmd[@]}") | $(quote "${pack[@]}")"
+    if [ -e "$out" ] && [ "$(stamp "$out")" = "$(cat "$out.stamp" 2>/dev/null)" ]; then
+        say "$out: kept, nothing it depends on has changed"
+        return
+    fi
+    printf '%s\n' "$shown" >&2
+    rm -f -- "$out.stamp"
+    run 'kill -TERM -- "-$job"' pipeline || return
+    stamp "$out" >"$out.stamp" || die 73 "$out.stamp: cannot be written"
+}
+
+mkdir -p -- "$data" || die 73 "$data: cannot be created"
+stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || exit
+train=(sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
+if [ ${#val_files[@]} -gt 0 ]; then
+    stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}" || exit
+    train+=(--val "$data/validation.sfts")
+fi
+train+=("$data/train.sfts")
+printf '%s\n' "$(quote "${train[@]}")" >&2
+run 'kill -USR1 "$job"' "${train[@]}"
