@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The progress of a long job: a bar on a terminal, a line now and then elsewhere. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +31,13 @@ void progress_start(struct progress *p, const char *what, uint64_t total)
     p->shown = now;
 }
 
-/* 950, 12.3k, 4.56M, 7.89G */
+/* 9500, 12.3k, 4.56M, 7.89G */
 static void human(char *out, size_t n, uint64_t v)
 {
     static const char units[] = "kMGTPE";
     double x = (double)v;
     int u = -1;
-    while (x >= 999.5 && u < 5) {
+    while (v >= 10000 && x >= 999.5 && u < 5) {
         x /= 1000;
         u++;
     }
@@ -80,7 +81,7 @@ static void describe(const struct progress *p, const char *note, int width, char
     }
     const char *comma = note && *note ? ", " : "", *text = note ? note : "";
     if (p->total)
-        snprintf(out, n, "%s: %3.0f%%%s %s/%s %s%s%s%s", p->what, 100 * part, bar, done, total,
+        snprintf(out, n, "%s: %3.0f%%%s %s/%s %s%s%s%s", p->what, floor(100 * part), bar, done, total,
                  time, left, comma, text);
     else
         snprintf(out, n, "%s: %s %s%s%s", p->what, done, time, comma, text);
