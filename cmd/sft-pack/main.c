@@ -226,7 +226,7 @@ int main(int argc, char **argv)
     const struct opt_cmd cmd = {
         "sft-pack", "-l LENGTH -b GLOBAL_BATCH [options] [FILE...]",
         "Packs samples into the training plan: rows, steps, epochs, in training order.", opts,
-        "sft-template -m MODEL turns.sfts | sft-pack -l 2048 -b 64 --epochs 2 -o train.sfts"};
+        "  sft-template -m MODEL turns.sfts | sft-pack -l 2048 -b 64 --epochs 2 -o train.sfts\n"};
     struct err e = {0};
     int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
     if (rc == 0) rc = run(&j, n, argv + 1, &e);

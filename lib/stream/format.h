@@ -28,7 +28,6 @@ enum { SAMPLE_SOURCE = 1, SAMPLE_IDS = 2, SAMPLE_RUNS = 3 };
 enum { ROW_STEP = 1, ROW_SAMPLE = 2 };
 
 /* ---- header and trailer as JSON ---- */
-int header_write(const struct stream_header *h, struct buf *json, struct err *e);
 /* Strings are copied; release with stream_header_free. Messages have no file name. */
 int header_parse(const char *json, size_t n, struct stream_header *h, struct err *e);
 

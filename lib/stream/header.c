@@ -53,7 +53,7 @@ static void put_plan(const struct stream_header *h, struct buf *b)
     buf_printf(b, ",\"tokens\":%" PRIu64 ",\"label_tokens\":%" PRIu64, h->tokens, h->label_tokens);
 }
 
-int header_write(const struct stream_header *h, struct buf *b, struct err *e)
+int stream_header_json(const struct stream_header *h, struct buf *b, struct err *e)
 {
     buf_printf(b, "{\"format\":\"%s\",\"version\":%d,\"requires\":[],\"kind\":\"%s\"",
                STREAM_FORMAT, STREAM_VERSION, kind_names[h->kind]);

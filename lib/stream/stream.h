@@ -37,6 +37,8 @@ struct stream_header {
 };
 
 void stream_header_free(struct stream_header *h);
+/* The header as a line of JSON, as it stands in the file. */
+int stream_header_json(const struct stream_header *h, struct buf *json, struct err *e);
 /* Appends a stage; options: members of a JSON object ("\"mask\":\"roll\""), may be "". */
 int stream_add_stage(struct stream_header *h, const char *command, const char *options,
                      struct err *e);

@@ -100,7 +100,7 @@ static int make_head(struct stream_writer *w, struct err *e)
 {
     struct buf json = {0};
     struct hash64 *own = hash64_new(e);
-    int rc = own ? header_write(&w->header, &json, e) : -1;
+    int rc = own ? stream_header_json(&w->header, &json, e) : -1;
     if (rc == 0) rc = seal(own, STREAM_MAGIC_HEADER, &json, &w->head, e);
     hash64_free(own);
     buf_free(&json);

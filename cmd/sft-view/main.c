@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-view: any stream as JSON Lines or painted; its header, check, checksum, count, statistics. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "view.h"
+
+enum { CHUNK = 64 << 10 }; /* bytes written at a time */
+enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+struct job {
+    const char *output, *model;
+    bool header, check, checksum, count, stats;
+    int64_t show; /* -1: no */
+    int color;
+    struct opt_common common;
+    struct io_out *out;
+    struct tokenizer *tokenizer;
+    struct buf text; /* for the output */
+    bool several;    /* files: lines say which */
+};
+
+static int flush(struct job *j, size_t least, struct err *e)
+{
+    if (buf_check(&j->text, e) < 0) return -1;
+    if (j->text.len < least || j->text.len == 0) return 0;
+    int rc = io_write(j->out, j->text.data, j->text.len, e);
+    buf_reset(&j->text);
+    return rc;
+}
+
+/* Goes through the rest of r, whose end is thereby verified. */
+static int read_on(struct job *j, struct stream_reader *r, struct view_stats *stats, struct err *e)
+{
+    const struct stream_record *rec;
+    bool json = !(j->check || j->checksum || j->count || j->stats);
+    int rc;
+    while ((rc = stream_next(r, &rec, e)) > 0) {
+        if (stats && view_stats_add(stats, rec, e) < 0) return -1;
+        if (!json) continue;
+        view_json(rec, &j->text);
+        if (flush(j, CHUNK, e) < 0) return -1;
+    }
+    return rc;
+}
+
+static void name_end(struct job *j, struct stream_reader *r)
+{
+    if (j->several) buf_printf(&j->text, "\t%s", stream_name(r));
+    buf_putc(&j->text, '\n');
+}
+
+static int summarize(struct job *j, struct stream_reader *r, struct view_stats *stats,
+                     struct err *e)
+{
+    if (j->count) buf_printf(&j->text, "%" PRIu64, stream_counts(r).records);
+    if (j->checksum) buf_printf(&j->text, "%016" PRIx64, stream_checksum(r));
+    if (j->count || j->checksum) name_end(j, r);
+    if (j->check) log_line(LOG_DEBUG, "%s: good", stream_name(r));
+    if (stats) return view_stats_json(stats, r, j->several ? stream_name(r) : NULL, &j->text, e);
+    return 0;
+}
+
+static int show(struct job *j, struct stream_reader *r, struct err *e)
+{
+    char identity[HASH128_HEX];
+    const struct stream_record *rec;
+    tokenizer_identity(j->tokenizer, identity);
+    if (strcmp(identity, stream_header(r)->tokenizer) != 0)
+        return err_set(e, ERR_DATA, "%s: was made with another tokenizer than that of %s",
+                       stream_name(r), j->model);
+    bool color = j->color == COLOR_ALWAYS ||
+                 (j->color == COLOR_AUTO && io_out_is_tty(j->out) && log_color());
+    int rc = 0;
+    for (int64_t i = 0; i <= j->show; i++)
+        if ((rc = stream_next(r, &rec, e)) <= 0) break;
+    if (rc == 0)
+        return err_set(e, ERR_DATA, "%s: has records 0 to %" PRId64, stream_name(r),
+                       (int64_t)stream_counts(r).records - 1);
+    return rc < 0 ? -1 : view_paint(rec, (uint64_t)j->show, j->tokenizer, color, &j->text, e);
+}
+
+static int view_stream(struct job *j, struct stream_reader *r, struct err *e)
+{
+    if (j->header) return stream_header_json(stream_header(r), &j->text, e);
+    if (j->show >= 0) return show(j, r, e);
+    struct view_stats *stats = j->stats ? view_stats_new(e) : NULL;
+    int rc = j->stats && !stats ? -1 : read_on(j, r, stats, e);
+    if (rc == 0) rc = summarize(j, r, stats, e);
+    view_stats_free(stats);
+    return rc;
+}
+
+static int view(struct job *j, const char *path, struct err *e)
+{
+    struct stream_reader *r = stream_open_any(path, e);
+    if (!r) return -1;
+    int rc = view_stream(j, r, e);
+    if (rc == 0) rc = flush(j, 0, e);
+    stream_close(r);
+    return rc;
+}
+
+/* --check looks at every file; the status is that of the first bad one. */
+static int check_all(struct job *j, int n, char **paths, struct err *e)
+{
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        struct err mine = {0};
+        if (view(j, paths[i], &mine) == 0) continue;
+        if (bad++ > 0) {
+            log_fail(e);
+            mine.code = e->code;
+        }
+        *e = mine;
+    }
+    return bad ? -1 : 0;
+}
+
+static int run(struct job *j, int n, char **paths, struct err *e)
+{
+    char dash[] = "-", *standard[] = {dash};
+    if (n == 0) {
+        paths = standard;
+        n = 1;
+    }
+    j->several = n > 1;
+    if (j->header + j->check + j->checksum + j->count + j->stats + (j->show >= 0) > 1)
+        return err_set(e, ERR_USAGE,
+                       "-H, --check, --checksum, --count, --stats and --show exclude "
+                       "each other");
+    if (j->show >= 0 && !j->model)
+        return err_set(e, ERR_USAGE, "--show needs -m MODEL, whose tokenizer gives the text");
+    if (j->model && !(j->tokenizer = tokenizer_load(j->model, e))) return -1;
+    if (!(j->out = io_create(j->output, e))) return -1;
+    if (j->check) {
+        if (check_all(j, n, paths, e) < 0) return -1;
+    } else {
+        for (int i = 0; i < n; i++)
+            if (view(j, paths[i], e) < 0) return -1;
+    }
+    struct io_out *out = j->out;
+    j->out = NULL;
+    return io_commit(out, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct job j = {.output = "-", .show = -1};
+    const struct opt opts[] = {
+        {'o', "output", OPT_STR, &j.output, "FILE", "write here (default: standard output)", 0, 0,
+         0},
+        {'H', "header", OPT_FLAG, &j.header, NULL, "the header only, as JSON", 0, 0, 0},
+        {0, "check", OPT_FLAG, &j.check, NULL, "verify everything, print nothing", 0, 0, 0},
+        {0, "checksum", OPT_FLAG, &j.checksum, NULL,
+         "a checksum of the samples that does not depend on their order", 0, 0, 0},
+        {'c', "count", OPT_FLAG, &j.count, NULL, "the number of records", 0, 0, 0},
+        {0, "stats", OPT_FLAG, &j.stats, NULL, "counts, lengths and density, as JSON", 0, 0, 0},
+        {0, "show", OPT_INT, &j.show, "N", "record N (from 0) painted: trained text stands out", 0,
+         INT64_MAX, 0},
+        {'m', "model", OPT_STR, &j.model, "MODEL", "folder whose tokenizer --show uses", 0, 0, 0},
+        {0, "color", OPT_ENUM, &j.color, "auto|always|never", "colours of --show", 0, 0, 0},
+        {0},
+    };
+    const struct opt_cmd cmd = {"sft-view", "[options] [FILE...]",
+                                "Shows a token stream: by default a line of JSON for each record.",
+                                opts,
+                                "  sft-view train.sfts | head -1 | jq .source\n"
+                                "  sft-view --show 0 -m MODEL train.sfts\n"
+                                "  sft-view --check *.sfts\n"};
+    struct err e = {0};
+    int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
+    if (rc == 0) rc = run(&j, n, argv + 1, &e);
+    io_abort(j.out);
+    tokenizer_free(j.tokenizer);
+    buf_free(&j.text);
+    return rc < 0 ? log_fail(&e) : 0;
+}
