@@ -3,6 +3,7 @@
 #include "hf/params.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Sizes that dimensions refer to. */
 enum dim { NONE, HIDDEN, INNER, QUERY, KEYS, HEAD, DIMS };
@@ -65,6 +66,14 @@ static int list_layer(const struct hf_config *c, int layer, hf_param_fn *f, void
     return 0;
 }
 
+static bool is_known(const struct hf_config *c)
+{
+    static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(c->model_type, types[i]) == 0) return true;
+    return false;
+}
+
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e)
 {
     const uint64_t v = (uint64_t)c->vocab_size, h = (uint64_t)c->hidden_size;
@@ -73,6 +82,7 @@ int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct e
                        "model type %s is a mixture of experts (MoE), which is not "
                        "supported",
                        c->model_type);
+    if (!is_known(c)) return err_set(e, ERR_DATA, "model type %s is not supported", c->model_type);
     struct hf_param p = {"model.embed_tokens.weight", HF_PARAM_EMBEDDING, -1, 2, {v, h}};
     int rc = f(arg, &p, e);
     for (int64_t i = 0; i < c->num_hidden_layers && rc == 0; i++)

@@ -22,7 +22,8 @@ struct hf_param {
 typedef int hf_param_fn(void *arg, const struct hf_param *p, struct err *e);
 
 /* Calls f for each parameter in the order of the forward pass; stops at the first non-zero, which
- * it returns. lm_head.weight only when it is not tied. ERR_DATA for a mixture of experts. */
+ * it returns. lm_head.weight only when it is not tied. ERR_DATA for a mixture of experts and for
+ * model types of another structure. */
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e);
 
 #endif

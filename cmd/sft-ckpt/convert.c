@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-ckpt convert: a model in another format to a Hugging Face folder. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "hf/folder.h"
+#include "hf/gguf_convert.h"
+#include "verbs.h"
+
+static int convert(const char *file, const char *out, const char *tokenizer, struct err *e)
+{
+    char *tmp = NULL;
+    struct gguf *g = gguf_open(file, e);
+    int rc = g ? hf_folder_begin(out, &tmp, e) : -1;
+    if (rc == 0) {
+        rc = gguf_convert(g, tmp, tokenizer, e);
+        if (rc == 0)
+            rc = hf_folder_commit(tmp, out, e);
+        else
+            hf_folder_abort(tmp);
+    }
+    free(tmp);
+    gguf_close(g);
+    return rc;
+}
+
+int verb_convert(int argc, char **argv, struct err *e)
+{
+    const char *out = NULL, *tokenizer = NULL;
+    int from = 0, nargs;
+    const struct opt opts[] = {
+        {'f', "from", OPT_ENUM, &from, "gguf", "format of the input", 0, 0, false},
+        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
+        {'t', "tokenizer", OPT_STR, &tokenizer, "DIR",
+         "copy the tokenizer from this folder instead of making it", 0, 0, false},
+        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+    };
+    const struct opt_cmd cmd = {
+        "sft-ckpt convert", "[options] -o DIR FILE",
+        "Turns a GGUF file of a Llama or Qwen2 model into a Hugging Face folder: bf16 weights, "
+        "config.json, tokenizer.json, tokenizer_config.json with the chat template.",
+        opts, "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"};
+    int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
+    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
+    if (convert(argv[1], out, tokenizer, e) != 0) return -1;
+    log_line(LOG_INFO, "%s: written from %s", out, argv[1]);
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-ckpt diff: the tensors in which two models differ, and by how much. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "verbs.h"
+
+enum { BLOCK = 4096 };
+
+static bool same_shape(const struct hf_tensor *a, const struct hf_tensor *b)
+{
+    return a->ndim == b->ndim && memcmp(a->dim, b->dim, (size_t)a->ndim * sizeof *a->dim) == 0;
+}
+
+/* Largest |a - b|, and |a - b| / |a| in the Euclidean norm; -1 when a type is not a real one. A
+ * difference with a NaN or infinity is a NaN. */
+static int distance(const struct hf_tensor *a, const struct hf_tensor *b, double *largest,
+                    double *relative)
+{
+    float x[BLOCK], y[BLOCK];
+    double norm = 0, diff = 0, most = 0;
+    for (uint64_t i = 0; i < a->count; i += BLOCK) {
+        size_t n = a->count - i < BLOCK ? (size_t)(a->count - i) : BLOCK;
+        if (hf_to_f32(a->dtype, a->data + i * hf_dtype_size(a->dtype), n, x) != 0 ||
+            hf_to_f32(b->dtype, b->data + i * hf_dtype_size(b->dtype), n, y) != 0)
+            return -1;
+        for (size_t j = 0; j < n; j++) {
+            double d = fabs((double)x[j] - (double)y[j]);
+            if (!(d <= most)) most = isnan(most) ? most : d;
+            diff += d * d;
+            norm += (double)x[j] * (double)x[j];
+        }
+    }
+    *largest = most;
+    *relative = diff == 0 ? 0 : sqrt(diff / norm);
+    return 0;
+}
+
+/* One line of the report; nothing when they are the same. */
+static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct buf *out)
+{
+    char sa[200], sb[200];
+    double largest, relative;
+    hf_tensor_shape(a, sa, sizeof sa);
+    hf_tensor_shape(b, sb, sizeof sb);
+    if (!same_shape(a, b)) {
+        buf_printf(out, "%s\tshape\t%s\t%s\n", a->name, sa, sb);
+        return;
+    }
+    if (a->dtype == b->dtype && memcmp(a->data, b->data, (size_t)a->bytes) == 0) return;
+    if (a->dtype != b->dtype)
+        buf_printf(out, "%s\ttype\t%s\t%s\n", a->name, hf_dtype_name(a->dtype),
+                   hf_dtype_name(b->dtype));
+    if (distance(a, b, &largest, &relative) != 0)
+        buf_printf(out, "%s\tvalues\n", a->name);
+    else if (largest != 0 || a->dtype == b->dtype)
+        buf_printf(out, "%s\tvalues\t%.6g\t%.6g\n", a->name, largest, relative);
+}
+
+static void report(const struct safetensors *a, const struct safetensors *b, struct buf *out)
+{
+    for (size_t i = 0; i < safetensors_count(a); i++) {
+        const struct hf_tensor *x = safetensors_at(a, i), *y = safetensors_find(b, x->name);
+        if (y)
+            compare(x, y, out);
+        else
+            buf_printf(out, "%s\tonly in the first\n", x->name);
+    }
+    for (size_t i = 0; i < safetensors_count(b); i++)
+        if (!safetensors_find(a, safetensors_at(b, i)->name))
+            buf_printf(out, "%s\tonly in the second\n", safetensors_at(b, i)->name);
+}
+
+int verb_diff(int argc, char **argv, struct err *e)
+{
+    int nargs;
+    const struct opt opts[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
+    const struct opt_cmd cmd = {
+        "sft-ckpt diff", "[options] A B",
+        "Compares the tensors of two models. A line for each that differs: its name and either "
+        "'values' with the largest absolute and the relative difference (Euclidean norms, in "
+        "fp32), "
+        "'type', 'shape', or where it is missing. Exit status 1 when any differs.",
+        opts, "  sft-ckpt diff model/ output/sft_train/checkpoint-100\n"};
+    int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
+    if (rc != 0) return rc > 0 ? 0 : -1;
+    struct safetensors *a = verb_open(argv[1], e), *b = a ? verb_open(argv[2], e) : NULL;
+    struct buf out = {0};
+    rc = -1;
+    if (b) {
+        report(a, b, &out);
+        rc = verb_print(&out, e);
+        if (rc == 0 && out.len > 0) rc = ERR_DIFFER;
+    }
+    buf_free(&out);
+    safetensors_close(a);
+    safetensors_close(b);
+    return rc;
+}

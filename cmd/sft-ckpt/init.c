@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-ckpt init: a model with random weights, a function of configuration and seed alone. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "hf/config.h"
+#include "hf/folder.h"
+#include "hf/params.h"
+#include "verbs.h"
+
+enum { BLOCK = 4096 };
+
+struct plan {
+    const struct hf_config *c;
+    uint64_t seed;
+    enum hf_dtype dtype;
+    struct hf_tensor *list;
+    enum hf_param_kind *kinds;
+    size_t count, cap, kinds_cap;
+    struct arena names;
+};
+
+static int add_param(void *arg, const struct hf_param *p, struct err *e)
+{
+    struct plan *plan = arg;
+    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) != 0 ||
+        mem_grow(&plan->kinds, &plan->kinds_cap, plan->count + 1, sizeof *plan->kinds, e) != 0)
+        return -1;
+    struct hf_tensor *t = &plan->list[plan->count];
+    memset(t, 0, sizeof *t);
+    t->dtype = plan->dtype;
+    t->ndim = p->ndim;
+    memcpy(t->dim, p->dim, sizeof p->dim);
+    plan->kinds[plan->count] = p->kind;
+    if (!(t->name = arena_copy(&plan->names, p->name, strlen(p->name), e))) return -1;
+    if (hf_tensor_size(t) != 0) return err_set(e, ERR_DATA, "tensor %s: impossibly large", t->name);
+    plan->count++;
+    return 0;
+}
+
+/* Element i of a tensor is draw i of a stream named by the tensor, so that neither order nor the
+ * other tensors change it. Norms are 1, biases 0. */
+static int write_tensor(const struct plan *plan, size_t index, struct safetensors_writer *w,
+                        struct err *e)
+{
+    const struct hf_tensor *t = &plan->list[index];
+    const enum hf_param_kind kind = plan->kinds[index];
+    const uint64_t stream = hash64(t->name, strlen(t->name), 0);
+    float x[BLOCK];
+    unsigned char out[BLOCK * sizeof(float)];
+    for (uint64_t at = 0; at < t->count; at += BLOCK) {
+        size_t n = t->count - at < BLOCK ? (size_t)(t->count - at) : BLOCK;
+        for (size_t i = 0; i < n; i++) {
+            x[i] = kind == HF_PARAM_NORM ? 1.0f : 0.0f;
+            if (kind == HF_PARAM_MATRIX || kind == HF_PARAM_EMBEDDING)
+                x[i] = (float)(plan->c->initializer_range *
+                               rng_normal(plan->seed, RNG_INIT, stream, at + i));
+        }
+        hf_from_f32(t->dtype, x, n, out);
+        if (safetensors_write(w, out, n * hf_dtype_size(t->dtype), e) != 0) return -1;
+    }
+    return 0;
+}
+
+static int write_weights(struct plan *plan, const char *dir, struct err *e)
+{
+    if (hf_param_list(plan->c, add_param, plan, e) != 0) return -1;
+    struct safetensors_writer *w =
+        safetensors_create(dir, "model", plan->list, plan->count, SAFETENSORS_SHARD, e);
+    int rc = w ? 0 : -1;
+    for (size_t i = 0; rc == 0 && i < plan->count; i++) rc = write_tensor(plan, i, w, e);
+    if (rc == 0) return safetensors_commit(w, e);
+    safetensors_abort(w);
+    return -1;
+}
+
+/* The configuration as given but for the element type. */
+static int write_config(const struct hf_config *c, enum hf_dtype dtype, const char *dir,
+                        struct err *e)
+{
+    struct arena a = {0};
+    struct buf b = {0};
+    const struct json *root = json_parse(c->text.data, c->text.len, &a, e);
+    int rc = -1;
+    buf_puts(&b, "{");
+    for (size_t i = 0; root && i < root->count; i++) {
+        if (str_is(root->keys[i], "torch_dtype") || str_is(root->keys[i], "dtype")) continue;
+        buf_puts(&b, "\n  ");
+        buf_json(&b, root->keys[i]);
+        buf_puts(&b, ": ");
+        json_write(&root->items[i], &b);
+        buf_putc(&b, ',');
+    }
+    buf_printf(&b, "\n  \"torch_dtype\": \"%s\"\n}\n", hf_dtype_torch(dtype));
+    char *path = root && buf_check(&b, e) == 0 ? io_path(dir, "config.json", e) : NULL;
+    if (path) rc = io_put(path, b.data, b.len, e);
+    free(path);
+    buf_free(&b);
+    arena_free(&a);
+    return rc;
+}
+
+static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum hf_dtype dtype,
+                const char *tokenizer, struct err *e)
+{
+    struct plan plan = {.c = c, .seed = seed, .dtype = dtype};
+    int rc = tokenizer ? hf_folder_copy_tokenizer(tokenizer, tmp, e) : 0;
+    if (rc == 0) rc = write_weights(&plan, tmp, e);
+    if (rc == 0) rc = write_config(c, dtype, tmp, e);
+    free(plan.list);
+    free(plan.kinds);
+    arena_free(&plan.names);
+    return rc;
+}
+
+static int init(const char *config, const char *out, int64_t seed, int dtype, const char *tokenizer,
+                struct err *e)
+{
+    struct hf_config c;
+    char *tmp = NULL;
+    int rc = io_is_dir(config) ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e);
+    if (rc != 0) return -1;
+    if (c.vocab_size == 0 && !hf_config_is_moe(&c)) /* sizes are not at the top level */
+        rc = err_set(e, ERR_DATA, "%s: model type %s is not supported", config, c.model_type);
+    if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
+    if (rc == 0) {
+        rc = fill(tmp, &c, (uint64_t)seed, dtype == 0 ? HF_BF16 : HF_F32, tokenizer, e);
+        if (rc == 0)
+            rc = hf_folder_commit(tmp, out, e);
+        else
+            hf_folder_abort(tmp);
+    }
+    free(tmp);
+    hf_config_free(&c);
+    return rc;
+}
+
+int verb_init(int argc, char **argv, struct err *e)
+{
+    const char *out = NULL, *tokenizer = NULL;
+    int64_t seed = 0;
+    int dtype = 0, nargs;
+    const struct opt opts[] = {
+        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
+        {'s', "seed", OPT_INT, &seed, "S", "seed of the weights (0)", 0, INT64_MAX, false},
+        {0, "dtype", OPT_ENUM, &dtype, "bf16|fp32", "type of the weights (bf16)", 0, 0, false},
+        {'t', "tokenizer", OPT_STR, &tokenizer, "DIR", "copy the tokenizer's files from here", 0, 0,
+         false},
+        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+    };
+    const struct opt_cmd cmd = {
+        "sft-ckpt init", "[options] -o DIR CONFIG.json",
+        "Makes a model with random weights: matrices normal with standard deviation "
+        "initializer_range, norms 1, biases 0. The same configuration and seed give the same "
+        "bytes.",
+        opts, "  sft-ckpt init config.json --tokenizer tok/ --seed 7 -o random/\n"};
+    int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
+    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
+    if (init(argv[1], out, seed, dtype, tokenizer, e) != 0) return -1;
+    log_line(LOG_INFO, "%s: written from %s, seed %" PRId64, out, argv[1], seed);
+    return 0;
+}

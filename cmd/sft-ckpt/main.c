@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-ckpt: looks after checkpoints and model folders, one verb a job. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "verbs.h"
+
+static const struct verb {
+    const char *name;
+    verb_fn *run;
+} verbs[] = {
+    {"ls", verb_ls},     {"show", verb_show},       {"verify", verb_verify},
+    {"diff", verb_diff}, {"convert", verb_convert}, {"init", verb_init},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static const char examples[] =
+    "  ls DIR                          the checkpoints of a run: step, state, bytes, path\n"
+    "  show MODEL                      the tensors: name, type, shape\n"
+    "  verify CHECKPOINT               every file against the manifest's hashes\n"
+    "  diff A B                        the tensors that differ, and by how much\n"
+    "  convert --from gguf FILE -o DIR a GGUF file to a Hugging Face folder\n"
+    "  init CONFIG.json -o DIR         a model with random weights\n"
+    "\n"
+    "sft-ckpt VERB --help lists the options of a verb.\n";
+
+int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int max, int *nargs,
+               struct err *e)
+{
+    struct opt_common common = {0};
+    int rc = opt_parse(cmd, &common, argc, argv, nargs, e);
+    if (rc != 0) return rc;
+    log_init("sft-ckpt", log_level());
+    if (*nargs >= min && *nargs <= max) return 0;
+    return err_set(e, ERR_USAGE, "%s operands; usage: %s %s", *nargs < min ? "too few" : "too many",
+                   cmd->name, cmd->synopsis);
+}
+
+int verb_print(const struct buf *b, struct err *e)
+{
+    if (buf_check(b, e) != 0) return -1;
+    return b->len ? io_put("-", b->data, b->len, e) : 0;
+}
+
+struct safetensors *verb_open(const char *path, struct err *e)
+{
+    char *inner = io_is_dir(path) ? io_path(path, "sft_train", e) : NULL;
+    struct safetensors *s = safetensors_open(inner && io_is_dir(inner) ? inner : path, e);
+    free(inner);
+    return s;
+}
+
+/* Without a verb: --help, --version, or a mistake. */
+static int no_verb(int argc, char **argv, struct err *e)
+{
+    const char *words[VERBS + 1] = {NULL};
+    const struct opt none[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
+    const struct opt_cmd cmd = {"sft-ckpt", "ls|show|verify|diff|convert|init [options] ...",
+                                "Looks after checkpoints and model folders.", none, examples};
+    struct opt_common common = {0};
+    int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
+    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (nargs == 0)
+        return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, init");
+    for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;
+    const char *near = opt_nearest(argv[1], words);
+    return err_set(e, ERR_USAGE, "'%s' is not a verb; %s%s", argv[1],
+                   near ? "did you mean " : "see sft-ckpt --help", near ? near : "");
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = {0};
+    verb_fn *run = NULL;
+    for (int i = 0; argc > 1 && i < VERBS; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0) run = verbs[i].run;
+    int rc = run ? run(argc - 1, argv + 1, &e) : no_verb(argc, argv, &e);
+    if (rc >= 0) return rc;
+    log_init("sft-ckpt", log_level());
+    return log_fail(&e);
+}
