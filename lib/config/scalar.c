@@ -134,18 +134,30 @@ bool node_is_null(const struct node *n)
     return n->kind == NODE_SCALAR && !n->quoted && is_null(n->text);
 }
 
+/* A decimal comma, whatever the locale, is a point here. */
+static void dot(char *s)
+{
+    for (; *s; s++)
+        if (*s == ',') *s = '.';
+}
+
 void scalar_real(double v, char out[40])
 {
     if (isnan(v) || isinf(v)) {
         snprintf(out, 40, "%s", isnan(v) ? ".nan" : v < 0 ? "-.inf" : ".inf");
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, 40, "%.*g", digits, v);
-        for (char *c = out; *c; c++)
-            if (*c == ',') *c = '.'; /* whatever the locale */
-        double back;
+    int digits = 1;
+    for (double back; digits <= 17; digits++) {
+        snprintf(out, 40, "%.*e", digits - 1, v);
+        dot(out);
         if (!num_f64(out, &back) && back == v) break;
+    }
+    long exponent = strtol(strchr(out, 'e') + 1, NULL, 10);
+    if (exponent >= -4 && exponent < 16) {
+        long decimals = digits - 1 - exponent;
+        snprintf(out, 40, "%.*f", decimals > 0 ? (int)decimals : 0, v);
+        dot(out);
     }
     size_t n = strlen(out);
     if (!strpbrk(out, ".e")) snprintf(out + n, 40 - n, ".0");

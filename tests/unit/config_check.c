@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys, types, ranges, suggestions, device_mapping, what follows from several keys, and what the
+ * trainer refuses. */
+#include "config_make.h"
+
+#include "config/keys.h"
+
+#define MEGATRON(config)                                                                           \
+    "sft_train: {strategy_args: {strategy_name: megatron_train, strategy_config: " config "}"
+
+static void test_defaults(void)
+{
+    struct made m = make_config(BASE, NULL, NULL);
+    CHECK("a minimal file loads", m.rc == 0);
+    if (m.rc) return;
+    const struct config *c = m.c;
+    CHECK("defaults of ROLL",
+          c->seed == 42 && c->save_steps == 50 && c->eval_steps == 10 && c->max_grad_norm == 1.0 &&
+              c->sft_train.training_args.learning_rate == 5e-5 &&
+              c->sft_train.training_args.adam_beta2 == 0.999 &&
+              c->sft_train.training_args.per_device_train_batch_size == 8 &&
+              c->sft_train.infer_batch_size == 16 && !strcmp(c->prompt_key, "instruction") &&
+              !strcmp(c->response_key, "output") && !c->query_key && !c->system_key &&
+              !strcmp(c->output_dir, "./output") && !strcmp(c->track_with, "tensorboard"));
+    CHECK("own defaults", c->sft.shuffle && c->sft.async_save && !c->sft.skip_nonfinite &&
+                              c->sft.master_dtype == CONFIG_FP32 && c->max_steps == 0 &&
+                              c->run.max_steps == 0 && !c->resume_from_checkpoint);
+    CHECK("what follows", c->run.world_size == 1 && c->run.global_batch_size == 8 &&
+                              c->run.pack_mode == CONFIG_PACK_NONE &&
+                              !strcmp(c->run.template, "native") && !strcmp(c->run.model, "m") &&
+                              c->run.dtype == CONFIG_BF16);
+    CHECK("exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
+    CHECK("it can be trained", !config_check_trainable(c, 1, &m.e));
+    CHECK("not by two processes",
+          config_check_trainable(c, 2, &m.e) == -1 && m.e.code == ERR_CONFIG);
+    config_free(m.c);
+}
+
+static void test_types(void)
+{
+    CHECK("integer for a real", gives("sft_train: {training_args: {num_train_epochs: 2}}\n",
+                                      "sft_train.training_args.num_train_epochs", "2.0\n"));
+    CHECK("a fraction of an epoch", gives("sft_train: {training_args: {num_train_epochs: 0.5}}\n",
+                                          "sft_train.training_args.num_train_epochs", "0.5\n"));
+    CHECK("a number where a string is wanted", gives("exp_name: 007\n", "exp_name", "007\n"));
+    CHECK("null is the default", gives("seed: null\n", "seed", "42\n"));
+    CHECK("an empty section", gives("validation:\ntracker_kwargs:\n", "seed", "42\n"));
+    CHECK("one file or a list",
+          gives("sft_train: {data_args: {file_name: [a, b]}}\n", "train_files", "a\nb\n"));
+    CHECK("real for an integer", refused("seed: 1.5\n", ":3: seed: '1.5' is not an integer"));
+    CHECK("text for a number", refused("max_grad_norm: big\n", "'big' is not a number"));
+    CHECK("no infinity", refused("max_grad_norm: .inf\n", "is not a number"));
+    CHECK("below its range", refused("logging_steps: 0\n", ":3: logging_steps: 0 is below 1"));
+    CHECK("beyond 64 bits", refused("seed: 99999999999999999999\n", "is not an integer"));
+    CHECK("a boolean for a string", refused("exp_name: on\n", "in quotes"));
+    CHECK("a list for a string", refused("exp_name: [a]\n", "a list is not a string"));
+    CHECK("a scalar for a section", refused("sft_train: 3\n", "'3' is not a mapping"));
+    CHECK("literals are listed", refused("sft: {device: gpu}\n", "none of: auto, cpu, cuda"));
+    CHECK("a literal with a bar", refused("sft: {device: 'auto|cpu'}\n", "none of"));
+    CHECK("resume", gives("resume_from_checkpoint: true\n", "resume_from_checkpoint", "true\n") &&
+                        gives("resume_from_checkpoint: a/b\n", "resume_from_checkpoint", "a/b\n"));
+    CHECK("a key with no effect is checked too", refused("num_nodes: many\n", "not an integer"));
+}
+
+static void test_unknown(void)
+{
+    CHECK("near",
+          refused("save_stepz: 1\n", ":3: save_stepz: unknown key; did you mean save_steps?"));
+    CHECK("in the wrong place",
+          refused("learning_rate: 1\n", "did you mean sft_train.training_args.learning_rate?"));
+    CHECK("a section", refused("sft_trian: {a: 1}\n", "did you mean sft_train?"));
+    CHECK("nothing near", refused("qqqqqqqq: 1\n", "unknown key"));
+    CHECK("in validation", refused("validation: {data_args: {file_nam: x}}\n",
+                                   "did you mean validation.data_args.file_name?"));
+    CHECK("validation has the keys of sft_train",
+          gives("validation: {data_args: {template: x}, infer_batch_size: 2}\n", "seed", "42\n"));
+    CHECK("a key of the other strategy",
+          refused(MEGATRON("{fsdp_size: 2}") "}\n", "is a key of fsdp2_train"));
+    CHECK("which fsdp2_train ignores, as in ROLL",
+          gives("sft_train: {strategy_args: {strategy_config: {tensor_model_parallel_size: 2}}}\n",
+                "tensor_parallel_size", "1\n"));
+}
+
+static void test_devices(void)
+{
+    static const char *const good[][2] = {
+        {"[0, 1, 6]", "0\n1\n6\n"},
+        {"list(range(0,4))", "0\n1\n2\n3\n"},
+        {"list(range(2)) + list(range(8, 10))", "0\n1\n8\n9\n"},
+        {"list(range(0, 8, 3))", "0\n3\n6\n"},
+        {"'[3]+[5,]'", "3\n5\n"},
+        {"list([2, 1])", "2\n1\n"},
+        {"range(3,1,-1)", "3\n2\n"},
+    };
+    static const char *const bad[] = {
+        "0",
+        "[]",
+        "list(range(0))",
+        "list(range(0,8)",
+        "list(range(0,8)) + ",
+        "[0, 0]",
+        "[-1]",
+        "list(range(0,10,0))",
+        "list(range(0,1000000000))",
+        "__import__('os').system('true')",
+        "list(range(0,8)); 1",
+        "[a]",
+        "{a: 1}",
+        "[[0]]",
+    };
+    bool ok = true;
+    char text[300];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "sft_train: {device_mapping: \"%s\"}\n", good[i][0]);
+        if (*good[i][0] == '\'')
+            snprintf(text, sizeof text, "sft_train: {device_mapping: %s}\n", good[i][0]);
+        ok &= EXPECT(good[i][0], gives(text, "sft_train.device_mapping", good[i][1]));
+    }
+    CHECK("device_mapping", ok);
+    ok = gives("sft_train:\n  device_mapping: [4, 2]\n", "sft_train.device_mapping", "4\n2\n") &&
+         gives("sft_train:\n  device_mapping: list(range(0,2))\n", "world_size", "2\n");
+    CHECK("device_mapping as YAML", ok);
+    ok = true;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "sft_train:\n  device_mapping: %s\n", bad[i]);
+        ok &= EXPECT(bad[i], refused(text, "device_mapping: "));
+    }
+    CHECK("bad device_mapping", ok);
+}
+
+static void test_derived(void)
+{
+    CHECK("global batch",
+          gives(MEGATRON("{tensor_model_parallel_size: 2}") ", "
+                                                            "training_args: "
+                                                            "{per_device_train_batch_size: 2, "
+                                                            "gradient_accumulation_steps: 16}, "
+                                                            "device_mapping: [0,1,2,3]}\n",
+                "global_batch_size", "64\n"));
+    CHECK("a world that cannot be divided",
+          refused(MEGATRON("{tensor_model_parallel_size: 3}") ", device_mapping: [0,1]}\n",
+                  "2 devices cannot be divided by 3"));
+    CHECK("huge sizes do not overflow",
+          refused(MEGATRON("{tensor_model_parallel_size: 65536, pipeline_model_parallel_size: "
+                           "65536, context_parallel_size: 65536}") "}\n",
+                  "cannot be divided"));
+    CHECK("ulysses is context parallelism",
+          gives("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0,1,2,3]}\n",
+                "data_parallel_size", "2\n"));
+    CHECK("packing", gives("sft_train: {use_sequence_packing: true}\n", "pack_mode", "batch\n") &&
+                         gives("sft_train: {use_sequence_packing: true}\nsft: {pack_mode: dense}\n",
+                               "pack_mode", "dense\n"));
+    CHECK("global_template goes first",
+          gives("global_template: a\nsft_train: {data_args: {template: b}}\n", "template", "a\n") &&
+              gives("global_template: ''\nsft_train: {data_args: {template: b}}\n", "template",
+                    "b\n"));
+    CHECK("strategy_config goes over training_args",
+          gives(MEGATRON("{learning_rate: 2e-5}") ", training_args: {learning_rate: 1e-5}}\n",
+                "sft_train.training_args.learning_rate", "2e-05\n"));
+    CHECK("recomputation", gives("", "recompute", "full\n") &&
+                               gives("sft: {recompute: none}\n", "recompute", "none\n") &&
+                               gives(MEGATRON("{recompute_granularity: selective}") "}\n",
+                                     "recompute", "selective\n") &&
+                               gives(MEGATRON("{}") "}\n", "recompute", "none\n"));
+    CHECK("param_dtype",
+          gives("sft_train: {strategy_args: {strategy_config: {param_dtype: fp32}}}\n", "dtype",
+                "fp32\n"));
+    struct made m = make_config("pretrain: m\nresponse_length: 500\n", NULL, NULL);
+    CHECK("sequence_length from its parts", !m.rc && m.c->sequence_length == 1524);
+    if (!m.rc) config_free(m.c);
+    m = make_config("pretrain: m\n", NULL, NULL);
+    CHECK("sequence_length is required", m.rc == -1 && strstr(m.e.msg, "sequence_length"));
+    m = make_config("sequence_length: 8\n", NULL, NULL);
+    CHECK("so is a model", m.rc == -1 && strstr(m.e.msg, "pretrain"));
+    m = make_config(BASE "max_steps: 30\nsft_train: {training_args: {max_steps: 20}}\n", NULL,
+                    NULL);
+    CHECK("the smaller max_steps", !m.rc && m.c->run.max_steps == 20);
+    if (!m.rc) config_free(m.c);
+}
+
+/* BASE and text load; sft-train refuses them with part in the message. */
+static bool untrainable(const char *text, const char *part)
+{
+    char all[2000];
+    snprintf(all, sizeof all, "%s%s", BASE, text);
+    struct made m = make_config(all, NULL, NULL);
+    if (m.rc) return printf("# %s\n", m.e.msg), false;
+    int rc = config_check_trainable(m.c, 1, &m.e);
+    bool ok = rc == -1 && m.e.code == ERR_CONFIG && strstr(m.e.msg, part);
+    if (!ok) printf("# %s: %d '%s'\n", text, rc, rc ? m.e.msg : "");
+    config_free(m.c);
+    return ok;
+}
+
+static void test_trainable(void)
+{
+    CHECK("MoE", untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
+                             "(MoE) is not supported; leave it out or set it to 1"));
+    CHECK("LoRA", untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", "LoRA"));
+    CHECK("fp16", untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
+    CHECK("schedule", untrainable("sft_train: {training_args: {lr_scheduler_type: polynomial}}\n",
+                                  "'polynomial'"));
+    CHECK(
+        "inference strategies",
+        untrainable("sft_train: {strategy_args: {strategy_name: vllm, strategy_config: {x: 1}}}\n",
+                    "'vllm'"));
+    CHECK("more workers: the override to type, with the global batch kept",
+          untrainable(
+              MEGATRON("{tensor_model_parallel_size: 2}") ", device_mapping: "
+                                                          "\"list(range(0,8))\", training_args: "
+                                                          "{gradient_accumulation_steps: 3}}\n",
+              "add: sft_train.device_mapping='[0]' "
+              "sft_train.strategy_args.strategy_config.tensor_model_parallel_size=1 "
+              "sft_train.training_args.gradient_accumulation_steps=12"));
+    CHECK("neutral values are fine",
+          gives(MEGATRON("{expert_model_parallel_size: 1, mtp_num_layers: 0, "
+                         "moe_token_dispatcher_type: alltoall}") "}\n",
+                "seed", "42\n"));
+}
+
+/* Every row is complete, and its default is a value of its type. */
+static void test_table(void)
+{
+    const struct config_key *k;
+    bool ok = true;
+    for (size_t i = 0; (k = config_key_at(i)); i++) {
+        ok &= EXPECT(k->path, k->doc && *k->doc);
+        ok &= EXPECT(k->path, (k->effect == KEY_USED) == (k->to != 0));
+        ok &= EXPECT(k->path, (k->effect == KEY_LIMIT) <= (k->only != NULL));
+        ok &= EXPECT(k->path, (k->type == KEY_ENUM || k->type == KEY_WORD) == (k->words != NULL));
+        ok &= EXPECT(k->path, config_key_find(k->path, k->scope) == k); /* no row twice */
+    }
+    CHECK("the table of keys", ok);
+}
+
+/* What is printed loads again to the same. */
+static void test_round_trip(void)
+{
+    static const char text[] =
+        BASE "exp_name: 'a: \"b\" \\\\ é \\${x} # '\n"
+             "system_envs: {'a b': \"\\x07\\u2028\", '${k}': '\\${v}', n: null, l: [1, {x: yes}]}\n"
+             "system_key: 'no'\nprompt_key: '1e5'\nresponse_key: ' x '\n";
+    struct made m = make_config(text, NULL, NULL), again = {0};
+    struct buf one = {0}, two = {0};
+    bool ok = !m.rc && !config_write_yaml(m.c, &one, &m.e);
+    if (ok) again = make_config(one.data, NULL, NULL);
+    ok = ok && !again.rc && !config_write_yaml(again.c, &two, &again.e);
+    CHECK("the resolved configuration reads back", ok && !strcmp(one.data, two.data));
+    CHECK("with the same strings", ok && !strcmp(m.c->exp_name, again.c->exp_name) &&
+                                       !strcmp(again.c->system_key, "no") &&
+                                       !strcmp(again.c->response_key, " x "));
+    if (!ok) printf("# %s%s\n%s\n", m.e.msg, again.e.msg, one.data ? one.data : "");
+    if (!m.rc) config_free(m.c);
+    if (again.c) config_free(again.c);
+    buf_free(&one);
+    buf_free(&two);
+}
+
+int main(void)
+{
+    test_defaults();
+    test_types();
+    test_unknown();
+    test_devices();
+    test_derived();
+    test_trainable();
+    test_table();
+    test_round_trip();
+    TEST_END();
+}
