@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The rules of docs/design.md that a reader cannot see at a glance: which module may include which,
+# who may know of MPI, NCCL and CUDA, what the data commands link, and functions nobody may call.
+source "$(dirname "$0")/../cli.sh"
+cd "$(dirname "$0")/../.." || exit 70
+mapfile -t sources < <(find lib cmd -name '*.[ch]' | LC_ALL=C sort)
+mapfile -t kernels < <(find kernels -type f 2>/dev/null | LC_ALL=C sort)
+
+# "FILE:LINE: text" of the sources, with comments and the contents of strings blanked
+code() {
+    awk '
+        FNR == 1 { inside = 0 }
+        {
+            text = $0; out = ""
+            while (text != "") {
+                if (inside) {
+                    i = index(text, "*/")
+                    if (!i) { text = ""; break }
+                    text = substr(text, i + 2); inside = 0
+                } else if (match(text, /\/\*|\/\/|"([^"\\]|\\.)*"|\047([^\047\\]|\\.)*\047/)) {
+                    token = substr(text, RSTART, 2)
+                    out = out substr(text, 1, RSTART - 1)
+                    rest = substr(text, RSTART + RLENGTH)
+                    if (token == "//") rest = ""
+                    else if (token == "/*") inside = 1
+                    else if (text ~ /^[ \t]*#[ \t]*include/) out = out substr(text, RSTART, RLENGTH)
+                    else out = out "\"\""
+                    text = rest
+                } else { out = out text; text = "" }
+            }
+            if (out ~ /[^ \t]/) print FILENAME ":" FNR ": " out
+        }' "$@"
+}
+code "${sources[@]}" >"$T/code"
+code "${sources[@]}" "${kernels[@]}" | grep -E '^[^ ]+ [ \t]*#[ \t]*include' >"$T/includes"
+
+# none NAME FILE: the file, a list of offences, is empty
+none() {
+    if [ -s "$2" ]; then not_ok "$1" "$(head -n 3 "$2" | tr '\n' ' ')($(wc -l <"$2") in all)"; else ok "$1"; fi
+}
+# nowhere NAME PATTERN FILES-TO-LEAVE-OUT: no line of code matches, but in files that match the third
+nowhere() {
+    grep -E -- "$2" "$T/code" | awk -F: -v but="$3" 'but == "" || $1 !~ but' >"$T/found"
+    none "$1" "$T/found"
+}
+
+# ---- the rules notice an offence: each is tried on a file that commits all of them ----
+mkdir -p "$T/try"
+cat >"$T/try/bad.c" <<'EOF'
+/* strcpy(a, b) in a comment
+ * strcat(a, b) in a longer one */ int x; // sprintf(a)
+const char *s = "gets(\"s\") /* ";
+char c = '"'; void f(void) { strcpy(a, b); }
+#include "ops/ops.h" /* why */
+EOF
+code "$T/try/bad.c" | sed 's/^[^:]*://' >"$T/try/out"
+equal "comments and strings are left out" "$(grep -cE 'strcat|sprintf|gets|in a comment' "$T/try/out")" 0
+equal "code is kept" "$(grep -cE '^4: .*strcpy\(a, b\)|^5: .*"ops/ops.h"' "$T/try/out")" 2
+
+# ---- who includes whom ----
+layers() {
+    awk '
+        BEGIN {
+            may["base"] = may["config"] = may["stream"] = may["text"] = may["pack"] = may["hf"] = " "
+            may["ops"] = may["track"] = " "
+            may["chat"] = " text "
+            may["comm"] = " ops "
+            may["model"] = " hf ops "
+            may["parallel"] = " ops comm model "
+            may["ckpt"] = " hf parallel "
+            may["train"] = " parallel ckpt stream config track model ops hf "
+        }
+        match($0, /"[^"]*"/) {
+            split($1, at, "/")
+            target = substr($0, RSTART + 1, RLENGTH - 2)
+            n = split(target, to, "/")
+            from = at[1] == "lib" ? at[2] : at[1]
+            private = target ~ /_impl\.h$/ && n > 1 && to[1] != from
+            if (private) print $1, "includes the private", target
+            if (at[1] != "lib") next
+            if (!(from in may)) { print $1, "is in no known module"; next }
+            if (n == 1 || to[1] == from || to[1] == "base") next
+            if (index(may[from], " " to[1] " ") == 0) print $1, from, "includes", target
+        }' "$1"
+}
+layers "$T/includes" >"$T/found"
+none "modules include only what they may" "$T/found"
+printf '%s\n' 'lib/text/a.c:1: #include "chat/x.h"' 'lib/chat/a.c:1: #include "text/x.h"' \
+    'lib/base/a.c:2: #include "text/x.h"' 'cmd/a/b.c:3: #include "base/io_impl.h"' >"$T/try/includes"
+equal "a wrong include is found" "$(layers "$T/try/includes" | wc -l)" 3
+
+# headers PATTERN FILES: only these files include such a header
+headers() {
+    grep -E "[<\"]($1)[>\"]" "$T/includes" | awk -F: -v may="$2" '$1 !~ may' >"$T/found"
+    none "$3" "$T/found"
+}
+headers 'mpi\.h' '^lib/comm/[^/]*mpi[^/]*$' "mpi.h"
+headers 'nccl\.h' '^lib/comm/[^/]*nccl[^/]*$' "nccl.h"
+headers '(cuda|cublas|cudnn|curand|nvml|nvToolsExt|cooperative_groups)[^>"]*' \
+    '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)' "CUDA headers"
+headers '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/' "oneDNN's headers"
+
+# ---- what the data commands link ----
+for c in sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt; do
+    bin=$(command -v "$c") || { skip "libraries of $c" "not built"; continue; }
+    ldd "$bin" | grep -E 'libmpi|libcuda|libcublas|libnccl|libdnnl' >"$T/found"
+    none "libraries of $c" "$T/found"
+done
+
+# ---- functions that are not called ----
+word() { echo "(^|[^A-Za-z0-9_.>])($1)[ ]*\("; }
+nowhere "unbounded string functions" "$(word 'strcpy|strcat|stpcpy|sprintf|vsprintf|gets|strtok|alloca')" ""
+nowhere "numbers without an error" "$(word 'atoi|atol|atoll|atof')" ""
+nowhere "functions with a hidden state" "$(word 'gmtime|localtime|ctime|asctime|rand|srand|setlocale')" ""
+nowhere "guessable temporary names" "$(word 'mktemp|tmpnam|tempnam|tmpfile')" ""
+nowhere "shells" "$(word 'system|popen')" ""
+grep '^lib/' "$T/code" >"$T/lib" && mv "$T/lib" "$T/code"
+nowhere "the library does not end the process" "$(word 'exit|_exit|_Exit|quick_exit|abort|assert')" ""
+nowhere "the library does not print" "$(word 'printf|vprintf|puts|putchar|perror')|(^|[^A-Za-z0-9_])(stdout|stderr)([^A-Za-z0-9_]|$)" \
+    '^lib/base/(log|progress)\.c$'
+nowhere "only the I/O module opens, renames and removes" \
+    "$(word 'fopen|freopen|open|openat|creat|rename|unlink|remove|mkdir|rmdir|truncate')" '^lib/base/io[^/]*\.c$'
+exit $bad

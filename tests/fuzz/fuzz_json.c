@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes the JSON parser: what it takes is walked over, written, parsed again and must be the same;
+ * the row reader must agree with it about every row. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The same value; numbers by their text, keys in order. */
+static int same(const struct json *a, const struct json *b)
+{
+    if (a->kind != b->kind || a->truth != b->truth || a->count != b->count) return 0;
+    if (!str_eq(a->s, b->s)) return 0;
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->kind == JSON_OBJECT && !str_eq(a->keys[i], b->keys[i])) return 0;
+        if (!same(&a->items[i], &b->items[i])) return 0;
+    }
+    return 1;
+}
+
+static void check_document(const char *text, size_t size)
+{
+    struct arena a = {0};
+    struct err e = {0};
+    struct buf b = {0};
+    struct json *v = json_parse(text, size, &a, &e);
+    if (!v && e.code != ERR_DATA) abort();
+    if (v) {
+        json_write(v, &b);
+        struct json *again = json_parse(b.data, b.len, &a, &e);
+        if (!again || !same(v, again)) abort();
+    }
+    buf_free(&b);
+    arena_free(&a);
+}
+
+/* The rows through a file in memory; each must be a document for json_parse too. */
+static void check_rows(const char *text, size_t size)
+{
+    char path[64];
+    struct err e = {0};
+    const struct json *row;
+    int fd = memfd_create("rows", 0), rc = -1;
+    if (fd < 0 || write(fd, text, size) != (ssize_t)size) abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct io_in *in = io_open(path, &e);
+    struct json_rows *r = in ? json_rows_open(in, &e) : NULL;
+    uint64_t rows = 0;
+    while (r && (rc = json_rows_next(r, &row, &e)) == 1) {
+        if (row->kind != JSON_OBJECT || json_rows_index(r) != rows++) abort();
+        struct buf b = {0};
+        json_write(row, &b);
+        check_document(b.data, b.len);
+        buf_free(&b);
+    }
+    if (rc == 0 && !json_rows_is_lines(r)) { /* a whole array is a document */
+        struct arena a = {0};
+        size_t bom = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        struct json *v = json_parse(text + bom, size - bom, &a, &e);
+        bool deep = !v && strstr(e.msg, "nested more"); /* a row is a level less deep */
+        if (!deep && (!v || v->count != rows)) abort();
+        arena_free(&a);
+    }
+    if (rc < 0 && e.code != ERR_DATA) abort();
+    json_rows_close(r);
+    io_close(in);
+    close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size ? size : 1); /* exactly as long as the input */
+    if (!text) return 0;
+    memcpy(text, data, size);
+    check_document(text, size);
+    check_rows(text, size);
+    free(text);
+    return 0;
+}
