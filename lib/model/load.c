@@ -24,13 +24,18 @@ static void put(struct net *n, void *flat, enum dtype t, size_t at, size_t count
     n->device->ops->upload(n->device, to, from, count * dtype_size(t));
 }
 
-void net_set(struct net *n, void *master, size_t at, size_t count, const float *values)
+void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *values)
 {
     for (size_t i = 0; i < count; i += STAGE) {
         size_t c = count - i < STAGE ? count - i : STAGE;
-        put(n, n->weights, n->o.compute, at + i, c, values + i);
-        if (master) put(n, master, n->real, at + i, c, values + i);
+        put(n, flat, t, at + i, c, values + i);
     }
+}
+
+void net_set(struct net *n, void *master, size_t at, size_t count, const float *values)
+{
+    net_put(n, n->weights, n->o.compute, at, count, values);
+    if (master) net_put(n, master, n->real, at, count, values);
 }
 
 int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,

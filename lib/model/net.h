@@ -94,6 +94,8 @@ void net_close(struct net *n); /* not the device */
 int net_load(struct net *n, const struct safetensors *s, void *master, struct err *e);
 /* Sets elements [at, at + count) of a flat allocation of weights, and of master unless NULL. */
 void net_set(struct net *n, void *master, size_t at, size_t count, const float *values);
+/* Sets such elements of one flat allocation of type t. */
+void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *values);
 /* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */
 int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,
             struct err *e);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making and locking the folders of a run. */
+#include "train/folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "ckpt/ckpt.h"
+
+/* a/b/c in memory of its own. */
+static char *join(const char *a, const char *b, const char *c, struct err *e)
+{
+    char *ab = io_path(a, b, e), *abc = ab && c ? io_path(ab, c, e) : NULL;
+    if (!c) return ab;
+    free(ab);
+    return abc;
+}
+
+static int make_names(struct run_folder *f, const struct config *c, struct err *e)
+{
+    f->root = join(c->output_dir, "sft_train", NULL, e);
+    f->logs = join(c->logging_dir, c->exp_name, NULL, e);
+    if (!f->root || !f->logs) return -1;
+    f->metrics = join(f->logs, "metrics.jsonl", NULL, e);
+    f->log = join(f->logs, "log", NULL, e);
+    if (!f->metrics || !f->log) return -1;
+    if (!c->track_with || strcmp(c->track_with, "tensorboard") != 0) return 0;
+    f->tensorboard = c->tracker_kwargs.log_dir
+                         ? join(c->tracker_kwargs.log_dir, c->exp_name, NULL, e)
+                         : join(c->logging_dir, "tensorboard", c->exp_name, e);
+    return f->tensorboard ? 0 : -1;
+}
+
+/* An earlier run's checkpoints must not be mixed with this run's. */
+static int check_empty(const struct run_folder *f, const struct config *c, struct err *e)
+{
+    struct ckpt_list l = {0};
+    int rc = ckpt_list_read(f->root, &l, e);
+    if (rc == 0 && l.count > 0)
+        rc = err_set(e, ERR_CREATE,
+                     "%s: exists already; add resume_from_checkpoint=auto (--resume auto) to "
+                     "continue that run, or output_dir=OTHER to begin another beside it (now %s)",
+                     l.items[l.count - 1].path, c->output_dir);
+    ckpt_list_free(&l);
+    return rc;
+}
+
+static int choose_named(struct run_folder *f, const char *path, struct err *e)
+{
+    struct ckpt_list l = {0};
+    const char *name = strrchr(path, '/');
+    if (ckpt_step_of(name ? name + 1 : path, &f->step))
+        return err_set(e, ERR_CONFIG,
+                       "%s: not a checkpoint-N folder (resume_from_checkpoint, --resume)", path);
+    if (!io_is_dir(path)) return err_set(e, ERR_NOINPUT, "%s: no such checkpoint", path);
+    int rc = ckpt_list_read(f->root, &l, e);
+    if (rc == 0 && l.count > 0 && l.items[l.count - 1].step > f->step)
+        rc = err_set(e, ERR_CREATE,
+                     "%s: exists already and is newer than the checkpoint to resume from; add "
+                     "output_dir=OTHER, or resume from auto",
+                     l.items[l.count - 1].path);
+    ckpt_list_free(&l);
+    if (rc == 0) rc = (f->resume = mem_strndup(path, strlen(path), e)) ? 0 : -1;
+    return rc;
+}
+
+static int choose_latest(struct run_folder *f, uint64_t before, struct err *e)
+{
+    free(f->resume);
+    f->resume = NULL;
+    f->step = 0;
+    return ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0 ? -1 : 0;
+}
+
+static int choose(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
+{
+    if (!resume) return check_empty(f, c, e);
+    f->automatic = strcmp(resume, "auto") == 0;
+    return f->automatic ? choose_latest(f, UINT64_MAX, e) : choose_named(f, resume, e);
+}
+
+int run_folder_fall_back(struct run_folder *f, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, "damaged-checkpoint-%llu", (unsigned long long)f->step);
+    char *aside = io_path(f->root, name, e);
+    int rc = aside ? 0 : -1;
+    if (rc == 0 && io_exists(aside)) rc = io_remove_tree(aside, e);
+    if (rc == 0) rc = io_rename_dir(f->resume, aside, e);
+    if (rc == 0) rc = choose_latest(f, f->step, e);
+    free(aside);
+    return rc;
+}
+
+static int write_config(const struct run_folder *f, const struct config *c, struct err *e)
+{
+    struct buf b = {0};
+    char *path = io_path(f->logs, "config.yaml", e);
+    int rc = path ? config_write_yaml(c, &b, e) : -1;
+    if (rc == 0) rc = io_put(path, b.data, b.len, e);
+    buf_free(&b);
+    free(path);
+    return rc;
+}
+
+int run_folder_open(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
+{
+    *f = (struct run_folder){.lock = -1};
+    char *lock = NULL;
+    int rc = make_names(f, c, e);
+    if (rc == 0) rc = io_mkdirs(f->root, e);
+    if (rc == 0) rc = (lock = io_path(f->root, ".lock", e)) ? 0 : -1;
+    if (rc == 0) rc = io_lock(lock, &f->lock, e);
+    if (rc == 0) rc = choose(f, c, resume, e);
+    if (rc == 0) rc = io_mkdirs(f->logs, e);
+    if (rc == 0) rc = write_config(f, c, e);
+    free(lock);
+    if (rc) run_folder_close(f);
+    return rc;
+}
+
+void run_folder_close(struct run_folder *f)
+{
+    if (f->lock >= 0) io_unlock(f->lock);
+    free(f->root);
+    free(f->logs);
+    free(f->metrics);
+    free(f->log);
+    free(f->tensorboard);
+    free(f->resume);
+    *f = (struct run_folder){.lock = -1};
+}

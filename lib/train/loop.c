@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop of a run. */
+#include "train/loop.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "ckpt/ckpt.h"
+
+uint64_t loop_steps(const struct config *c, const struct stream_header *h)
+{
+    uint64_t most = (uint64_t)c->run.max_steps;
+    return c->run.max_steps > 0 && most < h->steps ? most : h->steps;
+}
+
+/* The numbers of one step, in the order of the file. */
+struct numbers {
+    struct track_value v[32];
+    size_t n;
+};
+static void number(struct numbers *a, const char *name, double value)
+{
+    if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, value};
+}
+
+static void step_numbers(const struct loop *l, struct numbers *a, const struct trainer_report *r,
+                         double samples)
+{
+    const struct stream_header *h = feed_header(l->train);
+    number(a, "sft_train/loss", r->loss);
+    number(a, "sft_train/grad_norm", r->grad_norm);
+    number(a, "sft_train/lr", r->lr);
+    number(a, "sft_train/epoch", h->epochs * (double)l->trainer->step / (double)h->steps);
+    number(a, "sft_train/tokens", (double)r->tokens);
+    number(a, "sft_train/label_tokens", (double)r->label_tokens);
+    number(a, "sft_train/padding_ratio", 0); /* rows are computed without padding */
+    number(a, "sft_train/tokens_per_s", (double)r->tokens / r->time.step);
+    number(a, "sft_train/gflops", r->flops / r->time.step * 1e-9);
+    if (l->peak > 0) number(a, "sft_train/mfu", r->flops / r->time.step / l->peak);
+    number(a, "global_seqlen/mean", samples > 0 ? (double)r->tokens / samples : 0);
+    number(a, "global_seqlen/max", (double)r->longest);
+    number(a, "time/step_train", r->time.step);
+    number(a, "time/forward", r->time.forward);
+    number(a, "time/backward", r->time.backward);
+    number(a, "time/optimizer", r->time.optimizer);
+}
+
+static void system_numbers(struct numbers *a)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) == 0) number(a, "system/rss", (double)u.ru_maxrss * 1024);
+}
+
+static int validate(struct loop *l, struct numbers *a, double *loss, struct err *e)
+{
+    struct trainer_report r;
+    struct feed *f = feed_open(l->validation, false, l->trainer->net.m.vocab, e);
+    int rc = f ? feed_check(f, &l->validation_wanted, e) : -1;
+    if (rc == 0) rc = trainer_validate(l->trainer, f, &r, e);
+    feed_close(f);
+    if (rc) return err_prefix(e, "validation");
+    *loss = r.loss;
+    number(a, "sft_train/val_loss", r.loss);
+    number(a, "time/val", r.time.step);
+    return 0;
+}
+
+static int save(struct loop *l, struct loop_result *r, struct numbers *a, struct err *e)
+{
+    double start = log_clock();
+    free(r->checkpoint);
+    r->checkpoint = NULL;
+    if (state_save(l->trainer, &l->state, l->train, &r->checkpoint, e) ||
+        ckpt_prune(l->state.root, (uint64_t)l->config->max_ckpt_to_keep, e))
+        return -1;
+    number(a, "time/checkpoint", log_clock() - start);
+    return 0;
+}
+
+static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
+{
+    char note[120];
+    snprintf(note, sizeof note, "loss %.4f, grad norm %.3g, lr %.3g, %.0f tokens/s", s->loss,
+             s->grad_norm, s->lr, (double)s->tokens / s->time.step);
+    if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
+}
+
+static void say_skipped(const struct loop *l, const struct trainer_report *s)
+{
+    char text[120];
+    snprintf(text, sizeof text, "step %llu: loss %g, gradient norm %g: no update made",
+             (unsigned long long)l->trainer->step, s->loss, s->grad_norm);
+    if (l->hooks.say) l->hooks.say(l->hooks.arg, text);
+}
+
+static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
+
+/* What follows an update: validation, checkpoint, metrics. */
+static int after_step(struct loop *l, struct loop_result *r, const struct trainer_report *s,
+                      struct numbers *a, bool last, struct err *e)
+{
+    const struct config *c = l->config;
+    const uint64_t k = l->trainer->step;
+    bool end = last || r->stopped;
+    if (l->validation && (last || due(c->eval_steps, k)) && validate(l, a, &r->val_after, e))
+        return -1;
+    if ((end || due(c->save_steps, k)) && save(l, r, a, e)) return -1;
+    r->steps++;
+    r->tokens += s->tokens;
+    r->label_tokens += s->label_tokens;
+    r->seconds += s->time.step;
+    r->flops += s->flops;
+    r->loss = s->loss;
+    system_numbers(a);
+    return track_put(l->track, k, a->v, a->n, end || k == 1 || due(c->logging_steps, k), e);
+}
+
+static int one_step(struct loop *l, const struct feed_step *s, double waited, uint64_t total,
+                    struct loop_result *r, struct err *e)
+{
+    struct numbers a = {0};
+    struct trainer_report report;
+    struct trainer *t = l->trainer;
+    if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e)) return -1;
+    if (report.skipped) say_skipped(l, &report);
+    step_numbers(l, &a, &report, (double)s->nsamples);
+    number(&a, "time/data", waited);
+    tell(l, &report, total);
+    bool last = t->step >= total;
+    r->stopped = !last && l->hooks.stop && l->hooks.stop(l->hooks.arg);
+    return after_step(l, r, &report, &a, last, e);
+}
+
+/* Before the first update: where the run starts from. */
+static int first_validation(struct loop *l, struct loop_result *r, struct err *e)
+{
+    struct numbers a = {0};
+    if (!l->validation || l->trainer->step > 0) return 0;
+    if (validate(l, &a, &r->val_before, e)) return -1;
+    system_numbers(&a);
+    return track_put(l->track, 0, a.v, a.n, true, e);
+}
+
+int loop_run(struct loop *l, struct loop_result *r, struct err *e)
+{
+    const uint64_t total = loop_steps(l->config, feed_header(l->train));
+    struct feed_step s = {0};
+    *r = (struct loop_result){.loss = NAN, .val_before = NAN, .val_after = NAN};
+    int rc = first_validation(l, r, e);
+    while (rc == 0 && l->trainer->step < total && !r->stopped) {
+        double start = log_clock();
+        rc = feed_next(l->train, &s, e);
+        if (rc == 0) rc = err_set(e, ERR_DATA, "the stream has fewer steps than its header says");
+        if (rc == 1) rc = one_step(l, &s, log_clock() - start, total, r, e);
+    }
+    feed_step_free(&s);
+    return rc;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run: steps, validation, metrics, checkpoints. */
+#ifndef SFT_TRAIN_LOOP_H
+#define SFT_TRAIN_LOOP_H
+
+#include "config/config.h"
+#include "track/track.h"
+#include "train/sched.h"
+#include "train/state.h"
+
+/* How the caller takes part; any may be NULL. */
+struct loop_hooks {
+    void *arg;
+    void (*say)(void *arg, const char *text); /* a line for people */
+    void (*step)(void *arg, uint64_t done, uint64_t total, const char *note); /* progress */
+    bool (*stop)(void *arg); /* true: finish the step, save, return */
+};
+struct loop {
+    const struct config *config;
+    struct trainer *trainer;
+    struct feed *train;
+    const char *validation; /* path of a stream, read anew each time; NULL: none */
+    struct feed_wanted validation_wanted;
+    struct track *track;
+    struct state_context state;
+    struct sched sched;
+    double peak; /* FLOP/s of this device's matrix products; 0: not known */
+    struct loop_hooks hooks;
+};
+struct loop_result {
+    uint64_t steps, tokens, label_tokens; /* of this process */
+    double seconds, flops;                /* of training steps */
+    double loss, val_before, val_after;   /* NAN: none */
+    char *checkpoint;                     /* the last one written; free() */
+    bool stopped;                         /* asked to; it can be resumed */
+};
+/* Steps of the whole run: the stream's, or max_steps when that is fewer. */
+uint64_t loop_steps(const struct config *c, const struct stream_header *h);
+/* From trainer->step, which train has been brought to, to the end. */
+int loop_run(struct loop *l, struct loop_result *r, struct err *e);
+
+#endif
