@@ -70,6 +70,8 @@ $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -MMD -MP -c $< -o $@
 
+$(O)/obj/lib/ops/%.o: FLAGS += $(OPENMP)
+
 # No contraction to fused multiply-add in the reference: its results must not depend on the CPU.
 $(O)/obj/lib/ops/ref/%.f32.o: lib/ops/ref/%.c $(O)/config.mk
 	@mkdir -p $(@D)
