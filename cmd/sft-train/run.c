@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run itself: folders, weights, the loop, the summary. */
+#include "run.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+int run_folders(struct run *r, struct err *e)
+{
+    if (run_folder_open(&r->folder, r->config, r->resume, e)) return -1;
+    r->log_fd = io_sys.open(r->folder.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (r->log_fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot open", r->folder.log);
+    log_tee(r->log_fd);
+    return 0;
+}
+
+/* From the newest checkpoint that is whole; each that is not is set aside and named. */
+static int resume(struct run *r, struct err *e)
+{
+    struct state_cursor cursor;
+    while (r->folder.resume && state_load(&r->trainer, r->folder.resume, &cursor, e)) {
+        if (!r->folder.automatic || e->code != ERR_DATA) return -1;
+        log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
+        if (run_folder_fall_back(&r->folder, e)) return -1;
+    }
+    if (!r->folder.resume) return 1;
+    log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor.step,
+             r->folder.resume);
+    return state_seek(r->feed, &cursor, e);
+}
+
+int run_weights(struct run *r, struct err *e)
+{
+    struct trainer *t = &r->trainer;
+    if (trainer_alloc(t, e)) return -1;
+    int rc = r->folder.resume ? resume(r, e) : 1;
+    if (rc <= 0) return rc;
+    if (r->folder.automatic) log_line(LOG_INFO, "no checkpoint to continue from: starting anew");
+    struct safetensors *s = safetensors_open(r->model_dir, e);
+    rc = s ? trainer_load(t, s, e) : -1;
+    safetensors_close(s);
+    return rc;
+}
+
+static int open_tracker(struct run *r, struct err *e)
+{
+    const char *with = r->config->track_with;
+    r->out = io_create("-", e);
+    if (!r->out) return -1;
+    const struct track_options o = {.metrics = r->folder.metrics,
+                                    .tensorboard = r->folder.tensorboard,
+                                    .lines = with && strcmp(with, "stdout") == 0 ? r->out : NULL,
+                                    .resume = r->trainer.step > 0,
+                                    .from = r->trainer.step};
+    r->track = track_open(&o, e);
+    return r->track ? 0 : -1;
+}
+
+static void say(void *arg, const char *text)
+{
+    (void)arg;
+    log_line(LOG_WARN, "%s", text);
+}
+
+/* A bar on a terminal; a line every logging_steps, with the time that is left. */
+static void show_step(void *arg, uint64_t done, uint64_t total, const char *note)
+{
+    struct run *r = arg;
+    const uint64_t every = (uint64_t)r->config->logging_steps;
+    double past = log_clock() - r->progress.started;
+    if (r->progress.tty) progress_step(&r->progress, done, note);
+    if (done != r->first_step + 1 && done != total && done % every) return;
+    double left = past / (double)(done - r->first_step) * (double)(total - done);
+    log_line(LOG_INFO, "step %llu of %llu: %s, %.0f s left", (unsigned long long)done,
+             (unsigned long long)total, note, left);
+}
+
+static void put_loss(struct buf *b, const char *name, double v)
+{
+    if (isfinite(v)) buf_printf(b, "\"%s\":%.9g,", name, v);
+}
+
+/* One JSON object on standard output: what came of the run. */
+static int summary(struct run *r, const struct loop_result *x, struct err *e)
+{
+    struct buf b = {0};
+    const char *path = x->checkpoint ? x->checkpoint : r->folder.resume;
+    double seconds = x->seconds > 0 ? x->seconds : INFINITY;
+    buf_printf(&b, "{\"step\":%llu,\"steps\":%llu,\"tokens\":%llu,\"label_tokens\":%llu,",
+               (unsigned long long)r->trainer.step, (unsigned long long)x->steps,
+               (unsigned long long)x->tokens, (unsigned long long)x->label_tokens);
+    buf_printf(&b, "\"seconds\":%.6g,\"tokens_per_s\":%.6g,\"gflops\":%.6g,", x->seconds,
+               (double)x->tokens / seconds, x->flops / seconds * 1e-9);
+    put_loss(&b, "loss", x->loss);
+    put_loss(&b, "val_loss_before", x->val_before);
+    put_loss(&b, "val_loss_after", x->val_after);
+    buf_puts(&b, "\"checkpoint\":");
+    buf_json(&b, str_z(path ? path : ""));
+    buf_puts(&b, "}\n");
+    int rc = buf_check(&b, e) ? -1 : io_write(r->out, b.data, b.len, e);
+    buf_free(&b);
+    return rc;
+}
+
+static int finish(struct run *r, const struct loop_result *x, struct err *e)
+{
+    if (track_close(r->track, e)) {
+        r->track = NULL;
+        return -1;
+    }
+    r->track = NULL;
+    if (summary(r, x, e)) return -1;
+    struct io_out *out = r->out;
+    r->out = NULL;
+    if (io_commit(out, e)) return -1;
+    if (!x->stopped) return 0;
+    return err_set(e, ERR_STOPPED,
+                   "stopped as asked after step %llu, saved as %s; --resume auto continues it",
+                   (unsigned long long)r->trainer.step, x->checkpoint);
+}
+
+int run_loop(struct run *r, struct err *e)
+{
+    const struct config *c = r->config;
+    struct loop l = {
+        .config = c,
+        .trainer = &r->trainer,
+        .train = r->feed,
+        .validation = r->validation,
+        .validation_wanted = {.tokenizer = r->tokenizer, .length = (uint64_t)c->sequence_length},
+        .state = {.root = r->folder.root,
+                  .source = r->model_dir,
+                  .dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32},
+        .hooks = {.arg = r, .say = say, .step = show_step, .stop = signals_stop}};
+    const uint64_t steps = loop_steps(c, feed_header(r->feed));
+    l.sched = sched_make((enum sched_kind)c->sft_train.training_args.lr_scheduler_type,
+                         c->sft_train.training_args.learning_rate, steps,
+                         (uint64_t)c->sft_train.training_args.warmup_steps,
+                         c->sft_train.training_args.warmup_ratio);
+    if (r->trainer.step == 0 && (l.peak = trainer_peak(&r->trainer, e)) < 0) return -1;
+    if (open_tracker(r, e)) return -1;
+    l.track = r->track;
+    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
+             (unsigned long long)steps, (double)r->trainer.net.params.elements * 1e-6,
+             dtype_name(r->trainer.net.o.compute), r->device->threads,
+             (double)r->trainer.net.plan.total / (1 << 30));
+    struct loop_result x;
+    r->first_step = r->trainer.step;
+    progress_start(&r->progress, "train", steps);
+    int rc = loop_run(&l, &x, e);
+    progress_end(&r->progress);
+    if (rc == 0) rc = finish(r, &x, e);
+    free(x.checkpoint);
+    return rc;
+}
+
+void run_close(struct run *r)
+{
+    track_close(r->track, NULL);
+    io_abort(r->out);
+    feed_close(r->feed);
+    trainer_close(&r->trainer);
+    mesh_close(&r->mesh);
+    device_close(r->device);
+    run_folder_close(&r->folder);
+    hf_config_free(&r->hf);
+    config_free(r->config);
+    free(r->model_dir);
+    log_tee(-1);
+    if (r->log_fd >= 0) io_sys.close(r->log_fd);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a training run, in the order in which main.c puts them together. */
+#ifndef SFT_CMD_TRAIN_RUN_H
+#define SFT_CMD_TRAIN_RUN_H
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "hf/config.h"
+#include "train/folder.h"
+#include "train/loop.h"
+
+struct run {
+    /* from the command line */
+    struct opt_common common;
+    const char *config_path, *device_name, *resume, *validation, *stream;
+    char **overrides;
+    size_t noverrides;
+    bool plan, json;
+    /* made one after the other */
+    struct config *config;
+    char *model_dir;
+    struct hf_config hf;
+    struct model model;
+    char tokenizer[HASH128_HEX];
+    struct device *device;
+    struct mesh mesh;
+    struct trainer trainer;
+    struct feed *feed;
+    struct run_folder folder;
+    struct track *track;
+    struct io_out *out;
+    struct progress progress;
+    uint64_t first_step; /* updates done before this process */
+    int log_fd;
+};
+
+int run_config(struct run *r, struct err *e);     /* YAML and overrides -> config */
+int run_model(struct run *r, struct err *e);      /* pretrain -> folder -> descriptor */
+int run_device(struct run *r, struct err *e);     /* operations and a mesh of one */
+int run_plan(struct run *r, struct err *e);       /* every buffer, placed */
+int run_print_plan(struct run *r, struct err *e); /* --plan */
+int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */
+int run_folders(struct run *r, struct err *e);    /* created, locked; where to resume */
+int run_weights(struct run *r, struct err *e);    /* from the model, or from a checkpoint */
+int run_loop(struct run *r, struct err *e);       /* steps; the summary on stdout */
+void run_close(struct run *r);
+
+/* signals.c: SIGUSR1, SIGTERM and the first SIGINT ask the run to stop after its step. */
+void signals_catch(void);
+bool signals_stop(void *unused);
+
+#endif
