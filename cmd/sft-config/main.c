@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "config/config.h"
-#include "config/keys.h"
+#include "keys.h"
 
 enum { MAX_GETS = 64 };
 
@@ -51,9 +51,9 @@ static void tell(void *arg, const char *key, unsigned line, const char *why)
 {
     const char *file = arg;
     if (line)
-        log_line(LOG_INFO, "%s:%u: %s has no effect: %s", file, line, key, why);
+        log_line(LOG_INFO, "%s:%u: %s: no effect: %s", file, line, key, why);
     else
-        log_line(LOG_INFO, "%s has no effect: %s", key, why);
+        log_line(LOG_INFO, "%s: no effect: %s", key, why);
 }
 
 static int print(struct buf *b, struct err *e)
@@ -65,16 +65,6 @@ static int print(struct buf *b, struct err *e)
         return -1;
     }
     return io_commit(out, e);
-}
-
-/* The table of keys, from which docs/config.md is checked. */
-static void list_keys(struct buf *b)
-{
-    static const char *const effects[] = {"used", "no effect", "limited"};
-    const struct config_key *k;
-    for (size_t i = 0; (k = config_key_at(i)); i++)
-        buf_printf(b, "%s\t%s\t%s\t%s\n", k->path, effects[k->effect], k->dflt ? k->dflt : "",
-                   k->doc);
 }
 
 static int show(const struct config *c, const struct options *o, struct buf *b, struct err *e)
@@ -95,7 +85,7 @@ static int run(const struct options *o, int nargs, char **args, struct err *e)
     struct config *c = NULL;
     int rc;
     if (o->keys) {
-        list_keys(&b);
+        keys_print(&b);
         rc = 0;
     } else if (nargs < 1) {
         rc = err_set(e, ERR_USAGE, "which file? usage: sft-config FILE [key=value...]");
@@ -118,7 +108,7 @@ int main(int argc, char **argv)
     const struct opt opts[] = {
         {'g', "get", OPT_STR, &o.get, "KEY", "print this value only; may be repeated", 0, 0, false},
         {'j', "json", OPT_FLAG, &o.json, NULL, "print one JSON object", 0, 0, false},
-        {0, "keys", OPT_FLAG, &o.keys, NULL, "list every key: name, effect, default, meaning", 0, 0,
+        {0, "keys", OPT_FLAG, &o.keys, NULL, "print the table of all keys as Markdown", 0, 0,
          false},
         {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
     };

@@ -169,8 +169,8 @@ int config_check_trainable(const struct config *c, int world_size, struct err *e
 int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
 int config_write_json(const struct config *c, struct buf *b, struct err *e);
 
-/* One value as text, a line for each element of a list; an empty line when it is not set. key is a path
- * of the YAML, or a config_derived_name(). ERR_CONFIG when there is no such key. */
+/* One value as text, a line for each element of a list; an empty line when it is not set. key is a
+ * path of the YAML, or a config_derived_name(). ERR_CONFIG when there is no such key. */
 int config_get(const struct config *c, const char *key, struct buf *b, struct err *e);
 /* "model_path", "global_batch_size", ...: what config_get knows beyond the file's keys; NULL after
  * the last. */

@@ -74,7 +74,7 @@ const struct config_key config_keys_train[] = {
     IDLE(T "bf16", KEY_BOOL, "model_args.dtype is used"),
     IDLE(T "fp16", KEY_BOOL, "model_args.dtype is used"),
     IDLE(T "tf32", KEY_BOOL, "fp32 is computed as fp32"),
-    IDLE(T "dataloader_num_workers", KEY_INT, "the stream is read ahead by one thread"),
+    IDLE(T "dataloader_num_workers", KEY_INT, "the data is one stream"),
     IDLE(T "save_hf_model", KEY_BOOL, "every checkpoint is a Hugging Face folder"),
 
     USED(D "file_name", KEY_STRS, TO(sft_train.data_args.file_name),
@@ -90,7 +90,7 @@ const struct config_key config_keys_train[] = {
     IDLE(D "id", KEY_STR, RL),
     IDLE(D "prompt", KEY_STR, "the top-level prompt_key is used"),
     IDLE(D "response", KEY_STR, "the top-level response_key is used"),
-    IDLE(D "messages", KEY_STR, "a column named messages is found by itself"),
+    IDLE(D "messages", KEY_STR, "sft-tokenize finds the format of the rows"),
     IDLE(D "image_max_pixels", KEY_INT, MEDIA),
     IDLE(D "image_min_pixels", KEY_INT, MEDIA),
     IDLE(D "video_max_pixels", KEY_INT, MEDIA),

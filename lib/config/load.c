@@ -10,12 +10,13 @@
 
 bool config_is_override(const char *arg)
 {
-    const char *eq = strchr(arg, '=');
-    if (!eq || eq == arg) return false;
-    for (const char *p = arg; p < eq; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.", *p))
-            return false;
-    return *arg != '.' && eq[-1] != '.' && !strstr(arg, "..") ? true : false;
+    static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    for (const char *p = arg;;) {
+        size_t n = strspn(p, word);
+        if (!n || (p[n] != '.' && p[n] != '=')) return false;
+        if (p[n] == '=') return true;
+        p += n + 1;
+    }
 }
 
 static int read_file(struct loaded *l, struct err *e)

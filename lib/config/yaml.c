@@ -98,6 +98,7 @@ static struct node *read_next(struct reader *r, yaml_event_type_t stop, bool *en
                               struct err *e)
 {
     yaml_event_t ev;
+    *end = false;
     if (next_event(r, &ev, e)) return NULL;
     *end = ev.type == stop;
     struct node *n = *end ? NULL : read_node(r, &ev, depth, e);

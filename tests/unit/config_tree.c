@@ -158,7 +158,8 @@ static void test_overrides(void)
     CHECK("reference", override_gives("exp_name=run${seed}", "seed=5", "exp_name", "run5\n"));
     CHECK("words", config_is_override("a.b=1") && !config_is_override("./a=b") &&
                        !config_is_override("a") && !config_is_override("=1") &&
-                       !config_is_override("a..b=1"));
+                       !config_is_override("a..b=1") && config_is_override("a=../..") &&
+                       !config_is_override("a.=1") && !config_is_override(""));
     struct made m = make_config(BASE, "seed.x=1", NULL);
     CHECK("below a scalar", m.rc == -1 && strstr(m.e.msg, "seed"));
     m = make_config(BASE "seed: 3\n", "seed.x=1", NULL);
