@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growable byte buffer. A failed append is remembered, so that a run of appends needs one check. */
+/* A growable byte buffer. A failed append is remembered, so a run of appends needs one check. */
 #ifndef SFT_BASE_BUF_H
 #define SFT_BASE_BUF_H
 

@@ -30,7 +30,8 @@ static void mark_cut(char *msg)
 }
 
 /* The text is made aside, because an argument may be the present message. */
-static void fill(struct err *e, enum err_code code, const char *fmt, va_list ap, const char *tail)
+static void ERR_PRINTF(3, 0)
+    fill(struct err *e, enum err_code code, const char *fmt, va_list ap, const char *tail)
 {
     char text[MSG_MAX];
     int n = vsnprintf(text, sizeof text, fmt, ap);

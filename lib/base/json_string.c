@@ -87,7 +87,7 @@ static int unescape(struct json_parser *j, char **to)
     const unsigned char *p = j->p + 1;
     if (p == j->end) return json_fault_set(j, p, "the text ends inside a string");
     if (*p == 'u') {
-        uint32_t c;
+        uint32_t c = 0;
         p++;
         if (unicode_escape(j, &p, &c) < 0) return -1;
         *to += put_utf8(*to, c);

@@ -21,8 +21,14 @@ int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
 char *mem_strndup(const void *s, size_t n, struct err *e);
 
 /* true when the result would overflow; else *r is set. */
-static inline bool mem_mul(size_t a, size_t b, size_t *r) { return __builtin_mul_overflow(a, b, r); }
-static inline bool mem_add(size_t a, size_t b, size_t *r) { return __builtin_add_overflow(a, b, r); }
+static inline bool mem_mul(size_t a, size_t b, size_t *r)
+{
+    return __builtin_mul_overflow(a, b, r);
+}
+static inline bool mem_add(size_t a, size_t b, size_t *r)
+{
+    return __builtin_add_overflow(a, b, r);
+}
 
 /* An arena hands out memory that is released all at once. Zero-initialise; `max` bounds the total
  * (0: no bound). */
@@ -41,7 +47,7 @@ struct str {
     const char *p;
     size_t n;
 };
-#define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
+#define STR(lit)   ((struct str){(lit), sizeof(lit) - 1})
 #define STR_FMT(s) (int)((s).n > 1000000 ? 1000000 : (s).n), (s).p /* for "%.*s" */
 bool str_eq(struct str a, struct str b);
 bool str_is(struct str a, const char *z); /* equals the C string */

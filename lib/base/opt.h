@@ -29,11 +29,11 @@ struct opt {
     bool hidden;      /* reached by the parser only */
 };
 struct opt_cmd {
-    const char *name;     /* "sft-pack" */
-    const char *synopsis; /* "[options] [FILE...]": what follows the options */
-    const char *about;    /* one sentence */
+    const char *name;       /* "sft-pack" */
+    const char *synopsis;   /* "[options] [FILE...]": what follows the options */
+    const char *about;      /* one sentence */
     const struct opt *opts; /* ended by name == NULL */
-    const char *examples; /* printed at the end of --help; may be NULL */
+    const char *examples;   /* printed at the end of --help; may be NULL */
 };
 
 /* The options every command shares: -o is given by the command where it applies. */
@@ -55,7 +55,7 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
 int opt_threads(int64_t n);
 #define SFT_VERSION "0.1.0"
 
-/* Distance for "did you mean": the nearest of `words` (NULL-ended) to s, or NULL when none is near. */
+/* Distance for "did you mean": the nearest of `words` (NULL-ended) to s, or NULL if none is near. */
 const char *opt_nearest(const char *s, const char *const *words);
 
 /* Strict number parsing: the whole string, range checked. 0 or -1. */

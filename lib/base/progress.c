@@ -81,8 +81,8 @@ static void describe(const struct progress *p, const char *note, int width, char
     }
     const char *comma = note && *note ? ", " : "", *text = note ? note : "";
     if (p->total)
-        snprintf(out, n, "%s: %3.0f%%%s %s/%s %s%s%s%s", p->what, floor(100 * part), bar, done, total,
-                 time, left, comma, text);
+        snprintf(out, n, "%s: %3.0f%%%s %s/%s %s%s%s%s", p->what, floor(100 * part), bar, done,
+                 total, time, left, comma, text);
     else
         snprintf(out, n, "%s: %s %s%s%s", p->what, done, time, comma, text);
 }

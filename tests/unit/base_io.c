@@ -2,6 +2,7 @@
 /* Files: what is written appears whole or not at all, and the ways in which it cannot be. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,6 +250,24 @@ static void test_ends(void)
     unlink(at("mine"));
 }
 
+/* A limit on the size of files acts as a full disk does: an error, not the end of the process. */
+static void test_limit(void)
+{
+    static char big[100000];
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct err e = {0};
+        struct rlimit most = {4096, 4096};
+        setrlimit(RLIMIT_FSIZE, &most);
+        int rc = io_put(at("a"), big, sizeof big, &e);
+        _exit(rc < 0 && e.code == ERR_IO && strstr(e.msg, "File too large") ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK("a file over its limit", status == 0 && entries(dir) == 2 && holds(at("a"), "via"));
+}
+
 static void test_standard(void)
 {
     struct err e = {0};
@@ -286,6 +305,7 @@ int main(void)
     test_log();
     test_folders();
     test_ends();
+    test_limit();
     test_standard();
     struct err e;
     CHECK("only the two files are left", entries(dir) == 2 && io_remove_tree(dir, &e) == 0);
