@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-tokenize: rows of JSON -> a stream of conversations with their texts' token ids. Rows are
+ * read and converted here, in chunks; the pool tokenizes chunks; they are written in order. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "base/pool.h"
+#include "columns.h"
+#include "ids.h"
+#include "text/tokenizer.h"
+
+enum { CHUNK_ROWS = 64, CHUNK_BYTES = 256 << 10 };
+
+struct chunk {
+    struct arena arena; /* holds all of the conversations */
+    struct stream_record recs[CHUNK_ROWS];
+    int n;
+};
+
+struct job {
+    const char *model, *output;
+    struct row_keys keys;
+    int format; /* enum row_format */
+    bool ids;
+    struct opt_common common;
+    int threads;
+    struct tokenizer *tokenizer;
+    struct tokenizer_scratch **scratch; /* one a worker */
+    struct token_list *tokens;          /* one a worker */
+    struct pool *pool;
+    struct stream_writer *out;
+    struct chunk *chunk; /* being filled */
+    struct columns columns;
+    uint64_t rows, empty, count; /* count: of tokens */
+    struct progress progress;
+};
+
+/* ---- the pool's side ---- */
+static int encode(struct job *j, struct arena *a, struct stream_text *x, int worker, struct err *e)
+{
+    struct token_list *l = &j->tokens[worker];
+    if (tokenizer_encode(j->tokenizer, j->scratch[worker], x->text, l, e) < 0) return -1;
+    x->ids = arena_copy(a, l->n ? (const void *)l->ids : "", l->n * sizeof *l->ids, e);
+    x->nids = (uint32_t)l->n;
+    return x->ids ? 0 : -1;
+}
+
+static int work(void *arg, void *job, int worker, struct err *e)
+{
+    struct chunk *c = job;
+    for (int i = 0; i < c->n; i++)
+        for (uint32_t m = 0; m < c->recs[i].nmessages; m++) {
+            struct stream_text *x = &c->recs[i].messages[m].content;
+            if (x->text.p && encode(arg, &c->arena, x, worker, e) < 0)
+                return err_prefix(e, "file %" PRIu32 ": row %" PRIu64, c->recs[i].source.file,
+                                  c->recs[i].source.row);
+        }
+    return 0;
+}
+
+static void chunk_free(struct chunk *c)
+{
+    if (c) arena_free(&c->arena);
+    free(c);
+}
+
+static void drop(void *arg, void *job)
+{
+    (void)arg;
+    chunk_free(job);
+}
+
+static int done(void *arg, void *job, struct err *e)
+{
+    struct job *j = arg;
+    struct chunk *c = job;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < c->n; i++) {
+        rc = stream_put(j->out, &c->recs[i], e);
+        for (uint32_t m = 0; m < c->recs[i].nmessages; m++)
+            j->count += c->recs[i].messages[m].content.nids;
+    }
+    chunk_free(c);
+    return rc;
+}
+
+/* ---- rows ---- */
+static int flush(struct job *j, struct err *e)
+{
+    struct chunk *c = j->chunk;
+    j->chunk = NULL;
+    return c ? pool_put(j->pool, c, e) : 0;
+}
+
+static int take_row(struct job *j, enum row_format format, const struct json *row, uint32_t file,
+                    struct json_rows *rows, const char *name, struct err *e)
+{
+    bool empty = false;
+    uint64_t index = json_rows_index(rows);
+    if (!j->chunk && !(j->chunk = mem_alloc(1, sizeof *j->chunk, e))) return -1;
+    struct chunk *c = j->chunk;
+    struct stream_record *rec = &c->recs[c->n];
+    if (row_convert(format, &j->keys, row, &c->arena, rec, &empty, e) < 0)
+        return err_prefix(e, "%s: row %" PRIu64 " (line %" PRIu64 ")", name, index,
+                          json_rows_line(rows));
+    rec->source = (struct stream_source){file, index};
+    c->n++;
+    columns_see(&j->columns, format, &j->keys, row);
+    j->rows++;
+    j->empty += empty;
+    if (empty) log_line(LOG_DEBUG, "%s: row %" PRIu64 ": the response is empty", name, index);
+    return c->n == CHUNK_ROWS || c->arena.used >= CHUNK_BYTES ? flush(j, e) : 0;
+}
+
+static int read_rows(struct job *j, struct io_in *in, uint32_t file, struct err *e)
+{
+    struct json_rows *rows = json_rows_open(in, e);
+    enum row_format format = (enum row_format)j->format;
+    const struct json *row;
+    int rc = rows ? 1 : -1;
+    while (rc > 0 && (rc = json_rows_next(rows, &row, e)) > 0) {
+        if (format == ROW_AUTO) format = row_format_of(row);
+        if (take_row(j, format, row, file, rows, io_name(in), e) < 0) rc = -1;
+        if (j->rows % 1024 == 0) progress_step(&j->progress, j->rows, NULL);
+    }
+    json_rows_close(rows);
+    return rc;
+}
+
+static void tap(void *arg, const void *p, size_t n) { hash128_add(arg, p, n); }
+
+static int read_file(struct job *j, const char *path, uint32_t file, struct err *e)
+{
+    char digest[HASH128_HEX];
+    struct io_in *in = io_open(path, e);
+    struct hash128 *h = in ? hash128_new(e) : NULL;
+    int rc = h ? 0 : -1;
+    if (h) {
+        io_tap(in, tap, h);
+        rc = read_rows(j, in, file, e);
+        hash128_hex(h, digest);
+    }
+    if (rc == 0) rc = stream_add_input(j->out, digest, e);
+    hash128_free(h);
+    io_close(in);
+    return rc;
+}
+
+static int read_files(struct job *j, char *const *paths, int n, struct err *e)
+{
+    for (int i = 0; i < (n ? n : 1); i++)
+        if (read_file(j, n ? paths[i] : "-", (uint32_t)i, e) < 0) return -1;
+    if (flush(j, e) < 0 || pool_finish(j->pool, e) < 0) return -1;
+    return columns_report(&j->columns, &j->keys, e);
+}
+
+/* ---- set-up ---- */
+static void put_key(struct buf *b, const char *name, const char *key)
+{
+    if (!key) return;
+    buf_printf(b, ",\"%s\":", name);
+    buf_json(b, str_z(key));
+}
+
+static int create(struct job *j, struct err *e)
+{
+    static const char *const formats[] = {"alpaca", "messages", "sharegpt", "auto"};
+    struct stream_header h = {.kind = STREAM_TURNS};
+    struct buf options = {0};
+    tokenizer_identity(j->tokenizer, h.tokenizer);
+    h.vocab_size = tokenizer_vocab_size(j->tokenizer);
+    buf_printf(&options, "\"format\":\"%s\"", formats[j->format]);
+    put_key(&options, "prompt_key", j->keys.prompt);
+    put_key(&options, "query_key", j->keys.query);
+    put_key(&options, "response_key", j->keys.response);
+    put_key(&options, "system_key", j->keys.system);
+    int rc = buf_check(&options, e);
+    if (rc == 0) rc = stream_add_stage(&h, "sft-tokenize", options.data, e);
+    /* Tokenizing is the work; compressing needs a quarter of it at most. */
+    if (rc == 0) j->out = stream_create(j->output, &h, j->threads / 4, e);
+    stream_header_free(&h);
+    buf_free(&options);
+    return rc == 0 && j->out ? 0 : -1;
+}
+
+static int prepare(struct job *j, struct err *e)
+{
+    j->scratch = mem_alloc((size_t)j->threads, sizeof *j->scratch, e);
+    j->tokens = mem_alloc((size_t)j->threads, sizeof *j->tokens, e);
+    if (!j->scratch || !j->tokens) return -1;
+    for (int i = 0; i < j->threads; i++)
+        if (!(j->scratch[i] = tokenizer_scratch_new(j->tokenizer, e))) return -1;
+    const struct pool_ops ops = {work, done, drop, j};
+    j->pool = pool_new(j->threads, 2 * j->threads + 1, &ops, e);
+    return j->pool ? create(j, e) : -1;
+}
+
+static int convert(struct job *j, char *const *paths, int n, struct err *e)
+{
+    if (prepare(j, e) < 0) return -1;
+    progress_start(&j->progress, "rows", 0);
+    if (read_files(j, paths, n, e) < 0) return -1;
+    progress_end(&j->progress);
+    struct stream_writer *out = j->out;
+    j->out = NULL;
+    if (stream_finish(out, e) < 0) return -1;
+    log_line(LOG_INFO,
+             "%" PRIu64 " conversations, %" PRIu64 " tokens of text, %" PRIu64
+             " with an empty response",
+             j->rows, j->count, j->empty);
+    return 0;
+}
+
+static int run(struct job *j, char *const *paths, int n, struct err *e)
+{
+    if (!j->model)
+        return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
+    j->threads = opt_threads(j->common.threads);
+    j->tokenizer = tokenizer_load(j->model, e);
+    if (!j->tokenizer) return -1;
+    if (j->ids) return ids_run(j->tokenizer, paths, n, j->output, j->threads, e);
+    return convert(j, paths, n, e);
+}
+
+static void release(struct job *j)
+{
+    pool_free(j->pool);
+    chunk_free(j->chunk);
+    stream_abort(j->out);
+    for (int i = 0; i < j->threads; i++) {
+        if (j->scratch) tokenizer_scratch_free(j->scratch[i]);
+        if (j->tokens) token_list_free(&j->tokens[i]);
+    }
+    free(j->scratch);
+    free(j->tokens);
+    tokenizer_free(j->tokenizer);
+    buf_free(&j->columns.keys);
+}
+
+int main(int argc, char **argv)
+{
+    struct job j = {
+        .output = "-", .keys = {.prompt = "instruction", .response = "output"}, .format = ROW_AUTO};
+    const struct opt opts[] = {
+        {'m', "model", OPT_STR, &j.model, "MODEL", "folder with the tokenizer's files", 0, 0, 0},
+        {'o', "output", OPT_STR, &j.output, "FILE", "write here (default: standard output)", 0, 0,
+         0},
+        {0, "format", OPT_ENUM, &j.format, "alpaca|messages|sharegpt|auto",
+         "form of the rows (default auto: by the keys of a file's first row)", 0, 0, 0},
+        {0, "prompt-key", OPT_STR, &j.keys.prompt, "KEY", "the question (default instruction)", 0,
+         0, 0},
+        {0, "query-key", OPT_STR, &j.keys.query, "KEY", "a second part of the question", 0, 0, 0},
+        {0, "response-key", OPT_STR, &j.keys.response, "KEY", "the answer (default output)", 0, 0,
+         0},
+        {0, "system-key", OPT_STR, &j.keys.system, "KEY", "a system prompt", 0, 0, 0},
+        {0, "ids", OPT_FLAG, &j.ids, NULL, "text in, a line of token ids out for each line", 0, 0,
+         0},
+        {0},
+    };
+    const struct opt_cmd cmd = {
+        "sft-tokenize", "-m MODEL [options] [FILE...]",
+        "Reads rows of JSON or JSON Lines and writes a stream of conversations with their token "
+        "ids.",
+        opts,
+        "  sft-tokenize -m MODEL --query-key input data.json | sft-template -m MODEL -o s.sfts\n"
+        "  echo 'Hello world' | sft-tokenize --ids -m MODEL\n"};
+    struct err e = {0};
+    int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
+    if (rc == 0) rc = run(&j, argv + 1, n, &e);
+    release(&j);
+    return rc < 0 ? log_fail(&e) : 0;
+}

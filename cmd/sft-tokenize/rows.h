@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of the common data formats to conversations. */
+#ifndef SFT_TOKENIZE_ROWS_H
+#define SFT_TOKENIZE_ROWS_H
+
+#include "base/json.h"
+#include "stream/stream.h"
+
+enum row_format { ROW_ALPACA, ROW_MESSAGES, ROW_SHAREGPT, ROW_AUTO };
+
+struct row_keys { /* names of the columns; NULL: not used */
+    const char *prompt, *query, *response, *system;
+};
+
+/* By the keys of a row: "messages", "conversations", else alpaca. */
+enum row_format row_format_of(const struct json *row);
+
+/* Fills source-less *rec from a row; everything is copied into the arena. Messages have no place:
+ * the caller says which file and row. *empty: there is nothing to learn, because the response (the
+ * content of every assistant message) is empty. */
+int row_convert(enum row_format format, const struct row_keys *keys, const struct json *row,
+                struct arena *a, struct stream_record *rec, bool *empty, struct err *e);
+
+/* ---- between the files of this converter ---- */
+int row_alpaca(const struct row_keys *keys, const struct json *row, struct arena *a,
+               struct stream_record *rec, bool *empty, struct err *e);
+int row_messages(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
+                 struct err *e);
+int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
+                 struct err *e);
+/* Room for n messages. */
+int row_room(struct stream_record *rec, size_t n, struct arena *a, struct err *e);
+/* The next message of rec; text is copied. */
+int row_add(struct stream_record *rec, const char *role, struct str content, struct arena *a,
+            struct err *e);
+int row_copy(struct str *to, struct str from, struct arena *a, struct err *e);
+/* v as JSON text in the arena. */
+int row_json(struct str *to, const struct json *v, struct arena *a, struct err *e);
+/* A member that must be there: "no KEY (keys: ...); HINT". */
+const struct json *row_need(const struct json *row, const char *key, const char *hint,
+                            struct err *e);
+const char *row_kind(const struct json *v); /* "a number", "null", ... */
+/* Appends the keys of an object, a few of them: "a", "b", ... */
+void row_keys_text(const struct json *row, struct buf *b);
+/* Is there something in it? Not null, "", [] or {}. */
+bool row_filled(const struct json *v);
+
+#endif
