@@ -60,8 +60,8 @@ struct io_out;
  * grows over its limit (SIGXFSZ) is an error, as a full disk is. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
-int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at,
-              struct err *e);                  /* not "-" */
+/* At a place of its own; not for "-". */
+int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
 bool io_out_is_tty(const struct io_out *out);
 /* fsync, rename, fsync of the folder; frees out in either case. After a failure there is no file

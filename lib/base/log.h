@@ -10,8 +10,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG }; /* -q: ERROR; default INFO; -v DEBUG */
 
-/* Called by commands only (library code never prints; it reports through struct err or callbacks).
- */
+/* Called by commands only: library code reports through struct err or callbacks. */
 void log_init(const char *prog, enum log_level level);
 enum log_level log_level(void);
 void log_tee(int fd); /* every line also goes to this descriptor (the run's log file); -1: none */

@@ -55,7 +55,7 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
 int opt_threads(int64_t n);
 #define SFT_VERSION "0.1.0"
 
-/* Distance for "did you mean": the nearest of `words` (NULL-ended) to s, or NULL if none is near. */
+/* Distance for "did you mean": the nearest of `words` (NULL-ended), NULL if none is near. */
 const char *opt_nearest(const char *s, const char *const *words);
 
 /* Strict number parsing: the whole string, range checked. 0 or -1. */
