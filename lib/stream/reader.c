@@ -165,11 +165,22 @@ static int read_frame(struct stream_reader *r, struct err *e)
     return 0;
 }
 
+/* The last four bytes before the hash tell how long the trailer's frame is. */
+static int strip_size(struct buf *json, struct err *e)
+{
+    if (json->len < 4 ||
+        le32((const unsigned char *)json->data + json->len - 4) != json->len - 4 + 20)
+        return err_set(e, ERR_DATA, "damaged: the trailer's size is not its own");
+    json->len -= 4;
+    return 0;
+}
+
 static int read_trailer(struct stream_reader *r, struct err *e)
 {
     struct buf json = {0};
     struct stream_tally said = {0};
     int rc = take_sealed(r, "trailer", STREAM_MAX_TRAILER, &json, e);
+    if (rc == 0) rc = strip_size(&json, e);
     if (rc == 0) rc = trailer_parse(json.data, json.len, &said, e);
     if (rc == 0) rc = trailer_check(&r->tally, &said, e);
     if (rc == 0) rc = tally_end(&r->tally, &r->header, e);

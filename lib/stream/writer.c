@@ -194,6 +194,8 @@ static int put_trailer(struct stream_writer *w, struct err *e)
     struct buf json = {0}, tail = {0};
     trailer_write(&w->tally, &json);
     int rc = buf_check(&json, e);
+    buf_u32(&json, (uint32_t)json.len + 20); /* of the whole frame: found from the file's end */
+    if (rc == 0) rc = buf_check(&json, e);
     if (rc == 0 && json.len > STREAM_MAX_TRAILER - 8)
         rc = err_set(e, ERR_DATA, "too many records for one stream; make several");
     if (rc == 0) rc = seal(w->hash, STREAM_MAGIC_TRAILER, &json, &tail, e);
