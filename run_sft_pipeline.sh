@@ -48,19 +48,20 @@ command -v sft-config >/dev/null || die 69 'sft-config is not there; run make'
 # ---- the values that the data commands need ----
 value() { sft-config -q "$config" "${overrides[@]}" "$@"; }
 columns=(prompt_key query_key response_key system_key)
-keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers model_path template sft.mask
-    sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
+keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers sft.allow model_path template
+    sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
     sft.over_length sft_train.infer_batch_size output_dir seed)
 values=$(value "${keys[@]/#/--get=}") || exit
 mapfile -t v <<<"$values"
 [ ${#v[@]} -eq ${#keys[@]} ] || die 78 "$config: a value with a line break"
-threads=${v[4]:-0} model=${v[5]} template=${v[6]} mask=${v[7]} length=${v[8]} batch=${v[9]}
-mode=${v[10]} epochs=${v[11]%.0} shuffle=${v[12]} over=${v[13]} val_batch=${v[14]}
-data=${v[15]}/data seed=${v[16]}
+threads=${v[4]:-0} allow=${v[5]} model=${v[6]} template=${v[7]} mask=${v[8]} length=${v[9]}
+batch=${v[10]} mode=${v[11]} epochs=${v[12]%.0} shuffle=${v[13]} over=${v[14]} val_batch=${v[15]}
+data=${v[16]}/data seed=${v[17]}
 tokenize=(sft-tokenize -@ "$threads" -m "$model")
 for i in "${!columns[@]}"; do
     [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
 done
+render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" ${allow:+--allow "$allow"})
 order=(--seed "$seed")
 [ "$shuffle" = true ] || order=(--in-order)
 values=$(value --get train_files) || exit
@@ -102,7 +103,7 @@ first_failure() {
     return $piped
 }
 pipeline() {
-    "${tokenize[@]}" "${files[@]}" | "${template_cmd[@]}" | "${pack[@]}"
+    "${tokenize[@]}" "${files[@]}" | "${render[@]}" | "${pack[@]}"
     first_failure "${PIPESTATUS[@]}"
 }
 
@@ -123,9 +124,9 @@ stream() {
     local out=$data/$1.sfts pack=(sft-pack -@ "$threads" -l "$length" --over-length "$over") shown
     shift
     while [ "$1" != -- ]; do pack+=("$1"); shift; done
-    local files=("${@:2}") template_cmd=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask")
+    local files=("${@:2}")
     pack+=(-o "$out")
-    shown="$(quote "${tokenize[@]}" "${files[@]}") | $(quote "${template_cmd[@]}") | $(quote "${pack[@]}")"
+    shown="$(quote "${tokenize[@]}" "${files[@]}") | $(quote "${render[@]}") | $(quote "${pack[@]}")"
     if [ -e "$out" ] && [ "$(stamp "$out")" = "$(cat "$out.stamp" 2>/dev/null)" ]; then
         say "$out: kept, nothing it depends on has changed"
         return

@@ -96,6 +96,11 @@ static int bind_map(struct binder *b, const char *path, const struct node *map, 
     struct buf at = {.max = 4096};
     int rc = 0;
     for (size_t i = 0; !rc && i < map->count; i++) {
+        if (strchr(map->keys[i], '.')) {
+            rc = node_fail(map->items[i], map->keys[i], e,
+                           "a key with a dot; in the file, write nested mappings");
+            break;
+        }
         buf_reset(&at);
         if (*path) buf_puts(&at, path), buf_putc(&at, '.');
         buf_puts(&at, map->keys[i]);

@@ -130,6 +130,7 @@ struct config {
         enum config_over over_length;
         bool shuffle;
         enum config_mask mask;
+        const char *allow; /* NULL: none; what sft-template's --allow takes */
         enum config_device device;
         int64_t threads; /* 0: what affinity and cgroup allow */
         enum config_dtype master_dtype, moments_dtype;

@@ -31,6 +31,7 @@ static void drop_empty(struct config *c)
                              &c->global_template,
                              &c->pretrain,
                              &c->resume_from_checkpoint,
+                             &c->sft.allow,
                              &c->tracker_kwargs.log_dir,
                              &c->sft_train.model_args.model_name_or_path,
                              &c->sft_train.data_args.template};

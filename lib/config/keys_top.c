@@ -100,6 +100,9 @@ const struct config_key config_keys_sft[] = {
          .doc = "A new order for each epoch, from the seed (ROLL keeps the file's order)"),
     USED("sft.mask", KEY_ENUM, TO(sft.mask), .words = CONFIG_MASK_WORDS, .dflt = "origin",
          .doc = "Which tokens are trained: by where their bytes came from, or by ROLL's count"),
+    USED("sft.allow", KEY_STR, TO(sft.allow),
+         .doc =
+             "Faulty samples that sft-template lets pass, by name: stop,bos,empty; default none"),
     USED("sft.device", KEY_ENUM, TO(sft.device), .words = CONFIG_DEVICE_WORDS, .dflt = "auto",
          .doc = "Where to train; auto: a GPU if there is one"),
     USED("sft.threads", KEY_INT, TO(sft.threads), .dflt = "0", .lo = 0, .hi = 4096,

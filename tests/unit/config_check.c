@@ -69,6 +69,7 @@ static void test_unknown(void)
     CHECK("in the wrong place",
           refused("learning_rate: 1\n", "did you mean sft_train.training_args.learning_rate?"));
     CHECK("a section", refused("sft_trian: {a: 1}\n", "did you mean sft_train?"));
+    CHECK("dots are for overrides", refused("sft_train.infer_batch_size: 3\n", "nested mappings"));
     CHECK("nothing near", refused("qqqqqqqq: 1\n", "unknown key"));
     CHECK("in validation", refused("validation: {data_args: {file_nam: x}}\n",
                                    "did you mean validation.data_args.file_name?"));
