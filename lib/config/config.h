@@ -135,7 +135,7 @@ struct config {
         int64_t threads; /* 0: what affinity and cgroup allow */
         enum config_dtype master_dtype, moments_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
-        bool async_save, skip_nonfinite;
+        bool skip_nonfinite;
     } sft;
 
     /* What follows from the keys above. */

@@ -3,6 +3,7 @@
 #include "config/keys.h"
 
 #define RL      "for reinforcement learning; supervised fine-tuning does not read it"
+#define BETWEEN "checkpoints are written between steps"
 #define PROFILE "there is no profiler; see time/* in metrics.jsonl"
 
 const struct config_key config_keys_top[] = {
@@ -113,8 +114,7 @@ const struct config_key config_keys_sft[] = {
          .dflt = "fp32", .only = "fp32", .doc = "Type of the weights that the optimizer updates"),
     USED("sft.moments_dtype", KEY_ENUM, TO(sft.moments_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32", .doc = "Type of the optimizer's moments"),
-    USED("sft.async_save", KEY_BOOL, TO(sft.async_save), .dflt = "true",
-         .doc = "Checkpoints are written while training goes on"),
+    IDLE("sft.async_save", KEY_BOOL, BETWEEN),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
          .doc = "A step whose gradient is not finite is skipped instead of ending the run"),
 };

@@ -22,7 +22,7 @@ static void test_defaults(void)
               c->sft_train.infer_batch_size == 16 && !strcmp(c->prompt_key, "instruction") &&
               !strcmp(c->response_key, "output") && !c->query_key && !c->system_key &&
               !strcmp(c->output_dir, "./output") && !strcmp(c->track_with, "tensorboard"));
-    CHECK("own defaults", c->sft.shuffle && c->sft.async_save && !c->sft.skip_nonfinite &&
+    CHECK("own defaults", c->sft.shuffle && !c->sft.skip_nonfinite &&
                               c->sft.master_dtype == CONFIG_FP32 && c->max_steps == 0 &&
                               c->run.max_steps == 0 && !c->resume_from_checkpoint);
     CHECK("what follows", c->run.world_size == 1 && c->run.global_batch_size == 8 &&
