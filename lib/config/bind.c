@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the key of every value in the tree; an unknown key is an error that names the nearest. */
+#include <stdio.h>
 #include <string.h>
 
 #include "config/load.h"
@@ -40,16 +41,20 @@ static int add(struct loaded *l, struct setting s, struct err *e)
     return 0;
 }
 
-/* The key of a path; validation has the keys of sft_train. */
-static const struct config_key *find(const struct binder *b, const char *path, const char **idle)
+/* validation has the keys of sft_train: "validation.x" -> "sft_train.x". */
+static bool as_training(const char *path, char *out, size_t size)
 {
     static const char prefix[] = "validation.";
+    if (strncmp(path, prefix, sizeof prefix - 1)) return false;
+    int n = snprintf(out, size, "sft_train.%s", path + sizeof prefix - 1);
+    return n > 0 && (size_t)n < size;
+}
+
+static const struct config_key *find(const struct binder *b, const char *path, const char **idle)
+{
     const struct config_key *k = config_key_find(path, b->scope);
-    char other[400] = "sft_train.";
-    if (!k && !strncmp(path, prefix, sizeof prefix - 1)) {
-        size_t used = strlen(other), n = strlen(path + sizeof prefix - 1);
-        if (n >= sizeof other - used) return NULL;
-        memcpy(other + used, path + sizeof prefix - 1, n + 1);
+    char other[400];
+    if (!k && as_training(path, other, sizeof other)) {
         *idle = not_validated;
         return config_key_find(other, KEY_ALWAYS);
     }
@@ -60,11 +65,9 @@ static const struct config_key *find(const struct binder *b, const char *path, c
 
 static bool is_group(const char *path)
 {
-    char other[400] = "sft_train.";
-    if (config_key_is_group(path)) return true;
-    if (strncmp(path, "validation.", 11) || strlen(path) > sizeof other - 20) return false;
-    memcpy(other + 10, path + 11, strlen(path + 11) + 1);
-    return config_key_is_group(other);
+    char other[400];
+    return config_key_is_group(path) ||
+           (as_training(path, other, sizeof other) && config_key_is_group(other));
 }
 
 static int bind_value(struct binder *b, const char *path, const struct node *n, struct err *e)
@@ -83,7 +86,8 @@ static int bind_member(struct binder *b, const char *path, const struct node *n,
 {
     static const struct config_key other_engine = {.path = STRATEGY_CONFIG, .type = KEY_ANY};
     char shown[80];
-    if (b->scope == KEY_ALWAYS && !strcmp(path, STRATEGY_CONFIG))
+    if ((b->scope == KEY_ALWAYS && !strcmp(path, STRATEGY_CONFIG)) ||
+        !strcmp(path, "validation.strategy_args.strategy_config"))
         return add(b->l, (struct setting){&other_engine, path, n, NULL, "not for training"}, e);
     if (node_is_null(n) && (is_group(path) || config_key_find(path, b->scope))) return 0;
     if (!is_group(path)) return bind_value(b, path, n, e);
