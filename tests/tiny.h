@@ -9,8 +9,10 @@
 
 #include "model/net.h"
 
+#define TINY static __attribute__((unused)) /* a test uses what it needs */
+
 /* Finaliser of MurmurHash3 over a counter; fnv1a of the name picks the sequence. */
-static uint32_t tiny_hash(const char *name, uint32_t i)
+TINY uint32_t tiny_hash(const char *name, uint32_t i)
 {
     uint32_t x = 2166136261u;
     for (; *name; name++) x = (x ^ (unsigned char)*name) * 16777619u;
@@ -23,12 +25,12 @@ static uint32_t tiny_hash(const char *name, uint32_t i)
 }
 
 /* Uniform in [-1/2, 1/2), exact in fp32. */
-static float tiny_uniform(const char *name, uint32_t i)
+TINY float tiny_uniform(const char *name, uint32_t i)
 {
     return (float)((int32_t)(tiny_hash(name, i) >> 8) - (1 << 23)) / (float)(1 << 24);
 }
 
-static void tiny_weights(struct net *n, void *master)
+TINY void tiny_weights(struct net *n, void *master)
 {
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
@@ -45,7 +47,7 @@ static void tiny_weights(struct net *n, void *master)
     }
 }
 
-static struct model tiny_model(bool tied, bool bias)
+TINY struct model tiny_model(bool tied, bool bias)
 {
     return (struct model){.family = "llama",
                           .layers = 2,
@@ -64,7 +66,7 @@ static struct model tiny_model(bool tied, bool bias)
 
 /* Documents of the given lengths; token t of document d is trained when the hash says so, with
  * weight 1 or, now and then, 1/2. Everything in one allocation that tiny_free releases. */
-static struct net_batch tiny_batch(const int *lengths, int docs, int vocab, uint32_t first)
+TINY struct net_batch tiny_batch(const int *lengths, int docs, int vocab, uint32_t first)
 {
     int T = 0, k = 0, max = 0;
     for (int d = 0; d < docs; d++) T += lengths[d];
@@ -95,17 +97,17 @@ static struct net_batch tiny_batch(const int *lengths, int docs, int vocab, uint
     b.max_len = max;
     return b;
 }
-static double tiny_weight(const struct net_batch *b)
+TINY double tiny_weight(const struct net_batch *b)
 {
     double w = 0;
     for (int64_t i = 0; i < b->targets; i++) w += (double)b->weight[i];
     return w;
 }
-static void tiny_free(struct net_batch *b) { free(b->ids); }
+TINY void tiny_free(struct net_batch *b) { free(b->ids); }
 
 /* An open net with its weights, or NULL after a message. */
-static struct net *tiny_open(const struct model *m, struct device *d, enum dtype t,
-                             enum net_keep keep, int64_t tokens)
+TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t,
+                           enum net_keep keep, int64_t tokens)
 {
     struct err e = {0};
     struct net *n = calloc(1, sizeof *n);
@@ -119,14 +121,14 @@ static struct net *tiny_open(const struct model *m, struct device *d, enum dtype
     tiny_weights(n, NULL);
     return n;
 }
-static void tiny_close(struct net *n)
+TINY void tiny_close(struct net *n)
 {
     if (n) net_close(n);
     free(n);
 }
 
 /* Loss of the batch; with gradients, those are in n->gradients. */
-static double tiny_loss(struct net *n, const struct net_batch *b, bool gradients)
+TINY double tiny_loss(struct net *n, const struct net_batch *b, bool gradients)
 {
     double loss = NAN;
     struct err e;

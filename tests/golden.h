@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Comparing training with the values that tests/oracle/make_train_golden.py wrote. */
+#ifndef SFT_TEST_GOLDEN_H
+#define SFT_TEST_GOLDEN_H
+
+#include "base/io.h"
+#include "base/json.h"
+#include "test.h"
+#include "tiny.h"
+#include "train/trainer.h"
+
+struct golden {
+    struct buf text;
+    struct arena arena;
+    const struct json *root; /* NULL: not there */
+};
+static struct golden golden_open(const char *path)
+{
+    struct err e = {0};
+    struct golden g = {0};
+    if (io_slurp(path, (size_t)8 << 20, &g.text, &e) == 0)
+        g.root = json_parse(g.text.data, g.text.len, &g.arena, &e);
+    if (!g.root) printf("# %s\n", e.msg);
+    return g;
+}
+static void golden_close(struct golden *g)
+{
+    arena_free(&g->arena);
+    buf_free(&g->text);
+}
+
+static double golden_number(const struct json *object, const char *key)
+{
+    double v = NAN;
+    const struct json *x = json_get(object, key);
+    if (x) json_real(x, &v);
+    return v;
+}
+static double golden_at(const struct json *array, size_t i)
+{
+    double v = NAN;
+    if (array && i < array->count) json_real(&array->items[i], &v);
+    return v;
+}
+static double apart(double got, double want) { return fabs(got - want) / fabs(want); }
+/* The larger; what is not a number is worse than all. */
+static double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
+
+/* The documents of tiny_batch as the rows of a step, a row a document. */
+static struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
+{
+    struct feed_step s = {0};
+    enum { MOST_TOKENS = 4096, MOST_DOCS = 64 };
+    s.ids = malloc(MOST_TOKENS * sizeof *s.ids);
+    s.weights = malloc(MOST_TOKENS * sizeof *s.weights);
+    s.samples = calloc(MOST_DOCS, sizeof *s.samples);
+    s.rows = calloc(MOST_DOCS, sizeof *s.rows);
+    for (int d = 0; d < docs; d++) {
+        s.samples[d] = (struct feed_sample){.first = s.tokens, .n = (uint32_t)lengths[d]};
+        s.rows[d] =
+            (struct feed_row){.first = (size_t)d, .samples = 1, .tokens = (uint64_t)lengths[d]};
+        for (int i = 0; i < lengths[d]; i++, s.tokens++) {
+            uint32_t h = tiny_hash("ids", first + (uint32_t)s.tokens);
+            float w = i == 0 || h >> 30 == 0 ? 0 : h >> 30 == 1 ? 0.5F : 1;
+            s.ids[s.tokens] = h % (uint32_t)vocab;
+            s.weights[s.tokens] = w;
+            s.weight += (double)w;
+            s.label_tokens += w > 0;
+        }
+    }
+    s.nsamples = s.nrows = (size_t)docs;
+    return s;
+}
+
+static double dot_signs(const char *name, int j, const float *g, size_t n)
+{
+    char key[128];
+    double sum = 0;
+    snprintf(key, sizeof key, "%s#%d", name, j);
+    /* the hash of the name is the same for all elements: tiny_hash with it taken out */
+    uint32_t base = 2166136261u;
+    for (const char *p = key; *p; p++) base = (base ^ (unsigned char)*p) * 16777619u;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t x = base + (uint32_t)i * 0x9e3779b1u;
+        x ^= x >> 16;
+        x *= 0x85ebca6bu;
+        x ^= x >> 13;
+        x *= 0xc2b2ae35u;
+        sum += (x ^ x >> 16) >> 31 ? -(double)g[i] : (double)g[i];
+    }
+    return sum;
+}
+
+/* The worst difference of any tensor's norm, projections and (where given) elements, each relative
+ * to the tensor's norm. Prints the tensor when it is above `limit`. */
+static double golden_gradients(struct trainer *t, const struct json *want, double limit)
+{
+    double worst = 0;
+    struct err e;
+    struct net *n = &t->net;
+    for (size_t i = 0; i < n->params.count; i++) {
+        const struct param *p = &n->params.p[i];
+        const struct json *w = json_get(want, p->name);
+        float *g = malloc(p->n * sizeof *g);
+        double norm = w ? golden_number(w, "norm") : NAN, sum = 0, bad;
+        if (net_get(n, n->gradients, n->real, p->offset, p->n, g, &e)) norm = NAN;
+        for (size_t j = 0; j < p->n; j++) sum += (double)g[j] * (double)g[j];
+        bad = fabs(sqrt(sum) - norm) / norm;
+        for (int j = 0; j < 16; j++) {
+            double ref = w ? golden_at(json_get(w, "projections"), (size_t)j) : NAN;
+            bad = worse(bad, fabs(dot_signs(p->name, j, g, p->n) - ref) / norm);
+        }
+        const struct json *all = w ? json_get(w, "all") : NULL;
+        double off = 0;
+        for (size_t j = 0; all && j < p->n; j++) {
+            double d = (double)g[j] - golden_at(all, j);
+            off += d * d;
+        }
+        bad = worse(bad, sqrt(off) / norm);
+        if (!(bad <= limit)) printf("# %s: %g\n", p->name, bad);
+        worst = worse(worst, bad);
+        free(g);
+    }
+    return worst;
+}
+
+#endif

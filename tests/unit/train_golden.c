@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tiny models against PyTorch: loss, NLLs, gradients, bf16, 20 steps of AdamW; and the same loss
+ * however a batch is cut. */
+#include "golden.h"
+#include "train/sched.h"
+
+static const int lengths[] = {17, 9, 1, 23, 12};
+enum { DOCS = 5, TOKENS = 62 };
+
+struct rig {
+    struct device *device;
+    struct mesh mesh;
+    struct trainer t;
+};
+
+static bool rig_open(struct rig *r, const char *device, enum dtype dtype, bool tied, bool bias,
+                     int64_t tokens)
+{
+    struct err e = {0};
+    struct model m = tiny_model(tied, bias);
+    const struct trainer_options o = {.compute = dtype,
+                                      .keep = NET_KEEP_SELECTIVE,
+                                      .tokens = tokens,
+                                      .length = 32,
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.98,
+                                      .epsilon = 1e-8,
+                                      .weight_decay = 0.1,
+                                      .max_norm = 1};
+    *r = (struct rig){.device = device_open(device, 2, &e)};
+    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
+        trainer_init(&r->t, &m, &o, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
+        printf("not ok open %s: %s\n", device, e.msg);
+        return false;
+    }
+    tiny_weights(&r->t.net, r->t.master == r->t.net.weights ? NULL : r->t.master);
+    return true;
+}
+
+static void rig_close(struct rig *r)
+{
+    trainer_close(&r->t);
+    mesh_close(&r->mesh);
+    device_close(r->device);
+}
+
+static bool flag(const struct json *c, const char *key)
+{
+    const struct json *v = json_get(c, key);
+    return v && v->kind == JSON_BOOL && v->truth;
+}
+
+static void name_of(char *out, size_t n, const struct json *c, const char *device, const char *what)
+{
+    const struct json *v = json_get(c, "name");
+    snprintf(out, n, "%.*s on %s: %s", STR_FMT(v->s), device, what);
+}
+
+/* Loss, every NLL, every gradient in fp32. */
+static void exact(const struct json *c, const char *device)
+{
+    char name[128];
+    struct rig r;
+    struct err e;
+    struct trainer_report x;
+    float nll[TOKENS];
+    struct feed_step s = golden_step(lengths, DOCS, 97, 0);
+    name_of(name, sizeof name, c, device, "loss, NLLs and gradients equal PyTorch's");
+    if (!rig_open(&r, device, DT_F32, flag(c, "tied"), flag(c, "bias"), TOKENS)) return;
+    double bad = trainer_gradients(&r.t, &s, &x, &e) ? INFINITY : 0;
+    bad = worse(bad, apart(x.loss, golden_number(c, "loss")) * 10);
+    const struct json *want = json_get(c, "nll");
+    bad = worse(bad, want->count == s.label_tokens ? 0 : INFINITY);
+    if (net_get(&r.t.net, r.t.net.nll, DT_F32, 0, s.label_tokens, nll, &e)) bad = INFINITY;
+    for (size_t i = 0; i < s.label_tokens; i++)
+        bad = worse(bad, apart((double)nll[i], golden_at(want, i)));
+    bad = worse(bad, golden_gradients(&r.t, json_get(c, "gradients"), 1e-4));
+    printf("# %s: worst %.2g\n", name, bad);
+    CHECK(name, bad <= 1e-4);
+    rig_close(&r);
+    feed_step_free(&s);
+}
+
+/* Adds the squares of each gradient's difference between a and b, and of b, to off and size. */
+static int add_errors(struct rig *a, struct rig *b, double *off, double *size)
+{
+    struct err e;
+    const struct params *t = &a->t.net.params;
+    int rc = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct param *p = &t->p[i];
+        float *x = malloc(p->n * sizeof *x), *y = malloc(p->n * sizeof *y);
+        if (net_get(&a->t.net, a->t.net.gradients, DT_F32, p->offset, p->n, x, &e) ||
+            net_get(&b->t.net, b->t.net.gradients, DT_F32, p->offset, p->n, y, &e))
+            rc = -1;
+        for (size_t j = 0; j < p->n; j++) {
+            off[i] += ((double)x[j] - (double)y[j]) * ((double)x[j] - (double)y[j]);
+            size[i] += (double)y[j] * (double)y[j];
+        }
+        free(x);
+        free(y);
+    }
+    return rc;
+}
+
+/* The worst ratio of our error to PyTorch's. */
+static double error_ratio(const struct params *t, const double *off, const double *size,
+                          const struct json *errors)
+{
+    double worst = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        double ratio = sqrt(off[i] / size[i]) / golden_number(errors, t->p[i].name);
+        if (!(ratio <= 1.25)) printf("# %s: %g of PyTorch's error\n", t->p[i].name, ratio);
+        worst = worse(worst, ratio);
+    }
+    return worst;
+}
+
+static void rough(const struct json *c, const char *device)
+{
+    char name[128];
+    struct rig a, b;
+    struct err e;
+    double off[64] = {0}, size[64] = {0}, loss = NAN;
+    const struct json *want = json_get(c, "bf16");
+    if (!rig_open(&a, device, DT_BF16, flag(c, "tied"), flag(c, "bias"), TOKENS) ||
+        !rig_open(&b, device, DT_F32, flag(c, "tied"), flag(c, "bias"), TOKENS))
+        return;
+    bool done = a.t.net.params.count <= 64;
+    for (uint32_t k = 0; k < 8 && done; k++) {
+        struct trainer_report x, y;
+        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * k);
+        done = trainer_gradients(&a.t, &s, &x, &e) == 0 &&
+               trainer_gradients(&b.t, &s, &y, &e) == 0 && add_errors(&a, &b, off, size) == 0;
+        if (k == 0) loss = x.loss;
+        feed_step_free(&s);
+    }
+    name_of(name, sizeof name, c, device, "bf16 loss within 2e-3 of fp32 and of PyTorch's");
+    CHECK(name, done && apart(loss, golden_number(c, "loss")) <= 2e-3 &&
+                    apart(loss, golden_number(want, "loss")) <= 2e-3);
+    name_of(name, sizeof name, c, device, "bf16 gradients no further off than PyTorch's");
+    double ratio = error_ratio(&a.t.net.params, off, size, json_get(want, "errors"));
+    printf("# %s: worst ratio %.3g\n", name, ratio);
+    CHECK(name, ratio <= 1.25);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void curve(const struct json *c, const char *device)
+{
+    char name[128];
+    struct rig r;
+    struct err e;
+    const struct json *want = json_get(c, "curve");
+    struct sched sched =
+        sched_make(flag(want, "cosine") ? SCHED_COSINE : SCHED_LINEAR, 1e-2, 20, 4, 0);
+    double bad = 0, rates = 0;
+    if (!rig_open(&r, device, DT_F32, flag(c, "tied"), flag(c, "bias"), 30)) return;
+    for (uint32_t k = 0; k < 20; k++) {
+        struct trainer_report x;
+        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * k);
+        double lr = sched_rate(&sched, k + 1);
+        if (trainer_step(&r.t, &s, lr, &x, &e)) bad = INFINITY;
+        bad = worse(bad, apart(x.loss, golden_at(json_get(want, "losses"), k)));
+        bad = worse(bad, apart(x.grad_norm, golden_at(json_get(want, "norms"), k)) / 10);
+        rates = worse(rates, fabs(lr - golden_at(json_get(want, "rates"), k)));
+        feed_step_free(&s);
+    }
+    name_of(name, sizeof name, c, device, "20 steps of AdamW follow PyTorch's");
+    printf("# %s: worst %.2g\n", name, bad);
+    CHECK(name, bad <= 1e-4);
+    name_of(name, sizeof name, c, device, "learning rates equal transformers'");
+    CHECK(name, rates <= 1e-10);
+    rig_close(&r);
+}
+
+/* Micro-batches of any capacity give the loss and the norm of one. */
+static void cutting(const char *device)
+{
+    char name[128];
+    struct err e;
+    double loss[3], norm[3];
+    const int64_t tokens[] = {TOKENS, 32, 23};
+    bool same = true;
+    for (int i = 0; i < 3; i++) {
+        struct rig r;
+        struct trainer_report x = {0};
+        struct feed_step s = golden_step(lengths, DOCS, 97, 0);
+        if (!rig_open(&r, device, DT_F32, true, false, tokens[i])) return;
+        same &= trainer_gradients(&r.t, &s, &x, &e) == 0 &&
+                x.micro_batches == (uint64_t)i + 1 + (i > 0);
+        loss[i] = x.loss;
+        norm[i] = x.grad_norm;
+        same &= apart(loss[i], loss[0]) <= 1e-6 && apart(norm[i], norm[0]) <= 1e-5;
+        rig_close(&r);
+        feed_step_free(&s);
+    }
+    snprintf(name, sizeof name, "%s: one micro-batch or many give the same loss", device);
+    CHECK(name, same);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const both[] = {"ref", "cpu", NULL};
+    const char *const one[] = {argc > 1 ? argv[1] : NULL, NULL};
+    struct golden g = golden_open("tests/golden/train/tiny.json");
+    const struct json *cases = g.root ? json_get(g.root, "cases") : NULL;
+    CHECK("golden file", cases && cases->count == 2);
+    for (const char *const *d = argc > 1 ? one : both; cases && *d; d++) {
+        for (size_t i = 0; i < cases->count; i++) {
+            exact(&cases->items[i], *d);
+            rough(&cases->items[i], *d);
+            curve(&cases->items[i], *d);
+        }
+        cutting(*d);
+    }
+    golden_close(&g);
+    TEST_END();
+}
