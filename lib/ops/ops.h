@@ -208,9 +208,10 @@ struct op_adamw {
 #define OPS_LIST(X)                                                                                \
     X(embed)                                                                                       \
     X(embed_grad)                                                                                  \
-    X(rmsnorm) X(rmsnorm_grad) X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu)          \
-        X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum)     \
-            X(argmax) X(bias_grad) X(adamw)
+    X(rmsnorm)                                                                                     \
+    X(rmsnorm_grad) X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad)      \
+        X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax)          \
+            X(bias_grad) X(adamw)
 
 enum op_id {
 #define X(name) OP_##name,

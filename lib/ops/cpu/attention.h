@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two kinds of attention (by element type) share: the task, masks and scratch. */
+#ifndef SFT_OPS_ATTENTION_H
+#define SFT_OPS_ATTENTION_H
+
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/transpose.h"
+
+enum {
+    KEYS = 256,   /* keys whose scores are held at a time: a strip of them stays in L1 */
+    ROWS = 48,    /* queries that the backward takes together; a multiple of GROUP and of VL */
+    ROWS_LD = 64, /* room for them in whole vectors of pairs */
+    PAD = 64,     /* keys of a document are padded to this, channels to 32 */
+    WIDE = 32,
+};
+#define LOG2E 1.4426950408889634
+#define LN2   0.6931471805599453
+
+/* The work of a task: the heads of one kv head on one document. */
+struct task {
+    const struct op_attention *a;
+    int64_t q0, nq, k0, nk; /* its rows of q and of k */
+    int64_t g;              /* kv head */
+    int64_t dim, width;     /* channels, and padded */
+};
+
+/* The keys [*from, *to) of the document that its query i sees; from <= to. */
+INLINE void visible(const struct task *s, int64_t i, int64_t *from, int64_t *to)
+{
+    int64_t end = s->nk - s->nq + i + 1, begin = s->a->window > 0 ? end - s->a->window : 0;
+    *from = begin > 0 ? begin : 0;
+    *to = end > *from ? end : *from;
+}
+
+/* x where lane's key lies in [from, to), else `other`; v counts vectors */
+INLINE vf only(vf x, int64_t v, int64_t from, int64_t to, float other)
+{
+    if (v * VL >= from && (v + 1) * VL <= to) return x;
+    vi key = v_lanes() + (int32_t)(v * VL);
+    return v_select((key >= (int32_t)from) & (key < (int32_t)to), x, v_set(other));
+}
+
+/* Carves scratch: with base NULL it only counts. */
+struct carve {
+    char *base;
+    size_t at;
+};
+INLINE void *carve(struct carve *c, int64_t n, size_t size)
+{
+    size_t at = c->at;
+    c->at += ((size_t)n * size + 63) / 64 * 64 + 64; /* an odd line apart: no aliasing of sets */
+    return c->base ? c->base + at : NULL;
+}
+
+INLINE int64_t padded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax cross-entropy, sums and argmax. Cross-entropy reads a row of logits twice: the second
+ * time from L2 (V = 49152: 192 KiB). Limit: two exp of each logit. */
+#include "ops/cpu/cpu.h"
+
+enum {
+    PIECE = 1024,    /* logits whose largest is found before they are summed */
+    BLOCK = 1 << 16, /* elements of a partial sum */
+};
+
+/* Largest and sum of exp(x - largest) of a row, a piece at a time (Milakov and Gimelshein 2018). */
+INLINE float row_max_sum(const float *x, int64_t V, float *total)
+{
+    float max = -INFINITY, sum = 0;
+    for (int64_t at = 0; at < V; at += PIECE) {
+        const int64_t end = cpu_min(at + PIECE, V);
+        vf m = v_set(-INFINITY), s = v_set(0);
+        int64_t i = at;
+        for (; i + VL <= end; i += VL) m = v_max(m, v_load(x + i));
+        float most = v_hmax(m);
+        for (; i < end; i++) most = x[i] > most ? x[i] : most;
+        if (most > max) {
+            sum *= expf(max - most);
+            max = most;
+        }
+        for (i = at; i + VL <= end; i += VL) s += v_exp(v_load(x + i) - max);
+        sum += v_sum(s);
+        for (; i < end; i++) sum += expf(x[i] - max);
+    }
+    *total = sum;
+    return max;
+}
+
+INLINE void xent_row(const struct op_xent *a, int64_t row, enum dtype to)
+{
+    const int64_t V = a->V;
+    const float *x = (const float *)a->logits + row * V;
+    const int32_t target = a->target[row];
+    const bool counts = target >= 0 && target < V;
+    const float hit = counts ? x[target] : 0;
+    float sum, max = row_max_sum(x, V, &sum);
+    ((float *)a->nll)[row] = counts ? max + logf(sum) - hit : 0;
+    if (!a->dlogits) return;
+    void *dx = elem(a->dlogits, row * V, to);
+    if (!counts) {
+        memset(dx, 0, (size_t)V * dtype_size(to));
+        return;
+    }
+    const float scale = ((const float *)a->weight)[row] * (float)a->scale, each = scale / sum;
+    const float at_target = scale * (expf(hit - max) / sum - 1);
+    for (int64_t i = 0; i < V; i += VL)
+        v_put(dx, i, to, V - i, v_exp(v_get(x, i, DT_F32, V - i) - max) * each);
+    v_put(dx, target, to, 1, v_set(at_target));
+}
+
+CPU_OP(xent) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->d_dtype, xent_row, a, row); }
+
+/* A partial sum: fp32 in short runs of each lane, then double. */
+INLINE double sum_block(const struct op_sum *a, int64_t from, int64_t to, enum dtype t)
+{
+    enum { RUN = 32 * VL };
+    double sum = 0;
+    for (int64_t at = from; at < to; at += RUN) {
+        vf s = v_set(0);
+        const int64_t end = cpu_min(at + RUN, to);
+        for (int64_t i = at; i < end; i += VL) {
+            vf x = v_get(a->x, i, t, end - i);
+            s = a->squares ? v_fma(x, x, s)
+                : a->w     ? v_fma(x, v_get(a->w, i, t, end - i), s)
+                           : s + x;
+        }
+        for (int i = 0; i < VL; i++) sum += (double)s[i];
+    }
+    return sum;
+}
+
+CPU_WORK(sum)
+{
+    (void)d;
+    return (size_t)cpu_blocks(a->n, BLOCK) * sizeof(double);
+}
+
+CPU_OP(sum)
+{
+    const int64_t blocks = cpu_blocks(a->n, BLOCK);
+    double *part = d->work;
+    PARALLEL_FOR(d, b, blocks)
+    part[b] = BY_DTYPE(a->dtype, sum_block, a, b * BLOCK, cpu_min((b + 1) * BLOCK, a->n));
+    for (int64_t b = 0; b < blocks; b++) *a->sum += part[b];
+}
+
+CPU_OP(argmax)
+{
+    PARALLEL_FOR(d, row, a->n)
+    {
+        const float *x = (const float *)a->logits + row * a->V;
+        int64_t best = 0;
+        for (int64_t i = 1; i < a->V; i++)
+            if (x[i] > x[best]) best = i;
+        a->y[row] = (int32_t)best;
+    }
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations that move or add rows. Limit: memory bandwidth. */
+#include "ops/cpu/cpu.h"
+
+enum {
+    CHUNK = 1 << 14, /* elements of one piece of an elementwise loop */
+    COLUMNS = 64,    /* columns of one piece of a sum over rows */
+};
+
+INLINE void copy_row(void *y, int64_t to, const void *x, int64_t from, int64_t H, enum dtype t)
+{
+    memcpy(elem(y, to * H, t), elem(x, from * H, t), (size_t)H * dtype_size(t));
+}
+
+CPU_OP(embed) { PARALLEL_FOR(d, t, a->T) copy_row(a->y, t, a->w, a->ids[t], a->H, a->dtype); }
+
+CPU_OP(gather) { PARALLEL_FOR(d, i, a->n) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype); }
+
+/* Piece i clears the rows before its own and copies that; the piece after the last only clears. */
+CPU_OP(scatter)
+{
+    PARALLEL_FOR(d, i, a->n + 1)
+    {
+        int64_t from = i ? a->rows[i - 1] + 1 : 0, to = i < a->n ? a->rows[i] : a->T;
+        memset(elem(a->y, from * a->H, a->dtype), 0,
+               (size_t)((to - from) * a->H) * dtype_size(a->dtype));
+        if (i < a->n) copy_row(a->y, to, a->x, i, a->H, a->dtype);
+    }
+}
+
+/* Pieces are columns, so that repeated ids need no care and rows add in their order. */
+INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int64_t to,
+                               enum dtype t)
+{
+    for (int64_t row = 0; row < a->T; row++) {
+        float *dw = (float *)a->dw + a->ids[row] * a->H;
+        for (int64_t i = from; i < to; i += VL) {
+            vf sum = v_get(dw, i, DT_F32, to - i) + v_get(a->dy, row * a->H + i, t, to - i);
+            v_put(dw, i, DT_F32, to - i, sum);
+        }
+    }
+}
+CPU_OP(embed_grad)
+{
+    PARALLEL_FOR(d, b, cpu_blocks(a->H, COLUMNS))
+    BY_DTYPE(a->dtype, embed_grad_columns, a, b * COLUMNS, cpu_min((b + 1) * COLUMNS, a->H));
+}
+
+INLINE void add_chunk(const struct op_add *a, int64_t from, int64_t to, enum dtype t)
+{
+    for (int64_t i = from; i < to; i += VL)
+        v_put(a->y, i, t, to - i, v_get(a->a, i, t, to - i) + v_get(a->b, i, t, to - i));
+}
+CPU_OP(add)
+{
+    PARALLEL_FOR(d, b, cpu_blocks(a->n, CHUNK))
+    BY_DTYPE(a->dtype, add_chunk, a, b * CHUNK, cpu_min((b + 1) * CHUNK, a->n));
+}
+
+CPU_OP(zero)
+{
+    const int64_t bytes = (int64_t)a->bytes;
+    PARALLEL_FOR(d, b, cpu_blocks(bytes, CHUNK))
+    memset((char *)a->y + b * CHUNK, 0, (size_t)cpu_min(CHUNK, bytes - b * CHUNK));
+}
+
+INLINE void cast_chunk(const struct op_cast *a, int64_t begin, int64_t end, enum dtype from)
+{
+    const enum dtype to = from == DT_BF16 ? DT_F32 : DT_BF16;
+    for (int64_t i = begin; i < end; i += VL)
+        v_put(a->y, i, to, end - i, v_get(a->x, i, from, end - i));
+}
+CPU_OP(cast)
+{
+    PARALLEL_FOR(d, b, cpu_blocks(a->n, CHUNK))
+    {
+        const int64_t from = b * CHUNK, to = cpu_min((b + 1) * CHUNK, a->n);
+        if (a->to == a->from)
+            memcpy(elem(a->y, from, a->to), elem(a->x, from, a->to),
+                   (size_t)(to - from) * dtype_size(a->to));
+        else
+            BY_DTYPE(a->from, cast_chunk, a, from, to);
+    }
+}
+
+CPU_OP(copy_rows)
+{
+    PARALLEL_FOR(d, r, a->rows)
+    memcpy((char *)a->y + (size_t)r * a->y_stride, (const char *)a->x + (size_t)r * a->x_stride,
+           a->bytes);
+}
+
+/* Rows add up in blocks, so that a long sum loses little. */
+INLINE void bias_grad_columns(const struct op_bias_grad *a, int64_t from, int64_t to, enum dtype t)
+{
+    enum { ROWS = 64 };
+    for (int64_t i = from; i < to; i += VL) {
+        vf sum = v_get(a->db, i, DT_F32, to - i);
+        for (int64_t block = 0; block < a->T; block += ROWS) {
+            vf part = v_set(0);
+            for (int64_t row = block; row < cpu_min(block + ROWS, a->T); row++)
+                part += v_get(a->dy, row * a->n + i, t, to - i);
+            sum += part;
+        }
+        v_put(a->db, i, DT_F32, to - i, sum);
+    }
+}
+CPU_OP(bias_grad)
+{
+    PARALLEL_FOR(d, b, cpu_blocks(a->n, COLUMNS))
+    BY_DTYPE(a->dtype, bias_grad_columns, a, b * COLUMNS, cpu_min((b + 1) * COLUMNS, a->n));
+}

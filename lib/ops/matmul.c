@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The matrix product of the CPU backend. C is cut into tiles by its shape alone and one thread
+ * computes a tile, so that the number of threads changes no bit of the result. */
+#include <omp.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "ops/gemm.h"
+
+enum {
+    TILE_M = 256, /* measured: docs/ops.md */
+    TILE_N = 512,
+    ROUND = 16,  /* tiles are multiples of a vector */
+    ALIGN = 4096 /* of each thread's scratch */
+};
+
+/* [0, n) in pieces of `size`, the last one of `last` */
+struct cut {
+    int64_t size, count, last;
+};
+static struct cut cut_even(int64_t n, int64_t most)
+{
+    struct cut c = {.count = (n + most - 1) / most};
+    c.size = ((n + c.count - 1) / c.count + ROUND - 1) / ROUND * ROUND;
+    c.count = (n + c.size - 1) / c.size;
+    c.last = n - (c.count - 1) * c.size;
+    return c;
+}
+
+/* A product and the code for its tiles; [1] is for the last row or column of tiles. */
+struct product {
+    const struct op_matmul *a;
+    struct gemm_shape shape; /* of the whole */
+    struct cut m, n;
+    struct gemm_tile *tile[2][2];
+    size_t scratch; /* of one thread */
+};
+
+static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+static int plan(struct gemm *g, const struct op_matmul *a, struct product *p, struct err *e)
+{
+    if (a->ab_dtype != DT_F32 && a->ab_dtype != DT_BF16)
+        return err_set(e, ERR_INTERNAL, "matmul: the CPU has no products of %s",
+                       dtype_name(a->ab_dtype));
+    memset(p, 0, sizeof *p);
+    p->a = a;
+    p->shape = (struct gemm_shape){.m = a->m,
+                                   .n = a->n,
+                                   .k = a->k,
+                                   .lda = a->lda  ? a->lda
+                                          : a->ta ? a->m
+                                                  : a->k,
+                                   .ldb = a->ldb  ? a->ldb
+                                          : a->tb ? a->k
+                                                  : a->n,
+                                   .ldc = a->ldc ? a->ldc : a->n,
+                                   .ta = a->ta,
+                                   .tb = a->tb,
+                                   .accumulate = a->accumulate,
+                                   .bias = a->bias != NULL,
+                                   .ab = a->ab_dtype,
+                                   .c = a->c_dtype};
+    p->m = cut_even(a->m, TILE_M);
+    p->n = cut_even(a->n, TILE_N);
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            struct gemm_shape s = p->shape;
+            s.m = i ? p->m.last : p->m.size;
+            s.n = j ? p->n.last : p->n.size;
+            if ((!i && p->m.count == 1) || (!j && p->n.count == 1)) continue;
+            p->tile[i][j] = gemm_tile_get(g, &s, e);
+            if (!p->tile[i][j]) return -1;
+            size_t scratch = round_up(gemm_tile_scratch(p->tile[i][j]));
+            if (scratch > p->scratch) p->scratch = scratch;
+        }
+    return 0;
+}
+
+static int run_tile(struct gemm *g, const struct product *p, int64_t index, void *scratch)
+{
+    const struct op_matmul *a = p->a;
+    const struct gemm_shape *s = &p->shape;
+    const int64_t im = index % p->m.count, in = index / p->m.count;
+    const int64_t i = im * p->m.size, j = in * p->n.size;
+    const struct gemm_args args = {
+        .a = elem(a->a, s->ta ? i : i * s->lda, a->ab_dtype),
+        .b = elem(a->b, s->tb ? j * s->ldb : j, a->ab_dtype),
+        .c = elem(a->c, i * s->ldc + j, a->c_dtype),
+        .bias = a->bias ? elem(a->bias, j, a->ab_dtype) : NULL,
+        .scratch = scratch,
+    };
+    const struct gemm_tile *t = p->tile[im == p->m.count - 1][in == p->n.count - 1];
+    return gemm_tile_run(g, t, omp_get_thread_num(), &args);
+}
+
+static int run_tiles(struct device *d, struct gemm *g, const struct product *p, struct err *e)
+{
+    int status = 0;
+#pragma omp parallel num_threads(d->threads) reduction(max : status)
+    {
+        omp_set_num_threads(1); /* of what oneDNN starts from here */
+        char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * p->scratch;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < p->m.count * p->n.count; i++) {
+            int s = run_tile(g, p, i, scratch);
+            if (s > status) status = s;
+        }
+    }
+    return status ? gemm_failed(status, &p->shape, e) : 0;
+}
+
+/* k = 0: nothing is multiplied. */
+static void only_bias(const struct op_matmul *a)
+{
+    const int64_t ldc = a->ldc ? a->ldc : a->n;
+    for (int64_t i = 0; i < a->m; i++)
+        for (int64_t j = 0; j < a->n; j++) {
+            const void *bias = a->bias ? elem(a->bias, j, a->ab_dtype) : NULL;
+            float *f = elem(a->c, i * ldc + j, a->c_dtype);
+            uint16_t *h = elem(a->c, i * ldc + j, a->c_dtype);
+            float x = !bias                    ? 0
+                      : a->ab_dtype == DT_BF16 ? bf16_to_f32(*(const uint16_t *)bias)
+                                               : *(const float *)bias;
+            if (a->accumulate) x += a->c_dtype == DT_BF16 ? bf16_to_f32(*h) : *f;
+            if (a->c_dtype == DT_BF16)
+                *h = bf16_from_f32(x);
+            else
+                *f = x;
+        }
+}
+
+void gemm_matmul(struct device *d, const struct op_matmul *a)
+{
+    struct gemm *g = ((struct host_device *)d)->gemm;
+    struct product p;
+    struct err e;
+    if (!a->m || !a->n) return;
+    if (!a->k) {
+        only_bias(a);
+        return;
+    }
+    if (plan(g, a, &p, &e)) {
+        device_fail(d, &e);
+    } else if (p.scratch * (size_t)d->threads > d->work_bytes) {
+        err_set(&e, ERR_INTERNAL, "matmul: %zu bytes of scratch, %zu given",
+                p.scratch * (size_t)d->threads, d->work_bytes);
+        device_fail(d, &e);
+    } else if (run_tiles(d, g, &p, &e)) {
+        device_fail(d, &e);
+    }
+}
+
+size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
+{
+    struct product p;
+    struct err e;
+    if (!a->m || !a->n || !a->k) return 0;
+    if (!plan(((struct host_device *)d)->gemm, a, &p, &e)) return p.scratch * (size_t)d->threads;
+    device_fail(d, &e); /* reported when the run would be */
+    return 0;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cases of all operations: odd sizes, tails, strides, options, and nothing at all. */
+#ifndef SFT_TESTS_OPS_LIST_H
+#define SFT_TESTS_OPS_LIST_H
+
+#include "ops_case.h"
+
+typedef void case_fn(const struct test_case *c, void *to);
+struct sink {
+    case_fn *fn;
+    void *to;
+};
+static void emit(struct sink s, struct test_case *c, const char *what)
+{
+    snprintf(c->name, sizeof c->name, "%s %s", op_name(c->op), what);
+    s.fn(c, s.to);
+}
+
+static int32_t *random_ints(int64_t n, int64_t below)
+{
+    static int32_t pool[8][4096];
+    static int next;
+    int32_t *p = pool[next++ % 8];
+    for (int64_t i = 0; i < n; i++) p[i] = (int32_t)(case_random() * (double)below);
+    return p;
+}
+
+static void list_move(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    static const int32_t rows[] = {1, 2, 5, 8, 12};
+    const int64_t sizes[][2] = {{13, 70}, {3, 5}, {0, 8}, {40, 129}};
+    for (int i = 0; i < 4; i++) {
+        const int64_t T = sizes[i][0], H = sizes[i][1], V = 11;
+        char what[32];
+        snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
+        CASE(&c, embed, .T = T, .H = H, .dtype = t);
+        BUF(&c, embed, y, T * H, t, .out = true);
+        BUF(&c, embed, w, V * H, t);
+        BUF(&c, embed, ids, T, DT_I32, .ints = random_ints(T, V));
+        emit(s, &c, what);
+        CASE(&c, embed_grad, .T = T, .H = H, .V = V, .dtype = t);
+        BUF(&c, embed_grad, dw, V * H, DT_F32, .out = true);
+        BUF(&c, embed_grad, dy, T * H, t);
+        BUF(&c, embed_grad, ids, T, DT_I32, .ints = random_ints(T, V));
+        emit(s, &c, what);
+        CASE(&c, bias_grad, .T = T, .n = H, .dtype = t);
+        BUF(&c, bias_grad, db, H, DT_F32, .out = true);
+        BUF(&c, bias_grad, dy, T * H, t);
+        emit(s, &c, what);
+        CASE(&c, add, .n = T * H, .dtype = t);
+        BUF(&c, add, y, T * H, t, .out = true);
+        BUF(&c, add, a, T * H, t);
+        BUF(&c, add, b, T * H, t);
+        emit(s, &c, what);
+        CASE(&c, cast, .n = T * H, .to = t == DT_F32 ? DT_BF16 : DT_F32, .from = t);
+        BUF(&c, cast, y, T * H, t == DT_F32 ? DT_BF16 : DT_F32, .out = true);
+        BUF(&c, cast, x, T * H, t, .spread = 1000);
+        emit(s, &c, what);
+        CASE(&c, zero, .bytes = (size_t)(T * H) * dtype_size(t));
+        BUF(&c, zero, y, T * H, t, .out = true);
+        emit(s, &c, what);
+        CASE(&c, copy_rows, .rows = T, .bytes = (size_t)H, .y_stride = (size_t)H + 3,
+             .x_stride = (size_t)H + 1);
+        BUF(&c, copy_rows, y, T * (H + 3) / 4 + 1, DT_I32, .out = true, .spread = 1e9);
+        BUF(&c, copy_rows, x, T * (H + 1) / 4 + 1, DT_I32, .spread = 1e9);
+        emit(s, &c, what);
+        for (int form = 0; form < 3; form++) {
+            static const char *const forms[] = {"plain", "weighted", "squares"};
+            CASE(&c, sum, .n = T * H, .squares = form == 2, .dtype = t);
+            BUF(&c, sum, sum, 1, DT_F64, .out = true);
+            BUF(&c, sum, x, T * H, t, .offset = 0.5);
+            if (form == 1) BUF(&c, sum, w, T * H, t);
+            emit(s, &c, forms[form]);
+        }
+    }
+    for (int n = 0; n <= 5; n += 5) {
+        CASE(&c, gather, .n = n, .H = 37, .dtype = t);
+        BUF(&c, gather, y, n * 37, t, .out = true);
+        BUF(&c, gather, x, 13 * 37, t);
+        BUF(&c, gather, rows, n, DT_I32, .ints = rows);
+        emit(s, &c, "");
+        CASE(&c, scatter, .T = 13, .n = n, .H = 37, .dtype = t);
+        BUF(&c, scatter, y, 13 * 37, t, .out = true);
+        BUF(&c, scatter, x, n * 37, t);
+        BUF(&c, scatter, rows, n, DT_I32, .ints = rows);
+        emit(s, &c, "");
+    }
+}
+
+static void list_norm(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    const int64_t sizes[][2] = {{5, 576}, {131, 33}, {1, 7}, {0, 16}};
+    for (int i = 0; i < 4; i++)
+        for (int full = 0; full < 2; full++) {
+            const int64_t T = sizes[i][0], H = sizes[i][1];
+            char what[40];
+            snprintf(what, sizeof what, "%dx%d%s", (int)T, (int)H, full ? " full" : "");
+            CASE(&c, rmsnorm, .T = T, .H = H, .eps = 1e-5, .dtype = t);
+            BUF(&c, rmsnorm, y, T * H, t, .out = true);
+            BUF(&c, rmsnorm, x, T * H, t);
+            BUF(&c, rmsnorm, w, H, t, .offset = 1);
+            if (full) {
+                BUF(&c, rmsnorm, s, T * H, t, .out = true);
+                BUF(&c, rmsnorm, rstd, T, DT_F32, .out = true);
+                BUF(&c, rmsnorm, r, T * H, t);
+            }
+            emit(s, &c, what);
+            CASE(&c, rmsnorm_grad, .T = T, .H = H, .dtype = t);
+            BUF(&c, rmsnorm_grad, dx, T * H, t, .out = true);
+            BUF(&c, rmsnorm_grad, dy, T * H, t);
+            BUF(&c, rmsnorm_grad, s, T * H, t);
+            BUF(&c, rmsnorm_grad, w, H, t, .offset = 1);
+            BUF(&c, rmsnorm_grad, rstd, T, DT_F32, .offset = 1.5, .spread = 0.5);
+            if (full) {
+                BUF(&c, rmsnorm_grad, dw, H, DT_F32, .out = true);
+                BUF(&c, rmsnorm_grad, y, T * H, t, .out = true);
+                BUF(&c, rmsnorm_grad, dres, T * H, t);
+            }
+            emit(s, &c, what);
+        }
+}
+
+static void list_elementwise(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    const int64_t sizes[][2] = {{7, 96}, {3, 21}, {0, 32}};
+    for (int i = 0; i < 3; i++) {
+        const int64_t T = sizes[i][0], I = sizes[i][1];
+        char what[32];
+        snprintf(what, sizeof what, "%dx%d", (int)T, (int)I);
+        CASE(&c, swiglu, .T = T, .I = I, .dtype = t);
+        BUF(&c, swiglu, y, T * I, t, .out = true);
+        BUF(&c, swiglu, gu, 2 * T * I, t, .spread = 12);
+        emit(s, &c, what);
+        CASE(&c, swiglu_grad, .T = T, .I = I, .dtype = t);
+        BUF(&c, swiglu_grad, dgu, 2 * T * I, t, .out = true);
+        if (i) BUF(&c, swiglu_grad, y, T * I, t, .out = true);
+        BUF(&c, swiglu_grad, dy, T * I, t);
+        BUF(&c, swiglu_grad, gu, 2 * T * I, t, .spread = 12);
+        emit(s, &c, what);
+        for (int inverse = 0; inverse < 2; inverse++) {
+            const int32_t dim = i == 1 ? 6 : 64, heads = 3;
+            const int64_t stride = heads * dim + 5;
+            CASE(&c, rope, .T = T, .stride = stride, .heads = heads, .dim = dim, .inverse = inverse,
+                 .dtype = t);
+            BUF(&c, rope, x, T * stride, t, .out = true);
+            BUF(&c, rope, cos, 20 * dim / 2, DT_F32);
+            BUF(&c, rope, sin, 20 * dim / 2, DT_F32);
+            BUF(&c, rope, pos, T, DT_I32, .ints = random_ints(T, 20));
+            emit(s, &c, what);
+        }
+    }
+    const int64_t ns[] = {40000, 5, 0};
+    for (int i = 0; i < 3; i++) {
+        CASE(&c, adamw, .n = ns[i], .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+             .weight_decay = 0.1, .c1 = 0.271, .c2 = 0.142625, .max_norm = i, .param_dtype = t,
+             .dtype = DT_F32);
+        if (i != 1) BUF(&c, adamw, param, ns[i], t, .out = true);
+        BUF(&c, adamw, master, ns[i], DT_F32, .out = true);
+        BUF(&c, adamw, m, ns[i], DT_F32, .out = true);
+        BUF(&c, adamw, v, ns[i], DT_F32, .out = true, .offset = 0.6, .spread = 0.5);
+        BUF(&c, adamw, grad, ns[i], DT_F32);
+        BUF(&c, adamw, sumsq, 1, DT_F64, .offset = 4);
+        emit(s, &c, i == 1 ? "clipped" : "");
+    }
+}
+
+static void list_loss(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    const int64_t sizes[][2] = {{5, 3001}, {3, 7}, {0, 64}, {2, 20000}};
+    for (int i = 0; i < 4; i++) {
+        const int64_t n = sizes[i][0], V = sizes[i][1];
+        char what[32];
+        snprintf(what, sizeof what, "%dx%d", (int)n, (int)V);
+        int32_t *target = random_ints(n, V);
+        if (n == 5) target[3] = -100;
+        CASE(&c, xent, .n = n, .V = V, .scale = 0.25, .dtype = DT_F32, .d_dtype = t);
+        BUF(&c, xent, nll, n, DT_F32, .out = true);
+        if (i < 3) BUF(&c, xent, dlogits, n * V, t, .out = true);
+        BUF(&c, xent, logits, n * V, DT_F32, .spread = 20);
+        BUF(&c, xent, target, n, DT_I32, .ints = target);
+        BUF(&c, xent, weight, n, DT_F32, .offset = 1);
+        emit(s, &c, what);
+        CASE(&c, argmax, .n = n, .V = V, .dtype = DT_F32);
+        BUF(&c, argmax, y, n, DT_I32, .out = true);
+        BUF(&c, argmax, logits, n * V, DT_F32, .spread = 3);
+        emit(s, &c, what);
+    }
+}
+
+static void list_matmul(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    const int64_t sizes[][3] = {{37, 50, 70},   {1, 130, 64}, {300, 17, 5},
+                                {530, 600, 33}, {4, 5, 0},    {0, 5, 4}};
+    for (int i = 0; i < 6; i++)
+        for (int form = 0; form < 16; form++) {
+            const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            if (i > 2 && form % 4 == 3 && form != 15) continue;
+            const bool ta = form & 1, tb = form & 2, acc = form & 4, wide = form & 8;
+            const int64_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + (acc ? 2 : 0),
+                          ldc = n + wide;
+            const enum dtype ct = wide ? DT_F32 : t;
+            char what[60];
+            snprintf(what, sizeof what, "%dx%dx%d %s%s%s%s", (int)m, (int)n, (int)k, ta ? "T" : "N",
+                     tb ? "T" : "N", acc ? " +C" : "", wide ? " wide" : "");
+            CASE(&c, matmul, .m = m, .n = n, .k = k, .lda = lda, .ldb = acc ? ldb : 0,
+                 .ldc = wide ? ldc : 0, .ta = ta, .tb = tb, .accumulate = acc, .ab_dtype = t,
+                 .c_dtype = ct);
+            BUF(&c, matmul, c, m * ldc, ct, .out = true);
+            BUF(&c, matmul, a, (ta ? k : m) * lda, t);
+            BUF(&c, matmul, b, (tb ? n : k) * ldb, t);
+            if (form % 3 == 0) BUF(&c, matmul, bias, n, t);
+            emit(s, &c, what);
+        }
+}
+
+struct attention_shape {
+    const char *name;
+    int32_t docs, cu_q[5], cu_k[5];
+    int32_t heads, kv_heads, dim, window;
+    int64_t Tq, Tk;
+};
+static const struct attention_shape attention_shapes[] = {
+    {"one", 1, {0, 5}, {0, 5}, 1, 1, 16, 0, 5, 5},
+    {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130},
+    {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170},
+    {"wide window", 1, {0, 390}, {0, 390}, 2, 1, 16, 300, 390, 390},
+    {"more keys", 2, {2, 4, 20}, {0, 90, 120}, 4, 4, 40, 0, 21, 123},
+    {"more queries", 1, {0, 20}, {0, 9}, 2, 1, 16, 0, 20, 9},
+    {"long", 1, {0, 530}, {0, 530}, 2, 1, 16, 0, 530, 530},
+    {"large head", 1, {0, 101}, {0, 101}, 2, 1, 128, 0, 101, 101},
+    {"odd dim", 2, {0, 33, 40}, {0, 33, 40}, 3, 3, 7, 5, 40, 40},
+    {"decode", 1, {0, 1}, {0, 300}, 3, 1, 64, 0, 1, 300},
+    {"empty documents", 4, {0, 0, 3, 3, 9}, {0, 2, 5, 5, 11}, 2, 2, 8, 0, 9, 11},
+    {"nothing", 0, {0}, {0}, 2, 1, 8, 0, 0, 0},
+};
+enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
+
+static struct op_attention attention_args(const struct attention_shape *f, enum dtype t)
+{
+    const int64_t q = f->heads * f->dim, kv = f->kv_heads * f->dim;
+    int64_t max_len = 0;
+    for (int d = 0; d < f->docs; d++) {
+        if (f->cu_q[d + 1] - f->cu_q[d] > max_len) max_len = f->cu_q[d + 1] - f->cu_q[d];
+        if (f->cu_k[d + 1] - f->cu_k[d] > max_len) max_len = f->cu_k[d + 1] - f->cu_k[d];
+    }
+    return (struct op_attention){.Tq = f->Tq,
+                                 .Tk = f->Tk,
+                                 .q_stride = q + 3,
+                                 .kv_stride = kv + 1,
+                                 .o_stride = q,
+                                 .max_len = max_len,
+                                 .docs = f->docs,
+                                 .heads = f->heads,
+                                 .kv_heads = f->kv_heads,
+                                 .dim = f->dim,
+                                 .window = f->window,
+                                 .scale = 0.3,
+                                 .dtype = t};
+}
+
+static void attention_inputs(struct test_case *c, const struct attention_shape *f, enum dtype t,
+                             size_t at)
+{
+    const struct op_attention a = attention_args(f, t);
+    const struct buf bufs[] = {
+        {offsetof(struct op_attention, q), f->Tq * a.q_stride, t, .spread = 1},
+        {offsetof(struct op_attention, k), f->Tk * a.kv_stride, t, .spread = 1},
+        {offsetof(struct op_attention, v), f->Tk * a.kv_stride, t, .spread = 1},
+        {offsetof(struct op_attention, cu_q), f->docs + 1, DT_I32, .ints = f->cu_q},
+        {offsetof(struct op_attention, cu_k), f->docs + 1, DT_I32, .ints = f->cu_k}};
+    for (int i = 0; i < 5; i++) {
+        c->buf[c->bufs] = bufs[i];
+        c->buf[c->bufs++].field += at;
+    }
+}
+
+static void attention_case(struct test_case *c, const struct attention_shape *f, enum dtype t)
+{
+    memset(c, 0, sizeof *c);
+    c->op = OP_attention;
+    c->size = sizeof(struct op_attention);
+    c->args.attention = attention_args(f, t);
+    BUF(c, attention, o, f->Tq * c->args.attention.o_stride, t, .out = true);
+    BUF(c, attention, lse, f->heads * f->Tq, t == DT_F64 ? t : DT_F32, .out = true);
+    attention_inputs(c, f, t, 0);
+}
+
+/* o and lse come from a forward run. */
+static void attention_grad_case(struct test_case *c, const struct attention_shape *f, enum dtype t)
+{
+    memset(c, 0, sizeof *c);
+    c->op = OP_attention_grad;
+    c->size = sizeof(struct op_attention_grad);
+    c->args.attention_grad.fwd = attention_args(f, t);
+    const struct op_attention *a = &c->args.attention_grad.fwd;
+    BUF(c, attention_grad, dq, f->Tq * a->q_stride, t, .out = true);
+    BUF(c, attention_grad, dk, f->Tk * a->kv_stride, t, .out = true);
+    BUF(c, attention_grad, dv, f->Tk * a->kv_stride, t, .out = true);
+    BUF(c, attention_grad, dout, f->Tq * a->o_stride, t);
+    BUF(c, attention_grad, o, f->Tq * a->o_stride, t);
+    BUF(c, attention_grad, lse, f->heads * f->Tq, t == DT_F64 ? t : DT_F32, .offset = 5,
+        .spread = 0.1);
+    attention_inputs(c, f, t, offsetof(struct op_attention_grad, fwd));
+}
+
+static void list_attention(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    for (int i = 0; i < ATTENTION_SHAPES; i++) {
+        attention_case(&c, &attention_shapes[i], t);
+        emit(s, &c, attention_shapes[i].name);
+        attention_grad_case(&c, &attention_shapes[i], t);
+        emit(s, &c, attention_shapes[i].name);
+    }
+}
+
+/* Every case with activations of type t. */
+static void list_cases(struct sink s, enum dtype t)
+{
+    case_seed = 7;
+    list_move(s, t);
+    list_norm(s, t);
+    list_elementwise(s, t);
+    list_loss(s, t);
+    list_matmul(s, t);
+    list_attention(s, t);
+}
+
+#endif
