@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.json: defaults, families, both forms of the rotary settings, and what is refused. */
+#include "hf/config.h"
+#include "hf/params.h"
+#include "test.h"
+
+#define SIZES                                                                                      \
+    "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"      \
+    "\"num_attention_heads\":4"
+
+static int parse(const char *text, struct hf_config *c, struct err *e)
+{
+    memset(e, 0, sizeof *e);
+    return hf_config_parse(text, strlen(text), "config.json", c, e);
+}
+
+static bool refused(const char *text, const char *why)
+{
+    struct hf_config c;
+    struct err e;
+    bool ok = parse(text, &c, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, why) &&
+              strstr(e.msg, "config.json");
+    if (!ok) printf("# %s\n", e.msg);
+    hf_config_free(&c);
+    return ok;
+}
+
+static void defaults(void)
+{
+    struct hf_config c;
+    struct err e;
+    CHECK("a short configuration", parse("{\"model_type\":\"llama\"," SIZES "}", &c, &e) == 0);
+    CHECK("takes transformers' defaults",
+          c.num_key_value_heads == 4 && c.head_dim == 16 && c.max_position_embeddings == 2048 &&
+              c.rms_norm_eps == 1e-6 && c.rope.theta == 10000 && !c.tie_word_embeddings &&
+              strcmp(c.hidden_act, "silu") == 0 && strcmp(c.rope.type, "default") == 0 &&
+              c.bos_token_id == HF_NO_TOKEN && c.eos_count == 0 && c.dtype == HF_F32 &&
+              !c.qkv_bias && !c.qk_norm && !hf_config_is_moe(&c) && !c.quantized);
+    CHECK("and is kept as it was",
+          c.text.len == strlen(c.text.data) && strstr(c.text.data, "\"vocab_size\":100"));
+    hf_config_free(&c);
+}
+
+static void families(void)
+{
+    struct hf_config c;
+    struct err e;
+    CHECK(
+        "qwen2 has biases, and no window unless asked",
+        parse("{\"model_type\":\"qwen2\",\"sliding_window\":32,\"torch_dtype\":\"bfloat16\"," SIZES
+              "}",
+              &c, &e) == 0 &&
+            c.qkv_bias && !c.o_bias && c.sliding_window == 0 && c.dtype == HF_BF16);
+    hf_config_free(&c);
+    CHECK("qwen3 norms q and k",
+          parse("{\"model_type\":\"qwen3\",\"head_dim\":32," SIZES "}", &c, &e) == 0 && c.qk_norm &&
+              !c.qkv_bias && c.head_dim == 32);
+    hf_config_free(&c);
+    CHECK("mistral has a window",
+          parse("{\"model_type\":\"mistral\",\"sliding_window\":32,\"dtype\":\"float16\"," SIZES
+                "}",
+                &c, &e) == 0 &&
+              c.sliding_window == 32 && c.dtype == HF_F16);
+    hf_config_free(&c);
+    CHECK("attention_bias of llama is on all four",
+          parse("{\"model_type\":\"llama\",\"attention_bias\":true," SIZES "}", &c, &e) == 0 &&
+              c.qkv_bias && c.o_bias);
+    hf_config_free(&c);
+    static const char *const moe[] = {"{\"model_type\":\"qwen3_moe\",\"num_experts\":128," SIZES
+                                      "}",
+                                      "{\"model_type\":\"qwen3_5_moe\",\"text_config\":{}}",
+                                      "{\"model_type\":\"mixtral\",\"num_local_experts\":8}",
+                                      "{\"model_type\":\"deepseek_v3\",\"n_routed_experts\":256}"};
+    for (int i = 0; i < 4; i++) {
+        CHECK(moe[i], parse(moe[i], &c, &e) == 0 && hf_config_is_moe(&c));
+        hf_config_free(&c);
+    }
+}
+
+static void rope(void)
+{
+    struct hf_config c;
+    struct err e;
+    CHECK(
+        "rope_scaling with its older name",
+        parse("{\"model_type\":\"llama\",\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\","
+              "\"factor\":2.0}," SIZES "}",
+              &c, &e) == 0 &&
+            strcmp(c.rope.type, "linear") == 0 && c.rope.factor == 2 && c.rope.theta == 500000);
+    hf_config_free(&c);
+    CHECK("rope_parameters of transformers 5",
+          parse("{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"llama3\","
+                "\"rope_theta\":500000,\"factor\":8.0,\"low_freq_factor\":1.0,"
+                "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":8192}," SIZES "}",
+                &c, &e) == 0 &&
+              strcmp(c.rope.type, "llama3") == 0 && c.rope.factor == 8 &&
+              c.rope.low_freq_factor == 1 && c.rope.high_freq_factor == 4 &&
+              c.rope.original_max_position == 8192 && c.rope.theta == 500000);
+    struct buf b = {0};
+    struct hf_config d;
+    CHECK("written and read again, the same",
+          hf_config_format(&c, &b, &e) == 0 &&
+              hf_config_parse(b.data, b.len, "again", &d, &e) == 0 &&
+              memcmp(&c.rope, &d.rope, sizeof c.rope) == 0);
+    hf_config_free(&c);
+    hf_config_free(&d);
+    buf_free(&b);
+    CHECK("null means absent", parse("{\"model_type\":\"llama\",\"rope_scaling\":null,"
+                                     "\"sliding_window\":null,\"eos_token_id\":null," SIZES "}",
+                                     &c, &e) == 0 &&
+                                   c.eos_count == 0);
+    hf_config_free(&c);
+    CHECK("several ends",
+          parse("{\"model_type\":\"llama\",\"eos_token_id\":[7,9]," SIZES "}", &c, &e) == 0 &&
+              c.eos_count == 2 && c.eos_token_id[1] == 9);
+    hf_config_free(&c);
+}
+
+static void refusals(void)
+{
+    CHECK("not JSON", refused("{", "line 1"));
+    CHECK("a list", refused("[]", "object"));
+    CHECK("no model_type", refused("{" SIZES "}", "model_type"));
+    CHECK("a missing size", refused("{\"model_type\":\"llama\",\"vocab_size\":1}", "hidden_size"));
+    CHECK("a size of zero", refused("{\"model_type\":\"llama\",\"head_dim\":0," SIZES "}",
+                                    "head_dim: must be a positive integer"));
+    CHECK("a size that is text",
+          refused("{\"model_type\":\"llama\",\"head_dim\":\"64\"," SIZES "}", "head_dim"));
+    CHECK("an absurd size",
+          refused("{\"model_type\":\"llama\",\"max_position_embeddings\":1e18," SIZES "}",
+                  "max_position_embeddings"));
+    CHECK("heads that do not divide",
+          refused("{\"model_type\":\"llama\",\"num_key_value_heads\":3," SIZES "}", "divisor"));
+    CHECK("an epsilon below zero",
+          refused("{\"model_type\":\"llama\",\"rms_norm_eps\":-1e-6," SIZES "}", "rms_norm_eps"));
+    CHECK("a flag that is a number",
+          refused("{\"model_type\":\"llama\",\"tie_word_embeddings\":1," SIZES "}",
+                  "tie_word_embeddings"));
+    CHECK("an unknown type of element",
+          refused("{\"model_type\":\"llama\",\"torch_dtype\":\"int3\"," SIZES "}", "torch_dtype"));
+    CHECK(
+        "a key twice",
+        refused("{\"model_type\":\"llama\",\"head_dim\":8,\"head_dim\":16," SIZES "}", "head_dim"));
+    CHECK("rope settings that are no object",
+          refused("{\"model_type\":\"llama\",\"rope_scaling\":4," SIZES "}", "rope_scaling"));
+    CHECK("a rope factor that is text",
+          refused("{\"model_type\":\"llama\",\"rope_scaling\":{\"factor\":\"2\"}," SIZES "}",
+                  "rope_scaling.factor"));
+}
+
+static bool real_is(double v, bool single, const char *text)
+{
+    char got[32];
+    hf_real_text(v, single, got);
+    return strcmp(got, text) == 0;
+}
+
+static void reals(void)
+{
+    CHECK("the shortest text of a number",
+          real_is(1e-5f, true, "1e-05") && real_is(1e5, false, "100000.0") &&
+              real_is(0.02, false, "0.02") && real_is(0, false, "0.0") &&
+              real_is(1.0 / 3, false, "0.3333333333333333") && real_is(0.1f, true, "0.1"));
+}
+
+/* ---- the parameter list ---- */
+struct tally {
+    int count;
+    uint64_t elements;
+    char names[4000];
+};
+static int tally_param(void *arg, const struct hf_param *p, struct err *e)
+{
+    struct tally *t = arg;
+    (void)e;
+    t->count++;
+    t->elements += p->dim[0] * (p->ndim == 2 ? p->dim[1] : 1);
+    snprintf(t->names + strlen(t->names), sizeof t->names - strlen(t->names), " %s", p->name);
+    return 0;
+}
+
+static void params(void)
+{
+    struct hf_config c;
+    struct err e;
+    struct tally t = {0};
+    parse("{\"model_type\":\"llama\",\"num_key_value_heads\":2,\"tie_word_embeddings\":true," SIZES
+          "}",
+          &c, &e);
+    /* 100*64 + 2 * (2*64 + 64*64*2 + 2*32*64 + 3*64*96) + 64 */
+    CHECK("a tied llama: 2 + 9 a layer",
+          hf_param_list(&c, tally_param, &t, &e) == 0 && t.count == 20 && t.elements == 68160);
+    CHECK("no head", !strstr(t.names, "lm_head") && strstr(t.names, " model.norm.weight"));
+    hf_config_free(&c);
+    memset(&t, 0, sizeof t);
+    parse("{\"model_type\":\"qwen2\"," SIZES "}", &c, &e);
+    CHECK("an untied qwen2: three biases a layer and a head",
+          hf_param_list(&c, tally_param, &t, &e) == 0 && t.count == 27 &&
+              strstr(t.names, "layers.1.self_attn.v_proj.bias") &&
+              strstr(t.names, " lm_head.weight"));
+    hf_config_free(&c);
+    parse("{\"model_type\":\"gemma2\"," SIZES "}", &c, &e);
+    CHECK("another family is refused",
+          hf_param_list(&c, tally_param, &t, &e) == -1 && strstr(e.msg, "gemma2"));
+    hf_config_free(&c);
+}
+
+int main(void)
+{
+    defaults();
+    families();
+    rope();
+    refusals();
+    reals();
+    params();
+    TEST_END();
+}
