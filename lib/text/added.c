@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Added tokens: loading them and finding them in text, with the rules of `tokenizers` for ids,
+ * single words and white space at their sides. */
+#include "text/added.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/fields.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+void added_free(struct added *a)
+{
+    added_trie_free(a->plain);
+    added_trie_free(a->normalized);
+    free(a->v);
+    free(a->by_id);
+    cpset_free(&a->word);
+    cpset_free(&a->space);
+    arena_free(&a->strings);
+    *a = (struct added){0};
+}
+
+const struct added_token *added_get(const struct added *a, uint32_t id)
+{
+    return id < a->by_id_n && a->by_id[id] != 0 ? &a->v[a->by_id[id] - 1] : NULL;
+}
+
+const struct added_token *added_find(const struct added *a, struct str content)
+{
+    for (size_t i = a->n; i > 0; i--)
+        if (str_eq(a->v[i - 1].content, content)) return &a->v[i - 1];
+    return NULL;
+}
+
+static int set_by_id(struct added *a, uint32_t id, size_t index, struct err *e)
+{
+    if (id > VOCAB_MAX_ID) return err_set(e, ERR_DATA, "added tokens: too many ids");
+    if (id >= a->by_id_n) {
+        size_t n = a->by_id_n, cap = a->by_id_n;
+        if (mem_grow(&a->by_id, &cap, (size_t)id + 1, sizeof *a->by_id, e) != 0) return -1;
+        memset(a->by_id + n, 0, (cap - n) * sizeof *a->by_id);
+        a->by_id_n = cap;
+    }
+    a->by_id[id] = (uint32_t)index + 1;
+    return 0;
+}
+
+/* The content after normalization. */
+static int normalize(struct added *a, const struct normalizer *n, struct added_token *t,
+                     struct err *e)
+{
+    struct normalizer_scratch s = {0};
+    struct ntext from = {0}, to = {0};
+    char *copy = NULL;
+    ntext_view(&from, t->content);
+    if (normalizer_apply(n, &s, &from, 0, from.n, &to, e) == 0)
+        copy = arena_copy(&a->strings, to.n > 0 ? to.p : "", to.n, e);
+    t->pattern = (struct str){copy, to.n};
+    ntext_free(&to);
+    normalizer_scratch_free(&s);
+    return copy == NULL ? -1 : 0;
+}
+
+static uint32_t first_free_id(const struct added *a, const struct vocab *model)
+{
+    uint32_t next = model->count;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->v[i].id >= next) next = a->v[i].id + 1;
+    return next;
+}
+
+int added_add(struct added *a, const struct vocab *model, const struct normalizer *n,
+              struct added_token t, uint32_t *next_id, struct err *e)
+{
+    const struct added_token *same;
+    if (t.content.n == 0) return 0;
+    if (*next_id == VOCAB_NONE) *next_id = first_free_id(a, model);
+    same = added_find(a, t.content);
+    t.id = same != NULL ? same->id : vocab_find(model, t.content);
+    if (t.id == VOCAB_NONE) t.id = (*next_id)++;
+    t.content.p = arena_copy(&a->strings, t.content.p, t.content.n, e);
+    if (t.content.p == NULL) return -1;
+    t.pattern = t.content;
+    if (t.normalized && normalize(a, n, &t, e) != 0) return -1;
+    if (mem_grow(&a->v, &a->cap, a->n + 1, sizeof *a->v, e) != 0 ||
+        set_by_id(a, t.id, a->n, e) != 0)
+        return -1;
+    a->v[a->n++] = t;
+    return 0;
+}
+
+static int read_token(const struct json *o, struct added_token *t, struct err *e)
+{
+    *t = (struct added_token){0};
+    if (o->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "an object is needed");
+    if (field_need_str(o, "content", &t->content, e) != 0 ||
+        field_bool(o, "special", false, &t->special, e) != 0 ||
+        field_bool(o, "single_word", false, &t->single_word, e) != 0 ||
+        field_bool(o, "lstrip", false, &t->lstrip, e) != 0 ||
+        field_bool(o, "rstrip", false, &t->rstrip, e) != 0 ||
+        field_bool(o, "normalized", !t->special, &t->normalized, e) != 0)
+        return -1;
+    return 0;
+}
+
+int added_load(struct added *a, const struct json *list, const struct vocab *model,
+               const struct normalizer *n, struct err *e)
+{
+    uint32_t next = VOCAB_NONE;
+    if (list == NULL || list->kind == JSON_NULL) return 0;
+    if (list->kind != JSON_ARRAY) return err_set(e, ERR_DATA, "\"added_tokens\" must be a list");
+    for (size_t i = 0; i < list->count; i++) {
+        struct added_token t;
+        if (read_token(&list->items[i], &t, e) != 0 || added_add(a, model, n, t, &next, e) != 0)
+            return err_prefix(e, "added_tokens: entry %zu", i);
+    }
+    return 0;
+}
+
+int added_finish(struct added *a, struct err *e)
+{
+    bool any[2] = {false, false};
+    for (size_t i = 0; i < a->n; i++) any[a->v[i].normalized] = true;
+    if (cpset_add_ranges(&a->word, unicode_rust_word, unicode_rust_word_n, e) != 0 ||
+        cpset_add_ranges(&a->space, unicode_rust_space, unicode_rust_space_n, e) != 0)
+        return -1;
+    if (any[0] && (a->plain = added_trie_new(a, false, e)) == NULL) return -1;
+    if (any[1] && (a->normalized = added_trie_new(a, true, e)) == NULL) return -1;
+    return 0;
+}
+
+/* True when a word goes on at the left or right side of [begin, end). */
+static bool in_word(const struct added *a, struct str text, size_t begin, size_t end)
+{
+    uint32_t c;
+    if (begin > 0 && (utf8_get_back(text.p + begin, &c), cpset_has(&a->word, c))) return true;
+    return end < text.n && (utf8_get(text.p + end, &c), cpset_has(&a->word, c));
+}
+
+static size_t spaces_before(const struct added *a, struct str text, size_t at)
+{
+    uint32_t c;
+    while (at > 0) {
+        unsigned len = utf8_get_back(text.p + at, &c);
+        if (!cpset_has(&a->space, c)) break;
+        at -= len;
+    }
+    return at;
+}
+
+static size_t spaces_after(const struct added *a, struct str text, size_t at)
+{
+    uint32_t c;
+    while (at < text.n) {
+        unsigned len = utf8_get(text.p + at, &c);
+        if (!cpset_has(&a->space, c)) break;
+        at += len;
+    }
+    return at;
+}
+
+int added_split(const struct added *a, const struct added_trie *trie, const struct ntext *t,
+                size_t begin, size_t end, struct pieces *out, struct err *e)
+{
+    struct str text = {t->p + begin, end - begin};
+    size_t done = 0, from = 0, b, stop;
+    uint32_t id;
+    while (trie != NULL && added_trie_find(trie, text, from, &b, &stop, &id)) {
+        const struct added_token *k = added_get(a, id);
+        from = stop;
+        if (k->single_word && in_word(a, text, b, stop)) continue;
+        if (k->lstrip) {
+            b = spaces_before(a, text, b);
+            if (b < done) b = done;
+        }
+        if (k->rstrip) stop = spaces_after(a, text, stop);
+        if (done < b && pieces_add(out, t, begin + done, begin + b, PIECE_TEXT, e) != 0) return -1;
+        if (pieces_add(out, t, begin + b, begin + stop, id, e) != 0) return -1;
+        done = stop;
+    }
+    return done == text.n ? 0 : pieces_add(out, t, begin + done, end, PIECE_TEXT, e);
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pattern to syntax tree: alternatives, groups, quantifiers, options, anchors. The syntax is that
+ * of Oniguruma's doc/RE ("ONIG_SYNTAX_ONIGURUMA"). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/regex_impl.h"
+#include "text/utf8.h"
+
+int regex_fail(struct regex_parser *ps, const char *what)
+{
+    return err_set(ps->e, ERR_DATA, "pattern \"%.*s\": at byte %zu: %s",
+                   STR_FMT(((struct str){ps->begin, (size_t)(ps->end - ps->begin)})),
+                   (size_t)(ps->p - ps->begin), what);
+}
+
+uint32_t regex_node_new(struct regex_tree *t, enum regex_node_kind kind, struct err *e)
+{
+    if (t->n == 0) t->n = 1;
+    if (t->n >= REGEX_MAX_NODES)
+        return err_set(e, ERR_DATA, "a pattern with more than %d parts", REGEX_MAX_NODES), 0;
+    if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e) != 0) return 0;
+    t->node[t->n] = (struct regex_node){.kind = kind};
+    return (uint32_t)t->n++;
+}
+
+uint32_t regex_set_new(struct regex_tree *t, struct cpset *set, struct err *e)
+{
+    uint32_t node = 0, i;
+    for (i = 0; i < t->nset && !cpset_equal(&t->set[i], set); i++) {}
+    if (i == t->nset) {
+        if (mem_grow(&t->set, &t->set_cap, t->nset + 1, sizeof *t->set, e) != 0)
+            return cpset_free(set), 0;
+        t->set[t->nset++] = *set;
+        *set = (struct cpset){0};
+    }
+    cpset_free(set);
+    node = regex_node_new(t, NODE_SET, e);
+    if (node != 0) t->node[node].set = i;
+    return node;
+}
+
+static uint32_t parse_alternatives(struct regex_parser *ps);
+
+static bool looking_at(const struct regex_parser *ps, const char *z)
+{
+    size_t n = strlen(z);
+    return (size_t)(ps->end - ps->p) >= n && memcmp(ps->p, z, n) == 0;
+}
+
+static bool eat(struct regex_parser *ps, const char *z)
+{
+    if (!looking_at(ps, z)) return false;
+    ps->p += strlen(z);
+    return true;
+}
+
+/* A node of one kind over one child. */
+static uint32_t wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
+{
+    uint32_t n = child == 0 ? 0 : regex_node_new(ps->tree, kind, ps->e);
+    if (n != 0) ps->tree->node[n].child = child;
+    return n;
+}
+
+static uint32_t make_assert(struct regex_parser *ps, enum regex_assert what)
+{
+    uint32_t n = regex_node_new(ps->tree, NODE_ASSERT, ps->e);
+    if (n != 0) ps->tree->node[n].what = what;
+    return n;
+}
+
+static uint32_t make_literal(struct regex_parser *ps, uint32_t c)
+{
+    struct cpset set = {0};
+    uint32_t n;
+    if (ps->ignore_case ? unicode_add_folds(c, &set, ps->e) : cpset_add(&set, c, c, ps->e))
+        return cpset_free(&set), 0;
+    n = regex_set_new(ps->tree, &set, ps->e);
+    if (n != 0) {
+        ps->tree->node[n].literal = ps->ignore_case;
+        ps->tree->node[n].c = c;
+    }
+    return n;
+}
+
+/* Any character, all or all but the newline. */
+static uint32_t make_any(struct regex_parser *ps, bool newline)
+{
+    struct cpset set = {0};
+    if (!newline && cpset_add(&set, '\n', '\n', ps->e) != 0) return 0;
+    if (cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    return regex_set_new(ps->tree, &set, ps->e);
+}
+
+/* The flags of (?imx-imx; a false result has set the error. */
+static bool parse_options(struct regex_parser *ps)
+{
+    bool on = true;
+    for (; ps->p < ps->end && *ps->p != ')' && *ps->p != ':'; ps->p++) {
+        if (*ps->p == '-')
+            on = false;
+        else if (*ps->p == 'i')
+            ps->ignore_case = on;
+        else if (*ps->p == 'm')
+            ps->dot_all = on;
+        else
+            return regex_fail(ps, "this group or option is not supported"), false;
+    }
+    return ps->p < ps->end || (regex_fail(ps, "a group without end"), false);
+}
+
+static uint32_t close_group(struct regex_parser *ps, uint32_t node)
+{
+    if (node != 0 && !eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
+    return node;
+}
+
+static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
+{
+    uint32_t n = wrap(ps, NODE_LOOK, parse_alternatives(ps));
+    if (n != 0) ps->tree->node[n].negative = negative, ps->tree->node[n].behind = behind;
+    return close_group(ps, n);
+}
+
+/* After "(?": options for a group, or for the rest of the group that they stand in. */
+static uint32_t parse_option_group(struct regex_parser *ps)
+{
+    bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
+    uint32_t n;
+    if (!parse_options(ps)) return 0;
+    if (*ps->p++ == ':')
+        n = close_group(ps, parse_alternatives(ps));
+    else
+        n = parse_alternatives(ps); /* "ab(?i)c|d" is "ab(?i:c|d)" */
+    ps->ignore_case = ignore_case;
+    ps->dot_all = dot_all;
+    return n;
+}
+
+static uint32_t parse_group(struct regex_parser *ps)
+{
+    bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
+    uint32_t n = 0;
+    if (looking_at(ps, "*")) return regex_fail(ps, "(*...) is not supported"), 0;
+    if (eat(ps, "?#")) {
+        while (ps->p < ps->end && *ps->p != ')') ps->p++;
+        return close_group(ps, regex_node_new(ps->tree, NODE_EMPTY, ps->e));
+    }
+    if (eat(ps, "?="))
+        n = parse_look(ps, false, false);
+    else if (eat(ps, "?!"))
+        n = parse_look(ps, true, false);
+    else if (eat(ps, "?<="))
+        n = parse_look(ps, false, true);
+    else if (eat(ps, "?<!"))
+        n = parse_look(ps, true, true);
+    else if (eat(ps, "?>"))
+        n = close_group(ps, wrap(ps, NODE_ATOMIC, parse_alternatives(ps)));
+    else if (looking_at(ps, "?<"))
+        return regex_fail(ps, "named groups are not supported"), 0;
+    else if (eat(ps, "?"))
+        n = parse_option_group(ps);
+    else
+        n = close_group(ps, parse_alternatives(ps)); /* what it captures is of no use here */
+    ps->ignore_case = ignore_case;
+    ps->dot_all = dot_all;
+    return n;
+}
+
+static uint32_t parse_class_node(struct regex_parser *ps)
+{
+    struct cpset set = {0};
+    bool negated;
+    if (regex_parse_class(ps, &set, &negated) != 0) return cpset_free(&set), 0;
+    if (ps->ignore_case) return regex_fold_class(ps, &set, negated);
+    if (negated && cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    return regex_set_new(ps->tree, &set, ps->e);
+}
+
+static uint32_t parse_backslash(struct regex_parser *ps)
+{
+    struct cpset set = {0};
+    uint32_t c = 0;
+    bool property = ps->p < ps->end && (*ps->p == 'p' || *ps->p == 'P');
+    int rc = regex_parse_escape(ps, false, &set, &c);
+    if (rc == 0) return make_literal(ps, c);
+    if (rc == 1 && property && ps->ignore_case) return regex_fold_class(ps, &set, false);
+    if (rc == 1) return regex_set_new(ps->tree, &set, ps->e);
+    if (rc < 0) return cpset_free(&set), 0;
+    switch (c) {
+    case 'A':
+        return make_assert(ps, ASSERT_TEXT_BEGIN);
+    case 'z':
+        return make_assert(ps, ASSERT_TEXT_END);
+    case 'Z':
+        return make_assert(ps, ASSERT_LAST_LINE);
+    case 'b':
+        return make_assert(ps, ASSERT_WORD);
+    case 'B':
+        return make_assert(ps, ASSERT_NOT_WORD);
+    case 'N':
+        return make_any(ps, false);
+    case 'O':
+        return make_any(ps, true);
+    default:
+        return regex_fail(ps, "this escape is not supported"), 0;
+    }
+}
+
+static uint32_t parse_atom(struct regex_parser *ps)
+{
+    uint32_t c;
+    switch (*ps->p) {
+    case '(':
+        ps->p++;
+        return parse_group(ps);
+    case '[':
+        ps->p++;
+        return parse_class_node(ps);
+    case '\\':
+        ps->p++;
+        return parse_backslash(ps);
+    case '.':
+        ps->p++;
+        return make_any(ps, ps->dot_all);
+    case '^':
+        ps->p++;
+        return make_assert(ps, ASSERT_LINE_BEGIN);
+    case '$':
+        ps->p++;
+        return make_assert(ps, ASSERT_LINE_END);
+    case '*':
+    case '+':
+    case '?':
+        return regex_fail(ps, "nothing to repeat"), 0;
+    default:
+        ps->p += utf8_get(ps->p, &c);
+        return make_literal(ps, c);
+    }
+}
+
+/* A decimal number at *p: its value, or -1 when there is none. */
+static long parse_count(const char **p, const char *end)
+{
+    long v = -1;
+    for (; *p < end && **p >= '0' && **p <= '9'; (*p)++) {
+        v = (v < 0 ? 0 : v) * 10 + (**p - '0');
+        if (v > REGEX_MAX_REPEAT) v = REGEX_MAX_REPEAT + 1;
+    }
+    return v;
+}
+
+/* "{n}", "{n,}", "{,m}", "{n,m}" at p: false when the brace is an ordinary character. */
+static bool parse_interval(struct regex_parser *ps, uint32_t *min, uint32_t *max)
+{
+    const char *p = ps->p + 1;
+    long lo = parse_count(&p, ps->end), hi = lo;
+    if (p < ps->end && *p == ',') {
+        p++;
+        hi = parse_count(&p, ps->end);
+        if (lo < 0 && hi < 0) return false;
+    } else if (lo < 0) {
+        return false;
+    }
+    if (p >= ps->end || *p != '}') return false;
+    ps->p = p + 1;
+    *min = lo < 0 ? 0 : (uint32_t)lo;
+    *max = hi < 0 ? REGEX_INF : (uint32_t)hi;
+    return true;
+}
+
+/* Greedy ?, * and + of greedy ?, * and + are one of them; Oniguruma joins them too. */
+static bool join_repeats(struct regex_node *inner, uint32_t min, uint32_t max)
+{
+    bool plain = inner->kind == NODE_REPEAT && !inner->lazy && inner->min <= 1 &&
+                 (inner->max == REGEX_INF || (inner->max == 1 && inner->min == 0));
+    if (!plain || min > 1 || !(max == REGEX_INF || (max == 1 && min == 0))) return false;
+    if (min == 0) inner->min = 0;
+    if (max == REGEX_INF) inner->max = REGEX_INF;
+    return true;
+}
+
+static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min, uint32_t max,
+                            bool lazy)
+{
+    uint32_t n;
+    if (ps->tree->node[atom].kind == NODE_ASSERT || ps->tree->node[atom].kind == NODE_LOOK)
+        return regex_fail(ps, "a repeated anchor or look-around is not supported"), 0;
+    if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
+    if (ps->tree->node[atom].literal) atom = regex_fold_literals(ps, atom);
+    n = wrap(ps, NODE_REPEAT, atom);
+    if (n == 0) return 0;
+    ps->tree->node[n].min = min;
+    ps->tree->node[n].max = max;
+    ps->tree->node[n].lazy = lazy;
+    return n;
+}
+
+/* The quantifiers after an atom. */
+static uint32_t parse_quantifiers(struct regex_parser *ps, uint32_t atom)
+{
+    while (atom != 0 && ps->p < ps->end) {
+        uint32_t min = 0, max = REGEX_INF;
+        bool lazy = false, possessive = false, interval = *ps->p == '{';
+        if (interval) {
+            if (!parse_interval(ps, &min, &max)) break;
+        } else if (*ps->p == '?' || *ps->p == '*' || *ps->p == '+') {
+            if (*ps->p == '?') max = 1;
+            if (*ps->p == '+') min = 1;
+            ps->p++;
+        } else {
+            break;
+        }
+        if (max != REGEX_INF && max < min) { /* {3,1} is a possessive {1,3} */
+            uint32_t swap = max;
+            max = min, min = swap, possessive = true;
+        } else if (!(interval && min == max) && eat(ps, "?")) {
+            lazy = true;
+        } else if (!interval && eat(ps, "+")) {
+            possessive = true;
+        }
+        if (min > REGEX_MAX_REPEAT || (max > REGEX_MAX_REPEAT && max != REGEX_INF))
+            return regex_fail(ps, "too many repetitions"), 0;
+        atom = make_repeat(ps, atom, min, max, lazy);
+        if (possessive) atom = wrap(ps, NODE_ATOMIC, atom);
+    }
+    return atom;
+}
+
+static uint32_t parse_branch(struct regex_parser *ps)
+{
+    uint32_t cat = regex_node_new(ps->tree, NODE_CAT, ps->e), last = 0;
+    while (cat != 0 && ps->p < ps->end && *ps->p != '|' && *ps->p != ')') {
+        uint32_t n = parse_quantifiers(ps, parse_atom(ps));
+        if (n == 0) return 0;
+        if (last == 0)
+            ps->tree->node[cat].child = n;
+        else
+            ps->tree->node[last].next = n;
+        last = n;
+    }
+    if (cat != 0 && ps->tree->node[cat].child != 0) {
+        uint32_t first = regex_fold_literals(ps, ps->tree->node[cat].child);
+        if (first == 0) return 0;
+        ps->tree->node[cat].child = first;
+    }
+    return cat;
+}
+
+static uint32_t parse_alternatives(struct regex_parser *ps)
+{
+    uint32_t alt = 0, last = 0;
+    if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "groups nested too deeply"), 0;
+    alt = regex_node_new(ps->tree, NODE_ALT, ps->e);
+    while (alt != 0) {
+        uint32_t n = parse_branch(ps);
+        if (n == 0) return 0;
+        if (last == 0)
+            ps->tree->node[alt].child = n;
+        else
+            ps->tree->node[last].next = n;
+        last = n;
+        if (!eat(ps, "|")) break;
+    }
+    ps->depth--;
+    return alt;
+}
+
+int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *e)
+{
+    struct regex_parser ps = {.p = pattern.p,
+                              .begin = pattern.p,
+                              .end = pattern.p + pattern.n,
+                              .tree = t,
+                              .own = own,
+                              .e = e};
+    *t = (struct regex_tree){0};
+    if (pattern.n > REGEX_MAX_PATTERN)
+        return err_set(e, ERR_DATA, "a pattern of more than %d bytes", REGEX_MAX_PATTERN);
+    if (utf8_valid(pattern.p, pattern.n, NULL) != pattern.n)
+        return err_set(e, ERR_DATA, "a pattern that is not UTF-8");
+    t->root = parse_alternatives(&ps);
+    if (t->root != 0 && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
+    if (t->root == 0) return regex_tree_free(t), -1;
+    return 0;
+}
+
+void regex_tree_free(struct regex_tree *t)
+{
+    for (size_t i = 0; i < t->nset; i++) cpset_free(&t->set[i]);
+    free(t->set);
+    free(t->node);
+    *t = (struct regex_tree){0};
+}

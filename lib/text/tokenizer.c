@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading tokenizer.json, and what one can ask a tokenizer. */
+#include "text/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "text/fields.h"
+#include "text/tokenizer_impl.h"
+
+/* Appends v with the members of objects sorted, without those that are null or have no influence on
+ * ids or text. */
+static void describe(const struct json *v, struct buf *b)
+{
+    if (v->kind == JSON_ARRAY) {
+        buf_putc(b, '[');
+        for (size_t i = 0; i < v->count; i++) {
+            if (i > 0) buf_putc(b, ',');
+            describe(&v->items[i], b);
+        }
+        buf_putc(b, ']');
+        return;
+    }
+    if (v->kind != JSON_OBJECT) {
+        json_write(v, b);
+        return;
+    }
+    struct str last = {NULL, 0};
+    buf_putc(b, '{');
+    for (size_t done = 0; done < v->count; done++) { /* a handful of members */
+        size_t best = SIZE_MAX;
+        for (size_t i = 0; i < v->count; i++) {
+            struct str k = v->keys[i], m = best == SIZE_MAX ? k : v->keys[best];
+            size_t common = k.n < m.n ? k.n : m.n, after = k.n < last.n ? k.n : last.n;
+            int c = memcmp(k.p, m.p, common), d = last.p ? memcmp(k.p, last.p, after) : 1;
+            if (d < 0 || (d == 0 && k.n <= last.n)) continue;
+            if (best == SIZE_MAX || c < 0 || (c == 0 && k.n < m.n)) best = i;
+        }
+        if (best == SIZE_MAX) break;
+        last = v->keys[best];
+        if (v->items[best].kind == JSON_NULL || str_is(last, "trim_offsets")) continue;
+        buf_json(b, last);
+        buf_putc(b, ':');
+        describe(&v->items[best], b);
+        buf_putc(b, ',');
+    }
+    buf_putc(b, '}');
+}
+
+static void describe_part(struct tokenizer *t, const struct json *doc, const char *key)
+{
+    const struct json *v = json_get(doc, key);
+    buf_puts(&t->description, key);
+    buf_putc(&t->description, ' ');
+    if (v != NULL) describe(v, &t->description);
+    buf_putc(&t->description, '\n');
+}
+
+static int load_model(struct tokenizer *t, const struct json *doc, struct err *e)
+{
+    const struct json *m = json_get(doc, "model");
+    struct str type;
+    if (m == NULL || m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "there is no \"model\"");
+    if (field_str(m, "type", &type, e) != 0) return -1;
+    if (type.p != NULL ? !str_is(type, "BPE") : json_get(m, "merges") == NULL)
+        return err_set(e, ERR_DATA, "model \"%.*s\" is not supported; only BPE is",
+                       type.p == NULL ? 1 : (int)type.n, type.p == NULL ? "?" : type.p);
+    t->bpe = bpe_load(m, e);
+    return t->bpe == NULL ? err_prefix(e, "model") : 0;
+}
+
+/* The components, all but the added tokens. */
+static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e)
+{
+    const struct json *version = json_get(doc, "version");
+    if (version != NULL && (version->kind != JSON_STRING || !str_is(version->s, "1.0")))
+        return err_set(e, ERR_DATA, "the version is not \"1.0\"");
+    if (load_model(t, doc, e) != 0 ||
+        (t->normalizer = normalizer_load(json_get(doc, "normalizer"), e)) == NULL ||
+        (t->pretok = pretok_load(json_get(doc, "pre_tokenizer"), e)) == NULL ||
+        (t->decoder = decoder_load(json_get(doc, "decoder"), e)) == NULL)
+        return -1;
+    if (pretok_ends_in_bytes(t->pretok) && bpe_has_bytes(t->bpe)) {
+        pretok_drop_bytes(t->pretok);
+        if (bpe_set_bytes(t->bpe, e) != 0) return -1;
+    }
+    describe_part(t, doc, "normalizer");
+    describe_part(t, doc, "pre_tokenizer");
+    describe_part(t, doc, "decoder");
+    return buf_check(&t->description, e);
+}
+
+static int load_document(struct tokenizer *t, const char *path, const char *dir, struct err *e)
+{
+    struct arena arena = {0};
+    struct io_map map;
+    const struct json *doc;
+    int rc = -1;
+    if (io_map(path, &map, e) != 0) return -1;
+    doc = json_parse((const char *)map.p, map.n, &arena, e);
+    if (doc != NULL && doc->kind != JSON_OBJECT)
+        err_set(e, ERR_DATA, "not a JSON object");
+    else if (doc != NULL && load_parts(t, doc, e) == 0)
+        rc = added_load(&t->added, json_get(doc, "added_tokens"), bpe_vocab(t->bpe), t->normalizer,
+                        e);
+    if (rc != 0) err_prefix(e, "%s", path);
+    arena_free(&arena);
+    io_unmap(&map);
+    if (rc == 0) rc = tokenizer_load_config(t, dir, e);
+    if (rc == 0 && added_finish(&t->added, e) != 0) rc = err_prefix(e, "%s: added tokens", path);
+    return rc;
+}
+
+struct tokenizer *tokenizer_load(const char *dir, struct err *e)
+{
+    struct tokenizer *t = mem_alloc(1, sizeof *t, e);
+    char *path = t == NULL ? NULL : io_path(dir, "tokenizer.json", e);
+    int rc = path == NULL ? -1 : load_document(t, path, dir, e);
+    free(path);
+    if (rc == 0) return t;
+    tokenizer_free(t);
+    return NULL;
+}
+
+void tokenizer_free(struct tokenizer *t)
+{
+    if (t == NULL) return;
+    added_free(&t->added);
+    normalizer_free(t->normalizer);
+    pretok_free(t->pretok);
+    bpe_free(t->bpe);
+    decoder_free(t->decoder);
+    buf_free(&t->description);
+    for (size_t i = 0; i < t->nnamed; i++) {
+        free(t->named[i].name);
+        free(t->named[i].text);
+    }
+    free(t->named);
+    free(t->chat_template);
+    free(t);
+}
+
+uint32_t tokenizer_vocab_size(const struct tokenizer *t)
+{
+    uint32_t n = bpe_vocab(t->bpe)->n;
+    for (size_t i = 0; i < t->added.n; i++)
+        if (t->added.v[i].id >= n) n = t->added.v[i].id + 1;
+    return n;
+}
+
+bool tokenizer_id(const struct tokenizer *t, struct str token, uint32_t *id)
+{
+    const struct added_token *k = added_find(&t->added, token);
+    *id = k != NULL ? k->id : vocab_find(bpe_vocab(t->bpe), token);
+    return *id != VOCAB_NONE;
+}
+
+bool tokenizer_is_added(const struct tokenizer *t, uint32_t id)
+{
+    return added_get(&t->added, id) != NULL;
+}
+
+bool tokenizer_is_special(const struct tokenizer *t, uint32_t id)
+{
+    const struct added_token *k = added_get(&t->added, id);
+    return k != NULL && k->special;
+}
+
+struct str tokenizer_token(const struct tokenizer *t, uint32_t id)
+{
+    const struct added_token *k = added_get(&t->added, id);
+    return k != NULL ? k->pattern : vocab_token(bpe_vocab(t->bpe), id);
+}
+
+int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, bool skip_special,
+                     struct buf *b, struct err *e)
+{
+    struct decoder_list list = {0};
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct str s = tokenizer_token(t, ids[i]);
+        if (s.p == NULL || (skip_special && tokenizer_is_special(t, ids[i]))) continue;
+        buf_str(&list.text, s);
+        rc = decoder_list_end(&list, e);
+    }
+    if (rc == 0) rc = decoder_apply(t->decoder, &list, b, e);
+    decoder_list_free(&list);
+    return rc;
+}
+
+int tokenizer_token_bytes(const struct tokenizer *t, uint32_t id, struct buf *b, struct err *e)
+{
+    struct str s = tokenizer_token(t, id);
+    if (s.p == NULL) return err_set(e, ERR_DATA, "token id %u does not exist", id);
+    return decoder_token_bytes(t->decoder, s, b, e);
+}
+
+struct str tokenizer_named(const struct tokenizer *t, const char *name)
+{
+    for (size_t i = 0; i < t->nnamed; i++)
+        if (strcmp(t->named[i].name, name) == 0)
+            return (struct str){t->named[i].text, t->named[i].text_n};
+    return (struct str){NULL, 0};
+}
+
+size_t tokenizer_named_count(const struct tokenizer *t) { return t->nnamed; }
+
+void tokenizer_named_at(const struct tokenizer *t, size_t i, const char **name, struct str *text)
+{
+    *name = t->named[i].name;
+    *text = (struct str){t->named[i].text, t->named[i].text_n};
+}
+
+struct str tokenizer_chat_template(const struct tokenizer *t)
+{
+    return (struct str){t->chat_template, t->chat_template_n};
+}

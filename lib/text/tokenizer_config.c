@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tokenizer_config.json, special_tokens_map.json and chat_template.jinja. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "text/tokenizer_impl.h"
+
+enum { MAX_TEMPLATE = 4 << 20 };
+
+/* The text of a token given as a string or as {"content": ...}. */
+static struct str token_text(const struct json *v)
+{
+    const struct json *c = v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v;
+    return c != NULL && c->kind == JSON_STRING ? c->s : (struct str){NULL, 0};
+}
+
+static bool is_token_name(struct str key)
+{
+    return key.n > 6 && memcmp(key.p + key.n - 6, "_token", 6) == 0 &&
+           memchr(key.p, '\0', key.n) == NULL;
+}
+
+static int add_named(struct tokenizer *t, struct str name, struct str text, struct err *e)
+{
+    struct named_token *k;
+    for (size_t i = 0; i < t->nnamed; i++)
+        if (str_is(name, t->named[i].name)) return 0;
+    if (mem_grow(&t->named, &t->named_cap, t->nnamed + 1, sizeof *t->named, e) != 0) return -1;
+    k = &t->named[t->nnamed++];
+    *k = (struct named_token){mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e),
+                              text.n};
+    return k->name == NULL || k->text == NULL ? -1 : 0;
+}
+
+static int read_named(struct tokenizer *t, const struct json *doc, struct err *e)
+{
+    for (size_t i = 0; i < doc->count; i++) {
+        struct str text = token_text(&doc->items[i]);
+        if (is_token_name(doc->keys[i]) && text.p != NULL &&
+            add_named(t, doc->keys[i], text, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int set_template(struct tokenizer *t, struct str text, struct err *e)
+{
+    if (t->chat_template != NULL || text.p == NULL) return 0;
+    t->chat_template = mem_strndup(text.p, text.n, e);
+    t->chat_template_n = text.n;
+    return t->chat_template == NULL ? -1 : 0;
+}
+
+/* A string, or a list of {"name", "template"} of which the one called "default" is taken. */
+static int read_template(struct tokenizer *t, const struct json *v, struct err *e)
+{
+    if (v == NULL || v->kind == JSON_NULL) return 0;
+    if (v->kind == JSON_STRING) return set_template(t, v->s, e);
+    if (v->kind != JSON_ARRAY)
+        return err_set(e, ERR_DATA, "\"chat_template\" must be a string or a list");
+    for (size_t i = 0; i < v->count; i++) {
+        const struct json *o = &v->items[i];
+        const struct json *name = o->kind == JSON_OBJECT ? json_get(o, "name") : NULL;
+        const struct json *text = o->kind == JSON_OBJECT ? json_get(o, "template") : NULL;
+        if (name == NULL || text == NULL || name->kind != JSON_STRING || text->kind != JSON_STRING)
+            return err_set(e, ERR_DATA,
+                           "\"chat_template\": entry %zu needs \"name\" and "
+                           "\"template\"",
+                           i);
+        if (str_is(name->s, "default")) return set_template(t, text->s, e);
+    }
+    return 0;
+}
+
+static bool flag(const struct json *o, const char *key, bool absent)
+{
+    const struct json *v = json_get(o, key);
+    return v != NULL && v->kind == JSON_BOOL ? v->truth : absent;
+}
+
+static bool is_named(const struct tokenizer *t, struct str text)
+{
+    for (size_t i = 0; i < t->nnamed; i++)
+        if (str_eq(text, (struct str){t->named[i].text, t->named[i].text_n})) return true;
+    return false;
+}
+
+/* "added_tokens_decoder": {"<id>": {...}}, by ascending id: what tokenizer.json does not have is
+ * added, and the flags given here hold, as in `transformers`. */
+static int read_added(struct tokenizer *t, const struct json *map, struct err *e)
+{
+    uint32_t next = VOCAB_NONE;
+    int64_t last = -1;
+    if (map == NULL || map->kind != JSON_OBJECT) return 0;
+    for (size_t done = 0; done < map->count; done++) {
+        const struct json *best = NULL;
+        int64_t best_id = INT64_MAX;
+        for (size_t i = 0; i < map->count; i++) {
+            struct json key = {.kind = JSON_NUMBER, .s = map->keys[i]};
+            int64_t id;
+            if (json_int(&key, &id) != 0)
+                return err_set(e, ERR_DATA, "added_tokens_decoder: \"%.*s\" is not an id",
+                               STR_FMT(map->keys[i]));
+            if (id > last && id < best_id) best = &map->items[i], best_id = id;
+        }
+        if (best == NULL) break;
+        last = best_id;
+        struct added_token k = {.content = token_text(best)};
+        if (k.content.p == NULL) continue;
+        k.special = flag(best, "special", false) || is_named(t, k.content);
+        k.single_word = flag(best, "single_word", false);
+        k.lstrip = flag(best, "lstrip", false);
+        k.rstrip = flag(best, "rstrip", false);
+        k.normalized = flag(best, "normalized", !k.special);
+        if (added_add(&t->added, bpe_vocab(t->bpe), t->normalizer, k, &next, e) != 0) return -1;
+    }
+    return 0;
+}
+
+/* Named tokens that are no added tokens become special ones. */
+static int add_named_tokens(struct tokenizer *t, struct err *e)
+{
+    uint32_t next = VOCAB_NONE;
+    for (size_t i = 0; i < t->nnamed; i++) {
+        struct added_token k = {.content = {t->named[i].text, t->named[i].text_n}, .special = true};
+        if (added_find(&t->added, k.content) == NULL &&
+            added_add(&t->added, bpe_vocab(t->bpe), t->normalizer, k, &next, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Reads one of the files, if it is there. */
+static int read_file(struct tokenizer *t, const char *dir, const char *name, bool config,
+                     struct err *e)
+{
+    struct arena arena = {0};
+    struct io_map map;
+    const struct json *doc;
+    char *path = io_path(dir, name, e);
+    int rc = -1;
+    if (path == NULL) return -1;
+    if (!io_exists(path)) return free(path), 0;
+    if (io_map(path, &map, e) != 0) return free(path), -1;
+    doc = json_parse((const char *)map.p, map.n, &arena, e);
+    if (doc != NULL && doc->kind != JSON_OBJECT)
+        err_set(e, ERR_DATA, "not a JSON object");
+    else if (doc != NULL)
+        rc = read_named(t, doc, e);
+    if (rc == 0 && config) rc = read_template(t, json_get(doc, "chat_template"), e);
+    if (rc == 0 && config) rc = read_added(t, json_get(doc, "added_tokens_decoder"), e);
+    if (rc != 0) err_prefix(e, "%s", path);
+    arena_free(&arena);
+    io_unmap(&map);
+    free(path);
+    return rc;
+}
+
+static int read_jinja(struct tokenizer *t, const char *dir, struct err *e)
+{
+    struct buf b = {0};
+    char *path = io_path(dir, "chat_template.jinja", e);
+    int rc = path == NULL ? -1 : 0;
+    if (rc == 0 && io_exists(path)) {
+        rc = io_slurp(path, MAX_TEMPLATE, &b, e);
+        if (rc == 0) rc = set_template(t, (struct str){b.data ? b.data : "", b.len}, e);
+    }
+    buf_free(&b);
+    free(path);
+    return rc;
+}
+
+int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e)
+{
+    if (read_jinja(t, dir, e) != 0 || read_file(t, dir, "tokenizer_config.json", true, e) != 0 ||
+        read_file(t, dir, "special_tokens_map.json", false, e) != 0)
+        return -1;
+    return add_named_tokens(t, e);
+}

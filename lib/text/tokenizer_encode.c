@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text to token ids: added tokens, normalization, words, BPE; and where each token came from. */
+#include <stdlib.h>
+
+#include "text/tokenizer_impl.h"
+#include "text/utf8.h"
+
+struct tokenizer_scratch {
+    struct pretok_state state;
+    struct normalizer_scratch normal;
+    struct bpe_scratch *bpe;
+    struct bpe_tokens tokens; /* of one word */
+};
+
+struct tokenizer_scratch *tokenizer_scratch_new(const struct tokenizer *t, struct err *e)
+{
+    struct tokenizer_scratch *s = mem_alloc(1, sizeof *s, e);
+    (void)t;
+    if (s == NULL) return NULL;
+    s->bpe = bpe_scratch_new(e);
+    if (s->bpe != NULL) return s;
+    free(s);
+    return NULL;
+}
+
+void tokenizer_scratch_free(struct tokenizer_scratch *s)
+{
+    if (s == NULL) return;
+    pretok_state_free(&s->state);
+    normalizer_scratch_free(&s->normal);
+    bpe_scratch_free(s->bpe);
+    free(s->tokens.v);
+    free(s);
+}
+
+void token_list_free(struct token_list *l)
+{
+    free(l->ids);
+    free(l->begin);
+    free(l->end);
+    *l = (struct token_list){0};
+}
+
+static int grow(struct token_list *l, size_t need, struct err *e)
+{
+    size_t ids = l->cap, begin = l->cap, end = l->cap;
+    if (need <= l->cap) return 0;
+    if (mem_grow(&l->ids, &ids, need, sizeof *l->ids, e) != 0 ||
+        mem_grow(&l->begin, &begin, need, sizeof *l->begin, e) != 0 ||
+        mem_grow(&l->end, &end, need, sizeof *l->end, e) != 0)
+        return -1;
+    l->cap = ids < begin ? ids : begin;
+    if (end < l->cap) l->cap = end;
+    return 0;
+}
+
+static void put(struct token_list *l, uint32_t id, struct ntext_range r)
+{
+    l->ids[l->n] = id;
+    l->begin[l->n] = r.begin;
+    l->end[l->n++] = r.end;
+}
+
+/* Cuts every piece of text at the added tokens of a trie. */
+static int split_added(const struct tokenizer *t, const struct added_trie *trie,
+                       struct pretok_state *st, struct err *e)
+{
+    if (trie == NULL) return 0;
+    st->next.n = 0;
+    for (size_t i = 0; i < st->pieces.n; i++) {
+        const struct piece *p = &st->pieces.v[i];
+        int rc = p->id == PIECE_TEXT
+                     ? added_split(&t->added, trie, &st->text, p->begin, p->end, &st->next, e)
+                     : pieces_add(&st->next, &st->text, p->begin, p->end, p->id, e);
+        if (rc != 0) return -1;
+    }
+    pretok_state_turn(st, false);
+    return 0;
+}
+
+static bool keeps(const struct tokenizer *t, const struct pretok_state *st, const struct piece *p)
+{
+    return p->id != PIECE_TEXT ||
+           normalizer_keeps(t->normalizer, (struct str){st->text.p + p->begin, p->end - p->begin});
+}
+
+/* Normalizes the pieces of text; when none of them changes, nothing is copied. */
+static int normalize(const struct tokenizer *t, struct tokenizer_scratch *s, struct err *e)
+{
+    struct pretok_state *st = &s->state;
+    size_t i = 0;
+    while (i < st->pieces.n && keeps(t, st, &st->pieces.v[i])) i++;
+    if (i == st->pieces.n) return 0;
+    ntext_clear(&st->spare);
+    st->next.n = 0;
+    for (i = 0; i < st->pieces.n; i++) {
+        const struct piece *p = &st->pieces.v[i];
+        size_t begin = st->spare.n;
+        int rc = keeps(t, st, p) ? ntext_copy(&st->spare, &st->text, p->begin, p->end, e)
+                                 : normalizer_apply(t->normalizer, &s->normal, &st->text, p->begin,
+                                                    p->end, &st->spare, e);
+        if (rc != 0 || pieces_add(&st->next, &st->spare, begin, st->spare.n, p->id, e) != 0)
+            return -1;
+    }
+    pretok_state_turn(st, true);
+    return 0;
+}
+
+static int encode_word(const struct tokenizer *t, struct tokenizer_scratch *s,
+                       const struct piece *p, struct token_list *out, struct err *e)
+{
+    const struct ntext *text = &s->state.text;
+    size_t at = p->begin;
+    s->tokens.n = 0;
+    if (bpe_word(t->bpe, s->bpe, text->p + p->begin, p->end - p->begin, text->n - p->begin,
+                 &s->tokens, e) != 0 ||
+        grow(out, out->n + s->tokens.n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < s->tokens.n; i++) {
+        size_t end = at + s->tokens.v[i].len;
+        put(out, s->tokens.v[i].id, ntext_origin(text, at, end));
+        at = end;
+    }
+    return 0;
+}
+
+int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, struct str text,
+                     struct token_list *out, struct err *e)
+{
+    struct pretok_state *st = &s->state;
+    size_t valid;
+    out->n = 0;
+    if (text.n >= (size_t)1 << 30) return err_set(e, ERR_DATA, "a text of 1 GiB or more");
+    valid = utf8_valid(text.p, text.n, NULL);
+    if (valid != text.n) return err_set(e, ERR_DATA, "the text is not UTF-8 at byte %zu", valid);
+    ntext_view(&st->text, text);
+    st->pieces.n = 0;
+    if (pieces_add(&st->pieces, &st->text, 0, text.n, PIECE_TEXT, e) != 0 ||
+        split_added(t, t->added.plain, st, e) != 0 || normalize(t, s, e) != 0 ||
+        split_added(t, t->added.normalized, st, e) != 0 || pretok_apply(t->pretok, st, e) != 0)
+        return -1;
+    for (size_t i = 0; i < st->pieces.n; i++) {
+        const struct piece *p = &st->pieces.v[i];
+        if (p->id == PIECE_TEXT) {
+            if (encode_word(t, s, p, out, e) != 0) return -1;
+        } else {
+            if (grow(out, out->n + 1, e) != 0) return -1;
+            put(out, p->id, ntext_origin(&st->text, p->begin, p->end));
+        }
+    }
+    return 0;
+}
