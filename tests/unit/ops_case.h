@@ -43,7 +43,7 @@ static double case_random(void)
     return (double)(case_seed >> 11) * 0x1p-53;
 }
 
-static double value_at(const void *p, int64_t i, enum dtype t)
+static inline double value_at(const void *p, int64_t i, enum dtype t)
 {
     switch (t) {
     case DT_F32:

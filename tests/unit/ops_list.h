@@ -320,7 +320,7 @@ static void list_attention(struct sink s, enum dtype t)
 }
 
 /* Every case with activations of type t. */
-static void list_cases(struct sink s, enum dtype t)
+static inline void list_cases(struct sink s, enum dtype t)
 {
     case_seed = 7;
     list_move(s, t);

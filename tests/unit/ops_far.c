@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend "far": the same bytes as "cpu", memory that faults when the host touches it, and
+ * operations that run late from copies of their arguments. */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "comm/comm.h"
+#include "ops_list.h"
+
+static struct device *cpu, *far;
+static int compared, differ;
+
+static void compare_case(const struct test_case *c, void *to)
+{
+    (void)to;
+    struct outcome a = case_run(c, cpu, 5, NULL), b = case_run(c, far, 5, NULL);
+    for (int i = 0; i < c->bufs; i++) {
+        compared++;
+        if (!EXPECT(c->name,
+                    !memcmp(a.bytes[i], b.bytes[i], (size_t)c->buf[i].n * dtype_size(c->buf[i].t))))
+            differ++;
+    }
+    outcome_free(&a), outcome_free(&b);
+}
+
+/* The signal that ends a process which touches *p, or 0. */
+static int touch(volatile char *p, bool write)
+{
+    pid_t pid = fork();
+    if (!pid) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        signal(SIGSEGV, SIG_DFL);
+        if (write)
+            *p = 1;
+        else
+            (void)*p;
+        _exit(0);
+    }
+    int status = 0;
+    return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void check_memory(void)
+{
+    struct err e;
+    char *p = far->ops->alloc(far, 1000, &e), back[1000], src[1000];
+    memset(src, 7, sizeof src);
+    CHECK("aligned", p && (uintptr_t)p % 64 == 0);
+    CHECK("host read faults", touch(p, false) == SIGSEGV);
+    CHECK("host write faults", touch(p + 999, true) == SIGSEGV);
+    far->ops->upload(far, p, src, sizeof src);
+    memset(src, 9, sizeof src);
+    CHECK("host read faults after upload", touch(p, false) == SIGSEGV);
+    CHECK("download", !far->ops->download(far, back, p, sizeof back, &e));
+    CHECK("upload keeps a copy", back[0] == 7 && back[999] == 7);
+    CHECK("host read faults after download", touch(p, false) == SIGSEGV);
+    far->ops->free(far, p, 1000);
+    CHECK("too large", !far->ops->alloc(far, SIZE_MAX - 5, &e) && e.code == ERR_MEMORY);
+}
+
+/* y = ((x + x) + (x + x)) ...: each operation from one struct that is changed after the call. */
+static void check_order(void)
+{
+    enum { N = 5, TIMES = 20000 }; /* more than the queue holds */
+    struct err e;
+    float x[N] = {0, 1, 2, 3, 4}, got[N];
+    float *y = far->ops->alloc(far, sizeof x, &e), *one = far->ops->alloc(far, sizeof x, &e);
+    far->ops->upload(far, one, (float[N]){1, 1, 1, 1, 1}, sizeof x);
+    far->ops->upload(far, y, x, sizeof x);
+    struct op_add a = {.y = y, .a = y, .b = one, .n = N, .dtype = DT_F32};
+    for (int i = 0; i < TIMES; i++) {
+        a.n = i % 2 ? N : 2;
+        op_add(far, &a);
+        memset(&a.n, 0xff, sizeof a.n);
+    }
+    CHECK("order", !far->ops->download(far, got, y, sizeof got, &e) && got[1] == 1 + TIMES &&
+                       got[4] == 4 + TIMES / 2);
+    far->ops->free(far, y, sizeof x), far->ops->free(far, one, sizeof x);
+}
+
+static void check_errors(void)
+{
+    struct err e = {0};
+    far->ops->run(far, OP_add, &(int){1}, sizeof(int));
+    far->ops->run(far, OP_zero, &(struct op_zero){0}, sizeof(struct op_zero));
+    CHECK("a failure is kept for sync", far->ops->sync(far, &e) && e.code == ERR_INTERNAL);
+    CHECK("and told once", !far->ops->sync(far, &e));
+    struct op_matmul m = {.m = 2, .n = 2, .k = 2, .ab_dtype = DT_F64, .c_dtype = DT_F64};
+    op_matmul(cpu, &m);
+    CHECK("no product of this type", cpu->ops->sync(cpu, &e) && strstr(e.msg, "fp64"));
+}
+
+static void check_comm(void)
+{
+    struct err e;
+    struct comm *c = comm_self(far, &e);
+    float back[2] = {0}, *x = far->ops->alloc(far, 8, &e), *y = far->ops->alloc(far, 8, &e);
+    CHECK("group of one", c && c->rank == 0 && c->size == 1);
+    far->ops->upload(far, x, (float[2]){3, 4}, 8);
+    CHECK("gather copies", !c->ops->all_gather(c, y, x, 2, DT_F32, &e) &&
+                               !c->ops->all_reduce(c, y, 2, DT_F32, COMM_SUM, &e) &&
+                               !c->ops->broadcast(c, y, 8, 0, &e) && !c->ops->barrier(c, &e) &&
+                               !far->ops->download(far, back, y, 8, &e) && back[1] == 4);
+    CHECK("nobody to send to", c->ops->send(c, x, 8, 1, &e) && e.code == ERR_INTERNAL &&
+                                   c->ops->recv(c, x, 8, 1, &e) &&
+                                   c->ops->broadcast(c, x, 8, 1, &e));
+    far->ops->free(far, x, 8), far->ops->free(far, y, 8);
+    comm_close(c);
+}
+
+int main(void)
+{
+    struct err e;
+    cpu = device_open("cpu", 2, &e);
+    far = device_open("far", 2, &e);
+    CHECK("opens", cpu && far);
+    list_cases((struct sink){compare_case, NULL}, DT_F32);
+    if (device_has_bf16(far)) list_cases((struct sink){compare_case, NULL}, DT_BF16);
+    CHECK("same bytes as cpu", !differ && compared > 300);
+    check_memory();
+    check_order();
+    check_errors();
+    check_comm();
+    device_close(cpu), device_close(far);
+    TEST_END();
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each operation's backward against central differences of its forward, in double on "ref64":
+ * d/dx of sum_i c_i y_i for random c, with relative error below 1e-6. */
+#include "ops_list.h"
+
+static struct device *dev;
+static const enum dtype t = DT_F64;
+
+/* A forward case, the contents of its buffers, and what each output weighs in the sum. */
+struct problem {
+    struct test_case fwd;
+    void *in[BUFS];
+    double *weight[BUFS]; /* outputs only */
+    struct outcome out;
+};
+
+static void problem_make(struct problem *p)
+{
+    case_seed = 31;
+    for (int i = 0; i < p->fwd.bufs; i++) {
+        const struct buf *b = &p->fwd.buf[i];
+        p->in[i] = host_content(b);
+        p->weight[i] = calloc((size_t)b->n + 1, sizeof(double));
+        for (int64_t j = 0; b->out && j < b->n; j++) p->weight[i][j] = 2 * case_random() - 1;
+    }
+    p->out = case_run(&p->fwd, dev, 0, p->in);
+}
+
+static void problem_free(struct problem *p)
+{
+    for (int i = 0; i < p->fwd.bufs; i++) free(p->in[i]), free(p->weight[i]);
+    outcome_free(&p->out);
+}
+
+static double weighted_sum(const struct problem *p)
+{
+    struct outcome o = case_run(&p->fwd, dev, 0, p->in);
+    double sum = 0;
+    for (int i = 0; i < p->fwd.bufs; i++)
+        for (int64_t j = 0; p->fwd.buf[i].out && j < p->fwd.buf[i].n; j++)
+            if (p->weight[i][j] != 0) sum += p->weight[i][j] * value_at(o.bytes[i], j, t);
+    outcome_free(&o);
+    return sum;
+}
+
+/* Whether `grad` is the derivative by input `which`. */
+static bool is_gradient(struct problem *p, int which, const double *grad)
+{
+    const double h = 1e-5;
+    double *x = p->in[which], error = 0, size = 0;
+    for (int64_t j = 0; j < p->fwd.buf[which].n; j++) {
+        const double was = x[j];
+        x[j] = was + h;
+        double up = weighted_sum(p);
+        x[j] = was - h;
+        double slope = (up - weighted_sum(p)) / (2 * h);
+        x[j] = was;
+        error += (grad[j] - slope) * (grad[j] - slope);
+        size += slope * slope;
+    }
+    if (!(error <= 1e-12 * size && size > 0))
+        fprintf(stderr, "%s: relative error %g\n", p->fwd.name, sqrt(error / size));
+    return error <= 1e-12 * size && size > 0;
+}
+
+/* Runs a backward case whose buffers hold `contents`. */
+static struct outcome run_grad(const struct test_case *c, void *const *contents)
+{
+    return case_run(c, dev, 0, contents);
+}
+
+static double *zeros(int64_t n) { return calloc((size_t)n + 1, sizeof(double)); }
+
+static void grad_norm(void)
+{
+    enum { T = 5, H = 7 };
+    struct problem p;
+    CASE(&p.fwd, rmsnorm, .T = T, .H = H, .eps = 1e-2, .dtype = t);
+    BUF(&p.fwd, rmsnorm, y, T * H, t, .out = true);
+    BUF(&p.fwd, rmsnorm, s, T * H, t, .out = true);
+    BUF(&p.fwd, rmsnorm, rstd, T, t, .out = true);
+    BUF(&p.fwd, rmsnorm, x, T * H, t);
+    BUF(&p.fwd, rmsnorm, r, T * H, t);
+    BUF(&p.fwd, rmsnorm, w, H, t);
+    problem_make(&p);
+    memset(p.weight[2], 0, T * sizeof(double));
+    struct test_case g;
+    CASE(&g, rmsnorm_grad, .T = T, .H = H, .dtype = t);
+    BUF(&g, rmsnorm_grad, dx, T * H, t, .out = true);
+    BUF(&g, rmsnorm_grad, dw, H, t, .out = true);
+    BUF(&g, rmsnorm_grad, y, T * H, t, .out = true);
+    BUF(&g, rmsnorm_grad, dy, T * H, t);
+    BUF(&g, rmsnorm_grad, dres, T * H, t);
+    BUF(&g, rmsnorm_grad, s, T * H, t);
+    BUF(&g, rmsnorm_grad, w, H, t);
+    BUF(&g, rmsnorm_grad, rstd, T, t);
+    double *zero = zeros(T * H);
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, zero, p.weight[0], p.weight[1],
+                                                   p.out.bytes[1], p.in[5], p.out.bytes[2]});
+    CHECK("rmsnorm by x", is_gradient(&p, 3, o.bytes[0]));
+    CHECK("rmsnorm by r", is_gradient(&p, 4, o.bytes[0]));
+    CHECK("rmsnorm by w", is_gradient(&p, 5, o.bytes[1]));
+    CHECK("rmsnorm again", !memcmp(o.bytes[2], p.out.bytes[0], T * H * sizeof(double)));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
+static void grad_swiglu(void)
+{
+    enum { T = 4, I = 9 };
+    struct problem p;
+    CASE(&p.fwd, swiglu, .T = T, .I = I, .dtype = t);
+    BUF(&p.fwd, swiglu, y, T * I, t, .out = true);
+    BUF(&p.fwd, swiglu, gu, 2 * T * I, t, .spread = 3);
+    problem_make(&p);
+    struct test_case g;
+    CASE(&g, swiglu_grad, .T = T, .I = I, .dtype = t);
+    BUF(&g, swiglu_grad, dgu, 2 * T * I, t, .out = true);
+    BUF(&g, swiglu_grad, y, T * I, t, .out = true);
+    BUF(&g, swiglu_grad, dy, T * I, t);
+    BUF(&g, swiglu_grad, gu, 2 * T * I, t);
+    double *zero = zeros(2 * T * I);
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, p.weight[0], p.in[1]});
+    CHECK("swiglu by gu", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("swiglu again", !memcmp(o.bytes[1], p.out.bytes[0], T * I * sizeof(double)));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
+/* The rotation's gradient is the rotation back. */
+static void grad_rope(void)
+{
+    enum { T = 4, HEADS = 2, DIM = 6, STRIDE = 15, POSITIONS = 8 };
+    static const int32_t pos[T] = {0, 3, 1, 7};
+    struct problem p;
+    CASE(&p.fwd, rope, .T = T, .stride = STRIDE, .heads = HEADS, .dim = DIM, .dtype = t);
+    BUF(&p.fwd, rope, x, T * STRIDE, t, .out = true);
+    BUF(&p.fwd, rope, cos, POSITIONS * DIM / 2, t);
+    BUF(&p.fwd, rope, sin, POSITIONS * DIM / 2, t);
+    BUF(&p.fwd, rope, pos, T, DT_I32, .ints = pos);
+    problem_make(&p);
+    struct test_case g = p.fwd;
+    g.args.rope.inverse = true;
+    struct outcome o = run_grad(&g, (void *[BUFS]){p.weight[0], p.in[1], p.in[2], p.in[3]});
+    CHECK("rope by x", is_gradient(&p, 0, o.bytes[0]));
+    outcome_free(&o), problem_free(&p);
+}
+
+static void grad_matmul(void)
+{
+    enum { M = 4, N = 5, K = 6 };
+    struct problem p;
+    CASE(&p.fwd, matmul, .m = M, .n = N, .k = K, .tb = true, .ab_dtype = t, .c_dtype = t);
+    BUF(&p.fwd, matmul, c, M * N, t, .out = true);
+    BUF(&p.fwd, matmul, a, M * K, t);
+    BUF(&p.fwd, matmul, b, N * K, t);
+    BUF(&p.fwd, matmul, bias, N, t);
+    problem_make(&p);
+    double *zero = zeros(M * N * K);
+    struct test_case g;
+    CASE(&g, matmul, .m = M, .n = K, .k = N, .ab_dtype = t, .c_dtype = t);
+    BUF(&g, matmul, c, M * K, t, .out = true);
+    BUF(&g, matmul, a, M * N, t);
+    BUF(&g, matmul, b, N * K, t);
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2]});
+    CHECK("matmul by a", is_gradient(&p, 1, o.bytes[0]));
+    outcome_free(&o);
+    CASE(&g, matmul, .m = N, .n = K, .k = M, .ta = true, .accumulate = true, .ab_dtype = t,
+         .c_dtype = t);
+    BUF(&g, matmul, c, N * K, t, .out = true);
+    BUF(&g, matmul, a, M * N, t);
+    BUF(&g, matmul, b, M * K, t);
+    o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[1]});
+    CHECK("matmul by b", is_gradient(&p, 2, o.bytes[0]));
+    outcome_free(&o);
+    CASE(&g, bias_grad, .T = M, .n = N, .dtype = t);
+    BUF(&g, bias_grad, db, N, t, .out = true);
+    BUF(&g, bias_grad, dy, M * N, t);
+    o = run_grad(&g, (void *[BUFS]){zero, p.weight[0]});
+    CHECK("matmul by bias", is_gradient(&p, 3, o.bytes[0]));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
+static void grad_embed(void)
+{
+    enum { T = 6, H = 3, V = 4 };
+    static const int32_t ids[T] = {1, 3, 1, 0, 1, 3};
+    struct problem p;
+    CASE(&p.fwd, embed, .T = T, .H = H, .dtype = t);
+    BUF(&p.fwd, embed, y, T * H, t, .out = true);
+    BUF(&p.fwd, embed, w, V * H, t);
+    BUF(&p.fwd, embed, ids, T, DT_I32, .ints = ids);
+    problem_make(&p);
+    struct test_case g;
+    CASE(&g, embed_grad, .T = T, .H = H, .V = V, .dtype = t);
+    BUF(&g, embed_grad, dw, V * H, t, .out = true);
+    BUF(&g, embed_grad, dy, T * H, t);
+    BUF(&g, embed_grad, ids, T, DT_I32, .ints = ids);
+    double *zero = zeros(V * H);
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2]});
+    CHECK("embed by w", is_gradient(&p, 1, o.bytes[0]));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
+/* scatter is the gradient of gather */
+static void grad_gather(void)
+{
+    enum { T = 7, N = 3, H = 4 };
+    static const int32_t rows[N] = {1, 2, 5};
+    struct problem p;
+    CASE(&p.fwd, gather, .n = N, .H = H, .dtype = t);
+    BUF(&p.fwd, gather, y, N * H, t, .out = true);
+    BUF(&p.fwd, gather, x, T * H, t);
+    BUF(&p.fwd, gather, rows, N, DT_I32, .ints = rows);
+    problem_make(&p);
+    struct test_case g;
+    CASE(&g, scatter, .T = T, .n = N, .H = H, .dtype = t);
+    BUF(&g, scatter, y, T * H, t, .out = true);
+    BUF(&g, scatter, x, N * H, t);
+    BUF(&g, scatter, rows, N, DT_I32, .ints = rows);
+    struct outcome o = run_grad(&g, (void *[BUFS]){p.in[1], p.weight[0], p.in[2]});
+    CHECK("gather by x", is_gradient(&p, 1, o.bytes[0]));
+    outcome_free(&o), problem_free(&p);
+}
+
+/* dlogits of weight[t] * scale * nll[t] */
+static void grad_xent(void)
+{
+    enum { N = 4, V = 9 };
+    static const int32_t target[N] = {8, 0, 3, -100};
+    struct problem p;
+    CASE(&p.fwd, xent, .n = N, .V = V, .scale = 0.7, .dtype = t, .d_dtype = t);
+    BUF(&p.fwd, xent, nll, N, t, .out = true);
+    BUF(&p.fwd, xent, logits, N * V, t, .spread = 4);
+    BUF(&p.fwd, xent, target, N, DT_I32, .ints = target);
+    BUF(&p.fwd, xent, weight, N, t);
+    problem_make(&p);
+    struct test_case g = p.fwd;
+    BUF(&g, xent, dlogits, N * V, t, .out = true);
+    double weights[N], *zero = zeros(N * V);
+    for (int i = 0; i < N; i++) weights[i] = p.weight[0][i] / 0.7;
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.in[1], p.in[2], weights, zero});
+    CHECK("xent by logits", is_gradient(&p, 1, o.bytes[4]));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
+static void grad_attention(const struct attention_shape *f)
+{
+    struct problem p;
+    struct test_case g;
+    char name[80];
+    attention_case(&p.fwd, f, t);
+    problem_make(&p);
+    memset(p.weight[1], 0, (size_t)p.fwd.buf[1].n * sizeof(double)); /* lse has no gradient */
+    attention_grad_case(&g, f, t);
+    struct outcome o =
+        run_grad(&g, (void *[BUFS]){p.in[2], p.in[3], p.in[4], p.weight[0], p.out.bytes[0],
+                                    p.out.bytes[1], p.in[2], p.in[3], p.in[4], p.in[5], p.in[6]});
+    for (int i = 0; i < 3; i++) {
+        /* what lies between the heads of a row is not written: no gradient there */
+        const struct op_attention *a = &g.args.attention_grad.fwd;
+        const int64_t stride = i ? a->kv_stride : a->q_stride;
+        const int64_t used = (i ? a->kv_heads : a->heads) * a->dim;
+        for (int64_t j = 0; j < g.buf[i].n; j++)
+            if (j % stride >= used) ((double *)o.bytes[i])[j] = 0;
+        snprintf(name, sizeof name, "attention by %c, %s", "qkv"[i], f -> name);
+        CHECK(name, is_gradient(&p, 2 + i, o.bytes[i]));
+    }
+    outcome_free(&o), problem_free(&p);
+}
+
+int main(void)
+{
+    static const struct attention_shape shapes[] = {
+        {"documents", 3, {0, 4, 5, 9}, {0, 4, 5, 9}, 4, 2, 4, 0, 10, 9},
+        {"window", 2, {0, 7, 9}, {0, 7, 9}, 2, 1, 3, 3, 9, 9},
+        {"more keys", 2, {1, 3, 5}, {0, 6, 9}, 2, 2, 4, 0, 6, 10},
+        {"more queries", 1, {0, 5}, {0, 3}, 2, 1, 4, 0, 5, 3},
+    };
+    struct err e;
+    dev = device_open("ref64", 1, &e);
+    CHECK("opens", dev);
+    grad_norm();
+    grad_swiglu();
+    grad_rope();
+    grad_matmul();
+    grad_embed();
+    grad_gather();
+    grad_xent();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) grad_attention(&shapes[i]);
+    device_close(dev);
+    TEST_END();
+}
