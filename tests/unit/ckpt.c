@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/manifest.h"
+#include "hf/folder.h"
 #include "test.h"
 
 static char root[] = "/tmp/sft-ckpt.XXXXXX";
@@ -242,8 +243,29 @@ static void leftovers(void)
     CHECK("what has no manifest is left alone", io_exists(at("checkpoint-500")));
 }
 
-int main(void)
+/* For tests/cli/ckpt.sh: a checkpoint of the model folder `model`, as the trainer saves it. */
+static int make(const char *where, const char *step, const char *model)
 {
+    struct err e = {0};
+    struct io_map m = {0};
+    struct ckpt *c = ckpt_begin(where, strtoull(step, NULL, 10), &e);
+    char *from = io_path(model, "model.safetensors", &e);
+    char *to = c ? io_path(ckpt_dir(c), "model.safetensors", &e) : NULL;
+    int rc = from && to && hf_folder_copy(model, ckpt_dir(c), &e) == 0 &&
+                     io_map(from, &m, &e) == 0 && io_put(to, m.p, m.n, &e) == 0 &&
+                     put(ckpt_state_dir(c), "trainer.json", "{}\n", &e) == 0
+                 ? ckpt_commit(c, NULL, &e)
+                 : (ckpt_abort(c), -1);
+    if (m.p) io_unmap(&m);
+    free(from);
+    free(to);
+    if (rc != 0) fprintf(stderr, "%s\n", e.msg);
+    return rc != 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5 && strcmp(argv[1], "make") == 0) return make(argv[2], argv[3], argv[4]);
     if (!mkdtemp(root)) return 1;
     names();
     basics();

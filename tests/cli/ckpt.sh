@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# sft-ckpt: every verb, and what it refuses.
+source "$(dirname "$0")/../cli.sh"
+cd "$T" || exit 70
+
+config() { # config KEY=VALUE...: a tiny llama with changes
+    local text='"model_type":"llama","architectures":["LlamaForCausalLM"],"vocab_size":64,"hidden_size":32,
+ "intermediate_size":48,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,
+ "tie_word_embeddings":true,"unknown_key":[1,{"a":null}]' kv
+    for kv; do text+=",\"${kv%%=*}\":${kv#*=}"; done
+    echo "{$text}"
+}
+config >config.json
+
+# ---- init ----
+check 'init makes a model' sft-ckpt init config.json -o a --seed 7
+check 'init again' sft-ckpt init config.json -o b --seed 7
+same 'the same seed gives the same bytes' a/model.safetensors b/model.safetensors
+same 'and the same configuration' a/config.json b/config.json
+check 'another seed' sft-ckpt init config.json -o c --seed 8 -q
+if cmp -s a/model.safetensors c/model.safetensors; then not_ok 'another seed, other bytes'; else ok 'another seed, other bytes'; fi
+equal 'the configuration keeps unknown keys' "$(grep -c unknown_key a/config.json)" 1
+equal 'and tells the type' "$(grep -o '"torch_dtype": "[a-z0-9]*"' a/config.json)" '"torch_dtype": "bfloat16"'
+check 'fp32' sft-ckpt init --dtype fp32 --seed 7 -o f config.json
+config 'num_hidden_layers_x=1' 'tie_word_embeddings_x=false' >more.json
+check 'from a folder' sft-ckpt init a -o g --seed 7
+same 'is the same model' a/model.safetensors g/model.safetensors
+mkdir tok && echo '{}' >tok/tokenizer.json && echo '{"x": 1}' >tok/tokenizer_config.json && echo no >tok/other
+check 'with a tokenizer' sft-ckpt init config.json --tokenizer tok -o t
+same 'its files are copied' tok/tokenizer_config.json t/tokenizer_config.json
+equal 'and nothing else' "$(ls t | tr '\n' ' ')" 'config.json model.safetensors tokenizer.json tokenizer_config.json '
+fails 'init: the folder exists' 73 'a: exists already' sft-ckpt init config.json -o a
+fails 'init: no -o' 64 'where to' sft-ckpt init config.json
+fails 'init: no configuration' 66 'none.json' sft-ckpt init none.json -o x
+fails 'init: no tokenizer there' 66 'a: holds no tokenizer.json' sft-ckpt init config.json --tokenizer a -o x
+echo '{"model_type":"qwen3_moe","num_experts":8}' >moe.json
+fails 'init: a mixture of experts' 65 'MoE' sft-ckpt init moe.json -o x
+echo '{"model_type":"gemma3","text_config":{}}' >gemma.json
+fails 'init: another family' 65 'gemma3' sft-ckpt init gemma.json -o x
+config 'hidden_size=0' >dup.json
+fails 'init: a key twice' 65 'hidden_size' sft-ckpt init dup.json -o x
+equal 'a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
+if [ "$(id -u)" -ne 0 ] || [ ! -e /proc/self ]; then
+    mkdir -m 555 ro
+    fails 'init: a folder that cannot be written' 73 'ro/x' sft-ckpt init config.json -o ro/x
+else
+    fails 'init: a folder that cannot be written' 73 '/proc/' sft-ckpt init config.json -o /proc/x
+fi
+
+# ---- show ----
+equal 'show: a line each and the total' "$(sft-ckpt show a | wc -l)" 21
+equal 'show: a tensor' "$(sft-ckpt show a | grep 'layers.1.mlp.down')" \
+    "$(printf 'model.layers.1.mlp.down_proj.weight\tBF16\t[32, 48]')"
+equal 'show: totals' "$(sft-ckpt show a | tail -n 1)" "$(printf '20 tensors\t17568 parameters\t35136 bytes')"
+equal 'show: JSON' "$(sft-ckpt show --json f/model.safetensors | tr -d '\n' | grep -o '"count":20,"parameters":17568,"bytes":70272}$')" \
+    '"count":20,"parameters":17568,"bytes":70272}'
+fails 'show: a folder without weights' 66 'tok: holds neither' sft-ckpt show tok
+fails 'show: nothing there' 66 'none' sft-ckpt show none
+head -c 200 a/model.safetensors >cut.safetensors
+fails 'show: a header that lies about its size' 65 'cut.safetensors: the header claims' sft-ckpt show cut.safetensors
+head -c 9000 a/model.safetensors >cut.safetensors
+fails 'show: a file cut short' 65 'tensor "model.*outside' sft-ckpt show cut.safetensors
+{ cat a/model.safetensors; echo; } >long.safetensors
+fails 'show: a byte too many' 65 '1 bytes after the last tensor' sft-ckpt show long.safetensors
+: >empty.safetensors
+fails 'show: an empty file' 65 'empty.safetensors' sft-ckpt show empty.safetensors
+
+# ---- diff ----
+check 'diff: the same' sft-ckpt diff a b
+sft-ckpt diff a c >out 2>err; rc=$?
+equal 'diff: another seed is 1' $rc 1
+equal 'diff: norms do not differ' "$(grep -c norm out)" 0
+equal 'diff: matrices do' "$(grep -c 'weight.values.0[.][0-9e.+-]*.1[.][0-9]*$' out)" "$(wc -l <out)"
+sft-ckpt diff a f >out; rc=$?
+equal 'diff: another type is 1' $rc 1
+equal 'diff: names the types' "$(grep -c 'type.BF16.F32' out)" 20
+awk -F'\t' '$2 == "values" && $4 > 0.01 { bad = 1 } END { exit bad }' out && ok 'diff: bf16 is near fp32' || not_ok 'diff: bf16 is near fp32'
+config 'tie_word_embeddings_=1' | sed 's/"intermediate_size":48/"intermediate_size":40/; s/"tie_word_embeddings":true/"tie_word_embeddings":false/' >other.json
+check 'another shape' sft-ckpt init other.json -o o --seed 7
+sft-ckpt diff a o >out; rc=$?
+equal 'diff: shape' "$rc $(grep -c 'shape.\[32, 48\].\[32, 40\]' out)" '1 2'
+equal 'diff: a tensor too many' "$(grep only out)" "$(printf 'lm_head.weight\tonly in the second')"
+fails 'diff: one operand' 64 'too few' sft-ckpt diff a
+fails 'diff: nothing there' 66 'none' sft-ckpt diff a none
+
+# ---- ls and verify, on folders as the trainer leaves them ----
+mkdir -p run/sft_train
+equal 'ls: a run without checkpoints' "$(sft-ckpt ls run; echo $?)" 0
+build=${O:-build}
+[[ $build == /* ]] || build=$OLDPWD/$build
+make=$build/test/ckpt
+if [ -x "$make" ]; then
+    check 'a checkpoint' "$make" make run/sft_train 100 a
+    check 'and another' "$make" make run/sft_train 20 a
+    mkdir -p run/sft_train/checkpoint-120/sft_train run/sft_train/other
+    equal 'ls: by step, and which are whole' "$(sft-ckpt ls run | cut -f1,2 | tr '\t\n' ' ;')" \
+        '20 complete;100 complete;120 incomplete;'
+    equal 'ls: the inner folder is the same' "$(sft-ckpt ls run/sft_train)" "$(sft-ckpt ls run/sft_train/)"
+    equal 'ls: JSON' "$(sft-ckpt ls --json run | grep -c '"complete":true')" 2
+    check 'verify' sft-ckpt verify run/sft_train/checkpoint-100
+    check 'verify: two at once' sft-ckpt verify run/sft_train/checkpoint-{20,100}
+    equal 'show: a checkpoint' "$(sft-ckpt show run/sft_train/checkpoint-20 | tail -n 1 | cut -f1)" '20 tensors'
+    check 'diff: a checkpoint and its source' sft-ckpt diff a run/sft_train/checkpoint-100
+    d=run/sft_train/checkpoint-100/sft_train
+    printf 'X' | dd of=$d/model.safetensors bs=1 seek=9000 conv=notrunc 2>"$T/dd"
+    fails 'verify: a damaged file is named' 65 'sft_train/model.safetensors: damaged' sft-ckpt verify run/sft_train/checkpoint-100
+    equal 'ls: its size is right' "$(sft-ckpt ls run | grep -c complete)" 3
+    truncate -s -1 $d/model.safetensors
+    fails 'verify: a file cut short' 65 'model.safetensors: has' sft-ckpt verify run/sft_train/checkpoint-100
+    equal 'ls: not whole any more' "$(sft-ckpt ls run | grep -c incomplete)" 2
+    sed -i 's/"step": 20/"step": 21/' run/sft_train/checkpoint-20/sft_train/manifest.json
+    fails 'verify: an edited manifest' 65 'manifest.json: its own hash' sft-ckpt verify run/sft_train/checkpoint-20
+else
+    not_ok 'ls and verify' "no $make to make checkpoints with"
+fi
+fails 'verify: no manifest' 66 'manifest.json' sft-ckpt verify a
+fails 'ls: nothing there' 66 'none' sft-ckpt ls none
+
+# ---- convert ----
+printf 'GGUF\3\0\0\0' >cut.gguf
+fails 'convert: a file cut short' 65 'cut.gguf' sft-ckpt convert --from gguf cut.gguf -o x
+fails 'convert: not a GGUF file' 65 'not a GGUF file' sft-ckpt convert config.json -o x
+fails 'convert: another format' 64 'gguf' sft-ckpt convert --from onnx cut.gguf -o x
+fails 'convert: no such file' 66 'none.gguf' sft-ckpt convert none.gguf -o x
+gguf=${SFT_SMOLLM2_GGUF:-$build/demo/SmolLM2-135M-Instruct.Q4_1.gguf}
+if [ -e "$gguf" ]; then
+    check 'convert: the real model' sft-ckpt convert --from gguf "$gguf" -o smol
+    equal 'convert: its files' "$(ls smol | tr '\n' ' ')" \
+        'config.json generation_config.json model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json '
+    equal 'convert: its parameters' "$(sft-ckpt show smol | tail -n 1 | cut -f2)" '134515008 parameters'
+    fails 'convert: the folder exists' 73 'smol: exists already' sft-ckpt convert "$gguf" -o smol
+    head -c 50000000 "$gguf" >half.gguf
+    fails 'convert: half of the real file' 65 'half.gguf: tensor .*cut short' sft-ckpt convert half.gguf -o x
+else
+    skip 'convert: the real model' 'no GGUF file; make demo downloads it'
+fi
+equal 'convert: a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
+
+# ---- the command itself ----
+fails 'no verb' 64 'what to do' sft-ckpt
+fails 'a verb that is misspelt' 64 'did you mean verify' sft-ckpt verfy a
+fails 'an unknown option' 64 'jsn' sft-ckpt show --jsn a
+check 'help' sft-ckpt --help
+equal 'help names the verb' "$(sft-ckpt diff --help | head -n 1)" 'usage: sft-ckpt diff [options] A B'
+if [ -c /dev/full ]; then
+    sft-ckpt show a >/dev/full 2>err; rc=$?
+    equal 'a full disk under standard output' $rc 74
+fi
+exit $bad
