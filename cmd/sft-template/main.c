@@ -185,7 +185,7 @@ static int create(struct job *j, struct err *e)
 
 static int prepare(struct job *j, char *const *paths, int n, struct err *e)
 {
-    const struct chat_options options = {j->template, j->mask == 1};
+    const struct chat_options options = {.name = j->template, .mask_roll = j->mask == 1};
     const struct pool_ops ops = {work, done, drop, j};
     if (faults_allow(&j->faults, j->allow, e) < 0) return -1;
     if (!j->model)

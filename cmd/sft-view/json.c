@@ -3,49 +3,50 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "view.h"
 
-static void put_number(struct buf *b, uint32_t v)
+enum { DIGITS = 11 }; /* of a number and its comma; "-100," is shorter */
+
+/* Writes v and a comma at p, returns the place behind. */
+static char *write_number(char *p, uint32_t v)
 {
-    char t[10], *p = t + sizeof t;
-    do *--p = (char)('0' + v % 10);
+    char t[DIGITS], *q = t + sizeof t;
+    *--q = ',';
+    do *--q = (char)('0' + v % 10);
     while (v /= 10);
-    buf_add(b, p, (size_t)(t + sizeof t - p));
+    size_t n = (size_t)(t + sizeof t - q);
+    memcpy(p, q, n);
+    return p + n;
 }
 
-static void comma(struct buf *b, size_t *n)
+/* Gives back what was not used of the room, and the last comma. */
+static void close_list(struct buf *b, char *p)
 {
-    if ((*n)++) buf_putc(b, ',');
+    b->len = (size_t)(p - b->data);
+    if (b->data[b->len - 1] == ',') b->len--;
+    buf_putc(b, ']');
 }
 
-static void put_ids(const struct stream_record *rec, struct buf *b)
+/* The ids, or the labels: -100 where there is no loss, as in transformers; not shifted. */
+static void put_tokens(const struct stream_record *rec, bool labels, struct buf *b)
 {
-    size_t k = 0;
-    buf_puts(b, "{\"ids\":[");
-    for (uint32_t i = 0; i < rec->nsamples; i++)
-        for (uint32_t t = 0; t < rec->samples[i].n; t++) {
-            comma(b, &k);
-            put_number(b, rec->samples[i].ids[t]);
-        }
-}
-
-/* -100 where there is no loss, as in transformers; not shifted. */
-static void put_labels(const struct stream_record *rec, struct buf *b)
-{
-    size_t k = 0;
-    buf_puts(b, "],\"labels\":[");
+    size_t n = 0;
+    for (uint32_t i = 0; i < rec->nsamples; i++) n += rec->samples[i].n;
+    char *p = buf_room(b, n * DIGITS); /* a record is 256 MiB at most: no overflow */
+    if (!p) return;
     for (uint32_t i = 0; i < rec->nsamples; i++) {
         const struct stream_sample *s = &rec->samples[i];
-        for (uint32_t r = 0, at = 0; r < s->nruns; at += s->runs[r++].n)
-            for (uint32_t t = at; t < at + s->runs[r].n; t++) {
-                comma(b, &k);
-                if (s->runs[r].weight > 0)
-                    put_number(b, s->ids[t]);
-                else
-                    buf_puts(b, "-100");
+        for (uint32_t r = 0, t = 0; r < s->nruns; r++) {
+            bool hidden = labels && !(s->runs[r].weight > 0);
+            for (uint32_t end = t + s->runs[r].n; t < end; t++) {
+                if (!hidden) p = write_number(p, s->ids[t]);
+                if (hidden) p = (char *)memcpy(p, "-100,", 5) + 5;
             }
+        }
     }
+    close_list(b, p);
 }
 
 static bool has_weights(const struct stream_record *rec)
@@ -58,43 +59,42 @@ static bool has_weights(const struct stream_record *rec)
     return false;
 }
 
-/* The shortest decimal that reads back as the same float. */
-static void put_weight(struct buf *b, float w)
+/* The shortest decimal that reads back as the same float, and a comma. */
+static size_t format_weight(char t[32], float w)
 {
-    char t[32];
+    int n = 0;
     for (int digits = 6; digits <= 9; digits++) {
-        snprintf(t, sizeof t, "%.*g", digits, (double)w);
+        n = snprintf(t, 32, "%.*g", digits, (double)w);
         if (strtof(t, NULL) == w) break;
     }
-    buf_puts(b, t);
+    t[n] = ',';
+    return (size_t)n + 1;
 }
 
 static void put_weights(const struct stream_record *rec, struct buf *b)
 {
-    size_t k = 0;
-    buf_puts(b, "],\"weights\":[");
-    for (uint32_t i = 0; i < rec->nsamples; i++) {
-        const struct stream_sample *s = &rec->samples[i];
-        for (uint32_t r = 0; r < s->nruns; r++)
-            for (uint32_t t = 0; t < s->runs[r].n; t++) {
-                comma(b, &k);
-                put_weight(b, s->runs[r].weight);
-            }
-    }
+    char t[32];
+    buf_puts(b, ",\"weights\":[");
+    for (uint32_t i = 0; i < rec->nsamples; i++)
+        for (uint32_t r = 0; r < rec->samples[i].nruns; r++) {
+            const struct stream_run *run = &rec->samples[i].runs[r];
+            size_t n = format_weight(t, run->weight);
+            for (uint32_t k = 0; k < run->n; k++) buf_add(b, t, n);
+        }
+    if (!b->failed) close_list(b, b->data + b->len);
 }
 
 static void put_samples(const struct stream_record *rec, struct buf *b)
 {
-    size_t k = 0;
-    put_ids(rec, b);
-    put_labels(rec, b);
+    buf_puts(b, "{\"ids\":[");
+    put_tokens(rec, false, b);
+    buf_puts(b, ",\"labels\":[");
+    put_tokens(rec, true, b);
     if (has_weights(rec)) put_weights(rec, b);
-    buf_puts(b, "],\"source\":[");
-    for (uint32_t i = 0; i < rec->nsamples; i++) {
-        comma(b, &k);
-        buf_printf(b, "[%" PRIu32 ",%" PRIu64 "]", rec->samples[i].source.file,
+    buf_puts(b, ",\"source\":[");
+    for (uint32_t i = 0; i < rec->nsamples; i++)
+        buf_printf(b, "%s[%" PRIu32 ",%" PRIu64 "]", i ? "," : "", rec->samples[i].source.file,
                    rec->samples[i].source.row);
-    }
     buf_putc(b, ']');
     if (rec->kind != STREAM_PACKED) return;
     buf_puts(b, ",\"starts\":[");
