@@ -13,7 +13,7 @@ struct chat_name {
     const char *refused;     /* why the name cannot be used for training, or NULL */
     const char *user_prefix; /* put before each user message, or NULL */
     const char *suffix;      /* put after the rendering, or NULL */
-    bool thinking;           /* passes enable_thinking=True */
+    int thinking;            /* passes enable_thinking: 1 true, -1 false, 0 nothing */
     bool needs_system;       /* ROLL would put a system prompt of its own */
 };
 /* NULL with ERR_USAGE and the names there are. */

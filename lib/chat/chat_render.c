@@ -37,7 +37,8 @@ static int variables(const struct chat_template *t, struct vm *vm, const struct 
         if (!name || chat_value_json(vm, &t->extra->items[i], &v) < 0) return -1;
         room &= add(vars, n, name, v);
     }
-    if (t->name && t->name->thinking) room &= add(vars, n, "enable_thinking", jval_bool(true));
+    if (t->name && t->name->thinking)
+        room &= add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
     if (chat_value_messages(vm, messages, t->name, &v) < 0) return -1;
     room &= add(vars, n, "messages", v);
     v = jval_none();
