@@ -24,7 +24,7 @@ struct job {
     struct pack_options plan;
     struct stream_header header;
     struct stream_writer *out;
-    uint64_t too_long;
+    uint64_t seen, too_long;   /* samples of the input */
     struct buf names;          /* of the first that are over length */
     struct stream_sample *row; /* being written */
     size_t row_cap;
@@ -52,6 +52,7 @@ static int cut(struct stream_sample *s, uint32_t length, struct buf *runs, struc
 
 static int take(struct job *j, struct stream_sample s, struct buf *runs, struct err *e)
 {
+    j->seen++;
     if (s.n <= (uint64_t)j->length) return spool_add(j->spool, &s, e);
     if (j->too_long++ < NAMED)
         buf_printf(&j->names, "%s%" PRIu32 ":%" PRIu64 " (%" PRIu32 ")", j->names.len ? ", " : "",
@@ -64,16 +65,21 @@ static int take(struct job *j, struct stream_sample s, struct buf *runs, struct 
 
 static int check_over(const struct job *j, struct err *e)
 {
+    static const char *const done[] = {"", "; they are left out", "; they are cut"};
+    struct buf text = {0};
+    int rc = 0;
     if (!j->too_long) return 0;
-    if (j->over == OVER_ERROR)
-        return err_set(e, ERR_DATA,
-                       "%" PRIu64 " samples are longer than %" PRId64 " tokens: "
-                       "file:row (tokens) %s%s; raise -l, or say --over-length drop or cut",
-                       j->too_long, j->length, j->names.data, j->too_long > NAMED ? ", ..." : "");
-    log_line(LOG_WARN, "%" PRIu64 " samples longer than %" PRId64 " tokens were %s: %s%s",
-             j->too_long, j->length, j->over == OVER_DROP ? "dropped" : "cut", j->names.data,
-             j->too_long > NAMED ? ", ..." : "");
-    return 0;
+    buf_printf(&text, "%" PRIu64 " of %" PRIu64 " samples have more than %" PRId64 " tokens: ",
+               j->too_long, j->seen, j->length);
+    buf_printf(&text, "file:row (tokens) %s%s", j->names.data, j->too_long > NAMED ? ", ..." : "");
+    if (buf_check(&text, e) < 0)
+        rc = -1;
+    else if (j->over == OVER_ERROR)
+        rc = err_set(e, ERR_DATA, "%s; raise -l, or say --over-length drop or cut", text.data);
+    else
+        log_line(LOG_WARN, "%s%s", text.data, done[j->over]);
+    buf_free(&text);
+    return rc;
 }
 
 static int read_all(struct job *j, struct err *e)

@@ -248,6 +248,10 @@ static bool is_pipe(const char *path)
 
 struct stream_reader *stream_open_any(const char *path, struct err *e)
 {
+    if (strcmp(path, "-") == 0 && isatty(STDIN_FILENO) == 1) {
+        err_set(e, ERR_USAGE, "no stream to read: name a file, or pipe one in");
+        return NULL;
+    }
     struct stream_reader *r = mem_alloc(1, sizeof *r, e);
     if (!r) return NULL;
     r->state = OPEN;

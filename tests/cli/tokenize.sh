@@ -76,11 +76,11 @@ equal 'no path is in it' "$(grep -c "$T" "$T/1")" 0
 # ---- ids ----
 printf 'one line\n\nlast line without an end' >"$T/t.txt"
 equal 'ids: a line for each line' "$(tok --ids "$T/t.txt" | sed 's/[0-9][0-9]*/N/g; s/N\( N\)*/N/' | tr '\n' '|')" 'N||N|'
-for i in 1 2 3 4 5 6 7 8; do cat "$T/big.jsonl"; done >"$T/text"
+cat "$T/big.jsonl" "$T/big.jsonl" >"$T/text"
 tok --ids -@ 1 "$T/text" >"$T/i1"
 tok --ids -@ 4 <"$T/text" >"$T/i4"
 same 'ids: threads and pipes' "$T/i1" "$T/i4"
-equal 'ids: lines' "$(wc -l <"$T/i1")" 160000
+equal 'ids: lines' "$(wc -l <"$T/i1")" 40000
 printf 'good\nb\xffd\n' >"$T/bad.txt"
 fails 'ids: not UTF-8' 65 'bad.txt: line 2: is not UTF-8' sft-tokenize --ids -m $model "$T/bad.txt"
 exit $bad
