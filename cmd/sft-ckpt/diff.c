@@ -2,6 +2,7 @@
 /* sft-ckpt diff: the tensors in which two models differ, and by how much. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -38,6 +39,13 @@ static int distance(const struct hf_tensor *a, const struct hf_tensor *b, double
     return 0;
 }
 
+static void line(struct buf *out, const struct hf_tensor *t, const char *what, const char *a,
+                 const char *b)
+{
+    verb_name(out, t->name);
+    buf_printf(out, "\t%s%s%s%s%s\n", what, a ? "\t" : "", a ? a : "", b ? "\t" : "", b ? b : "");
+}
+
 /* One line of the report; nothing when they are the same. */
 static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct buf *out)
 {
@@ -46,17 +54,19 @@ static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct
     hf_tensor_shape(a, sa, sizeof sa);
     hf_tensor_shape(b, sb, sizeof sb);
     if (!same_shape(a, b)) {
-        buf_printf(out, "%s\tshape\t%s\t%s\n", a->name, sa, sb);
+        line(out, a, "shape", sa, sb);
         return;
     }
     if (a->dtype == b->dtype && memcmp(a->data, b->data, (size_t)a->bytes) == 0) return;
     if (a->dtype != b->dtype)
-        buf_printf(out, "%s\ttype\t%s\t%s\n", a->name, hf_dtype_name(a->dtype),
-                   hf_dtype_name(b->dtype));
+        line(out, a, "type", hf_dtype_name(a->dtype), hf_dtype_name(b->dtype));
     if (distance(a, b, &largest, &relative) != 0)
-        buf_printf(out, "%s\tvalues\n", a->name);
-    else if (largest != 0 || a->dtype == b->dtype)
-        buf_printf(out, "%s\tvalues\t%.6g\t%.6g\n", a->name, largest, relative);
+        line(out, a, "values", NULL, NULL);
+    else if (largest != 0 || a->dtype == b->dtype) {
+        snprintf(sa, sizeof sa, "%.6g", largest);
+        snprintf(sb, sizeof sb, "%.6g", relative);
+        line(out, a, "values", sa, sb);
+    }
 }
 
 static void report(const struct safetensors *a, const struct safetensors *b, struct buf *out)
@@ -66,11 +76,11 @@ static void report(const struct safetensors *a, const struct safetensors *b, str
         if (y)
             compare(x, y, out);
         else
-            buf_printf(out, "%s\tonly in the first\n", x->name);
+            line(out, x, "only in the first", NULL, NULL);
     }
     for (size_t i = 0; i < safetensors_count(b); i++)
         if (!safetensors_find(a, safetensors_at(b, i)->name))
-            buf_printf(out, "%s\tonly in the second\n", safetensors_at(b, i)->name);
+            line(out, safetensors_at(b, i), "only in the second", NULL, NULL);
 }
 
 int verb_diff(int argc, char **argv, struct err *e)

@@ -45,6 +45,17 @@ int verb_print(const struct buf *b, struct err *e)
     return b->len ? io_put("-", b->data, b->len, e) : 0;
 }
 
+void verb_name(struct buf *b, const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c >= 0x20 && c != 0x7f && !(c == 0xc2 && (unsigned char)p[1] < 0xa0)) continue;
+        buf_json(b, str_z(name));
+        return;
+    }
+    buf_puts(b, name);
+}
+
 struct safetensors *verb_open(const char *path, struct err *e)
 {
     char *inner = io_is_dir(path) ? io_path(path, "sft_train", e) : NULL;

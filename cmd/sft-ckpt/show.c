@@ -10,7 +10,8 @@ static void put_text(const struct safetensors *s, struct buf *b)
     for (size_t i = 0; i < safetensors_count(s); i++) {
         const struct hf_tensor *t = safetensors_at(s, i);
         hf_tensor_shape(t, shape, sizeof shape);
-        buf_printf(b, "%s\t%s\t%s\n", t->name, hf_dtype_name(t->dtype), shape);
+        verb_name(b, t->name);
+        buf_printf(b, "\t%s\t%s\n", hf_dtype_name(t->dtype), shape);
     }
 }
 

@@ -18,6 +18,9 @@ int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int ma
                struct err *e);
 /* All of b to standard output. */
 int verb_print(const struct buf *b, struct err *e);
+/* A tensor's name for a terminal: as it is, or as a JSON string when it holds control characters.
+ */
+void verb_name(struct buf *b, const char *name);
 /* The tensors of a .safetensors file, a model folder or a checkpoint-N folder. */
 struct safetensors *verb_open(const char *path, struct err *e);
 

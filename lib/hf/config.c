@@ -131,6 +131,9 @@ static void read_rope_object(struct reader *top, const char *key, struct hf_rope
     get_real(&r, "mscale_all_dim", 0, 1e6, &rope->mscale_all_dim);
     get_real(&r, "partial_rotary_factor", 0, 1, &rope->partial_rotary_factor);
     get_int(&r, "original_max_position_embeddings", 1, INT32_MAX, &rope->original_max_position);
+    /* transformers 5 may give each kind of layer its own: {"full_attention": {...}, ...}. */
+    for (size_t i = 0; i < v->count; i++)
+        if (v->items[i].kind == JSON_OBJECT) memcpy(rope->type, "per-layer", sizeof "per-layer");
     top->failed = r.failed;
 }
 

@@ -16,7 +16,8 @@ enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64 };
 
 /* Scaling of the rotary embedding; fields that the type does not use are 0. */
 struct hf_rope {
-    char type[HF_MAX_NAME]; /* "default", "linear", "dynamic", "yarn", "longrope", "llama3" */
+    char type[HF_MAX_NAME]; /* "default", "linear", "dynamic", "yarn", "longrope", "llama3";
+                              "per-layer" when layers differ, which is not read further */
     double theta;
     double factor;
     double low_freq_factor, high_freq_factor;                              /* llama3 */

@@ -40,7 +40,14 @@ echo '{"model_type":"gemma3","text_config":{}}' >gemma.json
 fails 'init: another family' 65 'gemma3' sft-ckpt init gemma.json -o x
 config 'hidden_size=0' >dup.json
 fails 'init: a key twice' 65 'hidden_size' sft-ckpt init dup.json -o x
+# A limit on the size of files stands for a full disk: the write fails half-way.
+limited() { (trap '' XFSZ; ulimit -f 10; exec "$@"); }
+fails 'init: a write that fails' 74 'model.safetensors.*too large' limited sft-ckpt init config.json -o x
 equal 'a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
+mkdir .x.tmp && echo half >.x.tmp/model.safetensors
+check 'init: over what an interrupted run left' sft-ckpt init config.json -o x/ --seed 7
+equal 'init: the folder is whole' "$(ls -A x | tr '\n' ' ')" 'config.json model.safetensors '
+rm -r x
 if [ "$(id -u)" -ne 0 ] || [ ! -e /proc/self ]; then
     mkdir -m 555 ro
     fails 'init: a folder that cannot be written' 73 'ro/x' sft-ckpt init config.json -o ro/x
