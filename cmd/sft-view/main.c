@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -34,10 +35,10 @@ static int flush(struct job *j, size_t least, struct err *e)
 }
 
 /* Goes through the rest of r, whose end is thereby verified. */
-static int read_on(struct job *j, struct stream_reader *r, struct view_stats *stats, struct err *e)
+static int read_on(struct job *j, struct stream_reader *r, struct view_stats *stats, bool json,
+                   struct err *e)
 {
     const struct stream_record *rec;
-    bool json = !(j->check || j->checksum || j->count || j->stats);
     int rc;
     while ((rc = stream_next(r, &rec, e)) > 0) {
         if (stats && view_stats_add(stats, rec, e) < 0) return -1;
@@ -65,6 +66,12 @@ static int summarize(struct job *j, struct stream_reader *r, struct view_stats *
     return 0;
 }
 
+/* The stage that writes into a pipe should not be killed for having more to say. */
+static bool is_pipe(const struct stream_reader *r)
+{
+    return strcmp(stream_name(r), "<stdin>") == 0 && lseek(STDIN_FILENO, 0, SEEK_CUR) < 0;
+}
+
 static int show(struct job *j, struct stream_reader *r, struct err *e)
 {
     char identity[HASH128_HEX];
@@ -81,7 +88,8 @@ static int show(struct job *j, struct stream_reader *r, struct err *e)
     if (rc == 0)
         return err_set(e, ERR_DATA, "%s: has records 0 to %" PRId64, stream_name(r),
                        (int64_t)stream_counts(r).records - 1);
-    return rc < 0 ? -1 : view_paint(rec, (uint64_t)j->show, j->tokenizer, color, &j->text, e);
+    if (rc > 0) rc = view_paint(rec, (uint64_t)j->show, j->tokenizer, color, &j->text, e);
+    return rc == 0 && is_pipe(r) ? read_on(j, r, NULL, false, e) : rc;
 }
 
 static int view_stream(struct job *j, struct stream_reader *r, struct err *e)
@@ -89,7 +97,8 @@ static int view_stream(struct job *j, struct stream_reader *r, struct err *e)
     if (j->header) return stream_header_json(stream_header(r), &j->text, e);
     if (j->show >= 0) return show(j, r, e);
     struct view_stats *stats = j->stats ? view_stats_new(e) : NULL;
-    int rc = j->stats && !stats ? -1 : read_on(j, r, stats, e);
+    bool json = !(j->check || j->checksum || j->count || j->stats);
+    int rc = j->stats && !stats ? -1 : read_on(j, r, stats, json, e);
     if (rc == 0) rc = summarize(j, r, stats, e);
     view_stats_free(stats);
     return rc;

@@ -35,6 +35,10 @@ cp -r $model "$T/other"
 sed -i '0,/"special": *true/s//"special": false/' "$T/other/tokenizer.json"
 fails 'show: another tokenizer' 65 'made with another tokenizer' sft-view --show 0 -m "$T/other" "$T/s"
 fails 'one view at a time' 64 'exclude each other' sft-view -c -H "$T/s"
+cat "$T/s" | sft-view --show 0 -m $model >"$T/out"
+equal 'show: reads a pipe to its end' "${PIPESTATUS[*]} $(head -n 1 "$T/out")" '0 0 record 0'
+head -c 500 "$T/s" | sft-view --show 0 -m $model >"$T/out" 2>/dev/null
+equal 'show: a pipe that ends early' "${PIPESTATUS[1]} $(wc -c <"$T/out")" '65 0'
 
 # ---- as a filter ----
 for i in $(seq 400); do cat "$T/d.jsonl"; done >"$T/many.jsonl"
