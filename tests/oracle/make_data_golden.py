@@ -4,9 +4,10 @@
 the ids and labels of every row, as transformers and the rules in rows.py give them.
 
 usage: make_data_golden.py    (from the repository root; needs the demo's model and ../shared/data)
-A file: comments; "options": what maps the columns; "data SHA256", "tokenizer SHA256": what it was made from; "origin SHA256",
-"roll SHA256": of the lines "[[ids],[labels]]" of all rows under either mask, the second being ROLL's;
-then for each row "ORIGIN ROLL", short hashes of these lines (row_hash below).
+A file: comments; "options": what maps the columns; "data SHA256", "tokenizer SHA256": what it was
+made from; "origin SHA256", "roll SHA256": of the lines "[[ids],[labels]]" of all rows under either
+mask, the second being ROLL's; then for each row "ORIGIN ROLL", short hashes of these lines
+(row_hash below).
 """
 import hashlib
 import json
