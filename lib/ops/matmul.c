@@ -9,7 +9,8 @@
 
 enum {
     TILE_M = 256, /* measured: docs/ops.md */
-    TILE_N = 512,
+    TILE_N = 576,
+    SHARE = 4,   /* tiles come in multiples of this, so that 2 or 4 threads have the same work */
     ROUND = 16,  /* tiles are multiples of a vector */
     ALIGN = 4096 /* of each thread's scratch */
 };
@@ -18,13 +19,19 @@ enum {
 struct cut {
     int64_t size, count, last;
 };
-static struct cut cut_even(int64_t n, int64_t most)
+static struct cut cut_even(int64_t n, int64_t count)
 {
-    struct cut c = {.count = (n + most - 1) / most};
-    c.size = ((n + c.count - 1) / c.count + ROUND - 1) / ROUND * ROUND;
+    struct cut c = {.size = ((n + count - 1) / count + ROUND - 1) / ROUND * ROUND};
     c.count = (n + c.size - 1) / c.size;
     c.last = n - (c.count - 1) * c.size;
     return c;
+}
+static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *columns)
+{
+    *columns = cut_even(n, (n + TILE_N - 1) / TILE_N);
+    int64_t count = (m + TILE_M - 1) / TILE_M;
+    while (count * columns->count % SHARE && m / (count + 1) >= ROUND) count++;
+    *rows = cut_even(m, count);
 }
 
 /* A product and the code for its tiles; [1] is for the last row or column of tiles. */
@@ -61,8 +68,7 @@ static int plan(struct gemm *g, const struct op_matmul *a, struct product *p, st
                                    .bias = a->bias != NULL,
                                    .ab = a->ab_dtype,
                                    .c = a->c_dtype};
-    p->m = cut_even(a->m, TILE_M);
-    p->n = cut_even(a->n, TILE_N);
+    cut_tiles(a->m, a->n, &p->m, &p->n);
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
             struct gemm_shape s = p->shape;
@@ -101,7 +107,7 @@ static int run_tiles(struct device *d, struct gemm *g, const struct product *p, 
     {
         omp_set_num_threads(1); /* of what oneDNN starts from here */
         char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * p->scratch;
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < p->m.count * p->n.count; i++) {
             int s = run_tile(g, p, i, scratch);
             if (s > status) status = s;
