@@ -174,6 +174,7 @@ struct scope {
     struct scope *parent;
     struct binding *b;
     size_t n, cap;
+    bool captured; /* a macro may still look into it */
 };
 struct jmacro {
     const struct node *node;

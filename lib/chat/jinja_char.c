@@ -87,6 +87,13 @@ uint32_t jchar_lower(uint32_t c)
     return map(c, lower_runs, sizeof lower_runs / sizeof *lower_runs);
 }
 
+const char *jchar_title(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof title_other / sizeof *title_other; i++)
+        if (title_other[i].c == c) return title_other[i].title;
+    return NULL;
+}
+
 bool jchar_cased(uint32_t c)
 {
     char more[8];

@@ -31,6 +31,14 @@ static struct scope *scope_push(struct vm *vm)
     return vm->scope = s;
 }
 
+/* The scope of a loop's next turn: the last one, emptied, unless a macro holds on to it. */
+static struct scope *scope_again(struct vm *vm, struct scope *s)
+{
+    if (!s || s->captured) return scope_push(vm);
+    s->n = 0;
+    return vm->scope = s;
+}
+
 static int assign_tuple(struct vm *vm, const struct node *target, struct jval v)
 {
     struct jlist *l;
@@ -128,7 +136,7 @@ static int loop_turn(struct vm *vm, const struct node *n, struct jloop *loop, bo
 
 static int run_loop(struct vm *vm, const struct node *n, struct jval iterable, int64_t depth0)
 {
-    struct scope *outer = vm->scope;
+    struct scope *outer = vm->scope, *body = NULL;
     struct jloop *loop = vm_alloc(vm, 1, sizeof *loop);
     bool ran = false, early = n->kids[2] && (n->flag & (FOR_USES_LOOP | FOR_RECURSIVE));
     int rc = 0, flow = FLOW_NEXT;
@@ -139,7 +147,8 @@ static int run_loop(struct vm *vm, const struct node *n, struct jval iterable, i
     loop->depth0 = depth0;
     for (; loop->at < loop->items->n && flow != FLOW_BREAK; loop->at++) {
         vm->scope = outer;
-        if (!scope_push(vm) || (rc = loop_turn(vm, n, loop, !early, &flow)) < 0) return -1;
+        if (!(body = scope_again(vm, body)) || (rc = loop_turn(vm, n, loop, !early, &flow)) < 0)
+            return -1;
         ran |= rc == 1;
     }
     vm->scope = outer;
@@ -265,6 +274,7 @@ static int make_macro(struct vm *vm, const struct node *n, struct jval *out)
     struct jmacro *m = vm_alloc(vm, 1, sizeof *m);
     if (!m) return -1;
     *m = (struct jmacro){n, vm->scope};
+    for (struct scope *s = vm->scope; s && !s->captured; s = s->parent) s->captured = true;
     *out = (struct jval){.kind = J_MACRO, .u.macro = m};
     return 0;
 }

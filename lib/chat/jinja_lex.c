@@ -112,8 +112,10 @@ static char end_sign(const struct lexer *x, size_t at, const char *end, bool plu
     return x->p[at] == '-' || (plus && x->p[at] == '+') ? x->p[at] : 0;
 }
 
+/* As in Jinja, what ends right after its opening needs no end. */
 static int lex_comment(struct lexer *x, size_t start)
 {
+    size_t opened = x->at;
     for (; x->at < x->n; x->at++) {
         char sign = end_sign(x, x->at, "#}", true);
         if (sign) {
@@ -121,7 +123,7 @@ static int lex_comment(struct lexer *x, size_t start)
             return 0;
         }
     }
-    return lex_fail(x, start, "this comment is not closed");
+    return x->at == opened ? 0 : lex_fail(x, start, "this comment is not closed");
 }
 
 /* At "{%": whether the block is `name`, and where it ends; only "-" may mark the end of raw. */
@@ -152,7 +154,8 @@ static int lex_raw(struct lexer *x, size_t start, char sign, size_t end)
         after_end(x, sign, true);
         return 0;
     }
-    return lex_fail(x, start, "this raw block is not closed");
+    x->at = x->n;
+    return from == x->n ? 0 : lex_fail(x, start, "this raw block is not closed");
 }
 
 /* ---- inside tags ---- */

@@ -39,7 +39,7 @@ int jval_elements(struct vm *vm, struct jval v, struct jlist **out)
         return 0;
     }
     if (!jval_iterable(v)) return vm_fail(vm, "'%s' object is not iterable", jval_type(v));
-    struct jlist *l = jlist_new(vm, 0);
+    struct jlist *l = jlist_new(vm, v.kind == J_RANGE ? (size_t)v.u.range->n : 0);
     if (!l) return -1;
     *out = l;
     if (v.kind == J_STR) return characters(vm, v.u.s, l);

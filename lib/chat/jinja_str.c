@@ -83,8 +83,7 @@ static int split_space(struct vm *vm, const struct jstr *s, int64_t max, bool ri
         if (b == e) break;
         size_t from = begin + b, to = begin + e, k;
         if (max >= 0 && (int64_t)l->n == max) {
-            jstr_strip(&rest, NULL, right, !right, &b, &e);
-            return add_part(vm, l, s, right ? begin + b : from, right ? to : begin + e);
+            return add_part(vm, l, s, right ? begin : from, right ? to : end);
         }
         if (!right) {
             for (k = from; k < end && !jchar_space(jchar_get(s->p + k, end - k, &len));) k += len;
@@ -235,17 +234,20 @@ static bool final_sigma(const struct jstr *s, size_t i, bool after_cased)
 int jstr_case(struct vm *vm, const struct jstr *s, enum jcase how, struct jval *out)
 {
     struct jbuild b;
-    bool start = true, after_cased = false;
+    bool start = true, after_cased = false, titled = how == JCASE_CAPITALIZE || how == JCASE_TITLE;
+    const char *title;
     jbuild_init(&b, vm);
     for (size_t i = 0, len; i < s->n && !b.failed; i += len) {
         uint32_t c = jchar_get(s->p + i, s->n - i, &len);
         bool cased = jchar_cased(c), upper = how == JCASE_UPPER;
         if (how == JCASE_CAPITALIZE) upper = i == 0;
         if (how == JCASE_TITLE) upper = !after_cased;
-        if (how == JCASE_SWAP) upper = jchar_lower(c) == c;
+        if (how == JCASE_SWAP) upper = jchar_lower(c) == c && c != 0x130;
         if (how == JCASE_WORDS) upper = start;
         if (!upper && c == 0x3A3 && final_sigma(s, i, after_cased))
             jbuild_derived(&b, "\xCF\x82", 2, s, i, i + len);
+        else if (upper && titled && (title = jchar_title(c)))
+            jbuild_derived(&b, title, strlen(title), s, i, i + len);
         else
             put_case(&b, s, i, len, c, upper);
         start = word_start(c);

@@ -253,6 +253,7 @@ bool jchar_space(uint32_t c);                   /* str.isspace */
 bool jchar_linebreak(uint32_t c);               /* str.splitlines */
 uint32_t jchar_upper(uint32_t c, char more[8]); /* more: the rest where one becomes several */
 uint32_t jchar_lower(uint32_t c);
+const char *jchar_title(uint32_t c); /* NULL: as its upper case */
 bool jchar_cased(uint32_t c);
 
 /* ---- text forms (jinja_repr.c, jinja_json.c, jinja_format.c) ---- */

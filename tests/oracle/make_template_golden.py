@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders templates with transformers and writes what tests/unit/chat_template.c expects.
+"""Renders templates with transformers and writes what the unit tests expect to tests/golden/template.
 
-usage: make_template_golden.py TEMPLATE_DIR > tests/golden/template/renders.tsv
-A line: template file, conversation, add_generation_prompt, FNV-1a 64 of the text or "error".
+usage: make_template_golden.py TEMPLATE_DIR
+renders.tsv (chat_template.c): template file, conversation, add_generation_prompt, FNV-1a 64 of the
+text or "error". edits.tsv (the same): template file, byte offset, the byte put there, conversation,
+hash or "error". features.json (jinja_features.c): small templates and their text, null for an error.
 """
 import datetime
 import json
 import logging
 import pathlib
+import random
 import sys
+import warnings
 
 import jinja2
 import transformers
 import transformers.utils.chat_template_utils as ctu
 
+import template_features
+
+VERSIONS = f"transformers {transformers.__version__}, jinja2 {jinja2.__version__}"
 CLOCK = datetime.datetime(2024, 7, 26)
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "template"
@@ -27,6 +34,7 @@ class Clock(datetime.datetime):
 
 ctu.datetime = Clock
 logging.disable(logging.WARNING)
+warnings.simplefilter("ignore")
 
 
 def fnv(data):
@@ -59,14 +67,59 @@ def outcome(*args, **kw):
         return "error"
 
 
+EDITED = ["qwen2_5", "qwen3", "llama3_1", "gptoss_training", "deepseekv3", "glm4moe", "phi3", "cohere2"]
+
+
+def edits(folder, conversations, out):
+    """Templates with one character changed: most render differently or not at all."""
+    random.seed(1)
+    for name in EDITED:
+        source = (folder / (name + ".jinja")).read_text()
+        data = source.encode()
+        for _ in range(60):
+            at = random.randrange(len(data))
+            new = ord(random.choice("{}%-'\"() .|[]=+~_,:0aex\n"))
+            changed = data[:at] + bytes([new]) + data[at + 1:]
+            try:
+                changed = changed.decode()
+            except UnicodeDecodeError:
+                continue
+            for i in (2, 12):
+                print(name + ".jinja", at, new, i, outcome(changed, conversations[i], False), sep="\t", file=out)
+
+
+def features(out):
+    cases = []
+    for source in template_features.CASES:
+        try:
+            text = ctu._compile_jinja_template(source).render(**template_features.VARS)
+        except RecursionError:
+            raise
+        except Exception:
+            text = None
+        if text and " object at 0x" in text:
+            continue
+        cases.append({"source": source, "text": text})
+    lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cases)
+    vars_text = json.dumps(template_features.VARS, ensure_ascii=False)
+    print('{"made_with": "%s",\n"vars": %s,\n"cases": [\n%s]}' % (VERSIONS, vars_text, lines), file=out)
+
+
 def main():
+    folder = pathlib.Path(sys.argv[1])
     conversations = json.loads((GOLDEN / "conversations.json").read_text())
-    print(f"# transformers {transformers.__version__}, jinja2 {jinja2.__version__}")
-    for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jinja")):
-        source = path.read_text()
-        for i, conversation in enumerate(conversations):
-            for prompt in (False, True):
-                print(path.name, i, int(prompt), outcome(source, conversation, prompt), sep="\t")
+    with open(GOLDEN / "renders.tsv", "w") as out:
+        print("#", VERSIONS, file=out)
+        for path in sorted(folder.glob("*.jinja")):
+            source = path.read_text()
+            for i, conversation in enumerate(conversations):
+                for prompt in (False, True):
+                    got = outcome(source, conversation, prompt)
+                    print(path.name, i, int(prompt), got, sep="\t", file=out)
+    with open(GOLDEN / "edits.tsv", "w") as out:
+        edits(folder, conversations, out)
+    with open(GOLDEN / "features.json", "w") as out:
+        features(out)
 
 
 if __name__ == "__main__":
