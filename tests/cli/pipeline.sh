@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole pipe on a tiny random model: what may change no byte, and what may change no loss.
+# (What the launcher itself does is in wrapper.sh.)
+source "$(dirname "$0")/../cli.sh"
+root=$PWD
+tokenizer=$root/share/tiny-tokenizer
+export OMP_WAIT_POLICY=passive
+
+for type in float32 bfloat16; do
+    cat >"$T/$type.json" <<END
+{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 2048, "hidden_size": 32,
+ "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+ "max_position_embeddings": 512, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu",
+ "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false, "bos_token_id": 1,
+ "eos_token_id": 2, "torch_dtype": "$type"}
+END
+    check "a model in $type" sft-ckpt init -q "$T/$type.json" --tokenizer "$tokenizer" --seed 1 -o "$T/$type"
+done
+jq '.[:40]' examples/data/train.json >"$T/train.json"
+jq '.[:10]' examples/data/validation.json >"$T/val.json"
+cat >"$T/job.yaml" <<END
+exp_name: job
+pretrain: $T/float32
+sequence_length: 300
+query_key: input
+save_steps: 2
+eval_steps: 100
+validation: {data_args: {file_name: $T/val.json}}
+sft_train:
+  model_args: {dtype: fp32}
+  training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 8, learning_rate: 1e-2}
+  data_args: {file_name: $T/train.json, preprocessing_num_workers: 2}
+  strategy_args: {strategy_name: megatron_train}
+  use_sequence_packing: true
+sft: {device: cpu, threads: 2}
+END
+
+# where NAME: the overrides that give a run a folder of its own
+where() { echo "output_dir=$T/$1" "logging_dir=$T/$1/logs"; }
+# job NAME OVERRIDE...: through the launcher
+job() {
+    local name=$1
+    shift
+    # shellcheck disable=SC2046
+    "$root/run_sft_pipeline.sh" --config_path "$T" --config_name job $(where "$name") "$@" \
+        >"$T/stdout" 2>"$T/stderr" </dev/null
+}
+runs() { # runs NAME OVERRIDE...: the same, and must succeed
+    job "$@"
+    local rc=$?
+    [ $rc -eq 0 ] || not_ok "run $1" "exit $rc: $(tail -n 2 "$T/stderr" | tr '\n' ' ')"
+}
+# train NAME STREAM|- OPTION...: the trainer by hand
+train() {
+    # shellcheck disable=SC2046
+    sft-train -q --config "$T/job.yaml" $(where "$1") --val "$T/a/data/validation.sfts" "${@:3}" "$2" \
+        >"$T/stdout" 2>"$T/stderr" || not_ok "run $1" "$(tail -n 2 "$T/stderr" | tr '\n' ' ')"
+}
+# same_runs NAME RUN RUN: every file of every checkpoint is equal
+same_runs() {
+    local files
+    files=$(cd "$T/$2/sft_train" && find checkpoint-* -type f | wc -l)
+    if [ "$files" -ge 14 ] && diff -rq "$T/$2/sft_train" "$T/$3/sft_train" >"$T/diff" 2>&1; then
+        ok "$1 ($files files)"
+    else
+        not_ok "$1" "$files files; $(head -n 2 "$T/diff" | tr '\n' ' ')"
+    fi
+}
+metric() { jq -r "select(.\"system/step\" == $2) | .\"sft_train/$3\"" "$T/$1/logs/job/metrics.jsonl"; }
+# near NAME A B MOST: two numbers at most MOST apart
+near() {
+    if awk -v a="$2" -v b="$3" -v m="$4" 'BEGIN { d = a - b; exit !(a > 0 && d <= m && -d <= m) }'; then
+        ok "$1"
+    else
+        not_ok "$1" "$2 and $3 are more than $4 apart"
+    fi
+}
+
+# ---- the same command twice ----
+bf16=(pretrain="$T/bfloat16" sft_train.model_args.dtype=bf16)
+runs a
+runs b
+same_runs 'fp32: twice the same checkpoints' a b
+for s in train validation; do same "twice the same $s stream" "$T/a/data/$s.sfts" "$T/b/data/$s.sfts"; done
+runs a16 "${bf16[@]}"
+runs b16 "${bf16[@]}"
+same_runs 'bf16: twice the same checkpoints' a16 b16
+equal 'they hold bf16' "$(sft-ckpt show "$T/a16/sft_train/checkpoint-5" | grep -c BF16)" 20
+check 'and verify' sft-ckpt verify "$T"/a{,16}/sft_train/checkpoint-*
+equal 'they differ from the model they began with' "$(sft-ckpt diff "$T/float32" "$T/a/sft_train/checkpoint-2" | wc -l)" 20
+near 'bf16 trains as fp32 does' "$(metric a16 5 loss)" "$(metric a 5 loss)" 0.02
+check 'the loss falls' awk "BEGIN { exit !($(metric a 5 val_loss) < $(metric a 0 val_loss) - 0.3) }"
+
+# ---- by hand: files and pipes ----
+columns=(--query-key input)
+sft-tokenize -q -m "$T/float32" "${columns[@]}" "$T/train.json" -o "$T/turns"
+sft-template -q -m "$T/float32" "$T/turns" -o "$T/samples"
+sft-pack -q -l 300 -b 8 --seed 42 "$T/samples" -o "$T/packed"
+same 'by hand, over files: the stream' "$T/packed" "$T/a/data/train.sfts"
+sft-tokenize -q -@ 1 -m "$T/float32" "${columns[@]}" <"$T/train.json" | sft-template -q -@ 1 -m "$T/float32" |
+    sft-pack -q -@ 1 -l 300 -b 8 --seed 42 | train pipe -
+same_runs 'a pipe trains as a file does' a pipe
+
+# ---- what is no part of the mathematics ----
+train far "$T/a/data/train.sfts" --device far
+same_runs 'the backend far gives the same bytes' a far
+train far16 "$T/a/data/train.sfts" --device far "${bf16[@]}"
+same_runs 'and in bf16' a16 far16
+mkdir -p "$T/again/sft_train"
+cp -r "$T/a/sft_train/checkpoint-2" "$T/again/sft_train/"
+train again "$T/a/data/train.sfts" --resume auto
+same_runs 'a run that is continued ends in the same bytes' a again
+
+# ---- how the batch is cut ----
+cut=sft_train.training_args
+for each in 2 8; do
+    runs "m$each" $cut.per_device_train_batch_size=$each $cut.gradient_accumulation_steps=$((8 / each)) save_steps=0
+done
+runs rows sft_train.use_sequence_packing=false save_steps=0
+runs rows8 sft_train.use_sequence_packing=false save_steps=0 $cut.per_device_train_batch_size=8 \
+    $cut.gradient_accumulation_steps=1
+runs recompute sft_train.strategy_args.strategy_config.recompute_granularity=full save_steps=0
+check 'rows hold several samples' [ "$(sft-view --count "$T/a/data/train.sfts")" -lt 30 ]
+equal 'and then one each' "$(sft-view --count "$T/rows/data/train.sfts")" 40
+for run in m2 m8 rows rows8 recompute; do
+    for step in 1 5; do
+        near "$run: the loss of step $step" "$(metric a $step loss)" "$(metric $run $step loss)" 1e-6
+    done
+    near "$run: the gradient's norm" "$(metric a 1 grad_norm)" "$(metric $run 1 grad_norm)" 1e-6
+    near "$run: the validation loss" "$(metric a 5 val_loss)" "$(metric $run 5 val_loss)" 1e-6
+done
+
+# ---- the exit code is that of the first stage that failed ----
+code() { job "$@"; echo $?; }
+equal 'sft-template fails first' "$(code x sft_train.data_args.template=nosuch)" 64
+equal 'sft-pack fails first' "$(code x sequence_length=60)" 65
+first='0:[0-9]+ \([0-9]+\)'
+equal 'and tells how many rows, and the first five' \
+    "$(grep -Ec "40 of 40 samples .* 60 tokens: .* $first(, $first){4}, \.\.\.;" "$T/stderr")" 1
+equal 'nothing is left' "$(find "$T/x" -type f)" ''
+exit $bad
