@@ -8,62 +8,16 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "hf/gguf_convert.h"
+#include "hf/gguf_pre.h"
 
 /* What GGUF says of a token. */
 enum token_type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
-
-/* GGUF names the pre-tokenizer only; these are the definitions in the models' own tokenizer.json.
- */
-#define BYTE_LEVEL(regex)                                                                          \
-    "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "              \
-    "\"use_regex\": " regex "}"
-#define SPLIT(pattern)                                                                             \
-    "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": " \
-    "\"" pattern "\"}, \"behavior\": \"Isolated\", \"invert\": false}, " BYTE_LEVEL("false") "]}"
-#define GPT4_PATTERN(digits)                                                                       \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits                 \
-    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
-#define SMOLLM                                                                                     \
-    "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": "  \
-    "true}, " BYTE_LEVEL("true") "]}"
-static const struct pre {
-    const char *name, *normalizer, *pre_tokenizer;
-    bool ignore_merges;
-} pres[] = {
-    {"gpt-2", "null", BYTE_LEVEL("true"), false},
-    {"smollm", "null", SMOLLM, false},
-    {"llama-bpe", "null", SPLIT(GPT4_PATTERN("\\\\p{N}{1,3}")), true},
-    {"llama3", "null", SPLIT(GPT4_PATTERN("\\\\p{N}{1,3}")), true},
-    {"qwen2", "{\"type\": \"NFC\"}", SPLIT(GPT4_PATTERN("\\\\p{N}")), false},
-};
 
 struct vocab {
     struct str *text;
     unsigned char *type;
     size_t count;
 };
-
-static const struct pre *find_pre(const struct gguf *g, struct err *e)
-{
-    struct str model = {"", 0}, name = {"", 0};
-    if (gguf_get_str(g, "tokenizer.ggml.model", &model, e) < 0 ||
-        gguf_get_str(g, "tokenizer.ggml.pre", &name, e) < 0)
-        return NULL;
-    if (!str_is(model, "gpt2")) {
-        err_set(e, ERR_DATA,
-                "%s: tokenizer model \"%.*s\" cannot be converted, only byte-level BPE (\"gpt2\"); "
-                "give a folder with tokenizer.json with --tokenizer",
-                gguf_name(g), STR_FMT(model));
-        return NULL;
-    }
-    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
-        if (str_is(name, pres[i].name)) return &pres[i];
-    err_set(e, ERR_DATA,
-            "%s: pre-tokenizer \"%.*s\" is not known; give a folder with tokenizer.json with "
-            "--tokenizer",
-            gguf_name(g), STR_FMT(name));
-    return NULL;
-}
 
 static const struct gguf_value *need_array(const struct gguf *g, const char *key,
                                            enum gguf_kind item, struct err *e)
@@ -197,7 +151,7 @@ static void put_post_processor(struct buf *b, const struct vocab *v, int64_t bos
 }
 
 static int format_tokenizer(struct buf *b, const struct gguf *g, const struct vocab *v,
-                            const struct pre *pre, int64_t bos, struct err *e)
+                            const struct gguf_pre *pre, int64_t bos, struct err *e)
 {
     buf_puts(b, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     put_added_tokens(b, v);
@@ -284,7 +238,7 @@ static int put_checked(const struct gguf *g, const char *dir, const char *name, 
 }
 
 static int write_files(const struct gguf *g, const struct hf_config *c, const struct vocab *v,
-                       const struct pre *pre, const char *dir, struct err *e)
+                       const struct gguf_pre *pre, const char *dir, struct err *e)
 {
     bool add_bos = false;
     struct buf b = {0};
@@ -309,7 +263,7 @@ int gguf_write_tokenizer(const struct gguf *g, const struct hf_config *c, const 
                          struct err *e)
 {
     struct vocab v = {0};
-    const struct pre *pre = find_pre(g, e);
+    const struct gguf_pre *pre = gguf_pre_find(g, e);
     int rc = pre ? read_vocab(g, c, &v, e) : -1;
     if (rc == 0) rc = write_files(g, c, &v, pre, dir, e);
     free(v.text);
