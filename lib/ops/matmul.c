@@ -26,12 +26,20 @@ static struct cut cut_even(int64_t n, int64_t count)
     c.last = n - (c.count - 1) * c.size;
     return c;
 }
+/* The fewest tiles that share evenly; of those, the ones that read least of A and B: tiles in a row
+ * of them read A again, tiles in a column B. */
 static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *columns)
 {
-    *columns = cut_even(n, (n + TILE_N - 1) / TILE_N);
-    int64_t count = (m + TILE_M - 1) / TILE_M;
-    while (count * columns->count % SHARE && m / (count + 1) >= ROUND) count++;
-    *rows = cut_even(m, count);
+    const int64_t least_r = (m + TILE_M - 1) / TILE_M, least_c = (n + TILE_N - 1) / TILE_N;
+    int64_t best_r = least_r, best_c = least_c, best = INT64_MAX;
+    for (int64_t r = least_r; r < least_r + SHARE; r++)
+        for (int64_t c = least_c; c < least_c + SHARE; c++) {
+            const int64_t reads = c * m + r * n;
+            if (r * c % SHARE || m / r < ROUND || n / c < ROUND || reads >= best) continue;
+            best = reads, best_r = r, best_c = c;
+        }
+    *rows = cut_even(m, best_r);
+    *columns = cut_even(n, best_c);
 }
 
 /* A product and the code for its tiles; [1] is for the last row or column of tiles. */
