@@ -164,6 +164,13 @@ bool parse_is_name(const struct parser *p, const char *name);
 const struct jstr *parse_string(struct parser *p, struct str s);
 int parse_symbol(struct parser *p, struct str name, uint32_t *sym);
 int parse_enter(struct parser *p);
+/* Each link of a chain makes the tree one deeper; the caller gives the levels back. */
+int parse_deepen(struct parser *p, unsigned *levels);
+struct node *parse_null(struct parser *p, const char *what); /* parse_fail, giving NULL */
+struct node *parse_node1(struct parser *p, enum node_kind kind, struct node *a);
+struct node *parse_node2(struct parser *p, enum node_kind kind, struct node *a, struct node *b);
+struct node *parse_primary(struct parser *p, bool ns);
+struct node *parse_unary(struct parser *p, bool filters);
 
 /* ---- rendering ---- */
 struct binding {
@@ -197,6 +204,13 @@ int jinja_exec(struct vm *vm, const struct node *n); /* enum flow, or -1 */
 int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out);
 int jinja_loop_call(struct vm *vm, struct jloop *l, const struct jargs *a, struct jval *out);
 int jinja_loop_attr(struct vm *vm, struct jloop *l, const struct jstr *name, struct jval *out);
+struct scope *jinja_scope_push(struct vm *vm); /* makes it the current one */
+int jinja_print(struct vm *vm, struct jval v);
+/* The text of a body that is a function in Python: no loop outside can be left from there. */
+int jinja_capture(struct vm *vm, const struct node *body, struct jval *out);
+int jinja_for(struct vm *vm, const struct node *n);
+int jinja_macro_make(struct vm *vm, const struct node *n, struct jval *out);
+int jinja_call_block(struct vm *vm, const struct node *n);
 int jinja_scope_set(struct vm *vm, struct scope *s, uint32_t sym, struct jval v);
 int jinja_assign(struct vm *vm, const struct node *target, struct jval v);
 int vm_enter(struct vm *vm, const struct node *n);
