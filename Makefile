@@ -3,10 +3,12 @@
 #   O=DIR        where the build goes (default build)
 #   SAN=1        AddressSanitizer and UndefinedBehaviorSanitizer
 #   WERROR=1     warnings are errors
+#   V=1          print every command
 O       ?= build
 PREFIX  ?= /usr/local
 CC      ?= cc
 AR      ?= ar
+Q        = $(if $(V),,@)
 
 CFLAGS  ?= -O2 -g
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -55,35 +57,40 @@ define module_rule
 $(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_OBJ) $(CPU_OBJ))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(Q)$$(AR) rcs $$@ $$^
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
 define command_rule
 $(O)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
 	@mkdir -p $$(@D)
-	$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
+	@echo "  link  $$@"
+	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
 endef
 $(foreach c,$(COMMANDS),$(eval $(call command_rule,$(c))))
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  cc    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(O)/obj/lib/ops/%.o: FLAGS += $(OPENMP)
 
 # No contraction to fused multiply-add in the reference: its results must not depend on the CPU.
 $(O)/obj/lib/ops/ref/%.f32.o: lib/ops/ref/%.c $(O)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=float -DREAL_F32 -MMD -MP -c $< -o $@
+	@echo "  cc    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=float -DREAL_F32 -MMD -MP -c $< -o $@
 $(O)/obj/lib/ops/ref/%.f64.o: lib/ops/ref/%.c $(O)/config.mk
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=double -DREAL_F64 -MMD -MP -c $< -o $@
+	@echo "  cc    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -ffp-contract=off -DREAL=double -DREAL_F64 -MMD -MP -c $< -o $@
 
 define isa_rule
 $(O)/obj/lib/ops/cpu/%.$(1).o: lib/ops/cpu/%.c $(O)/config.mk
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(FLAGS) $$(PROBED) $$(CFLAGS) -O3 $$(OPENMP) $$(ISA_$(1)) -DISA=$(1) -DISA_$(1) \
+	@echo "  cc    $$<"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(FLAGS) $$(PROBED) $$(CFLAGS) -O3 $$(OPENMP) $$(ISA_$(1)) -DISA=$(1) -DISA_$(1) \
 		-MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(CPU_ISAS),$(eval $(call isa_rule,$(i))))
@@ -93,7 +100,8 @@ UNIT     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
 UNIT_BIN := $(UNIT:%=$(O)/test/%)
 $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(call LINK,$<)
+	@echo "  link  $@"
+	$(Q)$(call LINK,$<)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 
 unit: $(UNIT_BIN)
@@ -120,10 +128,10 @@ man: $(MAN)
 hand = sed -e '/^@EXIT_STATUS@$$/{r man/exit-status.in' -e 'd;}' man/$*.in
 $(O)/man/sft-run.1: $(O)/man/%.1: man/%.in man/exit-status.in
 	@mkdir -p $(@D)
-	$(hand) > $@
+	$(Q)$(hand) > $@
 $(O)/man/%.1: man/%.in man/exit-status.in $(O)/bin/%
 	@mkdir -p $(@D)
-	{ $(O)/bin/$* --help-man && $(hand); } > $@
+	$(Q){ $(O)/bin/$* --help-man && $(hand); } > $@
 
 # ---- the rest ----
 deps:
