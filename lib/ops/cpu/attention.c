@@ -7,9 +7,11 @@
 
 #include <omp.h>
 
-#define ELT     float
-#define PAIR    1
-#define T(name) name##_f32
+#define ELT      float
+#define PAIR     1
+#define T(name)  name##_f32
+#define EXP2     v_exp2
+#define MULTIPLY multiply_f32
 #include "ops/cpu/tile.h"
 
 #include "ops/cpu/attention_back.h"
@@ -17,11 +19,15 @@
 #undef ELT
 #undef PAIR
 #undef T
+#undef EXP2
+#undef MULTIPLY
 
 #ifdef ISA_v4
-#define ELT     uint16_t
-#define PAIR    2
-#define T(name) name##_bf16
+#define ELT      uint16_t
+#define PAIR     2
+#define T(name)  name##_bf16
+#define EXP2     v_exp2_short
+#define MULTIPLY multiply_bf16
 #include "ops/cpu/tile.h"
 
 #include "ops/cpu/attention_back.h"
@@ -29,6 +35,8 @@
 #undef ELT
 #undef PAIR
 #undef T
+#undef EXP2
+#undef MULTIPLY
 enum { PAIRED = true };
 #else
 #define forward_task_bf16     forward_task_f32

@@ -12,6 +12,11 @@ struct T(backward) {
     int64_t ld; /* of dkt and dvt [width (padded to GROUP), keys] */
 };
 
+/* The keys and values of a document as the products want them: K^T and V^T, and K by rows. */
+struct T(keys) {
+    struct T(paired) k, v, kc;
+};
+
 static struct T(backward) T(backward_scratch)(struct carve *c, int64_t max_len, int64_t width)
 {
     const int64_t keys = padded(max_len, PAD), tall = padded(width, GROUP);
@@ -74,7 +79,7 @@ INLINE void T(pair_grad)(const struct task *t, struct T(backward) * b, int64_t r
 #pragma GCC unroll 2
         for (int x = 0; x < 2; x++) {
             const int64_t at = (r % GROUP + x) * KEYS + v * VL;
-            p[x] = v_exp2(v_fma(v_load(b->s + at), v_set(scale2), v_set(-b->lse[r + x])));
+            p[x] = EXP2(v_fma(v_load(b->s + at), v_set(scale2), v_set(-b->lse[r + x])));
             p[x] = only(p[x], v, from[x] - key, to[x] - key, 0);
             ds[x] = p[x] * (v_load(b->dp + at) - b->mean[r + x]) * scale;
         }
@@ -108,57 +113,71 @@ static void T(clear)(struct T(backward) * b, int64_t r, int64_t v0, int64_t v1)
     }
 }
 
-/* All that ROWS queries and the keys of vectors [v0, v1) from `key` on give each other. */
-static void T(grad_tile)(const struct task *t, struct T(backward) * b, struct T(paired) k,
-                         struct T(paired) v, struct T(paired) kc, int64_t i0, int64_t n,
-                         int64_t key, int64_t v0, int64_t v1)
+/* The keys of vectors [v0, v1) from `key` on, of which a group of queries from r on (of n that are
+ * there) sees some of [*g0, *g1) only. */
+INLINE void T(seen)(const struct task *t, int64_t i0, int64_t r, int64_t n, int64_t key, int64_t v0,
+                    int64_t v1, int64_t *g0, int64_t *g1)
+{
+    int64_t from = 0, to = 0, last;
+    if (r < n) {
+        visible(t, i0 + r, &from, &to);
+        visible(t, i0 + cpu_min(r + GROUP, n) - 1, &last, &to);
+    }
+    *g0 = from > key ? (from - key) / VL : 0;
+    *g1 = to > key ? (to - key + VL - 1) / VL : 0;
+    *g0 = *g0 < v0 ? v0 : cpu_min(*g0, v1);
+    *g1 = *g1 < *g0 ? *g0 : cpu_min(*g1, v1);
+}
+
+/* P and dS of n queries and the keys of vectors [v0, v1) from `key` on, and what they add to dQ. */
+static void T(grad_scores)(const struct task *t, struct T(backward) * b, const struct T(keys) * k,
+                           int64_t i0, int64_t n, int64_t key, int64_t v0, int64_t v1)
 {
     const int64_t steps = t->width / PAIR;
-    k.p += key / PANEL * k.panel;
-    v.p += key / PANEL * v.panel;
-    for (int64_t r = 0; r < ROWS; r += GROUP) {
-        int64_t from = 0, to = 0, last;
-        if (r < n) {
-            visible(t, i0 + r, &from, &to);
-            visible(t, i0 + r + GROUP - 1 < t->nq ? i0 + r + GROUP - 1 : t->nq - 1, &last, &to);
-        }
-        int64_t g0 = from > key ? (from - key) / VL : 0,
-                g1 = to > key ? (to - key + VL - 1) / VL : 0;
-        g0 = g0 < v0 ? v0 : cpu_min(g0, v1);
-        g1 = g1 < g0 ? g0 : cpu_min(g1, v1);
+    const struct T(paired) kt = {k->k.p + key / PANEL * k->k.panel, k->k.ld, k->k.panel};
+    const struct T(paired) vt = {k->v.p + key / PANEL * k->v.panel, k->v.ld, k->v.panel};
+    for (int64_t r = 0; r < padded(n, GROUP); r += GROUP) {
+        int64_t g0, g1;
+        T(seen)(t, i0, r, n, key, v0, v1, &g0, &g1);
         T(clear)(b, r, v0, g0);
         T(clear)(b, r, g1, v1);
         if (g0 == g1) continue;
-        T(rows)(steps, b->q + r * t->width, t->width, k, g0, g1, b->s, KEYS, false);
-        T(rows)(steps, b->dout + r * t->width, t->width, v, g0, g1, b->dp, KEYS, false);
+        MULTIPLY(steps, b->q + r * t->width, t->width, kt, g0, g1, b->s, KEYS, false);
+        MULTIPLY(steps, b->dout + r * t->width, t->width, vt, g0, g1, b->dp, KEYS, false);
         for (int64_t x = r; x < r + GROUP; x += 2) T(pair_grad)(t, b, x, i0 + x, key, g0, g1);
-        struct T(paired) kb = {kc.p + (key + g0 * VL) / PAIR * kc.ld, kc.ld, kc.panel};
-        T(rows)
-        ((g1 - g0) * VL / PAIR, b->ds + r * KEYS + g0 * VL, KEYS, kb, 0, t->width / VL,
-         b->dq + r * t->width, t->width, true);
+        const struct T(paired)
+            kc = {k->kc.p + (key + g0 * VL) / PAIR * k->kc.ld, k->kc.ld, k->kc.panel};
+        MULTIPLY((g1 - g0) * VL / PAIR, b->ds + r * KEYS + g0 * VL, KEYS, kc, 0, t->width / VL,
+                 b->dq + r * t->width, t->width, true);
     }
-    /* Queries before `skip` see nothing of a panel's keys. */
-    for (int64_t p0 = v0 / WIDTH * WIDTH; p0 < v1; p0 += WIDTH) {
-        int64_t skip = key + p0 * VL - (t->nk - t->nq) - i0;
-        skip = skip < 0 ? 0 : cpu_min(skip, ROWS) / PAIR * PAIR;
-        const int64_t from = p0 < v0 ? v0 : p0, to = cpu_min(p0 + WIDTH, v1);
-        const ELT *ds = PAIR == 2 ? b->dsp : b->ds;
-        struct T(paired) dsb = {ds + skip * KEYS, KEYS * PAIR, PANEL * PAIR};
-        struct T(paired) pb = {b->pp + skip * KEYS, KEYS * PAIR, PANEL * PAIR};
-        for (int64_t d = 0; d < padded(t->dim, GROUP); d += GROUP) {
-            T(rows)
-            ((ROWS - skip) / PAIR, b->qt + d * ROWS_LD + skip, ROWS_LD, dsb, from, to,
-             b->dkt + d * b->ld + key, b->ld, true);
-            T(rows)
-            ((ROWS - skip) / PAIR, b->doutt + d * ROWS_LD + skip, ROWS_LD, pb, from, to,
-             b->dvt + d * b->ld + key, b->ld, true);
+}
+
+/* What P and dS of n queries add to dK^T and dV^T of those keys. */
+static void T(grad_keys)(const struct task *t, struct T(backward) * b, int64_t i0, int64_t n,
+                         int64_t key, int64_t v0, int64_t v1)
+{
+    enum { NARROW = 2 }; /* vectors at a time: less of what the causal edge cuts off */
+    const ELT *ds = PAIR == 2 ? b->dsp : b->ds;
+    const int64_t used = padded(n, GROUP);
+    for (int64_t from = v0; from < v1; from += NARROW) {
+        const int64_t to = cpu_min(from + NARROW, v1);
+        int64_t skip = key + from * VL - (t->nk - t->nq) - i0; /* queries that see none of these */
+        skip = skip < 0 ? 0 : skip / PAIR * PAIR;
+        if (skip >= used) continue;
+        const int64_t steps = (used - skip) / PAIR;
+        const struct T(paired) dsb = {ds + skip * KEYS, KEYS * PAIR, PANEL * PAIR};
+        const struct T(paired) pb = {b->pp + skip * KEYS, KEYS * PAIR, PANEL * PAIR};
+        for (int64_t c = 0; c < padded(t->dim, GROUP); c += GROUP) {
+            MULTIPLY(steps, b->qt + c * ROWS_LD + skip, ROWS_LD, dsb, from, to,
+                     b->dkt + c * b->ld + key, b->ld, true);
+            MULTIPLY(steps, b->doutt + c * ROWS_LD + skip, ROWS_LD, pb, from, to,
+                     b->dvt + c * b->ld + key, b->ld, true);
         }
     }
 }
 
 static void T(grad_queries)(const struct op_attention_grad *g, const struct task *t,
-                            struct T(backward) * b, struct T(paired) k, struct T(paired) v,
-                            struct T(paired) kc, int64_t h, int64_t i0)
+                            struct T(backward) * b, const struct T(keys) * k, int64_t h, int64_t i0)
 {
     const struct op_attention *a = t->a;
     const int64_t n = cpu_min(ROWS, t->nq - i0);
@@ -167,10 +186,12 @@ static void T(grad_queries)(const struct op_attention_grad *g, const struct task
     visible(t, i0 + n - 1, &last, &to);
     T(load_queries)(g, t, b, h, i0, n);
     memset(b->dq, 0, (size_t)(ROWS * t->width) * sizeof *b->dq);
-    for (int64_t key = from / PAD * PAD; key < to; key += KEYS)
-        T(grad_tile)
-        (t, b, k, v, kc, i0, n, key, key < from ? (from - key) / VL : 0,
-         (cpu_min(to - key, KEYS) + VL - 1) / VL);
+    for (int64_t key = from / PAD * PAD; key < to; key += KEYS) {
+        const int64_t v0 = key < from ? (from - key) / VL : 0;
+        const int64_t v1 = (cpu_min(to - key, KEYS) + VL - 1) / VL;
+        T(grad_scores)(t, b, k, i0, n, key, v0, v1);
+        T(grad_keys)(t, b, i0, n, key, v0, v1);
+    }
     for (int64_t r = 0; r < n; r++) {
         void *dq = elem(g->dq, (t->q0 + i0 + r) * a->q_stride + h * t->dim, a->dtype);
         for (int64_t i = 0; i < t->dim; i += VL)
@@ -201,17 +222,18 @@ static void T(backward_task)(const struct op_attention_grad *g, const struct tas
     struct T(backward) b = T(backward_scratch)(&c, a->max_len, t->width);
     T(load)
     (b.rows, t->width, keys, elem(a->v, at, a->dtype), t->nk, a->kv_stride, t->dim, a->dtype);
-    struct T(paired) v = T(pair_rows)(b.v, b.rows, keys, t->width);
+    struct T(keys) k;
+    k.v = T(pair_rows)(b.v, b.rows, keys, t->width);
     T(load)
     (b.rows, t->width, keys, elem(a->k, at, a->dtype), t->nk, a->kv_stride, t->dim, a->dtype);
-    struct T(paired) k = T(pair_rows)(b.k, b.rows, keys, t->width);
-    struct T(paired) kc = T(pair_columns)(b.kc, b.rows, keys, t->width);
+    k.k = T(pair_rows)(b.k, b.rows, keys, t->width);
+    k.kc = T(pair_columns)(b.kc, b.rows, keys, t->width);
     memset(b.qt, 0, (size_t)(ROWS_LD * tall) * sizeof *b.qt);
     memset(b.doutt, 0, (size_t)(ROWS_LD * tall) * sizeof *b.doutt);
     memset(b.dkt, 0, (size_t)(tall * b.ld) * sizeof *b.dkt);
     memset(b.dvt, 0, (size_t)(tall * b.ld) * sizeof *b.dvt);
     for (int64_t h = t->g * group; h < (t->g + 1) * group; h++)
-        for (int64_t i = 0; i < t->nq; i += ROWS) T(grad_queries)(g, t, &b, k, v, kc, h, i);
+        for (int64_t i = 0; i < t->nq; i += ROWS) T(grad_queries)(g, t, &b, &k, h, i);
     T(put_columns)(t, g->dk, b.dkt, b.ld, b.dq);
     T(put_columns)(t, g->dv, b.dvt, b.ld, b.dq);
 }

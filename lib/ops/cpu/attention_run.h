@@ -32,7 +32,7 @@ INLINE void T(softmax_row)(const float *s, ELT *p, int64_t v0, int64_t v1, int64
     const float most = v_hmax(m), base = most > -INFINITY ? most : 0;
     vf total = v_set(0);
     for (int64_t v = v0; v < v1; v++) {
-        vf e = v_exp2(v_fma(v_load(s + v * VL), v_set(scale), v_set(-base)));
+        vf e = EXP2(v_fma(v_load(s + v * VL), v_set(scale), v_set(-base)));
         e = only(e, v, from, to, 0);
         total += e;
         v_put(p, v * VL, sizeof(ELT) == 2 ? DT_BF16 : DT_F32, VL, e);
@@ -65,13 +65,12 @@ static void T(attend)(const struct task *t, struct T(forward) * f, struct T(pair
         const int64_t v0 = key < from[0] ? (from[0] - key) / VL : 0;
         struct T(paired) kb = {k.p + key / PANEL * k.panel, k.ld, k.panel};
         struct T(paired) vb = {v.p + (key + v0 * VL) / PAIR * v.ld, v.ld, v.panel};
-        T(rows)(steps, f->q, t->width, kb, v0, v1, f->s, KEYS, false);
-        for (int r = 0; r < GROUP; r++)
-            T(softmax_row)
-            (f->s + r * KEYS, f->p + r * KEYS, v0, v1, from[r] - key, to[r] - key,
-             (float)(a->scale * LOG2E), &max[r], &sum[r], f->o + r * t->width, t->width);
-        T(rows)
-        ((v1 - v0) * VL / PAIR, f->p + v0 * VL, KEYS, vb, 0, t->width / VL, f->o, t->width, true);
+        MULTIPLY(steps, f->q, t->width, kb, v0, v1, f->s, KEYS, false);
+        for (int r = 0; r < GROUP; r++) T(softmax_row)
+        (f->s + r * KEYS, f->p + r * KEYS, v0, v1, from[r] - key, to[r] - key,
+         (float)(a->scale * LOG2E), &max[r], &sum[r], f->o + r * t->width, t->width);
+        MULTIPLY((v1 - v0) * VL / PAIR, f->p + v0 * VL, KEYS, vb, 0, t->width / VL, f->o, t->width,
+                 true);
     }
     for (int r = 0; r < n; r++) {
         const int64_t row = t->q0 + i0 + r;

@@ -83,6 +83,9 @@ INLINE vf v_sqrt(vf a)
 /* The lanes in a fixed tree. */
 INLINE float v_sum(vf v)
 {
+#if defined(ISA_v4)
+    return _mm512_reduce_add_ps((__m512)v);
+#endif
     float x[VL];
     memcpy(x, &v, sizeof x);
     for (int n = VL / 2; n; n /= 2)
@@ -91,6 +94,9 @@ INLINE float v_sum(vf v)
 }
 INLINE float v_hmax(vf v)
 {
+#if defined(ISA_v4)
+    return _mm512_reduce_max_ps((__m512)v);
+#endif
     float x[VL];
     memcpy(x, &v, sizeof x);
     for (int n = VL / 2; n; n /= 2)
@@ -98,28 +104,47 @@ INLINE float v_hmax(vf v)
     return x[0];
 }
 
-/* 2^x for x <= 128: 0 below -126, NaN for NaN; relative error below 2e-7. x = n + r with |r| <=
- * 1/2; 2^r by its Taylor polynomial in r ln 2. */
-INLINE vf v_exp2(vf x)
+/* 2^n p for whole n <= 128; 0 where x, which n was made of, is below -126; NaN for NaN. */
+INLINE vf v_scale(vf p, vf n, vf x)
 {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    vf n = (x + magic) - magic, r = x - n;
-    vf p = v_set(1.54035304e-4f);
-    p = v_fma(p, r, v_set(1.33335581e-3f));
-    p = v_fma(p, r, v_set(9.61812911e-3f));
-    p = v_fma(p, r, v_set(5.55041087e-2f));
-    p = v_fma(p, r, v_set(2.40226507e-1f));
-    p = v_fma(p, r, v_set(6.93147181e-1f));
-    p = v_fma(p, r, v_set(1));
 #if defined(ISA_v4)
-    return (vf)_mm512_maskz_scalef_ps(
-        _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126), _CMP_NLT_UQ), (__m512)p, (__m512)n);
+    __mmask16 in = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
+    return (vf)_mm512_maskz_scalef_ps(in, (__m512)p, (__m512)n);
 #else
     vi in = ~(x < -126.0f), e = __builtin_convertvector(v_select(in, n, v_set(0)), vi);
     vi half = e >> 1; /* in two factors, for n = 128 */
     vf a = (vf)((half + 127) << 23), b = (vf)((e - half + 127) << 23);
     return (vf)(in & (vi)(p * a * b));
 #endif
+}
+INLINE vf v_nearest(vf x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    return (x + magic) - magic;
+}
+
+/* 2^x for x <= 128, relative error below 2e-7: x = n + r with |r| <= 1/2, and 2^r by its Taylor
+ * polynomial in r ln 2. */
+INLINE vf v_exp2(vf x)
+{
+    vf n = v_nearest(x), r = x - n;
+    vf p = v_set(1.54035304e-4f);
+    p = v_fma(p, r, v_set(1.33335581e-3f));
+    p = v_fma(p, r, v_set(9.61812911e-3f));
+    p = v_fma(p, r, v_set(5.55041087e-2f));
+    p = v_fma(p, r, v_set(2.40226507e-1f));
+    p = v_fma(p, r, v_set(6.93147181e-1f));
+    return v_scale(v_fma(p, r, v_set(1)), n, x);
+}
+/* The same with relative error below 5e-5, for what is rounded to bf16. */
+INLINE vf v_exp2_short(vf x)
+{
+    vf n = v_nearest(x), r = x - n;
+    vf p = v_set(9.61812911e-3f);
+    p = v_fma(p, r, v_set(5.55041087e-2f));
+    p = v_fma(p, r, v_set(2.40226507e-1f));
+    p = v_fma(p, r, v_set(6.93147181e-1f));
+    return v_scale(v_fma(p, r, v_set(1)), n, x);
 }
 INLINE vf v_exp(vf x)
 {

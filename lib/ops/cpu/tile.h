@@ -35,6 +35,7 @@ INLINE vf T(step)(vf acc, const ELT *a, const ELT *b)
 #endif
 }
 
+/* GROUP x width vectors of C; k > 0 steps */
 INLINE void T(block)(int width, int64_t k, const ELT *A, int64_t lda, const ELT *B, int64_t ldb,
                      float *C, int64_t ldc, bool add)
 {
@@ -43,12 +44,14 @@ INLINE void T(block)(int width, int64_t k, const ELT *A, int64_t lda, const ELT 
     for (int r = 0; r < GROUP; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < width; v++) c[r][v] = add ? v_load(C + r * ldc + v * VL) : v_set(0);
-    for (int64_t p = 0; p < k; p++)
+    int64_t p = 0;
+    do { /* at least once: else the compiler spills what it must merge after the loop */
 #pragma GCC unroll 6
         for (int r = 0; r < GROUP; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < width; v++)
                 c[r][v] = T(step)(c[r][v], A + r * lda + p * PAIR, B + p * ldb + v * VL * PAIR);
+    } while (++p < k);
 #pragma GCC unroll 6
     for (int r = 0; r < GROUP; r++)
 #pragma GCC unroll 4
@@ -62,9 +65,9 @@ struct T(paired) {
 };
 
 /* GROUP rows of C, vectors [v0, v1): C points at vector 0 of the first row. A and B start at the
- * first of k steps. */
-static void T(rows)(int64_t k, const ELT *A, int64_t lda, struct T(paired) b, int64_t v0,
-                    int64_t v1, float *C, int64_t ldc, bool add)
+ * first of k > 0 steps. */
+static void T(multiply)(int64_t k, const ELT *A, int64_t lda, struct T(paired) b, int64_t v0,
+                        int64_t v1, float *C, int64_t ldc, bool add)
 {
     while (v0 < v1) {
         const int64_t at = v0 % WIDTH, n = cpu_min(WIDTH - at, v1 - v0);
