@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two halves of sft-eval: losses of a stream, and a completion. */
+#ifndef SFT_CMD_EVAL_EVAL_H
+#define SFT_CMD_EVAL_EVAL_H
+
+#include "base/io.h"
+#include "hf/config.h"
+#include "model/net.h"
+#include "text/tokenizer.h"
+
+struct eval {
+    /* from the command line */
+    const char *model, *device_name, *prompt, *stream;
+    int dtype; /* 0: what the device is good at, 1: bf16, 2: fp32 */
+    bool per_sample;
+    int64_t max_tokens, length;
+    /* made */
+    char *dir;
+    struct hf_config hf;
+    struct model m;
+    struct tokenizer *tokenizer;
+    struct device *device;
+    enum dtype compute;
+    struct net net;
+    struct io_out *out;
+};
+
+/* A net that computes and does not learn, with the model's weights. */
+int eval_net(struct eval *v, const struct net_options *o, struct err *e);
+int eval_loss(struct eval *v, struct err *e);     /* loss.c */
+int eval_complete(struct eval *v, struct err *e); /* complete.c */
+
+#endif

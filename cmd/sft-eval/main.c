@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-eval: the loss of a model over a stream, or what it answers to a prompt. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "eval.h"
+#include "hf/folder.h"
+
+static const char examples[] =
+    "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
+    "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
+    "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n";
+
+static int parse(struct eval *v, struct opt_common *common, int argc, char **argv, struct err *e)
+{
+    const struct opt opts[] = {
+        {.letter = 'm',
+         .name = "model",
+         .kind = OPT_STR,
+         .to = &v->model,
+         .arg = "MODEL",
+         .help = "Hugging Face folder or checkpoint-N folder (required)"},
+        {.letter = 'd',
+         .name = "device",
+         .kind = OPT_STR,
+         .to = &v->device_name,
+         .arg = "auto|cpu|cuda",
+         .help = "where to compute (default auto)"},
+        {.name = "dtype",
+         .kind = OPT_ENUM,
+         .to = &v->dtype,
+         .arg = "auto|bf16|fp32",
+         .help = "type of the computation (default: bf16 where the device is fast at it)"},
+        {.name = "per-sample",
+         .kind = OPT_FLAG,
+         .to = &v->per_sample,
+         .help = "print an object for each sample first"},
+        {.letter = 'p',
+         .name = "prompt",
+         .kind = OPT_STR,
+         .to = &v->prompt,
+         .arg = "TEXT",
+         .help = "print what the model answers to this message of a user, decoded greedily"},
+        {.name = "max-tokens",
+         .kind = OPT_INT,
+         .to = &v->max_tokens,
+         .arg = "N",
+         .min = 1,
+         .max = 1 << 20,
+         .help = "longest answer (default 256)"},
+        {.letter = 'l',
+         .name = "length",
+         .kind = OPT_INT,
+         .to = &v->length,
+         .arg = "N",
+         .min = 1,
+         .max = 1 << 24,
+         .help = "longest sample of an unpacked stream (default 4096)"},
+        {0}};
+    const struct opt_cmd cmd = {.name = "sft-eval",
+                                .synopsis = "[options] [STREAM]",
+                                .about = "Computes the loss of a model, or answers a prompt.",
+                                .opts = opts,
+                                .examples = examples};
+    int nargs, rc = opt_parse(&cmd, common, argc, argv, &nargs, e);
+    if (rc) return rc;
+    if (!v->model) return err_set(e, ERR_USAGE, "which model? -m MODEL");
+    if (nargs > 1) return err_set(e, ERR_USAGE, "%s: only one stream can be given", argv[2]);
+    v->stream = nargs ? argv[1] : NULL;
+    if (!v->stream == !v->prompt)
+        return err_set(e, ERR_USAGE, "give a STREAM to compute its loss, or --prompt TEXT");
+    return 0;
+}
+
+static int open_model(struct eval *v, struct err *e)
+{
+    if (hf_folder_resolve(v->model, &v->dir, e) || hf_config_read(v->dir, &v->hf, e)) return -1;
+    if (model_from_hf(&v->hf, &v->m, e)) return err_prefix(e, "%s", v->dir);
+    v->tokenizer = tokenizer_load(v->dir, e);
+    return v->tokenizer ? 0 : -1;
+}
+
+static int open_device(struct eval *v, int threads, struct err *e)
+{
+    const char *name = v->device_name ? v->device_name : "auto";
+    if (strcmp(name, "auto") == 0) name = "cpu";
+    if (strcmp(name, "cuda") == 0)
+        return err_set(e, ERR_DEVICE,
+                       "device cuda: this program was not built with CUDA; "
+                       "use --device cpu");
+    v->device = device_open(name, threads, e);
+    if (!v->device) return -1;
+    bool fast = device_has_bf16(v->device);
+    v->compute = v->dtype == 2 || (v->dtype == 0 && !fast) ? DT_F32 : DT_BF16;
+    if (v->dtype == 1 && !fast) {
+        log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
+        v->compute = DT_F32;
+    }
+    if (strcmp(name, "ref64") == 0) v->compute = DT_F64;
+    return 0;
+}
+
+int eval_net(struct eval *v, const struct net_options *o, struct err *e)
+{
+    struct safetensors *s = safetensors_open(v->dir, e);
+    int rc = s ? net_init(&v->net, &v->m, o, v->device, e) : -1;
+    if (rc == 0) rc = net_place(&v->net, NULL, NULL, e);
+    if (rc == 0) rc = net_alloc(&v->net, e);
+    if (rc == 0) rc = net_load(&v->net, s, NULL, e);
+    safetensors_close(s);
+    return rc;
+}
+
+static int eval(struct eval *v, int threads, struct err *e)
+{
+    if (open_model(v, e) || open_device(v, threads, e)) return -1;
+    v->out = io_create("-", e);
+    if (!v->out) return -1;
+    if (v->prompt ? eval_complete(v, e) : eval_loss(v, e)) return -1;
+    struct io_out *out = v->out;
+    v->out = NULL;
+    return io_commit(out, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = {0};
+    struct opt_common common = {0};
+    struct eval v = {.max_tokens = 256, .length = 4096};
+    int rc = parse(&v, &common, argc, argv, &e);
+    if (rc > 0) return 0;
+    if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
+    int status = rc ? log_fail(&e) : 0;
+    io_abort(v.out);
+    net_close(&v.net);
+    device_close(v.device);
+    tokenizer_free(v.tokenizer);
+    hf_config_free(&v.hf);
+    free(v.dir);
+    return status;
+}
