@@ -42,34 +42,54 @@ static int parse_code(struct regex_parser *ps, char kind, uint32_t *c)
     return 0;
 }
 
-static int property(struct regex_parser *ps, struct str name, bool negated, struct cpset *set)
+/* Oniguruma counts these as word characters everywhere but in a class. */
+static const uint32_t not_word_in_class[] = {0xb2, 0xb3, 0xb9, 0xb9, 0xbc, 0xbe};
+
+/* Takes them out of the set if it is that of \w. */
+static int narrow_word(struct regex_parser *ps, struct cpset *set)
+{
+    struct cpset few = {0};
+    int rc;
+    if (set->n != unicode_word_n || memcmp(set->r, unicode_word, set->n * sizeof *set->r) != 0)
+        return 0;
+    rc = cpset_add_ranges(&few, not_word_in_class, 6, ps->e);
+    if (rc == 0) rc = cpset_invert(&few, ps->e);
+    if (rc == 0) rc = cpset_intersect(set, &few, ps->e);
+    cpset_free(&few);
+    return rc;
+}
+
+/* The property put into the empty set. */
+static int property(struct regex_parser *ps, struct str name, bool negated, bool in_class,
+                    struct cpset *set)
 {
     int rc = unicode_property(name, set, ps->e);
-    if (rc > 0 || (!ps->own && memchr(name.p, ':', name.n) != NULL))
-        return regex_fail(ps, "an unknown character property");
+    if (rc > 0) return regex_fail(ps, "an unknown character property");
+    if (rc == 0 && in_class) rc = narrow_word(ps, set);
     if (rc == 0 && negated) rc = cpset_invert(set, ps->e);
     return rc;
 }
 
 /* After \p or \P. */
-static int parse_property(struct regex_parser *ps, bool negated, struct cpset *set)
+static int parse_property(struct regex_parser *ps, bool negated, bool in_class, struct cpset *set)
 {
     const char *close;
     struct str name;
-    if (ps->p >= ps->end || *ps->p != '{')
-        return regex_fail(ps, "a property needs braces, as in \\p{L}");
     close = memchr(ps->p, '}', (size_t)(ps->end - ps->p));
     if (close == NULL) return regex_fail(ps, "a property without '}'");
     name = (struct str){ps->p + 1, (size_t)(close - ps->p - 1)};
     if (name.n > 0 && name.p[0] == '^') negated = !negated, name.p++, name.n--;
-    if (property(ps, name, negated, set) != 0) return -1;
+    if (!ps->own && memchr(name.p, ':', name.n) != NULL)
+        return regex_fail(ps, "an unknown character property");
+    if (property(ps, name, negated, in_class, set) != 0) return -1;
     ps->p = close + 1;
     return 0;
 }
 
-static int named_set(struct regex_parser *ps, const char *name, bool negated, struct cpset *set)
+static int named_set(struct regex_parser *ps, const char *name, bool negated, bool in_class,
+                     struct cpset *set)
 {
-    return property(ps, str_z(name), negated, set) != 0 ? -1 : 1;
+    return property(ps, str_z(name), negated, in_class, set) != 0 ? -1 : 1;
 }
 
 int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set, uint32_t *c)
@@ -95,24 +115,25 @@ int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set
     case 'u':
         return parse_code(ps, (char)*c, c);
     case 'd':
-        return named_set(ps, "digit", false, set);
+        return named_set(ps, "digit", false, in_class, set);
     case 'D':
-        return named_set(ps, "digit", true, set);
+        return named_set(ps, "digit", true, in_class, set);
     case 's':
-        return named_set(ps, "space", false, set);
+        return named_set(ps, "space", false, in_class, set);
     case 'S':
-        return named_set(ps, "space", true, set);
+        return named_set(ps, "space", true, in_class, set);
     case 'w':
-        return named_set(ps, "word", false, set);
+        return named_set(ps, "word", false, in_class, set);
     case 'W':
-        return named_set(ps, "word", true, set);
+        return named_set(ps, "word", true, in_class, set);
     case 'h':
-        return named_set(ps, "xdigit", false, set);
+        return named_set(ps, "xdigit", false, in_class, set);
     case 'H':
-        return named_set(ps, "xdigit", true, set);
+        return named_set(ps, "xdigit", true, in_class, set);
     case 'p':
     case 'P':
-        return parse_property(ps, *c == 'P', set) != 0 ? -1 : 1;
+        if (ps->p >= ps->end || *ps->p != '{') return 0; /* the letter itself */
+        return parse_property(ps, *c == 'P', in_class, set) != 0 ? -1 : 1;
     case 'b':
         if (in_class) return *c = '\b', 0;
         return 2;
@@ -132,11 +153,14 @@ static int parse_posix(struct regex_parser *ps, struct cpset *set)
 {
     const char *p = ps->p + 2, *q = p;
     bool negated = false;
+    struct str name;
     if (ps->end - ps->p < 2 || ps->p[1] != ':') return 0;
     if (p < ps->end && *p == '^') negated = true, p++;
     for (q = p; q < ps->end && ((*q >= 'a' && *q <= 'z')); q++) {}
     if (ps->end - q < 2 || q[0] != ':' || q[1] != ']') return 0;
-    if (property(ps, (struct str){p, (size_t)(q - p)}, negated, set) != 0) return -1;
+    name = (struct str){p, (size_t)(q - p)};
+    if (str_is(name, "punct")) name = STR("posix:punct"); /* symbols too, unlike \p{Punct} */
+    if (property(ps, name, negated, true, set) != 0) return -1;
     ps->p = q + 2;
     return 1;
 }
@@ -170,27 +194,34 @@ static bool at_range(const struct regex_parser *ps)
            !(ps->end - ps->p >= 3 && ps->p[1] == '&' && ps->p[2] == '&');
 }
 
-/* An item or a range, added to the set. */
+/* The end of a range that starts with c, after the '-'. */
+static int add_range(struct regex_parser *ps, uint32_t c, struct cpset *set)
+{
+    struct cpset one = {0};
+    uint32_t last = 0;
+    int rc = parse_item(ps, &one, &last);
+    cpset_free(&one);
+    if (rc < 0) return -1;
+    if (rc == 1) return regex_fail(ps, "a range that ends in a class");
+    if (last < c) return regex_fail(ps, "a range that ends before it begins");
+    return cpset_add(set, c, last, ps->e); /* in "[0-9-a]" the second '-' stands for itself */
+}
+
+/* An item or a range, added to the set. A ']' here is an ordinary character. */
 static int add_item(struct regex_parser *ps, struct cpset *set)
 {
     struct cpset one = {0};
-    uint32_t c = 0, last = 0;
+    uint32_t c = 0;
     int rc = parse_item(ps, &one, &c);
-    if (rc == 1)
+    if (rc == 1 && at_range(ps))
+        rc = regex_fail(ps, "a range that begins with a class");
+    else if (rc == 1)
         rc = cpset_union(set, &one, ps->e);
-    else if (rc == 0 && !at_range(ps))
-        rc = cpset_add(set, c, c, ps->e);
-    else if (rc == 0) {
+    else if (rc == 0 && at_range(ps)) {
         ps->p++;
-        rc = parse_item(ps, &one, &last);
-        if (rc == 1)
-            rc = regex_fail(ps, "a range that ends in a class");
-        else if (rc == 0 && last < c)
-            rc = regex_fail(ps, "a range that ends before it begins");
-        else if (rc == 0)
-            rc = cpset_add(set, c, last, ps->e);
-        /* "[0-9-a]": the second '-' stands for itself. */
-        if (rc == 0 && at_range(ps)) ps->p++, rc = cpset_add(set, '-', '-', ps->e);
+        rc = add_range(ps, c, set);
+    } else if (rc == 0) {
+        rc = cpset_add(set, c, c, ps->e);
     }
     cpset_free(&one);
     return rc < 0 ? -1 : 0;
@@ -202,8 +233,7 @@ static int parse_items(struct regex_parser *ps, struct cpset *set, bool first)
     if (first && ps->p < ps->end && *ps->p == ']') {
         if (memchr(ps->p + 1, ']', (size_t)(ps->end - ps->p - 1)) == NULL)
             return regex_fail(ps, "an empty class");
-        ps->p++;
-        if (cpset_add(set, ']', ']', ps->e) != 0) return -1;
+        if (add_item(ps, set) != 0) return -1;
     }
     while (ps->p < ps->end && *ps->p != ']') {
         if (*ps->p == '&' && ps->end - ps->p > 1 && ps->p[1] == '&') return 0;

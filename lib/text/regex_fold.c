@@ -49,8 +49,9 @@ uint32_t regex_fold_class(struct regex_parser *ps, struct cpset *set, bool negat
     uint32_t alt = regex_node_new(t, NODE_ALT, ps->e), last, index;
     if (alt == 0 || close_set(set, ps->e) != 0 || (negated && cpset_invert(set, ps->e) != 0))
         return cpset_free(set), 0;
-    last = t->node[alt].child = regex_set_new(t, set, ps->e);
+    last = regex_set_new(t, set, ps->e);
     if (last == 0 || negated) return last;
+    t->node[alt].child = last;
     index = t->node[last].set;
     for (unsigned i = 0; i < unicode_fold_special_n; i += 2) {
         const uint32_t *seq = unicode_fold_special_pool + (unicode_fold_special[i + 1] >> 8);

@@ -138,6 +138,31 @@ static uint32_t parse_option_group(struct regex_parser *ps)
     return n;
 }
 
+/* What Oniguruma does not repeat: an anchor, alone or as an alternative. */
+static bool is_anchor(const struct regex_tree *t, uint32_t id)
+{
+    const struct regex_node *n = &t->node[id];
+    if (n->kind == NODE_ASSERT || n->kind == NODE_LOOK) return true;
+    if (n->kind == NODE_CAT)
+        return n->child != 0 && t->node[n->child].next == 0 && is_anchor(t, n->child);
+    if (n->kind != NODE_ALT) return false;
+    for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+        if (is_anchor(t, c)) return true;
+    return false;
+}
+
+/* A group that captures may be repeated whatever is in it. */
+static uint32_t capture(struct regex_parser *ps, uint32_t inside)
+{
+    uint32_t cat, empty;
+    if (inside == 0 || !is_anchor(ps->tree, inside)) return inside;
+    cat = wrap(ps, NODE_CAT, inside);
+    empty = cat == 0 ? 0 : regex_node_new(ps->tree, NODE_EMPTY, ps->e);
+    if (empty == 0) return 0;
+    ps->tree->node[inside].next = empty;
+    return cat;
+}
+
 static uint32_t parse_group(struct regex_parser *ps)
 {
     bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
@@ -162,7 +187,7 @@ static uint32_t parse_group(struct regex_parser *ps)
     else if (eat(ps, "?"))
         n = parse_option_group(ps);
     else
-        n = close_group(ps, parse_alternatives(ps)); /* what it captures is of no use here */
+        n = capture(ps, close_group(ps, parse_alternatives(ps)));
     ps->ignore_case = ignore_case;
     ps->dot_all = dot_all;
     return n;
@@ -182,10 +207,8 @@ static uint32_t parse_backslash(struct regex_parser *ps)
 {
     struct cpset set = {0};
     uint32_t c = 0;
-    bool property = ps->p < ps->end && (*ps->p == 'p' || *ps->p == 'P');
     int rc = regex_parse_escape(ps, false, &set, &c);
     if (rc == 0) return make_literal(ps, c);
-    if (rc == 1 && property && ps->ignore_case) return regex_fold_class(ps, &set, false);
     if (rc == 1) return regex_set_new(ps->tree, &set, ps->e);
     if (rc < 0) return cpset_free(&set), 0;
     switch (c) {
@@ -285,10 +308,11 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
                             bool lazy)
 {
     uint32_t n;
-    if (ps->tree->node[atom].kind == NODE_ASSERT || ps->tree->node[atom].kind == NODE_LOOK)
-        return regex_fail(ps, "a repeated anchor or look-around is not supported"), 0;
+    if (atom == 0) return 0;
+    if (is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
     if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
-    if (ps->tree->node[atom].literal) atom = regex_fold_literals(ps, atom);
+    if (ps->tree->node[atom].literal)
+        atom = wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
     n = wrap(ps, NODE_REPEAT, atom);
     if (n == 0) return 0;
     ps->tree->node[n].min = min;

@@ -65,7 +65,8 @@ static const struct {
     {"other", BITS(26, 29) | 1},
     {"digit", BIT(9)},
     {"cntrl", BIT(26)},
-    {"punct", BITS(12, 22)},
+    {"punct", BITS(12, 18)},
+    {"posix:punct", BITS(12, 22)},
 };
 
 static const struct {
