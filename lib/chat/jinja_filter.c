@@ -151,18 +151,19 @@ static int f_truncate(struct vm *vm, struct jval self, const struct jargs *a, st
 {
     struct jstr dots = {.p = "...", .n = 3};
     const struct jstr *end = a->pos[2].kind == J_STR ? a->pos[2].u.s : &dots, *s;
-    int64_t length, leeway;
-    if (self.kind != J_STR) return vm_fail(vm, "truncate wants a string, not %s", jval_type(self));
-    if (jarg_int(vm, a->pos[0], 255, &length) < 0 || jarg_int(vm, a->pos[3], 5, &leeway) < 0)
+    int64_t length, leeway, chars;
+    if (jarg_int(vm, a->pos[0], 255, &length) < 0 || jarg_int(vm, a->pos[3], 5, &leeway) < 0 ||
+        jval_length(vm, self, &chars) < 0)
         return -1;
     int64_t tail = (int64_t)jstr_chars(end);
-    s = self.u.s;
     if (length < tail || leeway < 0 || length > INT32_MAX || leeway > INT32_MAX)
         return vm_fail(vm, "truncate: the length is out of range");
-    if ((int64_t)jstr_chars(s) <= length + leeway) {
+    if (chars <= length + leeway) {
         *out = self;
         return 0;
     }
+    if (self.kind != J_STR) return vm_fail(vm, "truncating a %s is not supported", jval_type(self));
+    s = self.u.s;
     size_t to = jstr_offset(s, (size_t)(length - tail)), space;
     struct jstr blank = {.p = " ", .n = 1};
     if (!jval_truth(a->pos[1]) && (space = jstr_find(s, 0, to, &blank, true)) != SIZE_MAX)

@@ -204,8 +204,9 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
         }
         if (percent_value(&b, &s, v) < 0) return -1;
     }
-    if (args.kind == J_TUPLE ? used < args.u.list->n
-                             : !used && args.kind != J_DICT && args.kind != J_LIST)
+    bool mapping = args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE ||
+                   args.kind == J_UNDEF; /* what has __getitem__ may go unused */
+    if (args.kind == J_TUPLE ? used < args.u.list->n : !used && !mapping)
         return vm_fail(vm, "not all arguments converted during string formatting");
     return jbuild_done(&b, out);
 }

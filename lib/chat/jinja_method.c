@@ -91,6 +91,8 @@ static const struct jfunc list_methods[] = {{"count", list_count, "value", 1},
                                             {"index", list_index, "value", 1},
                                             {"copy", copy, "", 0},
                                             {NULL, NULL, NULL, 0}};
+static const struct jfunc range_methods[] = {
+    {"count", NULL, "", 0}, {"index", NULL, "", 0}, {NULL, NULL, NULL, 0}};
 static const struct jfunc cycler_methods[] = {
     {"next", cycler_next, "", 0}, {"reset", cycler_reset, "", 0}, {NULL, NULL, NULL, 0}};
 
@@ -99,6 +101,7 @@ const struct jfunc *jinja_method(struct jval self, struct str name)
     const struct jfunc *f = self.kind == J_STR                            ? jinja_str_methods
                             : self.kind == J_DICT                         ? dict_methods
                             : self.kind == J_LIST || self.kind == J_TUPLE ? list_methods
+                            : self.kind == J_RANGE                        ? range_methods
                             : self.kind == J_CYCLER                       ? cycler_methods
                                                                           : NULL;
     while (f && f->name && !str_is(name, f->name)) f++;

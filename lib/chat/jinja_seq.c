@@ -22,8 +22,13 @@ bool jval_iterable(struct jval v)
     }
 }
 
-static int characters(struct vm *vm, const struct jstr *s, struct jlist *l)
+/* Walking through Markup gives plain strings, as str.__iter__ does. */
+static int characters(struct vm *vm, const struct jstr *text, struct jlist *l)
 {
+    struct jstr *s = vm_alloc(vm, 1, sizeof *s);
+    if (!s) return -1;
+    *s = *text;
+    s->markup = false;
     struct jval v;
     for (size_t i = 0, len; i < s->n; i += len) {
         jchar_get(s->p + i, s->n - i, &len);
@@ -228,10 +233,8 @@ int jval_slice(struct vm *vm, struct jval v, const struct jval part[3], struct j
 {
     int64_t first, step, count, n;
     if (v.kind == J_UNDEF) return vm_undefined(vm, v);
-    if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_STR && v.kind != J_RANGE) {
-        *out = jval_undef(UNDEF_ATTR, (enum jkind)v.kind, NULL);
-        return 0;
-    }
+    if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_STR && v.kind != J_RANGE)
+        return vm_fail(vm, "'%s' object cannot be sliced", jval_type(v));
     if (jval_length(vm, v, &n) < 0 || slice_indices(vm, part, n, &first, &step, &count) < 0)
         return -1;
     if (v.kind == J_STR) return slice_string(vm, v.u.s, first, step, count, out);

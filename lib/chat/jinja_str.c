@@ -216,6 +216,13 @@ static void put_case(struct jbuild *b, const struct jstr *s, size_t i, size_t le
     jbuild_derived(b, text, n + extra, s, i, i + len);
 }
 
+/* Characters that the rule for the final sigma looks through. */
+static bool case_ignorable(uint32_t c)
+{
+    return c == '\'' || c == '.' || c == ':' || c == '^' || c == '`' || c == 0xAD || c == 0xB7 ||
+           (c >= 0x300 && c < 0x370) || (c >= 0x2018 && c <= 0x2019) || c == 0x2024 || c == 0x2027;
+}
+
 /* A capital sigma at the end of a word becomes the final form. */
 static bool final_sigma(const struct jstr *s, size_t i, bool after_cased)
 {
@@ -225,7 +232,7 @@ static bool final_sigma(const struct jstr *s, size_t i, bool after_cased)
     while (i < s->n) {
         uint32_t c = jchar_get(s->p + i, s->n - i, &len);
         if (jchar_cased(c)) return false;
-        if (c != '\'' && c != 0x2019 && c != 0xB7 && c != '.' && c != ':') break;
+        if (!case_ignorable(c)) break;
         i += len;
     }
     return true;
@@ -234,17 +241,18 @@ static bool final_sigma(const struct jstr *s, size_t i, bool after_cased)
 int jstr_case(struct vm *vm, const struct jstr *s, enum jcase how, struct jval *out)
 {
     struct jbuild b;
-    bool start = true, after_cased = false, titled = how == JCASE_CAPITALIZE || how == JCASE_TITLE;
+    bool start = true, after_cased = false, in_word = false,
+         titled = how == JCASE_CAPITALIZE || how == JCASE_TITLE;
     const char *title;
     jbuild_init(&b, vm);
     for (size_t i = 0, len; i < s->n && !b.failed; i += len) {
         uint32_t c = jchar_get(s->p + i, s->n - i, &len);
-        bool cased = jchar_cased(c), upper = how == JCASE_UPPER;
+        bool first = start, cased = jchar_cased(c), upper = how == JCASE_UPPER;
         if (how == JCASE_CAPITALIZE) upper = i == 0;
         if (how == JCASE_TITLE) upper = !after_cased;
         if (how == JCASE_SWAP) upper = jchar_lower(c) == c && c != 0x130;
         if (how == JCASE_WORDS) upper = start;
-        if (!upper && c == 0x3A3 && final_sigma(s, i, after_cased))
+        if (!upper && c == 0x3A3 && final_sigma(s, i, in_word))
             jbuild_derived(&b, "\xCF\x82", 2, s, i, i + len);
         else if (upper && titled && (title = jchar_title(c)))
             jbuild_derived(&b, title, strlen(title), s, i, i + len);
@@ -252,6 +260,7 @@ int jstr_case(struct vm *vm, const struct jstr *s, enum jcase how, struct jval *
             put_case(&b, s, i, len, c, upper);
         start = word_start(c);
         after_cased = cased;
+        in_word = (cased || (in_word && case_ignorable(c))) && !(how == JCASE_WORDS && first);
     }
     return jbuild_done(&b, out);
 }

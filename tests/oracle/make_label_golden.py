@@ -64,8 +64,7 @@ def origin(tok, messages, tools=None):
     return ids, [i if t else -100 for i, t in zip(ids, inside)]
 
 
-def main():
-    shared = pathlib.Path(sys.argv[1])
+def make(shared):
     tok = transformers.AutoTokenizer.from_pretrained(shared / "tokenizers" / "qwen2.5")
     print(f"# transformers {transformers.__version__}, tokenizers {tokenizers.__version__}")
     rows = json.loads((shared / "instruct" / "code_alpaca_2k.json").read_text())
@@ -90,4 +89,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    make(pathlib.Path(sys.argv[1]))

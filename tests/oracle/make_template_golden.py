@@ -6,11 +6,14 @@ renders.tsv (chat_template.c): template file, conversation, add_generation_promp
 text or "error". edits.tsv (the same): template file, byte offset, the byte put there, conversation,
 hash or "error". features.json (jinja_features.c): small templates and their text, null for an error.
 """
+import copy
 import datetime
+import io
 import json
 import logging
 import pathlib
 import random
+import re
 import sys
 import warnings
 
@@ -88,39 +91,41 @@ def edits(folder, conversations, out):
                 print(name + ".jinja", at, new, i, outcome(changed, conversations[i], False), sep="\t", file=out)
 
 
-def features(out):
+def features(out, sources=template_features.CASES):
     cases = []
-    for source in template_features.CASES:
+    for source in sources:
         try:
-            text = ctu._compile_jinja_template(source).render(**template_features.VARS)
-        except RecursionError:
-            raise
+            text = ctu._compile_jinja_template(source).render(**copy.deepcopy(template_features.VARS))
         except Exception:
             text = None
-        if text and " object at 0x" in text:
-            continue
+        if text and re.search(r"0x[0-9a-f]{8}|\b(object at|bound method|built-in)\b", text, re.I):
+            continue  # an address
         cases.append({"source": source, "text": text})
     lines = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cases)
     vars_text = json.dumps(template_features.VARS, ensure_ascii=False)
     print('{"made_with": "%s",\n"vars": %s,\n"cases": [\n%s]}' % (VERSIONS, vars_text, lines), file=out)
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
+def renders(folder, conversations, out):
+    print("#", VERSIONS, file=out)
+    for path in sorted(folder.glob("*.jinja")):
+        source = path.read_text()
+        for i, conversation in enumerate(conversations):
+            for prompt in (False, True):
+                got = outcome(source, conversation, prompt)
+                print(path.name, i, int(prompt), got, sep="\t", file=out)
+
+
+def files(folder):
+    """The golden files by name."""
     conversations = json.loads((GOLDEN / "conversations.json").read_text())
-    with open(GOLDEN / "renders.tsv", "w") as out:
-        print("#", VERSIONS, file=out)
-        for path in sorted(folder.glob("*.jinja")):
-            source = path.read_text()
-            for i, conversation in enumerate(conversations):
-                for prompt in (False, True):
-                    got = outcome(source, conversation, prompt)
-                    print(path.name, i, int(prompt), got, sep="\t", file=out)
-    with open(GOLDEN / "edits.tsv", "w") as out:
-        edits(folder, conversations, out)
-    with open(GOLDEN / "features.json", "w") as out:
-        features(out)
+    out = {name: io.StringIO() for name in ("renders.tsv", "edits.tsv", "features.json")}
+    renders(folder, conversations, out["renders.tsv"])
+    edits(folder, conversations, out["edits.tsv"])
+    features(out["features.json"])
+    return {name: text.getvalue() for name, text in out.items()}
 
 
 if __name__ == "__main__":
-    main()
+    for name, text in files(pathlib.Path(sys.argv[1])).items():
+        (GOLDEN / name).write_text(text)
