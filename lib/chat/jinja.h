@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A Jinja engine that behaves as the environment in which transformers renders chat templates:
- * ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks, loop controls, {% generation %}). */
+ * ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks, loop controls, {% generation %}).
+ *
+ * Refused by name: include, import, extends and autoescape; filters without use in a chat template
+ * (urlize, wordwrap, groupby, ...); integers beyond 64 bits in arithmetic (they may be printed);
+ * isalpha and its kin on scripts without case; unusual conversions of % and format().
+ * Known to differ: a constant that cannot be sliced (`none[1:]`) is an error here, undefined there;
+ * generators are run at once, so an error in one that is never read shows; objects print without
+ * their address. Upper and lower case are those of Unicode 14. */
 #ifndef SFT_CHAT_JINJA_H
 #define SFT_CHAT_JINJA_H
 

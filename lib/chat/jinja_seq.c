@@ -231,7 +231,7 @@ static int slice_string(struct vm *vm, const struct jstr *s, int64_t first, int6
 
 int jval_slice(struct vm *vm, struct jval v, const struct jval part[3], struct jval *out)
 {
-    int64_t first, step, count, n;
+    int64_t first = 0, step = 1, count = 0, n;
     if (v.kind == J_UNDEF) return vm_undefined(vm, v);
     if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_STR && v.kind != J_RANGE)
         return vm_fail(vm, "'%s' object cannot be sliced", jval_type(v));

@@ -276,6 +276,42 @@ static void cases(const struct tokenizer *tok)
            "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
 }
 
+/* What stands between the content and the token that ends the turn. */
+static void ends(const struct tokenizer *tok)
+{
+    static const char plain[] = "[{\"role\":\"user\",\"content\":\"Hm?\"},"
+                                "{\"role\":\"assistant\",\"content\":\"Yes.\"},"
+                                "{\"role\":\"user\",\"content\":\"And?\"},"
+                                "{\"role\":\"assistant\",\"content\":\"No.\"}]";
+    static const struct {
+        const char *what, *end, *want;
+        uint32_t stops;
+    } cases[] = {
+        {"white space before the end token is trained", " \n<|im_end|>\n",
+         "Yes. \n<|im_end|>No. \n<|im_end|>", 2},
+        {"other text before the end token is not", "</a><|im_end|>\n",
+         "Yes.<|im_end|>No.<|im_end|>", 2},
+        {"special tokens in a row reach to EOS", "<|endoftext|><|im_end|>",
+         "Yes.<|endoftext|><|im_end|>No.<|endoftext|><|im_end|>", 2},
+        {"what follows the end token is not trained", "<|im_end|>\n<|endoftext|>",
+         "Yes.<|im_end|>No.<|im_end|>", 2},
+        {"without an end token only content is trained", "\n", "Yes.No.", 0},
+    };
+    char path[512];
+    const char *tmp = getenv("TEST_TMP");
+    snprintf(path, sizeof path, "%s/ends.jinja", tmp ? tmp : "/tmp");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        struct buf b = {0};
+        buf_printf(&b,
+                   "{%% for m in messages %%}{{ '[' + m.role + ']' + m.content }}%s{%% endfor %%}",
+                   cases[i].end);
+        if (io_put(path, b.data, b.len, &e) < 0) printf("# %s\n", e.msg);
+        expect(tok, cases[i].what, path, false, plain, cases[i].want, cases[i].stops);
+        buf_free(&b);
+    }
+}
+
 static void names(const struct tokenizer *tok)
 {
     static const char *const good[] = {"native", "qwen2_5",         "qwen3",
@@ -326,6 +362,7 @@ int main(void)
     masks_agree(&g);
     property(tok, g.conversations);
     cases(tok);
+    ends(tok);
     names(tok);
     bench_close(&g.native);
     bench_close(&g.roll);
