@@ -25,7 +25,7 @@ PASSIVE := demo test test-oracle deps clean help format uninstall
 ifneq ($(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all)),)
 -include $(O)/config.mk
 endif
-$(O)/config.mk: tools/probe Makefile
+$(O)/config.mk: tools/probe
 	@mkdir -p $(O)
 	@CC="$(CC)" tools/probe $@
 
@@ -107,17 +107,18 @@ $(O)/obj/tests/%.o: FLAGS += -Itests
 unit: $(UNIT_BIN)
 check: all unit man
 	O=$(O) tests/run
-# The commands below install what is missing first, so they ask make again for what they need.
+# These install what is missing first, so they ask make again for what they need.
+AGAIN = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 test:
 	@tools/deps build test
-	+@$(MAKE) --no-print-directory check
+	$(AGAIN) check
 test-oracle:
 	@tools/deps build oracle
-	+@$(MAKE) --no-print-directory all
+	$(AGAIN) all
 	@O=$(O) tests/oracle/run
 demo:
 	@tools/deps build demo
-	+@$(MAKE) --no-print-directory all
+	$(AGAIN) all
 	@O=$(O) examples/demo
 bench: all $(O)/test/bench_gemm
 	O=$(O) tests/bench/run
