@@ -289,13 +289,14 @@ static void ends(const struct tokenizer *tok)
     } cases[] = {
         {"white space before the end token is trained", " \n<|im_end|>\n",
          "Yes. \n<|im_end|>No. \n<|im_end|>", 2},
-        {"other text before the end token is not", "</a><|im_end|>\n",
+        {"other text before the end token is not", " </a><|im_end|>\n",
          "Yes.<|im_end|>No.<|im_end|>", 2},
         {"special tokens in a row reach to EOS", "<|endoftext|><|im_end|>",
          "Yes.<|endoftext|><|im_end|>No.<|endoftext|><|im_end|>", 2},
         {"what follows the end token is not trained", "<|im_end|>\n<|endoftext|>",
          "Yes.<|im_end|>No.<|im_end|>", 2},
-        {"without an end token only content is trained", "\n", "Yes.No.", 0},
+        {"without an end token only content is trained", " -", "Yes.No.", 0},
+        {"a token that straddles the end of the content is not trained", "\n", "YesNo", 0},
     };
     char path[512];
     const char *tmp = getenv("TEST_TMP");
