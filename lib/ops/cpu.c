@@ -22,19 +22,10 @@ static bool has_v3(void)
            __builtin_cpu_supports("bmi2");
 }
 #endif
-static bool has_bf16(void)
-{
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
-}
 #ifdef HAVE_ISA_v4
 static bool has_v4(void)
 {
-    return has_bf16() && has_v3() && __builtin_cpu_supports("avx512f") &&
+    return has_v3() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512f") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
@@ -65,7 +56,7 @@ struct device *cpu_open(const char *name, int threads, struct err *e)
     struct host_device *h = host_open(name ? isa->device : "cpu", isa->table, threads, e);
     if (!h) return NULL;
     h->release = cpu_release;
-    h->d.has_bf16 = has_bf16();
+    h->d.has_bf16 = gemm_has_bf16();
     h->gemm = gemm_new(threads, e);
     if (h->gemm) return &h->d;
     device_close(&h->d);

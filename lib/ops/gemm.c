@@ -226,6 +226,12 @@ int gemm_failed(int status, const struct gemm_shape *k, struct err *e)
 
 /* ---- the engine ---- */
 
+bool gemm_has_bf16(void)
+{
+    const unsigned want = dnnl_cpu_isa_avx512_core_bf16;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & want) == want;
+}
+
 struct gemm *gemm_new(int threads, struct err *e)
 {
     struct gemm *g = mem_alloc(1, sizeof *g, e);

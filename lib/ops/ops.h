@@ -209,9 +209,9 @@ struct op_adamw {
     X(embed)                                                                                       \
     X(embed_grad)                                                                                  \
     X(rmsnorm)                                                                                     \
-    X(rmsnorm_grad) X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad)      \
-        X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax)          \
-            X(bias_grad) X(adamw)
+    X(rmsnorm_grad)                                                                                \
+    X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather)    \
+        X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
 
 enum op_id {
 #define X(name) OP_##name,
@@ -235,7 +235,9 @@ struct ops {
     int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
     /* Waits for all earlier operations; returns their first failure. */
     int (*sync)(struct device *d, struct err *e);
-    /* Scratch that an operation needs beyond its arguments, in bytes. */
+    /* Scratch that an operation needs beyond its arguments, in bytes. Pointers in args are not
+     * followed; whether an optional one is NULL counts. What a run needs to be quick is made here
+     * already, if the run's args are the same. */
     size_t (*work)(struct device *d, enum op_id op, const void *args);
     /* Runs, or queues, an operation; args is its struct, copied when queued. A failure is kept and
      * reported by the next download or sync. */
