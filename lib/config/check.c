@@ -58,8 +58,9 @@ int config_check_trainable(const struct config *c, int world_size, struct err *e
 {
     const struct loaded *l = (const struct loaded *)c;
     char overrides[600];
-    for (size_t i = 0; i < l->count; i++)
-        if (check_setting(&l->settings[i], e)) return -1;
+    for (int rest = 0; rest < 2; rest++)
+        for (size_t i = 0; i < l->count; i++)
+            if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
     if (c->run.world_size > 1) {
         one_worker(c, overrides, sizeof overrides);
         return err_set(e, ERR_CONFIG,

@@ -38,6 +38,7 @@ struct config_key {
     double lo, hi;     /* both 0: any */
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */
+    bool first;        /* KEY_LIMIT: told before other limits, for it tells what model is meant */
     const char *as;    /* another key's path under which the value is shown */
     const char *doc;   /* one line: what it does; why it has no effect; what is missing */
 };

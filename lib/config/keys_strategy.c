@@ -23,6 +23,8 @@
 #define MIDLE(p, t, why) MEGA(.path = C p, .type = t, .effect = KEY_IDLE, .doc = why)
 #define MLIMIT(p, t, ok, why)                                                                      \
     MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
+#define MMOE(p, t, ok)                                                                             \
+    MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = MOE, .first = true)
 #define TRAINER(p) MIDLE(p, KEY_ANY, HF)
 
 const struct config_key config_keys_megatron[] = {
@@ -55,16 +57,14 @@ const struct config_key config_keys_megatron[] = {
     MLIMIT("optimizer", KEY_STR, "adam", "the only optimizer is AdamW"),
     MLIMIT("virtual_pipeline_model_parallel_size", KEY_INT, "1",
            "virtual pipeline stages are not supported yet"),
-    MLIMIT("expert_model_parallel_size", KEY_INT, "1", MOE),
-    MLIMIT("expert_tensor_parallel_size", KEY_INT, "1", MOE),
-    MLIMIT("moe_aux_loss_coeff", KEY_REAL, "0.0", MOE),
-    MLIMIT("moe_grouped_gemm", KEY_BOOL, "false", MOE),
-    MLIMIT("moe_layer_recompute", KEY_BOOL, "false", MOE),
-    MLIMIT("moe_expert_capacity_factor", KEY_REAL, "", MOE),
-    MLIMIT("moe_pad_expert_input_to_capacity", KEY_BOOL, "false", MOE),
-    MLIMIT("moe_token_drop_policy", KEY_STR, "", MOE),
-    MLIMIT("moe_shared_expert_overlap", KEY_BOOL, "false", MOE),
-    MLIMIT("moe_enable_routing_replay", KEY_BOOL, "false", MOE),
+    MMOE("expert_model_parallel_size", KEY_INT, "1"),
+    MMOE("expert_tensor_parallel_size", KEY_INT, "1"), MMOE("moe_aux_loss_coeff", KEY_REAL, "0.0"),
+    MMOE("moe_grouped_gemm", KEY_BOOL, "false"), MMOE("moe_layer_recompute", KEY_BOOL, "false"),
+    MMOE("moe_expert_capacity_factor", KEY_REAL, ""),
+    MMOE("moe_pad_expert_input_to_capacity", KEY_BOOL, "false"),
+    MMOE("moe_token_drop_policy", KEY_STR, ""),
+    MMOE("moe_shared_expert_overlap", KEY_BOOL, "false"),
+    MMOE("moe_enable_routing_replay", KEY_BOOL, "false"),
     MIDLE("moe_router_dtype", KEY_STR, "only with experts (MoE)"),
     MIDLE("moe_token_dispatcher_type", KEY_STR, "only with experts (MoE)"),
     MLIMIT("mtp_num_layers", KEY_INT, "0", "multi-token prediction is not supported"),
@@ -174,15 +174,17 @@ const size_t config_keys_megatron_count =
 #define FIDLE(p, t, why) FSDP(.path = C p, .type = t, .effect = KEY_IDLE, .doc = why)
 #define FLIMIT(p, t, ok, why)                                                                      \
     FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
+#define FMOE(p, t, ok)                                                                             \
+    FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = MOE, .first = true)
 
 const struct config_key config_keys_fsdp2[] = {
     FUSE("param_dtype", KEY_WORD, F(param_dtype), .words = CONFIG_DTYPE_WORDS, .only = "fp32|bf16",
          .doc =
              "Type of the computation, before model_args.dtype; master weights: sft.master_dtype"),
-    FLIMIT("ep_size", KEY_INT, "1", MOE),
-    FLIMIT("moe_use_grouped_mm", KEY_BOOL, "false", MOE),
-    FLIMIT("apply_expert_patch", KEY_BOOL, "false", MOE),
-    FLIMIT("wrap_policy.moe_experts", KEY_STRS, "", MOE),
+    FMOE("ep_size", KEY_INT, "1"),
+    FMOE("moe_use_grouped_mm", KEY_BOOL, "false"),
+    FMOE("apply_expert_patch", KEY_BOOL, "false"),
+    FMOE("wrap_policy.moe_experts", KEY_STRS, ""),
     FIDLE("efsdp_size", KEY_INT, "only with experts (MoE)"),
     FIDLE("fsdp_size", KEY_INT, LAYOUT),
     FIDLE("reduce_dtype", KEY_STR, "gradients are always summed in fp32"),

@@ -197,6 +197,10 @@ static void test_trainable(void)
 {
     CHECK("MoE", untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
                              "(MoE) is not supported; leave it out or set it to 1"));
+    CHECK("MoE is told before a layout",
+          untrainable(
+              MEGATRON("{virtual_pipeline_model_parallel_size: 8, moe_grouped_gemm: true}") "}\n",
+              "(MoE)"));
     CHECK("LoRA", untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", "LoRA"));
     CHECK("fp16", untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
     CHECK("schedule", untrainable("sft_train: {training_args: {lr_scheduler_type: polynomial}}\n",
