@@ -180,7 +180,7 @@ int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
     static const char *const modes[] = {"batch", "dense", "none"};
     const struct stream_header *h = feed_header(f);
     if (strcmp(h->tokenizer, w->tokenizer) != 0)
-        return err_set(e, ERR_CONFIG,
+        return err_set(e, ERR_DATA,
                        "%s: the stream was made with another tokenizer (%s) than the model's (%s); "
                        "make it again with -m of this model",
                        f->name, h->tokenizer, w->tokenizer);
