@@ -5,7 +5,7 @@ source "$(dirname "$0")/../cli.sh"
 man=${O:-build}/man
 commands=(sft-run sft-tokenize sft-template sft-pack sft-view sft-train sft-eval sft-ckpt sft-config)
 long_options() { grep -oE -- '(^|[ ,[|])--[a-z][a-z_-]*' | grep -oE -- '--[a-z_-]+' | sort -u; }
-plain() { sed 's/\\-/-/g; s/\\f[A-Z]/ /g' "$1"; }
+plain() { sed 's/\\-/-/g; s/\\f[A-Z]/ /g; s/"/ /g' "$1"; }
 missing() { comm -23 <(long_options <<<"$1") <(plain "$man/$2.1" | long_options) | paste -sd' '; }
 
 for c in "${commands[@]}"; do
