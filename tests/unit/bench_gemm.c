@@ -3,7 +3,8 @@
  * step. Prints JSON lines, one a product (best of 7, by our operation and by oneDNN alone in its
  * plain form: one primitive, dense operands, all threads), then the FLOP-weighted harmonic mean of
  * the faster of the two.
- * usage: bench_gemm [-@ THREADS] [--fp32] [T H I HEADS KV_HEADS DIM V CHUNK LAYERS] */
+ * usage: bench_gemm [-@ THREADS] [--fp32] [T H I HEADS KV_HEADS DIM V CHUNK LAYERS TARGETS]
+ * TARGETS of the T tokens have a loss, and so pass through the head, CHUNK at a time. */
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
@@ -166,7 +167,7 @@ static void measure_layer(const char *layer, int64_t t, int64_t in, int64_t out,
     measure(&(struct product){layer, "wgrad", out, in, t, true, false, true, DT_F32, times});
 }
 
-enum { NUMBERS = 9 };
+enum { NUMBERS = 10 };
 
 /* Options in any order; numbers as the usage says. -1 when wrong. */
 static int parse(int argc, char **argv, long *threads, long *x)
@@ -190,11 +191,11 @@ static int parse(int argc, char **argv, long *threads, long *x)
 int main(int argc, char **argv)
 {
     long threads = omp_get_num_procs();
-    long x[NUMBERS] = {2048, 576, 1536, 9, 3, 64, 49152, 512, 30}; /* SmolLM2-135M */
+    long x[NUMBERS] = {2048, 576, 1536, 9, 3, 64, 49152, 512, 30, 2048}; /* SmolLM2-135M */
     struct err e;
     if (parse(argc, argv, &threads, x) || threads < 1) {
         fprintf(stderr, "usage: bench_gemm [-@ THREADS] [--fp32] "
-                        "[T H I HEADS KV_HEADS DIM V CHUNK LAYERS]\n");
+                        "[T H I HEADS KV_HEADS DIM V CHUNK LAYERS TARGETS]\n");
         return ERR_USAGE;
     }
     dev = device_open("cpu", (int)threads, &e);
@@ -207,7 +208,7 @@ int main(int argc, char **argv)
     dnnl_engine_create(&engine, dnnl_cpu, 0);
     dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
     const long T = x[0], H = x[1], I = x[2], heads = x[3], kv = x[4], dim = x[5], V = x[6];
-    const long chunk = x[7] < T ? x[7] : T, layers = x[8];
+    const long chunk = x[7] < T ? x[7] : T, layers = x[8], targets = x[9];
     const long qkv = (heads + 2 * kv) * dim, wide = qkv > 2 * I ? qkv : 2 * I;
     const long sizes[] = {T * wide, H * wide, V * H, chunk * V};
     size_t bytes = 0;
@@ -222,7 +223,7 @@ int main(int argc, char **argv)
     measure_layer("o", T, heads * dim, H, (double)layers, false);
     measure_layer("gate_up", T, H, 2 * I, (double)layers, false);
     measure_layer("down", T, I, H, (double)layers, false);
-    measure_layer("head", chunk, H, V, (double)T / (double)chunk, true);
+    measure_layer("head", chunk, H, V, (double)targets / (double)chunk, true);
     printf(
         "{\"dtype\":\"%s\",\"threads\":%ld,\"tokens\":%ld,\"gemm_flops\":%.4g,\"gflops\":%.1f}\n",
         dtype_name(ab), threads, T, total_flops, total_flops / total_seconds * 1e-9);
