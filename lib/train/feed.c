@@ -113,6 +113,7 @@ static int put_row(struct feed *f, struct feed_step *s, const struct stream_reco
 {
     if (mem_grow(&s->rows, &s->rows_cap, s->nrows + 1, sizeof *s->rows, e)) return -1;
     struct feed_row row = {.first = s->nsamples, .samples = r->nsamples};
+    const size_t at = s->tokens;
     for (uint32_t i = 0; i < r->nsamples; i++) {
         row.tokens += r->samples[i].n;
         if (f->length && row.tokens > f->length) return bad(f, e, "longer than it may be");
@@ -120,6 +121,8 @@ static int put_row(struct feed *f, struct feed_step *s, const struct stream_reco
     }
     s->rows[s->nrows++] = row;
     f->rows++;
+    f->checksum = hash64(s->ids + at, (s->tokens - at) * sizeof *s->ids, f->checksum);
+    f->checksum = hash64(s->weights + at, (s->tokens - at) * sizeof *s->weights, f->checksum);
     return 0;
 }
 
@@ -143,7 +146,6 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e)
     int rc;
     while ((rc = look(f, e)) == 1) {
         if (f->loose ? s->nrows == LOOSE_ROWS : f->next->step != f->steps) break;
-        f->checksum = stream_checksum(f->reader);
         if (put_row(f, s, f->next, e)) return -1;
         f->next = NULL;
     }

@@ -42,7 +42,7 @@ const struct stream_header *feed_header(const struct feed *f);
 void feed_limit(struct feed *f, uint64_t length);
 /* 1 and the next step in *s (arrays are reused), 0 at the end, -1 on failure. */
 int feed_next(struct feed *f, struct feed_step *s, struct err *e);
-/* Checksum of the rows given so far, to recognise a stream when a run is resumed. */
+/* Hash of the rows given so far, in their order: to recognise a stream when a run is resumed. */
 uint64_t feed_checksum(const struct feed *f);
 void feed_close(struct feed *f); /* NULL is fine */
 void feed_step_free(struct feed_step *s);
