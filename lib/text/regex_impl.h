@@ -70,6 +70,13 @@ struct regex_parser {
     struct err *e;
 };
 int regex_fail(struct regex_parser *ps, const char *what);
+bool regex_looking_at(const struct regex_parser *ps, const char *z);
+bool regex_eat(struct regex_parser *ps, const char *z); /* passes over z if it comes next */
+/* A node of one kind over one child (0: an error before). */
+uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child);
+/* The quantifiers after an atom (0: an error before): the repeated atom. */
+uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom);
+bool regex_is_anchor(const struct regex_tree *t, uint32_t id);
 /* A class after its '[': the set, before any negation, put into the empty *set. */
 int regex_parse_class(struct regex_parser *ps, struct cpset *set, bool *negated);
 /* An escape after its '\': 1 with a set, 0 with a character in *c, 2 when it is neither (the letter

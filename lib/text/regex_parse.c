@@ -42,27 +42,6 @@ uint32_t regex_set_new(struct regex_tree *t, struct cpset *set, struct err *e)
 
 static uint32_t parse_alternatives(struct regex_parser *ps);
 
-static bool looking_at(const struct regex_parser *ps, const char *z)
-{
-    size_t n = strlen(z);
-    return (size_t)(ps->end - ps->p) >= n && memcmp(ps->p, z, n) == 0;
-}
-
-static bool eat(struct regex_parser *ps, const char *z)
-{
-    if (!looking_at(ps, z)) return false;
-    ps->p += strlen(z);
-    return true;
-}
-
-/* A node of one kind over one child. */
-static uint32_t wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
-{
-    uint32_t n = child == 0 ? 0 : regex_node_new(ps->tree, kind, ps->e);
-    if (n != 0) ps->tree->node[n].child = child;
-    return n;
-}
-
 static uint32_t make_assert(struct regex_parser *ps, enum regex_assert what)
 {
     uint32_t n = regex_node_new(ps->tree, NODE_ASSERT, ps->e);
@@ -112,15 +91,27 @@ static bool parse_options(struct regex_parser *ps)
 
 static uint32_t close_group(struct regex_parser *ps, uint32_t node)
 {
-    if (node != 0 && !eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
+    if (node != 0 && !regex_eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
     return node;
 }
 
 static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
 {
-    uint32_t n = wrap(ps, NODE_LOOK, parse_alternatives(ps));
+    uint32_t n = regex_wrap(ps, NODE_LOOK, parse_alternatives(ps));
     if (n != 0) ps->tree->node[n].negative = negative, ps->tree->node[n].behind = behind;
     return close_group(ps, n);
+}
+
+/* A group that captures or has options may be repeated whatever is in it. */
+static uint32_t keep_group(struct regex_parser *ps, uint32_t inside)
+{
+    uint32_t cat, empty;
+    if (inside == 0 || !regex_is_anchor(ps->tree, inside)) return inside;
+    cat = regex_wrap(ps, NODE_CAT, inside);
+    empty = cat == 0 ? 0 : regex_node_new(ps->tree, NODE_EMPTY, ps->e);
+    if (empty == 0) return 0;
+    ps->tree->node[inside].next = empty;
+    return cat;
 }
 
 /* After "(?": options for a group, or for the rest of the group that they stand in. */
@@ -128,9 +119,10 @@ static uint32_t parse_option_group(struct regex_parser *ps)
 {
     bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
     uint32_t n;
+    if (regex_eat(ps, ":")) return close_group(ps, parse_alternatives(ps));
     if (!parse_options(ps)) return 0;
     if (*ps->p++ == ':')
-        n = close_group(ps, parse_alternatives(ps));
+        n = keep_group(ps, close_group(ps, parse_alternatives(ps)));
     else
         n = parse_alternatives(ps); /* "ab(?i)c|d" is "ab(?i:c|d)" */
     ps->ignore_case = ignore_case;
@@ -138,56 +130,31 @@ static uint32_t parse_option_group(struct regex_parser *ps)
     return n;
 }
 
-/* What Oniguruma does not repeat: an anchor, alone or as an alternative. */
-static bool is_anchor(const struct regex_tree *t, uint32_t id)
-{
-    const struct regex_node *n = &t->node[id];
-    if (n->kind == NODE_ASSERT || n->kind == NODE_LOOK) return true;
-    if (n->kind == NODE_CAT)
-        return n->child != 0 && t->node[n->child].next == 0 && is_anchor(t, n->child);
-    if (n->kind != NODE_ALT) return false;
-    for (uint32_t c = n->child; c != 0; c = t->node[c].next)
-        if (is_anchor(t, c)) return true;
-    return false;
-}
-
-/* A group that captures may be repeated whatever is in it. */
-static uint32_t capture(struct regex_parser *ps, uint32_t inside)
-{
-    uint32_t cat, empty;
-    if (inside == 0 || !is_anchor(ps->tree, inside)) return inside;
-    cat = wrap(ps, NODE_CAT, inside);
-    empty = cat == 0 ? 0 : regex_node_new(ps->tree, NODE_EMPTY, ps->e);
-    if (empty == 0) return 0;
-    ps->tree->node[inside].next = empty;
-    return cat;
-}
-
 static uint32_t parse_group(struct regex_parser *ps)
 {
     bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
     uint32_t n = 0;
-    if (looking_at(ps, "*")) return regex_fail(ps, "(*...) is not supported"), 0;
-    if (eat(ps, "?#")) {
+    if (regex_looking_at(ps, "*")) return regex_fail(ps, "(*...) is not supported"), 0;
+    if (regex_eat(ps, "?#")) {
         while (ps->p < ps->end && *ps->p != ')') ps->p++;
         return close_group(ps, regex_node_new(ps->tree, NODE_EMPTY, ps->e));
     }
-    if (eat(ps, "?="))
+    if (regex_eat(ps, "?="))
         n = parse_look(ps, false, false);
-    else if (eat(ps, "?!"))
+    else if (regex_eat(ps, "?!"))
         n = parse_look(ps, true, false);
-    else if (eat(ps, "?<="))
+    else if (regex_eat(ps, "?<="))
         n = parse_look(ps, false, true);
-    else if (eat(ps, "?<!"))
+    else if (regex_eat(ps, "?<!"))
         n = parse_look(ps, true, true);
-    else if (eat(ps, "?>"))
-        n = close_group(ps, wrap(ps, NODE_ATOMIC, parse_alternatives(ps)));
-    else if (looking_at(ps, "?<"))
+    else if (regex_eat(ps, "?>"))
+        n = close_group(ps, regex_wrap(ps, NODE_ATOMIC, parse_alternatives(ps)));
+    else if (regex_looking_at(ps, "?<"))
         return regex_fail(ps, "named groups are not supported"), 0;
-    else if (eat(ps, "?"))
+    else if (regex_eat(ps, "?"))
         n = parse_option_group(ps);
     else
-        n = capture(ps, close_group(ps, parse_alternatives(ps)));
+        n = keep_group(ps, close_group(ps, parse_alternatives(ps)));
     ps->ignore_case = ignore_case;
     ps->dot_all = dot_all;
     return n;
@@ -263,100 +230,11 @@ static uint32_t parse_atom(struct regex_parser *ps)
     }
 }
 
-/* A decimal number at *p: its value, or -1 when there is none. */
-static long parse_count(const char **p, const char *end)
-{
-    long v = -1;
-    for (; *p < end && **p >= '0' && **p <= '9'; (*p)++) {
-        v = (v < 0 ? 0 : v) * 10 + (**p - '0');
-        if (v > REGEX_MAX_REPEAT) v = REGEX_MAX_REPEAT + 1;
-    }
-    return v;
-}
-
-/* "{n}", "{n,}", "{,m}", "{n,m}" at p: false when the brace is an ordinary character. */
-static bool parse_interval(struct regex_parser *ps, uint32_t *min, uint32_t *max)
-{
-    const char *p = ps->p + 1;
-    long lo = parse_count(&p, ps->end), hi = lo;
-    if (p < ps->end && *p == ',') {
-        p++;
-        hi = parse_count(&p, ps->end);
-        if (lo < 0 && hi < 0) return false;
-    } else if (lo < 0) {
-        return false;
-    }
-    if (p >= ps->end || *p != '}') return false;
-    ps->p = p + 1;
-    *min = lo < 0 ? 0 : (uint32_t)lo;
-    *max = hi < 0 ? REGEX_INF : (uint32_t)hi;
-    return true;
-}
-
-/* Greedy ?, * and + of greedy ?, * and + are one of them; Oniguruma joins them too. */
-static bool join_repeats(struct regex_node *inner, uint32_t min, uint32_t max)
-{
-    bool plain = inner->kind == NODE_REPEAT && !inner->lazy && inner->min <= 1 &&
-                 (inner->max == REGEX_INF || (inner->max == 1 && inner->min == 0));
-    if (!plain || min > 1 || !(max == REGEX_INF || (max == 1 && min == 0))) return false;
-    if (min == 0) inner->min = 0;
-    if (max == REGEX_INF) inner->max = REGEX_INF;
-    return true;
-}
-
-static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min, uint32_t max,
-                            bool lazy)
-{
-    uint32_t n;
-    if (atom == 0) return 0;
-    if (is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
-    if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
-    if (ps->tree->node[atom].literal)
-        atom = wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
-    n = wrap(ps, NODE_REPEAT, atom);
-    if (n == 0) return 0;
-    ps->tree->node[n].min = min;
-    ps->tree->node[n].max = max;
-    ps->tree->node[n].lazy = lazy;
-    return n;
-}
-
-/* The quantifiers after an atom. */
-static uint32_t parse_quantifiers(struct regex_parser *ps, uint32_t atom)
-{
-    while (atom != 0 && ps->p < ps->end) {
-        uint32_t min = 0, max = REGEX_INF;
-        bool lazy = false, possessive = false, interval = *ps->p == '{';
-        if (interval) {
-            if (!parse_interval(ps, &min, &max)) break;
-        } else if (*ps->p == '?' || *ps->p == '*' || *ps->p == '+') {
-            if (*ps->p == '?') max = 1;
-            if (*ps->p == '+') min = 1;
-            ps->p++;
-        } else {
-            break;
-        }
-        if (max != REGEX_INF && max < min) { /* {3,1} is a possessive {1,3} */
-            uint32_t swap = max;
-            max = min, min = swap, possessive = true;
-        } else if (!(interval && min == max) && eat(ps, "?")) {
-            lazy = true;
-        } else if (!interval && eat(ps, "+")) {
-            possessive = true;
-        }
-        if (min > REGEX_MAX_REPEAT || (max > REGEX_MAX_REPEAT && max != REGEX_INF))
-            return regex_fail(ps, "too many repetitions"), 0;
-        atom = make_repeat(ps, atom, min, max, lazy);
-        if (possessive) atom = wrap(ps, NODE_ATOMIC, atom);
-    }
-    return atom;
-}
-
 static uint32_t parse_branch(struct regex_parser *ps)
 {
     uint32_t cat = regex_node_new(ps->tree, NODE_CAT, ps->e), last = 0;
     while (cat != 0 && ps->p < ps->end && *ps->p != '|' && *ps->p != ')') {
-        uint32_t n = parse_quantifiers(ps, parse_atom(ps));
+        uint32_t n = regex_parse_repeats(ps, parse_atom(ps));
         if (n == 0) return 0;
         if (last == 0)
             ps->tree->node[cat].child = n;
@@ -385,7 +263,7 @@ static uint32_t parse_alternatives(struct regex_parser *ps)
         else
             ps->tree->node[last].next = n;
         last = n;
-        if (!eat(ps, "|")) break;
+        if (!regex_eat(ps, "|")) break;
     }
     ps->depth--;
     return alt;
