@@ -7,7 +7,8 @@ root=$PWD
 tokenizer=$root/share/tiny-tokenizer
 export OMP_WAIT_POLICY=passive
 
-for type in float32 bfloat16; do
+declare -A dtypes=([float32]=fp32 [bfloat16]=bf16)
+for type in "${!dtypes[@]}"; do
     cat >"$T/$type.json" <<END
 {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 2048, "hidden_size": 32,
  "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -15,7 +16,7 @@ for type in float32 bfloat16; do
  "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false, "bos_token_id": 1,
  "eos_token_id": 2, "torch_dtype": "$type"}
 END
-    check "a model in $type" sft-ckpt init -q "$T/$type.json" --tokenizer "$tokenizer" --seed 1 -o "$T/$type"
+    check "a model in $type" sft-ckpt init -q "$T/$type.json" --dtype ${dtypes[$type]} --tokenizer "$tokenizer" --seed 1 -o "$T/$type"
 done
 jq '.[:40]' examples/data/train.json >"$T/train.json"
 jq '.[:10]' examples/data/validation.json >"$T/val.json"
@@ -86,7 +87,9 @@ for s in train validation; do same "twice the same $s stream" "$T/a/data/$s.sfts
 runs a16 "${bf16[@]}"
 runs b16 "${bf16[@]}"
 same_runs 'bf16: twice the same checkpoints' a16 b16
-equal 'they hold bf16' "$(sft-ckpt show "$T/a16/sft_train/checkpoint-5" | grep -c BF16)" 20
+for run in a:F32 a16:BF16; do
+    equal "they hold ${run#*:}" "$(sft-ckpt show "$T/${run%:*}/sft_train/checkpoint-5" | grep -cw "${run#*:}")" 20
+done
 check 'and verify' sft-ckpt verify "$T"/a{,16}/sft_train/checkpoint-*
 equal 'they differ from the model they began with' "$(sft-ckpt diff "$T/float32" "$T/a/sft_train/checkpoint-2" | wc -l)" 20
 near 'bf16 trains as fp32 does' "$(metric a16 5 loss)" "$(metric a 5 loss)" 0.02
