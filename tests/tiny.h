@@ -134,9 +134,7 @@ TINY double tiny_loss(struct net *n, const struct net_batch *b, bool gradients)
     struct err e;
     net_upload(n, b);
     op_zero(n->device, &(struct op_zero){.y = n->loss, .bytes = sizeof loss});
-    if (gradients)
-        op_zero(n->device, &(struct op_zero){.y = n->gradients,
-                                             .bytes = n->params.total * dtype_size(n->real)});
+    if (gradients) net_begin(n);
     net_forward(n, b);
     net_loss(n, b, gradients, 1 / tiny_weight(b));
     if (gradients) net_backward(n, b);

@@ -9,6 +9,20 @@ static void *gradient(const struct net *n, size_t offset)
     return (char *)n->gradients + offset * dtype_size(n->real);
 }
 
+void net_clear(struct net *n, size_t from, size_t to)
+{
+    op_zero(n->device,
+            &(struct op_zero){.y = gradient(n, from), .bytes = (to - from) * dtype_size(n->real)});
+}
+
+void net_begin(struct net *n)
+{
+    const struct params *p = &n->params;
+    net_clear(n, p->decay_end, p->total);
+    if (!n->m.tied) net_clear(n, p->embed, p->embed + (size_t)(n->m.vocab * n->m.hidden));
+    n->fresh = true;
+}
+
 void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
                int64_t in)
 {
@@ -23,7 +37,7 @@ void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight
 }
 
 void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
-               int64_t in)
+               int64_t in, bool add)
 {
     op_matmul(n->device, &(struct op_matmul){.c = gradient(n, weight),
                                              .a = dy,
@@ -32,7 +46,7 @@ void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t w
                                              .n = in,
                                              .k = T,
                                              .ta = true,
-                                             .accumulate = true,
+                                             .accumulate = add,
                                              .ab_dtype = n->o.compute,
                                              .c_dtype = n->real});
 }
@@ -67,10 +81,10 @@ static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w
                                                        .T = T,
                                                        .I = I,
                                                        .dtype = n->o.compute});
-    net_wgrad(n, T, n->dres, a->z, w->down, H, I);
+    net_wgrad(n, T, n->dres, a->z, w->down, H, I, !n->fresh);
     net_dgrad(n, T, n->dh, a->gate_up, w->gate_up, 2 * I, H);
     net_norm_grad(n, T, n->dres, w->norm2, kept ? NULL : a->h2, n->dh, n->dres, a->res2, a->rstd2);
-    net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H);
+    net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H, !n->fresh);
 }
 
 /* dqkv from dout, the gradient of o; back through the rotation. */
@@ -122,7 +136,7 @@ static void attention_backward(struct net *n, const struct net_batch *b,
     const int64_t T = b->T, H = n->m.hidden, q = model_q_width(&n->m), row = model_qkv_width(&n->m);
     const bool kept = n->o.keep == NET_KEEP_ALL;
     net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
-    net_wgrad(n, T, n->dres, a->o, w->o, H, q);
+    net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
     attention_grad(n, b, a);
     if (n->m.qkv_bias)
         op_bias_grad(n->device, &(struct op_bias_grad){.db = gradient(n, w->qkv_bias),
@@ -132,7 +146,7 @@ static void attention_backward(struct net *n, const struct net_batch *b,
                                                        .dtype = n->o.compute});
     net_dgrad(n, T, n->dh, n->dqkv, w->qkv, row, H);
     net_norm_grad(n, T, n->dres, w->norm1, kept ? NULL : a->h1, n->dh, n->dres, a->res1, a->rstd1);
-    net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H);
+    net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H, !n->fresh);
 }
 
 void net_backward(struct net *n, const struct net_batch *b)
@@ -144,6 +158,7 @@ void net_backward(struct net *n, const struct net_batch *b)
         mlp_backward(n, b->T, w, &a);
         attention_backward(n, b, w, &a);
     }
+    n->fresh = false;
     op_embed_grad(n->device, &(struct op_embed_grad){.dw = gradient(n, n->params.embed),
                                                      .dy = n->dres,
                                                      .ids = n->ids,

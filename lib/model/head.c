@@ -32,8 +32,9 @@ void net_loss(struct net *n, const struct net_batch *b, bool gradients, double s
 {
     const int64_t H = n->m.hidden, V = n->m.vocab;
     void *dlogits = n->dlogits ? n->dlogits : n->logits;
-    for (int64_t i = 0; i < b->targets; i += n->o.chunk) {
-        int64_t c = b->targets - i < n->o.chunk ? b->targets - i : n->o.chunk;
+    const int64_t chunks = (b->targets + n->o.chunk - 1) / n->o.chunk;
+    for (int64_t k = 0; k < chunks; k++) { /* of equal size: a small one costs as much */
+        const int64_t i = b->targets * k / chunks, c = b->targets * (k + 1) / chunks - i;
         head(n, at(n->rows, i, DT_I32), c);
         op_xent(n->device, &(struct op_xent){.nll = at(n->nll, i, n->real),
                                              .dlogits = gradients ? dlogits : NULL,
@@ -47,12 +48,13 @@ void net_loss(struct net *n, const struct net_batch *b, bool gradients, double s
                                              .d_dtype = n->o.compute});
         if (!gradients) continue;
         net_dgrad(n, c, at(n->dhead, i * H, n->o.compute), dlogits, n->params.head, V, H);
-        net_wgrad(n, c, dlogits, n->head_in, n->params.head, V, H);
+        net_wgrad(n, c, dlogits, n->head_in, n->params.head, V, H, k > 0 || !n->fresh);
     }
     op_sum(n->device,
            &(struct op_sum){
                .sum = n->loss, .x = n->nll, .w = n->weight, .n = b->targets, .dtype = n->real});
     if (!gradients) return;
+    if (chunks == 0 && n->fresh) net_clear(n, n->params.head, n->params.head + (size_t)(V * H));
     op_scatter(n->device, &(struct op_scatter){.y = n->dh,
                                                .x = n->dhead,
                                                .rows = n->rows,

@@ -7,8 +7,6 @@
 
 #include "base/mem.h"
 
-enum { CHUNK = 256 };
-
 /* The times of a micro-batch, as the memory plan knows them. */
 static int attn_time(int l) { return 1 + 2 * l; }
 static int mlp_time(int l) { return 2 + 2 * l; }
@@ -118,6 +116,13 @@ static void declare_data(struct net *n)
                  PLAN_ALWAYS, 0, &n->acts[l].kv);
 }
 
+/* Logits of at most 128 MiB; each chunk passes over the whole projection and its gradient. */
+static int64_t default_chunk(int64_t vocab)
+{
+    int64_t c = ((int64_t)1 << 25) / vocab / 64 * 64;
+    return c < 64 ? 64 : c > 1024 ? 1024 : c;
+}
+
 int net_init(struct net *n, const struct model *m, const struct net_options *o, struct device *d,
              struct err *e)
 {
@@ -127,7 +132,7 @@ int net_init(struct net *n, const struct model *m, const struct net_options *o, 
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)o->tokens);
     n->real = o->compute == DT_F64 ? DT_F64 : DT_F32;
-    if (n->o.chunk <= 0) n->o.chunk = CHUNK;
+    if (n->o.chunk <= 0) n->o.chunk = default_chunk(m->vocab);
     if (n->o.chunk > o->tokens) n->o.chunk = o->tokens;
     if (params_make(m, &n->params, e)) return -1;
     n->acts = mem_alloc((size_t)m->layers, sizeof *n->acts, e);

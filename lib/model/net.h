@@ -21,7 +21,7 @@ struct net_options {
     enum net_keep keep;
     int64_t tokens; /* most tokens of a micro-batch */
     int64_t length; /* longest document, positions included that a cache holds */
-    int64_t chunk;  /* targets whose logits exist at one time; 0: 256 */
+    int64_t chunk;  /* targets whose logits exist at one time; 0: as 128 MiB hold */
     bool cache;     /* keys and values of `length` positions are kept: generation */
 };
 
@@ -58,6 +58,7 @@ struct net {
     struct device *device;
     struct plan plan;
     void *arena;
+    bool fresh; /* gradients of matrices are to be written, not added to: see net_begin */
 
     void *weights;                            /* [params.total] compute type */
     void *gradients;                          /* [params.total] real; NULL when nothing is kept */
@@ -103,6 +104,9 @@ int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t cou
 void net_upload(struct net *n, const struct net_batch *b);
 /* Through the layers and the last norm (h_final). */
 void net_forward(struct net *n, const struct net_batch *b);
+/* The gradient starts from zero. Those of matrices are not cleared: the first micro-batch, which
+ * must have tokens, overwrites them. */
+void net_begin(struct net *n);
 /* The output projection and the loss: *loss += sum of weight * nll; nll is filled. With gradients,
  * those of scale * that sum are begun: the projection's are added to n->gradients. */
 void net_loss(struct net *n, const struct net_batch *b, bool gradients, double scale);
@@ -121,11 +125,13 @@ struct net_acts net_layer(const struct net *n, int l);
 void net_layer_forward(struct net *n, const struct net_batch *b, int l, const void *x,
                        const void *r, bool again);
 const void *net_weight(const struct net *n, size_t offset);
-/* dx[T,in] = dy[T,out] W[out,in];  dW += dy^T x */
+/* dx[T,in] = dy[T,out] W[out,in];  dW = dy^T x, or += with add */
 void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
                int64_t in);
 void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
-               int64_t in);
+               int64_t in, bool add);
+/* Clears the gradient of elements [from, to). */
+void net_clear(struct net *n, size_t from, size_t to);
 void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, const void *dy,
                    const void *dres, const void *s, const void *rstd);
 

@@ -138,7 +138,7 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
     *r = (struct trainer_report){
         .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
     double start = log_clock();
-    zero(n->device, n->gradients, n->params.total * dtype_size(n->real));
+    net_begin(n);
     zero(n->device, n->loss, sizeof(double));
     zero(n->device, t->sumsq, sizeof(double));
     for (size_t row = 0, next; row < s->nrows; row = next) {
@@ -146,6 +146,7 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (t->batch.b.T) micro_batch(t, scale, r);
     }
+    if (r->micro_batches == 0) net_clear(n, 0, n->params.total);
     if (reduce(t, s, scale, r, e)) return -1;
     r->time.step = log_clock() - start;
     return 0;

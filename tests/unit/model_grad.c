@@ -123,8 +123,32 @@ static void documents_are_separate(void)
     device_close(d);
 }
 
+/* What an earlier batch left is gone, though nothing overwrites it. */
+static void no_targets(bool tied, const char *name)
+{
+    struct err e;
+    const int lengths[] = {5, 9};
+    struct device *d = device_open("ref64", 1, &e);
+    struct model m = tiny_model(tied, true);
+    struct net_batch b = tiny_batch(lengths, 2, (int)m.vocab, 0);
+    struct net *n = tiny_open(&m, d, DT_F64, NET_KEEP_SELECTIVE, b.T);
+    double *g = malloc(n->params.total * sizeof *g), sum = 0;
+    tiny_loss(n, &b, true);
+    b.targets = 0;
+    tiny_loss(n, &b, true);
+    if (d->ops->download(d, g, n->gradients, n->params.total * sizeof *g, &e)) sum = INFINITY;
+    for (size_t i = 0; i < n->params.total; i++) sum += fabs(g[i]);
+    CHECK(name, sum == 0);
+    free(g);
+    tiny_close(n);
+    tiny_free(&b);
+    device_close(d);
+}
+
 int main(void)
 {
+    no_targets(true, "tied, no target: the gradient is zero");
+    no_targets(false, "untied, no target: the gradient is zero");
     finite_differences(true, false, "tied: gradients equal finite differences");
     finite_differences(false, true, "untied, biased: gradients equal finite differences");
     keeping("ref", DT_F32);
