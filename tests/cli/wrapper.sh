@@ -68,7 +68,7 @@ said 'the trainer is shown' '^sft-train --config .*tiny.yaml --val .*/validation
 grep '^sft-tokenize .*train.sfts$' "$T/stderr" | sed "s|-o .*|-o '$T/copied.sfts'|" >"$T/copied.sh"
 check 'and can be typed' bash "$T/copied.sh"
 same 'with the same result' "$T/copied.sfts" "$data/train.sfts"
-equal 'nothing on standard output' "$(cat "$T/stdout")" ''
+equal 'on standard output only the summary' "$(jq -c .step "$T/stdout")" 4
 
 # ---- what is kept ----
 equal 'an output folder in use' "$(code)" 73
