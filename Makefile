@@ -46,7 +46,7 @@ REF_OBJ := $(foreach r,f32 f64,$(patsubst %.c,$(O)/obj/%.$(r).o,$(REF_SRC)))
 CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
 
 ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
-LIBS      = $(ZSTD_LIBS) $(CJSON_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
+LIBS      = $(ZSTD_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
 LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(LDFLAGS) -Wl,--as-needed -o $@ $(1) \
             -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A JSON reader for rows of data and large documents: (pointer, length) strings, bounded depth and
- * size, strict UTF-8, duplicates refused. Small documents of ours go through cJSON. */
+ * size, strict UTF-8, duplicates refused. */
 #ifndef SFT_BASE_JSON_H
 #define SFT_BASE_JSON_H
 
