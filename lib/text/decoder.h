@@ -24,6 +24,7 @@ int decoder_list_end(struct decoder_list *l, struct err *e);
 static inline struct str decoder_list_at(const struct decoder_list *l, size_t i)
 {
     size_t begin = i == 0 ? 0 : l->end[i - 1];
+    if (l->end[i] == begin) return (struct str){"", 0};
     return (struct str){l->text.data + begin, l->end[i] - begin};
 }
 
