@@ -17,6 +17,8 @@ struct bpe {
     struct vocab vocab;
     struct vocab raw; /* with ignore_merges and raw words: tokens as bytes */
     struct merge *merge;
+    uint64_t
+        *filter;    /* a bit for each hash with two bits more than a slot: no merge where it is 0 */
     unsigned shift; /* 64 - log2 of the number of slots */
     size_t slots, nmerges;
     bool bytes;            /* words are raw bytes */
@@ -27,16 +29,15 @@ struct bpe {
     bool cut_at_space;              /* no merge crosses from another character to U+2581 */
 };
 
-static inline size_t merge_slot(const struct bpe *b, uint64_t pair)
-{
-    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> b->shift);
-}
+static inline uint64_t merge_hash(uint64_t pair) { return pair * 0x9e3779b97f4a7c15u; }
 
-/* The merge of two tokens, or NULL. */
+/* The merge of two tokens, or NULL. Most pairs have none: the filter, which stays in the cache,
+ * says so without touching the table. */
 static inline const struct merge *merge_find(const struct bpe *b, uint32_t left, uint32_t right)
 {
-    uint64_t pair = (uint64_t)left << 32 | right;
-    size_t i = merge_slot(b, pair);
+    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(pair), bit = h >> (b->shift - 2);
+    size_t i = (size_t)(h >> b->shift);
+    if ((b->filter[bit >> 6] >> (bit & 63) & 1) == 0) return NULL;
     while (b->merge[i].pair != MERGE_FREE) {
         if (b->merge[i].pair == pair) return &b->merge[i];
         i = (i + 1) & (b->slots - 1);

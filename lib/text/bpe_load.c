@@ -60,8 +60,9 @@ static int token_of(const struct bpe *b, struct str s, size_t index, uint32_t *i
 /* A later merge of the same pair replaces the earlier one. */
 static void put_merge(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
-    uint64_t pair = (uint64_t)left << 32 | right;
-    size_t i = merge_slot(b, pair);
+    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(pair), bit = h >> (b->shift - 2);
+    size_t i = (size_t)(h >> b->shift);
+    b->filter[bit >> 6] |= 1ull << (bit & 63);
     while (b->merge[i].pair != MERGE_FREE && b->merge[i].pair != pair) i = (i + 1) & (b->slots - 1);
     b->merge[i] = (struct merge){pair, rank, id};
 }
@@ -98,9 +99,10 @@ static int load_merges(struct bpe *b, const struct json *model, struct err *e)
     int rc = 0;
     if (list == NULL) return -1;
     b->slots = 64, b->shift = 58;
-    for (; b->slots < 2 * list->count && b->shift > 32; b->shift--) b->slots *= 2;
+    for (; b->slots < list->count + list->count / 2 && b->shift > 32; b->shift--) b->slots *= 2;
     b->merge = mem_alloc(b->slots, sizeof *b->merge, e);
-    if (b->merge == NULL) return -1;
+    b->filter = mem_alloc(b->slots / 16, sizeof *b->filter, e);
+    if (b->merge == NULL || b->filter == NULL) return -1;
     memset(b->merge, 0xff, b->slots * sizeof *b->merge);
     b->cut_at_space = b->prefix.n == 0 && b->suffix.n == 0 && !b->ignore_merges;
     for (size_t i = 0; i < list->count && rc == 0; i++) {
@@ -174,6 +176,7 @@ void bpe_free(struct bpe *b)
     vocab_free(&b->vocab);
     vocab_free(&b->raw);
     free(b->merge);
+    free(b->filter);
     free(b);
 }
 

@@ -8,26 +8,37 @@
 
 enum { SHORT_WORD = 40 };
 
+/* A pair of neighbours: what it becomes; rank UINT32_MAX when nothing. */
+struct pair {
+    uint32_t rank, id;
+};
+
+static inline struct pair pair_of(const struct bpe *b, const struct symbol *y)
+{
+    const struct merge *m = merge_find(b, y[0].id, y[1].id);
+    return m == NULL ? (struct pair){UINT32_MAX, 0} : (struct pair){m->rank, m->id};
+}
+
 /* Repeatedly merges the pair of lowest rank; n is small. */
 static void merge_short(const struct bpe *b, struct bpe_scratch *s)
 {
-    const struct merge *pair[SHORT_WORD]; /* of symbol i and i + 1, or NULL */
+    struct pair pair[SHORT_WORD]; /* of symbols i and i + 1 */
     struct symbol *y = s->symbol;
     size_t n = s->nsymbol;
-    for (size_t i = 0; i + 1 < n; i++) pair[i] = merge_find(b, y[i].id, y[i + 1].id);
+    for (size_t i = 0; i + 1 < n; i++) pair[i] = pair_of(b, y + i);
     for (;;) {
         uint32_t best = UINT32_MAX;
         size_t at = 0;
         for (size_t i = 0; i + 1 < n; i++)
-            if (pair[i] != NULL && pair[i]->rank < best) best = pair[i]->rank, at = i;
+            if (pair[i].rank < best) best = pair[i].rank, at = i;
         if (best == UINT32_MAX) break;
-        y[at].id = pair[at]->id;
+        y[at].id = pair[at].id;
         y[at].len += y[at + 1].len;
         n--;
         memmove(y + at + 1, y + at + 2, (n - at - 1) * sizeof *y);
         if (at + 1 < n) memmove(pair + at + 1, pair + at + 2, (n - at - 2) * sizeof *pair);
-        if (at > 0) pair[at - 1] = merge_find(b, y[at - 1].id, y[at].id);
-        if (at + 1 < n) pair[at] = merge_find(b, y[at].id, y[at + 1].id);
+        if (at > 0) pair[at - 1] = pair_of(b, y + at - 1);
+        if (at + 1 < n) pair[at] = pair_of(b, y + at);
     }
     s->nsymbol = n;
 }

@@ -5,33 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/bytechars.h"
+#include "text/decoder_impl.h"
 #include "text/fields.h"
-#include "text/regex.h"
 #include "text/utf8.h"
-
-enum step_kind {
-    DECODE_BYTES,
-    DECODE_REPLACE,
-    DECODE_FALLBACK,
-    DECODE_FUSE,
-    DECODE_STRIP,
-    DECODE_METASPACE
-};
-struct step {
-    enum step_kind kind;
-    struct regex *pattern; /* DECODE_REPLACE */
-    char *content;
-    size_t content_n;
-    uint32_t c; /* DECODE_STRIP, DECODE_METASPACE */
-    int64_t start, stop;
-    bool never; /* DECODE_METASPACE: no mark was put in front */
-};
-struct decoder {
-    struct step *step;
-    size_t n, cap;
-    bool join; /* no decoder at all */
-};
 
 static int load_steps(struct decoder *d, const struct json *o, int depth, struct err *e);
 
@@ -45,7 +21,7 @@ static int load_list(struct decoder *d, const struct json *o, int depth, struct 
     return 0;
 }
 
-static int load_metaspace(struct step *s, const struct json *o, struct err *e)
+static int load_metaspace(struct decoder_part *s, const struct json *o, struct err *e)
 {
     struct str scheme;
     bool old;
@@ -60,7 +36,7 @@ static int load_metaspace(struct step *s, const struct json *o, struct err *e)
     return 0;
 }
 
-static int load_step(struct step *s, struct str type, const struct json *o, struct err *e)
+static int load_step(struct decoder_part *s, struct str type, const struct json *o, struct err *e)
 {
     if (str_is(type, "ByteLevel")) return s->kind = DECODE_BYTES, 0;
     if (str_is(type, "ByteFallback")) return s->kind = DECODE_FALLBACK, 0;
@@ -93,7 +69,7 @@ static int load_steps(struct decoder *d, const struct json *o, int depth, struct
     if (type.n == 0) return -1;
     if (str_is(type, "Sequence")) return load_list(d, o, depth, e);
     if (mem_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step, e) != 0) return -1;
-    d->step[d->n] = (struct step){0};
+    d->step[d->n] = (struct decoder_part){0};
     return load_step(&d->step[d->n++], type, o, e);
 }
 
@@ -154,170 +130,6 @@ void decoder_lossy(struct str s, struct buf *out)
     }
 }
 
-/* A token in the byte-level alphabet as bytes; one with any other character as it is. */
-static void put_bytes(struct str s, struct buf *out)
-{
-    size_t start = out->len;
-    for (size_t i = 0; i < s.n;) {
-        uint32_t c;
-        i += utf8_get(s.p + i, &c);
-        if (bytechar_byte(c) < 0) {
-            out->len = start;
-            buf_str(out, s);
-            return;
-        }
-        buf_putc(out, (char)bytechar_byte(c));
-    }
-}
-
-/* All tokens become one string. */
-static int decode_bytes(const struct decoder_list *in, struct decoder_list *out, struct err *e)
-{
-    struct buf bytes = {0};
-    int rc;
-    for (size_t i = 0; i < in->n; i++) put_bytes(decoder_list_at(in, i), &bytes);
-    rc = buf_check(&bytes, e);
-    if (rc == 0) decoder_lossy((struct str){bytes.data, bytes.len}, &out->text);
-    buf_free(&bytes);
-    return rc != 0 ? -1 : decoder_list_end(out, e);
-}
-
-static int put_replaced(const struct step *s, struct regex_mem *mem, struct str t, struct buf *out,
-                        struct err *e)
-{
-    struct regex_iter it;
-    size_t begin, end, last = 0;
-    int rc = 0;
-    regex_iter_init(&it, s->pattern, mem, t.p, t.n);
-    while (t.n > 0 && (rc = regex_next(&it, &begin, &end, e)) > 0) {
-        buf_add(out, t.p + last, begin - last);
-        buf_add(out, s->content, s->content_n);
-        last = end;
-    }
-    if (rc == 0) buf_add(out, t.p + last, t.n - last);
-    return rc;
-}
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The byte of "<0xNN>", or -1. Rust's from_str_radix also takes a sign. */
-static int fallback_byte(struct str s)
-{
-    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>') return -1;
-    if (s.p[3] == '+') return hex(s.p[4]);
-    return hex(s.p[3]) < 0 || hex(s.p[4]) < 0 ? -1 : hex(s.p[3]) * 16 + hex(s.p[4]);
-}
-
-/* A run of byte tokens: one string if it is UTF-8, else one U+FFFD for each. */
-static int put_run(struct buf *bytes, struct decoder_list *out, struct err *e)
-{
-    size_t n = bytes->len;
-    if (n == 0) return 0;
-    bytes->len = 0;
-    if (utf8_valid(bytes->data, n, NULL) == n) {
-        buf_add(&out->text, bytes->data, n);
-        return decoder_list_end(out, e);
-    }
-    for (size_t i = 0; i < n; i++) {
-        buf_puts(&out->text, "\xef\xbf\xbd");
-        if (decoder_list_end(out, e) != 0) return -1;
-    }
-    return 0;
-}
-
-static int decode_fallback(const struct decoder_list *in, struct decoder_list *out, struct err *e)
-{
-    struct buf bytes = {0};
-    int rc = 0;
-    for (size_t i = 0; i < in->n && rc == 0; i++) {
-        struct str t = decoder_list_at(in, i);
-        int byte = fallback_byte(t);
-        if (byte >= 0) {
-            buf_putc(&bytes, (char)byte);
-            continue;
-        }
-        rc = put_run(&bytes, out, e);
-        buf_str(&out->text, t);
-        if (rc == 0) rc = decoder_list_end(out, e);
-    }
-    if (rc == 0) rc = buf_check(&bytes, e);
-    if (rc == 0) rc = put_run(&bytes, out, e);
-    buf_free(&bytes);
-    return rc;
-}
-
-static struct str strip(const struct step *s, struct str t)
-{
-    uint32_t c;
-    struct str out = t;
-    for (int64_t i = 0; i < s->start && out.n > 0; i++) {
-        unsigned len = utf8_get(out.p, &c);
-        if (c != s->c) break;
-        out.p += len;
-        out.n -= len;
-    }
-    for (int64_t i = 0; i < s->stop && out.n > 0; i++) {
-        unsigned len = utf8_get_back(out.p + out.n, &c);
-        if (c != s->c) break;
-        out.n -= len;
-    }
-    return out;
-}
-
-static void put_spaced(const struct step *s, struct str t, bool first, struct buf *out)
-{
-    for (size_t i = 0; i < t.n;) {
-        uint32_t c;
-        unsigned len = utf8_get(t.p + i, &c);
-        if (c != s->c)
-            buf_add(out, t.p + i, len);
-        else if (!first || s->never)
-            buf_putc(out, ' ');
-        i += len;
-    }
-}
-
-/* Steps that take each string by itself. */
-static int decode_each(const struct step *s, const struct decoder_list *in,
-                       struct decoder_list *out, struct err *e)
-{
-    struct regex_mem mem = {0};
-    int rc = 0;
-    for (size_t i = 0; i < in->n && rc == 0; i++) {
-        struct str t = decoder_list_at(in, i);
-        if (s->kind == DECODE_REPLACE)
-            rc = put_replaced(s, &mem, t, &out->text, e);
-        else if (s->kind == DECODE_STRIP)
-            buf_str(&out->text, strip(s, t));
-        else
-            put_spaced(s, t, i == 0, &out->text);
-        if (rc == 0) rc = decoder_list_end(out, e);
-    }
-    regex_mem_free(&mem);
-    return rc;
-}
-
-static int decode_step(const struct step *s, struct decoder_list *in, struct decoder_list *out,
-                       struct err *e)
-{
-    switch (s->kind) {
-    case DECODE_BYTES:
-        return decode_bytes(in, out, e);
-    case DECODE_FALLBACK:
-        return decode_fallback(in, out, e);
-    case DECODE_FUSE:
-        buf_add(&out->text, in->text.data, in->n == 0 ? 0 : in->end[in->n - 1]);
-        return decoder_list_end(out, e);
-    default:
-        return decode_each(s, in, out, e);
-    }
-}
-
 int decoder_apply(const struct decoder *d, struct decoder_list *list, struct buf *out,
                   struct err *e)
 {
@@ -326,7 +138,7 @@ int decoder_apply(const struct decoder *d, struct decoder_list *list, struct buf
     for (size_t i = 0; i < d->n && rc == 0; i++) {
         struct decoder_list swap = *list;
         decoder_list_reset(&other);
-        rc = decode_step(&d->step[i], list, &other, e);
+        rc = decoder_step(&d->step[i], list, &other, e);
         *list = other;
         other = swap;
     }
@@ -345,17 +157,17 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
     int rc = 0;
     buf_str(&now, token);
     for (size_t i = 0; i < d->n && rc == 0; i++) {
-        const struct step *s = &d->step[i];
+        const struct decoder_part *s = &d->step[i];
         struct str t = {now.data, now.len};
         struct buf swap = now;
-        int byte = fallback_byte(t);
+        int byte = decoder_fallback_byte(t);
         buf_reset(&then);
         if (s->kind == DECODE_REPLACE)
-            rc = put_replaced(s, &mem, t, &then, e);
+            rc = decoder_put_replaced(s, &mem, t, &then, e);
         else if (s->kind == DECODE_BYTES)
-            put_bytes(t, &then);
+            decoder_put_bytes(t, &then);
         else if (s->kind == DECODE_METASPACE)
-            put_spaced(s, t, false, &then);
+            decoder_put_spaced(s, t, false, &then);
         else if (s->kind == DECODE_FALLBACK && byte >= 0)
             buf_putc(&then, (char)byte);
         else

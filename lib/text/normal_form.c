@@ -136,27 +136,66 @@ int normal_form(struct normalizer_scratch *s, const struct ntext *from, struct n
     return rc;
 }
 
-bool normal_form_keeps_nfc(struct str text)
+/* True when the character may change or move under NFC. */
+static bool cares(uint32_t c)
 {
     const uint32_t *r = unicode_nfc_care;
+    size_t lo = 0, hi = unicode_nfc_care_n / 2;
+    if (c < r[0] || (c >= 0x3100 && c < 0xa66f)) return false;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (c > r[2 * mid + 1])
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < unicode_nfc_care_n / 2 && c >= r[2 * lo];
+}
+
+size_t normal_form_nfc_prefix(struct str text)
+{
+    size_t last = 0; /* start of the last character, which might compose with the next one */
     for (size_t i = 0; i < text.n;) {
         uint32_t c;
-        size_t lo = 0, hi = unicode_nfc_care_n / 2;
         uint64_t w;
         if (text.n - i >= 8 && (memcpy(&w, text.p + i, 8), (w & 0x8080808080808080u) == 0)) {
             i += 8;
+            last = i - 1;
             continue;
         }
-        i += utf8_get(text.p + i, &c);
-        if (c < r[0] || (c >= 0x3100 && c < 0xa66f)) continue;
-        while (lo < hi) {
-            size_t mid = (lo + hi) / 2;
-            if (c > r[2 * mid + 1])
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        if (lo < unicode_nfc_care_n / 2 && c >= r[2 * lo]) return false;
+        unsigned len = utf8_get(text.p + i, &c);
+        if (cares(c)) return last;
+        last = i;
+        i += len;
     }
-    return true;
+    return text.n;
+}
+
+/* Where the first character that NFC never touches begins after the first one, or n. */
+static size_t end_of_care(const char *p, size_t n)
+{
+    size_t i = n == 0 ? 0 : utf8_len((unsigned char)p[0]);
+    while (i < n) {
+        uint32_t c;
+        unsigned len = utf8_get(p + i, &c);
+        if (!cares(c)) break;
+        i += len;
+    }
+    return i;
+}
+
+int normal_form_nfc(struct normalizer_scratch *s, const struct ntext *from, struct ntext *to,
+                    struct err *e)
+{
+    for (size_t i = 0; i < from->n;) {
+        struct str rest = {from->p + i, from->n - i};
+        size_t same = normal_form_nfc_prefix(rest);
+        if (ntext_copy(to, from, i, i + same, e) != 0) return -1;
+        i += same;
+        size_t care = end_of_care(from->p + i, from->n - i);
+        struct ntext part = {.p = from->p + i, .n = care, .align = from->align + i};
+        if (care > 0 && normal_form(s, &part, to, true, false, e) != 0) return -1;
+        i += care;
+    }
+    return 0;
 }

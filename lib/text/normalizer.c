@@ -123,7 +123,8 @@ bool normalizer_keeps(const struct normalizer *n, struct str text)
 {
     for (size_t i = 0; i < n->n; i++) {
         const struct step *s = &n->step[i];
-        if (s->kind != STEP_FORM || !s->compose || s->compat || !normal_form_keeps_nfc(text))
+        if (s->kind != STEP_FORM || !s->compose || s->compat ||
+            normal_form_nfc_prefix(text) < text.n)
             return false;
     }
     return true;
@@ -201,6 +202,7 @@ static int apply_step(const struct normalizer *n, const struct step *s,
 {
     switch (s->kind) {
     case STEP_FORM:
+        if (s->compose && !s->compat) return normal_form_nfc(w, from, to, e);
         return normal_form(w, from, to, s->compose, s->compat, e);
     case STEP_PREPEND:
         return prepend(s, from, to, e);

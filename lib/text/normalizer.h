@@ -38,6 +38,10 @@ int transform_put(struct transform *t, uint32_t c, int change, struct err *e);
 /* NFC, NFD, NFKC or NFKD. */
 int normal_form(struct normalizer_scratch *s, const struct ntext *from, struct ntext *to,
                 bool compose, bool compat, struct err *e);
-bool normal_form_keeps_nfc(struct str text);
+/* NFC, leaving alone what lies between characters that it may touch. */
+int normal_form_nfc(struct normalizer_scratch *s, const struct ntext *from, struct ntext *to,
+                    struct err *e);
+/* Length of a prefix that NFC certainly leaves as it is, whatever follows. */
+size_t normal_form_nfc_prefix(struct str text);
 
 #endif

@@ -93,20 +93,27 @@ void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_
 static int dfa_match(const struct regex *r, const char *text, size_t n, size_t at, size_t *end,
                      size_t *scanned)
 {
-    const struct regex_dfa *d = &r->dfa;
-    uint32_t width = d->ncls + 1, state = 1, edge;
+    const uint32_t *next = r->dfa.next;
+    const struct cpmap *class_of = &r->class_of;
+    uint32_t row = r->dfa.ncls + 1; /* of the start state */
     size_t i = at;
     int found = 0;
     while (i < n) {
-        uint32_t c;
-        unsigned len = utf8_get(text + i, &c);
-        edge = d->next[state * width + cpmap_get(&r->class_of, c)];
-        if (edge & REGEX_HIT) found = 1, *end = i;
-        state = edge & ~REGEX_HIT;
-        if (state == 0) break;
+        unsigned char b = (unsigned char)text[i];
+        unsigned len = 1;
+        uint32_t c, edge;
+        if (b < 0x80) {
+            edge = next[row + class_of->ascii[b]];
+        } else {
+            len = utf8_get(text + i, &c);
+            edge = next[row + class_of->data[class_of->block[c >> 8]][c & 0xff]];
+        }
+        if (edge & 1) found = 1, *end = i;
+        row = edge >> 1;
+        if (row == 0) break;
         i += len;
     }
-    if (i >= n && (d->next[state * width + d->ncls] & REGEX_HIT)) found = 1, *end = n;
+    if (i >= n && (next[row + r->dfa.ncls] & 1)) found = 1, *end = n;
     *scanned = i - at;
     return found;
 }

@@ -176,7 +176,7 @@ static int build_state(struct builder *b, uint32_t s)
         }
         to = intern(b, from);
         if (to < 0 || b->work > MAX_WORK) return to == -1 ? -1 : 1;
-        b->d->next[(size_t)s * width + cls] = (uint16_t)((uint32_t)to | (hit ? REGEX_HIT : 0));
+        b->d->next[(size_t)s * width + cls] = (uint32_t)to * width << 1 | hit;
     }
     return 0;
 }

@@ -111,9 +111,9 @@ struct regex_ins {
 struct regex_dfa {
     uint32_t ncls;   /* classes of characters; class ncls is the end of the text */
     uint32_t nstate; /* state 0 is dead, 1 the start */
-    uint16_t *next;  /* [nstate][ncls + 1]; REGEX_HIT: a match ends before this character */
+    uint32_t *next;  /* [nstate][ncls + 1]: index of the next state's row << 1; lowest bit: a match
+                        ends before this character */
 };
-#define REGEX_HIT 0x8000u
 
 struct regex {
     struct regex_ins *prog;

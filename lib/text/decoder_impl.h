@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps of a decoder. */
+#ifndef SFT_TEXT_DECODER_IMPL_H
+#define SFT_TEXT_DECODER_IMPL_H
+
+#include "text/decoder.h"
+#include "text/regex.h"
+
+enum decoder_kind {
+    DECODE_BYTES,
+    DECODE_REPLACE,
+    DECODE_FALLBACK,
+    DECODE_FUSE,
+    DECODE_STRIP,
+    DECODE_METASPACE
+};
+struct decoder_part {
+    enum decoder_kind kind;
+    struct regex *pattern; /* DECODE_REPLACE */
+    char *content;
+    size_t content_n;
+    uint32_t c; /* DECODE_STRIP, DECODE_METASPACE */
+    int64_t start, stop;
+    bool never; /* DECODE_METASPACE: no mark was put in front */
+};
+struct decoder {
+    struct decoder_part *step;
+    size_t n, cap;
+    bool join; /* no decoder at all */
+};
+
+/* From one list of strings to the next. */
+int decoder_step(const struct decoder_part *s, struct decoder_list *in, struct decoder_list *out,
+                 struct err *e);
+/* What single steps make of one token. */
+void decoder_put_bytes(struct str s, struct buf *out);
+int decoder_put_replaced(const struct decoder_part *s, struct regex_mem *mem, struct str t,
+                         struct buf *out, struct err *e);
+int decoder_fallback_byte(struct str s); /* the byte of "<0xNN>", or -1 */
+void decoder_put_spaced(const struct decoder_part *s, struct str t, bool first, struct buf *out);
+
+#endif
