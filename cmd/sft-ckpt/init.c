@@ -119,6 +119,13 @@ static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum 
     return rc;
 }
 
+enum { DTYPE_CONFIG, DTYPE_BF16, DTYPE_FP32 }; /* the words of --dtype */
+
+static enum hf_dtype weights_dtype(const struct hf_config *c, int dtype)
+{
+    return dtype == DTYPE_BF16 ? HF_BF16 : dtype == DTYPE_FP32 ? HF_F32 : c->dtype;
+}
+
 static int init(const char *config, const char *out, int64_t seed, int dtype, const char *tokenizer,
                 struct err *e)
 {
@@ -130,7 +137,7 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
         rc = err_set(e, ERR_DATA, "%s: model type %s is not supported", config, c.model_type);
     if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
     if (rc == 0) {
-        rc = fill(tmp, &c, (uint64_t)seed, dtype == 0 ? HF_BF16 : HF_F32, tokenizer, e);
+        rc = fill(tmp, &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);
         if (rc == 0)
             rc = hf_folder_commit(tmp, out, e);
         else
@@ -145,11 +152,12 @@ int verb_init(int argc, char **argv, struct err *e)
 {
     const char *out = NULL, *tokenizer = NULL;
     int64_t seed = 0;
-    int dtype = 0, nargs;
+    int dtype = DTYPE_CONFIG, nargs;
     const struct opt opts[] = {
         {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
         {'s', "seed", OPT_INT, &seed, "S", "seed of the weights (0)", 0, INT64_MAX, false},
-        {0, "dtype", OPT_ENUM, &dtype, "bf16|fp32", "type of the weights (bf16)", 0, 0, false},
+        {0, "dtype", OPT_ENUM, &dtype, "config|bf16|fp32",
+         "type of the weights; config: its torch_dtype, fp32 without one", 0, 0, false},
         {'t', "tokenizer", OPT_STR, &tokenizer, "DIR", "copy the tokenizer's files from here", 0, 0,
          false},
         {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},

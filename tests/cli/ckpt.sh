@@ -7,7 +7,7 @@ cd "$T" || exit 70
 config() { # config KEY=VALUE...: a tiny llama with changes
     local text='"model_type":"llama","architectures":["LlamaForCausalLM"],"vocab_size":64,"hidden_size":32,
  "intermediate_size":48,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,
- "tie_word_embeddings":true,"unknown_key":[1,{"a":null}]' kv
+ "tie_word_embeddings":true,"torch_dtype":"bfloat16","unknown_key":[1,{"a":null}]' kv
     for kv; do text+=",\"${kv%%=*}\":${kv#*=}"; done
     echo "{$text}"
 }
