@@ -89,6 +89,9 @@ struct stream_reader;
  * asked for is ERR_DATA and names the command that makes that kind. */
 struct stream_reader *stream_open(const char *path, enum stream_kind kind, struct err *e);
 struct stream_reader *stream_open_any(const char *path, struct err *e);
+/* Whether the file's last bytes are the hash of all before them: one pass over the bytes, so that
+ * damage anywhere shows before hours of work and not after them. 0, or -1 with ERR_DATA. */
+int stream_whole(const char *path, struct err *e);
 const struct stream_header *stream_header(const struct stream_reader *r);
 /* 1 and *rec (valid until the next call), 0 at the end after the trailer was checked (its counts,
  * checksum and hash, and that nothing follows), -1 with ERR_DATA; a pipe that ends early says that

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LOOSE_ROWS = 64 };
 
@@ -25,6 +26,8 @@ struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *
     f->name = mem_strndup(path, strlen(path), e);
     f->reader = loose ? stream_open_any(path, e) : stream_open(path, STREAM_PACKED, e);
     if (!f->name || !f->reader) goto fail;
+    struct stat st; /* a pipe cannot be read twice */
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && stream_whole(path, e)) goto fail;
     f->length = stream_header(f->reader)->length;
     f->loose = stream_header(f->reader)->kind == STREAM_SAMPLES;
     if (stream_header(f->reader)->kind == STREAM_TURNS) {

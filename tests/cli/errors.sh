@@ -118,7 +118,7 @@ refuses() {
     for c in "train $1" "evaluate -m $T/model $1"; do
         $c >"$T/stdout" 2>"$T/stderr" && rc=0 || rc=$?
         [ $rc -eq 65 ] && [ ! -s "$T/stdout" ] && [ "$(wc -l <"$T/stderr")" -eq 1 ] &&
-            [ ! -e "$T/out/sft_train/checkpoint-3" ] || left+=" ${c%% *}@$2:$rc"
+            [ ! -e "$T/out" ] || left+=" ${c%% *}@$2:$rc"
     done
 }
 size=$(stat -c %s "$T/s") left=''
