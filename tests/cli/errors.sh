@@ -111,7 +111,7 @@ fails 'convert: a GGUF file cut short' 65 'cut.gguf' sft-ckpt convert --from ggu
 nothing_left 'refused models'
 
 # ---- the stream ----
-# refuses FILE PLACE: neither command gets through the stream, and no last checkpoint is written
+# refuses FILE PLACE: neither command takes the stream, and no output folder is made
 refuses() {
     local c rc
     rm -rf "$T/out"
