@@ -76,6 +76,7 @@ bool regex_eat(struct regex_parser *ps, const char *z); /* passes over z if it c
 uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child);
 /* The quantifiers after an atom (0: an error before): the repeated atom. */
 uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom);
+bool regex_at_interval(const struct regex_parser *ps); /* a '{' that counts */
 bool regex_is_anchor(const struct regex_tree *t, uint32_t id);
 /* A class after its '[': the set, before any negation, put into the empty *set. */
 int regex_parse_class(struct regex_parser *ps, struct cpset *set, bool *negated);

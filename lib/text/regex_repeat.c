@@ -68,6 +68,13 @@ static bool parse_interval(struct regex_parser *ps, uint32_t *min, uint32_t *max
     return true;
 }
 
+bool regex_at_interval(const struct regex_parser *ps)
+{
+    struct regex_parser copy = *ps;
+    uint32_t min, max;
+    return parse_interval(&copy, &min, &max);
+}
+
 /* Greedy ?, * and + of greedy ?, * and + are one of them; Oniguruma joins them too. */
 static bool join_repeats(struct regex_node *inner, uint32_t min, uint32_t max)
 {

@@ -80,7 +80,8 @@ static void test_refused(void)
                                            "[\\d-z]",
                                            "\\p{rust:word}",
                                            "(?:(?:(?:(?:a{999}){999}){999}){999})",
-                                           "\\X"};
+                                           "\\X",
+                                           "a|{1,3}"};
     struct err e;
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         struct regex *r = regex_compile(str_z(patterns[i]), &e);
