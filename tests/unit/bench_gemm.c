@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The denominator of `make bench`: what this machine gives for the matrix products of a training
- * step. Prints JSON lines, one a product (best of 7, by our operation and by oneDNN alone in its
- * plain form: one primitive, dense operands, all threads), then the FLOP-weighted harmonic mean of
- * the faster of the two.
- * usage: bench_gemm [-@ THREADS] [--fp32] [T H I HEADS KV_HEADS DIM V CHUNK LAYERS TARGETS]
- * TARGETS of the T tokens have a loss, and so pass through the head, CHUNK at a time. */
+ * step. Prints JSON lines, one a product (best of 7 rounds, by our operation and by oneDNN alone in
+ * its plain form: one primitive, dense operands, all threads), then the FLOP-weighted harmonic mean
+ * of the faster of the two. usage: bench_gemm [-@ THREADS] [--fp32] [T H I HEADS KV_HEADS DIM V
+ * CHUNK LAYERS TARGETS] TARGETS of the T tokens have a loss, and so pass through the head, CHUNK at
+ * a time. */
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "ops/ops.h"
 
-enum { BEST_OF = 7 };
+enum { BEST_OF = 7, PRODUCTS = 15 };
 
 /* y[t, out] = x[t, in] w[out, in]^T, in one of its three products */
 struct product {
@@ -23,8 +23,11 @@ struct product {
     int64_t m, n, k;
     bool ta, tb, accumulate;
     enum dtype c;
-    double times; /* how often a step has it */
+    double times;       /* how often a step has it */
+    double best, plain; /* seconds, by our operation and by oneDNN alone */
 };
+static struct product list[PRODUCTS];
+static int listed;
 
 static double now(void)
 {
@@ -62,17 +65,16 @@ static double ours(const struct product *p)
                                  .accumulate = p->accumulate,
                                  .ab_dtype = ab,
                                  .c_dtype = p->c};
-    double best = 1e30;
+    double t = 0;
     dev->work_bytes = op_matmul_work(dev, &op);
     dev->work = dev->ops->alloc(dev, dev->work_bytes, &e);
-    for (int i = 0; i <= BEST_OF; i++) { /* the first one warms up */
-        double t = now();
+    for (int i = 0; i < 2; i++) { /* the first one warms up */
+        t = now();
         op_matmul(dev, &op);
         t = now() - t;
-        if (i && t < best) best = t;
     }
     dev->ops->free(dev, dev->work, dev->work_bytes);
-    if (!dev->ops->sync(dev, &e)) return best;
+    if (!dev->ops->sync(dev, &e)) return t;
     fprintf(stderr, "bench_gemm: %s\n", e.msg);
     exit(ERR_DEVICE);
 }
@@ -122,49 +124,65 @@ static double plain(const struct product *p)
     dnnl_primitive_desc_t pd = plain_desc(p);
     dnnl_primitive_t primitive;
     dnnl_memory_t ma, mb, mc;
-    double best = 1e30;
-    if (!pd || dnnl_primitive_create(&primitive, pd)) return best;
+    double t = 1e30;
+    if (!pd || dnnl_primitive_create(&primitive, pd)) return t;
     dnnl_memory_create(&ma, dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0), engine, a);
     dnnl_memory_create(&mb, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), engine, b);
     dnnl_memory_create(&mc, dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0), engine, c);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}};
-    for (int i = 0; i <= BEST_OF; i++) {
-        double t = now();
+    for (int i = 0; i < 2; i++) {
+        t = now();
         dnnl_primitive_execute(primitive, stream, 3, args);
         dnnl_stream_wait(stream);
         t = now() - t;
-        if (i && t < best) best = t;
     }
     dnnl_memory_destroy(ma), dnnl_memory_destroy(mb), dnnl_memory_destroy(mc);
     dnnl_primitive_destroy(primitive);
     dnnl_primitive_desc_destroy(pd);
-    return best;
+    return t;
 }
 
 /* ---- the products of a step ---- */
 
-static double total_flops, total_seconds;
-
-static void measure(const struct product *p)
+/* Round after round through all products and not one product after the other, so that a moment in
+ * which the machine is busy spoils one round of all and not all rounds of one. */
+static void measure_all(void)
 {
-    const double flops = 2.0 * (double)p->m * (double)p->n * (double)p->k;
-    const double x = ours(p), y = plain(p);
-    total_flops += p->times * flops;
-    total_seconds += p->times * (x < y ? x : y);
-    printf("{\"layer\":\"%s\",\"pass\":\"%s\",\"m\":%lld,\"n\":%lld,\"k\":%lld,\"times\":%g,"
-           "\"gflops\":%.1f,\"onednn_gflops\":%.1f}\n",
-           p->layer, p->pass, (long long)p->m, (long long)p->n, (long long)p->k, p->times,
-           flops / x * 1e-9, flops / y * 1e-9);
-    fflush(stdout);
+    for (int round = 0; round < BEST_OF; round++)
+        for (struct product *p = list; p < list + listed; p++) {
+            const double x = ours(p), y = plain(p);
+            if (!round || x < p->best) p->best = x;
+            if (!round || y < p->plain) p->plain = y;
+        }
 }
 
-static void measure_layer(const char *layer, int64_t t, int64_t in, int64_t out, double times,
-                          bool head)
+static void print_all(long threads, long tokens)
+{
+    double flops = 0, seconds = 0;
+    for (const struct product *p = list; p < list + listed; p++) {
+        const double f = 2.0 * (double)p->m * (double)p->n * (double)p->k;
+        flops += p->times * f;
+        seconds += p->times * (p->best < p->plain ? p->best : p->plain);
+        printf("{\"layer\":\"%s\",\"pass\":\"%s\",\"m\":%lld,\"n\":%lld,\"k\":%lld,\"times\":%g,"
+               "\"gflops\":%.1f,\"onednn_gflops\":%.1f}\n",
+               p->layer, p->pass, (long long)p->m, (long long)p->n, (long long)p->k, p->times,
+               f / p->best * 1e-9, f / p->plain * 1e-9);
+    }
+    printf("{\"dtype\":\"%s\",\"threads\":%ld,\"tokens\":%ld,\"gemm_flops\":%.4g,"
+           "\"gflops\":%.1f}\n",
+           dtype_name(ab), threads, tokens, flops, flops / seconds * 1e-9);
+}
+
+static void add_layer(const char *layer, int64_t t, int64_t in, int64_t out, double times,
+                      bool head)
 {
     const enum dtype y = head ? DT_F32 : ab; /* logits are fp32 */
-    measure(&(struct product){layer, "forward", t, out, in, false, true, false, y, times});
-    measure(&(struct product){layer, "dgrad", t, in, out, false, false, false, ab, times});
-    measure(&(struct product){layer, "wgrad", out, in, t, true, false, true, DT_F32, times});
+    list[listed++] =
+        (struct product){layer, "forward", t, out, in, false, true, false, y, times, 0, 0};
+    list[listed++] =
+        (struct product){layer, "dgrad", t, in, out, false, false, false, ab, times, 0, 0};
+    list[listed++] =
+        (struct product){layer, "wgrad", out, in, t, true, false, true, DT_F32, times, 0, 0};
 }
 
 enum { NUMBERS = 10 };
@@ -219,14 +237,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_gemm: 3 x %zu bytes do not fit\n", bytes);
         return ERR_MEMORY;
     }
-    measure_layer("qkv", T, H, qkv, (double)layers, false);
-    measure_layer("o", T, heads * dim, H, (double)layers, false);
-    measure_layer("gate_up", T, H, 2 * I, (double)layers, false);
-    measure_layer("down", T, I, H, (double)layers, false);
-    measure_layer("head", chunk, H, V, (double)targets / (double)chunk, true);
-    printf(
-        "{\"dtype\":\"%s\",\"threads\":%ld,\"tokens\":%ld,\"gemm_flops\":%.4g,\"gflops\":%.1f}\n",
-        dtype_name(ab), threads, T, total_flops, total_flops / total_seconds * 1e-9);
+    add_layer("qkv", T, H, qkv, (double)layers, false);
+    add_layer("o", T, heads * dim, H, (double)layers, false);
+    add_layer("gate_up", T, H, 2 * I, (double)layers, false);
+    add_layer("down", T, I, H, (double)layers, false);
+    add_layer("head", chunk, H, V, (double)targets / (double)chunk, true);
+    measure_all();
+    print_all(threads, T);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
     dev->ops->free(dev, a, bytes), dev->ops->free(dev, b, bytes), dev->ops->free(dev, c, bytes);
