@@ -79,17 +79,21 @@ static struct stops find_stops(struct eval *v)
     return s;
 }
 
-/* Up to most tokens into out; returns their number, -1 on failure. */
-static int64_t decode(struct eval *v, const struct token_list *prompt, int64_t most, uint32_t *out,
-                      struct err *e)
+static int extend(struct eval *v, const struct token_list *prompt, struct err *e)
 {
-    const struct stops stops = find_stops(v);
-    const int64_t past = (int64_t)prompt->n;
-    int32_t id, *ids = mem_alloc(prompt->n, sizeof *ids, e);
+    int32_t *ids = mem_alloc(prompt->n, sizeof *ids, e);
     if (!ids) return -1;
     for (size_t i = 0; i < prompt->n; i++) ids[i] = (int32_t)prompt->ids[i];
-    net_extend(&v->net, ids, past, 0);
+    net_extend(&v->net, ids, (int64_t)prompt->n, 0);
     free(ids);
+    return 0;
+}
+
+/* After extend: up to most tokens into out; returns their number, -1 on failure. */
+static int64_t decode(struct eval *v, int64_t past, int64_t most, uint32_t *out, struct err *e)
+{
+    const struct stops stops = find_stops(v);
+    int32_t id;
     for (int64_t n = 0; n < most; n++) {
         if (net_next(&v->net, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;
@@ -110,11 +114,34 @@ static int print(struct eval *v, const uint32_t *ids, int64_t n, struct err *e)
     return rc;
 }
 
+/* After extend: the logits of the next token, [vocab], nine digits each. */
+static int print_logits(struct eval *v, struct err *e)
+{
+    struct buf text = {0};
+    float *x = mem_alloc((size_t)v->m.vocab, sizeof *x, e);
+    int rc = x ? net_logits(&v->net, x, e) : -1;
+    for (int64_t i = 0; rc == 0 && i < v->m.vocab; i++)
+        buf_printf(&text, "%s%.9g", i ? "," : "[", (double)x[i]);
+    buf_puts(&text, "]\n");
+    if (rc == 0) rc = buf_check(&text, e);
+    if (rc == 0) rc = io_write(v->out, text.data, text.len, e);
+    buf_free(&text);
+    free(x);
+    return rc;
+}
+
+static int answer(struct eval *v, int64_t past, int64_t most, struct err *e)
+{
+    uint32_t *out = mem_alloc((size_t)most, sizeof *out, e);
+    int64_t n = out ? decode(v, past, most, out, e) : -1;
+    int rc = n < 0 ? -1 : print(v, out, n, e);
+    free(out);
+    return rc;
+}
+
 int eval_complete(struct eval *v, struct err *e)
 {
     struct token_list prompt = {0};
-    uint32_t *out = NULL;
-    int64_t n = -1;
     int rc = encode(v, &prompt, e);
     if (rc == 0 && (prompt.n == 0 || (int64_t)prompt.n >= v->m.positions))
         rc = err_set(e, ERR_DATA, "the prompt has %zu tokens; the model takes 1 to %lld", prompt.n,
@@ -128,11 +155,9 @@ int eval_complete(struct eval *v, struct err *e)
                                       .chunk = 1,
                                       .cache = true};
         rc = eval_net(v, &o, e);
-        if (rc == 0) rc = (out = mem_alloc((size_t)most, sizeof *out, e)) ? 0 : -1;
-        if (rc == 0) rc = (n = decode(v, &prompt, most, out, e)) < 0 ? -1 : 0;
+        if (rc == 0) rc = extend(v, &prompt, e);
+        if (rc == 0) rc = v->logits ? print_logits(v, e) : answer(v, (int64_t)prompt.n, most, e);
     }
-    if (rc == 0) rc = print(v, out, n, e);
-    free(out);
     token_list_free(&prompt);
     return rc;
 }

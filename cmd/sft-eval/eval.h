@@ -12,7 +12,7 @@ struct eval {
     /* from the command line */
     const char *model, *device_name, *prompt, *stream;
     int dtype; /* 0: what the device is good at, 1: bf16, 2: fp32 */
-    bool per_sample;
+    bool per_sample, logits;
     int64_t max_tokens, length;
     /* made */
     char *dir;

@@ -50,6 +50,10 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .min = 1,
          .max = 1 << 20,
          .help = "longest answer (default 256)"},
+        {.name = "logits",
+         .kind = OPT_FLAG,
+         .to = &v->logits,
+         .help = "with --prompt: print the logits of the answer's first token instead, as JSON"},
         {.letter = 'l',
          .name = "length",
          .kind = OPT_INT,
@@ -69,6 +73,8 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
     if (!v->model) return err_set(e, ERR_USAGE, "which model? -m MODEL");
     if (nargs > 1) return err_set(e, ERR_USAGE, "%s: only one stream can be given", argv[2]);
     v->stream = nargs ? argv[1] : NULL;
+    if (v->logits && !v->prompt)
+        return err_set(e, ERR_USAGE, "--logits: of which prompt? --prompt TEXT");
     if (!v->stream == !v->prompt)
         return err_set(e, ERR_USAGE, "give a STREAM to compute its loss, or --prompt TEXT");
     return 0;

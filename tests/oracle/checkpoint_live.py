@@ -145,6 +145,12 @@ def check_answers(name, ckpt, model, tok):
         with torch.no_grad():
             out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False,
                                  max_new_tokens=40, pad_token_id=0)[0, ids.shape[1]:]
+        with torch.no_grad():
+            wanted = model(ids).logits[0, -1].double()
+        logits = torch.tensor(json.loads(run("sft-eval", "-q", "-m", ckpt, "--dtype", "fp32", "--prompt",
+                                             prompt, "--logits")), dtype=torch.float64)
+        error = ((logits - wanted).norm() / wanted.norm()).item()
+        check(f"{name}: the logits after {prompt!r}", error < 1e-5, f"off by {error}")
         theirs = tok.decode(out, skip_special_tokens=True)
         ours = run("sft-eval", "-q", "-m", ckpt, "--dtype", "fp32", "--prompt", prompt, "--max-tokens", 40)
         check(f"{name}: the greedy answer to {prompt!r}", ours.rstrip("\n") == theirs.rstrip("\n"),
