@@ -123,6 +123,25 @@ demo:
 bench: all $(O)/test/bench_gemm
 	O=$(O) tests/bench/run
 
+# Every parser on made-up input for FUZZ_SECONDS each, under the sanitizers; needs clang. What a target
+# finds is kept in $(O)/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+LIB_SRC   = $(filter-out lib/ops/%,$(foreach m,base config stream text chat pack hf ckpt,$(call lib_src,$(m))))
+$(O)/fuzz/%: tests/fuzz/%.c $(wildcard lib/*/*.h) $(O)/config.mk
+	@mkdir -p $(@D)
+	@echo "  clang $<"
+	$(Q)clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -std=c11 -D_GNU_SOURCE \
+		-Ilib -Itests -pthread -o $@ $< $(LIB_SRC) $(ZSTD_LIBS) $(YAML_LIBS) -lm
+fuzz: $(FUZZ:%=$(O)/fuzz/%)
+	@failed=0; for f in $(FUZZ); do \
+		echo "== $$f"; mkdir -p $(O)/fuzz/$$f.corpus; \
+		$(O)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$f- $(O)/fuzz/$$f.corpus \
+			>$(O)/fuzz/$$f.log 2>&1 || { failed=1; tail -n 30 $(O)/fuzz/$$f.log; }; \
+		grep number_of_executed $(O)/fuzz/$$f.log; \
+	done; exit $$failed
+
 # ---- manual pages: the option table's part from the command itself, the rest by hand ----
 MAN := $(patsubst man/%.in,$(O)/man/%.1,$(wildcard man/sft-*.in))
 man: $(MAN)
@@ -151,8 +170,8 @@ format:
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools demo test test-oracle bench check install uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: all man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

@@ -164,7 +164,8 @@ int safetensors_read_header(struct safetensors *s, struct safetensors_file *f, s
         err_prefix(e, "%s: header", f->path);
         goto out;
     }
-    if (mem_grow(&s->tensors, &s->cap, s->count + root->count, sizeof *s->tensors, e) != 0)
+    /* One more than needed: a header without tensors leaves no null pointer to add to. */
+    if (mem_grow(&s->tensors, &s->cap, s->count + root->count + 1, sizeof *s->tensors, e) != 0)
         goto out;
     struct hf_tensor *t = s->tensors + s->count;
     size_t got = 0;

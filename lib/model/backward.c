@@ -92,32 +92,14 @@ static void attention_grad(struct net *n, const struct net_batch *b, const struc
 {
     const struct model *m = &n->m;
     const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
-    const size_t size = dtype_size(n->o.compute);
-    char *dqkv = n->dqkv, *qkv = a->qkv;
-    op_attention_grad(n->device,
-                      &(struct op_attention_grad){.dq = dqkv,
-                                                  .dk = dqkv + (size_t)q * size,
-                                                  .dv = dqkv + (size_t)(q + kv) * size,
-                                                  .dout = n->dout,
-                                                  .o = a->o,
-                                                  .lse = a->lse,
-                                                  .fwd = {.q = qkv,
-                                                          .k = qkv + (size_t)q * size,
-                                                          .v = qkv + (size_t)(q + kv) * size,
-                                                          .cu_q = n->cu,
-                                                          .cu_k = n->cu,
-                                                          .Tq = b->T,
-                                                          .Tk = b->T,
-                                                          .q_stride = row,
-                                                          .kv_stride = row,
-                                                          .o_stride = q,
-                                                          .max_len = b->max_len,
-                                                          .docs = b->docs,
-                                                          .heads = m->heads,
-                                                          .kv_heads = m->kv_heads,
-                                                          .dim = m->head_dim,
-                                                          .scale = 1 / sqrt((double)m->head_dim),
-                                                          .dtype = n->o.compute}});
+    void *dqkv = n->dqkv;
+    op_attention_grad(n->device, &(struct op_attention_grad){.dq = dqkv,
+                                                             .dk = net_columns(n, dqkv, q),
+                                                             .dv = net_columns(n, dqkv, q + kv),
+                                                             .dout = n->dout,
+                                                             .o = a->o,
+                                                             .lse = a->lse,
+                                                             .fwd = net_attention(n, b, a->qkv)});
     op_rope(n->device, &(struct op_rope){.x = dqkv,
                                          .cos = n->cosines,
                                          .sin = n->sines,

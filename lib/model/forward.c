@@ -55,45 +55,52 @@ static void linear(struct net *n, int64_t T, void *y, const void *x, size_t weig
                                              .c_dtype = n->o.compute});
 }
 
-static char *columns(const struct net *n, void *rows, int64_t column)
+void *net_columns(const struct net *n, void *rows, int64_t column)
 {
     return (char *)rows + (size_t)column * dtype_size(n->o.compute);
+}
+
+/* Attention among the tokens of a micro-batch, from and to rows of qkv. */
+struct op_attention net_attention(const struct net *n, const struct net_batch *b, void *qkv)
+{
+    const struct model *m = &n->m;
+    const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
+    return (struct op_attention){.q = qkv,
+                                 .k = net_columns(n, qkv, q),
+                                 .v = net_columns(n, qkv, q + kv),
+                                 .cu_q = n->cu,
+                                 .cu_k = n->cu,
+                                 .Tq = b->T,
+                                 .Tk = b->T,
+                                 .q_stride = row,
+                                 .kv_stride = row,
+                                 .o_stride = q,
+                                 .max_len = b->max_len,
+                                 .docs = b->docs,
+                                 .heads = m->heads,
+                                 .kv_heads = m->kv_heads,
+                                 .dim = m->head_dim,
+                                 .scale = 1 / sqrt((double)m->head_dim),
+                                 .dtype = n->o.compute};
 }
 
 /* o = attention of the rotated qkv; with a cache, over all positions so far. */
 static void attention(struct net *n, const struct net_batch *b, const struct net_acts *a)
 {
-    const struct model *m = &n->m;
-    const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
-    struct op_attention t = {.o = a->o,
-                             .lse = a->lse,
-                             .q = a->qkv,
-                             .k = columns(n, a->qkv, q),
-                             .v = columns(n, a->qkv, q + kv),
-                             .cu_q = n->cu,
-                             .cu_k = n->cu,
-                             .Tq = b->T,
-                             .Tk = b->T,
-                             .q_stride = row,
-                             .kv_stride = row,
-                             .o_stride = q,
-                             .max_len = b->max_len,
-                             .docs = b->docs,
-                             .heads = m->heads,
-                             .kv_heads = m->kv_heads,
-                             .dim = m->head_dim,
-                             .scale = 1 / sqrt((double)m->head_dim),
-                             .dtype = n->o.compute};
+    const int64_t kv = model_kv_width(&n->m);
+    struct op_attention t = net_attention(n, b, a->qkv);
+    t.o = a->o;
+    t.lse = a->lse;
     if (b->cached) { /* k and v are adjacent in a row of qkv, and so in a row of the cache */
         const size_t size = dtype_size(n->o.compute), bytes = (size_t)(2 * kv) * size;
-        op_copy_rows(n->device, &(struct op_copy_rows){.y = columns(n, a->kv, b->past * 2 * kv),
+        op_copy_rows(n->device, &(struct op_copy_rows){.y = net_columns(n, a->kv, b->past * 2 * kv),
                                                        .x = t.k,
                                                        .rows = b->T,
                                                        .bytes = bytes,
                                                        .y_stride = bytes,
-                                                       .x_stride = (size_t)row * size});
+                                                       .x_stride = (size_t)t.kv_stride * size});
         t.k = a->kv;
-        t.v = columns(n, a->kv, kv);
+        t.v = net_columns(n, a->kv, kv);
         t.kv_stride = 2 * kv;
         t.cu_k = n->cu_k;
         t.Tk = b->past + b->T;

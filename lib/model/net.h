@@ -125,6 +125,8 @@ struct net_acts net_layer(const struct net *n, int l);
 void net_layer_forward(struct net *n, const struct net_batch *b, int l, const void *x,
                        const void *r, bool again);
 const void *net_weight(const struct net *n, size_t offset);
+void *net_columns(const struct net *n, void *rows, int64_t column); /* rows, from that column */
+struct op_attention net_attention(const struct net *n, const struct net_batch *b, void *qkv);
 /* dx[T,in] = dy[T,out] W[out,in];  dW = dy^T x, or += with add */
 void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
                int64_t in);

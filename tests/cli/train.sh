@@ -168,4 +168,9 @@ broken moe 's/"model_type": *"llama"/"model_type": "qwen3_moe", "num_experts": 8
 fails 'a mixture of experts' 65 'MoE' train x pretrain=./moe train.sfts
 cp -r model nan && printf '\xff\x7f' | dd of=nan/model.safetensors bs=1 seek=$(($(stat -c %s nan/model.safetensors) - 2)) conv=notrunc 2>/dev/null
 fails 'a loss that is not finite' 76 'step 1: loss nan.*samples \(file:row\) are 0:' train x pretrain=./nan train.sfts
+rm -rf x
+note='no bf16 matrix instructions: computing in fp32'
+ONEDNN_MAX_CPU_ISA=AVX2 sft-train --config config.yaml output_dir=x logging_dir=x/logs max_steps=2 train.sfts >x.json 2>x.log
+equal 'a CPU without bf16: the run' "$(jq -c .step x.json)" 2
+equal 'a CPU without bf16: said once' "$(grep -c "$note" x.log)" 1
 exit $bad
