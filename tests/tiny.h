@@ -106,13 +106,12 @@ TINY double tiny_weight(const struct net_batch *b)
 TINY void tiny_free(struct net_batch *b) { free(b->ids); }
 
 /* An open net with its weights, or NULL after a message. */
-TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t,
-                           enum net_keep keep, int64_t tokens)
+TINY struct net *tiny_open_with(const struct model *m, struct device *d,
+                                const struct net_options *o)
 {
     struct err e = {0};
     struct net *n = calloc(1, sizeof *n);
-    struct net_options o = {.compute = t, .keep = keep, .tokens = tokens, .length = 32, .chunk = 7};
-    if (net_init(n, m, &o, d, &e) || net_place(n, NULL, NULL, &e) || net_alloc(n, &e)) {
+    if (net_init(n, m, o, d, &e) || net_place(n, NULL, NULL, &e) || net_alloc(n, &e)) {
         printf("not ok tiny: %s\n", e.msg);
         net_close(n);
         free(n);
@@ -120,6 +119,12 @@ TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t
     }
     tiny_weights(n, NULL);
     return n;
+}
+TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t,
+                           enum net_keep keep, int64_t tokens)
+{
+    struct net_options o = {.compute = t, .keep = keep, .tokens = tokens, .length = 32, .chunk = 7};
+    return tiny_open_with(m, d, &o);
 }
 TINY void tiny_close(struct net *n)
 {

@@ -77,14 +77,15 @@ int run_plan(struct run *r, struct err *e)
     static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
     const struct config *c = r->config;
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = {.keep = keep[c->run.recompute],
-                                .length = c->sequence_length,
-                                .beta1 = c->sft_train.training_args.adam_beta1,
-                                .beta2 = c->sft_train.training_args.adam_beta2,
-                                .epsilon = c->sft_train.training_args.adam_epsilon,
-                                .weight_decay = c->sft_train.training_args.weight_decay,
-                                .max_norm = c->max_grad_norm,
-                                .skip_nonfinite = c->sft.skip_nonfinite};
+    struct trainer_options o = {
+        .keep = keep[c->run.recompute],
+        .length = c->sequence_length,
+        .optimizer = {.beta1 = c->sft_train.training_args.adam_beta1,
+                      .beta2 = c->sft_train.training_args.adam_beta2,
+                      .epsilon = c->sft_train.training_args.adam_epsilon,
+                      .weight_decay = c->sft_train.training_args.weight_decay,
+                      .max_norm = c->max_grad_norm},
+        .skip_nonfinite = c->sft.skip_nonfinite};
     if (compute_type(r, &o.compute, e)) return -1;
     if (c->sequence_length > r->model.positions)
         return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",

@@ -4,13 +4,16 @@
 
 #include <math.h>
 
+/* NULL where the block at this offset is frozen. */
 static void *gradient(const struct net *n, size_t offset)
 {
+    if (!net_trained(n, offset)) return NULL;
     return (char *)n->gradients + offset * dtype_size(n->real);
 }
 
 void net_clear(struct net *n, size_t from, size_t to)
 {
+    if (from == to || !net_trained(n, from)) return;
     op_zero(n->device,
             &(struct op_zero){.y = gradient(n, from), .bytes = (to - from) * dtype_size(n->real)});
 }
@@ -18,7 +21,7 @@ void net_clear(struct net *n, size_t from, size_t to)
 void net_begin(struct net *n)
 {
     const struct params *p = &n->params;
-    net_clear(n, p->decay_end, p->total);
+    net_clear(n, p->decay_end, p->trained);
     if (!n->m.tied) net_clear(n, p->embed, p->embed + (size_t)(n->m.vocab * n->m.hidden));
     n->fresh = true;
 }
@@ -39,6 +42,7 @@ void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight
 void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
                int64_t in, bool add)
 {
+    if (!net_trained(n, weight)) return;
     op_matmul(n->device, &(struct op_matmul){.c = gradient(n, weight),
                                              .a = dy,
                                              .b = x,
@@ -120,7 +124,7 @@ static void attention_backward(struct net *n, const struct net_batch *b,
     net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
     net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
     attention_grad(n, b, a);
-    if (n->m.qkv_bias)
+    if (n->m.qkv_bias && net_trained(n, w->qkv_bias))
         op_bias_grad(n->device, &(struct op_bias_grad){.db = gradient(n, w->qkv_bias),
                                                        .dy = n->dqkv,
                                                        .T = T,
@@ -133,7 +137,8 @@ static void attention_backward(struct net *n, const struct net_batch *b,
 
 void net_backward(struct net *n, const struct net_batch *b)
 {
-    for (int l = n->m.layers - 1; l >= 0; l--) {
+    const int lowest = n->params.lowest < 0 ? 0 : n->params.lowest;
+    for (int l = n->m.layers - 1; l >= lowest; l--) {
         const struct layer_offsets *w = &n->params.layers[l];
         const struct net_acts a = net_layer(n, l);
         if (n->o.keep == NET_KEEP_INPUTS) net_layer_forward(n, b, l, a.res1, NULL, true);
@@ -141,6 +146,7 @@ void net_backward(struct net *n, const struct net_batch *b)
         attention_backward(n, b, w, &a);
     }
     n->fresh = false;
+    if (!net_trained(n, n->params.embed)) return;
     op_embed_grad(n->device, &(struct op_embed_grad){.dw = gradient(n, n->params.embed),
                                                      .dy = n->dres,
                                                      .ids = n->ids,

@@ -92,7 +92,7 @@ int net_load(struct net *n, const struct safetensors *s, void *master, struct er
             if (hf_to_f32(t->dtype, t->data + at * hf_dtype_size(t->dtype), c, chunk))
                 return err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s are not supported",
                                t->file, t->name, hf_dtype_name(t->dtype));
-            net_set(n, master, p->offset + at, c, chunk);
+            net_set(n, p->trained ? master : NULL, p->offset + at, c, chunk);
         }
     }
     return check_extra(n, s, e);

@@ -59,24 +59,45 @@ struct param {
     uint64_t shape[2];
     size_t offset, n; /* elements, in the flat allocation */
     enum shard shard;
-    bool decay; /* weight decay applies: matrices, not norms and biases */
+    bool decay;   /* weight decay applies: matrices, not norms and biases */
+    bool trained; /* its gradient is wanted */
 };
 
 /* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
- * gate and up. Matrices (which decay) come first, vectors after decay_end. Weights, master weights,
- * moments and gradients all use these offsets. */
+ * gate and up. The allocation has three zones: [0, decay_end) trained matrices, which decay;
+ * [decay_end, trained) trained vectors; [trained, total) what is frozen. Weights have all of them;
+ * gradients, master weights and moments end at `trained`. The offsets are the same in all.
+ * A block of adjacent tensors of which one is trained lies in the trained zones as a whole; `runs`
+ * leaves the frozen ones out. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, o, norm2, gate_up, down;
+};
+/* Elements [begin, end), alignment included, that an optimizer updates alike. */
+struct params_run {
+    size_t begin, end;
+    bool decay;
 };
 struct params {
     struct param *p; /* in the order of the allocation */
     size_t count, cap;
-    size_t total, decay_end;        /* elements, alignment included */
-    size_t elements;                /* without alignment */
-    size_t embed, head, final_norm; /* head is embed when tied */
+    size_t decay_end, trained, total;  /* where the zones end: elements, alignment included */
+    size_t elements, elements_trained; /* without alignment */
+    size_t embed, head, final_norm;    /* head is embed when tied */
     struct layer_offsets *layers;
+    struct params_run *runs; /* rising */
+    size_t nruns, runs_cap;
+    int lowest; /* layers below this one have nothing that is trained, nor has the embedding */
 };
-int params_make(const struct model *m, struct params *t, struct err *e);
+struct params_options {
+    /* Whether the tensor of this name keeps its value; NULL: none does. */
+    bool (*frozen)(void *arg, const char *name);
+    void *arg;
+    size_t
+        multiple; /* `trained` is a multiple of it, so that ranks get equal parts: of 64; 0: 64 */
+};
+/* o NULL: everything is trained. */
+int params_make(const struct model *m, const struct params_options *o, struct params *t,
+                struct err *e);
 void params_free(struct params *t);
 /* NULL when there is none of that name. */
 const struct param *params_find(const struct params *t, const char *name, size_t n);

@@ -82,7 +82,7 @@ static void declare_backward(struct net *n)
     const int64_t T = n->o.tokens, H = m->hidden;
     const enum dtype t = n->o.compute;
     const int head = head_time(n), end = end_time(n);
-    plan_add(&n->plan, PLAN_GRADIENTS, "gradients", -1, n->params.total, dtype_size(n->real),
+    plan_add(&n->plan, PLAN_GRADIENTS, "gradients", -1, n->params.trained, dtype_size(n->real),
              PLAN_ALWAYS, 0, &n->gradients);
     if (t != n->real)
         plan_add(&n->plan, PLAN_WORKSPACE, "dlogits", -1, (size_t)(n->o.chunk * m->vocab),
@@ -134,7 +134,7 @@ int net_init(struct net *n, const struct model *m, const struct net_options *o, 
     n->real = o->compute == DT_F64 ? DT_F64 : DT_F32;
     if (n->o.chunk <= 0) n->o.chunk = default_chunk(m->vocab);
     if (n->o.chunk > o->tokens) n->o.chunk = o->tokens;
-    if (params_make(m, &n->params, e)) return -1;
+    if (params_make(m, &o->params, &n->params, e)) return -1;
     n->acts = mem_alloc((size_t)m->layers, sizeof *n->acts, e);
     n->staging = mem_alloc((size_t)1 << 18, sizeof(double), e);
     if (!n->acts || !n->staging) return -1;

@@ -19,10 +19,11 @@ enum net_keep {
 struct net_options {
     enum dtype compute; /* DT_BF16, DT_F32; DT_F64 on a device that has it */
     enum net_keep keep;
-    int64_t tokens; /* most tokens of a micro-batch */
-    int64_t length; /* longest document, positions included that a cache holds */
-    int64_t chunk;  /* targets whose logits exist at one time; 0: as 128 MiB hold */
-    bool cache;     /* keys and values of `length` positions are kept: generation */
+    int64_t tokens;               /* most tokens of a micro-batch */
+    int64_t length;               /* longest document, positions included that a cache holds */
+    struct params_options params; /* what is frozen */
+    int64_t chunk;                /* targets whose logits exist at one time; 0: as 128 MiB hold */
+    bool cache;                   /* keys and values of `length` positions are kept: generation */
 };
 
 /* One micro-batch on the host: whole documents side by side. The loss at targets[i] is that of
@@ -61,7 +62,7 @@ struct net {
     bool fresh; /* gradients of matrices are to be written, not added to: see net_begin */
 
     void *weights;                            /* [params.total] compute type */
-    void *gradients;                          /* [params.total] real; NULL when nothing is kept */
+    void *gradients;                          /* [params.trained] real; NULL when nothing is kept */
     void *cosines, *sines;                    /* [length, head_dim/2] real */
     struct net_acts *acts;                    /* [layers]; see net_layer */
     void *branch;                             /* [T,H] what a block adds to the residual stream */
@@ -127,12 +128,17 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
 const void *net_weight(const struct net *n, size_t offset);
 void *net_columns(const struct net *n, void *rows, int64_t column); /* rows, from that column */
 struct op_attention net_attention(const struct net *n, const struct net_batch *b, void *qkv);
-/* dx[T,in] = dy[T,out] W[out,in];  dW = dy^T x, or += with add */
+/* dx[T,in] = dy[T,out] W[out,in];  dW = dy^T x, or += with add; nothing where W is frozen */
 void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
                int64_t in);
 void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
                int64_t in, bool add);
-/* Clears the gradient of elements [from, to). */
+/* Whether the block at this offset has a gradient. */
+static inline bool net_trained(const struct net *n, size_t offset)
+{
+    return offset < n->params.trained;
+}
+/* Clears the gradient of elements [from, to), unless they are frozen. */
 void net_clear(struct net *n, size_t from, size_t to);
 void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, const void *dy,
                    const void *dres, const void *s, const void *rstd);

@@ -9,99 +9,168 @@
 
 enum { ALIGN = 64 }; /* elements; a matrix product starts on a cache line in any type */
 
+/* The zones are made one after the other, each by a pass over all blocks. */
+enum zone { ZONE_MATRICES, ZONE_VECTORS, ZONE_FROZEN, ZONES };
 struct maker {
+    const struct model *m;
+    struct params_options o;
     struct params *t;
     struct err *e;
+    enum zone zone;
+    bool apart; /* a frozen tensor lies after the last trained one */
     bool failed;
 };
+/* Tensors that lie side by side, all with the same number of columns; 0: vectors. */
+struct part {
+    const char *name;
+    int64_t rows;
+    enum shard shard;
+};
+enum { MOST_PARTS = 3 };
 
-/* Appends one tensor right after the one before it. cols 0: a vector. Returns its offset. */
-static size_t put(struct maker *k, int64_t rows, int64_t cols, enum shard shard, const char *prefix,
-                  const char *name)
+static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* p is to be updated: a new run, or the last one grows over the alignment before p. */
+static int note_run(struct maker *k, const struct param *p)
 {
     struct params *t = k->t;
-    size_t n, end;
-    if (k->failed) return 0;
-    if (mem_grow(&t->p, &t->cap, t->count + 1, sizeof *t->p, k->e)) goto fail;
-    if (mem_mul((size_t)rows, cols ? (size_t)cols : 1, &n) || mem_add(t->total, n, &end) ||
-        end > SIZE_MAX / 64) {
-        err_set(k->e, ERR_DATA, "tensor %s%s is too large", prefix, name);
-        goto fail;
+    struct params_run *last = t->nruns ? &t->runs[t->nruns - 1] : NULL;
+    if (last && !k->apart && last->decay == p->decay) {
+        last->end = p->offset + p->n;
+        return 0;
     }
-    struct param *p = &t->p[t->count++];
-    *p = (struct param){.rank = cols ? 2 : 1,
-                        .shape = {(uint64_t)rows, (uint64_t)cols},
-                        .offset = t->total,
-                        .n = n,
-                        .shard = shard,
-                        .decay = cols != 0};
-    snprintf(p->name, sizeof p->name, "%s%s", prefix, name);
-    t->total = end;
-    t->elements += n;
-    return p->offset;
-fail:
-    k->failed = true;
+    k->apart = false;
+    if (mem_grow(&t->runs, &t->runs_cap, t->nruns + 1, sizeof *t->runs, k->e)) return -1;
+    t->runs[t->nruns++] = (struct params_run){p->offset, p->offset + p->n, p->decay};
     return 0;
 }
 
-static void align(struct maker *k) { k->t->total = (k->t->total + ALIGN - 1) / ALIGN * ALIGN; }
-
-static size_t put_aligned(struct maker *k, int64_t rows, int64_t cols, enum shard shard,
-                          const char *prefix, const char *name)
+/* Appends one tensor right after the one before it. */
+static int put(struct maker *k, const struct param *p)
 {
-    align(k);
-    return put(k, rows, cols, shard, prefix, name);
+    struct params *t = k->t;
+    size_t end;
+    if (mem_add(t->total, p->n, &end) || end > SIZE_MAX / 64)
+        return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
+    if (mem_grow(&t->p, &t->cap, t->count + 1, sizeof *t->p, k->e)) return -1;
+    struct param *at = &t->p[t->count++];
+    *at = *p;
+    at->offset = t->total;
+    t->total = end;
+    t->elements += at->n;
+    k->apart |= !at->trained;
+    if (!at->trained) return 0;
+    t->elements_trained += at->n;
+    return note_run(k, at);
 }
 
-static void layer_matrices(struct maker *k, const struct model *m, struct layer_offsets *l,
-                           const char *prefix)
+static int describe(const struct maker *k, const struct part *x, int64_t cols, const char *prefix,
+                    struct param *p)
 {
-    int64_t H = m->hidden, q = model_q_width(m), kv = model_kv_width(m);
-    l->qkv = put_aligned(k, q, H, SHARD_ROWS, prefix, "self_attn.q_proj.weight");
-    put(k, kv, H, SHARD_ROWS, prefix, "self_attn.k_proj.weight");
-    put(k, kv, H, SHARD_ROWS, prefix, "self_attn.v_proj.weight");
-    l->o = put_aligned(k, H, q, SHARD_COLUMNS, prefix, "self_attn.o_proj.weight");
-    l->gate_up = put_aligned(k, m->inter, H, SHARD_ROWS, prefix, "mlp.gate_proj.weight");
-    put(k, m->inter, H, SHARD_ROWS, prefix, "mlp.up_proj.weight");
-    l->down = put_aligned(k, H, m->inter, SHARD_COLUMNS, prefix, "mlp.down_proj.weight");
+    *p = (struct param){.rank = cols ? 2 : 1,
+                        .shape = {(uint64_t)x->rows, (uint64_t)cols},
+                        .shard = x->shard,
+                        .decay = cols != 0};
+    snprintf(p->name, sizeof p->name, "%s%s", prefix, x->name);
+    p->trained = !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
+    if (mem_mul((size_t)x->rows, cols ? (size_t)cols : 1, &p->n))
+        return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
+    return 0;
 }
 
-static void layer_vectors(struct maker *k, const struct model *m, struct layer_offsets *l,
-                          const char *prefix)
+/* A block of up to three tensors, if it belongs to the zone that is being made. layer: whose it is;
+ * that of the embedding is -1. Returns its offset, which stays what it is (at) in other passes. */
+static size_t put_block(struct maker *k, int layer, size_t at, int64_t cols, const char *prefix,
+                        const struct part *x, int parts)
 {
-    l->norm1 = put_aligned(k, m->hidden, 0, SHARD_REPLICATED, prefix, "input_layernorm.weight");
-    if (m->qkv_bias) {
-        l->qkv_bias =
-            put_aligned(k, model_q_width(m), 0, SHARD_ROWS, prefix, "self_attn.q_proj.bias");
-        put(k, model_kv_width(m), 0, SHARD_ROWS, prefix, "self_attn.k_proj.bias");
-        put(k, model_kv_width(m), 0, SHARD_ROWS, prefix, "self_attn.v_proj.bias");
+    struct param p[MOST_PARTS];
+    bool trained = false;
+    for (int i = 0; i < parts && !k->failed; i++) {
+        k->failed = describe(k, &x[i], cols, prefix, &p[i]) != 0;
+        trained |= p[i].trained;
     }
-    l->norm2 =
-        put_aligned(k, m->hidden, 0, SHARD_REPLICATED, prefix, "post_attention_layernorm.weight");
+    enum zone zone = !trained ? ZONE_FROZEN : cols ? ZONE_MATRICES : ZONE_VECTORS;
+    if (k->failed || zone != k->zone) return at;
+    if (trained && layer < k->t->lowest) k->t->lowest = layer;
+    at = k->t->total = aligned(k->t->total);
+    for (int i = 0; i < parts && !k->failed; i++) k->failed = put(k, &p[i]) != 0;
+    return at;
 }
 
-int params_make(const struct model *m, struct params *t, struct err *e)
+static void layer_matrices(struct maker *k, int l, const char *prefix)
 {
-    *t = (struct params){0};
-    struct maker k = {.t = t, .e = e};
+    const struct model *m = k->m;
+    struct layer_offsets *w = &k->t->layers[l];
+    const int64_t H = m->hidden, q = model_q_width(m), kv = model_kv_width(m);
+    const struct part qkv[] = {{"self_attn.q_proj.weight", q, SHARD_ROWS},
+                               {"self_attn.k_proj.weight", kv, SHARD_ROWS},
+                               {"self_attn.v_proj.weight", kv, SHARD_ROWS}};
+    const struct part o = {"self_attn.o_proj.weight", H, SHARD_COLUMNS};
+    const struct part gate_up[] = {{"mlp.gate_proj.weight", m->inter, SHARD_ROWS},
+                                   {"mlp.up_proj.weight", m->inter, SHARD_ROWS}};
+    const struct part down = {"mlp.down_proj.weight", H, SHARD_COLUMNS};
+    w->qkv = put_block(k, l, w->qkv, H, prefix, qkv, 3);
+    w->o = put_block(k, l, w->o, q, prefix, &o, 1);
+    w->gate_up = put_block(k, l, w->gate_up, H, prefix, gate_up, 2);
+    w->down = put_block(k, l, w->down, m->inter, prefix, &down, 1);
+}
+
+static void layer_vectors(struct maker *k, int l, const char *prefix)
+{
+    const struct model *m = k->m;
+    struct layer_offsets *w = &k->t->layers[l];
+    const struct part norm1 = {"input_layernorm.weight", m->hidden, SHARD_REPLICATED};
+    const struct part bias[] = {{"self_attn.q_proj.bias", model_q_width(m), SHARD_ROWS},
+                                {"self_attn.k_proj.bias", model_kv_width(m), SHARD_ROWS},
+                                {"self_attn.v_proj.bias", model_kv_width(m), SHARD_ROWS}};
+    const struct part norm2 = {"post_attention_layernorm.weight", m->hidden, SHARD_REPLICATED};
+    w->norm1 = put_block(k, l, w->norm1, 0, prefix, &norm1, 1);
+    if (m->qkv_bias) w->qkv_bias = put_block(k, l, w->qkv_bias, 0, prefix, bias, 3);
+    w->norm2 = put_block(k, l, w->norm2, 0, prefix, &norm2, 1);
+}
+
+/* One pass: every block that belongs to the zone. */
+static void put_zone(struct maker *k, enum zone zone)
+{
+    const struct model *m = k->m;
+    struct params *t = k->t;
     char prefix[32];
+    const struct part embed = {"embed_tokens.weight", m->vocab, SHARD_VOCAB};
+    const struct part head = {"lm_head.weight", m->vocab, SHARD_VOCAB};
+    const struct part norm = {"norm.weight", m->hidden, SHARD_REPLICATED};
+    k->zone = zone;
+    t->embed = put_block(k, -1, t->embed, m->hidden, "model.", &embed, 1);
+    for (int l = 0; l < m->layers; l++) {
+        snprintf(prefix, sizeof prefix, "model.layers.%d.", l);
+        if (zone != ZONE_VECTORS) layer_matrices(k, l, prefix);
+        if (zone != ZONE_MATRICES) layer_vectors(k, l, prefix);
+    }
+    if (!m->tied) t->head = put_block(k, m->layers, t->head, m->hidden, "", &head, 1);
+    t->final_norm = put_block(k, m->layers, t->final_norm, 0, "model.", &norm, 1);
+    t->total = aligned(t->total);
+}
+
+/* The alignment at the end of the trained zones belongs to nobody, and so is updated by nobody. */
+static void pad(struct params *t, size_t multiple)
+{
+    if (multiple) t->total = (t->total + multiple - 1) / multiple * multiple;
+    t->trained = t->total;
+}
+
+int params_make(const struct model *m, const struct params_options *o, struct params *t,
+                struct err *e)
+{
+    *t = (struct params){.lowest = m->layers};
+    struct maker k = {.m = m, .t = t, .e = e};
+    if (o) k.o = *o;
     t->layers = mem_alloc((size_t)m->layers, sizeof *t->layers, e);
     if (!t->layers) return -1;
-    t->embed = put(&k, m->vocab, m->hidden, SHARD_VOCAB, "model.", "embed_tokens.weight");
-    for (int l = 0; l < m->layers; l++) {
-        snprintf(prefix, sizeof prefix, "model.layers.%d.", l);
-        layer_matrices(&k, m, &t->layers[l], prefix);
-    }
-    t->head = m->tied ? t->embed
-                      : put_aligned(&k, m->vocab, m->hidden, SHARD_VOCAB, "", "lm_head.weight");
-    align(&k);
+    put_zone(&k, ZONE_MATRICES);
     t->decay_end = t->total;
-    for (int l = 0; l < m->layers; l++) {
-        snprintf(prefix, sizeof prefix, "model.layers.%d.", l);
-        layer_vectors(&k, m, &t->layers[l], prefix);
-    }
-    t->final_norm = put_aligned(&k, m->hidden, 0, SHARD_REPLICATED, "model.", "norm.weight");
-    align(&k);
+    put_zone(&k, ZONE_VECTORS);
+    pad(t, k.o.multiple);
+    put_zone(&k, ZONE_FROZEN);
+    if (m->tied) t->head = t->embed;
     if (!k.failed) return 0;
     params_free(t);
     return -1;
@@ -111,6 +180,7 @@ void params_free(struct params *t)
 {
     free(t->p);
     free(t->layers);
+    free(t->runs);
     *t = (struct params){0};
 }
 

@@ -18,11 +18,13 @@ enum { PARTS = 3 };
 
 static void *part_of(const struct trainer *t, int i)
 {
-    return i == 0 ? t->master : i == 1 ? t->m : t->v;
+    const struct optimizer *o = &t->optimizer;
+    return i == 0 ? o->master : i == 1 ? o->m : o->v;
 }
 
-/* The tensors of one flat allocation, written with the type dtype, in the table's order. */
-static int write_flat(struct trainer *t, struct safetensors_writer *w, void *flat,
+/* One part of the state of all trained tensors, or of all tensors the best value there is: the
+ * master weight, where there is one. Written with the type dtype, in the table's order. */
+static int write_flat(struct trainer *t, struct safetensors_writer *w, int part, bool all,
                       enum hf_dtype dtype, struct err *e)
 {
     float *v = mem_alloc(CHUNK, 2 * sizeof *v, e);
@@ -30,9 +32,12 @@ static int write_flat(struct trainer *t, struct safetensors_writer *w, void *fla
     int rc = 0;
     for (size_t i = 0; i < t->net.params.count && rc == 0; i++) {
         const struct param *p = &t->net.params.p[i];
+        const void *flat = p->trained ? part_of(t, part) : t->net.weights;
+        const enum dtype type = p->trained ? t->net.real : t->net.o.compute;
+        if (!p->trained && !all) continue;
         for (size_t at = 0; at < p->n && rc == 0; at += CHUNK) {
             size_t c = p->n - at < CHUNK ? p->n - at : CHUNK;
-            rc = net_get(&t->net, flat, t->net.real, p->offset + at, c, v, e);
+            rc = net_get(&t->net, flat, type, p->offset + at, c, v, e);
             if (rc == 0 && hf_from_f32(dtype, v, c, v + CHUNK))
                 rc = err_set(e, ERR_INTERNAL, "cannot save weights as %s", hf_dtype_name(dtype));
             if (rc == 0) rc = safetensors_write(w, v + CHUNK, c * hf_dtype_size(dtype), e);
@@ -42,34 +47,39 @@ static int write_flat(struct trainer *t, struct safetensors_writer *w, void *fla
     return rc;
 }
 
-/* Describes every parameter; with a prefix the name is "prefix.NAME", kept in names. */
-static void list_params(const struct trainer *t, enum hf_dtype dtype, const char *prefix,
-                        char (*names)[NAME], struct hf_tensor *list)
+/* Describes every parameter, or with a prefix every trained one as "prefix.NAME"; the names are
+ * kept in names. Returns how many. */
+static size_t list_params(const struct trainer *t, enum hf_dtype dtype, const char *prefix,
+                          char (*names)[NAME], struct hf_tensor *list)
 {
+    size_t n = 0;
     for (size_t i = 0; i < t->net.params.count; i++) {
         const struct param *p = &t->net.params.p[i];
-        snprintf(names[i], NAME, "%s%s%s", prefix ? prefix : "", prefix ? "." : "", p->name);
-        list[i] = (struct hf_tensor){
-            .name = names[i], .dtype = dtype, .ndim = p->rank, .dim = {p->shape[0], p->shape[1]}};
+        if (prefix && !p->trained) continue;
+        snprintf(names[n], NAME, "%s%s%s", prefix ? prefix : "", prefix ? "." : "", p->name);
+        list[n] = (struct hf_tensor){
+            .name = names[n], .dtype = dtype, .ndim = p->rank, .dim = {p->shape[0], p->shape[1]}};
+        n++;
     }
+    return n;
 }
 
 static int write_tensors(struct trainer *t, const char *dir, const char *stem, enum hf_dtype dtype,
                          bool state, struct err *e)
 {
-    const size_t n = t->net.params.count, sets = state ? PARTS : 1;
-    struct hf_tensor *list = mem_alloc(n * sets, sizeof *list, e);
-    char(*names)[NAME] = list ? mem_alloc(n * sets, NAME, e) : NULL;
+    const size_t most = t->net.params.count, sets = state ? PARTS : 1;
+    size_t n = 0;
+    struct hf_tensor *list = mem_alloc(most * sets, sizeof *list, e);
+    char(*names)[NAME] = list ? mem_alloc(most * sets, NAME, e) : NULL;
     struct safetensors_writer *w = NULL;
     int rc = -1;
     if (!names) goto out;
     for (size_t i = 0; i < sets; i++)
-        list_params(t, dtype, state ? parts[i] : NULL, names + i * n, list + i * n);
-    w = safetensors_create(dir, stem, list, n * sets, SAFETENSORS_SHARD, e);
+        n += list_params(t, dtype, state ? parts[i] : NULL, names + n, list + n);
+    w = safetensors_create(dir, stem, list, n, SAFETENSORS_SHARD, e);
     if (!w) goto out;
     rc = 0;
-    for (size_t i = 0; i < sets && rc == 0; i++)
-        rc = write_flat(t, w, part_of(t, (int)i), dtype, e);
+    for (size_t i = 0; i < sets && rc == 0; i++) rc = write_flat(t, w, (int)i, !state, dtype, e);
     if (rc == 0) {
         rc = safetensors_commit(w, e);
         w = NULL;
@@ -122,6 +132,7 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
     int rc = v ? 0 : -1;
     for (size_t i = 0; i < n->params.count && rc == 0; i++) {
         const struct param *p = &n->params.p[i];
+        if (!p->trained) continue;
         snprintf(name, sizeof name, "%s.%s", parts[part], p->name);
         const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->shape, e);
         if (!x) rc = -1;
@@ -131,7 +142,7 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
             else
                 net_put(n, part_of(t, part), n->real, p->offset + at, c, v);
-            if (rc == 0 && part == 0 && t->master != n->weights)
+            if (rc == 0 && part == 0 && optimizer_has_master(&t->optimizer))
                 net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
         }
     }
@@ -168,6 +179,17 @@ static int read_cursor(const char *dir, struct state_cursor *c, struct err *e)
     return rc;
 }
 
+/* Frozen weights are not part of the state: the checkpoint's model has them. */
+static int read_frozen(struct trainer *t, const char *folder, struct err *e)
+{
+    const struct params *p = &t->net.params;
+    if (p->elements_trained == p->elements) return 0;
+    struct safetensors *s = safetensors_open(folder, e);
+    int rc = s ? net_load(&t->net, s, NULL, e) : -1;
+    safetensors_close(s);
+    return rc;
+}
+
 int state_load(struct trainer *t, const char *checkpoint, struct state_cursor *cursor,
                struct err *e)
 {
@@ -177,6 +199,7 @@ int state_load(struct trainer *t, const char *checkpoint, struct state_cursor *c
     if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
     if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
     if (rc == 0) rc = read_cursor(dir, cursor, e);
+    if (rc == 0) rc = read_frozen(t, folder, e);
     if (rc == 0) rc = (s = safetensors_open_stem(dir, "optimizer", e)) ? 0 : -1;
     for (int i = 0; i < PARTS && rc == 0; i++) rc = read_part(t, s, i, e);
     if (rc == 0) t->step = cursor->step;

@@ -7,48 +7,42 @@
 
 #include "base/log.h"
 
-/* Where the computation is in full precision the weights are their own master. */
-static void share_master(struct trainer *t)
-{
-    if (t->o.compute == t->net.real) t->master = t->net.weights;
-}
-
 static void rehearse(void *arg)
 {
     struct trainer *t = arg;
-    share_master(t);
+    optimizer_bind(&t->optimizer);
     net_rehearse(&t->net);
-    trainer_update(t, 0, NULL);
-    t->step = 0;
+    optimizer_norm(&t->optimizer);
+    optimizer_update(&t->optimizer, 0, 1);
 }
 
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
                  struct mesh *mesh, struct device *d, struct err *e)
 {
     *t = (struct trainer){.o = *o, .mesh = mesh};
-    const struct net_options n = {
-        .compute = o->compute, .keep = o->keep, .tokens = o->tokens, .length = o->length};
+    const struct net_options n = {.compute = o->compute,
+                                  .keep = o->keep,
+                                  .tokens = o->tokens,
+                                  .length = o->length,
+                                  .params = o->params};
     if (net_init(&t->net, m, &n, d, e)) return -1;
-    const size_t total = t->net.params.total, size = dtype_size(t->net.real);
-    struct plan *p = &t->net.plan;
-    if (o->compute != t->net.real)
-        plan_add(p, PLAN_MASTER, "master", -1, total, size, PLAN_ALWAYS, 0, &t->master);
-    plan_add(p, PLAN_MOMENTS, "first moment", -1, total, size, PLAN_ALWAYS, 0, &t->m);
-    plan_add(p, PLAN_MOMENTS, "second moment", -1, total, size, PLAN_ALWAYS, 0, &t->v);
-    plan_add(p, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &t->sumsq);
+    if (t->net.params.trained == 0)
+        return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->net);
     return net_place(&t->net, rehearse, t, e);
 }
 
 int trainer_alloc(struct trainer *t, struct err *e)
 {
     if (batch_init(&t->batch, t->o.tokens, e) || net_alloc(&t->net, e)) return -1;
-    share_master(t);
+    optimizer_bind(&t->optimizer);
     return 0;
 }
 
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
 {
-    return net_load(&t->net, weights, t->master == t->net.weights ? NULL : t->master, e);
+    return net_load(&t->net, weights,
+                    optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL, e);
 }
 
 void trainer_close(struct trainer *t)
@@ -114,16 +108,12 @@ static int reduce(struct trainer *t, const struct feed_step *s, double scale,
     struct net *n = &t->net;
     struct comm *dp = t->mesh->comm[MESH_DP];
     double loss = 0, sumsq = 0;
-    if (dp->ops->all_reduce(dp, n->gradients, n->params.total, n->real, COMM_SUM, e) ||
+    if (dp->ops->all_reduce(dp, n->gradients, n->params.trained, n->real, COMM_SUM, e) ||
         dp->ops->all_reduce(dp, n->loss, 1, DT_F64, COMM_SUM, e))
         return -1;
-    op_sum(n->device, &(struct op_sum){.sum = t->sumsq,
-                                       .x = n->gradients,
-                                       .n = (int64_t)n->params.total,
-                                       .squares = true,
-                                       .dtype = n->real});
+    optimizer_norm(&t->optimizer);
     if (n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e) ||
-        n->device->ops->download(n->device, &sumsq, t->sumsq, sizeof sumsq, e))
+        n->device->ops->download(n->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e))
         return -1;
     r->loss = loss * scale;
     r->grad_norm = sqrt(sumsq);
@@ -140,52 +130,20 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
     double start = log_clock();
     net_begin(n);
     zero(n->device, n->loss, sizeof(double));
-    zero(n->device, t->sumsq, sizeof(double));
     for (size_t row = 0, next; row < s->nrows; row = next) {
         next = batch_take(&t->batch, s, row);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (t->batch.b.T) micro_batch(t, scale, r);
     }
-    if (r->micro_batches == 0) net_clear(n, 0, n->params.total);
+    if (r->micro_batches == 0) net_clear(n, 0, n->params.trained);
     if (reduce(t, s, scale, r, e)) return -1;
     r->time.step = log_clock() - start;
     return 0;
 }
 
-/* AdamW of elements [from, to), on the master weights; the compute weights follow. */
-static void adamw(struct trainer *t, size_t from, size_t to, double lr, double decay)
-{
-    struct net *n = &t->net;
-    const double k = (double)t->step + 1;
-    const size_t at = from * dtype_size(n->real);
-    bool separate = t->master != n->weights;
-    if (to == from) return;
-    op_adamw(n->device,
-             &(struct op_adamw){
-                 .param = separate ? (char *)n->weights + from * dtype_size(n->o.compute) : NULL,
-                 .master = (char *)t->master + at,
-                 .m = (char *)t->m + at,
-                 .v = (char *)t->v + at,
-                 .grad = (char *)n->gradients + at,
-                 .sumsq = t->sumsq,
-                 .n = (int64_t)(to - from),
-                 .lr = lr,
-                 .beta1 = t->o.beta1,
-                 .beta2 = t->o.beta2,
-                 .eps = t->o.epsilon,
-                 .weight_decay = decay,
-                 .c1 = 1 - pow(t->o.beta1, k),
-                 .c2 = 1 - pow(t->o.beta2, k),
-                 .max_norm = t->o.max_norm,
-                 .param_dtype = n->o.compute,
-                 .dtype = n->real});
-}
-
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
-    const struct params *p = &t->net.params;
-    adamw(t, 0, p->decay_end, lr, t->o.weight_decay);
-    adamw(t, p->decay_end, p->total, lr, 0);
+    optimizer_update(&t->optimizer, lr, t->step + 1);
     t->step++;
     return t->net.device->ops->sync(t->net.device, e);
 }

@@ -7,14 +7,15 @@
 #include "parallel/mesh.h"
 #include "train/batch.h"
 #include "train/feed.h"
+#include "train/optimizer.h"
 
 struct trainer_options {
     enum dtype compute;
     enum net_keep keep;
-    int64_t tokens; /* most tokens of a micro-batch */
-    int64_t length; /* longest document */
-    double beta1, beta2, epsilon, weight_decay;
-    double max_norm; /* of the gradient; 0: no clipping */
+    int64_t tokens;               /* most tokens of a micro-batch */
+    int64_t length;               /* longest document */
+    struct params_options params; /* what is frozen */
+    struct optimizer_options optimizer;
     bool skip_nonfinite;
 };
 struct trainer {
@@ -22,9 +23,7 @@ struct trainer {
     struct trainer_options o;
     struct mesh *mesh;
     struct batch batch;
-    void *master;  /* real; the weights themselves where they are of that type */
-    void *m, *v;   /* moments, real */
-    void *sumsq;   /* double: of the gradient */
+    struct optimizer optimizer;
     uint64_t step; /* updates done */
 };
 

@@ -18,22 +18,20 @@ static bool rig_open(struct rig *r, const char *device, enum dtype dtype, bool t
 {
     struct err e = {0};
     struct model m = tiny_model(tied, bias);
-    const struct trainer_options o = {.compute = dtype,
-                                      .keep = NET_KEEP_SELECTIVE,
-                                      .tokens = tokens,
-                                      .length = 32,
-                                      .beta1 = 0.9,
-                                      .beta2 = 0.98,
-                                      .epsilon = 1e-8,
-                                      .weight_decay = 0.1,
-                                      .max_norm = 1};
+    const struct trainer_options o = {
+        .compute = dtype,
+        .keep = NET_KEEP_SELECTIVE,
+        .tokens = tokens,
+        .length = 32,
+        .optimizer = {
+            .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .weight_decay = 0.1, .max_norm = 1}};
     *r = (struct rig){.device = device_open(device, 2, &e)};
     if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
         trainer_init(&r->t, &m, &o, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
         printf("not ok open %s: %s\n", device, e.msg);
         return false;
     }
-    tiny_weights(&r->t.net, r->t.master == r->t.net.weights ? NULL : r->t.master);
+    tiny_weights(&r->t.net, optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL);
     return true;
 }
 

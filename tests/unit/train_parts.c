@@ -94,7 +94,7 @@ static void tables(void)
                       .tied = true};
     struct params t;
     struct err e;
-    CHECK("a table", params_make(&m, &t, &e) == 0 && t.count == 2 + 2 * 9);
+    CHECK("a table", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 9);
     const struct param *k = params_find(&t, "model.layers.1.self_attn.k_proj.weight", 38);
     CHECK("k follows q", k && k->offset == t.layers[1].qkv + 32 * 32);
     bool fine = true;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AdamW over the runs of trained elements; clipping is part of the update. */
+#include "train/optimizer.h"
+
+#include <math.h>
+
+void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n)
+{
+    *p = (struct optimizer){.o = *o, .net = n};
+    const size_t count = n->params.trained, size = dtype_size(n->real);
+    struct plan *plan = &n->plan;
+    if (n->o.compute != n->real)
+        plan_add(plan, PLAN_MASTER, "master", -1, count, size, PLAN_ALWAYS, 0, &p->master);
+    plan_add(plan, PLAN_MOMENTS, "first moment", -1, count, size, PLAN_ALWAYS, 0, &p->m);
+    plan_add(plan, PLAN_MOMENTS, "second moment", -1, count, size, PLAN_ALWAYS, 0, &p->v);
+    plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &p->sumsq);
+}
+
+/* Where the computation is in full precision the weights are their own master. */
+void optimizer_bind(struct optimizer *p)
+{
+    if (p->net->o.compute == p->net->real) p->master = p->net->weights;
+}
+
+bool optimizer_has_master(const struct optimizer *p) { return p->master != p->net->weights; }
+
+static char *at(void *base, size_t element, enum dtype t)
+{
+    return (char *)base + element * dtype_size(t);
+}
+
+void optimizer_norm(struct optimizer *p)
+{
+    struct net *n = p->net;
+    op_zero(n->device, &(struct op_zero){.y = p->sumsq, .bytes = sizeof(double)});
+    for (size_t i = 0; i < n->params.nruns; i++) {
+        const struct params_run *r = &n->params.runs[i];
+        op_sum(n->device, &(struct op_sum){.sum = p->sumsq,
+                                           .x = at(n->gradients, r->begin, n->real),
+                                           .n = (int64_t)(r->end - r->begin),
+                                           .squares = true,
+                                           .dtype = n->real});
+    }
+}
+
+/* On the master weights; those of the computation follow. */
+static void adamw(struct optimizer *p, const struct params_run *r, double lr, double k)
+{
+    struct net *n = p->net;
+    op_adamw(n->device, &(struct op_adamw){.param = optimizer_has_master(p)
+                                                        ? at(n->weights, r->begin, n->o.compute)
+                                                        : NULL,
+                                           .master = at(p->master, r->begin, n->real),
+                                           .m = at(p->m, r->begin, n->real),
+                                           .v = at(p->v, r->begin, n->real),
+                                           .grad = at(n->gradients, r->begin, n->real),
+                                           .sumsq = p->sumsq,
+                                           .n = (int64_t)(r->end - r->begin),
+                                           .lr = lr,
+                                           .beta1 = p->o.beta1,
+                                           .beta2 = p->o.beta2,
+                                           .eps = p->o.epsilon,
+                                           .weight_decay = r->decay ? p->o.weight_decay : 0,
+                                           .c1 = 1 - pow(p->o.beta1, k),
+                                           .c2 = 1 - pow(p->o.beta2, k),
+                                           .max_norm = p->o.max_norm,
+                                           .param_dtype = n->o.compute,
+                                           .dtype = n->real});
+}
+
+void optimizer_update(struct optimizer *p, double lr, uint64_t k)
+{
+    const struct params *t = &p->net->params;
+    for (size_t i = 0; i < t->nruns; i++) adamw(p, &t->runs[i], lr, (double)k);
+}

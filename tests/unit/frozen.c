@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameters that are not trained: the gradients of the others are the same bytes, and the plan has
+ * no room for theirs. */
+#include "test.h"
+#include "tiny.h"
+
+/* Tensors whose name contains one of the words. */
+static bool contains(void *arg, const char *name)
+{
+    for (const char **word = arg; *word; word++)
+        if (strstr(name, *word)) return true;
+    return false;
+}
+static bool lacks(void *arg, const char *name) { return !contains(arg, name); }
+
+static size_t plan_bytes(const struct net *n, enum plan_class class)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n->plan.count; i++)
+        if (n->plan.b[i].class == class) bytes += n->plan.b[i].bytes;
+    return bytes;
+}
+
+/* A tensor's gradient, as bytes of the device's real type; free(). */
+static void *gradient_of(struct net *n, const struct param *p)
+{
+    struct err e;
+    const size_t size = dtype_size(n->real);
+    char *g = malloc(p->n * size);
+    if (n->device->ops->download(n->device, g, (char *)n->gradients + p->offset * size, p->n * size,
+                                 &e))
+        printf("not ok: %s\n", e.msg);
+    return g;
+}
+
+static bool in_a_run(const struct params *t, const struct param *p)
+{
+    bool whole = false, some = false;
+    for (size_t i = 0; i < t->nruns; i++) {
+        const struct params_run *r = &t->runs[i];
+        whole |= r->begin <= p->offset && p->offset + p->n <= r->end && r->decay == p->decay;
+        some |= r->begin < p->offset + p->n && p->offset < r->end;
+    }
+    return p->trained ? whole : some;
+}
+
+/* Every trained tensor has the gradient it has in `full`, and is in a run; no other one is. */
+static bool same_gradients(struct net *full, struct net *part)
+{
+    bool same = true;
+    for (size_t i = 0; i < part->params.count; i++) {
+        const struct param *p = &part->params.p[i];
+        const struct param *q = params_find(&full->params, p->name, strlen(p->name));
+        same &= in_a_run(&part->params, p) == p->trained;
+        if (!p->trained) continue;
+        void *a = gradient_of(part, p), *b = gradient_of(full, q);
+        if (memcmp(a, b, p->n * dtype_size(full->real)) != 0) {
+            printf("# %s differs\n", p->name);
+            same = false;
+        }
+        free(a);
+        free(b);
+    }
+    return same;
+}
+
+struct choice {
+    const char *title;
+    bool (*frozen)(void *arg, const char *name);
+    const char *words[4];
+    int lowest;
+};
+
+static void one(const struct choice *c, bool tied, enum net_keep keep)
+{
+    struct err e;
+    const int lengths[] = {5, 1, 9, 3};
+    struct device *d = device_open("ref", 1, &e);
+    struct model m = tiny_model(tied, true);
+    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct net_options o = {
+        .compute = DT_BF16, .keep = keep, .tokens = b.T, .length = 32, .chunk = 7};
+    struct net *full = tiny_open_with(&m, d, &o);
+    o.params = (struct params_options){.frozen = c->frozen, .arg = (void *)c->words};
+    struct net *part = tiny_open_with(&m, d, &o);
+    bool fine = tiny_loss(full, &b, true) == tiny_loss(part, &b, true);
+    CHECK("the loss does not depend on what is trained", fine);
+    CHECK(c->title, same_gradients(full, part) && part->params.lowest == c->lowest);
+    const size_t trained = part->params.trained * sizeof(float), page = 256;
+    CHECK("gradients take the room of what is trained",
+          part->params.elements_trained < full->params.elements_trained &&
+              part->params.total == full->params.total &&
+              plan_bytes(part, PLAN_GRADIENTS) == (trained + page - 1) / page * page);
+    tiny_close(full);
+    tiny_close(part);
+    tiny_free(&b);
+    device_close(d);
+}
+
+static void multiples(void)
+{
+    struct err e;
+    struct model m = tiny_model(true, false);
+    struct params t;
+    const struct params_options o = {.multiple = 64 * 7};
+    CHECK("trained elements come in equal parts",
+          params_make(&m, &o, &t, &e) == 0 && t.trained % o.multiple == 0 &&
+              t.elements_trained == t.elements && t.runs[t.nruns - 1].end <= t.trained);
+    params_free(&t);
+}
+
+int main(void)
+{
+    static const struct choice choices[] = {
+        {"first layer and embedding frozen", contains, {"layers.0.", "embed"}, 1},
+        {"one member of a block frozen", contains, {"k_proj", "up_proj", "v_proj.bias"}, -1},
+        {"only the last norm trained", lacks, {"model.norm"}, 2},
+        {"only norms trained", lacks, {"norm"}, 0},
+        {"no layer trained", contains, {"layers."}, -1},
+    };
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        one(&choices[i], true, NET_KEEP_ALL);
+        one(&choices[i], false, NET_KEEP_INPUTS);
+    }
+    multiples();
+    TEST_END();
+}
