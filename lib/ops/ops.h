@@ -38,21 +38,27 @@ struct op_embed_grad {
     enum dtype dtype; /* of dy */
 };
 /* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,
- * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL). */
+ * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL).
+ * heads > 0: every token has so many rows of H, normalised one by one with the same w. In x and y
+ * (which may be x) row h of token t begins at element t * stride + h * H; r, s and rstd are dense,
+ * [T,heads,H] and [T,heads]. */
 struct op_rmsnorm {
     void *y, *s, *rstd;
     const void *x, *r, *w;
-    int64_t T, H;
+    int64_t T, H, stride;
+    int32_t heads;
     double eps;
     enum dtype dtype;
 };
 /* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input
  * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
- */
+ * heads and stride: as in the forward, the stride being that of dy, dx and dres; s, rstd and y are
+ * dense. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
     const void *dy, *dres, *s, *w, *rstd;
-    int64_t T, H;
+    int64_t T, H, stride;
+    int32_t heads;
     enum dtype dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
@@ -203,6 +209,13 @@ struct op_adamw {
     enum dtype param_dtype, dtype;
 };
 
+/* Rows that a norm of T tokens normalises, and where row i begins in a strided operand. */
+static inline int64_t norm_rows(int64_t T, int32_t heads) { return heads > 0 ? T * heads : T; }
+static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t stride)
+{
+    return heads > 0 ? row / heads * stride + row % heads * H : row * H;
+}
+
 /* The list from which everything about an operation is made: add a line here, its struct above, and
  * its function in each backend. */
 #define OPS_LIST(X)                                                                                \
@@ -210,8 +223,9 @@ struct op_adamw {
     X(embed_grad)                                                                                  \
     X(rmsnorm)                                                                                     \
     X(rmsnorm_grad)                                                                                \
-    X(matmul) X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather)    \
-        X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
+    X(matmul)                                                                                      \
+    X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter)   \
+        X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
 
 enum op_id {
 #define X(name) OP_##name,

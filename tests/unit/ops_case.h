@@ -17,6 +17,7 @@ struct buf {
     bool out;
     const int32_t *ints;   /* contents, where not random */
     double offset, spread; /* random contents: offset + spread * [-1, 1); spread 0 means 1 */
+    size_t also;           /* unless 0: another field that points to the same memory */
 };
 enum { BUFS = 12 };
 struct test_case {
@@ -100,6 +101,7 @@ static struct outcome case_run(const struct test_case *c, struct device *d, uint
         out.bytes[i] = host_content(b);
         d->ops->upload(d, mem[i], given ? given[i] : out.bytes[i], bytes);
         memcpy((char *)&k.args + b->field, &mem[i], sizeof mem[i]);
+        if (b->also) memcpy((char *)&k.args + b->also, &mem[i], sizeof mem[i]);
     }
     d->work_bytes = d->ops->work(d, k.op, &k.args);
     void *work = d->work = d->ops->alloc(d, d->work_bytes, &e);

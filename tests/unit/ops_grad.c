@@ -104,6 +104,25 @@ static void grad_norm(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
+/* What lies between the heads of a row is left alone. */
+static void grad_head_norm(void)
+{
+    static const struct head_norm f = {"in place", 3, 5, 13, 2, true};
+    struct problem p;
+    struct test_case g;
+    head_norm_case(&p.fwd, &f, t);
+    problem_make(&p);
+    memset(p.weight[1], 0, (size_t)p.fwd.buf[1].n * sizeof(double)); /* s and rstd are no results */
+    memset(p.weight[2], 0, (size_t)p.fwd.buf[2].n * sizeof(double));
+    head_norm_grad_case(&g, &f, t);
+    double *zero = zeros(f.H);
+    struct outcome o =
+        run_grad(&g, (void *[BUFS]){p.weight[0], zero, p.out.bytes[1], p.out.bytes[2], p.in[3]});
+    CHECK("rmsnorm of heads by x", is_gradient(&p, 0, o.bytes[0]));
+    CHECK("rmsnorm of heads by w", is_gradient(&p, 3, o.bytes[1]));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
 static void grad_swiglu(void)
 {
     enum { T = 4, I = 9 };
@@ -273,12 +292,14 @@ int main(void)
         {"documents", 3, {0, 4, 5, 9}, {0, 4, 5, 9}, 4, 2, 4, 0, 10, 9},
         {"window", 2, {0, 7, 9}, {0, 7, 9}, 2, 1, 3, 3, 9, 9},
         {"more keys", 2, {1, 3, 5}, {0, 6, 9}, 2, 2, 4, 0, 6, 10},
+        {"window, more keys", 1, {0, 3}, {0, 8}, 4, 2, 4, 2, 3, 8},
         {"more queries", 1, {0, 5}, {0, 3}, 2, 1, 4, 0, 5, 3},
     };
     struct err e;
     dev = device_open("ref64", 1, &e);
     CHECK("opens", dev);
     grad_norm();
+    grad_head_norm();
     grad_swiglu();
     grad_rope();
     grad_matmul();

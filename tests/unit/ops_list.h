@@ -122,6 +122,68 @@ static void list_norm(struct sink s, enum dtype t)
         }
 }
 
+/* One norm of `heads` rows of H in each token, between rows of `stride`; in place, or dense inputs.
+ */
+struct head_norm {
+    const char *name;
+    int64_t T, H, stride;
+    int32_t heads;
+    bool in_place;
+};
+
+static void head_norm_case(struct test_case *c, const struct head_norm *f, enum dtype t)
+{
+    const enum dtype real = t == DT_F64 ? t : DT_F32;
+    const int64_t rows = f->T * f->heads;
+    CASE(c, rmsnorm, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride, .eps = 1e-2,
+         .dtype = t);
+    BUF(c, rmsnorm, y, f->T * f->stride, t, .out = true,
+        .also = f->in_place ? offsetof(struct op_rmsnorm, x) : 0);
+    BUF(c, rmsnorm, s, rows * f->H, t, .out = true);
+    BUF(c, rmsnorm, rstd, rows, real, .out = true);
+    BUF(c, rmsnorm, w, f->H, t, .offset = 1);
+    if (!f->in_place) {
+        BUF(c, rmsnorm, x, f->T * f->stride, t);
+        BUF(c, rmsnorm, r, rows * f->H, t);
+    }
+}
+
+static void head_norm_grad_case(struct test_case *c, const struct head_norm *f, enum dtype t)
+{
+    const enum dtype real = t == DT_F64 ? t : DT_F32;
+    const int64_t rows = f->T * f->heads;
+    CASE(c, rmsnorm_grad, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride, .dtype = t);
+    BUF(c, rmsnorm_grad, dx, f->T * f->stride, t, .out = true,
+        .also = f->in_place ? offsetof(struct op_rmsnorm_grad, dy) : 0);
+    BUF(c, rmsnorm_grad, dw, f->H, real, .out = true);
+    BUF(c, rmsnorm_grad, s, rows * f->H, t);
+    BUF(c, rmsnorm_grad, rstd, rows, real, .offset = 1.5, .spread = 0.5);
+    BUF(c, rmsnorm_grad, w, f->H, t, .offset = 1);
+    if (!f->in_place) {
+        BUF(c, rmsnorm_grad, y, rows * f->H, t, .out = true);
+        BUF(c, rmsnorm_grad, dy, f->T * f->stride, t);
+        BUF(c, rmsnorm_grad, dres, f->T * f->stride, t);
+    }
+}
+
+static void list_head_norm(struct sink s, enum dtype t)
+{
+    static const struct head_norm shapes[] = {
+        {"heads in place", 21, 64, 5 * 64, 3, true},
+        {"heads of odd size", 9, 7, 31, 4, true},
+        {"heads apart", 30, 40, 3 * 40 + 1, 3, false},
+        {"one head", 70, 16, 16, 1, true},
+        {"no token", 0, 16, 32, 2, true},
+    };
+    struct test_case c;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        head_norm_case(&c, &shapes[i], t);
+        emit(s, &c, shapes[i].name);
+        head_norm_grad_case(&c, &shapes[i], t);
+        emit(s, &c, shapes[i].name);
+    }
+}
+
 static void list_elementwise(struct sink s, enum dtype t)
 {
     struct test_case c;
@@ -229,6 +291,10 @@ static const struct attention_shape attention_shapes[] = {
     {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130},
     {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170},
     {"wide window", 1, {0, 390}, {0, 390}, 2, 1, 16, 300, 390, 390},
+    {"narrow window", 2, {0, 400, 530}, {0, 400, 530}, 4, 2, 32, 40, 530, 530},
+    {"window of one", 1, {0, 70}, {0, 70}, 2, 2, 16, 1, 70, 70},
+    {"window, more keys", 2, {0, 30, 49}, {0, 390, 409}, 2, 1, 16, 33, 49, 409},
+    {"window, decode", 1, {0, 1}, {0, 700}, 3, 1, 64, 100, 1, 700},
     {"more keys", 2, {2, 4, 20}, {0, 90, 120}, 4, 4, 40, 0, 21, 123},
     {"more queries", 1, {0, 20}, {0, 9}, 2, 1, 16, 0, 20, 9},
     {"long", 1, {0, 530}, {0, 530}, 2, 1, 16, 0, 530, 530},
@@ -325,6 +391,7 @@ static inline void list_cases(struct sink s, enum dtype t)
     case_seed = 7;
     list_move(s, t);
     list_norm(s, t);
+    list_head_norm(s, t);
     list_elementwise(s, t);
     list_loss(s, t);
     list_matmul(s, t);

@@ -6,9 +6,9 @@ enum { ROWS = 64 }; /* rows whose share of dw is summed before it joins the othe
 
 INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t)
 {
-    const int64_t H = a->H, at = row * H;
-    const void *x = elem(a->x, at, t), *r = a->r ? elem(a->r, at, t) : NULL;
-    void *y = elem(a->y, at, t), *s = a->s ? elem(a->s, at, t) : NULL;
+    const int64_t H = a->H, at = row * H, strided = norm_at(row, H, a->heads, a->stride);
+    const void *x = elem(a->x, strided, t), *r = a->r ? elem(a->r, at, t) : NULL;
+    void *y = elem(a->y, strided, t), *s = a->s ? elem(a->s, at, t) : NULL;
     vf sum = v_set(0);
     for (int64_t i = 0; i < H; i += VL) {
         vf v = v_get(x, i, t, H - i);
@@ -23,15 +23,18 @@ INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t)
         v_put(y, i, t, H - i, v_get(y, i, t, H - i) * rstd * v_get(a->w, i, t, H - i));
 }
 
-CPU_OP(rmsnorm) { PARALLEL_FOR(d, row, a->T) BY_DTYPE(a->dtype, norm_row, a, row); }
+CPU_OP(rmsnorm)
+{
+    PARALLEL_FOR(d, row, norm_rows(a->T, a->heads)) BY_DTYPE(a->dtype, norm_row, a, row);
+}
 
 /* See lib/ops/ref/norm.c for the formula. */
 INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, enum dtype t)
 {
-    const int64_t H = a->H, at = row * H;
-    const void *s = elem(a->s, at, t), *dy = elem(a->dy, at, t);
-    const void *dres = a->dres ? elem(a->dres, at, t) : NULL;
-    void *dx = elem(a->dx, at, t), *y = a->y ? elem(a->y, at, t) : NULL;
+    const int64_t H = a->H, at = row * H, strided = norm_at(row, H, a->heads, a->stride);
+    const void *s = elem(a->s, at, t), *dy = elem(a->dy, strided, t);
+    const void *dres = a->dres ? elem(a->dres, strided, t) : NULL;
+    void *dx = elem(a->dx, strided, t), *y = a->y ? elem(a->y, at, t) : NULL;
     const float rstd = ((const float *)a->rstd)[row];
     vf sum = v_set(0);
     for (int64_t i = 0; i < H; i += VL)
@@ -50,20 +53,25 @@ INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, en
 
 INLINE void grad_rows(const struct op_rmsnorm_grad *a, int64_t block, float *dw, enum dtype t)
 {
+    const int64_t end = cpu_min((block + 1) * ROWS, norm_rows(a->T, a->heads));
     memset(dw, 0, (size_t)a->H * sizeof *dw);
-    for (int64_t row = block * ROWS; row < cpu_min((block + 1) * ROWS, a->T); row++)
-        grad_row(a, row, dw, t);
+    for (int64_t row = block * ROWS; row < end; row++) grad_row(a, row, dw, t);
+}
+
+static int64_t grad_blocks(const struct op_rmsnorm_grad *a)
+{
+    return cpu_blocks(norm_rows(a->T, a->heads), ROWS);
 }
 
 CPU_WORK(rmsnorm_grad)
 {
     (void)d;
-    return (size_t)(cpu_blocks(a->T, ROWS) * a->H) * sizeof(float);
+    return (size_t)(grad_blocks(a) * a->H) * sizeof(float);
 }
 
 CPU_OP(rmsnorm_grad)
 {
-    const int64_t blocks = cpu_blocks(a->T, ROWS);
+    const int64_t blocks = grad_blocks(a);
     float *part = d->work, *dw = a->dw;
     PARALLEL_FOR(d, b, blocks) BY_DTYPE(a->dtype, grad_rows, a, b, part + b * a->H);
     if (!dw) return;

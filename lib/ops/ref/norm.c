@@ -2,12 +2,12 @@
 /* Reference of RMSNorm (Zhang and Sennrich 2019) with the residual addition before it. */
 #include "ref.h"
 
-/* s[i] = x[i] + r[i], rounded to its type: what the backward pass will see. */
-static REAL residual(const struct op_rmsnorm *a, int64_t i)
+/* Element i of row's s = x + r, rounded to its type: what the backward pass will see. */
+static REAL residual(const struct op_rmsnorm *a, int64_t row, int64_t i)
 {
-    REAL s = get(a->x, i, a->dtype);
+    REAL s = get(a->x, norm_at(row, a->H, a->heads, a->stride) + i, a->dtype);
     if (a->r) {
-        s += get(a->r, i, a->dtype);
+        s += get(a->r, row * a->H + i, a->dtype);
         if (a->dtype == DT_BF16) s = (REAL)bf16_to_f32(bf16_from_f32((float)s));
         if (a->dtype == DT_F32) s = (REAL)(float)s;
     }
@@ -16,15 +16,16 @@ static REAL residual(const struct op_rmsnorm *a, int64_t i)
 
 REF_OP(rmsnorm)
 {
-    for (int64_t t = 0; t < a->T; t++) {
+    for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
+        const int64_t y = norm_at(row, a->H, a->heads, a->stride);
         REAL sum = 0;
-        for (int64_t i = t * a->H; i < (t + 1) * a->H; i++) sum += residual(a, i) * residual(a, i);
+        for (int64_t i = 0; i < a->H; i++) sum += residual(a, row, i) * residual(a, row, i);
         REAL rstd = 1 / sqrt(sum / (REAL)a->H + (REAL)a->eps);
-        if (a->rstd) put(a->rstd, t, real_of(a->dtype), rstd);
+        if (a->rstd) put(a->rstd, row, real_of(a->dtype), rstd);
         for (int64_t i = 0; i < a->H; i++) {
-            REAL s = residual(a, t * a->H + i);
-            put(a->y, t * a->H + i, a->dtype, s * rstd * get(a->w, i, a->dtype));
-            if (a->s) put(a->s, t * a->H + i, a->dtype, s);
+            REAL s = residual(a, row, i);
+            if (a->s) put(a->s, row * a->H + i, a->dtype, s);
+            put(a->y, y + i, a->dtype, s * rstd * get(a->w, i, a->dtype));
         }
     }
 }
@@ -34,19 +35,19 @@ REF_OP(rmsnorm)
 REF_OP(rmsnorm_grad)
 {
     enum dtype t = a->dtype, real = real_of(t);
-    for (int64_t row = 0; row < a->T; row++) {
-        const int64_t at = row * a->H;
+    for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
+        const int64_t at = row * a->H, d = norm_at(row, a->H, a->heads, a->stride);
         REAL rstd = get(a->rstd, row, real), mean = 0;
         for (int64_t i = 0; i < a->H; i++)
-            mean += get(a->dy, at + i, t) * get(a->w, i, t) * get(a->s, at + i, t) * rstd;
+            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, at + i, t) * rstd;
         mean /= (REAL)a->H;
         for (int64_t i = 0; i < a->H; i++) {
-            REAL n = get(a->s, at + i, t) * rstd, w = get(a->w, i, t), dy = get(a->dy, at + i, t);
+            REAL n = get(a->s, at + i, t) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
             REAL dx = rstd * (dy * w - n * mean);
-            if (a->dres) dx += get(a->dres, at + i, t);
+            if (a->dres) dx += get(a->dres, d + i, t);
             if (a->y) put(a->y, at + i, t, n * w);
             if (a->dw) add_to(a->dw, i, real, dy * n);
-            put(a->dx, at + i, t, dx);
+            put(a->dx, d + i, t, dx);
         }
     }
 }
