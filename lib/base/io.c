@@ -115,6 +115,13 @@ void io_unmap(struct io_map *m)
     *m = (struct io_map){.p = (const unsigned char *)""};
 }
 
+void io_forget(const struct io_map *m, const void *p, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)p / page * page;
+    if (m->n > 0 && n > 0) madvise((void *)from, (uintptr_t)p + n - from, MADV_DONTNEED);
+}
+
 int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
 {
     struct io_in *in = io_open(path, e);

@@ -46,6 +46,9 @@ struct io_map {
 };
 int io_map(const char *path, struct io_map *m, struct err *e);
 void io_unmap(struct io_map *m);
+/* The n bytes at p, which lie in the mapping, are not needed for now: what was read of the file so
+ * far no longer counts as this process's memory. */
+void io_forget(const struct io_map *m, const void *p, size_t n);
 
 /* The whole file appended to b; more than max bytes is ERR_DATA. */
 int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);

@@ -48,6 +48,10 @@ const struct hf_tensor *safetensors_find(const struct safetensors *s, const char
 /* As find, but absence and another shape are ERR_DATA. ndim < 0: any shape. */
 const struct hf_tensor *safetensors_need(const struct safetensors *s, const char *name, int ndim,
                                          const uint64_t *dim, struct err *e);
+/* The n bytes at offset `from` of a tensor's data are not needed for now: pages that were read of a
+ * file do not count as this process's memory any more. */
+void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, uint64_t from,
+                        uint64_t n);
 void safetensors_close(struct safetensors *s); /* NULL is fine */
 
 /* ---- writing ---- */

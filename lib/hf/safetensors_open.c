@@ -24,6 +24,16 @@ void safetensors_close(struct safetensors *s)
     free(s);
 }
 
+void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, uint64_t from,
+                        uint64_t n)
+{
+    const unsigned char *p = t->data + from;
+    for (size_t i = 0; i < s->nfiles; i++) {
+        const struct io_map *m = &s->files[i].map;
+        if (m->n > 0 && m->p <= p && p < m->p + m->n) io_forget(m, p, n);
+    }
+}
+
 /* Maps path (owned from here on, also on failure) and reads its header. */
 static int add_file(struct safetensors *s, char *path, struct err *e)
 {

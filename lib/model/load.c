@@ -5,7 +5,8 @@
 
 #include "model/net.h"
 
-enum { STAGE = 1 << 18 }; /* elements converted at a time; net.staging holds so many doubles */
+enum { FORGET = 1 << 20 }; /* elements after which the file's pages are given back */
+enum { STAGE = 1 << 18 };  /* elements converted at a time; net.staging holds so many doubles */
 
 /* Uploads count <= STAGE values as type t to element `at` of a flat allocation. */
 static void put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *v)
@@ -89,11 +90,15 @@ int net_load(struct net *n, const struct safetensors *s, void *master, struct er
         if (!t) return -1;
         for (size_t at = 0; at < p->n; at += 4096) {
             size_t c = p->n - at < 4096 ? p->n - at : 4096;
+            if (at % FORGET == 0 && at)
+                safetensors_forget(s, t, (at - FORGET) * hf_dtype_size(t->dtype),
+                                   FORGET * hf_dtype_size(t->dtype));
             if (hf_to_f32(t->dtype, t->data + at * hf_dtype_size(t->dtype), c, chunk))
                 return err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s are not supported",
                                t->file, t->name, hf_dtype_name(t->dtype));
             net_set(n, p->trained ? master : NULL, p->offset + at, c, chunk);
         }
+        safetensors_forget(s, t, 0, t->bytes);
     }
     return check_extra(n, s, e);
 }

@@ -11,7 +11,8 @@
 enum { ALIGN = 256 }; /* bytes */
 
 static const char *const class_name[PLAN_CLASSES] = {
-    "weights", "master", "moments", "gradients", "activations", "workspace", "data"};
+    "weights",   "master",        "moments", "gradients",         "activations",
+    "workspace", "communication", "data",    "checkpoint_staging"};
 
 void plan_add(struct plan *p, enum plan_class class, const char *name, int layer, size_t count,
               size_t size, int begin, int end, void **slot)
@@ -142,13 +143,13 @@ static double mib(size_t n) { return (double)n / (1 << 20); }
 
 void plan_print(const struct plan *p, struct buf *b)
 {
-    buf_printf(b, "%-12s %8s %12s %12s\n", "memory", "buffers", "sum MiB", "peak MiB");
+    buf_printf(b, "%-18s %8s %12s %12s\n", "memory", "buffers", "sum MiB", "peak MiB");
     for (int c = 0; c < PLAN_CLASSES; c++) {
         struct class_sum s = class_sum(p, (enum plan_class)c);
-        buf_printf(b, "%-12s %8zu %12.1f %12.1f\n", class_name[c], s.buffers, mib(s.bytes),
+        buf_printf(b, "%-18s %8zu %12.1f %12.1f\n", class_name[c], s.buffers, mib(s.bytes),
                    mib(s.peak));
     }
-    buf_printf(b, "%-12s %8zu %12s %12.1f\n", "allocation", p->count, "", mib(p->total));
+    buf_printf(b, "%-18s %8zu %12s %12.1f\n", "allocation", p->count, "", mib(p->total));
 }
 
 void plan_json(const struct plan *p, struct buf *b)

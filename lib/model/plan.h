@@ -15,7 +15,9 @@ enum plan_class {
     PLAN_GRADIENTS,
     PLAN_ACTIVATIONS,
     PLAN_WORKSPACE,
-    PLAN_DATA,
+    PLAN_COMMUNICATION, /* what collectives go through */
+    PLAN_DATA,          /* batches, positions, read-ahead */
+    PLAN_STAGING,       /* what a checkpoint is written from */
     PLAN_CLASSES
 };
 

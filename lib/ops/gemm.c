@@ -23,7 +23,7 @@ struct gemm_tile {
     uint64_t used;
     dnnl_primitive_t primitive;
     size_t scratch;
-    dnnl_memory_t *mem; /* [threads][ARGS] */
+    dnnl_memory_t *mem; /* [threads][ARGS], a part of gemm.mem */
 };
 struct gemm {
     dnnl_engine_t engine;
@@ -31,6 +31,7 @@ struct gemm {
     int threads, tiles;
     uint64_t clock;
     struct gemm_tile *tile; /* [CACHE] */
+    dnnl_memory_t *mem;     /* [CACHE][threads][ARGS] */
 };
 
 /* ---- what differs between oneDNN 2 and 3 ---- */
@@ -151,18 +152,17 @@ static dnnl_status_t make_primitive(struct gemm *g, struct gemm_tile *t)
 
 static void tile_free(struct gemm *g, struct gemm_tile *t)
 {
-    for (int i = 0; t->mem && i < g->threads * ARGS; i++)
+    for (int i = 0; i < g->threads * ARGS; i++) {
         if (t->mem[i]) dnnl_memory_destroy(t->mem[i]);
+        t->mem[i] = NULL;
+    }
     if (t->primitive) dnnl_primitive_destroy(t->primitive);
-    free(t->mem);
-    memset(t, 0, sizeof *t);
+    *t = (struct gemm_tile){.mem = t->mem};
 }
 
 static int tile_make(struct gemm *g, struct gemm_tile *t, const struct gemm_shape *k, struct err *e)
 {
     t->shape = *k;
-    t->mem = mem_alloc((size_t)g->threads * ARGS, sizeof *t->mem, e);
-    if (!t->mem) return -1;
     dnnl_status_t s = dnnl_success;
     /* A region of its own, so that oneDNN plans for one thread and the caller's setting stays. */
 #pragma omp parallel num_threads(1)
@@ -191,9 +191,9 @@ struct gemm_tile *gemm_tile_get(struct gemm *g, const struct gemm_shape *k, stru
     else
         tile_free(g, old);
     if (tile_make(g, old, k, e)) { /* the last one fills the gap */
-        struct gemm_tile *last = &g->tile[--g->tiles];
+        struct gemm_tile *last = &g->tile[--g->tiles], empty = *old;
         *old = *last;
-        memset(last, 0, sizeof *last);
+        *last = empty;
         return NULL;
     }
     old->used = ++g->clock;
@@ -238,10 +238,12 @@ struct gemm *gemm_new(int threads, struct err *e)
     if (!g) return NULL;
     g->threads = threads;
     g->tile = mem_alloc(CACHE, sizeof *g->tile, e);
-    if (!g->tile) {
+    g->mem = mem_alloc((size_t)CACHE * ARGS, (size_t)threads * sizeof(dnnl_memory_t), e);
+    if (!g->tile || !g->mem) {
         gemm_free(g);
         return NULL;
     }
+    for (int i = 0; i < CACHE; i++) g->tile[i].mem = g->mem + (size_t)i * (size_t)(threads * ARGS);
     dnnl_status_t s = dnnl_engine_create(&g->engine, dnnl_cpu, 0);
     if (!s) s = dnnl_stream_create(&g->stream, g->engine, dnnl_stream_default_flags);
     if (!s) return g;
@@ -255,6 +257,7 @@ void gemm_free(struct gemm *g)
     if (!g) return;
     for (int i = 0; i < g->tiles; i++) tile_free(g, &g->tile[i]);
     free(g->tile);
+    free(g->mem);
     if (g->stream) dnnl_stream_destroy(g->stream);
     if (g->engine) dnnl_engine_destroy(g->engine);
     free(g);
