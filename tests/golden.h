@@ -47,7 +47,7 @@ static double apart(double got, double want) { return fabs(got - want) / fabs(wa
 static double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
 
 /* The documents of tiny_batch as the rows of a step, a row a document. */
-static struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
+static inline struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
 {
     struct feed_step s = {0};
     enum { MOST_TOKENS = 4096, MOST_DOCS = 64 };
@@ -93,7 +93,7 @@ static double dot_signs(const char *name, int j, const float *g, size_t n)
 
 /* The worst difference of any tensor's norm, projections and (where given) elements, each relative
  * to the tensor's norm. Prints the tensor when it is above `limit`. */
-static double golden_gradients(struct trainer *t, const struct json *want, double limit)
+static inline double golden_gradients(struct trainer *t, const struct json *want, double limit)
 {
     double worst = 0;
     struct err e;

@@ -137,10 +137,7 @@ int run_loop(struct run *r, struct err *e)
                   .dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32},
         .hooks = {.arg = r, .say = say, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
-    l.sched = sched_make((enum sched_kind)c->sft_train.training_args.lr_scheduler_type,
-                         c->sft_train.training_args.learning_rate, steps,
-                         (uint64_t)c->sft_train.training_args.warmup_steps,
-                         c->sft_train.training_args.warmup_ratio);
+    l.sched = sched_make(c, steps);
     if (r->trainer.step == 0 && (l.peak = trainer_peak(&r->trainer, e)) < 0) return -1;
     if (open_tracker(r, e)) return -1;
     l.track = r->track;

@@ -28,9 +28,32 @@ enum config_strategy {
 
 #define CONFIG_SCHEDULE_WORDS                                                                      \
     "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
-    "reduce_lr_on_plateau|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay"
-/* config_check_trainable lets only these four through. */
-enum config_schedule { CONFIG_LINEAR, CONFIG_COSINE, CONFIG_CONSTANT, CONFIG_CONSTANT_WARMUP };
+    "reduce_lr_on_plateau|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay|greedy"
+enum config_schedule {
+    CONFIG_LINEAR,
+    CONFIG_COSINE,
+    CONFIG_CONSTANT,
+    CONFIG_CONSTANT_WARMUP,
+    CONFIG_COSINE_RESTARTS,
+    CONFIG_POLYNOMIAL,
+    CONFIG_INVERSE_SQRT,
+    CONFIG_PLATEAU, /* config_check_trainable refuses it, and CONFIG_GREEDY: they follow the loss */
+    CONFIG_COSINE_MIN,
+    CONFIG_COSINE_WARMUP_MIN,
+    CONFIG_WSD,
+    CONFIG_GREEDY
+};
+
+#define CONFIG_CURVE_WORDS "linear|cosine|1-sqrt"
+enum config_curve { CONFIG_CURVE_LINEAR, CONFIG_CURVE_COSINE, CONFIG_CURVE_SQRT };
+
+/* Arguments of a schedule, with transformers' names. A real number that is not set is NAN and a
+ * count is -1: what stands for it depends on the schedule. */
+struct config_schedule_kwargs {
+    double num_cycles, power, lr_end, min_lr, min_lr_rate, warmup_lr_rate, min_lr_ratio;
+    int64_t timescale, num_decay_steps, num_stable_steps;
+    enum config_curve warmup_type, decay_type;
+};
 
 #define CONFIG_PACK_WORDS "batch|dense|none"
 enum config_pack { CONFIG_PACK_BATCH, CONFIG_PACK_DENSE, CONFIG_PACK_NONE };
@@ -99,6 +122,7 @@ struct config {
             double num_train_epochs; /* > 0, may have a fraction */
             double learning_rate, weight_decay, adam_beta1, adam_beta2, adam_epsilon;
             enum config_schedule lr_scheduler_type;
+            struct config_schedule_kwargs lr_scheduler_kwargs;
             int64_t warmup_steps; /* goes before warmup_ratio when > 0 */
             double warmup_ratio;  /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;

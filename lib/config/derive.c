@@ -102,7 +102,7 @@ int derive_run(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
     drop_empty(c);
-    if (derive_length(l, e) || derive_layout(l, e)) return -1;
+    if (derive_length(l, e) || derive_layout(l, e) || schedule_check(l, e)) return -1;
     const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
     c->run.dtype = param ? (enum config_dtype)word_index(param, CONFIG_DTYPE_WORDS)
                          : c->sft_train.model_args.dtype;

@@ -2,18 +2,20 @@
 /* Keys of strategy_config: megatron_train has those of mcore_adapter's TrainingArguments, which
  * include every field of Hugging Face's; fsdp2_train has its own. */
 #include "config/keys.h"
+#include "config/keys_schedule.h"
 
 #define C        "sft_train.strategy_args.strategy_config."
 #define T        "sft_train.training_args."
 #define F(field) TO(sft_train.strategy_args.strategy_config.field)
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
-#define MOE    "mixture of experts (MoE) is not supported"
-#define FUSED  "kernels are fused where that pays, with the same result"
-#define LAYOUT "it changes where things are computed, not the result"
-#define ENGINE "the engine is not Megatron"
-#define HF     "a field of Hugging Face's Trainer, which ROLL does not read"
-#define TWICE  "set it in training_args, where the global batch is computed from it"
+#define MOE             "mixture of experts (MoE) is not supported"
+#define FUSED           "kernels are fused where that pays, with the same result"
+#define LAYOUT          "it changes where things are computed, not the result"
+#define ENGINE          "the engine is not Megatron"
+#define HF              "a field of Hugging Face's Trainer, which ROLL does not read"
+#define KWARG_DOC(text) "As in training_args.lr_scheduler_kwargs, and goes before it"
+#define TWICE           "set it in training_args, where the global batch is computed from it"
 
 #define MEGA(...)                                                                                  \
     {                                                                                              \
@@ -39,7 +41,7 @@ const struct config_key config_keys_megatron[] = {
     MUSE("learning_rate", KEY_REAL, A(learning_rate), .lo = 0, .hi = 1e3,
          .doc = "As training_args.learning_rate, and goes before it"),
     MUSE("lr_scheduler_type", KEY_ENUM, A(lr_scheduler_type), .words = CONFIG_SCHEDULE_WORDS,
-         .only = "linear|cosine|constant|constant_with_warmup",
+         .only = SCHEDULE_TRAINABLE,
          .doc = "As training_args.lr_scheduler_type, and goes before it"),
     MUSE("warmup_steps", KEY_INT, A(warmup_steps), .lo = 0, .hi = MAX_COUNT,
          .doc = "As training_args.warmup_steps, and goes before it"),
@@ -53,7 +55,18 @@ const struct config_key config_keys_megatron[] = {
          .doc = "As training_args.adam_beta2, and goes before it"),
     MUSE("adam_epsilon", KEY_REAL, A(adam_epsilon), .lo = 1e-30, .hi = 1,
          .doc = "As training_args.adam_epsilon, and goes before it"),
-    MLIMIT("lr_scheduler_kwargs", KEY_ANY, "", "arguments of schedules are not supported yet"),
+#define ROW(name, type, ...)                                                                       \
+    MUSE("lr_scheduler_kwargs." name, type, .as = T "lr_scheduler_kwargs." name, __VA_ARGS__),
+    SCHEDULE_KWARGS(ROW, KWARG_DOC)
+#undef ROW
+        MLIMIT("lr_scheduler_kwargs.max_lr", KEY_REAL, "", "learning_rate is the highest rate"),
+    MLIMIT("lr_scheduler_kwargs.init_lr", KEY_REAL, "", "warm-up starts at 0"),
+    MLIMIT("lr_scheduler_kwargs.lr_decay_steps", KEY_INT, "",
+           "a schedule has the length of the run"),
+    MLIMIT("lr_scheduler_kwargs.wsd_decay_steps", KEY_INT, "",
+           "Megatron's name of transformers' num_decay_steps; write that"),
+    MLIMIT("lr_scheduler_kwargs.lr_wsd_decay_style", KEY_STR, "",
+           "Megatron's name of transformers' decay_type; write that"),
     MLIMIT("optimizer", KEY_STR, "adam", "the only optimizer is AdamW"),
     MLIMIT("virtual_pipeline_model_parallel_size", KEY_INT, "1",
            "virtual pipeline stages are not supported yet"),

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys of sft_train, less those of its strategy_config. */
 #include "config/keys.h"
+#include "config/keys_schedule.h"
 
 #define M "sft_train.model_args."
 #define T "sft_train.training_args."
 #define D "sft_train.data_args."
 #define S "sft_train."
 
-#define RL    "for reinforcement learning; supervised fine-tuning does not read it"
-#define MEDIA "training is on text"
-#define LORA  "only with lora_target, which is not supported yet"
-#define ROWS  "micro-batches are formed by tokens already"
+#define RL              "for reinforcement learning; supervised fine-tuning does not read it"
+#define MEDIA           "training is on text"
+#define LORA            "only with lora_target, which is not supported yet"
+#define KWARG_DOC(text) text
+#define ROWS            "micro-batches are formed by tokens already"
 
 const struct config_key config_keys_train[] = {
     USED(M "model_name_or_path", KEY_STR, TO(sft_train.model_args.model_name_or_path),
@@ -53,11 +55,13 @@ const struct config_key config_keys_train[] = {
     USED(T "learning_rate", KEY_REAL, TO(sft_train.training_args.learning_rate), .dflt = "5e-05",
          .lo = 0, .hi = 1e3, .doc = "Highest learning rate"),
     USED(T "lr_scheduler_type", KEY_ENUM, TO(sft_train.training_args.lr_scheduler_type),
-         .words = CONFIG_SCHEDULE_WORDS, .dflt = "linear",
-         .only = "linear|cosine|constant|constant_with_warmup",
-         .doc = "Course of the learning rate"),
-    USED(T "warmup_steps", KEY_INT, TO(sft_train.training_args.warmup_steps), .dflt = "0", .lo = 0,
-         .hi = MAX_COUNT, .doc = "Steps over which the learning rate rises from 0"),
+         .words = CONFIG_SCHEDULE_WORDS, .dflt = "linear", .only = SCHEDULE_TRAINABLE,
+         .doc = "Course of the learning rate, as in transformers"),
+#define ROW(name, type, ...) USED(T "lr_scheduler_kwargs." name, type, __VA_ARGS__),
+    SCHEDULE_KWARGS(ROW, KWARG_DOC)
+#undef ROW
+        USED(T "warmup_steps", KEY_INT, TO(sft_train.training_args.warmup_steps), .dflt = "0",
+             .lo = 0, .hi = MAX_COUNT, .doc = "Steps over which the learning rate rises from 0"),
     USED(T "warmup_ratio", KEY_REAL, TO(sft_train.training_args.warmup_ratio), .dflt = "0.0",
          .lo = 0, .hi = 1, .doc = "The same as a part of all steps, where warmup_steps is 0"),
     USED(T "weight_decay", KEY_REAL, TO(sft_train.training_args.weight_decay), .dflt = "0.0",

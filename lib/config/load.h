@@ -36,6 +36,9 @@ int devices_parse(struct tree *t, const char *text, struct config_ints *out, con
 int devices_check(const struct config_ints *d, const char **problem);
 /* derive.c: fills c.run and checks what concerns several keys. */
 int derive_run(struct loaded *l, struct err *e);
+/* schedule.c: no argument is set; those that are set fit the schedule. */
+void schedule_unset(struct config_schedule_kwargs *k);
+int schedule_check(const struct loaded *l, struct err *e);
 /* The setting of exactly this path, or NULL. */
 const struct setting *setting_of(const struct loaded *l, const char *path);
 

@@ -1,29 +1,135 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transformers, optimization.py: get_{linear,cosine,constant}_schedule*; update k uses lambda(k-1).
- */
+/* transformers 5.23, optimization.py: each function here is the lambda of the get_*_schedule* named
+ * above it, with the operations in the same order, so that results agree to the last bit. `at` is
+ * its current_step. */
 #include "train/sched.h"
 
 #include <math.h>
 
-struct sched sched_make(enum sched_kind kind, double rate, uint64_t steps, uint64_t warmup_steps,
-                        double warmup_ratio)
+static double or_default(double v, double value) { return isnan(v) ? value : v; }
+static double at_least_one(double x) { return x > 1 ? x : 1; }
+
+struct sched sched_make(const struct config *c, uint64_t steps)
 {
-    struct sched s = {.kind = kind, .rate = rate, .warmup = warmup_steps, .steps = steps};
-    if (!warmup_steps) s.warmup = (uint64_t)ceil((double)steps * warmup_ratio);
+    const enum config_schedule kind = c->sft_train.training_args.lr_scheduler_type;
+    const struct config_schedule_kwargs *k = &c->sft_train.training_args.lr_scheduler_kwargs;
+    struct sched s = {.kind = kind,
+                      .rate = c->sft_train.training_args.learning_rate,
+                      .warmup = (double)c->sft_train.training_args.warmup_steps,
+                      .steps = (double)steps,
+                      .cycles = or_default(k->num_cycles, kind == CONFIG_COSINE_RESTARTS ? 1 : 0.5),
+                      .least = or_default(k->min_lr_rate, or_default(k->min_lr_ratio, 0)),
+                      .first = k->warmup_lr_rate,
+                      .power = or_default(k->power, 1),
+                      .end = or_default(k->lr_end, 1e-7),
+                      .decay = (double)k->num_decay_steps,
+                      .warmup_curve = k->warmup_type,
+                      .decay_curve = k->decay_type};
+    if (s.warmup <= 0) s.warmup = ceil(s.steps * c->sft_train.training_args.warmup_ratio);
+    if (!isnan(k->min_lr)) s.least = k->min_lr / s.rate;
+    s.timescale = k->timescale > 0 ? (double)k->timescale : s.warmup > 0 ? s.warmup : 10000;
+    s.stable =
+        k->num_stable_steps >= 0 ? (double)k->num_stable_steps : s.steps - s.warmup - s.decay;
     return s;
 }
 
-static double at_least_one(double x) { return x > 1 ? x : 1; }
-
-double sched_rate(const struct sched *s, uint64_t k)
+/* The way from warm-up to the end of the run, 0 to 1. */
+static double progress(const struct sched *s, double at)
 {
-    const double at = (double)k - 1, warmup = (double)s->warmup, steps = (double)s->steps;
-    if (s->kind != SCHED_CONSTANT && at < warmup) return s->rate * (at / at_least_one(warmup));
-    if (s->kind == SCHED_LINEAR)
-        return s->rate * fmax(0, (steps - at) / at_least_one(steps - warmup));
-    if (s->kind == SCHED_COSINE) {
-        double progress = (at - warmup) / at_least_one(steps - warmup);
-        return s->rate * fmax(0, 0.5 * (1 + cos(M_PI * 0.5 * 2 * progress)));
-    }
-    return s->rate;
+    return (at - s->warmup) / at_least_one(s->steps - s->warmup);
 }
+
+/* Takes a factor of 0 to 1 to least to 1. */
+static double above_least(const struct sched *s, double factor)
+{
+    return fmax(0, factor * (1 - s->least) + s->least);
+}
+
+/* get_linear_schedule_with_warmup */
+static double linear(const struct sched *s, double at)
+{
+    return fmax(0, (s->steps - at) / at_least_one(s->steps - s->warmup));
+}
+
+/* get_cosine_schedule_with_warmup, get_cosine_with_min_lr_schedule_with_warmup */
+static double cosine(const struct sched *s, double at)
+{
+    return above_least(s, 0.5 * (1 + cos(M_PI * s->cycles * 2 * progress(s, at))));
+}
+
+/* get_cosine_with_hard_restarts_schedule_with_warmup */
+static double restarts(const struct sched *s, double at)
+{
+    double p = progress(s, at);
+    return p >= 1 ? 0 : fmax(0, 0.5 * (1 + cos(M_PI * fmod(s->cycles * p, 1))));
+}
+
+/* get_polynomial_decay_schedule_with_warmup */
+static double polynomial(const struct sched *s, double at)
+{
+    if (at > s->steps || s->steps <= s->warmup) return s->end / s->rate;
+    double left = 1 - (at - s->warmup) / (s->steps - s->warmup);
+    return ((s->rate - s->end) * pow(left, s->power) + s->end) / s->rate;
+}
+
+/* get_inverse_sqrt_schedule */
+static double inverse_sqrt(const struct sched *s, double at)
+{
+    double shift = s->timescale - s->warmup;
+    return 1 / sqrt((at + shift) / s->timescale);
+}
+
+/* get_cosine_with_min_lr_schedule_with_warmup_lr_rate: warm-up ends on learning_rate itself, and
+ * the last step has the last rate. */
+static double cosine_from(const struct sched *s, double at)
+{
+    if (at < s->warmup)
+        return isnan(s->first) ? (at + 1) / at_least_one(s->warmup)
+                               : s->first + (1 - s->first) * at / at_least_one(s->warmup - 1);
+    double p = (at - s->warmup + 1) / at_least_one(s->steps - s->warmup);
+    return above_least(s, 0.5 * (1 + cos(M_PI * s->cycles * 2 * p)));
+}
+
+/* get_wsd_schedule */
+static double stable_then_decay(const struct sched *s, double at)
+{
+    if (at < s->warmup) {
+        double p = at / at_least_one(s->warmup);
+        double curve = s->warmup_curve == CONFIG_CURVE_LINEAR   ? p
+                       : s->warmup_curve == CONFIG_CURVE_COSINE ? 0.5 * (1 - cos(M_PI * p))
+                                                                : 1 - sqrt(1 - p);
+        return above_least(s, curve);
+    }
+    if (at < s->warmup + s->stable) return 1;
+    if (at >= s->warmup + s->stable + s->decay) return s->least;
+    double p = (at - s->warmup - s->stable) / at_least_one(s->decay);
+    double curve = s->decay_curve == CONFIG_CURVE_LINEAR ? 1 - p
+                   : s->decay_curve == CONFIG_CURVE_COSINE
+                       ? 0.5 * (1 + cos(M_PI * s->cycles * 2 * p))
+                       : 1 - sqrt(p);
+    return above_least(s, curve);
+}
+
+static double factor(const struct sched *s, double at)
+{
+    if (s->kind == CONFIG_WSD) return stable_then_decay(s, at);
+    if (s->kind == CONFIG_COSINE_WARMUP_MIN) return cosine_from(s, at);
+    if (s->kind != CONFIG_CONSTANT && at < s->warmup) return at / at_least_one(s->warmup);
+    switch (s->kind) {
+    case CONFIG_LINEAR:
+        return linear(s, at);
+    case CONFIG_COSINE:
+    case CONFIG_COSINE_MIN:
+        return cosine(s, at);
+    case CONFIG_COSINE_RESTARTS:
+        return restarts(s, at);
+    case CONFIG_POLYNOMIAL:
+        return polynomial(s, at);
+    case CONFIG_INVERSE_SQRT:
+        return inverse_sqrt(s, at);
+    default: /* constant, constant_with_warmup */
+        return 1;
+    }
+}
+
+double sched_rate(const struct sched *s, uint64_t k) { return s->rate * factor(s, (double)k - 1); }

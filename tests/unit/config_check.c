@@ -203,8 +203,8 @@ static void test_trainable(void)
               "(MoE)"));
     CHECK("LoRA", untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", "LoRA"));
     CHECK("fp16", untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
-    CHECK("schedule", untrainable("sft_train: {training_args: {lr_scheduler_type: polynomial}}\n",
-                                  "'polynomial'"));
+    CHECK("schedule",
+          untrainable("sft_train: {training_args: {lr_scheduler_type: greedy}}\n", "'greedy'"));
     CHECK(
         "inference strategies",
         untrainable("sft_train: {strategy_args: {strategy_name: vllm, strategy_config: {x: 1}}}\n",

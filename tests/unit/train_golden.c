@@ -150,8 +150,11 @@ static void curve(const struct json *c, const char *device)
     struct rig r;
     struct err e;
     const struct json *want = json_get(c, "curve");
-    struct sched sched =
-        sched_make(flag(want, "cosine") ? SCHED_COSINE : SCHED_LINEAR, 1e-2, 20, 4, 0);
+    const struct sched sched = {.kind = flag(want, "cosine") ? CONFIG_COSINE : CONFIG_LINEAR,
+                                .rate = 1e-2,
+                                .warmup = 4,
+                                .steps = 20,
+                                .cycles = 0.5};
     double bad = 0, rates = 0;
     if (!rig_open(&r, device, DT_F32, flag(c, "tied"), flag(c, "bias"), 30)) return;
     for (uint32_t k = 0; k < 20; k++) {

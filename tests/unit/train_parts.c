@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pieces around the trainer: memory plan, schedules, parts of a mesh, parameter table. */
+/* The pieces around the trainer: memory plan, parts of a mesh, parameter table. */
 #include "model/plan.h"
 #include "parallel/mesh.h"
 #include "test.h"
-#include "train/sched.h"
 
 static void plans(void)
 {
@@ -36,23 +35,6 @@ static void plans(void)
     plan_add(&p, PLAN_DATA, "huge", -1, SIZE_MAX / 2, 4, PLAN_ALWAYS, 0, &slot[0]);
     CHECK("a size that overflows is refused", plan_place(&p, &e) == -1 && e.code == ERR_MEMORY);
     plan_free(&p);
-}
-
-static bool near(double a, double b) { return fabs(a - b) < 1e-12; }
-
-static void schedules(void)
-{
-    struct sched s = sched_make(SCHED_LINEAR, 2, 10, 0, 0.15); /* ceil(1.5) = 2 of warm-up */
-    CHECK("linear", near(sched_rate(&s, 1), 0) && near(sched_rate(&s, 2), 1) &&
-                        near(sched_rate(&s, 3), 2) && near(sched_rate(&s, 10), 0.25));
-    s = sched_make(SCHED_COSINE, 2, 11, 1, 0.9);
-    CHECK("cosine", near(sched_rate(&s, 1), 0) && near(sched_rate(&s, 2), 2) &&
-                        near(sched_rate(&s, 7), 1) && sched_rate(&s, 11) > 0);
-    s = sched_make(SCHED_CONSTANT, 2, 10, 4, 0);
-    CHECK("constant has no warm-up", near(sched_rate(&s, 1), 2) && near(sched_rate(&s, 10), 2));
-    s = sched_make(SCHED_CONSTANT_WARMUP, 2, 10, 4, 0);
-    CHECK("constant with warm-up",
-          near(sched_rate(&s, 1), 0) && near(sched_rate(&s, 3), 1) && near(sched_rate(&s, 10), 2));
 }
 
 static void parts(void)
@@ -107,7 +89,6 @@ static void tables(void)
 int main(void)
 {
     plans();
-    schedules();
     parts();
     tables();
     TEST_END();
