@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tensors of an adapter: their names, their pairing, and the sum with the base's weights. */
+#include "hf/peft.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+
+#define PREFIX "base_model.model."
+static const char *const suffix[] = {".lora_A.weight", ".lora_B.weight", NULL};
+
+static bool ends(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n > m && strcmp(s + n - m, tail) == 0;
+}
+
+void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t size)
+{
+    size_t n = strlen(param);
+    if (role != PEFT_SAVED && ends(param, ".weight")) n -= strlen(".weight");
+    snprintf(out, size, PREFIX "%.*s%s", (int)n, param, role == PEFT_SAVED ? "" : suffix[role]);
+}
+
+int peft_tensor_role(const char *name, enum peft_role *role, char *param)
+{
+    const size_t skip = strlen(PREFIX);
+    if (strncmp(name, PREFIX, skip) != 0) return -1;
+    name += skip;
+    size_t n = strlen(name);
+    if (n == 0 || n >= PEFT_MAX_NAME) return -1;
+    *role = ends(name, suffix[PEFT_A])   ? PEFT_A
+            : ends(name, suffix[PEFT_B]) ? PEFT_B
+                                         : PEFT_SAVED;
+    if (*role != PEFT_SAVED)
+        n -= strlen(suffix[*role]);
+    else if (strstr(name, "lora_") || (!ends(name, ".weight") && !ends(name, ".bias")))
+        return -1;
+    snprintf(param, PEFT_MAX_NAME, "%.*s%s", (int)n, name, *role == PEFT_SAVED ? "" : ".weight");
+    return 0;
+}
+
+/* ---- opening ---- */
+static bool holds_config(const char *dir)
+{
+    char *path = io_path(dir, "adapter_config.json", NULL);
+    bool yes = path && io_exists(path);
+    free(path);
+    return yes;
+}
+
+bool peft_find_dir(const char *path, char **dir)
+{
+    *dir = NULL;
+    if (holds_config(path)) {
+        *dir = mem_strndup(path, strlen(path), NULL);
+    } else {
+        char *inner = io_path(path, "sft_train", NULL);
+        if (inner && holds_config(inner))
+            *dir = inner;
+        else
+            free(inner);
+    }
+    return *dir != NULL;
+}
+
+static int compare(const void *x, const void *y)
+{
+    const struct peft_tensor *a = x, *b = y;
+    int c = strcmp(a->param, b->param);
+    return c ? c : (int)a->role - (int)b->role;
+}
+
+const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param)
+{
+    struct peft_tensor key = {.role = role};
+    if (p->count == 0 || strlen(param) >= sizeof key.param) return NULL;
+    snprintf(key.param, sizeof key.param, "%s", param);
+    const struct peft_tensor *x = bsearch(&key, p->list, p->count, sizeof key, compare);
+    return x ? x->t : NULL;
+}
+
+static bool is_real(const struct hf_tensor *t)
+{
+    return t->dtype == HF_F32 || t->dtype == HF_F16 || t->dtype == HF_BF16 || t->dtype == HF_F64;
+}
+
+/* A is [r, in], B [out, r], and they come in pairs. */
+static int check_tensor(const struct peft *p, const struct peft_tensor *x, struct err *e)
+{
+    const uint64_t rank = (uint64_t)p->config.rank;
+    const struct hf_tensor *t = x->t;
+    if (!is_real(t))
+        return err_set(e, ERR_DATA, "%s: tensor %s is of type %s, not of a floating-point type",
+                       t->file, t->name, hf_dtype_name(t->dtype));
+    if (x->role == PEFT_SAVED) return 0;
+    if (t->ndim != 2 || t->dim[x->role == PEFT_A ? 0 : 1] != rank)
+        return err_set(e, ERR_DATA, "%s: tensor %s does not have the rank r = %lld of "
+                       "adapter_config.json", t->file, t->name, (long long)rank);
+    if (!peft_find(p, x->role == PEFT_A ? PEFT_B : PEFT_A, x->param))
+        return err_set(e, ERR_DATA, "%s: tensor %s: the other factor is missing", t->file, t->name);
+    if (peft_find(p, PEFT_SAVED, x->param))
+        return err_set(e, ERR_DATA, "%s: tensor %s: its module is in modules_to_save too", t->file,
+                       t->name);
+    return 0;
+}
+
+static int read_tensors(struct peft *p, struct err *e)
+{
+    p->count = safetensors_count(p->file);
+    p->list = mem_alloc(p->count, sizeof *p->list, e);
+    if (!p->list) return -1;
+    for (size_t i = 0; i < p->count; i++) {
+        p->list[i].t = safetensors_at(p->file, i);
+        if (peft_tensor_role(p->list[i].t->name, &p->list[i].role, p->list[i].param))
+            return err_set(e, ERR_DATA, "%s: tensor %s is not one of LoRA on linear layers",
+                           p->list[i].t->file, p->list[i].t->name);
+    }
+    qsort(p->list, p->count, sizeof *p->list, compare);
+    for (size_t i = 0; i < p->count; i++)
+        if (check_tensor(p, &p->list[i], e)) return -1;
+    return 0;
+}
+
+struct peft *peft_open(const char *path, struct err *e)
+{
+    struct peft *p = mem_alloc(1, sizeof *p, e);
+    if (!p) return NULL;
+    if (!peft_find_dir(path, &p->dir)) {
+        err_set(e, ERR_NOINPUT, "%s: no adapter: there is no adapter_config.json", path);
+        goto fail;
+    }
+    if (peft_config_read(p->dir, &p->config, e)) goto fail;
+    p->file = safetensors_open_stem(p->dir, "adapter_model", e);
+    if (!p->file || read_tensors(p, e)) goto fail;
+    return p;
+fail:
+    peft_close(p);
+    return NULL;
+}
+
+void peft_close(struct peft *p)
+{
+    if (!p) return;
+    safetensors_close(p->file);
+    peft_config_free(&p->config);
+    free(p->list);
+    free(p->dir);
+    free(p);
+}
+
+/* ---- the sum ---- */
+/* One row of [rows, cols] as fp32. */
+static void get_row(const struct hf_tensor *t, uint64_t row, float *to)
+{
+    const size_t n = (size_t)t->dim[t->ndim - 1];
+    hf_to_f32(t->dtype, t->data + row * n * hf_dtype_size(t->dtype), n, to);
+}
+
+static int wrong_shape(const struct hf_tensor *t, struct err *e)
+{
+    char shape[200];
+    hf_tensor_shape(t, shape, sizeof shape);
+    return err_set(e, ERR_DATA, "%s: tensor %s has shape %s, which the base's does not fit",
+                   t->file, t->name, shape);
+}
+
+/* w[rows, in] += scale * B[row.., r] A[r, in]; the sum over r runs in its order, in fp32. */
+static int add_product(const struct hf_tensor *a, const struct hf_tensor *b, double scale,
+                       uint64_t row, uint64_t rows, uint64_t in, float *w, struct err *e)
+{
+    const size_t r = (size_t)a->dim[0], n = (size_t)in;
+    if (a->dim[1] != in) return wrong_shape(a, e);
+    if (row + rows > b->dim[0]) return wrong_shape(b, e);
+    float *all = mem_alloc(r * n + r + n, sizeof *all, e);
+    if (!all) return -1;
+    float *factor = all + r * n, *sum = factor + r;
+    for (size_t k = 0; k < r; k++) get_row(a, k, all + k * n);
+    for (uint64_t i = 0; i < rows; i++) {
+        get_row(b, row + i, factor);
+        for (size_t j = 0; j < n; j++) sum[j] = 0;
+        for (size_t k = 0; k < r; k++)
+            for (size_t j = 0; j < n; j++) sum[j] += factor[k] * all[k * n + j];
+        for (size_t j = 0; j < n; j++) w[i * n + j] += (float)scale * sum[j];
+    }
+    free(all);
+    return 0;
+}
+
+int peft_apply(const struct peft *p, const char *param, uint64_t row, uint64_t rows, uint64_t in,
+               float *w, struct err *e)
+{
+    const struct hf_tensor *a = peft_find(p, PEFT_A, param), *b = peft_find(p, PEFT_B, param);
+    const struct hf_tensor *whole = peft_find(p, PEFT_SAVED, param);
+    if (a && b) return add_product(a, b, peft_scale(&p->config), row, rows, in, w, e);
+    if (!whole) return 0;
+    if (whole->count / in < row + rows) return wrong_shape(whole, e);
+    hf_to_f32(whole->dtype, whole->data + row * in * hf_dtype_size(whole->dtype),
+              (size_t)(rows * in), w);
+    return 0;
+}

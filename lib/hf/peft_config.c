@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adapter_config.json: read, with everything refused that would change the computation, and
+ * written. Keys and defaults: LoraConfig of peft. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "hf/config.h"
+#include "hf/peft.h"
+
+enum { MAX_CONFIG = 16 << 20, MAX_NAMES = 1 << 16 };
+
+/* Keys of no consequence for what an adapter computes. */
+static const char *const harmless[] = {
+    "auto_mapping", "inference_mode", "megatron_core",     "peft_version", "revision",
+    "task_type",    "loftq_config",   "qalora_group_size", "eva_config",   "runtime_config"};
+/* Keys that leave out some of the modules that target_modules names. */
+static const char *const fewer[] = {"exclude_modules", "layers_to_transform", "layers_pattern"};
+/* Beginnings of an adapter that leave the base's weights as they are. */
+static const char *const beginnings[] = {"gaussian", "orthogonal", "eva"};
+
+struct reader {
+    const char *name;
+    struct peft_config *c;
+    struct err *e;
+};
+
+static int refuse(const struct reader *r, struct str key, const char *why)
+{
+    return err_set(r->e, ERR_DATA, "%s: %.*s: %s", r->name, STR_FMT(key), why);
+}
+
+static bool one_of(struct str key, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_is(key, list[i])) return true;
+    return false;
+}
+#define ONE_OF(key, list) one_of(key, list, sizeof(list) / sizeof *(list))
+
+/* null, false, "", [] or {}: the key asks for nothing. */
+static bool is_nothing(const struct json *v)
+{
+    if (v->kind == JSON_NULL) return true;
+    if (v->kind == JSON_BOOL) return !v->truth;
+    if (v->kind == JSON_STRING) return v->s.n == 0;
+    return v->kind != JSON_NUMBER && v->count == 0;
+}
+
+static int get_string(const struct reader *r, struct str key, struct str s, const char **out)
+{
+    if (memchr(s.p, 0, s.n)) return refuse(r, key, "must be text without NUL");
+    *out = arena_copy(&r->c->arena, s.p, s.n, r->e);
+    return *out ? 0 : -1;
+}
+
+static int get_names(const struct reader *r, struct str key, const struct json *v,
+                     struct peft_names *out)
+{
+    if (v->kind != JSON_ARRAY || v->count > MAX_NAMES)
+        return refuse(r, key, "must be a list of names");
+    out->v = arena_alloc(&r->c->arena, v->count * sizeof *out->v, r->e);
+    if (!out->v) return -1;
+    for (out->n = 0; out->n < v->count; out->n++) {
+        const struct json *name = &v->items[out->n];
+        if (name->kind != JSON_STRING || name->s.n == 0)
+            return refuse(r, key, "must be a list of names");
+        if (get_string(r, key, name->s, &out->v[out->n])) return -1;
+    }
+    return 0;
+}
+
+static int get_bool(const struct reader *r, struct str key, const struct json *v, bool *out)
+{
+    if (v->kind != JSON_BOOL) return refuse(r, key, "must be true or false");
+    *out = v->truth;
+    return 0;
+}
+
+static int get_real(const struct reader *r, struct str key, const struct json *v, double hi,
+                    double *out)
+{
+    if (json_real(v, out) || !(*out >= 0 && *out <= hi))
+        return refuse(r, key, "must be a number of plausible size");
+    return 0;
+}
+
+/* Keys with a value that says something; 1: not such a key. */
+static int read_known(const struct reader *r, struct str key, const struct json *v)
+{
+    struct peft_config *c = r->c;
+    if (str_is(key, "peft_type"))
+        return v->kind == JSON_STRING && str_is(v->s, "LORA")
+                   ? 0
+                   : refuse(r, key, "only adapters of type LORA are supported");
+    if (str_is(key, "bias"))
+        return v->kind == JSON_STRING && str_is(v->s, "none")
+                   ? 0
+                   : refuse(r, key, "trained biases are not supported; only \"none\" is");
+    if (str_is(key, "r")) {
+        if (json_int(v, &c->rank) || c->rank < 1 || c->rank > PEFT_MAX_RANK)
+            return refuse(r, key, "must be a positive integer of plausible size");
+        return 0;
+    }
+    if (str_is(key, "lora_alpha")) return get_real(r, key, v, 1e9, &c->alpha);
+    if (str_is(key, "lora_dropout")) return get_real(r, key, v, 1, &c->dropout);
+    if (str_is(key, "use_rslora")) return get_bool(r, key, v, &c->rslora);
+    if (str_is(key, "ensure_weight_tying")) return get_bool(r, key, v, &c->tie);
+    if (str_is(key, "modules_to_save")) return get_names(r, key, v, &c->saved);
+    if (str_is(key, "target_modules"))
+        return v->kind == JSON_STRING ? get_string(r, key, v->s, &c->pattern)
+                                      : get_names(r, key, v, &c->targets);
+    if (str_is(key, "base_model_name_or_path"))
+        return v->kind == JSON_STRING ? get_string(r, key, v->s, &c->base)
+                                      : refuse(r, key, "must be text");
+    return 1;
+}
+
+static int read_key(const struct reader *r, struct str key, const struct json *v)
+{
+    if (str_is(key, "init_lora_weights")) {
+        if (v->kind == JSON_BOOL || v->kind == JSON_NULL ||
+            (v->kind == JSON_STRING && ONE_OF(v->s, beginnings)))
+            return 0;
+        return refuse(r, key, "an adapter that began by changing the base's weights is not supported");
+    }
+    if (is_nothing(v) || ONE_OF(key, harmless)) return 0;
+    if (ONE_OF(key, fewer)) {
+        r->c->fewer = true;
+        return 0;
+    }
+    int rc = read_known(r, key, v);
+    return rc == 1 ? refuse(r, key, "an adapter with this set is not supported") : rc;
+}
+
+static int read_all(const struct reader *r, const struct json *root)
+{
+    if (root->kind != JSON_OBJECT || !json_get(root, "peft_type"))
+        return err_set(r->e, ERR_DATA, "%s: not the configuration of an adapter: no peft_type",
+                       r->name);
+    for (size_t i = 0; i < root->count; i++)
+        if (read_key(r, root->keys[i], &root->items[i])) return -1;
+    if (!json_get(root, "r")) return refuse(r, STR("r"), "must be present");
+    return 0;
+}
+
+int peft_config_parse(const char *text, size_t n, const char *name, struct peft_config *c,
+                      struct err *e)
+{
+    struct arena a = {0};
+    *c = (struct peft_config){.rank = 8, .alpha = 8};
+    const struct reader r = {name, c, e};
+    const struct json *root = json_parse(text, n, &a, e);
+    int rc = root ? read_all(&r, root) : err_prefix(e, "%s", name);
+    arena_free(&a);
+    return rc;
+}
+
+int peft_config_read(const char *dir, struct peft_config *c, struct err *e)
+{
+    struct buf text = {0};
+    *c = (struct peft_config){0};
+    char *path = io_path(dir, "adapter_config.json", e);
+    int rc = path ? io_slurp(path, MAX_CONFIG, &text, e) : -1;
+    if (rc == 0) rc = peft_config_parse(text.data ? text.data : "", text.len, path, c, e);
+    buf_free(&text);
+    free(path);
+    return rc;
+}
+
+void peft_config_free(struct peft_config *c)
+{
+    arena_free(&c->arena);
+    *c = (struct peft_config){0};
+}
+
+double peft_scale(const struct peft_config *c)
+{
+    return c->alpha / (c->rslora ? sqrt((double)c->rank) : (double)c->rank);
+}
+
+/* ---- writing ---- */
+static void put_names(struct buf *b, const struct peft_names *n)
+{
+    if (n->n == 0) {
+        buf_puts(b, "null");
+        return;
+    }
+    for (size_t i = 0; i < n->n; i++) {
+        buf_puts(b, i ? ",\n    " : "[\n    ");
+        buf_json(b, str_z(n->v[i]));
+    }
+    buf_puts(b, "\n  ]");
+}
+
+static void put_text(struct buf *b, const char *s)
+{
+    if (s)
+        buf_json(b, str_z(s));
+    else
+        buf_puts(b, "null");
+}
+
+/* peft declares lora_alpha an integer, and takes any number. */
+static void put_number(struct buf *b, double v)
+{
+    char text[32];
+    hf_real_text(v, false, text);
+    size_t n = strlen(text);
+    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
+    buf_puts(b, text);
+}
+
+static const char *truth(bool v) { return v ? "true" : "false"; }
+
+void peft_config_format(const struct peft_config *c, struct buf *b)
+{
+    char dropout[32];
+    hf_real_text(c->dropout, false, dropout);
+    buf_puts(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n"
+                "  \"base_model_name_or_path\": ");
+    put_text(b, c->base);
+    buf_printf(b, ",\n  \"r\": %lld,\n  \"lora_alpha\": ", (long long)c->rank);
+    put_number(b, c->alpha);
+    buf_printf(b, ",\n  \"lora_dropout\": %s,\n  \"use_rslora\": %s,\n", dropout, truth(c->rslora));
+    buf_puts(b, "  \"target_modules\": ");
+    if (c->pattern)
+        put_text(b, c->pattern);
+    else
+        put_names(b, &c->targets);
+    buf_puts(b, ",\n  \"modules_to_save\": ");
+    put_names(b, &c->saved);
+    buf_printf(b, ",\n  \"ensure_weight_tying\": %s,\n", truth(c->tie));
+    buf_puts(b, "  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                "  \"init_lora_weights\": true,\n  \"inference_mode\": true,\n"
+                "  \"rank_pattern\": {},\n  \"alpha_pattern\": {}\n}\n");
+}
+
+int peft_config_write(const struct peft_config *c, const char *dir, struct err *e)
+{
+    struct buf b = {0};
+    peft_config_format(c, &b);
+    char *path = buf_check(&b, e) == 0 ? io_path(dir, "adapter_config.json", e) : NULL;
+    int rc = path ? io_put(path, b.data, b.len, e) : -1;
+    free(path);
+    buf_free(&b);
+    return rc;
+}
