@@ -6,14 +6,15 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "hf/peft.h"
 #include "verbs.h"
 
 static const struct verb {
     const char *name;
     verb_fn *run;
 } verbs[] = {
-    {"ls", verb_ls},     {"show", verb_show},       {"verify", verb_verify},
-    {"diff", verb_diff}, {"convert", verb_convert}, {"init", verb_init},
+    {"ls", verb_ls},           {"show", verb_show},   {"verify", verb_verify}, {"diff", verb_diff},
+    {"convert", verb_convert}, {"merge", verb_merge}, {"init", verb_init},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -23,6 +24,7 @@ static const char examples[] =
     "  verify CHECKPOINT               every file against the manifest's hashes\n"
     "  diff A B                        the tensors that differ, and by how much\n"
     "  convert --from gguf FILE -o DIR a GGUF file to a Hugging Face folder\n"
+    "  merge BASE ADAPTER -o DIR       a LoRA adapter into its base model\n"
     "  init CONFIG.json -o DIR         a model with random weights\n"
     "\n"
     "sft-ckpt VERB --help lists the options of a verb.\n";
@@ -58,8 +60,11 @@ void verb_name(struct buf *b, const char *name)
 
 struct safetensors *verb_open(const char *path, struct err *e)
 {
-    char *inner = io_is_dir(path) ? io_path(path, "sft_train", e) : NULL;
-    struct safetensors *s = safetensors_open(inner && io_is_dir(inner) ? inner : path, e);
+    char *adapter = NULL, *inner = io_is_dir(path) ? io_path(path, "sft_train", e) : NULL;
+    struct safetensors *s = peft_find_dir(path, &adapter)
+                                ? safetensors_open_stem(adapter, "adapter_model", e)
+                                : safetensors_open(inner && io_is_dir(inner) ? inner : path, e);
+    free(adapter);
     free(inner);
     return s;
 }
@@ -69,13 +74,13 @@ static int no_verb(int argc, char **argv, struct err *e)
 {
     const char *words[VERBS + 1] = {NULL};
     const struct opt none[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
-    const struct opt_cmd cmd = {"sft-ckpt", "ls|show|verify|diff|convert|init [options] ...",
+    const struct opt_cmd cmd = {"sft-ckpt", "ls|show|verify|diff|convert|merge|init [options] ...",
                                 "Looks after checkpoints and model folders.", none, examples};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     if (nargs == 0)
-        return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, init");
+        return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, merge, init");
     for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;
     const char *near = opt_nearest(argv[1], words);
     return err_set(e, ERR_USAGE, "'%s' is not a verb; %s%s", argv[1],

@@ -40,11 +40,12 @@ int verb_show(int argc, char **argv, struct err *e)
         {'j', "json", OPT_FLAG, &json, NULL, "one JSON object", 0, 0, false},
         {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
     };
-    const struct opt_cmd cmd = {
-        "sft-ckpt show", "[options] MODEL|FILE.safetensors",
-        "Lists the tensors of a model, checkpoint or file in file order, and their totals.", opts,
-        "  sft-ckpt show output/sft_train/checkpoint-100\n"
-        "  sft-ckpt show --json model/ | jq .parameters\n"};
+    const struct opt_cmd cmd = {"sft-ckpt show", "[options] MODEL|FILE.safetensors",
+                                "Lists the tensors of a model, adapter, checkpoint or file in file "
+                                "order, and their totals.",
+                                opts,
+                                "  sft-ckpt show output/sft_train/checkpoint-100\n"
+                                "  sft-ckpt show --json model/ | jq .parameters\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     struct safetensors *s = verb_open(argv[1], e);

@@ -31,9 +31,7 @@ int peft_tensor_role(const char *name, enum peft_role *role, char *param)
     name += skip;
     size_t n = strlen(name);
     if (n == 0 || n >= PEFT_MAX_NAME) return -1;
-    *role = ends(name, suffix[PEFT_A])   ? PEFT_A
-            : ends(name, suffix[PEFT_B]) ? PEFT_B
-                                         : PEFT_SAVED;
+    *role = ends(name, suffix[PEFT_A]) ? PEFT_A : ends(name, suffix[PEFT_B]) ? PEFT_B : PEFT_SAVED;
     if (*role != PEFT_SAVED)
         n -= strlen(suffix[*role]);
     else if (strstr(name, "lora_") || (!ends(name, ".weight") && !ends(name, ".bias")))
@@ -97,8 +95,10 @@ static int check_tensor(const struct peft *p, const struct peft_tensor *x, struc
                        t->file, t->name, hf_dtype_name(t->dtype));
     if (x->role == PEFT_SAVED) return 0;
     if (t->ndim != 2 || t->dim[x->role == PEFT_A ? 0 : 1] != rank)
-        return err_set(e, ERR_DATA, "%s: tensor %s does not have the rank r = %lld of "
-                       "adapter_config.json", t->file, t->name, (long long)rank);
+        return err_set(e, ERR_DATA,
+                       "%s: tensor %s does not have the rank r = %lld of "
+                       "adapter_config.json",
+                       t->file, t->name, (long long)rank);
     if (!peft_find(p, x->role == PEFT_A ? PEFT_B : PEFT_A, x->param))
         return err_set(e, ERR_DATA, "%s: tensor %s: the other factor is missing", t->file, t->name);
     if (peft_find(p, PEFT_SAVED, x->param))
@@ -151,29 +151,74 @@ void peft_close(struct peft *p)
     free(p);
 }
 
+/* ---- against a base ---- */
+static int wrong_shape(const struct hf_tensor *t, const struct hf_tensor *base, struct err *e)
+{
+    char have[200], want[200];
+    hf_tensor_shape(t, have, sizeof have);
+    hf_tensor_shape(base, want, sizeof want);
+    return err_set(e, ERR_DATA, "%s: tensor %s has shape %s; the base model's %s has %s", t->file,
+                   t->name, have, base->name, want);
+}
+
+static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, struct err *e)
+{
+    const struct hf_tensor *t = x->t;
+    bool fits = base->ndim == 2;
+    if (x->role == PEFT_A)
+        fits = fits && t->dim[1] == base->dim[1];
+    else if (x->role == PEFT_B)
+        fits = fits && t->dim[0] == base->dim[0];
+    else
+        fits = t->ndim == base->ndim &&
+               memcmp(t->dim, base->dim, (size_t)t->ndim * sizeof *t->dim) == 0;
+    return fits ? 0 : wrong_shape(t, base, e);
+}
+
+/* What of a tied model's one matrix is in the adapter: peft writes it under both names. */
+static int check_tied(const struct peft *p, struct err *e)
+{
+    const struct hf_tensor *in = peft_find(p, PEFT_SAVED, "model.embed_tokens.weight");
+    const struct hf_tensor *out = peft_find(p, PEFT_SAVED, "lm_head.weight");
+    if (!in && !out) return 0;
+    if (in && out ? in->bytes == out->bytes && memcmp(in->data, out->data, in->bytes) == 0
+                  : in && p->config.tie)
+        return 0;
+    return err_set(e, ERR_DATA,
+                   "%s: the base model's lm_head is its embed_tokens, and this adapter has another "
+                   "for each; only one with ensure_weight_tying is supported",
+                   p->dir);
+}
+
+int peft_check(const struct peft *p, const struct safetensors *base, bool tied, struct err *e)
+{
+    if (tied && check_tied(p, e)) return -1;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct peft_tensor *x = &p->list[i];
+        const struct hf_tensor *t = safetensors_find(base, x->param);
+        if (!t && tied && x->role == PEFT_SAVED && strcmp(x->param, "lm_head.weight") == 0)
+            continue;
+        if (!t)
+            return err_set(e, ERR_DATA, "%s: tensor %s: the base model has no %s", x->t->file,
+                           x->t->name, x->param);
+        if (check_fit(x, t, e)) return -1;
+    }
+    return 0;
+}
+
 /* ---- the sum ---- */
 /* One row of [rows, cols] as fp32. */
 static void get_row(const struct hf_tensor *t, uint64_t row, float *to)
 {
-    const size_t n = (size_t)t->dim[t->ndim - 1];
+    const size_t n = (size_t)t->dim[1];
     hf_to_f32(t->dtype, t->data + row * n * hf_dtype_size(t->dtype), n, to);
-}
-
-static int wrong_shape(const struct hf_tensor *t, struct err *e)
-{
-    char shape[200];
-    hf_tensor_shape(t, shape, sizeof shape);
-    return err_set(e, ERR_DATA, "%s: tensor %s has shape %s, which the base's does not fit",
-                   t->file, t->name, shape);
 }
 
 /* w[rows, in] += scale * B[row.., r] A[r, in]; the sum over r runs in its order, in fp32. */
 static int add_product(const struct hf_tensor *a, const struct hf_tensor *b, double scale,
-                       uint64_t row, uint64_t rows, uint64_t in, float *w, struct err *e)
+                       uint64_t row, uint64_t rows, float *w, struct err *e)
 {
-    const size_t r = (size_t)a->dim[0], n = (size_t)in;
-    if (a->dim[1] != in) return wrong_shape(a, e);
-    if (row + rows > b->dim[0]) return wrong_shape(b, e);
+    const size_t r = (size_t)a->dim[0], n = (size_t)a->dim[1];
     float *all = mem_alloc(r * n + r + n, sizeof *all, e);
     if (!all) return -1;
     float *factor = all + r * n, *sum = factor + r;
@@ -189,15 +234,16 @@ static int add_product(const struct hf_tensor *a, const struct hf_tensor *b, dou
     return 0;
 }
 
-int peft_apply(const struct peft *p, const char *param, uint64_t row, uint64_t rows, uint64_t in,
+int peft_apply(const struct peft *p, const struct hf_tensor *base, uint64_t row, uint64_t rows,
                float *w, struct err *e)
 {
-    const struct hf_tensor *a = peft_find(p, PEFT_A, param), *b = peft_find(p, PEFT_B, param);
-    const struct hf_tensor *whole = peft_find(p, PEFT_SAVED, param);
-    if (a && b) return add_product(a, b, peft_scale(&p->config), row, rows, in, w, e);
+    const struct hf_tensor *a = peft_find(p, PEFT_A, base->name);
+    const struct hf_tensor *b = peft_find(p, PEFT_B, base->name);
+    const struct hf_tensor *whole = peft_find(p, PEFT_SAVED, base->name);
+    if (a && b) return add_product(a, b, peft_scale(&p->config), row, rows, w, e);
     if (!whole) return 0;
-    if (whole->count / in < row + rows) return wrong_shape(whole, e);
-    hf_to_f32(whole->dtype, whole->data + row * in * hf_dtype_size(whole->dtype),
-              (size_t)(rows * in), w);
+    const size_t n = base->ndim == 2 ? (size_t)base->dim[1] : 1;
+    hf_to_f32(whole->dtype, whole->data + row * n * hf_dtype_size(whole->dtype), (size_t)rows * n,
+              w);
     return 0;
 }

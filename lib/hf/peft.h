@@ -24,15 +24,15 @@ struct peft_names {
 
 /* adapter_config.json of an adapter of peft_type LORA. */
 struct peft_config {
-    int64_t rank;               /* r */
-    double alpha, dropout;      /* lora_alpha, lora_dropout */
-    bool rslora;                /* use_rslora */
-    bool tie;                   /* ensure_weight_tying: what is saved of embed_tokens is lm_head's too */
-    const char *pattern;        /* target_modules as a string; NULL: see targets */
-    struct peft_names targets;  /* target_modules as a list */
-    struct peft_names saved;    /* modules_to_save: trained as a whole */
-    bool fewer;                 /* other keys leave out some that target_modules names */
-    const char *base;           /* base_model_name_or_path; NULL: not told */
+    int64_t rank;          /* r */
+    double alpha, dropout; /* lora_alpha, lora_dropout */
+    bool rslora;           /* use_rslora */
+    bool tie;              /* ensure_weight_tying: what is saved of embed_tokens is lm_head's too */
+    const char *pattern;   /* target_modules as a string; NULL: see targets */
+    struct peft_names targets; /* target_modules as a list */
+    struct peft_names saved;   /* modules_to_save: trained as a whole */
+    bool fewer;                /* other keys leave out some that target_modules names */
+    const char *base;          /* base_model_name_or_path; NULL: not told */
     struct arena arena;
 };
 /* By what B A is multiplied: alpha / r, or alpha / sqrt(r) with rslora. */
@@ -80,10 +80,14 @@ bool peft_find_dir(const char *path, char **dir);
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */
 const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param);
+/* Each tensor belongs to a parameter of the base and has a shape that fits it. tied: the base's
+ * lm_head is its embedding, so a saved lm_head must be the saved embedding, bit for bit. */
+int peft_check(const struct peft *p, const struct safetensors *base, bool tied, struct err *e);
 
-/* A parameter of the base with the adapter in it: rows [row, row + rows) of [out, in] fp32 values
- * w get scale * B A added, or are replaced. What the adapter does not have is left as it is. */
-int peft_apply(const struct peft *p, const char *param, uint64_t row, uint64_t rows, uint64_t in,
+/* A parameter of the base with the adapter in it: its rows [row, row + rows), w in fp32, get
+ * scale * B A added, or are replaced (of a vector: elements). What the adapter does not have is
+ * left as it is. After peft_check with this base. */
+int peft_apply(const struct peft *p, const struct hf_tensor *base, uint64_t row, uint64_t rows,
                float *w, struct err *e);
 
 #endif

@@ -124,7 +124,8 @@ static int read_key(const struct reader *r, struct str key, const struct json *v
         if (v->kind == JSON_BOOL || v->kind == JSON_NULL ||
             (v->kind == JSON_STRING && ONE_OF(v->s, beginnings)))
             return 0;
-        return refuse(r, key, "an adapter that began by changing the base's weights is not supported");
+        return refuse(r, key,
+                      "an adapter that began by changing the base's weights is not supported");
     }
     if (is_nothing(v) || ONE_OF(key, harmless)) return 0;
     if (ONE_OF(key, fewer)) {

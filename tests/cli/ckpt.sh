@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # sft-ckpt: every verb, and what it refuses.
 source "$(dirname "$0")/../cli.sh"
+root=$PWD
 cd "$T" || exit 70
 
 config() { # config KEY=VALUE...: a tiny llama with changes
@@ -143,6 +144,27 @@ else
     skip 'convert: the real model' 'no GGUF file; make demo downloads it'
 fi
 equal 'convert: a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
+
+# ---- merge ----
+golden=$root/tests/golden/peft
+check 'merge: as peft, in bf16' sft-ckpt merge "$golden/rslora/base" "$golden/rslora/adapter" -o merged
+check 'merge: bit for bit' sft-ckpt diff merged "$golden/rslora/merged"
+same "merge: the base's configuration" merged/config.json "$golden/rslora/base/config.json"
+check 'merge: in fp32' sft-ckpt merge "$golden/list/base" "$golden/list/adapter" -o merged32
+equal 'merge: within the last bit' "$(sft-ckpt diff merged32 "$golden/list/merged" | awk '$3 > 2e-7')" ''
+equal 'merge: something was added' "$(sft-ckpt diff merged32 "$golden/list/base" | wc -l)" 6
+mkdir -p step/checkpoint-3 && cp -r "$golden/list/adapter" step/checkpoint-3/sft_train
+equal 'show: an adapter' "$(sft-ckpt show step/checkpoint-3 | tail -n 1 | cut -f1)" '12 tensors'
+check 'merge: a checkpoint' sft-ckpt merge "$golden/list/base" step/checkpoint-3 -o merged3
+check 'merge: is the same' sft-ckpt diff merged32 merged3
+fails 'merge: the folder exists' 73 'exists already' sft-ckpt merge "$golden/list/base" step/checkpoint-3 -o merged3
+fails 'merge: not an adapter' 66 'a: no adapter' sft-ckpt merge a a -o x
+fails 'merge: another base' 65 'tensor base_model.*has shape.*down_proj' sft-ckpt merge a step/checkpoint-3 -o x
+fails 'merge: one folder' 64 'too few operands' sft-ckpt merge a -o x
+fails 'merge: no -o' 64 'where to' sft-ckpt merge a step/checkpoint-3
+cp -r step/checkpoint-3/sft_train dora && sed -i 's/"use_dora": false/"use_dora": true/' dora/adapter_config.json
+fails 'merge: an adapter of another kind' 65 'use_dora' sft-ckpt merge "$golden/list/base" dora -o x
+equal 'merge: a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
 
 # ---- the command itself ----
 fails 'no verb' 64 'what to do' sft-ckpt

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sft-ckpt merge: a base model and an adapter become one model folder. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "hf/config.h"
+#include "hf/folder.h"
+#include "hf/peft.h"
+#include "verbs.h"
+
+enum { CHUNK = 1 << 20 }; /* elements merged at a time, or one row if that is longer */
+
+/* The tensor's rows, each through fp32; rounded once, to the base's type. */
+static int merge_tensor(const struct peft *p, const struct hf_tensor *t, float *w,
+                        struct safetensors_writer *out, struct err *e)
+{
+    const uint64_t cols = t->ndim == 2 ? t->dim[1] : 1, all = cols ? t->count / cols : 0;
+    const uint64_t step = cols < CHUNK && cols ? CHUNK / cols : 1;
+    const size_t size = hf_dtype_size(t->dtype);
+    void *packed = w; /* an element is no wider than fp32, so it can be packed in place */
+    for (uint64_t row = 0; row < all; row += step) {
+        uint64_t rows = all - row < step ? all - row : step;
+        size_t n = (size_t)(rows * cols);
+        hf_to_f32(t->dtype, t->data + row * cols * size, n, w);
+        if (peft_apply(p, t, row, rows, w, e)) return -1;
+        hf_from_f32(t->dtype, w, n, packed);
+        if (safetensors_write(out, packed, n * size, e)) return -1;
+    }
+    return 0;
+}
+
+static bool is_changed(const struct peft *p, const char *param)
+{
+    return peft_find(p, PEFT_A, param) || peft_find(p, PEFT_SAVED, param);
+}
+
+static uint64_t widest(const struct safetensors *base)
+{
+    uint64_t n = CHUNK;
+    for (size_t i = 0; i < safetensors_count(base); i++) {
+        const struct hf_tensor *t = safetensors_at(base, i);
+        if (t->ndim == 2 && t->dim[1] > n) n = t->dim[1];
+    }
+    return n;
+}
+
+static int write_weights(const struct peft *p, const struct safetensors *base, const char *dir,
+                         struct err *e)
+{
+    const size_t count = safetensors_count(base);
+    struct hf_tensor *list = mem_alloc(count, sizeof *list, e);
+    float *w = list ? mem_alloc((size_t)widest(base), sizeof *w, e) : NULL;
+    struct safetensors_writer *out = NULL;
+    int rc = w ? 0 : -1;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        list[i] = *safetensors_at(base, i);
+        if (!is_changed(p, list[i].name) || hf_from_f32(list[i].dtype, w, 0, w) == 0) continue;
+        rc = err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s cannot be merged into",
+                     list[i].file, list[i].name, hf_dtype_name(list[i].dtype));
+    }
+    if (rc == 0)
+        rc = (out = safetensors_create(dir, "model", list, count, SAFETENSORS_SHARD, e)) ? 0 : -1;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct hf_tensor *t = &list[i];
+        rc = is_changed(p, t->name) ? merge_tensor(p, t, w, out, e)
+                                    : safetensors_write(out, t->data, (size_t)t->bytes, e);
+    }
+    if (rc == 0)
+        rc = safetensors_commit(out, e);
+    else
+        safetensors_abort(out);
+    free(w);
+    free(list);
+    return rc;
+}
+
+/* The base's files; the tokenizer is the adapter's own where it has one. */
+static int copy_files(const char *base, const char *adapter, const char *tmp, struct err *e)
+{
+    char *own = io_path(adapter, "tokenizer.json", e);
+    int rc = own ? hf_folder_copy(base, tmp, e) : -1;
+    if (rc == 0 && io_exists(own)) rc = hf_folder_copy_tokenizer(adapter, tmp, e);
+    free(own);
+    return rc;
+}
+
+static int merge(const char *model, const char *adapter, const char *out, struct err *e)
+{
+    struct hf_config c = {0};
+    char *dir = NULL, *tmp = NULL;
+    struct safetensors *base = NULL;
+    struct peft *p = peft_open(adapter, e);
+    int rc = p ? hf_folder_resolve(model, &dir, e) : -1;
+    if (rc == 0) rc = hf_config_read(dir, &c, e);
+    if (rc == 0) rc = (base = safetensors_open(dir, e)) ? 0 : -1;
+    if (rc == 0) rc = peft_check(p, base, c.tie_word_embeddings, e);
+    if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
+    if (rc == 0) {
+        rc = copy_files(dir, p->dir, tmp, e);
+        if (rc == 0) rc = write_weights(p, base, tmp, e);
+        if (rc == 0)
+            rc = hf_folder_commit(tmp, out, e);
+        else
+            hf_folder_abort(tmp);
+    }
+    free(tmp);
+    safetensors_close(base);
+    hf_config_free(&c);
+    free(dir);
+    peft_close(p);
+    return rc;
+}
+
+int verb_merge(int argc, char **argv, struct err *e)
+{
+    const char *out = NULL;
+    int nargs;
+    const struct opt opts[] = {
+        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
+        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+    };
+    const struct opt_cmd cmd = {
+        "sft-ckpt merge", "[options] -o DIR BASE ADAPTER",
+        "Adds a LoRA adapter, a folder of peft's or a checkpoint-N of a LoRA run, to the weights "
+        "of its base model, in fp32, rounded once to the base's type.",
+        opts, "  sft-ckpt merge model/ output/sft_train/checkpoint-100 -o merged/\n"};
+    int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
+    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
+    if (merge(argv[1], argv[2], out, e) != 0) return -1;
+    log_line(LOG_INFO, "%s: %s with %s", out, argv[1], argv[2]);
+    return 0;
+}

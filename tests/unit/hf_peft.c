@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Adapters: peft's configuration read, written and refused; tensors' names and pairing; the sum
+ * with a base against peft's own. */
+#include "base/io.h"
+#include "hf/peft.h"
+#include "test.h"
+
+#define GOLDEN "tests/golden/peft/"
+
+static int parse(const char *text, struct peft_config *c, struct err *e)
+{
+    memset(e, 0, sizeof *e);
+    return peft_config_parse(text, strlen(text), "adapter_config.json", c, e);
+}
+
+static void reading(void)
+{
+    struct peft_config c;
+    struct err e;
+    CHECK("peft's own file", peft_config_read(GOLDEN "rslora/adapter", &c, &e) == 0 &&
+                                 c.rank == 4 && c.alpha == 5 && c.dropout == 0 && c.rslora &&
+                                 !c.pattern && c.targets.n == 14 && c.saved.n == 2 && !c.base &&
+                                 !c.tie);
+    CHECK("its scale", peft_scale(&c) == 2.5);
+    peft_config_free(&c);
+    CHECK("a pattern", peft_config_read(GOLDEN "pattern/adapter", &c, &e) == 0 && c.pattern &&
+                           strstr(c.pattern, "(k|o|gate|up)_proj") && c.tie && peft_scale(&c) == 1);
+    peft_config_free(&c);
+    CHECK("what is absent has peft's default",
+          parse("{\"peft_type\":\"LORA\",\"r\":16}", &c, &e) == 0 && c.alpha == 8 &&
+              c.dropout == 0 && peft_scale(&c) == 0.5 && c.targets.n == 0);
+    peft_config_free(&c);
+    CHECK("a list that is cut down by other keys",
+          parse("{\"peft_type\":\"LORA\",\"r\":1,\"target_modules\":[\"a\"],"
+                "\"layers_to_transform\":[1]}",
+                &c, &e) == 0 &&
+              c.fewer && c.targets.n == 1 && strcmp(c.targets.v[0], "a") == 0);
+    peft_config_free(&c);
+}
+
+static void refusals(void)
+{
+    static const struct {
+        const char *keys, *why;
+    } bad[] = {
+        {"\"peft_type\":\"IA3\",\"r\":8", "peft_type: only adapters of type LORA"},
+        {"\"peft_type\":\"LORA\"", "r: must be present"},
+        {"\"peft_type\":\"LORA\",\"r\":0", "r: must be"},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"use_dora\":true", "use_dora: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"bias\":\"all\"", "bias: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"rank_pattern\":{\"q_proj\":4}", "rank_pattern: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"alpha_pattern\":{\"q_proj\":4}", "alpha_pattern: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"fan_in_fan_out\":true", "fan_in_fan_out: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"init_lora_weights\":\"pissa\"", "init_lora_weights: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"trainable_token_indices\":[1]", "trainable_token_ind"},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"something_new\":{\"a\":1}", "something_new: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"target_modules\":[1]", "target_modules: "},
+        {"\"peft_type\":\"LORA\",\"r\":8,\"lora_dropout\":1.5", "lora_dropout: "},
+        {"\"r\":8", "no peft_type"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[300], name[300];
+        struct peft_config c;
+        struct err e;
+        snprintf(text, sizeof text, "{%s}", bad[i].keys);
+        snprintf(name, sizeof name, "refused: %s", bad[i].keys);
+        bool ok = parse(text, &c, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, bad[i].why);
+        CHECK(name, ok);
+        peft_config_free(&c);
+    }
+}
+
+/* What is written reads back the same. */
+static void writing(void)
+{
+    const char *targets[] = {"q_proj", "v_proj"}, *saved[] = {"lm_head"};
+    const struct peft_config c = {.rank = 16,
+                                  .alpha = 12.5,
+                                  .dropout = 0.05,
+                                  .rslora = true,
+                                  .tie = true,
+                                  .targets = {targets, 2},
+                                  .saved = {saved, 1},
+                                  .base = "models/\"base\""};
+    struct peft_config d;
+    struct buf b = {0};
+    struct err e;
+    peft_config_format(&c, &b);
+    CHECK("what is written can be read", parse(b.data, &d, &e) == 0);
+    CHECK("and is the same", d.rank == 16 && d.alpha == 12.5 && d.dropout == 0.05 && d.rslora &&
+                                 d.tie && d.targets.n == 2 &&
+                                 strcmp(d.targets.v[1], "v_proj") == 0 && d.saved.n == 1 &&
+                                 strcmp(d.base, c.base) == 0 && !d.pattern);
+    peft_config_free(&d);
+    buf_free(&b);
+}
+
+static void names(void)
+{
+    char name[300], param[PEFT_MAX_NAME];
+    enum peft_role role;
+    peft_tensor_name(PEFT_A, "model.layers.0.mlp.up_proj.weight", name, sizeof name);
+    CHECK("name of a factor",
+          strcmp(name, "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight") == 0);
+    CHECK("and back", peft_tensor_role(name, &role, param) == 0 && role == PEFT_A &&
+                          strcmp(param, "model.layers.0.mlp.up_proj.weight") == 0);
+    peft_tensor_name(PEFT_SAVED, "lm_head.weight", name, sizeof name);
+    CHECK("name of a whole tensor", strcmp(name, "base_model.model.lm_head.weight") == 0);
+    CHECK("and back", peft_tensor_role(name, &role, param) == 0 && role == PEFT_SAVED &&
+                          strcmp(param, "lm_head.weight") == 0);
+    static const char *const other[] = {"model.layers.0.mlp.up_proj.lora_A.weight",
+                                        "base_model.model.x.lora_embedding_A",
+                                        "base_model.model.x.lora_magnitude_vector.weight",
+                                        "base_model.model.",
+                                        "base_model.model.lora_A.weight",
+                                        "base_model.model.x.lora_B.bias"};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        CHECK(other[i], peft_tensor_role(other[i], &role, param) == -1);
+}
+
+/* Every tensor of the base with the adapter, against what peft merged. */
+static double worst(const char *adapter, const char *base, const char *merged, bool tied)
+{
+    struct err e = {0};
+    double bad = 0;
+    struct peft *p = peft_open(adapter, &e);
+    struct safetensors *s = safetensors_open(base, &e), *want = safetensors_open(merged, &e);
+    if (!p || !s || !want || peft_check(p, s, tied, &e)) {
+        printf("# %s\n", e.msg);
+        bad = INFINITY;
+    }
+    for (size_t i = 0; bad < INFINITY && i < safetensors_count(s); i++) {
+        const struct hf_tensor *t = safetensors_at(s, i), *x = safetensors_find(want, t->name);
+        float *w = malloc(t->count * 2 * sizeof *w), *y = w + t->count;
+        hf_to_f32(t->dtype, t->data, t->count, w);
+        hf_to_f32(x->dtype, x->data, x->count, y);
+        if (peft_apply(p, t, 0, t->dim[0], w, &e)) bad = INFINITY;
+        for (size_t j = 0; j < t->count; j++) { /* peft's was rounded to its type */
+            double d = fabs((double)w[j] - (double)y[j]) / (1 + fabs((double)y[j]));
+            if (t->dtype == HF_BF16) d = hf_bf16_from_f32(w[j]) != hf_bf16_from_f32(y[j]);
+            if (!(d <= bad)) bad = d;
+        }
+        free(w);
+    }
+    safetensors_close(want);
+    safetensors_close(s);
+    peft_close(p);
+    return bad;
+}
+
+static void sums(void)
+{
+    CHECK("a list of targets",
+          worst(GOLDEN "list/adapter", GOLDEN "list/base", GOLDEN "list/merged", true) <= 1.5e-7);
+    CHECK("all linear layers, rank-stabilised, whole modules, bf16",
+          worst(GOLDEN "rslora/adapter", GOLDEN "rslora/base", GOLDEN "rslora/merged", false) == 0);
+    CHECK("a pattern, a tied embedding", worst(GOLDEN "pattern/adapter", GOLDEN "pattern/base",
+                                               GOLDEN "pattern/merged", true) <= 1.5e-7);
+}
+
+static void misfits(void)
+{
+    struct err e = {0};
+    struct peft *p = peft_open(GOLDEN "rslora/adapter", &e);
+    struct safetensors *other = safetensors_open(GOLDEN "list/base", &e);
+    CHECK("an adapter of an untied model on a tied one",
+          peft_check(p, other, true, &e) == -1 && strstr(e.msg, "ensure_weight_tying"));
+    CHECK("a tensor that the base has not",
+          peft_check(p, other, false, &e) == -1 && strstr(e.msg, "the base model has no lm_head"));
+    peft_close(p);
+    safetensors_close(other);
+    CHECK("no adapter", !peft_open(GOLDEN "list/base", &e) && e.code == ERR_NOINPUT);
+}
+
+int main(void)
+{
+    reading();
+    refusals();
+    writing();
+    names();
+    sums();
+    misfits();
+    TEST_END();
+}
