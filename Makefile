@@ -28,6 +28,15 @@ endif
 $(O)/config.mk: tools/probe
 	@mkdir -p $(O)
 	@CC="$(CC)" tools/probe $@
+# An MPI that was installed since then is noticed.
+ifneq ($(ZSTD_LIBS),)
+ifeq ($(MPICC_SEEN),)
+ifneq ($(shell command -v mpicc 2>/dev/null),)
+.PHONY: mpicc-appeared
+$(O)/config.mk: mpicc-appeared
+endif
+endif
+endif
 
 # ---- sources: a folder of lib/ is a module and becomes an archive ----
 MODULES  := $(notdir $(patsubst %/,%,$(wildcard lib/*/)))
@@ -36,7 +45,10 @@ TRAINER  := sft-train sft-eval
 COMMANDS := $(TOOLS) $(TRAINER)
 
 obj      = $(patsubst %.c,$(O)/obj/%.o,$(1))
-lib_src  = $(wildcard lib/$(1)/*.c)
+lib_src  = $(filter-out %_plugin.c,$(wildcard lib/$(1)/*.c))
+
+# Plugins are loaded by the trainer when it is started under a launcher; nothing links them.
+PLUGINS := $(if $(MPICC),$(O)/lib/sft/mpi.so)
 
 # lib/ops/ref is compiled for float and for double; lib/ops/cpu once for each instruction set, the
 # best of which is chosen when a program starts.
@@ -51,7 +63,7 @@ LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(LDFLAGS) -Wl,--as-n
             -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
 
 tools:   $(TOOLS:%=$(O)/bin/%)
-trainer: $(TRAINER:%=$(O)/bin/%)
+trainer: $(TRAINER:%=$(O)/bin/%) $(PLUGINS)
 
 define module_rule
 $(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_OBJ) $(CPU_OBJ))
@@ -68,6 +80,11 @@ $(O)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
 	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
 endef
 $(foreach c,$(COMMANDS),$(eval $(call command_rule,$(c))))
+
+$(O)/lib/sft/mpi.so: lib/comm/mpi_plugin.c lib/comm/plugin.h lib/base/err.h $(O)/config.mk
+	@mkdir -p $(@D)
+	@echo "  mpicc $@"
+	$(Q)OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $<
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
@@ -104,7 +121,7 @@ $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 	$(Q)$(call LINK,$<)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 
-unit: $(UNIT_BIN)
+unit: $(UNIT_BIN) $(PLUGINS)
 check: all unit man
 	O=$(O) tests/run
 # These install what is missing first, so they ask make again for what they need.
@@ -161,9 +178,11 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(COMMANDS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 run_sft_pipeline.sh $(DESTDIR)$(PREFIX)/bin/sft-run
+	$(if $(PLUGINS),install -d $(DESTDIR)$(PREFIX)/lib/sft && install -m 644 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/sft)
 	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1
 uninstall:
 	rm -f $(COMMANDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/bin/sft-run
+	rm -rf $(DESTDIR)$(PREFIX)/lib/sft
 	rm -f $(MAN:$(O)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

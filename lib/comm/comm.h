@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "comm/world.h"
 #include "ops/ops.h"
 
 enum comm_op { COMM_SUM, COMM_MAX };
@@ -32,10 +33,16 @@ struct comm {
     const struct comm_ops *ops;
     int rank, size;
     struct device *device;
+    void *staging; /* COMM_STAGING bytes of the host's memory, given by the owner of the memory plan
+                    * before the first collective of a group of several */
 };
+enum { COMM_STAGING = 8 << 20 };
 
 /* The group of one: collectives copy, send and recv are errors. */
 struct comm *comm_self(struct device *d, struct err *e);
+/* All ranks of a world, which must outlive the group, through the host's memory. Sums are of float
+ * or double. */
+struct comm *comm_mpi(struct world *w, struct device *d, struct err *e);
 void comm_close(struct comm *c); /* NULL is fine */
 
 #endif

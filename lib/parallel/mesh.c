@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mesh of one rank, and the arithmetic of parts. */
+/* Making a mesh, and the arithmetic of parts. */
 #include "parallel/mesh.h"
 
-int mesh_self(struct mesh *m, struct device *d, struct err *e)
+int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e)
 {
-    *m = (struct mesh){.size = {1, 1, 1, 1}};
+    *m = (struct mesh){.size = {w->place.size, 1, 1, 1}, .at = {w->place.rank}, .world = w};
     for (int i = 0; i < MESH_AXES; i++) {
-        m->comm[i] = comm_self(d, e);
+        m->comm[i] = m->size[i] > 1 ? comm_mpi(w, d, e) : comm_self(d, e);
         if (m->comm[i]) continue;
         mesh_close(m);
         return -1;
     }
     return 0;
+}
+
+int mesh_self(struct mesh *m, struct device *d, struct err *e)
+{
+    return mesh_world(m, world_self(), d, e);
 }
 
 void mesh_close(struct mesh *m)

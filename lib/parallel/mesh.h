@@ -11,10 +11,14 @@ enum mesh_axis { MESH_DP, MESH_PP, MESH_CP, MESH_TP, MESH_AXES };
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
     struct comm *comm[MESH_AXES];       /* the ranks along the axis through this one */
+    struct world *world;                /* all of them; not the mesh's own */
 };
 
 /* The mesh of this process alone. */
 int mesh_self(struct mesh *m, struct device *d, struct err *e);
+/* All ranks of the world in data parallelism; the world must outlive the mesh. A world of one gives
+ * the same as mesh_self. */
+int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e);
 void mesh_close(struct mesh *m);
 
 /* Part `at` of `parts` of n elements, cut at multiples of `align`: [*begin, *end). Parts are in

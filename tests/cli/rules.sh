@@ -108,6 +108,12 @@ for c in sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt; do
     none "libraries of $c" "$T/found"
 done
 
+# The trainer loads MPI when it is started under a launcher, and not before.
+for c in sft-train sft-eval; do
+    ldd "$(command -v $c)" | grep -E 'libmpi|libopen-|libcuda|libcublas|libnccl' >"$T/found"
+    none "libraries of $c" "$T/found"
+done
+
 # ---- functions that are not called ----
 word() { echo "(^|[^A-Za-z0-9_.>])($1)[ ]*\("; }
 nowhere "unbounded string functions" "$(word 'strcpy|strcat|stpcpy|sprintf|vsprintf|gets|strtok|alloca')" ""

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The variables by which launchers tell a process its rank. */
+#include "comm/launch.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* In the order of asking: a launcher's own variables before those of the interface that it speaks,
+ * for Open MPI's mpirun sets both. */
+static const struct {
+    const char *by, *size, *rank;
+} launchers[] = {
+    {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
+    {"mpirun (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"},
+    {"a launcher that speaks PMI", "PMI_SIZE", "PMI_RANK"},
+    {"a launcher that speaks PMIx", NULL, "PMIX_RANK"},
+};
+
+/* A decimal number up to a million; -1: unset, or not one. */
+static int number(const char *text)
+{
+    char *end;
+    if (!text || *text < '0' || *text > '9') return -1;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    return errno || *end || v > 1000000 ? -1 : (int)v;
+}
+
+struct launch launch_detect(char *(*lookup)(const char *name))
+{
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
+        int size = launchers[i].size ? number(lookup(launchers[i].size)) : -1;
+        int rank = number(lookup(launchers[i].rank));
+        if (launchers[i].size ? size < 1 : rank < 0) continue;
+        if (!launchers[i].size) size = number(lookup("SLURM_STEP_NUM_TASKS"));
+        if (size < 1) size = 0;
+        if (size && rank >= size) rank = -1;
+        return (struct launch){.by = launchers[i].by, .size = size, .rank = rank};
+    }
+    int tasks = number(lookup("SLURM_NTASKS"));
+    return (struct launch){.size = 1, .tasks = tasks > 1 ? tasks : 0};
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who started the process, as the environment of each launcher tells; a world of one. */
+#include <stdint.h>
+
+#include "comm/launch.h"
+#include "comm/world.h"
+#include "test.h"
+
+/* The environment of a case: NAME=VALUE, ended by NULL. */
+static const char *const *environment;
+
+static char *lookup(const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *const *v = environment; *v; v++)
+        if (strncmp(*v, name, n) == 0 && (*v)[n] == '=') return (char *)(uintptr_t)(*v + n + 1);
+    return NULL;
+}
+
+static bool gives(const char *const *env, const char *by, int size, int rank, int tasks)
+{
+    environment = env;
+    struct launch l = launch_detect(lookup);
+    bool same = l.size == size && l.tasks == tasks && (by ? l.by && strstr(l.by, by) : !l.by);
+    if (by) same &= l.rank == rank;
+    if (!same)
+        printf("# %s size %d rank %d tasks %d\n", l.by ? l.by : "-", l.size, l.rank, l.tasks);
+    return same;
+}
+#define ENV(...)                                                                                   \
+    (const char *const[]) { __VA_ARGS__, NULL }
+
+int main(void)
+{
+    CHECK("nobody", gives(ENV("HOME=/"), NULL, 1, 0, 0));
+    CHECK("Open MPI",
+          gives(ENV("OMPI_COMM_WORLD_SIZE=4", "OMPI_COMM_WORLD_RANK=3"), "Open MPI", 4, 3, 0));
+    CHECK("Open MPI inside a Slurm job, with what it sets of PMIx",
+          gives(ENV("SLURM_NTASKS=8", "PMIX_RANK=1", "OMPI_COMM_WORLD_SIZE=2",
+                    "OMPI_COMM_WORLD_RANK=1"),
+                "Open MPI", 2, 1, 0));
+    CHECK("MPICH", gives(ENV("PMI_RANK=0", "PMI_SIZE=2"), "PMI", 2, 0, 0));
+    CHECK("srun with PMIx",
+          gives(ENV("SLURM_NTASKS=8", "SLURM_STEP_NUM_TASKS=4", "PMIX_RANK=2"), "PMIx", 4, 2, 0));
+    CHECK("PMIx alone does not tell the size", gives(ENV("PMIX_RANK=2"), "PMIx", 0, 2, 0));
+    CHECK("srun without any", gives(ENV("SLURM_NTASKS=2", "SLURM_PROCID=1"), NULL, 1, 0, 2));
+    CHECK("a Slurm job of one task", gives(ENV("SLURM_NTASKS=1"), NULL, 1, 0, 0));
+    CHECK("nonsense is no launcher",
+          gives(ENV("OMPI_COMM_WORLD_SIZE=many", "PMI_SIZE=-2", "PMIX_RANK=", "SLURM_NTASKS=2x"),
+                NULL, 1, 0, 0));
+    CHECK("a rank beyond the size is not believed",
+          gives(ENV("OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=2"), "Open MPI", 2, -1, 0));
+
+    struct world *w = world_self();
+    struct err e = {0};
+    int from = 5, to = 0, share = 0;
+    CHECK("a world of one gathers by copying",
+          world_gather(w, &to, &from, sizeof from, &e) == 0 && to == 5 &&
+              world_any(w, true, &e) == 1 && world_any(w, false, &e) == 0 &&
+              world_share_cpus(w, 7, &share, &e) == 0 && share == 7);
+    err_set(&e, ERR_DATA, "why");
+    CHECK("and agrees with itself", world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 &&
+                                        e.code == ERR_DATA && strcmp(e.msg, "why") == 0);
+    CHECK("there is nobody to send to", world_send(w, &to, 1, 1, &e) && e.code == ERR_INTERNAL);
+
+    struct world none;
+    setenv("SFT_PLUGIN_PATH", "/nowhere", 1);
+    CHECK("a plugin that is missing says what to install",
+          world_join(&none, "mpi", &e) && e.code == ERR_DEVICE &&
+              strstr(e.msg, "/nowhere/mpi.so") && strstr(e.msg, "libopenmpi-dev"));
+    TEST_END();
+}
