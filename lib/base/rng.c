@@ -23,8 +23,7 @@ void rng_philox(const uint32_t c[4], const uint32_t k[2], uint32_t out[4])
     out[3] = c3;
 }
 
-/* Counter: a in words 0 and 1; b in word 2 and the low 24 bits of word 3; site above them. */
-static void draw(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b, uint32_t out[4])
+void rng_words(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b, uint32_t out[4])
 {
     uint32_t high = ((uint32_t)(b >> 32) & 0xffffff) | (uint32_t)site << 24;
     const uint32_t c[4] = {(uint32_t)a, (uint32_t)(a >> 32), (uint32_t)b, high};
@@ -35,7 +34,7 @@ static void draw(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b, uint
 uint64_t rng_u64(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b)
 {
     uint32_t r[4];
-    draw(seed, site, a, b, r);
+    rng_words(seed, site, a, b, r);
     return (uint64_t)r[1] << 32 | r[0];
 }
 
@@ -47,14 +46,14 @@ static double unit(uint32_t low, uint32_t high)
 double rng_uniform(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b)
 {
     uint32_t r[4];
-    draw(seed, site, a, b, r);
+    rng_words(seed, site, a, b, r);
     return unit(r[0], r[1]);
 }
 
 double rng_normal(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b)
 {
     uint32_t r[4];
-    draw(seed, site, a, b, r);
+    rng_words(seed, site, a, b, r);
     double radius = sqrt(-2 * log(1 - unit(r[0], r[1]))); /* 1 - [0, 1) is never 0 */
     return radius * cos(6.283185307179586 * unit(r[2], r[3]));
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/rng.h"
 #include "ops/table.h"
 
 static const struct {
@@ -23,6 +24,21 @@ uint16_t bf16_from_f32(float x)
     memcpy(&u, &x, sizeof u);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40); /* a quiet NaN */
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+}
+
+uint16_t bf16_from_f32_random(float x, uint32_t bits)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + (bits & 0xffffu)) >> 16); /* of an infinity the low bits are 0 */
+}
+
+uint32_t op_random_bits(const struct op_random *r, uint64_t i)
+{
+    uint32_t words[4];
+    rng_words(r->seed, RNG_ROUND, i / 64 * 16 + i % 16, r->step, words);
+    return words[i % 64 / 16];
 }
 
 float bf16_to_f32(uint16_t x)

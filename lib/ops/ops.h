@@ -20,6 +20,9 @@ size_t dtype_size(enum dtype t);
 const char *dtype_name(enum dtype t);
 uint16_t bf16_from_f32(float x); /* round to nearest, ties to even; NaN stays NaN */
 float bf16_to_f32(uint16_t x);
+/* Rounds x to one of its two neighbours, away from zero with the probability that makes the mean of
+ * the result x: of `bits` the low 16 decide. NaN stays NaN. */
+uint16_t bf16_from_f32_random(float x, uint32_t bits);
 
 /* y[T,H] = w[ids[t],:] */
 struct op_embed {
@@ -195,18 +198,51 @@ struct op_bias_grad {
     int64_t T, n;
     enum dtype dtype;
 };
-/* AdamW as torch.optim.AdamW (decoupled decay), one update of n elements:
- * g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) + 1e-6)) (1 when max_norm <= 0);
+/* Random bits of an update, for what it keeps in bf16: 32 for element i of all parameters in update
+ * `step` (from 1), the same however the elements are cut into calls. `first` is the i of the
+ * call's element 0. Block k = i / 64 is made of the Philox counters a = 16 k ... 16 k + 15 (b =
+ * step, site RNG_ROUND): element i takes word i % 64 / 16 of counter a = 16 k + i % 16. The weight
+ * is rounded with the low 16 bits, the second moment with the high 16, the first with the exclusive
+ * or of both: any two of the three are independent. */
+struct op_random {
+    uint64_t seed, step, first;
+};
+uint32_t op_random_bits(const struct op_random *r, uint64_t i);
+
+/* Updates of n elements. What is updated is `master`, or `param` where master is NULL; param beside
+ * a master receives the new value to nearest. The gradient is real; master, m and v are real unless
+ * their type says DT_BF16. A bf16 that is read again by the next update (master or param, m, v) is
+ * rounded at random: to nearest, a change below half a unit in the last place is lost every time,
+ * and at beta2 = 0.999 a second moment in bf16 could never fall (docs/ops.md).
+ * The gradient used is g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) + 1e-6)), 1 when
+ * max_norm <= 0. */
+
+/* AdamW as torch.optim.AdamW (decoupled decay):
  * p -= lr*wd*p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
- * p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),  c_i = 1 - b_i^k for update k from 1.
- * Work happens on `master` (real); `param`, when not NULL, receives it rounded to param_dtype. */
+ * p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),  c_i = 1 - b_i^k for update k from 1. */
 struct op_adamw {
     void *param, *master, *m, *v;
     const void *grad;
     const double *sumsq;
     int64_t n;
     double lr, beta1, beta2, eps, weight_decay, c1, c2, max_norm;
-    enum dtype param_dtype, dtype;
+    enum dtype param_dtype, dtype; /* dtype: real */
+    enum dtype master_dtype, m_dtype, v_dtype;
+    struct op_random random;
+};
+/* SGD as torch.optim.SGD (the decay is part of the gradient):
+ * g += wd*p;  m = momentum m + (1-dampening) g (m = g at random.step 1);
+ * p -= lr * (nesterov ? g + momentum m : m). m NULL: momentum is 0 and p -= lr*g. */
+struct op_sgd {
+    void *param, *master, *m;
+    const void *grad;
+    const double *sumsq;
+    int64_t n;
+    double lr, momentum, dampening, weight_decay, max_norm;
+    bool nesterov;
+    enum dtype param_dtype, dtype; /* dtype: real */
+    enum dtype master_dtype, m_dtype;
+    struct op_random random;
 };
 
 /* Rows that a norm of T tokens normalises, and where row i begins in a strided operand. */
@@ -225,7 +261,7 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(rmsnorm_grad)                                                                                \
     X(matmul)                                                                                      \
     X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter)   \
-        X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw)
+        X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,

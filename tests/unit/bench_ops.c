@@ -142,6 +142,12 @@ static void bench_update(int64_t n)
     MEASURE(adamw, n * 30, 0, .param = param, .master = p, .m = m, .v = v, .grad = g, .sumsq = sum,
             .n = n, .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1,
             .c1 = 0.1, .c2 = 0.05, .max_norm = 1, .param_dtype = t, .dtype = DT_F32);
+    MEASURE(adamw, n * 16, 0, .param = param, .m = m, .v = v, .grad = g, .sumsq = sum, .n = n,
+            .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .c1 = 0.1,
+            .c2 = 0.05, .max_norm = 1, .param_dtype = DT_BF16, .dtype = DT_F32, .m_dtype = DT_BF16,
+            .v_dtype = DT_BF16, .random.step = 1);
+    MEASURE(sgd, n * 8, 0, .param = param, .grad = g, .sumsq = sum, .n = n, .lr = 1e-4,
+            .max_norm = 1, .param_dtype = DT_BF16, .dtype = DT_F32, .random.step = 1);
     MEASURE(zero, n * 4, 0, .y = g, .bytes = (size_t)n * 4);
 }
 

@@ -214,19 +214,40 @@ static void list_elementwise(struct sink s, enum dtype t)
             emit(s, &c, what);
         }
     }
+}
+
+/* Masters, none, and moments of either type, elements that start within a block of random bits. */
+static void list_update(struct sink s, enum dtype t)
+{
+    struct test_case c;
     const int64_t ns[] = {40000, 5, 0};
-    for (int i = 0; i < 3; i++) {
-        CASE(&c, adamw, .n = ns[i], .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
-             .weight_decay = 0.1, .c1 = 0.271, .c2 = 0.142625, .max_norm = i, .param_dtype = t,
-             .dtype = DT_F32);
-        if (i != 1) BUF(&c, adamw, param, ns[i], t, .out = true);
-        BUF(&c, adamw, master, ns[i], DT_F32, .out = true);
-        BUF(&c, adamw, m, ns[i], DT_F32, .out = true);
-        BUF(&c, adamw, v, ns[i], DT_F32, .out = true, .offset = 0.6, .spread = 0.5);
-        BUF(&c, adamw, grad, ns[i], DT_F32);
-        BUF(&c, adamw, sumsq, 1, DT_F64, .offset = 4);
-        emit(s, &c, i == 1 ? "clipped" : "");
-    }
+    for (int i = 0; i < 3; i++)
+        for (int form = 0; form < 4; form++) {
+            static const char *const forms[] = {"", "no master", "kept narrow", "momentum"};
+            const int64_t n = ns[i];
+            const enum dtype kept = form == 2 ? t : DT_F32;
+            const struct op_random random = {7, 3, (uint64_t)(form * 37)};
+            CASE(&c, adamw, .n = n, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+                 .weight_decay = 0.1, .c1 = 0.271, .c2 = 0.142625, .max_norm = i, .param_dtype = t,
+                 .dtype = DT_F32, .master_dtype = kept, .m_dtype = kept,
+                 .v_dtype = form == 1 ? t : kept, .random = random);
+            if (i != 1 || form == 1) BUF(&c, adamw, param, n, t, .out = true);
+            if (form != 1) BUF(&c, adamw, master, n, kept, .out = true);
+            BUF(&c, adamw, m, n, kept, .out = true);
+            BUF(&c, adamw, v, n, c.args.adamw.v_dtype, .out = true, .offset = 0.6, .spread = 0.5);
+            BUF(&c, adamw, grad, n, DT_F32);
+            BUF(&c, adamw, sumsq, 1, DT_F64, .offset = 4);
+            if (form < 3) emit(s, &c, forms[form]);
+            CASE(&c, sgd, .n = n, .lr = 1e-2, .momentum = 0.9, .dampening = i ? 0 : 0.25,
+                 .weight_decay = 0.1, .max_norm = i, .nesterov = i, .param_dtype = t,
+                 .dtype = DT_F32, .master_dtype = kept, .m_dtype = kept, .random = random);
+            if (i != 1 || form == 1) BUF(&c, sgd, param, n, t, .out = true);
+            if (form != 1) BUF(&c, sgd, master, n, kept, .out = true);
+            if (form > 1) BUF(&c, sgd, m, n, kept, .out = true);
+            BUF(&c, sgd, grad, n, DT_F32);
+            BUF(&c, sgd, sumsq, 1, DT_F64, .offset = 4);
+            emit(s, &c, forms[form]);
+        }
 }
 
 static void list_loss(struct sink s, enum dtype t)
@@ -393,6 +414,7 @@ static inline void list_cases(struct sink s, enum dtype t)
     list_norm(s, t);
     list_head_norm(s, t);
     list_elementwise(s, t);
+    list_update(s, t);
     list_loss(s, t);
     list_matmul(s, t);
     list_attention(s, t);

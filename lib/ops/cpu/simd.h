@@ -153,7 +153,14 @@ INLINE vf v_exp(vf x)
 
 /* ---- elements of memory; t is a constant wherever speed matters ---- */
 
-INLINE vf v_from_bf16(vh h) { return (vf)(__builtin_convertvector(h, vu) << 16); }
+INLINE vf v_from_bf16(vh h)
+{
+#if defined(ISA_v4)
+    return (vf)((vu)_mm512_cvtepu16_epi32((__m256i)h) << 16); /* GCC 12 converts in halves */
+#else
+    return (vf)(__builtin_convertvector(h, vu) << 16);
+#endif
+}
 
 /* To nearest, ties to even; NaN stays NaN. */
 INLINE vh v_to_bf16(vf v)

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Updates of weights in one pass, 64 elements at a time: each block comes from its type to floats
+ * in the first-level cache, and goes back. Limits: memory bandwidth (AdamW: 30 bytes an element
+ * with fp32 master and moments, 16 with everything but the gradient in bf16), for AdamW also a
+ * square root and a division, for bf16 that is rounded at random also Philox, in all about 3 cycles
+ * an element. */
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/philox.h"
+
+enum { BLOCK = RANDOM_BLOCK, CHUNK = 1 << 14 };
+
+/* What an update keeps between steps, and how. */
+struct kept {
+    void *p;
+    enum dtype t;
+};
+struct state {
+    struct kept own, m, v; /* p NULL: not there */
+    struct kept copy;      /* of own */
+    const void *grad;
+    const struct op_random *random; /* NULL: nothing is rounded at random */
+};
+
+static enum dtype kept_as(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
+
+static struct state state_of(struct kept param, struct kept master, struct kept m, struct kept v,
+                             const void *grad, const struct op_random *random)
+{
+    struct state s = {.own = param, .m = m, .v = v, .grad = grad};
+    if (master.p) {
+        s.own = master;
+        s.copy = param;
+    }
+    if (s.own.t == DT_BF16 || (m.p && m.t == DT_BF16) || (v.p && v.t == DT_BF16)) s.random = random;
+    return s;
+}
+
+/* Stores x to be read again, in bf16 at random; returns what was stored. */
+INLINE vf store_kept(const struct kept *k, int64_t i, int64_t left, vf x, vu bits)
+{
+    if (k->t != DT_BF16) {
+        v_put(k->p, i, DT_F32, left, x);
+        return x;
+    }
+    const vu u = v_round_random(x, bits);
+    v_put_high(k->p, i, left, u);
+    return (vf)u;
+}
+
+/* Lanes of the elements i, i+1, ..., of which `left` exist. */
+struct lanes {
+    int64_t i, left;
+    vu bits;
+};
+
+struct adamw {
+    float clip, keep, step, root, b1, c1, b2, c2, eps;
+};
+INLINE void adamw_lanes(const struct state *s, const void *numbers, struct lanes at)
+{
+    const struct adamw *k = numbers;
+    vf g = v_get(s->grad, at.i, DT_F32, at.left) * k->clip;
+    vf m = v_fma(v_get(s->m.p, at.i, s->m.t, at.left), v_set(k->b1), g * k->c1);
+    vf v = v_fma(v_get(s->v.p, at.i, s->v.t, at.left), v_set(k->b2), g * g * k->c2);
+    vf p = v_get(s->own.p, at.i, s->own.t, at.left) * k->keep;
+    p -= k->step * (m / v_fma(v_sqrt(v), v_set(k->root), v_set(k->eps)));
+    store_kept(&s->m, at.i, at.left, m, at.bits ^ at.bits >> 16);
+    store_kept(&s->v, at.i, at.left, v, at.bits >> 16);
+    p = store_kept(&s->own, at.i, at.left, p, at.bits);
+    if (s->copy.p) v_put(s->copy.p, at.i, s->copy.t, at.left, p);
+}
+
+struct sgd {
+    float clip, decay, momentum, fresh, lr; /* fresh: of the gradient in the momentum */
+    bool begins, nesterov;
+};
+INLINE void sgd_lanes(const struct state *s, const void *numbers, struct lanes at)
+{
+    const struct sgd *k = numbers;
+    vf p = v_get(s->own.p, at.i, s->own.t, at.left);
+    vf g = v_fma(p, v_set(k->decay), v_get(s->grad, at.i, DT_F32, at.left) * k->clip);
+    if (s->m.p) {
+        vf m = v_get(s->m.p, at.i, s->m.t, at.left);
+        m = k->begins ? g : v_fma(m, v_set(k->momentum), g * k->fresh);
+        store_kept(&s->m, at.i, at.left, m, at.bits ^ at.bits >> 16);
+        g = k->nesterov ? v_fma(m, v_set(k->momentum), g) : m;
+    }
+    p = store_kept(&s->own, at.i, at.left, p - g * k->lr, at.bits);
+    if (s->copy.p) v_put(s->copy.p, at.i, s->copy.t, at.left, p);
+}
+
+typedef void lanes_fn(const struct state *s, const void *k, struct lanes at);
+
+/* Elements [from, to) through fn, cut where blocks of random bits end. */
+INLINE void run(const struct state *s, uint64_t first, int64_t from, int64_t to, lanes_fn *fn,
+                const void *k)
+{
+    uint32_t bits[BLOCK + VL] = {0}; /* the last lanes may lie beyond their block */
+    for (int64_t i = from, n; i < to; i += n) {
+        const uint64_t at = first + (uint64_t)i;
+        const int64_t skip = (int64_t)(at % BLOCK);
+        n = cpu_min(to - i, BLOCK - skip);
+        if (s->random) random_block(s->random, at / BLOCK, bits);
+        struct lanes l = {.i = i, .left = VL};
+        if (n == BLOCK) {
+            for (int j = 0; j < BLOCK; j += VL, l.i += VL) {
+                memcpy(&l.bits, bits + j, sizeof l.bits);
+                fn(s, k, l);
+            }
+            continue;
+        }
+        for (int64_t j = 0; j < n; j += VL, l.i += VL) {
+            l.left = n - j;
+            memcpy(&l.bits, bits + skip + j, sizeof l.bits);
+            fn(s, k, l);
+        }
+    }
+}
+
+static float clip_of(double max_norm, const double *sumsq)
+{
+    const double clip = max_norm > 0 ? max_norm / (sqrt(*sumsq) + 1e-6) : 1;
+    return (float)(clip > 1 ? 1 : clip);
+}
+
+CPU_OP(adamw)
+{
+    const struct state s = state_of((struct kept){a->param, a->param_dtype},
+                                    (struct kept){a->master, kept_as(a->master_dtype)},
+                                    (struct kept){a->m, kept_as(a->m_dtype)},
+                                    (struct kept){a->v, kept_as(a->v_dtype)}, a->grad, &a->random);
+    const struct adamw k = {.clip = clip_of(a->max_norm, a->sumsq),
+                            .keep = (float)(1 - a->lr * a->weight_decay),
+                            .step = (float)(a->lr / a->c1),
+                            .root = (float)(1 / sqrt(a->c2)),
+                            .b1 = (float)a->beta1,
+                            .c1 = (float)(1 - a->beta1),
+                            .b2 = (float)a->beta2,
+                            .c2 = (float)(1 - a->beta2),
+                            .eps = (float)a->eps};
+    PARALLEL_FOR(d, c, cpu_blocks(a->n, CHUNK))
+    run(&s, a->random.first, c * CHUNK, cpu_min((c + 1) * CHUNK, a->n), adamw_lanes, &k);
+}
+
+CPU_OP(sgd)
+{
+    const struct state s = state_of(
+        (struct kept){a->param, a->param_dtype}, (struct kept){a->master, kept_as(a->master_dtype)},
+        (struct kept){a->m, kept_as(a->m_dtype)}, (struct kept){NULL, DT_F32}, a->grad, &a->random);
+    const struct sgd k = {.clip = clip_of(a->max_norm, a->sumsq),
+                          .decay = (float)a->weight_decay,
+                          .momentum = (float)a->momentum,
+                          .fresh = (float)(1 - a->dampening),
+                          .lr = (float)a->lr,
+                          .begins = a->random.step <= 1,
+                          .nesterov = a->nesterov};
+    PARALLEL_FOR(d, c, cpu_blocks(a->n, CHUNK))
+    run(&s, a->random.first, c * CHUNK, cpu_min((c + 1) * CHUNK, a->n), sgd_lanes, &k);
+}
