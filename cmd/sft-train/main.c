@@ -72,7 +72,9 @@ static int train(struct run *r, struct err *e)
     if (run_model(r, e)) return -1;  /* config.json: what is trained */
     if (run_device(r, e)) return -1; /* where it is computed */
     if (run_plan(r, e)) return -1;   /* all memory, before any is used */
-    if (r->plan) return run_print_plan(r, e);
+    if (r->plan && run_print_plan(r, e)) return -1;
+    if (run_fits(r, e)) return -1; /* before anything is loaded */
+    if (r->plan) return 0;
     if (run_stream(r, e)) return -1;  /* what every step contains */
     if (run_folders(r, e)) return -1; /* where the results go */
     if (run_weights(r, e)) return -1; /* where it starts from */

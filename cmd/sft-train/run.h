@@ -39,6 +39,7 @@ int run_model(struct run *r, struct err *e);      /* pretrain -> folder -> descr
 int run_device(struct run *r, struct err *e);     /* operations and a mesh of one */
 int run_plan(struct run *r, struct err *e);       /* every buffer, placed */
 int run_print_plan(struct run *r, struct err *e); /* --plan */
+int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
 int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */
 int run_folders(struct run *r, struct err *e);    /* created, locked; where to resume */
 int run_weights(struct run *r, struct err *e);    /* from the model, or from a checkpoint */

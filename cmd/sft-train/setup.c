@@ -58,67 +58,6 @@ int run_device(struct run *r, struct err *e)
     return r->device ? mesh_self(&r->mesh, r->device, e) : -1;
 }
 
-/* The type of computation: what was asked for, if the device is good at it. */
-static int compute_type(const struct run *r, enum dtype *t, struct err *e)
-{
-    *t = r->config->run.dtype == CONFIG_BF16 ? DT_BF16 : DT_F32;
-    if (r->config->run.dtype == CONFIG_FP16)
-        return err_set(e, ERR_CONFIG, "dtype fp16 is not supported; use bf16 or fp32");
-    if (*t == DT_BF16 && !device_has_bf16(r->device)) {
-        log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
-        *t = DT_F32;
-    }
-    if (strcmp(r->device->ops->name, "ref64") == 0) *t = DT_F64;
-    return 0;
-}
-
-int run_plan(struct run *r, struct err *e)
-{
-    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
-    const struct config *c = r->config;
-    const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = {
-        .keep = keep[c->run.recompute],
-        .length = c->sequence_length,
-        .optimizer = {.beta1 = c->sft_train.training_args.adam_beta1,
-                      .beta2 = c->sft_train.training_args.adam_beta2,
-                      .epsilon = c->sft_train.training_args.adam_epsilon,
-                      .weight_decay = c->sft_train.training_args.weight_decay,
-                      .max_norm = c->max_grad_norm},
-        .skip_nonfinite = c->sft.skip_nonfinite};
-    if (compute_type(r, &o.compute, e)) return -1;
-    if (c->sequence_length > r->model.positions)
-        return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",
-                       (long long)c->sequence_length, (long long)r->model.positions);
-    if (__builtin_mul_overflow(each, c->sequence_length, &o.tokens))
-        return err_set(e, ERR_CONFIG,
-                       "per_device_train_batch_size times sequence_length is too "
-                       "large");
-    return trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e);
-}
-
-int run_print_plan(struct run *r, struct err *e)
-{
-    struct buf b = {0};
-    struct net *n = &r->trainer.net;
-    if (r->json) {
-        plan_json(&n->plan, &b);
-    } else {
-        buf_printf(&b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
-                   r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
-                   (long long)n->o.tokens);
-        plan_print(&n->plan, &b);
-    }
-    struct io_out *out = buf_check(&b, e) ? NULL : io_create("-", e);
-    int rc = out ? io_write(out, b.data, b.len, e) : -1;
-    if (rc == 0)
-        rc = io_commit(out, e);
-    else
-        io_abort(out);
-    buf_free(&b);
-    return rc;
-}
-
 static int tokenizer_of(struct run *r, struct err *e)
 {
     struct tokenizer *t = tokenizer_load(r->model_dir, e);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/opt_impl.h"
 
@@ -246,6 +247,12 @@ static int print_special(const struct walk *w, struct err *e)
     if (rc == 0) rc = io_put("-", b.data, b.len, e);
     buf_free(&b);
     return rc < 0 ? -1 : 1;
+}
+
+int opt_threads(int64_t n)
+{
+    const int64_t wanted = n > 0 ? n : limits_cpus();
+    return wanted < 4096 ? (int)wanted : 4096;
 }
 
 int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, char **argv,

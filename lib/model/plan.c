@@ -54,21 +54,39 @@ static bool together(const struct plan_buffer *a, const struct plan_buffer *b)
     return a->begin <= b->end && b->begin <= a->end;
 }
 
-/* The lowest offset where `w` fits beside the first n placed buffers: tries 0, then the end of each
- * buffer that is in the way, until none is. */
+/* The lowest offset where `w` fits beside the n placed buffers, which rise by offset: the first gap
+ * between those that live when w does. */
 static size_t lowest_fit(struct plan_buffer *const *placed, size_t n, const struct plan_buffer *w)
 {
     size_t at = 0;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; i < n && placed[i]->offset < at + w->bytes; i++) {
         const struct plan_buffer *b = placed[i];
-        if (together(b, w) && at < b->offset + b->bytes && b->offset < at + w->bytes) {
-            at = b->offset + b->bytes;
-            i = 0;
-        } else {
-            i++;
-        }
+        if (together(b, w) && b->offset + b->bytes > at) at = b->offset + b->bytes;
     }
     return at;
+}
+
+/* Keeps the list rising by offset. */
+static void insert(struct plan_buffer **placed, size_t n, struct plan_buffer *w)
+{
+    for (; n > 0 && placed[n - 1]->offset > w->offset; n--) placed[n] = placed[n - 1];
+    placed[n] = w;
+}
+
+static int place_all(struct plan *p, struct plan_buffer *const *order, struct plan_buffer **placed,
+                     struct err *e)
+{
+    p->total = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        struct plan_buffer *w = order[i];
+        size_t end;
+        w->offset = lowest_fit(placed, i, w);
+        if (mem_add(w->offset, w->bytes, &end) || end > SIZE_MAX / 4)
+            return err_set(e, ERR_MEMORY, "the memory plan does not fit in the address space");
+        if (end > p->total) p->total = end;
+        insert(placed, i, w);
+    }
+    return 0;
 }
 
 int plan_place(struct plan *p, struct err *e)
@@ -77,21 +95,11 @@ int plan_place(struct plan *p, struct err *e)
         if (e) *e = p->why;
         return -1;
     }
-    struct plan_buffer **order = mem_alloc(p->count, sizeof *order, e);
+    struct plan_buffer **order = mem_alloc(p->count, 2 * sizeof *order, e);
     if (!order) return -1;
     for (size_t i = 0; i < p->count; i++) order[i] = &p->b[i];
     qsort(order, p->count, sizeof *order, by_size);
-    p->total = 0;
-    int rc = 0;
-    for (size_t i = 0; i < p->count && rc == 0; i++) {
-        size_t end;
-        order[i]->offset = lowest_fit(order, i, order[i]);
-        if (mem_add(order[i]->offset, order[i]->bytes, &end) || end > SIZE_MAX / 4) {
-            rc = err_set(e, ERR_MEMORY, "the memory plan does not fit in the address space");
-        } else if (end > p->total) {
-            p->total = end;
-        }
-    }
+    int rc = place_all(p, order, order + p->count, e);
     free(order);
     return rc;
 }

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The memory plan: what --plan prints is what a run takes; a run that does not fit says what would.
+source "$(dirname "$0")/../cli.sh"
+root=$PWD
+cd "$T" || exit 70
+
+# model DIR KEY=VALUE...: random weights of the example's shape, with other sizes
+model() {
+    local dir=$1 edit=.
+    shift
+    for pair in "$@"; do edit+=" | .${pair%%=*} = ${pair#*=}"; done
+    jq "$edit" "$root/examples/random-model.json" >"$dir.json"
+    sft-ckpt init -q "$dir.json" --tokenizer "$root/share/tiny-tokenizer" --seed 1 -o "$dir"
+}
+model tiny
+cat >config.yaml <<END
+exp_name: plan
+output_dir: ./out
+logging_dir: ./out/logs
+track_with: ""
+pretrain: ./tiny
+sequence_length: 512
+prompt_key: instruction
+query_key: input
+response_key: output
+save_steps: 100
+eval_steps: 100
+max_steps: 2
+sft_train:
+  training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 8, learning_rate: 1.0e-4}
+  data_args: {file_name: $root/examples/data/train.json}
+  strategy_args: {strategy_name: megatron_train}
+  use_sequence_packing: true
+END
+plan() { sft-train -q --config config.yaml --plan "$@"; }
+
+# ---- what is printed ----
+plan >table
+for class in weights master moments gradients activations workspace communication data checkpoint_staging; do
+    check "the table has $class" grep -q "^$class " table
+done
+plan --json >plan.json
+check 'classes of the JSON add up to the buffers' jq -e '([.classes[].bytes] | add) == ([.buffers[].bytes] | add)' plan.json
+check 'no two buffers that live together overlap' jq -e '
+    def life: if .begin then [.begin, .end] else [-1, 1e9] end;
+    .total as $total | .buffers as $b | all(range($b | length); . as $i | $b[$i] as $x |
+        $x.offset + $x.bytes <= $total and all(range($i); $b[.] as $y |
+            ($x | life) as $p | ($y | life) as $q | $p[1] < $q[0] or $q[1] < $p[0] or
+            $x.offset + $x.bytes <= $y.offset or $y.offset + $y.bytes <= $x.offset))' plan.json
+equal 'nothing is made by planning' "$(ls -d out 2>/dev/null)" ''
+
+# ---- what does not fit ----
+fails 'too large for the machine: the settings that fit are named' 71 \
+    'needs [0-9.]+ GiB, and [0-9.]+ GiB are available; it fits with:( sft.recompute=full)? sft_train.training_args.per_device_train_batch_size=' \
+    sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=524288 nothing.sfts
+settings=$(sed 's/.*it fits with: //' .err)
+# shellcheck disable=SC2086
+check 'and they do fit' plan sft_train.training_args.per_device_train_batch_size=524288 $settings
+jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' tiny/config.json >config.json
+cp -r tiny large && mv config.json large/config.json
+fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row' \
+    sft-train -q --config config.yaml pretrain=./large nothing.sfts
+
+# ---- what is taken; a sanitizer takes far more ----
+if ! grep -q __asan_init "$(type -P sft-train)"; then
+    stream() { # stream LENGTH
+        sft-tokenize -q -m tiny --prompt-key instruction --query-key input --response-key output "$root/examples/data/train.json" |
+            sft-template -q -m tiny | sft-pack -q -l "$1" -b 8 -o "$1.sfts"
+    }
+    stream 512
+    stream 2048
+    # peak FILE SETTING...: KiB that a run took at most
+    peak() {
+        local stream=$1
+        shift
+        rm -rf out
+        sft-train -q --config config.yaml "$@" "$stream" >/dev/null || echo 0
+        tail -qn 1 out/logs/plan/metrics.jsonl | jq '.["system/rss"] / 1024 | round'
+    }
+    total() { plan --json "$@" | jq '.total / 1024 | round'; }
+    # agrees NAME STREAM MODEL SETTING...: the peak is the plan and what the process itself takes, within
+    # 2 % of the plan; the process is measured with the same settings and a model of next to nothing
+    agrees() {
+        local name=$1 stream=$2 model=$3 took planned beside
+        shift 3
+        beside=$(($(peak "$stream" "$@") - $(total "$@")))
+        took=$(peak "$stream" "pretrain=./$model" "$@") planned=$(total "pretrain=./$model" "$@")
+        if [ "$beside" -gt 0 ] && [ "$beside" -lt $((48 * 1024)) ]
+        then ok "$name: the process takes no more than is set aside"
+        else not_ok "$name: the process takes no more than is set aside" "$beside KiB"; fi
+        if [ $((took - beside)) -ge $((planned * 98 / 100)) ] && [ $((took - beside)) -le $((planned * 102 / 100)) ]
+        then ok "$name"; else not_ok "$name" "plan $planned KiB, took $took, of which $beside for the process"; fi
+    }
+    model wide hidden_size=512 intermediate_size=1536 num_hidden_layers=4 num_attention_heads=8 num_key_value_heads=2 head_dim=64
+    model deep hidden_size=256 intermediate_size=1024 num_hidden_layers=14 num_attention_heads=4 num_key_value_heads=4 head_dim=64 \
+        tie_word_embeddings=false
+    agrees 'peak and plan: wide, bf16, all kept' 2048.sfts wide sequence_length=2048 sft.recompute=none
+    agrees 'peak and plan: deep, fp32, recomputed' 2048.sfts deep sequence_length=2048 sft.recompute=full \
+        sft_train.model_args.dtype=fp32
+    agrees 'peak and plan: wide, four short rows, selective' 512.sfts wide sft.recompute=selective \
+        sft_train.training_args.per_device_train_batch_size=4 sft_train.training_args.gradient_accumulation_steps=2
+fi
+exit $bad
