@@ -35,7 +35,10 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                       .epsilon = c->sft_train.training_args.adam_epsilon,
                       .weight_decay = c->sft_train.training_args.weight_decay,
                       .max_norm = c->max_grad_norm},
-        .skip_nonfinite = c->sft.skip_nonfinite};
+        .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
+                  .spike_factor = c->sft.spike_factor,
+                  .window = (uint32_t)c->sft.spike_window,
+                  .spike_action = (enum guard_action)c->sft.spike_action}};
     if (compute_type(r, &o.compute, e)) return -1;
     if (c->sequence_length > r->model.positions)
         return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",

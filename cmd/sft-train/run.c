@@ -95,6 +95,7 @@ static int summary(struct run *r, const struct loop_result *x, struct err *e)
                (unsigned long long)x->tokens, (unsigned long long)x->label_tokens);
     buf_printf(&b, "\"seconds\":%.6g,\"tokens_per_s\":%.6g,\"gflops\":%.6g,", x->seconds,
                (double)x->tokens / seconds, x->flops / seconds * 1e-9);
+    buf_printf(&b, "\"skipped_steps\":%llu,", (unsigned long long)r->trainer.guard.skipped);
     put_loss(&b, "loss", x->loss);
     put_loss(&b, "val_loss_before", x->val_before);
     put_loss(&b, "val_loss_after", x->val_after);
@@ -113,6 +114,10 @@ static int finish(struct run *r, const struct loop_result *x, struct err *e)
         return -1;
     }
     r->track = NULL;
+    if (r->trainer.guard.skipped)
+        log_line(LOG_WARN, "%llu of %llu steps were left out; suspect_rows in %s names their rows",
+                 (unsigned long long)r->trainer.guard.skipped, (unsigned long long)r->trainer.step,
+                 r->folder.metrics);
     if (summary(r, x, e)) return -1;
     struct io_out *out = r->out;
     r->out = NULL;

@@ -67,6 +67,9 @@ enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA }
 #define CONFIG_RECOMPUTE_WORDS "none|selective|full"
 enum config_recompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFIG_RECOMPUTE_FULL };
 
+#define CONFIG_SPIKE_WORDS "warn|skip|stop"
+enum config_spike { CONFIG_SPIKE_WARN, CONFIG_SPIKE_SKIP, CONFIG_SPIKE_STOP };
+
 #define CONFIG_MASK_WORDS "origin|roll"
 enum config_mask { CONFIG_MASK_ORIGIN, CONFIG_MASK_ROLL };
 
@@ -160,6 +163,9 @@ struct config {
         enum config_dtype master_dtype, moments_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
         bool skip_nonfinite;
+        double spike_factor;  /* 0: off; else above 1 */
+        int64_t spike_window; /* steps */
+        enum config_spike spike_action;
     } sft;
 
     /* What follows from the keys above. */

@@ -113,6 +113,8 @@ int derive_run(struct loaded *l, struct err *e)
     if (!c->response_key || !*c->response_key)
         return fail(l, "response_key", e, "names no column; for example: response_key: output");
     const char *own = c->sft_train.data_args.template;
+    if (c->sft.spike_factor > 0 && c->sft.spike_factor <= 1)
+        return fail(l, "sft.spike_factor", e, "is neither 0 nor above 1");
     c->run.template = c->global_template ? c->global_template : own ? own : "native";
     c->run.pack_mode = pack_of(c);
     c->run.recompute = recompute_of(c);

@@ -117,5 +117,13 @@ const struct config_key config_keys_sft[] = {
     IDLE("sft.async_save", KEY_BOOL, BETWEEN),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
          .doc = "A step whose gradient is not finite is skipped instead of ending the run"),
+    USED("sft.spike_factor", KEY_REAL, TO(sft.spike_factor), .dflt = "3.0", .lo = 0, .hi = 1e9,
+         .doc = "A step whose loss is above this times the median of those before is told with its "
+                "rows; 0: none"),
+    USED("sft.spike_window", KEY_INT, TO(sft.spike_window), .dflt = "32", .lo = 5, .hi = 256,
+         .doc = "Steps whose median loss that is"),
+    USED("sft.spike_action", KEY_ENUM, TO(sft.spike_action), .words = CONFIG_SPIKE_WORDS,
+         .dflt = "warn",
+         .doc = "What then happens: go on, leave the update out, or end the run (76)"),
 };
 const size_t config_keys_sft_count = sizeof config_keys_sft / sizeof *config_keys_sft;

@@ -79,7 +79,8 @@ void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct tr
                       size_t n)
 {
     struct buf event = {0}, summary = {0};
-    for (size_t i = 0; i < n; i++) put_value(&summary, &v[i]);
+    for (size_t i = 0; i < n; i++)
+        if (!v[i].json) put_value(&summary, &v[i]);
     buf_putc(&event, 0x09);
     put_double(&event, wall);
     buf_putc(&event, 0x10);

@@ -104,7 +104,10 @@ static void put_object(struct buf *b, uint64_t step, const struct track_value *v
         buf_putc(b, ',');
         buf_json(b, str_z(v[i].name));
         buf_putc(b, ':');
-        put_number(b, v[i].value);
+        if (v[i].json)
+            buf_puts(b, v[i].json);
+        else
+            put_number(b, v[i].value);
     }
     buf_puts(b, "}\n");
 }

@@ -14,6 +14,7 @@
 struct track_value {
     const char *name; /* "sft_train/loss" */
     double value;
+    const char *json; /* instead of value, where that is no number: for metrics.jsonl alone */
 };
 struct track_options {
     const char *metrics;     /* path of metrics.jsonl */

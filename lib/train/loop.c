@@ -23,7 +23,7 @@ struct numbers {
 };
 static void number(struct numbers *a, const char *name, double value)
 {
-    if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, value};
+    if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, value, NULL};
 }
 
 static void step_numbers(const struct loop *l, struct numbers *a, const struct trainer_report *r,
@@ -36,6 +36,7 @@ static void step_numbers(const struct loop *l, struct numbers *a, const struct t
     number(a, "sft_train/epoch", h->epochs * (double)l->trainer->step / (double)h->steps);
     number(a, "sft_train/tokens", (double)r->tokens);
     number(a, "sft_train/label_tokens", (double)r->label_tokens);
+    number(a, "sft_train/skipped_steps", (double)l->trainer->guard.skipped); /* of the whole run */
     number(a, "sft_train/padding_ratio", 0); /* rows are computed without padding */
     number(a, "sft_train/tokens_per_s", (double)r->tokens / r->time.step);
     number(a, "sft_train/gflops", r->flops / r->time.step * 1e-9);
@@ -88,12 +89,18 @@ static void tell(const struct loop *l, const struct trainer_report *s, uint64_t 
     if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
 }
 
-static void say_skipped(const struct loop *l, const struct trainer_report *s)
+/* Says what the guard found, with all rows of the step in metrics.jsonl; rows keeps their text. */
+static int tell_finding(const struct loop *l, const struct trainer_report *r,
+                        const struct feed_step *s, struct numbers *a, struct buf *rows,
+                        struct err *e)
 {
-    char text[120];
-    snprintf(text, sizeof text, "step %llu: loss %g, gradient norm %g: no update made",
-             (unsigned long long)l->trainer->step, s->loss, s->grad_norm);
-    if (l->hooks.say) l->hooks.say(l->hooks.arg, text);
+    if (l->hooks.say) l->hooks.say(l->hooks.arg, r->finding.text);
+    guard_rows(s, rows);
+    if (buf_check(rows, e)) return -1;
+    if (isfinite(r->finding.median)) number(a, "sft_train/loss_median", r->finding.median);
+    number(a, "sft_train/suspect_rows", 0);
+    if (a->n) a->v[a->n - 1].json = rows->data;
+    return 0;
 }
 
 static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
@@ -122,16 +129,19 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
                     struct loop_result *r, struct err *e)
 {
     struct numbers a = {0};
+    struct buf rows = {0};
     struct trainer_report report;
     struct trainer *t = l->trainer;
     if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e)) return -1;
-    if (report.skipped) say_skipped(l, &report);
     step_numbers(l, &a, &report, (double)s->nsamples);
     number(&a, "time/data", waited);
     tell(l, &report, total);
     bool last = t->step >= total;
     r->stopped = !last && l->hooks.stop && l->hooks.stop(l->hooks.arg);
-    return after_step(l, r, &report, &a, last, e);
+    int rc = report.finding.found ? tell_finding(l, &report, s, &a, &rows, e) : 0;
+    if (rc == 0) rc = after_step(l, r, &report, &a, last, e);
+    buf_free(&rows);
+    return rc;
 }
 
 /* Before the first update: where the run starts from. */

@@ -97,10 +97,12 @@ static int write_cursor(struct trainer *t, const char *dir, const struct feed *f
     const struct stream_header *h = feed_header(f);
     buf_printf(&b,
                "{\"version\":1,\"step\":%llu,\"rows_checksum\":\"%016llx\",\"tokenizer\":\"%s\","
-               "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu}\n",
+               "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu,\"guard\":",
                (unsigned long long)t->step, (unsigned long long)feed_checksum(f), h->tokenizer,
                (unsigned long long)h->length, (unsigned long long)h->global_batch,
                (unsigned long long)h->seed);
+    guard_write(&t->guard, &b);
+    buf_puts(&b, "}\n");
     char *path = io_path(dir, "run.json", e);
     int rc = path && buf_check(&b, e) == 0 ? io_put(path, b.data, b.len, e) : -1;
     free(path);
@@ -150,7 +152,7 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
     return rc;
 }
 
-static int read_cursor(const char *dir, struct state_cursor *c, struct err *e)
+static int read_cursor(struct trainer *t, const char *dir, struct state_cursor *c, struct err *e)
 {
     struct buf text = {0};
     struct arena a = {0};
@@ -170,6 +172,8 @@ static int read_cursor(const char *dir, struct state_cursor *c, struct err *e)
             *c = (struct state_cursor){(uint64_t)step, strtoull(hex, &end, 16)};
             if (*end) rc = err_set(e, ERR_DATA, "%s: the checksum is not hexadecimal", path);
         }
+        if (rc == 0 && guard_read(&t->guard, json_get(v, "guard"), e))
+            rc = err_prefix(e, "%s", path);
     } else {
         rc = -1;
     }
@@ -198,7 +202,7 @@ int state_load(struct trainer *t, const char *checkpoint, struct state_cursor *c
     int rc = ckpt_verify(checkpoint, e);
     if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
     if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
-    if (rc == 0) rc = read_cursor(dir, cursor, e);
+    if (rc == 0) rc = read_cursor(t, dir, cursor, e);
     if (rc == 0) rc = read_frozen(t, folder, e);
     if (rc == 0) rc = (s = safetensors_open_stem(dir, "optimizer", e)) ? 0 : -1;
     for (int i = 0; i < PARTS && rc == 0; i++) rc = read_part(t, s, i, e);

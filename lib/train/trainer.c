@@ -3,7 +3,6 @@
 #include "train/trainer.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "base/log.h"
 
@@ -28,6 +27,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (net_init(&t->net, m, &n, d, e)) return -1;
     if (t->net.params.trained == 0)
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
+    guard_init(&t->guard, &o->guard);
     optimizer_plan(&t->optimizer, &o->optimizer, &t->net);
     return net_place(&t->net, rehearse, t, e);
 }
@@ -74,36 +74,8 @@ static void micro_batch(struct trainer *t, double scale, struct trainer_report *
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }
 
-/* "a few rows of the input that the step was made of" */
-static void name_sources(const struct feed_step *s, char *out, size_t n)
-{
-    size_t at = 0;
-    out[0] = 0;
-    for (size_t i = 0; i < s->nsamples && i < 8 && at < n; i++)
-        at +=
-            (size_t)snprintf(out + at, n - at, "%s%u:%llu", i ? " " : "", s->samples[i].source.file,
-                             (unsigned long long)s->samples[i].source.row);
-    if (s->nsamples > 8 && at < n) snprintf(out + at, n - at, " and %zu more", s->nsamples - 8);
-}
-
-static int check_finite(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
-                        struct err *e)
-{
-    char rows[400];
-    if (isfinite(r->loss) && isfinite(r->grad_norm)) return 0;
-    r->skipped = t->o.skip_nonfinite;
-    if (r->skipped) return 0;
-    name_sources(s, rows, sizeof rows);
-    return err_set(
-        e, ERR_NONFINITE,
-        "step %llu: loss %g, gradient norm %g: not finite; the step's samples (file:row) "
-        "are %s; sft.skip_nonfinite=true leaves such steps out",
-        (unsigned long long)t->step + 1, r->loss, r->grad_norm, rows);
-}
-
 /* Sums over the ranks, and the squared norm; then loss and norm come to the host. */
-static int reduce(struct trainer *t, const struct feed_step *s, double scale,
-                  struct trainer_report *r, struct err *e)
+static int reduce(struct trainer *t, double scale, struct trainer_report *r, struct err *e)
 {
     struct net *n = &t->net;
     struct comm *dp = t->mesh->comm[MESH_DP];
@@ -117,7 +89,7 @@ static int reduce(struct trainer *t, const struct feed_step *s, double scale,
         return -1;
     r->loss = loss * scale;
     r->grad_norm = sqrt(sumsq);
-    return check_finite(t, s, r, e);
+    return 0;
 }
 
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
@@ -136,14 +108,15 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
         if (t->batch.b.T) micro_batch(t, scale, r);
     }
     if (r->micro_batches == 0) net_clear(n, 0, n->params.trained);
-    if (reduce(t, s, scale, r, e)) return -1;
+    if (reduce(t, scale, r, e)) return -1;
     r->time.step = log_clock() - start;
     return 0;
 }
 
+/* A step that was left out is none for the moments, as in PyTorch where step() was not called. */
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
-    optimizer_update(&t->optimizer, lr, t->step + 1);
+    optimizer_update(&t->optimizer, lr, t->step + 1 - t->guard.skipped);
     t->step++;
     return t->net.device->ops->sync(t->net.device, e);
 }
@@ -151,10 +124,12 @@ int trainer_update(struct trainer *t, double lr, struct err *e)
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
                  struct err *e)
 {
-    if (trainer_gradients(t, s, r, e)) return -1;
+    if (trainer_gradients(t, s, r, e) ||
+        guard_check(&t->guard, t->step + 1, s, r->loss, r->grad_norm, &r->finding, e))
+        return -1;
     double start = log_clock();
     r->lr = lr;
-    if (r->skipped)
+    if (r->finding.skip)
         t->step++;
     else if (trainer_update(t, lr, e))
         return -1;

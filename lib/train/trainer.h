@@ -7,6 +7,7 @@
 #include "parallel/mesh.h"
 #include "train/batch.h"
 #include "train/feed.h"
+#include "train/guard.h"
 #include "train/optimizer.h"
 
 struct trainer_options {
@@ -16,7 +17,7 @@ struct trainer_options {
     int64_t length;               /* longest document */
     struct params_options params; /* what is frozen */
     struct optimizer_options optimizer;
-    bool skip_nonfinite;
+    struct guard_options guard;
 };
 struct trainer {
     struct net net;
@@ -24,7 +25,8 @@ struct trainer {
     struct mesh *mesh;
     struct batch batch;
     struct optimizer optimizer;
-    uint64_t step; /* updates done */
+    struct guard guard;
+    uint64_t step; /* steps done: updates, and steps that the guard left out */
 };
 
 /* What one step, or one validation, was. */
@@ -36,7 +38,7 @@ struct trainer_report {
     struct {
         double step, forward, backward, optimizer; /* seconds */
     } time;
-    bool skipped; /* not finite, and the options say to go on */
+    struct guard_finding finding; /* of trainer_step */
 };
 
 /* Plans all memory; nothing large is allocated and no weight is touched. The model is copied; mesh
@@ -52,13 +54,13 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 double trainer_peak(struct trainer *t, struct err *e);
 void trainer_close(struct trainer *t);
 
-/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients. ERR_NONFINITE
- * when loss or gradient is not finite (unless skip_nonfinite; the report then says so). */
+/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients. */
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
                       struct err *e);
 /* The update; t->step grows by one. */
 int trainer_update(struct trainer *t, double lr, struct err *e);
-/* Both, with lr in r->lr. */
+/* Both, with lr in r->lr, and the guard between them: no update where r->finding.skip says so;
+ * ERR_NONFINITE when it ends the run. */
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
                  struct err *e);
 /* Loss over all that f still has, weighted by the tokens' weights. */

@@ -7,7 +7,7 @@
 static void records(void)
 {
     struct buf b = {0};
-    const struct track_value v[] = {{"a", 1.5}, {"bc", -2}};
+    const struct track_value v[] = {{"a", 1.5, NULL}, {"bc", -2, NULL}};
     CHECK("CRC-32C of 123456789", tfevents_crc("123456789", 9) == 0xe3069283u);
     CHECK("CRC-32C of 32 zeros", tfevents_crc((char[32]){0}, 32) == 0x8a9136aau);
     tfevents_version(&b, 1);
@@ -29,8 +29,8 @@ static void records(void)
 
 static int put(struct track *t, uint64_t step, double x, struct err *e)
 {
-    const struct track_value v[] = {{"loss", x}, {"n", 12}};
-    return track_put(t, step, v, 2, true, e);
+    const struct track_value v[] = {{"loss", x, NULL}, {"n", 12, NULL}, {"rows", 0, "[[0,1]]"}};
+    return track_put(t, step, v, 3, true, e);
 }
 
 static void files(const char *dir)
@@ -47,10 +47,11 @@ static void files(const char *dir)
     t = track_open(&o, &e);
     fine = fine && t && put(t, 3, 0.1, &e) == 0 && track_close(t, &e) == 0;
     CHECK("written and resumed", fine && io_slurp(metrics, 4096, &text, &e) == 0);
-    CHECK("lines up to the step are kept, one is written again",
-          text.data && strcmp(text.data, "{\"system/step\":1,\"loss\":0.5,\"n\":12}\n"
-                                         "{\"system/step\":2,\"loss\":null,\"n\":12}\n"
-                                         "{\"system/step\":3,\"loss\":0.1,\"n\":12}\n") == 0);
+    CHECK("lines up to the step are kept, one is written again, JSON as it is",
+          text.data && strcmp(text.data,
+                              "{\"system/step\":1,\"loss\":0.5,\"n\":12,\"rows\":[[0,1]]}\n"
+                              "{\"system/step\":2,\"loss\":null,\"n\":12,\"rows\":[[0,1]]}\n"
+                              "{\"system/step\":3,\"loss\":0.1,\"n\":12,\"rows\":[[0,1]]}\n") == 0);
     buf_free(&text);
     free(metrics);
     free(tb);

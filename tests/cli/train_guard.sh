@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Steps that go wrong: a loss that is not finite, and one that is far too high, are named with their
+# rows in the log and in metrics.jsonl; the run ends, goes on, or leaves the update out.
+source "$(dirname "$0")/../cli.sh"
+root=$PWD
+cd "$T" || exit 70
+
+# An untied head: a token's embedding meets only the rows that have it.
+sed 's/"tie_word_embeddings": *true/"tie_word_embeddings": false/' "$root/examples/random-model.json" >untied.json
+sft-ckpt init -q untied.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
+# 9 steps of one row each, all alike but the one with the row of step 8.
+for i in 1 2 3 4 5 6 7; do echo '{"q":"Say it.","a":"one two three one two three one two three"}'; done >train.jsonl
+echo '{"q":"Say it.","a":"q%w^ @Zk #J ~xv |&Q $$ {Y} ..! _+K"}' >>train.jsonl
+echo '{"q":"Say it.","a":"one two three one two three one two three"}' >>train.jsonl
+sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model |
+    sft-pack -q -l 128 -b 1 --mode none --in-order -o train.sfts
+cat >config.yaml <<'END'
+exp_name: odd
+output_dir: ./out
+logging_dir: ./out/logs
+track_with: ""
+pretrain: ./model
+sequence_length: 128
+prompt_key: q
+response_key: a
+save_steps: 8
+sft_train:
+  model_args: {dtype: fp32}
+  training_args: {per_device_train_batch_size: 1, learning_rate: 5.0e-3, lr_scheduler_type: constant}
+  data_args: {file_name: train.jsonl}
+sft: {shuffle: false, spike_factor: 1.5, spike_window: 5}
+END
+train() { # train DIR [ARGUMENT...]: standard error in DIR.log, the summary in DIR.json
+    local dir=$1 rc
+    shift
+    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" train.sfts >"$dir.json" 2>"$dir.log"
+    rc=$?
+    cat "$dir.log" >&2
+    return $rc
+}
+metric() { jq -c "select(has(\"system/step\")) | .[\"$2\"]" "$1/logs/odd/metrics.jsonl" | tr '\n' ' '; }
+weights() { echo "$1/sft_train/checkpoint-$2/sft_train/model.safetensors"; }
+
+# ---- spikes ----
+check 'warn' train warn
+equal 'warn: the step and its rows are said once' \
+    "$(grep -cE 'step 8: loss [0-9.]+ is [0-9.]+ times the median of the last 5 \(.*\(file:row\) are 0:7$' warn.log)" 1
+equal 'warn: and kept in the log' "$(grep -c 'step 8: loss' warn/logs/odd/log)" 1
+equal 'warn: all rows in metrics.jsonl' "$(metric warn sft_train/suspect_rows)" \
+    'null null null null null null null [[0,7]] null '
+equal 'warn: nothing is left out' "$(jq .skipped_steps warn.json) $(metric warn sft_train/skipped_steps)" '0 0 0 0 0 0 0 0 0 0 '
+check 'off' train none sft.spike_factor=0
+equal 'off: nothing is said' "$(grep -c median none.log)" 0
+same 'warn changes nothing' "$(weights warn 9)" "$(weights none 9)"
+check 'skip' train skip sft.spike_action=skip
+equal 'skip: counted in metrics.jsonl and in the summary' \
+    "$(jq .skipped_steps skip.json) $(metric skip sft_train/skipped_steps)" '1 0 0 0 0 0 0 0 1 1 '
+check 'max_steps=7' train seven max_steps=7
+same 'skip: the weights of step 8 are those of step 7' "$(weights skip 8)" "$(weights seven 7)"
+fails 'stop' 76 'step 8: loss .* 0:7; sft.spike_action=skip' train stop sft.spike_action=stop save_steps=7
+equal 'stop: the checkpoint before it is there' "$(ls stop/sft_train)" checkpoint-7
+check 'stop: and continues, with the losses before it remembered' train stop sft.spike_action=skip --resume auto
+same 'stop: to the same end' "$(weights stop 9)" "$(weights skip 9)"
+
+# ---- not finite: the embedding of a token that only row 7 has ----
+cp -r model nan
+f=nan/model.safetensors
+n=$(od -An -tu8 -N8 $f | tr -d ' ')
+table() { tail -c +9 $f | head -c "$n" | jq ".[\"model.embed_tokens.weight\"]$1"; }
+width=$(($(table .shape[1]) * ($(table '.data_offsets[1]') - $(table '.data_offsets[0]')) / $(table .shape[0]) / $(table .shape[1])))
+token=$(echo '~' | sft-tokenize -q --ids -m model)
+if [ "$(table .dtype)" = '"F32"' ]; then nan='\xff\xff\xff\x7f'; else nan='\xff\x7f'; fi
+printf $nan | dd of=$f bs=1 seek=$((8 + n + $(table '.data_offsets[0]') + token * width)) conv=notrunc 2>/dev/null
+fails 'not finite' 76 'step 8: loss .*nan.* not finite; .*\(file:row\) are 0:7; sft.skip_nonfinite' train bad pretrain=./nan
+check 'skip_nonfinite' train left pretrain=./nan sft.skip_nonfinite=true
+equal 'skip_nonfinite: counted in metrics.jsonl and in the summary' \
+    "$(jq .skipped_steps left.json) $(metric left sft_train/skipped_steps)" '1 0 0 0 0 0 0 0 1 1 '
+equal 'skip_nonfinite: the rows' "$(metric left sft_train/suspect_rows)" 'null null null null null null null [[0,7]] null '
+equal 'skip_nonfinite: the log' "$(grep -c 'step 8: loss -\?nan.*0:7; no update made' left.log)" 1
+exit $bad
