@@ -47,7 +47,7 @@ static double apart(double got, double want) { return fabs(got - want) / fabs(wa
 static double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
 
 /* The documents of tiny_batch as the rows of a step, a row a document. */
-static inline struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
+TINY struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
 {
     struct feed_step s = {0};
     enum { MOST_TOKENS = 4096, MOST_DOCS = 64 };
@@ -91,37 +91,48 @@ static double dot_signs(const char *name, int j, const float *g, size_t n)
     return sum;
 }
 
-/* The worst difference of any tensor's norm, projections and (where given) elements, each relative
- * to the tensor's norm. Prints the tensor when it is above `limit`. */
-static inline double golden_gradients(struct trainer *t, const struct json *want, double limit)
+/* The worst difference of the norm, projections and (where given) elements of the n values of
+ * tensor `name`, relative to the norm. */
+TINY double golden_tensor(const char *name, const float *g, size_t n, const struct json *want)
+{
+    const double norm = want ? golden_number(want, "norm") : NAN;
+    double sum = 0;
+    for (size_t j = 0; j < n; j++) sum += (double)g[j] * (double)g[j];
+    double bad = fabs(sqrt(sum) - norm) / norm;
+    for (int j = 0; j < 16; j++) {
+        double ref = want ? golden_at(json_get(want, "projections"), (size_t)j) : NAN;
+        bad = worse(bad, fabs(dot_signs(name, j, g, n) - ref) / norm);
+    }
+    const struct json *all = want ? json_get(want, "all") : NULL;
+    double off = 0;
+    for (size_t j = 0; all && j < n; j++) {
+        double d = (double)g[j] - golden_at(all, j);
+        off += d * d;
+    }
+    return worse(bad, sqrt(off) / norm);
+}
+
+/* The worst difference of any gradient. Prints the tensor when it is above `limit`. */
+TINY double golden_net_gradients(struct net *n, const struct json *want, double limit)
 {
     double worst = 0;
     struct err e;
-    struct net *n = &t->net;
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
-        const struct json *w = json_get(want, p->name);
         float *g = malloc(p->n * sizeof *g);
-        double norm = w ? golden_number(w, "norm") : NAN, sum = 0, bad;
-        if (net_get(n, n->gradients, n->real, p->offset, p->n, g, &e)) norm = NAN;
-        for (size_t j = 0; j < p->n; j++) sum += (double)g[j] * (double)g[j];
-        bad = fabs(sqrt(sum) - norm) / norm;
-        for (int j = 0; j < 16; j++) {
-            double ref = w ? golden_at(json_get(w, "projections"), (size_t)j) : NAN;
-            bad = worse(bad, fabs(dot_signs(p->name, j, g, p->n) - ref) / norm);
-        }
-        const struct json *all = w ? json_get(w, "all") : NULL;
-        double off = 0;
-        for (size_t j = 0; all && j < p->n; j++) {
-            double d = (double)g[j] - golden_at(all, j);
-            off += d * d;
-        }
-        bad = worse(bad, sqrt(off) / norm);
+        double bad = INFINITY;
+        if (g && net_get(n, n->gradients, n->real, p->offset, p->n, g, &e) == 0)
+            bad = golden_tensor(p->name, g, p->n, json_get(want, p->name));
         if (!(bad <= limit)) printf("# %s: %g\n", p->name, bad);
         worst = worse(worst, bad);
         free(g);
     }
     return worst;
+}
+
+TINY double golden_gradients(struct trainer *t, const struct json *want, double limit)
+{
+    return golden_net_gradients(&t->net, want, limit);
 }
 
 #endif

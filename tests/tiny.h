@@ -30,18 +30,20 @@ TINY float tiny_uniform(const char *name, uint32_t i)
     return (float)((int32_t)(tiny_hash(name, i) >> 8) - (1 << 23)) / (float)(1 << 24);
 }
 
+/* Element i of the tensor of that name. */
+TINY float tiny_value(const char *name, uint32_t i)
+{
+    float u = tiny_uniform(name, i);
+    if (strstr(name, "norm")) return 1 + u / 4;
+    return strstr(name, "embed") ? u : u / 4;
+}
+
 TINY void tiny_weights(struct net *n, void *master)
 {
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
         float *v = malloc(p->n * sizeof *v);
-        for (size_t j = 0; j < p->n; j++) {
-            float u = tiny_uniform(p->name, (uint32_t)j);
-            if (strstr(p->name, "norm"))
-                v[j] = 1 + u / 4;
-            else
-                v[j] = strstr(p->name, "embed") ? u : u / 4;
-        }
+        for (size_t j = 0; j < p->n; j++) v[j] = tiny_value(p->name, (uint32_t)j);
         net_set(n, master, p->offset, p->n, v);
         free(v);
     }
@@ -59,7 +61,7 @@ TINY struct model tiny_model(bool tied, bool bias)
                           .vocab = 97,
                           .positions = 64,
                           .eps = 1e-5,
-                          .rope_theta = 10000,
+                          .rope = {.theta = 10000},
                           .tied = tied,
                           .qkv_bias = bias};
 }

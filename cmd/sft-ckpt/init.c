@@ -12,6 +12,7 @@
 #include "hf/config.h"
 #include "hf/folder.h"
 #include "hf/params.h"
+#include "model/model.h"
 #include "verbs.h"
 
 enum { BLOCK = 4096 };
@@ -130,11 +131,11 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
                 struct err *e)
 {
     struct hf_config c;
+    struct model m; /* only made to know that it can be */
     char *tmp = NULL;
     int rc = io_is_dir(config) ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e);
     if (rc != 0) return -1;
-    if (c.vocab_size == 0 && !hf_config_is_moe(&c)) /* sizes are not at the top level */
-        rc = err_set(e, ERR_DATA, "%s: model type %s is not supported", config, c.model_type);
+    rc = model_from_hf(&c, &m, e);
     if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
     if (rc == 0) {
         rc = fill(tmp, &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);

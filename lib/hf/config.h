@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "hf/dtype.h"
 
-enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64 };
+enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096 };
 #define HF_NO_TOKEN ((int64_t)-1)
 
 /* Scaling of the rotary embedding; fields that the type does not use are 0. */
@@ -22,20 +22,22 @@ struct hf_rope {
     double factor;
     double low_freq_factor, high_freq_factor;                              /* llama3 */
     double beta_fast, beta_slow, attention_factor, mscale, mscale_all_dim; /* yarn */
+    bool truncate; /* yarn: the ramp begins and ends at whole pairs; true when absent */
     int64_t original_max_position;
     double partial_rotary_factor; /* 1: the whole head turns */
 };
 
-/* Absent keys hold the defaults of transformers' LlamaConfig. The sizes are all positive, except
- * that they are all 0 for a mixture of experts and for models with a text_config, which no part of
- * this program supports: check hf_config_is_moe and model_type first. */
+/* Absent keys hold the defaults of the family's configuration in transformers. The sizes are all
+ * positive, except that they are all 0 for a mixture of experts and for models with a text_config,
+ * which no part of this program supports: check hf_config_is_moe and model_type first. */
 struct hf_config {
     char model_type[HF_MAX_NAME];   /* "llama" */
     char architecture[HF_MAX_NAME]; /* first of architectures, "" when absent */
     int64_t vocab_size, hidden_size, intermediate_size;
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
-    int64_t sliding_window; /* 0: full attention in every layer */
+    int64_t sliding_window; /* keys that a query sees, itself included; 0: all, in every layer */
+    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* bit l % 64 of l / 64: layer l has the window */
     double rms_norm_eps, initializer_range, attention_dropout;
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;

@@ -89,10 +89,29 @@ static void put_rope(struct buf *b, const struct hf_rope *r)
         hf_real_text(reals[i].value, false, text);
         buf_printf(b, ",\n    \"%s\": %s", reals[i].key, text);
     }
+    if (!r->truncate) buf_puts(b, ",\n    \"truncate\": false");
     if (r->original_max_position)
         buf_printf(b, ",\n    \"original_max_position_embeddings\": %" PRId64,
                    r->original_max_position);
     buf_puts(b, "\n  }");
+}
+
+/* In Mistral an absent sliding_window would mean its default, and there is one for all layers; Qwen
+ * has a type for each. */
+static void put_window(struct buf *b, const struct hf_config *c)
+{
+    const bool mistral = strcmp(c->model_type, "mistral") == 0;
+    if (c->sliding_window)
+        put_int(b, "sliding_window", c->sliding_window);
+    else if (mistral)
+        buf_puts(b, ",\n  \"sliding_window\": null");
+    if (!c->sliding_window || mistral) return;
+    put_bool(b, "use_sliding_window", true);
+    buf_puts(b, ",\n  \"layer_types\": [");
+    for (int64_t l = 0; l < c->num_hidden_layers; l++)
+        buf_printf(b, "%s\"%s\"", l ? ", " : "",
+                   c->window_layers[l / 64] >> l % 64 & 1 ? "sliding_attention" : "full_attention");
+    buf_putc(b, ']');
 }
 
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
@@ -117,10 +136,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     put_bool(b, "mlp_bias", c->mlp_bias);
     put_real(b, "attention_dropout", c->attention_dropout);
     put_real(b, "initializer_range", c->initializer_range);
-    if (c->sliding_window) {
-        put_int(b, "sliding_window", c->sliding_window);
-        put_bool(b, "use_sliding_window", true);
-    }
+    put_window(b, c);
     put_bool(b, "tie_word_embeddings", c->tie_word_embeddings);
     if (c->bos_token_id >= 0) put_int(b, "bos_token_id", c->bos_token_id);
     put_eos(b, c);

@@ -72,6 +72,7 @@ static int set_rope(const struct gguf *g, struct hf_config *c, struct err *e)
     snprintf(c->rope.type, sizeof c->rope.type, "default");
     c->rope.theta = 10000;
     c->rope.partial_rotary_factor = 1;
+    c->rope.truncate = true;
     if (get_real(g, c, "rope.freq_base", &c->rope.theta, e) != 0 ||
         gguf_get_str(g, key_of(c, "rope.scaling.type", k), &type, e) < 0)
         return -1;
@@ -94,7 +95,7 @@ static int set_sizes(const struct gguf *g, struct hf_config *c, struct err *e)
     if (experts > 0)
         return err_set(e, ERR_DATA, "%s: a mixture of experts (MoE), which is not supported",
                        gguf_name(g));
-    if (need(g, c, "block_count", 10000, &c->num_hidden_layers, e) != 0 ||
+    if (need(g, c, "block_count", HF_MAX_LAYERS, &c->num_hidden_layers, e) != 0 ||
         need(g, c, "context_length", INT32_MAX, &c->max_position_embeddings, e) != 0 ||
         need(g, c, "embedding_length", 1 << 20, &c->hidden_size, e) != 0 ||
         need(g, c, "feed_forward_length", 1 << 24, &c->intermediate_size, e) != 0 ||

@@ -71,12 +71,24 @@ void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, c
                                                          .dtype = n->o.compute});
 }
 
+/* Adds up dy[T,width] where the model has a bias at this offset, and it is trained. */
+static void bias_grad(struct net *n, int64_t T, bool has, size_t offset, const void *dy,
+                      int64_t width)
+{
+    if (!has || !net_trained(n, offset)) return;
+    op_bias_grad(
+        n->device,
+        &(struct op_bias_grad){
+            .db = gradient(n, offset), .dy = dy, .T = T, .n = width, .dtype = n->o.compute});
+}
+
 /* dres: in, the gradient of what the layer gives; out, that of the attention block's result. */
 static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w,
                          const struct net_acts *a)
 {
     const int64_t H = n->m.hidden, I = n->m.inter;
     const bool kept = n->o.keep == NET_KEEP_ALL;
+    bias_grad(n, T, n->m.mlp_bias, w->down_bias, n->dres, H);
     net_dgrad(n, T, n->dz, n->dres, w->down, H, I);
     op_swiglu_grad(n->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
                                                        .y = kept ? NULL : a->z,
@@ -86,24 +98,53 @@ static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w
                                                        .I = I,
                                                        .dtype = n->o.compute});
     net_wgrad(n, T, n->dres, a->z, w->down, H, I, !n->fresh);
+    bias_grad(n, T, n->m.mlp_bias, w->gate_up_bias, a->gate_up, 2 * I);
     net_dgrad(n, T, n->dh, a->gate_up, w->gate_up, 2 * I, H);
     net_norm_grad(n, T, n->dres, w->norm2, kept ? NULL : a->h2, n->dh, n->dres, a->res2, a->rstd2);
     net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H, !n->fresh);
 }
 
+/* Heads of dqkv from `column` on back through their norm, in place. */
+static void norm_heads_grad(struct net *n, int64_t T, int64_t column, int32_t heads, size_t weight,
+                            const void *s, const void *rstd)
+{
+    void *dx = net_columns(n, n->dqkv, column);
+    op_rmsnorm_grad(n->device, &(struct op_rmsnorm_grad){.dx = dx,
+                                                         .dw = gradient(n, weight),
+                                                         .dy = dx,
+                                                         .s = s,
+                                                         .w = net_weight(n, weight),
+                                                         .rstd = rstd,
+                                                         .T = T,
+                                                         .H = n->m.head_dim,
+                                                         .stride = model_qkv_width(&n->m),
+                                                         .heads = heads,
+                                                         .dtype = n->o.compute});
+}
+
+static void norm_qk_grad(struct net *n, int64_t T, const struct layer_offsets *w,
+                         const struct net_acts *a)
+{
+    const struct net_qk x = net_qk(n, T, a);
+    norm_heads_grad(n, T, 0, n->m.heads, w->q_norm, x.q, x.rstd_q);
+    norm_heads_grad(n, T, model_q_width(&n->m), n->m.kv_heads, w->k_norm, x.k, x.rstd_k);
+}
+
 /* dqkv from dout, the gradient of o; back through the rotation. */
-static void attention_grad(struct net *n, const struct net_batch *b, const struct net_acts *a)
+static void attention_grad(struct net *n, const struct net_batch *b, int l,
+                           const struct net_acts *a)
 {
     const struct model *m = &n->m;
     const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
     void *dqkv = n->dqkv;
-    op_attention_grad(n->device, &(struct op_attention_grad){.dq = dqkv,
-                                                             .dk = net_columns(n, dqkv, q),
-                                                             .dv = net_columns(n, dqkv, q + kv),
-                                                             .dout = n->dout,
-                                                             .o = a->o,
-                                                             .lse = a->lse,
-                                                             .fwd = net_attention(n, b, a->qkv)});
+    op_attention_grad(n->device,
+                      &(struct op_attention_grad){.dq = dqkv,
+                                                  .dk = net_columns(n, dqkv, q),
+                                                  .dv = net_columns(n, dqkv, q + kv),
+                                                  .dout = n->dout,
+                                                  .o = a->o,
+                                                  .lse = a->lse,
+                                                  .fwd = net_attention(n, b, l, a->qkv)});
     op_rope(n->device, &(struct op_rope){.x = dqkv,
                                          .cos = n->cosines,
                                          .sin = n->sines,
@@ -116,20 +157,18 @@ static void attention_grad(struct net *n, const struct net_batch *b, const struc
                                          .dtype = n->o.compute});
 }
 
-static void attention_backward(struct net *n, const struct net_batch *b,
-                               const struct layer_offsets *w, const struct net_acts *a)
+static void attention_backward(struct net *n, const struct net_batch *b, int l,
+                               const struct net_acts *a)
 {
+    const struct layer_offsets *w = &n->params.layers[l];
     const int64_t T = b->T, H = n->m.hidden, q = model_q_width(&n->m), row = model_qkv_width(&n->m);
     const bool kept = n->o.keep == NET_KEEP_ALL;
+    bias_grad(n, T, n->m.o_bias, w->o_bias, n->dres, H);
     net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
     net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
-    attention_grad(n, b, a);
-    if (n->m.qkv_bias && net_trained(n, w->qkv_bias))
-        op_bias_grad(n->device, &(struct op_bias_grad){.db = gradient(n, w->qkv_bias),
-                                                       .dy = n->dqkv,
-                                                       .T = T,
-                                                       .n = row,
-                                                       .dtype = n->o.compute});
+    attention_grad(n, b, l, a);
+    if (n->m.qk_norm) norm_qk_grad(n, T, w, a);
+    bias_grad(n, T, n->m.qkv_bias, w->qkv_bias, n->dqkv, row);
     net_dgrad(n, T, n->dh, n->dqkv, w->qkv, row, H);
     net_norm_grad(n, T, n->dres, w->norm1, kept ? NULL : a->h1, n->dh, n->dres, a->res1, a->rstd1);
     net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H, !n->fresh);
@@ -143,7 +182,7 @@ void net_backward(struct net *n, const struct net_batch *b)
         const struct net_acts a = net_layer(n, l);
         if (n->o.keep == NET_KEEP_INPUTS) net_layer_forward(n, b, l, a.res1, NULL, true);
         mlp_backward(n, b->T, w, &a);
-        attention_backward(n, b, w, &a);
+        attention_backward(n, b, l, &a);
     }
     n->fresh = false;
     if (!net_trained(n, n->params.embed)) return;

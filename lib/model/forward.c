@@ -61,7 +61,7 @@ void *net_columns(const struct net *n, void *rows, int64_t column)
 }
 
 /* Attention among the tokens of a micro-batch, from and to rows of qkv. */
-struct op_attention net_attention(const struct net *n, const struct net_batch *b, void *qkv)
+struct op_attention net_attention(const struct net *n, const struct net_batch *b, int l, void *qkv)
 {
     const struct model *m = &n->m;
     const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
@@ -80,15 +80,16 @@ struct op_attention net_attention(const struct net *n, const struct net_batch *b
                                  .heads = m->heads,
                                  .kv_heads = m->kv_heads,
                                  .dim = m->head_dim,
+                                 .window = model_window(m, l),
                                  .scale = 1 / sqrt((double)m->head_dim),
                                  .dtype = n->o.compute};
 }
 
 /* o = attention of the rotated qkv; with a cache, over all positions so far. */
-static void attention(struct net *n, const struct net_batch *b, const struct net_acts *a)
+static void attention(struct net *n, const struct net_batch *b, int l, const struct net_acts *a)
 {
     const int64_t kv = model_kv_width(&n->m);
-    struct op_attention t = net_attention(n, b, a->qkv);
+    struct op_attention t = net_attention(n, b, l, a->qkv);
     t.o = a->o;
     t.lse = a->lse;
     if (b->cached) { /* k and v are adjacent in a row of qkv, and so in a row of the cache */
@@ -121,6 +122,48 @@ static void rope(struct net *n, const struct net_batch *b, void *qkv)
                                          .dtype = n->o.compute});
 }
 
+/* `heads` heads from column `column` of qkv through their norm, in place; s and rstd, unless NULL,
+ * receive what they were. */
+static void norm_heads(struct net *n, int64_t T, void *qkv, int64_t column, int32_t heads,
+                       size_t weight, void *s, void *rstd)
+{
+    void *x = net_columns(n, qkv, column);
+    op_rmsnorm(n->device, &(struct op_rmsnorm){.y = x,
+                                               .s = s,
+                                               .rstd = rstd,
+                                               .x = x,
+                                               .w = net_weight(n, weight),
+                                               .T = T,
+                                               .H = n->m.head_dim,
+                                               .stride = model_qkv_width(&n->m),
+                                               .heads = heads,
+                                               .eps = n->m.eps,
+                                               .dtype = n->o.compute});
+}
+
+struct net_qk net_qk(const struct net *n, int64_t T, const struct net_acts *a)
+{
+    struct net_qk x = {.q = a->qk, .rstd_q = a->rstd_qk};
+    if (!a->qk) return x;
+    x.k = net_columns(n, a->qk, T * model_q_width(&n->m));
+    x.rstd_k = (char *)a->rstd_qk + (size_t)(T * n->m.heads) * dtype_size(n->real);
+    return x;
+}
+
+static void norm_qk(struct net *n, int64_t T, const struct layer_offsets *w,
+                    const struct net_acts *a)
+{
+    const struct net_qk x = net_qk(n, T, a);
+    norm_heads(n, T, a->qkv, 0, n->m.heads, w->q_norm, x.q, x.rstd_q);
+    norm_heads(n, T, a->qkv, model_q_width(&n->m), n->m.kv_heads, w->k_norm, x.k, x.rstd_k);
+}
+
+/* NULL when the model has no such bias. */
+static const void *bias_of(const struct net *n, bool has, size_t offset)
+{
+    return has ? net_weight(n, offset) : NULL;
+}
+
 /* One layer: the residual stream enters as x + r (r NULL: x) and leaves as res2 + branch.
  * again: for backward, from the kept res1 and only up to what backward reads. */
 void net_layer_forward(struct net *n, const struct net_batch *b, int l, const void *x,
@@ -129,22 +172,23 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
     const struct model *m = &n->m;
     const struct layer_offsets *w = &n->params.layers[l];
     const struct net_acts a = net_layer(n, l);
-    const void *bias = m->qkv_bias ? net_weight(n, w->qkv_bias) : NULL;
     const int64_t T = b->T, H = m->hidden, q = model_q_width(m);
 
     norm(n, T, a.h1, again ? NULL : a.res1, a.rstd1, x, r, w->norm1);
-    linear(n, T, a.qkv, a.h1, w->qkv, bias, model_qkv_width(m), H);
+    linear(n, T, a.qkv, a.h1, w->qkv, bias_of(n, m->qkv_bias, w->qkv_bias), model_qkv_width(m), H);
+    if (m->qk_norm) norm_qk(n, T, w, &a);
     rope(n, b, a.qkv);
-    attention(n, b, &a);
-    linear(n, T, n->branch, a.o, w->o, NULL, H, q);
+    attention(n, b, l, &a);
+    linear(n, T, n->branch, a.o, w->o, bias_of(n, m->o_bias, w->o_bias), H, q);
 
     norm(n, T, a.h2, a.res2, a.rstd2, a.res1, n->branch, w->norm2);
-    linear(n, T, a.gate_up, a.h2, w->gate_up, NULL, 2 * m->inter, H);
+    linear(n, T, a.gate_up, a.h2, w->gate_up, bias_of(n, m->mlp_bias, w->gate_up_bias),
+           2 * m->inter, H);
     if (again) return;
     op_swiglu(n->device,
               &(struct op_swiglu){
                   .y = a.z, .gu = a.gate_up, .T = T, .I = m->inter, .dtype = n->o.compute});
-    linear(n, T, n->branch, a.z, w->down, NULL, H, m->inter);
+    linear(n, T, n->branch, a.z, w->down, bias_of(n, m->mlp_bias, w->down_bias), H, m->inter);
 }
 
 void net_upload(struct net *n, const struct net_batch *b)
@@ -155,6 +199,7 @@ void net_upload(struct net *n, const struct net_batch *b)
     up(d, n->ids, b->ids, T * size);
     up(d, n->pos, b->pos, T * size);
     up(d, n->cu, b->cu, ((size_t)b->docs + 1) * size);
+    net_rope_upload(n, b);
     up(d, n->rows, b->rows, targets * size);
     up(d, n->target, b->target, targets * size);
     if (n->real == DT_F32) {

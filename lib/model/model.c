@@ -2,14 +2,13 @@
 /* From config.json to a descriptor: the table of families, and refusal of what is not done here. */
 #include "model/model.h"
 
-#include <math.h>
 #include <string.h>
 
-/* A family that is this file's transformer; qkv_bias as its configuration resolves it. */
-static const char *const families[] = {"llama", "qwen2", "mistral"};
+static const char *const families[] = {"llama", "mistral", "qwen2", "qwen3"};
 #define SUPPORTED                                                                                  \
-    "supported are dense models of the Llama family (llama, qwen2, mistral) with silu, full "      \
-    "attention, default or llama3 rotary scaling"
+    "supported are dense models of the Llama family (model_type llama, mistral, qwen2, qwen3; "    \
+    "hidden_act silu; full or sliding-window attention; rotary scaling default, linear, dynamic, " \
+    "yarn or llama3; weights in bf16, fp16 or fp32)"
 
 static int unsupported(struct err *e, const char *what)
 {
@@ -35,16 +34,8 @@ static int check_features(const struct hf_config *c, struct err *e)
         return err_set(e, ERR_DATA, "config.json: model_type %s is not supported; " SUPPORTED,
                        c->model_type);
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
-    if (c->sliding_window > 0) return unsupported(e, "sliding_window");
     if (strcmp(c->hidden_act, "silu") != 0) return unsupported(e, "hidden_act other than silu");
-    if (c->mlp_bias) return unsupported(e, "mlp_bias");
-    if (c->o_bias) return unsupported(e, "a bias of o_proj (attention_bias)");
-    if (c->qk_norm) return unsupported(e, "a norm of q and k");
     if (c->attention_dropout != 0) return unsupported(e, "attention_dropout");
-    if (strcmp(c->rope.type, "default") != 0 && strcmp(c->rope.type, "llama3") != 0)
-        return err_set(e, ERR_DATA,
-                       "config.json: rope_scaling of type %s is not supported; " SUPPORTED,
-                       c->rope.type);
     if (c->rope.partial_rotary_factor != 1) return unsupported(e, "partial_rotary_factor");
     return 0;
 }
@@ -54,9 +45,9 @@ static int check_sizes(const struct hf_config *c, struct err *e)
     const int64_t most = 1 << 20;
     if (c->vocab_size < 1 || c->vocab_size > INT32_MAX || c->hidden_size < 1 ||
         c->hidden_size > most || c->intermediate_size < 1 || c->intermediate_size > most ||
-        c->num_hidden_layers < 1 || c->num_hidden_layers > 4096 || c->num_attention_heads < 1 ||
-        c->num_attention_heads > 4096 || c->num_key_value_heads < 1 || c->head_dim < 2 ||
-        c->head_dim > 4096)
+        c->num_hidden_layers < 1 || c->num_hidden_layers > HF_MAX_LAYERS ||
+        c->num_attention_heads < 1 || c->num_attention_heads > 4096 || c->num_key_value_heads < 1 ||
+        c->head_dim < 2 || c->head_dim > 4096)
         return unsupported(e, "a size out of range");
     if (c->num_attention_heads % c->num_key_value_heads)
         return err_set(e, ERR_DATA,
@@ -81,45 +72,24 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .vocab = c->vocab_size,
         .positions = c->max_position_embeddings,
         .eps = c->rms_norm_eps,
-        .rope_theta = c->rope.theta,
+        .window = (int32_t)c->sliding_window,
         .tied = c->tie_word_embeddings,
         .qkv_bias = c->qkv_bias,
+        .o_bias = c->o_bias,
+        .mlp_bias = c->mlp_bias,
+        .qk_norm = c->qk_norm,
     };
-    if (strcmp(c->rope.type, "llama3") == 0) {
-        m->llama3.factor = c->rope.factor;
-        m->llama3.low = c->rope.low_freq_factor;
-        m->llama3.high = c->rope.high_freq_factor;
-        m->llama3.original = (double)c->rope.original_max_position;
-        if (!(m->llama3.factor >= 1 && m->llama3.high > m->llama3.low && m->llama3.original > 0))
-            return unsupported(e, "rope_scaling with these factors");
-    }
-    return 0;
+    memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
+    struct err what;
+    return rope_from_hf(c, &m->rope, &what) ? unsupported(e, what.msg) : 0;
 }
 
-/* Llama 3.1: long wavelengths are stretched by factor, short ones kept, those between blended.
- * transformers, modeling_rope_utils.py, _compute_llama3_parameters. */
-static float scaled_frequency(const struct model *m, float f)
+double model_squares(const struct model *m, double n)
 {
-    const double wavelength = 2 * M_PI / (double)f, ratio = m->llama3.original / wavelength;
-    if (m->llama3.factor == 0 || ratio > m->llama3.high) return f;
-    if (ratio < m->llama3.low) return (float)((double)f / m->llama3.factor);
-    double smooth = (ratio - m->llama3.low) / (m->llama3.high - m->llama3.low);
-    return (float)((1 - smooth) * (double)f / m->llama3.factor + smooth * (double)f);
-}
-
-void model_rope_table(const struct model *m, int64_t n, float *cosines, float *sines)
-{
-    const int64_t half = m->head_dim / 2;
-    for (int64_t i = 0; i < half; i++) {
-        float power =
-            (float)pow((float)m->rope_theta, (double)((float)(2 * i) / (float)m->head_dim));
-        float f = scaled_frequency(m, 1.0F / power);
-        for (int64_t p = 0; p < n; p++) {
-            float angle = (float)p * f;
-            cosines[p * half + i] = (float)cos((double)angle);
-            sines[p * half + i] = (float)sin((double)angle);
-        }
-    }
+    const double w = (double)m->window, within = n <= w ? n * n : 2 * n * w - w * w;
+    double sum = 0;
+    for (int l = 0; l < m->layers; l++) sum += model_window(m, l) ? within : n * n;
+    return sum / m->layers;
 }
 
 double model_flops(const struct model *m, double tokens, double targets, double squares)

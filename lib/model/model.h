@@ -11,18 +11,31 @@
 #include "base/err.h"
 #include "hf/config.h"
 
+enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3 };
+/* Rotary positions: pair i of a head's dim/2 turns by position * frequency(i). */
+struct rope {
+    enum rope_type type;
+    double theta;
+    double factor;               /* of all types but the default */
+    double original;             /* llama3, yarn: positions the base model was trained on */
+    double low, high;            /* llama3 */
+    double beta_fast, beta_slow; /* yarn */
+    double attention;            /* yarn: a factor of cos and sin */
+    bool truncate;               /* yarn */
+};
+
 /* The Llama family: RMSNorm, rotary positions (half-split), grouped-query attention, SwiGLU. */
 struct model {
     const char *family; /* row of the table of families: "llama", "qwen2", ... */
     int32_t layers, heads, kv_heads, head_dim;
     int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
-    double eps, rope_theta;
-    struct {
-        double factor, low, high; /* factor 0: not scaled */
-        double original;          /* positions the base model was trained on */
-    } llama3;
-    bool tied;     /* the output projection is the embedding */
-    bool qkv_bias; /* q, k and v have a bias */
+    double eps;
+    struct rope rope;
+    int32_t window;                             /* keys that a query sees, itself included */
+    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* the layers where that is so; in others, all */
+    bool tied;                                  /* the output projection is the embedding */
+    bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
+    bool qk_norm; /* RMSNorm of q and of k over each head, before the rotation */
 };
 
 /* What config.json describes. ERR_DATA naming what is not supported, and what is. */
@@ -41,14 +54,28 @@ static inline int64_t model_qkv_width(const struct model *m)
     return model_q_width(m) + 2 * model_kv_width(m);
 }
 
-/* cos and sin of position * frequency, each [n, head_dim/2], for positions 0..n-1. The frequencies
- * and angles are rounded to float as transformers does, whose models saw exactly those. */
-void model_rope_table(const struct model *m, int64_t n, float *cosines, float *sines);
+/* The window of layer l as operations take it; 0: none. */
+static inline int32_t model_window(const struct model *m, int l)
+{
+    return m->window_layers[l / 64] >> l % 64 & 1 ? m->window : 0;
+}
+
+/* ERR_DATA with what of it is not supported. */
+int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
+/* Whether documents of n tokens turn by frequencies of their own. */
+bool rope_is_own(const struct model *m, int64_t n);
+/* cos and sin, each [count, head_dim/2], of positions [first, first + count) of a document of n
+ * tokens, times the attention factor. */
+void rope_table(const struct model *m, int64_t n, int64_t first, int64_t count, float *cosines,
+                float *sines);
 
 /* Floating-point operations of a forward pass over `tokens` tokens, `targets` of which meet the
- * output projection; attention is causal within documents, squares = the sum of their lengths
- * squared. A backward pass takes twice as many. Recomputation is not counted. */
+ * output projection; attention is causal within documents, squares = the sum of model_squares of
+ * their lengths. A backward pass takes twice as many. Recomputation is not counted. */
 double model_flops(const struct model *m, double tokens, double targets, double squares);
+/* Twice the pairs of query and key that a document of n tokens has, the mean of the layers: n
+ * squared where there is no window. */
+double model_squares(const struct model *m, double n);
 
 /* How a tensor is cut among the ranks of a tensor-parallel group. */
 enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
@@ -70,7 +97,8 @@ struct param {
  * A block of adjacent tensors of which one is trained lies in the trained zones as a whole; `runs`
  * leaves the frozen ones out. */
 struct layer_offsets {
-    size_t norm1, qkv, qkv_bias, o, norm2, gate_up, down;
+    size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
+        down_bias;
 };
 /* Elements [begin, end), alignment included, that an optimizer updates alike. */
 struct params_run {

@@ -44,6 +44,11 @@ static void declare_layer(struct net *n, int l)
     if (l > 0 && !each) return;
     act(n, "rstd1", l, T, real, attn_time(l), end, &a->rstd1);
     act(n, "qkv", l, T * model_qkv_width(m), t, attn_time(l), end, &a->qkv);
+    if (m->qk_norm && own_input) {
+        const int64_t heads = m->heads + m->kv_heads;
+        act(n, "qk", l, T * heads * m->head_dim, t, attn_time(l), end, &a->qk);
+        act(n, "rstd_qk", l, T * heads, real, attn_time(l), end, &a->rstd_qk);
+    }
     act(n, "attention", l, T * model_q_width(m), t, attn_time(l), end, &a->o);
     act(n, "lse", l, T * m->heads, real, attn_time(l), end, &a->lse);
     act(n, "res2", l, T * m->hidden, t, mlp_time(l), end_mlp, &a->res2);
@@ -105,8 +110,8 @@ static void declare_data(struct net *n)
     data(n, "targets", T, DT_I32, &n->target);
     data(n, "weights", T, n->real, &n->weight);
     data(n, "loss", 1, DT_F64, &n->loss);
-    data(n, "cosines", n->o.length * (n->m.head_dim / 2), n->real, &n->cosines);
-    data(n, "sines", n->o.length * (n->m.head_dim / 2), n->real, &n->sines);
+    data(n, "cosines", net_rope_rows(n) * (n->m.head_dim / 2), n->real, &n->cosines);
+    data(n, "sines", net_rope_rows(n) * (n->m.head_dim / 2), n->real, &n->sines);
     if (!n->o.cache) return;
     data(n, "keys", 2, DT_I32, &n->cu_k);
     data(n, "next", 1, DT_I32, &n->argmax);
@@ -131,6 +136,12 @@ int net_init(struct net *n, const struct model *m, const struct net_options *o, 
     if (o->tokens < 1 || o->tokens > most || o->length < 1 || o->length > most)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)o->tokens);
+    if (o->cache && rope_is_own(m, o->length))
+        return err_set(e, ERR_DATA,
+                       "config.json: generation beyond max_position_embeddings (%lld) is not "
+                       "supported with rope_scaling of type dynamic, whose frequencies change with "
+                       "every token; shorten the prompt or the answer",
+                       (long long)m->positions);
     n->real = o->compute == DT_F64 ? DT_F64 : DT_F32;
     if (n->o.chunk <= 0) n->o.chunk = default_chunk(m->vocab);
     if (n->o.chunk > o->tokens) n->o.chunk = o->tokens;
@@ -207,30 +218,6 @@ void net_rehearse(struct net *n)
     }
 }
 
-static int fill_rope(struct net *n, struct err *e)
-{
-    const int64_t half = n->m.head_dim / 2, count = n->o.length * half;
-    float *t = mem_alloc((size_t)count, 2 * sizeof *t, e);
-    if (!t) return -1;
-    model_rope_table(&n->m, n->o.length, t, t + count);
-    if (n->real == DT_F32) {
-        n->device->ops->upload(n->device, n->cosines, t, (size_t)count * sizeof *t);
-        n->device->ops->upload(n->device, n->sines, t + count, (size_t)count * sizeof *t);
-    } else {
-        double *d = mem_alloc((size_t)count, 2 * sizeof *d, e);
-        if (!d) {
-            free(t);
-            return -1;
-        }
-        for (int64_t i = 0; i < 2 * count; i++) d[i] = (double)t[i];
-        n->device->ops->upload(n->device, n->cosines, d, (size_t)count * sizeof *d);
-        n->device->ops->upload(n->device, n->sines, d + count, (size_t)count * sizeof *d);
-        free(d);
-    }
-    free(t);
-    return 0;
-}
-
 int net_alloc(struct net *n, struct err *e)
 {
     n->arena = n->device->ops->alloc(n->device, n->plan.total, e);
@@ -239,7 +226,8 @@ int net_alloc(struct net *n, struct err *e)
     n->device->work = n->work;
     n->device->work_bytes = n->plan.b[n->plan.count - 1].bytes;
     op_zero(n->device, &(struct op_zero){.y = n->arena, .bytes = n->plan.total});
-    return fill_rope(n, e);
+    net_rope_fill(n);
+    return 0;
 }
 
 void net_close(struct net *n)

@@ -43,6 +43,8 @@ struct net_acts {       /* of one layer; compute type unless said otherwise */
     void *res1, *rstd1; /* [T,H] the attention block's input; [T] real */
     void *h1;           /* [T,H] normalised res1 */
     void *qkv;          /* [T,qkv_width] after the rotation */
+    void *qk, *rstd_qk; /* with qk_norm: [T,q_width] of q, then [T,kv_width] of k, before the norm;
+                           [T,heads] then [T,kv_heads] real */
     void *o, *lse;      /* [T,q_width]; [heads,T] real */
     void *res2, *rstd2; /* [T,H] the MLP block's input; [T] real */
     void *h2;           /* [T,H] normalised res2 */
@@ -63,7 +65,7 @@ struct net {
 
     void *weights;                            /* [params.total] compute type */
     void *gradients;                          /* [params.trained] real; NULL when nothing is kept */
-    void *cosines, *sines;                    /* [length, head_dim/2] real */
+    void *cosines, *sines;                    /* [length, head_dim/2] real; see rotary.c */
     struct net_acts *acts;                    /* [layers]; see net_layer */
     void *branch;                             /* [T,H] what a block adds to the residual stream */
     void *h, *z;                              /* [T,H], [T,I] where h1, h2, z are not kept */
@@ -127,7 +129,16 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
                        const void *r, bool again);
 const void *net_weight(const struct net *n, size_t offset);
 void *net_columns(const struct net *n, void *rows, int64_t column); /* rows, from that column */
-struct op_attention net_attention(const struct net *n, const struct net_batch *b, void *qkv);
+struct op_attention net_attention(const struct net *n, const struct net_batch *b, int l, void *qkv);
+/* With qk_norm: what the norms of q and k keep of T tokens; NULLs where nothing is kept. */
+struct net_qk {
+    void *q, *k, *rstd_q, *rstd_k;
+};
+struct net_qk net_qk(const struct net *n, int64_t T, const struct net_acts *a);
+/* rotary.c: rows of the tables of cos and sin; those for a run, and what a micro-batch adds. */
+int64_t net_rope_rows(const struct net *n);
+void net_rope_fill(struct net *n);
+void net_rope_upload(struct net *n, const struct net_batch *b);
 /* dx[T,in] = dy[T,out] W[out,in];  dW = dy^T x, or += with add; nothing where W is frozen */
 void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
                int64_t in);

@@ -123,10 +123,22 @@ static void layer_vectors(struct maker *k, int l, const char *prefix)
     const struct part bias[] = {{"self_attn.q_proj.bias", model_q_width(m), SHARD_ROWS},
                                 {"self_attn.k_proj.bias", model_kv_width(m), SHARD_ROWS},
                                 {"self_attn.v_proj.bias", model_kv_width(m), SHARD_ROWS}};
+    const struct part q_norm = {"self_attn.q_norm.weight", m->head_dim, SHARD_REPLICATED};
+    const struct part k_norm = {"self_attn.k_norm.weight", m->head_dim, SHARD_REPLICATED};
+    const struct part o_bias = {"self_attn.o_proj.bias", m->hidden, SHARD_REPLICATED};
     const struct part norm2 = {"post_attention_layernorm.weight", m->hidden, SHARD_REPLICATED};
+    const struct part gate_up[] = {{"mlp.gate_proj.bias", m->inter, SHARD_ROWS},
+                                   {"mlp.up_proj.bias", m->inter, SHARD_ROWS}};
+    const struct part down = {"mlp.down_proj.bias", m->hidden, SHARD_REPLICATED};
     w->norm1 = put_block(k, l, w->norm1, 0, prefix, &norm1, 1);
     if (m->qkv_bias) w->qkv_bias = put_block(k, l, w->qkv_bias, 0, prefix, bias, 3);
+    if (m->qk_norm) w->q_norm = put_block(k, l, w->q_norm, 0, prefix, &q_norm, 1);
+    if (m->qk_norm) w->k_norm = put_block(k, l, w->k_norm, 0, prefix, &k_norm, 1);
+    if (m->o_bias) w->o_bias = put_block(k, l, w->o_bias, 0, prefix, &o_bias, 1);
     w->norm2 = put_block(k, l, w->norm2, 0, prefix, &norm2, 1);
+    if (!m->mlp_bias) return;
+    w->gate_up_bias = put_block(k, l, w->gate_up_bias, 0, prefix, gate_up, 2);
+    w->down_bias = put_block(k, l, w->down_bias, 0, prefix, &down, 1);
 }
 
 /* One pass: every block that belongs to the zone. */

@@ -54,16 +54,19 @@ size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
     struct net_batch *n = &b->b;
     n->T = n->targets = n->max_len = 0;
     n->docs = 0;
-    b->squares = 0;
     for (; row < s->nrows; row++) {
         const struct feed_row *r = &s->rows[row];
         if (n->T + (int64_t)r->tokens > b->capacity) break;
-        for (uint32_t i = 0; i < r->samples; i++) {
-            const struct feed_sample *x = &s->samples[r->first + i];
-            put_sample(n, s, x);
-            b->squares += (double)x->n * x->n;
-        }
+        for (uint32_t i = 0; i < r->samples; i++) put_sample(n, s, &s->samples[r->first + i]);
     }
     n->cu[n->docs] = (int32_t)n->T;
     return row;
+}
+
+double batch_squares(const struct batch *b, const struct model *m)
+{
+    double sum = 0;
+    for (int32_t d = 0; d < b->b.docs; d++)
+        sum += model_squares(m, (double)(b->b.cu[d + 1] - b->b.cu[d]));
+    return sum;
 }

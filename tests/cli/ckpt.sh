@@ -56,6 +56,27 @@ else
     fails 'init: a folder that cannot be written' 73 '/proc/' sft-ckpt init config.json -o /proc/x
 fi
 
+# ---- init: every family ----
+family() { # family NAME TENSORS KEY=VALUE...: a configuration of that model_type, and what it makes
+    local text="\"model_type\":\"$1\"" n=$2 kv
+    text+=',"vocab_size":64,"hidden_size":32,"intermediate_size":48,"num_hidden_layers":2,"num_attention_heads":4'
+    text+=',"num_key_value_heads":2,"torch_dtype":"float16"'
+    for kv in "${@:3}"; do text+=",\"${kv%%=*}\":${kv#*=}"; done
+    rm -rf fam && echo "{$text}" >fam.json
+    check "init: $1 ${*:3}" sft-ckpt init fam.json -o fam --seed 3
+    equal "init: its tensors" "$(sft-ckpt show fam | tail -n 1 | cut -f 1)" "$n tensors"
+}
+family llama 21
+family llama 20 tie_word_embeddings=true 'rope_scaling={"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64}'
+family llama 35 attention_bias=true mlp_bias=true 'rope_scaling={"type":"linear","factor":2.0}'
+family llama 21 'rope_scaling={"type":"dynamic","factor":2.0}'
+family mistral 21 sliding_window=16
+family qwen2 27 use_sliding_window=true max_window_layers=1 'rope_scaling={"type":"yarn","factor":2.0}'
+family qwen3 25 head_dim=16
+family qwen3 33 head_dim=16 attention_bias=true
+config 'rope_scaling={"type":"longrope","factor":2.0}' >longrope.json
+fails 'init: what no model can be' 65 'type longrope is not supported; supported are .*qwen3.*yarn' sft-ckpt init longrope.json -o x
+
 # ---- show ----
 equal 'show: a line each and the total' "$(sft-ckpt show a | wc -l)" 21
 equal 'show: a tensor' "$(sft-ckpt show a | grep 'layers.1.mlp.down')" \

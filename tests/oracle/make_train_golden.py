@@ -212,7 +212,7 @@ def rounded(x, digits):
 
 
 def write(path, what, digits=9):
-    what = {"made_by": "tests/oracle/make_train_golden.py",
+    what = {"made_by": "tests/oracle/" + sys.argv[0].split("/")[-1],
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
                          "numpy": np.__version__}, **what}
     with open(path, "w") as f:

@@ -41,27 +41,140 @@ static void defaults(void)
     hf_config_free(&c);
 }
 
+#define KV "\"num_key_value_heads\":2,"
+
+/* Which of the first layers have the window, as a number. */
+static int windows(const char *text)
+{
+    struct hf_config c;
+    struct err e;
+    int got = parse(text, &c, &e) == 0 ? (int)c.window_layers[0] : -1;
+    if (got < 0) printf("# %s\n", e.msg);
+    if (got == 0 && c.sliding_window) got = -2;
+    hf_config_free(&c);
+    return got;
+}
+
+/* Three layers. */
+#define THREE                                                                                      \
+    "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":3,"      \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2"
+#define QWEN(more) "{\"model_type\":\"qwen3\"," more "," THREE "}"
+
+static void layers_with_windows(void)
+{
+    CHECK("mistral: in all layers",
+          windows("{\"model_type\":\"mistral\",\"sliding_window\":9," THREE "}") == 7);
+    CHECK("mistral: absent means 4096", windows("{\"model_type\":\"mistral\"," THREE "}") == 7);
+    CHECK("mistral: null means none",
+          windows("{\"model_type\":\"mistral\",\"sliding_window\":null," THREE "}") == 0);
+    CHECK("llama has none",
+          windows("{\"model_type\":\"llama\",\"sliding_window\":9," THREE "}") == 0);
+    CHECK("qwen: not unless asked for",
+          windows(QWEN("\"sliding_window\":9,\"max_window_layers\":1")) == 0);
+    CHECK("qwen: from max_window_layers on",
+          windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true,"
+                       "\"max_window_layers\":1")) == 6);
+    CHECK("qwen: which is 28 when absent",
+          windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true")) == 0);
+    CHECK("qwen: layer_types",
+          windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true,\"layer_types\":["
+                       "\"sliding_attention\",\"full_attention\",\"sliding_attention\"]")) == 5);
+    CHECK("qwen: layer_types of full attention",
+          windows(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
+                       "\"full_attention\"]")) == 0);
+    CHECK("too few layer_types",
+          refused(QWEN("\"layer_types\":[\"full_attention\"]"), "layer_types: must be a list"));
+    CHECK("another type of layer",
+          refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
+                       "\"linear_attention\"]"),
+                  "layer_types: must be a list"));
+    CHECK("layer_types want a window that is not there",
+          refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
+                       "\"sliding_attention\"]"),
+                  "sliding_window: must be set"));
+    CHECK("a window of nothing",
+          refused("{\"model_type\":\"mistral\",\"sliding_window\":0," THREE "}",
+                  "sliding_window: must be a positive integer"));
+}
+
+/* Formatted and read again: every field but the text. */
+static void round_trip(const char *name, const char *text)
+{
+    struct hf_config c, d = {0};
+    struct err e;
+    struct buf b = {0};
+    bool ok = parse(text, &c, &e) == 0 && hf_config_format(&c, &b, &e) == 0 &&
+              hf_config_parse(b.data, b.len, "again", &d, &e) == 0;
+    if (!ok) printf("# %s\n", e.msg);
+    buf_free(&c.text);
+    buf_free(&d.text);
+    c.text = d.text = (struct buf){0};
+    CHECK(name, ok && memcmp(&c, &d, sizeof c) == 0);
+    buf_free(&b);
+}
+
+static void round_trips(void)
+{
+    round_trip("written: llama with biases",
+               "{\"model_type\":\"llama\",\"architectures\":[\"LlamaForCausalLM\"],"
+               "\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":[1,2]," THREE "}");
+    round_trip("written: mistral", "{\"model_type\":\"mistral\",\"sliding_window\":9," THREE "}");
+    round_trip("written: mistral without a window",
+               "{\"model_type\":\"mistral\",\"sliding_window\":null," THREE "}");
+    round_trip("written: qwen2",
+               "{\"model_type\":\"qwen2\",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4.0,"
+               "\"original_max_position_embeddings\":512}," THREE "}");
+    round_trip("written: qwen3 with windows",
+               QWEN("\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":1,"
+                    "\"attention_bias\":true,\"head_dim\":24"));
+    round_trip("written: yarn",
+               QWEN("\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1e6,"
+                    "\"factor\":4.0,\"attention_factor\":1.5,\"beta_fast\":16.0,"
+                    "\"beta_slow\":2.0,\"mscale\":0.7,\"mscale_all_dim\":1.3,"
+                    "\"truncate\":false}"));
+    round_trip("written: dynamic", QWEN("\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}"));
+}
+
 static void families(void)
 {
     struct hf_config c;
     struct err e;
     CHECK(
         "qwen2 has biases, and no window unless asked",
-        parse("{\"model_type\":\"qwen2\",\"sliding_window\":32,\"torch_dtype\":\"bfloat16\"," SIZES
-              "}",
-              &c, &e) == 0 &&
+        parse(
+            "{\"model_type\":\"qwen2\",\"sliding_window\":32,\"torch_dtype\":\"bfloat16\"," KV SIZES
+            "}",
+            &c, &e) == 0 &&
             c.qkv_bias && !c.o_bias && c.sliding_window == 0 && c.dtype == HF_BF16);
     hf_config_free(&c);
     CHECK("qwen3 norms q and k",
-          parse("{\"model_type\":\"qwen3\",\"head_dim\":32," SIZES "}", &c, &e) == 0 && c.qk_norm &&
-              !c.qkv_bias && c.head_dim == 32);
+          parse("{\"model_type\":\"qwen3\",\"head_dim\":32," KV SIZES "}", &c, &e) == 0 &&
+              c.qk_norm && !c.qkv_bias && c.head_dim == 32);
     hf_config_free(&c);
     CHECK("mistral has a window",
-          parse("{\"model_type\":\"mistral\",\"sliding_window\":32,\"dtype\":\"float16\"," SIZES
+          parse("{\"model_type\":\"mistral\",\"sliding_window\":32,\"dtype\":\"float16\"," KV SIZES
                 "}",
                 &c, &e) == 0 &&
               c.sliding_window == 32 && c.dtype == HF_F16);
     hf_config_free(&c);
+    CHECK("mistral has no biases, whatever it says",
+          parse("{\"model_type\":\"mistral\",\"attention_bias\":true,\"mlp_bias\":true," KV SIZES
+                "}",
+                &c, &e) == 0 &&
+              !c.qkv_bias && !c.o_bias && !c.mlp_bias);
+    hf_config_free(&c);
+    CHECK("absent sizes are the family's",
+          parse("{\"model_type\":\"qwen3\"," KV SIZES "}", &c, &e) == 0 && c.head_dim == 128 &&
+              c.max_position_embeddings == 32768);
+    hf_config_free(&c);
+    CHECK("null heads of keys are as many as heads",
+          parse("{\"model_type\":\"mistral\",\"num_key_value_heads\":null," SIZES "}", &c, &e) ==
+                  0 &&
+              c.num_key_value_heads == 4 && c.head_dim == 16);
+    hf_config_free(&c);
+    CHECK("absent ones are eight",
+          refused("{\"model_type\":\"mistral\"," SIZES "}", "num_key_value_heads"));
     CHECK("attention_bias of llama is on all four",
           parse("{\"model_type\":\"llama\",\"attention_bias\":true," SIZES "}", &c, &e) == 0 &&
               c.qkv_bias && c.o_bias);
@@ -105,6 +218,23 @@ static void rope(void)
     hf_config_free(&c);
     hf_config_free(&d);
     buf_free(&b);
+    CHECK("yarn and llama3 take what they lack from the positions",
+          parse("{\"model_type\":\"llama\",\"max_position_embeddings\":512,"
+                "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"yarn\","
+                "\"original_max_position_embeddings\":64}," SIZES "}",
+                &c, &e) == 0 &&
+              c.rope.original_max_position == 128 && c.rope.factor == 4);
+    hf_config_free(&c);
+    CHECK("rope_scaling counts before rope_parameters",
+          parse("{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"yarn\","
+                "\"rope_theta\":5e5},\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}," SIZES
+                "}",
+                &c, &e) == 0 &&
+              strcmp(c.rope.type, "linear") == 0 && c.rope.theta == 10000);
+    hf_config_free(&c);
+    CHECK("a scaling without its factor",
+          refused("{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}," SIZES "}",
+                  "rope_scaling.factor: must be present"));
     CHECK("null means absent", parse("{\"model_type\":\"llama\",\"rope_scaling\":null,"
                                      "\"sliding_window\":null,\"eos_token_id\":null," SIZES "}",
                                      &c, &e) == 0 &&
@@ -209,6 +339,8 @@ int main(void)
 {
     defaults();
     families();
+    layers_with_windows();
+    round_trips();
     rope();
     refusals();
     reals();

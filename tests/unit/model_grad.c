@@ -46,12 +46,24 @@ static double worst(struct net *n, const struct net_batch *b)
     return bad;
 }
 
-static void finite_differences(bool tied, bool bias, const char *name)
+/* All that a family may have besides: norms of q and k, every bias, a window in one layer, and
+ * documents with rotary frequencies of their own. */
+static struct model rich_model(bool tied)
+{
+    struct model m = tiny_model(tied, true);
+    m.qk_norm = m.o_bias = m.mlp_bias = true;
+    m.window = 3;
+    m.window_layers[0] = 2;
+    m.rope = (struct rope){.type = ROPE_DYNAMIC, .theta = 10000, .factor = 2};
+    m.positions = 8;
+    return m;
+}
+
+static void finite_differences(struct model m, const char *name)
 {
     struct err e;
     const int lengths[] = {5, 1, 9, 3};
     struct device *d = device_open("ref64", 1, &e);
-    struct model m = tiny_model(tied, bias);
     struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
     struct net *n = tiny_open(&m, d, DT_F64, NET_KEEP_SELECTIVE, b.T);
     CHECK(name, n && worst(n, &b) < 1e-6);
@@ -79,11 +91,10 @@ static void *gradients(const struct model *m, const char *device, enum dtype t, 
     return g;
 }
 
-static void keeping(const char *device, enum dtype t)
+static void keeping(struct model m, const char *device, enum dtype t)
 {
     char name[64];
     const int lengths[] = {5, 1, 9, 3};
-    struct model m = tiny_model(true, true);
     struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
     double want, got;
     size_t n = 0, k = 0;
@@ -101,12 +112,11 @@ static void keeping(const char *device, enum dtype t)
 }
 
 /* The gradient of a batch is the weighted mean of those of its documents alone. */
-static void documents_are_separate(void)
+static void documents_are_separate(struct model m, const char *name)
 {
     struct err e;
     const int lengths[] = {5, 1, 9, 3};
     struct device *d = device_open("ref64", 1, &e);
-    struct model m = tiny_model(false, false);
     struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
     struct net *n = tiny_open(&m, d, DT_F64, NET_KEEP_SELECTIVE, b.T);
     double packed = tiny_loss(n, &b, false) * tiny_weight(&b), alone = 0;
@@ -117,7 +127,7 @@ static void documents_are_separate(void)
         first += (uint32_t)lengths[i];
         tiny_free(&one);
     }
-    CHECK("packed documents do not see each other", fabs(packed - alone) < 1e-12 * fabs(alone));
+    CHECK(name, fabs(packed - alone) < 1e-12 * fabs(alone));
     tiny_close(n);
     tiny_free(&b);
     device_close(d);
@@ -149,10 +159,15 @@ int main(void)
 {
     no_targets(true, "tied, no target: the gradient is zero");
     no_targets(false, "untied, no target: the gradient is zero");
-    finite_differences(true, false, "tied: gradients equal finite differences");
-    finite_differences(false, true, "untied, biased: gradients equal finite differences");
-    keeping("ref", DT_F32);
-    keeping("ref", DT_BF16);
-    documents_are_separate();
+    finite_differences(tiny_model(true, false), "tied: gradients equal finite differences");
+    finite_differences(tiny_model(false, true),
+                       "untied, biased: gradients equal finite differences");
+    finite_differences(rich_model(false), "with all parts: gradients equal finite differences");
+    keeping(tiny_model(true, true), "ref", DT_F32);
+    keeping(tiny_model(true, true), "ref", DT_BF16);
+    keeping(rich_model(true), "ref", DT_F32);
+    keeping(rich_model(true), "cpu", DT_BF16);
+    documents_are_separate(tiny_model(false, false), "packed documents do not see each other");
+    documents_are_separate(rich_model(false), "with all parts: nor do they");
     TEST_END();
 }

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden values of every family from transformers in fp32: tests/golden/families/.
+
+usage: make_family_golden.py OUTPUT_DIR
+
+families.json: for each case its config.json and, for one packed batch of documents, the norm and
+projections of the logits, loss, NLLs, and those of every gradient. Each document is run alone in a
+model that saw none before: packing is to change nothing. Weights are made by the formula of
+tests/tiny.h; those of cases with a "folder" are as transformers saved them there (config.json and
+safetensors, one of them in shards, one for each type of element).
+"""
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import torch
+from make_train_golden import describe, documents, weights, write
+from transformers import AutoConfig, AutoModelForCausalLM
+
+LENGTHS = [37, 9, 1, 83, 12]
+VOCAB = 97
+SIZES = {"vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+         "rms_norm_eps": 1e-5}
+SMALL = {**SIZES, "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2,
+         "num_key_value_heads": 1, "head_dim": 8}
+THREE = {**SIZES, "num_hidden_layers": 3}
+
+
+def llama3(**more):
+    return {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64, **more}
+
+
+# name, config.json; those written by transformers 5 hold rope_parameters, older ones rope_scaling
+CASES = [
+    ("llama 2: all heads have their own keys, untied",
+     {"model_type": "llama", **SIZES, "num_key_value_heads": None}),
+    ("llama 3.2: llama3 scaling, tied",
+     {"model_type": "llama", **SIZES, "head_dim": 16, "tie_word_embeddings": True,
+      "rope_theta": 500000.0, "rope_scaling": llama3()}),
+    ("llama 3.1: rope_parameters",
+     {"model_type": "llama", **SIZES, "rope_parameters": llama3(rope_theta=500000.0, factor=8.0)}),
+    ("llama: attention_bias and mlp_bias",
+     {"model_type": "llama", **SIZES, "attention_bias": True, "mlp_bias": True}),
+    ("llama: linear", {"model_type": "llama", **SIZES, "rope_scaling": {"type": "linear", "factor": 4.0}}),
+    ("llama: dynamic, documents on both sides of the limit",
+     {"model_type": "llama", **SIZES, "max_position_embeddings": 32,
+      "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}),
+    ("llama: yarn with mscale, not truncated",
+     {"model_type": "llama", **SIZES, "head_dim": 32,
+      "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0,
+                          "original_max_position_embeddings": 16, "mscale": 0.7,
+                          "mscale_all_dim": 1.3, "truncate": False}}),
+    ("qwen2.5: tied", {"model_type": "qwen2", **SIZES, "tie_word_embeddings": True,
+                       "rope_theta": 1000000.0, "sliding_window": 24, "use_sliding_window": False}),
+    ("qwen2: windows from a layer on, yarn",
+     {"model_type": "qwen2", **THREE, "use_sliding_window": True, "sliding_window": 24,
+      "max_window_layers": 1, "head_dim": 16,
+      "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}),
+    ("qwen3: head_dim apart from hidden_size, tied",
+     {"model_type": "qwen3", **SIZES, "head_dim": 24, "tie_word_embeddings": True,
+      "rope_theta": 1000000.0}),
+    ("qwen3: layer_types, attention_bias, untied",
+     {"model_type": "qwen3", **THREE, "head_dim": 16, "attention_bias": True,
+      "use_sliding_window": True, "sliding_window": 10,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}),
+    ("qwen3: yarn with its factors",
+     {"model_type": "qwen3", **SIZES, "head_dim": 32,
+      "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,
+                       "attention_factor": 1.25, "beta_fast": 16.0, "beta_slow": 2.0}}),
+    ("mistral: a window", {"model_type": "mistral", **SIZES, "sliding_window": 24}),
+    ("mistral: no window, tied",
+     {"model_type": "mistral", **SIZES, "sliding_window": None, "tie_word_embeddings": True,
+      "head_dim": 16}),
+]
+# name, config.json, folder, type of element, size of a shard
+SAVED = [
+    ("qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
+    ("mistral in fp16", {"model_type": "mistral", **SMALL, "sliding_window": 24}, "fp16", torch.float16, "1GB"),
+    ("llama in fp32", {"model_type": "llama", **SMALL, "tie_word_embeddings": True,
+                       "rope_parameters": llama3(rope_theta=500000.0)}, "fp32", torch.float32, "1GB"),
+]
+
+
+def build(config, folder):
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/config.json", "w") as f:
+        json.dump(config, f)
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
+                                             attn_implementation="eager")
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.from_numpy(weights(name, p.numel()).reshape(p.shape)))
+    return model.train()
+
+
+def run(model, name):
+    """Each document alone; a new rotary embedding, since that of dynamic scaling remembers."""
+    docs, logits, nll, loss = documents(LENGTHS, VOCAB, 0), [], [], 0.0
+    total = sum(w.sum().item() for _, w in docs)
+    for ids, w in docs:
+        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+        x = model(input_ids=ids[None], use_cache=False).logits[0]
+        logits.append(x.detach().double().numpy())
+        if len(ids) < 2:
+            continue
+        each = torch.nn.functional.cross_entropy(x[:-1], ids[1:], reduction="none")
+        nll += [v for v, y in zip(each.tolist(), w[1:].tolist()) if y > 0]
+        loss = loss + (each.double() * w[1:]).sum()
+    loss = loss / total
+    loss.backward()
+    grads = {n: p.grad.double().flatten().numpy() for n, p in model.named_parameters()}
+    return {"name": name, "loss": loss.item(), "nll": nll,
+            "logits": describe({"logits": np.concatenate(logits).flatten()})["logits"],
+            "gradients": describe(grads)}
+
+
+def saved(out, name, config, folder, dtype, shard):
+    path = f"{out}/{folder}"
+    shutil.rmtree(path, ignore_errors=True)
+    model = build(config, path).to(dtype)
+    model.save_pretrained(path, max_shard_size=shard)
+    os.path.exists(f"{path}/generation_config.json") and os.remove(f"{path}/generation_config.json")
+    return {"folder": folder, **run(model.float(), name)}
+
+
+def main():
+    out, cases = sys.argv[1], []
+    for name, config in CASES:
+        cases.append({"config": config, **run(build(config, f"{out}/tmp"), name)})
+    shutil.rmtree(f"{out}/tmp")
+    for case in SAVED:
+        cases.append(saved(out, *case))
+    write(f"{out}/families.json", {"lengths": LENGTHS, "cases": cases}, 8)
+
+
+if __name__ == "__main__":
+    main()
