@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "model/freeze.h"
 #include "run.h"
 
 /* The type of computation: what was asked for, if the device is good at it. */
@@ -47,6 +48,9 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
         return err_set(e, ERR_CONFIG,
                        "per_device_train_batch_size times sequence_length is too "
                        "large");
+    if (c->sft_train.model_args.freeze_module_prefix)
+        o.params = (struct params_options){
+            .frozen = freeze_match, .arg = (void *)c->sft_train.model_args.freeze_module_prefix};
     *out = o;
     return 0;
 }
@@ -54,8 +58,10 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
 int run_plan(struct run *r, struct err *e)
 {
     struct trainer_options o;
-    if (options(r, &o, e)) return -1;
-    return trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e);
+    if (options(r, &o, e) || trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e))
+        return -1;
+    const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
+    return frozen ? freeze_check(frozen, &r->trainer.net.params, e) : 0;
 }
 
 /* ---- whether it fits ---- */

@@ -116,8 +116,9 @@ struct config {
 
     struct {
         struct {
-            const char *model_name_or_path; /* pretrain goes before it */
-            enum config_dtype dtype;        /* see run.dtype */
+            const char *model_name_or_path;   /* pretrain goes before it */
+            enum config_dtype dtype;          /* see run.dtype */
+            const char *freeze_module_prefix; /* NULL: all is trained */
             bool disable_gradient_checkpointing;
             int64_t ulysses_size;
         } model_args;

@@ -29,7 +29,9 @@ const struct config_key config_keys_train[] = {
     LIMIT(M "moe_aux_loss_coef", KEY_REAL, "0.0", "mixture of experts (MoE) is not supported"),
     LIMIT(M "model_config_kwargs", KEY_ANY, "",
           "changing the model's configuration is not supported; edit its config.json"),
-    LIMIT(M "freeze_module_prefix", KEY_STR, "", "freezing parameters is not supported yet"),
+    USED(M "freeze_module_prefix", KEY_STR, TO(sft_train.model_args.freeze_module_prefix),
+         .doc = "Parameters whose names start with one of these, separated by commas, stay as they "
+                "are; names are Hugging Face's"),
     LIMIT(M "lora_target", KEY_STR, "", "LoRA is not supported yet"),
     IDLE(M "lora_rank", KEY_INT, LORA),
     IDLE(M "lora_alpha", KEY_INT, LORA),
