@@ -21,7 +21,7 @@ all: tools trainer man
 
 # What was found where; made by compiling a line against each library.
 # (Not for goals that build nothing: they must work before the libraries are there.)
-PASSIVE := demo test test-oracle deps clean help format uninstall
+PASSIVE := demo test test-oracle bench deps clean help format uninstall
 ifneq ($(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all)),)
 -include $(O)/config.mk
 endif
@@ -137,8 +137,11 @@ demo:
 	@tools/deps build demo
 	$(AGAIN) all
 	@O=$(O) examples/demo
-bench: all $(O)/test/bench_gemm
-	O=$(O) tests/bench/run
+# BENCH_TORCH=0: without PyTorch; PARTS='data train': only these
+bench:
+	@tools/deps build test $(if $(filter 0,$(BENCH_TORCH)),,oracle bench)
+	$(AGAIN) all $(O)/test/bench_gemm
+	@O=$(O) tests/bench/run
 
 # Every parser on made-up input for FUZZ_SECONDS each, under the sanitizers; needs clang. What a target
 # finds is kept in $(O)/fuzz.

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the parts of `make bench` share; sourced by each, from the repository root.
+set -euo pipefail
+O=${O:-build}
+[[ $O == /* ]] || O=$PWD/$O
+export O PATH="$O/bin:$PATH" LC_ALL=C.UTF-8
+model=${MODEL:-$O/demo/SmolLM2-135M-Instruct}
+length=2048 # of a row
+batch=24    # samples of a step: one row of them, so one micro-batch
+columns=(--prompt-key instruction --query-key input --response-key output --system-key system)
+note() { echo "bench: $*" >&2; }
+
+# The demo's data, packed for the timed steps.
+training_stream() { # training_stream FILE
+    sft-tokenize -q -m "$model" "${columns[@]}" examples/data/train.json | sft-template -q -m "$model" |
+        sft-pack -q -l $length -b $batch -o "$1"
+}
+
+# Becomes sft-train on $B/train.sfts, with results in $B/NAME-out and $B/NAME-log/*/; nothing is saved before the end.
+train() { # train NAME MAX_STEPS [OPTION...]
+    exec sft-train --config examples/smollm2-135M-sft/sft_config.yaml "pretrain=$model" \
+        "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with= "sequence_length=$length" \
+        sft_train.training_args.per_device_train_batch_size=1 \
+        "sft_train.training_args.gradient_accumulation_steps=$batch" \
+        sft_train.training_args.num_train_epochs=1 "max_steps=$2" logging_steps=1 \
+        save_steps=100000 eval_steps=100000 "${@:3}" "$B/train.sfts"
+}
+
+# Appends {"gflops": ...} to a file: the rate of the matrix products of a micro-batch like those of the stream.
+gemm() { # gemm FILE
+    local tokens targets H I heads kv dim V layers
+    read -r tokens targets <"$B/micro_batch"
+    read -r H I heads kv dim V layers < <(jq -r '[.hidden_size, .intermediate_size, .num_attention_heads,
+        .num_key_value_heads, (.head_dim // (.hidden_size / .num_attention_heads)), .vocab_size,
+        .num_hidden_layers] | join(" ")' "$model/config.json")
+    "$O/test/bench_gemm" "$tokens" "$H" "$I" "$heads" "$kv" "$dim" "$V" 256 "$layers" "$targets" |
+        tail -n 1 >>"$1"
+}
