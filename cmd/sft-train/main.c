@@ -65,33 +65,43 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
     return 0;
 }
 
-/* What a run is: each line needs the ones above it. */
+/* What a run is: each line needs the ones above it. After each, all ranks agree that it went well,
+ * or all of them have the error of the one that failed. */
 static int train(struct run *r, struct err *e)
 {
-    if (run_config(r, e)) return -1; /* sft_config.yaml, key=value */
-    if (run_model(r, e)) return -1;  /* config.json: what is trained */
-    if (run_device(r, e)) return -1; /* where it is computed */
-    if (run_plan(r, e)) return -1;   /* all memory, before any is used */
-    if (r->plan && run_print_plan(r, e)) return -1;
-    if (run_fits(r, e)) return -1; /* before anything is loaded */
-    if (r->plan) return 0;
-    if (run_stream(r, e)) return -1;  /* what every step contains */
-    if (run_folders(r, e)) return -1; /* where the results go */
-    if (run_weights(r, e)) return -1; /* where it starts from */
-    return run_loop(r, e);            /* forward, backward, update; save */
+    static int (*const parts[])(struct run *, struct err *) = {
+        run_config,     /* sft_config.yaml, key=value */
+        run_model,      /* config.json: what is trained */
+        run_device,     /* where it is computed */
+        run_plan,       /* all memory, before any is used */
+        run_print_plan, /* which may be all that is asked for */
+        run_fits,       /* before anything is loaded */
+        run_stream,     /* what every step contains */
+        run_folders,    /* where the results go */
+        run_weights,    /* where it starts from */
+        run_loop,       /* forward, backward, update; save */
+    };
+    if (run_launch(r, e)) return -1; /* alone, or one of many */
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (run_agreed(r, parts[i](r, e), e)) return -1;
+        if (r->plan && parts[i] == run_fits) break;
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     struct err e = {0};
     struct run r = {.log_fd = -1, .folder.lock = -1};
-    int rc = parse(&r, argc, argv, &e);
+    int rc = run_begin(&r, argc, argv, &e);
+    if (rc == 0) rc = parse(&r, argc, argv, &e);
     if (rc > 0) return 0;
     if (rc == 0) {
         signals_catch();
         rc = train(&r, &e);
     }
-    int status = rc ? log_fail(&e) : 0;
+    int status = rc ? run_fail(&r, &e) : 0;
     run_close(&r);
+    world_leave(&r.world, status);
     return status;
 }

@@ -36,6 +36,7 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                       .epsilon = c->sft_train.training_args.adam_epsilon,
                       .weight_decay = c->sft_train.training_args.weight_decay,
                       .max_norm = c->max_grad_norm},
+        .shard_optimizer = c->run.shard_optimizer,
         .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
                   .spike_factor = c->sft.spike_factor,
                   .window = (uint32_t)c->sft.spike_window,
@@ -81,8 +82,9 @@ static uint64_t need(struct run *r, const struct trainer_options *o)
     return bytes;
 }
 
-/* The settings that cost least and make the run fit, as one would type them: more recomputation
- * first, then smaller micro-batches, with as many more of them. "" when that is not enough. */
+/* The settings that cost least and make the run fit, as one would type them: a sharded optimizer,
+ * or more recomputation first, then smaller micro-batches, with as many more of them. "" when that
+ * is not enough. */
 static void find_settings(struct run *r, uint64_t have, char *out, size_t n)
 {
     static const char *const words[] = {"none", "selective", "full"};
@@ -91,6 +93,15 @@ static void find_settings(struct run *r, uint64_t have, char *out, size_t n)
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
     struct trainer_options o = r->trainer.o;
     out[0] = 0;
+    if (r->mesh.size[MESH_DP] > 1 && !o.shard_optimizer) {
+        o.shard_optimizer = true;
+        if (need(r, &o) <= have) {
+            snprintf(out, n,
+                     " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
+            return;
+        }
+        o.shard_optimizer = false;
+    }
     for (int64_t each = rows; each >= 1; each = each % 2 ? 0 : each / 2) {
         o.tokens = each * c->sequence_length;
         for (size_t k = (size_t)c->run.recompute; k < 3; k++) {
@@ -115,7 +126,8 @@ static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 int run_fits(struct run *r, struct err *e)
 {
     char settings[256];
-    const uint64_t want = r->trainer.net.plan.total + PROCESS, have = limits_memory();
+    const uint64_t want = r->trainer.net.plan.total + PROCESS;
+    const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
     if (want <= have) return 0;
     find_settings(r, have, settings, sizeof settings);
     if (settings[0])
@@ -134,12 +146,17 @@ int run_print_plan(struct run *r, struct err *e)
 {
     struct buf b = {0};
     struct net *n = &r->trainer.net;
+    if (!r->plan || r->silent) return 0;
     if (r->json) {
         plan_json(&n->plan, &b);
     } else {
         buf_printf(&b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
                    r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
                    (long long)n->o.tokens);
+        if (r->mesh.size[MESH_DP] > 1)
+            buf_printf(&b, "each of %d ranks, with %s of the optimizer's state:\n",
+                       r->mesh.size[MESH_DP],
+                       r->trainer.optimizer.zero.sharded ? "its part" : "all");
         plan_print(&n->plan, &b);
     }
     struct io_out *out = buf_check(&b, e) ? NULL : io_create("-", e);

@@ -171,6 +171,7 @@ void run_close(struct run *r)
     run_folder_close(&r->folder);
     hf_config_free(&r->hf);
     config_free(r->config);
+    buf_free(&r->typed);
     free(r->model_dir);
     log_tee(-1);
     if (r->log_fd >= 0) io_sys.close(r->log_fd);

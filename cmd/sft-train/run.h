@@ -16,6 +16,9 @@ struct run {
     char **overrides;
     size_t noverrides;
     bool plan, json;
+    struct buf typed;   /* the command line, to be typed again */
+    struct world world; /* all ranks of the job */
+    bool silent;        /* another rank tells what there is to tell */
     /* made one after the other */
     struct config *config;
     char *model_dir;
@@ -34,9 +37,15 @@ struct run {
     int log_fd;
 };
 
+/* launch.c: */
+int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
+int run_launch(struct run *r, struct err *e);           /* the other ranks, if there are any */
+int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
+int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */
+
 int run_config(struct run *r, struct err *e);     /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);      /* pretrain -> folder -> descriptor */
-int run_device(struct run *r, struct err *e);     /* operations and a mesh of one */
+int run_device(struct run *r, struct err *e);     /* operations and the mesh */
 int run_plan(struct run *r, struct err *e);       /* every buffer, placed */
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */

@@ -17,7 +17,8 @@ static void count_no_effect(void *arg, const char *key, unsigned line, const cha
 int run_config(struct run *r, struct err *e)
 {
     if (config_load(r->config_path, r->overrides, r->noverrides, &r->config, e) ||
-        config_check_trainable(r->config, 1, e))
+        config_check_trainable(r->config, r->plan && !r->world.plugin ? 0 : r->world.place.size,
+                               r->typed.data, e))
         return -1;
     size_t n = config_no_effect(r->config, count_no_effect, NULL);
     if (n)
@@ -49,13 +50,18 @@ int run_device(struct run *r, struct err *e)
     static const char *const words[] = {"auto", "cpu", "cuda"};
     const char *name = r->device_name ? r->device_name : words[r->config->sft.device];
     int64_t threads = r->common.threads > 0 ? r->common.threads : r->config->sft.threads;
+    int share = opt_threads(threads);
+    if (threads == 0 && world_share_cpus(&r->world, share, &share, e)) return -1;
     if (strcmp(name, "auto") == 0) name = "cpu";
     if (strcmp(name, "cuda") == 0)
         return err_set(e, ERR_DEVICE,
                        "device cuda: this program was not built with CUDA; "
                        "use --device cpu");
-    r->device = device_open(name, opt_threads(threads), e);
-    return r->device ? mesh_self(&r->mesh, r->device, e) : -1;
+    r->device = device_open(name, share, e);
+    if (!r->device || mesh_world(&r->mesh, &r->world, r->device, e)) return -1;
+    /* A plan alone is made for one of the ranks that there will be: their parts are equal. */
+    if (r->plan) r->mesh.size[MESH_DP] = (int)r->config->run.data_parallel_size;
+    return 0;
 }
 
 static int tokenizer_of(struct run *r, struct err *e)

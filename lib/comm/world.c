@@ -27,6 +27,12 @@ static int failed(struct world *w, int code, const char *what, struct err *e)
                    text);
 }
 
+/* After a failure nobody can be met any more. */
+static int gone(const struct world *w, struct err *e)
+{
+    return w->broken ? err_set(e, ERR_DEVICE, "the other ranks are lost") : 0;
+}
+
 int world_join(struct world *w, const char *plugin, struct err *e)
 {
     *w = *world_self();
@@ -58,6 +64,7 @@ int world_gather(struct world *w, void *dst, const void *src, size_t bytes, stru
         if (dst != src) memcpy(dst, src, bytes);
         return 0;
     }
+    if (gone(w, e)) return -1;
     int code = w->plugin->gather(dst, src, bytes);
     return code ? failed(w, code, "gathering", e) : 0;
 }
@@ -68,12 +75,14 @@ int world_exchange(struct world *w, void *dst, const void *src, size_t bytes_eac
         if (dst != src) memcpy(dst, src, bytes_each);
         return 0;
     }
+    if (gone(w, e)) return -1;
     int code = w->plugin->exchange(dst, src, bytes_each);
     return code ? failed(w, code, "an exchange", e) : 0;
 }
 
 int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct err *e)
 {
+    if (gone(w, e)) return -1;
     for (size_t at = 0; w->plugin && at < bytes; at += MOST) {
         size_t n = bytes - at < MOST ? bytes - at : MOST;
         int code = w->plugin->broadcast((char *)buf + at, n, root);
@@ -85,6 +94,7 @@ int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct e
 int world_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e)
 {
     if (!w->plugin) return err_set(e, ERR_INTERNAL, "send to rank %d of a world of 1", to);
+    if (gone(w, e)) return -1;
     for (size_t at = 0; at < bytes; at += MOST) {
         size_t n = bytes - at < MOST ? bytes - at : MOST;
         int code = w->plugin->send((const char *)buf + at, n, to);
@@ -96,6 +106,7 @@ int world_send(struct world *w, const void *buf, size_t bytes, int to, struct er
 int world_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e)
 {
     if (!w->plugin) return err_set(e, ERR_INTERNAL, "receive from rank %d of a world of 1", from);
+    if (gone(w, e)) return -1;
     for (size_t at = 0; at < bytes; at += MOST) {
         size_t n = bytes - at < MOST ? bytes - at : MOST;
         int code = w->plugin->receive((char *)buf + at, n, from);
@@ -106,6 +117,7 @@ int world_receive(struct world *w, void *buf, size_t bytes, int from, struct err
 
 int world_barrier(struct world *w, struct err *e)
 {
+    if (gone(w, e)) return -1;
     int code = w->plugin ? w->plugin->barrier() : 0;
     return code ? failed(w, code, "waiting for the other ranks", e) : 0;
 }

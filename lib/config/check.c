@@ -28,50 +28,86 @@ static int check_setting(const struct setting *s, struct err *e)
     return node_fail(s->node, s->path, e, "%s: %s%s", value_quote(v, shown), why, advice);
 }
 
-/* The overrides that make one worker of many, with the global batch kept. */
-static void one_worker(const struct config *c, char *out, size_t size)
+/* Words "key=value" that an error advises to type. */
+struct advice {
+    char text[700];
+    size_t n;
+};
+static void advise(struct advice *a, const char *key, int64_t now, int64_t then)
 {
-    bool fsdp = c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2;
-    const struct {
-        const char *key;
-        int64_t now, then;
-    } sizes[] = {
-        {"strategy_args.strategy_config.tensor_model_parallel_size", c->run.tensor_parallel_size,
-         1},
-        {"strategy_args.strategy_config.pipeline_model_parallel_size",
-         c->run.pipeline_parallel_size, 1},
-        {"strategy_args.strategy_config.context_parallel_size",
-         fsdp ? 1 : c->run.context_parallel_size, 1},
-        {"model_args.ulysses_size", fsdp ? c->run.context_parallel_size : 1, 1},
-        {"training_args.gradient_accumulation_steps",
-         c->sft_train.training_args.gradient_accumulation_steps,
-         c->sft_train.training_args.gradient_accumulation_steps * c->run.data_parallel_size},
-    };
-    int n = snprintf(out, size, "sft_train.device_mapping='[0]'");
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && n > 0 && (size_t)n < size; i++)
-        if (sizes[i].now != sizes[i].then)
-            n += snprintf(out + n, size - (size_t)n, " sft_train.%s=%lld", sizes[i].key,
-                          (long long)sizes[i].then);
+    if (now == then || a->n >= sizeof a->text) return;
+    a->n += (size_t)snprintf(a->text + a->n, sizeof a->text - a->n, " sft_train.%s=%lld", key,
+                             (long long)then);
 }
 
-int config_check_trainable(const struct config *c, int world_size, struct err *e)
+/* `workers` of data parallelism alone; the global batch is kept. */
+static void data_parallel_only(const struct config *c, int64_t workers, struct advice *a)
+{
+    const bool fsdp = c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2;
+    const int64_t more = c->sft_train.training_args.gradient_accumulation_steps;
+    *a = (struct advice){0};
+    a->n = (size_t)snprintf(a->text, sizeof a->text,
+                            workers == 1 ? "sft_train.device_mapping='[0]'"
+                                         : "sft_train.device_mapping='list(range(0,%lld))'",
+                            (long long)workers);
+    advise(a, "strategy_args.strategy_config.tensor_model_parallel_size",
+           c->run.tensor_parallel_size, 1);
+    advise(a, "strategy_args.strategy_config.pipeline_model_parallel_size",
+           c->run.pipeline_parallel_size, 1);
+    advise(a,
+           fsdp ? "model_args.ulysses_size" : "strategy_args.strategy_config.context_parallel_size",
+           c->run.context_parallel_size, 1);
+    advise(a, "training_args.gradient_accumulation_steps", more,
+           more * c->run.data_parallel_size / workers);
+}
+
+static int check_layout(const struct config *c, struct err *e)
+{
+    struct advice a;
+    const struct {
+        const char *what;
+        int64_t size;
+    } axes[] = {{"tensor", c->run.tensor_parallel_size},
+                {"pipeline", c->run.pipeline_parallel_size},
+                {"context", c->run.context_parallel_size}};
+    for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
+        if (axes[i].size == 1) continue;
+        data_parallel_only(c, c->run.data_parallel_size, &a);
+        return err_set(e, ERR_CONFIG,
+                       "%s: %s parallelism of %lld is not supported yet; for data parallelism with "
+                       "the same global batch, add: %s",
+                       c->path, axes[i].what, (long long)axes[i].size, a.text);
+    }
+    return 0;
+}
+
+static int check_processes(const struct config *c, int processes, const char *command,
+                           struct err *e)
+{
+    const long long workers = c->run.world_size;
+    struct advice a;
+    if (workers == processes) return 0;
+    if (workers == 1)
+        return err_set(e, ERR_CONFIG,
+                       "%s: sft_train.device_mapping: one worker, but %d processes were started; "
+                       "type: %s",
+                       c->path, processes, command);
+    data_parallel_only(c, 1, &a);
+    return err_set(e, ERR_CONFIG,
+                   "%s: sft_train.device_mapping: %lld workers, but %d process%s started; type: "
+                   "mpirun -np %lld --bind-to none %s; or, for one process with the same global "
+                   "batch, add: %s",
+                   c->path, workers, processes, processes > 1 ? "es were" : " was", workers,
+                   command, a.text);
+}
+
+int config_check_trainable(const struct config *c, int processes, const char *command,
+                           struct err *e)
 {
     const struct loaded *l = (const struct loaded *)c;
-    char overrides[600];
     for (int rest = 0; rest < 2; rest++)
         for (size_t i = 0; i < l->count; i++)
             if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
-    if (c->run.world_size > 1) {
-        one_worker(c, overrides, sizeof overrides);
-        return err_set(e, ERR_CONFIG,
-                       "%s: sft_train.device_mapping: %lld workers, but only one is supported yet; "
-                       "add: %s",
-                       c->path, (long long)c->run.world_size, overrides);
-    }
-    if (world_size > 1)
-        return err_set(e, ERR_CONFIG,
-                       "%s: started as %d processes, but only one is supported yet; start it "
-                       "without mpirun or with -np 1",
-                       c->path, world_size);
-    return 0;
+    if (check_layout(c, e)) return -1;
+    return processes ? check_processes(c, processes, command, e) : 0;
 }

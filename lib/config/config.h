@@ -144,6 +144,7 @@ struct config {
                 int64_t tensor_model_parallel_size, pipeline_model_parallel_size,
                     context_parallel_size;
                 const char *recompute_granularity; /* NULL, "full" or "selective" */
+                bool use_distributed_optimizer;    /* see run.shard_optimizer */
                 /* fsdp2_train */
                 const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
             } strategy_config;
@@ -179,6 +180,7 @@ struct config {
         int64_t max_steps; /* 0: none; else the run ends after so many updates */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             context_parallel_size;
+        bool shard_optimizer;      /* each worker holds its part of the optimizer's state */
         int64_t global_batch_size; /* samples a step (rows in mode dense) */
     } run;
 };
@@ -192,9 +194,11 @@ void config_free(struct config *c); /* NULL is fine */
 /* true when the argument is an override and not a file: an identifier path, then '='. */
 bool config_is_override(const char *arg);
 
-/* 0 when this program can train it with world_size processes; else ERR_CONFIG naming the key and
- * the override to type. Reads no file. */
-int config_check_trainable(const struct config *c, int world_size, struct err *e);
+/* 0 when this program can train it with so many processes (0: that is not asked); else ERR_CONFIG
+ * naming the key and what to type: an override, or `command`, which starts one process, under
+ * mpirun. Reads no file. */
+int config_check_trainable(const struct config *c, int processes, const char *command,
+                           struct err *e);
 
 /* The resolved configuration, defaults filled in: as YAML that loads to the same configuration, or
  * as one JSON object. Appends to b. */

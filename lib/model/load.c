@@ -33,10 +33,18 @@ void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, c
     }
 }
 
+void net_put_held(struct net *n, void *flat, enum dtype t, size_t at, size_t count,
+                  const float *values)
+{
+    const size_t from = at < n->held ? n->held : at, end = at + count;
+    const size_t to = end < n->past ? end : n->past;
+    if (from < to) net_put(n, flat, t, from, to - from, values + (from - at));
+}
+
 void net_set(struct net *n, void *master, size_t at, size_t count, const float *values)
 {
     net_put(n, n->weights, n->o.compute, at, count, values);
-    if (master) net_put(n, master, n->real, at, count, values);
+    if (master) net_put_held(n, master, n->real, at, count, values);
 }
 
 int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,

@@ -146,6 +146,7 @@ int net_init(struct net *n, const struct model *m, const struct net_options *o, 
     if (n->o.chunk <= 0) n->o.chunk = default_chunk(m->vocab);
     if (n->o.chunk > o->tokens) n->o.chunk = o->tokens;
     if (params_make(m, &o->params, &n->params, e)) return -1;
+    n->past = n->params.trained;
     n->acts = mem_alloc((size_t)m->layers, sizeof *n->acts, e);
     n->staging = mem_alloc((size_t)1 << 18, sizeof(double), e);
     if (!n->acts || !n->staging) return -1;

@@ -62,6 +62,7 @@ struct net {
     struct plan plan;
     void *arena;
     bool fresh; /* gradients of matrices are to be written, not added to: see net_begin */
+    size_t held, past; /* trained elements [held, past) have master weights and moments here */
 
     void *weights;                            /* [params.total] compute type */
     void *gradients;                          /* [params.trained] real; NULL when nothing is kept */
@@ -100,6 +101,9 @@ int net_load(struct net *n, const struct safetensors *s, void *master, struct er
 void net_set(struct net *n, void *master, size_t at, size_t count, const float *values);
 /* Sets such elements of one flat allocation of type t. */
 void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *values);
+/* As net_put, but only those of the elements that are in [held, past). */
+void net_put_held(struct net *n, void *flat, enum dtype t, size_t at, size_t count,
+                  const float *values);
 /* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */
 int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,
             struct err *e);

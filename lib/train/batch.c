@@ -56,6 +56,7 @@ size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
     n->docs = 0;
     for (; row < s->nrows; row++) {
         const struct feed_row *r = &s->rows[row];
+        if (b->owner && b->owner[row] != b->rank) continue;
         if (n->T + (int64_t)r->tokens > b->capacity) break;
         for (uint32_t i = 0; i < r->samples; i++) put_sample(n, s, &s->samples[r->first + i]);
     }

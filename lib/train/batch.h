@@ -8,12 +8,14 @@
 
 struct batch {
     struct net_batch b;
-    int64_t capacity; /* tokens */
+    int64_t capacity;      /* tokens */
+    const uint32_t *owner; /* [rows of the step] their ranks; NULL: all are this one's */
+    uint32_t rank;
 };
 int batch_init(struct batch *b, int64_t capacity, struct err *e);
 void batch_free(struct batch *b);
-/* Fills b with rows of s from `row` on and returns the row after them. A row always fits: rows are
- * no longer than the capacity. */
+/* Fills b with rows of s from `row` on, those that b->rank owns, and returns the row after them. A
+ * row always fits: rows are no longer than the capacity. */
 size_t batch_take(struct batch *b, const struct feed_step *s, size_t row);
 /* Of its documents, as model_flops wants it. */
 double batch_squares(const struct batch *b, const struct model *m);

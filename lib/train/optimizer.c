@@ -3,11 +3,16 @@
 #include "train/optimizer.h"
 
 #include <math.h>
+#include <stdint.h>
 
-void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n)
+void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n,
+                    const struct mesh *m, bool sharded)
 {
     *p = (struct optimizer){.o = *o, .net = n};
-    const size_t count = n->params.trained, size = dtype_size(n->real);
+    zero_init(&p->zero, m, n->params.trained, sharded);
+    n->held = p->zero.held;
+    n->past = p->zero.past;
+    const size_t count = n->past - n->held, size = dtype_size(n->real);
     struct plan *plan = &n->plan;
     if (n->o.compute != n->real)
         plan_add(plan, PLAN_MASTER, "master", -1, count, size, PLAN_ALWAYS, 0, &p->master);
@@ -16,13 +21,21 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
     plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &p->sumsq);
 }
 
+/* Where element 0 would be, if the buffer began with it. */
+static void *origin(const struct optimizer *p, void *buffer)
+{
+    return (void *)((uintptr_t)buffer - p->zero.held * dtype_size(p->net->real));
+}
+
 /* Where the computation is in full precision the weights are their own master. */
 void optimizer_bind(struct optimizer *p)
 {
-    if (p->net->o.compute == p->net->real) p->master = p->net->weights;
+    p->master = optimizer_has_master(p) ? origin(p, p->master) : p->net->weights;
+    p->m = origin(p, p->m);
+    p->v = origin(p, p->v);
 }
 
-bool optimizer_has_master(const struct optimizer *p) { return p->master != p->net->weights; }
+bool optimizer_has_master(const struct optimizer *p) { return p->net->o.compute != p->net->real; }
 
 static char *at(void *base, size_t element, enum dtype t)
 {
@@ -34,10 +47,12 @@ void optimizer_norm(struct optimizer *p)
     struct net *n = p->net;
     op_zero(n->device, &(struct op_zero){.y = p->sumsq, .bytes = sizeof(double)});
     for (size_t i = 0; i < n->params.nruns; i++) {
-        const struct params_run *r = &n->params.runs[i];
+        struct params_run r = n->params.runs[i];
+        zero_clip(&r.begin, &r.end, p->zero.begin, p->zero.end);
+        if (r.begin == r.end) continue;
         op_sum(n->device, &(struct op_sum){.sum = p->sumsq,
-                                           .x = at(n->gradients, r->begin, n->real),
-                                           .n = (int64_t)(r->end - r->begin),
+                                           .x = at(n->gradients, r.begin, n->real),
+                                           .n = (int64_t)(r.end - r.begin),
                                            .squares = true,
                                            .dtype = n->real});
     }
@@ -71,5 +86,9 @@ static void adamw(struct optimizer *p, const struct params_run *r, double lr, do
 void optimizer_update(struct optimizer *p, double lr, uint64_t k)
 {
     const struct params *t = &p->net->params;
-    for (size_t i = 0; i < t->nruns; i++) adamw(p, &t->runs[i], lr, (double)k);
+    for (size_t i = 0; i < t->nruns; i++) {
+        struct params_run r = t->runs[i];
+        zero_clip(&r.begin, &r.end, p->zero.held, p->zero.past);
+        if (r.begin < r.end) adamw(p, &r, lr, (double)k);
+    }
 }

@@ -4,27 +4,32 @@
 #define SFT_TRAIN_OPTIMIZER_H
 
 #include "model/net.h"
+#include "parallel/zero.h"
 
 struct optimizer_options {
     double beta1, beta2, epsilon, weight_decay;
     double max_norm; /* of the gradient; 0: no clipping */
 };
-/* Buffers have one element for each of net.params.trained, at the same offsets. */
+/* Buffers have the elements [zero.held, zero.past) of net.params.trained, and the pointers are
+ * where element 0 would be: the same offsets hold everywhere. */
 struct optimizer {
     struct optimizer_options o;
     struct net *net;
-    void *master; /* real; the weights themselves where they are of that type */
-    void *m, *v;  /* moments, real */
-    void *sumsq;  /* double: of the gradient */
+    struct zero zero; /* what this rank sums, holds and updates */
+    void *master;     /* real; the weights themselves where they are of that type */
+    void *m, *v;      /* moments, real */
+    void *sumsq;      /* double: of the gradient */
 };
 
-/* Declares the state in the net's plan, after net_init. */
-void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n);
+/* Declares the state in the net's plan, after net_init. sharded: each data-parallel rank of the
+ * mesh has its part. */
+void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n,
+                    const struct mesh *m, bool sharded);
 /* After the plan was bound, and at the start of a rehearsal. */
 void optimizer_bind(struct optimizer *p);
 /* Whether master weights are kept beside those of the computation. */
 bool optimizer_has_master(const struct optimizer *p);
-/* *sumsq = the sum of the squares of all gradients. */
+/* *sumsq = the sum of the squares of the gradients in this rank's part. */
 void optimizer_norm(struct optimizer *p);
 /* Update k, counted from 1. */
 void optimizer_update(struct optimizer *p, double lr, uint64_t k);

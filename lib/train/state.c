@@ -143,7 +143,7 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
             if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
             else
-                net_put(n, part_of(t, part), n->real, p->offset + at, c, v);
+                net_put_held(n, part_of(t, part), n->real, p->offset + at, c, v);
             if (rc == 0 && part == 0 && optimizer_has_master(&t->optimizer))
                 net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
         }

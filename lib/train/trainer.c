@@ -23,12 +23,18 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                   .keep = o->keep,
                                   .tokens = o->tokens,
                                   .length = o->length,
-                                  .params = o->params};
+                                  .params = {.frozen = o->params.frozen,
+                                             .arg = o->params.arg,
+                                             .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
     if (net_init(&t->net, m, &n, d, e)) return -1;
     if (t->net.params.trained == 0)
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
-    optimizer_plan(&t->optimizer, &o->optimizer, &t->net);
+    if (deal_init(&t->deal, &t->net.m, mesh->size[MESH_DP], e)) return -1;
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->net, mesh, o->shard_optimizer);
+    if (mesh->size[MESH_DP] > 1)
+        plan_add(&t->net.plan, PLAN_COMMUNICATION, "collectives", -1, COMM_STAGING, 1, PLAN_ALWAYS,
+                 0, &mesh->comm[MESH_DP]->staging);
     return net_place(&t->net, rehearse, t, e);
 }
 
@@ -49,11 +55,21 @@ void trainer_close(struct trainer *t)
 {
     net_close(&t->net);
     batch_free(&t->batch);
+    deal_free(&t->deal);
 }
 
 static void zero(struct device *d, void *p, size_t bytes)
 {
     op_zero(d, &(struct op_zero){.y = p, .bytes = bytes});
+}
+
+/* The batch takes this rank's rows of the step from now on. */
+static int deal(struct trainer *t, const struct feed_step *s, struct err *e)
+{
+    int rc = deal_rows(&t->deal, s, e);
+    t->batch.owner = t->deal.owner;
+    t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
+    return rc;
 }
 
 /* One micro-batch: gradients of scale * sum(w * NLL) are added up. Times are of the host: on a
@@ -79,37 +95,66 @@ static void micro_batch(struct trainer *t, double scale, struct trainer_report *
 static int reduce(struct trainer *t, double scale, struct trainer_report *r, struct err *e)
 {
     struct net *n = &t->net;
-    struct comm *dp = t->mesh->comm[MESH_DP];
     double loss = 0, sumsq = 0;
-    if (dp->ops->all_reduce(dp, n->gradients, n->params.trained, n->real, COMM_SUM, e) ||
-        dp->ops->all_reduce(dp, n->loss, 1, DT_F64, COMM_SUM, e))
-        return -1;
+    const struct zero *z = &t->optimizer.zero;
+    int rc = zero_reduce(z, n->gradients, n->real, e);
     optimizer_norm(&t->optimizer);
-    if (n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e) ||
-        n->device->ops->download(n->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e))
-        return -1;
+    if (zero_sum(z, n->loss, e) || zero_sum(z, t->optimizer.sumsq, e)) rc = -1;
+    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    if (rc == 0)
+        rc = n->device->ops->download(n->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
+    if (world_agree(t->mesh->world, rc, e)) return -1;
     r->loss = loss * scale;
     r->grad_norm = sqrt(sumsq);
     return 0;
 }
 
-int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
-                      struct err *e)
+/* What the ranks did together. Times are this rank's. */
+static int add_reports(struct trainer *t, struct trainer_report *r, struct err *e)
+{
+    struct work {
+        double flops;
+        uint64_t micro_batches, longest;
+    } mine = {r->flops, r->micro_batches, r->longest};
+    const struct work *all = world_notes(t->mesh->world, &mine, sizeof mine, e);
+    if (!all) return -1;
+    r->flops = 0;
+    r->micro_batches = 0;
+    for (int i = 0; i < t->mesh->size[MESH_DP]; i++) {
+        r->flops += all[i].flops;
+        r->micro_batches += all[i].micro_batches;
+        if (all[i].longest > r->longest) r->longest = all[i].longest;
+    }
+    return 0;
+}
+
+/* This rank's rows of the step. */
+static int accumulate(struct trainer *t, const struct feed_step *s, double scale,
+                      struct trainer_report *r, struct err *e)
 {
     struct net *n = &t->net;
-    const double scale = s->weight > 0 ? 1 / s->weight : 0;
-    *r = (struct trainer_report){
-        .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
-    double start = log_clock();
     net_begin(n);
     zero(n->device, n->loss, sizeof(double));
+    if (deal(t, s, e)) return -1;
     for (size_t row = 0, next; row < s->nrows; row = next) {
         next = batch_take(&t->batch, s, row);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (t->batch.b.T) micro_batch(t, scale, r);
     }
     if (r->micro_batches == 0) net_clear(n, 0, n->params.trained);
-    if (reduce(t, scale, r, e)) return -1;
+    return 0;
+}
+
+int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
+                      struct err *e)
+{
+    const double scale = s->weight > 0 ? 1 / s->weight : 0;
+    *r = (struct trainer_report){
+        .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
+    double start = log_clock();
+    if (world_agree(t->mesh->world, accumulate(t, s, scale, r, e), e) || add_reports(t, r, e) ||
+        reduce(t, scale, r, e))
+        return -1;
     r->time.step = log_clock() - start;
     return 0;
 }
@@ -119,7 +164,9 @@ int trainer_update(struct trainer *t, double lr, struct err *e)
 {
     optimizer_update(&t->optimizer, lr, t->step + 1 - t->guard.skipped);
     t->step++;
-    return t->net.device->ops->sync(t->net.device, e);
+    int rc = zero_gather(&t->optimizer.zero, t->net.weights, t->net.o.compute, e);
+    if (t->net.device->ops->sync(t->net.device, e)) rc = -1;
+    return world_agree(t->mesh->world, rc, e);
 }
 
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
@@ -139,6 +186,22 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
     return 0;
 }
 
+/* The loss of this rank's rows of one step is added to *n->loss. */
+static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
+{
+    struct net *n = &t->net;
+    if (deal(t, s, e)) return -1;
+    for (size_t row = 0, next; row < s->nrows; row = next) {
+        next = batch_take(&t->batch, s, row);
+        if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
+        if (!t->batch.b.T) continue;
+        net_upload(n, &t->batch.b);
+        net_forward(n, &t->batch.b);
+        net_loss(n, &t->batch.b, false, 0);
+    }
+    return 0;
+}
+
 int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e)
 {
     struct net *n = &t->net;
@@ -147,24 +210,16 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     int rc;
     *r = (struct trainer_report){0};
     zero(n->device, n->loss, sizeof(double));
-    while ((rc = feed_next(f, &s, e)) == 1) {
+    while ((rc = feed_next(f, &s, e)) == 1 && (rc = add_losses(t, &s, e)) == 0) {
         weight += s.weight;
         r->tokens += s.tokens;
         r->label_tokens += s.label_tokens;
-        for (size_t row = 0, next; row < s.nrows; row = next) {
-            next = batch_take(&t->batch, &s, row);
-            if (next == row) rc = err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
-            if (rc < 0) goto out;
-            if (!t->batch.b.T) continue;
-            net_upload(n, &t->batch.b);
-            net_forward(n, &t->batch.b);
-            net_loss(n, &t->batch.b, false, 0);
-        }
     }
-    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    feed_step_free(&s);
+    if (world_agree(t->mesh->world, rc, e) || zero_sum(&t->optimizer.zero, n->loss, e) ||
+        n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e))
+        return -1;
     r->loss = weight > 0 ? loss / weight : 0;
     r->time.step = log_clock() - start;
-out:
-    feed_step_free(&s);
-    return rc;
+    return 0;
 }

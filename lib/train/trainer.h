@@ -6,6 +6,7 @@
 #include "model/net.h"
 #include "parallel/mesh.h"
 #include "train/batch.h"
+#include "train/deal.h"
 #include "train/feed.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
@@ -15,7 +16,8 @@ struct trainer_options {
     enum net_keep keep;
     int64_t tokens;               /* most tokens of a micro-batch */
     int64_t length;               /* longest document */
-    struct params_options params; /* what is frozen */
+    struct params_options params; /* what is frozen; `multiple` is the trainer's */
+    bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
 };
@@ -24,6 +26,7 @@ struct trainer {
     struct trainer_options o;
     struct mesh *mesh;
     struct batch batch;
+    struct deal deal;
     struct optimizer optimizer;
     struct guard guard;
     uint64_t step; /* steps done: updates, and steps that the guard left out */
@@ -54,7 +57,10 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 double trainer_peak(struct trainer *t, struct err *e);
 void trainer_close(struct trainer *t);
 
-/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients. */
+/* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole
+ * step and computes its share of the rows. */
+/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients: in this rank's
+ * part, see zero.h. */
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
                       struct err *e);
 /* The update; t->step grows by one. */

@@ -26,8 +26,7 @@ if [ -d $roll ]; then
 :10: system_envs
 :26: num_gpus_per_node
 :46: validation.data_args.template
-:64: sft_train.strategy_args.strategy_config.sequence_parallel
-:66: sft_train.strategy_args.strategy_config.use_distributed_optimizer'
+:64: sft_train.strategy_args.strategy_config.sequence_parallel'
 else
     skip "ROLL's files" "$roll is not there"
 fi

@@ -30,9 +30,9 @@ static void test_defaults(void)
                               !strcmp(c->run.template, "native") && !strcmp(c->run.model, "m") &&
                               c->run.dtype == CONFIG_BF16);
     CHECK("exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
-    CHECK("it can be trained", !config_check_trainable(c, 1, &m.e));
+    CHECK("it can be trained", !config_check_trainable(c, 1, "sft-train", &m.e));
     CHECK("not by two processes",
-          config_check_trainable(c, 2, &m.e) == -1 && m.e.code == ERR_CONFIG);
+          config_check_trainable(c, 2, "sft-train", &m.e) == -1 && m.e.code == ERR_CONFIG);
     config_free(m.c);
 }
 
@@ -186,7 +186,7 @@ static bool untrainable(const char *text, const char *part)
     snprintf(all, sizeof all, "%s%s", BASE, text);
     struct made m = make_config(all, NULL, NULL);
     if (m.rc) return printf("# %s\n", m.e.msg), false;
-    int rc = config_check_trainable(m.c, 1, &m.e);
+    int rc = config_check_trainable(m.c, 1, "sft-train", &m.e);
     bool ok = rc == -1 && m.e.code == ERR_CONFIG && strstr(m.e.msg, part);
     if (!ok) printf("# %s: %d '%s'\n", text, rc, rc ? m.e.msg : "");
     config_free(m.c);
@@ -209,14 +209,30 @@ static void test_trainable(void)
         "inference strategies",
         untrainable("sft_train: {strategy_args: {strategy_name: vllm, strategy_config: {x: 1}}}\n",
                     "'vllm'"));
-    CHECK("more workers: the override to type, with the global batch kept",
+    CHECK("tensor parallelism: the override to type, with the global batch kept",
           untrainable(
               MEGATRON("{tensor_model_parallel_size: 2}") ", device_mapping: "
                                                           "\"list(range(0,8))\", training_args: "
                                                           "{gradient_accumulation_steps: 3}}\n",
-              "add: sft_train.device_mapping='[0]' "
-              "sft_train.strategy_args.strategy_config.tensor_model_parallel_size=1 "
-              "sft_train.training_args.gradient_accumulation_steps=12"));
+              "tensor parallelism of 2 is not supported yet; for data parallelism with the same "
+              "global batch, add: sft_train.device_mapping='list(range(0,4))' "
+              "sft_train.strategy_args.strategy_config.tensor_model_parallel_size=1"));
+    CHECK(
+        "context parallelism, under fsdp2_train too",
+        untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
+                    "context parallelism of 2") &&
+            untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
+                        "add: sft_train.device_mapping='[0]' sft_train.model_args.ulysses_size=1"));
+    CHECK("pipeline parallelism",
+          untrainable(MEGATRON("{pipeline_model_parallel_size: 2}") ", device_mapping: [0, 1]}\n",
+                      "pipeline parallelism of 2"));
+    CHECK("more workers than processes: both ways on",
+          untrainable("sft_train: {device_mapping: [0, 1, 2, 3], training_args: "
+                      "{gradient_accumulation_steps: 3}}\n",
+                      "4 workers, but 1 process was started; type: mpirun -np 4 --bind-to none "
+                      "sft-train; or, for one process with the same global batch, add: "
+                      "sft_train.device_mapping='[0]' "
+                      "sft_train.training_args.gradient_accumulation_steps=12"));
     CHECK("neutral values are fine",
           gives(MEGATRON("{expert_model_parallel_size: 1, mtp_num_layers: 0, "
                          "moe_token_dispatcher_type: alltoall}") "}\n",

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Alone, or one of many ranks: who started this process, and what was typed. */
+#include "comm/launch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "run.h"
+
+/* As a shell takes it. */
+static void put_word(struct buf *b, const char *s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_./=,:@%+";
+    if (*s && s[strspn(s, plain)] == 0) {
+        buf_puts(b, s);
+        return;
+    }
+    buf_puts(b, "'");
+    for (; *s; s++) {
+        if (*s == '\'')
+            buf_puts(b, "'\\''");
+        else
+            buf_putc(b, *s);
+    }
+    buf_puts(b, "'");
+}
+
+/* What the launcher tells before anybody was met. */
+int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
+{
+    r->world = *world_self();
+    r->silent = launch_detect(getenv).rank > 0;
+    buf_puts(&r->typed, "sft-train");
+    for (int i = 1; i < argc; i++) {
+        buf_puts(&r->typed, " ");
+        put_word(&r->typed, argv[i]);
+    }
+    return buf_check(&r->typed, e) ? -1 : 0;
+}
+
+/* Tasks of srun that nothing joins would each train alone, and write the same files. */
+static int lonely(struct run *r, const struct launch *l, struct err *e)
+{
+    const char *id = getenv("SLURM_PROCID");
+    r->silent = id && strcmp(id, "0") != 0;
+    return err_set(
+        e, ERR_CONFIG,
+        "SLURM_NTASKS=%d, but no PMI joins the tasks: each would train alone; type: srun "
+        "--mpi=pmix -n %d %s; or, to train in one process, unset SLURM_NTASKS",
+        l->tasks, l->tasks, r->typed.data);
+}
+
+int run_launch(struct run *r, struct err *e)
+{
+    const struct launch l = launch_detect(getenv);
+    if (l.tasks > 1 && !r->plan) return lonely(r, &l, e);
+    if (l.size == 1) return 0;
+    if (world_join(&r->world, "mpi", e)) return -1;
+    const struct comm_place *p = &r->world.place;
+    r->silent = p->rank > 0;
+    if (r->silent) log_init("sft-train", LOG_ERROR);
+    int rc = 0;
+    if (l.size && p->size != l.size)
+        rc = err_set(e, ERR_DEVICE,
+                     "%s started %d processes, but %s sees %d: they are of different MPIs; use the "
+                     "mpirun that belongs to the mpicc that this was built with",
+                     l.by, l.size, p->library, p->size);
+    if (rc == 0) log_line(LOG_INFO, "%d ranks: %s, %s", p->size, l.by, p->library);
+    return run_agreed(r, rc, e);
+}
+
+int run_agreed(struct run *r, int rc, struct err *e) { return world_agree(&r->world, rc, e); }
+
+int run_fail(const struct run *r, const struct err *e)
+{
+    if (r->silent && !r->world.broken) return e->code ? (int)e->code : ERR_INTERNAL;
+    return log_fail(e);
+}
