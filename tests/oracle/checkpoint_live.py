@@ -36,6 +36,11 @@ MODELS = {
     "bf16, tied": dict(torch_dtype="bfloat16"),
     "bf16, untied, qwen2": dict(torch_dtype="bfloat16", tie_word_embeddings=False, model_type="qwen2",
                                 num_key_value_heads=4),
+    "fp32, untied, mistral": dict(tie_word_embeddings=False, model_type="mistral", sliding_window=24),
+    "bf16, tied, qwen3": dict(torch_dtype="bfloat16", model_type="qwen3", head_dim=32, sliding_window=16,
+                              use_sliding_window=True, max_window_layers=1),
+    "fp32, tied, yarn": dict(head_dim=32, max_position_embeddings=512, rope_scaling=dict(
+        rope_type="yarn", factor=8.0, original_max_position_embeddings=64)),
 }
 
 
