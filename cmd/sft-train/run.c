@@ -143,7 +143,6 @@ int run_loop(struct run *r, struct err *e)
         .hooks = {.arg = r, .say = say, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
     l.sched = sched_make(c, steps);
-    if (r->trainer.step == 0 && (l.peak = trainer_peak(&r->trainer, e)) < 0) return -1;
     if (open_tracker(r, e)) return -1;
     l.track = r->track;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",

@@ -5,8 +5,7 @@
 
 #include "model/net.h"
 
-enum { FORGET = 1 << 20 }; /* elements after which the file's pages are given back */
-enum { STAGE = 1 << 18 };  /* elements converted at a time; net.staging holds so many doubles */
+enum { STAGE = 1 << 18 }; /* elements converted at a time; net.staging holds so many doubles */
 
 /* Uploads count <= STAGE values as type t to element `at` of a flat allocation. */
 static void put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *v)
@@ -89,23 +88,60 @@ static int check_extra(const struct net *n, const struct safetensors *s, struct 
                    first->file, first->name, extra);
 }
 
-int net_load(struct net *n, const struct safetensors *s, void *master, struct err *e)
+/* Elements [at, at + count <= STAGE) of a tensor in the file's type, through fp32. */
+static int load_converted(struct net *n, const struct param *p, const struct hf_tensor *t,
+                          void *master, size_t at, size_t count)
 {
     float chunk[4096];
+    const size_t size = hf_dtype_size(t->dtype), end = at + count;
+    for (size_t c; at < end; at += c) {
+        c = end - at < 4096 ? end - at : 4096;
+        if (hf_to_f32(t->dtype, t->data + at * size, c, chunk)) return -1;
+        net_set(n, master, p->offset + at, c, chunk);
+    }
+    return 0;
+}
+
+/* The same where the file's type is that of the computation: nothing to convert but the master,
+ * which is fp32 of bf16, exactly. */
+static void load_same(struct net *n, const struct param *p, const struct hf_tensor *t, void *master,
+                      size_t at, size_t count)
+{
+    struct device *d = n->device;
+    const size_t size = dtype_size(n->o.compute);
+    char *to = (char *)n->weights + (p->offset + at) * size;
+    d->ops->upload(d, to, t->data + at * size, count * size);
+    if (master)
+        op_cast(d, &(struct op_cast){.y = (char *)master + (p->offset + at) * dtype_size(n->real),
+                                     .x = to,
+                                     .n = (int64_t)count,
+                                     .to = n->real,
+                                     .from = n->o.compute});
+}
+
+static int load_tensor(struct net *n, const struct param *p, const struct hf_tensor *t,
+                       const struct safetensors *s, void *master, struct err *e)
+{
+    const size_t size = hf_dtype_size(t->dtype);
+    const bool same = t->dtype == HF_BF16 && n->o.compute == DT_BF16 && n->real == DT_F32;
+    for (size_t at = 0, c; at < p->n; at += c) {
+        c = p->n - at < STAGE ? p->n - at : STAGE;
+        if (same)
+            load_same(n, p, t, master, at, c);
+        else if (load_converted(n, p, t, master, at, c))
+            return err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s are not supported",
+                           t->file, t->name, hf_dtype_name(t->dtype));
+        safetensors_forget(s, t, at * size, c * size);
+    }
+    return 0;
+}
+
+int net_load(struct net *n, const struct safetensors *s, void *master, struct err *e)
+{
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
         const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->shape, e);
-        if (!t) return -1;
-        for (size_t at = 0; at < p->n; at += 4096) {
-            size_t c = p->n - at < 4096 ? p->n - at : 4096;
-            if (at % FORGET == 0 && at)
-                safetensors_forget(s, t, (at - FORGET) * hf_dtype_size(t->dtype),
-                                   FORGET * hf_dtype_size(t->dtype));
-            if (hf_to_f32(t->dtype, t->data + at * hf_dtype_size(t->dtype), c, chunk))
-                return err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s are not supported",
-                               t->file, t->name, hf_dtype_name(t->dtype));
-            net_set(n, p->trained ? master : NULL, p->offset + at, c, chunk);
-        }
+        if (!t || load_tensor(n, p, t, s, p->trained ? master : NULL, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }
     return check_extra(n, s, e);

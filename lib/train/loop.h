@@ -24,7 +24,8 @@ struct loop {
     struct track *track;
     struct state_context state;
     struct sched sched;
-    double peak; /* FLOP/s of this device's matrix products; 0: not known */
+    double peak;    /* FLOP/s of this device's matrix products: the best so far; start with 0 */
+    unsigned peaks; /* how often it was measured */
     struct loop_hooks hooks;
 };
 struct loop_result {

@@ -52,7 +52,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
  */
 int trainer_alloc(struct trainer *t, struct err *e);
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e);
-/* FLOP/s of the model's largest layer product on this device, best of three; -1 on failure. Only
+/* FLOP/s of the model's largest layer product on this device; -1 on failure. Between steps: only
  * activations are written. */
 double trainer_peak(struct trainer *t, struct err *e);
 void trainer_close(struct trainer *t);

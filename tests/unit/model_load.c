@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights of a file in a net: whichever types file and computation have, and wherever the device's
+ * memory is, weights and master are the file's values, to the last element of a tensor that is read
+ * in several pieces. */
+#include "base/buf.h"
+#include "test.h"
+#include "tiny.h"
+
+enum { VOCAB = 11003 }; /* times 24: more than one piece, and not a round number of them */
+
+/* Values that bf16 holds exactly. */
+static float value(const char *name, size_t i)
+{
+    return bf16_to_f32(bf16_from_f32(tiny_uniform(name, (uint32_t)i)));
+}
+
+/* The bytes of a safetensors file with all parameters in type bf16 or fp32; buf_free. */
+static struct buf make_file(const struct params *all, bool bf16)
+{
+    struct buf header = {0}, file = {0};
+    size_t at = 0, size = bf16 ? 2 : 4;
+    for (size_t i = 0; i < all->count; at += all->p[i++].n * size) {
+        const struct param *p = &all->p[i];
+        buf_printf(&header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "{", p->name,
+                   bf16 ? "BF16" : "F32");
+        for (int k = 0; k < p->rank; k++)
+            buf_printf(&header, "%s%llu", k ? "," : "", (unsigned long long)p->shape[k]);
+        buf_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + p->n * size);
+    }
+    buf_puts(&header, "}");
+    const uint64_t length = header.len;
+    buf_u64(&file, length);
+    buf_add(&file, header.data, header.len);
+    for (size_t i = 0; i < all->count; i++)
+        for (size_t j = 0; j < all->p[i].n; j++) {
+            const float v = value(all->p[i].name, j);
+            const uint16_t h = bf16_from_f32(v);
+            buf_add(&file, bf16 ? (const void *)&h : &v, size);
+        }
+    buf_free(&header);
+    return file;
+}
+
+static bool holds(struct net *n, const void *flat, enum dtype t, const struct param *p)
+{
+    struct err e;
+    float *x = malloc(p->n * sizeof *x);
+    bool ok = net_get(n, flat, t, p->offset, p->n, x, &e) == 0;
+    for (size_t i = 0; i < p->n && ok; i++) ok = EXPECT(p->name, x[i] == value(p->name, i));
+    free(x);
+    return ok;
+}
+
+static void load(const char *device, enum dtype t, bool bf16_file)
+{
+    struct err e = {0};
+    char name[100];
+    snprintf(name, sizeof name, "%s, %s of a file in %s", device, dtype_name(t),
+             bf16_file ? "bf16" : "fp32");
+    struct device *d = device_open(device, 2, &e);
+    if (d && t == DT_BF16 && !device_has_bf16(d) && strcmp(device, "ref") != 0) {
+        SKIP(name, "this CPU has no bf16 instructions");
+        device_close(d);
+        return;
+    }
+    struct model m = tiny_model(true, false);
+    m.vocab = VOCAB;
+    struct net *n = d ? tiny_open(&m, d, t, NET_KEEP_ALL, 16) : NULL;
+    const size_t bytes = n ? n->params.trained * dtype_size(n->real) : 0;
+    void *master = n && t == DT_BF16 ? d->ops->alloc(d, bytes, &e) : NULL;
+    struct buf file = n ? make_file(&n->params, bf16_file) : (struct buf){0};
+    struct safetensors *s = safetensors_parse(file.data, file.len, "weights", &e);
+    bool ok = n && s && net_load(n, s, master, &e) == 0;
+    if (!ok) printf("# %s\n", e.msg);
+    for (size_t i = 0; ok && i < n->params.count; i++)
+        ok = holds(n, n->weights, t, &n->params.p[i]) &&
+             (!master || holds(n, master, n->real, &n->params.p[i]));
+    CHECK(name, ok);
+    safetensors_close(s);
+    buf_free(&file);
+    if (master) d->ops->free(d, master, bytes);
+    tiny_close(n);
+    device_close(d);
+}
+
+int main(void)
+{
+    static const char *const devices[] = {"ref", "cpu", "far"};
+    for (int i = 0; i < 3; i++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            load(devices[i], DT_BF16, bf16);
+            load(devices[i], DT_F32, bf16);
+        }
+    TEST_END();
+}
