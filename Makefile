@@ -121,7 +121,14 @@ $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 	$(Q)$(call LINK,$<)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 
-unit: $(UNIT_BIN) $(PLUGINS)
+# Loaded before a command by a test.
+PRELOAD  := $(patsubst tests/preload/%.c,$(O)/test/%.so,$(wildcard tests/preload/*.c))
+$(O)/test/%.so: tests/preload/%.c
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -fvisibility=hidden -o $@ $< -ldl
+
+unit: $(UNIT_BIN) $(PLUGINS) $(PRELOAD)
 check: all unit man
 	O=$(O) tests/run
 # These install what is missing first, so they ask make again for what they need.

@@ -35,16 +35,29 @@ static uint32_t masked_crc(const void *p, size_t n)
     return (c >> 15 | c << 17) + 0xa282ead8u;
 }
 
-static void put_record(struct buf *b, const struct buf *event)
+/* A record is begun, its Event appended, and ended, all in place. Returns where it begins. */
+enum { RECORD_HEAD = 12 };
+static size_t begin_record(struct buf *b)
 {
-    struct buf length = {0};
-    buf_u64(&length, event->len);
-    buf_add(b, length.data, length.len);
-    buf_u32(b, masked_crc(length.data, length.len));
-    buf_add(b, event->data, event->len);
-    buf_u32(b, masked_crc(event->data, event->len));
-    if (length.failed || event->failed) b->failed = true;
-    buf_free(&length);
+    size_t at = b->len;
+    buf_u64(b, 0);
+    buf_u32(b, 0);
+    return at;
+}
+
+static void set_le(unsigned char *p, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++) p[i] = (unsigned char)(v >> 8 * i);
+}
+
+static void end_record(struct buf *b, size_t at)
+{
+    if (b->failed) return;
+    unsigned char *p = (unsigned char *)b->data + at;
+    const size_t n = b->len - at - RECORD_HEAD;
+    set_le(p, n, 8);
+    set_le(p + 8, masked_crc(p, 8), 4);
+    buf_u32(b, masked_crc(p + RECORD_HEAD, n));
 }
 
 static void put_double(struct buf *b, double v)
@@ -54,53 +67,57 @@ static void put_double(struct buf *b, double v)
     buf_u64(b, u);
 }
 
-static void put_bytes(struct buf *b, char tag, const void *p, size_t n)
+/* The start of a field of n bytes. */
+static void put_field(struct buf *b, char tag, size_t n)
 {
     buf_putc(b, tag);
     buf_varint(b, n);
-    buf_add(b, p, n);
 }
 
-static void put_value(struct buf *summary, const struct track_value *v)
+static size_t field_size(size_t n)
 {
-    struct buf value = {0};
-    float f = (float)v->value;
+    size_t size = 2 + n;
+    for (size_t v = n; v > 127; v >>= 7) size++;
+    return size;
+}
+static size_t value_size(const struct track_value *v) { return field_size(strlen(v->name)) + 5; }
+
+static void put_value(struct buf *b, const struct track_value *v)
+{
+    const float f = (float)v->value;
     uint32_t u;
     memcpy(&u, &f, sizeof u);
-    put_bytes(&value, 0x0a, v->name, strlen(v->name));
-    buf_putc(&value, 0x15);
-    buf_u32(&value, u);
-    put_bytes(summary, 0x0a, value.data, value.len);
-    if (value.failed) summary->failed = true;
-    buf_free(&value);
+    put_field(b, 0x0a, value_size(v));
+    put_field(b, 0x0a, strlen(v->name));
+    buf_puts(b, v->name);
+    buf_putc(b, 0x15);
+    buf_u32(b, u);
 }
 
 void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct track_value *v,
                       size_t n)
 {
-    struct buf event = {0}, summary = {0};
-    for (size_t i = 0; i < n; i++)
-        if (!v[i].json) put_value(&summary, &v[i]);
-    buf_putc(&event, 0x09);
-    put_double(&event, wall);
-    buf_putc(&event, 0x10);
-    buf_varint(&event, step);
-    put_bytes(&event, 0x2a, summary.data, summary.len);
-    if (summary.failed) event.failed = true;
-    put_record(b, &event);
-    buf_free(&summary);
-    buf_free(&event);
+    size_t summary = 0;
+    for (size_t i = 0; i < n; i++) summary += field_size(value_size(&v[i]));
+    const size_t at = begin_record(b);
+    buf_putc(b, 0x09);
+    put_double(b, wall);
+    buf_putc(b, 0x10);
+    buf_varint(b, step);
+    put_field(b, 0x2a, summary);
+    for (size_t i = 0; i < n; i++) put_value(b, &v[i]);
+    end_record(b, at);
 }
 
 void tfevents_version(struct buf *b, double wall)
 {
     static const char version[] = "brain.Event:2";
-    struct buf event = {0};
-    buf_putc(&event, 0x09);
-    put_double(&event, wall);
-    put_bytes(&event, 0x1a, version, sizeof version - 1);
-    put_record(b, &event);
-    buf_free(&event);
+    const size_t at = begin_record(b);
+    buf_putc(b, 0x09);
+    put_double(b, wall);
+    put_field(b, 0x1a, sizeof version - 1);
+    buf_puts(b, version);
+    end_record(b, at);
 }
 
 static uint64_t get_u64(const unsigned char *p)

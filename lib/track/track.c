@@ -14,7 +14,9 @@
 struct track {
     struct io_log *metrics, *events;
     struct io_out *lines; /* the caller's */
+    struct buf out;       /* one object; roomy from the start: a step allocates nothing */
 };
+enum { ROOM = 16 << 10 };
 
 /* Bytes of the leading lines of metrics.jsonl that are whole and not after `step`. */
 static size_t lines_keep(const char *p, size_t n, uint64_t step)
@@ -78,9 +80,9 @@ struct track *track_open(const struct track_options *o, struct err *e)
 {
     struct track *t = mem_alloc(1, sizeof *t, e);
     if (!t) return NULL;
-    t->metrics = open_log(o, o->metrics, keep_lines, e);
+    t->metrics = buf_room(&t->out, ROOM) ? open_log(o, o->metrics, keep_lines, e) : NULL;
     t->lines = o->lines;
-    if (!t->metrics || (o->tensorboard && open_events(t, o, e))) {
+    if (buf_check(&t->out, e) || !t->metrics || (o->tensorboard && open_events(t, o, e))) {
         track_close(t, NULL);
         return NULL;
     }
@@ -115,17 +117,16 @@ static void put_object(struct buf *b, uint64_t step, const struct track_value *v
 int track_put(struct track *t, uint64_t step, const struct track_value *v, size_t n, bool shown,
               struct err *e)
 {
-    struct buf b = {0};
-    put_object(&b, step, v, n);
-    int rc = buf_check(&b, e) ? -1 : io_append(t->metrics, b.data, b.len, e);
-    if (rc == 0 && shown && t->lines) rc = io_write(t->lines, b.data, b.len, e);
-    if (rc == 0 && shown && t->events) {
-        buf_reset(&b);
-        tfevents_scalars(&b, wall_clock(), step, v, n);
-        rc = buf_check(&b, e) ? -1 : io_append(t->events, b.data, b.len, e);
-    }
-    buf_free(&b);
-    return rc;
+    struct buf *b = &t->out;
+    buf_reset(b);
+    put_object(b, step, v, n);
+    if (buf_check(b, e) || io_append(t->metrics, b->data, b->len, e)) return -1;
+    if (!shown) return 0;
+    if (t->lines && io_write(t->lines, b->data, b->len, e)) return -1;
+    if (!t->events) return 0;
+    buf_reset(b);
+    tfevents_scalars(b, wall_clock(), step, v, n);
+    return buf_check(b, e) ? -1 : io_append(t->events, b->data, b->len, e);
 }
 
 int track_close(struct track *t, struct err *e)
@@ -133,6 +134,7 @@ int track_close(struct track *t, struct err *e)
     if (!t) return 0;
     int rc = io_log_close(t->metrics, e);
     if (io_log_close(t->events, rc ? NULL : e)) rc = -1;
+    buf_free(&t->out);
     free(t);
     return rc;
 }
