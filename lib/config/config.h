@@ -130,7 +130,8 @@ struct config {
             int64_t warmup_steps; /* goes before warmup_ratio when > 0 */
             double warmup_ratio;  /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
-            int64_t max_steps; /* <= 0: none; see run.max_steps */
+            int64_t dataloader_num_workers; /* steps read ahead */
+            int64_t max_steps;              /* <= 0: none; see run.max_steps */
         } training_args;
         struct {
             struct config_strings file_name;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "train/ahead.h"
+
 enum { LOOSE_ROWS = 64 };
 
 struct feed {
@@ -15,7 +17,10 @@ struct feed {
     const struct stream_record *next; /* read, and not yet part of a step */
     bool ended, loose;
     int64_t vocab;
-    uint64_t length, steps, rows, checksum;
+    uint64_t length, steps, rows, checksum; /* as far as was read */
+    uint64_t given;                         /* the checksum as far as was handed out */
+    struct ahead *ahead;                    /* NULL: the caller's steps are read into */
+    void *memory;                           /* of ahead, if it is ours */
 };
 
 struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e)
@@ -44,11 +49,13 @@ fail:
 
 const struct stream_header *feed_header(const struct feed *f) { return stream_header(f->reader); }
 void feed_limit(struct feed *f, uint64_t length) { f->length = length; }
-uint64_t feed_checksum(const struct feed *f) { return f->checksum; }
+uint64_t feed_checksum(const struct feed *f) { return f->given; }
 
 void feed_close(struct feed *f)
 {
     if (!f) return;
+    ahead_free(f->ahead);
+    free(f->memory);
     stream_close(f->reader);
     free(f->name);
     free(f);
@@ -56,10 +63,12 @@ void feed_close(struct feed *f)
 
 void feed_step_free(struct feed_step *s)
 {
-    free(s->ids);
-    free(s->weights);
-    free(s->samples);
-    free(s->rows);
+    if (!s->fixed) {
+        free(s->ids);
+        free(s->weights);
+        free(s->samples);
+        free(s->rows);
+    }
     *s = (struct feed_step){0};
 }
 
@@ -67,6 +76,14 @@ static int bad(const struct feed *f, struct err *e, const char *what)
 {
     return err_set(e, ERR_DATA, "%s: row %llu: %s", strcmp(f->name, "-") ? f->name : "<stdin>",
                    (unsigned long long)f->rows, what);
+}
+
+/* As mem_grow, for an array of s. */
+static int grow(const struct feed *f, const struct feed_step *s, void *array, size_t *cap,
+                size_t need, size_t size, struct err *e)
+{
+    if (!s->fixed) return mem_grow(array, cap, need, size, e);
+    return need <= *cap ? 0 : bad(f, e, "its step is larger than the global batch");
 }
 
 /* Weights of a sample's tokens from its runs; the first token is no target. */
@@ -94,9 +111,9 @@ static int put_weights(const struct feed *f, struct feed_step *s, const struct s
 static int put_sample(const struct feed *f, struct feed_step *s, const struct stream_sample *x,
                       struct err *e)
 {
-    if (mem_grow(&s->ids, &s->ids_cap, s->tokens + x->n, sizeof *s->ids, e) ||
-        mem_grow(&s->weights, &s->weights_cap, s->tokens + x->n, sizeof *s->weights, e) ||
-        mem_grow(&s->samples, &s->samples_cap, s->nsamples + 1, sizeof *s->samples, e))
+    if (grow(f, s, &s->ids, &s->ids_cap, s->tokens + x->n, sizeof *s->ids, e) ||
+        grow(f, s, &s->weights, &s->weights_cap, s->tokens + x->n, sizeof *s->weights, e) ||
+        grow(f, s, &s->samples, &s->samples_cap, s->nsamples + 1, sizeof *s->samples, e))
         return -1;
     for (uint32_t i = 0; i < x->n; i++) {
         if (x->ids[i] >= (uint64_t)f->vocab)
@@ -114,7 +131,7 @@ static int put_sample(const struct feed *f, struct feed_step *s, const struct st
 static int put_row(struct feed *f, struct feed_step *s, const struct stream_record *r,
                    struct err *e)
 {
-    if (mem_grow(&s->rows, &s->rows_cap, s->nrows + 1, sizeof *s->rows, e)) return -1;
+    if (grow(f, s, &s->rows, &s->rows_cap, s->nrows + 1, sizeof *s->rows, e)) return -1;
     struct feed_row row = {.first = s->nsamples, .samples = r->nsamples};
     const size_t at = s->tokens;
     for (uint32_t i = 0; i < r->nsamples; i++) {
@@ -140,8 +157,9 @@ static int look(struct feed *f, struct err *e)
     return rc;
 }
 
-int feed_next(struct feed *f, struct feed_step *s, struct err *e)
+static int read_step(void *arg, struct feed_step *s, struct err *e)
 {
+    struct feed *f = arg;
     s->tokens = s->nsamples = s->nrows = 0;
     s->weight = s->squares = 0;
     s->label_tokens = 0;
@@ -158,7 +176,23 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e)
         return 0;
     }
     f->steps++;
+    s->checksum = f->checksum;
     return 1;
+}
+
+int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
+               struct err *e)
+{
+    if (!memory) memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e);
+    f->ahead = memory ? ahead_new(r, depth, memory, read_step, f, e) : NULL;
+    return f->ahead ? 0 : -1;
+}
+
+int feed_next(struct feed *f, struct feed_step *s, struct err *e)
+{
+    int rc = f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
+    if (rc == 1) f->given = s->checksum;
+    return rc;
 }
 
 static int differs(const struct feed *f, struct err *e, const char *what, const char *has,

@@ -30,7 +30,9 @@ struct feed_step {
     size_t ids_cap, weights_cap, samples_cap, rows_cap;
     double weight;         /* sum of weights */
     uint64_t label_tokens; /* weights above 0 */
+    uint64_t checksum;     /* of the stream's rows up to and with this step */
     double squares;        /* sum of the samples' lengths squared */
+    bool fixed;            /* the arrays belong to the feed and have their last size */
 };
 
 struct feed;
@@ -40,9 +42,24 @@ struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *
 const struct stream_header *feed_header(const struct feed *f);
 /* No row may be longer; without this call the stream's own length is the bound. */
 void feed_limit(struct feed *f, uint64_t length);
+/* The most that a step of a plan can hold. */
+struct feed_room {
+    uint64_t tokens, samples, rows;
+};
+/* A row has `length` tokens, and a step global_batch samples (rows in mode dense, where a sample
+ * may be as short as one token). */
+struct feed_room feed_room(uint64_t length, uint64_t global_batch, enum pack_mode mode);
+/* Of depth + 1 steps: one in training, and depth read ahead. SIZE_MAX when it is too large. */
+size_t feed_room_bytes(const struct feed_room *r, unsigned depth);
+/* From now on steps are kept in `memory` (feed_room_bytes; NULL: it is allocated), a step that the
+ * room does not hold is ERR_DATA, and a thread reads up to depth steps ahead: the steps, and where
+ * a failure shows, are the same for any depth. f stays in use by that thread until feed_close. */
+int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
+               struct err *e);
 /* 1 and the next step in *s (arrays are reused), 0 at the end, -1 on failure. */
 int feed_next(struct feed *f, struct feed_step *s, struct err *e);
-/* Hash of the rows given so far, in their order: to recognise a stream when a run is resumed. */
+/* Hash of the rows of the steps given so far, in their order: to recognise a stream when a run is
+ * resumed. */
 uint64_t feed_checksum(const struct feed *f);
 void feed_close(struct feed *f); /* NULL is fine */
 void feed_step_free(struct feed_step *s);

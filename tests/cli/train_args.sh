@@ -73,6 +73,20 @@ equal 'all parameters are trained' "$(wc -l <<<"$all")" 20
 equal 'weight_decay is on all matrices, and not on norms' "$(changed one/sft_train/checkpoint-1 decay/sft_train/checkpoint-1)" \
     "$(grep -v norm <<<"$all")"
 
+# ---- reading ahead ----
+for n in 1 3; do
+    check "dataloader_num_workers $n" train "ahead$n" $t.dataloader_num_workers=$n save_steps=1
+    same "dataloader_num_workers $n: the same end" "$(weights base)" ahead$n/sft_train/checkpoint-3/sft_train/model.safetensors
+done
+for k in 1 2; do
+    same "step $k: the same position in the stream" ahead1/sft_train/checkpoint-$k/sft_train/state/run.json \
+        ahead3/sft_train/checkpoint-$k/sft_train/state/run.json
+done
+same 'and the same position in the stream' base/sft_train/checkpoint-3/sft_train/state/run.json ahead3/sft_train/checkpoint-3/sft_train/state/run.json
+rm -rf ahead3/sft_train/checkpoint-[23]
+check 'dataloader_num_workers: resumed' train ahead3 --resume auto $t.dataloader_num_workers=2
+same 'dataloader_num_workers: resumed to the same end' "$(weights base)" ahead3/sft_train/checkpoint-3/sft_train/model.safetensors
+
 # ---- frozen parameters ----
 f=sft_train.model_args.freeze_module_prefix
 check 'freeze_module_prefix' train freeze "$f='model.embed_tokens, model.layers.0,model.norm'"
