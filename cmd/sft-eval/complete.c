@@ -142,12 +142,13 @@ static int answer(struct eval *v, int64_t past, int64_t most, struct err *e)
 int eval_complete(struct eval *v, struct err *e)
 {
     struct token_list prompt = {0};
+    const int64_t reach = rope_reach(&v->m, true);
     int rc = encode(v, &prompt, e);
-    if (rc == 0 && (prompt.n == 0 || (int64_t)prompt.n >= v->m.positions))
+    if (rc == 0 && (prompt.n == 0 || (int64_t)prompt.n >= reach))
         rc = err_set(e, ERR_DATA, "the prompt has %zu tokens; the model takes 1 to %lld", prompt.n,
-                     (long long)v->m.positions - 1);
+                     (long long)reach - 1);
     if (rc == 0) {
-        int64_t most = v->m.positions - (int64_t)prompt.n;
+        int64_t most = reach - (int64_t)prompt.n;
         if (most > v->max_tokens) most = v->max_tokens;
         const struct net_options o = {.compute = v->compute,
                                       .tokens = (int64_t)prompt.n,

@@ -42,9 +42,10 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                   .window = (uint32_t)c->sft.spike_window,
                   .spike_action = (enum guard_action)c->sft.spike_action}};
     if (compute_type(r, &o.compute, e)) return -1;
-    if (c->sequence_length > r->model.positions)
+    const int64_t reach = rope_reach(&r->model, false);
+    if (c->sequence_length > reach)
         return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",
-                       (long long)c->sequence_length, (long long)r->model.positions);
+                       (long long)c->sequence_length, (long long)reach);
     if (__builtin_mul_overflow(each, c->sequence_length, &o.tokens))
         return err_set(e, ERR_CONFIG,
                        "per_device_train_batch_size times sequence_length is too "

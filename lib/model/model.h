@@ -64,6 +64,9 @@ static inline int32_t model_window(const struct model *m, int l)
 int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
 /* Whether documents of n tokens turn by frequencies of their own. */
 bool rope_is_own(const struct model *m, int64_t n);
+/* The longest document: max_position_embeddings, or what the scaling stretches it to. decoding:
+ * token by token, which dynamic scaling cannot beyond them. */
+int64_t rope_reach(const struct model *m, bool decoding);
 /* cos and sin, each [count, head_dim/2], of positions [first, first + count) of a document of n
  * tokens, times the attention factor. */
 void rope_table(const struct model *m, int64_t n, int64_t first, int64_t count, float *cosines,

@@ -61,6 +61,15 @@ bool rope_is_own(const struct model *m, int64_t n)
     return m->rope.type == ROPE_DYNAMIC && n > m->positions;
 }
 
+int64_t rope_reach(const struct model *m, bool decoding)
+{
+    const struct rope *r = &m->rope;
+    if (r->type == ROPE_DEFAULT || (r->type == ROPE_DYNAMIC && decoding)) return m->positions;
+    const double base = r->original > 0 ? r->original : (double)m->positions;
+    const double reach = fmin(r->factor * base, INT32_MAX);
+    return reach > (double)m->positions ? (int64_t)reach : m->positions;
+}
+
 /* NTK-aware scaling by length: theta grows with the tokens seen. transformers takes the largest
  * position of a whole batch, and the largest one it met before, so its result depends on what else
  * was in the batch and in earlier ones. Here it is what it gives to the document alone in a fresh

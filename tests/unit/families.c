@@ -408,6 +408,19 @@ static void squares(void)
     CHECK("a window's share of the work", right);
 }
 
+static void reach(void)
+{
+    struct model m = tiny_model(true, false);
+    bool right = rope_reach(&m, false) == 64;
+    m.rope = (struct rope){.type = ROPE_DYNAMIC, .theta = 10000, .factor = 2.5};
+    right &= rope_reach(&m, false) == 160 && rope_reach(&m, true) == 64;
+    m.rope = (struct rope){.type = ROPE_YARN, .theta = 10000, .factor = 4, .original = 32};
+    right &= rope_reach(&m, false) == 128 && rope_reach(&m, true) == 128;
+    m.rope.original = 8; /* less than max_position_embeddings says already */
+    right &= rope_reach(&m, true) == 64;
+    CHECK("how long a document may be", right);
+}
+
 int main(void)
 {
     const char *tmp = getenv("TEST_TMP");
@@ -416,6 +429,7 @@ int main(void)
     published();
     refusals();
     squares();
+    reach();
     struct golden g = golden_open(FOLDER "/families.json");
     const struct json *cases = g.root ? json_get(g.root, "cases") : NULL;
     CHECK("golden file", cases && cases->count >= 17);
