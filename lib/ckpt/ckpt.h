@@ -21,8 +21,11 @@ struct ckpt;
 struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e);
 const char *ckpt_dir(const struct ckpt *c);       /* the folder of the model's files */
 const char *ckpt_state_dir(const struct ckpt *c); /* its state/, for what a resumed run needs */
-/* Hashes every file, writes the manifest, renames. Frees c in either case; on failure nothing of
- * it remains and earlier checkpoints are untouched. path, if not NULL, gets the final
+/* Of a finished file, by its path below ckpt_dir(): size and XXH3-128 (HASH128_HEX), so that
+ * ckpt_commit need not read it again. */
+int ckpt_note(struct ckpt *c, const char *path, uint64_t size, const char *xxh128, struct err *e);
+/* Hashes every other file, writes the manifest, renames. Frees c in either case; on failure nothing
+ * of it remains and earlier checkpoints are untouched. path, if not NULL, gets the final
  * ROOT/checkpoint-STEP (free with free()). */
 int ckpt_commit(struct ckpt *c, char **path, struct err *e);
 void ckpt_abort(struct ckpt *c); /* removes what was written; NULL is fine */

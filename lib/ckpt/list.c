@@ -129,7 +129,7 @@ static int verify_dir(const char *dir, struct err *e)
     if (manifest_read(dir, &m, e) != 0) return -1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < m.count; i++) rc = verify_file(dir, &m.files[i], e);
-    if (rc == 0) rc = manifest_scan(dir, false, &found, e);
+    if (rc == 0) rc = manifest_scan(dir, &found, e);
     if (rc == 0) {
         for (size_t i = 0; rc == 0 && i < found.count; i++)
             if (!manifest_find(&m, found.files[i].path))

@@ -23,10 +23,14 @@ struct manifest {
     size_t count, cap;
 };
 
-/* Lists every file below dir, manifest.json excepted; sizes, and hashes when asked. */
-int manifest_scan(const char *dir, bool hashes, struct manifest *m, struct err *e);
+/* Lists every file below dir, manifest.json excepted, with its size. */
+int manifest_scan(const char *dir, struct manifest *m, struct err *e);
 /* The size and hash of the file that f names below dir. */
 int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct err *e);
+/* A file more; m->files is no longer in order until manifest_sort. */
+int manifest_add(struct manifest *m, const char *path, uint64_t size, const char *hash,
+                 struct err *e);
+void manifest_sort(struct manifest *m);
 const struct manifest_file *manifest_find(const struct manifest *m, const char *path);
 
 int manifest_format(const struct manifest *m, struct buf *b, struct err *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is really in a folder: every file with its size and hash. */
+/* What is really in a folder: every file with its size; the hash of a file. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,8 @@
 enum { MAX_DEPTH = 8 };
 #define STEP ((size_t)1 << 20)
 
-/* Adds all bytes of an open file to h and returns their number, or -1. Read and not mapped: the pages
- * of a mapped checkpoint would count as memory of the run that saves it. */
+/* Adds all bytes of an open file to h and returns their number, or -1. Read and not mapped: the
+ * pages of a mapped checkpoint would count as memory of the run that saves it. */
 static int64_t hash_file(struct io_in *in, struct hash128 *h, struct err *e)
 {
     char *buf = mem_alloc(STEP, 1, e);
@@ -52,7 +53,6 @@ struct walk {
     const char *root;
     const char *below; /* "" or "state" */
     int depth;
-    bool hashes;
     struct manifest *m;
 };
 
@@ -72,7 +72,7 @@ static int add_file(const struct walk *w, char *path, struct err *e)
     struct manifest_file *f = &m->files[m->count++];
     memset(f, 0, sizeof *f);
     f->path = path;
-    return manifest_measure(w->root, f, w->hashes, e);
+    return manifest_measure(w->root, f, false, e);
 }
 
 static int visit(void *arg, const char *name, struct err *e)
@@ -82,7 +82,7 @@ static int visit(void *arg, const char *name, struct err *e)
     char *full = path ? io_path(w->root, path, e) : NULL;
     int rc = -1;
     if (full && io_is_dir(full)) {
-        struct walk inner = {w->root, path, w->depth + 1, w->hashes, w->m};
+        struct walk inner = {w->root, path, w->depth + 1, w->m};
         rc = inner.depth > MAX_DEPTH ? err_set(e, ERR_DATA, "%s: folders nested too deeply", full)
                                      : io_list(full, visit, &inner, e);
     } else if (full) {
@@ -99,16 +99,33 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct manifest_file *)a)->path, ((const struct manifest_file *)b)->path);
 }
 
-int manifest_scan(const char *dir, bool hashes, struct manifest *m, struct err *e)
+int manifest_scan(const char *dir, struct manifest *m, struct err *e)
 {
-    struct walk w = {dir, "", 0, hashes, m};
+    struct walk w = {dir, "", 0, m};
     memset(m, 0, sizeof *m);
     if (io_list(dir, visit, &w, e) != 0) {
         manifest_free(m);
         return -1;
     }
-    if (m->count > 1) qsort(m->files, m->count, sizeof *m->files, by_path);
+    manifest_sort(m);
     return 0;
+}
+
+int manifest_add(struct manifest *m, const char *path, uint64_t size, const char *hash,
+                 struct err *e)
+{
+    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e) != 0) return -1;
+    struct manifest_file *f = &m->files[m->count];
+    *f = (struct manifest_file){.path = mem_strndup(path, strlen(path), e), .size = size};
+    if (!f->path) return -1;
+    snprintf(f->hash, sizeof f->hash, "%s", hash);
+    m->count++;
+    return 0;
+}
+
+void manifest_sort(struct manifest *m)
+{
+    if (m->count > 1) qsort(m->files, m->count, sizeof *m->files, by_path);
 }
 
 const struct manifest_file *manifest_find(const struct manifest *m, const char *path)

@@ -13,7 +13,8 @@
 struct ckpt {
     uint64_t step;
     char *root, *tmp, *final;
-    char *dir, *state; /* tmp/sft_train, tmp/sft_train/state */
+    char *dir, *state;     /* tmp/sft_train, tmp/sft_train/state */
+    struct manifest known; /* files whose hashes were noted */
 };
 
 char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e)
@@ -25,6 +26,7 @@ char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e)
 
 static void ckpt_free(struct ckpt *c)
 {
+    manifest_free(&c->known);
     free(c->root);
     free(c->tmp);
     free(c->final);
@@ -78,13 +80,35 @@ fail:
 const char *ckpt_dir(const struct ckpt *c) { return c->dir; }
 const char *ckpt_state_dir(const struct ckpt *c) { return c->state; }
 
+int ckpt_note(struct ckpt *c, const char *path, uint64_t size, const char *xxh128, struct err *e)
+{
+    return manifest_add(&c->known, path, size, xxh128, e);
+}
+
+/* The manifest of what is there; only what was not noted in that size is read. */
+static int describe(struct ckpt *c, struct manifest *m, struct err *e)
+{
+    int rc = manifest_scan(c->dir, m, e);
+    if (rc) return -1;
+    manifest_sort(&c->known);
+    for (size_t i = 0; i < m->count && rc == 0; i++) {
+        const struct manifest_file *k = manifest_find(&c->known, m->files[i].path);
+        if (k && k->size == m->files[i].size)
+            memcpy(m->files[i].hash, k->hash, sizeof k->hash);
+        else
+            rc = manifest_measure(c->dir, &m->files[i], true, e);
+    }
+    if (rc) manifest_free(m);
+    return rc;
+}
+
 /* Each file was fsynced when it was committed, and so was its folder; the manifest, written last,
  * makes the entry of state/ durable, the rename that of sft_train/ and of the checkpoint. */
 int ckpt_commit(struct ckpt *c, char **path, struct err *e)
 {
     struct manifest m;
     if (path) *path = NULL;
-    int rc = manifest_scan(c->dir, true, &m, e);
+    int rc = describe(c, &m, e);
     if (rc == 0) {
         m.step = c->step;
         rc = manifest_write(c->dir, &m, e);

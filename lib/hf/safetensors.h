@@ -64,6 +64,12 @@ struct safetensors_writer *safetensors_create(const char *dir, const char *stem,
                                               uint64_t shard_bytes, struct err *e);
 /* The next n bytes of tensor data, in the order of the list; calls may be cut anywhere. */
 int safetensors_write(struct safetensors_writer *w, const void *p, size_t n, struct err *e);
+/* done is told each file, header included, when it is complete: its name in dir, its size and
+ * XXH3-128, computed while it was written. A failure of done is one of safetensors_write or
+ * _commit. */
+typedef int safetensors_done(void *arg, const char *file, uint64_t size, const char *xxh128,
+                             struct err *e);
+void safetensors_watch(struct safetensors_writer *w, safetensors_done *done, void *arg);
 /* Finishes; -1 when bytes are missing. Frees w in either case; on failure no file that was not
  * already complete appears. */
 int safetensors_commit(struct safetensors_writer *w, struct err *e);

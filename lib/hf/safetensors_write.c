@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/io.h"
 #include "hf/safetensors.h"
 
@@ -16,13 +17,17 @@ struct safetensors_writer {
     size_t *shard;          /* of each tensor */
     size_t count, shards;
     struct arena names;
-    struct io_out *out; /* of the shard in progress */
-    size_t next;        /* tensor in progress */
-    uint64_t done;      /* its bytes written so far */
+    struct io_out *out;   /* of the shard in progress */
+    struct hash128 *hash; /* of its bytes */
+    safetensors_done *done;
+    void *done_arg;
+    size_t next;   /* tensor in progress */
+    uint64_t done; /* its bytes written so far */
 };
 
 static void writer_free(struct safetensors_writer *w)
 {
+    hash128_free(w->hash);
     free(w->dir);
     free(w->stem);
     free(w->list);
@@ -44,6 +49,18 @@ static void shard_name(const struct safetensors_writer *w, size_t shard, char *o
         snprintf(out, n, "%s.safetensors", w->stem);
     else
         snprintf(out, n, "%s-%05zu-of-%05zu.safetensors", w->stem, shard + 1, w->shards);
+}
+
+void safetensors_watch(struct safetensors_writer *w, safetensors_done *done, void *arg)
+{
+    w->done = done;
+    w->done_arg = arg;
+}
+
+static int put(struct safetensors_writer *w, const void *p, size_t n, struct err *e)
+{
+    hash128_add(w->hash, p, n);
+    return io_write(w->out, p, n, e);
 }
 
 /* The JSON header of one shard, padded with spaces so that the data starts aligned. */
@@ -77,10 +94,9 @@ static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e
     if (path && buf_check(&header, e) == 0 && buf_check(&head, e) == 0) {
         if (header.len > SAFETENSORS_MAX_HEADER)
             err_set(e, ERR_INTERNAL, "%s: the header would be larger than readers accept", path);
-        else if ((w->out = io_create(path, e)))
-            rc = io_write(w->out, head.data, head.len, e) == 0
-                     ? io_write(w->out, header.data, header.len, e)
-                     : -1;
+        else if ((w->hash = hash128_new(e)) && (w->out = io_create(path, e)))
+            rc = put(w, head.data, head.len, e) == 0 ? put(w, header.data, header.len, e) : -1;
+        if (rc == 0) io_flow(w->out);
     }
     free(path);
     buf_free(&header);
@@ -88,11 +104,18 @@ static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e
     return rc;
 }
 
-static int end_shard(struct safetensors_writer *w, struct err *e)
+static int end_shard(struct safetensors_writer *w, size_t shard, struct err *e)
 {
+    char name[128], hex[HASH128_HEX];
+    const uint64_t size = io_written(w->out);
     struct io_out *out = w->out;
+    hash128_hex(w->hash, hex);
+    hash128_free(w->hash);
+    w->hash = NULL;
     w->out = NULL;
-    return io_commit(out, e);
+    shard_name(w, shard, name, sizeof name);
+    if (io_commit(out, e)) return -1;
+    return w->done ? w->done(w->done_arg, name, size, hex, e) : 0;
 }
 
 /* Steps over finished tensors, closing and opening files where the shard changes. */
@@ -102,7 +125,7 @@ static int advance(struct safetensors_writer *w, struct err *e)
         size_t shard = w->shard[w->next++];
         w->done = 0;
         if (w->next < w->count && w->shard[w->next] != shard) {
-            if (end_shard(w, e) != 0 || begin_shard(w, shard + 1, e) != 0) return -1;
+            if (end_shard(w, shard, e) != 0 || begin_shard(w, shard + 1, e) != 0) return -1;
         }
     }
     return 0;
@@ -169,7 +192,7 @@ int safetensors_write(struct safetensors_writer *w, const void *p, size_t n, str
             return err_set(e, ERR_INTERNAL, "%s: more tensor data than announced", w->dir);
         uint64_t left = w->list[w->next].bytes - w->done;
         size_t step = n < left ? n : (size_t)left;
-        if (io_write(w->out, from, step, e) != 0) return -1;
+        if (put(w, from, step, e) != 0) return -1;
         from += step;
         n -= step;
         w->done += step;
@@ -223,7 +246,7 @@ int safetensors_commit(struct safetensors_writer *w, struct err *e)
     if (w->next != w->count)
         err_set(e, ERR_INTERNAL, "%s: tensor \"%.200s\": data is missing", w->dir,
                 w->list[w->next].name);
-    else if (end_shard(w, e) == 0)
+    else if (end_shard(w, w->shards - 1, e) == 0)
         rc = w->shards > 1 ? write_index(w, e) : 0;
     safetensors_abort(w);
     return rc;

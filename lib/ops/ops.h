@@ -283,6 +283,9 @@ struct ops {
     void (*upload)(struct device *d, void *dst, const void *src, size_t n);
     /* Copies device -> host after all earlier operations; returns their first failure. */
     int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
+    /* As download, but for any thread, beside operations that do not write there, and without waiting
+     * for those that do. NULL: the device has no such copy. */
+    int (*peek)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
     /* Waits for all earlier operations; returns their first failure. */
     int (*sync)(struct device *d, struct err *e);
     /* Scratch that an operation needs beyond its arguments, in bytes. Pointers in args are not
