@@ -40,7 +40,9 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
         .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
                   .spike_factor = c->sft.spike_factor,
                   .window = (uint32_t)c->sft.spike_window,
-                  .spike_action = (enum guard_action)c->sft.spike_action}};
+                  .spike_action = (enum guard_action)c->sft.spike_action},
+        .staging = (size_t)c->sft.staging << 20,
+        .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
     if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);
     if (c->sequence_length > reach)
@@ -78,7 +80,7 @@ static uint64_t need(struct run *r, const struct trainer_options *o)
     struct trainer t;
     uint64_t bytes = UINT64_MAX;
     if (trainer_init(&t, &r->model, o, &r->mesh, r->device, NULL) == 0)
-        bytes = t.net.plan.total + PROCESS;
+        bytes = plan_size(&t.net.plan) + PROCESS;
     trainer_close(&t);
     return bytes;
 }
@@ -127,7 +129,7 @@ static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 int run_fits(struct run *r, struct err *e)
 {
     char settings[256];
-    const uint64_t want = r->trainer.net.plan.total + PROCESS;
+    const uint64_t want = plan_size(&r->trainer.net.plan) + PROCESS;
     const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
     if (want <= have) return 0;
     find_settings(r, have, settings, sizeof settings);

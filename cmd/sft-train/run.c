@@ -21,8 +21,8 @@ int run_folders(struct run *r, struct err *e)
 /* From the newest checkpoint that is whole; each that is not is set aside and named. */
 static int resume(struct run *r, struct err *e)
 {
-    struct state_cursor cursor;
-    while (r->folder.resume && state_load(&r->trainer, r->folder.resume, &cursor, e)) {
+    struct restore_cursor cursor;
+    while (r->folder.resume && restore_load(&r->trainer, r->folder.resume, &cursor, e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
         if (run_folder_fall_back(&r->folder, e)) return -1;
@@ -30,7 +30,7 @@ static int resume(struct run *r, struct err *e)
     if (!r->folder.resume) return 1;
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor.step,
              r->folder.resume);
-    return state_seek(r->feed, &cursor, e);
+    return restore_seek(r->feed, &cursor, e);
 }
 
 /* From here on steps lie in memory of their own, and are read beside training. */
@@ -68,6 +68,24 @@ static int open_tracker(struct run *r, struct err *e)
                                     .from = r->trainer.step};
     r->track = track_open(&o, e);
     return r->track ? 0 : -1;
+}
+
+static int open_state(struct run *r, struct err *e)
+{
+    const struct config *c = r->config;
+    r->state = state_open(&r->trainer,
+                          &(struct state_options){.root = r->folder.root,
+                                                  .source = r->model_dir,
+                                                  .keep = (uint64_t)c->max_ckpt_to_keep,
+                                                  .async = c->sft.async_save},
+                          e);
+    return r->state ? 0 : -1;
+}
+
+static void note(void *arg, const char *text)
+{
+    (void)arg;
+    log_line(LOG_INFO, "%s", text);
 }
 
 static void say(void *arg, const char *text)
@@ -109,6 +127,8 @@ static int summary(struct run *r, const struct loop_result *x, struct err *e)
     put_loss(&b, "loss", x->loss);
     put_loss(&b, "val_loss_before", x->val_before);
     put_loss(&b, "val_loss_after", x->val_after);
+    if (x->saving > 0)
+        buf_printf(&b, "\"checkpoint_MB_per_s\":%.4g,", x->saved_bytes / x->saving * 1e-6);
     buf_puts(&b, "\"checkpoint\":");
     buf_json(&b, str_z(path ? path : ""));
     buf_puts(&b, "}\n");
@@ -147,18 +167,16 @@ int run_loop(struct run *r, struct err *e)
         .train = r->feed,
         .validation = r->validation,
         .validation_wanted = {.tokenizer = r->tokenizer, .length = (uint64_t)c->sequence_length},
-        .state = {.root = r->folder.root,
-                  .source = r->model_dir,
-                  .dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32},
-        .hooks = {.arg = r, .say = say, .step = show_step, .stop = signals_stop}};
+        .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
     l.sched = sched_make(c, steps);
-    if (open_tracker(r, e)) return -1;
+    if (open_tracker(r, e) || open_state(r, e)) return -1;
     l.track = r->track;
+    l.state = r->state;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
              (unsigned long long)steps, (double)r->trainer.net.params.elements * 1e-6,
              dtype_name(r->trainer.net.o.compute), r->device->threads,
-             (double)r->trainer.net.plan.total / (1 << 30));
+             (double)plan_size(&r->trainer.net.plan) / (1 << 30));
     struct loop_result x;
     r->first_step = r->trainer.step;
     progress_start(&r->progress, "train", steps);
@@ -174,6 +192,7 @@ void run_close(struct run *r)
     track_close(r->track, NULL);
     io_abort(r->out);
     feed_close(r->feed);
+    state_close(r->state);
     trainer_close(&r->trainer);
     mesh_close(&r->mesh);
     device_close(r->device);

@@ -8,6 +8,7 @@
 #include "hf/config.h"
 #include "train/folder.h"
 #include "train/loop.h"
+#include "train/restore.h"
 
 struct run {
     /* from the command line */
@@ -30,6 +31,7 @@ struct run {
     struct trainer trainer;
     struct feed *feed;
     struct run_folder folder;
+    struct state *state;
     struct track *track;
     struct io_out *out;
     struct progress progress;

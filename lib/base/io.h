@@ -84,6 +84,7 @@ int io_put(const char *path, const void *p, size_t n, struct err *e);
 struct io_log;
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
+int io_log_sync(struct io_log *l, struct err *e);  /* fsync */
 int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
 
 /* ---- folders ---- */

@@ -236,11 +236,22 @@ int io_append(struct io_log *l, const void *p, size_t n, struct err *e)
     return 0;
 }
 
+/* A device or a pipe has no fsync. */
+static int log_fsync(struct io_log *l)
+{
+    int rc = sys_fsync(l->fd);
+    return rc < 0 && (errno == EINVAL || errno == EROFS) ? 0 : rc;
+}
+
+int io_log_sync(struct io_log *l, struct err *e)
+{
+    return log_fsync(l) < 0 ? err_errno(e, ERR_IO, "%s: write failed", l->path) : 0;
+}
+
 int io_log_close(struct io_log *l, struct err *e)
 {
     if (!l) return 0;
-    int rc = sys_fsync(l->fd), why = errno;
-    if (rc < 0 && (why == EINVAL || why == EROFS)) rc = 0; /* a device or a pipe has no fsync */
+    int rc = log_fsync(l), why = errno;
     int closed = sys_close(l->fd);
     if (rc < 0) errno = why;
     if (rc < 0 || closed < 0) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);

@@ -169,6 +169,8 @@ struct config {
         double spike_factor;  /* 0: off; else above 1 */
         int64_t spike_window; /* steps */
         enum config_spike spike_action;
+        bool async_save;
+        int64_t staging; /* MiB */
     } sft;
 
     /* What follows from the keys above. */

@@ -3,7 +3,6 @@
 #include "config/keys.h"
 
 #define RL      "for reinforcement learning; supervised fine-tuning does not read it"
-#define BETWEEN "checkpoints are written between steps"
 #define PROFILE "there is no profiler; see time/* in metrics.jsonl"
 
 const struct config_key config_keys_top[] = {
@@ -114,7 +113,10 @@ const struct config_key config_keys_sft[] = {
          .dflt = "fp32", .only = "fp32", .doc = "Type of the weights that the optimizer updates"),
     USED("sft.moments_dtype", KEY_ENUM, TO(sft.moments_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32", .doc = "Type of the optimizer's moments"),
-    IDLE("sft.async_save", KEY_BOOL, BETWEEN),
+    USED("sft.async_save", KEY_BOOL, TO(sft.async_save), .dflt = "true",
+         .doc = "Training goes on while a checkpoint is written"),
+    USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,
+         .doc = "MiB of memory that a checkpoint goes through; less where the model needs less"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
          .doc = "A step whose gradient is not finite is skipped instead of ending the run"),
     USED("sft.spike_factor", KEY_REAL, TO(sft.spike_factor), .dflt = "3.0", .lo = 0, .hi = 1e9,

@@ -19,8 +19,8 @@ struct safetensors_writer {
     struct arena names;
     struct io_out *out;   /* of the shard in progress */
     struct hash128 *hash; /* of its bytes */
-    safetensors_done *done;
-    void *done_arg;
+    safetensors_done *watch;
+    void *watch_arg;
     size_t next;   /* tensor in progress */
     uint64_t done; /* its bytes written so far */
 };
@@ -53,8 +53,8 @@ static void shard_name(const struct safetensors_writer *w, size_t shard, char *o
 
 void safetensors_watch(struct safetensors_writer *w, safetensors_done *done, void *arg)
 {
-    w->done = done;
-    w->done_arg = arg;
+    w->watch = done;
+    w->watch_arg = arg;
 }
 
 static int put(struct safetensors_writer *w, const void *p, size_t n, struct err *e)
@@ -115,7 +115,7 @@ static int end_shard(struct safetensors_writer *w, size_t shard, struct err *e)
     w->out = NULL;
     shard_name(w, shard, name, sizeof name);
     if (io_commit(out, e)) return -1;
-    return w->done ? w->done(w->done_arg, name, size, hex, e) : 0;
+    return w->watch ? w->watch(w->watch_arg, name, size, hex, e) : 0;
 }
 
 /* Steps over finished tensors, closing and opening files where the shard changes. */

@@ -192,7 +192,8 @@ int net_place(struct net *n, void (*rehearse)(void *arg), void *arg, struct err 
     struct rehearsal r = {.device = {.ops = &rehearse_ops, .threads = n->device->threads},
                           .real = n->device};
     if (plan_place(&n->plan, e)) return -1;
-    plan_bind(&n->plan, (void *)(uintptr_t)4096); /* addresses that nobody follows */
+    void *const nowhere = (void *)(uintptr_t)4096; /* addresses that nobody follows */
+    plan_bind(&n->plan, nowhere, nowhere);
     n->device = &r.device;
     if (!rehearse)
         rehearse_self(n);
@@ -223,7 +224,9 @@ int net_alloc(struct net *n, struct err *e)
 {
     n->arena = n->device->ops->alloc(n->device, n->plan.total, e);
     if (!n->arena) return err_prefix(e, "the memory plan");
-    plan_bind(&n->plan, n->arena);
+    n->host = mem_alloc(n->plan.host, 1, e);
+    if (!n->host) return err_prefix(e, "the memory plan");
+    plan_bind(&n->plan, n->arena, n->host);
     n->device->work = n->work;
     n->device->work_bytes = n->plan.b[n->plan.count - 1].bytes;
     op_zero(n->device, &(struct op_zero){.y = n->arena, .bytes = n->plan.total});
@@ -242,5 +245,6 @@ void net_close(struct net *n)
     params_free(&n->params);
     free(n->acts);
     free(n->staging);
+    free(n->host);
     *n = (struct net){0};
 }

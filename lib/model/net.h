@@ -60,9 +60,9 @@ struct net {
     enum dtype real; /* of sums, gradients, statistics */
     struct device *device;
     struct plan plan;
-    void *arena;
-    bool fresh; /* gradients of matrices are to be written, not added to: see net_begin */
-    size_t held, past; /* trained elements [held, past) have master weights and moments here */
+    void *arena, *host; /* the plan's allocations, of the device and beside it */
+    bool fresh;         /* gradients of matrices are to be written, not added to: see net_begin */
+    size_t held, past;  /* trained elements [held, past) have master weights and moments here */
 
     void *weights;                            /* [params.total] compute type */
     void *gradients;                          /* [params.trained] real; NULL when nothing is kept */

@@ -49,9 +49,14 @@ static int by_size(const void *x, const void *y)
     return *a < *b ? -1 : *a > *b;
 }
 
+static bool on_host(const struct plan_buffer *b)
+{
+    return b->class == PLAN_STAGING || b->class == PLAN_COMMUNICATION;
+}
+
 static bool together(const struct plan_buffer *a, const struct plan_buffer *b)
 {
-    return a->begin <= b->end && b->begin <= a->end;
+    return on_host(a) == on_host(b) && a->begin <= b->end && b->begin <= a->end;
 }
 
 /* The lowest offset where `w` fits beside the n placed buffers, which rise by offset: the first gap
@@ -76,14 +81,15 @@ static void insert(struct plan_buffer **placed, size_t n, struct plan_buffer *w)
 static int place_all(struct plan *p, struct plan_buffer *const *order, struct plan_buffer **placed,
                      struct err *e)
 {
-    p->total = 0;
+    p->total = p->host = 0;
     for (size_t i = 0; i < p->count; i++) {
         struct plan_buffer *w = order[i];
         size_t end;
         w->offset = lowest_fit(placed, i, w);
         if (mem_add(w->offset, w->bytes, &end) || end > SIZE_MAX / 4)
             return err_set(e, ERR_MEMORY, "the memory plan does not fit in the address space");
-        if (end > p->total) p->total = end;
+        size_t *total = on_host(w) ? &p->host : &p->total;
+        if (end > *total) *total = end;
         insert(placed, i, w);
     }
     return 0;
@@ -104,9 +110,10 @@ int plan_place(struct plan *p, struct err *e)
     return rc;
 }
 
-void plan_bind(const struct plan *p, void *base)
+void plan_bind(const struct plan *p, void *base, void *host)
 {
-    for (size_t i = 0; i < p->count; i++) *p->b[i].slot = (char *)base + p->b[i].offset;
+    for (size_t i = 0; i < p->count; i++)
+        *p->b[i].slot = (char *)(on_host(&p->b[i]) ? host : base) + p->b[i].offset;
 }
 
 void plan_free(struct plan *p)
@@ -157,7 +164,7 @@ void plan_print(const struct plan *p, struct buf *b)
         buf_printf(b, "%-18s %8zu %12.1f %12.1f\n", class_name[c], s.buffers, mib(s.bytes),
                    mib(s.peak));
     }
-    buf_printf(b, "%-18s %8zu %12s %12.1f\n", "allocation", p->count, "", mib(p->total));
+    buf_printf(b, "%-18s %8zu %12s %12.1f\n", "allocation", p->count, "", mib(plan_size(p)));
 }
 
 void plan_json(const struct plan *p, struct buf *b)
@@ -177,5 +184,5 @@ void plan_json(const struct plan *p, struct buf *b)
         if (q->begin != PLAN_ALWAYS) buf_printf(b, "\"begin\":%d,\"end\":%d,", q->begin, q->end);
         buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes, q->offset);
     }
-    buf_printf(b, "],\"total\":%zu}\n", p->total);
+    buf_printf(b, "],\"total\":%zu}\n", plan_size(p));
 }

@@ -15,9 +15,9 @@ enum plan_class {
     PLAN_GRADIENTS,
     PLAN_ACTIVATIONS,
     PLAN_WORKSPACE,
-    PLAN_COMMUNICATION, /* what collectives go through */
+    PLAN_COMMUNICATION, /* what collectives go through: the host's memory */
     PLAN_DATA,          /* batches, positions, read-ahead */
-    PLAN_STAGING,       /* what a checkpoint is written from */
+    PLAN_STAGING,       /* what a checkpoint is written from: the host's memory */
     PLAN_CLASSES
 };
 
@@ -36,6 +36,7 @@ struct plan {
     struct plan_buffer *b;
     size_t count, cap;
     size_t total; /* bytes of the allocation, after plan_place */
+    size_t host;  /* bytes beside it, in the host's memory: communication and staging */
     bool failed;  /* an addition failed; plan_place reports it */
     struct err why;
 };
@@ -44,9 +45,11 @@ void plan_add(struct plan *p, enum plan_class class, const char *name, int layer
               size_t size, int begin, int end, void **slot);
 /* Gives every buffer an offset such that no two that live at the same time overlap. */
 int plan_place(struct plan *p, struct err *e);
-/* Stores base + offset through every slot. */
-void plan_bind(const struct plan *p, void *base);
+/* Stores base + offset through every slot; of the buffers in the host's memory, host + offset. */
+void plan_bind(const struct plan *p, void *base, void *host);
 void plan_free(struct plan *p);
+/* All that it allocates. */
+static inline size_t plan_size(const struct plan *p) { return p->total + p->host; }
 
 /* The table by class: number of buffers, their bytes added up, the most that live at one time; and
  * the size of the allocation. As text for people, or as one JSON object. */

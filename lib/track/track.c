@@ -129,6 +129,8 @@ int track_put(struct track *t, uint64_t step, const struct track_value *v, size_
     return buf_check(b, e) ? -1 : io_append(t->events, b->data, b->len, e);
 }
 
+int track_sync(struct track *t, struct err *e) { return io_log_sync(t->metrics, e); }
+
 int track_close(struct track *t, struct err *e)
 {
     if (!t) return 0;

@@ -29,6 +29,8 @@ struct track *track_open(const struct track_options *o, struct err *e);
  * shown: it goes to TensorBoard and to lines too. */
 int track_put(struct track *t, uint64_t step, const struct track_value *v, size_t n, bool shown,
               struct err *e);
+/* What was put into metrics.jsonl so far is on the disk. */
+int track_sync(struct track *t, struct err *e);
 int track_close(struct track *t, struct err *e); /* NULL is fine */
 
 /* ---- TensorBoard's files, for this module and its tests ---- */

@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
-#include "ckpt/ckpt.h"
 
 uint64_t loop_steps(const struct config *c, const struct stream_header *h)
 {
@@ -82,16 +81,33 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
     return 0;
 }
 
-static int save(struct loop *l, struct loop_result *r, struct numbers *a, struct err *e)
+/* What is known of saves that have ended. wait: of the one under way too. */
+static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, bool wait,
+                      struct err *e)
 {
-    double start = log_clock();
+    struct saver_report s = {0};
+    int rc = wait ? state_wait(l->state, &s, e) : state_poll(l->state, &s, e);
+    if (rc <= 0) return rc;
+    const double rate = (double)s.bytes / s.seconds * 1e-6;
+    char text[200];
+    snprintf(text, sizeof text, "checkpoint-%llu: %.1f MB in %.2f s, %.0f MB/s",
+             (unsigned long long)s.step, (double)s.bytes * 1e-6, s.seconds, rate);
+    if (l->hooks.note) l->hooks.note(l->hooks.arg, text);
     free(r->checkpoint);
-    r->checkpoint = NULL;
-    if (state_save(l->trainer, &l->state, l->train, &r->checkpoint, e) ||
-        ckpt_prune(l->state.root, (uint64_t)l->config->max_ckpt_to_keep, e))
-        return -1;
-    number(a, "time/checkpoint", log_clock() - start);
+    r->checkpoint = s.path;
+    r->saved_bytes += (double)s.bytes;
+    r->saving += s.seconds;
+    if (!a) return 0;
+    number(a, "time/checkpoint_write", s.seconds);
+    number(a, "checkpoint/MB_per_s", rate);
     return 0;
+}
+
+/* Every step that a checkpoint has is in metrics.jsonl, so that a resumed run need not add any. */
+static int save(struct loop *l, struct loop_result *r, struct err *e)
+{
+    if (track_sync(l->track, e) || note_saved(l, r, NULL, true, e)) return -1;
+    return state_save(l->state, l->train, e);
 }
 
 static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
@@ -118,7 +134,7 @@ static int tell_finding(const struct loop *l, const struct trainer_report *r,
 
 static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
 
-/* What follows an update: validation, checkpoint, metrics. */
+/* What follows an update: validation, metrics, checkpoint. */
 static int after_step(struct loop *l, struct loop_result *r, const struct trainer_report *s,
                       struct numbers *a, bool last, struct err *e)
 {
@@ -127,7 +143,8 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     bool end = last || r->stopped;
     if (l->validation && (last || due(c->eval_steps, k)) && validate(l, a, &r->val_after, e))
         return -1;
-    if ((end || due(c->save_steps, k)) && save(l, r, a, e)) return -1;
+    if (note_saved(l, r, a, false, e)) return -1;
+    number(a, "time/checkpoint", state_stalled(l->state));
     r->steps++;
     r->tokens += s->tokens;
     r->label_tokens += s->label_tokens;
@@ -135,7 +152,8 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     r->flops += s->flops;
     r->loss = s->loss;
     system_numbers(a);
-    return track_put(l->track, k, a->v, a->n, end || k == 1 || due(c->logging_steps, k), e);
+    if (track_put(l->track, k, a->v, a->n, end || k == 1 || due(c->logging_steps, k), e)) return -1;
+    return end || due(c->save_steps, k) ? save(l, r, e) : 0;
 }
 
 static int one_step(struct loop *l, const struct feed_step *s, double waited, uint64_t total,
@@ -181,5 +199,6 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
         if (rc == 1) rc = one_step(l, &s, log_clock() - start, total, r, e);
     }
     feed_step_free(&s);
-    return rc;
+    /* also after a failure: what was begun is worth keeping, and says itself if it was not */
+    return note_saved(l, r, NULL, true, rc ? NULL : e) || rc ? -1 : 0;
 }

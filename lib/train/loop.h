@@ -11,7 +11,8 @@
 /* How the caller takes part; any may be NULL. */
 struct loop_hooks {
     void *arg;
-    void (*say)(void *arg, const char *text); /* a line for people */
+    void (*say)(void *arg, const char *text);  /* a line that people should see */
+    void (*note)(void *arg, const char *text); /* one that tells how it goes */
     void (*step)(void *arg, uint64_t done, uint64_t total, const char *note); /* progress */
     bool (*stop)(void *arg); /* true: finish the step, save, return */
 };
@@ -22,7 +23,7 @@ struct loop {
     const char *validation; /* path of a stream, read anew each time; NULL: none */
     struct feed_wanted validation_wanted;
     struct track *track;
-    struct state_context state;
+    struct state *state;
     struct sched sched;
     double peak;    /* FLOP/s of this device's matrix products: the best so far; start with 0 */
     unsigned peaks; /* how often it was measured */
@@ -33,6 +34,7 @@ struct loop_result {
     double seconds, flops;                /* of training steps */
     double loss, val_before, val_after;   /* NAN: none */
     char *checkpoint;                     /* the last one written; free() */
+    double saved_bytes, saving;           /* of all of them, and the seconds that writing took */
     bool stopped;                         /* asked to; it can be resumed */
 };
 /* Steps of the whole run: the stream's, or max_steps when that is fewer. */

@@ -83,12 +83,23 @@ static void adamw(struct optimizer *p, const struct params_run *r, double lr, do
                                            .dtype = n->real});
 }
 
+void optimizer_gate(struct optimizer *p, size_t (*gate)(void *arg, size_t at), void *arg)
+{
+    p->gate = gate;
+    p->gate_arg = arg;
+}
+
 void optimizer_update(struct optimizer *p, double lr, uint64_t k)
 {
     const struct params *t = &p->net->params;
     for (size_t i = 0; i < t->nruns; i++) {
         struct params_run r = t->runs[i];
         zero_clip(&r.begin, &r.end, p->zero.held, p->zero.past);
-        if (r.begin < r.end) adamw(p, &r, lr, (double)k);
+        const size_t end = r.end;
+        for (; r.begin < end; r.begin = r.end) {
+            const size_t to = p->gate ? p->gate(p->gate_arg, r.begin) : SIZE_MAX;
+            r.end = to < end ? to : end;
+            adamw(p, &r, lr, (double)k);
+        }
     }
 }

@@ -19,6 +19,9 @@ struct optimizer {
     void *master;     /* real; the weights themselves where they are of that type */
     void *m, *v;      /* moments, real */
     void *sumsq;      /* double: of the gradient */
+    /* Where an update must stop for now; see optimizer_gate. */
+    size_t (*gate)(void *arg, size_t at);
+    void *gate_arg;
 };
 
 /* Declares the state in the net's plan, after net_init. sharded: each data-parallel rank of the
@@ -31,6 +34,9 @@ void optimizer_bind(struct optimizer *p);
 bool optimizer_has_master(const struct optimizer *p);
 /* *sumsq = the sum of the squares of the gradients in this rank's part. */
 void optimizer_norm(struct optimizer *p);
+/* Updates go through `gate`, which returns the first element after `at` that must not be changed
+ * yet, a multiple of 64, and may wait for the first. NULL: all may. */
+void optimizer_gate(struct optimizer *p, size_t (*gate)(void *arg, size_t at), void *arg);
 /* Update k, counted from 1. */
 void optimizer_update(struct optimizer *p, double lr, uint64_t k);
 

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoints of a run: a Hugging Face folder of the weights, and state/ with all that the next
- * step depends on. */
+/* The checkpoints of a run: a Hugging Face folder of the weights, and state/ with all that the next
+ * step depends on. restore.h reads them. */
 #ifndef SFT_TRAIN_STATE_H
 #define SFT_TRAIN_STATE_H
 
 #include "train/trainer.h"
 
-struct state_context {
-    const char *root;    /* <output_dir>/sft_train */
-    const char *source;  /* model folder whose config.json and tokenizer files are copied */
-    enum hf_dtype dtype; /* of the saved weights: HF_BF16 or HF_F32 */
+struct state_options {
+    const char *root;   /* <output_dir>/sft_train */
+    const char *source; /* model folder whose config.json and tokenizer files are copied */
+    uint64_t keep;      /* so many checkpoints remain; 0: all */
+    bool async;         /* training goes on while one is written, as far as the device can */
 };
-/* Writes checkpoint-<t->step> after the rows that f has given so far. path, if not NULL: free(). */
-int state_save(struct trainer *t, const struct state_context *c, const struct feed *f, char **path,
-               struct err *e);
-/* Restores weights, moments and step from a checkpoint-N folder, after checking its hashes. */
-struct state_cursor {
-    uint64_t step, checksum; /* of the stream's rows up to there */
-};
-int state_load(struct trainer *t, const char *checkpoint, struct state_cursor *cursor,
-               struct err *e);
-/* Brings f, freshly opened, to the cursor; ERR_CONFIG when its rows are others. */
-int state_seek(struct feed *f, const struct state_cursor *cursor, struct err *e);
+struct state;
+/* Of an allocated trainer with staging memory; its updates then wait for what is being saved. The
+ * strings belong to the caller, who closes the state before the trainer. */
+struct state *state_open(struct trainer *t, const struct state_options *o, struct err *e);
+void state_close(struct state *s); /* waits for a save under way; NULL is fine */
+
+/* Begins to write checkpoint-<t->step>, after the rows that f has given so far. -1: this save, or
+ * the one before it, failed; what it left is removed, and earlier checkpoints are untouched. */
+int state_save(struct state *s, const struct feed *f, struct err *e);
+/* As saver_poll and saver_wait. */
+int state_poll(struct state *s, struct saver_report *r, struct err *e);
+int state_wait(struct state *s, struct saver_report *r, struct err *e);
+/* Seconds since the last call for which training stood still. */
+double state_stalled(struct state *s);
 
 #endif

@@ -15,6 +15,15 @@ static void rehearse(void *arg)
     optimizer_update(&t->optimizer, 0, 1);
 }
 
+static int plan_staging(struct trainer *t, struct err *e)
+{
+    if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
+    t->staging_bytes = saver_staging(&t->contents.list, t->o.staging);
+    plan_add(&t->net.plan, PLAN_STAGING, "checkpoint staging", -1, t->staging_bytes, 1, PLAN_ALWAYS,
+             0, &t->staging);
+    return 0;
+}
+
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
                  struct mesh *mesh, struct device *d, struct err *e)
 {
@@ -35,6 +44,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (mesh->size[MESH_DP] > 1)
         plan_add(&t->net.plan, PLAN_COMMUNICATION, "collectives", -1, COMM_STAGING, 1, PLAN_ALWAYS,
                  0, &mesh->comm[MESH_DP]->staging);
+    if (o->staging && plan_staging(t, e)) return -1;
     return net_place(&t->net, rehearse, t, e);
 }
 
@@ -53,6 +63,7 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 
 void trainer_close(struct trainer *t)
 {
+    contents_free(&t->contents);
     net_close(&t->net);
     batch_free(&t->batch);
     deal_free(&t->deal);

@@ -6,6 +6,7 @@
 #include "model/net.h"
 #include "parallel/mesh.h"
 #include "train/batch.h"
+#include "train/contents.h"
 #include "train/deal.h"
 #include "train/feed.h"
 #include "train/guard.h"
@@ -20,6 +21,8 @@ struct trainer_options {
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
+    size_t staging;            /* most bytes of staging memory for checkpoints; 0: none is saved */
+    enum hf_dtype saved_dtype; /* of the weights in them: HF_BF16 or HF_F32 */
 };
 struct trainer {
     struct net net;
@@ -29,6 +32,9 @@ struct trainer {
     struct deal deal;
     struct optimizer optimizer;
     struct guard guard;
+    struct contents contents; /* of checkpoints */
+    void *staging;            /* of staging_bytes, in the host's memory */
+    size_t staging_bytes;
     uint64_t step; /* steps done: updates, and steps that the guard left out */
 };
 

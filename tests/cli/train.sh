@@ -51,7 +51,7 @@ train() {
     sft-train -q --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@"
 }
 # Metrics without what measures time or memory.
-steady() { sed -E 's/"(time\/[a-z_]+|system\/rss|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' "$1"; }
+steady() { sed -E 's/"(time\/[a-z_]+|system\/rss|checkpoint\/MB_per_s|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' "$1"; }
 loss() { sed -n 's/.*"sft_train\/loss":\([^,]*\),.*/\1/p' "$1"; } # of each step
 # close NAME FILE FILE TOLERANCE: numbers line by line, relative
 close() {

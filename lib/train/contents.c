@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of a checkpoint's tensors, and reading pieces of them from the device. */
+#include "train/contents.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STEP = 1 << 14, MODEL = 0, OPTIMIZER = 1 };
+
+static enum hf_dtype stored(enum dtype t)
+{
+    return t == DT_BF16 ? HF_BF16 : t == DT_F64 ? HF_F64 : HF_F32;
+}
+
+static int copy(const struct contents_part *p, void *to, const void *from, size_t n, struct err *e)
+{
+    struct device *d = p->net->device;
+    return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
+}
+
+static int read_part(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+{
+    const struct contents_part *p = arg;
+    const size_t size = dtype_size(p->type);
+    const char *from = (const char *)*p->flat + at * size;
+    if (stored(p->type) == as) return copy(p, out, from, n * size, e);
+    float *const v = p->buffer;
+    void *const raw = v + STEP;
+    for (size_t i = 0; i < n; i += STEP) {
+        const size_t c = n - i < STEP ? n - i : STEP;
+        if (copy(p, raw, from + i * size, c * size, e)) return -1;
+        if (hf_to_f32(stored(p->type), raw, c, v) ||
+            hf_from_f32(as, v, c, (char *)out + i * hf_dtype_size(as)))
+            return err_set(e, ERR_INTERNAL, "cannot save %s as %s", dtype_name(p->type),
+                           hf_dtype_name(as));
+    }
+    return 0;
+}
+
+static int add(struct contents *c, struct contents_part *from, const struct param *p, int file,
+               enum hf_dtype dtype, struct err *e)
+{
+    char name[128];
+    int n = snprintf(name, sizeof name, "%s%s%s", from->name && file == OPTIMIZER ? from->name : "",
+                     from->name && file == OPTIMIZER ? "." : "", p->name);
+    if (mem_grow(&c->tensors, &c->cap, c->count + 1, sizeof *c->tensors, e)) return -1;
+    struct saver_tensor *t = &c->tensors[c->count];
+    *t = (struct saver_tensor){.name = arena_copy(&c->names, name, (size_t)n, e),
+                               .dtype = dtype,
+                               .rank = p->rank,
+                               .shape = {p->shape[0], p->shape[1]},
+                               .n = p->n,
+                               .file = file,
+                               .at = p->offset,
+                               .read = read_part,
+                               .arg = from};
+    c->count++;
+    return t->name ? 0 : -1;
+}
+
+static int add_param(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+{
+    if (add(c, &c->parts[p->trained ? 1 : 0], p, MODEL, dtype, e)) return -1;
+    for (int i = 1; i < c->nparts && p->trained; i++)
+        if (add(c, &c->parts[i], p, OPTIMIZER, HF_F32, e)) return -1;
+    return 0;
+}
+
+static void add_part(struct contents *c, struct net *n, const char *name, void **flat,
+                     enum dtype type)
+{
+    c->parts[c->nparts++] = (struct contents_part){n, name, flat, type, c->buffer};
+}
+
+int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
+                  struct err *e)
+{
+    const struct params *p = &n->params;
+    *c = (struct contents){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
+    if (!c->buffer) return -1;
+    add_part(c, n, NULL, &n->weights, n->o.compute);
+    add_part(c, n, "master", &o->master, n->real);
+    add_part(c, n, "exp_avg", &o->m, n->real);
+    add_part(c, n, "exp_avg_sq", &o->v, n->real);
+    for (size_t i = 0; i < p->count; i++) {
+        if (add_param(c, &p->p[i], dtype, e)) return -1;
+        c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
+    }
+    c->list = (struct saver_content){.tensors = c->tensors,
+                                     .ntensors = c->count,
+                                     .files = {{"model", false}, {"optimizer", true}},
+                                     .nfiles = 2};
+    return 0;
+}
+
+void contents_free(struct contents *c)
+{
+    free(c->tensors);
+    free(c->buffer);
+    arena_free(&c->names);
+    *c = (struct contents){0};
+}

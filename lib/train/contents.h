@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a checkpoint contains: which tensors are in which file, and where each comes from. */
+#ifndef SFT_TRAIN_CONTENTS_H
+#define SFT_TRAIN_CONTENTS_H
+
+#include "train/optimizer.h"
+#include "train/saver.h"
+
+enum { CONTENTS_PARTS = 4 };
+/* A flat allocation that tensors are read from. */
+struct contents_part {
+    struct net *net;
+    const char *name; /* before the parameter's: "exp_avg"; NULL: the weights */
+    void **flat;      /* where the plan puts its address */
+    enum dtype type;
+    void *buffer; /* for conversions; of the contents */
+};
+struct contents {
+    struct saver_content list; /* for the saver */
+    struct saver_tensor *tensors;
+    size_t count, cap;
+    struct contents_part parts[CONTENTS_PARTS]; /* weights, then the optimizer's */
+    int nparts;
+    void *buffer;
+    struct arena names;
+};
+/* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
+ * state/optimizer.safetensors has what the optimizer keeps of each that is trained, tensor by
+ * tensor: master.NAME, exp_avg.NAME and exp_avg_sq.NAME in fp32. Both are in the order of the
+ * allocation. c must stay where it is; net and optimizer must outlive it. */
+int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
+                  struct err *e);
+void contents_free(struct contents *c);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a checkpoint back: see contents.h for what is in it. */
+#include "train/restore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "ckpt/ckpt.h"
+#include "hf/folder.h"
+
+enum { CHUNK = 1 << 16, NAME = 96 };
+static const char *const parts[] = {"master", "exp_avg", "exp_avg_sq"};
+enum { PARTS = 3 };
+
+static void *part_of(const struct trainer *t, int i)
+{
+    const struct optimizer *o = &t->optimizer;
+    return i == 0 ? o->master : i == 1 ? o->m : o->v;
+}
+
+static int read_part(struct trainer *t, const struct safetensors *s, int part, struct err *e)
+{
+    char name[NAME];
+    struct net *n = &t->net;
+    float *v = mem_alloc(CHUNK, sizeof *v, e);
+    int rc = v ? 0 : -1;
+    for (size_t i = 0; i < n->params.count && rc == 0; i++) {
+        const struct param *p = &n->params.p[i];
+        if (!p->trained) continue;
+        snprintf(name, sizeof name, "%s.%s", parts[part], p->name);
+        const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->shape, e);
+        if (!x) rc = -1;
+        for (size_t at = 0; at < p->n && rc == 0; at += CHUNK) {
+            size_t c = p->n - at < CHUNK ? p->n - at : CHUNK;
+            if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
+                rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
+            else
+                net_put_held(n, part_of(t, part), n->real, p->offset + at, c, v);
+            if (rc == 0 && part == 0 && optimizer_has_master(&t->optimizer))
+                net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
+        }
+    }
+    free(v);
+    return rc;
+}
+
+static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor *c, struct err *e)
+{
+    struct buf text = {0};
+    struct arena a = {0};
+    int64_t step = -1;
+    char *path = io_path(dir, "run.json", e), *end = NULL;
+    int rc = path ? io_slurp(path, 1 << 16, &text, e) : -1;
+    const struct json *v = rc == 0 ? json_parse(text.data, text.len, &a, e) : NULL;
+    if (v) {
+        const struct json *s = json_get(v, "step"), *sum = json_get(v, "rows_checksum");
+        rc = s && sum && json_int(s, &step) == 0 && step >= 0 && sum->kind == JSON_STRING &&
+                     sum->s.n == 16
+                 ? 0
+                 : err_set(e, ERR_DATA, "%s: no step or no checksum", path);
+        char hex[17] = "";
+        if (rc == 0) {
+            memcpy(hex, sum->s.p, 16);
+            *c = (struct restore_cursor){(uint64_t)step, strtoull(hex, &end, 16)};
+            if (*end) rc = err_set(e, ERR_DATA, "%s: the checksum is not hexadecimal", path);
+        }
+        if (rc == 0 && guard_read(&t->guard, json_get(v, "guard"), e))
+            rc = err_prefix(e, "%s", path);
+    } else {
+        rc = -1;
+    }
+    free(path);
+    arena_free(&a);
+    buf_free(&text);
+    return rc;
+}
+
+/* Frozen weights are not part of the state: the checkpoint's model has them. */
+static int read_frozen(struct trainer *t, const char *folder, struct err *e)
+{
+    const struct params *p = &t->net.params;
+    if (p->elements_trained == p->elements) return 0;
+    struct safetensors *s = safetensors_open(folder, e);
+    int rc = s ? net_load(&t->net, s, NULL, e) : -1;
+    safetensors_close(s);
+    return rc;
+}
+
+int restore_load(struct trainer *t, const char *checkpoint, struct restore_cursor *cursor,
+                 struct err *e)
+{
+    char *folder = NULL, *dir = NULL;
+    struct safetensors *s = NULL;
+    int rc = ckpt_verify(checkpoint, e);
+    if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
+    if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
+    if (rc == 0) rc = read_cursor(t, dir, cursor, e);
+    if (rc == 0) rc = read_frozen(t, folder, e);
+    if (rc == 0) rc = (s = safetensors_open_stem(dir, "optimizer", e)) ? 0 : -1;
+    for (int i = 0; i < PARTS && rc == 0; i++) rc = read_part(t, s, i, e);
+    if (rc == 0) t->step = cursor->step;
+    safetensors_close(s);
+    free(dir);
+    free(folder);
+    return rc;
+}
+
+int restore_seek(struct feed *f, const struct restore_cursor *cursor, struct err *e)
+{
+    struct feed_step s = {0};
+    int rc = 1;
+    for (uint64_t k = 0; k < cursor->step && rc == 1; k++) rc = feed_next(f, &s, e);
+    feed_step_free(&s);
+    if (rc < 0) return -1;
+    if (rc == 0 || feed_checksum(f) != cursor->checksum)
+        return err_set(
+            e, ERR_CONFIG,
+            "the stream's first %llu steps are not those that the checkpoint was trained "
+            "on; resume with the same stream",
+            (unsigned long long)cursor->step);
+    return 0;
+}
