@@ -14,7 +14,7 @@ struct golden {
     struct arena arena;
     const struct json *root; /* NULL: not there */
 };
-static struct golden golden_open(const char *path)
+TINY struct golden golden_open(const char *path)
 {
     struct err e = {0};
     struct golden g = {0};
@@ -23,7 +23,7 @@ static struct golden golden_open(const char *path)
     if (!g.root) printf("# %s\n", e.msg);
     return g;
 }
-static void golden_close(struct golden *g)
+TINY void golden_close(struct golden *g)
 {
     arena_free(&g->arena);
     buf_free(&g->text);
@@ -42,7 +42,7 @@ static double golden_at(const struct json *array, size_t i)
     if (array && i < array->count) json_real(&array->items[i], &v);
     return v;
 }
-static double apart(double got, double want) { return fabs(got - want) / fabs(want); }
+TINY double apart(double got, double want) { return fabs(got - want) / fabs(want); }
 /* The larger; what is not a number is worse than all. */
 static double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
 

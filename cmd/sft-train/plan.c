@@ -22,27 +22,40 @@ static int compute_type(const struct run *r, enum dtype *t, struct err *e)
     return 0;
 }
 
+static struct optimizer_options optimizer_options(const struct config *c)
+{
+    const struct config_optimizer *o = &c->run.optimizer;
+    return (struct optimizer_options){.kind = o->sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,
+                                      .momentum = o->momentum,
+                                      .dampening = o->dampening,
+                                      .nesterov = o->nesterov,
+                                      .beta1 = c->sft_train.training_args.adam_beta1,
+                                      .beta2 = c->sft_train.training_args.adam_beta2,
+                                      .epsilon = c->sft_train.training_args.adam_epsilon,
+                                      .weight_decay = c->sft_train.training_args.weight_decay,
+                                      .max_norm = c->max_grad_norm,
+                                      .no_master = c->sft.master_dtype == CONFIG_BF16,
+                                      .moments =
+                                          c->sft.moments_dtype == CONFIG_BF16 ? DT_BF16 : DT_F32,
+                                      .seed = (uint64_t)c->seed};
+}
+
 /* What the configuration asks of the trainer. */
 static int options(const struct run *r, struct trainer_options *out, struct err *e)
 {
     static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
     const struct config *c = r->config;
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = {
-        .keep = keep[c->run.recompute],
-        .length = c->sequence_length,
-        .optimizer = {.beta1 = c->sft_train.training_args.adam_beta1,
-                      .beta2 = c->sft_train.training_args.adam_beta2,
-                      .epsilon = c->sft_train.training_args.adam_epsilon,
-                      .weight_decay = c->sft_train.training_args.weight_decay,
-                      .max_norm = c->max_grad_norm},
-        .shard_optimizer = c->run.shard_optimizer,
-        .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
-                  .spike_factor = c->sft.spike_factor,
-                  .window = (uint32_t)c->sft.spike_window,
-                  .spike_action = (enum guard_action)c->sft.spike_action},
-        .staging = (size_t)c->sft.staging << 20,
-        .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
+    struct trainer_options o = {.keep = keep[c->run.recompute],
+                                .length = c->sequence_length,
+                                .optimizer = optimizer_options(c),
+                                .shard_optimizer = c->run.shard_optimizer,
+                                .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
+                                          .spike_factor = c->sft.spike_factor,
+                                          .window = (uint32_t)c->sft.spike_window,
+                                          .spike_action = (enum guard_action)c->sft.spike_action},
+                                .staging = (size_t)c->sft.staging << 20,
+                                .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
     if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);
     if (c->sequence_length > reach)
@@ -85,64 +98,88 @@ static uint64_t need(struct run *r, const struct trainer_options *o)
     return bytes;
 }
 
-/* The settings that cost least and make the run fit, as one would type them: a sharded optimizer,
- * or more recomputation first, then smaller micro-batches, with as many more of them. "" when that
- * is not enough. */
-static void find_settings(struct run *r, uint64_t have, char *out, size_t n)
+/* What a run could be made smaller by, beside its configuration. */
+struct smaller {
+    bool sharded;  /* each rank has a part of the optimizer's state */
+    int recompute; /* of CONFIG_RECOMPUTE_WORDS */
+    int64_t rows;  /* of a micro-batch */
+    int kept;      /* 1: moments in bf16; 2: and no master */
+};
+
+static bool narrower(struct run *r, struct smaller s, uint64_t have)
+{
+    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
+    struct trainer_options o = r->trainer.o;
+    o.shard_optimizer = s.sharded;
+    o.keep = keep[s.recompute];
+    o.tokens = s.rows * r->config->sequence_length;
+    if (s.kept >= 1) o.optimizer.moments = DT_BF16;
+    if (s.kept >= 2) o.optimizer.no_master = true;
+    return need(r, &o) <= have;
+}
+
+/* As one would type them. */
+static void write_settings(const struct run *r, struct smaller s, struct buf *b)
 {
     static const char *const words[] = {"none", "selective", "full"};
-    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
     const struct config *c = r->config;
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = r->trainer.o;
-    out[0] = 0;
-    if (r->mesh.size[MESH_DP] > 1 && !o.shard_optimizer) {
-        o.shard_optimizer = true;
-        if (need(r, &o) <= have) {
-            snprintf(out, n,
-                     " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
-            return;
-        }
-        o.shard_optimizer = false;
-    }
-    for (int64_t each = rows; each >= 1; each = each % 2 ? 0 : each / 2) {
-        o.tokens = each * c->sequence_length;
-        for (size_t k = (size_t)c->run.recompute; k < 3; k++) {
-            o.keep = keep[k];
-            if (need(r, &o) > have) continue;
-            int at =
-                k > (size_t)c->run.recompute ? snprintf(out, n, " sft.recompute=%s", words[k]) : 0;
-            if (each < rows)
-                snprintf(out + at, n - (size_t)at,
-                         " sft_train.training_args.per_device_train_batch_size=%lld"
-                         " sft_train.training_args.gradient_accumulation_steps=%lld",
-                         (long long)each,
-                         (long long)(c->sft_train.training_args.gradient_accumulation_steps * rows /
-                                     each));
-            return;
-        }
-    }
+    if (s.sharded && !r->trainer.o.shard_optimizer)
+        buf_puts(b, " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
+    if (s.recompute > (int)c->run.recompute) buf_printf(b, " sft.recompute=%s", words[s.recompute]);
+    if (s.rows < rows)
+        buf_printf(
+            b,
+            " sft_train.training_args.per_device_train_batch_size=%lld"
+            " sft_train.training_args.gradient_accumulation_steps=%lld",
+            (long long)s.rows,
+            (long long)(c->sft_train.training_args.gradient_accumulation_steps * rows / s.rows));
+    if (s.kept >= 1 && r->trainer.o.optimizer.moments != DT_BF16)
+        buf_puts(b, " sft.moments_dtype=bf16");
+    if (s.kept >= 2 && !r->trainer.o.optimizer.no_master) buf_puts(b, " sft.master_dtype=bf16");
+}
+
+/* The settings that cost least and make the run fit: a sharded optimizer, more recomputation, then
+ * smaller micro-batches, with as many more of them, and only then what changes the result: less
+ * exact state of the optimizer. Nothing when that is not enough. */
+static void find_settings(struct run *r, uint64_t have, struct buf *b)
+{
+    const struct config *c = r->config;
+    const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
+    const int most = r->trainer.o.compute == DT_BF16 ? 2 : 1;
+    const bool sharded = r->mesh.size[MESH_DP] > 1 || r->trainer.o.shard_optimizer;
+    for (struct smaller s = {.sharded = sharded}; s.kept <= most; s.kept++)
+        for (s.rows = rows; s.rows >= 1; s.rows = s.rows % 2 ? 0 : s.rows / 2)
+            for (s.recompute = (int)c->run.recompute; s.recompute < 3; s.recompute++)
+                if (narrower(r, s, have)) {
+                    write_settings(r, s, b);
+                    return;
+                }
 }
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 
 int run_fits(struct run *r, struct err *e)
 {
-    char settings[256];
+    struct buf b = {0};
     const uint64_t want = plan_size(&r->trainer.net.plan) + PROCESS;
     const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
     if (want <= have) return 0;
-    find_settings(r, have, settings, sizeof settings);
-    if (settings[0])
-        return err_set(e, ERR_MEMORY,
-                       "the run needs %.2f GiB, and %.2f GiB are available; it fits with:%s",
-                       gib(want), gib(have), settings);
-    return err_set(
-        e, ERR_MEMORY,
-        "the run needs %.2f GiB, and %.2f GiB are available; neither sft.recompute=full nor "
-        "micro-batches of one row are enough: take a shorter sequence_length or a smaller "
-        "model",
-        gib(want), gib(have));
+    find_settings(r, have, &b);
+    int rc = buf_check(&b, e);
+    if (rc == 0 && b.len)
+        rc = err_set(e, ERR_MEMORY,
+                     "the run needs %.2f GiB, and %.2f GiB are available; it fits with:%s",
+                     gib(want), gib(have), b.data);
+    else if (rc == 0)
+        rc = err_set(
+            e, ERR_MEMORY,
+            "the run needs %.2f GiB, and %.2f GiB are available; neither sft.recompute=full nor "
+            "micro-batches of one row nor the optimizer in bf16 are enough: take a shorter "
+            "sequence_length or a smaller model",
+            gib(want), gib(have));
+    buf_free(&b);
+    return rc;
 }
 
 int run_print_plan(struct run *r, struct err *e)

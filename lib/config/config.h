@@ -44,6 +44,23 @@ enum config_schedule {
     CONFIG_GREEDY
 };
 
+/* transformers' names; sft-train takes the first three. */
+#define CONFIG_OPTIM_WORDS                                                                         \
+    "adamw_torch|adamw_torch_fused|sgd|adamw_torch_xla|adamw_torch_npu_fused|adafactor|"           \
+    "adamw_anyprecision|adamw_torch_4bit|adamw_torch_8bit|ademamix|adagrad|adamw_bnb_8bit|"        \
+    "adamw_8bit|ademamix_8bit|lion_8bit|lion_32bit|paged_adamw_32bit|paged_adamw_8bit|"            \
+    "paged_ademamix_32bit|paged_ademamix_8bit|paged_lion_32bit|paged_lion_8bit|rmsprop|"           \
+    "rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit|galore_adamw|galore_adamw_8bit|"               \
+    "galore_adafactor|lomo|adalomo|grokadamw|schedule_free_radam|schedule_free_adamw|"             \
+    "schedule_free_sgd|apollo_adamw|stable_adamw"
+enum config_optim { CONFIG_OPTIM_ADAMW, CONFIG_OPTIM_FUSED, CONFIG_OPTIM_SGD };
+
+struct config_optimizer {
+    bool sgd; /* else AdamW */
+    double momentum, dampening;
+    bool nesterov;
+};
+
 #define CONFIG_CURVE_WORDS "linear|cosine|1-sqrt"
 enum config_curve { CONFIG_CURVE_LINEAR, CONFIG_CURVE_COSINE, CONFIG_CURVE_SQRT };
 
@@ -127,8 +144,10 @@ struct config {
             double learning_rate, weight_decay, adam_beta1, adam_beta2, adam_epsilon;
             enum config_schedule lr_scheduler_type;
             struct config_schedule_kwargs lr_scheduler_kwargs;
-            int64_t warmup_steps; /* goes before warmup_ratio when > 0 */
-            double warmup_ratio;  /* of all steps, rounded up */
+            enum config_optim optim; /* see run.optimizer */
+            const char *optim_args;  /* NULL: none */
+            int64_t warmup_steps;    /* goes before warmup_ratio when > 0 */
+            double warmup_ratio;     /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
             int64_t dataloader_num_workers; /* steps read ahead */
             int64_t max_steps;              /* <= 0: none; see run.max_steps */
@@ -146,6 +165,7 @@ struct config {
                     context_parallel_size;
                 const char *recompute_granularity; /* NULL, "full" or "selective" */
                 bool use_distributed_optimizer;    /* see run.shard_optimizer */
+                const char *optimizer;             /* NULL, "adam" or "sgd" */
                 /* fsdp2_train */
                 const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
             } strategy_config;
@@ -180,6 +200,7 @@ struct config {
         enum config_dtype dtype; /* of computation */
         enum config_pack pack_mode;
         enum config_recompute recompute;
+        struct config_optimizer optimizer;
         int64_t max_steps; /* 0: none; else the run ends after so many updates */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             context_parallel_size;

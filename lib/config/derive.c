@@ -109,6 +109,7 @@ int derive_run(struct loaded *l, struct err *e)
     const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
     c->run.dtype = param ? (enum config_dtype)word_index(param, CONFIG_DTYPE_WORDS)
                          : c->sft_train.model_args.dtype;
+    if (optimizer_derive(l, e)) return -1;
     c->run.model = c->pretrain ? c->pretrain : c->sft_train.model_args.model_name_or_path;
     if (!c->run.model) return fail(l, "pretrain", e, "is not set; give a model folder or a hub id");
     if (!c->prompt_key || !*c->prompt_key)

@@ -77,6 +77,12 @@ const struct config_key config_keys_train[] = {
     USED(T "dataloader_num_workers", KEY_INT, TO(sft_train.training_args.dataloader_num_workers),
          .dflt = "0", .lo = 0, .hi = 256,
          .doc = "Steps that a thread reads ahead of training; 0: the training thread reads"),
+    USED(T "optim", KEY_ENUM, TO(sft_train.training_args.optim), .words = CONFIG_OPTIM_WORDS,
+         .dflt = "adamw_torch", .only = "adamw_torch|adamw_torch_fused|sgd",
+         .doc =
+             "The optimizer, by transformers' name; sgd has its decay in the gradient, as torch"),
+    USED(T "optim_args", KEY_STR, TO(sft_train.training_args.optim_args),
+         .doc = "sgd: momentum=0,dampening=0,nesterov=false, or some of these; default none"),
     IDLE(T "output_dir", KEY_STR, "the top-level output_dir is used"),
     IDLE(T "seed", KEY_INT, "the top-level seed is used"),
     IDLE(T "data_seed", KEY_INT, "the top-level seed is used"),

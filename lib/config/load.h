@@ -39,6 +39,8 @@ int derive_run(struct loaded *l, struct err *e);
 /* schedule.c: no argument is set; those that are set fit the schedule. */
 void schedule_unset(struct config_schedule_kwargs *k);
 int schedule_check(const struct loaded *l, struct err *e);
+/* optim.c: fills c.run.optimizer, after c.run.dtype. */
+int optimizer_derive(struct loaded *l, struct err *e);
 /* The setting of exactly this path, or NULL. */
 const struct setting *setting_of(const struct loaded *l, const char *path);
 

@@ -12,6 +12,8 @@ static enum hf_dtype stored(enum dtype t)
     return t == DT_BF16 ? HF_BF16 : t == DT_F64 ? HF_F64 : HF_F32;
 }
 
+enum hf_dtype contents_dtype(enum dtype t) { return t == DT_BF16 ? HF_BF16 : HF_F32; }
+
 static int copy(const struct contents_part *p, void *to, const void *from, size_t n, struct err *e)
 {
     struct device *d = p->net->device;
@@ -60,9 +62,9 @@ static int add(struct contents *c, struct contents_part *from, const struct para
 
 static int add_param(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
-    if (add(c, &c->parts[p->trained ? 1 : 0], p, MODEL, dtype, e)) return -1;
+    if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
-        if (add(c, &c->parts[i], p, OPTIMIZER, HF_F32, e)) return -1;
+        if (add(c, &c->parts[i], p, OPTIMIZER, contents_dtype(c->parts[i].type), e)) return -1;
     return 0;
 }
 
@@ -79,9 +81,10 @@ int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum h
     *c = (struct contents){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
     if (!c->buffer) return -1;
     add_part(c, n, NULL, &n->weights, n->o.compute);
-    add_part(c, n, "master", &o->master, n->real);
-    add_part(c, n, "exp_avg", &o->m, n->real);
-    add_part(c, n, "exp_avg_sq", &o->v, n->real);
+    struct optimizer_part part[OPTIMIZER_PARTS];
+    const int parts = optimizer_parts(o, part);
+    for (int i = 0; i < parts; i++) add_part(c, n, part[i].name, part[i].flat, part[i].type);
+    c->best = parts && part[0].flat == &o->master ? 1 : 0;
     for (size_t i = 0; i < p->count; i++) {
         if (add_param(c, &p->p[i], dtype, e)) return -1;
         c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
@@ -89,7 +92,7 @@ int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum h
     c->list = (struct saver_content){.tensors = c->tensors,
                                      .ntensors = c->count,
                                      .files = {{"model", false}, {"optimizer", true}},
-                                     .nfiles = 2};
+                                     .nfiles = parts ? 2 : 1};
     return 0;
 }
 

@@ -20,16 +20,19 @@ struct contents {
     struct saver_tensor *tensors;
     size_t count, cap;
     struct contents_part parts[CONTENTS_PARTS]; /* weights, then the optimizer's */
-    int nparts;
+    int nparts, best; /* best: the part that has trained weights at their most exact */
     void *buffer;
     struct arena names;
 };
 /* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
  * state/optimizer.safetensors has what the optimizer keeps of each that is trained, tensor by
- * tensor: master.NAME, exp_avg.NAME and exp_avg_sq.NAME in fp32. Both are in the order of the
- * allocation. c must stay where it is; net and optimizer must outlive it. */
+ * tensor: master.NAME, exp_avg.NAME and exp_avg_sq.NAME (SGD: momentum_buffer.NAME) in their type.
+ * There is no such file where nothing is kept. Both are in the order of the allocation. c must stay
+ * where it is; net and optimizer must outlive it. */
 int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
                   struct err *e);
+/* The type in a checkpoint of what is kept with type t. */
+enum hf_dtype contents_dtype(enum dtype t);
 void contents_free(struct contents *c);
 
 #endif

@@ -1,45 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW over the runs of trained elements; clipping is part of the update. */
+/* AdamW and SGD over the runs of trained elements; clipping is part of the update. */
 #include "train/optimizer.h"
 
 #include <math.h>
 #include <stdint.h>
 
+static bool has_v(const struct optimizer *p) { return p->o.kind == OPTIMIZER_ADAMW; }
+static bool has_m(const struct optimizer *p) { return has_v(p) || p->o.momentum > 0; }
+
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n,
                     const struct mesh *m, bool sharded)
 {
-    *p = (struct optimizer){.o = *o, .net = n};
+    *p =
+        (struct optimizer){.o = *o, .net = n, .moments = o->moments == DT_BF16 ? DT_BF16 : n->real};
     zero_init(&p->zero, m, n->params.trained, sharded);
     n->held = p->zero.held;
     n->past = p->zero.past;
-    const size_t count = n->past - n->held, size = dtype_size(n->real);
+    const size_t count = n->past - n->held, size = dtype_size(p->moments);
     struct plan *plan = &n->plan;
-    if (n->o.compute != n->real)
-        plan_add(plan, PLAN_MASTER, "master", -1, count, size, PLAN_ALWAYS, 0, &p->master);
-    plan_add(plan, PLAN_MOMENTS, "first moment", -1, count, size, PLAN_ALWAYS, 0, &p->m);
-    plan_add(plan, PLAN_MOMENTS, "second moment", -1, count, size, PLAN_ALWAYS, 0, &p->v);
+    if (optimizer_has_master(p))
+        plan_add(plan, PLAN_MASTER, "master", -1, count, dtype_size(n->real), PLAN_ALWAYS, 0,
+                 &p->master);
+    if (has_m(p))
+        plan_add(plan, PLAN_MOMENTS, "first moment", -1, count, size, PLAN_ALWAYS, 0, &p->m);
+    if (has_v(p))
+        plan_add(plan, PLAN_MOMENTS, "second moment", -1, count, size, PLAN_ALWAYS, 0, &p->v);
     plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &p->sumsq);
 }
 
 /* Where element 0 would be, if the buffer began with it. */
-static void *origin(const struct optimizer *p, void *buffer)
+static void *origin(const struct optimizer *p, void *buffer, enum dtype t)
 {
-    return (void *)((uintptr_t)buffer - p->zero.held * dtype_size(p->net->real));
+    return buffer ? (void *)((uintptr_t)buffer - p->zero.held * dtype_size(t)) : NULL;
 }
 
 /* Where the computation is in full precision the weights are their own master. */
 void optimizer_bind(struct optimizer *p)
 {
-    p->master = optimizer_has_master(p) ? origin(p, p->master) : p->net->weights;
-    p->m = origin(p, p->m);
-    p->v = origin(p, p->v);
+    const struct net *n = p->net;
+    p->master = n->o.compute == n->real ? n->weights : origin(p, p->master, n->real);
+    p->m = origin(p, p->m, p->moments);
+    p->v = origin(p, p->v, p->moments);
 }
 
-bool optimizer_has_master(const struct optimizer *p) { return p->net->o.compute != p->net->real; }
+bool optimizer_has_master(const struct optimizer *p)
+{
+    return p->net->o.compute != p->net->real && !p->o.no_master;
+}
+
+int optimizer_parts(struct optimizer *p, struct optimizer_part part[OPTIMIZER_PARTS])
+{
+    int n = 0;
+    const struct net *net = p->net;
+    if (net->o.compute == net->real || optimizer_has_master(p))
+        part[n++] = (struct optimizer_part){"master", &p->master, net->real};
+    if (has_m(p))
+        part[n++] =
+            (struct optimizer_part){has_v(p) ? "exp_avg" : "momentum_buffer", &p->m, p->moments};
+    if (has_v(p)) part[n++] = (struct optimizer_part){"exp_avg_sq", &p->v, p->moments};
+    return n;
+}
 
 static char *at(void *base, size_t element, enum dtype t)
 {
-    return (char *)base + element * dtype_size(t);
+    return base ? (char *)base + element * dtype_size(t) : NULL;
 }
 
 void optimizer_norm(struct optimizer *p)
@@ -58,29 +82,79 @@ void optimizer_norm(struct optimizer *p)
     }
 }
 
-/* On the master weights; those of the computation follow. */
-static void adamw(struct optimizer *p, const struct params_run *r, double lr, double k)
+/* On the master weights, which those of the computation follow; or on those themselves. */
+struct update {
+    void *param, *master, *m, *v;
+    const void *grad;
+    int64_t n;
+    double decay;
+    struct op_random random;
+};
+
+static void adamw(struct optimizer *p, const struct update *u, double lr, uint64_t k)
 {
-    struct net *n = p->net;
-    op_adamw(n->device, &(struct op_adamw){.param = optimizer_has_master(p)
-                                                        ? at(n->weights, r->begin, n->o.compute)
-                                                        : NULL,
-                                           .master = at(p->master, r->begin, n->real),
-                                           .m = at(p->m, r->begin, n->real),
-                                           .v = at(p->v, r->begin, n->real),
-                                           .grad = at(n->gradients, r->begin, n->real),
+    const struct net *n = p->net;
+    op_adamw(n->device, &(struct op_adamw){.param = u->param,
+                                           .master = u->master,
+                                           .m = u->m,
+                                           .v = u->v,
+                                           .grad = u->grad,
                                            .sumsq = p->sumsq,
-                                           .n = (int64_t)(r->end - r->begin),
+                                           .n = u->n,
                                            .lr = lr,
                                            .beta1 = p->o.beta1,
                                            .beta2 = p->o.beta2,
                                            .eps = p->o.epsilon,
-                                           .weight_decay = r->decay ? p->o.weight_decay : 0,
-                                           .c1 = 1 - pow(p->o.beta1, k),
-                                           .c2 = 1 - pow(p->o.beta2, k),
+                                           .weight_decay = u->decay,
+                                           .c1 = 1 - pow(p->o.beta1, (double)k),
+                                           .c2 = 1 - pow(p->o.beta2, (double)k),
                                            .max_norm = p->o.max_norm,
                                            .param_dtype = n->o.compute,
-                                           .dtype = n->real});
+                                           .dtype = n->real,
+                                           .master_dtype = n->real,
+                                           .m_dtype = p->moments,
+                                           .v_dtype = p->moments,
+                                           .random = u->random});
+}
+
+static void sgd(struct optimizer *p, const struct update *u, double lr)
+{
+    const struct net *n = p->net;
+    op_sgd(n->device, &(struct op_sgd){.param = u->param,
+                                       .master = u->master,
+                                       .m = u->m,
+                                       .grad = u->grad,
+                                       .sumsq = p->sumsq,
+                                       .n = u->n,
+                                       .lr = lr,
+                                       .momentum = p->o.momentum,
+                                       .dampening = p->o.dampening,
+                                       .nesterov = p->o.nesterov,
+                                       .weight_decay = u->decay,
+                                       .max_norm = p->o.max_norm,
+                                       .param_dtype = n->o.compute,
+                                       .dtype = n->real,
+                                       .master_dtype = n->real,
+                                       .m_dtype = p->moments,
+                                       .random = u->random});
+}
+
+static void update(struct optimizer *p, const struct params_run *r, double lr, uint64_t k)
+{
+    const struct net *n = p->net;
+    const bool own = p->master == n->weights;
+    const struct update u = {.param = own ? NULL : at(n->weights, r->begin, n->o.compute),
+                             .master = at(p->master, r->begin, n->real),
+                             .m = at(p->m, r->begin, p->moments),
+                             .v = at(p->v, r->begin, p->moments),
+                             .grad = at(n->gradients, r->begin, n->real),
+                             .n = (int64_t)(r->end - r->begin),
+                             .decay = r->decay ? p->o.weight_decay : 0,
+                             .random = {p->o.seed, k, r->begin}};
+    if (p->o.kind == OPTIMIZER_SGD)
+        sgd(p, &u, lr);
+    else
+        adamw(p, &u, lr, k);
 }
 
 void optimizer_gate(struct optimizer *p, size_t (*gate)(void *arg, size_t at), void *arg)
@@ -95,11 +169,10 @@ void optimizer_update(struct optimizer *p, double lr, uint64_t k)
     for (size_t i = 0; i < t->nruns; i++) {
         struct params_run r = t->runs[i];
         zero_clip(&r.begin, &r.end, p->zero.held, p->zero.past);
-        const size_t end = r.end;
-        for (; r.begin < end; r.begin = r.end) {
-            const size_t to = p->gate ? p->gate(p->gate_arg, r.begin) : SIZE_MAX;
-            r.end = to < end ? to : end;
-            adamw(p, &r, lr, (double)k);
+        for (struct params_run part = r; part.begin < r.end; part.begin = part.end) {
+            const size_t to = p->gate ? p->gate(p->gate_arg, part.begin) : SIZE_MAX;
+            part.end = to < r.end ? to : r.end;
+            update(p, &part, lr, k);
         }
     }
 }

@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW: its state, and the update of what is trained. */
+/* AdamW and SGD: their state, and the update of what is trained. */
 #ifndef SFT_TRAIN_OPTIMIZER_H
 #define SFT_TRAIN_OPTIMIZER_H
 
 #include "model/net.h"
 #include "parallel/zero.h"
 
+enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_SGD };
 struct optimizer_options {
-    double beta1, beta2, epsilon, weight_decay;
-    double max_norm; /* of the gradient; 0: no clipping */
+    enum optimizer_kind kind;
+    double beta1, beta2, epsilon; /* AdamW */
+    double momentum, dampening;   /* SGD */
+    bool nesterov;
+    double weight_decay;
+    double max_norm;    /* of the gradient; 0: no clipping */
+    bool no_master;     /* the weights of a computation in bf16 are updated themselves */
+    enum dtype moments; /* DT_BF16, or real */
+    uint64_t seed;      /* of what is rounded at random, which is all that is kept in bf16 */
 };
 /* Buffers have the elements [zero.held, zero.past) of net.params.trained, and the pointers are
  * where element 0 would be: the same offsets hold everywhere. */
 struct optimizer {
     struct optimizer_options o;
     struct net *net;
-    struct zero zero; /* what this rank sums, holds and updates */
-    void *master;     /* real; the weights themselves where they are of that type */
-    void *m, *v;      /* moments, real */
-    void *sumsq;      /* double: of the gradient */
+    struct zero zero;   /* what this rank sums, holds and updates */
+    void *master;       /* real; the weights themselves where they are of that type, or NULL */
+    void *m, *v;        /* moments; m is SGD's momentum; NULL: there is none */
+    enum dtype moments; /* their type */
+    void *sumsq;        /* double: of the gradient */
     /* Where an update must stop for now; see optimizer_gate. */
     size_t (*gate)(void *arg, size_t at);
     void *gate_arg;
@@ -32,6 +41,15 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
 void optimizer_bind(struct optimizer *p);
 /* Whether master weights are kept beside those of the computation. */
 bool optimizer_has_master(const struct optimizer *p);
+/* What has to be saved beside the weights, in this order; `name` is that of PyTorch's state. */
+struct optimizer_part {
+    const char *name; /* "master", "exp_avg", "exp_avg_sq" or "momentum_buffer" */
+    void **flat;      /* where its address is, once the optimizer is bound */
+    enum dtype type;
+};
+enum { OPTIMIZER_PARTS = 3 };
+int optimizer_parts(struct optimizer *p,
+                    struct optimizer_part part[OPTIMIZER_PARTS]); /* how many */
 /* *sumsq = the sum of the squares of the gradients in this rank's part. */
 void optimizer_norm(struct optimizer *p);
 /* Updates go through `gate`, which returns the first element after `at` that must not be changed

@@ -12,17 +12,48 @@
 #include "hf/folder.h"
 
 enum { CHUNK = 1 << 16, NAME = 96 };
-static const char *const parts[] = {"master", "exp_avg", "exp_avg_sq"};
-enum { PARTS = 3 };
 
-static void *part_of(const struct trainer *t, int i)
+/* What an optimizer may keep. */
+static const char *const kinds[] = {"master", "exp_avg", "exp_avg_sq", "momentum_buffer"};
+enum { KINDS = 4 };
+
+static const struct param *first_trained(const struct params *p)
 {
-    const struct optimizer *o = &t->optimizer;
-    return i == 0 ? o->master : i == 1 ? o->m : o->v;
+    size_t i = 0;
+    while (!p->p[i].trained) i++; /* there is one: trainer_init */
+    return &p->p[i];
 }
 
-static int read_part(struct trainer *t, const struct safetensors *s, int part, struct err *e)
+/* A run that went on with another optimizer, or in another type, would not be the same run. s NULL:
+ * the checkpoint has no state of an optimizer. */
+static int check_kept(struct trainer *t, const struct safetensors *s, const char *folder,
+                      struct err *e)
 {
+    struct optimizer_part part[OPTIMIZER_PARTS];
+    const int parts = optimizer_parts(&t->optimizer, part);
+    const struct param *p = first_trained(&t->net.params);
+    for (int k = 0; k < KINDS; k++) {
+        char name[NAME];
+        const char *want = "nothing";
+        snprintf(name, sizeof name, "%s.%s", kinds[k], p->name);
+        const struct hf_tensor *x = s ? safetensors_find(s, name) : NULL;
+        const char *has = x ? hf_dtype_name(x->dtype) : "nothing";
+        for (int i = 0; i < parts; i++)
+            if (!strcmp(part[i].name, kinds[k])) want = hf_dtype_name(contents_dtype(part[i].type));
+        if (strcmp(want, has))
+            return err_set(e, ERR_CONFIG,
+                           "%s: state/optimizer: of %s there is %s, but this run keeps %s; resume "
+                           "with the optim, sft.master_dtype and sft.moments_dtype that it was "
+                           "made with",
+                           folder, kinds[k], has, want);
+    }
+    return 0;
+}
+
+static int read_part(struct trainer *t, const struct safetensors *s,
+                     const struct optimizer_part *part, struct err *e)
+{
+    const bool master = part->flat == &t->optimizer.master;
     char name[NAME];
     struct net *n = &t->net;
     float *v = mem_alloc(CHUNK, sizeof *v, e);
@@ -30,7 +61,7 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
     for (size_t i = 0; i < n->params.count && rc == 0; i++) {
         const struct param *p = &n->params.p[i];
         if (!p->trained) continue;
-        snprintf(name, sizeof name, "%s.%s", parts[part], p->name);
+        snprintf(name, sizeof name, "%s.%s", part->name, p->name);
         const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->shape, e);
         if (!x) rc = -1;
         for (size_t at = 0; at < p->n && rc == 0; at += CHUNK) {
@@ -38,8 +69,8 @@ static int read_part(struct trainer *t, const struct safetensors *s, int part, s
             if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
             else
-                net_put_held(n, part_of(t, part), n->real, p->offset + at, c, v);
-            if (rc == 0 && part == 0 && optimizer_has_master(&t->optimizer))
+                net_put_held(n, *part->flat, part->type, p->offset + at, c, v);
+            if (rc == 0 && master && optimizer_has_master(&t->optimizer))
                 net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
         }
     }
@@ -78,13 +109,37 @@ static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor
     return rc;
 }
 
-/* Frozen weights are not part of the state: the checkpoint's model has them. */
-static int read_frozen(struct trainer *t, const char *folder, struct err *e)
+/* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
+ * the checkpoint's model. */
+static int read_model(struct trainer *t, const char *folder, struct err *e)
 {
     const struct params *p = &t->net.params;
-    if (p->elements_trained == p->elements) return 0;
+    if (p->elements_trained == p->elements && t->optimizer.master) return 0;
     struct safetensors *s = safetensors_open(folder, e);
     int rc = s ? net_load(&t->net, s, NULL, e) : -1;
+    safetensors_close(s);
+    return rc;
+}
+
+static bool exists(const char *dir, const char *name)
+{
+    struct err e;
+    char *path = io_path(dir, name, &e);
+    const bool found = path && io_exists(path);
+    free(path);
+    return found;
+}
+
+/* Where neither master nor moments are kept there is no file of them. */
+static int read_state(struct trainer *t, const char *folder, const char *dir, struct err *e)
+{
+    struct optimizer_part part[OPTIMIZER_PARTS];
+    const int parts = optimizer_parts(&t->optimizer, part);
+    const bool none =
+        !exists(dir, "optimizer.safetensors") && !exists(dir, "optimizer.safetensors.index.json");
+    struct safetensors *s = none ? NULL : safetensors_open_stem(dir, "optimizer", e);
+    int rc = s || none ? check_kept(t, s, folder, e) : -1;
+    for (int i = 0; i < parts && rc == 0; i++) rc = read_part(t, s, &part[i], e);
     safetensors_close(s);
     return rc;
 }
@@ -93,16 +148,13 @@ int restore_load(struct trainer *t, const char *checkpoint, struct restore_curso
                  struct err *e)
 {
     char *folder = NULL, *dir = NULL;
-    struct safetensors *s = NULL;
     int rc = ckpt_verify(checkpoint, e);
     if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
     if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
     if (rc == 0) rc = read_cursor(t, dir, cursor, e);
-    if (rc == 0) rc = read_frozen(t, folder, e);
-    if (rc == 0) rc = (s = safetensors_open_stem(dir, "optimizer", e)) ? 0 : -1;
-    for (int i = 0; i < PARTS && rc == 0; i++) rc = read_part(t, s, i, e);
+    if (rc == 0) rc = read_model(t, folder, e);
+    if (rc == 0) rc = read_state(t, folder, dir, e);
     if (rc == 0) t->step = cursor->step;
-    safetensors_close(s);
     free(dir);
     free(folder);
     return rc;

@@ -59,11 +59,22 @@ settings=$(sed 's/.*it fits with: //' .err)
 check 'and they do fit' plan sft_train.training_args.per_device_train_batch_size=524288 $settings
 jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' tiny/config.json >config.json
 cp -r tiny large && mv config.json large/config.json
-fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row' \
+fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16' \
     sft-train -q --config config.yaml pretrain=./large nothing.sfts
 
 # ---- what is taken; a sanitizer takes far more ----
 if ! grep -q __asan_init "$(type -P sft-train)"; then
+    # Only the optimizer's state can be made smaller here: its moments in bf16, then no master.
+    jq '.vocab_size = 110000 | .hidden_size = 512' tiny/config.json >config.json
+    cp -r tiny state && mv config.json state/config.json
+    most=(pretrain=./state sft.recompute=full)
+    within() { # within MiB beyond a plan's SETTING...
+        local limit=$(($(plan --json "${most[@]}" "${@:2}" | jq .total) / 1024 + $1 * 1024))
+        bash -c "ulimit -d $limit; exec sft-train -q --config config.yaml ${most[*]} nothing.sfts"
+    }
+    fails 'moments in bf16 make it fit' 71 'it fits with: sft.moments_dtype=bf16$' within 110 sft.moments_dtype=bf16
+    fails 'no master makes it fit' 71 'it fits with: sft.moments_dtype=bf16 sft.master_dtype=bf16$' \
+        within 110 sft.moments_dtype=bf16 sft.master_dtype=bf16
     stream() { # stream LENGTH
         sft-tokenize -q -m tiny --prompt-key instruction --query-key input --response-key output "$root/examples/data/train.json" |
             sft-template -q -m tiny | sft-pack -q -l "$1" -b 8 -o "$1.sfts"

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which optimizer, from the names that Hugging Face's and Megatron's arguments have for it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/opt.h"
+#include "config/load.h"
+
+#define OPTIM      "sft_train.training_args.optim"
+#define OPTIM_ARGS "sft_train.training_args.optim_args"
+#define MEGATRON   "sft_train.strategy_args.strategy_config.optimizer"
+
+/* Megatron-LM's OptimizerConfig.sgd_momentum, which ROLL's users cannot set; torch.optim.SGD has 0.
+ */
+static const double megatron_momentum = 0.9;
+
+static int fail(const struct loaded *l, const char *key, struct err *e, const char *text)
+{
+    const struct setting *s = setting_of(l, key);
+    return node_fail(s ? s->node : l->tree.root, key, e, "%s", text);
+}
+
+static int truth(const char *word, bool *v)
+{
+    *v = config_word_in(word, "true|True|1|yes");
+    return *v || config_word_in(word, "false|False|0|no") ? 0 : -1;
+}
+
+static bool part_of_one(const char *text, double *v)
+{
+    return num_f64(text, v) == 0 && *v >= 0 && *v <= 1;
+}
+
+/* One "key=value"; NULL, or what is wrong with it. */
+static const char *argument(struct config_optimizer *o, const char *key, const char *value)
+{
+    if (!strcmp(key, "momentum"))
+        return part_of_one(value, &o->momentum) && o->momentum < 1
+                   ? NULL
+                   : "momentum has to be at least 0 and below 1";
+    if (!strcmp(key, "dampening"))
+        return part_of_one(value, &o->dampening) ? NULL : "dampening has to be from 0 to 1";
+    if (!strcmp(key, "nesterov"))
+        return truth(value, &o->nesterov) == 0 ? NULL : "nesterov has to be true or false";
+    if (!strcmp(key, "weight_decay")) return "set weight_decay in training_args";
+    return "sgd takes momentum, dampening and nesterov, as in momentum=0.9,nesterov=true";
+}
+
+/* "momentum=0.9, nesterov=true", as transformers splits it: blanks do not count. */
+static const char *arguments(struct config_optimizer *o, const char *text)
+{
+    char word[64];
+    for (const char *p = text; *p;) {
+        size_t n = 0;
+        for (; *p && *p != ','; p++) {
+            if (*p == ' ') continue;
+            if (n + 1 == sizeof word) return "an argument is too long";
+            word[n++] = *p;
+        }
+        word[n] = 0;
+        if (*p == ',' && !*++p) return "an argument is missing after the last comma";
+        char *eq = strchr(word, '=');
+        if (!eq) return "write key=value, with commas between them";
+        *eq = 0;
+        const char *problem = argument(o, word, eq + 1);
+        if (problem) return problem;
+    }
+    return NULL;
+}
+
+int optimizer_derive(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    struct config_optimizer *o = &c->run.optimizer;
+    const char *megatron = c->sft_train.strategy_args.strategy_config.optimizer;
+    const char *args = c->sft_train.training_args.optim_args;
+    o->sgd =
+        megatron ? !strcmp(megatron, "sgd") : c->sft_train.training_args.optim == CONFIG_OPTIM_SGD;
+    if (o->sgd && megatron) o->momentum = megatron_momentum;
+    if (args && *args) {
+        if (!o->sgd) return fail(l, OPTIM_ARGS, e, "AdamW takes none; leave it out");
+        const char *problem = arguments(o, args);
+        if (problem) return fail(l, OPTIM_ARGS, e, problem);
+    }
+    if (o->nesterov && (o->momentum <= 0 || o->dampening > 0))
+        return fail(l, OPTIM_ARGS, e, "nesterov needs a momentum and no dampening");
+    if (c->run.dtype == CONFIG_FP32 && c->sft.master_dtype == CONFIG_BF16)
+        return fail(
+            l, "sft.master_dtype", e,
+            "bf16: what is computed in fp32 has its master weights in fp32; leave it out, or "
+            "set sft_train.model_args.dtype=bf16");
+    return 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Training with what the optimizer keeps in bf16: on a tiny model at a small learning rate, weights
+ * without a master that are rounded at random follow those with a master in fp32, and weights that
+ * are rounded to nearest do not; what is kept is in the plan with its size. */
+#include "golden.h"
+#include "test.h"
+
+enum { STEPS = 100, TOKENS = 62, DOCS = 5 };
+static const int lengths[DOCS] = {17, 9, 1, 23, 12};
+
+struct rig {
+    struct device *device;
+    struct mesh mesh;
+    struct trainer t;
+};
+
+static bool rig_open(struct rig *r, const char *device, const struct optimizer_options *o)
+{
+    struct err e = {0};
+    struct model m = tiny_model(true, false);
+    const struct trainer_options options = {
+        .compute = DT_BF16, .keep = NET_KEEP_ALL, .tokens = TOKENS, .length = 32, .optimizer = *o};
+    *r = (struct rig){.device = device_open(device, 1, &e)};
+    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
+        trainer_init(&r->t, &m, &options, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
+        printf("not ok open %s: %s\n", device, e.msg);
+        return false;
+    }
+    tiny_weights(&r->t.net, optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL);
+    return true;
+}
+static void rig_close(struct rig *r)
+{
+    trainer_close(&r->t);
+    mesh_close(&r->mesh);
+    device_close(r->device);
+}
+
+/* As if there were no master and the weights were rounded to nearest. */
+static int forget_master(struct rig *r)
+{
+    struct net *n = &r->t.net;
+    struct err e;
+    const size_t count = n->params.trained;
+    float *v = malloc(count * sizeof *v);
+    int rc = net_get(n, n->weights, DT_BF16, 0, count, v, &e);
+    for (size_t at = 0; at < count && rc == 0; at += TOKENS)
+        net_put(n, r->t.optimizer.master, DT_F32, at, count - at < TOKENS ? count - at : TOKENS,
+                v + at);
+    free(v);
+    return rc;
+}
+
+/* The loss after so many steps on four batches in turn, as a mean over these; -1: failed. *before:
+ * that of the first four steps. */
+static double train(const char *device, const struct optimizer_options *o, double lr, bool nearest,
+                    double *before)
+{
+    struct rig r;
+    struct err e;
+    double last = 0, first = 0;
+    bool fine = rig_open(&r, device, o);
+    for (uint32_t k = 0; k < STEPS && fine; k++) {
+        struct trainer_report x;
+        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * (k % 4));
+        fine = trainer_step(&r.t, &s, lr, &x, &e) == 0 && (!nearest || forget_master(&r) == 0);
+        if (k < 4) first += x.loss / 4;
+        if (k >= STEPS - 4) last += x.loss / 4;
+        feed_step_free(&s);
+    }
+    rig_close(&r);
+    if (before) *before = first;
+    return fine ? last : -1;
+}
+
+static void follows(const char *device, const char *name, struct optimizer_options o, double lr)
+{
+    char what[120];
+    double before;
+    const double master = train(device, &o, lr, false, &before);
+    const double nearest = train(device, &o, lr, true, NULL);
+    o.no_master = true;
+    o.moments = DT_BF16;
+    const double random = train(device, &o, lr, false, NULL);
+    printf("# %s %s: loss from %.4f to %.4f with a master, %.4f without, %.4f to nearest\n", device,
+           name, before, master, random, nearest);
+    snprintf(what, sizeof what, "%s: %s in bf16 alone falls as with a master, within 5 %%", device,
+             name);
+    CHECK(what,
+          master > 0 && before - master > 0.1 && fabs(random - master) < 0.05 * (before - master));
+    snprintf(what, sizeof what, "%s: %s to nearest falls less than two thirds of it", device, name);
+    CHECK(what, nearest > 0 && before - nearest < 2.0 / 3 * (before - master));
+}
+
+static size_t bytes_of(const struct plan *p, enum plan_class class)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->b[i].class == class) bytes += p->b[i].bytes;
+    return bytes;
+}
+
+/* Bytes an element of master and moments, and the names of what is saved. */
+static void kept(const char *name, const struct optimizer_options *o, double master, double moments,
+                 const char *parts)
+{
+    struct rig r;
+    char got[120] = "", what[160];
+    struct optimizer_part part[OPTIMIZER_PARTS];
+    if (!rig_open(&r, "ref", o)) return;
+    const double n = (double)r.t.net.params.trained;
+    const int count = optimizer_parts(&r.t.optimizer, part);
+    for (int i = 0; i < count; i++) {
+        const size_t at = strlen(got);
+        snprintf(got + at, sizeof got - at, "%s%s %s", at ? ", " : "", part[i].name,
+                 dtype_name(part[i].type));
+    }
+    snprintf(what, sizeof what, "%s keeps %s", name, got);
+    const double a = (double)bytes_of(&r.t.net.plan, PLAN_MASTER) / n,
+                 b = (double)bytes_of(&r.t.net.plan, PLAN_MOMENTS) / n;
+    CHECK(what, strcmp(got, parts) == 0 && fabs(a - master) < 0.05 && fabs(b - moments) < 0.05);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct optimizer_options adamw = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    const struct optimizer_options sgd = {.kind = OPTIMIZER_SGD, .momentum = 0.9};
+    struct optimizer_options o = adamw;
+    kept("AdamW", &o, 4, 8, "master fp32, exp_avg fp32, exp_avg_sq fp32");
+    o.moments = DT_BF16;
+    kept("AdamW", &o, 4, 4, "master fp32, exp_avg bf16, exp_avg_sq bf16");
+    o.no_master = true;
+    kept("AdamW", &o, 0, 4, "exp_avg bf16, exp_avg_sq bf16");
+    o = sgd;
+    kept("SGD with momentum", &o, 4, 4, "master fp32, momentum_buffer fp32");
+    o.momentum = 0;
+    kept("SGD", &o, 4, 0, "master fp32");
+    o.no_master = true;
+    kept("SGD", &o, 0, 0, "");
+
+    struct err e;
+    struct device *cpu = device_open("cpu", 1, &e);
+    const bool narrow = cpu && device_has_bf16(cpu);
+    device_close(cpu);
+    follows("ref", "AdamW", adamw, 1e-4);
+    follows("ref", "SGD", sgd, 2e-4);
+    if (narrow) follows("cpu", "AdamW", adamw, 1e-4);
+    TEST_END();
+}
