@@ -182,7 +182,8 @@ void plan_json(const struct plan *p, struct buf *b)
                    q->name);
         if (q->layer >= 0) buf_printf(b, "\"layer\":%d,", q->layer);
         if (q->begin != PLAN_ALWAYS) buf_printf(b, "\"begin\":%d,\"end\":%d,", q->begin, q->end);
-        buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes, q->offset);
+        buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes,
+                   q->offset + (on_host(q) ? p->total : 0));
     }
     buf_printf(b, "],\"total\":%zu}\n", plan_size(p));
 }
