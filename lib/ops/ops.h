@@ -191,6 +191,21 @@ struct op_argmax {
     int64_t n, V;
     enum dtype dtype;
 };
+/* y[T,H] = (y when add, else 0) + scale / (1 - p) * x[T,H], but without those of x that are
+ * dropped, each with probability p (a multiple of 2^-16). What is dropped is a function of key,
+ * site, sample[t], pos[t] and the column alone; see ops/dropout.h. p = 0: sample and pos are not
+ * read. y may be x. */
+struct op_dropout {
+    void *y;
+    const void *x;
+    const int32_t *sample, *pos;
+    int64_t T, H;
+    uint64_t key;
+    uint32_t site; /* below 2^24 */
+    bool add;
+    double p, scale;
+    enum dtype dtype;
+};
 /* db[n] (real) += sum over rows of dy[T,n] */
 struct op_bias_grad {
     void *db;
@@ -260,8 +275,9 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(rmsnorm)                                                                                     \
     X(rmsnorm_grad)                                                                                \
     X(matmul)                                                                                      \
-    X(rope) X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter)   \
-        X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(adamw) X(sgd)
+    X(rope)                                                                                        \
+    X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add)    \
+        X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,

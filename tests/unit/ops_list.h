@@ -250,6 +250,33 @@ static void list_update(struct sink s, enum dtype t)
         }
 }
 
+static void list_dropout(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    static const struct {
+        const char *name;
+        int64_t T, H;
+        double p, scale;
+        bool add, in_place;
+    } forms[] = {
+        {"odd", 9, 149, 0.25, 1.5, false, false},      {"added", 5, 576, 0.1, 0.5, true, false},
+        {"in place", 3, 70, 0.5, 1, false, true},      {"scaled only", 4, 37, 0, -3, false, true},
+        {"narrow", 3, 5, 0.9, 1, false, false},        {"none", 0, 64, 0.1, 1, false, false},
+        {"nearly all", 2, 300, 1, 1e-6, false, false},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        const int64_t T = forms[i].T, H = forms[i].H;
+        CASE(&c, dropout, .T = T, .H = H, .key = 0x123456789abcdef0, .site = 77 + (uint32_t)i,
+             .add = forms[i].add, .p = forms[i].p, .scale = forms[i].scale, .dtype = t);
+        BUF(&c, dropout, y, T * H, t, .out = true,
+            .also = forms[i].in_place ? offsetof(struct op_dropout, x) : 0);
+        if (!forms[i].in_place) BUF(&c, dropout, x, T * H, t);
+        BUF(&c, dropout, sample, T, DT_I32, .ints = random_ints(T, 1 << 30));
+        BUF(&c, dropout, pos, T, DT_I32, .ints = random_ints(T, 4096));
+        emit(s, &c, forms[i].name);
+    }
+}
+
 static void list_loss(struct sink s, enum dtype t)
 {
     struct test_case c;
@@ -415,6 +442,7 @@ static inline void list_cases(struct sink s, enum dtype t)
     list_head_norm(s, t);
     list_elementwise(s, t);
     list_update(s, t);
+    list_dropout(s, t);
     list_loss(s, t);
     list_matmul(s, t);
     list_attention(s, t);
