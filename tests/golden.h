@@ -56,7 +56,8 @@ TINY struct feed_step golden_step(const int *lengths, int docs, int vocab, uint3
     s.samples = calloc(MOST_DOCS, sizeof *s.samples);
     s.rows = calloc(MOST_DOCS, sizeof *s.rows);
     for (int d = 0; d < docs; d++) {
-        s.samples[d] = (struct feed_sample){.first = s.tokens, .n = (uint32_t)lengths[d]};
+        s.samples[d] = (struct feed_sample){
+            .source = {.row = first + (uint64_t)d}, .first = s.tokens, .n = (uint32_t)lengths[d]};
         s.rows[d] =
             (struct feed_row){.first = (size_t)d, .samples = 1, .tokens = (uint64_t)lengths[d]};
         for (int i = 0; i < lengths[d]; i++, s.tokens++) {
@@ -119,6 +120,7 @@ TINY double golden_net_gradients(struct net *n, const struct json *want, double 
     struct err e;
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
+        if (!p->trained) continue;
         float *g = malloc(p->n * sizeof *g);
         double bad = INFINITY;
         if (g && net_get(n, n->gradients, n->real, p->offset, p->n, g, &e) == 0)

@@ -37,11 +37,13 @@ void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight
                                              .k = out,
                                              .ab_dtype = n->o.compute,
                                              .c_dtype = n->o.compute});
+    lora_dgrad(n, T, dx, dy, weight);
 }
 
 void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
                int64_t in, bool add)
 {
+    lora_wgrad(n, T, dy, x, weight, add);
     if (!net_trained(n, weight)) return;
     op_matmul(n->device, &(struct op_matmul){.c = gradient(n, weight),
                                              .a = dy,

@@ -53,6 +53,7 @@ static void linear(struct net *n, int64_t T, void *y, const void *x, size_t weig
                                              .tb = true,
                                              .ab_dtype = n->o.compute,
                                              .c_dtype = n->o.compute});
+    lora_forward(n, T, y, x, weight);
 }
 
 void *net_columns(const struct net *n, void *rows, int64_t column)
@@ -198,6 +199,7 @@ void net_upload(struct net *n, const struct net_batch *b)
     const size_t T = (size_t)b->T, targets = (size_t)b->targets, size = sizeof(int32_t);
     up(d, n->ids, b->ids, T * size);
     up(d, n->pos, b->pos, T * size);
+    if (n->sample && b->sample) up(d, n->sample, b->sample, T * size);
     up(d, n->cu, b->cu, ((size_t)b->docs + 1) * size);
     net_rope_upload(n, b);
     up(d, n->rows, b->rows, targets * size);

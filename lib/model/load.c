@@ -140,6 +140,7 @@ int net_load(struct net *n, const struct safetensors *s, void *master, struct er
 {
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
+        if (p->adapter) continue;
         const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->shape, e);
         if (!t || load_tensor(n, p, t, s, p->trained ? master : NULL, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);

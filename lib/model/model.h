@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "hf/config.h"
+#include "model/lora.h"
 
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3 };
 /* Rotary positions: pair i of a head's dim/2 turns by position * frequency(i). */
@@ -91,6 +92,7 @@ struct param {
     enum shard shard;
     bool decay;   /* weight decay applies: matrices, not norms and biases */
     bool trained; /* its gradient is wanted */
+    bool adapter; /* a matrix of LoRA, which the model's own files do not have */
 };
 
 /* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
@@ -117,9 +119,12 @@ struct params {
     struct layer_offsets *layers;
     struct params_run *runs; /* rising */
     size_t nruns, runs_cap;
+    struct lora_block *lora; /* see lora.h; blocks without one have no parts */
+    size_t nlora;
     int lowest; /* layers below this one have nothing that is trained, nor has the embedding */
 };
 struct params_options {
+    struct lora_options lora; /* its matrices are trained, whatever `frozen` says */
     /* Whether the tensor of this name keeps its value; NULL: none does. */
     bool (*frozen)(void *arg, const char *name);
     void *arg;

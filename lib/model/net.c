@@ -156,6 +156,7 @@ int net_init(struct net *n, const struct model *m, const struct net_options *o, 
     declare_shared(n);
     for (int l = 0; l < m->layers; l++) declare_layer(n, l);
     if (o->keep != NET_KEEP_NOTHING) declare_backward(n);
+    lora_plan(n, end_time(n));
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct net_batch {
     int64_t T, targets, max_len;
     int32_t docs;
     int32_t *ids, *pos;     /* [T] */
+    int32_t *sample;        /* [T] a name of the token's sample; read only for dropout */
     int32_t *cu;            /* [docs + 1], where each document begins, and T */
     int32_t *rows, *target; /* [targets]; rows rise */
     float *weight;          /* [targets] */
@@ -77,9 +78,16 @@ struct net {
     void *ids, *pos, *cu, *cu_k, *rows, *target; /* int32 */
     void *weight;                                /* [T] real */
     void *loss;                                  /* double: sum of weight * nll */
+    void *sample;                                /* int32 [T]; NULL without dropout */
     void *argmax;                                /* int32 [1] */
     void *work;                                  /* scratch of the operations */
     void *staging;                               /* host, for uploads in another type */
+    struct {
+        void *u, *du; /* [T, parts * r] x A^T and its gradient, of the block at hand */
+        void *x;      /* [T, in] x with elements dropped; NULL without dropout */
+        uint64_t key;
+        bool on; /* elements are dropped */
+    } lora;
 };
 
 /* Makes the parameter table and declares every buffer in n->plan, to which the caller may add. */

@@ -17,7 +17,8 @@ struct maker {
     struct params *t;
     struct err *e;
     enum zone zone;
-    bool apart; /* a frozen tensor lies after the last trained one */
+    bool apart;   /* a frozen tensor lies after the last trained one */
+    bool adapter; /* what is put is an adapter's */
     bool failed;
 };
 /* Tensors that lie side by side, all with the same number of columns; 0: vectors. */
@@ -26,7 +27,7 @@ struct part {
     int64_t rows;
     enum shard shard;
 };
-enum { MOST_PARTS = 3 };
+enum { MOST_PARTS = LORA_PARTS, LORA_BLOCKS = 4 }; /* of a layer: qkv, o, gate_up, down */
 
 static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
@@ -70,9 +71,10 @@ static int describe(const struct maker *k, const struct part *x, int64_t cols, c
     *p = (struct param){.rank = cols ? 2 : 1,
                         .shape = {(uint64_t)x->rows, (uint64_t)cols},
                         .shard = x->shard,
-                        .decay = cols != 0};
+                        .decay = cols != 0,
+                        .adapter = k->adapter};
     snprintf(p->name, sizeof p->name, "%s%s", prefix, x->name);
-    p->trained = !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
+    p->trained = k->adapter || !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
     if (mem_mul((size_t)x->rows, cols ? (size_t)cols : 1, &p->n))
         return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
     return 0;
@@ -97,6 +99,60 @@ static size_t put_block(struct maker *k, int layer, size_t at, int64_t cols, con
     return at;
 }
 
+/* "self_attn.q_proj.lora_A.weight" of "self_attn.q_proj.weight" */
+static void adapter_name(const struct part *x, const char *factor, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s.%s.weight", (int)(strlen(x->name) - strlen(".weight")), x->name,
+             factor);
+}
+
+static bool is_target(const struct maker *k, const char *prefix, const struct part *x)
+{
+    char module[96];
+    snprintf(module, sizeof module, "%s%.*s", prefix, (int)(strlen(x->name) - strlen(".weight")),
+             x->name);
+    return k->o.lora.target(k->o.lora.arg, module);
+}
+
+/* The adapters of a block's members: their A side by side, then each B. */
+static void put_adapters(struct maker *k, int l, struct lora_block *to, int64_t in,
+                         const char *prefix, const struct part *x, int parts)
+{
+    const int64_t r = k->o.lora.rank;
+    char a[MOST_PARTS][48], b[MOST_PARTS][48];
+    struct part left[MOST_PARTS], right[MOST_PARTS];
+    const bool columns = x->shard == SHARD_COLUMNS; /* in is cut, and not out */
+    int n = 0;
+    for (int i = 0; i < parts; to->out += x[i++].rows) {
+        if (!is_target(k, prefix, &x[i])) continue;
+        adapter_name(&x[i], "lora_A", a[n], sizeof a[n]);
+        adapter_name(&x[i], "lora_B", b[n], sizeof b[n]);
+        left[n] = (struct part){a[n], r, columns ? SHARD_COLUMNS : SHARD_REPLICATED};
+        right[n] = (struct part){b[n], x[i].rows, columns ? SHARD_REPLICATED : SHARD_ROWS};
+        to->part[n++] = (struct lora_part){.column = to->out, .out = x[i].rows};
+    }
+    to->parts = n;
+    k->adapter = true;
+    if (n) to->a = put_block(k, l, 0, in, prefix, left, n);
+    for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, r, prefix, &right[i], 1);
+    k->adapter = false;
+}
+
+/* A block of linear layers [., in]: number `which` of LORA_BLOCKS in its layer. */
+static size_t put_linear(struct maker *k, int l, int which, size_t at, int64_t in,
+                         const char *prefix, const struct part *x, int parts)
+{
+    struct lora_block *to = k->t->lora ? &k->t->lora[l * LORA_BLOCKS + which] : NULL;
+    at = put_block(k, l, at, in, prefix, x, parts);
+    if (to && k->zone == ZONE_MATRICES) {
+        to->in = in;
+        to->site = (uint32_t)((l * LORA_BLOCKS + which) * LORA_PARTS);
+        put_adapters(k, l, to, in, prefix, x, parts);
+    }
+    if (to) to->weight = at; /* settled by the last pass */
+    return at;
+}
+
 static void layer_matrices(struct maker *k, int l, const char *prefix)
 {
     const struct model *m = k->m;
@@ -109,10 +165,10 @@ static void layer_matrices(struct maker *k, int l, const char *prefix)
     const struct part gate_up[] = {{"mlp.gate_proj.weight", m->inter, SHARD_ROWS},
                                    {"mlp.up_proj.weight", m->inter, SHARD_ROWS}};
     const struct part down = {"mlp.down_proj.weight", H, SHARD_COLUMNS};
-    w->qkv = put_block(k, l, w->qkv, H, prefix, qkv, 3);
-    w->o = put_block(k, l, w->o, q, prefix, &o, 1);
-    w->gate_up = put_block(k, l, w->gate_up, H, prefix, gate_up, 2);
-    w->down = put_block(k, l, w->down, m->inter, prefix, &down, 1);
+    w->qkv = put_linear(k, l, 0, w->qkv, H, prefix, qkv, 3);
+    w->o = put_linear(k, l, 1, w->o, q, prefix, &o, 1);
+    w->gate_up = put_linear(k, l, 2, w->gate_up, H, prefix, gate_up, 2);
+    w->down = put_linear(k, l, 3, w->down, m->inter, prefix, &down, 1);
 }
 
 static void layer_vectors(struct maker *k, int l, const char *prefix)
@@ -177,6 +233,11 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     if (o) k.o = *o;
     t->layers = mem_alloc((size_t)m->layers, sizeof *t->layers, e);
     if (!t->layers) return -1;
+    if (k.o.lora.rank > 0) {
+        t->nlora = (size_t)m->layers * LORA_BLOCKS;
+        t->lora = mem_alloc(t->nlora, sizeof *t->lora, e);
+        k.failed = !t->lora;
+    }
     put_zone(&k, ZONE_MATRICES);
     t->decay_end = t->total;
     put_zone(&k, ZONE_VECTORS);
@@ -193,6 +254,7 @@ void params_free(struct params *t)
     free(t->p);
     free(t->layers);
     free(t->runs);
+    free(t->lora);
     *t = (struct params){0};
 }
 

@@ -34,6 +34,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                   .length = o->length,
                                   .params = {.frozen = o->params.frozen,
                                              .arg = o->params.arg,
+                                             .lora = o->params.lora,
                                              .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
     if (net_init(&t->net, m, &n, d, e)) return -1;
     if (t->net.params.trained == 0)
@@ -145,6 +146,7 @@ static int accumulate(struct trainer *t, const struct feed_step *s, double scale
 {
     struct net *n = &t->net;
     net_begin(n);
+    lora_drop(n, true, t->step);
     zero(n->device, n->loss, sizeof(double));
     if (deal(t, s, e)) return -1;
     for (size_t row = 0, next; row < s->nrows; row = next) {
@@ -220,6 +222,7 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     double weight = 0, loss = 0, start = log_clock();
     int rc;
     *r = (struct trainer_report){0};
+    lora_drop(n, false, 0);
     zero(n->device, n->loss, sizeof(double));
     while ((rc = feed_next(f, &s, e)) == 1 && (rc = add_losses(t, &s, e)) == 0) {
         weight += s.weight;

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters made by peft and merged by it: tests/golden/peft.
+"""Adapters made, merged and trained by peft: tests/golden/peft.
 
 usage: make_peft_golden.py OUTPUT_DIR
 
-For each case a base model, an adapter folder of peft's own making whose factors are random, and what
-merge_and_unload makes of both. versions.json tells who made them.
+For each of CASES a base model, an adapter folder of peft's own making whose factors are random, and
+what merge_and_unload makes of both. train.json: for each of TRAINED, on the tiny models of
+make_train_golden.py with factors of the same formula, loss and gradients of what the adapter trains,
+and ten steps of torch's AdamW.
 """
-import json
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import peft
 import torch
 import transformers
+import make_train_golden as tiny
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 SIZES = dict(vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
@@ -65,15 +67,70 @@ def make(out, name, seed):
     os.remove(out / name / "merged" / "config.json")
 
 
+TRAINED = [
+    ("two targets", True, False, dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])),
+    ("all linear, rank-stabilised, whole modules", False, True,
+     dict(r=3, lora_alpha=4, use_rslora=True, target_modules="all-linear",
+          modules_to_save=["lm_head", "input_layernorm"])),
+    ("a pattern, a tied embedding", True, False,
+     dict(r=2, lora_alpha=3, target_modules=r".*\.1\.(mlp|self_attn)\.(k|o|up|down)_proj",
+          modules_to_save=["embed_tokens"], ensure_weight_tying=True)),
+    ("fused blocks in part", False, False,
+     dict(r=5, lora_alpha=5, target_modules=["k_proj", "gate_proj", "up_proj"])),
+]
+
+
+def plain(name):
+    """The name of our table: without peft's wrappers."""
+    for part in ("base_model.model.", ".default", ".modules_to_save"):
+        name = name.replace(part, "")
+    return name
+
+
+def adapted(tied, bias, lora):
+    model = peft.get_peft_model(tiny.tiny(tied, bias), peft.LoraConfig(task_type="CAUSAL_LM", **lora))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.from_numpy(tiny.weights(plain(name.replace(".base_layer", "").replace(
+                ".original_module", "")), p.numel()).reshape(p.shape)))
+    return model.train()
+
+
+def gradients(model, docs):
+    model.zero_grad()
+    loss = tiny.loss_of(model, docs)
+    loss.backward()
+    return loss.item(), {plain(n): p.grad.detach().double().flatten().numpy().copy()
+                         for n, p in model.named_parameters() if p.requires_grad}
+
+
+def curve(model):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    opt = torch.optim.AdamW([{"params": [p for p in trained if p.dim() == 2], "weight_decay": 0.1},
+                             {"params": [p for p in trained if p.dim() != 2], "weight_decay": 0.0}],
+                            lr=1e-2, betas=(0.9, 0.98), eps=1e-8)
+    losses, norms = [], []
+    for k in range(10):
+        losses.append(gradients(model, tiny.documents(tiny.LENGTHS, 97, 1000 * k))[0])
+        norms.append(torch.nn.utils.clip_grad_norm_(trained, 1.0).item())
+        opt.step()
+    return {"losses": losses, "norms": norms}
+
+
+def train_case(name, tied, bias, lora):
+    loss, grads = gradients(adapted(tied, bias, lora), tiny.documents(tiny.LENGTHS, 97, 0))
+    return {"name": name, "tied": tied, "bias": bias, "rank": lora["r"],
+            "scale": lora["lora_alpha"] / lora["r"] ** (0.5 if "use_rslora" in lora else 1),
+            "loss": loss, "gradients": tiny.describe(grads), "curve": curve(adapted(tied, bias, lora))}
+
+
 def main():
     out = Path(sys.argv[1])
     for i, name in enumerate(CASES):
         shutil.rmtree(out / name, ignore_errors=True)
         make(out, name, i)
-    versions = {"peft": peft.__version__, "torch": torch.__version__,
-                "transformers": transformers.__version__}
-    (out / "versions.json").write_text(
-        json.dumps({"made_by": "tests/oracle/make_peft_golden.py", "versions": versions}) + "\n")
+    tiny.write(out / "train.json", {"peft": peft.__version__,
+                                    "cases": [train_case(*case) for case in TRAINED]})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Low-rank adapters (LoRA, Hu et al. 2021): a linear layer y = x W^T gets + scale * drop(x) A^T B^T
+ * with trained A [r, in] and B [out, r]. They belong to the parameter table; a block of layers that
+ * are computed as one product (q|k|v, gate|up) has the A of its members side by side. */
+#ifndef SFT_MODEL_LORA_H
+#define SFT_MODEL_LORA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "hf/peft.h"
+
+struct lora_options {
+    int64_t rank; /* 0: no adapter */
+    double scale, dropout;
+    uint64_t seed; /* of dropout */
+    /* Whether a linear layer of this name has one: "model.layers.0.self_attn.q_proj". */
+    bool (*target)(void *arg, const char *module);
+    void *arg;
+};
+
+/* One member's: its columns [column, column + out) of the block's result. */
+struct lora_part {
+    int64_t column, out;
+    size_t b; /* offset of B [out, r] */
+};
+enum { LORA_PARTS = 3 };
+struct lora_block {
+    size_t weight;   /* offset of the block's weight [out, in] */
+    size_t a;        /* of A [parts * r, in] */
+    int64_t in, out; /* of the block */
+    uint32_t site;   /* of dropout: part i has site + i */
+    int parts;
+    struct lora_part part[LORA_PARTS];
+};
+
+/* ---- inside lib/model: what a linear layer's product calls, for the block at `weight` ---- */
+struct net;
+void lora_plan(struct net *n, int end); /* buffers, until time `end` */
+/* y[T,out] += the adapters' part */
+void lora_forward(struct net *n, int64_t T, void *y, const void *x, size_t weight);
+/* dx[T,in] += what comes through the adapters; leaves what lora_wgrad of the same block needs */
+void lora_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight);
+/* dA and dB, written, or added to */
+void lora_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, bool add);
+
+/* ---- for who runs a net ---- */
+/* From now on elements are dropped as in this step; or, not on, none is. */
+void lora_drop(struct net *n, bool on, uint64_t step);
+/* A is uniform in +-1/sqrt(in), as peft begins (kaiming_uniform with a = sqrt(5)); B is zero. Into
+ * the weights and, unless NULL, into master. */
+int lora_start(struct net *n, uint64_t seed, void *master, struct err *e);
+/* Values of an adapter that peft_check has seen: A, B, and modules trained as a whole. ERR_DATA
+ * when it has not the matrices that the net has. */
+int lora_load(struct net *n, const struct peft *p, void *master, struct err *e);
+
+#endif
