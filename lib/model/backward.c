@@ -127,9 +127,10 @@ static void norm_heads_grad(struct net *n, int64_t T, int64_t column, int32_t he
 static void norm_qk_grad(struct net *n, int64_t T, const struct layer_offsets *w,
                          const struct net_acts *a)
 {
-    const struct net_qk x = net_qk(n, T, a);
-    norm_heads_grad(n, T, 0, n->m.heads, w->q_norm, x.q, x.rstd_q);
-    norm_heads_grad(n, T, model_q_width(&n->m), n->m.kv_heads, w->k_norm, x.k, x.rstd_k);
+    const int64_t q = model_q_width(&n->m);
+    norm_heads_grad(n, T, 0, n->m.heads, w->q_norm, a->qkv, a->rstd_qk);
+    norm_heads_grad(n, T, q, n->m.kv_heads, w->k_norm, net_columns(n, a->qkv, q),
+                    net_rstd_k(n, T, a));
 }
 
 /* dqkv from dout, the gradient of o; back through the rotation. */
@@ -146,7 +147,7 @@ static void attention_grad(struct net *n, const struct net_batch *b, int l,
                                                   .dout = n->dout,
                                                   .o = a->o,
                                                   .lse = a->lse,
-                                                  .fwd = net_attention(n, b, l, a->qkv)});
+                                                  .fwd = net_attention(n, b, l, a->rot)});
     op_rope(n->device, &(struct op_rope){.x = dqkv,
                                          .cos = n->cosines,
                                          .sin = n->sines,
@@ -168,6 +169,7 @@ static void attention_backward(struct net *n, const struct net_batch *b, int l,
     bias_grad(n, T, n->m.o_bias, w->o_bias, n->dres, H);
     net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
     net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
+    if (n->m.qk_norm && n->o.keep == NET_KEEP_SELECTIVE) net_rotate(n, b, l, a);
     attention_grad(n, b, l, a);
     if (n->m.qk_norm) norm_qk_grad(n, T, w, a);
     bias_grad(n, T, n->m.qkv_bias, w->qkv_bias, n->dqkv, row);

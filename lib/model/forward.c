@@ -20,7 +20,9 @@ struct net_acts net_layer(const struct net *n, int l)
     if (n->o.keep != NET_KEEP_ALL) {
         a.h1 = a.h2 = n->h;
         a.z = n->z;
+        a.rot = n->rot;
     }
+    if (!n->m.qk_norm) a.rot = a.qkv;
     return a;
 }
 
@@ -90,7 +92,7 @@ struct op_attention net_attention(const struct net *n, const struct net_batch *b
 static void attention(struct net *n, const struct net_batch *b, int l, const struct net_acts *a)
 {
     const int64_t kv = model_kv_width(&n->m);
-    struct op_attention t = net_attention(n, b, l, a->qkv);
+    struct op_attention t = net_attention(n, b, l, a->rot);
     t.o = a->o;
     t.lse = a->lse;
     if (b->cached) { /* k and v are adjacent in a row of qkv, and so in a row of the cache */
@@ -110,29 +112,13 @@ static void attention(struct net *n, const struct net_batch *b, int l, const str
     op_attention(n->device, &t);
 }
 
-static void rope(struct net *n, const struct net_batch *b, void *qkv)
+/* The norm of `heads` heads from column `column` of qkv, into rot. */
+static void norm_heads(struct net *n, int64_t T, const struct net_acts *a, int64_t column,
+                       int32_t heads, size_t weight, void *rstd)
 {
-    op_rope(n->device, &(struct op_rope){.x = qkv,
-                                         .cos = n->cosines,
-                                         .sin = n->sines,
-                                         .pos = n->pos,
-                                         .T = b->T,
-                                         .stride = model_qkv_width(&n->m),
-                                         .heads = n->m.heads + n->m.kv_heads,
-                                         .dim = n->m.head_dim,
-                                         .dtype = n->o.compute});
-}
-
-/* `heads` heads from column `column` of qkv through their norm, in place; s and rstd, unless NULL,
- * receive what they were. */
-static void norm_heads(struct net *n, int64_t T, void *qkv, int64_t column, int32_t heads,
-                       size_t weight, void *s, void *rstd)
-{
-    void *x = net_columns(n, qkv, column);
-    op_rmsnorm(n->device, &(struct op_rmsnorm){.y = x,
-                                               .s = s,
+    op_rmsnorm(n->device, &(struct op_rmsnorm){.y = net_columns(n, a->rot, column),
                                                .rstd = rstd,
-                                               .x = x,
+                                               .x = net_columns(n, a->qkv, column),
                                                .w = net_weight(n, weight),
                                                .T = T,
                                                .H = n->m.head_dim,
@@ -142,21 +128,38 @@ static void norm_heads(struct net *n, int64_t T, void *qkv, int64_t column, int3
                                                .dtype = n->o.compute});
 }
 
-struct net_qk net_qk(const struct net *n, int64_t T, const struct net_acts *a)
+void *net_rstd_k(const struct net *n, int64_t T, const struct net_acts *a)
 {
-    struct net_qk x = {.q = a->qk, .rstd_q = a->rstd_qk};
-    if (!a->qk) return x;
-    x.k = net_columns(n, a->qk, T * model_q_width(&n->m));
-    x.rstd_k = (char *)a->rstd_qk + (size_t)(T * n->m.heads) * dtype_size(n->real);
-    return x;
+    return (char *)a->rstd_qk + (size_t)(T * n->m.heads) * dtype_size(n->real);
 }
 
 static void norm_qk(struct net *n, int64_t T, const struct layer_offsets *w,
                     const struct net_acts *a)
 {
-    const struct net_qk x = net_qk(n, T, a);
-    norm_heads(n, T, a->qkv, 0, n->m.heads, w->q_norm, x.q, x.rstd_q);
-    norm_heads(n, T, a->qkv, model_q_width(&n->m), n->m.kv_heads, w->k_norm, x.k, x.rstd_k);
+    const int64_t q = model_q_width(&n->m), kv = model_kv_width(&n->m);
+    const size_t size = dtype_size(n->o.compute), row = (size_t)(q + 2 * kv) * size;
+    norm_heads(n, T, a, 0, n->m.heads, w->q_norm, a->rstd_qk);
+    norm_heads(n, T, a, q, n->m.kv_heads, w->k_norm, net_rstd_k(n, T, a));
+    op_copy_rows(n->device, &(struct op_copy_rows){.y = net_columns(n, a->rot, q + kv),
+                                                   .x = net_columns(n, a->qkv, q + kv),
+                                                   .rows = T,
+                                                   .bytes = (size_t)kv * size,
+                                                   .y_stride = row,
+                                                   .x_stride = row});
+}
+
+void net_rotate(struct net *n, const struct net_batch *b, int l, const struct net_acts *a)
+{
+    if (n->m.qk_norm) norm_qk(n, b->T, &n->params.layers[l], a);
+    op_rope(n->device, &(struct op_rope){.x = a->rot,
+                                         .cos = n->cosines,
+                                         .sin = n->sines,
+                                         .pos = n->pos,
+                                         .T = b->T,
+                                         .stride = model_qkv_width(&n->m),
+                                         .heads = n->m.heads + n->m.kv_heads,
+                                         .dim = n->m.head_dim,
+                                         .dtype = n->o.compute});
 }
 
 /* NULL when the model has no such bias. */
@@ -177,8 +180,7 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
 
     norm(n, T, a.h1, again ? NULL : a.res1, a.rstd1, x, r, w->norm1);
     linear(n, T, a.qkv, a.h1, w->qkv, bias_of(n, m->qkv_bias, w->qkv_bias), model_qkv_width(m), H);
-    if (m->qk_norm) norm_qk(n, T, w, &a);
-    rope(n, b, a.qkv);
+    net_rotate(n, b, l, &a);
     attention(n, b, l, &a);
     linear(n, T, n->branch, a.o, w->o, bias_of(n, m->o_bias, w->o_bias), H, q);
 

@@ -44,17 +44,15 @@ static void declare_layer(struct net *n, int l)
     if (l > 0 && !each) return;
     act(n, "rstd1", l, T, real, attn_time(l), end, &a->rstd1);
     act(n, "qkv", l, T * model_qkv_width(m), t, attn_time(l), end, &a->qkv);
-    if (m->qk_norm && own_input) {
-        const int64_t heads = m->heads + m->kv_heads;
-        act(n, "qk", l, T * heads * m->head_dim, t, attn_time(l), end, &a->qk);
-        act(n, "rstd_qk", l, T * heads, real, attn_time(l), end, &a->rstd_qk);
-    }
+    if (m->qk_norm)
+        act(n, "rstd_qk", l, T * (m->heads + m->kv_heads), real, attn_time(l), end, &a->rstd_qk);
     act(n, "attention", l, T * model_q_width(m), t, attn_time(l), end, &a->o);
     act(n, "lse", l, T * m->heads, real, attn_time(l), end, &a->lse);
     act(n, "res2", l, T * m->hidden, t, mlp_time(l), end_mlp, &a->res2);
     act(n, "rstd2", l, T, real, mlp_time(l), end_mlp, &a->rstd2);
     act(n, "gate_up", l, T * 2 * m->inter, t, mlp_time(l), end_mlp, &a->gate_up);
     if (n->o.keep != NET_KEEP_ALL) return;
+    if (m->qk_norm) act(n, "rotated", l, T * model_qkv_width(m), t, attn_time(l), end, &a->rot);
     act(n, "norm1", l, T * m->hidden, t, attn_time(l), end, &a->h1);
     act(n, "norm2", l, T * m->hidden, t, mlp_time(l), end_mlp, &a->h2);
     act(n, "swiglu", l, T * m->inter, t, mlp_time(l), end_mlp, &a->z);
@@ -68,6 +66,7 @@ static void declare_shared(struct net *n)
     const int head = head_time(n), end = end_time(n);
     act(n, "branch", -1, T * H, t, 0, head, &n->branch);
     if (n->o.keep != NET_KEEP_ALL) {
+        if (m->qk_norm) act(n, "rotated", -1, T * model_qkv_width(m), t, 0, end, &n->rot);
         act(n, "norm", -1, T * H, t, 0, end, &n->h);
         act(n, "swiglu", -1, T * m->inter, t, 0, end, &n->z);
     }

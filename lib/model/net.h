@@ -43,9 +43,9 @@ struct net_batch {
 struct net_acts {       /* of one layer; compute type unless said otherwise */
     void *res1, *rstd1; /* [T,H] the attention block's input; [T] real */
     void *h1;           /* [T,H] normalised res1 */
-    void *qkv;          /* [T,qkv_width] after the rotation */
-    void *qk, *rstd_qk; /* with qk_norm: [T,q_width] of q, then [T,kv_width] of k, before the norm;
-                           [T,heads] then [T,kv_heads] real */
+    void *qkv, *rot;    /* [T,qkv_width] the projection; what attention reads: qkv itself, rotated,
+                           or with qk_norm what its norms and the rotation make of it */
+    void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads] real */
     void *o, *lse;      /* [T,q_width]; [heads,T] real */
     void *res2, *rstd2; /* [T,H] the MLP block's input; [T] real */
     void *h2;           /* [T,H] normalised res2 */
@@ -65,16 +65,16 @@ struct net {
     bool fresh;         /* gradients of matrices are to be written, not added to: see net_begin */
     size_t held, past;  /* trained elements [held, past) have master weights and moments here */
 
-    void *weights;                            /* [params.total] compute type */
-    void *gradients;                          /* [params.trained] real; NULL when nothing is kept */
-    void *cosines, *sines;                    /* [length, head_dim/2] real; see rotary.c */
-    struct net_acts *acts;                    /* [layers]; see net_layer */
-    void *branch;                             /* [T,H] what a block adds to the residual stream */
-    void *h, *z;                              /* [T,H], [T,I] where h1, h2, z are not kept */
-    void *res_final, *rstd_final, *h_final;   /* [T,H], [T] real, [T,H] */
-    void *head_in, *logits, *dlogits, *dhead; /* [C,H], [C,V] real, [C,V], [T,H] */
-    void *nll;                                /* [T] real, in the order of targets */
-    void *dres, *dh, *dz, *dqkv, *dout;       /* [T,H] [T,H] [T,I] [T,qkv] [T,q_width] */
+    void *weights;         /* [params.total] compute type */
+    void *gradients;       /* [params.trained] real; NULL when nothing is kept */
+    void *cosines, *sines; /* [length, head_dim/2] real; see rotary.c */
+    struct net_acts *acts; /* [layers]; see net_layer */
+    void *branch;          /* [T,H] what a block adds to the residual stream */
+    void *h, *z, *rot;     /* [T,H], [T,I], [T,qkv] where h1, h2, z, rot are not kept */
+    void *res_final, *rstd_final, *h_final;      /* [T,H], [T] real, [T,H] */
+    void *head_in, *logits, *dlogits, *dhead;    /* [C,H], [C,V] real, [C,V], [T,H] */
+    void *nll;                                   /* [T] real, in the order of targets */
+    void *dres, *dh, *dz, *dqkv, *dout;          /* [T,H] [T,H] [T,I] [T,qkv] [T,q_width] */
     void *ids, *pos, *cu, *cu_k, *rows, *target; /* int32 */
     void *weight;                                /* [T] real */
     void *loss;                                  /* double: sum of weight * nll */
@@ -142,11 +142,10 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
 const void *net_weight(const struct net *n, size_t offset);
 void *net_columns(const struct net *n, void *rows, int64_t column); /* rows, from that column */
 struct op_attention net_attention(const struct net *n, const struct net_batch *b, int l, void *qkv);
-/* With qk_norm: what the norms of q and k keep of T tokens; NULLs where nothing is kept. */
-struct net_qk {
-    void *q, *k, *rstd_q, *rstd_k;
-};
-struct net_qk net_qk(const struct net *n, int64_t T, const struct net_acts *a);
+/* Makes rot of qkv. */
+void net_rotate(struct net *n, const struct net_batch *b, int l, const struct net_acts *a);
+/* With qk_norm: rstd of the heads of k. */
+void *net_rstd_k(const struct net *n, int64_t T, const struct net_acts *a);
 /* rotary.c: rows of the tables of cos and sin; those for a run, and what a micro-batch adds. */
 int64_t net_rope_rows(const struct net *n);
 void net_rope_fill(struct net *n);

@@ -55,7 +55,7 @@ struct op_rmsnorm {
 };
 /* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input
  * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
- * heads and stride: as in the forward, the stride being that of dy, dx and dres; s, rstd and y are
+ * heads and stride: as in the forward, the stride being that of s, dy, dx and dres; rstd and y are
  * dense. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
@@ -299,8 +299,8 @@ struct ops {
     void (*upload)(struct device *d, void *dst, const void *src, size_t n);
     /* Copies device -> host after all earlier operations; returns their first failure. */
     int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
-    /* As download, but for any thread, beside operations that do not write there, and without waiting
-     * for those that do. NULL: the device has no such copy. */
+    /* As download, but for any thread, beside operations that do not write there, and without
+     * waiting for those that do. NULL: the device has no such copy. */
     int (*peek)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
     /* Waits for all earlier operations; returns their first failure. */
     int (*sync)(struct device *d, struct err *e);

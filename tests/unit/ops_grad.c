@@ -117,7 +117,7 @@ static void grad_head_norm(void)
     head_norm_grad_case(&g, &f, t);
     double *zero = zeros(f.H);
     struct outcome o =
-        run_grad(&g, (void *[BUFS]){p.weight[0], zero, p.out.bytes[1], p.out.bytes[2], p.in[3]});
+        run_grad(&g, (void *[BUFS]){p.weight[0], zero, p.in[0], p.out.bytes[2], p.in[3]});
     CHECK("rmsnorm of heads by x", is_gradient(&p, 0, o.bytes[0]));
     CHECK("rmsnorm of heads by w", is_gradient(&p, 3, o.bytes[1]));
     free(zero), outcome_free(&o), problem_free(&p);

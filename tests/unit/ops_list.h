@@ -156,7 +156,7 @@ static void head_norm_grad_case(struct test_case *c, const struct head_norm *f, 
     BUF(c, rmsnorm_grad, dx, f->T * f->stride, t, .out = true,
         .also = f->in_place ? offsetof(struct op_rmsnorm_grad, dy) : 0);
     BUF(c, rmsnorm_grad, dw, f->H, real, .out = true);
-    BUF(c, rmsnorm_grad, s, rows * f->H, t);
+    BUF(c, rmsnorm_grad, s, f->T * f->stride, t);
     BUF(c, rmsnorm_grad, rstd, rows, real, .offset = 1.5, .spread = 0.5);
     BUF(c, rmsnorm_grad, w, f->H, t, .offset = 1);
     if (!f->in_place) {

@@ -32,7 +32,7 @@ CPU_OP(rmsnorm)
 INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, enum dtype t)
 {
     const int64_t H = a->H, at = row * H, strided = norm_at(row, H, a->heads, a->stride);
-    const void *s = elem(a->s, at, t), *dy = elem(a->dy, strided, t);
+    const void *s = elem(a->s, strided, t), *dy = elem(a->dy, strided, t);
     const void *dres = a->dres ? elem(a->dres, strided, t) : NULL;
     void *dx = elem(a->dx, strided, t), *y = a->y ? elem(a->y, at, t) : NULL;
     const float rstd = ((const float *)a->rstd)[row];

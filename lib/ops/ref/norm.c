@@ -39,10 +39,10 @@ REF_OP(rmsnorm_grad)
         const int64_t at = row * a->H, d = norm_at(row, a->H, a->heads, a->stride);
         REAL rstd = get(a->rstd, row, real), mean = 0;
         for (int64_t i = 0; i < a->H; i++)
-            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, at + i, t) * rstd;
+            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, d + i, t) * rstd;
         mean /= (REAL)a->H;
         for (int64_t i = 0; i < a->H; i++) {
-            REAL n = get(a->s, at + i, t) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
+            REAL n = get(a->s, d + i, t) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
             REAL dx = rstd * (dy * w - n * mean);
             if (a->dres) dx += get(a->dres, d + i, t);
             if (a->y) put(a->y, at + i, t, n * w);
