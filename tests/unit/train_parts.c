@@ -64,6 +64,17 @@ static void parts(void)
     CHECK("a tensor that does not divide", mesh_shard(&m, &q, &b, &e) && e.code == ERR_CONFIG);
 }
 
+/* named: a parameter that must be there and not decay. */
+static bool matrices_decay(const struct params *t, const char *named)
+{
+    const struct param *p = named ? params_find(t, named, strlen(named)) : NULL;
+    bool fine = !named || (p && !p->decay);
+    for (size_t i = 0; i < t->count; i++)
+        fine &= t->p[i].decay == (t->p[i].offset < t->decay_end) &&
+                t->p[i].decay == (t->p[i].rank == 2);
+    return fine;
+}
+
 static void tables(void)
 {
     struct model m = {.layers = 2,
@@ -79,10 +90,11 @@ static void tables(void)
     CHECK("a table", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 9);
     const struct param *k = params_find(&t, "model.layers.1.self_attn.k_proj.weight", 38);
     CHECK("k follows q", k && k->offset == t.layers[1].qkv + 32 * 32);
-    bool fine = true;
-    for (size_t i = 0; i < t.count; i++)
-        fine &= t.p[i].decay == (t.p[i].offset < t.decay_end) && t.p[i].decay == (t.p[i].rank == 2);
-    CHECK("what decays comes first, and is the matrices", fine);
+    CHECK("what decays comes first, and is the matrices", matrices_decay(&t, NULL));
+    params_free(&t);
+    m.qkv_bias = true;
+    CHECK("and no bias", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 12 &&
+                             matrices_decay(&t, "model.layers.1.self_attn.k_proj.bias"));
     params_free(&t);
 }
 
