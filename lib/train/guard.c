@@ -26,7 +26,7 @@ static void name_rows(const struct feed_step *s, char *out, size_t n)
             (size_t)snprintf(out + at, n - at, "%s%u:%llu", i ? " " : "", s->samples[i].source.file,
                              (unsigned long long)s->samples[i].source.row);
     if (s->nsamples > NAMED && at < n)
-        snprintf(out + at, n - at, " and %zu more", s->nsamples - NAMED);
+        snprintf(out + at, n - at, " and %zu more, which metrics.jsonl names", s->nsamples - NAMED);
 }
 
 void guard_rows(const struct feed_step *s, struct buf *b)

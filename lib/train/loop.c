@@ -118,18 +118,38 @@ static void tell(const struct loop *l, const struct trainer_report *s, uint64_t 
     if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
 }
 
+/* All rows of the step, as text that lives in `rows`. */
+static int suspects(struct numbers *a, const struct feed_step *s, struct buf *rows, struct err *e)
+{
+    guard_rows(s, rows);
+    if (buf_check(rows, e)) return -1;
+    number(a, "sft_train/suspect_rows", 0);
+    a->v[a->n - 1].json = rows->data;
+    return 0;
+}
+
 /* Says what the guard found, with all rows of the step in metrics.jsonl; rows keeps their text. */
 static int tell_finding(const struct loop *l, const struct trainer_report *r,
                         const struct feed_step *s, struct numbers *a, struct buf *rows,
                         struct err *e)
 {
     if (l->hooks.say) l->hooks.say(l->hooks.arg, r->finding.text);
-    guard_rows(s, rows);
-    if (buf_check(rows, e)) return -1;
     if (isfinite(r->finding.median)) number(a, "sft_train/loss_median", r->finding.median);
-    number(a, "sft_train/suspect_rows", 0);
-    if (a->n) a->v[a->n - 1].json = rows->data;
-    return 0;
+    return suspects(a, s, rows, e);
+}
+
+/* Of a step that the guard ended the run at: what its message has no room for. Always -1. */
+static int last_words(struct loop *l, const struct trainer_report *r, const struct feed_step *s)
+{
+    struct numbers a = {0};
+    struct buf rows = {0};
+    if (!r->finding.found) return -1;
+    number(&a, "sft_train/loss", r->loss);
+    number(&a, "sft_train/grad_norm", r->grad_norm);
+    if (suspects(&a, s, &rows, NULL) == 0)
+        track_put(l->track, l->trainer->step + 1, a.v, a.n, true, NULL);
+    buf_free(&rows);
+    return -1;
 }
 
 static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
@@ -163,8 +183,9 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
     struct buf rows = {0};
     struct trainer_report report;
     struct trainer *t = l->trainer;
-    if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e) || measure_peak(l, e))
-        return -1;
+    if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e))
+        return last_words(l, &report, s);
+    if (measure_peak(l, e)) return -1;
     step_numbers(l, &a, &report, (double)s->nsamples);
     number(&a, "time/data", waited);
     tell(l, &report, total);

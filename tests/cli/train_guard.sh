@@ -60,7 +60,9 @@ check 'max_steps=7' train seven max_steps=7
 same 'skip: the weights of step 8 are those of step 7' "$(weights skip 8)" "$(weights seven 7)"
 fails 'stop' 76 'step 8: loss .* 0:7; sft.spike_action=skip' train stop sft.spike_action=stop save_steps=7
 equal 'stop: the checkpoint before it is there' "$(ls stop/sft_train)" checkpoint-7
+equal 'stop: the rows are in metrics.jsonl' "$(metric stop sft_train/suspect_rows)" 'null null null null null null null [[0,7]] '
 check 'stop: and continues, with the losses before it remembered' train stop sft.spike_action=skip --resume auto
+equal 'stop: with one line a step' "$(metric stop system/step)" '1 2 3 4 5 6 7 8 9 '
 same 'stop: to the same end' "$(weights stop 9)" "$(weights skip 9)"
 
 # ---- not finite: the embedding of a token that only row 7 has ----
@@ -73,6 +75,7 @@ token=$(echo '~' | sft-tokenize -q --ids -m model)
 if [ "$(table .dtype)" = '"F32"' ]; then nan='\xff\xff\xff\x7f'; else nan='\xff\x7f'; fi
 printf $nan | dd of=$f bs=1 seek=$((8 + n + $(table '.data_offsets[0]') + token * width)) conv=notrunc 2>/dev/null
 fails 'not finite' 76 'step 8: loss .*nan.* not finite; .*\(file:row\) are 0:7; sft.skip_nonfinite' train bad pretrain=./nan
+equal 'not finite: the rows are in metrics.jsonl' "$(metric bad sft_train/suspect_rows)" 'null null null null null null null [[0,7]] '
 check 'skip_nonfinite' train left pretrain=./nan sft.skip_nonfinite=true
 equal 'skip_nonfinite: counted in metrics.jsonl and in the summary' \
     "$(jq .skipped_steps left.json) $(metric left sft_train/skipped_steps)" '1 0 0 0 0 0 0 0 1 1 '

@@ -48,7 +48,7 @@ static void spikes(void)
     CHECK("the line names step, median and rows",
           strcmp(f.text, "step 6: loss 100 is 50 times the median of the last 5 (2); the step's "
                          "samples (file:row) are 0:100 1:101 0:102 1:103 0:104 1:105 0:106 1:107 "
-                         "and 2 more") == 0);
+                         "and 2 more, which metrics.jsonl names") == 0);
     CHECK("at the factor itself there is none", put(&g, 7, 6, &f, &e) == 0 && !f.found);
     g = with((struct guard_options){.spike_factor = 3, .window = 8});
     usual(&g, 8);
