@@ -40,12 +40,22 @@ static struct optimizer_options optimizer_options(const struct config *c)
                                       .seed = (uint64_t)c->seed};
 }
 
+struct feed_room run_room(const struct run *r, unsigned *ahead)
+{
+    const struct config *c = r->config;
+    *ahead = (unsigned)c->sft_train.training_args.dataloader_num_workers;
+    return feed_room((uint64_t)c->sequence_length, (uint64_t)c->run.global_batch_size,
+                     (enum pack_mode)c->run.pack_mode);
+}
+
 /* What the configuration asks of the trainer. */
 static int options(const struct run *r, struct trainer_options *out, struct err *e)
 {
     static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
     const struct config *c = r->config;
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
+    unsigned ahead;
+    const struct feed_room room = run_room(r, &ahead);
     struct trainer_options o = {.keep = keep[c->run.recompute],
                                 .length = c->sequence_length,
                                 .optimizer = optimizer_options(c),
@@ -54,6 +64,7 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                                           .spike_factor = c->sft.spike_factor,
                                           .window = (uint32_t)c->sft.spike_window,
                                           .spike_action = (enum guard_action)c->sft.spike_action},
+                                .steps = feed_room_bytes(&room, ahead),
                                 .staging = (size_t)c->sft.staging << 20,
                                 .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
     if (compute_type(r, &o.compute, e)) return -1;

@@ -33,20 +33,12 @@ static int resume(struct run *r, struct err *e)
     return restore_seek(r->feed, &cursor, e);
 }
 
-/* From here on steps lie in memory of their own, and are read beside training. */
-static int read_ahead(struct run *r, struct err *e)
-{
-    const struct config *c = r->config;
-    const struct stream_header *h = feed_header(r->feed);
-    const struct feed_room room = feed_room(h->length, h->global_batch, h->mode);
-    return feed_ahead(r->feed, &room, (unsigned)c->sft_train.training_args.dataloader_num_workers,
-                      NULL, e);
-}
-
 int run_weights(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
-    if (trainer_alloc(t, e) || read_ahead(r, e)) return -1;
+    unsigned ahead;
+    const struct feed_room room = run_room(r, &ahead);
+    if (trainer_alloc(t, e) || feed_ahead(r->feed, &room, ahead, t->steps, e)) return -1;
     int rc = r->folder.resume ? resume(r, e) : 1;
     if (rc <= 0) return rc;
     if (r->folder.automatic) log_line(LOG_INFO, "no checkpoint to continue from: starting anew");

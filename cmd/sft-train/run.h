@@ -45,10 +45,12 @@ int run_launch(struct run *r, struct err *e);           /* the other ranks, if t
 int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
 int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */
 
-int run_config(struct run *r, struct err *e);     /* YAML and overrides -> config */
-int run_model(struct run *r, struct err *e);      /* pretrain -> folder -> descriptor */
-int run_device(struct run *r, struct err *e);     /* operations and the mesh */
-int run_plan(struct run *r, struct err *e);       /* every buffer, placed */
+int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
+int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
+int run_device(struct run *r, struct err *e); /* operations and the mesh */
+int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
+/* What a step of the stream may hold, and how many are read ahead. */
+struct feed_room run_room(const struct run *r, unsigned *ahead);
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
 int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */

@@ -75,13 +75,12 @@ static int tokenizer_of(struct run *r, struct err *e)
 
 int run_stream(struct run *r, struct err *e)
 {
-    static const enum pack_mode modes[] = {PACK_BATCH, PACK_DENSE, PACK_NONE};
     const struct config *c = r->config;
     const struct feed_wanted w = {.tokenizer = r->tokenizer,
                                   .length = (uint64_t)c->sequence_length,
                                   .global_batch = (uint64_t)c->run.global_batch_size,
                                   .epochs = c->sft_train.training_args.num_train_epochs,
-                                  .mode = modes[c->run.pack_mode],
+                                  .mode = (enum pack_mode)c->run.pack_mode,
                                   .plan = true};
     if (tokenizer_of(r, e)) return -1;
     r->feed = feed_open(r->stream, false, r->model.vocab, e);

@@ -41,6 +41,13 @@ void plan_add(struct plan *p, enum plan_class class, const char *name, int layer
                                             .slot = slot};
 }
 
+void plan_add_host(struct plan *p, enum plan_class class, const char *name, size_t bytes,
+                   void **slot)
+{
+    plan_add(p, class, name, -1, bytes, 1, PLAN_ALWAYS, 0, slot);
+    if (!p->failed) p->b[p->count - 1].host = true;
+}
+
 /* Larger first, then in order of addition: the classic heuristic for this packing problem. */
 static int by_size(const void *x, const void *y)
 {
@@ -49,14 +56,9 @@ static int by_size(const void *x, const void *y)
     return *a < *b ? -1 : *a > *b;
 }
 
-static bool on_host(const struct plan_buffer *b)
-{
-    return b->class == PLAN_STAGING || b->class == PLAN_COMMUNICATION;
-}
-
 static bool together(const struct plan_buffer *a, const struct plan_buffer *b)
 {
-    return on_host(a) == on_host(b) && a->begin <= b->end && b->begin <= a->end;
+    return a->host == b->host && a->begin <= b->end && b->begin <= a->end;
 }
 
 /* The lowest offset where `w` fits beside the n placed buffers, which rise by offset: the first gap
@@ -88,7 +90,7 @@ static int place_all(struct plan *p, struct plan_buffer *const *order, struct pl
         w->offset = lowest_fit(placed, i, w);
         if (mem_add(w->offset, w->bytes, &end) || end > SIZE_MAX / 4)
             return err_set(e, ERR_MEMORY, "the memory plan does not fit in the address space");
-        size_t *total = on_host(w) ? &p->host : &p->total;
+        size_t *total = w->host ? &p->host : &p->total;
         if (end > *total) *total = end;
         insert(placed, i, w);
     }
@@ -113,7 +115,7 @@ int plan_place(struct plan *p, struct err *e)
 void plan_bind(const struct plan *p, void *base, void *host)
 {
     for (size_t i = 0; i < p->count; i++)
-        *p->b[i].slot = (char *)(on_host(&p->b[i]) ? host : base) + p->b[i].offset;
+        *p->b[i].slot = (char *)(p->b[i].host ? host : base) + p->b[i].offset;
 }
 
 void plan_free(struct plan *p)
@@ -183,7 +185,7 @@ void plan_json(const struct plan *p, struct buf *b)
         if (q->layer >= 0) buf_printf(b, "\"layer\":%d,", q->layer);
         if (q->begin != PLAN_ALWAYS) buf_printf(b, "\"begin\":%d,\"end\":%d,", q->begin, q->end);
         buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes,
-                   q->offset + (on_host(q) ? p->total : 0));
+                   q->offset + (q->host ? p->total : 0));
     }
     buf_printf(b, "],\"total\":%zu}\n", plan_size(p));
 }

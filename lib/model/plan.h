@@ -3,6 +3,7 @@
 #ifndef SFT_MODEL_PLAN_H
 #define SFT_MODEL_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -15,9 +16,9 @@ enum plan_class {
     PLAN_GRADIENTS,
     PLAN_ACTIVATIONS,
     PLAN_WORKSPACE,
-    PLAN_COMMUNICATION, /* what collectives go through: the host's memory */
+    PLAN_COMMUNICATION, /* what collectives go through */
     PLAN_DATA,          /* batches, positions, read-ahead */
-    PLAN_STAGING,       /* what a checkpoint is written from: the host's memory */
+    PLAN_STAGING,       /* what a checkpoint is written from */
     PLAN_CLASSES
 };
 
@@ -28,6 +29,7 @@ struct plan_buffer {
     int layer;        /* -1: none */
     size_t bytes, offset;
     int begin, end;
+    bool host;   /* in the host's memory, whatever the device is */
     void **slot; /* receives the address when the plan is bound */
 };
 enum { PLAN_ALWAYS = -1 }; /* as begin: lives for the whole run */
@@ -36,13 +38,16 @@ struct plan {
     struct plan_buffer *b;
     size_t count, cap;
     size_t total; /* bytes of the allocation, after plan_place */
-    size_t host;  /* bytes beside it, in the host's memory: communication and staging */
+    size_t host;  /* bytes beside it, in the host's memory */
     bool failed;  /* an addition failed; plan_place reports it */
     struct err why;
 };
 /* Adds a buffer of count * size bytes; a failure is kept for plan_place. */
 void plan_add(struct plan *p, enum plan_class class, const char *name, int layer, size_t count,
               size_t size, int begin, int end, void **slot);
+/* Adds a buffer of the host's memory for the whole run. */
+void plan_add_host(struct plan *p, enum plan_class class, const char *name, size_t bytes,
+                   void **slot);
 /* Gives every buffer an offset such that no two that live at the same time overlap. */
 int plan_place(struct plan *p, struct err *e);
 /* Stores base + offset through every slot; of the buffers in the host's memory, host + offset. */

@@ -19,8 +19,7 @@ static int plan_staging(struct trainer *t, struct err *e)
 {
     if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
     t->staging_bytes = saver_staging(&t->contents.list, t->o.staging);
-    plan_add(&t->net.plan, PLAN_STAGING, "checkpoint staging", -1, t->staging_bytes, 1, PLAN_ALWAYS,
-             0, &t->staging);
+    plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes, &t->staging);
     return 0;
 }
 
@@ -43,8 +42,9 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (deal_init(&t->deal, &t->net.m, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->net, mesh, o->shard_optimizer);
     if (mesh->size[MESH_DP] > 1)
-        plan_add(&t->net.plan, PLAN_COMMUNICATION, "collectives", -1, COMM_STAGING, 1, PLAN_ALWAYS,
-                 0, &mesh->comm[MESH_DP]->staging);
+        plan_add_host(&t->net.plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
+                      &mesh->comm[MESH_DP]->staging);
+    if (o->steps) plan_add_host(&t->net.plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
     return net_place(&t->net, rehearse, t, e);
 }

@@ -21,6 +21,7 @@ struct trainer_options {
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
+    size_t steps;              /* bytes for steps of the stream: feed_room_bytes; 0: none */
     size_t staging;            /* most bytes of staging memory for checkpoints; 0: none is saved */
     enum hf_dtype saved_dtype; /* of the weights in them: HF_BF16 or HF_F32 */
 };
@@ -33,6 +34,7 @@ struct trainer {
     struct optimizer optimizer;
     struct guard guard;
     struct contents contents; /* of checkpoints */
+    void *steps;              /* of o.steps, in the host's memory */
     void *staging;            /* of staging_bytes, in the host's memory */
     size_t staging_bytes;
     uint64_t step; /* steps done: updates, and steps that the guard left out */

@@ -53,10 +53,10 @@ equal 'nothing is made by planning' "$(ls -d out 2>/dev/null)" ''
 # ---- what does not fit ----
 fails 'too large for the machine: the settings that fit are named' 71 \
     'needs [0-9.]+ GiB, and [0-9.]+ GiB are available; it fits with:( sft.recompute=full)? sft_train.training_args.per_device_train_batch_size=' \
-    sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=524288 nothing.sfts
+    sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=65536 nothing.sfts
 settings=$(sed 's/.*it fits with: //' .err)
 # shellcheck disable=SC2086
-check 'and they do fit' plan sft_train.training_args.per_device_train_batch_size=524288 $settings
+check 'and they do fit' plan sft_train.training_args.per_device_train_batch_size=65536 $settings
 jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' tiny/config.json >config.json
 cp -r tiny large && mv config.json large/config.json
 fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16' \

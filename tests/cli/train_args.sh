@@ -83,6 +83,10 @@ for k in 1 2; do
         ahead3/sft_train/checkpoint-$k/sft_train/state/run.json
 done
 same 'and the same position in the stream' base/sft_train/checkpoint-3/sft_train/state/run.json ahead3/sft_train/checkpoint-3/sft_train/state/run.json
+steps() { train x --plan --json "$@" | jq '.buffers[] | select(.name == "steps") | .class + " \(.bytes)"'; }
+# 4 x 128 tokens of 8 bytes, 4 samples of 32 and 4 rows of 24 (to 64); buffers are multiples of 256
+equal 'the plan has one step' "$(steps)" '"data 4352"'
+equal 'and those read ahead' "$(steps $t.dataloader_num_workers=3)" '"data 17408"'
 rm -rf ahead3/sft_train/checkpoint-[23]
 check 'dataloader_num_workers: resumed' train ahead3 --resume auto $t.dataloader_num_workers=2
 same 'dataloader_num_workers: resumed to the same end' "$(weights base)" ahead3/sft_train/checkpoint-3/sft_train/model.safetensors
