@@ -128,7 +128,13 @@ $(O)/test/%.so: tests/preload/%.c
 	@echo "  link  $@"
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -fvisibility=hidden -o $@ $< -ldl
 
-unit: $(UNIT_BIN) $(PLUGINS) $(PRELOAD)
+# sft-train with a system call that kills it; see tests/kill/kill_at.c.
+$(O)/test/train_kill: $(call obj,tests/kill/kill_at.c $(wildcard cmd/sft-train/*.c)) $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(call LINK,$(filter %.o,$^))
+
+unit: $(UNIT_BIN) $(O)/test/train_kill $(PLUGINS) $(PRELOAD)
 check: all unit man
 	O=$(O) tests/run
 # These install what is missing first, so they ask make again for what they need.

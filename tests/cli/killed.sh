@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A run killed with SIGKILL at many system calls, some of them in a continued run, ends with the same
+# bytes and losses as one that was left alone; a run whose disk is full, read-only, gone or limited
+# says so, keeps the checkpoints before, and is continued later. KILLS=N: kills of each kind.
+# The trainer is the copy of tests/kill/kill_at.c. What is written stays in memory where that can be:
+# a killed process loses nothing of it, and fsync costs nothing.
+if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi
+source "$(dirname "$0")/../cli.sh"
+root=$PWD
+trainer=${O:-$root/build}/test/train_kill
+cd "$T" || exit 70
+
+sed -E 's/"(hidden_size|intermediate_size)": *[0-9]+/"\1": 64/; s/"num_hidden_layers": *[0-9]+/"num_hidden_layers": 2/' \
+    "$root/examples/random-model.json" >shape.json
+sft-ckpt init -q shape.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
+for i in $(seq 1 20); do
+    printf '{"q":"Say number %d and then some more words.","a":"The number is %d, %s."}\n' "$i" "$i" \
+        "$(printf 'word%.0s ' $(seq 1 $((i % 7 + 1))))"
+done >train.jsonl
+sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model -o samples
+sft-pack -q -l 128 -b 8 --epochs 2 -o train.sfts samples # 20 samples: steps of 8, 8, 4; twice
+
+cat >config.yaml <<'END'
+exp_name: tiny
+output_dir: ./out
+track_with: tensorboard
+pretrain: ./model
+sequence_length: 128
+prompt_key: q
+response_key: a
+save_steps: 1
+sft_train:
+  training_args:
+    num_train_epochs: 2
+    per_device_train_batch_size: 4
+    gradient_accumulation_steps: 2
+    learning_rate: 1.0e-3
+    lr_scheduler_type: cosine
+  data_args: {file_name: train.jsonl, template: native}
+  strategy_args: {strategy_name: megatron_train}
+  use_sequence_packing: true
+END
+dtype=fp32 # of the run
+train() { # train DIR [ARGUMENT...]
+    local dir=$1
+    shift
+    "$trainer" -q --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" -@ 1 \
+        sft_train.model_args.dtype=$dtype "$@" train.sfts >"$dir.out" 2>"$dir.err"
+}
+# Everything that a run leaves, but what measures time or memory.
+result() { # result DIR
+    (cd "$1" && sha256sum sft_train/checkpoint-6/sft_train/{*.safetensors,state/*.safetensors,manifest.json} &&
+        sed -E 's/"(time\/[a-z_]+|system\/rss|checkpoint\/MB_per_s|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' logs/tiny/metrics.jsonl)
+}
+hidden() { find "$1" -name '.*' ! -name .lock ! -path "$1" | tr '\n' ' '; }
+# Each complete checkpoint is what the manifest says.
+whole() { # whole DIR
+    local c
+    for c in "$1"/sft_train/checkpoint-*; do
+        [ ! -d "$c" ] || sft-ckpt verify -q "$c" || return 1
+    done
+}
+
+kills=${KILLS:-14}
+for dtype in fp32 bf16; do
+    rm -rf whole
+    KILL_LOG=calls train whole
+    equal "$dtype: an uninterrupted run" "$? $(ls whole/sft_train | wc -l)" '0 6'
+    result whole >whole.result
+    calls=$(<calls)
+    bad_kills='' killed=0
+    for i in $(seq 1 "$kills"); do
+        k=$((1 + (calls - 2) * i / kills))
+        rm -rf k
+        KILL_AT=$k train k
+        [ $? -eq 137 ] && killed=$((killed + 1))
+        whole k || bad_kills+=" $k(damaged)"
+        # every third is killed again while it goes on, at a save or while it cleans up
+        if [ $((i % 3)) -eq 0 ]; then KILL_AT=$((k % 50 + 9)) train k --resume auto; fi
+        if [ $((i % 3)) -eq 1 ]; then # the newest is damaged, in a file whose size stays the same
+            newest=$(ls -d k/sft_train/checkpoint-* 2>/dev/null | sort -V | tail -n 1)
+            if [ -n "$newest" ]; then
+                printf x | dd of="$newest/sft_train/state/optimizer.safetensors" bs=1 seek=9000 conv=notrunc 2>/dev/null
+            fi
+        fi
+        train k --resume auto || bad_kills+=" $k(exit $?: $(tail -n 1 k.err))"
+        [ "$(result k)" == "$(<whole.result)" ] || bad_kills+=" $k(differs)"
+        [ -z "$(hidden k)" ] || bad_kills+=" $k($(hidden k))"
+    done
+    equal "$dtype: killed at $kills of $calls calls, continued: the same bytes and losses" "$bad_kills" ''
+    if [ $killed -ge $((kills * 3 / 4)) ]; then ok "$dtype: the kills happen"; else not_ok "$dtype: the kills happen" "$killed of $kills"; fi
+done
+
+# ---- failures: from some call on nothing can be written ----
+dtype=bf16
+faults=${KILLS:-8}
+for errno in 28:'No space left' 30:'Read-only' 5:'Input/output error'; do
+    bad_faults=''
+    for i in $(seq 1 "$faults"); do
+        k=$((1 + (calls - 12) * i / faults))
+        rm -rf k
+        FAIL_AT=$k FAIL_ERRNO=${errno%%:*} train k && bad_faults+=" $k(exit 0)"
+        rc=$?
+        [ $rc -eq 74 ] || [ $rc -eq 73 ] || bad_faults+=" $k(exit $rc)"
+        grep -q "${errno#*:}" k.err || bad_faults+=" $k($(tail -n 1 k.err))"
+        [ "$(wc -l <k.err)" -le 1 ] || bad_faults+=" $k(lines)"
+        [ -z "$(hidden k)" ] || bad_faults+=" $k(left $(hidden k))"
+        whole k || bad_faults+=" $k(damaged)"
+        train k --resume auto && [ "$(result k)" == "$(<whole.result)" ] || bad_faults+=" $k(differs)"
+    done
+    equal "${errno#*:} at $faults calls: said, and continued later" "$bad_faults" ''
+done
+rm -rf k
+(ulimit -f 600 && train k) && rc=0 || rc=$?
+equal 'a limit on the size of files: 74' "$rc $(grep -c 'File too large' k.err) $(ls k/sft_train) $(hidden k)" '74 1  '
+check 'and the run is done without it' train k --resume auto
+bad_faults=''
+for i in $(seq 1 "$faults"); do
+    k=$((20 + (calls - 60) * i / faults))
+    rm -rf k
+    RUN_AT=$k RUN_COMMAND='rm -rf k/sft_train' train k && bad_faults+=" $k(exit 0)"
+    rc=$?
+    [ $rc -eq 74 ] || [ $rc -eq 73 ] || bad_faults+=" $k(exit $rc)"
+    [ "$(wc -l <k.err)" -eq 1 ] && grep -q 'checkpoint-.*\(No such file\|folder is gone\)\|folder is gone.*checkpoint-' k.err ||
+        bad_faults+=" $k($(tail -n 1 k.err))"
+done
+equal "a folder removed at $faults calls: said" "$bad_faults" ''
+exit $bad
