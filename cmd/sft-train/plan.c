@@ -169,6 +169,7 @@ static void find_settings(struct run *r, uint64_t have, struct buf *b)
 }
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
 int run_fits(struct run *r, struct err *e)
 {
@@ -193,29 +194,38 @@ int run_fits(struct run *r, struct err *e)
     return rc;
 }
 
+static void plan_text(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
+{
+    const struct net *n = &r->trainer.net;
+    buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
+               r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
+               (long long)n->o.tokens);
+    if (r->mesh.size[MESH_DP] > 1)
+        buf_printf(b, "each of %d ranks, with %s of the optimizer's state:\n",
+                   r->mesh.size[MESH_DP], r->trainer.optimizer.zero.sharded ? "its part" : "all");
+    plan_print(&n->plan, b);
+    buf_printf(b, "the process itself takes up to %d MiB more\n", PROCESS >> 20);
+    buf_printf(b, "a checkpoint takes %.1f MiB on the disk: the model %.1f, the state %.1f\n",
+               mib(all), mib(model), mib(all - model));
+}
+
+static void plan_object(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
+{
+    buf_printf(b, "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu},",
+               r->mesh.size[MESH_DP], PROCESS, (unsigned long long)model,
+               (unsigned long long)(all - model));
+    plan_json(&r->trainer.net.plan, b);
+    buf_puts(b, "}\n");
+}
+
 int run_print_plan(struct run *r, struct err *e)
 {
     struct buf b = {0};
-    struct net *n = &r->trainer.net;
+    uint64_t model, all;
     if (!r->plan || r->silent) return 0;
-    if (r->json) {
-        plan_json(&n->plan, &b);
-    } else {
-        buf_printf(&b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
-                   r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
-                   (long long)n->o.tokens);
-        if (r->mesh.size[MESH_DP] > 1)
-            buf_printf(&b, "each of %d ranks, with %s of the optimizer's state:\n",
-                       r->mesh.size[MESH_DP],
-                       r->trainer.optimizer.zero.sharded ? "its part" : "all");
-        plan_print(&n->plan, &b);
-    }
-    struct io_out *out = buf_check(&b, e) ? NULL : io_create("-", e);
-    int rc = out ? io_write(out, b.data, b.len, e) : -1;
-    if (rc == 0)
-        rc = io_commit(out, e);
-    else
-        io_abort(out);
+    contents_bytes(&r->trainer.contents, &model, &all);
+    (r->json ? plan_object : plan_text)(r, model, all, &b);
+    int rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);
     return rc;
 }

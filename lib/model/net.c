@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -227,6 +228,8 @@ int net_alloc(struct net *n, struct err *e)
     n->host = mem_alloc(n->plan.host, 1, e);
     if (!n->host) return err_prefix(e, "the memory plan");
     plan_bind(&n->plan, n->arena, n->host);
+    /* Both are touched here: a system that promises more than it has then fails now, not later. */
+    memset(n->host, 0, n->plan.host);
     n->device->work = n->work;
     n->device->work_bytes = n->plan.b[n->plan.count - 1].bytes;
     op_zero(n->device, &(struct op_zero){.y = n->arena, .bytes = n->plan.total});

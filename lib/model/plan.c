@@ -171,7 +171,7 @@ void plan_print(const struct plan *p, struct buf *b)
 
 void plan_json(const struct plan *p, struct buf *b)
 {
-    buf_puts(b, "{\"classes\":{");
+    buf_puts(b, "\"classes\":{");
     for (int c = 0; c < PLAN_CLASSES; c++) {
         struct class_sum s = class_sum(p, (enum plan_class)c);
         buf_printf(b, "%s\"%s\":{\"buffers\":%zu,\"bytes\":%zu,\"peak\":%zu}", c ? "," : "",
@@ -187,5 +187,5 @@ void plan_json(const struct plan *p, struct buf *b)
         buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes,
                    q->offset + (q->host ? p->total : 0));
     }
-    buf_printf(b, "],\"total\":%zu}\n", plan_size(p));
+    buf_printf(b, "],\"total\":%zu", plan_size(p));
 }

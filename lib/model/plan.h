@@ -57,8 +57,8 @@ void plan_free(struct plan *p);
 static inline size_t plan_size(const struct plan *p) { return p->total + p->host; }
 
 /* The table by class: number of buffers, their bytes added up, the most that live at one time; and
- * the size of the allocation. As text for people, or as one JSON object, where the host's buffers
- * follow the others. */
+ * the size of the allocation. As text for people, or as the members of a JSON object, where the
+ * host's buffers follow the others. */
 void plan_print(const struct plan *p, struct buf *b);
 void plan_json(const struct plan *p, struct buf *b);
 

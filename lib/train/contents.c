@@ -103,3 +103,14 @@ void contents_free(struct contents *c)
     arena_free(&c->names);
     *c = (struct contents){0};
 }
+
+void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all)
+{
+    *model = *all = 0;
+    for (size_t i = 0; i < c->list.ntensors; i++) {
+        const struct saver_tensor *t = &c->list.tensors[i];
+        const uint64_t bytes = t->n * hf_dtype_size(t->dtype);
+        *all += bytes;
+        if (!c->list.files[t->file].state) *model += bytes;
+    }
+}

@@ -31,6 +31,8 @@ struct contents {
  * where it is; net and optimizer must outlive it. */
 int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
                   struct err *e);
+/* Bytes of a checkpoint's tensors on the disk, in the model's file and in all. */
+void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all);
 /* The type in a checkpoint of what is kept with type t. */
 enum hf_dtype contents_dtype(enum dtype t);
 void contents_free(struct contents *c);

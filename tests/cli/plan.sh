@@ -48,6 +48,7 @@ check 'no two buffers that live together overlap' jq -e '
         $x.offset + $x.bytes <= $total and all(range($i); $b[.] as $y |
             ($x | life) as $p | ($y | life) as $q | $p[1] < $q[0] or $q[1] < $p[0] or
             $x.offset + $x.bytes <= $y.offset or $y.offset + $y.bytes <= $x.offset))' plan.json
+check 'the checkpoint on the disk is foretold' grep -q 'a checkpoint takes [0-9.]* MiB on the disk' table
 equal 'nothing is made by planning' "$(ls -d out 2>/dev/null)" ''
 
 # ---- what does not fit ----
@@ -89,8 +90,11 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
         sft-train -q --config config.yaml "$@" "$stream" >/dev/null || echo 0
         tail -qn 1 out/logs/plan/metrics.jsonl | jq '.["system/rss"] / 1024 | round'
     }
-    # KiB of the plan, but for what the first checkpoint touches: it comes after the last step here
-    total() { plan --json "$@" | jq '(.total - .classes.checkpoint_staging.bytes) / 1024 | round'; }
+    total() { plan --json "$@" | jq '.total / 1024 | round'; }
+    peak 512.sfts >/dev/null
+    files=$(find out/sft_train -name '*.safetensors' -printf '%s\n' | jq -s add)
+    foretold=$(jq '.checkpoint | .model + .state' plan.json)
+    equal 'and it has that size, but for the headers' "$((files >= foretold && files < foretold + 65536))" 1
     # agrees NAME STREAM MODEL SETTING...: the peak is the plan and what the process itself takes, within
     # 2 % of the plan; the process is measured with the same settings and a model of next to nothing
     agrees() {
