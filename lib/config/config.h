@@ -146,7 +146,7 @@ struct config {
             struct config_schedule_kwargs lr_scheduler_kwargs;
             enum config_optim optim; /* see run.optimizer */
             const char *optim_args;  /* NULL: none */
-            int64_t warmup_steps;    /* goes before warmup_ratio when > 0 */
+            double warmup_steps;     /* below 1: a part of all; goes before warmup_ratio when > 0 */
             double warmup_ratio;     /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
             int64_t dataloader_num_workers; /* steps read ahead */

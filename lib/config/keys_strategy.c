@@ -45,7 +45,7 @@ const struct config_key config_keys_megatron[] = {
     MUSE("lr_scheduler_type", KEY_ENUM, A(lr_scheduler_type), .words = CONFIG_SCHEDULE_WORDS,
          .only = SCHEDULE_TRAINABLE,
          .doc = "As training_args.lr_scheduler_type, and goes before it"),
-    MUSE("warmup_steps", KEY_INT, A(warmup_steps), .lo = 0, .hi = MAX_COUNT,
+    MUSE("warmup_steps", KEY_REAL, A(warmup_steps), .lo = 0, .hi = MAX_COUNT,
          .doc = "As training_args.warmup_steps, and goes before it"),
     MUSE("warmup_ratio", KEY_REAL, A(warmup_ratio), .lo = 0, .hi = 1,
          .doc = "As training_args.warmup_ratio, and goes before it"),
@@ -58,10 +58,10 @@ const struct config_key config_keys_megatron[] = {
     MUSE("adam_epsilon", KEY_REAL, A(adam_epsilon), .lo = 1e-30, .hi = 1,
          .doc = "As training_args.adam_epsilon, and goes before it"),
 #define ROW(name, type, ...)                                                                       \
-    MUSE("lr_scheduler_kwargs." name, type, .as = T "lr_scheduler_kwargs." name, __VA_ARGS__),
-    SCHEDULE_KWARGS(ROW, KWARG_DOC)
+    MUSE("lr_scheduler_kwargs." name, type, .as = T "lr_scheduler_kwargs." name, __VA_ARGS__)
+    SCHEDULE_KWARGS(ROW, KWARG_DOC),
 #undef ROW
-        MLIMIT("lr_scheduler_kwargs.max_lr", KEY_REAL, "", "learning_rate is the highest rate"),
+    MLIMIT("lr_scheduler_kwargs.max_lr", KEY_REAL, "", "learning_rate is the highest rate"),
     MLIMIT("lr_scheduler_kwargs.init_lr", KEY_REAL, "", "warm-up starts at 0"),
     MLIMIT("lr_scheduler_kwargs.lr_decay_steps", KEY_INT, "",
            "a schedule has the length of the run"),

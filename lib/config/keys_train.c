@@ -59,11 +59,12 @@ const struct config_key config_keys_train[] = {
     USED(T "lr_scheduler_type", KEY_ENUM, TO(sft_train.training_args.lr_scheduler_type),
          .words = CONFIG_SCHEDULE_WORDS, .dflt = "linear", .only = SCHEDULE_TRAINABLE,
          .doc = "Course of the learning rate, as in transformers"),
-#define ROW(name, type, ...) USED(T "lr_scheduler_kwargs." name, type, __VA_ARGS__),
-    SCHEDULE_KWARGS(ROW, KWARG_DOC)
+#define ROW(name, type, ...) USED(T "lr_scheduler_kwargs." name, type, __VA_ARGS__)
+    SCHEDULE_KWARGS(ROW, KWARG_DOC),
 #undef ROW
-        USED(T "warmup_steps", KEY_INT, TO(sft_train.training_args.warmup_steps), .dflt = "0",
-             .lo = 0, .hi = MAX_COUNT, .doc = "Steps over which the learning rate rises from 0"),
+    USED(T "warmup_steps", KEY_REAL, TO(sft_train.training_args.warmup_steps), .dflt = "0", .lo = 0,
+         .hi = MAX_COUNT,
+         .doc = "Steps over which the learning rate rises from 0; below 1: a part of all steps"),
     USED(T "warmup_ratio", KEY_REAL, TO(sft_train.training_args.warmup_ratio), .dflt = "0.0",
          .lo = 0, .hi = 1, .doc = "The same as a part of all steps, where warmup_steps is 0"),
     USED(T "weight_decay", KEY_REAL, TO(sft_train.training_args.weight_decay), .dflt = "0.0",

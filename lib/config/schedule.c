@@ -52,6 +52,18 @@ static void schedule_name(enum config_schedule kind, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)strcspn(p, "|"), p);
 }
 
+/* The first schedule that takes it. */
+static void owner_of(const char *kwarg, char *out, size_t size)
+{
+    snprintf(out, size, "no schedule");
+    for (size_t k = 0; k < sizeof signatures / sizeof *signatures; k++)
+        for (const char *const *w = signatures[k].takes; *w; w++)
+            if (!strcmp(*w, kwarg)) {
+                schedule_name((enum config_schedule)k, out, size);
+                return;
+            }
+}
+
 static int not_taken(const struct setting *s, const char *schedule, const struct signature *sig,
                      const char *name, struct err *e)
 {
@@ -60,9 +72,13 @@ static int not_taken(const struct setting *s, const char *schedule, const struct
     for (const char *const *w = sig->takes; *w && n < sizeof list; w++)
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", *w);
     const char *near = opt_nearest(name, sig->takes);
-    if (!n) return node_fail(s->node, s->path, e, "%s takes no arguments; leave it out", schedule);
-    return node_fail(s->node, s->path, e, "%s takes %s%s%s%s", schedule, list,
-                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    char owner[40];
+    owner_of(name, owner, sizeof owner);
+    if (near)
+        return node_fail(s->node, s->path, e, "%s takes %s; did you mean %s?", schedule, list,
+                         near);
+    return node_fail(s->node, s->path, e, "%s takes %s; it is an argument of %s", schedule,
+                     n ? list : "no arguments", owner);
 }
 
 static int check_setting(const struct setting *s, enum config_schedule kind, struct err *e)

@@ -9,13 +9,21 @@
 static double or_default(double v, double value) { return isnan(v) ? value : v; }
 static double at_least_one(double x) { return x > 1 ? x : 1; }
 
+/* TrainingArguments.get_warmup_steps, with warmup_ratio as it was before transformers 5. */
+static double warmup_of(const struct config *c, double steps)
+{
+    const double n = c->sft_train.training_args.warmup_steps;
+    if (n >= 1) return floor(n);
+    return ceil(steps * (n > 0 ? n : c->sft_train.training_args.warmup_ratio));
+}
+
 struct sched sched_make(const struct config *c, uint64_t steps)
 {
     const enum config_schedule kind = c->sft_train.training_args.lr_scheduler_type;
     const struct config_schedule_kwargs *k = &c->sft_train.training_args.lr_scheduler_kwargs;
     struct sched s = {.kind = kind,
                       .rate = c->sft_train.training_args.learning_rate,
-                      .warmup = (double)c->sft_train.training_args.warmup_steps,
+                      .warmup = warmup_of(c, (double)steps),
                       .steps = (double)steps,
                       .cycles = or_default(k->num_cycles, kind == CONFIG_COSINE_RESTARTS ? 1 : 0.5),
                       .least = or_default(k->min_lr_rate, or_default(k->min_lr_ratio, 0)),
@@ -25,7 +33,6 @@ struct sched sched_make(const struct config *c, uint64_t steps)
                       .decay = (double)k->num_decay_steps,
                       .warmup_curve = k->warmup_type,
                       .decay_curve = k->decay_type};
-    if (s.warmup <= 0) s.warmup = ceil(s.steps * c->sft_train.training_args.warmup_ratio);
     if (!isnan(k->min_lr)) s.least = k->min_lr / s.rate;
     s.timescale = k->timescale > 0 ? (double)k->timescale : s.warmup > 0 ? s.warmup : 10000;
     s.stable =

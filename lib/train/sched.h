@@ -19,8 +19,9 @@ struct sched {
     double stable, decay; /* steps of warmup_stable_decay; stable may be below 0 */
     enum config_curve warmup_curve, decay_curve;
 };
-/* The schedule that training_args of c tells, over the steps of a run. warmup_steps when > 0, else
- * warmup_ratio of the steps rounded up. config_check_trainable has passed c. */
+/* The schedule that training_args of c tells, over the steps of a run. warmup_steps when > 0 (a
+ * part of the steps when below 1), else warmup_ratio of the steps; parts are rounded up.
+ * config_check_trainable has passed c. */
 struct sched sched_make(const struct config *c, uint64_t steps);
 /* Of update k, from 1: rate times transformers' lambda(k - 1). */
 double sched_rate(const struct sched *s, uint64_t k);

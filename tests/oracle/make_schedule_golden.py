@@ -21,7 +21,8 @@ warnings.filterwarnings("ignore")
 
 
 def rates(kind, steps, lr=5e-5, warmup_steps=0, warmup_ratio=0.0, kwargs=None):
-    warmup = warmup_steps or math.ceil(steps * warmup_ratio)  # get_warmup_steps, where a ratio of 1 is no step
+    args = TrainingArguments(output_dir="/tmp", use_cpu=True, warmup_steps=warmup_steps)
+    warmup = args.get_warmup_steps(steps) or math.ceil(steps * warmup_ratio)  # transformers 4 had both
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=lr)
     schedule = get_scheduler(kind, optimizer, num_warmup_steps=warmup,
@@ -52,6 +53,9 @@ def cases():
         yield rates(kind, 1)
     yield rates("linear", 6, warmup_steps=9)
     yield rates("cosine", 11, warmup_ratio=1.0)
+    yield rates("cosine", 13, warmup_steps=0.3)
+    yield rates("linear", 13, warmup_steps=2.7)
+    yield rates("linear", 9, warmup_steps=1.0, warmup_ratio=0.5)
     yield rates("cosine", 21, warmup_steps=1, kwargs={"num_cycles": 1.25})
     yield rates("cosine_with_restarts", 22, warmup_steps=2, kwargs={"num_cycles": 3})
     yield rates("polynomial", 19, 1e-4, warmup_steps=3, kwargs={"power": 2.5, "lr_end": 1e-6})

@@ -104,10 +104,13 @@ static void arguments(void)
           refused(ARGS("lr_scheduler_type: cosine_with_min_lr, " KWARGS("min_lr_ratio: 0.1")),
                   "cosine_with_min_lr takes num_cycles, min_lr, min_lr_rate; did you mean "
                   "min_lr_rate?"));
-    CHECK("linear takes none", refused(ARGS(KWARGS("num_cycles: 1")), "linear takes no arguments"));
-    CHECK("so in strategy_config",
-          refused(MEGA("lr_scheduler_type: cosine, " KWARGS("timescale: 4")),
-                  "strategy_config.lr_scheduler_kwargs.timescale: cosine takes num_cycles"));
+    CHECK("linear takes none", refused(ARGS(KWARGS("num_cycles: 1")),
+                                       "linear takes no arguments; it is an argument of cosine"));
+    CHECK(
+        "so in strategy_config",
+        refused(MEGA("lr_scheduler_type: cosine, " KWARGS("timescale: 4")),
+                "strategy_config.lr_scheduler_kwargs.timescale: cosine takes num_cycles; it is an "
+                "argument of inverse_sqrt"));
     CHECK("a wrong type", refused(ARGS("lr_scheduler_type: cosine, " KWARGS("num_cycles: few")),
                                   "'few' is not a number"));
     CHECK("a wrong word", refused(ARGS("lr_scheduler_type: warmup_stable_decay, " KWARGS(
