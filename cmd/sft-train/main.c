@@ -95,7 +95,10 @@ int main(int argc, char **argv)
     struct run r = {.log_fd = -1, .folder.lock = -1};
     int rc = run_begin(&r, argc, argv, &e);
     if (rc == 0) rc = parse(&r, argc, argv, &e);
-    if (rc > 0) return 0;
+    if (rc > 0) {
+        run_close(&r);
+        return 0;
+    }
     if (rc == 0) {
         signals_catch();
         rc = train(&r, &e);
