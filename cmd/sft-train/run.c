@@ -18,19 +18,44 @@ int run_folders(struct run *r, struct err *e)
     return 0;
 }
 
-/* From the newest checkpoint that is whole; each that is not is set aside and named. */
-static int resume(struct run *r, struct err *e)
+static void say(void *arg, const char *text)
 {
-    struct restore_cursor cursor;
-    while (r->folder.resume && restore_load(&r->trainer, r->folder.resume, &cursor, e)) {
+    (void)arg;
+    log_line(LOG_WARN, "%s", text);
+}
+
+/* Who changes a setting on purpose goes on; who did not mean to reads it. */
+static int tell_settings(const struct run *r, const struct buf *settings, struct err *e)
+{
+    struct arena a = {0};
+    if (!settings->len) return 0;
+    const struct json *then = json_parse(settings->data, settings->len, &a, e);
+    int rc = then ? settings_compare(r->config, then, say, NULL, e) : -1;
+    arena_free(&a);
+    return rc;
+}
+
+/* From the newest checkpoint that is whole; each that is not is set aside and named. */
+static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
+{
+    while (r->folder.resume && restore_load(&r->trainer, r->folder.resume, cursor, e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
         if (run_folder_fall_back(&r->folder, e)) return -1;
     }
     if (!r->folder.resume) return 1;
-    log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor.step,
+    log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
              r->folder.resume);
-    return restore_seek(r->feed, &cursor, e);
+    if (tell_settings(r, &cursor->settings, e)) return -1;
+    return restore_seek(r->feed, cursor, e);
+}
+
+static int resume(struct run *r, struct err *e)
+{
+    struct restore_cursor cursor = {0};
+    int rc = load(r, &cursor, e);
+    buf_free(&cursor.settings);
+    return rc;
 }
 
 int run_weights(struct run *r, struct err *e)
@@ -65,10 +90,12 @@ static int open_tracker(struct run *r, struct err *e)
 static int open_state(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
+    if (settings_write(c, &r->settings, e) || buf_check(&r->settings, e)) return -1;
     r->state = state_open(&r->trainer,
                           &(struct state_options){.root = r->folder.root,
                                                   .source = r->model_dir,
                                                   .keep = (uint64_t)c->max_ckpt_to_keep,
+                                                  .settings = r->settings.data,
                                                   .async = c->sft.async_save},
                           e);
     return r->state ? 0 : -1;
@@ -78,12 +105,6 @@ static void note(void *arg, const char *text)
 {
     (void)arg;
     log_line(LOG_INFO, "%s", text);
-}
-
-static void say(void *arg, const char *text)
-{
-    (void)arg;
-    log_line(LOG_WARN, "%s", text);
 }
 
 /* A bar on a terminal; a line every logging_steps, with the time that is left. */
@@ -192,6 +213,7 @@ void run_close(struct run *r)
     hf_config_free(&r->hf);
     config_free(r->config);
     buf_free(&r->typed);
+    buf_free(&r->settings);
     free(r->model_dir);
     log_tee(-1);
     if (r->log_fd >= 0) io_sys.close(r->log_fd);

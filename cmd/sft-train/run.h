@@ -9,6 +9,7 @@
 #include "train/folder.h"
 #include "train/loop.h"
 #include "train/restore.h"
+#include "train/settings.h"
 
 struct run {
     /* from the command line */
@@ -32,6 +33,7 @@ struct run {
     struct feed *feed;
     struct run_folder folder;
     struct state *state;
+    struct buf settings; /* of the checkpoints */
     struct track *track;
     struct io_out *out;
     struct progress progress;

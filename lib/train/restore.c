@@ -95,11 +95,17 @@ static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor
         char hex[17] = "";
         if (rc == 0) {
             memcpy(hex, sum->s.p, 16);
-            *c = (struct restore_cursor){(uint64_t)step, strtoull(hex, &end, 16)};
+            c->step = (uint64_t)step;
+            c->checksum = strtoull(hex, &end, 16);
             if (*end) rc = err_set(e, ERR_DATA, "%s: the checksum is not hexadecimal", path);
         }
         if (rc == 0 && guard_read(&t->guard, json_get(v, "guard"), e))
             rc = err_prefix(e, "%s", path);
+        const struct json *settings = json_get(v, "settings");
+        if (rc == 0 && settings) {
+            buf_reset(&c->settings);
+            json_write(settings, &c->settings);
+        }
     } else {
         rc = -1;
     }
@@ -149,12 +155,15 @@ int restore_load(struct trainer *t, const char *checkpoint, struct restore_curso
 {
     char *folder = NULL, *dir = NULL;
     int rc = ckpt_verify(checkpoint, e);
+    const bool whole = rc == 0;
     if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
     if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
     if (rc == 0) rc = read_cursor(t, dir, cursor, e);
     if (rc == 0) rc = read_model(t, folder, e);
     if (rc == 0) rc = read_state(t, folder, dir, e);
     if (rc == 0) t->step = cursor->step;
+    /* the files are as they were written; it is this run that they do not suit */
+    if (rc && whole && e && e->code == ERR_DATA) e->code = ERR_CONFIG;
     free(dir);
     free(folder);
     return rc;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saving: the tensors through the saver, and beside them the model's small files and
- * state/run.json, which has the step and the place in the stream. */
+ * state/run.json, which has the step, the place in the stream, and the settings. */
 #include "train/state.h"
 
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static int describe_run(struct state *s, const struct feed *f, struct err *e)
                (unsigned long long)h->length, (unsigned long long)h->global_batch,
                (unsigned long long)h->seed);
     guard_write(&s->t->guard, &s->run);
-    buf_puts(&s->run, "}\n");
+    buf_printf(&s->run, ",\"settings\":%s}\n", s->o.settings);
     return buf_check(&s->run, e);
 }
 

@@ -126,4 +126,39 @@ for i in $(seq 1 "$faults"); do
         bad_faults+=" $k($(tail -n 1 k.err))"
 done
 equal "a folder removed at $faults calls: said" "$bad_faults" ''
+
+# ---- what a run may be continued with ----
+shopt -s extglob
+rm -rf k whole/sft_train/checkpoint-!(4)
+again() { rm -rf k && cp -r whole k && train k --resume auto "$@"; }
+again && rc=0 || rc=$?
+equal 'the same settings: nothing is said' "$rc $(wc -l <k.err)" '0 0'
+rm -rf k && cp -r whole k
+sft-train --config config.yaml output_dir=k logging_dir=k/logs sft_train.model_args.dtype=$dtype --resume auto \
+    sft_train.training_args.learning_rate=2e-3 max_grad_norm=2 train.sfts >/dev/null 2>k.err && rc=0 || rc=$?
+equal 'other settings: said, and the run goes on' "$rc $(grep -c 'when the checkpoint was made' k.err) $(
+    grep -c 'learning_rate is 0.002, but was 0.001 when' k.err)" '0 2 1'
+refused() { # refused NAME CODE PATTERN ARGUMENT...: and every checkpoint is still there
+    local name=$1 code=$2 pattern=$3 rc=0
+    shift 3
+    rm -rf k && cp -r whole k
+    sft-train -q --config config.yaml output_dir=k logging_dir=k/logs sft_train.model_args.dtype=$dtype --resume auto "$@" \
+        >/dev/null 2>k.err || rc=$?
+    equal "$name" "$rc $(grep -c "$pattern" k.err) $(ls k/sft_train)" "$code 1 checkpoint-4"
+}
+others='not those that the checkpoint was trained on'
+sft-pack -q -l 128 -b 8 --epochs 2 --seed 9 -o seed.sfts samples
+refused 'another seed of the stream: 78' 78 "$others" seed.sfts
+sft-pack -q -l 128 -b 8 --epochs 2 --in-order -o order.sfts samples
+refused 'another order: 78' 78 "$others" order.sfts
+sed 's/word/work/' train.jsonl >words.jsonl
+sft-tokenize -q -m model --prompt-key q --response-key a words.jsonl | sft-template -q -m model |
+    sft-pack -q -l 128 -b 8 --epochs 2 -o words.sfts
+refused 'other texts: 78' 78 "$others" words.sfts
+cp -r model other && sed -i 's/"type":"NFC"/"type":"NFKC"/' other/tokenizer.json
+refused 'another tokenizer: 65' 65 'another tokenizer' pretrain=./other train.sfts
+sed -E 's/"intermediate_size": *64/"intermediate_size": 128/' shape.json >wide.json
+sft-ckpt init -q wide.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o wide
+refused 'a model of another shape: 78, and nothing is set aside' 78 'mlp' pretrain=./wide train.sfts
+refused 'another optimizer: 78' 78 'sft.master_dtype' sft_train.training_args.optim=sgd train.sfts
 exit $bad

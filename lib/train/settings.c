@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing and comparing settings. What the stream and the tensors tell is not among them: those are
+ * checked by what they are. */
+#include "train/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TRAINING "sft_train.training_args."
+#define MODEL    "sft_train.model_args."
+
+static const char *const keys[] = {"seed",
+                                   "max_steps",
+                                   "max_grad_norm",
+                                   MODEL "dtype",
+                                   MODEL "freeze_module_prefix",
+                                   TRAINING "num_train_epochs",
+                                   TRAINING "max_steps",
+                                   TRAINING "learning_rate",
+                                   TRAINING "lr_scheduler_type",
+                                   TRAINING "lr_scheduler_kwargs",
+                                   TRAINING "warmup_steps",
+                                   TRAINING "warmup_ratio",
+                                   TRAINING "weight_decay",
+                                   TRAINING "adam_beta1",
+                                   TRAINING "adam_beta2",
+                                   TRAINING "adam_epsilon",
+                                   TRAINING "optim",
+                                   TRAINING "optim_args",
+                                   "sft.master_dtype",
+                                   "sft.moments_dtype",
+                                   "sft.skip_nonfinite"};
+enum { KEYS = sizeof keys / sizeof *keys };
+
+/* The value of a key without its line's end. */
+static int value(const struct config *c, const char *key, struct buf *b, struct err *e)
+{
+    buf_reset(b);
+    if (config_get(c, key, b, e)) return -1;
+    while (b->len && b->data[b->len - 1] == '\n') b->data[--b->len] = 0;
+    return 0;
+}
+
+int settings_write(const struct config *c, struct buf *b, struct err *e)
+{
+    struct buf v = {0};
+    int rc = 0;
+    buf_putc(b, '{');
+    for (int i = 0; i < KEYS && rc == 0; i++) {
+        rc = value(c, keys[i], &v, e);
+        if (i) buf_putc(b, ',');
+        buf_json(b, str_z(keys[i]));
+        buf_putc(b, ':');
+        buf_json(b, (struct str){v.data ? v.data : "", v.len});
+    }
+    buf_putc(b, '}');
+    buf_free(&v);
+    return rc;
+}
+
+static const char *shown(struct str s) { return s.n ? s.p : "not set"; }
+static int length(struct str s) { return s.n == 0 ? 7 : s.n > 80 ? 80 : (int)s.n; }
+
+int settings_compare(const struct config *c, const struct json *then,
+                     void (*say)(void *arg, const char *text), void *arg, struct err *e)
+{
+    struct buf v = {0};
+    int rc = 0;
+    for (int i = 0; i < KEYS && rc == 0; i++) {
+        const struct json *old = json_get(then, keys[i]);
+        rc = value(c, keys[i], &v, e);
+        const struct str now = {v.data ? v.data : "", v.len};
+        if (rc || !old || old->kind != JSON_STRING || str_eq(old->s, now)) continue;
+        char text[400];
+        snprintf(text, sizeof text,
+                 "%s is %.*s, but was %.*s when the checkpoint was made: the run goes on, and is "
+                 "not the one that was begun",
+                 keys[i], length(now), shown(now), length(old->s), shown(old->s));
+        err_clean(text);
+        say(arg, text);
+    }
+    buf_free(&v);
+    return rc;
+}

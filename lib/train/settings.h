@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings on which results depend: a checkpoint has them, and a run that goes on with others
+ * says so. */
+#ifndef SFT_TRAIN_SETTINGS_H
+#define SFT_TRAIN_SETTINGS_H
+
+#include "base/json.h"
+#include "config/config.h"
+
+/* Appends {"learning_rate":"0.001",...}: each with its value as sft-config shows it. */
+int settings_write(const struct config *c, struct buf *b, struct err *e);
+/* Calls say with one line for each that is not as in `then`, an object that settings_write made. */
+int settings_compare(const struct config *c, const struct json *then,
+                     void (*say)(void *arg, const char *text), void *arg, struct err *e);
+
+#endif
