@@ -70,6 +70,7 @@ void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, c
                                                          .rstd = rstd,
                                                          .T = T,
                                                          .H = n->m.hidden,
+                                                         .wide = true,
                                                          .dtype = n->o.compute});
 }
 
@@ -102,7 +103,7 @@ static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w
     net_wgrad(n, T, n->dres, a->z, w->down, H, I, !n->fresh);
     bias_grad(n, T, n->m.mlp_bias, w->gate_up_bias, a->gate_up, 2 * I);
     net_dgrad(n, T, n->dh, a->gate_up, w->gate_up, 2 * I, H);
-    net_norm_grad(n, T, n->dres, w->norm2, kept ? NULL : a->h2, n->dh, n->dres, a->res2, a->rstd2);
+    net_norm_grad(n, T, n->dres, w->norm2, a->h2, n->dh, n->dres, a->res2, a->rstd2);
     net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H, !n->fresh);
 }
 
@@ -165,7 +166,6 @@ static void attention_backward(struct net *n, const struct net_batch *b, int l,
 {
     const struct layer_offsets *w = &n->params.layers[l];
     const int64_t T = b->T, H = n->m.hidden, q = model_q_width(&n->m), row = model_qkv_width(&n->m);
-    const bool kept = n->o.keep == NET_KEEP_ALL;
     bias_grad(n, T, n->m.o_bias, w->o_bias, n->dres, H);
     net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
     net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
@@ -174,7 +174,7 @@ static void attention_backward(struct net *n, const struct net_batch *b, int l,
     if (n->m.qk_norm) norm_qk_grad(n, T, w, a);
     bias_grad(n, T, n->m.qkv_bias, w->qkv_bias, n->dqkv, row);
     net_dgrad(n, T, n->dh, n->dqkv, w->qkv, row, H);
-    net_norm_grad(n, T, n->dres, w->norm1, kept ? NULL : a->h1, n->dh, n->dres, a->res1, a->rstd1);
+    net_norm_grad(n, T, n->dres, w->norm1, a->h1, n->dh, n->dres, a->res1, a->rstd1);
     net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H, !n->fresh);
 }
 

@@ -17,8 +17,8 @@ struct net_acts net_layer(const struct net *n, int l)
     struct net_acts a = n->acts[each ? l : 0];
     if (n->o.keep != NET_KEEP_NOTHING) a.res1 = n->acts[l].res1;
     a.kv = n->acts[l].kv;
+    a.h1 = a.h2 = n->h;
     if (n->o.keep != NET_KEEP_ALL) {
-        a.h1 = a.h2 = n->h;
         a.z = n->z;
         a.rot = n->rot;
     }
@@ -38,7 +38,13 @@ static void norm(struct net *n, int64_t T, void *y, void *s, void *rstd, const v
                                                .T = T,
                                                .H = n->m.hidden,
                                                .eps = n->m.eps,
+                                               .wide = true,
                                                .dtype = n->o.compute});
+}
+
+enum dtype net_result_type(const struct net *n, const void *y)
+{
+    return y == n->branch ? n->real : n->o.compute;
 }
 
 /* y[T,out] = x[T,in] W[out,in]^T + bias */
@@ -54,7 +60,7 @@ static void linear(struct net *n, int64_t T, void *y, const void *x, size_t weig
                                              .k = in,
                                              .tb = true,
                                              .ab_dtype = n->o.compute,
-                                             .c_dtype = n->o.compute});
+                                             .c_dtype = net_result_type(n, y)});
     lora_forward(n, T, y, x, weight);
 }
 
@@ -218,12 +224,16 @@ void net_upload(struct net *n, const struct net_batch *b)
 
 void net_forward(struct net *n, const struct net_batch *b)
 {
-    op_embed(n->device, &(struct op_embed){.y = n->branch,
+    const int64_t H = n->m.hidden;
+    op_embed(n->device, &(struct op_embed){.y = n->h,
                                            .w = net_weight(n, n->params.embed),
                                            .ids = n->ids,
                                            .T = b->T,
-                                           .H = n->m.hidden,
+                                           .H = H,
                                            .dtype = n->o.compute});
+    op_cast(n->device,
+            &(struct op_cast){
+                .y = n->branch, .x = n->h, .n = b->T * H, .to = n->real, .from = n->o.compute});
     const void *x = n->branch, *r = NULL;
     for (int l = 0; l < n->m.layers; l++) {
         net_layer_forward(n, b, l, x, r, false);

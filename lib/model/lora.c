@@ -129,6 +129,7 @@ void lora_forward(struct net *n, int64_t T, void *y, const void *x, size_t weigh
         p.tb = p.accumulate = true;
         p.lda = k->parts * r;
         p.ldc = k->out;
+        p.c_dtype = net_result_type(n, y);
         op_matmul(n->device, &p);
     }
 }

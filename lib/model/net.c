@@ -40,7 +40,7 @@ static void declare_layer(struct net *n, int l)
     int end = each ? attn_back(n, l) : end_time(n), end_mlp = each ? mlp_back(n, l) : end;
     bool own_input = n->o.keep != NET_KEEP_NOTHING;
     if (l == 0 || own_input)
-        act(n, "res1", l, T * m->hidden, t, attn_time(l), own_input ? attn_back(n, l) : end,
+        act(n, "res1", l, T * m->hidden, real, attn_time(l), own_input ? attn_back(n, l) : end,
             &a->res1);
     if (l > 0 && !each) return;
     act(n, "rstd1", l, T, real, attn_time(l), end, &a->rstd1);
@@ -49,13 +49,11 @@ static void declare_layer(struct net *n, int l)
         act(n, "rstd_qk", l, T * (m->heads + m->kv_heads), real, attn_time(l), end, &a->rstd_qk);
     act(n, "attention", l, T * model_q_width(m), t, attn_time(l), end, &a->o);
     act(n, "lse", l, T * m->heads, real, attn_time(l), end, &a->lse);
-    act(n, "res2", l, T * m->hidden, t, mlp_time(l), end_mlp, &a->res2);
+    act(n, "res2", l, T * m->hidden, real, mlp_time(l), end_mlp, &a->res2);
     act(n, "rstd2", l, T, real, mlp_time(l), end_mlp, &a->rstd2);
     act(n, "gate_up", l, T * 2 * m->inter, t, mlp_time(l), end_mlp, &a->gate_up);
     if (n->o.keep != NET_KEEP_ALL) return;
     if (m->qk_norm) act(n, "rotated", l, T * model_qkv_width(m), t, attn_time(l), end, &a->rot);
-    act(n, "norm1", l, T * m->hidden, t, attn_time(l), end, &a->h1);
-    act(n, "norm2", l, T * m->hidden, t, mlp_time(l), end_mlp, &a->h2);
     act(n, "swiglu", l, T * m->inter, t, mlp_time(l), end_mlp, &a->z);
 }
 
@@ -65,13 +63,13 @@ static void declare_shared(struct net *n)
     const int64_t T = n->o.tokens, H = m->hidden;
     const enum dtype t = n->o.compute;
     const int head = head_time(n), end = end_time(n);
-    act(n, "branch", -1, T * H, t, 0, head, &n->branch);
+    act(n, "branch", -1, T * H, n->real, 0, end, &n->branch);
+    act(n, "norm", -1, T * H, t, 0, end, &n->h);
     if (n->o.keep != NET_KEEP_ALL) {
         if (m->qk_norm) act(n, "rotated", -1, T * model_qkv_width(m), t, 0, end, &n->rot);
-        act(n, "norm", -1, T * H, t, 0, end, &n->h);
         act(n, "swiglu", -1, T * m->inter, t, 0, end, &n->z);
     }
-    act(n, "res_final", -1, T * H, t, head, head, &n->res_final);
+    act(n, "res_final", -1, T * H, n->real, head, head, &n->res_final);
     act(n, "rstd_final", -1, T, n->real, head, head, &n->rstd_final);
     act(n, "norm_final", -1, T * H, t, head, head, &n->h_final);
     act(n, "nll", -1, T, n->real, head, end, &n->nll);

@@ -11,9 +11,9 @@
 
 /* What forward leaves for backward. The results are the same, bit for bit. */
 enum net_keep {
-    NET_KEEP_NOTHING,   /* no backward: validation, generation */
-    NET_KEEP_ALL,       /* every activation */
-    NET_KEEP_SELECTIVE, /* all but what norms and SwiGLU give, which are made again */
+    NET_KEEP_NOTHING, /* no backward: validation, generation */
+    NET_KEEP_ALL,     /* every activation but what norms give, which costs nothing to make again */
+    NET_KEEP_SELECTIVE, /* nor what SwiGLU gives */
     NET_KEEP_INPUTS,    /* each layer's input; the layer runs again before its backward */
 };
 struct net_options {
@@ -41,13 +41,13 @@ struct net_batch {
 };
 
 struct net_acts {       /* of one layer; compute type unless said otherwise */
-    void *res1, *rstd1; /* [T,H] the attention block's input; [T] real */
+    void *res1, *rstd1; /* [T,H] the attention block's input; [T]; both real */
     void *h1;           /* [T,H] normalised res1 */
     void *qkv, *rot;    /* [T,qkv_width] the projection; what attention reads: qkv itself, rotated,
                            or with qk_norm what its norms and the rotation make of it */
     void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads] real */
     void *o, *lse;      /* [T,q_width]; [heads,T] real */
-    void *res2, *rstd2; /* [T,H] the MLP block's input; [T] real */
+    void *res2, *rstd2; /* [T,H] the MLP block's input; [T]; both real */
     void *h2;           /* [T,H] normalised res2 */
     void *gate_up;      /* [T,2I]; holds its own gradient in backward */
     void *z;            /* [T,I] what SwiGLU gives */
@@ -69,9 +69,10 @@ struct net {
     void *gradients;       /* [params.trained] real; NULL when nothing is kept */
     void *cosines, *sines; /* [length, head_dim/2] real; see rotary.c */
     struct net_acts *acts; /* [layers]; see net_layer */
-    void *branch;          /* [T,H] what a block adds to the residual stream */
-    void *h, *z, *rot;     /* [T,H], [T,I], [T,qkv] where h1, h2, z, rot are not kept */
-    void *res_final, *rstd_final, *h_final;      /* [T,H], [T] real, [T,H] */
+    void *branch;          /* [T,H] real, what a block adds to the residual stream */
+    void *h;               /* [T,H] h1 and h2 */
+    void *z, *rot;         /* [T,I], [T,qkv] where z, rot are not kept */
+    void *res_final, *rstd_final, *h_final;      /* [T,H] real, [T] real, [T,H] */
     void *head_in, *logits, *dlogits, *dhead;    /* [C,H], [C,V] real, [C,V], [T,H] */
     void *nll;                                   /* [T] real, in the order of targets */
     void *dres, *dh, *dz, *dqkv, *dout;          /* [T,H] [T,H] [T,I] [T,qkv] [T,q_width] */
@@ -141,6 +142,8 @@ void net_layer_forward(struct net *n, const struct net_batch *b, int l, const vo
                        const void *r, bool again);
 const void *net_weight(const struct net *n, size_t offset);
 void *net_columns(const struct net *n, void *rows, int64_t column); /* rows, from that column */
+/* Of what a layer's projection writes to y: what goes to the residual stream stays real. */
+enum dtype net_result_type(const struct net *n, const void *y);
 struct op_attention net_attention(const struct net *n, const struct net_batch *b, int l, void *qkv);
 /* Makes rot of qkv. */
 void net_rotate(struct net *n, const struct net_batch *b, int l, const struct net_acts *a);

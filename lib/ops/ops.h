@@ -44,24 +44,27 @@ struct op_embed_grad {
  * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL).
  * heads > 0: every token has so many rows of H, normalised one by one with the same w. In x and y
  * (which may be x) row h of token t begins at element t * stride + h * H; r, s and rstd are dense,
- * [T,heads,H] and [T,heads]. */
+ * [T,heads,H] and [T,heads]. wide: x, r and s are real whatever dtype says, as a residual stream
+ * that bf16 branches feed should be. */
 struct op_rmsnorm {
     void *y, *s, *rstd;
     const void *x, *r, *w;
     int64_t T, H, stride;
     int32_t heads;
     double eps;
+    bool wide;
     enum dtype dtype;
 };
 /* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input
  * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
  * heads and stride: as in the forward, the stride being that of s, dy, dx and dres; rstd and y are
- * dense. */
+ * dense. wide: s is real. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
     const void *dy, *dres, *s, *w, *rstd;
     int64_t T, H, stride;
     int32_t heads;
+    bool wide;
     enum dtype dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
@@ -276,8 +279,9 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(rmsnorm_grad)                                                                                \
     X(matmul)                                                                                      \
     X(rope)                                                                                        \
-    X(attention) X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add)    \
-        X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
+    X(attention)                                                                                   \
+    X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) \
+        X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,

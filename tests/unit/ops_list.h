@@ -93,24 +93,27 @@ static void list_norm(struct sink s, enum dtype t)
     struct test_case c;
     const int64_t sizes[][2] = {{5, 576}, {131, 33}, {1, 7}, {0, 16}};
     for (int i = 0; i < 4; i++)
-        for (int full = 0; full < 2; full++) {
+        for (int form = 0; form < 4; form++) {
             const int64_t T = sizes[i][0], H = sizes[i][1];
+            const bool full = form & 1, wide = form & 2;
+            const enum dtype st = wide ? DT_F32 : t; /* of the residual stream */
             char what[40];
-            snprintf(what, sizeof what, "%dx%d%s", (int)T, (int)H, full ? " full" : "");
-            CASE(&c, rmsnorm, .T = T, .H = H, .eps = 1e-5, .dtype = t);
+            snprintf(what, sizeof what, "%dx%d%s%s", (int)T, (int)H, full ? " full" : "",
+                     wide ? " wide" : "");
+            CASE(&c, rmsnorm, .T = T, .H = H, .eps = 1e-5, .wide = wide, .dtype = t);
             BUF(&c, rmsnorm, y, T * H, t, .out = true);
-            BUF(&c, rmsnorm, x, T * H, t);
+            BUF(&c, rmsnorm, x, T * H, st);
             BUF(&c, rmsnorm, w, H, t, .offset = 1);
             if (full) {
-                BUF(&c, rmsnorm, s, T * H, t, .out = true);
+                BUF(&c, rmsnorm, s, T * H, st, .out = true);
                 BUF(&c, rmsnorm, rstd, T, DT_F32, .out = true);
-                BUF(&c, rmsnorm, r, T * H, t);
+                BUF(&c, rmsnorm, r, T * H, st);
             }
             emit(s, &c, what);
-            CASE(&c, rmsnorm_grad, .T = T, .H = H, .dtype = t);
+            CASE(&c, rmsnorm_grad, .T = T, .H = H, .wide = wide, .dtype = t);
             BUF(&c, rmsnorm_grad, dx, T * H, t, .out = true);
             BUF(&c, rmsnorm_grad, dy, T * H, t);
-            BUF(&c, rmsnorm_grad, s, T * H, t);
+            BUF(&c, rmsnorm_grad, s, T * H, st);
             BUF(&c, rmsnorm_grad, w, H, t, .offset = 1);
             BUF(&c, rmsnorm_grad, rstd, T, DT_F32, .offset = 1.5, .spread = 0.5);
             if (full) {

@@ -2,14 +2,18 @@
 /* Reference of RMSNorm (Zhang and Sennrich 2019) with the residual addition before it. */
 #include "ref.h"
 
+/* The type of the residual stream. */
+static enum dtype stream_type(enum dtype t, bool wide) { return wide ? real_of(t) : t; }
+
 /* Element i of row's s = x + r, rounded to its type: what the backward pass will see. */
 static REAL residual(const struct op_rmsnorm *a, int64_t row, int64_t i)
 {
-    REAL s = get(a->x, norm_at(row, a->H, a->heads, a->stride) + i, a->dtype);
+    const enum dtype t = stream_type(a->dtype, a->wide);
+    REAL s = get(a->x, norm_at(row, a->H, a->heads, a->stride) + i, t);
     if (a->r) {
-        s += get(a->r, row * a->H + i, a->dtype);
-        if (a->dtype == DT_BF16) s = (REAL)bf16_to_f32(bf16_from_f32((float)s));
-        if (a->dtype == DT_F32) s = (REAL)(float)s;
+        s += get(a->r, row * a->H + i, t);
+        if (t == DT_BF16) s = (REAL)bf16_to_f32(bf16_from_f32((float)s));
+        if (t == DT_F32) s = (REAL)(float)s;
     }
     return s;
 }
@@ -24,7 +28,7 @@ REF_OP(rmsnorm)
         if (a->rstd) put(a->rstd, row, real_of(a->dtype), rstd);
         for (int64_t i = 0; i < a->H; i++) {
             REAL s = residual(a, row, i);
-            if (a->s) put(a->s, row * a->H + i, a->dtype, s);
+            if (a->s) put(a->s, row * a->H + i, stream_type(a->dtype, a->wide), s);
             put(a->y, y + i, a->dtype, s * rstd * get(a->w, i, a->dtype));
         }
     }
@@ -34,15 +38,15 @@ REF_OP(rmsnorm)
  */
 REF_OP(rmsnorm_grad)
 {
-    enum dtype t = a->dtype, real = real_of(t);
+    enum dtype t = a->dtype, real = real_of(t), wide = stream_type(t, a->wide);
     for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
         const int64_t at = row * a->H, d = norm_at(row, a->H, a->heads, a->stride);
         REAL rstd = get(a->rstd, row, real), mean = 0;
         for (int64_t i = 0; i < a->H; i++)
-            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, d + i, t) * rstd;
+            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, d + i, wide) * rstd;
         mean /= (REAL)a->H;
         for (int64_t i = 0; i < a->H; i++) {
-            REAL n = get(a->s, d + i, t) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
+            REAL n = get(a->s, d + i, wide) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
             REAL dx = rstd * (dy * w - n * mean);
             if (a->dres) dx += get(a->dres, d + i, t);
             if (a->y) put(a->y, at + i, t, n * w);
