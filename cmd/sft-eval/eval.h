@@ -5,17 +5,19 @@
 
 #include "base/io.h"
 #include "hf/config.h"
+#include "hf/peft.h"
 #include "model/net.h"
 #include "text/tokenizer.h"
 
 struct eval {
     /* from the command line */
-    const char *model, *device_name, *prompt, *stream;
+    const char *model, *adapter_name, *device_name, *prompt, *stream;
     int dtype; /* 0: what the device is good at, 1: bf16, 2: fp32 */
     bool per_sample, logits;
     int64_t max_tokens, length;
     /* made */
     char *dir;
+    struct peft *adapter; /* NULL: none */
     struct hf_config hf;
     struct model m;
     struct tokenizer *tokenizer;

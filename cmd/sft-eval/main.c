@@ -10,6 +10,7 @@
 
 static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
+    "  sft-eval -m M --adapter output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
     "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
     "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n";
 
@@ -22,6 +23,12 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .to = &v->model,
          .arg = "MODEL",
          .help = "Hugging Face folder or checkpoint-N folder (required)"},
+        {.letter = 'a',
+         .name = "adapter",
+         .kind = OPT_STR,
+         .to = &v->adapter_name,
+         .arg = "DIR",
+         .help = "LoRA adapter of that model: a folder of peft's, or a checkpoint-N folder"},
         {.letter = 'd',
          .name = "device",
          .kind = OPT_STR,
@@ -80,8 +87,20 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
     return 0;
 }
 
+/* A checkpoint of an adapter's run holds no model. */
+static int check_whole(struct eval *v, struct err *e)
+{
+    char *dir;
+    if (!peft_find_dir(v->model, &dir)) return 0;
+    free(dir);
+    return err_set(e, ERR_NOINPUT,
+                   "%s: an adapter; give its base model with -m and this with --adapter", v->model);
+}
+
 static int open_model(struct eval *v, struct err *e)
 {
+    if (check_whole(v, e)) return -1;
+    if (v->adapter_name && !(v->adapter = peft_open(v->adapter_name, e))) return -1;
     if (hf_folder_resolve(v->model, &v->dir, e) || hf_config_read(v->dir, &v->hf, e)) return -1;
     if (model_from_hf(&v->hf, &v->m, e)) return err_prefix(e, "%s", v->dir);
     v->tokenizer = tokenizer_load(v->dir, e);
@@ -110,11 +129,15 @@ static int open_device(struct eval *v, int threads, struct err *e)
 
 int eval_net(struct eval *v, const struct net_options *o, struct err *e)
 {
+    struct net_options with = *o;
+    if (v->adapter) with.params.lora = lora_of_peft(v->adapter);
     struct safetensors *s = safetensors_open(v->dir, e);
-    int rc = s ? net_init(&v->net, &v->m, o, v->device, e) : -1;
+    int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.tied, e) : s ? 0 : -1;
+    if (rc == 0) rc = net_init(&v->net, &v->m, &with, v->device, e);
     if (rc == 0) rc = net_place(&v->net, NULL, NULL, e);
     if (rc == 0) rc = net_alloc(&v->net, e);
     if (rc == 0) rc = net_load(&v->net, s, NULL, e);
+    if (rc == 0 && v->adapter) rc = lora_load(&v->net, v->adapter, NULL, e);
     safetensors_close(s);
     return rc;
 }
@@ -141,6 +164,7 @@ int main(int argc, char **argv)
     int status = rc ? log_fail(&e) : 0;
     io_abort(v.out);
     net_close(&v.net);
+    peft_close(v.adapter);
     device_close(v.device);
     tokenizer_free(v.tokenizer);
     hf_config_free(&v.hf);

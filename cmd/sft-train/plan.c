@@ -76,9 +76,10 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
         return err_set(e, ERR_CONFIG,
                        "per_device_train_batch_size times sequence_length is too "
                        "large");
-    if (c->sft_train.model_args.freeze_module_prefix)
+    if (c->sft_train.model_args.freeze_module_prefix && !adapter_on(r->adapter))
         o.params = (struct params_options){
             .frozen = freeze_match, .arg = (void *)c->sft_train.model_args.freeze_module_prefix};
+    adapter_options(r->adapter, c, &o.params);
     *out = o;
     return 0;
 }
@@ -86,8 +87,13 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
 int run_plan(struct run *r, struct err *e)
 {
     struct trainer_options o;
-    if (options(r, &o, e) || trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e))
-        return -1;
+    r->adapter = adapter_new(r->config, &r->model, e);
+    if (!r->adapter || options(r, &o, e)) return -1;
+    const int rc = trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e);
+    const struct params *params = &r->trainer.net.params;
+    if (adapter_on(r->adapter) && params->count && adapter_check(r->adapter, r->config, params, e))
+        return -1; /* which says more than that nothing is trained */
+    if (rc || adapter_on(r->adapter)) return rc;
     const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
     return frozen ? freeze_check(frozen, &r->trainer.net.params, e) : 0;
 }

@@ -58,19 +58,28 @@ static int resume(struct run *r, struct err *e)
     return rc;
 }
 
+static int load_model(struct run *r, struct err *e)
+{
+    struct safetensors *s = safetensors_open(r->model_dir, e);
+    int rc = s ? trainer_load(&r->trainer, s, e) : -1;
+    if (rc == 0) rc = adapter_load(r->adapter, r->config, s, &r->trainer, e);
+    safetensors_close(s);
+    return rc;
+}
+
 int run_weights(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
     unsigned ahead;
     const struct feed_room room = run_room(r, &ahead);
     if (trainer_alloc(t, e) || feed_ahead(r->feed, &room, ahead, t->steps, e)) return -1;
+    /* an adapter's checkpoint has nothing of the base */
+    if (adapter_on(r->adapter) && load_model(r, e)) return -1;
+    if (r->folder.resume && adapter_same(r->adapter, r->folder.resume, e)) return -1;
     int rc = r->folder.resume ? resume(r, e) : 1;
     if (rc <= 0) return rc;
     if (r->folder.automatic) log_line(LOG_INFO, "no checkpoint to continue from: starting anew");
-    struct safetensors *s = safetensors_open(r->model_dir, e);
-    rc = s ? trainer_load(t, s, e) : -1;
-    safetensors_close(s);
-    return rc;
+    return adapter_on(r->adapter) ? 0 : load_model(r, e);
 }
 
 static int open_tracker(struct run *r, struct err *e)
@@ -96,6 +105,7 @@ static int open_state(struct run *r, struct err *e)
                                                   .source = r->model_dir,
                                                   .keep = (uint64_t)c->max_ckpt_to_keep,
                                                   .settings = r->settings.data,
+                                                  .adapter = adapter_config(r->adapter),
                                                   .async = c->sft.async_save},
                           e);
     return r->state ? 0 : -1;
@@ -207,6 +217,7 @@ void run_close(struct run *r)
     feed_close(r->feed);
     state_close(r->state);
     trainer_close(&r->trainer);
+    adapter_free(r->adapter);
     mesh_close(&r->mesh);
     device_close(r->device);
     run_folder_close(&r->folder);

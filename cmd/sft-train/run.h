@@ -3,6 +3,7 @@
 #ifndef SFT_CMD_TRAIN_RUN_H
 #define SFT_CMD_TRAIN_RUN_H
 
+#include "adapter.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "hf/config.h"
@@ -29,6 +30,7 @@ struct run {
     char tokenizer[HASH128_HEX];
     struct device *device;
     struct mesh mesh;
+    struct adapter *adapter; /* LoRA, if there is any */
     struct trainer trainer;
     struct feed *feed;
     struct run_folder folder;

@@ -136,6 +136,11 @@ struct config {
             const char *model_name_or_path;   /* pretrain goes before it */
             enum config_dtype dtype;          /* see run.dtype */
             const char *freeze_module_prefix; /* NULL: all is trained */
+            const char *lora_target;          /* NULL: no adapter, but for adapter_name_or_path */
+            const char *additional_target, *adapter_name_or_path; /* NULL: none */
+            int64_t lora_rank;
+            double lora_alpha; /* 0: twice the rank */
+            double lora_dropout;
             bool disable_gradient_checkpointing;
             int64_t ulysses_size;
         } model_args;
@@ -185,6 +190,7 @@ struct config {
         int64_t threads; /* 0: what affinity and cgroup allow */
         enum config_dtype master_dtype, moments_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
+        bool rslora;           /* an adapter's product counts alpha / sqrt(r) */
         bool skip_nonfinite;
         double spike_factor;  /* 0: off; else above 1 */
         int64_t spike_window; /* steps */

@@ -35,6 +35,9 @@ static void drop_empty(struct config *c)
                              &c->tracker_kwargs.log_dir,
                              &c->sft_train.model_args.model_name_or_path,
                              &c->sft_train.model_args.freeze_module_prefix,
+                             &c->sft_train.model_args.lora_target,
+                             &c->sft_train.model_args.additional_target,
+                             &c->sft_train.model_args.adapter_name_or_path,
                              &c->sft_train.data_args.template};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (*fields[i] && !**fields[i]) *fields[i] = NULL;

@@ -119,6 +119,8 @@ const struct config_key config_keys_sft[] = {
          .doc = "Training goes on while a checkpoint is written"),
     USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,
          .doc = "MiB of memory that a checkpoint goes through; less where the model needs less"),
+    USED("sft.rslora", KEY_BOOL, TO(sft.rslora), .dflt = "false",
+         .doc = "Rank-stabilised LoRA: the adapter's product counts lora_alpha / sqrt(r)"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
          .doc = "A step whose gradient is not finite is skipped instead of ending the run"),
     USED("sft.spike_factor", KEY_REAL, TO(sft.spike_factor), .dflt = "3.0", .lo = 0, .hi = 1e9,

@@ -10,7 +10,6 @@
 
 #define RL              "for reinforcement learning; supervised fine-tuning does not read it"
 #define MEDIA           "training is on text"
-#define LORA            "only with lora_target, which is not supported yet"
 #define KWARG_DOC(text) text
 #define ROWS            "micro-batches are formed by tokens already"
 
@@ -32,13 +31,23 @@ const struct config_key config_keys_train[] = {
     USED(M "freeze_module_prefix", KEY_STR, TO(sft_train.model_args.freeze_module_prefix),
          .doc = "Parameters whose names start with one of these, separated by commas, stay as they "
                 "are; names are Hugging Face's"),
-    LIMIT(M "lora_target", KEY_STR, "", "LoRA is not supported yet"),
-    IDLE(M "lora_rank", KEY_INT, LORA),
-    IDLE(M "lora_alpha", KEY_INT, LORA),
-    IDLE(M "lora_dropout", KEY_REAL, LORA),
-    IDLE(M "additional_target", KEY_STR, LORA),
-    IDLE(M "autocast_adapter_dtype", KEY_BOOL, LORA),
-    IDLE(M "adapter_name_or_path", KEY_STR, LORA),
+    USED(M "lora_target", KEY_STR, TO(sft_train.model_args.lora_target),
+         .doc =
+             "Trains a LoRA adapter of the linear layers so named, separated by commas; of those "
+             "whose whole name a regular expression matches; or all-linear"),
+    USED(M "lora_rank", KEY_INT, TO(sft_train.model_args.lora_rank), .dflt = "8", .lo = 1,
+         .hi = 65536, .doc = "Its rank r"),
+    USED(M "lora_alpha", KEY_REAL, TO(sft_train.model_args.lora_alpha), .lo = 0, .hi = 1e9,
+         .doc = "Its product counts lora_alpha / r; default twice the rank"),
+    USED(M "lora_dropout", KEY_REAL, TO(sft_train.model_args.lora_dropout), .dflt = "0.0", .lo = 0,
+         .hi = 0.99, .doc = "Part of the adapter's inputs that is left out at random"),
+    USED(M "additional_target", KEY_STR, TO(sft_train.model_args.additional_target),
+         .doc = "Modules that are trained as a whole beside the adapter, separated by commas: "
+                "embed_tokens, lm_head, norm"),
+    USED(M "adapter_name_or_path", KEY_STR, TO(sft_train.model_args.adapter_name_or_path),
+         .doc = "An adapter's folder to begin from; its own configuration goes before "
+                "lora_target, lora_rank and so on"),
+    IDLE(M "autocast_adapter_dtype", KEY_BOOL, "an adapter's master weights are fp32 already"),
     IDLE(M "model_type", KEY_STR, RL),
     IDLE(M "num_labels", KEY_INT, RL),
     IDLE(M "device_map", KEY_STR, "sft.device is used"),

@@ -4,6 +4,7 @@
 #include "model/lora.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -227,6 +228,21 @@ int lora_start(struct net *n, uint64_t seed, void *master, struct err *e)
         free(v);
     }
     return 0;
+}
+
+static bool peft_has(void *arg, const char *module)
+{
+    char param[PEFT_MAX_NAME];
+    snprintf(param, sizeof param, "%s.weight", module);
+    return peft_find(arg, PEFT_A, param) != NULL;
+}
+
+struct lora_options lora_of_peft(const struct peft *p)
+{
+    return (struct lora_options){.rank = p->config.rank,
+                                 .scale = peft_scale(&p->config),
+                                 .target = peft_has,
+                                 .arg = (void *)(uintptr_t)p};
 }
 
 static int load_one(struct net *n, const struct param *p, const struct hf_tensor *t, void *master,

@@ -52,6 +52,8 @@ void lora_drop(struct net *n, bool on, uint64_t step);
 /* A is uniform in +-1/sqrt(in), as peft begins (kaiming_uniform with a = sqrt(5)); B is zero. Into
  * the weights and, unless NULL, into master. */
 int lora_start(struct net *n, uint64_t seed, void *master, struct err *e);
+/* What a net needs to have the adapter's matrices; without dropout. p must outlive the net. */
+struct lora_options lora_of_peft(const struct peft *p);
 /* Values of an adapter that peft_check has seen: A, B, and modules trained as a whole. ERR_DATA
  * when it has not the matrices that the net has. */
 int lora_load(struct net *n, const struct peft *p, void *master, struct err *e);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { STEP = 1 << 14, MODEL = 0, OPTIMIZER = 1 };
 
@@ -43,11 +44,15 @@ static int add(struct contents *c, struct contents_part *from, const struct para
                enum hf_dtype dtype, struct err *e)
 {
     char name[128];
-    int n = snprintf(name, sizeof name, "%s%s%s", from->name && file == OPTIMIZER ? from->name : "",
-                     from->name && file == OPTIMIZER ? "." : "", p->name);
+    if (file == OPTIMIZER)
+        snprintf(name, sizeof name, "%s.%s", from->name, p->name);
+    else if (from->net->params.nlora)
+        peft_tensor_name(PEFT_SAVED, p->name, name, sizeof name);
+    else
+        snprintf(name, sizeof name, "%s", p->name);
     if (mem_grow(&c->tensors, &c->cap, c->count + 1, sizeof *c->tensors, e)) return -1;
     struct saver_tensor *t = &c->tensors[c->count];
-    *t = (struct saver_tensor){.name = arena_copy(&c->names, name, (size_t)n, e),
+    *t = (struct saver_tensor){.name = arena_copy(&c->names, name, strlen(name), e),
                                .dtype = dtype,
                                .rank = p->rank,
                                .shape = {p->shape[0], p->shape[1]},
@@ -60,9 +65,23 @@ static int add(struct contents *c, struct contents_part *from, const struct para
     return t->name ? 0 : -1;
 }
 
+/* peft wants a tied model's one matrix under both of its names. */
+static int add_tied(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+{
+    const struct net *n = c->parts[0].net;
+    struct param head = *p;
+    if (!n->params.nlora || !n->m.tied || p->offset != n->params.embed) return 0;
+    snprintf(head.name, sizeof head.name, "lm_head.weight");
+    return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
+}
+
+/* Of a run with an adapter nothing is saved but what it trains, its matrices in fp32. */
 static int add_param(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
+    if (c->parts[0].net->params.nlora && !p->trained) return 0;
+    if (p->adapter) dtype = HF_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
+    if (p->trained && add_tied(c, p, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
         if (add(c, &c->parts[i], p, OPTIMIZER, contents_dtype(c->parts[i].type), e)) return -1;
     return 0;
@@ -87,12 +106,14 @@ int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum h
     c->best = parts && part[0].flat == &o->master ? 1 : 0;
     for (size_t i = 0; i < p->count; i++) {
         if (add_param(c, &p->p[i], dtype, e)) return -1;
-        c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
+        if (c->count)
+            c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
     }
-    c->list = (struct saver_content){.tensors = c->tensors,
-                                     .ntensors = c->count,
-                                     .files = {{"model", false}, {"optimizer", true}},
-                                     .nfiles = parts ? 2 : 1};
+    c->list = (struct saver_content){
+        .tensors = c->tensors,
+        .ntensors = c->count,
+        .files = {{p->nlora ? "adapter_model" : "model", false}, {"optimizer", true}},
+        .nfiles = parts ? 2 : 1};
     return 0;
 }
 

@@ -27,8 +27,9 @@ struct contents {
 /* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
  * state/optimizer.safetensors has what the optimizer keeps of each that is trained, tensor by
  * tensor: master.NAME, exp_avg.NAME and exp_avg_sq.NAME (SGD: momentum_buffer.NAME) in their type.
- * There is no such file where nothing is kept. Both are in the order of the allocation. c must stay
- * where it is; net and optimizer must outlive it. */
+ * There is no such file where nothing is kept. With an adapter (LoRA) adapter_model.safetensors has
+ * what is trained, and nothing else, under peft's names. Both are in the order of the allocation. c
+ * must stay where it is; net and optimizer must outlive it. */
 int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
                   struct err *e);
 /* Bytes of a checkpoint's tensors on the disk, in the model's file and in all. */

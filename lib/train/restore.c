@@ -115,11 +115,21 @@ static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor
     return rc;
 }
 
+/* What an adapter's run trains; the base's weights are there already. */
+static int read_adapter(struct trainer *t, const char *folder, struct err *e)
+{
+    struct peft *p = peft_open(folder, e);
+    int rc = p ? lora_load(&t->net, p, NULL, e) : -1;
+    peft_close(p);
+    return rc;
+}
+
 /* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
  * the checkpoint's model. */
 static int read_model(struct trainer *t, const char *folder, struct err *e)
 {
     const struct params *p = &t->net.params;
+    if (p->nlora) return read_adapter(t, folder, e);
     if (p->elements_trained == p->elements && t->optimizer.master) return 0;
     struct safetensors *s = safetensors_open(folder, e);
     int rc = s ? net_load(&t->net, s, NULL, e) : -1;

@@ -56,8 +56,14 @@ static int write_run(const struct state *s, const char *dir, struct err *e)
 static int write_files(void *arg, const struct ckpt *k, struct err *e)
 {
     const struct state *s = arg;
-    return hf_folder_copy(s->o.source, ckpt_dir(k), e) || write_run(s, ckpt_state_dir(k), e) ? -1
-                                                                                             : 0;
+    const char *dir = ckpt_dir(k);
+    if (!s->o.adapter) {
+        if (hf_folder_copy(s->o.source, dir, e)) return -1;
+    } else if (peft_config_write(s->o.adapter, dir, e) ||
+               hf_folder_copy_tokenizer(s->o.source, dir, e)) {
+        return -1;
+    }
+    return write_run(s, ckpt_state_dir(k), e);
 }
 
 static int describe_run(struct state *s, const struct feed *f, struct err *e)

@@ -11,7 +11,8 @@ struct state_options {
     const char *source;   /* model folder whose config.json and tokenizer files are copied */
     uint64_t keep;        /* so many checkpoints remain; 0: all */
     const char *settings; /* of settings_write */
-    bool async;           /* training goes on while one is written, as far as the device can */
+    const struct peft_config *adapter; /* not NULL: what is saved is an adapter's folder */
+    bool async; /* training goes on while one is written, as far as the device can */
 };
 struct state;
 /* Of an allocated trainer with staging memory; its updates then wait for what is being saved. The

@@ -201,7 +201,7 @@ static void test_trainable(void)
           untrainable(
               MEGATRON("{virtual_pipeline_model_parallel_size: 8, moe_grouped_gemm: true}") "}\n",
               "(MoE)"));
-    CHECK("LoRA", untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", "LoRA"));
+    CHECK("LoRA", !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
     CHECK("fp16", untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
     CHECK("schedule",
           untrainable("sft_train: {training_args: {lr_scheduler_type: greedy}}\n", "'greedy'"));

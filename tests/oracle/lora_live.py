@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Adapters between this project and peft: what a LoRA run leaves behind is loaded by peft, with the
+same losses, the same logits and the same merged weights; and an adapter of peft's own making is
+evaluated, trained further and merged here."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rows import IGNORED, columns, load
+
+warnings.filterwarnings("ignore")
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(2)
+bad = False
+tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
+TRAIN = "examples/data/train.json"
+BASE = dict(model_type="llama", vocab_size=2048, hidden_size=64, intermediate_size=96,
+            num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
+            max_position_embeddings=512, rope_theta=10000.0, hidden_act="silu", bos_token_id=1,
+            eos_token_id=2, tie_word_embeddings=True, torch_dtype="float32")
+RUNS = {
+    "a list": ({}, dict(lora_target="q_proj,v_proj,down_proj", lora_rank=4)),
+    "all linear, rank-stabilised": ({}, dict(lora_target="all-linear", lora_rank=3, lora_alpha=5,
+                                             lora_dropout=0.1)),
+    "a pattern and whole modules": (dict(tie_word_embeddings=False), dict(
+        lora_target=r".*\.1\.(mlp|self_attn)\.(k|o|up)_proj", additional_target="lm_head,norm")),
+    "a tied embedding": ({}, dict(lora_target="o_proj,gate_proj", additional_target="embed_tokens")),
+    "qwen2": (dict(model_type="qwen2", num_key_value_heads=4), dict(lora_target="k_proj,up_proj")),
+}
+
+
+def check(name, good, why=""):
+    global bad
+    bad |= not good
+    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
+
+
+def run(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def prepare(folder, changes):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(BASE | changes))
+    run("sft-ckpt", "init", "-q", folder / "config.json", "--tokenizer", "share/tiny-tokenizer",
+        "--seed", 7, "-o", folder / "model")
+    rows = load(TRAIN)[:24]
+    (folder / "train.json").write_text(json.dumps(rows))
+    tokenize = subprocess.run(["sft-tokenize", "-q", "-m", folder / "model", *columns(rows),
+                               folder / "train.json"], capture_output=True, check=True)
+    run_in = dict(input=tokenize.stdout, check=True)
+    subprocess.run(["sft-template", "-q", "-m", folder / "model", "-o", folder / "samples.sfts"], **run_in)
+    run("sft-pack", "-q", "-l", 400, "-b", 8, "-o", folder / "train.sfts", folder / "samples.sfts")
+
+
+def train(folder, out, model_args, rslora=False):
+    """Three steps; returns the checkpoint."""
+    (folder / "job.yaml").write_text(json.dumps({
+        "exp_name": "job", "pretrain": str(folder / "model"), "output_dir": str(folder / out),
+        "logging_dir": str(folder / out / "logs"), "sequence_length": 400, "query_key": "input",
+        "max_steps": 3, "sft_train": {
+            "model_args": {"dtype": "fp32"} | model_args,
+            "training_args": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8,
+                              "learning_rate": 1e-2},
+            "data_args": {"file_name": str(folder / "train.json")},
+            "strategy_args": {"strategy_name": "megatron_train"}, "use_sequence_packing": True},
+        "sft": {"device": "cpu", "threads": 2, "rslora": rslora}}))
+    run("sft-train", "-q", "--config", folder / "job.yaml", folder / "train.sfts")
+    return folder / out / "sft_train" / "checkpoint-3"
+
+
+def open_base(folder):
+    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).eval()
+
+
+def loss_of(model, folder):
+    total, count = 0.0, 0
+    for line in run("sft-view", folder / "samples.sfts").splitlines():
+        record = json.loads(line)
+        ids, labels = torch.tensor([record["ids"]]), torch.tensor(record["labels"][1:])
+        with torch.no_grad():
+            logits = model(ids).logits[0, :-1].double()
+        total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED,
+                                                   reduction="sum").item()
+        count += (labels != IGNORED).sum().item()
+    return total / count
+
+
+def our_loss(*args):
+    return json.loads(run("sft-eval", "-q", "--dtype", "fp32", *args))["loss"]
+
+
+def logits_apart(model, folder, *args):
+    ours = torch.tensor(json.loads(run("sft-eval", "-q", "--dtype", "fp32", *args, "--prompt", "x = 1",
+                                       "--logits")), dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "x = 1"}], tokenize=False,
+                                         add_generation_prompt=True)
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    with torch.no_grad():
+        theirs = model(ids).logits[0, -1]
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+def same_tensors(path, model, tolerance=1e-6):
+    """The tensors of a folder against those of a model."""
+    stored, state = load_file(path / "model.safetensors"), model.state_dict()
+    apart = {k: (v - state[k]).abs().max().item() for k, v in stored.items()}
+    return {k: v for k, v in apart.items() if not v <= tolerance}
+
+
+def ours_to_peft(name, changes, model_args):
+    folder = tmp / name.replace(", ", "-").replace(" ", "-")
+    prepare(folder, changes)
+    ckpt = train(folder, "out", model_args, "rank" in name)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = peft.PeftModel.from_pretrained(open_base(folder), ckpt / "sft_train").eval()
+    told = [str(w.message) for w in told if "key" in str(w.message).lower()]
+    check(f"{name}: peft loads it without a complaint", not told, told)
+    theirs, ours = loss_of(model, folder), our_loss("-m", folder / "model", "--adapter", ckpt,
+                                                    folder / "samples.sfts")
+    check(f"{name}: the same loss", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, peft {theirs}")
+    untouched = loss_of(open_base(folder), folder)
+    check(f"{name}: which the adapter changed", abs(theirs - untouched) > 1e-3, untouched)
+    off = logits_apart(model, folder, "-m", folder / "model", "--adapter", ckpt)
+    check(f"{name}: the same logits", off < 1e-5, off)
+    run("sft-ckpt", "merge", "-q", folder / "model", ckpt, "-o", folder / "merged")
+    apart = same_tensors(folder / "merged", model.merge_and_unload())
+    check(f"{name}: merged as peft merges", not apart, apart)
+
+
+def peft_to_ours():
+    folder = tmp / "theirs"
+    prepare(folder, {})
+    torch.manual_seed(1)
+    model = peft.get_peft_model(open_base(folder), peft.LoraConfig(
+        task_type="CAUSAL_LM", r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear"))
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "lora_B" in n:
+                p.normal_(std=0.05)
+    model.save_pretrained(folder / "adapter")
+    theirs, ours = loss_of(model, folder), our_loss("-m", folder / "model", "--adapter",
+                                                    folder / "adapter", folder / "samples.sfts")
+    check("peft's adapter: the same loss", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, {theirs}")
+    ckpt = train(folder, "out", {"adapter_name_or_path": str(folder / "adapter")})
+    metrics = [json.loads(x) for x in (folder / "out/logs/job/metrics.jsonl").read_text().splitlines()]
+    first, last = (x["sft_train/loss"] for x in (metrics[0], metrics[-1]))
+    check("peft's adapter: trained further", last < first, (first, last))
+    again = peft.PeftModel.from_pretrained(open_base(folder), ckpt / "sft_train").eval()
+    theirs, ours = loss_of(again, folder), our_loss("-m", folder / "model", "--adapter", ckpt,
+                                                    folder / "samples.sfts")
+    check("peft's adapter: and read back", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, {theirs}")
+
+
+for name, (changes, model_args) in RUNS.items():
+    ours_to_peft(name, changes, model_args)
+peft_to_ours()
+sys.exit(bad)
