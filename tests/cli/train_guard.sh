@@ -13,8 +13,14 @@ sft-ckpt init -q untied.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 
 for i in 1 2 3 4 5 6 7; do echo '{"q":"Say it.","a":"one two three one two three one two three"}'; done >train.jsonl
 echo '{"q":"Say it.","a":"q%w^ @Zk #J ~xv |&Q $$ {Y} ..! _+K"}' >>train.jsonl
 echo '{"q":"Say it.","a":"one two three one two three one two three"}' >>train.jsonl
-sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model |
-    sft-pack -q -l 128 -b 1 --mode none --in-order -o train.sfts
+pack() {
+    sft-tokenize -q -m model --prompt-key q --response-key a "$1.jsonl" | sft-template -q -m model |
+        sft-pack -q -l 128 -b 1 --mode none --in-order -o "$1.sfts"
+}
+sed 8d train.jsonl >without.jsonl
+pack train
+pack without
+stream=train.sfts
 cat >config.yaml <<'END'
 exp_name: odd
 output_dir: ./out
@@ -34,7 +40,7 @@ END
 train() { # train DIR [ARGUMENT...]: standard error in DIR.log, the summary in DIR.json
     local dir=$1 rc
     shift
-    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" train.sfts >"$dir.json" 2>"$dir.log"
+    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" $stream >"$dir.json" 2>"$dir.log"
     rc=$?
     cat "$dir.log" >&2
     return $rc
@@ -58,6 +64,10 @@ equal 'skip: counted in metrics.jsonl and in the summary' \
     "$(jq .skipped_steps skip.json) $(metric skip sft_train/skipped_steps)" '1 0 0 0 0 0 0 0 1 1 '
 check 'max_steps=7' train seven max_steps=7
 same 'skip: the weights of step 8 are those of step 7' "$(weights skip 8)" "$(weights seven 7)"
+stream=without.sfts
+check 'a stream without that step' train without
+stream=train.sfts
+same 'skip: the end is that of a stream without that step' "$(weights skip 9)" "$(weights without 8)"
 fails 'stop' 76 'step 8: loss .* 0:7; sft.spike_action=skip' train stop sft.spike_action=stop save_steps=7
 equal 'stop: the checkpoint before it is there' "$(ls stop/sft_train)" checkpoint-7
 equal 'stop: the rows are in metrics.jsonl' "$(metric stop sft_train/suspect_rows)" 'null null null null null null null [[0,7]] '
