@@ -5,7 +5,8 @@ usage: make_train_golden.py OUTPUT_DIR [MODEL_FOLDER]
 
 tiny.json: two tiny models whose weights tests/tiny.h makes by the same formula: loss, NLLs, gradients,
 PyTorch's own bf16 errors, and 20 steps of AdamW. smollm2.json (with MODEL_FOLDER): first-step loss,
-gradient norms and seeded projections of a real model.
+gradient norms and seeded projections of a real model; smollm2_bf16.json: the errors of PyTorch's bf16
+gradients of it, for three batches and both of its attentions.
 """
 import json
 import math
@@ -132,17 +133,17 @@ def curve(tied, bias, cosine):
     return {"cosine": cosine, "losses": losses, "norms": norms, "rates": rates}
 
 
+def errors(rough, exact):
+    return {n: float(np.linalg.norm(rough[n] - g) / np.linalg.norm(g)) for n, g in exact.items()}
+
+
 def bf16_errors(tied, bias):
-    """Of PyTorch's bf16 gradients against its fp32 ones, over 8 batches: a bias has few elements."""
-    exact, rough = tiny(tied, bias), tiny(tied, bias).bfloat16()
-    off, size = {}, {}
+    """Of PyTorch's bf16 gradients against its fp32 ones, for each of 8 batches."""
+    exact, rough, out = tiny(tied, bias), tiny(tied, bias).bfloat16(), []
     for k in range(8):
         docs = documents(LENGTHS, 97, 1000 * k)
-        (_, x), (_, y) = gradients(exact, docs), gradients(rough, docs)
-        for n in x:
-            off[n] = off.get(n, 0) + ((x[n] - y[n]) ** 2).sum()
-            size[n] = size.get(n, 0) + (x[n] ** 2).sum()
-    return {n: float(np.sqrt(off[n] / size[n])) for n in off}
+        out.append(errors(gradients(rough, docs)[1], gradients(exact, docs)[1]))
+    return out
 
 
 def tiny_case(name, tied, bias, cosine):
@@ -161,11 +162,22 @@ TEXTS = ["The command `ls -l` lists the files of a folder, one on a line, with o
          "To count the lines of every C file below this folder, type: find . -name '*.c' | xargs wc -l"]
 
 
-def real_documents(folder):
+MORE_TEXTS = [
+    ["The mayor of the small town opened the new library on Monday; children queued for an hour "
+     "before the doors opened.",
+     "def area(r):\n    return 3.14159 * r * r\n\nprint(area(2))",
+     "What is the capital of Portugal? Lisbon."],
+    ["In 1905 Einstein published four papers, each of which changed physics for good.",
+     "To archive a folder: tar czf backup.tar.gz folder/ . To look inside: tar tzf backup.tar.gz.",
+     "No, thank you.",
+     "Water boils at 100 degrees Celsius at sea level, and at about 90 on a high mountain."]]
+
+
+def real_documents(folder, texts=TEXTS):
     """The texts' ids; the first token of each and a quarter of the others are no targets."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     out, t = [], 0
-    for text in TEXTS:
+    for text in texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         h = hashes("ids", np.arange(t, t + len(ids))) >> np.uint32(30)
         w = np.where(h == 0, 0.0, np.where(h == 1, 0.5, 1.0))
@@ -202,6 +214,25 @@ def real(folder):
             "gradients": describe(grads)}
 
 
+def real_bf16(folder):
+    """PyTorch's two attentions are both PyTorch's bf16; their errors differ as chance has it."""
+    def run(docs, dtype, attention):
+        loss, grads = gradients(transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation=attention).train(), docs)
+        return loss, {n: g.astype(np.float32) for n, g in grads.items()}
+    out = []
+    for texts in [TEXTS] + MORE_TEXTS:
+        docs = real_documents(folder, texts)
+        loss, exact = run(docs, torch.float32, "eager")
+        batch = {"lengths": [len(ids) for ids, _ in docs],
+                 "ids": [i for ids, _ in docs for i in ids.tolist()], "loss": loss}
+        for attention in "eager", "sdpa":
+            loss16, rough = run(docs, torch.bfloat16, attention)
+            batch[attention] = {"loss_error": abs(loss16 - loss) / loss, "errors": errors(rough, exact)}
+        out.append(batch)
+    return {"batches": out}
+
+
 def rounded(x, digits):
     if isinstance(x, float):
         assert math.isfinite(x)
@@ -225,6 +256,7 @@ def main():
           {"lengths": LENGTHS, "cases": [tiny_case("tied", True, False, False),
                                          tiny_case("untied, biased", False, True, True)]})
     if len(sys.argv) > 2:
+        write(f"{sys.argv[1]}/smollm2_bf16.json", real_bf16(sys.argv[2]), 4)
         write(f"{sys.argv[1]}/smollm2.json", real(sys.argv[2]), 7)
 
 
