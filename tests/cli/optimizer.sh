@@ -84,6 +84,12 @@ for how in small sgd plain; do
     check "$how: resumes" train "$how-cut" --resume auto "${args[@]}"
     both "$how: resumed" $how "$how-cut"
 done
+lora=(sft_train.model_args.lora_target=all-linear sft_train.model_args.lora_rank=4 "${small[@]}")
+check 'an adapter, all in bf16' train lora "${lora[@]}"
+cp -r lora lora-cut && rm -r lora-cut/sft_train/checkpoint-3
+check 'an adapter: resumes' train lora-cut --resume auto "${lora[@]}"
+same 'an adapter: the same weights' "$(folder lora 3)/adapter_model.safetensors" "$(folder lora-cut 3)/adapter_model.safetensors"
+same 'an adapter: the same state' "$(folder lora 3)/state/optimizer.safetensors" "$(folder lora-cut 3)/state/optimizer.safetensors"
 rm -r full/sft_train/checkpoint-3 small/sft_train/checkpoint-3 plain/sft_train/checkpoint-3
 fails 'resume: moments of another type' 78 'of exp_avg there is F32, but this run keeps BF16' train full --resume auto sft.moments_dtype=bf16
 fails 'resume: a master that is not there' 78 'of master there is nothing, but this run keeps F32' train small --resume auto sft.moments_dtype=bf16
