@@ -5,8 +5,9 @@ usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKP
 
 Reads DIR/NAME.yaml (DIR is relative to the current folder), makes OUTPUT_DIR/data/train.sfts and
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
-printed before it runs. The exit status is that of the first stage that failed. INT and TERM become
-USR1 for the trainer, which finishes its step, saves and exits with 75.'
+printed before it runs. More than one device in sft_train.device_mapping: the trainer runs as that
+many ranks under mpirun. The exit status is that of the first stage that failed; 69 when a rank was
+lost. INT and TERM become USR1 for the trainer, which finishes its step, saves and exits with 75.'
 set -u
 
 say() { printf '%s\n' "sft-run: $*" >&2; }
@@ -50,13 +51,13 @@ value() { sft-config -q "$config" "${overrides[@]}" "$@"; }
 columns=(prompt_key query_key response_key system_key)
 keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
-    sft.over_length sft_train.infer_batch_size output_dir seed)
+    sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device)
 values=$(value "${keys[@]/#/--get=}") || exit
 mapfile -t v <<<"$values"
 [ ${#v[@]} -eq ${#keys[@]} ] || die 78 "$config: a value with a line break"
 threads=${v[4]:-0} allow=${v[5]} model=${v[6]} template=${v[7]} mask=${v[8]} length=${v[9]}
 batch=${v[10]} mode=${v[11]} epochs=${v[12]%.0} shuffle=${v[13]} over=${v[14]} val_batch=${v[15]}
-data=${v[16]}/data seed=${v[17]}
+data=${v[16]}/data seed=${v[17]} workers=${v[18]} device=${v[19]}
 tokenize=(sft-tokenize -@ "$threads" -m "$model")
 for i in "${!columns[@]}"; do
     [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
@@ -70,6 +71,28 @@ mapfile -t train_files <<<"$values"
 values=$(value --get validation_files) || exit
 val_files=()
 [ -z "$values" ] || mapfile -t val_files <<<"$values"
+
+# ---- the ranks ----
+container() {
+    [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${container:-}" ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]
+}
+# mpirun with what it needs here; $ranks stays empty for one worker. Ranks are not bound to cores: each
+# computes with several threads, and shares the CPUs with the others of its node by itself.
+ranks=()
+mpirun_options() {
+    command -v mpirun >/dev/null ||
+        die 69 "$workers workers need mpirun: install an MPI (Debian: apt-get install libopenmpi-dev openmpi-bin) and run make again"
+    ranks=(mpirun -np "$workers" --bind-to none)
+    case $(mpirun --version 2>/dev/null) in *'Open MPI'* | *OpenRTE* | *PRTE*) ;; *) return ;; esac
+    ranks+=(-q)
+    [ "$device" = cuda ] || ranks+=(--oversubscribe)
+    if [ "$(id -u)" -ne 0 ] || [ -n "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then return; fi
+    container || die 69 'mpirun does not run as root outside a container: use another account, or set
+OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1'
+    say 'root in a container: mpirun gets --allow-run-as-root'
+    ranks+=(--allow-run-as-root)
+}
+[ "$workers" -eq 1 ] || mpirun_options
 
 # ---- running things ----
 # In a process group of its own, so that Ctrl-C reaches this script alone. $1: what INT and TERM do.
@@ -139,7 +162,7 @@ stream() {
 
 mkdir -p -- "$data" || die 73 "$data: cannot be created"
 stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || exit
-train=(sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
+train=("${ranks[@]}" sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
 if [ ${#val_files[@]} -gt 0 ]; then
     stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}" || exit
     train+=(--val "$data/validation.sfts")
@@ -147,3 +170,9 @@ fi
 train+=("$data/train.sfts")
 printf '%s\n' "$(quote "${train[@]}")" >&2
 run 'kill -USR1 "$job"' "${train[@]}"
+rc=$?
+[ ${#ranks[@]} -gt 0 ] || exit $rc
+case $rc in
+    0 | 6[4569] | 7[0134568]) exit $rc ;; # the trainer's own
+    *) die 69 "a rank was lost: mpirun ended with $rc" ;;
+esac

@@ -73,6 +73,25 @@ int run_launch(struct run *r, struct err *e)
 
 int run_agreed(struct run *r, int rc, struct err *e) { return world_agree(&r->world, rc, e); }
 
+int run_share_resume(struct run *r, struct err *e)
+{
+    struct run_folder *f = &r->folder;
+    struct {
+        uint64_t step, bytes;
+        bool automatic;
+    } x = {f->step, f->resume ? strlen(f->resume) + 1 : 0, f->automatic};
+    if (r->world.place.size == 1) return 0;
+    if (world_broadcast(&r->world, &x, sizeof x, 0, e)) return -1;
+    if (r->silent) {
+        free(f->resume);
+        f->resume = x.bytes ? mem_alloc(x.bytes, 1, e) : NULL;
+        f->step = x.step;
+        f->automatic = x.automatic;
+    }
+    if (run_agreed(r, x.bytes && !f->resume ? -1 : 0, e)) return -1;
+    return world_broadcast(&r->world, f->resume, x.bytes, 0, e);
+}
+
 int run_fail(const struct run *r, const struct err *e)
 {
     if (r->silent && !r->world.broken) return e->code ? (int)e->code : ERR_INTERNAL;

@@ -9,13 +9,20 @@
 
 #include "base/log.h"
 
-int run_folders(struct run *r, struct err *e)
+static int open_folders(struct run *r, struct err *e)
 {
     if (run_folder_open(&r->folder, r->config, r->resume, e)) return -1;
     r->log_fd = io_sys.open(r->folder.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (r->log_fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot open", r->folder.log);
     log_tee(r->log_fd);
     return 0;
+}
+
+/* Rank 0's folders are the run's. */
+int run_folders(struct run *r, struct err *e)
+{
+    if (run_agreed(r, r->silent ? 0 : open_folders(r, e), e)) return -1;
+    return run_share_resume(r, e);
 }
 
 static void say(void *arg, const char *text)
@@ -38,10 +45,13 @@ static int tell_settings(const struct run *r, const struct buf *settings, struct
 /* From the newest checkpoint that is whole; each that is not is set aside and named. */
 static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
 {
-    while (r->folder.resume && restore_load(&r->trainer, r->folder.resume, cursor, e)) {
+    while (r->folder.resume &&
+           run_agreed(r, restore_load(&r->trainer, r->folder.resume, cursor, e), e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
-        if (run_folder_fall_back(&r->folder, e)) return -1;
+        if (run_agreed(r, r->silent ? 0 : run_folder_fall_back(&r->folder, e), e) ||
+            run_share_resume(r, e))
+            return -1;
     }
     if (!r->folder.resume) return 1;
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
@@ -72,11 +82,12 @@ int run_weights(struct run *r, struct err *e)
     struct trainer *t = &r->trainer;
     unsigned ahead;
     const struct feed_room room = run_room(r, &ahead);
-    if (trainer_alloc(t, e) || feed_ahead(r->feed, &room, ahead, t->steps, e)) return -1;
+    int rc = trainer_alloc(t, e) || feed_ahead(r->feed, &room, ahead, t->steps, e) ? -1 : 0;
     /* an adapter's checkpoint has nothing of the base */
-    if (adapter_on(r->adapter) && load_model(r, e)) return -1;
-    if (r->folder.resume && adapter_same(r->adapter, r->folder.resume, e)) return -1;
-    int rc = r->folder.resume ? resume(r, e) : 1;
+    if (rc == 0 && adapter_on(r->adapter)) rc = load_model(r, e);
+    if (rc == 0 && r->folder.resume) rc = adapter_same(r->adapter, r->folder.resume, e);
+    if (run_agreed(r, rc, e)) return -1;
+    rc = r->folder.resume ? resume(r, e) : 1;
     if (rc <= 0) return rc;
     if (r->folder.automatic) log_line(LOG_INFO, "no checkpoint to continue from: starting anew");
     return adapter_on(r->adapter) ? 0 : load_model(r, e);
@@ -109,6 +120,11 @@ static int open_state(struct run *r, struct err *e)
                                                   .async = c->sft.async_save},
                           e);
     return r->state ? 0 : -1;
+}
+
+static int open_outputs(struct run *r, struct err *e)
+{
+    return open_tracker(r, e) || open_state(r, e) ? -1 : 0;
 }
 
 static void note(void *arg, const char *text)
@@ -160,25 +176,27 @@ static int summary(struct run *r, const struct loop_result *x, struct err *e)
     return rc;
 }
 
-static int finish(struct run *r, const struct loop_result *x, struct err *e)
+static int report(struct run *r, const struct loop_result *x, struct err *e)
 {
-    if (track_close(r->track, e)) {
-        r->track = NULL;
-        return -1;
-    }
+    int rc = track_close(r->track, e);
     r->track = NULL;
     if (r->trainer.guard.skipped)
         log_line(LOG_WARN, "%llu of %llu steps were left out; suspect_rows in %s names their rows",
                  (unsigned long long)r->trainer.guard.skipped, (unsigned long long)r->trainer.step,
                  r->folder.metrics);
-    if (summary(r, x, e)) return -1;
+    if (rc || summary(r, x, e)) return -1;
     struct io_out *out = r->out;
     r->out = NULL;
-    if (io_commit(out, e)) return -1;
+    return io_commit(out, e);
+}
+
+static int finish(struct run *r, const struct loop_result *x, struct err *e)
+{
+    if (run_agreed(r, r->silent ? 0 : report(r, x, e), e)) return -1;
     if (!x->stopped) return 0;
     return err_set(e, ERR_STOPPED,
                    "stopped as asked after step %llu, saved as %s; --resume auto continues it",
-                   (unsigned long long)r->trainer.step, x->checkpoint);
+                   (unsigned long long)r->trainer.step, x->checkpoint ? x->checkpoint : "");
 }
 
 int run_loop(struct run *r, struct err *e)
@@ -193,7 +211,7 @@ int run_loop(struct run *r, struct err *e)
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
     l.sched = sched_make(c, steps);
-    if (open_tracker(r, e) || open_state(r, e)) return -1;
+    if (run_agreed(r, r->silent ? 0 : open_outputs(r, e), e)) return -1;
     l.track = r->track;
     l.state = r->state;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",

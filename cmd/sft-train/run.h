@@ -47,6 +47,7 @@ struct run {
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
 int run_launch(struct run *r, struct err *e);           /* the other ranks, if there are any */
 int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
+int run_share_resume(struct run *r, struct err *e);     /* r->folder's choice, as rank 0 made it */
 int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */
 
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */

@@ -82,8 +82,8 @@ int run_stream(struct run *r, struct err *e)
                                   .epochs = c->sft_train.training_args.num_train_epochs,
                                   .mode = (enum pack_mode)c->run.pack_mode,
                                   .plan = true};
-    if (tokenizer_of(r, e)) return -1;
-    r->feed = feed_open(r->stream, false, r->model.vocab, e);
+    if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
+    r->feed = feed_open_shared(r->stream, r->model.vocab, &r->world, e);
     if (!r->feed || feed_check(r->feed, &w, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);

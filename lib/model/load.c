@@ -32,11 +32,18 @@ void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, c
     }
 }
 
+/* Those of elements [at, *end) that are held: their first one, and where they end. */
+static size_t held(const struct net *n, size_t at, size_t *end)
+{
+    if (*end > n->past) *end = n->past;
+    return at < n->held ? n->held : at;
+}
+
 void net_put_held(struct net *n, void *flat, enum dtype t, size_t at, size_t count,
                   const float *values)
 {
-    const size_t from = at < n->held ? n->held : at, end = at + count;
-    const size_t to = end < n->past ? end : n->past;
+    size_t to = at + count;
+    const size_t from = held(n, at, &to);
     if (from < to) net_put(n, flat, t, from, to - from, values + (from - at));
 }
 
@@ -108,13 +115,14 @@ static void load_same(struct net *n, const struct param *p, const struct hf_tens
                       size_t at, size_t count)
 {
     struct device *d = n->device;
-    const size_t size = dtype_size(n->o.compute);
-    char *to = (char *)n->weights + (p->offset + at) * size;
-    d->ops->upload(d, to, t->data + at * size, count * size);
-    if (master)
-        op_cast(d, &(struct op_cast){.y = (char *)master + (p->offset + at) * dtype_size(n->real),
-                                     .x = to,
-                                     .n = (int64_t)count,
+    const size_t size = dtype_size(n->o.compute), begin = p->offset + at;
+    size_t end = begin + count;
+    const size_t from = held(n, begin, &end);
+    d->ops->upload(d, (char *)n->weights + begin * size, t->data + at * size, count * size);
+    if (master && from < end)
+        op_cast(d, &(struct op_cast){.y = (char *)master + from * dtype_size(n->real),
+                                     .x = (char *)n->weights + from * size,
+                                     .n = (int64_t)(end - from),
                                      .to = n->real,
                                      .from = n->o.compute});
 }

@@ -21,7 +21,7 @@ static int copy(const struct contents_part *p, void *to, const void *from, size_
     return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
 }
 
-static int read_part(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+int contents_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
     const struct contents_part *p = arg;
     const size_t size = dtype_size(p->type);
@@ -59,7 +59,7 @@ static int add(struct contents *c, struct contents_part *from, const struct para
                                .n = p->n,
                                .file = file,
                                .at = p->offset,
-                               .read = read_part,
+                               .read = contents_read_here,
                                .arg = from};
     c->count++;
     return t->name ? 0 : -1;
@@ -90,7 +90,7 @@ static int add_param(struct contents *c, const struct param *p, enum hf_dtype dt
 static void add_part(struct contents *c, struct net *n, const char *name, void **flat,
                      enum dtype type)
 {
-    c->parts[c->nparts++] = (struct contents_part){n, name, flat, type, c->buffer};
+    c->parts[c->nparts++] = (struct contents_part){n, name, flat, type, c->buffer, c};
 }
 
 int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
@@ -99,6 +99,7 @@ int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum h
     const struct params *p = &n->params;
     *c = (struct contents){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
     if (!c->buffer) return -1;
+    c->net = n;
     add_part(c, n, NULL, &n->weights, n->o.compute);
     struct optimizer_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(o, part);

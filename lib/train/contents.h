@@ -14,6 +14,7 @@ struct contents_part {
     void **flat;      /* where the plan puts its address */
     enum dtype type;
     void *buffer; /* for conversions; of the contents */
+    struct contents *owner;
 };
 struct contents {
     struct saver_content list; /* for the saver */
@@ -22,6 +23,9 @@ struct contents {
     struct contents_part parts[CONTENTS_PARTS]; /* weights, then the optimizer's */
     int nparts, best; /* best: the part that has trained weights at their most exact */
     void *buffer;
+    struct net *net;
+    struct world *world; /* NULL unless other ranks hold parts of the optimizer's state */
+    void **staging;      /* of world: COMM_STAGING bytes of the host's memory */
     struct arena names;
 };
 /* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
@@ -37,5 +41,16 @@ void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all);
 /* The type in a checkpoint of what is kept with type t. */
 enum hf_dtype contents_dtype(enum dtype t);
 void contents_free(struct contents *c);
+
+/* The optimizer's parts are spread over the ranks of m: from now on rank 0 reads through the
+ * others, which must serve it while it does. After contents_make, and before the saver is opened.
+ */
+void contents_spread(struct contents *c, const struct mesh *m);
+/* On ranks but 0: gives rank 0 what it asks for, until it dismisses. -1 when a piece could not be
+ * read; rank 0 was given zeros. Nothing to do unless spread. */
+int contents_serve(struct contents *c, struct err *e);
+int contents_dismiss(struct contents *c, struct err *e); /* on rank 0 */
+/* Inside: elements [at, at + n) of one part, from this device or from the ranks that hold them. */
+saver_read contents_read_here, contents_read_spread;
 
 #endif

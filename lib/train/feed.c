@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "train/ahead.h"
+#include "train/share.h"
 
 enum { LOOSE_ROWS = 64 };
 
@@ -21,6 +22,8 @@ struct feed {
     uint64_t given;                         /* the checksum as far as was handed out */
     struct ahead *ahead;                    /* NULL: the caller's steps are read into */
     void *memory;                           /* of ahead, if it is ours */
+    struct world *world;         /* with whom rank 0 shares what it reads; NULL: with nobody */
+    struct stream_header header; /* of another rank's stream: there is no reader here */
 };
 
 struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e)
@@ -47,7 +50,38 @@ fail:
     return NULL;
 }
 
-const struct stream_header *feed_header(const struct feed *f) { return stream_header(f->reader); }
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+struct feed *feed_open_shared(const char *path, int64_t vocab, struct world *w, struct err *e)
+{
+    struct feed *f = NULL;
+    int32_t file = is_file(path);
+    if (w->place.size == 1) return feed_open(path, false, vocab, e);
+    if (world_broadcast(w, &file, sizeof file, 0, e)) return NULL;
+    if (file) return feed_open(path, false, vocab, e);
+    if (w->place.rank == 0)
+        f = feed_open(path, false, vocab, e);
+    else if ((f = mem_alloc(1, sizeof *f, e)))
+        f->name = mem_strndup(path, strlen(path), e);
+    int rc = world_agree(w, f && f->name ? 0 : -1, e);
+    if (rc == 0 && f->reader) f->header = *stream_header(f->reader);
+    if (rc == 0) rc = share_header(w, &f->header, e);
+    if (rc == 0) {
+        f->world = w;
+        return f;
+    }
+    feed_close(f);
+    return NULL;
+}
+
+const struct stream_header *feed_header(const struct feed *f)
+{
+    return f->reader ? stream_header(f->reader) : &f->header;
+}
 void feed_limit(struct feed *f, uint64_t length) { f->length = length; }
 uint64_t feed_checksum(const struct feed *f) { return f->given; }
 
@@ -183,6 +217,7 @@ static int read_step(void *arg, struct feed_step *s, struct err *e)
 int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
                struct err *e)
 {
+    if (!f->reader) return 0; /* rank 0 has it */
     if (!memory) memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e);
     f->ahead = memory ? ahead_new(r, depth, memory, read_step, f, e) : NULL;
     return f->ahead ? 0 : -1;
@@ -190,9 +225,9 @@ int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *
 
 int feed_next(struct feed *f, struct feed_step *s, struct err *e)
 {
-    int rc = f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
+    int rc = !f->reader ? 0 : f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
-    return rc;
+    return f->world ? share_step(f->world, rc, s, &f->given, e) : rc;
 }
 
 static int differs(const struct feed *f, struct err *e, const char *what, const char *has,

@@ -36,9 +36,13 @@ struct feed_step {
 };
 
 struct feed;
+struct world;
 /* path "-": standard input. A packed stream; or, with `loose`, a stream of samples too, which gives
  * a row a sample and steps of 64 rows. Tokens must be below vocab. */
 struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e);
+/* For all ranks of a job, which call it and feed_next together: each reads a file by itself; what
+ * is not a file is read by rank 0, which tells the others. A packed stream only. */
+struct feed *feed_open_shared(const char *path, int64_t vocab, struct world *w, struct err *e);
 const struct stream_header *feed_header(const struct feed *f);
 /* No row may be longer; without this call the stream's own length is the bound. */
 void feed_limit(struct feed *f, uint64_t length);

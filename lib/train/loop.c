@@ -25,6 +25,15 @@ static void number(struct numbers *a, const char *name, double value)
     if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, value, NULL};
 }
 
+/* All ranks go on, or all end with the error of the one that failed. */
+static int agreed(const struct loop *l, int rc, struct err *e)
+{
+    return world_agree(l->trainer->mesh->world, rc, e);
+}
+
+/* What is written, rank 0 writes. */
+static bool writes(const struct loop *l) { return l->trainer->mesh->world->place.rank == 0; }
+
 /* What sft_train/mfu divides by is measured beside the first steps and not once before them: a
  * moment in which the machine is busy spoils one of PEAKS, and no run begins later for it. */
 static int measure_peak(struct loop *l, struct err *e)
@@ -32,7 +41,7 @@ static int measure_peak(struct loop *l, struct err *e)
     enum { PEAKS = 8 };
     if (l->peaks == PEAKS) return 0;
     double rate = trainer_peak(l->trainer, e);
-    if (rate < 0) return -1;
+    if (agreed(l, rate < 0 ? -1 : 0, e)) return -1;
     if (rate > l->peak) l->peak = rate;
     l->peaks++;
     return 0;
@@ -52,7 +61,8 @@ static void step_numbers(const struct loop *l, struct numbers *a, const struct t
     number(a, "sft_train/padding_ratio", 0); /* rows are computed without padding */
     number(a, "sft_train/tokens_per_s", (double)r->tokens / r->time.step);
     number(a, "sft_train/gflops", r->flops / r->time.step * 1e-9);
-    number(a, "sft_train/mfu", r->flops / r->time.step / l->peak);
+    const double peak = l->peak * l->trainer->mesh->world->place.size; /* ranks are alike */
+    number(a, "sft_train/mfu", r->flops / r->time.step / peak);
     number(a, "global_seqlen/mean", samples > 0 ? (double)r->tokens / samples : 0);
     number(a, "global_seqlen/max", (double)r->longest);
     number(a, "time/step_train", r->time.step);
@@ -71,7 +81,7 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
 {
     struct trainer_report r;
     struct feed *f = feed_open(l->validation, false, l->trainer->net.m.vocab, e);
-    int rc = f ? feed_check(f, &l->validation_wanted, e) : -1;
+    int rc = agreed(l, f ? feed_check(f, &l->validation_wanted, e) : -1, e);
     if (rc == 0) rc = trainer_validate(l->trainer, f, &r, e);
     feed_close(f);
     if (rc) return err_prefix(e, "validation");
@@ -106,8 +116,15 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
 /* Every step that a checkpoint has is in metrics.jsonl, so that a resumed run need not add any. */
 static int save(struct loop *l, struct loop_result *r, struct err *e)
 {
-    if (track_sync(l->track, e) || note_saved(l, r, NULL, true, e)) return -1;
-    return state_save(l->state, l->train, e);
+    int rc = 0;
+    if (writes(l)) {
+        rc = track_sync(l->track, e) || note_saved(l, r, NULL, true, e) ||
+             state_save(l->state, l->train, e);
+        if (contents_dismiss(&l->trainer->contents, rc ? NULL : e)) rc = -1;
+    } else {
+        rc = contents_serve(&l->trainer->contents, e);
+    }
+    return agreed(l, rc ? -1 : 0, e);
 }
 
 static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
@@ -143,7 +160,7 @@ static int last_words(struct loop *l, const struct trainer_report *r, const stru
 {
     struct numbers a = {0};
     struct buf rows = {0};
-    if (!r->finding.found) return -1;
+    if (!r->finding.found || !writes(l)) return -1;
     number(&a, "sft_train/loss", r->loss);
     number(&a, "sft_train/grad_norm", r->grad_norm);
     if (suspects(&a, s, &rows, NULL) == 0)
@@ -154,6 +171,15 @@ static int last_words(struct loop *l, const struct trainer_report *r, const stru
 
 static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
 
+static int write_step(struct loop *l, struct loop_result *r, struct numbers *a, bool mark,
+                      struct err *e)
+{
+    if (note_saved(l, r, a, false, e)) return -1;
+    number(a, "time/checkpoint", state_stalled(l->state));
+    system_numbers(a);
+    return track_put(l->track, l->trainer->step, a->v, a->n, mark, e);
+}
+
 /* What follows an update: validation, metrics, checkpoint. */
 static int after_step(struct loop *l, struct loop_result *r, const struct trainer_report *s,
                       struct numbers *a, bool last, struct err *e)
@@ -163,16 +189,15 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     bool end = last || r->stopped;
     if (l->validation && (last || due(c->eval_steps, k)) && validate(l, a, &r->val_after, e))
         return -1;
-    if (note_saved(l, r, a, false, e)) return -1;
-    number(a, "time/checkpoint", state_stalled(l->state));
     r->steps++;
     r->tokens += s->tokens;
     r->label_tokens += s->label_tokens;
     r->seconds += s->time.step;
     r->flops += s->flops;
     r->loss = s->loss;
-    system_numbers(a);
-    if (track_put(l->track, k, a->v, a->n, end || k == 1 || due(c->logging_steps, k), e)) return -1;
+    int rc = 0;
+    if (writes(l)) rc = write_step(l, r, a, end || k == 1 || due(c->logging_steps, k), e);
+    if (agreed(l, rc, e)) return -1;
     return end || due(c->save_steps, k) ? save(l, r, e) : 0;
 }
 
@@ -190,8 +215,10 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
     number(&a, "time/data", waited);
     tell(l, &report, total);
     bool last = t->step >= total;
-    r->stopped = !last && l->hooks.stop && l->hooks.stop(l->hooks.arg);
-    int rc = report.finding.found ? tell_finding(l, &report, s, &a, &rows, e) : 0;
+    int stop = world_any(t->mesh->world, l->hooks.stop && l->hooks.stop(l->hooks.arg), e);
+    if (stop < 0) return -1;
+    r->stopped = !last && stop;
+    int rc = agreed(l, report.finding.found ? tell_finding(l, &report, s, &a, &rows, e) : 0, e);
     if (rc == 0) rc = after_step(l, r, &report, &a, last, e);
     buf_free(&rows);
     return rc;
@@ -204,7 +231,7 @@ static int first_validation(struct loop *l, struct loop_result *r, struct err *e
     if (!l->validation || l->trainer->step > 0) return 0;
     if (validate(l, &a, &r->val_before, e)) return -1;
     system_numbers(&a);
-    return track_put(l->track, 0, a.v, a.n, true, e);
+    return agreed(l, writes(l) ? track_put(l->track, 0, a.v, a.n, true, e) : 0, e);
 }
 
 int loop_run(struct loop *l, struct loop_result *r, struct err *e)
@@ -217,9 +244,11 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
         double start = log_clock();
         rc = feed_next(l->train, &s, e);
         if (rc == 0) rc = err_set(e, ERR_DATA, "the stream has fewer steps than its header says");
-        if (rc == 1) rc = one_step(l, &s, log_clock() - start, total, r, e);
+        rc = agreed(l, rc == 1 ? 0 : -1, e);
+        if (rc == 0) rc = one_step(l, &s, log_clock() - start, total, r, e);
     }
     feed_step_free(&s);
     /* also after a failure: what was begun is worth keeping, and says itself if it was not */
-    return note_saved(l, r, NULL, true, rc ? NULL : e) || rc ? -1 : 0;
+    int saved = writes(l) ? note_saved(l, r, NULL, true, rc ? NULL : e) : 0;
+    return agreed(l, rc || saved ? -1 : 0, e);
 }

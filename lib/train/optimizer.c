@@ -142,7 +142,7 @@ static void sgd(struct optimizer *p, const struct update *u, double lr)
 static void update(struct optimizer *p, const struct params_run *r, double lr, uint64_t k)
 {
     const struct net *n = p->net;
-    const bool own = p->master == n->weights;
+    const bool own = n->o.compute == n->real; /* the weights are the master */
     const struct update u = {.param = own ? NULL : at(n->weights, r->begin, n->o.compute),
                              .master = at(p->master, r->begin, n->real),
                              .m = at(p->m, r->begin, p->moments),

@@ -68,10 +68,9 @@ static int read_part(struct trainer *t, const struct safetensors *s,
             size_t c = p->n - at < CHUNK ? p->n - at : CHUNK;
             if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
-            else
+            if (rc == 0 && master) net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
+            if (rc == 0 && (!master || optimizer_has_master(&t->optimizer)))
                 net_put_held(n, *part->flat, part->type, p->offset + at, c, v);
-            if (rc == 0 && master && optimizer_has_master(&t->optimizer))
-                net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
         }
     }
     free(v);

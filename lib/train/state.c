@@ -26,7 +26,8 @@ struct state *state_open(struct trainer *t, const struct state_options *o, struc
                                                   .staging = t->staging,
                                                   .staging_bytes = t->staging_bytes,
                                                   .async = o->async,
-                                                  .read_beside = t->net.device->ops->peek != NULL},
+                                                  .read_beside = t->net.device->ops->peek != NULL &&
+                                                                 !t->contents.world},
                           e);
     if (!s->saver) {
         free(s);

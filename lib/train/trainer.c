@@ -18,6 +18,8 @@ static void rehearse(void *arg)
 static int plan_staging(struct trainer *t, struct err *e)
 {
     if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
+    if (t->optimizer.zero.sharded) contents_spread(&t->contents, t->mesh);
+    if (t->mesh->at[MESH_DP] > 0) return 0; /* rank 0 writes */
     t->staging_bytes = saver_staging(&t->contents.list, t->o.staging);
     plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes, &t->staging);
     return 0;
@@ -230,9 +232,10 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
         r->label_tokens += s.label_tokens;
     }
     feed_step_free(&s);
-    if (world_agree(t->mesh->world, rc, e) || zero_sum(&t->optimizer.zero, n->loss, e) ||
-        n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e))
-        return -1;
+    if (world_agree(t->mesh->world, rc, e)) return -1;
+    rc = zero_sum(&t->optimizer.zero, n->loss, e);
+    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    if (world_agree(t->mesh->world, rc, e)) return -1;
     r->loss = weight > 0 ? loss / weight : 0;
     r->time.step = log_clock() - start;
     return 0;

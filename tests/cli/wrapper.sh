@@ -92,8 +92,9 @@ same 'is replaced' "$T/copy.sfts" "$data/validation.sfts"
 
 # ---- failures ----
 equal 'unknown key' "$(code save_stepz=1)" 78
-equal 'more than one worker' "$(code output_dir="$T/two" 'sft_train.device_mapping=[0,1]')" 78
-said 'names the override' "sft_train.device_mapping='\[0\]'"
+equal 'a layout that is not supported' "$(code output_dir="$T/two" 'sft_train.device_mapping=[0,1]' \
+    sft_train.strategy_args.strategy_config.tensor_model_parallel_size=2)" 78
+said 'names the override' "add: sft_train.device_mapping='\[0\]' sft_train.strategy_args.*tensor_model_parallel_size=1"
 echo '{"instruction": 5}' >"$T/bad.jsonl"
 equal 'bad data' "$(code output_dir="$T/bad" sft_train.data_args.file_name="$T/bad.jsonl")" 65
 equal 'leaves no stream and trains nothing' "$(find "$T/bad" -type f; grep -c '^sft-train' "$T/stderr")" 0
@@ -108,6 +109,40 @@ ln -s "$launch" "$T/sft"
     max_steps=1 >"$T/stdout" 2>"$T/stderr" </dev/null)
 equal 'through a link, relative to the current folder' $? 0
 check 'max_steps ends it' test -d "$T/link/sft_train/checkpoint-1"
+
+# ---- several ranks ----
+if command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; then
+    export container=test ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+    two=(logging_dir="$T/two/logs" 'sft_train.device_mapping=[0,1]')
+    equal 'two workers' "$(code output_dir="$T/two" "${two[@]}")" 0
+    root=
+    if [ "$(id -u)" -eq 0 ] && [ -z "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then
+        root=' --allow-run-as-root'
+        said 'says why mpirun runs as root' 'root in a container'
+    fi
+    said 'mpirun is shown' "^mpirun -np 2 --bind-to none -q --oversubscribe$root sft-train --config "
+    equal 'one summary' "$(jq -c .step "$T/stdout")" 2
+    endless=("${two[@]}" sft_train.training_args.num_train_epochs=20000 save_steps=0 eval_steps=0)
+    # endless DIR: starts it in a session of its own, waits for its first step; the script in $pid
+    endless() {
+        setsid "$launch" --config_path "$T/job" --config_name tiny output_dir="$1" "${endless[@]}" \
+            logging_dir="$1/logs" >"$T/stdout" 2>"$T/stderr" </dev/null &
+        pid=$!
+        mkdir -p "$1/logs/tiny"
+        timeout 120 tail -s 0.1 -n +1 -F "$1/logs/tiny/metrics.jsonl" 2>/dev/null | grep -m 1 -q '"sft_train/loss"'
+    }
+    endless "$T/term2"
+    kill -TERM $pid
+    wait $pid
+    equal 'TERM stops all ranks, resumable' $? 75
+    endless "$T/lost"
+    kill -KILL "$(pgrep -f "sft-train .*output_dir=$T/lost " | tail -n 1)"
+    wait $pid
+    equal 'a lost rank' $? 69
+    said 'is said' 'a rank was lost: mpirun ended with 137'
+else
+    skip 'several ranks' 'no MPI here'
+fi
 
 # ---- TERM: the step is finished and saved ----
 "$launch" --config_path "$T/job" --config_name tiny output_dir="$T/term" logging_dir="$T/term/logs" \

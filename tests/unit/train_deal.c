@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows dealt to ranks, and the parts of a flat allocation. */
+#include "parallel/zero.h"
+#include "test.h"
+#include "train/batch.h"
+#include "train/deal.h"
+
+enum { ROWS = 37, LONGEST = 60 };
+static uint32_t ids[ROWS * LONGEST];
+static float weights[ROWS * LONGEST];
+static struct feed_sample samples[ROWS];
+static struct feed_row rows[ROWS];
+
+/* One sample a row, of lengths that differ; some rows are empty. */
+static struct feed_step step(size_t nrows)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < nrows; i++) {
+        const uint32_t n = (uint32_t)(i * 23 % LONGEST);
+        samples[i] = (struct feed_sample){.first = at, .n = n};
+        rows[i] = (struct feed_row){.first = i, .samples = 1, .tokens = n};
+        for (uint32_t t = 0; t < n; t++, at++) weights[at] = t > 0;
+    }
+    return (struct feed_step){.ids = ids,
+                              .weights = weights,
+                              .samples = samples,
+                              .rows = rows,
+                              .tokens = at,
+                              .nsamples = nrows,
+                              .nrows = nrows};
+}
+
+static double row_cost(const struct model *m, const struct feed_row *r)
+{
+    const double n = (double)r->tokens;
+    return model_flops(m, n, n > 0 ? n - 1 : 0, model_squares(m, n));
+}
+
+static void deals(const struct model *m)
+{
+    struct err e;
+    bool each_once = true, balanced = true, same = true;
+    for (int ranks = 1; ranks < 9; ranks++) {
+        struct deal d, again;
+        struct batch b;
+        const struct feed_step s = step(ROWS);
+        double load[8] = {0}, least = 1e300, most = 0, heaviest = 0;
+        size_t taken = 0;
+        if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e) ||
+            batch_init(&b, 2 * LONGEST, &e))
+            return;
+        deal_rows(&d, &s, &e);
+        deal_rows(&again, &s, &e);
+        for (size_t i = 0; i < ROWS; i++) {
+            const uint32_t to = d.owner ? d.owner[i] : 0;
+            const double cost = row_cost(m, &rows[i]);
+            same &= !d.owner || d.owner[i] == again.owner[i];
+            load[to] += cost;
+            if (cost > heaviest) heaviest = cost;
+        }
+        for (int r = 0; r < ranks; r++) {
+            if (load[r] < least) least = load[r];
+            if (load[r] > most) most = load[r];
+            b.owner = d.owner;
+            b.rank = (uint32_t)r;
+            for (size_t row = 0; row < s.nrows;) {
+                row = batch_take(&b, &s, row);
+                taken += (size_t)b.b.T;
+            }
+        }
+        each_once &= taken == s.tokens;
+        balanced &= most - least <= heaviest;
+        batch_free(&b);
+        deal_free(&d);
+        deal_free(&again);
+    }
+    CHECK("every token is computed on one rank", each_once);
+    CHECK("ranks differ by at most the heaviest row", balanced);
+    CHECK("the same step is dealt in the same way", same);
+}
+
+static void few_rows(const struct model *m)
+{
+    struct err e;
+    struct deal d;
+    const struct feed_step s = step(2);
+    bool fine = deal_init(&d, m, 5, &e) == 0 && deal_rows(&d, &s, &e) == 0;
+    CHECK("fewer rows than ranks", fine && d.owner[1] == 0 && d.owner[0] == 1);
+    deal_free(&d);
+}
+
+static void zero_parts(void)
+{
+    bool fine = true;
+    struct comm dp = {0};
+    for (int ranks = 1; ranks < 8; ranks++) {
+        const size_t total = (size_t)ranks * ZERO_ALIGN * 5;
+        size_t at = 0;
+        for (int r = 0; r < ranks; r++) {
+            const struct mesh m = {.size = {ranks, 1, 1, 1}, .at = {r}, .comm = {&dp}};
+            struct zero z;
+            zero_init(&z, &m, total, true);
+            fine &= z.begin == at && z.end - z.begin == total / (size_t)ranks;
+            fine &= z.held == z.begin && z.past == z.end;
+            at = z.end;
+            zero_init(&z, &m, total, false);
+            fine &= z.held == 0 && z.past == total && z.end == at;
+        }
+        fine &= at == total;
+    }
+    CHECK("parts are equal; all state is held unless sharded", fine);
+    size_t from = 10, to = 20;
+    zero_clip(&from, &to, 15, 40);
+    fine = from == 15 && to == 20;
+    zero_clip(&from, &to, 30, 40);
+    CHECK("clipping", fine && from == to);
+}
+
+int main(void)
+{
+    const struct model m = {.family = "llama",
+                            .layers = 2,
+                            .heads = 2,
+                            .kv_heads = 1,
+                            .head_dim = 8,
+                            .hidden = 16,
+                            .inter = 32,
+                            .vocab = 64,
+                            .positions = 64};
+    deals(&m);
+    few_rows(&m);
+    zero_parts();
+    TEST_END();
+}
