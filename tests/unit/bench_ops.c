@@ -104,12 +104,13 @@ static void bench_attention(int64_t T, int64_t length)
 
 static void bench_rows(int64_t T)
 {
-    void *x = make(T * H, t), *y = make(T * H, t), *r = make(T * H, t), *w = make(H, t);
-    void *s = make(T * H, t), *rstd = make(T, DT_F32), *dw = make(H, DT_F32);
-    MEASURE(rmsnorm, 8 * T * H, 0, .y = y, .s = s, .rstd = rstd, .x = x, .r = r, .w = w, .T = T,
-            .H = H, .eps = 1e-5, .dtype = t);
-    MEASURE(rmsnorm_grad, 8 * T * H, 0, .dx = r, .dw = dw, .dy = y, .dres = x, .s = s, .w = w,
-            .rstd = rstd, .T = T, .H = H, .dtype = t);
+    void *y = make(T * H, t), *dres = make(T * H, t), *w = make(H, t), *rstd = make(T, DT_F32);
+    void *x = make(T * H, DT_F32), *r = make(T * H, DT_F32), *s = make(T * H, DT_F32);
+    void *dw = make(H, DT_F32);
+    MEASURE(rmsnorm, 14 * T * H, 0, .y = y, .s = s, .rstd = rstd, .x = x, .r = r, .w = w, .T = T,
+            .H = H, .eps = 1e-5, .wide = true, .dtype = t);
+    MEASURE(rmsnorm_grad, 10 * T * H, 0, .dx = dres, .dw = dw, .dy = y, .dres = dres, .s = s,
+            .w = w, .rstd = rstd, .T = T, .H = H, .wide = true, .dtype = t);
     void *gu = make(2 * T * I, t), *dgu = make(2 * T * I, t), *act = make(T * I, t);
     MEASURE(swiglu, 6 * T * I, 0, .y = act, .gu = gu, .T = T, .I = I, .dtype = t);
     MEASURE(swiglu_grad, 10 * T * I, 0, .dgu = dgu, .dy = act, .gu = gu, .T = T, .I = I,
