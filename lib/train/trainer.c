@@ -99,8 +99,12 @@ static void micro_batch(struct trainer *t, double scale, struct trainer_report *
     net_backward(&t->net, b);
     r->time.forward += middle - start;
     r->time.backward += log_clock() - middle;
-    r->flops += 3 * model_flops(&t->net.m, (double)b->T, (double)b->targets,
-                                batch_squares(&t->batch, &t->net.m));
+    /* backward costs as much as forward for the inputs, and again for the weights that are trained
+     */
+    const struct params *p = &t->net.params;
+    r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
+                model_flops(&t->net.m, (double)b->T, (double)b->targets,
+                            batch_squares(&t->batch, &t->net.m));
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }

@@ -36,6 +36,8 @@ RUNS = {
     "a pattern and whole modules": (dict(tie_word_embeddings=False), dict(
         lora_target=r".*\.1\.(mlp|self_attn)\.(k|o|up)_proj", additional_target="lm_head,norm")),
     "a tied embedding": ({}, dict(lora_target="o_proj,gate_proj", additional_target="embed_tokens")),
+    "qwen3": (dict(model_type="qwen3", head_dim=24, tie_word_embeddings=False),
+              dict(lora_target="q_proj,o_proj,gate_proj", additional_target="q_norm")),
     "qwen2": (dict(model_type="qwen2", num_key_value_heads=4), dict(lora_target="k_proj,up_proj")),
 }
 
