@@ -96,6 +96,11 @@ equal 'bf16, ZeRO-0' "$(code train 2 b0 $bf16 --val val.sfts train.sfts)" 0
 equal 'bf16, ZeRO-1, a device that cannot be read' "$(code train 2 b1 $bf16 $zero1 --device far train.sfts)" 0
 same 'bf16: the same weights' "$(weights b0)" "$(weights b1)"
 same 'bf16: the same state' "$(state b0)" "$(state b1)"
+small="$bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16"
+equal 'bf16 alone, rounded at random, ZeRO-0' "$(code train 2 s0 $small train.sfts)" 0
+equal 'bf16 alone, ZeRO-1' "$(code train 2 s1 $small $zero1 train.sfts)" 0
+same 'bf16 alone: the same weights' "$(weights s0)" "$(weights s1)"
+same 'bf16 alone: the same state' "$(state s0)" "$(state s1)"
 equal '3 ranks, more than some steps have rows' "$(code train 3 three $zero1 train.sfts)" 0
 near '3 ranks: the losses of one process' one three
 equal '3 ranks, a sample a row' "$(code train 3 single $zero1 sft_train.use_sequence_packing=false single.sfts)" 0
