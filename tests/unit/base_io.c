@@ -296,6 +296,7 @@ static void test_standard(void)
 
 int main(void)
 {
+    signal(SIGINT, SIG_DFL); /* a job in the background ignores it */
     const char *tmp = getenv("TEST_TMP");
     snprintf(dir, sizeof dir, "%s/base_io.XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir)) return 70;
