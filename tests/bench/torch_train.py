@@ -31,6 +31,7 @@ SMALLER, LARGER = (4, 2, 1), (12, 24, 48)
 TIMED = 4  # steps of the winner, of which the median counts
 DROP = 1.5  # times the best step: not looked at again
 COMPILE_SECONDS = 60  # less time left: nothing is compiled
+EAGER_SHARE = 0.5  # of the time
 DTYPES = {"autocast": torch.float32, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -113,7 +114,7 @@ class Bench:
     def __init__(self, folder, steps, seconds):
         self.folder, self.first = folder, steps[0]
         self.steps, self.samples = len(steps) - 1, [s for step in steps[1:] for s in step]
-        self.end = time.monotonic() + seconds
+        self.seconds, self.end = seconds, time.monotonic() + seconds
         self.tried, self.loss = [], {}
         self.best, self.best_micro, self.best_rate = None, 0, 0
 
@@ -147,6 +148,7 @@ class Bench:
 
     def eager(self):
         """Each type, with larger and smaller micro-batches as long as that is faster."""
+        kept = self.seconds * (1 - EAGER_SHARE)
         for dtype in DTYPES:
             if self.left() < 0:
                 return
@@ -157,8 +159,8 @@ class Bench:
             for sizes in (LARGER, SMALLER):
                 rate = first
                 for micro in sizes:
-                    if self.left() < 0:
-                        return
+                    if self.left() < kept:
+                        break
                     before, rate = rate, self.measure(v, micro)
                     if rate < before:
                         break
