@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Causal attention within documents. A task is one document and one kv head with the heads that
- * share it; tasks run on any thread, each always in the same order. Scores and probabilities live
+ * share it, or one of these heads where the document is long; tasks run on any thread, and what
+ * they add up meets in the order of the heads. Scores and probabilities live
  * in scratch a strip at a time. With AVX512_BF16, bf16 operands are multiplied as they are and
  * probabilities are rounded to bf16; else everything is fp32. */
 #include "ops/cpu/attention.h"
@@ -13,6 +14,8 @@
 #define EXP2     v_exp2
 #define MULTIPLY multiply_f32
 #include "ops/cpu/tile.h"
+
+#include "ops/cpu/attention_join.h"
 
 #include "ops/cpu/attention_back.h"
 #include "ops/cpu/attention_run.h"
@@ -46,17 +49,28 @@ enum { PAIRED = true };
 enum { PAIRED = false };
 #endif
 
+static bool is_long(const struct op_attention *a, const struct task *t)
+{
+    return a->heads > a->kv_heads && t->nq >= LONG && t->nk >= LONG;
+}
+
+/* Head index % heads of document index / heads: alone in a long document; else the first of a kv
+ * head stands for all, and the others have nothing to do (h0 == h1). */
 static struct task task_of(const struct op_attention *a, int64_t index)
 {
-    const int64_t doc = index / a->kv_heads;
-    return (struct task){.a = a,
-                         .q0 = a->cu_q[doc],
-                         .nq = a->cu_q[doc + 1] - a->cu_q[doc],
-                         .k0 = a->cu_k[doc],
-                         .nk = a->cu_k[doc + 1] - a->cu_k[doc],
-                         .g = index % a->kv_heads,
-                         .dim = a->dim,
-                         .width = padded(a->dim, WIDE)};
+    const int64_t doc = index / a->heads, h = index % a->heads, group = a->heads / a->kv_heads;
+    struct task t = {.a = a,
+                     .q0 = a->cu_q[doc],
+                     .nq = a->cu_q[doc + 1] - a->cu_q[doc],
+                     .k0 = a->cu_k[doc],
+                     .nk = a->cu_k[doc + 1] - a->cu_k[doc],
+                     .g = h / group,
+                     .h0 = h,
+                     .dim = a->dim,
+                     .width = padded(a->dim, WIDE)};
+    t.alone = is_long(a, &t);
+    t.h1 = t.alone ? h + 1 : h % group == 0 ? h + group : h;
+    return t;
 }
 
 /* Without the keys before the window of its first query: what a forward pass reads. */
@@ -100,8 +114,9 @@ CPU_OP(attention)
     const size_t bytes = forward_bytes(a);
     clear_rest(a->o, a, a->cu_q, a->Tq, a->o_stride, a->heads);
 #pragma omp parallel for schedule(dynamic) num_threads(d->threads)
-    for (int64_t i = 0; i < (int64_t)a->docs * a->kv_heads; i++) {
+    for (int64_t i = 0; i < (int64_t)a->docs * a->heads; i++) {
         const struct task t = task_seen(a, i);
+        if (t.h0 == t.h1) continue;
         char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * bytes;
         if (paired(a))
             forward_task_bf16(&t, scratch);
@@ -120,22 +135,36 @@ static size_t backward_bytes(const struct op_attention *a)
     return c.at;
 }
 
-CPU_WORK(attention_grad) { return (size_t)d->threads * backward_bytes(&a->fwd); }
+CPU_WORK(attention_grad)
+{
+    return (size_t)d->threads * backward_bytes(&a->fwd) + partial_bytes(&a->fwd);
+}
 
 CPU_OP(attention_grad)
 {
     const struct op_attention *f = &a->fwd;
     const size_t bytes = backward_bytes(f);
+    const int64_t group = f->heads / f->kv_heads;
+    float *partials = (float *)((char *)d->work + (size_t)d->threads * bytes);
     clear_rest(a->dq, f, f->cu_q, f->Tq, f->q_stride, f->heads);
     clear_rest(a->dk, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
     clear_rest(a->dv, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
 #pragma omp parallel for schedule(dynamic) num_threads(d->threads)
-    for (int64_t i = 0; i < (int64_t)f->docs * f->kv_heads; i++) {
+    for (int64_t i = 0; i < (int64_t)f->docs * f->heads; i++) {
         const struct task t = task_of(f, i);
         char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * bytes;
+        if (t.h0 == t.h1) continue;
         if (paired(f))
-            backward_task_bf16(a, &t, scratch);
+            backward_task_bf16(a, &t, scratch, partials);
         else
-            backward_task_f32(a, &t, scratch);
+            backward_task_f32(a, &t, scratch, partials);
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(d->threads)
+    for (int64_t i = 0; i < (int64_t)f->docs * f->kv_heads; i++) {
+        struct task t = task_of(f, i * group);
+        t.h1 = t.h0 + group;
+        if (t.alone)
+            join_heads(a, &t, partials,
+                       (float *)((char *)d->work + (size_t)omp_get_thread_num() * bytes));
     }
 }

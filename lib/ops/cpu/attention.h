@@ -12,15 +12,17 @@ enum {
     ROWS_LD = 64, /* room for them in whole vectors of pairs */
     PAD = 64,     /* keys of a document are padded to this, channels to 32 */
     WIDE = 32,
+    LONG = 512, /* tokens from which on each head of a document is a task of its own */
 };
 #define LOG2E 1.4426950408889634
 #define LN2   0.6931471805599453
 
-/* The work of a task: the heads of one kv head on one document. */
+/* The work of a task: heads of one kv head on one document: all of them, or of a long one one. */
 struct task {
     const struct op_attention *a;
     int64_t q0, nq, k0, nk; /* its rows of q and of k */
-    int64_t g;              /* kv head */
+    int64_t g, h0, h1;      /* kv head, and heads [h0, h1) */
+    bool alone;             /* one head of several that share dK and dV */
     int64_t dim, width;     /* channels, and padded */
 };
 

@@ -199,27 +199,20 @@ static void T(grad_queries)(const struct op_attention_grad *g, const struct task
     }
 }
 
-/* Rows of y = columns of x [width, keys]. tmp: [VL, width] floats. */
-static void T(put_columns)(const struct task *t, void *y, const float *x, int64_t ld, float *tmp)
+/* partials: where a head that is alone leaves its dK^T and dV^T */
+static void T(backward_task)(const struct op_attention_grad *g, const struct task *t, char *scratch,
+                             float *partials)
 {
     const struct op_attention *a = t->a;
-    for (int64_t j = 0; j < t->nk; j += VL) {
-        transpose((uint32_t *)tmp, t->width, (const uint32_t *)x + j, ld, t->width, VL);
-        for (int64_t r = 0; r < cpu_min(VL, t->nk - j); r++) {
-            void *to = elem(y, (t->k0 + j + r) * a->kv_stride + t->g * t->dim, a->dtype);
-            for (int64_t i = 0; i < t->dim; i += VL)
-                v_put(to, i, a->dtype, t->dim - i, v_load(tmp + r * t->width + i));
-        }
-    }
-}
-
-static void T(backward_task)(const struct op_attention_grad *g, const struct task *t, char *scratch)
-{
-    const struct op_attention *a = t->a;
-    const int64_t group = a->heads / a->kv_heads, keys = padded(t->nk, PAD);
+    const int64_t keys = padded(t->nk, PAD);
     const int64_t at = t->k0 * a->kv_stride + t->g * t->dim, tall = padded(t->width, GROUP);
     struct carve c = {scratch, 0};
     struct T(backward) b = T(backward_scratch)(&c, a->max_len, t->width);
+    if (t->alone) {
+        b.ld = partial_ld(t);
+        b.dkt = partial_of(t, partials, t->h0, 0);
+        b.dvt = partial_of(t, partials, t->h0, 1);
+    }
     T(load)
     (b.rows, t->width, keys, elem(a->v, at, a->dtype), t->nk, a->kv_stride, t->dim, a->dtype);
     struct T(keys) k;
@@ -232,8 +225,9 @@ static void T(backward_task)(const struct op_attention_grad *g, const struct tas
     memset(b.doutt, 0, (size_t)(ROWS_LD * tall) * sizeof *b.doutt);
     memset(b.dkt, 0, (size_t)(tall * b.ld) * sizeof *b.dkt);
     memset(b.dvt, 0, (size_t)(tall * b.ld) * sizeof *b.dvt);
-    for (int64_t h = t->g * group; h < (t->g + 1) * group; h++)
+    for (int64_t h = t->h0; h < t->h1; h++)
         for (int64_t i = 0; i < t->nq; i += ROWS) T(grad_queries)(g, t, &b, &k, h, i);
-    T(put_columns)(t, g->dk, b.dkt, b.ld, b.dq);
-    T(put_columns)(t, g->dv, b.dvt, b.ld, b.dq);
+    if (t->alone) return;
+    put_columns(t, g->dk, b.dkt, b.ld, b.dq);
+    put_columns(t, g->dv, b.dvt, b.ld, b.dq);
 }

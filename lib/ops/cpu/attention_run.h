@@ -85,7 +85,7 @@ static void T(attend)(const struct task *t, struct T(forward) * f, struct T(pair
 static void T(forward_task)(const struct task *t, char *scratch)
 {
     const struct op_attention *a = t->a;
-    const int64_t group = a->heads / a->kv_heads, keys = padded(t->nk, PAD);
+    const int64_t keys = padded(t->nk, PAD);
     struct carve c = {scratch, 0};
     struct T(forward) f = T(forward_scratch)(&c, a->max_len, t->width);
     const int64_t at = t->k0 * a->kv_stride + t->g * t->dim;
@@ -95,6 +95,6 @@ static void T(forward_task)(const struct task *t, char *scratch)
     T(load)
     (f.rows, t->width, keys, elem(a->v, at, a->dtype), t->nk, a->kv_stride, t->dim, a->dtype);
     struct T(paired) v = T(pair_columns)(f.v, f.rows, keys, t->width);
-    for (int64_t h = t->g * group; h < (t->g + 1) * group; h++)
+    for (int64_t h = t->h0; h < t->h1; h++)
         for (int64_t i = 0; i < t->nq; i += GROUP) T(attend)(t, &f, k, v, h, i);
 }
