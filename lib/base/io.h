@@ -68,7 +68,7 @@ int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
 /* For a large file: from now on io_write has the disk begin with what it is given, and waits for it
- * when more than 16 MiB are under way, so that neither memory fills with unwritten pages nor
+ * when more than 64 MiB are under way, so that neither memory fills with unwritten pages nor
  * io_commit has much left to wait for. */
 void io_flow(struct io_out *out);
 bool io_out_is_tty(const struct io_out *out);

@@ -32,7 +32,9 @@ int io_stat(const char *path, struct stat *st, struct err *e)
 static int make_one(const char *path, struct err *e)
 {
     if (io_sys.mkdir(path, 0777) == 0) return 0;
+    const int why = errno;
     if (io_is_dir(path)) return 0;
+    errno = why;
     return err_errno(e, ERR_CREATE, "%s: cannot create the folder", path);
 }
 

@@ -84,7 +84,7 @@ void io_flow(struct io_out *out)
     out->handed = out->written;
 }
 
-enum { WINDOW = 8 << 20 }; /* bytes */
+enum { WINDOW = 32 << 20 }; /* bytes */
 
 /* A failure that is told here is not told again by fsync (file_check_and_advance_wb_err in Linux);
  * files without such an operation are fine. */

@@ -18,6 +18,9 @@ def part(lines): if . then lines else empty end;
     "  we are             \(.we_over_it | places(2)) times as fast")),
 (.startup | part(
     "start of a run       \(.until_first_step_s | places(2)) s until the first step is done, \(.over_later_step_s | places(2)) s over a later step")),
+(.save | part(
+    "a checkpoint         \(.alone_MB_s | round) MB/s, \(.alone_over_dd | places(2)) of dd with fsync (\(.dd_MB_s | round) MB/s); \(.MiB) MiB",
+    "  beside training    \(.beside_training_MB_s | round) MB/s, \(.beside_training_over_dd | places(2)) of dd; the next step (\(.step_s | places(2)) s) waited \(.waited_s | places(2)) s")),
 (.data | part(
     "sft-tokenize         \(.tokenize_MB_s | places(1)) MB/s of JSON",
     "sft-template         \(.template_MB_s | places(1)) MB/s",

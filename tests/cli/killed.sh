@@ -129,6 +129,7 @@ equal "a folder removed at $faults calls: said" "$bad_faults" ''
 
 # ---- what a run may be continued with ----
 shopt -s extglob
+cp whole/sft_train/checkpoint-6/sft_train/manifest.json whole.manifest
 rm -rf k whole/sft_train/checkpoint-!(4)
 again() { rm -rf k && cp -r whole k && train k --resume auto "$@"; }
 again && rc=0 || rc=$?
@@ -161,4 +162,11 @@ sed -E 's/"intermediate_size": *64/"intermediate_size": 128/' shape.json >wide.j
 sft-ckpt init -q wide.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o wide
 refused 'a model of another shape: 78, and nothing is set aside' 78 'mlp' pretrain=./wide train.sfts
 refused 'another optimizer: 78' 78 'sft.master_dtype' sft_train.training_args.optim=sgd train.sfts
+rm -rf k
+train k resume_from_checkpoint=true max_ckpt_to_keep=2
+equal 'resume_from_checkpoint: true without a checkpoint: a fresh start; the newest two are kept' \
+    "$? $(ls k/sft_train | tr '\n' ' ')" '0 checkpoint-5 checkpoint-6 '
+if cmp -s k/sft_train/checkpoint-6/sft_train/manifest.json whole.manifest; then ok 'of the same bytes'; else not_ok 'of the same bytes'; fi
+fails 'a checkpoint that is not there: 66' 66 'no such checkpoint' sft-train -q --config config.yaml output_dir=k3 logging_dir=k3/logs \
+    --resume k/sft_train/checkpoint-4 train.sfts
 exit $bad
