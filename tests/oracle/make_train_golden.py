@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden values of training from torch and transformers: tests/golden/train/*.json.
 
-usage: make_train_golden.py OUTPUT_DIR [MODEL_FOLDER]
+usage: make_train_golden.py OUTPUT_DIR [MODEL_FOLDER STEP]
 
 tiny.json: two tiny models whose weights tests/tiny.h makes by the same formula: loss, NLLs, gradients,
 PyTorch's own bf16 errors, and 20 steps of AdamW. smollm2.json (with MODEL_FOLDER): first-step loss,
 gradient norms and seeded projections of a real model; smollm2_bf16.json: the errors of PyTorch's bf16
-gradients of it, for three batches and both of its attentions.
+gradients of it in the first step of `make demo`, which STEP holds:
+    sft-view build/demo/output/data/train.sfts | jq -c 'select(.step == 0)' >STEP
 """
 import json
 import math
@@ -162,22 +163,11 @@ TEXTS = ["The command `ls -l` lists the files of a folder, one on a line, with o
          "To count the lines of every C file below this folder, type: find . -name '*.c' | xargs wc -l"]
 
 
-MORE_TEXTS = [
-    ["The mayor of the small town opened the new library on Monday; children queued for an hour "
-     "before the doors opened.",
-     "def area(r):\n    return 3.14159 * r * r\n\nprint(area(2))",
-     "What is the capital of Portugal? Lisbon."],
-    ["In 1905 Einstein published four papers, each of which changed physics for good.",
-     "To archive a folder: tar czf backup.tar.gz folder/ . To look inside: tar tzf backup.tar.gz.",
-     "No, thank you.",
-     "Water boils at 100 degrees Celsius at sea level, and at about 90 on a high mountain."]]
-
-
-def real_documents(folder, texts=TEXTS):
+def real_documents(folder):
     """The texts' ids; the first token of each and a quarter of the others are no targets."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     out, t = [], 0
-    for text in texts:
+    for text in TEXTS:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         h = hashes("ids", np.arange(t, t + len(ids))) >> np.uint32(30)
         w = np.where(h == 0, 0.0, np.where(h == 1, 0.5, 1.0))
@@ -214,23 +204,29 @@ def real(folder):
             "gradients": describe(grads)}
 
 
-def real_bf16(folder):
-    """PyTorch's two attentions are both PyTorch's bf16; their errors differ as chance has it."""
-    def run(docs, dtype, attention):
-        loss, grads = gradients(transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention).train(), docs)
-        return loss, {n: g.astype(np.float32) for n, g in grads.items()}
+def step_documents(path):
+    """Ids and weights of a step's samples, from the JSON lines of sft-view."""
     out = []
-    for texts in [TEXTS] + MORE_TEXTS:
-        docs = real_documents(folder, texts)
-        loss, exact = run(docs, torch.float32, "eager")
-        batch = {"lengths": [len(ids) for ids, _ in docs],
-                 "ids": [i for ids, _ in docs for i in ids.tolist()], "loss": loss}
-        for attention in "eager", "sdpa":
-            loss16, rough = run(docs, torch.bfloat16, attention)
-            batch[attention] = {"loss_error": abs(loss16 - loss) / loss, "errors": errors(rough, exact)}
-        out.append(batch)
-    return {"batches": out}
+    for row in map(json.loads, open(path)):
+        ends = row["starts"][1:] + [len(row["ids"])]
+        for begin, end in zip(row["starts"], ends):
+            w = np.array([float(label >= 0) for label in row["labels"][begin:end]])
+            w[0] = 0
+            out.append((torch.tensor(row["ids"][begin:end]), torch.from_numpy(w)))
+    return out
+
+
+def real_bf16(folder, step):
+    def run(dtype):
+        loss, grads = gradients(transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation="eager").train(), docs)
+        return loss, {n: g.astype(np.float32) for n, g in grads.items()}
+    docs = step_documents(step)
+    loss, exact = run(torch.float32)
+    loss16, rough = run(torch.bfloat16)
+    return {"lengths": [len(ids) for ids, _ in docs], "ids": [i for ids, _ in docs for i in ids.tolist()],
+            "weights": [int(x) for _, w in docs for x in w.tolist()], "loss": loss,
+            "loss_error": abs(loss16 - loss) / loss, "errors": errors(rough, exact)}
 
 
 def rounded(x, digits):
@@ -255,8 +251,8 @@ def main():
     write(f"{sys.argv[1]}/tiny.json",
           {"lengths": LENGTHS, "cases": [tiny_case("tied", True, False, False),
                                          tiny_case("untied, biased", False, True, True)]})
-    if len(sys.argv) > 2:
-        write(f"{sys.argv[1]}/smollm2_bf16.json", real_bf16(sys.argv[2]), 4)
+    if len(sys.argv) > 3:
+        write(f"{sys.argv[1]}/smollm2_bf16.json", real_bf16(*sys.argv[2:4]), 5)
         write(f"{sys.argv[1]}/smollm2.json", real(sys.argv[2]), 7)
 
 
