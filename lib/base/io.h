@@ -26,7 +26,6 @@ struct io_sys {
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
     int (*ftruncate)(int fd, off_t size);
-    int (*sync_range)(int fd, off_t at, off_t n, unsigned flags);
 };
 extern struct io_sys io_sys;
 
@@ -67,10 +66,9 @@ int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 /* At a place of its own; not for "-". */
 int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
-/* For a large file: from now on io_write has the disk begin with what it is given, and waits for it
- * when more than 64 MiB are under way, so that neither memory fills with unwritten pages nor
- * io_commit has much left to wait for. */
-void io_flow(struct io_out *out);
+/* Before the first io_write of a large file: what is given to it goes to the disk past the page
+ * cache, 4 MiB at a time, where the file system can do that. */
+void io_past_cache(struct io_out *out);
 bool io_out_is_tty(const struct io_out *out);
 /* fsync, rename, fsync of the folder; frees out in either case. After a failure there is no file
  * that was not there before, except when only the fsync of the folder failed. */

@@ -15,8 +15,7 @@ struct io_out {
     bool stdio; /* standard output */
     char *path; /* where it goes, links resolved; or "<stdout>" */
     uint64_t written;
-    bool flowing;
-    uint64_t handed; /* bytes that the disk was told to begin with */
+    char *block; /* of a file that is written past the page cache: its last bytes; else NULL */
 };
 
 /* What is at path decides how it is written. A new or regular file: *direct = false and the result
@@ -78,45 +77,61 @@ fail:
     return NULL;
 }
 
-void io_flow(struct io_out *out)
+/* ---- large files, past the page cache ---- */
+enum { BLOCK = 4096, DIRECT = 4 << 20 }; /* alignment that every disk takes; bytes of a write */
+
+static int set_direct(const struct io_out *out, bool on)
 {
-    out->flowing = true;
-    out->handed = out->written;
+    const int flags = fcntl(out->fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(out->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
-enum { WINDOW = 32 << 20 }; /* bytes */
-
-/* A failure that is told here is not told again by fsync (file_check_and_advance_wb_err in Linux);
- * files without such an operation are fine. */
-static int sync_range(struct io_out *out, uint64_t at, uint64_t n, unsigned flags)
+void io_past_cache(struct io_out *out)
 {
-    int rc;
-    do rc = io_sys.sync_range(out->fd, (off_t)at, (off_t)n, flags);
-    while (rc < 0 && errno == EINTR);
-    return rc < 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT) ? -1 : 0;
+    void *p = NULL;
+    if (out->slot < 0 || out->written || out->block || set_direct(out, true) < 0) return;
+    if (posix_memalign(&p, BLOCK, DIRECT) == 0)
+        out->block = p;
+    else
+        set_direct(out, false);
 }
 
-/* Begins with the newest window and waits for the one before it. */
-static int flow(struct io_out *out)
+/* Writes the block's n bytes, the last of what was given; what is not whole blocks, or what this
+ * file system refuses, through the page cache. */
+static int put_block(struct io_out *out, size_t n)
 {
-    const uint64_t from = out->handed, n = out->written - from;
-    if (n < WINDOW) return 0;
-    out->handed = out->written;
-    if (sync_range(out, from, n, SYNC_FILE_RANGE_WRITE) < 0) return -1;
-    if (from < WINDOW) return 0;
-    return sync_range(out, from - WINDOW, WINDOW,
-                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                          SYNC_FILE_RANGE_WAIT_AFTER);
+    const off_t at = (off_t)(out->written - n);
+    if (n % BLOCK && set_direct(out, false) < 0) return -1;
+    int rc = sys_pwrite_all(out->fd, out->block, n, at);
+    if (rc < 0 && errno == EINVAL && set_direct(out, false) == 0)
+        rc = sys_pwrite_all(out->fd, out->block, n, at);
+    return rc;
+}
+
+static int write_blocks(struct io_out *out, const char *p, size_t n)
+{
+    while (n > 0) {
+        const size_t used = out->written % DIRECT, room = DIRECT - used, k = n < room ? n : room;
+        memcpy(out->block + used, p, k);
+        p += k, n -= k;
+        out->written += k;
+        if (k == room && put_block(out, DIRECT) < 0) return -1;
+    }
+    return 0;
+}
+
+static int write_rest(struct io_out *out)
+{
+    const size_t used = out->block ? out->written % DIRECT : 0;
+    return used ? put_block(out, used) : 0;
 }
 
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e)
 {
-    int rc = sys_write_all(out->fd, p, n);
-    if (rc == 0) {
-        out->written += n;
-        if (out->flowing) rc = flow(out);
-    }
-    return rc < 0 ? err_errno(e, ERR_IO, "%s: write failed", out->path) : 0;
+    int rc = out->block ? write_blocks(out, p, n) : sys_write_all(out->fd, p, n);
+    if (rc < 0) return err_errno(e, ERR_IO, "%s: write failed", out->path);
+    if (!out->block) out->written += n;
+    return 0;
 }
 
 int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e)
@@ -134,6 +149,7 @@ bool io_out_is_tty(const struct io_out *out) { return isatty(out->fd) == 1; }
 
 static void out_free(struct io_out *out)
 {
+    free(out->block);
     free(out->path);
     free(out);
 }
@@ -151,7 +167,7 @@ static int commit_direct(struct io_out *out, struct err *e)
 static int commit_temp(struct io_out *out, struct err *e)
 {
     const char *temp = temp_name(out->slot);
-    int synced = sys_fsync(out->fd), why = errno;
+    int synced = write_rest(out) < 0 ? -1 : sys_fsync(out->fd), why = errno;
     int closed = sys_close(out->fd);
     if (synced < 0) errno = why;
     if (synced < 0 || closed < 0) {

@@ -23,7 +23,6 @@ struct io_sys io_sys = {
     .mkdir = mkdir,
     .rmdir = rmdir,
     .ftruncate = ftruncate,
-    .sync_range = sync_file_range,
 };
 
 int sys_open(const char *path, int flags, mode_t mode)

@@ -94,9 +94,10 @@ static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e
     if (path && buf_check(&header, e) == 0 && buf_check(&head, e) == 0) {
         if (header.len > SAFETENSORS_MAX_HEADER)
             err_set(e, ERR_INTERNAL, "%s: the header would be larger than readers accept", path);
-        else if ((w->hash = hash128_new(e)) && (w->out = io_create(path, e)))
+        else if ((w->hash = hash128_new(e)) && (w->out = io_create(path, e))) {
+            io_past_cache(w->out);
             rc = put(w, head.data, head.len, e) == 0 ? put(w, header.data, header.len, e) : -1;
-        if (rc == 0) io_flow(w->out);
+        }
     }
     free(path);
     buf_free(&header);

@@ -229,6 +229,33 @@ static int child_ends(int sig)
     return status;
 }
 
+/* Sizes around those of a block and of a write past the page cache, given in odd pieces. */
+static void test_past_cache(void)
+{
+    static const size_t sizes[] = {0, 1, 4095, 4096, 4097, 4 << 20, (4 << 20) + 1, 9 << 20};
+    struct err e;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        struct io_out *out = io_create(at("large"), &e);
+        unsigned char *want = malloc(sizes[k] + 1);
+        bool fine = out && want;
+        for (size_t i = 0; i < sizes[k] && fine; i++)
+            want[i] = (unsigned char)(i * 2654435761u >> 13);
+        if (fine) io_past_cache(out);
+        for (size_t i = 0, n = 1; i < sizes[k] && fine; i += n, n = n * 3 + 1) {
+            if (n > sizes[k] - i) n = sizes[k] - i;
+            fine = io_write(out, want + i, n, &e) == 0;
+        }
+        struct io_map m = {0};
+        fine = fine && io_written(out) == sizes[k] && io_commit(out, &e) == 0 &&
+               io_map(at("large"), &m, &e) == 0;
+        CHECK("past the page cache: the same bytes",
+              fine && m.n == sizes[k] && memcmp(m.p, want, sizes[k]) == 0);
+        io_unmap(&m);
+        free(want);
+    }
+    CHECK("and removed", unlink(at("large")) == 0);
+}
+
 static void test_ends(void)
 {
     int status = child_ends(0);
@@ -305,6 +332,7 @@ int main(void)
     test_read();
     test_log();
     test_folders();
+    test_past_cache();
     test_ends();
     test_limit();
     test_standard();
