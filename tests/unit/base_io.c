@@ -323,7 +323,8 @@ static void test_standard(void)
 
 int main(void)
 {
-    signal(SIGINT, SIG_DFL); /* a job in the background ignores it */
+    static const int inherited[] = {SIGINT, SIGHUP}; /* a job in the background ignores them */
+    for (int i = 0; i < 2; i++) signal(inherited[i], SIG_DFL);
     const char *tmp = getenv("TEST_TMP");
     snprintf(dir, sizeof dir, "%s/base_io.XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir)) return 70;
