@@ -160,6 +160,9 @@ stream() {
     stamp "$out" >"$out.stamp" || die 73 "$out.stamp: cannot be written"
 }
 
+# Of many ranks that refuse to run, mpirun tells the status of any, also of one that it killed: one
+# process says it first, before any data is made.
+[ "$workers" -eq 1 ] || sft-train -q --config "$config" "${overrides[@]}" --plan >/dev/null || exit
 mkdir -p -- "$data" || die 73 "$data: cannot be created"
 stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || exit
 train=("${ranks[@]}" sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
