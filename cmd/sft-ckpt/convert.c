@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt convert: a model in another format to a Hugging Face folder. */
-#include <stdlib.h>
 
 #include "base/log.h"
 #include "hf/folder.h"
@@ -19,7 +18,7 @@ static int convert(const char *file, const char *out, const char *tokenizer, str
         else
             hf_folder_abort(tmp);
     }
-    free(tmp);
+    mem_free(tmp);
     gguf_close(g);
     return rc;
 }

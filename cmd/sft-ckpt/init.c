@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt init: a model with random weights, a function of configuration and seed alone. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -101,7 +100,7 @@ static int write_config(const struct hf_config *c, enum hf_dtype dtype, const ch
     buf_printf(&b, "\n  \"torch_dtype\": \"%s\"\n}\n", hf_dtype_torch(dtype));
     char *path = root && buf_check(&b, e) == 0 ? io_path(dir, "config.json", e) : NULL;
     if (path) rc = io_put(path, b.data, b.len, e);
-    free(path);
+    mem_free(path);
     buf_free(&b);
     arena_free(&a);
     return rc;
@@ -114,8 +113,8 @@ static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum 
     int rc = tokenizer ? hf_folder_copy_tokenizer(tokenizer, tmp, e) : 0;
     if (rc == 0) rc = write_weights(&plan, tmp, e);
     if (rc == 0) rc = write_config(c, dtype, tmp, e);
-    free(plan.list);
-    free(plan.kinds);
+    mem_free(plan.list);
+    mem_free(plan.kinds);
     arena_free(&plan.names);
     return rc;
 }
@@ -144,7 +143,7 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
         else
             hf_folder_abort(tmp);
     }
-    free(tmp);
+    mem_free(tmp);
     hf_config_free(&c);
     return rc;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt ls: the checkpoints of a run. */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/io.h"
 #include "ckpt/ckpt.h"
@@ -26,7 +25,7 @@ static int read_list(const char *dir, struct ckpt_list *l, struct err *e)
     char *inner = io_path(dir, "sft_train", e);
     if (!inner) return -1;
     int rc = ckpt_list_read(here || !io_is_dir(inner) ? dir : inner, l, e);
-    free(inner);
+    mem_free(inner);
     return rc;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt: looks after checkpoints and model folders, one verb a job. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -64,8 +63,8 @@ struct safetensors *verb_open(const char *path, struct err *e)
     struct safetensors *s = peft_find_dir(path, &adapter)
                                 ? safetensors_open_stem(adapter, "adapter_model", e)
                                 : safetensors_open(inner && io_is_dir(inner) ? inner : path, e);
-    free(adapter);
-    free(inner);
+    mem_free(adapter);
+    mem_free(inner);
     return s;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt merge: a base model and an adapter become one model folder. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -71,8 +70,8 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
         rc = safetensors_commit(out, e);
     else
         safetensors_abort(out);
-    free(w);
-    free(list);
+    mem_free(w);
+    mem_free(list);
     return rc;
 }
 
@@ -82,7 +81,7 @@ static int copy_files(const char *base, const char *adapter, const char *tmp, st
     char *own = io_path(adapter, "tokenizer.json", e);
     int rc = own ? hf_folder_copy(base, tmp, e) : -1;
     if (rc == 0 && io_exists(own)) rc = hf_folder_copy_tokenizer(adapter, tmp, e);
-    free(own);
+    mem_free(own);
     return rc;
 }
 
@@ -105,10 +104,10 @@ static int merge(const char *model, const char *adapter, const char *out, struct
         else
             hf_folder_abort(tmp);
     }
-    free(tmp);
+    mem_free(tmp);
     safetensors_close(base);
     hf_config_free(&c);
-    free(dir);
+    mem_free(dir);
     peft_close(p);
     return rc;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the model answers to a prompt: the chat template, then one token at a time with a cache. */
-#include <stdlib.h>
 
 #include "base/json.h"
 #include "chat/chat.h"
@@ -63,7 +62,7 @@ static void add_generation_stops(struct eval *v, struct stops *s)
     if (eos && json_int(eos, &id) == 0) add_stop(s, id);
     for (size_t i = 0; eos && eos->kind == JSON_ARRAY && i < eos->count; i++)
         if (json_int(&eos->items[i], &id) == 0) add_stop(s, id);
-    free(path);
+    mem_free(path);
     arena_free(&a);
     buf_free(&text);
 }
@@ -85,7 +84,7 @@ static int extend(struct eval *v, const struct token_list *prompt, struct err *e
     if (!ids) return -1;
     for (size_t i = 0; i < prompt->n; i++) ids[i] = (int32_t)prompt->ids[i];
     net_extend(&v->net, ids, (int64_t)prompt->n, 0);
-    free(ids);
+    mem_free(ids);
     return 0;
 }
 
@@ -126,7 +125,7 @@ static int print_logits(struct eval *v, struct err *e)
     if (rc == 0) rc = buf_check(&text, e);
     if (rc == 0) rc = io_write(v->out, text.data, text.len, e);
     buf_free(&text);
-    free(x);
+    mem_free(x);
     return rc;
 }
 
@@ -135,7 +134,7 @@ static int answer(struct eval *v, int64_t past, int64_t most, struct err *e)
     uint32_t *out = mem_alloc((size_t)most, sizeof *out, e);
     int64_t n = out ? decode(v, past, most, out, e) : -1;
     int rc = n < 0 ? -1 : print(v, out, n, e);
-    free(out);
+    mem_free(out);
     return rc;
 }
 

@@ -2,7 +2,6 @@
 /* The loss of a model over a stream: sum(w * NLL) / sum(w), and each sample's own. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "eval.h"
 #include "train/batch.h"
@@ -123,7 +122,7 @@ int eval_loss(struct eval *v, struct err *e)
     if (rc == 0 && !(all.weight > 0))
         rc = err_set(e, ERR_DATA, "%s: no token is trained, so there is no loss", v->stream);
     if (rc == 0) rc = print_sums(v, &all, e);
-    free(nll);
+    mem_free(nll);
     batch_free(&b);
     feed_step_free(&s);
     feed_close(f);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-eval: the loss of a model over a stream, or what it answers to a prompt. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -92,7 +91,7 @@ static int check_whole(struct eval *v, struct err *e)
 {
     char *dir;
     if (!peft_find_dir(v->model, &dir)) return 0;
-    free(dir);
+    mem_free(dir);
     return err_set(e, ERR_NOINPUT,
                    "%s: an adapter; give its base model with -m and this with --adapter", v->model);
 }
@@ -168,6 +167,6 @@ int main(int argc, char **argv)
     device_close(v.device);
     tokenizer_free(v.tokenizer);
     hf_config_free(&v.hf);
-    free(v.dir);
+    mem_free(v.dir);
     return status;
 }

@@ -2,7 +2,6 @@
 /* sft-pack: samples -> the training plan. Spools its input, so that all lengths are known; goes
  * through the plan once to count what the header promises and once to write it. */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/opt.h"
@@ -240,6 +239,6 @@ int main(int argc, char **argv)
     spool_free(j.spool);
     stream_header_free(&j.header);
     buf_free(&j.names);
-    free(j.row);
+    mem_free(j.row);
     return rc < 0 ? log_fail(&e) : 0;
 }

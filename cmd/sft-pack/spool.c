@@ -2,8 +2,6 @@
 /* The spool: one unnamed file of samples, one of where they are. */
 #include "spool.h"
 
-#include <stdlib.h>
-
 #include "base/scratch.h"
 
 /* In the file of samples: this, then the runs, then the ids, then zeros up to a multiple of 8. */
@@ -86,6 +84,6 @@ void spool_free(struct spool *s)
     if (!s) return;
     scratch_free(s->samples);
     scratch_free(s->index);
-    free(s->lengths);
-    free(s);
+    mem_free(s->lengths);
+    mem_free(s);
 }

@@ -3,7 +3,6 @@
  * Conversations are read here and rendered by the pool; samples are counted and written in order.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -90,7 +89,7 @@ static int work(void *arg, void *job, int worker, struct err *e)
 static void chunk_free(struct chunk *c)
 {
     if (c) arena_free(&c->arena);
-    free(c);
+    mem_free(c);
 }
 
 static void drop(void *arg, void *job)
@@ -224,7 +223,7 @@ static void release(struct job *j)
         chat_scratch_free(j->workers[i].scratch);
         chat_sample_free(&j->workers[i].sample);
     }
-    free(j->workers);
+    mem_free(j->workers);
     stream_set_close(j->in);
     chat_free(j->chat);
     tokenizer_free(j->tokenizer);

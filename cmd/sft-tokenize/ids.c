@@ -3,7 +3,6 @@
 #include "ids.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -32,7 +31,7 @@ static void chunk_free(struct chunk *c)
 {
     buf_free(&c->text);
     buf_free(&c->ids);
-    free(c);
+    mem_free(c);
 }
 
 static void drop(void *arg, void *job)
@@ -162,7 +161,7 @@ int ids_run(const struct tokenizer *t, char *const *paths, int n, const char *ou
         if (x.scratch) tokenizer_scratch_free(x.scratch[i]);
         if (x.tokens) token_list_free(&x.tokens[i]);
     }
-    free(x.scratch);
-    free(x.tokens);
+    mem_free(x.scratch);
+    mem_free(x.tokens);
     return rc;
 }

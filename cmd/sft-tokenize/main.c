@@ -2,7 +2,6 @@
 /* sft-tokenize: rows of JSON -> a stream of conversations with their texts' token ids. Rows are
  * read and converted here, in chunks; the pool tokenizes chunks; they are written in order. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -64,7 +63,7 @@ static int work(void *arg, void *job, int worker, struct err *e)
 static void chunk_free(struct chunk *c)
 {
     if (c) arena_free(&c->arena);
-    free(c);
+    mem_free(c);
 }
 
 static void drop(void *arg, void *job)
@@ -234,8 +233,8 @@ static void release(struct job *j)
         if (j->scratch) tokenizer_scratch_free(j->scratch[i]);
         if (j->tokens) token_list_free(&j->tokens[i]);
     }
-    free(j->scratch);
-    free(j->tokens);
+    mem_free(j->scratch);
+    mem_free(j->tokens);
     tokenizer_free(j->tokenizer);
     buf_free(&j->columns.keys);
 }

@@ -4,7 +4,6 @@
 #include "adapter.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -214,8 +213,8 @@ void adapter_free(struct adapter *a)
     regex_mem_free(&a->mem);
     peft_close(a->from);
     peft_config_free(&a->config);
-    free(a->used);
-    free(a);
+    mem_free(a->used);
+    mem_free(a);
 }
 
 void adapter_options(struct adapter *a, const struct config *c, struct params_options *o)
@@ -322,7 +321,7 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
                      checkpoint, (long long)has.rank, has.alpha, has.dropout,
                      has.rslora ? ", rank-stabilised" : "");
     peft_config_free(&has);
-    free(dir);
+    mem_free(dir);
     return rc;
 }
 

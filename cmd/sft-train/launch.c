@@ -83,7 +83,7 @@ int run_share_resume(struct run *r, struct err *e)
     if (r->world.place.size == 1) return 0;
     if (world_broadcast(&r->world, &x, sizeof x, 0, e)) return -1;
     if (r->silent) {
-        free(f->resume);
+        mem_free(f->resume);
         f->resume = x.bytes ? mem_alloc(x.bytes, 1, e) : NULL;
         f->step = x.step;
         f->automatic = x.automatic;

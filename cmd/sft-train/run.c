@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -224,7 +223,7 @@ int run_loop(struct run *r, struct err *e)
     int rc = loop_run(&l, &x, e);
     progress_end(&r->progress);
     if (rc == 0) rc = finish(r, &x, e);
-    free(x.checkpoint);
+    mem_free(x.checkpoint);
     return rc;
 }
 
@@ -243,7 +242,7 @@ void run_close(struct run *r)
     config_free(r->config);
     buf_free(&r->typed);
     buf_free(&r->settings);
-    free(r->model_dir);
+    mem_free(r->model_dir);
     log_tee(-1);
     if (r->log_fd >= 0) io_sys.close(r->log_fd);
 }

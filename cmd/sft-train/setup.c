@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens before the first step: configuration, model, device, memory plan, streams. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -41,7 +40,7 @@ int run_model(struct run *r, struct err *e)
     if (rc == 0) rc = hf_folder_resolve(found, &r->model_dir, e);
     if (rc == 0) rc = hf_config_read(r->model_dir, &r->hf, e);
     if (rc == 0) rc = model_from_hf(&r->hf, &r->model, e) ? err_prefix(e, "%s", r->model_dir) : 0;
-    free(found);
+    mem_free(found);
     return rc;
 }
 

@@ -17,8 +17,8 @@ struct view_stats *view_stats_new(struct err *e)
 
 void view_stats_free(struct view_stats *s)
 {
-    if (s) free(s->lengths);
-    free(s);
+    if (s) mem_free(s->lengths);
+    mem_free(s);
 }
 
 static int add(struct view_stats *s, uint32_t length, struct err *e)

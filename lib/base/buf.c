@@ -3,7 +3,6 @@
 #include "base/buf.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Room for n more bytes and the NUL. Doubling keeps a run of appends linear. */
@@ -16,7 +15,7 @@ static bool reserve(struct buf *b, size_t n)
     size_t cap = b->cap < SIZE_MAX / 2 ? b->cap * 2 : SIZE_MAX;
     if (cap < need + 1) cap = need + 1;
     if (cap < 64) cap = 64;
-    char *p = realloc(b->data, cap);
+    char *p = mem_resize(b->data, cap, NULL);
     if (!p) goto fail;
     b->data = p;
     b->cap = cap;
@@ -148,6 +147,6 @@ void buf_reset(struct buf *b)
 
 void buf_free(struct buf *b)
 {
-    free(b->data);
+    mem_free(b->data);
     *b = (struct buf){.max = b->max};
 }

@@ -2,8 +2,6 @@
 /* The xxHash functions, compiled in from the library's header. */
 #include "base/hash.h"
 
-#include <stdlib.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -29,7 +27,7 @@ void hash64_add(struct hash64 *h, const void *p, size_t n)
 
 uint64_t hash64_value(const struct hash64 *h) { return XXH64_digest(&h->state); }
 
-void hash64_free(struct hash64 *h) { free(h); }
+void hash64_free(struct hash64 *h) { mem_free(h); }
 
 struct hash128 {
     XXH3_state_t state; /* aligned to 64 bytes */
@@ -37,12 +35,8 @@ struct hash128 {
 
 struct hash128 *hash128_new(struct err *e)
 {
-    struct hash128 *h = aligned_alloc(_Alignof(struct hash128), sizeof *h);
-    if (!h) {
-        err_set(e, ERR_MEMORY, "out of memory (%zu bytes wanted)", sizeof *h);
-        return NULL;
-    }
-    XXH3_128bits_reset(&h->state);
+    struct hash128 *h = mem_aligned(_Alignof(struct hash128), sizeof *h, e);
+    if (h) XXH3_128bits_reset(&h->state);
     return h;
 }
 
@@ -61,4 +55,4 @@ void hash128_hex(const struct hash128 *h, char out[HASH128_HEX])
     out[32] = 0;
 }
 
-void hash128_free(struct hash128 *h) { free(h); }
+void hash128_free(struct hash128 *h) { mem_free(h); }

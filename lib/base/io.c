@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,7 +42,7 @@ struct io_in *io_open(const char *path, struct err *e)
     if (in) in->name = mem_strndup(name, strlen(name), e);
     if (!in || !in->name) {
         if (!standard) sys_close(fd);
-        free(in);
+        mem_free(in);
         return NULL;
     }
     in->fd = fd;
@@ -86,8 +85,8 @@ void io_close(struct io_in *in)
 {
     if (!in) return;
     if (!in->standard) sys_close(in->fd);
-    free(in->name);
-    free(in);
+    mem_free(in->name);
+    mem_free(in);
 }
 
 int io_map(const char *path, struct io_map *m, struct err *e)

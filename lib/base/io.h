@@ -100,7 +100,7 @@ int io_rename_dir(const char *from, const char *to, struct err *e);
  * io_unlock; ERR_CREATE "in use by another process" when held. */
 int io_lock(const char *path, int *fd, struct err *e);
 void io_unlock(int fd);
-/* dir + "/" + name in a buffer the caller frees with free(). */
+/* dir + "/" + name in a buffer the caller frees with mem_free(). */
 char *io_path(const char *dir, const char *name, struct err *e);
 
 #endif

@@ -51,7 +51,7 @@ int io_mkdirs(const char *path, struct err *e)
         *s = '/';
     }
     if (rc == 0) rc = make_one(p, e);
-    free(p);
+    mem_free(p);
     return rc;
 }
 
@@ -63,8 +63,8 @@ struct names {
 
 static void names_free(struct names *l)
 {
-    for (size_t i = 0; i < l->n; i++) free(l->v[i]);
-    free(l->v);
+    for (size_t i = 0; i < l->n; i++) mem_free(l->v[i]);
+    mem_free(l->v);
 }
 
 static int names_read(DIR *d, const char *dir, struct names *l, struct err *e)
@@ -115,7 +115,7 @@ static int remove_entry(void *arg, const char *name, struct err *e)
     const struct removal *r = arg;
     char *path = io_path(r->dir, name, e);
     int rc = path ? remove_below(path, r->depth + 1, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 

@@ -18,7 +18,7 @@ int sys_pwrite_all(int fd, const void *p, size_t n, off_t at);
 int sys_sync_dir(const char *dir);
 int sys_sync_parent(const char *path);
 
-/* The folder part of path, without the last "/": "." for a bare name. Released with free(). */
+/* The folder part of path, without the last "/": "." for a bare name. Released with mem_free(). */
 char *path_parent(const char *path, struct err *e);
 
 /* Temporaries to be removed when the process ends early. temp_new makes up a name beside path and

@@ -72,8 +72,8 @@ struct io_out *io_create(const char *path, struct err *e)
         goto fail;
     return out;
 fail:
-    free(out->path);
-    free(out);
+    mem_free(out->path);
+    mem_free(out);
     return NULL;
 }
 
@@ -88,12 +88,9 @@ static int set_direct(const struct io_out *out, bool on)
 
 void io_past_cache(struct io_out *out)
 {
-    void *p = NULL;
     if (out->slot < 0 || out->written || out->block || set_direct(out, true) < 0) return;
-    if (posix_memalign(&p, BLOCK, DIRECT) == 0)
-        out->block = p;
-    else
-        set_direct(out, false);
+    out->block = mem_aligned(BLOCK, DIRECT, NULL);
+    if (!out->block) set_direct(out, false);
 }
 
 /* Writes the block's n bytes, the last of what was given; what is not whole blocks, or what this
@@ -149,9 +146,9 @@ bool io_out_is_tty(const struct io_out *out) { return isatty(out->fd) == 1; }
 
 static void out_free(struct io_out *out)
 {
-    free(out->block);
-    free(out->path);
-    free(out);
+    mem_free(out->block);
+    mem_free(out->path);
+    mem_free(out);
 }
 
 /* Network file systems report a failed write when a descriptor is closed. A copy is closed, so that
@@ -241,8 +238,8 @@ struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
         err_errno(e, ERR_IO, "%s: cannot shorten", path);
         sys_close(l->fd);
     }
-    free(l->path);
-    free(l);
+    mem_free(l->path);
+    mem_free(l);
     return NULL;
 }
 
@@ -271,7 +268,7 @@ int io_log_close(struct io_log *l, struct err *e)
     int closed = sys_close(l->fd);
     if (rc < 0) errno = why;
     if (rc < 0 || closed < 0) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);
-    free(l->path);
-    free(l);
+    mem_free(l->path);
+    mem_free(l);
     return rc;
 }

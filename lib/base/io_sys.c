@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,7 +116,7 @@ int sys_sync_parent(const char *path)
         return -1;
     }
     int rc = sys_sync_dir(dir), saved = errno;
-    free(dir);
+    mem_free(dir);
     errno = saved;
     return rc;
 }

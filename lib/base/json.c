@@ -245,9 +245,9 @@ struct json *json_parse_with(const char *text, size_t n, size_t max_values, stru
 
 void json_scratch_free(struct json_scratch *s)
 {
-    free(s->values);
-    free(s->keys);
-    free(s->sorted);
+    mem_free(s->values);
+    mem_free(s->keys);
+    mem_free(s->sorted);
     *s = (struct json_scratch){0};
 }
 

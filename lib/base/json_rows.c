@@ -2,7 +2,6 @@
 /* Rows of a JSON array or of JSON Lines, read as a stream: each byte is looked at once to find
  * where its row ends and once to parse it. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_impl.h"
@@ -274,8 +273,8 @@ uint64_t json_rows_bytes(const struct json_rows *r) { return r->consumed; }
 void json_rows_close(struct json_rows *r)
 {
     if (!r) return;
-    free(r->data);
+    mem_free(r->data);
     arena_free(&r->arena);
     json_scratch_free(&r->scratch);
-    free(r);
+    mem_free(r);
 }

@@ -22,6 +22,27 @@ void *mem_alloc(size_t count, size_t size, struct err *e)
     return p;
 }
 
+void *mem_aligned(size_t align, size_t bytes, struct err *e)
+{
+    size_t n;
+    void *p = NULL;
+    if (align < sizeof(void *)) align = sizeof(void *);
+    if (mem_add(bytes ? bytes : 1, align - 1, &n) || posix_memalign(&p, align, n & ~(align - 1))) {
+        no_memory(e, bytes);
+        return NULL;
+    }
+    return p;
+}
+
+void *mem_resize(void *p, size_t bytes, struct err *e)
+{
+    void *to = realloc(p, bytes ? bytes : 1);
+    if (!to) no_memory(e, bytes);
+    return to;
+}
+
+void mem_free(void *p) { free(p); }
+
 int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e)
 {
     if (need <= *cap) return 0;
@@ -32,8 +53,8 @@ int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e)
         return err_set(e, ERR_MEMORY, "out of memory (%zu times %zu bytes wanted)", want, size);
     void *old, *grown;
     memcpy(&old, array, sizeof old); /* array is the address of a pointer of any type */
-    grown = realloc(old, bytes ? bytes : 1);
-    if (!grown) return no_memory(e, bytes);
+    grown = mem_resize(old, bytes, e);
+    if (!grown) return -1;
     memcpy(array, &grown, sizeof grown);
     *cap = want;
     return 0;
@@ -41,11 +62,13 @@ int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e)
 
 char *mem_strndup(const void *s, size_t n, struct err *e)
 {
-    char *p = n < SIZE_MAX ? malloc(n + 1) : NULL;
-    if (!p) {
+    size_t room;
+    if (mem_add(n, 1, &room)) {
         no_memory(e, n);
         return NULL;
     }
+    char *p = mem_resize(NULL, room, e);
+    if (!p) return NULL;
     if (n) memcpy(p, s, n);
     p[n] = 0;
     return p;
@@ -66,7 +89,7 @@ static struct arena_block *block_new(struct arena *a, size_t n)
     if (cap > BLOCK_MAX) cap = BLOCK_MAX;
     if (cap < n) cap = n;
     if (mem_add(cap, sizeof(struct arena_block), &total)) return NULL;
-    struct arena_block *b = malloc(total);
+    struct arena_block *b = mem_resize(NULL, total, NULL);
     if (!b) return NULL;
     *b = (struct arena_block){.next = a->head, .cap = cap};
     a->head = b;
@@ -119,10 +142,10 @@ void arena_reset(struct arena *a)
     for (struct arena_block *b = a->head, *next; b; b = next) {
         next = b->next;
         if (!keep || b->cap > keep->cap) {
-            free(keep);
+            mem_free(keep);
             keep = b;
         } else {
-            free(b);
+            mem_free(b);
         }
     }
     if (keep) {
@@ -137,7 +160,7 @@ void arena_free(struct arena *a)
 {
     for (struct arena_block *b = a->head, *next; b; b = next) {
         next = b->next;
-        free(b);
+        mem_free(b);
     }
     a->head = NULL;
     a->used = 0;

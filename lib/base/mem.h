@@ -10,14 +10,22 @@
 #include "base/err.h"
 
 /* count * size zeroed bytes (at least one), or NULL with ERR_MEMORY; the product is checked.
- * Released with free(). */
+ * Released with mem_free(). */
 void *mem_alloc(size_t count, size_t size, struct err *e);
+
+/* `bytes` bytes, not zeroed, at a multiple of `align` (a power of two); or NULL with ERR_MEMORY. */
+void *mem_aligned(size_t align, size_t bytes, struct err *e);
+/* p, of mem_alloc or NULL, with room for `bytes`; what is new is not zeroed. NULL with ERR_MEMORY
+ * and p as it was. */
+void *mem_resize(void *p, size_t bytes, struct err *e);
+/* Releases what any of these has given; NULL is fine. */
+void mem_free(void *p);
 
 /* Grows *array, which holds *cap elements of `size` bytes, to hold at least `need`; new space is
  * not zeroed. 0, or -1 with ERR_MEMORY and *array as it was. */
 int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
 
-/* A copy of n bytes followed by a NUL, released with free(). */
+/* A copy of n bytes followed by a NUL, released with mem_free(). */
 char *mem_strndup(const void *s, size_t n, struct err *e);
 
 /* true when the result would overflow; else *r is set. */

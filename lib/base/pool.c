@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -88,9 +87,9 @@ struct pool *pool_new(int threads, int depth, const struct pool_ops *ops, struct
     p->ring = mem_alloc((size_t)depth, sizeof *p->ring, e);
     p->workers = mem_alloc((size_t)threads, sizeof *p->workers, e);
     if (!p->ring || !p->workers) {
-        free(p->ring);
-        free(p->workers);
-        free(p);
+        mem_free(p->ring);
+        mem_free(p->workers);
+        mem_free(p);
         return NULL;
     }
     p->ops = *ops;
@@ -194,7 +193,7 @@ void pool_free(struct pool *p)
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->put);
     pthread_cond_destroy(&p->ready);
-    free(p->ring);
-    free(p->workers);
-    free(p);
+    mem_free(p->ring);
+    mem_free(p->workers);
+    mem_free(p);
 }

@@ -30,7 +30,7 @@ struct scratch *scratch_new(struct err *e)
     struct scratch *s = mem_alloc(1, sizeof *s, e);
     char *name = s ? io_path(folder(), "sft.XXXXXX", e) : NULL;
     if (!name) {
-        free(s);
+        mem_free(s);
         return NULL;
     }
     s->fd = mkostemp(name, O_CLOEXEC);
@@ -38,9 +38,9 @@ struct scratch *scratch_new(struct err *e)
         err_errno(e, ERR_CREATE, "%s: cannot create a temporary file; set TMPDIR", folder());
     else
         io_sys.unlink(name);
-    free(name);
+    mem_free(name);
     if (s->fd >= 0) return s;
-    free(s);
+    mem_free(s);
     return NULL;
 }
 
@@ -85,5 +85,5 @@ void scratch_free(struct scratch *s)
     if (s->map) munmap(s->map, s->mapped);
     sys_close(s->fd);
     buf_free(&s->tail);
-    free(s);
+    mem_free(s);
 }

@@ -148,7 +148,7 @@ void chat_free(struct chat *c)
 {
     if (!c) return;
     jinja_free(c->t.jinja);
-    free(c);
+    mem_free(c);
 }
 
 void chat_identity(const struct chat *c, char out[HASH128_HEX])

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A conversation through the template: the text and where each of its bytes came from. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -132,6 +131,6 @@ int chat_render(const struct chat *c, const struct json *messages, const struct 
 void chat_rendering_free(struct chat_rendering *r)
 {
     buf_free(&r->text);
-    free(r->spans);
+    mem_free(r->spans);
     *r = (struct chat_rendering){0};
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One sample: the conversation rendered, tokenized as a whole, and each token weighed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -10,7 +9,7 @@ struct chat_scratch *chat_scratch_new(const struct chat *c, struct err *e)
     struct chat_scratch *s = mem_alloc(1, sizeof *s, e);
     if (!s) return NULL;
     if ((s->tok = tokenizer_scratch_new(c->t.tok, e))) return s;
-    free(s);
+    mem_free(s);
     return NULL;
 }
 
@@ -20,15 +19,15 @@ void chat_scratch_free(struct chat_scratch *s)
     tokenizer_scratch_free(s->tok);
     arena_free(&s->arena);
     token_list_free(&s->prompt);
-    free(s->regions);
-    free(s->stops);
-    free(s);
+    mem_free(s->regions);
+    mem_free(s->stops);
+    mem_free(s);
 }
 
 void chat_sample_free(struct chat_sample *s)
 {
     token_list_free(&s->tokens);
-    free(s->runs);
+    mem_free(s->runs);
     chat_rendering_free(&s->rendering);
     *s = (struct chat_sample){0};
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiling a template: tokens, tree, checks of names. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "chat/jinja_ast.h"
@@ -68,7 +67,7 @@ void jinja_free(struct jinja *t)
 {
     if (!t) return;
     arena_free(&t->arena);
-    free(t);
+    mem_free(t);
 }
 
 bool jinja_has_generation(const struct jinja *t) { return t->has_generation; }

@@ -26,7 +26,7 @@ const char *ckpt_state_dir(const struct ckpt *c); /* its state/, for what a resu
 int ckpt_note(struct ckpt *c, const char *path, uint64_t size, const char *xxh128, struct err *e);
 /* Hashes every other file, writes the manifest, renames. Frees c in either case; on failure nothing
  * of it remains and earlier checkpoints are untouched. path, if not NULL, gets the final
- * ROOT/checkpoint-STEP (free with free()). */
+ * ROOT/checkpoint-STEP (free with mem_free()). */
 int ckpt_commit(struct ckpt *c, char **path, struct err *e);
 void ckpt_abort(struct ckpt *c); /* removes what was written; NULL is fine */
 
@@ -45,7 +45,7 @@ struct ckpt_list {
 int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e);
 void ckpt_list_free(struct ckpt_list *l);
 /* The newest complete one with a step below `before` (UINT64_MAX: any): 1 and *path (free with
- * free()), 0 when there is none, -1. To fall back from a bad one, call again with its step. */
+ * mem_free()), 0 when there is none, -1. To fall back from a bad one, call again with its step. */
 int ckpt_latest(const char *root, uint64_t before, uint64_t *step, char **path, struct err *e);
 /* "checkpoint-12" -> 12; -1 for another name. */
 int ckpt_step_of(const char *name, uint64_t *step);

@@ -11,7 +11,7 @@
 /* The folder inside checkpoint-N that holds the model. */
 #define CKPT_INNER "sft_train"
 
-/* ROOT/checkpoint-STEP, or its temporary name; free with free(). */
+/* ROOT/checkpoint-STEP, or its temporary name; free with mem_free(). */
 char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e);
 
 #endif

@@ -32,10 +32,10 @@ static bool is_complete(const char *path, uint64_t step, uint64_t *bytes)
         char *file = io_path(dir, m.files[i].path, NULL);
         ok = file && io_stat(file, &st, NULL) == 0 && (uint64_t)st.st_size == m.files[i].size;
         *bytes += m.files[i].size;
-        free(file);
+        mem_free(file);
     }
     manifest_free(&m);
-    free(dir);
+    mem_free(dir);
     return ok;
 }
 
@@ -51,12 +51,12 @@ static int visit(void *arg, const char *name, struct err *e)
     if (ckpt_step_of(name, &item.step) != 0) return 0;
     if (!(item.path = io_path(w->root, name, e))) return -1;
     if (!io_is_dir(item.path)) {
-        free(item.path);
+        mem_free(item.path);
         return 0;
     }
     struct ckpt_list *l = w->l;
     if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0) {
-        free(item.path);
+        mem_free(item.path);
         return -1;
     }
     item.complete = is_complete(item.path, item.step, &item.bytes);
@@ -86,8 +86,8 @@ int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e)
 
 void ckpt_list_free(struct ckpt_list *l)
 {
-    for (size_t i = 0; i < l->count; i++) free(l->items[i].path);
-    free(l->items);
+    for (size_t i = 0; i < l->count; i++) mem_free(l->items[i].path);
+    mem_free(l->items);
     memset(l, 0, sizeof *l);
 }
 
@@ -146,7 +146,7 @@ int ckpt_verify(const char *path, struct err *e)
     char *inner = io_path(path, CKPT_INNER, e);
     if (!inner) return -1;
     int rc = verify_dir(io_is_dir(inner) ? inner : path, e);
-    free(inner);
+    mem_free(inner);
     return rc;
 }
 
@@ -156,7 +156,7 @@ static int remove_one(const char *root, const struct ckpt_item *item, struct err
     char *tmp = ckpt_name(root, item->step, true, e);
     int rc = tmp ? io_rename_dir(item->path, tmp, e) : -1;
     if (rc == 0) rc = io_remove_tree(tmp, e);
-    free(tmp);
+    mem_free(tmp);
     return rc;
 }
 

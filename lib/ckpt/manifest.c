@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -16,8 +15,8 @@ enum { MAX_MANIFEST = 64 << 20, MAX_PATH = 1000 };
 
 void manifest_free(struct manifest *m)
 {
-    for (size_t i = 0; i < m->count; i++) free(m->files[i].path);
-    free(m->files);
+    for (size_t i = 0; i < m->count; i++) mem_free(m->files[i].path);
+    mem_free(m->files);
     memset(m, 0, sizeof *m);
 }
 
@@ -149,7 +148,7 @@ int manifest_read(const char *dir, struct manifest *m, struct err *e)
     int rc = path ? io_slurp(path, MAX_MANIFEST, &text, e) : -1;
     if (rc == 0) rc = manifest_parse(text.data ? text.data : "", text.len, path, m, e);
     buf_free(&text);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -159,7 +158,7 @@ int manifest_write(const char *dir, const struct manifest *m, struct err *e)
     int rc = manifest_format(m, &b, e);
     char *path = rc == 0 ? io_path(dir, "manifest.json", e) : NULL;
     rc = path ? io_put(path, b.data, b.len, e) : -1;
-    free(path);
+    mem_free(path);
     buf_free(&b);
     return rc;
 }

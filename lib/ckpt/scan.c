@@ -22,7 +22,7 @@ static int64_t hash_file(struct io_in *in, struct hash128 *h, struct err *e)
         hash128_add(h, buf, (size_t)n);
         size += n;
     }
-    free(buf);
+    mem_free(buf);
     return n < 0 ? -1 : size;
 }
 
@@ -45,7 +45,7 @@ int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct
     }
     hash128_free(h);
     io_close(in);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -62,11 +62,11 @@ static int add_file(const struct walk *w, char *path, struct err *e)
 {
     struct manifest *m = w->m;
     if (strcmp(path, "manifest.json") == 0) {
-        free(path);
+        mem_free(path);
         return 0;
     }
     if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e) != 0) {
-        free(path);
+        mem_free(path);
         return -1;
     }
     struct manifest_file *f = &m->files[m->count++];
@@ -89,8 +89,8 @@ static int visit(void *arg, const char *name, struct err *e)
         rc = add_file(w, path, e);
         path = NULL;
     }
-    free(path);
-    free(full);
+    mem_free(path);
+    mem_free(full);
     return rc;
 }
 

@@ -2,7 +2,6 @@
 /* Writing a checkpoint: everything under a temporary name, then one rename. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -27,12 +26,12 @@ char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e)
 static void ckpt_free(struct ckpt *c)
 {
     manifest_free(&c->known);
-    free(c->root);
-    free(c->tmp);
-    free(c->final);
-    free(c->dir);
-    free(c->state);
-    free(c);
+    mem_free(c->root);
+    mem_free(c->tmp);
+    mem_free(c->final);
+    mem_free(c->dir);
+    mem_free(c->state);
+    mem_free(c);
 }
 
 void ckpt_abort(struct ckpt *c)
@@ -51,7 +50,7 @@ static int remove_leftover(void *root, const char *name, struct err *e)
         return 0;
     char *path = io_path(root, name, e);
     int rc = path ? io_remove_tree(path, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 

@@ -2,7 +2,6 @@
 /* Collectives among the ranks of a job: pieces of device memory are copied to the host, exchanged
  * through the plugin there, added up in rank order, and copied back. A device whose copy fails goes
  * on with whatever it has, so that nobody waits for it, and reports the failure at the end. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -75,7 +74,7 @@ static void fold(void *into, const void *from, int ranks, size_t n, enum dtype t
         FOLD(double, LARGER);
 }
 
-static void ranks_close(struct comm *c) { free(c); }
+static void ranks_close(struct comm *c) { mem_free(c); }
 
 /* Every rank reduces its share of each piece, and all gather the shares. The last share may hang
  * over the end of buf: what is there is never looked at. */
@@ -191,7 +190,7 @@ struct comm *comm_mpi(struct world *w, struct device *d, struct err *e)
     r->c =
         (struct comm){.ops = &ranks_ops, .rank = w->place.rank, .size = w->place.size, .device = d};
     if ((size_t)w->place.size <= COMM_STAGING / 2 / 64 / sizeof(double)) return &r->c;
-    free(r);
+    mem_free(r);
     err_set(e, ERR_CONFIG, "%d ranks are too many for collectives on the host", w->place.size);
     return NULL;
 }

@@ -10,7 +10,8 @@
 
 #include "base/io.h"
 
-/* The folder of plugins; free(). A program in BIN has them in BIN/../lib/sft, built or installed.
+/* The folder of plugins; mem_free(). A program in BIN has them in BIN/../lib/sft, built or
+ * installed.
  */
 static char *plugin_folder(struct err *e)
 {
@@ -66,7 +67,7 @@ const struct comm_plugin *comm_plugin_load(const char *name, struct err *e)
     snprintf(file, sizeof file, "%s.so", name);
     char *folder = plugin_folder(e), *path = folder ? io_path(folder, file, e) : NULL;
     const struct comm_plugin *p = path ? load(path, e) : NULL;
-    free(path);
-    free(folder);
+    mem_free(path);
+    mem_free(folder);
     return p;
 }

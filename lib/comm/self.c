@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The group of one rank: collectives copy at most, and there is nobody to send to. */
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "comm/comm.h"
 
-static void self_close(struct comm *c) { free(c); }
+static void self_close(struct comm *c) { mem_free(c); }
 
 static int self_all_reduce(struct comm *c, void *buf, size_t n, enum dtype t, enum comm_op op,
                            struct err *e)

@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -54,7 +53,7 @@ void world_leave(struct world *w, int status)
     else
         w->plugin->finish();
     w->plugin = NULL;
-    free(w->board);
+    mem_free(w->board);
     w->board = NULL;
 }
 

@@ -249,7 +249,7 @@ size_t config_no_effect(const struct config *c,
                         void *arg);
 
 /* A model's folder: name itself if it is a folder, else the snapshot of that hub id in the Hugging
- * Face or ModelScope cache. *path is released with free(). ERR_NOINPUT with the command that
+ * Face or ModelScope cache. *path is released with mem_free(). ERR_NOINPUT with the command that
  * downloads it. */
 int config_find_model(const char *name, char **path, struct err *e);
 

@@ -3,7 +3,6 @@
 #include "config/keys.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/opt.h"
@@ -103,10 +102,10 @@ static bool near_beside(const char *path, size_t n, char *out, size_t size)
 static bool near_anywhere(const char *word, char *out, size_t size)
 {
     const struct config_key *k;
-    const char **words = calloc(config_key_count() + 1, sizeof *words);
+    const char **words = mem_alloc(config_key_count() + 1, sizeof *words, NULL);
     for (size_t i = 0; words && (k = config_key_at(i)); i++) words[i] = leaf(k->path);
     const char *near = words ? opt_nearest(word, words) : NULL;
-    free(words);
+    mem_free(words);
     return near && (same_leaf_elsewhere(near, true, out, size) ||
                     same_leaf_elsewhere(near, false, out, size));
 }

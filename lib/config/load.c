@@ -3,7 +3,6 @@
 #include "config/load.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -150,9 +149,9 @@ void config_free(struct config *c)
 {
     struct loaded *l = (struct loaded *)c;
     if (!l) return;
-    free(l->settings);
+    mem_free(l->settings);
     arena_free(&l->tree.arena);
-    free(l);
+    mem_free(l);
 }
 
 size_t config_no_effect(const struct config *c,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The resolved configuration as YAML, as JSON, or one value of it. */
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/load.h"
@@ -40,7 +39,7 @@ static int get_model_path(const struct config *c, struct buf *b, struct err *e)
     char *path;
     if (config_find_model(c->run.model, &path, e)) return -1;
     put_line(b, path);
-    free(path);
+    mem_free(path);
     return 0;
 }
 static int get_train_files(const struct config *c, struct buf *b, struct err *e)

@@ -3,7 +3,6 @@
 #include "hf/config.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -208,7 +207,7 @@ int hf_config_read(const char *dir, struct hf_config *c, struct err *e)
     memset(c, 0, sizeof *c);
     char *path = io_path(dir, "config.json", e);
     int rc = path ? hf_config_read_file(path, c, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -158,7 +157,7 @@ int hf_config_write(const struct hf_config *c, const char *dir, struct err *e)
     }
     char *path = rc == 0 ? io_path(dir, "config.json", e) : NULL;
     rc = path ? io_put(path, text->data, text->len, e) : -1;
-    free(path);
+    mem_free(path);
     buf_free(&made);
     return rc;
 }

@@ -3,7 +3,6 @@
 #include "hf/folder.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -26,7 +25,7 @@ static bool holds(const char *dir, const char *name)
 {
     char *path = io_path(dir, name, NULL);
     bool yes = path && io_exists(path);
-    free(path);
+    mem_free(path);
     return yes;
 }
 
@@ -48,7 +47,7 @@ int hf_folder_resolve(const char *path, char **out, struct err *e)
         *out = inner;
         return 0;
     }
-    free(inner);
+    mem_free(inner);
     return err_set(e, ERR_NOINPUT,
                    "%s: holds no config.json or tokenizer.json, so it is neither a Hugging Face "
                    "model folder nor a checkpoint-N folder",
@@ -70,8 +69,8 @@ static int copy_listed(const char *from, const char *to, const char *const *name
         if (!holds(from, *names)) continue;
         char *a = io_path(from, *names, e), *b = io_path(to, *names, e);
         int rc = a && b ? copy_file(a, b, e) : -1;
-        free(a);
-        free(b);
+        mem_free(a);
+        mem_free(b);
         if (rc != 0) return -1;
     }
     return 0;

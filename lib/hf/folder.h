@@ -7,7 +7,7 @@
 #include "base/err.h"
 
 /* MODEL as given by a user: a Hugging Face folder, or a checkpoint-N folder of ours, whose model is
- * in its sft_train/. *out (free with free()) is the folder that holds config.json or
+ * in its sft_train/. *out (free with mem_free()) is the folder that holds config.json or
  * tokenizer.json. ERR_NOINPUT when there is none. */
 int hf_folder_resolve(const char *path, char **out, struct err *e);
 
@@ -17,7 +17,7 @@ int hf_folder_copy(const char *from, const char *to, struct err *e);
  * tokenizer.json is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
 
-/* A new folder `path`: it must not exist (ERR_CREATE). Files go into *tmp (free with free()), a
+/* A new folder `path`: it must not exist (ERR_CREATE). Files go into *tmp (free with mem_free()), a
  * hidden folder beside it; what an earlier, interrupted call left there is removed. */
 int hf_folder_begin(const char *path, char **tmp, struct err *e);
 /* Renames tmp to path, durably. On failure tmp is removed. */

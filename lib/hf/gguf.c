@@ -167,7 +167,7 @@ static int read_tensor_part(struct gguf *g, struct gguf_cursor *c, const unsigne
         c->p += pad;
         rc = place_tensors(g, c, (uint64_t)align, offsets, e);
     }
-    free(offsets);
+    mem_free(offsets);
     return rc;
 }
 
@@ -218,12 +218,12 @@ void gguf_close(struct gguf *g)
 {
     if (!g) return;
     if (g->map.p) io_unmap(&g->map);
-    free(g->name);
-    free(g->pairs);
-    free(g->tensors);
-    free(g->by_name);
+    mem_free(g->name);
+    mem_free(g->pairs);
+    mem_free(g->tensors);
+    mem_free(g->by_name);
     arena_free(&g->names);
-    free(g);
+    mem_free(g);
 }
 
 const char *gguf_name(const struct gguf *g) { return g->name; }

@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -161,7 +160,7 @@ static int put_in(const char *dir, const char *name, const struct buf *b, struct
 {
     char *path = buf_check(b, e) == 0 ? io_path(dir, name, e) : NULL;
     int rc = path ? io_put(path, b->data, b->len, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 

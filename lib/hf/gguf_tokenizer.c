@@ -2,7 +2,6 @@
 /* Writes tokenizer.json and its companions from the metadata of a GGUF file. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -233,7 +232,7 @@ static int put_checked(const struct gguf *g, const char *dir, const char *name, 
     if (!good) return err_prefix(e, "%s: tokenizer: %s made from it", gguf_name(g), name);
     char *path = io_path(dir, name, e);
     int rc = path ? io_put(path, b->data, b->len, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -266,7 +265,7 @@ int gguf_write_tokenizer(const struct gguf *g, const struct hf_config *c, const 
     const struct gguf_pre *pre = gguf_pre_find(g, e);
     int rc = pre ? read_vocab(g, c, &v, e) : -1;
     if (rc == 0) rc = write_files(g, c, &v, pre, dir, e);
-    free(v.text);
-    free(v.type);
+    mem_free(v.text);
+    mem_free(v.type);
     return rc;
 }

@@ -2,7 +2,6 @@
 /* Expands the tensors of a GGUF file to bf16 under their Hugging Face names. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hf/gguf_convert.h"
@@ -162,8 +161,8 @@ static int write_all(const struct plan *plan, const char *dir, struct err *e)
         rc = safetensors_commit(w, e);
     else
         safetensors_abort(w);
-    free(row);
-    free(out);
+    mem_free(row);
+    mem_free(out);
     return rc;
 }
 
@@ -174,8 +173,8 @@ int gguf_write_weights(const struct gguf *g, const struct hf_config *c, const ch
     int rc = hf_param_list(c, plan_param, &plan, e);
     if (rc == 0) rc = check_all_used(&plan, e);
     if (rc == 0) rc = write_all(&plan, dir, e);
-    free(plan.list);
-    free(plan.jobs);
+    mem_free(plan.list);
+    mem_free(plan.jobs);
     arena_free(&plan.names);
     return rc;
 }

@@ -45,7 +45,7 @@ static bool holds_config(const char *dir)
 {
     char *path = io_path(dir, "adapter_config.json", NULL);
     bool yes = path && io_exists(path);
-    free(path);
+    mem_free(path);
     return yes;
 }
 
@@ -59,7 +59,7 @@ bool peft_find_dir(const char *path, char **dir)
         if (inner && holds_config(inner))
             *dir = inner;
         else
-            free(inner);
+            mem_free(inner);
     }
     return *dir != NULL;
 }
@@ -146,9 +146,9 @@ void peft_close(struct peft *p)
     if (!p) return;
     safetensors_close(p->file);
     peft_config_free(&p->config);
-    free(p->list);
-    free(p->dir);
-    free(p);
+    mem_free(p->list);
+    mem_free(p->dir);
+    mem_free(p);
 }
 
 /* ---- against a base ---- */
@@ -230,7 +230,7 @@ static int add_product(const struct hf_tensor *a, const struct hf_tensor *b, dou
             for (size_t j = 0; j < n; j++) sum[j] += factor[k] * all[k * n + j];
         for (size_t j = 0; j < n; j++) w[i * n + j] += (float)scale * sum[j];
     }
-    free(all);
+    mem_free(all);
     return 0;
 }
 

@@ -73,7 +73,7 @@ struct peft {
     size_t count;
 };
 /* The folder that holds adapter_config.json: path, or sft_train/ in it (a checkpoint-N folder).
- * false when there is none. *dir is released with free(). */
+ * false when there is none. *dir is released with mem_free(). */
 bool peft_find_dir(const char *path, char **dir);
 /* Every A has its B and both have the rank of the configuration; a tensor of another kind is
  * ERR_DATA. NULL with ERR_NOINPUT when path is no adapter. */

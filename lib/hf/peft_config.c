@@ -2,7 +2,6 @@
 /* adapter_config.json: read, with everything refused that would change the computation, and
  * written. Keys and defaults: LoraConfig of peft. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -167,7 +166,7 @@ int peft_config_read(const char *dir, struct peft_config *c, struct err *e)
     int rc = path ? io_slurp(path, MAX_CONFIG, &text, e) : -1;
     if (rc == 0) rc = peft_config_parse(text.data ? text.data : "", text.len, path, c, e);
     buf_free(&text);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -245,7 +244,7 @@ int peft_config_write(const struct peft_config *c, const char *dir, struct err *
     peft_config_format(c, &b);
     char *path = buf_check(&b, e) == 0 ? io_path(dir, "adapter_config.json", e) : NULL;
     int rc = path ? io_put(path, b.data, b.len, e) : -1;
-    free(path);
+    mem_free(path);
     buf_free(&b);
     return rc;
 }

@@ -15,13 +15,13 @@ void safetensors_close(struct safetensors *s)
     if (!s) return;
     for (size_t i = 0; i < s->nfiles; i++) {
         io_unmap(&s->files[i].map);
-        free(s->files[i].path);
+        mem_free(s->files[i].path);
     }
-    free(s->files);
-    free(s->tensors);
-    free(s->by_name);
+    mem_free(s->files);
+    mem_free(s->tensors);
+    mem_free(s->by_name);
     arena_free(&s->names);
-    free(s);
+    mem_free(s);
 }
 
 void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, uint64_t from,
@@ -39,14 +39,14 @@ static int add_file(struct safetensors *s, char *path, struct err *e)
 {
     if (!path) return -1;
     if (mem_grow(&s->files, &s->files_cap, s->nfiles + 1, sizeof *s->files, e) != 0) {
-        free(path);
+        mem_free(path);
         return -1;
     }
     struct safetensors_file *f = &s->files[s->nfiles];
     memset(f, 0, sizeof *f);
     f->path = path;
     if (io_map(path, &f->map, e) != 0) {
-        free(path);
+        mem_free(path);
         return -1;
     }
     s->nfiles++;
@@ -159,7 +159,7 @@ static int open_index(struct safetensors *s, const char *dir, const char *index,
         if (add_shard(s, dir, file->s, e) != 0) goto out;
     }
     rc = index_names(s, e) == 0 ? check_map(s, map, index, &a, e) : -1;
-    free(s->by_name);
+    mem_free(s->by_name);
     s->by_name = NULL;
 out:
     buf_free(&text);
@@ -194,8 +194,8 @@ struct safetensors *safetensors_open_stem(const char *dir, const char *stem, str
                     dir, stem, stem);
         }
     }
-    free(whole);
-    free(index);
+    mem_free(whole);
+    mem_free(index);
     return s ? finish(s, rc, e) : NULL;
 }
 

@@ -28,12 +28,12 @@ struct safetensors_writer {
 static void writer_free(struct safetensors_writer *w)
 {
     hash128_free(w->hash);
-    free(w->dir);
-    free(w->stem);
-    free(w->list);
-    free(w->shard);
+    mem_free(w->dir);
+    mem_free(w->stem);
+    mem_free(w->list);
+    mem_free(w->shard);
     arena_free(&w->names);
-    free(w);
+    mem_free(w);
 }
 
 void safetensors_abort(struct safetensors_writer *w)
@@ -99,7 +99,7 @@ static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e
             rc = put(w, head.data, head.len, e) == 0 ? put(w, header.data, header.len, e) : -1;
         }
     }
-    free(path);
+    mem_free(path);
     buf_free(&header);
     buf_free(&head);
     return rc;
@@ -235,8 +235,8 @@ static int write_index(const struct safetensors_writer *w, struct err *e)
     snprintf(name, sizeof name, "%s.safetensors.index.json", w->stem);
     if (buf_check(&b, e) == 0 && (path = io_path(w->dir, name, e)))
         rc = io_put(path, b.data, b.len, e);
-    free(path);
-    free(sorted);
+    mem_free(path);
+    mem_free(sorted);
     buf_free(&b);
     return rc;
 }

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -225,7 +224,7 @@ int lora_start(struct net *n, uint64_t seed, void *master, struct err *e)
         for (size_t j = 0; j < p->n; j++)
             v[j] = (float)(bound * (2 * rng_uniform(seed, RNG_INIT, stream, j) - 1));
         net_set(n, master, p->offset, p->n, v);
-        free(v);
+        mem_free(v);
     }
     return 0;
 }
@@ -256,7 +255,7 @@ static int load_one(struct net *n, const struct param *p, const struct hf_tensor
                 t->name);
     else
         net_set(n, p->trained ? master : NULL, p->offset, p->n, v);
-    free(v);
+    mem_free(v);
     return rc;
 }
 

@@ -244,8 +244,8 @@ void net_close(struct net *n)
     }
     plan_free(&n->plan);
     params_free(&n->params);
-    free(n->acts);
-    free(n->staging);
-    free(n->host);
+    mem_free(n->acts);
+    mem_free(n->staging);
+    mem_free(n->host);
     *n = (struct net){0};
 }

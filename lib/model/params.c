@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parameter table: every tensor of the model, its name in a checkpoint, its place. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -251,10 +250,10 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
 
 void params_free(struct params *t)
 {
-    free(t->p);
-    free(t->layers);
-    free(t->runs);
-    free(t->lora);
+    mem_free(t->p);
+    mem_free(t->layers);
+    mem_free(t->runs);
+    mem_free(t->lora);
     *t = (struct params){0};
 }
 

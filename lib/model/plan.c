@@ -108,7 +108,7 @@ int plan_place(struct plan *p, struct err *e)
     for (size_t i = 0; i < p->count; i++) order[i] = &p->b[i];
     qsort(order, p->count, sizeof *order, by_size);
     int rc = place_all(p, order, order + p->count, e);
-    free(order);
+    mem_free(order);
     return rc;
 }
 
@@ -120,7 +120,7 @@ void plan_bind(const struct plan *p, void *base, void *host)
 
 void plan_free(struct plan *p)
 {
-    free(p->b);
+    mem_free(p->b);
     *p = (struct plan){0};
 }
 

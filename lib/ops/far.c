@@ -3,7 +3,6 @@
  * outside. Operations and uploads are copied into the queue and run late, at the next download or
  * sync or when it is full; only then is the memory readable. So a host that looks into device
  * memory, or a caller that relies on an operation having run, fails here and not on a GPU first. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -134,7 +133,7 @@ static void *far_alloc(struct device *d, size_t bytes, struct err *e)
                  ? MAP_FAILED
                  : mmap(NULL, r->bytes + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r->map == MAP_FAILED) {
-        free(r);
+        mem_free(r);
         err_set(e, ERR_MEMORY, "cannot allocate %zu bytes for the device", bytes);
         return NULL;
     }
@@ -152,7 +151,7 @@ static void far_free(struct device *d, void *p, size_t bytes)
         if (p != user_pointer(r, bytes ? bytes : 1)) continue;
         *at = r->next;
         munmap(r->map, r->bytes + PAGE);
-        free(r);
+        mem_free(r);
         return;
     }
 }
@@ -170,11 +169,11 @@ static void far_close(struct device *d)
         struct region *r = f->regions;
         f->regions = r->next;
         munmap(r->map, r->bytes + PAGE);
-        free(r);
+        mem_free(r);
     }
     device_close(f->inner);
-    free(f->queue);
-    free(f);
+    mem_free(f->queue);
+    mem_free(f);
 }
 
 static const struct ops far_ops = {.name = "far",
@@ -192,7 +191,7 @@ struct device *far_open(struct device *inner, struct err *e)
     struct far *f = mem_alloc(1, sizeof *f, e);
     char *queue = f ? mem_alloc(QUEUE, 1, e) : NULL;
     if (!queue) {
-        free(f);
+        mem_free(f);
         device_close(inner);
         return NULL;
     }

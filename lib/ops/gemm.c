@@ -6,7 +6,6 @@
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -256,9 +255,9 @@ void gemm_free(struct gemm *g)
 {
     if (!g) return;
     for (int i = 0; i < g->tiles; i++) tile_free(g, &g->tile[i]);
-    free(g->tile);
-    free(g->mem);
+    mem_free(g->tile);
+    mem_free(g->mem);
     if (g->stream) dnnl_stream_destroy(g->stream);
     if (g->engine) dnnl_engine_destroy(g->engine);
-    free(g);
+    mem_free(g);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A device in host memory: "device pointers" are plain pointers and operations run when called. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -22,27 +21,26 @@ void device_fail(struct device *d, const struct err *e)
 static void host_close(struct device *d)
 {
     if (host(d)->release) host(d)->release(d);
-    free(d);
+    mem_free(d);
 }
 
 /* Large buffers get huge pages where the system has them: matrix products touch many pages. */
 static void *host_alloc(struct device *d, size_t bytes, struct err *e)
 {
     (void)d;
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64, n;
-    void *p = NULL;
-    if (mem_add(bytes ? bytes : 1, align - 1, &n) || posix_memalign(&p, align, n & ~(align - 1))) {
-        err_set(e, ERR_MEMORY, "cannot allocate %zu bytes for the device", bytes);
-        return NULL;
-    }
-    if (align == HUGE_PAGE) madvise(p, n & ~(align - 1), MADV_HUGEPAGE);
+    const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
+    void *p = mem_aligned(align, bytes, e);
+    if (!p)
+        err_prefix(e, "the device");
+    else if (align == HUGE_PAGE)
+        madvise(p, (bytes + align - 1) & ~(align - 1), MADV_HUGEPAGE);
     return p;
 }
 
 static void host_free(struct device *d, void *p, size_t bytes)
 {
     (void)d, (void)bytes;
-    free(p);
+    mem_free(p);
 }
 
 static void host_upload(struct device *d, void *dst, const void *src, size_t n)

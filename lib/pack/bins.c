@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Best-fit decreasing bin packing. Open bins hang in lists by the room that they have left; a tree
  * of bits (64 children a node) over those rooms finds the smallest that is large enough. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -47,13 +46,13 @@ struct binner *binner_new(uint32_t capacity, struct err *e)
 void binner_free(struct binner *b)
 {
     if (!b) return;
-    for (int k = 0; k < LEVELS; k++) free(b->bits[k]);
-    free(b->head);
-    free(b->next);
-    free(b->room);
-    free(b->order);
-    free(b->other);
-    free(b);
+    for (int k = 0; k < LEVELS; k++) mem_free(b->bits[k]);
+    mem_free(b->head);
+    mem_free(b->next);
+    mem_free(b->room);
+    mem_free(b->order);
+    mem_free(b->other);
+    mem_free(b);
 }
 
 /* ---- the tree ---- */

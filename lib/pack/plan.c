@@ -3,7 +3,6 @@
  * (batch, none) or bins that are dealt to steps (dense). */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
@@ -142,10 +141,10 @@ int pack_plan(const struct pack_options *o, const uint32_t *lengths, uint32_t n,
     int rc = prepare(&p, e);
     if (rc == 0) rc = run(&p, e);
     binner_free(p.binner);
-    free(p.order);
-    free(p.length_of);
-    free(p.bin_of);
-    free(p.sorted);
-    free(p.start);
+    mem_free(p.order);
+    mem_free(p.length_of);
+    mem_free(p.bin_of);
+    mem_free(p.sorted);
+    mem_free(p.start);
     return rc;
 }

@@ -3,7 +3,6 @@
  * verified before their records are given out, and the end is an error unless the trailer agrees.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -309,5 +308,5 @@ void stream_close(struct stream_reader *r)
     buf_free(&r->frame);
     arena_free(&r->arena);
     tally_free(&r->tally);
-    free(r);
+    mem_free(r);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several streams read as if they were one. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "stream/stream.h"
@@ -66,7 +65,7 @@ struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind k
             return NULL;
         }
     if (s->readers) return s;
-    free(s);
+    mem_free(s);
     return NULL;
 }
 
@@ -124,7 +123,7 @@ void stream_set_close(struct stream_set *s)
 {
     if (!s) return;
     for (int i = 0; i < s->n; i++) stream_close(s->readers[i]);
-    free(s->readers);
+    mem_free(s->readers);
     stream_header_free(&s->header);
-    free(s);
+    mem_free(s);
 }

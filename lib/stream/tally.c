@@ -2,7 +2,6 @@
 /* The rules that every record must keep and the counts of a stream, kept alike by both ends. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "stream/format.h"
@@ -129,7 +128,7 @@ int tally_end(const struct stream_tally *t, const struct stream_header *h, struc
 
 void tally_free(struct stream_tally *t)
 {
-    free(t->frames);
-    free(t->inputs);
+    mem_free(t->frames);
+    mem_free(t->inputs);
     *t = (struct stream_tally){0};
 }

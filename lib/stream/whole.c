@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether a stream's file is whole, from its bytes alone: no frame is decompressed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -24,7 +23,7 @@ static int hash_body(struct io_in *in, struct hash64 *h, unsigned char tail[HASH
         memmove(buf, buf + spare, kept);
     }
     if (buf) memcpy(tail, buf, kept < HASH ? kept : HASH);
-    free(buf);
+    mem_free(buf);
     return got < 0 ? -1 : 0;
 }
 

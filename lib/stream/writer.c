@@ -2,7 +2,6 @@
 /* Writing a stream: records gather in a frame, frames are compressed by the pool and written in
  * order. Nothing is written before the first frame is full or the end has come, so that a command
  * that fails early leaves its output empty. */
-#include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -33,7 +32,7 @@ static void job_free(struct job *j)
     if (!j) return;
     buf_free(&j->raw);
     buf_free(&j->packed);
-    free(j);
+    mem_free(j);
 }
 
 /* ---- the pool's side ---- */
@@ -229,12 +228,12 @@ void stream_abort(struct stream_writer *w)
     job_free(w->job);
     pool_free(w->pool);
     for (int i = 0; w->zstd && i < w->threads; i++) ZSTD_freeCCtx(w->zstd[i]);
-    free(w->zstd);
+    mem_free(w->zstd);
     io_abort(w->out);
     hash64_free(w->hash);
     for (int i = 0; i < 3; i++) buf_free(&w->tmp[i]);
     buf_free(&w->head);
     stream_header_free(&w->header);
     tally_free(&w->tally);
-    free(w);
+    mem_free(w);
 }

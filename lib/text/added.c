@@ -3,7 +3,6 @@
  * single words and white space at their sides. */
 #include "text/added.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/fields.h"
@@ -14,8 +13,8 @@ void added_free(struct added *a)
 {
     added_trie_free(a->plain);
     added_trie_free(a->normalized);
-    free(a->v);
-    free(a->by_id);
+    mem_free(a->v);
+    mem_free(a->by_id);
     cpset_free(&a->word);
     cpset_free(&a->space);
     arena_free(&a->strings);

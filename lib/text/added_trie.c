@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A trie of added tokens. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/added.h"
@@ -82,8 +81,8 @@ struct added_trie *added_trie_new(const struct added *a, bool normalized, struct
 void added_trie_free(struct added_trie *t)
 {
     if (t == NULL) return;
-    free(t->node);
-    free(t);
+    mem_free(t->node);
+    mem_free(t);
 }
 
 /* The longest token at p: its length, or 0. */

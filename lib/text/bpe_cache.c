@@ -2,7 +2,6 @@
 /* The cache of words. Words of at most 15 bytes with at most 8 tokens lie in lines of 64 bytes, two
  * to a bucket, the key in 16 bytes; longer ones in a table over a store that is emptied when full.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -51,10 +50,10 @@ struct word_cache *word_cache_new(struct err *e)
 void word_cache_free(struct word_cache *c)
 {
     if (c == NULL) return;
-    free(c->line);
-    free(c->slot);
-    free(c->store);
-    free(c);
+    mem_free(c->line);
+    mem_free(c->slot);
+    mem_free(c->store);
+    mem_free(c);
 }
 
 /* The key of a word of 1 to 15 bytes (little-endian). */

@@ -2,7 +2,6 @@
 /* The BPE model from tokenizer.json; broken files are refused where `tokenizers` refuses them. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/bpe_impl.h"
@@ -175,9 +174,9 @@ void bpe_free(struct bpe *b)
     if (b == NULL) return;
     vocab_free(&b->vocab);
     vocab_free(&b->raw);
-    free(b->merge);
-    free(b->filter);
-    free(b);
+    mem_free(b->merge);
+    mem_free(b->filter);
+    mem_free(b);
 }
 
 bool bpe_has_bytes(const struct bpe *b)
@@ -249,6 +248,6 @@ int bpe_describe(const struct bpe *b, struct buf *out, struct err *e)
         buf_u64(out, list[i].pair);
         buf_u32(out, list[i].id);
     }
-    free(list);
+    mem_free(list);
     return buf_check(out, e);
 }

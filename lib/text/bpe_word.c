@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A word to its tokens: the first symbols, unknown characters, the cache. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/bpe_impl.h"
@@ -10,7 +9,7 @@ struct bpe_scratch *bpe_scratch_new(struct err *e)
 {
     struct bpe_scratch *s = mem_alloc(1, sizeof *s, e);
     if (s != NULL && (s->cache = word_cache_new(e)) == NULL) {
-        free(s);
+        mem_free(s);
         return NULL;
     }
     return s;
@@ -19,11 +18,11 @@ struct bpe_scratch *bpe_scratch_new(struct err *e)
 void bpe_scratch_free(struct bpe_scratch *s)
 {
     if (s == NULL) return;
-    free(s->symbol);
-    free(s->heap);
+    mem_free(s->symbol);
+    mem_free(s->heap);
     buf_free(&s->text);
     word_cache_free(s->cache);
-    free(s);
+    mem_free(s);
 }
 
 static int add_symbol(struct bpe_scratch *s, uint32_t id, size_t len, struct err *e)

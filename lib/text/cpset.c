@@ -2,14 +2,13 @@
 /* Sets of code points: union, intersection and complement of sorted ranges. */
 #include "text/cpset.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
 void cpset_free(struct cpset *s)
 {
-    free(s->r);
+    mem_free(s->r);
     *s = (struct cpset){0};
 }
 
@@ -35,7 +34,7 @@ int cpset_add_ranges(struct cpset *s, const uint32_t *r, size_t n, struct err *e
         if (push(&out, from[0], from[1], e) != 0) return cpset_free(&out), -1;
         *(mine ? &i : &j) += 2;
     }
-    free(s->r);
+    mem_free(s->r);
     *s = out;
     return 0;
 }
@@ -61,7 +60,7 @@ int cpset_invert(struct cpset *s, struct err *e)
         next = s->r[i + 1] + 1;
     }
     if (next <= CPSET_LAST && push(&out, next, CPSET_LAST, e) != 0) return cpset_free(&out), -1;
-    free(s->r);
+    mem_free(s->r);
     *s = out;
     return 0;
 }
@@ -78,7 +77,7 @@ int cpset_intersect(struct cpset *s, const struct cpset *other, struct err *e)
         else
             j += 2;
     }
-    free(s->r);
+    mem_free(s->r);
     *s = out;
     return 0;
 }

@@ -2,7 +2,6 @@
 /* The "decoder" of tokenizer.json: a list of steps, each from a list of strings to a list. */
 #include "text/decoder.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/decoder_impl.h"
@@ -90,16 +89,16 @@ void decoder_free(struct decoder *d)
     if (d == NULL) return;
     for (size_t i = 0; i < d->n; i++) {
         regex_free(d->step[i].pattern);
-        free(d->step[i].content);
+        mem_free(d->step[i].content);
     }
-    free(d->step);
-    free(d);
+    mem_free(d->step);
+    mem_free(d);
 }
 
 void decoder_list_free(struct decoder_list *l)
 {
     buf_free(&l->text);
-    free(l->end);
+    mem_free(l->end);
     *l = (struct decoder_list){0};
 }
 

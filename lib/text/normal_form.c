@@ -132,7 +132,7 @@ int normal_form(struct normalizer_scratch *s, const struct ntext *from, struct n
     if (rc == 0) rc = flush(&f);
     if (rc == 0 && f.has_base) rc = put(&f, &f.base);
     if (rc == 0) rc = put_held(&f);
-    free(f.hold);
+    mem_free(f.hold);
     return rc;
 }
 

@@ -2,7 +2,6 @@
 /* The "normalizer" of tokenizer.json: a list of steps, each a map from text to text. */
 #include "text/normalizer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/bytechars.h"
@@ -103,11 +102,11 @@ void normalizer_free(struct normalizer *n)
     if (n == NULL) return;
     for (size_t i = 0; i < n->n; i++) {
         regex_free(n->step[i].pattern);
-        free(n->step[i].text);
+        mem_free(n->step[i].text);
     }
-    free(n->step);
+    mem_free(n->step);
     cpset_free(&n->space);
-    free(n);
+    mem_free(n);
 }
 
 void normalizer_scratch_free(struct normalizer_scratch *s)
@@ -115,7 +114,7 @@ void normalizer_scratch_free(struct normalizer_scratch *s)
     ntext_free(&s->a);
     ntext_free(&s->b);
     regex_mem_free(&s->mem);
-    free(s->list);
+    mem_free(s->list);
     *s = (struct normalizer_scratch){0};
 }
 

@@ -2,15 +2,14 @@
 /* Text with the ranges of the original that its bytes come from. */
 #include "text/ntext.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/utf8.h"
 
 void ntext_free(struct ntext *t)
 {
-    free(t->own);
-    free(t->ranges);
+    mem_free(t->own);
+    mem_free(t->ranges);
     *t = (struct ntext){0};
 }
 
@@ -79,7 +78,7 @@ int ntext_put(struct ntext *t, const char *p, size_t n, struct ntext_range r, st
 
 void pieces_free(struct pieces *l)
 {
-    free(l->v);
+    mem_free(l->v);
     *l = (struct pieces){0};
 }
 

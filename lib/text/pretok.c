@@ -3,7 +3,6 @@
  * for what matched; classes of characters that come from Rust are patterns over their sets. */
 #include "text/pretok.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/fields.h"
@@ -162,8 +161,8 @@ void pretok_free(struct pretok *p)
 {
     if (p == NULL) return;
     for (size_t i = 0; i < p->n; i++) regex_free(p->step[i].pattern);
-    free(p->step);
-    free(p);
+    mem_free(p->step);
+    mem_free(p);
 }
 
 bool pretok_ends_in_bytes(const struct pretok *p)

@@ -2,8 +2,6 @@
 /* Regular expressions: compiling, and the succession of matches in a text. */
 #include "text/regex.h"
 
-#include <stdlib.h>
-
 #include "text/regex_impl.h"
 #include "text/utf8.h"
 
@@ -71,13 +69,13 @@ void regex_free(struct regex *r)
 {
     if (r == NULL) return;
     for (size_t i = 0; i < r->nset; i++) cpset_free(&r->set[i]);
-    free(r->set);
-    free(r->prog);
-    free(r->member);
-    free(r->dfa.next);
+    mem_free(r->set);
+    mem_free(r->prog);
+    mem_free(r->member);
+    mem_free(r->dfa.next);
     cpset_free(&r->word);
     cpmap_free(&r->class_of);
-    free(r);
+    mem_free(r);
 }
 
 bool regex_is_dfa(const struct regex *r) { return r->dfa.next != NULL; }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backtracking matcher: any program, with a bound on its steps. */
-#include <stdlib.h>
 
 #include "text/regex_impl.h"
 #include "text/utf8.h"
@@ -25,7 +24,7 @@ struct matcher {
 
 void regex_mem_free(struct regex_mem *m)
 {
-    free(m->frames);
+    mem_free(m->frames);
     *m = (struct regex_mem){0};
 }
 

@@ -65,11 +65,11 @@ static int build_classes(struct regex *r, uint32_t *ncls, struct err *e)
     }
     if (rc == 0) rc = cpmap_build(&r->class_of, at, value, n, e);
     if (rc != 0) {
-        free(r->member);
+        mem_free(r->member);
         r->member = NULL;
     }
-    free(at);
-    free(value);
+    mem_free(at);
+    mem_free(value);
     *ncls = classes;
     return rc;
 }
@@ -210,14 +210,14 @@ int regex_build_dfa(struct regex *r, struct err *e)
     rc = b.table == NULL || b.stack == NULL || b.seen == NULL || b.taken == NULL ? -1
                                                                                  : build_states(&b);
     if (rc != 0) {
-        free(r->dfa.next);
+        mem_free(r->dfa.next);
         r->dfa.next = NULL;
     }
-    free(b.table);
-    free(b.stack);
-    free(b.seen);
-    free(b.taken);
-    free(b.list);
-    free(b.start);
+    mem_free(b.table);
+    mem_free(b.stack);
+    mem_free(b.seen);
+    mem_free(b.taken);
+    mem_free(b.list);
+    mem_free(b.start);
     return rc < 0 ? -1 : 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* (?i): equality without case, also between one character and several, in classes and literals. */
-#include <stdlib.h>
 
 #include "text/regex_impl.h"
 
@@ -160,7 +159,7 @@ uint32_t regex_fold_literals(struct regex_parser *ps, uint32_t first)
             continue;
         }
         head = rc == 0 ? build_run(ps, &run, 0, &tail) : 0;
-        free(run.c);
+        mem_free(run.c);
         if (head == 0) return 0;
         t->node[tail].next = stop;
         if (before == 0)

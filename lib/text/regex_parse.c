@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pattern to syntax tree: alternatives, groups, quantifiers, options, anchors. The syntax is that
  * of Oniguruma's doc/RE ("ONIG_SYNTAX_ONIGURUMA"). */
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/regex_impl.h"
@@ -292,7 +291,7 @@ int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *
 void regex_tree_free(struct regex_tree *t)
 {
     for (size_t i = 0; i < t->nset; i++) cpset_free(&t->set[i]);
-    free(t->set);
-    free(t->node);
+    mem_free(t->set);
+    mem_free(t->node);
     *t = (struct regex_tree){0};
 }

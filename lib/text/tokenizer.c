@@ -2,7 +2,6 @@
 /* Loading tokenizer.json, and what one can ask a tokenizer. */
 #include "text/tokenizer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -117,7 +116,7 @@ struct tokenizer *tokenizer_load(const char *dir, struct err *e)
     struct tokenizer *t = mem_alloc(1, sizeof *t, e);
     char *path = t == NULL ? NULL : io_path(dir, "tokenizer.json", e);
     int rc = path == NULL ? -1 : load_document(t, path, dir, e);
-    free(path);
+    mem_free(path);
     if (rc == 0) return t;
     tokenizer_free(t);
     return NULL;
@@ -133,12 +132,12 @@ void tokenizer_free(struct tokenizer *t)
     decoder_free(t->decoder);
     buf_free(&t->description);
     for (size_t i = 0; i < t->nnamed; i++) {
-        free(t->named[i].name);
-        free(t->named[i].text);
+        mem_free(t->named[i].name);
+        mem_free(t->named[i].text);
     }
-    free(t->named);
-    free(t->chat_template);
-    free(t);
+    mem_free(t->named);
+    mem_free(t->chat_template);
+    mem_free(t);
 }
 
 uint32_t tokenizer_vocab_size(const struct tokenizer *t)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer_config.json, special_tokens_map.json and chat_template.jinja. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -141,8 +140,8 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     char *path = io_path(dir, name, e);
     int rc = -1;
     if (path == NULL) return -1;
-    if (!io_exists(path)) return free(path), 0;
-    if (io_map(path, &map, e) != 0) return free(path), -1;
+    if (!io_exists(path)) return mem_free(path), 0;
+    if (io_map(path, &map, e) != 0) return mem_free(path), -1;
     doc = json_parse((const char *)map.p, map.n, &arena, e);
     if (doc != NULL && doc->kind != JSON_OBJECT)
         err_set(e, ERR_DATA, "not a JSON object");
@@ -153,7 +152,7 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     if (rc != 0) err_prefix(e, "%s", path);
     arena_free(&arena);
     io_unmap(&map);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -167,7 +166,7 @@ static int read_jinja(struct tokenizer *t, const char *dir, struct err *e)
         if (rc == 0) rc = set_template(t, (struct str){b.data ? b.data : "", b.len}, e);
     }
     buf_free(&b);
-    free(path);
+    mem_free(path);
     return rc;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text to token ids: added tokens, normalization, words, BPE; and where each token came from. */
-#include <stdlib.h>
 
 #include "text/tokenizer_impl.h"
 #include "text/utf8.h"
@@ -19,7 +18,7 @@ struct tokenizer_scratch *tokenizer_scratch_new(const struct tokenizer *t, struc
     if (s == NULL) return NULL;
     s->bpe = bpe_scratch_new(e);
     if (s->bpe != NULL) return s;
-    free(s);
+    mem_free(s);
     return NULL;
 }
 
@@ -29,15 +28,15 @@ void tokenizer_scratch_free(struct tokenizer_scratch *s)
     pretok_state_free(&s->state);
     normalizer_scratch_free(&s->normal);
     bpe_scratch_free(s->bpe);
-    free(s->tokens.v);
-    free(s);
+    mem_free(s->tokens.v);
+    mem_free(s);
 }
 
 void token_list_free(struct token_list *l)
 {
-    free(l->ids);
-    free(l->begin);
-    free(l->end);
+    mem_free(l->ids);
+    mem_free(l->begin);
+    mem_free(l->end);
     *l = (struct token_list){0};
 }
 

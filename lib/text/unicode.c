@@ -2,7 +2,6 @@
 /* Look-ups in the Unicode tables: case, decomposition, composition, and maps for fast scanning. */
 #include "text/unicode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The run that holds c, or NULL. */
@@ -174,7 +173,7 @@ int cpmap_build(struct cpmap *m, const uint32_t *at, const uint8_t *value, size_
 
 void cpmap_free(struct cpmap *m)
 {
-    free(m->data);
+    mem_free(m->data);
     m->data = NULL;
     m->n = m->cap = 0;
 }

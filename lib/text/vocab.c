@@ -2,16 +2,15 @@
 /* Strings and their ids: an array by id and a hash table by string. */
 #include "text/vocab.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 
 void vocab_free(struct vocab *v)
 {
-    free(v->token);
-    free(v->key);
-    free(v->value);
+    mem_free(v->token);
+    mem_free(v->key);
+    mem_free(v->value);
     arena_free(&v->strings);
     *v = (struct vocab){0};
 }
@@ -30,7 +29,7 @@ static int resize(struct vocab *v, size_t slots, struct err *e)
     size_t old = v->slots;
     struct str *bigger = mem_alloc(slots, sizeof *bigger, e);
     uint32_t *values = bigger == NULL ? NULL : mem_alloc(slots, sizeof *values, e);
-    if (values == NULL) return free(bigger), -1;
+    if (values == NULL) return mem_free(bigger), -1;
     v->key = bigger;
     v->value = values;
     v->slots = slots;
@@ -40,8 +39,8 @@ static int resize(struct vocab *v, size_t slots, struct err *e)
         v->key[at] = key[i];
         v->value[at] = value[i];
     }
-    free(key);
-    free(value);
+    mem_free(key);
+    mem_free(value);
     return 0;
 }
 

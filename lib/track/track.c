@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -72,7 +71,7 @@ static int open_events(struct track *t, const struct track_options *o, struct er
         rc = buf_check(&b, e) ? -1 : io_append(t->events, b.data, b.len, e);
     }
     buf_free(&b);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -137,6 +136,6 @@ int track_close(struct track *t, struct err *e)
     int rc = io_log_close(t->metrics, e);
     if (io_log_close(t->events, rc ? NULL : e)) rc = -1;
     buf_free(&t->out);
-    free(t);
+    mem_free(t);
     return rc;
 }

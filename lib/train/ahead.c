@@ -3,7 +3,6 @@
 #include "train/ahead.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -119,7 +118,7 @@ struct ahead *ahead_new(const struct feed_room *room, unsigned depth, void *memo
     *a = (struct ahead){.read = read, .arg = arg, .depth = depth};
     a->ring = mem_alloc((size_t)depth + 1, sizeof *a->ring, e);
     if (!a->ring) {
-        free(a);
+        mem_free(a);
         return NULL;
     }
     for (unsigned i = 0; i <= depth; i++)
@@ -171,6 +170,6 @@ void ahead_free(struct ahead *a)
     pthread_cond_destroy(&a->took_one);
     pthread_cond_destroy(&a->made_one);
     pthread_mutex_destroy(&a->lock);
-    free(a->ring);
-    free(a);
+    mem_free(a->ring);
+    mem_free(a);
 }

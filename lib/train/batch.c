@@ -2,8 +2,6 @@
 /* Rows to the arrays that a forward pass reads. */
 #include "train/batch.h"
 
-#include <stdlib.h>
-
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -26,13 +24,13 @@ int batch_init(struct batch *b, int64_t capacity, struct err *e)
 
 void batch_free(struct batch *b)
 {
-    free(b->b.ids);
-    free(b->b.pos);
-    free(b->b.sample);
-    free(b->b.cu);
-    free(b->b.rows);
-    free(b->b.target);
-    free(b->b.weight);
+    mem_free(b->b.ids);
+    mem_free(b->b.pos);
+    mem_free(b->b.sample);
+    mem_free(b->b.cu);
+    mem_free(b->b.rows);
+    mem_free(b->b.target);
+    mem_free(b->b.weight);
     *b = (struct batch){0};
 }
 

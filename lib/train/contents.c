@@ -3,7 +3,6 @@
 #include "train/contents.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { STEP = 1 << 14, MODEL = 0, OPTIMIZER = 1 };
@@ -120,8 +119,8 @@ int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum h
 
 void contents_free(struct contents *c)
 {
-    free(c->tensors);
-    free(c->buffer);
+    mem_free(c->tensors);
+    mem_free(c->buffer);
     arena_free(&c->names);
     *c = (struct contents){0};
 }

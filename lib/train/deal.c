@@ -15,9 +15,9 @@ int deal_init(struct deal *d, const struct model *m, int ranks, struct err *e)
 
 void deal_free(struct deal *d)
 {
-    free(d->owner);
-    free(d->load);
-    free(d->order);
+    mem_free(d->owner);
+    mem_free(d->load);
+    mem_free(d->order);
     *d = (struct deal){0};
 }
 

@@ -3,7 +3,6 @@
 #include "train/feed.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -89,19 +88,19 @@ void feed_close(struct feed *f)
 {
     if (!f) return;
     ahead_free(f->ahead);
-    free(f->memory);
+    mem_free(f->memory);
     stream_close(f->reader);
-    free(f->name);
-    free(f);
+    mem_free(f->name);
+    mem_free(f);
 }
 
 void feed_step_free(struct feed_step *s)
 {
     if (!s->fixed) {
-        free(s->ids);
-        free(s->weights);
-        free(s->samples);
-        free(s->rows);
+        mem_free(s->ids);
+        mem_free(s->weights);
+        mem_free(s->samples);
+        mem_free(s->rows);
     }
     *s = (struct feed_step){0};
 }

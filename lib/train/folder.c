@@ -3,7 +3,6 @@
 #include "train/folder.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -15,7 +14,7 @@ static char *join(const char *a, const char *b, const char *c, struct err *e)
 {
     char *ab = io_path(a, b, e), *abc = ab && c ? io_path(ab, c, e) : NULL;
     if (!c) return ab;
-    free(ab);
+    mem_free(ab);
     return abc;
 }
 
@@ -69,7 +68,7 @@ static int choose_named(struct run_folder *f, const char *path, struct err *e)
 
 static int choose_latest(struct run_folder *f, uint64_t before, struct err *e)
 {
-    free(f->resume);
+    mem_free(f->resume);
     f->resume = NULL;
     f->step = 0;
     return ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0 ? -1 : 0;
@@ -91,7 +90,7 @@ int run_folder_fall_back(struct run_folder *f, struct err *e)
     if (rc == 0 && io_exists(aside)) rc = io_remove_tree(aside, e);
     if (rc == 0) rc = io_rename_dir(f->resume, aside, e);
     if (rc == 0) rc = choose_latest(f, f->step, e);
-    free(aside);
+    mem_free(aside);
     return rc;
 }
 
@@ -102,7 +101,7 @@ static int write_config(const struct run_folder *f, const struct config *c, stru
     int rc = path ? config_write_yaml(c, &b, e) : -1;
     if (rc == 0) rc = io_put(path, b.data, b.len, e);
     buf_free(&b);
-    free(path);
+    mem_free(path);
     return rc;
 }
 
@@ -117,7 +116,7 @@ int run_folder_open(struct run_folder *f, const struct config *c, const char *re
     if (rc == 0) rc = choose(f, c, resume, e);
     if (rc == 0) rc = io_mkdirs(f->logs, e);
     if (rc == 0) rc = write_config(f, c, e);
-    free(lock);
+    mem_free(lock);
     if (rc) run_folder_close(f);
     return rc;
 }
@@ -125,11 +124,11 @@ int run_folder_open(struct run_folder *f, const struct config *c, const char *re
 void run_folder_close(struct run_folder *f)
 {
     if (f->lock >= 0) io_unlock(f->lock);
-    free(f->root);
-    free(f->logs);
-    free(f->metrics);
-    free(f->log);
-    free(f->tensorboard);
-    free(f->resume);
+    mem_free(f->root);
+    mem_free(f->logs);
+    mem_free(f->metrics);
+    mem_free(f->log);
+    mem_free(f->tensorboard);
+    mem_free(f->resume);
     *f = (struct run_folder){.lock = -1};
 }

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "base/log.h"
@@ -103,7 +102,7 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
     snprintf(text, sizeof text, "checkpoint-%llu: %.1f MB in %.2f s, %.0f MB/s",
              (unsigned long long)s.step, (double)s.bytes * 1e-6, s.seconds, rate);
     if (l->hooks.note) l->hooks.note(l->hooks.arg, text);
-    free(r->checkpoint);
+    mem_free(r->checkpoint);
     r->checkpoint = s.path;
     r->saved_bytes += (double)s.bytes;
     r->saving += s.seconds;

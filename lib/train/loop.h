@@ -33,7 +33,7 @@ struct loop_result {
     uint64_t steps, tokens, label_tokens; /* of this process */
     double seconds, flops;                /* of training steps */
     double loss, val_before, val_after;   /* NAN: none */
-    char *checkpoint;                     /* the last one written; free() */
+    char *checkpoint;                     /* the last one written; mem_free() */
     double saved_bytes, saving;           /* of all of them, and the seconds that writing took */
     bool stopped;                         /* asked to; it can be resumed */
 };

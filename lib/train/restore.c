@@ -73,7 +73,7 @@ static int read_part(struct trainer *t, const struct safetensors *s,
                 net_put_held(n, *part->flat, part->type, p->offset + at, c, v);
         }
     }
-    free(v);
+    mem_free(v);
     return rc;
 }
 
@@ -108,7 +108,7 @@ static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor
     } else {
         rc = -1;
     }
-    free(path);
+    mem_free(path);
     arena_free(&a);
     buf_free(&text);
     return rc;
@@ -141,7 +141,7 @@ static bool exists(const char *dir, const char *name)
     struct err e;
     char *path = io_path(dir, name, &e);
     const bool found = path && io_exists(path);
-    free(path);
+    mem_free(path);
     return found;
 }
 
@@ -173,8 +173,8 @@ int restore_load(struct trainer *t, const char *checkpoint, struct restore_curso
     if (rc == 0) t->step = cursor->step;
     /* the files are as they were written; it is this run that they do not suit */
     if (rc && whole && e && e->code == ERR_DATA) e->code = ERR_CONFIG;
-    free(dir);
-    free(folder);
+    mem_free(dir);
+    mem_free(folder);
     return rc;
 }
 

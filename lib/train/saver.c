@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -263,7 +262,7 @@ static void *writer_main(void *arg)
         while (s->reading) pthread_cond_wait(&s->change, &s->lock);
         s->busy = false;
         s->news = !s->failed;
-        free(s->report.path);
+        mem_free(s->report.path);
         s->report = (struct saver_report){s->job.step, s->bytes, log_clock() - s->began, path};
         pthread_cond_broadcast(&s->change);
     }
@@ -426,7 +425,7 @@ void saver_close(struct saver *s)
     if (s->has_reader) pthread_join(s->reader, NULL);
     pthread_cond_destroy(&s->change);
     pthread_mutex_destroy(&s->lock);
-    for (int f = 0; f < FILES; f++) free(s->lists[f]);
-    free(s->report.path);
-    free(s);
+    for (int f = 0; f < FILES; f++) mem_free(s->lists[f]);
+    mem_free(s->report.path);
+    mem_free(s);
 }

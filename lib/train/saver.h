@@ -69,7 +69,7 @@ int saver_save(struct saver *s, const struct saver_job *job, struct err *e);
 struct saver_report {
     uint64_t step, bytes; /* of tensors */
     double seconds;       /* from saver_save until it was durable */
-    char *path;           /* ROOT/checkpoint-STEP; free() */
+    char *path;           /* ROOT/checkpoint-STEP; mem_free() */
 };
 /* 1: a save has ended well since the last call that said so, and *r tells of it; 0: none has;
  * -1: one failed. */

@@ -3,8 +3,6 @@
  * state/run.json, which has the step, the place in the stream, and the settings. */
 #include "train/state.h"
 
-#include <stdlib.h>
-
 #include "base/io.h"
 #include "ckpt/ckpt.h"
 #include "hf/folder.h"
@@ -30,7 +28,7 @@ struct state *state_open(struct trainer *t, const struct state_options *o, struc
                                                                  !t->contents.world},
                           e);
     if (!s->saver) {
-        free(s);
+        mem_free(s);
         return NULL;
     }
     optimizer_gate(&t->optimizer, saver_gate, s->saver);
@@ -43,14 +41,14 @@ void state_close(struct state *s)
     saver_close(s->saver);
     optimizer_gate(&s->t->optimizer, NULL, NULL);
     buf_free(&s->run);
-    free(s);
+    mem_free(s);
 }
 
 static int write_run(const struct state *s, const char *dir, struct err *e)
 {
     char *path = io_path(dir, "run.json", e);
     int rc = path ? io_put(path, s->run.data, s->run.len, e) : -1;
-    free(path);
+    mem_free(path);
     return rc;
 }
 

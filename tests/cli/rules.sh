@@ -125,6 +125,7 @@ grep '^lib/' "$T/code" >"$T/lib" && mv "$T/lib" "$T/code"
 nowhere "the library does not end the process" "$(word 'exit|_exit|_Exit|quick_exit|abort|assert')" ""
 nowhere "the library does not print" "$(word 'printf|vprintf|puts|putchar|perror')|(^|[^A-Za-z0-9_])(stdout|stderr)([^A-Za-z0-9_]|$)" \
     '^lib/base/(log|progress)\.c$'
+nowhere "only the memory module allocates" "$(word 'malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign')" '^lib/base/mem\.c$'
 nowhere "only the I/O module opens, renames and removes" \
     "$(word 'fopen|freopen|open|openat|creat|rename|unlink|remove|mkdir|rmdir|truncate')" '^lib/base/io[^/]*\.c$'
 exit $bad
