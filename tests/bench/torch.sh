@@ -3,7 +3,7 @@
 # PyTorch on the samples that training was timed on. Needs what train.sh leaves.
 . tests/bench/common.sh
 python=$(tests/oracle/venv)
-limit=${TORCH_SECONDS:-240}
+limit=${TORCH_SECONDS:-660}
 note "PyTorch, about $limit seconds (TORCH_SECONDS; BENCH_TORCH=0 leaves it out)"
 timeout $((limit * 3 + 120)) "$python" tests/bench/torch_train.py "$model" "$B/steps.jsonl" "$limit" >"$B/torch-best" ||
     { note "PyTorch ended with exit code $? (124: it took far longer than asked)"; exit 1; }

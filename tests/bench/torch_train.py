@@ -30,7 +30,7 @@ FIRST_MICRO = 8
 SMALLER, LARGER = (4, 2, 1), (12, 24, 48)
 TIMED = 4  # steps of the winner, of which the median counts
 DROP = 1.5  # times the best step: not looked at again
-COMPILE_SECONDS = 60  # less time left: nothing is compiled
+COMPILE_SECONDS = 180  # what compiling may take; less time left: nothing is compiled
 EAGER_SHARE = 0.5  # of the time
 DTYPES = {"autocast": torch.float32, "bf16": torch.bfloat16, "fp32": torch.float32}
 
