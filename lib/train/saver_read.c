@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reader: one pass over the tensors, piece by piece into the ring; and the gate, through which
+ * what it has passed may be updated. It goes on to the end whatever fails. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "train/saver_impl.h"
+
+enum { GATE = 64 }; /* updates begin at a multiple of so many elements */
+
+static size_t piece(const struct saver_tensor *t, size_t at)
+{
+    return t->n - at < SAVER_PIECE ? t->n - at : SAVER_PIECE;
+}
+
+size_t saver_staging(const struct saver_content *c, size_t limit)
+{
+    size_t all = 0, largest = 0;
+    for (size_t i = 0; i < c->ntensors; i++) {
+        const struct saver_tensor *t = &c->tensors[i];
+        const size_t size = hf_dtype_size(t->dtype), room = ring_room(piece(t, 0) * size);
+        if (mem_add(all, ring_room(t->n * size), &all)) all = SIZE_MAX / 2;
+        if (room > largest) largest = room;
+    }
+    if (limit < largest) limit = largest;
+    return all < limit ? all : limit;
+}
+
+static void read_tensor(struct saver *s, const struct saver_tensor *t)
+{
+    struct err e;
+    for (size_t at = 0; at < t->n; at += SAVER_PIECE) {
+        const size_t n = piece(t, at);
+        void *to = ring_reserve(s->ring, n * hf_dtype_size(t->dtype));
+        if (t->read(t->arg, t->at + at, n, t->dtype, to, &e)) saver_fail(s, &e);
+        ring_publish(s->ring, t->file);
+    }
+}
+
+static void passed(struct saver *s, size_t to)
+{
+    pthread_mutex_lock(&s->lock);
+    if (to > s->passed) s->passed = to;
+    pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void saver_pass(struct saver *s)
+{
+    const struct saver_content *c = &s->o.content;
+    for (size_t i = 0; i < c->ntensors; i++) {
+        read_tensor(s, &c->tensors[i]);
+        if (c->tensors[i].passed) passed(s, c->tensors[i].passed);
+    }
+    ring_end(s->ring);
+    pthread_mutex_lock(&s->lock);
+    s->reading = false;
+    pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void *saver_reader(void *arg)
+{
+    struct saver *s = arg;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->reading && !s->quit) pthread_cond_wait(&s->change, &s->lock);
+        if (!s->reading) break;
+        pthread_mutex_unlock(&s->lock);
+        saver_pass(s);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+size_t saver_gate(void *arg, size_t at)
+{
+    struct saver *s = arg;
+    const double start = log_clock();
+    pthread_mutex_lock(&s->lock);
+    while (s->reading && s->passed / GATE * GATE <= at) pthread_cond_wait(&s->change, &s->lock);
+    const size_t to = s->reading ? s->passed / GATE * GATE : SIZE_MAX;
+    s->stalled += log_clock() - start;
+    pthread_mutex_unlock(&s->lock);
+    return to;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writer: takes pieces out of the ring and makes a checkpoint of them. After a failure it drops
+ * them, to the last, so that the reader never waits for a writer that has given up. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "train/saver_impl.h"
+
+/* The files of one save. */
+struct files {
+    struct ckpt *k;
+    struct note {
+        struct ckpt *k;
+        bool state;
+    } note[SAVER_FILES];
+    struct safetensors_writer *w[SAVER_FILES];
+};
+
+int saver_list_files(struct saver *s, struct err *e)
+{
+    const struct saver_content *c = &s->o.content;
+    for (int f = 0; f < c->nfiles; f++) {
+        s->lists[f] = mem_alloc(c->ntensors, sizeof **s->lists, e);
+        if (!s->lists[f]) return -1;
+    }
+    for (size_t i = 0; i < c->ntensors; i++) {
+        const struct saver_tensor *t = &c->tensors[i];
+        s->lists[t->file][s->count[t->file]++] = (struct hf_tensor){
+            .name = t->name, .dtype = t->dtype, .ndim = t->rank, .dim = {t->shape[0], t->shape[1]}};
+        s->bytes += t->n * hf_dtype_size(t->dtype);
+    }
+    return 0;
+}
+
+static int note_file(void *arg, const char *file, uint64_t size, const char *xxh128, struct err *e)
+{
+    const struct note *n = arg;
+    char path[200];
+    snprintf(path, sizeof path, "%s%s", n->state ? "state/" : "", file);
+    return ckpt_note(n->k, path, size, xxh128, e);
+}
+
+static int begin(struct saver *s, struct files *f, struct err *e)
+{
+    const struct saver_job *j = &s->job;
+    if (!(f->k = ckpt_begin(j->root, j->step, e)) || j->files(j->arg, f->k, e)) return -1;
+    for (int i = 0; i < s->o.content.nfiles; i++) {
+        const struct saver_file *x = &s->o.content.files[i];
+        f->note[i] = (struct note){f->k, x->state};
+        f->w[i] = safetensors_create(x->state ? ckpt_state_dir(f->k) : ckpt_dir(f->k), x->stem,
+                                     s->lists[i], s->count[i], SAFETENSORS_SHARD, e);
+        if (!f->w[i]) return -1;
+        safetensors_watch(f->w[i], note_file, &f->note[i]);
+    }
+    return 0;
+}
+
+/* All pieces, of which none is written once something has failed: rc, or reading. */
+static int stream(struct saver *s, struct files *f, int rc, struct err *e)
+{
+    struct ring_piece p;
+    while (ring_take(s->ring, &p)) {
+        if (rc == 0 && saver_failed(s, e)) rc = -1;
+        if (rc == 0) rc = safetensors_write(f->w[p.tag], p.p, p.bytes, e);
+        ring_give_back(s->ring);
+    }
+    return rc || saver_failed(s, e) ? -1 : 0;
+}
+
+static int finish(struct saver *s, struct files *f, char **path, struct err *e)
+{
+    for (int i = 0; i < s->o.content.nfiles; i++) {
+        struct safetensors_writer *w = f->w[i];
+        f->w[i] = NULL;
+        if (safetensors_commit(w, e)) return -1;
+    }
+    struct ckpt *k = f->k;
+    f->k = NULL;
+    return ckpt_commit(k, path, e) || ckpt_prune(s->job.root, s->job.keep, e) ? -1 : 0;
+}
+
+static int write_all(struct saver *s, char **path, struct err *e)
+{
+    struct files f = {0};
+    int rc = stream(s, &f, begin(s, &f, e), e);
+    if (rc == 0) rc = finish(s, &f, path, e);
+    for (int i = 0; i < SAVER_FILES; i++) safetensors_abort(f.w[i]);
+    ckpt_abort(f.k);
+    return rc;
+}
+
+/* With the lock held. */
+static void report(struct saver *s, char *path)
+{
+    mem_free(s->report.path);
+    s->report = (struct saver_report){s->job.step, s->bytes, log_clock() - s->began, path};
+    s->news = !s->failed;
+    s->writing = false;
+    pthread_cond_broadcast(&s->change);
+}
+
+void *saver_writer(void *arg)
+{
+    struct saver *s = arg;
+    struct err e;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->writing && !s->quit) pthread_cond_wait(&s->change, &s->lock);
+        if (!s->writing) break;
+        pthread_mutex_unlock(&s->lock);
+        char *path = NULL;
+        if (write_all(s, &path, &e)) saver_fail(s, &e);
+        pthread_mutex_lock(&s->lock);
+        report(s, path);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
