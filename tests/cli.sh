@@ -17,6 +17,17 @@ check() {
 }
 # same NAME FILE FILE: byte-equal files
 same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
+# differ NAME FILE FILE: two files, and not byte-equal
+differ() { local rc=0; cmp -s "$2" "$3" || rc=$?; equal "$1" $rc 1; }
+# close NAME NUMBERS NUMBERS TOLERANCE: one a line, as many as wanted, each within TOLERANCE of the
+# wanted one and relative to it
+close() {
+    local pairs
+    pairs=$(paste <(echo "$2") <(echo "$3"))
+    if awk -v t="$4" '{ d = $1 - $2; most = t * ($2 < 0 ? -$2 : $2) }
+        NF != 2 || $1 + 0 != $1 || $2 + 0 != $2 || !(d <= most && -d <= most) { exit 1 }' <<<"$pairs"
+    then ok "$1"; else not_ok "$1" "$(tr '\t\n' ', ' <<<"$pairs")"; fi
+}
 # equal NAME GOT WANTED
 equal() { if [ "$2" == "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', wanted '$3'"; fi; }
 # fails NAME CODE PATTERN COMMAND...: exits with CODE; standard error is one line that matches the
@@ -30,3 +41,10 @@ fails() {
     elif [ -s "$T/.out" ]; then not_ok "$name" "wrote to standard output"
     else ok "$name"; fi
 }
+# code COMMAND...: prints its exit code; its output is kept in the files $T/stdout and $T/stderr, of
+# which the next two tell
+code() { "$@" >"$T/stdout" 2>"$T/stderr" </dev/null && echo 0 || echo $?; }
+# said NAME PATTERN: standard error had a line that matches
+said() { if grep -Eq -- "$2" "$T/stderr"; then ok "$1"; else not_ok "$1" "$(head -c 300 "$T/stderr")"; fi; }
+# once NAME: standard error was one line
+once() { if [ "$(wc -l <"$T/stderr")" -eq 1 ]; then ok "$1"; else not_ok "$1" "$(head -n 4 "$T/stderr" | tr '\n' ' ')"; fi; }

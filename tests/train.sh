@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of sft-train have in common beside tests/cli.sh: small random models, rows to train
+# on, a configuration, and what a run leaves in its folder. The current folder is $T.
+source "$(dirname "${BASH_SOURCE[0]}")/cli.sh"
+root=$PWD
+cd "$T" || exit 70
+
+# ---- what a run begins with ----
+# model DIR [KEY=VALUE...]: random weights of the example's shape but for these values, in JSON
+model() {
+    local dir=$1 edit=. pair
+    shift
+    for pair; do edit+=" | .${pair%%=*} = ${pair#*=}"; done
+    jq "$edit" "$root/examples/random-model.json" >"$dir.json"
+    sft-ckpt init -q "$dir.json" --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o "$dir"
+}
+# rows FIRST LAST: questions with answers of different lengths, as JSON Lines
+rows() {
+    local i
+    for i in $(seq "$1" "$2"); do
+        printf '{"q":"Say number %d and then some more words.","a":"The number is %d%s."}\n' "$i" "$i" \
+            "$(printf ', word%.0s' $(seq 1 $((i % 7 + 1))))"
+    done
+}
+# samples FILE: its rows as sft-pack takes them
+samples() { sft-tokenize -q -m model --prompt-key q --response-key a "$1" | sft-template -q -m model; }
+# config <<TEXT: config.yaml, of what is the same for all and the text, which ends within sft_train
+config() {
+    {
+        cat <<'END'
+exp_name: tiny
+output_dir: ./out
+logging_dir: ./out/logs
+pretrain: ./model
+prompt_key: q
+response_key: a
+END
+        cat
+        cat <<'END'
+  data_args: {file_name: train.jsonl, template: native}
+  strategy_args: {strategy_name: megatron_train}
+  use_sequence_packing: true
+END
+    } >config.yaml
+}
+trainer=(sft-train)
+# run DIR ARGUMENT...: of the trainer, into that folder
+run() { "${trainer[@]}" -q --config config.yaml "output_dir=$1" "logging_dir=$1/logs" "${@:2}"; }
+
+# ---- what it leaves ----
+last=3 # the step that runs end with
+# The checkpoint of a run, the last or that of a step; and files of it.
+checkpoint() { echo "$1/sft_train/checkpoint-${2:-$last}"; }
+weights() { echo "$(checkpoint "$@")/sft_train/model.safetensors"; }
+adapter() { echo "$(checkpoint "$@")/sft_train/adapter_model.safetensors"; }
+state() { echo "$(checkpoint "$@")/sft_train/state/optimizer.safetensors"; }
+metrics() { echo "$1/logs/tiny/metrics.jsonl"; }
+# values DIR KEY: of each line of the metrics that has it
+values() { sed -n 's|.*"'"$2"'":\([^,}]*\)[,}].*|\1|p' "$(metrics "$1")"; }
+losses() { values "$1" sft_train/loss; }
+# steady DIR: the metrics without what measures time or memory
+steady() { sed -E 's/"(time\/[a-z_]+|system\/rss|checkpoint\/MB_per_s|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' "$(metrics "$1")"; }
+# changed FOLDER FOLDER: the names of the tensors whose values differ
+changed() { sft-ckpt diff "$1" "$2" 2>/dev/null | awk -F'\t' '$2 == "values" { print $1 }' | sort; }
