@@ -48,14 +48,36 @@ struct feed_room run_room(const struct run *r, unsigned *ahead)
                      (enum pack_mode)c->run.pack_mode);
 }
 
+struct feed_room run_validation_room(const struct run *r)
+{
+    const struct config *c = r->config;
+    struct feed_room room = feed_room((uint64_t)c->sequence_length,
+                                      (uint64_t)c->sft_train.infer_batch_size, PACK_DENSE);
+    room.parts = true;
+    return room;
+}
+
+/* Of both streams: memory for steps, and what reading allocates. */
+static void streams(const struct run *r, struct trainer_options *o)
+{
+    enum { ROW = 64 }; /* a row's place among the ranks */
+    const uint64_t length = (uint64_t)r->config->sequence_length;
+    const struct feed_room validation = run_validation_room(r);
+    unsigned ahead;
+    const struct feed_room room = run_room(r, &ahead);
+    o->steps = feed_room_bytes(&room, ahead);
+    o->reading = stream_room(length) + (size_t)(room.rows + validation.rows) * ROW;
+    if (!r->validation) return;
+    if (mem_add(o->steps, feed_room_bytes(&validation, 0), &o->steps)) o->steps = SIZE_MAX;
+    o->reading += stream_room(length);
+}
+
 /* What the configuration asks of the trainer. */
 static int options(const struct run *r, struct trainer_options *out, struct err *e)
 {
     static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
     const struct config *c = r->config;
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    unsigned ahead;
-    const struct feed_room room = run_room(r, &ahead);
     struct trainer_options o = {.keep = keep[c->run.recompute],
                                 .length = c->sequence_length,
                                 .optimizer = optimizer_options(c),
@@ -64,9 +86,9 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                                           .spike_factor = c->sft.spike_factor,
                                           .window = (uint32_t)c->sft.spike_window,
                                           .spike_action = (enum guard_action)c->sft.spike_action},
-                                .steps = feed_room_bytes(&room, ahead),
                                 .staging = (size_t)c->sft.staging << 20,
                                 .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
+    streams(r, &o);
     if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);
     if (c->sequence_length > reach)

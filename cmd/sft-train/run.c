@@ -198,6 +198,13 @@ static int finish(struct run *r, const struct loop_result *x, struct err *e)
                    (unsigned long long)r->trainer.step, x->checkpoint ? x->checkpoint : "");
 }
 
+static void tell_reserve(void)
+{
+    const struct mem_sealed m = mem_sealed();
+    log_line(LOG_DEBUG, "reserve: at most %.1f of %.1f MiB in use, %llu allocations beyond it",
+             (double)m.most / (1 << 20), (double)m.room / (1 << 20), (unsigned long long)m.beyond);
+}
+
 int run_loop(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
@@ -209,6 +216,10 @@ int run_loop(struct run *r, struct err *e)
         .validation_wanted = {.tokenizer = r->tokenizer, .length = (uint64_t)c->sequence_length},
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
+    unsigned ahead;
+    const struct feed_room room = run_room(r, &ahead);
+    l.validation_room = run_validation_room(r);
+    l.validation_steps = (char *)r->trainer.steps + feed_room_bytes(&room, ahead);
     l.sched = sched_make(c, steps);
     if (run_agreed(r, r->silent ? 0 : open_outputs(r, e), e)) return -1;
     l.track = r->track;
@@ -218,10 +229,12 @@ int run_loop(struct run *r, struct err *e)
              dtype_name(r->trainer.net.o.compute), r->device->threads,
              (double)plan_size(&r->trainer.net.plan) / (1 << 30));
     struct loop_result x;
+    trainer_seal(&r->trainer);
     r->first_step = r->trainer.step;
     progress_start(&r->progress, "train", steps);
     int rc = loop_run(&l, &x, e);
     progress_end(&r->progress);
+    tell_reserve();
     if (rc == 0) rc = finish(r, &x, e);
     mem_free(x.checkpoint);
     return rc;

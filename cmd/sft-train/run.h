@@ -56,6 +56,8 @@ int run_device(struct run *r, struct err *e); /* operations and the mesh */
 int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
 /* What a step of the stream may hold, and how many are read ahead. */
 struct feed_room run_room(const struct run *r, unsigned *ahead);
+/* The same of the stream for validation, which comes in parts of this size. */
+struct feed_room run_validation_room(const struct run *r);
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
 int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */

@@ -5,17 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Room for n more bytes and the NUL. Doubling keeps a run of appends linear. */
+/* Room for n more bytes and the NUL. Doubling keeps a run of appends linear; powers of two waste
+ * nothing of a buddy's. */
 static bool reserve(struct buf *b, size_t n)
 {
     if (b->failed) return false;
     size_t need;
     if (mem_add(b->len, n, &need) || need == SIZE_MAX || (b->max && need > b->max)) goto fail;
     if (need + 1 <= b->cap) return true;
-    size_t cap = b->cap < SIZE_MAX / 2 ? b->cap * 2 : SIZE_MAX;
-    if (cap < need + 1) cap = need + 1;
-    if (cap < 64) cap = 64;
-    char *p = mem_resize(b->data, cap, NULL);
+    size_t cap = b->cap ? b->cap : 64;
+    while (cap < need + 1) cap = cap < SIZE_MAX / 2 ? cap * 2 : SIZE_MAX;
+    char *p = mem_resize(b->data, b->cap, cap, NULL);
     if (!p) goto fail;
     b->data = p;
     b->cap = cap;

@@ -67,7 +67,8 @@ int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
 /* Before the first io_write of a large file: what is given to it goes to the disk past the page
- * cache, 4 MiB at a time, where the file system can do that. */
+ * cache, so many bytes at a time, which are kept in memory, where the file system can do that. */
+enum { IO_PAST_CACHE = 4 << 20 };
 void io_past_cache(struct io_out *out);
 bool io_out_is_tty(const struct io_out *out);
 /* fsync, rename, fsync of the folder; frees out in either case. After a failure there is no file

@@ -78,7 +78,7 @@ fail:
 }
 
 /* ---- large files, past the page cache ---- */
-enum { BLOCK = 4096, DIRECT = 4 << 20 }; /* alignment that every disk takes; bytes of a write */
+enum { BLOCK = 4096 }; /* alignment that every disk takes */
 
 static int set_direct(const struct io_out *out, bool on)
 {
@@ -89,7 +89,7 @@ static int set_direct(const struct io_out *out, bool on)
 void io_past_cache(struct io_out *out)
 {
     if (out->slot < 0 || out->written || out->block || set_direct(out, true) < 0) return;
-    out->block = mem_aligned(BLOCK, DIRECT, NULL);
+    out->block = mem_aligned(BLOCK, IO_PAST_CACHE, NULL);
     if (!out->block) set_direct(out, false);
 }
 
@@ -108,18 +108,19 @@ static int put_block(struct io_out *out, size_t n)
 static int write_blocks(struct io_out *out, const char *p, size_t n)
 {
     while (n > 0) {
-        const size_t used = out->written % DIRECT, room = DIRECT - used, k = n < room ? n : room;
+        const size_t used = out->written % IO_PAST_CACHE, room = IO_PAST_CACHE - used,
+                     k = n < room ? n : room;
         memcpy(out->block + used, p, k);
         p += k, n -= k;
         out->written += k;
-        if (k == room && put_block(out, DIRECT) < 0) return -1;
+        if (k == room && put_block(out, IO_PAST_CACHE) < 0) return -1;
     }
     return 0;
 }
 
 static int write_rest(struct io_out *out)
 {
-    const size_t used = out->block ? out->written % DIRECT : 0;
+    const size_t used = out->block ? out->written % IO_PAST_CACHE : 0;
     return used ? put_block(out, used) : 0;
 }
 

@@ -15,9 +15,9 @@ void *mem_alloc(size_t count, size_t size, struct err *e);
 
 /* `bytes` bytes, not zeroed, at a multiple of `align` (a power of two); or NULL with ERR_MEMORY. */
 void *mem_aligned(size_t align, size_t bytes, struct err *e);
-/* p, of mem_alloc or NULL, with room for `bytes`; what is new is not zeroed. NULL with ERR_MEMORY
- * and p as it was. */
-void *mem_resize(void *p, size_t bytes, struct err *e);
+/* p, of mem_alloc or NULL, with room for `bytes` and its first `had` bytes (or as many as there is
+ * room for) kept; what is new is not zeroed. NULL with ERR_MEMORY and p as it was. */
+void *mem_resize(void *p, size_t had, size_t bytes, struct err *e);
 /* Releases what any of these has given; NULL is fine. */
 void mem_free(void *p);
 
@@ -27,6 +27,21 @@ int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
 
 /* A copy of n bytes followed by a NUL, released with mem_free(). */
 char *mem_strndup(const void *s, size_t n, struct err *e);
+
+/* A program that must not ask the system for more memory seals itself: from then on all that is
+ * allocated lies in a block that it has. What the block has no room for still comes from the
+ * system, and is counted. */
+/* Bytes of a block for `room` bytes of allocations, each rounded up to a power of two. */
+size_t mem_reserve(size_t room);
+void mem_seal(void *block, size_t room); /* the block, of mem_reserve(room), stays the caller's */
+/* The system is asked again, and the block may go: what still lies in it must not be touched or
+ * released any more. */
+void mem_unseal(void);
+struct mem_sealed {
+    size_t room, most; /* bytes: of the block, and in use at any time */
+    uint64_t beyond;   /* allocations that it had no room for */
+};
+struct mem_sealed mem_sealed(void); /* since mem_seal; zeroes when nothing is sealed */
 
 /* true when the result would overflow; else *r is set. */
 static inline bool mem_mul(size_t a, size_t b, size_t *r)

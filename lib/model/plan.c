@@ -11,8 +11,8 @@
 enum { ALIGN = 256 }; /* bytes */
 
 static const char *const class_name[PLAN_CLASSES] = {
-    "weights",   "master",        "moments", "gradients",         "activations",
-    "workspace", "communication", "data",    "checkpoint_staging"};
+    "weights",   "master",        "moments", "gradients",          "activations",
+    "workspace", "communication", "data",    "checkpoint_staging", "reserve"};
 
 void plan_add(struct plan *p, enum plan_class class, const char *name, int layer, size_t count,
               size_t size, int begin, int end, void **slot)

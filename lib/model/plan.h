@@ -19,6 +19,7 @@ enum plan_class {
     PLAN_COMMUNICATION, /* what collectives go through */
     PLAN_DATA,          /* batches, positions, read-ahead */
     PLAN_STAGING,       /* what a checkpoint is written from */
+    PLAN_RESERVE,       /* what a sealed program allocates from, see base/mem.h */
     PLAN_CLASSES
 };
 

@@ -298,6 +298,18 @@ size_t stream_inputs(const struct stream_reader *r) { return r->tally.ninputs; }
 
 const char *stream_input(const struct stream_reader *r, size_t i) { return r->tally.inputs[i]; }
 
+size_t stream_room(uint64_t length)
+{
+    enum {
+        TOKEN = 128
+    }; /* its id and a run of its own, encoded and decoded, twice while growing */
+    size_t bytes;
+    return length > SIZE_MAX || mem_mul((size_t)length, TOKEN, &bytes) ||
+                   mem_add(bytes, 4 * STREAM_FRAME, &bytes)
+               ? SIZE_MAX / 8
+               : bytes;
+}
+
 void stream_close(struct stream_reader *r)
 {
     if (!r) return;

@@ -110,6 +110,9 @@ struct stream_counts stream_counts(const struct stream_reader *r);
 size_t stream_inputs(const struct stream_reader *r);
 const char *stream_input(const struct stream_reader *r, size_t i);
 void stream_close(struct stream_reader *r);
+/* Bytes that a reader of a packed stream with rows of so many tokens allocates at most: the struct,
+ * a frame while its buffer grows, a row. A long index adds what it has. */
+size_t stream_room(uint64_t length);
 
 /* ---- writing ---- */
 struct stream_writer;

@@ -5,7 +5,7 @@
 #include "base/io.h"
 #include "stream/format.h"
 
-enum { HASH = 8, CHUNK = 1 << 20 };
+enum { HASH = 8, CHUNK = (1 << 20) - HASH };
 
 /* Hashes all of in but its last eight bytes, which are left in tail; *n: the file's size. */
 static int hash_body(struct io_in *in, struct hash64 *h, unsigned char tail[HASH], uint64_t *n,

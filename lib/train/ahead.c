@@ -66,9 +66,10 @@ size_t feed_room_bytes(const struct feed_room *r, unsigned depth)
     return bytes == SIZE_MAX || mem_mul(bytes, (size_t)depth + 1, &bytes) ? SIZE_MAX : bytes;
 }
 
-static struct feed_step carve(const struct feed_room *r, char *memory)
+struct feed_step ahead_step(const struct feed_room *r, void *at)
 {
     const struct layout l = lay_out(r);
+    char *memory = at;
     return (struct feed_step){.samples = (void *)(memory + l.samples),
                               .rows = (void *)(memory + l.rows),
                               .ids = (void *)(memory + l.ids),
@@ -122,7 +123,7 @@ struct ahead *ahead_new(const struct feed_room *room, unsigned depth, void *memo
         return NULL;
     }
     for (unsigned i = 0; i <= depth; i++)
-        a->ring[i] = carve(room, (char *)memory + i * lay_out(room).end);
+        a->ring[i] = ahead_step(room, (char *)memory + i * lay_out(room).end);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->made_one, NULL);
     pthread_cond_init(&a->took_one, NULL);

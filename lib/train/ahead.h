@@ -6,6 +6,9 @@
 
 #include "train/feed.h"
 
+/* An empty step whose arrays lie in memory, feed_room_bytes(room, 0). */
+struct feed_step ahead_step(const struct feed_room *r, void *memory);
+
 struct ahead;
 /* read(arg, s, e) reads the next step into s, whose arrays have the room's capacities: 1, or 0 at
  * the end, or -1. With depth 0 it is called when a step is wanted; else by a thread, at most depth

@@ -15,12 +15,13 @@ struct feed {
     struct stream_reader *reader;
     char *name;
     const struct stream_record *next; /* read, and not yet part of a step */
-    bool ended, loose;
+    bool ended, loose, parts;
     int64_t vocab;
     uint64_t length, steps, rows, checksum; /* as far as was read */
     uint64_t given;                         /* the checksum as far as was handed out */
     struct ahead *ahead;                    /* NULL: the caller's steps are read into */
     void *memory;                           /* of ahead, if it is ours */
+    struct feed_step shared;                /* where what rank 0 read is put */
     struct world *world;         /* with whom rank 0 shares what it reads; NULL: with nobody */
     struct stream_header header; /* of another rank's stream: there is no reader here */
 };
@@ -179,6 +180,15 @@ static int put_row(struct feed *f, struct feed_step *s, const struct stream_reco
     return 0;
 }
 
+/* The row can be added. */
+static bool fits(const struct feed_step *s, const struct stream_record *r)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < r->nsamples; i++) tokens += r->samples[i].n;
+    return s->tokens + tokens <= s->ids_cap && s->nsamples + r->nsamples <= s->samples_cap &&
+           s->nrows < s->rows_cap;
+}
+
 /* 1: f->next is set; 0: the end. */
 static int look(struct feed *f, struct err *e)
 {
@@ -197,9 +207,11 @@ static int read_step(void *arg, struct feed_step *s, struct err *e)
     s->weight = s->squares = 0;
     s->label_tokens = 0;
     s->step = f->steps;
+    bool full = false;
     int rc;
     while ((rc = look(f, e)) == 1) {
         if (f->loose ? s->nrows == LOOSE_ROWS : f->next->step != f->steps) break;
+        if ((full = f->parts && s->nrows && !fits(s, f->next))) break;
         if (put_row(f, s, f->next, e)) return -1;
         f->next = NULL;
     }
@@ -208,7 +220,7 @@ static int read_step(void *arg, struct feed_step *s, struct err *e)
         if (rc == 1) return bad(f, e, "its step does not follow the step before");
         return 0;
     }
-    f->steps++;
+    f->steps += !full;
     s->checksum = f->checksum;
     return 1;
 }
@@ -216,14 +228,19 @@ static int read_step(void *arg, struct feed_step *s, struct err *e)
 int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
                struct err *e)
 {
-    if (!f->reader) return 0; /* rank 0 has it */
-    if (!memory) memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e);
-    f->ahead = memory ? ahead_new(r, depth, memory, read_step, f, e) : NULL;
+    f->parts = r->parts;
+    if (!memory && !(memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e))) return -1;
+    if (!f->reader) { /* rank 0 has it */
+        f->shared = ahead_step(r, memory);
+        return 0;
+    }
+    f->ahead = ahead_new(r, depth, memory, read_step, f, e);
     return f->ahead ? 0 : -1;
 }
 
 int feed_next(struct feed *f, struct feed_step *s, struct err *e)
 {
+    if (f->shared.fixed) *s = f->shared;
     int rc = !f->reader ? 0 : f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
     return f->world ? share_step(f->world, rc, s, &f->given, e) : rc;

@@ -49,6 +49,7 @@ void feed_limit(struct feed *f, uint64_t length);
 /* The most that a step of a plan can hold. */
 struct feed_room {
     uint64_t tokens, samples, rows;
+    bool parts; /* a step that is larger comes as several */
 };
 /* A row has `length` tokens, and a step global_batch samples (rows in mode dense, where a sample
  * may be as short as one token). */
@@ -56,8 +57,9 @@ struct feed_room feed_room(uint64_t length, uint64_t global_batch, enum pack_mod
 /* Of depth + 1 steps: one in training, and depth read ahead. SIZE_MAX when it is too large. */
 size_t feed_room_bytes(const struct feed_room *r, unsigned depth);
 /* From now on steps are kept in `memory` (feed_room_bytes; NULL: it is allocated), a step that the
- * room does not hold is ERR_DATA, and a thread reads up to depth steps ahead: the steps, and where
- * a failure shows, are the same for any depth. f stays in use by that thread until feed_close. */
+ * room does not hold is ERR_DATA (or comes in parts, see there), and a thread reads up to depth
+ * steps ahead: the steps, and where a failure shows, are the same for any depth. f stays in use by
+ * that thread until feed_close. */
 int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
                struct err *e);
 /* 1 and the next step in *s (arrays are reused), 0 at the end, -1 on failure. */

@@ -22,6 +22,8 @@ struct loop {
     struct feed *train;
     const char *validation; /* path of a stream, read anew each time; NULL: none */
     struct feed_wanted validation_wanted;
+    struct feed_room validation_room;
+    void *validation_steps; /* feed_room_bytes(&validation_room, 0) */
     struct track *track;
     struct state *state;
     struct sched sched;

@@ -19,6 +19,10 @@ struct counts {
 
 static int make_room(struct feed_step *s, const struct counts *c, struct err *e)
 {
+    if (s->fixed)
+        return c->tokens <= s->ids_cap && c->samples <= s->samples_cap && c->rows <= s->rows_cap
+                   ? 0
+                   : err_set(e, ERR_INTERNAL, "a step of another size than rank 0's");
     return mem_grow(&s->ids, &s->ids_cap, c->tokens, sizeof *s->ids, e) ||
            mem_grow(&s->weights, &s->weights_cap, c->tokens, sizeof *s->weights, e) ||
            mem_grow(&s->samples, &s->samples_cap, c->samples, sizeof *s->samples, e) ||

@@ -4,7 +4,9 @@
 
 #include <math.h>
 
+#include "base/io.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 static void rehearse(void *arg)
 {
@@ -23,6 +25,20 @@ static int plan_staging(struct trainer *t, struct err *e)
     t->staging_bytes = saver_staging(&t->contents.list, t->o.staging);
     plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes, &t->staging);
     return 0;
+}
+
+/* What is allocated while a checkpoint is written: of each file the last bytes, of each tensor its
+ * places in lists, names and header; what small files are hashed through; paths, the manifest. */
+static size_t saving(const struct contents *c)
+{
+    enum { TENSOR = 1 << 10, REST = 2 << 20 };
+    return (size_t)c->list.nfiles * IO_PAST_CACHE + c->list.ntensors * TENSOR + REST;
+}
+
+static void plan_reserve(struct trainer *t)
+{
+    t->reserve_room = t->o.reading + (t->staging_bytes ? saving(&t->contents) : 0);
+    plan_add_host(&t->net.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room), &t->reserve);
 }
 
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
@@ -48,6 +64,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                       &mesh->comm[MESH_DP]->staging);
     if (o->steps) plan_add_host(&t->net.plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
+    if (o->reading) plan_reserve(t);
     return net_place(&t->net, rehearse, t, e);
 }
 
@@ -56,6 +73,13 @@ int trainer_alloc(struct trainer *t, struct err *e)
     if (batch_init(&t->batch, t->o.tokens, e) || net_alloc(&t->net, e)) return -1;
     optimizer_bind(&t->optimizer);
     return 0;
+}
+
+void trainer_seal(struct trainer *t)
+{
+    if (!t->reserve_room) return;
+    mem_seal(t->reserve, t->reserve_room);
+    t->sealed = true;
 }
 
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
@@ -67,9 +91,10 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 void trainer_close(struct trainer *t)
 {
     contents_free(&t->contents);
-    net_close(&t->net);
     batch_free(&t->batch);
     deal_free(&t->deal);
+    if (t->sealed) mem_unseal();
+    net_close(&t->net);
 }
 
 static void zero(struct device *d, void *p, size_t bytes)

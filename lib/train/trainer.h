@@ -21,7 +21,8 @@ struct trainer_options {
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
-    size_t steps;              /* bytes for steps of the stream: feed_room_bytes; 0: none */
+    size_t steps;              /* bytes for steps of the streams: feed_room_bytes; 0: none */
+    size_t reading;            /* bytes that their readers allocate; 0: trainer_seal does nothing */
     size_t staging;            /* most bytes of staging memory for checkpoints; 0: none is saved */
     enum hf_dtype saved_dtype; /* of the weights in them: HF_BF16 or HF_F32 */
 };
@@ -37,6 +38,9 @@ struct trainer {
     void *steps;              /* of o.steps, in the host's memory */
     void *staging;            /* of staging_bytes, in the host's memory */
     size_t staging_bytes;
+    void *reserve; /* for reserve_room bytes, in the host's memory */
+    size_t reserve_room;
+    bool sealed;
     uint64_t step; /* steps done: updates, and steps that the guard left out */
 };
 
@@ -59,6 +63,9 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
 /* Allocates the plan; weights, master and moments are zero until trainer_load or a resumed state.
  */
 int trainer_alloc(struct trainer *t, struct err *e);
+/* Nothing is allocated any more but from the plan: mem_seal, until trainer_close. What is allocated
+ * from now on must be released before that. */
+void trainer_seal(struct trainer *t);
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e);
 /* FLOP/s of the model's largest layer product on this device; -1 on failure. Between steps: only
  * activations are written. */
