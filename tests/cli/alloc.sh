@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# After the first step sft-train's own code allocates nothing; what its libraries allocate is listed.
+# After the first step sft-train's own code allocates nothing, also while it validates and saves; what
+# its libraries allocate is listed.
 source "$(dirname "$0")/../cli.sh"
 root=$PWD watch=${O:-build}/test/alloc_watch.so
 [[ $watch == /* ]] || watch=$root/$watch
@@ -13,6 +14,7 @@ samples() {
 }
 samples train | sft-pack -q -l 512 -b 16 -o train.sfts
 samples train | sft-pack -q -l 512 -b 4 --mode dense -o dense.sfts
+samples validation | sft-pack -q -l 512 -b 64 -o val.sfts
 cat >config.yaml <<END
 exp_name: alloc
 output_dir: ./out
@@ -23,8 +25,9 @@ sequence_length: 512
 prompt_key: instruction
 query_key: input
 response_key: output
-save_steps: 1000
-eval_steps: 1000
+save_steps: 2
+eval_steps: 2
+max_ckpt_to_keep: 1
 max_steps: 7
 sft_train:
   training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 16, learning_rate: 1.0e-4, num_train_epochs: 1}
@@ -32,23 +35,45 @@ sft_train:
   strategy_args: {strategy_name: megatron_train}
   use_sequence_packing: true
 END
-# watched NAME STREAM SETTING...: from the end of step 1 to the end of step 6
+# From the end of step 1 to the end of step 6: two saves and three validations
+cat >watch <<END
+#!/bin/sh
+ALLOC_WATCH_REPORT=report.\${OMPI_COMM_WORLD_RANK:-\${PMI_RANK:-0}} ALLOC_WATCH_SWITCH=switch LD_PRELOAD=$watch \\
+    ALLOC_WATCH_AFTER='"system/step":1,' ALLOC_WATCH_UNTIL='"system/step":6,' exec sft-train "\$@"
+END
+chmod +x watch
+# looked NAME RANK: at what came of it
+looked() {
+    local calls
+    check "$1: the watch saw the steps" grep -q '^libdnnl' "report.$2"
+    calls=$(awk '$1 == "program" { print $2 }' "report.$2")
+    equal "$1: allocations of our own" "${calls:-0}" 0
+    awk '$1 != "at" && $1 != "program" { printf "# %s: %s calls, %.1f MB in 5 steps\n", $1, $2, $3 / 1e6 }' "report.$2"
+}
+# watched NAME RANKS STREAM SETTING...
 watched() {
-    local name=$1 stream=$2 calls
-    shift 2
-    rm -rf out
-    ALLOC_WATCH_AFTER='"system/step":1,' ALLOC_WATCH_UNTIL='"system/step":6,' ALLOC_WATCH_REPORT=report \
-        LD_PRELOAD=$watch sft-train -q --config config.yaml "$@" "$stream" >/dev/null || not_ok "$name" "exit $?"
-    check "$name: the watch saw the steps" grep -q '^libdnnl' report
-    calls=$(awk '$1 == "program" { print $2 }' report)
-    equal "$name: allocations of our own" "${calls:-0}" 0
-    awk '$1 != "at" && $1 != "program" { printf "# %s: %s calls, %.1f MB in 5 steps\n", $1, $2, $3 / 1e6 }' report
+    local name=$1 ranks=$2 stream=$3 mpirun=()
+    shift 3
+    rm -rf out report.* switch
+    [ "$ranks" -eq 1 ] || mpirun=(mpirun -q -np "$ranks" --bind-to none --oversubscribe)
+    "${mpirun[@]}" ./watch -v --config config.yaml --val val.sfts "$@" "$stream" >/dev/null 2>err ||
+        not_ok "$name" "exit $?: $(tail -n 1 err)"
+    equal "$name: checkpoints were written" "$(cd out/sft_train && echo checkpoint-*)" checkpoint-7
+    equal "$name: and the stream read anew" "$(grep -c 'sft_train/val_loss' out/logs/alloc/metrics.jsonl)" 5
+    check "$name: the reserve was enough" grep -q 'reserve: .* 0 allocations beyond it' err
+    for ((rank = 0; rank < ranks; rank++)); do looked "$name${mpirun:+, rank $rank}" "$rank"; done
 }
 if grep -q __asan_init "$(type -P sft-train)"; then
     ok 'a sanitizer has an allocator of its own, which cannot be watched'
 else
-    watched 'packed rows, bf16' train.sfts
-    watched 'dense rows, fp32, recomputed' dense.sfts sft.pack_mode=dense sft.recompute=full sft_train.model_args.dtype=fp32 \
+    watched 'packed rows, bf16' 1 train.sfts
+    watched 'dense rows, fp32, recomputed' 1 dense.sfts sft.pack_mode=dense sft.recompute=full sft_train.model_args.dtype=fp32 \
         sft_train.training_args.gradient_accumulation_steps=4
+    watched 'an adapter' 1 train.sfts sft_train.model_args.lora_target=all-linear sft_train.model_args.lora_dropout=0.1
+    if command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; then
+        export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+        watched 'two ranks, ZeRO-1' 2 train.sfts sft_train.training_args.gradient_accumulation_steps=8 \
+            'sft_train.device_mapping=list(range(0,2))' sft_train.strategy_args.strategy_config.use_distributed_optimizer=true
+    fi
 fi
 exit $bad

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loaded before a program (LD_PRELOAD): counts what is allocated after the program has written
  * $ALLOC_WATCH_AFTER to any file and before it writes $ALLOC_WATCH_UNTIL, by the program or library
- * that asked for it. At exit the counts are in the file $ALLOC_WATCH_REPORT, a line "NAME CALLS
- * BYTES" each. Callers in the program itself are also listed, as "at OFFSET CALLS BYTES". Uses
- * glibc's own names of its allocator. */
+ * that asked for it. Processes with the same file $ALLOC_WATCH_SWITCH count while one of them
+ * would. At exit the counts are in the file $ALLOC_WATCH_REPORT, a line "NAME CALLS BYTES" each.
+ * Callers in the program itself are also listed, as "at OFFSET CALLS BYTES". Uses glibc's own names
+ * of its allocator. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void *__libc_malloc(size_t n);
@@ -24,11 +27,15 @@ enum { MODULES = 64, CALLERS = 256 };
 #define PUBLIC __attribute__((visibility("default")))
 struct count {
     const void *key;
-    const char *name;
+    char name[64]; /* a copy: the module may be gone before the end */
     size_t calls, bytes;
 };
 static struct count modules[MODULES], callers[CALLERS];
-static volatile bool armed, seen;
+struct watch {
+    bool armed, seen;
+};
+static struct watch own;
+static volatile struct watch *watch = &own;
 static const void *program; /* where the program itself is loaded */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -36,8 +43,11 @@ static void add(struct count *table, int n, const void *key, const char *name, s
 {
     for (int i = 0; i < n; i++) {
         if (table[i].key && table[i].key != key) continue;
+        if (!table[i].key) {
+            const char *slash = strrchr(name, '/');
+            snprintf(table[i].name, sizeof table[i].name, "%s", slash ? slash + 1 : name);
+        }
         table[i].key = key;
-        table[i].name = name;
         table[i].calls++;
         table[i].bytes += bytes;
         return;
@@ -47,10 +57,10 @@ static void add(struct count *table, int n, const void *key, const char *name, s
 static void note(const void *caller, size_t bytes)
 {
     Dl_info i;
-    if (!armed || !dladdr(caller, &i)) return;
+    if (!watch->armed || !dladdr(caller, &i)) return;
     pthread_mutex_lock(&lock);
     add(modules, MODULES, i.dli_fbase, i.dli_fname, bytes);
-    if (i.dli_fbase == program) add(callers, CALLERS, caller, NULL, bytes);
+    if (i.dli_fbase == program) add(callers, CALLERS, caller, "", bytes);
     pthread_mutex_unlock(&lock);
 }
 #define NOTE(bytes) note(__builtin_return_address(0), bytes)
@@ -93,8 +103,8 @@ PUBLIC ssize_t write(int fd, const void *p, size_t n)
     const char *after = getenv("ALLOC_WATCH_AFTER"), *until = getenv("ALLOC_WATCH_UNTIL");
     if (!real) *(void **)&real = dlsym(RTLD_NEXT, "write");
     ssize_t k = real(fd, p, n);
-    if (after && memmem(p, n, after, strlen(after))) armed = seen = true;
-    if (until && memmem(p, n, until, strlen(until))) armed = false;
+    if (after && memmem(p, n, after, strlen(after))) watch->armed = watch->seen = true;
+    if (until && memmem(p, n, until, strlen(until))) watch->armed = false;
     return k;
 }
 
@@ -103,21 +113,23 @@ __attribute__((constructor)) static void start(void)
     Dl_info i;
     const void *at = (const void *)getauxval(AT_ENTRY);
     if (at && dladdr(at, &i)) program = i.dli_fbase;
+    const char *path = getenv("ALLOC_WATCH_SWITCH");
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
+    if (fd < 0 || ftruncate(fd, sizeof own)) return;
+    void *p = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p != MAP_FAILED) watch = p;
+    close(fd);
 }
 
 __attribute__((destructor)) static void report(void)
 {
     const char *path = getenv("ALLOC_WATCH_REPORT");
-    armed = false;
+    watch->armed = false;
     FILE *f = path ? fopen(path, "w") : NULL;
     if (!f) return;
-    if (!seen) fprintf(f, "never\n");
+    if (!watch->seen) fprintf(f, "never\n");
     for (int i = 0; i < MODULES && modules[i].key; i++) {
-        const char *slash = strrchr(modules[i].name, '/');
-        fprintf(f, "%s %zu %zu\n",
-                modules[i].key == program ? "program"
-                : slash                   ? slash + 1
-                                          : modules[i].name,
+        fprintf(f, "%s %zu %zu\n", modules[i].key == program ? "program" : modules[i].name,
                 modules[i].calls, modules[i].bytes);
     }
     for (int i = 0; i < CALLERS && callers[i].key; i++)
