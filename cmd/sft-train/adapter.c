@@ -166,17 +166,25 @@ static int read_keys(struct adapter *a, const struct config *c, struct err *e)
     return p->pattern ? make_pattern(a, targets, e) : -1;
 }
 
+static bool has_name(const struct peft_names *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->v[i], name) == 0) return true;
+    return false;
+}
+
 /* One matrix is both: peft keeps them one with ensure_weight_tying, by the embedding's name. */
 static void tie(struct adapter *a)
 {
-    struct peft_names *saved = &a->config.saved;
+    static const char embedding[] = "embed_tokens";
+    struct peft_names *saved = &a->config.saved, all = *saved;
     if (!a->tied) return;
-    for (size_t i = 0; i < saved->n; i++)
-        if (ends("lm_head", saved->v[i])) saved->v[i] = "embed_tokens";
-    for (size_t i = 0; i < saved->n; i++) a->config.tie |= ends("model.embed_tokens", saved->v[i]);
-    for (size_t i = 1; i < saved->n; i++) /* both were named */
-        if (a->config.tie && strcmp(saved->v[i], saved->v[0]) == 0)
-            saved->v[i--] = saved->v[--saved->n];
+    for (size_t i = saved->n = 0; i < all.n; i++) {
+        const bool one = ends("lm_head", all.v[i]) || ends("model.embed_tokens", all.v[i]);
+        const char *name = one ? embedding : all.v[i];
+        if (!has_name(saved, name)) saved->v[saved->n++] = name;
+    }
+    a->config.tie = has_name(saved, embedding);
 }
 
 static int begin_from(struct adapter *a, const char *path, struct err *e)
@@ -271,6 +279,16 @@ static int check_used(struct adapter *a, bool any, struct err *e)
     return 0;
 }
 
+/* Whether lora_target says more than which layers: peft holds it against every module there is, and
+ * fails where it means one that is not a linear layer. */
+static bool says_more(const struct adapter *a)
+{
+    const struct peft_names *targets = &a->config.targets;
+    bool more = a->pattern != NULL;
+    for (size_t i = 0; i < targets->n; i++) more |= !a->used[i];
+    return more;
+}
+
 /* "model.layers.0.self_attn.q_proj" for each layer that has an adapter. */
 static int list_layers(const struct params *t, struct peft_config *c, struct err *e)
 {
@@ -294,7 +312,7 @@ int adapter_check(struct adapter *a, const struct config *c, const struct params
     if (!a->on) return 0;
     for (size_t i = 0; i < t->count; i++) any |= t->p[i].adapter;
     if (!a->from && (check_ends(a, e) || check_used(a, any, e))) return -1;
-    if (a->from && p->fewer && list_layers(t, p, e)) return -1;
+    if ((a->from ? p->fewer : says_more(a)) && list_layers(t, p, e)) return -1;
     p->base = arena_copy(&p->arena, c->run.model, strlen(c->run.model), e);
     return p->base ? 0 : -1;
 }

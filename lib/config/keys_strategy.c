@@ -118,7 +118,7 @@ const struct config_key config_keys_megatron[] = {
     MIDLE("optimizer_cpu_offload", KEY_BOOL, LAYOUT),
     MIDLE("optimizer_offload_fraction", KEY_REAL, LAYOUT),
     MIDLE("save_hf_model", KEY_BOOL, "every checkpoint is a Hugging Face folder"),
-    MIDLE("save_merged_model", KEY_BOOL, "only with LoRA, which is not supported yet"),
+    MIDLE("save_merged_model", KEY_BOOL, "sft-ckpt merge folds an adapter into its base model"),
     MIDLE("save_only_model", KEY_BOOL, "every checkpoint can be resumed"),
     MIDLE("ckpt_format", KEY_STR, "there is one checkpoint format"),
     MIDLE("ckpt_d2h_non_blocking", KEY_BOOL, "sft.async_save decides"),

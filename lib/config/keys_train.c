@@ -37,7 +37,7 @@ const struct config_key config_keys_train[] = {
              "whose whole name a regular expression matches; or all-linear"),
     USED(M "lora_rank", KEY_INT, TO(sft_train.model_args.lora_rank), .dflt = "8", .lo = 1,
          .hi = 65536, .doc = "Its rank r"),
-    USED(M "lora_alpha", KEY_REAL, TO(sft_train.model_args.lora_alpha), .lo = 0, .hi = 1e9,
+    USED(M "lora_alpha", KEY_REAL, TO(sft_train.model_args.lora_alpha), .lo = 1e-6, .hi = 1e9,
          .doc = "Its product counts lora_alpha / r; default twice the rank"),
     USED(M "lora_dropout", KEY_REAL, TO(sft_train.model_args.lora_dropout), .dflt = "0.0", .lo = 0,
          .hi = 0.99, .doc = "Part of the adapter's inputs that is left out at random"),

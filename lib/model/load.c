@@ -69,13 +69,38 @@ int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t cou
     return 0;
 }
 
-/* Tensors that transformers ignores too: the tied projection stored twice, and old rotary buffers.
- */
+/* Tensors that are not needed: the tied projection stored twice, and old rotary buffers. */
 static bool ignored(const struct net *n, const char *name)
 {
     const char *tail = strrchr(name, '.');
     return (n->m.tied && strcmp(name, "lm_head.weight") == 0) ||
            (tail && strcmp(tail, ".inv_freq") == 0);
+}
+
+static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
+                       const struct hf_tensor *b)
+{
+    bool same = a->dtype == b->dtype && a->bytes == b->bytes;
+    for (uint64_t at = 0, c; same && at < a->bytes; at += c) {
+        c = a->bytes - at < STAGE ? a->bytes - at : STAGE;
+        same = memcmp(a->data + at, b->data + at, (size_t)c) == 0;
+        safetensors_forget(s, a, at, c);
+        safetensors_forget(s, b, at, c);
+    }
+    return same;
+}
+
+/* Whatever config.json says, transformers ties no two matrices that differ. */
+static int check_tied(const struct net *n, const struct safetensors *s, struct err *e)
+{
+    const struct hf_tensor *in = safetensors_find(s, "model.embed_tokens.weight");
+    const struct hf_tensor *out = safetensors_find(s, "lm_head.weight");
+    if (!n->m.tied || !in || !out || same_bytes(s, in, out)) return 0;
+    return err_set(
+        e, ERR_DATA,
+        "%s: tensor lm_head.weight is not model.embed_tokens.weight, which config.json's "
+        "tie_word_embeddings says it is; set that to false to have both",
+        out->file);
 }
 
 static int check_extra(const struct net *n, const struct safetensors *s, struct err *e)
@@ -153,5 +178,5 @@ int net_load(struct net *n, const struct safetensors *s, void *master, struct er
         if (!t || load_tensor(n, p, t, s, p->trained ? master : NULL, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }
-    return check_extra(n, s, e);
+    return check_tied(n, s, e) ? -1 : check_extra(n, s, e);
 }

@@ -34,7 +34,8 @@ static int check_features(const struct hf_config *c, struct err *e)
         return err_set(e, ERR_DATA, "config.json: model_type %s is not supported; " SUPPORTED,
                        c->model_type);
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
-    if (strcmp(c->hidden_act, "silu") != 0) return unsupported(e, "hidden_act other than silu");
+    if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* the same */
+        return unsupported(e, "hidden_act other than silu");
     if (c->attention_dropout != 0) return unsupported(e, "attention_dropout");
     if (c->rope.partial_rotary_factor != 1) return unsupported(e, "partial_rotary_factor");
     return 0;

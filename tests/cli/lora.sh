@@ -98,15 +98,24 @@ fails 'a model as the adapter' 66 'no adapter' sft-eval -m model --adapter model
 targets() { sft-ckpt show "$(steps "$1" 4)" | sed -n 's/^base_model.model.model.layers.\(.*\).lora_A.weight.*/\1/p' | paste -sd' '; }
 check 'a pattern' train pattern "$M.lora_target='.*\\.0\\.(mlp\\.down|self_attn\\.[ko])_proj'" train.sfts
 equal 'adapts what it matches as a whole' "$(targets pattern)" '0.self_attn.k_proj 0.self_attn.o_proj 0.mlp.down_proj'
-check 'all-linear, with whole modules' train all "$M.lora_target=all-linear" "$M.additional_target='norm,embed_tokens'" sft.rslora=true train.sfts
+listed() { jq -c '.target_modules | sort' "$(steps "$1" "${2:-4}")/sft_train/adapter_config.json"; }
+layers() { sft-ckpt show model | grep -o "^model.layers[^ ]*\($1\)_proj" | sort | jq -Rsc 'split("\n")[:-1] | sort'; }
+equal 'and its folder names them one by one' "$(listed pattern)" "$(layers '\.0\.mlp\.down\|\.0\.self_attn\.[ko]')"
+check 'a pattern of more than layers' train blocks max_steps=1 "$M.lora_target='model\.layers\.1\.self_attn.*'" train.sfts
+equal 'and its folder names layers only' "$(listed blocks 1)" "$(layers '\.1\.self_attn\.[qkvo]')"
+check 'names that are no layers' train names max_steps=1 "$M.lora_target='q_proj,mlp,norm'" train.sfts
+equal 'and its folder has them not' "$(listed names 1)" "$(layers 'q')"
+check 'all-linear, with whole modules' train all "$M.lora_target=all-linear" "$M.additional_target='norm,embed_tokens'" sft.rslora=true "$M.lora_dropout=0" train.sfts
 equal 'adapts all' "$(targets all | wc -w)" "$(( $(sft-ckpt show model | grep -c 'q_proj.weight') * 7 ))"
 equal 'and has the modules' "$(sft-ckpt show "$(steps all 4)" | grep -v lora_ | grep -c 'norm.weight\|embed_tokens')" \
     "$(sft-ckpt show model | grep -c 'norm.weight\|embed_tokens')"
 check 'merge whole modules' sft-ckpt merge model "$(steps all 4)" -o merged-all
 near 'the same loss' "$(eval_loss -m model --adapter "$(steps all 4)" val.sfts)" "$(eval_loss -m merged-all val.sfts)" 1e-5
-check 'begin from an adapter' train from "$M.lora_target=null" "$M.adapter_name_or_path=$(steps all 4)" max_steps=1 save_steps=1 train.sfts
+samples train.jsonl | sft-pack -q -l 256 -b 24 -o once.sfts
+check 'begin from an adapter' train from "$M.lora_target=null" "$M.adapter_name_or_path=$(steps all 4)" \
+    sft_train.training_args.gradient_accumulation_steps=24 max_steps=1 once.sfts
 equal 'the same modules' "$(sft-ckpt show "$(steps from 1)" | cut -f1,3)" "$(sft-ckpt show "$(steps all 4)" | cut -f1,3)"
-near 'it begins where that ended' "$(loss from)" "$(eval_loss -m merged-all train.sfts)" 1
+near 'it begins where that ended' "$(loss from)" "$(eval_loss -m merged-all once.sfts)" 1e-5
 
 # ---- refusals ----
 fails 'no such layer' 78 'no layer has such a name' train x "$M.lora_target=query" train.sfts

@@ -38,6 +38,9 @@ RUNS = {
     "a tied embedding": ({}, dict(lora_target="o_proj,gate_proj", additional_target="embed_tokens")),
     "qwen3": (dict(model_type="qwen3", head_dim=24, tie_word_embeddings=False),
               dict(lora_target="q_proj,o_proj,gate_proj", additional_target="q_norm")),
+    "a pattern of whole blocks": ({}, dict(lora_target=r"model\.layers\.\d+\.self_attn.*", lora_rank=100)),
+    "names that are no layers": ({}, dict(lora_target="v_proj,mlp,norm,self_attn")),
+    "an embedding by both names": ({}, dict(lora_target="v_proj", additional_target="norm,lm_head,embed_tokens")),
     "qwen2": (dict(model_type="qwen2", num_key_value_heads=4), dict(lora_target="k_proj,up_proj")),
 }
 
@@ -170,6 +173,78 @@ def peft_to_ours():
     check("peft's adapter: and read back", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, {theirs}")
 
 
+# Adapters of peft's own making, by what LoraConfig is told; what is not None is what they are refused with.
+UNTIED = dict(tie_word_embeddings=False)
+VARIANTS = {
+    "a number for alpha, rank-stabilised": ({}, dict(lora_alpha=12.5, use_rslora=True, r=6), None),
+    "a rank above the sizes": ({}, dict(r=150), None),
+    "some layers": ({}, dict(layers_to_transform=[1], target_modules=["q_proj", "mlp.down_proj"]), None),
+    "all but some": ({}, dict(exclude_modules=r".*\.0\..*_proj"), None),
+    "a pattern": ({}, dict(target_modules=r".*\.(0\.self_attn\.v|1\.mlp\.up)_proj"), None),
+    "whole modules": (UNTIED, dict(target_modules=["q_proj"], modules_to_save=["lm_head", "norm", "embed_tokens", "v_proj"]), None),
+    "a tied embedding": ({}, dict(modules_to_save=["embed_tokens"], ensure_weight_tying=True), None),
+    "gaussian": ({}, dict(init_lora_weights="gaussian"), None),
+    "orthogonal": ({}, dict(init_lora_weights="orthogonal", r=8), None),
+    "qwen3": (dict(model_type="qwen3", head_dim=24), dict(target_modules=["k_proj", "o_proj"], modules_to_save=["q_norm"]), None),
+    "ranks of their own": ({}, dict(rank_pattern={"q_proj": 2}), "rank_pattern"),
+    "scales of their own": ({}, dict(alpha_pattern={"q_proj": 2}), "alpha_pattern"),
+    "DoRA": ({}, dict(use_dora=True), "use_dora"),
+    "trained biases": (dict(attention_bias=True), dict(bias="all"), "bias"),
+    "its layers' biases": (dict(attention_bias=True), dict(bias="lora_only"), "bias"),
+    "biases of its own": (dict(attention_bias=True), dict(lora_bias=True), "lora_bias"),
+    "PiSSA": ({}, dict(init_lora_weights="pissa"), "init_lora_weights"),
+    "OLoRA": ({}, dict(init_lora_weights="olora"), "init_lora_weights"),
+    "the embedding": (UNTIED, dict(target_modules=["embed_tokens"]), "embed_tokens"),
+    "some tokens": ({}, dict(trainable_token_indices=[3, 4]), "trainable_token_indices"),
+    "two heads of a tied model": ({}, dict(modules_to_save=["lm_head"]), "ensure_weight_tying"),
+    "layers twice": ({}, dict(layer_replication=[(0, 2), (1, 2)]), "layer_replication"),
+}
+
+
+def adapter_of_theirs(folder, settings, seed=1):
+    """peft's model with random factors, saved."""
+    torch.manual_seed(seed)
+    model = peft.get_peft_model(open_base(folder), peft.LoraConfig(**dict(
+        task_type="CAUSAL_LM", r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear") | settings))
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if p.requires_grad:
+                p.add_(torch.randn(p.shape) * 0.05)
+    model.save_pretrained(folder / "adapter")
+    return model.eval()
+
+
+def variant(name, changes, settings, refused):
+    folder = tmp / f"variant-{name}".replace(", ", "-").replace(" ", "-").replace("'", "")
+    prepare(folder, changes)
+    model = adapter_of_theirs(folder, settings)
+    command = ["sft-eval", "-q", "--dtype", "fp32", "-m", folder / "model", "--adapter", folder / "adapter", folder / "samples.sfts"]
+    if refused:
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        told = done.stderr.strip()
+        check(f"peft's adapter, {name}: refused", done.returncode == 65 and refused in told and "\n" not in told,
+              f"{done.returncode}: {told}")
+        return
+    theirs, ours = loss_of(model, folder), json.loads(run(*command))["loss"]
+    check(f"peft's adapter, {name}: the same loss", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, {theirs}")
+    run("sft-ckpt", "merge", "-q", folder / "model", folder / "adapter", "-o", folder / "merged")
+    ckpt = train(folder, "out", {"adapter_name_or_path": str(folder / "adapter")})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        again = peft.PeftModel.from_pretrained(open_base(folder), ckpt / "sft_train").eval()
+    told = [str(w.message) for w in told if "key" in str(w.message).lower()]
+    check(f"peft's adapter, {name}: trained further and read back", not told, told)
+    theirs, ours = loss_of(again, folder), our_loss("-m", folder / "model", "--adapter", ckpt, folder / "samples.sfts")
+    check(f"peft's adapter, {name}: with the same loss", abs(theirs - ours) < 1e-5 * theirs, f"{ours}, {theirs}")
+    apart = same_tensors(folder / "merged", model.merge_and_unload())
+    check(f"peft's adapter, {name}: merged as peft merges", not apart, apart)
+
+
+for name, (changes, settings, refused) in VARIANTS.items():
+    try:
+        variant(name, changes, settings, refused)
+    except Exception as e:
+        check(f"peft's adapter, {name}", False, f"{type(e).__name__}: {str(e)[-500:]}")
 for name, (changes, model_args) in RUNS.items():
     ours_to_peft(name, changes, model_args)
 peft_to_ours()

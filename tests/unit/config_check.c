@@ -51,6 +51,10 @@ static void test_types(void)
     CHECK("text for a number", refused("max_grad_norm: big\n", "'big' is not a number"));
     CHECK("no infinity", refused("max_grad_norm: .inf\n", "is not a number"));
     CHECK("below its range", refused("logging_steps: 0\n", ":3: logging_steps: 0 is below 1"));
+    CHECK("a number beyond doubles", refused("max_grad_norm: 1e400\n", "is not a number"));
+    CHECK("a scale of nothing",
+          refused("sft_train: {model_args: {lora_target: q_proj, lora_alpha: 0}}\n",
+                  "lora_alpha: 0 is below 1e-06"));
     CHECK("beyond 64 bits", refused("seed: 99999999999999999999\n", "is not an integer"));
     CHECK("a boolean for a string", refused("exp_name: on\n", "in quotes"));
     CHECK("a list for a string", refused("exp_name: [a]\n", "a list is not a string"));

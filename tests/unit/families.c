@@ -393,6 +393,16 @@ static void refusals(void)
     }
 }
 
+static void spellings(void)
+{
+    struct hf_config c;
+    struct model m;
+    struct err e;
+    CHECK("swish is silu",
+          parse("{\"model_type\":\"llama\",\"hidden_act\":\"swish\"," SIZES "}", &c, &m, &e));
+    hf_config_free(&c);
+}
+
 /* Pairs of query and key, counted one by one; diagonals are left out, as always. */
 static void squares(void)
 {
@@ -428,6 +438,7 @@ int main(void)
     if (!mkdtemp(scratch)) return 70;
     published();
     refusals();
+    spellings();
     squares();
     reach();
     struct golden g = golden_open(FOLDER "/families.json");

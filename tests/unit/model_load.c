@@ -14,8 +14,9 @@ static float value(const char *name, size_t i)
     return bf16_to_f32(bf16_from_f32(tiny_uniform(name, (uint32_t)i)));
 }
 
-/* The bytes of a safetensors file with all parameters in type bf16 or fp32; buf_free. */
-static struct buf make_file(const struct params *all, bool bf16)
+/* The bytes of a safetensors file with all parameters in type bf16 or fp32, the last of them with
+ * the values of the one named `last`; buf_free. */
+static struct buf make_file(const struct params *all, bool bf16, const char *last)
 {
     struct buf header = {0}, file = {0};
     size_t at = 0, size = bf16 ? 2 : 4;
@@ -33,7 +34,7 @@ static struct buf make_file(const struct params *all, bool bf16)
     buf_add(&file, header.data, header.len);
     for (size_t i = 0; i < all->count; i++)
         for (size_t j = 0; j < all->p[i].n; j++) {
-            const float v = value(all->p[i].name, j);
+            const float v = value(i + 1 < all->count ? all->p[i].name : last, j);
             const uint16_t h = bf16_from_f32(v);
             buf_add(&file, bf16 ? (const void *)&h : &v, size);
         }
@@ -68,7 +69,8 @@ static void load(const char *device, enum dtype t, bool bf16_file)
     struct net *n = d ? tiny_open(&m, d, t, NET_KEEP_ALL, 16) : NULL;
     const size_t bytes = n ? n->params.trained * dtype_size(n->real) : 0;
     void *master = n && t == DT_BF16 ? d->ops->alloc(d, bytes, &e) : NULL;
-    struct buf file = n ? make_file(&n->params, bf16_file) : (struct buf){0};
+    struct buf file = n ? make_file(&n->params, bf16_file, n->params.p[n->params.count - 1].name)
+                        : (struct buf){0};
     struct safetensors *s = safetensors_parse(file.data, file.len, "weights", &e);
     bool ok = n && s && net_load(n, s, master, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
@@ -83,6 +85,39 @@ static void load(const char *device, enum dtype t, bool bf16_file)
     device_close(d);
 }
 
+/* A tied model whose file has lm_head.weight too, with the values of the tensor `last`. */
+static bool load_twice(const char *last, struct err *e)
+{
+    struct device *d = device_open("cpu", 1, e);
+    struct model m = tiny_model(true, false);
+    struct net *n = d ? tiny_open(&m, d, DT_F32, NET_KEEP_ALL, 16) : NULL;
+    struct params all = n ? n->params : (struct params){0};
+    struct param *list = calloc(all.count + 1, sizeof *list);
+    memcpy(list, all.p, all.count * sizeof *list);
+    list[all.count] = *params_find(&all, "model.embed_tokens.weight", 25);
+    snprintf(list[all.count].name, sizeof list->name, "lm_head.weight");
+    all.p = list;
+    all.count++;
+    struct buf file = make_file(&all, true, last);
+    struct safetensors *s = safetensors_parse(file.data, file.len, "weights", e);
+    const bool ok = s && net_load(n, s, NULL, e) == 0;
+    safetensors_close(s);
+    buf_free(&file);
+    free(list);
+    tiny_close(n);
+    device_close(d);
+    return ok;
+}
+
+static void tied(void)
+{
+    struct err e = {0};
+    CHECK("a tied head that is stored too", load_twice("model.embed_tokens.weight", &e));
+    CHECK("but not another one", !load_twice("lm_head.weight", &e) && e.code == ERR_DATA &&
+                                     strstr(e.msg, "tie_word_embeddings") &&
+                                     strstr(e.msg, "set that to false"));
+}
+
 int main(void)
 {
     static const char *const devices[] = {"ref", "cpu", "far"};
@@ -91,5 +126,6 @@ int main(void)
             load(devices[i], DT_BF16, bf16);
             load(devices[i], DT_F32, bf16);
         }
+    tied();
     TEST_END();
 }

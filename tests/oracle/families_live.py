@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Models of every family that a random config.json describes, against transformers: the loss of each
+sample, the logits after a prompt and every gradient. Sizes are odd, keys are absent, null, spelled as
+transformers 4 or 5 spells them, or mean nothing in the family; weights are in one file or in shards,
+of any type. Gradients are read off one step of SGD at a rate that makes them large.
+
+usage: families_live.py [FIRST [COUNT]]   the random cases FIRST.. (0 and 20)"""
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from rows import IGNORED
+
+warnings.filterwarnings("ignore")
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+torch.set_num_threads(2)
+bad = False
+tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
+LENGTH, RATE = 160, 1000.0  # tokens of a row; the learning rate
+PROMPT = "Tell me, how do I list open files?"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def check(name, good, why=""):
+    global bad
+    bad |= not good
+    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
+
+
+def run(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+# ---- random configurations ----
+def maybe(r, config, key, *values, chance=0.5):
+    if r.random() < chance:
+        config[key] = r.choice(values)
+
+
+def draw_rope(r, config):
+    """Rotary scaling with which documents of LENGTH tokens are allowed, in either spelling."""
+    kind = r.choice(["default", "default", "linear", "dynamic", "yarn", "llama3"])
+    factor = r.choice([1.0, 1.5, 2, 4.0, 8.0])
+    theta = r.choice([10000.0, 500000.0, 1000000, 100.0, 12345.678])
+    scaling = {"factor": factor}
+    positions = original = math.ceil(LENGTH / factor)
+    if kind == "yarn":
+        for key, *values in [("attention_factor", 1.25, 0.5), ("beta_fast", 16.0, 4), ("beta_slow", 2.0, 0.5),
+                             ("mscale", 0.7, 1.0), ("mscale_all_dim", 1.3, 0.5), ("truncate", True, False)]:
+            maybe(r, scaling, key, *values, chance=0.35)
+        if r.random() < 0.2 and factor > 1:
+            scaling["factor"] = None  # the quotient of both lengths
+            positions = LENGTH
+    if kind == "llama3":
+        low = r.choice([0.5, 1.0, 2.0, 8])
+        scaling |= {"low_freq_factor": low, "high_freq_factor": low * r.choice([1.5, 4.0])}
+    if kind in ("yarn", "llama3"):
+        where = r.choice(["inside", "beside", "absent"])
+        if where == "absent":
+            positions = max(positions, original)
+            if scaling["factor"] is None:
+                scaling["factor"] = factor
+        else:
+            (scaling if where == "inside" else config)["original_max_position_embeddings"] = original
+            positions = r.choice([positions, 2 * LENGTH])
+    if kind == "dynamic" and "head_dim" in config and config["head_dim"] == 2:
+        kind = "linear"
+    config["max_position_embeddings"] = r.choice([LENGTH, 4096]) if kind == "default" else positions
+    key, name = r.choice([("rope_scaling", "type"), ("rope_scaling", "rope_type"), ("rope_parameters", "rope_type")])
+    if kind == "default":
+        if key == "rope_scaling":
+            config |= {"rope_theta": theta} | r.choice([{}, {"rope_scaling": None}, {"rope_scaling": {}}])
+        else:
+            config[key] = {"rope_theta": theta} | r.choice([{}, {name: "default"}])
+        return
+    scaling[name] = kind
+    if key == "rope_parameters" and r.random() < 0.7:
+        scaling["rope_theta"] = theta
+    else:
+        config["rope_theta"] = theta
+    config[key] = scaling
+
+
+def draw_windows(r, config):
+    width = r.choice([1, 2, 7, 16, 24, 63, 64, 65, 130, 4096])
+    maybe(r, config, "sliding_window", width, width, width, None, chance=0.8)
+    if config["model_type"] not in ("qwen2", "qwen3"):
+        return
+    maybe(r, config, "use_sliding_window", True, True, False, chance=0.8)
+    maybe(r, config, "max_window_layers", 0, 1, 2, 28, chance=0.8)
+    on = config.get("use_sliding_window", False) and config.get("sliding_window", 4096) is not None
+    if r.random() < 0.3:
+        kinds = ["full_attention", "sliding_attention"] if on else ["full_attention"]
+        config["layer_types"] = [r.choice(kinds) for _ in range(config["num_hidden_layers"])]
+
+
+def draw(r):
+    family = r.choice(["llama", "mistral", "qwen2", "qwen3"])
+    heads = r.choice([1, 2, 3, 4, 6, 8])
+    c = {"model_type": family, "vocab_size": r.choice([2048, 2049, 2053, 2111]),
+         "intermediate_size": r.choice([1, 7, 24, 40, 65, 100]), "num_hidden_layers": r.choice([1, 2, 3]),
+         "num_attention_heads": heads,
+         "num_key_value_heads": r.choice([k for k in range(1, heads + 1) if heads % k == 0])}
+    dim = r.choice([2, 4, 6, 8, 10, 16, 20, 32, 64])
+    if family == "qwen3" and r.random() < 0.15:
+        c["hidden_size"] = r.choice([24, 33])  # head_dim is 128
+    elif r.random() < 0.6:
+        c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family == "llama" else r.choice([24, 33, 50])}
+    else:
+        c["hidden_size"] = heads * dim
+        if family == "qwen3":
+            c["head_dim"] = dim
+        elif r.random() < 0.3 and family == "llama":
+            c["head_dim"] = None
+    if family == "llama" and r.random() < 0.3:
+        c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
+    if family in ("qwen2", "qwen3") and r.random() < 0.2:
+        c["num_key_value_heads"] = None
+    draw_rope(r, c)
+    draw_windows(r, c)
+    maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
+    for key in ("attention_bias", "mlp_bias", "tie_word_embeddings", "use_cache"):
+        maybe(r, c, key, True, False)
+    maybe(r, c, "hidden_act", "silu", "swish")
+    maybe(r, c, "attention_dropout", 0.0, 0)
+    maybe(r, c, "eos_token_id", 2, [2, 1], None)
+    maybe(r, c, "pretraining_tp", 1, 2)
+    maybe(r, c, "transformers_version", "4.37.0", "5.23.0")
+    maybe(r, c, "something_else", {"nested": [1, 2]}, None)
+    return c
+
+
+# ---- a model folder ----
+def fill(model, seed):
+    """Weights that make every part of the model matter."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            x = torch.randn(p.shape, generator=g)
+            if "norm" in name:
+                p.copy_(1 + 0.3 * x)
+            elif p.dim() == 1:
+                p.copy_(0.5 * x)
+            else:
+                p.copy_(x if "embed" in name else x * 1.5 / math.sqrt(p.shape[1]))
+
+
+def make(r, config, folder, seed):
+    folder.mkdir()
+    for f in Path("share/tiny-tokenizer").iterdir():
+        shutil.copy(f, folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
+                                             attn_implementation="eager")
+    fill(model, seed)
+    dtype = r.choice(list(DTYPES))
+    model.to(DTYPES[dtype]).save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "20KB"]))
+    model.to(torch.float32)
+    if r.random() < 0.7:  # as it was written, else as transformers 5 writes it
+        (folder / "config.json").write_text(json.dumps(config))
+    text = json.loads((folder / "config.json").read_text())
+    text.pop("torch_dtype", None)
+    text["dtype"] = "float32"  # checkpoints shall be in fp32, whatever the weights were in
+    (folder / "config.json").write_text(json.dumps(text))
+    return model
+
+
+def streams(folder):
+    """Six samples of 20 to 150 tokens, side by side in rows, and one a row."""
+    words = "the quick brown fox jumps over a lazy dog and then it opens seven files at once".split()
+    r = random.Random(5)
+    rows = [{"q": f"Say {n} words.", "a": " ".join(r.choice(words) for _ in range(n))} for n in (3, 64, 12, 30, 1, 45)]
+    (folder / "rows.json").write_text(json.dumps(rows))
+    tokenize = subprocess.run(["sft-tokenize", "-q", "-m", "share/tiny-tokenizer", "--prompt-key", "q", "--response-key", "a",
+                               folder / "rows.json"], capture_output=True, check=True)
+    subprocess.run(["sft-template", "-q", "-m", "share/tiny-tokenizer", "-o", folder / "samples.sfts"], input=tokenize.stdout, check=True)
+    for mode in ("batch", "none"):
+        run("sft-pack", "-q", "-l", LENGTH, "-b", 6, "--mode", mode, "-o", folder / f"{mode}.sfts", folder / "samples.sfts")
+
+
+# ---- theirs and ours ----
+def reference(model, samples):
+    """Loss of each sample, of all, and all gradients; a new rotary embedding for each document, since
+    that of dynamic scaling remembers what it saw."""
+    each, total, count = [], 0.0, 0
+    for s in samples:
+        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+        ids, labels = torch.tensor([s["ids"]]), torch.tensor(s["labels"][1:])
+        nll = torch.nn.functional.cross_entropy(model(ids, use_cache=False).logits[0, :-1], labels,
+                                                ignore_index=IGNORED, reduction="sum")
+        n = (labels != IGNORED).sum().item()
+        each.append(nll.item() / n)
+        total, count = total + nll, count + n
+    (total / count).backward()
+    return each, total.item() / count, {n: p.grad.double() for n, p in model.named_parameters()}
+
+
+def after_prompt(model, tokenizer):
+    model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+    text = tokenizer.apply_chat_template([{"role": "user", "content": PROMPT}], tokenize=False, add_generation_prompt=True)
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+    with torch.no_grad():
+        return model(ids, use_cache=False).logits[0, -1].double()
+
+
+def step(r, model, stream, out):
+    """One step; its loss and gradients."""
+    mode = r.choice(["batch", "none"])
+    each = r.choice([1, 2, 6])
+    (out / "job.yaml").write_text(json.dumps({
+        "exp_name": "job", "pretrain": str(model), "output_dir": str(out), "logging_dir": str(out / "logs"), "track_with": "",
+        "sequence_length": LENGTH, "prompt_key": "q", "response_key": "a", "max_grad_norm": 0,
+        "sft_train": {"model_args": {"dtype": "fp32"},
+                      "training_args": {"per_device_train_batch_size": each, "gradient_accumulation_steps": 6 // each,
+                                        "learning_rate": RATE, "lr_scheduler_type": "constant", "optim": "sgd"},
+                      "strategy_args": {"strategy_name": "megatron_train"}, "use_sequence_packing": mode == "batch"},
+        "sft": {"device": "cpu", "threads": 2, "recompute": r.choice(["none", "selective", "full"])}}))
+    run("sft-train", "-q", "--config", out / "job.yaml", stream / f"{mode}.sfts")
+    loss = json.loads((out / "logs/job/metrics.jsonl").read_text().splitlines()[0])["sft_train/loss"]
+    before = {}
+    for f in model.glob("*.safetensors"):
+        before |= load_file(f)
+    after = load_file(out / "sft_train/checkpoint-1/sft_train/model.safetensors")
+    return loss, {n: (before[n].double() - w.double()) / RATE for n, w in after.items()}
+
+
+def off(ours, theirs, whole):
+    """The distance relative to the length of theirs, or to a ten-thousandth of all if that is more."""
+    return ((ours - theirs).norm() / max(theirs.norm(), 1e-4 * whole)).item()
+
+
+def compare(seed, stream):
+    r = random.Random(seed)
+    config = draw(r)
+    folder = tmp / f"case-{seed}"
+    name = f"{seed} {config['model_type']}"
+    samples = [json.loads(x) for x in run("sft-view", stream / "samples.sfts").splitlines()]
+    try:
+        model = make(r, config, folder, seed)
+        theirs, loss, gradients = reference(model, samples)
+        text = run("sft-eval", "-q", "--dtype", "fp32", "--per-sample", "-m", folder, stream / "batch.sfts")
+        ours = {x["source"][1]: x["loss"] for x in map(json.loads, text.splitlines()) if "source" in x}
+        worst = max(abs(ours[i] - x) / x for i, x in enumerate(theirs))
+        check(f"{name}: the loss of each sample", worst < 2e-5 and len(ours) == len(theirs), f"{worst}: {config}")
+        our_loss, our_gradients = step(r, folder, stream, folder)
+        check(f"{name}: the loss of a step", abs(our_loss - loss) < 1e-5 * loss, f"{our_loss}, {loss}: {config}")
+        whole = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
+        worst = max((off(our_gradients[n], g, whole), n) for n, g in gradients.items())
+        check(f"{name}: every gradient", worst[0] < 2e-3 and our_gradients.keys() == gradients.keys(), f"{worst}: {config}")
+        if not any(config.get(k) and config[k].get("rope_type", config[k].get("type")) == "dynamic"
+                   for k in ("rope_scaling", "rope_parameters")):
+            x = torch.tensor(json.loads(run("sft-eval", "-q", "--dtype", "fp32", "-m", folder, "--prompt", PROMPT, "--logits")))
+            y = after_prompt(model, AutoTokenizer.from_pretrained(folder))
+            check(f"{name}: logits after a prompt", off(x.double(), y, 0) < 2e-5, f"{off(x.double(), y, 0)}: {config}")
+    except Exception as e:
+        check(name, False, f"{type(e).__name__} {str(e)[:600]}: {config}")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    first, count = (int(x) for x in (sys.argv[1:] + ["0", "20"][len(sys.argv) - 1:]))
+    streams(tmp)
+    for seed in range(first, first + count):
+        compare(seed, tmp)
+    sys.exit(bad)
+
+
+main()
