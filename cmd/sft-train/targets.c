@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names and patterns of modules: reading them, matching, and what they came to. */
+#include "targets.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* ---- matching ---- */
+static bool ends(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && strcmp(s + n - m, tail) == 0;
+}
+
+/* Part of a dotted name, or the name: peft's "name is x or ends in .x". */
+static bool is_tail(const char *module, const char *name)
+{
+    size_t n = strlen(module), m = strlen(name);
+    return ends(module, name) && (n == m || module[n - m - 1] == '.');
+}
+
+static bool matches_pattern(struct targets *t, const char *module)
+{
+    struct regex_iter it;
+    size_t begin, end;
+    regex_iter_init(&it, t->pattern, &t->mem, module, strlen(module));
+    int rc = regex_next(&it, &begin, &end, &t->why);
+    t->failed |= rc < 0;
+    return rc == 1;
+}
+
+/* As peft: a module of modules_to_save is known by the end of its name. */
+bool targets_keeps_whole(struct targets *t, const char *module)
+{
+    const struct peft_names *saved = &t->whole;
+    char part[PEFT_MAX_NAME];
+    bool found = false;
+    for (size_t n = 1; n <= strlen(module) && n < sizeof part; n++) {
+        if (module[n] != '.' && module[n] != 0) continue;
+        snprintf(part, sizeof part, "%.*s", (int)n, module);
+        for (size_t i = 0; i < saved->n; i++) {
+            if (!ends(part, saved->v[i])) continue;
+            t->used[t->adapted.n + i] = true;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static bool is_target(struct targets *t, const char *module)
+{
+    const struct peft_names *targets = &t->adapted;
+    bool found = t->all || (t->pattern && matches_pattern(t, module));
+    for (size_t i = 0; i < targets->n; i++) {
+        if (!is_tail(module, targets->v[i])) continue;
+        t->used[i] = found = true;
+    }
+    return found;
+}
+
+bool targets_adapts(void *arg, const char *module)
+{
+    struct targets *t = arg;
+    return is_target(t, module) && !targets_keeps_whole(t, module);
+}
+
+/* ---- reading ---- */
+/* ROLL's rule for a pattern. */
+static bool is_pattern(const char *s) { return strpbrk(s, "*$|(") != NULL; }
+
+/* What Python's re and this program's engine (Oniguruma's syntax) read differently. */
+static int check_pattern(const char *p, struct err *e)
+{
+    static const char *const differs[] = {"(?P", "(?m", "(?s", "(?x", "(?a", "(?u", "(?L", "(?-",
+                                          "\\p", "\\P", "\\h", "\\H", "\\R", "\\X", "\\K", "\\G",
+                                          "\\O", "\\N", "\\Z", "&&",  "[[",  "}+"};
+    for (size_t i = 0; i < sizeof differs / sizeof *differs; i++)
+        if (strstr(p, differs[i]))
+            return err_set(e, ERR_CONFIG,
+                           "sft_train.model_args.lora_target: %s: a pattern with %s is not "
+                           "supported; name the layers in a list",
+                           p, differs[i]);
+    return 0;
+}
+
+/* re.fullmatch: the whole name. */
+static int make_pattern(struct targets *t, const char *p, struct err *e)
+{
+    struct buf b = {0};
+    if (check_pattern(p, e)) return -1;
+    buf_printf(&b, "\\A(?:%s)\\z", p);
+    t->pattern = buf_check(&b, e) ? NULL : regex_compile((struct str){b.data, b.len}, e);
+    buf_free(&b);
+    if (t->pattern) return 0;
+    if (e->code == ERR_DATA) e->code = ERR_CONFIG;
+    return err_prefix(e, "sft_train.model_args.lora_target");
+}
+
+/* The parts of a comma-separated list, without the white space around them. */
+static int split(struct arena *arena, const char *list, struct peft_names *out, struct err *e)
+{
+    size_t most = 1;
+    for (const char *p = list; *p; p++) most += *p == ',';
+    *out = (struct peft_names){.v = arena_alloc(arena, most * sizeof *out->v, e)};
+    if (!out->v) return -1;
+    for (const char *p = list; *p; p += *p == ',') {
+        p += strspn(p, " \t");
+        size_t n = strcspn(p, ","), used = n;
+        while (used && (p[used - 1] == ' ' || p[used - 1] == '\t')) used--;
+        if (used && !(out->v[out->n++] = arena_copy(arena, p, used, e))) return -1;
+        p += n;
+    }
+    return 0;
+}
+
+/* What is the same for every layer, as peft lists it in place of all-linear. */
+static const char all_linear[] = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj";
+
+static int read_adapted(struct targets *t, const char *adapted, struct peft_config *c,
+                        struct err *e)
+{
+    if (t->all || !is_pattern(adapted))
+        return split(&c->arena, t->all ? all_linear : adapted, &c->targets, e);
+    c->pattern = arena_copy(&c->arena, adapted, strlen(adapted), e);
+    return c->pattern ? make_pattern(t, adapted, e) : -1;
+}
+
+static bool has_name(const struct peft_names *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->v[i], name) == 0) return true;
+    return false;
+}
+
+/* One matrix is both: peft keeps them one with ensure_weight_tying, by the embedding's name. */
+static void tie(struct peft_config *c)
+{
+    static const char embedding[] = "embed_tokens";
+    struct peft_names *saved = &c->saved, all = *saved;
+    for (size_t i = saved->n = 0; i < all.n; i++) {
+        const bool one = ends("lm_head", all.v[i]) || ends("model.embed_tokens", all.v[i]);
+        const char *name = one ? embedding : all.v[i];
+        if (!has_name(saved, name)) saved->v[saved->n++] = name;
+    }
+    c->tie = has_name(saved, embedding);
+}
+
+int targets_read(struct targets *t, const char *adapted, const char *whole, bool tied,
+                 struct peft_config *c, struct err *e)
+{
+    *t = (struct targets){.all = strcmp(adapted, "all-linear") == 0};
+    if ((whole && split(&c->arena, whole, &c->saved, e)) || read_adapted(t, adapted, c, e))
+        return -1;
+    if (tied) tie(c);
+    t->adapted = c->targets;
+    t->whole = c->saved;
+    t->used = mem_alloc(c->targets.n + c->saved.n, sizeof *t->used, e);
+    return t->used ? 0 : -1;
+}
+
+void targets_free(struct targets *t)
+{
+    regex_free(t->pattern);
+    regex_mem_free(&t->mem);
+    mem_free(t->used);
+}
+
+/* ---- afterwards: what was found ---- */
+/* LoRA on the embedding or the projection to the vocabulary is another computation. */
+static int check_ends(struct targets *t, struct err *e)
+{
+    static const char *const modules[] = {"lm_head", "model.embed_tokens"};
+    for (size_t i = 0; i < 2; i++)
+        if (!t->all && targets_adapts(t, modules[i]))
+            return err_set(e, ERR_CONFIG,
+                           "sft_train.model_args.lora_target: an adapter of %s is not supported; "
+                           "additional_target: %s trains it as a whole",
+                           modules[i], modules[i]);
+    return 0;
+}
+
+int targets_check(struct targets *t, bool any, struct err *e)
+{
+    const struct peft_names *targets = &t->adapted, *saved = &t->whole;
+    if (check_ends(t, e)) return -1;
+    if (t->failed) return err_set(e, ERR_CONFIG, "lora_target: %s", t->why.msg);
+    if (!any)
+        return err_set(e, ERR_CONFIG,
+                       "sft_train.model_args.lora_target: no layer has such a name; there are "
+                       "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj, for "
+                       "example model.layers.0.self_attn.q_proj");
+    for (size_t i = 0; i < targets->n; i++)
+        if (!t->used[i]) log_line(LOG_WARN, "lora_target: no layer is named %s", targets->v[i]);
+    for (size_t i = 0; i < saved->n; i++)
+        if (!t->used[targets->n + i])
+            return err_set(e, ERR_CONFIG,
+                           "sft_train.model_args.additional_target: no module is named %s",
+                           saved->v[i]);
+    return 0;
+}
+
+bool targets_say_more(const struct targets *t)
+{
+    bool more = t->pattern != NULL;
+    for (size_t i = 0; i < t->adapted.n; i++) more |= !t->used[i];
+    return more;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which layers get an adapter, and which modules are trained as a whole: lora_target and
+ * additional_target, read as ROLL reads them and matched as peft matches them. */
+#ifndef SFT_CMD_TRAIN_TARGETS_H
+#define SFT_CMD_TRAIN_TARGETS_H
+
+#include "hf/peft.h"
+#include "text/regex.h"
+
+struct targets {
+    struct peft_names adapted, whole; /* what was named */
+    bool all;                         /* every linear layer of the layers */
+    struct regex *pattern;            /* NULL: lora_target is a list */
+    struct regex_mem mem;
+    bool *used; /* of adapted, then of whole: it named something */
+    struct err why;
+    bool failed; /* a pattern took too many steps */
+};
+/* Fills in what c has of names, in memory of its arena, which must outlive t. whole: NULL for none.
+ * tied: lm_head is the embedding. ERR_CONFIG for a pattern that cannot be read. targets_free in
+ * either case. */
+int targets_read(struct targets *t, const char *adapted, const char *whole, bool tied,
+                 struct peft_config *c, struct err *e);
+void targets_free(struct targets *t); /* all zero is fine */
+
+/* For lora_options: t is a struct targets, the module "model.layers.0.self_attn.q_proj". */
+bool targets_adapts(void *t, const char *module);
+/* The module, or one that holds it, is trained as a whole. */
+bool targets_keeps_whole(struct targets *t, const char *module);
+
+/* After every module was asked for; any: there is an adapter. ERR_CONFIG where a name meant nothing
+ * or something that is not supported. */
+int targets_check(struct targets *t, bool any, struct err *e);
+/* Then: whether lora_target says more than which layers. peft holds it against every module there
+ * is, and fails where it means one that is not a linear layer. */
+bool targets_say_more(const struct targets *t);
+
+#endif
