@@ -5,9 +5,8 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "rig.h"
 #include "test.h"
-#include "tiny.h"
-#include "train/trainer.h"
 
 struct golden {
     struct buf text;
@@ -29,49 +28,46 @@ TINY void golden_close(struct golden *g)
     buf_free(&g->text);
 }
 
-static double golden_number(const struct json *object, const char *key)
+TINY double golden_number(const struct json *object, const char *key)
 {
     double v = NAN;
     const struct json *x = json_get(object, key);
     if (x) json_real(x, &v);
     return v;
 }
-static double golden_at(const struct json *array, size_t i)
+TINY double golden_at(const struct json *array, size_t i)
 {
     double v = NAN;
     if (array && i < array->count) json_real(&array->items[i], &v);
     return v;
 }
-TINY double apart(double got, double want) { return fabs(got - want) / fabs(want); }
-/* The larger; what is not a number is worse than all. */
-static double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
-
-/* The documents of tiny_batch as the rows of a step, a row a document. */
-TINY struct feed_step golden_step(const int *lengths, int docs, int vocab, uint32_t first)
+TINY bool golden_flag(const struct json *object, const char *key)
 {
-    struct feed_step s = {0};
-    enum { MOST_TOKENS = 4096, MOST_DOCS = 64 };
-    s.ids = malloc(MOST_TOKENS * sizeof *s.ids);
-    s.weights = malloc(MOST_TOKENS * sizeof *s.weights);
-    s.samples = calloc(MOST_DOCS, sizeof *s.samples);
-    s.rows = calloc(MOST_DOCS, sizeof *s.rows);
-    for (int d = 0; d < docs; d++) {
-        s.samples[d] = (struct feed_sample){
-            .source = {.row = first + (uint64_t)d}, .first = s.tokens, .n = (uint32_t)lengths[d]};
-        s.rows[d] =
-            (struct feed_row){.first = (size_t)d, .samples = 1, .tokens = (uint64_t)lengths[d]};
-        for (int i = 0; i < lengths[d]; i++, s.tokens++) {
-            uint32_t h = tiny_hash("ids", first + (uint32_t)s.tokens);
-            float w = i == 0 || h >> 30 == 0 ? 0 : h >> 30 == 1 ? 0.5F : 1;
-            s.ids[s.tokens] = h % (uint32_t)vocab;
-            s.weights[s.tokens] = w;
-            s.weight += (double)w;
-            s.label_tokens += w > 0;
-        }
-    }
-    s.nsamples = s.nrows = (size_t)docs;
-    return s;
+    const struct json *v = json_get(object, key);
+    return v && v->kind == JSON_BOOL && v->truth;
 }
+/* "CASE on DEVICE: WHAT", what a check of one of the file's cases is called. */
+enum { GOLDEN_NAME = 200 };
+TINY void golden_name(char out[GOLDEN_NAME], const struct json *c, const char *device,
+                      const char *what)
+{
+    const struct json *v = json_get(c, "name");
+    snprintf(out, GOLDEN_NAME, "%.*s on %s: %s", STR_FMT(v->s), device, what);
+}
+
+TINY double apart(double got, double want) { return fabs(got - want) / fabs(want); }
+/* |x - y| / |y| of vectors. */
+TINY double distance(const float *x, const float *y, size_t n)
+{
+    double off = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        off += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+        size += (double)y[i] * (double)y[i];
+    }
+    return sqrt(off / size);
+}
+/* The larger; what is not a number is worse than all. */
+TINY double worse(double a, double b) { return isnan(a) || isnan(b) ? INFINITY : fmax(a, b); }
 
 static double dot_signs(const char *name, int j, const float *g, size_t n)
 {
@@ -114,7 +110,7 @@ TINY double golden_tensor(const char *name, const float *g, size_t n, const stru
 }
 
 /* The worst difference of any gradient. Prints the tensor when it is above `limit`. */
-TINY double golden_net_gradients(struct net *n, const struct json *want, double limit)
+TINY double golden_gradients(struct net *n, const struct json *want, double limit)
 {
     double worst = 0;
     struct err e;
@@ -130,11 +126,6 @@ TINY double golden_net_gradients(struct net *n, const struct json *want, double 
         free(g);
     }
     return worst;
-}
-
-TINY double golden_gradients(struct trainer *t, const struct json *want, double limit)
-{
-    return golden_net_gradients(&t->net, want, limit);
 }
 
 #endif

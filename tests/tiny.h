@@ -4,6 +4,8 @@
 #ifndef SFT_TEST_TINY_H
 #define SFT_TEST_TINY_H
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,13 +40,14 @@ TINY float tiny_value(const char *name, uint32_t i)
     return strstr(name, "embed") ? u : u / 4;
 }
 
+/* master: of the trained ones; NULL: there is none. */
 TINY void tiny_weights(struct net *n, void *master)
 {
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *p = &n->params.p[i];
         float *v = malloc(p->n * sizeof *v);
         for (size_t j = 0; j < p->n; j++) v[j] = tiny_value(p->name, (uint32_t)j);
-        net_set(n, master, p->offset, p->n, v);
+        net_set(n, p->trained ? master : NULL, p->offset, p->n, v);
         free(v);
     }
 }
@@ -127,6 +130,14 @@ TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t
 {
     struct net_options o = {.compute = t, .keep = keep, .tokens = tokens, .length = 32, .chunk = 7};
     return tiny_open_with(m, d, &o);
+}
+/* Bytes that the plan has for a class. */
+TINY size_t tiny_planned(const struct net *n, enum plan_class class)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n->plan.count; i++)
+        if (n->plan.b[i].class == class) bytes += n->plan.b[i].bytes;
+    return bytes;
 }
 TINY void tiny_close(struct net *n)
 {

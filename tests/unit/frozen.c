@@ -13,14 +13,6 @@ static bool contains(void *arg, const char *name)
 }
 static bool lacks(void *arg, const char *name) { return !contains(arg, name); }
 
-static size_t plan_bytes(const struct net *n, enum plan_class class)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < n->plan.count; i++)
-        if (n->plan.b[i].class == class) bytes += n->plan.b[i].bytes;
-    return bytes;
-}
-
 /* A tensor's gradient, as bytes of the device's real type; free(). */
 static void *gradient_of(struct net *n, const struct param *p)
 {
@@ -90,7 +82,7 @@ static void one(const struct choice *c, bool tied, enum net_keep keep)
     CHECK("gradients take the room of what is trained",
           part->params.elements_trained < full->params.elements_trained &&
               part->params.total == full->params.total &&
-              plan_bytes(part, PLAN_GRADIENTS) == (trained + page - 1) / page * page);
+              tiny_planned(part, PLAN_GRADIENTS) == (trained + page - 1) / page * page);
     tiny_close(full);
     tiny_close(part);
     tiny_free(&b);

@@ -3,9 +3,6 @@
  * backward, also with dropout, and the same masks however a step is cut; the plan's saving. */
 #include "golden.h"
 
-static const int lengths[] = {17, 9, 1, 23, 12};
-enum { DOCS = 5, TOKENS = 62 };
-
 /* What each case of tests/oracle/make_peft_golden.py adapts, and trains as a whole. */
 struct choice {
     const char *targets[8], *layer, *whole[3];
@@ -34,11 +31,6 @@ static bool frozen(void *arg, const char *name)
     return !has(name, c->whole);
 }
 
-struct rig {
-    struct device *device;
-    struct mesh mesh;
-    struct trainer t;
-};
 struct form {
     const char *device;
     enum dtype dtype;
@@ -48,66 +40,28 @@ struct form {
     bool tied, bias;
 };
 
-static bool rig_open(struct rig *r, const struct form *f, const struct choice *c)
+static bool open_form(struct rig *r, const struct form *f, const struct choice *c)
 {
-    struct err e = {0};
-    struct model m = tiny_model(f->tied, f->bias);
-    const struct trainer_options o = {
-        .compute = f->dtype,
-        .keep = f->keep,
-        .tokens = f->tokens,
-        .length = 32,
-        .params = {.frozen = frozen,
-                   .arg = (void *)(uintptr_t)c,
-                   .lora = {.rank = f->rank,
-                            .scale = f->scale,
-                            .dropout = f->dropout,
-                            .seed = 42,
-                            .target = target,
-                            .arg = (void *)(uintptr_t)c}},
-        .optimizer = {
-            .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .weight_decay = 0.1, .max_norm = 1}};
-    *r = (struct rig){.device = device_open(f->device, 2, &e)};
-    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
-        trainer_init(&r->t, &m, &o, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
-        printf("not ok open %s: %s\n", f->device, e.msg);
-        return false;
-    }
-    struct net *n = &r->t.net;
-    tiny_weights(n, NULL);
-    for (size_t i = 0; i < n->params.count && optimizer_has_master(&r->t.optimizer); i++) {
-        const struct param *p = &n->params.p[i];
-        float *v = malloc(p->n * sizeof *v);
-        if (p->trained && net_get(n, n->weights, f->dtype, p->offset, p->n, v, &e) == 0)
-            net_put(n, r->t.optimizer.master, n->real, p->offset, p->n, v);
-        free(v);
-    }
-    return true;
-}
-
-static void rig_close(struct rig *r)
-{
-    trainer_close(&r->t);
-    mesh_close(&r->mesh);
-    device_close(r->device);
-}
-
-static bool flag(const struct json *c, const char *key)
-{
-    const struct json *v = json_get(c, key);
-    return v && v->kind == JSON_BOOL && v->truth;
-}
-
-static void name_of(char *out, size_t n, const struct json *c, const char *device, const char *what)
-{
-    const struct json *v = json_get(c, "name");
-    int length = v->s.n < 80 ? (int)v->s.n : 80;
-    snprintf(out, n, "%s: %.*s: %s", device, length, v->s.p, what);
+    const struct model m = tiny_model(f->tied, f->bias);
+    void *choice = (void *)(uintptr_t)c;
+    return rig_open(r, f->device, &m,
+                    (struct trainer_options){.compute = f->dtype,
+                                             .keep = f->keep,
+                                             .tokens = f->tokens,
+                                             .params = {.frozen = frozen,
+                                                        .arg = choice,
+                                                        .lora = {.rank = f->rank,
+                                                                 .scale = f->scale,
+                                                                 .dropout = f->dropout,
+                                                                 .seed = 42,
+                                                                 .target = target,
+                                                                 .arg = choice}},
+                                             .optimizer = RIG_ADAMW});
 }
 
 static void against_peft(const struct json *c, const struct choice *choice, const char *device)
 {
-    char name[160];
+    char name[GOLDEN_NAME];
     struct rig r;
     struct err e;
     struct trainer_report x;
@@ -117,29 +71,29 @@ static void against_peft(const struct json *c, const struct choice *choice, cons
                            .tokens = 30,
                            .rank = (int64_t)golden_number(c, "rank"),
                            .scale = golden_number(c, "scale"),
-                           .tied = flag(c, "tied"),
-                           .bias = flag(c, "bias")};
+                           .tied = golden_flag(c, "tied"),
+                           .bias = golden_flag(c, "bias")};
     const struct json *grads = json_get(c, "gradients"), *want = json_get(c, "curve");
-    if (!rig_open(&r, &f, choice)) return;
+    if (!open_form(&r, &f, choice)) return;
     size_t trained = 0;
     for (size_t i = 0; i < r.t.net.params.count; i++) trained += r.t.net.params.p[i].trained;
-    struct feed_step s = golden_step(lengths, DOCS, 97, 0);
+    struct feed_step s = rig_step(0);
     double bad = trainer_gradients(&r.t, &s, &x, &e) || trained != grads->count ? INFINITY : 0;
     bad = worse(bad, apart(x.loss, golden_number(c, "loss")) * 10);
-    bad = worse(bad, golden_gradients(&r.t, grads, 1e-4));
+    bad = worse(bad, golden_gradients(&r.t.net, grads, 1e-4));
     feed_step_free(&s);
-    name_of(name, sizeof name, c, device, "loss and gradients equal peft's");
+    golden_name(name, c, device, "loss and gradients equal peft's");
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 1e-4);
     bad = 0;
     for (uint32_t k = 0; k < 10; k++) {
-        s = golden_step(lengths, DOCS, 97, 1000 * k);
+        s = rig_step(k);
         if (trainer_step(&r.t, &s, 1e-2, &x, &e)) bad = INFINITY;
         bad = worse(bad, apart(x.loss, golden_at(json_get(want, "losses"), k)));
         bad = worse(bad, apart(x.grad_norm, golden_at(json_get(want, "norms"), k)) / 10);
         feed_step_free(&s);
     }
-    name_of(name, sizeof name, c, device, "ten steps follow peft's");
+    golden_name(name, c, device, "ten steps follow peft's");
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 1e-4);
     rig_close(&r);
@@ -151,11 +105,11 @@ static float *two_steps(const struct form *f, const struct choice *c, double *lo
     struct rig r;
     struct err e;
     struct trainer_report x = {0};
-    if (!rig_open(&r, f, c)) return NULL;
+    if (!open_form(&r, f, c)) return NULL;
     *n = r.t.net.params.trained;
     float *g = malloc(*n * sizeof *g);
     for (uint32_t k = 0; k < 2; k++) {
-        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * k);
+        struct feed_step s = rig_step(k);
         if (trainer_step(&r.t, &s, 1e-2, &x, &e) ||
             net_get(&r.t.net, r.t.net.gradients, DT_F32, 0, *n, g, &e))
             printf("not ok step: %s\n", e.msg);
@@ -166,17 +120,6 @@ static float *two_steps(const struct form *f, const struct choice *c, double *lo
     return g;
 }
 
-/* The distance of two vectors relative to the second. */
-static double distance(const float *a, const float *b, size_t n)
-{
-    double d = 0, s = 0;
-    for (size_t i = 0; i < n; i++) {
-        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        s += (double)b[i] * (double)b[i];
-    }
-    return sqrt(d / s);
-}
-
 static void layouts(const char *device, double dropout)
 {
     static const enum net_keep keeps[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
@@ -185,7 +128,7 @@ static void layouts(const char *device, double dropout)
     struct form f = {.device = device,
                      .dtype = DT_BF16,
                      .keep = NET_KEEP_ALL,
-                     .tokens = TOKENS,
+                     .tokens = RIG_TOKENS,
                      .rank = 3,
                      .scale = 0.75,
                      .dropout = dropout,
@@ -203,7 +146,7 @@ static void layouts(const char *device, double dropout)
     }
     free(first);
     f.dtype = DT_F32;
-    f.tokens = TOKENS;
+    f.tokens = RIG_TOKENS;
     first = two_steps(&f, &choices[1], &loss, &n);
     for (int i = 0; i < 2; i++) {
         f.tokens = tokens[i];
@@ -222,17 +165,17 @@ static void dropping(const char *device)
     struct form f = {.device = device,
                      .dtype = DT_F32,
                      .keep = NET_KEEP_ALL,
-                     .tokens = TOKENS,
+                     .tokens = RIG_TOKENS,
                      .rank = 4,
                      .scale = 2,
                      .tied = true};
     struct err e;
     struct rig with, without;
     struct trainer_report x, y;
-    struct feed_step s = golden_step(lengths, DOCS, 97, 0);
-    if (!rig_open(&without, &f, &choices[0])) return;
+    struct feed_step s = rig_step(0);
+    if (!open_form(&without, &f, &choices[0])) return;
     f.dropout = 0.1;
-    if (!rig_open(&with, &f, &choices[0])) return;
+    if (!open_form(&with, &f, &choices[0])) return;
     double first = 0, sum = 0;
     bool fine = trainer_gradients(&without.t, &s, &y, &e) == 0, differs = false;
     for (int k = 0; k < 16; k++) {
@@ -258,34 +201,26 @@ static void dropping(const char *device)
     rig_close(&without);
 }
 
-static size_t plan_bytes(const struct net *n, enum plan_class class)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < n->plan.count; i++)
-        if (n->plan.b[i].class == class) bytes += n->plan.b[i].bytes;
-    return bytes;
-}
-
 static void saving(void)
 {
     const struct form f = {.device = "ref",
                            .dtype = DT_BF16,
                            .keep = NET_KEEP_ALL,
-                           .tokens = TOKENS,
+                           .tokens = RIG_TOKENS,
                            .rank = 2,
                            .scale = 1,
                            .tied = true};
     struct rig r;
-    if (!rig_open(&r, &f, &choices[0])) return;
+    if (!open_form(&r, &f, &choices[0])) return;
     const struct params *p = &r.t.net.params;
     /* two layers, r (in + out) for q and for v */
     const size_t adapter = 2 * 2 * ((24 + 32) + (24 + 16)), page = 256;
     CHECK("only the adapter is trained", p->elements_trained == adapter);
     const size_t state = p->trained * 4;
     CHECK("gradients, master and moments are those of the adapter",
-          plan_bytes(&r.t.net, PLAN_GRADIENTS) <= state + page &&
-              plan_bytes(&r.t.net, PLAN_MASTER) <= state + page &&
-              plan_bytes(&r.t.net, PLAN_MOMENTS) <= 2 * (state + page) && p->trained < 1024);
+          tiny_planned(&r.t.net, PLAN_GRADIENTS) <= state + page &&
+              tiny_planned(&r.t.net, PLAN_MASTER) <= state + page &&
+              tiny_planned(&r.t.net, PLAN_MOMENTS) <= 2 * (state + page) && p->trained < 1024);
     rig_close(&r);
 }
 
@@ -295,18 +230,18 @@ static void beginning(void)
     struct form f = {.device = "cpu",
                      .dtype = DT_F32,
                      .keep = NET_KEEP_ALL,
-                     .tokens = TOKENS,
+                     .tokens = RIG_TOKENS,
                      .rank = 8,
                      .scale = 2,
                      .tied = true};
     struct rig r;
     struct err e;
-    if (!rig_open(&r, &f, &choices[1])) return;
+    if (!open_form(&r, &f, &choices[1])) return;
     struct net *n = &r.t.net;
     const int l[] = {17, 9};
     struct net_batch b = tiny_batch(l, 2, 97, 0);
     struct device *d = device_open("cpu", 1, &e);
-    struct net *base = tiny_open(&n->m, d, DT_F32, NET_KEEP_NOTHING, TOKENS);
+    struct net *base = tiny_open(&n->m, d, DT_F32, NET_KEEP_NOTHING, RIG_TOKENS);
     CHECK("adapter begins", lora_start(n, 7, NULL, &e) == 0);
     CHECK("the first loss is the base's",
           fabs(tiny_loss(n, &b, false) - tiny_loss(base, &b, false)) < 1e-7);

@@ -1,33 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows dealt to ranks, and the parts of a flat allocation. */
 #include "parallel/zero.h"
+#include "rig.h"
 #include "test.h"
 #include "train/batch.h"
 #include "train/deal.h"
 
 enum { ROWS = 37, LONGEST = 60 };
-static uint32_t ids[ROWS * LONGEST];
-static float weights[ROWS * LONGEST];
-static struct feed_sample samples[ROWS];
-static struct feed_row rows[ROWS];
 
-/* One sample a row, of lengths that differ; some rows are empty. */
-static struct feed_step step(size_t nrows)
+/* Rows of lengths that differ; some are empty. */
+static struct feed_step step(int nrows)
 {
-    size_t at = 0;
-    for (size_t i = 0; i < nrows; i++) {
-        const uint32_t n = (uint32_t)(i * 23 % LONGEST);
-        samples[i] = (struct feed_sample){.first = at, .n = n};
-        rows[i] = (struct feed_row){.first = i, .samples = 1, .tokens = n};
-        for (uint32_t t = 0; t < n; t++, at++) weights[at] = t > 0;
-    }
-    return (struct feed_step){.ids = ids,
-                              .weights = weights,
-                              .samples = samples,
-                              .rows = rows,
-                              .tokens = at,
-                              .nsamples = nrows,
-                              .nrows = nrows};
+    int lengths[ROWS];
+    for (int i = 0; i < nrows; i++) lengths[i] = i * 23 % LONGEST;
+    return rig_rows(lengths, nrows, 97, 0);
 }
 
 static double row_cost(const struct model *m, const struct feed_row *r)
@@ -43,7 +29,7 @@ static void deals(const struct model *m)
     for (int ranks = 1; ranks < 9; ranks++) {
         struct deal d, again;
         struct batch b;
-        const struct feed_step s = step(ROWS);
+        struct feed_step s = step(ROWS);
         double load[8] = {0}, least = 1e300, most = 0, heaviest = 0;
         size_t taken = 0;
         if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e) ||
@@ -53,7 +39,7 @@ static void deals(const struct model *m)
         deal_rows(&again, &s, &e);
         for (size_t i = 0; i < ROWS; i++) {
             const uint32_t to = d.owner ? d.owner[i] : 0;
-            const double cost = row_cost(m, &rows[i]);
+            const double cost = row_cost(m, &s.rows[i]);
             same &= !d.owner || d.owner[i] == again.owner[i];
             load[to] += cost;
             if (cost > heaviest) heaviest = cost;
@@ -73,6 +59,7 @@ static void deals(const struct model *m)
         batch_free(&b);
         deal_free(&d);
         deal_free(&again);
+        feed_step_free(&s);
     }
     CHECK("every token is computed on one rank", each_once);
     CHECK("ranks differ by at most the heaviest row", balanced);
@@ -83,10 +70,11 @@ static void few_rows(const struct model *m)
 {
     struct err e;
     struct deal d;
-    const struct feed_step s = step(2);
+    struct feed_step s = step(2);
     bool fine = deal_init(&d, m, 5, &e) == 0 && deal_rows(&d, &s, &e) == 0;
     CHECK("fewer rows than ranks", fine && d.owner[1] == 0 && d.owner[0] == 1);
     deal_free(&d);
+    feed_step_free(&s);
 }
 
 static void zero_parts(void)
@@ -118,15 +106,7 @@ static void zero_parts(void)
 
 int main(void)
 {
-    const struct model m = {.family = "llama",
-                            .layers = 2,
-                            .heads = 2,
-                            .kv_heads = 1,
-                            .head_dim = 8,
-                            .hidden = 16,
-                            .inter = 32,
-                            .vocab = 64,
-                            .positions = 64};
+    const struct model m = tiny_model(true, false);
     deals(&m);
     few_rows(&m);
     zero_parts();

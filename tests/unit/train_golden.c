@@ -4,67 +4,29 @@
 #include "golden.h"
 #include "train/sched.h"
 
-static const int lengths[] = {17, 9, 1, 23, 12};
-enum { DOCS = 5, TOKENS = 62 };
-
-struct rig {
-    struct device *device;
-    struct mesh mesh;
-    struct trainer t;
-};
-
-static bool rig_open(struct rig *r, const char *device, enum dtype dtype, bool tied, bool bias,
-                     int64_t tokens)
+static bool open_case(struct rig *r, const char *device, enum dtype dtype, bool tied, bool bias,
+                      int64_t tokens)
 {
-    struct err e = {0};
-    struct model m = tiny_model(tied, bias);
-    const struct trainer_options o = {
-        .compute = dtype,
-        .keep = NET_KEEP_SELECTIVE,
-        .tokens = tokens,
-        .length = 32,
-        .optimizer = {
-            .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .weight_decay = 0.1, .max_norm = 1}};
-    *r = (struct rig){.device = device_open(device, 2, &e)};
-    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
-        trainer_init(&r->t, &m, &o, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
-        printf("not ok open %s: %s\n", device, e.msg);
-        return false;
-    }
-    tiny_weights(&r->t.net, optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL);
-    return true;
-}
-
-static void rig_close(struct rig *r)
-{
-    trainer_close(&r->t);
-    mesh_close(&r->mesh);
-    device_close(r->device);
-}
-
-static bool flag(const struct json *c, const char *key)
-{
-    const struct json *v = json_get(c, key);
-    return v && v->kind == JSON_BOOL && v->truth;
-}
-
-static void name_of(char *out, size_t n, const struct json *c, const char *device, const char *what)
-{
-    const struct json *v = json_get(c, "name");
-    snprintf(out, n, "%.*s on %s: %s", STR_FMT(v->s), device, what);
+    const struct model m = tiny_model(tied, bias);
+    return rig_open(r, device, &m,
+                    (struct trainer_options){.compute = dtype,
+                                             .keep = NET_KEEP_SELECTIVE,
+                                             .tokens = tokens,
+                                             .optimizer = RIG_ADAMW});
 }
 
 /* Loss, every NLL, every gradient in fp32. */
 static void exact(const struct json *c, const char *device)
 {
-    char name[128];
+    char name[GOLDEN_NAME];
     struct rig r;
     struct err e;
     struct trainer_report x;
-    float nll[TOKENS];
-    struct feed_step s = golden_step(lengths, DOCS, 97, 0);
-    name_of(name, sizeof name, c, device, "loss, NLLs and gradients equal PyTorch's");
-    if (!rig_open(&r, device, DT_F32, flag(c, "tied"), flag(c, "bias"), TOKENS)) return;
+    float nll[RIG_TOKENS];
+    struct feed_step s = rig_step(0);
+    golden_name(name, c, device, "loss, NLLs and gradients equal PyTorch's");
+    if (!open_case(&r, device, DT_F32, golden_flag(c, "tied"), golden_flag(c, "bias"), RIG_TOKENS))
+        return;
     double bad = trainer_gradients(&r.t, &s, &x, &e) ? INFINITY : 0;
     bad = worse(bad, apart(x.loss, golden_number(c, "loss")) * 10);
     const struct json *want = json_get(c, "nll");
@@ -72,29 +34,25 @@ static void exact(const struct json *c, const char *device)
     if (net_get(&r.t.net, r.t.net.nll, DT_F32, 0, s.label_tokens, nll, &e)) bad = INFINITY;
     for (size_t i = 0; i < s.label_tokens; i++)
         bad = worse(bad, apart((double)nll[i], golden_at(want, i)));
-    bad = worse(bad, golden_gradients(&r.t, json_get(c, "gradients"), 1e-4));
+    bad = worse(bad, golden_gradients(&r.t.net, json_get(c, "gradients"), 1e-4));
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 1e-4);
     rig_close(&r);
     feed_step_free(&s);
 }
 
-/* |x - y| / |y| of one gradient, a's x against b's y. */
-static double distance(struct rig *a, struct rig *b, const struct param *p)
+/* How far one gradient of a is from b's. */
+static double gradient_error(struct rig *a, struct rig *b, const struct param *p)
 {
     struct err e;
-    double off = 0, size = 0;
     float *x = malloc(p->n * sizeof *x), *y = malloc(p->n * sizeof *y);
-    if (net_get(&a->t.net, a->t.net.gradients, DT_F32, p->offset, p->n, x, &e) ||
-        net_get(&b->t.net, b->t.net.gradients, DT_F32, p->offset, p->n, y, &e))
-        off = NAN;
-    for (size_t j = 0; j < p->n; j++) {
-        off += ((double)x[j] - (double)y[j]) * ((double)x[j] - (double)y[j]);
-        size += (double)y[j] * (double)y[j];
-    }
+    double off = NAN;
+    if (net_get(&a->t.net, a->t.net.gradients, DT_F32, p->offset, p->n, x, &e) == 0 &&
+        net_get(&b->t.net, b->t.net.gradients, DT_F32, p->offset, p->n, y, &e) == 0)
+        off = distance(x, y, p->n);
     free(x);
     free(y);
-    return sqrt(off / size);
+    return off;
 }
 
 /* Errors of each tensor over several batches, ours and PyTorch's: sums of squares. */
@@ -110,7 +68,7 @@ static double error_ratio(struct rig *a, struct rig *b, const struct json *their
     double worst = 0;
     const struct params *t = &a->t.net.params;
     for (size_t i = 0; i < t->count; i++) {
-        const double x = distance(a, b, &t->p[i]), y = golden_number(theirs, t->p[i].name);
+        const double x = gradient_error(a, b, &t->p[i]), y = golden_number(theirs, t->p[i].name);
         pool->ours[i] += x * x;
         pool->theirs[i] += y * y;
         if (t->p[i].n <= least) continue;
@@ -134,20 +92,21 @@ static void rough(const struct json *c, const char *device)
 {
     static const bool vectors[8] = {false, true, true, false, true, false, false, true};
     enum { VECTOR = 24 };
-    char name[128];
+    char name[GOLDEN_NAME];
     struct rig a, b;
     struct err e;
     struct pooled pool = {{0}, {0}};
     double loss = NAN, worst = 0;
     const struct json *want = json_get(c, "bf16"), *theirs = json_get(want, "errors");
-    if (!rig_open(&a, device, DT_BF16, flag(c, "tied"), flag(c, "bias"), TOKENS) ||
-        !rig_open(&b, device, DT_F32, flag(c, "tied"), flag(c, "bias"), TOKENS))
+    if (!open_case(&a, device, DT_BF16, golden_flag(c, "tied"), golden_flag(c, "bias"),
+                   RIG_TOKENS) ||
+        !open_case(&b, device, DT_F32, golden_flag(c, "tied"), golden_flag(c, "bias"), RIG_TOKENS))
         return;
     const size_t count = a.t.net.params.count;
     bool done = theirs && theirs->count == 8 && count <= 64;
     for (uint32_t k = 0; k < 8 && done; k++) {
         struct trainer_report x, y;
-        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * k);
+        struct feed_step s = rig_step(k);
         done = trainer_gradients(&a.t, &s, &x, &e) == 0 && trainer_gradients(&b.t, &s, &y, &e) == 0;
         if (k == 0) loss = x.loss;
         worst =
@@ -155,10 +114,10 @@ static void rough(const struct json *c, const char *device)
         feed_step_free(&s);
     }
     const double pooled = done ? pooled_ratio(&pool, count) : INFINITY;
-    name_of(name, sizeof name, c, device, "bf16 loss within 2e-3 of fp32 and of PyTorch's");
+    golden_name(name, c, device, "bf16 loss within 2e-3 of fp32 and of PyTorch's");
     CHECK(name, done && apart(loss, golden_number(c, "loss")) <= 2e-3 &&
                     apart(loss, golden_number(want, "loss")) <= 2e-3);
-    name_of(name, sizeof name, c, device, "no bf16 gradient further off than 1.25 times PyTorch's");
+    golden_name(name, c, device, "no bf16 gradient further off than 1.25 times PyTorch's");
     printf("# %s: worst ratio %.3g, of all batches together %.3g\n", name, worst, pooled);
     CHECK(name, done && worst <= 1.25 && pooled <= 1.25);
     rig_close(&a);
@@ -167,20 +126,20 @@ static void rough(const struct json *c, const char *device)
 
 static void curve(const struct json *c, const char *device)
 {
-    char name[128];
+    char name[GOLDEN_NAME];
     struct rig r;
     struct err e;
     const struct json *want = json_get(c, "curve");
-    const struct sched sched = {.kind = flag(want, "cosine") ? CONFIG_COSINE : CONFIG_LINEAR,
+    const struct sched sched = {.kind = golden_flag(want, "cosine") ? CONFIG_COSINE : CONFIG_LINEAR,
                                 .rate = 1e-2,
                                 .warmup = 4,
                                 .steps = 20,
                                 .cycles = 0.5};
     double bad = 0, rates = 0;
-    if (!rig_open(&r, device, DT_F32, flag(c, "tied"), flag(c, "bias"), 30)) return;
+    if (!open_case(&r, device, DT_F32, golden_flag(c, "tied"), golden_flag(c, "bias"), 30)) return;
     for (uint32_t k = 0; k < 20; k++) {
         struct trainer_report x;
-        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * k);
+        struct feed_step s = rig_step(k);
         double lr = sched_rate(&sched, k + 1);
         if (trainer_step(&r.t, &s, lr, &x, &e)) bad = INFINITY;
         bad = worse(bad, apart(x.loss, golden_at(json_get(want, "losses"), k)));
@@ -188,10 +147,10 @@ static void curve(const struct json *c, const char *device)
         rates = worse(rates, fabs(lr - golden_at(json_get(want, "rates"), k)));
         feed_step_free(&s);
     }
-    name_of(name, sizeof name, c, device, "20 steps of AdamW follow PyTorch's");
+    golden_name(name, c, device, "20 steps of AdamW follow PyTorch's");
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 1e-4);
-    name_of(name, sizeof name, c, device, "learning rates equal transformers'");
+    golden_name(name, c, device, "learning rates equal transformers'");
     CHECK(name, rates <= 1e-10);
     rig_close(&r);
 }
@@ -202,13 +161,13 @@ static void cutting(const char *device)
     char name[128];
     struct err e;
     double loss[3], norm[3];
-    const int64_t tokens[] = {TOKENS, 32, 23};
+    const int64_t tokens[] = {RIG_TOKENS, 32, 23};
     bool same = true;
     for (int i = 0; i < 3; i++) {
         struct rig r;
         struct trainer_report x = {0};
-        struct feed_step s = golden_step(lengths, DOCS, 97, 0);
-        if (!rig_open(&r, device, DT_F32, true, false, tokens[i])) return;
+        struct feed_step s = rig_step(0);
+        if (!open_case(&r, device, DT_F32, true, false, tokens[i])) return;
         same &= trainer_gradients(&r.t, &s, &x, &e) == 0 &&
                 x.micro_batches == (uint64_t)i + 1 + (i > 0);
         loss[i] = x.loss;

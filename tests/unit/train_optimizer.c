@@ -2,38 +2,18 @@
 /* Training with what the optimizer keeps in bf16: on a tiny model at a small learning rate, weights
  * without a master that are rounded at random follow those with a master in fp32, and weights that
  * are rounded to nearest do not; what is kept is in the plan with its size. */
-#include "golden.h"
+#include "rig.h"
 #include "test.h"
 
-enum { STEPS = 100, TOKENS = 62, DOCS = 5 };
-static const int lengths[DOCS] = {17, 9, 1, 23, 12};
+enum { STEPS = 100 };
 
-struct rig {
-    struct device *device;
-    struct mesh mesh;
-    struct trainer t;
-};
-
-static bool rig_open(struct rig *r, const char *device, const struct optimizer_options *o)
+static bool open_with(struct rig *r, const char *device, const struct optimizer_options *o)
 {
-    struct err e = {0};
-    struct model m = tiny_model(true, false);
-    const struct trainer_options options = {
-        .compute = DT_BF16, .keep = NET_KEEP_ALL, .tokens = TOKENS, .length = 32, .optimizer = *o};
-    *r = (struct rig){.device = device_open(device, 1, &e)};
-    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
-        trainer_init(&r->t, &m, &options, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
-        printf("not ok open %s: %s\n", device, e.msg);
-        return false;
-    }
-    tiny_weights(&r->t.net, optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL);
-    return true;
-}
-static void rig_close(struct rig *r)
-{
-    trainer_close(&r->t);
-    mesh_close(&r->mesh);
-    device_close(r->device);
+    const struct model m = tiny_model(true, false);
+    return rig_open(
+        r, device, &m,
+        (struct trainer_options){
+            .compute = DT_BF16, .keep = NET_KEEP_ALL, .tokens = RIG_TOKENS, .optimizer = *o});
 }
 
 /* As if there were no master and the weights were rounded to nearest. */
@@ -44,9 +24,9 @@ static int forget_master(struct rig *r)
     const size_t count = n->params.trained;
     float *v = malloc(count * sizeof *v);
     int rc = net_get(n, n->weights, DT_BF16, 0, count, v, &e);
-    for (size_t at = 0; at < count && rc == 0; at += TOKENS)
-        net_put(n, r->t.optimizer.master, DT_F32, at, count - at < TOKENS ? count - at : TOKENS,
-                v + at);
+    for (size_t at = 0; at < count && rc == 0; at += RIG_TOKENS)
+        net_put(n, r->t.optimizer.master, DT_F32, at,
+                count - at < RIG_TOKENS ? count - at : RIG_TOKENS, v + at);
     free(v);
     return rc;
 }
@@ -59,10 +39,10 @@ static double train(const char *device, const struct optimizer_options *o, doubl
     struct rig r;
     struct err e;
     double last = 0, first = 0;
-    bool fine = rig_open(&r, device, o);
+    bool fine = open_with(&r, device, o);
     for (uint32_t k = 0; k < STEPS && fine; k++) {
         struct trainer_report x;
-        struct feed_step s = golden_step(lengths, DOCS, 97, 1000 * (k % 4));
+        struct feed_step s = rig_step(k % 4);
         fine = trainer_step(&r.t, &s, lr, &x, &e) == 0 && (!nearest || forget_master(&r) == 0);
         if (k < 4) first += x.loss / 4;
         if (k >= STEPS - 4) last += x.loss / 4;
@@ -92,14 +72,6 @@ static void follows(const char *device, const char *name, struct optimizer_optio
     CHECK(what, nearest > 0 && before - nearest < 2.0 / 3 * (before - master));
 }
 
-static size_t bytes_of(const struct plan *p, enum plan_class class)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->b[i].class == class) bytes += p->b[i].bytes;
-    return bytes;
-}
-
 /* Bytes an element of master and moments, and the names of what is saved. */
 static void kept(const char *name, const struct optimizer_options *o, double master, double moments,
                  const char *parts)
@@ -107,7 +79,7 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
     struct rig r;
     char got[120] = "", what[160];
     struct optimizer_part part[OPTIMIZER_PARTS];
-    if (!rig_open(&r, "ref", o)) return;
+    if (!open_with(&r, "ref", o)) return;
     const double n = (double)r.t.net.params.trained;
     const int count = optimizer_parts(&r.t.optimizer, part);
     for (int i = 0; i < count; i++) {
@@ -116,8 +88,8 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
                  dtype_name(part[i].type));
     }
     snprintf(what, sizeof what, "%s keeps %s", name, got);
-    const double a = (double)bytes_of(&r.t.net.plan, PLAN_MASTER) / n,
-                 b = (double)bytes_of(&r.t.net.plan, PLAN_MOMENTS) / n;
+    const double a = (double)tiny_planned(&r.t.net, PLAN_MASTER) / n,
+                 b = (double)tiny_planned(&r.t.net, PLAN_MOMENTS) / n;
     CHECK(what, strcmp(got, parts) == 0 && fabs(a - master) < 0.05 && fabs(b - moments) < 0.05);
     rig_close(&r);
 }

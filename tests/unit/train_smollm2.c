@@ -38,7 +38,7 @@ static struct golden_batch batch_open(const struct json *want)
     int lengths[MOST_DOCS] = {0}, docs = (int)json_get(want, "lengths")->count;
     for (int i = 0; i < docs && i < MOST_DOCS; i++)
         lengths[i] = (int)golden_at(json_get(want, "lengths"), (size_t)i);
-    b.step = golden_step(lengths, docs, 1, 0);
+    b.step = rig_rows(lengths, docs, 1, 0);
     for (size_t i = 0; i < b.step.tokens; i++)
         b.step.ids[i] = (uint32_t)golden_at(json_get(want, "ids"), i);
     const struct json *weights = json_get(want, "weights");
@@ -94,22 +94,12 @@ static void exact(struct trainer *t, const struct json *want)
     const double off = apart(b.loss, golden_number(want, "loss"));
     printf("# loss %.9g, off by %.2g\n", b.loss, off);
     CHECK("SmolLM2: first-step loss within 1e-5 of PyTorch's", off <= 1e-5);
-    double bad = b.gradients ? golden_gradients(t, json_get(want, "gradients"), 1e-4) : INFINITY;
+    double bad =
+        b.gradients ? golden_gradients(&t->net, json_get(want, "gradients"), 1e-4) : INFINITY;
     printf("# gradients: worst %.2g\n", bad);
     CHECK("SmolLM2: gradient norms and projections within 1e-4 of PyTorch's", bad <= 1e-4);
     free(b.gradients);
     feed_step_free(&b.step);
-}
-
-/* |x - y| / |y| */
-static double distance(const float *x, const float *y, size_t n)
-{
-    double off = 0, size = 0;
-    for (size_t i = 0; i < n; i++) {
-        off += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
-        size += (double)y[i] * (double)y[i];
-    }
-    return sqrt(off / size);
 }
 
 /* The errors of bf16 gradients g against fp32's, each over PyTorch's. */
