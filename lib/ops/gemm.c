@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 enum {
-    CACHE = 1024, /* tile shapes */
+    CACHE = 256, /* tile shapes, of which a micro-batch has some 60; some 40 KiB each */
     ARGS = 5,
 };
 
@@ -243,7 +243,9 @@ struct gemm *gemm_new(int threads, struct err *e)
         return NULL;
     }
     for (int i = 0; i < CACHE; i++) g->tile[i].mem = g->mem + (size_t)i * (size_t)(threads * ARGS);
-    dnnl_status_t s = dnnl_engine_create(&g->engine, dnnl_cpu, 0);
+    /* ours is enough, and bounded: micro-batches have ever new lengths */
+    dnnl_status_t s = dnnl_set_primitive_cache_capacity(0);
+    if (!s) s = dnnl_engine_create(&g->engine, dnnl_cpu, 0);
     if (!s) s = dnnl_stream_create(&g->stream, g->engine, dnnl_stream_default_flags);
     if (!s) return g;
     err_set(e, ERR_DEVICE, "oneDNN: cannot start its CPU engine: status %d", (int)s);

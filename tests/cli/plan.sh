@@ -76,10 +76,9 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
     fails 'moments in bf16 make it fit' 71 'it fits with: sft.moments_dtype=bf16$' within 110 sft.moments_dtype=bf16
     fails 'no master makes it fit' 71 'it fits with: sft.moments_dtype=bf16 sft.master_dtype=bf16$' \
         within 110 sft.moments_dtype=bf16 sft.master_dtype=bf16
-    stream() { # stream LENGTH
-        sft-tokenize -q -m tiny --prompt-key instruction --query-key input --response-key output "$root/examples/data/train.json" |
-            sft-template -q -m tiny | sft-pack -q -l "$1" -b 8 -o "$1.sfts"
-    }
+    sft-tokenize -q -m tiny --prompt-key instruction --query-key input --response-key output "$root/examples/data/train.json" |
+        sft-template -q -m tiny -o samples
+    stream() { sft-pack -q -l "$1" -b 8 -o "$1.sfts" samples; } # stream LENGTH
     stream 512
     stream 2048
     # peak FILE SETTING...: KiB that a run took at most
@@ -117,5 +116,14 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
         sft_train.model_args.dtype=fp32
     agrees 'peak and plan: wide, four short rows, selective' 512.sfts wide sft.recompute=selective \
         sft_train.training_args.per_device_train_batch_size=4 sft_train.training_args.gradient_accumulation_steps=2
+
+    # Each length of a micro-batch has products of its own, of which only so many are kept.
+    sft-pack -q -l 512 -b 4 --epochs 2 -o many.sfts samples
+    many=(sft_train.training_args.gradient_accumulation_steps=4 sft_train.training_args.num_train_epochs=2 max_steps=0)
+    beside=$(($(peak many.sfts "${many[@]}") - $(total "${many[@]}")))
+    check 'two hundred steps' test "$(wc -l <out/logs/plan/metrics.jsonl)" -gt 200
+    if [ "$beside" -gt 0 ] && [ "$beside" -lt $((48 * 1024)) ]
+    then ok 'and of ever new lengths: the process takes no more than is set aside'
+    else not_ok 'and of ever new lengths: the process takes no more than is set aside' "$beside KiB"; fi
 fi
 exit $bad
