@@ -58,6 +58,11 @@ metrics() { echo "$1/logs/tiny/metrics.jsonl"; }
 # values DIR KEY: of each line of the metrics that has it
 values() { sed -n 's|.*"'"$2"'":\([^,}]*\)[,}].*|\1|p' "$(metrics "$1")"; }
 losses() { values "$1" sft_train/loss; }
+# falls NAME DIR: the last loss is lower than the first
+falls() {
+    if losses "$2" | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }'
+    then ok "$1"; else not_ok "$1" "$(losses "$2" | paste -sd' ')"; fi
+}
 # steady DIR: the metrics without what measures time or memory
 steady() { sed -E 's/"(time\/[a-z_]+|system\/rss|checkpoint\/MB_per_s|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' "$(metrics "$1")"; }
 # changed FOLDER FOLDER: the names of the tensors whose values differ

@@ -1,34 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # sft-eval: losses of packed and unpacked streams, per sample, of a checkpoint; greedy completion.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
 
-sft-ckpt init -q "$root/examples/random-model.json" --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
-for i in 1 2 3 4 5; do printf '{"q":"Say number %d.","a":"The number is %d."}\n' "$i" "$i"; done >rows.jsonl
-sft-tokenize -q -m model --prompt-key q --response-key a rows.jsonl | sft-template -q -m model >samples.sfts
+model model
+rows 1 5 >rows.jsonl
+samples rows.jsonl >samples.sfts
 sft-pack -q -l 128 -b 2 samples.sfts -o packed.sfts
 number() { grep -o "\"$1\":[-0-9.e+]*" | tail -n 1 | cut -d: -f2; }
-# near NAME GOT WANTED TOLERANCE (relative)
-near() { if awk "BEGIN { d = ($2 - $3) / $3; exit !(d <= $4 && -d <= $4) }"; then ok "$1"; else not_ok "$1" "$2, wanted $3"; fi; }
 
 fp32() { sft-eval -m model --dtype fp32 "$@"; }
 a=$(fp32 samples.sfts) b=$(fp32 packed.sfts)
 equal 'fields' "$(sed -E 's/:[-0-9.e+]+/:N/g' <<<"$a")" '{"loss":N,"perplexity":N,"label_tokens":N,"samples":N}'
-near 'packed or not: the same loss' "$(number loss <<<"$a")" "$(number loss <<<"$b")" 1e-6
+close 'packed or not: the same loss' "$(number loss <<<"$a")" "$(number loss <<<"$b")" 1e-6
 equal 'samples' "$(number samples <<<"$a") $(number samples <<<"$b")" '5 5'
-near 'perplexity is exp(loss)' "$(number perplexity <<<"$a")" "$(awk "BEGIN { print exp($(number loss <<<"$a")) }")" 1e-4
-near 'random weights know nothing: loss is about ln(vocabulary)' "$(number loss <<<"$a")" 7.62 0.02
-near 'bf16' "$(sft-eval -m model --dtype bf16 samples.sfts | number loss)" "$(number loss <<<"$a")" 2e-3
-near 'the reference agrees' "$(fp32 --device ref samples.sfts | number loss)" "$(number loss <<<"$a")" 1e-6
+close 'perplexity is exp(loss)' "$(number perplexity <<<"$a")" "$(awk "BEGIN { print exp($(number loss <<<"$a")) }")" 1e-4
+close 'random weights know nothing: loss is about ln(vocabulary)' "$(number loss <<<"$a")" 7.62 0.02
+close 'bf16' "$(sft-eval -m model --dtype bf16 samples.sfts | number loss)" "$(number loss <<<"$a")" 2e-3
+close 'the reference agrees' "$(fp32 --device ref samples.sfts | number loss)" "$(number loss <<<"$a")" 1e-6
 equal 'far: the same' "$(fp32 --device far samples.sfts)" "$a"
 equal 'from standard input' "$(fp32 - <samples.sfts)" "$a"
 
 fp32 --per-sample samples.sfts >each
 equal 'per sample: a line each and the sum' "$(wc -l <each)" 6
 equal 'per sample: sources' "$(grep -o '"source":\[0,[0-9]\]' each | tr -d '\n')" '"source":[0,0]"source":[0,1]"source":[0,2]"source":[0,3]"source":[0,4]'
-near 'per sample: they add up' "$(awk -F'[:,}]' '/source/ { l += $9 * $7; n += $7 } END { print l / n }' each)" "$(number loss <<<"$a")" 1e-5
+close 'per sample: they add up' "$(awk -F'[:,}]' '/source/ { l += $9 * $7; n += $7 } END { print l / n }' each)" "$(number loss <<<"$a")" 1e-5
 
 answer() { sft-eval -m model --dtype fp32 --prompt 'Say number 1.' --max-tokens "$@"; }
 answer 12 >one

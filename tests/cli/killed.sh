@@ -6,29 +6,18 @@
 # The trainer is the copy of tests/kill/kill_at.c. What is written stays in memory where that can be:
 # a killed process loses nothing of it, and fsync costs nothing.
 if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-trainer=${O:-$root/build}/test/train_kill
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
+trainer=("${O:-$root/build}/test/train_kill")
+last=6
 
-sed -E 's/"(hidden_size|intermediate_size)": *[0-9]+/"\1": 64/; s/"num_hidden_layers": *[0-9]+/"num_hidden_layers": 2/' \
-    "$root/examples/random-model.json" >shape.json
-sft-ckpt init -q shape.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
-for i in $(seq 1 20); do
-    printf '{"q":"Say number %d and then some more words.","a":"The number is %d, %s."}\n' "$i" "$i" \
-        "$(printf 'word%.0s ' $(seq 1 $((i % 7 + 1))))"
-done >train.jsonl
-sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model -o samples
-sft-pack -q -l 128 -b 8 --epochs 2 -o train.sfts samples # 20 samples: steps of 8, 8, 4; twice
+model model hidden_size=64 intermediate_size=64 num_hidden_layers=2
+rows 1 20 >train.jsonl
+samples train.jsonl >samples.sfts
+sft-pack -q -l 128 -b 8 --epochs 2 -o train.sfts samples.sfts # 20 samples: steps of 8, 8, 4; twice
 
-cat >config.yaml <<'END'
-exp_name: tiny
-output_dir: ./out
+config <<'END'
 track_with: tensorboard
-pretrain: ./model
 sequence_length: 128
-prompt_key: q
-response_key: a
 save_steps: 1
 sft_train:
   training_args:
@@ -37,21 +26,15 @@ sft_train:
     gradient_accumulation_steps: 2
     learning_rate: 1.0e-3
     lr_scheduler_type: cosine
-  data_args: {file_name: train.jsonl, template: native}
-  strategy_args: {strategy_name: megatron_train}
-  use_sequence_packing: true
 END
 dtype=fp32 # of the run
 train() { # train DIR [ARGUMENT...]
-    local dir=$1
-    shift
-    "$trainer" -q --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" -@ 1 \
-        sft_train.model_args.dtype=$dtype "$@" train.sfts >"$dir.out" 2>"$dir.err"
+    run "$1" -@ 1 sft_train.model_args.dtype=$dtype "${@:2}" train.sfts >"$1.out" 2>"$1.err"
 }
 # Everything that a run leaves, but what measures time or memory.
 result() { # result DIR
-    (cd "$1" && sha256sum sft_train/checkpoint-6/sft_train/{*.safetensors,state/*.safetensors,manifest.json} &&
-        sed -E 's/"(time\/[a-z_]+|system\/rss|checkpoint\/MB_per_s|sft_train\/(tokens_per_s|gflops|mfu))":[^,}]*[,}]//g' logs/tiny/metrics.jsonl)
+    sha256sum <"$(weights "$1")" && sha256sum <"$(state "$1")" &&
+        cat "$(checkpoint "$1")/sft_train/manifest.json" && steady "$1"
 }
 hidden() { find "$1" -name '.*' ! -name .lock ! -path "$1" | tr '\n' ' '; }
 # Each complete checkpoint is what the manifest says.
@@ -129,7 +112,7 @@ equal "a folder removed at $faults calls: said" "$bad_faults" ''
 
 # ---- what a run may be continued with ----
 shopt -s extglob
-cp whole/sft_train/checkpoint-6/sft_train/manifest.json whole.manifest
+cp "$(checkpoint whole)/sft_train/manifest.json" whole.manifest
 rm -rf k whole/sft_train/checkpoint-!(4)
 again() { rm -rf k && cp -r whole k && train k --resume auto "$@"; }
 again && rc=0 || rc=$?
@@ -143,30 +126,26 @@ refused() { # refused NAME CODE PATTERN ARGUMENT...: and every checkpoint is sti
     local name=$1 code=$2 pattern=$3 rc=0
     shift 3
     rm -rf k && cp -r whole k
-    sft-train -q --config config.yaml output_dir=k logging_dir=k/logs sft_train.model_args.dtype=$dtype --resume auto "$@" \
-        >/dev/null 2>k.err || rc=$?
+    run k sft_train.model_args.dtype=$dtype --resume auto "$@" >/dev/null 2>k.err || rc=$?
     equal "$name" "$rc $(grep -c "$pattern" k.err) $(ls k/sft_train)" "$code 1 checkpoint-4"
 }
 others='not those that the checkpoint was trained on'
-sft-pack -q -l 128 -b 8 --epochs 2 --seed 9 -o seed.sfts samples
+sft-pack -q -l 128 -b 8 --epochs 2 --seed 9 -o seed.sfts samples.sfts
 refused 'another seed of the stream: 78' 78 "$others" seed.sfts
-sft-pack -q -l 128 -b 8 --epochs 2 --in-order -o order.sfts samples
+sft-pack -q -l 128 -b 8 --epochs 2 --in-order -o order.sfts samples.sfts
 refused 'another order: 78' 78 "$others" order.sfts
 sed 's/word/work/' train.jsonl >words.jsonl
-sft-tokenize -q -m model --prompt-key q --response-key a words.jsonl | sft-template -q -m model |
-    sft-pack -q -l 128 -b 8 --epochs 2 -o words.sfts
+samples words.jsonl | sft-pack -q -l 128 -b 8 --epochs 2 -o words.sfts
 refused 'other texts: 78' 78 "$others" words.sfts
 cp -r model other && sed -i 's/"type":"NFC"/"type":"NFKC"/' other/tokenizer.json
 refused 'another tokenizer: 65' 65 'another tokenizer' pretrain=./other train.sfts
-sed -E 's/"intermediate_size": *64/"intermediate_size": 128/' shape.json >wide.json
-sft-ckpt init -q wide.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o wide
+model wide hidden_size=64 intermediate_size=128 num_hidden_layers=2
 refused 'a model of another shape: 78, and nothing is set aside' 78 'mlp' pretrain=./wide train.sfts
 refused 'another optimizer: 78' 78 'sft.master_dtype' sft_train.training_args.optim=sgd train.sfts
 rm -rf k
 train k resume_from_checkpoint=true max_ckpt_to_keep=2
 equal 'resume_from_checkpoint: true without a checkpoint: a fresh start; the newest two are kept' \
     "$? $(ls k/sft_train | tr '\n' ' ')" '0 checkpoint-5 checkpoint-6 '
-if cmp -s k/sft_train/checkpoint-6/sft_train/manifest.json whole.manifest; then ok 'of the same bytes'; else not_ok 'of the same bytes'; fi
-fails 'a checkpoint that is not there: 66' 66 'no such checkpoint' sft-train -q --config config.yaml output_dir=k3 logging_dir=k3/logs \
-    --resume k/sft_train/checkpoint-4 train.sfts
+same 'of the same bytes' "$(checkpoint k)/sft_train/manifest.json" whole.manifest
+fails 'a checkpoint that is not there: 66' 66 'no such checkpoint' run k3 --resume k/sft_train/checkpoint-4 train.sfts
 exit $bad

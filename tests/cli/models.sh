@@ -2,23 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every family through the commands: a random model is trained for two steps; what is recomputed, and
 # how rows are packed, changes nothing; the checkpoint is evaluated and completes a prompt.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
 
 # Samples of 40 to 120 tokens or so: below and above the windows and positions of these models.
 for i in $(seq 1 12); do
     printf '{"q":"Say number %d and then some more words.","a":"The number is %d%s."}\n' "$i" "$i" \
         "$(printf ', word %d' $(seq 1 $((i * 3))))"
 done >train.jsonl
-cat >config.yaml <<'END'
-exp_name: tiny
-output_dir: ./out
-logging_dir: ./out/logs
-pretrain: ./model
+config <<'END'
 sequence_length: 256
-prompt_key: q
-response_key: a
 save_steps: 100
 sft_train:
   model_args: {dtype: fp32}
@@ -28,20 +20,11 @@ sft_train:
     gradient_accumulation_steps: 6
     learning_rate: 1.0e-2
     lr_scheduler_type: constant
-  data_args: {file_name: train.jsonl, template: native}
-  strategy_args: {strategy_name: megatron_train}
-  use_sequence_packing: true
 END
+last=2
 train() { # train DIR [ARGUMENT...] STREAM
-    local dir=$1
-    shift
-    rm -rf "$dir"
-    sft-train -q --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@"
-}
-loss() { sed -n 's/.*"sft_train\/loss":\([^,]*\),.*/\1/p' "$1/logs/tiny/metrics.jsonl"; }
-close() { # close NAME NUMBERS NUMBERS: line by line, within 1e-5
-    if paste <(echo "$2") <(echo "$3") | awk 'NF != 2 || ($1 - $2) / $2 > 1e-5 || ($2 - $1) / $2 > 1e-5 { bad = 1 } END { exit bad || NR != 2 }'
-    then ok "$1"; else not_ok "$1" "$(paste <(echo "$2") <(echo "$3") | head -n 1)"; fi
+    rm -rf "$1"
+    run "$@"
 }
 
 family() { # family NAME KEY=VALUE...: a configuration with that model_type
@@ -52,22 +35,21 @@ family() { # family NAME KEY=VALUE...: a configuration with that model_type
     echo "{$text}" >config.json
     rm -rf model
     sft-ckpt init -q config.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
-    sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model -o samples.sfts
+    samples train.jsonl >samples.sfts
     sft-pack -q -l 256 -b 6 --epochs 1 samples.sfts -o train.sfts
     sft-pack -q -l 256 -b 6 --epochs 1 --mode none samples.sfts -o single.sfts
     check "$name: trains" train a train.sfts
     check "$name: with everything recomputed" train r sft.recompute=full train.sfts
-    local state=sft_train/checkpoint-2/sft_train/model.safetensors
-    same "$name: to the same bytes" a/$state r/$state
+    same "$name: to the same bytes" "$(weights a)" "$(weights r)"
     check "$name: a sample a row" train n sft_train.use_sequence_packing=false single.sfts
-    close "$name: to the same losses" "$(loss a)" "$(loss n)"
-    if awk 'NR == 1 { a = $1 } END { exit !($1 < a) }' <<<"$(loss a)"; then ok "$name: which fall"; else not_ok "$name: which fall" "$(loss a)"; fi
-    check "$name: evaluates" sft-eval -q -m a/sft_train/checkpoint-2 --dtype fp32 samples.sfts
-    check "$name: completes" sft-eval -q -m a/sft_train/checkpoint-2 --prompt 'Say number 3' --max-tokens 12
+    close "$name: to the same losses" "$(losses a)" "$(losses n)" 1e-5
+    falls "$name: which fall" a
+    check "$name: evaluates" sft-eval -q -m "$(checkpoint a)" --dtype fp32 samples.sfts
+    check "$name: completes" sft-eval -q -m "$(checkpoint a)" --prompt 'Say number 3' --max-tokens 12
 }
 family llama tie_word_embeddings=true 'rope_scaling={"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64}'
 family llama max_position_embeddings=64 'rope_scaling={"type":"dynamic","factor":4.0}'
-fails 'dynamic: a prompt beyond the positions' 65 'the model takes 1 to 63' sft-eval -q -m a/sft_train/checkpoint-2 --prompt "$(printf 'word %d, ' $(seq 40))"
+fails 'dynamic: a prompt beyond the positions' 65 'the model takes 1 to 63' sft-eval -q -m "$(checkpoint a)" --prompt "$(printf 'word %d, ' $(seq 40))"
 fails 'dynamic: rows longer than it stretches them' 78 'the model has 256 positions' train a sequence_length=257 train.sfts
 family mistral sliding_window=24
 family qwen2 tie_word_embeddings=true use_sliding_window=true sliding_window=24 max_window_layers=1 'rope_scaling={"type":"yarn","factor":4.0,"original_max_position_embeddings":64}'

@@ -2,46 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Training arguments, each by its effect: what an argument of the optimizer changes and what it leaves
 # alone, frozen parameters, whole and fractional epochs, max_steps, seed and order through the whole pipe.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
 
-cat >model.json <<'END'
-{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 2048, "hidden_size": 32,
- "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
- "max_position_embeddings": 512, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu",
- "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false, "bos_token_id": 1,
- "eos_token_id": 2, "torch_dtype": "float32"}
-END
-sft-ckpt init -q model.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
-for i in 0 1 2 3 4 5 6 7 8 9; do echo "{\"q\":\"Say number $i.\",\"a\":\"It is $i, and no other.\"}"; done >train.jsonl
-sft-tokenize -q -m model --prompt-key q --response-key a train.jsonl | sft-template -q -m model |
-    sft-pack -q -l 128 -b 4 --in-order -o train.sfts
-cat >config.yaml <<'END'
-exp_name: tiny
-output_dir: ./out
-logging_dir: ./out/logs
+model model hidden_size=32 intermediate_size=64 num_hidden_layers=2 num_attention_heads=2 num_key_value_heads=1 \
+    torch_dtype='"float32"'
+rows 0 9 >train.jsonl
+samples train.jsonl | sft-pack -q -l 128 -b 4 --in-order -o train.sfts
+config <<'END'
 track_with: ""
-pretrain: ./model
 sequence_length: 128
-prompt_key: q
-response_key: a
 sft_train:
   model_args: {dtype: fp32}
   training_args: {per_device_train_batch_size: 2, gradient_accumulation_steps: 2, learning_rate: 1.0e-3}
-  data_args: {file_name: train.jsonl}
-  strategy_args: {strategy_name: megatron_train}
-  use_sequence_packing: true
 END
 t=sft_train.training_args s=sft_train.strategy_args.strategy_config
-train() { # train DIR [ARGUMENT...]
-    local dir=$1
-    shift
-    sft-train -q --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" train.sfts
-}
-weights() { echo "$1"/sft_train/checkpoint-*/sft_train/model.safetensors; }
-# changed FOLDER FOLDER: names of the tensors that differ
-changed() { sft-ckpt diff "$1" "$2" 2>/dev/null | grep -oE '(model|lm_head)[a-z0-9_.]*\.(weight|bias)' | sort -u; }
+train() { run "$@" train.sfts; }
 
 # ---- the optimizer ----
 check 'a run' train base
@@ -49,7 +24,7 @@ effect() { # effect NAME KEY=VALUE...: the weights become others
     local name=$1 dir=e-${1//[^a-z0-9]/}
     shift
     check "$name" train "$dir" "$@"
-    if cmp -s "$(weights base)" "$(weights "$dir")"; then not_ok "$name: an effect" 'the same weights'; else ok "$name: an effect"; fi
+    differ "$name: an effect" "$(weights base)" "$(weights "$dir")"
 }
 effect learning_rate $t.learning_rate=2e-3
 effect lr_scheduler_type $t.lr_scheduler_type=constant
@@ -60,7 +35,7 @@ effect adam_beta1 $t.adam_beta1=0.8
 effect adam_beta2 $t.adam_beta2=0.9
 effect adam_epsilon $t.adam_epsilon=1e-4
 effect max_grad_norm max_grad_norm=0.01 $t.adam_epsilon=1e-4
-if cmp -s "$(weights e-maxgradnorm)" "$(weights e-adamepsilon)"; then not_ok 'max_grad_norm: an effect of its own'; else ok 'max_grad_norm: an effect of its own'; fi
+differ 'max_grad_norm: an effect of its own' "$(weights e-maxgradnorm)" "$(weights e-adamepsilon)"
 check 'strategy_config' train mega $s.weight_decay=0.1 $s.warmup_steps=2 $s.lr_scheduler_type=warmup_stable_decay \
     $s.lr_scheduler_kwargs.num_decay_steps=1
 check 'training_args' train args $t.weight_decay=0.1 $t.warmup_steps=2 $t.lr_scheduler_type=warmup_stable_decay \
@@ -68,35 +43,33 @@ check 'training_args' train args $t.weight_decay=0.1 $t.warmup_steps=2 $t.lr_sch
 same 'arguments in strategy_config are those of training_args' "$(weights mega)" "$(weights args)"
 check 'one step' train one max_steps=1
 check 'one step with decay' train decay max_steps=1 $t.weight_decay=0.1
-all=$(changed model one/sft_train/checkpoint-1)
+all=$(changed model "$(checkpoint one 1)")
 equal 'all parameters are trained' "$(wc -l <<<"$all")" 20
-equal 'weight_decay is on all matrices, and not on norms' "$(changed one/sft_train/checkpoint-1 decay/sft_train/checkpoint-1)" \
+equal 'weight_decay is on all matrices, and not on norms' "$(changed "$(checkpoint one 1)" "$(checkpoint decay 1)")" \
     "$(grep -v norm <<<"$all")"
 
 # ---- reading ahead ----
 for n in 1 3; do
     check "dataloader_num_workers $n" train "ahead$n" $t.dataloader_num_workers=$n save_steps=1
-    same "dataloader_num_workers $n: the same end" "$(weights base)" ahead$n/sft_train/checkpoint-3/sft_train/model.safetensors
+    same "dataloader_num_workers $n: the same end" "$(weights base)" "$(weights ahead$n)"
 done
-for k in 1 2; do
-    same "step $k: the same position in the stream" ahead1/sft_train/checkpoint-$k/sft_train/state/run.json \
-        ahead3/sft_train/checkpoint-$k/sft_train/state/run.json
-done
-same 'and the same position in the stream' base/sft_train/checkpoint-3/sft_train/state/run.json ahead3/sft_train/checkpoint-3/sft_train/state/run.json
+position() { echo "$(checkpoint "$@")/sft_train/state/run.json"; }
+for k in 1 2; do same "step $k: the same position in the stream" "$(position ahead1 $k)" "$(position ahead3 $k)"; done
+same 'and the same position in the stream' "$(position base)" "$(position ahead3)"
 steps() { train x --plan --json "$@" | jq '.buffers[] | select(.name == "steps") | .class + " \(.bytes)"'; }
 # 4 x 128 tokens of 8 bytes, 4 samples of 32 and 4 rows of 24 (to 64); buffers are multiples of 256
 equal 'the plan has one step' "$(steps)" '"data 4352"'
 equal 'and those read ahead' "$(steps $t.dataloader_num_workers=3)" '"data 17408"'
 rm -rf ahead3/sft_train/checkpoint-[23]
 check 'dataloader_num_workers: resumed' train ahead3 --resume auto $t.dataloader_num_workers=2
-same 'dataloader_num_workers: resumed to the same end' "$(weights base)" ahead3/sft_train/checkpoint-3/sft_train/model.safetensors
+same 'dataloader_num_workers: resumed to the same end' "$(weights base)" "$(weights ahead3)"
 
 # ---- frozen parameters ----
 f=sft_train.model_args.freeze_module_prefix
 check 'freeze_module_prefix' train freeze "$f='model.embed_tokens, model.layers.0,model.norm'"
-equal 'freeze_module_prefix: the others are trained' "$(changed model freeze/sft_train/checkpoint-3)" "$(grep 'layers\.1' <<<"$all")"
+equal 'freeze_module_prefix: the others are trained' "$(changed model "$(checkpoint freeze)")" "$(grep 'layers\.1' <<<"$all")"
 check 'frozen, two steps' train again max_steps=2 "$f='model.embed_tokens, model.layers.0,model.norm'"
-rm -rf again/sft_train/checkpoint-3
+rm -rf "$(checkpoint again)"
 check 'freeze_module_prefix: resumed' train again --resume auto "$f='model.embed_tokens, model.layers.0,model.norm'"
 fails 'a prefix of no parameter' 78 "'model.layer.1': no parameter's name starts with it; the nearest is model.layers.1" \
     train x "$f=model.layer.1"
@@ -109,7 +82,7 @@ launch() { # launch DIR [ARGUMENT...]
     shift
     "$root/run_sft_pipeline.sh" --config_path . --config_name config "output_dir=$dir" "logging_dir=$dir/logs" "$@" 2>"$dir.log" </dev/null
 }
-rows() { sft-view "$1/data/train.sfts" | jq -c '[.step] + [.source[][1]]' | tr '\n' ' '; }
+order() { sft-view "$1/data/train.sfts" | jq -c '[.step] + [.source[][1]]' | tr '\n' ' '; }
 for epochs in 1 1.0 0.5 1.5; do
     check "num_train_epochs $epochs" launch "n$epochs" $t.num_train_epochs=$epochs sft.shuffle=false
 done
@@ -121,9 +94,8 @@ equal 'sft.shuffle=false keeps the order of the file' \
     '[[0,1,2,3],[4,5,6,7],[8,9],[0,1,2,3],[4,5,6,7]]'
 check 'a seed' launch s1 seed=1
 check 'another seed' launch s2 seed=2
-if [ "$(rows s1)" = "$(rows s2)" ] || [ "$(rows s1)" = "$(rows n1)" ]; then not_ok 'the order follows the seed' "$(rows s1)"; else ok 'the order follows the seed'; fi
+if [ "$(order s1)" = "$(order s2)" ] || [ "$(order s1)" = "$(order n1)" ]; then not_ok 'the order follows the seed' "$(order s1)"; else ok 'the order follows the seed'; fi
 check 'max_steps in training_args' launch m1 $t.max_steps=2 max_steps=3
 equal 'the smaller max_steps ends the run' "$(ls m1/sft_train)" checkpoint-2
-lr() { jq -c '.["sft_train/lr"]' "$1/logs/tiny/metrics.jsonl" | tr '\n' ' '; }
-equal 'the schedule has the length that max_steps tells' "$(lr m1)" '0.001 0.0005 '
+equal 'the schedule has the length that max_steps tells' "$(values m1 sft_train/lr | paste -sd' ')" '0.001 0.0005'
 exit $bad

@@ -2,57 +2,40 @@
 # SPDX-License-Identifier: Apache-2.0
 # Steps that go wrong: a loss that is not finite, and one that is far too high, are named with their
 # rows in the log and in metrics.jsonl; the run ends, goes on, or leaves the update out.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
 
 # An untied head: a token's embedding meets only the rows that have it.
-sed 's/"tie_word_embeddings": *true/"tie_word_embeddings": false/' "$root/examples/random-model.json" >untied.json
-sft-ckpt init -q untied.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
+model model tie_word_embeddings=false
 # 9 steps of one row each, all alike but the one with the row of step 8.
 for i in 1 2 3 4 5 6 7; do echo '{"q":"Say it.","a":"one two three one two three one two three"}'; done >train.jsonl
 echo '{"q":"Say it.","a":"q%w^ @Zk #J ~xv |&Q $$ {Y} ..! _+K"}' >>train.jsonl
 echo '{"q":"Say it.","a":"one two three one two three one two three"}' >>train.jsonl
-pack() {
-    sft-tokenize -q -m model --prompt-key q --response-key a "$1.jsonl" | sft-template -q -m model |
-        sft-pack -q -l 128 -b 1 --mode none --in-order -o "$1.sfts"
-}
 sed 8d train.jsonl >without.jsonl
-pack train
-pack without
+for s in train without; do samples $s.jsonl | sft-pack -q -l 128 -b 1 --in-order -o $s.sfts; done
 stream=train.sfts
-cat >config.yaml <<'END'
-exp_name: odd
-output_dir: ./out
-logging_dir: ./out/logs
+config <<'END'
 track_with: ""
-pretrain: ./model
 sequence_length: 128
-prompt_key: q
-response_key: a
 save_steps: 8
+sft: {shuffle: false, spike_factor: 1.5, spike_window: 5}
 sft_train:
   model_args: {dtype: fp32}
   training_args: {per_device_train_batch_size: 1, learning_rate: 5.0e-3, lr_scheduler_type: constant}
-  data_args: {file_name: train.jsonl}
-sft: {shuffle: false, spike_factor: 1.5, spike_window: 5}
 END
 train() { # train DIR [ARGUMENT...]: standard error in DIR.log, the summary in DIR.json
     local dir=$1 rc
-    shift
-    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" $stream >"$dir.json" 2>"$dir.log"
+    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "${@:2}" $stream >"$dir.json" 2>"$dir.log"
     rc=$?
     cat "$dir.log" >&2
     return $rc
 }
-metric() { jq -c "select(has(\"system/step\")) | .[\"$2\"]" "$1/logs/odd/metrics.jsonl" | tr '\n' ' '; }
-weights() { echo "$1/sft_train/checkpoint-$2/sft_train/model.safetensors"; }
+metric() { jq -c "select(has(\"system/step\")) | .[\"$2\"]" "$(metrics "$1")" | tr '\n' ' '; }
 
 # ---- spikes ----
 check 'warn' train warn
 equal 'warn: the step and its rows are said once' \
     "$(grep -cE 'step 8: loss [0-9.]+ is [0-9.]+ times the median of the last 5 \(.*\(file:row\) are 0:7$' warn.log)" 1
-equal 'warn: and kept in the log' "$(grep -c 'step 8: loss' warn/logs/odd/log)" 1
+equal 'warn: and kept in the log' "$(grep -c 'step 8: loss' warn/logs/tiny/log)" 1
 equal 'warn: all rows in metrics.jsonl' "$(metric warn sft_train/suspect_rows)" \
     'null null null null null null null [[0,7]] null '
 equal 'warn: nothing is left out' "$(jq .skipped_steps warn.json) $(metric warn sft_train/skipped_steps)" '0 0 0 0 0 0 0 0 0 0 '

@@ -52,11 +52,9 @@ sft_train:
   use_sequence_packing: true
 sft: {device: cpu, threads: 2}
 END
-job() { "$launch" --config_path "$T/job" --config_name tiny "$@" >"$T/stdout" 2>"$T/stderr" </dev/null; }
-code() { job "$@"; echo $?; }
-said() { grep -Eq -- "$2" "$T/stderr" && ok "$1" || not_ok "$1" "$(tail -n 2 "$T/stderr")"; }
+job() { "$launch" --config_path "$T/job" --config_name tiny "$@"; }
 
-equal 'the pipe runs' "$(code)" 0
+equal 'the pipe runs' "$(code job)" 0
 data=$T/out/data
 check 'training stream' sft-view --check "$data/train.sfts"
 check 'validation stream' sft-view --check "$data/validation.sfts"
@@ -71,13 +69,13 @@ same 'with the same result' "$T/copied.sfts" "$data/train.sfts"
 equal 'on standard output only the summary' "$(jq -c .step "$T/stdout")" 4
 
 # ---- what is kept ----
-equal 'an output folder in use' "$(code)" 73
-equal 'resumed' "$(code --resume auto)" 0
+equal 'an output folder in use' "$(code job)" 73
+equal 'resumed' "$(code job --resume auto)" 0
 equal 'both streams were kept' "$(grep -c 'kept, nothing it depends on' "$T/stderr")" 2
 again() { # again NAME KEPT OVERRIDE...: how many streams are kept with these overrides
     local name=$1 kept=$2
     shift 2
-    job --resume auto "$@"
+    code job --resume auto "$@" >/dev/null
     equal "$name" "$(grep -c 'kept, nothing it depends on' "$T/stderr")" "$kept"
 }
 again 'a learning rate changes no stream' 2 sft_train.training_args.learning_rate=1e-4
@@ -91,17 +89,17 @@ again 'another file in the place of a stream' 1
 same 'is replaced' "$T/copy.sfts" "$data/validation.sfts"
 
 # ---- failures ----
-equal 'unknown key' "$(code save_stepz=1)" 78
-equal 'a layout that is not supported' "$(code output_dir="$T/two" 'sft_train.device_mapping=[0,1]' \
+equal 'unknown key' "$(code job save_stepz=1)" 78
+equal 'a layout that is not supported' "$(code job output_dir="$T/two" 'sft_train.device_mapping=[0,1]' \
     sft_train.strategy_args.strategy_config.tensor_model_parallel_size=2)" 78
 said 'names the override' "add: sft_train.device_mapping='\[0\]' sft_train.strategy_args.*tensor_model_parallel_size=1"
 echo '{"instruction": 5}' >"$T/bad.jsonl"
-equal 'bad data' "$(code output_dir="$T/bad" sft_train.data_args.file_name="$T/bad.jsonl")" 65
+equal 'bad data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name="$T/bad.jsonl")" 65
 equal 'leaves no stream and trains nothing' "$(find "$T/bad" -type f; grep -c '^sft-train' "$T/stderr")" 0
-equal 'missing data' "$(code output_dir="$T/bad" sft_train.data_args.file_name="$T/none.jsonl")" 66
-equal 'no data' "$(code output_dir="$T/bad" sft_train.data_args.file_name=)" 78
+equal 'missing data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name="$T/none.jsonl")" 66
+equal 'no data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name=)" 78
 : >"$T/file"
-equal 'a file where the output goes' "$(code output_dir="$T/file")" 73
+equal 'a file where the output goes' "$(code job output_dir="$T/file")" 73
 
 # ---- from another folder, through a link ----
 ln -s "$launch" "$T/sft"
@@ -114,7 +112,7 @@ check 'max_steps ends it' test -d "$T/link/sft_train/checkpoint-1"
 if command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; then
     export container=test ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
     two=(logging_dir="$T/two/logs" 'sft_train.device_mapping=[0,1]')
-    equal 'two workers' "$(code output_dir="$T/two" "${two[@]}")" 0
+    equal 'two workers' "$(code job output_dir="$T/two" "${two[@]}")" 0
     root=
     if [ "$(id -u)" -eq 0 ] && [ -z "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then
         root=' --allow-run-as-root'
