@@ -48,3 +48,16 @@ code() { "$@" >"$T/stdout" 2>"$T/stderr" </dev/null && echo 0 || echo $?; }
 said() { if grep -Eq -- "$2" "$T/stderr"; then ok "$1"; else not_ok "$1" "$(head -c 300 "$T/stderr")"; fi; }
 # once NAME: standard error was one line
 once() { if [ "$(wc -l <"$T/stderr")" -eq 1 ]; then ok "$1"; else not_ok "$1" "$(head -n 4 "$T/stderr" | tr '\n' ' ')"; fi; }
+# stoppable PID: threads that INT, USR1 or TERM may interrupt, once there are any: "main", "other"
+stoppable() {
+    local t blocked found='' try
+    for try in $(seq 100); do
+        for t in /proc/"$1"/task/*; do
+            blocked=$(awk '$1 == "SigBlk:" { print $2 }' "$t/status")
+            [ $((16#$blocked & 0x4202)) -eq $((0x4202)) ] || found+="$([ "${t##*/}" = "$1" ] && echo main || echo other) "
+        done
+        [ -z "$found" ] || break
+        sleep 0.05
+    done
+    printf '%s' "$found"
+}

@@ -99,10 +99,8 @@ int main(int argc, char **argv)
         run_close(&r);
         return 0;
     }
-    if (rc == 0) {
-        signals_catch();
-        rc = train(&r, &e);
-    }
+    if (rc == 0) rc = signals_catch(&e);
+    if (rc == 0) rc = train(&r, &e);
     int status = rc ? run_fail(&r, &e) : 0;
     run_close(&r);
     world_leave(&r.world, status);

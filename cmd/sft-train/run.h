@@ -66,8 +66,9 @@ int run_weights(struct run *r, struct err *e);    /* from the model, or from a c
 int run_loop(struct run *r, struct err *e);       /* steps; the summary on stdout */
 void run_close(struct run *r);
 
-/* signals.c: SIGUSR1, SIGTERM and the first SIGINT ask the run to stop after its step. */
-void signals_catch(void);
+/* signals.c: SIGUSR1, SIGTERM and the first SIGINT ask the run to stop after its step. To be called
+ * before any other thread is started. */
+int signals_catch(struct err *e);
 bool signals_stop(void *unused);
 
 #endif

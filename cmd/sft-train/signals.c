@@ -1,28 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking a run to stop: the handler only notes it; the loop looks after each step. */
+/* Asking a run to stop: a thread notes the signals, and the loop looks after each step. No handler
+ * runs on a thread that computes: oneDNN's fp32 products have their stack pointer in the heap while
+ * they run (its issue 4845; up to version 3.11), where a signal's frame would overwrite what lies
+ * below. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "run.h"
 
-static volatile sig_atomic_t asked;
+static atomic_bool asked;
+static sigset_t waited; /* blocked in every thread */
 
-/* A second SIGINT ends the process at once. */
-static void note(int sig)
+/* After the first SIGINT this thread alone lets it through, so that a second one ends the process.
+ */
+static void *note(void *unused)
 {
-    asked = 1;
-    if (sig == SIGINT) signal(SIGINT, SIG_DFL);
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    for (int sig; sigwait(&waited, &sig) == 0;) {
+        asked = true;
+        if (sig != SIGINT) continue;
+        sigdelset(&waited, SIGINT);
+        pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
+    }
+    return unused;
 }
 
-void signals_catch(void)
+int signals_catch(struct err *e)
 {
     static const int all[] = {SIGUSR1, SIGTERM, SIGINT};
-    struct sigaction a = {.sa_handler = note, .sa_flags = SA_RESTART};
-    sigemptyset(&a.sa_mask);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sigaction(all[i], &a, NULL);
+    pthread_t thread;
+    sigemptyset(&waited);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        signal(all[i], SIG_DFL); /* nohup ignores SIGINT */
+        sigaddset(&waited, all[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &waited, NULL); /* also of threads that are yet to start */
+    if (pthread_create(&thread, NULL, note, NULL))
+        return err_set(e, ERR_MEMORY, "cannot start a thread that waits for signals");
+    pthread_detach(thread);
+    return 0;
 }
 
 bool signals_stop(void *unused)
 {
     (void)unused;
-    return asked != 0;
+    return asked;
 }

@@ -66,6 +66,7 @@ long() {
 mpirun_of() { pgrep -P "$1" mpirun || echo "$1"; }
 trainers() { pgrep -P "$(mpirun_of "$job")" sft-train; }
 long usr1
+equal 'no thread of MPI or OpenMP takes a signal' "$(for p in $(trainers); do stoppable "$p"; done)" 'other other '
 kill -USR1 "$(mpirun_of $job)"
 wait $job && rc=0 || rc=$?
 equal 'USR1 to mpirun: saved, exit 75' "$rc $(ls usr1/sft_train | wc -l)" '75 1'

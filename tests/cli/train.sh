@@ -91,6 +91,7 @@ mkfifo fifo
 sft-train -q --config config.yaml output_dir=s logging_dir=s/logs fifo >s.out 2>s.err &
 job=$!
 exec 9>fifo # opens when the trainer, which by then catches signals, opens its end
+equal 'signals go to a thread that does nothing else' "$(stoppable $job)" 'other '
 kill -USR1 $job
 cat train.sfts >&9
 exec 9>&-
@@ -98,6 +99,15 @@ wait $job && rc=0 || rc=$?
 equal 'SIGUSR1: saved, exit 75' "$rc $(grep -c 'resume auto' s.err) $(ls s/sft_train)" '75 1 checkpoint-1'
 check 'SIGUSR1: goes on' run s --resume auto train.sfts
 same 'SIGUSR1: to the same end' "$(weights a)" "$(weights s)"
+
+sft-train -q --config config.yaml output_dir=i logging_dir=i/logs fifo 2>/dev/null &
+job=$!
+exec 9>fifo
+kill -INT $job && sleep 0.2
+check 'the first SIGINT waits for the step' kill -INT $job
+wait $job && rc=0 || rc=$?
+exec 9>&-
+equal 'the second ends the process' $rc 130
 
 # ---- the plan ----
 check '--plan' run p --plan
