@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Alone, or one of many ranks: who started this process, and what was typed. */
-#include "comm/launch.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +29,8 @@ static void put_word(struct buf *b, const char *s)
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
 {
     r->world = *world_self();
-    r->silent = launch_detect(getenv).rank > 0;
+    r->launch = launch_detect(getenv);
+    r->silent = r->launch.rank > 0;
     buf_puts(&r->typed, "sft-train");
     for (int i = 1; i < argc; i++) {
         buf_puts(&r->typed, " ");
@@ -40,22 +39,9 @@ int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
     return buf_check(&r->typed, e) ? -1 : 0;
 }
 
-/* Tasks of srun that nothing joins would each train alone, and write the same files. */
-static int lonely(struct run *r, const struct launch *l, struct err *e)
-{
-    const char *id = getenv("SLURM_PROCID");
-    r->silent = id && strcmp(id, "0") != 0;
-    return err_set(
-        e, ERR_CONFIG,
-        "SLURM_NTASKS=%d, but no PMI joins the tasks: each would train alone; type: srun "
-        "--mpi=pmix -n %d %s; or, to train in one process, unset SLURM_NTASKS",
-        l->tasks, l->tasks, r->typed.data);
-}
-
 int run_launch(struct run *r, struct err *e)
 {
-    const struct launch l = launch_detect(getenv);
-    if (l.tasks > 1 && !r->plan) return lonely(r, &l, e);
+    const struct launch l = r->launch;
     if (l.size == 1) return 0;
     if (world_join(&r->world, "mpi", e)) return -1;
     const struct comm_place *p = &r->world.place;
@@ -69,6 +55,23 @@ int run_launch(struct run *r, struct err *e)
                      l.by, l.size, p->library, p->size);
     if (rc == 0) log_line(LOG_INFO, "%d ranks: %s, %s", p->size, l.by, p->library);
     return run_agreed(r, rc, e);
+}
+
+/* A plan alone needs nobody. Tasks of srun that nothing joins would each train alone, and write the
+ * same files. */
+int run_check_start(struct run *r, struct err *e)
+{
+    const int tasks = r->launch.tasks;
+    const struct config_start start = {
+        .processes = tasks ? tasks : r->world.place.size, r->typed.data, r->launch.srun};
+    const struct config_start any = {0};
+    const bool plan = r->plan && !r->world.plugin;
+    if (config_check_trainable(r->config, plan ? &any : &start, e)) return -1;
+    if (plan || !tasks) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%d tasks (SLURM_NTASKS), but no PMI joins them: each would train alone; type: "
+                   "srun --mpi=pmix -n %d %s",
+                   tasks, tasks, r->typed.data);
 }
 
 int run_agreed(struct run *r, int rc, struct err *e) { return world_agree(&r->world, rc, e); }

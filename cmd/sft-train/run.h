@@ -6,6 +6,7 @@
 #include "adapter.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "comm/launch.h"
 #include "hf/config.h"
 #include "train/folder.h"
 #include "train/loop.h"
@@ -19,9 +20,10 @@ struct run {
     char **overrides;
     size_t noverrides;
     bool plan, json;
-    struct buf typed;   /* the command line, to be typed again */
-    struct world world; /* all ranks of the job */
-    bool silent;        /* another rank tells what there is to tell */
+    struct buf typed;     /* the command line, to be typed again */
+    struct launch launch; /* who started this process */
+    struct world world;   /* all ranks of the job */
+    bool silent;          /* another rank tells what there is to tell */
     /* made one after the other */
     struct config *config;
     char *model_dir;
@@ -46,6 +48,7 @@ struct run {
 /* launch.c: */
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
 int run_launch(struct run *r, struct err *e);           /* the other ranks, if there are any */
+int run_check_start(struct run *r, struct err *e);      /* they are those of the configuration */
 int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
 int run_share_resume(struct run *r, struct err *e);     /* r->folder's choice, as rank 0 made it */
 int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */

@@ -16,8 +16,7 @@ static void count_no_effect(void *arg, const char *key, unsigned line, const cha
 int run_config(struct run *r, struct err *e)
 {
     if (config_load(r->config_path, r->overrides, r->noverrides, &r->config, e) ||
-        config_check_trainable(r->config, r->plan && !r->world.plugin ? 0 : r->world.place.size,
-                               r->typed.data, e))
+        run_check_start(r, e))
         return -1;
     size_t n = config_no_effect(r->config, count_no_effect, NULL);
     if (n)

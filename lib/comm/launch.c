@@ -10,11 +10,12 @@
  * for Open MPI's mpirun sets both. */
 static const struct {
     const char *by, *size, *rank;
+    bool own; /* the launcher's, and not those of an interface */
 } launchers[] = {
-    {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
-    {"mpirun (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"},
-    {"a launcher that speaks PMI", "PMI_SIZE", "PMI_RANK"},
-    {"a launcher that speaks PMIx", NULL, "PMIX_RANK"},
+    {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", true},
+    {"mpirun (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", true},
+    {"a launcher that speaks PMI", "PMI_SIZE", "PMI_RANK", false},
+    {"a launcher that speaks PMIx", NULL, "PMIX_RANK", false},
 };
 
 /* A decimal number up to a million; -1: unset, or not one. */
@@ -29,15 +30,23 @@ static int number(const char *text)
 
 struct launch launch_detect(char *(*lookup)(const char *name))
 {
+    const int step = number(lookup("SLURM_STEP_NUM_TASKS")); /* srun's tasks, if it started this */
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
         int size = launchers[i].size ? number(lookup(launchers[i].size)) : -1;
         int rank = number(lookup(launchers[i].rank));
         if (launchers[i].size ? size < 1 : rank < 0) continue;
-        if (!launchers[i].size) size = number(lookup("SLURM_STEP_NUM_TASKS"));
+        if (!launchers[i].size) size = step;
         if (size < 1) size = 0;
         if (size && rank >= size) rank = -1;
-        return (struct launch){.by = launchers[i].by, .size = size, .rank = rank};
+        return (struct launch){.by = launchers[i].by,
+                               .size = size,
+                               .rank = rank,
+                               .srun = !launchers[i].own && size && size == step};
     }
-    int tasks = number(lookup("SLURM_NTASKS"));
-    return (struct launch){.size = 1, .tasks = tasks > 1 ? tasks : 0};
+    /* A job without a step is the script of sbatch or the shell of salloc: one process, though
+     * SLURM_NTASKS tells what the job may start. Without a job that is all there is. */
+    int tasks = step < 0 && !lookup("SLURM_JOB_ID") ? number(lookup("SLURM_NTASKS")) : step;
+    int rank = number(lookup("SLURM_PROCID"));
+    if (tasks < 2) return (struct launch){.size = 1, .srun = tasks > 0};
+    return (struct launch){.size = 1, .rank = rank > 0 ? rank : 0, .tasks = tasks, .srun = true};
 }

@@ -3,12 +3,15 @@
 #ifndef SFT_COMM_LAUNCH_H
 #define SFT_COMM_LAUNCH_H
 
+#include <stdbool.h>
+
 struct launch {
     const char *by; /* for people: "mpirun (Open MPI)"; NULL: no launcher, or one of Slurm's tasks
                      * without a way to the others (tasks > 1) */
     int size;       /* ranks; 0: only MPI itself can tell */
-    int rank;       /* of this process; -1: only MPI itself can tell */
-    int tasks;      /* SLURM_NTASKS, where no launcher of ranks is seen; else 0 */
+    int rank;       /* of this process, also among tasks; -1: only MPI itself can tell */
+    int tasks;      /* that srun started, where no launcher of ranks is seen; else 0 */
+    bool srun;      /* started by srun, and not by an mpirun inside of it */
 };
 
 /* lookup: getenv, or a test's. Strings are not kept. */

@@ -81,33 +81,42 @@ static int check_layout(const struct config *c, struct err *e)
     return 0;
 }
 
-static int check_processes(const struct config *c, int processes, const char *command,
-                           struct err *e)
+static void start_line(char *out, size_t n, const struct config_start *s, long long workers)
+{
+    if (s->srun)
+        snprintf(out, n, "srun --mpi=pmix -n %lld %s", workers, s->command);
+    else if (workers == 1)
+        snprintf(out, n, "%s", s->command);
+    else
+        snprintf(out, n, "mpirun -np %lld --bind-to none %s", workers, s->command);
+}
+
+static int check_processes(const struct config *c, const struct config_start *s, struct err *e)
 {
     const long long workers = c->run.world_size;
     struct advice a;
-    if (workers == processes) return 0;
+    char type[2000];
+    if (workers == s->processes) return 0;
+    start_line(type, sizeof type, s, workers);
     if (workers == 1)
         return err_set(e, ERR_CONFIG,
                        "%s: sft_train.device_mapping: one worker, but %d processes were started; "
                        "type: %s",
-                       c->path, processes, command);
+                       c->path, s->processes, type);
     data_parallel_only(c, 1, &a);
     return err_set(e, ERR_CONFIG,
                    "%s: sft_train.device_mapping: %lld workers, but %d process%s started; type: "
-                   "mpirun -np %lld --bind-to none %s; or, for one process with the same global "
-                   "batch, add: %s",
-                   c->path, workers, processes, processes > 1 ? "es were" : " was", workers,
-                   command, a.text);
+                   "%s; or, for one process with the same global batch, add: %s",
+                   c->path, workers, s->processes, s->processes > 1 ? "es were" : " was", type,
+                   a.text);
 }
 
-int config_check_trainable(const struct config *c, int processes, const char *command,
-                           struct err *e)
+int config_check_trainable(const struct config *c, const struct config_start *s, struct err *e)
 {
     const struct loaded *l = (const struct loaded *)c;
     for (int rest = 0; rest < 2; rest++)
         for (size_t i = 0; i < l->count; i++)
             if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
     if (check_layout(c, e)) return -1;
-    return processes ? check_processes(c, processes, command, e) : 0;
+    return s->processes ? check_processes(c, s, e) : 0;
 }

@@ -224,11 +224,15 @@ void config_free(struct config *c); /* NULL is fine */
 /* true when the argument is an override and not a file: an identifier path, then '='. */
 bool config_is_override(const char *arg);
 
-/* 0 when this program can train it with so many processes (0: that is not asked); else ERR_CONFIG
- * naming the key and what to type: an override, or `command`, which starts one process, under
- * mpirun. Reads no file. */
-int config_check_trainable(const struct config *c, int processes, const char *command,
-                           struct err *e);
+/* How this program was started. */
+struct config_start {
+    int processes;       /* 0: that is not asked */
+    const char *command; /* what starts one, as it was typed */
+    bool srun;           /* Slurm's srun started them */
+};
+/* 0 when this program can train it, started so; else ERR_CONFIG naming the key and what to type: an
+ * override, or the command under mpirun or srun. Reads no file. */
+int config_check_trainable(const struct config *c, const struct config_start *s, struct err *e);
 
 /* The resolved configuration, defaults filled in: as YAML that loads to the same configuration, or
  * as one JSON object. Appends to b. */

@@ -100,10 +100,17 @@ said 'and how to start it' '2 workers, but 3 processes were started; type: mpiru
 once 'is told once'
 equal 'one worker, two processes' "$(code ranks 2 sft-train -q --config config.yaml train.sfts)" 78
 said 'and how to start it' 'one worker, but 2 processes were started; type: sft-train -q '
-SLURM_NTASKS=2 SLURM_PROCID=0 fails 'Slurm without a PMI' 78 'type: srun --mpi=pmix -n 2 sft-train -q --config config.yaml train.sfts' \
-    sft-train -q --config config.yaml train.sfts
-SLURM_NTASKS=2 SLURM_PROCID=1 sft-train -q --config config.yaml train.sfts >stdout 2>stderr && rc=0 || rc=$?
+srun='type: srun --mpi=pmix -n'
+SLURM_NTASKS=2 SLURM_PROCID=0 fails 'Slurm without a PMI' 78 "$srun 2 sft-train -q --config config.yaml 'sft_train.device_mapping=\[0,1\]' .* train.sfts" \
+    sft-train -q --config config.yaml $two $half train.sfts
+SLURM_NTASKS=2 SLURM_PROCID=1 sft-train -q --config config.yaml $two $half train.sfts >stdout 2>stderr && rc=0 || rc=$?
 equal 'which the other task leaves to the first' "$rc $(wc -c <stderr)" '78 0'
+SLURM_NTASKS=2 SLURM_PROCID=0 fails 'Slurm without a PMI, and one worker' 78 "2 processes were started; $srun 1 sft-train -q" \
+    sft-train -q --config config.yaml train.sfts
+job='SLURM_JOB_ID=7 SLURM_NTASKS=2 SLURM_PROCID=0'
+fails 'two tasks of srun' 78 "$srun 2 sft-train -q" \
+    env $job SLURM_STEP_NUM_TASKS=2 sft-train -q --config config.yaml $two $half train.sfts
+equal 'a job'"'"'s script may train in one process' "$(code env $job sft-train -q --config config.yaml output_dir=script logging_dir=script/logs train.sfts)" 0
 equal 'a plan needs no launcher' "$(code sft-train --config config.yaml $two --plan)" 0
 mkdir empty
 export SFT_PLUGIN_PATH=$PWD/empty

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         overrides[count++] = text + at;
     struct config *c = load(text, n, overrides, count, &e);
     if (c) {
-        config_check_trainable(c, 1, "sft-train", &e);
+        config_check_trainable(c, &(struct config_start){1, "sft-train", false}, &e);
         config_no_effect(c, NULL, NULL);
         round_trip(c);
         config_free(c);

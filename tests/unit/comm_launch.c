@@ -21,14 +21,58 @@ static bool gives(const char *const *env, const char *by, int size, int rank, in
 {
     environment = env;
     struct launch l = launch_detect(lookup);
-    bool same = l.size == size && l.tasks == tasks && (by ? l.by && strstr(l.by, by) : !l.by);
-    if (by) same &= l.rank == rank;
+    bool same = l.size == size && l.rank == rank && l.tasks == tasks &&
+                (by ? l.by && strstr(l.by, by) : !l.by);
     if (!same)
         printf("# %s size %d rank %d tasks %d\n", l.by ? l.by : "-", l.size, l.rank, l.tasks);
     return same;
 }
 #define ENV(...)                                                                                   \
     (const char *const[]) { __VA_ARGS__, NULL }
+
+static bool srun_started(const char *const *env)
+{
+    environment = env;
+    return launch_detect(lookup).srun;
+}
+
+/* What Slurm 22.05 gives in a job of two tasks: the job's part, and a task's of a step. */
+#define JOB                                                                                        \
+    "SLURM_JOBID=7", "SLURM_JOB_ID=7", "SLURM_JOB_NUM_NODES=1", "SLURM_NNODES=1",                  \
+        "SLURM_NPROCS=2", "SLURM_NTASKS=2", "SLURM_TASKS_PER_NODE=2"
+#define TASK(id)                                                                                   \
+    "SLURM_GTIDS=0,1", "SLURM_LOCALID=" id, "SLURM_NODEID=0", "SLURM_PROCID=" id,                  \
+        "SLURM_STEPID=0", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_NODES=1", "SLURM_STEP_NUM_TASKS=2",   \
+        "SLURM_STEP_TASKS_PER_NODE=2"
+#define SCRIPT                                                                                     \
+    "ENVIRONMENT=BATCH", "SLURM_GTIDS=0", "SLURM_LOCALID=0", "SLURM_NODEID=0", "SLURM_PROCID=0"
+#define PMIX(id) "PMIX_NAMESPACE=slurm.pmix.7.0", "PMIX_RANK=" id, "PMIX_VERSION=4.2.2rc2"
+
+static void slurm(void)
+{
+    const char *const *pmix = ENV(JOB, TASK("1"), PMIX("1"), "SLURM_MPI_TYPE=pmix");
+    const char *const *pmi2 = ENV(JOB, TASK("1"), "PMI_FD=11", "PMI_JOBID=7.0", "PMI_RANK=1",
+                                  "PMI_SIZE=2", "SLURM_MPI_TYPE=pmi2");
+    const char *const *none = ENV(JOB, TASK("1"));
+    const char *const *mpirun = ENV(JOB, SCRIPT, PMIX("1"), "OMPI_COMM_WORLD_LOCAL_RANK=1",
+                                    "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2");
+    const char *const *one =
+        ENV("SLURM_NTASKS=1", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=1", JOB, SCRIPT);
+    CHECK("srun --mpi=pmix", gives(pmix, "PMIx", 2, 1, 0) && srun_started(pmix));
+    CHECK("srun --mpi=pmi2", gives(pmi2, "PMI", 2, 1, 0) && srun_started(pmi2));
+    CHECK("srun --mpi=none", gives(none, NULL, 1, 1, 2) && srun_started(none));
+    CHECK("mpirun in a script of sbatch",
+          gives(mpirun, "Open MPI", 2, 1, 0) && !srun_started(mpirun));
+    CHECK("the script itself is one process", gives(ENV(JOB, SCRIPT), NULL, 1, 0, 0));
+    CHECK("so is the shell of salloc", gives(ENV(JOB), NULL, 1, 0, 0));
+    CHECK("srun -n 1 in a larger job", gives(one, NULL, 1, 0, 0) && srun_started(one));
+    CHECK("a shell of srun --mpi=pmix --pty",
+          gives(ENV(JOB, "SLURM_STEP_NUM_TASKS=1", "SLURM_PROCID=0", PMIX("0")), "PMIx", 1, 0, 0));
+    CHECK("ranks that mpirun started by a daemon a node",
+          gives(ENV(JOB, TASK("1"), "OMPI_COMM_WORLD_RANK=3", "OMPI_COMM_WORLD_SIZE=4"), "Open MPI",
+                4, 3, 0) &&
+              !srun_started(ENV(JOB, TASK("1"), "PMI_RANK=3", "PMI_SIZE=4")));
+}
 
 int main(void)
 {
@@ -43,13 +87,15 @@ int main(void)
     CHECK("srun with PMIx",
           gives(ENV("SLURM_NTASKS=8", "SLURM_STEP_NUM_TASKS=4", "PMIX_RANK=2"), "PMIx", 4, 2, 0));
     CHECK("PMIx alone does not tell the size", gives(ENV("PMIX_RANK=2"), "PMIx", 0, 2, 0));
-    CHECK("srun without any", gives(ENV("SLURM_NTASKS=2", "SLURM_PROCID=1"), NULL, 1, 0, 2));
+    CHECK("srun without any", gives(ENV("SLURM_NTASKS=2", "SLURM_PROCID=1"), NULL, 1, 1, 2));
     CHECK("a Slurm job of one task", gives(ENV("SLURM_NTASKS=1"), NULL, 1, 0, 0));
     CHECK("nonsense is no launcher",
           gives(ENV("OMPI_COMM_WORLD_SIZE=many", "PMI_SIZE=-2", "PMIX_RANK=", "SLURM_NTASKS=2x"),
                 NULL, 1, 0, 0));
     CHECK("a rank beyond the size is not believed",
           gives(ENV("OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=2"), "Open MPI", 2, -1, 0));
+
+    slurm();
 
     struct world *w = world_self();
     struct err e = {0};

@@ -30,9 +30,11 @@ static void test_defaults(void)
                               !strcmp(c->run.template, "native") && !strcmp(c->run.model, "m") &&
                               c->run.dtype == CONFIG_BF16);
     CHECK("exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
-    CHECK("it can be trained", !config_check_trainable(c, 1, "sft-train", &m.e));
+    CHECK("it can be trained",
+          !config_check_trainable(c, &(struct config_start){1, "sft-train", false}, &m.e));
     CHECK("not by two processes",
-          config_check_trainable(c, 2, "sft-train", &m.e) == -1 && m.e.code == ERR_CONFIG);
+          config_check_trainable(c, &(struct config_start){2, "sft-train", false}, &m.e) == -1 &&
+              m.e.code == ERR_CONFIG);
     config_free(m.c);
 }
 
@@ -190,7 +192,7 @@ static bool untrainable(const char *text, const char *part)
     snprintf(all, sizeof all, "%s%s", BASE, text);
     struct made m = make_config(all, NULL, NULL);
     if (m.rc) return printf("# %s\n", m.e.msg), false;
-    int rc = config_check_trainable(m.c, 1, "sft-train", &m.e);
+    int rc = config_check_trainable(m.c, &(struct config_start){1, "sft-train", false}, &m.e);
     bool ok = rc == -1 && m.e.code == ERR_CONFIG && strstr(m.e.msg, part);
     if (!ok) printf("# %s: %d '%s'\n", text, rc, rc ? m.e.msg : "");
     config_free(m.c);

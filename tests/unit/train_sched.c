@@ -14,7 +14,8 @@ static struct made load(const struct json *args)
     json_write(args, &b);
     buf_putc(&b, '\n');
     struct made m = make_config(b.data, NULL, NULL);
-    if (!m.rc) m.rc = config_check_trainable(m.c, 1, "sft-train", &m.e);
+    if (!m.rc)
+        m.rc = config_check_trainable(m.c, &(struct config_start){1, "sft-train", false}, &m.e);
     if (m.rc) printf("# %s\n", m.e.msg);
     buf_free(&b);
     return m;
