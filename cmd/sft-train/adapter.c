@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "targets.h"
 
 struct adapter {
@@ -46,6 +47,17 @@ static int begin_from(struct adapter *a, const char *path, struct err *e)
     return 0;
 }
 
+/* Settings that come to nothing; ROLL passes over them in silence. */
+static void warn_idle(const struct adapter *a, const struct config *c)
+{
+    if (a->config && c->sft_train.model_args.freeze_module_prefix)
+        log_line(LOG_WARN, "freeze_module_prefix has no effect beside an adapter");
+    if (!a->config && c->sft_train.model_args.additional_target)
+        log_line(LOG_WARN, "additional_target has no effect without lora_target: all is trained");
+    if (c->sft_train.model_args.adapter_name_or_path && c->sft_train.model_args.lora_target)
+        log_line(LOG_WARN, "lora_target has no effect beside adapter_name_or_path");
+}
+
 struct adapter *adapter_new(const struct config *c, const struct model *m, struct err *e)
 {
     struct adapter *a = mem_alloc(1, sizeof *a, e);
@@ -57,6 +69,7 @@ struct adapter *adapter_new(const struct config *c, const struct model *m, struc
         rc = begin_from(a, path, e);
     else if (c->sft_train.model_args.lora_target)
         rc = begin_anew(a, c, e);
+    if (rc == 0) warn_idle(a, c);
     if (rc == 0) return a;
     adapter_free(a);
     return NULL;

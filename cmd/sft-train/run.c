@@ -228,6 +228,10 @@ int run_loop(struct run *r, struct err *e)
              (unsigned long long)steps, (double)r->trainer.net.params.elements * 1e-6,
              dtype_name(r->trainer.net.o.compute), r->device->threads,
              (double)plan_size(&r->trainer.net.plan) / (1 << 30));
+    if (c->run.max_steps > (int64_t)steps)
+        log_line(LOG_WARN,
+                 "max_steps %lld: the stream ends after %llu; a larger num_train_epochs makes more",
+                 (long long)c->run.max_steps, (unsigned long long)steps);
     struct loop_result x;
     trainer_seal(&r->trainer);
     r->first_step = r->trainer.step;

@@ -221,13 +221,31 @@ const struct hf_tensor *safetensors_find(const struct safetensors *s, const char
     return t ? *t : NULL;
 }
 
+static bool is_end(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* With the name that is like it but for what it begins with, as files of other classes have it. */
+static void missing(const struct safetensors *s, const char *name, struct err *e)
+{
+    const char *like = NULL;
+    for (size_t i = 0; i < s->count && !like; i++) {
+        const char *x = s->tensors[i].name;
+        if (is_end(x, name) || is_end(name, x)) like = x;
+    }
+    err_set(e, ERR_DATA, "%s: tensor \"%s\" is missing%s%.200s%s",
+            s->nfiles ? s->files[0].path : "?", name, like ? "; there is \"" : "", like ? like : "",
+            like ? "\": the file is of another class than config.json's model with its head" : "");
+}
+
 const struct hf_tensor *safetensors_need(const struct safetensors *s, const char *name, int ndim,
                                          const uint64_t *dim, struct err *e)
 {
     const struct hf_tensor *t = safetensors_find(s, name);
     if (!t) {
-        err_set(e, ERR_DATA, "%s: tensor \"%s\" is missing", s->nfiles ? s->files[0].path : "?",
-                name);
+        missing(s, name, e);
         return NULL;
     }
     if (ndim < 0 || (t->ndim == ndim && memcmp(t->dim, dim, (size_t)ndim * sizeof *dim) == 0))

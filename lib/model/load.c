@@ -162,8 +162,10 @@ static int load_tensor(struct net *n, const struct param *p, const struct hf_ten
         if (same)
             load_same(n, p, t, master, at, c);
         else if (load_converted(n, p, t, master, at, c))
-            return err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s are not supported",
-                           t->file, t->name, hf_dtype_name(t->dtype));
+            return err_set(
+                e, ERR_DATA,
+                "%s: tensor %s: weights of type %s are not supported; bf16, fp16 and fp32 are",
+                t->file, t->name, hf_dtype_name(t->dtype));
         safetensors_forget(s, t, at * size, c * size);
     }
     return 0;

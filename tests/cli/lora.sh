@@ -93,6 +93,19 @@ check 'begin from an adapter' run from "$M.lora_target=null" "$M.adapter_name_or
 equal 'the same modules' "$(sft-ckpt show "$(checkpoint from 1)" | cut -f1,3)" "$(sft-ckpt show "$(checkpoint all)" | cut -f1,3)"
 close 'it begins where that ended' "$(losses from)" "$(eval_loss -m merged-all once.sfts)" 1e-6
 
+# ---- what comes to nothing ----
+# warns NAME TEXT DIR ARGUMENT...: a line with the text, and the run succeeds
+warns() {
+    local name=$1 text=$2 dir=$3
+    shift 3
+    if ! sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" max_steps=1 "$@" train.sfts >"$T/.out" 2>"$T/.err"
+    then not_ok "$name" "$(tail -n 1 "$T/.err")"
+    elif grep -q -- "$text" "$T/.err"; then ok "$name"; else not_ok "$name" "no warning"; fi
+}
+warns 'whole modules without an adapter' 'additional_target has no effect without lora_target' w1 "$M.lora_target=null" "$M.additional_target=norm"
+warns 'frozen modules beside an adapter' 'freeze_module_prefix has no effect beside an adapter' w2 "$M.freeze_module_prefix=model.layers.0"
+warns 'a name that is no layer' 'no layer is named mlp' w3 "$M.lora_target='q_proj,mlp'"
+
 # ---- refusals ----
 fails 'no such layer' 78 'no layer has such a name' run x "$M.lora_target=query" train.sfts
 fails 'no such module' 78 'no module is named wte' run x "$M.additional_target=wte" train.sfts

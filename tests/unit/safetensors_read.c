@@ -54,6 +54,10 @@ static void good(void)
     CHECK("need accepts the right shape", safetensors_need(s, "a", 1, &three, &e) == a);
     CHECK("need refuses another shape",
           !safetensors_need(s, "a", 1, &four, &e) && strstr(e.msg, "[3]") && strstr(e.msg, "[4]"));
+    CHECK("need says what is missing",
+          !safetensors_need(s, "c", 1, &three, &e) && strstr(e.msg, "\"c\" is missing"));
+    CHECK("and what is like it", !safetensors_need(s, "model.a", 1, &three, &e) &&
+                                     strstr(e.msg, "\"model.a\" is missing; there is \"a\""));
     safetensors_close(s);
     s = parse("{}", 2, -1, 0, &e);
     CHECK("a file without tensors is read", s && safetensors_count(s) == 0);
