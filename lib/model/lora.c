@@ -268,15 +268,33 @@ static const struct hf_tensor *tensor_of(const struct peft *p, const struct para
     return peft_tensor_role(full, &role, base) == 0 ? peft_find(p, role, base) : NULL;
 }
 
+/* t: what the adapter has for x, or NULL. A run trains what its adapter has and nothing else; else
+ * its next checkpoint would not be what it computes with. Who only evaluates takes the rest from
+ * the base. */
+static int check_part(const struct net *n, const struct peft *p, const struct param *x,
+                      const struct hf_tensor *t, struct err *e)
+{
+    const bool runs = n->o.keep != NET_KEEP_NOTHING;
+    if (t && !x->trained)
+        return err_set(e, ERR_DATA,
+                       "%s: the adapter has %s, which this run does not train; leave "
+                       "additional_target as it was",
+                       p->dir, x->name);
+    if (!t && (x->adapter || (runs && x->trained)))
+        return err_set(e, ERR_DATA,
+                       "%s: the adapter has no %s, which this run trains; leave lora_target and "
+                       "additional_target as they were",
+                       p->dir, x->name);
+    return 0;
+}
+
 int lora_load(struct net *n, const struct peft *p, void *master, struct err *e)
 {
     size_t used = 0;
     for (size_t i = 0; i < n->params.count; i++) {
         const struct param *x = &n->params.p[i];
         const struct hf_tensor *t = tensor_of(p, x);
-        if (!t && x->adapter)
-            return err_set(e, ERR_DATA, "%s: the adapter has no %s, which this run trains", p->dir,
-                           x->name);
+        if (check_part(n, p, x, t, e)) return -1;
         if (t && load_one(n, x, t, master, e)) return -1;
         used += x->adapter;
     }

@@ -119,20 +119,9 @@ static int read_adapter(struct trainer *t, const char *folder, struct err *e)
 {
     struct peft *p = peft_open(folder, e);
     int rc = p ? lora_load(&t->net, p, NULL, e) : -1;
+    if (!p && e && e->code == ERR_NOINPUT)
+        err_set(e, ERR_CONFIG, "%s: made without an adapter; resume without lora_target", folder);
     peft_close(p);
-    return rc;
-}
-
-/* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
- * the checkpoint's model. */
-static int read_model(struct trainer *t, const char *folder, struct err *e)
-{
-    const struct params *p = &t->net.params;
-    if (p->nlora) return read_adapter(t, folder, e);
-    if (p->elements_trained == p->elements && t->optimizer.master) return 0;
-    struct safetensors *s = safetensors_open(folder, e);
-    int rc = s ? net_load(&t->net, s, NULL, e) : -1;
-    safetensors_close(s);
     return rc;
 }
 
@@ -143,6 +132,23 @@ static bool exists(const char *dir, const char *name)
     const bool found = path && io_exists(path);
     mem_free(path);
     return found;
+}
+
+/* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
+ * the checkpoint's model. */
+static int read_model(struct trainer *t, const char *folder, struct err *e)
+{
+    const struct params *p = &t->net.params;
+    if (p->nlora) return read_adapter(t, folder, e);
+    if (exists(folder, "adapter_config.json"))
+        return err_set(
+            e, ERR_CONFIG,
+            "%s: made with an adapter; resume with the lora_target that it was made with", folder);
+    if (p->elements_trained == p->elements && t->optimizer.master) return 0;
+    struct safetensors *s = safetensors_open(folder, e);
+    int rc = s ? net_load(&t->net, s, NULL, e) : -1;
+    safetensors_close(s);
+    return rc;
 }
 
 /* Where neither master nor moments are kept there is no file of them. */

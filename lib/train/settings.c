@@ -76,6 +76,7 @@ int settings_compare(const struct config *c, const struct json *then,
                  "%s is %.*s, but was %.*s when the checkpoint was made: the run goes on, and is "
                  "not the one that was begun",
                  keys[i], length(now), shown(now), length(old->s), shown(old->s));
+        for (char *p = text; (p = strchr(p, '\n'));) *p = ','; /* between arguments of a schedule */
         err_clean(text);
         say(arg, text);
     }

@@ -58,6 +58,11 @@ check 'and on' run half --resume auto train.sfts
 same 'the same adapter' "$(adapter one)" "$(adapter half)"
 same 'the same state' "$(state one)" "$(state half)"
 fails 'resume with another rank' 78 'made with rank 4' run half --resume auto "$M.lora_rank=2" train.sfts
+fails 'resume with fewer layers' 78 'has matrices for layers that this run does not adapt' run half --resume auto "$M.lora_target=q_proj" train.sfts
+fails 'resume with more layers' 78 'has no model.layers.0.self_attn.k_proj.lora_A.weight, which this run trains' \
+    run half --resume auto "$M.lora_target='q_proj,k_proj,v_proj,up_proj'" train.sfts
+fails 'resume with a module more' 78 'has no model.norm.weight, which this run trains' run half --resume auto "$M.additional_target=model.norm" train.sfts
+fails 'resume without the adapter' 78 'made with an adapter' run half --resume auto "$M.lora_target=null" train.sfts
 fails 'resume with another scale' 78 'made with rank 4' run half --resume auto sft.rslora=true train.sfts
 
 # ---- eval and merge ----
@@ -92,6 +97,11 @@ check 'begin from an adapter' run from "$M.lora_target=null" "$M.adapter_name_or
     sft_train.training_args.gradient_accumulation_steps=24 max_steps=1 once.sfts
 equal 'the same modules' "$(sft-ckpt show "$(checkpoint from 1)" | cut -f1,3)" "$(sft-ckpt show "$(checkpoint all)" | cut -f1,3)"
 close 'it begins where that ended' "$(losses from)" "$(eval_loss -m merged-all once.sfts)" 1e-6
+
+fails 'resume with a module less' 78 'has model.[a-z_0-9.]*norm.weight, which this run does not train; leave additional_target' run all --resume auto \
+    "$M.lora_target=all-linear" sft.rslora=true "$M.lora_dropout=0" "$M.additional_target=embed_tokens" train.sfts
+check 'a run without an adapter' run whole max_steps=1 "$M.lora_target=null" train.sfts
+fails 'resume it with one' 78 'made without an adapter' run whole --resume auto train.sfts
 
 # ---- what comes to nothing ----
 # warns NAME TEXT DIR ARGUMENT...: a line with the text, and the run succeeds

@@ -80,8 +80,8 @@ def draw_rope(r, config):
         else:
             (scaling if where == "inside" else config)["original_max_position_embeddings"] = original
             positions = r.choice([positions, 2 * LENGTH])
-    if kind == "dynamic" and "head_dim" in config and config["head_dim"] == 2:
-        kind = "linear"
+    if kind == "dynamic" and 2 in (config.get("head_dim"), config["hidden_size"] // config["num_attention_heads"]):
+        kind = "linear"  # transformers divides by head_dim - 2
     config["max_position_embeddings"] = r.choice([LENGTH, 4096]) if kind == "default" else positions
     key, name = r.choice([("rope_scaling", "type"), ("rope_scaling", "rope_type"), ("rope_parameters", "rope_type")])
     if kind == "default":
