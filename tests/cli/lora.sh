@@ -122,5 +122,7 @@ fails 'no such module' 78 'no module is named wte' run x "$M.additional_target=w
 fails 'an adapter of lm_head' 78 'lm_head is not supported' run x "$M.lora_target='q_proj,lm_head'" train.sfts
 fails 'a pattern that differs' 78 'not supported' run x "$M.lora_target='(?P<x>q_proj)'" train.sfts
 fails 'a pattern that is wrong' 78 'lora_target' run x "$M.lora_target='.*(q_proj'" train.sfts
+fails 'too large: what would fit' 71 'it fits with:' run x "$M.lora_target='.*(q|v)_proj'" "$M.additional_target=norm" \
+    sft_train.training_args.per_device_train_batch_size=65536 train.sfts
 fails 'no adapter there' 66 'adapter_name_or_path' run x "$M.adapter_name_or_path=model" train.sfts
 exit $bad

@@ -24,60 +24,69 @@ alike() {
         "$(losses "$4") $(validations "$4") $(norms "$4")"
 }
 
-# layouts NAME TOLERANCE FILES ARGUMENT...: one process, and 2 and 3 ranks with ZeRO-0 and ZeRO-1
+# layouts NAME TOLERANCE FILES ARGUMENT...: one process in the folder one, and as many ranks as $counts
+# has, with ZeRO-0 in the folder zero0-N and ZeRO-1 in zero1-N
+counts='2 3'
 layouts() {
-    local name=$1 tolerance=$2 files=$3
-    rm -rf one two0 two1 three0 three1
+    local name=$1 tolerance=$2 files=$3 n
+    rm -rf one zero[01]-*
     shift 3
     equal "$name: one process" "$(code run one "${settings[@]}" "$@" train.sfts)" 0
     equal "$name: a loss for each step" "$(losses one | wc -l) $(validations one | wc -l)" '3 4'
-    for n in 2:two 3:three; do
-        equal "$name: ${n%:*} ranks, ZeRO-0" "$(code train "${n%:*}" "${n#*:}0" "${settings[@]}" "$@" train.sfts)" 0
-        equal "$name: ${n%:*} ranks, ZeRO-1" "$(code train "${n%:*}" "${n#*:}1" "${settings[@]}" "$@" $zero1 train.sfts)" 0
-        alike "$name: ${n%:*} ranks" "$files" "${n#*:}0" "${n#*:}1"
-        as_one "$name: ${n%:*} ranks" one "${n#*:}0" "$tolerance"
+    for n in $counts; do
+        equal "$name: $n ranks, ZeRO-0" "$(code train $n zero0-$n "${settings[@]}" "$@" train.sfts)" 0
+        equal "$name: $n ranks, ZeRO-1" "$(code train $n zero1-$n "${settings[@]}" "$@" $zero1 train.sfts)" 0
+        alike "$name: $n ranks" "$files" zero0-$n zero1-$n
+        as_one "$name: $n ranks" one zero0-$n "$tolerance"
     done
 }
 
 # ---- adapters ----
 for dropout in 0 0.1; do
     job=("${lora[@]}" $m.lora_dropout=$dropout)
-    layouts "bf16, dropout $dropout" 1e-3 'adapter state' "${job[@]}" $bf16
+    layouts "bf16, dropout $dropout" 1e-5 'adapter state' "${job[@]}" $bf16
     layouts "fp32, dropout $dropout" 1e-6 'adapter state' "${job[@]}"
 done
 # The last of these, fp32 with dropout, goes on.
 equal 'a sample a row on 3 ranks' "$(code train 3 single "${settings[@]}" "${job[@]}" sft_train.use_sequence_packing=false single.sfts)" 0
 as_one 'a sample a row on 3 ranks' one single 1e-6
 equal 'without dropout' "$(code train 2 still "${settings[@]}" "${lora[@]}" train.sfts)" 0
-differ 'dropout changes the adapter' "$(adapter two0)" "$(adapter still)"
+differ 'dropout changes the adapter' "$(adapter zero0-2)" "$(adapter still)"
+
+equal 'all recomputed, on a device that cannot be read' "$(code train 2 far "${settings[@]}" "${job[@]}" $zero1 sft.recompute=full --device far train.sfts)" 0
+alike 'all recomputed, on a device that cannot be read' 'adapter state' zero0-2 far
 
 # resumes NAME FROM N ARGUMENT...: into the folder `again`
 resumes() {
     rm -rf again
     equal "$1" "$(again again "$2" "$3" "${settings[@]}" "${job[@]}" "${@:4}")" 0
 }
-resumes 'ZeRO-1 resumes ZeRO-0' two0 2 $zero1
-alike 'ZeRO-1 resumes ZeRO-0' 'adapter state' two0 again
-resumes 'ZeRO-0 resumes ZeRO-1' two1 2
-alike 'ZeRO-0 resumes ZeRO-1' 'adapter state' two0 again
-resumes '2 ranks, then 1' two1 1
+resumes 'ZeRO-1 resumes ZeRO-0' zero0-2 2 $zero1
+alike 'ZeRO-1 resumes ZeRO-0' 'adapter state' zero0-2 again
+resumes 'ZeRO-0 resumes ZeRO-1' zero1-2 2
+alike 'ZeRO-0 resumes ZeRO-1' 'adapter state' zero0-2 again
+resumes '2 ranks, then 1' zero1-2 1
 as_one '2 ranks, then 1' one again 1e-6
-resumes '3 ranks, then 2' three1 2 $zero1
+resumes '3 ranks, then 2' zero1-3 2 $zero1
 as_one '3 ranks, then 2' one again 1e-6
 resumes '1 rank, then 3' one 3 $zero1
 as_one '1 rank, then 3' one again 1e-6
-resumes '2 ranks, then 3' two0 3
+resumes '2 ranks, then 3' zero0-2 3
 as_one '2 ranks, then 3' one again 1e-6
 
+cp -r "$(checkpoint zero1-2)" begun
+from=("$m.lora_target=null" "$m.adapter_name_or_path=begun")
+counts=2 layouts 'from an adapter' 1e-6 'adapter state' "${from[@]}"
+
 # ---- adapters and whole modules; frozen modules ----
-layouts 'whole modules' 1e-6 'adapter state' "${job[@]}" "$m.additional_target='norm,embed_tokens'"
+counts=2 layouts 'whole modules' 1e-6 'adapter state' "${job[@]}" "$m.additional_target='norm,embed_tokens'"
 frozen="$m.freeze_module_prefix='model.embed_tokens,model.layers.0.self_attn'"
 layouts 'frozen modules' 1e-6 'weights state' "$frozen"
-for dir in one two1 three0; do
+for dir in one zero1-2 zero0-3; do
     equal "frozen modules keep their values, and the others do not: $dir" \
         "$(changed model "$(checkpoint $dir)" | grep -c 'embed_tokens\|layers.0.self_attn') $(changed model "$(checkpoint $dir)" | wc -l)" '0 15'
 done
 job=("$frozen")
-resumes 'frozen modules: 3 ranks, then 2' three1 2 $zero1
+resumes 'frozen modules: 3 ranks, then 2' zero1-3 2 $zero1
 as_one 'frozen modules: 3 ranks, then 2' one again 1e-6
 exit $bad
