@@ -196,9 +196,10 @@ install: all man
 	install -m 755 run_sft_pipeline.sh $(DESTDIR)$(PREFIX)/bin/sft-run
 	$(if $(PLUGINS),install -d $(DESTDIR)$(PREFIX)/lib/sft && install -m 644 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/sft)
 	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/sft && install -m 755 share/slurm/train.sbatch $(DESTDIR)$(PREFIX)/share/sft
 uninstall:
 	rm -f $(COMMANDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/bin/sft-run
-	rm -rf $(DESTDIR)$(PREFIX)/lib/sft
+	rm -rf $(DESTDIR)$(PREFIX)/lib/sft $(DESTDIR)$(PREFIX)/share/sft
 	rm -f $(MAN:$(O)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

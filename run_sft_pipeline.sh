@@ -36,6 +36,10 @@ if [ -z "$dir" ] || [ -z "$name" ]; then
     die 64 'which configuration? --config_path DIR --config_name NAME'
 fi
 config=${dir%/}/${name%.yaml}.yaml
+if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
+    [ "${SLURM_PROCID:-0}" -eq 0 ] || exit 78
+    die 78 "srun started $SLURM_STEP_NUM_TASKS of this, which starts the ranks by itself; use srun -n 1, or sbatch"
+fi
 
 # ---- the commands: beside this script, else in the build folder beside it, else on PATH ----
 here=$(dirname "$(readlink -f "$0")")

@@ -109,6 +109,25 @@ wait $job && rc=0 || rc=$?
 exec 9>&-
 equal 'the second ends the process' $rc 130
 
+# ---- the example for Slurm: this srun starts one task, this scontrol only says what it was told ----
+mkdir slurm
+printf '#!/bin/bash\nshift\nexec "$@" 2>/dev/null </dev/null\n' >slurm/srun
+printf '#!/bin/bash\necho "$*"\n' >slurm/scontrol
+chmod +x slurm/*
+batch=(env "PATH=$PWD/slurm:$PATH" SLURM_JOB_ID=7 "$root/share/slurm/train.sbatch" config.yaml)
+to=(output_dir=batch logging_dir=batch/logs)
+"${batch[@]}" fifo "${to[@]}" >batch.out &
+job=$!
+exec 9>fifo
+kill -USR1 "$(pgrep -P $job sft-train)"
+cat train.sfts >&9
+exec 9>&-
+wait $job && rc=0 || rc=$?
+equal 'share/slurm: a job that was told to stop is queued anew' "$rc $(tail -n 1 batch.out)" '75 requeue 7'
+check 'share/slurm: and then goes on' "${batch[@]}" train.sfts "${to[@]}"
+same 'share/slurm: to the same end' "$(weights a)" "$(weights batch)"
+fails 'share/slurm: no stream' 64 'usage: sbatch train.sbatch CONFIG STREAM' "${batch[@]}"
+
 # ---- the plan ----
 check '--plan' run p --plan
 equal '--plan touches nothing' "$(ls -d p 2>/dev/null)" ''

@@ -8,6 +8,7 @@ fails 'no configuration' 64 'which configuration' "$launch"
 fails 'unknown option' 64 'unknown option' "$launch" --nope
 fails 'a word too many' 64 'neither an option' "$launch" --config_path . --config_name c word
 fails 'an option without its value' 64 'a value is missing' "$launch" --config_path
+SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0 fails 'two of it under srun' 78 'use srun -n 1' "$launch" --config_path . --config_name c
 fails 'missing file' 66 'nope.yaml' "$launch" --config_path "$T" --config_name nope
 check 'help' "$launch" --help
 for d in examples/*/; do
