@@ -7,7 +7,8 @@ Reads DIR/NAME.yaml (DIR is relative to the current folder), makes OUTPUT_DIR/da
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
 printed before it runs. More than one device in sft_train.device_mapping: the trainer runs as that
 many ranks under mpirun. The exit status is that of the first stage that failed; 69 when a rank was
-lost. INT and TERM become USR1 for the trainer, which finishes its step, saves and exits with 75.'
+lost. INT, TERM, HUP and USR1 become USR1 for the trainer, which finishes its step, saves and exits
+with 75.'
 set -u
 
 say() { printf '%s\n' "sft-run: $*" >&2; }
@@ -108,7 +109,7 @@ run() {
     "$@" </dev/null &
     job=$!
     set +m
-    trap 'interrupted=1; '"$on_signal" INT TERM
+    trap 'interrupted=1; '"$on_signal" INT TERM HUP USR1
     while :; do
         interrupted=''
         wait "$job"
@@ -116,7 +117,7 @@ run() {
         [ $status -eq 127 ] || rc=$status # 127: the status was taken before the signal came
         [ -n "$interrupted" ] || break
     done
-    trap - INT TERM
+    trap - INT TERM HUP USR1
     return $rc
 }
 quote() { local s; printf -v s ' %q' "$@"; printf '%s' "${s:1}"; }

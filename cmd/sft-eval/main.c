@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-eval: the loss of a model over a stream, or what it answers to a prompt. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/opt.h"
+#include "comm/launch.h"
 #include "eval.h"
 #include "hf/folder.h"
 
@@ -86,6 +88,16 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
     return 0;
 }
 
+/* Each of several ranks would print the same. */
+static int check_alone(const struct launch *l, struct err *e)
+{
+    if (l->size <= 1) return 0;
+    return err_set(
+        e, ERR_CONFIG,
+        "%s started %d processes; sft-eval computes in one: type it without the launcher", l->by,
+        l->size);
+}
+
 /* A checkpoint of an adapter's run holds no model. */
 static int check_whole(struct eval *v, struct err *e)
 {
@@ -159,8 +171,10 @@ int main(int argc, char **argv)
     struct eval v = {.max_tokens = 256, .length = 4096};
     int rc = parse(&v, &common, argc, argv, &e);
     if (rc > 0) return 0;
+    const struct launch l = launch_detect(getenv);
+    if (rc == 0) rc = check_alone(&l, &e);
     if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
-    int status = rc ? log_fail(&e) : 0;
+    int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one of them says it */
     io_abort(v.out);
     net_close(&v.net);
     peft_close(v.adapter);

@@ -92,7 +92,7 @@ static int train(struct run *r, struct err *e)
 int main(int argc, char **argv)
 {
     struct err e = {0};
-    struct run r = {.log_fd = -1, .folder.lock = -1};
+    struct run r = {.log_fd = -1, .folder = RUN_FOLDER_NONE};
     int rc = run_begin(&r, argc, argv, &e);
     if (rc == 0) rc = parse(&r, argc, argv, &e);
     if (rc > 0) {

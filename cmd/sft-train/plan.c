@@ -178,6 +178,14 @@ static void write_settings(const struct run *r, struct smaller s, struct buf *b)
     if (s.kept >= 2 && !r->trainer.o.optimizer.no_master) buf_puts(b, " sft.master_dtype=bf16");
 }
 
+/* The next smaller micro-batch of which `rows` is a multiple; 0 after 1. */
+static int64_t fewer(int64_t rows, int64_t now)
+{
+    do now--;
+    while (now > 0 && rows % now);
+    return now;
+}
+
 /* The settings that cost least and make the run fit: a sharded optimizer, more recomputation, then
  * smaller micro-batches, with as many more of them, and only then what changes the result: less
  * exact state of the optimizer. Nothing when that is not enough. */
@@ -188,7 +196,7 @@ static void find_settings(struct run *r, uint64_t have, struct buf *b)
     const int most = r->trainer.o.compute == DT_BF16 ? 2 : 1;
     const bool sharded = r->mesh.size[MESH_DP] > 1 || r->trainer.o.shard_optimizer;
     for (struct smaller s = {.sharded = sharded}; s.kept <= most; s.kept++)
-        for (s.rows = rows; s.rows >= 1; s.rows = s.rows % 2 ? 0 : s.rows / 2)
+        for (s.rows = rows; s.rows >= 1; s.rows = fewer(rows, s.rows))
             for (s.recompute = (int)c->run.recompute; s.recompute < 3; s.recompute++)
                 if (narrower(r, s, have)) {
                     write_settings(r, s, b);

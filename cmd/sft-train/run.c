@@ -2,18 +2,26 @@
 /* The run itself: folders, weights, the loop, the summary. */
 #include "run.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/log.h"
 
+static void tell_aside(struct run *r)
+{
+    if (r->folder.aside.len)
+        log_line(LOG_WARN, "%s in %s: not complete; set aside as damaged-checkpoint-STEP",
+                 r->folder.aside.data, r->folder.root);
+    buf_reset(&r->folder.aside);
+}
+
 static int open_folders(struct run *r, struct err *e)
 {
     if (run_folder_open(&r->folder, r->config, r->resume, e)) return -1;
-    r->log_fd = io_sys.open(r->folder.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (r->log_fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot open", r->folder.log);
+    r->log_fd = io_append_fd(r->folder.log, e);
+    if (r->log_fd < 0) return -1;
     log_tee(r->log_fd);
+    tell_aside(r);
     return 0;
 }
 
@@ -51,8 +59,12 @@ static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
         if (run_agreed(r, r->silent ? 0 : run_folder_fall_back(&r->folder, e), e) ||
             run_share_resume(r, e))
             return -1;
+        tell_aside(r);
     }
     if (!r->folder.resume) return 1;
+    if (cursor->step != r->folder.step)
+        return err_set(e, ERR_CONFIG, "%s: holds step %llu; give the folder its name back",
+                       r->folder.resume, (unsigned long long)cursor->step);
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
              r->folder.resume);
     if (tell_settings(r, &cursor->settings, e)) return -1;
@@ -213,7 +225,7 @@ int run_loop(struct run *r, struct err *e)
         .trainer = &r->trainer,
         .train = r->feed,
         .validation = r->validation,
-        .validation_wanted = {.tokenizer = r->tokenizer, .length = (uint64_t)c->sequence_length},
+        .validation_wanted = run_validation(r),
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(c, feed_header(r->feed));
     unsigned ahead;

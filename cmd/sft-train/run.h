@@ -64,13 +64,14 @@ struct feed_room run_validation_room(const struct run *r);
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
 int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */
-int run_folders(struct run *r, struct err *e);    /* created, locked; where to resume */
-int run_weights(struct run *r, struct err *e);    /* from the model, or from a checkpoint */
-int run_loop(struct run *r, struct err *e);       /* steps; the summary on stdout */
+struct feed_wanted run_validation(const struct run *r); /* what a validation stream must be */
+int run_folders(struct run *r, struct err *e);          /* created, locked; where to resume */
+int run_weights(struct run *r, struct err *e);          /* from the model, or from a checkpoint */
+int run_loop(struct run *r, struct err *e);             /* steps; the summary on stdout */
 void run_close(struct run *r);
 
-/* signals.c: SIGUSR1, SIGTERM and the first SIGINT ask the run to stop after its step. To be called
- * before any other thread is started. */
+/* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step.
+ * To be called before any other thread is started. */
 int signals_catch(struct err *e);
 bool signals_stop(void *unused);
 

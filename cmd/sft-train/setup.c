@@ -2,6 +2,7 @@
 /* What happens before the first step: configuration, model, device, memory plan, streams. */
 #include <string.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "hf/folder.h"
 #include "run.h"
@@ -71,6 +72,31 @@ static int tokenizer_of(struct run *r, struct err *e)
     return 0;
 }
 
+struct feed_wanted run_validation(const struct run *r)
+{
+    return (struct feed_wanted){.tokenizer = r->tokenizer,
+                                .length = (uint64_t)r->config->sequence_length};
+}
+
+/* Now, and not when the run has come to it. */
+static int check_validation(struct run *r, struct err *e)
+{
+    struct stat st;
+    const struct feed_wanted w = run_validation(r);
+    if (io_stat(r->validation, &st, e)) return err_prefix(e, "validation");
+    if (!S_ISREG(st.st_mode))
+        return err_set(
+            e, ERR_USAGE,
+            "validation: %s: not a file; it is read several times, so a pipe will not do",
+            r->validation);
+    struct feed *f = feed_open(r->validation, false, r->model.vocab, e);
+    int rc = f ? feed_check(f, &w, e) : -1;
+    if (rc == 0 && feed_header(f)->steps == 0)
+        rc = err_set(e, ERR_DATA, "%s: no row to validate on", r->validation);
+    feed_close(f);
+    return rc ? err_prefix(e, "validation") : 0;
+}
+
 int run_stream(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
@@ -85,5 +111,5 @@ int run_stream(struct run *r, struct err *e)
     if (!r->feed || feed_check(r->feed, &w, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);
-    return 0;
+    return r->validation ? check_validation(r, e) : 0;
 }

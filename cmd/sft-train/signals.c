@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking a run to stop: a thread notes the signals, and the loop looks after each step. No handler
- * runs on a thread that computes: oneDNN's fp32 products have their stack pointer in the heap while
- * they run (its issue 4845; up to version 3.11), where a signal's frame would overwrite what lies
- * below. */
+/* Asking a run to stop: a thread notes the signals, and the loop looks after each step. A terminal
+ * that is closed (SIGHUP) asks too. No handler runs on a thread that computes: oneDNN's fp32
+ * products have their stack pointer in the heap while they run (its issue 4845; up to version
+ * 3.11), where a signal's frame would overwrite what lies below. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,13 +30,17 @@ static void *note(void *unused)
 
 int signals_catch(struct err *e)
 {
-    static const int all[] = {SIGUSR1, SIGTERM, SIGINT};
+    static const int all[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
+    struct sigaction now;
     pthread_t thread;
     sigemptyset(&waited);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        signal(all[i], SIG_DFL); /* nohup ignores SIGINT */
+        if (sigaction(all[i], NULL, &now) || (all[i] == SIGHUP && now.sa_handler == SIG_IGN))
+            continue;            /* nohup means it */
+        signal(all[i], SIG_DFL); /* a shell's background ignores SIGINT */
         sigaddset(&waited, all[i]);
     }
+    signal(SIGPIPE, SIG_IGN); /* hours of work do not end because a pager did */
     pthread_sigmask(SIG_BLOCK, &waited, NULL); /* also of threads that are yet to start */
     if (pthread_create(&thread, NULL, note, NULL))
         return err_set(e, ERR_MEMORY, "cannot start a thread that waits for signals");

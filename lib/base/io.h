@@ -85,6 +85,8 @@ struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
 int io_log_sync(struct io_log *l, struct err *e);  /* fsync */
 int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
+/* A bare descriptor that appends, above those of the standard streams, or -1. */
+int io_append_fd(const char *path, struct err *e);
 
 /* ---- folders ---- */
 bool io_exists(const char *path);

@@ -137,7 +137,8 @@ int io_remove_tree(const char *path, struct err *e) { return remove_below(path, 
 /* ---- renaming and locking ---- */
 int io_rename_dir(const char *from, const char *to, struct err *e)
 {
-    if (sys_sync_dir(from) < 0) return err_errno(e, ERR_IO, "%s: cannot sync", from);
+    if (io_is_dir(from) && sys_sync_dir(from) < 0)
+        return err_errno(e, ERR_IO, "%s: cannot sync", from);
     if (sys_rename(from, to) < 0) {
         if (errno == EEXIST || errno == ENOTEMPTY)
             return err_set(e, ERR_CREATE, "%s: exists already", to);

@@ -227,13 +227,19 @@ static int log_cut(struct io_log *l, int64_t keep)
     return rc;
 }
 
+int io_append_fd(const char *path, struct err *e)
+{
+    int fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (fd < 0) err_errno(e, ERR_CREATE, "%s: cannot open for appending", path);
+    return fd;
+}
+
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
 {
     struct io_log *l = mem_alloc(1, sizeof *l, e);
     if (!l) return NULL;
     l->path = mem_strndup(path, strlen(path), e);
-    l->fd = l->path ? sys_open(path, O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
-    if (l->path && l->fd < 0) err_errno(e, ERR_CREATE, "%s: cannot open for appending", path);
+    l->fd = l->path ? io_append_fd(path, e) : -1;
     if (l->fd >= 0 && log_cut(l, keep) == 0) return l;
     if (l->fd >= 0) {
         err_errno(e, ERR_IO, "%s: cannot shorten", path);

@@ -41,7 +41,8 @@ struct ckpt_list {
     struct ckpt_item *items; /* by step, ascending */
     size_t count, cap;
 };
-/* All checkpoint-N folders of root, complete or not; an absent root is an empty list. */
+/* All of that name in root, complete or not, also what is no folder; an absent root is an empty
+ * list. */
 int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e);
 void ckpt_list_free(struct ckpt_list *l);
 /* The newest complete one with a step below `before` (UINT64_MAX: any): 1 and *path (free with

@@ -50,10 +50,6 @@ static int visit(void *arg, const char *name, struct err *e)
     struct ckpt_item item = {0};
     if (ckpt_step_of(name, &item.step) != 0) return 0;
     if (!(item.path = io_path(w->root, name, e))) return -1;
-    if (!io_is_dir(item.path)) {
-        mem_free(item.path);
-        return 0;
-    }
     struct ckpt_list *l = w->l;
     if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0) {
         mem_free(item.path);

@@ -41,20 +41,30 @@ static int check_empty(const struct run_folder *f, const struct config *c, struc
     if (rc == 0 && l.count > 0)
         rc = err_set(e, ERR_CREATE,
                      "%s: exists already; add resume_from_checkpoint=auto (--resume auto) to "
-                     "continue that run, or output_dir=OTHER to begin another beside it (now %s)",
+                     "continue that run, or output_dir=OTHER logging_dir=OTHER/logs to begin "
+                     "another beside it (now %s)",
                      l.items[l.count - 1].path, c->output_dir);
     ckpt_list_free(&l);
     return rc;
 }
 
+/* path without the slashes that completion puts after a folder's name; mem_free(). */
+static char *bare(const char *path, struct err *e)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return mem_strndup(path, n, e);
+}
+
 static int choose_named(struct run_folder *f, const char *path, struct err *e)
 {
     struct ckpt_list l = {0};
-    const char *name = strrchr(path, '/');
-    if (ckpt_step_of(name ? name + 1 : path, &f->step))
+    if (!(f->resume = bare(path, e))) return -1;
+    const char *name = strrchr(f->resume, '/');
+    if (!io_is_dir(f->resume)) return err_set(e, ERR_NOINPUT, "%s: no such checkpoint", path);
+    if (ckpt_step_of(name ? name + 1 : f->resume, &f->step))
         return err_set(e, ERR_CONFIG,
                        "%s: not a checkpoint-N folder (resume_from_checkpoint, --resume)", path);
-    if (!io_is_dir(path)) return err_set(e, ERR_NOINPUT, "%s: no such checkpoint", path);
     int rc = ckpt_list_read(f->root, &l, e);
     if (rc == 0 && l.count > 0 && l.items[l.count - 1].step > f->step)
         rc = err_set(e, ERR_CREATE,
@@ -62,8 +72,35 @@ static int choose_named(struct run_folder *f, const char *path, struct err *e)
                      "output_dir=OTHER, or resume from auto",
                      l.items[l.count - 1].path);
     ckpt_list_free(&l);
-    if (rc == 0) rc = (f->resume = mem_strndup(path, strlen(path), e)) ? 0 : -1;
     return rc;
+}
+
+static int set_aside(struct run_folder *f, const char *path, uint64_t step, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, "damaged-checkpoint-%llu", (unsigned long long)step);
+    char *aside = io_path(f->root, name, e);
+    int rc = aside ? 0 : -1;
+    if (rc == 0 && io_exists(aside)) rc = io_remove_tree(aside, e);
+    if (rc == 0) rc = io_rename_dir(path, aside, e);
+    mem_free(aside);
+    return rc;
+}
+
+/* What is newer than the checkpoint that the run goes on from is not complete, and stands where the
+ * run will save. */
+static int clear_way(struct run_folder *f, struct err *e)
+{
+    struct ckpt_list l = {0};
+    int rc = ckpt_list_read(f->root, &l, e);
+    for (size_t i = 0; i < l.count && rc == 0; i++) {
+        if (l.items[i].step <= f->step) continue;
+        rc = set_aside(f, l.items[i].path, l.items[i].step, e);
+        buf_printf(&f->aside, "%scheckpoint-%llu", f->aside.len ? ", " : "",
+                   (unsigned long long)l.items[i].step);
+    }
+    ckpt_list_free(&l);
+    return rc ? -1 : buf_check(&f->aside, e);
 }
 
 static int choose_latest(struct run_folder *f, uint64_t before, struct err *e)
@@ -71,7 +108,8 @@ static int choose_latest(struct run_folder *f, uint64_t before, struct err *e)
     mem_free(f->resume);
     f->resume = NULL;
     f->step = 0;
-    return ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0 ? -1 : 0;
+    if (ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0) return -1;
+    return clear_way(f, e);
 }
 
 static int choose(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
@@ -83,15 +121,8 @@ static int choose(struct run_folder *f, const struct config *c, const char *resu
 
 int run_folder_fall_back(struct run_folder *f, struct err *e)
 {
-    char name[64];
-    snprintf(name, sizeof name, "damaged-checkpoint-%llu", (unsigned long long)f->step);
-    char *aside = io_path(f->root, name, e);
-    int rc = aside ? 0 : -1;
-    if (rc == 0 && io_exists(aside)) rc = io_remove_tree(aside, e);
-    if (rc == 0) rc = io_rename_dir(f->resume, aside, e);
-    if (rc == 0) rc = choose_latest(f, f->step, e);
-    mem_free(aside);
-    return rc;
+    int rc = set_aside(f, f->resume, f->step, e);
+    return rc ? rc : choose_latest(f, f->step, e);
 }
 
 static int write_config(const struct run_folder *f, const struct config *c, struct err *e)
@@ -105,30 +136,39 @@ static int write_config(const struct run_folder *f, const struct config *c, stru
     return rc;
 }
 
+/* Makes dir, and locks it for as long as *lock is open. */
+static int own(const char *dir, int *lock, struct err *e)
+{
+    char *path = NULL;
+    int rc = io_mkdirs(dir, e);
+    if (rc == 0) rc = (path = io_path(dir, ".lock", e)) ? 0 : -1;
+    if (rc == 0) rc = io_lock(path, lock, e);
+    mem_free(path);
+    return rc;
+}
+
 int run_folder_open(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
 {
-    *f = (struct run_folder){.lock = -1};
-    char *lock = NULL;
+    *f = RUN_FOLDER_NONE;
     int rc = make_names(f, c, e);
-    if (rc == 0) rc = io_mkdirs(f->root, e);
-    if (rc == 0) rc = (lock = io_path(f->root, ".lock", e)) ? 0 : -1;
-    if (rc == 0) rc = io_lock(lock, &f->lock, e);
+    if (rc == 0) rc = own(f->root, &f->lock, e);
     if (rc == 0) rc = choose(f, c, resume, e);
-    if (rc == 0) rc = io_mkdirs(f->logs, e);
+    if (rc == 0) rc = own(f->logs, &f->logs_lock, e);
     if (rc == 0) rc = write_config(f, c, e);
-    mem_free(lock);
     if (rc) run_folder_close(f);
     return rc;
 }
 
 void run_folder_close(struct run_folder *f)
 {
-    if (f->lock >= 0) io_unlock(f->lock);
+    io_unlock(f->lock);
+    io_unlock(f->logs_lock);
+    buf_free(&f->aside);
     mem_free(f->root);
     mem_free(f->logs);
     mem_free(f->metrics);
     mem_free(f->log);
     mem_free(f->tensorboard);
     mem_free(f->resume);
-    *f = (struct run_folder){.lock = -1};
+    *f = RUN_FOLDER_NONE;
 }

@@ -77,36 +77,47 @@ static int read_part(struct trainer *t, const struct safetensors *s,
     return rc;
 }
 
+enum { RUN_VERSION = 1, RUN_MOST = 1 << 16 };
+
+static int parse_place(const struct json *v, struct restore_cursor *c, struct err *e)
+{
+    const struct json *step = json_get(v, "step"), *sum = json_get(v, "rows_checksum");
+    const struct json *version = json_get(v, "version");
+    int64_t n = -1;
+    char hex[17] = "", *end;
+    if (!version || json_int(version, &n) || n != RUN_VERSION)
+        return err_set(e, ERR_DATA, "not version %d, which this program reads", RUN_VERSION);
+    if (!step || json_int(step, &n) || n < 0) return err_set(e, ERR_DATA, "step is missing");
+    c->step = (uint64_t)n;
+    if (!sum || sum->kind != JSON_STRING || sum->s.n != sizeof hex - 1)
+        return err_set(e, ERR_DATA, "rows_checksum is missing");
+    memcpy(hex, sum->s.p, sizeof hex - 1);
+    c->checksum = strtoull(hex, &end, 16);
+    return *end ? err_set(e, ERR_DATA, "rows_checksum is not hexadecimal") : 0;
+}
+
+static int parse_run(struct trainer *t, const struct json *v, struct restore_cursor *c,
+                     struct err *e)
+{
+    if (parse_place(v, c, e) || guard_read(&t->guard, json_get(v, "guard"), e)) return -1;
+    if (t->guard.skipped > c->step)
+        return err_set(e, ERR_DATA, "more steps were left out than there were");
+    const struct json *settings = json_get(v, "settings");
+    buf_reset(&c->settings);
+    if (settings) json_write(settings, &c->settings);
+    return buf_check(&c->settings, e);
+}
+
 static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor *c, struct err *e)
 {
     struct buf text = {0};
     struct arena a = {0};
-    int64_t step = -1;
-    char *path = io_path(dir, "run.json", e), *end = NULL;
-    int rc = path ? io_slurp(path, 1 << 16, &text, e) : -1;
-    const struct json *v = rc == 0 ? json_parse(text.data, text.len, &a, e) : NULL;
-    if (v) {
-        const struct json *s = json_get(v, "step"), *sum = json_get(v, "rows_checksum");
-        rc = s && sum && json_int(s, &step) == 0 && step >= 0 && sum->kind == JSON_STRING &&
-                     sum->s.n == 16
-                 ? 0
-                 : err_set(e, ERR_DATA, "%s: no step or no checksum", path);
-        char hex[17] = "";
-        if (rc == 0) {
-            memcpy(hex, sum->s.p, 16);
-            c->step = (uint64_t)step;
-            c->checksum = strtoull(hex, &end, 16);
-            if (*end) rc = err_set(e, ERR_DATA, "%s: the checksum is not hexadecimal", path);
-        }
-        if (rc == 0 && guard_read(&t->guard, json_get(v, "guard"), e))
-            rc = err_prefix(e, "%s", path);
-        const struct json *settings = json_get(v, "settings");
-        if (rc == 0 && settings) {
-            buf_reset(&c->settings);
-            json_write(settings, &c->settings);
-        }
-    } else {
-        rc = -1;
+    char *path = io_path(dir, "run.json", e);
+    int rc = path ? io_slurp(path, RUN_MOST, &text, e) : -1;
+    if (rc == 0) {
+        const struct json *v = json_parse(text.data, text.len, &a, e);
+        rc = v ? parse_run(t, v, c, e) : -1;
+        if (rc) err_prefix(e, "%s", path);
     }
     mem_free(path);
     arena_free(&a);

@@ -29,7 +29,10 @@ static const char *const keys[] = {"seed",
                                    TRAINING "optim_args",
                                    "sft.master_dtype",
                                    "sft.moments_dtype",
-                                   "sft.skip_nonfinite"};
+                                   "sft.skip_nonfinite",
+                                   "sft.spike_factor",
+                                   "sft.spike_window",
+                                   "sft.spike_action"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 /* The value of a key without its line's end. */

@@ -45,6 +45,11 @@ whole() { # whole DIR
     done
 }
 
+# A save is over before the next begins: with the third step there is a checkpoint.
+kept() { # kept DIR
+    ! grep -q '"system/step":3' "$1/logs/tiny/metrics.jsonl" 2>/dev/null || ls -d "$1"/sft_train/checkpoint-* >/dev/null 2>&1
+}
+
 kills=${KILLS:-14}
 for dtype in fp32 bf16; do
     rm -rf whole
@@ -56,9 +61,11 @@ for dtype in fp32 bf16; do
     for i in $(seq 1 "$kills"); do
         k=$((1 + (calls - 2) * i / kills))
         rm -rf k
-        KILL_AT=$k train k
+        keep=$((i % 2)) # 1: each save removes the checkpoint before it
+        KILL_AT=$k train k max_ckpt_to_keep=$keep
         [ $? -eq 137 ] && killed=$((killed + 1))
         whole k || bad_kills+=" $k(damaged)"
+        kept k || bad_kills+=" $k(nothing kept)"
         # every third is killed again while it goes on, at a save or while it cleans up
         if [ $((i % 3)) -eq 0 ]; then KILL_AT=$((k % 50 + 9)) train k --resume auto; fi
         if [ $((i % 3)) -eq 1 ]; then # the newest is damaged, in a file whose size stays the same
@@ -67,7 +74,7 @@ for dtype in fp32 bf16; do
                 printf x | dd of="$newest/sft_train/state/optimizer.safetensors" bs=1 seek=9000 conv=notrunc 2>/dev/null
             fi
         fi
-        train k --resume auto || bad_kills+=" $k(exit $?: $(tail -n 1 k.err))"
+        train k --resume auto max_ckpt_to_keep=$keep || bad_kills+=" $k(exit $?: $(tail -n 1 k.err))"
         [ "$(result k)" == "$(<whole.result)" ] || bad_kills+=" $k(differs)"
         [ -z "$(hidden k)" ] || bad_kills+=" $k($(hidden k))"
     done
@@ -83,13 +90,14 @@ for errno in 28:'No space left' 30:'Read-only' 5:'Input/output error'; do
     for i in $(seq 1 "$faults"); do
         k=$((1 + (calls - 12) * i / faults))
         rm -rf k
-        FAIL_AT=$k FAIL_ERRNO=${errno%%:*} train k && bad_faults+=" $k(exit 0)"
+        FAIL_AT=$k FAIL_ERRNO=${errno%%:*} train k max_ckpt_to_keep=$((i % 2)) && bad_faults+=" $k(exit 0)"
         rc=$?
         [ $rc -eq 74 ] || [ $rc -eq 73 ] || bad_faults+=" $k(exit $rc)"
         grep -q "${errno#*:}" k.err || bad_faults+=" $k($(tail -n 1 k.err))"
         [ "$(wc -l <k.err)" -le 1 ] || bad_faults+=" $k(lines)"
         [ -z "$(hidden k)" ] || bad_faults+=" $k(left $(hidden k))"
         whole k || bad_faults+=" $k(damaged)"
+        kept k || bad_faults+=" $k(nothing kept)"
         train k --resume auto && [ "$(result k)" == "$(<whole.result)" ] || bad_faults+=" $k(differs)"
     done
     equal "${errno#*:} at $faults calls: said, and continued later" "$bad_faults" ''

@@ -50,6 +50,34 @@ check 'no two buffers that live together overlap' jq -e '
             $x.offset + $x.bytes <= $y.offset or $y.offset + $y.bytes <= $x.offset))' plan.json
 check 'the checkpoint on the disk is foretold' grep -q 'a checkpoint takes [0-9.]* MiB on the disk' table
 equal 'nothing is made by planning' "$(ls -d out 2>/dev/null)" ''
+equal 'the table says what the JSON says' \
+    "$(jq -r '(.classes | to_entries[] | [.key, .value.buffers, .value.bytes, .value.peak]), ["allocation", (.buffers | length), .total] | @tsv' plan.json |
+        awk '{ printf "%s %d", $1, $2; for (i = 3; i <= NF; i++) printf " %.1f", $i / 1048576; print "" }')" \
+    "$(awk '/^(memory|the process|a checkpoint)|micro-batches/ { next } { $1 = $1; print }' table)"
+mkdir bare && cp tiny/config.json bare/
+check 'without weights or a tokenizer' plan pretrain=./bare
+SLURM_NTASKS=2 check 'and without a launcher' plan 'sft_train.device_mapping=list(range(0,8))'
+
+# ---- of every kind of run, the classes that it must have and those that it must not ----
+kinds='' odd=''
+t=sft_train.training_args m=sft_train.model_args
+for keep in none full; do for dtype in fp32 bf16; do
+    for how in '' "$m.lora_target=all-linear" "$m.freeze_module_prefix=model.embed_tokens" "$t.optim=sgd" "$t.optim=sgd $t.optim_args=momentum=0.9" \
+        sft.moments_dtype=bf16 "$m.dtype=bf16 sft.moments_dtype=bf16 sft.master_dtype=bf16" 'sft.pack_mode=dense sft.staging=8' \
+        "sft_train.use_sequence_packing=false $t.dataloader_num_workers=3 $t.per_device_train_batch_size=3" 'sft_train.device_mapping=list(range(0,4))' \
+        'sft_train.device_mapping=list(range(0,4)) sft_train.strategy_args.strategy_config.use_distributed_optimizer=true'; do
+        kinds+=.
+        # shellcheck disable=SC2086
+        got=$(plan --json sft.recompute=$keep $m.dtype=$dtype $how 2>err |
+            jq -r '.classes | [to_entries[] | select(.value.bytes > 0) | .key[:3]] | join(" ")') || got="exit: $(<err)"
+        want='wei mas mom gra act wor com dat che'
+        case $how in *distributed*) ;; *list*) ;; *) want=${want/ com/} ;; esac
+        case $how in *master_dtype*) want=${want/ mas/} ;; *) [ $dtype = bf16 ] || want=${want/ mas/} ;; esac
+        case $how in *momentum*) ;; *sgd*) want=${want/ mom/} ;; esac
+        [ "$got" = "$want" ] || odd+="$keep $dtype $how: $got; "
+    done
+done; done
+equal "of ${#kinds} kinds of run" "$odd" ''
 
 # ---- what does not fit ----
 fails 'too large for the machine: the settings that fit are named' 71 \
@@ -58,6 +86,8 @@ fails 'too large for the machine: the settings that fit are named' 71 \
 settings=$(sed 's/.*it fits with: //' .err)
 # shellcheck disable=SC2086
 check 'and they do fit' plan sft_train.training_args.per_device_train_batch_size=65536 $settings
+fails 'rows that cannot be halved' 71 'it fits with:.* sft_train.training_args.per_device_train_batch_size=[0-9]*[13579] ' \
+    sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=59049 nothing.sfts
 jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' tiny/config.json >config.json
 cp -r tiny large && mv config.json large/config.json
 fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16' \

@@ -37,6 +37,14 @@ piped >stdout 2>stderr && rc=0 || rc=$?
 equal 'from a pipe' "$rc" 0
 same 'from a pipe: the same state' "$(state two0)" "$(state pipe)"
 
+# Rows of two steps that five ranks cannot share: most of them never have one.
+head -n 6 train.jsonl >few.jsonl
+samples few.jsonl | sft-pack -q -l 512 -b 5 -o few.sfts
+few=(sequence_length=512 save_steps=1 --val few.sfts few.sfts)
+equal '5 ranks, a row' "$(code train 5 few $zero1 sft_train.training_args.gradient_accumulation_steps=1 "${few[@]}")" 0
+equal 'one process, that row' "$(code run alone sft_train.training_args.gradient_accumulation_steps=5 "${few[@]}")" 0
+near '5 ranks, a row: the losses of one process' few alone
+
 # ---- a checkpoint goes on, on as many ranks as there are ----
 equal 'ZeRO-1 resumes ZeRO-0' "$(again r01 two0 2 $zero1)" 0
 same 'to the same state' "$(state two0)" "$(state r01)"
@@ -89,6 +97,10 @@ equal 'no such model' "$(code train 2 x pretrain=./nowhere train.sfts)" 66
 cp -r model nan && printf '\xff\x7f' | dd of=nan/model.safetensors bs=1 seek=$(($(stat -c %s nan/model.safetensors) - 2)) conv=notrunc 2>/dev/null
 equal 'a loss that is not finite' "$(code train 2 n $zero1 pretrain=./nan train.sfts)" 76
 once 'is told once'
+equal 'with the rows of all ranks' "$(tail -n 1 "$(metrics n)" | jq -c '.["sft_train/suspect_rows"]')" \
+    "$(sft-view train.sfts | jq -c 'select(.step == 0) | .source[]' | jq -sc .)"
+equal 'a validation stream that is not there' "$(code train 2 n2 --val none.sfts train.sfts)" 66
+once 'is told once'
 
 # ---- what is refused ----
 two='sft_train.device_mapping=[0,1]'
@@ -111,7 +123,15 @@ job='SLURM_JOB_ID=7 SLURM_NTASKS=2 SLURM_PROCID=0'
 fails 'two tasks of srun' 78 "$srun 2 sft-train -q" \
     env $job SLURM_STEP_NUM_TASKS=2 sft-train -q --config config.yaml $two $half train.sfts
 equal 'a job'"'"'s script may train in one process' "$(code env $job sft-train -q --config config.yaml output_dir=script logging_dir=script/logs train.sfts)" 0
+OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 fails 'variables that a launcher has left' 69 'mpirun.* started 2 processes, but .* sees 1' \
+    sft-train -q --config config.yaml train.sfts
+equal 'sft-eval computes in one process' "$(code ranks 2 sft-eval -q -m model val.sfts) $(wc -c <stdout)" '78 0'
+once 'is told once'
 equal 'a plan needs no launcher' "$(code sft-train --config config.yaml $two --plan)" 0
+mkdir other && cp "$O/test/alloc_watch.so" other/mpi.so
+equal 'a plugin of another version' "$(SFT_PLUGIN_PATH=$PWD/other code train 2 x train.sfts)" 69
+said 'is said' 'other/mpi.so: of another version'
+once 'once'
 mkdir empty
 export SFT_PLUGIN_PATH=$PWD/empty
 equal 'without the plugin' "$(code train 2 x train.sfts)" 69

@@ -73,5 +73,49 @@ check 'skip_nonfinite' train left pretrain=./nan sft.skip_nonfinite=true
 equal 'skip_nonfinite: counted in metrics.jsonl and in the summary' \
     "$(jq .skipped_steps left.json) $(metric left sft_train/skipped_steps)" '1 0 0 0 0 0 0 0 1 1 '
 equal 'skip_nonfinite: the rows' "$(metric left sft_train/suspect_rows)" 'null null null null null null null [[0,7]] null '
+check 'skip_nonfinite: resumed right after' train late pretrain=./nan sft.skip_nonfinite=true max_steps=8
+check 'skip_nonfinite: and on' train late pretrain=./nan sft.skip_nonfinite=true --resume auto
+equal 'skip_nonfinite: the count goes on' "$(metric late sft_train/skipped_steps)" '0 0 0 0 0 0 0 1 1 '
+same 'skip_nonfinite: to the same end' "$(weights late 9)" "$(weights left 9)"
+stream=without.sfts
+check 'skip_nonfinite: a stream without that step' train clean pretrain=./nan
+stream=train.sfts
+same 'skip_nonfinite: the end is that of a stream without that step' "$(weights left 9)" "$(weights clean 8)"
 equal 'skip_nonfinite: the log' "$(grep -c 'step 8: loss -\?nan.*0:7; no update made' left.log)" 1
+
+# ---- the rows that are named are those of the step, in files, packed and shuffled ----
+for i in $(seq 1 9); do echo "{\"q\":\"Say it $i times.\",\"a\":\"one two $i\"}"; done >first.jsonl
+sed '6s/one/~/' first.jsonl >second.jsonl
+sft-tokenize -q -m model --prompt-key q --response-key a first.jsonl second.jsonl | sft-template -q -m model |
+    sft-pack -q -l 64 -b 4 -o many.sfts
+stream=many.sfts
+step=$(sft-view many.sfts | jq 'select(.source | index([[1, 5]])) | .step')
+rows=$(sft-view many.sfts | jq -c "select(.step == $step) | .source[]" | jq -sc .)
+equal 'many rows: a step of four' "$(jq length <<<"$rows")" 4
+for how in '' sft_train.model_args.lora_target=all-linear; do
+    rm -rf many
+    # shellcheck disable=SC2086
+    fails "many rows${how:+, LoRA}: the message names them" 76 "step $((step + 1)): .*not finite; .* \(file:row\) are [0-9: ]*1:5" \
+        train many pretrain=./nan sequence_length=64 sft_train.use_sequence_packing=true sft.shuffle=true \
+        sft_train.training_args.gradient_accumulation_steps=4 $how
+    equal "many rows${how:+, LoRA}: as metrics.jsonl has them" "$(tail -n 1 many/logs/odd/metrics.jsonl | jq -c '.["sft_train/suspect_rows"]')" "$rows"
+done
+
+# ---- a gradient that is too large for fp32, of a loss that is not: the last norm's weights are 1e-36,
+# and the head's row of one token is 3e38 ----
+echo '{"q":"Say it.","a":"~"}' >steep.jsonl
+pack steep
+stream=steep.sfts
+cp -r model steep
+f=steep/model.safetensors
+fill() { # fill TENSOR FROM COUNT BYTES: elements of a bf16 tensor
+    local at
+    at=$((8 + n + $(head -c $((8 + n)) $f | tail -c "$n" | jq ".[\"$1\"].data_offsets[0]") + 2 * $2))
+    for _ in $(seq "$3"); do printf "$4"; done | dd of=$f bs=1 seek=$at conv=notrunc 2>/dev/null
+}
+hidden=$(jq .hidden_size model/config.json)
+fill model.norm.weight 0 "$hidden" '\xaa\x03'
+fill lm_head.weight $((token * hidden)) "$hidden" '\x62\x7f'
+fails 'a gradient that is not finite' 76 'step 1: loss [0-9.]+(e\+[0-9]+)?, gradient norm (inf|-?nan): not finite; .* are 0:0;' \
+    train over pretrain=./steep
 exit $bad

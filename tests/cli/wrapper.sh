@@ -124,7 +124,7 @@ if command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; then
     endless=("${two[@]}" sft_train.training_args.num_train_epochs=20000 save_steps=0 eval_steps=0)
     # endless DIR: starts it in a session of its own, waits for its first step; the script in $pid
     endless() {
-        setsid "$launch" --config_path "$T/job" --config_name tiny output_dir="$1" "${endless[@]}" \
+        setsid env --default-signal=HUP "$launch" --config_path "$T/job" --config_name tiny output_dir="$1" "${endless[@]}" \
             logging_dir="$1/logs" >"$T/stdout" 2>"$T/stderr" </dev/null &
         pid=$!
         mkdir -p "$1/logs/tiny"
@@ -134,6 +134,10 @@ if command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; then
     kill -TERM $pid
     wait $pid
     equal 'TERM stops all ranks, resumable' $? 75
+    endless "$T/hup2"
+    kill -HUP $pid
+    wait $pid
+    equal 'so does a terminal that is closed' $? 75
     endless "$T/lost"
     kill -KILL "$(pgrep -f "sft-train .*output_dir=$T/lost " | tail -n 1)"
     wait $pid
@@ -143,14 +147,17 @@ else
     skip 'several ranks' 'no MPI here'
 fi
 
-# ---- TERM: the step is finished and saved ----
-"$launch" --config_path "$T/job" --config_name tiny output_dir="$T/term" logging_dir="$T/term/logs" \
-    sft_train.training_args.num_train_epochs=20000 save_steps=0 eval_steps=0 >"$T/stdout" 2>"$T/stderr" </dev/null &
-pid=$!
-mkdir -p "$T/term/logs/tiny"
-timeout 120 tail -s 0.1 -n +1 -F "$T/term/logs/tiny/metrics.jsonl" 2>/dev/null | grep -m 1 -q '"sft_train/loss"'
-kill -TERM $pid
-wait $pid
-equal 'TERM stops it, resumable' $? 75
-check 'with a checkpoint' sh -c "ls -d '$T'/term/sft_train/checkpoint-*"
+# ---- signals: the step is finished and saved; USR1 is what Slurm sends a batch script ----
+for signal in TERM HUP USR1; do
+    d=$T/$signal
+    env --default-signal=HUP "$launch" --config_path "$T/job" --config_name tiny output_dir="$d" logging_dir="$d/logs" \
+        sft_train.training_args.num_train_epochs=20000 save_steps=0 eval_steps=0 >"$T/stdout" 2>"$T/stderr" </dev/null &
+    pid=$!
+    mkdir -p "$d/logs/tiny"
+    timeout 120 tail -s 0.1 -n +1 -F "$d/logs/tiny/metrics.jsonl" 2>/dev/null | grep -m 1 -q '"sft_train/loss"'
+    kill -$signal $pid
+    wait $pid
+    equal "$signal stops it, resumable" $? 75
+    check "$signal: with a checkpoint" sh -c "ls -d '$d'/sft_train/checkpoint-*"
+done
 exit $bad
