@@ -116,7 +116,7 @@ int eval_loss(struct eval *v, struct err *e)
         const struct net_options o = {.compute = v->compute, .tokens = length, .length = length};
         rc = eval_net(v, &o, e);
     }
-    if (rc == 0) rc = batch_init(&b, length, e);
+    if (rc == 0) rc = batch_init(&b, length, NULL, e);
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
     while (rc == 0 && (rc = feed_next(f, &s, e)) == 1) rc = step_loss(v, &b, &s, nll, &all, e);
     if (rc == 0 && !(all.weight > 0))

@@ -300,9 +300,7 @@ const char *stream_input(const struct stream_reader *r, size_t i) { return r->ta
 
 size_t stream_room(uint64_t length)
 {
-    enum {
-        TOKEN = 128
-    }; /* its id and a run of its own, encoded and decoded, twice while growing */
+    enum { TOKEN = 256 }; /* a sample of its own, encoded and decoded, twice while buffers grow */
     size_t bytes;
     return length > SIZE_MAX || mem_mul((size_t)length, TOKEN, &bytes) ||
                    mem_add(bytes, 4 * STREAM_FRAME, &bytes)

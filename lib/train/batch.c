@@ -5,32 +5,35 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-int batch_init(struct batch *b, int64_t capacity, struct err *e)
+enum { ARRAYS = 7, ITEM = 4, ALIGN = 64 }; /* of int32_t and float */
+
+/* One more: cu has the end too. */
+static size_t array_bytes(int64_t capacity)
 {
-    const size_t n = (size_t)capacity;
+    return ((size_t)capacity + 1 + ALIGN / ITEM - 1) / (ALIGN / ITEM) * ALIGN;
+}
+
+size_t batch_bytes(int64_t capacity) { return ARRAYS * array_bytes(capacity); }
+
+int batch_init(struct batch *b, int64_t capacity, void *memory, struct err *e)
+{
+    const size_t each = array_bytes(capacity);
     *b = (struct batch){.capacity = capacity};
-    b->b.ids = mem_alloc(n, sizeof *b->b.ids, e);
-    b->b.pos = mem_alloc(n, sizeof *b->b.pos, e);
-    b->b.sample = mem_alloc(n, sizeof *b->b.sample, e);
-    b->b.cu = mem_alloc(n + 1, sizeof *b->b.cu, e);
-    b->b.rows = mem_alloc(n, sizeof *b->b.rows, e);
-    b->b.target = mem_alloc(n, sizeof *b->b.target, e);
-    b->b.weight = mem_alloc(n, sizeof *b->b.weight, e);
-    if (b->b.ids && b->b.pos && b->b.sample && b->b.cu && b->b.rows && b->b.target && b->b.weight)
-        return 0;
-    batch_free(b);
-    return -1;
+    char *at = memory ? memory : (b->own = mem_alloc(ARRAYS, each, e));
+    if (!at) return -1;
+    b->b.ids = (void *)at;
+    b->b.pos = (void *)(at + each);
+    b->b.sample = (void *)(at + 2 * each);
+    b->b.cu = (void *)(at + 3 * each);
+    b->b.rows = (void *)(at + 4 * each);
+    b->b.target = (void *)(at + 5 * each);
+    b->b.weight = (void *)(at + 6 * each);
+    return 0;
 }
 
 void batch_free(struct batch *b)
 {
-    mem_free(b->b.ids);
-    mem_free(b->b.pos);
-    mem_free(b->b.sample);
-    mem_free(b->b.cu);
-    mem_free(b->b.rows);
-    mem_free(b->b.target);
-    mem_free(b->b.weight);
+    mem_free(b->own);
     *b = (struct batch){0};
 }
 

@@ -11,8 +11,12 @@ struct batch {
     int64_t capacity;      /* tokens */
     const uint32_t *owner; /* [rows of the step] their ranks; NULL: all are this one's */
     uint32_t rank;
+    void *own; /* the arrays' memory, if it was allocated */
 };
-int batch_init(struct batch *b, int64_t capacity, struct err *e);
+/* Bytes of the arrays. */
+size_t batch_bytes(int64_t capacity);
+/* memory: batch_bytes(capacity), which must outlive b; NULL: it is allocated. */
+int batch_init(struct batch *b, int64_t capacity, void *memory, struct err *e);
 void batch_free(struct batch *b);
 /* Fills b with rows of s from `row` on, those that b->rank owns, and returns the row after them. A
  * row always fits: rows are no longer than the capacity. */

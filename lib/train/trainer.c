@@ -62,6 +62,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (mesh->size[MESH_DP] > 1)
         plan_add_host(&t->net.plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
                       &mesh->comm[MESH_DP]->staging);
+    plan_add_host(&t->net.plan, PLAN_DATA, "micro-batch", batch_bytes(o->tokens), &t->micro_batch);
     if (o->steps) plan_add_host(&t->net.plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
     if (o->reading) plan_reserve(t);
@@ -70,7 +71,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
 
 int trainer_alloc(struct trainer *t, struct err *e)
 {
-    if (batch_init(&t->batch, t->o.tokens, e) || net_alloc(&t->net, e)) return -1;
+    if (net_alloc(&t->net, e) || batch_init(&t->batch, t->o.tokens, t->micro_batch, e)) return -1;
     optimizer_bind(&t->optimizer);
     return 0;
 }

@@ -33,7 +33,7 @@ static void deals(const struct model *m)
         double load[8] = {0}, least = 1e300, most = 0, heaviest = 0;
         size_t taken = 0;
         if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e) ||
-            batch_init(&b, 2 * LONGEST, &e))
+            batch_init(&b, 2 * LONGEST, NULL, &e))
             return;
         deal_rows(&d, &s, &e);
         deal_rows(&again, &s, &e);

@@ -194,6 +194,35 @@ static void closing(const struct buf *b, const char *path)
     CHECK("closed with steps that nobody took", fine);
 }
 
+/* The rows of a step that is larger than the room come one part after the other. */
+static void parts(const char *path)
+{
+    static const struct feed_room row = {
+        .tokens = LENGTH, .samples = LENGTH, .rows = 1, .parts = true};
+    struct feed_step s = {0}, whole = {0};
+    struct err e = {0};
+    struct feed *f = feed_open(path, false, MAKE_VOCAB, &e);
+    struct feed *g = feed_open(path, false, MAKE_VOCAB, &e);
+    bool fine = f && g && feed_ahead(f, &row, 0, NULL, &e) == 0;
+    uint64_t steps = 0;
+    int rc = 0;
+    for (; fine && (rc = feed_next(g, &whole, &e)) == 1; steps++) {
+        size_t tokens = 0, rows = 0;
+        double weight = 0;
+        for (; fine && rows < whole.nrows; tokens += s.tokens, rows += s.nrows) {
+            fine = feed_next(f, &s, &e) == 1 && s.nrows == 1 && s.step == whole.step &&
+                   memcmp(s.ids, whole.ids + tokens, s.tokens * sizeof *s.ids) == 0;
+            weight += s.weight;
+        }
+        fine = fine && tokens == whole.tokens && fabs(weight - whole.weight) < 1e-6;
+    }
+    fine = fine && rc == 0 && steps == STEPS && feed_next(f, &s, &e) == 0;
+    CHECK("parts of steps, as small as a row", fine && feed_checksum(f) == feed_checksum(g));
+    feed_step_free(&whole);
+    feed_close(f);
+    feed_close(g);
+}
+
 static void rooms(const char *path)
 {
     struct feed_room r = feed_room(LENGTH, BATCH, PACK_BATCH), dense;
@@ -236,6 +265,7 @@ int main(void)
     cut_short(&b);
     closing(&b, path);
     rooms(path);
+    parts(path);
     close(fd);
     buf_free(&b);
     TEST_END();
