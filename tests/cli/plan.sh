@@ -81,7 +81,7 @@ equal "of ${#kinds} kinds of run" "$odd" ''
 
 # ---- what does not fit ----
 fails 'too large for the machine: the settings that fit are named' 71 \
-    'needs [0-9.]+ GiB, and [0-9.]+ GiB are available; it fits with:( sft.recompute=full)? sft_train.training_args.per_device_train_batch_size=' \
+    'needs [0-9.]+ GiB, and [0-9.]+ GiB are available; it fits with:( sft.recompute=(selective|full))? sft_train.training_args.per_device_train_batch_size=' \
     sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=65536 nothing.sfts
 settings=$(sed 's/.*it fits with: //' .err)
 # shellcheck disable=SC2086
