@@ -72,6 +72,38 @@ static void finite_differences(struct model m, const char *name)
     device_close(d);
 }
 
+static bool every_layer(void *arg, const char *module)
+{
+    (void)arg, (void)module;
+    return true;
+}
+
+/* Of the base and of an adapter of every layer beside it, with what a step drops. */
+static void with_adapter(struct model m, double dropout, const char *name)
+{
+    struct err e;
+    const int lengths[] = {5, 1, 9, 3};
+    int32_t sample[18];
+    struct device *d = device_open("ref64", 1, &e);
+    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    for (int i = 0; i < 18; i++) sample[i] = i < 5 ? 3 : i < 6 ? 99 : i < 15 ? 7 : 8;
+    b.sample = sample;
+    const struct net_options o = {
+        .compute = DT_F64,
+        .keep = NET_KEEP_INPUTS,
+        .tokens = b.T,
+        .length = 32,
+        .chunk = 7,
+        .params.lora = {
+            .rank = 3, .scale = 1.5, .dropout = dropout, .seed = 42, .target = every_layer}};
+    struct net *n = tiny_open_with(&m, d, &o);
+    if (n) lora_drop(n, true, 5);
+    CHECK(name, n && worst(n, &b) < 1e-6);
+    tiny_close(n);
+    tiny_free(&b);
+    device_close(d);
+}
+
 /* Gradients of one batch as bytes; the caller frees. */
 static void *gradients(const struct model *m, const char *device, enum dtype t, enum net_keep keep,
                        const struct net_batch *b, double *loss, size_t *bytes)
@@ -163,6 +195,8 @@ int main(void)
     finite_differences(tiny_model(false, true),
                        "untied, biased: gradients equal finite differences");
     finite_differences(rich_model(false), "with all parts: gradients equal finite differences");
+    with_adapter(tiny_model(true, true), 0, "with an adapter: gradients equal finite differences");
+    with_adapter(rich_model(false), 0.4, "with dropout: gradients equal finite differences");
     keeping(tiny_model(true, true), "ref", DT_F32);
     keeping(tiny_model(true, true), "ref", DT_BF16);
     keeping(rich_model(true), "ref", DT_F32);
