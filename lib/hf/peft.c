@@ -34,7 +34,8 @@ int peft_tensor_role(const char *name, enum peft_role *role, char *param)
     *role = ends(name, suffix[PEFT_A]) ? PEFT_A : ends(name, suffix[PEFT_B]) ? PEFT_B : PEFT_SAVED;
     if (*role != PEFT_SAVED)
         n -= strlen(suffix[*role]);
-    else if (strstr(name, "lora_") || (!ends(name, ".weight") && !ends(name, ".bias")))
+    else if (strstr(name, "lora_") || strstr(name, ".base_layer.") ||
+             (!ends(name, ".weight") && !ends(name, ".bias")))
         return -1;
     snprintf(param, PEFT_MAX_NAME, "%.*s%s", (int)n, name, *role == PEFT_SAVED ? "" : ".weight");
     return 0;
@@ -115,7 +116,9 @@ static int read_tensors(struct peft *p, struct err *e)
     for (size_t i = 0; i < p->count; i++) {
         p->list[i].t = safetensors_at(p->file, i);
         if (peft_tensor_role(p->list[i].t->name, &p->list[i].role, p->list[i].param))
-            return err_set(e, ERR_DATA, "%s: tensor %s is not one of LoRA on linear layers",
+            return err_set(e, ERR_DATA,
+                           "%s: tensor %s is not supported; LoRA on q_proj, k_proj, v_proj, "
+                           "o_proj, gate_proj, up_proj and down_proj is, and modules_to_save",
                            p->list[i].t->file, p->list[i].t->name);
     }
     qsort(p->list, p->count, sizeof *p->list, compare);

@@ -195,6 +195,7 @@ VARIANTS = {
     "PiSSA": ({}, dict(init_lora_weights="pissa"), "init_lora_weights"),
     "OLoRA": ({}, dict(init_lora_weights="olora"), "init_lora_weights"),
     "the embedding": (UNTIED, dict(target_modules=["embed_tokens"]), "embed_tokens"),
+    "lm_head": (UNTIED, dict(target_modules=["q_proj", "lm_head"]), "LoRA on q_proj, k_proj"),
     "some tokens": ({}, dict(trainable_token_indices=[3, 4]), "trainable_token_indices"),
     "two heads of a tied model": ({}, dict(modules_to_save=["lm_head"]), "ensure_weight_tying"),
     "layers twice": ({}, dict(layer_replication=[(0, 2), (1, 2)]), "layer_replication"),

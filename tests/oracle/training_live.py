@@ -20,7 +20,7 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
 from transformers.optimization import get_scheduler
 
 from rows import IGNORED, load
@@ -278,12 +278,24 @@ def compare(seed):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def defaults():
+    """Those of Hugging Face, but for ROLL's one epoch and the plain name of the same optimizer."""
+    (tmp / "least.yaml").write_text("pretrain: m\nsequence_length: 128\n")
+    ours = json.loads(run("sft-config", tmp / "least.yaml", "--json"))
+    ours = ours["sft_train"]["training_args"] | {"max_grad_norm": ours["max_grad_norm"], "seed": ours["seed"]}
+    theirs = TrainingArguments(output_dir=str(tmp), use_cpu=True).to_dict() | {
+        "num_train_epochs": 1.0, "optim": "adamw_torch", "warmup_ratio": 0.0}
+    check("defaults", all(theirs[k] == v for k, v in ours.items()) and len(ours) > 12,
+          {k: (v, theirs[k]) for k, v in ours.items() if theirs[k] != v})
+
+
 def main():
     first, count = (int(x) for x in (sys.argv[1:] + ["0", "8"][len(sys.argv) - 1:]))
     (tmp / "rows.json").write_text(json.dumps(load("examples/data/train.json")[:14]))
     tokenize = subprocess.run(["sft-tokenize", "-q", "-m", "share/tiny-tokenizer", "--query-key", "input", tmp / "rows.json"],
                               capture_output=True, check=True)
     subprocess.run(["sft-template", "-q", "-m", "share/tiny-tokenizer", "-o", tmp / "samples.sfts"], input=tokenize.stdout, check=True)
+    defaults()
     for seed in range(first, first + count):
         compare(seed)
     sys.exit(bad)

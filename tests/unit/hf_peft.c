@@ -111,6 +111,7 @@ static void names(void)
     static const char *const other[] = {"model.layers.0.mlp.up_proj.lora_A.weight",
                                         "base_model.model.x.lora_embedding_A",
                                         "base_model.model.x.lora_magnitude_vector.weight",
+                                        "base_model.model.lm_head.base_layer.weight",
                                         "base_model.model.",
                                         "base_model.model.lora_A.weight",
                                         "base_model.model.x.lora_B.bias"};
