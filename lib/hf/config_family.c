@@ -18,11 +18,12 @@ static const struct family {
     bool qk_norm;
     enum window window;
     int64_t kv_heads, head_dim, positions; /* when absent; 0: from the other sizes */
+    bool divides; /* heads must divide hidden_size, also where head_dim is told */
 } families[] = {
-    {"llama", false, true, true, false, WINDOW_NONE, 0, 0, 2048},
-    {"mistral", false, false, false, false, WINDOW_ALL, 8, 0, 131072},
-    {"qwen2", true, false, false, false, WINDOW_LAYERS, 32, 0, 32768},
-    {"qwen3", false, true, false, true, WINDOW_LAYERS, 32, 128, 32768},
+    {"llama", false, true, true, false, WINDOW_NONE, 0, 0, 2048, true},
+    {"mistral", false, false, false, false, WINDOW_ALL, 8, 0, 131072, false},
+    {"qwen2", true, false, false, false, WINDOW_LAYERS, 32, 0, 32768, false},
+    {"qwen3", false, true, false, true, WINDOW_LAYERS, 32, 128, 32768, false},
 };
 enum { DEFAULT_WINDOW = 4096, DEFAULT_FULL_LAYERS = 28 };
 
@@ -52,6 +53,8 @@ void hf_read_family_sizes(struct reader *r, struct hf_config *c)
     static const struct family other = {.positions = 2048};
     const struct family *f = family_of(c);
     if (!f) f = &other;
+    if (f->divides && c->hidden_size % c->num_attention_heads)
+        reader_fail(r, "num_attention_heads", "a divisor of hidden_size");
     c->num_key_value_heads = f->kv_heads;
     /* null is not absent: as many as heads */
     if (!f->kv_heads || json_get(r->object, "num_key_value_heads"))

@@ -261,6 +261,15 @@ static void refusals(void)
                   "max_position_embeddings"));
     CHECK("heads that do not divide",
           refused("{\"model_type\":\"llama\",\"num_key_value_heads\":3," SIZES "}", "divisor"));
+#define UNEVEN                                                                                     \
+    "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"      \
+    "\"num_attention_heads\":3,\"num_key_value_heads\":3,\"head_dim\":8}"
+    struct hf_config c;
+    struct err e;
+    CHECK("heads that do not divide the rest, which is for Llama only",
+          refused("{\"model_type\":\"llama\"," UNEVEN, "a divisor of hidden_size") &&
+              parse("{\"model_type\":\"qwen3\"," UNEVEN, &c, &e) == 0 && c.head_dim == 8);
+    hf_config_free(&c);
     CHECK("an epsilon below zero",
           refused("{\"model_type\":\"llama\",\"rms_norm_eps\":-1e-6," SIZES "}", "rms_norm_eps"));
     CHECK("a flag that is a number",
