@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All memory, before any is used: the plan, whether it fits, and what would. */
+/* All memory, before any is used: the plan, and what --plan prints of it. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/log.h"
 #include "model/freeze.h"
 #include "run.h"
@@ -57,14 +56,13 @@ struct feed_room run_validation_room(const struct run *r)
     return room;
 }
 
-/* Of both streams: memory for steps, and what reading allocates. */
-static void streams(const struct run *r, struct trainer_options *o)
+void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_options *o)
 {
     enum { ROW = 64 }; /* a row's place among the ranks */
     const uint64_t length = (uint64_t)r->config->sequence_length;
     const struct feed_room validation = run_validation_room(r);
-    unsigned ahead;
-    const struct feed_room room = run_room(r, &ahead);
+    unsigned planned;
+    const struct feed_room room = run_room(r, &planned);
     o->steps = feed_room_bytes(&room, ahead);
     o->reading = stream_room(length) + (size_t)(room.rows + validation.rows) * ROW;
     if (!r->validation) return;
@@ -88,7 +86,7 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                                           .spike_action = (enum guard_action)c->sft.spike_action},
                                 .staging = (size_t)c->sft.staging << 20,
                                 .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
-    streams(r, &o);
+    run_stream_memory(r, (unsigned)c->sft_train.training_args.dataloader_num_workers, &o);
     if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);
     if (c->sequence_length > reach)
@@ -120,115 +118,8 @@ int run_plan(struct run *r, struct err *e)
     return frozen ? freeze_check(frozen, &r->trainer.net.params, e) : 0;
 }
 
-/* ---- whether it fits ---- */
-
-/* Beside the plan: code, libraries and their buffers, the stream's window. docs/benchmarks.md has
- * what was measured. */
-enum { PROCESS = 48 << 20 };
-
-/* Bytes that a run with these options would take; UINT64_MAX when it cannot be planned. */
-static uint64_t need(struct run *r, const struct trainer_options *o)
-{
-    struct trainer t;
-    uint64_t bytes = UINT64_MAX;
-    if (trainer_init(&t, &r->model, o, &r->mesh, r->device, NULL) == 0)
-        bytes = plan_size(&t.net.plan) + PROCESS;
-    trainer_close(&t);
-    return bytes;
-}
-
-/* What a run could be made smaller by, beside its configuration. */
-struct smaller {
-    bool sharded;  /* each rank has a part of the optimizer's state */
-    int recompute; /* of CONFIG_RECOMPUTE_WORDS */
-    int64_t rows;  /* of a micro-batch */
-    int kept;      /* 1: moments in bf16; 2: and no master */
-};
-
-static bool narrower(struct run *r, struct smaller s, uint64_t have)
-{
-    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
-    struct trainer_options o = r->trainer.o;
-    o.shard_optimizer = s.sharded;
-    o.keep = keep[s.recompute];
-    o.tokens = s.rows * r->config->sequence_length;
-    if (s.kept >= 1) o.optimizer.moments = DT_BF16;
-    if (s.kept >= 2) o.optimizer.no_master = true;
-    return need(r, &o) <= have;
-}
-
-/* As one would type them. */
-static void write_settings(const struct run *r, struct smaller s, struct buf *b)
-{
-    static const char *const words[] = {"none", "selective", "full"};
-    const struct config *c = r->config;
-    const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
-    if (s.sharded && !r->trainer.o.shard_optimizer)
-        buf_puts(b, " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
-    if (s.recompute > (int)c->run.recompute) buf_printf(b, " sft.recompute=%s", words[s.recompute]);
-    if (s.rows < rows)
-        buf_printf(
-            b,
-            " sft_train.training_args.per_device_train_batch_size=%lld"
-            " sft_train.training_args.gradient_accumulation_steps=%lld",
-            (long long)s.rows,
-            (long long)(c->sft_train.training_args.gradient_accumulation_steps * rows / s.rows));
-    if (s.kept >= 1 && r->trainer.o.optimizer.moments != DT_BF16)
-        buf_puts(b, " sft.moments_dtype=bf16");
-    if (s.kept >= 2 && !r->trainer.o.optimizer.no_master) buf_puts(b, " sft.master_dtype=bf16");
-}
-
-/* The next smaller micro-batch of which `rows` is a multiple; 0 after 1. */
-static int64_t fewer(int64_t rows, int64_t now)
-{
-    do now--;
-    while (now > 0 && rows % now);
-    return now;
-}
-
-/* The settings that cost least and make the run fit: a sharded optimizer, more recomputation, then
- * smaller micro-batches, with as many more of them, and only then what changes the result: less
- * exact state of the optimizer. Nothing when that is not enough. */
-static void find_settings(struct run *r, uint64_t have, struct buf *b)
-{
-    const struct config *c = r->config;
-    const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
-    const int most = r->trainer.o.compute == DT_BF16 ? 2 : 1;
-    const bool sharded = r->mesh.size[MESH_DP] > 1 || r->trainer.o.shard_optimizer;
-    for (struct smaller s = {.sharded = sharded}; s.kept <= most; s.kept++)
-        for (s.rows = rows; s.rows >= 1; s.rows = fewer(rows, s.rows))
-            for (s.recompute = (int)c->run.recompute; s.recompute < 3; s.recompute++)
-                if (narrower(r, s, have)) {
-                    write_settings(r, s, b);
-                    return;
-                }
-}
-
-static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+/* ---- what is printed ---- */
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
-
-int run_fits(struct run *r, struct err *e)
-{
-    struct buf b = {0};
-    const uint64_t want = plan_size(&r->trainer.net.plan) + PROCESS;
-    const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
-    if (want <= have) return 0;
-    find_settings(r, have, &b);
-    int rc = buf_check(&b, e);
-    if (rc == 0 && b.len)
-        rc = err_set(e, ERR_MEMORY,
-                     "the run needs %.2f GiB, and %.2f GiB are available; it fits with:%s",
-                     gib(want), gib(have), b.data);
-    else if (rc == 0)
-        rc = err_set(
-            e, ERR_MEMORY,
-            "the run needs %.2f GiB, and %.2f GiB are available; neither sft.recompute=full nor "
-            "micro-batches of one row nor the optimizer in bf16 are enough: take a shorter "
-            "sequence_length or a smaller model",
-            gib(want), gib(have));
-    buf_free(&b);
-    return rc;
-}
 
 static void plan_text(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
 {
@@ -240,7 +131,7 @@ static void plan_text(const struct run *r, uint64_t model, uint64_t all, struct 
         buf_printf(b, "each of %d ranks, with %s of the optimizer's state:\n",
                    r->mesh.size[MESH_DP], r->trainer.optimizer.zero.sharded ? "its part" : "all");
     plan_print(&n->plan, b);
-    buf_printf(b, "the process itself takes up to %d MiB more\n", PROCESS >> 20);
+    buf_printf(b, "the process itself takes up to %d MiB more\n", RUN_PROCESS >> 20);
     buf_printf(b, "a checkpoint takes %.1f MiB on the disk: the model %.1f, the state %.1f\n",
                mib(all), mib(model), mib(all - model));
 }
@@ -248,7 +139,7 @@ static void plan_text(const struct run *r, uint64_t model, uint64_t all, struct 
 static void plan_object(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
 {
     buf_printf(b, "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu},",
-               r->mesh.size[MESH_DP], PROCESS, (unsigned long long)model,
+               r->mesh.size[MESH_DP], RUN_PROCESS, (unsigned long long)model,
                (unsigned long long)(all - model));
     plan_json(&r->trainer.net.plan, b);
     buf_puts(b, "}\n");

@@ -61,6 +61,10 @@ int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
 struct feed_room run_room(const struct run *r, unsigned *ahead);
 /* The same of the stream for validation, which comes in parts of this size. */
 struct feed_room run_validation_room(const struct run *r);
+/* Sets what of o is the streams' memory: steps, `ahead` of them read before they are wanted. */
+void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_options *o);
+/* Beside the plan: code, libraries and their buffers. docs/benchmarks.md has what was measured. */
+enum { RUN_PROCESS = 48 << 20 };
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
 int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */

@@ -98,14 +98,17 @@ fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of
 
 # ---- what is taken; a sanitizer takes far more ----
 if ! grep -q __asan_init "$(type -P sft-train)"; then
-    # Only the optimizer's state can be made smaller here: its moments in bf16, then no master.
+    # What can be made smaller here: buffers, then the optimizer's state: its moments in bf16, then no master.
     jq '.vocab_size = 110000 | .hidden_size = 512' tiny/config.json >config.json
     cp -r tiny state && mv config.json state/config.json
-    most=(pretrain=./state sft.recompute=full)
+    most=(pretrain=./state sft.recompute=full sequence_length=2048 sft_train.training_args.dataloader_num_workers=60)
     within() { # within MiB beyond a plan's SETTING...
         local limit=$(($(plan --json "${most[@]}" "${@:2}" | jq .total) / 1024 + $1 * 1024))
         bash -c "ulimit -d $limit; exec sft-train -q --config config.yaml ${most[*]} nothing.sfts"
     }
+    fails 'smaller buffers make it fit' 71 'it fits with: sft.staging=8 sft_train.training_args.dataloader_num_workers=0$' \
+        within 110 sft.staging=8 sft_train.training_args.dataloader_num_workers=0
+    most=(pretrain=./state sft.recompute=full sft.staging=8)
     fails 'moments in bf16 make it fit' 71 'it fits with: sft.moments_dtype=bf16$' within 110 sft.moments_dtype=bf16
     fails 'no master makes it fit' 71 'it fits with: sft.moments_dtype=bf16 sft.master_dtype=bf16$' \
         within 110 sft.moments_dtype=bf16 sft.master_dtype=bf16

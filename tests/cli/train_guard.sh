@@ -98,13 +98,13 @@ for how in '' sft_train.model_args.lora_target=all-linear; do
     fails "many rows${how:+, LoRA}: the message names them" 76 "step $((step + 1)): .*not finite; .* \(file:row\) are [0-9: ]*1:5" \
         train many pretrain=./nan sequence_length=64 sft_train.use_sequence_packing=true sft.shuffle=true \
         sft_train.training_args.gradient_accumulation_steps=4 $how
-    equal "many rows${how:+, LoRA}: as metrics.jsonl has them" "$(tail -n 1 many/logs/odd/metrics.jsonl | jq -c '.["sft_train/suspect_rows"]')" "$rows"
+    equal "many rows${how:+, LoRA}: as metrics.jsonl has them" "$(tail -n 1 "$(metrics many)" | jq -c '.["sft_train/suspect_rows"]')" "$rows"
 done
 
 # ---- a gradient that is too large for fp32, of a loss that is not: the last norm's weights are 1e-36,
 # and the head's row of one token is 3e38 ----
 echo '{"q":"Say it.","a":"~"}' >steep.jsonl
-pack steep
+samples steep.jsonl | sft-pack -q -l 128 -b 1 --in-order -o steep.sfts
 stream=steep.sfts
 cp -r model steep
 f=steep/model.safetensors
