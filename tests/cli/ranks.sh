@@ -7,6 +7,9 @@ source "$(dirname "$0")/../ranks.sh"
 ranks 3 "$O/test/comm_ranks" >collectives 2>err && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks: /' collectives
 equal '3 ranks: all pass' "$rc" 0
+ranks 3 "$O/test/fences" >fences 2>stderr && rc=0 || rc=$?
+sed 's/^\(ok\|not ok\) /&3 ranks, /' fences
+equal '3 ranks: all stay inside' "$rc" 0
 
 # ---- a job of three steps ----
 equal 'one process' "$(code run one --val val.sfts train.sfts)" 0

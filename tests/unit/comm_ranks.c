@@ -3,6 +3,7 @@
  * device that cannot be read. tests/cli/ranks.sh starts it as several ranks; alone it is one. */
 #include "comm/comm.h"
 #include "comm/launch.h"
+#include "fence.h"
 #include "test.h"
 
 static struct world world, *w = &world;
@@ -153,7 +154,7 @@ static void on_device(const char *name)
 {
     struct err e = {0};
     char text[80];
-    void *staging = malloc(COMM_STAGING);
+    void *staging = fence_alloc(COMM_STAGING);
     d = device_open(name, 1, &e);
     struct comm *c = d ? world.plugin ? comm_mpi(w, d, &e) : comm_self(d, &e) : NULL;
     snprintf(text, sizeof text, "%s: opens", name);
@@ -176,7 +177,6 @@ static void on_device(const char *name)
     }
     comm_close(c);
     device_close(d);
-    free(staging);
 }
 
 int main(void)

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every buffer of the memory plan with a page after it that nobody may touch, in place of a
+ * neighbour: whatever is computed stays inside, and is what it is in the one allocation, where
+ * buffers that do not live at the same time share memory. tests/cli/ranks.sh starts it as several
+ * ranks; alone it is one. */
+#include "comm/launch.h"
+#include "fence.h"
+#include "rig.h"
+#include "test.h"
+
+enum { LENGTH = 700, TOKENS = 720, STEPS = 5, ROOM = 1 << 20 };
+static struct world world, *w = &world;
+
+static bool every(void *arg, const char *module)
+{
+    (void)arg, (void)module;
+    return true;
+}
+
+struct form {
+    const char *name;
+    struct model model;
+    struct trainer_options o;
+};
+
+/* Moves the plan's buffers apart; their contents are made anew. */
+static bool fence(struct trainer *t)
+{
+    const struct plan *p = &t->net.plan;
+    for (size_t i = 0; i < p->count; i++)
+        if (!(*p->b[i].slot = fence_alloc(p->b[i].bytes))) return false;
+    t->net.device->work = t->net.work;
+    optimizer_bind(&t->optimizer);
+    net_rope_fill(&t->net);
+    return true;
+}
+
+static bool open_form(struct rig *r, const struct form *f, bool fenced)
+{
+    struct err e;
+    *r = (struct rig){.device = device_open("cpu", 2, &e)};
+    if (!r->device || mesh_world(&r->mesh, w, r->device, &e) ||
+        trainer_init(&r->t, &f->model, &f->o, &r->mesh, r->device, &e) ||
+        trainer_alloc(&r->t, &e) || (fenced && !fence(&r->t))) {
+        printf("# %s: %s\n", f->name, e.msg);
+        return false;
+    }
+    void *master = optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL;
+    if (r->t.optimizer.zero.sharded) master = NULL; /* only a part of it is here */
+    tiny_weights(&r->t.net, master);
+    return true;
+}
+
+/* Documents of any length up to LENGTH; in step 0 a full one, in step 1 single tokens. */
+static struct feed_step step_of(uint32_t k, int vocab)
+{
+    int lengths[16], docs = 0;
+    for (uint32_t left = 2000; docs < 16 && left > 0; docs++) {
+        uint32_t n = k == 0   ? LENGTH
+                     : k == 1 ? 1
+                              : 1 + tiny_hash("len", 16 * k + (uint32_t)docs) % 300;
+        if (n > left) n = left;
+        lengths[docs] = (int)n;
+        left -= n;
+    }
+    return rig_rows(lengths, docs, vocab, 1000 * k);
+}
+
+/* Every tensor of a checkpoint, as the saver reads it: to the end of the staging buffer. */
+static int read_contents(struct trainer *t, uint64_t *sum, struct err *e)
+{
+    const struct saver_content *c = &t->contents.list;
+    if (t->contents.world) return 0;
+    for (size_t i = 0; i < c->ntensors && t->staging; i++) {
+        const struct saver_tensor *x = &c->tensors[i];
+        const size_t bytes = x->n * hf_dtype_size(x->dtype);
+        char *to = (char *)t->staging + t->staging_bytes - (bytes + 63) / 64 * 64;
+        if (x->read(x->arg, x->at, x->n, x->dtype, to, e)) return -1;
+        *sum = hash64(to, bytes, *sum);
+    }
+    return 0;
+}
+
+/* A hash of all that comes of STEPS steps; 0: failed. */
+static uint64_t train(const struct form *f, bool fenced)
+{
+    struct rig r;
+    struct err e = {0};
+    uint64_t sum = 1;
+    int rc = open_form(&r, f, fenced) ? 0 : -1;
+    for (uint32_t k = 0; k < STEPS && rc == 0; k++) {
+        struct trainer_report x;
+        struct feed_step s = step_of(k, (int)f->model.vocab);
+        rc = trainer_step(&r.t, &s, 1e-2, &x, &e) || trainer_peak(&r.t, &e) < 0 ||
+             read_contents(&r.t, &sum, &e);
+        const double numbers[2] = {x.loss, x.grad_norm};
+        sum = hash64(numbers, sizeof numbers, sum);
+        feed_step_free(&s);
+    }
+    if (rc) printf("# %s: %s\n", f->name, e.msg);
+    const struct net *n = &r.t.net;
+    if (rc == 0) sum = hash64(n->weights, n->params.total * dtype_size(n->o.compute), sum);
+    rig_close(&r);
+    return rc ? 0 : sum;
+}
+
+static void stays_inside(struct form f)
+{
+    char name[120];
+    f.o.length = LENGTH;
+    f.o.tokens = TOKENS;
+    f.o.staging = ROOM;
+    f.o.saved_dtype = HF_F32;
+    if (!(f.o.optimizer.epsilon > 0)) f.o.optimizer = (struct optimizer_options)RIG_ADAMW;
+    const uint64_t apart = train(&f, true), packed = train(&f, false);
+    struct err e = {0};
+    const bool all = world_agree(w, apart && apart == packed ? 0 : -1, &e) == 0;
+    snprintf(name, sizeof name, "%s: stays inside its buffers", f.name);
+    if (!w->place.rank) CHECK(name, all);
+}
+
+int main(void)
+{
+    struct err e;
+    world = *world_self();
+    if (launch_detect(getenv).size > 1 && world_join(w, "mpi", &e)) {
+        CHECK("joins", false);
+        return test_failed;
+    }
+    struct model m = tiny_model(true, true), q = tiny_model(false, false);
+    m.positions = q.positions = LENGTH;
+    q.qk_norm = true;
+    q.window = 37;
+    q.window_layers[0] = 1;
+    const struct lora_options lora = {
+        .rank = 5, .scale = 2, .dropout = 0.25, .seed = 3, .target = every};
+    const struct optimizer_options sgd = {.kind = OPTIMIZER_SGD, .momentum = 0.9, .epsilon = 1};
+    struct optimizer_options small = RIG_ADAMW;
+    small.no_master = true;
+    small.moments = DT_BF16;
+    stays_inside((struct form){"fp32", m, {.keep = NET_KEEP_ALL}});
+    stays_inside((struct form){"fp32, selective", q, {.keep = NET_KEEP_SELECTIVE}});
+    stays_inside(
+        (struct form){"fp32, full, in parts",
+                      m,
+                      {.keep = NET_KEEP_INPUTS, .shard_optimizer = true, .optimizer = sgd}});
+    stays_inside(
+        (struct form){"fp32, adapters", q, {.keep = NET_KEEP_SELECTIVE, .params = {.lora = lora}}});
+    struct device *cpu = device_open("cpu", 1, &e);
+    const bool narrow = cpu && device_has_bf16(cpu);
+    device_close(cpu);
+    if (narrow) {
+        stays_inside((struct form){"bf16", q, {.compute = DT_BF16, .keep = NET_KEEP_ALL}});
+        stays_inside((struct form){"bf16 alone, selective, in parts",
+                                   m,
+                                   {.compute = DT_BF16,
+                                    .keep = NET_KEEP_SELECTIVE,
+                                    .shard_optimizer = true,
+                                    .optimizer = small}});
+        stays_inside(
+            (struct form){"bf16, adapters, full",
+                          q,
+                          {.compute = DT_BF16, .keep = NET_KEEP_INPUTS, .params = {.lora = lora}}});
+    }
+    world_leave(w, 1);
+    TEST_END();
+}
