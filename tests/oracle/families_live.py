@@ -274,9 +274,30 @@ def compare(seed, stream):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def initialised(config):
+    """sft-ckpt init: transformers finds every tensor and no other, with the values that were promised."""
+    name = f"init {config['model_type']}"
+    folder = tmp / name.replace(" ", "-")
+    (tmp / "init.json").write_text(json.dumps(config | dict(
+        vocab_size=1000, hidden_size=64, intermediate_size=100, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, initializer_range=0.05)))
+    run("sft-ckpt", "init", "-q", "--dtype", "fp32", "--seed", 3, "-o", folder, tmp / "init.json")
+    model, told = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    check(f"{name}: all tensors", not any(told.values()), told)
+    for n, p in model.named_parameters():
+        z = p.detach().double().flatten()
+        fine = (z == ("norm" in n)).all() if p.dim() == 1 else (
+            abs(z.mean()) < 4 * 0.05 / len(z) ** 0.5 and abs(z.std() / 0.05 - 1) < 4 / (2 * len(z)) ** 0.5
+            and abs((z / 0.05).pow(4).mean() - 3) < 4 * (96 / len(z)) ** 0.5)
+        check(f"{name}: {n}", fine, f"mean {z.mean()}, deviation {z.std()}")
+
+
 def main():
     first, count = (int(x) for x in (sys.argv[1:] + ["0", "20"][len(sys.argv) - 1:]))
     streams(tmp)
+    for config in ({"model_type": "llama", "attention_bias": True, "mlp_bias": True}, {"model_type": "mistral"},
+                   {"model_type": "qwen2"}, {"model_type": "qwen3", "tie_word_embeddings": True}):
+        initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)
     sys.exit(bad)
