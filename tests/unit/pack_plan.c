@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The composition of steps: which samples, in which step, how often. */
+#include <math.h>
+
 #include "base/rng.h"
 #include "pack/pack.h"
 #include "test.h"
@@ -62,7 +64,7 @@ static void test_batch(void)
 {
     struct seen s = go(PACK_BY_STEP, 64, 2, 42, false);
     CHECK("batch: steps", s.steps == 2 * 16 && s.samples == 2 * N);
-    CHECK("batch: every sample in every epoch", each(&s, 2));
+    CHECK("batch: every sample as often as there are epochs", each(&s, 2));
     CHECK("batch: exactly the batch", s.most_samples == 64 && s.least_samples == N % 64);
     CHECK("batch: fewer rows than samples", s.fits && s.rows < s.samples);
     struct seen again = go(PACK_BY_STEP, 64, 2, 42, false);
@@ -87,7 +89,7 @@ static void test_none(void)
 static void test_dense(void)
 {
     struct seen s = go(PACK_BY_EPOCH, 8, 3, 42, false);
-    CHECK("dense: every sample in every epoch", each(&s, 3) && s.fits);
+    CHECK("dense: every sample as often as there are epochs", each(&s, 3) && s.fits);
     CHECK("dense: rows a step", s.most_rows == 8);
     struct seen batch = go(PACK_BY_STEP, 8, 3, 42, false);
     CHECK("dense: fewer rows", s.rows < batch.rows);
@@ -105,6 +107,52 @@ static void test_epochs(void)
     uint32_t most = 0;
     for (uint32_t i = 0; i < N; i++) most = s.times[i] > most ? s.times[i] : most;
     CHECK("nothing comes thrice", most == 2);
+}
+
+enum { EPOCHS = 3, EPOCH_STEPS = 16 };
+struct orders {
+    uint32_t sample[EPOCHS][N], count[EPOCHS];
+};
+static int note_order(void *arg, const struct pack_row *r, struct err *e)
+{
+    struct orders *o = arg;
+    const uint64_t epoch = r->step / EPOCH_STEPS;
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (epoch >= EPOCHS || o->count[epoch] == N) return err_set(e, ERR_DATA, "too many");
+        o->sample[epoch][o->count[epoch]++] = r->samples[i];
+    }
+    return 0;
+}
+
+/* Positions at which two orders have the same sample: of two at random, one on average. */
+static int alike(const uint32_t *a, const uint32_t *b)
+{
+    int n = 0;
+    for (int i = 0; i < N; i++) n += a[i] == b[i];
+    return n;
+}
+
+static void test_shuffle(void)
+{
+    static struct orders o;
+    struct err e = {0};
+    const struct pack_options options = {PACK_NOT, LENGTH, 64, EPOCHS, 42, false};
+    uint32_t file[N];
+    bool whole = pack_plan(&options, lengths, N, note_order, &o, &e) == 0, others = true;
+    for (uint32_t i = 0; i < N; i++) file[i] = i;
+    for (int k = 0; k < EPOCHS; k++) {
+        bool seen[N] = {false};
+        double moved = 0;
+        for (uint32_t i = 0; i < o.count[k]; i++) {
+            seen[o.sample[k][i]] = true;
+            moved += fabs((double)o.sample[k][i] - (double)i) / N / N;
+        }
+        for (int i = 0; i < N; i++) whole &= seen[i];
+        others &= fabs(moved - 1.0 / 3) < 0.04 && alike(o.sample[k], file) < 8 &&
+                  alike(o.sample[k], o.sample[(k + 1) % EPOCHS]) < 8;
+    }
+    CHECK("every epoch has each sample once", whole);
+    CHECK("in an order of its own", others);
 }
 
 static int stop(void *arg, const struct pack_row *r, struct err *e)
@@ -138,6 +186,7 @@ int main(void)
     test_none();
     test_dense();
     test_epochs();
+    test_shuffle();
     test_refusals();
     TEST_END();
 }
