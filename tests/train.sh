@@ -24,6 +24,8 @@ rows() {
 }
 # samples FILE: its rows as sft-pack takes them
 samples() { sft-tokenize -q -m model --prompt-key q --response-key a "$1" | sft-template -q -m model; }
+# examples train|validation: the same of the rows in examples/data
+examples() { sft-tokenize -q -m model --query-key input "$root/examples/data/$1.json" | sft-template -q -m model; }
 # config <<TEXT: config.yaml, of what is the same for all and the text, which ends within sft_train
 config() {
     {

@@ -2,38 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # After the first step sft-train's own code allocates nothing, also while it validates and saves; what
 # its libraries allocate is listed.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD watch=${O:-build}/test/alloc_watch.so
+source "$(dirname "$0")/../train.sh"
+watch=${O:-build}/test/alloc_watch.so
 [[ $watch == /* ]] || watch=$root/$watch
-cd "$T" || exit 70
 
-sft-ckpt init -q "$root/examples/random-model.json" --tokenizer "$root/share/tiny-tokenizer" --seed 1 -o model
-samples() {
-    sft-tokenize -q -m model --prompt-key instruction --query-key input --response-key output "$root/examples/data/$1.json" |
-        sft-template -q -m model
-}
-samples train | sft-pack -q -l 512 -b 16 -o train.sfts
-samples train | sft-pack -q -l 512 -b 4 --mode dense -o dense.sfts
-samples validation | sft-pack -q -l 512 -b 64 -o val.sfts
-cat >config.yaml <<END
-exp_name: alloc
-output_dir: ./out
-logging_dir: ./out/logs
+model model
+examples train | sft-pack -q -l 512 -b 16 -o train.sfts
+examples train | sft-pack -q -l 512 -b 4 --mode dense -o dense.sfts
+examples validation | sft-pack -q -l 512 -b 64 -o val.sfts
+config <<'END'
 track_with: tensorboard
-pretrain: ./model
 sequence_length: 512
-prompt_key: instruction
-query_key: input
-response_key: output
 save_steps: 2
 eval_steps: 2
 max_ckpt_to_keep: 1
 max_steps: 7
 sft_train:
   training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 16, learning_rate: 1.0e-4, num_train_epochs: 1}
-  data_args: {file_name: train.json}
-  strategy_args: {strategy_name: megatron_train}
-  use_sequence_packing: true
 END
 # From the end of step 1 to the end of step 6: two saves and three validations
 cat >watch <<END
@@ -59,7 +44,7 @@ watched() {
     "${mpirun[@]}" ./watch -v --config config.yaml --val val.sfts "$@" "$stream" >/dev/null 2>err ||
         not_ok "$name" "exit $?: $(tail -n 1 err)"
     equal "$name: checkpoints were written" "$(cd out/sft_train && echo checkpoint-*)" checkpoint-7
-    equal "$name: and the stream read anew" "$(grep -c 'sft_train/val_loss' out/logs/alloc/metrics.jsonl)" 5
+    equal "$name: and the stream read anew" "$(values out sft_train/val_loss | wc -l)" 5
     check "$name: the reserve was enough" grep -q 'reserve: .* 0 allocations beyond it' err
     for ((rank = 0; rank < ranks; rank++)); do looked "$name${mpirun:+, rank $rank}" "$rank"; done
 }
