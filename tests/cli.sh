@@ -24,8 +24,9 @@ differ() { local rc=0; cmp -s "$2" "$3" || rc=$?; equal "$1" $rc 1; }
 close() {
     local pairs
     pairs=$(paste <(echo "$2") <(echo "$3"))
-    if awk -v t="$4" '{ d = $1 - $2; most = t * ($2 < 0 ? -$2 : $2) }
-        NF != 2 || $1 + 0 != $1 || $2 + 0 != $2 || !(d <= most && -d <= most) { exit 1 }' <<<"$pairs"
+    if awk -v t="$4" 'function number(x) { return x ~ /^-?[0-9.]+(e[-+]?[0-9]+)?$/ }
+        { d = $1 - $2; most = t * ($2 < 0 ? -$2 : $2) }
+        NF != 2 || !number($1) || !number($2) || d > most || -d > most { exit 1 }' <<<"$pairs"
     then ok "$1"; else not_ok "$1" "$(tr '\t\n' ', ' <<<"$pairs")"; fi
 }
 # equal NAME GOT WANTED
@@ -41,6 +42,16 @@ fails() {
     elif [ -s "$T/.out" ]; then not_ok "$name" "wrote to standard output"
     else ok "$name"; fi
 }
+# damage FILE OFFSET BYTES: writes them over what is there; BYTES as printf has them, an offset below 0
+# counts from the end
+damage() {
+    local at=$2
+    [ "$at" -ge 0 ] || at=$(($(stat -c %s "$1") + at))
+    # shellcheck disable=SC2059
+    printf "$3" | dd of="$1" bs=1 seek=$at conv=notrunc status=none
+}
+# flip FILE OFFSET: the third bit of that byte
+flip() { damage "$1" "$2" "\\x$(printf %02x $(($(od -An -tu1 -j "$2" -N 1 "$1") ^ 4)))"; }
 # code COMMAND...: prints its exit code; its output is kept in the files $T/stdout and $T/stderr, of
 # which the next two tell
 code() { "$@" >"$T/stdout" 2>"$T/stderr" </dev/null && echo 0 || echo $?; }

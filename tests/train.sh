@@ -46,8 +46,16 @@ END
     } >config.yaml
 }
 trainer=(sft-train)
+quiet=-q # empty: it says how it goes
 # run DIR ARGUMENT...: of the trainer, into that folder
-run() { "${trainer[@]}" -q --config config.yaml "output_dir=$1" "logging_dir=$1/logs" "${@:2}"; }
+run() { "${trainer[@]}" $quiet --config config.yaml "output_dir=$1" "logging_dir=$1/logs" "${@:2}"; }
+
+# tells NAME PATTERN DIR ARGUMENT...: such a run succeeds, and says so in a line that matches
+tells() {
+    local rc
+    rc=$(quiet='' code run "${@:3}")
+    if [ "$rc" -eq 0 ]; then said "$1" "$2"; else not_ok "$1" "exit $rc: $(tail -n 1 "$T/stderr")"; fi
+}
 
 # ---- what it leaves ----
 last=3 # the step that runs end with

@@ -20,7 +20,7 @@ check 'init again' sft-ckpt init config.json -o b --seed 7
 same 'the same seed gives the same bytes' a/model.safetensors b/model.safetensors
 same 'and the same configuration' a/config.json b/config.json
 check 'another seed' sft-ckpt init config.json -o c --seed 8 -q
-if cmp -s a/model.safetensors c/model.safetensors; then not_ok 'another seed, other bytes'; else ok 'another seed, other bytes'; fi
+differ 'another seed, other bytes' a/model.safetensors c/model.safetensors
 equal 'the configuration keeps unknown keys' "$(grep -c unknown_key a/config.json)" 1
 equal 'and tells the type' "$(grep -o '"torch_dtype": "[a-z0-9]*"' a/config.json)" '"torch_dtype": "bfloat16"'
 check 'fp32' sft-ckpt init --dtype fp32 --seed 7 -o f config.json
@@ -132,7 +132,7 @@ if [ -x "$make" ]; then
     equal 'show: a checkpoint' "$(sft-ckpt show run/sft_train/checkpoint-20 | tail -n 1 | cut -f1)" '20 tensors'
     check 'diff: a checkpoint and its source' sft-ckpt diff a run/sft_train/checkpoint-100
     d=run/sft_train/checkpoint-100/sft_train
-    printf 'X' | dd of=$d/model.safetensors bs=1 seek=9000 conv=notrunc 2>"$T/dd"
+    damage $d/model.safetensors 9000 X
     fails 'verify: a damaged file is named' 65 'sft_train/model.safetensors: damaged' sft-ckpt verify run/sft_train/checkpoint-100
     equal 'ls: its size is right' "$(sft-ckpt ls run | grep -c complete)" 3
     truncate -s -1 $d/model.safetensors

@@ -87,7 +87,7 @@ nothing_left 'refused configurations'
 spoil() { # spoil NAME: a copy of the model whose safetensors header claims more bytes than there are
     rm -rf "${T:?}/$1"
     cp -r "$T/model" "$T/$1"
-    printf '\xff\xff\xff\x7f\0\0\0\0' | dd of="$T/$1/model.safetensors" bs=1 conv=notrunc status=none
+    damage "$T/$1/model.safetensors" 0 '\xff\xff\xff\x7f\0\0\0\0'
 }
 spoil lies
 fails 'train: a header that lies about its size' 65 'lies/model.safetensors: .*header' train "$T/s" pretrain="$T/lies"
@@ -130,8 +130,7 @@ equal 'train, eval: a stream cut anywhere' "$left" ''
 left=''
 for at in 0 5 60 $((size / 2)) $((size - 100)) $((size - 10)) $((size - 1)); do
     cp "$T/s" "$T/flip"
-    byte=$(od -An -tu1 -j $at -N 1 "$T/flip")
-    printf "\\x$(printf %02x $((byte ^ 4)))" | dd of="$T/flip" bs=1 seek=$at conv=notrunc status=none
+    flip "$T/flip" $at
     refuses "$T/flip" $at
 done
 equal 'train, eval: a bit flipped' "$left" ''

@@ -45,6 +45,6 @@ fails 'conversations' 65 'sft-template' sft-eval -m model <(sft-tokenize -q -m m
 fails 'cuda' 69 'not built with CUDA' sft-eval -m model --device cuda samples.sfts
 head -c 300 samples.sfts >cut.sfts
 fails 'a stream cut short' 65 'cut.sfts' sft-eval -m model cut.sfts
-cp -r model lies && printf '\xff\xff\xff' | dd of=lies/model.safetensors bs=1 conv=notrunc 2>/dev/null
+cp -r model lies && damage lies/model.safetensors 0 '\xff\xff\xff'
 fails 'a header that lies' 65 'lies/model.safetensors' sft-eval -m lies samples.sfts
 exit $bad

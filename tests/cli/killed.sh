@@ -71,7 +71,7 @@ for dtype in fp32 bf16; do
         if [ $((i % 3)) -eq 1 ]; then # the newest is damaged, in a file whose size stays the same
             newest=$(ls -d k/sft_train/checkpoint-* 2>/dev/null | sort -V | tail -n 1)
             if [ -n "$newest" ]; then
-                printf x | dd of="$newest/sft_train/state/optimizer.safetensors" bs=1 seek=9000 conv=notrunc 2>/dev/null
+                damage "$newest/sft_train/state/optimizer.safetensors" 9000 x
             fi
         fi
         train k --resume auto max_ckpt_to_keep=$keep || bad_kills+=" $k(exit $?: $(tail -n 1 k.err))"
@@ -126,7 +126,7 @@ again() { rm -rf k && cp -r whole k && train k --resume auto "$@"; }
 again && rc=0 || rc=$?
 equal 'the same settings: nothing is said' "$rc $(wc -l <k.err)" '0 0'
 rm -rf k && cp -r whole k
-sft-train --config config.yaml output_dir=k logging_dir=k/logs sft_train.model_args.dtype=$dtype --resume auto \
+quiet='' run k sft_train.model_args.dtype=$dtype --resume auto \
     sft_train.training_args.learning_rate=2e-3 max_grad_norm=2 train.sfts >/dev/null 2>k.err && rc=0 || rc=$?
 equal 'other settings: said, and the run goes on' "$rc $(grep -c 'when the checkpoint was made' k.err) $(
     grep -c 'learning_rate is 0.002, but was 0.001 when' k.err)" '0 2 1'

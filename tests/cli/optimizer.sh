@@ -43,7 +43,7 @@ equal 'no master, moments in bf16' "$(kinds small)" 'exp_avg BF16, exp_avg_sq BF
 check 'SGD with momentum' train sgd $A.optim=sgd $A.optim_args=momentum=0.9,nesterov=true "${small[@]}"
 equal 'its momentum' "$(kinds sgd)" 'momentum_buffer BF16'
 check 'SGD' train plain $A.optim=sgd "${small[@]}"
-if [ ! -e "$(state plain)" ]; then ok 'SGD alone keeps nothing'; else not_ok 'SGD alone keeps nothing'; fi
+check 'SGD alone keeps nothing' [ ! -e "$(state plain)" ]
 check 'the checkpoints are whole' sft-ckpt verify -q {full,small,sgd,plain}/sft_train/checkpoint-3
 
 # ---- random rounding is a function of seed, step and element ----

@@ -58,7 +58,7 @@ near 'the losses of one process' one r21
 equal '1 rank, then 2' "$(again r12 one 2 $zero1)" 0
 near 'the losses of one process' one r12
 cp -r two1 broken && rm -rf broken/sft_train/checkpoint-3
-printf x | dd of=broken/sft_train/checkpoint-2/sft_train/model.safetensors bs=1 seek=9000 conv=notrunc 2>/dev/null
+damage "$(weights broken 2)" 9000 x
 equal 'a damaged checkpoint is set aside' "$(code train 2 broken --resume auto train.sfts)" 0
 same 'and the run starts anew' "$(weights two0)" "$(weights broken)"
 
@@ -97,7 +97,7 @@ once 'is told once'
 equal 'a damaged stream' "$(head -c 900 train.sfts >cut.sfts; code train 2 x cut.sfts)" 65
 once 'is told once'
 equal 'no such model' "$(code train 2 x pretrain=./nowhere train.sfts)" 66
-cp -r model nan && printf '\xff\x7f' | dd of=nan/model.safetensors bs=1 seek=$(($(stat -c %s nan/model.safetensors) - 2)) conv=notrunc 2>/dev/null
+cp -r model nan && damage nan/model.safetensors -2 '\xff\x7f'
 equal 'a loss that is not finite' "$(code train 2 n $zero1 pretrain=./nan train.sfts)" 76
 once 'is told once'
 equal 'with the rows of all ranks' "$(tail -n 1 "$(metrics n)" | jq -c '.["sft_train/suspect_rows"]')" \

@@ -26,8 +26,7 @@ for kind in turns samples packed; do
     left=''
     for at in 0 5 60 $((size / 2)) $((size - 100)) $((size - 10)) $((size - 1)); do
         cp "$T/$kind" "$T/flip"
-        byte=$(od -An -tu1 -j $at -N 1 "$T/flip")
-        printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$T/flip" bs=1 seek=$at conv=notrunc status=none
+        flip "$T/flip" $at
         run $kind "$T/flip" >"$T/stdout" 2>"$T/stderr"
         rc=$?
         [ $rc -eq 65 ] && [ ! -e "$T/out" ] && [ ! -s "$T/stdout" ] || left+=" $at:$rc"

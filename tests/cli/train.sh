@@ -48,7 +48,7 @@ equal 'validation before, every eval_steps and at the end' "$(grep -c val_loss "
 equal 'steps in metrics.jsonl' "$(grep -o '"system/step":[0-9]*' "$(metrics a)" | tr '\n' ' ')" \
     '"system/step":0 "system/step":1 "system/step":2 "system/step":3 '
 check 'the configuration is kept' sft-config a/logs/tiny/config.yaml --get seed
-if [ -s a/logs/tensorboard/tiny/events.out.tfevents.sft ]; then ok 'event file'; else not_ok 'event file'; fi
+check 'event file' [ -s a/logs/tensorboard/tiny/events.out.tfevents.sft ]
 falls 'the loss falls' a
 
 # ---- another device, another way to keep activations, a pipe ----
@@ -81,7 +81,7 @@ check 'resume' run d --resume auto --val val.sfts train.sfts
 same 'a resumed run equals an uninterrupted one' "$(state a)" "$(state d)"
 equal 'and so do its metrics' "$(steady d)" "$(steady a)"
 rm -rf "$(checkpoint d)"
-printf x | dd of=d/sft_train/checkpoint-2/sft_train/model.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
+damage "$(weights d 2)" 5000 x
 check 'resume: a damaged checkpoint is set aside' run d --resume auto --val val.sfts train.sfts
 same 'and the run starts anew' "$(weights a)" "$(weights d)"
 sft-pack -q -l 256 -b 8 --epochs 1 --seed 9 train.samples -o order.sfts
@@ -166,11 +166,11 @@ fails 'a tensor too many' 65 'layers.3.*does not belong' run x pretrain=./flat t
 rm -rf x
 broken moe 's/"model_type": *"llama"/"model_type": "qwen3_moe", "num_experts": 8/'
 fails 'a mixture of experts' 65 'MoE' run x pretrain=./moe train.sfts
-cp -r model nan && printf '\xff\x7f' | dd of=nan/model.safetensors bs=1 seek=$(($(stat -c %s nan/model.safetensors) - 2)) conv=notrunc 2>/dev/null
+cp -r model nan && damage nan/model.safetensors -2 '\xff\x7f'
 fails 'a loss that is not finite' 76 'step 1: loss nan.*samples \(file:row\) are 0:' run x pretrain=./nan train.sfts
 rm -rf x
 note='no bf16 matrix instructions: computing in fp32'
-ONEDNN_MAX_CPU_ISA=AVX2 sft-train --config config.yaml output_dir=x logging_dir=x/logs max_steps=2 train.sfts >x.json 2>x.log
+ONEDNN_MAX_CPU_ISA=AVX2 quiet='' run x max_steps=2 train.sfts >x.json 2>x.log
 equal 'a CPU without bf16: the run' "$(jq -c .step x.json)" 2
 equal 'a CPU without bf16: said once' "$(grep -c "$note" x.log)" 1
 exit $bad

@@ -96,7 +96,7 @@ check 'a seed' launch s1 seed=1
 check 'another seed' launch s2 seed=2
 if [ "$(order s1)" = "$(order s2)" ] || [ "$(order s1)" = "$(order n1)" ]; then not_ok 'the order follows the seed' "$(order s1)"; else ok 'the order follows the seed'; fi
 check 'max_steps in training_args' launch m1 $t.max_steps=2 max_steps=3
-if sft-train --config config.yaml output_dir=beyond logging_dir=beyond/logs max_steps=5 train.sfts 2>&1 | grep -q 'max_steps 5: the stream ends after 3'; then ok 'max_steps beyond the stream is told'; else not_ok 'max_steps beyond the stream is told'; fi
+tells 'max_steps beyond the stream is told' 'max_steps 5: the stream ends after 3' beyond max_steps=5 train.sfts
 equal 'the smaller max_steps ends the run' "$(ls m1/sft_train)" checkpoint-2
 equal 'the schedule has the length that max_steps tells' "$(values m1 sft_train/lr | paste -sd' ')" '0.001 0.0005'
 exit $bad

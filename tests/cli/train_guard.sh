@@ -24,7 +24,7 @@ sft_train:
 END
 train() { # train DIR [ARGUMENT...]: standard error in DIR.log, the summary in DIR.json
     local dir=$1 rc
-    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "${@:2}" $stream >"$dir.json" 2>"$dir.log"
+    quiet='' run "$@" $stream >"$dir.json" 2>"$dir.log"
     rc=$?
     cat "$dir.log" >&2
     return $rc
@@ -66,7 +66,7 @@ table() { tail -c +9 $f | head -c "$n" | jq ".[\"model.embed_tokens.weight\"]$1"
 width=$(($(table .shape[1]) * ($(table '.data_offsets[1]') - $(table '.data_offsets[0]')) / $(table .shape[0]) / $(table .shape[1])))
 token=$(echo '~' | sft-tokenize -q --ids -m model)
 if [ "$(table .dtype)" = '"F32"' ]; then nan='\xff\xff\xff\x7f'; else nan='\xff\x7f'; fi
-printf $nan | dd of=$f bs=1 seek=$((8 + n + $(table '.data_offsets[0]') + token * width)) conv=notrunc 2>/dev/null
+damage $f $((8 + n + $(table '.data_offsets[0]') + token * width)) $nan
 fails 'not finite' 76 'step 8: loss .*nan.* not finite; .*\(file:row\) are 0:7; sft.skip_nonfinite' train bad pretrain=./nan
 equal 'not finite: the rows are in metrics.jsonl' "$(metric bad sft_train/suspect_rows)" 'null null null null null null null [[0,7]] '
 check 'skip_nonfinite' train left pretrain=./nan sft.skip_nonfinite=true
