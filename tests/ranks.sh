@@ -33,9 +33,10 @@ END
 bf16=sft_train.model_args.dtype=bf16
 zero1=sft_train.strategy_args.strategy_config.use_distributed_optimizer=true
 
-# train N DIR ARGUMENT...: a run on N ranks, the global batch kept
+program=(sft-train)
+# train N DIR ARGUMENT...: a run of the program on N ranks, the global batch kept
 train() {
-    local n=$1 trainer=(ranks "$1" sft-train)
+    local n=$1 trainer=(ranks "$1" "${program[@]}")
     run "$2" "sft_train.device_mapping=list(range(0,$n))" \
         sft_train.training_args.gradient_accumulation_steps=$((12 / n)) "${@:3}"
 }

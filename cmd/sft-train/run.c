@@ -135,7 +135,8 @@ static int open_state(struct run *r, struct err *e)
 
 static int open_outputs(struct run *r, struct err *e)
 {
-    return open_tracker(r, e) || open_state(r, e) ? -1 : 0;
+    if (!r->silent && open_tracker(r, e)) return -1;
+    return open_state(r, e);
 }
 
 static void note(void *arg, const char *text)
@@ -233,7 +234,7 @@ int run_loop(struct run *r, struct err *e)
     l.validation_room = run_validation_room(r);
     l.validation_steps = (char *)r->trainer.steps + feed_room_bytes(&room, ahead);
     l.sched = sched_make(c, steps);
-    if (run_agreed(r, r->silent ? 0 : open_outputs(r, e), e)) return -1;
+    if (run_agreed(r, open_outputs(r, e), e)) return -1;
     l.track = r->track;
     l.state = r->state;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",

@@ -8,6 +8,8 @@
 
 enum { TAG = 1 };
 static const MPI_Comm *const world = &(const MPI_Comm){MPI_COMM_WORLD};
+static MPI_Comm side;             /* the same ranks, with messages of its own */
+static MPI_Request side_transfer; /* the one under way */
 
 /* Lowest rank of this node, and this rank's place on it. */
 static int find_node(struct comm_place *p)
@@ -32,19 +34,33 @@ static void name_library(struct comm_place *p)
     snprintf(p->library, sizeof p->library, "%.90s", text);
 }
 
-/* Only one thread communicates. Errors are returned, where MPI would end the process. */
+/* Where one rank's library cannot be called by two threads at a time no rank does. */
+static int open_side(struct comm_place *p, int threads)
+{
+    p->beside = threads >= MPI_THREAD_MULTIPLE;
+    int rc = MPI_Allreduce(MPI_IN_PLACE, &p->beside, 1, MPI_INT, MPI_MIN, *world);
+    if (rc == 0) rc = MPI_Comm_dup(*world, &side);
+    return rc ? rc : MPI_Comm_set_errhandler(side, MPI_ERRORS_RETURN);
+}
+
+/* Errors are returned, where MPI would end the process. */
 static int start(struct comm_place *p)
 {
-    int have, rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &have);
+    int have, rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &have);
     if (rc == 0) rc = MPI_Comm_set_errhandler(*world, MPI_ERRORS_RETURN);
     if (rc == 0) rc = MPI_Comm_rank(*world, &p->rank);
     if (rc == 0) rc = MPI_Comm_size(*world, &p->size);
     if (rc == 0) rc = find_node(p);
+    if (rc == 0) rc = open_side(p, have);
     if (rc == 0) name_library(p);
     return rc;
 }
 
-static int finish(void) { return MPI_Finalize(); }
+static int finish(void)
+{
+    int freed = MPI_Comm_free(&side), rc = MPI_Finalize();
+    return freed ? freed : rc;
+}
 static void abandon(int status) { MPI_Abort(*world, status); }
 
 static int exchange(void *dst, const void *src, size_t each)
@@ -78,6 +94,18 @@ static int receive(void *buf, size_t bytes, int from)
 
 static int barrier(void) { return MPI_Barrier(*world); }
 
+static int side_send(const void *buf, size_t bytes, int to)
+{
+    return MPI_Isend(buf, (int)bytes, MPI_BYTE, to, TAG, side, &side_transfer);
+}
+
+static int side_receive(void *buf, size_t bytes, int from)
+{
+    return MPI_Irecv(buf, (int)bytes, MPI_BYTE, from, TAG, side, &side_transfer);
+}
+
+static int side_done(int *done) { return MPI_Test(&side_transfer, done, MPI_STATUS_IGNORE); }
+
 static void explain(int code, char *text, size_t size)
 {
     char said[MPI_MAX_ERROR_STRING] = "";
@@ -97,4 +125,7 @@ const struct comm_plugin sft_comm_plugin = {.version = COMM_PLUGIN_VERSION,
                                             .send = send,
                                             .receive = receive,
                                             .barrier = barrier,
+                                            .side_send = side_send,
+                                            .side_receive = side_receive,
+                                            .side_done = side_done,
                                             .explain = explain};

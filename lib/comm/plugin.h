@@ -10,18 +10,19 @@
 #include "base/err.h"
 
 /* Raised when anything below changes: a plugin of another build is refused. */
-enum { COMM_PLUGIN_VERSION = 1 };
+enum { COMM_PLUGIN_VERSION = 2 };
 #define COMM_PLUGIN_SYMBOL "sft_comm_plugin"
 
 struct comm_place {
     int rank, size;           /* in the job */
     int node;                 /* lowest rank on this node */
     int node_rank, node_size; /* among the ranks of this node */
+    int beside;               /* the side channel may have a thread of its own, on all ranks */
     char library[96];         /* what stands behind the plugin, in a line */
 };
 
-/* Every function is called by the one thread that called start, by all ranks in the same order;
- * sizes are below 1 GiB. They return 0, or a code for explain(). */
+/* Functions but side_* are called by the one thread that called start, by all ranks in the same
+ * order; sizes are below 1 GiB. They return 0, or a code for explain(). */
 struct comm_plugin {
     int version; /* COMM_PLUGIN_VERSION */
     int (*start)(struct comm_place *place);
@@ -35,6 +36,12 @@ struct comm_plugin {
     int (*send)(const void *buf, size_t bytes, int to);
     int (*receive)(void *buf, size_t bytes, int from);
     int (*barrier)(void);
+    /* Messages that the others cannot mix with. One transfer at a time: it has begun when side_send
+     * or side_receive returns, goes on while side_done is asked, and the memory is the plugin's
+     * until that says so. By one thread at a time, which is the one above unless `beside`. */
+    int (*side_send)(const void *buf, size_t bytes, int to);
+    int (*side_receive)(void *buf, size_t bytes, int from);
+    int (*side_done)(int *done);
     void (*explain)(int code, char *text, size_t size);
 };
 

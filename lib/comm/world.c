@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -121,6 +122,35 @@ int world_barrier(struct world *w, struct err *e)
     return code ? failed(w, code, "waiting for the other ranks", e) : 0;
 }
 
+/* The end of a transfer of the side channel. Without a copy from process to process MPI moves some
+ * 128 KiB each time it is asked, so naps are short at first, and long only where nothing comes for
+ * many of them. */
+static int side_wait(struct world *w, const char *what, struct err *e)
+{
+    enum { SHORTEST = 50000, LONGEST = 1000000 }; /* nanoseconds */
+    for (long nap = SHORTEST;; nap += nap < LONGEST ? nap / 64 : 0) {
+        int done = 0, code = w->plugin->side_done(&done);
+        if (code) return failed(w, code, what, e);
+        if (done) return 0;
+        if (gone(w, e)) return -1;
+        nanosleep(&(struct timespec){.tv_nsec = nap}, NULL);
+    }
+}
+
+int world_side_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e)
+{
+    if (gone(w, e)) return -1;
+    int code = w->plugin->side_send(buf, bytes, to);
+    return code ? failed(w, code, "sending", e) : side_wait(w, "sending", e);
+}
+
+int world_side_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e)
+{
+    if (gone(w, e)) return -1;
+    int code = w->plugin->side_receive(buf, bytes, from);
+    return code ? failed(w, code, "receiving", e) : side_wait(w, "receiving", e);
+}
+
 const void *world_notes(struct world *w, const void *note, size_t bytes, struct err *e)
 {
     if (!w->plugin) return note;
@@ -151,7 +181,7 @@ static int first_failed(struct world *w, int32_t code, struct err *e)
 int world_agree(struct world *w, int rc, struct err *e)
 {
     if (!w->plugin) return rc ? -1 : 0;
-    if (w->broken) return -1; /* told already, and there is nobody to agree with */
+    if (w->broken) return rc ? -1 : gone(w, e); /* there is nobody to agree with */
     if (rc && e->code == ERR_OK) err_set(e, ERR_INTERNAL, "failed without a reason");
     int from = first_failed(w, rc ? (int32_t)e->code : 0, e);
     if (from == w->place.size) return 0;

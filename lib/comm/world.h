@@ -4,6 +4,7 @@
 #ifndef SFT_COMM_WORLD_H
 #define SFT_COMM_WORLD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,7 +16,7 @@ struct world {
     struct comm_place place;          /* rank, size, ... */
     const struct comm_plugin *plugin; /* NULL: a world of one */
     void *board;                      /* WORLD_NOTE bytes a rank, for what is small */
-    bool broken;                      /* an exchange failed: others may wait for ever */
+    atomic_bool broken;               /* an exchange failed: others may wait for ever */
 };
 /* This process alone: one for everybody, which is never changed. */
 struct world *world_self(void);
@@ -32,6 +33,10 @@ int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct e
 int world_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e);
 int world_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e);
 int world_barrier(struct world *w, struct err *e);
+/* Messages beside all others, where place.beside is set by another thread too, one at a time. They
+ * wait in short naps, for the CPU is wanted elsewhere, and until the world is broken at most. */
+int world_side_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e);
+int world_side_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e);
 
 /* rc, and e when it is not 0, are this rank's. 0 when everybody's is 0; else -1, and everybody has
  * the error of the lowest rank that failed. */

@@ -24,8 +24,7 @@ struct contents {
     int nparts, best; /* best: the part that has trained weights at their most exact */
     void *buffer;
     struct net *net;
-    struct world *world; /* NULL unless other ranks hold parts of the optimizer's state */
-    void **staging;      /* of world: COMM_STAGING bytes of the host's memory */
+    struct world *world; /* NULL unless ranks hold a part each */
     struct arena names;
 };
 /* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
@@ -42,15 +41,12 @@ void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all);
 enum hf_dtype contents_dtype(enum dtype t);
 void contents_free(struct contents *c);
 
-/* The optimizer's parts are spread over the ranks of m: from now on rank 0 reads through the
- * others, which must serve it while it does. After contents_make, and before the saver is opened.
- */
-void contents_spread(struct contents *c, const struct mesh *m);
-/* On ranks but 0: gives rank 0 what it asks for, until it dismisses. -1 when a piece could not be
- * read; rank 0 was given zeros. Nothing to do unless spread. */
-int contents_serve(struct contents *c, struct err *e);
-int contents_dismiss(struct contents *c, struct err *e); /* on rank 0 */
-/* Inside: elements [at, at + n) of one part, from this device or from the ranks that hold them. */
-saver_read contents_read_here, contents_read_spread;
+/* What this rank of m does of a checkpoint, after contents_make and before the saver is opened.
+ * Rank 0 reads. Where the optimizer is sharded the others read too, and give what they hold to rank
+ * 0 over the world's side channel: a save is one pass over the list on each rank, in any order of
+ * time. Else the others have nothing to do: their list is empty. */
+void contents_spread(struct contents *c, const struct mesh *m, bool sharded);
+/* Inside: elements [at, at + n) of one part, from this device. */
+saver_read contents_read_here;
 
 #endif

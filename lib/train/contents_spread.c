@@ -1,83 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoints of a sharded optimizer: rank 0 asks for a piece of a part, every rank that holds some
- * of it sends that, converted; the others wait for the next question. */
+/* Checkpoints of a sharded optimizer. All ranks pass over the same list; those but 0 send what they
+ * hold of each piece, converted, and rank 0 puts the pieces together. So nothing is asked for, and
+ * no message but the last is about another. What a rank updates is read on that rank, the weights
+ * too: elsewhere they change when they are gathered, which no gate holds back. */
 #include "train/contents.h"
 
 #include <string.h>
 
-struct question {
-    int32_t part; /* -1: there is none any more */
-    int32_t as;   /* enum hf_dtype */
-    uint64_t at, n;
-};
-
-void contents_spread(struct contents *c, const struct mesh *m)
+/* The elements of [*begin, *end) that rank r holds: parts of what is trained are equal, and what is
+ * frozen is rank 0's. */
+static void held_by(const struct contents *c, int r, size_t *begin, size_t *end)
 {
-    c->world = m->world;
-    c->staging = &m->comm[MESH_DP]->staging;
-    for (size_t i = 0; i < c->count; i++)
-        if (c->tensors[i].arg != &c->parts[0]) c->tensors[i].read = contents_read_spread;
+    const size_t trained = c->net->params.trained;
+    const size_t each = trained / (size_t)c->world->place.size;
+    if (*begin < trained)
+        zero_clip(begin, end, each * (size_t)r, each * ((size_t)r + 1));
+    else if (r > 0)
+        *end = *begin;
 }
 
-/* The elements of q that rank r holds; parts are equal. */
-static void held_by(const struct contents *c, const struct question *q, int r, size_t *begin,
-                    size_t *end)
-{
-    const size_t each = c->net->params.trained / (size_t)c->world->place.size;
-    *begin = q->at;
-    *end = q->at + q->n;
-    zero_clip(begin, end, each * (size_t)r, each * ((size_t)r + 1));
-}
-
-int contents_read_spread(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
     const struct contents_part *p = arg;
-    struct contents *c = p->owner;
-    struct question q = {(int32_t)(p - c->parts), (int32_t)as, at, n};
+    const struct contents *c = p->owner;
     const size_t size = hf_dtype_size(as);
     int rc = 0;
-    if (world_broadcast(c->world, &q, sizeof q, 0, e)) return -1;
     for (int r = 0; r < c->world->place.size; r++) {
-        size_t begin, end;
-        held_by(c, &q, r, &begin, &end);
-        char *to = (char *)out + (begin - at) * size;
+        size_t begin = at, end = at + n;
+        held_by(c, r, &begin, &end);
         if (begin == end) continue;
-        if (r > 0 && world_receive(c->world, to, (end - begin) * size, r, e)) return -1;
-        if (r == 0) rc = contents_read_here(arg, begin, end - begin, as, to, e);
+        char *to = (char *)out + (begin - at) * size;
+        struct err *why = rc ? NULL : e; /* the first failure counts */
+        if (r == 0 ? contents_read_here(arg, begin, end - begin, as, to, why)
+                   : world_side_receive(c->world, to, (end - begin) * size, r, why))
+            rc = -1;
     }
     return rc;
 }
 
-static int answer(struct contents *c, const struct question *q, struct err *e)
+/* A piece that cannot be read is sent as zeros: rank 0 waits for something. */
+static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
-    size_t begin, end;
-    int rc = 0;
-    held_by(c, q, c->world->place.rank, &begin, &end);
+    const struct contents_part *p = arg;
+    const struct contents *c = p->owner;
+    size_t begin = at, end = at + n;
+    held_by(c, c->world->place.rank, &begin, &end);
     if (begin == end) return 0;
-    const size_t bytes = (end - begin) * hf_dtype_size((enum hf_dtype)q->as);
-    if (contents_read_here(&c->parts[q->part], begin, end - begin, (enum hf_dtype)q->as,
-                           *c->staging, e)) {
-        memset(*c->staging, 0, bytes);
-        rc = -1;
-    }
-    return world_send(c->world, *c->staging, bytes, 0, rc ? NULL : e) ? -1 : rc;
+    const size_t bytes = (end - begin) * hf_dtype_size(as);
+    const int rc = contents_read_here(arg, begin, end - begin, as, out, e);
+    if (rc) memset(out, 0, bytes);
+    return world_side_send(c->world, out, bytes, 0, rc ? NULL : e) ? -1 : rc;
 }
 
-int contents_serve(struct contents *c, struct err *e)
+/* After the last tensor the others tell whether all that they sent was right. */
+static int over(void *arg, int rc, struct err *e)
 {
-    struct question q;
-    int rc = 0;
-    if (!c->world) return 0;
-    for (;;) {
-        if (world_broadcast(c->world, &q, sizeof q, 0, rc ? NULL : e)) return -1;
-        if (q.part < 0) return rc;
-        if (answer(c, &q, rc ? NULL : e)) rc = -1;
-        if (c->world->broken) return -1;
+    const struct contents *c = arg;
+    struct world *w = c->world;
+    struct err word = {0};
+    if (w->place.rank > 0) {
+        if (rc) word = *e;
+        return world_side_send(w, &word, sizeof word, 0, rc ? NULL : e) ? -1 : rc;
     }
+    for (int r = 1; r < w->place.size; r++) {
+        if (world_side_receive(w, &word, sizeof word, r, rc ? NULL : e)) return -1;
+        if (rc || word.code == ERR_OK) continue;
+        *e = word;
+        rc = err_prefix(e, "rank %d", r);
+    }
+    return rc;
 }
 
-int contents_dismiss(struct contents *c, struct err *e)
+void contents_spread(struct contents *c, const struct mesh *m, bool sharded)
 {
-    struct question q = {.part = -1};
-    return c->world ? world_broadcast(c->world, &q, sizeof q, 0, e) : 0;
+    const bool here = m->at[MESH_DP] == 0;
+    if (!sharded) {
+        if (!here) c->list.ntensors = 0;
+        return;
+    }
+    c->world = m->world;
+    for (size_t i = 0; i < c->count; i++) c->tensors[i].read = here ? collect : give;
+    c->list.over = over;
+    c->list.arg = c;
 }

@@ -116,15 +116,10 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
 /* Every step that a checkpoint has is in metrics.jsonl, so that a resumed run need not add any. */
 static int save(struct loop *l, struct loop_result *r, struct err *e)
 {
-    int rc = 0;
-    if (writes(l)) {
-        rc = track_sync(l->track, e) || note_saved(l, r, NULL, true, e) ||
-             state_save(l->state, l->train, e);
-        if (contents_dismiss(&l->trainer->contents, rc ? NULL : e)) rc = -1;
-    } else {
-        rc = contents_serve(&l->trainer->contents, e);
-    }
-    return agreed(l, rc ? -1 : 0, e);
+    int rc = writes(l) ? track_sync(l->track, e) : 0;
+    if (rc == 0) rc = note_saved(l, r, NULL, true, e);
+    if (agreed(l, rc, e)) return -1;
+    return state_save(l->state, l->train, e);
 }
 
 static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
@@ -171,11 +166,22 @@ static int last_words(struct loop *l, const struct trainer_report *r, const stru
 
 static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
 
+/* What training waited for saving since the step before: the rank that waited longest. */
+static int stalled(const struct loop *l, struct numbers *a, struct err *e)
+{
+    const double mine = state_stalled(l->state);
+    const double *all = world_notes(l->trainer->mesh->world, &mine, sizeof mine, e);
+    double most = 0;
+    for (int i = 0; all && i < l->trainer->mesh->world->place.size; i++) most = fmax(most, all[i]);
+    number(a, "time/checkpoint", most);
+    return all ? 0 : -1;
+}
+
 static int write_step(struct loop *l, struct loop_result *r, struct numbers *a, bool mark,
                       struct err *e)
 {
     if (note_saved(l, r, a, false, e)) return -1;
-    number(a, "time/checkpoint", state_stalled(l->state));
+    if (!writes(l)) return 0;
     system_numbers(a);
     return track_put(l->track, l->trainer->step, a->v, a->n, mark, e);
 }
@@ -195,9 +201,8 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     r->seconds += s->time.step;
     r->flops += s->flops;
     r->loss = s->loss;
-    int rc = 0;
-    if (writes(l)) rc = write_step(l, r, a, end || k == 1 || due(c->logging_steps, k), e);
-    if (agreed(l, rc, e)) return -1;
+    if (stalled(l, a, e)) return -1;
+    if (agreed(l, write_step(l, r, a, end || k == 1 || due(c->logging_steps, k), e), e)) return -1;
     return end || due(c->save_steps, k) ? save(l, r, e) : 0;
 }
 
@@ -249,6 +254,6 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     }
     feed_step_free(&s);
     /* also after a failure: what was begun is worth keeping, and says itself if it was not */
-    int saved = writes(l) ? note_saved(l, r, NULL, true, rc ? NULL : e) : 0;
+    int saved = note_saved(l, r, NULL, true, rc ? NULL : e);
     return agreed(l, rc || saved ? -1 : 0, e);
 }

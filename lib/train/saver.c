@@ -84,12 +84,13 @@ int saver_settle(struct saver *s, struct err *e)
 int saver_save(struct saver *s, const struct saver_job *job, struct err *e)
 {
     const double start = log_clock();
-    ring_begin(s->ring);
+    if (s->ring) ring_begin(s->ring);
     pthread_mutex_lock(&s->lock);
     s->job = *job;
     s->began = start;
     s->passed = 0;
-    s->reading = s->writing = true;
+    s->reading = true;
+    s->writing = s->has_writer;
     pthread_cond_broadcast(&s->change);
     if (!s->has_reader) {
         pthread_mutex_unlock(&s->lock);
@@ -119,10 +120,10 @@ static int start(struct saver *s, struct err *e)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     const bool want_reader = s->o.async && s->o.read_beside;
-    s->has_writer = pthread_create(&s->writer, NULL, saver_writer, s) == 0;
+    if (s->ring) s->has_writer = pthread_create(&s->writer, NULL, saver_writer, s) == 0;
     if (want_reader) s->has_reader = pthread_create(&s->reader, NULL, saver_reader, s) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (s->has_writer && s->has_reader == want_reader) return 0;
+    if (s->has_writer == (s->ring != NULL) && s->has_reader == want_reader) return 0;
     return err_set(e, ERR_MEMORY, "cannot start a thread to write checkpoints");
 }
 
@@ -133,8 +134,8 @@ struct saver *saver_open(const struct saver_options *o, struct err *e)
     s->o = *o;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->change, NULL);
-    s->ring = ring_open(o->staging, o->staging_bytes, e);
-    if (s->ring && saver_list_files(s, e) == 0 && start(s, e) == 0) return s;
+    if (!o->gives) s->ring = ring_open(o->staging, o->staging_bytes, e);
+    if ((o->gives || (s->ring && saver_list_files(s, e) == 0)) && start(s, e) == 0) return s;
     saver_close(s);
     return NULL;
 }

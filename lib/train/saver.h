@@ -38,6 +38,10 @@ struct saver_content {
     size_t ntensors;
     struct saver_file files[2];
     int nfiles;
+    /* After the last tensor, by whoever reads: rc, and e when it is not 0, are what came of
+     * reading. Returns rc, or -1 with e: then there is no checkpoint. NULL: nothing to do. */
+    int (*over)(void *arg, int rc, struct err *e);
+    void *arg;
 };
 /* The bytes of staging memory that are of use: all tensors, at most `limit` (but one piece). */
 size_t saver_staging(const struct saver_content *c, size_t limit);
@@ -46,6 +50,8 @@ struct saver_options {
     struct saver_content content;
     void *staging; /* of staging_bytes; the owner's */
     size_t staging_bytes;
+    bool gives;       /* nothing is written here: `read` gives what it read to whoever does, from
+                         staging memory of one piece */
     bool async;       /* saver_save does not wait for the disk */
     bool read_beside; /* `read` may be called from another thread while the caller trains */
 };

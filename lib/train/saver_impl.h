@@ -12,7 +12,7 @@
 enum { SAVER_FILES = 2 };
 struct saver {
     struct saver_options o;
-    struct ring *ring;
+    struct ring *ring;                    /* NULL: nothing is written here */
     struct hf_tensor *lists[SAVER_FILES]; /* for the writers of the files */
     size_t count[SAVER_FILES];
     uint64_t bytes; /* of all tensors */

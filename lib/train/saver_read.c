@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reader: one pass over the tensors, piece by piece into the ring; and the gate, through which
- * what it has passed may be updated. It goes on to the end whatever fails. */
+ * what it has passed may be updated. It goes on to the end whatever fails, for other ranks may be
+ * passing over them too. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/saver_impl.h"
@@ -25,15 +26,18 @@ size_t saver_staging(const struct saver_content *c, size_t limit)
     return all < limit ? all : limit;
 }
 
-static void read_tensor(struct saver *s, const struct saver_tensor *t)
+/* The first failure of a pass counts: e is NULL after it. */
+static int read_tensor(struct saver *s, const struct saver_tensor *t, struct err *e)
 {
-    struct err e;
+    int rc = 0;
     for (size_t at = 0; at < t->n; at += SAVER_PIECE) {
         const size_t n = piece(t, at);
-        void *to = ring_reserve(s->ring, n * hf_dtype_size(t->dtype));
-        if (t->read(t->arg, t->at + at, n, t->dtype, to, &e)) saver_fail(s, &e);
-        ring_publish(s->ring, t->file);
+        void *to = s->o.staging;
+        if (s->ring) to = ring_reserve(s->ring, n * hf_dtype_size(t->dtype));
+        if (t->read(t->arg, t->at + at, n, t->dtype, to, rc ? NULL : e)) rc = -1;
+        if (s->ring) ring_publish(s->ring, t->file);
     }
+    return rc;
 }
 
 static void passed(struct saver *s, size_t to)
@@ -47,11 +51,15 @@ static void passed(struct saver *s, size_t to)
 void saver_pass(struct saver *s)
 {
     const struct saver_content *c = &s->o.content;
+    struct err e = {0};
+    int rc = 0;
     for (size_t i = 0; i < c->ntensors; i++) {
-        read_tensor(s, &c->tensors[i]);
+        if (read_tensor(s, &c->tensors[i], rc ? NULL : &e)) rc = -1;
         if (c->tensors[i].passed) passed(s, c->tensors[i].passed);
     }
-    ring_end(s->ring);
+    if (c->over) rc = c->over(c->arg, rc, &e);
+    if (rc) saver_fail(s, &e);
+    if (s->ring) ring_end(s->ring);
     pthread_mutex_lock(&s->lock);
     s->reading = false;
     pthread_cond_broadcast(&s->change);

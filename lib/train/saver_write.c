@@ -56,12 +56,12 @@ static int begin(struct saver *s, struct files *f, struct err *e)
     return 0;
 }
 
-/* All pieces, of which none is written once something has failed: rc, or reading. */
+/* All pieces, of which none is written after a failure, which rc may be. Reading tells of one at
+ * its end. */
 static int stream(struct saver *s, struct files *f, int rc, struct err *e)
 {
     struct ring_piece p;
     while (ring_take(s->ring, &p)) {
-        if (rc == 0 && saver_failed(s, e)) rc = -1;
         if (rc == 0) rc = safetensors_write(f->w[p.tag], p.p, p.bytes, e);
         ring_give_back(s->ring);
     }

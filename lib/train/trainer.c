@@ -20,10 +20,13 @@ static void rehearse(void *arg)
 static int plan_staging(struct trainer *t, struct err *e)
 {
     if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
-    if (t->optimizer.zero.sharded) contents_spread(&t->contents, t->mesh);
-    if (t->mesh->at[MESH_DP] > 0) return 0; /* rank 0 writes */
-    t->staging_bytes = saver_staging(&t->contents.list, t->o.staging);
-    plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes, &t->staging);
+    contents_spread(&t->contents, t->mesh, t->optimizer.zero.sharded);
+    /* rank 0 writes; others give a piece at a time */
+    const size_t most = t->mesh->at[MESH_DP] == 0 ? t->o.staging : 0;
+    t->staging_bytes = saver_staging(&t->contents.list, most);
+    if (t->staging_bytes)
+        plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
+                      &t->staging);
     return 0;
 }
 

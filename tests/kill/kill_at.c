@@ -5,6 +5,7 @@
  *     KILL_AT=K    SIGKILL instead of call K (from 1); every other K, half of a write is done first
  *     FAIL_AT=K    call K and all after it fail with errno FAIL_ERRNO
  *     RUN_AT=K     the shell command RUN_COMMAND before call K
+ *     RUN_ON=TEXT  the same, before a file is first made with TEXT in its path; other threads go on
  *     KILL_LOG=F   at exit the number of calls is written to F
  */
 #include <errno.h>
@@ -13,14 +14,22 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/io.h"
 
 static struct io_sys real;
 static long kill_at, fail_at, run_at;
+static const char *run_on;
+static atomic_flag ran = ATOMIC_FLAG_INIT;
 static int fail_errno;
 static atomic_long calls;
+
+static void run(void)
+{
+    if (system(getenv("RUN_COMMAND")) != 0) abort();
+}
 
 /* true: the call is to fail. */
 static bool counted(int fd, const void *p, size_t n)
@@ -31,7 +40,7 @@ static bool counted(int fd, const void *p, size_t n)
         kill(getpid(), SIGKILL);
         for (;;) pause();
     }
-    if (k == run_at && system(getenv("RUN_COMMAND")) != 0) abort();
+    if (k == run_at) run();
     if (!fail_at || k < fail_at) return false;
     errno = fail_errno;
     return true;
@@ -40,6 +49,7 @@ static bool counted(int fd, const void *p, size_t n)
 static int k_open(const char *path, int flags, mode_t mode)
 {
     if ((flags & O_ACCMODE) == O_RDONLY) return real.open(path, flags, mode);
+    if (run_on && strstr(path, run_on) && !atomic_flag_test_and_set(&ran)) run();
     return counted(-1, NULL, 0) ? -1 : real.open(path, flags, mode);
 }
 static ssize_t k_write(int fd, const void *p, size_t n)
@@ -88,6 +98,7 @@ __attribute__((constructor)) static void hook(void)
     kill_at = number("KILL_AT");
     fail_at = number("FAIL_AT");
     run_at = number("RUN_AT");
+    run_on = getenv("RUN_ON");
     fail_errno = (int)number("FAIL_ERRNO");
     real = io_sys;
     io_sys.open = k_open;

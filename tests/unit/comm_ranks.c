@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The collectives against sums made here in rank order, bit for bit, on memory of the host and of a
  * device that cannot be read. tests/cli/ranks.sh starts it as several ranks; alone it is one. */
+#include <pthread.h>
+
 #include "comm/comm.h"
 #include "comm/launch.h"
 #include "fence.h"
@@ -179,6 +181,58 @@ static void on_device(const char *name)
     device_close(d);
 }
 
+/* ---- the side channel ---- */
+enum { MESSAGES = 60, LONGEST = 3 << 20 };
+static size_t message(int r, int i) { return 1 + (size_t)(i * 7919 + r) * 1031U % LONGEST; }
+
+/* Every rank but 0 sends it messages of many sizes, which it receives in turn. */
+static void *talk(void *arg)
+{
+    struct err e;
+    bool *ok = arg;
+    unsigned char *b = malloc(LONGEST);
+    for (int i = 0; i < MESSAGES; i++) {
+        for (int r = 1; r < w->place.size; r++) {
+            const size_t n = message(r, i);
+            if (w->place.rank == r) {
+                memset(b, r + i, n);
+                *ok &= world_side_send(w, b, n, 0, &e) == 0;
+            } else if (w->place.rank == 0) {
+                *ok &= world_side_receive(w, b, n, r, &e) == 0;
+                for (size_t j = 0; j < n; j++) *ok &= b[j] == (unsigned char)(r + i);
+            }
+        }
+    }
+    free(b);
+    return NULL;
+}
+
+static void beside(void)
+{
+    struct err e = {0};
+    pthread_t other;
+    bool ok = true, met = true;
+    float *x = malloc(200000 * sizeof *x);
+    d = device_open("cpu", 1, &e);
+    struct comm *c = comm_mpi(w, d, &e);
+    c->staging = malloc(COMM_STAGING);
+    const bool threads = w->place.beside && pthread_create(&other, NULL, talk, &ok) == 0;
+    if (!threads) talk(&ok);
+    for (int k = 0; k < 100; k++) {
+        for (int i = 0; i < 200000; i++) x[i] = (float)(i % 100 + k);
+        met &= c->ops->all_reduce(c, x, 200000, DT_F32, COMM_SUM, &e) == 0;
+        for (int i = 0; i < 200000; i++) met &= (int)x[i] == (i % 100 + k) * c->size;
+    }
+    if (threads) pthread_join(other, NULL);
+    all_agree("the side channel: what was sent arrives", ok);
+    all_agree("and sums beside it are right", met);
+    if (!w->place.rank) printf("# a thread of its own: %s\n", threads ? "yes" : "no");
+    free(c->staging);
+    comm_close(c);
+    device_close(d);
+    free(x);
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -191,6 +245,7 @@ int main(void)
     const int rank = w->place.rank, size = w->place.size;
     on_device("cpu");
     on_device("far");
+    if (size > 1) beside();
 
     e = (struct err){0};
     if (rank == size - 1) err_set(&e, ERR_DATA, "broken row");

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoints of an optimizer that is spread over ranks: each rank passes over its part while the
+ * thread that trains updates it and meets the others in collectives. What is written must be what
+ * was there when the save began; a failure on any rank leaves nothing and holds nobody up.
+ * tests/cli/ranks.sh starts it as several ranks; alone it is one. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "comm/launch.h"
+#include "test.h"
+#include "tiny.h"
+#include "train/trainer.h"
+
+static struct world world, *const w = &world;
+static struct mesh mesh;
+static struct trainer t;
+static char root[] = "/tmp/sft-save.XXXXXX";
+static int failures;
+
+/* One line for all ranks. */
+static void all_agree(const char *name, bool ok)
+{
+    struct err e = {0};
+    if (!ok) err_set(&e, ERR_DIFFER, "differs");
+    bool fine = world_agree(w, ok ? 0 : -1, &e) == 0;
+    if (!fine) failures++;
+    if (!w->place.rank) CHECK(name, fine);
+}
+
+/* What element `at` of a part is when save k begins: exact in bf16. */
+static float value(int part, size_t at, int k)
+{
+    return (float)((at * 7 + (size_t)part * 13 + (size_t)k * 5) % 251);
+}
+
+/* The elements [from, to) of all parts that this rank holds, as they are for save k; k < 0: others
+ * than in any. The device's memory is the host's. */
+static void put(size_t from, size_t to, int k)
+{
+    zero_clip(&from, &to, t.optimizer.zero.held, t.optimizer.zero.past);
+    for (int i = 0; i < t.contents.nparts; i++) {
+        const struct contents_part *p = &t.contents.parts[i];
+        for (size_t at = from; at < to; at++) {
+            const float v = k < 0 ? -1 : value(i, at, k);
+            if (p->type == DT_BF16)
+                ((uint16_t *)*p->flat)[at] = bf16_from_f32(v);
+            else
+                ((float *)*p->flat)[at] = v;
+        }
+    }
+}
+
+static bool tensor_is(const struct saver_tensor *x, int k)
+{
+    char path[300];
+    struct err e = {0};
+    const struct contents_part *p = x->arg;
+    const int part = (int)(p - t.contents.parts);
+    snprintf(path, sizeof path, "%s/checkpoint-%d/sft_train%s", root, k, x->file ? "/state" : "");
+    struct safetensors *s = safetensors_open_stem(path, x->file ? "optimizer" : "model", &e);
+    const struct hf_tensor *f = s ? safetensors_find(s, x->name) : NULL;
+    float *v = malloc(x->n * sizeof *v);
+    bool ok = f && f->count == x->n && hf_to_f32(f->dtype, f->data, x->n, v) == 0;
+    for (size_t i = 0; ok && i < x->n; i++) {
+        const float want = value(part, x->at + i, k);
+        ok = !(v[i] < want || v[i] > want);
+    }
+    if (!ok) printf("# checkpoint-%d: %s: %s\n", k, x->name, e.msg);
+    free(v);
+    safetensors_close(s);
+    return ok;
+}
+
+static bool written(int k)
+{
+    char path[200];
+    struct err e = {0};
+    if (w->place.rank) return true;
+    snprintf(path, sizeof path, "%s/checkpoint-%d", root, k);
+    bool ok = ckpt_verify(path, &e) == 0;
+    if (!ok) printf("# %s\n", e.msg);
+    for (size_t i = 0; ok && i < t.contents.list.ntensors; i++)
+        ok = tensor_is(&t.contents.list.tensors[i], k);
+    return ok;
+}
+
+static int count(void *arg, const char *name, struct err *e)
+{
+    (void)name, (void)e;
+    ++*(int *)arg;
+    return 0;
+}
+static int entries(void)
+{
+    int n = 0;
+    io_list(root, count, &n, NULL);
+    return n;
+}
+
+static int no_files(void *arg, const struct ckpt *k, struct err *e)
+{
+    (void)arg, (void)k, (void)e;
+    return 0;
+}
+
+static struct saver *open_saver(bool async, struct err *e)
+{
+    return saver_open(&(struct saver_options){.content = t.contents.list,
+                                              .staging = t.staging,
+                                              .staging_bytes = t.staging_bytes,
+                                              .gives = w->place.rank > 0,
+                                              .async = async,
+                                              .read_beside = world_self()->plugin == w->plugin ||
+                                                             w->place.beside},
+                      e);
+}
+
+/* All ranks' sum of ones, many times over. */
+static bool meet(void)
+{
+    enum { N = 30000 };
+    static float ones[N];
+    struct err e = {0};
+    for (int i = 0; i < N; i++) ones[i] = 1;
+    struct comm *c = mesh.comm[MESH_DP];
+    bool ok = c->ops->all_reduce(c, ones, N, DT_F32, COMM_SUM, &e) == 0;
+    for (int i = 0; ok && i < N; i++) ok = (int)ones[i] == c->size;
+    return ok;
+}
+
+/* A save, and an update beside it that goes as far as the gate lets it, with collectives. */
+static int save(struct saver *s, int k, bool *met, struct err *e)
+{
+    struct saver_report r = {0};
+    const struct saver_job job = {.root = root, .step = (uint64_t)k, .files = no_files};
+    const size_t past = t.optimizer.zero.past;
+    put(0, past, k);
+    int rc = saver_settle(s, e);
+    *met &= world_barrier(w, e) == 0;
+    if (rc == 0) rc = saver_save(s, &job, e);
+    for (size_t at = t.optimizer.zero.held, to; at < past; at = to) {
+        to = saver_gate(s, at);
+        if (to > past) to = past;
+        put(at, to, -1);
+    }
+    for (int i = 0; i < 20; i++) *met &= meet();
+    rc = saver_wait(s, &r, e);
+    free(r.path);
+    return rc;
+}
+
+static void saves(const char *name, bool async, int first)
+{
+    struct err e = {0};
+    bool ok = true;
+    struct saver *s = open_saver(async, &e);
+    for (int k = first; k < first + 3; k++) {
+        ok &= save(s, k, &ok, &e) == (w->place.rank == 0);
+        ok &= written(k);
+        e = (struct err){0};
+    }
+    saver_close(s);
+    all_agree(name, ok);
+}
+
+/* ---- failures ---- */
+static atomic_int left; /* calls until one fails */
+static struct io_sys real;
+static ssize_t full(int fd, const void *p, size_t n, off_t at)
+{
+    if (atomic_fetch_sub(&left, 1) > 0) return real.pwrite(fd, p, n, at);
+    errno = ENOSPC;
+    return -1;
+}
+static int lost(struct device *d, void *dst, const void *src, size_t n, struct err *e)
+{
+    (void)d;
+    if (atomic_fetch_sub(&left, 1) <= 0) return err_set(e, ERR_DEVICE, "the device is lost");
+    memcpy(dst, src, n);
+    return 0;
+}
+
+/* Rank `at` fails with its disk, or with its device; rank 0 always knows, and nothing is left. */
+static void fails(const char *name, int at, bool disk, int after)
+{
+    struct err e = {0};
+    bool met = true;
+    struct device *d = t.net.device;
+    const struct ops *const whole = d->ops;
+    struct ops some = *whole;
+    struct saver *s = open_saver(true, &e);
+    some.peek = lost;
+    left = after;
+    if (w->place.rank == at && disk) io_sys.pwrite = full;
+    if (w->place.rank == at && !disk) d->ops = &some;
+    const int rc = save(s, 99, &met, &e);
+    saver_close(s);
+    d->ops = whole;
+    io_sys = real;
+    const bool told = w->place.rank == 0 || (w->place.rank == at && !disk);
+    bool ok = met && rc == (told ? -1 : 0);
+    if (told) ok &= strstr(e.msg, disk ? strerror(ENOSPC) : "the device is lost") != NULL;
+    if (w->place.rank == 0 && at) ok &= strstr(e.msg, "rank ") != NULL;
+    if (w->place.rank == 0) ok &= entries() == 6;
+    if (!ok) printf("# rank %d: %d, %d entries, %s\n", w->place.rank, rc, entries(), e.msg);
+    all_agree(name, ok);
+}
+
+static bool set_up(struct err *e)
+{
+    struct model m = tiny_model(true, false);
+    struct device *d = device_open("cpu", 1, e);
+    m.vocab = 60000; /* the embedding is two pieces, and parts end inside of tensors */
+    const struct trainer_options o = {.compute = DT_BF16,
+                                      .keep = NET_KEEP_ALL,
+                                      .tokens = 32,
+                                      .length = 32,
+                                      .shard_optimizer = true,
+                                      .optimizer = {.kind = OPTIMIZER_ADAMW},
+                                      .staging = 1,
+                                      .saved_dtype = HF_BF16};
+    return d && mesh_world(&mesh, w, d, e) == 0 && trainer_init(&t, &m, &o, &mesh, d, e) == 0 &&
+           trainer_alloc(&t, e) == 0;
+}
+
+int main(void)
+{
+    struct err e = {0};
+    world = *world_self();
+    if (launch_detect(getenv).size > 1 && world_join(w, "mpi", &e)) {
+        CHECK("joins", false);
+        return test_failed;
+    }
+    real = io_sys;
+    const int last = w->place.size - 1;
+    const bool ready = (w->place.rank || mkdtemp(root)) && set_up(&e);
+    all_agree("a trainer", ready);
+    if (ready) {
+        saves("beside updates and collectives", true, 1);
+        saves("before training goes on", false, 4);
+        fails("a full disk at once", 0, true, 0);
+        fails("a full disk later", 0, true, 3);
+        fails("rank 0 cannot read", 0, false, 5);
+        fails("the last rank cannot read", last, false, 0);
+        fails("the last rank cannot read its last piece", last, false, 3);
+    }
+    trainer_close(&t);
+    struct device *d = mesh.comm[MESH_DP]->device;
+    mesh_close(&mesh);
+    device_close(d);
+    if (!w->place.rank) io_remove_tree(root, NULL);
+    world_leave(w, 1);
+    return failures ? 1 : test_failed;
+}
