@@ -23,13 +23,8 @@ sft_train:
 END
 last=6
 stream=train.sfts
-train() { # train DIR [ARGUMENT...]: standard error in DIR.err
-    local dir=$1
-    shift
-    sft-train --config config.yaml "output_dir=$dir" "logging_dir=$dir/logs" "$@" $stream >"$dir.out" 2>"$dir.err"
-}
-code() { "$@" && echo 0 || echo $?; }
-said() { if grep -Eq -- "$2" k.err; then ok "$1"; else not_ok "$1" "$(tail -n 2 k.err)"; fi; }
+quiet=''
+train() { run "$@" $stream; } # train DIR [ARGUMENT...]
 scalars() { tr -c '[:print:]' '\n' <"$1/logs/tensorboard/tiny/events.out.tfevents.sft" | grep -c 'sft_train/loss'; }
 result() { # result DIR
     (cd "$(checkpoint "$1")/sft_train" && sha256sum ./*.safetensors state/* manifest.json) && steady "$1" && scalars "$1"
@@ -37,7 +32,7 @@ result() { # result DIR
 check 'an uninterrupted run' train whole
 result whole >whole.result
 # ends NAME DIR: as the uninterrupted run
-ends() { if [ "$(result "$2")" == "$(<whole.result)" ]; then ok "$1"; else not_ok "$1" "$(tail -n 1 "$2.err")"; fi; }
+ends() { equal "$1" "$(result "$2")" "$(<whole.result)"; }
 # upto N...: k becomes the uninterrupted run with checkpoints N... alone
 upto() {
     rm -rf k && cp -r whole k && rm -rf k/sft_train/checkpoint-*
@@ -82,13 +77,13 @@ ends 'are no checkpoints' k
 said 'said once' 'checkpoint-3, checkpoint-4, checkpoint-5, checkpoint-6 in k/sft_train: not complete; set aside'
 equal 'and kept' "$(ls k/sft_train | tr '\n' ' ')" 'checkpoint-2 checkpoint-3 checkpoint-4 checkpoint-5 checkpoint-6 damaged-checkpoint-3 damaged-checkpoint-4 damaged-checkpoint-5 damaged-checkpoint-6 '
 upto 2 3 4 5
-for n in 3 5; do printf x | dd of=k/sft_train/checkpoint-$n/sft_train/model.safetensors bs=1 seek=9000 conv=notrunc 2>/dev/null; done
+for n in 3 5; do damage "$(weights k $n)" 9000 x; done
 rm k/sft_train/checkpoint-4/sft_train/config.json
-equal 'damaged, half, damaged: the one before' "$(code train k --resume auto) $(grep -c 'after step 2 from' k.err)" '0 1'
+equal 'damaged, half, damaged: the one before' "$(code train k --resume auto) $(grep -c 'after step 2 from' stderr)" '0 1'
 ends 'is gone on from' k
 upto 1
-printf x | dd of=k/sft_train/checkpoint-1/sft_train/manifest.json bs=1 seek=40 conv=notrunc 2>/dev/null
-equal 'the only one has a damaged manifest: anew' "$(code train k --resume auto) $(grep -c 'starting anew' k.err)" '0 1'
+damage k/sft_train/checkpoint-1/sft_train/manifest.json 40 x
+equal 'the only one has a damaged manifest: anew' "$(code train k --resume auto) $(grep -c 'starting anew' stderr)" '0 1'
 ends 'to the same end' k
 : >k/sft_train/checkpoint-9
 rm -rf k/sft_train/checkpoint-[1-6]
@@ -125,7 +120,7 @@ size=$(stat -c %s train.sfts)
 equal 'from a pipe that ends early: 65' "$(code cut_short $((size - 30)))" 65
 stream=train.sfts
 upto 6
-equal 'a run that is done' "$(code train k --resume auto) $(jq -c '[.step, .steps]' k.out)" '0 [6,0]'
+equal 'a run that is done' "$(code train k --resume auto) $(jq -c '[.step, .steps]' stdout)" '0 [6,0]'
 ends 'stays as it was' k
 
 # ---- two runs; signals; streams that are closed ----
@@ -146,8 +141,8 @@ rm -rf k
 sft-train -q --config config.yaml output_dir=k logging_dir=k/logs sft_train.training_args.num_train_epochs=20000 save_steps=0 long.sfts >k.out 2>k.err &
 job=$!
 for _ in $(seq 500); do grep -q loss k/logs/tiny/metrics.jsonl 2>/dev/null && break; sleep 0.02; done
-equal 'a second run in the folder: 73' "$(code sft-train -q --config config.yaml output_dir=k logging_dir=k2/logs train.sfts 2>k2.err) $(grep -c 'k/sft_train/.lock: in use' k2.err)" '73 1'
-equal 'a second run with the same logs: 73' "$(code sft-train -q --config config.yaml output_dir=k2 logging_dir=k/logs train.sfts 2>k2.err) $(grep -c 'k/logs/tiny/.lock: in use' k2.err)" '73 1'
+equal 'a second run in the folder: 73' "$(code train k logging_dir=k2/logs) $(grep -c 'k/sft_train/.lock: in use' stderr)" '73 1'
+equal 'a second run with the same logs: 73' "$(code train k2 logging_dir=k/logs) $(grep -c 'k/logs/tiny/.lock: in use' stderr)" '73 1'
 kill -KILL $job
 wait $job 2>/dev/null
 equal 'a killed one leaves no lock' "$(code train k)" 0
