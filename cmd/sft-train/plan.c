@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "hf/folder.h"
 #include "model/freeze.h"
 #include "run.h"
 
@@ -121,38 +122,76 @@ int run_plan(struct run *r, struct err *e)
 /* ---- what is printed ---- */
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
-static void plan_text(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
+/* What a checkpoint takes on the disk, but for headers and the manifest. */
+struct disk {
+    uint64_t model, state, files; /* files: those of the model's folder beside its weights */
+};
+
+static void plan_text(const struct run *r, const struct disk *d, const struct plan *others,
+                      struct buf *b)
 {
     const struct net *n = &r->trainer.net;
+    const int ranks = r->mesh.size[MESH_DP];
     buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
                r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
                (long long)n->o.tokens);
-    if (r->mesh.size[MESH_DP] > 1)
-        buf_printf(b, "each of %d ranks, with %s of the optimizer's state:\n",
-                   r->mesh.size[MESH_DP], r->trainer.optimizer.zero.sharded ? "its part" : "all");
+    if (ranks > 1)
+        buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", ranks,
+                   r->trainer.optimizer.zero.sharded ? "its part" : "all");
     plan_print(&n->plan, b);
-    buf_printf(b, "the process itself takes up to %d MiB more\n", RUN_PROCESS >> 20);
-    buf_printf(b, "a checkpoint takes %.1f MiB on the disk: the model %.1f, the state %.1f\n",
-               mib(all), mib(model), mib(all - model));
+    if (others) {
+        buf_printf(b, "each of the other ranks, up to rank %d:\n", ranks - 1);
+        plan_print(others, b);
+    }
+    buf_printf(b, "%s itself takes up to %d MiB more\n", others ? "each process" : "the process",
+               RUN_PROCESS >> 20);
+    buf_printf(b,
+               "a checkpoint takes %.1f MiB on the disk: the model %.1f, the state %.1f, other "
+               "files %.1f\n",
+               mib(d->model + d->state + d->files), mib(d->model), mib(d->state), mib(d->files));
 }
 
-static void plan_object(const struct run *r, uint64_t model, uint64_t all, struct buf *b)
+static void plan_object(const struct run *r, const struct disk *d, const struct plan *others,
+                        struct buf *b)
 {
-    buf_printf(b, "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu},",
-               r->mesh.size[MESH_DP], RUN_PROCESS, (unsigned long long)model,
-               (unsigned long long)(all - model));
+    buf_printf(b,
+               "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu,"
+               "\"files\":%llu},",
+               r->mesh.size[MESH_DP], RUN_PROCESS, (unsigned long long)d->model,
+               (unsigned long long)d->state, (unsigned long long)d->files);
     plan_json(&r->trainer.net.plan, b);
+    if (others) {
+        buf_puts(b, ",\"others\":{");
+        plan_json(others, b);
+        buf_puts(b, "}");
+    }
     buf_puts(b, "}\n");
 }
 
+static struct disk disk_of(const struct run *r)
+{
+    struct disk d;
+    uint64_t all;
+    contents_bytes(&r->trainer.contents, &d.model, &all);
+    d.state = all - d.model;
+    d.files = hf_folder_bytes(r->model_dir, !adapter_on(r->adapter));
+    return d;
+}
+
+/* Rank 0 and any other, which are all alike. */
 int run_print_plan(struct run *r, struct err *e)
 {
     struct buf b = {0};
-    uint64_t model, all;
+    struct trainer other = {0};
+    struct mesh m = r->mesh;
     if (!r->plan || r->silent) return 0;
-    contents_bytes(&r->trainer.contents, &model, &all);
-    (r->json ? plan_object : plan_text)(r, model, all, &b);
-    int rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
+    const struct disk d = disk_of(r);
+    const bool several = m.size[MESH_DP] > 1;
+    m.at[MESH_DP] = 1;
+    int rc = several ? trainer_init(&other, &r->model, &r->trainer.o, &m, r->device, e) : 0;
+    (r->json ? plan_object : plan_text)(r, &d, several ? &other.net.plan : NULL, &b);
+    if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);
+    if (several) trainer_close(&other);
     return rc;
 }

@@ -76,6 +76,23 @@ static int copy_listed(const char *from, const char *to, const char *const *name
     return 0;
 }
 
+static uint64_t listed_bytes(const char *dir, const char *const *names)
+{
+    uint64_t bytes = 0;
+    for (; *names; names++) {
+        struct stat st;
+        char *path = io_path(dir, *names, NULL);
+        if (path && io_exists(path) && io_stat(path, &st, NULL) == 0) bytes += (uint64_t)st.st_size;
+        mem_free(path);
+    }
+    return bytes;
+}
+
+uint64_t hf_folder_bytes(const char *from, bool config)
+{
+    return listed_bytes(from, tokenizer_files) + (config ? listed_bytes(from, config_files) : 0);
+}
+
 int hf_folder_copy(const char *from, const char *to, struct err *e)
 {
     if (copy_listed(from, to, config_files, e) != 0) return -1;

@@ -4,6 +4,9 @@
 #ifndef SFT_HF_FOLDER_H
 #define SFT_HF_FOLDER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/err.h"
 
 /* MODEL as given by a user: a Hugging Face folder, or a checkpoint-N folder of ours, whose model is
@@ -13,6 +16,8 @@ int hf_folder_resolve(const char *path, char **out, struct err *e);
 
 /* Copies those of config.json, generation_config.json and the tokenizer's files that exist. */
 int hf_folder_copy(const char *from, const char *to, struct err *e);
+/* Bytes of what hf_folder_copy (config) or hf_folder_copy_tokenizer would copy. */
+uint64_t hf_folder_bytes(const char *from, bool config);
 /* As hf_folder_copy without config.json and generation_config.json; a folder without
  * tokenizer.json is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);

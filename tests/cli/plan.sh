@@ -56,7 +56,14 @@ equal 'the table says what the JSON says' \
     "$(awk '/^(memory|the process|a checkpoint)|micro-batches/ { next } { $1 = $1; print }' table)"
 mkdir bare && cp tiny/config.json bare/
 check 'without weights or a tokenizer' plan pretrain=./bare
-SLURM_NTASKS=2 check 'and without a launcher' plan 'sft_train.device_mapping=list(range(0,8))'
+eight='sft_train.device_mapping=list(range(0,8))'
+SLURM_NTASKS=2 check 'and without a launcher' plan $eight
+plan --json $eight >plan8.json
+equal 'of each rank: rank 0 alone writes checkpoints' \
+    "$(jq -c '[.ranks, .classes.checkpoint_staging.bytes > 0, .others.classes.checkpoint_staging.bytes > 0, .others.total < .total,
+            .others.classes.weights == .classes.weights, .others.classes.moments == .classes.moments]' plan8.json)" \
+    '[8,true,false,true,true,true]'
+equal 'and a table of each' "$(plan $eight | grep -c '^\(rank 0 of 8\|each of the other ranks, up to rank 7\|allocation\)')" 4
 
 # ---- of every kind of run, the classes that it must have and those that it must not ----
 kinds='' odd=''
@@ -127,9 +134,16 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
     }
     total() { plan --json "$@" | jq '.total / 1024 | round'; }
     peak 512.sfts >/dev/null
-    files=$(find out/sft_train -name '*.safetensors' -printf '%s\n' | jq -s add)
-    foretold=$(jq '.checkpoint | .model + .state' plan.json)
-    equal 'and it has that size, but for the headers' "$((files >= foretold && files < foretold + 65536))" 1
+    # sized NAME PLAN: the files of the checkpoint that was made are as large as foretold, but for headers
+    sized() {
+        local files foretold
+        files=$(find out/sft_train -type f -printf '%s\n' | jq -s add) foretold=$(jq '.checkpoint | add' <<<"$2")
+        equal "$1" "$((files >= foretold && files < foretold + 32768))" 1
+    }
+    sized 'and it has that size' "$(<plan.json)"
+    lora=sft_train.model_args.lora_target=all-linear
+    peak 512.sfts $lora >/dev/null
+    sized 'that of an adapter too' "$(plan --json $lora)"
     # agrees NAME STREAM MODEL SETTING...: the peak is the plan and what the process itself takes, within
     # 2 % of the plan; the process is measured with the same settings and a model of next to nothing
     agrees() {
