@@ -195,32 +195,41 @@ static void closing(const struct buf *b, const char *path)
 }
 
 /* The rows of a step that is larger than the room come one part after the other. */
-static void parts(const char *path)
+static bool in_parts(const char *path, const struct feed_room *small)
 {
-    static const struct feed_room row = {
-        .tokens = LENGTH, .samples = LENGTH, .rows = 1, .parts = true};
     struct feed_step s = {0}, whole = {0};
     struct err e = {0};
     struct feed *f = feed_open(path, false, MAKE_VOCAB, &e);
     struct feed *g = feed_open(path, false, MAKE_VOCAB, &e);
-    bool fine = f && g && feed_ahead(f, &row, 0, NULL, &e) == 0;
-    uint64_t steps = 0;
+    bool fine = f && g && feed_ahead(f, small, 0, NULL, &e) == 0;
+    uint64_t steps = 0, more = 0;
     int rc = 0;
     for (; fine && (rc = feed_next(g, &whole, &e)) == 1; steps++) {
         size_t tokens = 0, rows = 0;
         double weight = 0;
         for (; fine && rows < whole.nrows; tokens += s.tokens, rows += s.nrows) {
-            fine = feed_next(f, &s, &e) == 1 && s.nrows == 1 && s.step == whole.step &&
+            fine = feed_next(f, &s, &e) == 1 && s.step == whole.step &&
                    memcmp(s.ids, whole.ids + tokens, s.tokens * sizeof *s.ids) == 0;
             weight += s.weight;
+            more += s.nrows < whole.nrows;
         }
         fine = fine && tokens == whole.tokens && fabs(weight - whole.weight) < 1e-6;
     }
-    fine = fine && rc == 0 && steps == STEPS && feed_next(f, &s, &e) == 0;
-    CHECK("parts of steps, as small as a row", fine && feed_checksum(f) == feed_checksum(g));
+    fine = fine && rc == 0 && steps == STEPS && feed_next(f, &s, &e) == 0 &&
+           feed_checksum(f) == feed_checksum(g) && more > STEPS / 10;
     feed_step_free(&whole);
     feed_close(f);
     feed_close(g);
+    return fine;
+}
+
+static void parts(const char *path)
+{
+    const uint64_t many = LENGTH * BATCH;
+    CHECK("parts of steps, of so many rows",
+          in_parts(path, &(struct feed_room){many, many, 1, .parts = true}));
+    CHECK("of so many samples", in_parts(path, &(struct feed_room){many, 3, BATCH, .parts = true}));
+    CHECK("of so many tokens", in_parts(path, &(struct feed_room){40, many, BATCH, .parts = true}));
 }
 
 static void rooms(const char *path)
