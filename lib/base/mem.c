@@ -44,12 +44,12 @@ struct mem_sealed mem_sealed(void)
 }
 
 /* NULL: the system has to be asked. */
-static void *take(size_t bytes)
+static void *take(size_t align, size_t bytes)
 {
     struct heap *h = reserve;
     if (!h) return NULL;
     pthread_mutex_lock(&lock);
-    void *p = heap_alloc(h, bytes);
+    void *p = align > HEAP_PAGE ? NULL : heap_alloc(h, bytes);
     beyond += !p;
     pthread_mutex_unlock(&lock);
     return p;
@@ -78,7 +78,7 @@ void *mem_alloc(size_t count, size_t size, struct err *e)
         err_set(e, ERR_MEMORY, "out of memory (%zu times %zu bytes wanted)", count, size);
         return NULL;
     }
-    void *p = take(n);
+    void *p = take(1, n);
     if (p) return memset(p, 0, n);
     p = calloc(n ? n : 1, 1);
     if (!p) no_memory(e, n);
@@ -95,8 +95,7 @@ void *mem_aligned(size_t align, size_t bytes, struct err *e)
         return NULL;
     }
     n &= ~(align - 1);
-    if (align <= HEAP_PAGE) p = take(n);
-    if (!p && posix_memalign(&p, align, n)) {
+    if (!(p = take(align, n)) && posix_memalign(&p, align, n)) {
         no_memory(e, bytes);
         return NULL;
     }
@@ -109,7 +108,7 @@ void *mem_resize(void *p, size_t had, size_t bytes, struct err *e)
     struct heap *h = owner(p);
     if (!bytes) bytes = 1;
     if (h && fits(h, p, bytes)) return p;
-    void *to = take(bytes);
+    void *to = take(1, bytes);
     if (!to && !h) {
         if (!(to = realloc(p, bytes))) no_memory(e, bytes);
         return to;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# After the first step sft-train's own code allocates nothing, also while it validates and saves; what
+# From before the first step sft-train's own code allocates nothing, also while it validates and saves; what
 # its libraries allocate is listed.
 source "$(dirname "$0")/../train.sh"
 watch=${O:-build}/test/alloc_watch.so
@@ -20,11 +20,11 @@ max_steps: 7
 sft_train:
   training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 16, learning_rate: 1.0e-4, num_train_epochs: 1}
 END
-# From the end of step 1 to the end of step 6: two saves and three validations
+# From the validation before step 1 to the end of step 7: three saves and four validations
 cat >watch <<END
 #!/bin/sh
 ALLOC_WATCH_REPORT=report.\${OMPI_COMM_WORLD_RANK:-\${PMI_RANK:-0}} ALLOC_WATCH_SWITCH=switch LD_PRELOAD=$watch \\
-    ALLOC_WATCH_AFTER='"system/step":1,' ALLOC_WATCH_UNTIL='"system/step":6,' exec sft-train "\$@"
+    ALLOC_WATCH_AFTER='"system/step":0,' ALLOC_WATCH_UNTIL='"system/step":7,' exec sft-train "\$@"
 END
 chmod +x watch
 # looked NAME RANK: at what came of it
@@ -33,7 +33,7 @@ looked() {
     check "$1: the watch saw the steps" grep -q '^libdnnl' "report.$2"
     calls=$(awk '$1 == "program" { print $2 }' "report.$2")
     equal "$1: allocations of our own" "${calls:-0}" 0
-    awk '$1 != "at" && $1 != "program" { printf "# %s: %s calls, %.1f MB in 5 steps\n", $1, $2, $3 / 1e6 }' "report.$2"
+    awk '$1 != "at" && $1 != "program" { printf "# %s: %s calls, %.1f MB in 7 steps\n", $1, $2, $3 / 1e6 }' "report.$2"
 }
 # watched NAME RANKS STREAM SETTING...
 watched() {
