@@ -103,6 +103,7 @@ int guard_check(struct guard *g, uint64_t step, const struct feed_step *s, doubl
 {
     *f = (struct guard_finding){.median = NAN};
     if (!isfinite(loss) || !isfinite(norm)) return not_finite(g, step, s, loss, norm, f, e);
+    if (!(s->weight > 0)) return 0; /* nothing was trained on: its loss says nothing */
     double usual = median(g);
     int rc = 0;
     if (g->o.spike_factor > 0 && loss > g->o.spike_factor * usual) {

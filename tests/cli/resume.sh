@@ -155,6 +155,15 @@ kill -HUP $job
 going
 equal 'HUP under nohup: nothing' "$rc" 0
 ends 'and the run is the same' k
+begun k
+for _ in $(seq 100); do
+    grep -q '^State:[^a-z]*[ZX]' "/proc/$job/status" && break
+    kill -INT $job
+    sleep 0.05
+done
+wait $job && rc=0 || rc=$?
+exec 9>&-
+equal 'a second INT ends it at once' "$rc" 130
 rm -rf k
 sft-train --config config.yaml output_dir=k logging_dir=k/logs train.sfts 2>&1 >k.out | true
 equal 'nobody reads the messages any more' "${PIPESTATUS[0]}" 0

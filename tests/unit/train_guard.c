@@ -10,7 +10,7 @@ static struct feed_step rows(void)
 {
     static struct feed_sample s[SAMPLES];
     for (uint32_t i = 0; i < SAMPLES; i++) s[i].source = (struct stream_source){i % 2, 100 + i};
-    return (struct feed_step){.samples = s, .nsamples = SAMPLES};
+    return (struct feed_step){.samples = s, .nsamples = SAMPLES, .weight = 1};
 }
 
 static struct guard with(struct guard_options o)
@@ -55,6 +55,13 @@ static void spikes(void)
     int found = 0; /* 8 losses of 2; the median of 8 is 2 until four of them are 7, then 4.5 */
     for (uint64_t k = 9; k < 20; k++) found += put(&g, k, 7, &f, &e) == 0 && f.found;
     CHECK("the window moves on", found == 4);
+    struct feed_step s = rows();
+    s.weight = 0;
+    g = with((struct guard_options){.spike_factor = 3, .window = 8});
+    usual(&g, 5);
+    for (uint64_t k = 6; k < 20; k++) guard_check(&g, k, &s, 0, 0, &f, &e);
+    CHECK("steps that train on nothing are none to compare with",
+          put(&g, 20, 2, &f, &e) == 0 && !f.found && put(&g, 21, 7, &f, &e) == 0 && f.found);
     g = with((struct guard_options){.window = 8});
     CHECK("factor 0 is off", usual(&g, 8) && put(&g, 9, 1e9, &f, &e) == 0 && !f.found);
 }
