@@ -17,13 +17,14 @@ static void rehearse(void *arg)
     optimizer_update(&t->optimizer, 0, 1);
 }
 
+/* Rank 0 writes checkpoints; the others give it what they hold of one, a piece at a time. */
+static bool writes(const struct trainer *t) { return t->o.staging && t->mesh->at[MESH_DP] == 0; }
+
 static int plan_staging(struct trainer *t, struct err *e)
 {
     if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
     contents_spread(&t->contents, t->mesh, t->optimizer.zero.sharded);
-    /* rank 0 writes; others give a piece at a time */
-    const size_t most = t->mesh->at[MESH_DP] == 0 ? t->o.staging : 0;
-    t->staging_bytes = saver_staging(&t->contents.list, most);
+    t->staging_bytes = saver_staging(&t->contents.list, writes(t) ? t->o.staging : 0);
     if (t->staging_bytes)
         plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
                       &t->staging);
@@ -40,7 +41,7 @@ static size_t saving(const struct contents *c)
 
 static void plan_reserve(struct trainer *t)
 {
-    t->reserve_room = t->o.reading + (t->staging_bytes ? saving(&t->contents) : 0);
+    t->reserve_room = t->o.reading + (writes(t) ? saving(&t->contents) : 0);
     plan_add_host(&t->net.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room), &t->reserve);
 }
 

@@ -63,6 +63,9 @@ equal 'of each rank: rank 0 alone writes checkpoints' \
     "$(jq -c '[.ranks, .classes.checkpoint_staging.bytes > 0, .others.classes.checkpoint_staging.bytes > 0, .others.total < .total,
             .others.classes.weights == .classes.weights, .others.classes.moments == .classes.moments]' plan8.json)" \
     '[8,true,false,true,true,true]'
+equal 'with a sharded optimizer: the others give theirs, a piece at a time' \
+    "$(plan --json $eight sft_train.strategy_args.strategy_config.use_distributed_optimizer=true |
+        jq '.others.classes | .checkpoint_staging.bytes as $b | $b > 0 and $b <= 4194304')" true
 equal 'and a table of each' "$(plan $eight | grep -c '^\(rank 0 of 8\|each of the other ranks, up to rank 7\|allocation\)')" 4
 
 # ---- of every kind of run, the classes that it must have and those that it must not ----
