@@ -108,10 +108,16 @@ static int run_tile(struct gemm *g, const struct product *p, int64_t index, void
     return gemm_tile_run(g, t, omp_get_thread_num(), &args);
 }
 
+/* As many threads as there is scratch for. */
 static int run_tiles(struct device *d, struct gemm *g, const struct product *p, struct err *e)
 {
+    const size_t fit = p->scratch ? d->work_bytes / p->scratch : (size_t)d->threads;
+    const int threads = fit < (size_t)d->threads ? (int)fit : d->threads;
     int status = 0;
-#pragma omp parallel num_threads(d->threads) reduction(max : status)
+    if (threads == 0)
+        return err_set(e, ERR_INTERNAL, "matmul: %zu bytes of scratch, %zu given", p->scratch,
+                       d->work_bytes);
+#pragma omp parallel num_threads(threads) reduction(max : status)
     {
         omp_set_num_threads(1); /* of what oneDNN starts from here */
         char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * p->scratch;
@@ -154,23 +160,31 @@ void gemm_matmul(struct device *d, const struct op_matmul *a)
         only_bias(a);
         return;
     }
-    if (plan(g, a, &p, &e)) {
-        device_fail(d, &e);
-    } else if (p.scratch * (size_t)d->threads > d->work_bytes) {
-        err_set(&e, ERR_INTERNAL, "matmul: %zu bytes of scratch, %zu given",
-                p.scratch * (size_t)d->threads, d->work_bytes);
-        device_fail(d, &e);
-    } else if (run_tiles(d, g, &p, &e)) {
-        device_fail(d, &e);
-    }
+    if (plan(g, a, &p, &e) || run_tiles(d, g, &p, &e)) device_fail(d, &e);
 }
 
-size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
+/* Of one thread, for the first m rows. */
+static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
 {
     struct product p;
+    struct op_matmul rows = *a;
     struct err e;
-    if (!a->m || !a->n || !a->k) return 0;
-    if (!plan(((struct host_device *)d)->gemm, a, &p, &e)) return p.scratch * (size_t)d->threads;
+    rows.m = m;
+    if (!plan(((struct host_device *)d)->gemm, &rows, &p, &e)) return p.scratch;
     device_fail(d, &e); /* reported when the run would be */
     return 0;
+}
+
+/* Fewer rows can take more than all: oneDNN keeps a tile of bf16 there in fp32 until it is rounded,
+ * and tiles are largest with TILE_M rows, where 1, 2 or SHARE of them leave the columns least cut.
+ */
+size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
+{
+    if (!a->m || !a->n || !a->k) return 0;
+    size_t most = scratch_of(d, a, a->m);
+    for (int64_t m = TILE_M; m < a->m && m <= SHARE * TILE_M && a->c_dtype == DT_BF16; m *= 2) {
+        const size_t some = scratch_of(d, a, m);
+        if (some > most) most = some;
+    }
+    return most * (size_t)d->threads;
 }

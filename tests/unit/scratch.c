@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scratch that is planned for a micro-batch of many tokens is enough for one of any fewer. */
+#include "rig.h"
+#include "test.h"
+
+enum { SHORT = 48, TOKENS = 1536 };
+
+/* Bytes of scratch of a net for so many tokens in short documents; 0: failed. */
+static size_t scratch(const struct model *m, enum dtype t, int64_t tokens, struct device *d)
+{
+    struct err e;
+    struct net n;
+    size_t bytes = 0;
+    const struct net_options o = {.compute = t,
+                                  .keep = NET_KEEP_ALL,
+                                  .tokens = tokens,
+                                  .length = tokens < SHORT ? tokens : SHORT};
+    if (net_init(&n, m, &o, d, &e) == 0 && net_place(&n, NULL, NULL, &e) == 0)
+        bytes = n.plan.b[n.plan.count - 1].bytes;
+    else
+        printf("# %lld tokens: %s\n", (long long)tokens, e.msg);
+    net_close(&n);
+    return bytes;
+}
+
+static void enough(const char *name, const struct model *m, enum dtype t)
+{
+    struct err e;
+    struct device *d = device_open("cpu", 1, &e);
+    if (!d || (t == DT_BF16 && !device_has_bf16(d))) return;
+    const size_t most = scratch(m, t, TOKENS, d);
+    bool fine = most > 0;
+    for (int64_t T = 1; T < TOKENS; T += T < 16 ? 2 : 17) {
+        const size_t some = scratch(m, t, T, d);
+        if (some && some <= most) continue;
+        printf("# %lld tokens: %zu bytes, %zu planned\n", (long long)T, some, most);
+        fine = false;
+    }
+    CHECK(name, fine);
+    device_close(d);
+}
+
+int main(void)
+{
+    struct model tiny = tiny_model(true, false), m = tiny;
+    m.head_dim = 32;
+    m.hidden = 128;
+    m.inter = 256;
+    m.vocab = 2048;
+    enough("tiny, fp32", &tiny, DT_F32);
+    enough("tiny, bf16", &tiny, DT_BF16);
+    enough("small, fp32", &m, DT_F32);
+    enough("small, bf16", &m, DT_BF16);
+    m.hidden = 576;
+    m.heads = 9;
+    m.kv_heads = 3;
+    m.head_dim = 64;
+    m.inter = 1536;
+    enough("medium, bf16", &m, DT_BF16);
+    TEST_END();
+}
