@@ -68,6 +68,17 @@ metrics() { echo "$1/logs/tiny/metrics.jsonl"; }
 # values DIR KEY: of each line of the metrics that has it
 values() { sed -n 's|.*"'"$2"'":\([^,}]*\)[,}].*|\1|p' "$(metrics "$1")"; }
 losses() { values "$1" sft_train/loss; }
+# reached DIR STEP: waits for that step in the metrics, a minute at most, and not for a $job that ended
+reached() {
+    for _ in $(seq 1200); do
+        ! grep -q "\"system/step\":$2," "$(metrics "$1")" 2>/dev/null || return 0
+        kill -0 "$job" 2>/dev/null || return 1
+        sleep 0.05
+    done
+    return 1
+}
+# hidden DIR: what a run must not leave behind, temporary files and folders
+hidden() { find "$1" -name '.*' ! -name .lock ! -path "$1" | tr '\n' ' '; }
 # falls NAME DIR: the last loss is lower than the first
 falls() {
     if losses "$2" | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }'

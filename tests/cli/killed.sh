@@ -36,7 +36,6 @@ result() { # result DIR
     sha256sum <"$(weights "$1")" && sha256sum <"$(state "$1")" &&
         cat "$(checkpoint "$1")/sft_train/manifest.json" && steady "$1"
 }
-hidden() { find "$1" -name '.*' ! -name .lock ! -path "$1" | tr '\n' ' '; }
 # Each complete checkpoint is what the manifest says.
 whole() { # whole DIR
     local c

@@ -68,11 +68,7 @@ sft-pack -q -l 128 -b 12 --epochs 4000 -o long.sfts train.samples
 long() {
     train 2 "$1" $zero1 save_steps=0 eval_steps=0 sft_train.training_args.num_train_epochs=4000 long.sfts >stdout 2>stderr </dev/null &
     job=$!
-    for _ in $(seq 600); do
-        grep -q loss "$(metrics "$1")" 2>/dev/null && return
-        kill -0 $job 2>/dev/null || return
-        sleep 0.05
-    done
+    reached "$1" 1
 }
 mpirun_of() { pgrep -P "$1" mpirun || echo "$1"; }
 trainers() { pgrep -P "$(mpirun_of "$job")" sft-train; }
