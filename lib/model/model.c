@@ -85,6 +85,46 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
     return rope_from_hf(c, &m->rope, &what) ? unsupported(e, what.msg) : 0;
 }
 
+static bool differ(double a, double b) { return a < b || a > b; }
+
+static bool ropes_differ(const struct rope *a, const struct rope *b)
+{
+    return a->type != b->type || differ(a->factor, b->factor) || differ(a->original, b->original) ||
+           differ(a->low, b->low) || differ(a->high, b->high) ||
+           differ(a->beta_fast, b->beta_fast) || differ(a->beta_slow, b->beta_slow) ||
+           differ(a->attention, b->attention) || a->truncate != b->truncate;
+}
+
+const char *model_difference(const struct model *a, const struct model *b)
+{
+    const struct {
+        bool differ;
+        const char *what;
+    } all[] = {
+        {strcmp(a->family, b->family) != 0, "model_type"},
+        {a->layers != b->layers, "num_hidden_layers"},
+        {a->heads != b->heads, "num_attention_heads"},
+        {a->kv_heads != b->kv_heads, "num_key_value_heads"},
+        {a->head_dim != b->head_dim, "head_dim"},
+        {a->hidden != b->hidden, "hidden_size"},
+        {a->inter != b->inter, "intermediate_size"},
+        {a->vocab != b->vocab, "vocab_size"},
+        {a->positions != b->positions, "max_position_embeddings"},
+        {differ(a->eps, b->eps), "rms_norm_eps"},
+        {differ(a->rope.theta, b->rope.theta), "rope_theta"},
+        {ropes_differ(&a->rope, &b->rope), "rope_scaling"},
+        {a->window != b->window ||
+             memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
+         "sliding_window"},
+        {a->tied != b->tied, "tie_word_embeddings"},
+        {a->qkv_bias != b->qkv_bias || a->o_bias != b->o_bias || a->mlp_bias != b->mlp_bias,
+         "attention_bias or mlp_bias"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].differ) return all[i].what;
+    return NULL;
+}
+
 double model_squares(const struct model *m, double n)
 {
     const double w = (double)m->window, within = n <= w ? n * n : 2 * n * w - w * w;

@@ -41,6 +41,8 @@ struct model {
 
 /* What config.json describes. ERR_DATA naming what is not supported, and what is. */
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
+/* What a and b do not share, by its name in config.json; NULL: they compute the same. */
+const char *model_difference(const struct model *a, const struct model *b);
 
 static inline int64_t model_q_width(const struct model *m)
 {

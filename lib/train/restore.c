@@ -162,6 +162,24 @@ static int read_model(struct trainer *t, const char *folder, struct err *e)
     return rc;
 }
 
+/* Tensors of the same shapes may be those of another model. An adapter's checkpoint has no model.
+ */
+static int check_model(const struct trainer *t, const char *folder, struct err *e)
+{
+    struct hf_config c = {0};
+    struct model m;
+    if (!exists(folder, "config.json")) return 0;
+    int rc = hf_config_read(folder, &c, e) || model_from_hf(&c, &m, e) ? -1 : 0;
+    const char *what = rc ? NULL : model_difference(&t->net.m, &m);
+    if (what)
+        rc = err_set(e, ERR_CONFIG,
+                     "%s/config.json: of another model: its %s is not this run's; resume with the "
+                     "model that it was begun with",
+                     folder, what);
+    hf_config_free(&c);
+    return rc;
+}
+
 /* Where neither master nor moments are kept there is no file of them. */
 static int read_state(struct trainer *t, const char *folder, const char *dir, struct err *e)
 {
@@ -185,6 +203,7 @@ int restore_load(struct trainer *t, const char *checkpoint, struct restore_curso
     if (rc == 0) rc = hf_folder_resolve(checkpoint, &folder, e);
     if (rc == 0) rc = (dir = io_path(folder, "state", e)) ? 0 : -1;
     if (rc == 0) rc = read_cursor(t, dir, cursor, e);
+    if (rc == 0) rc = check_model(t, folder, e);
     if (rc == 0) rc = read_model(t, folder, e);
     if (rc == 0) rc = read_state(t, folder, dir, e);
     if (rc == 0) t->step = cursor->step;

@@ -147,7 +147,7 @@ refused 'other texts: 78' 78 "$others" words.sfts
 cp -r model other && sed -i 's/"type":"NFC"/"type":"NFKC"/' other/tokenizer.json
 refused 'another tokenizer: 65' 65 'another tokenizer' pretrain=./other train.sfts
 model wide hidden_size=64 intermediate_size=128 num_hidden_layers=2
-refused 'a model of another shape: 78, and nothing is set aside' 78 'mlp' pretrain=./wide train.sfts
+refused 'a model of another shape: 78, and nothing is set aside' 78 'config.json: of another model: its intermediate_size' pretrain=./wide train.sfts
 refused 'another optimizer: 78' 78 'sft.master_dtype' sft_train.training_args.optim=sgd train.sfts
 rm -rf k
 train k resume_from_checkpoint=true max_ckpt_to_keep=2

@@ -89,6 +89,19 @@ ends 'to the same end' k
 rm -rf k/sft_train/checkpoint-[1-6]
 equal 'a fresh run meets a file of that name at once' "$(code train k)" 73
 
+# ---- another model, whose tensors are all there ----
+other() { # other KEY=VALUE: 78, and the checkpoint is left alone
+    rm -rf other
+    model other hidden_size=64 intermediate_size=64 num_hidden_layers=2 "$1"
+    upto 4
+    equal "another ${1%%=*}: 78" "$(code train k --resume auto pretrain=./other) $(ls k/sft_train)" '78 checkpoint-4'
+    said 'named' "checkpoint-4/sft_train/config.json: of another model: its ${1%%=*} is not"
+}
+other num_hidden_layers=1
+other num_attention_heads=2
+other rope_theta=5000
+other rms_norm_eps=0.1
+
 # ---- metrics.jsonl and the event file ----
 upto 4
 printf '{"system/step":7,"sft_tr' >>k/logs/tiny/metrics.jsonl
