@@ -1,37 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The memory plan: what --plan prints is what a run takes; a run that does not fit says what would.
-source "$(dirname "$0")/../cli.sh"
-root=$PWD
-cd "$T" || exit 70
+source "$(dirname "$0")/../train.sh"
 
-# model DIR KEY=VALUE...: random weights of the example's shape, with other sizes
-model() {
-    local dir=$1 edit=.
-    shift
-    for pair in "$@"; do edit+=" | .${pair%%=*} = ${pair#*=}"; done
-    jq "$edit" "$root/examples/random-model.json" >"$dir.json"
-    sft-ckpt init -q "$dir.json" --tokenizer "$root/share/tiny-tokenizer" --seed 1 -o "$dir"
-}
-model tiny
-cat >config.yaml <<END
-exp_name: plan
-output_dir: ./out
-logging_dir: ./out/logs
+model model
+config <<'END'
 track_with: ""
-pretrain: ./tiny
 sequence_length: 512
-prompt_key: instruction
-query_key: input
-response_key: output
 save_steps: 100
 eval_steps: 100
 max_steps: 2
 sft_train:
   training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 8, learning_rate: 1.0e-4}
-  data_args: {file_name: $root/examples/data/train.json}
-  strategy_args: {strategy_name: megatron_train}
-  use_sequence_packing: true
 END
 plan() { sft-train -q --config config.yaml --plan "$@"; }
 
@@ -54,7 +34,7 @@ equal 'the table says what the JSON says' \
     "$(jq -r '(.classes | to_entries[] | [.key, .value.buffers, .value.bytes, .value.peak]), ["allocation", (.buffers | length), .total] | @tsv' plan.json |
         awk '{ printf "%s %d", $1, $2; for (i = 3; i <= NF; i++) printf " %.1f", $i / 1048576; print "" }')" \
     "$(awk '/^(memory|the process|a checkpoint)|micro-batches/ { next } { $1 = $1; print }' table)"
-mkdir bare && cp tiny/config.json bare/
+mkdir bare && cp model/config.json bare/
 check 'without weights or a tokenizer' plan pretrain=./bare
 eight='sft_train.device_mapping=list(range(0,8))'
 SLURM_NTASKS=2 check 'and without a launcher' plan $eight
@@ -101,16 +81,16 @@ equal 'and they do fit' "$(plan --json sft_train.training_args.per_device_train_
     jq "(.total + .process) / pow(2; 30) <= $have + 0.01")" true
 fails 'rows that cannot be halved' 71 'it fits with:.* sft_train.training_args.per_device_train_batch_size=[0-9]*[13579] ' \
     sft-train -q --config config.yaml sft_train.training_args.per_device_train_batch_size=59049 nothing.sfts
-jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' tiny/config.json >config.json
-cp -r tiny large && mv config.json large/config.json
+jq '.hidden_size = 65536 | .intermediate_size = 262144 | .num_hidden_layers = 200 | .num_attention_heads = 512 | .num_key_value_heads = 512' model/config.json >config.json
+cp -r model large && mv config.json large/config.json
 fails 'too large in any way' 71 'neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16' \
     sft-train -q --config config.yaml pretrain=./large nothing.sfts
 
 # ---- what is taken; a sanitizer takes far more ----
 if ! grep -q __asan_init "$(type -P sft-train)"; then
     # What can be made smaller here: buffers, then the optimizer's state: its moments in bf16, then no master.
-    jq '.vocab_size = 110000 | .hidden_size = 512' tiny/config.json >config.json
-    cp -r tiny state && mv config.json state/config.json
+    jq '.vocab_size = 110000 | .hidden_size = 512' model/config.json >config.json
+    cp -r model state && mv config.json state/config.json
     most=(pretrain=./state sft.recompute=full sequence_length=2048 sft_train.training_args.dataloader_num_workers=60)
     within() { # within MiB beyond a plan's SETTING...
         local limit=$(($(plan --json "${most[@]}" "${@:2}" | jq .total) / 1024 + $1 * 1024))
@@ -122,8 +102,7 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
     fails 'moments in bf16 make it fit' 71 'it fits with: sft.moments_dtype=bf16$' within 110 sft.moments_dtype=bf16
     fails 'no master makes it fit' 71 'it fits with: sft.moments_dtype=bf16 sft.master_dtype=bf16$' \
         within 110 sft.moments_dtype=bf16 sft.master_dtype=bf16
-    sft-tokenize -q -m tiny --prompt-key instruction --query-key input --response-key output "$root/examples/data/train.json" |
-        sft-template -q -m tiny -o samples
+    examples train >samples
     stream() { sft-pack -q -l "$1" -b 8 -o "$1.sfts" samples; } # stream LENGTH
     stream 512
     stream 2048
@@ -133,7 +112,7 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
         shift
         rm -rf out
         sft-train -q --config config.yaml "$@" "$stream" >/dev/null || echo 0
-        tail -qn 1 out/logs/plan/metrics.jsonl | jq '.["system/rss"] / 1024 | round'
+        tail -qn 1 "$(metrics out)" | jq '.["system/rss"] / 1024 | round'
     }
     total() { plan --json "$@" | jq '.total / 1024 | round'; }
     peak 512.sfts >/dev/null
@@ -174,7 +153,7 @@ if ! grep -q __asan_init "$(type -P sft-train)"; then
     sft-pack -q -l 512 -b 4 --epochs 2 -o many.sfts samples
     many=(sft_train.training_args.gradient_accumulation_steps=4 sft_train.training_args.num_train_epochs=2 max_steps=0)
     beside=$(($(peak many.sfts "${many[@]}") - $(total "${many[@]}")))
-    check 'two hundred steps' test "$(wc -l <out/logs/plan/metrics.jsonl)" -gt 200
+    check 'two hundred steps' test "$(wc -l <"$(metrics out)")" -gt 200
     if [ "$beside" -gt 0 ] && [ "$beside" -lt $((48 * 1024)) ]
     then ok 'and of ever new lengths: the process takes no more than is set aside'
     else not_ok 'and of ever new lengths: the process takes no more than is set aside' "$beside KiB"; fi
