@@ -72,20 +72,20 @@ def prepare(folder, changes):
     run("sft-pack", "-q", "-l", 400, "-b", 8, "-o", folder / "train.sfts", folder / "samples.sfts")
 
 
-def train(folder, out, model_args, rslora=False):
-    """Three steps; returns the checkpoint."""
+def train(folder, out, model_args, rslora=False, steps=3, **training_args):
+    """Some steps; returns the checkpoint."""
     (folder / "job.yaml").write_text(json.dumps({
         "exp_name": "job", "pretrain": str(folder / "model"), "output_dir": str(folder / out),
         "logging_dir": str(folder / out / "logs"), "sequence_length": 400, "query_key": "input",
-        "max_steps": 3, "sft_train": {
+        "max_steps": steps, "max_grad_norm": 0 if steps == 1 else 1.0, "sft_train": {
             "model_args": {"dtype": "fp32"} | model_args,
             "training_args": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8,
-                              "learning_rate": 1e-2},
+                              "learning_rate": 1e-2} | training_args,
             "data_args": {"file_name": str(folder / "train.json")},
             "strategy_args": {"strategy_name": "megatron_train"}, "use_sequence_packing": True},
         "sft": {"device": "cpu", "threads": 2, "rslora": rslora}}))
     run("sft-train", "-q", "--config", folder / "job.yaml", folder / "train.sfts")
-    return folder / out / "sft_train" / "checkpoint-3"
+    return folder / out / "sft_train" / f"checkpoint-{steps}"
 
 
 def open_base(folder):
@@ -241,6 +241,44 @@ def variant(name, changes, settings, refused):
     check(f"peft's adapter, {name}: merged as peft merges", not apart, apart)
 
 
+def their_gradients(folder, dtype):
+    """Of the first step."""
+    base = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=dtype)
+    model = peft.PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True)
+    total, count = 0, 0
+    for row in map(json.loads, run("sft-view", folder / "train.sfts").splitlines()):
+        starts = row["starts"] + [len(row["ids"])] if row["step"] == 0 else []
+        for a, b in zip(starts, starts[1:]):
+            ids, labels = torch.tensor([row["ids"][a:b]]), torch.tensor(row["labels"][a + 1:b])
+            total = total + torch.nn.functional.cross_entropy(model(ids).logits[0, :-1].float(), labels,
+                                                              ignore_index=IGNORED, reduction="sum")
+            count += (labels != IGNORED).sum().item()
+    (total / count).backward()
+    return {n.replace(".default", ""): p.grad.double() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def our_gradients(folder, dtype):
+    """A step of SGD at the rate 1 goes so far."""
+    ckpt = train(folder, dtype, {"dtype": dtype, "adapter_name_or_path": str(folder / "adapter")}, steps=1,
+                 learning_rate=1.0, optim="sgd", lr_scheduler_type="constant")
+    before = load_file(folder / "adapter" / "adapter_model.safetensors")
+    return {n: before[n].double() - w.double() for n, w in load_file(ckpt / "sft_train" / "adapter_model.safetensors").items()}
+
+
+def in_bf16():
+    """How far bf16 is off, beside how far it is for peft."""
+    folder = tmp / "bf16"
+    prepare(folder, dict(hidden_size=128, num_hidden_layers=3, initializer_range=0.1, torch_dtype="bfloat16"))
+    adapter_of_theirs(folder, {})
+    exact, theirs = their_gradients(folder, torch.float32), their_gradients(folder, torch.bfloat16)
+    whole, ours = our_gradients(folder, "fp32"), our_gradients(folder, "bf16")
+    off = {n: [((x[n] - g).norm() / g.norm()).item() for x in (whole, ours, theirs)] for n, g in exact.items()}
+    check("gradients are peft's", max(a for a, _, _ in off.values()) < 1e-4 and whole.keys() == exact.keys(), off)
+    worst = max((b / c, n) for n, (_, b, c) in off.items())
+    check("no gradient in bf16 is further off than 1.25 times peft's", worst[0] < 1.25, worst)
+
+
+in_bf16()
 for name, (changes, settings, refused) in VARIANTS.items():
     try:
         variant(name, changes, settings, refused)
