@@ -136,24 +136,30 @@ static int write_config(const struct run_folder *f, const struct config *c, stru
     return rc;
 }
 
-/* Makes dir, and locks it for as long as *lock is open. */
-static int own(const char *dir, int *lock, struct err *e)
+/* Makes root, and locks it for as long as f->lock is open. */
+static int own_root(struct run_folder *f, struct err *e)
 {
     char *path = NULL;
-    int rc = io_mkdirs(dir, e);
-    if (rc == 0) rc = (path = io_path(dir, ".lock", e)) ? 0 : -1;
-    if (rc == 0) rc = io_lock(path, lock, e);
+    int rc = io_mkdirs(f->root, e);
+    if (rc == 0) rc = (path = io_path(f->root, ".lock", e)) ? 0 : -1;
+    if (rc == 0) rc = io_lock(path, &f->lock, e);
     mem_free(path);
     return rc;
+}
+
+/* By the log itself: the folders may be one. */
+static int own_logs(struct run_folder *f, struct err *e)
+{
+    return io_mkdirs(f->logs, e) ? -1 : io_lock(f->log, &f->logs_lock, e);
 }
 
 int run_folder_open(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
 {
     *f = RUN_FOLDER_NONE;
     int rc = make_names(f, c, e);
-    if (rc == 0) rc = own(f->root, &f->lock, e);
+    if (rc == 0) rc = own_root(f, e);
     if (rc == 0) rc = choose(f, c, resume, e);
-    if (rc == 0) rc = own(f->logs, &f->logs_lock, e);
+    if (rc == 0) rc = own_logs(f, e);
     if (rc == 0) rc = write_config(f, c, e);
     if (rc) run_folder_close(f);
     return rc;

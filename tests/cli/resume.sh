@@ -155,9 +155,10 @@ sft-train -q --config config.yaml output_dir=k logging_dir=k/logs sft_train.trai
 job=$!
 reached k 1
 equal 'a second run in the folder: 73' "$(code train k logging_dir=k2/logs) $(grep -c 'k/sft_train/.lock: in use' stderr)" '73 1'
-equal 'a second run with the same logs: 73' "$(code train k2 logging_dir=k/logs) $(grep -c 'k/logs/tiny/.lock: in use' stderr)" '73 1'
+equal 'a second run with the same logs: 73' "$(code train k2 logging_dir=k/logs) $(grep -c 'k/logs/tiny/log: in use' stderr)" '73 1'
 kill -KILL $job
 wait $job 2>/dev/null
+equal 'logs may lie beside the checkpoints' "$(code train one logging_dir=one exp_name=sft_train)" 0
 equal 'a killed one leaves no lock' "$(code train k)" 0
 begun k env --default-signal=HUP
 kill -HUP $job
