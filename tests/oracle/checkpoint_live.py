@@ -6,24 +6,18 @@ by TensorBoard's own reader. Tiny models with random weights, trained for a few 
 import ctypes
 import ctypes.util
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM
 
+from live import check, failures, run, tmp
 from rows import IGNORED, Oracle, alpaca, columns, load
 
-transformers.utils.logging.disable_progress_bar()
-torch.set_num_threads(2)
-bad = False
-tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
 VALIDATION = Path("examples/data/validation.json")
 PROMPTS = ["How do I list open files?", "你好", "x = 1\n\ny = 2"]
 BASE = dict(model_type="llama", vocab_size=2048, hidden_size=64, intermediate_size=96,
@@ -42,19 +36,6 @@ MODELS = {
     "fp32, tied, yarn": dict(head_dim=32, max_position_embeddings=512, rope_scaling=dict(
         rope_type="yarn", factor=8.0, original_max_position_embeddings=64)),
 }
-
-
-def check(name, good, why=""):
-    global bad
-    bad |= not good
-    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
-
-
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-    return done.stdout
 
 
 def train(name, changes):
@@ -223,4 +204,4 @@ def main():
 
 
 main()
-sys.exit(bad)
+sys.exit(bool(failures))

@@ -8,44 +8,22 @@ of any type. Gradients are read off one step of SGD at a rate that makes them la
 usage: families_live.py [FIRST [COUNT]]   the random cases FIRST.. (0 and 20)"""
 import json
 import math
-import os
 import random
 import shutil
 import subprocess
 import sys
-import tempfile
-import warnings
 from pathlib import Path
 
 import torch
-import transformers
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from live import check, failures, run, tmp
 from rows import IGNORED
 
-warnings.filterwarnings("ignore")
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
-torch.set_num_threads(2)
-bad = False
-tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
 LENGTH, RATE = 160, 1000.0  # tokens of a row; the learning rate
 PROMPT = "Tell me, how do I list open files?"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def check(name, good, why=""):
-    global bad
-    bad |= not good
-    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
-
-
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
-    return done.stdout
 
 
 # ---- random configurations ----
@@ -300,7 +278,7 @@ def main():
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)
-    sys.exit(bad)
+    sys.exit(bool(failures))
 
 
 main()

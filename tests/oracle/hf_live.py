@@ -6,7 +6,6 @@ import random
 import re
 import subprocess
 import sys
-import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -17,16 +16,9 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-transformers.utils.logging.disable_progress_bar()
-bad = False
-tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
+from live import check, failures, tmp
+
 data = Path("../shared/data")
-
-
-def check(name, good, why=""):
-    global bad
-    bad |= not good
-    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
 
 
 def run(*command):
@@ -170,4 +162,4 @@ else:
     print("skip convert: no GGUF file; make demo downloads it, or set SFT_SMOLLM2_GGUF")
 init_families()
 same_judgement()
-sys.exit(bad)
+sys.exit(bool(failures))

@@ -4,26 +4,18 @@
 same losses, the same logits and the same merged weights; and an adapter of peft's own making is
 evaluated, trained further and merged here."""
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import warnings
-from pathlib import Path
 
 import peft
 import torch
-import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from live import check, failures, run, tmp
 from rows import IGNORED, columns, load
 
-warnings.filterwarnings("ignore")
-transformers.utils.logging.disable_progress_bar()
-torch.set_num_threads(2)
-bad = False
-tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
 TRAIN = "examples/data/train.json"
 BASE = dict(model_type="llama", vocab_size=2048, hidden_size=64, intermediate_size=96,
             num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
@@ -43,19 +35,6 @@ RUNS = {
     "an embedding by both names": ({}, dict(lora_target="v_proj", additional_target="norm,lm_head,embed_tokens")),
     "qwen2": (dict(model_type="qwen2", num_key_value_heads=4), dict(lora_target="k_proj,up_proj")),
 }
-
-
-def check(name, good, why=""):
-    global bad
-    bad |= not good
-    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
-
-
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-    return done.stdout
 
 
 def prepare(folder, changes):
@@ -287,4 +266,4 @@ for name, (changes, settings, refused) in VARIANTS.items():
 for name, (changes, model_args) in RUNS.items():
     ours_to_peft(name, changes, model_args)
 peft_to_ours()
-sys.exit(bad)
+sys.exit(bool(failures))

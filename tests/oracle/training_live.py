@@ -7,13 +7,10 @@ the end. The reference reads the packed stream, and knows nothing of how a step 
 usage: training_live.py [FIRST [COUNT]]   the random cases FIRST.. (0 and 8)"""
 import json
 import math
-import os
 import random
 import shutil
 import subprocess
 import sys
-import tempfile
-import warnings
 from pathlib import Path
 
 import peft
@@ -23,14 +20,9 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
 from transformers.optimization import get_scheduler
 
+from live import check, failures, run, tmp
 from rows import IGNORED, load
 
-warnings.filterwarnings("ignore")
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
-torch.set_num_threads(2)
-bad = False
-tmp = Path(tempfile.mkdtemp(dir=os.environ.get("TEST_TMP")))
 LENGTH = 400
 BASE = dict(vocab_size=2048, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, max_position_embeddings=512, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2,
@@ -38,19 +30,6 @@ BASE = dict(vocab_size=2048, hidden_size=32, intermediate_size=48, num_hidden_la
 SCHEDULES = ["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial", "inverse_sqrt",
              "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"]
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def check(name, good, why=""):
-    global bad
-    bad |= not good
-    print(f"ok {name}" if good else f"not ok {name}: {why}", flush=True)
-
-
-def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
-    return done.stdout
 
 
 # ---- random arguments ----
@@ -298,7 +277,7 @@ def main():
     defaults()
     for seed in range(first, first + count):
         compare(seed)
-    sys.exit(bad)
+    sys.exit(bool(failures))
 
 
 main()

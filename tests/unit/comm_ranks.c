@@ -4,22 +4,8 @@
 #include <pthread.h>
 
 #include "comm/comm.h"
-#include "comm/launch.h"
 #include "fence.h"
-#include "test.h"
-
-static struct world world, *w = &world;
-static int failures;
-
-/* One line for all ranks. */
-static void all_agree(const char *name, bool ok)
-{
-    struct err e = {0};
-    if (!ok) err_set(&e, ERR_DIFFER, "differs");
-    bool fine = world_agree(w, ok ? 0 : -1, &e) == 0;
-    if (!fine) failures++;
-    if (!w->place.rank) CHECK(name, fine);
-}
+#include "world.h"
 
 /* What rank r has at element i. */
 static double value(int r, size_t i)
@@ -60,7 +46,7 @@ static void drop(struct array *a)
 static void back(struct array *a)
 {
     struct err e;
-    if (d->ops->download(d, a->host, a->device, a->n * dtype_size(a->t), &e)) failures++;
+    if (d->ops->download(d, a->host, a->device, a->n * dtype_size(a->t), &e)) test_failed = 1;
 }
 
 /* Element i of the reduction, in rank order. */
@@ -237,11 +223,7 @@ int main(void)
 {
     struct err e = {0};
     int share = 0;
-    world = *world_self();
-    if (launch_detect(getenv).size > 1 && world_join(w, "mpi", &e)) {
-        CHECK("joins", false);
-        return test_failed;
-    }
+    if (!join()) return test_failed;
     const int rank = w->place.rank, size = w->place.size;
     on_device("cpu");
     on_device("far");
@@ -258,5 +240,5 @@ int main(void)
               world_share_cpus(w, 4 * size + 1, &share, &e) == 0 && (share == 4 || size == 1));
     all_agree("at least one each", world_share_cpus(w, 1, &share, &e) == 0 && share == 1);
     world_leave(w, 1);
-    return failures ? 1 : test_failed;
+    return test_failed;
 }

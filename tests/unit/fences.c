@@ -3,13 +3,11 @@
  * neighbour: whatever is computed stays inside, and is what it is in the one allocation, where
  * buffers that do not live at the same time share memory. tests/cli/ranks.sh starts it as several
  * ranks; alone it is one. */
-#include "comm/launch.h"
 #include "fence.h"
 #include "rig.h"
-#include "test.h"
+#include "world.h"
 
 enum { LENGTH = 700, TOKENS = 720, STEPS = 5, ROOM = 1 << 20 };
-static struct world world, *w = &world;
 
 static bool every(void *arg, const char *module)
 {
@@ -113,20 +111,14 @@ static void stays_inside(struct form f)
     f.o.saved_dtype = HF_F32;
     if (!(f.o.optimizer.epsilon > 0)) f.o.optimizer = (struct optimizer_options)RIG_ADAMW;
     const uint64_t apart = train(&f, true), packed = train(&f, false);
-    struct err e = {0};
-    const bool all = world_agree(w, apart && apart == packed ? 0 : -1, &e) == 0;
     snprintf(name, sizeof name, "%s: stays inside its buffers", f.name);
-    if (!w->place.rank) CHECK(name, all);
+    all_agree(name, apart && apart == packed);
 }
 
 int main(void)
 {
     struct err e;
-    world = *world_self();
-    if (launch_detect(getenv).size > 1 && world_join(w, "mpi", &e)) {
-        CHECK("joins", false);
-        return test_failed;
-    }
+    if (!join()) return test_failed;
     struct model m = tiny_model(true, true), q = tiny_model(false, false);
     m.positions = q.positions = LENGTH;
     q.qk_norm = true;
