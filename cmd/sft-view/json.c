@@ -132,6 +132,10 @@ static void put_turns(const struct stream_record *rec, struct buf *b)
         buf_puts(b, ",\"tools\":");
         buf_str(b, rec->tools);
     }
+    if (rec->kwargs.n) {
+        buf_puts(b, ",\"chat_template_kwargs\":");
+        buf_str(b, rec->kwargs);
+    }
     buf_printf(b, ",\"source\":[[%" PRIu32 ",%" PRIu64 "]]", rec->source.file, rec->source.row);
 }
 

@@ -22,7 +22,7 @@ enum { STREAM_VERSION = 1, STREAM_LEVEL = 1, STREAM_WINDOW_LOG = 21 };
 #define STREAM_FRAME        ((size_t)1 << 20) /* a frame is closed when it holds this much */
 
 /* Field tags of records, and of what is nested in them. */
-enum { TURNS_SOURCE = 1, TURNS_TOOLS = 2, TURNS_MESSAGE = 3 };
+enum { TURNS_SOURCE = 1, TURNS_TOOLS = 2, TURNS_MESSAGE = 3, TURNS_KWARGS = 4 };
 enum { MESSAGE_ROLE = 1, MESSAGE_CONTENT = 2, MESSAGE_IDS = 3, MESSAGE_EXTRA = 4 };
 enum { SAMPLE_SOURCE = 1, SAMPLE_IDS = 2, SAMPLE_RUNS = 3 };
 enum { ROW_STEP = 1, ROW_SAMPLE = 2 };

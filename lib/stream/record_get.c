@@ -188,6 +188,7 @@ static int get_turns(struct view v, struct stream_record *rec, struct err *e)
         if (tag != TURNS_MESSAGE && once(&seen, tag, e) < 0) return -1;
         if (tag == TURNS_SOURCE) rc = get_source(s, &rec->source, e);
         if (tag == TURNS_TOOLS) rec->tools = s;
+        if (tag == TURNS_KWARGS) rec->kwargs = s;
         if (tag == TURNS_MESSAGE) rc = get_message(inner, &rec->messages[rec->nmessages++], e);
         if (rc < 0) return -1;
     }

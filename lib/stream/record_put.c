@@ -85,6 +85,7 @@ static void put_turns(struct buf *b, struct buf *tmp, const struct stream_record
 {
     put_source(b, TURNS_SOURCE, &rec->source);
     if (rec->tools.n) put_field(b, TURNS_TOOLS, rec->tools.p, rec->tools.n);
+    if (rec->kwargs.n) put_field(b, TURNS_KWARGS, rec->kwargs.p, rec->kwargs.n);
     for (uint32_t i = 0; i < rec->nmessages; i++) put_message(b, tmp, &rec->messages[i]);
 }
 

@@ -76,7 +76,8 @@ struct stream_record {
     struct stream_source source;
     struct stream_message *messages;
     uint32_t nmessages;
-    struct str tools; /* JSON array, or empty */
+    struct str tools;  /* JSON array; empty when the row has none, which is not the array [] */
+    struct str kwargs; /* JSON object of the row's own template variables, or empty */
     /* STREAM_SAMPLES: samples[0]; STREAM_PACKED: the samples of one row, in order */
     struct stream_sample *samples;
     uint32_t nsamples;

@@ -114,6 +114,8 @@ def turns(body):
             source = list(varints(payload))
         if tag == 2:
             out["tools"] = json.loads(payload)
+        if tag == 4:
+            out["chat_template_kwargs"] = json.loads(payload)
         if tag == 3:
             f = dict(fields(payload))
             m = {"role": f[1].decode()}

@@ -83,10 +83,16 @@ static int put_turns(const char *path, struct err *e)
                                 .source = {0, UINT64_MAX},
                                 .messages = m,
                                 .nmessages = 3,
-                                .tools = STR("[{}]")};
+                                .tools = STR("[{}]"),
+                                .kwargs = STR("{\"enable_thinking\":false}")};
     struct stream_writer *w = stream_create(path, &h, 1, e);
     stream_header_free(&h);
     if (!w || stream_put(w, &rec, e) < 0) return -1;
+    rec.tools = STR("[]");
+    rec.kwargs = (struct str){NULL, 0};
+    if (stream_put(w, &rec, e) < 0) return -1;
+    rec.tools = (struct str){NULL, 0};
+    if (stream_put(w, &rec, e) < 0) return -1;
     return stream_finish(w, e);
 }
 
@@ -106,6 +112,10 @@ static void test_turns(void)
           m[0].content.nids == 6 && m[0].content.ids[2] == 128 && m[0].content.ids[5] == 49999);
     CHECK("turns: no content", !m[1].content.text.p && str_is(m[1].extra, "{\"content\":null}"));
     CHECK("turns: empty content", m[2].content.text.p && m[2].content.text.n == 0);
+    CHECK("turns: kwargs", str_is(rec->kwargs, "{\"enable_thinking\":false}"));
+    CHECK("turns: an empty list of tools is one, and no kwargs",
+          stream_next(r, &rec, &e) == 1 && str_is(rec->tools, "[]") && !rec->kwargs.p);
+    CHECK("turns: no tools", stream_next(r, &rec, &e) == 1 && !rec->tools.p && !rec->kwargs.p);
     CHECK("turns: end", stream_next(r, &rec, &e) == 0);
     stream_close(r);
 }
