@@ -5,38 +5,6 @@
 
 #include "rows.h"
 
-/* ---- tools ---- */
-/* A function that stands alone is wrapped as chat templates expect it. */
-static void put_tool(struct buf *b, const struct json *tool)
-{
-    bool bare = tool->kind == JSON_OBJECT && !json_get(tool, "function");
-    if (bare) buf_puts(b, "{\"type\":\"function\",\"function\":");
-    json_write(tool, b);
-    if (bare) buf_putc(b, '}');
-}
-
-/* A list, or a string that holds one; empty ones are none. */
-static int get_tools(const struct json *v, struct arena *a, struct stream_record *rec,
-                     struct err *e)
-{
-    if (!row_filled(v)) return 0;
-    if (v->kind == JSON_STRING && !(v = json_parse(v->s.p, v->s.n, a, e)))
-        return err_prefix(e, "\"tools\"");
-    if (v->kind != JSON_ARRAY)
-        return err_set(e, ERR_DATA, "\"tools\" is %s, not a list", row_kind(v));
-    if (v->count == 0) return 0;
-    struct buf b = {0};
-    for (size_t i = 0; i < v->count; i++) {
-        buf_putc(&b, i ? ',' : '[');
-        put_tool(&b, &v->items[i]);
-    }
-    buf_putc(&b, ']');
-    int rc = buf_check(&b, e);
-    if (rc == 0) rc = row_copy(&rec->tools, (struct str){b.data, b.len}, a, e);
-    buf_free(&b);
-    return rc;
-}
-
 /* ---- messages ---- */
 /* Every member but role and a string content, as they are. */
 static int get_extra(const struct json *m, struct arena *a, struct str *extra, struct err *e)
@@ -95,7 +63,7 @@ int row_messages(const struct json *row, struct arena *a, struct stream_record *
             return err_prefix(e, "message %zu", i);
         if (speaks(&v->items[i])) *empty = false;
     }
-    return get_tools(json_get(row, "tools"), a, rec, e);
+    return row_tools(row, a, rec, e);
 }
 
 /* ---- ShareGPT ---- */
@@ -179,5 +147,5 @@ int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *
     *empty = true;
     for (size_t i = 0; i < v->count; i++)
         if (get_turn(&v->items[i], a, rec, empty, e) < 0) return err_prefix(e, "turn %zu", i);
-    return get_tools(json_get(row, "tools"), a, rec, e);
+    return row_tools_wrapped(row, a, rec, e);
 }

@@ -135,6 +135,7 @@ int row_convert(enum row_format format, const struct row_keys *keys, const struc
                 struct arena *a, struct stream_record *rec, bool *empty, struct err *e)
 {
     *rec = (struct stream_record){.kind = STREAM_TURNS};
+    if (row_kwargs(row, a, rec, e) < 0) return -1;
     if (format == ROW_MESSAGES) return row_messages(row, a, rec, empty, e);
     if (format == ROW_SHAREGPT) return row_sharegpt(row, a, rec, empty, e);
     return row_alpaca(keys, row, a, rec, empty, e);

@@ -28,6 +28,15 @@ int row_messages(const struct json *row, struct arena *a, struct stream_record *
                  struct err *e);
 int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
                  struct err *e);
+/* The row's tools as they stand: an empty list is one. A string that holds a list is parsed. */
+int row_tools(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
+/* As ShareGPT rows have them: functions that stand alone are wrapped as chat templates expect them,
+ * and an empty list is none. */
+int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_record *rec,
+                      struct err *e);
+/* The row's further variables for the chat template, an object or a string that holds one. */
+#define ROW_KWARGS "chat_template_kwargs"
+int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
 /* Room for n messages. */
 int row_room(struct stream_record *rec, size_t n, struct arena *a, struct err *e);
 /* The next message of rec; text is copied. */

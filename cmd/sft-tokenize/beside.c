@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stands beside a row's conversation: tools and variables of the chat template. */
+#include "rows.h"
+
+/* null and "" are what an empty column becomes when rows are exported. */
+static bool is_absent(const struct json *v)
+{
+    return !v || v->kind == JSON_NULL || (v->kind == JSON_STRING && v->s.n == 0);
+}
+
+/* The member KEY of the kind wanted, or a string that holds it as JSON. *out: NULL where the row
+ * has none. */
+static int get_value(const struct json *row, const char *key, enum json_kind kind, struct arena *a,
+                     const struct json **out, struct err *e)
+{
+    const struct json *v = json_get(row, key);
+    *out = NULL;
+    if (is_absent(v)) return 0;
+    if (v->kind == JSON_STRING && !(v = json_parse(v->s.p, v->s.n, a, e)))
+        return err_prefix(e, "\"%s\"", key);
+    if (v->kind != kind)
+        return err_set(e, ERR_DATA, "\"%s\" is %s, not %s", key, row_kind(v),
+                       kind == JSON_ARRAY ? "a list" : "an object");
+    *out = v;
+    return 0;
+}
+
+int row_tools(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e)
+{
+    const struct json *v;
+    if (get_value(row, "tools", JSON_ARRAY, a, &v, e) < 0) return -1;
+    return v ? row_json(&rec->tools, v, a, e) : 0;
+}
+
+static void put_tool(struct buf *b, const struct json *tool)
+{
+    bool bare = tool->kind == JSON_OBJECT && !json_get(tool, "function");
+    if (bare) buf_puts(b, "{\"type\":\"function\",\"function\":");
+    json_write(tool, b);
+    if (bare) buf_putc(b, '}');
+}
+
+int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_record *rec,
+                      struct err *e)
+{
+    const struct json *v;
+    if (get_value(row, "tools", JSON_ARRAY, a, &v, e) < 0) return -1;
+    if (!v || v->count == 0) return 0;
+    struct buf b = {0};
+    for (size_t i = 0; i < v->count; i++) {
+        buf_putc(&b, i ? ',' : '[');
+        put_tool(&b, &v->items[i]);
+    }
+    buf_putc(&b, ']');
+    int rc = buf_check(&b, e);
+    if (rc == 0) rc = row_copy(&rec->tools, (struct str){b.data, b.len}, a, e);
+    buf_free(&b);
+    return rc;
+}
+
+/* What sft-template itself gives to the template, and what it would have to do otherwise. */
+static const char *const reserved[] = {"messages", "tools", "add_generation_prompt",
+                                       "chat_template", "continue_final_message"};
+
+int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e)
+{
+    const struct json *v;
+    if (get_value(row, ROW_KWARGS, JSON_OBJECT, a, &v, e) < 0) return -1;
+    if (!v || v->count == 0) return 0;
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (json_get(v, reserved[i]))
+            return err_set(e, ERR_DATA,
+                           "\"" ROW_KWARGS "\": \"%s\" is not a row's to set; remove it",
+                           reserved[i]);
+    return row_json(&rec->kwargs, v, a, e);
+}
