@@ -76,7 +76,7 @@ static int find_source(struct chat *c, const struct tokenizer *tok, const char *
         return 0;
     }
     if (!(c->t.name = chat_name_find(name, e))) return -1;
-    *source = c->t.name->source ? str_z(c->t.name->source) : tokenizer_chat_template(tok);
+    *source = c->t.name->source ? str_z(c->t.name->source) : tokenizer_template(tok, "default");
     if (source->p) return 0;
     return err_set(e, ERR_DATA,
                    "the model's files hold no chat template; give one as FILE.jinja or by name, "

@@ -122,6 +122,12 @@ struct tokenizer *tokenizer_load(const char *dir, struct err *e)
     return NULL;
 }
 
+void named_text_free(struct named_text *k)
+{
+    mem_free(k->name);
+    mem_free(k->text);
+}
+
 void tokenizer_free(struct tokenizer *t)
 {
     if (t == NULL) return;
@@ -131,12 +137,10 @@ void tokenizer_free(struct tokenizer *t)
     bpe_free(t->bpe);
     decoder_free(t->decoder);
     buf_free(&t->description);
-    for (size_t i = 0; i < t->nnamed; i++) {
-        mem_free(t->named[i].name);
-        mem_free(t->named[i].text);
-    }
+    for (size_t i = 0; i < t->nnamed; i++) named_text_free(&t->named[i]);
+    for (size_t i = 0; i < t->ntemplates; i++) named_text_free(&t->templates[i]);
     mem_free(t->named);
-    mem_free(t->chat_template);
+    mem_free(t->templates);
     mem_free(t);
 }
 
@@ -209,9 +213,4 @@ void tokenizer_named_at(const struct tokenizer *t, size_t i, const char **name, 
 {
     *name = t->named[i].name;
     *text = (struct str){t->named[i].text, t->named[i].text_n};
-}
-
-struct str tokenizer_chat_template(const struct tokenizer *t)
-{
-    return (struct str){t->chat_template, t->chat_template_n};
 }

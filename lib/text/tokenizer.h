@@ -59,9 +59,15 @@ struct str tokenizer_named(const struct tokenizer *t, const char *name);
 size_t tokenizer_named_count(const struct tokenizer *t);
 void tokenizer_named_at(const struct tokenizer *t, size_t i, const char **name, struct str *text);
 
-/* The chat template: chat_template.jinja, else chat_template of tokenizer_config.json (the one
- * called "default" where it is a list); p NULL when there is none. */
-struct str tokenizer_chat_template(const struct tokenizer *t);
+/* The chat templates, sorted by name. chat_template.jinja ("default") and
+ * additional_chat_templates/NAME.jinja, where there is any of these files, stand for
+ * "chat_template" of tokenizer_config.json, which is one template ("default") or several with
+ * names. At most 64 of 4 MiB each; more, or a name that is no name of a file, is ERR_DATA. */
+size_t tokenizer_template_count(const struct tokenizer *t);
+void tokenizer_template_at(const struct tokenizer *t, size_t i, const char **name,
+                           struct str *text);
+/* The one of that name; p NULL when there is none. */
+struct str tokenizer_template(const struct tokenizer *t, const char *name);
 
 /* XXH3-128 of a canonical form: vocabulary by id, merges in order, added tokens, normalizer,
  * pre-tokenizer, decoder; not of the bytes of the file. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer_config.json, special_tokens_map.json and chat_template.jinja. */
+/* tokenizer_config.json and special_tokens_map.json. */
 #include <string.h>
 
 #include "base/io.h"
 #include "text/tokenizer_impl.h"
-
-enum { MAX_TEMPLATE = 4 << 20 };
 
 /* The text of a token given as a string or as {"content": ...}. */
 static struct str token_text(const struct json *v)
@@ -22,13 +20,13 @@ static bool is_token_name(struct str key)
 
 static int add_named(struct tokenizer *t, struct str name, struct str text, struct err *e)
 {
-    struct named_token *k;
+    struct named_text *k;
     for (size_t i = 0; i < t->nnamed; i++)
         if (str_is(name, t->named[i].name)) return 0;
     if (mem_grow(&t->named, &t->named_cap, t->nnamed + 1, sizeof *t->named, e) != 0) return -1;
     k = &t->named[t->nnamed++];
-    *k = (struct named_token){mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e),
-                              text.n};
+    *k =
+        (struct named_text){mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e), text.n};
     return k->name == NULL || k->text == NULL ? -1 : 0;
 }
 
@@ -39,35 +37,6 @@ static int read_named(struct tokenizer *t, const struct json *doc, struct err *e
         if (is_token_name(doc->keys[i]) && text.p != NULL &&
             add_named(t, doc->keys[i], text, e) != 0)
             return -1;
-    }
-    return 0;
-}
-
-static int set_template(struct tokenizer *t, struct str text, struct err *e)
-{
-    if (t->chat_template != NULL || text.p == NULL) return 0;
-    t->chat_template = mem_strndup(text.p, text.n, e);
-    t->chat_template_n = text.n;
-    return t->chat_template == NULL ? -1 : 0;
-}
-
-/* A string, or a list of {"name", "template"} of which the one called "default" is taken. */
-static int read_template(struct tokenizer *t, const struct json *v, struct err *e)
-{
-    if (v == NULL || v->kind == JSON_NULL) return 0;
-    if (v->kind == JSON_STRING) return set_template(t, v->s, e);
-    if (v->kind != JSON_ARRAY)
-        return err_set(e, ERR_DATA, "\"chat_template\" must be a string or a list");
-    for (size_t i = 0; i < v->count; i++) {
-        const struct json *o = &v->items[i];
-        const struct json *name = o->kind == JSON_OBJECT ? json_get(o, "name") : NULL;
-        const struct json *text = o->kind == JSON_OBJECT ? json_get(o, "template") : NULL;
-        if (name == NULL || text == NULL || name->kind != JSON_STRING || text->kind != JSON_STRING)
-            return err_set(e, ERR_DATA,
-                           "\"chat_template\": entry %zu needs \"name\" and "
-                           "\"template\"",
-                           i);
-        if (str_is(name->s, "default")) return set_template(t, text->s, e);
     }
     return 0;
 }
@@ -147,7 +116,7 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
         err_set(e, ERR_DATA, "not a JSON object");
     else if (doc != NULL)
         rc = read_named(t, doc, e);
-    if (rc == 0 && config) rc = read_template(t, json_get(doc, "chat_template"), e);
+    if (rc == 0 && config) rc = tokenizer_config_templates(t, json_get(doc, "chat_template"), e);
     if (rc == 0 && config) rc = read_added(t, json_get(doc, "added_tokens_decoder"), e);
     if (rc != 0) err_prefix(e, "%s", path);
     arena_free(&arena);
@@ -156,23 +125,10 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     return rc;
 }
 
-static int read_jinja(struct tokenizer *t, const char *dir, struct err *e)
-{
-    struct buf b = {0};
-    char *path = io_path(dir, "chat_template.jinja", e);
-    int rc = path == NULL ? -1 : 0;
-    if (rc == 0 && io_exists(path)) {
-        rc = io_slurp(path, MAX_TEMPLATE, &b, e);
-        if (rc == 0) rc = set_template(t, (struct str){b.data ? b.data : "", b.len}, e);
-    }
-    buf_free(&b);
-    mem_free(path);
-    return rc;
-}
-
 int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e)
 {
-    if (read_jinja(t, dir, e) != 0 || read_file(t, dir, "tokenizer_config.json", true, e) != 0 ||
+    if (tokenizer_file_templates(t, dir, e) != 0 ||
+        read_file(t, dir, "tokenizer_config.json", true, e) != 0 ||
         read_file(t, dir, "special_tokens_map.json", false, e) != 0)
         return -1;
     return add_named_tokens(t, e);

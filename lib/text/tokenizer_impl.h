@@ -10,10 +10,11 @@
 #include "text/pretok.h"
 #include "text/tokenizer.h"
 
-struct named_token {
+struct named_text { /* a special token's text, or a chat template */
     char *name, *text;
     size_t text_n;
 };
+void named_text_free(struct named_text *k);
 
 struct tokenizer {
     struct added added;
@@ -22,17 +23,23 @@ struct tokenizer {
     struct bpe *bpe;
     struct decoder *decoder;
     struct buf description; /* normalizer, pre_tokenizer and decoder in canonical JSON */
-    struct named_token *named;
+    struct named_text *named;
     size_t nnamed, named_cap;
-    char *chat_template; /* NULL: none */
-    size_t chat_template_n;
+    struct named_text *templates; /* in byte order of the names */
+    size_t ntemplates, templates_cap;
 };
 
 /* The string of a token as the decoder gets it; p NULL when there is no such id. */
 struct str tokenizer_token(const struct tokenizer *t, uint32_t id);
 
 /* ---- the files beside tokenizer.json (tokenizer_config.c) ---- */
-/* Named tokens, added tokens and the chat template; missing files are fine. */
+/* Named tokens, added tokens and the chat templates; missing files are fine. */
 int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);
+
+/* ---- chat templates (tokenizer_template.c) ---- */
+/* Those that are files of their own. */
+int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e);
+/* v: "chat_template" of tokenizer_config.json, or NULL. Read only where no file was. */
+int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct err *e);
 
 #endif

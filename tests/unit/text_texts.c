@@ -103,7 +103,7 @@ static void test_questions(void)
     CHECK("named", str_is(tokenizer_named(x.t, "eos_token"), "<|im_end|>") &&
                        tokenizer_named(x.t, "bos_token").p == NULL &&
                        tokenizer_named_count(x.t) == 2);
-    CHECK("chat template", tokenizer_chat_template(x.t).n > 100);
+    CHECK("chat template", tokenizer_template(x.t, "default").n > 100);
     CHECK("bytes of a part of a character",
           tokenizer_encode(x.t, x.s, STR("\xf0\x9f\x90\xb1"), &x.list, &x.e) == 0 && x.list.n > 1 &&
               tokenizer_token_bytes(x.t, x.list.ids[0], &b, &x.e) == 0 && b.len < 4 &&
