@@ -1,6 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands beside a row's conversation: tools and variables of the chat template. */
+/* What stands beside a row's conversation: a system prompt, tools, and variables of the chat
+ * template. */
+#include <string.h>
+
 #include "rows.h"
+
+/* ---- system prompt ---- */
+static int add_first(struct stream_record *rec, struct str text, struct arena *a, struct err *e)
+{
+    struct stream_message *m = rec->messages;
+    memmove(m + 1, m, rec->nmessages++ * sizeof *m);
+    *m = (struct stream_message){0};
+    if (row_copy(&m->role.text, STR("system"), a, e) < 0) return -1;
+    return row_copy(&m->content.text, text, a, e);
+}
+
+int row_system(const struct json *row, const char *key, struct arena *a, struct stream_record *rec,
+               struct err *e)
+{
+    const struct json *v = json_get(row, key);
+    if (!row_filled(v)) return 0;
+    if (v->kind != JSON_STRING)
+        return err_set(e, ERR_DATA, "\"%s\" is %s, not a string", key, row_kind(v));
+    const struct stream_message *first = rec->messages;
+    if (!str_is(first->role.text, "system")) return add_first(rec, v->s, a, e);
+    if (first->content.text.p && str_eq(first->content.text, v->s)) return 0;
+    return err_set(e, ERR_DATA,
+                   "the conversation begins with a system prompt that is not that of \"%s\"; "
+                   "remove one of them",
+                   key);
+}
+
+/* ---- tools and variables ---- */
 
 /* null and "" are what an empty column becomes when rows are exported. */
 static bool is_absent(const struct json *v)

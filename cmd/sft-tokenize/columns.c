@@ -1,54 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counting columns: data that is silently not trained on is the commonest mistake in a mapping. */
+/* The columns of rows against what their form reads and what options name. */
 #include "columns.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
 
-static const char *const watched[COLUMNS] = {"input",  "query",   "context",
-                                             "system", "history", "tools"};
-static const char *const options[COLUMNS] = {"; --query-key input takes it",
-                                             "; --query-key query takes it",
-                                             "; --query-key context takes it",
-                                             "; --system-key system takes it",
-                                             "",
-                                             ""};
-
-static bool is_mapped(const struct row_keys *k, const char *name)
+/* ---- what is read ---- */
+static bool is_one_of(struct str name, const char *const *names, size_t n)
 {
-    const char *const mapped[] = {k->prompt, k->query, k->response, k->system};
-    for (size_t i = 0; i < 4; i++)
-        if (mapped[i] && strcmp(mapped[i], name) == 0) return true;
+    for (size_t i = 0; i < n; i++)
+        if (names[i] && str_is(name, names[i])) return true;
     return false;
+}
+
+static bool is_read(enum row_format format, const struct row_keys *k, struct str name)
+{
+    const char *const alpaca[] = {k->prompt, k->query, k->response};
+    const char *const dialog[] = {format == ROW_MESSAGES ? "messages" : "conversations", "tools"};
+    const char *const all[] = {row_system_key(format, k), ROW_KWARGS};
+    return is_one_of(name, all, 2) ||
+           (format == ROW_ALPACA ? is_one_of(name, alpaca, 3) : is_one_of(name, dialog, 2));
+}
+
+/* ---- counting ---- */
+static void see_asked(struct columns_asked *a, const char *key, const struct json *row)
+{
+    if (!key) return;
+    a->rows++;
+    if (json_get(row, key))
+        a->with++;
+    else if (!a->keys.data)
+        row_keys_text(row, &a->keys);
+}
+
+static void see_turns(struct columns *c, const struct json *turns)
+{
+    if (!turns || turns->kind != JSON_ARRAY) return;
+    for (size_t i = 0; i < turns->count; i++) {
+        const struct json *t = &turns->items[i];
+        c->turns++;
+        for (size_t k = 0; k < t->count; k++)
+            if (!row_turn_reads(t->keys[k]) && row_filled(&t->items[k]))
+                unused_see(&c->turn, t->keys[k], ROW_SHAREGPT);
+    }
 }
 
 void columns_see(struct columns *c, enum row_format format, const struct row_keys *keys,
                  const struct json *row)
 {
-    if (format != ROW_ALPACA) return; /* the other forms have no mapping */
-    if (c->rows++ == 0) row_keys_text(row, &c->keys);
-    if (keys->query && json_get(row, keys->query)) c->with_query++;
-    if (keys->system && json_get(row, keys->system)) c->with_system++;
-    for (int i = 0; i < COLUMNS; i++)
-        if (row_filled(json_get(row, watched[i]))) c->filled[i]++;
+    c->rows++;
+    if (format == ROW_ALPACA) see_asked(&c->query, keys->query, row);
+    see_asked(&c->system, keys->system, row);
+    for (size_t i = 0; i < row->count; i++)
+        if (!is_read(format, keys, row->keys[i]) && row_filled(&row->items[i]))
+            unused_see(&c->row, row->keys[i], format);
+    if (format == ROW_SHAREGPT) see_turns(c, json_get(row, "conversations"));
 }
 
-static int never(const struct columns *c, const char *key, const char *option, struct err *e)
+/* ---- telling ---- */
+#define ALPACA (1u << ROW_ALPACA)
+static const struct unused_watched row_names[] = {
+    {"input", "--query-key", NULL, ALPACA},
+    {"query", "--query-key", NULL, ALPACA},
+    {"context", "--query-key", NULL, ALPACA},
+    {"system", "--system-key", NULL, 0},
+    {"system_prompt", "--system-key", NULL, 0},
+    {"history", NULL, "rows of messages can hold it", ALPACA},
+    {"tools", NULL, "rows of messages can have them", ALPACA},
+    {"functions", NULL, "the template gets \"tools\"", 0},
+    {"documents", NULL, "the template gets what is in \"" ROW_KWARGS "\"", 0},
+};
+#define CALL    "a turn from function_call holds a call"
+#define THOUGHT "rows of messages can have it"
+static const struct unused_watched turn_names[] = {
+    {"tool_calls", NULL, CALL, 0},           {"function_call", NULL, CALL, 0},
+    {"reasoning_content", NULL, THOUGHT, 0}, {"reasoning", NULL, THOUGHT, 0},
+    {"thinking", NULL, THOUGHT, 0},
+};
+
+static int check_asked(const struct columns_asked *a, const char *key, const char *option,
+                       struct err *e)
 {
+    if (a->rows == 0 || a->with) return 0;
     return err_set(e, ERR_DATA, "no row has \"%s\" (%s); the keys of the first row are %s", key,
-                   option, c->keys.data ? c->keys.data : "?");
+                   option, a->keys.data ? a->keys.data : "?");
 }
 
 int columns_report(const struct columns *c, const struct row_keys *keys, struct err *e)
 {
-    if (c->rows && keys->query && !c->with_query) return never(c, keys->query, "--query-key", e);
-    if (c->rows && keys->system && !c->with_system)
-        return never(c, keys->system, "--system-key", e);
-    for (int i = 0; i < COLUMNS; i++)
-        if (c->filled[i] && !is_mapped(keys, watched[i]))
-            log_line(LOG_WARN, "\"%s\" is filled in %" PRIu64 " of %" PRIu64 " rows and not used%s",
-                     watched[i], c->filled[i], c->rows, options[i]);
+    if (check_asked(&c->query, keys->query, "--query-key", e) < 0) return -1;
+    if (check_asked(&c->system, keys->system, "--system-key", e) < 0) return -1;
+    if (keys->query && c->rows && !c->query.rows)
+        log_line(LOG_WARN, "--query-key %s: only alpaca rows have a query, and there are none",
+                 keys->query);
+    unused_report(&c->row, "columns", "rows", c->rows, row_names,
+                  sizeof row_names / sizeof *row_names);
+    unused_report(&c->turn, "members", "turns", c->turns, turn_names,
+                  sizeof turn_names / sizeof *turn_names);
     return 0;
+}
+
+void columns_free(struct columns *c)
+{
+    buf_free(&c->query.keys);
+    buf_free(&c->system.keys);
 }

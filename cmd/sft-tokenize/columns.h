@@ -3,17 +3,20 @@
 #ifndef SFT_TOKENIZE_COLUMNS_H
 #define SFT_TOKENIZE_COLUMNS_H
 
-#include "rows.h"
+#include "unused.h"
 
-enum { COLUMNS = 6 };
-struct columns {
-    uint64_t rows, filled[COLUMNS];
-    uint64_t with_query, with_system; /* rows that have the mapped columns */
-    struct buf keys;                  /* of the first row, for the message */
+struct columns {           /* zero-initialise */
+    struct columns_asked { /* a column that an option names */
+        uint64_t rows, with;
+        struct buf keys; /* of the first row without it, for the message */
+    } query, system;
+    uint64_t rows, turns;
+    struct unused row, turn; /* turn: of ShareGPT */
 };
 void columns_see(struct columns *c, enum row_format format, const struct row_keys *keys,
                  const struct json *row);
-/* Warns of what is filled and not used; ERR_DATA when a mapped column was in no alpaca row. */
+/* Tells what is filled and not used; ERR_DATA when a column that an option names was in no row. */
 int columns_report(const struct columns *c, const struct row_keys *keys, struct err *e);
+void columns_free(struct columns *c);
 
 #endif

@@ -5,6 +5,45 @@
 
 #include "rows.h"
 
+/* ---- the other members of a message, as a JSON object ---- */
+static void put_member(struct buf *b, struct str key, const struct json *value)
+{
+    buf_putc(b, b->len ? ',' : '{');
+    buf_json(b, key);
+    buf_putc(b, ':');
+    json_write(value, b);
+}
+
+/* Closes the object, if there is one, and copies it into the arena. */
+static int end_extra(struct buf *b, struct arena *a, struct str *extra, struct err *e)
+{
+    if (b->len) buf_putc(b, '}');
+    if (buf_check(b, e) < 0) return -1;
+    return b->len ? row_copy(extra, (struct str){b->data, b->len}, a, e) : 0;
+}
+
+/* ---- answers ---- */
+static const char no_answer[] = "there is no answer", empty_answer[] = "an answer is empty";
+
+/* *empty begins as no_answer; one empty answer counts, whatever the others hold. */
+static void see_answer(const char **empty, bool speaks)
+{
+    if (!speaks)
+        *empty = empty_answer;
+    else if (*empty == no_answer)
+        *empty = NULL;
+}
+
+/* Does an assistant's message hold anything? A call does without content, and so does a thought. */
+static bool message_speaks(const struct json *m)
+{
+    static const char *const members[] = {"content",           "tool_calls", "function_call",
+                                          "reasoning_content", "reasoning",  "thinking"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (row_filled(json_get(m, members[i]))) return true;
+    return false;
+}
+
 /* ---- messages ---- */
 /* Every member but role and a string content, as they are. */
 static int get_extra(const struct json *m, struct arena *a, struct str *extra, struct err *e)
@@ -12,15 +51,9 @@ static int get_extra(const struct json *m, struct arena *a, struct str *extra, s
     struct buf b = {0};
     for (size_t i = 0; i < m->count; i++) {
         bool content = str_is(m->keys[i], "content") && m->items[i].kind == JSON_STRING;
-        if (content || str_is(m->keys[i], "role")) continue;
-        buf_putc(&b, b.len ? ',' : '{');
-        buf_json(&b, m->keys[i]);
-        buf_putc(&b, ':');
-        json_write(&m->items[i], &b);
+        if (!content && !str_is(m->keys[i], "role")) put_member(&b, m->keys[i], &m->items[i]);
     }
-    if (b.len) buf_putc(&b, '}');
-    int rc = buf_check(&b, e);
-    if (rc == 0 && b.len) rc = row_copy(extra, (struct str){b.data, b.len}, a, e);
+    int rc = end_extra(&b, a, extra, e);
     buf_free(&b);
     return rc;
 }
@@ -41,27 +74,19 @@ static int get_message(const struct json *m, struct arena *a, struct stream_mess
     return get_extra(m, a, &out->extra, e);
 }
 
-/* Does an assistant's message hold anything? A tool call does without content. */
-static bool speaks(const struct json *m)
-{
-    const struct json *role = json_get(m, "role");
-    return role && role->kind == JSON_STRING && str_is(role->s, "assistant") &&
-           (row_filled(json_get(m, "content")) || row_filled(json_get(m, "tool_calls")));
-}
-
-int row_messages(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
-                 struct err *e)
+int row_messages(const struct json *row, struct arena *a, struct stream_record *rec,
+                 const char **empty, struct err *e)
 {
     const struct json *v = row_need(row, "messages", "say which format it is with --format", e);
     if (!v) return -1;
     if (v->kind != JSON_ARRAY || v->count == 0)
         return err_set(e, ERR_DATA, "\"messages\" is not a list of messages");
     if (row_room(rec, v->count, a, e) < 0) return -1;
-    *empty = true;
+    *empty = no_answer;
     for (size_t i = 0; i < v->count; i++) {
-        if (get_message(&v->items[i], a, &rec->messages[rec->nmessages++], e) < 0)
-            return err_prefix(e, "message %zu", i);
-        if (speaks(&v->items[i])) *empty = false;
+        struct stream_message *m = &rec->messages[rec->nmessages++];
+        if (get_message(&v->items[i], a, m, e) < 0) return err_prefix(e, "message %zu", i);
+        if (str_is(m->role.text, "assistant")) see_answer(empty, message_speaks(&v->items[i]));
     }
     return row_tools(row, a, rec, e);
 }
@@ -90,29 +115,60 @@ static int put_call(struct buf *b, const struct json *call, struct err *e)
     return 0;
 }
 
-/* {"name":..,"arguments":{..}}, or a list of them, to the member tool_calls of a message. */
-static int get_calls(struct str value, struct arena *a, struct str *extra, struct err *e)
+/* {"name":..,"arguments":{..}}, or a list of them, as the member tool_calls of a message. *any: is
+ * there one? */
+static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any, struct err *e)
 {
     const struct json *v = json_parse(value.p, value.n, a, e);
     if (!v) return err_prefix(e, "the function call");
     const struct json *calls = v->kind == JSON_ARRAY ? v->items : v;
     size_t n = v->kind == JSON_ARRAY ? v->count : 1;
+    *any = n > 0;
+    buf_puts(b, "\"tool_calls\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i) buf_putc(b, ',');
+        if (put_call(b, &calls[i], e) < 0) return -1;
+    }
+    buf_putc(b, ']');
+    return 0;
+}
+
+/* What says how much a turn is trained; sft-template reads it. */
+static const char *const weights[] = {"weight", "train", "loss", "training"};
+enum { WEIGHTS = sizeof weights / sizeof *weights };
+
+static bool is_weight(struct str name)
+{
+    for (size_t i = 0; i < WEIGHTS; i++)
+        if (str_is(name, weights[i])) return true;
+    return false;
+}
+
+bool row_turn_reads(struct str name)
+{
+    return str_is(name, "from") || str_is(name, "value") || is_weight(name);
+}
+
+/* The members of a turn that its message keeps, and the calls in the text `call`, where it is not
+ * NULL: then *speaks says that there are any. */
+static int get_turn_extra(const struct json *t, const struct json *call, struct arena *a,
+                          struct str *extra, bool *speaks, struct err *e)
+{
     struct buf b = {0};
     int rc = 0;
-    buf_puts(&b, "{\"tool_calls\":[");
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (i) buf_putc(&b, ',');
-        rc = put_call(&b, &calls[i], e);
+    for (size_t i = 0; i < t->count; i++)
+        if (is_weight(t->keys[i])) put_member(&b, t->keys[i], &t->items[i]);
+    if (call) {
+        buf_putc(&b, b.len ? ',' : '{');
+        rc = put_calls(&b, call->s, a, speaks, e);
     }
-    buf_puts(&b, "]}");
-    if (rc == 0) rc = buf_check(&b, e);
-    if (rc == 0) rc = row_copy(extra, (struct str){b.data, b.len}, a, e);
+    if (rc == 0) rc = end_extra(&b, a, extra, e);
     buf_free(&b);
     return rc;
 }
 
-static int get_turn(const struct json *t, struct arena *a, struct stream_record *rec, bool *empty,
-                    struct err *e)
+static int get_turn(const struct json *t, struct arena *a, struct stream_record *rec,
+                    const char **empty, struct err *e)
 {
     if (t->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "is %s, not an object", row_kind(t));
     const struct json *from = row_need(t, "from", "each turn needs one", e);
@@ -125,26 +181,24 @@ static int get_turn(const struct json *t, struct arena *a, struct stream_record 
                        "observation");
     if (value->kind != JSON_STRING)
         return err_set(e, ERR_DATA, "\"value\" is %s, not a string", row_kind(value));
-    bool call = str_is(from->s, "function_call");
+    bool call = str_is(from->s, "function_call"), speaks = value->s.n > 0;
     if (row_add(rec, role, call ? STR("") : value->s, a, e) < 0) return -1;
-    if (str_is(str_z(role), "assistant") && value->s.n) *empty = false;
-    return call ? get_calls(value->s, a, &rec->messages[rec->nmessages - 1].extra, e) : 0;
+    struct str *extra = &rec->messages[rec->nmessages - 1].extra;
+    if (get_turn_extra(t, call ? value : NULL, a, extra, &speaks, e) < 0) return -1;
+    if (str_is(str_z(role), "assistant")) see_answer(empty, speaks);
+    return 0;
 }
 
-int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
-                 struct err *e)
+int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec,
+                 const char **empty, struct err *e)
 {
     const struct json *v =
         row_need(row, "conversations", "say which format it is with --format", e);
-    const struct json *system = json_get(row, "system");
     if (!v) return -1;
     if (v->kind != JSON_ARRAY || v->count == 0)
         return err_set(e, ERR_DATA, "\"conversations\" is not a list of turns");
-    if (row_room(rec, v->count + 1, a, e) < 0) return -1;
-    if (row_filled(system) && system->kind != JSON_STRING)
-        return err_set(e, ERR_DATA, "\"system\" is %s, not a string", row_kind(system));
-    if (row_filled(system) && row_add(rec, "system", system->s, a, e) < 0) return -1;
-    *empty = true;
+    if (row_room(rec, v->count, a, e) < 0) return -1;
+    *empty = no_answer;
     for (size_t i = 0; i < v->count; i++)
         if (get_turn(&v->items[i], a, rec, empty, e) < 0) return err_prefix(e, "turn %zu", i);
     return row_tools_wrapped(row, a, rec, e);

@@ -97,7 +97,7 @@ static int flush(struct job *j, struct err *e)
 static int take_row(struct job *j, enum row_format format, const struct json *row, uint32_t file,
                     struct json_rows *rows, const char *name, struct err *e)
 {
-    bool empty = false;
+    const char *empty = NULL;
     uint64_t index = json_rows_index(rows);
     if (!j->chunk && !(j->chunk = mem_alloc(1, sizeof *j->chunk, e))) return -1;
     struct chunk *c = j->chunk;
@@ -109,8 +109,8 @@ static int take_row(struct job *j, enum row_format format, const struct json *ro
     c->n++;
     columns_see(&j->columns, format, &j->keys, row);
     j->rows++;
-    j->empty += empty;
-    if (empty) log_line(LOG_DEBUG, "%s: row %" PRIu64 ": the response is empty", name, index);
+    j->empty += empty != NULL;
+    if (empty) log_line(LOG_DEBUG, "%s: row %" PRIu64 ": %s", name, index, empty);
     return c->n == CHUNK_ROWS || c->arena.used >= CHUNK_BYTES ? flush(j, e) : 0;
 }
 
@@ -236,7 +236,7 @@ static void release(struct job *j)
     mem_free(j->scratch);
     mem_free(j->tokens);
     tokenizer_free(j->tokenizer);
-    buf_free(&j->columns.keys);
+    columns_free(&j->columns);
 }
 
 int main(int argc, char **argv)
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
         {0, "query-key", OPT_STR, &j.keys.query, "KEY", "a second part of the question", 0, 0, 0},
         {0, "response-key", OPT_STR, &j.keys.response, "KEY", "the answer (default output)", 0, 0,
          0},
-        {0, "system-key", OPT_STR, &j.keys.system, "KEY", "a system prompt", 0, 0, 0},
+        {0, "system-key", OPT_STR, &j.keys.system, "KEY", "a system prompt, put first", 0, 0, 0},
         {0, "ids", OPT_FLAG, &j.ids, NULL, "text in, a line of token ids out for each line", 0, 0,
          0},
         {0},

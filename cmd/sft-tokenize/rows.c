@@ -106,24 +106,27 @@ static int join(struct str *to, struct str prompt, struct str query, struct aren
 }
 
 int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a,
-               struct stream_record *rec, bool *empty, struct err *e)
+               struct stream_record *rec, const char **empty, struct err *e)
 {
-    struct str prompt, query, response, system, user;
+    struct str prompt, query, response, user;
     const struct json *p = row_need(row, k->prompt, "name it with --prompt-key", e);
     const struct json *r = p ? row_need(row, k->response, "name it with --response-key", e) : NULL;
     if (!r || get_text(p, k->prompt, false, &prompt, e) < 0 ||
         get_text(r, k->response, true, &response, e) < 0 ||
-        get_text(k->query ? json_get(row, k->query) : NULL, k->query, true, &query, e) < 0 ||
-        get_text(k->system ? json_get(row, k->system) : NULL, k->system, true, &system, e) < 0)
+        get_text(k->query ? json_get(row, k->query) : NULL, k->query, true, &query, e) < 0)
         return -1;
-    *empty = response.n == 0;
-    if (row_room(rec, 3, a, e) < 0 || join(&user, prompt, query, a, e) < 0) return -1;
-    if (system.n && row_add(rec, "system", system, a, e) < 0) return -1;
+    *empty = response.n ? NULL : "the response is empty";
+    if (row_room(rec, 2, a, e) < 0 || join(&user, prompt, query, a, e) < 0) return -1;
     if (row_add(rec, "user", user, a, e) < 0) return -1;
-    return *empty ? 0 : row_add(rec, "assistant", response, a, e); /* as ROLL */
+    return response.n == 0 ? 0 : row_add(rec, "assistant", response, a, e); /* as ROLL */
 }
 
 /* ---- any format ---- */
+const char *row_system_key(enum row_format format, const struct row_keys *keys)
+{
+    return keys->system ? keys->system : format == ROW_SHAREGPT ? "system" : NULL;
+}
+
 enum row_format row_format_of(const struct json *row)
 {
     if (json_get(row, "messages")) return ROW_MESSAGES;
@@ -132,11 +135,13 @@ enum row_format row_format_of(const struct json *row)
 }
 
 int row_convert(enum row_format format, const struct row_keys *keys, const struct json *row,
-                struct arena *a, struct stream_record *rec, bool *empty, struct err *e)
+                struct arena *a, struct stream_record *rec, const char **empty, struct err *e)
 {
+    const char *system = row_system_key(format, keys);
     *rec = (struct stream_record){.kind = STREAM_TURNS};
-    if (row_kwargs(row, a, rec, e) < 0) return -1;
-    if (format == ROW_MESSAGES) return row_messages(row, a, rec, empty, e);
-    if (format == ROW_SHAREGPT) return row_sharegpt(row, a, rec, empty, e);
-    return row_alpaca(keys, row, a, rec, empty, e);
+    int rc = format == ROW_MESSAGES   ? row_messages(row, a, rec, empty, e)
+             : format == ROW_SHAREGPT ? row_sharegpt(row, a, rec, empty, e)
+                                      : row_alpaca(keys, row, a, rec, empty, e);
+    if (rc == 0 && system) rc = row_system(row, system, a, rec, e);
+    return rc == 0 ? row_kwargs(row, a, rec, e) : rc;
 }

@@ -16,18 +16,25 @@ struct row_keys { /* names of the columns; NULL: not used */
 enum row_format row_format_of(const struct json *row);
 
 /* Fills source-less *rec from a row; everything is copied into the arena. Messages have no place:
- * the caller says which file and row. *empty: there is nothing to learn, because the response (the
- * content of every assistant message) is empty. */
+ * the caller says which file and row. *empty: which answer is missing, or NULL when there is
+ * something to learn in each. */
 int row_convert(enum row_format format, const struct row_keys *keys, const struct json *row,
-                struct arena *a, struct stream_record *rec, bool *empty, struct err *e);
+                struct arena *a, struct stream_record *rec, const char **empty, struct err *e);
+/* The column of the system prompt: the option's, "system" of ShareGPT rows, or NULL. */
+const char *row_system_key(enum row_format format, const struct row_keys *keys);
+bool row_turn_reads(struct str name); /* is a member of a ShareGPT turn read? */
 
 /* ---- between the files of this converter ---- */
 int row_alpaca(const struct row_keys *keys, const struct json *row, struct arena *a,
-               struct stream_record *rec, bool *empty, struct err *e);
-int row_messages(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
-                 struct err *e);
-int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec, bool *empty,
-                 struct err *e);
+               struct stream_record *rec, const char **empty, struct err *e);
+int row_messages(const struct json *row, struct arena *a, struct stream_record *rec,
+                 const char **empty, struct err *e);
+int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec,
+                 const char **empty, struct err *e);
+/* The text of the column KEY, where it is filled, becomes the first message. A conversation that
+ * begins with the same system prompt stays as it is; with another, it is ERR_DATA. */
+int row_system(const struct json *row, const char *key, struct arena *a, struct stream_record *rec,
+               struct err *e);
 /* The row's tools as they stand: an empty list is one. A string that holds a list is parsed. */
 int row_tools(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
 /* As ShareGPT rows have them: functions that stand alone are wrapped as chat templates expect them,
@@ -37,7 +44,7 @@ int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_rec
 /* The row's further variables for the chat template, an object or a string that holds one. */
 #define ROW_KWARGS "chat_template_kwargs"
 int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
-/* Room for n messages. */
+/* Room for n messages, and for a system prompt before them. */
 int row_room(struct stream_record *rec, size_t n, struct arena *a, struct err *e);
 /* The next message of rec; text is copied. */
 int row_add(struct stream_record *rec, const char *role, struct str content, struct arena *a,

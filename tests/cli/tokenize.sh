@@ -39,35 +39,6 @@ J
 equal messages "$(first "$T/m.jsonl")" \
     '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"id":1.50}]},{"role":"tool","content":"","name":"f"},{"role":"assistant","content":"done"}],"tools":[{"name":"f"},{"type":"function","function":{"name":"g"}}],"source":[[0,0]]}'
 
-# ---- what stands beside a conversation ----
-talk='"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]'
-beside() { printf '{%s,%s}\n' "$talk" "$1" | first | sed 's/^.*"a"}\],*//; s/,*"source".*//'; }
-equal 'tools: an empty list stays one' "$(beside '"tools":[]')" '"tools":[]'
-equal 'tools: a string that holds a list' "$(beside '"tools":" [{\"name\" : \"f\"}] "')" '"tools":[{"name":"f"}]'
-equal 'tools: a string that holds an empty list' "$(beside '"tools":"[]"')" '"tools":[]'
-equal 'tools: null and "" are none' "$(beside '"tools":null')$(beside '"tools":""')" ''
-refuses() { # refuses NAME PATTERN MEMBER...: a row of messages with these members is bad data
-    printf '{%s}\n{%s,%s}\n' "$talk" "$talk" "$3" >"$T/bad.jsonl"
-    fails "$1" 65 "bad.jsonl: row 1 \(line 2\): $2" sft-tokenize -m $model -o "$T/none" "$T/bad.jsonl"
-}
-refuses 'tools: an object' '"tools" is an object, not a list' '"tools":{"name":"f"}'
-refuses 'tools: an empty object' '"tools" is an object, not a list' '"tools":{}'
-refuses 'tools: a string that is no JSON' '"tools": ' '"tools":"none"'
-equal 'variables of the template' "$(beside '"chat_template_kwargs":{"enable_thinking":false,"n":1.50}')" \
-    '"chat_template_kwargs":{"enable_thinking":false,"n":1.50}'
-equal 'variables: a string that holds an object' "$(beside '"chat_template_kwargs":"{\"x\": []}"')" \
-    '"chat_template_kwargs":{"x":[]}'
-equal 'variables: null, "" and {} are none' \
-    "$(beside '"chat_template_kwargs":null')$(beside '"chat_template_kwargs":""')$(beside '"chat_template_kwargs":{}')" ''
-refuses 'variables: a list' '"chat_template_kwargs" is a list, not an object' '"chat_template_kwargs":[]'
-for name in messages tools add_generation_prompt chat_template continue_final_message; do
-    refuses "variables: $name is no row's" "\"chat_template_kwargs\": \"$name\" is not a row's" \
-        "\"chat_template_kwargs\":{\"x\":1,\"$name\":[]}"
-done
-equal 'variables: every form of rows has them' "$(first <(echo '{"instruction":"q","output":"a","chat_template_kwargs":{"x":1}}') \
-    <(echo '{"conversations":[{"from":"gpt","value":"a"}],"chat_template_kwargs":{"x":2}}') |
-    sed 's/.*"chat_template_kwargs":\([^}]*}\).*/\1/' | tr '\n' ' ')" '{"x":1} {"x":2} '
-
 cat >"$T/s.json" <<'J'
 [{"conversations":[{"from":"human","value":"q"},{"from":"function_call","value":"{\"name\":\"f\",\"arguments\":{\"x\":1}}"},
  {"from":"observation","value":"42"},{"from":"gpt","value":"it is 42"}],"system":"S","tools":"[{\"name\":\"f\"}]"},
