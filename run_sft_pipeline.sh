@@ -143,6 +143,8 @@ stamp() {
     for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja; do
         [ ! -e "$model/$f" ] || sha256sum -- "$model/$f"
     done
+    [ ! -d "$model/additional_chat_templates" ] ||
+        find -L "$model/additional_chat_templates" -maxdepth 1 -name '*.jinja' -exec sha256sum -- {} + | sort
     [ ! -f "$template" ] || sha256sum -- "$template"
     stat -c '%n %s %Y' -- "$1"
 } 2>/dev/null

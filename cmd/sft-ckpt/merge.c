@@ -75,12 +75,14 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
     return rc;
 }
 
-/* The base's files; the tokenizer is the adapter's own where it has one. */
+/* The base's files; the tokenizer is the adapter's own where it has one, and then nothing of the
+ * base's: a chat template left of that would win over the adapter's. */
 static int copy_files(const char *base, const char *adapter, const char *tmp, struct err *e)
 {
     char *own = io_path(adapter, "tokenizer.json", e);
-    int rc = own ? hf_folder_copy(base, tmp, e) : -1;
-    if (rc == 0 && io_exists(own)) rc = hf_folder_copy_tokenizer(adapter, tmp, e);
+    const bool has = own && io_exists(own);
+    int rc = !own ? -1 : has ? hf_folder_copy_config(base, tmp, e) : hf_folder_copy(base, tmp, e);
+    if (rc == 0 && has) rc = hf_folder_copy_tokenizer(adapter, tmp, e);
     mem_free(own);
     return rc;
 }

@@ -20,6 +20,9 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "vocab.txt",
                                               "tokenizer.model",
                                               NULL};
+/* A folder of more chat templates, NAME.jinja, belongs to them. */
+#define TEMPLATES       "additional_chat_templates"
+#define TEMPLATE_SUFFIX ".jinja"
 
 static bool holds(const char *dir, const char *name)
 {
@@ -63,47 +66,108 @@ static int copy_file(const char *from, const char *to, struct err *e)
     return rc;
 }
 
-static int copy_listed(const char *from, const char *to, const char *const *names, struct err *e)
+/* ---- the files beside the weights ---- */
+/* Something to do with a file; name is relative to the model's folder. */
+typedef int file_fn(void *arg, const char *name, struct err *e);
+
+static int each_listed(const char *dir, const char *const *names, file_fn *f, void *arg,
+                       struct err *e)
 {
-    for (; *names; names++) {
-        if (!holds(from, *names)) continue;
-        char *a = io_path(from, *names, e), *b = io_path(to, *names, e);
-        int rc = a && b ? copy_file(a, b, e) : -1;
-        mem_free(a);
-        mem_free(b);
-        if (rc != 0) return -1;
-    }
-    return 0;
+    int rc = 0;
+    for (; rc == 0 && *names; names++)
+        if (holds(dir, *names)) rc = f(arg, *names, e);
+    return rc;
 }
 
-static uint64_t listed_bytes(const char *dir, const char *const *names)
+struct templates {
+    file_fn *f;
+    void *arg;
+};
+
+static int visit_template(void *arg, const char *name, struct err *e)
 {
-    uint64_t bytes = 0;
-    for (; *names; names++) {
-        struct stat st;
-        char *path = io_path(dir, *names, NULL);
-        if (path && io_exists(path) && io_stat(path, &st, NULL) == 0) bytes += (uint64_t)st.st_size;
-        mem_free(path);
-    }
-    return bytes;
+    const struct templates *t = arg;
+    size_t n = strlen(name), suffix = strlen(TEMPLATE_SUFFIX);
+    if (n < suffix || strcmp(name + n - suffix, TEMPLATE_SUFFIX) != 0) return 0;
+    char *path = io_path(TEMPLATES, name, e);
+    int rc = path ? t->f(t->arg, path, e) : -1;
+    mem_free(path);
+    return rc;
 }
 
-uint64_t hf_folder_bytes(const char *from, bool config)
+static int each_tokenizer_file(const char *dir, file_fn *f, void *arg, struct err *e)
 {
-    return listed_bytes(from, tokenizer_files) + (config ? listed_bytes(from, config_files) : 0);
+    char *path = io_path(dir, TEMPLATES, e);
+    int rc = path ? each_listed(dir, tokenizer_files, f, arg, e) : -1;
+    if (rc == 0 && io_is_dir(path))
+        rc = io_list(path, visit_template, &(struct templates){f, arg}, e);
+    mem_free(path);
+    return rc;
+}
+
+/* The folder that `path` lies in is made if it is not there. */
+static int make_parent(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = mem_strndup(path, slash ? (size_t)(slash - path) : 0, e);
+    int rc = !parent ? -1 : parent[0] ? io_mkdirs(parent, e) : 0;
+    mem_free(parent);
+    return rc;
+}
+
+struct copying {
+    const char *from, *to;
+};
+
+static int copy_one(void *arg, const char *name, struct err *e)
+{
+    const struct copying *c = arg;
+    char *a = io_path(c->from, name, e), *b = io_path(c->to, name, e);
+    int rc = a && b && make_parent(b, e) == 0 ? copy_file(a, b, e) : -1;
+    mem_free(a);
+    mem_free(b);
+    return rc;
+}
+
+int hf_folder_copy_config(const char *from, const char *to, struct err *e)
+{
+    return each_listed(from, config_files, copy_one, &(struct copying){from, to}, e);
 }
 
 int hf_folder_copy(const char *from, const char *to, struct err *e)
 {
-    if (copy_listed(from, to, config_files, e) != 0) return -1;
-    return copy_listed(from, to, tokenizer_files, e);
+    if (hf_folder_copy_config(from, to, e) != 0) return -1;
+    return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
 }
 
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
     if (!holds(from, "tokenizer.json"))
         return err_set(e, ERR_NOINPUT, "%s: holds no tokenizer.json", from);
-    return copy_listed(from, to, tokenizer_files, e);
+    return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
+}
+
+struct sizes {
+    const char *dir;
+    uint64_t bytes;
+};
+
+static int add_size(void *arg, const char *name, struct err *e)
+{
+    struct sizes *s = arg;
+    struct stat st;
+    char *path = io_path(s->dir, name, e);
+    if (path && io_stat(path, &st, NULL) == 0) s->bytes += (uint64_t)st.st_size;
+    mem_free(path);
+    return 0;
+}
+
+uint64_t hf_folder_bytes(const char *from, bool config)
+{
+    struct sizes s = {.dir = from};
+    each_tokenizer_file(from, add_size, &s, NULL);
+    if (config) each_listed(from, config_files, add_size, &s, NULL);
+    return s.bytes;
 }
 
 /* Length of path without slashes at its end. */

@@ -14,8 +14,11 @@
  * tokenizer.json. ERR_NOINPUT when there is none. */
 int hf_folder_resolve(const char *path, char **out, struct err *e);
 
-/* Copies those of config.json, generation_config.json and the tokenizer's files that exist. */
+/* Copies those of config.json, generation_config.json and the tokenizer's files that exist; of
+ * additional_chat_templates/ what ends in .jinja. */
 int hf_folder_copy(const char *from, const char *to, struct err *e);
+int hf_folder_copy_config(const char *from, const char *to,
+                          struct err *e); /* the first two alone */
 /* Bytes of what hf_folder_copy (config) or hf_folder_copy_tokenizer would copy. */
 uint64_t hf_folder_bytes(const char *from, bool config);
 /* As hf_folder_copy without config.json and generation_config.json; a folder without

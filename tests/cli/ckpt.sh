@@ -27,10 +27,15 @@ check 'fp32' sft-ckpt init --dtype fp32 --seed 7 -o f config.json
 config 'num_hidden_layers_x=1' 'tie_word_embeddings_x=false' >more.json
 check 'from a folder' sft-ckpt init a -o g --seed 7
 same 'is the same model' a/model.safetensors g/model.safetensors
-mkdir tok && echo '{}' >tok/tokenizer.json && echo '{"x": 1}' >tok/tokenizer_config.json && echo no >tok/other
+more=additional_chat_templates
+mkdir -p tok/$more/deep && echo T >tok/$more/tool_use.jinja && echo R >"tok/$more/r g.jinja"
+touch tok/$more/README tok/$more/deep/x.jinja
+echo '{}' >tok/tokenizer.json && echo '{"x": 1}' >tok/tokenizer_config.json && echo no >tok/other
 check 'with a tokenizer' sft-ckpt init config.json --tokenizer tok -o t
 same 'its files are copied' tok/tokenizer_config.json t/tokenizer_config.json
-equal 'and nothing else' "$(ls t | tr '\n' ' ')" 'config.json model.safetensors tokenizer.json tokenizer_config.json '
+same 'and its named templates' tok/$more/tool_use.jinja t/$more/tool_use.jinja
+equal 'and nothing else' "$(cd t && find . -type f | LC_ALL=C sort | tr '\n' ' ')" \
+    "./$more/r g.jinja ./$more/tool_use.jinja ./config.json ./model.safetensors ./tokenizer.json ./tokenizer_config.json "
 fails 'init: the folder exists' 73 'a: exists already' sft-ckpt init config.json -o a
 fails 'init: no -o' 64 'where to' sft-ckpt init config.json
 fails 'init: no configuration' 66 'none.json' sft-ckpt init none.json -o x
@@ -130,6 +135,13 @@ if [ -x "$make" ]; then
     check 'verify' sft-ckpt verify run/sft_train/checkpoint-100
     check 'verify: two at once' sft-ckpt verify run/sft_train/checkpoint-{20,100}
     equal 'show: a checkpoint' "$(sft-ckpt show run/sft_train/checkpoint-20 | tail -n 1 | cut -f1)" '20 tensors'
+    check 'a checkpoint with named templates' "$make" make named 1 t
+    same 'has them' t/$more/tool_use.jinja named/checkpoint-1/sft_train/$more/tool_use.jinja
+    check 'verify: named templates' sft-ckpt verify named/checkpoint-1
+    echo t >named/checkpoint-1/sft_train/$more/tool_use.jinja
+    fails 'verify: one that was changed' 65 "$more/tool_use.jinja: damaged" sft-ckpt verify named/checkpoint-1
+    rm named/checkpoint-1/sft_train/$more/tool_use.jinja
+    fails 'verify: one that is gone' 65 "$more/tool_use.jinja" sft-ckpt verify named/checkpoint-1
     check 'diff: a checkpoint and its source' sft-ckpt diff a run/sft_train/checkpoint-100
     d=run/sft_train/checkpoint-100/sft_train
     damage $d/model.safetensors 9000 X
@@ -178,6 +190,14 @@ mkdir -p step/checkpoint-3 && cp -r "$golden/list/adapter" step/checkpoint-3/sft
 equal 'show: an adapter' "$(sft-ckpt show step/checkpoint-3 | tail -n 1 | cut -f1)" '12 tensors'
 check 'merge: a checkpoint' sft-ckpt merge "$golden/list/base" step/checkpoint-3 -o merged3
 check 'merge: is the same' sft-ckpt diff merged32 merged3
+cp -r "$golden/list/base" base && cp tok/tokenizer.json base/ && mkdir base/$more
+echo B >base/$more/base.jinja && echo B >base/chat_template.jinja
+check "merge: with the base's tokenizer" sft-ckpt merge base step/checkpoint-3 -o merged4
+same 'merge: has its templates' base/$more/base.jinja merged4/$more/base.jinja
+cp -r step/checkpoint-3/sft_train own && cp -r tok/tokenizer.json tok/$more own/
+check 'merge: with a tokenizer of its own' sft-ckpt merge base own -o merged5
+same "merge: has the adapter's templates" own/$more/tool_use.jinja merged5/$more/tool_use.jinja
+equal "merge: and none of the base's" "$(ls -d merged5/*/base.jinja merged5/chat_template.jinja 2>/dev/null)" ''
 fails 'merge: the folder exists' 73 'exists already' sft-ckpt merge "$golden/list/base" step/checkpoint-3 -o merged3
 fails 'merge: not an adapter' 66 'a: no adapter' sft-ckpt merge a a -o x
 fails 'merge: another base' 65 'tensor base_model.*has shape.*down_proj' sft-ckpt merge a step/checkpoint-3 -o x

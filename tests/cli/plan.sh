@@ -29,6 +29,10 @@ check 'no two buffers that live together overlap' jq -e '
             ($x | life) as $p | ($y | life) as $q | $p[1] < $q[0] or $q[1] < $p[0] or
             $x.offset + $x.bytes <= $y.offset or $y.offset + $y.bytes <= $x.offset))' plan.json
 check 'the checkpoint on the disk is foretold' grep -q 'a checkpoint takes [0-9.]* MiB on the disk' table
+cp -r model named && mkdir named/additional_chat_templates
+head -c 3000 /dev/zero >named/additional_chat_templates/tool_use.jinja
+files() { plan --json pretrain="$1" | jq .checkpoint.files; }
+equal 'with the named templates' "$(files ./named)" $(($(files ./model) + 3000))
 equal 'nothing is made by planning' "$(ls -d out 2>/dev/null)" ''
 equal 'the table says what the JSON says' \
     "$(jq -r '(.classes | to_entries[] | [.key, .value.buffers, .value.bytes, .value.peak]), ["allocation", (.buffers | length), .total] | @tsv' plan.json |

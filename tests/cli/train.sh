@@ -5,6 +5,8 @@
 source "$(dirname "$0")/../train.sh"
 
 model model
+mkdir model/additional_chat_templates && echo T >model/additional_chat_templates/tool_use.jinja
+jq -j .chat_template model/tokenizer_config.json >model/chat_template.jinja
 rows 1 24 >train.jsonl
 rows 30 35 >val.jsonl
 samples train.jsonl >train.samples
@@ -44,6 +46,8 @@ same 'the number of threads changes nothing' "$(state a)" "$(state one)"
 equal 'checkpoints every save_steps and at the end' "$(ls a/sft_train | tr '\n' ' ')" 'checkpoint-2 checkpoint-3 '
 check 'the checkpoint is whole' sft-ckpt verify -q "$(checkpoint a)"
 same 'the tokenizer is copied' model/tokenizer.json "$(checkpoint a)/sft_train/tokenizer.json"
+same 'and its named templates' model/additional_chat_templates/tool_use.jinja \
+    "$(checkpoint a)/sft_train/additional_chat_templates/tool_use.jinja"
 equal 'validation before, every eval_steps and at the end' "$(grep -c val_loss "$(metrics a)")" 3
 equal 'steps in metrics.jsonl' "$(grep -o '"system/step":[0-9]*' "$(metrics a)" | tr '\n' ' ')" \
     '"system/step":0 "system/step":1 "system/step":2 "system/step":3 '

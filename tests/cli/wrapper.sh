@@ -82,6 +82,13 @@ again() { # again NAME KEPT OVERRIDE...: how many streams are kept with these ov
 again 'a learning rate changes no stream' 2 sft_train.training_args.learning_rate=1e-4
 again 'a seed changes one' 1 seed=43
 again 'and back' 1
+mkdir "$T/model/additional_chat_templates"
+jq -j .chat_template "$T/model/tokenizer_config.json" >"$T/model/chat_template.jinja"
+echo T >"$T/model/additional_chat_templates/tool_use.jinja"
+again 'a named template makes both anew' 0
+again 'and keeps both' 2
+echo U >"$T/model/additional_chat_templates/tool_use.jinja"
+again 'one that changed' 0
 echo '{"instruction": "Say ten.", "output": "Ten."}' >>"$T/val.jsonl"
 again 'data that changed' 1
 cp "$data/validation.sfts" "$T/copy.sfts"
