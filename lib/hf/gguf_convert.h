@@ -20,5 +20,8 @@ int gguf_write_weights(const struct gguf *g, const struct hf_config *c, const ch
                        struct err *e);
 int gguf_write_tokenizer(const struct gguf *g, const struct hf_config *c, const char *dir,
                          struct err *e);
+/* Appends the member "chat_template" of tokenizer_config.json and a comma; nothing where the file
+ * has no template. */
+int gguf_put_templates(const struct gguf *g, struct buf *b, struct err *e);
 
 #endif

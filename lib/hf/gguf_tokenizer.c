@@ -193,7 +193,6 @@ static int put_specials(struct buf *b, const struct gguf *g, const struct vocab 
 static int format_config(struct buf *b, const struct gguf *g, const struct hf_config *c,
                          const struct vocab *v, bool add_bos, struct err *e)
 {
-    struct str template = {NULL, 0};
     const char *sep = "";
     buf_puts(b, "{\n  \"added_tokens_decoder\": {");
     for (size_t id = 0; id < v->count; id++) {
@@ -207,12 +206,7 @@ static int format_config(struct buf *b, const struct gguf *g, const struct hf_co
     size_t before = b->len;
     if (put_specials(b, g, v, e) != 0) return -1;
     if (b->len > before) buf_putc(b, ',');
-    if (gguf_get_str(g, "tokenizer.chat_template", &template, e) < 0) return -1;
-    if (template.p) {
-        buf_puts(b, "\n  \"chat_template\": ");
-        buf_json(b, template);
-        buf_putc(b, ',');
-    }
+    if (gguf_put_templates(g, b, e) != 0) return -1;
     buf_printf(b,
                "\n  \"add_bos_token\": %s,\n  \"add_prefix_space\": false,\n"
                "  \"clean_up_tokenization_spaces\": false,\n  \"model_max_length\": %" PRId64 ",\n"

@@ -15,7 +15,8 @@ enum { HIDDEN = 32, HEADS = 2, HEAD_DIM = 16, VOCAB = 5 };
 /* What a test changes about the model. */
 struct variant {
     const char *arch, *pre, *model, *token, *merge, *missing, *extra;
-    bool bias, head, bos, yarn, experts, one_short;
+    bool bias, head, bos, yarn, experts, one_short, no_template, many;
+    const char *named; /* a name in the list of templates; NULL: there is no list */
 };
 
 /* rows x cols (cols 0: a vector of rows elements); every element of a row is the row's number. */
@@ -70,7 +71,13 @@ static void add_tokenizer(struct make *m, const struct variant *v)
     make_str(&m->pairs, v->merge ? v->merge : "a \"");
     make_u32(m, "tokenizer.ggml.eos_token_id", 0);
     make_u32(m, "tokenizer.ggml.bos_token_id", 0);
-    make_text(m, "tokenizer.chat_template", "{{ 'x\n' }}");
+    if (!v->no_template) make_text(m, "tokenizer.chat_template", "{{ 'x\n' }}");
+    if (v->named) {
+        const int n = v->many ? 64 : 1;
+        make_array(m, "tokenizer.chat_templates", GGUF_STRING, (uint64_t)n);
+        for (int i = 0; i < n; i++) make_str(&m->pairs, v->named);
+        make_text(m, "tokenizer.chat_template.tool_use", "\"T\"");
+    }
     make_key(m, "tokenizer.ggml.add_bos_token", GGUF_BOOL);
     buf_putc(&m->pairs, v->bos);
 }
@@ -237,8 +244,40 @@ static void tokenizer(void)
     buf_free(&b);
 }
 
+static void templates(void)
+{
+    struct err e;
+    struct arena a = {0};
+    struct buf b = {0};
+    struct variant v = {.named = "tool_use"};
+    CHECK("with named templates", convert(&v, &e) == 0);
+    const struct json *c = read_json("tokenizer_config.json", &a, &b);
+    const struct json *t = c ? json_get(c, "chat_template") : NULL;
+    bool list = t && t->kind == JSON_ARRAY && t->count == 2;
+    CHECK("the default one and the other",
+          list && str_is(json_get(&t->items[0], "name")->s, "default") &&
+              str_is(json_get(&t->items[0], "template")->s, "{{ 'x\n' }}") &&
+              str_is(json_get(&t->items[1], "name")->s, "tool_use") &&
+              str_is(json_get(&t->items[1], "template")->s, "\"T\""));
+    v.no_template = true;
+    CHECK("without a default", convert(&v, &e) == 0);
+    c = read_json("tokenizer_config.json", &a, &b);
+    t = c ? json_get(c, "chat_template") : NULL;
+    CHECK("the named one alone", t && t->kind == JSON_ARRAY && t->count == 1);
+    v.named = NULL;
+    CHECK("without any", convert(&v, &e) == 0);
+    c = read_json("tokenizer_config.json", &a, &b);
+    CHECK("none", c && !json_get(c, "chat_template"));
+    arena_free(&a);
+    buf_free(&b);
+}
+
 static void refusals(void)
 {
+    CHECK("too many names of templates",
+          refused((struct variant){.named = "tool_use", .many = true}, "63 names at most"));
+    CHECK("a named template that is not there",
+          refused((struct variant){.named = "rag"}, "\"tokenizer.chat_template.rag\": missing"));
     CHECK("another architecture", refused((struct variant){.arch = "gemma"}, "\"gemma\""));
     CHECK("experts", refused((struct variant){.experts = true}, "MoE"));
     CHECK("yarn", refused((struct variant){.yarn = true}, "\"yarn\""));
@@ -264,6 +303,7 @@ int main(void)
     llama();
     qwen2();
     tokenizer();
+    templates();
     refusals();
     io_remove_tree(dir, NULL);
     TEST_END();
