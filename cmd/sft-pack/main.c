@@ -169,7 +169,7 @@ static int write_plan(struct job *j, struct err *e)
     close_part(j);
     j->out = stream_create(j->output, &j->header, opt_threads(j->common.threads), e);
     if (!j->out) return -1;
-    int rc = stream_set_inputs(j->in, j->out, e);
+    int rc = stream_set_origins(j->in, j->out, e);
     if (rc == 0) rc = pack_plan(&j->plan, lengths, n, write_row, j, e);
     if (rc == 0)
         rc = stream_finish(j->out, e);

@@ -80,6 +80,9 @@ int view_stats_json(struct view_stats *s, const struct stream_reader *r, const c
         buf_printf(b, ",\"steps\":%" PRIu64 ",\"samples_a_step\":%.1f,\"density\":%.4f", h->steps,
                    (double)c.samples / (double)h->steps,
                    (double)c.tokens / ((double)c.records * (double)h->length));
-    buf_puts(b, "}\n");
+    for (size_t i = 0; i < stream_notes(r); i++)
+        buf_printf(b, "%s\"%s\":%" PRIu64, i ? "," : ",\"notes\":{", stream_note(r, i)->name,
+                   stream_note(r, i)->n);
+    buf_puts(b, stream_notes(r) ? "}}\n" : "}\n");
     return buf_check(b, e);
 }

@@ -46,6 +46,8 @@ struct stream_tally {
     size_t nframes, frames_cap;
     char (*inputs)[HASH128_HEX];
     size_t ninputs, inputs_cap;
+    struct stream_note *notes; /* in the order of their names */
+    size_t nnotes, notes_cap;
     /* The plan so far (packed streams). */
     uint64_t step, step_rows, step_samples;
 };
@@ -54,6 +56,7 @@ int tally_record(struct stream_tally *t, const struct stream_header *h,
                  const struct stream_record *rec, struct err *e);
 int tally_frame(struct stream_tally *t, const struct stream_frame *f, struct err *e);
 int tally_input(struct stream_tally *t, const char digest[HASH128_HEX], struct err *e);
+int tally_note(struct stream_tally *t, struct str name, uint64_t n, struct err *e);
 /* At the end: the totals are those that the header of a packed stream promised. */
 int tally_end(const struct stream_tally *t, const struct stream_header *h, struct err *e);
 void tally_free(struct stream_tally *t);

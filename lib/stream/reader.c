@@ -298,6 +298,13 @@ size_t stream_inputs(const struct stream_reader *r) { return r->tally.ninputs; }
 
 const char *stream_input(const struct stream_reader *r, size_t i) { return r->tally.inputs[i]; }
 
+size_t stream_notes(const struct stream_reader *r) { return r->tally.nnotes; }
+
+const struct stream_note *stream_note(const struct stream_reader *r, size_t i)
+{
+    return &r->tally.notes[i];
+}
+
 size_t stream_room(uint64_t length)
 {
     enum { TOKEN = 256 }; /* a sample of its own, encoded and decoded, twice while buffers grow */

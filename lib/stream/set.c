@@ -111,11 +111,15 @@ int stream_set_next(struct stream_set *s, const struct stream_record **rec, stru
     return 0;
 }
 
-int stream_set_inputs(const struct stream_set *s, struct stream_writer *w, struct err *e)
+int stream_set_origins(const struct stream_set *s, struct stream_writer *w, struct err *e)
 {
-    for (int i = 0; i < s->n; i++)
-        for (size_t k = 0; k < stream_inputs(s->readers[i]); k++)
-            if (stream_add_input(w, stream_input(s->readers[i], k), e) < 0) return -1;
+    for (int i = 0; i < s->n; i++) {
+        const struct stream_reader *r = s->readers[i];
+        for (size_t k = 0; k < stream_inputs(r); k++)
+            if (stream_add_input(w, stream_input(r, k), e) < 0) return -1;
+        for (size_t k = 0; k < stream_notes(r); k++)
+            if (stream_add_note(w, stream_note(r, k)->name, stream_note(r, k)->n, e) < 0) return -1;
+    }
     return 0;
 }
 

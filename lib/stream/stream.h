@@ -110,6 +110,14 @@ struct stream_counts stream_counts(const struct stream_reader *r);
 /* Digests of the data files that the stream was made of; known after the end. */
 size_t stream_inputs(const struct stream_reader *r);
 const char *stream_input(const struct stream_reader *r, size_t i);
+/* What the stages noted; known after the end. */
+enum { STREAM_NOTE_NAME = 32, STREAM_NOTES_MAX = 64 };
+struct stream_note {
+    char name[STREAM_NOTE_NAME];
+    uint64_t n;
+};
+size_t stream_notes(const struct stream_reader *r);
+const struct stream_note *stream_note(const struct stream_reader *r, size_t i);
 void stream_close(struct stream_reader *r);
 /* Bytes that a reader of a packed stream with rows of so many tokens allocates at most: the struct,
  * a frame while its buffer grows, a row. A long index adds what it has. */
@@ -125,6 +133,9 @@ struct stream_writer *stream_create(const char *path, const struct stream_header
 int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e);
 /* Adds the digest of an input (any 128-bit hex text) to the trailer. */
 int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], struct err *e);
+/* Adds n to the trailer's note of that name ([a-z_], shorter than STREAM_NOTE_NAME): how much of the
+ * data a stage left out or changed. A note of 0 is not written. */
+int stream_add_note(struct stream_writer *w, const char *name, uint64_t n, struct err *e);
 /* Trailer, then commit of the file; frees w in either case. */
 int stream_finish(struct stream_writer *w, struct err *e);
 void stream_abort(struct stream_writer *w); /* NULL is fine; no file is left */
@@ -138,8 +149,8 @@ struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind k
 const struct stream_header *stream_set_header(const struct stream_set *s);
 int stream_set_next(struct stream_set *s, const struct stream_record **rec, struct err *e);
 const char *stream_set_name(const struct stream_set *s); /* the stream being read */
-/* After the end: lists the inputs of all as inputs of w. */
-int stream_set_inputs(const struct stream_set *s, struct stream_writer *w, struct err *e);
+/* After the end: adds the inputs and the notes of all to those of w. */
+int stream_set_origins(const struct stream_set *s, struct stream_writer *w, struct err *e);
 void stream_set_close(struct stream_set *s); /* NULL is fine */
 
 #endif

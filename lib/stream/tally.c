@@ -105,6 +105,33 @@ int tally_input(struct stream_tally *t, const char digest[HASH128_HEX], struct e
     return 0;
 }
 
+static bool is_note_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != '_' && (s.p[i] < 'a' || s.p[i] > 'z')) return false;
+    return s.n > 0 && s.n < STREAM_NOTE_NAME;
+}
+
+int tally_note(struct stream_tally *t, struct str name, uint64_t n, struct err *e)
+{
+    struct stream_note note = {.n = n};
+    size_t at = 0;
+    if (n == 0) return 0;
+    if (!is_note_name(name)) return err_set(e, ERR_DATA, "a note without a proper name");
+    memcpy(note.name, name.p, name.n);
+    while (at < t->nnotes && strcmp(t->notes[at].name, note.name) < 0) at++;
+    if (at < t->nnotes && strcmp(t->notes[at].name, note.name) == 0) {
+        if (__builtin_add_overflow(t->notes[at].n, n, &t->notes[at].n))
+            return err_set(e, ERR_DATA, "note %s: is larger than any count", t->notes[at].name);
+        return 0;
+    }
+    if (t->nnotes == STREAM_NOTES_MAX) return err_set(e, ERR_DATA, "too many notes");
+    if (mem_grow(&t->notes, &t->notes_cap, t->nnotes + 1, sizeof *t->notes, e) < 0) return -1;
+    memmove(&t->notes[at + 1], &t->notes[at], (t->nnotes++ - at) * sizeof *t->notes);
+    t->notes[at] = note;
+    return 0;
+}
+
 int tally_end(const struct stream_tally *t, const struct stream_header *h, struct err *e)
 {
     if (t->ninputs && t->files > t->ninputs)
@@ -130,5 +157,6 @@ void tally_free(struct stream_tally *t)
 {
     mem_free(t->frames);
     mem_free(t->inputs);
+    mem_free(t->notes);
     *t = (struct stream_tally){0};
 }

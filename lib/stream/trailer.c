@@ -5,6 +5,16 @@
 
 #include "stream/format.h"
 
+/* Nothing where there are none, so that a stream of which nothing is to be told is as it was. */
+static void put_notes(const struct stream_tally *t, struct buf *b)
+{
+    if (!t->nnotes) return;
+    buf_puts(b, ",\"notes\":");
+    for (size_t i = 0; i < t->nnotes; i++)
+        buf_printf(b, "%c\"%s\":%" PRIu64, i ? ',' : '{', t->notes[i].name, t->notes[i].n);
+    buf_putc(b, '}');
+}
+
 void trailer_write(const struct stream_tally *t, struct buf *b)
 {
     buf_printf(b, "{\"records\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"tokens\":%" PRIu64,
@@ -12,7 +22,9 @@ void trailer_write(const struct stream_tally *t, struct buf *b)
     buf_printf(b, ",\"label_tokens\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\",\"inputs\":[",
                t->label_tokens, t->checksum);
     for (size_t i = 0; i < t->ninputs; i++) buf_printf(b, "%s\"%s\"", i ? "," : "", t->inputs[i]);
-    buf_puts(b, "],\"index\":[");
+    buf_puts(b, "]");
+    put_notes(t, b);
+    buf_puts(b, ",\"index\":[");
     for (size_t i = 0; i < t->nframes; i++)
         buf_printf(b, "%s[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]", i ? "," : "", t->frames[i].bytes,
                    t->frames[i].content, t->frames[i].records);
@@ -63,6 +75,18 @@ static int get_inputs(const struct json *o, struct stream_tally *t, struct err *
     return 0;
 }
 
+static int get_notes(const struct json *o, struct stream_tally *t, struct err *e)
+{
+    const struct json *j = json_get(o, "notes");
+    uint64_t n;
+    if (!j) return 0;
+    if (j->kind != JSON_OBJECT || j->count > STREAM_NOTES_MAX) return bad(e, "notes");
+    for (size_t i = 0; i < j->count; i++)
+        if (get_count(&j->items[i], &n) < 0 || n == 0 || tally_note(t, j->keys[i], n, e) < 0)
+            return bad(e, "notes");
+    return 0;
+}
+
 static int get_index(const struct json *o, struct stream_tally *t, struct err *e)
 {
     const struct json *j = json_get(o, "index");
@@ -90,7 +114,8 @@ static int parse(const struct json *o, struct stream_tally *t, struct err *e)
     if (o->kind != JSON_OBJECT) return bad(e, "records");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (get_count(json_get(o, counts[i].key), counts[i].to) < 0) return bad(e, counts[i].key);
-    if (get_checksum(o, &t->checksum, e) < 0 || get_inputs(o, t, e) < 0) return -1;
+    if (get_checksum(o, &t->checksum, e) < 0 || get_inputs(o, t, e) < 0 || get_notes(o, t, e) < 0)
+        return -1;
     return get_index(o, t, e);
 }
 
@@ -127,5 +152,8 @@ int trailer_check(struct stream_tally *seen, struct stream_tally *said, struct e
     seen->inputs = said->inputs;
     seen->ninputs = said->ninputs;
     said->inputs = NULL;
+    seen->notes = said->notes;
+    seen->nnotes = said->nnotes;
+    said->notes = NULL;
     return 0;
 }

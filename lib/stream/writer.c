@@ -187,6 +187,11 @@ int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], st
     return tally_input(&w->tally, digest, e);
 }
 
+int stream_add_note(struct stream_writer *w, const char *name, uint64_t n, struct err *e)
+{
+    return tally_note(&w->tally, str_z(name), n, e);
+}
+
 /* ---- the end ---- */
 static int put_trailer(struct stream_writer *w, struct err *e)
 {
