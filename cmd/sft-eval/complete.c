@@ -19,9 +19,10 @@ static int encode(struct eval *v, struct token_list *ids, struct err *e)
     buf_json(&json, str_z(v->prompt));
     buf_puts(&json, "}]");
     if (rc == 0) rc = buf_check(&json, e);
-    const struct json *messages = rc == 0 ? json_parse(json.data, json.len, &a, e) : NULL;
-    if (!messages) rc = err_prefix(e, "the prompt");
-    if (rc == 0) rc = chat_render(c, messages, NULL, true, &r, e);
+    struct chat_conversation conv = {0};
+    if (rc == 0) conv.messages = json_parse(json.data, json.len, &a, e);
+    if (!conv.messages) rc = err_prefix(e, "the prompt");
+    if (rc == 0) rc = chat_render(c, &conv, true, &r, e);
     if (rc == 0)
         rc = tokenizer_encode(v->tokenizer, s, (struct str){r.text.data, r.text.len}, ids, e);
     chat_rendering_free(&r);

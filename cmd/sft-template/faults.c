@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Samples that would train badly. A stop token that is never trained makes a model that does not
- * end; a doubled BOS is a prompt that it will never see again. */
+ * end; a doubled BOS is a prompt that it will never see again; a message that the template does not
+ * render is not learnt from. */
 #include "faults.h"
 
 #include <inttypes.h>
@@ -10,43 +11,117 @@
 
 enum { NAMED = 5 };
 
-static const char *const words[FAULTS] = {"empty", "stop", "bos"};
-static const char *const texts[FAULTS] = {"have no trained token",
-                                          "never train the token that ends the assistant's turn",
-                                          "begin with BOS twice"};
-static const char *const one[FAULTS] = {"no trained token", "no trained stop token", "BOS twice"};
+static const struct {
+    const char *word, *text, *one;
+} sorts[FAULTS] = {
+    [FAULT_EMPTY] = {"empty", "have no trained token", "no trained token"},
+    [FAULT_STOP] = {"stop", "never train the token that ends the assistant's turn",
+                    "no trained stop token"},
+    [FAULT_BOS] = {"bos", "begin with BOS twice", "BOS twice"},
+    [FAULT_HEAD] = {"head",
+                    "have a turn before which the generation prompt is not to be found, so that "
+                    "it is trained from its own first byte",
+                    "no generation prompt before a turn"},
+    [FAULT_UNRENDERED] = {"unrendered",
+                          "have a message, call or tool that the template does not render", NULL},
+};
+
+/* Names in the trailer, words for people. */
+static const struct {
+    const char *note, *word;
+} kinds[CHAT_LEFT_KINDS] = {
+    [CHAT_LEFT_MESSAGE] = {"left_messages", "messages"},
+    [CHAT_LEFT_SYSTEM] = {"left_systems", "system prompts"},
+    [CHAT_LEFT_CALL] = {"left_calls", "calls"},
+    [CHAT_LEFT_TOOL] = {"left_tools", "tools"},
+    [CHAT_LEFT_THOUGHT] = {"left_thoughts", "thoughts"},
+    [CHAT_LEFT_PART] = {"left_parts", "parts of messages"},
+};
 
 int faults_allow(struct faults *f, const char *list, struct err *e)
 {
     while (list && *list) {
         size_t n = strcspn(list, ","), i = 0;
-        while (i < FAULTS && (strlen(words[i]) != n || memcmp(words[i], list, n) != 0)) i++;
+        while (i < FAULTS && (strlen(sorts[i].word) != n || memcmp(sorts[i].word, list, n) != 0))
+            i++;
         if (i == FAULTS)
-            return err_set(e, ERR_USAGE, "--allow: '%.*s' is not one of stop, bos, empty",
-                           (int)(n < 100 ? n : 100), list);
+            return err_set(e, ERR_USAGE, "--allow: '%.*s' is not one of %s",
+                           (int)(n < 100 ? n : 100), list, FAULT_WORDS);
         f->allowed[i] = true;
         list += n + (list[n] == ',');
     }
     return 0;
 }
 
+/* ---- one sample ---- */
 static void note(struct faults *f, enum fault_sort sort, struct stream_source at)
 {
     if (f->count[sort]++ < NAMED)
         buf_printf(&f->names[sort], "%s%" PRIu32 ":%" PRIu64, f->names[sort].len ? ", " : "",
                    at.file, at.row);
-    log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": %s", at.file, at.row, one[sort]);
+    if (sorts[sort].one)
+        log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": %s", at.file, at.row,
+                 sorts[sort].one);
 }
 
-void faults_see(struct faults *f, const struct chat_sample *s, struct stream_source at)
+static void describe(const struct chat_left_item *k, struct buf *b)
+{
+    if (k->kind == CHAT_LEFT_TOOL) {
+        buf_printf(b, "tool %" PRIu32, k->item);
+        return;
+    }
+    if (k->kind == CHAT_LEFT_CALL) buf_printf(b, "call %" PRIu32 " of ", k->item);
+    if (k->kind == CHAT_LEFT_THOUGHT) buf_puts(b, "the thought of ");
+    if (k->kind == CHAT_LEFT_PART) buf_puts(b, "a part of ");
+    buf_printf(b, "message %" PRId32 " (%.*s)", k->message, (int)(k->role.n < 40 ? k->role.n : 40),
+               k->role.p ? k->role.p : "");
+}
+
+static bool is_fault(enum chat_left kind)
+{
+    return kind != CHAT_LEFT_THOUGHT && kind != CHAT_LEFT_PART;
+}
+
+static void see_left(struct faults *f, const struct chat_facts *s, struct stream_source at)
+{
+    for (int i = 0; i < CHAT_LEFT_KINDS; i++) f->left[i] += s->left[i];
+    for (uint32_t i = 0; i < s->nnamed; i++) {
+        struct buf b = {0};
+        describe(&s->named[i], &b);
+        if (b.data)
+            log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": not rendered: %s", at.file,
+                     at.row, b.data);
+        if (b.data && s->lost && !f->first.len && is_fault(s->named[i].kind))
+            buf_printf(&f->first, "file %" PRIu32 " row %" PRIu64 ": %s", at.file, at.row, b.data);
+        buf_free(&b);
+    }
+}
+
+void faults_see(struct faults *f, const struct chat_facts *s, struct stream_source at)
 {
     f->samples++;
-    f->tokens += s->tokens.n;
+    f->tokens += s->tokens;
     f->trained += s->trained;
     f->straddling += s->straddling;
+    f->decoded += s->decoded;
+    f->unheeded += s->unheeded;
     if (s->trained == 0) note(f, FAULT_EMPTY, at);
     if (s->trained > 0 && s->turns > 0 && s->stops == 0) note(f, FAULT_STOP, at);
     if (s->bos_doubled) note(f, FAULT_BOS, at);
+    if (s->headless) note(f, FAULT_HEAD, at);
+    if (s->lost) note(f, FAULT_UNRENDERED, at);
+    see_left(f, s, at);
+}
+
+/* ---- the end ---- */
+static void left_summary(const struct faults *f)
+{
+    struct buf b = {0};
+    for (int i = 0; i < CHAT_LEFT_KINDS; i++)
+        if (f->left[i])
+            buf_printf(&b, "%s%" PRIu64 " %s", b.len ? ", " : "", f->left[i], kinds[i].word);
+    if (b.len) log_line(LOG_INFO, "not rendered by the template: %s", b.data);
+    buf_free(&b);
 }
 
 void faults_summary(const struct faults *f)
@@ -58,6 +133,28 @@ void faults_summary(const struct faults *f)
              f->samples, f->tokens, f->trained,
              f->tokens ? 100.0 * (double)f->trained / (double)f->tokens : 0.0, f->straddling,
              f->count[FAULT_EMPTY], f->count[FAULT_STOP], f->count[FAULT_BOS]);
+    left_summary(f);
+    if (f->decoded)
+        log_line(LOG_INFO,
+                 "%" PRIu64 " calls have their arguments as JSON text, which was decoded; "
+                 "--arguments text keeps it",
+                 f->decoded);
+    if (f->unheeded)
+        log_line(LOG_WARN,
+                 "%" PRIu64 " messages say what they weigh and are not trained so: the weight is "
+                 "that of a message which is not the assistant's, or --mask roll reads none",
+                 f->unheeded);
+}
+
+int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e)
+{
+    for (int i = 0; i < CHAT_LEFT_KINDS; i++)
+        if (stream_add_note(out, kinds[i].note, f->left[i], e) < 0) return -1;
+    if (stream_add_note(out, "untrained", f->count[FAULT_EMPTY], e) < 0 ||
+        stream_add_note(out, "straddling", f->straddling, e) < 0 ||
+        stream_add_note(out, "decoded_arguments", f->decoded, e) < 0)
+        return -1;
+    return stream_add_note(out, "unheeded_weights", f->unheeded, e);
 }
 
 static const char *more(const struct faults *f, int i)
@@ -71,14 +168,16 @@ int faults_check(const struct faults *f, struct err *e)
     for (int i = 0; i < FAULTS; i++) {
         /* Some rows with nothing to learn are usual; nothing but those is a wrong mapping. */
         bool fails = i == FAULT_EMPTY ? f->samples && f->count[i] == f->samples : f->count[i] > 0;
+        const char *first = i == FAULT_UNRENDERED && f->first.len ? f->first.data : NULL;
         if (fails && !f->allowed[i] && rc == 0)
             rc = err_set(e, ERR_DATA,
-                         "%" PRIu64 " of %" PRIu64 " samples %s: file:row %s%s; if that "
+                         "%" PRIu64 " of %" PRIu64 " samples %s: file:row %s%s%s%s; if that "
                          "is meant, say --allow %s",
-                         f->count[i], f->samples, texts[i], f->names[i].data, more(f, i), words[i]);
+                         f->count[i], f->samples, sorts[i].text, f->names[i].data, more(f, i),
+                         first ? "; first in " : "", first ? first : "", sorts[i].word);
         else if (f->count[i])
             log_line(LOG_WARN, "%" PRIu64 " of %" PRIu64 " samples %s: file:row %s%s", f->count[i],
-                     f->samples, texts[i], f->names[i].data, more(f, i));
+                     f->samples, sorts[i].text, f->names[i].data, more(f, i));
     }
     return rc;
 }
@@ -86,4 +185,5 @@ int faults_check(const struct faults *f, struct err *e)
 void faults_free(struct faults *f)
 {
     for (int i = 0; i < FAULTS; i++) buf_free(&f->names[i]);
+    buf_free(&f->first);
 }

@@ -6,21 +6,26 @@
 #include "chat/chat.h"
 #include "stream/stream.h"
 
-enum fault_sort { FAULT_EMPTY, FAULT_STOP, FAULT_BOS, FAULTS };
+enum fault_sort { FAULT_EMPTY, FAULT_STOP, FAULT_BOS, FAULT_HEAD, FAULT_UNRENDERED, FAULTS };
+#define FAULT_WORDS "empty,stop,bos,head,unrendered"
 
 struct faults {
     bool allowed[FAULTS];
     uint64_t count[FAULTS];
     struct buf names[FAULTS]; /* file:row of the first few */
-    uint64_t samples, tokens, trained, straddling;
+    struct buf first;         /* what the first unrendered thing is */
+    uint64_t samples, tokens, trained, straddling, decoded, unheeded;
+    uint64_t left[CHAT_LEFT_KINDS];
 };
 
-/* words: "stop,bos,empty" or some of them, or NULL. ERR_USAGE names an unknown one. */
+/* words: some of FAULT_WORDS with commas, or NULL. ERR_USAGE names an unknown one. */
 int faults_allow(struct faults *f, const char *words, struct err *e);
-/* Counts sample s; at -v each fault is named. */
-void faults_see(struct faults *f, const struct chat_sample *s, struct stream_source at);
-/* One line for people about everything. */
+/* Counts a sample; at -v each fault and each thing that is left out is named. */
+void faults_see(struct faults *f, const struct chat_facts *s, struct stream_source at);
+/* A few lines for people about everything. */
 void faults_summary(const struct faults *f);
+/* Writes what was left out or changed into the trailer. */
+int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e);
 /* ERR_DATA when a sort that is not allowed occurred; warns of the others. */
 int faults_check(const struct faults *f, struct err *e);
 void faults_free(struct faults *f);

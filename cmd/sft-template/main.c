@@ -11,6 +11,7 @@
 #include "chat/chat.h"
 #include "faults.h"
 #include "turns.h"
+#include "vars.h"
 
 enum { CHUNK_TURNS = 32, CHUNK_BYTES = 256 << 10 };
 
@@ -18,7 +19,7 @@ struct chunk {
     struct arena arena; /* holds the conversations and what they become */
     int n;
     struct stream_record turns[CHUNK_TURNS];
-    struct chat_sample facts[CHUNK_TURNS]; /* the counts; tokens.n, but not the arrays */
+    struct chat_facts facts[CHUNK_TURNS];
     struct stream_sample samples[CHUNK_TURNS];
 };
 
@@ -29,7 +30,11 @@ struct worker {
 
 struct job {
     const char *model, *output, *template, *allow;
-    int mask; /* 0: by origin, 1: as ROLL */
+    int mask;      /* enum chat_mask */
+    int arguments; /* 0: decoded, 1: kept as text */
+    struct opt_list vars;
+    struct arena arena; /* of the variables */
+    const struct json *variables;
     struct opt_common common;
     int threads;
     struct stream_set *in;
@@ -61,17 +66,17 @@ static int keep_runs(struct arena *a, const struct chat_sample *s, struct stream
 static int make_sample(struct job *j, struct chunk *c, int i, struct worker *w, struct err *e)
 {
     const struct stream_record *t = &c->turns[i];
-    const struct json *messages, *tools;
+    struct chat_conversation conv;
     struct stream_sample *out = &c->samples[i];
-    if (turns_json(t, &c->arena, &messages, &tools, e) < 0) return -1;
-    if (chat_sample(j->chat, w->scratch, messages, tools, &w->sample, e) < 0) return -1;
+    if (turns_json(t, &c->arena, &conv, e) < 0) return -1;
+    if (chat_sample(j->chat, w->scratch, &conv, &w->sample, e) < 0) return -1;
     size_t n = w->sample.tokens.n;
     if (n == 0) return err_set(e, ERR_DATA, "the template renders it to nothing");
     out->source = t->source;
     out->n = (uint32_t)n;
     out->ids = arena_copy(&c->arena, w->sample.tokens.ids, n * sizeof *out->ids, e);
     if (!out->ids || keep_runs(&c->arena, &w->sample, out, e) < 0) return -1;
-    c->facts[i] = w->sample; /* its arrays stay the worker's and are not looked at */
+    c->facts[i] = w->sample.facts;
     return 0;
 }
 
@@ -164,6 +169,7 @@ static const char *template_word(const char *name)
 
 static int create(struct job *j, struct err *e)
 {
+    static const char *const masks[] = {"turn", "content", "roll"};
     const struct stream_header *from = stream_set_header(j->in);
     struct stream_header h = *from;
     struct buf options = {0};
@@ -173,7 +179,10 @@ static int create(struct job *j, struct err *e)
     chat_identity(j->chat, h.template_id);
     buf_puts(&options, "\"template\":");
     buf_json(&options, str_z(template_word(j->template)));
-    buf_printf(&options, ",\"mask\":\"%s\"", j->mask ? "roll" : "origin");
+    buf_printf(&options, ",\"mask\":\"%s\"", masks[j->mask]);
+    if (j->arguments) buf_puts(&options, ",\"arguments\":\"text\"");
+    if (j->variables) buf_puts(&options, ",\"vars\":");
+    if (j->variables) json_write(j->variables, &options);
     int rc = buf_check(&options, e);
     if (rc == 0) rc = stream_add_stage(&h, "sft-template", options.data, e);
     if (rc == 0) j->out = stream_create(j->output, &h, j->threads / 4, e);
@@ -184,7 +193,11 @@ static int create(struct job *j, struct err *e)
 
 static int prepare(struct job *j, char *const *paths, int n, struct err *e)
 {
-    const struct chat_options options = {.name = j->template, .mask_roll = j->mask == 1};
+    if (vars_parse(&j->vars, &j->arena, &j->variables, e) < 0) return -1;
+    const struct chat_options options = {.name = j->template,
+                                         .mask = (enum chat_mask)j->mask,
+                                         .keep_arguments = j->arguments == 1,
+                                         .vars = j->variables};
     const struct pool_ops ops = {work, done, drop, j};
     if (faults_allow(&j->faults, j->allow, e) < 0) return -1;
     if (!j->model)
@@ -208,7 +221,9 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
     if (read_all(j, e) < 0) return -1;
     progress_end(&j->progress);
     faults_summary(&j->faults);
-    if (faults_check(&j->faults, e) < 0 || stream_set_inputs(j->in, j->out, e) < 0) return -1;
+    if (faults_check(&j->faults, e) < 0 || stream_set_origins(j->in, j->out, e) < 0 ||
+        faults_notes(&j->faults, j->out, e) < 0)
+        return -1;
     struct stream_writer *out = j->out;
     j->out = NULL;
     return stream_finish(out, e);
@@ -228,6 +243,7 @@ static void release(struct job *j)
     chat_free(j->chat);
     tokenizer_free(j->tokenizer);
     faults_free(&j->faults);
+    arena_free(&j->arena);
 }
 
 int main(int argc, char **argv)
@@ -239,11 +255,19 @@ int main(int argc, char **argv)
          0},
         {'t', "template", OPT_STR, &j.template, "NAME|FILE.jinja",
          "chat template (default native: the model's own)", 0, 0, 0},
-        {0, "mask", OPT_ENUM, &j.mask, "origin|roll",
-         "train what the assistant said (default), or by ROLL's rule", 0, 0, 0},
-        {0, "allow", OPT_STR, &j.allow, "stop,bos,empty",
-         "go on although samples never train their stop token, have BOS twice, or all have nothing "
-         "to learn",
+        {0, "mask", OPT_ENUM, &j.mask, CHAT_MASK_WORDS,
+         "train the assistant's turns from the generation prompt to the stop (default), the bytes "
+         "of its messages and the stop, or by ROLL's rule",
+         0, 0, 0},
+        {0, "var", OPT_LIST, &j.vars, "NAME=JSON",
+         "a variable for the template, such as enable_thinking=false; may be given several times",
+         0, 0, 0},
+        {0, "arguments", OPT_ENUM, &j.arguments, "json|text",
+         "decode calls' arguments that are JSON text (default), or keep the text", 0, 0, 0},
+        {0, "allow", OPT_STR, &j.allow, FAULT_WORDS,
+         "go on although all samples have nothing to learn, or some never train their stop token, "
+         "have BOS twice, have a turn without generation prompt before it, or lose messages, calls "
+         "or tools that the template does not render",
          0, 0, 0},
         {0},
     };

@@ -15,7 +15,9 @@ int turns_copy(const struct stream_record *rec, struct arena *a, struct stream_r
 {
     *to = (struct stream_record){.kind = STREAM_TURNS, .source = rec->source};
     to->messages = arena_alloc(a, (size_t)rec->nmessages * sizeof *to->messages, e);
-    if (!to->messages || copy(&to->tools, rec->tools, a, e) < 0) return -1;
+    if (!to->messages || copy(&to->tools, rec->tools, a, e) < 0 ||
+        copy(&to->kwargs, rec->kwargs, a, e) < 0)
+        return -1;
     for (; to->nmessages < rec->nmessages; to->nmessages++) {
         const struct stream_message *m = &rec->messages[to->nmessages];
         struct stream_message *t = &to->messages[to->nmessages];
@@ -54,8 +56,16 @@ static int message_json(const struct stream_message *m, struct arena *a, struct 
     return 0;
 }
 
-int turns_json(const struct stream_record *rec, struct arena *a, const struct json **messages,
-               const struct json **tools, struct err *e)
+/* The value that a field holds, NULL in *out where there is none. */
+static int field_json(struct str field, const char *name, struct arena *a, const struct json **out,
+                      struct err *e)
+{
+    *out = field.n ? json_parse(field.p, field.n, a, e) : NULL;
+    return field.n && !*out ? err_prefix(e, "%s", name) : 0;
+}
+
+int turns_json(const struct stream_record *rec, struct arena *a, struct chat_conversation *out,
+               struct err *e)
 {
     struct json *list = arena_alloc(a, sizeof *list, e);
     if (!list) return -1;
@@ -65,7 +75,7 @@ int turns_json(const struct stream_record *rec, struct arena *a, const struct js
     for (uint32_t i = 0; i < rec->nmessages; i++)
         if (message_json(&rec->messages[i], a, &list->items[i], e) < 0)
             return err_prefix(e, "message %u", (unsigned)i);
-    *messages = list;
-    *tools = rec->tools.n ? json_parse(rec->tools.p, rec->tools.n, a, e) : NULL;
-    return rec->tools.n && !*tools ? err_prefix(e, "tools") : 0;
+    out->messages = list;
+    if (field_json(rec->tools, "tools", a, &out->tools, e) < 0) return -1;
+    return field_json(rec->kwargs, "the template's variables", a, &out->kwargs, e);
 }

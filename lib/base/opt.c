@@ -88,12 +88,22 @@ static int set_size(const struct opt *o, const char *text, const char *shown, st
     return 0;
 }
 
+static int add_to_list(struct opt_list *l, const char *text, const char *shown, struct err *e)
+{
+    if (l->n == OPT_LIST_MAX)
+        return err_set(e, ERR_USAGE, "%s: is given more than %d times", shown, OPT_LIST_MAX);
+    l->v[l->n++] = text;
+    return 0;
+}
+
 static int set_value(const struct opt *o, const char *text, const char *shown, struct err *e)
 {
     switch (o->kind) {
     case OPT_STR:
         *(const char **)o->to = text;
         return 0;
+    case OPT_LIST:
+        return add_to_list(o->to, text, shown, e);
     case OPT_INT:
         return set_int(o, text, shown, e);
     case OPT_SIZE:

@@ -17,6 +17,12 @@ enum opt_kind {
     OPT_REAL,  /* double * */
     OPT_ENUM,  /* int *       index into the '|'-separated words of `arg` */
     OPT_COUNT, /* int *       each use adds one (-v -v) */
+    OPT_LIST,  /* struct opt_list *  each use adds a value */
+};
+enum { OPT_LIST_MAX = 64 };
+struct opt_list {
+    const char *v[OPT_LIST_MAX];
+    int n;
 };
 struct opt {
     char letter;      /* 0: none */

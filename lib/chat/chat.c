@@ -34,21 +34,10 @@ static const struct chat_name names[] = {
     {.name = "empty", .refused = one_user},
 };
 
-const struct chat_name *chat_name_find(const char *name, struct err *e)
+static const struct chat_name *name_find(const char *name)
 {
-    struct buf list = {0};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(names[i].name, name) == 0) {
-            buf_free(&list);
-            if (!names[i].refused) return &names[i];
-            err_set(e, ERR_USAGE, "template %s cannot be used: %s", name, names[i].refused);
-            return NULL;
-        }
-        buf_printf(&list, "%s%s", i ? ", " : "", names[i].name);
-    }
-    err_set(e, ERR_USAGE, "there is no template \"%.200s\"; there are %s, or a file FILE.jinja",
-            name, list.failed ? "native" : list.data);
-    buf_free(&list);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].name, name) == 0) return &names[i];
     return NULL;
 }
 
@@ -66,23 +55,82 @@ static bool is_file(const char *name)
     return n > 6 && strcmp(name + n - 6, ".jinja") == 0;
 }
 
-/* The template's source: from the file, the name or the model. `file` keeps what was read. */
-static int find_source(struct chat *c, const struct tokenizer *tok, const char *name,
-                       struct buf *file, struct str *source, struct err *e)
+/* ---- the template's source ---- */
+/* The names of the model's own templates, with commas between them. */
+static int list_own(const struct tokenizer *tok, struct buf *b, struct err *e)
 {
-    if (is_file(name)) {
-        if (io_slurp(name, (size_t)1 << 20, file, e) < 0) return -1;
-        *source = (struct str){file->data ? file->data : "", file->len};
-        return 0;
+    for (size_t i = 0; i < tokenizer_template_count(tok); i++) {
+        const char *name;
+        struct str text;
+        tokenizer_template_at(tok, i, &name, &text);
+        buf_printf(b, "%s%s", i ? ", " : "", name);
     }
-    if (!(c->t.name = chat_name_find(name, e))) return -1;
-    *source = c->t.name->source ? str_z(c->t.name->source) : tokenizer_template(tok, "default");
-    if (source->p) return 0;
+    return buf_check(b, e);
+}
+
+static int unknown_name(const struct chat *c, const char *name, struct err *e)
+{
+    struct buf list = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        buf_printf(&list, "%s%s", i ? ", " : "", names[i].name);
+    if (c->own.len) buf_printf(&list, ", the model's own %s", c->own.data);
+    if (buf_check(&list, e) == 0)
+        err_set(e, ERR_USAGE, "there is no template \"%.200s\"; there are %s, or a file FILE.jinja",
+                name, list.data);
+    buf_free(&list);
+    return -1;
+}
+
+/* What the template is made of: one source, or those that the model has for conversations without
+ * and with tools. */
+struct sources {
+    struct str plain, tool_use; /* p NULL: none */
+    struct buf file;            /* what was read of a FILE.jinja */
+};
+
+/* As transformers chooses: tool_use for conversations with tools where the model has it, else
+ * default. */
+static int own_sources(const struct chat *c, struct sources *s, struct err *e)
+{
+    s->plain = tokenizer_template(c->t.tok, "default");
+    s->tool_use = tokenizer_template(c->t.tok, "tool_use");
+    if (s->plain.p || s->tool_use.p) return 0;
+    if (c->own.len)
+        return err_set(e, ERR_DATA,
+                       "the model has several chat templates and none is called default; name one "
+                       "with -t: %s",
+                       c->own.data);
     return err_set(e, ERR_DATA,
                    "the model's files hold no chat template; give one as FILE.jinja or by name, "
                    "such as chatml");
 }
 
+static int find_sources(struct chat *c, const char *name, struct sources *s, struct err *e)
+{
+    if (is_file(name)) {
+        if (io_slurp(name, (size_t)1 << 20, &s->file, e) < 0) return -1;
+        s->plain = (struct str){s->file.data ? s->file.data : "", s->file.len};
+        return 0;
+    }
+    const struct chat_name *known = name_find(name);
+    if (known && known->refused)
+        return err_set(e, ERR_USAGE, "template %s cannot be used: %s", name, known->refused);
+    c->t.name = known;
+    if (known && !known->source) return own_sources(c, s, e);
+    s->plain = known ? str_z(known->source) : tokenizer_template(c->t.tok, name);
+    return s->plain.p ? 0 : unknown_name(c, name, e);
+}
+
+static int compile(struct chat *c, const char *name, const struct sources *s, struct err *e)
+{
+    if (s->plain.p && !(c->t.jinja = jinja_compile(s->plain, e)))
+        return err_prefix(e, is_file(name) ? "%s" : "chat template of %s", name);
+    if (s->tool_use.p && !(c->t.tool_use = jinja_compile(s->tool_use, e)))
+        return err_prefix(e, "chat template tool_use");
+    return 0;
+}
+
+/* ---- identity ---- */
 static void hash_str(struct hash128 *h, struct str s)
 {
     uint64_t n = s.n;
@@ -92,18 +140,30 @@ static void hash_str(struct hash128 *h, struct str s)
 
 static void hash_z(struct hash128 *h, const char *z) { hash_str(h, z ? str_z(z) : STR("")); }
 
+static int hash_json(struct hash128 *h, const struct json *v, struct err *e)
+{
+    struct buf b = {0};
+    if (v) json_write(v, &b);
+    int rc = buf_check(&b, e);
+    hash_str(h, (struct str){b.data, b.len});
+    buf_free(&b);
+    return rc;
+}
+
 /* Everything that changes a sample but the conversation and the tokenizer's own tables. */
-static int identify(struct chat *c, struct str source, struct err *e)
+static int identify(struct chat *c, const struct sources *s, struct err *e)
 {
     static const struct chat_name none = {.name = ""};
     const struct chat_name *n = c->t.name ? c->t.name : &none;
     struct hash128 *h = hash128_new(e);
     if (!h) return -1;
-    hash_str(h, source);
+    hash_str(h, s->plain);
+    hash_str(h, s->tool_use);
     hash_z(h, n->user_prefix);
     hash_z(h, n->suffix);
-    int64_t numbers[3] = {n->thinking, c->mask_roll, c->t.clock};
+    int64_t numbers[4] = {n->thinking, c->mask, c->t.clock, c->t.keep_arguments};
     hash128_add(h, numbers, sizeof numbers);
+    int rc = hash_json(h, c->t.vars, e);
     for (size_t i = 0; i < tokenizer_named_count(c->t.tok); i++) {
         const char *name;
         struct str text;
@@ -113,7 +173,7 @@ static int identify(struct chat *c, struct str source, struct err *e)
     }
     hash128_hex(h, c->identity);
     hash128_free(h);
-    return 0;
+    return rc;
 }
 
 static bool named_id(const struct tokenizer *tok, const char *name, uint32_t *id)
@@ -126,19 +186,19 @@ struct chat *chat_new(const struct tokenizer *tok, const struct chat_options *o,
 {
     const char *name = o->name ? o->name : "native";
     struct chat *c = mem_alloc(1, sizeof *c, e);
-    struct buf file = {0};
-    struct str source;
+    struct sources sources = {0};
     if (!c) return NULL;
-    c->t.tok = tok;
-    c->t.clock = clock_of(o);
-    c->mask_roll = o->mask_roll;
+    c->t = (struct chat_template){
+        .tok = tok, .vars = o->vars, .keep_arguments = o->keep_arguments, .clock = clock_of(o)};
+    c->mask = o->mask;
     c->has_bos = named_id(tok, "bos_token", &c->bos);
     c->has_eos = named_id(tok, "eos_token", &c->eos);
-    int rc = find_source(c, tok, name, &file, &source, e);
-    if (rc == 0 && !(c->t.jinja = jinja_compile(source, e)))
-        rc = err_prefix(e, is_file(name) ? "%s" : "chat template of %s", name);
-    if (rc == 0) rc = identify(c, source, e);
-    buf_free(&file);
+    int rc = list_own(tok, &c->own, e);
+    c->t.names = c->own.data;
+    if (rc == 0) rc = find_sources(c, name, &sources, e);
+    if (rc == 0) rc = compile(c, name, &sources, e);
+    if (rc == 0) rc = identify(c, &sources, e);
+    buf_free(&sources.file);
     if (rc == 0) return c;
     chat_free(c);
     return NULL;
@@ -148,6 +208,8 @@ void chat_free(struct chat *c)
 {
     if (!c) return;
     jinja_free(c->t.jinja);
+    jinja_free(c->t.tool_use);
+    buf_free(&c->own);
     mem_free(c);
 }
 

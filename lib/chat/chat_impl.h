@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to lib/chat: a template with its name's extras, rendering into an arena. */
+/* Private to lib/chat: a template with its name's extras, rendering into an arena, turns. */
 #ifndef SFT_CHAT_CHAT_IMPL_H
 #define SFT_CHAT_CHAT_IMPL_H
 
@@ -16,53 +16,121 @@ struct chat_name {
     int thinking;            /* passes enable_thinking: 1 true, -1 false, 0 nothing */
     bool needs_system;       /* ROLL would put a system prompt of its own */
 };
-/* NULL with ERR_USAGE and the names there are. */
-const struct chat_name *chat_name_find(const char *name, struct err *e);
-
 /* All that a rendering depends on but the conversation. */
 struct chat_template {
-    struct jinja *jinja;
+    struct jinja *jinja;    /* NULL: the model has no default template, but tool_use */
+    struct jinja *tool_use; /* for conversations with tools; NULL: jinja */
+    const char *names;      /* of the model's templates, for messages; may be NULL */
     const struct chat_name *name;
     const struct tokenizer *tok; /* its named special tokens are variables; may be NULL */
-    const struct json *extra;    /* an object of further variables; may be NULL */
+    const struct json *vars;     /* an object of further variables; may be NULL */
+    bool keep_arguments;
     int64_t clock;
 };
-/* Renders into *out, which lives in the arena; the text of the JSON must outlive it. */
-int chat_template_render(const struct chat_template *t, struct arena *a,
-                         const struct json *messages, const struct json *tools,
-                         bool add_generation_prompt, const struct jstr **out, struct err *e);
 
-/* The conversation as the template sees it, every string tagged with its origin (chat_value.c). */
-int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_name *name,
-                        struct jval *out);
-int chat_value_json(struct vm *vm, const struct json *j, struct jval *out); /* without tags */
+/* The strings of a conversation: a span's source k is v[k - 1]. */
+struct chat_source {
+    enum chat_part part;
+    int32_t message; /* -1: the tools */
+    uint32_t item;   /* CHAT_CALL, CHAT_TOOL: which */
+    uint32_t base;   /* CHAT_CONTENT: offset of the string in the message's content */
+    struct str text;
+    uint32_t shown; /* 1 + the largest offset that begins a span so far; 0: not rendered */
+    uint32_t next;  /* CHAT_CONTENT: where the bytes rendered so far end */
+    bool gap;       /* CHAT_CONTENT: bytes before next, other than white space, are left out */
+};
+struct chat_sources {
+    struct chat_source *v;
+    size_t n, cap;
+    uint32_t decoded; /* calls whose arguments were decoded */
+};
+
+/* Renders the conversation into *out, which lives in the arena; sources is filled. */
+int chat_template_render(const struct chat_template *t, struct arena *a,
+                         const struct chat_conversation *conv, bool add_generation_prompt,
+                         struct chat_sources *sources, const struct jstr **out, struct err *e);
+/* The template that renders conv; NULL with ERR_DATA when the model has no default one. */
+struct jinja *chat_template_for(const struct chat_template *t, const struct chat_conversation *conv,
+                                struct err *e);
+
+/* The conversation as the template sees it, each string numbered in sources (chat_value.c). */
+int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
+                        struct chat_sources *sources, struct jval *out);
+int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
+                     struct jval *out);
+int chat_value_json(struct vm *vm, const struct json *j, struct jval *out); /* without numbers */
+/* A message's thought, whatever it is called; NULL: none (chat_value.c). */
+const struct json *chat_thought(const struct json *message);
+/* The calls of a message (tool_calls, or function_call) with arguments that are a string holding an
+ * object replaced by that object, in the arena; v when there is nothing to replace. NULL: memory.
+ */
+const struct json *chat_calls_decoded(const struct json *v, struct arena *a, uint32_t *decoded,
+                                      struct err *e);
+
+bool chat_is_assistant(const struct json *message);
+/* Sets *weight to what the message says that it weighs, 1 when it says nothing; *said: it does.
+ * ERR_DATA when that is no weight. */
+int chat_weight(const struct json *message, float *weight, bool *said, struct err *e);
 
 struct chat {
     struct chat_template t;
-    bool mask_roll;
+    struct buf own; /* the names of the model's templates */
+    enum chat_mask mask;
     bool has_bos, has_eos;
     uint32_t bos, eos;
     char identity[HASH128_HEX];
 };
 
-/* Bytes [begin, end) of the rendered text on which loss falls. */
+/* Bytes [begin, end) of the rendered text, and what the loss of their tokens weighs. */
 struct chat_region {
     uint32_t begin, end;
+    float weight;
 };
+
+/* The pieces that an assistant message has in the rendering, with none of another message between
+ * them. Text that shows up a second time (as a call's name does in the answer to the call) is
+ * nobody's piece. */
+struct chat_turn {
+    int32_t message;
+    size_t first, last;         /* spans of the first and the last piece */
+    uint32_t before;            /* where what other messages said before it ends */
+    uint32_t begin, end, limit; /* of the pieces; where the next message begins to show */
+    uint32_t stop;              /* the token that ends it; CHAT_NO_STOP */
+    float weight;
+};
+#define CHAT_NO_STOP UINT32_MAX
+
 struct chat_scratch {
     struct tokenizer_scratch *tok;
-    struct arena arena;
-    struct token_list prompt;
+    struct arena arena;  /* the rendering */
+    struct arena prompt; /* renderings with generation prompts, one at a time */
+    struct chat_sources sources, prompt_sources;
+    struct token_list prompt_tokens;
     struct chat_region *regions; /* in order, apart from each other */
     size_t nregions, cap;
-    uint32_t *stops; /* token that ends each assistant turn, UINT32_MAX: none */
-    size_t nstops, stopcap;
+    struct chat_turn *turns;
+    size_t nturns, turncap;
 };
-/* Fills out->spans and out->text from a rendering. */
-int chat_spans(const struct jstr *s, struct chat_rendering *out, struct err *e);
-/* Sets regions and stops of the scratch from out->rendering and out->tokens (chat_mask.c). head:
- * the text of the generation prompt, or empty when it is not known. */
-int chat_mask(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-              struct str head, const struct chat_sample *out, struct err *e);
+/* Fills out->spans and out->text from a rendering and marks what it shows in sources. */
+int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_rendering *out,
+               struct err *e);
+/* Counts in facts what the rendering, marked in sources, left out. */
+void chat_left_out(const struct chat_conversation *conv, const struct chat_sources *sources,
+                   struct chat_facts *facts);
+/* Sets the turns of the scratch, with their stops, from out->rendering and out->tokens. */
+int chat_turns(const struct chat *c, struct chat_scratch *s, const struct json *messages,
+               struct chat_sample *out, struct err *e);
+/* Sets *head to the byte behind the head of turn t: the longest run of its tokens that it shares
+ * with the beginning of the generation prompt. *found is false, and *head its first own byte, when
+ * no prompt can be had that fits the text. */
+int chat_head(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
+              const struct chat_turn *t, const struct chat_sample *out, uint32_t *head, bool *found,
+              struct err *e);
+/* Sets the regions of the scratch (chat_mask.c); the turns are known. */
+int chat_mask(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
+              struct chat_sample *out, struct err *e);
+
+/* The first token that begins at byte or behind it. */
+uint32_t chat_token_at(const struct token_list *l, uint32_t byte);
 
 #endif

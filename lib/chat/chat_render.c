@@ -4,7 +4,7 @@
 
 #include "chat/chat_impl.h"
 
-enum { VARS_MAX = 96 };
+enum { VARS_MAX = 96, OWN_MAX = 8 }; /* OWN_MAX: for those set here */
 
 static bool add(struct jinja_var *vars, size_t *n, const char *name, struct jval v)
 {
@@ -13,39 +13,70 @@ static bool add(struct jinja_var *vars, size_t *n, const char *name, struct jval
             vars[i].value = v;
             return true;
         }
-    if (*n == VARS_MAX) return false;
+    if (*n == VARS_MAX + OWN_MAX) return false;
     vars[(*n)++] = (struct jinja_var){name, v};
     return true;
 }
 
-/* The variables of apply_chat_template: later ones win, as keyword arguments do. */
-static int variables(const struct chat_template *t, struct vm *vm, const struct json *messages,
-                     const struct json *tools, bool prompt, struct jinja_var *vars, size_t *n)
+static bool is_own(struct str name)
+{
+    return str_is(name, "messages") || str_is(name, "tools") ||
+           str_is(name, "add_generation_prompt");
+}
+
+/* The members of an object as variables. */
+static int add_members(struct vm *vm, const struct json *o, struct jinja_var *vars, size_t *n)
 {
     struct jval v;
-    bool room = true;
-    for (size_t i = 0; t->tok && i < tokenizer_named_count(t->tok); i++) {
+    for (size_t i = 0; o && i < o->count; i++) {
+        struct str key = o->keys[i];
+        if (is_own(key))
+            return err_set(vm->e, ERR_DATA,
+                           "the variable \"%.*s\" is set from the conversation alone",
+                           STR_FMT(key));
+        const char *name = arena_copy(vm->a, key.p, key.n, vm->e);
+        if (!name || chat_value_json(vm, &o->items[i], &v) < 0) return -1;
+        if (!add(vars, n, name, v))
+            return err_set(vm->e, ERR_DATA, "more than %d template variables", VARS_MAX);
+    }
+    return 0;
+}
+
+static int add_named(const struct tokenizer *tok, struct vm *vm, struct jinja_var *vars, size_t *n)
+{
+    struct jval v;
+    for (size_t i = 0; tok && i < tokenizer_named_count(tok); i++) {
         const char *name;
         struct str text;
-        tokenizer_named_at(t->tok, i, &name, &text);
+        tokenizer_named_at(tok, i, &name, &text);
         if (jval_text(vm, text.p, text.n, &v) < 0) return -1;
-        room &= add(vars, n, name, v);
+        if (!add(vars, n, name, v))
+            return err_set(vm->e, ERR_DATA, "more than %d template variables", VARS_MAX);
     }
-    for (size_t i = 0; t->extra && i < t->extra->count; i++) {
-        const char *name = arena_copy(vm->a, t->extra->keys[i].p, t->extra->keys[i].n, vm->e);
-        if (!name || chat_value_json(vm, &t->extra->items[i], &v) < 0) return -1;
-        room &= add(vars, n, name, v);
-    }
+    return 0;
+}
+
+/* The variables of apply_chat_template; a later one of the same name wins: special tokens, what the
+ * template's name means, the user's, the row's. */
+static int variables(const struct chat_template *t, struct vm *vm,
+                     const struct chat_conversation *conv, bool prompt,
+                     struct chat_sources *sources, struct jinja_var *vars, size_t *n)
+{
+    struct jval messages, tools = jval_none();
+    add(vars, n, "documents", jval_none());
+    if (add_named(t->tok, vm, vars, n) < 0) return -1;
     if (t->name && t->name->thinking)
-        room &= add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
-    if (chat_value_messages(vm, messages, t->name, &v) < 0) return -1;
-    room &= add(vars, n, "messages", v);
-    v = jval_none();
-    if (tools && tools->kind != JSON_NULL && chat_value_json(vm, tools, &v) < 0) return -1;
-    room &= add(vars, n, "tools", v);
-    room &= add(vars, n, "documents", jval_none());
-    room &= add(vars, n, "add_generation_prompt", jval_bool(prompt));
-    return room ? 0 : err_set(vm->e, ERR_DATA, "more than %d template variables", VARS_MAX);
+        add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
+    if (add_members(vm, t->vars, vars, n) < 0 || add_members(vm, conv->kwargs, vars, n) < 0)
+        return -1;
+    if (chat_value_messages(vm, conv->messages, t, sources, &messages) < 0) return -1;
+    if (conv->tools && conv->tools->kind != JSON_NULL &&
+        chat_value_tools(vm, conv->tools, sources, &tools) < 0)
+        return -1;
+    add(vars, n, "messages", messages);
+    add(vars, n, "tools", tools);
+    add(vars, n, "add_generation_prompt", jval_bool(prompt));
+    return 0;
 }
 
 static int with_suffix(struct vm *vm, const char *suffix, const struct jstr **out)
@@ -65,21 +96,38 @@ static bool has_system(const struct json *messages)
     return role && role->kind == JSON_STRING && str_is(role->s, "system");
 }
 
-int chat_template_render(const struct chat_template *t, struct arena *a,
-                         const struct json *messages, const struct json *tools,
-                         bool add_generation_prompt, const struct jstr **out, struct err *e)
+struct jinja *chat_template_for(const struct chat_template *t, const struct chat_conversation *conv,
+                                struct err *e)
 {
-    struct jinja_var vars[VARS_MAX];
+    bool tools = conv->tools && conv->tools->kind != JSON_NULL;
+    struct jinja *j = tools && t->tool_use ? t->tool_use : t->jinja;
+    if (!j)
+        err_set(e, ERR_DATA,
+                "the model has several chat templates and none is called default; name one with "
+                "-t: %s",
+                t->names);
+    return j;
+}
+
+int chat_template_render(const struct chat_template *t, struct arena *a,
+                         const struct chat_conversation *conv, bool add_generation_prompt,
+                         struct chat_sources *sources, const struct jstr **out, struct err *e)
+{
+    struct jinja_var vars[VARS_MAX + OWN_MAX];
     struct vm vm = {.a = a, .e = e, .clock = t->clock, .line = 1};
+    struct jinja *jinja = chat_template_for(t, conv, e);
     size_t n = 0;
-    if (t->name && t->name->needs_system && !has_system(messages))
+    if (!jinja) return -1;
+    sources->n = 0;
+    sources->decoded = 0;
+    if (t->name && t->name->needs_system && !has_system(conv->messages))
         return err_set(e, ERR_DATA,
                        "template %s: the conversation has no system message, for which ROLL has a "
                        "text of its own; put it into the data",
                        t->name->name);
-    if (variables(t, &vm, messages, tools, add_generation_prompt, vars, &n) < 0)
+    if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) < 0 ||
+        jinja_render(jinja, &vm, vars, n, out) < 0)
         return err_prefix(e, "chat template");
-    if (jinja_render(t->jinja, &vm, vars, n, out) < 0) return err_prefix(e, "chat template");
     return t->name && t->name->suffix ? with_suffix(&vm, t->name->suffix, out) : 0;
 }
 
@@ -91,39 +139,65 @@ static int put_span(struct chat_rendering *r, struct chat_span s, struct err *e)
     return 0;
 }
 
-int chat_spans(const struct jstr *s, struct chat_rendering *out, struct err *e)
+static bool is_blank(struct str text, size_t begin, size_t end)
+{
+    struct jstr s = {.p = text.p + begin, .n = (uint32_t)(end - begin)};
+    size_t from, to;
+    jstr_strip(&s, NULL, true, false, &from, &to);
+    return from == s.n;
+}
+
+/* Notes that the span shows bytes of the source. */
+static void mark(struct chat_source *from, const struct jspan *k)
+{
+    if (k->offset > from->next && from->part == CHAT_CONTENT && !from->gap)
+        from->gap = !is_blank(from->text, from->next, k->offset);
+    if (k->offset + (k->end - k->begin) > from->next) from->next = k->offset + (k->end - k->begin);
+    if (k->offset >= from->shown) from->shown = k->offset + 1;
+}
+
+static struct chat_span span_of(const struct jspan *k, struct chat_sources *sources)
+{
+    struct chat_span s = {
+        .begin = k->begin, .end = k->end, .message = -1, .generation = k->flags & JSPAN_GENERATION};
+    if (!k->source) return s;
+    struct chat_source *from = &sources->v[k->source - 1];
+    s.part = from->part;
+    s.message = from->message;
+    s.offset = from->part == CHAT_CONTENT ? from->base + k->offset : 0;
+    s.again = k->offset < from->shown;
+    mark(from, k);
+    return s;
+}
+
+int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_rendering *out,
+               struct err *e)
 {
     uint32_t at = 0;
     out->nspans = 0;
     for (uint32_t i = 0; i < s->nspans; i++) {
         const struct jspan *k = &s->spans[i];
         struct chat_span literal = {.begin = at, .end = k->begin, .message = -1};
-        struct chat_span span = {.begin = k->begin,
-                                 .end = k->end,
-                                 .origin = k->message < 0 ? CHAT_LITERAL : CHAT_MESSAGE,
-                                 .message = k->message,
-                                 .offset = k->flags & JSPAN_CONTENT ? k->offset : 0,
-                                 .content = k->flags & JSPAN_CONTENT,
-                                 .role = k->flags & JSPAN_ROLE,
-                                 .generation = k->flags & JSPAN_GENERATION};
-        if (put_span(out, literal, e) < 0 || put_span(out, span, e) < 0) return -1;
+        if (put_span(out, literal, e) < 0 || put_span(out, span_of(k, sources), e) < 0) return -1;
         at = k->end;
     }
     return put_span(out, (struct chat_span){.begin = at, .end = s->n, .message = -1}, e);
 }
 
-int chat_render(const struct chat *c, const struct json *messages, const struct json *tools,
+int chat_render(const struct chat *c, const struct chat_conversation *conv,
                 bool add_generation_prompt, struct chat_rendering *out, struct err *e)
 {
     struct arena a = {0};
+    struct chat_sources sources = {0};
     const struct jstr *s;
-    int rc = chat_template_render(&c->t, &a, messages, tools, add_generation_prompt, &s, e);
+    int rc = chat_template_render(&c->t, &a, conv, add_generation_prompt, &sources, &s, e);
     if (rc == 0) {
         buf_reset(&out->text);
         buf_add(&out->text, s->p, s->n);
-        out->has_generation = jinja_has_generation(c->t.jinja);
-        rc = buf_check(&out->text, e) < 0 ? -1 : chat_spans(s, out, e);
+        out->has_generation = jinja_has_generation(chat_template_for(&c->t, conv, e));
+        rc = buf_check(&out->text, e) < 0 ? -1 : chat_spans(s, &sources, out, e);
     }
+    mem_free(sources.v);
     arena_free(&a);
     return rc;
 }

@@ -18,9 +18,12 @@ void chat_scratch_free(struct chat_scratch *s)
     if (!s) return;
     tokenizer_scratch_free(s->tok);
     arena_free(&s->arena);
-    token_list_free(&s->prompt);
+    arena_free(&s->prompt);
+    mem_free(s->sources.v);
+    mem_free(s->prompt_sources.v);
+    token_list_free(&s->prompt_tokens);
     mem_free(s->regions);
-    mem_free(s->stops);
+    mem_free(s->turns);
     mem_free(s);
 }
 
@@ -41,41 +44,20 @@ static void drop_newline(struct chat_rendering *r)
     if (--last->end == last->begin) r->nspans--;
 }
 
-static int render(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                  const struct json *tools, struct chat_rendering *r, struct err *e)
+static int render(const struct chat *c, struct chat_scratch *s,
+                  const struct chat_conversation *conv, struct chat_sample *out, struct err *e)
 {
+    struct chat_rendering *r = &out->rendering;
     const struct jstr *text;
-    if (chat_template_render(&c->t, &s->arena, messages, tools, false, &text, e) < 0) return -1;
+    if (chat_template_render(&c->t, &s->arena, conv, false, &s->sources, &text, e) < 0) return -1;
     buf_reset(&r->text);
     buf_add(&r->text, text->p, text->n);
-    r->has_generation = jinja_has_generation(c->t.jinja);
-    if (buf_check(&r->text, e) < 0 || chat_spans(text, r, e) < 0) return -1;
-    if (c->mask_roll) drop_newline(r);
+    r->has_generation = jinja_has_generation(chat_template_for(&c->t, conv, e));
+    if (buf_check(&r->text, e) < 0 || chat_spans(text, &s->sources, r, e) < 0) return -1;
+    if (c->mask == CHAT_MASK_ROLL) drop_newline(r);
+    out->facts.decoded = s->sources.decoded;
+    chat_left_out(conv, &s->sources, &out->facts);
     return 0;
-}
-
-/* The text that add_generation_prompt adds, or nothing when it changes what is before it. Only
- * messages with more than content ask for it. */
-static int find_head(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                     const struct json *tools, const struct chat_rendering *r, struct str *head,
-                     struct err *e)
-{
-    const struct jstr *text;
-    bool mixed = false;
-    *head = (struct str){0};
-    for (size_t i = 0; i < r->nspans; i++)
-        mixed |= r->spans[i].origin == CHAT_MESSAGE && !r->spans[i].content && !r->spans[i].role;
-    if (!mixed || r->has_generation || c->mask_roll) return 0;
-    if (chat_template_render(&c->t, &s->arena, messages, tools, true, &text, e) < 0) return -1;
-    if (text->n > r->text.len && memcmp(text->p, r->text.data, r->text.len) == 0)
-        *head = (struct str){text->p + r->text.len, text->n - r->text.len};
-    return 0;
-}
-
-static bool is_assistant(const struct json *message)
-{
-    const struct json *role = json_get(message, "role");
-    return role && role->kind == JSON_STRING && str_is(role->s, "assistant");
 }
 
 /* ROLL gives an empty answer no message at all. */
@@ -83,7 +65,7 @@ static struct json roll_messages(const struct json *messages)
 {
     struct json m = *messages;
     const struct json *content = NULL;
-    if (m.kind == JSON_ARRAY && m.count > 1 && is_assistant(&m.items[m.count - 1]))
+    if (m.kind == JSON_ARRAY && m.count > 1 && chat_is_assistant(&m.items[m.count - 1]))
         content = json_get(&m.items[m.count - 1], "content");
     if (content && content->kind == JSON_STRING && !content->s.n) m.count--;
     return m;
@@ -91,22 +73,25 @@ static struct json roll_messages(const struct json *messages)
 
 /* The number of tokens that ROLL takes for the prompt: those of what stands before the last
  * assistant message, with the generation prompt. */
-static int roll_prompt(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                       const struct json *tools, size_t *n, struct err *e)
+static int roll_prompt(const struct chat *c, struct chat_scratch *s,
+                       const struct chat_conversation *conv, size_t *n, struct err *e)
 {
-    struct json before = *messages;
+    struct json before = *conv->messages;
+    struct chat_conversation part = *conv;
     const struct jstr *text;
-    for (size_t i = messages->count; i-- > 0;) {
-        if (!is_assistant(&messages->items[i])) continue;
+    part.messages = &before;
+    for (size_t i = conv->messages->count; i-- > 0;) {
+        if (!chat_is_assistant(&conv->messages->items[i])) continue;
         before.count = i;
         break;
     }
     if (!before.count)
         return err_set(e, ERR_DATA, "mask roll: there is no message before the assistant's");
-    if (chat_template_render(&c->t, &s->arena, &before, tools, true, &text, e) < 0 ||
-        tokenizer_encode(c->t.tok, s->tok, jstr_str(text), &s->prompt, e) < 0)
+    arena_reset(&s->prompt);
+    if (chat_template_render(&c->t, &s->prompt, &part, true, &s->prompt_sources, &text, e) < 0 ||
+        tokenizer_encode(c->t.tok, s->tok, jstr_str(text), &s->prompt_tokens, e) < 0)
         return -1;
-    *n = s->prompt.n;
+    *n = s->prompt_tokens.n;
     return 0;
 }
 
@@ -114,14 +99,13 @@ static int roll_prompt(const struct chat *c, struct chat_scratch *s, const struc
 struct origin {
     int32_t message;
     uint32_t offset; /* of the token's first byte */
-    bool content;
 };
 
 static int add_token(struct chat_sample *out, float weight, struct origin o, bool joins,
                      struct err *e)
 {
     struct chat_run *last = out->nruns ? &out->runs[out->nruns - 1] : NULL;
-    out->trained += weight > 0;
+    out->facts.trained += weight > 0;
     if (joins && last && last->weight == weight && last->message == o.message) {
         last->n++;
         return 0;
@@ -131,31 +115,36 @@ static int add_token(struct chat_sample *out, float weight, struct origin o, boo
     return 0;
 }
 
-/* Weighs every token: 1 inside a region (or from the prompt's count on, as ROLL does), else 0. */
+static struct origin origin_of(const struct chat_span *from, uint32_t begin)
+{
+    struct origin o = {.message = -1};
+    if (from->message < 0 || begin < from->begin || begin >= from->end) return o;
+    o.message = from->message;
+    if (from->part == CHAT_CONTENT) o.offset = from->offset + (begin - from->begin);
+    return o;
+}
+
+/* Weighs every token: a region's weight inside one (1 from the prompt's count on, as ROLL does),
+ * else 0. */
 static int weigh(const struct chat *c, const struct chat_scratch *s, size_t prompt,
                  struct chat_sample *out, struct err *e)
 {
     const struct token_list *l = &out->tokens;
     const struct chat_rendering *r = &out->rendering;
+    bool roll = c->mask == CHAT_MASK_ROLL;
     size_t region = 0, span = 0, last_span = SIZE_MAX;
     for (size_t i = 0; i < l->n; i++) {
         uint32_t begin = l->begin[i], end = l->end[i];
         while (region < s->nregions && s->regions[region].end <= begin) region++;
         const struct chat_region *k = region < s->nregions ? &s->regions[region] : NULL;
         bool touches = k && k->begin < end, inside = touches && k->begin <= begin && end <= k->end;
-        if (c->mask_roll) inside = i >= prompt;
-        out->straddling += touches && !inside && !c->mask_roll;
+        float weight = roll ? i >= prompt : inside ? k->weight : 0;
+        out->facts.straddling += touches && !inside;
         while (span + 1 < r->nspans && r->spans[span].end <= begin) span++;
-        const struct chat_span *from = &r->spans[span];
-        struct origin o = {.message = -1};
-        if (from->origin == CHAT_MESSAGE && from->begin <= begin && begin < from->end) {
-            o.message = from->message;
-            o.content = from->content;
-            if (from->content) o.offset = from->offset + (begin - from->begin);
-        }
+        struct origin o = origin_of(&r->spans[span], begin);
         /* Literal tokens have no place in a message; others must go on in the same span. */
         bool joins = o.message < 0 || span == last_span;
-        if (add_token(out, inside ? 1 : 0, o, joins, e) < 0) return -1;
+        if (add_token(out, weight, o, joins, e) < 0) return -1;
         last_span = span;
     }
     return 0;
@@ -174,37 +163,59 @@ static void count_turns(const struct chat *c, const struct chat_scratch *s,
                         const struct json *messages, struct chat_sample *out)
 {
     const struct token_list *l = &out->tokens;
-    for (size_t i = 0; i < messages->count; i++) out->turns += is_assistant(&messages->items[i]);
-    for (size_t i = 0; i < s->nstops; i++)
-        out->stops += s->stops[i] != UINT32_MAX && trained_at(out, s->stops[i]);
-    if (out->stops > out->turns) out->stops = out->turns; /* a message may be shown twice */
-    out->bos_doubled = c->has_bos && l->n > 1 && l->ids[0] == c->bos && l->ids[1] == c->bos;
+    struct chat_facts *f = &out->facts;
+    f->tokens = (uint32_t)l->n;
+    for (size_t i = 0; i < messages->count; i++) f->turns += chat_is_assistant(&messages->items[i]);
+    for (size_t i = 0; i < s->nturns; i++)
+        f->stops += s->turns[i].stop != CHAT_NO_STOP && trained_at(out, s->turns[i].stop);
+    f->bos_doubled = c->has_bos && l->n > 1 && l->ids[0] == c->bos && l->ids[1] == c->bos;
 }
 
-static int make_sample(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                       const struct json *tools, struct chat_sample *out, struct err *e)
+/* Messages that ask for a weight which the mask does not give them: ROLL's rule reads none, and
+ * only the assistant's messages are trained. */
+static int count_unheeded(const struct chat *c, const struct json *messages, struct chat_facts *f,
+                          struct err *e)
+{
+    for (size_t i = 0; i < messages->count; i++) {
+        float weight;
+        bool said, assistant = chat_is_assistant(&messages->items[i]);
+        if (chat_weight(&messages->items[i], &weight, &said, e) < 0)
+            return err_prefix(e, "message %zu", i);
+        float given = !assistant ? 0 : c->mask == CHAT_MASK_ROLL ? 1 : weight;
+        f->unheeded += said && weight != given;
+    }
+    return 0;
+}
+
+static int make_sample(const struct chat *c, struct chat_scratch *s,
+                       const struct chat_conversation *conv, struct chat_sample *out, struct err *e)
 {
     struct chat_rendering *r = &out->rendering;
-    struct str head, text;
     size_t prompt = 0;
-    if (render(c, s, messages, tools, r, e) < 0) return -1;
-    text = (struct str){r->text.data ? r->text.data : "", r->text.len};
+    if (conv->messages->kind != JSON_ARRAY || !conv->messages->count)
+        return err_set(e, ERR_DATA, "a conversation is a list of at least one message");
+    if (render(c, s, conv, out, e) < 0) return -1;
+    struct str text = {r->text.data ? r->text.data : "", r->text.len};
     if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) < 0 ||
-        find_head(c, s, messages, tools, r, &head, e) < 0 ||
-        chat_mask(c, s, messages, head, out, e) < 0)
+        chat_turns(c, s, conv->messages, out, e) < 0 || chat_mask(c, s, conv, out, e) < 0)
         return -1;
-    if (c->mask_roll && roll_prompt(c, s, messages, tools, &prompt, e) < 0) return -1;
+    if (c->mask == CHAT_MASK_ROLL && roll_prompt(c, s, conv, &prompt, e) < 0) return -1;
     return weigh(c, s, prompt, out, e);
 }
 
-int chat_sample(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                const struct json *tools, struct chat_sample *out, struct err *e)
+int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
+                struct chat_sample *out, struct err *e)
 {
-    struct json kept = c->mask_roll ? roll_messages(messages) : *messages;
+    struct chat_conversation kept = *conv;
+    struct json messages =
+        c->mask == CHAT_MASK_ROLL ? roll_messages(conv->messages) : *conv->messages;
+    kept.messages = &messages;
     arena_reset(&s->arena);
     out->nruns = 0;
-    out->trained = out->straddling = out->turns = out->stops = 0;
-    if (make_sample(c, s, &kept, tools, out, e) < 0) return -1;
-    count_turns(c, s, messages, out);
+    out->facts = (struct chat_facts){0};
+    if (make_sample(c, s, &kept, out, e) < 0 ||
+        count_unheeded(c, conv->messages, &out->facts, e) < 0)
+        return -1;
+    count_turns(c, s, conv->messages, out);
     return 0;
 }

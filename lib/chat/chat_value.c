@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages as values of the template, every string tagged with the message that it is from. */
+/* A conversation as values of the template, every string numbered as a source of bytes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
-/* Whose strings are being made. */
+/* What the strings that are being made are part of. */
 struct tag {
-    int32_t message; /* -1: nobody's */
-    uint32_t flags;
-    uint32_t offset; /* of the next string of the content */
+    struct chat_sources *sources;
+    struct chat_source as; /* part, message, item, base of the next string */
 };
+
+/* Numbers a string; 0 when memory ends. */
+static uint32_t add_source(struct tag *tag, struct str text, struct err *e)
+{
+    struct chat_sources *l = tag->sources;
+    if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) < 0) return 0;
+    l->v[l->n] = tag->as;
+    l->v[l->n].text = text;
+    if (tag->as.part == CHAT_CONTENT) tag->as.base += (uint32_t)text.n;
+    return (uint32_t)++l->n;
+}
 
 static int string_value(struct vm *vm, struct str text, struct tag *tag, struct jval *out)
 {
@@ -21,12 +31,12 @@ static int string_value(struct vm *vm, struct str text, struct tag *tag, struct 
     if (text.n > VM_MAX_OUTPUT)
         return vm_fail(vm, "a string of the message is larger than %zu bytes", VM_MAX_OUTPUT);
     *s = (struct jstr){.p = text.n ? text.p : "", .n = (uint32_t)text.n};
-    if (tag && tag->message >= 0 && text.n) {
+    if (tag && text.n) {
         if (!(span = vm_alloc(vm, 1, sizeof *span))) return -1;
-        *span = (struct jspan){0, s->n, tag->message, tag->offset, tag->flags};
+        *span = (struct jspan){.end = s->n, .source = add_source(tag, text, vm->e)};
+        if (!span->source) return -1;
         s->spans = span;
         s->nspans = 1;
-        if (tag->flags & JSPAN_CONTENT) tag->offset += s->n;
     }
     *out = jval_str(s);
     return 0;
@@ -55,16 +65,17 @@ static int value(struct vm *vm, const struct json *j, struct tag *tag, struct jv
 static int object_value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out)
 {
     struct jdict *d = jdict_new(vm);
-    struct tag key_tag = {.message = -1};
+    bool parts = tag && tag->as.part == CHAT_CONTENT;
+    struct tag other = {0};
     if (!d) return -1;
-    if (tag) key_tag = (struct tag){tag->message, tag->flags & ~(uint32_t)JSPAN_CONTENT, 0};
+    if (tag) other = *tag;
+    if (parts) other.as.part = CHAT_OTHER;
     for (size_t i = 0; i < j->count; i++) {
         struct jval k, v;
-        struct tag *of = tag, other = key_tag;
         /* In a list of parts only "text" is text of the message; "type" and the like are not. */
-        if (tag && (tag->flags & JSPAN_CONTENT) && !str_is(j->keys[i], "text")) of = &other;
-        if (string_value(vm, j->keys[i], &key_tag, &k) < 0 || value(vm, &j->items[i], of, &v) < 0 ||
-            jdict_set(vm, d, k, v) < 0)
+        struct tag *of = parts && !str_is(j->keys[i], "text") ? &other : tag;
+        if (string_value(vm, j->keys[i], tag ? &other : NULL, &k) < 0 ||
+            value(vm, &j->items[i], of, &v) < 0 || jdict_set(vm, d, k, v) < 0)
             return -1;
     }
     *out = (struct jval){.kind = J_DICT, .u.dict = d};
@@ -109,10 +120,20 @@ static int put(struct vm *vm, struct jdict *d, const char *key, struct jval v)
     return jval_text(vm, key, strlen(key), &k) < 0 ? -1 : jdict_set(vm, d, k, v);
 }
 
-static uint32_t member_flags(struct str key)
+static enum chat_part member_part(struct str key)
 {
-    if (str_is(key, "content")) return JSPAN_CONTENT;
-    return str_is(key, "role") || str_is(key, "name") ? JSPAN_ROLE : 0;
+    static const struct {
+        const char *key;
+        enum chat_part part;
+    } parts[] = {
+        {"content", CHAT_CONTENT},  {"role", CHAT_ROLE},
+        {"name", CHAT_ROLE},        {"reasoning_content", CHAT_THOUGHT},
+        {"thinking", CHAT_THOUGHT}, {"reasoning", CHAT_THOUGHT},
+        {"tool_calls", CHAT_CALL},  {"function_call", CHAT_CALL},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (str_is(key, parts[i].key)) return parts[i].part;
+    return CHAT_OTHER;
 }
 
 static int prefixed(struct vm *vm, const char *prefix, struct jval v, struct jval *out)
@@ -124,8 +145,7 @@ static int prefixed(struct vm *vm, const char *prefix, struct jval v, struct jva
     return jbuild_done(&b, out);
 }
 
-/* Reasoning goes by three names; transformers offers whichever is given under the first two. */
-static const struct json *reasoning(const struct json *m)
+const struct json *chat_thought(const struct json *m)
 {
     static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
     for (size_t i = 0; i < 3; i++) {
@@ -135,25 +155,53 @@ static const struct json *reasoning(const struct json *m)
     return NULL;
 }
 
-/* As transformers prepares a message: members that are null are left out. */
+/* A list each of whose elements is an item of its own (calls, tools), or anything else. */
+static int items_value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out)
+{
+    struct jval v;
+    if (j->kind != JSON_ARRAY) return value(vm, j, tag, out);
+    struct jlist *l = jlist_new(vm, j->count);
+    if (!l) return -1;
+    for (size_t i = 0; i < j->count; i++) {
+        tag->as.item = (uint32_t)i;
+        if (value(vm, &j->items[i], tag, &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+    }
+    *out = jval_list(l, J_LIST);
+    return 0;
+}
+
+static int member_value(struct vm *vm, const struct json *j, const struct chat_template *t,
+                        struct tag *tag, struct jval *out)
+{
+    if (tag->as.part != CHAT_CALL) return value(vm, j, tag, out);
+    if (!t->keep_arguments && !(j = chat_calls_decoded(j, vm->a, &tag->sources->decoded, vm->e)))
+        return -1;
+    return items_value(vm, j, tag, out);
+}
+
+/* As transformers prepares a message: members that are null are left out, and a thought, which goes
+ * by three names, is offered under the first two. */
 static int message_value(struct vm *vm, const struct json *m, int32_t index,
-                         const struct chat_name *name, struct jval *out)
+                         const struct chat_template *t, struct chat_sources *sources,
+                         struct jval *out)
 {
     struct jdict *d = jdict_new(vm);
     struct jval thought, v, k;
-    struct tag other = {.message = index};
-    const struct json *role = json_get(m, "role"), *why = reasoning(m);
+    struct tag tag = {sources, {.part = CHAT_THOUGHT, .message = index}};
+    const struct json *role = json_get(m, "role"), *why = chat_thought(m);
+    const char *prefix = t->name ? t->name->user_prefix : NULL;
     if (!d) return -1;
-    if (why && (value(vm, why, &other, &thought) < 0 || put(vm, d, "thinking", thought) < 0))
+    if (why && (value(vm, why, &tag, &thought) < 0 || put(vm, d, "thinking", thought) < 0))
         return -1;
     bool user = role && role->kind == JSON_STRING && str_is(role->s, "user");
     for (size_t i = 0; i < m->count; i++) {
-        struct tag tag = {index, member_flags(m->keys[i]), 0};
+        tag.as = (struct chat_source){.part = member_part(m->keys[i]), .message = index};
         if (m->items[i].kind == JSON_NULL) continue;
-        if (string_value(vm, m->keys[i], NULL, &k) < 0 || value(vm, &m->items[i], &tag, &v) < 0)
+        if (string_value(vm, m->keys[i], NULL, &k) < 0 ||
+            member_value(vm, &m->items[i], t, &tag, &v) < 0)
             return -1;
-        if (name && name->user_prefix && user && (tag.flags & JSPAN_CONTENT) && v.kind == J_STR &&
-            prefixed(vm, name->user_prefix, v, &v) < 0)
+        if (prefix && user && tag.as.part == CHAT_CONTENT && v.kind == J_STR &&
+            prefixed(vm, prefix, v, &v) < 0)
             return -1;
         if (jdict_set(vm, d, k, v) < 0) return -1;
     }
@@ -162,11 +210,18 @@ static int message_value(struct vm *vm, const struct json *m, int32_t index,
     return 0;
 }
 
-int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_name *name,
-                        struct jval *out)
+int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
+                     struct jval *out)
 {
-    if (messages->kind != JSON_ARRAY || !messages->count)
-        return err_set(vm->e, ERR_DATA, "a conversation is a list of at least one message");
+    struct tag tag = {sources, {.part = CHAT_TOOL, .message = -1}};
+    return items_value(vm, tools, &tag, out);
+}
+
+int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
+                        struct chat_sources *sources, struct jval *out)
+{
+    if (messages->kind != JSON_ARRAY)
+        return err_set(vm->e, ERR_DATA, "a conversation is a list of messages");
     if (messages->count > INT32_MAX) return err_set(vm->e, ERR_DATA, "too many messages");
     struct jlist *l = jlist_new(vm, messages->count);
     struct jval v;
@@ -175,7 +230,8 @@ int chat_value_messages(struct vm *vm, const struct json *messages, const struct
         const struct json *m = &messages->items[i];
         if (m->kind != JSON_OBJECT)
             return err_set(vm->e, ERR_DATA, "message %zu is not an object", i);
-        if (message_value(vm, m, (int32_t)i, name, &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (message_value(vm, m, (int32_t)i, t, sources, &v) < 0 || jlist_add(vm, l, v) < 0)
+            return -1;
     }
     *out = jval_list(l, J_LIST);
     return 0;

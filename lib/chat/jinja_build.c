@@ -36,8 +36,8 @@ static void add_span(struct jbuild *b, struct jspan s)
 {
     if (b->failed || s.begin == s.end) return;
     struct jspan *last = b->nspans ? &b->spans[b->nspans - 1] : NULL;
-    if (last && last->end == s.begin && last->message == s.message && last->flags == s.flags &&
-        (s.message < 0 || last->offset + (last->end - last->begin) == s.offset)) {
+    if (last && last->end == s.begin && last->source == s.source && last->flags == s.flags &&
+        (s.source == 0 || last->offset + (last->end - last->begin) == s.offset)) {
         last->end = s.end;
         return;
     }
@@ -87,7 +87,7 @@ void jbuild_part(struct jbuild *b, const struct jstr *s, size_t from, size_t to)
     for (uint32_t i = first_span(s, from); i < s->nspans && s->spans[i].begin < to; i++) {
         struct jspan k = s->spans[i];
         size_t begin = k.begin > from ? k.begin : from, end = k.end < to ? k.end : to;
-        k.offset += k.message < 0 ? 0 : (uint32_t)(begin - k.begin);
+        k.offset += k.source == 0 ? 0 : (uint32_t)(begin - k.begin);
         k.begin = (uint32_t)(base + begin - from);
         k.end = (uint32_t)(base + end - from);
         add_span(b, k);
@@ -106,7 +106,7 @@ void jbuild_derived(struct jbuild *b, const char *p, size_t n, const struct jstr
     uint32_t i = first_span(s, from);
     if (i == s->nspans || s->spans[i].begin > from || s->spans[i].end < to) return;
     struct jspan k = s->spans[i];
-    k.offset += k.message < 0 ? 0 : (uint32_t)(from - k.begin);
+    k.offset += k.source == 0 ? 0 : (uint32_t)(from - k.begin);
     k.begin = (uint32_t)(b->n - n);
     k.end = (uint32_t)b->n;
     add_span(b, k);
@@ -194,7 +194,6 @@ int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out)
         if (end > at)
             spans[n++] = (struct jspan){.begin = (uint32_t)at,
                                         .end = (uint32_t)end,
-                                        .message = -1,
                                         .flags = JSPAN_GENERATION};
         if (i == s->nspans) break;
         spans[n] = s->spans[i];

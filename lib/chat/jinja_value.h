@@ -39,11 +39,12 @@ enum jkind {
  * own. Spans are in order, do not overlap and are never empty. */
 struct jspan {
     uint32_t begin, end;
-    int32_t message; /* -1: template text inside {% generation %} */
+    uint32_t source; /* the caller's number of the source string; 0: template text inside
+                      * {% generation %} */
     uint32_t offset; /* of the first byte in its source string */
     uint32_t flags;
 };
-enum { JSPAN_CONTENT = 1, JSPAN_ROLE = 2, JSPAN_GENERATION = 4 };
+enum { JSPAN_GENERATION = 1 };
 
 /* Immutable once made; UTF-8. Owned by an arena. */
 struct jstr {

@@ -87,8 +87,8 @@ enum config_recompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFI
 #define CONFIG_SPIKE_WORDS "warn|skip|stop"
 enum config_spike { CONFIG_SPIKE_WARN, CONFIG_SPIKE_SKIP, CONFIG_SPIKE_STOP };
 
-#define CONFIG_MASK_WORDS "origin|roll"
-enum config_mask { CONFIG_MASK_ORIGIN, CONFIG_MASK_ROLL };
+#define CONFIG_MASK_WORDS "turn|content|roll"
+enum config_mask { CONFIG_MASK_TURN, CONFIG_MASK_CONTENT, CONFIG_MASK_ROLL };
 
 struct config_strings {
     const char **v;

@@ -98,7 +98,7 @@ const struct config_key config_keys_sft[] = {
          .dflt = "error", .doc = "What happens to a sample longer than sequence_length"),
     USED("sft.shuffle", KEY_BOOL, TO(sft.shuffle), .dflt = "true",
          .doc = "A new order for each epoch, from the seed (ROLL keeps the file's order)"),
-    USED("sft.mask", KEY_ENUM, TO(sft.mask), .words = CONFIG_MASK_WORDS, .dflt = "origin",
+    USED("sft.mask", KEY_ENUM, TO(sft.mask), .words = CONFIG_MASK_WORDS, .dflt = "turn",
          .doc = "Which tokens are trained: by where their bytes came from, or by ROLL's count"),
     USED("sft.allow", KEY_STR, TO(sft.allow),
          .doc =

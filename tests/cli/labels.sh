@@ -28,7 +28,7 @@ compare() { # compare GOLDEN MODEL DATA
     # shellcheck disable=SC2046
     sft-tokenize -q -m "$model" $(value "$file" options) "$data" -o "$T/turns" || not_ok "$1" 'sft-tokenize failed'
     sed '1,/^roll /d' "$file" >"$T/wanted"
-    for mask in origin roll; do
+    for mask in turn roll; do
         column=$((column + 1))
         sft-template -q -m "$model" --mask $mask "$T/turns" | sft-view | canonical >"$T/got"
         wrong=$(row_hashes <"$T/got" | paste -d' ' - "$T/wanted" | awk -v c=$((column + 1)) '$1 != $c { print NR - 1 }')

@@ -35,9 +35,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const struct jstr *s;
     if (nul) m = json_parse(nul + 1, n - len - 1, &a, &e);
     if (!m) m = json_parse(conversation, sizeof conversation - 1, &a, &e);
+    struct chat_conversation conv = {.messages = m, .tools = t};
+    struct chat_sources sources = {0};
     struct chat_template c = {.jinja = jinja_compile((struct str){text, len}, &e)};
-    if (c.jinja && m && chat_template_render(&c, &a, m, t, true, &s, &e) == 0) check_spans(s);
+    if (c.jinja && m && chat_template_render(&c, &a, &conv, true, &sources, &s, &e) == 0)
+        check_spans(s);
     jinja_free(c.jinja);
+    mem_free(sources.v);
     arena_free(&a);
     return 0;
 }

@@ -5,7 +5,7 @@ the ids and labels of every row, as transformers and the rules in rows.py give t
 
 usage: make_data_golden.py    (from the repository root; needs the demo's model and ../shared/data)
 A file: comments; "options": what maps the columns; "data SHA256", "tokenizer SHA256": what it was
-made from; "origin SHA256", "roll SHA256": of the lines "[[ids],[labels]]" of all rows under either
+made from; "turn SHA256", "roll SHA256": of the lines "[[ids],[labels]]" of all rows under either
 mask, the second being ROLL's; then for each row "ORIGIN ROLL", short hashes of these lines
 (row_hash below).
 """
@@ -41,20 +41,20 @@ def lines_of(pairs):
 
 def golden(name, model, path):
     oracle, rows = Oracle(model), load(path)
-    origin, rolled = [], []
+    turn, rolled = [], []
     for row in rows:
         prompt, response = alpaca(row)
         full = oracle.ids(oracle.render(oracle.conversation(prompt, response)))
-        origin.append((full, oracle.default_labels(prompt, response)))
+        turn.append((full, oracle.default_labels(prompt, response)))
         rolled.append(oracle.roll(prompt, response)[:2])
     out = [f"# {path.name}, {len(rows)} rows; made by tests/oracle/make_data_golden.py with",
            f"# transformers {transformers.__version__}, tokenizers {tokenizers.__version__}",
            "options " + " ".join(columns(rows)),
            "data " + sha256(path.read_bytes()),
            "tokenizer " + sha256((model / "tokenizer.json").read_bytes()),
-           "origin " + sha256(lines_of(origin)),
+           "turn " + sha256(lines_of(turn)),
            "roll " + sha256(lines_of(rolled))]
-    out += [f"{row_hash(*a)} {row_hash(*b)}" for a, b in zip(origin, rolled)]
+    out += [f"{row_hash(*a)} {row_hash(*b)}" for a, b in zip(turn, rolled)]
     (GOLDEN / f"{name}.txt").write_text("\n".join(out) + "\n")
     print(f"{name}: {len(rows)} rows")
 

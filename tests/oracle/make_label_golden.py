@@ -3,7 +3,7 @@
 
 usage: make_label_golden.py SHARED_DATA > tests/golden/template/labels.tsv
 A line: which, index, number of tokens, FNV-1a 64 (first 8 digits) of the (id, label) pairs, label -100
-where there is no loss. which: "roll" and "origin" over the rows of code_alpaca_2k.json, "conv" over
+where there is no loss. which: "roll" and "turn" over the rows of code_alpaca_2k.json, "conv" over
 conversations.json with the model's template, "generation" over them with the one that has
 {% generation %} blocks. The model is Qwen2.5 throughout.
 """
@@ -47,21 +47,27 @@ def roll(tok, messages, tools=None):
     return ids, ([-100] * n + ids[n:])[: len(ids)]
 
 
-def origin(tok, messages, tools=None):
-    """Plain assistant messages of this template: the content and END; found by its own text."""
+def turn(tok, messages, tools=None):
+    """Each assistant turn, from the tokens that it shares with the generation prompt to END."""
     kw = dict(tools=tools, tokenize=False)
     text = tok.apply_chat_template(messages, **kw)
     out = tok(text, add_special_tokens=False, return_offsets_mapping=True)
-    spans = []
+    ids = out["input_ids"]
+    labels = [-100] * len(ids)
     for i, m in enumerate(messages):
         if m["role"] != "assistant" or not m["content"]:
             continue
+        prompt = tok.apply_chat_template(messages[:i], add_generation_prompt=True, **kw)
         begin = len(tok.apply_chat_template(messages[:i], **kw)) + len(HEAD)
         assert text[begin:].startswith(m["content"] + END)
-        spans.append((begin, begin + len(m["content"]) + len(END)))
-    inside = [any(b <= x and y <= e for b, e in spans) for x, y in out["offset_mapping"]]
-    ids = out["input_ids"]
-    return ids, [i if t else -100 for i, t in zip(ids, inside)]
+        end = begin + len(m["content"]) + len(END)
+        at = next((k for k, (a, b) in enumerate(zip(tok(prompt, add_special_tokens=False)["input_ids"], ids))
+                   if a != b), len(tok(prompt, add_special_tokens=False)["input_ids"]))
+        for k in range(at, len(ids)):
+            if out["offset_mapping"][k][1] > end:
+                break
+            labels[k] = ids[k]
+    return ids, labels
 
 
 def make(shared):
@@ -72,14 +78,14 @@ def make(shared):
         user = row["instruction"] + ("\n" + row["input"] if row["input"] else "")
         messages = [{"role": "user", "content": user}, {"role": "assistant", "content": row["output"]}]
         line("roll", i, *roll(tok, messages))
-        line("origin", i, *origin(tok, messages))
+        line("turn", i, *turn(tok, messages))
     training = (shared / "templates" / "qwen2_5_training.jinja").read_text()
     for i, c in enumerate(json.loads((GOLDEN / "conversations.json").read_text())):
         messages, tools = c["messages"], c.get("tools")
         if any(not isinstance(m["content"], str) for m in messages):
             continue
         if not any("tool_calls" in m for m in messages):
-            line("conv", i, *origin(tok, messages, tools))
+            line("conv", i, *turn(tok, messages, tools))
         line("convroll", i, *roll(tok, messages, tools))
         out = tok.apply_chat_template(
             messages, tools=tools, chat_template=training, return_dict=True,

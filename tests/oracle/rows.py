@@ -115,7 +115,7 @@ class Oracle:
 
 
 # ---- the same from the commands ----
-def ours(model, path, options=(), mask="origin"):
+def ours(model, path, options=(), mask="turn"):
     """The records of sft-tokenize | sft-template | sft-view."""
     tokenize = subprocess.Popen(["sft-tokenize", "-q", "-m", model, *options, path],
                                 stdout=subprocess.PIPE)

@@ -19,10 +19,11 @@ struct bench {
     struct chat_sample sample;
 };
 
-static bool bench_open(struct bench *b, const struct tokenizer *tok, const char *name, bool roll)
+static bool bench_open(struct bench *b, const struct tokenizer *tok, const char *name,
+                       enum chat_mask mask)
 {
     struct err e = {0};
-    struct chat_options o = {.name = name, .mask_roll = roll};
+    struct chat_options o = {.name = name, .mask = mask};
     *b = (struct bench){0};
     b->chat = chat_new(tok, &o, &e);
     b->scratch = b->chat ? chat_scratch_new(b->chat, &e) : NULL;
@@ -40,7 +41,8 @@ static void bench_close(struct bench *b)
 static bool sample(struct bench *b, const struct json *messages, const struct json *tools)
 {
     struct err e = {0};
-    return chat_sample(b->chat, b->scratch, messages, tools, &b->sample, &e) == 0;
+    struct chat_conversation conv = {.messages = messages, .tools = tools};
+    return chat_sample(b->chat, b->scratch, &conv, &b->sample, &e) == 0;
 }
 
 /* FNV-1a over (id, label) pairs, as the script computes it. */
@@ -110,7 +112,7 @@ static void check_line(struct golden *g, const char *line)
     unsigned index, n;
     struct arena a = {0};
     if (sscanf(line, "%31s\t%u\t%u\t%15s", which, &index, &n, want) != 4) return;
-    bool row = strcmp(which, "roll") == 0 || strcmp(which, "origin") == 0;
+    bool row = strcmp(which, "roll") == 0 || strcmp(which, "turn") == 0;
     struct bench *b = strstr(which, "roll")              ? &g->roll
                       : strcmp(which, "generation") == 0 ? &g->generation
                                                          : &g->native;
@@ -153,9 +155,10 @@ static void masks_agree(struct golden *g)
         if (sample(&g->native, m, NULL) && sample(&g->roll, m, NULL)) {
             const struct chat_sample *d = &g->native.sample, *r = &g->roll.sample;
             bool answered = json_get(&g->rows->items[i], "output")->s.n > 0;
-            same += answered ? d->tokens.n == r->tokens.n + 1 && d->trained == r->trained &&
-                                   d->stops == 1 && r->stops == 1
-                             : !d->trained && !r->trained;
+            same += answered
+                        ? d->tokens.n == r->tokens.n + 1 && d->facts.trained == r->facts.trained &&
+                              d->facts.stops == 1 && r->facts.stops == 1
+                        : !d->facts.trained && !r->facts.trained;
         }
         arena_free(&a);
     }
@@ -170,7 +173,7 @@ static void expected_text(const struct chat_sample *s, const struct json *messag
     buf_reset(b);
     for (size_t i = 0; i < r->nspans; i++) {
         const struct chat_span *k = &r->spans[i];
-        if (k->origin != CHAT_MESSAGE || !k->content ||
+        if (k->part != CHAT_CONTENT ||
             !str_is(json_get(&messages->items[k->message], "role")->s, "assistant"))
             continue;
         if (open >= 0 && open != k->message) buf_puts(b, "<|im_end|>");
@@ -191,12 +194,12 @@ static void property(const struct tokenizer *tok, const struct json *conversatio
         char path[256];
         struct bench b;
         snprintf(path, sizeof path, "%s/%s.jinja", templates, files[f]);
-        if (!bench_open(&b, tok, path, false)) continue;
+        if (!bench_open(&b, tok, path, CHAT_MASK_CONTENT)) continue;
         for (size_t i = 0; i < conversations->count; i++) {
             const struct json *c = &conversations->items[i], *m = json_get(c, "messages");
             const char *name = json_get(c, "name")->s.p;
             if (strncmp(name, "think", 5) == 0 || strncmp(name, "tool", 4) == 0) continue;
-            if (!sample(&b, m, NULL) || b.sample.straddling) continue;
+            if (!sample(&b, m, NULL) || b.sample.facts.straddling) continue;
             expected_text(&b.sample, m, &want);
             trained_text(tok, &b.sample, &got);
             bool ok =
@@ -216,19 +219,20 @@ static void property(const struct tokenizer *tok, const struct json *conversatio
 }
 
 /* ---- single cases ---- */
-static void expect(const struct tokenizer *tok, const char *what, const char *name, bool roll,
-                   const char *messages, const char *want, uint32_t stops)
+static void expect(const struct tokenizer *tok, const char *what, const char *name,
+                   enum chat_mask mask, const char *messages, const char *want, uint32_t stops)
 {
     struct bench b;
     struct arena a = {0};
     struct err e = {0};
     struct buf got = {0};
     const struct json *m = json_parse(messages, strlen(messages), &a, &e);
-    bool ok = m && bench_open(&b, tok, name, roll) && sample(&b, m, NULL);
+    bool ok = m && bench_open(&b, tok, name, mask) && sample(&b, m, NULL);
     if (ok) trained_text(tok, &b.sample, &got);
-    ok = ok && strcmp(got.data ? got.data : "", want) == 0 && b.sample.stops == stops;
+    ok = ok && strcmp(got.data ? got.data : "", want) == 0 && b.sample.facts.stops == stops;
     if (!ok)
-        printf("# trained \"%s\", %u stops\n", got.data ? got.data : "", (unsigned)b.sample.stops);
+        printf("# trained \"%s\", %u stops\n", got.data ? got.data : "",
+               (unsigned)b.sample.facts.stops);
     CHECK(what, ok);
     bench_close(&b);
     buf_free(&got);
@@ -254,26 +258,33 @@ static void cases(const struct tokenizer *tok)
                                 "{\"role\":\"assistant\",\"content\":\"\"}]";
     static const char newline[] = "[{\"role\":\"user\",\"content\":\"Hm?\"},"
                                   "{\"role\":\"assistant\",\"content\":\"\\nYes.\"}]";
-    expect(tok, "a tool call is trained with what wraps it", "native", false, call,
+    expect(tok, "a tool call is trained with what wraps it", "native", CHAT_MASK_TURN, call,
            "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call><|im_end|>"
            "It is 2.<|im_end|>",
            2);
-    expect(tok, "an empty answer trains nothing", "native", false, empty, "", 0);
-    expect(tok, "a newline that merges with the header's is not trained", "native", false, newline,
-           "Yes.<|im_end|>", 1);
-    expect(tok, "ROLL masks it too", "native", true, newline, "Yes.<|im_end|>", 1);
-    expect(tok, "the template's own end is not trained twice", "chatml", false, plain,
+    expect(tok, "an empty answer trains nothing", "native", CHAT_MASK_TURN, empty, "", 0);
+    expect(tok, "turn: a newline that merges with the prompt's makes a token that is trained",
+           "native", CHAT_MASK_TURN, newline, "\n\nYes.<|im_end|>", 1);
+    expect(tok, "content: a token with a byte outside is not trained", "native", CHAT_MASK_CONTENT,
+           newline, "Yes.<|im_end|>", 1);
+    expect(tok, "ROLL masks it too", "native", CHAT_MASK_ROLL, newline, "Yes.<|im_end|>", 1);
+    expect(tok, "the template's own end is not trained twice", "chatml", CHAT_MASK_TURN, plain,
            "Yes.<|im_end|>", 1);
     if (!io_is_dir(templates)) return;
     char qwen3[256];
     snprintf(qwen3, sizeof qwen3, "%s/qwen3.jinja", templates);
-    expect(tok, "an empty thought that the template inserts is not trained", qwen3, false, plain,
-           "Yes.<|im_end|>", 1);
-    expect(tok, "ROLL trains it", qwen3, true, plain, "<think>\n\n</think>\n\nYes.<|im_end|>", 1);
-    expect(tok, "reasoning is trained with what wraps it", qwen3, false, thought,
+    expect(tok, "turn: an empty thought behind the prompt is trained", qwen3, CHAT_MASK_TURN, plain,
+           "<think>\n\n</think>\n\nYes.<|im_end|>", 1);
+    expect(tok, "content: the template's own thought is not trained", qwen3, CHAT_MASK_CONTENT,
+           plain, "Yes.<|im_end|>", 1);
+    expect(tok, "content: what wraps a call is not trained", "native", CHAT_MASK_CONTENT, call,
+           "adda<|im_end|>It is 2.<|im_end|>", 2);
+    expect(tok, "ROLL trains it", qwen3, CHAT_MASK_ROLL, plain,
+           "<think>\n\n</think>\n\nYes.<|im_end|>", 1);
+    expect(tok, "reasoning is trained with what wraps it", qwen3, CHAT_MASK_TURN, thought,
            "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
-    expect(tok, "reasoning inside the content is trained whole", qwen3, false, inline_thought,
-           "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
+    expect(tok, "reasoning inside the content is trained whole", qwen3, CHAT_MASK_TURN,
+           inline_thought, "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
 }
 
 /* What stands between the content and the token that ends the turn. */
@@ -286,17 +297,22 @@ static void ends(const struct tokenizer *tok)
     static const struct {
         const char *what, *end, *want;
         uint32_t stops;
+        enum chat_mask mask;
     } cases[] = {
-        {"white space before the end token is trained", " \n<|im_end|>\n",
-         "Yes. \n<|im_end|>No. \n<|im_end|>", 2},
-        {"other text before the end token is not", " </a><|im_end|>\n",
-         "Yes.<|im_end|>No.<|im_end|>", 2},
-        {"special tokens in a row reach to EOS", "<|endoftext|><|im_end|>",
-         "Yes.<|endoftext|><|im_end|>No.<|endoftext|><|im_end|>", 2},
-        {"what follows the end token is not trained", "<|im_end|>\n<|endoftext|>",
-         "Yes.<|im_end|>No.<|im_end|>", 2},
-        {"without an end token only content is trained", " -", "Yes.No.", 0},
-        {"a token that straddles the end of the content is not trained", "\n", "YesNo", 0},
+        {"turn: white space before the end token is trained", " \n<|im_end|>\n",
+         "Yes. \n<|im_end|>No. \n<|im_end|>", 2, CHAT_MASK_TURN},
+        {"turn: other text before the end token is trained", " </a><|im_end|>\n",
+         "Yes. </a><|im_end|>No. </a><|im_end|>", 2, CHAT_MASK_TURN},
+        {"content: text before the end token is not trained", " </a><|im_end|>\n",
+         "Yes.<|im_end|>No.<|im_end|>", 2, CHAT_MASK_CONTENT},
+        {"turn: special tokens in a row reach to EOS", "<|endoftext|><|im_end|>",
+         "Yes.<|endoftext|><|im_end|>No.<|endoftext|><|im_end|>", 2, CHAT_MASK_TURN},
+        {"turn: what follows the end token is not trained", "<|im_end|>\n<|endoftext|>",
+         "Yes.<|im_end|>No.<|im_end|>", 2, CHAT_MASK_TURN},
+        {"turn: without an end token the turn ends with its text", " -", "Yes.No.", 0,
+         CHAT_MASK_TURN},
+        {"turn: a token that straddles the end of the text is not trained", "\n", "YesNo", 0,
+         CHAT_MASK_TURN},
     };
     char path[512];
     const char *tmp = getenv("TEST_TMP");
@@ -305,10 +321,11 @@ static void ends(const struct tokenizer *tok)
         struct err e = {0};
         struct buf b = {0};
         buf_printf(&b,
-                   "{%% for m in messages %%}{{ '[' + m.role + ']' + m.content }}%s{%% endfor %%}",
+                   "{%% for m in messages %%}{{ '[' + m.role + ']' + m.content }}%s{%% endfor %%}"
+                   "{%% if add_generation_prompt %%}[assistant]{%% endif %%}",
                    cases[i].end);
         if (io_put(path, b.data, b.len, &e) < 0) printf("# %s\n", e.msg);
-        expect(tok, cases[i].what, path, false, plain, cases[i].want, cases[i].stops);
+        expect(tok, cases[i].what, path, cases[i].mask, plain, cases[i].want, cases[i].stops);
         buf_free(&b);
     }
 }
@@ -354,8 +371,9 @@ int main(void)
         io_slurp("../shared/data/instruct/code_alpaca_2k.json", 8 << 20, &rows, &e) < 0 ||
         !(g.conversations = json_parse(conversations.data, conversations.len, &a, &e)) ||
         !(g.rows = json_parse(rows.data, rows.len, &a, &e)) ||
-        !bench_open(&g.native, tok, "native", false) || !bench_open(&g.roll, tok, "native", true) ||
-        !bench_open(&g.generation, tok, training, false)) {
+        !bench_open(&g.native, tok, "native", CHAT_MASK_TURN) ||
+        !bench_open(&g.roll, tok, "native", CHAT_MASK_ROLL) ||
+        !bench_open(&g.generation, tok, training, CHAT_MASK_TURN)) {
         printf("not ok set-up: %s\n", e.msg);
         return 1;
     }

@@ -21,7 +21,8 @@ static uint64_t fnv(const char *p, size_t n)
 
 /* Counts spans of content whose bytes are not those of the message at their offset. Lists of parts
  * and what a tool returned are left out: some templates print these in Python's or JSON's form. */
-static size_t wrong_spans(const struct jstr *s, const struct json *messages)
+static size_t wrong_spans(const struct jstr *s, const struct chat_sources *sources,
+                          const struct json *messages)
 {
     size_t wrong = 0;
     uint32_t end = 0;
@@ -29,8 +30,9 @@ static size_t wrong_spans(const struct jstr *s, const struct json *messages)
         const struct jspan *k = &s->spans[i];
         wrong += k->begin < end || k->end <= k->begin || k->end > s->n;
         end = k->end;
-        if (!(k->flags & JSPAN_CONTENT) || k->message < 0) continue;
-        const struct json *m = &messages->items[k->message];
+        const struct chat_source *from = k->source ? &sources->v[k->source - 1] : NULL;
+        if (!from || from->part != CHAT_CONTENT) continue;
+        const struct json *m = &messages->items[from->message];
         if (json_get(m, "content")->kind != JSON_STRING || str_is(json_get(m, "role")->s, "tool"))
             continue;
         struct str text = json_get(m, "content")->s;
@@ -69,15 +71,17 @@ static void outcome(const struct jinja *t, const struct json *c, const struct js
     struct arena a = {0};
     const struct jstr *s = NULL;
     struct chat_template template = {
-        .jinja = (struct jinja *)t, .extra = extra, .clock = CHAT_CLOCK};
-    int rc = t ? chat_template_render(&template, &a, json_get(c, "messages"), json_get(c, "tools"),
-                                      prompt, &s, &e)
-               : -1;
+        .jinja = (struct jinja *)t, .vars = extra, .keep_arguments = true, .clock = CHAT_CLOCK};
+    struct chat_conversation conv = {.messages = json_get(c, "messages"),
+                                     .tools = json_get(c, "tools")};
+    struct chat_sources sources = {0};
+    int rc = t ? chat_template_render(&template, &a, &conv, prompt, &sources, &s, &e) : -1;
     snprintf(got, 32, "error");
     if (rc == 0) snprintf(got, 32, "%016" PRIx64, fnv(s->p, s->n));
     n->renders++;
     n->errors += rc < 0;
-    if (rc == 0) n->inexact += wrong_spans(s, json_get(c, "messages")) > 0;
+    if (rc == 0) n->inexact += wrong_spans(s, &sources, conv.messages) > 0;
+    mem_free(sources.v);
     arena_free(&a);
 }
 

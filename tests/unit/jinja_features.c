@@ -152,13 +152,19 @@ static bool spans(const char *source, const char *want)
     const struct jstr *s = NULL;
     const struct json *m = json_parse(conversation, sizeof conversation - 1, &a, &e);
     struct chat_template t = {.jinja = jinja_compile(str_z(source), &e)};
-    if (t.jinja && chat_template_render(&t, &a, m, NULL, false, &s, &e) == 0)
-        for (uint32_t i = 0; i < s->nspans; i++)
-            buf_printf(&b, "%s%u-%u:%d@%u%s%s%s", i ? " " : "", (unsigned)s->spans[i].begin,
-                       (unsigned)s->spans[i].end, (int)s->spans[i].message,
-                       (unsigned)s->spans[i].offset, s->spans[i].flags & JSPAN_CONTENT ? "c" : "",
-                       s->spans[i].flags & JSPAN_ROLE ? "r" : "",
-                       s->spans[i].flags & JSPAN_GENERATION ? "g" : "");
+    struct chat_conversation conv = {.messages = m};
+    struct chat_sources sources = {0};
+    if (t.jinja && chat_template_render(&t, &a, &conv, false, &sources, &s, &e) == 0)
+        for (uint32_t i = 0; i < s->nspans; i++) {
+            const struct jspan *k = &s->spans[i];
+            const struct chat_source *from = k->source ? &sources.v[k->source - 1] : NULL;
+            buf_printf(&b, "%s%u-%u:%d@%u%s%s%s", i ? " " : "", (unsigned)k->begin,
+                       (unsigned)k->end, from ? (int)from->message : -1, (unsigned)k->offset,
+                       from && from->part == CHAT_CONTENT ? "c" : "",
+                       from && from->part == CHAT_ROLE ? "r" : "",
+                       k->flags & JSPAN_GENERATION ? "g" : "");
+        }
+    mem_free(sources.v);
     bool ok = s && strcmp(b.data ? b.data : "", want) == 0;
     if (!ok) printf("# %s: \"%s\", not \"%s\" %s\n", source, b.data ? b.data : "", want, e.msg);
     jinja_free(t.jinja);

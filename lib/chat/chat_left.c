@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a rendering leaves out: messages, calls, tools and thoughts of which no byte is in the text.
+ */
+#include <string.h>
+
+#include "chat/chat_impl.h"
+
+static void note(struct chat_facts *f, struct chat_left_item item, bool lost)
+{
+    f->left[item.kind]++;
+    f->lost |= lost;
+    if (f->nnamed < CHAT_LEFT_NAMED) f->named[f->nnamed++] = item;
+}
+
+static bool is_blank(struct str s, size_t from)
+{
+    struct jstr rest = {.p = s.p + from, .n = (uint32_t)(s.n - from)};
+    size_t begin, end;
+    jstr_strip(&rest, NULL, true, false, &begin, &end);
+    return begin == rest.n;
+}
+
+/* What of one part of a message (or of one item of it) is in the text. */
+struct seen {
+    bool there;   /* it has a string that is not blank */
+    bool shown;   /* a byte of it is rendered */
+    bool partial; /* CHAT_CONTENT: some is not */
+};
+
+static void look(struct seen *k, const struct chat_source *s)
+{
+    size_t next = s->next < s->text.n ? s->next : s->text.n;
+    if (!is_blank(s->text, 0)) k->there = true;
+    if (s->shown) k->shown = true;
+    if (s->gap || !is_blank(s->text, next)) k->partial = true;
+}
+
+/* The sources [from, to) are those of one message. A call is looked at by itself. */
+static void look_at_message(const struct json *m, int32_t index, const struct chat_source *from,
+                            const struct chat_source *to, struct chat_facts *f)
+{
+    const struct json *r = json_get(m, "role");
+    struct str role = r && r->kind == JSON_STRING ? r->s : STR("");
+    struct seen content = {0}, thought = {0};
+    for (const struct chat_source *s = from; s < to;) {
+        if (s->part == CHAT_CONTENT) look(&content, s);
+        if (s->part == CHAT_THOUGHT) look(&thought, s);
+        if (s->part != CHAT_CALL) {
+            s++;
+            continue;
+        }
+        struct seen call = {0};
+        for (uint32_t item = s->item; s < to && s->part == CHAT_CALL && s->item == item; s++)
+            look(&call, s);
+        if (call.there && !call.shown)
+            note(f, (struct chat_left_item){CHAT_LEFT_CALL, index, s[-1].item, role}, true);
+    }
+    struct chat_left_item item = {.message = index, .role = role};
+    item.kind = str_is(role, "system") ? CHAT_LEFT_SYSTEM : CHAT_LEFT_MESSAGE;
+    if (content.there && content.shown) item.kind = CHAT_LEFT_PART;
+    if (content.there && (!content.shown || content.partial)) note(f, item, !content.shown);
+    item.kind = CHAT_LEFT_THOUGHT;
+    if (thought.there && !thought.shown) note(f, item, false);
+}
+
+/* The name of a function with or without the wrapper {"type", "function"}; p NULL: none. */
+static struct str tool_name(const struct json *tools, uint32_t item)
+{
+    const struct json *t = tools->kind == JSON_ARRAY ? &tools->items[item] : tools;
+    const struct json *f = t->kind == JSON_OBJECT ? json_get(t, "function") : NULL;
+    if (f && f->kind == JSON_OBJECT) t = f;
+    const struct json *name = t->kind == JSON_OBJECT ? json_get(t, "name") : NULL;
+    return name && name->kind == JSON_STRING ? name->s : (struct str){0};
+}
+
+/* Whether a call in the text names the tool. */
+static bool is_called(const struct chat_sources *sources, struct str name)
+{
+    for (size_t i = 0; name.n && i < sources->n; i++) {
+        const struct chat_source *s = &sources->v[i];
+        if (s->part == CHAT_CALL && s->shown && str_eq(s->text, name)) return true;
+    }
+    return false;
+}
+
+static const struct chat_source *look_at_tool(const struct chat_conversation *conv,
+                                              const struct chat_sources *sources,
+                                              const struct chat_source *s, struct chat_facts *f)
+{
+    const struct chat_source *end = sources->v + sources->n;
+    struct seen tool = {0};
+    uint32_t item = s->item;
+    for (; s < end && s->part == CHAT_TOOL && s->item == item; s++) look(&tool, s);
+    if (tool.there && !tool.shown)
+        note(f, (struct chat_left_item){CHAT_LEFT_TOOL, -1, item, {0}},
+             !is_called(sources, tool_name(conv->tools, item)));
+    return s;
+}
+
+void chat_left_out(const struct chat_conversation *conv, const struct chat_sources *sources,
+                   struct chat_facts *f)
+{
+    const struct chat_source *s = sources->v, *end = s + sources->n;
+    while (s < end) {
+        const struct chat_source *from = s;
+        if (s->message < 0) {
+            s = look_at_tool(conv, sources, s, f);
+            continue;
+        }
+        while (s < end && s->message == from->message) s++;
+        look_at_message(&conv->messages->items[from->message], from->message, from, s, f);
+    }
+}
