@@ -64,4 +64,91 @@ sed -i '0,/"special": *true/s//"special": false/' "$T/other/tokenizer.json"
 fails 'a stream for another tokenizer' 65 'was made with another tokenizer than that of .*other' sft-template -q -m "$T/other" "$T/turns"
 sft-tokenize -q -m "$T/other" "$T/two.jsonl" -o "$T/twoother"
 fails 'streams of two tokenizers' 65 'is for another tokenizer than' sft-template -q -m $model "$T/two" "$T/twoother"
+
+# ---- masks, weights, variables ----
+cat >"$T/note.jinja" <<'J'
+{%- if mood %}{{ '<|im_start|>system\n' + mood + '<|im_end|>\n' }}{% endif -%}
+{%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}
+{%- if m.role == 'assistant' %}{{ '(note) ' }}{% endif %}{{ m.content }}
+{%- for c in m.tool_calls or [] %}{{ '[' + c.function.name + ' ' + c.function.arguments|tojson + ']' }}{% endfor %}
+{{- '<|im_end|>\n' }}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+J
+turns_of() { printf '%s\n' "$@" >"$T/rows.jsonl" && sft-tokenize -q -m $model "$T/rows.jsonl" -o "$T/rows"; }
+shown() { sft-view --show "${1:-0}" -m $model; } # what is trained stands in brackets
+trained() { shown | tr '\n' '~' | grep -o '⟦[^⟧]*⟧' | tr -d '⟦⟧' | tr '~' '\n'; }
+plain='{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"22."}]}'
+turns_of "$plain"
+template() { sft-template -q -m $model -t "$T/note.jinja" "$@" "$T/rows"; }
+equal 'mask turn: from the prompt to the stop' "$(template | trained)" '(note) 22.<|im_end|>'
+equal 'mask turn: is the default' "$(template --mask turn | sft-view)" "$(template | sft-view)"
+equal 'mask content: the message and the stop' "$(template --mask content | trained)" '22.<|im_end|>'
+equal 'mask: its name enters the header' \
+    "$(template --mask content | sft-view -H | jq -r '.stages[1].mask')" content
+equal 'var: reaches the template' "$(template --var 'mood="Be calm."' | shown | grep -c 'Be calm')" 1
+equal 'var: enters the header' \
+    "$(template --var 'mood="Be calm."' | sft-view -H | jq -c '.stages[1].vars')" '{"mood":"Be calm."}'
+fails 'var: needs JSON' 64 'is not JSON .*"in quotes"' template --var mood=calm
+fails 'var: needs a name' 64 'is not NAME=JSON' template --var '1x=2'
+fails 'var: is given once' 64 'given twice' template --var a=1 --var a=2
+fails 'var: is not one of the conversation' 64 'set from the conversation' template --var 'tools=[]'
+turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"80.","weight":0},{"role":"user","content":"No."},{"role":"assistant","content":"22."}]}'
+equal 'weight: 0 is not trained' "$(template | trained)" '(note) 22.<|im_end|>'
+equal 'weight: and ROLL reads none, which is told' \
+    "$(sft-template -m $model --mask roll "$T/rows" 2>&1 >/dev/null | grep -c '1 messages say what they weigh')" 1
+turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"scan","arguments":"{\"a\": 1}"}}]}]}'
+equal 'arguments: text is decoded' "$(template | trained)" '(note) [scan {"a": 1}]<|im_end|>'
+equal 'arguments: or kept' "$(template --arguments text | trained)" '(note) [scan "{\"a\": 1}"]<|im_end|>'
+equal 'arguments: are counted' \
+    "$(sft-template -m $model -t "$T/note.jinja" "$T/rows" 2>&1 >/dev/null | grep -c '1 calls have their arguments as JSON text')" 1
+
+# ---- what is not rendered ----
+cat >"$T/known.jinja" <<'J'
+{%- for m in messages %}{% if m.role in ['user', 'assistant'] %}
+{{- '<|im_start|>' + m.role + '\n' + m.content.split('</plan>')[-1] + '<|im_end|>\n' }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+J
+known() { sft-template -m $model -t "$T/known.jinja" "$@" "$T/rows"; }
+turns_of "$plain" \
+    '{"messages":[{"role":"critic","content":"Be brief."},{"role":"user","content":"Port?"},{"role":"assistant","content":"<plan>x</plan>22."}]}'
+fails 'unrendered: fails and names the first' 65 \
+    '1 of 2 samples have a message, .*: file:row 0:1; first in file 0 row 1: message 0 \(critic\); .*--allow unrendered' \
+    known -o "$T/lost"
+check 'unrendered: writes nothing' [ ! -e "$T/lost" ]
+check 'unrendered: may be allowed' known -q --allow unrendered -o "$T/lost"
+equal 'unrendered: is in the trailer' "$(sft-view --stats "$T/lost" | jq -c .notes)" \
+    '{"left_messages":1,"left_parts":1}'
+equal 'unrendered: goes on into the plan' \
+    "$(sft-pack -q -l 200 -b 2 "$T/lost" | sft-view --stats | jq -c .notes.left_messages)" 1
+equal 'unrendered: the summary tells each kind' \
+    "$(known --allow unrendered 2>&1 >/dev/null | grep -c 'not rendered by the template: 1 messages, 1 parts of messages')" 1
+equal 'unrendered: -v names each' \
+    "$(known -v --allow unrendered 2>&1 >/dev/null | grep -cE 'file 0 row 1: not rendered: (message 0 \(critic\)|a part of message 2 \(assistant\))')" 2
+printf '%s' '{% if messages|length < 2 or add_generation_prompt %}{{ raise_exception("no") }}{% endif %}' >"$T/head.jinja"
+printf '%s' '{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}' >>"$T/head.jinja"
+turns_of "$plain"
+fails 'head: a turn without a prompt before it fails' 65 'generation prompt is not to be found.*--allow head' \
+    sft-template -q -m $model -t "$T/head.jinja" "$T/rows"
+check 'head: unless allowed' sft-template -q -m $model -t "$T/head.jinja" --allow head "$T/rows" -o "$T/x"
+
+# ---- templates with names ----
+mkdir "$T/named" && cp $model/* "$T/named"
+named() { jq --argjson t "$1" '.chat_template = $t' $model/tokenizer_config.json >"$T/named/tokenizer_config.json"; }
+text() { sft-template -q -m "$T/named" --allow unrendered,empty "$@" "$T/rows" | shown | sed -n 3p; }
+named '[{"name":"default","template":"plain"},{"name":"tool_use","template":"tools {{ tools|length }}"},{"name":"rag","template":"rag"}]'
+turns_of "$plain"
+equal 'names: default without tools' "$(text)" plain
+equal 'names: -t takes one' "$(text -t rag)" rag
+fails 'names: an unknown one lists them' 64 'own default, rag, tool_use' sft-template -q -m "$T/named" -t tool "$T/rows"
+turns_of "${plain%\}},\"tools\":[{\"name\":\"f\"}]}"
+equal 'names: tool_use with tools' "$(text)" 'tools 1'
+turns_of "${plain%\}},\"tools\":[]}"
+equal 'names: and with an empty list' "$(text)" 'tools 0'
+named '[{"name":"rag","template":"rag"},{"name":"other","template":"x"}]'
+fails 'names: none is default' 65 'none is called default; name one with -t: other, rag' \
+    sft-template -q -m "$T/named" "$T/rows"
+named '[{"name":"tool_use","template":"tools"},{"name":"other","template":"x"}]'
+equal 'names: tool_use alone serves rows with tools' "$(text)" tools
+turns_of "$plain"
+fails 'names: and no others' 65 'row 0: .*none is called default' sft-template -q -m "$T/named" "$T/rows"
 exit $bad
