@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch and transformers figures: elementwise, attention, training steps. Every function prints rows through say()."""
 import gc, os, random, statistics, time
 import torch

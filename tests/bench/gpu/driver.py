@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the groups, each in a process of its own under a time cap. PyTorch is imported once, while gemm runs, and forked."""
 import glob, importlib.util, os, signal, subprocess, sys, time
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cuBLASLt rates of the GEMMs of a training step: Qwen2.5 layer and head shapes, laid out as a row-major trainer has them.
  *
  *   forward  y[T,out]  = x[T,in] W[out,in]^T (+ bias)   column-major: m=out n=T   k=in   A=W  (T)  B=x  (N)

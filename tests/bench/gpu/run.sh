@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Base figures of the card, cuBLASLt and PyTorch. usage: OUT=folder bash tests/bench/gpu/run.sh [--device cpu --tiny]
 here=$(cd "$(dirname "$0")" && pwd)
 export OUT=${OUT:-/tmp/base_out} TOTAL=${TOTAL:-410}
