@@ -140,11 +140,13 @@ pipeline() {
 stamp() {
     printf '%s\n' "$shown"
     sha256sum -- "$(type -P sft-tokenize)" "$(type -P sft-template)" "$(type -P sft-pack)" "${files[@]}"
-    for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja; do
-        [ ! -e "$model/$f" ] || sha256sum -- "$model/$f"
+    for d in "$model" "$model/sft_train"; do # the second: of a checkpoint
+        for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja; do
+            [ ! -e "$d/$f" ] || sha256sum -- "$d/$f"
+        done
+        [ ! -d "$d/additional_chat_templates" ] ||
+            find -L "$d/additional_chat_templates" -maxdepth 1 -name '*.jinja' -exec sha256sum -- {} + | sort
     done
-    [ ! -d "$model/additional_chat_templates" ] ||
-        find -L "$model/additional_chat_templates" -maxdepth 1 -name '*.jinja' -exec sha256sum -- {} + | sort
     [ ! -f "$template" ] || sha256sum -- "$template"
     stat -c '%n %s %Y' -- "$1"
 } 2>/dev/null

@@ -8,6 +8,7 @@
 #include "base/opt.h"
 #include "base/pool.h"
 #include "columns.h"
+#include "hf/folder.h"
 #include "ids.h"
 #include "text/tokenizer.h"
 
@@ -21,6 +22,7 @@ struct chunk {
 
 struct job {
     const char *model, *output;
+    char *dir; /* with the model's files */
     struct row_keys keys;
     int format; /* enum row_format */
     bool ids;
@@ -218,8 +220,8 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
     if (!j->model)
         return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
     j->threads = opt_threads(j->common.threads);
-    j->tokenizer = tokenizer_load(j->model, e);
-    if (!j->tokenizer) return -1;
+    if (hf_folder_resolve(j->model, &j->dir, e) < 0 || !(j->tokenizer = tokenizer_load(j->dir, e)))
+        return -1;
     if (j->ids) return ids_run(j->tokenizer, paths, n, j->output, j->threads, e);
     return convert(j, paths, n, e);
 }
@@ -236,6 +238,7 @@ static void release(struct job *j)
     mem_free(j->scratch);
     mem_free(j->tokens);
     tokenizer_free(j->tokenizer);
+    mem_free(j->dir);
     columns_free(&j->columns);
 }
 

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "hf/folder.h"
 #include "view.h"
 
 enum { CHUNK = 64 << 10 }; /* bytes written at a time */
@@ -15,6 +16,7 @@ enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct job {
     const char *output, *model;
+    char *dir; /* with the model's files */
     bool header, check, checksum, count, stats;
     int64_t show; /* -1: no */
     int color;
@@ -144,7 +146,9 @@ static int run(struct job *j, int n, char **paths, struct err *e)
                        "each other");
     if (j->show >= 0 && !j->model)
         return err_set(e, ERR_USAGE, "--show needs -m MODEL, whose tokenizer gives the text");
-    if (j->model && !(j->tokenizer = tokenizer_load(j->model, e))) return -1;
+    if (j->model && (hf_folder_resolve(j->model, &j->dir, e) < 0 ||
+                     !(j->tokenizer = tokenizer_load(j->dir, e))))
+        return -1;
     if (!(j->out = io_create(j->output, e))) return -1;
     if (j->check) {
         if (check_all(j, n, paths, e) < 0) return -1;
@@ -186,6 +190,7 @@ int main(int argc, char **argv)
     if (rc == 0) rc = run(&j, n, argv + 1, &e);
     io_abort(j.out);
     tokenizer_free(j.tokenizer);
+    mem_free(j.dir);
     buf_free(&j.text);
     return rc < 0 ? log_fail(&e) : 0;
 }

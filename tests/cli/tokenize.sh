@@ -56,6 +56,13 @@ equal 'each file has its format' "$(first "$T/a.json" "$T/m.jsonl" "$T/s.json" |
 [[2,0]]}
 [[2,1]]}'
 
+mkdir "$T/checkpoint-1" && cp -r $model "$T/checkpoint-1/sft_train"
+equal 'the tokenizer of a checkpoint' \
+    "$(sft-tokenize -q -m "$T/checkpoint-1" "$T/l.jsonl" | sft-view --checksum)" \
+    "$(tok "$T/l.jsonl" | sft-view --checksum)"
+fails 'a folder that is no model' 66 'neither a Hugging Face model folder nor a checkpoint' \
+    sft-tokenize -m "$T" "$T/l.jsonl"
+
 # ---- bytes ----
 awk 'BEGIN { for (i = 0; i < 20000; i++) printf "{\"instruction\":\"question %d of many\",\"output\":\"%0*d\"}\n", i, i % 300 + 1, i }' >"$T/big.jsonl"
 tok -@ 1 -o "$T/1" "$T/big.jsonl"
