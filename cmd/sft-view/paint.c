@@ -86,8 +86,20 @@ static int put_sample(struct buf *b, bool color, const struct stream_sample *s,
     return rc;
 }
 
+/* What stands beside the messages, as JSON. */
+static void put_beside(struct buf *b, bool color, const char *name, struct str json)
+{
+    if (!json.n) return;
+    buf_printf(b, "%s\xe2\x94\x80\xe2\x94\x80 %s \xe2\x94\x80\xe2\x94\x80%s\n",
+               color ? "\033[36m" : "", name, color ? off : "");
+    put_text(b, json.p, json.n, NULL);
+    buf_putc(b, '\n');
+}
+
 static void put_turns(struct buf *b, bool color, const struct stream_record *rec)
 {
+    put_beside(b, color, "tools", rec->tools);
+    put_beside(b, color, "chat_template_kwargs", rec->kwargs);
     for (uint32_t i = 0; i < rec->nmessages; i++) {
         const struct stream_message *m = &rec->messages[i];
         buf_puts(b, color ? "\033[36m" : "");

@@ -29,6 +29,18 @@ equal 'show: colours when told' "$(sft-view --color always --show 0 -m $model "$
 equal 'show: text cannot steer a terminal' "$(sft-view --show 1 -m $model "$T/s" | grep -c $'\033\|\u202e')" 0
 equal 'show: samples are ruled off' "$(sft-view --show 0 -m $model "$T/p" | grep -c '^── sample [12] of 2 · file 0 row [01] · [0-9]* tokens, [0-9]* trained ──')" 2
 equal 'show: turns' "$(sft-view --show 1 -m $model "$T/t" | grep -c '^── \(user\|assistant\) · [0-9]* tokens')" 2
+printf '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]%s}\n' \
+    ',"tools":[],"chat_template_kwargs":{"n":1.50}' '' >"$T/b.jsonl"
+sft-tokenize -q -m $model "$T/b.jsonl" -o "$T/b"
+equal 'tools and variables of the template' "$(sft-view "$T/b" | sed 's/.*"a"}\]//')" \
+    ',"tools":[],"chat_template_kwargs":{"n":1.50},"source":[[0,0]]}
+,"source":[[0,1]]}'
+equal 'show: tools and variables of the template' \
+    "$(sft-view --show 0 -m $model "$T/b" | sed -n 2,5p | paste -sd' ')" \
+    '── tools ── [] ── chat_template_kwargs ── {"n":1.50}'
+equal 'show: neither' "$(sft-view --show 1 -m $model "$T/b" | grep -c 'tools\|kwargs')" 0
+mkdir "$T/checkpoint-1" && cp -r $model "$T/checkpoint-1/sft_train"
+equal 'show: the tokenizer of a checkpoint' "$(sft-view --show 0 -m "$T/checkpoint-1" "$T/s")" "$plain"
 fails 'show: a record that is not there' 65 'has records 0 to 1' sft-view --show 2 -m $model "$T/s"
 fails 'show: whose tokenizer?' 64 'needs -m MODEL' sft-view --show 0 "$T/s"
 cp -r $model "$T/other"

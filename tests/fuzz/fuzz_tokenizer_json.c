@@ -51,6 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (t != NULL) {
         char id[HASH128_HEX];
         tokenizer_identity(t, id);
+        for (size_t i = 0; i < tokenizer_template_count(t); i++) {
+            const char *name;
+            struct str one;
+            tokenizer_template_at(t, i, &name, &one);
+            if (tokenizer_template(t, name).p != one.p) abort();
+        }
     }
     buf_free(&b);
     token_list_free(&list);

@@ -47,6 +47,24 @@ def damaged(path):
     check("changed bytes are seen", seen == 5, f"{seen} of 5")
 
 
+def beside():
+    """What conversations have beside their messages."""
+    rows, turns = f"{TMP}/beside.jsonl", f"{TMP}/beside"
+    talk = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    with open(rows, "w") as f:
+        for more in ({"tools": []}, {"tools": [{"name": "f"}], "chat_template_kwargs": {"n": [1]}},
+                     {"chat_template_kwargs": {"enable_thinking": False}}, {}):
+            f.write(json.dumps({**talk, **more}) + "\n")
+    run("sft-tokenize", "-q", "-m", MODEL, rows, "-o", turns)
+    compare("tools and variables", turns)
+    seen = [{k: r.get(k) for k in ("tools", "chat_template_kwargs")} for r in read_stream.read(turns)[2]]
+    check("tools and variables as in the rows", seen == [
+        {"tools": [], "chat_template_kwargs": None},
+        {"tools": [{"name": "f"}], "chat_template_kwargs": {"n": [1]}},
+        {"tools": None, "chat_template_kwargs": {"enable_thinking": False}},
+        {"tools": None, "chat_template_kwargs": None}])
+
+
 def main():
     if not shutil.which("zstd"):
         print("skip streams: no command zstd")
@@ -66,6 +84,7 @@ def main():
             run("sft-pack", "-q", "-l", "16384", "-b", "16", "--mode", mode, samples, "-o", packed)
             compare(f"{name} packed {mode}", packed)
     damaged(f"{TMP}/packed")
+    beside()
 
 
 main()
