@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "chat/chat.h"
 #include "faults.h"
+#include "hf/folder.h"
 #include "turns.h"
 #include "vars.h"
 
@@ -30,6 +31,7 @@ struct worker {
 
 struct job {
     const char *model, *output, *template, *allow;
+    char *dir;     /* the folder that model stands for */
     int mask;      /* enum chat_mask */
     int arguments; /* 0: decoded, 1: kept as text */
     struct opt_list vars;
@@ -202,7 +204,8 @@ static int prepare(struct job *j, char *const *paths, int n, struct err *e)
     if (faults_allow(&j->faults, j->allow, e) < 0) return -1;
     if (!j->model)
         return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
-    if (!(j->tokenizer = tokenizer_load(j->model, e)) ||
+    if (hf_folder_resolve(j->model, &j->dir, e) < 0 ||
+        !(j->tokenizer = tokenizer_load(j->dir, e)) ||
         !(j->chat = chat_new(j->tokenizer, &options, e)) ||
         !(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e) < 0)
         return -1;
@@ -242,6 +245,7 @@ static void release(struct job *j)
     stream_set_close(j->in);
     chat_free(j->chat);
     tokenizer_free(j->tokenizer);
+    mem_free(j->dir);
     faults_free(&j->faults);
     arena_free(&j->arena);
 }

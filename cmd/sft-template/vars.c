@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "chat/chat.h"
+
 static bool is_name(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -15,15 +17,14 @@ static bool is_name(const char *p, size_t n)
 
 static int parse_one(const char *text, struct json *o, struct arena *a, struct err *e)
 {
-    static const char *const own[] = {"messages", "tools", "add_generation_prompt"};
     const char *eq = strchr(text, '=');
     struct err why = {0};
     if (!eq || !is_name(text, (size_t)(eq - text)))
         return err_set(e, ERR_USAGE, "--var %s: is not NAME=JSON", text);
     const struct str name = {text, (size_t)(eq - text)};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (str_is(name, own[i]))
-            return err_set(e, ERR_USAGE, "--var %s: %s is set from the conversation", text, own[i]);
+    if (chat_is_own_variable(name))
+        return err_set(e, ERR_USAGE, "--var %s: %.*s is set from the conversation", text,
+                       STR_FMT(name));
     for (size_t i = 0; i < o->count; i++)
         if (str_eq(o->keys[i], name))
             return err_set(e, ERR_USAGE, "--var %s: the variable is given twice", text);

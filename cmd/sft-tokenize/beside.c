@@ -3,6 +3,7 @@
  * template. */
 #include <string.h>
 
+#include "chat/chat.h"
 #include "rows.h"
 
 /* ---- system prompt ---- */
@@ -89,19 +90,15 @@ int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_rec
     return rc;
 }
 
-/* What sft-template itself gives to the template, and what it would have to do otherwise. */
-static const char *const reserved[] = {"messages", "tools", "add_generation_prompt",
-                                       "chat_template", "continue_final_message"};
-
 int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e)
 {
     const struct json *v;
     if (get_value(row, ROW_KWARGS, JSON_OBJECT, a, &v, e) < 0) return -1;
     if (!v || v->count == 0) return 0;
-    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-        if (json_get(v, reserved[i]))
+    for (size_t i = 0; i < v->count; i++)
+        if (chat_is_own_variable(v->keys[i]))
             return err_set(e, ERR_DATA,
-                           "\"" ROW_KWARGS "\": \"%s\" is not a row's to set; remove it",
-                           reserved[i]);
+                           "\"" ROW_KWARGS "\": \"%.*s\" is not a row's to set; remove it",
+                           STR_FMT(v->keys[i]));
     return row_json(&rec->kwargs, v, a, e);
 }

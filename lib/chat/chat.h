@@ -53,6 +53,10 @@ struct chat_conversation {
     const struct json *kwargs;   /* an object of template variables of this row */
 };
 
+/* Whether a variable of this name is the renderer's own (messages, tools, ...), so that neither a row
+ * nor an option may set it. */
+bool chat_is_own_variable(struct str name);
+
 /* The part of a conversation that a rendered byte came from. */
 enum chat_part {
     CHAT_LITERAL, /* the template's own text, or text computed from no string of the conversation */

@@ -18,19 +18,13 @@ static bool add(struct jinja_var *vars, size_t *n, const char *name, struct jval
     return true;
 }
 
-static bool is_own(struct str name)
-{
-    return str_is(name, "messages") || str_is(name, "tools") ||
-           str_is(name, "add_generation_prompt");
-}
-
 /* The members of an object as variables. */
 static int add_members(struct vm *vm, const struct json *o, struct jinja_var *vars, size_t *n)
 {
     struct jval v;
     for (size_t i = 0; o && i < o->count; i++) {
         struct str key = o->keys[i];
-        if (is_own(key))
+        if (chat_is_own_variable(key))
             return err_set(vm->e, ERR_DATA,
                            "the variable \"%.*s\" is set from the conversation alone",
                            STR_FMT(key));

@@ -24,6 +24,11 @@ equal 'the mask enters the header' "$(sft-view -H "$T/roll" | grep -c '"mask":"r
 equal 'the stages' "$(sft-view -H "$T/1" | grep -o '"command":"[a-z-]*"' | tr '\n' ' ')" '"command":"sft-tokenize" "command":"sft-template" '
 equal 'summary' "$(sft-template -m $model "$T/turns" 2>&1 >/dev/null | grep -c '5000 samples, .* trained')" 1
 
+mkdir -p "$T/checkpoint-3/sft_train" && cp $model/* "$T/checkpoint-3/sft_train"
+equal 'a checkpoint folder is a model' \
+    "$(sft-template -q -m "$T/checkpoint-3" "$T/turns" | sft-view --checksum)" \
+    "$(sft-view --checksum "$T/1")"
+
 # ---- several streams ----
 head -n 2 "$T/d.jsonl" >"$T/two.jsonl"
 sft-tokenize -q -m $model "$T/two.jsonl" -o "$T/two"
