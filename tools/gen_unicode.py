@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes lib/text/unicode_data.c: what Hugging Face `tokenizers` knows about each code point.
+"""Writes lib/unicode/data.c: what Hugging Face `tokenizers` knows about each code point.
 
 Its parts follow different versions of Unicode (Oniguruma's properties, the regex crate's, those of
 Rust's standard library, and normalization tables of Unicode 9), so the tables are not copied from
 the Unicode files: the library itself is asked about every code point.
 
-usage: python tools/gen_unicode.py > lib/text/unicode_data.c     (needs tokenizers)
+usage: python tools/gen_unicode.py > lib/unicode/data.c     (needs tokenizers)
 """
 import sys
 import unicodedata
@@ -198,7 +198,7 @@ def main():
     print(" * (Oniguruma properties, Rust character classes, Unicode 9 normalization);")
     print(" * combining class values from Python's Unicode %s. Do not edit. */"
           % unicodedata.unidata_version)
-    print("#include \"text/unicode.h\"\n\n/* clang-format off */")
+    print("#include \"unicode/unicode.h\"\n\n/* clang-format off */")
 
     cats = [(i, matching(r"\p{%s}" % g)) for i, g in enumerate(CATEGORIES)
             if g not in ("Cn", "Cs")]

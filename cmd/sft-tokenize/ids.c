@@ -7,7 +7,7 @@
 
 #include "base/io.h"
 #include "base/pool.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 #define CHUNK    ((size_t)256 << 10)
 #define MAX_LINE ((size_t)256 << 20)

@@ -5,7 +5,7 @@
 #define SFT_CMD_TRAIN_TARGETS_H
 
 #include "hf/peft.h"
-#include "text/regex.h"
+#include "regex/regex.h"
 
 struct targets {
     struct peft_names adapted, whole; /* what was named */

@@ -4,7 +4,7 @@
 #define SFT_CHAT_CHAT_IMPL_H
 
 #include "chat/chat.h"
-#include "chat/jinja.h"
+#include "jinja/jinja.h"
 
 /* What one of ROLL's template names means. */
 struct chat_name {

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "text/fields.h"
-#include "text/unicode.h"
-#include "text/utf8.h"
+#include "unicode/unicode.h"
+#include "unicode/utf8.h"
 
 void added_free(struct added *a)
 {

@@ -4,7 +4,7 @@
 #define SFT_TEXT_ADDED_H
 
 #include "base/json.h"
-#include "text/cpset.h"
+#include "unicode/cpset.h"
 #include "text/normalizer.h"
 #include "text/ntext.h"
 #include "text/vocab.h"

@@ -7,7 +7,7 @@
 #include "text/bpe_impl.h"
 #include "text/bytechars.h"
 #include "text/fields.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 static int load_vocab(struct bpe *b, const struct json *model, struct err *e)
 {

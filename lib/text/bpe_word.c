@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "text/bpe_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 struct bpe_scratch *bpe_scratch_new(struct err *e)
 {

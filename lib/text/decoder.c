@@ -6,7 +6,7 @@
 
 #include "text/decoder_impl.h"
 #include "text/fields.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 static int load_steps(struct decoder *d, const struct json *o, int depth, struct err *e);
 

@@ -4,7 +4,7 @@
 #define SFT_TEXT_DECODER_IMPL_H
 
 #include "text/decoder.h"
-#include "text/regex.h"
+#include "regex/regex.h"
 
 enum decoder_kind {
     DECODE_BYTES,

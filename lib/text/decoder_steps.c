@@ -5,7 +5,7 @@
 
 #include "text/bytechars.h"
 #include "text/decoder_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 /* A token in the byte-level alphabet as bytes; one with any other character as it is. */
 void decoder_put_bytes(struct str s, struct buf *out)

@@ -2,8 +2,8 @@
 /* Fields of the objects in tokenizer.json. */
 #include "text/fields.h"
 
-#include "text/regex.h"
-#include "text/utf8.h"
+#include "regex/regex.h"
+#include "unicode/utf8.h"
 
 struct str field_type(const struct json *o, const char *what, struct err *e)
 {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "text/normalizer.h"
-#include "text/unicode.h"
-#include "text/utf8.h"
+#include "unicode/unicode.h"
+#include "unicode/utf8.h"
 
 int transform_put(struct transform *t, uint32_t c, int change, struct err *e)
 {

@@ -6,8 +6,8 @@
 
 #include "text/bytechars.h"
 #include "text/fields.h"
-#include "text/unicode.h"
-#include "text/utf8.h"
+#include "unicode/unicode.h"
+#include "unicode/utf8.h"
 
 enum step_kind { STEP_FORM, STEP_PREPEND, STEP_REPLACE, STEP_LOWER, STEP_STRIP, STEP_BYTES };
 struct step {

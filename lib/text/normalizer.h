@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "text/ntext.h"
-#include "text/regex.h"
+#include "regex/regex.h"
 
 struct normalizer; /* a list of steps, maybe empty; immutable */
 struct normalizer *normalizer_load(const struct json *o, struct err *e); /* o NULL or null: none */

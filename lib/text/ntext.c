@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 void ntext_free(struct ntext *t)
 {

@@ -7,7 +7,7 @@
 
 #include "text/fields.h"
 #include "text/pretok_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 /* GPT-2's pattern, which ByteLevel applies unless told not to. */
 static const char gpt2[] =

@@ -4,7 +4,7 @@
 
 #include "text/bytechars.h"
 #include "text/pretok_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 void pretok_state_free(struct pretok_state *s)
 {

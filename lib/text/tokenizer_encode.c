@@ -2,7 +2,7 @@
 /* Text to token ids: added tokens, normalization, words, BPE; and where each token came from. */
 
 #include "text/tokenizer_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 struct tokenizer_scratch {
     struct pretok_state state;

@@ -4,7 +4,7 @@
 
 #include "base/io.h"
 #include "text/tokenizer_impl.h"
-#include "text/utf8.h"
+#include "unicode/utf8.h"
 
 enum { MAX_TEMPLATES = 64, MAX_TEMPLATE = 4 << 20, MAX_NAME = 200 };
 #define FOLDER "additional_chat_templates"

@@ -58,37 +58,83 @@ code "$T/try/bad.c" | sed 's/^[^:]*://' >"$T/try/out"
 equal "comments and strings are left out" "$(grep -cE 'strcat|sprintf|gets|in a comment' "$T/try/out")" 0
 equal "code is kept" "$(grep -cE '^4: .*strcpy\(a, b\)|^5: .*"ops/ops.h"' "$T/try/out")" 2
 
-# ---- who includes whom ----
-layers() {
+# ---- who may use whom ----
+# A line for each module of lib: its name, then those that it may use besides itself and base.
+cat >"$T/may" <<'EOF'
+base
+unicode
+regex unicode
+text regex unicode
+jinja
+chat text jinja
+config
+stream
+pack
+hf
+ops
+track
+comm ops
+model hf ops
+parallel ops comm model
+ckpt hf parallel
+train parallel ckpt stream config track model ops hf
+EOF
+
+# edges FILE: of lines "PLACE FROM TO", those that $T/may does not have
+edges() {
     awk '
-        BEGIN {
-            may["base"] = may["config"] = may["stream"] = may["text"] = may["pack"] = may["hf"] = " "
-            may["ops"] = may["track"] = " "
-            may["chat"] = " text "
-            may["comm"] = " ops "
-            may["model"] = " hf ops "
-            may["parallel"] = " ops comm model "
-            may["ckpt"] = " hf parallel "
-            may["train"] = " parallel ckpt stream config track model ops hf "
-        }
+        NR == FNR { for (i = 2; i <= NF; i++) may[$1, $i] = 1; known[$1] = 1; next }
+        !($2 in known) { print $1, "is in no known module"; next }
+        $2 != $3 && $3 != "base" && !(($2, $3) in may) { print $1, $2, "uses", $3 }' "$T/may" "$1"
+}
+# Includes of lib as edges; a header called impl.h or NAME_impl.h is its module's own, and of jinja
+# the language's inside is.
+includes() {
+    awk '
         match($0, /"[^"]*"/) {
             split($1, at, "/")
             target = substr($0, RSTART + 1, RLENGTH - 2)
             n = split(target, to, "/")
             from = at[1] == "lib" ? at[2] : at[1]
-            private = target ~ /_impl\.h$/ && n > 1 && to[1] != from
-            if (private) print $1, "includes the private", target
-            if (at[1] != "lib") next
-            if (!(from in may)) { print $1, "is in no known module"; next }
-            if (n == 1 || to[1] == from || to[1] == "base") next
-            if (index(may[from], " " to[1] " ") == 0) print $1, from, "includes", target
-        }' "$1"
+            private = target ~ /[_\/]impl\.h$/ || target ~ /^jinja\/(ast|case|filters|lex)\.h$/
+            if (private && n > 1 && to[1] != from) print $1, "includes the private", target >other
+            if (at[1] == "lib") print $1, from, (n == 1 ? from : to[1])
+        }' other="$2" "$1"
 }
-layers "$T/includes" >"$T/found"
+: >"$T/private"
+includes "$T/includes" "$T/private" >"$T/edges"
+edges "$T/edges" >"$T/found"
 none "modules include only what they may" "$T/found"
+none "private headers stay in their module" "$T/private"
 printf '%s\n' 'lib/text/a.c:1: #include "chat/x.h"' 'lib/chat/a.c:1: #include "text/x.h"' \
-    'lib/base/a.c:2: #include "text/x.h"' 'cmd/a/b.c:3: #include "base/io_impl.h"' >"$T/try/includes"
-equal "a wrong include is found" "$(layers "$T/try/includes" | wc -l)" 3
+    'lib/base/a.c:2: #include "text/x.h"' 'cmd/a/b.c:3: #include "base/io_impl.h"' \
+    'lib/chat/b.c:4: #include "jinja/ast.h"' >"$T/try/includes"
+includes "$T/try/includes" "$T/try/private" >"$T/try/edges"
+equal "a wrong include is found" "$(edges "$T/try/edges" | wc -l)" 2
+equal "the include of a private header is found" "$(wc -l <"$T/try/private")" 2
+
+# The same walls by symbols: what an archive leaves undefined belongs to a module that it may use.
+O=${O:-build}
+symbols() { # symbols ARCHIVE...: "ARCHIVE FROM TO" for each use of another module's symbol
+    for a in "$@"; do
+        nm --defined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" 'NF == 3 { print "D", m, $3 }'
+    done >"$T/symbols"
+    for a in "$@"; do
+        nm --undefined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" 'NF == 2 { print "U", m, $2 }'
+    done >>"$T/symbols"
+    awk '$1 == "D" { home[$3] = $2; next } ($3 in home) { print $3, $2, home[$3] }' "$T/symbols" |
+        sort -u
+}
+if compgen -G "$O/lib/*.a" >/dev/null; then
+    symbols "$O"/lib/*.a >"$T/edges"
+    check "symbols: archives use one another" [ "$(wc -l <"$T/edges")" -gt 500 ]
+    edges "$T/edges" >"$T/found"
+    none "modules use only symbols of those that they may use" "$T/found"
+    printf 'jinja_render text chat\n' >"$T/try/edges"
+    equal "a wrong symbol is found" "$(edges "$T/try/edges" | wc -l)" 1
+else
+    skip "modules use only symbols of those that they may use" "$O/lib has no archives"
+fi
 
 # headers PATTERN FILES: only these files include such a header
 headers() {

@@ -2,8 +2,8 @@
 /* Patterns and texts: the first line is the pattern, the rest is cut by it. */
 #include <string.h>
 
-#include "text/regex.h"
-#include "text/utf8.h"
+#include "regex/regex.h"
+#include "unicode/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The regex engine: pieces that Oniguruma cuts, refusals, bounds. */
-#include "text/regex.h"
+#include "regex/regex.h"
 #include "text_golden.h"
 
 struct cutter { /* compares pieces with the golden lengths as they come */

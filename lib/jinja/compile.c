@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiling a template: tokens, tree, checks of names. */
+#include <string.h>
+
+#include "jinja/ast.h"
+
+/* Jinja refuses an unknown filter or test when it compiles, unless the code may not be reached. */
+static int check_names(struct parser *p, const struct node *n, bool soft)
+{
+    if (!n) return 0;
+    if ((n->kind == N_FILTER || n->kind == N_TEST) && !n->func && !soft)
+        return err_set(p->e, ERR_DATA, "line %u: there is no %s `%.*s`", (unsigned)n->line,
+                       n->kind == N_FILTER ? "filter" : "test", STR_FMT(jstr_str(n->name)));
+    bool branch = n->kind == N_IF || n->kind == N_COND;
+    bool scope = n->kind == N_FOR || n->kind == N_MACRO || n->kind == N_SETBLOCK ||
+                 n->kind == N_CALLBLOCK || n->kind == N_FILTERBLOCK || n->kind == N_WITH ||
+                 n->kind == N_GENERATION || n->kind == N_SCOPE;
+    for (uint32_t i = 0; i < n->nkids; i++) {
+        bool inner = scope && !(n->kind == N_FOR && i == 1) ? false : soft;
+        if (check_names(p, n->kids[i], branch || inner) < 0) return -1;
+    }
+    if (!n->args) return 0;
+    for (size_t i = 0; i < n->args->npos; i++)
+        if (check_names(p, n->args->pos[i], soft) < 0) return -1;
+    for (size_t i = 0; i < n->args->nkw; i++)
+        if (check_names(p, n->args->kw[i], soft) < 0) return -1;
+    if (check_names(p, n->args->star, soft) < 0) return -1;
+    return check_names(p, n->args->starstar, soft);
+}
+
+static int resolve_globals(struct jinja *t, struct err *e)
+{
+    size_t bytes = t->nsymbols * sizeof *t->globals;
+    if (!(t->globals = arena_alloc(&t->arena, bytes, e))) return -1;
+    for (size_t i = 0; i < t->nsymbols; i++) t->globals[i] = jinja_global(jstr_str(t->symbols[i]));
+    return 0;
+}
+
+static int compile(struct jinja *t, struct str source, struct err *e)
+{
+    struct token *tok;
+    size_t ntok;
+    struct parser p = {.t = t, .e = e};
+    if (parse_symbol(&p, STR("loop"), &t->sym_loop) < 0 ||
+        parse_symbol(&p, STR("caller"), &t->sym_caller) < 0 ||
+        parse_symbol(&p, STR("kwargs"), &t->sym_kwargs) < 0 ||
+        parse_symbol(&p, STR("varargs"), &t->sym_varargs) < 0 ||
+        jinja_lex(source, &t->arena, &tok, &ntok, e) < 0)
+        return -1;
+    p.tok = tok;
+    t->body = parse_body(&p, NULL);
+    if (!t->body || check_names(&p, t->body, false) < 0) return -1;
+    return resolve_globals(t, e);
+}
+
+struct jinja *jinja_compile(struct str source, struct err *e)
+{
+    struct jinja *t = mem_alloc(1, sizeof *t, e);
+    if (!t) return NULL;
+    t->arena.max = JINJA_MAX_SOURCE * 512;
+    if (compile(t, source, e) == 0) return t;
+    jinja_free(t);
+    return NULL;
+}
+
+void jinja_free(struct jinja *t)
+{
+    if (!t) return;
+    arena_free(&t->arena);
+    mem_free(t);
+}
+
+bool jinja_has_generation(const struct jinja *t) { return t->has_generation; }

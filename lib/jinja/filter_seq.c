@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters on sequences: select, map, sort, join and their kin. */
+#include <string.h>
+
+#include "jinja/filters.h"
+
+int jfilter_length(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    int64_t n;
+    (void)a;
+    if (jval_length(vm, self, &n) < 0) return -1;
+    *out = jval_int(n);
+    return 0;
+}
+
+int jfilter_list(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l;
+    (void)a;
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    *out = jval_list(l, J_LIST);
+    return 0;
+}
+
+int jfilter_first(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    static const struct jstr none = {.p = "No first item, sequence was empty.", .n = 34};
+    struct jlist *l;
+    (void)a;
+    *out = jval_undef(UNDEF_HINT, J_UNDEF, &none);
+    if (self.kind == J_ITER) { /* takes one */
+        struct jiter *it = self.u.iter;
+        if (it->pos < it->list->n) *out = it->list->v[it->pos++];
+        return 0;
+    }
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (l->n) *out = l->v[0];
+    return 0;
+}
+
+int jfilter_last(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    static const struct jstr none = {.p = "No last item, sequence was empty.", .n = 33};
+    struct jlist *l;
+    (void)a;
+    if (self.kind == J_ITER) return vm_fail(vm, "'generator' object is not reversible");
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    *out = l->n ? l->v[l->n - 1] : jval_undef(UNDEF_HINT, J_UNDEF, &none);
+    return 0;
+}
+
+int jfilter_reverse(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l, *r;
+    (void)a;
+    if (self.kind == J_STR) {
+        struct jval back[3] = {jval_none(), jval_none(), jval_int(-1)};
+        return jval_slice(vm, self, back, out);
+    }
+    if (jval_elements(vm, self, &l) < 0 || !(r = jlist_new(vm, l->n))) return -1;
+    for (size_t i = l->n; i-- > 0;)
+        if (jlist_add(vm, r, l->v[i]) < 0) return -1;
+    if (self.kind != J_ITER) return jval_iter(vm, r, out);
+    *out = jval_list(r, J_LIST);
+    return 0;
+}
+
+int jfilter_items(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l = jlist_new(vm, 0);
+    struct jval pair;
+    (void)a;
+    if (!l) return -1;
+    if (self.kind != J_UNDEF && self.kind != J_DICT)
+        return vm_fail(vm, "Can only get item pairs from a mapping.");
+    for (size_t i = 0; self.kind == J_DICT && i < self.u.dict->n; i++)
+        if (jval_pair(vm, self.u.dict->keys[i], self.u.dict->vals[i], &pair) < 0 ||
+            jlist_add(vm, l, pair) < 0)
+            return -1;
+    return jval_iter(vm, l, out);
+}
+
+int jfilter_join(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l;
+    const struct jstr *sep;
+    struct jstr empty = {.p = ""};
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (a->pos[0].kind == J_MISSING)
+        sep = &empty;
+    else if (jval_tostr(vm, a->pos[0], false, &sep) < 0)
+        return -1;
+    if (a->pos[1].kind != J_MISSING && a->pos[1].kind != J_NONE) {
+        struct jlist *got = jlist_new(vm, l->n);
+        struct jval v;
+        for (size_t i = 0; got && i < l->n; i++)
+            if (jval_path(vm, l->v[i], a->pos[1], jval_kind(J_MISSING), &v) < 0 ||
+                jlist_add(vm, got, v) < 0)
+                return -1;
+        if (!(l = got)) return -1;
+    }
+    return jstr_join(vm, sep, l, true, out);
+}
+
+/* ---- map, select, reject ---- */
+static int map_item(struct vm *vm, const struct jfunc *f, const struct jargs *a, struct jval path,
+                    struct jval otherwise, struct jval v, struct jval *out)
+{
+    struct jargs rest = *a;
+    if (!f) return jval_path(vm, v, path, otherwise, out);
+    rest.pos++;
+    rest.npos--;
+    return jfunc_call(vm, f, v, &rest, out);
+}
+
+int jfilter_map(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l, *r = jlist_new(vm, 0);
+    const struct jfunc *f = NULL;
+    struct jval path = jval_kind(J_MISSING), otherwise = path, v;
+    if (!r) return -1;
+    if (!jval_truth(self)) return jval_iter(vm, r, out);
+    for (size_t i = 0; !a->npos && i < a->nkw; i++) {
+        if (str_is(jstr_str(a->names[i]), "attribute"))
+            path = a->kw[i];
+        else if (str_is(jstr_str(a->names[i]), "default"))
+            otherwise = a->kw[i];
+        else
+            return vm_fail(vm, "map: unexpected keyword argument");
+    }
+    if (a->npos && a->pos[0].kind == J_STR) f = jinja_filter(jstr_str(a->pos[0].u.s));
+    if (!f && path.kind == J_MISSING) return vm_fail(vm, "map wants the name of a filter");
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    for (size_t i = 0; i < l->n; i++)
+        if (map_item(vm, f, a, path, otherwise, l->v[i], &v) < 0 || jlist_add(vm, r, v) < 0)
+            return -1;
+    return jval_iter(vm, r, out);
+}
+
+static int select_items(struct vm *vm, struct jval self, const struct jargs *a, bool by_attr,
+                        bool keep, struct jval *out)
+{
+    struct jlist *l, *r = jlist_new(vm, 0);
+    const struct jfunc *f = NULL;
+    struct jargs rest = *a;
+    struct jval path = jval_kind(J_MISSING);
+    if (!r) return -1;
+    if (!jval_truth(self)) return jval_iter(vm, r, out);
+    if (by_attr) {
+        if (!a->npos) return vm_fail(vm, "Missing parameter for attribute name");
+        path = a->pos[0];
+        rest.pos++;
+        rest.npos--;
+    }
+    if (rest.npos) {
+        if (rest.pos[0].kind == J_STR) f = jinja_test(jstr_str(rest.pos[0].u.s));
+        if (!f) return vm_fail(vm, "this is not the name of a test");
+        rest.pos++;
+        rest.npos--;
+    }
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    for (size_t i = 0; i < l->n; i++) {
+        struct jval v, yes;
+        if (jval_path(vm, l->v[i], path, jval_kind(J_MISSING), &v) < 0) return -1;
+        yes = v;
+        if (f && jfunc_call(vm, f, v, &rest, &yes) < 0) return -1;
+        if (jval_truth(yes) == keep && jlist_add(vm, r, l->v[i]) < 0) return -1;
+    }
+    return jval_iter(vm, r, out);
+}
+
+int jfilter_select(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return select_items(vm, self, a, false, true, out);
+}
+int jfilter_reject(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return select_items(vm, self, a, false, false, out);
+}
+int jfilter_selectattr(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return select_items(vm, self, a, true, true, out);
+}
+int jfilter_rejectattr(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return select_items(vm, self, a, true, false, out);
+}
+
+int jfilter_sum(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l;
+    struct jval v, sum = a->pos[1].kind == J_MISSING ? jval_int(0) : a->pos[1];
+    if (sum.kind == J_STR) return vm_fail(vm, "sum() can't sum strings");
+    if (jval_elements(vm, self, &l) < 0) return -1;
+    for (size_t i = 0; i < l->n; i++)
+        if (jval_path(vm, l->v[i], a->pos[0], jval_kind(J_MISSING), &v) < 0 ||
+            jval_add(vm, sum, v, &sum) < 0)
+            return -1;
+    *out = sum;
+    return 0;
+}
+
+/* ---- cutting into rows ---- */
+static int add_row(struct vm *vm, struct jlist *r, const struct jlist *l, size_t from, size_t to,
+                   size_t fill, struct jval with)
+{
+    struct jlist *row = jlist_new(vm, to - from);
+    if (!row) return -1;
+    for (size_t i = from; i < to; i++)
+        if (jlist_add(vm, row, l->v[i]) < 0) return -1;
+    for (; fill && with.kind != J_MISSING && with.kind != J_NONE; fill--)
+        if (jlist_add(vm, row, with) < 0) return -1;
+    return jlist_add(vm, r, jval_list(row, J_LIST));
+}
+
+int jfilter_batch(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l, *r = jlist_new(vm, 0);
+    int64_t n;
+    if (!r || jval_elements(vm, self, &l) < 0 || jarg_int(vm, a->pos[0], 1, &n) < 0) return -1;
+    if (n < 1) return vm_fail(vm, "batch wants a positive number");
+    for (size_t at = 0; at < l->n; at += (size_t)n) {
+        size_t left = l->n - at, take = left < (size_t)n ? left : (size_t)n;
+        if (add_row(vm, r, l, at, at + take, (size_t)n - take, a->pos[1]) < 0) return -1;
+    }
+    return jval_iter(vm, r, out);
+}
+
+int jfilter_slice(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l, *r = jlist_new(vm, 0);
+    int64_t n;
+    if (!r || jval_elements(vm, self, &l) < 0 || jarg_int(vm, a->pos[0], 1, &n) < 0) return -1;
+    if (n < 1 || n > VM_MAX_RANGE) return vm_fail(vm, "slice wants a positive number");
+    size_t at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool more = (size_t)i < l->n % (size_t)n;
+        size_t take = l->n / (size_t)n + more;
+        if (add_row(vm, r, l, at, at + take, !more, a->pos[1]) < 0) return -1;
+        at += take;
+    }
+    return jval_iter(vm, r, out);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For loops and their `loop` variable. */
+#include <string.h>
+
+#include "jinja/ast.h"
+
+static int loop_cycle(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    if (!a->npos) return vm_fail(vm, "no items for cycling given");
+    *out = a->pos[self.u.loop->at % a->npos];
+    return 0;
+}
+
+/* Whether the arguments differ from those of the call before. */
+static int loop_changed(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jloop *l = self.u.loop;
+    struct jlist *now = jlist_new(vm, a->npos);
+    if (!now) return -1;
+    for (size_t i = 0; i < a->npos; i++)
+        if (jlist_add(vm, now, a->pos[i]) < 0) return -1;
+    bool same = l->changed && jval_eq(vm, jval_list(l->changed, J_TUPLE), jval_list(now, J_TUPLE));
+    l->changed = now;
+    *out = jval_bool(!same);
+    return 0;
+}
+
+static const struct jfunc loop_methods[] = {{"cycle", loop_cycle, NULL, 0},
+                                            {"changed", loop_changed, NULL, 0}};
+
+static int loop_method(struct vm *vm, struct jloop *l, const struct jfunc *f, struct jval *out)
+{
+    struct jmethod *m = vm_alloc(vm, 1, sizeof *m);
+    if (!m) return -1;
+    *m = (struct jmethod){{.kind = J_LOOP, .u.loop = l}, f};
+    *out = (struct jval){.kind = J_METHOD, .u.method = m};
+    return 1;
+}
+
+/* 1 when the loop has the attribute, 0 when not, -1 on error. */
+int jinja_loop_attr(struct vm *vm, struct jloop *l, const struct jstr *name, struct jval *out)
+{
+    static const struct jstr no_prev = {.p = "there is no previous item", .n = 25},
+                             no_next = {.p = "there is no next item", .n = 21};
+    struct str s = jstr_str(name);
+    int64_t at = (int64_t)l->at, n = (int64_t)l->items->n;
+    const struct {
+        const char *name;
+        int64_t v;
+    } numbers[] = {{"index0", at},          {"index", at + 1},         {"length", n},
+                   {"revindex", n - at},    {"revindex0", n - at - 1}, {"depth0", l->depth0},
+                   {"depth", l->depth0 + 1}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (str_is(s, numbers[i].name)) {
+            *out = jval_int(numbers[i].v);
+            return 1;
+        }
+    for (size_t i = 0; i < 2; i++)
+        if (str_is(s, loop_methods[i].name)) return loop_method(vm, l, &loop_methods[i], out);
+    if (str_is(s, "first"))
+        *out = jval_bool(at == 0);
+    else if (str_is(s, "last"))
+        *out = jval_bool(at + 1 == n);
+    else if (str_is(s, "previtem"))
+        *out = at ? l->items->v[at - 1] : jval_undef(UNDEF_HINT, J_UNDEF, &no_prev);
+    else if (str_is(s, "nextitem"))
+        *out = at + 1 < n ? l->items->v[at + 1] : jval_undef(UNDEF_HINT, J_UNDEF, &no_next);
+    else
+        return 0;
+    return 1;
+}
+
+/* The scope of a loop's next turn: the last one, emptied, unless a macro holds on to it. */
+static struct scope *scope_again(struct vm *vm, struct scope *s)
+{
+    if (!s || s->captured) return jinja_scope_push(vm);
+    s->n = 0;
+    return vm->scope = s;
+}
+
+/* Binds the loop's target; *keep: whether the loop's filter (when asked) lets the item pass. */
+static int loop_item(struct vm *vm, const struct node *n, struct jval item, bool filter, bool *keep)
+{
+    struct jval yes;
+    if (jinja_assign(vm, n->kids[0], item) < 0) return -1;
+    *keep = true;
+    if (!filter || !n->kids[2]) return 0;
+    if (jinja_eval(vm, n->kids[2], &yes) < 0) return -1;
+    *keep = jval_truth(yes);
+    return 0;
+}
+
+/* The items that pass the filter of the loop, before its body runs: `loop` counts only those. */
+static int filter_items(struct vm *vm, const struct node *n, struct jlist **items)
+{
+    struct scope *outer = vm->scope;
+    struct jlist *l = jlist_new(vm, 0);
+    bool keep;
+    if (!l) return -1;
+    for (size_t i = 0; i < (*items)->n; i++) {
+        if (!jinja_scope_push(vm) || loop_item(vm, n, (*items)->v[i], true, &keep) < 0) return -1;
+        vm->scope = outer;
+        if (keep && jlist_add(vm, l, (*items)->v[i]) < 0) return -1;
+    }
+    *items = l;
+    return 0;
+}
+
+/* 1: the body ran, 0: the filter left the item out; *flow as the body ended. */
+static int loop_turn(struct vm *vm, const struct node *n, struct jloop *loop, bool filter,
+                     int *flow)
+{
+    bool keep;
+    if (loop_item(vm, n, loop->items->v[loop->at], filter, &keep) < 0) return -1;
+    if (!keep) return 0;
+    if (jinja_scope_set(vm, vm->scope, vm->t->sym_loop,
+                        (struct jval){.kind = J_LOOP, .u.loop = loop}) < 0)
+        return -1;
+    *flow = jinja_exec(vm, n->kids[3]);
+    return *flow < 0 ? -1 : 1;
+}
+
+static int run_loop(struct vm *vm, const struct node *n, struct jval iterable, int64_t depth0)
+{
+    struct scope *outer = vm->scope, *body = NULL;
+    struct jloop *loop = vm_alloc(vm, 1, sizeof *loop);
+    bool ran = false, early = n->kids[2] && (n->flag & (FOR_USES_LOOP | FOR_RECURSIVE));
+    int rc = 0, flow = FLOW_NEXT;
+    if (!loop || jval_elements(vm, iterable, &loop->items) < 0) return -1;
+    if (early && filter_items(vm, n, &loop->items) < 0) return -1;
+    loop->node = n;
+    loop->scope = outer;
+    loop->depth0 = depth0;
+    for (; loop->at < loop->items->n && flow != FLOW_BREAK; loop->at++) {
+        vm->scope = outer;
+        if (!(body = scope_again(vm, body)) || (rc = loop_turn(vm, n, loop, !early, &flow)) < 0)
+            return -1;
+        ran |= rc == 1;
+    }
+    vm->scope = outer;
+    if (ran || !n->kids[4]) return FLOW_NEXT;
+    if (!jinja_scope_push(vm)) return -1;
+    rc = jinja_exec(vm, n->kids[4]);
+    vm->scope = outer;
+    return rc;
+}
+
+int jinja_for(struct vm *vm, const struct node *n)
+{
+    struct jval iterable;
+    if (jinja_eval(vm, n->kids[1], &iterable) < 0) return -1;
+    return run_loop(vm, n, iterable, 0);
+}
+
+/* loop(items) in a recursive loop: its text. */
+int jinja_loop_call(struct vm *vm, struct jloop *l, const struct jargs *a, struct jval *out)
+{
+    struct scope *scope = vm->scope;
+    struct jbuild b, *outer = vm->out;
+    if (!(l->node->flag & FOR_RECURSIVE))
+        return vm_fail(vm, "the loop must have the 'recursive' marker to be called recursively");
+    if (a->npos != 1 || a->nkw) return vm_fail(vm, "loop() wants one argument");
+    if (vm->macros == VM_MAX_MACROS) return vm_fail(vm, "loops are nested too deeply");
+    vm->macros++;
+    jbuild_init(&b, vm);
+    vm->out = &b;
+    vm->scope = l->scope;
+    int rc = run_loop(vm, l->node, a->pos[0], l->depth0 + 1);
+    vm->scope = scope;
+    vm->out = outer;
+    vm->macros--;
+    return rc < 0 ? -1 : jbuild_done(&b, out);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Macros: binding their arguments, calling them, call blocks. */
+#include <string.h>
+
+#include "jinja/ast.h"
+
+/* The keyword argument `name`, or NULL; it is marked as used. */
+static const struct jval *take_keyword(const struct jargs *a, const struct jstr *name, bool *used)
+{
+    for (size_t i = 0; i < a->nkw; i++)
+        if (!used[i] && str_eq(jstr_str(a->names[i]), jstr_str(name))) {
+            used[i] = true;
+            return &a->kw[i];
+        }
+    return NULL;
+}
+
+static int bind_params(struct vm *vm, const struct node *m, const struct jargs *a, bool *used)
+{
+    uint32_t ndefaults = m->nkids - 1;
+    struct scope *s = vm->scope;
+    struct jval v;
+    /* Given arguments first: a default may refer to any of them. */
+    for (uint32_t i = 0; i < m->nparams; i++) {
+        const struct jval *k = i < a->npos ? &a->pos[i] : take_keyword(a, m->param_names[i], used);
+        if (k && jinja_scope_set(vm, s, m->params[i], *k) < 0) return -1;
+        if (i >= a->npos && !k) {
+            v = jval_undef(UNDEF_PARAM, J_UNDEF, m->param_names[i]);
+            uint32_t d = i + ndefaults;
+            if (d >= m->nparams && jinja_eval(vm, m->kids[1 + d - m->nparams], &v) < 0) return -1;
+            if (jinja_scope_set(vm, s, m->params[i], v) < 0) return -1;
+        }
+    }
+    return 0;
+}
+
+/* varargs, kwargs and caller, where the body asks for them; anything left over is an error. */
+static int bind_rest(struct vm *vm, const struct node *m, const struct jargs *a, bool *used)
+{
+    static const struct jstr caller = {.p = "caller", .n = 6};
+    struct scope *s = vm->scope;
+    struct jdict *kwargs = jdict_new(vm);
+    struct jlist *varargs = jlist_new(vm, 0);
+    if (!kwargs || !varargs) return -1;
+    if (m->flag & MACRO_CALLER) {
+        const struct jval *k = take_keyword(a, &caller, used);
+        struct jval v = k ? *k : jval_undef(UNDEF_NAME, J_UNDEF, &caller);
+        if (jinja_scope_set(vm, s, vm->t->sym_caller, v) < 0) return -1;
+    }
+    for (size_t i = 0; i < a->nkw; i++) {
+        if (used[i]) continue;
+        if (!(m->flag & MACRO_KWARGS))
+            return vm_fail(vm, "macro '%.*s' takes no keyword argument '%.*s'",
+                           STR_FMT(jstr_str(m->name)), STR_FMT(jstr_str(a->names[i])));
+        if (jdict_set(vm, kwargs, jval_str(a->names[i]), a->kw[i]) < 0) return -1;
+    }
+    for (size_t i = m->nparams; i < a->npos; i++) {
+        if (!(m->flag & MACRO_VARARGS))
+            return vm_fail(vm, "macro '%.*s' takes not more than %u argument(s)",
+                           STR_FMT(jstr_str(m->name)), (unsigned)m->nparams);
+        if (jlist_add(vm, varargs, a->pos[i]) < 0) return -1;
+    }
+    if (m->flag & MACRO_KWARGS &&
+        jinja_scope_set(vm, s, vm->t->sym_kwargs, (struct jval){.kind = J_DICT, .u.dict = kwargs}) <
+            0)
+        return -1;
+    if (!(m->flag & MACRO_VARARGS)) return 0;
+    return jinja_scope_set(vm, s, vm->t->sym_varargs, jval_list(varargs, J_TUPLE));
+}
+
+int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out)
+{
+    struct scope *scope = vm->scope;
+    bool *used = vm_alloc(vm, a->nkw, sizeof *used);
+    if (!used) return -1;
+    if (vm->macros == VM_MAX_MACROS)
+        return vm_fail(vm, "macros call each other more than %d deep", VM_MAX_MACROS);
+    vm->macros++;
+    vm->scope = m->scope;
+    int rc = -1;
+    if (jinja_scope_push(vm) && bind_params(vm, m->node, a, used) == 0 &&
+        bind_rest(vm, m->node, a, used) == 0)
+        rc = jinja_capture(vm, m->node->kids[0], out);
+    vm->scope = scope;
+    vm->macros--;
+    return rc;
+}
+
+int jinja_macro_make(struct vm *vm, const struct node *n, struct jval *out)
+{
+    struct jmacro *m = vm_alloc(vm, 1, sizeof *m);
+    if (!m) return -1;
+    *m = (struct jmacro){n, vm->scope};
+    for (struct scope *s = vm->scope; s && !s->captured; s = s->parent) s->captured = true;
+    *out = (struct jval){.kind = J_MACRO, .u.macro = m};
+    return 0;
+}
+
+int jinja_call_block(struct vm *vm, const struct node *n)
+{
+    static const struct jstr name = {.p = "caller", .n = 6};
+    const struct node *call = n->kids[0];
+    struct jval f, v;
+    struct jargs a;
+    if (jinja_eval(vm, call->kids[0], &f) < 0 || jinja_eval_args(vm, call->args, &a) < 0) return -1;
+    struct jval *kw = vm_alloc(vm, a.nkw + 1, sizeof *kw);
+    const struct jstr **names = vm_alloc(vm, a.nkw + 1, sizeof *names);
+    if (!kw || !names) return -1;
+    if (a.nkw) {
+        memcpy(kw, a.kw, a.nkw * sizeof *kw);
+        memcpy(names, a.names, a.nkw * sizeof *names);
+    }
+    names[a.nkw] = &name;
+    if (jinja_macro_make(vm, n->kids[1], &kw[a.nkw]) < 0) return -1;
+    a.kw = kw;
+    a.names = names;
+    a.nkw++;
+    if (vm_call(vm, f, &a, &v) < 0) return -1;
+    return jinja_print(vm, v);
+}

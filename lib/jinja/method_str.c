@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Methods of Python's str. */
+#include <string.h>
+
+#include "jinja/filters.h"
+
+/* ---- reading arguments ---- */
+static const struct jstr *opt_str(const struct jargs *a, size_t i)
+{
+    return a->pos[i].kind == J_STR ? a->pos[i].u.s : NULL;
+}
+
+/* A string, or NULL for None and for an argument not given. */
+static int want_str(struct vm *vm, const struct jargs *a, size_t i, const struct jstr **s)
+{
+    *s = opt_str(a, i);
+    if (*s || a->pos[i].kind == J_MISSING || a->pos[i].kind == J_NONE) return 0;
+    return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[i]));
+}
+
+static int want_int(struct vm *vm, const struct jargs *a, size_t i, int64_t otherwise, int64_t *v)
+{
+    *v = otherwise;
+    if (a->pos[i].kind == J_MISSING || jval_is_int(a->pos[i], v)) return 0;
+    return vm_fail(vm, "an integer is wanted here, not %s", jval_type(a->pos[i]));
+}
+
+static struct jval keep_markup(struct jval v, struct jval self)
+{
+    if (self.u.s->markup && v.kind == J_STR && v.u.s != self.u.s)
+        ((struct jstr *)v.u.s)->markup = true;
+    return v;
+}
+
+/* ---- str ---- */
+static int strip(struct vm *vm, struct jval self, const struct jargs *a, bool left, bool right,
+                 struct jval *out)
+{
+    const struct jstr *chars;
+    size_t from, to;
+    if (want_str(vm, a, 0, &chars) < 0) return -1;
+    jstr_strip(self.u.s, chars, left, right, &from, &to);
+    return jstr_part(vm, self.u.s, from, to, out);
+}
+static int str_strip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return strip(vm, self, a, true, true, out);
+}
+static int str_lstrip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return strip(vm, self, a, true, false, out);
+}
+static int str_rstrip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return strip(vm, self, a, false, true, out);
+}
+
+static int split(struct vm *vm, struct jval self, const struct jargs *a, bool right,
+                 struct jval *out)
+{
+    const struct jstr *sep;
+    struct jlist *l;
+    int64_t max;
+    if (want_str(vm, a, 0, &sep) < 0 || want_int(vm, a, 1, -1, &max) < 0 ||
+        jstr_split(vm, self.u.s, sep, max, right, &l) < 0)
+        return -1;
+    *out = jval_list(l, J_LIST);
+    return 0;
+}
+static int str_split(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return split(vm, self, a, false, out);
+}
+static int str_rsplit(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return split(vm, self, a, true, out);
+}
+
+static int str_splitlines(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l;
+    if (jstr_lines(vm, self.u.s, jval_truth(a->pos[0]), &l) < 0) return -1;
+    *out = jval_list(l, J_LIST);
+    return 0;
+}
+
+static int partition(struct vm *vm, struct jval self, const struct jargs *a, bool last,
+                     struct jval *out)
+{
+    const struct jstr *sep, *s = self.u.s;
+    struct jlist *l = jlist_new(vm, 3);
+    struct jval v;
+    if (!l || want_str(vm, a, 0, &sep) < 0) return -1;
+    if (!sep || !sep->n) return vm_fail(vm, "empty separator");
+    size_t at = jstr_find(s, 0, s->n, sep, last), cut[4] = {0, s->n, s->n, s->n};
+    if (at != SIZE_MAX) {
+        cut[1] = at;
+        cut[2] = at + sep->n;
+    } else if (last) {
+        cut[1] = cut[2] = 0;
+    }
+    for (int i = 0; i < 3; i++)
+        if (jstr_part(vm, s, cut[i], cut[i + 1], &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+    *out = jval_list(l, J_TUPLE);
+    return 0;
+}
+static int str_partition(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return partition(vm, self, a, false, out);
+}
+static int str_rpartition(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return partition(vm, self, a, true, out);
+}
+
+/* The byte range that the optional start and end arguments (i and i + 1) leave. */
+static int byte_range(struct vm *vm, const struct jstr *s, const struct jargs *a, size_t i,
+                      size_t *from, size_t *to)
+{
+    int64_t n = (int64_t)jstr_chars(s), b, e;
+    struct jargs k = *a;
+    if (a->pos[i].kind == J_NONE || a->pos[i + 1].kind == J_NONE)
+        return vm_fail(vm, "None as a bound is not supported");
+    if (want_int(vm, &k, i, 0, &b) < 0 || want_int(vm, &k, i + 1, n, &e) < 0) return -1;
+    if (b < 0) b = b < -n ? 0 : b + n;
+    if (e < 0) e = e < -n ? 0 : e + n;
+    if (e > n) e = n;
+    *from = b > n ? SIZE_MAX : jstr_offset(s, (size_t)b);
+    *to = jstr_offset(s, (size_t)e);
+    return vm_charge(vm, s->n);
+}
+
+static bool affix(const struct jstr *s, size_t from, size_t to, const struct jstr *k, bool end)
+{
+    if (from > to || to - from < k->n) return false;
+    return !k->n || memcmp(s->p + (end ? to - k->n : from), k->p, k->n) == 0;
+}
+
+/* startswith and endswith: a string, or a tuple of them. */
+static int affixes(struct vm *vm, struct jval self, const struct jargs *a, bool end,
+                   struct jval *out)
+{
+    size_t from, to, n = a->pos[0].kind == J_TUPLE ? a->pos[0].u.list->n : 1;
+    bool yes = false;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    for (size_t i = 0; i < n && !yes; i++) {
+        struct jval k = a->pos[0].kind == J_TUPLE ? a->pos[0].u.list->v[i] : a->pos[0];
+        if (k.kind != J_STR)
+            return vm_fail(vm, "%s first arg must be str or a tuple of str, not %s",
+                           end ? "endswith" : "startswith", jval_type(k));
+        yes = affix(self.u.s, from, to, k.u.s, end);
+    }
+    *out = jval_bool(yes);
+    return 0;
+}
+static int str_startswith(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return affixes(vm, self, a, false, out);
+}
+static int str_endswith(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return affixes(vm, self, a, true, out);
+}
+
+static int remove_affix(struct vm *vm, struct jval self, const struct jargs *a, bool end,
+                        struct jval *out)
+{
+    const struct jstr *k = opt_str(a, 0), *s = self.u.s;
+    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    bool yes = affix(s, 0, s->n, k, end);
+    return jstr_part(vm, s, yes && !end ? k->n : 0, yes && end ? s->n - k->n : s->n, out);
+}
+static int str_removeprefix(struct vm *vm, struct jval self, const struct jargs *a,
+                            struct jval *out)
+{
+    return remove_affix(vm, self, a, false, out);
+}
+static int str_removesuffix(struct vm *vm, struct jval self, const struct jargs *a,
+                            struct jval *out)
+{
+    return remove_affix(vm, self, a, true, out);
+}
+
+static int find(struct vm *vm, struct jval self, const struct jargs *a, bool last, bool raise,
+                struct jval *out)
+{
+    const struct jstr *k = opt_str(a, 0);
+    size_t from, to, at;
+    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    at = jstr_find(self.u.s, from, to, k, last);
+    if (at == SIZE_MAX && raise) return vm_fail(vm, "substring not found");
+    struct jstr head = {.p = self.u.s->p, .n = at == SIZE_MAX ? 0 : (uint32_t)at};
+    *out = jval_int(at == SIZE_MAX ? -1 : (int64_t)jstr_chars(&head));
+    return 0;
+}
+static int str_find(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return find(vm, self, a, false, false, out);
+}
+static int str_rfind(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return find(vm, self, a, true, false, out);
+}
+static int str_index(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return find(vm, self, a, false, true, out);
+}
+
+static int str_count(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    const struct jstr *k = opt_str(a, 0);
+    size_t from, to, at;
+    int64_t n = 0;
+    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    if (!k->n) {
+        struct jstr part = {.p = self.u.s->p + from, .n = from > to ? 0 : (uint32_t)(to - from)};
+        n = from > to ? 0 : (int64_t)jstr_chars(&part) + 1;
+    }
+    for (; k->n && (at = jstr_find(self.u.s, from, to, k, false)) != SIZE_MAX; n++)
+        from = at + k->n;
+    *out = jval_int(n);
+    return 0;
+}
+
+static int str_replace(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    const struct jstr *from = opt_str(a, 0), *to = opt_str(a, 1);
+    int64_t max;
+    if (!from || !to) return vm_fail(vm, "replace() wants two strings");
+    if (want_int(vm, a, 2, -1, &max) < 0) return -1;
+    if (jstr_replace(vm, self.u.s, from, to, max, out) < 0) return -1;
+    *out = keep_markup(*out, self);
+    return 0;
+}
+
+static int str_join(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l;
+    if (jval_elements(vm, a->pos[0], &l) < 0) return -1;
+    return jstr_join(vm, self.u.s, l, false, out);
+}
+
+static int with_case(struct vm *vm, struct jval self, enum jcase how, struct jval *out)
+{
+    if (jstr_case(vm, self.u.s, how, out) < 0) return -1;
+    *out = keep_markup(*out, self);
+    return 0;
+}
+#define CASE_METHOD(name, how)                                                                     \
+    static int name(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)      \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        return with_case(vm, self, how, out);                                                      \
+    }
+CASE_METHOD(str_upper, JCASE_UPPER)
+CASE_METHOD(str_lower, JCASE_LOWER)
+CASE_METHOD(str_capitalize, JCASE_CAPITALIZE)
+CASE_METHOD(str_title, JCASE_TITLE)
+CASE_METHOD(str_swapcase, JCASE_SWAP)
+
+static int str_format(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return jval_format(vm, self.u.s, a, out);
+}
+
+/* Whether every character is of a class, and there is one. Beyond ASCII only letters with case
+ * and white space are known: others are refused rather than guessed. */
+static int classify(struct vm *vm, const struct jstr *s, char which, struct jval *out)
+{
+    bool yes = s->n > 0, seen = false;
+    for (size_t i = 0, len; i < s->n; i += len) {
+        uint32_t c = jchar_get(s->p + i, s->n - i, &len);
+        char more[8];
+        bool digit = c >= '0' && c <= '9', cased = jchar_cased(c);
+        bool upper = cased && jchar_lower(c) != c, lower = cased && jchar_upper(c, more) != c;
+        if (c >= 0x80 && !cased && strchr("adn", which))
+            return vm_fail(vm, "isalpha, isdigit and isalnum know no script without case");
+        if (which == 'a') yes &= cased;
+        if (which == 'd') yes &= digit;
+        if (which == 'n') yes &= digit || cased;
+        if (which == 's') yes &= jchar_space(c);
+        if (which == 'u') yes &= !lower || upper;
+        if (which == 'l') yes &= !upper || lower;
+        seen |= cased;
+    }
+    *out = jval_bool(yes && (seen || !strchr("ul", which)));
+    return vm_charge(vm, s->n);
+}
+#define CLASS_METHOD(name, which)                                                                  \
+    static int name(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)      \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        return classify(vm, self.u.s, which, out);                                                 \
+    }
+CLASS_METHOD(str_isalpha, 'a')
+CLASS_METHOD(str_isdigit, 'd')
+CLASS_METHOD(str_isalnum, 'n')
+CLASS_METHOD(str_isspace, 's')
+CLASS_METHOD(str_isupper, 'u')
+CLASS_METHOD(str_islower, 'l')
+
+enum justify { JUSTIFY_LEFT, JUSTIFY_RIGHT, JUSTIFY_CENTRE };
+static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum justify how,
+                   struct jval *out)
+{
+    struct jstr blank = {.p = " ", .n = 1};
+    const struct jstr *fill = opt_str(a, 1);
+    int64_t width, n = (int64_t)jstr_chars(self.u.s);
+    struct jbuild b;
+    if (!fill) fill = &blank;
+    if (want_int(vm, a, 0, 0, &width) < 0) return -1;
+    int64_t space = width > n ? width - n : 0;
+    int64_t left = how == JUSTIFY_LEFT ? 0 : space;
+    if (how == JUSTIFY_CENTRE) left = space / 2 + (space & width & 1);
+    jbuild_init(&b, vm);
+    for (int64_t i = 0; i < left && !b.failed; i++) jbuild_str(&b, fill);
+    jbuild_str(&b, self.u.s);
+    for (int64_t i = left; i < space && !b.failed; i++) jbuild_str(&b, fill);
+    return jbuild_done(&b, out);
+}
+static int str_ljust(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return justify(vm, self, a, JUSTIFY_LEFT, out);
+}
+static int str_rjust(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return justify(vm, self, a, JUSTIFY_RIGHT, out);
+}
+static int str_center(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    return justify(vm, self, a, JUSTIFY_CENTRE, out);
+}
+
+const struct jfunc jinja_str_methods[] = {{"strip", str_strip, "chars", 0},
+                                          {"lstrip", str_lstrip, "chars", 0},
+                                          {"rstrip", str_rstrip, "chars", 0},
+                                          {"split", str_split, "sep maxsplit", 0},
+                                          {"rsplit", str_rsplit, "sep maxsplit", 0},
+                                          {"splitlines", str_splitlines, "keepends", 0},
+                                          {"partition", str_partition, "sep", 1},
+                                          {"rpartition", str_rpartition, "sep", 1},
+                                          {"startswith", str_startswith, "prefix start end", 1},
+                                          {"endswith", str_endswith, "suffix start end", 1},
+                                          {"removeprefix", str_removeprefix, "prefix", 1},
+                                          {"removesuffix", str_removesuffix, "suffix", 1},
+                                          {"find", str_find, "sub start end", 1},
+                                          {"rfind", str_rfind, "sub start end", 1},
+                                          {"index", str_index, "sub start end", 1},
+                                          {"count", str_count, "sub start end", 1},
+                                          {"replace", str_replace, "old new count", 2},
+                                          {"join", str_join, "iterable", 1},
+                                          {"upper", str_upper, "", 0},
+                                          {"lower", str_lower, "", 0},
+                                          {"casefold", NULL, "", 0},
+                                          {"capitalize", str_capitalize, "", 0},
+                                          {"title", str_title, "", 0},
+                                          {"swapcase", str_swapcase, "", 0},
+                                          {"format", str_format, NULL, 0},
+                                          {"isalpha", str_isalpha, "", 0},
+                                          {"isdigit", str_isdigit, "", 0},
+                                          {"isdecimal", str_isdigit, "", 0},
+                                          {"isnumeric", str_isdigit, "", 0},
+                                          {"isalnum", str_isalnum, "", 0},
+                                          {"isspace", str_isspace, "", 0},
+                                          {"isupper", str_isupper, "", 0},
+                                          {"islower", str_islower, "", 0},
+                                          {"ljust", str_ljust, "width fillchar", 1},
+                                          {"rjust", str_rjust, "width fillchar", 1},
+                                          {"center", str_center, "width fillchar", 1},
+                                          {"rindex", NULL, "", 0},
+                                          {"encode", NULL, "", 0},
+                                          {"expandtabs", NULL, "", 0},
+                                          {"format_map", NULL, "", 0},
+                                          {"isascii", NULL, "", 0},
+                                          {"isidentifier", NULL, "", 0},
+                                          {"isprintable", NULL, "", 0},
+                                          {"istitle", NULL, "", 0},
+                                          {"maketrans", NULL, "", 0},
+                                          {"translate", NULL, "", 0},
+                                          {"zfill", NULL, "", 0},
+                                          {NULL, NULL, NULL, 0}};

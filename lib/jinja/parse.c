@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Statements of a template. */
+#include <string.h>
+
+#include "jinja/ast.h"
+
+static const struct token *cur(const struct parser *p) { return &p->tok[p->at]; }
+
+static int parse_end_tag(struct parser *p)
+{
+    return parse_expect(p, T_BLOCK_END, "the end of the tag");
+}
+
+/* ---- one function for each kind of block; p stands after its name ---- */
+
+/* A body of its own scope up to `end`, whose tag is left behind. */
+static struct node *block_body(struct parser *p, const char *end)
+{
+    const char *ends[] = {end, NULL};
+    const char *open = p->open;
+    parse_skip(p, T_COLON);
+    if (parse_end_tag(p) < 0) return NULL;
+    p->open = end;
+    struct node *n = parse_body(p, ends);
+    p->open = open;
+    if (n) p->at++; /* the name of the end tag; the caller expects %} */
+    return n;
+}
+
+static struct node *parse_if(struct parser *p)
+{
+    static const char *const ends[] = {"elif", "else", "endif", NULL};
+    struct node *n = parse_node(p, N_IF, 0);
+    size_t cap = 0, nkids = 0;
+    const char *open = p->open;
+    while (n) {
+        struct node *test = parse_tuple(p, TUPLE_NO_COND, NULL);
+        parse_skip(p, T_COLON);
+        if (!test || parse_end_tag(p) < 0) return NULL;
+        p->open = "endif";
+        struct node *body = parse_body(p, ends);
+        p->open = open;
+        if (!body || parse_add(p, &n->kids, &nkids, &cap, test) < 0 ||
+            parse_add(p, &n->kids, &nkids, &cap, body) < 0)
+            return NULL;
+        if (!parse_skip_name(p, "elif")) break;
+    }
+    if (!n) return NULL;
+    struct node *other = NULL;
+    if (parse_skip_name(p, "else")) {
+        if (!(other = block_body(p, "endif"))) return NULL;
+    } else {
+        p->at++;
+    }
+    if (parse_add(p, &n->kids, &nkids, &cap, other) < 0) return NULL;
+    n->nkids = (uint32_t)nkids;
+    return n;
+}
+
+static struct node *parse_for(struct parser *p)
+{
+    static const char *const ends[] = {"else", "endfor", NULL};
+    struct node *n = parse_node(p, N_FOR, 5);
+    const char *open = p->open;
+    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET, "in"))) return NULL;
+    if (!parse_skip_name(p, "in")) {
+        parse_fail(p, "`in` expected");
+        return NULL;
+    }
+    if (!(n->kids[1] = parse_tuple(p, TUPLE_NO_COND, "recursive"))) return NULL;
+    if (parse_skip_name(p, "if") && !(n->kids[2] = parse_expression(p))) return NULL;
+    if (parse_skip_name(p, "recursive")) n->flag = FOR_RECURSIVE;
+    parse_skip(p, T_COLON);
+    if (parse_end_tag(p) < 0) return NULL;
+    uint32_t asked = p->asked;
+    p->asked &= ~(uint32_t)USES_LOOP;
+    p->open = "endfor";
+    n->kids[3] = parse_body(p, ends);
+    p->open = open;
+    if (!n->kids[3]) return NULL;
+    if (p->asked & USES_LOOP) n->flag |= FOR_USES_LOOP;
+    p->asked |= asked;
+    if (parse_skip_name(p, "else")) {
+        if (!(n->kids[4] = block_body(p, "endfor"))) return NULL;
+    } else {
+        p->at++;
+    }
+    return n;
+}
+
+static struct node *parse_set(struct parser *p)
+{
+    struct node *n = parse_node(p, N_SET, 3);
+    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET | TUPLE_NS, NULL))) return NULL;
+    if (parse_skip(p, T_ASSIGN)) {
+        n->nkids = 2;
+        return (n->kids[1] = parse_tuple(p, TUPLE_PLAIN, NULL)) ? n : NULL;
+    }
+    n->kind = N_SETBLOCK;
+    if (cur(p)->type == T_PIPE && !(n->kids[1] = parse_filter(p, NULL, false))) return NULL;
+    return (n->kids[2] = block_body(p, "endset")) ? n : NULL;
+}
+
+/* (a, b=1): params into n, defaults into kids[1..]. */
+static int parse_signature(struct parser *p, struct node *n)
+{
+    size_t cap = 0, nkids = 1, np = 0;
+    uint32_t params[64];
+    const struct jstr *names[64];
+    if (!(n->kids = arena_alloc(&p->t->arena, sizeof *n->kids, p->e))) return -1;
+    cap = 1;
+    if (parse_expect(p, T_LPAREN, "(") < 0) return -1;
+    while (cur(p)->type != T_RPAREN) {
+        if (np && parse_expect(p, T_COMMA, ",") < 0) return -1;
+        if (np == 64) return parse_fail(p, "more than 64 parameters");
+        if (cur(p)->type != T_NAME) return parse_fail(p, "a parameter name expected");
+        if (parse_symbol(p, cur(p)->text, &params[np]) < 0 ||
+            !(names[np] = parse_string(p, cur(p)->text)))
+            return -1;
+        np++;
+        p->at++;
+        if (parse_skip(p, T_ASSIGN)) {
+            struct node *d = parse_expression(p);
+            if (!d || parse_add(p, &n->kids, &nkids, &cap, d) < 0) return -1;
+        } else if (nkids > 1) {
+            return parse_fail(p, "a parameter without default follows one with a default");
+        }
+    }
+    p->at++;
+    n->nkids = (uint32_t)nkids;
+    n->nparams = (uint32_t)np;
+    n->params = arena_copy(&p->t->arena, params, np * sizeof *params, p->e);
+    n->param_names = arena_copy(&p->t->arena, names, np * sizeof *names, p->e);
+    return n->params && n->param_names ? 0 : -1;
+}
+
+/* The body of a macro; notes whether it uses caller, kwargs or varargs. */
+static int macro_body(struct parser *p, struct node *n, const char *end)
+{
+    uint32_t asked = p->asked;
+    p->asked = 0;
+    n->kids[0] = block_body(p, end);
+    n->flag = p->asked;
+    p->asked = asked;
+    return n->kids[0] ? 0 : -1;
+}
+
+static struct node *parse_macro(struct parser *p)
+{
+    struct node *n = parse_node(p, N_MACRO, 0);
+    if (!n) return NULL;
+    if (cur(p)->type != T_NAME) {
+        parse_fail(p, "a macro name expected");
+        return NULL;
+    }
+    if (parse_symbol(p, cur(p)->text, &n->sym) < 0 || !(n->name = parse_string(p, cur(p)->text)))
+        return NULL;
+    p->at++;
+    return parse_signature(p, n) < 0 || macro_body(p, n, "endmacro") < 0 ? NULL : n;
+}
+
+static struct node *parse_call_block(struct parser *p)
+{
+    struct node *n = parse_node(p, N_CALLBLOCK, 2), *m = parse_node(p, N_MACRO, 1);
+    if (!n || !m) return NULL;
+    m->name = parse_string(p, STR("caller"));
+    if (cur(p)->type == T_LPAREN && parse_signature(p, m) < 0) return NULL;
+    if (!m->name || !(n->kids[0] = parse_expression(p))) return NULL;
+    if (n->kids[0]->kind != N_CALL) {
+        parse_fail(p, "a call expected after `call`");
+        return NULL;
+    }
+    n->kids[1] = m;
+    return macro_body(p, m, "endcall") < 0 ? NULL : n;
+}
+
+static struct node *parse_filter_block(struct parser *p)
+{
+    struct node *n = parse_node(p, N_FILTERBLOCK, 2);
+    if (!n || !(n->kids[0] = parse_filter(p, NULL, true))) return NULL;
+    return (n->kids[1] = block_body(p, "endfilter")) ? n : NULL;
+}
+
+static struct node *parse_with(struct parser *p)
+{
+    struct node *n = parse_node(p, N_WITH, 1);
+    size_t cap = 1, nkids = 1;
+    while (n && cur(p)->type != T_BLOCK_END) {
+        if (nkids > 1 && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        struct node *target = parse_tuple(p, TUPLE_TARGET, NULL);
+        if (!target || parse_expect(p, T_ASSIGN, "=") < 0) return NULL;
+        struct node *v = parse_expression(p);
+        if (!v || parse_add(p, &n->kids, &nkids, &cap, target) < 0 ||
+            parse_add(p, &n->kids, &nkids, &cap, v) < 0)
+            return NULL;
+    }
+    if (!n || !(n->kids[0] = block_body(p, "endwith"))) return NULL;
+    n->nkids = (uint32_t)nkids;
+    return n;
+}
+
+static struct node *parse_generation(struct parser *p)
+{
+    struct node *n = parse_node(p, N_GENERATION, 1);
+    p->t->has_generation = true;
+    return n && (n->kids[0] = block_body(p, "endgeneration")) ? n : NULL;
+}
+
+/* A block is rendered where it stands: a chat template has no child. */
+static struct node *parse_block(struct parser *p)
+{
+    struct node *n = parse_node(p, N_SCOPE, 1);
+    if (!n) return NULL;
+    if (cur(p)->type != T_NAME) {
+        parse_fail(p, "a block name expected");
+        return NULL;
+    }
+    p->at++;
+    parse_skip_name(p, "scoped");
+    parse_skip_name(p, "required");
+    if (!(n->kids[0] = block_body(p, "endblock"))) return NULL;
+    if (cur(p)->type == T_NAME) p->at++;
+    return n;
+}
+
+static struct node *parse_print(struct parser *p)
+{
+    struct node *n = parse_node(p, N_BODY, 0);
+    size_t cap = 0, nkids = 0;
+    while (n && cur(p)->type != T_BLOCK_END) {
+        if (nkids && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        struct node *k = parse_node(p, N_PRINT, 1);
+        if (!k || !(k->kids[0] = parse_expression(p)) ||
+            parse_add(p, &n->kids, &nkids, &cap, k) < 0)
+            return NULL;
+    }
+    if (n) n->nkids = (uint32_t)nkids;
+    return n;
+}
+
+static struct node *parse_break(struct parser *p) { return parse_node(p, N_BREAK, 0); }
+static struct node *parse_continue(struct parser *p) { return parse_node(p, N_CONTINUE, 0); }
+
+static struct node *parse_foreign(struct parser *p)
+{
+    p->at--;
+    parse_fail(p, "`%.*s` is not supported: a chat template stands alone", STR_FMT(cur(p)->text));
+    return NULL;
+}
+
+static const struct {
+    const char *name;
+    struct node *(*parse)(struct parser *);
+} statements[] = {
+    {"if", parse_if},           {"for", parse_for},           {"set", parse_set},
+    {"macro", parse_macro},     {"call", parse_call_block},   {"filter", parse_filter_block},
+    {"with", parse_with},       {"block", parse_block},       {"generation", parse_generation},
+    {"print", parse_print},     {"break", parse_break},       {"continue", parse_continue},
+    {"include", parse_foreign}, {"import", parse_foreign},    {"from", parse_foreign},
+    {"extends", parse_foreign}, {"autoescape", parse_foreign}};
+
+static struct node *parse_statement(struct parser *p)
+{
+    if (cur(p)->type != T_NAME) {
+        parse_fail(p, "the name of a tag expected");
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        if (!str_is(cur(p)->text, statements[i].name)) continue;
+        p->at++;
+        struct node *n = statements[i].parse(p);
+        return n && parse_end_tag(p) == 0 ? n : NULL;
+    }
+    if (p->open)
+        parse_fail(p, "unknown tag `%.*s` (`%s` is still to come)", STR_FMT(cur(p)->text), p->open);
+    else
+        parse_fail(p, "unknown tag `%.*s`", STR_FMT(cur(p)->text));
+    return NULL;
+}
+
+/* One piece of a body. */
+static struct node *parse_piece(struct parser *p)
+{
+    const struct token *t = cur(p);
+    struct node *n;
+    if (t->type == T_DATA) {
+        if (!(n = parse_node(p, N_DATA, 0)) || !(n->name = parse_string(p, t->text))) return NULL;
+        n->value = jval_str(n->name);
+        p->at++;
+        return n;
+    }
+    if (t->type == T_VAR_BEGIN) {
+        p->at++;
+        n = parse_node(p, N_PRINT, 1);
+        if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_PLAIN, NULL))) return NULL;
+        return parse_expect(p, T_VAR_END, "the end of the expression") < 0 ? NULL : n;
+    }
+    p->at++; /* T_BLOCK_BEGIN: bodies hold nothing else */
+    return parse_statement(p);
+}
+
+struct node *parse_body(struct parser *p, const char *const *ends)
+{
+    struct node *n = parse_node(p, N_BODY, 0);
+    size_t cap = 0, nkids = 0;
+    if (!n || parse_enter(p) < 0) return NULL;
+    while (cur(p)->type != T_EOF) {
+        if (cur(p)->type == T_BLOCK_BEGIN && ends) {
+            p->at++;
+            for (size_t i = 0; ends[i]; i++) {
+                if (!parse_is_name(p, ends[i])) continue;
+                n->nkids = (uint32_t)nkids;
+                p->depth--;
+                return n;
+            }
+            p->at--;
+        }
+        struct node *k = parse_piece(p);
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+    }
+    if (ends) {
+        parse_fail(p, "the template ends where `%s` is still to come", p->open);
+        return NULL;
+    }
+    n->nkids = (uint32_t)nkids;
+    p->depth--;
+    return n;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Syntax tree to program. */
+#include <string.h>
+
+#include "regex/impl.h"
+
+struct emitter {
+    struct regex_tree *t;
+    struct regex *r;
+    struct err *e;
+};
+
+static int emit_node(struct emitter *m, uint32_t id);
+
+/* Index of a new instruction, or -1. */
+static long put(struct emitter *m, enum regex_op op, uint32_t x, uint32_t y)
+{
+    struct regex *r = m->r;
+    if (r->n >= REGEX_MAX_PROG)
+        return err_set(m->e, ERR_DATA, "a pattern that expands to more than %d steps",
+                       REGEX_MAX_PROG);
+    if (mem_grow(&r->prog, &r->cap, r->n + 1, sizeof *r->prog, m->e) != 0) return -1;
+    r->prog[r->n] = (struct regex_ins){op, x, y, 0};
+    return (long)r->n++;
+}
+
+/* The node below single-child sequences and alternatives. */
+static uint32_t inside(const struct regex_tree *t, uint32_t id)
+{
+    const struct regex_node *n = &t->node[id];
+    while ((n->kind == NODE_CAT || n->kind == NODE_ALT) && n->child != 0 &&
+           t->node[n->child].next == 0) {
+        id = n->child;
+        n = &t->node[id];
+    }
+    return id;
+}
+
+/* True when the node can match nothing. */
+static bool nullable(const struct regex_tree *t, uint32_t id)
+{
+    const struct regex_node *n = &t->node[id];
+    switch (n->kind) {
+    case NODE_SET:
+        return false;
+    case NODE_REPEAT:
+        return n->min == 0 || nullable(t, n->child);
+    case NODE_ATOMIC:
+        return nullable(t, n->child);
+    case NODE_CAT:
+        for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+            if (!nullable(t, c)) return false;
+        return true;
+    case NODE_ALT:
+        for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+            if (nullable(t, c)) return true;
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Characters that the node always matches, or -1 when that varies. */
+static int64_t fixed_length(const struct regex_tree *t, uint32_t id)
+{
+    const struct regex_node *n = &t->node[id];
+    int64_t sum = 0, one;
+    switch (n->kind) {
+    case NODE_SET:
+        return 1;
+    case NODE_ATOMIC:
+        return fixed_length(t, n->child);
+    case NODE_REPEAT:
+        one = n->min == n->max ? fixed_length(t, n->child) : -1;
+        return one < 0 || one > REGEX_MAX_PROG ? -1 : one * n->min;
+    case NODE_CAT:
+        for (uint32_t c = n->child; c != 0; c = t->node[c].next) {
+            if ((one = fixed_length(t, c)) < 0 || sum > REGEX_MAX_PROG) return -1;
+            sum += one;
+        }
+        return sum;
+    case NODE_ALT:
+        sum = fixed_length(t, n->child);
+        for (uint32_t c = t->node[n->child].next; c != 0; c = t->node[c].next)
+            if (fixed_length(t, c) != sum) return -1;
+        return sum;
+    default:
+        return 0;
+    }
+}
+
+static int emit_alternatives(struct emitter *m, uint32_t child)
+{
+    long ends = -1; /* jumps to the end, linked through x */
+    for (; child != 0; child = m->t->node[child].next) {
+        bool last = m->t->node[child].next == 0;
+        long split = last ? 0 : put(m, OP_SPLIT, 0, 0), jump;
+        if (split < 0) return -1;
+        if (!last) m->r->prog[split].x = (uint32_t)m->r->n;
+        if (emit_node(m, child) != 0) return -1;
+        if (last) break;
+        if ((jump = put(m, OP_JUMP, (uint32_t)ends, 0)) < 0) return -1;
+        ends = jump;
+        m->r->prog[split].y = (uint32_t)m->r->n;
+    }
+    while (ends >= 0) {
+        long before = (int32_t)m->r->prog[ends].x;
+        m->r->prog[ends].x = (uint32_t)m->r->n;
+        ends = before;
+    }
+    return 0;
+}
+
+static long put_split(struct emitter *m, bool lazy)
+{
+    long at = put(m, OP_SPLIT, 0, lazy);
+    return at;
+}
+
+/* Fills a split made by put_split: body and exit in the order of preference. */
+static void aim_split(struct emitter *m, long at, uint32_t body, uint32_t out)
+{
+    struct regex_ins *i = &m->r->prog[at];
+    bool lazy = i->y != 0;
+    i->x = lazy ? out : body;
+    i->y = lazy ? body : out;
+}
+
+/* x* (the copies for min are out already). */
+static int emit_loop(struct emitter *m, uint32_t child, bool lazy)
+{
+    struct regex *r = m->r;
+    bool marks = nullable(m->t, child);
+    long split = put_split(m, lazy), moved = 0;
+    uint32_t slot = 0;
+    if (split < 0) return -1;
+    if (marks) {
+        r->simple = false;
+        slot = r->slots++;
+        if (r->slots > 64) return err_set(m->e, ERR_DATA, "too many loops over empty matches");
+        if (put(m, OP_MARK, slot, 0) < 0) return -1;
+    }
+    if (emit_node(m, child) != 0) return -1;
+    if (marks && (moved = put(m, OP_MOVED, slot, 0)) < 0) return -1;
+    if (put(m, OP_JUMP, (uint32_t)split, 0) < 0) return -1;
+    aim_split(m, split, (uint32_t)split + 1, (uint32_t)r->n);
+    if (marks) r->prog[moved].y = (uint32_t)r->n;
+    return 0;
+}
+
+static int emit_repeat(struct emitter *m, const struct regex_node *n)
+{
+    uint32_t child = n->child, min = n->min, max = n->max;
+    bool lazy = n->lazy;
+    long chain = -1;
+    for (uint32_t i = 0; i < min; i++)
+        if (emit_node(m, child) != 0) return -1;
+    if (max == REGEX_INF) return emit_loop(m, child, lazy);
+    for (uint32_t i = min; i < max; i++) { /* (x(x(x)?)?)?: all exits go to the end */
+        long split = put_split(m, lazy);
+        if (split < 0) return -1;
+        m->r->prog[split].back = (uint32_t)chain;
+        chain = split;
+        if (emit_node(m, child) != 0) return -1;
+    }
+    while (chain >= 0) {
+        long before = (int32_t)m->r->prog[chain].back;
+        aim_split(m, chain, (uint32_t)chain + 1, (uint32_t)m->r->n);
+        chain = before;
+    }
+    return 0;
+}
+
+/* A sub-program that ends in OP_MATCH, after an instruction that says where to go on. */
+static int emit_inner(struct emitter *m, enum regex_op op, uint32_t flags, uint32_t back,
+                      uint32_t child)
+{
+    long at = put(m, op, 0, flags);
+    m->r->simple = false;
+    if (at < 0) return -1;
+    m->r->prog[at].back = back;
+    if (emit_node(m, child) != 0 || put(m, OP_MATCH, 0, 0) < 0) return -1;
+    m->r->prog[at].x = (uint32_t)m->r->n;
+    return 0;
+}
+
+static int emit_behind(struct emitter *m, uint32_t child, bool negative)
+{
+    int64_t length = fixed_length(m->t, child);
+    if (length < 0 || length > REGEX_MAX_PROG)
+        return err_set(m->e, ERR_DATA, "a look-behind of varying length is not supported");
+    return emit_inner(m, OP_LOOK, LOOK_BEHIND | (negative ? LOOK_NEGATIVE : 0), (uint32_t)length,
+                      child);
+}
+
+static int emit_look(struct emitter *m, const struct regex_node *n)
+{
+    uint32_t in = inside(m->t, n->child);
+    bool negative = n->negative;
+    if (n->behind) return emit_behind(m, n->child, negative);
+    if (m->t->node[in].kind == NODE_SET)
+        return put(m, OP_NEXT, m->t->node[in].set, negative) < 0 ? -1 : 0;
+    return emit_inner(m, OP_LOOK, negative ? LOOK_NEGATIVE : 0, 0, n->child);
+}
+
+/* A possessive loop over one set ends where the next character is not in the set, and a possessive
+ * "x?" is skipped only there, which an automaton can check. */
+static int emit_atomic(struct emitter *m, uint32_t child)
+{
+    uint32_t in = inside(m->t, child), body;
+    struct regex_node rep = m->t->node[in];
+    if (rep.kind != NODE_REPEAT || rep.lazy) return emit_inner(m, OP_ATOMIC, 0, 0, child);
+    body = inside(m->t, rep.child);
+    if (m->t->node[body].kind != NODE_SET) return emit_inner(m, OP_ATOMIC, 0, 0, child);
+    uint32_t set = m->t->node[body].set;
+    if (rep.max == REGEX_INF) {
+        if (emit_repeat(m, &rep) != 0) return -1;
+        return put(m, OP_NEXT, set, 1) < 0 ? -1 : 0;
+    }
+    if (rep.min == 0 && rep.max == 1) {
+        uint32_t at = (uint32_t)m->r->n;
+        if (put(m, OP_SPLIT, at + 1, at + 3) < 0 || put(m, OP_SET, set, 0) < 0 ||
+            put(m, OP_JUMP, at + 4, 0) < 0)
+            return -1;
+        return put(m, OP_NEXT, set, 1) < 0 ? -1 : 0;
+    }
+    return emit_inner(m, OP_ATOMIC, 0, 0, child);
+}
+
+/* "$" and "\z" are "no character but a newline follows" and "no character follows". */
+static int emit_assert(struct emitter *m, enum regex_assert what)
+{
+    struct cpset set = {0};
+    uint32_t node;
+    if (what != ASSERT_LINE_END && what != ASSERT_TEXT_END) {
+        m->r->simple = false;
+        return put(m, OP_ASSERT, what, 0) < 0 ? -1 : 0;
+    }
+    if ((what == ASSERT_LINE_END && cpset_add(&set, '\n', '\n', m->e) != 0) ||
+        cpset_invert(&set, m->e) != 0)
+        return cpset_free(&set), -1;
+    node = regex_set_new(m->t, &set, m->e);
+    return node == 0 || put(m, OP_NEXT, m->t->node[node].set, 1) < 0 ? -1 : 0;
+}
+
+static int emit_node(struct emitter *m, uint32_t id)
+{
+    struct regex_node n = m->t->node[id];
+    switch (n.kind) {
+    case NODE_EMPTY:
+        return 0;
+    case NODE_SET:
+        return put(m, OP_SET, n.set, 0) < 0 ? -1 : 0;
+    case NODE_CAT:
+        for (uint32_t c = n.child; c != 0; c = m->t->node[c].next)
+            if (emit_node(m, c) != 0) return -1;
+        return 0;
+    case NODE_ALT:
+        return emit_alternatives(m, n.child);
+    case NODE_REPEAT:
+        return emit_repeat(m, &n);
+    case NODE_LOOK:
+        return emit_look(m, &n);
+    case NODE_ATOMIC:
+        return emit_atomic(m, n.child);
+    case NODE_ASSERT:
+        return emit_assert(m, n.what);
+    }
+    return 0;
+}
+
+int regex_emit(struct regex_tree *t, struct regex *r, struct err *e)
+{
+    struct emitter m = {t, r, e};
+    r->simple = true;
+    if (emit_node(&m, t->root) != 0 || put(&m, OP_MATCH, 0, 0) < 0) return -1;
+    r->set = t->set; /* handed over */
+    r->nset = t->nset;
+    t->set = NULL;
+    t->nset = t->set_cap = 0;
+    return 0;
+}

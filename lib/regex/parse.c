@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pattern to syntax tree: alternatives, groups, quantifiers, options, anchors. The syntax is that
+ * of Oniguruma's doc/RE ("ONIG_SYNTAX_ONIGURUMA"). */
+#include <string.h>
+
+#include "regex/impl.h"
+#include "unicode/utf8.h"
+
+int regex_fail(struct regex_parser *ps, const char *what)
+{
+    return err_set(ps->e, ERR_DATA, "pattern \"%.*s\": at byte %zu: %s",
+                   STR_FMT(((struct str){ps->begin, (size_t)(ps->end - ps->begin)})),
+                   (size_t)(ps->p - ps->begin), what);
+}
+
+uint32_t regex_node_new(struct regex_tree *t, enum regex_node_kind kind, struct err *e)
+{
+    if (t->n == 0) t->n = 1;
+    if (t->n >= REGEX_MAX_NODES)
+        return err_set(e, ERR_DATA, "a pattern with more than %d parts", REGEX_MAX_NODES), 0;
+    if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e) != 0) return 0;
+    t->node[t->n] = (struct regex_node){.kind = kind};
+    return (uint32_t)t->n++;
+}
+
+uint32_t regex_set_new(struct regex_tree *t, struct cpset *set, struct err *e)
+{
+    uint32_t node = 0, i;
+    for (i = 0; i < t->nset && !cpset_equal(&t->set[i], set); i++) {}
+    if (i == t->nset) {
+        if (mem_grow(&t->set, &t->set_cap, t->nset + 1, sizeof *t->set, e) != 0)
+            return cpset_free(set), 0;
+        t->set[t->nset++] = *set;
+        *set = (struct cpset){0};
+    }
+    cpset_free(set);
+    node = regex_node_new(t, NODE_SET, e);
+    if (node != 0) t->node[node].set = i;
+    return node;
+}
+
+static uint32_t parse_alternatives(struct regex_parser *ps);
+
+static uint32_t make_assert(struct regex_parser *ps, enum regex_assert what)
+{
+    uint32_t n = regex_node_new(ps->tree, NODE_ASSERT, ps->e);
+    if (n != 0) ps->tree->node[n].what = what;
+    return n;
+}
+
+static uint32_t make_literal(struct regex_parser *ps, uint32_t c)
+{
+    struct cpset set = {0};
+    uint32_t n;
+    if (ps->ignore_case ? unicode_add_folds(c, &set, ps->e) : cpset_add(&set, c, c, ps->e))
+        return cpset_free(&set), 0;
+    n = regex_set_new(ps->tree, &set, ps->e);
+    if (n != 0) {
+        ps->tree->node[n].literal = ps->ignore_case;
+        ps->tree->node[n].c = c;
+    }
+    return n;
+}
+
+/* Any character, all or all but the newline. */
+static uint32_t make_any(struct regex_parser *ps, bool newline)
+{
+    struct cpset set = {0};
+    if (!newline && cpset_add(&set, '\n', '\n', ps->e) != 0) return 0;
+    if (cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    return regex_set_new(ps->tree, &set, ps->e);
+}
+
+/* The flags of (?imx-imx; a false result has set the error. */
+static bool parse_options(struct regex_parser *ps)
+{
+    bool on = true;
+    for (; ps->p < ps->end && *ps->p != ')' && *ps->p != ':'; ps->p++) {
+        if (*ps->p == '-')
+            on = false;
+        else if (*ps->p == 'i')
+            ps->ignore_case = on;
+        else if (*ps->p == 'm')
+            ps->dot_all = on;
+        else
+            return regex_fail(ps, "this group or option is not supported"), false;
+    }
+    return ps->p < ps->end || (regex_fail(ps, "a group without end"), false);
+}
+
+static uint32_t close_group(struct regex_parser *ps, uint32_t node)
+{
+    if (node != 0 && !regex_eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
+    return node;
+}
+
+static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
+{
+    uint32_t n = regex_wrap(ps, NODE_LOOK, parse_alternatives(ps));
+    if (n != 0) ps->tree->node[n].negative = negative, ps->tree->node[n].behind = behind;
+    return close_group(ps, n);
+}
+
+/* A group that captures or has options may be repeated whatever is in it. */
+static uint32_t keep_group(struct regex_parser *ps, uint32_t inside)
+{
+    uint32_t cat, empty;
+    if (inside == 0 || !regex_is_anchor(ps->tree, inside)) return inside;
+    cat = regex_wrap(ps, NODE_CAT, inside);
+    empty = cat == 0 ? 0 : regex_node_new(ps->tree, NODE_EMPTY, ps->e);
+    if (empty == 0) return 0;
+    ps->tree->node[inside].next = empty;
+    return cat;
+}
+
+/* After "(?": options for a group, or for the rest of the group that they stand in. */
+static uint32_t parse_option_group(struct regex_parser *ps)
+{
+    bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
+    uint32_t n;
+    if (regex_eat(ps, ":")) return close_group(ps, parse_alternatives(ps));
+    if (!parse_options(ps)) return 0;
+    if (*ps->p++ == ':')
+        n = keep_group(ps, close_group(ps, parse_alternatives(ps)));
+    else
+        n = parse_alternatives(ps); /* "ab(?i)c|d" is "ab(?i:c|d)" */
+    ps->ignore_case = ignore_case;
+    ps->dot_all = dot_all;
+    return n;
+}
+
+static uint32_t parse_group(struct regex_parser *ps)
+{
+    bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
+    uint32_t n = 0;
+    if (regex_looking_at(ps, "*")) return regex_fail(ps, "(*...) is not supported"), 0;
+    if (regex_eat(ps, "?#")) {
+        while (ps->p < ps->end && *ps->p != ')') ps->p++;
+        return close_group(ps, regex_node_new(ps->tree, NODE_EMPTY, ps->e));
+    }
+    if (regex_eat(ps, "?="))
+        n = parse_look(ps, false, false);
+    else if (regex_eat(ps, "?!"))
+        n = parse_look(ps, true, false);
+    else if (regex_eat(ps, "?<="))
+        n = parse_look(ps, false, true);
+    else if (regex_eat(ps, "?<!"))
+        n = parse_look(ps, true, true);
+    else if (regex_eat(ps, "?>"))
+        n = close_group(ps, regex_wrap(ps, NODE_ATOMIC, parse_alternatives(ps)));
+    else if (regex_looking_at(ps, "?<"))
+        return regex_fail(ps, "named groups are not supported"), 0;
+    else if (regex_eat(ps, "?"))
+        n = parse_option_group(ps);
+    else
+        n = keep_group(ps, close_group(ps, parse_alternatives(ps)));
+    ps->ignore_case = ignore_case;
+    ps->dot_all = dot_all;
+    return n;
+}
+
+static uint32_t parse_class_node(struct regex_parser *ps)
+{
+    struct cpset set = {0};
+    bool negated;
+    if (regex_parse_class(ps, &set, &negated) != 0) return cpset_free(&set), 0;
+    if (ps->ignore_case) return regex_fold_class(ps, &set, negated);
+    if (negated && cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    return regex_set_new(ps->tree, &set, ps->e);
+}
+
+static uint32_t parse_backslash(struct regex_parser *ps)
+{
+    struct cpset set = {0};
+    uint32_t c = 0;
+    int rc = regex_parse_escape(ps, false, &set, &c);
+    if (rc == 0) return make_literal(ps, c);
+    if (rc == 1) return regex_set_new(ps->tree, &set, ps->e);
+    if (rc < 0) return cpset_free(&set), 0;
+    switch (c) {
+    case 'A':
+        return make_assert(ps, ASSERT_TEXT_BEGIN);
+    case 'z':
+        return make_assert(ps, ASSERT_TEXT_END);
+    case 'Z':
+        return make_assert(ps, ASSERT_LAST_LINE);
+    case 'b':
+        return make_assert(ps, ASSERT_WORD);
+    case 'B':
+        return make_assert(ps, ASSERT_NOT_WORD);
+    case 'N':
+        return make_any(ps, false);
+    case 'O':
+        return make_any(ps, true);
+    default:
+        return regex_fail(ps, "this escape is not supported"), 0;
+    }
+}
+
+static uint32_t parse_atom(struct regex_parser *ps)
+{
+    uint32_t c;
+    switch (*ps->p) {
+    case '(':
+        ps->p++;
+        return parse_group(ps);
+    case '[':
+        ps->p++;
+        return parse_class_node(ps);
+    case '\\':
+        ps->p++;
+        return parse_backslash(ps);
+    case '.':
+        ps->p++;
+        return make_any(ps, ps->dot_all);
+    case '^':
+        ps->p++;
+        return make_assert(ps, ASSERT_LINE_BEGIN);
+    case '$':
+        ps->p++;
+        return make_assert(ps, ASSERT_LINE_END);
+    case '*':
+    case '+':
+    case '?':
+        return regex_fail(ps, "nothing to repeat"), 0;
+    default:
+        if (*ps->p == '{' && regex_at_interval(ps)) return regex_fail(ps, "nothing to repeat"), 0;
+        ps->p += utf8_get(ps->p, &c);
+        return make_literal(ps, c);
+    }
+}
+
+static uint32_t parse_branch(struct regex_parser *ps)
+{
+    uint32_t cat = regex_node_new(ps->tree, NODE_CAT, ps->e), last = 0;
+    while (cat != 0 && ps->p < ps->end && *ps->p != '|' && *ps->p != ')') {
+        uint32_t n = regex_parse_repeats(ps, parse_atom(ps));
+        if (n == 0) return 0;
+        if (last == 0)
+            ps->tree->node[cat].child = n;
+        else
+            ps->tree->node[last].next = n;
+        last = n;
+    }
+    if (cat != 0 && ps->tree->node[cat].child != 0) {
+        uint32_t first = regex_fold_literals(ps, ps->tree->node[cat].child);
+        if (first == 0) return 0;
+        ps->tree->node[cat].child = first;
+    }
+    return cat;
+}
+
+static uint32_t parse_alternatives(struct regex_parser *ps)
+{
+    uint32_t alt = 0, last = 0;
+    if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "groups nested too deeply"), 0;
+    alt = regex_node_new(ps->tree, NODE_ALT, ps->e);
+    while (alt != 0) {
+        uint32_t n = parse_branch(ps);
+        if (n == 0) return 0;
+        if (last == 0)
+            ps->tree->node[alt].child = n;
+        else
+            ps->tree->node[last].next = n;
+        last = n;
+        if (!regex_eat(ps, "|")) break;
+    }
+    ps->depth--;
+    return alt;
+}
+
+int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *e)
+{
+    struct regex_parser ps = {.p = pattern.p,
+                              .begin = pattern.p,
+                              .end = pattern.p + pattern.n,
+                              .tree = t,
+                              .own = own,
+                              .e = e};
+    *t = (struct regex_tree){0};
+    if (pattern.n > REGEX_MAX_PATTERN)
+        return err_set(e, ERR_DATA, "a pattern of more than %d bytes", REGEX_MAX_PATTERN);
+    if (utf8_valid(pattern.p, pattern.n, NULL) != pattern.n)
+        return err_set(e, ERR_DATA, "a pattern that is not UTF-8");
+    t->root = parse_alternatives(&ps);
+    if (t->root != 0 && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
+    if (t->root == 0) return regex_tree_free(t), -1;
+    return 0;
+}
+
+void regex_tree_free(struct regex_tree *t)
+{
+    for (size_t i = 0; i < t->nset; i++) cpset_free(&t->set[i]);
+    mem_free(t->set);
+    mem_free(t->node);
+    *t = (struct regex_tree){0};
+}

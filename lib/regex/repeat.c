@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Quantifiers of a pattern, and small helpers of the parser. */
+#include <string.h>
+
+#include "regex/impl.h"
+
+bool regex_looking_at(const struct regex_parser *ps, const char *z)
+{
+    size_t n = strlen(z);
+    return (size_t)(ps->end - ps->p) >= n && memcmp(ps->p, z, n) == 0;
+}
+
+bool regex_eat(struct regex_parser *ps, const char *z)
+{
+    if (!regex_looking_at(ps, z)) return false;
+    ps->p += strlen(z);
+    return true;
+}
+
+/* A node of one kind over one child. */
+uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
+{
+    uint32_t n = child == 0 ? 0 : regex_node_new(ps->tree, kind, ps->e);
+    if (n != 0) ps->tree->node[n].child = child;
+    return n;
+}
+
+/* What Oniguruma does not repeat: an anchor, alone or as an alternative. */
+bool regex_is_anchor(const struct regex_tree *t, uint32_t id)
+{
+    const struct regex_node *n = &t->node[id];
+    if (n->kind == NODE_ASSERT || n->kind == NODE_LOOK) return true;
+    if (n->kind == NODE_CAT)
+        return n->child != 0 && t->node[n->child].next == 0 && regex_is_anchor(t, n->child);
+    if (n->kind != NODE_ALT) return false;
+    for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+        if (regex_is_anchor(t, c)) return true;
+    return false;
+}
+
+/* A decimal number at *p: its value, or -1 when there is none. */
+static long parse_count(const char **p, const char *end)
+{
+    long v = -1;
+    for (; *p < end && **p >= '0' && **p <= '9'; (*p)++) {
+        v = (v < 0 ? 0 : v) * 10 + (**p - '0');
+        if (v > REGEX_MAX_REPEAT) v = REGEX_MAX_REPEAT + 1;
+    }
+    return v;
+}
+
+/* "{n}", "{n,}", "{,m}", "{n,m}" at p: false when the brace is an ordinary character. */
+static bool parse_interval(struct regex_parser *ps, uint32_t *min, uint32_t *max)
+{
+    const char *p = ps->p + 1;
+    long lo = parse_count(&p, ps->end), hi = lo;
+    if (p < ps->end && *p == ',') {
+        p++;
+        hi = parse_count(&p, ps->end);
+        if (lo < 0 && hi < 0) return false;
+    } else if (lo < 0) {
+        return false;
+    }
+    if (p >= ps->end || *p != '}') return false;
+    ps->p = p + 1;
+    *min = lo < 0 ? 0 : (uint32_t)lo;
+    *max = hi < 0 ? REGEX_INF : (uint32_t)hi;
+    return true;
+}
+
+bool regex_at_interval(const struct regex_parser *ps)
+{
+    struct regex_parser copy = *ps;
+    uint32_t min, max;
+    return parse_interval(&copy, &min, &max);
+}
+
+/* Greedy ?, * and + of greedy ?, * and + are one of them; Oniguruma joins them too. */
+static bool join_repeats(struct regex_node *inner, uint32_t min, uint32_t max)
+{
+    bool plain = inner->kind == NODE_REPEAT && !inner->lazy && inner->min <= 1 &&
+                 (inner->max == REGEX_INF || (inner->max == 1 && inner->min == 0));
+    if (!plain || min > 1 || !(max == REGEX_INF || (max == 1 && min == 0))) return false;
+    if (min == 0) inner->min = 0;
+    if (max == REGEX_INF) inner->max = REGEX_INF;
+    return true;
+}
+
+static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min, uint32_t max,
+                            bool lazy)
+{
+    uint32_t n;
+    if (atom == 0) return 0;
+    if (regex_is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
+    if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
+    if (ps->tree->node[atom].literal)
+        atom = regex_wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
+    n = regex_wrap(ps, NODE_REPEAT, atom);
+    if (n == 0) return 0;
+    ps->tree->node[n].min = min;
+    ps->tree->node[n].max = max;
+    ps->tree->node[n].lazy = lazy;
+    return n;
+}
+
+/* The quantifiers after an atom. */
+uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom)
+{
+    while (atom != 0 && ps->p < ps->end) {
+        uint32_t min = 0, max = REGEX_INF;
+        bool lazy = false, possessive = false, interval = *ps->p == '{';
+        if (interval) {
+            if (!parse_interval(ps, &min, &max)) break;
+        } else if (*ps->p == '?' || *ps->p == '*' || *ps->p == '+') {
+            if (*ps->p == '?') max = 1;
+            if (*ps->p == '+') min = 1;
+            ps->p++;
+        } else {
+            break;
+        }
+        if (max != REGEX_INF && max < min) { /* {3,1} is a possessive {1,3} */
+            uint32_t swap = max;
+            max = min, min = swap, possessive = true;
+        } else if (!(interval && min == max) && regex_eat(ps, "?")) {
+            lazy = true;
+        } else if (!interval && regex_eat(ps, "+")) {
+            possessive = true;
+        }
+        if (min > REGEX_MAX_REPEAT || (max > REGEX_MAX_REPEAT && max != REGEX_INF))
+            return regex_fail(ps, "too many repetitions"), 0;
+        atom = make_repeat(ps, atom, min, max, lazy);
+        if (possessive) atom = regex_wrap(ps, NODE_ATOMIC, atom);
+    }
+    return atom;
+}
