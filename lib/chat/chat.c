@@ -19,7 +19,7 @@ static const char chatml[] = "{% for m in messages %}"
 static const char one_user[] = "it renders a single user message only, so that there is no answer "
                                "to train on";
 
-/* What roll/datasets/chat_template.py registers. */
+/* The names that roll/datasets/chat_template.py registers. */
 static const struct chat_name names[] = {
     {.name = "native"},
     {.name = "qwen2_5"},
@@ -81,8 +81,7 @@ static int unknown_name(const struct chat *c, const char *name, struct err *e)
     return -1;
 }
 
-/* What the template is made of: one source, or those that the model has for conversations without
- * and with tools. */
+/* Sources of the template: one, or the model's two for conversations without and with tools. */
 struct sources {
     struct str plain, tool_use; /* p NULL: none */
     struct buf file;            /* what was read of a FILE.jinja */

@@ -33,8 +33,9 @@ struct chat_options {
     enum chat_mask mask;
     bool keep_arguments;     /* calls' arguments that are JSON text stay text */
     const struct json *vars; /* an object of further template variables, or NULL; the caller's */
-    /* What strftime_now tells, in seconds since 1970. 0: SOURCE_DATE_EPOCH where it is set, else
-     * CHAT_CLOCK. The clock of the machine is never read: equal inputs give equal bytes. */
+    /* The time that strftime_now returns, in seconds since 1970. 0: SOURCE_DATE_EPOCH where it is
+     * set, else CHAT_CLOCK. The clock of the machine is never read: equal inputs give equal bytes.
+     */
     int64_t clock;
 };
 #define CHAT_CLOCK INT64_C(1721952000) /* 26 July 2024, 00:00 UTC */
@@ -53,8 +54,8 @@ struct chat_conversation {
     const struct json *kwargs;   /* an object of template variables of this row */
 };
 
-/* Whether a variable of this name is the renderer's own (messages, tools, ...), so that neither a row
- * nor an option may set it. */
+/* True for the variables that the renderer itself sets (messages, tools, ...): neither a row nor an
+ * option may set them. */
 bool chat_is_own_variable(struct str name);
 
 /* The part of a conversation that a rendered byte came from. */

@@ -192,9 +192,8 @@ int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out)
     for (uint32_t i = 0; i <= s->nspans; i++) {
         size_t end = i < s->nspans ? s->spans[i].begin : s->n;
         if (end > at)
-            spans[n++] = (struct jspan){.begin = (uint32_t)at,
-                                        .end = (uint32_t)end,
-                                        .flags = JSPAN_GENERATION};
+            spans[n++] = (struct jspan){
+                .begin = (uint32_t)at, .end = (uint32_t)end, .flags = JSPAN_GENERATION};
         if (i == s->nspans) break;
         spans[n] = s->spans[i];
         spans[n++].flags |= JSPAN_GENERATION;

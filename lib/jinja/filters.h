@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tables of filters and of methods take from other files. */
+/* Functions that the tables of filters and of methods name, from several files. */
 #ifndef SFT_JINJA_FILTERS_H
 #define SFT_JINJA_FILTERS_H
 

@@ -11,7 +11,7 @@ static int loop_cycle(struct vm *vm, struct jval self, const struct jargs *a, st
     return 0;
 }
 
-/* Whether the arguments differ from those of the call before. */
+/* loop.changed(...): true when the arguments differ from those of the call before. */
 static int loop_changed(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     struct jloop *l = self.u.loop;

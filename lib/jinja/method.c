@@ -108,7 +108,7 @@ const struct jfunc *jinja_method(struct jval self, struct str name)
     return f && f->name && !(self.kind == J_TUPLE && str_is(name, "copy")) ? f : NULL;
 }
 
-/* What ImmutableSandboxedEnvironment withholds. */
+/* True for the methods that ImmutableSandboxedEnvironment withholds. */
 bool jinja_method_unsafe(struct jval self, struct str name)
 {
     static const char *const list[] = {"append", "clear",  "pop",    "reverse", "insert",

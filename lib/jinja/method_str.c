@@ -265,8 +265,8 @@ static int str_format(struct vm *vm, struct jval self, const struct jargs *a, st
     return jval_format(vm, self.u.s, a, out);
 }
 
-/* Whether every character is of a class, and there is one. Beyond ASCII only letters with case
- * and white space are known: others are refused rather than guessed. */
+/* str.isalpha and its kin: true when there is a character and each is of the class. Beyond ASCII
+ * only letters with case and white space are known: others are refused rather than guessed. */
 static int classify(struct vm *vm, const struct jstr *s, char which, struct jval *out)
 {
     bool yes = s->n > 0, seen = false;

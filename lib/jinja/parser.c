@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parsers of statements and of expressions share: tokens, nodes, names, errors. */
+/* Tokens, nodes, names and errors: shared by the parsers of statements and of expressions. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -47,7 +47,7 @@ void jval_float_text(double f, char out[JFLOAT_TEXT])
         snprintf(out, JFLOAT_TEXT, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
 }
 
-/* What repr() escapes beyond ASCII: characters that are not printable. */
+/* False for the characters beyond ASCII that repr() escapes: those that are not printable. */
 static bool printable(uint32_t c)
 {
     return c >= 0xA1 && c != 0xAD && !jchar_space(c) && !(c >= 0x200B && c <= 0x200F) &&

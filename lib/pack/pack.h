@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each optimizer step contains: bin packing and the composition of steps (docs/packing.md). */
+/* Bin packing, and the composition of optimizer steps (docs/packing.md). */
 #ifndef SFT_PACK_PACK_H
 #define SFT_PACK_PACK_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The composition of steps. Each epoch is an order of all samples; what is cut from it are steps
- * (batch, none) or bins that are dealt to steps (dense). */
+ * (batch, none) or bins that are assigned to steps (dense). */
 #include <inttypes.h>
 #include <math.h>
 

@@ -13,8 +13,8 @@
 
 struct regex; /* immutable: threads share it */
 
-/* What is outside the subset is refused by name (ERR_DATA). regex_literal matches the text itself.
- */
+/* A construct outside the subset is refused by name (ERR_DATA). regex_literal matches the text
+ * itself. */
 struct regex *regex_compile(struct str pattern, struct err *e);
 /* For patterns of this project: \p{rust:space}, rust:numeric, rust:punct and rust:word are known.
  */

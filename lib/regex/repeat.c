@@ -25,7 +25,7 @@ uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t
     return n;
 }
 
-/* What Oniguruma does not repeat: an anchor, alone or as an alternative. */
+/* True for an anchor, alone or as an alternative: Oniguruma does not repeat it. */
 bool regex_is_anchor(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];

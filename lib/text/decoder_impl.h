@@ -32,7 +32,7 @@ struct decoder {
 /* From one list of strings to the next. */
 int decoder_step(const struct decoder_part *s, struct decoder_list *in, struct decoder_list *out,
                  struct err *e);
-/* What single steps make of one token. */
+/* The decoder's steps, each applied to one token. */
 void decoder_put_bytes(struct str s, struct buf *out);
 int decoder_put_replaced(const struct decoder_part *s, struct regex_mem *mem, struct str t,
                          struct buf *out, struct err *e);

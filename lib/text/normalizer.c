@@ -135,7 +135,7 @@ static int prepend(const struct step *s, const struct ntext *from, struct ntext 
     return ntext_copy(to, from, 0, from->n, e);
 }
 
-/* What replaces a match has the origin of the match's last character. */
+/* Replaces each match; the replacement has the origin of the match's last character. */
 static int replace(const struct step *s, struct regex_mem *mem, const struct ntext *from,
                    struct ntext *to, struct err *e)
 {

@@ -129,7 +129,7 @@ static bool starts_with(const struct pretok_state *s, const struct piece *p, con
     return p->end - p->begin >= n && memcmp(s->text.p + p->begin, mark, n) == 0;
 }
 
-/* What is put in front of a piece has the origin of its first character. */
+/* Puts a mark in front of a piece; the mark has the origin of the piece's first character. */
 static int put_front(struct pretok_state *s, const struct piece *p, const char *mark, size_t n,
                      struct err *e)
 {

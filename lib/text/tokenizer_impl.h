@@ -37,7 +37,7 @@ struct str tokenizer_token(const struct tokenizer *t, uint32_t id);
 int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);
 
 /* ---- chat templates (tokenizer_template.c) ---- */
-/* Those that are files of their own. */
+/* Loads the templates that are files of their own. */
 int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e);
 /* v: "chat_template" of tokenizer_config.json, or NULL. Read only where no file was. */
 int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct err *e);

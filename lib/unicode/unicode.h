@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `tokenizers` knows about code points: properties, case, decompositions. */
+/* Properties, case and decompositions of code points, as Hugging Face `tokenizers` has them. */
 #ifndef SFT_UNICODE_H
 #define SFT_UNICODE_H
 
