@@ -11,7 +11,7 @@
 #include "chat/chat.h"
 #include "faults.h"
 #include "hf/folder.h"
-#include "turns.h"
+#include "rows/turns.h"
 #include "vars.h"
 
 enum { CHUNK_TURNS = 32, CHUNK_BYTES = 256 << 10 };

@@ -3,7 +3,7 @@
 #ifndef SFT_TOKENIZE_UNUSED_H
 #define SFT_TOKENIZE_UNUSED_H
 
-#include "rows.h"
+#include "rows/rows.h"
 
 enum { UNUSED_NAMES = 64, UNUSED_NAME = 200 };
 struct unused { /* zero-initialise; memory does not grow with the data */

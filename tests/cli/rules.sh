@@ -67,6 +67,7 @@ regex unicode
 text regex unicode
 jinja
 chat text jinja
+rows stream chat
 config
 stream
 pack

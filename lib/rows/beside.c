@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "chat/chat.h"
-#include "rows.h"
+#include "rows/impl.h"
 
 /* ---- system prompt ---- */
 static int add_first(struct stream_record *rec, struct str text, struct arena *a, struct err *e)

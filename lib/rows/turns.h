@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations of a stream as JSON values, which is what a chat template takes. */
-#ifndef SFT_TEMPLATE_TURNS_H
-#define SFT_TEMPLATE_TURNS_H
+#ifndef SFT_ROWS_TURNS_H
+#define SFT_ROWS_TURNS_H
 
 #include "chat/chat.h"
 #include "stream/stream.h"

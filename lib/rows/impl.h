@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of the common data formats to conversations. */
-#ifndef SFT_TOKENIZE_ROWS_H
-#define SFT_TOKENIZE_ROWS_H
+/* Private to lib/rows: the forms of rows, and what they share. */
+#ifndef SFT_ROWS_IMPL_H
+#define SFT_ROWS_IMPL_H
 
-#include "base/json.h"
-#include "stream/stream.h"
+#include "rows/rows.h"
 
-enum row_format { ROW_ALPACA, ROW_MESSAGES, ROW_SHAREGPT, ROW_AUTO };
-
-struct row_keys { /* names of the columns; NULL: not used */
-    const char *prompt, *query, *response, *system;
-};
-
-/* By the keys of a row: "messages", "conversations", else alpaca. */
-enum row_format row_format_of(const struct json *row);
-
-/* Fills source-less *rec from a row; everything is copied into the arena. Messages have no place:
- * the caller says which file and row. *empty: which answer is missing, or NULL when there is
- * something to learn in each. */
-int row_convert(enum row_format format, const struct row_keys *keys, const struct json *row,
-                struct arena *a, struct stream_record *rec, const char **empty, struct err *e);
-/* The column of the system prompt: the option's, "system" of ShareGPT rows, or NULL. */
-const char *row_system_key(enum row_format format, const struct row_keys *keys);
-bool row_turn_reads(struct str name); /* is a member of a ShareGPT turn read? */
-
-/* ---- between the files of this converter ---- */
 int row_alpaca(const struct row_keys *keys, const struct json *row, struct arena *a,
                struct stream_record *rec, const char **empty, struct err *e);
 int row_messages(const struct json *row, struct arena *a, struct stream_record *rec,
@@ -42,7 +22,6 @@ int row_tools(const struct json *row, struct arena *a, struct stream_record *rec
 int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_record *rec,
                       struct err *e);
 /* The row's further variables for the chat template, an object or a string that holds one. */
-#define ROW_KWARGS "chat_template_kwargs"
 int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
 /* Room for n messages, and for a system prompt before them. */
 int row_room(struct stream_record *rec, size_t n, struct arena *a, struct err *e);
@@ -56,9 +35,5 @@ int row_json(struct str *to, const struct json *v, struct arena *a, struct err *
 const struct json *row_need(const struct json *row, const char *key, const char *hint,
                             struct err *e);
 const char *row_kind(const struct json *v); /* "a number", "null", ... */
-/* Appends the keys of an object, a few of them: "a", "b", ... */
-void row_keys_text(const struct json *row, struct buf *b);
-/* Is there something in it? Not null, "", [] or {}. */
-bool row_filled(const struct json *v);
 
 #endif

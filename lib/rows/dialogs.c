@@ -3,7 +3,7 @@
  * ShareGPT form {"conversations":[{"from","value"}],"system":"...","tools":"..."}. */
 #include <stdlib.h>
 
-#include "rows.h"
+#include "rows/impl.h"
 
 /* ---- the other members of a message, as a JSON object ---- */
 static void put_member(struct buf *b, struct str key, const struct json *value)

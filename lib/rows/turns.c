@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations as JSON values. */
-#include "turns.h"
+#include "rows/turns.h"
 
 static int copy(struct str *to, struct str from, struct arena *a, struct err *e)
 {

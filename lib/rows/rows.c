@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the row formats share, and alpaca, the simplest of them. */
-#include "rows.h"
+#include "rows/impl.h"
 
 #include <string.h>
 
