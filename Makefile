@@ -48,7 +48,7 @@ obj      = $(patsubst %.c,$(O)/obj/%.o,$(1))
 lib_src  = $(filter-out %_plugin.c,$(wildcard lib/$(1)/*.c))
 
 # Plugins are loaded by the trainer when it is started under a launcher; nothing links them.
-PLUGINS := $(if $(MPICC),$(O)/lib/sft/mpi.so)
+PLUGINS := $(if $(MPICC),$(O)/lib/sft/mpi.so) $(if $(NVCC),$(O)/lib/sft/cuda.so)
 
 # lib/ops/ref is compiled for float and for double; lib/ops/cpu once for each instruction set, the
 # best of which is chosen when a program starts.
@@ -85,6 +85,44 @@ $(O)/lib/sft/mpi.so: lib/comm/mpi_plugin.c lib/comm/plugin.h lib/base/err.h $(O)
 	@mkdir -p $(@D)
 	@echo "  mpicc $@"
 	$(Q)OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $<
+
+# The CUDA backend: kernels for sm_80 and sm_90a, with their PTX. Its libraries are found where the
+# compiler has them, or by LD_LIBRARY_PATH.
+CUDA_HOME  = $(abspath $(dir $(NVCC))..)
+CUDA_LINK  = -Xlinker --enable-new-dtags,-rpath,$(CUDA_HOME)/lib64
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo --no-compress -Ilib -I. -Xcompiler -fPIC,-fvisibility=hidden,-Wall \
+             $(if $(WERROR),-Werror all-warnings) -gencode arch=compute_80,code=[sm_80,compute_80] \
+             -gencode arch=compute_90a,code=[sm_90a,compute_90a]
+CUDA_OBJ  := $(patsubst %.cu,$(O)/obj/%.o,$(wildcard kernels/*.cu)) \
+             $(O)/obj/lib/ops/cuda_plugin.pic.o $(O)/obj/lib/base/err.pic.o
+$(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h
+	@mkdir -p $(@D)
+	@echo "  nvcc  $<"
+	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
+$(O)/obj/%.pic.o: %.c $(O)/config.mk
+	@mkdir -p $(@D)
+	@echo "  cc    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) -I. -I$(CUDA_HOME)/include $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
+$(O)/lib/sft/cuda.so: $(CUDA_OBJ)
+	@mkdir -p $(@D)
+	@echo "  nvcc  $@"
+	$(Q)$(NVCC) -shared -cudart shared $(CUDA_LINK) -o $@ $^ -lcublasLt
+
+# What needs a GPU: `make check-gpu` checks every operation and prints rates.
+GPU_TEST := $(O)/gpu/ops $(O)/gpu/rates $(O)/gpu/attention
+GPU_LINK  = $(NVCC) $(CUDA_LINK) -o $@ $(filter %.o,$^) -Xlinker --start-group $(filter %.a,$^) \
+            -Xlinker --end-group -lcublasLt $(DNNL_LIBS) $(ZSTD_LIBS) -lgomp -ldl -lm
+$(O)/obj/tests/gpu/%.o: FLAGS += -Itests -I.
+$(O)/obj/tests/gpu/attention.o: tests/gpu/attention.cu kernels/kernels.h lib/ops/ops.h
+	@mkdir -p $(@D)
+	@echo "  nvcc  $<"
+	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
+$(GPU_TEST): $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(CUDA_OBJ) $(O)/lib/ops.a $(O)/lib/base.a
+	@mkdir -p $(@D)
+	@echo "  nvcc  $@"
+	$(Q)$(GPU_LINK)
+check-gpu: $(GPU_TEST)
+	$(O)/gpu/ops && $(O)/gpu/attention && $(O)/gpu/rates
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
@@ -209,5 +247,5 @@ help:
 	@echo 'all tools man demo test test-oracle bench fuzz check install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: check-gpu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

@@ -122,10 +122,6 @@ static int open_device(struct eval *v, int threads, struct err *e)
 {
     const char *name = v->device_name ? v->device_name : "auto";
     if (strcmp(name, "auto") == 0) name = "cpu";
-    if (strcmp(name, "cuda") == 0)
-        return err_set(e, ERR_DEVICE,
-                       "device cuda: this program was not built with CUDA; "
-                       "use --device cpu");
     v->device = device_open(name, threads, e);
     if (!v->device) return -1;
     bool fast = device_has_bf16(v->device);

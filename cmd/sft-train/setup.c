@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens before the first step: configuration, model, device, memory plan, streams. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -52,10 +53,11 @@ int run_device(struct run *r, struct err *e)
     int share = opt_threads(threads);
     if (threads == 0 && world_share_cpus(&r->world, share, &share, e)) return -1;
     if (strcmp(name, "auto") == 0) name = "cpu";
-    if (strcmp(name, "cuda") == 0)
-        return err_set(e, ERR_DEVICE,
-                       "device cuda: this program was not built with CUDA; "
-                       "use --device cpu");
+    char gpu[24];
+    if (strcmp(name, "cuda") == 0) { /* each rank of a node has a GPU of its own */
+        snprintf(gpu, sizeof gpu, "cuda:%d", r->world.place.node_rank);
+        name = gpu;
+    }
     r->device = device_open(name, share, e);
     if (!r->device || mesh_world(&r->mesh, &r->world, r->device, e)) return -1;
     /* A plan alone is made for one of the ranks that there will be: their parts are equal. */

@@ -76,13 +76,15 @@ struct device *device_open(const char *name, int threads, struct err *e)
     if (threads < 1) threads = 1;
     if (!strcmp(name, "cpu")) return cpu_open(NULL, threads, e);
     if (!strncmp(name, "cpu-", 4)) return cpu_open(name + 4, threads, e);
+    if (!strcmp(name, "cuda")) return cuda_open(NULL, e);
+    if (!strncmp(name, "cuda:", 5)) return cuda_open(name + 5, e);
     if (!strcmp(name, "ref")) return ref_open(false, threads, e);
     if (!strcmp(name, "ref64")) return ref_open(true, threads, e);
     if (!strcmp(name, "far")) {
         struct device *inner = cpu_open(NULL, threads, e);
         return inner ? far_open(inner, e) : NULL;
     }
-    err_set(e, ERR_CONFIG, "device '%s': no such backend; use cpu, ref, ref64 or far", name);
+    err_set(e, ERR_CONFIG, "device '%s': no such backend; use cpu, cuda, ref, ref64 or far", name);
     return NULL;
 }
 

@@ -324,7 +324,7 @@ struct device {
     bool has_bf16; /* see device_has_bf16 */
 };
 
-/* name: "cpu" (fast; "cpu-base", "cpu-v3", "cpu-v4" name the instruction set), "ref" (plain C,
+/* name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base", "cpu-v3", "cpu-v4" name the instruction set), "ref" (plain C,
  * float), "ref64" (plain C, double), "far" (cpu behind a queue, with memory that is unreadable
  * outside operations and copies). threads as opt_threads gives. */
 struct device *device_open(const char *name, int threads, struct err *e);

@@ -41,6 +41,8 @@ static inline void *elem(const void *p, int64_t i, enum dtype t)
 struct device *ref_open(bool wide, int threads, struct err *e);
 /* isa: "base", "v3", "v4", or NULL: the best that this CPU has. */
 struct device *cpu_open(const char *isa, int threads, struct err *e);
+/* index: of the GPU, as text; NULL: the first. ERR_DEVICE when there is none. */
+struct device *cuda_open(const char *index, struct err *e);
 /* Takes `inner`, which it closes. */
 struct device *far_open(struct device *inner, struct err *e);
 

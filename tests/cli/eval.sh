@@ -42,7 +42,7 @@ fails 'no such model' 66 'nowhere' sft-eval -m nowhere samples.sfts
 fails 'no such stream' 66 'none.sfts' sft-eval -m model none.sfts
 fails 'too long a sample' 65 'longer than it may be' sft-eval -m model -l 8 samples.sfts
 fails 'conversations' 65 'sft-template' sft-eval -m model <(sft-tokenize -q -m model --prompt-key q --response-key a rows.jsonl)
-fails 'cuda' 69 'not built with CUDA' sft-eval -m model --device cuda samples.sfts
+fails 'cuda' 69 '[cC][uU][dD][aA]' sft-eval -m model --device cuda samples.sfts
 head -c 300 samples.sfts >cut.sfts
 fails 'a stream cut short' 65 'cut.sfts' sft-eval -m model cut.sfts
 cp -r model lies && damage lies/model.safetensors 0 '\xff\xff\xff'

@@ -72,7 +72,7 @@ config
 stream
 pack
 hf
-ops
+ops kernels
 track
 comm ops
 model hf ops
@@ -146,6 +146,7 @@ headers 'mpi\.h' '^lib/comm/[^/]*mpi[^/]*$' "mpi.h"
 headers 'nccl\.h' '^lib/comm/[^/]*nccl[^/]*$' "nccl.h"
 headers '(cuda|cublas|cudnn|curand|nvml|nvToolsExt|cooperative_groups)[^>"]*' \
     '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)' "CUDA headers"
+headers 'kernels/[^>"]*' '^lib/ops/cuda_plugin' "the kernels' launchers"
 headers '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/' "oneDNN's headers"
 
 # ---- what the data commands link ----

@@ -151,7 +151,7 @@ fails 'samples, not packed' 65 'sft-pack' run x train.samples
 head -c $(($(stat -c %s train.sfts) - 9)) train.sfts >cut.sfts
 fails 'a stream cut short' 65 'cut.sfts' run x cut.sfts
 rm -rf x
-fails 'cuda' 69 'not built with CUDA' run x --device cuda train.sfts
+fails 'cuda' 69 '[cC][uU][dD][aA]' run x --device cuda train.sfts
 fails 'no such model' 66 'nowhere' run x pretrain=./nowhere train.sfts
 fails 'an unknown key' 78 'save_step' run x save_step=3 train.sfts
 fails 'workers' 78 'device_mapping' run x 'sft_train.device_mapping=list(range(0,4))' train.sfts

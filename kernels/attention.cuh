@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernels of attention have in common: the arguments, the documents, and which keys a
+ * query sees. Formulas are those of FlashAttention-2 (Dao 2023, arXiv 2307.08691). */
+#ifndef SFT_KERNELS_ATTENTION_CUH
+#define SFT_KERNELS_ATTENTION_CUH
+
+#include <cuda_runtime.h>
+#include <math.h>
+
+#include "kernels.h"
+#include "tile.cuh"
+
+/* One tile of a document: rows [first, first + rows) of [begin, end). */
+struct piece {
+    int doc, first, rows;
+};
+
+/* Tiles of `size` rows over documents whose rows begin at cu[d]: document d has the slots from
+ * cu[d] / size + d on, which are never fewer than its tiles, so that no list of tiles is needed.
+ * False when slot i holds no tile. */
+static __device__ __forceinline__ bool find_piece(const int32_t *cu, int docs, int size, int slot,
+                                                  struct piece *p)
+{
+    int low = 0, high = docs; /* the last document whose slots begin at or before slot */
+    while (high - low > 1) {
+        const int mid = (low + high) / 2;
+        if (cu[mid] / size + mid <= slot)
+            low = mid;
+        else
+            high = mid;
+    }
+    const int begin = cu[low], end = cu[low + 1];
+    p->doc = low;
+    p->first = begin + (slot - (begin / size + low)) * size;
+    p->rows = min(size, end - p->first);
+    return p->rows > 0;
+}
+
+/* Keys [*from, *to) that query row i of document d sees. */
+struct sight {
+    int q_end, k_begin, k_end, window;
+    __device__ __forceinline__ sight(const struct op_attention &a, int d)
+        : q_end(a.cu_q[d + 1]), k_begin(a.cu_k[d]), k_end(a.cu_k[d + 1]), window(a.window)
+    {
+    }
+    __device__ __forceinline__ int to(int i) const { return k_end - q_end + i + 1; }
+    __device__ __forceinline__ int from(int i) const
+    {
+        return window > 0 ? max(k_begin, to(i) - window) : k_begin;
+    }
+    /* The first query that sees key j, and the one after the last. */
+    __device__ __forceinline__ int first_query(int j) const { return j + q_end - k_end; }
+    __device__ __forceinline__ int last_query(int j) const
+    {
+        return window > 0 ? min(q_end, first_query(j) + window) : q_end;
+    }
+};
+
+static constexpr float LOG2E = 1.4426950408889634f;
+
+static __device__ __forceinline__ float exp2_fast(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* Whether the kernels for tensor cores take it: bf16, a dimension that they have, rows that begin
+ * at multiples of 16 bytes. */
+static inline bool attention_fits(const struct op_attention *a)
+{
+    const int dims[] = {64, 80, 96, 128, 256};
+    bool known = false;
+    for (int d : dims) known = known || a->dim == d;
+    const int64_t odd = (a->q_stride | a->kv_stride | a->o_stride) % 8;
+    const uintptr_t at = (uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->o;
+    return known && a->dtype == DT_BF16 && odd == 0 && at % 16 == 0;
+}
+int attention_plain(const struct op_attention *a, cudaStream_t stream);
+int attention_grad_plain(const struct op_attention_grad *a, cudaStream_t stream);
+
+/* Zeroes the first `width` elements of the rows of x[T, stride] that belong to no document. */
+int attention_zero_outside(void *x, int64_t stride, int width, int64_t T, const int32_t *cu,
+                           int docs, cudaStream_t stream);
+
+#endif

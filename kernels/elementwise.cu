@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations on single elements: SwiGLU, rotary positions, dropout, sums, casts.
+ * Bytes: each operand once; limit: 85 % of the copy rate. */
+#include "element.cuh"
+#include "ops/dropout.h"
+#include "random.cuh"
+
+/* ---- SwiGLU ---- */
+static __device__ __forceinline__ float sigmoid(float x) { return 1 / (1 + __expf(-x)); }
+
+template <typename T, int N> __global__ void swiglu(const struct op_swiglu a)
+{
+    const int64_t row = a.I / N;
+    for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
+        const T *const gu = (const T *)a.gu + i / row * 2 * a.I + i % row * N;
+        float g[N], u[N];
+        load<T, N>(g, gu);
+        load<T, N>(u, gu + a.I);
+#pragma unroll
+        for (int k = 0; k < N; k++) g[k] = g[k] * sigmoid(g[k]) * u[k];
+        store<T, N>((T *)a.y + i * N, g);
+    }
+}
+
+/* d silu(g) = s (1 + g (1 - s)) with s = sigmoid(g). */
+template <typename T, int N> __global__ void swiglu_back(const struct op_swiglu_grad a)
+{
+    const int64_t row = a.I / N;
+    for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
+        const int64_t at = i / row * 2 * a.I + i % row * N;
+        const T *const gu = (const T *)a.gu + at;
+        T *const dgu = (T *)a.dgu + at;
+        float g[N], u[N], dy[N], y[N];
+        load<T, N>(g, gu);
+        load<T, N>(u, gu + a.I);
+        load<T, N>(dy, (const T *)a.dy + i * N);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            const float s = sigmoid(g[k]), silu = g[k] * s;
+            y[k] = silu * u[k];
+            g[k] = dy[k] * u[k] * s * (1 + g[k] * (1 - s));
+            u[k] = dy[k] * silu;
+        }
+        store<T, N>(dgu, g);
+        store<T, N>(dgu + a.I, u);
+        if (a.y) store<T, N>((T *)a.y + i * N, y);
+    }
+}
+
+int kernel_swiglu(const struct op_swiglu *a, const struct kernel_context *c)
+{
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        constexpr int N = 16 / sizeof(T);
+        const bool fast = aligned(a->gu, a->I, sizeof(T)) && aligned(a->y, a->I, sizeof(T));
+        if (fast)
+            swiglu<T, N><<<blocks_for(a->T * a->I / N), THREADS, 0, c->stream>>>(*a);
+        else
+            swiglu<T, 1><<<blocks_for(a->T * a->I), THREADS, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
+}
+
+int kernel_swiglu_grad(const struct op_swiglu_grad *a, const struct kernel_context *c)
+{
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        constexpr int N = 16 / sizeof(T);
+        const bool fast = aligned(a->gu, a->I, sizeof(T)) && aligned(a->dgu, a->I, sizeof(T)) &&
+                          aligned(a->dy, a->I, sizeof(T)) &&
+                          (!a->y || aligned(a->y, a->I, sizeof(T)));
+        if (fast)
+            swiglu_back<T, N><<<blocks_for(a->T * a->I / N), THREADS, 0, c->stream>>>(*a);
+        else
+            swiglu_back<T, 1><<<blocks_for(a->T * a->I), THREADS, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
+}
+
+/* ---- rotary positions ---- */
+/* N pairs (x[i], x[i + half]) at once. */
+template <typename T, int N> __global__ void rope(const struct op_rope a)
+{
+    const int64_t half = a.dim / 2, parts = half / N, row = a.heads * parts;
+    for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
+        const int64_t t = i / row, at = i % row % parts * N;
+        T *const x = (T *)a.x + t * a.stride + i % row / parts * a.dim + at;
+        const int64_t angle = a.pos[t] * half + at;
+        float u[N], v[N], cosines[N], sines[N];
+        load<T, N>(u, x);
+        load<T, N>(v, x + half);
+        load<float, N>(cosines, (const float *)a.cos + angle);
+        load<float, N>(sines, (const float *)a.sin + angle);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            const float s = a.inverse ? -sines[k] : sines[k], first = u[k];
+            u[k] = first * cosines[k] - v[k] * s;
+            v[k] = v[k] * cosines[k] + first * s;
+        }
+        store<T, N>(x, u);
+        store<T, N>(x + half, v);
+    }
+}
+
+int kernel_rope(const struct op_rope *a, const struct kernel_context *c)
+{
+    const int64_t pairs = a->T * a->heads * (a->dim / 2);
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        const bool fast = aligned(a->x, a->stride, 2 * sizeof(T)) && a->dim % 8 == 0 &&
+                          a->dim * sizeof(T) % 16 == 0 && aligned(a->cos, 4, 4) &&
+                          aligned(a->sin, 4, 4);
+        if (fast)
+            rope<T, 4><<<blocks_for(pairs / 4), THREADS, 0, c->stream>>>(*a);
+        else
+            rope<T, 1><<<blocks_for(pairs), THREADS, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
+}
+
+/* ---- dropout: ops/dropout.h says which elements are dropped ---- */
+template <typename T>
+__global__ void dropout(const struct op_dropout a, uint32_t bound, uint32_t site, float factor)
+{
+    const int64_t tiles = (a.H + 127) / 128, lanes = a.T * tiles * 16;
+    for (int64_t i = grid_index(); i < lanes; i += grid_size()) {
+        const int64_t t = i / (tiles * 16), lane = i % (tiles * 16);
+        uint32_t word[4] = {~0u, ~0u, ~0u, ~0u};
+        if (bound)
+            philox((uint32_t)a.pos[t], (uint32_t)a.sample[t], (uint32_t)lane, site, a.key, word);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            const int64_t column = lane / 16 * 128 + 16 * k + lane % 16, at = t * a.H + column;
+            if (column >= a.H) break;
+            const bool dropped = bound && (word[k / 2] >> (k % 2 * 16) & 0xffff) < bound;
+            const float y = dropped ? 0 : factor * to_float(((const T *)a.x)[at]);
+            from_float(((T *)a.y)[at], a.add ? to_float(((T *)a.y)[at]) + y : y);
+        }
+    }
+}
+
+int kernel_dropout(const struct op_dropout *a, const struct kernel_context *c)
+{
+    const uint32_t bound = dropout_bound(a), site = dropout_site(a);
+    const float factor = (float)dropout_factor(a);
+    return by_type(a->dtype, [&](auto t) {
+        dropout<decltype(t)>
+            <<<blocks_for(a->T * ((a->H + 127) / 128) * 16), THREADS, 0, c->stream>>>(*a, bound,
+                                                                                      site, factor);
+        return (int)cudaGetLastError();
+    });
+}
+
+/* ---- sums and casts ---- */
+template <typename T, int N> __global__ void add(const struct op_add a)
+{
+    for (int64_t i = grid_index(); i < a.n / N; i += grid_size()) {
+        float x[N], y[N];
+        load<T, N>(x, (const T *)a.a + i * N);
+        load<T, N>(y, (const T *)a.b + i * N);
+#pragma unroll
+        for (int k = 0; k < N; k++) x[k] += y[k];
+        store<T, N>((T *)a.y + i * N, x);
+    }
+}
+
+int kernel_add(const struct op_add *a, const struct kernel_context *c)
+{
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        constexpr int N = 16 / sizeof(T);
+        const bool fast = aligned(a->a, a->n, sizeof(T)) && aligned(a->b, a->n, sizeof(T)) &&
+                          aligned(a->y, a->n, sizeof(T));
+        if (fast)
+            add<T, N><<<blocks_for(a->n / N), THREADS, 0, c->stream>>>(*a);
+        else
+            add<T, 1><<<blocks_for(a->n), THREADS, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
+}
+
+template <typename T, typename F, int N> __global__ void cast(const struct op_cast a)
+{
+    for (int64_t i = grid_index(); i < a.n / N; i += grid_size()) {
+        float x[N];
+        load<F, N>(x, (const F *)a.x + i * N);
+        store<T, N>((T *)a.y + i * N, x);
+    }
+}
+
+int kernel_cast(const struct op_cast *a, const struct kernel_context *c)
+{
+    return by_type(a->to, [&](auto to) {
+        return by_type(a->from, [&](auto from) {
+            typedef decltype(to) T;
+            typedef decltype(from) F;
+            if (aligned(a->x, a->n, 4) && aligned(a->y, a->n, 4) && a->n % 8 == 0)
+                cast<T, F, 4><<<blocks_for(a->n / 4), THREADS, 0, c->stream>>>(*a);
+            else
+                cast<T, F, 1><<<blocks_for(a->n), THREADS, 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        });
+    });
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows that are moved or added up: embedding and its gradient, gather, scatter, copies, bias
+ * gradients. Bytes: each operand once; limit: 85 % of the copy rate. */
+#include "element.cuh"
+
+int add_partial_sums(float *y, const float *partial, int64_t n, int blocks, cudaStream_t stream);
+
+/* y row t = x row rows[t] (rows NULL: t), and the other way round when scattering. U: the unit in
+ * which a row of n units is moved. */
+template <typename U>
+__global__ void move_rows(U *y, const U *x, const int32_t *rows, int64_t count, int64_t n,
+                          int64_t y_step, int64_t x_step, bool scatter)
+{
+    for (int64_t i = grid_index(); i < count * n; i += grid_size()) {
+        const int64_t t = i / n, at = i % n, other = rows ? rows[t] : t;
+        y[(scatter ? other : t) * y_step + at] = x[(scatter ? t : other) * x_step + at];
+    }
+}
+
+struct rows {
+    void *y;
+    const void *x;
+    const int32_t *rows;
+    int64_t count;
+    size_t bytes, y_stride, x_stride; /* of a row */
+    bool scatter;
+};
+
+template <typename U> static int move_units(const struct rows &r, cudaStream_t stream)
+{
+    const int64_t n = (int64_t)(r.bytes / sizeof(U));
+    move_rows<U><<<blocks_for(r.count * n), THREADS, 0, stream>>>(
+        (U *)r.y, (const U *)r.x, r.rows, r.count, n, (int64_t)(r.y_stride / sizeof(U)),
+        (int64_t)(r.x_stride / sizeof(U)), r.scatter);
+    return cudaGetLastError();
+}
+
+static int move_all(const struct rows &r, cudaStream_t stream)
+{
+    const size_t all = (uintptr_t)r.y | (uintptr_t)r.x | r.bytes | r.y_stride | r.x_stride;
+    if (r.count == 0 || r.bytes == 0) return 0;
+    if (all % 16 == 0) return move_units<uint4>(r, stream);
+    if (all % 4 == 0) return move_units<uint32_t>(r, stream);
+    return move_units<uint8_t>(r, stream);
+}
+
+int kernel_embed(const struct op_embed *a, const struct kernel_context *c)
+{
+    const size_t bytes = (size_t)a->H * type_size(a->dtype);
+    const struct rows r = {a->y, a->w, a->ids, a->T, bytes, bytes, bytes, false};
+    return move_all(r, c->stream);
+}
+
+int kernel_gather(const struct op_gather *a, const struct kernel_context *c)
+{
+    const size_t bytes = (size_t)a->H * type_size(a->dtype);
+    const struct rows r = {a->y, a->x, a->rows, a->n, bytes, bytes, bytes, false};
+    return move_all(r, c->stream);
+}
+
+int kernel_scatter(const struct op_scatter *a, const struct kernel_context *c)
+{
+    const size_t bytes = (size_t)a->H * type_size(a->dtype);
+    const struct rows r = {a->y, a->x, a->rows, a->n, bytes, bytes, bytes, true};
+    const int rc = cudaMemsetAsync(a->y, 0, (size_t)a->T * bytes, c->stream);
+    return rc ? rc : move_all(r, c->stream);
+}
+
+int kernel_copy_rows(const struct op_copy_rows *a, const struct kernel_context *c)
+{
+    const struct rows r = {a->y, a->x, NULL, a->rows, a->bytes, a->y_stride, a->x_stride, false};
+    return move_all(r, c->stream);
+}
+
+int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
+{
+    return cudaMemsetAsync(a->y, 0, a->bytes, c->stream);
+}
+
+/* A thread owns one column and adds the rows in their order: ids may repeat, and the order of the
+ * sum must not depend on timing. An order of the ids, made by the host, would let rows run side by
+ * side. */
+template <typename T> __global__ void embed_back(const struct op_embed_grad a)
+{
+    const int64_t h = grid_index();
+    if (h >= a.H) return;
+    for (int64_t t = 0; t < a.T; t++)
+        ((float *)a.dw)[a.ids[t] * a.H + h] += to_float(((const T *)a.dy)[t * a.H + h]);
+}
+
+int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context *c)
+{
+    if (a->H == 0) return 0;
+    return by_type(a->dtype, [&](auto t) {
+        embed_back<decltype(t)><<<(unsigned)((a->H + 31) / 32), 32, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
+}
+
+/* ---- bias ---- */
+enum { BIAS_PARTS = 64 };
+
+/* partial[part, n]: sums over the part's rows, in their order. */
+template <typename T> __global__ void bias_back(const struct op_bias_grad a, float *partial)
+{
+    const int64_t column = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const int64_t from = a.T * blockIdx.y / gridDim.y, to = a.T * (blockIdx.y + 1) / gridDim.y;
+    if (column >= a.n) return;
+    float sum = 0;
+    for (int64_t t = from; t < to; t++) sum += to_float(((const T *)a.dy)[t * a.n + column]);
+    partial[blockIdx.y * a.n + column] = sum;
+}
+
+size_t bias_grad_work(const struct op_bias_grad *a)
+{
+    return (size_t)a->n * BIAS_PARTS * sizeof(float);
+}
+
+int kernel_bias_grad(const struct op_bias_grad *a, const struct kernel_context *c)
+{
+    if (a->n == 0 || a->T == 0) return 0;
+    const dim3 grid((unsigned)((a->n + THREADS - 1) / THREADS), BIAS_PARTS);
+    const int rc = by_type(a->dtype, [&](auto t) {
+        bias_back<decltype(t)><<<grid, THREADS, 0, c->stream>>>(*a, (float *)c->work);
+        return (int)cudaGetLastError();
+    });
+    if (rc) return rc;
+    return add_partial_sums((float *)a->db, (const float *)c->work, a->n, BIAS_PARTS, c->stream);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding and loading plugins. */
+#include "base/plugin.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+/* The folder of plugins; mem_free(). A program in BIN has them in BIN/../lib/sft, built or
+ * installed. */
+static char *plugin_folder(struct err *e)
+{
+    char program[4000];
+    const char *set = getenv("SFT_PLUGIN_PATH");
+    if (set && *set) return mem_strndup(set, strlen(set), e);
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n <= 0) {
+        err_errno(e, ERR_DEVICE,
+                  "/proc/self/exe: cannot tell where this program is; set SFT_PLUGIN_PATH to the "
+                  "folder of its plugins");
+        return NULL;
+    }
+    program[n] = 0;
+    for (int i = 0; i < 2; i++) { /* the program's name, and its folder */
+        char *slash = strrchr(program, '/');
+        if (slash) *slash = 0;
+    }
+    return io_path(program, "lib/sft", e);
+}
+
+static void *load(const struct plugin *p, const char *path, struct err *e)
+{
+    /* Global: MPI loads parts of its own that look for its symbols. */
+    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL), *found = NULL;
+    if (library && (found = dlsym(library, p->symbol))) return found;
+    if (library) return plugin_refuse(p, e);
+    if (!io_exists(path)) {
+        err_set(e, ERR_DEVICE, "%s: missing: %s", path, p->missing);
+        return NULL;
+    }
+    const char *why = dlerror(); /* begins with the path, or tells of another library */
+    err_set(e, ERR_DEVICE, "%s: cannot be loaded: %s; %s", path, why ? why : "unknown error",
+            p->broken);
+    return NULL;
+}
+
+void *plugin_load(const struct plugin *p, struct err *e)
+{
+    char *folder = plugin_folder(e), *path = folder ? io_path(folder, p->file, e) : NULL;
+    void *found = path ? load(p, path, e) : NULL;
+    mem_free(path);
+    mem_free(folder);
+    return found;
+}
+
+void *plugin_refuse(const struct plugin *p, struct err *e)
+{
+    err_set(e, ERR_DEVICE, "%s: of another version than this program; run make again", p->file);
+    return NULL;
+}

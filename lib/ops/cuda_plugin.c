@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend "cuda": device memory, a stream for operations, one for copies beside them. */
+#include "ops/cuda_plugin.h"
+
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+
+#include "kernels/kernels.h"
+#include "kernels/matmul.h"
+
+struct cuda {
+    struct device d; /* first, so that a struct device * is one of these */
+    struct ops ops;
+    char name[16];
+    int index;
+    cudaStream_t stream, copies;
+    void *blas;
+    bool failed;
+    struct err error; /* the first failure since the last sync */
+};
+
+/* One for each GPU that is open; the plugin allocates nothing of the host's itself. */
+enum { MOST = 64 };
+static struct cuda gpus[MOST];
+
+static struct cuda *cuda_of(struct device *d) { return (struct cuda *)d; }
+
+static const char *name_of(enum op_id op)
+{
+    static const char *const names[] = {
+#define X(name) #name,
+        OPS_LIST(X)
+#undef X
+    };
+    return (unsigned)op < OP_COUNT ? names[op] : "unknown operation";
+}
+
+static int error_of(int rc, const char *what, struct err *e)
+{
+    const enum err_code code = rc == cudaErrorMemoryAllocation ? ERR_MEMORY : ERR_DEVICE;
+    if (rc >= KERNEL_BLAS)
+        return err_set(e, ERR_DEVICE, "cuda: %s: cuBLASLt status %d", what, rc - KERNEL_BLAS);
+    return err_set(e, code, "cuda: %s: %s", what, cudaGetErrorString((cudaError_t)rc));
+}
+
+static void keep(struct cuda *c, int rc, const char *what)
+{
+    if (rc == 0 || c->failed) return;
+    c->failed = true;
+    error_of(rc, what, &c->error);
+}
+
+static void *cuda_alloc(struct device *d, size_t bytes, struct err *e)
+{
+    void *p = NULL;
+    (void)d;
+    const int rc = cudaMalloc(&p, bytes ? bytes : 1);
+    if (rc) error_of(rc, "allocation", e);
+    return rc ? NULL : p;
+}
+
+static void cuda_free(struct device *d, void *p, size_t bytes)
+{
+    (void)bytes;
+    keep(cuda_of(d), cudaFree(p), "free");
+}
+
+/* Memory of the host that is not pinned is read before the call returns. */
+static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
+{
+    struct cuda *c = cuda_of(d);
+    if (n) keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
+}
+
+static int cuda_sync(struct device *d, struct err *e)
+{
+    struct cuda *c = cuda_of(d);
+    keep(c, cudaStreamSynchronize(c->stream), "an operation");
+    if (!c->failed) return 0;
+    c->failed = false;
+    return err_set(e, c->error.code, "%s", c->error.msg);
+}
+
+static int copy_out(void *dst, const void *src, size_t n, cudaStream_t stream, struct err *e)
+{
+    int rc = n ? cudaMemcpyAsync(dst, src, n, cudaMemcpyDeviceToHost, stream) : 0;
+    if (!rc) rc = cudaStreamSynchronize(stream);
+    return rc ? error_of(rc, "download", e) : 0;
+}
+
+static int cuda_download(struct device *d, void *dst, const void *src, size_t n, struct err *e)
+{
+    if (cuda_sync(d, e)) return -1;
+    return copy_out(dst, src, n, cuda_of(d)->stream, e);
+}
+
+static int cuda_peek(struct device *d, void *dst, const void *src, size_t n, struct err *e)
+{
+    const int rc = cudaSetDevice(cuda_of(d)->index); /* any thread may call */
+    return rc ? error_of(rc, "peek", e) : copy_out(dst, src, n, cuda_of(d)->copies, e);
+}
+
+static size_t cuda_work(struct device *d, enum op_id op, const void *args)
+{
+    (void)d;
+    return kernel_work(op, args);
+}
+
+static int launch(enum op_id op, const void *args, const struct kernel_context *k)
+{
+    switch (op) {
+#define X(name)                                                                                    \
+    case OP_##name:                                                                                \
+        return kernel_##name(args, k);
+        OPS_LIST(X)
+#undef X
+    default:
+        return cudaErrorInvalidValue;
+    }
+}
+
+static void cuda_run(struct device *d, enum op_id op, const void *args, size_t size)
+{
+    struct cuda *c = cuda_of(d);
+    const struct kernel_context k = {.stream = c->stream, .work = d->work, .blas = c->blas};
+    (void)size;
+    if (!c->failed) keep(c, launch(op, args, &k), name_of(op));
+}
+
+static void cuda_close(struct device *d)
+{
+    struct cuda *c = cuda_of(d);
+    kernel_blas_close(c->blas);
+    if (c->stream) cudaStreamDestroy(c->stream);
+    if (c->copies) cudaStreamDestroy(c->copies);
+    *c = (struct cuda){0};
+}
+
+static const struct ops cuda_ops = {.close = cuda_close,
+                                    .alloc = cuda_alloc,
+                                    .free = cuda_free,
+                                    .upload = cuda_upload,
+                                    .download = cuda_download,
+                                    .peek = cuda_peek,
+                                    .sync = cuda_sync,
+                                    .work = cuda_work,
+                                    .run = cuda_run};
+
+static int cuda_count(struct err *e)
+{
+    int n = 0;
+    const int rc = cudaGetDeviceCount(&n);
+    return rc ? error_of(rc, "no GPU", e) : n;
+}
+
+static int start(struct cuda *c)
+{
+    int rc = cudaSetDevice(c->index);
+    if (!rc) rc = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+    if (!rc) rc = cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking);
+    return rc ? rc : kernel_blas_open(&c->blas);
+}
+
+static struct device *cuda_open(int index, struct err *e)
+{
+    const int n = cuda_count(e);
+    if (n < 0) return NULL;
+    if (index < 0 || index >= n || index >= MOST || gpus[index].d.ops) {
+        err_set(e, ERR_CONFIG, "cuda:%d: is open already, or there are %d GPUs", index, n);
+        return NULL;
+    }
+    struct cuda *c = &gpus[index];
+    c->ops = cuda_ops;
+    snprintf(c->name, sizeof c->name, "cuda:%d", index);
+    c->ops.name = c->name;
+    c->index = index;
+    c->d = (struct device){.ops = &c->ops, .threads = 1, .has_bf16 = true};
+    const int rc = start(c);
+    if (!rc) return &c->d;
+    error_of(rc, c->name, e);
+    cuda_close(&c->d);
+    return NULL;
+}
+
+__attribute__((visibility("default")))
+const struct cuda_plugin sft_cuda_plugin = {CUDA_PLUGIN_VERSION, cuda_count, cuda_open};

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every case of every operation on a GPU: against the reference in double, and twice: the same
+ * bytes. */
+#include "../unit/ops_list.h"
+
+#include "ops/cuda_plugin.h"
+#include "ops/table.h"
+
+extern const struct cuda_plugin sft_cuda_plugin;
+static struct device *gpu, *truth;
+static struct tally {
+    int cases, wrong, twice;
+    double worst;
+    char where[100];
+} tally[2][OP_COUNT];
+
+/* The error of x relative to the size of y's elements. */
+static double error_of(const struct buf *b, const void *x, const void *y)
+{
+    double square = 0, worst = 0;
+    int64_t finite = 0;
+    for (int64_t i = 0; i < b->n; i++) {
+        const double v = value_at(y, i, b->t);
+        if (isfinite(v)) square += v * v, finite++;
+    }
+    const double rms = finite ? sqrt(square / (double)finite) : 0;
+    for (int64_t i = 0; i < b->n; i++) {
+        const double v = value_at(x, i, b->t), w = value_at(y, i, b->t);
+        const double err = v == w ? 0 : fabs(v - w) / (fabs(w) + rms);
+        if (!(err <= worst)) worst = isnan(err) ? INFINITY : err;
+    }
+    return worst;
+}
+
+static double limit_of(const struct test_case *c, const struct buf *b, bool bf16)
+{
+    if (b->t == DT_I32) return 0;
+    if (!bf16 || (c->op == OP_rmsnorm && b->t == DT_F32)) return 2e-5;
+    if (c->op == OP_sum) return 1e-5;
+    return c->op == OP_attention || c->op == OP_attention_grad ? 1.0 / 50 : 1.0 / 128;
+}
+
+static void check_case(const struct test_case *c, void *to)
+{
+    bool bf16 = false;
+    (void)to;
+    for (int i = 0; i < c->bufs; i++) bf16 |= c->buf[i].t == DT_BF16;
+    struct tally *t = &tally[bf16][c->op];
+    struct outcome want = case_run(c, truth, 99, NULL), x = case_run(c, gpu, 99, NULL),
+                   y = case_run(c, gpu, 99, NULL);
+    t->cases++;
+    bool bad = false;
+    for (int i = 0; i < c->bufs; i++) {
+        const struct buf *b = &c->buf[i];
+        const double err = error_of(b, x.bytes[i], want.bytes[i]);
+        bad |= !(err <= limit_of(c, b, bf16));
+        if (err > t->worst) {
+            t->worst = err;
+            snprintf(t->where, sizeof t->where, "%s [%d]", c->name, i);
+        }
+        if (memcmp(x.bytes[i], y.bytes[i], (size_t)b->n * dtype_size(b->t))) t->twice++;
+    }
+    t->wrong += bad;
+    if (bad) printf("# WRONG %s\n", c->name);
+    outcome_free(&want), outcome_free(&x), outcome_free(&y);
+}
+
+int main(void)
+{
+    struct err e;
+    gpu = sft_cuda_plugin.open(0, &e);
+    truth = ref_open(true, 1, &e);
+    if (!gpu || !truth) {
+        printf("not ok open: %s\n", e.msg);
+        return 1;
+    }
+    list_cases((struct sink){check_case, NULL}, DT_F32);
+    list_cases((struct sink){check_case, NULL}, DT_BF16);
+    int bad = 0;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int op = 0; op < OP_COUNT; op++) {
+            const struct tally *t = &tally[bf16][op];
+            if (!t->cases) continue;
+            bad += t->wrong + t->twice;
+            printf(
+                "%s %s %-15s %3d cases, %d wrong, %d not the same twice, worst error %.1e in %s\n",
+                t->wrong + t->twice ? "not ok" : "ok", bf16 ? "bf16" : "fp32", op_name(op),
+                t->cases, t->wrong, t->twice, t->worst, t->where);
+        }
+    device_close(truth);
+    device_close(gpu);
+    return bad != 0;
+}
