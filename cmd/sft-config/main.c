@@ -17,7 +17,7 @@ struct options {
     const char *get; /* the last --get; all of them are in gets */
     const char *gets[MAX_GETS];
     size_t get_count;
-    bool json, keys;
+    bool json, null, keys;
 };
 
 static const char examples[] =
@@ -75,7 +75,7 @@ static int show(const struct config *c, const struct options *o, struct buf *b, 
     }
     if (o->json) return config_write_json(c, b, e);
     for (size_t i = 0; i < o->get_count; i++)
-        if (config_get(c, o->gets[i], b, e)) return -1;
+        if (config_get(c, o->gets[i], o->null ? 0 : '\n', b, e)) return -1;
     return 0;
 }
 
@@ -107,6 +107,8 @@ int main(int argc, char **argv)
     int nargs;
     const struct opt opts[] = {
         {'g', "get", OPT_STR, &o.get, "KEY", "print this value only; may be repeated", 0, 0, false},
+        {'z', "null", OPT_FLAG, &o.null, NULL, "end each value of --get with a NUL byte", 0, 0,
+         false},
         {'j', "json", OPT_FLAG, &o.json, NULL, "print one JSON object", 0, 0, false},
         {0, "keys", OPT_FLAG, &o.keys, NULL, "print the table of all keys as Markdown", 0, 0,
          false},

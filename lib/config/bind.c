@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "config/load.h"
 
 #define STRATEGY_CONFIG "sft_train.strategy_args.strategy_config"
@@ -29,6 +30,10 @@ struct binder {
 static int unknown(const struct node *n, const char *path, struct err *e)
 {
     char near[300];
+    if (!n->line && io_exists(n->origin))
+        return node_fail(n, path, e,
+                         "unknown key; if the file of that name is meant, write ./%.300s",
+                         n->origin);
     if (config_key_nearest(path, near, sizeof near))
         return node_fail(n, path, e, "unknown key; did you mean %s?", near);
     return node_fail(n, path, e, "unknown key; docs/config.md lists all");

@@ -224,6 +224,10 @@ void config_free(struct config *c); /* NULL is fine */
 /* true when the argument is an override and not a file: an identifier path, then '='. */
 bool config_is_override(const char *arg);
 
+/* Appends path to out, a leading ~ or ~USER replaced by that home folder. ERR_CONFIG with the
+ * reason alone where there is none. */
+int config_expand_path(const char *path, struct buf *out, struct err *e);
+
 /* How this program was started. */
 struct config_start {
     int processes;       /* 0: that is not asked */
@@ -239,9 +243,10 @@ int config_check_trainable(const struct config *c, const struct config_start *s,
 int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
 int config_write_json(const struct config *c, struct buf *b, struct err *e);
 
-/* One value as text, a line for each element of a list; an empty line when it is not set. key is a
- * path of the YAML, or a config_derived_name(). ERR_CONFIG when there is no such key. */
-int config_get(const struct config *c, const char *key, struct buf *b, struct err *e);
+/* One value as text, a line for each element of a list; an empty line when it is not set. A line
+ * ends with the byte `end`, '\n' or NUL. key is a path of the YAML, or a config_derived_name().
+ * ERR_CONFIG when there is no such key. */
+int config_get(const struct config *c, const char *key, char end, struct buf *b, struct err *e);
 /* "model_path", "global_batch_size", ...: what config_get knows beyond the file's keys; NULL after
  * the last. */
 const char *config_derived_name(size_t i);
@@ -251,6 +256,25 @@ const char *config_derived_name(size_t i);
 size_t config_no_effect(const struct config *c,
                         void (*f)(void *arg, const char *key, unsigned line, const char *why),
                         void *arg);
+
+/* The mapping sft.run of a config.yaml: it tells which run wrote the file, and config_load()
+ * ignores it. A string is NULL when it is not there. */
+struct config_run {
+    const char *id;      /* the same for all processes of the run */
+    const char *output;  /* its output_dir, absolute */
+    const char *logs;    /* the folder that the file was written into, absolute */
+    const char *process; /* the last process of the run: its number, its machine, */
+    const char *host;    /*   and when it began, in UTC */
+    const char *started;
+    const char *output_dir; /* the key of that name, as the file has it */
+    struct arena memory;    /* of the strings, after config_run_read */
+};
+/* Adds the mapping to what config_write_yaml() writes; output_dir is not part of it. */
+int config_run_put(struct config *c, const struct config_run *r, struct err *e);
+/* Reads the mapping and output_dir of a file that config_write_yaml() wrote. In a file that is not
+ * YAML nothing is found. 0, then config_run_free(); or -1. */
+int config_run_read(const char *path, struct config_run *r, struct err *e);
+void config_run_free(struct config_run *r);
 
 /* A model's folder: name itself if it is a folder, else the snapshot of that hub id in the Hugging
  * Face or ModelScope cache. *path is released with mem_free(). ERR_NOINPUT with the command that

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What follows from several keys together. */
+#include <limits.h>
 #include <string.h>
 
 #include "config/load.h"
@@ -21,6 +22,34 @@ static int word_index(const char *word, const char *words)
         p += len + (p[len] == '|');
     }
     return -1;
+}
+
+/* exp_name is the name of one folder in logging_dir. */
+static int check_name(const struct loaded *l, struct err *e)
+{
+    static const char key[] = "exp_name";
+    const char *name = l->c.exp_name;
+    if (!*name) return fail(l, key, e, "is empty; it is the name of a folder in logging_dir");
+    if (strchr(name, '/'))
+        return fail(l, key, e,
+                    "has a /, but is the name of one folder in logging_dir; folders above it go "
+                    "into logging_dir");
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        return fail(l, key, e,
+                    "is no name of a folder in logging_dir; for example: exp_name: run1");
+    if (strlen(name) > NAME_MAX)
+        return fail(l, key, e, "is longer than 255 bytes, the most that a folder's name may have");
+    if (!text_is_printable(name))
+        return fail(l, key, e, "has a control character, but is the name of a folder");
+    return 0;
+}
+
+static int check_folders(const struct loaded *l, struct err *e)
+{
+    if (!*l->c.output_dir) return fail(l, "output_dir", e, "is empty; for example: ./output");
+    if (!*l->c.logging_dir)
+        return fail(l, "logging_dir", e, "is empty; for example: ./output/logs");
+    return check_name(l, e);
 }
 
 /* An empty name of a column, template or folder is no name. */
@@ -108,7 +137,8 @@ int derive_run(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
     drop_empty(c);
-    if (derive_length(l, e) || derive_layout(l, e) || schedule_check(l, e)) return -1;
+    if (check_folders(l, e) || derive_length(l, e) || derive_layout(l, e) || schedule_check(l, e))
+        return -1;
     const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
     c->run.dtype = param ? (enum config_dtype)word_index(param, CONFIG_DTYPE_WORDS)
                          : c->sft_train.model_args.dtype;

@@ -36,6 +36,13 @@ static bool printable(int32_t c)
            (c >= 0xe000 && c < 0xfffe && c != 0xfeff) || c >= 0x10000;
 }
 
+bool text_is_printable(const char *s)
+{
+    for (const unsigned char *p = (const unsigned char *)s; *p;)
+        if (!printable(decode(&p))) return false;
+    return true;
+}
+
 /* A double-quoted YAML string; as a value it is one that ${...} resolution leaves as it is. */
 static void emit_quoted(const char *text, bool value, struct buf *b)
 {

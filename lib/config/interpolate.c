@@ -59,7 +59,9 @@ static struct node *env_value(struct interp *in, const struct node *at, char *ar
         node_fail(at, NULL, e, "${oc.env:%.100s}: the variable is not UTF-8", args);
         return NULL;
     }
-    if (value) return node_scalar(in->tree, value, false, at, e);
+    /* An empty variable is an empty string, as in OmegaConf, and not null, which means a default.
+     */
+    if (value) return node_scalar(in->tree, value, !*value, at, e);
     if (!fallback) {
         node_fail(at, NULL, e,
                   "${oc.env:%.100s}: the variable is not set; export it or write "

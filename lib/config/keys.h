@@ -15,9 +15,11 @@ enum key_type {
     KEY_STR,     /* const char *; a number is taken as it is written */
     KEY_ENUM,    /* a word of `words`; stored as its index */
     KEY_WORD,    /* a word of `words`; stored as const char * */
+    KEY_PATH,    /* const char *, a file or folder: a leading ~ is the home folder */
     KEY_STRS,    /* struct config_strings; one string is a list of one */
+    KEY_PATHS,   /* the same, of paths */
     KEY_DEVICES, /* struct config_ints; a YAML list or ROLL's Python expression */
-    KEY_RESUME,  /* bool or string; stored as const char * */
+    KEY_RESUME,  /* bool or path; stored as const char * */
     KEY_ANY      /* anything, with all that is below it */
 };
 enum key_effect {
@@ -38,6 +40,7 @@ struct config_key {
     double lo, hi;     /* both 0: any */
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */
+    bool unshown;      /* left out of the resolved configuration */
     bool first;        /* KEY_LIMIT: told before other limits, for it tells what model is meant */
     const char *as;    /* another key's path under which the value is shown */
     const char *doc;   /* one line: what it does; why it has no effect; what is missing */

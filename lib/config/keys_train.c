@@ -14,7 +14,7 @@
 #define ROWS            "micro-batches are formed by tokens already"
 
 const struct config_key config_keys_train[] = {
-    USED(M "model_name_or_path", KEY_STR, TO(sft_train.model_args.model_name_or_path),
+    USED(M "model_name_or_path", KEY_PATH, TO(sft_train.model_args.model_name_or_path),
          .doc = "As pretrain, which goes before it"),
     USED(M "dtype", KEY_ENUM, TO(sft_train.model_args.dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "bf16", .only = "fp32|bf16", .doc = "Type of the computation"),
@@ -44,7 +44,7 @@ const struct config_key config_keys_train[] = {
     USED(M "additional_target", KEY_STR, TO(sft_train.model_args.additional_target),
          .doc = "Modules that are trained as a whole beside the adapter, separated by commas: "
                 "embed_tokens, lm_head, norm"),
-    USED(M "adapter_name_or_path", KEY_STR, TO(sft_train.model_args.adapter_name_or_path),
+    USED(M "adapter_name_or_path", KEY_PATH, TO(sft_train.model_args.adapter_name_or_path),
          .doc = "An adapter's folder to begin from; its own configuration goes before "
                 "lora_target, lora_rank and so on"),
     IDLE(M "autocast_adapter_dtype", KEY_BOOL, "an adapter's master weights are fp32 already"),
@@ -101,9 +101,9 @@ const struct config_key config_keys_train[] = {
     IDLE(T "tf32", KEY_BOOL, "fp32 is computed as fp32"),
     IDLE(T "save_hf_model", KEY_BOOL, "every checkpoint is a Hugging Face folder"),
 
-    USED(D "file_name", KEY_STRS, TO(sft_train.data_args.file_name),
+    USED(D "file_name", KEY_PATHS, TO(sft_train.data_args.file_name),
          .doc = "Training data: a file or a list of files"),
-    USED(D "template", KEY_STR, TO(sft_train.data_args.template), .dflt = "native",
+    USED(D "template", KEY_PATH, TO(sft_train.data_args.template), .dflt = "native",
          .doc = "Chat template: native (the model's own), another name, or a .jinja file"),
     USED(D "preprocessing_num_workers", KEY_INT, TO(sft_train.data_args.preprocessing_num_workers),
          .lo = 0, .hi = 4096, .doc = "Threads of each data command; default all CPUs"),

@@ -7,17 +7,6 @@
 
 #include "base/io.h"
 
-bool config_is_override(const char *arg)
-{
-    static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    for (const char *p = arg;;) {
-        size_t n = strspn(p, word);
-        if (!n || (p[n] != '.' && p[n] != '=')) return false;
-        if (p[n] == '=') return true;
-        p += n + 1;
-    }
-}
-
 static int read_file(struct loaded *l, struct err *e)
 {
     struct buf text = {0};
@@ -35,22 +24,6 @@ static int read_file(struct loaded *l, struct err *e)
     }
     buf_free(&text);
     return rc;
-}
-
-static int apply_override(struct loaded *l, const char *arg, struct err *e)
-{
-    struct tree *t = &l->tree;
-    if (!config_is_override(arg))
-        return err_set(e, ERR_USAGE,
-                       "'%.300s': not an override; write key=value, as in "
-                       "sft_train.training_args.learning_rate=1e-5",
-                       arg);
-    const char *own = arena_copy(&t->arena, arg, strlen(arg), e);
-    if (!own) return -1;
-    const char *eq = strchr(own, '=');
-    char *path = arena_copy(&t->arena, own, (size_t)(eq - own), e);
-    struct node *value = path ? yaml_read(t, eq + 1, strlen(eq + 1), own, false, e) : NULL;
-    return value ? node_put(t, t->root, path, value, e) : -1;
 }
 
 /* Defaults first, as if they stood in the file. */
@@ -95,17 +68,17 @@ static int store_all(struct loaded *l, struct err *e)
     for (size_t s = 0; s < l->count; s++) {
         if (!l->settings[s].idle) continue;
         if (store_setting(l, &l->settings[s], e)) return -1;
-        if (strcmp(l->settings[s].path, "hydra") && show(l, &l->settings[s], e)) return -1;
+        if (!l->settings[s].key->unshown && show(l, &l->settings[s], e)) return -1;
     }
     return 0;
 }
 
-/* exp_name is the file's name without .yaml where the file is silent. */
+/* exp_name is the file's name without .yaml where it is not set. */
 static int name_run(struct loaded *l, struct err *e)
 {
     struct tree *t = &l->tree;
     const struct node *given = node_member(t->root, "exp_name");
-    if (given && (given->kind != NODE_SCALAR || *given->text)) return 0;
+    if (given && !node_is_null(given)) return 0;
     const char *slash = strrchr(l->c.path, '/'), *base = slash ? slash + 1 : l->c.path;
     size_t n = strlen(base);
     if (n > 5 && !strcmp(base + n - 5, ".yaml"))
@@ -125,7 +98,7 @@ static int load(struct loaded *l, const char *path, char *const *overrides, size
     c->path = arena_copy(&l->tree.arena, path, strlen(path), e);
     if (!c->path || read_file(l, e)) return -1;
     for (size_t i = 0; i < n; i++)
-        if (apply_override(l, overrides[i], e)) return -1;
+        if (override_apply(l, overrides[i], e)) return -1;
     l->shown = node_new(&l->tree, NODE_MAP, l->tree.root, e);
     if (!l->shown || name_run(l, e) || tree_interpolate(&l->tree, e) || bind_settings(l, e))
         return -1;

@@ -28,6 +28,8 @@ int bind_settings(struct loaded *l, struct err *e);
 /* value.c: checks n against the key's type, stores it in c and returns its normal form. */
 struct node *value_store(struct loaded *l, const struct config_key *k, const char *path,
                          const struct node *n, struct err *e);
+/* override.c: puts what "a.b=value" says into the tree. */
+int override_apply(struct loaded *l, const char *arg, struct err *e);
 /* "'text'", "a list" or "a mapping", for messages. */
 const char *value_quote(const struct node *n, char out[80]);
 /* devices.c: ROLL's expression -> GPU numbers in the tree's arena. */

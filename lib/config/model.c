@@ -33,27 +33,32 @@ static const char *env(const char *name)
     return v && *v ? v : NULL;
 }
 
-/* Where huggingface_hub keeps its models. */
+/* Appends path, expanded, and below. A ~ that cannot be expanded stays, and no model is found. */
+static void put_below(struct buf *b, const char *path, const char *below)
+{
+    struct err ignored;
+    if (config_expand_path(path, b, &ignored)) buf_puts(b, path);
+    buf_puts(b, below);
+}
+
+/* Where huggingface_hub keeps its models; it takes ~ in these variables as well. */
 static void hf_cache(struct buf *b)
 {
     const char *v;
     if ((v = env("HF_HUB_CACHE")) || (v = env("HUGGINGFACE_HUB_CACHE")))
-        buf_puts(b, v);
+        put_below(b, v, "");
     else if ((v = env("HF_HOME")))
-        buf_printf(b, "%s/hub", v);
+        put_below(b, v, "/hub");
     else if ((v = env("XDG_CACHE_HOME")))
-        buf_printf(b, "%s/huggingface/hub", v);
+        put_below(b, v, "/huggingface/hub");
     else
-        buf_printf(b, "%s/.cache/huggingface/hub", env("HOME") ? env("HOME") : "");
+        put_below(b, "~/.cache/huggingface/hub", "");
 }
 
 static void modelscope_cache(struct buf *b)
 {
     const char *v = env("MODELSCOPE_CACHE");
-    if (v)
-        buf_puts(b, v);
-    else
-        buf_printf(b, "%s/.cache/modelscope/hub", env("HOME") ? env("HOME") : "");
+    put_below(b, v ? v : "~/.cache/modelscope/hub", "");
 }
 
 /* text with every `from` as `to`. */

@@ -80,6 +80,7 @@ void scalar_real(double v, char out[40]);
 
 /* emit.c: the tree as block-style YAML or as one line of JSON. */
 bool text_is_utf8(const char *s);
+bool text_is_printable(const char *s); /* UTF-8 without control characters */
 int emit_yaml(const struct node *n, struct buf *b, struct err *e);
 int emit_json(const struct node *n, struct buf *b, struct err *e);
 

@@ -88,6 +88,31 @@ static struct node *store_string(const struct target *t, const struct scalar *s,
     return n;
 }
 
+/* An empty path stays empty: for some keys it means none. */
+static struct node *normal_path(const struct target *t, struct err *e)
+{
+    struct buf full = {0};
+    struct err why = {0};
+    struct node *n = NULL;
+    char shown[80];
+    if (config_expand_path(t->n->text, &full, &why) == 0)
+        n = normal(t, full.data ? full.data : "", true, e);
+    else if (why.code == ERR_CONFIG)
+        node_fail(t->n, t->path, e, "%s: %s", value_quote(t->n, shown), why.msg);
+    else if (e)
+        *e = why;
+    buf_free(&full);
+    return n;
+}
+
+static struct node *store_path(const struct target *t, const struct scalar *s, struct err *e)
+{
+    if (t->n->kind != NODE_SCALAR || s->kind == SCALAR_BOOL) return store_string(t, s, e);
+    struct node *n = normal_path(t, e);
+    if (n) put(t, &n->text, sizeof n->text);
+    return n;
+}
+
 static struct node *store_word(const struct target *t, struct err *e)
 {
     const struct config_key *k = t->key;
@@ -134,7 +159,8 @@ static struct node *store_strings(const struct target *t, struct err *e)
         struct target one = {t->l, t->key, t->path, n->kind == NODE_LIST ? n->items[i] : n};
         if (one.n->kind != NODE_SCALAR || node_is_null(one.n) || !*one.n->text)
             return wrong(&one, e, "a string");
-        struct node *item = normal(&one, one.n->text, true, e);
+        struct node *item =
+            t->key->type == KEY_PATHS ? normal_path(&one, e) : normal(&one, one.n->text, true, e);
         if (!item || node_add(&t->l->tree, list, NULL, item, e)) return NULL;
         s.v[i] = item->text;
     }
@@ -191,7 +217,7 @@ static struct node *store_resume(const struct target *t, const struct scalar *s,
         put(t, s->truth ? &automatic : &none, sizeof automatic);
         return normal(t, s->truth ? "true" : "false", false, e);
     }
-    return store_string(t, s, e);
+    return store_path(t, s, e);
 }
 
 struct node *value_store(struct loaded *l, const struct config_key *k, const char *path,
@@ -212,7 +238,10 @@ struct node *value_store(struct loaded *l, const struct config_key *k, const cha
     case KEY_ENUM:
     case KEY_WORD:
         return store_word(&t, e);
+    case KEY_PATH:
+        return store_path(&t, &s, e);
     case KEY_STRS:
+    case KEY_PATHS:
         return store_strings(&t, e);
     case KEY_DEVICES:
         return store_devices(&t, e);

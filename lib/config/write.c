@@ -15,40 +15,51 @@ int config_write_json(const struct config *c, struct buf *b, struct err *e)
     return emit_json(((const struct loaded *)c)->shown, b, e);
 }
 
-static void put_word(struct buf *b, const char *words, int index)
+/* Values are appended to b, each followed by the byte `end`. */
+struct sink {
+    struct buf *b;
+    char end;
+};
+static void put_text(const struct sink *to, const char *s)
+{
+    buf_puts(to->b, s);
+    buf_putc(to->b, to->end);
+}
+static void put_word(const struct sink *to, const char *words, int index)
 {
     for (; index > 0; index--) words += strcspn(words, "|") + 1;
-    buf_add(b, words, strcspn(words, "|"));
-    buf_putc(b, '\n');
+    buf_add(to->b, words, strcspn(words, "|"));
+    buf_putc(to->b, to->end);
 }
-static void put_line(struct buf *b, const char *s) { buf_puts(b, s), buf_putc(b, '\n'); }
 
 static int put_files(const struct config *c, const struct config_strings *s, const char *key,
-                     struct buf *b, struct err *e)
+                     const struct sink *to, struct err *e)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (strchr(s->v[i], '\n'))
-            return err_set(e, ERR_CONFIG, "%s: %s: a file name with a line break", c->path, key);
-        put_line(b, s->v[i]);
+        if (strchr(s->v[i], '\n') && to->end == '\n')
+            return err_set(e, ERR_CONFIG, "%s: %s: a file name with a line break; --null prints it",
+                           c->path, key);
+        put_text(to, s->v[i]);
     }
     return 0;
 }
 
-static int get_model_path(const struct config *c, struct buf *b, struct err *e)
+static int get_model_path(const struct config *c, const struct sink *to, struct err *e)
 {
     char *path;
     if (config_find_model(c->run.model, &path, e)) return -1;
-    put_line(b, path);
+    put_text(to, path);
     mem_free(path);
     return 0;
 }
-static int get_train_files(const struct config *c, struct buf *b, struct err *e)
+static int get_train_files(const struct config *c, const struct sink *to, struct err *e)
 {
-    return put_files(c, &c->sft_train.data_args.file_name, "sft_train.data_args.file_name", b, e);
+    return put_files(c, &c->sft_train.data_args.file_name, "sft_train.data_args.file_name", to, e);
 }
-static int get_validation_files(const struct config *c, struct buf *b, struct err *e)
+static int get_validation_files(const struct config *c, const struct sink *to, struct err *e)
 {
-    return put_files(c, &c->validation.data_args.file_name, "validation.data_args.file_name", b, e);
+    return put_files(c, &c->validation.data_args.file_name, "validation.data_args.file_name", to,
+                     e);
 }
 
 /* A value of struct config is a string, an index into words, or a number; or a function writes it.
@@ -58,7 +69,7 @@ struct derived {
     enum { TEXT, WORD, NUMBER, CALL } kind;
     size_t at;
     const char *words;
-    int (*get)(const struct config *, struct buf *, struct err *);
+    int (*get)(const struct config *, const struct sink *, struct err *);
 };
 #define AT(field) offsetof(struct config, field)
 static const struct derived derived[] = {
@@ -83,7 +94,7 @@ const char *config_derived_name(size_t i)
     return i < sizeof derived / sizeof *derived ? derived[i].name : NULL;
 }
 
-static int put_derived(const struct config *c, const struct derived *d, struct buf *b,
+static int put_derived(const struct config *c, const struct derived *d, const struct sink *to,
                        struct err *e)
 {
     const char *field = (const char *)c + d->at, *text;
@@ -91,52 +102,61 @@ static int put_derived(const struct config *c, const struct derived *d, struct b
     int index;
     switch (d->kind) {
     case TEXT:
-        memcpy(&text, field, sizeof text), put_line(b, text);
+        memcpy(&text, field, sizeof text), put_text(to, text);
         break;
     case WORD:
-        memcpy(&index, field, sizeof index), put_word(b, d->words, index);
+        memcpy(&index, field, sizeof index), put_word(to, d->words, index);
         break;
     case NUMBER:
         memcpy(&number, field, sizeof number);
-        buf_printf(b, "%lld\n", (long long)number);
+        buf_printf(to->b, "%lld%c", (long long)number, to->end);
         break;
     case CALL:
-        return d->get(c, b, e);
+        return d->get(c, to, e);
     }
     return 0;
 }
 
-/* A scalar's text, a list's items, or a part of the configuration as YAML. */
-static int put_node(const struct node *n, struct buf *b, struct err *e)
+/* As JSON in a line, or as YAML in several. */
+static int put_part(const struct node *n, const struct sink *to, bool json, struct err *e)
 {
-    if (n->kind == NODE_MAP) return emit_yaml(n, b, e);
-    if (n->kind == NODE_SCALAR) return put_line(b, n->text), 0;
+    if (json ? emit_json(n, to->b, e) : emit_yaml(n, to->b, e)) return -1;
+    if (to->end != '\n') buf_putc(to->b, to->end);
+    return 0;
+}
+
+/* A scalar's text, a list's items, or a part of the configuration as YAML. */
+static int put_node(const struct node *n, const struct sink *to, struct err *e)
+{
+    if (n->kind == NODE_MAP) return put_part(n, to, false, e);
+    if (n->kind == NODE_SCALAR) return put_text(to, n->text), 0;
     for (size_t i = 0; i < n->count; i++)
         if (n->items[i]->kind == NODE_SCALAR)
-            put_line(b, n->items[i]->text);
-        else if (emit_json(n->items[i], b, e))
+            put_text(to, n->items[i]->text);
+        else if (put_part(n->items[i], to, true, e))
             return -1;
     return 0;
 }
 
-int config_get(const struct config *c, const char *key, struct buf *b, struct err *e)
+int config_get(const struct config *c, const char *key, char end, struct buf *b, struct err *e)
 {
+    const struct sink to = {b, end};
     const struct loaded *l = (const struct loaded *)c;
     const struct node *n = l->shown;
     for (size_t i = 0; i < sizeof derived / sizeof *derived; i++)
         if (!strcmp(key, derived[i].name))
-            return put_derived(c, &derived[i], b, e) ? -1 : buf_check(b, e);
+            return put_derived(c, &derived[i], &to, e) ? -1 : buf_check(b, e);
     for (const char *p = key; n;) {
         size_t len = strcspn(p, ".");
         n = node_member_n(n, p, len);
         p += len;
         if (!*p++) break;
     }
-    if (n) return put_node(n, b, e) ? -1 : buf_check(b, e);
+    if (n) return put_node(n, &to, e) ? -1 : buf_check(b, e);
     const struct config_key *k = config_key_find(key, KEY_ALWAYS);
     if (config_key_is_group(key)) return 0;
-    if (k) { /* not set: a scalar's line is empty, a list has no line */
-        if (k->type != KEY_STRS && k->type != KEY_ANY) buf_putc(b, '\n');
+    if (k) { /* not set: a scalar's line is empty, a list has none */
+        if (k->type != KEY_STRS && k->type != KEY_PATHS && k->type != KEY_ANY) buf_putc(b, end);
         return buf_check(b, e);
     }
     char near[300];

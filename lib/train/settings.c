@@ -39,7 +39,7 @@ enum { KEYS = sizeof keys / sizeof *keys };
 static int value(const struct config *c, const char *key, struct buf *b, struct err *e)
 {
     buf_reset(b);
-    if (config_get(c, key, b, e)) return -1;
+    if (config_get(c, key, '\n', b, e)) return -1;
     while (b->len && b->data[b->len - 1] == '\n') b->data[--b->len] = 0;
     return 0;
 }

@@ -42,6 +42,8 @@ equal 'a key that is not set is an empty line' "$(got "$c" -g query_key -g seed)
 equal 'JSON' "$(got "$c" sft.shuffle=no --json | jq -c '[.seed, .sft.shuffle, .sft_train.training_args.learning_rate]')" \
     '[1,false,5e-05]'
 equal 'the environment' "$(SFT_X=9 got "$c" 'seed=${oc.env:SFT_X}' -g seed)" 9
+equal 'a home folder' "$(HOME=/h got "$c" 'output_dir=~/x' -g output_dir)" /h/x
+equal 'values that end with NUL' "$(got "$c" 'exp_name="a b"' -z -g exp_name -g query_key -g seed | tr '\0' '|')" 'a b||1|'
 sft-config --keys >"$T/keys.md"
 sed -n '/^## Keys that work/,$p' docs/config.md >"$T/doc.md"
 same 'docs/config.md has the table of keys' "$T/keys.md" "$T/doc.md"
@@ -57,6 +59,10 @@ fails 'key in the wrong place' 78 'c.yaml:4: learning_rate: unknown key; did you
 sed -i '$s/.*/eval_steps: often/' "$c"
 fails 'bad type' 78 "c.yaml:4: eval_steps: 'often' is not an integer" sft-config "$c"
 sed -i '$d' "$c"
+fails 'an override without a value' 78 "'save_steps=': a value is missing; .*save_steps=null" sft-config "$c" save_steps=
+fails 'a name that is no folder' 78 'exp_name=.*: has a /' sft-config "$c" exp_name=a/b
+printf 'x' >"$T/a=b"
+(cd "$T" && fails 'a file with the looks of an override' 78 'write \./a=b' sft-config "$c" a=b)
 fails 'no such key to get' 78 'did you mean seed\?' sft-config "$c" --get sed
 fails 'missing file' 66 'nope.yaml' sft-config "$T/nope.yaml"
 : >"$T/empty.yaml"

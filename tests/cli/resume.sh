@@ -49,7 +49,7 @@ for word in latest k/sft_train/checkpoint-5 /nowhere/checkpoint-3; do
 done
 said 'named' '/nowhere/checkpoint-3: no such checkpoint'
 equal 'a folder that is none: 78' "$(code train k --resume model)" 78
-for word in false null ''; do
+for word in false null '""'; do
     equal "resume_from_checkpoint: '$word' resumes nothing" "$(code train k "resume_from_checkpoint=$word")" 73
 done
 upto 4

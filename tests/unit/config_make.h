@@ -39,7 +39,7 @@ static inline bool gives(const char *text, const char *key, const char *wanted)
     snprintf(all, sizeof all, "%s%s", BASE, text);
     struct made m = make_config(all, NULL, NULL);
     struct buf b = {0};
-    bool ok = !m.rc && !config_get(m.c, key, &b, &m.e) && b.data && !strcmp(b.data, wanted);
+    bool ok = !m.rc && !config_get(m.c, key, '\n', &b, &m.e) && b.data && !strcmp(b.data, wanted);
     if (!ok) printf("# %s: got '%s' %s\n", text, b.data ? b.data : "", m.e.msg);
     buf_free(&b);
     config_free(m.c);

@@ -135,7 +135,7 @@ static bool override_gives(const char *one, const char *two, const char *key, co
 {
     struct made m = make_config(BASE "tracker_kwargs: {log_dir: a, tags: [x]}\n", one, two);
     struct buf b = {0};
-    bool ok = !m.rc && !config_get(m.c, key, &b, &m.e) && b.data && !strcmp(b.data, wanted);
+    bool ok = !m.rc && !config_get(m.c, key, '\n', &b, &m.e) && b.data && !strcmp(b.data, wanted);
     if (!ok) printf("# %s: got '%s' %s\n", one, b.data ? b.data : "", m.e.msg);
     buf_free(&b);
     if (!m.rc) config_free(m.c);
@@ -154,7 +154,7 @@ static void test_overrides(void)
           override_gives("tracker_kwargs={log_dir: b}", NULL, "tracker_kwargs.tags", "x\n"));
     CHECK("= in the value", override_gives("exp_name=a=b", NULL, "exp_name", "a=b\n"));
     CHECK("null takes a value back",
-          override_gives("tracker_kwargs.log_dir=", NULL, "tracker_kwargs.log_dir", "\n"));
+          override_gives("tracker_kwargs.log_dir=null", NULL, "tracker_kwargs.log_dir", "\n"));
     CHECK("reference", override_gives("exp_name=run${seed}", "seed=5", "exp_name", "run5\n"));
     CHECK("words", config_is_override("a.b=1") && !config_is_override("./a=b") &&
                        !config_is_override("a") && !config_is_override("=1") &&
