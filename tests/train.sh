@@ -78,7 +78,7 @@ reached() {
     return 1
 }
 # hidden DIR: what a run must not leave behind, temporary files and folders
-hidden() { find "$1" -name '.*' ! -name .lock ! -path "$1" | tr '\n' ' '; }
+hidden() { find "$1" -name '.*' ! -name .lock ! -name .run ! -path "$1" | tr '\n' ' '; }
 # falls NAME DIR: the last loss is lower than the first
 falls() {
     if losses "$2" | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }'

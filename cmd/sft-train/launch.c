@@ -57,6 +57,8 @@ int run_launch(struct run *r, struct err *e)
     return run_agreed(r, rc, e);
 }
 
+bool run_alone(const struct run *r) { return r->plan || r->check; }
+
 /* A plan alone needs nobody. Tasks of srun that nothing joins would each train alone, and write the
  * same files. */
 int run_check_start(struct run *r, struct err *e)
@@ -65,9 +67,9 @@ int run_check_start(struct run *r, struct err *e)
     const struct config_start start = {
         .processes = tasks ? tasks : r->world.place.size, r->typed.data, r->launch.srun};
     const struct config_start any = {0};
-    const bool plan = r->plan && !r->world.plugin;
-    if (config_check_trainable(r->config, plan ? &any : &start, e)) return -1;
-    if (plan || !tasks) return 0;
+    const bool alone = run_alone(r) && !r->world.plugin;
+    if (config_check_trainable(r->config, alone ? &any : &start, e)) return -1;
+    if (alone || !tasks) return 0;
     return err_set(e, ERR_CONFIG,
                    "%d tasks (SLURM_NTASKS), but no PMI joins them: each would train alone; type: "
                    "srun --mpi=pmix -n %d %s",

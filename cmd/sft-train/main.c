@@ -30,6 +30,11 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
          .kind = OPT_FLAG,
          .to = &r->plan,
          .help = "print the memory plan and stop; no weight is read"},
+        {.name = "check",
+         .kind = OPT_FLAG,
+         .to = &r->check,
+         .help =
+             "say what stands in the way of a run, if anything does, and stop; no stream is read"},
         {.name = "json", .kind = OPT_FLAG, .to = &r->json, .help = "with --plan: as JSON"},
         {.name = "resume",
          .kind = OPT_STR,
@@ -60,7 +65,7 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
         }
     }
     if (!r->config_path) return err_set(e, ERR_USAGE, "which configuration? --config FILE");
-    if (!r->stream && !r->plan)
+    if (!r->stream && !r->plan && !r->check)
         return err_set(e, ERR_USAGE, "which stream? STREAM, or - for stdin");
     return 0;
 }
@@ -74,8 +79,9 @@ static int train(struct run *r, struct err *e)
         run_model,      /* config.json: what is trained */
         run_device,     /* where it is computed */
         run_plan,       /* all memory, before any is used */
-        run_print_plan, /* which may be all that is asked for */
+        run_print_plan, /* with --plan */
         run_fits,       /* before anything is loaded */
+        run_check,      /* the last part of --plan and --check */
         run_stream,     /* what every step contains */
         run_folders,    /* where the results go */
         run_weights,    /* where it starts from */
@@ -84,7 +90,7 @@ static int train(struct run *r, struct err *e)
     if (run_launch(r, e)) return -1; /* alone, or one of many */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (run_agreed(r, parts[i](r, e), e)) return -1;
-        if (r->plan && parts[i] == run_fits) break;
+        if (parts[i] == run_check && run_alone(r)) break;
     }
     return 0;
 }

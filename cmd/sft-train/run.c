@@ -1,36 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run itself: folders, weights, the loop, the summary. */
+/* The run itself: weights, the loop, the summary. */
 #include "run.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/log.h"
-
-static void tell_aside(struct run *r)
-{
-    if (r->folder.aside.len)
-        log_line(LOG_WARN, "%s in %s: not complete; set aside as damaged-checkpoint-STEP",
-                 r->folder.aside.data, r->folder.root);
-    buf_reset(&r->folder.aside);
-}
-
-static int open_folders(struct run *r, struct err *e)
-{
-    if (run_folder_open(&r->folder, r->config, r->resume, e)) return -1;
-    r->log_fd = io_append_fd(r->folder.log, e);
-    if (r->log_fd < 0) return -1;
-    log_tee(r->log_fd);
-    tell_aside(r);
-    return 0;
-}
-
-/* Rank 0's folders are the run's. */
-int run_folders(struct run *r, struct err *e)
-{
-    if (run_agreed(r, r->silent ? 0 : open_folders(r, e), e)) return -1;
-    return run_share_resume(r, e);
-}
 
 static void say(void *arg, const char *text)
 {
@@ -56,10 +31,10 @@ static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
            run_agreed(r, restore_load(&r->trainer, r->folder.resume, cursor, e), e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
-        if (run_agreed(r, r->silent ? 0 : run_folder_fall_back(&r->folder, e), e) ||
+        if (run_agreed(r, r->silent ? 0 : run_folder_fall_back(&r->folder, r->config, e), e) ||
             run_share_resume(r, e))
             return -1;
-        tell_aside(r);
+        run_tell_aside(r);
     }
     if (!r->folder.resume) return 1;
     if (cursor->step != r->folder.step)
@@ -113,9 +88,16 @@ static int open_tracker(struct run *r, struct err *e)
                                     .tensorboard = r->folder.tensorboard,
                                     .lines = with && strcmp(with, "stdout") == 0 ? r->out : NULL,
                                     .resume = r->trainer.step > 0,
-                                    .from = r->trainer.step};
+                                    .from = r->trainer.step,
+                                    .again = r->folder.again};
     r->track = track_open(&o, e);
-    return r->track ? 0 : -1;
+    if (!r->track) return -1;
+    if (track_beside_others(r->track))
+        log_line(LOG_WARN,
+                 "%s: has event files of other runs, which TensorBoard shows as one with this; "
+                 "exp_name=OTHER or tracker_kwargs.log_dir=OTHER keeps them apart",
+                 r->folder.tensorboard);
+    return 0;
 }
 
 static int open_state(struct run *r, struct err *e)
@@ -270,6 +252,7 @@ void run_close(struct run *r)
     run_folder_close(&r->folder);
     hf_config_free(&r->hf);
     config_free(r->config);
+    buf_free(&r->resume_path);
     buf_free(&r->typed);
     buf_free(&r->settings);
     mem_free(r->model_dir);

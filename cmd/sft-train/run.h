@@ -19,11 +19,12 @@ struct run {
     const char *config_path, *device_name, *resume, *validation, *stream;
     char **overrides;
     size_t noverrides;
-    bool plan, json;
-    struct buf typed;     /* the command line, to be typed again */
-    struct launch launch; /* who started this process */
-    struct world world;   /* all ranks of the job */
-    bool silent;          /* another rank tells what there is to tell */
+    bool plan, json, check;
+    struct buf resume_path; /* --resume, with its ~ expanded */
+    struct buf typed;       /* the command line, to be typed again */
+    struct launch launch;   /* who started this process */
+    struct world world;     /* all ranks of the job */
+    bool silent;            /* another rank tells what there is to tell */
     /* made one after the other */
     struct config *config;
     char *model_dir;
@@ -67,12 +68,17 @@ void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_optio
 enum { RUN_PROCESS = 48 << 20 };
 int run_print_plan(struct run *r, struct err *e); /* --plan */
 int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
-int run_stream(struct run *r, struct err *e);     /* streams opened and held against the config */
+int run_check(struct run *r, struct err *e);      /* --check: what is in the run's folders */
+bool run_alone(const struct run *r); /* no step is asked for, so that no other rank is needed */
+int run_stream(struct run *r, struct err *e); /* streams opened and held against the config */
 struct feed_wanted run_validation(const struct run *r); /* what a validation stream must be */
 int run_folders(struct run *r, struct err *e);          /* created, locked; where to resume */
 int run_weights(struct run *r, struct err *e);          /* from the model, or from a checkpoint */
 int run_loop(struct run *r, struct err *e);             /* steps; the summary on stdout */
 void run_close(struct run *r);
+
+/* folders.c: tells what r->folder set aside or kept, once. */
+void run_tell_aside(struct run *r);
 
 /* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step.
  * To be called before any other thread is started. */

@@ -15,16 +15,24 @@ static void count_no_effect(void *arg, const char *key, unsigned line, const cha
     log_line(LOG_DEBUG, "%s (line %u) has no effect: %s", key, line, why);
 }
 
+/* The option goes before the key, and is a path as that is. */
+static int choose_resume(struct run *r, struct err *e)
+{
+    if (!r->resume) return r->resume = r->config->resume_from_checkpoint, 0;
+    if (config_expand_path(r->resume, &r->resume_path, e)) return err_prefix(e, "--resume");
+    r->resume = r->resume_path.data ? r->resume_path.data : "";
+    return 0;
+}
+
 int run_config(struct run *r, struct err *e)
 {
     if (config_load(r->config_path, r->overrides, r->noverrides, &r->config, e) ||
-        run_check_start(r, e))
+        run_check_start(r, e) || choose_resume(r, e))
         return -1;
     size_t n = config_no_effect(r->config, count_no_effect, NULL);
     if (n)
         log_line(LOG_INFO, "%zu keys have no effect here; sft-config %s lists them", n,
                  r->config_path);
-    if (!r->resume) r->resume = r->config->resume_from_checkpoint;
     const char *track = r->config->track_with;
     if (track && *track && strcmp(track, "tensorboard") != 0 && strcmp(track, "stdout") != 0)
         log_line(LOG_WARN,
@@ -61,7 +69,7 @@ int run_device(struct run *r, struct err *e)
     r->device = device_open(name, share, e);
     if (!r->device || mesh_world(&r->mesh, &r->world, r->device, e)) return -1;
     /* A plan alone is made for one of the ranks that there will be: their parts are equal. */
-    if (r->plan) r->mesh.size[MESH_DP] = (int)r->config->run.data_parallel_size;
+    if (run_alone(r)) r->mesh.size[MESH_DP] = (int)r->config->run.data_parallel_size;
     return 0;
 }
 

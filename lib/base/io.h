@@ -82,6 +82,8 @@ int io_put(const char *path, const void *p, size_t n, struct err *e);
  * Each io_append writes one whole record. keep >= 0 first shortens a longer file to that size. */
 struct io_log;
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
+/* Creates the file. 0; 1 when it exists already; -1. */
+int io_log_new(const char *path, struct io_log **log, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
 int io_log_sync(struct io_log *l, struct err *e);  /* fsync */
 int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
@@ -99,10 +101,22 @@ int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e
 int io_remove_tree(const char *path, struct err *e); /* links are removed, not followed */
 /* fsync of the folder `from`, rename, fsync of the parent. */
 int io_rename_dir(const char *from, const char *to, struct err *e);
-/* An exclusive advisory lock on path (created if missing) for the life of the process or until
- * io_unlock; ERR_CREATE "in use by another process" when held. */
+
+/* ---- locks: exclusive and advisory, for the life of the process or until io_unlock ---- */
+/* A lock on path, which is created if missing. 0; 1 with ERR_CREATE "in use by another process"
+ * when another has it; -1. */
 int io_lock(const char *path, int *fd, struct err *e);
-void io_unlock(int fd);
+/* As io_lock, and the file says who holds the lock, in a line "PROCESS HOST TIME" that the message
+ * of a refusal repeats. lent: NULL, or the text by which a process passes its lock on to those it
+ * starts. "FD": the descriptor on which it opened path, which this process has inherited; the line
+ * then names the parent. "FD LINE": the same after LINE was written; a process that has not
+ * inherited FD (as under mpirun) may go on too if the file has LINE. *fd is -1 when the lock was
+ * lent. Other text is ignored. */
+int io_lock_named(const char *path, const char *lent, int *fd, struct err *e);
+void io_unlock(int fd);       /* -1 is fine */
+void io_unlock_named(int fd); /* the file names nobody any more */
+/* The absolute path, without links, of a file or folder that exists; mem_free(). */
+char *io_real(const char *path, struct err *e);
 /* dir + "/" + name in a buffer the caller frees with mem_free(). */
 char *io_path(const char *dir, const char *name, struct err *e);
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders: making, listing, removing, renaming, locking. */
+/* Folders: making, listing, removing, renaming. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/io_impl.h"
@@ -36,6 +34,13 @@ static int make_one(const char *path, struct err *e)
     if (io_is_dir(path)) return 0;
     errno = why;
     return err_errno(e, ERR_CREATE, "%s: cannot create the folder", path);
+}
+
+char *io_real(const char *path, struct err *e)
+{
+    char *real = realpath(path, NULL);
+    if (!real) err_errno(e, ERR_NOINPUT, "%s: cannot be found", path);
+    return real;
 }
 
 int io_mkdirs(const char *path, struct err *e)
@@ -134,7 +139,7 @@ static int remove_below(const char *path, int depth, struct err *e)
 
 int io_remove_tree(const char *path, struct err *e) { return remove_below(path, 0, e); }
 
-/* ---- renaming and locking ---- */
+/* ---- renaming ---- */
 int io_rename_dir(const char *from, const char *to, struct err *e)
 {
     if (io_is_dir(from) && sys_sync_dir(from) < 0)
@@ -146,26 +151,4 @@ int io_rename_dir(const char *from, const char *to, struct err *e)
     }
     if (sys_sync_parent(to) < 0) return err_errno(e, ERR_IO, "%s: cannot sync its folder", to);
     return 0;
-}
-
-int io_lock(const char *path, int *fd, struct err *e)
-{
-    *fd = sys_open(path, O_RDWR | O_CREAT, 0666);
-    if (*fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot create the lock file", path);
-    int rc;
-    do rc = flock(*fd, LOCK_EX | LOCK_NB);
-    while (rc < 0 && errno == EINTR);
-    if (rc == 0) return 0;
-    if (errno == EWOULDBLOCK)
-        err_set(e, ERR_CREATE, "%s: in use by another process", path);
-    else
-        err_errno(e, ERR_CREATE, "%s: cannot lock", path);
-    sys_close(*fd);
-    *fd = -1;
-    return -1;
-}
-
-void io_unlock(int fd)
-{
-    if (fd >= 0) sys_close(fd);
 }

@@ -234,20 +234,45 @@ int io_append_fd(const char *path, struct err *e)
     return fd;
 }
 
-struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
+static void log_free(struct io_log *l)
+{
+    mem_free(l->path);
+    mem_free(l);
+}
+
+static struct io_log *log_make(const char *path, struct err *e)
 {
     struct io_log *l = mem_alloc(1, sizeof *l, e);
     if (!l) return NULL;
     l->path = mem_strndup(path, strlen(path), e);
-    l->fd = l->path ? io_append_fd(path, e) : -1;
+    if (l->path) return l;
+    log_free(l);
+    return NULL;
+}
+
+struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
+{
+    struct io_log *l = log_make(path, e);
+    if (!l) return NULL;
+    l->fd = io_append_fd(path, e);
     if (l->fd >= 0 && log_cut(l, keep) == 0) return l;
     if (l->fd >= 0) {
         err_errno(e, ERR_IO, "%s: cannot shorten", path);
         sys_close(l->fd);
     }
-    mem_free(l->path);
-    mem_free(l);
+    log_free(l);
     return NULL;
+}
+
+int io_log_new(const char *path, struct io_log **log, struct err *e)
+{
+    struct io_log *l = log_make(path, e);
+    if (!l) return -1;
+    l->fd = sys_open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0666);
+    if (l->fd >= 0) return *log = l, 0;
+    const int rc = errno == EEXIST ? 1 : err_errno(e, ERR_CREATE, "%s: cannot create", path);
+    log_free(l);
+    return rc;
 }
 
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e)
@@ -275,7 +300,6 @@ int io_log_close(struct io_log *l, struct err *e)
     int closed = sys_close(l->fd);
     if (rc < 0) errno = why;
     if (rc < 0 || closed < 0) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);
-    mem_free(l->path);
-    mem_free(l);
+    log_free(l);
     return rc;
 }

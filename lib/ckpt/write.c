@@ -101,13 +101,20 @@ static int describe(struct ckpt *c, struct manifest *m, struct err *e)
     return rc;
 }
 
+/* This process wrote the files: one that is not there now was removed, and is no missing input. */
+static int removed(int rc, struct err *e)
+{
+    if (rc && e && e->code == ERR_NOINPUT) e->code = ERR_CREATE;
+    return rc;
+}
+
 /* Each file was fsynced when it was committed, and so was its folder; the manifest, written last,
  * makes the entry of state/ durable, the rename that of sft_train/ and of the checkpoint. */
 int ckpt_commit(struct ckpt *c, char **path, struct err *e)
 {
     struct manifest m;
     if (path) *path = NULL;
-    int rc = describe(c, &m, e);
+    int rc = removed(describe(c, &m, e), e);
     if (rc == 0) {
         m.step = c->step;
         rc = manifest_write(c->dir, &m, e);

@@ -2,10 +2,15 @@
 /* TensorBoard event files. A record is: length (8 bytes), masked CRC-32C of those 8, data, masked
  * CRC-32C of the data (tensorflow/core/lib/io/record_writer). The data is an Event message:
  * wall_time = 1 (double), step = 2 (varint), file_version = 3, summary = 5 { value = 1 { tag = 1,
- * simple_value = 2 (float) } } (tensorflow/core/util/event.proto, framework/summary.proto). */
+ * simple_value = 2 (float) } }, session_log = 7 { status = 1 (START = 1) }
+ * (tensorflow/core/util/event.proto, framework/summary.proto). */
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/opt.h"
 #include "track/track.h"
 
 /* Reflected polynomial of Castagnoli. */
@@ -120,33 +125,39 @@ void tfevents_version(struct buf *b, double wall)
     end_record(b, at);
 }
 
-static uint64_t get_u64(const unsigned char *p)
+/* SessionLog.START, as TensorBoard's writers put it with purge_step. */
+void tfevents_restart(struct buf *b, double wall, uint64_t step)
 {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
-    return v;
+    static const char start[] = {0x08, 1};
+    const size_t at = begin_record(b);
+    buf_putc(b, 0x09);
+    put_double(b, wall);
+    buf_putc(b, 0x10);
+    buf_varint(b, step);
+    put_field(b, 0x3a, sizeof start);
+    buf_add(b, start, sizeof start);
+    end_record(b, at);
 }
 
-/* The step of an Event that this file wrote: the field after wall_time; 0 when there is none. */
-static uint64_t event_step(const unsigned char *p, uint64_t n)
+/* ---- names ---- */
+static const char prefix[] = "events.out.tfevents.";
+
+void tfevents_name(char *out, size_t size, int64_t time, unsigned n)
 {
-    uint64_t v = 0;
-    if (n < 10 || p[9] != 0x10) return 0;
-    for (uint64_t i = 10; i < n && i < 20; i++) {
-        v |= (uint64_t)(p[i] & 127) << (7 * (i - 10) & 63);
-        if (p[i] < 128) break;
-    }
-    return v;
+    char host[HOST_NAME_MAX + 1] = "";
+    if (gethostname(host, sizeof host - 1) || !*host) snprintf(host, sizeof host, "localhost");
+    snprintf(out, size, "%s%010lld.%s.%ld.%u", prefix, (long long)time, host, (long)getpid(), n);
 }
 
-size_t tfevents_keep(const void *file, size_t n, uint64_t step)
+int64_t tfevents_time(const char *name)
 {
-    const unsigned char *p = file;
-    size_t at = 0;
-    while (n - at >= 16) {
-        uint64_t length = get_u64(p + at);
-        if (length > n - at - 16 || event_step(p + at + 12, length) > step) break;
-        at += 16 + (size_t)length;
-    }
-    return at;
+    char digits[20];
+    int64_t time;
+    if (strncmp(name, prefix, sizeof prefix - 1)) return -1;
+    name += sizeof prefix - 1;
+    const size_t n = strspn(name, "0123456789");
+    if (!n || n > 12 || name[n] != '.') return -1;
+    memcpy(digits, name, n);
+    digits[n] = 0;
+    return num_i64(digits, &time) ? -1 : time;
 }

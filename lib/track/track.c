@@ -2,6 +2,7 @@
 /* The trackers. */
 #include "track/track.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,41 +15,57 @@ struct track {
     struct io_log *metrics, *events;
     struct io_out *lines; /* the caller's */
     struct buf out;       /* one object; roomy from the start: a step allocates nothing */
+    bool beside;          /* track_beside_others */
 };
 enum { ROOM = 16 << 10 };
 
-/* Bytes of the leading lines of metrics.jsonl that are whole and not after `step`. */
+/* The step of a line of metrics.jsonl, -1 for a damaged line. */
+static int64_t line_step(const char *p, size_t n, struct arena *a)
+{
+    const struct json *v = json_parse(p, n, a, NULL), *s = v ? json_get(v, "system/step") : NULL;
+    int64_t k;
+    return !s || json_int(s, &k) || k < 0 ? -1 : k;
+}
+
+/* Bytes of metrics.jsonl up to the first line of a later step, or up to a last line without an end.
+ * Damaged lines before that are kept, so that the lines after them are. */
 static size_t lines_keep(const char *p, size_t n, uint64_t step)
 {
     size_t at = 0;
     struct arena a = {0};
     for (const char *end; (end = memchr(p + at, '\n', n - at)); at = (size_t)(end - p) + 1) {
-        const struct json *v = json_parse(p + at, (size_t)(end - p) - at, &a, NULL);
-        int64_t k = -1;
-        const struct json *s = v ? json_get(v, "system/step") : NULL;
-        if (!s || json_int(s, &k) || k < 0 || (uint64_t)k > step) break;
+        const int64_t k = line_step(p + at, (size_t)(end - p) - at, &a);
+        if (k >= 0 && (uint64_t)k > step) break;
         arena_reset(&a);
     }
     arena_free(&a);
     return at;
 }
 
-static struct io_log *open_log(const struct track_options *o, const char *path,
-                               size_t (*keep)(const void *p, size_t n, uint64_t step),
-                               struct err *e)
+/* A new run never continues a file of another. */
+static int check_empty(const char *path, struct err *e)
+{
+    struct stat st;
+    if (!io_exists(path)) return 0;
+    if (io_stat(path, &st, e)) return -1;
+    if (st.st_size == 0) return 0;
+    return err_set(e, ERR_CREATE, "%s: exists already, of another run", path);
+}
+
+static struct io_log *open_metrics(const struct track_options *o, struct err *e)
 {
     struct io_map m;
     size_t n = 0;
-    if (o->resume && io_exists(path)) {
-        if (io_map(path, &m, e)) return NULL;
-        n = keep(m.p, m.n, o->from);
+    if (!o->resume && check_empty(o->metrics, e)) return NULL;
+    if (o->resume && io_exists(o->metrics)) {
+        if (io_map(o->metrics, &m, e)) return NULL;
+        n = lines_keep((const char *)m.p, m.n, o->from);
         io_unmap(&m);
     }
-    return io_log_open(path, (int64_t)n, e);
+    return io_log_open(o->metrics, (int64_t)n, e);
 }
 
-static size_t keep_lines(const void *p, size_t n, uint64_t step) { return lines_keep(p, n, step); }
-
+/* ---- event files ---- */
 static double wall_clock(void)
 {
     struct timespec t;
@@ -56,30 +73,55 @@ static double wall_clock(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Nothing of time or host in the name; TensorBoard wants "tfevents" in it. */
+static int find_last(void *last, const char *name, struct err *e)
+{
+    const int64_t t = tfevents_time(name);
+    (void)e;
+    if (t > *(int64_t *)last) *(int64_t *)last = t;
+    return 0;
+}
+
+/* TensorBoard reads the files of a folder in the order of their names. So the time in this name is
+ * later than `last`, the latest of the others (-1: none), even where the clock is behind. */
+static int create_events(struct track *t, const char *dir, int64_t last, struct err *e)
+{
+    const int64_t now = (int64_t)wall_clock();
+    int rc = 1;
+    for (unsigned n = 0; rc == 1; n++) {
+        char name[NAME_MAX + 1];
+        tfevents_name(name, sizeof name, now > last ? now : last + 1, n);
+        char *path = io_path(dir, name, e);
+        rc = path ? io_log_new(path, &t->events, e) : -1;
+        mem_free(path);
+    }
+    return rc;
+}
+
+static int begin_events(struct track *t, const struct track_options *o, struct err *e)
+{
+    struct buf b = {0};
+    tfevents_version(&b, wall_clock());
+    if (o->resume || o->again) tfevents_restart(&b, wall_clock(), o->resume ? o->from + 1 : 0);
+    int rc = buf_check(&b, e) ? -1 : io_append(t->events, b.data, b.len, e);
+    buf_free(&b);
+    return rc;
+}
+
 static int open_events(struct track *t, const struct track_options *o, struct err *e)
 {
-    struct stat st;
-    struct buf b = {0};
-    char *path = NULL;
-    int rc = io_mkdirs(o->tensorboard, e);
-    if (rc == 0) rc = (path = io_path(o->tensorboard, "events.out.tfevents.sft", e)) ? 0 : -1;
-    if (rc == 0) rc = (t->events = open_log(o, path, tfevents_keep, e)) ? 0 : -1;
-    if (rc == 0) rc = io_stat(path, &st, e);
-    if (rc == 0 && st.st_size == 0) {
-        tfevents_version(&b, wall_clock());
-        rc = buf_check(&b, e) ? -1 : io_append(t->events, b.data, b.len, e);
-    }
-    buf_free(&b);
-    mem_free(path);
-    return rc;
+    int64_t last = -1;
+    if (io_mkdirs(o->tensorboard, e) || io_list(o->tensorboard, find_last, &last, e) ||
+        create_events(t, o->tensorboard, last, e))
+        return -1;
+    t->beside = last >= 0 && !o->resume && !o->again;
+    return begin_events(t, o, e);
 }
 
 struct track *track_open(const struct track_options *o, struct err *e)
 {
     struct track *t = mem_alloc(1, sizeof *t, e);
     if (!t) return NULL;
-    t->metrics = buf_room(&t->out, ROOM) ? open_log(o, o->metrics, keep_lines, e) : NULL;
+    t->metrics = buf_room(&t->out, ROOM) ? open_metrics(o, e) : NULL;
     t->lines = o->lines;
     if (buf_check(&t->out, e) || !t->metrics || (o->tensorboard && open_events(t, o, e))) {
         track_close(t, NULL);
@@ -87,6 +129,8 @@ struct track *track_open(const struct track_options *o, struct err *e)
     }
     return t;
 }
+
+bool track_beside_others(const struct track *t) { return t->beside; }
 
 static void put_number(struct buf *b, double v)
 {

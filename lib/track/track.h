@@ -20,11 +20,17 @@ struct track_options {
     const char *metrics;     /* path of metrics.jsonl */
     const char *tensorboard; /* folder of event files; NULL: none */
     struct io_out *lines;    /* objects are also written there; NULL: not. The caller's */
-    bool resume;             /* keep what earlier runs wrote up to and with step `from` */
+    bool resume;             /* the run goes on after step `from`: metrics.jsonl loses later ones */
     uint64_t from;
+    bool again; /* or it begins anew, where an earlier attempt left event files */
 };
 struct track;
+/* Without `resume`, a metrics.jsonl that is not empty is ERR_CREATE. Each call creates an event
+ * file. With `resume` it tells TensorBoard to drop the steps after `from` of the files before it,
+ * with `again` to drop all of them. */
 struct track *track_open(const struct track_options *o, struct err *e);
+/* True for a new run whose folder had event files: TensorBoard shows them as one run. */
+bool track_beside_others(const struct track *t);
 /* One object of metrics.jsonl: {"system/step":step,...}; a value that is not finite becomes null.
  * shown: it goes to TensorBoard and to lines too. */
 int track_put(struct track *t, uint64_t step, const struct track_value *v, size_t n, bool shown,
@@ -39,8 +45,14 @@ void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct tr
                       size_t n);
 /* The first record of a file. */
 void tfevents_version(struct buf *b, double wall);
-/* Bytes of the leading records that are whole and not after `step`. */
-size_t tfevents_keep(const void *file, size_t n, uint64_t step);
+/* The second record of a run that goes on: TensorBoard drops steps >= `step` of the files before.
+ */
+void tfevents_restart(struct buf *b, double wall, uint64_t step);
+/* The name of an event file, unique on all machines: "events.out.tfevents.TIME.HOST.PROCESS.N" with
+ * the time in seconds. */
+void tfevents_name(char *out, size_t size, int64_t time, unsigned n);
+/* The time in such a name, -1 in another. */
+int64_t tfevents_time(const char *name);
 uint32_t tfevents_crc(const void *p, size_t n); /* CRC-32C, not masked */
 
 #endif

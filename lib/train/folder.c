@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making and locking the folders of a run. */
-#include "train/folder.h"
+#include "train/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,9 +20,10 @@ static char *join(const char *a, const char *b, const char *c, struct err *e)
 
 static int make_names(struct run_folder *f, const struct config *c, struct err *e)
 {
+    f->output = mem_strndup(c->output_dir, strlen(c->output_dir), e);
     f->root = join(c->output_dir, "sft_train", NULL, e);
     f->logs = join(c->logging_dir, c->exp_name, NULL, e);
-    if (!f->root || !f->logs) return -1;
+    if (!f->output || !f->root || !f->logs) return -1;
     f->metrics = join(f->logs, "metrics.jsonl", NULL, e);
     f->log = join(f->logs, "log", NULL, e);
     if (!f->metrics || !f->log) return -1;
@@ -56,7 +57,7 @@ static char *bare(const char *path, struct err *e)
     return mem_strndup(path, n, e);
 }
 
-static int choose_named(struct run_folder *f, const char *path, struct err *e)
+static int find_named(struct run_folder *f, const char *path, struct err *e)
 {
     struct ckpt_list l = {0};
     if (!(f->resume = bare(path, e))) return -1;
@@ -103,73 +104,95 @@ static int clear_way(struct run_folder *f, struct err *e)
     return rc ? -1 : buf_check(&f->aside, e);
 }
 
-static int choose_latest(struct run_folder *f, uint64_t before, struct err *e)
+static int find_latest(struct run_folder *f, uint64_t before, struct err *e)
 {
     mem_free(f->resume);
     f->resume = NULL;
     f->step = 0;
-    if (ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0) return -1;
-    return clear_way(f, e);
+    return ckpt_latest(f->root, before, &f->step, &f->resume, e) < 0 ? -1 : 0;
 }
 
-static int choose(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
+/* Chooses the checkpoint to go on from; changes nothing on the disk. */
+static int find(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
 {
     if (!resume) return check_empty(f, c, e);
     f->automatic = strcmp(resume, "auto") == 0;
-    return f->automatic ? choose_latest(f, UINT64_MAX, e) : choose_named(f, resume, e);
+    return f->automatic ? find_latest(f, UINT64_MAX, e) : find_named(f, resume, e);
 }
 
-int run_folder_fall_back(struct run_folder *f, struct err *e)
+int run_folder_fall_back(struct run_folder *f, struct config *c, struct err *e)
 {
     int rc = set_aside(f, f->resume, f->step, e);
-    return rc ? rc : choose_latest(f, f->step, e);
-}
-
-static int write_config(const struct run_folder *f, const struct config *c, struct err *e)
-{
-    struct buf b = {0};
-    char *path = io_path(f->logs, "config.yaml", e);
-    int rc = path ? config_write_yaml(c, &b, e) : -1;
-    if (rc == 0) rc = io_put(path, b.data, b.len, e);
-    buf_free(&b);
-    mem_free(path);
-    return rc;
+    if (rc == 0) rc = find_latest(f, f->step, e);
+    if (rc == 0) rc = clear_way(f, e);
+    return rc || f->resume ? rc : record_write(f, c, e);
 }
 
 /* Makes root, and locks it for as long as f->lock is open. */
-static int own_root(struct run_folder *f, struct err *e)
+static int own_root(struct run_folder *f, const char *lent, struct err *e)
 {
     char *path = NULL;
     int rc = io_mkdirs(f->root, e);
     if (rc == 0) rc = (path = io_path(f->root, ".lock", e)) ? 0 : -1;
-    if (rc == 0) rc = io_lock(path, &f->lock, e);
+    if (rc == 0) rc = io_lock_named(path, lent, &f->lock, e);
     mem_free(path);
-    return rc;
+    return rc ? -1 : 0;
 }
 
 /* By the log itself: the folders may be one. */
-static int own_logs(struct run_folder *f, struct err *e)
+static int lock_logs(struct run_folder *f, struct err *e)
 {
-    return io_mkdirs(f->logs, e) ? -1 : io_lock(f->log, &f->logs_lock, e);
+    int rc = io_lock(f->log, &f->logs_lock, e);
+    if (rc == 1) record_busy(f, e);
+    return rc ? -1 : 0;
 }
 
-int run_folder_open(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
+static int own_logs(struct run_folder *f, struct err *e)
+{
+    return io_mkdirs(f->logs, e) ? -1 : lock_logs(f, e);
+}
+
+int run_folder_open(struct run_folder *f, struct config *c, const char *resume, const char *lent,
+                    struct err *e)
 {
     *f = RUN_FOLDER_NONE;
     int rc = make_names(f, c, e);
-    if (rc == 0) rc = own_root(f, e);
-    if (rc == 0) rc = choose(f, c, resume, e);
+    if (rc == 0) rc = own_root(f, lent, e);
+    if (rc == 0) rc = find(f, c, resume, e);
     if (rc == 0) rc = own_logs(f, e);
-    if (rc == 0) rc = write_config(f, c, e);
+    if (rc == 0) rc = record_check(f, c, e);
+    if (rc == 0 && f->automatic) rc = clear_way(f, e);
+    if (rc == 0) rc = record_write(f, c, e);
     if (rc) run_folder_close(f);
+    return rc;
+}
+
+static int check_logs(struct run_folder *f, const struct config *c, struct err *e)
+{
+    if (!io_is_dir(f->logs)) return 0;
+    if (io_exists(f->log) && lock_logs(f, e)) return -1;
+    return record_check(f, c, e);
+}
+
+int run_folder_check(const struct config *c, const char *resume, const char *lent, struct err *e)
+{
+    struct run_folder f = RUN_FOLDER_NONE;
+    int rc = make_names(&f, c, e);
+    if (rc == 0) rc = own_root(&f, lent, e);
+    if (rc == 0) rc = find(&f, c, resume, e);
+    if (rc == 0) rc = check_logs(&f, c, e);
+    run_folder_close(&f);
     return rc;
 }
 
 void run_folder_close(struct run_folder *f)
 {
-    io_unlock(f->lock);
+    io_unlock_named(f->lock);
     io_unlock(f->logs_lock);
     buf_free(&f->aside);
+    buf_free(&f->kept);
+    mem_free(f->id);
+    mem_free(f->output);
     mem_free(f->root);
     mem_free(f->logs);
     mem_free(f->metrics);

@@ -10,26 +10,34 @@
 #include "config/config.h"
 
 struct run_folder {
+    char *output;      /* <output_dir> */
     char *root;        /* <output_dir>/sft_train: checkpoints */
     char *logs;        /* <logging_dir>/<exp_name> */
     char *metrics;     /* logs/metrics.jsonl */
     char *log;         /* logs/log */
     char *tensorboard; /* folder of event files; NULL when not tracked there */
+    char *id;          /* of the run: the same for all processes that continue it */
     char *resume;      /* checkpoint-N to continue from; NULL: none */
     uint64_t step;     /* N, else 0 */
     bool automatic;    /* resume was chosen, not named: an older one may take its place */
+    bool again;        /* begins anew where an earlier attempt left logs */
     struct buf aside;  /* names of incomplete checkpoints that were set aside; the caller tells */
-    int lock;          /* of root; -1: not held */
-    int logs_lock;     /* two runs must not write one metrics.jsonl either */
+    struct buf kept; /* new names of an earlier attempt's metrics.jsonl and config.yaml; likewise */
+    int lock;        /* of root; -1: not held, or held for this process by one that started it */
+    int logs_lock;   /* two runs must not write one metrics.jsonl either */
 };
 #define RUN_FOLDER_NONE ((struct run_folder){.lock = -1, .logs_lock = -1})
-/* Creates and locks the folders and writes config.yaml. resume: NULL, "auto" or a checkpoint-N
- * folder. Without it, checkpoints of an earlier run are ERR_CREATE. */
-int run_folder_open(struct run_folder *f, const struct config *c, const char *resume,
+/* Creates and locks the folders, and writes config.yaml with the run's id, which c then has too.
+ * resume: NULL, "auto" or a checkpoint-N folder. Without it, checkpoints of an earlier run are
+ * ERR_CREATE; so are logs of another run in any case. lent: as of io_lock_named(). */
+int run_folder_open(struct run_folder *f, struct config *c, const char *resume, const char *lent,
                     struct err *e);
+/* Refuses what run_folder_open would refuse, and creates only root and its lock file. Releases the
+ * lock, unless it was lent. */
+int run_folder_check(const struct config *c, const char *resume, const char *lent, struct err *e);
 /* f->resume turned out bad: it is set aside as damaged-checkpoint-N and f->resume becomes the one
  * before it, or NULL. So is, with "auto", whatever is newer than f->resume: it is not complete. */
-int run_folder_fall_back(struct run_folder *f, struct err *e);
+int run_folder_fall_back(struct run_folder *f, struct config *c, struct err *e);
 void run_folder_close(struct run_folder *f);
 
 #endif

@@ -179,19 +179,19 @@ after_failure() {
     check "$1: the previous checkpoint is whole" sft-ckpt verify "$3/sft_train/checkpoint-$4"
     equal "$1: no temporary file" "$(find "$3" -name '*.tmp*' -o -name '.checkpoint*')" ''
 }
-for n in 1 2; do train "$T/s" output_dir="$T/limit" max_steps=$n --resume auto; done >/dev/null 2>"$T/err"
+for n in 1 2; do train "$T/s" output_dir="$T/limit" logging_dir="$T/limit/logs" max_steps=$n --resume auto; done >/dev/null 2>"$T/err"
 rm -rf "$T/limit/sft_train/checkpoint-2"
 (
     trap '' XFSZ
     ulimit -f 200
-    train "$T/s" output_dir="$T/limit" --resume auto >/dev/null 2>"$T/err"
+    train "$T/s" output_dir="$T/limit" logging_dir="$T/limit/logs" --resume auto >/dev/null 2>"$T/err"
 )
 after_failure 'a limit on file sizes' $? "$T/limit" 1
-check 'with room again the run goes on' train "$T/s" output_dir="$T/limit" --resume auto
+check 'with room again the run goes on' train "$T/s" output_dir="$T/limit" logging_dir="$T/limit/logs" --resume auto
 equal 'to its end' "$(sft-ckpt ls "$T/limit" | grep -c complete)" 3
 mkdir "$T/disk"
 if mount -t tmpfs -o size=800k none "$T/disk" 2>/dev/null; then
-    train "$T/s" output_dir="$T/disk/o" >/dev/null 2>"$T/err"
+    train "$T/s" output_dir="$T/disk/o" logging_dir="$T/disk/o/logs" >/dev/null 2>"$T/err"
     after_failure 'a full disk' $? "$T/disk/o" 1
     umount "$T/disk"
 else

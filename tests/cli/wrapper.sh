@@ -102,16 +102,18 @@ equal 'a layout that is not supported' "$(code job output_dir="$T/two" 'sft_trai
     sft_train.strategy_args.strategy_config.tensor_model_parallel_size=2)" 78
 said 'names the override' "add: sft_train.device_mapping='\[0\]' sft_train.strategy_args.*tensor_model_parallel_size=1"
 echo '{"instruction": 5}' >"$T/bad.jsonl"
-equal 'bad data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name="$T/bad.jsonl")" 65
-equal 'leaves no stream and trains nothing' "$(find "$T/bad" -type f; grep -c '^sft-train' "$T/stderr")" 0
-equal 'missing data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name="$T/none.jsonl")" 66
-equal 'no data' "$(code job output_dir="$T/bad" sft_train.data_args.file_name=)" 78
+elsewhere=(output_dir="$T/bad" logging_dir="$T/bad/logs")
+equal 'bad data' "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/bad.jsonl")" 65
+equal 'leaves no stream and trains nothing' \
+    "$(find "$T/bad" -type f ! -name .lock; grep -c '^sft-train' "$T/stderr")" 0
+equal 'missing data' "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/none.jsonl")" 66
+equal 'no data' "$(code job "${elsewhere[@]}" sft_train.data_args.file_name=null)" 78
 : >"$T/file"
 equal 'a file where the output goes' "$(code job output_dir="$T/file")" 73
 
 # ---- from another folder, through a link ----
 ln -s "$launch" "$T/sft"
-(cd "$T" && ./sft --config_path job --config_name tiny.yaml output_dir="$T/link" \
+(cd "$T" && ./sft --config_path job --config_name tiny.yaml output_dir="$T/link" logging_dir="$T/link" \
     max_steps=1 >"$T/stdout" 2>"$T/stderr" </dev/null)
 equal 'through a link, relative to the current folder' $? 0
 check 'max_steps ends it' test -d "$T/link/sft_train/checkpoint-1"

@@ -94,6 +94,16 @@ static void basics(void)
     CHECK("prune 0 keeps all", ckpt_prune(root, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
 }
 
+/* Somebody removes what is being saved: no input is missing, an output cannot be made. */
+static void removed(void)
+{
+    struct err e = {0};
+    struct ckpt *c = ckpt_begin(root, 77, &e);
+    CHECK("a folder that is removed while it is saved",
+          c && io_remove_tree(at(".checkpoint-77.tmp"), &e) == 0 &&
+              ckpt_commit(c, NULL, &e) == -1 && e.code == ERR_CREATE);
+}
+
 static void names(void)
 {
     uint64_t s;
@@ -267,6 +277,7 @@ int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[1], "make") == 0) return make(argv[2], argv[3], argv[4]);
     if (!mkdtemp(root)) return 1;
+    removed();
     names();
     basics();
     damage();

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recognising a run's own logs, and writing down whose they are. */
+#include "train/record.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+
+/* The logs, and the run that is to write there. */
+struct record {
+    char *output, *logs;    /* absolute */
+    char *config;           /* logs/config.yaml */
+    char *id;               /* of the run that output has; NULL: none */
+    struct config_run told; /* by config.yaml */
+    bool metrics, used;     /* metrics.jsonl, or any of the three, has something in it */
+};
+
+static bool has_bytes(const char *path)
+{
+    struct stat st;
+    struct err ignored;
+    return io_exists(path) && io_stat(path, &st, &ignored) == 0 && st.st_size > 0;
+}
+
+/* The id in an output folder; *id is NULL when there is none. */
+static int read_id(const char *output, char **id, struct err *e)
+{
+    struct buf b = {0};
+    char *path = io_path(output, ".run", e);
+    int rc = path ? 0 : -1;
+    *id = NULL;
+    if (rc == 0 && io_exists(path)) rc = io_slurp(path, 4096, &b, e);
+    const size_t n = rc == 0 && b.data ? strcspn(b.data, "\n") : 0;
+    if (n) rc = (*id = mem_strndup(b.data, n, e)) ? 0 : -1;
+    buf_free(&b);
+    mem_free(path);
+    return rc;
+}
+
+static void record_free(struct record *r)
+{
+    mem_free(r->output);
+    mem_free(r->logs);
+    mem_free(r->config);
+    mem_free(r->id);
+    config_run_free(&r->told);
+}
+
+static int record_read(const struct run_folder *f, struct record *r, struct err *e)
+{
+    *r = (struct record){0};
+    int rc = (r->output = io_real(f->output, e)) && (r->logs = io_real(f->logs, e)) &&
+                     (r->config = io_path(f->logs, "config.yaml", e))
+                 ? read_id(f->output, &r->id, e)
+                 : -1;
+    if (rc == 0 && io_exists(r->config)) rc = config_run_read(r->config, &r->told, e);
+    if (rc) return record_free(r), -1;
+    r->metrics = has_bytes(f->metrics);
+    r->used = r->metrics || has_bytes(f->log) || io_exists(r->config);
+    return 0;
+}
+
+static bool same(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
+
+/* The run that config.yaml names is still in the output folder that it names. This is false after
+ * the folder was moved, and for logs that were copied: their config.yaml names another logs folder.
+ */
+static bool still_there(const struct record *r)
+{
+    struct err ignored;
+    char *id = NULL;
+    if (!same(r->told.logs, r->logs) || !r->told.output || read_id(r->told.output, &id, &ignored))
+        return false;
+    const bool there = same(id, r->told.id);
+    mem_free(id);
+    return there;
+}
+
+/* The logs are of a version that wrote no id: output_dir, as it was typed, must do. */
+static bool older(const struct record *r, const struct config *c)
+{
+    return !r->id && !r->told.id && r->metrics && same(r->told.output_dir, c->output_dir);
+}
+
+static bool is_own(const struct record *r, bool resumed, const struct config *c)
+{
+    const bool here = same(r->told.output, r->output);
+    if (!r->used || older(r, c)) return true;
+    if (here && (!resumed || !r->id)) return true;
+    return same(r->told.id, r->id) && (here || !still_there(r));
+}
+
+int record_check(const struct run_folder *f, const struct config *c, struct err *e)
+{
+    struct record r;
+    if (record_read(f, &r, e)) return -1;
+    int rc = 0;
+    if (!is_own(&r, f->resume, c) && r.told.output)
+        rc = err_set(e, ERR_CREATE,
+                     "%s: has the logs of another run, of %s; give this one its own: "
+                     "exp_name=OTHER or logging_dir=OTHER",
+                     f->logs, r.told.output);
+    else if (!is_own(&r, f->resume, c))
+        rc = err_set(e, ERR_CREATE,
+                     "%s: has files that nothing there says this run wrote; move them, or give "
+                     "this run logs of its own: exp_name=OTHER or logging_dir=OTHER",
+                     f->logs);
+    record_free(&r);
+    return rc;
+}
+
+void record_busy(const struct run_folder *f, struct err *e)
+{
+    struct record r;
+    struct err ignored;
+    if (record_read(f, &r, &ignored)) return;
+    const struct config_run *t = &r.told;
+    if (t->output && t->process && t->host && t->started)
+        err_set(e, ERR_CREATE,
+                "%s: in use by the run of %s, process %s on %s since %s; give this one logs of its "
+                "own: exp_name=OTHER or logging_dir=OTHER",
+                f->log, t->output, t->process, t->host, t->started);
+    record_free(&r);
+}
+
+/* ---- writing ---- */
+/* The strings about this process that config.yaml gets. */
+struct process {
+    char id[HOST_NAME_MAX + 64], host[HOST_NAME_MAX + 1], number[24], started[40];
+};
+
+static void this_process(struct process *p)
+{
+    struct timespec now;
+    struct tm utc = {0};
+    char second[40] = "";
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    *p = (struct process){0};
+    if (gethostname(p->host, sizeof p->host - 1) || !*p->host)
+        snprintf(p->host, sizeof p->host, "localhost");
+    snprintf(p->number, sizeof p->number, "%ld", (long)getpid());
+    strftime(p->started, sizeof p->started, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    strftime(second, sizeof second, "%Y%m%dT%H%M%S", &utc);
+    snprintf(p->id, sizeof p->id, "%s.%06ldZ.%s.%s", second, now.tv_nsec / 1000, p->host,
+             p->number);
+}
+
+/* The paths of metrics-N.jsonl and config-N.yaml for the first N that neither has. */
+static int free_names(const char *logs, char **metrics, char **config, unsigned *n, struct err *e)
+{
+    for (*n = 1;; ++*n) {
+        char m[40], k[40];
+        snprintf(m, sizeof m, "metrics-%u.jsonl", *n);
+        snprintf(k, sizeof k, "config-%u.yaml", *n);
+        *metrics = io_path(logs, m, e);
+        *config = *metrics ? io_path(logs, k, e) : NULL;
+        if (!*config || (!io_exists(*metrics) && !io_exists(*config))) break;
+        mem_free(*metrics);
+        mem_free(*config);
+    }
+    if (*config) return 0;
+    mem_free(*metrics);
+    return -1;
+}
+
+static int copy(const char *from, const char *to, struct err *e)
+{
+    struct buf b = {0};
+    int rc = io_slurp(from, 16 << 20, &b, e);
+    if (rc == 0) rc = io_put(to, b.data ? b.data : "", b.len, e);
+    buf_free(&b);
+    return rc;
+}
+
+/* An earlier attempt at this run left metrics.jsonl: it is renamed. config.yaml is copied, since it
+ * has to tell at every moment whose logs these are. */
+static int keep_earlier(struct run_folder *f, const struct record *r, struct err *e)
+{
+    char *metrics, *config;
+    unsigned n;
+    if (!r->metrics) return 0;
+    if (free_names(f->logs, &metrics, &config, &n, e)) return -1;
+    int rc = io_exists(r->config) ? copy(r->config, config, e) : 0;
+    if (rc == 0) rc = io_rename_dir(f->metrics, metrics, e);
+    if (rc == 0) buf_printf(&f->kept, "metrics-%u.jsonl and config-%u.yaml", n, n);
+    mem_free(metrics);
+    mem_free(config);
+    return rc ? -1 : buf_check(&f->kept, e);
+}
+
+static int write_config(const struct record *r, const struct run_folder *f, struct config *c,
+                        const struct process *p, struct err *e)
+{
+    const struct config_run run = {.id = f->id,
+                                   .output = r->output,
+                                   .logs = r->logs,
+                                   .process = p->number,
+                                   .host = p->host,
+                                   .started = p->started};
+    struct buf b = {0};
+    int rc = config_run_put(c, &run, e) || config_write_yaml(c, &b, e) ? -1 : 0;
+    if (rc == 0) rc = io_put(r->config, b.data, b.len, e);
+    buf_free(&b);
+    return rc;
+}
+
+static int write_id(const struct record *r, const struct run_folder *f, struct err *e)
+{
+    if (same(r->id, f->id)) return 0;
+    struct buf b = {0};
+    char *path = io_path(f->output, ".run", e);
+    buf_printf(&b, "%s\n", f->id);
+    int rc = path && buf_check(&b, e) == 0 ? io_put(path, b.data, b.len, e) : -1;
+    buf_free(&b);
+    mem_free(path);
+    return rc;
+}
+
+/* A run that goes on has an id already, unless an older version began it or another folder's
+ * checkpoint begins it. */
+static const char *id_of(const struct record *r, const struct run_folder *f,
+                         const struct process *p)
+{
+    if (f->resume && r->id) return r->id;
+    return f->resume && r->told.id && same(r->told.output, r->output) ? r->told.id : p->id;
+}
+
+int record_write(struct run_folder *f, struct config *c, struct err *e)
+{
+    struct record r;
+    struct process p;
+    if (record_read(f, &r, e)) return -1;
+    this_process(&p);
+    const char *id = id_of(&r, f, &p);
+    mem_free(f->id);
+    f->id = mem_strndup(id, strlen(id), e);
+    f->again = !f->resume && r.used;
+    int rc = f->id ? 0 : -1;
+    if (rc == 0 && !f->resume) rc = keep_earlier(f, &r, e);
+    if (rc == 0) rc = write_config(&r, f, c, &p, e);
+    if (rc == 0) rc = write_id(&r, f, e);
+    record_free(&r);
+    return rc;
+}
