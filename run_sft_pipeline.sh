@@ -36,6 +36,10 @@ done
 if [ -z "$dir" ] || [ -z "$name" ]; then
     die 64 'which configuration? --config_path DIR --config_name NAME'
 fi
+case $dir in '~' | '~/'*)
+    [ -n "${HOME:-}" ] || die 78 "$dir: HOME is not set, so ~ stands for no folder"
+    dir=$HOME${dir#\~} ;;
+esac
 config=${dir%/}/${name%.yaml}.yaml
 if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
     [ "${SLURM_PROCID:-0}" -eq 0 ] || exit 78
@@ -52,17 +56,24 @@ done
 command -v sft-config >/dev/null || die 69 'sft-config is not there; run make'
 
 # ---- the values that the data commands need ----
-value() { sft-config -q "$config" "${overrides[@]}" "$@"; }
+# values ARRAY OPTION...: what sft-config prints, each value as it is, line breaks too. The status comes
+# last: bash does not reliably wait for a process substitution.
+values() {
+    local -n into=$1
+    local rc
+    mapfile -d '' -t into < <(sft-config -q --null "${@:2}" -- "$config" "${overrides[@]}"; printf '%s\0' $?)
+    rc=${into[-1]}
+    unset 'into[-1]'
+    return "$rc"
+}
 columns=(prompt_key query_key response_key system_key)
 keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
     sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device)
-values=$(value "${keys[@]/#/--get=}") || exit
-mapfile -t v <<<"$values"
-[ ${#v[@]} -eq ${#keys[@]} ] || die 78 "$config: a value with a line break"
+values v "${keys[@]/#/--get=}" || exit
 threads=${v[4]:-0} allow=${v[5]} model=${v[6]} template=${v[7]} mask=${v[8]} length=${v[9]}
 batch=${v[10]} mode=${v[11]} epochs=${v[12]%.0} shuffle=${v[13]} over=${v[14]} val_batch=${v[15]}
-data=${v[16]}/data seed=${v[17]} workers=${v[18]} device=${v[19]}
+output=${v[16]} seed=${v[17]} workers=${v[18]} device=${v[19]}
 tokenize=(sft-tokenize -@ "$threads" -m "$model")
 for i in "${!columns[@]}"; do
     [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
@@ -70,12 +81,13 @@ done
 render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" ${allow:+--allow "$allow"})
 order=(--seed "$seed")
 [ "$shuffle" = true ] || order=(--in-order)
-values=$(value --get train_files) || exit
-[ -n "$values" ] || die 78 "$config: sft_train.data_args.file_name: is not set"
-mapfile -t train_files <<<"$values"
-values=$(value --get validation_files) || exit
-val_files=()
-[ -z "$values" ] || mapfile -t val_files <<<"$values"
+values train_files --get train_files || exit
+[ ${#train_files[@]} -gt 0 ] || die 78 "$config: sft_train.data_args.file_name: is not set"
+values val_files --get validation_files || exit
+# A name that begins with - must not be read as an option, nor one with = as an override.
+train_files=("${train_files[@]/#-/./-}") val_files=("${val_files[@]/#-/./-}")
+case $output in /* | ./* | ../*) ;; *) output=./$output ;; esac
+data=$output/data root=$output/sft_train
 
 # ---- the ranks ----
 container() {
@@ -83,13 +95,13 @@ container() {
 }
 # mpirun with what it needs here; $ranks stays empty for one worker. Ranks are not bound to cores: each
 # computes with several threads, and shares the CPUs with the others of its node by itself.
-ranks=()
+ranks=() lend=()
 mpirun_options() {
     command -v mpirun >/dev/null ||
         die 69 "$workers workers need mpirun: install an MPI (Debian: apt-get install libopenmpi-dev openmpi-bin) and run make again"
     ranks=(mpirun -np "$workers" --bind-to none)
     case $(mpirun --version 2>/dev/null) in *'Open MPI'* | *OpenRTE* | *PRTE*) ;; *) return ;; esac
-    ranks+=(-q)
+    ranks+=(-q) lend=(-x SFT_LOCK)
     [ "$device" = cuda ] || ranks+=(--oversubscribe)
     if [ "$(id -u)" -ne 0 ] || [ -n "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then return; fi
     container || die 69 'mpirun does not run as root outside a container: use another account, or set
@@ -98,6 +110,19 @@ OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1'
     ranks+=(--allow-run-as-root)
 }
 [ "$workers" -eq 1 ] || mpirun_options
+
+# ---- the run's folder: locked before anything is made in it ----
+# The lock belongs to the open file, which every process started from here inherits: it lasts until
+# the last of them ends, with no gap between the streams and the trainer. The check takes it, and
+# refuses what would stop the trainer, before any data is made. The ranks of mpirun inherit no open
+# file: rank 0 compares the line in SFT_LOCK with that in the file.
+mkdir -p -- "$root" || die 73 "$root: cannot be created"
+{ exec {lock}<>"$root/.lock"; } 2>/dev/null || die 73 "$root/.lock: cannot be created"
+train=(sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
+[ ${#val_files[@]} -eq 0 ] || train+=(--val "$data/validation.sfts")
+SFT_LOCK=$lock "${train[@]}" -q --check || exit
+held="$lock $(<"$root/.lock")"
+trap ': >"$root/.lock"' EXIT # which names nobody then
 
 # ---- running things ----
 # In a process group of its own, so that Ctrl-C reaches this script alone. $1: what INT and TERM do.
@@ -169,19 +194,13 @@ stream() {
     stamp "$out" >"$out.stamp" || die 73 "$out.stamp: cannot be written"
 }
 
-# Of many ranks that refuse to run, mpirun tells the status of any, also of one that it killed: one
-# process says it first, before any data is made.
-[ "$workers" -eq 1 ] || sft-train -q --config "$config" "${overrides[@]}" --plan >/dev/null || exit
 mkdir -p -- "$data" || die 73 "$data: cannot be created"
 stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || exit
-train=("${ranks[@]}" sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
-if [ ${#val_files[@]} -gt 0 ]; then
+[ ${#val_files[@]} -eq 0 ] ||
     stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}" || exit
-    train+=(--val "$data/validation.sfts")
-fi
 train+=("$data/train.sfts")
-printf '%s\n' "$(quote "${train[@]}")" >&2
-run 'kill -USR1 "$job"' "${train[@]}"
+printf '%s\n' "$(quote "${ranks[@]}" "${train[@]}")" >&2
+SFT_LOCK=$held run 'kill -USR1 "$job"' "${ranks[@]}" "${lend[@]}" "${train[@]}"
 rc=$?
 [ ${#ranks[@]} -gt 0 ] || exit $rc
 case $rc in
