@@ -6,6 +6,7 @@ by TensorBoard's own reader. Tiny models with random weights, trained for a few 
 import ctypes
 import ctypes.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,10 @@ MODELS = {
 }
 
 
+def launch(folder, *options):
+    run("./run_sft_pipeline.sh", "--config_path", folder, "--config_name", "job", *options)
+
+
 def train(name, changes):
     """The whole pipe through the launcher: 5 steps; returns the run's folder."""
     folder = tmp / name.replace(", ", "-")
@@ -55,6 +60,7 @@ tracker_kwargs: {{log_dir: {folder}/tensorboard}}
 sequence_length: 400
 query_key: input
 eval_steps: 2
+save_steps: 2
 validation: {{data_args: {{file_name: {VALIDATION}}}}}
 sft_train:
   model_args: {{dtype: {name[:4]}}}
@@ -64,7 +70,7 @@ sft_train:
   use_sequence_packing: true
 sft: {{device: cpu, threads: 2}}
 """)
-    run("./run_sft_pipeline.sh", "--config_path", folder, "--config_name", "job")
+    launch(folder)
     return folder
 
 
@@ -143,21 +149,40 @@ def check_answers(name, ckpt, model, tok):
               (ours, theirs))
 
 
-def check_events(name, folder, loss):
-    """Every number of metrics.jsonl (nine digits) is in the event file, at its step, as a 32-bit
-    float."""
-    metrics = [json.loads(line) for line in (folder / "logs/job/metrics.jsonl").read_text().splitlines()]
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "logs/job/metrics.jsonl").read_text().splitlines()]
+
+
+def check_events(name, folder, loss, runs=1):
+    """Every number of metrics.jsonl (nine digits) is in the event files, which are those of so many
+    processes, at its step and no other, as a 32-bit float."""
+    lines = metrics(folder)
     events = EventAccumulator(str(folder / "tensorboard/job"), size_guidance={"scalars": 0})
     events.Reload()
-    theirs = {(t, e.step): e.value for t in events.Tags()["scalars"] for e in events.Scalars(t)}
-    ours = {(k, m["system/step"]): v for m in metrics for k, v in m.items() if k != "system/step"}
+    each = [(t, e.step, e.value) for t in events.Tags()["scalars"] for e in events.Scalars(t)]
+    theirs = {(t, step): value for t, step, value in each}
+    check(f"{name}: no step twice", len(theirs) == len(each), len(each) - len(theirs))
+    ours = {(k, m["system/step"]): v for m in lines for k, v in m.items() if k != "system/step"}
     differ = {k for k in ours | theirs if k not in ours or k not in theirs or
               abs(theirs[k] - ours[k]) > 1e-7 * abs(ours[k])}
     check(f"{name}: {len(ours)} numbers in TensorBoard's reader", not differ and len(ours) > 50,
           sorted(differ)[:5])
-    check(f"{name}: every step", [m["system/step"] for m in metrics] == list(range(6)))
-    last = metrics[-1]["sft_train/val_loss"]
+    check(f"{name}: every step", [m["system/step"] for m in lines] == list(range(6)))
+    last = lines[-1]["sft_train/val_loss"]
+    files = len(list((folder / "tensorboard/job").iterdir()))
+    check(f"{name}: {runs} event files", files == runs, files)
     check(f"{name}: the validation loss is that of the checkpoint", abs(last - loss) < 2e-3, (last, loss))
+
+
+def check_again(name, folder, loss):
+    """The same of a run that goes on from its checkpoint-2, and of one that begins again."""
+    for n in (4, 5):
+        shutil.rmtree(folder / f"sft_train/checkpoint-{n}")
+    launch(folder, "--resume", "auto")
+    check_events(f"{name}, resumed", folder, loss, 2)
+    shutil.rmtree(folder / "sft_train")
+    launch(folder, "sft_train.training_args.learning_rate=9e-3")
+    check_events(f"{name}, begun again", folder, metrics(folder)[-1]["sft_train/val_loss"], 3)
 
 
 class Hash128(ctypes.Structure):
@@ -201,6 +226,8 @@ def main():
         check_events(name, folder, loss)
         if digest:
             check_manifest(name, ckpt, digest)
+        if name == "fp32, tied":
+            check_again(name, folder, loss)
 
 
 main()
