@@ -5,6 +5,7 @@
  *     conform FAMILY          the family's bytes on stdout; on stderr "ok", "WRONG" or "unchecked"
  *                             for each form, beside the value that the host computes
  *     conform FAMILY --against FILE    compare with the bytes in FILE instead of printing them
+ *     conform FAMILY --check FILE      the same words about the bytes in FILE, without a GPU
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,8 +93,7 @@ static int run_once(const struct form *f, int run)
     if (!e && f->preset) e = cudaMemset(space.out + GUARD, PRESET, f->out_bytes);
     if (!e) e = launch(f);
     if (!e) e = wait();
-    if (!e)
-        e = cudaMemcpy(space.got[run], space.out, SPACE + 2 * GUARD, cudaMemcpyDeviceToHost);
+    if (!e) e = cudaMemcpy(space.got[run], space.out, SPACE + 2 * GUARD, cudaMemcpyDeviceToHost);
     return failed(f, e);
 }
 
@@ -108,16 +108,22 @@ static int guard_broken(const struct form *f, int run)
 static void print(const struct form *f, const char *got)
 {
     const unsigned size = type_size(f->type), n = f->out_bytes / size;
-    const unsigned a_line = 96 / (2 * size + 1);
     printf("form %s %s %s %s %u\n", f->name, f->tolerance ? "approx" : "exact",
            f->tolerance ? f->tolerance : "-", f->type, (n + f->every - 1) / f->every);
     for (unsigned i = 0, column = 0; i < n; i += f->every) {
         uint64_t v = 0;
         memcpy(&v, got + i * size, size);
-        printf("%0*llx", (int)(2 * size), (unsigned long long)v);
-        column++;
-        putchar(column % a_line == 0 || i + f->every >= n ? '\n' : ' ');
+        column += (unsigned)printf("%llx", (unsigned long long)v) + 1;
+        const int ends = column > 82 || i + f->every >= n;
+        putchar(ends ? '\n' : ' ');
+        if (ends) column = 0;
     }
+}
+
+static const char *beside_host(const struct form *f, const char *got, char *why, size_t size)
+{
+    if (!f->want || !f->want(f, space.host_in, space.want)) return "unchecked";
+    return same_values(f, got, space.want, LOOSE, why, size) ? "ok" : "WRONG";
 }
 
 static const char *verdict(const struct form *f, char *why, size_t size)
@@ -133,8 +139,7 @@ static const char *verdict(const struct form *f, char *why, size_t size)
         snprintf(why, size, "wrote outside of the output");
         return "WRONG";
     }
-    if (!f->want || !f->want(f, space.host_in, space.want)) return "unchecked";
-    return same_values(f, got, space.want, LOOSE, why, size) ? "ok" : "WRONG";
+    return beside_host(f, got, why, size);
 }
 
 /* 0: go on, 1: the context is lost. */
@@ -145,8 +150,10 @@ static int run_form(const struct form *f, struct golden *against)
     f->fill(f, space.host_in);
     if (run_once(f, 0) || run_once(f, 1)) return 1;
     const char *said = verdict(f, why, sizeof why), *got = space.got[0] + GUARD;
-    if (!against) print(f, got);
-    else if (!golden_holds(against, f, got, why, sizeof why)) said = "DIFFERS";
+    if (!against)
+        print(f, got);
+    else if (!golden_holds(against, f, got, why, sizeof why))
+        said = "DIFFERS";
     fprintf(stderr, "%s %s%s%s\n", said, f->name, *why ? ": " : "", why);
     return 0;
 }
@@ -164,9 +171,9 @@ static int begin(int print)
     if (e) return fprintf(stderr, "conform: %s\n", cudaGetErrorString(e)), 69;
     if (!print) return 0;
     printf("# %s, compute capability %d.%d, driver %d, runtime %d\n"
-           "# PTX for sm_%d, nvcc %d.%d.%d\n",
-           p.name, p.major, p.minor, driver, runtime, CONFORM_SM, __CUDACC_VER_MAJOR__,
-           __CUDACC_VER_MINOR__, __CUDACC_VER_BUILD__);
+           "# PTX for sm_%d%s, nvcc %d.%d.%d\n",
+           p.name, p.major, p.minor, driver, runtime, CONFORM_SM, CONFORM_SM >= 90 ? "a" : "",
+           __CUDACC_VER_MAJOR__, __CUDACC_VER_MINOR__, __CUDACC_VER_BUILD__);
     return 0;
 }
 
@@ -195,6 +202,24 @@ static int run_family(char **argv, const struct family *family, int from, const 
     return 0;
 }
 
+/* The host's values beside those in a file, without a GPU. */
+static int check_family(const struct family *family, const char *path)
+{
+    struct golden *golden = golden_read(path);
+    int bad = 0;
+    if (!golden) return fprintf(stderr, "conform: cannot read %s\n", path), 66;
+    for (const struct form *f = family->first; f; f = f->next) {
+        char why[200] = "", *got = space.got[0] + GUARD;
+        const char *said = "missing";
+        f->fill(f, space.host_in);
+        memset(space.want, 0, f->out_bytes);
+        if (golden_values(golden, f, got)) said = beside_host(f, got, why, sizeof why);
+        bad |= strcmp(said, "ok") && strcmp(said, "unchecked");
+        fprintf(stderr, "%s %s%s%s\n", said, f->name, *why ? ": " : "", why);
+    }
+    return bad ? 1 : 0;
+}
+
 static int list(int forms)
 {
     for (const struct family *a = families; a; a = a->next) {
@@ -207,23 +232,30 @@ static int list(int forms)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: conform --list | --families | FAMILY [--from N] [--against FILE]\n");
+    fprintf(stderr, "usage: conform --list | --families\n"
+                    "       conform FAMILY [--from N] [--against FILE | --check FILE]\n");
     return 64;
 }
 
 int main(int argc, char **argv)
 {
-    const char *against = NULL;
+    const char *against = NULL, *check = NULL;
     int from = 0;
     if (argc < 2) return usage();
     if (!strcmp(argv[1], "--list")) return list(1);
     if (!strcmp(argv[1], "--families")) return list(0);
     for (int i = 2; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--from")) from = atoi(argv[i + 1]);
-        else if (!strcmp(argv[i], "--against")) against = argv[i + 1];
-        else return usage();
+        if (!strcmp(argv[i], "--from"))
+            from = atoi(argv[i + 1]);
+        else if (!strcmp(argv[i], "--against"))
+            against = argv[i + 1];
+        else if (!strcmp(argv[i], "--check"))
+            check = argv[i + 1];
+        else
+            return usage();
     }
     for (const struct family *a = families; a; a = a->next)
-        if (!strcmp(a->name, argv[1])) return run_family(argv, a, from, against);
+        if (!strcmp(a->name, argv[1]))
+            return check ? check_family(a, check) : run_family(argv, a, from, against);
     return usage();
 }

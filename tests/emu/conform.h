@@ -26,10 +26,10 @@ struct form {
     unsigned every;  /* elements printed: each every-th */
     unsigned preset; /* the output is filled with PRESET, since the form writes only part of it */
     void (*fill)(const struct form *f, void *in);
-    int (*want)(const struct form *f, const void *in, void *want); /* NULL: no value is known */
+    int (*want)(const struct form *f, const void *in, void *want);  /* NULL: no value is known */
     int (*launch)(const struct form *f, const void *in, void *out); /* NULL: a plain launch */
-    int arg[12];       /* for fill, want and launch */
-    const void *extra; /* likewise */
+    int arg[12];                                                    /* for fill, want and launch */
+    const void *extra;                                              /* likewise */
 };
 
 enum { PRESET = 0x11 };
@@ -56,9 +56,24 @@ void fill_words(const struct form *f, void *in);
 
 /* Kinds of value, for inputs. */
 enum kind {
-    K_B8, K_B16, K_B32, K_B64,
-    K_F16, K_BF16, K_F16X2, K_BF16X2, K_F32, K_F64, K_E4M3X2, K_E5M2X2,
-    K_F32_MODERATE, K_F32_POSITIVE, K_SHIFT, K_SMALL, K_F32_SMALL,
+    K_B8,
+    K_B16,
+    K_B32,
+    K_B64,
+    K_F16,
+    K_BF16,
+    K_F16X2,
+    K_BF16X2,
+    K_F32,
+    K_F64,
+    K_E4M3X2,
+    K_E5M2X2,
+    K_F32_MODERATE,
+    K_F32_POSITIVE,
+    K_SHIFT,
+    K_SMALL,
+    K_F32_SMALL,
+    K_POSITION,
 };
 
 /* The value of an operand in a lane, in the low bits. */
@@ -92,6 +107,7 @@ REGISTER_TYPE(f32s, float, K_F32_SMALL)
 REGISTER_TYPE(f64, double, K_F64)
 REGISTER_TYPE(sh, uint32_t, K_SHIFT)
 REGISTER_TYPE(small, uint32_t, K_SMALL)
+REGISTER_TYPE(pos, uint32_t, K_POSITION)
 #define CON_s8     "r"
 #define CON_u8     "r"
 #define CON_s16    "h"
@@ -114,12 +130,13 @@ REGISTER_TYPE(small, uint32_t, K_SMALL)
 #define CON_f64    "d"
 #define CON_sh     "r"
 #define CON_small  "r"
+#define CON_pos    "r"
 
 #define CAT_(a, b) a##b
 #define CAT(a, b)  CAT_(a, b)
 
 /* Registers a form that an expression makes. */
-#define FORM(...) FORM_(__COUNTER__, __VA_ARGS__)
+#define FORM(...)      FORM_(__COUNTER__, __VA_ARGS__)
 #define FORM_(id, ...) static struct added CAT(added_, id)(&here, __VA_ARGS__);
 
 static inline struct form with_want(struct form f,

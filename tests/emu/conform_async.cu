@@ -29,8 +29,7 @@ static int want_input(const struct form *f, const void *in, void *want)
     static int CAT(want_, id)(const struct form *, const void *in, void *want)                     \
     {                                                                                              \
         for (uint32_t lane = 0; lane < 32; lane++)                                                 \
-            for (int i = 0; i < 16; i++)                                                           \
-                ((char *)want)[16 * lane + i] = copied;                                            \
+            for (int i = 0; i < 16; i++) ((char *)want)[16 * lane + i] = copied;                   \
         return 1;                                                                                  \
     }                                                                                              \
     FORM(with_want(form_new(name, "u32", CAT(kernel_, id), 32, 512, 512), CAT(want_, id)))
@@ -50,9 +49,15 @@ COPY("cp.async.ca.shared.global.L2::256B/16", IN,
      ASM("cp.async.ca.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from)))
 COPY("cp.async.cg.shared.global/16,size", i < (int)(lane % 17) ? IN : 0,
      ASM("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(lane % 17)))
-COPY("cp.async.ca.shared.global/4,size", i >= 4 ? 0x77 : i < (int)(lane % 5) ? IN : 0,
+COPY("cp.async.ca.shared.global/4,size",
+     i >= 4                ? 0x77
+     : i < (int)(lane % 5) ? IN
+                           : 0,
      ASM("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(lane % 5)))
-COPY("cp.async.ca.shared.global/8,size", i >= 8 ? 0x77 : i < (int)(lane % 9) ? IN : 0,
+COPY("cp.async.ca.shared.global/8,size",
+     i >= 8                ? 0x77
+     : i < (int)(lane % 9) ? IN
+                           : 0,
      ASM("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(from), "r"(lane % 9)))
 COPY("cp.async.cg.shared.global/16,0", 0,
      ASM("cp.async.cg.shared.global [%0], [%1], 16, 0;" ::"r"(to), "l"(from)))
@@ -64,10 +69,14 @@ COPY("cp.async.cg.shared.global/predicated", lane % 3 == 0 ? IN : 0x77,
      ASM("{.reg .pred p; setp.eq.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16;}" ::"r"(
              to),
          "l"(from), "r"(lane % 3)))
-COPY("cp.async.cg.shared.global.L2::cache_hint/16", IN,
-     ASM("{.reg .b64 h; createpolicy.fractional.L2::evict_first.b64 h, 1.0; "
-         "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, h;}" ::"r"(to),
-         "l"(from)))
+#define HINTED(policy)                                                                             \
+    COPY("cp.async.cg.shared.global.L2::cache_hint/" policy, IN,                                   \
+         ASM("{.reg .b64 h; createpolicy.fractional.L2::" policy ".b64 h, 1.0; "                   \
+             "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, h;}" ::"r"(to),             \
+             "l"(from)))
+HINTED("evict_last")
+HINTED("evict_normal")
+HINTED("evict_first")
 COPY_(__COUNTER__, "cp.async.wait_all", IN,
       ASM("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from)), "cp.async.wait_all;")
 
@@ -101,8 +110,10 @@ template <bool noinc> __global__ void copy_arrive(const void *in, void *out)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(shared_address(s + lane * 4)),
                  "l"((const char *)in + lane * 16)
                  : "memory");
-    if (noinc) asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(b) : "memory");
-    else asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(b) : "memory");
+    if (noinc)
+        asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(b) : "memory");
+    else
+        asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(b) : "memory");
     asm volatile("{.reg .b64 t; mbarrier.arrive.shared::cta.b64 t, [%0];}" ::"r"(b) : "memory");
     barrier_wait(&barrier, 0);
     copy_words(out, s, 512);
@@ -159,45 +170,53 @@ static __device__ uint32_t test(uint32_t b, uint64_t state)
         return 1;                                                                                  \
     }                                                                                              \
     FORM(with_want(form_new(name, "u32", CAT(kernel_, id), 1, 16, 4 * words), CAT(want_, id)))
-BARRIER("mbarrier.init+arrive+test_wait+pending_count", 10,
-        { barrier_init(&barrier, 3);
-          say.add(barrier_test(&barrier, 1));
-          say.add(barrier_test(&barrier, 0));
-          const uint64_t first = arrive(b);
-          say.add(pending(first));
-          say.add(test(b, first));
-          say.add(pending(arrive(b)));
-          say.add(test(b, first));
-          say.add(pending(arrive(b)));
-          say.add(test(b, first));
-          say.add(barrier_test(&barrier, 0));
-          say.add(barrier_test(&barrier, 1)); },
-        1, 0, 3, 0, 2, 0, 1, 1, 1, 0)
-BARRIER("mbarrier.arrive.noComplete+arrive_drop+inval", 8,
-        { barrier_init(&barrier, 5);
-          uint64_t state;
-          asm volatile("mbarrier.arrive.noComplete.shared::cta.b64 %0, [%1], 3;"
-                       : "=l"(state)
-                       : "r"(b)
-                       : "memory");
-          say.add(pending(state));
-          asm volatile("mbarrier.arrive_drop.shared::cta.b64 %0, [%1];" : "=l"(state) : "r"(b)
-                       : "memory");
-          say.add(pending(state));
-          say.add(barrier_test(&barrier, 0));
-          say.add(pending(arrive(b)));
-          say.add(barrier_test(&barrier, 0));
-          /* The dropped arrival lowers the next phase's count to 4. */
-          say.add(pending(arrive(b)));
-          asm volatile("mbarrier.arrive_drop.noComplete.shared::cta.b64 %0, [%1], 2;"
-                       : "=l"(state)
-                       : "r"(b)
-                       : "memory");
-          say.add(pending(state));
-          arrive(b);
-          say.add(barrier_test(&barrier, 1));
-          asm volatile("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(b) : "memory"); },
-        5, 2, 0, 1, 1, 4, 3, 1)
+BARRIER(
+    "mbarrier.init+arrive+test_wait+pending_count", 10,
+    {
+        barrier_init(&barrier, 3);
+        say.add(barrier_test(&barrier, 1));
+        say.add(barrier_test(&barrier, 0));
+        const uint64_t first = arrive(b);
+        say.add(pending(first));
+        say.add(test(b, first));
+        say.add(pending(arrive(b)));
+        say.add(test(b, first));
+        say.add(pending(arrive(b)));
+        say.add(test(b, first));
+        say.add(barrier_test(&barrier, 0));
+        say.add(barrier_test(&barrier, 1));
+    },
+    1, 0, 3, 0, 2, 0, 1, 1, 1, 0)
+BARRIER(
+    "mbarrier.arrive.noComplete+arrive_drop+inval", 8,
+    {
+        barrier_init(&barrier, 5);
+        uint64_t state;
+        asm volatile("mbarrier.arrive.noComplete.shared::cta.b64 %0, [%1], 3;"
+                     : "=l"(state)
+                     : "r"(b)
+                     : "memory");
+        say.add(pending(state));
+        asm volatile("mbarrier.arrive_drop.shared::cta.b64 %0, [%1];"
+                     : "=l"(state)
+                     : "r"(b)
+                     : "memory");
+        say.add(pending(state));
+        say.add(barrier_test(&barrier, 0));
+        say.add(pending(arrive(b)));
+        say.add(barrier_test(&barrier, 0));
+        /* The dropped arrival lowers the next phase's count to 4. */
+        say.add(pending(arrive(b)));
+        asm volatile("mbarrier.arrive_drop.noComplete.shared::cta.b64 %0, [%1], 2;"
+                     : "=l"(state)
+                     : "r"(b)
+                     : "memory");
+        say.add(pending(state));
+        arrive(b);
+        say.add(barrier_test(&barrier, 1));
+        asm volatile("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(b) : "memory");
+    },
+    5, 2, 0, 1, 1, 4, 3, 1)
 /* 64 threads pass four phases; what one wrote before a phase's end, another reads after it. */
 static __global__ void phases(const void *in, void *out)
 {

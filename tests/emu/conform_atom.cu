@@ -37,13 +37,20 @@ static uint64_t small_value(int kind, int x)
     const float f = (float)x;
     const double d = x;
     switch (kind) {
-    case K_F16: return d2h(x);
-    case K_BF16: return d2b(x);
-    case K_F16X2: return pair(d2h(x), d2h(2 * x));
-    case K_BF16X2: return pair(d2b(x), d2b(2 * x));
-    case K_F32: return bits_of(f);
-    case K_F64: return bits_of(d);
-    default: return (uint64_t)x * 0x0101010101010101u >> 7;
+    case K_F16:
+        return d2h(x);
+    case K_BF16:
+        return d2b(x);
+    case K_F16X2:
+        return pair(d2h(x), d2h(2 * x));
+    case K_BF16X2:
+        return pair(d2b(x), d2b(2 * x));
+    case K_F32:
+        return bits_of(f);
+    case K_F64:
+        return bits_of(d);
+    default:
+        return (uint64_t)x * 0x0101010101010101u >> 7;
     }
 }
 
@@ -78,7 +85,9 @@ template <class Op> int want_cells(const struct form *, const void *in, void *wa
 }
 
 #define ATOM_(id, name, t, in_shared, contested, cas, returns_, asm_, ...)                         \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##t::reg R;                                                                      \
         enum { space = in_shared, contest = contested, returns = returns_ };                       \
         static __device__ R f(R *p, R b, R c)                                                      \
@@ -92,15 +101,16 @@ template <class Op> int want_cells(const struct form *, const void *in, void *wa
             (void)z, (void)a, (void)b, (void)c;                                                    \
             return false __VA_OPT__(|| (z = (R)(__VA_ARGS__), true));                              \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(atom_form(name, #t, atomic<CAT(op_, id)>, sizeof(T_##t::reg), T_##t::kind, cas,           \
                    want_cells<CAT(op_, id)>))
 
 static struct form atom_form(const char *name, const char *type, kernel_fn *kernel, size_t size,
                              int kind, int cas, int (*want)(const form *, const void *, void *))
 {
-    struct form f = form_new(name, type, kernel, THREADS, (4 * THREADS + 1) * 8,
-                             PARTS * (unsigned)size);
+    struct form f =
+        form_new(name, type, kernel, THREADS, (4 * THREADS + 1) * 8, PARTS * (unsigned)size);
     f.fill = fill_cells, f.want = want, f.arg[0] = kind, f.arg[1] = cas;
     return f;
 }
@@ -109,16 +119,22 @@ static struct form atom_form(const char *name, const char *type, kernel_fn *kern
     asm volatile(op " %0, [%1], %2;" : "=" CON_##t(z) : at(p), CON_##t(b) : "memory")
 #define RED_ASM(op, t, at) asm volatile(op " [%0], %1;" ::at(p), CON_##t(b) : "memory")
 #define CAS_ASM(op, t, at)                                                                         \
-    asm volatile(op " %0, [%1], %2, %3;" : "=" CON_##t(z) : at(p), CON_##t(b), CON_##t(c)          \
+    asm volatile(op " %0, [%1], %2, %3;"                                                           \
+                 : "=" CON_##t(z)                                                                  \
+                 : at(p), CON_##t(b), CON_##t(c)                                                   \
                  : "memory")
-#define ATOM(op, t, ...)  ATOM_(__COUNTER__, op, t, 0, 1, 0, 1, ATOM_ASM(op, t, AT_GLOBAL), __VA_ARGS__)
-#define ATOMS(op, t, ...) ATOM_(__COUNTER__, op, t, 1, 1, 0, 1, ATOM_ASM(op, t, AT_SHARED), __VA_ARGS__)
-#define EXCH(op, t)       ATOM_(__COUNTER__, op, t, 0, 0, 0, 1, ATOM_ASM(op, t, AT_GLOBAL), b)
-#define EXCHS(op, t)      ATOM_(__COUNTER__, op, t, 1, 0, 0, 1, ATOM_ASM(op, t, AT_SHARED), b)
-#define RED(op, t, ...)   ATOM_(__COUNTER__, op, t, 0, 1, 0, 0, RED_ASM(op, t, AT_GLOBAL), __VA_ARGS__)
-#define REDS(op, t, ...)  ATOM_(__COUNTER__, op, t, 1, 1, 0, 0, RED_ASM(op, t, AT_SHARED), __VA_ARGS__)
-#define CAS(op, t)        ATOM_(__COUNTER__, op, t, 0, 0, 1, 1, CAS_ASM(op, t, AT_GLOBAL), a == b ? c : a)
-#define CASS(op, t)       ATOM_(__COUNTER__, op, t, 1, 0, 1, 1, CAS_ASM(op, t, AT_SHARED), a == b ? c : a)
+#define ATOM(op, t, ...)                                                                           \
+    ATOM_(__COUNTER__, op, t, 0, 1, 0, 1, ATOM_ASM(op, t, AT_GLOBAL), __VA_ARGS__)
+#define ATOMS(op, t, ...)                                                                          \
+    ATOM_(__COUNTER__, op, t, 1, 1, 0, 1, ATOM_ASM(op, t, AT_SHARED), __VA_ARGS__)
+#define EXCH(op, t)  ATOM_(__COUNTER__, op, t, 0, 0, 0, 1, ATOM_ASM(op, t, AT_GLOBAL), b)
+#define EXCHS(op, t) ATOM_(__COUNTER__, op, t, 1, 0, 0, 1, ATOM_ASM(op, t, AT_SHARED), b)
+#define RED(op, t, ...)                                                                            \
+    ATOM_(__COUNTER__, op, t, 0, 1, 0, 0, RED_ASM(op, t, AT_GLOBAL), __VA_ARGS__)
+#define REDS(op, t, ...)                                                                           \
+    ATOM_(__COUNTER__, op, t, 1, 1, 0, 0, RED_ASM(op, t, AT_SHARED), __VA_ARGS__)
+#define CAS(op, t)  ATOM_(__COUNTER__, op, t, 0, 0, 1, 1, CAS_ASM(op, t, AT_GLOBAL), a == b ? c : a)
+#define CASS(op, t) ATOM_(__COUNTER__, op, t, 1, 0, 1, 1, CAS_ASM(op, t, AT_SHARED), a == b ? c : a)
 
 #define HALF_SUM(f, t) pair(t(sum_odd(f(a), f(b))), t(sum_odd(f(a >> 16), f(b >> 16))))
 #define EVERY(A, R, where)                                                                         \
@@ -198,8 +214,8 @@ static __global__ void red_v4_f32(const void *in, void *out)
     const float4 b = ((const float4 *)in)[threadIdx.x], c = ((const float4 *)in)[32 + threadIdx.x];
     float4 *p = (float4 *)out + threadIdx.x;
     *p = c;
-    asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::AT_GLOBAL(p), "f"(b.x),
-                 "f"(b.y), "f"(b.z), "f"(b.w)
+    asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::AT_GLOBAL(p), "f"(b.x), "f"(b.y),
+                 "f"(b.z), "f"(b.w)
                  : "memory");
 }
 static __global__ void atom_v2_f32(const void *in, void *out)
@@ -226,8 +242,7 @@ static __global__ void red_max_v2_bf16x2(const void *in, void *out)
     const uint2 b = ((const uint2 *)in)[threadIdx.x], c = ((const uint2 *)in)[32 + threadIdx.x];
     uint2 *p = (uint2 *)out + threadIdx.x;
     *p = c;
-    asm volatile("red.global.max.noftz.v2.bf16x2 [%0], {%1, %2};" ::AT_GLOBAL(p), "r"(b.x),
-                 "r"(b.y)
+    asm volatile("red.global.max.noftz.v2.bf16x2 [%0], {%1, %2};" ::AT_GLOBAL(p), "r"(b.x), "r"(b.y)
                  : "memory");
 }
 static __global__ void atom_exch_b128(const void *in, void *out)

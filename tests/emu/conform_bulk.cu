@@ -15,9 +15,10 @@ static int want_input(const struct form *f, const void *in, void *want)
 
 /* Global to shared; %0 is the destination, %1 the source, %2 the size, %3 the barrier. */
 #define BULK_LOAD(name, text)                                                                      \
-    BULK_LOAD_(__COUNTER__, name, asm volatile(text ::"r"(shared_address(s)), "l"(in), "r"(BYTES), \
-                                               "r"(shared_address(&barrier))                       \
-                                               : "memory"))
+    BULK_LOAD_(__COUNTER__, name,                                                                  \
+               asm volatile(text ::"r"(shared_address(s)), "l"(in), "r"(BYTES),                    \
+                            "r"(shared_address(&barrier))                                          \
+                            : "memory"))
 #define BULK_LOAD_(id, name, asm_)                                                                 \
     static __global__ void CAT(kernel_, id)(const void *in, void *out)                             \
     {                                                                                              \
@@ -50,9 +51,10 @@ BULK_LOAD("cp.async.bulk.prefetch.L2.global",
 
 /* Shared to global, or through a second buffer in shared memory. */
 #define BULK_STORE(name, text, finish)                                                             \
-    BULK_STORE_(__COUNTER__, name, asm volatile(text ::"l"(out), "r"(shared_address(s)),           \
-                                                "r"(BYTES)                                         \
-                                                : "memory"), finish)
+    BULK_STORE_(__COUNTER__, name,                                                                 \
+                asm volatile(text ::"l"(out), "r"(shared_address(s)), "r"(BYTES)                   \
+                             : "memory"),                                                          \
+                finish)
 #define BULK_STORE_(id, name, asm_, finish)                                                        \
     static __global__ void CAT(kernel_, id)(const void *in, void *out)                             \
     {                                                                                              \
@@ -94,8 +96,15 @@ static __global__ void shared_to_shared(const void *in, void *out)
     barrier_wait(&barrier, 0);
     copy_words(out, s + BYTES / 4, BYTES);
 }
-FORM(with_want(form_new("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes",
-                        "u32", shared_to_shared, 64, BYTES, BYTES),
+/* Outside of a cluster launch the instruction is illegal. */
+static struct form cluster_of_one(struct form f)
+{
+    f.cluster = 1;
+    return f;
+}
+FORM(with_want(cluster_of_one(form_new(
+                   "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes", "u32",
+                   shared_to_shared, 64, BYTES, BYTES)),
                want_input))
 
 /* Reductions: the output holds the input's second half, the first half is reduced into it. */
@@ -144,14 +153,17 @@ static struct form reduce_form(const char *name, const char *type, kernel_fn *ke
                          "r"(shared_address(s)), "r"(BYTES)                                        \
                          : "memory");                                                              \
     }                                                                                              \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##t::reg R;                                                                      \
         static bool want(R &z, R a, R b)                                                           \
         {                                                                                          \
             (void)z, (void)a, (void)b;                                                             \
             return false __VA_OPT__(|| (z = (R)(__VA_ARGS__), true));                              \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(reduce_form("cp.reduce.async.bulk.global.shared::cta.bulk_group." op, #t,                 \
                      CAT(kernel_, id), T_##t::kind, 8 * (int)sizeof(T_##t::reg),                   \
                      want_reduce<CAT(op_, id)>))

@@ -16,6 +16,8 @@ int same_values(const struct form *f, const char *got, const char *want, enum st
 
 /* A golden file in memory; NULL if it cannot be read. */
 struct golden *golden_read(const char *path);
+/* Puts the form's printed elements at their places in values; 0 if the file lacks any. */
+int golden_values(const struct golden *g, const struct form *f, char *values);
 /* 1 if the form's printed elements agree with the file's. */
 int golden_holds(const struct golden *g, const struct form *f, const char *got, char *why,
                  size_t size);

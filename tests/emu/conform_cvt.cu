@@ -28,12 +28,12 @@ UN("cvt.s8.s64", s32, s64, (int8_t)a)
 UN("cvt.s32.u32", s32, u32, a)
 UN("cvt.u32.s32", u32, s32, a)
 UN("cvt.u64.s32", u64, s32, (int64_t)a)
-UN("cvt.sat.s8.s32", s32, s32, a < -128 ? -128 : a > 127 ? 127 : a)
-UN("cvt.sat.u8.s32", u32, s32, a < 0 ? 0 : a > 255 ? 255 : a)
-UN("cvt.sat.s16.s32", s16, s32, a < -32768 ? -32768 : a > 32767 ? 32767 : a)
-UN("cvt.sat.u16.s32", u16, s32, a < 0 ? 0 : a > 65535 ? 65535 : a)
-UN("cvt.sat.s32.s64", s32, s64, a < INT32_MIN ? INT32_MIN : a > INT32_MAX ? INT32_MAX : a)
-UN("cvt.sat.u32.s64", u32, s64, a < 0 ? 0 : a > UINT32_MAX ? UINT32_MAX : a)
+UN("cvt.sat.s8.s32", s32, s32, a<-128 ? -128 : a> 127 ? 127 : a)
+UN("cvt.sat.u8.s32", u32, s32, a<0 ? 0 : a> 255 ? 255 : a)
+UN("cvt.sat.s16.s32", s16, s32, a<-32768 ? -32768 : a> 32767 ? 32767 : a)
+UN("cvt.sat.u16.s32", u16, s32, a<0 ? 0 : a> 65535 ? 65535 : a)
+UN("cvt.sat.s32.s64", s32, s64, a<INT32_MIN ? INT32_MIN : a> INT32_MAX ? INT32_MAX : a)
+UN("cvt.sat.u32.s64", u32, s64, a<0 ? 0 : a> UINT32_MAX ? UINT32_MAX : a)
 UN("cvt.sat.s32.u32", s32, u32, a > INT32_MAX ? INT32_MAX : a)
 UN("cvt.sat.u32.s32", u32, s32, a < 0 ? 0 : a)
 BI("cvt.pack.sat.s16.s32", u32, s32, s32)
@@ -95,8 +95,7 @@ UN("cvt.rni.sat.s32.f32", s32, f32, to_signed(RN, a, 32, 0))
     UN("cvt." #mode ".f16.s64", f16, s64)                                                          \
     UN("cvt." #mode ".f16.u16", f16, u16, number_round(&F16, a, m, 0))                             \
     UN("cvt." #mode ".f16.s16", f16, s16, number_round(&F16, a, m, 0))                             \
-    UN("cvt." #mode ".f32.f64", f32, f64,                                                          \
-       isnan(a) ? NAN : float_of(number_round(&F32, a, m, 0)))                                     \
+    UN("cvt." #mode ".f32.f64", f32, f64, isnan(a) ? NAN : float_of(number_round(&F32, a, m, 0)))  \
     UN("cvt." #mode ".f16.f64", f16, f64, number_round(&F16, a, m, 0))
 FROM_INTEGERS(rn, RN)
 FROM_INTEGERS(rz, RZ)
@@ -129,7 +128,8 @@ UN("cvt.rn.bf16.f32", bf16, f32, d2b(a))
 UN("cvt.rz.bf16.f32", bf16, f32, number_round(&BF16, a, RZ, 0))
 UN("cvt.rn.relu.bf16.f32", bf16, f32, number_round(&BF16, a, RN, RELU))
 UN("cvt.rz.relu.bf16.f32", bf16, f32, number_round(&BF16, a, RZ, RELU))
-#define PACK(n, m, flags) pair((uint16_t)number_round(&n, b, m, flags), (uint16_t)number_round(&n, a, m, flags))
+#define PACK(n, m, flags)                                                                          \
+    pair((uint16_t)number_round(&n, b, m, flags), (uint16_t)number_round(&n, a, m, flags))
 BI("cvt.rn.f16x2.f32", f16x2, f32, f32, PACK(F16, RN, 0))
 BI("cvt.rz.f16x2.f32", f16x2, f32, f32, PACK(F16, RZ, 0))
 BI("cvt.rn.relu.f16x2.f32", f16x2, f32, f32, PACK(F16, RN, RELU))
@@ -138,9 +138,12 @@ BI("cvt.rz.bf16x2.f32", bf16x2, f32, f32, PACK(BF16, RZ, 0))
 BI("cvt.rn.relu.bf16x2.f32", bf16x2, f32, f32, PACK(BF16, RN, RELU))
 BI("cvt.rz.relu.bf16x2.f32", bf16x2, f32, f32, PACK(BF16, RZ, RELU))
 #define TO_TF32(m) (isnan(a) ? 0x7fffffff : number_round(&TF32, a, m, 0) << 13)
-UN("cvt.rna.tf32.f32", tf32, f32, TO_TF32(RNA))
+/* rna cuts NaN down too, even to infinity. */
+UN("cvt.rna.tf32.f32", tf32, f32,
+   isnan(a) ? bits_of(a) & ~0x1fffu : number_round(&TF32, a, RNA, 0) << 13)
 /* bf16 to f32 as cuda_bf16.h does it below sm_90. */
-UNX("mov.b32/{0,h}", "{.reg .b16 z; mov.b16 z, 0; mov.b32 %0, {z, %1};}", f32, bf16, float_of((uint32_t)a << 16))
+UNX("mov.b32/{0,h}", "{.reg .b16 z; mov.b16 z, 0; mov.b32 %0, {z, %1};}", f32, bf16,
+    float_of((uint32_t)a << 16))
 #if CONFORM_SM >= 90
 UN("cvt.rn.tf32.f32", tf32, f32, TO_TF32(RN))
 UN("cvt.rz.tf32.f32", tf32, f32, TO_TF32(RZ))
@@ -165,8 +168,9 @@ UN("cvt.rn.bf16.f64", bf16, f64, d2b(a))
     UN("cvt." #mode ".bf16.u64", bf16, u64)                                                        \
     UN("cvt." #mode ".bf16.s16", bf16, s16, number_round(&BF16, a, m, 0))                          \
     UN("cvt." #mode ".bf16.u16", bf16, u16, number_round(&BF16, a, m, 0))                          \
-    UNX("cvt." #mode ".bf16.u8", "{.reg .b8 t, u; mov.b16 {t, u}, %1; cvt." #mode ".bf16.u8 %0, t;}",  \
-        bf16, u16, number_round(&BF16, (uint8_t)a, m, 0))                                          \
+    UNX("cvt." #mode ".bf16.u8",                                                                   \
+        "{.reg .b8 t, u; mov.b16 {t, u}, %1; cvt." #mode ".bf16.u8 %0, t;}", bf16, u16,            \
+        number_round(&BF16, (uint8_t)a, m, 0))                                                     \
     UN("cvt." #mode "i.s32.bf16", s32, bf16, to_signed(m, b2d(a), 32, 0))                          \
     UN("cvt." #mode "i.u32.bf16", u32, bf16, to_unsigned(m, b2d(a), 32, 0))                        \
     UN("cvt." #mode "i.s64.bf16", s64, bf16, to_signed(m, b2d(a), 64, INT64_MIN))                  \
@@ -192,8 +196,7 @@ UN("cvt.rn.satfinite.e4m3x2.f16x2", e4m3x2, f16x2, PACK8_HALVES(E4M3, h2d, SATUR
 UN("cvt.rn.satfinite.e5m2x2.f16x2", e5m2x2, f16x2, PACK8_HALVES(E5M2, h2d, SATURATE))
 UN("cvt.rn.satfinite.relu.e4m3x2.f16x2", e4m3x2, f16x2)
 UN("cvt.rn.satfinite.relu.e5m2x2.f16x2", e5m2x2, f16x2)
-#define UNPACK8(n)                                                                                 \
-    pair(d2h(number_value(&n, a & 0xff)), d2h(number_value(&n, a >> 8)))
+#define UNPACK8(n) pair(d2h(number_value(&n, a & 0xff)), d2h(number_value(&n, a >> 8)))
 UN("cvt.rn.f16x2.e4m3x2", f16x2, e4m3x2, UNPACK8(E4M3))
 UN("cvt.rn.f16x2.e5m2x2", f16x2, e5m2x2, UNPACK8(E5M2))
 UN("cvt.rn.relu.f16x2.e4m3x2", f16x2, e4m3x2)

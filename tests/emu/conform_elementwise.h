@@ -77,8 +77,12 @@ static inline struct form lanes_form(const char *name, const char *type, const c
     return f;
 }
 
+/* Anonymous: without it the linker takes equal names of two files for one function, and a form is
+ * held to another's value. */
 #define UNX_(id, name, tol, text, r, a_, ...)                                                      \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##r R;                                                                           \
         typedef T_##a_ A;                                                                          \
         static __device__ R::reg f(A::reg a)                                                       \
@@ -92,12 +96,15 @@ static inline struct form lanes_form(const char *name, const char *type, const c
             (void)z, (void)a;                                                                      \
             return false __VA_OPT__(|| (z = (R::reg)(__VA_ARGS__), true));                         \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(with_want(lanes_form(name, #r, tol, unary<CAT(op_, id)>, sizeof(T_##r::reg),              \
                               T_##a_::kind, T_##a_::kind, T_##a_::kind),                           \
                    want_unary<CAT(op_, id)>))
 #define BIX_(id, name, tol, text, r, a_, b_, ...)                                                  \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##r R;                                                                           \
         typedef T_##a_ A;                                                                          \
         typedef T_##b_ B;                                                                          \
@@ -112,12 +119,15 @@ static inline struct form lanes_form(const char *name, const char *type, const c
             (void)z, (void)a, (void)b;                                                             \
             return false __VA_OPT__(|| (z = (R::reg)(__VA_ARGS__), true));                         \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(with_want(lanes_form(name, #r, tol, binary<CAT(op_, id)>, sizeof(T_##r::reg),             \
                               T_##a_::kind, T_##b_::kind, T_##b_::kind),                           \
                    want_binary<CAT(op_, id)>))
 #define TRIX_(id, name, tol, text, r, a_, b_, c_, ...)                                             \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##r R;                                                                           \
         typedef T_##a_ A;                                                                          \
         typedef T_##b_ B;                                                                          \
@@ -133,7 +143,8 @@ static inline struct form lanes_form(const char *name, const char *type, const c
             (void)z, (void)a, (void)b, (void)c;                                                    \
             return false __VA_OPT__(|| (z = (R::reg)(__VA_ARGS__), true));                         \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(with_want(lanes_form(name, #r, tol, ternary<CAT(op_, id)>, sizeof(T_##r::reg),            \
                               T_##a_::kind, T_##b_::kind, T_##c_::kind),                           \
                    want_ternary<CAT(op_, id)>))

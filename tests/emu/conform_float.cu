@@ -3,6 +3,27 @@
 
 static struct family here("float");
 
+/* The exact result, as far as its size against 2^-126 goes. */
+static double exactly(char op, double a, double b)
+{
+    return op == '+' ? a + b : op == '-' ? a - b : op == '*' ? a * b : a / b;
+}
+
+/* A result is flushed if it is tiny before it is rounded. */
+static float flush(double exact, float z) { return fabs(exact) < 0x1p-126 ? copysignf(0, z) : z; }
+
+static float flushed(enum round_mode mode, char op, float a, float b)
+{
+    a = ftz(a), b = ftz(b);
+    return flush(exactly(op, a, b), rounded(mode, op, a, b));
+}
+
+static float flushed_fma(enum round_mode mode, float a, float b, float c)
+{
+    a = ftz(a), b = ftz(b), c = ftz(c);
+    return flush(fma_odd(a, b, c), rounded_fma(mode, a, b, c));
+}
+
 #define ROUND2(op, c)                                                                              \
     BI(#op ".rn.f32", f32, f32, f32, rounded(RN, c, a, b))                                         \
     BI(#op ".rz.f32", f32, f32, f32, rounded(RZ, c, a, b))                                         \
@@ -15,11 +36,11 @@ static struct family here("float");
 #define FTZ_SAT2(op, c)                                                                            \
     BI(#op ".f32", f32, f32, f32, rounded(RN, c, a, b))                                            \
     BI(#op ".f64", f64, f64, f64, rounded(RN, c, a, b))                                            \
-    BI(#op ".ftz.f32", f32, f32, f32, ftz(rounded(RN, c, ftz(a), ftz(b))))                         \
-    BI(#op ".rn.ftz.f32", f32, f32, f32, ftz(rounded(RN, c, ftz(a), ftz(b))))                      \
-    BI(#op ".rp.ftz.f32", f32, f32, f32)                                                           \
+    BI(#op ".ftz.f32", f32, f32, f32, flushed(RN, c, a, b))                                        \
+    BI(#op ".rn.ftz.f32", f32, f32, f32, flushed(RN, c, a, b))                                     \
+    BI(#op ".rp.ftz.f32", f32, f32, f32, flushed(RP, c, a, b))                                     \
     BI(#op ".sat.f32", f32, f32, f32, sat(rounded(RN, c, a, b)))                                   \
-    BI(#op ".rn.ftz.sat.f32", f32, f32, f32, sat(ftz(rounded(RN, c, ftz(a), ftz(b)))))
+    BI(#op ".rn.ftz.sat.f32", f32, f32, f32, sat(flushed(RN, c, a, b)))
 ROUND2(add, '+')
 ROUND2(sub, '-')
 ROUND2(mul, '*')
@@ -27,19 +48,19 @@ ROUND2(div, '/')
 FTZ_SAT2(add, '+')
 FTZ_SAT2(sub, '-')
 FTZ_SAT2(mul, '*')
-BI("div.rn.ftz.f32", f32, f32, f32, ftz(rounded(RN, '/', ftz(a), ftz(b))))
-BI("div.rz.ftz.f32", f32, f32, f32)
+BI("div.rn.ftz.f32", f32, f32, f32, flushed(RN, '/', a, b))
+BI("div.rz.ftz.f32", f32, f32, f32, flushed(RZ, '/', a, b))
 
 TRI("fma.rn.f32", f32, f32, f32, f32, rounded_fma(RN, a, b, c))
 TRI("fma.rz.f32", f32, f32, f32, f32, rounded_fma(RZ, a, b, c))
 TRI("fma.rm.f32", f32, f32, f32, f32, rounded_fma(RM, a, b, c))
 TRI("fma.rp.f32", f32, f32, f32, f32, rounded_fma(RP, a, b, c))
-TRI("fma.rn.ftz.f32", f32, f32, f32, f32, ftz(rounded_fma(RN, ftz(a), ftz(b), ftz(c))))
-TRI("fma.rz.ftz.f32", f32, f32, f32, f32)
+TRI("fma.rn.ftz.f32", f32, f32, f32, f32, flushed_fma(RN, a, b, c))
+TRI("fma.rz.ftz.f32", f32, f32, f32, f32, flushed_fma(RZ, a, b, c))
 TRI("fma.rn.sat.f32", f32, f32, f32, f32, sat(rounded_fma(RN, a, b, c)))
-TRI("fma.rn.ftz.sat.f32", f32, f32, f32, f32, sat(rounded_fma(RN, ftz(a), ftz(b), ftz(c))))
+TRI("fma.rn.ftz.sat.f32", f32, f32, f32, f32, sat(flushed_fma(RN, a, b, c)))
 TRI("mad.rn.f32", f32, f32, f32, f32, rounded_fma(RN, a, b, c))
-TRI("mad.rn.ftz.f32", f32, f32, f32, f32, ftz(rounded_fma(RN, ftz(a), ftz(b), ftz(c))))
+TRI("mad.rn.ftz.f32", f32, f32, f32, f32, flushed_fma(RN, a, b, c))
 TRI("fma.rn.f64", f64, f64, f64, f64, rounded_fma(RN, a, b, c))
 TRI("fma.rz.f64", f64, f64, f64, f64, rounded_fma(RZ, a, b, c))
 TRI("fma.rm.f64", f64, f64, f64, f64, rounded_fma(RM, a, b, c))
@@ -56,9 +77,9 @@ TRI("fma.rp.f64", f64, f64, f64, f64, rounded_fma(RP, a, b, c))
     UN(op ".rp.f64", f64, f64, rounded(RP, __VA_ARGS__))
 ROOTS("rcp", '/', (A::reg)1, a)
 ROOTS("sqrt", 's', a, a)
-UN("rcp.rn.ftz.f32", f32, f32, ftz(rounded(RN, '/', 1.0f, ftz(a))))
+UN("rcp.rn.ftz.f32", f32, f32, flushed(RN, '/', 1, a))
 UN("sqrt.rn.ftz.f32", f32, f32, rounded(RN, 's', ftz(a), 0.0f))
-UN("sqrt.rz.ftz.f32", f32, f32)
+UN("sqrt.rz.ftz.f32", f32, f32, rounded(RZ, 's', ftz(a), 0.0f))
 
 static float lower(float a, float b)
 {

@@ -21,7 +21,8 @@ double element_value(enum element e, uint32_t bits)
     if (number_of(e)) return number_value(number_of(e), bits);
     if (e == E_S8) return (int8_t)bits;
     if (e == E_S4) return (int8_t)(bits << 4) >> 4;
-    return e == E_S32 ? (int32_t)bits : bits;
+    if (e == E_S32) return (int32_t)bits;
+    return bits;
 }
 
 uint32_t element_bits_of(enum element e, double x)

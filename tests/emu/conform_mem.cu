@@ -5,8 +5,8 @@ static struct family here("mem");
 
 enum { THREADS = 32, ROOM = 32 * 32 };
 
-#define AT_GLOBAL(p) "l"((uint64_t)__cvta_generic_to_global(p))
-#define AT_SHARED(p) "r"((uint32_t)__cvta_generic_to_shared(p))
+#define AT_GLOBAL(p)  "l"((uint64_t)__cvta_generic_to_global(p))
+#define AT_SHARED(p)  "r"((uint32_t)__cvta_generic_to_shared(p))
 #define AT_GENERIC(p) "l"((uint64_t)(p))
 
 /* Input for the loads and output for the stores, in shared memory. */
@@ -56,42 +56,51 @@ static int want_copy(const struct form *f, const void *in, void *want)
 }
 
 #define LOAD(id, name, t, m, count, in_shared, asm_)                                               \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##t::reg R;                                                                      \
         typedef m M;                                                                               \
         enum { n = count, space = in_shared };                                                     \
         static __device__ void f(const void *p, R *z) { asm_; }                                    \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(with_want(form_new(name, #t, load<CAT(op_, id)>, THREADS, ROOM,                           \
-                            THREADS *count * (unsigned)sizeof(T_##t::reg)),                        \
+                            THREADS *count *(unsigned)sizeof(T_##t::reg)),                         \
                    want_load<CAT(op_, id)>))
 #define LD1(op, t, m, s, at)                                                                       \
     LOAD(__COUNTER__, op, t, m, 1, s, asm volatile(op " %0, [%1];" : "=" CON_##t(z[0]) : at(p)))
 #define LD2(op, t, m, s, at)                                                                       \
     LOAD(__COUNTER__, op, t, m, 2, s,                                                              \
-         asm volatile(op " {%0, %1}, [%2];" : "=" CON_##t(z[0]), "=" CON_##t(z[1]) : at(p)))
+         asm volatile(op " {%0, %1}, [%2];"                                                        \
+                      : "=" CON_##t(z[0]), "=" CON_##t(z[1])                                       \
+                      : at(p)))
 #define LD4(op, t, m, s, at)                                                                       \
     LOAD(__COUNTER__, op, t, m, 4, s,                                                              \
          asm volatile(op " {%0, %1, %2, %3}, [%4];"                                                \
-                      : "=" CON_##t(z[0]), "=" CON_##t(z[1]), "=" CON_##t(z[2]),                   \
-                        "=" CON_##t(z[3])                                                          \
+                      : "=" CON_##t(z[0]), "=" CON_##t(z[1]), "=" CON_##t(z[2]), "=" CON_##t(z[3]) \
                       : at(p)))
 #define STORE(id, name, t, m, count, in_shared, asm_)                                              \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         typedef T_##t::reg R;                                                                      \
         typedef m M;                                                                               \
         enum { n = count, space = in_shared };                                                     \
         static __device__ void f(void *p, const R *z) { asm_; }                                    \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     FORM(with_want(form_new(name, "b8", store<CAT(op_, id)>, THREADS, ROOM,                        \
-                            THREADS *count * (unsigned)sizeof(m)),                                 \
+                            THREADS *count *(unsigned)sizeof(m)),                                  \
                    want_copy))
 #define ST1(op, t, m, s, at)                                                                       \
     STORE(__COUNTER__, op, t, m, 1, s,                                                             \
-          asm volatile(op " [%0], %1;" ::at(p), CON_##t(z[0]) : "memory"))
+          asm volatile(op " [%0], %1;" ::at(p), CON_##t(z[0])                                      \
+                       : "memory"))
 #define ST2(op, t, m, s, at)                                                                       \
     STORE(__COUNTER__, op, t, m, 2, s,                                                             \
-          asm volatile(op " [%0], {%1, %2};" ::at(p), CON_##t(z[0]), CON_##t(z[1]) : "memory"))
+          asm volatile(op " [%0], {%1, %2};" ::at(p), CON_##t(z[0]), CON_##t(z[1])                 \
+                       : "memory"))
 #define ST4(op, t, m, s, at)                                                                       \
     STORE(__COUNTER__, op, t, m, 4, s,                                                             \
           asm volatile(op " [%0], {%1, %2, %3, %4};" ::at(p), CON_##t(z[0]), CON_##t(z[1]),        \
@@ -228,11 +237,13 @@ LOAD(__COUNTER__, "prefetch.global", u32, uint32_t, 1, 0,
                   "prefetch.global.L2::evict_last [%1]; prefetchu.L1 [%1]; ld.global.u32 %0, [%1];"
                   : "=r"(z[0])
                   : AT_GENERIC(p)))
-LOAD(__COUNTER__, "cvta.to.global+cvta.global", u32, uint32_t, 1, 0,
-     asm volatile("{.reg .u64 g, h; cvta.to.global.u64 g, %1; cvta.global.u64 h, g; ld.u32 %0, [h];}"
-                  : "=r"(z[0])
-                  : AT_GENERIC(p)))
-LOAD(__COUNTER__, "cvta.to.shared+cvta.shared", u32, uint32_t, 1, 1,
-     asm volatile("{.reg .u64 g, h; cvta.to.shared.u64 g, %1; cvta.shared.u64 h, g; ld.u32 %0, [h];}"
-                  : "=r"(z[0])
-                  : AT_GENERIC(p)))
+LOAD(
+    __COUNTER__, "cvta.to.global+cvta.global", u32, uint32_t, 1, 0,
+    asm volatile("{.reg .u64 g, h; cvta.to.global.u64 g, %1; cvta.global.u64 h, g; ld.u32 %0, [h];}"
+                 : "=r"(z[0])
+                 : AT_GENERIC(p)))
+LOAD(
+    __COUNTER__, "cvta.to.shared+cvta.shared", u32, uint32_t, 1, 1,
+    asm volatile("{.reg .u64 g, h; cvta.to.shared.u64 g, %1; cvta.shared.u64 h, g; ld.u32 %0, [h];}"
+                 : "=r"(z[0])
+                 : AT_GENERIC(p)))

@@ -1,8 +1,8 @@
-/* mma.sync shapes, ldmatrix, stmatrix and movmatrix. Each mma runs on small integers, whose sums are
- * exact in any order, and ("/real") on random reals. */
+/* mma.sync. Each shape runs on small integers, whose sums
+ * are exact in any order, and ("/real") on random reals. */
 #include "conform.h"
-#include "conform_number.h"
 #include "conform_matrix.h"
+#include "conform_number.h"
 
 static struct family here("mma");
 
@@ -24,8 +24,10 @@ enum { A_TYPE, B_TYPE, C_TYPE, DEPTH, REAL, NA, NB, NC };
 static void put(uint32_t *regs, int bits, int index, uint32_t v)
 {
     const int at = index * bits;
-    if (bits == 32) regs[index] = v;
-    else regs[at / 32] |= (v & ((1u << bits) - 1)) << at % 32;
+    if (bits == 32)
+        regs[index] = v;
+    else
+        regs[at / 32] |= (v & ((1u << bits) - 1)) << at % 32;
 }
 
 static uint32_t get(const uint32_t *regs, int bits, int index)
@@ -53,7 +55,8 @@ static void fill_mma(const struct form *f, void *in)
         for (int m = 0; m < 3; m++) {
             const enum element type = (enum element)f->arg[A_TYPE + m];
             const int bits = element_bits(type), count = f->arg[NA + m] * 32 / bits;
-            for (int i = 0; i < count; i++) put(r, bits, i, element_drawn(type, f->arg[REAL], at++));
+            for (int i = 0; i < count; i++)
+                put(r, bits, i, element_drawn(type, f->arg[REAL], at++));
             r += f->arg[NA + m];
         }
     }
@@ -105,13 +108,16 @@ static struct form mma_form(const char *name, kernel_fn *kernel, enum element a,
 }
 
 #define MMA_(id, op, a_type, b_type, c_type, depth, na_, nb_, nc_, text, ...)                      \
-    namespace { struct CAT(op_, id) {                                                              \
+    namespace                                                                                      \
+    {                                                                                              \
+    struct CAT(op_, id) {                                                                          \
         enum { na = na_, nb = nb_, nc = nc_ };                                                     \
         static __device__ void f(const uint32_t *a, const uint32_t *b, uint32_t *c)                \
         {                                                                                          \
             asm volatile(op text : __VA_ARGS__);                                                   \
         }                                                                                          \
-    }; }                                                                                           \
+    };                                                                                             \
+    }                                                                                              \
     static const int CAT(count_, id)[] = {na_, nb_, nc_};                                          \
     FORM(mma_form(op, multiply<CAT(op_, id)>, a_type, b_type, c_type, depth, 0, CAT(count_, id)))  \
     MMA_REAL_##c_type(op "/real", multiply<CAT(op_, id)>, a_type, b_type, c_type, depth,           \
@@ -192,146 +198,3 @@ FORM(with_want(with_fill(form_new("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f
                                   32, 1024, 512),
                          fill_f64),
                want_f64))
-
-/* ldmatrix: matrices of 8 x 8 halves lie one after another, each row's address from its lane. */
-template <int n, bool trans> __global__ void load_matrix(const void *in, void *out)
-{
-    __shared__ __align__(16) uint32_t s[4 * 32];
-    uint32_t r[4] = {};
-    for (int i = threadIdx.x; i < 128; i += 32) s[i] = ((const uint32_t *)in)[i];
-    __syncwarp();
-    /* Rows in reverse: the address decides, not the lane. */
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(s) +
-                        (n * 8 - 1 - (threadIdx.x < n * 8 ? threadIdx.x : 0)) * 16;
-    if (n == 1 && !trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(at));
-    if (n == 2 && !trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
-                     : "=r"(r[0]), "=r"(r[1])
-                     : "r"(at));
-    if (n == 4 && !trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(at));
-    if (n == 1 && trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
-                     : "=r"(r[0])
-                     : "r"(at));
-    if (n == 2 && trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
-                     : "=r"(r[0]), "=r"(r[1])
-                     : "r"(at));
-    if (n == 4 && trans)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(at));
-    for (int i = 0; i < n; i++) ((uint32_t *)out)[i * 32 + threadIdx.x] = r[i];
-}
-
-static uint16_t cell(const void *in, int row, int column)
-{
-    return ((const uint16_t *)in)[row * 8 + column];
-}
-
-static int want_load(const struct form *f, const void *in, void *want)
-{
-    const int n = f->arg[0], trans = f->arg[1];
-    for (int i = 0; i < n; i++)
-        for (int lane = 0; lane < 32; lane++)
-            for (int h = 0; h < 2; h++) {
-                const int row = trans ? lane % 4 * 2 + h : lane / 4;
-                const int column = trans ? lane / 4 : lane % 4 * 2 + h;
-                ((uint16_t *)want)[(i * 32 + lane) * 2 + h] =
-                    cell(in, n * 8 - 1 - (i * 8 + row), column);
-            }
-    return 1;
-}
-
-/* stmatrix writes what ldmatrix would read: register i of a lane holds two halves of matrix i. */
-#if CONFORM_SM >= 90
-template <int n, bool trans> __global__ void store_matrix(const void *in, void *out)
-{
-    __shared__ __align__(16) uint32_t s[4 * 32];
-    uint32_t r[4];
-    for (int i = 0; i < n; i++) r[i] = ((const uint32_t *)in)[i * 32 + threadIdx.x];
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(s) +
-                        (n * 8 - 1 - (threadIdx.x < n * 8 ? threadIdx.x : 0)) * 16;
-    if (n == 1 && !trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x1.shared.b16 [%0], {%1};" ::"r"(at), "r"(r[0]));
-    if (n == 2 && !trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x2.shared.b16 [%0], {%1,%2};" ::"r"(at), "r"(r[0]),
-                     "r"(r[1]));
-    if (n == 4 && !trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at),
-                     "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]));
-    if (n == 1 && trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x1.trans.shared.b16 [%0], {%1};" ::"r"(at),
-                     "r"(r[0]));
-    if (n == 2 && trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1,%2};" ::"r"(at),
-                     "r"(r[0]), "r"(r[1]));
-    if (n == 4 && trans)
-        asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(
-                         at),
-                     "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]));
-    __syncwarp();
-    for (int i = threadIdx.x; i < n * 32; i += 32) ((uint32_t *)out)[i] = s[i];
-}
-
-static int want_store(const struct form *f, const void *in, void *want)
-{
-    const int n = f->arg[0], trans = f->arg[1];
-    for (int i = 0; i < n; i++)
-        for (int lane = 0; lane < 32; lane++)
-            for (int h = 0; h < 2; h++) {
-                const int row = trans ? lane % 4 * 2 + h : lane / 4;
-                const int column = trans ? lane / 4 : lane % 4 * 2 + h;
-                ((uint16_t *)want)[(n * 8 - 1 - (i * 8 + row)) * 8 + column] =
-                    ((const uint16_t *)in)[(i * 32 + lane) * 2 + h];
-            }
-    return 1;
-}
-#endif
-
-static struct form matrix(const char *name, kernel_fn *kernel, int n, int trans,
-                          int (*want)(const struct form *, const void *, void *))
-{
-    struct form f = form_new(name, "u32", kernel, 32, 512, 128 * (unsigned)n);
-    f.arg[0] = n, f.arg[1] = trans, f.want = want;
-    return f;
-}
-#define MATRIX(n)                                                                                  \
-    FORM(matrix("ldmatrix.sync.aligned.m8n8.x" #n ".shared.b16", load_matrix<n, false>, n, 0,      \
-                want_load))                                                                        \
-    FORM(matrix("ldmatrix.sync.aligned.m8n8.x" #n ".trans.shared.b16", load_matrix<n, true>, n, 1, \
-                want_load))
-MATRIX(1)
-MATRIX(2)
-MATRIX(4)
-#if CONFORM_SM >= 90
-#define STORE_MATRIX(n)                                                                            \
-    FORM(matrix("stmatrix.sync.aligned.m8n8.x" #n ".shared.b16", store_matrix<n, false>, n, 0,     \
-                want_store))                                                                       \
-    FORM(matrix("stmatrix.sync.aligned.m8n8.x" #n ".trans.shared.b16", store_matrix<n, true>, n,   \
-                1, want_store))
-STORE_MATRIX(1)
-STORE_MATRIX(2)
-STORE_MATRIX(4)
-#endif
-
-static __global__ void move_matrix(const void *in, void *out)
-{
-    uint32_t r;
-    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;"
-                 : "=r"(r)
-                 : "r"(((const uint32_t *)in)[threadIdx.x]));
-    ((uint32_t *)out)[threadIdx.x] = r;
-}
-static int want_moved(const struct form *, const void *in, void *want)
-{
-    for (int i = 0; i < 64; i++)
-        ((uint16_t *)want)[i] = ((const uint16_t *)in)[i % 8 * 8 + i / 8];
-    return 1;
-}
-FORM(with_want(form_new("movmatrix.sync.aligned.m8n8.trans.b16", "u32", move_matrix, 32, 128, 128),
-               want_moved))

@@ -13,10 +13,7 @@ static uint32_t infinity_of(const struct number *n)
     return (uint32_t)((1 << n->exponent) - 1) << n->mantissa;
 }
 
-static uint32_t nan_of(const struct number *n)
-{
-    return (1u << (n->exponent + n->mantissa)) - 1;
-}
+static uint32_t nan_of(const struct number *n) { return (1u << (n->exponent + n->mantissa)) - 1; }
 
 static uint32_t largest_of(const struct number *n)
 {
@@ -125,11 +122,16 @@ template <class T> static T operate(enum round_mode mode, char op, T a_, T b_)
 {
     volatile T a = a_, b = b_, z;
     set_mode(mode);
-    if (op == '+') z = a + b;
-    else if (op == '-') z = a - b;
-    else if (op == '*') z = a * b;
-    else if (op == '/') z = a / b;
-    else z = sqrt(a);
+    if (op == '+')
+        z = a + b;
+    else if (op == '-')
+        z = a - b;
+    else if (op == '*')
+        z = a * b;
+    else if (op == '/')
+        z = a / b;
+    else
+        z = sqrt(a);
     set_mode(RN);
     return z;
 }

@@ -14,7 +14,7 @@ static struct family here("setp");
     SETP("setp.ge." #type, type, type, a >= b)
 #define FLOATS(type)                                                                               \
     SETP("setp.eq." #type, type, type, a == b)                                                     \
-    SETP("setp.ne." #type, type, type, a < b || a > b)                                             \
+    SETP("setp.ne." #type, type, type, a<b || a> b)                                                \
     SETP("setp.lt." #type, type, type, a < b)                                                      \
     SETP("setp.le." #type, type, type, a <= b)                                                     \
     SETP("setp.gt." #type, type, type, a > b)                                                      \
@@ -65,9 +65,9 @@ SETP("setp.leu.ftz.f32", f32, f32, !(ftz(a) > ftz(b)))
 SETP("setp.nan.ftz.f32", f32, f32, a != a || b != b)
 
 BIX("setp.lt.and.s32", PRED("setp.gt.s32 q, %1, 9; setp.lt.and.s32 p, %1, %2, q;"), u32, s32, s32,
-    a < b && a > 9)
+    a<b && a> 9)
 BIX("setp.lt.or.s32", PRED("setp.gt.s32 q, %1, 9; setp.lt.or.s32 p, %1, %2, q;"), u32, s32, s32,
-    a < b || a > 9)
+    a<b || a> 9)
 BIX("setp.lt.xor.s32", PRED("setp.gt.s32 q, %1, 9; setp.lt.xor.s32 p, %1, %2, q;"), u32, s32, s32,
     (a < b) != (a > 9))
 BIX("setp.lt.and.s32/!", PRED("setp.gt.s32 q, %1, 9; setp.lt.and.s32 p, %1, %2, !q;"), u32, s32,
@@ -138,15 +138,16 @@ TRIX("@p/add", "{.reg .pred p; setp.lt.s32 p, %3, 5; mov.u32 %0, %1; @p add.u32 
 TRIX("@!p/add", "{.reg .pred p; setp.lt.s32 p, %3, 5; mov.u32 %0, %1; @!p add.u32 %0, %1, %2;}",
      u32, u32, u32, s32, c < 5 ? a : a + b)
 
+/* Zero counts as normal. */
 #define TESTP(op, type, ...) UNX(op "." #type, PRED(op "." #type " p, %1;"), u32, type, __VA_ARGS__)
 TESTP("testp.finite", f32, isfinite(a))
 TESTP("testp.infinite", f32, isinf(a))
 TESTP("testp.number", f32, !isnan(a))
 TESTP("testp.notanumber", f32, isnan(a))
-TESTP("testp.normal", f32, isnormal(a))
-TESTP("testp.subnormal", f32, fpclassify(a) == FP_SUBNORMAL || a == 0)
+TESTP("testp.normal", f32, isnormal(a) || a == 0)
+TESTP("testp.subnormal", f32, fpclassify(a) == FP_SUBNORMAL)
 TESTP("testp.finite", f64, isfinite(a))
 TESTP("testp.notanumber", f64, isnan(a))
-TESTP("testp.subnormal", f64, fpclassify(a) == FP_SUBNORMAL || a == 0)
+TESTP("testp.subnormal", f64, fpclassify(a) == FP_SUBNORMAL)
 BI("copysign.f32", f32, f32, f32, copysignf(b, a))
 BI("copysign.f64", f64, f64, f64, copysign(b, a))

@@ -1,93 +1,12 @@
-/* Tensor copies through tensor maps: boxes of one to five dimensions, swizzles, fills outside of the
- * tensor, strides, stores and reductions. */
-#include <cuda.h>
-#include <cudaTypedefs.h>
-
+/* Tensor copies through tensor maps: boxes of one to five dimensions, swizzles, fills outside of
+ * the tensor, strides, stores and reductions. */
 #include "conform_device.h"
-#include "conform_number.h"
+#include "conform_tensor.h"
 
 #if CONFORM_SM >= 90
 static struct family here("tma");
 
-enum { MOST = 5, SHARED = 16384 };
-
-struct tensor {
-    const char *name;
-    CUtensorMapDataType type;
-    int element, rank;
-    int dims[MOST], box[MOST], at[MOST], step[MOST];
-    CUtensorMapSwizzle swizzle;
-    int fill_nan;
-};
-
-static int row_bytes(const struct tensor *t) { return t->dims[0] * t->element; }
-
-/* Bytes from an element to the next of a dimension. */
-static int stride(const struct tensor *t, int d)
-{
-    int n = d == 0 ? t->element : row_bytes(t);
-    for (int i = 1; i < d; i++) n *= t->dims[i];
-    return n;
-}
-
-static int tensor_bytes(const struct tensor *t) { return stride(t, t->rank); }
-static int step(const struct tensor *t, int d) { return d && t->step[d] ? t->step[d] : 1; }
-static int held(const struct tensor *t, int d)
-{
-    return d < t->rank ? (t->box[d] + step(t, d) - 1) / step(t, d) : 1;
-}
-static int box_bytes(const struct tensor *t)
-{
-    int n = t->element;
-    for (int d = 0; d < t->rank; d++) n *= held(t, d);
-    return n;
-}
-
-/* Where the box's byte lies in shared memory that is aligned to 1024 bytes. */
-static int swizzled(const struct tensor *t, int offset)
-{
-    static const int masks[] = {0, 1, 3, 7};
-    const int mask = masks[t->swizzle - CU_TENSOR_MAP_SWIZZLE_NONE];
-    return offset ^ (offset >> 7 & mask) << 4;
-}
-
-/* Calls f for each element of the box: its offset in shared memory, and in the tensor or -1. */
-template <class F> static void each(const struct tensor *t, F f)
-{
-    const int n = box_bytes(t) / t->element;
-    for (int i = 0; i < n; i++) {
-        int rest = i, at = 0;
-        for (int d = 0; d < t->rank; d++) {
-            const int c = t->at[d] + rest % held(t, d) * step(t, d);
-            rest /= held(t, d);
-            if (c < 0 || c >= t->dims[d]) at = -1;
-            else if (at >= 0) at += c * stride(t, d);
-        }
-        f(swizzled(t, i * t->element), at);
-    }
-}
-
-static int map_of(const struct tensor *t, const void *address, CUtensorMap *map)
-{
-    PFN_cuTensorMapEncodeTiled_v12000 encode;
-    enum cudaDriverEntryPointQueryResult found;
-    cudaError_t e = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", (void **)&encode,
-                                                     12000, cudaEnableDefault, &found);
-    if (e || found != cudaDriverEntryPointSuccess) return cudaErrorSymbolNotFound;
-    cuuint64_t dims[MOST], strides[MOST];
-    cuuint32_t box[MOST], steps[MOST];
-    for (int d = 0; d < t->rank; d++) {
-        dims[d] = (cuuint64_t)t->dims[d], box[d] = (cuuint32_t)t->box[d];
-        steps[d] = (cuuint32_t)step(t, d);
-        if (d) strides[d - 1] = (cuuint64_t)stride(t, d);
-    }
-    const CUresult r = encode(map, t->type, (cuuint32_t)t->rank, (void *)address, dims, strides, box,
-                              steps, CU_TENSOR_MAP_INTERLEAVE_NONE, t->swizzle,
-                              CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-                              t->fill_nan ? CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA
-                                          : CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    return r ? cudaErrorInvalidValue : cudaSuccess;
-}
+enum { SHARED = 16384 };
 
 struct corner {
     int c[MOST];
@@ -98,14 +17,15 @@ struct corner {
                  "l"(&map), "r"(bar), __VA_ARGS__                                                  \
                  : "memory")
 #define STORE_ASM(op, dims, coordinates, ...)                                                      \
-    asm volatile(op "." dims ".global.shared::cta" coordinates                                     \
+    asm volatile(op                                                                                \
+                 "." dims ".global.shared::cta" coordinates                                        \
                  "], [%1]; cp.async.bulk.commit_group; cp.async.bulk.wait_group 0;" ::"l"(&map),   \
                  "r"(from), __VA_ARGS__                                                            \
                  : "memory")
 
 template <int rank>
 __global__ void tensor_load(const __grid_constant__ CUtensorMap map, struct corner at, int bytes,
-                            void *out)
+                            int arriving, void *out)
 {
     extern __shared__ __align__(1024) char s[];
     __shared__ uint64_t barrier;
@@ -114,12 +34,13 @@ __global__ void tensor_load(const __grid_constant__ CUtensorMap map, struct corn
         asm volatile("fence.mbarrier_init.release.cluster; prefetch.tensormap [%0];" ::"l"(&map)
                      : "memory");
     }
-    for (int i = threadIdx.x; i < bytes / 4; i += blockDim.x) ((uint32_t *)s)[i] = 0x77777777;
+    for (int i = threadIdx.x; i < bytes / 4; i += blockDim.x)
+        ((uint32_t *)s)[i] = 0x01010101 * FILL;
     asm volatile("fence.proxy.async;" ::: "memory");
     __syncthreads();
     const uint32_t to = shared_address(s), bar = shared_address(&barrier);
     if (threadIdx.x == 0) {
-        barrier_expect(&barrier, bytes);
+        barrier_expect(&barrier, arriving);
         if (rank == 1) LOAD_ASM("1d", "%3", "r"(at.c[0]));
         if (rank == 2) LOAD_ASM("2d", "%3, %4", "r"(at.c[0]), "r"(at.c[1]));
         if (rank == 3) LOAD_ASM("3d", "%3, %4, %5", "r"(at.c[0]), "r"(at.c[1]), "r"(at.c[2]));
@@ -134,7 +55,6 @@ __global__ void tensor_load(const __grid_constant__ CUtensorMap map, struct corn
     copy_words(out, s, bytes);
 }
 
-enum { PLAIN, ADD, MIN, MAX, AND };
 #define STORE_RANKS(op, suffix)                                                                    \
     if (rank == 1) STORE_ASM(op, "1d", suffix "%2}", "r"(at.c[0]));                                \
     if (rank == 2) STORE_ASM(op, "2d", suffix "%2, %3}", "r"(at.c[0]), "r"(at.c[1]));              \
@@ -175,9 +95,9 @@ template <int rank> int launch_load(const struct form *f, const void *in, void *
 {
     const struct tensor *t = (const struct tensor *)f->extra;
     CUtensorMap map;
-    const int e = map_of(t, in, &map);
+    const int e = tensor_map(t, in, &map);
     if (e) return e;
-    tensor_load<rank><<<1, 64, SHARED>>>(map, corner_of(t), box_bytes(t), out);
+    tensor_load<rank><<<1, 64, SHARED>>>(map, corner_of(t), shared_bytes(t), box_bytes(t), out);
     return cudaGetLastError();
 }
 
@@ -186,81 +106,13 @@ template <int rank, int op> int launch_store(const struct form *f, const void *i
 {
     const struct tensor *t = (const struct tensor *)f->extra;
     CUtensorMap map;
-    int e = map_of(t, out, &map);
+    int e = tensor_map(t, out, &map);
     if (!e && op != PLAIN)
-        e = cudaMemcpy(out, (const char *)in + box_bytes(t), f->out_bytes,
+        e = cudaMemcpy(out, (const char *)in + shared_bytes(t), f->out_bytes,
                        cudaMemcpyDeviceToDevice);
     if (e) return e;
-    tensor_store<rank, op><<<1, 64, SHARED>>>(map, corner_of(t), box_bytes(t), in);
+    tensor_store<rank, op><<<1, 64, SHARED>>>(map, corner_of(t), shared_bytes(t), in);
     return cudaGetLastError();
-}
-
-/* The fill of floats is the NaN of the type, or 0. */
-static uint32_t outside(const struct tensor *t)
-{
-    if (!t->fill_nan) return 0;
-    return t->element == 4 ? 0x7fffffff : 0x7fff;
-}
-
-static int want_loaded(const struct form *f, const void *in, void *want)
-{
-    const struct tensor *t = (const struct tensor *)f->extra;
-    const uint32_t fill = outside(t);
-    each(t, [&](int to, int from) {
-        memcpy((char *)want + to, from < 0 ? (const char *)&fill : (const char *)in + from,
-               (size_t)t->element);
-    });
-    return 1;
-}
-
-static int want_stored(const struct form *f, const void *in, void *want)
-{
-    const struct tensor *t = (const struct tensor *)f->extra;
-    memset(want, PRESET, f->out_bytes);
-    each(t, [&](int from, int to) {
-        if (to >= 0) memcpy((char *)want + to, (const char *)in + from, (size_t)t->element);
-    });
-    return 1;
-}
-
-static uint32_t reduce(int op, const struct tensor *t, uint32_t a, uint32_t b)
-{
-    if (op == MIN) return (int32_t)a < (int32_t)b ? a : b;
-    if (op == MAX) return (int32_t)a > (int32_t)b ? a : b;
-    if (op == AND) return a & b;
-    if (t->type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32) return bits_of(float_of(a) + float_of(b));
-    if (t->type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) return d2b(b2d(a) + b2d(b));
-    if (t->type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16) return d2h(h2d(a) + h2d(b));
-    return a + b;
-}
-
-static int want_reduced(const struct form *f, const void *in, void *want)
-{
-    const struct tensor *t = (const struct tensor *)f->extra;
-    memcpy(want, (const char *)in + box_bytes(t), f->out_bytes);
-    each(t, [&](int from, int to) {
-        uint32_t a = 0, b = 0;
-        if (to < 0) return;
-        memcpy(&a, (char *)want + to, (size_t)t->element);
-        memcpy(&b, (const char *)in + from, (size_t)t->element);
-        a = reduce(f->arg[0], t, a, b);
-        memcpy((char *)want + to, &a, (size_t)t->element);
-    });
-    return 1;
-}
-
-/* Small integers, exact in each type. */
-static void fill_small(const struct form *f, void *in)
-{
-    const struct tensor *t = (const struct tensor *)f->extra;
-    for (unsigned i = 0; i < f->in_bytes / (unsigned)t->element; i++) {
-        const int v = (int)(mix(i) % 31) - 15;
-        uint32_t bits = (uint32_t)v;
-        if (t->type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32) bits = bits_of((float)v);
-        if (t->type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) bits = d2b(v);
-        if (t->type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16) bits = d2h(v);
-        memcpy((char *)in + i * (unsigned)t->element, &bits, (size_t)t->element);
-    }
 }
 
 static const char *printed_type(const struct tensor *t)
@@ -272,7 +124,7 @@ static struct form load_form(const struct tensor *t,
                              int (*launch)(const struct form *, const void *, void *))
 {
     struct form f = form_new(t->name, printed_type(t), NULL, 64, (unsigned)tensor_bytes(t),
-                             (unsigned)box_bytes(t));
+                             (unsigned)shared_bytes(t));
     f.extra = t, f.launch = launch, f.want = want_loaded;
     return f;
 }
@@ -280,7 +132,7 @@ static struct form load_form(const struct tensor *t,
 static struct form store_form(const struct tensor *t,
                               int (*launch)(const struct form *, const void *, void *))
 {
-    struct form f = form_new(t->name, printed_type(t), NULL, 64, (unsigned)box_bytes(t),
+    struct form f = form_new(t->name, printed_type(t), NULL, 64, (unsigned)shared_bytes(t),
                              (unsigned)tensor_bytes(t));
     f.extra = t, f.launch = launch, f.want = want_stored, f.preset = 1;
     return f;
@@ -290,14 +142,14 @@ static struct form reduce_form(const struct tensor *t, int op,
                                int (*launch)(const struct form *, const void *, void *))
 {
     struct form f = store_form(t, launch);
-    f.in_bytes = (unsigned)(box_bytes(t) + tensor_bytes(t));
+    f.in_bytes = (unsigned)(shared_bytes(t) + tensor_bytes(t));
     f.fill = fill_small, f.want = want_reduced, f.preset = 0, f.arg[0] = op;
     return f;
 }
 
-#define TYPE(x)   CU_TENSOR_MAP_DATA_TYPE_##x
+#define TYPE(x)    CU_TENSOR_MAP_DATA_TYPE_##x
 #define SWIZZLE(x) CU_TENSOR_MAP_SWIZZLE_##x
-#define P(...) __VA_ARGS__
+#define P(...)     __VA_ARGS__
 #define TENSOR(id, name, type, size, rank, ...)                                                    \
     static const struct tensor CAT(tensor_, id) = {name, TYPE(type), size, rank, __VA_ARGS__};
 #define LOAD(rank, variant, type, size, ...)                                                       \
@@ -306,6 +158,12 @@ static struct form reduce_form(const struct tensor *t, int op,
     TENSOR(id, "cp.async.bulk.tensor." #rank "d.shared::cluster.global/" variant, type, size,      \
            rank, __VA_ARGS__)                                                                      \
     FORM(load_form(&CAT(tensor_, id), launch_load<rank>))
+#define LOAD_EDGES(rank, variant, type, size, ...)                                                 \
+    LOAD_EDGES_(__COUNTER__, rank, variant, type, size, __VA_ARGS__)
+#define LOAD_EDGES_(id, rank, variant, type, size, ...)                                            \
+    TENSOR(id, "cp.async.bulk.tensor." #rank "d.shared::cluster.global/" variant, type, size,      \
+           rank, __VA_ARGS__)                                                                      \
+    FORM(with_fill(load_form(&CAT(tensor_, id), launch_load<rank>), fill_edges))
 #define STORE(rank, variant, type, size, ...)                                                      \
     STORE_(__COUNTER__, rank, variant, type, size, __VA_ARGS__)
 #define STORE_(id, rank, variant, type, size, ...)                                                 \
@@ -340,6 +198,10 @@ LOAD(2, "f16,nan", FLOAT16, 2, P({72, 20}), P({32, 8}), P({-8, 16}), {}, SWIZZLE
 LOAD(2, "f32,nan", FLOAT32, 4, P({36, 20}), P({16, 8}), P({28, -2}), {}, SWIZZLE(NONE), 1)
 LOAD(2, "tf32", TFLOAT32, 4, P({36, 20}), P({16, 8}), P({4, 2}), {}, SWIZZLE(NONE), 0)
 LOAD(2, "f32_ftz", FLOAT32_FTZ, 4, P({36, 20}), P({16, 8}), P({4, 2}), {}, SWIZZLE(NONE), 0)
+LOAD_EDGES(2, "tf32,edges", TFLOAT32, 4, P({32, 12}), P({16, 8}), P({0, 0}), {}, SWIZZLE(NONE), 0)
+LOAD_EDGES(2, "f32_ftz,edges", FLOAT32_FTZ, 4, P({32, 12}), P({16, 8}), P({0, 0}), {},
+           SWIZZLE(NONE), 0)
+LOAD(2, "bf16,128B,narrow", BFLOAT16, 2, P({64, 16}), P({16, 12}), P({8, 2}), {}, SWIZZLE(128B), 0)
 LOAD(2, "bf16,steps", BFLOAT16, 2, P({64, 32}), P({16, 16}), P({8, 3}), P({1, 2}), SWIZZLE(NONE), 0)
 LOAD(2, "bf16,steps,outside", BFLOAT16, 2, P({64, 32}), P({16, 15}), P({8, 20}), P({1, 3}),
      SWIZZLE(NONE), 0)
@@ -357,20 +219,22 @@ LOAD(5, "f32", FLOAT32, 4, P({8, 3, 4, 3, 3}), P({4, 2, 2, 2, 2}), P({4, 1, 1, 1
 LOAD(5, "f32,outside", FLOAT32, 4, P({8, 3, 4, 3, 3}), P({8, 2, 2, 2, 2}), P({4, 2, 3, 2, -1}), {},
      SWIZZLE(32B), 0)
 
+/* A corner of a store has no negative coordinate: one makes the instruction illegal. */
 STORE(1, "bf16", BFLOAT16, 2, {256}, {64}, {32}, {}, SWIZZLE(NONE), 0)
 STORE(1, "f32,past-the-end", FLOAT32, 4, {100}, {64}, {68}, {}, SWIZZLE(NONE), 0)
 STORE(2, "bf16", BFLOAT16, 2, P({64, 16}), P({16, 8}), P({8, 3}), {}, SWIZZLE(NONE), 0)
 STORE(2, "bf16,32B", BFLOAT16, 2, P({32, 12}), P({16, 8}), P({16, 3}), {}, SWIZZLE(32B), 0)
 STORE(2, "bf16,64B", BFLOAT16, 2, P({64, 12}), P({32, 8}), P({32, 3}), {}, SWIZZLE(64B), 0)
 STORE(2, "bf16,128B", BFLOAT16, 2, P({64, 20}), P({64, 16}), P({0, 2}), {}, SWIZZLE(128B), 0)
-STORE(2, "bf16,128B,outside", BFLOAT16, 2, P({72, 12}), P({64, 16}), P({40, -5}), {}, SWIZZLE(128B),
+STORE(2, "bf16,128B,outside", BFLOAT16, 2, P({72, 12}), P({64, 16}), P({40, 7}), {}, SWIZZLE(128B),
       0)
+STORE(2, "bf16,64B,narrow", BFLOAT16, 2, P({64, 12}), P({16, 8}), P({24, 3}), {}, SWIZZLE(64B), 0)
 STORE(2, "bf16,steps", BFLOAT16, 2, P({32, 16}), P({16, 8}), P({8, 3}), P({1, 2}), SWIZZLE(NONE), 0)
 STORE(3, "bf16,outside", BFLOAT16, 2, P({32, 6, 4}), P({16, 4, 3}), P({24, 4, 2}), {},
       SWIZZLE(NONE), 0)
 STORE(4, "bf16,64B", BFLOAT16, 2, P({32, 3, 4, 2}), P({32, 2, 2, 2}), P({0, 1, 1, 1}), {},
       SWIZZLE(64B), 0)
-STORE(5, "f32", FLOAT32, 4, P({4, 3, 3, 3, 3}), P({4, 2, 2, 2, 2}), P({0, 1, 2, 1, -1}), {},
+STORE(5, "f32", FLOAT32, 4, P({4, 3, 3, 3, 3}), P({4, 2, 2, 2, 2}), P({0, 1, 2, 1, 2}), {},
       SWIZZLE(NONE), 0)
 
 REDUCE(1, ADD, "add,f32", FLOAT32, 4, {128}, {64}, {32}, {}, SWIZZLE(NONE), 0)

@@ -1,35 +1,7 @@
-/* Exchanges in a warp, votes, matches, reductions, and barriers. */
-#include "conform.h"
+/* Exchanges in a warp, votes, matches and reductions. */
+#include "conform_warp.h"
 
 static struct family here("warp");
-
-/* Two values of a lane; form bodies see lane, in, a, b and set x and y. */
-#define WARP_(id, name, type, threads, body, ...)                                                 \
-    static __global__ void CAT(kernel_, id)(const void *in_, void *out)                            \
-    {                                                                                              \
-        const uint32_t lane = threadIdx.x, *in = (const uint32_t *)in_;                            \
-        const uint32_t a = in[lane], b = in[threads + lane];                                       \
-        uint32_t x = a, y = b;                                                                     \
-        body;                                                                                      \
-        ((uint32_t *)out)[lane] = x;                                                               \
-        ((uint32_t *)out)[threads + lane] = y;                                                     \
-    }                                                                                              \
-    static int CAT(want_, id)(const struct form *, const void *in_, void *want)                    \
-    {                                                                                              \
-        const uint32_t *in = (const uint32_t *)in_, *as = in, *bs = in + threads;                  \
-        uint32_t *xs = (uint32_t *)want, *ys = xs + threads;                                       \
-        for (uint32_t lane = 0; lane < threads; lane++) {                                          \
-            const uint32_t a = as[lane], b = bs[lane];                                             \
-            uint32_t &x = xs[lane], &y = ys[lane];                                                 \
-            x = a, y = b;                                                                          \
-            __VA_ARGS__;                                                                           \
-        }                                                                                          \
-        return 1;                                                                                  \
-    }                                                                                              \
-    FORM(with_want(form_new(name, type, CAT(kernel_, id), threads, 8 * threads, 8 * threads),      \
-                   CAT(want_, id)))
-#define WARP(name, body, ...)           WARP_(__COUNTER__, name, "u32", 32, body, __VA_ARGS__)
-#define BLOCK(name, threads, body, ...) WARP_(__COUNTER__, name, "u32", threads, body, __VA_ARGS__)
 
 /* The source lane of a shuffle and whether it is in range, as the PTX manual defines them. */
 static uint32_t shuffled(char mode, uint32_t lane, uint32_t b, uint32_t c, uint32_t *in_range)
@@ -38,8 +10,9 @@ static uint32_t shuffled(char mode, uint32_t lane, uint32_t b, uint32_t c, uint3
     const uint32_t high = (lane & segment) | (bound & ~segment), low = lane & segment;
     b &= 31;
     int j = mode == 'u' ? (int)lane - (int)b
-                        : (int)(mode == 'd' ? lane + b : mode == 'b' ? lane ^ b
-                                                                     : low | (b & ~segment));
+                        : (int)(mode == 'd'   ? lane + b
+                                : mode == 'b' ? lane ^ b
+                                              : low | (b & ~segment));
     *in_range = mode == 'u' ? j >= (int)high : j <= (int)high;
     return *in_range ? (uint32_t)j : lane;
 }
@@ -81,14 +54,19 @@ WARP("shfl.sync.up.b32/register",
                   : "=r"(x), "=r"(y)
                   : "r"(a), "r"(b & 31)),
      x = as[shuffled('u', lane, b, 0, &y)])
-WARP("shfl.sync.bfly.b32/f32", asm volatile("shfl.sync.bfly.b32 %0, %1, 4, 0x1f, 0xffffffff;"
-                                            : "=f"(*(float *)&x)
-                                            : "f"(__uint_as_float(a))),
+WARP("shfl.sync.bfly.b32/f32",
+     asm volatile("shfl.sync.bfly.b32 %0, %1, 4, 0x1f, 0xffffffff;"
+                  : "=f"(*(float *)&x)
+                  : "f"(__uint_as_float(a))),
      x = as[lane ^ 4])
 /* The two halves of a warp shuffle on their own. */
 WARP("shfl.sync.bfly.b32/halves",
-     if (lane < 16) asm volatile("shfl.sync.bfly.b32 %0, %1, 3, 0x1f, 0x0000ffff;" : "=r"(x) : "r"(a));
-     else asm volatile("shfl.sync.bfly.b32 %0, %1, 5, 0x1f, 0xffff0000;" : "=r"(x) : "r"(a)),
+     if (lane < 16) asm volatile("shfl.sync.bfly.b32 %0, %1, 3, 0x1f, 0x0000ffff;"
+                                 : "=r"(x)
+                                 : "r"(a));
+     else asm volatile("shfl.sync.bfly.b32 %0, %1, 5, 0x1f, 0xffff0000;"
+                       : "=r"(x)
+                       : "r"(a)),
      x = as[lane ^ (lane < 16 ? 3 : 5)])
 
 static uint32_t count_below(const uint32_t *as, uint32_t limit)
@@ -98,7 +76,7 @@ static uint32_t count_below(const uint32_t *as, uint32_t limit)
     return n;
 }
 #define VOTE(mode, test, host)                                                                     \
-    WARP("vote.sync." mode "/" test,                                                              \
+    WARP("vote.sync." mode "/" test,                                                               \
          asm volatile("{.reg .pred p, q; setp." test ".u32 p, %1, 20; vote.sync." mode             \
                       " q, p, 0xffffffff; selp.u32 %0, 1, 0, q;}"                                  \
                       : "=r"(x)                                                                    \
@@ -128,14 +106,18 @@ WARP("vote.sync.ballot.b32/even",
      if (lane % 2 == 0) x = count_below(as, 1000) & 0x55555555)
 WARP("activemask.b32", asm volatile("activemask.b32 %0;" : "=r"(x)), x = 0xffffffff)
 WARP("match.any.sync.b32",
-     asm volatile("match.any.sync.b32 %0, %1, 0xffffffff;" : "=r"(x) : "r"(a & 3)),
-     x = 0; for (int i = 0; i < 32; i++) x |= (uint32_t)((as[i] & 3) == (a & 3)) << i)
+     asm volatile("match.any.sync.b32 %0, %1, 0xffffffff;"
+                  : "=r"(x)
+                  : "r"(a & 3)),
+     x = 0;
+     for (int i = 0; i < 32; i++) x |= (uint32_t)((as[i] & 3) == (a & 3)) << i)
 WARP("match.any.sync.b64",
      asm volatile("match.any.sync.b64 %0, %1, 0xffffffff;"
                   : "=r"(x)
                   : "l"((uint64_t)(a & 1) << 40 | (b & 1))),
-     x = 0; for (int i = 0; i < 32; i++)
-         x |= (uint32_t)((as[i] & 1) == (a & 1) && (bs[i] & 1) == (b & 1)) << i)
+     x = 0;
+     for (int i = 0; i < 32; i++) x |= (uint32_t)((as[i] & 1) == (a & 1) && (bs[i] & 1) == (b & 1))
+                                       << i)
 WARP("match.all.sync.b32",
      asm volatile("{.reg .pred p; match.all.sync.b32 %0|p, %2, 0xffffffff; selp.u32 %1, 1, 0, p;}"
                   : "=r"(x), "=r"(y)
@@ -164,7 +146,10 @@ static uint32_t reduced(const uint32_t *as, char op)
     return z;
 }
 #define REDUX(op, o)                                                                               \
-    WARP("redux.sync." op, asm volatile("redux.sync." op " %0, %1, 0xffffffff;" : "=r"(x) : "r"(a)), \
+    WARP("redux.sync." op,                                                                         \
+         asm volatile("redux.sync." op " %0, %1, 0xffffffff;"                                      \
+                      : "=r"(x)                                                                    \
+                      : "r"(a)),                                                                   \
          x = reduced(as, o))
 REDUX("add.u32", '+')
 REDUX("add.s32", '+')
@@ -181,96 +166,8 @@ WARP("elect.sync",
                   : "=r"(x), "=r"(y)),
      x = 0, y = lane == 0)
 WARP("elect.sync/high",
-     if (lane >= 8) asm volatile("{.reg .pred p; elect.sync %0|p, 0xffffff00; selp.u32 %1, 1, 0, p;}"
-                                 : "=r"(x), "=r"(y)),
+     if (lane >=
+         8) asm volatile("{.reg .pred p; elect.sync %0|p, 0xffffff00; selp.u32 %1, 1, 0, p;}"
+                         : "=r"(x), "=r"(y)),
      if (lane >= 8) x = 8, y = lane == 8)
 #endif
-
-/* Each thread leaves its value for its mirror image in the block, with a barrier between. */
-#define MIRROR(name, n, barrier)                                                                   \
-    BLOCK(name, n,                                                                                 \
-          { __shared__ volatile uint32_t s[n];                                                     \
-            s[lane] = a;                                                                           \
-            asm volatile(barrier ::: "memory");                                                    \
-            x = s[n - 1 - lane]; },                                                                \
-          x = as[n - 1 - lane])
-MIRROR("bar.sync/0", 128, "bar.sync 0;")
-MIRROR("bar.sync/3,128", 128, "bar.sync 3, 128;")
-MIRROR("barrier.sync/1", 128, "barrier.sync 1;")
-MIRROR("barrier.sync.aligned/1,128", 128, "barrier.sync.aligned 1, 128;")
-MIRROR("barrier.cta.sync.aligned/2", 128, "barrier.cta.sync.aligned 2;")
-MIRROR("bar.warp.sync", 32, "bar.warp.sync 0xffffffff;")
-BLOCK("bar.sync/two-groups", 128,
-      { __shared__ volatile uint32_t s[128];
-        s[lane] = a;
-        asm volatile("bar.sync %0, 64;" ::"r"(1 + lane / 64) : "memory");
-        x = s[lane ^ 63]; },
-      x = as[lane ^ 63])
-/* Two warps produce and only arrive, two wait and read. */
-BLOCK("bar.arrive+bar.sync", 128,
-      { __shared__ volatile uint32_t s[64];
-        if (lane < 64) {
-            s[lane] = a;
-            asm volatile("membar.cta; bar.arrive 5, 128;" ::: "memory");
-        } else {
-            asm volatile("bar.sync 5, 128;" ::: "memory");
-            x = s[lane - 64];
-        } },
-      x = as[lane % 64])
-BLOCK("barrier.arrive+barrier.sync", 128,
-      { __shared__ volatile uint32_t s[64];
-        if (lane < 64) {
-            s[lane] = a;
-            asm volatile("membar.cta; barrier.arrive 6, 128;" ::: "memory");
-        } else {
-            asm volatile("barrier.sync 6, 128;" ::: "memory");
-            x = s[lane - 64];
-        } },
-      x = as[lane % 64])
-
-static uint32_t negatives(const uint32_t *as, int n)
-{
-    uint32_t z = 0;
-    for (int i = 0; i < n; i++) z += as[i] >> 31;
-    return z;
-}
-BLOCK("bar.red.popc.u32", 128,
-      asm volatile("{.reg .pred p; setp.lt.s32 p, %1, 0; bar.red.popc.u32 %0, 0, p;}"
-                   : "=r"(x)
-                   : "r"(a)),
-      x = negatives(as, 128))
-BLOCK("barrier.red.popc.u32/2,128", 128,
-      asm volatile("{.reg .pred p; setp.lt.s32 p, %1, 0; barrier.red.popc.u32 %0, 2, 128, !p;}"
-                   : "=r"(x)
-                   : "r"(a)),
-      x = 128 - negatives(as, 128))
-#define BAR_RED(op, test, value)                                                                   \
-    BLOCK("bar.red." op ".pred/" test, 128,                                                        \
-          asm volatile("{.reg .pred p, q; setp." test ".u32 p, %1, 70; bar.red." op                \
-                       ".pred q, 0, p; selp.u32 %0, 1, 0, q;}"                                     \
-                       : "=r"(x)                                                                   \
-                       : "r"(lane)),                                                               \
-          x = value)
-BAR_RED("and", "lt", 0)
-BAR_RED("and", "ne", 0)
-BAR_RED("or", "lt", 1)
-BAR_RED("or", "gt", 1)
-BLOCK("bar.red.and.pred/true", 64,
-      asm volatile("{.reg .pred p, q; setp.lt.u32 p, %1, 64; bar.red.and.pred q, 1, p; "
-                   "selp.u32 %0, 1, 0, q;}"
-                   : "=r"(x)
-                   : "r"(lane)),
-      x = 1)
-/* Warps that have left count no more. */
-BLOCK("bar.sync/exited", 128,
-      { __shared__ volatile uint32_t s[128];
-        s[lane] = a;
-        asm volatile("bar.sync 0;" ::: "memory");
-        if (lane >= 96) {
-            ((uint32_t *)out)[lane] = x;
-            ((uint32_t *)out)[128 + lane] = y;
-            return;
-        }
-        asm volatile("bar.sync 0;" ::: "memory");
-        x = s[95 - lane]; },
-      if (lane < 96) x = as[95 - lane])
