@@ -69,14 +69,6 @@ COPY("cp.async.cg.shared.global/predicated", lane % 3 == 0 ? IN : 0x77,
      ASM("{.reg .pred p; setp.eq.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16;}" ::"r"(
              to),
          "l"(from), "r"(lane % 3)))
-#define HINTED(policy)                                                                             \
-    COPY("cp.async.cg.shared.global.L2::cache_hint/" policy, IN,                                   \
-         ASM("{.reg .b64 h; createpolicy.fractional.L2::" policy ".b64 h, 1.0; "                   \
-             "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, h;}" ::"r"(to),             \
-             "l"(from)))
-HINTED("evict_last")
-HINTED("evict_normal")
-HINTED("evict_first")
 COPY_(__COUNTER__, "cp.async.wait_all", IN,
       ASM("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from)), "cp.async.wait_all;")
 

@@ -98,14 +98,11 @@ int tensor_map(const struct tensor *t, const void *address, CUtensorMap *map)
 /* The fill of floats is a NaN of its own, or 0. */
 static uint32_t outside(const struct tensor *t) { return t->fill_nan ? 0x7ff77ff7 : 0; }
 
-/* Some types change the element on its way. */
+/* TFLOAT32 is rounded on its way; FLOAT32_FTZ keeps what is tiny. */
 static uint64_t loaded(const struct tensor *t, uint64_t v)
 {
-    const float x = float_of((uint32_t)v);
-    if (t->type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32_FTZ) return bits_of(ftz(x));
-    if (t->type == CU_TENSOR_MAP_DATA_TYPE_TFLOAT32)
-        return isnan(x) ? 0x7fffffff : number_round(&TF32, x, RN, 0) << 13;
-    return v;
+    if (t->type != CU_TENSOR_MAP_DATA_TYPE_TFLOAT32) return v;
+    return number_round(&TF32, float_of((uint32_t)v), RN, 0) << 13;
 }
 
 int want_loaded(const struct form *f, const void *in, void *want)
