@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* conform FAMILY: runs the family's PTX forms on the GPU and prints the bytes that each leaves.
  *
  *     conform --list          every form, without a GPU

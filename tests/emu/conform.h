@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A form is one PTX instruction form in a kernel of its own. Each family of forms is a source file
  * that registers its forms; conform.cu runs them and prints the bytes that they leave. Inputs are
  * fixed tables and a counter-based generator, so every machine computes on the same values. */

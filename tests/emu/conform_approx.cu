@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Approximations. Their last bits are the hardware's own, so each has a tolerance, from the PTX
  * manual's bounds. "mix:X" bounds the error by X times the larger of 1 and the result. */
 #include "conform_elementwise.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cp.async, mbarrier and bulk copies. */
 #include "conform_device.h"
 #include "conform_number.h"

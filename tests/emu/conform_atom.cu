@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Atomic operations. Each lane works on a cell of its own, then 32 lanes on four cells; only
  * outcomes that do not depend on the order are kept: of the four, the last values. */
 #include "conform.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logic, shifts, bit fields, permutations and moves of integers. */
 #include "conform_elementwise.h"
 

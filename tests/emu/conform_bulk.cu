@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bulk copies and the parts of mbarrier that count bytes. */
 #include "conform_device.h"
 #include "conform_number.h"

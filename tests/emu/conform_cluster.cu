@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clusters: two blocks that see each other's shared memory. */
 #include "conform_device.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Comparison of a form's output with values of the host, or with a golden file. */
 #ifndef CONFORM_COMPARE_H
 #define CONFORM_COMPARE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Control flow, calls, fences and what passes between blocks. */
 #include "conform_kernel.h"
 

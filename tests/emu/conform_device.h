@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernels of several families use. */
 #ifndef CONFORM_DEVICE_H
 #define CONFORM_DEVICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Forms that compute a lane's result from that lane's operands. UN, BI and TRI take the opcode, the
  * types of result and operands and, where it is known, the result as an expression of a, b and c;
  * UNX, BIX and TRIX take the text of the asm too, UNT and BIT a tolerance. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* f16, bf16 and their pairs: arithmetic. */
 #include "conform_elementwise.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Integer arithmetic, dot products and carry chains. */
 #include "conform_elementwise.h"
 

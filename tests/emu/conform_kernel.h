@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Forms whose kernel is ordinary CUDA C++ or a few instructions. */
 #ifndef CONFORM_KERNEL_H
 #define CONFORM_KERNEL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ldmatrix, stmatrix and movmatrix. */
 #include "conform.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Elements of matrices on the host. */
 #ifndef CONFORM_MATRIX_H
 #define CONFORM_MATRIX_H

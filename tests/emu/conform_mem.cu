@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Loads and stores: every width and vector, state spaces, cache operators and hints. */
 #include "conform.h"
 

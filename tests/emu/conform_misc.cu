@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Special registers and state spaces. */
 #include "conform_kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mma.sync. Each shape runs on small integers, whose sums
  * are exact in any order, and ("/real") on random reals. */
 #include "conform.h"

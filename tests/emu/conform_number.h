@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Number formats on the host, for the values that a form must give. */
 #ifndef CONFORM_NUMBER_H
 #define CONFORM_NUMBER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "conform_product.h"
 
 /* Offset of an element, mn in [0, rows), k in [0, depth of the whole image). */

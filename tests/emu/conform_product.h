@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Products of matrices for wgmma, on the host: their layouts in shared memory, descriptors and
  * values. */
 #ifndef CONFORM_PRODUCT_H

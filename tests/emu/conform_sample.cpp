@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The values that operands take: tables of edges, then a counter-based generator. */
 #include "conform.h"
 

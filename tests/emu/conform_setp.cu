@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Comparisons and selections: setp, set, selp, slct, testp, copysign. */
 #include "conform_elementwise.h"
 

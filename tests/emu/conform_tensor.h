@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tensors for tensor copies, on the host: their maps, where a box's elements lie, and the values
  * that a copy must leave. */
 #ifndef CONFORM_TENSOR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tensor copies through tensor maps: boxes of one to five dimensions, swizzles, fills outside of
  * the tensor, strides, stores and reductions. */
 #include "conform_device.h"

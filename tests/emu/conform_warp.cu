@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Exchanges in a warp, votes, matches and reductions. */
 #include "conform_warp.h"
 

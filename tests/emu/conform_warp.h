@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Forms in which the lanes of a warp, or the threads of a block, meet. */
 #ifndef CONFORM_WARP_H
 #define CONFORM_WARP_H

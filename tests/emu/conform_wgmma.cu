@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wgmma: shapes, types, sources of A, layouts and swizzles of shared memory, scales. The host lays
  * A and B out in shared memory's order and gives the descriptors without their address; D begins as
  * small integers. */
