@@ -69,16 +69,18 @@ values() {
 columns=(prompt_key query_key response_key system_key)
 keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
-    sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device)
+    sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device
+    sft.template_vars sft.arguments)
 values v "${keys[@]/#/--get=}" || exit
 threads=${v[4]:-0} allow=${v[5]} model=${v[6]} template=${v[7]} mask=${v[8]} length=${v[9]}
 batch=${v[10]} mode=${v[11]} epochs=${v[12]%.0} shuffle=${v[13]} over=${v[14]} val_batch=${v[15]}
-output=${v[16]} seed=${v[17]} workers=${v[18]} device=${v[19]}
+output=${v[16]} seed=${v[17]} workers=${v[18]} device=${v[19]} vars=${v[20]}
 tokenize=(sft-tokenize -@ "$threads" -m "$model")
 for i in "${!columns[@]}"; do
     [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
 done
-render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" ${allow:+--allow "$allow"})
+render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" --arguments "${v[21]}"
+    ${allow:+--allow "$allow"} ${vars:+--vars "$vars"})
 order=(--seed "$seed")
 [ "$shuffle" = true ] || order=(--in-order)
 values train_files --get train_files || exit

@@ -35,6 +35,7 @@ struct job {
     int mask;      /* enum chat_mask */
     int arguments; /* 0: decoded, 1: kept as text */
     struct opt_list vars;
+    const char *vars_object;
     struct arena arena; /* of the variables */
     const struct json *variables;
     struct opt_common common;
@@ -195,7 +196,7 @@ static int create(struct job *j, struct err *e)
 
 static int prepare(struct job *j, char *const *paths, int n, struct err *e)
 {
-    if (vars_parse(&j->vars, &j->arena, &j->variables, e) < 0) return -1;
+    if (vars_parse(j->vars_object, &j->vars, &j->arena, &j->variables, e) < 0) return -1;
     const struct chat_options options = {.name = j->template,
                                          .mask = (enum chat_mask)j->mask,
                                          .keep_arguments = j->arguments == 1,
@@ -265,6 +266,8 @@ int main(int argc, char **argv)
          0, 0, 0},
         {0, "var", OPT_LIST, &j.vars, "NAME=JSON",
          "a variable for the template, such as enable_thinking=false; may be given several times",
+         0, 0, 0},
+        {0, "vars", OPT_STR, &j.vars_object, "JSON", "variables as one object; --var holds over it",
          0, 0, 0},
         {0, "arguments", OPT_ENUM, &j.arguments, "json|text",
          "decode calls' arguments that are JSON text (default), or keep the text", 0, 0, 0},

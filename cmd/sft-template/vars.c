@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --var NAME=JSON. */
+/* --var NAME=JSON, and --vars with an object. */
 #include "vars.h"
 
 #include <string.h>
@@ -39,18 +39,51 @@ static int parse_one(const char *text, struct json *o, struct arena *a, struct e
     return 0;
 }
 
-int vars_parse(const struct opt_list *list, struct arena *a, const struct json **out, struct err *e)
+/* The object of --vars; an empty one where the option is not given. */
+static const struct json *parse_object(const char *text, struct arena *a, struct err *e)
 {
+    static const struct json none = {.kind = JSON_OBJECT};
+    struct err why = {0};
+    if (!text) return &none;
+    const struct json *o = json_parse(text, strlen(text), a, &why);
+    if (!o && why.code == ERR_MEMORY) {
+        err_set(e, why.code, "%s", why.msg);
+        return NULL;
+    }
+    if (o && o->kind == JSON_OBJECT) return o;
+    err_set(e, ERR_USAGE, "--vars %s: is not a JSON object%s%s", text, o ? "" : ": ", why.msg);
+    return NULL;
+}
+
+/* A member of --vars, unless --var has one of that name. */
+static int add_member(struct json *o, struct str name, const struct json *v, struct err *e)
+{
+    if (chat_is_own_variable(name))
+        return err_set(e, ERR_USAGE, "--vars: %.*s is set from the conversation", STR_FMT(name));
+    for (size_t i = 0; i < o->count; i++)
+        if (str_eq(o->keys[i], name)) return 0;
+    o->keys[o->count] = name;
+    o->items[o->count++] = *v;
+    return 0;
+}
+
+int vars_parse(const char *object, const struct opt_list *list, struct arena *a,
+               const struct json **out, struct err *e)
+{
+    const struct json *given = parse_object(object, a, e);
+    struct json *o = given ? arena_alloc(a, sizeof *o, e) : NULL;
     *out = NULL;
-    if (!list->n) return 0;
-    struct json *o = arena_alloc(a, sizeof *o, e);
     if (!o) return -1;
+    const size_t most = (size_t)list->n + given->count;
+    if (most == 0) return 0;
     *o = (struct json){.kind = JSON_OBJECT};
-    o->items = arena_alloc(a, (size_t)list->n * sizeof *o->items, e);
-    o->keys = arena_alloc(a, (size_t)list->n * sizeof *o->keys, e);
+    o->items = arena_alloc(a, most * sizeof *o->items, e);
+    o->keys = arena_alloc(a, most * sizeof *o->keys, e);
     if (!o->items || !o->keys) return -1;
     for (int i = 0; i < list->n; i++)
         if (parse_one(list->v[i], o, a, e) < 0) return -1;
+    for (size_t i = 0; i < given->count; i++)
+        if (add_member(o, given->keys[i], &given->items[i], e) < 0) return -1;
     *out = o;
     return 0;
 }

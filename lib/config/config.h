@@ -87,7 +87,9 @@ enum config_recompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFI
 #define CONFIG_SPIKE_WORDS "warn|skip|stop"
 enum config_spike { CONFIG_SPIKE_WARN, CONFIG_SPIKE_SKIP, CONFIG_SPIKE_STOP };
 
-#define CONFIG_MASK_WORDS "turn|content|roll"
+#define CONFIG_MASK_WORDS      "turn|content|roll"
+#define CONFIG_ARGUMENTS_WORDS "json|text"
+enum config_arguments { CONFIG_ARGUMENTS_JSON, CONFIG_ARGUMENTS_TEXT };
 enum config_mask { CONFIG_MASK_TURN, CONFIG_MASK_CONTENT, CONFIG_MASK_ROLL };
 
 struct config_strings {
@@ -185,7 +187,9 @@ struct config {
         enum config_over over_length;
         bool shuffle;
         enum config_mask mask;
-        const char *allow; /* NULL: none; what sft-template's --allow takes */
+        const char *allow;         /* NULL: none; what sft-template's --allow takes */
+        const char *template_vars; /* NULL: none; a JSON object, what sft-template's --vars takes */
+        enum config_arguments arguments;
         enum config_device device;
         int64_t threads; /* 0: what affinity and cgroup allow */
         enum config_dtype master_dtype, moments_dtype;

@@ -61,6 +61,7 @@ static void drop_empty(struct config *c)
                              &c->pretrain,
                              &c->resume_from_checkpoint,
                              &c->sft.allow,
+                             &c->sft.template_vars,
                              &c->tracker_kwargs.log_dir,
                              &c->sft_train.model_args.model_name_or_path,
                              &c->sft_train.model_args.freeze_module_prefix,

@@ -106,7 +106,13 @@ const struct config_key config_keys_sft[] = {
          .doc = "Which tokens are trained: by where their bytes came from, or by ROLL's count"),
     USED("sft.allow", KEY_STR, TO(sft.allow),
          .doc =
-             "Faulty samples that sft-template lets pass, by name: stop,bos,empty; default none"),
+             "Faulty samples that sft-template lets pass, by name: empty,stop,bos,head,unrendered; "
+             "default none"),
+    USED("sft.template_vars", KEY_STR, TO(sft.template_vars),
+         .doc = "Variables for the chat template, a JSON object such as "
+                "'{\"enable_thinking\": false}'"),
+    USED("sft.arguments", KEY_ENUM, TO(sft.arguments), .words = CONFIG_ARGUMENTS_WORDS,
+         .dflt = "json", .doc = "Calls' arguments that are JSON text: decoded, or kept as text"),
     USED("sft.device", KEY_ENUM, TO(sft.device), .words = CONFIG_DEVICE_WORDS, .dflt = "auto",
          .doc = "Where to train; auto: a GPU if there is one"),
     USED("sft.threads", KEY_INT, TO(sft.threads), .dflt = "0", .lo = 0, .hi = 4096,

@@ -93,6 +93,11 @@ equal 'mask: its name enters the header' \
 equal 'var: reaches the template' "$(template --var 'mood="Be calm."' | shown | grep -c 'Be calm')" 1
 equal 'var: enters the header' \
     "$(template --var 'mood="Be calm."' | sft-view -H | jq -c '.stages[1].vars')" '{"mood":"Be calm."}'
+equal 'vars: an object, over which --var holds' \
+    "$(template --vars '{"mood":"Be calm.","a":1}' --var 'mood="Be brisk."' | sft-view -H | jq -c '.stages[1].vars')" \
+    '{"mood":"Be brisk.","a":1}'
+fails 'vars: needs an object' 64 'is not a JSON object' template --vars '[1]'
+fails 'vars: none of the conversation' 64 'tools is set from' template --vars '{"tools":[]}'
 fails 'var: needs JSON' 64 'is not JSON .*"in quotes"' template --var mood=calm
 fails 'var: needs a name' 64 'is not NAME=JSON' template --var '1x=2'
 fails 'var: is given once' 64 'given twice' template --var a=1 --var a=2
