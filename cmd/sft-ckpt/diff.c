@@ -46,6 +46,12 @@ static void line(struct buf *out, const struct hf_tensor *t, const char *what, c
     buf_printf(out, "\t%s%s%s%s%s\n", what, a ? "\t" : "", a ? a : "", b ? "\t" : "", b ? b : "");
 }
 
+/* A NaN has a sign that means nothing, and that the C library prints. */
+static void put_real(double v, char *out, size_t n)
+{
+    snprintf(out, n, "%.6g", isnan(v) ? fabs(v) : v);
+}
+
 /* One line of the report; nothing when they are the same. */
 static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct buf *out)
 {
@@ -63,8 +69,8 @@ static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct
     if (distance(a, b, &largest, &relative) != 0)
         line(out, a, "values", NULL, NULL);
     else if (largest != 0 || a->dtype == b->dtype) {
-        snprintf(sa, sizeof sa, "%.6g", largest);
-        snprintf(sb, sizeof sb, "%.6g", relative);
+        put_real(largest, sa, sizeof sa);
+        put_real(relative, sb, sizeof sb);
         line(out, a, "values", sa, sb);
     }
 }

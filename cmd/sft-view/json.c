@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records as JSON Lines. */
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "view.h"
 
 enum { DIGITS = 11 }; /* of a number and its comma; "-100," is shorter */
@@ -59,26 +58,16 @@ static bool has_weights(const struct stream_record *rec)
     return false;
 }
 
-/* The shortest decimal that reads back as the same float, and a comma. */
-static size_t format_weight(char t[32], float w)
-{
-    int n = 0;
-    for (int digits = 6; digits <= 9; digits++) {
-        n = snprintf(t, 32, "%.*g", digits, (double)w);
-        if (strtof(t, NULL) == w) break;
-    }
-    t[n] = ',';
-    return (size_t)n + 1;
-}
-
 static void put_weights(const struct stream_record *rec, struct buf *b)
 {
-    char t[32];
+    char t[NUM_TEXT + 1];
     buf_puts(b, ",\"weights\":[");
     for (uint32_t i = 0; i < rec->nsamples; i++)
         for (uint32_t r = 0; r < rec->samples[i].nruns; r++) {
             const struct stream_run *run = &rec->samples[i].runs[r];
-            size_t n = format_weight(t, run->weight);
+            num_text((double)run->weight, true, t);
+            size_t n = strlen(t);
+            t[n++] = ',';
             for (uint32_t k = 0; k < run->n; k++) buf_add(b, t, n);
         }
     if (!b->failed) close_list(b, b->data + b->len);

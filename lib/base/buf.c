@@ -2,8 +2,11 @@
 /* The growable byte buffer. */
 #include "base/buf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/num.h"
 
 /* Room for n more bytes and the NUL. Doubling keeps a run of appends linear; powers of two waste
  * nothing of a buddy's. */
@@ -129,6 +132,25 @@ void buf_json(struct buf *b, struct str s)
     }
     if (s.n > from) buf_add(b, s.p + from, s.n - from);
     buf_putc(b, '"');
+}
+
+void buf_json_number(struct buf *b, double v, int digits)
+{
+    char text[NUM_TEXT];
+    if (digits && isfinite(v) && (v != trunc(v) || fabs(v) >= 1e15)) {
+        buf_printf(b, "%.*g", digits, v);
+        return;
+    }
+    num_text(v, false, text);
+    buf_puts(b, text);
+}
+
+void buf_json_fixed(struct buf *b, double v, int decimals)
+{
+    if (isfinite(v))
+        buf_printf(b, "%.*f", decimals, v);
+    else
+        buf_puts(b, "null");
 }
 
 int buf_check(const struct buf *b, struct err *e)

@@ -26,6 +26,11 @@ void buf_u32(struct buf *b, uint32_t v); /* little-endian */
 void buf_u64(struct buf *b, uint64_t v);
 void buf_varint(struct buf *b, uint64_t v); /* LEB128, 1 to 10 bytes */
 void buf_json(struct buf *b, struct str s); /* a quoted JSON string; s must be UTF-8 */
+/* A number of JSON, and null where v is not finite: JSON has no number for that, and every real one
+ * that a command prints as JSON goes through here. digits: significant ones (whole numbers below
+ * 1e15 have all of theirs); 0: as few as read back as the same double. */
+void buf_json_number(struct buf *b, double v, int digits);
+void buf_json_fixed(struct buf *b, double v, int decimals); /* digits after the point */
 /* n bytes of room at the end, len already advanced; NULL on failure. */
 void *buf_room(struct buf *b, size_t n);
 /* 0, or -1 with ERR_MEMORY when any append failed. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/opt.h"
+#include "base/num.h"
 
 enum { NUMBER_MAX = 400 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strict numbers from text: the whole string or nothing. Programs never call setlocale, so the
- * decimal point is a point. */
+/* Strict numbers from text, the whole string or nothing; and numbers as JSON has them. */
+#include "base/num.h"
+
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
-
-#include "base/opt.h"
 
 /* strto* skip white space and take "+", hexadecimal and "inf"; none of these is meant here. */
 static bool starts_number(const char *s, bool sign)
@@ -47,4 +47,21 @@ int num_f64(const char *s, double *v)
     if (*end || !isfinite(x)) return -1; /* a tiny number may become 0: that is its nearest */
     *v = x;
     return 0;
+}
+
+void num_text(double v, bool single, char out[NUM_TEXT])
+{
+    double back;
+    if (!isfinite(v)) {
+        snprintf(out, NUM_TEXT, "null");
+        return;
+    }
+    if (v == trunc(v) && fabs(v) < 1e15) { /* 100000 rather than 1e+05 */
+        snprintf(out, NUM_TEXT, "%.0f", v);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, NUM_TEXT, "%.*g", digits, v);
+        if (num_f64(out, &back) == 0 && (single ? (float)back == (float)v : back == v)) return;
+    }
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/num.h"
 
 enum opt_kind {
     OPT_FLAG,  /* bool *      --name sets true, --no-name sets false */
@@ -63,10 +64,5 @@ int opt_threads(int64_t n);
 
 /* Distance for "did you mean": the nearest of `words` (NULL-ended), NULL if none is near. */
 const char *opt_nearest(const char *s, const char *const *words);
-
-/* Strict number parsing: the whole string, range checked. 0 or -1. */
-int num_i64(const char *s, int64_t *v);
-int num_u64(const char *s, uint64_t *v);
-int num_f64(const char *s, double *v); /* finite only */
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "base/opt.h"
+#include "base/num.h"
 #include "ckpt/ckpt.h"
 #include "ckpt/impl.h"
 #include "ckpt/manifest.h"

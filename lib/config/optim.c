@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/opt.h"
+#include "base/num.h"
 #include "config/load.h"
 
 #define OPTIM      "sft_train.training_args.optim"

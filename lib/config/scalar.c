@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/opt.h"
+#include "base/num.h"
 #include "config/node.h"
 
 static bool one_of(const char *s, const char *const *words)

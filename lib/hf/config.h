@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/num.h"
 #include "hf/dtype.h"
 
 enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096 };
@@ -69,7 +70,7 @@ int hf_config_write(const struct hf_config *c, const char *dir, struct err *e);
 /* A mixture of experts, by its model_type or by keys that only such models have. */
 bool hf_config_is_moe(const struct hf_config *c);
 
-/* The shortest decimal that reads back as f (as float when single); no locale. At most 32 bytes. */
-void hf_real_text(double f, bool single, char out[32]);
+/* num_text, and that of a real number: 1.0 rather than 1. */
+void hf_real_text(double f, bool single, char out[NUM_TEXT]);
 
 #endif

@@ -1,31 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes config.json in the form that transformers 4 and 5 and other programs all read. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
-#include "base/opt.h"
 #include "hf/config.h"
 
-/* The text always has '.' for the point, whatever the locale, and a '.' or 'e' so that it reads
- * back as a real number. */
-void hf_real_text(double f, bool single, char out[32])
+/* With a '.' or 'e', so that it reads back as a real number. */
+void hf_real_text(double f, bool single, char out[NUM_TEXT])
 {
-    if (f == trunc(f) && fabs(f) < 1e15) { /* 100000.0 rather than 1e+05 */
-        snprintf(out, 32, "%.0f.0", f);
-        return;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, 32, "%.*g", digits, f);
-        for (char *p = out; *p; p++)
-            if (*p == ',') *p = '.';
-        double back;
-        if (num_f64(out, &back) != 0) continue;
-        if (single ? (float)back == (float)f : back == f) break;
-    }
-    if (!strpbrk(out, ".en")) memcpy(out + strlen(out), ".0", 3);
+    num_text(f, single, out);
+    size_t n = strlen(out);
+    if (!strpbrk(out, ".en")) snprintf(out + n, NUM_TEXT - n, ".0");
 }
 
 static void put_int(struct buf *b, const char *key, int64_t v)
@@ -35,7 +22,7 @@ static void put_int(struct buf *b, const char *key, int64_t v)
 
 static void put_real(struct buf *b, const char *key, double v)
 {
-    char text[32];
+    char text[NUM_TEXT];
     hf_real_text(v, false, text);
     buf_printf(b, ",\n  \"%s\": %s", key, text);
 }
@@ -83,7 +70,7 @@ static void put_rope(struct buf *b, const struct hf_rope *r)
     buf_puts(b, ",\n  \"rope_scaling\": {\n    \"rope_type\": ");
     buf_json(b, str_z(r->type));
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        char text[32];
+        char text[NUM_TEXT];
         if (reals[i].value == 0) continue;
         hf_real_text(reals[i].value, false, text);
         buf_printf(b, ",\n    \"%s\": %s", reals[i].key, text);

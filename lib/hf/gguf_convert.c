@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "base/opt.h"
+#include "base/num.h"
 #include "hf/folder.h"
 
 /* Families whose tensors we know; the name is both GGUF's and transformers'. */
@@ -56,7 +56,7 @@ static int need(const struct gguf *g, const struct hf_config *c, const char *key
 static int get_real(const struct gguf *g, const struct hf_config *c, const char *key, double *out,
                     struct err *e)
 {
-    char k[128], text[32];
+    char k[128], text[NUM_TEXT];
     double v;
     int rc = gguf_get_real(g, key_of(c, key, k), &v, e);
     if (rc != 1) return rc;

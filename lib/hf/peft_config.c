@@ -204,20 +204,13 @@ static void put_text(struct buf *b, const char *s)
 }
 
 /* peft declares lora_alpha an integer, and takes any number. */
-static void put_number(struct buf *b, double v)
-{
-    char text[32];
-    hf_real_text(v, false, text);
-    size_t n = strlen(text);
-    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
-    buf_puts(b, text);
-}
+static void put_number(struct buf *b, double v) { buf_json_number(b, v, 0); }
 
 static const char *truth(bool v) { return v ? "true" : "false"; }
 
 void peft_config_format(const struct peft_config *c, struct buf *b)
 {
-    char dropout[32];
+    char dropout[NUM_TEXT];
     hf_real_text(c->dropout, false, dropout);
     buf_puts(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n"
                 "  \"base_model_name_or_path\": ");

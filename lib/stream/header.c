@@ -2,7 +2,6 @@
 /* The header of a stream as JSON: what kind it is, for which tokenizer, and how it was made. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/opt.h"
@@ -30,23 +29,12 @@ int stream_add_stage(struct stream_header *h, const char *command, const char *o
     return buf_check(b, e);
 }
 
-/* The shortest decimal that reads back as v. */
-static void put_real(struct buf *b, double v)
-{
-    char t[32];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(t, sizeof t, "%.*g", digits, v);
-        if (strtod(t, NULL) == v) break;
-    }
-    buf_puts(b, t);
-}
-
 static void put_plan(const struct stream_header *h, struct buf *b)
 {
     buf_printf(b, ",\"mode\":\"%s\",\"length\":%" PRIu64 ",\"global_batch\":%" PRIu64,
                mode_names[h->mode], h->length, h->global_batch);
     buf_puts(b, ",\"epochs\":");
-    put_real(b, h->epochs);
+    buf_json_number(b, h->epochs, 0);
     buf_printf(b, ",\"in_order\":%s,\"seed\":%" PRIu64, h->in_order ? "true" : "false", h->seed);
     buf_printf(b, ",\"steps\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"samples\":%" PRIu64, h->steps,
                h->rows, h->samples);

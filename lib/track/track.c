@@ -3,7 +3,6 @@
 #include "track/track.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -132,16 +131,6 @@ struct track *track_open(const struct track_options *o, struct err *e)
 
 bool track_beside_others(const struct track *t) { return t->beside; }
 
-static void put_number(struct buf *b, double v)
-{
-    if (!isfinite(v))
-        buf_puts(b, "null");
-    else if (v == floor(v) && fabs(v) < 1e15)
-        buf_printf(b, "%.0f", v);
-    else
-        buf_printf(b, "%.9g", v);
-}
-
 static void put_object(struct buf *b, uint64_t step, const struct track_value *v, size_t n)
 {
     buf_printf(b, "{\"system/step\":%llu", (unsigned long long)step);
@@ -152,7 +141,7 @@ static void put_object(struct buf *b, uint64_t step, const struct track_value *v
         if (v[i].json)
             buf_puts(b, v[i].json);
         else
-            put_number(b, v[i].value);
+            buf_json_number(b, v[i].value, 9);
     }
     buf_puts(b, "}\n");
 }

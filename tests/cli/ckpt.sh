@@ -115,6 +115,8 @@ check 'another shape' sft-ckpt init other.json -o o --seed 7
 sft-ckpt diff a o >out; rc=$?
 equal 'diff: shape' "$rc $(grep -c 'shape.\[32, 48\].\[32, 40\]' out)" '1 2'
 equal 'diff: a tensor too many' "$(grep only out)" "$(printf 'lm_head.weight\tonly in the second')"
+cp -r a nan && damage nan/model.safetensors -2 '\xc0\xff'
+equal 'diff: a NaN has no sign' "$(sft-ckpt diff a nan | cut -f2-)" 'values	nan	nan'
 fails 'diff: one operand' 64 'too few' sft-ckpt diff a
 fails 'diff: nothing there' 66 'none' sft-ckpt diff a none
 

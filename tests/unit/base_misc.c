@@ -110,6 +110,20 @@ static void test_buf(void)
     buf_reset(&b);
     buf_json(&b, (struct str){"a\"\\\n\t\b\f\r\x01\0\x7f\xc3\xa9", 13});
     CHECK("JSON string", !strcmp(b.data, "\"a\\\"\\\\\\n\\t\\b\\f\\r\\u0001\\u0000\x7f\xc3\xa9\""));
+    static const double reals[] = {0.1, 1234.5678, 1234567, -2e-7, 0, NAN, INFINITY, -INFINITY};
+    buf_reset(&b);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        buf_putc(&b, ' ');
+        buf_json_number(&b, reals[i], 4);
+    }
+    CHECK("JSON numbers", !strcmp(b.data, " 0.1 1235 1234567 -2e-07 0 null null null"));
+    buf_reset(&b);
+    buf_json_number(&b, 0.1 + 0.2, 0);
+    for (size_t i = 1; i < sizeof reals / sizeof *reals; i += 4) {
+        buf_putc(&b, ' ');
+        buf_json_fixed(&b, reals[i], 2);
+    }
+    CHECK("JSON numbers, exact and fixed", !strcmp(b.data, "0.30000000000000004 1234.57 null"));
     buf_free(&b);
     b.max = 10;
     buf_puts(&b, "12345678901");

@@ -213,6 +213,27 @@ static void test_numbers(void)
                        num_f64("3.", &d) == 0 && d == 3);
 }
 
+static bool text_is(double x, bool single, const char *text)
+{
+    char got[NUM_TEXT];
+    num_text(x, single, got);
+    return !strcmp(got, text);
+}
+
+static void test_number_texts(void)
+{
+    CHECK("as few digits as read back", text_is(0.1, false, "0.1") && text_is(2, false, "2") &&
+                                            text_is(1.0 / 3, false, "0.3333333333333333") &&
+                                            text_is(-2.5e-300, false, "-2.5e-300") &&
+                                            text_is(5e-324, false, "5e-324"));
+    CHECK("of a float", text_is((double)0.1F, true, "0.1") && text_is(1e-5, true, "1e-05"));
+    CHECK("whole numbers in full",
+          text_is(100000, false, "100000") && text_is(1e15, false, "1e+15"));
+    CHECK("what JSON has no number for", text_is(NAN, false, "null") &&
+                                             text_is(INFINITY, false, "null") &&
+                                             text_is(-INFINITY, true, "null"));
+}
+
 static void test_rest(void)
 {
     static const char *const words[] = {"learning_rate", "max_steps", "seed", "lr", NULL};
@@ -240,6 +261,7 @@ int main(void)
     test_refusals();
     test_texts();
     test_numbers();
+    test_number_texts();
     test_rest();
     TEST_END();
 }

@@ -289,7 +289,7 @@ static void refusals(void)
 
 static bool real_is(double v, bool single, const char *text)
 {
-    char got[32];
+    char got[NUM_TEXT];
     hf_real_text(v, single, got);
     return strcmp(got, text) == 0;
 }
