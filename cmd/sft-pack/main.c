@@ -5,11 +5,11 @@
 
 #include "base/log.h"
 #include "base/opt.h"
+#include "faults.h"
 #include "pack/pack.h"
 #include "spool.h"
 
 enum over { OVER_ERROR, OVER_DROP, OVER_CUT };
-enum { NAMED = 5 }; /* over-length samples that the message names */
 
 struct job {
     const char *output;
@@ -23,8 +23,7 @@ struct job {
     struct pack_options plan;
     struct stream_header header;
     struct stream_writer *out;
-    uint64_t seen, too_long;   /* samples of the input */
-    struct buf names;          /* of the first that are over length */
+    struct faults faults;      /* of the input's samples */
     struct stream_sample *row; /* being written */
     size_t row_cap;
     uint64_t part_tokens, part; /* of the present step (epoch: dense): for the lower bound */
@@ -49,28 +48,41 @@ static int cut(struct stream_sample *s, uint32_t length, struct buf *runs, struc
     return buf_check(runs, e);
 }
 
+/* had: of the sample as it was given. */
+static void note_labels(struct faults *f, struct stream_labels had, const struct stream_sample *s)
+{
+    const struct stream_labels has = stream_labels(s);
+    if (had.n == 0)
+        faults_note(f, FAULT_UNTRAINED, s);
+    else if (has.n == 0)
+        faults_note(f, FAULT_ANSWER, s);
+    else if (has.end < had.end)
+        faults_note(f, FAULT_STOP, s);
+}
+
 static int take(struct job *j, struct stream_sample s, struct buf *runs, struct err *e)
 {
-    j->seen++;
-    if (s.n <= (uint64_t)j->length) return spool_add(j->spool, &s, e);
-    if (j->too_long++ < NAMED)
-        buf_printf(&j->names, "%s%" PRIu32 ":%" PRIu64 " (%" PRIu32 ")", j->names.len ? ", " : "",
-                   s.source.file, s.source.row, s.n);
-    log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": %" PRIu32 " tokens, over length",
-             s.source.file, s.source.row, s.n);
-    if (j->over != OVER_CUT) return 0;
-    return cut(&s, (uint32_t)j->length, runs, e) < 0 ? -1 : spool_add(j->spool, &s, e);
+    const struct stream_labels had = stream_labels(&s);
+    const bool over = s.n > (uint64_t)j->length;
+    j->faults.samples++;
+    if (over) faults_note(&j->faults, FAULT_OVER, &s);
+    if (over && j->over != OVER_CUT) return 0;
+    if (over && cut(&s, (uint32_t)j->length, runs, e) < 0) return -1;
+    note_labels(&j->faults, had, &s);
+    return spool_add(j->spool, &s, e);
 }
 
 static int check_over(const struct job *j, struct err *e)
 {
     static const char *const done[] = {"", "; they are left out", "; they are cut"};
+    const struct faults *f = &j->faults;
     struct buf text = {0};
     int rc = 0;
-    if (!j->too_long) return 0;
+    if (!f->count[FAULT_OVER]) return 0;
     buf_printf(&text, "%" PRIu64 " of %" PRIu64 " samples have more than %" PRId64 " tokens: ",
-               j->too_long, j->seen, j->length);
-    buf_printf(&text, "file:row (tokens) %s%s", j->names.data, j->too_long > NAMED ? ", ..." : "");
+               f->count[FAULT_OVER], f->samples, j->length);
+    buf_puts(&text, "file:row (tokens) ");
+    faults_names(f, FAULT_OVER, &text);
     if (buf_check(&text, e) < 0)
         rc = -1;
     else if (j->over == OVER_ERROR)
@@ -89,7 +101,7 @@ static int read_all(struct job *j, struct err *e)
     while ((rc = stream_set_next(j->in, &rec, e)) > 0)
         if ((rc = take(j, rec->samples[0], &runs, e)) < 0) break;
     buf_free(&runs);
-    if (rc < 0 || check_over(j, e) < 0) return -1;
+    if (rc < 0 || check_over(j, e) < 0 || faults_warn(&j->faults, e) < 0) return -1;
     if (spool_count(j->spool) == 0)
         return err_set(e, ERR_DATA, "%s: no samples to pack", stream_set_name(j->in));
     return spool_close(j->spool, e);
@@ -154,7 +166,7 @@ static int make_header(struct job *j, struct err *e)
         by[h->mode], (uint32_t)h->length, (uint32_t)h->global_batch, h->epochs,
         h->seed,     h->in_order};
     buf_printf(&options, "\"over_length\":\"%s\",\"over_length_samples\":%" PRIu64, over[j->over],
-               j->too_long);
+               j->faults.count[FAULT_OVER]);
     int rc = buf_check(&options, e);
     if (rc == 0) rc = stream_add_stage(h, "sft-pack", options.data, e);
     buf_free(&options);
@@ -170,6 +182,7 @@ static int write_plan(struct job *j, struct err *e)
     j->out = stream_create(j->output, &j->header, opt_threads(j->common.threads), e);
     if (!j->out) return -1;
     int rc = stream_set_origins(j->in, j->out, e);
+    if (rc == 0) rc = faults_notes(&j->faults, j->out, e);
     if (rc == 0) rc = pack_plan(&j->plan, lengths, n, write_row, j, e);
     if (rc == 0)
         rc = stream_finish(j->out, e);
@@ -193,6 +206,25 @@ static void summary(const struct job *j)
         log_line(LOG_INFO, "density %.4f, %.4f times the fewest possible rows; %.1f samples a step",
                  density, (double)h->rows / (double)j->bound,
                  (double)h->samples / (double)h->steps);
+    faults_summary(&j->faults);
+}
+
+/* The plan is there to be looked at; the trainer refuses it too. */
+static int check_labels(const struct job *j, struct err *e)
+{
+    const uint64_t lost = j->faults.count[FAULT_ANSWER];
+    if (j->header.label_tokens) return 0;
+    if (lost)
+        return err_set(e, ERR_DATA,
+                       "%s: no trained token is in the plan, so there is nothing to learn: %" PRIu64
+                       " of %" PRIu64 " samples have lost their answer to --over-length cut; raise "
+                       "-l, or leave long ones out with --over-length drop",
+                       stream_set_name(j->in), lost, j->faults.samples);
+    return err_set(e, ERR_DATA,
+                   "%s: no trained token is in the plan, so there is nothing to learn; sft-view "
+                   "--show 0 -m MODEL shows what of a sample is trained: look at the columns, the "
+                   "roles and the mask that it was made with",
+                   stream_set_name(j->in));
 }
 
 static int run(struct job *j, int n, char **paths, struct err *e)
@@ -205,7 +237,7 @@ static int run(struct job *j, int n, char **paths, struct err *e)
     j->spool = j->in ? spool_new(e) : NULL;
     if (!j->spool || read_all(j, e) < 0 || write_plan(j, e) < 0) return -1;
     summary(j);
-    return 0;
+    return check_labels(j, e);
 }
 
 int main(int argc, char **argv)
@@ -238,7 +270,7 @@ int main(int argc, char **argv)
     stream_set_close(j.in);
     spool_free(j.spool);
     stream_header_free(&j.header);
-    buf_free(&j.names);
+    faults_free(&j.faults);
     mem_free(j.row);
     return rc < 0 ? log_fail(&e) : 0;
 }

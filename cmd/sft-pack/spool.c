@@ -29,18 +29,9 @@ struct spool *spool_new(struct err *e)
     return NULL;
 }
 
-/* A sample's first token is never a target. */
-static uint32_t count_labels(const struct stream_sample *s)
-{
-    uint32_t labels = 0;
-    for (uint32_t i = 0; i < s->nruns; i++)
-        if (s->runs[i].weight > 0) labels += s->runs[i].n - (i == 0);
-    return labels;
-}
-
 int spool_add(struct spool *s, const struct stream_sample *x, struct err *e)
 {
-    const struct entry head = {x->source.row, x->source.file, x->n, x->nruns, count_labels(x)};
+    const struct entry head = {x->source.row, x->source.file, x->n, x->nruns, stream_labels(x).n};
     const uint64_t offset = scratch_size(s->samples), zeros = 0;
     if (s->count >= UINT32_MAX - 1) return err_set(e, ERR_DATA, "more than 4294967294 samples");
     if (mem_grow(&s->lengths, &s->cap, s->count + 1, sizeof *s->lengths, e) < 0) return -1;

@@ -53,14 +53,12 @@ static void put_text(struct buf *b, const char *text, size_t n, const char *pain
 static void put_rule(struct buf *b, bool color, const struct stream_sample *s, uint32_t i,
                      uint32_t of)
 {
-    uint32_t trained = 0;
-    for (uint32_t r = 0; r < s->nruns; r++) trained += s->runs[r].weight > 0 ? s->runs[r].n : 0;
     buf_puts(b, color ? "\033[36m" : "");
     buf_printf(b, "\xe2\x94\x80\xe2\x94\x80 sample %" PRIu32 " of %" PRIu32, i + 1, of);
     buf_printf(b,
                " \xc2\xb7 file %" PRIu32 " row %" PRIu64 " \xc2\xb7 %" PRIu32 " tokens, %" PRIu32
                " trained \xe2\x94\x80\xe2\x94\x80%s\n",
-               s->source.file, s->source.row, s->n, trained, color ? off : "");
+               s->source.file, s->source.row, s->n, stream_labels(s).n, color ? off : "");
 }
 
 /* Runs of one sort are painted together. */

@@ -60,6 +60,12 @@ struct stream_sample {
     const struct stream_run *runs;
     uint32_t nruns;
 };
+/* The tokens of a sample that are trained: those with a weight, but never its first. end: the place
+ * after the last of them; 0: there is none. */
+struct stream_labels {
+    uint32_t n, end;
+};
+struct stream_labels stream_labels(const struct stream_sample *s);
 struct stream_text { /* one string of a conversation, with its token ids as a cache; text.p is NULL
                       * where a message has no string content (extra may then hold "content") */
     struct str text;

@@ -16,6 +16,20 @@ static int check_ids(const uint32_t *ids, uint32_t n, uint32_t vocab, struct err
     return 0;
 }
 
+struct stream_labels stream_labels(const struct stream_sample *s)
+{
+    struct stream_labels l = {0};
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < s->nruns; i++) {
+        const struct stream_run *r = &s->runs[i];
+        const uint32_t n = r->weight > 0 ? r->n - (at == 0) : 0;
+        at += r->n;
+        l.n += n;
+        if (n) l.end = at;
+    }
+    return l;
+}
+
 /* Checks one sample; *labels grows by the tokens that are targets with a weight (never the first).
  */
 static int check_sample(const struct stream_sample *s, uint32_t vocab, uint64_t *labels,
@@ -27,11 +41,11 @@ static int check_sample(const struct stream_sample *s, uint32_t vocab, uint64_t 
         const struct stream_run *r = &s->runs[i];
         if (r->n == 0 || !isfinite(r->weight) || r->weight < 0)
             return err_set(e, ERR_DATA, "a run of no tokens or with a weight that is no weight");
-        if (r->weight > 0) *labels += r->n - (sum == 0);
         sum += r->n;
     }
     if (sum != s->n)
         return err_set(e, ERR_DATA, "the runs cover %" PRIu64 " of %" PRIu32 " tokens", sum, s->n);
+    *labels += stream_labels(s).n;
     return check_ids(s->ids, s->n, vocab, e);
 }
 

@@ -62,6 +62,81 @@ sft-pack -q -l $short -b 32 --over-length cut "$T/s" -o "$T/n"
 equal 'cut' "$(header "$T/n" samples) $(sft-view --stats "$T/n" | grep -o '"max":[0-9]*')" "1003 \"max\":$short"
 equal 'the header says so' "$(sft-view -H "$T/n" | grep -c "\"over_length\":\"cut\",\"over_length_samples\":$over")" 1
 
+# ---- what a cut takes, of questions and answers of many lengths ----
+awk 'function words(n) { while (n-- > 0) printf "word " }
+    BEGIN {
+        for (i = 0; i < 200; i++) {
+            printf "{\"instruction\":\"%d ", i; words(i * 3 % 17)
+            printf "\",\"output\":\""; words(i * 7 % 31); print "end\"}"
+        }
+    }' >"$T/c.jsonl"
+sft-tokenize -q -m $model "$T/c.jsonl" | sft-template -q -m $model -o "$T/c"
+# lost N: what a cut after N tokens takes of each sample, by the places of its trained tokens
+lost() {
+    sft-view "$T/c" | jq -r --argjson n "$1" '(.source[0] | "\(.[0]):\(.[1])") as $row |
+        [.labels | to_entries[] | select(.key > 0 and .value != -100) | .key] as $t |
+        if $t[0] >= $n then "\($row) answer" elif $t[-1] >= $n then "\($row) stop" else empty end'
+}
+# named PATTERN WORD: the rows that -v says this of, each with the word
+named() {
+    sed -nE "s/^sft-pack: file ([0-9]+) row ([0-9]+): [0-9]+ tokens, .*$1.*/\1:\2 $2/p" "$T/stderr"
+}
+shorten() { sft-pack -b 32 --over-length cut -o "$T/n" -l "$@"; }
+first=$(sft-view "$T/c" | jq '[.labels[] | . != -100] | index(true)' | sort -n)
+length=$(sed -n 100p <<<"$first")
+wanted=$(lost "$length")
+answers=$(grep -c answer <<<"$wanted") stops=$(grep -c stop <<<"$wanted")
+equal 'cut: told' "$(code shorten "$length" -v "$T/c")" 0
+check 'cut: there are both sorts' [ $((answers > 50 && stops > 50)) -eq 1 ]
+equal 'cut: lost answers are named at -v' "$(named 'answer is lost' answer)" \
+    "$(grep answer <<<"$wanted")"
+equal 'cut: lost stops are named at -v' "$(named 'the stop' stop)" "$(grep stop <<<"$wanted")"
+said 'cut: lost answers are counted, the first are named' \
+    "^sft-pack: $answers of 200 samples have lost their answer: .* 0:[0-9]+(, 0:[0-9]+){4}, \.\.\.$"
+said 'cut: and lost stops' \
+    "^sft-pack: $stops of 200 samples have lost their stop: .* file:row 0:[0-9]+, "
+said 'cut: in the summary' \
+    "0 without a trained token, $answers that lost their answer, $stops that lost their stop$"
+equal 'cut: in the trailer' "$(sft-view --stats "$T/n" | grep -o '"notes":.*')" \
+    "\"notes\":{\"lost_answers\":$answers,\"lost_stops\":$stops}}"
+equal 'cut: such samples stay in the plan' "$(header "$T/n" samples)" 200
+equal 'cut: sft-view counts those without a trained token' \
+    "$(sft-view --stats "$T/n" | grep -o '"untrained_samples":[0-9]*')" \
+    "\"untrained_samples\":$answers"
+most=$(sft-view --stats "$T/c" | sed 's/.*"max":\([0-9]*\).*/\1/')
+equal 'cut: at full length nothing is lost or told' \
+    "$(code shorten "$most" "$T/c") $(grep -c lost "$T/stderr")" '0 0'
+
+# ---- nothing to learn ----
+none='no trained token is in the plan'
+length=$(head -n 1 <<<"$first")
+for mode in batch none dense; do
+    fails "nothing to learn, $mode" 65 "$none.*: 200 of 200 samples have lost their answer" \
+        shorten "$length" -q --mode $mode "$T/c"
+    check "nothing to learn, $mode: the plan can be looked at" sft-view --check "$T/n"
+done
+rc=$(code sft-pack -q -l "$length" -b 32 --over-length cut "$T/c")
+equal 'nothing to learn: on standard output' "$rc $(header "$T/stdout" label_tokens)" '65 0'
+check 'a token more, and there is something' shorten $((length + 1)) -q "$T/c"
+for i in 0 1 2; do echo '{"messages":[{"role":"user","content":"hello"}]}'; done >"$T/u.jsonl"
+sft-tokenize -q -m $model "$T/u.jsonl" | sft-template -q --allow empty -m $model -o "$T/u"
+echo '{"instruction":"hello","output":"one two three four"}' | sft-tokenize -q -m $model |
+    sft-template -q -m $model -o "$T/v"
+longest=$(sft-view --stats "$T/u" | sed 's/.*"max":\([0-9]*\).*/\1/')
+pack() { sft-pack -b 1 --in-order -o "$T/n" -l "$@"; }
+fails 'nothing to learn: nobody answers' 65 "$none.*sft-view --show" pack 100 -q "$T/u"
+fails 'nothing to learn: who does is left out' 65 "$none" \
+    pack "$longest" -q --over-length drop "$T/u" "$T/v"
+fails 'nothing to learn: before who does' 65 "$none" pack 100 -q --epochs 0.5 "$T/u" "$T/v"
+equal 'one sample to learn from is enough' "$(code pack 100 -v "$T/u" "$T/v")" 0
+said 'the others are counted, and the first named' \
+    '^sft-pack: 3 of 4 samples have no trained token: file:row 0:0, 0:1, 0:2$'
+equal 'named at -v' "$(named 'no trained token' . | tr '\n' ' ')" '0:0 . 0:1 . 0:2 . '
+equal 'and seen in the plan, as are steps' \
+    "$(sft-view --stats "$T/n" | grep -oE '"untrained[a-z_]*":[0-9]*' | tr '\n' ' ')" \
+    '"untrained_samples":3 "untrained_steps":3 "untrained":3 '
+pack() { sft-pack -q -l $length -b 32 "$@"; }
+
 # ---- refusals ----
 fails 'a batch is needed' 64 '-b GLOBAL_BATCH' sft-pack -q -l 10 "$T/s"
 fails 'no epochs' 64 'not greater than 0' sft-pack -q -l 100 -b 1 --epochs 0 "$T/s"

@@ -132,4 +132,9 @@ first='0:[0-9]+ \([0-9]+\)'
 equal 'and tells how many rows, and the first five' \
     "$(grep -Ec "40 of 40 samples .* 60 tokens: .* $first(, $first){4}, \.\.\.;" "$T/stderr")" 1
 equal 'nothing is left' "$(find "$T/x" -type f ! -name .lock)" ''
+jq 'map(.instruction = ([range(400)] | map("word") | join(" ")))' "$T/val.json" >"$T/long.json"
+equal 'a validation stream without a trained token' \
+    "$(code job x sft.over_length=cut validation.data_args.file_name="$T/long.json")" 65
+said 'sft-pack says so' '^sft-pack: .*no trained token is in the plan.* 10 of 10 samples have lost'
+equal 'and nothing is trained' "$(ls "$T/x")" data
 exit $bad
