@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the model answers to a prompt: the chat template, then one token at a time with a cache. */
+#include <math.h>
+#include <stdio.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "chat/chat.h"
 #include "eval.h"
 
@@ -79,18 +82,39 @@ static struct stops find_stops(struct eval *v)
     return s;
 }
 
-static int extend(struct eval *v, const struct token_list *prompt, struct err *e)
+/* After the net was extended by a document's first n tokens: the next token's logits into x,
+ * [vocab]. The likeliest of what is not finite would be any token. */
+static int next_logits(struct eval *v, int64_t n, float *x, struct err *e)
+{
+    char what[160];
+    int64_t bad = 0, first = 0;
+    if (net_logits(&v->net, x, e)) return -1;
+    for (int64_t i = v->m.vocab; i-- > 0;) {
+        if (isfinite(x[i])) continue;
+        first = i;
+        bad++;
+    }
+    if (bad == 0) return 0;
+    snprintf(
+        what, sizeof what,
+        "after %lld tokens %lld of the %lld logits are not finite, the first that of token %lld",
+        (long long)n, (long long)bad, (long long)v->m.vocab, (long long)first);
+    return eval_nonfinite(v, what, e);
+}
+
+static int extend(struct eval *v, const struct token_list *prompt, float *logits, struct err *e)
 {
     int32_t *ids = mem_alloc(prompt->n, sizeof *ids, e);
     if (!ids) return -1;
     for (size_t i = 0; i < prompt->n; i++) ids[i] = (int32_t)prompt->ids[i];
     net_extend(&v->net, ids, (int64_t)prompt->n, 0);
     mem_free(ids);
-    return 0;
+    return next_logits(v, (int64_t)prompt->n, logits, e);
 }
 
 /* After extend: up to most tokens into out; returns their number, -1 on failure. */
-static int64_t decode(struct eval *v, int64_t past, int64_t most, uint32_t *out, struct err *e)
+static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits, uint32_t *out,
+                      struct err *e)
 {
     const struct stops stops = find_stops(v);
     int32_t id;
@@ -98,9 +122,30 @@ static int64_t decode(struct eval *v, int64_t past, int64_t most, uint32_t *out,
         if (net_next(&v->net, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;
         out[n] = (uint32_t)id;
-        if (n + 1 < most) net_extend(&v->net, &id, 1, past + n);
+        if (n + 1 == most) break;
+        net_extend(&v->net, &id, 1, past + n);
+        if (next_logits(v, past + n + 1, logits, e)) return -1;
     }
     return most;
+}
+
+/* Rows of the embedding that no token has: the text goes on without them. */
+static void warn_nameless(const struct eval *v, const uint32_t *ids, int64_t n)
+{
+    const uint32_t size = tokenizer_vocab_size(v->tokenizer);
+    int64_t nameless = 0;
+    uint32_t first = 0;
+    for (int64_t i = n; i-- > 0;) {
+        if (ids[i] < size) continue;
+        first = ids[i];
+        nameless++;
+    }
+    if (nameless)
+        log_line(
+            LOG_WARN,
+            "%lld of the answer's %lld tokens are not in the tokenizer's vocabulary of %u (the "
+            "first is %u): they have no text",
+            (long long)nameless, (long long)n, size, first);
 }
 
 static int print(struct eval *v, const uint32_t *ids, int64_t n, struct err *e)
@@ -114,50 +159,63 @@ static int print(struct eval *v, const uint32_t *ids, int64_t n, struct err *e)
     return rc;
 }
 
-/* After extend: the logits of the next token, [vocab], nine digits each. */
-static int print_logits(struct eval *v, struct err *e)
+/* The logits of the next token, [vocab], nine digits each. */
+static int print_logits(struct eval *v, const float *logits, struct err *e)
 {
     struct buf text = {0};
-    float *x = mem_alloc((size_t)v->m.vocab, sizeof *x, e);
-    int rc = x ? net_logits(&v->net, x, e) : -1;
-    for (int64_t i = 0; rc == 0 && i < v->m.vocab; i++)
-        buf_printf(&text, "%s%.9g", i ? "," : "[", (double)x[i]);
+    for (int64_t i = 0; i < v->m.vocab; i++) {
+        buf_putc(&text, i ? ',' : '[');
+        buf_json_number(&text, (double)logits[i], 9);
+    }
     buf_puts(&text, "]\n");
-    if (rc == 0) rc = buf_check(&text, e);
-    if (rc == 0) rc = io_write(v->out, text.data, text.len, e);
+    int rc = buf_check(&text, e) ? -1 : io_write(v->out, text.data, text.len, e);
     buf_free(&text);
-    mem_free(x);
     return rc;
 }
 
-static int answer(struct eval *v, int64_t past, int64_t most, struct err *e)
+static int answer(struct eval *v, int64_t past, int64_t most, float *logits, struct err *e)
 {
     uint32_t *out = mem_alloc((size_t)most, sizeof *out, e);
-    int64_t n = out ? decode(v, past, most, out, e) : -1;
+    int64_t n = out ? decode(v, past, most, logits, out, e) : -1;
+    if (n > 0) warn_nameless(v, out, n);
     int rc = n < 0 ? -1 : print(v, out, n, e);
     mem_free(out);
+    return rc;
+}
+
+/* The prompt's tokens are ones that the model has, and leave it room for one more. */
+static int check_prompt(struct eval *v, const struct token_list *prompt, struct err *e)
+{
+    const struct model_vocab vocab = eval_vocab(v);
+    const int64_t reach = rope_reach(&v->m, true);
+    if (prompt->n == 0 || (int64_t)prompt->n >= reach)
+        return err_set(e, ERR_DATA, "the prompt has %zu tokens; the model takes 1 to %lld",
+                       prompt->n, (long long)reach - 1);
+    for (size_t i = 0; i < prompt->n; i++)
+        if (model_check_id(&vocab, prompt->ids[i], e)) return err_prefix(e, "the prompt");
+    return 0;
+}
+
+static int complete(struct eval *v, const struct token_list *prompt, int64_t most, struct err *e)
+{
+    const int64_t n = (int64_t)prompt->n;
+    const struct net_options o = {
+        .compute = v->compute, .tokens = n, .length = n + most, .chunk = 1, .cache = true};
+    float *logits = mem_alloc((size_t)v->m.vocab, sizeof *logits, e);
+    int rc = logits ? eval_net(v, &o, e) : -1;
+    if (rc == 0) rc = extend(v, prompt, logits, e);
+    if (rc == 0) rc = v->logits ? print_logits(v, logits, e) : answer(v, n, most, logits, e);
+    mem_free(logits);
     return rc;
 }
 
 int eval_complete(struct eval *v, struct err *e)
 {
     struct token_list prompt = {0};
-    const int64_t reach = rope_reach(&v->m, true);
-    int rc = encode(v, &prompt, e);
-    if (rc == 0 && (prompt.n == 0 || (int64_t)prompt.n >= reach))
-        rc = err_set(e, ERR_DATA, "the prompt has %zu tokens; the model takes 1 to %lld", prompt.n,
-                     (long long)reach - 1);
+    int rc = encode(v, &prompt, e) || check_prompt(v, &prompt, e) ? -1 : 0;
     if (rc == 0) {
-        int64_t most = reach - (int64_t)prompt.n;
-        if (most > v->max_tokens) most = v->max_tokens;
-        const struct net_options o = {.compute = v->compute,
-                                      .tokens = (int64_t)prompt.n,
-                                      .length = (int64_t)prompt.n + most,
-                                      .chunk = 1,
-                                      .cache = true};
-        rc = eval_net(v, &o, e);
-        if (rc == 0) rc = extend(v, &prompt, e);
-        if (rc == 0) rc = v->logits ? print_logits(v, e) : answer(v, (int64_t)prompt.n, most, e);
+        int64_t most = rope_reach(&v->m, true) - (int64_t)prompt.n;
+        rc = complete(v, &prompt, most < v->max_tokens ? most : v->max_tokens, e);
     }
     token_list_free(&prompt);
     return rc;

@@ -29,6 +29,10 @@ struct eval {
 
 /* A net that computes and does not learn, with the model's weights. */
 int eval_net(struct eval *v, const struct net_options *o, struct err *e);
+/* What ids must be of. */
+struct model_vocab eval_vocab(struct eval *v);
+/* ERR_NONFINITE: what is not finite, and the first weight that is not, if there is one. */
+int eval_nonfinite(struct eval *v, const char *what, struct err *e);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */
 

@@ -2,6 +2,7 @@
 /* The loss of a model over a stream: sum(w * NLL) / sum(w), and each sample's own. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "eval.h"
 #include "train/batch.h"
@@ -10,6 +11,8 @@
 struct sums {
     double loss, weight;
     uint64_t label_tokens, samples;
+    uint64_t bad;   /* samples whose loss is not finite */
+    char where[96]; /* the first of them: its place, and its first token with such a loss */
 };
 
 static void add(struct sums *to, const struct sums *from)
@@ -18,19 +21,34 @@ static void add(struct sums *to, const struct sums *from)
     to->weight += from->weight;
     to->label_tokens += from->label_tokens;
     to->samples += from->samples;
+    if (from->bad && to->bad++ == 0) memcpy(to->where, from->where, sizeof to->where);
 }
 
+/* The loss of token t of x, a target of weight w > 0. */
+static void add_target(struct sums *s, const struct feed_sample *x, uint32_t t, double w, float nll)
+{
+    s->loss += w * (double)nll;
+    s->weight += w;
+    s->label_tokens++;
+    if (isfinite(nll) || s->bad) return;
+    s->bad = 1;
+    snprintf(s->where, sizeof s->where, "file %u row %llu, token %u", x->source.file,
+             (unsigned long long)x->source.row, t);
+}
+
+/* The loss is null where no token is trained, and where it is not finite. */
 static int print_sample(struct eval *v, const struct feed_sample *x, const struct sums *s,
                         struct err *e)
 {
-    char line[160];
-    int n = snprintf(line, sizeof line, "{\"source\":[%u,%llu],\"tokens\":%u,\"label_tokens\":%llu",
-                     x->source.file, (unsigned long long)x->source.row, x->n,
-                     (unsigned long long)s->label_tokens);
-    if (io_write(v->out, line, (size_t)n, e)) return -1;
-    n = s->weight > 0 ? snprintf(line, sizeof line, ",\"loss\":%.9g}\n", s->loss / s->weight)
-                      : snprintf(line, sizeof line, ",\"loss\":null}\n");
-    return io_write(v->out, line, (size_t)n, e);
+    struct buf b = {0};
+    buf_printf(
+        &b, "{\"source\":[%u,%llu],\"tokens\":%u,\"label_tokens\":%llu,\"loss\":", x->source.file,
+        (unsigned long long)x->source.row, x->n, (unsigned long long)s->label_tokens);
+    buf_json_number(&b, s->weight > 0 ? s->loss / s->weight : NAN, 9);
+    buf_puts(&b, "}\n");
+    int rc = buf_check(&b, e) ? -1 : io_write(v->out, b.data, b.len, e);
+    buf_free(&b);
+    return rc;
 }
 
 /* The NLLs of a batch come in the order of its targets, which is that of the samples' tokens. */
@@ -43,10 +61,7 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
             struct sums one = {.samples = 1};
             for (uint32_t t = 0; t < x->n; t++) {
                 double w = (double)s->weights[x->first + t];
-                if (!(w > 0)) continue;
-                one.loss += w * (double)*nll++;
-                one.weight += w;
-                one.label_tokens++;
+                if (w > 0) add_target(&one, x, t, w, *nll++);
             }
             add(all, &one);
             if (v->per_sample && print_sample(v, x, &one, e)) return -1;
@@ -73,22 +88,41 @@ static int step_loss(struct eval *v, struct batch *b, const struct feed_step *s,
     return 0;
 }
 
+/* The perplexity of a finite loss may be too large for a number: null. */
 static int print_sums(struct eval *v, const struct sums *s, struct err *e)
 {
-    char line[256];
+    struct buf b = {0};
     double loss = s->loss / s->weight;
-    int n = snprintf(line, sizeof line,
-                     "{\"loss\":%.9g,\"perplexity\":%.9g,\"label_tokens\":%llu,\"samples\":%llu}\n",
-                     loss, exp(loss), (unsigned long long)s->label_tokens,
-                     (unsigned long long)s->samples);
-    return io_write(v->out, line, (size_t)n, e);
+    buf_puts(&b, "{\"loss\":");
+    buf_json_number(&b, loss, 9);
+    buf_puts(&b, ",\"perplexity\":");
+    buf_json_number(&b, exp(loss), 9);
+    buf_printf(&b, ",\"label_tokens\":%llu,\"samples\":%llu}\n",
+               (unsigned long long)s->label_tokens, (unsigned long long)s->samples);
+    int rc = buf_check(&b, e) ? -1 : io_write(v->out, b.data, b.len, e);
+    buf_free(&b);
+    return rc;
+}
+
+static int conclude(struct eval *v, const char *name, const struct sums *s, struct err *e)
+{
+    char what[400];
+    if (!(s->weight > 0))
+        return err_set(e, ERR_DATA, "%s: no trained token, so there is no loss", name);
+    if (s->bad == 0) return print_sums(v, s, e);
+    snprintf(what, sizeof what,
+             "%.200s: the loss of %llu of the %llu samples read is not finite, "
+             "first at %s",
+             name, (unsigned long long)s->bad, (unsigned long long)s->samples, s->where);
+    return eval_nonfinite(v, what, e);
 }
 
 /* Rows of at most `length` tokens; a packed stream tells its own. */
 static struct feed *open_feed(struct eval *v, int64_t *length, struct err *e)
 {
     char identity[HASH128_HEX];
-    struct feed *f = feed_open(v->stream, true, v->m.vocab, e);
+    const struct model_vocab vocab = eval_vocab(v);
+    struct feed *f = feed_open(v->stream, true, &vocab, e);
     if (!f) return NULL;
     tokenizer_identity(v->tokenizer, identity);
     const struct feed_wanted w = {.tokenizer = identity};
@@ -118,10 +152,10 @@ int eval_loss(struct eval *v, struct err *e)
     }
     if (rc == 0) rc = batch_init(&b, length, NULL, e);
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
-    while (rc == 0 && (rc = feed_next(f, &s, e)) == 1) rc = step_loss(v, &b, &s, nll, &all, e);
-    if (rc == 0 && !(all.weight > 0))
-        rc = err_set(e, ERR_DATA, "%s: no token is trained, so there is no loss", v->stream);
-    if (rc == 0) rc = print_sums(v, &all, e);
+    /* every sample is looked at where each is asked for, else as far as there can be a loss */
+    while (rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1)
+        rc = step_loss(v, &b, &s, nll, &all, e);
+    if (rc == 0) rc = conclude(v, feed_name(f), &all, e);
     mem_free(nll);
     batch_free(&b);
     feed_step_free(&s);

@@ -149,15 +149,35 @@ int eval_net(struct eval *v, const struct net_options *o, struct err *e)
     return rc;
 }
 
+static void put_token(void *arg, uint32_t id, struct buf *b)
+{
+    const struct eval *v = arg;
+    tokenizer_decode(v->tokenizer, &id, 1, false, b, NULL);
+}
+
+struct model_vocab eval_vocab(struct eval *v)
+{
+    return (struct model_vocab){.size = v->m.vocab, .text = put_token, .arg = v};
+}
+
+int eval_nonfinite(struct eval *v, const char *what, struct err *e)
+{
+    char text[200];
+    const bool found = net_find_nonfinite(&v->net, text, sizeof text);
+    return err_set(e, ERR_NONFINITE, "%s; %s%s", what, text,
+                   !found && v->compute == DT_BF16 ? ": --dtype fp32 may do" : "");
+}
+
 static int eval(struct eval *v, int threads, struct err *e)
 {
     if (open_model(v, e) || open_device(v, threads, e)) return -1;
     v->out = io_create("-", e);
     if (!v->out) return -1;
-    if (v->prompt ? eval_complete(v, e) : eval_loss(v, e)) return -1;
-    struct io_out *out = v->out;
+    const int rc = v->prompt ? eval_complete(v, e) : eval_loss(v, e);
+    if (rc && e->code != ERR_NONFINITE) return -1;
+    struct io_out *out = v->out; /* also the losses of samples beside one that is not finite */
     v->out = NULL;
-    return io_commit(out, e);
+    return io_commit(out, rc ? NULL : e) || rc ? -1 : 0;
 }
 
 int main(int argc, char **argv)

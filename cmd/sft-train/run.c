@@ -207,6 +207,7 @@ int run_loop(struct run *r, struct err *e)
         .config = c,
         .trainer = &r->trainer,
         .train = r->feed,
+        .vocab = run_vocab(r),
         .validation = r->validation,
         .validation_wanted = run_validation(r),
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};

@@ -71,6 +71,7 @@ int run_fits(struct run *r, struct err *e);       /* into the memory that there 
 int run_check(struct run *r, struct err *e);      /* --check: what is in the run's folders */
 bool run_alone(const struct run *r); /* no step is asked for, so that no other rank is needed */
 int run_stream(struct run *r, struct err *e); /* streams opened and held against the config */
+struct model_vocab run_vocab(struct run *r);  /* what their ids must be of */
 struct feed_wanted run_validation(const struct run *r); /* what a validation stream must be */
 int run_folders(struct run *r, struct err *e);          /* created, locked; where to resume */
 int run_weights(struct run *r, struct err *e);          /* from the model, or from a checkpoint */

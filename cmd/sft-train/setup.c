@@ -82,10 +82,34 @@ static int tokenizer_of(struct run *r, struct err *e)
     return 0;
 }
 
+/* The tokenizer is not kept for messages. */
+static void put_token(void *arg, uint32_t id, struct buf *b)
+{
+    const struct run *r = arg;
+    struct tokenizer *t = tokenizer_load(r->model_dir, NULL);
+    if (t) tokenizer_decode(t, &id, 1, false, b, NULL);
+    tokenizer_free(t);
+}
+
+struct model_vocab run_vocab(struct run *r)
+{
+    return (struct model_vocab){.size = r->model.vocab, .text = put_token, .arg = r};
+}
+
 struct feed_wanted run_validation(const struct run *r)
 {
     return (struct feed_wanted){.tokenizer = r->tokenizer,
                                 .length = (uint64_t)r->config->sequence_length};
+}
+
+/* Each rank could read through the file; what one finds is everybody's error. */
+static int survey(const struct run *r, const char *path, const struct model_vocab *v,
+                  uint64_t steps, struct err *e)
+{
+    struct stat st;
+    if (r->silent || strcmp(path, "-") == 0 || io_stat(path, &st, NULL) || !S_ISREG(st.st_mode))
+        return 0; /* a pipe's rows are looked at when they come */
+    return feed_survey(path, v, steps, e);
 }
 
 /* Now, and not when the run has come to it. */
@@ -93,16 +117,18 @@ static int check_validation(struct run *r, struct err *e)
 {
     struct stat st;
     const struct feed_wanted w = run_validation(r);
+    const struct model_vocab v = run_vocab(r);
     if (io_stat(r->validation, &st, e)) return err_prefix(e, "validation");
     if (!S_ISREG(st.st_mode))
         return err_set(
             e, ERR_USAGE,
             "validation: %s: not a file; it is read several times, so a pipe will not do",
             r->validation);
-    struct feed *f = feed_open(r->validation, false, r->model.vocab, e);
+    struct feed *f = feed_open(r->validation, false, &v, e);
     int rc = f ? feed_check(f, &w, e) : -1;
     if (rc == 0 && feed_header(f)->steps == 0)
         rc = err_set(e, ERR_DATA, "%s: no row to validate on", r->validation);
+    if (rc == 0) rc = survey(r, r->validation, &v, feed_header(f)->steps, e);
     feed_close(f);
     return rc ? err_prefix(e, "validation") : 0;
 }
@@ -116,10 +142,12 @@ int run_stream(struct run *r, struct err *e)
                                   .epochs = c->sft_train.training_args.num_train_epochs,
                                   .mode = (enum pack_mode)c->run.pack_mode,
                                   .plan = true};
+    const struct model_vocab v = run_vocab(r);
     if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
-    r->feed = feed_open_shared(r->stream, r->model.vocab, &r->world, e);
+    r->feed = feed_open_shared(r->stream, &v, &r->world, e);
     if (!r->feed || feed_check(r->feed, &w, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);
+    if (survey(r, r->stream, &v, loop_steps(c, feed_header(r->feed)), e)) return -1;
     return r->validation ? check_validation(r, e) : 0;
 }

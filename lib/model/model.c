@@ -141,3 +141,28 @@ double model_flops(const struct model *m, double tokens, double targets, double 
     /* q k^T and p v: each 2 * width * half of the square of the length */
     return gemm + 2 * q * squares * m->layers;
 }
+
+/* The first bytes of a token's text, whole characters in quotes and round brackets. */
+static void put_quoted(struct buf *b, struct str s)
+{
+    enum { SHOWN = 60 };
+    size_t n = s.n < SHOWN ? s.n : SHOWN;
+    while (n < s.n && n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80) n--;
+    if (n) buf_printf(b, " (\"%.*s%s\")", (int)n, s.p, n < s.n ? "..." : "");
+}
+
+int model_check_id(const struct model_vocab *v, uint32_t id, struct err *e)
+{
+    struct buf text = {0}, quoted = {0};
+    if (id < (uint64_t)v->size) return 0;
+    if (v->text) v->text(v->arg, id, &text);
+    put_quoted(&quoted, (struct str){text.data, text.len});
+    err_set(e, ERR_DATA,
+            "token %u%s is not in the model's vocabulary of %lld tokens: its embedding has no such "
+            "row; enlarge it (transformers: resize_token_embeddings), or take the tokenizer that "
+            "the model was made with",
+            (unsigned)id, quoted.len ? quoted.data : "", (long long)v->size);
+    buf_free(&text);
+    buf_free(&quoted);
+    return -1;
+}

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "hf/config.h"
 #include "model/lora.h"
@@ -43,6 +44,16 @@ struct model {
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
 /* What a and b do not share, by its name in config.json; NULL: they compute the same. */
 const char *model_difference(const struct model *a, const struct model *b);
+
+/* The tokens that a model has embeddings of, ids [0, size). text(arg, id, b) appends what an id
+ * stands for, for messages; NULL: they do without. */
+struct model_vocab {
+    int64_t size;
+    void (*text)(void *arg, uint32_t id, struct buf *b);
+    void *arg;
+};
+/* 0, or ERR_DATA for an id that is not one of them, with what it stands for and what to do. */
+int model_check_id(const struct model_vocab *v, uint32_t id, struct err *e);
 
 static inline int64_t model_q_width(const struct model *m)
 {

@@ -117,6 +117,10 @@ void net_put_held(struct net *n, void *flat, enum dtype t, size_t at, size_t cou
 int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,
             struct err *e);
 
+/* For the message of a loss or logits that are not finite: names the first tensor with such a
+ * weight and the place in it, or says that there is none (false). Reads all weights. */
+bool net_find_nonfinite(struct net *n, char *text, size_t size);
+
 void net_upload(struct net *n, const struct net_batch *b);
 /* Through the layers and the last norm (h_final). */
 void net_forward(struct net *n, const struct net_batch *b);

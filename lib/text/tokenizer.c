@@ -195,7 +195,9 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
 int tokenizer_token_bytes(const struct tokenizer *t, uint32_t id, struct buf *b, struct err *e)
 {
     struct str s = tokenizer_token(t, id);
-    if (s.p == NULL) return err_set(e, ERR_DATA, "token id %u does not exist", id);
+    if (s.p == NULL)
+        return err_set(e, ERR_DATA, "token %u is not in the tokenizer's vocabulary of %u", id,
+                       tokenizer_vocab_size(t));
     return decoder_token_bytes(t->decoder, s, b, e);
 }
 

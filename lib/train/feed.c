@@ -16,7 +16,12 @@ struct feed {
     char *name;
     const struct stream_record *next; /* read, and not yet part of a step */
     bool ended, loose, parts;
-    int64_t vocab;
+    struct model_vocab vocab;
+    struct { /* the id that reading ended at, which the model does not have */
+        bool found;
+        uint32_t id;
+        struct stream_source source;
+    } stranger;
     uint64_t length, steps, rows, checksum; /* as far as was read */
     uint64_t given;                         /* the checksum as far as was handed out */
     struct ahead *ahead;                    /* NULL: the caller's steps are read into */
@@ -26,11 +31,11 @@ struct feed {
     struct stream_header header; /* of another rank's stream: there is no reader here */
 };
 
-struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e)
+struct feed *feed_open(const char *path, bool loose, const struct model_vocab *v, struct err *e)
 {
     struct feed *f = mem_alloc(1, sizeof *f, e);
     if (!f) return NULL;
-    f->vocab = vocab;
+    f->vocab = *v;
     f->name = mem_strndup(path, strlen(path), e);
     f->reader = loose ? stream_open_any(path, e) : stream_open(path, STREAM_PACKED, e);
     if (!f->name || !f->reader) goto fail;
@@ -56,15 +61,16 @@ static bool is_file(const char *path)
     return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-struct feed *feed_open_shared(const char *path, int64_t vocab, struct world *w, struct err *e)
+struct feed *feed_open_shared(const char *path, const struct model_vocab *v, struct world *w,
+                              struct err *e)
 {
     struct feed *f = NULL;
     int32_t file = is_file(path);
-    if (w->place.size == 1) return feed_open(path, false, vocab, e);
+    if (w->place.size == 1) return feed_open(path, false, v, e);
     if (world_broadcast(w, &file, sizeof file, 0, e)) return NULL;
-    if (file) return feed_open(path, false, vocab, e);
+    if (file) return feed_open(path, false, v, e);
     if (w->place.rank == 0)
-        f = feed_open(path, false, vocab, e);
+        f = feed_open(path, false, v, e);
     else if ((f = mem_alloc(1, sizeof *f, e)))
         f->name = mem_strndup(path, strlen(path), e);
     int rc = world_agree(w, f && f->name ? 0 : -1, e);
@@ -106,10 +112,12 @@ void feed_step_free(struct feed_step *s)
     *s = (struct feed_step){0};
 }
 
+const char *feed_name(const struct feed *f) { return strcmp(f->name, "-") ? f->name : "<stdin>"; }
+
 static int bad(const struct feed *f, struct err *e, const char *what)
 {
-    return err_set(e, ERR_DATA, "%s: row %llu: %s", strcmp(f->name, "-") ? f->name : "<stdin>",
-                   (unsigned long long)f->rows, what);
+    return err_set(e, ERR_DATA, "%s: row %llu: %s", feed_name(f), (unsigned long long)f->rows,
+                   what);
 }
 
 /* As mem_grow, for an array of s. */
@@ -142,7 +150,24 @@ static int put_weights(const struct feed *f, struct feed_step *s, const struct s
     return 0;
 }
 
-static int put_sample(const struct feed *f, struct feed_step *s, const struct stream_sample *x,
+/* What the id stands for is not asked here, which may be the thread that reads ahead. */
+static int refuse(struct feed *f, const struct stream_sample *x, uint32_t id, struct err *e)
+{
+    f->stranger.found = true;
+    f->stranger.id = id;
+    f->stranger.source = x->source;
+    return bad(f, e, "a token that the model's vocabulary does not have");
+}
+
+static int tell_stranger(const struct feed *f, struct err *e)
+{
+    model_check_id(&f->vocab, f->stranger.id, e);
+    return err_prefix(e, "%s: row %llu (file %u row %llu)", feed_name(f),
+                      (unsigned long long)f->rows, f->stranger.source.file,
+                      (unsigned long long)f->stranger.source.row);
+}
+
+static int put_sample(struct feed *f, struct feed_step *s, const struct stream_sample *x,
                       struct err *e)
 {
     if (grow(f, s, &s->ids, &s->ids_cap, s->tokens + x->n, sizeof *s->ids, e) ||
@@ -150,8 +175,7 @@ static int put_sample(const struct feed *f, struct feed_step *s, const struct st
         grow(f, s, &s->samples, &s->samples_cap, s->nsamples + 1, sizeof *s->samples, e))
         return -1;
     for (uint32_t i = 0; i < x->n; i++) {
-        if (x->ids[i] >= (uint64_t)f->vocab)
-            return bad(f, e, "a token id that the model's vocabulary does not have");
+        if (x->ids[i] >= (uint64_t)f->vocab.size) return refuse(f, x, x->ids[i], e);
         s->ids[s->tokens + i] = x->ids[i];
     }
     if (put_weights(f, s, x, e)) return -1;
@@ -243,48 +267,6 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e)
     if (f->shared.fixed) *s = f->shared;
     int rc = !f->reader ? 0 : f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
+    if (rc < 0 && f->stranger.found) tell_stranger(f, e);
     return f->world ? share_step(f->world, rc, s, &f->given, e) : rc;
-}
-
-static int differs(const struct feed *f, struct err *e, const char *what, const char *has,
-                   const char *wants)
-{
-    return err_set(
-        e, ERR_CONFIG,
-        "%s: the stream has %s %s, the configuration %s; make it again with sft-pack, or "
-        "change the configuration",
-        strcmp(f->name, "-") ? f->name : "<stdin>", what, has, wants);
-}
-
-static int differs_u64(const struct feed *f, struct err *e, const char *what, uint64_t has,
-                       uint64_t wants)
-{
-    char a[24], b[24];
-    snprintf(a, sizeof a, "%llu", (unsigned long long)has);
-    snprintf(b, sizeof b, "%llu", (unsigned long long)wants);
-    return differs(f, e, what, a, b);
-}
-
-int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
-{
-    static const char *const modes[] = {"batch", "dense", "none"};
-    const struct stream_header *h = feed_header(f);
-    if (strcmp(h->tokenizer, w->tokenizer) != 0)
-        return err_set(e, ERR_DATA,
-                       "%s: the stream was made with another tokenizer (%s) than the model's (%s); "
-                       "make it again with -m of this model",
-                       f->name, h->tokenizer, w->tokenizer);
-    if (w->length && (w->plan ? h->length != w->length : h->length > w->length))
-        return differs_u64(f, e, "rows of length", h->length, w->length);
-    if (!w->plan) return 0;
-    if (h->global_batch != w->global_batch)
-        return differs_u64(f, e, "a global batch of", h->global_batch, w->global_batch);
-    if (h->mode != w->mode) return differs(f, e, "mode", modes[h->mode], modes[w->mode]);
-    if (h->epochs < w->epochs || h->epochs > w->epochs) {
-        char a[32], b[32];
-        snprintf(a, sizeof a, "%g", h->epochs);
-        snprintf(b, sizeof b, "%g", w->epochs);
-        return differs(f, e, "epochs", a, b);
-    }
-    return 0;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/model.h"
 #include "stream/stream.h"
 
 struct feed_sample {
@@ -38,12 +39,14 @@ struct feed_step {
 struct feed;
 struct world;
 /* path "-": standard input. A packed stream; or, with `loose`, a stream of samples too, which gives
- * a row a sample and steps of 64 rows. Tokens must be below vocab. */
-struct feed *feed_open(const char *path, bool loose, int64_t vocab, struct err *e);
+ * a row a sample and steps of 64 rows. Tokens must be in the vocabulary, which is copied. */
+struct feed *feed_open(const char *path, bool loose, const struct model_vocab *v, struct err *e);
 /* For all ranks of a job, which call it and feed_next together: each reads a file by itself; what
  * is not a file is read by rank 0, which tells the others. A packed stream only. */
-struct feed *feed_open_shared(const char *path, int64_t vocab, struct world *w, struct err *e);
+struct feed *feed_open_shared(const char *path, const struct model_vocab *v, struct world *w,
+                              struct err *e);
 const struct stream_header *feed_header(const struct feed *f);
+const char *feed_name(const struct feed *f); /* for messages: the path, or "<stdin>" */
 /* No row may be longer; without this call the stream's own length is the bound. */
 void feed_limit(struct feed *f, uint64_t length);
 /* The most that a step of a plan can hold. */
@@ -70,8 +73,10 @@ uint64_t feed_checksum(const struct feed *f);
 void feed_close(struct feed *f); /* NULL is fine */
 void feed_step_free(struct feed_step *s);
 
+/* feed_check.c: */
 /* What a configuration says of the stream it wants; ERR_CONFIG naming what differs and the
- * command line that makes the right one. */
+ * command line that makes the right one. ERR_DATA for another tokenizer, and for a plan in which no
+ * token is trained. */
 struct feed_wanted {
     const char *tokenizer; /* identity */
     uint64_t length, global_batch;
@@ -80,5 +85,10 @@ struct feed_wanted {
     bool plan; /* global batch, epochs and mode matter: a training stream */
 };
 int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e);
+/* Looks into the file of a plan before anything is trained on it: that one of its first `steps`
+ * steps has a trained token and, where its tokenizer has more tokens than the model, that all ids
+ * of these steps are the model's. It reads no further than that takes, which is the first row of
+ * most plans. ERR_DATA. */
+int feed_survey(const char *path, const struct model_vocab *v, uint64_t steps, struct err *e);
 
 #endif

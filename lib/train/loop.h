@@ -20,7 +20,8 @@ struct loop {
     const struct config *config;
     struct trainer *trainer;
     struct feed *train;
-    const char *validation; /* path of a stream, read anew each time; NULL: none */
+    struct model_vocab vocab; /* of the streams */
+    const char *validation;   /* path of a stream, read anew each time; NULL: none */
     struct feed_wanted validation_wanted;
     struct feed_room validation_room;
     void *validation_steps; /* feed_room_bytes(&validation_room, 0) */

@@ -118,6 +118,50 @@ static void tied(void)
                                      strstr(e.msg, "set that to false"));
 }
 
+static void spoil(struct net *n, const char *name, size_t at, float v)
+{
+    const struct param *p = params_find(&n->params, name, strlen(name));
+    net_set(n, NULL, p->offset + at, 1, &v);
+}
+
+static bool found(struct net *n, const char *text)
+{
+    char got[200];
+    return net_find_nonfinite(n, got, sizeof got) ==
+               (strcmp(text, "every weight is finite") != 0) &&
+           strcmp(got, text) == 0;
+}
+
+/* bf16 has no number near the largest of fp32. */
+static void nonfinite(const char *device, enum dtype t)
+{
+    struct err e = {0};
+    char name[100];
+    snprintf(name, sizeof name, "%s, %s: the first weight that is not finite", device,
+             dtype_name(t));
+    struct device *d = device_open(device, 2, &e);
+    struct model m = tiny_model(true, false);
+    m.vocab = VOCAB;
+    struct net *n = d ? tiny_open(&m, d, t, NET_KEEP_ALL, 16) : NULL;
+    bool ok = n && found(n, "every weight is finite");
+    if (ok) {
+        spoil(n, "model.norm.weight", 5, -INFINITY);
+        ok = EXPECT(name, found(n, "tensor model.norm.weight is not finite: -inf at [5], 1 of its "
+                                   "24 elements"));
+        spoil(n, "model.embed_tokens.weight", 10001 * 24 + 7, NAN);
+        spoil(n, "model.embed_tokens.weight", 10002 * 24, 3.4e38F);
+        char text[200];
+        snprintf(text, sizeof text,
+                 "tensor model.embed_tokens.weight is not finite: nan at [10001,7], %d of its "
+                 "264072 elements",
+                 t == DT_BF16 ? 2 : 1);
+        ok = EXPECT(name, found(n, text)) && ok;
+    }
+    CHECK(name, ok);
+    tiny_close(n);
+    device_close(d);
+}
+
 int main(void)
 {
     static const char *const devices[] = {"ref", "cpu", "far"};
@@ -127,5 +171,7 @@ int main(void)
             load(devices[i], DT_F32, bf16);
         }
     tied();
+    nonfinite("ref", DT_BF16);
+    nonfinite("far", DT_F32);
     TEST_END();
 }

@@ -11,6 +11,7 @@
 #include "test.h"
 
 enum { STEPS = 3000, BATCH = 4, LENGTH = 64, ROWS = STEPS * 2, SAMPLES = STEPS * BATCH };
+static const struct model_vocab vocabulary = {.size = MAKE_VOCAB};
 static const unsigned depths[] = {0, 1, 2, 7, 400};
 enum { DEPTHS = sizeof depths / sizeof *depths };
 
@@ -75,7 +76,7 @@ static struct outcome read_all(const char *path, int64_t vocab, const struct fee
     struct outcome o = {0};
     struct feed_step s = {0};
     struct err e = {0};
-    struct feed *f = feed_open(path, false, vocab, &e);
+    struct feed *f = feed_open(path, false, &(struct model_vocab){.size = vocab}, &e);
     int rc = f ? 1 : -1;
     if (f && depth >= 0 && feed_ahead(f, room, (unsigned)depth, NULL, &e)) rc = -1;
     while (rc == 1 && (rc = feed_next(f, &s, &e)) == 1) put_step(&o, &s, feed_checksum(f));
@@ -183,12 +184,12 @@ static void closing(const struct buf *b, const char *path)
     struct err e = {0};
     struct source s;
     bool fine = source_open(&s, b, b->len - 20, false);
-    struct feed *f = fine ? feed_open(s.path, false, MAKE_VOCAB, &e) : NULL;
+    struct feed *f = fine ? feed_open(s.path, false, &vocabulary, &e) : NULL;
     fine = f && feed_ahead(f, &room, STEPS, NULL, &e) == 0;
     feed_close(f);
     source_close(&s);
     CHECK("closed while it waits for input", fine);
-    f = feed_open(path, false, MAKE_VOCAB, &e);
+    f = feed_open(path, false, &vocabulary, &e);
     fine = f && feed_ahead(f, &room, 3, NULL, &e) == 0 && take(f, 2);
     feed_close(f);
     CHECK("closed with steps that nobody took", fine);
@@ -199,8 +200,8 @@ static bool in_parts(const char *path, const struct feed_room *small)
 {
     struct feed_step s = {0}, whole = {0};
     struct err e = {0};
-    struct feed *f = feed_open(path, false, MAKE_VOCAB, &e);
-    struct feed *g = feed_open(path, false, MAKE_VOCAB, &e);
+    struct feed *f = feed_open(path, false, &vocabulary, &e);
+    struct feed *g = feed_open(path, false, &vocabulary, &e);
     bool fine = f && g && feed_ahead(f, small, 0, NULL, &e) == 0;
     uint64_t steps = 0, more = 0;
     int rc = 0;

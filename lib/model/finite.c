@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why a result is not finite: the first tensor with a weight that is not. */
+#include <math.h>
+#include <stdio.h>
+
+#include "model/net.h"
+
+enum { CHUNK = 4096 };
+
+struct found {
+    size_t count, first; /* elements that are not finite, and which is the first */
+    float value;
+};
+
+static int look(struct net *n, const struct param *p, struct found *f, struct err *e)
+{
+    float x[CHUNK];
+    *f = (struct found){0};
+    for (size_t at = 0, c; at < p->n; at += c) {
+        c = p->n - at < CHUNK ? p->n - at : CHUNK;
+        if (net_get(n, n->weights, n->o.compute, p->offset + at, c, x, e)) return -1;
+        for (size_t i = 0; i < c; i++) {
+            if (isfinite(x[i])) continue;
+            if (f->count++ == 0) {
+                f->first = at + i;
+                f->value = x[i];
+            }
+        }
+    }
+    return 0;
+}
+
+static void describe(const struct param *p, const struct found *f, char *text, size_t size)
+{
+    const char *value = isnan(f->value) ? "nan" : f->value < 0 ? "-inf" : "inf";
+    char place[48];
+    if (p->rank == 2)
+        snprintf(place, sizeof place, "[%zu,%zu]", f->first / (size_t)p->shape[1],
+                 f->first % (size_t)p->shape[1]);
+    else
+        snprintf(place, sizeof place, "[%zu]", f->first);
+    snprintf(text, size, "tensor %s is not finite: %s at %s, %zu of its %zu elements", p->name,
+             value, place, f->count, p->n);
+}
+
+bool net_find_nonfinite(struct net *n, char *text, size_t size)
+{
+    struct found f;
+    for (size_t i = 0; i < n->params.count; i++) {
+        if (look(n, &n->params.p[i], &f, NULL)) {
+            snprintf(text, size, "the weights cannot be read");
+            return false;
+        }
+        if (f.count == 0) continue;
+        describe(&n->params.p[i], &f, text, size);
+        return true;
+    }
+    snprintf(text, size, "every weight is finite");
+    return false;
+}
