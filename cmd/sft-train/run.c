@@ -140,9 +140,11 @@ static void show_step(void *arg, uint64_t done, uint64_t total, const char *note
              (unsigned long long)total, note, left);
 }
 
-static void put_loss(struct buf *b, const char *name, double v)
+static void put(struct buf *b, const char *name, double v, int digits)
 {
-    if (isfinite(v)) buf_printf(b, "\"%s\":%.9g,", name, v);
+    buf_printf(b, "\"%s\":", name);
+    buf_json_number(b, v, digits);
+    buf_putc(b, ',');
 }
 
 /* One JSON object on standard output: what came of the run. */
@@ -154,14 +156,16 @@ static int summary(struct run *r, const struct loop_result *x, struct err *e)
     buf_printf(&b, "{\"step\":%llu,\"steps\":%llu,\"tokens\":%llu,\"label_tokens\":%llu,",
                (unsigned long long)r->trainer.step, (unsigned long long)x->steps,
                (unsigned long long)x->tokens, (unsigned long long)x->label_tokens);
-    buf_printf(&b, "\"seconds\":%.6g,\"tokens_per_s\":%.6g,\"gflops\":%.6g,", x->seconds,
-               (double)x->tokens / seconds, x->flops / seconds * 1e-9);
-    buf_printf(&b, "\"skipped_steps\":%llu,", (unsigned long long)r->trainer.guard.skipped);
-    put_loss(&b, "loss", x->loss);
-    put_loss(&b, "val_loss_before", x->val_before);
-    put_loss(&b, "val_loss_after", x->val_after);
-    if (x->saving > 0)
-        buf_printf(&b, "\"checkpoint_MB_per_s\":%.4g,", x->saved_bytes / x->saving * 1e-6);
+    put(&b, "seconds", x->seconds, 6);
+    put(&b, "tokens_per_s", (double)x->tokens / seconds, 6);
+    put(&b, "gflops", x->flops / seconds * 1e-9, 6);
+    put(&b, "skipped_steps", (double)r->trainer.guard.skipped, 6);
+    put(&b, "loss", x->loss, 9);
+    if (r->validation) {
+        put(&b, "val_loss_before", x->val_before, 9);
+        put(&b, "val_loss_after", x->val_after, 9);
+    }
+    if (x->saving > 0) put(&b, "checkpoint_MB_per_s", x->saved_bytes / x->saving * 1e-6, 4);
     buf_puts(&b, "\"checkpoint\":");
     buf_json(&b, str_z(path ? path : ""));
     buf_puts(&b, "}\n");
@@ -188,6 +192,11 @@ static int finish(struct run *r, const struct loop_result *x, struct err *e)
 {
     if (run_agreed(r, r->silent ? 0 : report(r, x, e), e)) return -1;
     if (!x->stopped) return 0;
+    if (trainer_updates(&r->trainer) == 0)
+        return err_set(e, ERR_STOPPED,
+                       "stopped as asked after step %llu; nothing was learnt yet, so there is no "
+                       "checkpoint: start it again",
+                       (unsigned long long)r->trainer.step);
     return err_set(e, ERR_STOPPED,
                    "stopped as asked after step %llu, saved as %s; --resume auto continues it",
                    (unsigned long long)r->trainer.step, x->checkpoint ? x->checkpoint : "");

@@ -18,7 +18,7 @@ enum err_code {
     ERR_CREATE = 73,    /* an output cannot be created, or exists already */
     ERR_IO = 74,        /* read or write failed */
     ERR_STOPPED = 75,   /* stopped on request, resumable */
-    ERR_NONFINITE = 76, /* the loss or a gradient is not finite */
+    ERR_NONFINITE = 76, /* a loss, a gradient or logits are not finite */
     ERR_CONFIG = 78     /* the configuration is wrong */
 };
 

@@ -132,7 +132,8 @@ const struct config_key config_keys_sft[] = {
     USED("sft.rslora", KEY_BOOL, TO(sft.rslora), .dflt = "false",
          .doc = "Rank-stabilised LoRA: the adapter's product counts lora_alpha / sqrt(r)"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
-         .doc = "A step whose gradient is not finite is skipped instead of ending the run"),
+         .doc = "A step whose loss or gradient is not finite is skipped, and such a validation "
+                "told, instead of ending the run"),
     USED("sft.spike_factor", KEY_REAL, TO(sft.spike_factor), .dflt = "3.0", .lo = 0, .hi = 1e9,
          .doc = "A step whose loss is above this times the median of those before is told with its "
                 "rows; 0: none"),

@@ -103,14 +103,15 @@ void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct tr
                       size_t n)
 {
     size_t summary = 0;
-    for (size_t i = 0; i < n; i++) summary += field_size(value_size(&v[i]));
+    for (size_t i = 0; i < n; i++) summary += v[i].json ? 0 : field_size(value_size(&v[i]));
     const size_t at = begin_record(b);
     buf_putc(b, 0x09);
     put_double(b, wall);
     buf_putc(b, 0x10);
     buf_varint(b, step);
     put_field(b, 0x2a, summary);
-    for (size_t i = 0; i < n; i++) put_value(b, &v[i]);
+    for (size_t i = 0; i < n; i++)
+        if (!v[i].json) put_value(b, &v[i]);
     end_record(b, at);
 }
 

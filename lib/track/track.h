@@ -40,7 +40,8 @@ int track_sync(struct track *t, struct err *e);
 int track_close(struct track *t, struct err *e); /* NULL is fine */
 
 /* ---- TensorBoard's files, for this module and its tests ---- */
-/* Appends one TFRecord with an Event of n scalars; wall: seconds since 1970. */
+/* Appends one TFRecord with an Event of those of the n values that are numbers; wall: seconds since
+ * 1970. One that is not finite is written as it is, for TensorBoard marks it in the curve. */
 void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct track_value *v,
                       size_t n);
 /* The first record of a file. */

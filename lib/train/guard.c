@@ -83,6 +83,18 @@ static int not_finite(struct guard *g, uint64_t step, const struct feed_step *s,
                "sft.skip_nonfinite=true leaves such steps out", e);
 }
 
+/* Weight decay and momentum would move the weights, and no token wants that. */
+static int untrained(struct guard *g, uint64_t step, const struct feed_step *s,
+                     struct guard_finding *f, struct err *e)
+{
+    char rows[300];
+    name_rows(s, rows, sizeof rows);
+    snprintf(f->text, sizeof f->text,
+             "step %llu: no trained token, nothing to learn; the step's samples (file:row) are %s",
+             (unsigned long long)step, rows);
+    return act(g, f, GUARD_SKIP, "", e);
+}
+
 static int spike(struct guard *g, uint64_t step, const struct feed_step *s, double loss,
                  struct guard_finding *f, struct err *e)
 {
@@ -102,8 +114,8 @@ int guard_check(struct guard *g, uint64_t step, const struct feed_step *s, doubl
                 struct guard_finding *f, struct err *e)
 {
     *f = (struct guard_finding){.median = NAN};
+    if (!(s->weight > 0)) return untrained(g, step, s, f, e);
     if (!isfinite(loss) || !isfinite(norm)) return not_finite(g, step, s, loss, norm, f, e);
-    if (!(s->weight > 0)) return 0; /* nothing was trained on: its loss says nothing */
     double usual = median(g);
     int rc = 0;
     if (g->o.spike_factor > 0 && loss > g->o.spike_factor * usual) {
@@ -120,8 +132,10 @@ void guard_write(const struct guard *g, struct buf *b)
 {
     uint64_t n = g->seen < g->o.window ? g->seen : g->o.window;
     buf_printf(b, "{\"skipped\":%llu,\"losses\":[", (unsigned long long)g->skipped);
-    for (uint64_t i = g->seen - n; i < g->seen; i++)
-        buf_printf(b, "%s%.17g", i > g->seen - n ? "," : "", g->losses[i % g->o.window]);
+    for (uint64_t i = g->seen - n; i < g->seen; i++) {
+        if (i > g->seen - n) buf_putc(b, ',');
+        buf_json_number(b, g->losses[i % g->o.window], 0);
+    }
     buf_puts(b, "]}");
 }
 

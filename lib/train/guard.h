@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guards: what to do about a step whose loss or gradient is not finite, or whose loss is far above
- * those before it. They look before the update, so that the weights are still good. */
+/* Guards: what to do about a step whose loss or gradient is not finite, whose loss is far above
+ * those before it, or that has no trained token. They look before the update, so that the weights
+ * are still good. */
 #ifndef SFT_TRAIN_GUARD_H
 #define SFT_TRAIN_GUARD_H
 
@@ -31,13 +32,13 @@ struct guard {
 /* What is wrong with a step. */
 struct guard_finding {
     bool found, skip; /* skip: no update shall be made */
-    double median;    /* of the losses before a spike; NAN: not finite */
+    double median;    /* of the losses before a spike; NAN: it is none */
     char text[600];   /* one line that names the step and some of its rows */
 };
 
 void guard_init(struct guard *g, const struct guard_options *o);
 /* step: from 1, the update that is about to be made. 0 with *f filled; ERR_NONFINITE when the run
- * shall end. */
+ * shall end. A step without a trained token is always left out, whatever loss and norm are. */
 int guard_check(struct guard *g, uint64_t step, const struct feed_step *s, double loss, double norm,
                 struct guard_finding *f, struct err *e);
 /* [[file,row],...] of all samples of the step. */

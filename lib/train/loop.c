@@ -4,24 +4,14 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
+#include "train/numbers.h"
 
 uint64_t loop_steps(const struct config *c, const struct stream_header *h)
 {
     uint64_t most = (uint64_t)c->run.max_steps;
     return c->run.max_steps > 0 && most < h->steps ? most : h->steps;
-}
-
-/* The numbers of one step, in the order of the file. */
-struct numbers {
-    struct track_value v[32];
-    size_t n;
-};
-static void number(struct numbers *a, const char *name, double value)
-{
-    if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, value, NULL};
 }
 
 /* All ranks go on, or all end with the error of the one that failed. */
@@ -46,36 +36,6 @@ static int measure_peak(struct loop *l, struct err *e)
     return 0;
 }
 
-static void step_numbers(const struct loop *l, struct numbers *a, const struct trainer_report *r,
-                         double samples)
-{
-    const struct stream_header *h = feed_header(l->train);
-    number(a, "sft_train/loss", r->loss);
-    number(a, "sft_train/grad_norm", r->grad_norm);
-    number(a, "sft_train/lr", r->lr);
-    number(a, "sft_train/epoch", h->epochs * (double)l->trainer->step / (double)h->steps);
-    number(a, "sft_train/tokens", (double)r->tokens);
-    number(a, "sft_train/label_tokens", (double)r->label_tokens);
-    number(a, "sft_train/skipped_steps", (double)l->trainer->guard.skipped); /* of the whole run */
-    number(a, "sft_train/padding_ratio", 0); /* rows are computed without padding */
-    number(a, "sft_train/tokens_per_s", (double)r->tokens / r->time.step);
-    number(a, "sft_train/gflops", r->flops / r->time.step * 1e-9);
-    const double peak = l->peak * l->trainer->mesh->world->place.size; /* ranks are alike */
-    number(a, "sft_train/mfu", r->flops / r->time.step / peak);
-    number(a, "global_seqlen/mean", samples > 0 ? (double)r->tokens / samples : 0);
-    number(a, "global_seqlen/max", (double)r->longest);
-    number(a, "time/step_train", r->time.step);
-    number(a, "time/forward", r->time.forward);
-    number(a, "time/backward", r->time.backward);
-    number(a, "time/optimizer", r->time.optimizer);
-}
-
-static void system_numbers(struct numbers *a)
-{
-    struct rusage u;
-    if (getrusage(RUSAGE_SELF, &u) == 0) number(a, "system/rss", (double)u.ru_maxrss * 1024);
-}
-
 static int validate(struct loop *l, struct numbers *a, double *loss, struct err *e)
 {
     struct trainer_report r;
@@ -86,9 +46,33 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
     feed_close(f);
     if (rc) return err_prefix(e, "validation");
     *loss = r.loss;
-    number(a, "sft_train/val_loss", r.loss);
-    number(a, "time/val", r.time.step);
+    numbers_add(a, "sft_train/val_loss", r.loss);
+    numbers_add(a, "time/val", r.time.step);
     return 0;
+}
+
+/* A message of what is not finite tells where that may come from. Always -1. */
+static int explain(const struct loop *l, struct err *e)
+{
+    char text[200];
+    net_find_nonfinite(&l->trainer->net, text, sizeof text);
+    return err_set(e, ERR_NONFINITE, "%s; %s", e->msg, text);
+}
+
+/* Once metrics.jsonl has it, and before a checkpoint has such weights: a validation loss that is
+ * not finite ends the run, as that of a step does. */
+static int judge_validation(const struct loop *l, double loss, struct err *e)
+{
+    char text[200];
+    if (isfinite(loss)) return 0;
+    snprintf(text, sizeof text, "%s: after step %llu the validation loss is %g, not finite",
+             l->validation, (unsigned long long)l->trainer->step, loss);
+    if (l->trainer->guard.o.skip_nonfinite) {
+        if (l->hooks.say) l->hooks.say(l->hooks.arg, text);
+        return 0;
+    }
+    err_set(e, ERR_NONFINITE, "%s", text);
+    return writes(l) ? explain(l, e) : -1;
 }
 
 /* What is known of saves that have ended. wait: of the one under way too. */
@@ -108,14 +92,25 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
     r->saved_bytes += (double)s.bytes;
     r->saving += s.seconds;
     if (!a) return 0;
-    number(a, "time/checkpoint_write", s.seconds);
-    number(a, "checkpoint/MB_per_s", rate);
+    numbers_add(a, "time/checkpoint_write", s.seconds);
+    numbers_add(a, "checkpoint/MB_per_s", rate);
+    return 0;
+}
+
+/* Where nothing was learnt yet there is nothing to save: a run that starts anew is the same. */
+static int skip_save(const struct loop *l)
+{
+    char text[100];
+    snprintf(text, sizeof text, "checkpoint-%llu: not written, nothing was learnt yet",
+             (unsigned long long)l->trainer->step);
+    if (l->hooks.note) l->hooks.note(l->hooks.arg, text);
     return 0;
 }
 
 /* Every step that a checkpoint has is in metrics.jsonl, so that a resumed run need not add any. */
 static int save(struct loop *l, struct loop_result *r, struct err *e)
 {
+    if (trainer_updates(l->trainer) == 0) return skip_save(l);
     int rc = writes(l) ? track_sync(l->track, e) : 0;
     if (rc == 0) rc = note_saved(l, r, NULL, true, e);
     if (agreed(l, rc, e)) return -1;
@@ -125,8 +120,11 @@ static int save(struct loop *l, struct loop_result *r, struct err *e)
 static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
 {
     char note[120];
-    snprintf(note, sizeof note, "loss %.4f, grad norm %.3g, lr %.3g, %.0f tokens/s", s->loss,
-             s->grad_norm, s->lr, (double)s->tokens / s->time.step);
+    int n = s->label_tokens
+                ? snprintf(note, sizeof note, "loss %.4f, grad norm %.3g", s->loss, s->grad_norm)
+                : snprintf(note, sizeof note, "no trained token");
+    snprintf(note + n, sizeof note - (size_t)n, ", lr %.3g, %.0f tokens/s", s->lr,
+             (double)s->tokens / s->time.step);
     if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
 }
 
@@ -135,8 +133,7 @@ static int suspects(struct numbers *a, const struct feed_step *s, struct buf *ro
 {
     guard_rows(s, rows);
     if (buf_check(rows, e)) return -1;
-    number(a, "sft_train/suspect_rows", 0);
-    a->v[a->n - 1].json = rows->data;
+    numbers_json(a, "sft_train/suspect_rows", rows->data);
     return 0;
 }
 
@@ -146,18 +143,20 @@ static int tell_finding(const struct loop *l, const struct trainer_report *r,
                         struct err *e)
 {
     if (l->hooks.say) l->hooks.say(l->hooks.arg, r->finding.text);
-    if (isfinite(r->finding.median)) number(a, "sft_train/loss_median", r->finding.median);
+    if (isfinite(r->finding.median)) numbers_add(a, "sft_train/loss_median", r->finding.median);
     return suspects(a, s, rows, e);
 }
 
 /* Of a step that the guard ended the run at: what its message has no room for. Always -1. */
-static int last_words(struct loop *l, const struct trainer_report *r, const struct feed_step *s)
+static int last_words(struct loop *l, const struct trainer_report *r, const struct feed_step *s,
+                      struct err *e)
 {
     struct numbers a = {0};
     struct buf rows = {0};
     if (!r->finding.found || !writes(l)) return -1;
-    number(&a, "sft_train/loss", r->loss);
-    number(&a, "sft_train/grad_norm", r->grad_norm);
+    if (!isfinite(r->loss) || !isfinite(r->grad_norm)) explain(l, e);
+    numbers_add(&a, "sft_train/loss", r->loss);
+    numbers_add(&a, "sft_train/grad_norm", r->grad_norm);
     if (suspects(&a, s, &rows, NULL) == 0)
         track_put(l->track, l->trainer->step + 1, a.v, a.n, true, NULL);
     buf_free(&rows);
@@ -173,7 +172,7 @@ static int stalled(const struct loop *l, struct numbers *a, struct err *e)
     const double *all = world_notes(l->trainer->mesh->world, &mine, sizeof mine, e);
     double most = 0;
     for (int i = 0; all && i < l->trainer->mesh->world->place.size; i++) most = fmax(most, all[i]);
-    number(a, "time/checkpoint", most);
+    numbers_add(a, "time/checkpoint", most);
     return all ? 0 : -1;
 }
 
@@ -182,7 +181,7 @@ static int write_step(struct loop *l, struct loop_result *r, struct numbers *a, 
 {
     if (note_saved(l, r, a, false, e)) return -1;
     if (!writes(l)) return 0;
-    system_numbers(a);
+    numbers_system(a);
     return track_put(l->track, l->trainer->step, a->v, a->n, mark, e);
 }
 
@@ -192,17 +191,17 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
 {
     const struct config *c = l->config;
     const uint64_t k = l->trainer->step;
-    bool end = last || r->stopped;
-    if (l->validation && (last || due(c->eval_steps, k)) && validate(l, a, &r->val_after, e))
-        return -1;
+    bool end = last || r->stopped, validates = l->validation && (last || due(c->eval_steps, k));
+    if (validates && validate(l, a, &r->val_after, e)) return -1;
     r->steps++;
     r->tokens += s->tokens;
     r->label_tokens += s->label_tokens;
     r->seconds += s->time.step;
     r->flops += s->flops;
-    r->loss = s->loss;
+    if (s->label_tokens) r->loss = s->loss;
     if (stalled(l, a, e)) return -1;
     if (agreed(l, write_step(l, r, a, end || k == 1 || due(c->logging_steps, k), e), e)) return -1;
+    if (validates && judge_validation(l, r->val_after, e)) return -1;
     return end || due(c->save_steps, k) ? save(l, r, e) : 0;
 }
 
@@ -214,10 +213,10 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
     struct trainer_report report;
     struct trainer *t = l->trainer;
     if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e))
-        return last_words(l, &report, s);
+        return last_words(l, &report, s, e);
     if (measure_peak(l, e)) return -1;
-    step_numbers(l, &a, &report, (double)s->nsamples);
-    number(&a, "time/data", waited);
+    numbers_step(&a, t, feed_header(l->train), &report, s->nsamples, l->peak);
+    numbers_add(&a, "time/data", waited);
     tell(l, &report, total);
     bool last = t->step >= total;
     int stop = world_any(t->mesh->world, l->hooks.stop && l->hooks.stop(l->hooks.arg), e);
@@ -235,8 +234,26 @@ static int first_validation(struct loop *l, struct loop_result *r, struct err *e
     struct numbers a = {0};
     if (!l->validation || l->trainer->step > 0) return 0;
     if (validate(l, &a, &r->val_before, e)) return -1;
-    system_numbers(&a);
-    return agreed(l, writes(l) ? track_put(l->track, 0, a.v, a.n, true, e) : 0, e);
+    numbers_system(&a);
+    if (agreed(l, writes(l) ? track_put(l->track, 0, a.v, a.n, true, e) : 0, e)) return -1;
+    return judge_validation(l, r->val_before, e);
+}
+
+/* A run to its end that changed no weight; what a stream promises is known before, but not what the
+ * first steps of a pipe hold. */
+static int check_learnt(const struct loop *l, const struct loop_result *r, struct err *e)
+{
+    const unsigned long long steps = l->trainer->step;
+    if (trainer_updates(l->trainer) > 0) return 0;
+    if (r->label_tokens == 0)
+        return err_set(e, ERR_DATA,
+                       "%s: no trained token in the %llu steps of the run: nothing was learnt, and "
+                       "no checkpoint is written",
+                       feed_name(l->train), steps);
+    return err_set(e, ERR_NONFINITE,
+                   "%s: each of the %llu steps of the run was left out: nothing was learnt, and no "
+                   "checkpoint is written",
+                   feed_name(l->train), steps);
 }
 
 int loop_run(struct loop *l, struct loop_result *r, struct err *e)
@@ -253,6 +270,7 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
         if (rc == 0) rc = one_step(l, &s, log_clock() - start, total, r, e);
     }
     feed_step_free(&s);
+    if (rc == 0 && !r->stopped) rc = check_learnt(l, r, e);
     /* also after a failure: what was begun is worth keeping, and says itself if it was not */
     int saved = note_saved(l, r, NULL, true, rc ? NULL : e);
     return agreed(l, rc || saved ? -1 : 0, e);

@@ -35,14 +35,18 @@ struct loop {
 struct loop_result {
     uint64_t steps, tokens, label_tokens; /* of this process */
     double seconds, flops;                /* of training steps */
-    double loss, val_before, val_after;   /* NAN: none */
+    double loss;                          /* of the last step with a trained token; NAN: none */
+    double val_before, val_after;         /* NAN: none */
     char *checkpoint;                     /* the last one written; mem_free() */
     double saved_bytes, saving;           /* of all of them, and the seconds that writing took */
     bool stopped;                         /* asked to; it can be resumed */
 };
 /* Steps of the whole run: the stream's, or max_steps when that is fewer. */
 uint64_t loop_steps(const struct config *c, const struct stream_header *h);
-/* From trainer->step, which train has been brought to, to the end. */
+/* From trainer->step, which train has been brought to, to the end. No checkpoint is written before
+ * a weight has changed; a run in which none does is ERR_DATA, or ERR_NONFINITE where the guard left
+ * out every step. A loss of validation that is not finite is ERR_NONFINITE, unless the guard's
+ * skip_nonfinite is set. */
 int loop_run(struct loop *l, struct loop_result *r, struct err *e);
 
 #endif

@@ -152,8 +152,8 @@ static int reduce(struct trainer *t, double scale, struct trainer_report *r, str
     if (rc == 0)
         rc = n->device->ops->download(n->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
     if (world_agree(t->mesh->world, rc, e)) return -1;
-    r->loss = loss * scale;
-    r->grad_norm = sqrt(sumsq);
+    r->loss = scale > 0 ? loss * scale : NAN; /* 0 is what a perfect model would show */
+    r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;
     return 0;
 }
 
@@ -208,10 +208,12 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
     return 0;
 }
 
+uint64_t trainer_updates(const struct trainer *t) { return t->step - t->guard.skipped; }
+
 /* A step that was left out is none for the moments, as in PyTorch where step() was not called. */
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
-    optimizer_update(&t->optimizer, lr, t->step + 1 - t->guard.skipped);
+    optimizer_update(&t->optimizer, lr, trainer_updates(t) + 1);
     t->step++;
     int rc = zero_gather(&t->optimizer.zero, t->net.weights, t->net.o.compute, e);
     if (t->net.device->ops->sync(t->net.device, e)) rc = -1;
@@ -270,7 +272,8 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     rc = zero_sum(&t->optimizer.zero, n->loss, e);
     if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
     if (world_agree(t->mesh->world, rc, e)) return -1;
-    r->loss = weight > 0 ? loss / weight : 0;
     r->time.step = log_clock() - start;
+    if (!(weight > 0)) return err_set(e, ERR_DATA, "no trained token, so there is no loss");
+    r->loss = loss / weight;
     return 0;
 }

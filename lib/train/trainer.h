@@ -47,7 +47,7 @@ struct trainer {
 
 /* What one step, or one validation, was. */
 struct trainer_report {
-    double loss, grad_norm, lr;
+    double loss, grad_norm, lr; /* NAN, the first two: no token was trained */
     uint64_t tokens, label_tokens, rows, micro_batches;
     uint64_t longest; /* sample */
     double flops;
@@ -85,7 +85,10 @@ int trainer_update(struct trainer *t, double lr, struct err *e);
  * ERR_NONFINITE when it ends the run. */
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
                  struct err *e);
-/* Loss over all that f still has, weighted by the tokens' weights. */
+/* Steps that changed the weights: those done less those left out. */
+uint64_t trainer_updates(const struct trainer *t);
+/* Loss over all that f still has, weighted by the tokens' weights; ERR_DATA where none is trained.
+ */
 int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e);
 
 #endif

@@ -48,6 +48,34 @@ equal '5 ranks, a row' "$(code train 5 few $zero1 sft_train.training_args.gradie
 equal 'one process, that row' "$(code run alone sft_train.training_args.gradient_accumulation_steps=5 "${few[@]}")" 0
 near '5 ranks, a row: the losses of one process' few alone
 
+# Steps without a trained token: the first rows are cut before their answers.
+long=$(printf 'word %.0s' $(seq 120))
+sed "1,12s/Say/$long/; 25,36s/Say/$long/" train.jsonl >holes.jsonl
+samples holes.jsonl | sft-pack -q -l 128 -b 12 --in-order --over-length cut -o holes.sfts
+holes=(save_steps=1 sft.shuffle=false --val val.sfts)
+equal 'one process, steps without a trained token' "$(code run h1 "${holes[@]}" holes.sfts)" 0
+equal '2 ranks, ZeRO-0' "$(quiet='' code train 2 h20 "${holes[@]}" holes.sfts)" 0
+equal 'each is told once' "$(grep -c 'step [13]: no trained token' stderr)" 2
+equal '2 ranks, ZeRO-1' "$(code train 2 h21 $zero1 "${holes[@]}" holes.sfts)" 0
+same 'steps without a trained token: the same weights' "$(weights h20)" "$(weights h21)"
+same 'the same state' "$(state h20)" "$(state h21)"
+same 'which the last step leaves as they were' "$(weights h20 3)" "$(weights h20 2)"
+equal 'no checkpoint before the first update' "$(ls h20/sft_train | tr '\n' ' ')" \
+    'checkpoint-2 checkpoint-3 '
+equal 'null where there is no loss' "$(losses h20 | sed 's/[0-9.]\+/N/g' | tr '\n' ' ')" \
+    'null N null '
+close 'the loss of one process' "$(losses h1 | sed -n 2p)" "$(losses h20 | sed -n 2p)" 1e-6
+equal 'nothing to learn: 65' "$(code train 2 none max_steps=1 "${holes[@]}" holes.sfts)" 65
+equal 'before anything is written' "$(ls -d none 2>/dev/null)" ''
+said 'said by one' 'holes.sfts: no trained token in the steps up to max_steps \(1 of 3\)'
+equal 'said once' "$(grep -c 'no trained token' stderr)" 1
+late() { train 2 late max_steps=1 "${holes[@]}" - <holes.sfts; }
+late >stdout 2>stderr && rc=0 || rc=$?
+equal 'nothing to learn from a pipe: 65, no checkpoint' "$rc $(ls late/sft_train)" '65 '
+cp -r h20 h1r && rm -r "$(checkpoint h1r)"
+equal 'continued by one process' "$(code run h1r --resume auto "${holes[@]}" holes.sfts)" 0
+same 'the step leaves the weights' "$(weights h1r 3)" "$(weights h20 2)"
+
 # ---- a checkpoint goes on, on as many ranks as there are ----
 equal 'ZeRO-1 resumes ZeRO-0' "$(again r01 two0 2 $zero1)" 0
 same 'to the same state' "$(state two0)" "$(state r01)"

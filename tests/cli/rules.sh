@@ -162,6 +162,15 @@ for c in sft-train sft-eval; do
     none "libraries of $c" "$T/found"
 done
 
+# ---- numbers of JSON have one writer, which knows that some are not finite ----
+# reals FILE...: lines that format a real number behind a JSON key, or into a buffer
+reals() { grep -nE '(\\":|buf_printf\([^"]*")([^"\\]|\\.)*%[-+#0-9.*]*[aefgAEFG]' "$@"; }
+printf '%s\n' 'snprintf(line, n, "{\"loss\":%.9g}", x);' 'buf_printf(&b, "%s%.*g", comma, 9, x);' \
+    'snprintf(line, n, "loss %.4f", x);' 'buf_printf(&b, "{\"n\":%zu}", n);' >"$T/try/reals.c"
+equal "a number that is printed by hand is found" "$(reals "$T/try/reals.c" | wc -l)" 2
+reals "${sources[@]}" | grep -vE '^(lib/base/buf|lib/model/plan|cmd/sft-train/plan)\.c:' >"$T/found"
+none "real numbers go into JSON through buf_json_number and buf_json_fixed" "$T/found"
+
 # ---- functions that are not called ----
 word() { echo "(^|[^A-Za-z0-9_.>])($1)[ ]*\("; }
 nowhere "unbounded string functions" "$(word 'strcpy|strcat|stpcpy|sprintf|vsprintf|gets|strtok|alloca')" ""

@@ -20,6 +20,16 @@ static void records(void)
     CHECK("scalars: step and first tag", p[12] == 0x09 && p[21] == 0x10 && p[22] == 0xac &&
                                              p[23] == 2 && p[24] == 0x2a && p[26] == 0x0a &&
                                              p[28] == 0x0a && p[29] == 1 && p[30] == 'a');
+    const struct track_value rows[] = {{"a", 1.5, NULL}, {"rows", 0, "[[0,1]]"}, {"bc", -2, NULL}};
+    buf_reset(&b);
+    tfevents_scalars(&b, 2, 300, v, 2);
+    const size_t n = b.len;
+    tfevents_scalars(&b, 2, 300, rows, 3);
+    CHECK("what is no number is left out", b.len == 2 * n && !memcmp(b.data, b.data + n, n));
+    buf_reset(&b);
+    tfevents_scalars(&b, 2, 300, &(struct track_value){"a", NAN, NULL}, 1);
+    const unsigned char *f = (const unsigned char *)b.data + b.len - 8; /* before the CRC */
+    CHECK("a NaN is written as it is", (f[3] & 0x7f) == 0x7f && (f[2] & 0xc0) == 0xc0);
     buf_free(&b);
 }
 

@@ -62,6 +62,12 @@ static void spikes(void)
     for (uint64_t k = 6; k < 20; k++) guard_check(&g, k, &s, 0, 0, &f, &e);
     CHECK("steps that train on nothing are none to compare with",
           put(&g, 20, 2, &f, &e) == 0 && !f.found && put(&g, 21, 7, &f, &e) == 0 && f.found);
+    CHECK("and are left out, whatever their loss is",
+          g.skipped == 14 && guard_check(&g, 22, &s, NAN, NAN, &f, &e) == 0 && f.found && f.skip &&
+              isnan(f.median) && g.skipped == 15 &&
+              strcmp(f.text, "step 22: no trained token, nothing to learn; the step's samples "
+                             "(file:row) are 0:100 1:101 0:102 1:103 0:104 1:105 0:106 1:107 and 2 "
+                             "more, which metrics.jsonl names; no update made") == 0);
     g = with((struct guard_options){.window = 8});
     CHECK("factor 0 is off", usual(&g, 8) && put(&g, 9, 1e9, &f, &e) == 0 && !f.found);
 }
