@@ -11,6 +11,12 @@ lost. INT, TERM, HUP and USR1 become USR1 for the trainer, which finishes its st
 with 75.'
 set -u
 
+# A standard descriptor that is closed would be given to the next file that is opened. To use the one in
+# its place fails, as that of a closed one does.
+{ : <&0; } 2>/dev/null || exec 0>/dev/null
+{ : >&1; } 2>/dev/null || exec 1</dev/null
+{ : >&2; } 2>/dev/null || exec 2</dev/null
+
 say() { printf '%s\n' "sft-run: $*" >&2; }
 die() { say "${@:2}"; exit "$1"; }
 
@@ -18,7 +24,7 @@ die() { say "${@:2}"; exit "$1"; }
 dir='' name='' overrides=() resume=()
 while [ $# -gt 0 ]; do
     case $1 in
-        -h | --help) printf '%s\n' "$usage"; exit 0 ;;
+        -h | --help) printf '%s\n' "$usage" 2>/dev/null || die 74 '<stdout>: write failed'; exit 0 ;;
         --config_path=* | --config_name=* | --resume=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
         --config_path | --config_name | --resume)
             [ $# -ge 2 ] || die 64 "$1: a value is missing"

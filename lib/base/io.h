@@ -29,6 +29,11 @@ struct io_sys {
 };
 extern struct io_sys io_sys;
 
+/* Puts /dev/null in the place of standard descriptors that are closed, so that no file that is
+ * opened later becomes standard output or receives messages; to use them still fails. Before
+ * anything is opened; opt_parse does it. */
+int io_standard(struct err *e);
+
 /* ---- reading ---- */
 struct io_in; /* a buffered-by-the-caller reader; "-" is standard input */
 struct io_in *io_open(const char *path, struct err *e); /* ERR_NOINPUT when missing or unreadable */
@@ -87,7 +92,7 @@ int io_log_new(const char *path, struct io_log **log, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
 int io_log_sync(struct io_log *l, struct err *e);  /* fsync */
 int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
-/* A bare descriptor that appends, above those of the standard streams, or -1. */
+/* A bare descriptor that appends, or -1. */
 int io_append_fd(const char *path, struct err *e);
 
 /* ---- folders ---- */

@@ -5,8 +5,7 @@
 
 #include "base/io.h"
 
-/* The calls of io_sys, repeated while a signal interrupts them. sys_open never returns a standard
- * descriptor: with one of those closed, data would go where messages should. */
+/* The calls of io_sys, repeated while a signal interrupts them. */
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_fsync(int fd);
 int sys_rename(const char *from, const char *to);

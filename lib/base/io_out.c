@@ -156,9 +156,8 @@ static void out_free(struct io_out *out)
  * descriptor 1 is never free for another file to take. */
 static int commit_direct(struct io_out *out, struct err *e)
 {
-    int fd = out->stdio ? fcntl(out->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : out->fd;
+    int fd = out->stdio ? fcntl(out->fd, F_DUPFD_CLOEXEC, 0) : out->fd;
     if (fd >= 0 && sys_close(fd) == 0) return 0;
-    if (fd < 0 && errno == EBADF && out->written == 0) return 0; /* closed, and not needed */
     return err_errno(e, ERR_IO, "%s: close failed", out->path);
 }
 

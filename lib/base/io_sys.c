@@ -29,12 +29,20 @@ int sys_open(const char *path, int flags, mode_t mode)
     int fd;
     do fd = io_sys.open(path, flags | O_CLOEXEC, mode);
     while (fd < 0 && errno == EINTR);
-    if (fd < 0 || fd > STDERR_FILENO) return fd;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return high;
+    return fd;
+}
+
+/* As for a descriptor that is closed, reading and writing fail. */
+int io_standard(struct err *e)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        if (open("/dev/null", modes[fd]) != fd) /* the lowest that is free */
+            return err_errno(e, ERR_IO,
+                             "/dev/null: cannot stand for descriptor %d, which is closed", fd);
+    }
+    return 0;
 }
 
 int sys_fsync(int fd)

@@ -269,8 +269,9 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
               int *nargs, struct err *e)
 {
     struct walk w = {.cmd = cmd, .argc = argc, .argv = argv};
-    log_init(cmd->name, LOG_INFO); /* for messages about the options themselves */
     *nargs = 0;
+    log_init(cmd->name, LOG_INFO); /* for messages about the options themselves */
+    if (io_standard(e) < 0) return -1;
     opt_common_table(w.common, common);
     if (walk(&w, nargs, e) < 0) return -1;
     if (w.special) return print_special(&w, e);

@@ -54,7 +54,8 @@ struct opt_common {
  * and the hidden --help-man and --help-complete=bash|zsh|fish outputs that the build uses.
  * Operands are gathered at the front of argv[1..], *nargs their number; "--" ends options; letters
  * may be bundled; --name=value and --name value both work; an unknown name suggests the nearest.
- * Calls log_init. 0 to go on, 1 to exit with success, -1 with ERR_USAGE. */
+ * What every command begins with: io_standard and log_init. 0 to go on, 1 to exit with success, -1
+ * with ERR_USAGE. */
 int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, char **argv,
               int *nargs, struct err *e);
 

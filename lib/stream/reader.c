@@ -221,6 +221,12 @@ static int next_record(struct stream_reader *r, struct err *e)
     return 0;
 }
 
+/* Whatever failed names its file; that reading failed does so itself. */
+static void name_failure(const struct stream_reader *r, struct err *e)
+{
+    if (e && e->code != ERR_IO) err_prefix(e, "%s", io_name(r->in));
+}
+
 int stream_next(struct stream_reader *r, const struct stream_record **rec, struct err *e)
 {
     if (r->state == ENDED) return 0;
@@ -230,7 +236,7 @@ int stream_next(struct stream_reader *r, const struct stream_record **rec, struc
         err_prefix(e, "record %" PRIu64, r->tally.records);
         rc = -1;
     }
-    if (rc < 0) err_prefix(e, "%s", io_name(r->in));
+    if (rc < 0) name_failure(r, e);
     if (rc <= 0) r->state = rc < 0 ? FAILED : ENDED;
     *rec = rc > 0 ? &r->rec : NULL;
     return rc;
@@ -265,7 +271,7 @@ struct stream_reader *stream_open_any(const char *path, struct err *e)
     }
     ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, STREAM_WINDOW_LOG);
     if (read_header(r, e) < 0) {
-        err_prefix(e, "%s", io_name(r->in));
+        name_failure(r, e);
         stream_close(r);
         return NULL;
     }

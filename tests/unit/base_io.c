@@ -302,10 +302,15 @@ static void test_standard(void)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) { /* with standard input and output closed, no file may take their places */
-        close(0);
-        close(1);
+        char c;
+        for (int fd = 0; fd < 3; fd++) close(fd);
+        bool ok = io_standard(&e) == 0;
         struct io_out *out = io_create(at("s"), &e);
-        bool ok = out && io_put("-", "x", 1, &e) < 0 && e.code == ERR_IO && io_commit(out, &e) == 0;
+        struct io_in *in = io_open("-", &e);
+        ok = ok && in && io_read(in, &c, 1, &e) < 0 && e.code == ERR_IO;
+        ok = ok && out && io_put("-", "x", 1, &e) < 0 && e.code == ERR_IO &&
+             strstr(e.msg, "<stdout>: write failed") && io_put("-", "", 0, &e) == 0;
+        ok = ok && write(2, "x", 1) < 0 && io_commit(out, &e) == 0;
         _exit(ok && holds(at("s"), "") ? 0 : 1);
     }
     waitpid(pid, &status, 0);
