@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt convert: a model in another format to a Hugging Face folder. */
 
+#include "base/io.h"
 #include "base/log.h"
-#include "hf/folder.h"
 #include "hf/gguf_convert.h"
 #include "verbs.h"
 
 static int convert(const char *file, const char *out, const char *tokenizer, struct err *e)
 {
-    char *tmp = NULL;
     struct gguf *g = gguf_open(file, e);
-    int rc = g ? hf_folder_begin(out, &tmp, e) : -1;
-    if (rc == 0) {
-        rc = gguf_convert(g, tmp, tokenizer, e);
-        if (rc == 0)
-            rc = hf_folder_commit(tmp, out, e);
-        else
-            hf_folder_abort(tmp);
-    }
-    mem_free(tmp);
+    struct io_folder *f = g ? io_folder_new(out, e) : NULL;
+    int rc = f ? gguf_convert(g, io_folder_path(f), tokenizer, e) : -1;
+    if (rc == 0)
+        rc = io_folder_commit(f, e);
+    else
+        io_folder_abort(f);
     gguf_close(g);
     return rc;
 }

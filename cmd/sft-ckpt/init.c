@@ -131,19 +131,16 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
 {
     struct hf_config c;
     struct model m; /* only made to know that it can be */
-    char *tmp = NULL;
-    int rc = io_is_dir(config) ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e);
-    if (rc != 0) return -1;
-    rc = model_from_hf(&c, &m, e);
-    if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
-    if (rc == 0) {
-        rc = fill(tmp, &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);
-        if (rc == 0)
-            rc = hf_folder_commit(tmp, out, e);
-        else
-            hf_folder_abort(tmp);
-    }
-    mem_free(tmp);
+    struct io_folder *f = NULL;
+    if (io_is_dir(config) ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e)) return -1;
+    int rc = model_from_hf(&c, &m, e);
+    if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
+    if (rc == 0)
+        rc = fill(io_folder_path(f), &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);
+    if (rc == 0)
+        rc = io_folder_commit(f, e);
+    else
+        io_folder_abort(f);
     hf_config_free(&c);
     return rc;
 }

@@ -90,23 +90,21 @@ static int copy_files(const char *base, const char *adapter, const char *tmp, st
 static int merge(const char *model, const char *adapter, const char *out, struct err *e)
 {
     struct hf_config c = {0};
-    char *dir = NULL, *tmp = NULL;
+    char *dir = NULL;
+    struct io_folder *f = NULL;
     struct safetensors *base = NULL;
     struct peft *p = peft_open(adapter, e);
     int rc = p ? hf_folder_resolve(model, &dir, e) : -1;
     if (rc == 0) rc = hf_config_read(dir, &c, e);
     if (rc == 0) rc = (base = safetensors_open(dir, e)) ? 0 : -1;
     if (rc == 0) rc = peft_check(p, base, c.tie_word_embeddings, e);
-    if (rc == 0) rc = hf_folder_begin(out, &tmp, e);
-    if (rc == 0) {
-        rc = copy_files(dir, p->dir, tmp, e);
-        if (rc == 0) rc = write_weights(p, base, tmp, e);
-        if (rc == 0)
-            rc = hf_folder_commit(tmp, out, e);
-        else
-            hf_folder_abort(tmp);
-    }
-    mem_free(tmp);
+    if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
+    if (rc == 0) rc = copy_files(dir, p->dir, io_folder_path(f), e);
+    if (rc == 0) rc = write_weights(p, base, io_folder_path(f), e);
+    if (rc == 0)
+        rc = io_folder_commit(f, e);
+    else
+        io_folder_abort(f);
     safetensors_close(base);
     hf_config_free(&c);
     mem_free(dir);

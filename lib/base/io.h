@@ -22,6 +22,7 @@ struct io_sys {
     int (*fsync)(int fd);
     int (*close)(int fd);
     int (*rename)(const char *from, const char *to);
+    int (*rename_new)(const char *from, const char *to); /* EEXIST when there is anything at to */
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
@@ -61,11 +62,12 @@ int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
 /* ---- writing: a file appears whole under its name, or not at all ---- */
 struct io_out;
 /* path "-": standard output, unbuffered by us, commit checks the close. Else a temporary in the
- * same folder, with the permissions that the umask gives. ERR_CREATE on failure. A path that is a
- * device, a FIFO or the like is written directly; one that is a symbolic link to a file replaces
- * that file. An unfinished temporary is removed by io_abort, at exit and on
- * SIGINT/SIGTERM/SIGHUP/SIGPIPE, unless the program has set these signals otherwise. A file that
- * grows over its limit (SIGXFSZ) is an error, as a full disk is. */
+ * same folder, with the permissions that the umask gives and a name that no other writer has.
+ * ERR_CREATE on failure. A path that is a device, a FIFO or the like is written directly; one that
+ * is a symbolic link to a file replaces that file. An unfinished temporary is removed by io_abort,
+ * at exit and on SIGINT/SIGTERM/SIGHUP/SIGPIPE, unless the program has set these signals otherwise;
+ * what a killed process left, by the next one that writes the same path. A file that grows over its
+ * limit (SIGXFSZ) is an error, as a full disk is. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 /* At a place of its own; not for "-". */
@@ -104,8 +106,18 @@ int io_mkdirs(const char *path, struct err *e); /* as mkdir -p; ERR_CREATE */
 int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
             struct err *e);
 int io_remove_tree(const char *path, struct err *e); /* links are removed, not followed */
-/* fsync of the folder `from`, rename, fsync of the parent. */
+/* fsync of the folder `from`, rename, fsync of the parent. ERR_CREATE when there is anything at to.
+ */
 int io_rename_dir(const char *from, const char *to, struct err *e);
+/* A new folder, of which the same holds as of a file above: it is filled under a temporary name and
+ * appears whole, or not at all. Its target must not exist (ERR_CREATE), neither now nor at the
+ * commit; folders above it are made. */
+struct io_folder;
+struct io_folder *io_folder_new(const char *path, struct err *e);
+const char *io_folder_path(const struct io_folder *f); /* where its files go */
+int io_folder_commit(struct io_folder *f,
+                     struct err *e);       /* renames, durably; frees f in either case */
+void io_folder_abort(struct io_folder *f); /* removes it; NULL is fine */
 
 /* ---- locks: exclusive and advisory, for the life of the process or until io_unlock ---- */
 /* A lock on path, which is created if missing. 0; 1 with ERR_CREATE "in use by another process"

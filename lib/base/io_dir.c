@@ -144,7 +144,7 @@ int io_rename_dir(const char *from, const char *to, struct err *e)
 {
     if (io_is_dir(from) && sys_sync_dir(from) < 0)
         return err_errno(e, ERR_IO, "%s: cannot sync", from);
-    if (sys_rename(from, to) < 0) {
+    if (sys_rename_new(from, to) < 0) {
         if (errno == EEXIST || errno == ENOTEMPTY)
             return err_set(e, ERR_CREATE, "%s: exists already", to);
         return err_errno(e, ERR_CREATE, "%s: cannot rename %s to this", to, from);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,20 +14,12 @@
 
 enum { LINE = 512 };
 
-static int try_lock(int fd)
-{
-    int rc;
-    do rc = flock(fd, LOCK_EX | LOCK_NB);
-    while (rc < 0 && errno == EINTR);
-    return rc;
-}
-
 /* 0: held. 1: another process has it; *fd is open. -1: failed. */
 static int take(const char *path, int *fd, struct err *e)
 {
     *fd = sys_open(path, O_RDWR | O_CREAT, 0666);
     if (*fd < 0) return err_errno(e, ERR_CREATE, "%s: cannot create the lock file", path);
-    if (try_lock(*fd) == 0) return 0;
+    if (sys_lock(*fd) == 0) return 0;
     if (errno == EWOULDBLOCK) return 1;
     err_errno(e, ERR_CREATE, "%s: cannot lock", path);
     io_unlock(*fd);
@@ -116,7 +107,7 @@ static int lent_fd(const char *path, const char *lent, const char **line)
 static int take_lent(const char *path, int from, bool named, struct err *e)
 {
     char line[LINE];
-    if (try_lock(from) < 0) return get_line(path, line), busy(path, line, e);
+    if (sys_lock(from) < 0) return get_line(path, line), busy(path, line, e);
     return named ? 0 : put_line(path, from, getppid(), e);
 }
 

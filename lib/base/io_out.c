@@ -35,25 +35,22 @@ static char *resolve(const char *path, bool *direct, struct err *e)
         return NULL;
     }
     *direct = !S_ISREG(st.st_mode);
-    if (!*direct && lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
-        char *real = realpath(path, NULL);
-        if (real) return real;
-    }
-    return mem_strndup(path, n, e);
+    if (*direct || lstat(path, &st) != 0 || !S_ISLNK(st.st_mode)) return mem_strndup(path, n, e);
+    char real[PATH_MAX];
+    if (realpath(path, real)) return mem_strndup(real, strlen(real), e);
+    err_errno(e, ERR_CREATE, "%s: cannot follow the link", path);
+    return NULL;
 }
 
 static int open_out(struct io_out *out, bool direct, struct err *e)
 {
     if (!direct) {
-        out->slot = temp_new(out->path, e);
-        if (out->slot < 0) return -1;
+        out->slot = temp_new(out->path, false, e);
+        out->fd = out->slot < 0 ? -1 : temp_fd(out->slot);
+        return out->slot < 0 ? -1 : 0;
     }
-    const char *name = direct ? out->path : temp_name(out->slot);
-    out->fd = sys_open(name, direct ? O_WRONLY : O_RDWR | O_CREAT | O_EXCL, 0666);
-    if (out->fd >= 0) return 0;
-    err_errno(e, ERR_CREATE, "%s: cannot create", out->path);
-    if (!direct) temp_forget(out->slot);
-    return -1;
+    out->fd = sys_open(out->path, O_WRONLY, 0);
+    return out->fd < 0 ? err_errno(e, ERR_CREATE, "%s: cannot create", out->path) : 0;
 }
 
 struct io_out *io_create(const char *path, struct err *e)
@@ -153,31 +150,31 @@ static void out_free(struct io_out *out)
 }
 
 /* Network file systems report a failed write when a descriptor is closed. A copy is closed, so that
- * descriptor 1 is never free for another file to take. */
+ * descriptor 1 is never free for another file to take, and a temporary stays locked. */
+static int close_copy(const struct io_out *out)
+{
+    const int fd = fcntl(out->fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -1 : sys_close(fd);
+}
+
 static int commit_direct(struct io_out *out, struct err *e)
 {
-    int fd = out->stdio ? fcntl(out->fd, F_DUPFD_CLOEXEC, 0) : out->fd;
-    if (fd >= 0 && sys_close(fd) == 0) return 0;
+    if ((out->stdio ? close_copy(out) : sys_close(out->fd)) == 0) return 0;
     return err_errno(e, ERR_IO, "%s: close failed", out->path);
 }
 
 static int commit_temp(struct io_out *out, struct err *e)
 {
-    const char *temp = temp_name(out->slot);
-    int synced = write_rest(out) < 0 ? -1 : sys_fsync(out->fd), why = errno;
-    int closed = sys_close(out->fd);
-    if (synced < 0) errno = why;
-    if (synced < 0 || closed < 0) {
+    if (write_rest(out) < 0 || sys_fsync(out->fd) < 0 || close_copy(out) < 0) {
         err_errno(e, ERR_IO, "%s: write failed", out->path);
-    } else if (sys_rename(temp, out->path) < 0) {
+    } else if (sys_rename(temp_name(out->slot), out->path) < 0) {
         err_errno(e, ERR_CREATE, "%s: cannot rename the finished file", out->path);
     } else {
         temp_forget(out->slot);
         if (sys_sync_parent(out->path) == 0) return 0;
         return err_errno(e, ERR_IO, "%s: cannot sync its folder", out->path);
     }
-    io_sys.unlink(temp);
-    temp_forget(out->slot);
+    temp_remove(out->slot);
     return -1;
 }
 
@@ -191,11 +188,10 @@ int io_commit(struct io_out *out, struct err *e)
 void io_abort(struct io_out *out)
 {
     if (!out) return;
-    if (!out->stdio) sys_close(out->fd);
-    if (out->slot >= 0) {
-        io_sys.unlink(temp_name(out->slot));
-        temp_forget(out->slot);
-    }
+    if (out->slot >= 0)
+        temp_remove(out->slot);
+    else if (!out->stdio)
+        sys_close(out->fd);
     out_free(out);
 }
 

@@ -2,13 +2,26 @@
 /* The table of system calls, and the loops around them that every caller needs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io_impl.h"
 
 static int call_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+/* A file system that has no such call is asked first what there is: between that and the rename
+ * another writer may come, and then a folder fails all the same unless that one's is empty. */
+static int call_rename_new(const char *from, const char *to)
+{
+    struct stat st;
+    int rc = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (rc == 0 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)) return rc;
+    if (lstat(to, &st) == 0) errno = EEXIST;
+    return errno == ENOENT ? rename(from, to) : -1;
+}
 
 struct io_sys io_sys = {
     .open = call_open,
@@ -18,6 +31,7 @@ struct io_sys io_sys = {
     .fsync = fsync,
     .close = close,
     .rename = rename,
+    .rename_new = call_rename_new,
     .unlink = unlink,
     .mkdir = mkdir,
     .rmdir = rmdir,
@@ -61,6 +75,14 @@ int sys_rename(const char *from, const char *to)
     return rc;
 }
 
+int sys_rename_new(const char *from, const char *to)
+{
+    int rc;
+    do rc = io_sys.rename_new(from, to);
+    while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
 /* Linux releases the descriptor even when close is interrupted; a second close could hit a
  * descriptor that another thread has just been given. */
 int sys_close(int fd)
@@ -94,14 +116,22 @@ int sys_pwrite_all(int fd, const void *p, size_t n, off_t at)
     return write_all(fd, p, n, true, at);
 }
 
+/* The folder part of path: its first *n bytes, or ".". */
+static const char *parent_of(const char *path, size_t *n)
+{
+    *n = strlen(path);
+    while (*n > 1 && path[*n - 1] == '/') --*n; /* "a/b/": the parent is "a" */
+    while (*n > 0 && path[*n - 1] != '/') --*n;
+    if (*n == 0) return *n = 1, ".";
+    while (*n > 1 && path[*n - 1] == '/') --*n;
+    return path;
+}
+
 char *path_parent(const char *path, struct err *e)
 {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--; /* "a/b/": the parent is "a" */
-    while (n > 0 && path[n - 1] != '/') n--;
-    if (n == 0) return mem_strndup(".", 1, e);
-    while (n > 1 && path[n - 1] == '/') n--;
-    return mem_strndup(path, n, e);
+    size_t n;
+    const char *parent = parent_of(path, &n);
+    return mem_strndup(parent, n, e);
 }
 
 int sys_sync_dir(const char *dir)
@@ -118,15 +148,16 @@ int sys_sync_dir(const char *dir)
 
 int sys_sync_parent(const char *path)
 {
-    char *dir = path_parent(path, NULL);
-    if (!dir) {
-        errno = ENOMEM;
+    char dir[PATH_MAX]; /* after a rename nothing is allocated that could fail */
+    size_t n;
+    const char *parent = parent_of(path, &n);
+    if (n >= sizeof dir) {
+        errno = ENAMETOOLONG;
         return -1;
     }
-    int rc = sys_sync_dir(dir), saved = errno;
-    mem_free(dir);
-    errno = saved;
-    return rc;
+    memcpy(dir, parent, n);
+    dir[n] = 0;
+    return sys_sync_dir(dir);
 }
 
 char *io_path(const char *dir, const char *name, struct err *e)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unfinished files, removed when the process exits or is told to by a signal. */
+/* Unfinished files and folders: each has a name of its own beside its target, is locked while it is
+ * written, and is removed when the process exits or is told to by a signal. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,15 +24,51 @@ enum { SLOT_FREE, SLOT_BUSY, SLOT_LIVE };
 static struct {
     atomic_int state;
     pid_t owner; /* a forked child must not remove its parent's files */
+    int fd;      /* holds the lock */
+    bool folder;
     char path[PATH_MAX];
 } slots[SLOTS];
+
+/* ---- the end of the process ---- */
+static void remove_entries(int dir, int depth);
+
+/* A file, or a folder with what is in it. A signal handler may call this: nothing is allocated. */
+static void remove_at(int dir, const char *name, int depth)
+{
+    if (unlinkat(dir, name, 0) == 0 || errno != EISDIR || depth == 0) return;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return;
+    remove_entries(fd, depth - 1);
+    close(fd);
+    unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+static void remove_entries(int dir, int depth)
+{
+    _Alignas(struct dirent64) char room[2048];
+    for (ssize_t n; (n = getdents64(dir, room, sizeof room)) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            const struct dirent64 *entry = (const void *)(room + at);
+            const char *name = entry->d_name;
+            at += entry->d_reclen;
+            if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) remove_at(dir, name, depth);
+        }
+}
+
+static void remove_slot(int slot)
+{
+    enum { DEEPEST = 4 }; /* model folders have one folder in them */
+    if (slots[slot].folder)
+        remove_at(AT_FDCWD, slots[slot].path, DEEPEST);
+    else
+        io_sys.unlink(slots[slot].path);
+}
 
 static void remove_all(void)
 {
     pid_t me = getpid();
     for (int i = 0; i < SLOTS; i++)
-        if (atomic_load(&slots[i].state) == SLOT_LIVE && slots[i].owner == me)
-            io_sys.unlink(slots[i].path);
+        if (atomic_load(&slots[i].state) == SLOT_LIVE && slots[i].owner == me) remove_slot(i);
 }
 
 /* Ends the process as if nobody had caught the signal, so that a shell sees what happened. */
@@ -59,6 +100,7 @@ static void install(void)
     take_signal(SIGXFSZ, SIG_IGN); /* write then fails with EFBIG and is reported */
 }
 
+/* ---- names ---- */
 static void random_letters(char *out, int n)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -73,29 +115,72 @@ static void random_letters(char *out, int n)
     out[n] = 0;
 }
 
-/* FOLDER/.NAME.XXXXXX, NAME cut so that the whole is a name the file system takes. */
+/* FOLDER/.NAME.XXXXXXXX.sft-tmp */
 static int make_name(char *out, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char tail[7];
-    random_letters(tail, 6);
-    int n =
-        snprintf(out, PATH_MAX, "%.*s.%.*s.%s", (int)(name - path), path, NAME_MAX - 8, name, tail);
+    char letters[TEMP_LETTERS + 1];
+    size_t folder, name = temp_stem(path, &folder);
+    random_letters(letters, TEMP_LETTERS);
+    int n = snprintf(out, PATH_MAX, "%.*s.%.*s.%s%s", (int)folder, path, (int)name, path + folder,
+                     letters, TEMP_END);
     return n < 0 || n >= PATH_MAX ? -1 : 0;
 }
 
-int temp_new(const char *path, struct err *e)
+size_t temp_stem(const char *path, size_t *folder)
+{
+    enum { MOST = NAME_MAX - 2 - TEMP_LETTERS - (sizeof TEMP_END - 1) };
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (*folder = end; *folder > 0 && path[*folder - 1] != '/';) --*folder;
+    return end - *folder < MOST ? end - *folder : MOST;
+}
+
+/* ---- making ---- */
+/* A descriptor of the new file or folder, locked; -1 with errno, EEXIST: by another name it may go.
+ * Whoever cleans up may find it before it is locked: then that one has the lock, or it is gone. */
+static int make(const char *name, bool folder)
+{
+    if (folder && io_sys.mkdir(name, 0777) != 0) return -1;
+    int fd = folder ? sys_open(name, O_RDONLY | O_DIRECTORY, 0)
+                    : sys_open(name, O_RDWR | O_CREAT | O_EXCL, 0666);
+    if (fd < 0) {
+        const int why = errno;
+        if (folder) io_sys.rmdir(name);
+        errno = folder && why == ENOENT ? EEXIST : why;
+        return -1;
+    }
+    if (sys_lock(fd) == 0 ? sys_is_at(fd, name) : errno != EWOULDBLOCK) return fd;
+    sys_close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
+static int make_named(int slot, const char *path, bool folder, struct err *e)
+{
+    enum { TRIES = 100 };
+    for (int i = 0; i < TRIES; i++) {
+        if (make_name(slots[slot].path, path) < 0)
+            return err_set(e, ERR_CREATE, "%s: cannot create: the path is too long", path);
+        if ((slots[slot].fd = make(slots[slot].path, folder)) >= 0) return 0;
+        if (errno != EEXIST) break;
+    }
+    return err_errno(e, ERR_CREATE, "%s: cannot create%s", path, folder ? " the folder" : "");
+}
+
+int temp_new(const char *path, bool folder, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
+    temp_clean(path);
     for (int i = 0; i < SLOTS; i++) {
         int want = SLOT_FREE;
         if (!atomic_compare_exchange_strong(&slots[i].state, &want, SLOT_BUSY)) continue;
-        if (make_name(slots[i].path, path) < 0) {
+        if (make_named(i, path, folder, e) < 0) {
             atomic_store(&slots[i].state, SLOT_FREE);
-            return err_set(e, ERR_CREATE, "%s: cannot create: the path is too long", path);
+            return -1;
         }
         slots[i].owner = getpid();
+        slots[i].folder = folder;
         atomic_store(&slots[i].state, SLOT_LIVE);
         return i;
     }
@@ -103,5 +188,17 @@ int temp_new(const char *path, struct err *e)
 }
 
 const char *temp_name(int slot) { return slots[slot].path; }
+int temp_fd(int slot) { return slots[slot].fd; }
 
-void temp_forget(int slot) { atomic_store(&slots[slot].state, SLOT_FREE); }
+void temp_remove(int slot)
+{
+    remove_slot(slot);
+    temp_forget(slot);
+}
+
+void temp_forget(int slot)
+{
+    atomic_store(&slots[slot].state, SLOT_BUSY);
+    sys_close(slots[slot].fd);
+    atomic_store(&slots[slot].state, SLOT_FREE);
+}

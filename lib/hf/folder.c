@@ -2,7 +2,6 @@
 /* Model folders. */
 #include "hf/folder.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -168,46 +167,4 @@ uint64_t hf_folder_bytes(const char *from, bool config)
     each_tokenizer_file(from, add_size, &s, NULL);
     if (config) each_listed(from, config_files, add_size, &s, NULL);
     return s.bytes;
-}
-
-/* Length of path without slashes at its end. */
-static size_t trimmed(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    return n;
-}
-
-int hf_folder_begin(const char *path, char **tmp, struct err *e)
-{
-    size_t n = trimmed(path), base = n;
-    *tmp = NULL;
-    if (io_exists(path))
-        return err_set(e, ERR_CREATE, "%s: exists already; choose another name or remove it", path);
-    while (base > 0 && path[base - 1] != '/') base--;
-    struct buf b = {0};
-    buf_add(&b, path, base);
-    buf_putc(&b, '.');
-    buf_add(&b, path + base, n - base);
-    buf_puts(&b, ".tmp");
-    if (buf_check(&b, e) != 0 || (io_exists(b.data) && io_remove_tree(b.data, e) != 0) ||
-        io_mkdirs(b.data, e) != 0) {
-        buf_free(&b);
-        return -1;
-    }
-    *tmp = b.data;
-    return 0;
-}
-
-int hf_folder_commit(const char *tmp, const char *path, struct err *e)
-{
-    int rc = io_exists(path) ? err_set(e, ERR_CREATE, "%s: exists already", path)
-                             : io_rename_dir(tmp, path, e);
-    if (rc != 0) hf_folder_abort(tmp);
-    return rc;
-}
-
-void hf_folder_abort(const char *tmp)
-{
-    if (tmp) io_remove_tree(tmp, NULL);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Model folders: finding one, copying the files beside the weights, and making a folder that
- * appears whole or not at all. */
+/* Model folders: finding one, and copying the files beside the weights. */
 #ifndef SFT_HF_FOLDER_H
 #define SFT_HF_FOLDER_H
 
@@ -24,12 +23,5 @@ uint64_t hf_folder_bytes(const char *from, bool config);
 /* As hf_folder_copy without config.json and generation_config.json; a folder without
  * tokenizer.json is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
-
-/* A new folder `path`: it must not exist (ERR_CREATE). Files go into *tmp (free with mem_free()), a
- * hidden folder beside it; what an earlier, interrupted call left there is removed. */
-int hf_folder_begin(const char *path, char **tmp, struct err *e);
-/* Renames tmp to path, durably. On failure tmp is removed. */
-int hf_folder_commit(const char *tmp, const char *path, struct err *e);
-void hf_folder_abort(const char *tmp); /* removes tmp; NULL is fine */
 
 #endif

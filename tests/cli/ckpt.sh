@@ -50,9 +50,10 @@ fails 'init: a key twice' 65 'hidden_size' sft-ckpt init dup.json -o x
 limited() { (trap '' XFSZ; ulimit -f 10; exec "$@"); }
 fails 'init: a write that fails' 74 'model.safetensors.*too large' limited sft-ckpt init config.json -o x
 equal 'a refusal leaves nothing' "$(ls -A | grep -c -e '^x' -e tmp)" 0
-mkdir .x.tmp && echo half >.x.tmp/model.safetensors
+mkdir .x.0123abcd.sft-tmp && echo half >.x.0123abcd.sft-tmp/model.safetensors
 check 'init: over what an interrupted run left' sft-ckpt init config.json -o x/ --seed 7
 equal 'init: the folder is whole' "$(ls -A x | tr '\n' ' ')" 'config.json model.safetensors '
+equal 'init: and nothing is left' "$(ls -A | grep -c -e tmp)" 0
 rm -r x
 if [ "$(id -u)" -ne 0 ] || [ ! -e /proc/self ]; then
     mkdir -m 555 ro

@@ -207,6 +207,10 @@ static ssize_t bad_write(int fd, const void *p, size_t n)
 }
 static int bad_fsync(int fd) { return now() ? -1 : real.fsync(fd); }
 static int bad_rename(const char *a, const char *b) { return now() ? -1 : real.rename(a, b); }
+static int bad_rename_new(const char *a, const char *b)
+{
+    return now() ? -1 : real.rename_new(a, b);
+}
 /* Folders that exist are asked for too, and their answer is not looked at. */
 static int bad_mkdir(const char *p, mode_t m)
 {
@@ -222,6 +226,7 @@ static void faults(void)
     io_sys.write = bad_write;
     io_sys.fsync = bad_fsync;
     io_sys.rename = bad_rename;
+    io_sys.rename_new = bad_rename_new;
     io_sys.mkdir = bad_mkdir;
     for (fail_at = 1; fail_at < 1000; fail_at++) {
         calls = 0;

@@ -297,8 +297,21 @@ static void refusals(void)
           refused((struct variant){.extra = "rope_freqs.weight"}, "rope_freqs.weight"));
 }
 
-int main(void)
+/* For command tests: a small model as a GGUF file. */
+static int make_model(const char *path)
 {
+    struct err e = {0};
+    const struct variant plain = {0};
+    struct buf b = model(&plain);
+    int rc = io_put(path, b.data, b.len, &e);
+    buf_free(&b);
+    if (rc) fprintf(stderr, "%s\n", e.msg);
+    return rc ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "make") == 0) return make_model(argv[2]);
     if (!mkdtemp(dir)) return 1;
     llama();
     qwen2();

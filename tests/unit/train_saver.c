@@ -153,6 +153,10 @@ static ssize_t f_write(int fd, const void *p, size_t n)
 }
 static int f_fsync(int fd) { return fails() ? -1 : real.fsync(fd); }
 static int f_rename(const char *a, const char *b) { return fails() ? -1 : real.rename(a, b); }
+static int f_rename_new(const char *a, const char *b)
+{
+    return fails() ? -1 : real.rename_new(a, b);
+}
 static int f_mkdir(const char *p, mode_t m) { return fails() ? -1 : real.mkdir(p, m); }
 
 static void faults(void)
@@ -170,7 +174,7 @@ static void faults(void)
         calls = 0;
         fail_at = at;
         io_sys.write = f_write, io_sys.fsync = f_fsync, io_sys.rename = f_rename,
-        io_sys.mkdir = f_mkdir;
+        io_sys.rename_new = f_rename_new, io_sys.mkdir = f_mkdir;
         const int rc = save(s, 99, &r, &e);
         saver_close(s);
         io_sys = real;
