@@ -132,7 +132,9 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
     struct hf_config c;
     struct model m; /* only made to know that it can be */
     struct io_folder *f = NULL;
-    if (io_is_dir(config) ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e)) return -1;
+    const int folder = io_is_dir(config, e);
+    if (folder < 0) return -1;
+    if (folder ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e)) return -1;
     int rc = model_from_hf(&c, &m, e);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
     if (rc == 0)

@@ -18,13 +18,13 @@ static int has_checkpoint(void *arg, const char *name, struct err *e)
 static int read_list(const char *dir, struct ckpt_list *l, struct err *e)
 {
     bool here = false;
-    if (!io_is_dir(dir))
-        return err_set(e, ERR_NOINPUT, "%s: %s", dir,
-                       io_exists(dir) ? "not a folder" : "no such folder");
-    if (io_list(dir, has_checkpoint, &here, e) != 0) return -1;
+    const int folder = io_is_dir(dir, e), there = folder ? folder : io_exists(dir, e);
+    if (folder == 0 && there >= 0)
+        err_set(e, ERR_NOINPUT, "%s: %s", dir, there ? "not a folder" : "no such folder");
+    if (folder <= 0 || io_list(dir, has_checkpoint, &here, e) != 0) return -1;
     char *inner = io_path(dir, "sft_train", e);
-    if (!inner) return -1;
-    int rc = ckpt_list_read(here || !io_is_dir(inner) ? dir : inner, l, e);
+    const int nested = inner && !here ? io_is_dir(inner, e) : 0;
+    int rc = inner && nested >= 0 ? ckpt_list_read(nested ? inner : dir, l, e) : -1;
     mem_free(inner);
     return rc;
 }

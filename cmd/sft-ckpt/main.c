@@ -57,15 +57,26 @@ void verb_name(struct buf *b, const char *name)
     buf_puts(b, name);
 }
 
-struct safetensors *verb_open(const char *path, struct err *e)
+static struct safetensors *open_folder(const char *path, struct err *e)
 {
-    char *adapter = NULL, *inner = io_is_dir(path) ? io_path(path, "sft_train", e) : NULL;
-    struct safetensors *s = peft_find_dir(path, &adapter)
-                                ? safetensors_open_stem(adapter, "adapter_model", e)
-                                : safetensors_open(inner && io_is_dir(inner) ? inner : path, e);
+    char *adapter = NULL, *inner = io_path(path, "sft_train", e);
+    struct safetensors *s = NULL;
+    const int found = inner ? peft_find_dir(path, &adapter, e) : -1;
+    const int nested = found == 0 ? io_is_dir(inner, e) : found;
+    if (found > 0)
+        s = safetensors_open_stem(adapter, "adapter_model", e);
+    else if (nested >= 0)
+        s = safetensors_open(nested ? inner : path, e);
     mem_free(adapter);
     mem_free(inner);
     return s;
+}
+
+struct safetensors *verb_open(const char *path, struct err *e)
+{
+    const int folder = io_is_dir(path, e);
+    if (folder < 0) return NULL;
+    return folder ? open_folder(path, e) : safetensors_open(path, e);
 }
 
 /* Without a verb: --help, --version, or a mistake. */

@@ -79,12 +79,11 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
  * base's: a chat template left of that would win over the adapter's. */
 static int copy_files(const char *base, const char *adapter, const char *tmp, struct err *e)
 {
-    char *own = io_path(adapter, "tokenizer.json", e);
-    const bool has = own && io_exists(own);
-    int rc = !own ? -1 : has ? hf_folder_copy_config(base, tmp, e) : hf_folder_copy(base, tmp, e);
-    if (rc == 0 && has) rc = hf_folder_copy_tokenizer(adapter, tmp, e);
-    mem_free(own);
-    return rc;
+    const int own = io_has(adapter, "tokenizer.json", e);
+    if (own < 0) return -1;
+    if (own == 0) return hf_folder_copy(base, tmp, e);
+    return hf_folder_copy_config(base, tmp, e) != 0 ? -1
+                                                    : hf_folder_copy_tokenizer(adapter, tmp, e);
 }
 
 static int merge(const char *model, const char *adapter, const char *out, struct err *e)

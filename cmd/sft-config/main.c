@@ -93,6 +93,7 @@ static int run(const struct options *o, int nargs, char **args, struct err *e)
         rc = config_load(args[0], args + 1, (size_t)nargs - 1, &c, e);
         if (!rc) rc = show(c, o, &b, e);
     }
+    if (!rc) rc = buf_check(&b, e);
     if (!rc) rc = print(&b, e);
     config_free(c);
     buf_free(&b);

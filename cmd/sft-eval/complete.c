@@ -53,14 +53,15 @@ static bool is_stop(const struct stops *s, int64_t id)
 }
 
 /* "eos_token_id": a number or a list of numbers; a folder without the file is fine. */
-static void add_generation_stops(struct eval *v, struct stops *s)
+static int add_generation_stops(struct eval *v, struct stops *s, struct err *e)
 {
     struct buf text = {0};
     struct arena a = {0};
-    char *path = io_path(v->dir, "generation_config.json", NULL);
+    struct err why = {0};
+    char *path = io_path(v->dir, "generation_config.json", &why);
     const struct json *root = NULL, *eos = NULL;
-    if (path && io_exists(path) && io_slurp(path, 1 << 20, &text, NULL) == 0)
-        root = json_parse(text.data, text.len, &a, NULL);
+    if (path && io_exists(path, &why) > 0 && io_slurp(path, 1 << 20, &text, &why) == 0)
+        root = json_parse(text.data, text.len, &a, &why);
     if (root && root->kind == JSON_OBJECT) eos = json_get(root, "eos_token_id");
     int64_t id;
     if (eos && json_int(eos, &id) == 0) add_stop(s, id);
@@ -69,17 +70,17 @@ static void add_generation_stops(struct eval *v, struct stops *s)
     mem_free(path);
     arena_free(&a);
     buf_free(&text);
+    return why.code == ERR_MEMORY ? err_set(e, why.code, "%s", why.msg) : 0;
 }
 
-static struct stops find_stops(struct eval *v)
+static int find_stops(struct eval *v, struct stops *s, struct err *e)
 {
-    struct stops s = {0};
     uint32_t id;
-    for (int i = 0; i < v->hf.eos_count; i++) add_stop(&s, v->hf.eos_token_id[i]);
-    add_generation_stops(v, &s);
+    for (int i = 0; i < v->hf.eos_count; i++) add_stop(s, v->hf.eos_token_id[i]);
+    if (add_generation_stops(v, s, e) < 0) return -1;
     struct str eos = tokenizer_named(v->tokenizer, "eos_token");
-    if (eos.p && tokenizer_id(v->tokenizer, eos, &id)) add_stop(&s, id);
-    return s;
+    if (eos.p && tokenizer_id(v->tokenizer, eos, &id)) add_stop(s, id);
+    return 0;
 }
 
 /* After the net was extended by a document's first n tokens: the next token's logits into x,
@@ -116,8 +117,9 @@ static int extend(struct eval *v, const struct token_list *prompt, float *logits
 static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits, uint32_t *out,
                       struct err *e)
 {
-    const struct stops stops = find_stops(v);
+    struct stops stops = {0};
     int32_t id;
+    if (find_stops(v, &stops, e) < 0) return -1;
     for (int64_t n = 0; n < most; n++) {
         if (net_next(&v->net, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;

@@ -124,9 +124,8 @@ static struct feed *open_feed(struct eval *v, int64_t *length, struct err *e)
     const struct model_vocab vocab = eval_vocab(v);
     struct feed *f = feed_open(v->stream, true, &vocab, e);
     if (!f) return NULL;
-    tokenizer_identity(v->tokenizer, identity);
     const struct feed_wanted w = {.tokenizer = identity};
-    if (feed_check(f, &w, e)) {
+    if (tokenizer_identity(v->tokenizer, identity, e) || feed_check(f, &w, e)) {
         feed_close(f);
         return NULL;
     }

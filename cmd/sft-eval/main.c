@@ -102,7 +102,8 @@ static int check_alone(const struct launch *l, struct err *e)
 static int check_whole(struct eval *v, struct err *e)
 {
     char *dir;
-    if (!peft_find_dir(v->model, &dir)) return 0;
+    const int found = peft_find_dir(v->model, &dir, e);
+    if (found <= 0) return found;
     mem_free(dir);
     return err_set(e, ERR_NOINPUT,
                    "%s: an adapter; give its base model with -m and this with --adapter", v->model);

@@ -88,10 +88,11 @@ static void see_left(struct faults *f, const struct chat_facts *s, struct stream
     for (uint32_t i = 0; i < s->nnamed; i++) {
         struct buf b = {0};
         describe(&s->named[i], &b);
-        if (b.data)
+        if (b.failed) f->first.failed = true; /* faults_check() says so */
+        if (!b.failed)
             log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": not rendered: %s", at.file,
                      at.row, b.data);
-        if (b.data && s->lost && !f->first.len && is_fault(s->named[i].kind))
+        if (!b.failed && s->lost && !f->first.len && is_fault(s->named[i].kind))
             buf_printf(&f->first, "file %" PRIu32 " row %" PRIu64 ": %s", at.file, at.row, b.data);
         buf_free(&b);
     }
@@ -114,17 +115,19 @@ void faults_see(struct faults *f, const struct chat_facts *s, struct stream_sour
 }
 
 /* ---- the end ---- */
-static void left_summary(const struct faults *f)
+static int left_summary(const struct faults *f, struct err *e)
 {
     struct buf b = {0};
     for (int i = 0; i < CHAT_LEFT_KINDS; i++)
         if (f->left[i])
             buf_printf(&b, "%s%" PRIu64 " %s", b.len ? ", " : "", f->left[i], kinds[i].word);
-    if (b.len) log_line(LOG_INFO, "not rendered by the template: %s", b.data);
+    int rc = buf_check(&b, e);
+    if (rc == 0 && b.len) log_line(LOG_INFO, "not rendered by the template: %s", b.data);
     buf_free(&b);
+    return rc;
 }
 
-void faults_summary(const struct faults *f)
+int faults_summary(const struct faults *f, struct err *e)
 {
     log_line(LOG_INFO,
              "%" PRIu64 " samples, %" PRIu64 " tokens, %" PRIu64 " trained (%.1f%%), %" PRIu64
@@ -133,7 +136,7 @@ void faults_summary(const struct faults *f)
              f->samples, f->tokens, f->trained,
              f->tokens ? 100.0 * (double)f->trained / (double)f->tokens : 0.0, f->straddling,
              f->count[FAULT_EMPTY], f->count[FAULT_STOP], f->count[FAULT_BOS]);
-    left_summary(f);
+    if (left_summary(f, e) < 0) return -1;
     if (f->decoded)
         log_line(LOG_INFO,
                  "%" PRIu64 " calls have their arguments as JSON text, which was decoded; "
@@ -144,6 +147,7 @@ void faults_summary(const struct faults *f)
                  "%" PRIu64 " messages say what they weigh and are not trained so: the weight is "
                  "that of a message which is not the assistant's, or --mask roll reads none",
                  f->unheeded);
+    return 0;
 }
 
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e)
@@ -165,6 +169,9 @@ static const char *more(const struct faults *f, int i)
 int faults_check(const struct faults *f, struct err *e)
 {
     int rc = 0;
+    if (buf_check(&f->first, e) < 0) return -1;
+    for (int i = 0; i < FAULTS; i++)
+        if (buf_check(&f->names[i], e) < 0) return -1;
     for (int i = 0; i < FAULTS; i++) {
         /* Some rows with nothing to learn are usual; nothing but those is a wrong mapping. */
         bool fails = i == FAULT_EMPTY ? f->samples && f->count[i] == f->samples : f->count[i] > 0;

@@ -23,7 +23,7 @@ int faults_allow(struct faults *f, const char *words, struct err *e);
 /* Counts a sample; at -v each fault and each thing that is left out is named. */
 void faults_see(struct faults *f, const struct chat_facts *s, struct stream_source at);
 /* A few lines for people about everything. */
-void faults_summary(const struct faults *f);
+int faults_summary(const struct faults *f, struct err *e);
 /* Writes what was left out or changed into the trailer. */
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e);
 /* ERR_DATA when a sort that is not allowed occurred; warns of the others. */

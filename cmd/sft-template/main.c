@@ -154,7 +154,7 @@ static int read_all(struct job *j, struct err *e)
 static int check_tokenizer(struct job *j, struct err *e)
 {
     char identity[HASH128_HEX];
-    tokenizer_identity(j->tokenizer, identity);
+    if (tokenizer_identity(j->tokenizer, identity, e) < 0) return -1;
     if (strcmp(identity, stream_set_header(j->in)->tokenizer) == 0) return 0;
     return err_set(e, ERR_DATA,
                    "%s: was made with another tokenizer than that of %s; tokenize with "
@@ -224,9 +224,8 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
     progress_start(&j->progress, "samples", 0);
     if (read_all(j, e) < 0) return -1;
     progress_end(&j->progress);
-    faults_summary(&j->faults);
-    if (faults_check(&j->faults, e) < 0 || stream_set_origins(j->in, j->out, e) < 0 ||
-        faults_notes(&j->faults, j->out, e) < 0)
+    if (faults_summary(&j->faults, e) < 0 || faults_check(&j->faults, e) < 0 ||
+        stream_set_origins(j->in, j->out, e) < 0 || faults_notes(&j->faults, j->out, e) < 0)
         return -1;
     struct stream_writer *out = j->out;
     j->out = NULL;

@@ -83,8 +83,9 @@ static int check_asked(const struct columns_asked *a, const char *key, const cha
                        struct err *e)
 {
     if (a->rows == 0 || a->with) return 0;
+    if (buf_check(&a->keys, e) < 0) return -1;
     return err_set(e, ERR_DATA, "no row has \"%s\" (%s); the keys of the first row are %s", key,
-                   option, a->keys.data ? a->keys.data : "?");
+                   option, a->keys.data);
 }
 
 int columns_report(const struct columns *c, const struct row_keys *keys, struct err *e)
@@ -94,11 +95,11 @@ int columns_report(const struct columns *c, const struct row_keys *keys, struct 
     if (keys->query && c->rows && !c->query.rows)
         log_line(LOG_WARN, "--query-key %s: only alpaca rows have a query, and there are none",
                  keys->query);
-    unused_report(&c->row, "columns", "rows", c->rows, row_names,
-                  sizeof row_names / sizeof *row_names);
-    unused_report(&c->turn, "members", "turns", c->turns, turn_names,
-                  sizeof turn_names / sizeof *turn_names);
-    return 0;
+    if (unused_report(&c->row, "columns", "rows", c->rows, row_names,
+                      sizeof row_names / sizeof *row_names, e) < 0)
+        return -1;
+    return unused_report(&c->turn, "members", "turns", c->turns, turn_names,
+                         sizeof turn_names / sizeof *turn_names, e);
 }
 
 void columns_free(struct columns *c)

@@ -171,7 +171,7 @@ static int create(struct job *j, struct err *e)
     static const char *const formats[] = {"alpaca", "messages", "sharegpt", "auto"};
     struct stream_header h = {.kind = STREAM_TURNS};
     struct buf options = {0};
-    tokenizer_identity(j->tokenizer, h.tokenizer);
+    if (tokenizer_identity(j->tokenizer, h.tokenizer, e) < 0) return -1;
     h.vocab_size = tokenizer_vocab_size(j->tokenizer);
     buf_printf(&options, "\"format\":\"%s\"", formats[j->format]);
     put_key(&options, "prompt_key", j->keys.prompt);

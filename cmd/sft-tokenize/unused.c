@@ -64,8 +64,8 @@ static void put_name(struct buf *b, const struct unused_name *k)
     buf_printf(b, "%s in %" PRIu64, k->name[name.n] ? "..." : "", k->count);
 }
 
-void unused_report(const struct unused *u, const char *what, const char *of, uint64_t total,
-                   const struct unused_watched *watched, size_t nwatched)
+int unused_report(const struct unused *u, const char *what, const char *of, uint64_t total,
+                  const struct unused_watched *watched, size_t nwatched, struct err *e)
 {
     struct buf b = {0};
     for (size_t i = 0; i < u->n; i++) {
@@ -76,7 +76,9 @@ void unused_report(const struct unused *u, const char *what, const char *of, uin
             put_name(&b, &u->names[i]);
     }
     if (u->others) buf_printf(&b, "%sothers in %" PRIu64, b.len ? ", " : "", u->others);
-    if (b.len && !b.failed)
+    int rc = buf_check(&b, e);
+    if (rc == 0 && b.len)
         log_line(LOG_INFO, "%s that are not used, of %" PRIu64 " %s: %s", what, total, of, b.data);
     buf_free(&b);
+    return rc;
 }

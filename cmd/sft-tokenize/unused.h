@@ -27,7 +27,7 @@ struct unused_watched {
 };
 /* what: "columns"; of: "rows"; total: how many there are of those. Watched names are warnings, all
  * others one line of information. */
-void unused_report(const struct unused *u, const char *what, const char *of, uint64_t total,
-                   const struct unused_watched *watched, size_t nwatched);
+int unused_report(const struct unused *u, const char *what, const char *of, uint64_t total,
+                  const struct unused_watched *watched, size_t nwatched, struct err *e);
 
 #endif

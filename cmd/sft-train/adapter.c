@@ -134,12 +134,11 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
 {
     struct peft_config has = {0};
     char *dir;
-    int rc = 0;
-    if (!adapter_on(a) || !peft_find_dir(checkpoint, &dir))
-        return 0; /* restoring says what is missing */
+    const int found = adapter_on(a) ? peft_find_dir(checkpoint, &dir, e) : 0;
+    if (found <= 0) return found; /* restoring says what is missing */
     const struct peft_config *want = a->config;
-    /* one that cannot be read is damaged, which restoring finds too */
-    if (peft_config_read(dir, &has, NULL) == 0 &&
+    int rc = peft_config_read(dir, &has, e);
+    if (rc == 0 &&
         (has.rank != want->rank || has.dropout < want->dropout || has.dropout > want->dropout ||
          peft_scale(&has) < peft_scale(want) || peft_scale(&has) > peft_scale(want)))
         rc = err_set(e, ERR_CONFIG,
@@ -147,6 +146,8 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
                      "lora_alpha, lora_dropout and sft.rslora that it was made with",
                      checkpoint, (long long)has.rank, has.alpha, has.dropout,
                      has.rslora ? ", rank-stabilised" : "");
+    else if (rc && e->code == ERR_DATA)
+        rc = 0; /* it is damaged, which restoring finds too */
     peft_config_free(&has);
     mem_free(dir);
     return rc;

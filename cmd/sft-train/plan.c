@@ -168,14 +168,12 @@ static void plan_object(const struct run *r, const struct disk *d, const struct 
     buf_puts(b, "}\n");
 }
 
-static struct disk disk_of(const struct run *r)
+static int disk_of(const struct run *r, struct disk *d, struct err *e)
 {
-    struct disk d;
     uint64_t all;
-    contents_bytes(&r->trainer.contents, &d.model, &all);
-    d.state = all - d.model;
-    d.files = hf_folder_bytes(r->model_dir, !adapter_on(r->adapter));
-    return d;
+    contents_bytes(&r->trainer.contents, &d->model, &all);
+    d->state = all - d->model;
+    return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
 }
 
 /* Rank 0 and any other, which are all alike. */
@@ -185,11 +183,12 @@ int run_print_plan(struct run *r, struct err *e)
     struct trainer other = {0};
     struct mesh m = r->mesh;
     if (!r->plan || r->silent) return 0;
-    const struct disk d = disk_of(r);
+    struct disk d;
     const bool several = m.size[MESH_DP] > 1;
     m.at[MESH_DP] = 1;
-    int rc = several ? trainer_init(&other, &r->model, &r->trainer.o, &m, r->device, e) : 0;
-    (r->json ? plan_object : plan_text)(r, &d, several ? &other.net.plan : NULL, &b);
+    int rc = disk_of(r, &d, e);
+    if (rc == 0 && several) rc = trainer_init(&other, &r->model, &r->trainer.o, &m, r->device, e);
+    if (rc == 0) (r->json ? plan_object : plan_text)(r, &d, several ? &other.net.plan : NULL, &b);
     if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);
     if (several) trainer_close(&other);

@@ -77,9 +77,9 @@ static int tokenizer_of(struct run *r, struct err *e)
 {
     struct tokenizer *t = tokenizer_load(r->model_dir, e);
     if (!t) return -1;
-    tokenizer_identity(t, r->tokenizer);
+    int rc = tokenizer_identity(t, r->tokenizer, e);
     tokenizer_free(t);
-    return 0;
+    return rc;
 }
 
 /* The tokenizer is not kept for messages. */

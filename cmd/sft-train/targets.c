@@ -185,7 +185,8 @@ int targets_check(struct targets *t, bool any, struct err *e)
 {
     const struct peft_names *targets = &t->adapted, *saved = &t->whole;
     if (check_ends(t, e)) return -1;
-    if (t->failed) return err_set(e, ERR_CONFIG, "lora_target: %s", t->why.msg);
+    const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
+    if (t->failed) return err_set(e, why, "lora_target: %s", t->why.msg);
     if (!any)
         return err_set(e, ERR_CONFIG,
                        "sft_train.model_args.lora_target: no layer has such a name; there are "

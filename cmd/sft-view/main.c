@@ -78,7 +78,7 @@ static int show(struct job *j, struct stream_reader *r, struct err *e)
 {
     char identity[HASH128_HEX];
     const struct stream_record *rec;
-    tokenizer_identity(j->tokenizer, identity);
+    if (tokenizer_identity(j->tokenizer, identity, e) < 0) return -1;
     if (strcmp(identity, stream_header(r)->tokenizer) != 0)
         return err_set(e, ERR_DATA, "%s: was made with another tokenizer than that of %s",
                        stream_name(r), j->model);

@@ -14,7 +14,9 @@ static bool reserve(struct buf *b, size_t n)
 {
     if (b->failed) return false;
     size_t need;
-    if (mem_add(b->len, n, &need) || need == SIZE_MAX || (b->max && need > b->max)) goto fail;
+    if (mem_add(b->len, n, &need) || need == SIZE_MAX) goto fail;
+    b->over = b->max && need > b->max;
+    if (b->over) goto fail;
     if (need + 1 <= b->cap) return true;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need + 1) cap = cap < SIZE_MAX / 2 ? cap * 2 : SIZE_MAX;
@@ -156,14 +158,13 @@ void buf_json_fixed(struct buf *b, double v, int decimals)
 int buf_check(const struct buf *b, struct err *e)
 {
     if (!b->failed) return 0;
-    if (b->max) return err_set(e, ERR_MEMORY, "more than %zu bytes do not fit", b->max);
+    if (b->over) return err_set(e, ERR_MEMORY, "more than %zu bytes do not fit", b->max);
     return err_set(e, ERR_MEMORY, "out of memory (a buffer of %zu bytes)", b->len);
 }
 
 void buf_reset(struct buf *b)
 {
     b->len = 0;
-    b->failed = false;
     if (b->data) b->data[0] = 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growable byte buffer. A failed append is remembered, so a run of appends needs one check. */
+/* A growable byte buffer. A failed append is remembered until buf_free, so a run of appends needs
+ * one check. */
 #ifndef SFT_BASE_BUF_H
 #define SFT_BASE_BUF_H
 
@@ -15,7 +16,8 @@
 struct buf {
     char *data;
     size_t len, cap, max;
-    bool failed;
+    bool failed; /* an append did not fit into memory, or */
+    bool over;   /* would have passed max */
 };
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, struct str s);
@@ -34,8 +36,8 @@ void buf_json_fixed(struct buf *b, double v, int decimals); /* digits after the 
 /* n bytes of room at the end, len already advanced; NULL on failure. */
 void *buf_room(struct buf *b, size_t n);
 /* 0, or -1 with ERR_MEMORY when any append failed. */
-int buf_check(const struct buf *b, struct err *e);
-void buf_reset(struct buf *b); /* len = 0, memory kept */
+MUST_CHECK int buf_check(const struct buf *b, struct err *e);
+void buf_reset(struct buf *b); /* len = 0; memory and failure are kept */
 void buf_free(struct buf *b);
 
 #endif

@@ -61,6 +61,7 @@ int err_errno(struct err *e, enum err_code code, const char *fmt, ...)
 {
     int saved = errno;
     if (!e) return -1;
+    if (saved == ENOMEM) code = ERR_MEMORY;
     char tail[160] = ": ", why[128];
     strncat(tail, strerror_r(saved, why, sizeof why), sizeof tail - 3);
     va_list ap;

@@ -35,7 +35,8 @@ struct err {
  * `return err_set(...)`. Functions that return a pointer return NULL on failure. */
 int err_set(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
 
-/* As err_set, with ": strerror(errno)" appended. */
+/* As err_set, with ": strerror(errno)" appended. Whatever failed for want of memory (ENOMEM) is
+ * ERR_MEMORY. */
 int err_errno(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
 
 /* Puts "text: " before the present message (the place where it happened). Returns -1. */

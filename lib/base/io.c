@@ -147,3 +147,12 @@ int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
     io_close(in);
     return rc;
 }
+
+bool io_glance(const char *path, char *text, size_t room)
+{
+    int fd = sys_open(path, O_RDONLY, 0);
+    ssize_t n = fd < 0 ? -1 : read_full(fd, text, room - 1);
+    if (fd >= 0) sys_close(fd);
+    text[n < 0 ? 0 : n] = 0;
+    return n >= 0;
+}

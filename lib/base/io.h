@@ -58,6 +58,9 @@ void io_forget(const struct io_map *m, const void *p, size_t n);
 
 /* The whole file appended to b; more than max bytes is ERR_DATA. */
 int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
+/* The same of a small file of the kernel's, without allocating: a C string of at most room - 1
+ * bytes, of which the rest is left. false when it cannot be read. */
+bool io_glance(const char *path, char *text, size_t room);
 
 /* ---- writing: a file appears whole under its name, or not at all ---- */
 struct io_out;
@@ -98,8 +101,11 @@ int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is f
 int io_append_fd(const char *path, struct err *e);
 
 /* ---- folders ---- */
-bool io_exists(const char *path);
-bool io_is_dir(const char *path);
+/* Something is at path, or a folder is (links are followed): 1 or 0, or -1 with ERR_NOINPUT when
+ * that cannot be told. */
+MUST_CHECK int io_exists(const char *path, struct err *e);
+MUST_CHECK int io_is_dir(const char *path, struct err *e);
+MUST_CHECK int io_has(const char *dir, const char *name, struct err *e); /* the same of dir/name */
 int io_stat(const char *path, struct stat *st, struct err *e);
 int io_mkdirs(const char *path, struct err *e); /* as mkdir -p; ERR_CREATE */
 /* Calls f for each entry but . and .. in byte order of the names; stops at the first non-zero. */

@@ -8,16 +8,33 @@
 
 #include "base/io_impl.h"
 
-bool io_exists(const char *path)
+/* 1 with *st, 0 when nothing is there, or -1. */
+static int look(const char *path, struct stat *st, struct err *e)
 {
-    struct stat st;
-    return stat(path, &st) == 0;
+    if (stat(path, st) == 0) return 1;
+    if (errno == ENOENT || errno == ENOTDIR) return 0;
+    return err_errno(e, ERR_NOINPUT, "%s: cannot tell whether it is there", path);
 }
 
-bool io_is_dir(const char *path)
+int io_exists(const char *path, struct err *e)
 {
     struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return look(path, &st, e);
+}
+
+int io_is_dir(const char *path, struct err *e)
+{
+    struct stat st;
+    const int there = look(path, &st, e);
+    return there > 0 ? S_ISDIR(st.st_mode) : there;
+}
+
+int io_has(const char *dir, const char *name, struct err *e)
+{
+    char *path = io_path(dir, name, e);
+    const int there = path ? io_exists(path, e) : -1;
+    mem_free(path);
+    return there;
 }
 
 int io_stat(const char *path, struct stat *st, struct err *e)
@@ -31,7 +48,7 @@ static int make_one(const char *path, struct err *e)
 {
     if (io_sys.mkdir(path, 0777) == 0) return 0;
     const int why = errno;
-    if (io_is_dir(path)) return 0;
+    if (io_is_dir(path, NULL) > 0) return 0;
     errno = why;
     return err_errno(e, ERR_CREATE, "%s: cannot create the folder", path);
 }
@@ -45,7 +62,7 @@ char *io_real(const char *path, struct err *e)
 
 int io_mkdirs(const char *path, struct err *e)
 {
-    if (io_is_dir(path)) return 0;
+    if (io_is_dir(path, NULL) > 0) return 0;
     char *p = mem_strndup(path, strlen(path), e);
     if (!p) return -1;
     int rc = 0;
@@ -142,7 +159,7 @@ int io_remove_tree(const char *path, struct err *e) { return remove_below(path, 
 /* ---- renaming ---- */
 int io_rename_dir(const char *from, const char *to, struct err *e)
 {
-    if (io_is_dir(from) && sys_sync_dir(from) < 0)
+    if (io_is_dir(from, NULL) > 0 && sys_sync_dir(from) < 0)
         return err_errno(e, ERR_IO, "%s: cannot sync", from);
     if (sys_rename_new(from, to) < 0) {
         if (errno == EEXIST || errno == ENOTEMPTY)

@@ -12,13 +12,16 @@
 
 #include "base/io.h"
 
-/* A small file of the kernel's as a C string; false when there is none. */
-static bool kernel_file(struct buf *b, const char *folder, const char *name)
+/* A small file of the kernel's. Nothing is allocated: with no memory left, a limit would be taken
+ * for none. */
+struct text {
+    char s[32 << 10];
+};
+static bool kernel_file(struct text *t, const char *folder, const char *name)
 {
     char path[4400];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    buf_reset(b);
-    return io_slurp(path, 1 << 20, b, NULL) == 0 && b->data;
+    return io_glance(path, t->s, sizeof t->s);
 }
 
 /* ---- control groups ---- */
@@ -54,11 +57,12 @@ static bool listed(const char *names, const char *name)
 /* Lines of /proc/self/cgroup: "0::/group" (version 2), "4:cpu,cpuacct:/group" (version 1). */
 static uint64_t cgroup_limit(const char *controller, folder_limit *limit)
 {
-    struct buf b = {0};
+    struct text groups;
     uint64_t least = UINT64_MAX;
     char mount[64], *save = NULL;
     snprintf(mount, sizeof mount, "/sys/fs/cgroup/%s", controller);
-    char *line = kernel_file(&b, "/proc/self", "cgroup") ? strtok_r(b.data, "\n", &save) : NULL;
+    const bool any = kernel_file(&groups, "/proc/self", "cgroup");
+    char *line = any ? strtok_r(groups.s, "\n", &save) : NULL;
     for (; line; line = strtok_r(NULL, "\n", &save)) {
         char *names = strchr(line, ':'), *group = names ? strchr(names + 1, ':') : NULL;
         if (!group) continue;
@@ -68,7 +72,6 @@ static uint64_t cgroup_limit(const char *controller, folder_limit *limit)
         uint64_t n = tree_limit(v2 ? "/sys/fs/cgroup" : mount, group, v2, limit);
         if (n < least) least = n;
     }
-    buf_free(&b);
     return least;
 }
 
@@ -77,30 +80,22 @@ static uint64_t cgroup_limit(const char *controller, folder_limit *limit)
 /* CPUs of the affinity mask; the kernel refuses a mask smaller than its own. */
 static int affinity_cpus(void)
 {
-    for (int most = 1024; most <= 1 << 20; most *= 4) {
-        cpu_set_t *set = CPU_ALLOC((size_t)most);
-        if (!set) return 1;
-        size_t size = CPU_ALLOC_SIZE((size_t)most);
-        int n = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-        CPU_FREE(set);
-        if (n > 0) return n;
-    }
-    return 1;
+    cpu_set_t set[64]; /* 65536 CPUs */
+    const int n = sched_getaffinity(0, sizeof set, set) == 0 ? CPU_COUNT_S(sizeof set, set) : 0;
+    return n > 0 ? n : 1;
 }
 
 /* Whole CPUs that quota/period microseconds give; "max" or -1: no limit. */
 static uint64_t folder_cpus(const char *folder, bool v2)
 {
-    struct buf a = {0}, b = {0};
+    struct text t;
     long long quota = 0, period = 0;
-    if (kernel_file(&a, folder, v2 ? "cpu.max" : "cpu.cfs_quota_us")) {
+    if (kernel_file(&t, folder, v2 ? "cpu.max" : "cpu.cfs_quota_us")) {
         char *end;
-        quota = strtoll(a.data, &end, 10); /* "max 100000": 0 */
+        quota = strtoll(t.s, &end, 10); /* "max 100000": 0 */
         if (v2) period = strtoll(end, NULL, 10);
-        if (!v2 && kernel_file(&b, folder, "cpu.cfs_period_us")) period = strtoll(b.data, NULL, 10);
+        if (!v2 && kernel_file(&t, folder, "cpu.cfs_period_us")) period = strtoll(t.s, NULL, 10);
     }
-    buf_free(&a);
-    buf_free(&b);
     if (quota <= 0 || period <= 0) return UINT64_MAX;
     return quota < period ? 1 : (uint64_t)(quota / period);
 }
@@ -115,9 +110,9 @@ int limits_cpus(void)
 /* ---- memory ---- */
 
 /* The number after `word` at the start of a line; UINT64_MAX: none. */
-static uint64_t number_after(const struct buf *b, const char *word)
+static uint64_t number_after(const struct text *t, const char *word)
 {
-    for (const char *p = b->data; p; p = strchr(p, '\n'), p += p ? 1 : 0)
+    for (const char *p = t->s; p; p = strchr(p, '\n'), p += p ? 1 : 0)
         if (strncmp(p, word, strlen(word)) == 0) return strtoull(p + strlen(word), NULL, 10);
     return UINT64_MAX;
 }
@@ -125,17 +120,16 @@ static uint64_t number_after(const struct buf *b, const char *word)
 /* What a group has left; file pages that nobody uses would be given up for it. */
 static uint64_t folder_memory(const char *folder, bool v2)
 {
-    struct buf b = {0};
+    struct text t;
     uint64_t most = UINT64_MAX, used = 0, idle = 0;
-    if (kernel_file(&b, folder, v2 ? "memory.max" : "memory.limit_in_bytes"))
-        most = number_after(&b, ""); /* "max": 0 */
+    if (kernel_file(&t, folder, v2 ? "memory.max" : "memory.limit_in_bytes"))
+        most = number_after(&t, ""); /* "max": 0 */
     if (most == 0) most = UINT64_MAX;
     if (most != UINT64_MAX &&
-        kernel_file(&b, folder, v2 ? "memory.current" : "memory.usage_in_bytes"))
-        used = number_after(&b, "");
-    if (used && kernel_file(&b, folder, "memory.stat"))
-        idle = number_after(&b, v2 ? "inactive_file " : "total_inactive_file ");
-    buf_free(&b);
+        kernel_file(&t, folder, v2 ? "memory.current" : "memory.usage_in_bytes"))
+        used = number_after(&t, "");
+    if (used && kernel_file(&t, folder, "memory.stat"))
+        idle = number_after(&t, v2 ? "inactive_file " : "total_inactive_file ");
     if (most == UINT64_MAX) return most;
     if (idle < used) used -= idle;
     return used < most ? most - used : 0;
@@ -145,29 +139,27 @@ static uint64_t folder_memory(const char *folder, bool v2)
 static uint64_t resource_memory(void)
 {
     struct rlimit space, data;
-    struct buf b = {0};
+    struct text t;
     uint64_t least = UINT64_MAX, used = 0;
-    if (kernel_file(&b, "/proc/self", "status") &&
-        (used = number_after(&b, "VmSize:")) != UINT64_MAX && getrlimit(RLIMIT_AS, &space) == 0 &&
-        space.rlim_cur != RLIM_INFINITY)
+    const bool any = kernel_file(&t, "/proc/self", "status");
+    if (any && (used = number_after(&t, "VmSize:")) != UINT64_MAX &&
+        getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
         least = space.rlim_cur > used << 10 ? space.rlim_cur - (used << 10) : 0;
-    if (b.data && (used = number_after(&b, "VmData:")) != UINT64_MAX &&
+    if (any && (used = number_after(&t, "VmData:")) != UINT64_MAX &&
         getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY) {
         uint64_t left = data.rlim_cur > used << 10 ? data.rlim_cur - (used << 10) : 0;
         if (left < least) least = left;
     }
-    buf_free(&b);
     return least;
 }
 
 uint64_t limits_memory(void)
 {
-    struct buf b = {0};
+    struct text t;
     uint64_t least = UINT64_MAX, kib;
-    if (kernel_file(&b, "/proc", "meminfo") &&
-        (kib = number_after(&b, "MemAvailable:")) < least >> 10)
+    if (kernel_file(&t, "/proc", "meminfo") &&
+        (kib = number_after(&t, "MemAvailable:")) < least >> 10)
         least = kib << 10;
-    buf_free(&b);
     const uint64_t group = cgroup_limit("memory", folder_memory), own = resource_memory();
     if (group < least) least = group;
     return own < least ? own : least;

@@ -9,24 +9,27 @@
 
 #include "base/err.h"
 
+/* A failure that nobody looks at would be taken for something else. */
+#define MUST_CHECK __attribute__((warn_unused_result))
+
 /* count * size zeroed bytes (at least one), or NULL with ERR_MEMORY; the product is checked.
  * Released with mem_free(). */
-void *mem_alloc(size_t count, size_t size, struct err *e);
+MUST_CHECK void *mem_alloc(size_t count, size_t size, struct err *e);
 
 /* `bytes` bytes, not zeroed, at a multiple of `align` (a power of two); or NULL with ERR_MEMORY. */
-void *mem_aligned(size_t align, size_t bytes, struct err *e);
+MUST_CHECK void *mem_aligned(size_t align, size_t bytes, struct err *e);
 /* p, of mem_alloc or NULL, with room for `bytes` and its first `had` bytes (or as many as there is
  * room for) kept; what is new is not zeroed. NULL with ERR_MEMORY and p as it was. */
-void *mem_resize(void *p, size_t had, size_t bytes, struct err *e);
+MUST_CHECK void *mem_resize(void *p, size_t had, size_t bytes, struct err *e);
 /* Releases what any of these has given; NULL is fine. */
 void mem_free(void *p);
 
 /* Grows *array, which holds *cap elements of `size` bytes, to hold at least `need`; new space is
  * not zeroed. 0, or -1 with ERR_MEMORY and *array as it was. */
-int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
+MUST_CHECK int mem_grow(void *array, size_t *cap, size_t need, size_t size, struct err *e);
 
 /* A copy of n bytes followed by a NUL, released with mem_free(). */
-char *mem_strndup(const void *s, size_t n, struct err *e);
+MUST_CHECK char *mem_strndup(const void *s, size_t n, struct err *e);
 
 /* A program that must not ask the system for more memory seals itself: from then on all that is
  * allocated lies in a block that it has. What the block has no room for still comes from the
@@ -60,8 +63,9 @@ struct arena {
     size_t used, max;
 };
 /* n zeroed bytes aligned for any type, or NULL with ERR_MEMORY. */
-void *arena_alloc(struct arena *a, size_t n, struct err *e);
-void *arena_copy(struct arena *a, const void *src, size_t n, struct err *e); /* NUL appended */
+MUST_CHECK void *arena_alloc(struct arena *a, size_t n, struct err *e);
+/* The same with a copy of src, a NUL appended. */
+MUST_CHECK void *arena_copy(struct arena *a, const void *src, size_t n, struct err *e);
 void arena_reset(struct arena *a); /* forgets everything, keeps one block for reuse */
 void arena_free(struct arena *a);
 

@@ -43,6 +43,7 @@ static void widen(const struct opt *o, void *arg)
     left_side(o, &left);
     size_t column = HELP_INDENT + left.len + 2;
     if (column <= HELP_COLUMN_MAX && column > h->column) h->column = column;
+    h->out->failed |= left.failed;
     buf_free(&left);
 }
 

@@ -37,7 +37,9 @@ static void *load(const struct plugin *p, const char *path, struct err *e)
     void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL), *found = NULL;
     if (library && (found = dlsym(library, p->symbol))) return found;
     if (library) return plugin_refuse(p, e);
-    if (!io_exists(path)) {
+    const int there = io_exists(path, e);
+    if (there < 0) return NULL;
+    if (there == 0) {
         err_set(e, ERR_DEVICE, "%s: missing: %s", path, p->missing);
         return NULL;
     }

@@ -20,23 +20,33 @@ int ckpt_step_of(const char *name, uint64_t *step)
     return num_u64(name, step);
 }
 
-/* Complete as far as sizes tell. */
-static bool is_complete(const char *path, uint64_t step, uint64_t *bytes)
+/* Every file of the manifest in its size: 1, 0, or -1 with ERR_MEMORY. */
+static int has_files(const char *dir, const struct manifest *m, struct err *e)
 {
-    struct manifest m = {0};
-    char *dir = io_path(path, CKPT_INNER, NULL);
-    bool ok = dir && manifest_read(dir, &m, NULL) == 0 && m.step == step;
-    *bytes = 0;
-    for (size_t i = 0; ok && i < m.count; i++) {
+    int ok = 1;
+    for (size_t i = 0; ok > 0 && i < m->count; i++) {
         struct stat st;
-        char *file = io_path(dir, m.files[i].path, NULL);
-        ok = file && io_stat(file, &st, NULL) == 0 && (uint64_t)st.st_size == m.files[i].size;
-        *bytes += m.files[i].size;
+        char *file = io_path(dir, m->files[i].path, e);
+        if (!file) return -1;
+        ok = io_stat(file, &st, NULL) == 0 && (uint64_t)st.st_size == m->files[i].size;
         mem_free(file);
     }
+    return ok;
+}
+
+/* Complete as far as sizes tell; what cannot be read is not. 0, or -1 with ERR_MEMORY. */
+static int check_complete(struct ckpt_item *item, struct err *e)
+{
+    struct manifest m = {0};
+    struct err why = {0};
+    char *dir = io_path(item->path, CKPT_INNER, &why);
+    int ok = dir && manifest_read(dir, &m, &why) == 0 && m.step == item->step;
+    if (ok) ok = has_files(dir, &m, &why);
+    item->complete = ok > 0;
+    for (size_t i = 0; item->complete && i < m.count; i++) item->bytes += m.files[i].size;
     manifest_free(&m);
     mem_free(dir);
-    return ok;
+    return why.code == ERR_MEMORY ? err_set(e, why.code, "%s", why.msg) : 0;
 }
 
 struct listing {
@@ -51,12 +61,11 @@ static int visit(void *arg, const char *name, struct err *e)
     if (ckpt_step_of(name, &item.step) != 0) return 0;
     if (!(item.path = io_path(w->root, name, e))) return -1;
     struct ckpt_list *l = w->l;
-    if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0) {
+    if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0 ||
+        check_complete(&item, e) != 0) {
         mem_free(item.path);
         return -1;
     }
-    item.complete = is_complete(item.path, item.step, &item.bytes);
-    if (!item.complete) item.bytes = 0;
     l->items[l->count++] = item;
     return 0;
 }
@@ -71,7 +80,8 @@ int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e)
 {
     struct listing w = {root, l};
     memset(l, 0, sizeof *l);
-    if (!io_exists(root)) return 0;
+    const int there = io_exists(root, e);
+    if (there <= 0) return there;
     if (io_list(root, visit, &w, e) != 0) {
         ckpt_list_free(l);
         return -1;
@@ -141,7 +151,8 @@ int ckpt_verify(const char *path, struct err *e)
 {
     char *inner = io_path(path, CKPT_INNER, e);
     if (!inner) return -1;
-    int rc = verify_dir(io_is_dir(inner) ? inner : path, e);
+    const int nested = io_is_dir(inner, e);
+    int rc = nested < 0 ? -1 : verify_dir(nested ? inner : path, e);
     mem_free(inner);
     return rc;
 }

@@ -80,12 +80,13 @@ static int visit(void *arg, const char *name, struct err *e)
     const struct walk *w = arg;
     char *path = w->below[0] ? io_path(w->below, name, e) : mem_strndup(name, strlen(name), e);
     char *full = path ? io_path(w->root, path, e) : NULL;
+    const int folder = full ? io_is_dir(full, e) : -1;
     int rc = -1;
-    if (full && io_is_dir(full)) {
+    if (folder > 0) {
         struct walk inner = {w->root, path, w->depth + 1, w->m};
         rc = inner.depth > MAX_DEPTH ? err_set(e, ERR_DATA, "%s: folders nested too deeply", full)
                                      : io_list(full, visit, &inner, e);
-    } else if (full) {
+    } else if (folder == 0) {
         rc = add_file(w, path, e);
         path = NULL;
     }

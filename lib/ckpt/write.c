@@ -37,7 +37,7 @@ static void ckpt_free(struct ckpt *c)
 void ckpt_abort(struct ckpt *c)
 {
     if (!c) return;
-    if (c->tmp && io_exists(c->tmp)) io_remove_tree(c->tmp, NULL);
+    if (c->tmp) io_remove_tree(c->tmp, NULL);
     ckpt_free(c);
 }
 
@@ -65,10 +65,9 @@ struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
     if (c->tmp) c->dir = io_path(c->tmp, CKPT_INNER, e);
     if (c->dir) c->state = io_path(c->dir, "state", e);
     if (!c->root || !c->final || !c->state || io_mkdirs(root, e) != 0) goto fail;
-    if (io_exists(c->final)) {
-        err_set(e, ERR_CREATE, "%s: exists already", c->final);
-        goto fail;
-    }
+    const int there = io_exists(c->final, e);
+    if (there > 0) err_set(e, ERR_CREATE, "%s: exists already", c->final);
+    if (there) goto fail;
     if (io_list(root, remove_leftover, c->root, e) != 0 || io_mkdirs(c->state, e) != 0) goto fail;
     return c;
 fail:

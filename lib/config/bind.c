@@ -30,7 +30,7 @@ struct binder {
 static int unknown(const struct node *n, const char *path, struct err *e)
 {
     char near[300];
-    if (!n->line && io_exists(n->origin))
+    if (!n->line && io_exists(n->origin, NULL) > 0)
         return node_fail(n, path, e,
                          "unknown key; if the file of that name is meant, write ./%.300s",
                          n->origin);
@@ -113,11 +113,11 @@ static int bind_map(struct binder *b, const char *path, const struct node *map, 
         buf_reset(&at);
         if (*path) buf_puts(&at, path), buf_putc(&at, '.');
         buf_puts(&at, map->keys[i]);
-        if (at.failed) {
+        if (at.over) {
             rc = node_fail(map->items[i], NULL, e, "a key longer than 4096 bytes");
             break;
         }
-        char *own = arena_copy(&b->l->tree.arena, at.data, at.len, e);
+        char *own = buf_check(&at, e) ? NULL : arena_copy(&b->l->tree.arena, at.data, at.len, e);
         rc = own ? bind_member(b, own, map->items[i], e) : -1;
     }
     buf_free(&at);

@@ -172,10 +172,10 @@ static int expand(struct interp *in, struct node *at, const char *s, struct buf 
         buf_puts(out, node_is_null(value) ? "None" : value->text);
     }
     in->depth--;
-    if (out->failed)
+    if (out->over)
         return node_fail(at, NULL, e, "${...} makes a string longer than %d bytes",
                          TREE_MAX_STRING);
-    return 0;
+    return buf_check(out, e);
 }
 
 static int resolve_scalar(struct interp *in, struct node *n, struct err *e)

@@ -36,8 +36,11 @@ static const char *env(const char *name)
 /* Appends path, expanded, and below. A ~ that cannot be expanded stays, and no model is found. */
 static void put_below(struct buf *b, const char *path, const char *below)
 {
-    struct err ignored;
-    if (config_expand_path(path, b, &ignored)) buf_puts(b, path);
+    struct err why;
+    if (config_expand_path(path, b, &why)) {
+        if (why.code == ERR_MEMORY) b->failed = true;
+        buf_puts(b, path);
+    }
     buf_puts(b, below);
 }
 
@@ -71,16 +74,25 @@ static void put_replaced(struct buf *b, const char *text, char from, const char 
             buf_putc(b, *text);
 }
 
-/* The commit that refs/main names, without white space; false when there is none. */
-static bool read_ref(const char *path, struct buf *ref)
+/* 1, 0 or -1: the folder that b names is there. */
+static int is_folder(const struct buf *b, struct err *e)
 {
-    struct err ignored;
-    if (!io_exists(path) || io_slurp(path, 256, ref, &ignored) || !ref->data) return false;
+    return buf_check(b, e) ? -1 : io_is_dir(b->data, e);
+}
+
+/* The commit that refs/main names, without white space: 1, 0 when there is none, or -1. */
+static int read_ref(const struct buf *path, struct buf *ref, struct err *e)
+{
+    const int there = buf_check(path, e) ? -1 : io_exists(path->data, e);
+    if (there <= 0) return there;
+    if (io_slurp(path->data, 256, ref, e)) return -1;
+    if (!ref->data) return 0;
     ref->data[ref->len = strcspn(ref->data, " \t\r\n")] = 0;
     return ref->len && !strchr(ref->data, '/') && ref->data[0] != '.';
 }
 
-static bool in_hf_cache(const char *name, struct buf *b)
+/* 1 with the folder in b, 0 when it is not there or this cache cannot be read, or -1. */
+static int in_hf_cache(const char *name, struct buf *b, struct err *e)
 {
     struct buf ref = {0};
     hf_cache(b);
@@ -88,28 +100,28 @@ static bool in_hf_cache(const char *name, struct buf *b)
     put_replaced(b, name, '/', "--");
     size_t base = b->len;
     buf_puts(b, "/refs/main");
-    bool found = !b->failed && read_ref(b->data, &ref);
-    if (found) {
+    int found = read_ref(b, &ref, e);
+    if (found > 0) {
         b->len = base;
         buf_printf(b, "/snapshots/%s", ref.data);
-        found = !b->failed && io_is_dir(b->data);
+        found = is_folder(b, e);
     }
     buf_free(&ref);
-    return found;
+    return found < 0 && e->code != ERR_MEMORY ? 0 : found;
 }
 
-static bool in_modelscope_cache(const char *name, struct buf *b)
+static int in_modelscope_cache(const char *name, struct buf *b, struct err *e)
 {
     static const char *const below[] = {"/models/", "/", "/hub/models/", "/hub/"};
-    if (!strchr(name, '/')) return false;
-    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+    int found = 0;
+    for (size_t i = 0; strchr(name, '/') && !found && i < sizeof below / sizeof *below; i++) {
         buf_reset(b);
         modelscope_cache(b);
         buf_puts(b, below[i]);
         put_replaced(b, name, '.', "___");
-        if (!b->failed && io_is_dir(b->data)) return true;
+        found = is_folder(b, e);
     }
-    return false;
+    return found;
 }
 
 static int missing(const char *name, struct err *e)
@@ -128,16 +140,15 @@ static int missing(const char *name, struct err *e)
 int config_find_model(const char *name, char **path, struct err *e)
 {
     struct buf b = {.max = 65536};
-    int rc = 0;
-    if (io_is_dir(name)) return (*path = mem_strndup(name, strlen(name), e)) ? 0 : -1;
-    if (io_exists(name)) return err_set(e, ERR_NOINPUT, "%s: is a file, not a model folder", name);
+    const int folder = io_is_dir(name, e), there = folder ? folder : io_exists(name, e);
+    if (there < 0) return -1;
+    if (folder) return (*path = mem_strndup(name, strlen(name), e)) ? 0 : -1;
+    if (there) return err_set(e, ERR_NOINPUT, "%s: is a file, not a model folder", name);
     if (!is_hub_id(name)) return err_set(e, ERR_NOINPUT, "%s: there is no such folder", name);
-    if (in_hf_cache(name, &b) || (buf_reset(&b), in_modelscope_cache(name, &b))) {
-        *path = mem_strndup(b.data, b.len, e);
-        rc = *path ? 0 : -1;
-    } else {
-        rc = missing(name, e);
-    }
+    int found = in_hf_cache(name, &b, e);
+    if (found == 0) found = in_modelscope_cache(name, &b, e);
+    if (found > 0) *path = mem_strndup(b.data, b.len, e);
+    const int rc = found == 0 ? missing(name, e) : found > 0 && *path ? 0 : -1;
     buf_free(&b);
     return rc;
 }

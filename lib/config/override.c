@@ -26,13 +26,14 @@ static bool has_gap(const struct node *n)
     return false;
 }
 
-/* [a.jsonl,] and {a: 1,}: YAML reads them as if there were no comma. */
-static bool ends_in_comma(const char *text)
+/* [a.jsonl,] and {a: 1,}: YAML reads them as if there were no comma. 1, 0, or -1 with ERR_MEMORY.
+ */
+static int ends_in_comma(const char *text, struct err *e)
 {
     yaml_parser_t parser;
     yaml_token_t token;
     bool found = false, comma = false, more = true;
-    if (!yaml_parser_initialize(&parser)) return false;
+    if (!yaml_parser_initialize(&parser)) return err_set(e, ERR_MEMORY, "out of memory");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
     while (more && yaml_parser_scan(&parser, &token)) {
         const yaml_token_type_t type = token.type;
@@ -42,8 +43,9 @@ static bool ends_in_comma(const char *text)
         more = type != YAML_STREAM_END_TOKEN;
         yaml_token_delete(&token);
     }
+    const bool memory = parser.error == YAML_MEMORY_ERROR;
     yaml_parser_delete(&parser);
-    return found;
+    return memory ? err_set(e, ERR_MEMORY, "%s: out of memory", text) : found;
 }
 
 /* value: the parsed text. */
@@ -55,7 +57,9 @@ static int check_written(const struct node *value, const char *path, const char 
                          "a value is missing; is a variable not set? An empty string is "
                          "%.200s='\"\"', the default %.200s=null",
                          path, path);
-    if (ends_in_comma(text))
+    const int comma = ends_in_comma(text, e);
+    if (comma < 0) return -1;
+    if (comma)
         return node_fail(value, NULL, e,
                          "nothing stands between the last comma and the bracket; is a variable "
                          "not set? Leave the comma out if not");

@@ -23,33 +23,35 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
 #define TEMPLATES       "additional_chat_templates"
 #define TEMPLATE_SUFFIX ".jinja"
 
-static bool holds(const char *dir, const char *name)
+/* 1, 0, or -1. */
+static int is_model(const char *dir, struct err *e)
 {
-    char *path = io_path(dir, name, NULL);
-    bool yes = path && io_exists(path);
-    mem_free(path);
-    return yes;
+    const int config = io_has(dir, "config.json", e);
+    return config ? config : io_has(dir, "tokenizer.json", e);
 }
 
-static bool is_model(const char *dir)
+static int check_folder(const char *path, struct err *e)
 {
-    return holds(dir, "config.json") || holds(dir, "tokenizer.json");
+    const int there = io_exists(path, e), folder = there > 0 ? io_is_dir(path, e) : there;
+    if (there == 0)
+        return err_set(e, ERR_NOINPUT, "%s: no such folder; a model is a folder on disk", path);
+    return folder ? folder : err_set(e, ERR_NOINPUT, "%s: not a folder", path);
 }
 
 int hf_folder_resolve(const char *path, char **out, struct err *e)
 {
     *out = NULL;
-    if (!io_exists(path))
-        return err_set(e, ERR_NOINPUT, "%s: no such folder; a model is a folder on disk", path);
-    if (!io_is_dir(path)) return err_set(e, ERR_NOINPUT, "%s: not a folder", path);
-    if (is_model(path)) return (*out = mem_strndup(path, strlen(path), e)) ? 0 : -1;
+    int found = check_folder(path, e) < 0 ? -1 : is_model(path, e);
+    if (found < 0) return -1;
+    if (found) return (*out = mem_strndup(path, strlen(path), e)) ? 0 : -1;
     char *inner = io_path(path, "sft_train", e);
-    if (!inner) return -1;
-    if (is_model(inner)) {
+    found = inner ? is_model(inner, e) : -1;
+    if (found > 0) {
         *out = inner;
         return 0;
     }
     mem_free(inner);
+    if (found < 0) return -1;
     return err_set(e, ERR_NOINPUT,
                    "%s: holds no config.json or tokenizer.json, so it is neither a Hugging Face "
                    "model folder nor a checkpoint-N folder",
@@ -73,8 +75,10 @@ static int each_listed(const char *dir, const char *const *names, file_fn *f, vo
                        struct err *e)
 {
     int rc = 0;
-    for (; rc == 0 && *names; names++)
-        if (holds(dir, *names)) rc = f(arg, *names, e);
+    for (; rc == 0 && *names; names++) {
+        rc = io_has(dir, *names, e);
+        if (rc > 0) rc = f(arg, *names, e);
+    }
     return rc;
 }
 
@@ -98,8 +102,8 @@ static int each_tokenizer_file(const char *dir, file_fn *f, void *arg, struct er
 {
     char *path = io_path(dir, TEMPLATES, e);
     int rc = path ? each_listed(dir, tokenizer_files, f, arg, e) : -1;
-    if (rc == 0 && io_is_dir(path))
-        rc = io_list(path, visit_template, &(struct templates){f, arg}, e);
+    if (rc == 0) rc = io_is_dir(path, e);
+    if (rc > 0) rc = io_list(path, visit_template, &(struct templates){f, arg}, e);
     mem_free(path);
     return rc;
 }
@@ -141,8 +145,9 @@ int hf_folder_copy(const char *from, const char *to, struct err *e)
 
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
-    if (!holds(from, "tokenizer.json"))
-        return err_set(e, ERR_NOINPUT, "%s: holds no tokenizer.json", from);
+    const int there = io_has(from, "tokenizer.json", e);
+    if (there < 0) return -1;
+    if (there == 0) return err_set(e, ERR_NOINPUT, "%s: holds no tokenizer.json", from);
     return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
 }
 
@@ -156,15 +161,17 @@ static int add_size(void *arg, const char *name, struct err *e)
     struct sizes *s = arg;
     struct stat st;
     char *path = io_path(s->dir, name, e);
-    if (path && io_stat(path, &st, NULL) == 0) s->bytes += (uint64_t)st.st_size;
+    int rc = path ? io_stat(path, &st, e) : -1;
+    if (rc == 0) s->bytes += (uint64_t)st.st_size;
     mem_free(path);
-    return 0;
+    return rc;
 }
 
-uint64_t hf_folder_bytes(const char *from, bool config)
+int hf_folder_bytes(const char *from, bool config, uint64_t *bytes, struct err *e)
 {
     struct sizes s = {.dir = from};
-    each_tokenizer_file(from, add_size, &s, NULL);
-    if (config) each_listed(from, config_files, add_size, &s, NULL);
-    return s.bytes;
+    int rc = each_tokenizer_file(from, add_size, &s, e);
+    if (rc == 0 && config) rc = each_listed(from, config_files, add_size, &s, e);
+    *bytes = s.bytes;
+    return rc;
 }

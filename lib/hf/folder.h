@@ -18,8 +18,8 @@ int hf_folder_resolve(const char *path, char **out, struct err *e);
 int hf_folder_copy(const char *from, const char *to, struct err *e);
 int hf_folder_copy_config(const char *from, const char *to,
                           struct err *e); /* the first two alone */
-/* Bytes of what hf_folder_copy (config) or hf_folder_copy_tokenizer would copy. */
-uint64_t hf_folder_bytes(const char *from, bool config);
+/* *bytes: of what hf_folder_copy (config) or hf_folder_copy_tokenizer would copy. */
+int hf_folder_bytes(const char *from, bool config, uint64_t *bytes, struct err *e);
 /* As hf_folder_copy without config.json and generation_config.json; a folder without
  * tokenizer.json is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);

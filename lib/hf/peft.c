@@ -42,27 +42,19 @@ int peft_tensor_role(const char *name, enum peft_role *role, char *param)
 }
 
 /* ---- opening ---- */
-static bool holds_config(const char *dir)
+int peft_find_dir(const char *path, char **dir, struct err *e)
 {
-    char *path = io_path(dir, "adapter_config.json", NULL);
-    bool yes = path && io_exists(path);
-    mem_free(path);
-    return yes;
-}
-
-bool peft_find_dir(const char *path, char **dir)
-{
+    static const char config[] = "adapter_config.json";
     *dir = NULL;
-    if (holds_config(path)) {
-        *dir = mem_strndup(path, strlen(path), NULL);
-    } else {
-        char *inner = io_path(path, "sft_train", NULL);
-        if (inner && holds_config(inner))
-            *dir = inner;
-        else
-            mem_free(inner);
-    }
-    return *dir != NULL;
+    int found = io_has(path, config, e);
+    if (found > 0) return (*dir = mem_strndup(path, strlen(path), e)) ? 1 : -1;
+    char *inner = found < 0 ? NULL : io_path(path, "sft_train", e);
+    found = inner ? io_has(inner, config, e) : -1;
+    if (found > 0)
+        *dir = inner;
+    else
+        mem_free(inner);
+    return found;
 }
 
 static int compare(const void *x, const void *y)
@@ -131,10 +123,10 @@ struct peft *peft_open(const char *path, struct err *e)
 {
     struct peft *p = mem_alloc(1, sizeof *p, e);
     if (!p) return NULL;
-    if (!peft_find_dir(path, &p->dir)) {
+    const int found = peft_find_dir(path, &p->dir, e);
+    if (found == 0)
         err_set(e, ERR_NOINPUT, "%s: no adapter: there is no adapter_config.json", path);
-        goto fail;
-    }
+    if (found <= 0) goto fail;
     if (peft_config_read(p->dir, &p->config, e)) goto fail;
     p->file = safetensors_open_stem(p->dir, "adapter_model", e);
     if (!p->file || read_tensors(p, e)) goto fail;

@@ -73,8 +73,8 @@ struct peft {
     size_t count;
 };
 /* The folder that holds adapter_config.json: path, or sft_train/ in it (a checkpoint-N folder).
- * false when there is none. *dir is released with mem_free(). */
-bool peft_find_dir(const char *path, char **dir);
+ * 1, 0 when there is none, or -1. *dir is released with mem_free(). */
+MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
 /* Every A has its B and both have the rank of the configuration; a tensor of another kind is
  * ERR_DATA. NULL with ERR_NOINPUT when path is no adapter. */
 struct peft *peft_open(const char *path, struct err *e);

@@ -180,19 +180,19 @@ struct safetensors *safetensors_open_stem(const char *dir, const char *stem, str
     struct safetensors *s = mem_alloc(1, sizeof *s, e);
     char *whole = stem_path(dir, stem, ".safetensors", e);
     char *index = stem_path(dir, stem, ".safetensors.index.json", e);
+    const int is_whole = s && whole && index ? io_exists(whole, e) : -1;
+    const int is_index = is_whole == 0 ? io_exists(index, e) : 0;
     int rc = -1;
-    if (s && whole && index) {
-        if (io_exists(whole)) {
-            rc = add_file(s, whole, e);
-            whole = NULL;
-        } else if (io_exists(index)) {
-            rc = open_index(s, dir, index, e);
-        } else {
-            err_set(e, ERR_NOINPUT,
-                    "%s: holds neither %s.safetensors nor %s.safetensors.index.json; weights in "
-                    "other formats must be converted first",
-                    dir, stem, stem);
-        }
+    if (is_whole > 0) {
+        rc = add_file(s, whole, e);
+        whole = NULL;
+    } else if (is_index > 0) {
+        rc = open_index(s, dir, index, e);
+    } else if (is_whole == 0 && is_index == 0) {
+        err_set(e, ERR_NOINPUT,
+                "%s: holds neither %s.safetensors nor %s.safetensors.index.json; weights in "
+                "other formats must be converted first",
+                dir, stem, stem);
     }
     mem_free(whole);
     mem_free(index);
@@ -201,7 +201,8 @@ struct safetensors *safetensors_open_stem(const char *dir, const char *stem, str
 
 struct safetensors *safetensors_open(const char *path, struct err *e)
 {
-    if (io_is_dir(path)) return safetensors_open_stem(path, "model", e);
+    const int folder = io_is_dir(path, e);
+    if (folder) return folder < 0 ? NULL : safetensors_open_stem(path, "model", e);
     struct safetensors *s = mem_alloc(1, sizeof *s, e);
     if (!s) return NULL;
     return finish(s, add_file(s, mem_strndup(path, strlen(path), e), e), e);

@@ -199,6 +199,7 @@ int net_place(struct net *n, void (*rehearse)(void *arg), void *arg, struct err 
     else
         rehearse(arg);
     n->device = r.real;
+    if (r.real->ops->sync(r.real, e)) return -1; /* what it was asked could not be told */
     plan_add(&n->plan, PLAN_WORKSPACE, "scratch", -1, r.most, 1, PLAN_ALWAYS, 0, &n->work);
     return plan_place(&n->plan, e);
 }

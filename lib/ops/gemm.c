@@ -82,7 +82,9 @@ static int failed(dnnl_status_t s, const struct gemm_shape *k, struct err *e)
     return err_set(e, s == dnnl_out_of_memory ? ERR_MEMORY : ERR_DEVICE,
                    "oneDNN: matrix product %lldx%lldx%lld of %s: status %d%s", (long long)k->m,
                    (long long)k->n, (long long)k->k, dtype_name((enum dtype)k->ab), (int)s,
-                   s == dnnl_unimplemented ? " (not implemented for this CPU; use fp32)" : "");
+                   s == dnnl_unimplemented   ? " (not implemented for this CPU; use fp32)"
+                   : s == dnnl_out_of_memory ? " (out of memory)"
+                                             : "");
 }
 
 /* ---- primitives ---- */
@@ -248,7 +250,8 @@ struct gemm *gemm_new(int threads, struct err *e)
     if (!s) s = dnnl_engine_create(&g->engine, dnnl_cpu, 0);
     if (!s) s = dnnl_stream_create(&g->stream, g->engine, dnnl_stream_default_flags);
     if (!s) return g;
-    err_set(e, ERR_DEVICE, "oneDNN: cannot start its CPU engine: status %d", (int)s);
+    err_set(e, s == dnnl_out_of_memory ? ERR_MEMORY : ERR_DEVICE,
+            "oneDNN: cannot start its CPU engine: status %d", (int)s);
     gemm_free(g);
     return NULL;
 }

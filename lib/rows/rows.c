@@ -39,7 +39,8 @@ const struct json *row_need(const struct json *row, const char *key, const char 
     if (v) return v;
     struct buf keys = {0};
     row_keys_text(row, &keys);
-    err_set(e, ERR_DATA, "no \"%s\" (the keys are %s); %s", key, keys.data ? keys.data : "?", hint);
+    if (buf_check(&keys, e) == 0)
+        err_set(e, ERR_DATA, "no \"%s\" (the keys are %s); %s", key, keys.data, hint);
     buf_free(&keys);
     return NULL;
 }

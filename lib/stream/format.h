@@ -4,6 +4,9 @@
 #ifndef SFT_STREAM_FORMAT_H
 #define SFT_STREAM_FORMAT_H
 
+#include <zstd.h>
+#include <zstd_errors.h>
+
 #include "base/json.h"
 #include "stream/stream.h"
 
@@ -74,6 +77,12 @@ int record_encode(const struct stream_record *rec, struct buf *b, struct buf tmp
 /* Reads one body of n bytes; everything lands in the arena, text points into p. */
 int record_decode(enum stream_kind kind, const char *p, size_t n, struct arena *a,
                   struct stream_record *rec, uint64_t *checksum, struct err *e);
+
+/* What a failed call of zstd's is: ERR_MEMORY, or else other. */
+static inline enum err_code zstd_code(size_t result, enum err_code other)
+{
+    return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? ERR_MEMORY : other;
+}
 
 /* A LEB128 number of at most 10 bytes at *p, moved past it; -1 when cut short or too large. */
 int varint_get(const char **p, const char *end, uint64_t *v);

@@ -125,10 +125,11 @@ static int read_header(struct stream_reader *r, struct err *e)
 }
 
 /* ---- frames ---- */
-static int zstd_failed(struct stream_reader *r, size_t code, struct err *e)
+static int zstd_failed(struct stream_reader *r, size_t result, struct err *e)
 {
-    return err_set(e, ERR_DATA, "damaged near byte %" PRIu64 ": %s", r->offset,
-                   ZSTD_getErrorName(code));
+    const char *why = ZSTD_getErrorName(result);
+    if (zstd_code(result, ERR_DATA) == ERR_MEMORY) return err_set(e, ERR_MEMORY, "zstd: %s", why);
+    return err_set(e, ERR_DATA, "damaged near byte %" PRIu64 ": %s", r->offset, why);
 }
 
 /* Decompresses the frame that starts at the next byte, whole, into r->frame. */

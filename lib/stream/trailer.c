@@ -81,9 +81,11 @@ static int get_notes(const struct json *o, struct stream_tally *t, struct err *e
     uint64_t n;
     if (!j) return 0;
     if (j->kind != JSON_OBJECT || j->count > STREAM_NOTES_MAX) return bad(e, "notes");
-    for (size_t i = 0; i < j->count; i++)
-        if (get_count(&j->items[i], &n) < 0 || n == 0 || tally_note(t, j->keys[i], n, e) < 0)
-            return bad(e, "notes");
+    for (size_t i = 0; i < j->count; i++) {
+        if (get_count(&j->items[i], &n) < 0 || n == 0) return bad(e, "notes");
+        if (tally_note(t, j->keys[i], n, e) < 0)
+            return e->code == ERR_MEMORY ? -1 : bad(e, "notes");
+    }
     return 0;
 }
 

@@ -44,7 +44,8 @@ static int job_work(void *arg, void *job, int worker, struct err *e)
     char *to = buf_room(&j->packed, bound);
     if (!to) return buf_check(&j->packed, e);
     size_t n = ZSTD_compress2(w->zstd[worker], to, bound, j->raw.data, j->raw.len);
-    if (ZSTD_isError(n)) return err_set(e, ERR_INTERNAL, "zstd: %s", ZSTD_getErrorName(n));
+    if (ZSTD_isError(n))
+        return err_set(e, zstd_code(n, ERR_INTERNAL), "zstd: %s", ZSTD_getErrorName(n));
     j->packed.len = n;
     return 0;
 }

@@ -205,9 +205,8 @@ static int load_raw(struct bpe *b, struct err *e)
             ok = bytechar_byte(c) >= 0;
             if (ok) buf_putc(&text, (char)bytechar_byte(c));
         }
-        if (!ok || text.len == 0) continue;
         rc = buf_check(&text, e);
-        if (rc == 0)
+        if (rc == 0 && ok && text.len > 0)
             rc = vocab_add(&b->raw, (struct str){text.data, text.len}, b->vocab.value[i], e);
     }
     buf_free(&text);

@@ -76,17 +76,19 @@ static int add_unknown(const struct bpe *b, struct bpe_scratch *s, const char *p
     return 0;
 }
 
-/* The token of one character with what the model adds to it. */
-static uint32_t char_token(const struct bpe *b, struct bpe_scratch *s, struct str c, bool first,
-                           bool last)
+/* *id: of one character with what the model adds to it. */
+static int char_token(const struct bpe *b, struct bpe_scratch *s, struct str c, bool first,
+                      bool last, uint32_t *id, struct err *e)
 {
     bool prefix = !first && b->prefix.n > 0, suffix = last && b->suffix.n > 0;
-    if (!prefix && !suffix) return vocab_find(&b->vocab, c);
+    if (!prefix && !suffix) return *id = vocab_find(&b->vocab, c), 0;
     buf_reset(&s->text);
     if (prefix) buf_str(&s->text, b->prefix);
     buf_str(&s->text, c);
     if (suffix) buf_str(&s->text, b->suffix);
-    return vocab_find(&b->vocab, (struct str){s->text.data, s->text.len});
+    if (buf_check(&s->text, e) != 0) return -1;
+    *id = vocab_find(&b->vocab, (struct str){s->text.data, s->text.len});
+    return 0;
 }
 
 static int symbols_of_chars(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n,
@@ -95,8 +97,9 @@ static int symbols_of_chars(const struct bpe *b, struct bpe_scratch *s, const ch
     struct unknown u = {0};
     for (size_t i = 0; i < n;) {
         unsigned len = utf8_len((unsigned char)p[i]);
-        uint32_t id = char_token(b, s, (struct str){p + i, len}, i == 0, i + len == n);
-        int rc;
+        uint32_t id = VOCAB_NONE;
+        int rc = char_token(b, s, (struct str){p + i, len}, i == 0, i + len == n, &id, e);
+        if (rc != 0) return -1;
         if (id == VOCAB_NONE)
             rc = add_unknown(b, s, p + i, len, &u, e);
         else if ((rc = flush_unknown(b, s, &u, e)) == 0)

@@ -153,8 +153,8 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
 {
     struct buf now = {0}, then = {0};
     struct regex_mem mem = {0};
-    int rc = 0;
     buf_str(&now, token);
+    int rc = buf_check(&now, e);
     for (size_t i = 0; i < d->n && rc == 0; i++) {
         const struct decoder_part *s = &d->step[i];
         struct str t = {now.data, now.len};
@@ -171,10 +171,10 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
             buf_putc(&then, (char)byte);
         else
             buf_str(&then, t);
+        if (rc == 0) rc = buf_check(&then, e);
         now = then;
         then = swap;
     }
-    if (rc == 0) rc = buf_check(&now, e);
     if (rc == 0) buf_add(out, now.data, now.len);
     buf_free(&now);
     buf_free(&then);

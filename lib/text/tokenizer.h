@@ -70,7 +70,7 @@ void tokenizer_template_at(const struct tokenizer *t, size_t i, const char **nam
 struct str tokenizer_template(const struct tokenizer *t, const char *name);
 
 /* XXH3-128 of a canonical form: vocabulary by id, merges in order, added tokens, normalizer,
- * pre-tokenizer, decoder; not of the bytes of the file. */
-void tokenizer_identity(const struct tokenizer *t, char out[HASH128_HEX]);
+ * pre-tokenizer, decoder; not of the bytes of the file. 0, or -1 with ERR_MEMORY. */
+MUST_CHECK int tokenizer_identity(const struct tokenizer *t, char out[HASH128_HEX], struct err *e);
 
 #endif

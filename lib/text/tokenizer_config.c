@@ -107,10 +107,9 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     struct io_map map;
     const struct json *doc;
     char *path = io_path(dir, name, e);
+    const int there = path == NULL ? -1 : io_exists(path, e);
     int rc = -1;
-    if (path == NULL) return -1;
-    if (!io_exists(path)) return mem_free(path), 0;
-    if (io_map(path, &map, e) != 0) return mem_free(path), -1;
+    if (there <= 0 || io_map(path, &map, e) != 0) return mem_free(path), there == 0 ? 0 : -1;
     doc = json_parse((const char *)map.p, map.n, &arena, e);
     if (doc != NULL && doc->kind != JSON_OBJECT)
         err_set(e, ERR_DATA, "not a JSON object");

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The identity of a tokenizer: a hash of what decides its results, not of the bytes of its file. */
-#include <string.h>
-
 #include "text/tokenizer_impl.h"
 
 /* Appends a length and the bytes, so that no two lists run together alike. */
@@ -23,24 +21,25 @@ static void put_added(const struct tokenizer *t, struct buf *b)
     }
 }
 
-void tokenizer_identity(const struct tokenizer *t, char out[HASH128_HEX])
+int tokenizer_identity(const struct tokenizer *t, char out[HASH128_HEX], struct err *e)
 {
     const struct vocab *v = bpe_vocab(t->bpe);
-    struct hash128 *h = hash128_new(NULL);
+    struct hash128 *h = hash128_new(e);
     struct buf b = {0};
     int rc;
-    memset(out, '0', HASH128_HEX - 1); /* what remains when there is no memory */
-    out[HASH128_HEX - 1] = '\0';
+    if (h == NULL) return -1;
     buf_puts(&b, "sft tokenizer 1\n");
     buf_u32(&b, v->n);
     for (uint32_t id = 0; id < v->n; id++) put(&b, v->token[id]);
-    rc = bpe_describe(t->bpe, &b, NULL);
+    rc = bpe_describe(t->bpe, &b, e);
     put_added(t, &b);
     buf_add(&b, t->description.data, t->description.len);
-    if (h != NULL && rc == 0 && buf_check(&b, NULL) == 0) {
+    if (rc == 0) rc = buf_check(&b, e);
+    if (rc == 0) {
         hash128_add(h, b.data, b.len);
         hash128_hex(h, out);
     }
-    if (h != NULL) hash128_free(h);
+    hash128_free(h);
     buf_free(&b);
+    return rc;
 }

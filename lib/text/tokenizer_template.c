@@ -129,13 +129,11 @@ static int visit(void *arg, const char *file, struct err *e)
 
 int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e)
 {
-    char *file = io_path(dir, "chat_template.jinja", e);
-    char *path = file == NULL ? NULL : io_path(dir, FOLDER, e);
-    int rc = path == NULL ? -1 : 0;
-    if (rc == 0 && io_exists(file))
-        rc = read_file(t, dir, "chat_template.jinja", STR("default"), e);
-    if (rc == 0 && io_is_dir(path)) rc = io_list(path, visit, &(struct folder){t, path}, e);
-    mem_free(file);
+    int rc = io_has(dir, "chat_template.jinja", e);
+    if (rc > 0) rc = read_file(t, dir, "chat_template.jinja", STR("default"), e);
+    char *path = rc == 0 ? io_path(dir, FOLDER, e) : NULL;
+    rc = path == NULL ? -1 : io_is_dir(path, e);
+    if (rc > 0) rc = io_list(path, visit, &(struct folder){t, path}, e);
     mem_free(path);
     return rc;
 }

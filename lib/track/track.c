@@ -18,34 +18,38 @@ struct track {
 };
 enum { ROOM = 16 << 10 };
 
-/* The step of a line of metrics.jsonl, -1 for a damaged line. */
-static int64_t line_step(const char *p, size_t n, struct arena *a)
+/* The step of a line of metrics.jsonl, -1 for a damaged line, -2 when memory ends. */
+static int64_t line_step(const char *p, size_t n, struct arena *a, struct err *e)
 {
-    const struct json *v = json_parse(p, n, a, NULL), *s = v ? json_get(v, "system/step") : NULL;
+    struct err why = {0};
+    const struct json *v = json_parse(p, n, a, &why), *s = v ? json_get(v, "system/step") : NULL;
     int64_t k;
+    if (!v && why.code == ERR_MEMORY) return err_set(e, why.code, "%s", why.msg), -2;
     return !s || json_int(s, &k) || k < 0 ? -1 : k;
 }
 
 /* Bytes of metrics.jsonl up to the first line of a later step, or up to a last line without an end.
- * Damaged lines before that are kept, so that the lines after them are. */
-static size_t lines_keep(const char *p, size_t n, uint64_t step)
+ * Damaged lines before that are kept, so that the lines after them are. -1 when memory ends. */
+static int64_t lines_keep(const char *p, size_t n, uint64_t step, struct err *e)
 {
     size_t at = 0;
+    int64_t k = -1;
     struct arena a = {0};
     for (const char *end; (end = memchr(p + at, '\n', n - at)); at = (size_t)(end - p) + 1) {
-        const int64_t k = line_step(p + at, (size_t)(end - p) - at, &a);
-        if (k >= 0 && (uint64_t)k > step) break;
+        k = line_step(p + at, (size_t)(end - p) - at, &a, e);
+        if (k == -2 || (k >= 0 && (uint64_t)k > step)) break;
         arena_reset(&a);
     }
     arena_free(&a);
-    return at;
+    return k == -2 ? -1 : (int64_t)at;
 }
 
 /* A new run never continues a file of another. */
 static int check_empty(const char *path, struct err *e)
 {
     struct stat st;
-    if (!io_exists(path)) return 0;
+    const int there = io_exists(path, e);
+    if (there <= 0) return there;
     if (io_stat(path, &st, e)) return -1;
     if (st.st_size == 0) return 0;
     return err_set(e, ERR_CREATE, "%s: exists already, of another run", path);
@@ -54,14 +58,15 @@ static int check_empty(const char *path, struct err *e)
 static struct io_log *open_metrics(const struct track_options *o, struct err *e)
 {
     struct io_map m;
-    size_t n = 0;
+    int64_t n = 0;
     if (!o->resume && check_empty(o->metrics, e)) return NULL;
-    if (o->resume && io_exists(o->metrics)) {
-        if (io_map(o->metrics, &m, e)) return NULL;
-        n = lines_keep((const char *)m.p, m.n, o->from);
+    const int there = o->resume ? io_exists(o->metrics, e) : 0;
+    if (there < 0 || (there && io_map(o->metrics, &m, e))) return NULL;
+    if (there) {
+        n = lines_keep((const char *)m.p, m.n, o->from, e);
         io_unmap(&m);
     }
-    return io_log_open(o->metrics, (int64_t)n, e);
+    return n < 0 ? NULL : io_log_open(o->metrics, n, e);
 }
 
 /* ---- event files ---- */

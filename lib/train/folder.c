@@ -62,7 +62,9 @@ static int find_named(struct run_folder *f, const char *path, struct err *e)
     struct ckpt_list l = {0};
     if (!(f->resume = bare(path, e))) return -1;
     const char *name = strrchr(f->resume, '/');
-    if (!io_is_dir(f->resume)) return err_set(e, ERR_NOINPUT, "%s: no such checkpoint", path);
+    const int there = io_is_dir(f->resume, e);
+    if (there < 0) return -1;
+    if (there == 0) return err_set(e, ERR_NOINPUT, "%s: no such checkpoint", path);
     if (ckpt_step_of(name ? name + 1 : f->resume, &f->step))
         return err_set(e, ERR_CONFIG,
                        "%s: not a checkpoint-N folder (resume_from_checkpoint, --resume)", path);
@@ -81,8 +83,8 @@ static int set_aside(struct run_folder *f, const char *path, uint64_t step, stru
     char name[64];
     snprintf(name, sizeof name, "damaged-checkpoint-%llu", (unsigned long long)step);
     char *aside = io_path(f->root, name, e);
-    int rc = aside ? 0 : -1;
-    if (rc == 0 && io_exists(aside)) rc = io_remove_tree(aside, e);
+    const int there = aside ? io_exists(aside, e) : -1;
+    int rc = there > 0 ? io_remove_tree(aside, e) : there;
     if (rc == 0) rc = io_rename_dir(path, aside, e);
     mem_free(aside);
     return rc;
@@ -169,8 +171,9 @@ int run_folder_open(struct run_folder *f, struct config *c, const char *resume, 
 
 static int check_logs(struct run_folder *f, const struct config *c, struct err *e)
 {
-    if (!io_is_dir(f->logs)) return 0;
-    if (io_exists(f->log) && lock_logs(f, e)) return -1;
+    const int logs = io_is_dir(f->logs, e), log = logs > 0 ? io_exists(f->log, e) : logs;
+    if (logs <= 0 || log < 0) return logs < 0 || log < 0 ? -1 : 0;
+    if (log && lock_logs(f, e)) return -1;
     return record_check(f, c, e);
 }
 

@@ -20,11 +20,13 @@ struct record {
     bool metrics, used;     /* metrics.jsonl, or any of the three, has something in it */
 };
 
-static bool has_bytes(const char *path)
+/* 1, 0, or -1. */
+static int has_bytes(const char *path, struct err *e)
 {
     struct stat st;
-    struct err ignored;
-    return io_exists(path) && io_stat(path, &st, &ignored) == 0 && st.st_size > 0;
+    const int there = io_exists(path, e);
+    if (there <= 0) return there;
+    return io_stat(path, &st, e) ? -1 : st.st_size > 0;
 }
 
 /* The id in an output folder; *id is NULL when there is none. */
@@ -32,9 +34,9 @@ static int read_id(const char *output, char **id, struct err *e)
 {
     struct buf b = {0};
     char *path = io_path(output, ".run", e);
-    int rc = path ? 0 : -1;
+    const int there = path ? io_exists(path, e) : -1;
+    int rc = there > 0 ? io_slurp(path, 4096, &b, e) : there;
     *id = NULL;
-    if (rc == 0 && io_exists(path)) rc = io_slurp(path, 4096, &b, e);
     const size_t n = rc == 0 && b.data ? strcspn(b.data, "\n") : 0;
     if (n) rc = (*id = mem_strndup(b.data, n, e)) ? 0 : -1;
     buf_free(&b);
@@ -58,10 +60,13 @@ static int record_read(const struct run_folder *f, struct record *r, struct err 
                      (r->config = io_path(f->logs, "config.yaml", e))
                  ? read_id(f->output, &r->id, e)
                  : -1;
-    if (rc == 0 && io_exists(r->config)) rc = config_run_read(r->config, &r->told, e);
-    if (rc) return record_free(r), -1;
-    r->metrics = has_bytes(f->metrics);
-    r->used = r->metrics || has_bytes(f->log) || io_exists(r->config);
+    const int config = rc ? -1 : io_exists(r->config, e);
+    if (config > 0) rc = config_run_read(r->config, &r->told, e);
+    const int metrics = rc || config < 0 ? -1 : has_bytes(f->metrics, e);
+    const int log = metrics < 0 ? -1 : has_bytes(f->log, e);
+    if (log < 0) return record_free(r), -1;
+    r->metrics = metrics;
+    r->used = metrics || log || config;
     return 0;
 }
 
@@ -69,14 +74,15 @@ static bool same(const char *a, const char *b) { return a && b && strcmp(a, b) =
 
 /* The run that config.yaml names is still in the output folder that it names. This is false after
  * the folder was moved, and for logs that were copied: their config.yaml names another logs folder.
- */
-static bool still_there(const struct record *r)
+ * 1, 0, or -1 when memory ends. */
+static int still_there(const struct record *r, struct err *e)
 {
-    struct err ignored;
+    struct err why = {0};
     char *id = NULL;
-    if (!same(r->told.logs, r->logs) || !r->told.output || read_id(r->told.output, &id, &ignored))
-        return false;
-    const bool there = same(id, r->told.id);
+    if (!same(r->told.logs, r->logs) || !r->told.output) return 0;
+    if (read_id(r->told.output, &id, &why))
+        return why.code == ERR_MEMORY ? err_set(e, why.code, "%s", why.msg) : 0;
+    const int there = same(id, r->told.id);
     mem_free(id);
     return there;
 }
@@ -87,25 +93,29 @@ static bool older(const struct record *r, const struct config *c)
     return !r->id && !r->told.id && r->metrics && same(r->told.output_dir, c->output_dir);
 }
 
-static bool is_own(const struct record *r, bool resumed, const struct config *c)
+/* 1, 0, or -1 when memory ends. */
+static int is_own(const struct record *r, bool resumed, const struct config *c, struct err *e)
 {
     const bool here = same(r->told.output, r->output);
-    if (!r->used || older(r, c)) return true;
-    if (here && (!resumed || !r->id)) return true;
-    return same(r->told.id, r->id) && (here || !still_there(r));
+    if (!r->used || older(r, c)) return 1;
+    if (here && (!resumed || !r->id)) return 1;
+    if (!same(r->told.id, r->id)) return 0;
+    const int there = here ? 0 : still_there(r, e);
+    return there < 0 ? -1 : !there;
 }
 
 int record_check(const struct run_folder *f, const struct config *c, struct err *e)
 {
     struct record r;
     if (record_read(f, &r, e)) return -1;
-    int rc = 0;
-    if (!is_own(&r, f->resume, c) && r.told.output)
+    const int own = is_own(&r, f->resume, c, e);
+    int rc = own < 0 ? -1 : 0;
+    if (own == 0 && r.told.output)
         rc = err_set(e, ERR_CREATE,
                      "%s: has the logs of another run, of %s; give this one its own: "
                      "exp_name=OTHER or logging_dir=OTHER",
                      f->logs, r.told.output);
-    else if (!is_own(&r, f->resume, c))
+    else if (own == 0)
         rc = err_set(e, ERR_CREATE,
                      "%s: has files that nothing there says this run wrote; move them, or give "
                      "this run logs of its own: exp_name=OTHER or logging_dir=OTHER",
@@ -117,8 +127,11 @@ int record_check(const struct run_folder *f, const struct config *c, struct err 
 void record_busy(const struct run_folder *f, struct err *e)
 {
     struct record r;
-    struct err ignored;
-    if (record_read(f, &r, &ignored)) return;
+    struct err why = {0};
+    if (record_read(f, &r, &why)) {
+        if (why.code == ERR_MEMORY) *e = why;
+        return;
+    }
     const struct config_run *t = &r.told;
     if (t->output && t->process && t->host && t->started)
         err_set(e, ERR_CREATE,
@@ -160,13 +173,13 @@ static int free_names(const char *logs, char **metrics, char **config, unsigned 
         snprintf(k, sizeof k, "config-%u.yaml", *n);
         *metrics = io_path(logs, m, e);
         *config = *metrics ? io_path(logs, k, e) : NULL;
-        if (!*config || (!io_exists(*metrics) && !io_exists(*config))) break;
+        int there = *config ? io_exists(*metrics, e) : -1;
+        if (there == 0) there = io_exists(*config, e);
+        if (there == 0) return 0;
         mem_free(*metrics);
         mem_free(*config);
+        if (there < 0) return -1;
     }
-    if (*config) return 0;
-    mem_free(*metrics);
-    return -1;
 }
 
 static int copy(const char *from, const char *to, struct err *e)
@@ -186,7 +199,8 @@ static int keep_earlier(struct run_folder *f, const struct record *r, struct err
     unsigned n;
     if (!r->metrics) return 0;
     if (free_names(f->logs, &metrics, &config, &n, e)) return -1;
-    int rc = io_exists(r->config) ? copy(r->config, config, e) : 0;
+    const int there = io_exists(r->config, e);
+    int rc = there > 0 ? copy(r->config, config, e) : there;
     if (rc == 0) rc = io_rename_dir(f->metrics, metrics, e);
     if (rc == 0) buf_printf(&f->kept, "metrics-%u.jsonl and config-%u.yaml", n, n);
     mem_free(metrics);

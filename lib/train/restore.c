@@ -136,25 +136,18 @@ static int read_adapter(struct trainer *t, const char *folder, struct err *e)
     return rc;
 }
 
-static bool exists(const char *dir, const char *name)
-{
-    struct err e;
-    char *path = io_path(dir, name, &e);
-    const bool found = path && io_exists(path);
-    mem_free(path);
-    return found;
-}
-
 /* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
  * the checkpoint's model. */
 static int read_model(struct trainer *t, const char *folder, struct err *e)
 {
     const struct params *p = &t->net.params;
     if (p->nlora) return read_adapter(t, folder, e);
-    if (exists(folder, "adapter_config.json"))
-        return err_set(
-            e, ERR_CONFIG,
-            "%s: made with an adapter; resume with the lora_target that it was made with", folder);
+    const int adapter = io_has(folder, "adapter_config.json", e);
+    if (adapter > 0)
+        err_set(e, ERR_CONFIG,
+                "%s: made with an adapter; resume with the lora_target that it was made with",
+                folder);
+    if (adapter) return -1;
     if (p->elements_trained == p->elements && t->optimizer.master) return 0;
     struct safetensors *s = safetensors_open(folder, e);
     int rc = s ? net_load(&t->net, s, NULL, e) : -1;
@@ -168,7 +161,8 @@ static int check_model(const struct trainer *t, const char *folder, struct err *
 {
     struct hf_config c = {0};
     struct model m;
-    if (!exists(folder, "config.json")) return 0;
+    const int there = io_has(folder, "config.json", e);
+    if (there <= 0) return there;
     int rc = hf_config_read(folder, &c, e) || model_from_hf(&c, &m, e) ? -1 : 0;
     const char *what = rc ? NULL : model_difference(&t->net.m, &m);
     if (what)
@@ -185,10 +179,10 @@ static int read_state(struct trainer *t, const char *folder, const char *dir, st
 {
     struct optimizer_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(&t->optimizer, part);
-    const bool none =
-        !exists(dir, "optimizer.safetensors") && !exists(dir, "optimizer.safetensors.index.json");
-    struct safetensors *s = none ? NULL : safetensors_open_stem(dir, "optimizer", e);
-    int rc = s || none ? check_kept(t, s, folder, e) : -1;
+    int there = io_has(dir, "optimizer.safetensors", e);
+    if (there == 0) there = io_has(dir, "optimizer.safetensors.index.json", e);
+    struct safetensors *s = there > 0 ? safetensors_open_stem(dir, "optimizer", e) : NULL;
+    int rc = s || there == 0 ? check_kept(t, s, folder, e) : -1;
     for (int i = 0; i < parts && rc == 0; i++) rc = read_part(t, s, &part[i], e);
     safetensors_close(s);
     return rc;

@@ -93,7 +93,8 @@ static int describe_run(struct state *s, const struct feed *f, struct err *e)
 /* Made anew it would be empty, and perhaps on another disk. */
 static int check_root(const struct state *s, struct err *e)
 {
-    if (io_is_dir(s->o.root)) return 0;
+    const int there = io_is_dir(s->o.root, e);
+    if (there) return there < 0 ? -1 : 0;
     return err_set(e, ERR_IO,
                    "%s: the folder is gone: it was removed, or its file system is no longer there; "
                    "checkpoint-%llu is not saved",

@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (t != NULL) {
         char id[HASH128_HEX];
-        tokenizer_identity(t, id);
+        if (tokenizer_identity(t, id, &e) != 0) abort();
         for (size_t i = 0; i < tokenizer_template_count(t); i++) {
             const char *name;
             struct str one;

@@ -110,7 +110,7 @@ static bool save(int n, int how, bool replace)
     io_sys = real;
     snprintf(name, sizeof name, "call %d (%s), errno %d", n, fault.name, how);
     io_list(dir, count, &files, &other);
-    bool is_new = holds(path, new), is_old = replace ? holds(path, old) : !io_exists(path);
+    bool is_new = holds(path, new), is_old = replace ? holds(path, old) : !io_exists(path, NULL);
     bool recovers = how == EINTR || how == SHORT;
     if (!fault.hit || recovers) {
         EXPECT(name, rc == 0 && is_new && files == 1);
@@ -163,7 +163,7 @@ static bool save_folder(int n, int how)
 
 int main(void)
 {
-    static const int ways[] = {ENOSPC, EIO, EDQUOT, EACCES, EINTR, SHORT};
+    static const int ways[] = {ENOSPC, EIO, EDQUOT, EACCES, ENOMEM, EINTR, SHORT};
     /* in memory where that can be: fsync costs nothing there */
     const char *tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TEST_TMP");
     struct err e;

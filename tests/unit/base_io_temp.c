@@ -91,7 +91,7 @@ static void test_folders(void)
     rmdir(at("d"));
     a = io_folder_new(at("p/q/d"), &e);
     CHECK("folders above it are made",
-          a && io_folder_commit(a, &e) == 0 && io_is_dir(at("p/q/d")));
+          a && io_folder_commit(a, &e) == 0 && io_is_dir(at("p/q/d"), &e) == 1);
     io_remove_tree(at("p"), &e);
     a = io_folder_new(at("d"), &e);
     if (a) put_in(a, "x", "one");

@@ -131,11 +131,13 @@ static void test_buf(void)
     CHECK("bound", b.len == 0 && b.failed && !buf_room(&b, 1) && buf_check(&b, &e) < 0 &&
                        e.code == ERR_MEMORY);
     buf_reset(&b);
+    CHECK("a failure is remembered", b.over && buf_check(&b, &e) < 0);
+    buf_free(&b);
     buf_puts(&b, "1234567890");
     CHECK("up to the bound", b.len == 10 && buf_check(&b, &e) == 0);
     buf_free(&b);
     b.max = 0;
-    CHECK("overflow", !buf_room(&b, SIZE_MAX) && b.failed);
+    CHECK("overflow", !buf_room(&b, SIZE_MAX) && b.failed && !b.over);
     buf_free(&b);
 }
 

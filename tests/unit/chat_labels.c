@@ -270,7 +270,7 @@ static void cases(const struct tokenizer *tok)
     expect(tok, "ROLL masks it too", "native", CHAT_MASK_ROLL, newline, "Yes.<|im_end|>", 1);
     expect(tok, "the template's own end is not trained twice", "chatml", CHAT_MASK_TURN, plain,
            "Yes.<|im_end|>", 1);
-    if (!io_is_dir(templates)) return;
+    if (!io_is_dir(templates, NULL)) return;
     char qwen3[256];
     snprintf(qwen3, sizeof qwen3, "%s/qwen3.jinja", templates);
     expect(tok, "turn: an empty thought behind the prompt is trained", qwen3, CHAT_MASK_TURN, plain,
@@ -360,7 +360,7 @@ int main(void)
     struct arena a = {0};
     struct buf rows = {0}, conversations = {0};
     char training[256];
-    if (!io_is_dir(model)) {
+    if (!io_is_dir(model, NULL)) {
         SKIP("ids and labels with Qwen2.5", "no ../shared/data/tokenizers/qwen2.5");
         return 0;
     }

@@ -138,7 +138,7 @@ int main(void)
     struct err e = {0};
     struct buf text = {0};
     struct arena a = {0};
-    if (!io_is_dir(dir)) {
+    if (!io_is_dir(dir, NULL)) {
         SKIP("real templates render as in transformers", "no ../shared/data/templates");
         return 0;
     }

@@ -214,7 +214,7 @@ static int bad_rename_new(const char *a, const char *b)
 /* Folders that exist are asked for too, and their answer is not looked at. */
 static int bad_mkdir(const char *p, mode_t m)
 {
-    return !io_exists(p) && now() ? -1 : real.mkdir(p, m);
+    return !io_exists(p, NULL) && now() ? -1 : real.mkdir(p, m);
 }
 
 static void faults(void)
@@ -234,7 +234,7 @@ static void faults(void)
         if (rc == 0 && calls < fail_at) break; /* it needed no more calls */
         failures++;
         /* Only the sync of root after the rename can fail with the checkpoint in place. */
-        bool there = io_exists(at("checkpoint-77"));
+        bool there = io_exists(at("checkpoint-77"), NULL);
         ok = ok && rc == -1 && e.code >= ERR_CREATE && hidden() == 0 &&
              ckpt_verify(at("checkpoint-10"), NULL) == 0 &&
              (!there || ckpt_verify(at("checkpoint-77"), NULL) == 0);
@@ -255,7 +255,7 @@ static void leftovers(void)
     io_mkdirs(at("checkpoint-500/sft_train"), &e);
     CHECK("an interrupted one is not a checkpoint", strcmp(steps(), "10 77") == 0);
     CHECK("and is removed by the next save", save(78, &e) == 0 && hidden() == 0);
-    CHECK("what has no manifest is left alone", io_exists(at("checkpoint-500")));
+    CHECK("what has no manifest is left alone", io_exists(at("checkpoint-500"), NULL));
 }
 
 /* For tests/cli/ckpt.sh: a checkpoint of the model folder `model`, as the trainer saves it. */

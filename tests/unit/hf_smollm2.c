@@ -20,10 +20,10 @@ static bool find_gguf(char *path, size_t n)
     glob_t g;
     if (given && *given) {
         snprintf(path, n, "%s", given);
-        return io_exists(path);
+        return io_exists(path, NULL);
     }
     snprintf(path, n, "%s/demo/SmolLM2-135M-Instruct.Q4_1.gguf", o && *o ? o : "build");
-    if (io_exists(path)) return true;
+    if (io_exists(path, NULL)) return true;
     bool found = glob("build*/demo/SmolLM2-135M-Instruct.Q4_1.gguf", 0, NULL, &g) == 0;
     if (found) snprintf(path, n, "%s", g.gl_pathv[0]);
     globfree(&g);

@@ -202,7 +202,7 @@ static void test_refusals(void)
         runs[1].n = cases[i].run;
         struct stream_writer *w = stream_create(at("bad"), &h, 1, &e);
         CHECK(cases[i].name, w && stream_put(w, &rec, &e) < 0 && stream_finish(w, &e) < 0 &&
-                                 !io_exists(at("bad")));
+                                 !io_exists(at("bad"), NULL));
     }
     CHECK("a missing file", !stream_open_any(at("none"), &e) && e.code == ERR_NOINPUT);
     CHECK("a folder that is not there",

@@ -86,7 +86,7 @@ static void refuse(const char *name, struct stream_header h, const struct row *r
 {
     struct err e = {0};
     bool refused = put_rows(at("bad"), &h, rows, n, &e) < 0 && e.msg[0];
-    CHECK(name, refused && !io_exists(at("bad")));
+    CHECK(name, refused && !io_exists(at("bad"), NULL));
     stream_header_free(&h);
 }
 

@@ -34,7 +34,7 @@ static void test_row(const struct json *row)
     snprintf(dir, sizeof dir, REAL_DATA "tokenizers/%.*s", STR_FMT(name));
     if (str_is(name, "tiny")) snprintf(dir, sizeof dir, "share/tiny-tokenizer");
     snprintf(path, sizeof path, REAL_DATA "corpus/%.*s.txt", STR_FMT(corpus));
-    if (!io_exists(dir) || !io_exists(path)) {
+    if (!io_exists(dir, NULL) || !io_exists(path, NULL)) {
         SKIP(what, "no ../shared/data");
         return;
     }

@@ -20,7 +20,7 @@ static bool fresh(void)
 {
     struct err e;
     char more[400];
-    if (io_is_dir(dir)) io_remove_tree(dir, &e);
+    if (io_is_dir(dir, &e) > 0) io_remove_tree(dir, &e);
     snprintf(more, sizeof more, "%s/additional_chat_templates", dir);
     return io_mkdirs(more, &e) == 0 &&
            put("tokenizer.json", "{\"version\":\"1.0\",\"model\":{\"type\":\"BPE\",\"vocab\":"

@@ -187,7 +187,7 @@ static void faults(void)
         if (!ok) printf("# call %d: rc %d, %s\n", at, rc, e.msg);
         char path[200]; /* only the last fsync, of root, may fail after the rename */
         snprintf(path, sizeof path, "%s/checkpoint-99", root);
-        if (io_exists(path)) io_remove_tree(path, NULL);
+        if (io_exists(path, NULL)) io_remove_tree(path, NULL);
     }
     CHECK("every failing call is told, and leaves what was there", ok && n > 12 && has(99, 99));
     struct saver *s = saver_open(&o, &e);

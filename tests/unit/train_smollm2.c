@@ -27,7 +27,7 @@ static const char *model_folder(void)
     const char *dir = getenv("SFT_SMOLLM2");
     if (!dir) dir = "build/demo/SmolLM2-135M-Instruct";
     char *config = io_path(dir, "config.json", NULL);
-    bool there = config && io_exists(config);
+    bool there = config && io_exists(config, NULL);
     free(config);
     return there ? dir : NULL;
 }
