@@ -34,6 +34,7 @@ void faults_note(struct faults *f, enum fault_sort sort, const struct stream_sam
 void faults_names(const struct faults *f, enum fault_sort sort, struct buf *b)
 {
     buf_add(b, f->names[sort].data, f->names[sort].len);
+    b->failed |= f->names[sort].failed;
     if (f->count[sort] > NAMED) buf_puts(b, ", ...");
 }
 
