@@ -110,16 +110,16 @@ TINY double golden_tensor(const char *name, const float *g, size_t n, const stru
 }
 
 /* The worst difference of any gradient. Prints the tensor when it is above `limit`. */
-TINY double golden_gradients(struct net *n, const struct json *want, double limit)
+TINY double golden_gradients(struct weights *w, const struct json *want, double limit)
 {
     double worst = 0;
     struct err e;
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *p = &w->params.p[i];
         if (!p->trained) continue;
         float *g = malloc(p->n * sizeof *g);
         double bad = INFINITY;
-        if (g && net_get(n, n->gradients, n->real, p->offset, p->n, g, &e) == 0)
+        if (g && weights_get(w, w->gradients, w->accum, p->offset, p->n, g, &e) == 0)
             bad = golden_tensor(p->name, g, p->n, json_get(want, p->name));
         if (!(bad <= limit)) printf("# %s: %g\n", p->name, bad);
         worst = worse(worst, bad);

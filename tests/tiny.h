@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/net.h"
+#include "model/stage.h"
 
 #define TINY static __attribute__((unused)) /* a test uses what it needs */
 
@@ -41,13 +41,13 @@ TINY float tiny_value(const char *name, uint32_t i)
 }
 
 /* master: of the trained ones; NULL: there is none. */
-TINY void tiny_weights(struct net *n, void *master)
+TINY void tiny_weights(struct weights *w, void *master)
 {
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *p = &w->params.p[i];
         float *v = malloc(p->n * sizeof *v);
         for (size_t j = 0; j < p->n; j++) v[j] = tiny_value(p->name, (uint32_t)j);
-        net_set(n, p->trained ? master : NULL, p->offset, p->n, v);
+        weights_set(w, p->trained ? master : NULL, p->offset, p->n, v);
         free(v);
     }
 }
@@ -71,19 +71,19 @@ TINY struct model tiny_model(bool tied, bool bias)
 
 /* Documents of the given lengths; token t of document d is trained when the hash says so, with
  * weight 1 or, now and then, 1/2. Everything in one allocation that tiny_free releases. */
-TINY struct net_batch tiny_batch(const int *lengths, int docs, int vocab, uint32_t first)
+TINY struct micro_batch tiny_batch(const int *lengths, int docs, int vocab, uint32_t first)
 {
     int T = 0, k = 0, max = 0;
     for (int d = 0; d < docs; d++) T += lengths[d];
     int32_t *p = malloc((size_t)(5 * T + docs + 1) * sizeof *p);
-    struct net_batch b = {.T = T,
-                          .docs = docs,
-                          .ids = p,
-                          .pos = p + T,
-                          .rows = p + 2 * T,
-                          .target = p + 3 * T,
-                          .weight = (float *)(p + 4 * T),
-                          .cu = p + 5 * T};
+    struct micro_batch b = {.T = T,
+                            .docs = docs,
+                            .ids = p,
+                            .pos = p + T,
+                            .rows = p + 2 * T,
+                            .target = p + 3 * T,
+                            .weight = (float *)(p + 4 * T),
+                            .cu = p + 5 * T};
     for (int d = 0, t = 0; d < docs; d++) {
         b.cu[d] = t;
         if (lengths[d] > max) max = lengths[d];
@@ -102,62 +102,92 @@ TINY struct net_batch tiny_batch(const int *lengths, int docs, int vocab, uint32
     b.max_len = max;
     return b;
 }
-TINY double tiny_weight(const struct net_batch *b)
+TINY double tiny_weight(const struct micro_batch *b)
 {
     double w = 0;
     for (int64_t i = 0; i < b->targets; i++) w += (double)b->weight[i];
     return w;
 }
-TINY void tiny_free(struct net_batch *b) { free(b->ids); }
+TINY void tiny_free(struct micro_batch *b) { free(b->ids); }
 
-/* An open net with its weights, or NULL after a message. */
-TINY struct net *tiny_open_with(const struct model *m, struct device *d,
-                                const struct net_options *o)
+/* A model, or some layers of it, in memory of its own. */
+struct tiny {
+    struct memory memory;
+    struct weights w;
+    struct stage s;
+};
+struct tiny_options {
+    struct weights_options w;
+    struct stage_options s;
+};
+TINY void tiny_close(struct tiny *t)
+{
+    if (!t) return;
+    stage_free(&t->s);
+    weights_free(&t->w);
+    memory_free(&t->memory);
+    free(t);
+}
+TINY void tiny_rehearse(void *stage) { stage_rehearse(stage); }
+TINY int tiny_plan(struct tiny *t, const struct model *m, struct device *d,
+                   const struct tiny_options *o, struct err *e)
+{
+    struct plan *plan = &t->memory.plan;
+    if (weights_init(&t->w, m, &o->w, d, plan, e) || stage_init(&t->s, &t->w, &o->s, plan, e))
+        return -1;
+    return memory_place(&t->memory, &t->w.device, tiny_rehearse, &t->s, e);
+}
+/* Open, with its weights; or NULL after a message. */
+TINY struct tiny *tiny_open_with(const struct model *m, struct device *d,
+                                 const struct tiny_options *o)
 {
     struct err e = {0};
-    struct net *n = calloc(1, sizeof *n);
-    if (net_init(n, m, o, d, &e) || net_place(n, NULL, NULL, &e) || net_alloc(n, &e)) {
+    struct tiny *t = calloc(1, sizeof *t);
+    if (tiny_plan(t, m, d, o, &e) || memory_alloc(&t->memory, &e)) {
         printf("not ok tiny: %s\n", e.msg);
-        net_close(n);
-        free(n);
+        tiny_close(t);
         return NULL;
     }
-    tiny_weights(n, NULL);
-    return n;
+    weights_fill_rotary(&t->w);
+    tiny_weights(&t->w, NULL);
+    return t;
 }
-TINY struct net *tiny_open(const struct model *m, struct device *d, enum dtype t,
-                           enum net_keep keep, int64_t tokens)
+TINY struct tiny_options tiny_options(enum dtype t, enum recompute r, int64_t tokens)
 {
-    struct net_options o = {.compute = t, .keep = keep, .tokens = tokens, .length = 32, .chunk = 7};
+    return (struct tiny_options){.w = {.compute = t, .gradients = true, .length = 32},
+                                 .s = {.recompute = r, .tokens = tokens, .chunk = 7}};
+}
+TINY struct tiny *tiny_open(const struct model *m, struct device *d, enum dtype t, enum recompute r,
+                            int64_t tokens)
+{
+    const struct tiny_options o = tiny_options(t, r, tokens);
     return tiny_open_with(m, d, &o);
 }
 /* Bytes that the plan has for a class. */
-TINY size_t tiny_planned(const struct net *n, enum plan_class class)
+TINY size_t tiny_planned(const struct plan *p, enum plan_class class)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < n->plan.count; i++)
-        if (n->plan.b[i].class == class) bytes += n->plan.b[i].bytes;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->b[i].class == class) bytes += p->b[i].bytes;
     return bytes;
 }
-TINY void tiny_close(struct net *n)
-{
-    if (n) net_close(n);
-    free(n);
-}
 
-/* Loss of the batch; with gradients, those are in n->gradients. */
-TINY double tiny_loss(struct net *n, const struct net_batch *b, bool gradients)
+/* The loss of the batch, in a stage that is a whole model; with gradients, those are in the
+ * weights' gradients. */
+TINY double tiny_loss(struct stage *s, const struct micro_batch *b, bool gradients)
 {
     double loss = NAN;
     struct err e;
-    net_upload(n, b);
-    op_zero(n->device, &(struct op_zero){.y = n->loss, .bytes = sizeof loss});
-    if (gradients) net_begin(n);
-    net_forward(n, b);
-    net_loss(n, b, gradients, 1 / tiny_weight(b));
-    if (gradients) net_backward(n, b);
-    if (n->device->ops->download(n->device, &loss, n->loss, sizeof loss, &e))
-        printf("not ok tiny: %s\n", e.msg);
+    struct device *d = s->w->device;
+    stage_upload(s, s->pass, b);
+    op_zero(d, &(struct op_zero){.y = s->loss, .bytes = sizeof loss});
+    if (gradients) weights_begin(s->w);
+    stage_forward(s, s->pass);
+    if (gradients)
+        stage_backward(s, s->pass, 1 / tiny_weight(b), NULL);
+    else
+        stage_loss(s, s->pass);
+    if (d->ops->download(d, &loss, s->loss, sizeof loss, &e)) printf("not ok tiny: %s\n", e.msg);
     return loss / tiny_weight(b);
 }
 

@@ -83,13 +83,13 @@ static int find_stops(struct eval *v, struct stops *s, struct err *e)
     return 0;
 }
 
-/* After the net was extended by a document's first n tokens: the next token's logits into x,
+/* After stage_extend by a document's first n tokens: the next token's logits into x,
  * [vocab]. The likeliest of what is not finite would be any token. */
 static int next_logits(struct eval *v, int64_t n, float *x, struct err *e)
 {
     char what[160];
     int64_t bad = 0, first = 0;
-    if (net_logits(&v->net, x, e)) return -1;
+    if (stage_logits(&v->stage, x, e)) return -1;
     for (int64_t i = v->m.vocab; i-- > 0;) {
         if (isfinite(x[i])) continue;
         first = i;
@@ -108,7 +108,7 @@ static int extend(struct eval *v, const struct token_list *prompt, float *logits
     int32_t *ids = mem_alloc(prompt->n, sizeof *ids, e);
     if (!ids) return -1;
     for (size_t i = 0; i < prompt->n; i++) ids[i] = (int32_t)prompt->ids[i];
-    net_extend(&v->net, ids, (int64_t)prompt->n, 0);
+    stage_extend(&v->stage, ids, (int64_t)prompt->n, 0);
     mem_free(ids);
     return next_logits(v, (int64_t)prompt->n, logits, e);
 }
@@ -121,11 +121,11 @@ static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits,
     int32_t id;
     if (find_stops(v, &stops, e) < 0) return -1;
     for (int64_t n = 0; n < most; n++) {
-        if (net_next(&v->net, &id, e)) return -1;
+        if (stage_next(&v->stage, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;
         out[n] = (uint32_t)id;
         if (n + 1 == most) break;
-        net_extend(&v->net, &id, 1, past + n);
+        stage_extend(&v->stage, &id, 1, past + n);
         if (next_logits(v, past + n + 1, logits, e)) return -1;
     }
     return most;
@@ -201,10 +201,9 @@ static int check_prompt(struct eval *v, const struct token_list *prompt, struct 
 static int complete(struct eval *v, const struct token_list *prompt, int64_t most, struct err *e)
 {
     const int64_t n = (int64_t)prompt->n;
-    const struct net_options o = {
-        .compute = v->compute, .tokens = n, .length = n + most, .chunk = 1, .cache = true};
+    const struct stage_options o = {.tokens = n, .chunk = 1, .cache = true};
     float *logits = mem_alloc((size_t)v->m.vocab, sizeof *logits, e);
-    int rc = logits ? eval_net(v, &o, e) : -1;
+    int rc = logits ? eval_open(v, &o, n + most, e) : -1;
     if (rc == 0) rc = extend(v, prompt, logits, e);
     if (rc == 0) rc = v->logits ? print_logits(v, logits, e) : answer(v, n, most, logits, e);
     mem_free(logits);

@@ -6,7 +6,7 @@
 #include "base/io.h"
 #include "hf/config.h"
 #include "hf/peft.h"
-#include "model/net.h"
+#include "model/stage.h"
 #include "text/tokenizer.h"
 
 struct eval {
@@ -23,12 +23,14 @@ struct eval {
     struct tokenizer *tokenizer;
     struct device *device;
     enum dtype compute;
-    struct net net;
+    struct memory memory;
+    struct weights weights;
+    struct stage stage;
     struct io_out *out;
 };
 
-/* A net that computes and does not learn, with the model's weights. */
-int eval_net(struct eval *v, const struct net_options *o, struct err *e);
+/* The model with its weights, forward only. length: of the longest document. */
+int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e);
 /* What ids must be of. */
 struct model_vocab eval_vocab(struct eval *v);
 /* ERR_NONFINITE: what is not finite, and the first weight that is not, if there is one. */

@@ -73,15 +73,16 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
 static int step_loss(struct eval *v, struct batch *b, const struct feed_step *s, float *nll,
                      struct sums *all, struct err *e)
 {
+    struct pass *p = &v->stage.pass[0];
     for (size_t row = 0, next; row < s->nrows; row = next) {
         next = batch_take(b, s, row);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (b->b.T) {
-            net_upload(&v->net, &b->b);
-            net_forward(&v->net, &b->b);
-            net_loss(&v->net, &b->b, false, 0);
+            stage_upload(&v->stage, p, &b->b);
+            stage_forward(&v->stage, p);
+            stage_loss(&v->stage, p);
         }
-        if (net_get(&v->net, v->net.nll, v->net.real, 0, (size_t)b->b.targets, nll, e) ||
+        if (weights_get(&v->weights, p->nll, v->weights.accum, 0, (size_t)b->b.targets, nll, e) ||
             count_samples(v, s, row, next, nll, all, e))
             return -1;
     }
@@ -146,8 +147,8 @@ int eval_loss(struct eval *v, struct err *e)
     struct feed *f = open_feed(v, &length, e);
     int rc = f ? 0 : -1;
     if (rc == 0) {
-        const struct net_options o = {.compute = v->compute, .tokens = length, .length = length};
-        rc = eval_net(v, &o, e);
+        const struct stage_options o = {.tokens = length};
+        rc = eval_open(v, &o, length, e);
     }
     if (rc == 0) rc = batch_init(&b, length, NULL, e);
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;

@@ -135,17 +135,29 @@ static int open_device(struct eval *v, int threads, struct err *e)
     return 0;
 }
 
-int eval_net(struct eval *v, const struct net_options *o, struct err *e)
+static void rehearse(void *arg) { stage_rehearse(arg); }
+
+static int plan(struct eval *v, const struct weights_options *w, const struct stage_options *o,
+                struct err *e)
 {
-    struct net_options with = *o;
-    if (v->adapter) with.params.lora = lora_of_peft(v->adapter);
+    struct plan *p = &v->memory.plan;
+    if (weights_init(&v->weights, &v->m, w, v->device, p, e) ||
+        stage_init(&v->stage, &v->weights, o, p, e))
+        return -1;
+    return memory_place(&v->memory, &v->weights.device, rehearse, &v->stage, e);
+}
+
+int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e)
+{
+    struct weights_options w = {.compute = v->compute, .length = length};
+    if (v->adapter) w.params.lora = lora_of_peft(v->adapter);
     struct safetensors *s = safetensors_open(v->dir, e);
     int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.tied, e) : s ? 0 : -1;
-    if (rc == 0) rc = net_init(&v->net, &v->m, &with, v->device, e);
-    if (rc == 0) rc = net_place(&v->net, NULL, NULL, e);
-    if (rc == 0) rc = net_alloc(&v->net, e);
-    if (rc == 0) rc = net_load(&v->net, s, NULL, e);
-    if (rc == 0 && v->adapter) rc = lora_load(&v->net, v->adapter, NULL, e);
+    if (rc == 0) rc = plan(v, &w, o, e);
+    if (rc == 0) rc = memory_alloc(&v->memory, e);
+    if (rc == 0) weights_fill_rotary(&v->weights);
+    if (rc == 0) rc = weights_load(&v->weights, s, NULL, e);
+    if (rc == 0 && v->adapter) rc = lora_load(&v->weights, v->adapter, NULL, e);
     safetensors_close(s);
     return rc;
 }
@@ -164,7 +176,7 @@ struct model_vocab eval_vocab(struct eval *v)
 int eval_nonfinite(struct eval *v, const char *what, struct err *e)
 {
     char text[200];
-    const bool found = net_find_nonfinite(&v->net, text, sizeof text);
+    const bool found = weights_find_nonfinite(&v->weights, text, sizeof text);
     return err_set(e, ERR_NONFINITE, "%s; %s%s", what, text,
                    !found && v->compute == DT_BF16 ? ": --dtype fp32 may do" : "");
 }
@@ -193,7 +205,9 @@ int main(int argc, char **argv)
     if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
     int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one of them says it */
     io_abort(v.out);
-    net_close(&v.net);
+    stage_free(&v.stage);
+    weights_free(&v.weights);
+    memory_free(&v.memory);
     peft_close(v.adapter);
     device_close(v.device);
     tokenizer_free(v.tokenizer);

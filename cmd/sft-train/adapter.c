@@ -158,6 +158,6 @@ int adapter_load(const struct adapter *a, const struct config *c, const struct s
 {
     void *master = optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL;
     if (!adapter_on(a)) return 0;
-    if (!a->from) return lora_start(&t->net, (uint64_t)c->seed, master, e);
-    return peft_check(a->from, base, a->tied, e) ? -1 : lora_load(&t->net, a->from, master, e);
+    if (!a->from) return lora_start(&t->weights, (uint64_t)c->seed, master, e);
+    return peft_check(a->from, base, a->tied, e) ? -1 : lora_load(&t->weights, a->from, master, e);
 }

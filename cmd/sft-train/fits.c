@@ -9,7 +9,7 @@ static uint64_t need(struct run *r, const struct trainer_options *o)
     struct trainer t;
     uint64_t bytes = UINT64_MAX;
     if (trainer_init(&t, &r->model, o, &r->mesh, r->device, NULL) == 0)
-        bytes = plan_size(&t.net.plan) + RUN_PROCESS;
+        bytes = plan_size(&t.memory.plan) + RUN_PROCESS;
     trainer_close(&t);
     return bytes;
 }
@@ -34,10 +34,10 @@ static int64_t staging(const struct run *r, int buffers)
 
 static bool narrower(struct run *r, struct smaller s, uint64_t have)
 {
-    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
+    static const enum recompute recompute[] = {RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL};
     struct trainer_options o = r->trainer.o;
     o.shard_optimizer = s.sharded;
-    o.keep = keep[s.recompute];
+    o.recompute = recompute[s.recompute];
     o.tokens = s.rows * r->config->sequence_length;
     o.staging = (size_t)staging(r, s.buffers) << 20;
     if (s.buffers) run_stream_memory(r, 0, &o);
@@ -105,7 +105,7 @@ static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 int run_fits(struct run *r, struct err *e)
 {
     struct buf b = {0};
-    const uint64_t want = plan_size(&r->trainer.net.plan) + RUN_PROCESS;
+    const uint64_t want = plan_size(&r->trainer.memory.plan) + RUN_PROCESS;
     const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
     if (want <= have) return 0;
     find_settings(r, have, &b);

@@ -74,10 +74,10 @@ void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_optio
 /* What the configuration asks of the trainer. */
 static int options(const struct run *r, struct trainer_options *out, struct err *e)
 {
-    static const enum net_keep keep[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
+    static const enum recompute recompute[] = {RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL};
     const struct config *c = r->config;
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = {.keep = keep[c->run.recompute],
+    struct trainer_options o = {.recompute = recompute[c->run.recompute],
                                 .length = c->sequence_length,
                                 .optimizer = optimizer_options(c),
                                 .shard_optimizer = c->run.shard_optimizer,
@@ -111,12 +111,12 @@ int run_plan(struct run *r, struct err *e)
     r->adapter = adapter_new(r->config, &r->model, e);
     if (!r->adapter || options(r, &o, e)) return -1;
     const int rc = trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e);
-    const struct params *params = &r->trainer.net.params;
+    const struct params *params = &r->trainer.weights.params;
     if (adapter_on(r->adapter) && params->count && adapter_check(r->adapter, r->config, params, e))
         return -1; /* which says more than that nothing is trained */
     if (rc || adapter_on(r->adapter)) return rc;
     const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
-    return frozen ? freeze_check(frozen, &r->trainer.net.params, e) : 0;
+    return frozen ? freeze_check(frozen, &r->trainer.weights.params, e) : 0;
 }
 
 /* ---- what is printed ---- */
@@ -130,15 +130,15 @@ struct disk {
 static void plan_text(const struct run *r, const struct disk *d, const struct plan *others,
                       struct buf *b)
 {
-    const struct net *n = &r->trainer.net;
+    const struct weights *w = &r->trainer.weights;
     const int ranks = r->mesh.size[MESH_DP];
     buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
-               r->model.family, (double)n->params.elements * 1e-6, dtype_name(n->o.compute),
-               (long long)n->o.tokens);
+               r->model.family, (double)w->params.elements * 1e-6, dtype_name(w->compute),
+               (long long)r->trainer.o.tokens);
     if (ranks > 1)
         buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", ranks,
                    r->trainer.optimizer.zero.sharded ? "its part" : "all");
-    plan_print(&n->plan, b);
+    plan_print(&r->trainer.memory.plan, b);
     if (others) {
         buf_printf(b, "each of the other ranks, up to rank %d:\n", ranks - 1);
         plan_print(others, b);
@@ -159,7 +159,7 @@ static void plan_object(const struct run *r, const struct disk *d, const struct 
                "\"files\":%llu},",
                r->mesh.size[MESH_DP], RUN_PROCESS, (unsigned long long)d->model,
                (unsigned long long)d->state, (unsigned long long)d->files);
-    plan_json(&r->trainer.net.plan, b);
+    plan_json(&r->trainer.memory.plan, b);
     if (others) {
         buf_puts(b, ",\"others\":{");
         plan_json(others, b);
@@ -188,7 +188,7 @@ int run_print_plan(struct run *r, struct err *e)
     m.at[MESH_DP] = 1;
     int rc = disk_of(r, &d, e);
     if (rc == 0 && several) rc = trainer_init(&other, &r->model, &r->trainer.o, &m, r->device, e);
-    if (rc == 0) (r->json ? plan_object : plan_text)(r, &d, several ? &other.net.plan : NULL, &b);
+    if (rc == 0) (r->json ? plan_object : plan_text)(r, &d, several ? &other.memory.plan : NULL, &b);
     if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);
     if (several) trainer_close(&other);

@@ -230,9 +230,9 @@ int run_loop(struct run *r, struct err *e)
     l.track = r->track;
     l.state = r->state;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
-             (unsigned long long)steps, (double)r->trainer.net.params.elements * 1e-6,
-             dtype_name(r->trainer.net.o.compute), r->device->threads,
-             (double)plan_size(&r->trainer.net.plan) / (1 << 30));
+             (unsigned long long)steps, (double)r->trainer.weights.params.elements * 1e-6,
+             dtype_name(r->trainer.weights.compute), r->device->threads,
+             (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
     if (c->run.max_steps > (int64_t)steps)
         log_line(LOG_WARN,
                  "max_steps %lld: the stream ends after %llu; a larger num_train_epochs makes more",

@@ -1,200 +1,173 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layers backward, written out in the reverse order of forward.c. */
-#include "model/net.h"
+#include "model/model_impl.h"
 
-#include <math.h>
-
-/* NULL where the block at this offset is frozen. */
-static void *gradient(const struct net *n, size_t offset)
+void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
+                   const void *dres, const void *x, const void *rstd)
 {
-    if (!net_trained(n, offset)) return NULL;
-    return (char *)n->gradients + offset * dtype_size(n->real);
-}
-
-void net_clear(struct net *n, size_t from, size_t to)
-{
-    if (from == to || !net_trained(n, from)) return;
-    op_zero(n->device,
-            &(struct op_zero){.y = gradient(n, from), .bytes = (to - from) * dtype_size(n->real)});
-}
-
-void net_begin(struct net *n)
-{
-    const struct params *p = &n->params;
-    net_clear(n, p->decay_end, p->trained);
-    if (!n->m.tied) net_clear(n, p->embed, p->embed + (size_t)(n->m.vocab * n->m.hidden));
-    n->fresh = true;
-}
-
-void net_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight, int64_t out,
-               int64_t in)
-{
-    op_matmul(n->device, &(struct op_matmul){.c = dx,
-                                             .a = dy,
-                                             .b = net_weight(n, weight),
-                                             .m = T,
-                                             .n = in,
-                                             .k = out,
-                                             .ab_dtype = n->o.compute,
-                                             .c_dtype = n->o.compute});
-    lora_dgrad(n, T, dx, dy, weight);
-}
-
-void net_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, int64_t out,
-               int64_t in, bool add)
-{
-    lora_wgrad(n, T, dy, x, weight, add);
-    if (!net_trained(n, weight)) return;
-    op_matmul(n->device, &(struct op_matmul){.c = gradient(n, weight),
-                                             .a = dy,
-                                             .b = x,
-                                             .m = out,
-                                             .n = in,
-                                             .k = T,
-                                             .ta = true,
-                                             .accumulate = add,
-                                             .ab_dtype = n->o.compute,
-                                             .c_dtype = n->real});
-}
-
-void net_norm_grad(struct net *n, int64_t T, void *dx, size_t weight, void *y, const void *dy,
-                   const void *dres, const void *s, const void *rstd)
-{
-    op_rmsnorm_grad(n->device, &(struct op_rmsnorm_grad){.dx = dx,
-                                                         .dw = gradient(n, weight),
+    const struct weights *w = s->w;
+    op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = p->dres,
+                                                         .dw = weights_gradient(w, weight),
                                                          .y = y,
                                                          .dy = dy,
                                                          .dres = dres,
-                                                         .s = s,
-                                                         .w = net_weight(n, weight),
+                                                         .s = x,
+                                                         .w = weights_at(w, weight),
                                                          .rstd = rstd,
-                                                         .T = T,
-                                                         .H = n->m.hidden,
+                                                         .T = p->T,
+                                                         .H = w->m.hidden,
                                                          .wide = true,
-                                                         .dtype = n->o.compute});
+                                                         .dtype = w->compute});
 }
 
 /* Adds up dy[T,width] where the model has a bias at this offset, and it is trained. */
-static void bias_grad(struct net *n, int64_t T, bool has, size_t offset, const void *dy,
-                      int64_t width)
+static void bias_backward(struct stage *s, const struct pass *p, bool has, size_t offset,
+                          const void *dy, int64_t width)
 {
-    if (!has || !net_trained(n, offset)) return;
-    op_bias_grad(
-        n->device,
-        &(struct op_bias_grad){
-            .db = gradient(n, offset), .dy = dy, .T = T, .n = width, .dtype = n->o.compute});
+    const struct weights *w = s->w;
+    if (!has || !weights_trained(w, offset)) return;
+    op_bias_grad(w->device, &(struct op_bias_grad){.db = weights_gradient(w, offset),
+                                                   .dy = dy,
+                                                   .T = p->T,
+                                                   .n = width,
+                                                   .dtype = w->compute});
 }
 
-/* dres: in, the gradient of what the layer gives; out, that of the attention block's result. */
-static void mlp_backward(struct net *n, int64_t T, const struct layer_offsets *w,
-                         const struct net_acts *a)
+/* dres: in, the gradient of the layer's result; out, that of the attention block's result. */
+static void mlp_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
+                         const struct activations *a)
 {
-    const int64_t H = n->m.hidden, I = n->m.inter;
-    const bool kept = n->o.keep == NET_KEEP_ALL;
-    bias_grad(n, T, n->m.mlp_bias, w->down_bias, n->dres, H);
-    net_dgrad(n, T, n->dz, n->dres, w->down, H, I);
-    op_swiglu_grad(n->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
-                                                       .y = kept ? NULL : a->z,
-                                                       .dy = n->dz,
-                                                       .gu = a->gate_up,
-                                                       .T = T,
-                                                       .I = I,
-                                                       .dtype = n->o.compute});
-    net_wgrad(n, T, n->dres, a->z, w->down, H, I, !n->fresh);
-    bias_grad(n, T, n->m.mlp_bias, w->gate_up_bias, a->gate_up, 2 * I);
-    net_dgrad(n, T, n->dh, a->gate_up, w->gate_up, 2 * I, H);
-    net_norm_grad(n, T, n->dres, w->norm2, a->h2, n->dh, n->dres, a->res2, a->rstd2);
-    net_wgrad(n, T, a->gate_up, a->h2, w->gate_up, 2 * I, H, !n->fresh);
+    const struct model *m = &s->w->m;
+    const int64_t H = m->hidden, I = m->inter;
+    bias_backward(s, p, m->mlp_bias, at->down_bias, p->dres, H);
+    linear_dgrad(s, p, s->dz, p->dres, at->down, H, I);
+    op_swiglu_grad(s->w->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
+                                                          .y = stage_stores_all(s) ? NULL : a->z,
+                                                          .dy = s->dz,
+                                                          .gu = a->gate_up,
+                                                          .T = p->T,
+                                                          .I = I,
+                                                          .dtype = s->w->compute});
+    linear_wgrad(s, p, p->dres, a->z, at->down, H, I);
+    bias_backward(s, p, m->mlp_bias, at->gate_up_bias, a->gate_up, 2 * I);
+    linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, 2 * I, H);
+    norm_backward(s, p, at->norm2, a->h2, s->dh, p->dres, a->res2, a->rstd2);
+    linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, 2 * I, H);
 }
 
-/* Heads of dqkv from `column` on back through their norm, in place. */
-static void norm_heads_grad(struct net *n, int64_t T, int64_t column, int32_t heads, size_t weight,
-                            const void *s, const void *rstd)
+/* The heads of dqkv from `column` on back through their norm, in place. */
+static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t column,
+                                int32_t heads, size_t weight, const void *x, const void *rstd)
 {
-    void *dx = net_columns(n, n->dqkv, column);
-    op_rmsnorm_grad(n->device, &(struct op_rmsnorm_grad){.dx = dx,
-                                                         .dw = gradient(n, weight),
+    const struct weights *w = s->w;
+    void *dx = stage_columns(s, s->dqkv, column);
+    op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = dx,
+                                                         .dw = weights_gradient(w, weight),
                                                          .dy = dx,
-                                                         .s = s,
-                                                         .w = net_weight(n, weight),
+                                                         .s = x,
+                                                         .w = weights_at(w, weight),
                                                          .rstd = rstd,
-                                                         .T = T,
-                                                         .H = n->m.head_dim,
-                                                         .stride = model_qkv_width(&n->m),
+                                                         .T = p->T,
+                                                         .H = w->m.head_dim,
+                                                         .stride = model_qkv_width(&w->m),
                                                          .heads = heads,
-                                                         .dtype = n->o.compute});
+                                                         .dtype = w->compute});
 }
 
-static void norm_qk_grad(struct net *n, int64_t T, const struct layer_offsets *w,
-                         const struct net_acts *a)
+static void norm_qk_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
+                             const struct activations *a)
 {
-    const int64_t q = model_q_width(&n->m);
-    norm_heads_grad(n, T, 0, n->m.heads, w->q_norm, a->qkv, a->rstd_qk);
-    norm_heads_grad(n, T, q, n->m.kv_heads, w->k_norm, net_columns(n, a->qkv, q),
-                    net_rstd_k(n, T, a));
+    const struct model *m = &s->w->m;
+    const int64_t q = model_q_width(m);
+    norm_heads_backward(s, p, 0, m->heads, at->q_norm, a->qkv, a->rstd_qk);
+    norm_heads_backward(s, p, q, m->kv_heads, at->k_norm, stage_columns(s, a->qkv, q),
+                        layer_rstd_k(s, p, a));
 }
 
 /* dqkv from dout, the gradient of o; back through the rotation. */
-static void attention_grad(struct net *n, const struct net_batch *b, int l,
-                           const struct net_acts *a)
+static void qkv_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
-    const struct model *m = &n->m;
-    const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
-    void *dqkv = n->dqkv;
-    op_attention_grad(n->device,
+    const struct weights *w = s->w;
+    const struct model *m = &w->m;
+    const int64_t q = model_q_width(m), kv = model_kv_width(m);
+    void *dqkv = s->dqkv;
+    op_attention_grad(w->device,
                       &(struct op_attention_grad){.dq = dqkv,
-                                                  .dk = net_columns(n, dqkv, q),
-                                                  .dv = net_columns(n, dqkv, q + kv),
-                                                  .dout = n->dout,
+                                                  .dk = stage_columns(s, dqkv, q),
+                                                  .dv = stage_columns(s, dqkv, q + kv),
+                                                  .dout = s->dout,
                                                   .o = a->o,
                                                   .lse = a->lse,
-                                                  .fwd = net_attention(n, b, l, a->rot)});
-    op_rope(n->device, &(struct op_rope){.x = dqkv,
-                                         .cos = n->cosines,
-                                         .sin = n->sines,
-                                         .pos = n->pos,
-                                         .T = b->T,
-                                         .stride = row,
+                                                  .fwd = layer_attention(s, p, l, a->rot)});
+    op_rope(w->device, &(struct op_rope){.x = dqkv,
+                                         .cos = w->cosines,
+                                         .sin = w->sines,
+                                         .pos = p->pos,
+                                         .T = p->T,
+                                         .stride = model_qkv_width(m),
                                          .heads = m->heads + m->kv_heads,
                                          .dim = m->head_dim,
                                          .inverse = true,
-                                         .dtype = n->o.compute});
+                                         .dtype = w->compute});
 }
 
-static void attention_backward(struct net *n, const struct net_batch *b, int l,
-                               const struct net_acts *a)
+static void attention_backward(struct stage *s, const struct pass *p, int l,
+                               const struct activations *a)
 {
-    const struct layer_offsets *w = &n->params.layers[l];
-    const int64_t T = b->T, H = n->m.hidden, q = model_q_width(&n->m), row = model_qkv_width(&n->m);
-    bias_grad(n, T, n->m.o_bias, w->o_bias, n->dres, H);
-    net_dgrad(n, T, n->dout, n->dres, w->o, H, q);
-    net_wgrad(n, T, n->dres, a->o, w->o, H, q, !n->fresh);
-    if (n->m.qk_norm && n->o.keep == NET_KEEP_SELECTIVE) net_rotate(n, b, l, a);
-    attention_grad(n, b, l, a);
-    if (n->m.qk_norm) norm_qk_grad(n, T, w, a);
-    bias_grad(n, T, n->m.qkv_bias, w->qkv_bias, n->dqkv, row);
-    net_dgrad(n, T, n->dh, n->dqkv, w->qkv, row, H);
-    net_norm_grad(n, T, n->dres, w->norm1, a->h1, n->dh, n->dres, a->res1, a->rstd1);
-    net_wgrad(n, T, n->dqkv, a->h1, w->qkv, row, H, !n->fresh);
+    const struct model *m = &s->w->m;
+    const struct layer_offsets *at = &s->w->params.layers[l];
+    const int64_t H = m->hidden, q = model_q_width(m), row = model_qkv_width(m);
+    bias_backward(s, p, m->o_bias, at->o_bias, p->dres, H);
+    linear_dgrad(s, p, s->dout, p->dres, at->o, H, q);
+    linear_wgrad(s, p, p->dres, a->o, at->o, H, q);
+    if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a);
+    qkv_backward(s, p, l, a);
+    if (m->qk_norm) norm_qk_backward(s, p, at, a);
+    bias_backward(s, p, m->qkv_bias, at->qkv_bias, s->dqkv, row);
+    linear_dgrad(s, p, s->dh, s->dqkv, at->qkv, row, H);
+    norm_backward(s, p, at->norm1, a->h1, s->dh, p->dres, a->res1, a->rstd1);
+    linear_wgrad(s, p, s->dqkv, a->h1, at->qkv, row, H);
 }
 
-void net_backward(struct net *n, const struct net_batch *b)
+static void layer_backward(struct stage *s, const struct pass *p, int l)
 {
-    const int lowest = n->params.lowest < 0 ? 0 : n->params.lowest;
-    for (int l = n->m.layers - 1; l >= lowest; l--) {
-        const struct layer_offsets *w = &n->params.layers[l];
-        const struct net_acts a = net_layer(n, l);
-        if (n->o.keep == NET_KEEP_INPUTS) net_layer_forward(n, b, l, a.res1, NULL, true);
-        mlp_backward(n, b->T, w, &a);
-        attention_backward(n, b, l, &a);
+    const struct activations a = stage_activations(s, p, l);
+    if (s->o.recompute == RECOMPUTE_FULL) layer_forward(s, p, l, a.res1, NULL, true);
+    mlp_backward(s, p, &s->w->params.layers[l], &a);
+    attention_backward(s, p, l, &a);
+}
+
+static void embedding_backward(struct stage *s, const struct pass *p)
+{
+    const struct weights *w = s->w;
+    if (!weights_trained(w, w->params.embed)) return;
+    op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
+                                                     .dy = p->dres,
+                                                     .ids = p->ids,
+                                                     .T = p->T,
+                                                     .H = w->m.hidden,
+                                                     .V = w->m.vocab,
+                                                     .dtype = w->compute});
+}
+
+static void tell(const struct layer_done *done, int layer)
+{
+    if (done) done->call(done->arg, layer);
+}
+
+void stage_backward(struct stage *s, struct pass *p, double scale, const struct layer_done *done)
+{
+    const int trained = s->w->params.lowest, lowest = trained > s->first ? trained : s->first;
+    if (s->head) {
+        head_backward(s, p, scale);
+        tell(done, s->end);
     }
-    n->fresh = false;
-    if (!net_trained(n, n->params.embed)) return;
-    op_embed_grad(n->device, &(struct op_embed_grad){.dw = gradient(n, n->params.embed),
-                                                     .dy = n->dres,
-                                                     .ids = n->ids,
-                                                     .T = b->T,
-                                                     .H = n->m.hidden,
-                                                     .V = n->m.vocab,
-                                                     .dtype = n->o.compute});
+    for (int l = s->end - 1; l >= lowest; l--) {
+        layer_backward(s, p, l);
+        tell(done, l);
+    }
+    s->w->overwrite = false;
+    if (!s->embedding) return;
+    embedding_backward(s, p);
+    tell(done, -1);
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/net.h"
+#include "model/weights.h"
 
 enum { CHUNK = 4096 };
 
@@ -12,13 +12,13 @@ struct found {
     float value;
 };
 
-static int look(struct net *n, const struct param *p, struct found *f, struct err *e)
+static int look(struct weights *w, const struct param *p, struct found *f, struct err *e)
 {
     float x[CHUNK];
     *f = (struct found){0};
     for (size_t at = 0, c; at < p->n; at += c) {
         c = p->n - at < CHUNK ? p->n - at : CHUNK;
-        if (net_get(n, n->weights, n->o.compute, p->offset + at, c, x, e)) return -1;
+        if (weights_get(w, w->values, w->compute, p->offset + at, c, x, e)) return -1;
         for (size_t i = 0; i < c; i++) {
             if (isfinite(x[i])) continue;
             if (f->count++ == 0) {
@@ -43,16 +43,16 @@ static void describe(const struct param *p, const struct found *f, char *text, s
              value, place, f->count, p->n);
 }
 
-bool net_find_nonfinite(struct net *n, char *text, size_t size)
+bool weights_find_nonfinite(struct weights *w, char *text, size_t size)
 {
     struct found f;
-    for (size_t i = 0; i < n->params.count; i++) {
-        if (look(n, &n->params.p[i], &f, NULL)) {
+    for (size_t i = 0; i < w->params.count; i++) {
+        if (look(w, &w->params.p[i], &f, NULL)) {
             snprintf(text, size, "the weights cannot be read");
             return false;
         }
         if (f.count == 0) continue;
-        describe(&n->params.p[i], &f, text, size);
+        describe(&w->params.p[i], &f, text, size);
         return true;
     }
     snprintf(text, size, "every weight is finite");

@@ -3,77 +3,77 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/net.h"
+#include "model/model_impl.h"
 
-enum { STAGE = 1 << 18 }; /* elements converted at a time; net.staging holds so many doubles */
-
-/* Uploads count <= STAGE values as type t to element `at` of a flat allocation. */
-static void put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *v)
+/* Uploads count <= STAGING values as type t to element `at` of a flat allocation. */
+static void put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
+                const float *v)
 {
     char *to = (char *)flat + at * dtype_size(t);
     const void *from = v;
     if (t == DT_BF16) {
-        uint16_t *s = n->staging;
+        uint16_t *s = w->staging;
         for (size_t i = 0; i < count; i++) s[i] = bf16_from_f32(v[i]);
         from = s;
     } else if (t == DT_F64) {
-        double *s = n->staging;
+        double *s = w->staging;
         for (size_t i = 0; i < count; i++) s[i] = (double)v[i];
         from = s;
     }
-    n->device->ops->upload(n->device, to, from, count * dtype_size(t));
+    w->device->ops->upload(w->device, to, from, count * dtype_size(t));
 }
 
-void net_put(struct net *n, void *flat, enum dtype t, size_t at, size_t count, const float *values)
+void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
+                 const float *values)
 {
-    for (size_t i = 0; i < count; i += STAGE) {
-        size_t c = count - i < STAGE ? count - i : STAGE;
-        put(n, flat, t, at + i, c, values + i);
+    for (size_t i = 0; i < count; i += STAGING) {
+        size_t c = count - i < STAGING ? count - i : STAGING;
+        put(w, flat, t, at + i, c, values + i);
     }
 }
 
-/* Those of elements [at, *end) that are held: their first one, and where they end. */
-static size_t held(const struct net *n, size_t at, size_t *end)
+/* The part of elements [at, *end) in this rank's shard: returns its begin and sets *end. */
+static size_t held(const struct weights *w, size_t at, size_t *end)
 {
-    if (*end > n->past) *end = n->past;
-    return at < n->held ? n->held : at;
+    if (*end > w->shard_end) *end = w->shard_end;
+    return at < w->shard_begin ? w->shard_begin : at;
 }
 
-void net_put_held(struct net *n, void *flat, enum dtype t, size_t at, size_t count,
-                  const float *values)
+void weights_put_shard(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
+                       const float *values)
 {
     size_t to = at + count;
-    const size_t from = held(n, at, &to);
-    if (from < to) net_put(n, flat, t, from, to - from, values + (from - at));
+    const size_t from = held(w, at, &to);
+    if (from < to) weights_put(w, flat, t, from, to - from, values + (from - at));
 }
 
-void net_set(struct net *n, void *master, size_t at, size_t count, const float *values)
+void weights_set(struct weights *w, void *master, size_t at, size_t count, const float *values)
 {
-    net_put(n, n->weights, n->o.compute, at, count, values);
-    if (master) net_put_held(n, master, n->real, at, count, values);
+    weights_put(w, w->values, w->compute, at, count, values);
+    if (master) weights_put_shard(w, master, w->accum, at, count, values);
 }
 
-int net_get(struct net *n, const void *flat, enum dtype t, size_t at, size_t count, float *out,
-            struct err *e)
+int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, size_t count,
+                float *out, struct err *e)
 {
-    for (size_t i = 0; i < count; i += STAGE) {
-        size_t c = count - i < STAGE ? count - i : STAGE;
+    for (size_t i = 0; i < count; i += STAGING) {
+        size_t c = count - i < STAGING ? count - i : STAGING;
         const char *from = (const char *)flat + (at + i) * dtype_size(t);
-        if (n->device->ops->download(n->device, n->staging, from, c * dtype_size(t), e)) return -1;
+        if (w->device->ops->download(w->device, w->staging, from, c * dtype_size(t), e)) return -1;
         for (size_t j = 0; j < c; j++) {
-            out[i + j] = t == DT_BF16  ? bf16_to_f32(((const uint16_t *)n->staging)[j])
-                         : t == DT_F64 ? (float)((const double *)n->staging)[j]
-                                       : ((const float *)n->staging)[j];
+            out[i + j] = t == DT_BF16  ? bf16_to_f32(((const uint16_t *)w->staging)[j])
+                         : t == DT_F64 ? (float)((const double *)w->staging)[j]
+                                       : ((const float *)w->staging)[j];
         }
     }
     return 0;
 }
 
 /* Tensors that are not needed: the tied projection stored twice, and old rotary buffers. */
-static bool ignored(const struct net *n, const char *name)
+static bool ignored(const struct weights *w, const char *name)
 {
     const char *tail = strrchr(name, '.');
-    return (n->m.tied && strcmp(name, "lm_head.weight") == 0) ||
+    return (w->m.tied && strcmp(name, "lm_head.weight") == 0) ||
            (tail && strcmp(tail, ".inv_freq") == 0);
 }
 
@@ -82,7 +82,7 @@ static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
 {
     bool same = a->dtype == b->dtype && a->bytes == b->bytes;
     for (uint64_t at = 0, c; same && at < a->bytes; at += c) {
-        c = a->bytes - at < STAGE ? a->bytes - at : STAGE;
+        c = a->bytes - at < STAGING ? a->bytes - at : STAGING;
         same = memcmp(a->data + at, b->data + at, (size_t)c) == 0;
         safetensors_forget(s, a, at, c);
         safetensors_forget(s, b, at, c);
@@ -91,11 +91,11 @@ static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
 }
 
 /* Whatever config.json says, transformers ties no two matrices that differ. */
-static int check_tied(const struct net *n, const struct safetensors *s, struct err *e)
+static int check_tied(const struct weights *w, const struct safetensors *s, struct err *e)
 {
     const struct hf_tensor *in = safetensors_find(s, "model.embed_tokens.weight");
     const struct hf_tensor *out = safetensors_find(s, "lm_head.weight");
-    if (!n->m.tied || !in || !out || same_bytes(s, in, out)) return 0;
+    if (!w->m.tied || !in || !out || same_bytes(s, in, out)) return 0;
     return err_set(
         e, ERR_DATA,
         "%s: tensor lm_head.weight is not model.embed_tokens.weight, which config.json's "
@@ -103,13 +103,13 @@ static int check_tied(const struct net *n, const struct safetensors *s, struct e
         out->file);
 }
 
-static int check_extra(const struct net *n, const struct safetensors *s, struct err *e)
+static int check_extra(const struct weights *w, const struct safetensors *s, struct err *e)
 {
     size_t extra = 0;
     const struct hf_tensor *first = NULL;
     for (size_t i = 0; i < safetensors_count(s); i++) {
         const struct hf_tensor *t = safetensors_at(s, i);
-        if (params_find(&n->params, t->name, strlen(t->name)) || ignored(n, t->name)) continue;
+        if (params_find(&w->params, t->name, strlen(t->name)) || ignored(w, t->name)) continue;
         if (!first) first = t;
         extra++;
     }
@@ -120,8 +120,8 @@ static int check_extra(const struct net *n, const struct safetensors *s, struct 
                    first->file, first->name, extra);
 }
 
-/* Elements [at, at + count <= STAGE) of a tensor in the file's type, through fp32. */
-static int load_converted(struct net *n, const struct param *p, const struct hf_tensor *t,
+/* Elements [at, at + count <= STAGING) of a tensor in the file's type, through fp32. */
+static int load_converted(struct weights *w, const struct param *p, const struct hf_tensor *t,
                           void *master, size_t at, size_t count)
 {
     float chunk[4096];
@@ -129,39 +129,39 @@ static int load_converted(struct net *n, const struct param *p, const struct hf_
     for (size_t c; at < end; at += c) {
         c = end - at < 4096 ? end - at : 4096;
         if (hf_to_f32(t->dtype, t->data + at * size, c, chunk)) return -1;
-        net_set(n, master, p->offset + at, c, chunk);
+        weights_set(w, master, p->offset + at, c, chunk);
     }
     return 0;
 }
 
 /* The same where the file's type is that of the computation: nothing to convert but the master,
  * which is fp32 of bf16, exactly. */
-static void load_same(struct net *n, const struct param *p, const struct hf_tensor *t, void *master,
-                      size_t at, size_t count)
+static void load_same(struct weights *w, const struct param *p, const struct hf_tensor *t,
+                      void *master, size_t at, size_t count)
 {
-    struct device *d = n->device;
-    const size_t size = dtype_size(n->o.compute), begin = p->offset + at;
+    struct device *d = w->device;
+    const size_t size = dtype_size(w->compute), begin = p->offset + at;
     size_t end = begin + count;
-    const size_t from = held(n, begin, &end);
-    d->ops->upload(d, (char *)n->weights + begin * size, t->data + at * size, count * size);
+    const size_t from = held(w, begin, &end);
+    d->ops->upload(d, (char *)w->values + begin * size, t->data + at * size, count * size);
     if (master && from < end)
-        op_cast(d, &(struct op_cast){.y = (char *)master + from * dtype_size(n->real),
-                                     .x = (char *)n->weights + from * size,
+        op_cast(d, &(struct op_cast){.y = (char *)master + from * dtype_size(w->accum),
+                                     .x = (char *)w->values + from * size,
                                      .n = (int64_t)(end - from),
-                                     .to = n->real,
-                                     .from = n->o.compute});
+                                     .to = w->accum,
+                                     .from = w->compute});
 }
 
-static int load_tensor(struct net *n, const struct param *p, const struct hf_tensor *t,
+static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
                        const struct safetensors *s, void *master, struct err *e)
 {
     const size_t size = hf_dtype_size(t->dtype);
-    const bool same = t->dtype == HF_BF16 && n->o.compute == DT_BF16 && n->real == DT_F32;
+    const bool same = t->dtype == HF_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
     for (size_t at = 0, c; at < p->n; at += c) {
-        c = p->n - at < STAGE ? p->n - at : STAGE;
+        c = p->n - at < STAGING ? p->n - at : STAGING;
         if (same)
-            load_same(n, p, t, master, at, c);
-        else if (load_converted(n, p, t, master, at, c))
+            load_same(w, p, t, master, at, c);
+        else if (load_converted(w, p, t, master, at, c))
             return err_set(
                 e, ERR_DATA,
                 "%s: tensor %s: weights of type %s are not supported; bf16, fp16 and fp32 are",
@@ -171,14 +171,14 @@ static int load_tensor(struct net *n, const struct param *p, const struct hf_ten
     return 0;
 }
 
-int net_load(struct net *n, const struct safetensors *s, void *master, struct err *e)
+int weights_load(struct weights *w, const struct safetensors *s, void *master, struct err *e)
 {
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *p = &w->params.p[i];
         if (p->adapter) continue;
         const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->shape, e);
-        if (!t || load_tensor(n, p, t, s, p->trained ? master : NULL, e)) return -1;
+        if (!t || load_tensor(w, p, t, s, p->trained ? master : NULL, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }
-    return check_tied(n, s, e) ? -1 : check_extra(n, s, e);
+    return check_tied(w, s, e) ? -1 : check_extra(w, s, e);
 }

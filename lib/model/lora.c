@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adapters forward and backward. x A^T is made again in backward: it is [T, r], but keeping it for
- * every layer would cost as much memory as another residual stream once r is in the hundreds. */
+/* Adapters forward and backward. Backward recomputes x A^T: it is [T, r], but storing it for every
+ * layer would cost as much memory as another residual stream once r is in the hundreds. */
 #include "model/lora.h"
 
 #include <math.h>
@@ -9,66 +9,72 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
-#include "model/net.h"
+#include "model/model_impl.h"
 
-static const struct lora_options *options(const struct net *n) { return &n->o.params.lora; }
-
-static const struct lora_block *block_of(const struct net *n, size_t weight)
+static const struct lora_block *block_of(const struct weights *w, size_t weight)
 {
-    for (size_t i = 0; i < n->params.nlora; i++)
-        if (n->params.lora[i].parts && n->params.lora[i].weight == weight)
-            return &n->params.lora[i];
+    for (size_t i = 0; i < w->params.nlora; i++)
+        if (w->params.lora[i].parts && w->params.lora[i].weight == weight)
+            return &w->params.lora[i];
     return NULL;
 }
 
-void lora_plan(struct net *n, int end)
+/* The most columns that the input of an adapted block has; 0: none is adapted. */
+static size_t widest(const struct weights *w)
 {
-    const size_t T = (size_t)n->o.tokens, size = dtype_size(n->o.compute);
-    const size_t r = (size_t)options(n)->rank;
-    size_t widest = 0;
-    for (size_t i = 0; i < n->params.nlora; i++)
-        if (n->params.lora[i].parts && (size_t)n->params.lora[i].in > widest)
-            widest = (size_t)n->params.lora[i].in;
-    if (!widest) return;
-    plan_add(&n->plan, PLAN_ACTIVATIONS, "adapter", -1, T * LORA_PARTS * r, size, 0, end,
-             &n->lora.u);
-    if (n->o.keep != NET_KEEP_NOTHING)
-        plan_add(&n->plan, PLAN_ACTIVATIONS, "dadapter", -1, T * LORA_PARTS * r, size, 0, end,
-                 &n->lora.du);
-    if (options(n)->dropout <= 0) return;
-    plan_add(&n->plan, PLAN_ACTIVATIONS, "dropped", -1, T * widest, size, 0, end, &n->lora.x);
-    plan_add(&n->plan, PLAN_DATA, "samples", -1, T, sizeof(int32_t), PLAN_ALWAYS, 0, &n->sample);
+    size_t most = 0;
+    for (size_t i = 0; i < w->params.nlora; i++)
+        if (w->params.lora[i].parts && (size_t)w->params.lora[i].in > most)
+            most = (size_t)w->params.lora[i].in;
+    return most;
+}
+
+void lora_plan(struct stage *s, struct plan *plan, int end)
+{
+    const struct weights *w = s->w;
+    const size_t T = (size_t)s->o.tokens, size = dtype_size(w->compute);
+    const size_t in = widest(w), ranks = LORA_PARTS * (size_t)w->lora.rank;
+    if (!in) return;
+    plan_add(plan, PLAN_ACTIVATIONS, "adapter", -1, T * ranks, size, 0, end, &s->lora.u);
+    if (w->has_gradients)
+        plan_add(plan, PLAN_ACTIVATIONS, "dadapter", -1, T * ranks, size, 0, end, &s->lora.du);
+    if (w->lora.dropout <= 0) return;
+    plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
+    for (int i = 0; i < s->o.passes; i++)
+        plan_add(plan, PLAN_DATA, "samples", -1, T, sizeof(int32_t), PLAN_ALWAYS, 0,
+                 &s->pass[i].sample);
 }
 
 /* y[T,H] (+)= scale * x, with what is dropped at this site left out. */
-static void drop(struct net *n, int64_t T, int64_t H, void *y, const void *x, uint32_t site,
-                 bool add)
+static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, const void *x,
+                 uint32_t site, bool add)
 {
-    op_dropout(n->device, &(struct op_dropout){.y = y,
+    const struct weights *w = s->w;
+    op_dropout(w->device, &(struct op_dropout){.y = y,
                                                .x = x,
-                                               .sample = n->sample,
-                                               .pos = n->pos,
-                                               .T = T,
+                                               .sample = p->sample,
+                                               .pos = p->pos,
+                                               .T = p->T,
                                                .H = H,
-                                               .key = n->lora.key,
+                                               .key = s->lora.key,
                                                .site = site,
                                                .add = add,
-                                               .p = n->lora.on ? options(n)->dropout : 0,
-                                               .scale = options(n)->scale,
-                                               .dtype = n->o.compute});
+                                               .p = s->lora.on ? w->lora.dropout : 0,
+                                               .scale = w->lora.scale,
+                                               .dtype = w->compute});
 }
 
 /* Scales in place; nothing is dropped. */
-static void scale(struct net *n, int64_t T, int64_t H, void *y)
+static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
 {
-    op_dropout(
-        n->device,
-        &(struct op_dropout){
-            .y = y, .x = y, .T = T, .H = H, .scale = options(n)->scale, .dtype = n->o.compute});
+    const struct weights *w = s->w;
+    op_dropout(w->device,
+               &(struct op_dropout){
+                   .y = y, .x = y, .T = p->T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
 }
 
-/* A product of matrices of the compute type, the result's type as given. */
-static struct op_matmul product(const struct net *n, void *c, const void *a, const void *b,
+/* A product of matrices of the compute type. */
+static struct op_matmul product(const struct stage *s, void *c, const void *a, const void *b,
                                 int64_t rows, int64_t cols, int64_t k)
 {
     return (struct op_matmul){.c = c,
@@ -77,145 +83,155 @@ static struct op_matmul product(const struct net *n, void *c, const void *a, con
                               .m = rows,
                               .n = cols,
                               .k = k,
-                              .ab_dtype = n->o.compute,
-                              .c_dtype = n->o.compute};
+                              .ab_dtype = s->w->compute,
+                              .c_dtype = s->w->compute};
 }
 
-static void *gradient(const struct net *n, size_t offset)
+/* The offset of A of part i of a block. */
+static size_t part_a(const struct stage *s, const struct lora_block *k, int i)
 {
-    return (char *)n->gradients + offset * dtype_size(n->real);
-}
-
-/* Elements of a matrix that part i of a block has. */
-static size_t part_a(const struct net *n, const struct lora_block *k, int i)
-{
-    return k->a + (size_t)(i * options(n)->rank * k->in);
+    return k->a + (size_t)(i * s->w->lora.rank * k->in);
 }
 
 /* u[T, parts * r] = scale * x A^T of all parts at once: the same x for each. */
-static void project(struct net *n, int64_t T, const struct lora_block *k, const void *x)
+static void project(struct stage *s, const struct pass *p, const struct lora_block *k,
+                    const void *x)
 {
-    const int64_t all = k->parts * options(n)->rank;
-    struct op_matmul p = product(n, n->lora.u, x, net_weight(n, k->a), T, all, k->in);
-    p.tb = true;
-    op_matmul(n->device, &p);
-    scale(n, T, all, n->lora.u);
+    const int64_t all = k->parts * s->w->lora.rank;
+    struct op_matmul mm = product(s, s->lora.u, x, weights_at(s->w, k->a), p->T, all, k->in);
+    mm.tb = true;
+    op_matmul(s->w->device, &mm);
+    scale(s, p, all, s->lora.u);
 }
 
-/* The columns of u that are part i's, from x as that part's dropout leaves it (n->lora.x). */
-static void project_part(struct net *n, int64_t T, const struct lora_block *k, int i, const void *x)
+/* The columns of u that are part i's, from x as that part's dropout leaves it (s->lora.x). */
+static void project_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                         const void *x)
 {
-    const int64_t r = options(n)->rank;
-    drop(n, T, k->in, n->lora.x, x, k->site + (uint32_t)i, false);
-    struct op_matmul p = product(n, net_columns(n, n->lora.u, i * r), n->lora.x,
-                                 net_weight(n, part_a(n, k, i)), T, r, k->in);
-    p.tb = true;
-    p.ldc = k->parts * r;
-    op_matmul(n->device, &p);
+    const int64_t r = s->w->lora.rank;
+    drop(s, p, k->in, s->lora.x, x, k->site + (uint32_t)i, false);
+    struct op_matmul mm = product(s, stage_columns(s, s->lora.u, i * r), s->lora.x,
+                                  weights_at(s->w, part_a(s, k, i)), p->T, r, k->in);
+    mm.tb = true;
+    mm.ldc = k->parts * r;
+    op_matmul(s->w->device, &mm);
 }
 
-void lora_forward(struct net *n, int64_t T, void *y, const void *x, size_t weight)
+void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight)
 {
-    const struct lora_block *k = block_of(n, weight);
-    const int64_t r = options(n)->rank;
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
     if (!k) return;
-    if (!n->lora.x) project(n, T, k, x);
+    if (!s->lora.x) project(s, p, k, x);
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
-        if (n->lora.x) project_part(n, T, k, i, x);
-        struct op_matmul p =
-            product(n, net_columns(n, y, part->column), net_columns(n, n->lora.u, i * r),
-                    net_weight(n, part->b), T, part->out, r);
-        p.tb = p.accumulate = true;
-        p.lda = k->parts * r;
-        p.ldc = k->out;
-        p.c_dtype = net_result_type(n, y);
-        op_matmul(n->device, &p);
+        if (s->lora.x) project_part(s, p, k, i, x);
+        struct op_matmul mm =
+            product(s, stage_columns(s, y, part->column), stage_columns(s, s->lora.u, i * r),
+                    weights_at(s->w, part->b), p->T, part->out, r);
+        mm.tb = mm.accumulate = true;
+        mm.lda = k->parts * r;
+        mm.ldc = k->out;
+        mm.c_dtype = linear_type(s, y);
+        op_matmul(s->w->device, &mm);
     }
 }
 
-/* Through one part's dropout: dx += dropped(du A), by way of n->lora.x. */
-static void dgrad_part(struct net *n, int64_t T, const struct lora_block *k, int i, void *dx)
+/* Through one part's dropout: dx += dropped(du A), by way of s->lora.x. */
+static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                       void *dx)
 {
-    const int64_t r = options(n)->rank;
-    struct op_matmul p = product(n, n->lora.x, net_columns(n, n->lora.du, i * r),
-                                 net_weight(n, part_a(n, k, i)), T, k->in, r);
-    p.lda = k->parts * r;
-    op_matmul(n->device, &p);
-    drop(n, T, k->in, dx, n->lora.x, k->site + (uint32_t)i, true);
+    const int64_t r = s->w->lora.rank;
+    struct op_matmul mm = product(s, s->lora.x, stage_columns(s, s->lora.du, i * r),
+                                  weights_at(s->w, part_a(s, k, i)), p->T, k->in, r);
+    mm.lda = k->parts * r;
+    op_matmul(s->w->device, &mm);
+    drop(s, p, k->in, dx, s->lora.x, k->site + (uint32_t)i, true);
 }
 
-/* du = dy B, which n->lora.du keeps for lora_wgrad: scaled, unless dropout scales x. */
-void lora_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight)
+/* du = dy B stays in s->lora.du for lora_wgrad: scaled, unless dropout scales x. */
+void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight)
 {
-    const struct lora_block *k = block_of(n, weight);
-    const int64_t r = options(n)->rank;
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
     if (!k) return;
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
-        struct op_matmul p = product(n, net_columns(n, n->lora.du, i * r),
-                                     net_columns(n, (void *)(uintptr_t)dy, part->column),
-                                     net_weight(n, part->b), T, r, part->out);
-        p.lda = k->out;
-        p.ldc = k->parts * r;
-        op_matmul(n->device, &p);
-        if (n->lora.x) dgrad_part(n, T, k, i, dx);
+        struct op_matmul mm = product(s, stage_columns(s, s->lora.du, i * r),
+                                      stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                                      weights_at(s->w, part->b), p->T, r, part->out);
+        mm.lda = k->out;
+        mm.ldc = k->parts * r;
+        op_matmul(s->w->device, &mm);
+        if (s->lora.x) dgrad_part(s, p, k, i, dx);
     }
-    if (n->lora.x) return;
-    scale(n, T, k->parts * r, n->lora.du);
-    struct op_matmul p = product(n, dx, n->lora.du, net_weight(n, k->a), T, k->in, k->parts * r);
-    p.accumulate = true;
-    op_matmul(n->device, &p);
+    if (s->lora.x) return;
+    scale(s, p, k->parts * r, s->lora.du);
+    struct op_matmul mm =
+        product(s, dx, s->lora.du, weights_at(s->w, k->a), p->T, k->in, k->parts * r);
+    mm.accumulate = true;
+    op_matmul(s->w->device, &mm);
 }
 
-/* A gradient [rows, cols] (+)= left^T right, the factors' rows `lda` and `ldb` apart. */
-static void wgrad(struct net *n, int64_t T, size_t at, int64_t rows, int64_t cols, const void *left,
-                  int64_t lda, const void *right, int64_t ldb, bool add)
+/* The gradient at offset `at` is set to left^T right, the factors of the product mm; += with add.
+ */
+static void wgrad(struct stage *s, size_t at, struct op_matmul mm, bool add)
 {
-    struct op_matmul p = product(n, gradient(n, at), left, right, rows, cols, T);
-    p.ta = true;
-    p.lda = lda;
-    p.ldb = ldb;
-    p.accumulate = add;
-    p.c_dtype = n->real;
-    op_matmul(n->device, &p);
+    mm.c = weights_gradient(s->w, at);
+    mm.ta = true;
+    mm.accumulate = add;
+    mm.c_dtype = s->w->accum;
+    op_matmul(s->w->device, &mm);
 }
 
-void lora_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, bool add)
+/* dA of part i, from x as its dropout leaves it; the same for B's input, u. */
+static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                          const void *x, bool add)
 {
-    const struct lora_block *k = block_of(n, weight);
-    const int64_t r = options(n)->rank;
+    const int64_t r = s->w->lora.rank;
+    project_part(s, p, k, i, x);
+    struct op_matmul mm =
+        product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in, p->T);
+    mm.lda = k->parts * r;
+    wgrad(s, part_a(s, k, i), mm, add);
+}
+
+void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
+                bool add)
+{
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
     if (!k) return;
     const int64_t all = k->parts * r;
-    if (!n->lora.x) {
-        project(n, T, k, x);
-        wgrad(n, T, k->a, all, k->in, n->lora.du, all, x, k->in, add);
+    if (!s->lora.x) {
+        project(s, p, k, x);
+        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, p->T), add);
     }
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
-        if (n->lora.x) {
-            project_part(n, T, k, i, x);
-            wgrad(n, T, part_a(n, k, i), r, k->in, net_columns(n, n->lora.du, i * r), all,
-                  n->lora.x, k->in, add);
-        }
-        wgrad(n, T, part->b, part->out, r, net_columns(n, (void *)(uintptr_t)dy, part->column),
-              k->out, net_columns(n, n->lora.u, i * r), all, add);
+        if (s->lora.x) wgrad_dropped(s, p, k, i, x, add);
+        struct op_matmul mm =
+            product(s, NULL, stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                    stage_columns(s, s->lora.u, i * r), part->out, r, p->T);
+        mm.lda = k->out;
+        mm.ldb = all;
+        wgrad(s, part->b, mm, add);
     }
 }
 
 /* ---- values ---- */
-void lora_drop(struct net *n, bool on, uint64_t step)
+void lora_drop(struct stage *s, bool on, uint64_t step)
 {
-    n->lora.on = on && n->lora.x;
-    n->lora.key = rng_u64(options(n)->seed, RNG_DROPOUT, step, 0);
+    s->lora.on = on && s->lora.x;
+    s->lora.key = rng_u64(s->w->lora.seed, RNG_DROPOUT, step, 0);
 }
 
 static bool is_a(const struct param *p) { return strstr(p->name, ".lora_A.") != NULL; }
 
-int lora_start(struct net *n, uint64_t seed, void *master, struct err *e)
+int lora_start(struct weights *w, uint64_t seed, void *master, struct err *e)
 {
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *p = &w->params.p[i];
         if (!p->adapter) continue;
         float *v = mem_alloc(p->n, sizeof *v, e);
         if (!v) return -1;
@@ -223,7 +239,7 @@ int lora_start(struct net *n, uint64_t seed, void *master, struct err *e)
         const uint64_t stream = hash64(p->name, strlen(p->name), 0);
         for (size_t j = 0; j < p->n; j++)
             v[j] = (float)(bound * (2 * rng_uniform(seed, RNG_INIT, stream, j) - 1));
-        net_set(n, master, p->offset, p->n, v);
+        weights_set(w, master, p->offset, p->n, v);
         mem_free(v);
     }
     return 0;
@@ -244,8 +260,8 @@ struct lora_options lora_of_peft(const struct peft *p)
                                  .arg = (void *)(uintptr_t)p};
 }
 
-static int load_one(struct net *n, const struct param *p, const struct hf_tensor *t, void *master,
-                    struct err *e)
+static int load_one(struct weights *w, const struct param *p, const struct hf_tensor *t,
+                    void *master, struct err *e)
 {
     float *v = mem_alloc(p->n, sizeof *v, e);
     if (!v) return -1;
@@ -254,12 +270,12 @@ static int load_one(struct net *n, const struct param *p, const struct hf_tensor
         err_set(e, ERR_DATA, "%s: tensor %s has another size or type than the run's", t->file,
                 t->name);
     else
-        net_set(n, p->trained ? master : NULL, p->offset, p->n, v);
+        weights_set(w, p->trained ? master : NULL, p->offset, p->n, v);
     mem_free(v);
     return rc;
 }
 
-/* The adapter's tensor for a parameter of the net; NULL: it has none. */
+/* The adapter's tensor for a parameter of the weights; NULL: it has none. */
 static const struct hf_tensor *tensor_of(const struct peft *p, const struct param *x)
 {
     char full[2 * PEFT_MAX_NAME], base[PEFT_MAX_NAME];
@@ -268,13 +284,13 @@ static const struct hf_tensor *tensor_of(const struct peft *p, const struct para
     return peft_tensor_role(full, &role, base) == 0 ? peft_find(p, role, base) : NULL;
 }
 
-/* t: what the adapter has for x, or NULL. A run trains what its adapter has and nothing else; else
- * its next checkpoint would not be what it computes with. Who only evaluates takes the rest from
- * the base. */
-static int check_part(const struct net *n, const struct peft *p, const struct param *x,
+/* t: what the adapter has for x, or NULL. A run trains exactly what its adapter has: otherwise its
+ * next checkpoint would not be what it computes with. An evaluation takes the rest from the base.
+ */
+static int check_part(const struct weights *w, const struct peft *p, const struct param *x,
                       const struct hf_tensor *t, struct err *e)
 {
-    const bool runs = n->o.keep != NET_KEEP_NOTHING;
+    const bool runs = w->has_gradients;
     if (t && !x->trained)
         return err_set(e, ERR_DATA,
                        "%s: the adapter has %s, which this run does not train; leave "
@@ -288,14 +304,14 @@ static int check_part(const struct net *n, const struct peft *p, const struct pa
     return 0;
 }
 
-int lora_load(struct net *n, const struct peft *p, void *master, struct err *e)
+int lora_load(struct weights *w, const struct peft *p, void *master, struct err *e)
 {
     size_t used = 0;
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *x = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *x = &w->params.p[i];
         const struct hf_tensor *t = tensor_of(p, x);
-        if (check_part(n, p, x, t, e)) return -1;
-        if (t && load_one(n, x, t, master, e)) return -1;
+        if (check_part(w, p, x, t, e)) return -1;
+        if (t && load_one(w, x, t, master, e)) return -1;
         used += x->adapter;
     }
     for (size_t i = 0; i < p->count; i++) used -= p->list[i].role != PEFT_SAVED;

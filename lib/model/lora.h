@@ -16,7 +16,7 @@ struct lora_options {
     int64_t rank; /* 0: no adapter */
     double scale, dropout;
     uint64_t seed; /* of dropout */
-    /* Whether a linear layer of this name has one: "model.layers.0.self_attn.q_proj". */
+    /* True if a linear layer of this name has an adapter: "model.layers.0.self_attn.q_proj". */
     bool (*target)(void *arg, const char *module);
     void *arg;
 };
@@ -36,26 +36,17 @@ struct lora_block {
     struct lora_part part[LORA_PARTS];
 };
 
-/* ---- inside lib/model: what a linear layer's product calls, for the block at `weight` ---- */
-struct net;
-void lora_plan(struct net *n, int end); /* buffers, until time `end` */
-/* y[T,out] += the adapters' part */
-void lora_forward(struct net *n, int64_t T, void *y, const void *x, size_t weight);
-/* dx[T,in] += what comes through the adapters; leaves what lora_wgrad of the same block needs */
-void lora_dgrad(struct net *n, int64_t T, void *dx, const void *dy, size_t weight);
-/* dA and dB, written, or added to */
-void lora_wgrad(struct net *n, int64_t T, const void *dy, const void *x, size_t weight, bool add);
-
-/* ---- for who runs a net ---- */
+struct weights;
+struct stage;
 /* From now on elements are dropped as in this step; or, not on, none is. */
-void lora_drop(struct net *n, bool on, uint64_t step);
+void lora_drop(struct stage *s, bool on, uint64_t step);
 /* A is uniform in +-1/sqrt(in), as peft begins (kaiming_uniform with a = sqrt(5)); B is zero. Into
  * the weights and, unless NULL, into master. */
-int lora_start(struct net *n, uint64_t seed, void *master, struct err *e);
-/* What a net needs to have the adapter's matrices; without dropout. p must outlive the net. */
+int lora_start(struct weights *w, uint64_t seed, void *master, struct err *e);
+/* The options of weights that have the adapter's matrices; without dropout. p must outlive them. */
 struct lora_options lora_of_peft(const struct peft *p);
 /* Values of an adapter that peft_check has seen: A, B, and modules trained as a whole. ERR_DATA
- * when it has not the matrices that the net has. */
-int lora_load(struct net *n, const struct peft *p, void *master, struct err *e);
+ * when its matrices are not those of the weights. */
+int lora_load(struct weights *w, const struct peft *p, void *master, struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a decoder-only transformer is (descriptor), which tensors it has and where each lies in one
- * flat allocation (parameter table). No device is known here. */
+/* The descriptor of a decoder-only transformer, and its parameter table: the tensors and their
+ * offsets in one flat allocation. No device is known here. */
 #ifndef SFT_MODEL_MODEL_H
 #define SFT_MODEL_MODEL_H
 
@@ -40,9 +40,9 @@ struct model {
     bool qk_norm; /* RMSNorm of q and of k over each head, before the rotation */
 };
 
-/* What config.json describes. ERR_DATA naming what is not supported, and what is. */
+/* The model that config.json describes. ERR_DATA naming what is not supported, and what is. */
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
-/* What a and b do not share, by its name in config.json; NULL: they compute the same. */
+/* The name in config.json of a value that differs in a and b; NULL: they compute the same. */
 const char *model_difference(const struct model *a, const struct model *b);
 
 /* The tokens that a model has embeddings of, ids [0, size). text(arg, id, b) appends what an id
@@ -76,7 +76,7 @@ static inline int32_t model_window(const struct model *m, int l)
 
 /* ERR_DATA with what of it is not supported. */
 int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
-/* Whether documents of n tokens turn by frequencies of their own. */
+/* True if documents of n tokens have rotary frequencies of their own. */
 bool rope_is_own(const struct model *m, int64_t n);
 /* The longest document: max_position_embeddings, or what the scaling stretches it to. decoding:
  * token by token, which dynamic scaling cannot beyond them. */
@@ -129,18 +129,22 @@ struct params {
     size_t decay_end, trained, total;  /* where the zones end: elements, alignment included */
     size_t elements, elements_trained; /* without alignment */
     size_t embed, head, final_norm;    /* head is embed when tied */
-    struct layer_offsets *layers;
-    struct params_run *runs; /* rising */
+    struct layer_offsets *layers;      /* of all layers of the model; valid in [first, end) */
+    struct params_run *runs;           /* rising */
     size_t nruns, runs_cap;
     struct lora_block *lora; /* see lora.h; blocks without one have no parts */
     size_t nlora;
-    int lowest; /* layers below this one have nothing that is trained, nor has the embedding */
+    int lowest;     /* layers below this one have nothing that is trained, nor has the embedding */
+    int first, end; /* the table is of layers [first, end) */
+    bool has_embedding, has_head; /* the last norm goes with the head */
 };
 struct params_options {
     struct lora_options lora; /* its matrices are trained, whatever `frozen` says */
-    /* Whether the tensor of this name keeps its value; NULL: none does. */
+    /* True if the tensor of this name is frozen; NULL: none is. */
     bool (*frozen)(void *arg, const char *name);
     void *arg;
+    int first, end; /* only the tensors of layers [first, end); end 0: of all. The first layer comes
+                       with the embedding, the last with the norm and the head behind it. */
     size_t
         multiple; /* `trained` is a multiple of it, so that ranks get equal parts: of 64; 0: 64 */
 };

@@ -79,6 +79,16 @@ static int describe(const struct maker *k, const struct part *x, int64_t cols, c
     return 0;
 }
 
+/* True if the tensors of this layer are in the table: -1 is the embedding, m->layers the norm and
+ * the head behind the last layer. A tied head needs the embedding's matrix. */
+static bool holds(const struct maker *k, int layer)
+{
+    const struct params *t = k->t;
+    if (layer < 0) return t->has_embedding || (k->m->tied && t->has_head);
+    if (layer == k->m->layers) return t->has_head;
+    return layer >= t->first && layer < t->end;
+}
+
 /* A block of up to three tensors, if it belongs to the zone that is being made. layer: whose it is;
  * that of the embedding is -1. Returns its offset, which stays what it is (at) in other passes. */
 static size_t put_block(struct maker *k, int layer, size_t at, int64_t cols, const char *prefix,
@@ -93,6 +103,7 @@ static size_t put_block(struct maker *k, int layer, size_t at, int64_t cols, con
     enum zone zone = !trained ? ZONE_FROZEN : cols ? ZONE_MATRICES : ZONE_VECTORS;
     if (k->failed || zone != k->zone) return at;
     if (trained && layer < k->t->lowest) k->t->lowest = layer;
+    if (!holds(k, layer)) return at;
     at = k->t->total = aligned(k->t->total);
     for (int i = 0; i < parts && !k->failed; i++) k->failed = put(k, &p[i]) != 0;
     return at;
@@ -130,7 +141,7 @@ static void put_adapters(struct maker *k, int l, struct lora_block *to, int64_t 
         right[n] = (struct part){b[n], x[i].rows, columns ? SHARD_REPLICATED : SHARD_ROWS};
         to->part[n++] = (struct lora_part){.column = to->out, .out = x[i].rows};
     }
-    to->parts = n;
+    to->parts = holds(k, l) ? n : 0;
     k->adapter = true;
     if (n) to->a = put_block(k, l, 0, in, prefix, left, n);
     for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, r, prefix, &right[i], 1);
@@ -230,6 +241,10 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     *t = (struct params){.lowest = m->layers};
     struct maker k = {.m = m, .t = t, .e = e};
     if (o) k.o = *o;
+    t->first = k.o.first;
+    t->end = k.o.end ? k.o.end : m->layers;
+    t->has_embedding = t->first == 0;
+    t->has_head = t->end == m->layers;
     t->layers = mem_alloc((size_t)m->layers, sizeof *t->layers, e);
     if (!t->layers) return -1;
     if (k.o.lora.rank > 0) {

@@ -45,7 +45,8 @@ static int32_t name_of(const struct feed_sample *x)
 }
 
 /* Row t - 1 predicts token t. */
-static void put_sample(struct net_batch *b, const struct feed_step *s, const struct feed_sample *x)
+static void put_sample(struct micro_batch *b, const struct feed_step *s,
+                       const struct feed_sample *x)
 {
     if (x->n == 0) return;
     const int32_t name = name_of(x);
@@ -65,7 +66,7 @@ static void put_sample(struct net_batch *b, const struct feed_step *s, const str
 
 size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
 {
-    struct net_batch *n = &b->b;
+    struct micro_batch *n = &b->b;
     n->T = n->targets = n->max_len = 0;
     n->docs = 0;
     for (; row < s->nrows; row++) {

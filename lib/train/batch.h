@@ -3,11 +3,11 @@
 #ifndef SFT_TRAIN_BATCH_H
 #define SFT_TRAIN_BATCH_H
 
-#include "model/net.h"
+#include "model/stage.h"
 #include "train/feed.h"
 
 struct batch {
-    struct net_batch b;
+    struct micro_batch b;
     int64_t capacity;      /* tokens */
     const uint32_t *owner; /* [rows of the step] their ranks; NULL: all are this one's */
     uint32_t rank;

@@ -16,7 +16,7 @@ enum hf_dtype contents_dtype(enum dtype t) { return t == DT_BF16 ? HF_BF16 : HF_
 
 static int copy(const struct contents_part *p, void *to, const void *from, size_t n, struct err *e)
 {
-    struct device *d = p->net->device;
+    struct device *d = p->weights->device;
     return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
 }
 
@@ -45,7 +45,7 @@ static int add(struct contents *c, struct contents_part *from, const struct para
     char name[128];
     if (file == OPTIMIZER)
         snprintf(name, sizeof name, "%s.%s", from->name, p->name);
-    else if (from->net->params.nlora)
+    else if (from->weights->params.nlora)
         peft_tensor_name(PEFT_SAVED, p->name, name, sizeof name);
     else
         snprintf(name, sizeof name, "%s", p->name);
@@ -67,17 +67,17 @@ static int add(struct contents *c, struct contents_part *from, const struct para
 /* peft wants a tied model's one matrix under both of its names. */
 static int add_tied(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
-    const struct net *n = c->parts[0].net;
+    const struct weights *w = c->parts[0].weights;
     struct param head = *p;
-    if (!n->params.nlora || !n->m.tied || p->offset != n->params.embed) return 0;
+    if (!w->params.nlora || !w->m.tied || p->offset != w->params.embed) return 0;
     snprintf(head.name, sizeof head.name, "lm_head.weight");
     return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 
-/* Of a run with an adapter nothing is saved but what it trains, its matrices in fp32. */
+/* A run with an adapter saves only what it trains, the adapter's matrices in fp32. */
 static int add_param(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
-    if (c->parts[0].net->params.nlora && !p->trained) return 0;
+    if (c->parts[0].weights->params.nlora && !p->trained) return 0;
     if (p->adapter) dtype = HF_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     if (p->trained && add_tied(c, p, dtype, e)) return -1;
@@ -86,23 +86,23 @@ static int add_param(struct contents *c, const struct param *p, enum hf_dtype dt
     return 0;
 }
 
-static void add_part(struct contents *c, struct net *n, const char *name, void **flat,
+static void add_part(struct contents *c, struct weights *w, const char *name, void **flat,
                      enum dtype type)
 {
-    c->parts[c->nparts++] = (struct contents_part){n, name, flat, type, c->buffer, c};
+    c->parts[c->nparts++] = (struct contents_part){w, name, flat, type, c->buffer, c};
 }
 
-int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
+int contents_make(struct contents *c, struct weights *w, struct optimizer *o, enum hf_dtype dtype,
                   struct err *e)
 {
-    const struct params *p = &n->params;
+    const struct params *p = &w->params;
     *c = (struct contents){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
     if (!c->buffer) return -1;
-    c->net = n;
-    add_part(c, n, NULL, &n->weights, n->o.compute);
+    c->weights = w;
+    add_part(c, w, NULL, &w->values, w->compute);
     struct optimizer_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(o, part);
-    for (int i = 0; i < parts; i++) add_part(c, n, part[i].name, part[i].flat, part[i].type);
+    for (int i = 0; i < parts; i++) add_part(c, w, part[i].name, part[i].flat, part[i].type);
     c->best = parts && part[0].flat == &o->master ? 1 : 0;
     for (size_t i = 0; i < p->count; i++) {
         if (add_param(c, &p->p[i], dtype, e)) return -1;

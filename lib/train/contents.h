@@ -9,7 +9,7 @@
 enum { CONTENTS_PARTS = 4 };
 /* A flat allocation that tensors are read from. */
 struct contents_part {
-    struct net *net;
+    struct weights *weights;
     const char *name; /* before the parameter's: "exp_avg"; NULL: the weights */
     void **flat;      /* where the plan puts its address */
     enum dtype type;
@@ -23,7 +23,7 @@ struct contents {
     struct contents_part parts[CONTENTS_PARTS]; /* weights, then the optimizer's */
     int nparts, best; /* best: the part that has trained weights at their most exact */
     void *buffer;
-    struct net *net;
+    struct weights *weights;
     struct world *world; /* NULL unless ranks hold a part each */
     struct arena names;
 };
@@ -32,8 +32,8 @@ struct contents {
  * tensor: master.NAME, exp_avg.NAME and exp_avg_sq.NAME (SGD: momentum_buffer.NAME) in their type.
  * There is no such file where nothing is kept. With an adapter (LoRA) adapter_model.safetensors has
  * what is trained, and nothing else, under peft's names. Both are in the order of the allocation. c
- * must stay where it is; net and optimizer must outlive it. */
-int contents_make(struct contents *c, struct net *n, struct optimizer *o, enum hf_dtype dtype,
+ * must stay where it is; weights and optimizer must outlive it. */
+int contents_make(struct contents *c, struct weights *w, struct optimizer *o, enum hf_dtype dtype,
                   struct err *e);
 /* Bytes of a checkpoint's tensors on the disk, in the model's file and in all. */
 void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all);

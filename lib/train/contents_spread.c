@@ -11,7 +11,7 @@
  * frozen is rank 0's. */
 static void held_by(const struct contents *c, int r, size_t *begin, size_t *end)
 {
-    const size_t trained = c->net->params.trained;
+    const size_t trained = c->weights->params.trained;
     const size_t each = trained / (size_t)c->world->place.size;
     if (*begin < trained)
         zero_clip(begin, end, each * (size_t)r, each * ((size_t)r + 1));

@@ -55,7 +55,7 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
 static int explain(const struct loop *l, struct err *e)
 {
     char text[200];
-    net_find_nonfinite(&l->trainer->net, text, sizeof text);
+    weights_find_nonfinite(&l->trainer->weights, text, sizeof text);
     return err_set(e, ERR_NONFINITE, "%s; %s", e->msg, text);
 }
 

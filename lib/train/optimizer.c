@@ -8,18 +8,17 @@
 static bool has_v(const struct optimizer *p) { return p->o.kind == OPTIMIZER_ADAMW; }
 static bool has_m(const struct optimizer *p) { return has_v(p) || p->o.momentum > 0; }
 
-void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n,
-                    const struct mesh *m, bool sharded)
+void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
+                    struct plan *plan, const struct mesh *m, bool sharded)
 {
-    *p =
-        (struct optimizer){.o = *o, .net = n, .moments = o->moments == DT_BF16 ? DT_BF16 : n->real};
-    zero_init(&p->zero, m, n->params.trained, sharded);
-    n->held = p->zero.held;
-    n->past = p->zero.past;
-    const size_t count = n->past - n->held, size = dtype_size(p->moments);
-    struct plan *plan = &n->plan;
+    *p = (struct optimizer){
+        .o = *o, .weights = w, .moments = o->moments == DT_BF16 ? DT_BF16 : w->accum};
+    zero_init(&p->zero, m, w->params.trained, sharded);
+    w->shard_begin = p->zero.held;
+    w->shard_end = p->zero.past;
+    const size_t count = w->shard_end - w->shard_begin, size = dtype_size(p->moments);
     if (optimizer_has_master(p))
-        plan_add(plan, PLAN_MASTER, "master", -1, count, dtype_size(n->real), PLAN_ALWAYS, 0,
+        plan_add(plan, PLAN_MASTER, "master", -1, count, dtype_size(w->accum), PLAN_ALWAYS, 0,
                  &p->master);
     if (has_m(p))
         plan_add(plan, PLAN_MOMENTS, "first moment", -1, count, size, PLAN_ALWAYS, 0, &p->m);
@@ -37,23 +36,23 @@ static void *origin(const struct optimizer *p, void *buffer, enum dtype t)
 /* Where the computation is in full precision the weights are their own master. */
 void optimizer_bind(struct optimizer *p)
 {
-    const struct net *n = p->net;
-    p->master = n->o.compute == n->real ? n->weights : origin(p, p->master, n->real);
+    const struct weights *w = p->weights;
+    p->master = w->compute == w->accum ? w->values : origin(p, p->master, w->accum);
     p->m = origin(p, p->m, p->moments);
     p->v = origin(p, p->v, p->moments);
 }
 
 bool optimizer_has_master(const struct optimizer *p)
 {
-    return p->net->o.compute != p->net->real && !p->o.no_master;
+    return p->weights->compute != p->weights->accum && !p->o.no_master;
 }
 
 int optimizer_parts(struct optimizer *p, struct optimizer_part part[OPTIMIZER_PARTS])
 {
     int n = 0;
-    const struct net *net = p->net;
-    if (net->o.compute == net->real || optimizer_has_master(p))
-        part[n++] = (struct optimizer_part){"master", &p->master, net->real};
+    const struct weights *w = p->weights;
+    if (w->compute == w->accum || optimizer_has_master(p))
+        part[n++] = (struct optimizer_part){"master", &p->master, w->accum};
     if (has_m(p))
         part[n++] =
             (struct optimizer_part){has_v(p) ? "exp_avg" : "momentum_buffer", &p->m, p->moments};
@@ -68,17 +67,17 @@ static char *at(void *base, size_t element, enum dtype t)
 
 void optimizer_norm(struct optimizer *p)
 {
-    struct net *n = p->net;
-    op_zero(n->device, &(struct op_zero){.y = p->sumsq, .bytes = sizeof(double)});
-    for (size_t i = 0; i < n->params.nruns; i++) {
-        struct params_run r = n->params.runs[i];
+    struct weights *w = p->weights;
+    op_zero(w->device, &(struct op_zero){.y = p->sumsq, .bytes = sizeof(double)});
+    for (size_t i = 0; i < w->params.nruns; i++) {
+        struct params_run r = w->params.runs[i];
         zero_clip(&r.begin, &r.end, p->zero.begin, p->zero.end);
         if (r.begin == r.end) continue;
-        op_sum(n->device, &(struct op_sum){.sum = p->sumsq,
-                                           .x = at(n->gradients, r.begin, n->real),
+        op_sum(w->device, &(struct op_sum){.sum = p->sumsq,
+                                           .x = at(w->gradients, r.begin, w->accum),
                                            .n = (int64_t)(r.end - r.begin),
                                            .squares = true,
-                                           .dtype = n->real});
+                                           .dtype = w->accum});
     }
 }
 
@@ -93,8 +92,8 @@ struct update {
 
 static void adamw(struct optimizer *p, const struct update *u, double lr, uint64_t k)
 {
-    const struct net *n = p->net;
-    op_adamw(n->device, &(struct op_adamw){.param = u->param,
+    const struct weights *w = p->weights;
+    op_adamw(w->device, &(struct op_adamw){.param = u->param,
                                            .master = u->master,
                                            .m = u->m,
                                            .v = u->v,
@@ -109,9 +108,9 @@ static void adamw(struct optimizer *p, const struct update *u, double lr, uint64
                                            .c1 = 1 - pow(p->o.beta1, (double)k),
                                            .c2 = 1 - pow(p->o.beta2, (double)k),
                                            .max_norm = p->o.max_norm,
-                                           .param_dtype = n->o.compute,
-                                           .dtype = n->real,
-                                           .master_dtype = n->real,
+                                           .param_dtype = w->compute,
+                                           .dtype = w->accum,
+                                           .master_dtype = w->accum,
                                            .m_dtype = p->moments,
                                            .v_dtype = p->moments,
                                            .random = u->random});
@@ -119,8 +118,8 @@ static void adamw(struct optimizer *p, const struct update *u, double lr, uint64
 
 static void sgd(struct optimizer *p, const struct update *u, double lr)
 {
-    const struct net *n = p->net;
-    op_sgd(n->device, &(struct op_sgd){.param = u->param,
+    const struct weights *w = p->weights;
+    op_sgd(w->device, &(struct op_sgd){.param = u->param,
                                        .master = u->master,
                                        .m = u->m,
                                        .grad = u->grad,
@@ -132,22 +131,22 @@ static void sgd(struct optimizer *p, const struct update *u, double lr)
                                        .nesterov = p->o.nesterov,
                                        .weight_decay = u->decay,
                                        .max_norm = p->o.max_norm,
-                                       .param_dtype = n->o.compute,
-                                       .dtype = n->real,
-                                       .master_dtype = n->real,
+                                       .param_dtype = w->compute,
+                                       .dtype = w->accum,
+                                       .master_dtype = w->accum,
                                        .m_dtype = p->moments,
                                        .random = u->random});
 }
 
 static void update(struct optimizer *p, const struct params_run *r, double lr, uint64_t k)
 {
-    const struct net *n = p->net;
-    const bool own = n->o.compute == n->real; /* the weights are the master */
-    const struct update u = {.param = own ? NULL : at(n->weights, r->begin, n->o.compute),
-                             .master = at(p->master, r->begin, n->real),
+    const struct weights *w = p->weights;
+    const bool own = w->compute == w->accum; /* the weights are the master */
+    const struct update u = {.param = own ? NULL : at(w->values, r->begin, w->compute),
+                             .master = at(p->master, r->begin, w->accum),
                              .m = at(p->m, r->begin, p->moments),
                              .v = at(p->v, r->begin, p->moments),
-                             .grad = at(n->gradients, r->begin, n->real),
+                             .grad = at(w->gradients, r->begin, w->accum),
                              .n = (int64_t)(r->end - r->begin),
                              .decay = r->decay ? p->o.weight_decay : 0,
                              .random = {p->o.seed, k, r->begin}};
@@ -165,7 +164,7 @@ void optimizer_gate(struct optimizer *p, size_t (*gate)(void *arg, size_t at), v
 
 void optimizer_update(struct optimizer *p, double lr, uint64_t k)
 {
-    const struct params *t = &p->net->params;
+    const struct params *t = &p->weights->params;
     for (size_t i = 0; i < t->nruns; i++) {
         struct params_run r = t->runs[i];
         zero_clip(&r.begin, &r.end, p->zero.held, p->zero.past);

@@ -3,7 +3,7 @@
 #ifndef SFT_TRAIN_OPTIMIZER_H
 #define SFT_TRAIN_OPTIMIZER_H
 
-#include "model/net.h"
+#include "model/weights.h"
 #include "parallel/zero.h"
 
 enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_SGD };
@@ -18,11 +18,11 @@ struct optimizer_options {
     enum dtype moments; /* DT_BF16, or real */
     uint64_t seed;      /* of what is rounded at random, which is all that is kept in bf16 */
 };
-/* Buffers have the elements [zero.held, zero.past) of net.params.trained, and the pointers are
+/* Buffers have the elements [zero.held, zero.past) of weights.params.trained, and the pointers are
  * where element 0 would be: the same offsets hold everywhere. */
 struct optimizer {
     struct optimizer_options o;
-    struct net *net;
+    struct weights *weights;
     struct zero zero;   /* what this rank sums, holds and updates */
     void *master;       /* real; the weights themselves where they are of that type, or NULL */
     void *m, *v;        /* moments; m is SGD's momentum; NULL: there is none */
@@ -33,15 +33,15 @@ struct optimizer {
     void *gate_arg;
 };
 
-/* Declares the state in the net's plan, after net_init. sharded: each data-parallel rank of the
+/* Adds the state of the weights' optimizer to the plan. sharded: each data-parallel rank of the
  * mesh has its part. */
-void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct net *n,
-                    const struct mesh *m, bool sharded);
+void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
+                    struct plan *plan, const struct mesh *m, bool sharded);
 /* After the plan was bound, and at the start of a rehearsal. */
 void optimizer_bind(struct optimizer *p);
-/* Whether master weights are kept beside those of the computation. */
+/* True if master weights are stored beside those of the computation. */
 bool optimizer_has_master(const struct optimizer *p);
-/* What has to be saved beside the weights, in this order; `name` is that of PyTorch's state. */
+/* The state that is saved beside the weights, in this order; `name` is PyTorch's. */
 struct optimizer_part {
     const char *name; /* "master", "exp_avg", "exp_avg_sq" or "momentum_buffer" */
     void **flat;      /* where its address is, once the optimizer is bound */

@@ -13,7 +13,7 @@
 
 enum { CHUNK = 1 << 16, NAME = 96 };
 
-/* What an optimizer may keep. */
+/* The state that an optimizer may have. */
 static const char *const kinds[] = {"master", "exp_avg", "exp_avg_sq", "momentum_buffer"};
 enum { KINDS = 4 };
 
@@ -31,7 +31,7 @@ static int check_kept(struct trainer *t, const struct safetensors *s, const char
 {
     struct optimizer_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(&t->optimizer, part);
-    const struct param *p = first_trained(&t->net.params);
+    const struct param *p = first_trained(&t->weights.params);
     for (int k = 0; k < KINDS; k++) {
         char name[NAME];
         const char *want = "nothing";
@@ -55,11 +55,11 @@ static int read_part(struct trainer *t, const struct safetensors *s,
 {
     const bool master = part->flat == &t->optimizer.master;
     char name[NAME];
-    struct net *n = &t->net;
+    struct weights *w = &t->weights;
     float *v = mem_alloc(CHUNK, sizeof *v, e);
     int rc = v ? 0 : -1;
-    for (size_t i = 0; i < n->params.count && rc == 0; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count && rc == 0; i++) {
+        const struct param *p = &w->params.p[i];
         if (!p->trained) continue;
         snprintf(name, sizeof name, "%s.%s", part->name, p->name);
         const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->shape, e);
@@ -68,9 +68,9 @@ static int read_part(struct trainer *t, const struct safetensors *s,
             size_t c = p->n - at < CHUNK ? p->n - at : CHUNK;
             if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
-            if (rc == 0 && master) net_put(n, n->weights, n->o.compute, p->offset + at, c, v);
+            if (rc == 0 && master) weights_put(w, w->values, w->compute, p->offset + at, c, v);
             if (rc == 0 && (!master || optimizer_has_master(&t->optimizer)))
-                net_put_held(n, *part->flat, part->type, p->offset + at, c, v);
+                weights_put_shard(w, *part->flat, part->type, p->offset + at, c, v);
         }
     }
     mem_free(v);
@@ -125,22 +125,22 @@ static int read_cursor(struct trainer *t, const char *dir, struct restore_cursor
     return rc;
 }
 
-/* What an adapter's run trains; the base's weights are there already. */
+/* The trained weights of an adapter's run; the base's are loaded already. */
 static int read_adapter(struct trainer *t, const char *folder, struct err *e)
 {
     struct peft *p = peft_open(folder, e);
-    int rc = p ? lora_load(&t->net, p, NULL, e) : -1;
+    int rc = p ? lora_load(&t->weights, p, NULL, e) : -1;
     if (!p && e && e->code == ERR_NOINPUT)
         err_set(e, ERR_CONFIG, "%s: made without an adapter; resume without lora_target", folder);
     peft_close(p);
     return rc;
 }
 
-/* Of frozen weights, and of all where there is no master, the state has nothing: they are those of
- * the checkpoint's model. */
+/* The optimizer's state has no frozen weights, and none at all without a master: those are read
+ * from the checkpoint's model. */
 static int read_model(struct trainer *t, const char *folder, struct err *e)
 {
-    const struct params *p = &t->net.params;
+    const struct params *p = &t->weights.params;
     if (p->nlora) return read_adapter(t, folder, e);
     const int adapter = io_has(folder, "adapter_config.json", e);
     if (adapter > 0)
@@ -150,7 +150,7 @@ static int read_model(struct trainer *t, const char *folder, struct err *e)
     if (adapter) return -1;
     if (p->elements_trained == p->elements && t->optimizer.master) return 0;
     struct safetensors *s = safetensors_open(folder, e);
-    int rc = s ? net_load(&t->net, s, NULL, e) : -1;
+    int rc = s ? weights_load(&t->weights, s, NULL, e) : -1;
     safetensors_close(s);
     return rc;
 }
@@ -164,7 +164,7 @@ static int check_model(const struct trainer *t, const char *folder, struct err *
     const int there = io_has(folder, "config.json", e);
     if (there <= 0) return there;
     int rc = hf_config_read(folder, &c, e) || model_from_hf(&c, &m, e) ? -1 : 0;
-    const char *what = rc ? NULL : model_difference(&t->net.m, &m);
+    const char *what = rc ? NULL : model_difference(&t->weights.m, &m);
     if (what)
         rc = err_set(e, ERR_CONFIG,
                      "%s/config.json: of another model: its %s is not this run's; resume with the "

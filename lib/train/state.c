@@ -21,7 +21,7 @@ static bool writes(const struct state *s) { return world_of(s)->place.rank == 0;
 static bool beside(const struct trainer *t)
 {
     const struct world *w = t->contents.world;
-    return t->net.device->ops->peek && (!w || w->place.beside);
+    return t->weights.device->ops->peek && (!w || w->place.beside);
 }
 
 struct state *state_open(struct trainer *t, const struct state_options *o, struct err *e)

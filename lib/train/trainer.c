@@ -12,27 +12,28 @@ static void rehearse(void *arg)
 {
     struct trainer *t = arg;
     optimizer_bind(&t->optimizer);
-    net_rehearse(&t->net);
+    stage_rehearse(&t->stage);
     optimizer_norm(&t->optimizer);
     optimizer_update(&t->optimizer, 0, 1);
 }
 
-/* Rank 0 writes checkpoints; the others give it what they hold of one, a piece at a time. */
+/* Rank 0 writes checkpoints; the others send it their shards, a piece at a time. */
 static bool writes(const struct trainer *t) { return t->o.staging && t->mesh->at[MESH_DP] == 0; }
 
 static int plan_staging(struct trainer *t, struct err *e)
 {
-    if (contents_make(&t->contents, &t->net, &t->optimizer, t->o.saved_dtype, e)) return -1;
+    if (contents_make(&t->contents, &t->weights, &t->optimizer, t->o.saved_dtype, e)) return -1;
     contents_spread(&t->contents, t->mesh, t->optimizer.zero.sharded);
     t->staging_bytes = saver_staging(&t->contents.list, writes(t) ? t->o.staging : 0);
     if (t->staging_bytes)
-        plan_add_host(&t->net.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
+        plan_add_host(&t->memory.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
                       &t->staging);
     return 0;
 }
 
-/* What is allocated while a checkpoint is written: of each file the last bytes, of each tensor its
- * places in lists, names and header; what small files are hashed through; paths, the manifest. */
+/* The memory allocated while a checkpoint is written: of each file the last bytes, of each tensor
+ * its places in lists, names and header; what small files are hashed through; paths, the manifest.
+ */
 static size_t saving(const struct contents *c)
 {
     enum { TENSOR = 1 << 10, REST = 2 << 20 };
@@ -42,40 +43,47 @@ static size_t saving(const struct contents *c)
 static void plan_reserve(struct trainer *t)
 {
     t->reserve_room = t->o.reading + (writes(t) ? saving(&t->contents) : 0);
-    plan_add_host(&t->net.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room), &t->reserve);
+    plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
+                  &t->reserve);
 }
 
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
                  struct mesh *mesh, struct device *d, struct err *e)
 {
     *t = (struct trainer){.o = *o, .mesh = mesh};
-    const struct net_options n = {.compute = o->compute,
-                                  .keep = o->keep,
-                                  .tokens = o->tokens,
-                                  .length = o->length,
-                                  .params = {.frozen = o->params.frozen,
-                                             .arg = o->params.arg,
-                                             .lora = o->params.lora,
-                                             .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
-    if (net_init(&t->net, m, &n, d, e)) return -1;
-    if (t->net.params.trained == 0)
+    const struct weights_options w = {
+        .compute = o->compute,
+        .gradients = true,
+        .length = o->length,
+        .params = {.frozen = o->params.frozen,
+                   .arg = o->params.arg,
+                   .lora = o->params.lora,
+                   .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
+    const struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens};
+    struct plan *plan = &t->memory.plan;
+    if (weights_init(&t->weights, m, &w, d, plan, e) ||
+        stage_init(&t->stage, &t->weights, &s, plan, e))
+        return -1;
+    if (t->weights.params.trained == 0)
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
-    if (deal_init(&t->deal, &t->net.m, mesh->size[MESH_DP], e)) return -1;
-    optimizer_plan(&t->optimizer, &o->optimizer, &t->net, mesh, o->shard_optimizer);
+    if (deal_init(&t->deal, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
     if (mesh->size[MESH_DP] > 1)
-        plan_add_host(&t->net.plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
+        plan_add_host(plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
                       &mesh->comm[MESH_DP]->staging);
-    plan_add_host(&t->net.plan, PLAN_DATA, "micro-batch", batch_bytes(o->tokens), &t->micro_batch);
-    if (o->steps) plan_add_host(&t->net.plan, PLAN_DATA, "steps", o->steps, &t->steps);
+    plan_add_host(plan, PLAN_DATA, "micro-batch", batch_bytes(o->tokens), &t->micro_batch);
+    if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
     if (o->reading) plan_reserve(t);
-    return net_place(&t->net, rehearse, t, e);
+    return memory_place(&t->memory, &t->weights.device, rehearse, t, e);
 }
 
 int trainer_alloc(struct trainer *t, struct err *e)
 {
-    if (net_alloc(&t->net, e) || batch_init(&t->batch, t->o.tokens, t->micro_batch, e)) return -1;
+    if (memory_alloc(&t->memory, e) || batch_init(&t->batch, t->o.tokens, t->micro_batch, e))
+        return -1;
+    weights_fill_rotary(&t->weights);
     optimizer_bind(&t->optimizer);
     return 0;
 }
@@ -89,8 +97,8 @@ void trainer_seal(struct trainer *t)
 
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
 {
-    return net_load(&t->net, weights,
-                    optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL, e);
+    return weights_load(&t->weights, weights,
+                        optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL, e);
 }
 
 void trainer_close(struct trainer *t)
@@ -99,7 +107,9 @@ void trainer_close(struct trainer *t)
     batch_free(&t->batch);
     deal_free(&t->deal);
     if (t->sealed) mem_unseal();
-    net_close(&t->net);
+    stage_free(&t->stage);
+    weights_free(&t->weights);
+    memory_free(&t->memory);
 }
 
 static void zero(struct device *d, void *p, size_t bytes)
@@ -116,25 +126,30 @@ static int deal(struct trainer *t, const struct feed_step *s, struct err *e)
     return rc;
 }
 
+static double flops_of(const struct trainer *t)
+{
+    const struct micro_batch *b = &t->batch.b;
+    const struct model *m = &t->weights.m;
+    return model_flops(m, (double)b->T, (double)b->targets, batch_squares(&t->batch, m));
+}
+
 /* One micro-batch: gradients of scale * sum(w * NLL) are added up. Times are of the host: on a
  * device with a queue they tell when work was handed over. */
 static void micro_batch(struct trainer *t, double scale, struct trainer_report *r)
 {
-    const struct net_batch *b = &t->batch.b;
+    const struct micro_batch *b = &t->batch.b;
+    const struct params *p = &t->weights.params;
+    struct pass *pass = &t->stage.pass[0];
     double start = log_clock();
-    net_upload(&t->net, b);
-    net_forward(&t->net, b);
+    stage_upload(&t->stage, pass, b);
+    stage_forward(&t->stage, pass);
     double middle = log_clock();
-    net_loss(&t->net, b, true, scale);
-    net_backward(&t->net, b);
+    stage_backward(&t->stage, pass, scale, NULL);
     r->time.forward += middle - start;
     r->time.backward += log_clock() - middle;
     /* backward costs as much as forward for the inputs, and again for the weights that are trained
      */
-    const struct params *p = &t->net.params;
-    r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
-                model_flops(&t->net.m, (double)b->T, (double)b->targets,
-                            batch_squares(&t->batch, &t->net.m));
+    r->flops += (2 + (double)p->elements_trained / (double)p->elements) * flops_of(t);
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }
@@ -142,22 +157,22 @@ static void micro_batch(struct trainer *t, double scale, struct trainer_report *
 /* Sums over the ranks, and the squared norm; then loss and norm come to the host. */
 static int reduce(struct trainer *t, double scale, struct trainer_report *r, struct err *e)
 {
-    struct net *n = &t->net;
+    struct weights *w = &t->weights;
     double loss = 0, sumsq = 0;
     const struct zero *z = &t->optimizer.zero;
-    int rc = zero_reduce(z, n->gradients, n->real, e);
+    int rc = zero_reduce(z, w->gradients, w->accum, e);
     optimizer_norm(&t->optimizer);
-    if (zero_sum(z, n->loss, e) || zero_sum(z, t->optimizer.sumsq, e)) rc = -1;
-    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    if (zero_sum(z, t->stage.loss, e) || zero_sum(z, t->optimizer.sumsq, e)) rc = -1;
+    if (rc == 0) rc = w->device->ops->download(w->device, &loss, t->stage.loss, sizeof loss, e);
     if (rc == 0)
-        rc = n->device->ops->download(n->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
+        rc = w->device->ops->download(w->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
     if (world_agree(t->mesh->world, rc, e)) return -1;
     r->loss = scale > 0 ? loss * scale : NAN; /* 0 is what a perfect model would show */
     r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;
     return 0;
 }
 
-/* What the ranks did together. Times are this rank's. */
+/* Adds up the work of all ranks. Times are this rank's. */
 static int add_reports(struct trainer *t, struct trainer_report *r, struct err *e)
 {
     struct work {
@@ -180,17 +195,17 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
 static int accumulate(struct trainer *t, const struct feed_step *s, double scale,
                       struct trainer_report *r, struct err *e)
 {
-    struct net *n = &t->net;
-    net_begin(n);
-    lora_drop(n, true, t->step);
-    zero(n->device, n->loss, sizeof(double));
+    struct weights *w = &t->weights;
+    weights_begin(w);
+    lora_drop(&t->stage, true, t->step);
+    zero(w->device, t->stage.loss, sizeof(double));
     if (deal(t, s, e)) return -1;
     for (size_t row = 0, next; row < s->nrows; row = next) {
         next = batch_take(&t->batch, s, row);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (t->batch.b.T) micro_batch(t, scale, r);
     }
-    if (r->micro_batches == 0) net_clear(n, 0, n->params.trained);
+    if (r->micro_batches == 0) weights_clear(w, 0, w->params.trained);
     return 0;
 }
 
@@ -213,10 +228,11 @@ uint64_t trainer_updates(const struct trainer *t) { return t->step - t->guard.sk
 /* A step that was left out is none for the moments, as in PyTorch where step() was not called. */
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
+    struct weights *w = &t->weights;
     optimizer_update(&t->optimizer, lr, trainer_updates(t) + 1);
     t->step++;
-    int rc = zero_gather(&t->optimizer.zero, t->net.weights, t->net.o.compute, e);
-    if (t->net.device->ops->sync(t->net.device, e)) rc = -1;
+    int rc = zero_gather(&t->optimizer.zero, w->values, w->compute, e);
+    if (w->device->ops->sync(w->device, e)) rc = -1;
     return world_agree(t->mesh->world, rc, e);
 }
 
@@ -237,31 +253,31 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
     return 0;
 }
 
-/* The loss of this rank's rows of one step is added to *n->loss. */
+/* The loss of this rank's rows of one step is added to *t->stage.loss. */
 static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
 {
-    struct net *n = &t->net;
+    struct pass *p = &t->stage.pass[0];
     if (deal(t, s, e)) return -1;
     for (size_t row = 0, next; row < s->nrows; row = next) {
         next = batch_take(&t->batch, s, row);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (!t->batch.b.T) continue;
-        net_upload(n, &t->batch.b);
-        net_forward(n, &t->batch.b);
-        net_loss(n, &t->batch.b, false, 0);
+        stage_upload(&t->stage, p, &t->batch.b);
+        stage_forward(&t->stage, p);
+        stage_loss(&t->stage, p);
     }
     return 0;
 }
 
 int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e)
 {
-    struct net *n = &t->net;
+    struct device *d = t->weights.device;
     struct feed_step s = {0};
     double weight = 0, loss = 0, start = log_clock();
     int rc;
     *r = (struct trainer_report){0};
-    lora_drop(n, false, 0);
-    zero(n->device, n->loss, sizeof(double));
+    lora_drop(&t->stage, false, 0);
+    zero(d, t->stage.loss, sizeof(double));
     while ((rc = feed_next(f, &s, e)) == 1 && (rc = add_losses(t, &s, e)) == 0) {
         weight += s.weight;
         r->tokens += s.tokens;
@@ -269,8 +285,8 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     }
     feed_step_free(&s);
     if (world_agree(t->mesh->world, rc, e)) return -1;
-    rc = zero_sum(&t->optimizer.zero, n->loss, e);
-    if (rc == 0) rc = n->device->ops->download(n->device, &loss, n->loss, sizeof loss, e);
+    rc = zero_sum(&t->optimizer.zero, t->stage.loss, e);
+    if (rc == 0) rc = d->ops->download(d, &loss, t->stage.loss, sizeof loss, e);
     if (world_agree(t->mesh->world, rc, e)) return -1;
     r->time.step = log_clock() - start;
     if (!(weight > 0)) return err_set(e, ERR_DATA, "no trained token, so there is no loss");

@@ -3,7 +3,7 @@
 #ifndef SFT_TRAIN_TRAINER_H
 #define SFT_TRAIN_TRAINER_H
 
-#include "model/net.h"
+#include "model/stage.h"
 #include "parallel/mesh.h"
 #include "train/batch.h"
 #include "train/contents.h"
@@ -14,7 +14,7 @@
 
 struct trainer_options {
     enum dtype compute;
-    enum net_keep keep;
+    enum recompute recompute;
     int64_t tokens;               /* most tokens of a micro-batch */
     int64_t length;               /* longest document */
     struct params_options params; /* what is frozen; `multiple` is the trainer's */
@@ -27,7 +27,9 @@ struct trainer_options {
     enum hf_dtype saved_dtype; /* of the weights in them: HF_BF16 or HF_F32 */
 };
 struct trainer {
-    struct net net;
+    struct memory memory; /* all of it, the optimizer's and the host's included */
+    struct weights weights;
+    struct stage stage;
     struct trainer_options o;
     struct mesh *mesh;
     struct batch batch;
@@ -45,7 +47,7 @@ struct trainer {
     uint64_t step; /* steps done: updates, and steps that the guard left out */
 };
 
-/* What one step, or one validation, was. */
+/* The figures of one step, or of one validation. */
 struct trainer_report {
     double loss, grad_norm, lr; /* NAN, the first two: no token was trained */
     uint64_t tokens, label_tokens, rows, micro_batches;
@@ -75,8 +77,8 @@ void trainer_close(struct trainer *t);
 
 /* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole
  * step and computes its share of the rows. */
-/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->net.gradients: in this rank's
- * part, see zero.h. */
+/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->weights.gradients: in this
+ * rank's part, see zero.h. */
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
                       struct err *e);
 /* The update; t->step grows by one. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every family from its config.json and safetensors alone, against transformers: logits, loss, NLLs
- * and all gradients of packed documents; the ways to keep activations; decoding with a cache. */
+ * and all gradients of packed documents; the recompute policies; decoding with a cache. */
 #include <unistd.h>
 
 #include "golden.h"
@@ -95,29 +95,38 @@ static void family_close(struct family *f)
     hf_config_free(&f->c);
 }
 
-/* Opens a net with the folder's weights; NULL after a message. */
-static struct net *family_net(const struct family *f, struct device *d, enum dtype t,
-                              enum net_keep keep, bool cache)
+/* The model with the folder's weights; NULL after a message. */
+static struct tiny *open_with(const struct family *f, struct device *d,
+                              const struct tiny_options *o)
 {
     struct err e = {0};
-    const struct net_options o = {.compute = t,
-                                  .keep = keep,
-                                  .tokens = cache ? LONGEST : TOKENS,
-                                  .length = LONGEST,
-                                  .chunk = TOKENS,
-                                  .cache = cache};
-    struct net *n = tiny_open_with(&f->m, d, &o);
-    if (!n || net_load(n, f->s, NULL, &e) == 0) return n;
+    struct tiny *n = tiny_open_with(&f->m, d, o);
+    if (!n || weights_load(&n->w, f->s, NULL, &e) == 0) return n;
     printf("not ok weights: %s\n", e.msg);
     tiny_close(n);
     return NULL;
 }
+static struct tiny *open_model(const struct family *f, struct device *d, enum dtype t,
+                               enum recompute r)
+{
+    const struct tiny_options o = {.w = {.compute = t, .gradients = true, .length = LONGEST},
+                                   .s = {.recompute = r, .tokens = TOKENS, .chunk = TOKENS}};
+    return open_with(f, d, &o);
+}
+/* Forward only; with a cache for the longest document. */
+static struct tiny *open_forward(const struct family *f, struct device *d, bool cache)
+{
+    const struct tiny_options o = {
+        .w = {.compute = DT_F32, .length = LONGEST},
+        .s = {.tokens = cache ? LONGEST : TOKENS, .chunk = TOKENS, .cache = cache}};
+    return open_with(f, d, &o);
+}
 
 /* Logits [TOKENS, VOCAB] of every position; free(). */
-static float *all_logits(struct net *n)
+static float *all_logits(struct tiny *n)
 {
     struct err e;
-    struct net_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
+    struct micro_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
     float *x = malloc(TOKENS * VOCAB * sizeof *x);
     b.targets = TOKENS;
     for (int i = 0; i < TOKENS; i++) {
@@ -125,17 +134,18 @@ static float *all_logits(struct net *n)
         b.target[i] = i % VOCAB;
         b.weight[i] = 1;
     }
-    tiny_loss(n, &b, false);
-    if (net_get(n, n->logits, n->real, 0, TOKENS * VOCAB, x, &e)) x[0] = NAN;
+    tiny_loss(&n->s, &b, false);
+    if (weights_get(&n->w, n->s.logits, n->w.accum, 0, TOKENS * VOCAB, x, &e)) x[0] = NAN;
     tiny_free(&b);
     return x;
 }
 
-static double check_nll(struct net *n, const struct json *want)
+static double check_nll(struct tiny *n, const struct json *want)
 {
     struct err e;
     float nll[TOKENS];
-    double bad = net_get(n, n->nll, n->real, 0, want->count, nll, &e) ? INFINITY : 0;
+    double bad =
+        weights_get(&n->w, n->s.pass[0].nll, n->w.accum, 0, want->count, nll, &e) ? INFINITY : 0;
     for (size_t i = 0; i < want->count; i++)
         bad = worse(bad, apart((double)nll[i], golden_at(want, i)));
     return bad;
@@ -146,18 +156,18 @@ static void exact(const struct family *f, const char *device)
 {
     char name[GOLDEN_NAME];
     struct err e;
-    struct net_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
+    struct micro_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
     struct device *d = device_open(device, 2, &e);
-    struct net *n = d ? family_net(f, d, DT_F32, NET_KEEP_SELECTIVE, false) : NULL;
+    struct tiny *n = d ? open_model(f, d, DT_F32, RECOMPUTE_SELECTIVE) : NULL;
     golden_name(name, f->want, device, "logits, loss, NLLs and gradients are transformers'");
     double bad = INFINITY;
     if (n) {
         float *logits = all_logits(n);
         bad = golden_tensor("logits", logits, TOKENS * VOCAB, json_get(f->want, "logits"));
         free(logits);
-        bad = worse(bad, apart(tiny_loss(n, &b, true), golden_number(f->want, "loss")) * 10);
+        bad = worse(bad, apart(tiny_loss(&n->s, &b, true), golden_number(f->want, "loss")) * 10);
         bad = worse(bad, check_nll(n, json_get(f->want, "nll")));
-        bad = worse(bad, golden_gradients(n, json_get(f->want, "gradients"), 2e-5));
+        bad = worse(bad, golden_gradients(&n->w, json_get(f->want, "gradients"), 2e-5));
     }
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 2e-5);
@@ -167,19 +177,19 @@ static void exact(const struct family *f, const char *device)
 }
 
 /* All gradients of the batch as bytes; free(). */
-static void *gradients(const struct family *f, const char *device, enum dtype t, enum net_keep keep,
-                       size_t *bytes)
+static void *gradients(const struct family *f, const char *device, enum dtype t,
+                       enum recompute recompute, size_t *bytes)
 {
     struct err e;
-    struct net_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
+    struct micro_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
     struct device *d = device_open(device, 2, &e);
-    struct net *n = d ? family_net(f, d, t, keep, false) : NULL;
+    struct tiny *n = d ? open_model(f, d, t, recompute) : NULL;
     char *g = NULL;
     if (n) {
-        tiny_loss(n, &b, true);
-        *bytes = n->params.trained * dtype_size(n->real);
+        tiny_loss(&n->s, &b, true);
+        *bytes = n->w.params.trained * dtype_size(n->w.accum);
         g = malloc(*bytes);
-        if (d->ops->download(d, g, n->gradients, *bytes, &e)) *bytes = 0;
+        if (d->ops->download(d, g, n->w.gradients, *bytes, &e)) *bytes = 0;
     }
     tiny_close(n);
     tiny_free(&b);
@@ -187,23 +197,23 @@ static void *gradients(const struct family *f, const char *device, enum dtype t,
     return g;
 }
 
-/* Recomputed or kept, at once or from a queue to memory that the host cannot touch. */
-static void keeping(const struct family *f, enum dtype t)
+/* Recomputed or stored, at once or from a queue to memory that the host cannot touch. */
+static void recomputing(const struct family *f, enum dtype t)
 {
     static const struct {
         const char *device;
-        enum net_keep keep;
-    } ways[] = {{"cpu", NET_KEEP_SELECTIVE}, {"cpu", NET_KEEP_INPUTS}, {"far", NET_KEEP_INPUTS}};
+        enum recompute recompute;
+    } ways[] = {{"cpu", RECOMPUTE_SELECTIVE}, {"cpu", RECOMPUTE_FULL}, {"far", RECOMPUTE_FULL}};
     char name[GOLDEN_NAME];
     size_t want = 0, got = 0;
-    void *all = gradients(f, "cpu", t, NET_KEEP_ALL, &want);
+    void *all = gradients(f, "cpu", t, RECOMPUTE_NONE, &want);
     bool same = all && want;
     for (int i = 0; i < 3; i++) {
-        void *g = gradients(f, ways[i].device, t, ways[i].keep, &got);
+        void *g = gradients(f, ways[i].device, t, ways[i].recompute, &got);
         same &= g && got == want && memcmp(all, g, want) == 0;
         free(g);
     }
-    golden_name(name, f->want, dtype_name(t), "what is kept changes no byte");
+    golden_name(name, f->want, dtype_name(t), "what is recomputed changes no byte");
     CHECK(name, same);
     free(all);
 }
@@ -215,18 +225,15 @@ static void decoding(const struct family *f, const char *device)
     struct err e;
     float x[VOCAB];
     struct device *d = device_open(device, 2, &e);
-    struct net *whole = family_net(f, d, DT_F32, NET_KEEP_NOTHING, false);
-    struct net *n = family_net(f, d, DT_F32, NET_KEEP_NOTHING, true);
-    struct net_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
+    struct tiny *whole = open_forward(f, d, false);
+    struct tiny *n = open_forward(f, d, true);
+    struct micro_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
     double bad = whole && n ? 0 : INFINITY;
     float *want = whole ? all_logits(whole) : NULL;
-    if (n) { /* whose scratch the other one's closing would take */
-        d->work = n->work;
-        d->work_bytes = n->plan.b[n->plan.count - 1].bytes;
-    }
+    if (n) memory_use(&n->memory); /* all_logits used the other's */
     for (int past = 0, c = 30; n && whole && past < LONGEST; past += c, c = past < 40 ? 7 : 1) {
-        net_extend(n, b.ids + LONGEST_AT + past, c, past);
-        if (net_logits(n, x, &e)) bad = INFINITY;
+        stage_extend(&n->s, b.ids + LONGEST_AT + past, c, past);
+        if (stage_logits(&n->s, x, &e)) bad = INFINITY;
         bad = worse(bad, distance(x, want + (LONGEST_AT + past + c - 1) * VOCAB, VOCAB));
     }
     golden_name(name, f->want, device, "decoding with a cache gives the whole document's logits");
@@ -244,13 +251,14 @@ static void no_decoding(const struct family *f)
 {
     char name[GOLDEN_NAME];
     struct err e = {0};
-    struct net n;
+    struct tiny *n = calloc(1, sizeof *n);
     struct device *d = device_open("ref", 1, &e);
-    const struct net_options o = {.tokens = 40, .length = f->m.positions + 1, .cache = true};
+    const struct tiny_options o = {.w = {.length = f->m.positions + 1},
+                                   .s = {.tokens = 40, .cache = true}};
     golden_name(name, f->want, "ref", "no generation beyond the limit");
     CHECK(name,
-          net_init(&n, &f->m, &o, d, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, "dynamic"));
-    net_close(&n);
+          tiny_plan(n, &f->m, d, &o, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, "dynamic"));
+    tiny_close(n);
     device_close(d);
 }
 
@@ -260,8 +268,8 @@ static void check_case(const struct json *want)
     if (family_open(&f, want)) {
         exact(&f, "ref");
         exact(&f, "cpu");
-        keeping(&f, DT_F32);
-        keeping(&f, DT_BF16);
+        recomputing(&f, DT_F32);
+        recomputing(&f, DT_BF16);
         if (rope_is_own(&f.m, LONGEST)) {
             no_decoding(&f);
         } else {

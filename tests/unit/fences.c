@@ -24,12 +24,12 @@ struct form {
 /* Moves the plan's buffers apart; their contents are made anew. */
 static bool fence(struct trainer *t)
 {
-    const struct plan *p = &t->net.plan;
+    const struct plan *p = &t->memory.plan;
     for (size_t i = 0; i < p->count; i++)
         if (!(*p->b[i].slot = fence_alloc(p->b[i].bytes))) return false;
-    t->net.device->work = t->net.work;
+    memory_use(&t->memory);
     optimizer_bind(&t->optimizer);
-    net_rope_fill(&t->net);
+    weights_fill_rotary(&t->weights);
     return true;
 }
 
@@ -45,7 +45,7 @@ static bool open_form(struct rig *r, const struct form *f, bool fenced)
     }
     void *master = optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL;
     if (r->t.optimizer.zero.sharded) master = NULL; /* only a part of it is here */
-    tiny_weights(&r->t.net, master);
+    tiny_weights(&r->t.weights, master);
     return true;
 }
 
@@ -96,8 +96,8 @@ static uint64_t train(const struct form *f, bool fenced)
         feed_step_free(&s);
     }
     if (rc) printf("# %s: %s\n", f->name, e.msg);
-    const struct net *n = &r.t.net;
-    if (rc == 0) sum = hash64(n->weights, n->params.total * dtype_size(n->o.compute), sum);
+    const struct weights *v = &r.t.weights;
+    if (rc == 0) sum = hash64(v->values, v->params.total * dtype_size(v->compute), sum);
     rig_close(&r);
     return rc ? 0 : sum;
 }
@@ -130,29 +130,29 @@ int main(void)
     struct optimizer_options small = RIG_ADAMW;
     small.no_master = true;
     small.moments = DT_BF16;
-    stays_inside((struct form){"fp32", m, {.keep = NET_KEEP_ALL}});
-    stays_inside((struct form){"fp32, selective", q, {.keep = NET_KEEP_SELECTIVE}});
+    stays_inside((struct form){"fp32", m, {.recompute = RECOMPUTE_NONE}});
+    stays_inside((struct form){"fp32, selective", q, {.recompute = RECOMPUTE_SELECTIVE}});
     stays_inside(
         (struct form){"fp32, full, in parts",
                       m,
-                      {.keep = NET_KEEP_INPUTS, .shard_optimizer = true, .optimizer = sgd}});
-    stays_inside(
-        (struct form){"fp32, adapters", q, {.keep = NET_KEEP_SELECTIVE, .params = {.lora = lora}}});
+                      {.recompute = RECOMPUTE_FULL, .shard_optimizer = true, .optimizer = sgd}});
+    stays_inside((struct form){
+        "fp32, adapters", q, {.recompute = RECOMPUTE_SELECTIVE, .params = {.lora = lora}}});
     struct device *cpu = device_open("cpu", 1, &e);
     const bool narrow = cpu && device_has_bf16(cpu);
     device_close(cpu);
     if (narrow) {
-        stays_inside((struct form){"bf16", q, {.compute = DT_BF16, .keep = NET_KEEP_ALL}});
+        stays_inside((struct form){"bf16", q, {.compute = DT_BF16, .recompute = RECOMPUTE_NONE}});
         stays_inside((struct form){"bf16 alone, selective, in parts",
                                    m,
                                    {.compute = DT_BF16,
-                                    .keep = NET_KEEP_SELECTIVE,
+                                    .recompute = RECOMPUTE_SELECTIVE,
                                     .shard_optimizer = true,
                                     .optimizer = small}});
-        stays_inside(
-            (struct form){"bf16, adapters, full",
-                          q,
-                          {.compute = DT_BF16, .keep = NET_KEEP_INPUTS, .params = {.lora = lora}}});
+        stays_inside((struct form){
+            "bf16, adapters, full",
+            q,
+            {.compute = DT_BF16, .recompute = RECOMPUTE_FULL, .params = {.lora = lora}}});
     }
     world_leave(w, 1);
     TEST_END();

@@ -14,12 +14,12 @@ static bool contains(void *arg, const char *name)
 static bool lacks(void *arg, const char *name) { return !contains(arg, name); }
 
 /* A tensor's gradient, as bytes of the device's real type; free(). */
-static void *gradient_of(struct net *n, const struct param *p)
+static void *gradient_of(struct weights *w, const struct param *p)
 {
     struct err e;
-    const size_t size = dtype_size(n->real);
+    const size_t size = dtype_size(w->accum);
     char *g = malloc(p->n * size);
-    if (n->device->ops->download(n->device, g, (char *)n->gradients + p->offset * size, p->n * size,
+    if (w->device->ops->download(w->device, g, (char *)w->gradients + p->offset * size, p->n * size,
                                  &e))
         printf("not ok: %s\n", e.msg);
     return g;
@@ -37,7 +37,7 @@ static bool in_a_run(const struct params *t, const struct param *p)
 }
 
 /* Every trained tensor has the gradient it has in `full`, and is in a run; no other one is. */
-static bool same_gradients(struct net *full, struct net *part)
+static bool same_gradients(struct weights *full, struct weights *part)
 {
     bool same = true;
     for (size_t i = 0; i < part->params.count; i++) {
@@ -46,7 +46,7 @@ static bool same_gradients(struct net *full, struct net *part)
         same &= in_a_run(&part->params, p) == p->trained;
         if (!p->trained) continue;
         void *a = gradient_of(part, p), *b = gradient_of(full, q);
-        if (memcmp(a, b, p->n * dtype_size(full->real)) != 0) {
+        if (memcmp(a, b, p->n * dtype_size(full->accum)) != 0) {
             printf("# %s differs\n", p->name);
             same = false;
         }
@@ -63,26 +63,26 @@ struct choice {
     int lowest;
 };
 
-static void one(const struct choice *c, bool tied, enum net_keep keep)
+static void one(const struct choice *c, bool tied, enum recompute recompute)
 {
     struct err e;
     const int lengths[] = {5, 1, 9, 3};
     struct device *d = device_open("ref", 1, &e);
     struct model m = tiny_model(tied, true);
-    struct net_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
-    struct net_options o = {
-        .compute = DT_BF16, .keep = keep, .tokens = b.T, .length = 32, .chunk = 7};
-    struct net *full = tiny_open_with(&m, d, &o);
-    o.params = (struct params_options){.frozen = c->frozen, .arg = (void *)c->words};
-    struct net *part = tiny_open_with(&m, d, &o);
-    bool fine = tiny_loss(full, &b, true) == tiny_loss(part, &b, true);
+    struct micro_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct tiny_options o = tiny_options(DT_BF16, recompute, b.T);
+    struct tiny *full = tiny_open_with(&m, d, &o);
+    o.w.params = (struct params_options){.frozen = c->frozen, .arg = (void *)c->words};
+    struct tiny *part = tiny_open_with(&m, d, &o);
+    bool fine = tiny_loss(&full->s, &b, true) == tiny_loss(&part->s, &b, true);
     CHECK("the loss does not depend on what is trained", fine);
-    CHECK(c->title, same_gradients(full, part) && part->params.lowest == c->lowest);
-    const size_t trained = part->params.trained * sizeof(float), page = 256;
+    CHECK(c->title, same_gradients(&full->w, &part->w) && part->w.params.lowest == c->lowest);
+    const size_t trained = part->w.params.trained * sizeof(float), page = 256;
     CHECK("gradients take the room of what is trained",
-          part->params.elements_trained < full->params.elements_trained &&
-              part->params.total == full->params.total &&
-              tiny_planned(part, PLAN_GRADIENTS) == (trained + page - 1) / page * page);
+          part->w.params.elements_trained < full->w.params.elements_trained &&
+              part->w.params.total == full->w.params.total &&
+              tiny_planned(&part->memory.plan, PLAN_GRADIENTS) ==
+                  (trained + page - 1) / page * page);
     tiny_close(full);
     tiny_close(part);
     tiny_free(&b);
@@ -111,8 +111,8 @@ int main(void)
         {"no layer trained", contains, {"layers."}, -1},
     };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        one(&choices[i], true, NET_KEEP_ALL);
-        one(&choices[i], false, NET_KEEP_INPUTS);
+        one(&choices[i], true, RECOMPUTE_NONE);
+        one(&choices[i], false, RECOMPUTE_FULL);
     }
     multiples();
     TEST_END();

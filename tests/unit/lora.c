@@ -34,7 +34,7 @@ static bool frozen(void *arg, const char *name)
 struct form {
     const char *device;
     enum dtype dtype;
-    enum net_keep keep;
+    enum recompute recompute;
     int64_t tokens, rank;
     double scale, dropout;
     bool tied, bias;
@@ -46,7 +46,7 @@ static bool open_form(struct rig *r, const struct form *f, const struct choice *
     void *choice = (void *)(uintptr_t)c;
     return rig_open(r, f->device, &m,
                     (struct trainer_options){.compute = f->dtype,
-                                             .keep = f->keep,
+                                             .recompute = f->recompute,
                                              .tokens = f->tokens,
                                              .params = {.frozen = frozen,
                                                         .arg = choice,
@@ -67,7 +67,7 @@ static void against_peft(const struct json *c, const struct choice *choice, cons
     struct trainer_report x;
     const struct form f = {.device = device,
                            .dtype = DT_F32,
-                           .keep = NET_KEEP_SELECTIVE,
+                           .recompute = RECOMPUTE_SELECTIVE,
                            .tokens = 30,
                            .rank = (int64_t)golden_number(c, "rank"),
                            .scale = golden_number(c, "scale"),
@@ -76,11 +76,12 @@ static void against_peft(const struct json *c, const struct choice *choice, cons
     const struct json *grads = json_get(c, "gradients"), *want = json_get(c, "curve");
     if (!open_form(&r, &f, choice)) return;
     size_t trained = 0;
-    for (size_t i = 0; i < r.t.net.params.count; i++) trained += r.t.net.params.p[i].trained;
+    for (size_t i = 0; i < r.t.weights.params.count; i++)
+        trained += r.t.weights.params.p[i].trained;
     struct feed_step s = rig_step(0);
     double bad = trainer_gradients(&r.t, &s, &x, &e) || trained != grads->count ? INFINITY : 0;
     bad = worse(bad, apart(x.loss, golden_number(c, "loss")) * 10);
-    bad = worse(bad, golden_gradients(&r.t.net, grads, 1e-4));
+    bad = worse(bad, golden_gradients(&r.t.weights, grads, 1e-4));
     feed_step_free(&s);
     golden_name(name, c, device, "loss and gradients equal peft's");
     printf("# %s: worst %.2g\n", name, bad);
@@ -106,12 +107,12 @@ static float *two_steps(const struct form *f, const struct choice *c, double *lo
     struct err e;
     struct trainer_report x = {0};
     if (!open_form(&r, f, c)) return NULL;
-    *n = r.t.net.params.trained;
+    *n = r.t.weights.params.trained;
     float *g = malloc(*n * sizeof *g);
     for (uint32_t k = 0; k < 2; k++) {
         struct feed_step s = rig_step(k);
         if (trainer_step(&r.t, &s, 1e-2, &x, &e) ||
-            net_get(&r.t.net, r.t.net.gradients, DT_F32, 0, *n, g, &e))
+            weights_get(&r.t.weights, r.t.weights.gradients, DT_F32, 0, *n, g, &e))
             printf("not ok step: %s\n", e.msg);
         feed_step_free(&s);
     }
@@ -122,12 +123,12 @@ static float *two_steps(const struct form *f, const struct choice *c, double *lo
 
 static void layouts(const char *device, double dropout)
 {
-    static const enum net_keep keeps[] = {NET_KEEP_ALL, NET_KEEP_SELECTIVE, NET_KEEP_INPUTS};
+    static const enum recompute policies[] = {RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL};
     static const int64_t tokens[] = {32, 23};
     char name[128];
     struct form f = {.device = device,
                      .dtype = DT_BF16,
-                     .keep = NET_KEEP_ALL,
+                     .recompute = RECOMPUTE_NONE,
                      .tokens = RIG_TOKENS,
                      .rank = 3,
                      .scale = 0.75,
@@ -137,7 +138,7 @@ static void layouts(const char *device, double dropout)
     size_t n, m;
     float *first = two_steps(&f, &choices[1], &loss, &n);
     for (int i = 1; i < 3; i++) {
-        f.keep = keeps[i];
+        f.recompute = policies[i];
         float *g = two_steps(&f, &choices[1], &other, &m);
         snprintf(name, sizeof name, "%s, dropout %g: the same bytes with recomputation %d", device,
                  dropout, i);
@@ -164,7 +165,7 @@ static void dropping(const char *device)
 {
     struct form f = {.device = device,
                      .dtype = DT_F32,
-                     .keep = NET_KEEP_ALL,
+                     .recompute = RECOMPUTE_NONE,
                      .tokens = RIG_TOKENS,
                      .rank = 4,
                      .scale = 2,
@@ -190,11 +191,11 @@ static void dropping(const char *device)
     with.t.step = 0;
     CHECK("the same step drops the same",
           trainer_gradients(&with.t, &s, &x, &e) == 0 && x.loss == first);
-    const struct net_batch *b = &with.t.batch.b;
+    const struct micro_batch *b = &with.t.batch.b;
     double a, c;
-    lora_drop(&with.t.net, false, 0);
-    a = tiny_loss(&with.t.net, b, false);
-    c = tiny_loss(&without.t.net, b, false);
+    lora_drop(&with.t.stage, false, 0);
+    a = tiny_loss(&with.t.stage, b, false);
+    c = tiny_loss(&without.t.stage, b, false);
     CHECK("validation drops nothing", apart(a, c) < 1e-6);
     feed_step_free(&s);
     rig_close(&with);
@@ -205,22 +206,23 @@ static void saving(void)
 {
     const struct form f = {.device = "ref",
                            .dtype = DT_BF16,
-                           .keep = NET_KEEP_ALL,
+                           .recompute = RECOMPUTE_NONE,
                            .tokens = RIG_TOKENS,
                            .rank = 2,
                            .scale = 1,
                            .tied = true};
     struct rig r;
     if (!open_form(&r, &f, &choices[0])) return;
-    const struct params *p = &r.t.net.params;
+    const struct params *p = &r.t.weights.params;
     /* two layers, r (in + out) for q and for v */
     const size_t adapter = 2 * 2 * ((24 + 32) + (24 + 16)), page = 256;
     CHECK("only the adapter is trained", p->elements_trained == adapter);
     const size_t state = p->trained * 4;
     CHECK("gradients, master and moments are those of the adapter",
-          tiny_planned(&r.t.net, PLAN_GRADIENTS) <= state + page &&
-              tiny_planned(&r.t.net, PLAN_MASTER) <= state + page &&
-              tiny_planned(&r.t.net, PLAN_MOMENTS) <= 2 * (state + page) && p->trained < 1024);
+          tiny_planned(&r.t.memory.plan, PLAN_GRADIENTS) <= state + page &&
+              tiny_planned(&r.t.memory.plan, PLAN_MASTER) <= state + page &&
+              tiny_planned(&r.t.memory.plan, PLAN_MOMENTS) <= 2 * (state + page) &&
+              p->trained < 1024);
     rig_close(&r);
 }
 
@@ -229,7 +231,7 @@ static void beginning(void)
 {
     struct form f = {.device = "cpu",
                      .dtype = DT_F32,
-                     .keep = NET_KEEP_ALL,
+                     .recompute = RECOMPUTE_NONE,
                      .tokens = RIG_TOKENS,
                      .rank = 8,
                      .scale = 2,
@@ -237,21 +239,21 @@ static void beginning(void)
     struct rig r;
     struct err e;
     if (!open_form(&r, &f, &choices[1])) return;
-    struct net *n = &r.t.net;
+    struct weights *w = &r.t.weights;
     const int l[] = {17, 9};
-    struct net_batch b = tiny_batch(l, 2, 97, 0);
+    struct micro_batch b = tiny_batch(l, 2, 97, 0);
     struct device *d = device_open("cpu", 1, &e);
-    struct net *base = tiny_open(&n->m, d, DT_F32, NET_KEEP_NOTHING, RIG_TOKENS);
-    CHECK("adapter begins", lora_start(n, 7, NULL, &e) == 0);
+    struct tiny *base = tiny_open(&w->m, d, DT_F32, RECOMPUTE_NONE, RIG_TOKENS);
+    CHECK("adapter begins", lora_start(w, 7, NULL, &e) == 0);
     CHECK("the first loss is the base's",
-          fabs(tiny_loss(n, &b, false) - tiny_loss(base, &b, false)) < 1e-7);
+          fabs(tiny_loss(&r.t.stage, &b, false) - tiny_loss(&base->s, &b, false)) < 1e-7);
     double most = 0, square = 0;
     size_t count = 0;
-    for (size_t i = 0; i < n->params.count; i++) {
-        const struct param *p = &n->params.p[i];
+    for (size_t i = 0; i < w->params.count; i++) {
+        const struct param *p = &w->params.p[i];
         float v[8 * 64];
         if (!strstr(p->name, "lora_A")) continue;
-        if (net_get(n, n->weights, DT_F32, p->offset, p->n, v, &e)) most = INFINITY;
+        if (weights_get(w, w->values, DT_F32, p->offset, p->n, v, &e)) most = INFINITY;
         for (size_t j = 0; j < p->n; j++) {
             double x = (double)v[j] * sqrt((double)p->shape[1]);
             most = fmax(most, fabs(x));

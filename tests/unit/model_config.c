@@ -2,7 +2,7 @@
 /* config.json -> descriptor: published models have the parameters they are known to have, what is
  * not supported is refused; the work and the reach that follow from a descriptor. */
 #include "hf/config.h"
-#include "model/net.h"
+#include "model/model.h"
 #include "test.h"
 #include "tiny.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights of a file in a net: whichever types file and computation have, and wherever the device's
- * memory is, weights and master are the file's values, to the last element of a tensor that is read
- * in several pieces. */
+/* Weights of a file on a device: whichever types file and computation have, and wherever the
+ * device's memory is, weights and master are the file's values, to the last element of a tensor
+ * that is read in several pieces. */
 #include "base/buf.h"
 #include "test.h"
 #include "tiny.h"
@@ -42,11 +42,11 @@ static struct buf make_file(const struct params *all, bool bf16, const char *las
     return file;
 }
 
-static bool holds(struct net *n, const void *flat, enum dtype t, const struct param *p)
+static bool holds(struct weights *w, const void *flat, enum dtype t, const struct param *p)
 {
     struct err e;
     float *x = malloc(p->n * sizeof *x);
-    bool ok = net_get(n, flat, t, p->offset, p->n, x, &e) == 0;
+    bool ok = weights_get(w, flat, t, p->offset, p->n, x, &e) == 0;
     for (size_t i = 0; i < p->n && ok; i++) ok = EXPECT(p->name, x[i] == value(p->name, i));
     free(x);
     return ok;
@@ -66,17 +66,18 @@ static void load(const char *device, enum dtype t, bool bf16_file)
     }
     struct model m = tiny_model(true, false);
     m.vocab = VOCAB;
-    struct net *n = d ? tiny_open(&m, d, t, NET_KEEP_ALL, 16) : NULL;
-    const size_t bytes = n ? n->params.trained * dtype_size(n->real) : 0;
+    struct tiny *n = d ? tiny_open(&m, d, t, RECOMPUTE_NONE, 16) : NULL;
+    const size_t bytes = n ? n->w.params.trained * dtype_size(n->w.accum) : 0;
     void *master = n && t == DT_BF16 ? d->ops->alloc(d, bytes, &e) : NULL;
-    struct buf file = n ? make_file(&n->params, bf16_file, n->params.p[n->params.count - 1].name)
-                        : (struct buf){0};
+    struct buf file =
+        n ? make_file(&n->w.params, bf16_file, n->w.params.p[n->w.params.count - 1].name)
+          : (struct buf){0};
     struct safetensors *s = safetensors_parse(file.data, file.len, "weights", &e);
-    bool ok = n && s && net_load(n, s, master, &e) == 0;
+    bool ok = n && s && weights_load(&n->w, s, master, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
-    for (size_t i = 0; ok && i < n->params.count; i++)
-        ok = holds(n, n->weights, t, &n->params.p[i]) &&
-             (!master || holds(n, master, n->real, &n->params.p[i]));
+    for (size_t i = 0; ok && i < n->w.params.count; i++)
+        ok = holds(&n->w, n->w.values, t, &n->w.params.p[i]) &&
+             (!master || holds(&n->w, master, n->w.accum, &n->w.params.p[i]));
     CHECK(name, ok);
     safetensors_close(s);
     buf_free(&file);
@@ -90,8 +91,8 @@ static bool load_twice(const char *last, struct err *e)
 {
     struct device *d = device_open("cpu", 1, e);
     struct model m = tiny_model(true, false);
-    struct net *n = d ? tiny_open(&m, d, DT_F32, NET_KEEP_ALL, 16) : NULL;
-    struct params all = n ? n->params : (struct params){0};
+    struct tiny *n = d ? tiny_open(&m, d, DT_F32, RECOMPUTE_NONE, 16) : NULL;
+    struct params all = n ? n->w.params : (struct params){0};
     struct param *list = calloc(all.count + 1, sizeof *list);
     memcpy(list, all.p, all.count * sizeof *list);
     list[all.count] = *params_find(&all, "model.embed_tokens.weight", 25);
@@ -100,7 +101,7 @@ static bool load_twice(const char *last, struct err *e)
     all.count++;
     struct buf file = make_file(&all, true, last);
     struct safetensors *s = safetensors_parse(file.data, file.len, "weights", e);
-    const bool ok = s && net_load(n, s, NULL, e) == 0;
+    const bool ok = s && weights_load(&n->w, s, NULL, e) == 0;
     safetensors_close(s);
     buf_free(&file);
     free(list);
@@ -118,16 +119,16 @@ static void tied(void)
                                      strstr(e.msg, "set that to false"));
 }
 
-static void spoil(struct net *n, const char *name, size_t at, float v)
+static void spoil(struct weights *w, const char *name, size_t at, float v)
 {
-    const struct param *p = params_find(&n->params, name, strlen(name));
-    net_set(n, NULL, p->offset + at, 1, &v);
+    const struct param *p = params_find(&w->params, name, strlen(name));
+    weights_set(w, NULL, p->offset + at, 1, &v);
 }
 
-static bool found(struct net *n, const char *text)
+static bool found(struct weights *w, const char *text)
 {
     char got[200];
-    return net_find_nonfinite(n, got, sizeof got) ==
+    return weights_find_nonfinite(w, got, sizeof got) ==
                (strcmp(text, "every weight is finite") != 0) &&
            strcmp(got, text) == 0;
 }
@@ -142,20 +143,21 @@ static void nonfinite(const char *device, enum dtype t)
     struct device *d = device_open(device, 2, &e);
     struct model m = tiny_model(true, false);
     m.vocab = VOCAB;
-    struct net *n = d ? tiny_open(&m, d, t, NET_KEEP_ALL, 16) : NULL;
-    bool ok = n && found(n, "every weight is finite");
+    struct tiny *n = d ? tiny_open(&m, d, t, RECOMPUTE_NONE, 16) : NULL;
+    bool ok = n && found(&n->w, "every weight is finite");
     if (ok) {
-        spoil(n, "model.norm.weight", 5, -INFINITY);
-        ok = EXPECT(name, found(n, "tensor model.norm.weight is not finite: -inf at [5], 1 of its "
-                                   "24 elements"));
-        spoil(n, "model.embed_tokens.weight", 10001 * 24 + 7, NAN);
-        spoil(n, "model.embed_tokens.weight", 10002 * 24, 3.4e38F);
+        spoil(&n->w, "model.norm.weight", 5, -INFINITY);
+        ok = EXPECT(name,
+                    found(&n->w, "tensor model.norm.weight is not finite: -inf at [5], 1 of its "
+                                 "24 elements"));
+        spoil(&n->w, "model.embed_tokens.weight", 10001 * 24 + 7, NAN);
+        spoil(&n->w, "model.embed_tokens.weight", 10002 * 24, 3.4e38F);
         char text[200];
         snprintf(text, sizeof text,
                  "tensor model.embed_tokens.weight is not finite: nan at [10001,7], %d of its "
                  "264072 elements",
                  t == DT_BF16 ? 2 : 1);
-        ok = EXPECT(name, found(n, text)) && ok;
+        ok = EXPECT(name, found(&n->w, text)) && ok;
     }
     CHECK(name, ok);
     tiny_close(n);

@@ -174,7 +174,7 @@ static void fails(const char *name, int at, bool disk, int after)
 {
     struct err e = {0};
     bool met = true;
-    struct device *d = t.net.device;
+    struct device *d = t.weights.device;
     const struct ops *const whole = d->ops;
     struct ops some = *whole;
     struct saver *s = open_saver(true, &e);
@@ -201,7 +201,7 @@ static bool set_up(struct err *e)
     struct device *d = device_open("cpu", 1, e);
     m.vocab = 60000; /* the embedding is two pieces, and parts end inside of tensors */
     const struct trainer_options o = {.compute = DT_BF16,
-                                      .keep = NET_KEEP_ALL,
+                                      .recompute = RECOMPUTE_NONE,
                                       .tokens = 32,
                                       .length = 32,
                                       .shard_optimizer = true,

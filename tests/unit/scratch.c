@@ -5,21 +5,17 @@
 
 enum { SHORT = 48, TOKENS = 1536 };
 
-/* Bytes of scratch of a net for so many tokens in short documents; 0: failed. */
+/* Bytes of scratch for so many tokens in short documents; 0: failed. */
 static size_t scratch(const struct model *m, enum dtype t, int64_t tokens, struct device *d)
 {
     struct err e;
-    struct net n;
-    size_t bytes = 0;
-    const struct net_options o = {.compute = t,
-                                  .keep = NET_KEEP_ALL,
-                                  .tokens = tokens,
-                                  .length = tokens < SHORT ? tokens : SHORT};
-    if (net_init(&n, m, &o, d, &e) == 0 && net_place(&n, NULL, NULL, &e) == 0)
-        bytes = n.plan.b[n.plan.count - 1].bytes;
-    else
-        printf("# %lld tokens: %s\n", (long long)tokens, e.msg);
-    net_close(&n);
+    struct tiny *n = calloc(1, sizeof *n);
+    const struct tiny_options o = {
+        .w = {.compute = t, .gradients = true, .length = tokens < SHORT ? tokens : SHORT},
+        .s = {.tokens = tokens}};
+    if (tiny_plan(n, m, d, &o, &e)) printf("# %lld tokens: %s\n", (long long)tokens, e.msg);
+    const size_t bytes = n->memory.work_bytes;
+    tiny_close(n);
     return bytes;
 }
 

@@ -10,7 +10,7 @@ static bool open_case(struct rig *r, const char *device, enum dtype dtype, bool 
     const struct model m = tiny_model(tied, bias);
     return rig_open(r, device, &m,
                     (struct trainer_options){.compute = dtype,
-                                             .keep = NET_KEEP_SELECTIVE,
+                                             .recompute = RECOMPUTE_SELECTIVE,
                                              .tokens = tokens,
                                              .optimizer = RIG_ADAMW});
 }
@@ -31,10 +31,11 @@ static void exact(const struct json *c, const char *device)
     bad = worse(bad, apart(x.loss, golden_number(c, "loss")) * 10);
     const struct json *want = json_get(c, "nll");
     bad = worse(bad, want->count == s.label_tokens ? 0 : INFINITY);
-    if (net_get(&r.t.net, r.t.net.nll, DT_F32, 0, s.label_tokens, nll, &e)) bad = INFINITY;
+    if (weights_get(&r.t.weights, r.t.stage.pass[0].nll, DT_F32, 0, s.label_tokens, nll, &e))
+        bad = INFINITY;
     for (size_t i = 0; i < s.label_tokens; i++)
         bad = worse(bad, apart((double)nll[i], golden_at(want, i)));
-    bad = worse(bad, golden_gradients(&r.t.net, json_get(c, "gradients"), 1e-4));
+    bad = worse(bad, golden_gradients(&r.t.weights, json_get(c, "gradients"), 1e-4));
     printf("# %s: worst %.2g\n", name, bad);
     CHECK(name, bad <= 1e-4);
     rig_close(&r);
@@ -47,8 +48,8 @@ static double gradient_error(struct rig *a, struct rig *b, const struct param *p
     struct err e;
     float *x = malloc(p->n * sizeof *x), *y = malloc(p->n * sizeof *y);
     double off = NAN;
-    if (net_get(&a->t.net, a->t.net.gradients, DT_F32, p->offset, p->n, x, &e) == 0 &&
-        net_get(&b->t.net, b->t.net.gradients, DT_F32, p->offset, p->n, y, &e) == 0)
+    if (weights_get(&a->t.weights, a->t.weights.gradients, DT_F32, p->offset, p->n, x, &e) == 0 &&
+        weights_get(&b->t.weights, b->t.weights.gradients, DT_F32, p->offset, p->n, y, &e) == 0)
         off = distance(x, y, p->n);
     free(x);
     free(y);
@@ -66,7 +67,7 @@ static double error_ratio(struct rig *a, struct rig *b, const struct json *their
                           struct pooled *pool)
 {
     double worst = 0;
-    const struct params *t = &a->t.net.params;
+    const struct params *t = &a->t.weights.params;
     for (size_t i = 0; i < t->count; i++) {
         const double x = gradient_error(a, b, &t->p[i]), y = golden_number(theirs, t->p[i].name);
         pool->ours[i] += x * x;
@@ -102,7 +103,7 @@ static void rough(const struct json *c, const char *device)
                    RIG_TOKENS) ||
         !open_case(&b, device, DT_F32, golden_flag(c, "tied"), golden_flag(c, "bias"), RIG_TOKENS))
         return;
-    const size_t count = a.t.net.params.count;
+    const size_t count = a.t.weights.params.count;
     bool done = theirs && theirs->count == 8 && count <= 64;
     for (uint32_t k = 0; k < 8 && done; k++) {
         struct trainer_report x, y;

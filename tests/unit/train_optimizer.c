@@ -10,23 +10,24 @@ enum { STEPS = 100 };
 static bool open_with(struct rig *r, const char *device, const struct optimizer_options *o)
 {
     const struct model m = tiny_model(true, false);
-    return rig_open(
-        r, device, &m,
-        (struct trainer_options){
-            .compute = DT_BF16, .keep = NET_KEEP_ALL, .tokens = RIG_TOKENS, .optimizer = *o});
+    return rig_open(r, device, &m,
+                    (struct trainer_options){.compute = DT_BF16,
+                                             .recompute = RECOMPUTE_NONE,
+                                             .tokens = RIG_TOKENS,
+                                             .optimizer = *o});
 }
 
 /* As if there were no master and the weights were rounded to nearest. */
 static int forget_master(struct rig *r)
 {
-    struct net *n = &r->t.net;
+    struct weights *w = &r->t.weights;
     struct err e;
-    const size_t count = n->params.trained;
+    const size_t count = w->params.trained;
     float *v = malloc(count * sizeof *v);
-    int rc = net_get(n, n->weights, DT_BF16, 0, count, v, &e);
+    int rc = weights_get(w, w->values, DT_BF16, 0, count, v, &e);
     for (size_t at = 0; at < count && rc == 0; at += RIG_TOKENS)
-        net_put(n, r->t.optimizer.master, DT_F32, at,
-                count - at < RIG_TOKENS ? count - at : RIG_TOKENS, v + at);
+        weights_put(w, r->t.optimizer.master, DT_F32, at,
+                    count - at < RIG_TOKENS ? count - at : RIG_TOKENS, v + at);
     free(v);
     return rc;
 }
@@ -80,7 +81,7 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
     char got[120] = "", what[160];
     struct optimizer_part part[OPTIMIZER_PARTS];
     if (!open_with(&r, "ref", o)) return;
-    const double n = (double)r.t.net.params.trained;
+    const double n = (double)r.t.weights.params.trained;
     const int count = optimizer_parts(&r.t.optimizer, part);
     for (int i = 0; i < count; i++) {
         const size_t at = strlen(got);
@@ -88,8 +89,8 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
                  dtype_name(part[i].type));
     }
     snprintf(what, sizeof what, "%s keeps %s", name, got);
-    const double a = (double)tiny_planned(&r.t.net, PLAN_MASTER) / n,
-                 b = (double)tiny_planned(&r.t.net, PLAN_MOMENTS) / n;
+    const double a = (double)tiny_planned(&r.t.memory.plan, PLAN_MASTER) / n,
+                 b = (double)tiny_planned(&r.t.memory.plan, PLAN_MOMENTS) / n;
     CHECK(what, strcmp(got, parts) == 0 && fabs(a - master) < 0.05 && fabs(b - moments) < 0.05);
     rig_close(&r);
 }

@@ -58,7 +58,7 @@ static int trainer_open(struct trainer *t, enum dtype compute, struct mesh *mesh
     struct model m;
     struct safetensors *s = safetensors_open(dir, e);
     const struct trainer_options o = {
-        .compute = compute, .keep = NET_KEEP_SELECTIVE, .tokens = TOKENS, .length = TOKENS};
+        .compute = compute, .recompute = RECOMPUTE_SELECTIVE, .tokens = TOKENS, .length = TOKENS};
     int rc = s ? hf_config_read(dir, &c, e) : -1;
     if (rc == 0) rc = model_from_hf(&c, &m, e);
     if (rc == 0) rc = trainer_init(t, &m, &o, mesh, d, e);
@@ -74,11 +74,11 @@ static float *gradients_of(struct trainer *t, const struct golden_batch *b, doub
 {
     struct trainer_report x = {0};
     struct err e = {0};
-    const size_t n = t->net.params.trained;
+    const size_t n = t->weights.params.trained;
     float *g = malloc(n * sizeof *g);
     *loss = NAN;
     if (trainer_gradients(t, &b->step, &x, &e) == 0 &&
-        net_get(&t->net, t->net.gradients, DT_F32, 0, n, g, &e) == 0) {
+        weights_get(&t->weights, t->weights.gradients, DT_F32, 0, n, g, &e) == 0) {
         *loss = x.loss;
         return g;
     }
@@ -95,7 +95,7 @@ static void exact(struct trainer *t, const struct json *want)
     printf("# loss %.9g, off by %.2g\n", b.loss, off);
     CHECK("SmolLM2: first-step loss within 1e-5 of PyTorch's", off <= 1e-5);
     double bad =
-        b.gradients ? golden_gradients(&t->net, json_get(want, "gradients"), 1e-4) : INFINITY;
+        b.gradients ? golden_gradients(&t->weights, json_get(want, "gradients"), 1e-4) : INFINITY;
     printf("# gradients: worst %.2g\n", bad);
     CHECK("SmolLM2: gradient norms and projections within 1e-4 of PyTorch's", bad <= 1e-4);
     free(b.gradients);
@@ -125,7 +125,7 @@ static void rough(struct trainer *t, const struct golden_batch *b)
     float *g = gradients_of(t, b, &loss);
     printf("# bf16 loss off by %.2g\n", apart(loss, b->loss));
     CHECK("SmolLM2: bf16 loss within 2e-3 of fp32's", g && apart(loss, b->loss) <= 2e-3);
-    if (g && b->gradients) compare_errors(&t->net.params, b, g);
+    if (g && b->gradients) compare_errors(&t->weights.params, b, g);
     free(g);
 }
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Linear layers forward and backward: a matrix product, and the adapters' part beside it. */
+#include "model/model_impl.h"
+
+enum dtype linear_type(const struct stage *s, const void *y)
+{
+    return y == s->branch ? s->w->accum : s->w->compute;
+}
+
+void linear_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight,
+                    const void *bias, int64_t out, int64_t in)
+{
+    const struct weights *w = s->w;
+    op_matmul(w->device, &(struct op_matmul){.c = y,
+                                             .a = x,
+                                             .b = weights_at(w, weight),
+                                             .bias = bias,
+                                             .m = p->T,
+                                             .n = out,
+                                             .k = in,
+                                             .tb = true,
+                                             .ab_dtype = w->compute,
+                                             .c_dtype = linear_type(s, y)});
+    lora_forward(s, p, y, x, weight);
+}
+
+void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
+                  int64_t out, int64_t in)
+{
+    op_matmul(w->device, &(struct op_matmul){.c = dx,
+                                             .a = dy,
+                                             .b = weights_at(w, weight),
+                                             .m = rows,
+                                             .n = in,
+                                             .k = out,
+                                             .ab_dtype = w->compute,
+                                             .c_dtype = w->compute});
+}
+
+void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const void *x,
+                  size_t weight, int64_t out, int64_t in, bool add)
+{
+    if (!weights_trained(w, weight)) return;
+    op_matmul(w->device, &(struct op_matmul){.c = weights_gradient(w, weight),
+                                             .a = dy,
+                                             .b = x,
+                                             .m = out,
+                                             .n = in,
+                                             .k = rows,
+                                             .ta = true,
+                                             .accumulate = add,
+                                             .ab_dtype = w->compute,
+                                             .c_dtype = w->accum});
+}
+
+void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,
+                  int64_t out, int64_t in)
+{
+    matrix_dgrad(s->w, p->T, dx, dy, weight, out, in);
+    lora_dgrad(s, p, dx, dy, weight);
+}
+
+void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,
+                  size_t weight, int64_t out, int64_t in)
+{
+    const bool add = !s->w->overwrite;
+    lora_wgrad(s, p, dy, x, weight, add);
+    matrix_wgrad(s->w, p->T, dy, x, weight, out, in, add);
+}

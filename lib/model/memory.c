@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Placing a plan by a rehearsal of the run, and allocating it. */
+#include "model/memory.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* ---- the rehearsal: a device that computes nothing and notes how much scratch is wanted ---- */
+struct rehearsal {
+    struct device device;
+    struct device *real;
+    size_t most;
+};
+
+static void rehearse_run(struct device *d, enum op_id op, const void *args, size_t size)
+{
+    struct rehearsal *r = (struct rehearsal *)d;
+    (void)size;
+    size_t want = r->real->ops->work(r->real, op, args);
+    if (want > r->most) r->most = want;
+}
+static void rehearse_upload(struct device *d, void *dst, const void *src, size_t n)
+{
+    (void)d, (void)dst, (void)src, (void)n;
+}
+static int rehearse_sync(struct device *d, struct err *e)
+{
+    (void)d, (void)e;
+    return 0;
+}
+static const struct ops rehearse_ops = {
+    .name = "rehearsal", .run = rehearse_run, .upload = rehearse_upload, .sync = rehearse_sync};
+
+int memory_place(struct memory *m, struct device **device, void (*rehearse)(void *arg), void *arg,
+                 struct err *e)
+{
+    struct rehearsal r = {.device = {.ops = &rehearse_ops, .threads = (*device)->threads},
+                          .real = *device};
+    m->device = *device;
+    if (plan_place(&m->plan, e)) return -1;
+    void *const nowhere = (void *)(uintptr_t)4096; /* addresses that nobody follows */
+    plan_bind(&m->plan, nowhere, nowhere);
+    *device = &r.device;
+    rehearse(arg);
+    *device = r.real;
+    if (r.real->ops->sync(r.real, e)) return -1; /* a scratch size could not be told */
+    plan_add(&m->plan, PLAN_WORKSPACE, "scratch", -1, r.most, 1, PLAN_ALWAYS, 0, &m->work);
+    if (plan_place(&m->plan, e)) return -1;
+    m->work_bytes = m->plan.b[m->plan.count - 1].bytes;
+    return 0;
+}
+
+void memory_use(struct memory *m)
+{
+    m->device->work = m->work;
+    m->device->work_bytes = m->work_bytes;
+}
+
+int memory_alloc(struct memory *m, struct err *e)
+{
+    m->arena = m->device->ops->alloc(m->device, m->plan.total, e);
+    if (!m->arena) return err_prefix(e, "the memory plan");
+    m->host = mem_alloc(m->plan.host, 1, e);
+    if (!m->host) return err_prefix(e, "the memory plan");
+    plan_bind(&m->plan, m->arena, m->host);
+    /* Both are touched here: a system that promises more than it has then fails now, not later. */
+    memset(m->host, 0, m->plan.host);
+    memory_use(m);
+    op_zero(m->device, &(struct op_zero){.y = m->arena, .bytes = m->plan.total});
+    return 0;
+}
+
+void memory_free(struct memory *m)
+{
+    if (m->arena) {
+        m->device->ops->free(m->device, m->arena, m->plan.total);
+        m->device->work = NULL;
+        m->device->work_bytes = 0;
+    }
+    plan_free(&m->plan);
+    mem_free(m->host);
+    *m = (struct memory){0};
+}

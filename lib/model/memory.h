@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a rank: a plan, and the two allocations that it describes. */
+#ifndef SFT_MODEL_MEMORY_H
+#define SFT_MODEL_MEMORY_H
+
+#include "model/plan.h"
+#include "ops/ops.h"
+
+struct memory {
+    struct plan plan;
+    struct device *device;
+    void *arena, *host; /* the plan's allocations, on the device and in the host's memory */
+    void *work;         /* scratch of the operations */
+    size_t work_bytes;
+};
+
+/* Places the plan. rehearse(arg) runs what the run will run, on a device that computes nothing and
+ * asks the real one for the scratch of each operation; the largest becomes the plan's last buffer.
+ * *device is where those operations find their device; it is replaced during the rehearsal. */
+int memory_place(struct memory *m, struct device **device, void (*rehearse)(void *arg), void *arg,
+                 struct err *e);
+/* Allocates the plan, filled with zeros, and stores all addresses. */
+int memory_alloc(struct memory *m, struct err *e);
+/* Gives the device its scratch; memory_alloc does it, too. */
+void memory_use(struct memory *m);
+/* Frees the allocations and the plan; not the device. */
+void memory_free(struct memory *m);
+
+#endif

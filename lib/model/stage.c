@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stage and its passes, but for what they compute. */
+#include "model/stage.h"
+
+#include "base/mem.h"
+#include "model/model_impl.h"
+
+bool stage_stores_layers(const struct stage *s)
+{
+    return s->w->has_gradients && s->o.recompute != RECOMPUTE_FULL;
+}
+bool stage_stores_all(const struct stage *s)
+{
+    return s->w->has_gradients && s->o.recompute == RECOMPUTE_NONE;
+}
+
+/* Logits of at most 128 MiB; each chunk passes over the whole projection and its gradient. */
+static int64_t default_chunk(int64_t vocab)
+{
+    int64_t c = ((int64_t)1 << 25) / vocab / 64 * 64;
+    return c < 64 ? 64 : c > 1024 ? 1024 : c;
+}
+
+static int check(const struct stage *s, struct err *e)
+{
+    const struct model *m = &s->w->m;
+    if (s->o.tokens < 1 || s->o.tokens > TOKENS_MOST)
+        return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
+                       (long long)s->o.tokens);
+    if (s->o.cache && rope_is_own(m, s->w->length))
+        return err_set(e, ERR_DATA,
+                       "config.json: generation beyond max_position_embeddings (%lld) is not "
+                       "supported with rope_scaling of type dynamic, whose frequencies change with "
+                       "every token; shorten the prompt or the answer",
+                       (long long)m->positions);
+    return 0;
+}
+
+int stage_init(struct stage *s, struct weights *w, const struct stage_options *o, struct plan *plan,
+               struct err *e)
+{
+    const struct params *p = &w->params;
+    const size_t count = (size_t)w->m.layers;
+    *s = (struct stage){.w = w, .o = *o, .first = p->first, .end = p->end};
+    s->embedding = p->has_embedding;
+    s->head = p->has_head;
+    if (check(s, e)) return -1;
+    if (s->o.passes < 1) s->o.passes = 1;
+    if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->m.vocab);
+    if (s->o.chunk > o->tokens) s->o.chunk = o->tokens;
+    s->pass = mem_alloc((size_t)s->o.passes, sizeof *s->pass, e);
+    s->layer = mem_alloc((size_t)s->o.passes * count, sizeof *s->layer, e);
+    s->cache = mem_alloc(count, sizeof *s->cache, e);
+    if (!s->pass || !s->layer || !s->cache) return -1;
+    for (int i = 0; i < s->o.passes; i++) s->pass[i].acts = s->layer + (size_t)i * count;
+    stage_declare(s, plan);
+    return 0;
+}
+
+void stage_free(struct stage *s)
+{
+    mem_free(s->pass);
+    mem_free(s->layer);
+    mem_free(s->cache);
+    *s = (struct stage){0};
+}
+
+struct activations stage_activations(const struct stage *s, const struct pass *p, int l)
+{
+    struct activations a = p->acts[stage_stores_layers(s) ? l : s->first];
+    if (s->w->has_gradients) a.res1 = p->acts[l].res1;
+    a.h1 = a.h2 = s->h;
+    if (!stage_stores_all(s)) {
+        a.z = s->z;
+        a.rot = s->rot;
+    }
+    if (!s->w->m.qk_norm) a.rot = a.qkv;
+    return a;
+}
+
+void *stage_input(const struct stage *s, const struct pass *p)
+{
+    return stage_activations(s, p, s->first).res1;
+}
+void *stage_output(const struct pass *p) { return p->res_final; }
+void *stage_gradient(const struct pass *p) { return p->dres; }
+
+void *stage_columns(const struct stage *s, void *rows, int64_t column)
+{
+    return (char *)rows + (size_t)column * dtype_size(s->w->compute);
+}
+
+void stage_rehearse(struct stage *s)
+{
+    const int64_t T = s->o.tokens, length = s->w->length;
+    struct pass *p = &s->pass[0];
+    /* many documents, each as long as any: no real batch needs more */
+    p->T = p->targets = T;
+    p->docs = (int32_t)T;
+    p->max_len = length < T ? length : T;
+    stage_forward(s, p);
+    if (s->w->has_gradients)
+        stage_backward(s, p, 1, NULL);
+    else if (s->head)
+        stage_loss(s, p);
+    if (s->o.cache) {
+        const int32_t none[1] = {0};
+        const int64_t most = length < T ? length : T;
+        stage_extend(s, none, 1, length - 1);
+        stage_extend(s, none, most, length - most);
+    }
+}
+
+double stage_product(struct stage *s)
+{
+    const struct weights *w = s->w;
+    const struct activations a = stage_activations(s, &s->pass[0], s->first);
+    const struct op_matmul p = {.c = a.gate_up,
+                                .a = a.h2,
+                                .b = weights_at(w, w->params.layers[s->first].gate_up),
+                                .m = s->o.tokens,
+                                .n = 2 * w->m.inter,
+                                .k = w->m.hidden,
+                                .tb = true,
+                                .ab_dtype = w->compute,
+                                .c_dtype = w->compute};
+    op_matmul(w->device, &p);
+    return 2 * (double)p.m * (double)p.n * (double)p.k;
+}

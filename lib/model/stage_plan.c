@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The buffers of a stage and of its passes, with their lifetimes. */
+#include "model/model_impl.h"
+
+/* The time axis of the memory plan is one forward pass, which ends at the head's time, and one
+ * backward pass, which begins there. */
+static int layers(const struct stage *s) { return s->end - s->first; }
+static int attention_time(const struct stage *s, int l) { return 1 + 2 * (l - s->first); }
+static int mlp_time(const struct stage *s, int l) { return attention_time(s, l) + 1; }
+static int head_time(const struct stage *s) { return 2 * layers(s) + 1; }
+static int end_time(const struct stage *s) { return 4 * layers(s) + 2; }
+static int mlp_backward_time(const struct stage *s, int l)
+{
+    return 2 * (2 * layers(s) - (l - s->first));
+}
+static int attention_backward_time(const struct stage *s, int l)
+{
+    return mlp_backward_time(s, l) + 1;
+}
+
+/* Where a declaration goes, and for which pass; NULL: buffers that all passes share. */
+struct declare {
+    struct stage *s;
+    struct plan *plan;
+    struct pass *p;
+};
+
+/* Adds a buffer of `count` elements of type t. With several passes in flight another pass runs
+ * forward or backward while this one waits: then its buffers live at all times. */
+static void add(const struct declare *d, enum plan_class class, const char *name, int layer,
+                int64_t count, enum dtype t, int begin, int end, void **slot)
+{
+    const bool waits = d->p && d->s->o.passes > 1;
+    plan_add(d->plan, class, name, layer, (size_t)count, dtype_size(t), waits ? 0 : begin,
+             waits ? end_time(d->s) : end, slot);
+}
+
+static void act(const struct declare *d, const char *name, int layer, int64_t count, enum dtype t,
+                int begin, int end, void **slot)
+{
+    add(d, PLAN_ACTIVATIONS, name, layer, count, t, begin, end, slot);
+}
+
+static void data(const struct declare *d, const char *name, int64_t count, enum dtype t,
+                 void **slot)
+{
+    plan_add(d->plan, PLAN_DATA, name, -1, (size_t)count, dtype_size(t), PLAN_ALWAYS, 0, slot);
+}
+
+/* The activations that layer l leaves for its backward. Where layers share them, those of the first
+ * layer are the buffers. */
+static void declare_layer(const struct declare *d, int l)
+{
+    const struct stage *s = d->s;
+    const struct model *m = &s->w->m;
+    const int64_t T = s->o.tokens;
+    const enum dtype t = s->w->compute, accum = s->w->accum;
+    struct activations *a = &d->p->acts[l];
+    const bool each = stage_stores_layers(s), own_input = s->w->has_gradients;
+    const int attn = attention_time(s, l), mlp = mlp_time(s, l);
+    const int end = each ? attention_backward_time(s, l) : end_time(s);
+    const int end_mlp = each ? mlp_backward_time(s, l) : end;
+    if (l == s->first || own_input)
+        act(d, "res1", l, T * m->hidden, accum, l == s->first && !s->embedding ? 0 : attn,
+            own_input ? attention_backward_time(s, l) : end, &a->res1);
+    if (l > s->first && !each) return;
+    act(d, "rstd1", l, T, accum, attn, end, &a->rstd1);
+    act(d, "qkv", l, T * model_qkv_width(m), t, attn, end, &a->qkv);
+    if (m->qk_norm)
+        act(d, "rstd_qk", l, T * (m->heads + m->kv_heads), accum, attn, end, &a->rstd_qk);
+    act(d, "attention", l, T * model_q_width(m), t, attn, end, &a->o);
+    act(d, "lse", l, T * m->heads, accum, attn, end, &a->lse);
+    act(d, "res2", l, T * m->hidden, accum, mlp, end_mlp, &a->res2);
+    act(d, "rstd2", l, T, accum, mlp, end_mlp, &a->rstd2);
+    act(d, "gate_up", l, T * 2 * m->inter, t, mlp, end_mlp, &a->gate_up);
+    if (!stage_stores_all(s)) return;
+    if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
+    act(d, "swiglu", l, T * m->inter, t, mlp, end_mlp, &a->z);
+}
+
+/* The residual stream behind the last layer, and what the head makes of it. */
+static void declare_result(const struct declare *d)
+{
+    const struct stage *s = d->s;
+    const int64_t T = s->o.tokens, H = s->w->m.hidden;
+    const int head = head_time(s);
+    act(d, "res_final", -1, T * H, s->w->accum, head, head, &d->p->res_final);
+    if (!s->head) return;
+    act(d, "rstd_final", -1, T, s->w->accum, head, head, &d->p->rstd_final);
+    act(d, "norm_final", -1, T * H, s->w->compute, head, head, &d->p->h_final);
+    act(d, "nll", -1, T, s->w->accum, head, end_time(s), &d->p->nll);
+}
+
+static void declare_inputs(const struct declare *d)
+{
+    const int64_t T = d->s->o.tokens;
+    struct pass *p = d->p;
+    data(d, "ids", T, DT_I32, &p->ids);
+    data(d, "positions", T, DT_I32, &p->pos);
+    data(d, "documents", T + 1, DT_I32, &p->cu);
+    data(d, "rows", T, DT_I32, &p->rows);
+    data(d, "targets", T, DT_I32, &p->target);
+    data(d, "weights", T, d->s->w->accum, &p->weight);
+}
+
+static void declare_cache(const struct declare *d)
+{
+    struct stage *s = d->s;
+    data(d, "keys", 2, DT_I32, &s->cu_k);
+    data(d, "next", 1, DT_I32, &s->argmax);
+    for (int l = s->first; l < s->end; l++)
+        plan_add(d->plan, PLAN_ACTIVATIONS, "cache", l,
+                 (size_t)(s->w->length * 2 * model_kv_width(&s->w->m)), dtype_size(s->w->compute),
+                 PLAN_ALWAYS, 0, &s->cache[l]);
+}
+
+/* Tables and sums that all passes share. */
+static void declare_tables(const struct declare *d)
+{
+    struct weights *w = d->s->w;
+    const int64_t pairs = w->m.head_dim / 2;
+    data(d, "loss", 1, DT_F64, &d->s->loss);
+    data(d, "cosines", rotary_rows(d->s) * pairs, w->accum, &w->cosines);
+    data(d, "sines", rotary_rows(d->s) * pairs, w->accum, &w->sines);
+}
+
+/* Temporaries of one layer, whichever pass runs. */
+static void declare_shared(const struct declare *d)
+{
+    struct stage *s = d->s;
+    const struct model *m = &s->w->m;
+    const int64_t T = s->o.tokens, H = m->hidden;
+    const enum dtype t = s->w->compute;
+    const int end = end_time(s);
+    act(d, "branch", -1, T * H, s->w->accum, 0, end, &s->branch);
+    act(d, "norm", -1, T * H, t, 0, end, &s->h);
+    if (stage_stores_all(s)) return;
+    if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
+    act(d, "swiglu", -1, T * m->inter, t, 0, end, &s->z);
+}
+
+static void declare_head(const struct declare *d)
+{
+    struct stage *s = d->s;
+    const int64_t C = s->o.chunk, H = s->w->m.hidden, V = s->w->m.vocab;
+    const int head = head_time(s);
+    add(d, PLAN_WORKSPACE, "head_in", -1, C * H, s->w->compute, head, head, &s->head_in);
+    add(d, PLAN_WORKSPACE, "logits", -1, C * V, s->w->accum, head, head, &s->logits);
+}
+
+static void declare_head_backward(const struct declare *d)
+{
+    struct stage *s = d->s;
+    const int head = head_time(s);
+    const enum dtype t = s->w->compute;
+    if (t != s->w->accum)
+        add(d, PLAN_WORKSPACE, "dlogits", -1, s->o.chunk * s->w->m.vocab, t, head, head,
+            &s->dlogits);
+    act(d, "dhead", -1, s->o.tokens * s->w->m.hidden, t, head, head, &s->dhead);
+}
+
+static void declare_stream_gradient(const struct declare *d)
+{
+    const struct stage *s = d->s;
+    act(d, "dres", -1, s->o.tokens * s->w->m.hidden, s->w->compute, head_time(s), end_time(s),
+        &d->p->dres);
+}
+
+static void declare_backward(const struct declare *d)
+{
+    struct stage *s = d->s;
+    const struct model *m = &s->w->m;
+    const int64_t T = s->o.tokens;
+    const enum dtype t = s->w->compute;
+    const int head = head_time(s), end = end_time(s);
+    act(d, "dnorm", -1, T * m->hidden, t, head, end, &s->dh);
+    act(d, "dswiglu", -1, T * m->inter, t, head + 1, end, &s->dz);
+    act(d, "dqkv", -1, T * model_qkv_width(m), t, head + 1, end, &s->dqkv);
+    act(d, "dattention", -1, T * model_q_width(m), t, head + 1, end, &s->dout);
+}
+
+static void declare_layers(const struct declare *d)
+{
+    for (int l = d->s->first; l < d->s->end; l++) declare_layer(d, l);
+}
+
+static void each_pass(const struct declare *all, void (*declare)(const struct declare *d))
+{
+    for (int i = 0; i < all->s->o.passes; i++)
+        declare(&(struct declare){all->s, all->plan, &all->s->pass[i]});
+}
+
+void stage_declare(struct stage *s, struct plan *plan)
+{
+    const struct declare all = {s, plan, NULL};
+    each_pass(&all, declare_inputs);
+    declare_tables(&all);
+    if (s->o.cache) declare_cache(&all);
+    declare_shared(&all);
+    each_pass(&all, declare_result);
+    if (s->head) declare_head(&all);
+    each_pass(&all, declare_layers);
+    if (s->w->has_gradients) {
+        if (s->head) declare_head_backward(&all);
+        each_pass(&all, declare_stream_gradient);
+        declare_backward(&all);
+    }
+    lora_plan(s, plan, end_time(s));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The flat allocations of weights and gradients. */
+#include "model/weights.h"
+
+#include "base/mem.h"
+#include "model/model_impl.h"
+
+int weights_init(struct weights *w, const struct model *m, const struct weights_options *o,
+                 struct device *d, struct plan *plan, struct err *e)
+{
+    *w = (struct weights){.m = *m,
+                          .compute = o->compute,
+                          .length = o->length,
+                          .lora = o->params.lora,
+                          .has_gradients = o->gradients,
+                          .device = d};
+    w->accum = o->compute == DT_F64 ? DT_F64 : DT_F32;
+    if (o->length < 1 || o->length > TOKENS_MOST)
+        return err_set(e, ERR_MEMORY, "a document of %lld tokens does not fit",
+                       (long long)o->length);
+    if (params_make(m, &o->params, &w->params, e)) return -1;
+    w->shard_end = w->params.trained;
+    w->staging = mem_alloc(STAGING, sizeof(double), e);
+    if (!w->staging) return -1;
+    plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
+             PLAN_ALWAYS, 0, &w->values);
+    if (o->gradients)
+        plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained, dtype_size(w->accum),
+                 PLAN_ALWAYS, 0, &w->gradients);
+    return 0;
+}
+
+void weights_free(struct weights *w)
+{
+    params_free(&w->params);
+    mem_free(w->staging);
+    *w = (struct weights){0};
+}
+
+const void *weights_at(const struct weights *w, size_t offset)
+{
+    return (const char *)w->values + offset * dtype_size(w->compute);
+}
+
+void *weights_gradient(const struct weights *w, size_t offset)
+{
+    if (!weights_trained(w, offset)) return NULL;
+    return (char *)w->gradients + offset * dtype_size(w->accum);
+}
+
+void weights_clear(struct weights *w, size_t from, size_t to)
+{
+    if (from == to || !weights_trained(w, from)) return;
+    op_zero(w->device, &(struct op_zero){.y = weights_gradient(w, from),
+                                         .bytes = (to - from) * dtype_size(w->accum)});
+}
+
+void weights_begin(struct weights *w)
+{
+    const struct params *p = &w->params;
+    const bool is_head = p->has_head && w->m.tied; /* which overwrites it */
+    weights_clear(w, p->decay_end, p->trained);
+    if (p->has_embedding && !is_head)
+        weights_clear(w, p->embed, p->embed + (size_t)(w->m.vocab * w->m.hidden));
+    w->overwrite = true;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The weights of a model, or of some of its layers, on a device: the parameter table, one flat
+ * allocation of the values, one of their gradients, and the rotary tables. */
+#ifndef SFT_MODEL_WEIGHTS_H
+#define SFT_MODEL_WEIGHTS_H
+
+#include "hf/safetensors.h"
+#include "model/memory.h"
+#include "model/model.h"
+#include "ops/ops.h"
+
+struct weights_options {
+    enum dtype compute;           /* DT_BF16, DT_F32; DT_F64 on a device that has it */
+    bool gradients;               /* trained parameters have gradients; false: forward only */
+    int64_t length;               /* positions of the longest document */
+    struct params_options params; /* the layers, and what is frozen in them */
+};
+struct weights {
+    struct model m;
+    struct params params;
+    enum dtype compute; /* the type of the values */
+    enum dtype accum;   /* of sums, gradients and statistics: fp32, or fp64 with DT_F64 */
+    int64_t length;     /* positions of the longest document */
+    struct lora_options lora;
+    bool has_gradients;
+    struct device *device;
+    void *values;                  /* [params.total] compute type */
+    void *gradients;               /* [params.trained] accumulation type */
+    void *cosines, *sines;         /* [rows, head_dim/2] accumulation type; see rotary.c */
+    bool overwrite;                /* the next gradient of a matrix overwrites what is there */
+    size_t shard_begin, shard_end; /* the trained elements whose optimizer state is here */
+    void *staging;                 /* host memory for conversions */
+};
+
+/* Makes the parameter table and adds the flat allocations to the plan. The model is copied; the
+ * device must outlive w. Without gradients the plan has none. */
+int weights_init(struct weights *w, const struct model *m, const struct weights_options *o,
+                 struct device *d, struct plan *plan, struct err *e);
+void weights_free(struct weights *w);
+/* Fills the rotary tables, once the plan is allocated. */
+void weights_fill_rotary(struct weights *w);
+
+/* ---- gradients ---- */
+/* The gradient of a step starts from zero. The gradients of matrices are not cleared: the first
+ * backward pass, which must have tokens, overwrites them. */
+void weights_begin(struct weights *w);
+/* Clears the gradient of elements [from, to), unless they are frozen. */
+void weights_clear(struct weights *w, size_t from, size_t to);
+/* True if the block at this offset has a gradient. */
+static inline bool weights_trained(const struct weights *w, size_t offset)
+{
+    return offset < w->params.trained;
+}
+
+/* ---- values in and out (load.c) ---- */
+/* Reads all tensors of the table: into the values and, unless NULL, into master (accumulation
+ * type). ERR_DATA for a tensor that is missing, of another shape, or not the model's. */
+int weights_load(struct weights *w, const struct safetensors *s, void *master, struct err *e);
+/* Sets elements [at, at + count) of the values, and of master unless NULL. */
+void weights_set(struct weights *w, void *master, size_t at, size_t count, const float *values);
+/* Sets such elements of one flat allocation of type t. */
+void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
+                 const float *values);
+/* As weights_put, but only those of the elements that are in [shard_begin, shard_end). */
+void weights_put_shard(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
+                       const float *values);
+/* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */
+int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, size_t count,
+                float *out, struct err *e);
+/* For the message of a loss or logits that are not finite: names the first tensor with such a
+ * weight and the place in it, or says that there is none (false). Reads all weights. */
+bool weights_find_nonfinite(struct weights *w, char *text, size_t size);
+
+#endif
