@@ -21,7 +21,7 @@ struct stage_options {
     enum recompute recompute; /* without gradients no activation outlives its layer */
     int64_t tokens;           /* the most of a micro-batch */
     int64_t chunk;            /* targets whose logits exist at one time; 0: as 128 MiB hold */
-    int passes;               /* the most in flight; 0: 1 */
+    int passes;               /* the most in flight: schedule_passes; 0: 1 */
     bool cache;               /* keys and values of all positions are kept: generation */
 };
 

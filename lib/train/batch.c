@@ -64,19 +64,48 @@ static void put_sample(struct micro_batch *b, const struct feed_step *s,
     if (x->n > b->max_len) b->max_len = x->n;
 }
 
+static bool owns(const struct batch *b, size_t row)
+{
+    return !b->owner || b->owner[row] == b->rank;
+}
+
+/* The row behind those that a micro-batch from `row` on takes, and their tokens. */
+static size_t cut(const struct batch *b, const struct feed_step *s, size_t row, int64_t *tokens)
+{
+    for (*tokens = 0; row < s->nrows; row++) {
+        if (!owns(b, row)) continue;
+        if (*tokens + (int64_t)s->rows[row].tokens > b->capacity) break;
+        *tokens += (int64_t)s->rows[row].tokens;
+    }
+    return row;
+}
+
 size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
 {
     struct micro_batch *n = &b->b;
+    int64_t tokens;
+    const size_t end = cut(b, s, row, &tokens);
     n->T = n->targets = n->max_len = 0;
     n->docs = 0;
-    for (; row < s->nrows; row++) {
+    for (; row < end; row++) {
         const struct feed_row *r = &s->rows[row];
-        if (b->owner && b->owner[row] != b->rank) continue;
-        if (n->T + (int64_t)r->tokens > b->capacity) break;
-        for (uint32_t i = 0; i < r->samples; i++) put_sample(n, s, &s->samples[r->first + i]);
+        for (uint32_t i = 0; i < r->samples && owns(b, row); i++)
+            put_sample(n, s, &s->samples[r->first + i]);
     }
     n->cu[n->docs] = (int32_t)n->T;
     return row;
+}
+
+int batch_count(const struct batch *b, const struct feed_step *s, struct err *e)
+{
+    int n = 0;
+    int64_t tokens;
+    for (size_t row = 0, next; row < s->nrows; row = next) {
+        next = cut(b, s, row, &tokens);
+        if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
+        n += tokens > 0;
+    }
+    return n;
 }
 
 double batch_squares(const struct batch *b, const struct model *m)

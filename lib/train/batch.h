@@ -18,8 +18,10 @@ size_t batch_bytes(int64_t capacity);
 /* memory: batch_bytes(capacity), which must outlive b; NULL: it is allocated. */
 int batch_init(struct batch *b, int64_t capacity, void *memory, struct err *e);
 void batch_free(struct batch *b);
-/* Fills b with rows of s from `row` on, those that b->rank owns, and returns the row after them. A
- * row always fits: rows are no longer than the capacity. */
+/* The micro-batches with tokens that b->rank's rows of s make; -1 where a row is longer than the
+ * capacity. */
+int batch_count(const struct batch *b, const struct feed_step *s, struct err *e);
+/* Fills b with rows of s from `row` on, those that b->rank owns, and returns the row after them. */
 size_t batch_take(struct batch *b, const struct feed_step *s, size_t row);
 /* Of its documents, as model_flops wants it. */
 double batch_squares(const struct batch *b, const struct model *m);

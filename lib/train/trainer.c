@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/schedule.h"
 
 static void rehearse(void *arg)
 {
@@ -126,32 +127,48 @@ static int deal(struct trainer *t, const struct feed_step *s, struct err *e)
     return rc;
 }
 
-static double flops_of(const struct trainer *t)
+/* Backward costs as much as forward for the inputs, and again for the weights that are trained. */
+static void note_work(const struct trainer *t, struct trainer_report *r)
 {
     const struct micro_batch *b = &t->batch.b;
     const struct model *m = &t->weights.m;
-    return model_flops(m, (double)b->T, (double)b->targets, batch_squares(&t->batch, m));
-}
-
-/* One micro-batch: gradients of scale * sum(w * NLL) are added up. Times are of the host: on a
- * device with a queue they tell when work was handed over. */
-static void micro_batch(struct trainer *t, double scale, struct trainer_report *r)
-{
-    const struct micro_batch *b = &t->batch.b;
     const struct params *p = &t->weights.params;
-    struct pass *pass = &t->stage.pass[0];
-    double start = log_clock();
-    stage_upload(&t->stage, pass, b);
-    stage_forward(&t->stage, pass);
-    double middle = log_clock();
-    stage_backward(&t->stage, pass, scale, NULL);
-    r->time.forward += middle - start;
-    r->time.backward += log_clock() - middle;
-    /* backward costs as much as forward for the inputs, and again for the weights that are trained
-     */
-    r->flops += (2 + (double)p->elements_trained / (double)p->elements) * flops_of(t);
+    r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
+                model_flops(m, (double)b->T, (double)b->targets, batch_squares(&t->batch, m));
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
+}
+
+/* This rank's next micro-batch with tokens, from *row on: there is one. */
+static void forward(struct trainer *t, const struct feed_step *s, size_t *row, struct pass *p)
+{
+    do {
+        *row = batch_take(&t->batch, s, *row);
+    } while (t->batch.b.T == 0);
+    stage_upload(&t->stage, p, &t->batch.b);
+    stage_forward(&t->stage, p);
+}
+
+/* Forward and backward passes in the schedule's order; the gradients of scale * sum(w * NLL) are
+ * added up. Times are of the host: on a device with a queue they tell when work was handed over. */
+static void run_passes(struct trainer *t, const struct feed_step *s, int micro_batches,
+                       double scale, struct trainer_report *r)
+{
+    const struct schedule k = {.micro_batches = micro_batches};
+    size_t row = 0;
+    for (int i = 0; i < schedule_length(&k); i++) {
+        const struct action a = schedule_action(&k, i);
+        struct pass *p = &t->stage.pass[a.pass];
+        const double start = log_clock();
+        if (a.kind == FORWARD) {
+            forward(t, s, &row, p);
+            note_work(t, r);
+            r->time.forward += log_clock() - start;
+        } else {
+            stage_backward(&t->stage, p, scale, NULL);
+            r->time.backward += log_clock() - start;
+        }
+    }
 }
 
 /* Sums over the ranks, and the squared norm; then loss and norm come to the host. */
@@ -200,12 +217,10 @@ static int accumulate(struct trainer *t, const struct feed_step *s, double scale
     lora_drop(&t->stage, true, t->step);
     zero(w->device, t->stage.loss, sizeof(double));
     if (deal(t, s, e)) return -1;
-    for (size_t row = 0, next; row < s->nrows; row = next) {
-        next = batch_take(&t->batch, s, row);
-        if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
-        if (t->batch.b.T) micro_batch(t, scale, r);
-    }
-    if (r->micro_batches == 0) weights_clear(w, 0, w->params.trained);
+    const int n = batch_count(&t->batch, s, e);
+    if (n < 0) return -1;
+    run_passes(t, s, n, scale, r);
+    if (n == 0) weights_clear(w, 0, w->params.trained);
     return 0;
 }
 
@@ -253,17 +268,17 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
     return 0;
 }
 
-/* The loss of this rank's rows of one step is added to *t->stage.loss. */
+/* Adds the loss of this rank's rows of one step to t->stage.loss. */
 static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
 {
-    struct pass *p = &t->stage.pass[0];
     if (deal(t, s, e)) return -1;
-    for (size_t row = 0, next; row < s->nrows; row = next) {
-        next = batch_take(&t->batch, s, row);
-        if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
-        if (!t->batch.b.T) continue;
-        stage_upload(&t->stage, p, &t->batch.b);
-        stage_forward(&t->stage, p);
+    const int n = batch_count(&t->batch, s, e);
+    if (n < 0) return -1;
+    const struct schedule k = {.micro_batches = n, .forward_only = true};
+    size_t row = 0;
+    for (int i = 0; i < schedule_length(&k); i++) {
+        struct pass *p = &t->stage.pass[schedule_action(&k, i).pass];
+        forward(t, s, &row, p);
         stage_loss(&t->stage, p);
     }
     return 0;
