@@ -148,6 +148,7 @@ TINY struct tiny *tiny_open_with(const struct model *m, struct device *d,
         tiny_close(t);
         return NULL;
     }
+    stage_bind(&t->s);
     weights_fill_rotary(&t->w);
     tiny_weights(&t->w, NULL);
     return t;
@@ -172,6 +173,28 @@ TINY size_t tiny_planned(const struct plan *p, enum plan_class class)
     return bytes;
 }
 
+TINY void tiny_copy(void *to, const void *from, int64_t count)
+{
+    if (from) memmove(to, from, (size_t)count * sizeof(int32_t));
+}
+/* Copies a batch into a pass, and uploads it. */
+TINY void tiny_upload(struct stage *s, struct pass *p, const struct micro_batch *b)
+{
+    struct micro_batch *to = &p->b;
+    tiny_copy(to->ids, b->ids, b->T);
+    tiny_copy(to->pos, b->pos, b->T);
+    tiny_copy(to->sample, b->sample, b->T);
+    tiny_copy(to->cu, b->cu, b->docs + 1);
+    tiny_copy(to->rows, b->rows, b->targets);
+    tiny_copy(to->target, b->target, b->targets);
+    tiny_copy(to->weight, b->weight, b->targets);
+    to->T = b->T;
+    to->targets = b->targets;
+    to->max_len = b->max_len;
+    to->docs = b->docs;
+    stage_upload(s, p);
+}
+
 /* The loss of the batch, in a stage that is a whole model; with gradients, those are in the
  * weights' gradients. */
 TINY double tiny_loss(struct stage *s, const struct micro_batch *b, bool gradients)
@@ -179,7 +202,7 @@ TINY double tiny_loss(struct stage *s, const struct micro_batch *b, bool gradien
     double loss = NAN;
     struct err e;
     struct device *d = s->w->device;
-    stage_upload(s, s->pass, b);
+    tiny_upload(s, s->pass, b);
     op_zero(d, &(struct op_zero){.y = s->loss, .bytes = sizeof loss});
     if (gradients) weights_begin(s->w);
     stage_forward(s, s->pass);

@@ -70,19 +70,19 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
     return 0;
 }
 
-static int step_loss(struct eval *v, struct batch *b, const struct feed_step *s, float *nll,
+static int step_loss(struct eval *v, const struct batch *b, const struct feed_step *s, float *nll,
                      struct sums *all, struct err *e)
 {
     struct pass *p = &v->stage.pass[0];
     for (size_t row = 0, next; row < s->nrows; row = next) {
-        next = batch_take(b, s, row);
+        next = batch_take(b, s, row, &p->b);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
-        if (b->b.T) {
-            stage_upload(&v->stage, p, &b->b);
+        if (p->b.T) {
+            stage_upload(&v->stage, p);
             stage_forward(&v->stage, p);
             stage_loss(&v->stage, p);
         }
-        if (weights_get(&v->weights, p->nll, v->weights.accum, 0, (size_t)b->b.targets, nll, e) ||
+        if (weights_get(&v->weights, p->nll, v->weights.accum, 0, (size_t)p->b.targets, nll, e) ||
             count_samples(v, s, row, next, nll, all, e))
             return -1;
     }
@@ -148,16 +148,15 @@ int eval_loss(struct eval *v, struct err *e)
     int rc = f ? 0 : -1;
     if (rc == 0) {
         const struct stage_options o = {.tokens = length};
+        b.capacity = length;
         rc = eval_open(v, &o, length, e);
     }
-    if (rc == 0) rc = batch_init(&b, length, NULL, e);
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
     /* every sample is looked at where each is asked for, else as far as there can be a loss */
     while (rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1)
         rc = step_loss(v, &b, &s, nll, &all, e);
     if (rc == 0) rc = conclude(v, feed_name(f), &all, e);
     mem_free(nll);
-    batch_free(&b);
     feed_step_free(&s);
     feed_close(f);
     return rc;

@@ -155,6 +155,7 @@ int eval_open(struct eval *v, const struct stage_options *o, int64_t length, str
     int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.tied, e) : s ? 0 : -1;
     if (rc == 0) rc = plan(v, &w, o, e);
     if (rc == 0) rc = memory_alloc(&v->memory, e);
+    if (rc == 0) stage_bind(&v->stage);
     if (rc == 0) weights_fill_rotary(&v->weights);
     if (rc == 0) rc = weights_load(&v->weights, s, NULL, e);
     if (rc == 0 && v->adapter) rc = lora_load(&v->weights, v->adapter, NULL, e);

@@ -14,7 +14,7 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
                                                          .s = x,
                                                          .w = weights_at(w, weight),
                                                          .rstd = rstd,
-                                                         .T = p->T,
+                                                         .T = p->b.T,
                                                          .H = w->m.hidden,
                                                          .wide = true,
                                                          .dtype = w->compute});
@@ -28,7 +28,7 @@ static void bias_backward(struct stage *s, const struct pass *p, bool has, size_
     if (!has || !weights_trained(w, offset)) return;
     op_bias_grad(w->device, &(struct op_bias_grad){.db = weights_gradient(w, offset),
                                                    .dy = dy,
-                                                   .T = p->T,
+                                                   .T = p->b.T,
                                                    .n = width,
                                                    .dtype = w->compute});
 }
@@ -45,7 +45,7 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
                                                           .y = stage_stores_all(s) ? NULL : a->z,
                                                           .dy = s->dz,
                                                           .gu = a->gate_up,
-                                                          .T = p->T,
+                                                          .T = p->b.T,
                                                           .I = I,
                                                           .dtype = s->w->compute});
     linear_wgrad(s, p, p->dres, a->z, at->down, H, I);
@@ -67,7 +67,7 @@ static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t c
                                                          .s = x,
                                                          .w = weights_at(w, weight),
                                                          .rstd = rstd,
-                                                         .T = p->T,
+                                                         .T = p->b.T,
                                                          .H = w->m.head_dim,
                                                          .stride = model_qkv_width(&w->m),
                                                          .heads = heads,
@@ -100,10 +100,10 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
                                                   .lse = a->lse,
                                                   .fwd = layer_attention(s, p, l, a->rot)});
     op_rope(w->device, &(struct op_rope){.x = dqkv,
-                                         .cos = w->cosines,
-                                         .sin = w->sines,
-                                         .pos = p->pos,
-                                         .T = p->T,
+                                         .cos = p->cosines,
+                                         .sin = p->sines,
+                                         .pos = p->turn,
+                                         .T = p->b.T,
                                          .stride = model_qkv_width(m),
                                          .heads = m->heads + m->kv_heads,
                                          .dim = m->head_dim,
@@ -144,7 +144,7 @@ static void embedding_backward(struct stage *s, const struct pass *p)
     op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
                                                      .dy = p->dres,
                                                      .ids = p->ids,
-                                                     .T = p->T,
+                                                     .T = p->b.T,
                                                      .H = w->m.hidden,
                                                      .V = w->m.vocab,
                                                      .dtype = w->compute});

@@ -14,7 +14,7 @@ static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void
                                                .x = x,
                                                .r = r,
                                                .w = weights_at(w, weight),
-                                               .T = p->T,
+                                               .T = p->b.T,
                                                .H = w->m.hidden,
                                                .eps = w->m.eps,
                                                .wide = true,
@@ -31,13 +31,13 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
                                  .v = stage_columns(s, qkv, q + kv),
                                  .cu_q = p->cu,
                                  .cu_k = p->cu,
-                                 .Tq = p->T,
-                                 .Tk = p->T,
+                                 .Tq = p->b.T,
+                                 .Tk = p->b.T,
                                  .q_stride = row,
                                  .kv_stride = row,
                                  .o_stride = q,
-                                 .max_len = p->max_len,
-                                 .docs = p->docs,
+                                 .max_len = p->b.max_len,
+                                 .docs = p->b.docs,
                                  .heads = m->heads,
                                  .kv_heads = m->kv_heads,
                                  .dim = m->head_dim,
@@ -54,17 +54,17 @@ static void through_cache(struct stage *s, const struct pass *p, int l, struct o
     const size_t size = dtype_size(s->w->compute), bytes = (size_t)(2 * kv) * size;
     void *cache = s->cache[l];
     op_copy_rows(s->w->device,
-                 &(struct op_copy_rows){.y = stage_columns(s, cache, p->past * 2 * kv),
+                 &(struct op_copy_rows){.y = stage_columns(s, cache, p->b.past * 2 * kv),
                                         .x = t->k,
-                                        .rows = p->T,
+                                        .rows = p->b.T,
                                         .bytes = bytes,
                                         .y_stride = bytes,
                                         .x_stride = (size_t)t->kv_stride * size});
     t->k = cache;
     t->v = stage_columns(s, cache, kv);
     t->kv_stride = 2 * kv;
-    t->cu_k = s->cu_k;
-    t->Tk = p->past + p->T;
+    t->cu_k = p->keys;
+    t->Tk = p->b.past + p->b.T;
 }
 
 /* o = attention of the rotated qkv; with a cache, over all positions so far. */
@@ -73,7 +73,7 @@ static void attention(struct stage *s, const struct pass *p, int l, const struct
     struct op_attention t = layer_attention(s, p, l, a->rot);
     t.o = a->o;
     t.lse = a->lse;
-    if (p->cached) through_cache(s, p, l, &t);
+    if (p->b.cached) through_cache(s, p, l, &t);
     op_attention(s->w->device, &t);
 }
 
@@ -86,7 +86,7 @@ static void norm_heads(struct stage *s, const struct pass *p, const struct activ
                                                .rstd = rstd,
                                                .x = stage_columns(s, a->qkv, column),
                                                .w = weights_at(w, weight),
-                                               .T = p->T,
+                                               .T = p->b.T,
                                                .H = w->m.head_dim,
                                                .stride = model_qkv_width(&w->m),
                                                .heads = heads,
@@ -96,7 +96,7 @@ static void norm_heads(struct stage *s, const struct pass *p, const struct activ
 
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a)
 {
-    return (char *)a->rstd_qk + (size_t)(p->T * s->w->m.heads) * dtype_size(s->w->accum);
+    return (char *)a->rstd_qk + (size_t)(p->b.T * s->w->m.heads) * dtype_size(s->w->accum);
 }
 
 static void norm_qk(struct stage *s, const struct pass *p, const struct layer_offsets *at,
@@ -109,7 +109,7 @@ static void norm_qk(struct stage *s, const struct pass *p, const struct layer_of
     norm_heads(s, p, a, q, m->kv_heads, at->k_norm, layer_rstd_k(s, p, a));
     op_copy_rows(s->w->device, &(struct op_copy_rows){.y = stage_columns(s, a->rot, q + kv),
                                                       .x = stage_columns(s, a->qkv, q + kv),
-                                                      .rows = p->T,
+                                                      .rows = p->b.T,
                                                       .bytes = (size_t)kv * size,
                                                       .y_stride = row,
                                                       .x_stride = row});
@@ -120,10 +120,10 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
     const struct weights *w = s->w;
     if (w->m.qk_norm) norm_qk(s, p, &w->params.layers[l], a);
     op_rope(w->device, &(struct op_rope){.x = a->rot,
-                                         .cos = w->cosines,
-                                         .sin = w->sines,
-                                         .pos = p->pos,
-                                         .T = p->T,
+                                         .cos = p->cosines,
+                                         .sin = p->sines,
+                                         .pos = p->turn,
+                                         .T = p->b.T,
                                          .stride = model_qkv_width(&w->m),
                                          .heads = w->m.heads + w->m.kv_heads,
                                          .dim = w->m.head_dim,
@@ -155,9 +155,9 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     linear_forward(s, p, a.gate_up, a.h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
                    2 * I, H);
     if (recompute) return;
-    op_swiglu(
-        s->w->device,
-        &(struct op_swiglu){.y = a.z, .gu = a.gate_up, .T = p->T, .I = I, .dtype = s->w->compute});
+    op_swiglu(s->w->device,
+              &(struct op_swiglu){
+                  .y = a.z, .gu = a.gate_up, .T = p->b.T, .I = I, .dtype = s->w->compute});
     linear_forward(s, p, s->branch, a.z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
 }
 
@@ -170,12 +170,12 @@ static const void *embed(struct stage *s, const struct pass *p)
     op_embed(w->device, &(struct op_embed){.y = s->h,
                                            .w = weights_at(w, w->params.embed),
                                            .ids = p->ids,
-                                           .T = p->T,
+                                           .T = p->b.T,
                                            .H = H,
                                            .dtype = w->compute});
     op_cast(w->device,
             &(struct op_cast){
-                .y = s->branch, .x = s->h, .n = p->T * H, .to = w->accum, .from = w->compute});
+                .y = s->branch, .x = s->h, .n = p->b.T * H, .to = w->accum, .from = w->compute});
     return s->branch;
 }
 
@@ -191,7 +191,8 @@ void stage_forward(struct stage *s, struct pass *p)
     if (s->head)
         norm(s, p, p->h_final, p->res_final, p->rstd_final, x, r, w->params.final_norm);
     else
-        op_add(w->device,
-               &(struct op_add){
-                   .y = p->res_final, .a = x, .b = r, .n = p->T * w->m.hidden, .dtype = w->accum});
+        op_add(
+            w->device,
+            &(struct op_add){
+                .y = p->res_final, .a = x, .b = r, .n = p->b.T * w->m.hidden, .dtype = w->accum});
 }

@@ -59,15 +59,15 @@ static void chunk_backward(struct stage *s, int64_t i, int64_t c, const void *dl
 static void chunks(struct stage *s, struct pass *p, void *dlogits, double scale)
 {
     const struct weights *w = s->w;
-    const int64_t n = (p->targets + s->o.chunk - 1) / s->o.chunk;
+    const int64_t n = (p->b.targets + s->o.chunk - 1) / s->o.chunk;
     for (int64_t k = 0; k < n; k++) {
-        const int64_t i = p->targets * k / n, c = p->targets * (k + 1) / n - i;
+        const int64_t i = p->b.targets * k / n, c = p->b.targets * (k + 1) / n - i;
         chunk_loss(s, p, i, c, dlogits, scale);
         if (dlogits) chunk_backward(s, i, c, dlogits);
     }
     op_sum(w->device,
            &(struct op_sum){
-               .sum = s->loss, .x = p->nll, .w = p->weight, .n = p->targets, .dtype = w->accum});
+               .sum = s->loss, .x = p->nll, .w = p->weight, .n = p->b.targets, .dtype = w->accum});
 }
 
 void stage_loss(struct stage *s, struct pass *p) { chunks(s, p, NULL, 0); }
@@ -77,12 +77,12 @@ void head_backward(struct stage *s, struct pass *p, double scale)
     struct weights *w = s->w;
     const size_t head = w->params.head, count = (size_t)(w->m.vocab * w->m.hidden);
     chunks(s, p, s->dlogits ? s->dlogits : s->logits, scale);
-    if (p->targets == 0 && w->overwrite) weights_clear(w, head, head + count);
+    if (p->b.targets == 0 && w->overwrite) weights_clear(w, head, head + count);
     op_scatter(w->device, &(struct op_scatter){.y = s->dh,
                                                .x = s->dhead,
                                                .rows = p->rows,
-                                               .T = p->T,
-                                               .n = p->targets,
+                                               .T = p->b.T,
+                                               .n = p->b.targets,
                                                .H = w->m.hidden,
                                                .dtype = w->compute});
     norm_backward(s, p, w->params.final_norm, NULL, s->dh, NULL, p->res_final, p->rstd_final);

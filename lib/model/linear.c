@@ -15,7 +15,7 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                                              .a = x,
                                              .b = weights_at(w, weight),
                                              .bias = bias,
-                                             .m = p->T,
+                                             .m = p->b.T,
                                              .n = out,
                                              .k = in,
                                              .tb = true,
@@ -56,7 +56,7 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
 void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,
                   int64_t out, int64_t in)
 {
-    matrix_dgrad(s->w, p->T, dx, dy, weight, out, in);
+    matrix_dgrad(s->w, p->b.T, dx, dy, weight, out, in);
     lora_dgrad(s, p, dx, dy, weight);
 }
 
@@ -65,5 +65,5 @@ void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const v
 {
     const bool add = !s->w->overwrite;
     lora_wgrad(s, p, dy, x, weight, add);
-    matrix_wgrad(s->w, p->T, dy, x, weight, out, in, add);
+    matrix_wgrad(s->w, p->b.T, dy, x, weight, out, in, add);
 }

@@ -40,9 +40,6 @@ void lora_plan(struct stage *s, struct plan *plan, int end)
         plan_add(plan, PLAN_ACTIVATIONS, "dadapter", -1, T * ranks, size, 0, end, &s->lora.du);
     if (w->lora.dropout <= 0) return;
     plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
-    for (int i = 0; i < s->o.passes; i++)
-        plan_add(plan, PLAN_DATA, "samples", -1, T, sizeof(int32_t), PLAN_ALWAYS, 0,
-                 &s->pass[i].sample);
 }
 
 /* y[T,H] (+)= scale * x, with what is dropped at this site left out. */
@@ -54,7 +51,7 @@ static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, cons
                                                .x = x,
                                                .sample = p->sample,
                                                .pos = p->pos,
-                                               .T = p->T,
+                                               .T = p->b.T,
                                                .H = H,
                                                .key = s->lora.key,
                                                .site = site,
@@ -68,9 +65,10 @@ static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, cons
 static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
 {
     const struct weights *w = s->w;
-    op_dropout(w->device,
-               &(struct op_dropout){
-                   .y = y, .x = y, .T = p->T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
+    op_dropout(
+        w->device,
+        &(struct op_dropout){
+            .y = y, .x = y, .T = p->b.T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
 }
 
 /* A product of matrices of the compute type. */
@@ -98,7 +96,7 @@ static void project(struct stage *s, const struct pass *p, const struct lora_blo
                     const void *x)
 {
     const int64_t all = k->parts * s->w->lora.rank;
-    struct op_matmul mm = product(s, s->lora.u, x, weights_at(s->w, k->a), p->T, all, k->in);
+    struct op_matmul mm = product(s, s->lora.u, x, weights_at(s->w, k->a), p->b.T, all, k->in);
     mm.tb = true;
     op_matmul(s->w->device, &mm);
     scale(s, p, all, s->lora.u);
@@ -111,7 +109,7 @@ static void project_part(struct stage *s, const struct pass *p, const struct lor
     const int64_t r = s->w->lora.rank;
     drop(s, p, k->in, s->lora.x, x, k->site + (uint32_t)i, false);
     struct op_matmul mm = product(s, stage_columns(s, s->lora.u, i * r), s->lora.x,
-                                  weights_at(s->w, part_a(s, k, i)), p->T, r, k->in);
+                                  weights_at(s->w, part_a(s, k, i)), p->b.T, r, k->in);
     mm.tb = true;
     mm.ldc = k->parts * r;
     op_matmul(s->w->device, &mm);
@@ -128,7 +126,7 @@ void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x,
         if (s->lora.x) project_part(s, p, k, i, x);
         struct op_matmul mm =
             product(s, stage_columns(s, y, part->column), stage_columns(s, s->lora.u, i * r),
-                    weights_at(s->w, part->b), p->T, part->out, r);
+                    weights_at(s->w, part->b), p->b.T, part->out, r);
         mm.tb = mm.accumulate = true;
         mm.lda = k->parts * r;
         mm.ldc = k->out;
@@ -143,7 +141,7 @@ static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_
 {
     const int64_t r = s->w->lora.rank;
     struct op_matmul mm = product(s, s->lora.x, stage_columns(s, s->lora.du, i * r),
-                                  weights_at(s->w, part_a(s, k, i)), p->T, k->in, r);
+                                  weights_at(s->w, part_a(s, k, i)), p->b.T, k->in, r);
     mm.lda = k->parts * r;
     op_matmul(s->w->device, &mm);
     drop(s, p, k->in, dx, s->lora.x, k->site + (uint32_t)i, true);
@@ -159,7 +157,7 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
         const struct lora_part *part = &k->part[i];
         struct op_matmul mm = product(s, stage_columns(s, s->lora.du, i * r),
                                       stage_columns(s, (void *)(uintptr_t)dy, part->column),
-                                      weights_at(s->w, part->b), p->T, r, part->out);
+                                      weights_at(s->w, part->b), p->b.T, r, part->out);
         mm.lda = k->out;
         mm.ldc = k->parts * r;
         op_matmul(s->w->device, &mm);
@@ -168,7 +166,7 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
     if (s->lora.x) return;
     scale(s, p, k->parts * r, s->lora.du);
     struct op_matmul mm =
-        product(s, dx, s->lora.du, weights_at(s->w, k->a), p->T, k->in, k->parts * r);
+        product(s, dx, s->lora.du, weights_at(s->w, k->a), p->b.T, k->in, k->parts * r);
     mm.accumulate = true;
     op_matmul(s->w->device, &mm);
 }
@@ -191,7 +189,7 @@ static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lo
     const int64_t r = s->w->lora.rank;
     project_part(s, p, k, i, x);
     struct op_matmul mm =
-        product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in, p->T);
+        product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in, p->b.T);
     mm.lda = k->parts * r;
     wgrad(s, part_a(s, k, i), mm, add);
 }
@@ -205,14 +203,14 @@ void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const voi
     const int64_t all = k->parts * r;
     if (!s->lora.x) {
         project(s, p, k, x);
-        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, p->T), add);
+        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, p->b.T), add);
     }
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
         if (s->lora.x) wgrad_dropped(s, p, k, i, x, add);
         struct op_matmul mm =
             product(s, NULL, stage_columns(s, (void *)(uintptr_t)dy, part->column),
-                    stage_columns(s, s->lora.u, i * r), part->out, r, p->T);
+                    stage_columns(s, s->lora.u, i * r), part->out, r, p->b.T);
         mm.lda = k->out;
         mm.ldb = all;
         wgrad(s, part->b, mm, add);

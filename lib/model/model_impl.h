@@ -77,8 +77,21 @@ void head_backward(struct stage *s, struct pass *p, double scale);
 /* logits[count,V] of the rows of h_final that are listed at rows (device). */
 void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int64_t count);
 
-/* ---- rotary.c: rows of the tables of cos and sin ---- */
-int64_t rotary_rows(const struct stage *s);
-void rotary_upload(struct stage *s, struct pass *p, const struct micro_batch *b);
+/* ---- generate.c ---- */
+/* The last T positions of the longest document, in a rehearsal. */
+void generate_rehearse(struct stage *s, int64_t T);
+
+/* ---- pass.c ---- */
+struct micro_batch_layout pass_layout(const struct stage *s);
+/* As stage_upload; for generation, too. */
+void pass_upload(struct stage *s, struct pass *p);
+
+/* ---- rotary.c ---- */
+/* True if documents may have rotary frequencies of their own. */
+bool rotary_is_own(const struct weights *w);
+int64_t rotary_rows(const struct weights *w); /* of the weights' tables */
+/* The rotary rows of all documents, in the host's block. */
+void rotary_fill(const struct weights *w, const struct micro_batch *b,
+                 const struct micro_batch_layout *k, void *block);
 
 #endif

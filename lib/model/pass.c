@@ -1,30 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inputs of a pass. */
+/* The inputs of a pass: one block, filled on the host and uploaded as it is. */
 #include "model/model_impl.h"
 
-void stage_upload(struct stage *s, struct pass *p, const struct micro_batch *b)
+struct micro_batch_layout pass_layout(const struct stage *s)
 {
-    struct device *d = s->w->device;
-    void (*up)(struct device *, void *, const void *, size_t) = d->ops->upload;
-    const size_t T = (size_t)b->T, targets = (size_t)b->targets, size = sizeof(int32_t);
-    p->T = b->T;
-    p->targets = b->targets;
-    p->max_len = b->max_len;
-    p->docs = b->docs;
-    p->cached = false;
-    up(d, p->ids, b->ids, T * size);
-    up(d, p->pos, b->pos, T * size);
-    if (p->sample && b->sample) up(d, p->sample, b->sample, T * size);
-    up(d, p->cu, b->cu, ((size_t)b->docs + 1) * size);
-    rotary_upload(s, p, b);
-    up(d, p->rows, b->rows, targets * size);
-    up(d, p->target, b->target, targets * size);
-    if (s->w->accum == DT_F32) {
-        up(d, p->weight, b->weight, targets * sizeof(float));
-        return;
+    return micro_batch_layout(s->o.tokens, rotary_is_own(s->w) ? s->w->m.head_dim / 2 : 0);
+}
+
+static void *at(void *block, size_t offset) { return (char *)block + offset; }
+
+/* The device's arrays. In double, weights and rotary rows are cast from the block's floats. */
+static void bind_device(struct stage *s, struct pass *p, const struct micro_batch_layout *k)
+{
+    const struct weights *w = s->w;
+    const bool own = rotary_is_own(w);
+    p->ids = at(p->block, k->ids);
+    p->pos = at(p->block, k->pos);
+    p->sample = at(p->block, k->sample);
+    p->cu = at(p->block, k->cu);
+    p->rows = at(p->block, k->rows);
+    p->target = at(p->block, k->target);
+    p->keys = at(p->block, k->keys);
+    p->turn = own ? at(p->block, k->turn) : p->pos;
+    p->cosines = own ? at(p->block, k->cosines) : w->cosines;
+    p->sines = own ? at(p->block, k->sines) : w->sines;
+    p->weight = at(p->block, k->weight);
+    if (w->accum != DT_F64) return;
+    p->weight = p->wide.weight;
+    if (!own) return;
+    p->cosines = p->wide.cosines;
+    p->sines = p->wide.sines;
+}
+
+void stage_bind(struct stage *s)
+{
+    const struct micro_batch_layout k = pass_layout(s);
+    for (int i = 0; i < s->o.passes; i++) {
+        struct pass *p = &s->pass[i];
+        micro_batch_place(&p->b, &k, p->host);
+        bind_device(s, p, &k);
     }
-    for (size_t i = 0; i < targets; i++) {
-        double v = (double)b->weight[i];
-        up(d, (double *)p->weight + i, &v, sizeof v);
-    }
+}
+
+static void widen(struct stage *s, void *to, const void *from, int64_t n)
+{
+    op_cast(s->w->device,
+            &(struct op_cast){.y = to, .x = from, .n = n, .to = DT_F64, .from = DT_F32});
+}
+
+void pass_upload(struct stage *s, struct pass *p)
+{
+    const struct micro_batch_layout k = pass_layout(s);
+    const struct weights *w = s->w;
+    const bool own = rotary_is_own(w);
+    if (own) rotary_fill(w, &p->b, &k, p->host);
+    w->device->ops->upload(w->device, p->block, p->host, k.bytes);
+    if (w->accum != DT_F64) return;
+    widen(s, p->wide.weight, at(p->block, k.weight), p->b.targets);
+    if (!own) return;
+    widen(s, p->wide.cosines, at(p->block, k.cosines), p->b.T * (w->m.head_dim / 2));
+    widen(s, p->wide.sines, at(p->block, k.sines), p->b.T * (w->m.head_dim / 2));
+}
+
+void stage_upload(struct stage *s, struct pass *p)
+{
+    p->b.cached = false;
+    pass_upload(s, p);
 }

@@ -1,59 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of cos and sin on the device. Row p is that of position p. Documents whose frequencies
- * are their own have rows of their own, behind those of positions: `tokens` rows for each pass. */
+/* Rows of cos and sin. The weights have a table whose row p is that of position p. Where documents
+ * have frequencies of their own, a micro-batch brings a row for each of its tokens instead. */
 #include "model/model_impl.h"
 
 enum { PART = 1 << 16 }; /* values of a table that are made at a time; staging has room for four */
 
-static bool own(const struct stage *s) { return rope_is_own(&s->w->m, s->w->length); }
+bool rotary_is_own(const struct weights *w) { return rope_is_own(&w->m, w->length); }
 
-int64_t rotary_rows(const struct stage *s)
-{
-    return s->w->length + (own(s) ? s->o.passes * s->o.tokens : 0);
-}
+int64_t rotary_rows(const struct weights *w) { return rotary_is_own(w) ? 0 : w->length; }
 
-static void upload_part(struct weights *w, void *table, int64_t at, int64_t count,
-                        const float *values)
+void weights_fill_rotary(struct weights *w)
 {
-    weights_put(w, table, w->accum, (size_t)at, (size_t)count, values);
-}
-
-/* Rows [at, at + count) = positions from 0 on of a document of `doc` tokens. */
-static void put_rows(struct weights *w, int64_t at, int64_t count, int64_t doc)
-{
-    static const int64_t most = PART;
-    const int64_t half = w->m.head_dim / 2, rows = most / half;
+    const int64_t half = w->m.head_dim / 2, most = PART / half, rows = rotary_rows(w);
     float *cosines = (float *)((double *)w->staging + 2 * PART), *sines = cosines + PART;
-    for (int64_t p = 0; p < count; p += rows) {
-        const int64_t c = count - p < rows ? count - p : rows;
-        rope_table(&w->m, doc, p, c, cosines, sines);
-        upload_part(w, w->cosines, (at + p) * half, c * half, cosines);
-        upload_part(w, w->sines, (at + p) * half, c * half, sines);
+    for (int64_t p = 0, c; p < rows; p += c) {
+        c = rows - p < most ? rows - p : most;
+        rope_table(&w->m, 1, p, c, cosines, sines);
+        weights_put(w, w->cosines, w->accum, (size_t)(p * half), (size_t)(c * half), cosines);
+        weights_put(w, w->sines, w->accum, (size_t)(p * half), (size_t)(c * half), sines);
     }
 }
 
-void weights_fill_rotary(struct weights *w) { put_rows(w, 0, w->length, 1); }
-
-/* The tokens [t, t + count) turn by rows from `row` on. */
-static void point(struct stage *s, struct pass *p, int64_t t, int64_t count, int64_t row)
+void rotary_fill(const struct weights *w, const struct micro_batch *b,
+                 const struct micro_batch_layout *k, void *block)
 {
-    struct device *d = s->w->device;
-    int32_t rows[256];
-    for (int64_t i = 0; i < count; i += 256) {
-        const int64_t c = count - i < 256 ? count - i : 256;
-        for (int64_t j = 0; j < c; j++) rows[j] = (int32_t)(row + i + j);
-        d->ops->upload(d, (int32_t *)p->pos + t + i, rows, (size_t)c * sizeof *rows);
-    }
-}
-
-void rotary_upload(struct stage *s, struct pass *p, const struct micro_batch *b)
-{
-    const int64_t begin = s->w->length + (p - s->pass) * s->o.tokens;
-    if (!own(s)) return;
+    const int64_t half = w->m.head_dim / 2;
+    float *cosines = (float *)(void *)((char *)block + k->cosines);
+    float *sines = (float *)(void *)((char *)block + k->sines);
+    int32_t *turn = (int32_t *)(void *)((char *)block + k->turn);
+    for (int64_t t = 0; t < b->T; t++) turn[t] = (int32_t)t;
     for (int32_t d = 0; d < b->docs; d++) {
-        const int64_t first = b->cu[d], count = b->cu[d + 1] - first;
-        if (!rope_is_own(&s->w->m, count)) continue;
-        put_rows(s->w, begin + first, count, count);
-        point(s, p, first, count, begin + first);
+        const int64_t at = b->cu[d], n = b->cu[d + 1] - at;
+        rope_table(&w->m, n, 0, n, cosines + at * half, sines + at * half);
     }
 }

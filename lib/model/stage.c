@@ -95,19 +95,17 @@ void stage_rehearse(struct stage *s)
     const int64_t T = s->o.tokens, length = s->w->length;
     struct pass *p = &s->pass[0];
     /* many documents, each as long as any: no real batch needs more */
-    p->T = p->targets = T;
-    p->docs = (int32_t)T;
-    p->max_len = length < T ? length : T;
+    p->b.T = p->b.targets = T;
+    p->b.docs = (int32_t)T;
+    p->b.max_len = length < T ? length : T;
     stage_forward(s, p);
     if (s->w->has_gradients)
         stage_backward(s, p, 1, NULL);
     else if (s->head)
         stage_loss(s, p);
     if (s->o.cache) {
-        const int32_t none[1] = {0};
-        const int64_t most = length < T ? length : T;
-        stage_extend(s, none, 1, length - 1);
-        stage_extend(s, none, most, length - most);
+        generate_rehearse(s, 1);
+        generate_rehearse(s, length < T ? length : T);
     }
 }
 

@@ -9,6 +9,7 @@
 #ifndef SFT_MODEL_STAGE_H
 #define SFT_MODEL_STAGE_H
 
+#include "model/micro_batch.h"
 #include "model/weights.h"
 
 /* The recompute policy: which activations backward recomputes. No bit of a result depends on it. */
@@ -23,18 +24,6 @@ struct stage_options {
     int64_t chunk;            /* targets whose logits exist at one time; 0: as 128 MiB hold */
     int passes;               /* the most in flight: schedule_passes; 0: 1 */
     bool cache;               /* keys and values of all positions are kept: generation */
-};
-
-/* One micro-batch on the host: whole documents side by side. The loss at targets[i] is that of
- * predicting the token target[i] from row rows[i]. */
-struct micro_batch {
-    int64_t T, targets, max_len;
-    int32_t docs;
-    int32_t *ids, *pos;     /* [T] */
-    int32_t *sample;        /* [T] a name of the token's sample; read only for dropout */
-    int32_t *cu;            /* [docs + 1], where each document begins, and T */
-    int32_t *rows, *target; /* [targets]; rows rise */
-    float *weight;          /* [targets] */
 };
 
 /* The activations of one layer; compute type unless said otherwise. */
@@ -52,16 +41,15 @@ struct activations {
 };
 
 struct pass {
-    /* sizes of the micro-batch, as in struct micro_batch */
-    int64_t T, targets, max_len;
-    int32_t docs;
-    bool cached;  /* generation: one document, whose first `past` positions */
-    int64_t past; /* have their keys and values in the cache */
-
-    void *ids, *pos, *cu, *rows, *target; /* int32 */
-    void *weight;                         /* [targets] accumulation type */
-    void *sample;                         /* int32 [T]; NULL without dropout */
-    struct activations *acts;             /* [layers of the model]; see stage_activations */
+    struct micro_batch b; /* on the host, in `host`; filled by the caller */
+    void *host, *block;   /* the block of the micro-batch, on the host and on the device */
+    void *ids, *pos, *sample, *cu, *rows, *target, *keys; /* in `block`, as in micro_batch.h */
+    void *weight;                                         /* [targets] accumulation type */
+    void *turn, *cosines, *sines; /* [T] each token's row of these; accumulation type */
+    struct {
+        void *weight, *cosines, *sines; /* in double, where that is the accumulation type */
+    } wide;
+    struct activations *acts; /* [layers of the model]; see stage_activations */
     void *res_final; /* [T,H] accumulation type: the residual stream behind the last layer */
     void *rstd_final, *h_final; /* [T] accumulation type; [T,H] the last norm's result */
     void *dres;                 /* [T,H] the gradient of the residual stream, layer by layer */
@@ -84,7 +72,7 @@ struct stage {
     void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] [T,qkv_width] [T,q_width] */
     void *loss;                  /* double: sum of weight * nll */
     void **cache;                /* [layers of the model] [length, 2 * kv_width] */
-    void *cu_k, *argmax;         /* of the cache: int32 [2]; the next token, int32 [1] */
+    void *argmax;                /* the next token, int32 [1] */
     struct {
         void *u, *du; /* [T, parts * r] x A^T and its gradient, of the block at hand */
         void *x;      /* [T, in] x with elements dropped; NULL without dropout */
@@ -96,13 +84,15 @@ struct stage {
 /* Adds every buffer to the plan. w is initialised, and outlives the stage. */
 int stage_init(struct stage *s, struct weights *w, const struct stage_options *o, struct plan *plan,
                struct err *e);
+/* Points the passes' arrays into their blocks, once the plan's addresses are stored. */
+void stage_bind(struct stage *s);
 void stage_free(struct stage *s);
 /* The largest micro-batch forward and, with gradients, backward; for memory_place. */
 void stage_rehearse(struct stage *s);
 
 /* ---- a pass ---- */
-/* Uploads a micro-batch of at most o.tokens. */
-void stage_upload(struct stage *s, struct pass *p, const struct micro_batch *b);
+/* Uploads the micro-batch p->b, of at most o.tokens. */
+void stage_upload(struct stage *s, struct pass *p);
 /* Through the layers; with the output projection, to the last norm. */
 void stage_forward(struct stage *s, struct pass *p);
 /* After the forward pass: *loss += sum of weight * nll; nll is filled. */

@@ -91,22 +91,25 @@ static void declare_result(const struct declare *d)
     act(d, "nll", -1, T, s->w->accum, head, end_time(s), &d->p->nll);
 }
 
+/* The block of a micro-batch, on the device and in the host's memory; see pass.c. */
 static void declare_inputs(const struct declare *d)
 {
-    const int64_t T = d->s->o.tokens;
     struct pass *p = d->p;
-    data(d, "ids", T, DT_I32, &p->ids);
-    data(d, "positions", T, DT_I32, &p->pos);
-    data(d, "documents", T + 1, DT_I32, &p->cu);
-    data(d, "rows", T, DT_I32, &p->rows);
-    data(d, "targets", T, DT_I32, &p->target);
-    data(d, "weights", T, d->s->w->accum, &p->weight);
+    const struct weights *w = d->s->w;
+    const int64_t T = d->s->o.tokens, rotary = rotary_is_own(w) ? T * (w->m.head_dim / 2) : 0;
+    const size_t bytes = pass_layout(d->s).bytes;
+    plan_add(d->plan, PLAN_DATA, "micro-batch", -1, bytes, 1, PLAN_ALWAYS, 0, &p->block);
+    plan_add_host(d->plan, PLAN_DATA, "micro-batch", bytes, &p->host);
+    if (w->accum != DT_F64) return;
+    data(d, "weights", T, DT_F64, &p->wide.weight);
+    if (!rotary) return;
+    data(d, "token cosines", rotary, DT_F64, &p->wide.cosines);
+    data(d, "token sines", rotary, DT_F64, &p->wide.sines);
 }
 
 static void declare_cache(const struct declare *d)
 {
     struct stage *s = d->s;
-    data(d, "keys", 2, DT_I32, &s->cu_k);
     data(d, "next", 1, DT_I32, &s->argmax);
     for (int l = s->first; l < s->end; l++)
         plan_add(d->plan, PLAN_ACTIVATIONS, "cache", l,
@@ -120,8 +123,8 @@ static void declare_tables(const struct declare *d)
     struct weights *w = d->s->w;
     const int64_t pairs = w->m.head_dim / 2;
     data(d, "loss", 1, DT_F64, &d->s->loss);
-    data(d, "cosines", rotary_rows(d->s) * pairs, w->accum, &w->cosines);
-    data(d, "sines", rotary_rows(d->s) * pairs, w->accum, &w->sines);
+    data(d, "cosines", rotary_rows(w) * pairs, w->accum, &w->cosines);
+    data(d, "sines", rotary_rows(w) * pairs, w->accum, &w->sines);
 }
 
 /* Temporaries of one layer, whichever pass runs. */

@@ -3,39 +3,6 @@
 #include "train/batch.h"
 
 #include "base/hash.h"
-#include "base/mem.h"
-
-enum { ARRAYS = 7, ITEM = 4, ALIGN = 64 }; /* of int32_t and float */
-
-/* One more: cu has the end too. */
-static size_t array_bytes(int64_t capacity)
-{
-    return ((size_t)capacity + 1 + ALIGN / ITEM - 1) / (ALIGN / ITEM) * ALIGN;
-}
-
-size_t batch_bytes(int64_t capacity) { return ARRAYS * array_bytes(capacity); }
-
-int batch_init(struct batch *b, int64_t capacity, void *memory, struct err *e)
-{
-    const size_t each = array_bytes(capacity);
-    *b = (struct batch){.capacity = capacity};
-    char *at = memory ? memory : (b->own = mem_alloc(ARRAYS, each, e));
-    if (!at) return -1;
-    b->b.ids = (void *)at;
-    b->b.pos = (void *)(at + each);
-    b->b.sample = (void *)(at + 2 * each);
-    b->b.cu = (void *)(at + 3 * each);
-    b->b.rows = (void *)(at + 4 * each);
-    b->b.target = (void *)(at + 5 * each);
-    b->b.weight = (void *)(at + 6 * each);
-    return 0;
-}
-
-void batch_free(struct batch *b)
-{
-    mem_free(b->own);
-    *b = (struct batch){0};
-}
 
 /* A sample's name for dropout: where it came from, whatever row and rank it is in now. */
 static int32_t name_of(const struct feed_sample *x)
@@ -80,19 +47,19 @@ static size_t cut(const struct batch *b, const struct feed_step *s, size_t row, 
     return row;
 }
 
-size_t batch_take(struct batch *b, const struct feed_step *s, size_t row)
+size_t batch_take(const struct batch *b, const struct feed_step *s, size_t row,
+                  struct micro_batch *to)
 {
-    struct micro_batch *n = &b->b;
     int64_t tokens;
     const size_t end = cut(b, s, row, &tokens);
-    n->T = n->targets = n->max_len = 0;
-    n->docs = 0;
+    to->T = to->targets = to->max_len = 0;
+    to->docs = 0;
     for (; row < end; row++) {
         const struct feed_row *r = &s->rows[row];
         for (uint32_t i = 0; i < r->samples && owns(b, row); i++)
-            put_sample(n, s, &s->samples[r->first + i]);
+            put_sample(to, s, &s->samples[r->first + i]);
     }
-    n->cu[n->docs] = (int32_t)n->T;
+    to->cu[to->docs] = (int32_t)to->T;
     return row;
 }
 
@@ -108,10 +75,10 @@ int batch_count(const struct batch *b, const struct feed_step *s, struct err *e)
     return n;
 }
 
-double batch_squares(const struct batch *b, const struct model *m)
+double batch_squares(const struct micro_batch *b, const struct model *m)
 {
     double sum = 0;
-    for (int32_t d = 0; d < b->b.docs; d++)
-        sum += model_squares(m, (double)(b->b.cu[d + 1] - b->b.cu[d]));
+    for (int32_t d = 0; d < b->docs; d++)
+        sum += model_squares(m, (double)(b->cu[d + 1] - b->cu[d]));
     return sum;
 }

@@ -51,7 +51,7 @@ static void plan_reserve(struct trainer *t)
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
                  struct mesh *mesh, struct device *d, struct err *e)
 {
-    *t = (struct trainer){.o = *o, .mesh = mesh};
+    *t = (struct trainer){.o = *o, .mesh = mesh, .batch = {.capacity = o->tokens}};
     const struct weights_options w = {
         .compute = o->compute,
         .gradients = true,
@@ -73,7 +73,6 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (mesh->size[MESH_DP] > 1)
         plan_add_host(plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
                       &mesh->comm[MESH_DP]->staging);
-    plan_add_host(plan, PLAN_DATA, "micro-batch", batch_bytes(o->tokens), &t->micro_batch);
     if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
     if (o->reading) plan_reserve(t);
@@ -82,8 +81,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
 
 int trainer_alloc(struct trainer *t, struct err *e)
 {
-    if (memory_alloc(&t->memory, e) || batch_init(&t->batch, t->o.tokens, t->micro_batch, e))
-        return -1;
+    if (memory_alloc(&t->memory, e)) return -1;
+    stage_bind(&t->stage);
     weights_fill_rotary(&t->weights);
     optimizer_bind(&t->optimizer);
     return 0;
@@ -105,7 +104,6 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 void trainer_close(struct trainer *t)
 {
     contents_free(&t->contents);
-    batch_free(&t->batch);
     deal_free(&t->deal);
     if (t->sealed) mem_unseal();
     stage_free(&t->stage);
@@ -128,13 +126,13 @@ static int deal(struct trainer *t, const struct feed_step *s, struct err *e)
 }
 
 /* Backward costs as much as forward for the inputs, and again for the weights that are trained. */
-static void note_work(const struct trainer *t, struct trainer_report *r)
+static void note_work(const struct trainer *t, const struct micro_batch *b,
+                      struct trainer_report *r)
 {
-    const struct micro_batch *b = &t->batch.b;
     const struct model *m = &t->weights.m;
     const struct params *p = &t->weights.params;
     r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
-                model_flops(m, (double)b->T, (double)b->targets, batch_squares(&t->batch, m));
+                model_flops(m, (double)b->T, (double)b->targets, batch_squares(b, m));
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }
@@ -143,9 +141,9 @@ static void note_work(const struct trainer *t, struct trainer_report *r)
 static void forward(struct trainer *t, const struct feed_step *s, size_t *row, struct pass *p)
 {
     do {
-        *row = batch_take(&t->batch, s, *row);
-    } while (t->batch.b.T == 0);
-    stage_upload(&t->stage, p, &t->batch.b);
+        *row = batch_take(&t->batch, s, *row, &p->b);
+    } while (p->b.T == 0);
+    stage_upload(&t->stage, p);
     stage_forward(&t->stage, p);
 }
 
@@ -162,7 +160,7 @@ static void run_passes(struct trainer *t, const struct feed_step *s, int micro_b
         const double start = log_clock();
         if (a.kind == FORWARD) {
             forward(t, s, &row, p);
-            note_work(t, r);
+            note_work(t, &p->b, r);
             r->time.forward += log_clock() - start;
         } else {
             stage_backward(&t->stage, p, scale, NULL);

@@ -37,7 +37,6 @@ struct trainer {
     struct optimizer optimizer;
     struct guard guard;
     struct contents contents; /* of checkpoints */
-    void *micro_batch;        /* of batch, in the host's memory */
     void *steps;              /* of o.steps, in the host's memory */
     void *staging;            /* of staging_bytes, in the host's memory */
     size_t staging_bytes;

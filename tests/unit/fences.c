@@ -28,6 +28,7 @@ static bool fence(struct trainer *t)
     for (size_t i = 0; i < p->count; i++)
         if (!(*p->b[i].slot = fence_alloc(p->b[i].bytes))) return false;
     memory_use(&t->memory);
+    stage_bind(&t->stage);
     optimizer_bind(&t->optimizer);
     weights_fill_rotary(&t->weights);
     return true;

@@ -191,7 +191,7 @@ static void dropping(const char *device)
     with.t.step = 0;
     CHECK("the same step drops the same",
           trainer_gradients(&with.t, &s, &x, &e) == 0 && x.loss == first);
-    const struct micro_batch *b = &with.t.batch.b;
+    const struct micro_batch *b = &with.t.stage.pass[0].b;
     double a, c;
     lora_drop(&with.t.stage, false, 0);
     a = tiny_loss(&with.t.stage, b, false);

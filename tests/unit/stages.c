@@ -110,7 +110,7 @@ static bool act(struct pipe *p, int i, struct action a)
     const bool outside = from < 0 || from == p->stages;
     if (!outside && !p->sent[from][a.kind][k]) return false;
     if (a.kind == FORWARD) {
-        stage_upload(&t->s, pass, b);
+        tiny_upload(&t->s, pass, b);
         if (!outside) up(t, stage_input(&t->s, pass), p->forward[from][k], b->T);
         stage_forward(&t->s, pass);
         if (i + 1 < p->stages) down(t, p->forward[i][k], stage_output(pass), b->T);
@@ -365,7 +365,7 @@ int main(void)
         {.name = "embedding frozen", .m = plain, .frozen = "model.embed"},
         {.name = "layers frozen", .m = plain, .frozen = "model.layers"},
         {.name = "first layer frozen", .m = plain, .frozen = "model.layers.0"},
-        {.name = "adapter with dropout", .m = plain, .frozen = "model.", .lora = true},
+        {.name = "adapter with dropout", .m = rich, .frozen = "model.", .lora = true},
     };
     schedules();
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)

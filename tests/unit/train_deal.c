@@ -28,13 +28,15 @@ static void deals(const struct model *m)
     bool each_once = true, balanced = true, same = true;
     for (int ranks = 1; ranks < 9; ranks++) {
         struct deal d, again;
-        struct batch b;
+        struct batch b = {.capacity = 2 * LONGEST};
+        struct micro_batch x = {0};
+        const struct micro_batch_layout k = micro_batch_layout(b.capacity, 0);
+        void *block = calloc(1, k.bytes);
+        micro_batch_place(&x, &k, block);
         struct feed_step s = step(ROWS);
         double load[8] = {0}, least = 1e300, most = 0, heaviest = 0;
         size_t taken = 0;
-        if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e) ||
-            batch_init(&b, 2 * LONGEST, NULL, &e))
-            return;
+        if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e)) return;
         deal_rows(&d, &s, &e);
         deal_rows(&again, &s, &e);
         for (size_t i = 0; i < ROWS; i++) {
@@ -50,13 +52,13 @@ static void deals(const struct model *m)
             b.owner = d.owner;
             b.rank = (uint32_t)r;
             for (size_t row = 0; row < s.nrows;) {
-                row = batch_take(&b, &s, row);
-                taken += (size_t)b.b.T;
+                row = batch_take(&b, &s, row, &x);
+                taken += (size_t)x.T;
             }
         }
         each_once &= taken == s.tokens;
         balanced &= most - least <= heaviest;
-        batch_free(&b);
+        free(block);
         deal_free(&d);
         deal_free(&again);
         feed_step_free(&s);
