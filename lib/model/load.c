@@ -103,16 +103,36 @@ static int check_tied(const struct weights *w, const struct safetensors *s, stru
         out->file);
 }
 
-static int check_extra(const struct weights *w, const struct safetensors *s, struct err *e)
+/* The table of the whole model: for weights of some layers it is made, and the caller's to free. */
+static const struct params *whole_table(const struct weights *w, struct params *made, struct err *e)
+{
+    if (w->params.has_embedding && w->params.has_head) return &w->params;
+    return params_make(&w->m, NULL, made, e) ? NULL : made;
+}
+
+/* *first: a tensor that is not the model's; NULL: there is none. Returns their number. */
+static size_t count_extra(const struct weights *w, const struct params *all,
+                          const struct safetensors *s, const struct hf_tensor **first)
 {
     size_t extra = 0;
-    const struct hf_tensor *first = NULL;
+    *first = NULL;
     for (size_t i = 0; i < safetensors_count(s); i++) {
         const struct hf_tensor *t = safetensors_at(s, i);
-        if (params_find(&w->params, t->name, strlen(t->name)) || ignored(w, t->name)) continue;
-        if (!first) first = t;
+        if (params_find(all, t->name, strlen(t->name)) || ignored(w, t->name)) continue;
+        if (!*first) *first = t;
         extra++;
     }
+    return extra;
+}
+
+static int check_extra(const struct weights *w, const struct safetensors *s, struct err *e)
+{
+    struct params made = {0};
+    const struct params *all = whole_table(w, &made, e);
+    if (!all) return -1;
+    const struct hf_tensor *first;
+    const size_t extra = count_extra(w, all, s, &first);
+    params_free(&made);
     if (!first) return 0;
     return err_set(e, ERR_DATA,
                    "%s: tensor %s does not belong to the model that config.json "

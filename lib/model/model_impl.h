@@ -46,7 +46,7 @@ void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *d
 void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const void *x,
                   size_t weight, int64_t out, int64_t in, bool add);
 
-/* ---- lora.c ---- */
+/* ---- lora_product.c ---- */
 void lora_plan(struct stage *s, struct plan *plan, int end); /* buffers, until time `end` */
 /* y[T,out] += the adapters' part of the block at `weight` */
 void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight);

@@ -110,6 +110,44 @@ static bool load_twice(const char *last, struct err *e)
     return ok;
 }
 
+/* The last layer, the norm and the head, from the file of the whole model or of another one. */
+static int load_stage(const struct model *m, const struct params *file_has, struct tiny **n,
+                      struct device *d, struct err *e)
+{
+    struct tiny_options o = tiny_options(DT_F32, RECOMPUTE_NONE, 16);
+    o.w.params.first = m->layers - 1;
+    o.w.params.end = m->layers;
+    *n = tiny_open_with(m, d, &o);
+    struct buf file = make_file(file_has, false, file_has->p[file_has->count - 1].name);
+    struct safetensors *s = safetensors_parse(file.data, file.len, "weights", e);
+    const int rc = *n && s ? weights_load(&(*n)->w, s, NULL, e) : -1;
+    safetensors_close(s);
+    buf_free(&file);
+    return rc;
+}
+
+static void stages(void)
+{
+    struct err e = {0};
+    struct device *d = device_open("cpu", 1, &e);
+    struct model m = tiny_model(false, true), deeper = m;
+    struct params all, more;
+    struct tiny *n;
+    deeper.layers++;
+    if (params_make(&m, NULL, &all, &e) || params_make(&deeper, NULL, &more, &e)) return;
+    bool fine = load_stage(&m, &all, &n, d, &e) == 0;
+    for (size_t i = 0; fine && i < n->w.params.count; i++)
+        fine = holds(&n->w, n->w.values, DT_F32, &n->w.params.p[i]);
+    CHECK("a stage takes its layers from the whole model's file", fine);
+    tiny_close(n);
+    CHECK("a stage refuses the file of a deeper model",
+          load_stage(&m, &more, &n, d, &e) && e.code == ERR_DATA && strstr(e.msg, "layers.2."));
+    tiny_close(n);
+    params_free(&all);
+    params_free(&more);
+    device_close(d);
+}
+
 static void tied(void)
 {
     struct err e = {0};
@@ -175,5 +213,6 @@ int main(void)
     tied();
     nonfinite("ref", DT_BF16);
     nonfinite("far", DT_F32);
+    stages();
     TEST_END();
 }

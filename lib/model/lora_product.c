@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Adapters forward and backward. Backward recomputes x A^T: it is [T, r], but storing it for every
+ * layer would cost as much memory as another residual stream once r is in the hundreds. */
+#include "base/rng.h"
+#include "model/model_impl.h"
+
+static const struct lora_block *block_of(const struct weights *w, size_t weight)
+{
+    for (size_t i = 0; i < w->params.nlora; i++)
+        if (w->params.lora[i].parts && w->params.lora[i].weight == weight)
+            return &w->params.lora[i];
+    return NULL;
+}
+
+/* The most columns that the input of an adapted block has; 0: none is adapted. */
+static size_t widest(const struct weights *w)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < w->params.nlora; i++)
+        if (w->params.lora[i].parts && (size_t)w->params.lora[i].in > most)
+            most = (size_t)w->params.lora[i].in;
+    return most;
+}
+
+void lora_plan(struct stage *s, struct plan *plan, int end)
+{
+    const struct weights *w = s->w;
+    const size_t T = (size_t)s->o.tokens, size = dtype_size(w->compute);
+    const size_t in = widest(w), ranks = LORA_PARTS * (size_t)w->lora.rank;
+    if (!in) return;
+    plan_add(plan, PLAN_ACTIVATIONS, "adapter", -1, T * ranks, size, 0, end, &s->lora.u);
+    if (w->has_gradients)
+        plan_add(plan, PLAN_ACTIVATIONS, "dadapter", -1, T * ranks, size, 0, end, &s->lora.du);
+    if (w->lora.dropout <= 0) return;
+    plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
+}
+
+/* y[T,H] (+)= scale * x, with what is dropped at this site left out. */
+static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, const void *x,
+                 uint32_t site, bool add)
+{
+    const struct weights *w = s->w;
+    op_dropout(w->device, &(struct op_dropout){.y = y,
+                                               .x = x,
+                                               .sample = p->sample,
+                                               .pos = p->pos,
+                                               .T = p->b.T,
+                                               .H = H,
+                                               .key = s->lora.key,
+                                               .site = site,
+                                               .add = add,
+                                               .p = s->lora.on ? w->lora.dropout : 0,
+                                               .scale = w->lora.scale,
+                                               .dtype = w->compute});
+}
+
+/* Scales in place; nothing is dropped. */
+static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
+{
+    const struct weights *w = s->w;
+    op_dropout(
+        w->device,
+        &(struct op_dropout){
+            .y = y, .x = y, .T = p->b.T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
+}
+
+/* A product of matrices of the compute type. */
+static struct op_matmul product(const struct stage *s, void *c, const void *a, const void *b,
+                                int64_t rows, int64_t cols, int64_t k)
+{
+    return (struct op_matmul){.c = c,
+                              .a = a,
+                              .b = b,
+                              .m = rows,
+                              .n = cols,
+                              .k = k,
+                              .ab_dtype = s->w->compute,
+                              .c_dtype = s->w->compute};
+}
+
+/* The offset of A of part i of a block. */
+static size_t part_a(const struct stage *s, const struct lora_block *k, int i)
+{
+    return k->a + (size_t)(i * s->w->lora.rank * k->in);
+}
+
+/* u[T, parts * r] = scale * x A^T of all parts at once: the same x for each. */
+static void project(struct stage *s, const struct pass *p, const struct lora_block *k,
+                    const void *x)
+{
+    const int64_t all = k->parts * s->w->lora.rank;
+    struct op_matmul mm = product(s, s->lora.u, x, weights_at(s->w, k->a), p->b.T, all, k->in);
+    mm.tb = true;
+    op_matmul(s->w->device, &mm);
+    scale(s, p, all, s->lora.u);
+}
+
+/* The columns of u that are part i's, from x as that part's dropout leaves it (s->lora.x). */
+static void project_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                         const void *x)
+{
+    const int64_t r = s->w->lora.rank;
+    drop(s, p, k->in, s->lora.x, x, k->site + (uint32_t)i, false);
+    struct op_matmul mm = product(s, stage_columns(s, s->lora.u, i * r), s->lora.x,
+                                  weights_at(s->w, part_a(s, k, i)), p->b.T, r, k->in);
+    mm.tb = true;
+    mm.ldc = k->parts * r;
+    op_matmul(s->w->device, &mm);
+}
+
+void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight)
+{
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
+    if (!k) return;
+    if (!s->lora.x) project(s, p, k, x);
+    for (int i = 0; i < k->parts; i++) {
+        const struct lora_part *part = &k->part[i];
+        if (s->lora.x) project_part(s, p, k, i, x);
+        struct op_matmul mm =
+            product(s, stage_columns(s, y, part->column), stage_columns(s, s->lora.u, i * r),
+                    weights_at(s->w, part->b), p->b.T, part->out, r);
+        mm.tb = mm.accumulate = true;
+        mm.lda = k->parts * r;
+        mm.ldc = k->out;
+        mm.c_dtype = linear_type(s, y);
+        op_matmul(s->w->device, &mm);
+    }
+}
+
+/* Through one part's dropout: dx += dropped(du A), by way of s->lora.x. */
+static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                       void *dx)
+{
+    const int64_t r = s->w->lora.rank;
+    struct op_matmul mm = product(s, s->lora.x, stage_columns(s, s->lora.du, i * r),
+                                  weights_at(s->w, part_a(s, k, i)), p->b.T, k->in, r);
+    mm.lda = k->parts * r;
+    op_matmul(s->w->device, &mm);
+    drop(s, p, k->in, dx, s->lora.x, k->site + (uint32_t)i, true);
+}
+
+/* du = dy B stays in s->lora.du for lora_wgrad: scaled, unless dropout scales x. */
+void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight)
+{
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
+    if (!k) return;
+    for (int i = 0; i < k->parts; i++) {
+        const struct lora_part *part = &k->part[i];
+        struct op_matmul mm = product(s, stage_columns(s, s->lora.du, i * r),
+                                      stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                                      weights_at(s->w, part->b), p->b.T, r, part->out);
+        mm.lda = k->out;
+        mm.ldc = k->parts * r;
+        op_matmul(s->w->device, &mm);
+        if (s->lora.x) dgrad_part(s, p, k, i, dx);
+    }
+    if (s->lora.x) return;
+    scale(s, p, k->parts * r, s->lora.du);
+    struct op_matmul mm =
+        product(s, dx, s->lora.du, weights_at(s->w, k->a), p->b.T, k->in, k->parts * r);
+    mm.accumulate = true;
+    op_matmul(s->w->device, &mm);
+}
+
+/* The gradient at offset `at` is set to left^T right, the factors of the product mm; += with add.
+ */
+static void wgrad(struct stage *s, size_t at, struct op_matmul mm, bool add)
+{
+    mm.c = weights_gradient(s->w, at);
+    mm.ta = true;
+    mm.accumulate = add;
+    mm.c_dtype = s->w->accum;
+    op_matmul(s->w->device, &mm);
+}
+
+/* dA of part i, with dropout. project_part leaves the dropped x, and part i of u for dB. */
+static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                          const void *x, bool add)
+{
+    const int64_t r = s->w->lora.rank;
+    project_part(s, p, k, i, x);
+    struct op_matmul mm =
+        product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in, p->b.T);
+    mm.lda = k->parts * r;
+    wgrad(s, part_a(s, k, i), mm, add);
+}
+
+void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
+                bool add)
+{
+    const struct lora_block *k = block_of(s->w, weight);
+    const int64_t r = s->w->lora.rank;
+    if (!k) return;
+    const int64_t all = k->parts * r;
+    if (!s->lora.x) {
+        project(s, p, k, x);
+        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, p->b.T), add);
+    }
+    for (int i = 0; i < k->parts; i++) {
+        const struct lora_part *part = &k->part[i];
+        if (s->lora.x) wgrad_dropped(s, p, k, i, x, add);
+        struct op_matmul mm =
+            product(s, NULL, stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                    stage_columns(s, s->lora.u, i * r), part->out, r, p->b.T);
+        mm.lda = k->out;
+        mm.ldb = all;
+        wgrad(s, part->b, mm, add);
+    }
+}
+
+void lora_drop(struct stage *s, bool on, uint64_t step)
+{
+    s->lora.on = on && s->lora.x;
+    s->lora.key = rng_u64(s->w->lora.seed, RNG_DROPOUT, step, 0);
+}
