@@ -21,7 +21,7 @@ void stage_declare(struct stage *s, struct plan *plan);
 /* stage.c: the policy by what it leaves in memory. */
 bool stage_stores_layers(const struct stage *s); /* each layer has activations of its own */
 bool stage_stores_all(const struct stage *s);    /* SwiGLU's and the rotated q and k, too */
-/* The activations of layer l, wherever they are: its own, those that layers share, temporaries. */
+/* The activations of layer l: its own, those that all layers share, or temporaries. */
 struct activations stage_activations(const struct stage *s, const struct pass *p, int l);
 
 /* Rows of the compute type, from that column. */
@@ -89,7 +89,7 @@ void pass_upload(struct stage *s, struct pass *p);
 /* ---- rotary.c ---- */
 /* True if documents may have rotary frequencies of their own. */
 bool rotary_is_own(const struct weights *w);
-int64_t rotary_rows(const struct weights *w); /* of the weights' tables */
+void rotary_plan(struct weights *w, struct plan *plan); /* the tables of weights */
 /* The rotary rows of all documents, in the host's block. */
 void rotary_fill(const struct weights *w, const struct micro_batch *b,
                  const struct micro_batch_layout *k, void *block);

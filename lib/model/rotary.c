@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of cos and sin. The weights have a table whose row p is that of position p. Where documents
- * have frequencies of their own, a micro-batch brings a row for each of its tokens instead. */
+/* Rows of cos and sin. Row p of the weights' tables is that of position p. Where documents have
+ * frequencies of their own there are no tables: a micro-batch has a row for each of its tokens. */
 #include "model/model_impl.h"
 
 enum { PART = 1 << 16 }; /* values of a table that are made at a time; staging has room for four */
 
 bool rotary_is_own(const struct weights *w) { return rope_is_own(&w->m, w->length); }
 
-int64_t rotary_rows(const struct weights *w) { return rotary_is_own(w) ? 0 : w->length; }
+/* The rows of the table. */
+static int64_t rows_of(const struct weights *w) { return rotary_is_own(w) ? 0 : w->length; }
+
+void rotary_plan(struct weights *w, struct plan *plan)
+{
+    const size_t count = (size_t)(rows_of(w) * (w->m.head_dim / 2)), size = dtype_size(w->accum);
+    if (!count) return;
+    plan_add(plan, PLAN_DATA, "cosines", -1, count, size, PLAN_ALWAYS, 0, &w->cosines);
+    plan_add(plan, PLAN_DATA, "sines", -1, count, size, PLAN_ALWAYS, 0, &w->sines);
+}
 
 void weights_fill_rotary(struct weights *w)
 {
-    const int64_t half = w->m.head_dim / 2, most = PART / half, rows = rotary_rows(w);
+    const int64_t half = w->m.head_dim / 2, most = PART / half, rows = rows_of(w);
     float *cosines = (float *)((double *)w->staging + 2 * PART), *sines = cosines + PART;
     for (int64_t p = 0, c; p < rows; p += c) {
         c = rows - p < most ? rows - p : most;

@@ -23,7 +23,7 @@ struct stage_options {
     int64_t tokens;           /* the most of a micro-batch */
     int64_t chunk;            /* targets whose logits exist at one time; 0: as 128 MiB hold */
     int passes;               /* the most in flight: schedule_passes; 0: 1 */
-    bool cache;               /* keys and values of all positions are kept: generation */
+    bool cache;               /* keys and values of all positions are stored: generation */
 };
 
 /* The activations of one layer; compute type unless said otherwise. */
@@ -111,7 +111,7 @@ void stage_backward(struct stage *s, struct pass *p, double scale, const struct 
 
 /* ---- between stages: what is received and sent, [T,H] ---- */
 /* The residual stream that a stage without the embedding begins with; accumulation type. It is
- * written before stage_forward. */
+ * written before stage_forward, while the pass holds no other micro-batch. */
 void *stage_input(const struct stage *s, const struct pass *p);
 /* The stream that a stage without the output projection ends with, after stage_forward. */
 void *stage_output(const struct pass *p);

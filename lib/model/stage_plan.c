@@ -18,7 +18,7 @@ static int attention_backward_time(const struct stage *s, int l)
     return mlp_backward_time(s, l) + 1;
 }
 
-/* Where a declaration goes, and for which pass; NULL: buffers that all passes share. */
+/* Where a declaration goes; p: the pass whose buffers they are, NULL: all passes share them. */
 struct declare {
     struct stage *s;
     struct plan *plan;
@@ -117,16 +117,6 @@ static void declare_cache(const struct declare *d)
                  PLAN_ALWAYS, 0, &s->cache[l]);
 }
 
-/* Tables and sums that all passes share. */
-static void declare_tables(const struct declare *d)
-{
-    struct weights *w = d->s->w;
-    const int64_t pairs = w->m.head_dim / 2;
-    data(d, "loss", 1, DT_F64, &d->s->loss);
-    data(d, "cosines", rotary_rows(w) * pairs, w->accum, &w->cosines);
-    data(d, "sines", rotary_rows(w) * pairs, w->accum, &w->sines);
-}
-
 /* Temporaries of one layer, whichever pass runs. */
 static void declare_shared(const struct declare *d)
 {
@@ -197,7 +187,7 @@ void stage_declare(struct stage *s, struct plan *plan)
 {
     const struct declare all = {s, plan, NULL};
     each_pass(&all, declare_inputs);
-    declare_tables(&all);
+    data(&all, "loss", 1, DT_F64, &s->loss);
     if (s->o.cache) declare_cache(&all);
     declare_shared(&all);
     each_pass(&all, declare_result);

@@ -27,6 +27,7 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     if (o->gradients)
         plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained, dtype_size(w->accum),
                  PLAN_ALWAYS, 0, &w->gradients);
+    rotary_plan(w, plan);
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct weights {
     struct device *device;
     void *values;                  /* [params.total] compute type */
     void *gradients;               /* [params.trained] accumulation type */
-    void *cosines, *sines;         /* [rows, head_dim/2] accumulation type; see rotary.c */
+    void *cosines, *sines;         /* [length, head_dim/2] accumulation type; see rotary.c */
     bool overwrite;                /* the next gradient of a matrix overwrites what is there */
     size_t shard_begin, shard_end; /* the trained elements whose optimizer state is here */
     void *staging;                 /* host memory for conversions */
