@@ -54,7 +54,7 @@ TINY void tiny_weights(struct weights *w, void *master)
 
 TINY struct model tiny_model(bool tied, bool bias)
 {
-    return (struct model){.family = "llama",
+    return (struct model){.family = hf_family_find("llama"),
                           .layers = 2,
                           .heads = 4,
                           .kv_heads = 2,

@@ -133,7 +133,7 @@ static void plan_text(const struct run *r, const struct disk *d, const struct pl
     const struct weights *w = &r->trainer.weights;
     const int ranks = r->mesh.size[MESH_DP];
     buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
-               r->model.family, (double)w->params.elements * 1e-6, dtype_name(w->compute),
+               r->model.family->type, (double)w->params.elements * 1e-6, dtype_name(w->compute),
                (long long)r->trainer.o.tokens);
     if (ranks > 1)
         buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", ranks,

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "hf/config_read.h"
+#include "hf/family.h"
 
 enum { MAX_CONFIG = 16 << 20 };
 
@@ -108,11 +109,7 @@ static void read_sizes(struct reader *r, struct hf_config *c)
     need_int(r, "num_hidden_layers", HF_MAX_LAYERS, &c->num_hidden_layers);
     need_int(r, "num_attention_heads", 1 << 16, &c->num_attention_heads);
     if (r->failed) return;
-    hf_read_family_sizes(r, c);
-    if (r->failed) return;
-    if (c->num_attention_heads % c->num_key_value_heads)
-        reader_fail(r, "num_key_value_heads", "a divisor of num_attention_heads");
-    if (c->head_dim == 0) reader_fail(r, "num_attention_heads", "at most hidden_size");
+    hf_resolve_sizes(r, c);
 }
 
 static void read_experts(struct reader *r, struct hf_config *c)
@@ -132,12 +129,14 @@ static void read_dtype(struct reader *r, struct hf_config *c)
         reader_fail(r, key, "the name of an element type such as bfloat16");
 }
 
-static void read_all(struct reader *r, struct hf_config *c)
+/* f NULL: model_type tells the family. */
+static void read_all(struct reader *r, const struct hf_family *f, struct hf_config *c)
 {
     const struct json *names = reader_get(r, "architectures");
     if (!reader_get(r, "model_type"))
         reader_fail(r, "model_type", "present: a string such as \"llama\"");
     reader_name(r, "model_type", c->model_type);
+    c->family = f ? f : hf_family_find(c->model_type);
     if (names && names->kind == JSON_ARRAY && names->count > 0)
         copy_name(r, "architectures", &names->items[0], c->architecture);
     /* Experts first: the sizes of such models have other names, and their refusal names them. */
@@ -145,29 +144,23 @@ static void read_all(struct reader *r, struct hf_config *c)
     c->quantized = reader_get(r, "quantization_config") != NULL;
     memcpy(c->hidden_act, "silu", sizeof "silu");
     reader_name(r, "hidden_act", c->hidden_act);
-    c->rms_norm_eps = 1e-6;
-    c->initializer_range = 0.02;
-    reader_real(r, "rms_norm_eps", 0, 1, &c->rms_norm_eps);
-    reader_real(r, "initializer_range", 0, 1, &c->initializer_range);
-    reader_real(r, "attention_dropout", 0, 1, &c->attention_dropout);
-    reader_bool(r, "tie_word_embeddings", &c->tie_word_embeddings);
     c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
     reader_int(r, "bos_token_id", -1, INT32_MAX, &c->bos_token_id);
     reader_int(r, "pad_token_id", -1, INT32_MAX, &c->pad_token_id);
     read_eos(r, c);
     read_dtype(r, c);
-    hf_read_family(r, c);
-    hf_read_rope(r, c);
     /* Families that lib/model will refuse keep their sizes under other names or in text_config. */
     if (hf_config_is_moe(c) || reader_get(r, "text_config")) return;
+    hf_read_keys(r, c);
+    hf_read_rope(r, c);
     read_sizes(r, c);
     if (r->failed) return;
     hf_read_windows(r, c);
     hf_resolve_rope(r, c);
 }
 
-int hf_config_parse(const char *text, size_t n, const char *name, struct hf_config *c,
-                    struct err *e)
+int hf_config_parse_as(const char *text, size_t n, const char *name, const struct hf_family *f,
+                       struct hf_config *c, struct err *e)
 {
     struct arena a = {.max = (size_t)256 << 20};
     memset(c, 0, sizeof *c);
@@ -179,7 +172,7 @@ int hf_config_parse(const char *text, size_t n, const char *name, struct hf_conf
         err_set(e, ERR_DATA, "%s: must be a JSON object", name);
     } else {
         struct reader r = {root, "", e, false};
-        read_all(&r, c);
+        read_all(&r, f, c);
         if (r.failed) {
             err_prefix(e, "%s", name);
         } else {
@@ -190,6 +183,12 @@ int hf_config_parse(const char *text, size_t n, const char *name, struct hf_conf
     arena_free(&a);
     if (rc != 0) hf_config_free(c);
     return rc;
+}
+
+int hf_config_parse(const char *text, size_t n, const char *name, struct hf_config *c,
+                    struct err *e)
+{
+    return hf_config_parse_as(text, n, name, NULL, c, e);
 }
 
 int hf_config_read_file(const char *path, struct hf_config *c, struct err *e)

@@ -12,6 +12,8 @@
 #include "base/num.h"
 #include "hf/dtype.h"
 
+struct hf_family;
+
 enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096 };
 #define HF_NO_TOKEN ((int64_t)-1)
 
@@ -30,8 +32,9 @@ struct hf_rope {
 
 /* Absent keys hold the defaults of the family's configuration in transformers. The sizes are all
  * positive, except that they are all 0 for a mixture of experts and for models with a text_config,
- * which no part of this program supports: check hf_config_is_moe and model_type first. */
+ * which no part of this program supports: check hf_config_is_moe and family first. */
 struct hf_config {
+    const struct hf_family *family; /* the row of model_type; NULL: not a known one */
     char model_type[HF_MAX_NAME];   /* "llama" */
     char architecture[HF_MAX_NAME]; /* first of architectures, "" when absent */
     int64_t vocab_size, hidden_size, intermediate_size;
@@ -42,8 +45,8 @@ struct hf_config {
     double rms_norm_eps, initializer_range, attention_dropout;
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;
-    bool qkv_bias, o_bias; /* resolved from model_type and attention_bias */
-    bool qk_norm;          /* per-head RMSNorm of q and k: Qwen3 */
+    bool qkv_bias, o_bias;
+    bool qk_norm; /* per-head RMSNorm of q and k: Qwen3 */
     char hidden_act[HF_MAX_NAME];
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];
@@ -60,6 +63,9 @@ int hf_config_read(const char *dir, struct hf_config *c, struct err *e);
 int hf_config_read_file(const char *path, struct hf_config *c, struct err *e);
 int hf_config_parse(const char *text, size_t n, const char *name, struct hf_config *c,
                     struct err *e);
+/* As hf_config_parse, but read as the keys of family f say, whatever model_type is. */
+int hf_config_parse_as(const char *text, size_t n, const char *name, const struct hf_family *f,
+                       struct hf_config *c, struct err *e);
 void hf_config_free(struct hf_config *c);
 
 /* The text of config.json for c (not c->text). Numbers are written so that they read back equal. */

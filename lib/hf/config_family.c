@@ -1,69 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What config.json means in each family, and what an absent key means: transformers 5,
- * models/FAMILY/configuration_FAMILY.py and modeling_FAMILY.py. */
+/* The keys of config.json that families read in their own way: see family.h. */
 #include <string.h>
 
 #include "hf/config_read.h"
+#include "hf/family.h"
 
-/* Which layers attend within a window. */
-enum window {
-    WINDOW_NONE,  /* the keys are ignored */
-    WINDOW_ALL,   /* every layer, unless sliding_window is null */
-    WINDOW_LAYERS /* as layer_types says, or from max_window_layers on; if use_sliding_window */
+enum type { INTEGER, REAL, TRUTH };
+#define AT(field) offsetof(struct hf_config, field)
+static const struct {
+    size_t at;
+    enum type type;
+    double min, max;
+} fields[HF_FIELDS] = {
+    [HF_FIELD_KV_HEADS] = {AT(num_key_value_heads), INTEGER, 1, 1 << 16},
+    [HF_FIELD_HEAD_DIM] = {AT(head_dim), INTEGER, 1, 1 << 16},
+    [HF_FIELD_POSITIONS] = {AT(max_position_embeddings), INTEGER, 1, INT32_MAX},
+    [HF_FIELD_EPS] = {AT(rms_norm_eps), REAL, 0, 1},
+    [HF_FIELD_INIT_RANGE] = {AT(initializer_range), REAL, 0, 1},
+    [HF_FIELD_DROPOUT] = {AT(attention_dropout), REAL, 0, 1},
+    [HF_FIELD_THETA] = {AT(rope.theta), REAL, 1, 1e15},
+    [HF_FIELD_TIED] = {AT(tie_word_embeddings), TRUTH, 0, 1},
+    [HF_FIELD_QKV_BIAS] = {AT(qkv_bias), TRUTH, 0, 1},
+    [HF_FIELD_O_BIAS] = {AT(o_bias), TRUTH, 0, 1},
+    [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), TRUTH, 0, 1},
+    [HF_FIELD_QK_NORM] = {AT(qk_norm), TRUTH, 0, 1},
 };
-static const struct family {
-    const char *type;
-    bool qkv_bias;                 /* always */
-    bool attention_bias, mlp_bias; /* these keys count */
-    bool qk_norm;
-    enum window window;
-    int64_t kv_heads, head_dim, positions; /* when absent; 0: from the other sizes */
-    bool divides; /* heads must divide hidden_size, also where head_dim is told */
-} families[] = {
-    {"llama", false, true, true, false, WINDOW_NONE, 0, 0, 2048, true},
-    {"mistral", false, false, false, false, WINDOW_ALL, 8, 0, 131072, false},
-    {"qwen2", true, false, false, false, WINDOW_LAYERS, 32, 0, 32768, false},
-    {"qwen3", false, true, false, true, WINDOW_LAYERS, 32, 128, 32768, false},
-};
-enum { DEFAULT_WINDOW = 4096, DEFAULT_FULL_LAYERS = 28 };
 
-/* NULL: not a family that is known here; another part refuses it. */
-static const struct family *family_of(const struct hf_config *c)
+/* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to
+ * what an absent one means. */
+static void read_key(struct reader *r, const struct hf_key *k, struct hf_config *c)
 {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(families[i].type, c->model_type) == 0) return &families[i];
-    return NULL;
+    const struct json *v = r && k->key ? json_get(r->object, k->key) : NULL;
+    const double value = v && v->kind == JSON_NULL ? k->null : k->absent;
+    const double min = fields[k->field].min, max = fields[k->field].max;
+    void *to = (char *)c + fields[k->field].at;
+    if (fields[k->field].type == INTEGER) {
+        *(int64_t *)to = (int64_t)value;
+        if (v) reader_int(r, k->key, (int64_t)min, (int64_t)max, to);
+    } else if (fields[k->field].type == REAL) {
+        *(double *)to = value;
+        if (v) reader_real(r, k->key, min, max, to);
+    } else {
+        *(bool *)to = value != 0;
+        if (v) reader_bool(r, k->key, to);
+    }
 }
 
-void hf_read_family(struct reader *r, struct hf_config *c)
+void hf_read_keys(struct reader *r, struct hf_config *c)
 {
-    const struct family *f = family_of(c);
-    bool attention_bias = false, mlp_bias = false;
-    reader_bool(r, "attention_bias", &attention_bias);
-    reader_bool(r, "mlp_bias", &mlp_bias);
-    if (!f) return;
-    c->o_bias = f->attention_bias && attention_bias;
-    c->qkv_bias = f->qkv_bias || c->o_bias;
-    c->mlp_bias = f->mlp_bias && mlp_bias;
-    c->qk_norm = f->qk_norm;
+    for (const struct hf_key *k = hf_common_keys; k->field; k++) read_key(r, k, c);
+    for (const struct hf_key *k = c->family ? c->family->keys : NULL; k && k->field; k++)
+        read_key(r, k, c);
 }
 
-void hf_read_family_sizes(struct reader *r, struct hf_config *c)
+void hf_set_fixed(const struct hf_family *f, struct hf_config *c)
 {
-    static const struct family other = {.positions = 2048};
-    const struct family *f = family_of(c);
-    if (!f) f = &other;
-    if (f->divides && c->hidden_size % c->num_attention_heads)
+    for (const struct hf_key *k = f->keys; k->field; k++)
+        if (!k->key) read_key(NULL, k, c);
+}
+
+void hf_resolve_sizes(struct reader *r, struct hf_config *c)
+{
+    const int64_t heads = c->num_attention_heads;
+    if (c->family && c->family->divides && c->hidden_size % heads)
         reader_fail(r, "num_attention_heads", "a divisor of hidden_size");
-    c->num_key_value_heads = f->kv_heads;
-    /* null is not absent: as many as heads */
-    if (!f->kv_heads || json_get(r->object, "num_key_value_heads"))
-        c->num_key_value_heads = c->num_attention_heads;
-    c->head_dim = f->head_dim ? f->head_dim : c->hidden_size / c->num_attention_heads;
-    c->max_position_embeddings = f->positions;
-    reader_int(r, "num_key_value_heads", 1, 1 << 16, &c->num_key_value_heads);
-    reader_int(r, "head_dim", 1, 1 << 16, &c->head_dim);
-    reader_int(r, "max_position_embeddings", 1, INT32_MAX, &c->max_position_embeddings);
+    if (c->num_key_value_heads == 0) c->num_key_value_heads = heads;
+    if (c->head_dim == 0) c->head_dim = c->hidden_size / heads;
+    if (heads % c->num_key_value_heads)
+        reader_fail(r, "num_key_value_heads", "a divisor of num_attention_heads");
+    if (c->head_dim == 0) reader_fail(r, "num_attention_heads", "at most hidden_size");
 }
 
 static void set_window(struct hf_config *c, int64_t layer)
@@ -92,21 +97,21 @@ static void read_layer_types(struct reader *r, const struct json *list, struct h
 /* Layers with a window come after max_window_layers others. */
 static void read_last_layers(struct reader *r, struct hf_config *c)
 {
-    int64_t full = DEFAULT_FULL_LAYERS;
+    int64_t full = c->family->window_layers;
     reader_int(r, "max_window_layers", 0, INT32_MAX, &full);
     for (int64_t l = full; l < c->num_hidden_layers && c->sliding_window; l++) set_window(c, l);
 }
 
 void hf_read_windows(struct reader *r, struct hf_config *c)
 {
-    const struct family *f = family_of(c);
+    const struct hf_family *f = c->family;
     const struct json *types = reader_get(r, "layer_types");
-    bool use = f && f->window == WINDOW_ALL, any = false;
-    if (!f || f->window == WINDOW_NONE) return;
-    if (f->window == WINDOW_LAYERS) reader_bool(r, "use_sliding_window", &use);
-    if (use && !json_get(r->object, "sliding_window")) c->sliding_window = DEFAULT_WINDOW;
+    bool use = f && f->window == HF_WINDOW_ALL, any = false;
+    if (!f || f->window == HF_WINDOW_NONE) return;
+    if (f->window == HF_WINDOW_LAYERS) reader_bool(r, "use_sliding_window", &use);
+    if (use && !json_get(r->object, "sliding_window")) c->sliding_window = f->window_keys;
     if (use) reader_int(r, "sliding_window", 1, INT32_MAX, &c->sliding_window);
-    if (f->window == WINDOW_ALL)
+    if (f->window == HF_WINDOW_ALL)
         for (int64_t l = 0; l < c->num_hidden_layers && c->sliding_window; l++) set_window(c, l);
     else if (types)
         read_layer_types(r, types, c);

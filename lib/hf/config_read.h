@@ -24,12 +24,15 @@ void reader_real(struct reader *r, const char *key, double min, double max, doub
 void reader_bool(struct reader *r, const char *key, bool *out);
 void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME]);
 
-/* What a family adds: biases and norms; then the sizes whose defaults it sets, after the others;
- * then which layers have a window, after all sizes. */
-void hf_read_family(struct reader *r, struct hf_config *c);
-void hf_read_family_sizes(struct reader *r, struct hf_config *c);
+/* The keys of every family and those of c->family; then, after the other sizes, the sizes that
+ * they leave to follow from those; then which layers have a window. */
+void hf_read_keys(struct reader *r, struct hf_config *c);
+void hf_resolve_sizes(struct reader *r, struct hf_config *c);
 void hf_read_windows(struct reader *r, struct hf_config *c);
-/* The rotary settings as they stand; then, after the sizes, what they leave open. */
+/* Sets the fields that have one value throughout the family. */
+void hf_set_fixed(const struct hf_family *f, struct hf_config *c);
+/* The rotary settings as they stand, after hf_read_keys; then, after the sizes, what they leave
+ * open. */
 void hf_read_rope(struct reader *r, struct hf_config *c);
 void hf_resolve_rope(struct reader *r, struct hf_config *c);
 

@@ -36,10 +36,8 @@ void hf_read_rope(struct reader *r, struct hf_config *c)
     static const char *const where[] = {"rope_scaling.", "rope_parameters."};
     bool done = false;
     memcpy(c->rope.type, "default", sizeof "default");
-    c->rope.theta = 10000;
     c->rope.partial_rotary_factor = 1;
     c->rope.truncate = true;
-    reader_real(r, "rope_theta", 1, 1e15, &c->rope.theta);
     reader_real(r, "partial_rotary_factor", 0, 1, &c->rope.partial_rotary_factor);
     for (int i = 0; i < 2 && !done; i++) {
         const struct json *v = reader_get(r, keys[i]);

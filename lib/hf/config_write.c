@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "hf/config.h"
+#include "hf/family.h"
 
 /* With a '.' or 'e', so that it reads back as a real number. */
 void hf_real_text(double f, bool single, char out[NUM_TEXT])
@@ -82,16 +83,16 @@ static void put_rope(struct buf *b, const struct hf_rope *r)
     buf_puts(b, "\n  }");
 }
 
-/* In Mistral an absent sliding_window would mean its default, and there is one for all layers; Qwen
- * has a type for each. */
+/* Where all layers have a window an absent sliding_window would mean the family's default; other
+ * families have a type for each layer. */
 static void put_window(struct buf *b, const struct hf_config *c)
 {
-    const bool mistral = strcmp(c->model_type, "mistral") == 0;
+    const bool all = c->family && c->family->window == HF_WINDOW_ALL;
     if (c->sliding_window)
         put_int(b, "sliding_window", c->sliding_window);
-    else if (mistral)
+    else if (all)
         buf_puts(b, ",\n  \"sliding_window\": null");
-    if (!c->sliding_window || mistral) return;
+    if (!c->sliding_window || all) return;
     put_bool(b, "use_sliding_window", true);
     buf_puts(b, ",\n  \"layer_types\": [");
     for (int64_t l = 0; l < c->num_hidden_layers; l++)
@@ -117,7 +118,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     put_str(b, "hidden_act", c->hidden_act);
     put_real(b, "rms_norm_eps", c->rms_norm_eps);
     put_rope(b, &c->rope);
-    /* Qwen2 always has its q, k and v bias and knows no such key. */
+    /* A family with a bias of q, k and v alone has it always, and knows no such key. */
     put_bool(b, "attention_bias", c->qkv_bias && c->o_bias);
     put_bool(b, "mlp_bias", c->mlp_bias);
     put_real(b, "attention_dropout", c->attention_dropout);

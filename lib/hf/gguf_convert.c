@@ -8,31 +8,25 @@
 
 #include "base/io.h"
 #include "base/num.h"
+#include "hf/config_read.h"
+#include "hf/family.h"
 #include "hf/folder.h"
 
-/* Families whose tensors we know; the name is both GGUF's and transformers'. */
-static const struct {
-    const char *name, *architecture;
-    bool qkv_bias;
-} families[] = {
-    {"llama", "LlamaForCausalLM", false},
-    {"qwen2", "Qwen2ForCausalLM", true},
-};
-
+/* The architecture's name is that of the family. */
 static int set_family(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     struct str arch = {"", 0};
+    char names[HF_FAMILY_NAMES];
     if (gguf_get_str(g, "general.architecture", &arch, e) < 0) return -1;
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        if (!str_is(arch, families[i].name)) continue;
-        snprintf(c->model_type, sizeof c->model_type, "%s", families[i].name);
-        snprintf(c->architecture, sizeof c->architecture, "%s", families[i].architecture);
-        c->qkv_bias = families[i].qkv_bias;
-        return 0;
-    }
-    return err_set(e, ERR_DATA,
-                   "%s: architecture \"%.*s\" cannot be converted; llama and qwen2 can",
-                   gguf_name(g), STR_FMT(arch));
+    snprintf(c->model_type, sizeof c->model_type, "%.*s", STR_FMT(arch));
+    const struct hf_family *f = hf_family_find(c->model_type);
+    if (!f || f->gguf == HF_GGUF_NONE)
+        return err_set(e, ERR_DATA, "%s: architecture \"%.*s\" cannot be converted; %s can",
+                       gguf_name(g), STR_FMT(arch), hf_family_names(true, " and ", names));
+    c->family = f;
+    snprintf(c->architecture, sizeof c->architecture, "%s", f->architecture);
+    hf_set_fixed(f, c);
+    return 0;
 }
 
 /* "llama." + key */
@@ -140,6 +134,17 @@ static int set_vocab(const struct gguf *g, struct hf_config *c, struct err *e)
                : 0;
 }
 
+/* Where the family does not always have a bias of q, k and v, attention_bias is one of o too; the
+ * metadata have no such key, but the tensors tell. */
+static void set_biases(const struct gguf *g, struct hf_config *c)
+{
+    char name[128];
+    const struct hf_row *r = hf_row_find(c->family->tensors, HF_ROLE_Q_BIAS);
+    if (c->qkv_bias || !r || !r->gguf) return;
+    hf_row_name(r->gguf, 0, name, sizeof name);
+    c->qkv_bias = c->o_bias = gguf_find(g, name) != NULL;
+}
+
 int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     memset(c, 0, sizeof *c);
@@ -151,8 +156,7 @@ int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
     c->dtype = HF_BF16;
     snprintf(c->hidden_act, sizeof c->hidden_act, "silu");
     if (get_real(g, c, "attention.layer_norm_rms_epsilon", &c->rms_norm_eps, e) != 0) return -1;
-    if (strcmp(c->model_type, "llama") == 0 && gguf_find(g, "blk.0.attn_q.bias"))
-        c->qkv_bias = c->o_bias = true;
+    set_biases(g, c);
     return 0;
 }
 

@@ -4,26 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hf/family.h"
 #include "hf/gguf_convert.h"
 #include "hf/params.h"
 #include "hf/safetensors.h"
-
-/* Hugging Face's name within a layer, and GGUF's. heads: the rows are permuted by heads. */
-enum heads { NO_HEADS, QUERY_HEADS, KEY_HEADS };
-static const struct {
-    const char *hf, *gguf;
-    enum heads heads;
-} names[] = {
-    {"input_layernorm", "attn_norm", NO_HEADS},
-    {"self_attn.q_proj", "attn_q", QUERY_HEADS},
-    {"self_attn.k_proj", "attn_k", KEY_HEADS},
-    {"self_attn.v_proj", "attn_v", NO_HEADS},
-    {"self_attn.o_proj", "attn_output", NO_HEADS},
-    {"post_attention_layernorm", "ffn_norm", NO_HEADS},
-    {"mlp.gate_proj", "ffn_gate", NO_HEADS},
-    {"mlp.up_proj", "ffn_up", NO_HEADS},
-    {"mlp.down_proj", "ffn_down", NO_HEADS},
-};
 
 /* One tensor to write. head_rows: rows of one head when they are permuted, else 0. */
 struct job {
@@ -40,25 +24,12 @@ struct plan {
     struct arena names;
 };
 
-/* GGUF's name of a parameter; which heads permute its rows. */
-static void gguf_name_of(const struct hf_param *p, char out[64], enum heads *heads)
+/* Only the converters of some families permute rows, and only those that the rotation turns. */
+static bool is_permuted(const struct hf_config *c, enum hf_role role)
 {
-    static const char *const outer[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
-                                           {"model.norm.weight", "output_norm.weight"},
-                                           {"lm_head.weight", "output.weight"}};
-    char prefix[64];
-    *heads = NO_HEADS;
-    out[0] = 0;
-    for (size_t i = 0; i < sizeof outer / sizeof *outer; i++)
-        if (strcmp(p->name, outer[i][0]) == 0) snprintf(out, 64, "%s", outer[i][1]);
-    size_t skip = (size_t)snprintf(prefix, sizeof prefix, "model.layers.%d.", p->layer);
-    const char *dot = strrchr(p->name, '.');
-    for (size_t i = 0; p->layer >= 0 && i < sizeof names / sizeof *names; i++) {
-        size_t n = strlen(names[i].hf);
-        if (strncmp(p->name + skip, names[i].hf, n) != 0 || p->name + skip + n != dot) continue;
-        snprintf(out, 64, "blk.%d.%s%s", p->layer, names[i].gguf, dot);
-        *heads = names[i].heads;
-    }
+    return c->family->gguf == HF_GGUF_PERMUTED &&
+           (role == HF_ROLE_Q || role == HF_ROLE_K || role == HF_ROLE_Q_BIAS ||
+            role == HF_ROLE_K_BIAS);
 }
 
 /* Shapes are stored in reverse: [in, out] with the contiguous one first. */
@@ -74,8 +45,7 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
 {
     struct plan *plan = arg;
     char name[64];
-    enum heads heads;
-    gguf_name_of(p, name, &heads);
+    hf_row_name(p->row->gguf ? p->row->gguf : "", p->layer, name, sizeof name);
     const struct gguf_tensor *t = gguf_find(plan->g, name);
     if (!t)
         return err_set(e, ERR_DATA, "%s: tensor \"%s\": is missing (it becomes %s)",
@@ -94,9 +64,7 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
     if (!(h->name = arena_copy(&plan->names, p->name, strlen(p->name), e))) return -1;
     struct job *job = &plan->jobs[plan->count++];
     job->from = t;
-    /* Only the Llama converter permutes; Qwen2's rotary embedding has the same order in both. */
-    bool permuted = heads != NO_HEADS && strcmp(plan->c->model_type, "llama") == 0;
-    job->head_rows = permuted ? (uint64_t)plan->c->head_dim : 0;
+    job->head_rows = is_permuted(plan->c, p->row->roles[0]) ? (uint64_t)plan->c->head_dim : 0;
     return 0;
 }
 

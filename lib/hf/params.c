@@ -1,96 +1,140 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameter list, from one table of what a layer holds. */
+/* The table of roles, and the list of a model's parameters from it and from its family's rows. */
 #include "hf/params.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Sizes that dimensions refer to. */
-enum dim { NONE, HIDDEN, INNER, QUERY, KEYS, HEAD, DIMS };
-/* Conditions on a row. */
-enum when { ALWAYS, IF_QKV_BIAS, IF_O_BIAS, IF_MLP_BIAS, IF_QK_NORM, WHENS };
+#include "hf/config.h"
+#include "hf/family.h"
 
-static const struct {
-    const char *name;
-    enum hf_param_kind kind;
-    enum dim rows, cols;
-    enum when when;
-} layer_params[] = {
-    {"input_layernorm.weight", HF_PARAM_NORM, HIDDEN, NONE, ALWAYS},
-    {"self_attn.q_proj.weight", HF_PARAM_MATRIX, QUERY, HIDDEN, ALWAYS},
-    {"self_attn.q_proj.bias", HF_PARAM_BIAS, QUERY, NONE, IF_QKV_BIAS},
-    {"self_attn.k_proj.weight", HF_PARAM_MATRIX, KEYS, HIDDEN, ALWAYS},
-    {"self_attn.k_proj.bias", HF_PARAM_BIAS, KEYS, NONE, IF_QKV_BIAS},
-    {"self_attn.v_proj.weight", HF_PARAM_MATRIX, KEYS, HIDDEN, ALWAYS},
-    {"self_attn.v_proj.bias", HF_PARAM_BIAS, KEYS, NONE, IF_QKV_BIAS},
-    {"self_attn.q_norm.weight", HF_PARAM_NORM, HEAD, NONE, IF_QK_NORM},
-    {"self_attn.k_norm.weight", HF_PARAM_NORM, HEAD, NONE, IF_QK_NORM},
-    {"self_attn.o_proj.weight", HF_PARAM_MATRIX, HIDDEN, QUERY, ALWAYS},
-    {"self_attn.o_proj.bias", HF_PARAM_BIAS, HIDDEN, NONE, IF_O_BIAS},
-    {"post_attention_layernorm.weight", HF_PARAM_NORM, HIDDEN, NONE, ALWAYS},
-    {"mlp.gate_proj.weight", HF_PARAM_MATRIX, INNER, HIDDEN, ALWAYS},
-    {"mlp.gate_proj.bias", HF_PARAM_BIAS, INNER, NONE, IF_MLP_BIAS},
-    {"mlp.up_proj.weight", HF_PARAM_MATRIX, INNER, HIDDEN, ALWAYS},
-    {"mlp.up_proj.bias", HF_PARAM_BIAS, INNER, NONE, IF_MLP_BIAS},
-    {"mlp.down_proj.weight", HF_PARAM_MATRIX, HIDDEN, INNER, ALWAYS},
-    {"mlp.down_proj.bias", HF_PARAM_BIAS, HIDDEN, NONE, IF_MLP_BIAS},
+#define ROLE(role, bucket, block, kind, rows, columns, shard, when)                                \
+    [HF_ROLE_##role] = {HF_##bucket,      HF_BLOCK_##block, HF_PARAM_##kind, HF_DIM_##rows,        \
+                        HF_DIM_##columns, SHARD_##shard,    HF_##when}
+/* A bias of rows that are cut is cut with them; a bias of a sum over ranks is added once, and so is
+ * whole on each. */
+const struct hf_role_info hf_roles[HF_ROLES] = {
+    ROLE(EMBED, EMBED, EMBED, EMBEDDING, VOCAB, HIDDEN, VOCAB, ALWAYS),
+    ROLE(NORM1, LAYER, NORM1, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
+    ROLE(Q, LAYER, QKV, MATRIX, QUERY, HIDDEN, ROWS, ALWAYS),
+    ROLE(K, LAYER, QKV, MATRIX, KEYS, HIDDEN, ROWS, ALWAYS),
+    ROLE(V, LAYER, QKV, MATRIX, KEYS, HIDDEN, ROWS, ALWAYS),
+    ROLE(Q_BIAS, LAYER, QKV_BIAS, BIAS, QUERY, ONE, ROWS, IF_QKV_BIAS),
+    ROLE(K_BIAS, LAYER, QKV_BIAS, BIAS, KEYS, ONE, ROWS, IF_QKV_BIAS),
+    ROLE(V_BIAS, LAYER, QKV_BIAS, BIAS, KEYS, ONE, ROWS, IF_QKV_BIAS),
+    ROLE(Q_NORM, LAYER, Q_NORM, NORM, HEAD, ONE, REPLICATED, IF_QK_NORM),
+    ROLE(K_NORM, LAYER, K_NORM, NORM, HEAD, ONE, REPLICATED, IF_QK_NORM),
+    ROLE(O, LAYER, O, MATRIX, HIDDEN, QUERY, COLUMNS, ALWAYS),
+    ROLE(O_BIAS, LAYER, O_BIAS, BIAS, HIDDEN, ONE, REPLICATED, IF_O_BIAS),
+    ROLE(NORM2, LAYER, NORM2, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
+    ROLE(GATE, LAYER, GATE_UP, MATRIX, INNER, HIDDEN, ROWS, ALWAYS),
+    ROLE(UP, LAYER, GATE_UP, MATRIX, INNER, HIDDEN, ROWS, ALWAYS),
+    ROLE(GATE_BIAS, LAYER, GATE_UP_BIAS, BIAS, INNER, ONE, ROWS, IF_MLP_BIAS),
+    ROLE(UP_BIAS, LAYER, GATE_UP_BIAS, BIAS, INNER, ONE, ROWS, IF_MLP_BIAS),
+    ROLE(DOWN, LAYER, DOWN, MATRIX, HIDDEN, INNER, COLUMNS, ALWAYS),
+    ROLE(DOWN_BIAS, LAYER, DOWN_BIAS, BIAS, HIDDEN, ONE, REPLICATED, IF_MLP_BIAS),
+    ROLE(NORM_FINAL, HEAD, NORM_FINAL, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
+    ROLE(HEAD, HEAD, HEAD, MATRIX, VOCAB, HIDDEN, VOCAB, IF_UNTIED),
 };
 
-static int list_layer(const struct hf_config *c, int layer, hf_param_fn *f, void *arg,
-                      struct err *e)
+/* ---- rows ---- */
+uint64_t hf_row_rows(const struct hf_row *r, const struct hf_sizes *s)
 {
-    const uint64_t size[DIMS] = {
-        [HIDDEN] = (uint64_t)c->hidden_size,
-        [INNER] = (uint64_t)c->intermediate_size,
-        [QUERY] = (uint64_t)(c->num_attention_heads * c->head_dim),
-        [KEYS] = (uint64_t)(c->num_key_value_heads * c->head_dim),
-        [HEAD] = (uint64_t)c->head_dim,
-    };
-    const bool have[WHENS] = {
-        [ALWAYS] = true,           [IF_QKV_BIAS] = c->qkv_bias,
-        [IF_O_BIAS] = c->o_bias,   [IF_MLP_BIAS] = c->mlp_bias,
-        [IF_QK_NORM] = c->qk_norm,
-    };
-    for (size_t i = 0; i < sizeof layer_params / sizeof *layer_params; i++) {
-        char name[128];
-        if (!have[layer_params[i].when]) continue;
-        snprintf(name, sizeof name, "model.layers.%d.%s", layer, layer_params[i].name);
-        struct hf_param p = {name,
-                             layer_params[i].kind,
-                             layer,
-                             layer_params[i].cols == NONE ? 1 : 2,
-                             {size[layer_params[i].rows], size[layer_params[i].cols]}};
-        int rc = f(arg, &p, e);
-        if (rc != 0) return rc;
-    }
-    return 0;
+    uint64_t n = 0;
+    for (const enum hf_role *x = r->roles; *x; x++) n += s->dim[hf_roles[*x].rows];
+    return n;
 }
 
-static bool is_known(const struct hf_config *c)
+bool hf_row_is_linear(const struct hf_row *r)
 {
-    static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3"};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(c->model_type, types[i]) == 0) return true;
-    return false;
+    return hf_row_info(r)->bucket == HF_LAYER && hf_row_info(r)->kind == HF_PARAM_MATRIX;
+}
+
+void hf_rows_of(const struct hf_row *table, enum hf_bucket bucket, const struct hf_row **begin,
+                const struct hf_row **end)
+{
+    for (*begin = table; (*begin)->name && hf_row_info(*begin)->bucket < bucket;) ++*begin;
+    for (*end = *begin; (*end)->name && hf_row_info(*end)->bucket == bucket;) ++*end;
+}
+
+const struct hf_row *hf_row_find(const struct hf_row *table, enum hf_role role)
+{
+    for (const struct hf_row *r = table; r->name; r++)
+        for (const enum hf_role *x = r->roles; *x; x++)
+            if (*x == role) return r;
+    return NULL;
+}
+
+void hf_row_name(const char *name, int layer, char *out, size_t size)
+{
+    const char *d = strstr(name, "%d");
+    if (d)
+        snprintf(out, size, "%.*s%d%s", (int)(d - name), name, layer, d + 2);
+    else
+        snprintf(out, size, "%s", name);
+}
+
+/* ---- the list ---- */
+void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
+{
+    *s = (struct hf_sizes){
+        .dim =
+            {
+                [HF_DIM_ONE] = 1,
+                [HF_DIM_HIDDEN] = (uint64_t)c->hidden_size,
+                [HF_DIM_INNER] = (uint64_t)c->intermediate_size,
+                [HF_DIM_QUERY] = (uint64_t)(c->num_attention_heads * c->head_dim),
+                [HF_DIM_KEYS] = (uint64_t)(c->num_key_value_heads * c->head_dim),
+                [HF_DIM_HEAD] = (uint64_t)c->head_dim,
+                [HF_DIM_VOCAB] = (uint64_t)c->vocab_size,
+            },
+        .has =
+            {
+                [HF_ALWAYS] = true,
+                [HF_IF_QKV_BIAS] = c->qkv_bias,
+                [HF_IF_O_BIAS] = c->o_bias,
+                [HF_IF_MLP_BIAS] = c->mlp_bias,
+                [HF_IF_QK_NORM] = c->qk_norm,
+                [HF_IF_UNTIED] = !c->tie_word_embeddings,
+            },
+    };
+}
+
+/* The rows of one bucket; layer: -1 outside the layers. */
+static int list_bucket(const struct hf_row *table, const struct hf_sizes *s, enum hf_bucket bucket,
+                       int layer, hf_param_fn *f, void *arg, struct err *e)
+{
+    const struct hf_row *r, *end;
+    int rc = 0;
+    for (hf_rows_of(table, bucket, &r, &end); r < end && rc == 0; r++) {
+        char name[128];
+        if (!hf_row_exists(r, s)) continue;
+        hf_row_name(r->name, layer, name, sizeof name);
+        struct hf_param p = {.name = name,
+                             .row = r,
+                             .kind = hf_row_info(r)->kind,
+                             .layer = layer,
+                             .ndim = hf_row_info(r)->columns == HF_DIM_ONE ? 1 : 2,
+                             .dim = {hf_row_rows(r, s)}};
+        if (p.ndim == 2) p.dim[1] = hf_row_columns(r, s);
+        rc = f(arg, &p, e);
+    }
+    return rc;
 }
 
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e)
 {
-    const uint64_t v = (uint64_t)c->vocab_size, h = (uint64_t)c->hidden_size;
+    struct hf_sizes s;
     if (hf_config_is_moe(c))
         return err_set(e, ERR_DATA,
                        "model type %s is a mixture of experts (MoE), which is not "
                        "supported",
                        c->model_type);
-    if (!is_known(c)) return err_set(e, ERR_DATA, "model type %s is not supported", c->model_type);
-    struct hf_param p = {"model.embed_tokens.weight", HF_PARAM_EMBEDDING, -1, 2, {v, h}};
-    int rc = f(arg, &p, e);
+    if (!c->family) return err_set(e, ERR_DATA, "model type %s is not supported", c->model_type);
+    const struct hf_row *table = c->family->tensors;
+    hf_sizes_of(c, &s);
+    int rc = list_bucket(table, &s, HF_EMBED, -1, f, arg, e);
     for (int64_t i = 0; i < c->num_hidden_layers && rc == 0; i++)
-        rc = list_layer(c, (int)i, f, arg, e);
-    if (rc != 0) return rc;
-    struct hf_param norm = {"model.norm.weight", HF_PARAM_NORM, -1, 1, {h, 0}};
-    rc = f(arg, &norm, e);
-    if (rc != 0 || c->tie_word_embeddings) return rc;
-    struct hf_param head = {"lm_head.weight", HF_PARAM_MATRIX, -1, 2, {v, h}};
-    return f(arg, &head, e);
+        rc = list_bucket(table, &s, HF_LAYER, (int)i, f, arg, e);
+    return rc ? rc : list_bucket(table, &s, HF_HEAD, -1, f, arg, e);
 }

@@ -1,19 +1,151 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and shapes of the parameters of the dense Llama family as Hugging Face stores them. */
+/* The parameters of a decoder by role, and the rows that say under which names the checkpoints of a
+ * family hold them. Sizes are symbols here: what a model has of them is a struct hf_sizes. */
 #ifndef SFT_HF_PARAMS_H
 #define SFT_HF_PARAMS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
-#include "hf/config.h"
 
+struct hf_config;
+
+/* ---- roles: what a parameter does, whatever its name is ---- */
 enum hf_param_kind { HF_PARAM_MATRIX, HF_PARAM_EMBEDDING, HF_PARAM_NORM, HF_PARAM_BIAS };
 
-/* One parameter; the name lives only during the call. dim: [out, in] of a projection, [vocab,
- * hidden] of the embeddings, [n] of norms and biases. layer: -1 outside the layers. */
+/* Sizes that dimensions refer to. A vector has one column. */
+enum hf_dim {
+    HF_DIM_ONE,
+    HF_DIM_HIDDEN, /* the residual stream */
+    HF_DIM_INNER,  /* the MLP */
+    HF_DIM_QUERY,  /* heads * head_dim */
+    HF_DIM_KEYS,   /* kv_heads * head_dim */
+    HF_DIM_HEAD,   /* one head */
+    HF_DIM_VOCAB,
+    HF_DIMS
+};
+/* When a parameter exists. */
+enum hf_when {
+    HF_ALWAYS,
+    HF_IF_QKV_BIAS,
+    HF_IF_O_BIAS,
+    HF_IF_MLP_BIAS,
+    HF_IF_QK_NORM,
+    HF_IF_UNTIED,
+    HF_WHENS
+};
+/* How a parameter is cut among the ranks of a tensor-parallel group. The rows of SHARD_VOCAB may be
+ * cut unevenly. */
+enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
+/* The parts of a model, in the order of the forward pass. */
+enum hf_bucket { HF_EMBED, HF_LAYER, HF_HEAD, HF_BUCKETS };
+/* Parameters of one block lie side by side in memory, in the order of the roles, as one matrix of
+ * all their rows (or one vector): q, k and v are one product, and so are gate and up. */
+enum hf_block {
+    HF_BLOCK_EMBED,
+    HF_BLOCK_NORM1,
+    HF_BLOCK_QKV,
+    HF_BLOCK_QKV_BIAS,
+    HF_BLOCK_Q_NORM,
+    HF_BLOCK_K_NORM,
+    HF_BLOCK_O,
+    HF_BLOCK_O_BIAS,
+    HF_BLOCK_NORM2,
+    HF_BLOCK_GATE_UP,
+    HF_BLOCK_GATE_UP_BIAS,
+    HF_BLOCK_DOWN,
+    HF_BLOCK_DOWN_BIAS,
+    HF_BLOCK_NORM_FINAL,
+    HF_BLOCK_HEAD,
+    HF_BLOCKS
+};
+enum hf_role {
+    HF_ROLE_END, /* ends a list */
+    HF_ROLE_EMBED,
+    HF_ROLE_NORM1, /* before attention */
+    HF_ROLE_Q,
+    HF_ROLE_K,
+    HF_ROLE_V,
+    HF_ROLE_Q_BIAS,
+    HF_ROLE_K_BIAS,
+    HF_ROLE_V_BIAS,
+    HF_ROLE_Q_NORM, /* over each head, before the rotation */
+    HF_ROLE_K_NORM,
+    HF_ROLE_O,
+    HF_ROLE_O_BIAS,
+    HF_ROLE_NORM2, /* before the MLP */
+    HF_ROLE_GATE,
+    HF_ROLE_UP,
+    HF_ROLE_GATE_BIAS,
+    HF_ROLE_UP_BIAS,
+    HF_ROLE_DOWN,
+    HF_ROLE_DOWN_BIAS,
+    HF_ROLE_NORM_FINAL,
+    HF_ROLE_HEAD, /* the output projection */
+    HF_ROLES
+};
+struct hf_role_info {
+    enum hf_bucket bucket;
+    enum hf_block block;
+    enum hf_param_kind kind;
+    enum hf_dim rows, columns; /* [out, in] of a projection */
+    enum shard shard;
+    enum hf_when when;
+};
+extern const struct hf_role_info hf_roles[HF_ROLES];
+
+/* ---- rows: what a family's checkpoints hold ---- */
+enum { HF_ROW_ROLES = 3, HF_BLOCK_ROWS = 3 }; /* most roles of a row, and rows of a block */
+
+/* A tensor on the disk. Several roles lie in it one below the other, as qkv_proj holds q, k and v;
+ * they are of one block, in its order. */
+struct hf_row {
+    const char *name;                     /* "%d" stands for the layer; NULL ends a table */
+    const char *gguf;                     /* its name in a GGUF file; NULL: there is none */
+    enum hf_role roles[HF_ROW_ROLES + 1]; /* ended by HF_ROLE_END */
+};
+/* A table's rows are in the order of the forward pass: embedding, one layer, head. */
+
+/* What a model has of each symbol. */
+struct hf_sizes {
+    uint64_t dim[HF_DIMS];
+    bool has[HF_WHENS];
+};
+void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s);
+
+/* The row's first role, which has all but the number of rows in common with its others. */
+static inline const struct hf_role_info *hf_row_info(const struct hf_row *r)
+{
+    return &hf_roles[r->roles[0]];
+}
+/* Elements of the tensor: rows of all its roles, and the columns they share. */
+uint64_t hf_row_rows(const struct hf_row *r, const struct hf_sizes *s);
+static inline uint64_t hf_row_columns(const struct hf_row *r, const struct hf_sizes *s)
+{
+    return s->dim[hf_row_info(r)->columns];
+}
+static inline bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s)
+{
+    return s->has[hf_row_info(r)->when];
+}
+/* A linear layer of the layers, which an adapter may adapt. */
+bool hf_row_is_linear(const struct hf_row *r);
+/* The table's rows of one bucket: [*begin, *end). */
+void hf_rows_of(const struct hf_row *table, enum hf_bucket bucket, const struct hf_row **begin,
+                const struct hf_row **end);
+/* The row that holds a role; NULL when the table has none. */
+const struct hf_row *hf_row_find(const struct hf_row *table, enum hf_role role);
+/* A name with the layer put in; cut to size. */
+void hf_row_name(const char *name, int layer, char *out, size_t size);
+
+/* ---- the parameters of one model ---- */
+/* The name lives only during the call. dim: rows and columns; [n] of norms and biases. layer: -1
+ * outside the layers. */
 struct hf_param {
     const char *name;
+    const struct hf_row *row;
     enum hf_param_kind kind;
     int layer;
     int ndim;
@@ -22,8 +154,8 @@ struct hf_param {
 typedef int hf_param_fn(void *arg, const struct hf_param *p, struct err *e);
 
 /* Calls f for each parameter in the order of the forward pass; stops at the first non-zero, which
- * it returns. lm_head.weight only when it is not tied. ERR_DATA for a mixture of experts and for
- * model types of another structure. */
+ * it returns. The output projection only when it is not tied. ERR_DATA for a mixture of experts and
+ * for a model of no known family. */
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e);
 
 #endif

@@ -1,38 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From config.json to a descriptor: the table of families, and refusal of what is not done here. */
+/* From config.json to a descriptor, and refusal of what is not done here. */
 #include "model/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static const char *const families[] = {"llama", "mistral", "qwen2", "qwen3"};
-#define SUPPORTED                                                                                  \
-    "supported are dense models of the Llama family (model_type llama, mistral, qwen2, qwen3; "    \
-    "hidden_act silu; full or sliding-window attention; rotary scaling default, linear, dynamic, " \
-    "yarn or llama3; weights in bf16, fp16 or fp32)"
-
+/* what: what is not supported, up to "is not supported". */
 static int unsupported(struct err *e, const char *what)
 {
-    return err_set(e, ERR_DATA, "config.json: %s is not supported; " SUPPORTED, what);
-}
-
-static const char *family_find(const char *type)
-{
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        if (strcmp(families[i], type) == 0) return families[i];
-    }
-    return NULL;
+    char names[HF_FAMILY_NAMES];
+    return err_set(e, ERR_DATA,
+                   "config.json: %s is not supported; supported are dense models of the Llama "
+                   "family (model_type %s; hidden_act silu; full or sliding-window attention; "
+                   "rotary scaling default, linear, dynamic, yarn or llama3; weights in bf16, fp16 "
+                   "or fp32)",
+                   what, hf_family_names(false, ", ", names));
 }
 
 static int check_features(const struct hf_config *c, struct err *e)
 {
-    if (hf_config_is_moe(c))
-        return err_set(e, ERR_DATA,
-                       "config.json: model_type %s is a mixture of experts (MoE), which is not "
-                       "supported; " SUPPORTED,
-                       c->model_type);
-    if (!family_find(c->model_type))
-        return err_set(e, ERR_DATA, "config.json: model_type %s is not supported; " SUPPORTED,
-                       c->model_type);
+    char what[HF_MAX_NAME + 64];
+    const bool moe = hf_config_is_moe(c);
+    snprintf(what, sizeof what, "model_type %s%s", c->model_type,
+             moe ? " is a mixture of experts (MoE), which" : "");
+    if (moe || !c->family) return unsupported(e, what);
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
     if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* the same */
         return unsupported(e, "hidden_act other than silu");
@@ -63,7 +54,7 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
 {
     if (check_features(c, e) || check_sizes(c, e)) return -1;
     *m = (struct model){
-        .family = family_find(c->model_type),
+        .family = c->family,
         .layers = (int32_t)c->num_hidden_layers,
         .heads = (int32_t)c->num_attention_heads,
         .kv_heads = (int32_t)c->num_key_value_heads,
@@ -101,7 +92,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         bool differ;
         const char *what;
     } all[] = {
-        {strcmp(a->family, b->family) != 0, "model_type"},
+        {a->family != b->family, "model_type"},
         {a->layers != b->layers, "num_hidden_layers"},
         {a->heads != b->heads, "num_attention_heads"},
         {a->kv_heads != b->kv_heads, "num_key_value_heads"},

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "hf/config.h"
+#include "hf/family.h"
 #include "model/lora.h"
 
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3 };
@@ -28,7 +29,7 @@ struct rope {
 
 /* The Llama family: RMSNorm, rotary positions (half-split), grouped-query attention, SwiGLU. */
 struct model {
-    const char *family; /* row of the table of families: "llama", "qwen2", ... */
+    const struct hf_family *family;
     int32_t layers, heads, kv_heads, head_dim;
     int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
     double eps;
@@ -93,9 +94,6 @@ double model_flops(const struct model *m, double tokens, double targets, double 
 /* Twice the pairs of query and key that a document of n tokens has, the mean of the layers: n
  * squared where there is no window. */
 double model_squares(const struct model *m, double n);
-
-/* How a tensor is cut among the ranks of a tensor-parallel group. */
-enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
 
 struct param {
     char name[72]; /* Hugging Face's */

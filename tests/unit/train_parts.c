@@ -77,7 +77,8 @@ static bool matrices_decay(const struct params *t, const char *named)
 
 static void tables(void)
 {
-    struct model m = {.layers = 2,
+    struct model m = {.family = hf_family_find("llama"),
+                      .layers = 2,
                       .heads = 4,
                       .kv_heads = 2,
                       .head_dim = 8,

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of families: transformers 5, models/FAMILY/configuration_FAMILY.py and
+ * modeling_FAMILY.py. */
+#include "hf/family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LAYER "model.layers.%d."
+#define BLOCK "blk.%d."
+
+/* Names that most families share. */
+static const struct hf_row llama_tensors[] = {
+    {"model.embed_tokens.weight", "token_embd.weight", {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", BLOCK "attn_norm.weight", {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", BLOCK "attn_q.weight", {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", BLOCK "attn_q.bias", {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", BLOCK "attn_k.weight", {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", BLOCK "attn_k.bias", {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", BLOCK "attn_v.weight", {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", BLOCK "attn_v.bias", {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM}},
+    {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM}},
+    {LAYER "self_attn.o_proj.weight", BLOCK "attn_output.weight", {HF_ROLE_O}},
+    {LAYER "self_attn.o_proj.bias", BLOCK "attn_output.bias", {HF_ROLE_O_BIAS}},
+    {LAYER "post_attention_layernorm.weight", BLOCK "ffn_norm.weight", {HF_ROLE_NORM2}},
+    {LAYER "mlp.gate_proj.weight", BLOCK "ffn_gate.weight", {HF_ROLE_GATE}},
+    {LAYER "mlp.gate_proj.bias", BLOCK "ffn_gate.bias", {HF_ROLE_GATE_BIAS}},
+    {LAYER "mlp.up_proj.weight", BLOCK "ffn_up.weight", {HF_ROLE_UP}},
+    {LAYER "mlp.up_proj.bias", BLOCK "ffn_up.bias", {HF_ROLE_UP_BIAS}},
+    {LAYER "mlp.down_proj.weight", BLOCK "ffn_down.weight", {HF_ROLE_DOWN}},
+    {LAYER "mlp.down_proj.bias", BLOCK "ffn_down.bias", {HF_ROLE_DOWN_BIAS}},
+    {"model.norm.weight", "output_norm.weight", {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", "output.weight", {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
+
+/* A key with one value for absent and null; a value without a key. */
+#define KEY(key, field, absent)                                                                    \
+    {                                                                                              \
+        key, field, absent, absent                                                                 \
+    }
+#define FIXED(field, value)                                                                        \
+    {                                                                                              \
+        NULL, field, value, value                                                                  \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, HF_FIELD_END, 0, 0                                                                   \
+    }
+/* null is not absent: as many as heads */
+#define KV_HEADS(absent)                                                                           \
+    {                                                                                              \
+        "num_key_value_heads", HF_FIELD_KV_HEADS, absent, 0                                        \
+    }
+
+const struct hf_key hf_common_keys[] = {
+    KV_HEADS(0),
+    KEY("head_dim", HF_FIELD_HEAD_DIM, 0),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 2048),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-6),
+    KEY("initializer_range", HF_FIELD_INIT_RANGE, 0.02),
+    KEY("attention_dropout", HF_FIELD_DROPOUT, 0),
+    KEY("rope_theta", HF_FIELD_THETA, 10000),
+    KEY("tie_word_embeddings", HF_FIELD_TIED, false),
+    END,
+};
+static const struct hf_key llama_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    END,
+};
+static const struct hf_key mistral_keys[] = {
+    KV_HEADS(8),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 131072),
+    END,
+};
+static const struct hf_key qwen2_keys[] = {
+    FIXED(HF_FIELD_QKV_BIAS, true),
+    KV_HEADS(32),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
+    END,
+};
+static const struct hf_key qwen3_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    FIXED(HF_FIELD_QK_NORM, true),
+    KV_HEADS(32),
+    KEY("head_dim", HF_FIELD_HEAD_DIM, 128),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
+    END,
+};
+
+static const struct hf_family families[] = {
+    {.type = "llama",
+     .architecture = "LlamaForCausalLM",
+     .tensors = llama_tensors,
+     .keys = llama_keys,
+     .divides = true,
+     .gguf = HF_GGUF_PERMUTED},
+    {.type = "mistral",
+     .architecture = "MistralForCausalLM",
+     .tensors = llama_tensors,
+     .keys = mistral_keys,
+     .window = HF_WINDOW_ALL,
+     .window_keys = 4096},
+    {.type = "qwen2",
+     .architecture = "Qwen2ForCausalLM",
+     .tensors = llama_tensors,
+     .keys = qwen2_keys,
+     .window = HF_WINDOW_LAYERS,
+     .window_keys = 4096,
+     .window_layers = 28,
+     .gguf = HF_GGUF_PLAIN},
+    {.type = "qwen3",
+     .architecture = "Qwen3ForCausalLM",
+     .tensors = llama_tensors,
+     .keys = qwen3_keys,
+     .window = HF_WINDOW_LAYERS,
+     .window_keys = 4096,
+     .window_layers = 28},
+};
+enum { FAMILIES = sizeof families / sizeof *families };
+
+const struct hf_family *hf_family_find(const char *type)
+{
+    for (size_t i = 0; i < FAMILIES; i++)
+        if (strcmp(families[i].type, type) == 0) return &families[i];
+    return NULL;
+}
+
+static bool is_listed(size_t i, bool gguf) { return !gguf || families[i].gguf != HF_GGUF_NONE; }
+
+const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAMES])
+{
+    size_t left = 0, n = 0;
+    for (size_t i = 0; i < FAMILIES; i++) left += is_listed(i, gguf);
+    out[0] = 0;
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (!is_listed(i, gguf)) continue;
+        const char *before = n == 0 ? "" : left == 1 ? last : ", ";
+        n += (size_t)snprintf(out + n, HF_FAMILY_NAMES - n, "%s%s", before, families[i].type);
+        if (n >= HF_FAMILY_NAMES) break;
+        left--;
+    }
+    return out;
+}
+
+const char *hf_family_tensor(const struct hf_family *f, enum hf_role role)
+{
+    const struct hf_row *r = hf_row_find(f->tensors, role);
+    return r ? r->name : "";
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The families of decoder-only models, one row each: which keys of config.json count, what an
+ * absent one means, and which tensors a checkpoint holds. docs/families.md tells how to add one. */
+#ifndef SFT_HF_FAMILY_H
+#define SFT_HF_FAMILY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hf/params.h"
+
+/* Fields of struct hf_config that keys of config.json set. */
+enum hf_field {
+    HF_FIELD_END, /* ends a list */
+    HF_FIELD_KV_HEADS,
+    HF_FIELD_HEAD_DIM,
+    HF_FIELD_POSITIONS,
+    HF_FIELD_EPS,
+    HF_FIELD_INIT_RANGE,
+    HF_FIELD_DROPOUT,
+    HF_FIELD_THETA,
+    HF_FIELD_TIED,
+    HF_FIELD_QKV_BIAS,
+    HF_FIELD_O_BIAS,
+    HF_FIELD_MLP_BIAS,
+    HF_FIELD_QK_NORM,
+    HF_FIELDS
+};
+/* A key, and the value of its field when the key is absent or null. A number of key-value heads of
+ * 0 stands for as many as heads, a head_dim of 0 for hidden_size / heads. */
+struct hf_key {
+    const char *key; /* NULL: no key; the field always has the value `absent` */
+    enum hf_field field;
+    double absent, null;
+};
+
+/* Which layers attend within a window. */
+enum hf_window {
+    HF_WINDOW_NONE,  /* the keys are ignored */
+    HF_WINDOW_ALL,   /* every layer, unless sliding_window is null */
+    HF_WINDOW_LAYERS /* as layer_types says, or from max_window_layers on; if use_sliding_window */
+};
+/* How the family's GGUF files lay out the rows of q and k. */
+enum hf_gguf {
+    HF_GGUF_NONE,    /* its GGUF files are not converted */
+    HF_GGUF_PLAIN,   /* as safetensors */
+    HF_GGUF_PERMUTED /* each head's rows i and i + dim / 2 are neighbours */
+};
+struct hf_family {
+    const char *type;         /* model_type; in GGUF files the architecture */
+    const char *architecture; /* transformers' class of the model with its head */
+    const struct hf_row *tensors;
+    const struct hf_key *keys; /* besides those of every family, which they override */
+    enum hf_window window;
+    int64_t window_keys;   /* sliding_window when absent */
+    int64_t window_layers; /* max_window_layers when absent */
+    bool divides;          /* heads must divide hidden_size, also where head_dim is told */
+    enum hf_gguf gguf;
+};
+
+/* The keys of every family, with what an absent one means in most. */
+extern const struct hf_key hf_common_keys[];
+/* By model_type; NULL: not a known family. */
+const struct hf_family *hf_family_find(const char *type);
+/* The names of all families, or of those whose GGUF files can be converted: "a, b, c", with `last`
+ * before the last one. */
+enum { HF_FAMILY_NAMES = 512 };
+const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAMES]);
+/* The name in checkpoints of the tensor that holds a role outside the layers. */
+const char *hf_family_tensor(const struct hf_family *f, enum hf_role role);
+
+#endif
