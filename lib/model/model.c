@@ -76,6 +76,31 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
     return rope_from_hf(c, &m->rope, &what) ? unsupported(e, what.msg) : 0;
 }
 
+void model_sizes(const struct model *m, struct hf_sizes *s)
+{
+    *s = (struct hf_sizes){
+        .dim =
+            {
+                [HF_DIM_ONE] = 1,
+                [HF_DIM_HIDDEN] = (uint64_t)m->hidden,
+                [HF_DIM_INNER] = (uint64_t)m->inter,
+                [HF_DIM_QUERY] = (uint64_t)model_q_width(m),
+                [HF_DIM_KEYS] = (uint64_t)model_kv_width(m),
+                [HF_DIM_HEAD] = (uint64_t)m->head_dim,
+                [HF_DIM_VOCAB] = (uint64_t)m->vocab,
+            },
+        .has =
+            {
+                [HF_ALWAYS] = true,
+                [HF_IF_QKV_BIAS] = m->qkv_bias,
+                [HF_IF_O_BIAS] = m->o_bias,
+                [HF_IF_MLP_BIAS] = m->mlp_bias,
+                [HF_IF_QK_NORM] = m->qk_norm,
+                [HF_IF_UNTIED] = !m->tied,
+            },
+    };
+}
+
 static bool differ(double a, double b) { return a < b || a > b; }
 
 static bool ropes_differ(const struct rope *a, const struct rope *b)
@@ -126,9 +151,16 @@ double model_squares(const struct model *m, double n)
 
 double model_flops(const struct model *m, double tokens, double targets, double squares)
 {
-    double H = (double)m->hidden, q = (double)model_q_width(m);
-    double per_layer = H * (double)model_qkv_width(m) + q * H + 3 * H * (double)m->inter;
-    double gemm = 2 * tokens * per_layer * m->layers + 2 * targets * H * (double)m->vocab;
+    const double q = (double)model_q_width(m);
+    const struct hf_row *r, *end;
+    struct hf_sizes s;
+    double per_layer = 0;
+    model_sizes(m, &s);
+    for (hf_rows_of(m->family->tensors, HF_LAYER, &r, &end); r < end; r++)
+        if (hf_row_is_linear(r) && hf_row_exists(r, &s))
+            per_layer += (double)hf_row_rows(r, &s) * (double)hf_row_columns(r, &s);
+    const double head = 2 * targets * (double)m->hidden * (double)m->vocab;
+    const double gemm = 2 * tokens * per_layer * m->layers + head;
     /* q k^T and p v: each 2 * width * half of the square of the length */
     return gemm + 2 * q * squares * m->layers;
 }

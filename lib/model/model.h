@@ -32,6 +32,7 @@ struct model {
     const struct hf_family *family;
     int32_t layers, heads, kv_heads, head_dim;
     int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
+    int64_t vocab_first;                     /* of model_local: its first row of the vocabulary */
     double eps;
     struct rope rope;
     int32_t window;                             /* keys that a query sees, itself included */
@@ -55,6 +56,8 @@ struct model_vocab {
 };
 /* 0, or ERR_DATA for an id that is not one of them, with what it stands for and what to do. */
 int model_check_id(const struct model_vocab *v, uint32_t id, struct err *e);
+/* What the model has of the sizes that the tables of lib/hf name. */
+void model_sizes(const struct model *m, struct hf_sizes *s);
 
 static inline int64_t model_q_width(const struct model *m)
 {
@@ -95,16 +98,44 @@ double model_flops(const struct model *m, double tokens, double targets, double 
  * squared where there is no window. */
 double model_squares(const struct model *m, double n);
 
+/* ---- tensor parallelism: what one rank of a group holds ---- */
+/* A block of a matrix of rows and columns. A vector has one column. */
+struct shard_block {
+    uint64_t row, rows, column, columns;
+};
+/* Where part `at` of n units begins when they are cut in `parts`; it ends where the next begins.
+ * Parts differ by at most one unit. */
+uint64_t shard_begin(uint64_t n, int parts, int at);
+/* The block of a whole matrix [rows, columns] that rank `at` of tp holds; tp 0 or 1: all of it.
+ * -1 when the cut dimension does not divide by tp; a vocabulary may be cut unevenly. */
+int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
+              struct shard_block *b);
+/* The descriptor of what rank `at` of tp computes: its heads, key-value heads, rows of the MLP and
+ * of the vocabulary. tp 0 or 1: m itself. ERR_CONFIG naming what does not divide by tp. */
+int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e);
+
+/* ---- the parameter table ---- */
 struct param {
-    char name[72]; /* Hugging Face's */
-    int rank;      /* 1 or 2 */
-    uint64_t shape[2];
+    char name[72];                          /* Hugging Face's */
+    int rank;                               /* 1 or 2 */
+    uint64_t shape[2];                      /* of what this rank holds */
+    uint64_t whole[2];                      /* of the tensor in files */
+    struct shard_block block[HF_ROW_ROLES]; /* of the whole; they lie here one below the other */
+    int blocks;
     size_t offset, n; /* elements, in the flat allocation */
     enum shard shard;
     bool decay;   /* weight decay applies: matrices, not norms and biases */
     bool trained; /* its gradient is wanted */
     bool adapter; /* a matrix of LoRA, which the model's own files do not have */
 };
+/* Elements [at, at + n) of a parameter that are adjacent in the whole tensor too, from element
+ * `whole` on. */
+struct param_run {
+    size_t at, n;
+    uint64_t whole;
+};
+/* The next run, of at most `most` elements; begins after {0}. false: there is none. */
+bool param_next(const struct param *p, size_t most, struct param_run *r);
 
 /* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
  * gate and up. The allocation has three zones: [0, decay_end) trained matrices, which decay;
@@ -123,6 +154,7 @@ struct params_run {
 };
 struct params {
     struct param *p; /* in the order of the allocation */
+    const struct param **by_name;
     size_t count, cap;
     size_t decay_end, trained, total;  /* where the zones end: elements, alignment included */
     size_t elements, elements_trained; /* without alignment */
@@ -145,8 +177,10 @@ struct params_options {
                        with the embedding, the last with the norm and the head behind it. */
     size_t
         multiple; /* `trained` is a multiple of it, so that ranks get equal parts: of 64; 0: 64 */
+    int tp, at;   /* tensor-parallel ranks, and this one among them; 0: there is one */
 };
-/* o NULL: everything is trained. */
+/* The parameters of a whole model m that this rank holds. o NULL: everything, and all is trained.
+ */
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e);
 void params_free(struct params *t);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameter table: every tensor of the model, its name in a checkpoint, its place. */
+/* The parameter table: the rows of the model's family in each layer, each tensor with its place. */
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,21 +14,16 @@ enum { ALIGN = 64 }; /* elements; a matrix product starts on a cache line in any
 enum zone { ZONE_MATRICES, ZONE_VECTORS, ZONE_FROZEN, ZONES };
 struct maker {
     const struct model *m;
+    struct hf_sizes sizes; /* of the whole model */
     struct params_options o;
     struct params *t;
     struct err *e;
     enum zone zone;
-    bool apart;   /* a frozen tensor lies after the last trained one */
-    bool adapter; /* what is put is an adapter's */
+    bool apart; /* a frozen tensor lies after the last trained one */
     bool failed;
+    size_t linear;    /* blocks of linear layers in a layer */
+    size_t at_linear; /* the next of them */
 };
-/* Tensors that lie side by side, all with the same number of columns; 0: vectors. */
-struct part {
-    const char *name;
-    int64_t rows;
-    enum shard shard;
-};
-enum { MOST_PARTS = LORA_PARTS, LORA_BLOCKS = 4 }; /* of a layer: qkv, o, gate_up, down */
 
 static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
@@ -64,21 +61,94 @@ static int put(struct maker *k, const struct param *p)
     return note_run(k, at);
 }
 
-static int describe(const struct maker *k, const struct part *x, int64_t cols, const char *prefix,
-                    struct param *p)
+/* ---- one tensor ---- */
+/* p holds one more block of the whole tensor, below those before. */
+static void add_block(struct param *p, const struct shard_block *b)
 {
-    *p = (struct param){.rank = cols ? 2 : 1,
-                        .shape = {(uint64_t)x->rows, (uint64_t)cols},
-                        .shard = x->shard,
-                        .decay = cols != 0,
-                        .adapter = k->adapter};
-    snprintf(p->name, sizeof p->name, "%s%s", prefix, x->name);
-    p->trained = k->adapter || !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
-    if (mem_mul((size_t)x->rows, cols ? (size_t)cols : 1, &p->n))
+    struct shard_block *last = p->blocks ? &p->block[p->blocks - 1] : NULL;
+    if (last && last->row + last->rows == b->row)
+        last->rows += b->rows;
+    else
+        p->block[p->blocks++] = *b;
+    p->shape[0] += b->rows;
+    if (p->rank == 2) p->shape[1] = b->columns;
+}
+
+static int count_elements(const struct maker *k, struct param *p)
+{
+    if (mem_mul((size_t)p->shape[0], p->rank == 2 ? (size_t)p->shape[1] : 1, &p->n))
         return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
     return 0;
 }
 
+static bool is_matrix(const struct hf_role_info *x)
+{
+    return x->kind == HF_PARAM_MATRIX || x->kind == HF_PARAM_EMBEDDING;
+}
+
+/* The tensor of a row, but for its place: each role in it is cut by itself. */
+static int describe(const struct maker *k, const struct hf_row *row, int layer, struct param *p)
+{
+    const struct hf_role_info *x = hf_row_info(row);
+    const uint64_t columns = hf_row_columns(row, &k->sizes);
+    *p = (struct param){
+        .rank = x->columns == HF_DIM_ONE ? 1 : 2, .shard = x->shard, .decay = is_matrix(x)};
+    hf_row_name(row->name, layer, p->name, sizeof p->name);
+    for (const enum hf_role *role = row->roles; *role; role++) {
+        const uint64_t rows = k->sizes.dim[hf_roles[*role].rows];
+        struct shard_block b;
+        shard_cut(x->shard, rows, columns, k->o.tp, k->o.at, &b); /* model_local has checked */
+        b.row += p->whole[0];
+        p->whole[0] += rows;
+        add_block(p, &b);
+    }
+    if (p->rank == 2) p->whole[1] = columns;
+    p->trained = !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
+    return count_elements(k, p);
+}
+
+/* The module of a tensor: its name without ".weight". */
+static int module_length(const struct param *p)
+{
+    return (int)(strlen(p->name) - strlen(".weight"));
+}
+
+static struct param adapter(const struct param *base, const char *factor)
+{
+    struct param p = {.rank = 2, .decay = true, .trained = true, .adapter = true};
+    snprintf(p.name, sizeof p.name, "%.*s.%s.weight", module_length(base), base->name, factor);
+    return p;
+}
+
+/* A [r, in] of the adapter of a linear layer: its columns are cut like the layer's. */
+static int describe_a(const struct maker *k, const struct param *base, struct param *p)
+{
+    const uint64_t r = (uint64_t)k->o.lora.rank;
+    *p = adapter(base, "lora_A");
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_REPLICATED;
+    p->whole[0] = r;
+    p->whole[1] = base->whole[1];
+    add_block(p, &(struct shard_block){.rows = r,
+                                       .column = base->block[0].column,
+                                       .columns = base->block[0].columns});
+    return count_elements(k, p);
+}
+
+/* B [out, r]: its rows are cut like the layer's. */
+static int describe_b(const struct maker *k, const struct param *base, struct param *p)
+{
+    const uint64_t r = (uint64_t)k->o.lora.rank;
+    *p = adapter(base, "lora_B");
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_REPLICATED : base->shard;
+    p->whole[0] = base->whole[0];
+    p->whole[1] = r;
+    for (int i = 0; i < base->blocks; i++)
+        add_block(p, &(struct shard_block){
+                         .row = base->block[i].row, .rows = base->block[i].rows, .columns = r});
+    return count_elements(k, p);
+}
+
+/* ---- blocks ---- */
 /* True if the tensors of this layer are in the table: -1 is the embedding, m->layers the norm and
  * the head behind the last layer. A tied head needs the embedding's matrix. */
 static bool holds(const struct maker *k, int layer)
@@ -89,143 +159,124 @@ static bool holds(const struct maker *k, int layer)
     return layer >= t->first && layer < t->end;
 }
 
-/* A block of up to three tensors, if it belongs to the zone that is being made. layer: whose it is;
- * that of the embedding is -1. Returns its offset, which stays what it is (at) in other passes. */
-static size_t put_block(struct maker *k, int layer, size_t at, int64_t cols, const char *prefix,
-                        const struct part *x, int parts)
+/* Tensors side by side, if they belong to the zone that is being made. layer: whose they are; that
+ * of the embedding is -1. Returns their offset, which stays what it is (at) in other passes. */
+static size_t put_block(struct maker *k, int layer, size_t at, const struct param *p, int n)
 {
-    struct param p[MOST_PARTS];
     bool trained = false;
-    for (int i = 0; i < parts && !k->failed; i++) {
-        k->failed = describe(k, &x[i], cols, prefix, &p[i]) != 0;
-        trained |= p[i].trained;
-    }
-    enum zone zone = !trained ? ZONE_FROZEN : cols ? ZONE_MATRICES : ZONE_VECTORS;
+    for (int i = 0; i < n; i++) trained |= p[i].trained;
+    enum zone zone = !trained ? ZONE_FROZEN : p->decay ? ZONE_MATRICES : ZONE_VECTORS;
     if (k->failed || zone != k->zone) return at;
     if (trained && layer < k->t->lowest) k->t->lowest = layer;
     if (!holds(k, layer)) return at;
     at = k->t->total = aligned(k->t->total);
-    for (int i = 0; i < parts && !k->failed; i++) k->failed = put(k, &p[i]) != 0;
+    for (int i = 0; i < n && !k->failed; i++) k->failed = put(k, &p[i]) != 0;
     return at;
 }
 
-/* "self_attn.q_proj.lora_A.weight" of "self_attn.q_proj.weight" */
-static void adapter_name(const struct part *x, const char *factor, char *out, size_t size)
+static bool is_target(const struct maker *k, const struct param *base)
 {
-    snprintf(out, size, "%.*s.%s.weight", (int)(strlen(x->name) - strlen(".weight")), x->name,
-             factor);
-}
-
-static bool is_target(const struct maker *k, const char *prefix, const struct part *x)
-{
-    char module[96];
-    snprintf(module, sizeof module, "%s%.*s", prefix, (int)(strlen(x->name) - strlen(".weight")),
-             x->name);
+    char module[sizeof base->name];
+    snprintf(module, sizeof module, "%.*s", module_length(base), base->name);
     return k->o.lora.target(k->o.lora.arg, module);
 }
 
 /* The adapters of a block's members: their A side by side, then each B. */
-static void put_adapters(struct maker *k, int l, struct lora_block *to, int64_t in,
-                         const char *prefix, const struct part *x, int parts)
+static void put_adapters(struct maker *k, int l, struct lora_block *to, const struct param *p,
+                         int count)
 {
-    const int64_t r = k->o.lora.rank;
-    char a[MOST_PARTS][48], b[MOST_PARTS][48];
-    struct part left[MOST_PARTS], right[MOST_PARTS];
-    const bool columns = x->shard == SHARD_COLUMNS; /* in is cut, and not out */
+    struct param a[HF_BLOCK_ROWS], b[HF_BLOCK_ROWS];
     int n = 0;
-    for (int i = 0; i < parts; to->out += x[i++].rows) {
-        if (!is_target(k, prefix, &x[i])) continue;
-        adapter_name(&x[i], "lora_A", a[n], sizeof a[n]);
-        adapter_name(&x[i], "lora_B", b[n], sizeof b[n]);
-        left[n] = (struct part){a[n], r, columns ? SHARD_COLUMNS : SHARD_REPLICATED};
-        right[n] = (struct part){b[n], x[i].rows, columns ? SHARD_REPLICATED : SHARD_ROWS};
-        to->part[n++] = (struct lora_part){.column = to->out, .out = x[i].rows};
+    for (int i = 0; i < count && !k->failed; to->out += (int64_t)p[i++].shape[0]) {
+        if (!is_target(k, &p[i])) continue;
+        k->failed = describe_a(k, &p[i], &a[n]) || describe_b(k, &p[i], &b[n]);
+        to->part[n++] = (struct lora_part){.column = to->out, .out = (int64_t)p[i].shape[0]};
     }
     to->parts = holds(k, l) ? n : 0;
-    k->adapter = true;
-    if (n) to->a = put_block(k, l, 0, in, prefix, left, n);
-    for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, r, prefix, &right[i], 1);
-    k->adapter = false;
+    if (n) to->a = put_block(k, l, 0, a, n);
+    for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, &b[i], 1);
 }
 
-/* A block of linear layers [., in]: number `which` of LORA_BLOCKS in its layer. */
-static size_t put_linear(struct maker *k, int l, int which, size_t at, int64_t in,
-                         const char *prefix, const struct part *x, int parts)
+/* The adapters that go with a block of linear layers at `at`, which the last pass settles. */
+static void put_lora(struct maker *k, int l, size_t at, const struct param *p, int n)
 {
-    struct lora_block *to = k->t->lora ? &k->t->lora[l * LORA_BLOCKS + which] : NULL;
-    at = put_block(k, l, at, in, prefix, x, parts);
-    if (to && k->zone == ZONE_MATRICES) {
-        to->in = in;
-        to->site = (uint32_t)((l * LORA_BLOCKS + which) * LORA_PARTS);
-        put_adapters(k, l, to, in, prefix, x, parts);
+    const size_t site = (size_t)l * k->linear + k->at_linear++;
+    struct lora_block *to = &k->t->lora[site];
+    if (k->zone == ZONE_MATRICES) {
+        to->in = (int64_t)p->shape[1];
+        to->site = (uint32_t)(site * LORA_PARTS);
+        put_adapters(k, l, to, p, n);
     }
-    if (to) to->weight = at; /* settled by the last pass */
-    return at;
+    to->weight = at;
 }
 
-static void layer_matrices(struct maker *k, int l, const char *prefix)
+#define SLOT(field) offsetof(struct layer_offsets, field)
+/* Where the offset of a block is noted. */
+static size_t *slot(struct params *t, int layer, enum hf_block block)
 {
-    const struct model *m = k->m;
-    struct layer_offsets *w = &k->t->layers[l];
-    const int64_t H = m->hidden, q = model_q_width(m), kv = model_kv_width(m);
-    const struct part qkv[] = {{"self_attn.q_proj.weight", q, SHARD_ROWS},
-                               {"self_attn.k_proj.weight", kv, SHARD_ROWS},
-                               {"self_attn.v_proj.weight", kv, SHARD_ROWS}};
-    const struct part o = {"self_attn.o_proj.weight", H, SHARD_COLUMNS};
-    const struct part gate_up[] = {{"mlp.gate_proj.weight", m->inter, SHARD_ROWS},
-                                   {"mlp.up_proj.weight", m->inter, SHARD_ROWS}};
-    const struct part down = {"mlp.down_proj.weight", H, SHARD_COLUMNS};
-    w->qkv = put_linear(k, l, 0, w->qkv, H, prefix, qkv, 3);
-    w->o = put_linear(k, l, 1, w->o, q, prefix, &o, 1);
-    w->gate_up = put_linear(k, l, 2, w->gate_up, H, prefix, gate_up, 2);
-    w->down = put_linear(k, l, 3, w->down, m->inter, prefix, &down, 1);
+    static const size_t of_layer[HF_BLOCKS] = {
+        [HF_BLOCK_NORM1] = SLOT(norm1),       [HF_BLOCK_QKV] = SLOT(qkv),
+        [HF_BLOCK_QKV_BIAS] = SLOT(qkv_bias), [HF_BLOCK_Q_NORM] = SLOT(q_norm),
+        [HF_BLOCK_K_NORM] = SLOT(k_norm),     [HF_BLOCK_O] = SLOT(o),
+        [HF_BLOCK_O_BIAS] = SLOT(o_bias),     [HF_BLOCK_NORM2] = SLOT(norm2),
+        [HF_BLOCK_GATE_UP] = SLOT(gate_up),   [HF_BLOCK_GATE_UP_BIAS] = SLOT(gate_up_bias),
+        [HF_BLOCK_DOWN] = SLOT(down),         [HF_BLOCK_DOWN_BIAS] = SLOT(down_bias),
+    };
+    if (block == HF_BLOCK_EMBED) return &t->embed;
+    if (block == HF_BLOCK_HEAD) return &t->head;
+    if (block == HF_BLOCK_NORM_FINAL) return &t->final_norm;
+    return (size_t *)(void *)((char *)&t->layers[layer] + of_layer[block]);
 }
 
-static void layer_vectors(struct maker *k, int l, const char *prefix)
+static void put_rows(struct maker *k, int layer, const struct hf_row *const *rows, int n)
 {
-    const struct model *m = k->m;
-    struct layer_offsets *w = &k->t->layers[l];
-    const struct part norm1 = {"input_layernorm.weight", m->hidden, SHARD_REPLICATED};
-    const struct part bias[] = {{"self_attn.q_proj.bias", model_q_width(m), SHARD_ROWS},
-                                {"self_attn.k_proj.bias", model_kv_width(m), SHARD_ROWS},
-                                {"self_attn.v_proj.bias", model_kv_width(m), SHARD_ROWS}};
-    const struct part q_norm = {"self_attn.q_norm.weight", m->head_dim, SHARD_REPLICATED};
-    const struct part k_norm = {"self_attn.k_norm.weight", m->head_dim, SHARD_REPLICATED};
-    const struct part o_bias = {"self_attn.o_proj.bias", m->hidden, SHARD_REPLICATED};
-    const struct part norm2 = {"post_attention_layernorm.weight", m->hidden, SHARD_REPLICATED};
-    const struct part gate_up[] = {{"mlp.gate_proj.bias", m->inter, SHARD_ROWS},
-                                   {"mlp.up_proj.bias", m->inter, SHARD_ROWS}};
-    const struct part down = {"mlp.down_proj.bias", m->hidden, SHARD_REPLICATED};
-    w->norm1 = put_block(k, l, w->norm1, 0, prefix, &norm1, 1);
-    if (m->qkv_bias) w->qkv_bias = put_block(k, l, w->qkv_bias, 0, prefix, bias, 3);
-    if (m->qk_norm) w->q_norm = put_block(k, l, w->q_norm, 0, prefix, &q_norm, 1);
-    if (m->qk_norm) w->k_norm = put_block(k, l, w->k_norm, 0, prefix, &k_norm, 1);
-    if (m->o_bias) w->o_bias = put_block(k, l, w->o_bias, 0, prefix, &o_bias, 1);
-    w->norm2 = put_block(k, l, w->norm2, 0, prefix, &norm2, 1);
-    if (!m->mlp_bias) return;
-    w->gate_up_bias = put_block(k, l, w->gate_up_bias, 0, prefix, gate_up, 2);
-    w->down_bias = put_block(k, l, w->down_bias, 0, prefix, &down, 1);
+    struct param p[HF_BLOCK_ROWS];
+    const struct hf_role_info *x = hf_row_info(rows[0]);
+    for (int i = 0; i < n && !k->failed; i++) k->failed = describe(k, rows[i], layer, &p[i]) != 0;
+    if (k->failed) return;
+    size_t *to = slot(k->t, layer, x->block);
+    *to = put_block(k, layer, *to, p, n);
+    if (k->t->lora && hf_row_is_linear(rows[0])) put_lora(k, layer, *to, p, n);
+}
+
+/* ---- passes ---- */
+/* Whether the block of the rows so far ends before this one. */
+static bool ends_block(const struct hf_row *const *rows, int n, const struct hf_row *next)
+{
+    return n == HF_BLOCK_ROWS || (n && hf_row_info(rows[0])->block != hf_row_info(next)->block);
+}
+
+/* The blocks of matrices, or those of vectors, of one bucket. */
+static void put_bucket(struct maker *k, enum hf_bucket bucket, int layer, bool matrices)
+{
+    const struct hf_row *r, *end, *rows[HF_BLOCK_ROWS];
+    int n = 0;
+    for (hf_rows_of(k->m->family->tensors, bucket, &r, &end); r < end; r++) {
+        if (!hf_row_exists(r, &k->sizes) || is_matrix(hf_row_info(r)) != matrices) continue;
+        if (ends_block(rows, n, r)) {
+            put_rows(k, layer, rows, n);
+            n = 0;
+        }
+        rows[n++] = r;
+    }
+    if (n) put_rows(k, layer, rows, n);
+}
+
+static void put_both(struct maker *k, enum hf_bucket bucket, int layer)
+{
+    k->at_linear = 0;
+    if (k->zone != ZONE_VECTORS) put_bucket(k, bucket, layer, true);
+    if (k->zone != ZONE_MATRICES) put_bucket(k, bucket, layer, false);
 }
 
 /* One pass: every block that belongs to the zone. */
 static void put_zone(struct maker *k, enum zone zone)
 {
-    const struct model *m = k->m;
-    struct params *t = k->t;
-    char prefix[32];
-    const struct part embed = {"embed_tokens.weight", m->vocab, SHARD_VOCAB};
-    const struct part head = {"lm_head.weight", m->vocab, SHARD_VOCAB};
-    const struct part norm = {"norm.weight", m->hidden, SHARD_REPLICATED};
     k->zone = zone;
-    t->embed = put_block(k, -1, t->embed, m->hidden, "model.", &embed, 1);
-    for (int l = 0; l < m->layers; l++) {
-        snprintf(prefix, sizeof prefix, "model.layers.%d.", l);
-        if (zone != ZONE_VECTORS) layer_matrices(k, l, prefix);
-        if (zone != ZONE_MATRICES) layer_vectors(k, l, prefix);
-    }
-    if (!m->tied) t->head = put_block(k, m->layers, t->head, m->hidden, "", &head, 1);
-    t->final_norm = put_block(k, m->layers, t->final_norm, 0, "model.", &norm, 1);
-    t->total = aligned(t->total);
+    put_both(k, HF_EMBED, -1);
+    for (int l = 0; l < k->m->layers && !k->failed; l++) put_both(k, HF_LAYER, l);
+    put_both(k, HF_HEAD, k->m->layers);
+    k->t->total = aligned(k->t->total);
 }
 
 /* The alignment at the end of the trained zones belongs to nobody, and so is updated by nobody. */
@@ -235,9 +286,46 @@ static void pad(struct params *t, size_t multiple)
     t->trained = t->total;
 }
 
+/* Blocks of linear layers in a layer. */
+static size_t count_linear(const struct hf_row *table)
+{
+    const struct hf_row *r, *end, *last = NULL;
+    size_t n = 0;
+    for (hf_rows_of(table, HF_LAYER, &r, &end); r < end; r++) {
+        if (!hf_row_is_linear(r)) continue;
+        n += !last || hf_row_info(last)->block != hf_row_info(r)->block;
+        last = r;
+    }
+    return n;
+}
+
+static int by_name(const void *x, const void *y)
+{
+    const struct param *const *a = x, *const *b = y;
+    return strcmp((*a)->name, (*b)->name);
+}
+
+static int make_index(struct params *t, struct err *e)
+{
+    t->by_name = mem_alloc(t->count, sizeof *t->by_name, e);
+    if (!t->by_name) return -1;
+    for (size_t i = 0; i < t->count; i++) t->by_name[i] = &t->p[i];
+    qsort(t->by_name, t->count, sizeof *t->by_name, by_name);
+    return 0;
+}
+
+static int make_lora(struct maker *k, struct params *t)
+{
+    k->linear = count_linear(k->m->family->tensors);
+    t->nlora = (size_t)k->m->layers * k->linear;
+    t->lora = mem_alloc(t->nlora, sizeof *t->lora, k->e);
+    return t->lora ? 0 : -1;
+}
+
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e)
 {
+    struct model local;
     *t = (struct params){.lowest = m->layers};
     struct maker k = {.m = m, .t = t, .e = e};
     if (o) k.o = *o;
@@ -245,20 +333,18 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     t->end = k.o.end ? k.o.end : m->layers;
     t->has_embedding = t->first == 0;
     t->has_head = t->end == m->layers;
+    if (model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
+    model_sizes(m, &k.sizes);
     t->layers = mem_alloc((size_t)m->layers, sizeof *t->layers, e);
     if (!t->layers) return -1;
-    if (k.o.lora.rank > 0) {
-        t->nlora = (size_t)m->layers * LORA_BLOCKS;
-        t->lora = mem_alloc(t->nlora, sizeof *t->lora, e);
-        k.failed = !t->lora;
-    }
+    if (k.o.lora.rank > 0) k.failed = make_lora(&k, t) != 0;
     put_zone(&k, ZONE_MATRICES);
     t->decay_end = t->total;
     put_zone(&k, ZONE_VECTORS);
     pad(t, k.o.multiple);
     put_zone(&k, ZONE_FROZEN);
     if (m->tied) t->head = t->embed;
-    if (!k.failed) return 0;
+    if (!k.failed && make_index(t, e) == 0) return 0;
     params_free(t);
     return -1;
 }
@@ -266,16 +352,25 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
 void params_free(struct params *t)
 {
     mem_free(t->p);
+    mem_free(t->by_name);
     mem_free(t->layers);
     mem_free(t->runs);
     mem_free(t->lora);
     *t = (struct params){0};
 }
 
+static int is_name(const void *key, const void *element)
+{
+    const struct str *s = key;
+    const struct param *const *p = element;
+    const int c = strncmp(s->p, (*p)->name, s->n);
+    return c ? c : -((*p)->name[s->n] != 0);
+}
+
 const struct param *params_find(const struct params *t, const char *name, size_t n)
 {
-    for (size_t i = 0; i < t->count; i++) {
-        if (strlen(t->p[i].name) == n && memcmp(t->p[i].name, name, n) == 0) return &t->p[i];
-    }
-    return NULL;
+    const struct str key = {name, n};
+    const struct param **p =
+        t->count ? bsearch(&key, t->by_name, t->count, sizeof *t->by_name, is_name) : NULL;
+    return p ? *p : NULL;
 }

@@ -27,38 +27,21 @@ void mesh_close(struct mesh *m)
     }
 }
 
-static size_t cut(size_t units, int parts, int at)
-{
-    size_t each = units / (size_t)parts, more = units % (size_t)parts, i = (size_t)at;
-    return each * i + (i < more ? i : more);
-}
-
 void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end)
 {
     size_t units = n / align + (n % align != 0);
-    *begin = cut(units, parts, at) * align;
-    *end = cut(units, parts, at + 1) * align;
+    *begin = (size_t)shard_begin(units, parts, at) * align;
+    *end = (size_t)shard_begin(units, parts, at + 1) * align;
     if (*begin > n) *begin = n;
     if (*end > n) *end = n;
 }
 
 int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e)
 {
-    const uint64_t tp = (uint64_t)m->size[MESH_TP], at = (uint64_t)m->at[MESH_TP];
-    *b = (struct shard_block){.rows = p->shape[0], .columns = p->rank == 2 ? p->shape[1] : 1};
-    if (tp == 1 || p->shard == SHARD_REPLICATED) return 0;
-    if (p->shard == SHARD_VOCAB) {
-        size_t from, to;
-        mesh_part((size_t)b->rows, 1, (int)tp, (int)at, &from, &to);
-        b->row = from;
-        b->rows = to - from;
-        return 0;
-    }
-    uint64_t *whole = p->shard == SHARD_ROWS ? &b->rows : &b->columns;
-    if (*whole % tp)
-        return err_set(e, ERR_CONFIG, "%s: %llu does not divide by tensor_model_parallel_size %llu",
-                       p->name, (unsigned long long)*whole, (unsigned long long)tp);
-    *whole /= tp;
-    *(p->shard == SHARD_ROWS ? &b->row : &b->column) = at * *whole;
-    return 0;
+    const uint64_t columns = p->rank == 2 ? p->shape[1] : 1;
+    const int tp = m->size[MESH_TP];
+    if (shard_cut(p->shard, p->shape[0], columns, tp, m->at[MESH_TP], b) == 0) return 0;
+    return err_set(e, ERR_CONFIG, "%s: %llu does not divide by tensor_model_parallel_size %d",
+                   p->name, (unsigned long long)(p->shard == SHARD_COLUMNS ? columns : p->shape[0]),
+                   tp);
 }

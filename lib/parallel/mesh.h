@@ -25,11 +25,8 @@ void mesh_close(struct mesh *m);
  * order, cover everything, and differ by at most one unit of align. */
 void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end);
 
-/* The block of a tensor that a tensor-parallel rank holds. A vector has one column. */
-struct shard_block {
-    uint64_t row, rows, column, columns;
-};
-/* ERR_CONFIG when the tensor does not divide; the vocabulary may be cut unevenly. */
+/* The block of a whole tensor that this rank holds. ERR_CONFIG when the tensor does not divide; the
+ * vocabulary may be cut unevenly. */
 int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e);
 
 #endif

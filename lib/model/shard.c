@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tensor parallelism: the part of a model and of each of its tensors that one rank holds. */
+#include "model/model.h"
+
+uint64_t shard_begin(uint64_t n, int parts, int at)
+{
+    const uint64_t each = n / (uint64_t)parts, more = n % (uint64_t)parts, i = (uint64_t)at;
+    return each * i + (i < more ? i : more);
+}
+
+int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
+              struct shard_block *b)
+{
+    *b = (struct shard_block){.rows = rows, .columns = columns};
+    if (tp <= 1 || shard == SHARD_REPLICATED) return 0;
+    const uint64_t n = shard == SHARD_COLUMNS ? columns : rows;
+    const uint64_t begin = shard_begin(n, tp, at), end = shard_begin(n, tp, at + 1);
+    *(shard == SHARD_COLUMNS ? &b->column : &b->row) = begin;
+    *(shard == SHARD_COLUMNS ? &b->columns : &b->rows) = end - begin;
+    return shard == SHARD_VOCAB || n % (uint64_t)tp == 0 ? 0 : -1;
+}
+
+int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e)
+{
+    const struct {
+        const char *name;
+        int64_t n;
+    } cut[] = {{"num_attention_heads", m->heads},
+               {"num_key_value_heads", m->kv_heads},
+               {"intermediate_size", m->inter}};
+    *local = *m;
+    if (tp <= 1) return 0;
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
+        if (cut[i].n % tp)
+            return err_set(e, ERR_CONFIG,
+                           "tensor_model_parallel_size %d does not divide the model's %s, which is "
+                           "%lld; choose a divisor",
+                           tp, cut[i].name, (long long)cut[i].n);
+    if (m->vocab < tp)
+        return err_set(e, ERR_CONFIG,
+                       "tensor_model_parallel_size %d is more than the model's vocab_size, which "
+                       "is %lld; choose a smaller one",
+                       tp, (long long)m->vocab);
+    local->heads /= tp;
+    local->kv_heads /= tp;
+    local->inter /= tp;
+    local->vocab_first = (int64_t)shard_begin((uint64_t)m->vocab, tp, at);
+    local->vocab = (int64_t)shard_begin((uint64_t)m->vocab, tp, at + 1) - local->vocab_first;
+    return 0;
+}
+
+bool param_next(const struct param *p, size_t most, struct param_run *r)
+{
+    const uint64_t width = p->rank == 2 ? p->whole[1] : 1;
+    const struct shard_block *b = p->block, *end = p->block + p->blocks;
+    uint64_t i = r->at + r->n, left;
+    r->at = (size_t)i;
+    for (; b < end && i >= b->rows * b->columns; b++) i -= b->rows * b->columns;
+    if (b == end) return false;
+    if (b->columns == width) { /* the rows are adjacent */
+        left = b->rows * b->columns - i;
+        r->whole = b->row * width + i;
+    } else {
+        left = b->columns - i % b->columns;
+        r->whole = (b->row + i / b->columns) * width + b->column + i % b->columns;
+    }
+    r->n = left < most ? (size_t)left : most;
+    return true;
+}
