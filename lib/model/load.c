@@ -73,7 +73,7 @@ int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, si
 static bool ignored(const struct weights *w, const char *name)
 {
     const char *tail = strrchr(name, '.');
-    return (w->m.tied && strcmp(name, "lm_head.weight") == 0) ||
+    return (w->m.tied && strcmp(name, hf_family_tensor(w->m.family, HF_ROLE_HEAD)) == 0) ||
            (tail && strcmp(tail, ".inv_freq") == 0);
 }
 
@@ -93,14 +93,15 @@ static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
 /* Whatever config.json says, transformers ties no two matrices that differ. */
 static int check_tied(const struct weights *w, const struct safetensors *s, struct err *e)
 {
-    const struct hf_tensor *in = safetensors_find(s, "model.embed_tokens.weight");
-    const struct hf_tensor *out = safetensors_find(s, "lm_head.weight");
+    const char *embed = hf_family_tensor(w->m.family, HF_ROLE_EMBED);
+    const struct hf_tensor *in = safetensors_find(s, embed);
+    const struct hf_tensor *out = safetensors_find(s, hf_family_tensor(w->m.family, HF_ROLE_HEAD));
     if (!w->m.tied || !in || !out || same_bytes(s, in, out)) return 0;
     return err_set(
         e, ERR_DATA,
-        "%s: tensor lm_head.weight is not model.embed_tokens.weight, which config.json's "
-        "tie_word_embeddings says it is; set that to false to have both",
-        out->file);
+        "%s: tensor %s is not %s, which config.json's tie_word_embeddings says it is; set that to "
+        "false to have both",
+        out->file, out->name, embed);
 }
 
 /* The table of the whole model: for weights of some layers it is made, and the caller's to free. */
@@ -140,16 +141,16 @@ static int check_extra(const struct weights *w, const struct safetensors *s, str
                    first->file, first->name, extra);
 }
 
-/* Elements [at, at + count <= STAGING) of a tensor in the file's type, through fp32. */
+/* A run of at most STAGING elements of a tensor in the file's type, through fp32. */
 static int load_converted(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                          void *master, size_t at, size_t count)
+                          void *master, const struct param_run *r)
 {
     float chunk[4096];
-    const size_t size = hf_dtype_size(t->dtype), end = at + count;
-    for (size_t c; at < end; at += c) {
-        c = end - at < 4096 ? end - at : 4096;
-        if (hf_to_f32(t->dtype, t->data + at * size, c, chunk)) return -1;
-        weights_set(w, master, p->offset + at, c, chunk);
+    const size_t size = hf_dtype_size(t->dtype);
+    for (size_t i = 0, c; i < r->n; i += c) {
+        c = r->n - i < 4096 ? r->n - i : 4096;
+        if (hf_to_f32(t->dtype, t->data + (r->whole + i) * size, c, chunk)) return -1;
+        weights_set(w, master, p->offset + r->at + i, c, chunk);
     }
     return 0;
 }
@@ -157,13 +158,13 @@ static int load_converted(struct weights *w, const struct param *p, const struct
 /* The same where the file's type is that of the computation: nothing to convert but the master,
  * which is fp32 of bf16, exactly. */
 static void load_same(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                      void *master, size_t at, size_t count)
+                      void *master, const struct param_run *r)
 {
     struct device *d = w->device;
-    const size_t size = dtype_size(w->compute), begin = p->offset + at;
-    size_t end = begin + count;
+    const size_t size = dtype_size(w->compute), begin = p->offset + r->at;
+    size_t end = begin + r->n;
     const size_t from = held(w, begin, &end);
-    d->ops->upload(d, (char *)w->values + begin * size, t->data + at * size, count * size);
+    d->ops->upload(d, (char *)w->values + begin * size, t->data + r->whole * size, r->n * size);
     if (master && from < end)
         op_cast(d, &(struct op_cast){.y = (char *)master + from * dtype_size(w->accum),
                                      .x = (char *)w->values + from * size,
@@ -172,21 +173,21 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
                                      .from = w->compute});
 }
 
+/* The blocks of a tensor that this rank holds. */
 static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
                        const struct safetensors *s, void *master, struct err *e)
 {
     const size_t size = hf_dtype_size(t->dtype);
     const bool same = t->dtype == HF_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
-    for (size_t at = 0, c; at < p->n; at += c) {
-        c = p->n - at < STAGING ? p->n - at : STAGING;
+    for (struct param_run r = {0}; param_next(p, STAGING, &r);) {
         if (same)
-            load_same(w, p, t, master, at, c);
-        else if (load_converted(w, p, t, master, at, c))
+            load_same(w, p, t, master, &r);
+        else if (load_converted(w, p, t, master, &r))
             return err_set(
                 e, ERR_DATA,
                 "%s: tensor %s: weights of type %s are not supported; bf16, fp16 and fp32 are",
                 t->file, t->name, hf_dtype_name(t->dtype));
-        safetensors_forget(s, t, at * size, c * size);
+        if (r.n == STAGING) safetensors_forget(s, t, r.whole * size, r.n * size);
     }
     return 0;
 }
@@ -196,7 +197,7 @@ int weights_load(struct weights *w, const struct safetensors *s, void *master, s
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
         if (p->adapter) continue;
-        const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->shape, e);
+        const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->whole, e);
         if (!t || load_tensor(w, p, t, s, p->trained ? master : NULL, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }

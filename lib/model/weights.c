@@ -18,7 +18,9 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     if (o->length < 1 || o->length > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a document of %lld tokens does not fit",
                        (long long)o->length);
-    if (params_make(m, &o->params, &w->params, e)) return -1;
+    if (model_local(m, o->params.tp, o->params.at, &w->m, e) ||
+        params_make(m, &o->params, &w->params, e))
+        return -1;
     w->shard_end = w->params.trained;
     w->staging = mem_alloc(STAGING, sizeof(double), e);
     if (!w->staging) return -1;

@@ -62,15 +62,15 @@ static int read_part(struct trainer *t, const struct safetensors *s,
         const struct param *p = &w->params.p[i];
         if (!p->trained) continue;
         snprintf(name, sizeof name, "%s.%s", part->name, p->name);
-        const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->shape, e);
+        const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->whole, e);
         if (!x) rc = -1;
-        for (size_t at = 0; at < p->n && rc == 0; at += CHUNK) {
-            size_t c = p->n - at < CHUNK ? p->n - at : CHUNK;
-            if (hf_to_f32(x->dtype, x->data + at * hf_dtype_size(x->dtype), c, v))
+        for (struct param_run r = {0}; rc == 0 && param_next(p, CHUNK, &r);) {
+            const size_t at = p->offset + r.at;
+            if (hf_to_f32(x->dtype, x->data + r.whole * hf_dtype_size(x->dtype), r.n, v))
                 rc = err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
-            if (rc == 0 && master) weights_put(w, w->values, w->compute, p->offset + at, c, v);
+            if (rc == 0 && master) weights_put(w, w->values, w->compute, at, r.n, v);
             if (rc == 0 && (!master || optimizer_has_master(&t->optimizer)))
-                weights_put_shard(w, *part->flat, part->type, p->offset + at, c, v);
+                weights_put_shard(w, *part->flat, part->type, at, r.n, v);
         }
     }
     mem_free(v);

@@ -3,6 +3,7 @@
  * device's memory is, weights and master are the file's values, to the last element of a tensor
  * that is read in several pieces. */
 #include "base/buf.h"
+#include "hf/dtype.h"
 #include "test.h"
 #include "tiny.h"
 
@@ -83,6 +84,69 @@ static void load(const char *device, enum dtype t, bool bf16_file)
     buf_free(&file);
     if (master) d->ops->free(d, master, bytes);
     tiny_close(n);
+    device_close(d);
+}
+
+/* ---- the blocks of tensor-parallel ranks ---- */
+/* Puts what a rank holds of a tensor where the whole one has it, as type bf16 or fp32. */
+static bool put_back(struct weights *w, const struct param *p, bool bf16, unsigned char *whole)
+{
+    struct err e;
+    float *x = malloc(p->n * sizeof *x);
+    bool ok = weights_get(w, w->values, w->compute, p->offset, p->n, x, &e) == 0;
+    for (struct param_run r = {0}; ok && param_next(p, 1000, &r);)
+        ok = hf_from_f32(bf16 ? HF_BF16 : HF_F32, x + r.at, r.n,
+                         whole + r.whole * (bf16 ? 2 : 4)) == 0;
+    free(x);
+    return ok;
+}
+
+/* All tensors of a rank into a file's bytes, whose tensors begin at `data`. */
+static bool gather(struct weights *w, const struct params *all, bool bf16, unsigned char *data)
+{
+    bool ok = true;
+    for (size_t i = 0; i < all->count && ok; data += all->p[i++].n * (bf16 ? 2 : 4)) {
+        const struct param *p = params_find(&w->params, all->p[i].name, strlen(all->p[i].name));
+        ok = p && put_back(w, p, bf16, data);
+    }
+    return ok;
+}
+
+static struct tiny *open_rank(const struct model *m, struct device *d, enum dtype t, int at)
+{
+    struct tiny_options o = tiny_options(t, RECOMPUTE_NONE, 16);
+    o.w.params = (struct params_options){.tp = 2, .at = at};
+    return tiny_open_with(m, d, &o);
+}
+
+/* Each of two ranks loads its blocks of a file; put together they are the file's bytes. */
+static void load_blocks(const char *device, enum dtype t, bool bf16)
+{
+    struct err e = {0};
+    char name[100];
+    snprintf(name, sizeof name, "blocks: two ranks hold the file's bytes: %s, %s of %s", device,
+             dtype_name(t), bf16 ? "bf16" : "fp32");
+    struct model m = tiny_model(false, true);
+    m.o_bias = m.mlp_bias = m.qk_norm = true;
+    struct params all;
+    struct device *d = device_open(device, 2, &e);
+    bool ok = d && params_make(&m, NULL, &all, &e) == 0;
+    struct buf file = make_file(&all, bf16, all.p[all.count - 1].name);
+    struct safetensors *s = safetensors_parse(file.data, file.len, "weights", &e);
+    const size_t size = all.elements * (bf16 ? 2 : 4);
+    unsigned char *data = malloc(size);
+    memset(data, 0xff, size);
+    for (int at = 0; at < 2 && ok && s; at++) {
+        struct tiny *n = open_rank(&m, d, t, at);
+        ok = n && weights_load(&n->w, s, NULL, &e) == 0 && gather(&n->w, &all, bf16, data);
+        tiny_close(n);
+    }
+    if (!ok) printf("# %s\n", e.msg);
+    CHECK(name, ok && s && memcmp(data, file.data + file.len - size, size) == 0);
+    free(data);
+    safetensors_close(s);
+    buf_free(&file);
+    params_free(&all);
     device_close(d);
 }
 
@@ -210,6 +274,10 @@ int main(void)
             load(devices[i], DT_BF16, bf16);
             load(devices[i], DT_F32, bf16);
         }
+    load_blocks("cpu", DT_F32, true);
+    load_blocks("cpu", DT_F32, false);
+    load_blocks("ref", DT_BF16, true);
+    load_blocks("far", DT_F32, false);
     tied();
     nonfinite("ref", DT_BF16);
     nonfinite("far", DT_F32);
