@@ -152,7 +152,7 @@ int eval_open(struct eval *v, const struct stage_options *o, int64_t length, str
     struct weights_options w = {.compute = v->compute, .length = length};
     if (v->adapter) w.params.lora = lora_of_peft(v->adapter);
     struct safetensors *s = safetensors_open(v->dir, e);
-    int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.tied, e) : s ? 0 : -1;
+    int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.family, v->m.tied, e) : s ? 0 : -1;
     if (rc == 0) rc = plan(v, &w, o, e);
     if (rc == 0) rc = memory_alloc(&v->memory, e);
     if (rc == 0) stage_bind(&v->stage);

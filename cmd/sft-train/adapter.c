@@ -13,7 +13,7 @@ struct adapter {
     struct peft_config anew;    /* else what it is, */
     struct targets targets;     /* and of which modules */
     struct peft_config *config; /* of either; NULL: there is no adapter */
-    bool tied;                  /* the model's lm_head is its embedding */
+    const struct model *model;
 };
 
 /* A parameter of the base; of a tied model the embedding is lm_head too. */
@@ -36,7 +36,7 @@ static int begin_anew(struct adapter *a, const struct config *c, struct err *e)
     p->dropout = c->sft_train.model_args.lora_dropout;
     p->rslora = c->sft.rslora;
     return targets_read(&a->targets, c->sft_train.model_args.lora_target,
-                        c->sft_train.model_args.additional_target, a->tied, p, e);
+                        c->sft_train.model_args.additional_target, a->model, p, e);
 }
 
 static int begin_from(struct adapter *a, const char *path, struct err *e)
@@ -63,7 +63,7 @@ struct adapter *adapter_new(const struct config *c, const struct model *m, struc
     struct adapter *a = mem_alloc(1, sizeof *a, e);
     const char *path = c->sft_train.model_args.adapter_name_or_path;
     if (!a) return NULL;
-    a->tied = m->tied;
+    a->model = m;
     int rc = 0;
     if (path)
         rc = begin_from(a, path, e);
@@ -159,5 +159,6 @@ int adapter_load(const struct adapter *a, const struct config *c, const struct s
     void *master = optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL;
     if (!adapter_on(a)) return 0;
     if (!a->from) return lora_start(&t->weights, (uint64_t)c->seed, master, e);
-    return peft_check(a->from, base, a->tied, e) ? -1 : lora_load(&t->weights, a->from, master, e);
+    if (peft_check(a->from, base, a->model->family, a->model->tied, e)) return -1;
+    return lora_load(&t->weights, a->from, master, e);
 }

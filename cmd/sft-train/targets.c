@@ -115,14 +115,13 @@ static int split(struct arena *arena, const char *list, struct peft_names *out, 
     return 0;
 }
 
-/* What is the same for every layer, as peft lists it in place of all-linear. */
-static const char all_linear[] = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj";
-
+/* all-linear becomes the names that are the same in every layer, as peft lists them. */
 static int read_adapted(struct targets *t, const char *adapted, struct peft_config *c,
                         struct err *e)
 {
-    if (t->all || !is_pattern(adapted))
-        return split(&c->arena, t->all ? all_linear : adapted, &c->targets, e);
+    char names[HF_FAMILY_NAMES];
+    if (t->all) adapted = hf_family_linear(t->model->family, ",", ",", names);
+    if (t->all || !is_pattern(adapted)) return split(&c->arena, adapted, &c->targets, e);
     c->pattern = arena_copy(&c->arena, adapted, strlen(adapted), e);
     return c->pattern ? make_pattern(t, adapted, e) : -1;
 }
@@ -134,26 +133,40 @@ static bool has_name(const struct peft_names *list, const char *name)
     return false;
 }
 
-/* One matrix is both: peft keeps them one with ensure_weight_tying, by the embedding's name. */
-static void tie(struct peft_config *c)
+/* The module of the tensor that holds a role: its name without ".weight". */
+static const char *module_of(const struct targets *t, enum hf_role role, char out[PEFT_MAX_NAME])
 {
-    static const char embedding[] = "embed_tokens";
+    const char *name = hf_family_tensor(t->model->family, role);
+    snprintf(out, PEFT_MAX_NAME, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+    return out;
+}
+
+/* One matrix is both: peft keeps them one with ensure_weight_tying, by the embedding's name. */
+static int tie(const struct targets *t, struct peft_config *c, struct err *e)
+{
+    char head[PEFT_MAX_NAME], embed[PEFT_MAX_NAME];
+    module_of(t, HF_ROLE_HEAD, head);
+    const char *dot = strrchr(module_of(t, HF_ROLE_EMBED, embed), '.');
+    const char *last = dot ? dot + 1 : embed;
+    const char *embedding = arena_copy(&c->arena, last, strlen(last), e);
     struct peft_names *saved = &c->saved, all = *saved;
+    if (!embedding) return -1;
     for (size_t i = saved->n = 0; i < all.n; i++) {
-        const bool one = ends("lm_head", all.v[i]) || ends("model.embed_tokens", all.v[i]);
+        const bool one = ends(head, all.v[i]) || ends(embed, all.v[i]);
         const char *name = one ? embedding : all.v[i];
         if (!has_name(saved, name)) saved->v[saved->n++] = name;
     }
     c->tie = has_name(saved, embedding);
+    return 0;
 }
 
-int targets_read(struct targets *t, const char *adapted, const char *whole, bool tied,
+int targets_read(struct targets *t, const char *adapted, const char *whole, const struct model *m,
                  struct peft_config *c, struct err *e)
 {
-    *t = (struct targets){.all = strcmp(adapted, "all-linear") == 0};
-    if ((whole && split(&c->arena, whole, &c->saved, e)) || read_adapted(t, adapted, c, e))
+    *t = (struct targets){.model = m, .all = strcmp(adapted, "all-linear") == 0};
+    if ((whole && split(&c->arena, whole, &c->saved, e)) || read_adapted(t, adapted, c, e) ||
+        (m->tied && tie(t, c, e)))
         return -1;
-    if (tied) tie(c);
     t->adapted = c->targets;
     t->whole = c->saved;
     t->used = mem_alloc(c->targets.n + c->saved.n, sizeof *t->used, e);
@@ -171,27 +184,41 @@ void targets_free(struct targets *t)
 /* LoRA on the embedding or the projection to the vocabulary is another computation. */
 static int check_ends(struct targets *t, struct err *e)
 {
-    static const char *const modules[] = {"lm_head", "model.embed_tokens"};
+    static const enum hf_role roles[] = {HF_ROLE_HEAD, HF_ROLE_EMBED};
+    char module[PEFT_MAX_NAME];
     for (size_t i = 0; i < 2; i++)
-        if (!t->all && targets_adapts(t, modules[i]))
+        if (!t->all && targets_adapts(t, module_of(t, roles[i], module)))
             return err_set(e, ERR_CONFIG,
                            "sft_train.model_args.lora_target: an adapter of %s is not supported; "
                            "additional_target: %s trains it as a whole",
-                           modules[i], modules[i]);
+                           module, module);
     return 0;
+}
+
+/* The name of a linear layer, as a list may name it whole. */
+static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME])
+{
+    const struct hf_row *r, *end;
+    hf_rows_of(t->model->family->tensors, HF_LAYER, &r, &end);
+    while (r < end && !hf_row_is_linear(r)) r++;
+    hf_row_name(r->name, 0, out, PEFT_MAX_NAME);
+    out[strlen(out) - strlen(".weight")] = 0;
+    return out;
 }
 
 int targets_check(struct targets *t, bool any, struct err *e)
 {
     const struct peft_names *targets = &t->adapted, *saved = &t->whole;
+    char names[HF_FAMILY_NAMES], example[PEFT_MAX_NAME];
     if (check_ends(t, e)) return -1;
     const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
     if (t->failed) return err_set(e, why, "lora_target: %s", t->why.msg);
     if (!any)
         return err_set(e, ERR_CONFIG,
-                       "sft_train.model_args.lora_target: no layer has such a name; there are "
-                       "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj, for "
-                       "example model.layers.0.self_attn.q_proj");
+                       "sft_train.model_args.lora_target: no layer has such a name; there are %s, "
+                       "for example %s",
+                       hf_family_linear(t->model->family, ", ", " and ", names),
+                       first_linear(t, example));
     for (size_t i = 0; i < targets->n; i++)
         if (!t->used[i]) log_line(LOG_WARN, "lora_target: no layer is named %s", targets->v[i]);
     for (size_t i = 0; i < saved->n; i++)

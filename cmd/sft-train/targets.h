@@ -5,9 +5,11 @@
 #define SFT_CMD_TRAIN_TARGETS_H
 
 #include "hf/peft.h"
+#include "model/model.h"
 #include "regex/regex.h"
 
 struct targets {
+    const struct model *model;
     struct peft_names adapted, whole; /* what was named */
     bool all;                         /* every linear layer of the layers */
     struct regex *pattern;            /* NULL: lora_target is a list */
@@ -17,9 +19,8 @@ struct targets {
     bool failed; /* a pattern took too many steps */
 };
 /* Fills in what c has of names, in memory of its arena, which must outlive t. whole: NULL for none.
- * tied: lm_head is the embedding. ERR_CONFIG for a pattern that cannot be read. targets_free in
- * either case. */
-int targets_read(struct targets *t, const char *adapted, const char *whole, bool tied,
+ * m must outlive t. ERR_CONFIG for a pattern that cannot be read. targets_free in either case. */
+int targets_read(struct targets *t, const char *adapted, const char *whole, const struct model *m,
                  struct peft_config *c, struct err *e);
 void targets_free(struct targets *t); /* all zero is fine */
 

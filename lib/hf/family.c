@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #define LAYER "model.layers.%d."
 #define BLOCK "blk.%d."
 
@@ -130,25 +132,56 @@ const struct hf_family *hf_family_find(const char *type)
     return NULL;
 }
 
+/* ---- lists for messages ---- */
+/* Appends a name to a list of which `left` are to come, this one included. */
+static void append(char out[HF_FAMILY_NAMES], struct str name, size_t left, const char *between,
+                   const char *last)
+{
+    const size_t n = strlen(out);
+    const char *before = n == 0 ? "" : left == 1 ? last : between;
+    snprintf(out + n, HF_FAMILY_NAMES - n, "%s%.*s", before, STR_FMT(name));
+}
+
 static bool is_listed(size_t i, bool gguf) { return !gguf || families[i].gguf != HF_GGUF_NONE; }
 
 const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAMES])
 {
-    size_t left = 0, n = 0;
+    size_t left = 0;
     for (size_t i = 0; i < FAMILIES; i++) left += is_listed(i, gguf);
     out[0] = 0;
-    for (size_t i = 0; i < FAMILIES; i++) {
-        if (!is_listed(i, gguf)) continue;
-        const char *before = n == 0 ? "" : left == 1 ? last : ", ";
-        n += (size_t)snprintf(out + n, HF_FAMILY_NAMES - n, "%s%s", before, families[i].type);
-        if (n >= HF_FAMILY_NAMES) break;
-        left--;
-    }
+    for (size_t i = 0; i < FAMILIES; i++)
+        if (is_listed(i, gguf)) append(out, str_z(families[i].type), left--, ", ", last);
     return out;
+}
+
+static const struct hf_row *tensors_of(const struct hf_family *f)
+{
+    return f ? f->tensors : llama_tensors;
 }
 
 const char *hf_family_tensor(const struct hf_family *f, enum hf_role role)
 {
-    const struct hf_row *r = hf_row_find(f->tensors, role);
+    const struct hf_row *r = hf_row_find(tensors_of(f), role);
     return r ? r->name : "";
+}
+
+/* "q_proj" of "model.layers.%d.self_attn.q_proj.weight". */
+static struct str short_name(const char *name)
+{
+    const char *end = strrchr(name, '.'), *begin = end;
+    while (begin > name && begin[-1] != '.') begin--;
+    return (struct str){begin, (size_t)(end - begin)};
+}
+
+const char *hf_family_linear(const struct hf_family *f, const char *between, const char *last,
+                             char out[HF_FAMILY_NAMES])
+{
+    const struct hf_row *begin, *end;
+    size_t left = 0;
+    hf_rows_of(tensors_of(f), HF_LAYER, &begin, &end);
+    for (const struct hf_row *r = begin; r < end; r++) left += hf_row_is_linear(r);
+    out[0] = 0;
+    for (const struct hf_row *r = begin; r < end; r++)
+        if (hf_row_is_linear(r)) append(out, short_name(r->name), left--, between, last);
+    return out;
 }

@@ -67,7 +67,12 @@ const struct hf_family *hf_family_find(const char *type);
  * before the last one. */
 enum { HF_FAMILY_NAMES = 512 };
 const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAMES]);
+/* In both, f NULL stands for the names that most families share. */
 /* The name in checkpoints of the tensor that holds a role outside the layers. */
 const char *hf_family_tensor(const struct hf_family *f, enum hf_role role);
+/* The linear layers of a layer by the last part of their names, which an adapter may name: "q_proj,
+ * k_proj", with `between` and, before the last one, `last`. */
+const char *hf_family_linear(const struct hf_family *f, const char *between, const char *last,
+                             char out[HF_FAMILY_NAMES]);
 
 #endif

@@ -102,6 +102,7 @@ static int check_tensor(const struct peft *p, const struct peft_tensor *x, struc
 
 static int read_tensors(struct peft *p, struct err *e)
 {
+    char names[HF_FAMILY_NAMES];
     p->count = safetensors_count(p->file);
     p->list = mem_alloc(p->count, sizeof *p->list, e);
     if (!p->list) return -1;
@@ -109,9 +110,9 @@ static int read_tensors(struct peft *p, struct err *e)
         p->list[i].t = safetensors_at(p->file, i);
         if (peft_tensor_role(p->list[i].t->name, &p->list[i].role, p->list[i].param))
             return err_set(e, ERR_DATA,
-                           "%s: tensor %s is not supported; LoRA on q_proj, k_proj, v_proj, "
-                           "o_proj, gate_proj, up_proj and down_proj is, and modules_to_save",
-                           p->list[i].t->file, p->list[i].t->name);
+                           "%s: tensor %s is not supported; LoRA on %s is, and modules_to_save",
+                           p->list[i].t->file, p->list[i].t->name,
+                           hf_family_linear(NULL, ", ", " and ", names));
     }
     qsort(p->list, p->count, sizeof *p->list, compare);
     for (size_t i = 0; i < p->count; i++)
@@ -171,10 +172,10 @@ static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, 
 }
 
 /* What of a tied model's one matrix is in the adapter: peft writes it under both names. */
-static int check_tied(const struct peft *p, struct err *e)
+static int check_tied(const struct peft *p, const struct hf_family *f, struct err *e)
 {
-    const struct hf_tensor *in = peft_find(p, PEFT_SAVED, "model.embed_tokens.weight");
-    const struct hf_tensor *out = peft_find(p, PEFT_SAVED, "lm_head.weight");
+    const struct hf_tensor *in = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_EMBED));
+    const struct hf_tensor *out = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_HEAD));
     if (!in && !out) return 0;
     if (in && out ? in->bytes == out->bytes && memcmp(in->data, out->data, in->bytes) == 0
                   : in && p->config.tie)
@@ -185,14 +186,15 @@ static int check_tied(const struct peft *p, struct err *e)
                    p->dir);
 }
 
-int peft_check(const struct peft *p, const struct safetensors *base, bool tied, struct err *e)
+int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
+               bool tied, struct err *e)
 {
-    if (tied && check_tied(p, e)) return -1;
+    const char *head = hf_family_tensor(f, HF_ROLE_HEAD);
+    if (tied && check_tied(p, f, e)) return -1;
     for (size_t i = 0; i < p->count; i++) {
         const struct peft_tensor *x = &p->list[i];
         const struct hf_tensor *t = safetensors_find(base, x->param);
-        if (!t && tied && x->role == PEFT_SAVED && strcmp(x->param, "lm_head.weight") == 0)
-            continue;
+        if (!t && tied && x->role == PEFT_SAVED && strcmp(x->param, head) == 0) continue;
         if (!t)
             return err_set(e, ERR_DATA, "%s: tensor %s: the base model has no %s", x->t->file,
                            x->t->name, x->param);

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "hf/family.h"
 #include "hf/safetensors.h"
 
 enum { PEFT_MAX_RANK = 1 << 16, PEFT_MAX_NAME = 200 };
@@ -80,9 +81,11 @@ MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */
 const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param);
-/* Each tensor belongs to a parameter of the base and has a shape that fits it. tied: the base's
- * lm_head is its embedding, so a saved lm_head must be the saved embedding, bit for bit. */
-int peft_check(const struct peft *p, const struct safetensors *base, bool tied, struct err *e);
+/* Each tensor belongs to a parameter of the base and has a shape that fits it. tied: the head of
+ * the base, which is of family f, is its embedding, so a saved head must be the saved embedding,
+ * bit for bit. f NULL: not known. */
+int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
+               bool tied, struct err *e);
 
 /* A parameter of the base with the adapter in it: its rows [row, row + rows), w in fp32, get
  * scale * B A added, or are replaced (of a vector: elements). What the adapter does not have is

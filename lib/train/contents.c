@@ -70,7 +70,7 @@ static int add_tied(struct contents *c, const struct param *p, enum hf_dtype dty
     const struct weights *w = c->parts[0].weights;
     struct param head = *p;
     if (!w->params.nlora || !w->m.tied || p->offset != w->params.embed) return 0;
-    snprintf(head.name, sizeof head.name, "lm_head.weight");
+    snprintf(head.name, sizeof head.name, "%s", hf_family_tensor(w->m.family, HF_ROLE_HEAD));
     return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 

@@ -126,7 +126,7 @@ static double worst(const char *adapter, const char *base, const char *merged, b
     double bad = 0;
     struct peft *p = peft_open(adapter, &e);
     struct safetensors *s = safetensors_open(base, &e), *want = safetensors_open(merged, &e);
-    if (!p || !s || !want || peft_check(p, s, tied, &e)) {
+    if (!p || !s || !want || peft_check(p, s, NULL, tied, &e)) {
         printf("# %s\n", e.msg);
         bad = INFINITY;
     }
@@ -165,9 +165,9 @@ static void misfits(void)
     struct peft *p = peft_open(GOLDEN "rslora/adapter", &e);
     struct safetensors *other = safetensors_open(GOLDEN "list/base", &e);
     CHECK("an adapter of an untied model on a tied one",
-          peft_check(p, other, true, &e) == -1 && strstr(e.msg, "ensure_weight_tying"));
-    CHECK("a tensor that the base has not",
-          peft_check(p, other, false, &e) == -1 && strstr(e.msg, "the base model has no lm_head"));
+          peft_check(p, other, NULL, true, &e) == -1 && strstr(e.msg, "ensure_weight_tying"));
+    CHECK("a tensor that the base has not", peft_check(p, other, NULL, false, &e) == -1 &&
+                                                strstr(e.msg, "the base model has no lm_head"));
     peft_close(p);
     safetensors_close(other);
     CHECK("no adapter", !peft_open(GOLDEN "list/base", &e) && e.code == ERR_NOINPUT);
