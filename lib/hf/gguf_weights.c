@@ -99,16 +99,17 @@ static int write_tensor(const struct job *job, struct safetensors_writer *w, flo
  * that equal numbers mean equal sets.) */
 static int check_all_used(const struct plan *plan, struct err *e)
 {
-    if (gguf_count(plan->g) == plan->count) return 0;
-    for (size_t i = 0; i < gguf_count(plan->g); i++) {
-        const struct gguf_tensor *t = gguf_at(plan->g, i);
-        bool used = false;
-        for (size_t j = 0; j < plan->count && !used; j++) used = plan->jobs[j].from == t;
-        if (!used)
-            return err_set(e, ERR_DATA, "%s: tensor \"%.200s\": has no place in a %s model",
-                           gguf_name(plan->g), t->name, plan->c->model_type);
-    }
-    return 0;
+    const size_t count = gguf_count(plan->g);
+    if (count == plan->count) return 0;
+    bool *used = mem_alloc(count, sizeof *used, e);
+    if (!used) return -1;
+    for (size_t j = 0; j < plan->count; j++) used[plan->jobs[j].from - gguf_at(plan->g, 0)] = true;
+    size_t i = 0;
+    while (i < count && used[i]) i++;
+    mem_free(used);
+    return err_set(e, ERR_DATA, "%s: tensor \"%.200s\": has no place in a %s model",
+                   gguf_name(plan->g), i < count ? gguf_at(plan->g, i)->name : "?",
+                   plan->c->model_type);
 }
 
 static int write_all(const struct plan *plan, const char *dir, struct err *e)

@@ -54,4 +54,14 @@ fails 'dynamic: rows longer than it stretches them' 78 'the model has 256 positi
 family mistral sliding_window=24
 family qwen2 tie_word_embeddings=true use_sliding_window=true sliding_window=24 max_window_layers=1 'rope_scaling={"type":"yarn","factor":4.0,"original_max_position_embeddings":64}'
 family qwen3 tie_word_embeddings=true head_dim=24
+
+# ---- the list of families ----
+jq '.model_type = "none"' "$root/examples/random-model.json" >none.json
+fails 'another family is refused' 65 'model_type none is not supported; .*model_type llama, ' \
+    sft-ckpt init none.json -o none
+listed=$(sed -n 's/.*(model_type \([^;]*\);.*/\1/p' "$T/.err" | tr -d ,)
+told=$(tr '\n' ' ' <"$root/man/sft-train.in" |
+    grep -oE 'model_type [a-z0-9_]+(, [a-z0-9_]+)* or [a-z0-9_]+')
+told=$(sed 's/model_type //; s/ or / /; s/,//g' <<<"$told")
+equal 'the manual tells of the families that the refusal lists' "$told" "$listed"
 exit $bad

@@ -99,6 +99,24 @@ static void listing(void)
     hf_config_free(&c);
 }
 
+/* The descriptor has the sizes that config.json has, whatever they are. */
+static void sizes(void)
+{
+    struct hf_config c;
+    struct model m;
+    struct hf_sizes a, b;
+    struct err e;
+    bool ok = parse(",\"tie_word_embeddings\":false,\"n_kv\":1", &c) && !model_from_hf(&c, &m, &e);
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    hf_sizes_of(&c, &a);
+    model_sizes(&m, &b);
+    for (int i = 0; i < HF_DIMS; i++) ok &= a.dim[i] == b.dim[i] && a.dim[i] > 0;
+    for (int i = 0; i < HF_WHENS; i++) ok &= a.has[i] == b.has[i];
+    CHECK("sizes: the descriptor's are those of config.json", ok);
+    hf_config_free(&c);
+}
+
 /* ---- computing ---- */
 /* The value of element i of a fused tensor: that of the role it belongs to, by Llama's name. */
 static float value(const struct hf_row *row, int layer, const struct hf_sizes *s, size_t i)
@@ -337,6 +355,7 @@ int main(void)
 {
     absent_keys();
     listing();
+    sizes();
     computing(false);
     computing(true);
     adapters();
