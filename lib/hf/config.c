@@ -74,7 +74,7 @@ void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME])
     if (v) copy_name(r, key, v, out);
 }
 
-/* What must be there. */
+/* A key that must be present. */
 static void need_int(struct reader *r, const char *key, int64_t max, int64_t *out)
 {
     if (!reader_get(r, key)) reader_fail(r, key, "present: a positive integer");

@@ -12,7 +12,7 @@
 
 struct hf_config;
 
-/* ---- roles: what a parameter does, whatever its name is ---- */
+/* ---- roles: the function of a parameter, independent of its name ---- */
 enum hf_param_kind { HF_PARAM_MATRIX, HF_PARAM_EMBEDDING, HF_PARAM_NORM, HF_PARAM_BIAS };
 
 /* Sizes that dimensions refer to. A vector has one column. */
@@ -40,7 +40,7 @@ enum hf_when {
  * cut unevenly. */
 enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
 /* The parts of a model, in the order of the forward pass. */
-enum hf_bucket { HF_EMBED, HF_LAYER, HF_HEAD, HF_BUCKETS };
+enum hf_bucket { HF_EMBED, HF_LAYER, HF_HEAD };
 /* Parameters of one block lie side by side in memory, in the order of the roles, as one matrix of
  * all their rows (or one vector): q, k and v are one product, and so are gate and up. */
 enum hf_block {
@@ -96,19 +96,19 @@ struct hf_role_info {
 };
 extern const struct hf_role_info hf_roles[HF_ROLES];
 
-/* ---- rows: what a family's checkpoints hold ---- */
-enum { HF_ROW_ROLES = 3, HF_BLOCK_ROWS = 3 }; /* most roles of a row, and rows of a block */
+/* ---- rows: the tensors of a family's checkpoints ---- */
+/* The most roles in a row, and the most rows in a block. */
+enum { HF_ROW_ROLES = 3, HF_BLOCK_ROWS = 3 };
 
-/* A tensor on the disk. Several roles lie in it one below the other, as qkv_proj holds q, k and v;
- * they are of one block, in its order. */
+/* A tensor in a checkpoint. It may hold several roles one below the other, as qkv_proj holds q, k
+ * and v: roles of one block, in its order. A table lists its rows in the order of the forward pass:
+ * embedding, one layer, head. */
 struct hf_row {
     const char *name;                     /* "%d" stands for the layer; NULL ends a table */
     const char *gguf;                     /* its name in a GGUF file; NULL: there is none */
     enum hf_role roles[HF_ROW_ROLES + 1]; /* ended by HF_ROLE_END */
 };
-/* A table's rows are in the order of the forward pass: embedding, one layer, head. */
-
-/* What a model has of each symbol. */
+/* The sizes and conditions of one model. */
 struct hf_sizes {
     uint64_t dim[HF_DIMS];
     bool has[HF_WHENS];

@@ -171,7 +171,7 @@ static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, 
     return fits ? 0 : wrong_shape(t, base, e);
 }
 
-/* What of a tied model's one matrix is in the adapter: peft writes it under both names. */
+/* A tied model has one matrix, which peft writes under both names. */
 static int check_tied(const struct peft *p, const struct hf_family *f, struct err *e)
 {
     const struct hf_tensor *in = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_EMBED));

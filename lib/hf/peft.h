@@ -39,8 +39,9 @@ struct peft_config {
 /* By what B A is multiplied: alpha / r, or alpha / sqrt(r) with rslora. */
 double peft_scale(const struct peft_config *c);
 
-/* What changes the computation in a way that is not done here (DoRA, a rank of its own for some
- * modules, trained biases, ...) is ERR_DATA naming the key. peft_config_free in either case. */
+/* A key that changes the computation in a way that is not done here (DoRA, a rank of its own for
+ * some modules, trained biases, ...) is ERR_DATA naming the key. peft_config_free in either case.
+ */
 int peft_config_parse(const char *text, size_t n, const char *name, struct peft_config *c,
                       struct err *e);
 int peft_config_read(const char *dir, struct peft_config *c, struct err *e);

@@ -90,7 +90,7 @@ static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
     return same;
 }
 
-/* Whatever config.json says, transformers ties no two matrices that differ. */
+/* transformers does not tie two matrices that differ, even where config.json says so. */
 static int check_tied(const struct weights *w, const struct safetensors *s, struct err *e)
 {
     const char *embed = hf_family_tensor(w->m.family, HF_ROLE_EMBED);

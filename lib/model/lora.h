@@ -26,7 +26,7 @@ struct lora_part {
     int64_t column, out;
     size_t b; /* offset of B [out, r] */
 };
-enum { LORA_PARTS = 3 };
+enum { LORA_PARTS = HF_BLOCK_ROWS };
 struct lora_block {
     size_t weight;   /* offset of the block's weight [out, in] */
     size_t a;        /* of A [parts * r, in] */

@@ -56,7 +56,7 @@ struct model_vocab {
 };
 /* 0, or ERR_DATA for an id that is not one of them, with what it stands for and what to do. */
 int model_check_id(const struct model_vocab *v, uint32_t id, struct err *e);
-/* What the model has of the sizes that the tables of lib/hf name. */
+/* The model's sizes and conditions, as the tables of lib/hf name them. */
 void model_sizes(const struct model *m, struct hf_sizes *s);
 
 static inline int64_t model_q_width(const struct model *m)
@@ -98,7 +98,7 @@ double model_flops(const struct model *m, double tokens, double targets, double 
  * squared where there is no window. */
 double model_squares(const struct model *m, double n);
 
-/* ---- tensor parallelism: what one rank of a group holds ---- */
+/* ---- tensor parallelism: the part of one rank ---- */
 /* A block of a matrix of rows and columns. A vector has one column. */
 struct shard_block {
     uint64_t row, rows, column, columns;
@@ -175,12 +175,10 @@ struct params_options {
     void *arg;
     int first, end; /* only the tensors of layers [first, end); end 0: of all. The first layer comes
                        with the embedding, the last with the norm and the head behind it. */
-    size_t
-        multiple; /* `trained` is a multiple of it, so that ranks get equal parts: of 64; 0: 64 */
-    int tp, at;   /* tensor-parallel ranks, and this one among them; 0: there is one */
+    size_t multiple; /* `trained` is a multiple of it: equal parts for ranks; 0: of 64 */
+    int tp, at;      /* tensor-parallel ranks, and this one among them; 0: there is one */
 };
-/* The parameters of a whole model m that this rank holds. o NULL: everything, and all is trained.
- */
+/* The parameters that this rank holds of the whole model m. o NULL: all of them, all trained. */
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e);
 void params_free(struct params *t);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/model.h"
+#include "model/params_impl.h"
 
 enum { ALIGN = 64 }; /* elements; a matrix product starts on a cache line in any type */
 
@@ -61,93 +61,6 @@ static int put(struct maker *k, const struct param *p)
     return note_run(k, at);
 }
 
-/* ---- one tensor ---- */
-/* p holds one more block of the whole tensor, below those before. */
-static void add_block(struct param *p, const struct shard_block *b)
-{
-    struct shard_block *last = p->blocks ? &p->block[p->blocks - 1] : NULL;
-    if (last && last->row + last->rows == b->row)
-        last->rows += b->rows;
-    else
-        p->block[p->blocks++] = *b;
-    p->shape[0] += b->rows;
-    if (p->rank == 2) p->shape[1] = b->columns;
-}
-
-static int count_elements(const struct maker *k, struct param *p)
-{
-    if (mem_mul((size_t)p->shape[0], p->rank == 2 ? (size_t)p->shape[1] : 1, &p->n))
-        return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
-    return 0;
-}
-
-static bool is_matrix(const struct hf_role_info *x)
-{
-    return x->kind == HF_PARAM_MATRIX || x->kind == HF_PARAM_EMBEDDING;
-}
-
-/* The tensor of a row, but for its place: each role in it is cut by itself. */
-static int describe(const struct maker *k, const struct hf_row *row, int layer, struct param *p)
-{
-    const struct hf_role_info *x = hf_row_info(row);
-    const uint64_t columns = hf_row_columns(row, &k->sizes);
-    *p = (struct param){
-        .rank = x->columns == HF_DIM_ONE ? 1 : 2, .shard = x->shard, .decay = is_matrix(x)};
-    hf_row_name(row->name, layer, p->name, sizeof p->name);
-    for (const enum hf_role *role = row->roles; *role; role++) {
-        const uint64_t rows = k->sizes.dim[hf_roles[*role].rows];
-        struct shard_block b;
-        shard_cut(x->shard, rows, columns, k->o.tp, k->o.at, &b); /* model_local has checked */
-        b.row += p->whole[0];
-        p->whole[0] += rows;
-        add_block(p, &b);
-    }
-    if (p->rank == 2) p->whole[1] = columns;
-    p->trained = !k->o.frozen || !k->o.frozen(k->o.arg, p->name);
-    return count_elements(k, p);
-}
-
-/* The module of a tensor: its name without ".weight". */
-static int module_length(const struct param *p)
-{
-    return (int)(strlen(p->name) - strlen(".weight"));
-}
-
-static struct param adapter(const struct param *base, const char *factor)
-{
-    struct param p = {.rank = 2, .decay = true, .trained = true, .adapter = true};
-    snprintf(p.name, sizeof p.name, "%.*s.%s.weight", module_length(base), base->name, factor);
-    return p;
-}
-
-/* A [r, in] of the adapter of a linear layer: its columns are cut like the layer's. */
-static int describe_a(const struct maker *k, const struct param *base, struct param *p)
-{
-    const uint64_t r = (uint64_t)k->o.lora.rank;
-    *p = adapter(base, "lora_A");
-    p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_REPLICATED;
-    p->whole[0] = r;
-    p->whole[1] = base->whole[1];
-    add_block(p, &(struct shard_block){.rows = r,
-                                       .column = base->block[0].column,
-                                       .columns = base->block[0].columns});
-    return count_elements(k, p);
-}
-
-/* B [out, r]: its rows are cut like the layer's. */
-static int describe_b(const struct maker *k, const struct param *base, struct param *p)
-{
-    const uint64_t r = (uint64_t)k->o.lora.rank;
-    *p = adapter(base, "lora_B");
-    p->shard = base->shard == SHARD_COLUMNS ? SHARD_REPLICATED : base->shard;
-    p->whole[0] = base->whole[0];
-    p->whole[1] = r;
-    for (int i = 0; i < base->blocks; i++)
-        add_block(p, &(struct shard_block){
-                         .row = base->block[i].row, .rows = base->block[i].rows, .columns = r});
-    return count_elements(k, p);
-}
-
 /* ---- blocks ---- */
 /* True if the tensors of this layer are in the table: -1 is the embedding, m->layers the norm and
  * the head behind the last layer. A tied head needs the embedding's matrix. */
@@ -177,7 +90,7 @@ static size_t put_block(struct maker *k, int layer, size_t at, const struct para
 static bool is_target(const struct maker *k, const struct param *base)
 {
     char module[sizeof base->name];
-    snprintf(module, sizeof module, "%.*s", module_length(base), base->name);
+    snprintf(module, sizeof module, "%.*s", param_module(base), base->name);
     return k->o.lora.target(k->o.lora.arg, module);
 }
 
@@ -189,7 +102,8 @@ static void put_adapters(struct maker *k, int l, struct lora_block *to, const st
     int n = 0;
     for (int i = 0; i < count && !k->failed; to->out += (int64_t)p[i++].shape[0]) {
         if (!is_target(k, &p[i])) continue;
-        k->failed = describe_a(k, &p[i], &a[n]) || describe_b(k, &p[i], &b[n]);
+        k->failed = param_describe_a(&k->o, &p[i], &a[n], k->e) ||
+                    param_describe_b(&k->o, &p[i], &b[n], k->e);
         to->part[n++] = (struct lora_part){.column = to->out, .out = (int64_t)p[i].shape[0]};
     }
     to->parts = holds(k, l) ? n : 0;
@@ -232,7 +146,8 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
 {
     struct param p[HF_BLOCK_ROWS];
     const struct hf_role_info *x = hf_row_info(rows[0]);
-    for (int i = 0; i < n && !k->failed; i++) k->failed = describe(k, rows[i], layer, &p[i]) != 0;
+    for (int i = 0; i < n && !k->failed; i++)
+        k->failed = param_describe(&k->o, &k->sizes, rows[i], layer, &p[i], k->e) != 0;
     if (k->failed) return;
     size_t *to = slot(k->t, layer, x->block);
     *to = put_block(k, layer, *to, p, n);
@@ -240,7 +155,7 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
 }
 
 /* ---- passes ---- */
-/* Whether the block of the rows so far ends before this one. */
+/* True when the block of the rows so far ends before `next`. */
 static bool ends_block(const struct hf_row *const *rows, int n, const struct hf_row *next)
 {
     return n == HF_BLOCK_ROWS || (n && hf_row_info(rows[0])->block != hf_row_info(next)->block);
@@ -252,7 +167,7 @@ static void put_bucket(struct maker *k, enum hf_bucket bucket, int layer, bool m
     const struct hf_row *r, *end, *rows[HF_BLOCK_ROWS];
     int n = 0;
     for (hf_rows_of(k->m->family->tensors, bucket, &r, &end); r < end; r++) {
-        if (!hf_row_exists(r, &k->sizes) || is_matrix(hf_row_info(r)) != matrices) continue;
+        if (!hf_row_exists(r, &k->sizes) || param_is_matrix(hf_row_info(r)) != matrices) continue;
         if (ends_block(rows, n, r)) {
             put_rows(k, layer, rows, n);
             n = 0;

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One parameter: its name, the blocks of the tensor in files that this rank holds, its adapter. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/params_impl.h"
+
+/* p holds one more block of the whole tensor, below those before. */
+static void add_block(struct param *p, const struct shard_block *b)
+{
+    struct shard_block *last = p->blocks ? &p->block[p->blocks - 1] : NULL;
+    if (last && last->row + last->rows == b->row)
+        last->rows += b->rows;
+    else
+        p->block[p->blocks++] = *b;
+    p->shape[0] += b->rows;
+    if (p->rank == 2) p->shape[1] = b->columns;
+}
+
+static int count_elements(struct param *p, struct err *e)
+{
+    if (mem_mul((size_t)p->shape[0], p->rank == 2 ? (size_t)p->shape[1] : 1, &p->n))
+        return err_set(e, ERR_DATA, "tensor %s is too large", p->name);
+    return 0;
+}
+
+bool param_is_matrix(const struct hf_role_info *x)
+{
+    return x->kind == HF_PARAM_MATRIX || x->kind == HF_PARAM_EMBEDDING;
+}
+
+/* Each role in a tensor is cut by itself. */
+int param_describe(const struct params_options *o, const struct hf_sizes *s,
+                   const struct hf_row *row, int layer, struct param *p, struct err *e)
+{
+    const struct hf_role_info *x = hf_row_info(row);
+    const uint64_t columns = hf_row_columns(row, s);
+    *p = (struct param){
+        .rank = x->columns == HF_DIM_ONE ? 1 : 2, .shard = x->shard, .decay = param_is_matrix(x)};
+    hf_row_name(row->name, layer, p->name, sizeof p->name);
+    for (const enum hf_role *role = row->roles; *role; role++) {
+        const uint64_t rows = s->dim[hf_roles[*role].rows];
+        struct shard_block b;
+        shard_cut(x->shard, rows, columns, o->tp, o->at, &b); /* model_local has checked */
+        b.row += p->whole[0];
+        p->whole[0] += rows;
+        add_block(p, &b);
+    }
+    if (p->rank == 2) p->whole[1] = columns;
+    p->trained = !o->frozen || !o->frozen(o->arg, p->name);
+    return count_elements(p, e);
+}
+
+int param_module(const struct param *p) { return (int)(strlen(p->name) - strlen(".weight")); }
+
+static struct param adapter(const struct param *base, const char *factor)
+{
+    struct param p = {.rank = 2, .decay = true, .trained = true, .adapter = true};
+    snprintf(p.name, sizeof p.name, "%.*s.%s.weight", param_module(base), base->name, factor);
+    return p;
+}
+
+/* Its columns are cut like the layer's. */
+int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
+                     struct err *e)
+{
+    const uint64_t r = (uint64_t)o->lora.rank;
+    *p = adapter(base, "lora_A");
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_REPLICATED;
+    p->whole[0] = r;
+    p->whole[1] = base->whole[1];
+    add_block(p, &(struct shard_block){.rows = r,
+                                       .column = base->block[0].column,
+                                       .columns = base->block[0].columns});
+    return count_elements(p, e);
+}
+
+/* Its rows are cut like the layer's. */
+int param_describe_b(const struct params_options *o, const struct param *base, struct param *p,
+                     struct err *e)
+{
+    const uint64_t r = (uint64_t)o->lora.rank;
+    *p = adapter(base, "lora_B");
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_REPLICATED : base->shard;
+    p->whole[0] = base->whole[0];
+    p->whole[1] = r;
+    for (int i = 0; i < base->blocks; i++)
+        add_block(p, &(struct shard_block){
+                         .row = base->block[i].row, .rows = base->block[i].rows, .columns = r});
+    return count_elements(p, e);
+}
