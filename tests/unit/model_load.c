@@ -112,10 +112,13 @@ static bool gather(struct weights *w, const struct params *all, bool bf16, unsig
     return ok;
 }
 
-static struct tiny *open_rank(const struct model *m, struct device *d, enum dtype t, int at)
+static struct tiny *open_rank(const struct model *m, struct device *d, enum dtype t, int at,
+                              struct params_options params)
 {
+    params.tp = 2;
+    params.at = at;
     struct tiny_options o = tiny_options(t, RECOMPUTE_NONE, 16);
-    o.w.params = (struct params_options){.tp = 2, .at = at};
+    o.w.params = params;
     return tiny_open_with(m, d, &o);
 }
 
@@ -137,7 +140,7 @@ static void load_blocks(const char *device, enum dtype t, bool bf16)
     unsigned char *data = malloc(size);
     memset(data, 0xff, size);
     for (int at = 0; at < 2 && ok && s; at++) {
-        struct tiny *n = open_rank(&m, d, t, at);
+        struct tiny *n = open_rank(&m, d, t, at, (struct params_options){0});
         ok = n && weights_load(&n->w, s, NULL, &e) == 0 && gather(&n->w, &all, bf16, data);
         tiny_close(n);
     }
@@ -147,6 +150,57 @@ static void load_blocks(const char *device, enum dtype t, bool bf16)
     safetensors_close(s);
     buf_free(&file);
     params_free(&all);
+    device_close(d);
+}
+
+static bool not_saved(void *peft, const char *name) { return !peft_find(peft, PEFT_SAVED, name); }
+
+/* What two ranks have loaded of one matrix of an adapter is the matrix of its file. */
+static bool has_matrix(struct tiny *const *ranks, const struct peft *p, const struct param *x)
+{
+    char name[200];
+    peft_tensor_name(PEFT_SAVED, x->name, name, sizeof name);
+    const struct hf_tensor *t = safetensors_find(p->file, name);
+    unsigned char *whole = t && t->dtype == HF_F32 ? malloc((size_t)t->bytes) : NULL;
+    if (whole) memset(whole, 0xff, (size_t)t->bytes);
+    bool ok = whole != NULL;
+    for (int at = 0; at < 2 && ok; at++) {
+        const struct param *part = params_find(&ranks[at]->w.params, x->name, strlen(x->name));
+        ok = part && put_back(&ranks[at]->w, part, false, whole);
+    }
+    ok = ok && memcmp(whole, t->data, (size_t)t->bytes) == 0;
+    free(whole);
+    return EXPECT(x->name, ok);
+}
+
+/* Each of two ranks loads its blocks of an adapter. */
+static void load_adapter(void)
+{
+    struct err e = {0};
+    struct hf_config c;
+    struct model m;
+    struct params all = {0};
+    struct tiny *ranks[2] = {NULL, NULL};
+    struct device *d = device_open("cpu", 2, &e);
+    struct peft *p = peft_open("tests/golden/peft/pattern/adapter", &e);
+    bool ok = d && p && hf_config_read("tests/golden/peft/pattern/base", &c, &e) == 0 &&
+              model_from_hf(&c, &m, &e) == 0;
+    const struct params_options o = {.lora = lora_of_peft(p), .frozen = not_saved, .arg = p};
+    ok = ok && params_make(&m, &o, &all, &e) == 0;
+    for (int at = 0; at < 2 && ok; at++)
+        ok = (ranks[at] = open_rank(&m, d, DT_F32, at, o)) &&
+             lora_load(&ranks[at]->w, p, NULL, &e) == 0;
+    size_t matrices = 0;
+    for (size_t i = 0; i < all.count && ok; i++) {
+        matrices += all.p[i].adapter;
+        ok = !all.p[i].adapter || has_matrix(ranks, p, &all.p[i]);
+    }
+    if (!ok) printf("# %s\n", e.msg);
+    CHECK("blocks: two ranks hold an adapter's matrices", ok && matrices > 0);
+    for (int at = 0; at < 2; at++) tiny_close(ranks[at]);
+    params_free(&all);
+    hf_config_free(&c);
+    peft_close(p);
     device_close(d);
 }
 
@@ -278,6 +332,7 @@ int main(void)
     load_blocks("cpu", DT_F32, false);
     load_blocks("ref", DT_BF16, true);
     load_blocks("far", DT_F32, false);
+    load_adapter();
     tied();
     nonfinite("ref", DT_BF16);
     nonfinite("far", DT_F32);
