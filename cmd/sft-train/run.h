@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "comm/launch.h"
+#include "comm/world.h"
 #include "hf/config.h"
 #include "train/folder.h"
 #include "train/loop.h"

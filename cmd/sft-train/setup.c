@@ -33,6 +33,7 @@ int run_config(struct run *r, struct err *e)
     if (n)
         log_line(LOG_INFO, "%zu keys have no effect here; sft-config %s lists them", n,
                  r->config_path);
+    r->world.timeout = (double)r->config->sft.collective_timeout;
     const char *track = r->config->track_with;
     if (track && *track && strcmp(track, "tensorboard") != 0 && strcmp(track, "stdout") != 0)
         log_line(LOG_WARN,
@@ -67,10 +68,11 @@ int run_device(struct run *r, struct err *e)
         name = gpu;
     }
     r->device = device_open(name, share, e);
-    if (!r->device || mesh_world(&r->mesh, &r->world, r->device, e)) return -1;
+    if (!r->device) return -1;
+    if (!run_alone(r) || r->world.plugin) return mesh_world(&r->mesh, &r->world, r->device, e);
     /* A plan alone is made for one of the ranks that there will be: their parts are equal. */
-    if (run_alone(r)) r->mesh.size[MESH_DP] = (int)r->config->run.data_parallel_size;
-    return 0;
+    const int dp = (int)r->config->run.data_parallel_size;
+    return mesh_planned(&r->mesh, &(struct mesh_sizes){{1, 1, dp, 1}}, r->device, e);
 }
 
 static int tokenizer_of(struct run *r, struct err *e)
@@ -144,7 +146,7 @@ int run_stream(struct run *r, struct err *e)
                                   .plan = true};
     const struct model_vocab v = run_vocab(r);
     if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
-    r->feed = feed_open_shared(r->stream, &v, &r->world, e);
+    r->feed = feed_open_shared(r->stream, &v, &r->mesh, e);
     if (!r->feed || feed_check(r->feed, &w, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);

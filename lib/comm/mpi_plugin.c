@@ -7,15 +7,35 @@
 #include "comm/plugin.h"
 
 enum { TAG = 1 };
-static const MPI_Comm *const world = &(const MPI_Comm){MPI_COMM_WORLD};
-static MPI_Comm side;             /* the same ranks, with messages of its own */
-static MPI_Request side_transfer; /* the one under way */
+_Static_assert(sizeof(MPI_Comm) <= sizeof(comm_handle), "a communicator fits a handle");
+_Static_assert(sizeof(MPI_Request) <= sizeof(comm_handle), "a request fits a handle");
+
+static comm_handle of_comm(MPI_Comm c)
+{
+    comm_handle h = 0;
+    memcpy(&h, &c, sizeof c);
+    return h;
+}
+static MPI_Comm to_comm(comm_handle h)
+{
+    MPI_Comm c;
+    memcpy(&c, &h, sizeof c);
+    return c;
+}
+
+/* The requests of a transfer, of which a collective has one. */
+static void put(struct comm_transfer *t, MPI_Request first, MPI_Request second)
+{
+    memcpy(&t->part[0], &first, sizeof first);
+    memcpy(&t->part[1], &second, sizeof second);
+}
 
 /* Lowest rank of this node, and this rank's place on it. */
 static int find_node(struct comm_place *p)
 {
     MPI_Comm node;
-    int rc = MPI_Comm_split_type(*world, MPI_COMM_TYPE_SHARED, p->rank, MPI_INFO_NULL, &node);
+    int rc =
+        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, p->rank, MPI_INFO_NULL, &node);
     if (rc) return rc;
     if (rc == 0) rc = MPI_Comm_rank(node, &p->node_rank);
     if (rc == 0) rc = MPI_Comm_size(node, &p->node_size);
@@ -34,77 +54,103 @@ static void name_library(struct comm_place *p)
     snprintf(p->library, sizeof p->library, "%.90s", text);
 }
 
-/* Where one rank's library cannot be called by two threads at a time no rank does. */
-static int open_side(struct comm_place *p, int threads)
+/* Several threads call MPI only if every rank's library can be called by several. */
+static int agree_threads(struct comm_place *p, int level)
 {
-    p->beside = threads >= MPI_THREAD_MULTIPLE;
-    int rc = MPI_Allreduce(MPI_IN_PLACE, &p->beside, 1, MPI_INT, MPI_MIN, *world);
-    if (rc == 0) rc = MPI_Comm_dup(*world, &side);
-    return rc ? rc : MPI_Comm_set_errhandler(side, MPI_ERRORS_RETURN);
+    p->threads = level >= MPI_THREAD_MULTIPLE;
+    return MPI_Allreduce(MPI_IN_PLACE, &p->threads, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
 }
 
 /* Errors are returned, where MPI would end the process. */
 static int start(struct comm_place *p)
 {
-    int have, rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &have);
-    if (rc == 0) rc = MPI_Comm_set_errhandler(*world, MPI_ERRORS_RETURN);
-    if (rc == 0) rc = MPI_Comm_rank(*world, &p->rank);
-    if (rc == 0) rc = MPI_Comm_size(*world, &p->size);
+    int level, rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level);
+    if (rc == 0) rc = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (rc == 0) rc = MPI_Comm_rank(MPI_COMM_WORLD, &p->rank);
+    if (rc == 0) rc = MPI_Comm_size(MPI_COMM_WORLD, &p->size);
     if (rc == 0) rc = find_node(p);
-    if (rc == 0) rc = open_side(p, have);
+    if (rc == 0) rc = agree_threads(p, level);
     if (rc == 0) name_library(p);
+    p->all = of_comm(MPI_COMM_WORLD);
     return rc;
 }
 
-static int finish(void)
-{
-    int freed = MPI_Comm_free(&side), rc = MPI_Finalize();
-    return freed ? freed : rc;
-}
-static void abandon(int status) { MPI_Abort(*world, status); }
+static int finish(void) { return MPI_Finalize(); }
+static void abandon(int status) { MPI_Abort(MPI_COMM_WORLD, status); }
 
-static int exchange(void *dst, const void *src, size_t each)
+static int group_open(const int *ranks, int n, comm_handle *group)
 {
-    return MPI_Alltoall(src, (int)each, MPI_BYTE, dst, (int)each, MPI_BYTE, *world);
+    MPI_Group all, some;
+    MPI_Comm c = MPI_COMM_NULL;
+    int rc = MPI_Comm_group(MPI_COMM_WORLD, &all);
+    if (rc) return rc;
+    rc = MPI_Group_incl(all, n, ranks, &some);
+    MPI_Group_free(&all);
+    if (rc) return rc;
+    rc = MPI_Comm_create_group(MPI_COMM_WORLD, some, TAG, &c);
+    MPI_Group_free(&some);
+    if (rc == 0) rc = MPI_Comm_set_errhandler(c, MPI_ERRORS_RETURN);
+    *group = of_comm(c);
+    return rc;
 }
 
-static int gather(void *dst, const void *src, size_t each)
+static int group_close(comm_handle group)
 {
-    int rank, rc = MPI_Comm_rank(*world, &rank);
+    MPI_Comm c = to_comm(group);
+    return MPI_Comm_free(&c);
+}
+
+static int exchange(comm_handle group, void *dst, const void *src, size_t each,
+                    struct comm_transfer *t)
+{
+    MPI_Request r = MPI_REQUEST_NULL;
+    int rc = MPI_Ialltoall(src, (int)each, MPI_BYTE, dst, (int)each, MPI_BYTE, to_comm(group), &r);
+    put(t, r, MPI_REQUEST_NULL);
+    return rc;
+}
+
+static int gather(comm_handle group, void *dst, const void *src, size_t each,
+                  struct comm_transfer *t)
+{
+    MPI_Request r = MPI_REQUEST_NULL;
+    MPI_Comm c = to_comm(group);
+    int rank, rc = MPI_Comm_rank(c, &rank);
     if (rc) return rc;
     if (src == (char *)dst + (size_t)rank * each)
-        return MPI_Allgather(MPI_IN_PLACE, 0, MPI_BYTE, dst, (int)each, MPI_BYTE, *world);
-    return MPI_Allgather(src, (int)each, MPI_BYTE, dst, (int)each, MPI_BYTE, *world);
+        rc = MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, dst, (int)each, MPI_BYTE, c, &r);
+    else
+        rc = MPI_Iallgather(src, (int)each, MPI_BYTE, dst, (int)each, MPI_BYTE, c, &r);
+    put(t, r, MPI_REQUEST_NULL);
+    return rc;
 }
 
-static int broadcast(void *buf, size_t bytes, int root)
+static int broadcast(comm_handle group, void *buf, size_t bytes, int root, struct comm_transfer *t)
 {
-    return MPI_Bcast(buf, (int)bytes, MPI_BYTE, root, *world);
+    MPI_Request r = MPI_REQUEST_NULL;
+    int rc = MPI_Ibcast(buf, (int)bytes, MPI_BYTE, root, to_comm(group), &r);
+    put(t, r, MPI_REQUEST_NULL);
+    return rc;
 }
 
-static int send(const void *buf, size_t bytes, int to)
+static int send_receive(comm_handle group, const void *src, size_t sent, int to, void *dst,
+                        size_t received, int from, struct comm_transfer *t)
 {
-    return MPI_Send(buf, (int)bytes, MPI_BYTE, to, TAG, *world);
+    MPI_Request in = MPI_REQUEST_NULL, out = MPI_REQUEST_NULL;
+    MPI_Comm c = to_comm(group);
+    int rc = from < 0 ? 0 : MPI_Irecv(dst, (int)received, MPI_BYTE, from, TAG, c, &in);
+    if (rc == 0 && to >= 0) rc = MPI_Isend(src, (int)sent, MPI_BYTE, to, TAG, c, &out);
+    put(t, in, out);
+    return rc;
 }
 
-static int receive(void *buf, size_t bytes, int from)
+static int test(struct comm_transfer *t, int *done)
 {
-    return MPI_Recv(buf, (int)bytes, MPI_BYTE, from, TAG, *world, MPI_STATUS_IGNORE);
+    MPI_Request r[2];
+    for (int i = 0; i < 2; i++) memcpy(&r[i], &t->part[i], sizeof r[i]);
+    int rc = MPI_Testall(2, r, done, MPI_STATUSES_IGNORE);
+    put(t, r[0], r[1]);
+    return rc;
 }
-
-static int barrier(void) { return MPI_Barrier(*world); }
-
-static int side_send(const void *buf, size_t bytes, int to)
-{
-    return MPI_Isend(buf, (int)bytes, MPI_BYTE, to, TAG, side, &side_transfer);
-}
-
-static int side_receive(void *buf, size_t bytes, int from)
-{
-    return MPI_Irecv(buf, (int)bytes, MPI_BYTE, from, TAG, side, &side_transfer);
-}
-
-static int side_done(int *done) { return MPI_Test(&side_transfer, done, MPI_STATUS_IGNORE); }
 
 static void explain(int code, char *text, size_t size)
 {
@@ -119,13 +165,11 @@ const struct comm_plugin sft_comm_plugin = {.version = COMM_PLUGIN_VERSION,
                                             .start = start,
                                             .finish = finish,
                                             .abandon = abandon,
+                                            .group_open = group_open,
+                                            .group_close = group_close,
                                             .exchange = exchange,
                                             .gather = gather,
                                             .broadcast = broadcast,
-                                            .send = send,
-                                            .receive = receive,
-                                            .barrier = barrier,
-                                            .side_send = side_send,
-                                            .side_receive = side_receive,
-                                            .side_done = side_done,
+                                            .send_receive = send_receive,
+                                            .test = test,
                                             .explain = explain};

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "comm/comm_impl.h"
 
 enum { MOST = 1 << 29 }; /* bytes a call: MPI counts in int */
 
@@ -18,19 +19,83 @@ struct world *world_self(void)
     return &self;
 }
 
-static int failed(struct world *w, int code, const char *what, struct err *e)
+static int failed(struct world *w, int code, struct err *e)
 {
     char text[500];
     w->plugin->explain(code, text, sizeof text);
     w->broken = true;
-    return err_set(e, ERR_DEVICE, "%s failed on rank %d: %s; was a rank lost?", what, w->place.rank,
-                   text);
+    return err_set(e, ERR_DEVICE, "rank %d: %s; was a rank lost?", w->place.rank, text);
 }
 
-/* After a failure nobody can be met any more. */
-static int gone(const struct world *w, struct err *e)
+int world_gone(const struct world *w, struct err *e)
 {
     return w->broken ? err_set(e, ERR_DEVICE, "the other ranks are lost") : 0;
+}
+
+/* ---- waiting for a transfer ---- */
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int late(struct world *w, double limit, struct err *e)
+{
+    w->broken = true;
+    return err_set(
+        e, ERR_DEVICE,
+        "rank %d waited %g seconds in vain: another rank is lost or stuck, or needs more "
+        "time; sft.collective_timeout sets how long a rank is waited for",
+        w->place.rank, limit);
+}
+
+/* Without a copy from process to process MPI moves some 128 KiB each time it is asked, so naps are
+ * short at first, and long only where nothing comes for many of them. */
+static void rest(bool nap, long *length)
+{
+    enum { SHORTEST = 50000, LONGEST = 1000000 }; /* nanoseconds */
+    if (!nap) {
+        sched_yield();
+        return;
+    }
+    if (*length < SHORTEST) *length = SHORTEST;
+    nanosleep(&(struct timespec){.tv_nsec = *length}, NULL);
+    if (*length < LONGEST) *length += *length / 64;
+}
+
+int world_complete(struct world *w, struct comm_transfer *t, int code, struct world_wait how,
+                   struct err *e)
+{
+    long nap = 0;
+    const double start = how.limit > 0 ? now() : 0;
+    for (;;) {
+        int done = 0;
+        if (code == 0) code = w->plugin->test(t, &done);
+        if (code) return failed(w, code, e);
+        if (done) return 0;
+        if (world_gone(w, e)) return -1;
+        if (how.limit > 0 && now() - start > how.limit) return late(w, how.limit, e);
+        rest(how.nap, &nap);
+    }
+}
+
+struct comm_queue *world_queue(struct world *w, struct err *e)
+{
+    if (!w->queue) w->queue = comm_queue_open(false, e);
+    return w->queue;
+}
+
+/* ---- joining and leaving ---- */
+static int open_side(struct world *w, struct err *e)
+{
+    struct comm_transfer none = {0};
+    int *ranks = mem_alloc((size_t)w->place.size, sizeof *ranks, e);
+    if (!ranks) return -1;
+    for (int i = 0; i < w->place.size; i++) ranks[i] = i;
+    const int code = w->plugin->group_open(ranks, w->place.size, &w->side);
+    mem_free(ranks);
+    return code ? world_complete(w, &none, code, (struct world_wait){0}, e) : 0;
 }
 
 int world_join(struct world *w, const char *plugin, struct err *e)
@@ -40,115 +105,78 @@ int world_join(struct world *w, const char *plugin, struct err *e)
     if (!p) return -1;
     w->plugin = p;
     int code = p->start(&w->place);
-    if (code) return failed(w, code, "joining the other ranks", e);
+    if (code) {
+        failed(w, code, e);
+        return err_prefix(e, "joining the other ranks");
+    }
     w->board = mem_alloc((size_t)w->place.size, WORLD_NOTE, e);
-    if (!w->board) w->broken = true;
-    return w->board ? 0 : -1;
+    if (w->board && open_side(w, e) == 0) return 0;
+    w->broken = true;
+    return -1;
 }
 
 void world_leave(struct world *w, int status)
 {
     if (!w->plugin) return;
-    if (w->broken)
+    comm_queue_close(w->queue);
+    if (w->broken) {
         w->plugin->abandon(status);
-    else
+    } else {
+        w->plugin->group_close(w->side);
         w->plugin->finish();
-    w->plugin = NULL;
+    }
     mem_free(w->board);
-    w->board = NULL;
+    *w = *world_self();
 }
 
+/* ---- small exchanges of host memory ---- */
 int world_gather(struct world *w, void *dst, const void *src, size_t bytes, struct err *e)
 {
+    struct comm_transfer t = {0};
     if (!w->plugin) {
         if (dst != src) memcpy(dst, src, bytes);
         return 0;
     }
-    if (gone(w, e)) return -1;
-    int code = w->plugin->gather(dst, src, bytes);
-    return code ? failed(w, code, "gathering", e) : 0;
-}
-
-int world_exchange(struct world *w, void *dst, const void *src, size_t bytes_each, struct err *e)
-{
-    if (!w->plugin) {
-        if (dst != src) memcpy(dst, src, bytes_each);
-        return 0;
-    }
-    if (gone(w, e)) return -1;
-    int code = w->plugin->exchange(dst, src, bytes_each);
-    return code ? failed(w, code, "an exchange", e) : 0;
+    if (world_gone(w, e)) return -1;
+    const int code = w->plugin->gather(w->place.all, dst, src, bytes, &t);
+    if (world_complete(w, &t, code, (struct world_wait){.limit = w->timeout}, e))
+        return err_prefix(e, "an agreement of all ranks");
+    return 0;
 }
 
 int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct err *e)
 {
-    if (gone(w, e)) return -1;
+    if (world_gone(w, e)) return -1;
     for (size_t at = 0; w->plugin && at < bytes; at += MOST) {
-        size_t n = bytes - at < MOST ? bytes - at : MOST;
-        int code = w->plugin->broadcast((char *)buf + at, n, root);
-        if (code) return failed(w, code, "a broadcast", e);
+        struct comm_transfer t = {0};
+        const size_t n = bytes - at < MOST ? bytes - at : MOST;
+        const int code = w->plugin->broadcast(w->place.all, (char *)buf + at, n, root, &t);
+        if (world_complete(w, &t, code, (struct world_wait){0}, e))
+            return err_prefix(e, "a broadcast of rank %d", root);
     }
     return 0;
-}
-
-int world_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e)
-{
-    if (!w->plugin) return err_set(e, ERR_INTERNAL, "send to rank %d of a world of 1", to);
-    if (gone(w, e)) return -1;
-    for (size_t at = 0; at < bytes; at += MOST) {
-        size_t n = bytes - at < MOST ? bytes - at : MOST;
-        int code = w->plugin->send((const char *)buf + at, n, to);
-        if (code) return failed(w, code, "sending", e);
-    }
-    return 0;
-}
-
-int world_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e)
-{
-    if (!w->plugin) return err_set(e, ERR_INTERNAL, "receive from rank %d of a world of 1", from);
-    if (gone(w, e)) return -1;
-    for (size_t at = 0; at < bytes; at += MOST) {
-        size_t n = bytes - at < MOST ? bytes - at : MOST;
-        int code = w->plugin->receive((char *)buf + at, n, from);
-        if (code) return failed(w, code, "receiving", e);
-    }
-    return 0;
-}
-
-int world_barrier(struct world *w, struct err *e)
-{
-    if (gone(w, e)) return -1;
-    int code = w->plugin ? w->plugin->barrier() : 0;
-    return code ? failed(w, code, "waiting for the other ranks", e) : 0;
-}
-
-/* The end of a transfer of the side channel. Without a copy from process to process MPI moves some
- * 128 KiB each time it is asked, so naps are short at first, and long only where nothing comes for
- * many of them. */
-static int side_wait(struct world *w, const char *what, struct err *e)
-{
-    enum { SHORTEST = 50000, LONGEST = 1000000 }; /* nanoseconds */
-    for (long nap = SHORTEST;; nap += nap < LONGEST ? nap / 64 : 0) {
-        int done = 0, code = w->plugin->side_done(&done);
-        if (code) return failed(w, code, what, e);
-        if (done) return 0;
-        if (gone(w, e)) return -1;
-        nanosleep(&(struct timespec){.tv_nsec = nap}, NULL);
-    }
 }
 
 int world_side_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e)
 {
-    if (gone(w, e)) return -1;
-    int code = w->plugin->side_send(buf, bytes, to);
-    return code ? failed(w, code, "sending", e) : side_wait(w, "sending", e);
+    struct comm_transfer t = {0};
+    if (!w->plugin) return err_set(e, ERR_INTERNAL, "send to rank %d of a world of 1", to);
+    if (world_gone(w, e)) return -1;
+    const int code = w->plugin->send_receive(w->side, buf, bytes, to, NULL, 0, COMM_NOBODY, &t);
+    if (world_complete(w, &t, code, (struct world_wait){.nap = true}, e))
+        return err_prefix(e, "sending to rank %d", to);
+    return 0;
 }
 
 int world_side_receive(struct world *w, void *buf, size_t bytes, int from, struct err *e)
 {
-    if (gone(w, e)) return -1;
-    int code = w->plugin->side_receive(buf, bytes, from);
-    return code ? failed(w, code, "receiving", e) : side_wait(w, "receiving", e);
+    struct comm_transfer t = {0};
+    if (!w->plugin) return err_set(e, ERR_INTERNAL, "receive from rank %d of a world of 1", from);
+    if (world_gone(w, e)) return -1;
+    const int code = w->plugin->send_receive(w->side, NULL, 0, COMM_NOBODY, buf, bytes, from, &t);
+    if (world_complete(w, &t, code, (struct world_wait){.nap = true}, e))
+        return err_prefix(e, "receiving from rank %d", from);
+    return 0;
 }
 
 const void *world_notes(struct world *w, const void *note, size_t bytes, struct err *e)
@@ -181,7 +209,7 @@ static int first_failed(struct world *w, int32_t code, struct err *e)
 int world_agree(struct world *w, int rc, struct err *e)
 {
     if (!w->plugin) return rc ? -1 : 0;
-    if (w->broken) return rc ? -1 : gone(w, e); /* there is nobody to agree with */
+    if (w->broken) return rc ? -1 : world_gone(w, e); /* no other rank can be met */
     if (rc && e->code == ERR_OK) err_set(e, ERR_INTERNAL, "failed without a reason");
     int from = first_failed(w, rc ? (int32_t)e->code : 0, e);
     if (from == w->place.size) return 0;

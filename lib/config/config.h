@@ -200,7 +200,8 @@ struct config {
         int64_t spike_window; /* steps */
         enum config_spike spike_action;
         bool async_save;
-        int64_t staging; /* MiB */
+        int64_t staging;            /* MiB */
+        int64_t collective_timeout; /* seconds */
     } sft;
 
     /* What follows from the keys above. */

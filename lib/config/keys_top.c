@@ -129,6 +129,10 @@ const struct config_key config_keys_sft[] = {
          .doc = "Training goes on while a checkpoint is written"),
     USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,
          .doc = "MiB of memory that a checkpoint goes through; less where the model needs less"),
+    USED("sft.collective_timeout", KEY_INT, TO(sft.collective_timeout), .dflt = "1800", .lo = 1,
+         .hi = 1 << 20,
+         .doc =
+             "Seconds that a worker waits for another before the run ends as one with a lost rank"),
     USED("sft.rslora", KEY_BOOL, TO(sft.rslora), .dflt = "false",
          .doc = "Rank-stabilised LoRA: the adapter's product counts lora_alpha / sqrt(r)"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",

@@ -94,6 +94,7 @@ static const struct ops host_ops = {.close = host_close,
                                     .upload = host_upload,
                                     .download = host_download,
                                     .peek = host_peek,
+                                    .poke = host_upload,
                                     .sync = host_sync,
                                     .work = host_work,
                                     .run = host_run};

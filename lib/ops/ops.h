@@ -306,6 +306,9 @@ struct ops {
     /* As download, but for any thread, beside operations that do not write there, and without
      * waiting for those that do. NULL: the device has no such copy. */
     int (*peek)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
+    /* As upload, but for any thread, beside operations that do not touch dst. NULL: the device has
+     * no such copy, or a queue, of which another thread cannot tell how far it is. */
+    void (*poke)(struct device *d, void *dst, const void *src, size_t n);
     /* Waits for all earlier operations; returns their first failure. */
     int (*sync)(struct device *d, struct err *e);
     /* Scratch that an operation needs beyond its arguments, in bytes. Pointers in args are not

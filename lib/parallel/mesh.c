@@ -1,17 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a mesh, and the arithmetic of parts. */
+/* Opening a mesh and its groups; what all of its ranks exchange. */
 #include "parallel/mesh.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "comm/comm.h"
+
+/* The group before `group` that has the same ranks; `group` itself: there is none. */
+static int same_as(const struct mesh *m, int group, int *ranks, int *others)
+{
+    const int n = mesh_members(m->size, m->at, group, ranks);
+    for (int g = 0; g < group; g++)
+        if (mesh_members(m->size, m->at, g, others) == n &&
+            memcmp(ranks, others, (size_t)n * sizeof *ranks) == 0)
+            return g;
+    return group;
+}
+
+/* Opens every group that this rank is in; w NULL: for planning. */
+static int open_groups(struct mesh *m, struct world *w, struct device *d, int *ranks, int *others,
+                       struct err *e)
+{
+    for (int g = 0; g < MESH_GROUPS; g++) {
+        const int n = mesh_members(m->size, m->at, g, ranks), same = same_as(m, g, ranks, others);
+        if (n == 0) continue;
+        if (same < g)
+            m->comm[g] = m->comm[same];
+        else
+            m->comm[g] = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
+        if (!m->comm[g]) return -1;
+    }
+    return 0;
+}
+
+static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
+                     struct err *e)
+{
+    *m = (struct mesh){.world = w ? w : world_self()};
+    memcpy(m->size, s->axis, sizeof m->size);
+    mesh_locate(m->size, w ? w->place.rank : 0, m->at);
+    int *ranks = mem_alloc((size_t)mesh_ranks(m), 2 * sizeof *ranks, e);
+    if (!ranks) return -1;
+    const int rc = open_groups(m, w, d, ranks, ranks + mesh_ranks(m), e);
+    mem_free(ranks);
+    if (rc) mesh_close(m);
+    return rc;
+}
+
+int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
+              struct err *e)
+{
+    const int *n = s->axis, ranks = w->place.size;
+    if (n[MESH_TP] * n[MESH_CP] * n[MESH_DP] * n[MESH_PP] == ranks) return open_mesh(m, s, w, d, e);
+    *m = (struct mesh){.world = w};
+    return err_set(e, ERR_CONFIG,
+                   "tensor x context x data x pipeline parallelism of %d x %d x %d x %d needs "
+                   "another number of ranks than %d",
+                   n[MESH_TP], n[MESH_CP], n[MESH_DP], n[MESH_PP], ranks);
+}
+
+int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e)
+{
+    return open_mesh(m, s, NULL, d, e);
+}
 
 int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e)
 {
-    *m = (struct mesh){.size = {w->place.size, 1, 1, 1}, .at = {w->place.rank}, .world = w};
-    for (int i = 0; i < MESH_AXES; i++) {
-        m->comm[i] = m->size[i] > 1 ? comm_mpi(w, d, e) : comm_self(d, e);
-        if (m->comm[i]) continue;
-        mesh_close(m);
-        return -1;
-    }
-    return 0;
+    return mesh_open(m, &(struct mesh_sizes){{1, 1, w->place.size, 1}}, w, d, e);
 }
 
 int mesh_self(struct mesh *m, struct device *d, struct err *e)
@@ -21,27 +77,45 @@ int mesh_self(struct mesh *m, struct device *d, struct err *e)
 
 void mesh_close(struct mesh *m)
 {
-    for (int i = 0; i < MESH_AXES; i++) {
-        comm_close(m->comm[i]);
-        m->comm[i] = NULL;
+    for (int g = 0; g < MESH_GROUPS; g++) {
+        struct comm *c = m->comm[g];
+        for (int other = g; other < MESH_GROUPS; other++)
+            if (m->comm[other] == c) m->comm[other] = NULL;
+        comm_close(c);
     }
 }
 
-void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end)
+/* Groups that are the same group are finished once: the second time nothing is left. */
+int mesh_finish(const struct mesh *m, struct err *e)
 {
-    size_t units = n / align + (n % align != 0);
-    *begin = (size_t)shard_begin(units, parts, at) * align;
-    *end = (size_t)shard_begin(units, parts, at + 1) * align;
-    if (*begin > n) *begin = n;
-    if (*end > n) *end = n;
+    int rc = 0;
+    for (int g = 0; g < MESH_GROUPS; g++)
+        if (m->comm[g] && comm_finish(m->comm[g], rc ? NULL : e)) rc = -1;
+    return rc;
 }
 
-int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e)
+/* ---- all ranks ---- */
+int mesh_agree(const struct mesh *m, int rc, struct err *e) { return world_agree(m->world, rc, e); }
+int mesh_any(const struct mesh *m, bool v, struct err *e) { return world_any(m->world, v, e); }
+
+const void *mesh_notes(const struct mesh *m, const void *note, size_t bytes, struct err *e)
 {
-    const uint64_t columns = p->rank == 2 ? p->shape[1] : 1;
-    const int tp = m->size[MESH_TP];
-    if (shard_cut(p->shard, p->shape[0], columns, tp, m->at[MESH_TP], b) == 0) return 0;
-    return err_set(e, ERR_CONFIG, "%s: %llu does not divide by tensor_model_parallel_size %d",
-                   p->name, (unsigned long long)(p->shard == SHARD_COLUMNS ? columns : p->shape[0]),
-                   tp);
+    return world_notes(m->world, note, bytes, e);
 }
+
+int mesh_broadcast(const struct mesh *m, void *buf, size_t bytes, struct err *e)
+{
+    return world_broadcast(m->world, buf, bytes, 0, e);
+}
+
+int mesh_side_send(const struct mesh *m, const void *buf, size_t bytes, int to, struct err *e)
+{
+    return world_side_send(m->world, buf, bytes, to, e);
+}
+
+int mesh_side_receive(const struct mesh *m, void *buf, size_t bytes, int from, struct err *e)
+{
+    return world_side_receive(m->world, buf, bytes, from, e);
+}
+
+bool mesh_side_threads(const struct mesh *m) { return m->world->place.threads; }

@@ -1,26 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the ranks of a run are arranged, and which part of what each of them holds. */
+/* The arrangement of a run's ranks, what they agree on, and the part that each of them holds. */
 #ifndef SFT_PARALLEL_MESH_H
 #define SFT_PARALLEL_MESH_H
 
-#include "comm/comm.h"
 #include "model/model.h"
+#include "ops/ops.h"
 
-/* A mesh of dp x pp x cp x tp ranks; tensor-parallel ranks are adjacent. */
-enum mesh_axis { MESH_DP, MESH_PP, MESH_CP, MESH_TP, MESH_AXES };
+struct comm;
+struct world;
+
+/* The axes in Megatron-LM's order, the fastest first:
+ * rank = tp + TP (cp + CP (dp + DP pp)). */
+enum mesh_axis { MESH_TP, MESH_CP, MESH_DP, MESH_PP, MESH_AXES };
+/* Groups of ranks. An axis is a group too: the ranks that differ from this one along it alone. */
+enum mesh_group {
+    MESH_DP_CP = MESH_AXES, /* dp x cp: the ranks that hold the same parameters */
+    MESH_MODEL,             /* tp x pp: the ranks that hold one copy of the model */
+    MESH_ENDS,              /* the first and the last stage, which share a tied embedding */
+    MESH_GROUPS
+};
+struct mesh_sizes {
+    int axis[MESH_AXES]; /* ranks along each axis, at least 1 */
+};
+
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
-    struct comm *comm[MESH_AXES];       /* the ranks along the axis through this one */
-    struct world *world;                /* all of them; not the mesh's own */
+    struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL in a stage between; groups of the same
+                                         * ranks are one */
+    struct world *world;                /* all ranks; not the mesh's own */
 };
 
 /* The mesh of this process alone. */
 int mesh_self(struct mesh *m, struct device *d, struct err *e);
-/* All ranks of the world in data parallelism; the world must outlive the mesh. A world of one gives
- * the same as mesh_self. */
+/* All ranks of the world in data parallelism. */
 int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e);
+/* All ranks of the world in a grid; ERR_CONFIG when it has not as many. The world must outlive the
+ * mesh, and a device or a memory plan that its groups use. On failure nothing is left open. */
+int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
+              struct err *e);
+/* The mesh of rank 0 of a run that will have such a grid, to plan its memory: nothing can be
+ * exchanged in it. */
+int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e);
 void mesh_close(struct mesh *m);
+/* The host waits for the collectives of all groups: 0, or their first failure since the last call.
+ * ERR_DEVICE for a lost rank, or one that does not come in time; the run then has to end. */
+int mesh_finish(const struct mesh *m, struct err *e);
 
+/* ---- the grid ---- */
+int mesh_ranks(const struct mesh *m);
+/* The number of the rank with coordinates at[]. */
+int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES]);
+/* at[] = the coordinates of rank r. */
+void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
+/* ranks[] = the numbers of a group's ranks through at[], rising; returns how many. A rank between
+ * the ends has no MESH_ENDS: 0. ranks has room for all ranks of the grid. */
+int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
+/* The number of the i-th rank along an axis through this one. */
+int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i);
+/* True on the one rank that writes the run's log, metrics and checkpoints. */
+bool mesh_writes(const struct mesh *m);
+
+/* ---- all ranks, in host memory; see comm/world.h for details ---- */
+/* rc, and e when it is not 0, are this rank's. 0 when rc is 0 on all ranks; else -1, and all have
+ * the error of the lowest rank that failed. */
+int mesh_agree(const struct mesh *m, int rc, struct err *e);
+/* Tells all ranks whether v is true on any of them: 1 or 0; -1 on failure. */
+int mesh_any(const struct mesh *m, bool v, struct err *e);
+/* The ranks' notes of at most 64 bytes in rank order, valid until the next call; NULL on failure.
+ */
+const void *mesh_notes(const struct mesh *m, const void *note, size_t bytes, struct err *e);
+/* buf as the rank that writes has it. */
+int mesh_broadcast(const struct mesh *m, void *buf, size_t bytes, struct err *e);
+/* Messages beside all others between two ranks, one at a time. */
+int mesh_side_send(const struct mesh *m, const void *buf, size_t bytes, int to, struct err *e);
+int mesh_side_receive(const struct mesh *m, void *buf, size_t bytes, int from, struct err *e);
+/* True when another thread may send and receive them. */
+bool mesh_side_threads(const struct mesh *m);
+
+/* ---- parts ---- */
 /* Part `at` of `parts` of n elements, cut at multiples of `align`: [*begin, *end). Parts are in
  * order, cover everything, and differ by at most one unit of align. */
 void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end);

@@ -2,6 +2,8 @@
 /* Parts of a flat allocation among data-parallel ranks, and their exchange. */
 #include "parallel/zero.h"
 
+#include "comm/comm.h"
+
 void zero_init(struct zero *z, const struct mesh *m, size_t total, bool sharded)
 {
     const int ranks = m->size[MESH_DP];
@@ -13,29 +15,40 @@ void zero_init(struct zero *z, const struct mesh *m, size_t total, bool sharded)
     z->past = z->end;
 }
 
+/* The smallest collective is that of a sum: one double. */
+void zero_plan(struct zero *z, struct plan *p, enum dtype t)
+{
+    size_t largest;
+    if (mem_mul(z->total, dtype_size(t), &largest)) largest = SIZE_MAX;
+    const size_t room = comm_room(z->dp, largest > sizeof(double) ? largest : sizeof(double));
+    if (room) plan_add_host(p, PLAN_COMMUNICATION, "collectives", room, &z->dp->staging);
+}
+
 static char *at(void *base, size_t element, enum dtype t)
 {
     return (char *)base + element * dtype_size(t);
 }
 
-int zero_reduce(const struct zero *z, void *gradients, enum dtype t, struct err *e)
+void zero_reduce(const struct zero *z, void *gradients, enum dtype t)
 {
-    const struct comm_ops *ops = z->dp->ops;
-    if (!z->sharded) return ops->all_reduce(z->dp, gradients, z->total, t, COMM_SUM, e);
-    return ops->reduce_scatter(z->dp, at(gradients, z->begin, t), gradients, z->end - z->begin, t,
-                               e);
+    if (z->sharded)
+        comm_reduce_scatter(z->dp, at(gradients, z->begin, t), gradients, z->end - z->begin, t);
+    else
+        comm_all_reduce(z->dp, gradients, z->total, t, COMM_SUM);
+    comm_join(z->dp);
 }
 
-int zero_sum(const struct zero *z, double *x, struct err *e)
+void zero_sum(const struct zero *z, double *x)
 {
-    return z->dp->ops->all_reduce(z->dp, x, 1, DT_F64, COMM_SUM, e);
+    comm_all_reduce(z->dp, x, 1, DT_F64, COMM_SUM);
+    comm_join(z->dp);
 }
 
-int zero_gather(const struct zero *z, void *weights, enum dtype t, struct err *e)
+void zero_gather(const struct zero *z, void *weights, enum dtype t)
 {
-    if (!z->sharded) return 0;
-    return z->dp->ops->all_gather(z->dp, weights, at(weights, z->begin, t), z->end - z->begin, t,
-                                  e);
+    if (!z->sharded) return;
+    comm_all_gather(z->dp, weights, at(weights, z->begin, t), z->end - z->begin, t);
+    comm_join(z->dp);
 }
 
 void zero_clip(size_t *begin, size_t *end, size_t from, size_t to)

@@ -24,7 +24,7 @@ struct contents {
     int nparts, best; /* best: the part that has trained weights at their most exact */
     void *buffer;
     struct weights *weights;
-    struct world *world; /* NULL unless ranks hold a part each */
+    const struct mesh *mesh; /* NULL unless ranks hold a part each */
     struct arena names;
 };
 /* model.safetensors has every parameter in the type dtype: the master weight, where there is one;
@@ -43,7 +43,7 @@ void contents_free(struct contents *c);
 
 /* What this rank of m does of a checkpoint, after contents_make and before the saver is opened.
  * Rank 0 reads. Where the optimizer is sharded the others read too, and give what they hold to rank
- * 0 over the world's side channel: a save is one pass over the list on each rank, in any order of
+ * 0 over the mesh's side channel: a save is one pass over the list on each rank, in any order of
  * time. Else the others have nothing to do: their list is empty. */
 void contents_spread(struct contents *c, const struct mesh *m, bool sharded);
 /* Inside: elements [at, at + n) of one part, from this device. */

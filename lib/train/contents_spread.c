@@ -12,7 +12,7 @@
 static void held_by(const struct contents *c, int r, size_t *begin, size_t *end)
 {
     const size_t trained = c->weights->params.trained;
-    const size_t each = trained / (size_t)c->world->place.size;
+    const size_t each = trained / (size_t)c->mesh->size[MESH_DP];
     if (*begin < trained)
         zero_clip(begin, end, each * (size_t)r, each * ((size_t)r + 1));
     else if (r > 0)
@@ -25,14 +25,15 @@ static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, 
     const struct contents *c = p->owner;
     const size_t size = hf_dtype_size(as);
     int rc = 0;
-    for (int r = 0; r < c->world->place.size; r++) {
+    for (int r = 0; r < c->mesh->size[MESH_DP]; r++) {
         size_t begin = at, end = at + n;
         held_by(c, r, &begin, &end);
         if (begin == end) continue;
         char *to = (char *)out + (begin - at) * size;
         struct err *why = rc ? NULL : e; /* the first failure counts */
         if (r == 0 ? contents_read_here(arg, begin, end - begin, as, to, why)
-                   : world_side_receive(c->world, to, (end - begin) * size, r, why))
+                   : mesh_side_receive(c->mesh, to, (end - begin) * size,
+                                       mesh_peer(c->mesh, MESH_DP, r), why))
             rc = -1;
     }
     return rc;
@@ -44,29 +45,32 @@ static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, str
     const struct contents_part *p = arg;
     const struct contents *c = p->owner;
     size_t begin = at, end = at + n;
-    held_by(c, c->world->place.rank, &begin, &end);
+    held_by(c, c->mesh->at[MESH_DP], &begin, &end);
     if (begin == end) return 0;
     const size_t bytes = (end - begin) * hf_dtype_size(as);
     const int rc = contents_read_here(arg, begin, end - begin, as, out, e);
     if (rc) memset(out, 0, bytes);
-    return world_side_send(c->world, out, bytes, 0, rc ? NULL : e) ? -1 : rc;
+    return mesh_side_send(c->mesh, out, bytes, mesh_peer(c->mesh, MESH_DP, 0), rc ? NULL : e) ? -1
+                                                                                              : rc;
 }
 
 /* After the last tensor the others tell whether all that they sent was right. */
 static int over(void *arg, int rc, struct err *e)
 {
     const struct contents *c = arg;
-    struct world *w = c->world;
+    const struct mesh *m = c->mesh;
     struct err word = {0};
-    if (w->place.rank > 0) {
+    if (m->at[MESH_DP] > 0) {
         if (rc) word = *e;
-        return world_side_send(w, &word, sizeof word, 0, rc ? NULL : e) ? -1 : rc;
+        return mesh_side_send(m, &word, sizeof word, mesh_peer(m, MESH_DP, 0), rc ? NULL : e) ? -1
+                                                                                              : rc;
     }
-    for (int r = 1; r < w->place.size; r++) {
-        if (world_side_receive(w, &word, sizeof word, r, rc ? NULL : e)) return -1;
+    for (int r = 1; r < m->size[MESH_DP]; r++) {
+        if (mesh_side_receive(m, &word, sizeof word, mesh_peer(m, MESH_DP, r), rc ? NULL : e))
+            return -1;
         if (rc || word.code == ERR_OK) continue;
         *e = word;
-        rc = err_prefix(e, "rank %d", r);
+        rc = err_prefix(e, "rank %d", mesh_peer(m, MESH_DP, r));
     }
     return rc;
 }
@@ -78,7 +82,7 @@ void contents_spread(struct contents *c, const struct mesh *m, bool sharded)
         if (!here) c->list.ntensors = 0;
         return;
     }
-    c->world = m->world;
+    c->mesh = m;
     for (size_t i = 0; i < c->count; i++) c->tensors[i].read = here ? collect : give;
     c->list.over = over;
     c->list.arg = c;

@@ -27,7 +27,7 @@ struct feed {
     struct ahead *ahead;                    /* NULL: the caller's steps are read into */
     void *memory;                           /* of ahead, if it is ours */
     struct feed_step shared;                /* where what rank 0 read is put */
-    struct world *world;         /* with whom rank 0 shares what it reads; NULL: with nobody */
+    const struct mesh *mesh;     /* the ranks that rank 0 shares what it reads with; NULL: none */
     struct stream_header header; /* of another rank's stream: there is no reader here */
 };
 
@@ -61,23 +61,25 @@ static bool is_file(const char *path)
     return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-struct feed *feed_open_shared(const char *path, const struct model_vocab *v, struct world *w,
+struct feed *feed_open_shared(const char *path, const struct model_vocab *v, const struct mesh *m,
                               struct err *e)
 {
     struct feed *f = NULL;
     int32_t file = is_file(path);
-    if (w->place.size == 1) return feed_open(path, false, v, e);
-    if (world_broadcast(w, &file, sizeof file, 0, e)) return NULL;
+    if (mesh_ranks(m) == 1) return feed_open(path, false, v, e);
+    if (mesh_broadcast(m, &file, sizeof file, e)) return NULL;
     if (file) return feed_open(path, false, v, e);
-    if (w->place.rank == 0)
+    if (mesh_writes(m))
         f = feed_open(path, false, v, e);
     else if ((f = mem_alloc(1, sizeof *f, e)))
         f->name = mem_strndup(path, strlen(path), e);
-    int rc = world_agree(w, f && f->name ? 0 : -1, e);
+    /* A broadcast waits as long as the pipe takes to begin, an agreement does not. */
+    int rc = mesh_broadcast(m, &file, sizeof file, e);
+    if (mesh_agree(m, rc || !f || !f->name ? -1 : 0, e)) rc = -1;
     if (rc == 0 && f->reader) f->header = *stream_header(f->reader);
-    if (rc == 0) rc = share_header(w, &f->header, e);
+    if (rc == 0) rc = share_header(m, &f->header, e);
     if (rc == 0) {
-        f->world = w;
+        f->mesh = m;
         return f;
     }
     feed_close(f);
@@ -268,5 +270,5 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e)
     int rc = !f->reader ? 0 : f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
     if (rc < 0 && f->stranger.found) tell_stranger(f, e);
-    return f->world ? share_step(f->world, rc, s, &f->given, e) : rc;
+    return f->mesh ? share_step(f->mesh, rc, s, &f->given, e) : rc;
 }

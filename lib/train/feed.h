@@ -37,13 +37,13 @@ struct feed_step {
 };
 
 struct feed;
-struct world;
+struct mesh;
 /* path "-": standard input. A packed stream; or, with `loose`, a stream of samples too, which gives
  * a row a sample and steps of 64 rows. Tokens must be in the vocabulary, which is copied. */
 struct feed *feed_open(const char *path, bool loose, const struct model_vocab *v, struct err *e);
 /* For all ranks of a job, which call it and feed_next together: each reads a file by itself; what
  * is not a file is read by rank 0, which tells the others. A packed stream only. */
-struct feed *feed_open_shared(const char *path, const struct model_vocab *v, struct world *w,
+struct feed *feed_open_shared(const char *path, const struct model_vocab *v, const struct mesh *m,
                               struct err *e);
 const struct stream_header *feed_header(const struct feed *f);
 const char *feed_name(const struct feed *f); /* for messages: the path, or "<stdin>" */

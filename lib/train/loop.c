@@ -17,11 +17,10 @@ uint64_t loop_steps(const struct config *c, const struct stream_header *h)
 /* All ranks go on, or all end with the error of the one that failed. */
 static int agreed(const struct loop *l, int rc, struct err *e)
 {
-    return world_agree(l->trainer->mesh->world, rc, e);
+    return mesh_agree(l->trainer->mesh, rc, e);
 }
 
-/* What is written, rank 0 writes. */
-static bool writes(const struct loop *l) { return l->trainer->mesh->world->place.rank == 0; }
+static bool writes(const struct loop *l) { return mesh_writes(l->trainer->mesh); }
 
 /* What sft_train/mfu divides by is measured beside the first steps and not once before them: a
  * moment in which the machine is busy spoils one of PEAKS, and no run begins later for it. */
@@ -169,9 +168,9 @@ static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)e
 static int stalled(const struct loop *l, struct numbers *a, struct err *e)
 {
     const double mine = state_stalled(l->state);
-    const double *all = world_notes(l->trainer->mesh->world, &mine, sizeof mine, e);
+    const double *all = mesh_notes(l->trainer->mesh, &mine, sizeof mine, e);
     double most = 0;
-    for (int i = 0; all && i < l->trainer->mesh->world->place.size; i++) most = fmax(most, all[i]);
+    for (int i = 0; all && i < mesh_ranks(l->trainer->mesh); i++) most = fmax(most, all[i]);
     numbers_add(a, "time/checkpoint", most);
     return all ? 0 : -1;
 }
@@ -219,7 +218,7 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
     numbers_add(&a, "time/data", waited);
     tell(l, &report, total);
     bool last = t->step >= total;
-    int stop = world_any(t->mesh->world, l->hooks.stop && l->hooks.stop(l->hooks.arg), e);
+    int stop = mesh_any(t->mesh, l->hooks.stop && l->hooks.stop(l->hooks.arg), e);
     if (stop < 0) return -1;
     r->stopped = !last && stop;
     int rc = agreed(l, report.finding.found ? tell_finding(l, &report, s, &a, &rows, e) : 0, e);

@@ -30,7 +30,7 @@ static void add_loss(struct numbers *a, const struct trainer_report *r)
 void numbers_step(struct numbers *a, const struct trainer *t, const struct stream_header *h,
                   const struct trainer_report *r, size_t samples, double peak)
 {
-    const double all = peak * t->mesh->world->place.size; /* ranks are alike */
+    const double all = peak * mesh_ranks(t->mesh); /* ranks are alike */
     add_loss(a, r);
     numbers_add(a, "sft_train/lr", r->lr);
     numbers_add(a, "sft_train/epoch", h->epochs * (double)t->step / (double)h->steps);

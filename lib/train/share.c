@@ -2,12 +2,12 @@
 /* A step as a note of its counts, and one broadcast for each of its arrays. */
 #include "train/share.h"
 
-int share_header(struct world *w, struct stream_header *h, struct err *e)
+int share_header(const struct mesh *m, struct stream_header *h, struct err *e)
 {
     struct stream_header copy = *h;
     copy.stages = (struct buf){0};
-    if (world_broadcast(w, &copy, sizeof copy, 0, e)) return -1;
-    if (w->place.rank) *h = copy;
+    if (mesh_broadcast(m, &copy, sizeof copy, e)) return -1;
+    if (!mesh_writes(m)) *h = copy;
     return 0;
 }
 
@@ -40,30 +40,30 @@ static void take_counts(struct feed_step *s, const struct counts *c)
     s->squares = c->squares;
 }
 
-static int send_arrays(struct world *w, struct feed_step *s, struct err *e)
+static int send_arrays(const struct mesh *m, struct feed_step *s, struct err *e)
 {
-    return world_broadcast(w, s->ids, s->tokens * sizeof *s->ids, 0, e) ||
-                   world_broadcast(w, s->weights, s->tokens * sizeof *s->weights, 0, e) ||
-                   world_broadcast(w, s->samples, s->nsamples * sizeof *s->samples, 0, e) ||
-                   world_broadcast(w, s->rows, s->nrows * sizeof *s->rows, 0, e)
+    return mesh_broadcast(m, s->ids, s->tokens * sizeof *s->ids, e) ||
+                   mesh_broadcast(m, s->weights, s->tokens * sizeof *s->weights, e) ||
+                   mesh_broadcast(m, s->samples, s->nsamples * sizeof *s->samples, e) ||
+                   mesh_broadcast(m, s->rows, s->nrows * sizeof *s->rows, e)
                ? -1
                : 0;
 }
 
-int share_step(struct world *w, int rc, struct feed_step *s, uint64_t *checksum, struct err *e)
+int share_step(const struct mesh *m, int rc, struct feed_step *s, uint64_t *checksum, struct err *e)
 {
-    const bool reads = w->place.rank == 0;
+    const bool reads = mesh_writes(m);
     struct counts c = {0};
     if (reads)
         c = (struct counts){rc,        s->step,   s->tokens, s->nsamples, s->nrows, s->label_tokens,
                             *checksum, s->weight, s->squares};
-    if (world_broadcast(w, &c, sizeof c, 0, e)) return -1;
+    if (mesh_broadcast(m, &c, sizeof c, e)) return -1;
     if (c.rc < 0) return reads ? -1 : err_set(e, ERR_DATA, "rank 0 cannot read the stream");
     if (c.rc == 0) return 0;
     *checksum = c.checksum;
     /* All have room, or nobody sends. */
     int room = reads ? 0 : make_room(s, &c, e) ? -1 : 0;
-    if (world_agree(w, room, e)) return -1;
+    if (mesh_agree(m, room, e)) return -1;
     if (!reads) take_counts(s, &c);
-    return send_arrays(w, s, e) ? -1 : 1;
+    return send_arrays(m, s, e) ? -1 : 1;
 }

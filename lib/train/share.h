@@ -7,8 +7,9 @@
 #include "train/feed.h"
 
 /* Everybody gets rank 0's header; its stages stay empty elsewhere. */
-int share_header(struct world *w, struct stream_header *h, struct err *e);
+int share_header(const struct mesh *m, struct stream_header *h, struct err *e);
 /* What feed_next returned on rank 0 (rc, *s, *checksum, and its error), on every rank. */
-int share_step(struct world *w, int rc, struct feed_step *s, uint64_t *checksum, struct err *e);
+int share_step(const struct mesh *m, int rc, struct feed_step *s, uint64_t *checksum,
+               struct err *e);
 
 #endif

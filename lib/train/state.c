@@ -14,14 +14,11 @@ struct state {
     struct buf run; /* text of run.json of the save under way */
 };
 
-static struct world *world_of(const struct state *s) { return s->t->mesh->world; }
-static bool writes(const struct state *s) { return world_of(s)->place.rank == 0; }
-
 /* Whether another thread may do what saving asks of the device and of the other ranks. */
 static bool beside(const struct trainer *t)
 {
-    const struct world *w = t->contents.world;
-    return t->weights.device->ops->peek && (!w || w->place.beside);
+    const struct mesh *m = t->contents.mesh;
+    return t->weights.device->ops->peek && (!m || mesh_side_threads(m));
 }
 
 struct state *state_open(struct trainer *t, const struct state_options *o, struct err *e)
@@ -33,7 +30,7 @@ struct state *state_open(struct trainer *t, const struct state_options *o, struc
     s->saver = saver_open(&(struct saver_options){.content = t->contents.list,
                                                   .staging = t->staging,
                                                   .staging_bytes = t->staging_bytes,
-                                                  .gives = !writes(s),
+                                                  .gives = !mesh_writes(t->mesh),
                                                   .async = o->async,
                                                   .read_beside = beside(t)},
                           e);
@@ -105,15 +102,15 @@ static int check_root(const struct state *s, struct err *e)
 static int prepare(struct state *s, const struct feed *f, struct err *e)
 {
     if (saver_settle(s->saver, e)) return -1;
-    return writes(s) && (describe_run(s, f, e) || check_root(s, e)) ? -1 : 0;
+    return mesh_writes(s->t->mesh) && (describe_run(s, f, e) || check_root(s, e)) ? -1 : 0;
 }
 
 int state_save(struct state *s, const struct feed *f, struct err *e)
 {
     const struct saver_job job = {
         .root = s->o.root, .step = s->t->step, .keep = s->o.keep, .files = write_files, .arg = s};
-    if (world_agree(world_of(s), prepare(s, f, e), e)) return -1;
-    return world_agree(world_of(s), saver_save(s->saver, &job, e), e);
+    if (mesh_agree(s->t->mesh, prepare(s, f, e), e)) return -1;
+    return mesh_agree(s->t->mesh, saver_save(s->saver, &job, e), e);
 }
 
 int state_poll(struct state *s, struct saver_report *r, struct err *e)

@@ -18,14 +18,11 @@ static void rehearse(void *arg)
     optimizer_update(&t->optimizer, 0, 1);
 }
 
-/* Rank 0 writes checkpoints; the others send it their shards, a piece at a time. */
-static bool writes(const struct trainer *t) { return t->o.staging && t->mesh->at[MESH_DP] == 0; }
-
 static int plan_staging(struct trainer *t, struct err *e)
 {
     if (contents_make(&t->contents, &t->weights, &t->optimizer, t->o.saved_dtype, e)) return -1;
     contents_spread(&t->contents, t->mesh, t->optimizer.zero.sharded);
-    t->staging_bytes = saver_staging(&t->contents.list, writes(t) ? t->o.staging : 0);
+    t->staging_bytes = saver_staging(&t->contents.list, mesh_writes(t->mesh) ? t->o.staging : 0);
     if (t->staging_bytes)
         plan_add_host(&t->memory.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
                       &t->staging);
@@ -43,7 +40,8 @@ static size_t saving(const struct contents *c)
 
 static void plan_reserve(struct trainer *t)
 {
-    t->reserve_room = t->o.reading + (writes(t) ? saving(&t->contents) : 0);
+    const bool saves = t->o.staging && mesh_writes(t->mesh);
+    t->reserve_room = t->o.reading + (saves ? saving(&t->contents) : 0);
     plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
                   &t->reserve);
 }
@@ -70,9 +68,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     guard_init(&t->guard, &o->guard);
     if (deal_init(&t->deal, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
-    if (mesh->size[MESH_DP] > 1)
-        plan_add_host(plan, PLAN_COMMUNICATION, "collectives", COMM_STAGING,
-                      &mesh->comm[MESH_DP]->staging);
+    zero_plan(&t->optimizer.zero, plan, t->weights.accum);
     if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
     if (o->reading) plan_reserve(t);
@@ -175,13 +171,15 @@ static int reduce(struct trainer *t, double scale, struct trainer_report *r, str
     struct weights *w = &t->weights;
     double loss = 0, sumsq = 0;
     const struct zero *z = &t->optimizer.zero;
-    int rc = zero_reduce(z, w->gradients, w->accum, e);
+    zero_reduce(z, w->gradients, w->accum);
     optimizer_norm(&t->optimizer);
-    if (zero_sum(z, t->stage.loss, e) || zero_sum(z, t->optimizer.sumsq, e)) rc = -1;
+    zero_sum(z, t->stage.loss);
+    zero_sum(z, t->optimizer.sumsq);
+    int rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = w->device->ops->download(w->device, &loss, t->stage.loss, sizeof loss, e);
     if (rc == 0)
         rc = w->device->ops->download(w->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
-    if (world_agree(t->mesh->world, rc, e)) return -1;
+    if (mesh_agree(t->mesh, rc, e)) return -1;
     r->loss = scale > 0 ? loss * scale : NAN; /* 0 is what a perfect model would show */
     r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;
     return 0;
@@ -194,11 +192,11 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
         double flops;
         uint64_t micro_batches, longest;
     } mine = {r->flops, r->micro_batches, r->longest};
-    const struct work *all = world_notes(t->mesh->world, &mine, sizeof mine, e);
+    const struct work *all = mesh_notes(t->mesh, &mine, sizeof mine, e);
     if (!all) return -1;
     r->flops = 0;
     r->micro_batches = 0;
-    for (int i = 0; i < t->mesh->size[MESH_DP]; i++) {
+    for (int i = 0; i < mesh_ranks(t->mesh); i++) {
         r->flops += all[i].flops;
         r->micro_batches += all[i].micro_batches;
         if (all[i].longest > r->longest) r->longest = all[i].longest;
@@ -229,7 +227,7 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
     *r = (struct trainer_report){
         .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
     double start = log_clock();
-    if (world_agree(t->mesh->world, accumulate(t, s, scale, r, e), e) || add_reports(t, r, e) ||
+    if (mesh_agree(t->mesh, accumulate(t, s, scale, r, e), e) || add_reports(t, r, e) ||
         reduce(t, scale, r, e))
         return -1;
     r->time.step = log_clock() - start;
@@ -244,9 +242,10 @@ int trainer_update(struct trainer *t, double lr, struct err *e)
     struct weights *w = &t->weights;
     optimizer_update(&t->optimizer, lr, trainer_updates(t) + 1);
     t->step++;
-    int rc = zero_gather(&t->optimizer.zero, w->values, w->compute, e);
-    if (w->device->ops->sync(w->device, e)) rc = -1;
-    return world_agree(t->mesh->world, rc, e);
+    zero_gather(&t->optimizer.zero, w->values, w->compute);
+    int rc = mesh_finish(t->mesh, e);
+    if (w->device->ops->sync(w->device, rc ? NULL : e)) rc = -1;
+    return mesh_agree(t->mesh, rc, e);
 }
 
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
@@ -297,10 +296,11 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
         r->label_tokens += s.label_tokens;
     }
     feed_step_free(&s);
-    if (world_agree(t->mesh->world, rc, e)) return -1;
-    rc = zero_sum(&t->optimizer.zero, t->stage.loss, e);
+    if (mesh_agree(t->mesh, rc, e)) return -1;
+    zero_sum(&t->optimizer.zero, t->stage.loss);
+    rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = d->ops->download(d, &loss, t->stage.loss, sizeof loss, e);
-    if (world_agree(t->mesh->world, rc, e)) return -1;
+    if (mesh_agree(t->mesh, rc, e)) return -1;
     r->time.step = log_clock() - start;
     if (!(weight > 0)) return err_set(e, ERR_DATA, "no trained token, so there is no loss");
     r->loss = loss / weight;

@@ -7,6 +7,11 @@ source "$(dirname "$0")/../ranks.sh"
 ranks 3 "$O/test/comm_ranks" >collectives 2>err && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks: /' collectives
 equal '3 ranks: all pass' "$rc" 0
+for device in cpu far; do
+    ranks 2 "$O/test/comm_ranks" $device >late 2>err && rc=0 || rc=$?
+    sed "s/^\(ok\|not ok\) /&$device, /" late
+    equal "$device, time-out: the job ends as with a lost rank" "$rc $(grep -c '^ok' late)" '69 4'
+done
 ranks 3 "$O/test/fences" >fences 2>stderr && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks, /' fences
 equal '3 ranks: all stay inside' "$rc" 0
@@ -92,9 +97,9 @@ same 'and the run starts anew' "$(weights two0)" "$(weights broken)"
 
 # ---- asked to stop; a rank that is lost ----
 sft-pack -q -l 128 -b 12 --epochs 4000 -o long.sfts train.samples
-# long DIR: starts a run without end, waits for its first step; its process in $job
+# long DIR ARGUMENT...: starts a run without end, waits for its first step; its process in $job
 long() {
-    train 2 "$1" $zero1 save_steps=0 eval_steps=0 sft_train.training_args.num_train_epochs=4000 long.sfts >stdout 2>stderr </dev/null &
+    train 2 "$1" $zero1 save_steps=0 eval_steps=0 sft_train.training_args.num_train_epochs=4000 "${@:2}" long.sfts >stdout 2>stderr </dev/null &
     job=$!
     reached "$1" 1
 }
@@ -114,6 +119,12 @@ long lost
 kill -KILL "$(trainers | tail -n 1)"
 wait $job && rc=0 || rc=$?
 if [ $rc -ne 0 ] && [ -z "$(trainers)" ]; then ok 'a lost rank ends the others'; else not_ok 'a lost rank ends the others' "exit $rc"; fi
+
+long stuck sft.collective_timeout=2
+kill -STOP "$(trainers | tail -n 1)"
+wait $job && rc=0 || rc=$?
+equal 'a rank that is stuck ends the job: 69' "$rc $(trainers)" '69 '
+said 'stuck: the message tells who waited and how long' 'rank [01] waited 2 seconds in vain: .* sft.collective_timeout'
 
 # ---- one error for all ----
 equal 'a folder in use' "$(code train 2 two0 train.sfts)" 73

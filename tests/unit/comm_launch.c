@@ -107,7 +107,8 @@ int main(void)
     err_set(&e, ERR_DATA, "why");
     CHECK("and agrees with itself", world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 &&
                                         e.code == ERR_DATA && strcmp(e.msg, "why") == 0);
-    CHECK("there is nobody to send to", world_send(w, &to, 1, 1, &e) && e.code == ERR_INTERNAL);
+    CHECK("there is nobody to send to",
+          world_side_send(w, &to, 1, 1, &e) && e.code == ERR_INTERNAL);
 
     struct world none;
     setenv("SFT_PLUGIN_PATH", "/nowhere", 1);

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The collectives against sums made here in rank order, bit for bit, on memory of the host and of a
- * device that cannot be read. tests/cli/ranks.sh starts it as several ranks; alone it is one. */
+/* The collectives of the world's group and of smaller ones against sums made here in rank order,
+ * bit for bit, on memory of the host and of a device that cannot be read. tests/cli/ranks.sh starts
+ * it as several ranks; alone it is one. With an argument it tests a failure that ends the job. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "comm/comm.h"
 #include "fence.h"
+#include "parallel/collect.h"
+#include "parallel/mesh.h"
 #include "world.h"
 
-/* What rank r has at element i. */
+/* The value of rank r at element i. */
 static double value(int r, size_t i)
 {
     uint32_t x = (uint32_t)(i * 2654435761U + (uint32_t)r * 40503U + 17U);
@@ -17,24 +21,31 @@ static double value(int r, size_t i)
     return ((double)x / 4294967296.0 - 0.5) * (r % 2 ? 1e3 : 1e-3);
 }
 
+static struct device *d;
+
+/* ---- arrays on both sides ---- */
 struct array {
     void *host, *device;
     size_t n;
     enum dtype t;
 };
-static struct device *d;
+
+static void put(void *p, enum dtype t, size_t i, double v)
+{
+    if (t == DT_F64)
+        ((double *)p)[i] = v;
+    else if (t == DT_F32)
+        ((float *)p)[i] = (float)v;
+    else
+        ((uint16_t *)p)[i] = bf16_from_f32((float)v);
+}
 
 static struct array make(size_t n, enum dtype t, int rank)
 {
     struct err e = {0};
     struct array a = {.n = n, .t = t, .host = calloc(n + 1, sizeof(double))};
     a.device = d->ops->alloc(d, (n + 1) * sizeof(double), &e);
-    for (size_t i = 0; i < n; i++) {
-        if (t == DT_F64)
-            ((double *)a.host)[i] = value(rank, i);
-        else
-            ((float *)a.host)[i] = (float)value(rank, i);
-    }
+    for (size_t i = 0; i < n; i++) put(a.host, t, i, value(rank, i));
     d->ops->upload(d, a.device, a.host, n * dtype_size(t));
     return a;
 }
@@ -49,122 +60,352 @@ static void back(struct array *a)
     if (d->ops->download(d, a->host, a->device, a->n * dtype_size(a->t), &e)) test_failed = 1;
 }
 
-/* Element i of the reduction, in rank order. */
-static bool reduced(const struct array *a, size_t at, size_t i, enum comm_op op)
-{
-    float f = (float)value(0, i);
-    double g = value(0, i);
-    for (int r = 1; r < w->place.size; r++) {
-        float x = (float)value(r, i);
-        double y = value(r, i);
-        f = op == COMM_SUM ? f + x : x > f ? x : f;
-        g = op == COMM_SUM ? g + y : y > g ? y : g;
-    }
-    return a->t == DT_F64 ? !memcmp((double *)a->host + at, &g, sizeof g)
-                          : !memcmp((float *)a->host + at, &f, sizeof f);
-}
+/* ---- groups ---- */
+/* A group, its members' ranks in the world, and where this process is. */
+struct team {
+    struct comm *c;
+    int ranks[64], n, at;
+    void *staging;
+};
+enum { LARGEST = 1300001 * 8 };
 
-static const size_t sizes[] = {1, 2, 63, 1000, 2500001};
-enum { SIZES = sizeof sizes / sizeof *sizes };
-
-static void reduces(struct comm *c, enum dtype t, enum comm_op op, const char *name)
+/* The group of the ranks r of the world with mask bit r; this rank may be none of them. */
+static bool gather_team(struct team *g, unsigned mask)
 {
     struct err e = {0};
-    bool ok = true;
-    for (int s = 0; s < SIZES; s++) {
-        struct array a = make(sizes[s], t, c->rank);
-        ok &= c->ops->all_reduce(c, a.device, a.n, t, op, &e) == 0;
-        back(&a);
-        for (size_t i = 0; i < a.n; i++) ok &= reduced(&a, i, i, op);
-        drop(&a);
+    *g = (struct team){.at = -1};
+    for (int r = 0; r < w->place.size; r++) {
+        if (!(mask >> r & 1)) continue;
+        if (r == w->place.rank) g->at = g->n;
+        g->ranks[g->n++] = r;
     }
-    all_agree(name, ok);
+    if (g->at < 0) return true;
+    g->c = comm_group(w, d, g->ranks, g->n, &e);
+    if (!g->c) printf("# %s\n", e.msg);
+    if (!g->c || g->c->rank != g->at || g->c->size != g->n) return false;
+    const size_t room = comm_room(g->c, LARGEST);
+    g->c->staging = g->staging = room ? fence_alloc(room) : NULL;
+    return g->n == 1 || room > 0;
 }
 
-/* In place, as the trainer does, and then gathered again. */
-static void scatters(struct comm *c, enum dtype t, const char *name)
+/* ---- sums and exchanges ---- */
+/* Element i of the reduction, in rank order, as the type t has it. */
+static void reduced(const struct team *g, size_t i, enum dtype t, enum comm_op op, void *out)
 {
-    struct err e = {0};
-    bool ok = true;
-    for (int s = 0; s < SIZES; s++) {
-        const size_t each = sizes[s] / (size_t)c->size + 1, mine = each * (size_t)c->rank;
-        struct array a = make(each * (size_t)c->size, t, c->rank);
-        char *part = (char *)a.device + mine * dtype_size(t);
-        ok &= c->ops->reduce_scatter(c, part, a.device, each, t, &e) == 0;
-        back(&a);
-        for (size_t i = 0; i < each; i++) ok &= reduced(&a, mine + i, mine + i, COMM_SUM);
-        ok &= c->ops->all_gather(c, a.device, part, each, t, &e) == 0;
-        back(&a);
-        for (size_t i = 0; i < a.n; i++) ok &= reduced(&a, i, i, COMM_SUM);
-        drop(&a);
+    double y = value(g->ranks[0], i);
+    float f = (float)y, b = bf16_to_f32(bf16_from_f32((float)y));
+    for (int r = 1; r < g->n; r++) {
+        const double x = value(g->ranks[r], i);
+        const float fx = (float)x, bx = bf16_to_f32(bf16_from_f32((float)x));
+        y = op == COMM_SUM ? y + x : x > y ? x : y;
+        f = op == COMM_SUM ? f + fx : fx > f ? fx : f;
+        b = op == COMM_SUM ? b + bx : bx > b ? bx : b;
     }
-    all_agree(name, ok);
+    put(out, t, 0, t == DT_F64 ? y : t == DT_F32 ? (double)f : (double)b);
 }
 
-static bool is(const struct array *a, int rank)
+/* Elements [at, at + n) of a are those of the reduction. */
+static bool all_reduced(const struct team *g, const struct array *a, size_t at, size_t n,
+                        enum comm_op op)
 {
-    for (size_t i = 0; i < a->n; i++) {
-        float x = (float)value(rank, i);
-        if (memcmp((float *)a->host + i, &x, sizeof x)) return false;
+    const size_t size = dtype_size(a->t);
+    for (size_t i = at; i < at + n; i++) {
+        double want = 0;
+        reduced(g, i, a->t, op, &want);
+        if (memcmp((char *)a->host + i * size, &want, size)) return false;
     }
     return true;
 }
 
-static void moves(struct comm *c, const char *device)
+static const size_t sizes[] = {1, 2, 63, 1000, 1300001};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static bool reduces(const struct team *g, enum dtype t, enum comm_op op)
 {
     struct err e = {0};
-    char name[80];
-    const int last = c->size - 1, next = (c->rank + 1) % c->size,
-              before = (c->rank + last) % c->size;
-    struct array a = make(2500001, DT_F32, c->rank), b = make(2500001, DT_F32, 99);
     bool ok = true;
-    if (c->size > 1) { /* round the ring; the last one receives first */
-        for (int k = 0; k < 2; k++) {
-            if ((k == 0) == (c->rank < last))
-                ok &= c->ops->send(c, a.device, a.n * 4, next, &e) == 0;
-            else
-                ok &= c->ops->recv(c, b.device, b.n * 4, before, &e) == 0;
-        }
-        back(&b);
-        ok &= is(&b, before);
+    for (int s = 0; s < SIZES; s++) {
+        struct array a = make(sizes[s], t, w->place.rank);
+        comm_all_reduce(g->c, a.device, a.n, t, op);
+        ok &= comm_finish(g->c, &e) == 0;
+        back(&a);
+        ok &= all_reduced(g, &a, 0, a.n, op);
+        drop(&a);
     }
-    snprintf(name, sizeof name, "%s: send and receive", device);
-    all_agree(name, ok);
-    ok = c->ops->broadcast(c, a.device, a.n * 4, last, &e) == 0 && c->ops->barrier(c, &e) == 0;
+    return ok;
+}
+
+/* In place, as the trainer does, and then gathered again: two calls that wait for one another. */
+static bool scatters(const struct team *g, enum dtype t)
+{
+    struct err e = {0};
+    bool ok = true;
+    for (int s = 0; s < SIZES; s++) {
+        const size_t each = sizes[s] / (size_t)g->n + 1, mine = each * (size_t)g->at;
+        struct array a = make(each * (size_t)g->n, t, w->place.rank);
+        char *part = (char *)a.device + mine * dtype_size(t);
+        comm_reduce_scatter(g->c, part, a.device, each, t);
+        comm_join(g->c);
+        back(&a);
+        ok &= all_reduced(g, &a, mine, each, COMM_SUM);
+        comm_all_gather(g->c, a.device, part, each, t);
+        ok &= comm_finish(g->c, &e) == 0;
+        back(&a);
+        ok &= all_reduced(g, &a, 0, a.n, COMM_SUM);
+        drop(&a);
+    }
+    return ok;
+}
+
+/* Elements [at, at + n) of a are those of a rank from its element `from` on. */
+static bool are(const struct array *a, size_t at, size_t n, int rank, size_t from)
+{
+    for (size_t i = 0; i < n; i++) {
+        float x = (float)value(rank, from + i);
+        if (memcmp((float *)a->host + at + i, &x, sizeof x)) return false;
+    }
+    return true;
+}
+
+static bool exchanges(const struct team *g)
+{
+    struct err e = {0};
+    bool ok = true;
+    for (int s = 0; s < SIZES; s++) {
+        const size_t each = sizes[s] / (size_t)g->n + 1, n = each * (size_t)g->n;
+        struct array a = make(n, DT_F32, w->place.rank), b = make(n, DT_F32, 99);
+        comm_all_to_all(g->c, b.device, a.device, each, DT_F32);
+        ok &= comm_finish(g->c, &e) == 0;
+        back(&b);
+        for (size_t p = 0; p < (size_t)g->n; p++)
+            ok &= are(&b, p * each, each, g->ranks[p], (size_t)g->at * each);
+        drop(&a);
+        drop(&b);
+    }
+    return ok;
+}
+
+/* All ranks send to the next at once: a ring; then only towards the last rank: a pipeline. */
+static bool rings(const struct team *g)
+{
+    struct err e = {0};
+    const int last = g->n - 1, next = (g->at + 1) % g->n, before = (g->at + last) % g->n;
+    struct array a = make(1300001, DT_F32, w->place.rank), b = make(1300001, DT_F32, 99);
+    const size_t bytes = a.n * sizeof(float);
+    comm_send_receive(g->c, a.device, bytes, next, b.device, bytes, before);
+    bool ok = comm_finish(g->c, &e) == 0;
+    back(&b);
+    ok &= are(&b, 0, b.n, g->ranks[before], 0);
+    const bool sends = g->at<last, receives = g->at> 0;
+    comm_send_receive(g->c, b.device, 12, sends ? next : COMM_NOBODY, a.device, 12,
+                      receives ? before : COMM_NOBODY);
+    ok &= comm_finish(g->c, &e) == 0;
     back(&a);
-    snprintf(name, sizeof name, "%s: broadcast", device);
-    all_agree(name, ok && is(&a, last));
+    ok &= are(&a, 0, 3, receives ? g->ranks[(before + last) % g->n] : w->place.rank, 0);
     drop(&a);
     drop(&b);
+    return ok;
+}
+
+static bool broadcasts(const struct team *g)
+{
+    struct err e = {0};
+    struct array a = make(1300001, DT_F32, w->place.rank);
+    comm_broadcast(g->c, a.device, a.n * sizeof(float), g->n - 1);
+    bool ok = comm_finish(g->c, &e) == 0;
+    back(&a);
+    ok &= are(&a, 0, a.n, g->ranks[g->n - 1], 0);
+    drop(&a);
+    return ok;
+}
+
+/* ---- order and failures ---- */
+/* More calls than a queue holds, each on what the one before left; no rank waits in between. */
+static bool keeps_order(const struct team *g)
+{
+    enum { CALLS = 200 };
+    struct err e = {0};
+    struct array a = make(1, DT_F64, w->place.rank);
+    double want = 1;
+    d->ops->upload(d, a.device, &want, sizeof want);
+    for (int k = 0; k < CALLS; k++) {
+        comm_all_reduce(g->c, a.device, 1, DT_F64, COMM_SUM);
+        const double each = want;
+        for (int r = 1; r < g->n; r++) want += each;
+    }
+    bool ok = comm_finish(g->c, &e) == 0;
+    back(&a);
+    ok &= memcmp(a.host, &want, sizeof want) == 0;
+    drop(&a);
+    return ok;
+}
+
+/* A type that is not reduced fails on all ranks; what is queued behind it still runs. */
+static bool keeps_failures(const struct team *g)
+{
+    struct err e = {0};
+    struct array a = make(10, DT_F32, w->place.rank);
+    if (g->n == 1) {
+        drop(&a);
+        return true;
+    }
+    comm_all_reduce(g->c, a.device, 1, DT_I32, COMM_SUM);
+    comm_join(g->c);
+    comm_all_reduce(g->c, a.device, a.n, DT_F32, COMM_SUM);
+    bool ok = comm_finish(g->c, &e) == -1 && e.code == ERR_INTERNAL && strstr(e.msg, "int32");
+    ok &= comm_finish(g->c, &e) == 0;
+    back(&a);
+    ok &= all_reduced(g, &a, 0, a.n, COMM_SUM);
+    drop(&a);
+    return ok;
+}
+
+static int unreadable(struct device *x, void *dst, const void *src, size_t n, struct err *e)
+{
+    (void)x, (void)dst, (void)src, (void)n;
+    return err_set(e, ERR_DEVICE, "the device is lost");
+}
+
+/* The first rank cannot read its device: it takes part with zeros, and it alone fails. */
+static bool goes_on(const struct team *g)
+{
+    struct err e = {0};
+    const struct ops *const whole = d->ops;
+    struct ops some = *whole;
+    if (g->n == 1) return true;
+    some.peek = some.download = unreadable;
+    struct array a = make(1000, DT_F32, w->place.rank);
+    d->ops = g->at == 0 ? &some : whole;
+    comm_all_reduce(g->c, a.device, a.n, DT_F32, COMM_SUM);
+    const int rc = comm_finish(g->c, &e);
+    d->ops = whole;
+    bool ok = rc == (g->at == 0 ? -1 : 0);
+    if (rc) ok &= strstr(e.msg, "all_reduce of 1000 fp32 among ranks ") != NULL;
+    if (rc) ok &= strstr(e.msg, "the device is lost") != NULL;
+    back(&a);
+    float want = 0;
+    for (int r = 1; r < g->n; r++) want += (float)value(g->ranks[r], 7);
+    ok &= memcmp((float *)a.host + 7, &want, sizeof want) == 0;
+    drop(&a);
+    return ok;
+}
+
+/* ---- all of that, in one group ---- */
+static bool sums_f32(const struct team *g) { return reduces(g, DT_F32, COMM_SUM); }
+static bool sums_f64(const struct team *g) { return reduces(g, DT_F64, COMM_SUM); }
+static bool sums_bf16(const struct team *g) { return reduces(g, DT_BF16, COMM_SUM); }
+static bool largest(const struct team *g)
+{
+    return reduces(g, DT_F32, COMM_MAX) && reduces(g, DT_F64, COMM_MAX) &&
+           reduces(g, DT_BF16, COMM_MAX);
+}
+static bool scatters_f32(const struct team *g) { return scatters(g, DT_F32); }
+static bool scatters_bf16(const struct team *g) { return scatters(g, DT_BF16); }
+
+static const struct {
+    const char *name;
+    bool (*holds)(const struct team *g);
+} checks[] = {
+    {"all_reduce adds fp32 in rank order", sums_f32},
+    {"all_reduce adds fp64 in rank order", sums_f64},
+    {"all_reduce adds bf16 in fp32, in rank order", sums_bf16},
+    {"all_reduce finds the largest", largest},
+    {"reduce_scatter and all_gather, fp32", scatters_f32},
+    {"reduce_scatter and all_gather, bf16", scatters_bf16},
+    {"all_to_all exchanges blocks", exchanges},
+    {"send_receive goes round a ring and along a pipeline", rings},
+    {"broadcast gives the root's bytes", broadcasts},
+    {"calls run in the order in which they were queued", keeps_order},
+    {"a failure is kept for finish", keeps_failures},
+    {"a device that fails takes part with zeros", goes_on},
+};
+
+/* Groups of 5 ranks at most that cover the world unevenly; every rank is in one of them. */
+static void in_teams(const char *device, const char *which, const unsigned *masks, int n)
+{
+    char name[160];
+    struct team g[2];
+    bool open = true;
+    for (int i = 0; i < n; i++) open &= gather_team(&g[i], masks[i]);
+    snprintf(name, sizeof name, "%s, %s: opens", device, which);
+    all_agree(name, open);
+    for (size_t k = 0; open && k < sizeof checks / sizeof *checks; k++) {
+        bool ok = true;
+        for (int i = 0; i < n; i++)
+            if (g[i].c) ok &= checks[k].holds(&g[i]);
+        snprintf(name, sizeof name, "%s, %s: %s", device, which, checks[k].name);
+        all_agree(name, ok);
+    }
+    for (int i = 0; i < n; i++) comm_close(g[i].c);
 }
 
 static void on_device(const char *name)
 {
     struct err e = {0};
-    char text[80];
-    void *staging = fence_alloc(COMM_STAGING);
+    const unsigned all = (1U << w->place.size) - 1, odd = 0xaaaaaaaaU & all;
     d = device_open(name, 1, &e);
-    struct comm *c = d ? world.plugin ? comm_mpi(w, d, &e) : comm_self(d, &e) : NULL;
-    snprintf(text, sizeof text, "%s: opens", name);
-    all_agree(text, c != NULL);
-    if (c) {
-        c->staging = staging;
-        snprintf(text, sizeof text, "%s: sums of floats", name);
-        reduces(c, DT_F32, COMM_SUM, text);
-        snprintf(text, sizeof text, "%s: sums of doubles", name);
-        reduces(c, DT_F64, COMM_SUM, text);
-        snprintf(text, sizeof text, "%s: largest", name);
-        reduces(c, DT_F32, COMM_MAX, text);
-        snprintf(text, sizeof text, "%s: shares of sums, gathered again", name);
-        scatters(c, DT_F32, text);
-        moves(c, name);
-        if (c->size > 1)
-            all_agree("other types are refused",
-                      c->ops->all_reduce(c, NULL, 1, DT_I32, COMM_SUM, &e) &&
-                          e.code == ERR_INTERNAL);
-    }
-    comm_close(c);
+    in_teams(name, "all ranks", &all, 1);
+    if (w->place.size > 1) in_teams(name, "odd and even ranks", (unsigned[]){odd, all & ~odd}, 2);
     device_close(d);
+}
+
+/* As with an MPI whose calls only one thread may make: collectives run where the caller waits. */
+static void without_threads(void)
+{
+    struct err e = {0};
+    const int threads = w->place.threads;
+    const unsigned all = (1U << w->place.size) - 1;
+    d = device_open("cpu", 1, &e);
+    w->place.threads = 0;
+    in_teams("cpu, one thread", "one rank and the others", (unsigned[]){1, all & ~1U}, 2);
+    w->place.threads = threads;
+    device_close(d);
+}
+
+/* ---- a mesh ---- */
+/* The sum of the ranks' numbers along each group of a grid of the world's ranks. */
+static void in_mesh(const char *device, struct mesh_sizes s)
+{
+    struct err e = {0};
+    struct mesh m;
+    char name[120];
+    d = device_open(device, 1, &e);
+    bool ok = mesh_open(&m, &s, w, d, &e) == 0;
+    double *x = d->ops->alloc(d, sizeof *x, &e), got = 0;
+    for (int k = 0; ok && k < MESH_GROUPS; k++) {
+        int ranks[64];
+        const int n = mesh_members(m.size, m.at, k, ranks);
+        double want = 0, mine = 1 + w->place.rank;
+        for (int i = 0; i < n; i++) want += 1 + ranks[i];
+        if (n == 0) continue;
+        const size_t room = comm_room(m.comm[k], sizeof mine);
+        void *staging = m.comm[k]->staging = calloc(room + 1, 1);
+        d->ops->upload(d, x, &mine, sizeof mine);
+        collect_sum(d, m.comm[k], x, 1, DT_F64);
+        collect_join(d, m.comm[k]);
+        ok &= d->ops->download(d, &got, x, sizeof got, &e) == 0 && mesh_finish(&m, &e) == 0;
+        ok &= !(got < want || got > want) && collect_size(m.comm[k]) == n;
+        free(staging);
+    }
+    struct mesh wrong;
+    s.axis[MESH_DP]++;
+    ok &= mesh_open(&wrong, &s, w, d, &e) == -1 && e.code == ERR_CONFIG;
+    mesh_close(&m);
+    d->ops->free(d, x, sizeof *x);
+    device_close(d);
+    snprintf(name, sizeof name, "%s, a grid of %d x %d x %d x %d: sums along every group", device,
+             s.axis[0], s.axis[1], s.axis[2] - 1, s.axis[3]);
+    all_agree(name, ok);
+}
+
+static void in_meshes(int n)
+{
+    in_mesh("cpu", (struct mesh_sizes){{1, 1, n, 1}});
+    in_mesh("far", (struct mesh_sizes){{n, 1, 1, 1}});
+    in_mesh("cpu", (struct mesh_sizes){{1, 1, 1, n}});
+    if (n % 2) return;
+    in_mesh("cpu", (struct mesh_sizes){{2, 1, n / 2, 1}});
+    in_mesh("far", (struct mesh_sizes){{1, 2, 1, n / 2}});
 }
 
 /* ---- the side channel ---- */
@@ -197,48 +438,91 @@ static void beside(void)
 {
     struct err e = {0};
     pthread_t other;
-    bool ok = true, met = true;
+    struct team g;
+    bool ok = true, met;
     float *x = malloc(200000 * sizeof *x);
     d = device_open("cpu", 1, &e);
-    struct comm *c = comm_mpi(w, d, &e);
-    c->staging = malloc(COMM_STAGING);
-    const bool threads = w->place.beside && pthread_create(&other, NULL, talk, &ok) == 0;
+    met = gather_team(&g, (1U << w->place.size) - 1);
+    const bool threads = w->place.threads && pthread_create(&other, NULL, talk, &ok) == 0;
     if (!threads) talk(&ok);
-    for (int k = 0; k < 100; k++) {
+    for (int k = 0; k < 100 && met; k++) {
         for (int i = 0; i < 200000; i++) x[i] = (float)(i % 100 + k);
-        met &= c->ops->all_reduce(c, x, 200000, DT_F32, COMM_SUM, &e) == 0;
-        for (int i = 0; i < 200000; i++) met &= (int)x[i] == (i % 100 + k) * c->size;
+        comm_all_reduce(g.c, x, 200000, DT_F32, COMM_SUM);
+        met &= world_any(w, false, &e) == 0; /* beside both */
+        met &= comm_finish(g.c, &e) == 0;
+        for (int i = 0; i < 200000; i++) met &= (int)x[i] == (i % 100 + k) * g.n;
     }
     if (threads) pthread_join(other, NULL);
-    all_agree("the side channel: what was sent arrives", ok);
-    all_agree("and sums beside it are right", met);
+    all_agree("the side channel: messages arrive", ok);
+    all_agree("the side channel: sums beside it are right", met);
     if (!w->place.rank) printf("# a thread of its own: %s\n", threads ? "yes" : "no");
-    free(c->staging);
-    comm_close(c);
+    comm_close(g.c);
     device_close(d);
     free(x);
 }
 
-int main(void)
+static void agreements(void)
 {
     struct err e = {0};
     int share = 0;
-    if (!join()) return test_failed;
     const int rank = w->place.rank, size = w->place.size;
-    on_device("cpu");
-    on_device("far");
-    if (size > 1) beside();
-
-    e = (struct err){0};
     if (rank == size - 1) err_set(&e, ERR_DATA, "broken row");
     bool told = world_agree(w, rank == size - 1 ? -1 : 0, &e) == -1 && e.code == ERR_DATA &&
                 strstr(e.msg, "broken row");
     if (size > 1) told &= strstr(e.msg, "rank ") != NULL;
-    all_agree("everybody has the error of the one that failed", told);
-    all_agree("any", world_any(w, rank == size - 1, &e) == 1 && world_any(w, false, &e) == 0);
-    all_agree("CPUs are shared",
+    all_agree("agree: all ranks have the error of the one that failed", told);
+    all_agree("any: one rank's word reaches all",
+              world_any(w, rank == size - 1, &e) == 1 && world_any(w, false, &e) == 0);
+    all_agree("CPUs: ranks of a node share them",
               world_share_cpus(w, 4 * size + 1, &share, &e) == 0 && (share == 4 || size == 1));
-    all_agree("at least one each", world_share_cpus(w, 1, &share, &e) == 0 && share == 1);
+    all_agree("CPUs: a rank has at least one",
+              world_share_cpus(w, 1, &share, &e) == 0 && share == 1);
+}
+
+/* ---- a rank that does not come, on a device with or without a thread for collectives ---- */
+static void late(const char *device)
+{
+    struct err e = {0};
+    struct team g;
+    float x[100] = {0};
+    d = device_open(device, 1, &e);
+    const bool open = gather_team(&g, (1U << w->place.size) - 1);
+    w->timeout = 1;
+    if (w->place.rank) pause(); /* until the job is ended */
+    void *p = d->ops->alloc(d, sizeof x, &e);
+    d->ops->upload(d, p, x, sizeof x);
+    comm_all_reduce(g.c, p, 100, DT_F32, COMM_SUM);
+    comm_broadcast(g.c, p, 4, 0);
+    comm_join(g.c);
+    const bool ended = open && comm_finish(g.c, &e) == -1;
+    CHECK("time-out: a rank that does not come is a device error",
+          ended && e.code == ERR_DEVICE && w->broken);
+    CHECK("time-out: the message tells the collective, its ranks and who waited",
+          strstr(e.msg, "all_reduce of 100 fp32 among ranks 0") &&
+              strstr(e.msg, "rank 0 waited 1 seconds in vain"));
+    CHECK("time-out: later calls fail at once",
+          (comm_all_reduce(g.c, p, 100, DT_F32, COMM_SUM), comm_finish(g.c, &e) == -1) &&
+              strstr(e.msg, "lost"));
+    CHECK("time-out: so do agreements", world_agree(w, 0, &e) == -1 && e.code == ERR_DEVICE);
+    fflush(stdout);
+    comm_close(g.c);
+    device_close(d);
+}
+
+int main(int argc, char **argv)
+{
+    if (!join()) return test_failed;
+    if (argc > 1) {
+        late(argv[1]);
+        world_leave(w, test_failed ? 1 : ERR_DEVICE);
+        return test_failed;
+    }
+    on_device("cpu");
+    on_device("far");
+    in_meshes(w->place.size);
+    if (w->place.size > 1) without_threads();
+    if (w->place.size > 1) beside();
+    agreements();
     world_leave(w, 1);
     return test_failed;
 }

@@ -99,13 +99,22 @@ static void check_comm(void)
     float back[2] = {0}, *x = far->ops->alloc(far, 8, &e), *y = far->ops->alloc(far, 8, &e);
     CHECK("group of one", c && c->rank == 0 && c->size == 1);
     far->ops->upload(far, x, (float[2]){3, 4}, 8);
-    CHECK("gather copies", !c->ops->all_gather(c, y, x, 2, DT_F32, &e) &&
-                               !c->ops->all_reduce(c, y, 2, DT_F32, COMM_SUM, &e) &&
-                               !c->ops->broadcast(c, y, 8, 0, &e) && !c->ops->barrier(c, &e) &&
-                               !far->ops->download(far, back, y, 8, &e) && back[1] == 4);
-    CHECK("nobody to send to", c->ops->send(c, x, 8, 1, &e) && e.code == ERR_INTERNAL &&
-                                   c->ops->recv(c, x, 8, 1, &e) &&
-                                   c->ops->broadcast(c, x, 8, 1, &e));
+    comm_all_gather(c, y, x, 2, DT_F32);
+    comm_all_reduce(c, y, 2, DT_F32, COMM_SUM);
+    comm_broadcast(c, y, 8, 0);
+    comm_join(c);
+    CHECK("group of one: a gather copies, a sum keeps",
+          !comm_finish(c, &e) && !far->ops->download(far, back, y, 8, &e) && back[1] == 4);
+    far->ops->upload(far, x, (float[2]){5, 6}, 8);
+    comm_send_receive(c, x, 8, 0, y, 8, 0);
+    comm_send_receive(c, x, 8, COMM_NOBODY, y, 8, COMM_NOBODY);
+    CHECK("group of one: a ring copies",
+          !comm_finish(c, &e) && !far->ops->download(far, back, y, 8, &e) && back[1] == 6);
+    comm_send_receive(c, x, 8, 1, y, 8, 1);
+    CHECK("group of one: another rank is an error, kept for finish",
+          comm_finish(c, &e) && e.code == ERR_INTERNAL && !comm_finish(c, &e));
+    comm_broadcast(c, x, 8, 1);
+    CHECK("group of one: another root is an error", comm_finish(c, &e) && e.code == ERR_INTERNAL);
     far->ops->free(far, x, 8), far->ops->free(far, y, 8);
     comm_close(c);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "comm/comm.h"
 #include "tiny.h"
 #include "train/trainer.h"
 #include "world.h"
@@ -100,7 +101,7 @@ static struct saver *open_saver(bool async, struct err *e)
                                               .gives = w->place.rank > 0,
                                               .async = async,
                                               .read_beside = world_self()->plugin == w->plugin ||
-                                                             w->place.beside},
+                                                             w->place.threads},
                       e);
 }
 
@@ -112,7 +113,8 @@ static bool meet(void)
     struct err e = {0};
     for (int i = 0; i < N; i++) ones[i] = 1;
     struct comm *c = mesh.comm[MESH_DP];
-    bool ok = c->ops->all_reduce(c, ones, N, DT_F32, COMM_SUM, &e) == 0;
+    comm_all_reduce(c, ones, N, DT_F32, COMM_SUM);
+    bool ok = comm_finish(c, &e) == 0;
     for (int i = 0; ok && i < N; i++) ok = (int)ones[i] == c->size;
     return ok;
 }
@@ -125,7 +127,7 @@ static int save(struct saver *s, int k, bool *met, struct err *e)
     const size_t past = t.optimizer.zero.past;
     put(0, past, k);
     int rc = saver_settle(s, e);
-    *met &= world_barrier(w, e) == 0;
+    *met &= world_any(w, false, e) == 0;
     if (rc == 0) rc = saver_save(s, &job, e);
     for (size_t at = t.optimizer.zero.held, to; at < past; at = to) {
         to = saver_gate(s, at);
@@ -164,7 +166,10 @@ static ssize_t full(int fd, const void *p, size_t n, off_t at)
 static int lost(struct device *d, void *dst, const void *src, size_t n, struct err *e)
 {
     (void)d;
-    if (atomic_fetch_sub(&left, 1) <= 0) return err_set(e, ERR_DEVICE, "the device is lost");
+    const char *arena = t.net.arena, *at = src; /* collectives read memory outside of it */
+    const bool saved = at >= arena && at < arena + t.net.plan.total;
+    if (saved && atomic_fetch_sub(&left, 1) <= 0)
+        return err_set(e, ERR_DEVICE, "the device is lost");
     memcpy(dst, src, n);
     return 0;
 }

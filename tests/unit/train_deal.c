@@ -82,12 +82,11 @@ static void few_rows(const struct model *m)
 static void zero_parts(void)
 {
     bool fine = true;
-    struct comm dp = {0};
     for (int ranks = 1; ranks < 8; ranks++) {
         const size_t total = (size_t)ranks * ZERO_ALIGN * 5;
         size_t at = 0;
         for (int r = 0; r < ranks; r++) {
-            const struct mesh m = {.size = {ranks, 1, 1, 1}, .at = {r}, .comm = {&dp}};
+            const struct mesh m = {.size = {1, 1, ranks, 1}, .at = {[MESH_DP] = r}};
             struct zero z;
             zero_init(&z, &m, total, true);
             fine &= z.begin == at && z.end - z.begin == total / (size_t)ranks;

@@ -53,7 +53,7 @@ static void parts(void)
     CHECK("parts are in order and cover everything", fine);
     const struct param q = {.name = "q", .rank = 2, .shape = {12, 8}, .shard = SHARD_ROWS};
     const struct param o = {.name = "o", .rank = 2, .shape = {8, 12}, .shard = SHARD_COLUMNS};
-    struct mesh m = {.size = {1, 1, 1, 4}, .at = {0, 0, 0, 3}};
+    struct mesh m = {.size = {4, 1, 1, 1}, .at = {3}};
     struct shard_block b;
     struct err e;
     CHECK("rows of a shard", mesh_shard(&m, &q, &b, &e) == 0 && b.row == 9 && b.rows == 3 &&

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The collectives as calls of a group's implementation. */
+#include "comm/comm.h"
+
+void comm_close(struct comm *c)
+{
+    if (c) c->ops->close(c);
+}
+
+size_t comm_room(struct comm *c, size_t largest)
+{
+    c->room = c->ops->room(c, largest);
+    return c->room;
+}
+
+void comm_all_reduce(struct comm *c, void *buf, size_t n, enum dtype t, enum comm_op op)
+{
+    c->ops->run(c,
+                &(struct comm_call){
+                    .kind = COMM_ALL_REDUCE, .op = op, .type = t, .dst = buf, .src = buf, .n = n});
+}
+
+void comm_reduce_scatter(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t)
+{
+    c->ops->run(c, &(struct comm_call){.kind = COMM_REDUCE_SCATTER,
+                                       .op = COMM_SUM,
+                                       .type = t,
+                                       .dst = dst,
+                                       .src = src,
+                                       .n = n_each});
+}
+
+void comm_all_gather(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t)
+{
+    c->ops->run(c, &(struct comm_call){
+                       .kind = COMM_ALL_GATHER, .type = t, .dst = dst, .src = src, .n = n_each});
+}
+
+void comm_all_to_all(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t)
+{
+    c->ops->run(c, &(struct comm_call){
+                       .kind = COMM_ALL_TO_ALL, .type = t, .dst = dst, .src = src, .n = n_each});
+}
+
+void comm_broadcast(struct comm *c, void *buf, size_t bytes, int root)
+{
+    c->ops->run(c, &(struct comm_call){
+                       .kind = COMM_BROADCAST, .dst = buf, .src = buf, .n = bytes, .from = root});
+}
+
+void comm_send_receive(struct comm *c, const void *src, size_t sent, int to, void *dst,
+                       size_t received, int from)
+{
+    c->ops->run(c, &(struct comm_call){.kind = COMM_SEND_RECEIVE,
+                                       .dst = dst,
+                                       .src = src,
+                                       .n = sent,
+                                       .received = received,
+                                       .to = to,
+                                       .from = from});
+}
+
+void comm_join(struct comm *c) { c->ops->join(c); }
+int comm_finish(struct comm *c, struct err *e) { return c->ops->finish(c, e); }

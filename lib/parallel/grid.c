@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The arithmetic of the grid of ranks, and of parts. */
+#include "parallel/mesh.h"
+
+int mesh_ranks(const struct mesh *m)
+{
+    int n = 1;
+    for (int i = 0; i < MESH_AXES; i++) n *= m->size[i];
+    return n;
+}
+
+int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES])
+{
+    int r = 0;
+    for (int i = MESH_AXES - 1; i >= 0; i--) r = r * size[i] + at[i];
+    return r;
+}
+
+void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES])
+{
+    for (int i = 0; i < MESH_AXES; i++) {
+        at[i] = r % size[i];
+        r /= size[i];
+    }
+}
+
+/* The axes along which the ranks of a group differ, as bits. */
+static unsigned axes_of(int group)
+{
+    static const unsigned axes[MESH_GROUPS - MESH_AXES] = {
+        [MESH_DP_CP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
+        [MESH_MODEL - MESH_AXES] = 1U << MESH_TP | 1U << MESH_PP,
+        [MESH_ENDS - MESH_AXES] = 1U << MESH_PP};
+    return group < MESH_AXES ? 1U << group : axes[group - MESH_AXES];
+}
+
+static bool is_end(const int size[MESH_AXES], const int at[MESH_AXES])
+{
+    return at[MESH_PP] == 0 || at[MESH_PP] == size[MESH_PP] - 1;
+}
+
+int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks)
+{
+    const unsigned axes = axes_of(group);
+    int n = 0, other[MESH_AXES];
+    const int all = size[MESH_TP] * size[MESH_CP] * size[MESH_DP] * size[MESH_PP];
+    if (group == MESH_ENDS && !is_end(size, at)) return 0;
+    for (int r = 0; r < all; r++) {
+        bool in = true;
+        mesh_locate(size, r, other);
+        for (int i = 0; i < MESH_AXES; i++) in &= (axes >> i & 1) || other[i] == at[i];
+        if (group == MESH_ENDS) in &= is_end(size, other);
+        if (in) ranks[n++] = r;
+    }
+    return n;
+}
+
+int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i)
+{
+    int at[MESH_AXES];
+    for (int k = 0; k < MESH_AXES; k++) at[k] = k == (int)axis ? i : m->at[k];
+    return mesh_rank_at(m->size, at);
+}
+
+bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
+
+void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end)
+{
+    size_t units = n / align + (n % align != 0);
+    *begin = (size_t)shard_begin(units, parts, at) * align;
+    *end = (size_t)shard_begin(units, parts, at + 1) * align;
+    if (*begin > n) *begin = n;
+    if (*end > n) *end = n;
+}
+
+int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e)
+{
+    const uint64_t columns = p->rank == 2 ? p->shape[1] : 1;
+    const int tp = m->size[MESH_TP];
+    if (shard_cut(p->shard, p->shape[0], columns, tp, m->at[MESH_TP], b) == 0) return 0;
+    return err_set(e, ERR_CONFIG, "%s: %llu does not divide by tensor_model_parallel_size %d",
+                   p->name, (unsigned long long)(p->shard == SHARD_COLUMNS ? columns : p->shape[0]),
+                   tp);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The grid of ranks: Megatron-LM's order, and the groups of every small grid. */
+#include <string.h>
+
+#include "parallel/mesh.h"
+#include "test.h"
+
+enum { MOST = 3, RANKS = MOST * MOST * MOST * MOST };
+
+/* rank = tp + TP (cp + CP (dp + DP pp)), for all ranks of a grid, and back. */
+static bool in_order(const int n[MESH_AXES])
+{
+    int r = 0, at[MESH_AXES], back[MESH_AXES];
+    for (at[MESH_PP] = 0; at[MESH_PP] < n[MESH_PP]; at[MESH_PP]++)
+        for (at[MESH_DP] = 0; at[MESH_DP] < n[MESH_DP]; at[MESH_DP]++)
+            for (at[MESH_CP] = 0; at[MESH_CP] < n[MESH_CP]; at[MESH_CP]++)
+                for (at[MESH_TP] = 0; at[MESH_TP] < n[MESH_TP]; at[MESH_TP]++, r++) {
+                    mesh_locate(n, r, back);
+                    if (mesh_rank_at(n, at) != r || memcmp(at, back, sizeof at) != 0) return false;
+                }
+    return r == n[0] * n[1] * n[2] * n[3];
+}
+
+static int group_size(const int n[MESH_AXES], int group)
+{
+    switch (group) {
+    case MESH_DP_CP:
+        return n[MESH_DP] * n[MESH_CP];
+    case MESH_MODEL:
+        return n[MESH_TP] * n[MESH_PP];
+    case MESH_ENDS:
+        return n[MESH_PP] == 1 ? 1 : 2;
+    default:
+        return n[group];
+    }
+}
+
+/* A group of every rank has the right size, rises, has the rank itself, and is the same group for
+ * each of its members. */
+static bool group_holds(const int n[MESH_AXES], int group)
+{
+    int at[MESH_AXES], ranks[RANKS], others[RANKS];
+    const int all = n[0] * n[1] * n[2] * n[3];
+    for (int r = 0; r < all; r++) {
+        mesh_locate(n, r, at);
+        const bool between = at[MESH_PP] > 0 && at[MESH_PP] < n[MESH_PP] - 1;
+        const int size = mesh_members(n, at, group, ranks);
+        bool self = false;
+        if (size != (group == MESH_ENDS && between ? 0 : group_size(n, group))) return false;
+        for (int i = 0; i < size; i++) {
+            self |= ranks[i] == r;
+            if (i && ranks[i] <= ranks[i - 1]) return false;
+            mesh_locate(n, ranks[i], at);
+            if (mesh_members(n, at, group, others) != size) return false;
+            if (memcmp(ranks, others, (size_t)size * sizeof *ranks) != 0) return false;
+        }
+        if (size && !self) return false;
+    }
+    return true;
+}
+
+/* Calls f for all grids of up to MOST ranks along each axis. */
+static bool every_grid(bool (*f)(const int n[MESH_AXES], int arg), int arg)
+{
+    int n[MESH_AXES];
+    for (int i = 0; i < RANKS; i++) {
+        for (int k = 0, x = i; k < MESH_AXES; k++, x /= MOST) n[k] = 1 + x % MOST;
+        if (!f(n, arg)) return false;
+    }
+    return true;
+}
+static bool ordered(const int n[MESH_AXES], int arg)
+{
+    (void)arg;
+    return in_order(n);
+}
+
+/* The groups through rank 13 of 2 x 1 x 3 x 4 ranks (tp, cp, dp, pp), as Megatron-LM makes them:
+ * rank 13 is tp 1, dp 0, pp 2. */
+static void by_hand(void)
+{
+    static const struct {
+        int group, n, ranks[8];
+    } want[] = {
+        {MESH_TP, 2, {12, 13}},        {MESH_CP, 1, {13}},
+        {MESH_DP, 3, {13, 15, 17}},    {MESH_PP, 4, {1, 7, 13, 19}},
+        {MESH_DP_CP, 3, {13, 15, 17}}, {MESH_MODEL, 8, {0, 1, 6, 7, 12, 13, 18, 19}},
+        {MESH_ENDS, 0, {0}},
+    };
+    const int n[MESH_AXES] = {2, 1, 3, 4};
+    int at[MESH_AXES], ranks[24];
+    bool ok = true;
+    mesh_locate(n, 13, at);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        ok &= mesh_members(n, at, want[i].group, ranks) == want[i].n &&
+              memcmp(ranks, want[i].ranks, (size_t)want[i].n * sizeof *ranks) == 0;
+    CHECK("groups: those of a rank of 2 x 1 x 3 x 4", ok);
+    mesh_locate(n, 1, at);
+    CHECK("groups: the first and the last stage share the ends",
+          mesh_members(n, at, MESH_ENDS, ranks) == 2 && ranks[0] == 1 && ranks[1] == 19);
+}
+
+static void planned(void)
+{
+    struct err e;
+    struct mesh m;
+    struct device *d = device_open("cpu", 1, &e);
+    const bool open = mesh_planned(&m, &(struct mesh_sizes){{2, 1, 3, 4}}, d, &e) == 0;
+    CHECK("planned: a grid without ranks is rank 0 of it",
+          open && mesh_ranks(&m) == 24 && mesh_writes(&m) && mesh_peer(&m, MESH_DP, 2) == 4);
+    m.at[MESH_DP] = 1;
+    CHECK("planned: another rank does not write", !mesh_writes(&m));
+    mesh_close(&m);
+    const bool one = mesh_self(&m, d, &e) == 0;
+    CHECK("alone: the only rank writes, agrees and finishes",
+          one && mesh_ranks(&m) == 1 && mesh_writes(&m) && mesh_agree(&m, 0, &e) == 0 &&
+              mesh_finish(&m, &e) == 0);
+    mesh_close(&m);
+    device_close(d);
+}
+
+int main(void)
+{
+    CHECK("order: tensor, context, data, pipeline, in every small grid", every_grid(ordered, 0));
+    static const char *const names[MESH_GROUPS] = {
+        [MESH_TP] = "tensor",     [MESH_CP] = "context",           [MESH_DP] = "data",
+        [MESH_PP] = "pipeline",   [MESH_DP_CP] = "data x context", [MESH_MODEL] = "one model copy",
+        [MESH_ENDS] = "both ends"};
+    for (int g = 0; g < MESH_GROUPS; g++) {
+        char name[80];
+        snprintf(name, sizeof name, "groups: %s, in every small grid", names[g]);
+        CHECK(name, every_grid(group_holds, g));
+    }
+    by_hand();
+    planned();
+    TEST_END();
+}
