@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collectives through the host's memory: pieces of device memory are copied to a staging buffer,
- * exchanged through the world's plugin, added up in rank order, and copied back. They run on a
- * thread of the group where the device and the plugin allow another thread, else on the thread that
- * joins or finishes, by the same code. A device whose copy fails takes part with zeros, so that no
- * rank waits for it, and its failure is reported at the end. */
+ * exchanged through the world's plugin, added up in rank order, and copied back. They run in the
+ * second queue of a device that has queues; else on a thread of the group where the device and the
+ * plugin allow another thread; else on the thread that joins or finishes, by the same code. A
+ * device whose copy fails takes part with zeros, so that no rank waits for it, and its failure is
+ * reported at the end. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,10 +20,10 @@ struct host {
     struct comm c;
     struct world *world;
     comm_handle group;
-    struct comm_queue *queue;
-    bool own;        /* the queue is the group's, with a thread */
-    uint64_t queued; /* number of the last call */
-    bool failed;     /* since the last comm_finish; of the queue's thread until that has run */
+    struct comm_queue *queue; /* NULL: the device's own is used */
+    bool own;                 /* the queue is the group's, with a thread */
+    uint64_t queued;          /* number of the last call in it */
+    bool failed; /* since the last comm_finish; of the queue's thread until that has run */
     struct err why;
     char members[80]; /* "ranks 0, 2 and 4", for messages */
 };
@@ -233,6 +234,39 @@ static void run_call(struct comm *c, const struct comm_call *k)
                    h->members);
 }
 
+/* ---- the queue: the device's, or one of lib/comm ---- */
+struct queued {
+    struct comm *c;
+    struct comm_call call;
+};
+static void run_queued(void *arg)
+{
+    const struct queued *x = arg;
+    run_call(x->c, &x->call);
+}
+
+/* A device without queues has done all work that it was given. */
+static void enqueue(struct host *h, const struct comm_call *k)
+{
+    struct device *d = h->c.device;
+    const struct queued x = {&h->c, *k};
+    if (h->queue) {
+        h->queued = comm_queue_push(h->queue, run_call, &h->c, k);
+        return;
+    }
+    d->ops->after(d, QUEUE_COMM);
+    d->ops->call(d, QUEUE_COMM, run_queued, &x, sizeof x);
+}
+
+static void wait_queue(struct host *h)
+{
+    struct device *d = h->c.device;
+    if (h->queue)
+        comm_queue_wait(h->queue, h->queued);
+    else
+        d->ops->wait(d, QUEUE_COMM);
+}
+
 /* ---- the table ---- */
 static bool reduces(const struct comm_call *k)
 {
@@ -256,20 +290,27 @@ static void host_run(struct comm *c, const struct comm_call *k)
     struct err e;
     struct host *h = host_of(c);
     if (check(c, k, &e) == 0) {
-        h->queued = comm_queue_push(h->queue, run_call, c, k);
+        enqueue(h, k);
         return;
     }
-    comm_queue_wait(h->queue, h->queued);
+    wait_queue(h);
     fail(h, &e);
 }
 
-/* The host hands work to the device, so what it hands over later runs later. */
-static void host_join(struct comm *c) { comm_queue_wait(host_of(c)->queue, host_of(c)->queued); }
+/* The host hands work to a device without queues, so what it hands over later runs later. */
+static void host_join(struct comm *c)
+{
+    struct host *h = host_of(c);
+    if (h->queue)
+        wait_queue(h);
+    else
+        c->device->ops->after(c->device, QUEUE_COMPUTE);
+}
 
 static int host_finish(struct comm *c, struct err *e)
 {
     struct host *h = host_of(c);
-    host_join(c);
+    wait_queue(h);
     if (!h->failed) return 0;
     if (e) *e = h->why;
     h->failed = false;
@@ -279,7 +320,7 @@ static int host_finish(struct comm *c, struct err *e)
 static void host_close(struct comm *c)
 {
     struct host *h = host_of(c);
-    if (h->queue) host_join(c);
+    if (h->group) wait_queue(h);
     if (h->own) comm_queue_close(h->queue);
     if (h->group && !h->world->broken) h->world->plugin->group_close(h->group);
     mem_free(h);
@@ -307,9 +348,11 @@ static int open_group(struct host *h, const int *ranks, struct err *e)
 {
     struct comm *c = &h->c;
     const struct ops *ops = c->device->ops;
-    h->own = h->world->place.threads && ops->peek && ops->poke;
-    h->queue = h->own ? comm_queue_open(true, e) : world_queue(h->world, e);
-    if (!h->queue) return -1;
+    h->own = !ops->call && h->world->place.threads && ops->peek && ops->poke;
+    if (!ops->call) {
+        h->queue = h->own ? comm_queue_open(true, e) : world_queue(h->world, e);
+        if (!h->queue) return -1;
+    }
     struct comm_transfer none = {0};
     const int code = h->world->plugin->group_open(ranks, c->size, &h->group);
     return code ? world_complete(h->world, &none, code, (struct world_wait){0}, e) : 0;

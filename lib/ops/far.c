@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test backend "far": another device behind a queue, with memory that faults when touched from
- * outside. Operations and uploads are copied into the queue and run late, at the next download or
- * sync or when it is full; only then is the memory readable. So a host that looks into device
- * memory, or a caller that relies on an operation having run, fails here and not on a GPU first. */
+/* The test backend "far": another device behind two queues, with memory that faults when touched
+ * from outside. Operations, uploads and calls of the host are copied into a queue and run late, at
+ * the next download, sync or wait, or when a queue is full; only then is the memory readable. The
+ * two queues then advance at speeds that are drawn from a seed, one entry at a time. So a host that
+ * looks into device memory, a caller that relies on an operation having run, and work of one queue
+ * that does not wait for the other's result fail here, and not on a GPU first. */
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "ops/table.h"
 
 enum {
-    QUEUE = 1 << 20, /* bytes of waiting operations and uploads */
+    QUEUE = 1 << 20, /* bytes of waiting entries */
     PAGE = 1 << 16,  /* at least a page, on any system */
-    UPLOAD = OP_COUNT
+    BURST = 16       /* entries that a queue runs at one speed */
 };
+enum { UPLOAD = OP_COUNT, CALL, AFTER }; /* beside the operations */
 
 /* A buffer's pages; a page that is never readable follows, to catch what runs over the end. */
 struct region {
@@ -23,17 +27,26 @@ struct region {
 };
 struct entry {
     size_t size, next; /* of what follows; offset of the next entry */
-    int op;            /* or UPLOAD */
+    int op;            /* or UPLOAD, CALL, AFTER */
     void *dst;         /* of an upload */
-    void *work;        /* as it was when queued */
+    void (*fn)(void *arg);
+    uint64_t until; /* entries of the other queue that come before this one */
+    void *work;     /* as it was when queued */
     size_t work_bytes;
+};
+struct line {
+    char *bytes;
+    size_t at, used; /* offsets: of the next entry to run, and past the last */
+    uint64_t pushed, done;
 };
 struct far {
     struct device d;
     struct device *inner;
     struct region *regions;
-    char *queue;
-    size_t used;
+    struct line queue[DEVICE_QUEUES];
+    uint64_t seed, drawn; /* random numbers so far */
+    int speed;            /* of 8 entries, those that the first queue runs */
+    bool draining;
 };
 
 static struct far *far_of(struct device *d) { return (struct far *)d; }
@@ -49,45 +62,84 @@ static void far_protect(struct far *f, int how)
         }
 }
 
+/* ---- running what is queued ---- */
+/* Speeds are odd or equal, so that each queue is sometimes far ahead of the other. */
+static int draw(struct far *f)
+{
+    static const int speeds[] = {0, 1, 4, 7, 8};
+    uint32_t words[4];
+    rng_words(f->seed, RNG_TEST, f->drawn / BURST, 1, words);
+    f->speed = speeds[words[0] % (sizeof speeds / sizeof *speeds)];
+    rng_words(f->seed, RNG_TEST, f->drawn++, 2, words);
+    return (int)(words[0] % 8) < f->speed ? QUEUE_COMPUTE : QUEUE_COMM;
+}
+
+static const struct entry *next_of(const struct line *q)
+{
+    return q->at < q->used ? (const struct entry *)(q->bytes + q->at) : NULL;
+}
+
+static bool ready(const struct far *f, int q)
+{
+    const struct entry *x = next_of(&f->queue[q]);
+    return x && f->queue[!q].done >= x->until;
+}
+
+static void run_entry(struct far *f, struct line *q)
+{
+    struct entry *x = (struct entry *)(q->bytes + q->at);
+    f->inner->work = x->work;
+    f->inner->work_bytes = x->work_bytes;
+    if (x->op == UPLOAD)
+        f->inner->ops->upload(f->inner, x->dst, x + 1, x->size);
+    else if (x->op == CALL)
+        x->fn(x + 1);
+    else if (x->op != AFTER)
+        f->inner->ops->run(f->inner, (enum op_id)x->op, x + 1, x->size);
+    q->at = x->next;
+    q->done++;
+}
+
+/* An entry waits only for entries that were queued before it, so one queue is always ready. */
 static void far_drain(struct far *f)
 {
-    if (!f->used) return;
+    if (!next_of(&f->queue[QUEUE_COMPUTE]) && !next_of(&f->queue[QUEUE_COMM])) return;
     far_protect(f, PROT_READ | PROT_WRITE);
-    for (size_t at = 0; at < f->used;) {
-        const struct entry *x = (const struct entry *)(f->queue + at);
-        f->inner->work = x->work;
-        f->inner->work_bytes = x->work_bytes;
-        if (x->op == UPLOAD)
-            f->inner->ops->upload(f->inner, x->dst, x + 1, x->size);
-        else
-            f->inner->ops->run(f->inner, (enum op_id)x->op, x + 1, x->size);
-        at = x->next;
+    f->draining = true;
+    for (;;) {
+        const int first = draw(f), q = ready(f, first) ? first : !first;
+        if (!ready(f, q)) break;
+        run_entry(f, &f->queue[q]);
     }
-    f->used = 0;
+    f->draining = false;
+    for (int q = 0; q < DEVICE_QUEUES; q++) f->queue[q].at = f->queue[q].used = 0;
     far_protect(f, PROT_NONE);
 }
 
-/* Appends; size must fit an empty queue. */
-static void far_push(struct far *f, int op, void *dst, const void *p, size_t size)
+/* ---- queueing ---- */
+/* Appends; size must fit an empty queue. The entry is valid until the next call. */
+static struct entry *far_push(struct far *f, int q, int op, const void *p, size_t size)
 {
     const size_t room = (sizeof(struct entry) + size + 63) / 64 * 64;
-    if (f->used + room > QUEUE) far_drain(f);
-    struct entry *x = (struct entry *)(f->queue + f->used);
+    struct line *l = &f->queue[q];
+    if (l->used + room > QUEUE) far_drain(f);
+    struct entry *x = (struct entry *)(l->bytes + l->used);
     *x = (struct entry){.size = size,
-                        .next = f->used + room,
+                        .next = l->used + room,
                         .op = op,
-                        .dst = dst,
                         .work = f->d.work,
                         .work_bytes = f->d.work_bytes};
-    memcpy(x + 1, p, size);
-    f->used += room;
+    if (size) memcpy(x + 1, p, size);
+    l->used += room;
+    l->pushed++;
+    return x;
 }
 
 static void far_run(struct device *d, enum op_id op, const void *args, size_t size)
 {
     struct err e;
     if (size <= QUEUE / 2) {
-        far_push(far_of(d), (int)op, NULL, args, size);
+        far_push(far_of(d), QUEUE_COMPUTE, (int)op, args, size);
         return;
     }
     err_set(&e, ERR_INTERNAL, "%s: arguments of %zu bytes", op_name(op), size);
@@ -97,9 +149,33 @@ static void far_run(struct device *d, enum op_id op, const void *args, size_t si
 static void far_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     enum { PART = QUEUE / 4 };
+    struct far *f = far_of(d);
+    if (f->draining) {
+        f->inner->ops->upload(f->inner, dst, src, n);
+        return;
+    }
     for (size_t at = 0; at < n; at += PART)
-        far_push(far_of(d), UPLOAD, (char *)dst + at, (const char *)src + at,
-                 n - at < PART ? n - at : PART);
+        far_push(f, QUEUE_COMPUTE, UPLOAD, (const char *)src + at, n - at < PART ? n - at : PART)
+            ->dst = (char *)dst + at;
+}
+
+static void far_call(struct device *d, enum device_queue q, void (*fn)(void *arg), const void *arg,
+                     size_t size)
+{
+    far_push(far_of(d), (int)q, CALL, arg, size)->fn = fn;
+}
+
+static void far_after(struct device *d, enum device_queue q)
+{
+    struct far *f = far_of(d);
+    struct entry *x = far_push(f, (int)q, AFTER, NULL, 0);
+    x->until = f->queue[!q].pushed;
+}
+
+static void far_wait(struct device *d, enum device_queue q)
+{
+    (void)q;
+    far_drain(far_of(d));
 }
 
 static int far_sync(struct device *d, struct err *e)
@@ -111,6 +187,7 @@ static int far_sync(struct device *d, struct err *e)
 static int far_download(struct device *d, void *dst, const void *src, size_t n, struct err *e)
 {
     struct far *f = far_of(d);
+    if (f->draining) return f->inner->ops->download(f->inner, dst, src, n, e);
     if (far_sync(d, e)) return -1;
     far_protect(f, PROT_READ);
     int rc = f->inner->ops->download(f->inner, dst, src, n, e);
@@ -118,6 +195,7 @@ static int far_download(struct device *d, void *dst, const void *src, size_t n, 
     return rc;
 }
 
+/* ---- memory ---- */
 /* Ends where the faulting page begins, but for alignment. */
 static char *user_pointer(const struct region *r, size_t bytes)
 {
@@ -172,7 +250,7 @@ static void far_close(struct device *d)
         mem_free(r);
     }
     device_close(f->inner);
-    mem_free(f->queue);
+    for (int q = 0; q < DEVICE_QUEUES; q++) mem_free(f->queue[q].bytes);
     mem_free(f);
 }
 
@@ -184,20 +262,26 @@ static const struct ops far_ops = {.name = "far",
                                    .download = far_download,
                                    .sync = far_sync,
                                    .work = far_work,
-                                   .run = far_run};
+                                   .run = far_run,
+                                   .call = far_call,
+                                   .after = far_after,
+                                   .wait = far_wait};
 
-struct device *far_open(struct device *inner, struct err *e)
+struct device *far_open(struct device *inner, uint64_t seed, struct err *e)
 {
     struct far *f = mem_alloc(1, sizeof *f, e);
-    char *queue = f ? mem_alloc(QUEUE, 1, e) : NULL;
-    if (!queue) {
-        mem_free(f);
+    if (!f) {
         device_close(inner);
         return NULL;
     }
     *f =
         (struct far){.d = {.ops = &far_ops, .threads = inner->threads, .has_bf16 = inner->has_bf16},
                      .inner = inner,
-                     .queue = queue};
+                     .seed = seed};
+    for (int q = 0; q < DEVICE_QUEUES; q++) {
+        if ((f->queue[q].bytes = mem_alloc(QUEUE, 1, e))) continue;
+        far_close(&f->d);
+        return NULL;
+    }
     return &f->d;
 }

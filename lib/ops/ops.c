@@ -2,6 +2,7 @@
 /* Names, sizes and conversions of element types, and opening a device by name. */
 #include "ops/ops.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
@@ -80,9 +81,9 @@ struct device *device_open(const char *name, int threads, struct err *e)
     if (!strncmp(name, "cuda:", 5)) return cuda_open(name + 5, e);
     if (!strcmp(name, "ref")) return ref_open(false, threads, e);
     if (!strcmp(name, "ref64")) return ref_open(true, threads, e);
-    if (!strcmp(name, "far")) {
+    if (!strcmp(name, "far") || !strncmp(name, "far-", 4)) {
         struct device *inner = cpu_open(NULL, threads, e);
-        return inner ? far_open(inner, e) : NULL;
+        return inner ? far_open(inner, name[3] ? strtoull(name + 4, NULL, 10) : 0, e) : NULL;
     }
     err_set(e, ERR_CONFIG, "device '%s': no such backend; use cpu, cuda, ref, ref64 or far", name);
     return NULL;

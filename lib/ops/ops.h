@@ -280,8 +280,10 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(matmul)                                                                                      \
     X(rope)                                                                                        \
     X(attention)                                                                                   \
-    X(attention_grad) X(swiglu) X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) \
-        X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
+    X(attention_grad)                                                                              \
+    X(swiglu)                                                                                      \
+    X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum)         \
+        X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,
@@ -290,6 +292,10 @@ enum op_id {
         OP_COUNT
 };
 const char *op_name(enum op_id op);
+
+/* A device with queues has two, which run beside one another. Operations and uploads go to the
+ * first. */
+enum device_queue { QUEUE_COMPUTE, QUEUE_COMM, DEVICE_QUEUES };
 
 /* An open device: a backend's table, and its state behind it. */
 struct device;
@@ -318,6 +324,15 @@ struct ops {
     /* Runs, or queues, an operation; args is its struct, copied when queued. A failure is kept and
      * reported by the next download or sync. */
     void (*run)(struct device *d, enum op_id op, const void *args, size_t size);
+    /* The three below are NULL on a device that runs operations when they are called. */
+    /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue,
+     * and does nothing else with the device. arg[size] is copied. */
+    void (*call)(struct device *d, enum device_queue q, void (*fn)(void *arg), const void *arg,
+                 size_t size);
+    /* Work that q is given from now on begins after all that the other queue has been given. */
+    void (*after)(struct device *d, enum device_queue q);
+    /* The host waits for all that q has been given; failures are kept. */
+    void (*wait)(struct device *d, enum device_queue q);
 };
 struct device {
     const struct ops *ops;
@@ -327,12 +342,13 @@ struct device {
     bool has_bf16; /* see device_has_bf16 */
 };
 
-/* name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base", "cpu-v3", "cpu-v4" name the instruction set), "ref" (plain C,
- * float), "ref64" (plain C, double), "far" (cpu behind a queue, with memory that is unreadable
- * outside operations and copies). threads as opt_threads gives. */
+/* name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base", "cpu-v3",
+ * "cpu-v4" name the instruction set), "ref" (plain C, float), "ref64" (plain C, double), "far" (cpu
+ * behind two queues, with memory that is unreadable outside operations and copies; "far-N" draws
+ * the queues' speeds from the seed N). threads as opt_threads gives. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* NULL is fine */
-/* Whether matrix products of bf16 are at least as fast as of float on this device. */
+/* True when matrix products of bf16 are at least as fast as of float on this device. */
 bool device_has_bf16(const struct device *d);
 
 /* op_<name>(device, &(struct op_<name>){...}) and op_<name>_work(device, &args) */

@@ -44,6 +44,6 @@ struct device *cpu_open(const char *isa, int threads, struct err *e);
 /* index: of the GPU, as text; NULL: the first. ERR_DEVICE when there is none. */
 struct device *cuda_open(const char *index, struct err *e);
 /* Takes `inner`, which it closes. */
-struct device *far_open(struct device *inner, struct err *e);
+struct device *far_open(struct device *inner, uint64_t seed, struct err *e);
 
 #endif

@@ -290,6 +290,51 @@ static bool goes_on(const struct team *g)
     return ok;
 }
 
+/* ---- a missing dependency, on a device with queues ---- */
+static void never(struct device *x, enum device_queue q) { (void)x, (void)q; }
+
+/* The right results out of SEEDS sums whose buffer an operation fills and another one reads;
+ * without: the queues do not wait for one another. */
+enum { SEEDS = 12 };
+static int right_sums(bool without)
+{
+    int right = 0;
+    for (int seed = 0; seed < SEEDS; seed++) {
+        char name[16];
+        struct err e = {0};
+        struct team g;
+        float got = 0;
+        snprintf(name, sizeof name, "far-%d", seed);
+        d = device_open(name, 1, &e);
+        const struct ops *const whole = d->ops;
+        struct ops some = *whole;
+        some.after = never;
+        if (!gather_team(&g, (1U << w->place.size) - 1)) break;
+        float *x = d->ops->alloc(d, 64, &e), *y = d->ops->alloc(d, 64, &e);
+        d->ops->upload(d, x, (float[2]){0}, 8);
+        d->ops->sync(d, &e);
+        if (without) d->ops = &some;
+        d->ops->upload(d, x, (float[2]){1, 1}, 8);
+        comm_all_reduce(g.c, x, 2, DT_F32, COMM_SUM);
+        comm_join(g.c);
+        op_add(d, &(struct op_add){.y = y, .a = x, .b = x, .n = 2, .dtype = DT_F32});
+        d->ops->download(d, &got, y, sizeof got, &e);
+        right += comm_finish(g.c, &e) == 0 && (int)got == 2 * g.n;
+        d->ops = whole;
+        comm_close(g.c);
+        d->ops->free(d, x, 64), d->ops->free(d, y, 64);
+        device_close(d);
+    }
+    return right;
+}
+
+static void missing_dependencies(void)
+{
+    all_agree("far: a sum between two operations is right at any speed of the queues",
+              right_sums(false) == SEEDS);
+    all_agree("far: a sum that waits for no operation is found out", right_sums(true) < SEEDS);
+}
+
 /* ---- all of that, in one group ---- */
 static bool sums_f32(const struct team *g) { return reduces(g, DT_F32, COMM_SUM); }
 static bool sums_f64(const struct team *g) { return reduces(g, DT_F64, COMM_SUM); }
@@ -520,6 +565,7 @@ int main(int argc, char **argv)
     on_device("cpu");
     on_device("far");
     in_meshes(w->place.size);
+    if (w->place.size > 1) missing_dependencies();
     if (w->place.size > 1) without_threads();
     if (w->place.size > 1) beside();
     agreements();

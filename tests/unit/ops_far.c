@@ -92,6 +92,62 @@ static void check_errors(void)
     CHECK("no product of this type", cpu->ops->sync(cpu, &e) && strstr(e.msg, "fp64"));
 }
 
+/* x = 3 on the compute queue; a call of the other queue copies it to the host and puts 4 in its
+ * place, which an operation then adds to y. */
+struct visit {
+    struct device *d;
+    float *x, *seen;
+};
+static void visit(void *arg)
+{
+    const struct visit *v = arg;
+    struct err e;
+    const float four = 4;
+    v->d->ops->download(v->d, v->seen, v->x, sizeof *v->seen, &e);
+    v->d->ops->upload(v->d, v->x, &four, sizeof four);
+}
+
+/* Whether the call saw 3, and the operation behind it 4. */
+static void visited(const char *device, bool before, bool behind, bool *saw, bool *came)
+{
+    struct err e = {0};
+    struct device *q = device_open(device, 1, &e);
+    float seen = 0, *x = q->ops->alloc(q, 8, &e), *y = q->ops->alloc(q, 8, &e), got = 0;
+    q->ops->upload(q, x, (float[2]){0}, 8);
+    q->ops->upload(q, y, (float[2]){0}, 8);
+    q->ops->sync(q, &e);
+    for (int i = 0; i < 3; i++) q->ops->upload(q, x, (float[1]){(float)i + 1}, 4);
+    if (before) q->ops->after(q, QUEUE_COMM);
+    q->ops->call(q, QUEUE_COMM, visit, &(struct visit){q, x, &seen}, sizeof(struct visit));
+    if (behind) q->ops->after(q, QUEUE_COMPUTE);
+    op_add(q, &(struct op_add){.y = y, .a = y, .b = x, .n = 1, .dtype = DT_F32});
+    q->ops->download(q, &got, y, sizeof got, &e);
+    *saw = (int)seen == 3;
+    *came = (int)got == 4;
+    q->ops->free(q, x, 8), q->ops->free(q, y, 8);
+    device_close(q);
+}
+
+static void check_queues(void)
+{
+    int saw_some = 0, came_some = 0;
+    bool right = true, saw, came;
+    for (int seed = 0; seed < 20; seed++) {
+        char name[16];
+        snprintf(name, sizeof name, "far-%d", seed);
+        visited(name, true, true, &saw, &came);
+        right &= saw && came;
+        visited(name, false, true, &saw, &came);
+        saw_some += saw;
+        visited(name, true, false, &saw, &came);
+        came_some += came;
+    }
+    CHECK("queues: work behind the other queue's sees its result, at any speed", right);
+    CHECK("queues: a call that does not wait for operations is found out", saw_some < 20);
+    CHECK("queues: an operation that does not wait for a call is found out", came_some < 20);
+    CHECK("queues: speeds differ, so that it may also go well", saw_some > 0 && came_some > 0);
+}
+
 static void check_comm(void)
 {
     struct err e;
@@ -131,6 +187,7 @@ int main(void)
     check_memory();
     check_order();
     check_errors();
+    check_queues();
     check_comm();
     device_close(cpu), device_close(far);
     TEST_END();
