@@ -62,7 +62,7 @@ int memory_alloc(struct memory *m, struct err *e)
 {
     m->arena = m->device->ops->alloc(m->device, m->plan.total, e);
     if (!m->arena) return err_prefix(e, "the memory plan");
-    m->host = mem_alloc(m->plan.host, 1, e);
+    m->host = m->device->ops->host_alloc(m->device, m->plan.host, e);
     if (!m->host) return err_prefix(e, "the memory plan");
     plan_bind(&m->plan, m->arena, m->host);
     /* Both are touched here: a system that promises more than it has then fails now, not later. */
@@ -80,6 +80,6 @@ void memory_free(struct memory *m)
         m->device->work_bytes = 0;
     }
     plan_free(&m->plan);
-    mem_free(m->host);
+    if (m->host) m->device->ops->host_free(m->device, m->host, m->plan.host);
     *m = (struct memory){0};
 }

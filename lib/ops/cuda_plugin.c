@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
@@ -15,6 +16,7 @@ struct cuda {
     int index;
     cudaStream_t stream, copies;
     void *blas;
+    cudaEvent_t mark[DEVICE_MARKS]; /* made when first set */
     bool failed;
     struct err error; /* the first failure since the last sync */
 };
@@ -65,11 +67,32 @@ static void cuda_free(struct device *d, void *p, size_t bytes)
     keep(cuda_of(d), cudaFree(p), "free");
 }
 
-/* Memory of the host that is not pinned is read before the call returns. */
+static void *cuda_host_alloc(struct device *d, size_t bytes, struct err *e)
+{
+    void *p = NULL;
+    (void)d;
+    const int rc = cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocDefault);
+    if (rc) error_of(rc, "pinned memory of the host", e);
+    if (p) memset(p, 0, bytes);
+    return rc ? NULL : p;
+}
+
+static void cuda_host_free(struct device *d, void *p, size_t bytes)
+{
+    (void)bytes;
+    if (p) keep(cuda_of(d), cudaFreeHost(p), "free");
+}
+
+/* Memory of the host that is not pinned is read before the call returns; of pinned memory the copy
+ * may still be under way then, so the host waits: src may be reused. */
 static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     struct cuda *c = cuda_of(d);
-    if (n) keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
+    if (!n) return;
+    keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
+    struct cudaPointerAttributes a;
+    if (cudaPointerGetAttributes(&a, src) == 0 && a.type == cudaMemoryTypeHost)
+        keep(c, cudaStreamSynchronize(c->stream), "upload");
 }
 
 static int cuda_sync(struct device *d, struct err *e)
@@ -127,10 +150,29 @@ static void cuda_run(struct device *d, enum op_id op, const void *args, size_t s
     if (!c->failed) keep(c, launch(op, args, &k), name_of(op));
 }
 
+static void cuda_mark(struct device *d, int slot)
+{
+    struct cuda *c = cuda_of(d);
+    if (!c->mark[slot]) keep(c, cudaEventCreate(&c->mark[slot]), "a mark");
+    if (c->mark[slot]) keep(c, cudaEventRecord(c->mark[slot], c->stream), "a mark");
+}
+
+static double cuda_between(struct device *d, int from, int to)
+{
+    struct cuda *c = cuda_of(d);
+    float ms = 0;
+    if (!c->mark[from] || !c->mark[to]) return 0;
+    keep(c, cudaEventSynchronize(c->mark[to]), "a mark");
+    keep(c, cudaEventElapsedTime(&ms, c->mark[from], c->mark[to]), "a mark");
+    return (double)ms * 1e-3;
+}
+
 static void cuda_close(struct device *d)
 {
     struct cuda *c = cuda_of(d);
     kernel_blas_close(c->blas);
+    for (int i = 0; i < DEVICE_MARKS; i++)
+        if (c->mark[i]) cudaEventDestroy(c->mark[i]);
     if (c->stream) cudaStreamDestroy(c->stream);
     if (c->copies) cudaStreamDestroy(c->copies);
     *c = (struct cuda){0};
@@ -139,12 +181,16 @@ static void cuda_close(struct device *d)
 static const struct ops cuda_ops = {.close = cuda_close,
                                     .alloc = cuda_alloc,
                                     .free = cuda_free,
+                                    .host_alloc = cuda_host_alloc,
+                                    .host_free = cuda_host_free,
                                     .upload = cuda_upload,
                                     .download = cuda_download,
                                     .peek = cuda_peek,
                                     .sync = cuda_sync,
                                     .work = cuda_work,
-                                    .run = cuda_run};
+                                    .run = cuda_run,
+                                    .mark = cuda_mark,
+                                    .between = cuda_between};
 
 static int cuda_count(struct err *e)
 {

@@ -17,7 +17,7 @@ enum {
     PAGE = 1 << 16,  /* at least a page, on any system */
     BURST = 16       /* entries that a queue runs at one speed */
 };
-enum { UPLOAD = OP_COUNT, CALL, AFTER }; /* beside the operations */
+enum { UPLOAD = OP_COUNT, CALL, AFTER, MARK }; /* beside the operations */
 
 /* A buffer's pages; a page that is never readable follows, to catch what runs over the end. */
 struct region {
@@ -27,7 +27,7 @@ struct region {
 };
 struct entry {
     size_t size, next; /* of what follows; offset of the next entry */
-    int op;            /* or UPLOAD, CALL, AFTER */
+    int op;            /* or UPLOAD, CALL, AFTER, MARK */
     void *dst;         /* of an upload */
     void (*fn)(void *arg);
     uint64_t until; /* entries of the other queue that come before this one */
@@ -94,6 +94,8 @@ static void run_entry(struct far *f, struct line *q)
         f->inner->ops->upload(f->inner, x->dst, x + 1, x->size);
     else if (x->op == CALL)
         x->fn(x + 1);
+    else if (x->op == MARK)
+        f->inner->ops->mark(f->inner, *(const int *)(x + 1));
     else if (x->op != AFTER)
         f->inner->ops->run(f->inner, (enum op_id)x->op, x + 1, x->size);
     q->at = x->next;
@@ -170,6 +172,17 @@ static void far_after(struct device *d, enum device_queue q)
     struct far *f = far_of(d);
     struct entry *x = far_push(f, (int)q, AFTER, NULL, 0);
     x->until = f->queue[!q].pushed;
+}
+
+static void far_mark(struct device *d, int slot)
+{
+    far_push(far_of(d), QUEUE_COMPUTE, MARK, &slot, sizeof slot);
+}
+
+static double far_between(struct device *d, int from, int to)
+{
+    far_drain(far_of(d));
+    return far_of(d)->inner->ops->between(far_of(d)->inner, from, to);
 }
 
 static void far_wait(struct device *d, enum device_queue q)
@@ -258,11 +271,15 @@ static const struct ops far_ops = {.name = "far",
                                    .close = far_close,
                                    .alloc = far_alloc,
                                    .free = far_free,
+                                   .host_alloc = host_plain_alloc,
+                                   .host_free = host_plain_free,
                                    .upload = far_upload,
                                    .download = far_download,
                                    .sync = far_sync,
                                    .work = far_work,
                                    .run = far_run,
+                                   .mark = far_mark,
+                                   .between = far_between,
                                    .call = far_call,
                                    .after = far_after,
                                    .wait = far_wait};

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "ops/table.h"
 
@@ -43,6 +44,20 @@ static void host_free(struct device *d, void *p, size_t bytes)
     mem_free(p);
 }
 
+void *host_plain_alloc(struct device *d, size_t bytes, struct err *e)
+{
+    (void)d;
+    void *p = mem_aligned(64, bytes ? bytes : 1, e);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
+void host_plain_free(struct device *d, void *p, size_t bytes)
+{
+    (void)d, (void)bytes;
+    mem_free(p);
+}
+
 static void host_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     (void)d;
@@ -71,6 +86,12 @@ static int host_peek(struct device *d, void *dst, const void *src, size_t n, str
     return 0;
 }
 
+static void host_mark(struct device *d, int slot) { host(d)->mark[slot] = log_clock(); }
+static double host_between(struct device *d, int from, int to)
+{
+    return host(d)->mark[to] - host(d)->mark[from];
+}
+
 static size_t host_work(struct device *d, enum op_id op, const void *args)
 {
     op_work_fn *f = (unsigned)op < OP_COUNT ? host(d)->table->work[op] : NULL;
@@ -91,13 +112,17 @@ static void host_run(struct device *d, enum op_id op, const void *args, size_t s
 static const struct ops host_ops = {.close = host_close,
                                     .alloc = host_alloc,
                                     .free = host_free,
+                                    .host_alloc = host_plain_alloc,
+                                    .host_free = host_plain_free,
                                     .upload = host_upload,
                                     .download = host_download,
                                     .peek = host_peek,
                                     .poke = host_upload,
                                     .sync = host_sync,
                                     .work = host_work,
-                                    .run = host_run};
+                                    .run = host_run,
+                                    .mark = host_mark,
+                                    .between = host_between};
 
 struct host_device *host_open(const char *name, const struct op_table *t, int threads,
                               struct err *e)

@@ -282,8 +282,9 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(attention)                                                                                   \
     X(attention_grad)                                                                              \
     X(swiglu)                                                                                      \
-    X(swiglu_grad) X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum)         \
-        X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
+    X(swiglu_grad)                                                                                 \
+    X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) \
+        X(dropout) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,
@@ -293,8 +294,9 @@ enum op_id {
 };
 const char *op_name(enum op_id op);
 
-/* A device with queues has two, which run beside one another. Operations and uploads go to the
- * first. */
+enum { DEVICE_MARKS = 128 }; /* times that a device can note */
+/* A device with queues has two, which run beside one another. Operations, uploads and marks go to
+ * the first. */
 enum device_queue { QUEUE_COMPUTE, QUEUE_COMM, DEVICE_QUEUES };
 
 /* An open device: a backend's table, and its state behind it. */
@@ -305,6 +307,10 @@ struct ops {
     /* Device memory, 64-byte aligned; ERR_MEMORY. */
     void *(*alloc)(struct device *d, size_t bytes, struct err *e);
     void (*free)(struct device *d, void *p, size_t bytes);
+    /* Memory of the host that the device copies from and to without a detour, such as pinned
+     * memory, 64-byte aligned and zero; ERR_MEMORY. */
+    void *(*host_alloc)(struct device *d, size_t bytes, struct err *e);
+    void (*host_free)(struct device *d, void *p, size_t bytes);
     /* Copies host -> device: src may be reused on return. */
     void (*upload)(struct device *d, void *dst, const void *src, size_t n);
     /* Copies device -> host after all earlier operations; returns their first failure. */
@@ -324,6 +330,11 @@ struct ops {
     /* Runs, or queues, an operation; args is its struct, copied when queued. A failure is kept and
      * reported by the next download or sync. */
     void (*run)(struct device *d, enum op_id op, const void *args, size_t size);
+    /* The device notes the time at which it gets here, in slot 0 .. DEVICE_MARKS - 1. */
+    void (*mark)(struct device *d, int slot);
+    /* Seconds from one mark to another that was set later. Waits until the device has been there;
+     * failures are kept. */
+    double (*between)(struct device *d, int from, int to);
     /* The three below are NULL on a device that runs operations when they are called. */
     /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue,
      * and does nothing else with the device. arg[size] is copied. */

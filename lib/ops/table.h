@@ -23,12 +23,16 @@ struct host_device {
     const struct op_table *table;
     struct gemm *gemm;                 /* matrix products of "cpu"; else NULL */
     void (*release)(struct device *d); /* frees what the backend added; may be NULL */
+    double mark[DEVICE_MARKS];         /* of log_clock */
     bool failed;
     struct err error; /* the first failure since the last sync */
 };
 /* Allocates one; name is kept, not copied; closed by device_close. */
 struct host_device *host_open(const char *name, const struct op_table *t, int threads,
                               struct err *e);
+/* host_alloc of a device that has no memory of this kind: mem_aligned. */
+void *host_plain_alloc(struct device *d, size_t bytes, struct err *e);
+void host_plain_free(struct device *d, void *p, size_t bytes);
 /* Keeps the first failure for the next sync or download. */
 void device_fail(struct device *d, const struct err *e);
 size_t op_args_size(enum op_id op);

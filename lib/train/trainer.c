@@ -144,7 +144,7 @@ static void forward(struct trainer *t, const struct feed_step *s, size_t *row, s
 }
 
 /* Forward and backward passes in the schedule's order; the gradients of scale * sum(w * NLL) are
- * added up. Times are of the host: on a device with a queue they tell when work was handed over. */
+ * added up. */
 static void run_passes(struct trainer *t, const struct feed_step *s, int micro_batches,
                        double scale, struct trainer_report *r)
 {
@@ -153,15 +153,15 @@ static void run_passes(struct trainer *t, const struct feed_step *s, int micro_b
     for (int i = 0; i < schedule_length(&k); i++) {
         const struct action a = schedule_action(&k, i);
         struct pass *p = &t->stage.pass[a.pass];
-        const double start = log_clock();
-        if (a.kind == FORWARD) {
+        const bool ahead = a.kind == FORWARD;
+        span_begin(&t->spans, ahead ? &r->time.forward : &r->time.backward);
+        if (ahead) {
             forward(t, s, &row, p);
             note_work(t, &p->b, r);
-            r->time.forward += log_clock() - start;
         } else {
             stage_backward(&t->stage, p, scale, NULL);
-            r->time.backward += log_clock() - start;
         }
+        span_end(&t->spans);
     }
 }
 
@@ -226,10 +226,12 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
     const double scale = s->weight > 0 ? 1 / s->weight : 0;
     *r = (struct trainer_report){
         .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
+    t->spans = (struct spans){.device = t->weights.device};
     double start = log_clock();
     if (mesh_agree(t->mesh, accumulate(t, s, scale, r, e), e) || add_reports(t, r, e) ||
         reduce(t, scale, r, e))
         return -1;
+    spans_add(&t->spans);
     r->time.step = log_clock() - start;
     return 0;
 }
@@ -256,12 +258,14 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
         return -1;
     double start = log_clock();
     r->lr = lr;
+    span_begin(&t->spans, &r->time.optimizer);
     if (r->finding.skip)
         t->step++;
     else if (trainer_update(t, lr, e))
         return -1;
-    r->time.optimizer = log_clock() - start;
-    r->time.step += r->time.optimizer;
+    span_end(&t->spans);
+    spans_add(&t->spans);
+    r->time.step += log_clock() - start;
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "train/feed.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
+#include "train/span.h"
 
 struct trainer_options {
     enum dtype compute;
@@ -36,6 +37,7 @@ struct trainer {
     struct deal deal;
     struct optimizer optimizer;
     struct guard guard;
+    struct spans spans;       /* of the step under way */
     struct contents contents; /* of checkpoints */
     void *steps;              /* of o.steps, in the host's memory */
     void *staging;            /* of staging_bytes, in the host's memory */
@@ -53,7 +55,7 @@ struct trainer_report {
     uint64_t longest; /* sample */
     double flops;
     struct {
-        double step, forward, backward, optimizer; /* seconds */
+        double step, forward, backward, optimizer; /* seconds; but for step, the device's */
     } time;
     struct guard_finding finding; /* of trainer_step */
 };

@@ -148,6 +148,29 @@ static void check_queues(void)
     CHECK("queues: speeds differ, so that it may also go well", saw_some > 0 && came_some > 0);
 }
 
+/* The clock is read where the device gets to, not where the host is: the first mark waits for the
+ * operation before it, and nothing is noted twice. */
+static void check_marks(struct device *q, const char *name)
+{
+    struct err e = {0};
+    char text[80];
+    enum { N = 1 << 22 };
+    float *x = q->ops->alloc(q, N * sizeof *x, &e);
+    q->ops->mark(q, 0);
+    op_zero(q, &(struct op_zero){.y = x, .bytes = N * sizeof *x});
+    q->ops->mark(q, DEVICE_MARKS - 1);
+    q->ops->mark(q, 1);
+    const double work = q->ops->between(q, 0, DEVICE_MARKS - 1), all = q->ops->between(q, 0, 1);
+    snprintf(text, sizeof text, "marks of %s: in the order of the work", name);
+    CHECK(text, work > 0 && all >= work && q->ops->between(q, 1, 1) <= 0);
+    q->ops->free(q, x, N * sizeof *x);
+    void *p = q->ops->host_alloc(q, 1000, &e);
+    const char zero[1000] = {0};
+    snprintf(text, sizeof text, "memory of the host, by %s: zero and aligned", name);
+    CHECK(text, p && (uintptr_t)p % 64 == 0 && memcmp(p, zero, sizeof zero) == 0);
+    q->ops->host_free(q, p, 1000);
+}
+
 static void check_comm(void)
 {
     struct err e;
@@ -188,6 +211,7 @@ int main(void)
     check_order();
     check_errors();
     check_queues();
+    check_marks(cpu, "cpu"), check_marks(far, "far");
     check_comm();
     device_close(cpu), device_close(far);
     TEST_END();
