@@ -3,6 +3,7 @@
 #include "base/plugin.h"
 
 #include <dlfcn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,12 +32,20 @@ static char *plugin_folder(struct err *e)
     return io_path(program, "lib/sft", e);
 }
 
+static void plugin_refuse(const char *path, struct err *e)
+{
+    err_set(e, ERR_DEVICE, "%s: of another version than this program; run make again", path);
+}
+
 static void *load(const struct plugin *p, const char *path, struct err *e)
 {
     /* Global: MPI loads parts of its own that look for its symbols. */
     void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL), *found = NULL;
     if (library && (found = dlsym(library, p->symbol))) return found;
-    if (library) return plugin_refuse(p, e);
+    if (library) {
+        plugin_refuse(path, e);
+        return NULL;
+    }
     const int there = io_exists(path, e);
     if (there < 0) return NULL;
     if (there == 0) {
@@ -52,14 +61,12 @@ static void *load(const struct plugin *p, const char *path, struct err *e)
 void *plugin_load(const struct plugin *p, struct err *e)
 {
     char *folder = plugin_folder(e), *path = folder ? io_path(folder, p->file, e) : NULL;
-    void *found = path ? load(p, path, e) : NULL;
+    const int *version = path ? load(p, path, e) : NULL;
+    if (version && *version != p->version) {
+        plugin_refuse(path, e);
+        version = NULL;
+    }
     mem_free(path);
     mem_free(folder);
-    return found;
-}
-
-void *plugin_refuse(const struct plugin *p, struct err *e)
-{
-    err_set(e, ERR_DEVICE, "%s: of another version than this program; run make again", p->file);
-    return NULL;
+    return (void *)(uintptr_t)version;
 }

@@ -166,8 +166,8 @@ static ssize_t full(int fd, const void *p, size_t n, off_t at)
 static int lost(struct device *d, void *dst, const void *src, size_t n, struct err *e)
 {
     (void)d;
-    const char *arena = t.net.arena, *at = src; /* collectives read memory outside of it */
-    const bool saved = at >= arena && at < arena + t.net.plan.total;
+    const char *arena = t.memory.arena, *at = src; /* collectives read memory outside of it */
+    const bool saved = at >= arena && at < arena + t.memory.plan.total;
     if (saved && atomic_fetch_sub(&left, 1) <= 0)
         return err_set(e, ERR_DEVICE, "the device is lost");
     memcpy(dst, src, n);
