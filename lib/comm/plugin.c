@@ -18,8 +18,7 @@ const struct comm_plugin *comm_plugin_load(const char *name, struct err *e)
             "libopenmpi-dev openmpi-bin), then run make again",
         .broken =
             "is the MPI that it was built with installed (Debian: openmpi-bin)? Else run make "
-            "again"};
-    const struct comm_plugin *found = plugin_load(&p, e);
-    if (!found || found->version == COMM_PLUGIN_VERSION) return found;
-    return plugin_refuse(&p, e);
+            "again",
+        .version = COMM_PLUGIN_VERSION};
+    return plugin_load(&p, e);
 }

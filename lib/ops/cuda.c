@@ -15,13 +15,13 @@ struct device *cuda_open(const char *index, struct err *e)
             "make again, or use --device cpu",
         .broken =
             "are the CUDA runtime and cuBLASLt (libcudart, libcublasLt) where it can find them "
-            "(LD_LIBRARY_PATH)? Else use --device cpu"};
+            "(LD_LIBRARY_PATH)? Else use --device cpu",
+        .version = CUDA_PLUGIN_VERSION};
     int64_t at = 0;
     if (index && num_i64(index, &at) < 0) {
         err_set(e, ERR_CONFIG, "device cuda:%s: is not the number of a GPU", index);
         return NULL;
     }
     const struct cuda_plugin *found = plugin_load(&p, e);
-    if (found && found->version != CUDA_PLUGIN_VERSION) found = plugin_refuse(&p, e);
     return found ? found->open((int)at, e) : NULL;
 }
