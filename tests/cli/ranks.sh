@@ -8,9 +8,9 @@ ranks 3 "$O/test/comm_ranks" >collectives 2>err && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks: /' collectives
 equal '3 ranks: all pass' "$rc" 0
 for device in cpu far; do
-    ranks 2 "$O/test/comm_ranks" $device >late 2>err && rc=0 || rc=$?
-    sed "s/^\(ok\|not ok\) /&$device, /" late
-    equal "$device, time-out: the job ends as with a lost rank" "$rc $(grep -c '^ok' late)" '69 4'
+    ranks 2 "$O/test/comm_ranks" $device >timeout 2>err && rc=0 || rc=$?
+    sed "s/^\(ok\|not ok\) /&$device, /" timeout
+    equal "$device, time-out: the job ends as with a lost rank" "$rc $(grep -c '^ok' timeout)" '69 4'
 done
 ranks 3 "$O/test/fences" >fences 2>stderr && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks, /' fences
