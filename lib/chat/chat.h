@@ -31,7 +31,8 @@ struct chat_options {
      * templates; NULL: native. */
     const char *name;
     enum chat_mask mask;
-    bool keep_arguments;     /* calls' arguments that are JSON text stay text */
+    bool keep_arguments; /* calls' arguments that are JSON text stay text; they do, too, where the
+                          * template takes nothing else or prints them as they are */
     const struct json *vars; /* an object of further template variables, or NULL; the caller's */
     /* The time that strftime_now returns, in seconds since 1970. 0: SOURCE_DATE_EPOCH where it is
      * set, else CHAT_CLOCK. The clock of the machine is never read: equal inputs give equal bytes.
@@ -52,6 +53,7 @@ struct chat_conversation {
     const struct json *messages; /* an array of objects with "role" and "content", ... as given */
     const struct json *tools;    /* an array; an empty one is not the same as none */
     const struct json *kwargs;   /* an object of template variables of this row */
+    bool keep_arguments;         /* as in chat_options, for this row */
 };
 
 /* True for the variables that the renderer itself sets (messages, tools, ...): neither a row nor an

@@ -43,6 +43,8 @@ struct chat_sources {
     struct chat_source *v;
     size_t n, cap;
     uint32_t decoded; /* calls whose arguments were decoded */
+    bool printed;     /* decoded arguments were printed as Python prints a dict */
+    uint64_t steps;   /* of work that the rendering took */
 };
 
 /* Renders the conversation into *out, which lives in the arena; sources is filled. */
@@ -53,19 +55,15 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
 struct jinja *chat_template_for(const struct chat_template *t, const struct chat_conversation *conv,
                                 struct err *e);
 
-/* The conversation as the template sees it, each string numbered in sources (chat_value.c). */
+/* The conversation as the template sees it, each string numbered in sources (chat_value.c). decode:
+ * calls' arguments that are JSON text become the objects that it holds. */
 int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
-                        struct chat_sources *sources, struct jval *out);
+                        bool decode, struct chat_sources *sources, struct jval *out);
 int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
                      struct jval *out);
 int chat_value_json(struct vm *vm, const struct json *j, struct jval *out); /* without numbers */
 /* A message's thought, whatever it is called; NULL: none (chat_value.c). */
 const struct json *chat_thought(const struct json *message);
-/* The calls of a message (tool_calls, or function_call) with arguments that are a string holding an
- * object replaced by that object, in the arena; v when there is nothing to replace. NULL: memory.
- */
-const struct json *chat_calls_decoded(const struct json *v, struct arena *a, uint32_t *decoded,
-                                      struct err *e);
 
 bool chat_is_assistant(const struct json *message);
 /* Sets *weight to what the message says that it weighs, 1 when it says nothing; *said: it does.

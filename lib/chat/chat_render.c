@@ -63,7 +63,9 @@ static int variables(const struct chat_template *t, struct vm *vm,
         add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
     if (add_members(vm, t->vars, vars, n) < 0 || add_members(vm, conv->kwargs, vars, n) < 0)
         return -1;
-    if (chat_value_messages(vm, conv->messages, t, sources, &messages) < 0) return -1;
+    if (chat_value_messages(vm, conv->messages, t, !t->keep_arguments && !conv->keep_arguments,
+                            sources, &messages) < 0)
+        return -1;
     if (conv->tools && conv->tools->kind != JSON_NULL &&
         chat_value_tools(vm, conv->tools, sources, &tools) < 0)
         return -1;
@@ -122,6 +124,8 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
     if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) < 0 ||
         jinja_render(jinja, &vm, vars, n, out) < 0)
         return err_prefix(e, "chat template");
+    sources->printed = vm.printed_decoded;
+    sources->steps = vm.steps;
     return t->name && t->name->suffix ? with_suffix(&vm, t->name->suffix, out) : 0;
 }
 

@@ -44,12 +44,31 @@ static void drop_newline(struct chat_rendering *r)
     if (--last->end == last->begin) r->nspans--;
 }
 
-static int render(const struct chat *c, struct chat_scratch *s,
-                  const struct chat_conversation *conv, struct chat_sample *out, struct err *e)
+/* Some templates take calls' arguments as text alone: they add it to a string, which an object
+ * cannot be, or print it, where an object would show as Python prints a dict. Sets
+ * conv->keep_arguments when that is so. */
+static int render_text(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
+                       const struct jstr **text, struct err *e)
+{
+    struct err refused = {0};
+    int rc = chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
+    if (!s->sources.decoded || (rc == 0 ? !s->sources.printed : e->code != ERR_DATA)) return rc;
+    conv->keep_arguments = true;
+    if (chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, &refused) == 0) {
+        *e = (struct err){0};
+        return 0;
+    }
+    conv->keep_arguments = false;
+    if (refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
+    return rc < 0 ? -1 : chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
+}
+
+static int render(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
+                  struct chat_sample *out, struct err *e)
 {
     struct chat_rendering *r = &out->rendering;
     const struct jstr *text;
-    if (chat_template_render(&c->t, &s->arena, conv, false, &s->sources, &text, e) < 0) return -1;
+    if (render_text(c, s, conv, &text, e) < 0) return -1;
     buf_reset(&r->text);
     buf_add(&r->text, text->p, text->n);
     r->has_generation = jinja_has_generation(chat_template_for(&c->t, conv, e));
@@ -187,8 +206,8 @@ static int count_unheeded(const struct chat *c, const struct json *messages, str
     return 0;
 }
 
-static int make_sample(const struct chat *c, struct chat_scratch *s,
-                       const struct chat_conversation *conv, struct chat_sample *out, struct err *e)
+static int make_sample(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
+                       struct chat_sample *out, struct err *e)
 {
     struct chat_rendering *r = &out->rendering;
     size_t prompt = 0;

@@ -6,10 +6,14 @@
 
 #include "chat/chat_impl.h"
 
+/* A value that may have arguments to decode: a call, or the function within one. */
+enum level { NO_CALL, CALL, FUNCTION };
+
 /* What the strings that are being made are part of. */
 struct tag {
     struct chat_sources *sources;
     struct chat_source as; /* part, message, item, base of the next string */
+    enum level level;
 };
 
 /* Numbers a string; 0 when memory ends. */
@@ -62,20 +66,47 @@ static int number_value(struct vm *vm, const struct json *j, struct jval *out)
 
 static int value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out);
 
+/* The object that a call's arguments hold as JSON text. 1; 0: they hold none; -1. */
+static int decoded_value(struct vm *vm, struct str text, struct tag *tag, struct jval *out)
+{
+    struct err bad = {0};
+    const struct json *o = json_parse(text.p, text.n, vm->a, &bad);
+    if (!o && bad.code == ERR_MEMORY) return err_set(vm->e, ERR_MEMORY, "%s", bad.msg);
+    if (!o || o->kind != JSON_OBJECT) return 0;
+    if (value(vm, o, tag, out) < 0) return -1;
+    out->u.dict->decoded = true;
+    tag->sources->decoded++;
+    return 1;
+}
+
+/* The value of a member; of: what its strings are part of. */
+static int member(struct vm *vm, const struct json *j, size_t i, struct tag *of, struct jval *out)
+{
+    enum level level = of ? of->level : NO_CALL;
+    int done = 0;
+    if (!level) return value(vm, &j->items[i], of, out);
+    of->level = level == CALL && str_is(j->keys[i], "function") ? FUNCTION : NO_CALL;
+    if (j->items[i].kind == JSON_STRING && str_is(j->keys[i], "arguments"))
+        done = decoded_value(vm, j->items[i].s, of, out);
+    if (done == 0) done = value(vm, &j->items[i], of, out);
+    of->level = level;
+    return done < 0 ? -1 : 0;
+}
+
 static int object_value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out)
 {
     struct jdict *d = jdict_new(vm);
-    bool parts = tag && tag->as.part == CHAT_CONTENT;
+    bool content = tag && tag->as.part == CHAT_CONTENT, parts = content && json_get(j, "type");
     struct tag other = {0};
     if (!d) return -1;
     if (tag) other = *tag;
-    if (parts) other.as.part = CHAT_OTHER;
+    if (content) other.as.part = CHAT_OTHER;
     for (size_t i = 0; i < j->count; i++) {
         struct jval k, v;
         /* In a list of parts only "text" is text of the message; "type" and the like are not. */
         struct tag *of = parts && !str_is(j->keys[i], "text") ? &other : tag;
         if (string_value(vm, j->keys[i], tag ? &other : NULL, &k) < 0 ||
-            value(vm, &j->items[i], of, &v) < 0 || jdict_set(vm, d, k, v) < 0)
+            member(vm, j, i, of, &v) < 0 || jdict_set(vm, d, k, v) < 0)
             return -1;
     }
     *out = (struct jval){.kind = J_DICT, .u.dict = d};
@@ -170,24 +201,15 @@ static int items_value(struct vm *vm, const struct json *j, struct tag *tag, str
     return 0;
 }
 
-static int member_value(struct vm *vm, const struct json *j, const struct chat_template *t,
-                        struct tag *tag, struct jval *out)
-{
-    if (tag->as.part != CHAT_CALL) return value(vm, j, tag, out);
-    if (!t->keep_arguments && !(j = chat_calls_decoded(j, vm->a, &tag->sources->decoded, vm->e)))
-        return -1;
-    return items_value(vm, j, tag, out);
-}
-
 /* As transformers prepares a message: members that are null are left out, and a thought, which goes
  * by three names, is offered under the first two. */
 static int message_value(struct vm *vm, const struct json *m, int32_t index,
-                         const struct chat_template *t, struct chat_sources *sources,
+                         const struct chat_template *t, bool decode, struct chat_sources *sources,
                          struct jval *out)
 {
     struct jdict *d = jdict_new(vm);
     struct jval thought, v, k;
-    struct tag tag = {sources, {.part = CHAT_THOUGHT, .message = index}};
+    struct tag tag = {.sources = sources, .as = {.part = CHAT_THOUGHT, .message = index}};
     const struct json *role = json_get(m, "role"), *why = chat_thought(m);
     const char *prefix = t->name ? t->name->user_prefix : NULL;
     if (!d) return -1;
@@ -196,9 +218,11 @@ static int message_value(struct vm *vm, const struct json *m, int32_t index,
     bool user = role && role->kind == JSON_STRING && str_is(role->s, "user");
     for (size_t i = 0; i < m->count; i++) {
         tag.as = (struct chat_source){.part = member_part(m->keys[i]), .message = index};
+        bool calls = tag.as.part == CHAT_CALL;
+        tag.level = calls && decode ? CALL : NO_CALL;
         if (m->items[i].kind == JSON_NULL) continue;
         if (string_value(vm, m->keys[i], NULL, &k) < 0 ||
-            member_value(vm, &m->items[i], t, &tag, &v) < 0)
+            (calls ? items_value : value)(vm, &m->items[i], &tag, &v) < 0)
             return -1;
         if (prefix && user && tag.as.part == CHAT_CONTENT && v.kind == J_STR &&
             prefixed(vm, prefix, v, &v) < 0)
@@ -213,12 +237,12 @@ static int message_value(struct vm *vm, const struct json *m, int32_t index,
 int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
                      struct jval *out)
 {
-    struct tag tag = {sources, {.part = CHAT_TOOL, .message = -1}};
+    struct tag tag = {.sources = sources, .as = {.part = CHAT_TOOL, .message = -1}};
     return items_value(vm, tools, &tag, out);
 }
 
 int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
-                        struct chat_sources *sources, struct jval *out)
+                        bool decode, struct chat_sources *sources, struct jval *out)
 {
     if (messages->kind != JSON_ARRAY)
         return err_set(vm->e, ERR_DATA, "a conversation is a list of messages");
@@ -230,7 +254,7 @@ int chat_value_messages(struct vm *vm, const struct json *messages, const struct
         const struct json *m = &messages->items[i];
         if (m->kind != JSON_OBJECT)
             return err_set(vm->e, ERR_DATA, "message %zu is not an object", i);
-        if (message_value(vm, m, (int32_t)i, t, sources, &v) < 0 || jlist_add(vm, l, v) < 0)
+        if (message_value(vm, m, (int32_t)i, t, decode, sources, &v) < 0 || jlist_add(vm, l, v) < 0)
             return -1;
     }
     *out = jval_list(l, J_LIST);

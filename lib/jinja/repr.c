@@ -195,6 +195,7 @@ void jval_repr(struct jbuild *b, struct jval v, unsigned depth)
 
 void jbuild_value(struct jbuild *b, struct jval v)
 {
+    if (v.kind == J_DICT && v.u.dict->decoded) b->vm->printed_decoded = true;
     if (v.kind == J_STR)
         jbuild_str(b, v.u.s);
     else if (v.kind != J_UNDEF)

@@ -87,6 +87,7 @@ struct jdict { /* keeps the order of insertion */
     struct jval *keys, *vals;
     size_t n, cap;
     uint32_t depth;
+    bool decoded;    /* made of a string that held it as JSON */
     uint32_t *slots; /* index + 1 of an entry, 0: free; made when n grows past DICT_SMALL */
     size_t nslots;
 };
@@ -138,6 +139,7 @@ struct vm {
     uint64_t steps;
     unsigned depth, macros;
     uint32_t line;
+    bool printed_decoded; /* str() was taken of a decoded dict */
 };
 enum {
     VM_MAX_DEPTH = 1500,  /* nesting of expressions and statements while rendering */

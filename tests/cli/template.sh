@@ -109,6 +109,10 @@ equal 'weight: and ROLL reads none, which is told' \
 turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"scan","arguments":"{\"a\": 1}"}}]}]}'
 equal 'arguments: text is decoded' "$(template | trained)" '(note) [scan {"a": 1}]<|im_end|>'
 equal 'arguments: or kept' "$(template --arguments text | trained)" '(note) [scan "{\"a\": 1}"]<|im_end|>'
+printf '%s' '{% for m in messages %}<|im_start|>{{ m.role }}|{{ m.content }}' >"$T/text.jinja"
+printf '%s' '{% for c in m.tool_calls or [] %}{{ c.function.arguments }}{% endfor %}<|im_end|>{% endfor %}' >>"$T/text.jinja"
+equal 'arguments: stay text where the template prints them' \
+    "$(sft-template -q -m $model -t "$T/text.jinja" "$T/rows" | shown | grep -o '{.*}')" '{"a": 1}'
 equal 'arguments: are counted' \
     "$(sft-template -m $model -t "$T/note.jinja" "$T/rows" 2>&1 >/dev/null | grep -c '1 calls have their arguments as JSON text')" 1
 
