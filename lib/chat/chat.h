@@ -75,6 +75,7 @@ struct chat_span { /* bytes [begin, end) of the rendered text */
     enum chat_part part;
     int32_t message; /* index of the message, -1 for CHAT_LITERAL and CHAT_TOOL */
     uint32_t offset; /* CHAT_CONTENT: of the first byte in the message's content, else 0 */
+    uint32_t source; /* which string of the conversation, from 1; 0 for CHAT_LITERAL */
     bool again;      /* these bytes of the message were rendered before, too */
     bool generation; /* inside {% generation %} */
 };
@@ -124,6 +125,8 @@ struct chat_facts {
     uint32_t headless;        /* turns whose head is not to be found, so that they are trained from
                                * their first own byte */
     uint32_t decoded;         /* calls whose arguments were JSON text and are decoded */
+    uint32_t outside;         /* pieces of assistant messages that stand in no turn: behind another
+                               * message, or behind the end of their own turn */
     uint32_t unheeded;        /* messages whose weight is not what they are trained with */
     bool bos_doubled;
     bool lost; /* what is left out changes what is learnt: a message, a system prompt, a call, or a

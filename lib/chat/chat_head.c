@@ -10,29 +10,24 @@
 
 #include "chat/chat_impl.h"
 
-struct prompt {
-    struct str text;
-    uint32_t tail; /* where what the messages say ends */
-};
-
-/* The end of the last piece of a message. */
-static uint32_t said_end(const struct jstr *s, struct chat_sources *sources)
+/* The end of the last piece that comes from one source; 0: from any message. */
+static uint32_t said_end(const struct jstr *s, struct chat_sources *sources, uint32_t source)
 {
     uint32_t end = 0;
     for (uint32_t i = 0; i < s->nspans; i++) {
         const struct jspan *k = &s->spans[i];
         struct chat_source *from = k->source ? &sources->v[k->source - 1] : NULL;
         if (!from || from->message < 0 || from->part == CHAT_ROLE) continue;
-        if (k->offset >= from->shown) end = k->end;
-        if (k->offset >= from->shown) from->shown = k->offset + 1;
+        if (k->offset < from->shown || (source && k->source != source)) continue;
+        from->shown = k->offset + 1;
+        end = k->end;
     }
     return end;
 }
 
-/* Renders the first n messages. 1, 0 when the template refuses them, -1. */
-static int render(const struct chat *c, struct chat_scratch *s,
-                  const struct chat_conversation *conv, size_t n, bool generation_prompt,
-                  struct prompt *p, struct err *e)
+int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
+                       const struct chat_conversation *conv, size_t n, bool generation_prompt,
+                       uint32_t source, struct chat_prompt *p, struct err *e)
 {
     struct json first = *conv->messages;
     struct chat_conversation part = *conv;
@@ -40,14 +35,19 @@ static int render(const struct chat *c, struct chat_scratch *s,
     const struct jstr *text;
     first.count = n;
     part.messages = &first;
-    if (chat_template_render(&c->t, &s->prompt, &part, generation_prompt, &s->prompt_sources, &text,
-                             &refused) < 0) {
-        if (refused.code == ERR_DATA) return 0;
-        *e = refused;
-        return -1;
-    }
+    if (s->steps > CHAT_MAX_STEPS)
+        return err_set(e, ERR_DATA,
+                       "the conversation has too many turns: each is rendered up to its own "
+                       "beginning to see what the model has to write; divide it, or use --mask "
+                       "content");
+    s->prompt_sources.steps = 0;
+    int rc = chat_template_render(&c->t, &s->prompt, &part, generation_prompt, &s->prompt_sources,
+                                  &text, &refused);
+    s->steps += s->prompt_sources.steps + n;
+    if (rc < 0 && refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
+    if (rc < 0) return 0;
     p->text = jstr_str(text);
-    p->tail = said_end(text, &s->prompt_sources);
+    p->tail = said_end(text, &s->prompt_sources, source);
     return 1;
 }
 
@@ -61,117 +61,185 @@ static uint32_t common(struct str a, struct str b)
 static struct str from(struct str s, size_t at) { return (struct str){s.p + at, s.n - at}; }
 
 /* ---- tokens ---- */
-/* The last added token of the rendering within bytes [begin, end): text is cut there whatever
- * stands around it. SIZE_MAX: none. */
-static size_t last_added(const struct chat *c, const struct token_list *l, uint32_t begin,
-                         uint32_t end)
+/* What the call for a head is about, and its result. */
+struct search {
+    const struct chat_turn *t;
+    const struct chat_sample *out;
+    struct str text;
+    uint32_t head;
+    bool found;
+};
+
+/* Rendering and prompt have the same bytes from `begin` and p.tail on, up to `end` in the
+ * rendering. The byte of the rendering from which both can be tokenized: text is cut at an added
+ * token whatever stands around it, so the last one before `end` will do where the same bytes follow
+ * it in both. UINT32_MAX: there is none. */
+static uint32_t cut_before(const struct chat *c, const struct search *k, struct chat_prompt p,
+                           uint32_t begin, uint32_t end)
 {
-    size_t found = SIZE_MAX;
-    for (uint32_t k = chat_token_at(l, begin); k < l->n && l->end[k] <= end; k++)
-        if (tokenizer_is_added(c->t.tok, l->ids[k])) found = k;
-    return found;
+    const struct token_list *l = &k->out->tokens;
+    uint32_t i = chat_token_at(l, end);
+    while (i-- > 0)
+        if (l->end[i] <= end && tokenizer_is_added(c->t.tok, l->ids[i])) break;
+    if (i == UINT32_MAX || l->begin[i] >= begin) return i == UINT32_MAX ? i : l->begin[i];
+    uint32_t back = begin - l->begin[i];
+    bool same =
+        back <= p.tail && memcmp(k->text.p + l->begin[i], p.text.p + (p.tail - back), back) == 0;
+    return same ? l->begin[i] : UINT32_MAX;
 }
 
-/* The rendering and the prompt have the same bytes from `at` and p.tail + (at - begin) on, up to
- * `end` in the rendering. Sets *head to where their tokens part. */
-static int shared_tokens(const struct chat *c, struct chat_scratch *s, const struct token_list *l,
-                         struct prompt p, uint32_t begin, uint32_t end, uint32_t *head,
+/* Sets *head to where the tokens of rendering and prompt part, which have the same bytes from
+ * `begin` and p.tail on, up to `end` in the rendering. */
+static int shared_tokens(const struct chat *c, struct chat_scratch *s, const struct search *k,
+                         struct chat_prompt p, uint32_t begin, uint32_t end, uint32_t *head,
                          struct err *e)
 {
+    const struct token_list *l = &k->out->tokens;
     struct token_list *q = &s->prompt_tokens;
-    size_t added = last_added(c, l, begin, end);
-    uint32_t base = added == SIZE_MAX ? 0 : p.tail + (l->begin[added] - begin);
-    uint32_t k = added == SIZE_MAX ? chat_token_at(l, begin) : (uint32_t)added;
+    uint32_t cut = cut_before(c, k, p, begin, end);
+    uint32_t base = cut == UINT32_MAX ? 0 : p.tail + cut - begin;
+    uint32_t i = chat_token_at(l, cut != UINT32_MAX && cut > begin ? cut : begin);
+    s->steps += (p.text.n - base) / 64;
     if (tokenizer_encode(c->t.tok, s->tok, from(p.text, base), q, e) < 0) return -1;
     *head = end;
-    for (; k < l->n && l->begin[k] < end; k++) {
-        uint32_t i = chat_token_at(q, p.tail + (l->begin[k] - begin) - base);
-        bool same = i < q->n && q->ids[i] == l->ids[k] && l->end[k] <= end &&
-                    base + q->begin[i] == p.tail + (l->begin[k] - begin);
-        if (same) continue;
-        *head = l->begin[k];
+    for (; i < l->n && l->begin[i] < end; i++) {
+        uint32_t at = p.tail + (l->begin[i] - begin) - base, j = chat_token_at(q, at);
+        if (j < q->n && q->ids[j] == l->ids[i] && l->end[i] <= end && q->begin[j] == at) continue;
+        *head = l->begin[i];
         break;
     }
     return 0;
 }
 
-/* ---- a prompt that does not continue what is before the turn ---- */
-/* The place in text[begin, end) where the longest beginning of the prompt stands; the later one of
- * two. *n: its length, 0 when not a byte fits. */
-static uint32_t find_prompt(struct str text, uint32_t begin, uint32_t end, struct str prompt,
-                            uint32_t *n)
-{
-    uint32_t best = end;
-    *n = 0;
-    for (uint32_t at = begin; at < end; at++) {
-        uint32_t k = text.p[at] == prompt.p[0] ? common(from(text, at), prompt) : 0;
-        if (k && k >= *n) {
-            best = at;
-            *n = k;
-        }
-    }
-    return best;
-}
-
-/* The prompt alone, from the text with it and the text without it. */
-static bool alone(struct prompt with, struct prompt without, struct prompt *out)
+/* ---- the generation prompt by itself ---- */
+/* From the text with it and the text without it. */
+static bool alone(struct chat_prompt with, struct chat_prompt without, struct chat_prompt *out)
 {
     if (common(with.text, without.text) < without.text.n) return false;
-    *out = (struct prompt){with.text, (uint32_t)without.text.n};
+    *out = (struct chat_prompt){with.text, (uint32_t)without.text.n};
     return with.text.n > without.text.n;
 }
 
-static int search_head(const struct chat *c, struct chat_scratch *s, const struct chat_turn *t,
-                       const struct chat_sample *out, struct prompt p, uint32_t *head, bool *found,
-                       struct err *e)
+/* How long a beginning of the prompt ends at each of its bytes, itself left out: where a comparison
+ * that has failed goes on. NULL: memory. */
+static uint32_t *borders(struct arena *a, struct str prompt, struct err *e)
 {
-    struct str text = {out->rendering.text.data, out->rendering.text.len};
-    uint32_t n, at = find_prompt(text, t->before, t->begin, from(p.text, p.tail), &n);
-    *found = n > 0;
-    return n ? shared_tokens(c, s, &out->tokens, p, at, at + n, head, e) : 0;
-}
-
-/* From the messages before the turn. */
-static int head_in_context(const struct chat *c, struct chat_scratch *s,
-                           const struct chat_conversation *conv, const struct chat_turn *t,
-                           const struct chat_sample *out, uint32_t *head, bool *found,
-                           struct err *e)
-{
-    struct str text = {out->rendering.text.data, out->rendering.text.len};
-    struct prompt with, without, p;
-    int rc = render(c, s, conv, (size_t)t->message, true, &with, e);
-    if (rc <= 0) return rc;
-    uint32_t n = common(from(text, t->before), from(with.text, with.tail));
-    *found = with.tail + n == with.text.n;
-    if (!*found) { /* the turn goes on in another way than the prompt */
-        rc = render(c, s, conv, (size_t)t->message, false, &without, e);
-        if (rc <= 0 || !alone(with, without, &p)) return rc;
-        *found = with.tail + n >= p.tail;
+    uint32_t *border = arena_alloc(a, prompt.n * sizeof *border, e);
+    for (uint32_t i = 1, k = 0; border && i < prompt.n; i++) {
+        while (k && prompt.p[i] != prompt.p[k]) k = border[k - 1];
+        k += prompt.p[i] == prompt.p[k];
+        border[i] = k;
     }
-    if (!*found) return search_head(c, s, t, out, p, head, found, e);
-    return shared_tokens(c, s, &out->tokens, with, t->before, t->before + n, head, e);
+    return border;
 }
 
-/* From the whole conversation, where the template refuses the messages before the turn. */
-static int head_at_end(const struct chat *c, struct chat_scratch *s,
-                       const struct chat_conversation *conv, const struct chat_turn *t,
-                       const struct chat_sample *out, uint32_t *head, bool *found, struct err *e)
+/* The place in text[begin, end) where the longest beginning of the prompt stands; the later one of
+ * two. *n: its length, 0 when not a byte fits. */
+static int find_prompt(struct arena *a, struct str text, uint32_t begin, uint32_t end,
+                       struct str prompt, uint32_t *at, uint32_t *n, struct err *e)
 {
-    size_t n = conv->messages->count;
-    struct prompt with, without, p;
-    int rc = render(c, s, conv, n, true, &with, e);
-    if (rc > 0) rc = render(c, s, conv, n, false, &without, e);
-    if (rc <= 0 || !alone(with, without, &p)) return rc;
-    return search_head(c, s, t, out, p, head, found, e);
+    uint32_t *border = borders(a, prompt, e), k = 0;
+    *n = 0;
+    for (uint32_t i = begin; border && i < text.n; i++) {
+        if (k == prompt.n) k = border[k - 1];
+        while (k && text.p[i] != prompt.p[k]) k = border[k - 1];
+        k += text.p[i] == prompt.p[k];
+        if (i + 1 - k >= end) break;
+        if (!k || k < *n) continue;
+        *at = i + 1 - k;
+        *n = k;
+    }
+    return border ? 0 : -1;
+}
+
+static int search_head(const struct chat *c, struct chat_scratch *s, struct search *k,
+                       struct chat_prompt p, struct err *e)
+{
+    uint32_t n, head, at = 0;
+    struct str prompt = from(p.text, p.tail);
+    if (find_prompt(&s->prompt, k->text, k->t->before, k->t->begin, prompt, &at, &n, e) < 0)
+        return -1;
+    if (!n) return 0;
+    if (shared_tokens(c, s, k, p, at, at + n, &head, e) < 0) return -1;
+    k->found = head > at;
+    if (k->found) k->head = head;
+    return 0;
+}
+
+/* ---- from the messages before the turn ---- */
+static int head_in_context(const struct chat *c, struct chat_scratch *s,
+                           const struct chat_conversation *conv, struct search *k, struct err *e)
+{
+    size_t messages = (size_t)k->t->message;
+    struct chat_prompt with, without, p;
+    int rc = chat_prompt_render(c, s, conv, messages, true, 0, &with, e);
+    if (rc <= 0) return rc;
+    uint32_t before = k->t->before, n = common(from(k->text, before), from(with.text, with.tail));
+    if (with.tail + n < with.text.n) { /* the turn goes on in another way than the prompt */
+        rc = chat_prompt_render(c, s, conv, messages, false, 0, &without, e);
+        if (rc <= 0 || !alone(with, without, &p)) return rc;
+        bool begins = with.tail + n >= p.tail;
+        if (with.tail + n <= p.tail && search_head(c, s, k, p, e) < 0) return -1;
+        /* Without a message before it, or behind an end, nothing shows that a turn begins here. */
+        if (k->found || !begins || !messages || k->t->further) return 0;
+    }
+    k->found = true;
+    return shared_tokens(c, s, k, with, before, before + n, &k->head, e);
+}
+
+/* ---- from elsewhere ---- */
+/* Sets s->elsewhere to the generation prompt behind the whole conversation or the longest part of
+ * it that can be had with and without one; empty: there is none. */
+static int find_elsewhere(const struct chat *c, struct chat_scratch *s,
+                          const struct chat_conversation *conv, struct err *e)
+{
+    struct chat_prompt with, without, p;
+    buf_reset(&s->elsewhere);
+    s->sought = true;
+    for (size_t n = conv->messages->count; n > 0; n--) {
+        arena_reset(&s->prompt);
+        int rc = chat_prompt_render(c, s, conv, n, true, 0, &with, e);
+        if (rc > 0) rc = chat_prompt_render(c, s, conv, n, false, 0, &without, e);
+        if (rc < 0) return -1;
+        if (rc == 0 || !alone(with, without, &p)) continue;
+        buf_str(&s->elsewhere, from(p.text, p.tail));
+        return buf_check(&s->elsewhere, e);
+    }
+    return 0;
+}
+
+static int head_elsewhere(const struct chat *c, struct chat_scratch *s,
+                          const struct chat_conversation *conv, struct search *k, struct err *e)
+{
+    if (!s->sought && find_elsewhere(c, s, conv, e) < 0) return -1;
+    if (!s->elsewhere.len) return 0;
+    struct chat_prompt p = {.text = {s->elsewhere.data, s->elsewhere.len}};
+    return search_head(c, s, k, p, e);
+}
+
+/* The assistant's turn before it has no end: the template goes on with it. */
+static bool goes_on(const struct chat_scratch *s, const struct chat_turn *t)
+{
+    const struct chat_turn *last = t > s->turns ? t - 1 : NULL;
+    return last && last->stop == CHAT_NO_STOP && last->end == t->before;
 }
 
 int chat_head(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
               const struct chat_turn *t, const struct chat_sample *out, uint32_t *head, bool *found,
               struct err *e)
 {
-    *found = false;
-    *head = t->begin;
+    struct search k = {.t = t,
+                       .out = out,
+                       .text = {out->rendering.text.data, out->rendering.text.len},
+                       .head = t->begin};
     arena_reset(&s->prompt);
-    if (head_in_context(c, s, conv, t, out, head, found, e) < 0) return -1;
-    return *found ? 0 : head_at_end(c, s, conv, t, out, head, found, e) < 0 ? -1 : 0;
+    if (head_in_context(c, s, conv, &k, e) < 0) return -1;
+    if (!k.found && goes_on(s, t)) {
+        k.found = true;
+        k.head = t->before;
+    }
+    if (!k.found && head_elsewhere(c, s, conv, &k, e) < 0) return -1;
+    *found = k.found;
+    *head = k.head;
+    return 0;
 }

@@ -85,18 +85,26 @@ struct chat_region {
     float weight;
 };
 
-/* The pieces that an assistant message has in the rendering, with none of another message between
- * them. Text that shows up a second time (as a call's name does in the answer to the call) is
- * nobody's piece. */
+/* Successive pieces of an assistant message, with none of another message between them. Text that
+ * shows up a second time (as a call's name does in the answer to the call) is nobody's piece. A
+ * message has one turn or, where EOS stands between its pieces, as many as have a head. */
 struct chat_turn {
     int32_t message;
+    bool further;               /* not the message's first turn */
     size_t first, last;         /* spans of the first and the last piece */
-    uint32_t before;            /* where what other messages said before it ends */
+    uint32_t before;            /* where what was said before it ends */
     uint32_t begin, end, limit; /* of the pieces; where the next message begins to show */
     uint32_t stop;              /* the token that ends it; CHAT_NO_STOP */
+    uint32_t until;             /* where what the model writes ends: the stop, or the closing */
     float weight;
 };
 #define CHAT_NO_STOP UINT32_MAX
+
+/* A rendering of the first messages of a conversation, in the arena `prompt` of the scratch. */
+struct chat_prompt {
+    struct str text;
+    uint32_t tail; /* where what the messages say ends */
+};
 
 struct chat_scratch {
     struct tokenizer_scratch *tok;
@@ -108,16 +116,32 @@ struct chat_scratch {
     size_t nregions, cap;
     struct chat_turn *turns;
     size_t nturns, turncap;
+    /* The generation prompt found where a template refuses the messages before a turn. */
+    struct buf elsewhere;
+    bool sought;
+    uint64_t steps; /* of work on prompts, for this conversation */
 };
+/* A turn's head takes a rendering of what is before it, so the work grows with the square of the
+ * number of turns. */
+#define CHAT_MAX_STEPS (100 * VM_MAX_STEPS)
 /* Fills out->spans and out->text from a rendering and marks what it shows in sources. */
 int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_rendering *out,
                struct err *e);
 /* Counts in facts what the rendering, marked in sources, left out. */
 void chat_left_out(const struct chat_conversation *conv, const struct chat_sources *sources,
                    struct chat_facts *facts);
-/* Sets the turns of the scratch, with their stops, from out->rendering and out->tokens. */
-int chat_turns(const struct chat *c, struct chat_scratch *s, const struct json *messages,
+/* Sets the turns of the scratch, with their ends, from out->rendering and out->tokens. */
+int chat_turns(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
                struct chat_sample *out, struct err *e);
+/* Sets t->stop and t->until (chat_end.c). */
+int chat_turn_end(const struct chat *c, struct chat_scratch *s,
+                  const struct chat_conversation *conv, const struct chat_sample *out,
+                  struct chat_turn *t, struct err *e);
+/* Renders the first n messages into p; its tail is where the pieces that come from string `source`
+ * end (0: from any message). 1, 0 when the template refuses them, -1 (chat_head.c). */
+int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
+                       const struct chat_conversation *conv, size_t n, bool generation_prompt,
+                       uint32_t source, struct chat_prompt *p, struct err *e);
 /* Sets *head to the byte behind the head of turn t: the longest run of its tokens that it shares
  * with the beginning of the generation prompt. *found is false, and *head its first own byte, when
  * no prompt can be had that fits the text. */

@@ -23,17 +23,21 @@ static int add_region(struct chat_scratch *s, uint32_t begin, uint32_t end, floa
     return 0;
 }
 
-static int whole_turn(const struct chat *c, struct chat_scratch *s,
-                      const struct chat_conversation *conv, const struct chat_turn *t,
-                      struct chat_sample *out, struct err *e)
+/* Whether a further turn of a message is one: text that stands behind the end of the first, and
+ * before which no generation prompt is found, is not written by the model. */
+static int is_turn(const struct chat *c, struct chat_scratch *s,
+                   const struct chat_conversation *conv, const struct chat_turn *t,
+                   struct chat_sample *out, uint32_t *head, struct err *e)
 {
-    const struct token_list *l = &out->tokens;
-    uint32_t head;
     bool found;
-    if (!(t->weight > 0)) return 0;
-    if (chat_head(c, s, conv, t, out, &head, &found, e) < 0) return -1;
-    out->facts.headless += !found;
-    return add_region(s, head, t->stop == CHAT_NO_STOP ? t->end : l->end[t->stop], t->weight, e);
+    if (chat_head(c, s, conv, t, out, head, &found, e) < 0) return -1;
+    if (!t->further) {
+        out->facts.headless += !found;
+        return 1;
+    }
+    enum chat_part part = out->rendering.spans[t->first].part;
+    out->facts.outside += !found && (part == CHAT_CONTENT || part == CHAT_THOUGHT);
+    return found;
 }
 
 static int pieces(struct chat_scratch *s, const struct chat_turn *t, const struct chat_sample *out,
@@ -48,6 +52,18 @@ static int pieces(struct chat_scratch *s, const struct chat_turn *t, const struc
     }
     if (t->stop == CHAT_NO_STOP) return 0;
     return add_region(s, l->begin[t->stop], l->end[t->stop], t->weight, e);
+}
+
+static int turn_regions(const struct chat *c, struct chat_scratch *s,
+                        const struct chat_conversation *conv, const struct chat_turn *t,
+                        struct chat_sample *out, struct err *e)
+{
+    bool whole = c->mask == CHAT_MASK_TURN;
+    uint32_t head = t->begin;
+    if (!(t->weight > 0)) return 0;
+    int rc = whole || t->further ? is_turn(c, s, conv, t, out, &head, e) : 1;
+    if (rc <= 0) return rc;
+    return whole ? add_region(s, head, t->until, t->weight, e) : pieces(s, t, out, e);
 }
 
 /* The weight of the message whose turn reaches into [begin, end); 1 when none does. */
@@ -80,11 +96,7 @@ int chat_mask(const struct chat *c, struct chat_scratch *s, const struct chat_co
     s->nregions = 0;
     if (c->mask == CHAT_MASK_ROLL) return 0;
     if (out->rendering.has_generation) return generation_regions(s, &out->rendering, e);
-    for (size_t i = 0; i < s->nturns; i++) {
-        const struct chat_turn *t = &s->turns[i];
-        int rc =
-            c->mask == CHAT_MASK_TURN ? whole_turn(c, s, conv, t, out, e) : pieces(s, t, out, e);
-        if (rc < 0) return -1;
-    }
+    for (size_t i = 0; i < s->nturns; i++)
+        if (turn_regions(c, s, conv, &s->turns[i], out, e) < 0) return -1;
     return 0;
 }

@@ -162,6 +162,7 @@ static struct chat_span span_of(const struct jspan *k, struct chat_sources *sour
     struct chat_source *from = &sources->v[k->source - 1];
     s.part = from->part;
     s.message = from->message;
+    s.source = k->source;
     s.offset = from->part == CHAT_CONTENT ? from->base + k->offset : 0;
     s.again = k->offset < from->shown;
     mark(from, k);

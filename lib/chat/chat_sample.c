@@ -24,6 +24,7 @@ void chat_scratch_free(struct chat_scratch *s)
     token_list_free(&s->prompt_tokens);
     mem_free(s->regions);
     mem_free(s->turns);
+    buf_free(&s->elsewhere);
     mem_free(s);
 }
 
@@ -216,7 +217,7 @@ static int make_sample(const struct chat *c, struct chat_scratch *s, struct chat
     if (render(c, s, conv, out, e) < 0) return -1;
     struct str text = {r->text.data ? r->text.data : "", r->text.len};
     if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) < 0 ||
-        chat_turns(c, s, conv->messages, out, e) < 0 || chat_mask(c, s, conv, out, e) < 0)
+        chat_turns(c, s, conv, out, e) < 0 || chat_mask(c, s, conv, out, e) < 0)
         return -1;
     if (c->mask == CHAT_MASK_ROLL && roll_prompt(c, s, conv, &prompt, e) < 0) return -1;
     return weigh(c, s, prompt, out, e);
@@ -230,6 +231,8 @@ int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_
         c->mask == CHAT_MASK_ROLL ? roll_messages(conv->messages) : *conv->messages;
     kept.messages = &messages;
     arena_reset(&s->arena);
+    s->sought = false;
+    s->steps = 0;
     out->nruns = 0;
     out->facts = (struct chat_facts){0};
     if (make_sample(c, s, &kept, out, e) < 0 ||

@@ -309,8 +309,8 @@ static void ends(const struct tokenizer *tok)
          "Yes.<|endoftext|><|im_end|>No.<|endoftext|><|im_end|>", 2, CHAT_MASK_TURN},
         {"turn: what follows the end token is not trained", "<|im_end|>\n<|endoftext|>",
          "Yes.<|im_end|>No.<|im_end|>", 2, CHAT_MASK_TURN},
-        {"turn: without an end token the turn ends with its text", " -", "Yes.No.", 0,
-         CHAT_MASK_TURN},
+        {"turn: without an end token the turn ends with what the template writes of it", " -\n",
+         "Yes. -\nNo. -\n", 0, CHAT_MASK_TURN},
         {"turn: a token that straddles the end of the text is not trained", "\n", "YesNo", 0,
          CHAT_MASK_TURN},
     };
