@@ -73,6 +73,7 @@ static void describe(const struct chat_left_item *k, struct buf *b)
     if (k->kind == CHAT_LEFT_CALL) buf_printf(b, "call %" PRIu32 " of ", k->item);
     if (k->kind == CHAT_LEFT_THOUGHT) buf_puts(b, "the thought of ");
     if (k->kind == CHAT_LEFT_PART) buf_puts(b, "a part of ");
+    if (k->kind == CHAT_LEFT_MESSAGE && k->item) buf_puts(b, "the content of ");
     buf_printf(b, "message %" PRId32 " (%.*s)", k->message, (int)(k->role.n < 40 ? k->role.n : 40),
                k->role.p ? k->role.p : "");
 }
@@ -106,6 +107,14 @@ void faults_see(struct faults *f, const struct chat_facts *s, struct stream_sour
     f->straddling += s->straddling;
     f->decoded += s->decoded;
     f->unheeded += s->unheeded;
+    f->empty += s->empty;
+    f->outside += s->outside;
+    if (s->empty)
+        log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": %" PRIu32 " empty answers", at.file,
+                 at.row, s->empty);
+    if (s->outside)
+        log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": text of the assistant's in no turn",
+                 at.file, at.row);
     if (s->trained == 0) note(f, FAULT_EMPTY, at);
     if (s->trained > 0 && s->turns > 0 && s->stops == 0) note(f, FAULT_STOP, at);
     if (s->bos_doubled) note(f, FAULT_BOS, at);
@@ -137,6 +146,12 @@ int faults_summary(const struct faults *f, struct err *e)
              f->tokens ? 100.0 * (double)f->trained / (double)f->tokens : 0.0, f->straddling,
              f->count[FAULT_EMPTY], f->count[FAULT_STOP], f->count[FAULT_BOS]);
     if (left_summary(f, e) < 0) return -1;
+    if (f->empty) log_line(LOG_INFO, "%" PRIu64 " answers are empty and not trained", f->empty);
+    if (f->outside)
+        log_line(LOG_WARN,
+                 "%" PRIu64 " pieces of the assistant's text stand behind another message or "
+                 "behind the end of their own turn, and are not trained",
+                 f->outside);
     if (f->decoded)
         log_line(LOG_INFO,
                  "%" PRIu64 " calls have their arguments as JSON text, which was decoded; "
@@ -156,6 +171,8 @@ int faults_notes(const struct faults *f, struct stream_writer *out, struct err *
         if (stream_add_note(out, kinds[i].note, f->left[i], e) < 0) return -1;
     if (stream_add_note(out, "untrained", f->count[FAULT_EMPTY], e) < 0 ||
         stream_add_note(out, "straddling", f->straddling, e) < 0 ||
+        stream_add_note(out, "empty_answers", f->empty, e) < 0 ||
+        stream_add_note(out, "outside_turns", f->outside, e) < 0 ||
         stream_add_note(out, "decoded_arguments", f->decoded, e) < 0)
         return -1;
     return stream_add_note(out, "unheeded_weights", f->unheeded, e);

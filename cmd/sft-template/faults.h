@@ -14,7 +14,7 @@ struct faults {
     uint64_t count[FAULTS];
     struct buf names[FAULTS]; /* file:row of the first few */
     struct buf first;         /* what the first unrendered thing is */
-    uint64_t samples, tokens, trained, straddling, decoded, unheeded;
+    uint64_t samples, tokens, trained, straddling, decoded, unheeded, empty, outside;
     uint64_t left[CHAT_LEFT_KINDS];
 };
 

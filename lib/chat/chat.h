@@ -105,7 +105,7 @@ enum chat_left {
 struct chat_left_item {
     enum chat_left kind;
     int32_t message; /* -1 for CHAT_LEFT_TOOL */
-    uint32_t item;   /* CHAT_LEFT_CALL, CHAT_LEFT_TOOL: which */
+    uint32_t item;   /* CHAT_LEFT_CALL, CHAT_LEFT_TOOL: which; else 1: its calls are rendered */
     struct str role; /* of the message; the conversation's memory */
 };
 enum { CHAT_LEFT_NAMED = 8 };
@@ -121,12 +121,13 @@ struct chat_facts {
     uint32_t tokens, trained; /* trained: of weight > 0 */
     uint32_t straddling;      /* tokens that are untrained for having a byte outside */
     uint32_t turns;           /* assistant messages */
+    uint32_t empty;           /* those without text, calls and thought */
     uint32_t stops;           /* assistant turns whose end token is trained */
     uint32_t headless;        /* turns whose head is not to be found, so that they are trained from
                                * their first own byte */
-    uint32_t decoded;         /* calls whose arguments were JSON text and are decoded */
     uint32_t outside;         /* pieces of assistant messages that stand in no turn: behind another
                                * message, or behind the end of their own turn */
+    uint32_t decoded;         /* calls whose arguments were JSON text and are decoded */
     uint32_t unheeded;        /* messages whose weight is not what they are trained with */
     bool bos_doubled;
     bool lost; /* what is left out changes what is learnt: a message, a system prompt, a call, or a

@@ -35,32 +35,40 @@ static void look(struct seen *k, const struct chat_source *s)
     if (s->gap || !is_blank(s->text, next)) k->partial = true;
 }
 
-/* The sources [from, to) are those of one message. A call is looked at by itself. */
+/* The call that begins at s; returns the source behind it. */
+static const struct chat_source *look_at_call(const struct chat_source *s,
+                                              const struct chat_source *to, struct str role,
+                                              struct seen *calls, struct chat_facts *f)
+{
+    struct seen call = {0};
+    const struct chat_source *first = s;
+    while (s < to && s->part == CHAT_CALL && s->item == first->item) look(&call, s++);
+    calls->there |= call.there;
+    calls->shown |= call.shown;
+    if (call.there && !call.shown)
+        note(f, (struct chat_left_item){CHAT_LEFT_CALL, first->message, first->item, role}, true);
+    return s;
+}
+
+/* The sources [from, to) are those of one message. */
 static void look_at_message(const struct json *m, int32_t index, const struct chat_source *from,
                             const struct chat_source *to, struct chat_facts *f)
 {
     const struct json *r = json_get(m, "role");
     struct str role = r && r->kind == JSON_STRING ? r->s : STR("");
-    struct seen content = {0}, thought = {0};
+    struct seen content = {0}, thought = {0}, calls = {0};
     for (const struct chat_source *s = from; s < to;) {
         if (s->part == CHAT_CONTENT) look(&content, s);
         if (s->part == CHAT_THOUGHT) look(&thought, s);
-        if (s->part != CHAT_CALL) {
-            s++;
-            continue;
-        }
-        struct seen call = {0};
-        for (uint32_t item = s->item; s < to && s->part == CHAT_CALL && s->item == item; s++)
-            look(&call, s);
-        if (call.there && !call.shown)
-            note(f, (struct chat_left_item){CHAT_LEFT_CALL, index, s[-1].item, role}, true);
+        s = s->part == CHAT_CALL ? look_at_call(s, to, role, &calls, f) : s + 1;
     }
-    struct chat_left_item item = {.message = index, .role = role};
+    struct chat_left_item item = {.message = index, .role = role, .item = calls.shown};
     item.kind = str_is(role, "system") ? CHAT_LEFT_SYSTEM : CHAT_LEFT_MESSAGE;
     if (content.there && content.shown) item.kind = CHAT_LEFT_PART;
     if (content.there && (!content.shown || content.partial)) note(f, item, !content.shown);
     item.kind = CHAT_LEFT_THOUGHT;
     if (thought.there && !thought.shown) note(f, item, false);
+    f->empty += chat_is_assistant(m) && !content.there && !thought.there && !calls.there;
 }
 
 /* The name of a function with or without the wrapper {"type", "function"}; p NULL: none. */

@@ -103,7 +103,8 @@ const struct config_key config_keys_sft[] = {
     USED("sft.shuffle", KEY_BOOL, TO(sft.shuffle), .dflt = "true",
          .doc = "A new order for each epoch, from the seed (ROLL keeps the file's order)"),
     USED("sft.mask", KEY_ENUM, TO(sft.mask), .words = CONFIG_MASK_WORDS, .dflt = "turn",
-         .doc = "Which tokens are trained: by where their bytes came from, or by ROLL's count"),
+         .doc = "Which tokens are trained: the assistant's turns, the bytes of its messages, or "
+                "by ROLL's count"),
     USED("sft.allow", KEY_STR, TO(sft.allow),
          .doc =
              "Faulty samples that sft-template lets pass, by name: empty,stop,bos,head,unrendered; "

@@ -138,6 +138,20 @@ equal 'unrendered: the summary tells each kind' \
     "$(known --allow unrendered 2>&1 >/dev/null | grep -c 'not rendered by the template: 1 messages, 1 parts of messages')" 1
 equal 'unrendered: -v names each' \
     "$(known -v --allow unrendered 2>&1 >/dev/null | grep -cE 'file 0 row 1: not rendered: (message 0 \(critic\)|a part of message 2 \(assistant\))')" 2
+turns_of '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":""},{"role":"user","content":"b"},{"role":"assistant","content":"c"}]}'
+equal 'empty answers: are counted in the trailer' "$(known -q | sft-view --stats | jq -c .notes)" '{"empty_answers":1}'
+equal 'empty answers: are told' "$(known 2>&1 >/dev/null | grep -c '1 answers are empty and not trained')" 1
+equal 'empty answers: -v names the row' "$(known -v 2>&1 >/dev/null | grep -c 'file 0 row 0: 1 empty answers')" 1
+cat >"$T/behind.jinja" <<'J'
+{%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}
+{%- if m.thinking %}{{ '(' + m.thinking + ')\n' }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+J
+turns_of '{"messages":[{"role":"user","content":"a"},{"role":"assistant","thinking":"x","content":"b"}]}'
+behind() { sft-template -m $model -t "$T/behind.jinja" "$@" "$T/rows"; }
+equal 'outside: text behind the end of its turn is not trained' "$(behind -q | trained)" 'b<|im_end|>'
+equal 'outside: it is told' "$(behind 2>&1 >/dev/null | grep -c '1 pieces of the assistant.s text stand behind')" 1
+equal 'outside: and counted in the trailer' "$(behind -q | sft-view --stats | jq -c .notes)" '{"outside_turns":1}'
 printf '%s' '{% if messages|length < 2 or add_generation_prompt %}{{ raise_exception("no") }}{% endif %}' >"$T/head.jinja"
 printf '%s' '{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}' >>"$T/head.jinja"
 turns_of "$plain"
