@@ -85,7 +85,7 @@ to_stdout sft-tokenize sft-tokenize -v -m model --prompt-key q --response-key a 
 to_stdout sft-tokenize sft-tokenize -v --ids -m model train.jsonl
 to_stdout sft-template sft-template -v -m model turns.sfts
 to_stdout sft-pack sft-pack -v -l 128 -b 4 samples.sfts
-to_stdout sft-pack sft-pack -v -l 20 -b 4 --over-length cut samples.sfts
+to_stdout sft-pack sft-pack -v -l 46 -b 4 --over-length cut samples.sfts
 to_stdout sft-view sft-view -v train.sfts
 to_stdout sft-view sft-view --stats turns.sfts samples.sfts
 to_stdout sft-config sft-config -v config.yaml
@@ -96,7 +96,7 @@ for c in tokenize template pack view config eval ckpt train; do to_stdout "sft-$
 
 to_file sft-tokenize sft-tokenize -v -m model --prompt-key q --response-key a -o result train.jsonl
 to_file sft-template sft-template -v -m model -o result turns.sfts
-to_file sft-pack sft-pack -v -l 20 -b 4 --over-length cut -o result samples.sfts
+to_file sft-pack sft-pack -v -l 46 -b 4 --over-length cut -o result samples.sfts
 to_file sft-view sft-view -v -o result train.sfts
 to_file sft-ckpt sft-ckpt init -v model.json --tokenizer model -o result
 to_file sft-ckpt sft-ckpt merge -v "$root/tests/golden/peft/list/base" "$root/tests/golden/peft/list/adapter" -o result

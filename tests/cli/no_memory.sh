@@ -104,7 +104,7 @@ sweep result sft-template -q -m model -@ 1 -o result turns.sfts
 sweep result sft-template -q -m model -@ 1 -t chatml --mask roll -o result turns.sfts
 sweep result sft-template -q -m named -@ 1 --arguments text --mask content --var 'kind={"a":[1,2]}' -o result talk.sfts
 head=10000 sweep result sft-pack -q -@ 1 -l 128 -b 2 -o result samples.sfts
-sweep result sft-pack -q -@ 1 -l 30 -b 2 --mode dense --over-length cut -o result samples.sfts
+sweep result sft-pack -q -@ 1 -l 46 -b 2 --mode dense --over-length cut -o result samples.sfts
 sweep result sft-view -q -o result train.sfts
 sweep - sft-view -q --stats talk.sfts
 sweep - sft-view -q --show 0 -m model samples.sfts
