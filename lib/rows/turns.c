@@ -75,7 +75,7 @@ int turns_json(const struct stream_record *rec, struct arena *a, struct chat_con
     for (uint32_t i = 0; i < rec->nmessages; i++)
         if (message_json(&rec->messages[i], a, &list->items[i], e) < 0)
             return err_prefix(e, "message %u", (unsigned)i);
-    out->messages = list;
+    *out = (struct chat_conversation){.messages = list};
     if (field_json(rec->tools, "tools", a, &out->tools, e) < 0) return -1;
     return field_json(rec->kwargs, "the template's variables", a, &out->kwargs, e);
 }
