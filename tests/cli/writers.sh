@@ -7,6 +7,10 @@ source "$(dirname "$0")/../train.sh"
 hold=${O:-build}/test/hold_rename.so
 [[ $hold == /* ]] || hold=$root/$hold
 tests=$(dirname "$hold")
+# A sanitizer's run-time library must be loaded before what is built with it; the tools beside the
+# commands (head) are not, and may leak.
+asan=$(ldd "$(type -P sft-ckpt)" | awk '/libasan/ { print $3 }')
+[ -z "$asan" ] || export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 
 # ---- what they write from ----
 small=(hidden_size=64 intermediate_size=64 num_hidden_layers=1)
@@ -21,7 +25,7 @@ tokenize() { head -n "$1" train.jsonl | sft-tokenize -q -m model --prompt-key q 
 
 # held VARIANT TARGET COMMAND: starts it, and waits until it is about to rename; $job
 held() {
-    (export LD_PRELOAD=$hold HOLD=$2; "$3" "$1" "$2"; echo $? >"$2.rc") 2>"$2.err" &
+    (export LD_PRELOAD="$asan $hold" HOLD=$2; "$3" "$1" "$2"; echo $? >"$2.rc") 2>"$2.err" &
     job=$!
     for _ in $(seq 3000); do
         [ ! -s "$2.held" ] || return 0
