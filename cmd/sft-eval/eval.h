@@ -31,7 +31,7 @@ struct eval {
 
 /* The model with its weights, forward only. length: of the longest document. */
 int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e);
-/* What ids must be of. */
+/* The vocabulary that every token id is checked against. */
 struct model_vocab eval_vocab(struct eval *v);
 /* ERR_NONFINITE: what is not finite, and the first weight that is not, if there is one. */
 int eval_nonfinite(struct eval *v, const char *what, struct err *e);

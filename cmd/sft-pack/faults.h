@@ -23,7 +23,7 @@ void faults_names(const struct faults *f, enum fault_sort sort, struct buf *b);
 /* A warning for each sort that occurred, but FAULT_OVER; and all counts in a line. */
 int faults_warn(const struct faults *f, struct err *e);
 void faults_summary(const struct faults *f);
-/* What the cut took goes into the trailer of the plan. */
+/* Writes the counts of answers and stops that the cut removed into the trailer of the plan. */
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e);
 void faults_free(struct faults *f);
 

@@ -84,7 +84,7 @@ static int put_sample(struct buf *b, bool color, const struct stream_sample *s,
     return rc;
 }
 
-/* What stands beside the messages, as JSON. */
+/* Paints a field of a conversation beside its messages (tools, kwargs): a heading, then JSON. */
 static void put_beside(struct buf *b, bool color, const char *name, struct str json)
 {
     if (!json.n) return;
