@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "base/io.h"
-#include "ckpt/ckpt.h"
+#include "save/ckpt.h"
 #include "verbs.h"
 
 static int has_checkpoint(void *arg, const char *name, struct err *e)

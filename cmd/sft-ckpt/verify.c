@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt verify: every file of a checkpoint against its manifest. */
 #include "base/log.h"
-#include "ckpt/ckpt.h"
+#include "save/ckpt.h"
 #include "verbs.h"
 
 int verb_verify(int argc, char **argv, struct err *e)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/batch.h"
+#include "data/feed.h"
 #include "eval.h"
-#include "train/batch.h"
-#include "train/feed.h"
 
 struct sums {
     double loss, weight;

@@ -171,7 +171,7 @@ static void plan_object(const struct run *r, const struct disk *d, const struct 
 static int disk_of(const struct run *r, struct disk *d, struct err *e)
 {
     uint64_t all;
-    contents_bytes(&r->trainer.contents, &d->model, &all);
+    layout_bytes(&r->trainer.layout, &d->model, &all);
     d->state = all - d->model;
     return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
 }
@@ -188,7 +188,8 @@ int run_print_plan(struct run *r, struct err *e)
     m.at[MESH_DP] = 1;
     int rc = disk_of(r, &d, e);
     if (rc == 0 && several) rc = trainer_init(&other, &r->model, &r->trainer.o, &m, r->device, e);
-    if (rc == 0) (r->json ? plan_object : plan_text)(r, &d, several ? &other.memory.plan : NULL, &b);
+    if (rc == 0)
+        (r->json ? plan_object : plan_text)(r, &d, several ? &other.memory.plan : NULL, &b);
     if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);
     if (several) trainer_close(&other);

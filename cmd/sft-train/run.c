@@ -68,7 +68,7 @@ int run_weights(struct run *r, struct err *e)
     struct trainer *t = &r->trainer;
     unsigned ahead;
     const struct feed_room room = run_room(r, &ahead);
-    int rc = trainer_alloc(t, e) || feed_ahead(r->feed, &room, ahead, t->steps, e) ? -1 : 0;
+    int rc = trainer_alloc(t, e) || feed_prefetch(r->feed, &room, ahead, t->steps, e) ? -1 : 0;
     /* an adapter's checkpoint has nothing of the base */
     if (rc == 0 && adapter_on(r->adapter)) rc = load_model(r, e);
     if (rc == 0 && r->folder.resume) rc = adapter_same(r->adapter, r->folder.resume, e);

@@ -7,7 +7,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "ckpt/ckpt.h"
+#include "save/ckpt.h"
 
 /* a/b/c in memory of its own. */
 static char *join(const char *a, const char *b, const char *c, struct err *e)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/json.h"
-#include "train/feed.h"
+#include "data/feed.h"
 
 enum guard_action { GUARD_WARN, GUARD_SKIP, GUARD_STOP };
 enum {

@@ -40,7 +40,8 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
     struct trainer_report r;
     struct feed *f = feed_open(l->validation, false, &l->vocab, e);
     int rc = agreed(l, f ? feed_check(f, &l->validation_wanted, e) : -1, e);
-    if (rc == 0) rc = agreed(l, feed_ahead(f, &l->validation_room, 0, l->validation_steps, e), e);
+    if (rc == 0)
+        rc = agreed(l, feed_prefetch(f, &l->validation_room, 0, l->validation_steps, e), e);
     if (rc == 0) rc = trainer_validate(l->trainer, f, &r, e);
     feed_close(f);
     if (rc) return err_prefix(e, "validation");

@@ -47,16 +47,15 @@ bool optimizer_has_master(const struct optimizer *p)
     return p->weights->compute != p->weights->accum && !p->o.no_master;
 }
 
-int optimizer_parts(struct optimizer *p, struct optimizer_part part[OPTIMIZER_PARTS])
+int optimizer_parts(struct optimizer *p, struct save_part part[OPTIMIZER_PARTS])
 {
     int n = 0;
     const struct weights *w = p->weights;
     if (w->compute == w->accum || optimizer_has_master(p))
-        part[n++] = (struct optimizer_part){"master", &p->master, w->accum};
+        part[n++] = (struct save_part){"master", &p->master, w->accum};
     if (has_m(p))
-        part[n++] =
-            (struct optimizer_part){has_v(p) ? "exp_avg" : "momentum_buffer", &p->m, p->moments};
-    if (has_v(p)) part[n++] = (struct optimizer_part){"exp_avg_sq", &p->v, p->moments};
+        part[n++] = (struct save_part){has_v(p) ? "exp_avg" : "momentum_buffer", &p->m, p->moments};
+    if (has_v(p)) part[n++] = (struct save_part){"exp_avg_sq", &p->v, p->moments};
     return n;
 }
 

@@ -5,6 +5,7 @@
 
 #include "model/weights.h"
 #include "parallel/zero.h"
+#include "save/layout.h"
 
 enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_SGD };
 struct optimizer_options {
@@ -41,15 +42,9 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
 void optimizer_bind(struct optimizer *p);
 /* True if master weights are stored beside those of the computation. */
 bool optimizer_has_master(const struct optimizer *p);
-/* The state that is saved beside the weights, in this order; `name` is PyTorch's. */
-struct optimizer_part {
-    const char *name; /* "master", "exp_avg", "exp_avg_sq" or "momentum_buffer" */
-    void **flat;      /* where its address is, once the optimizer is bound */
-    enum dtype type;
-};
 enum { OPTIMIZER_PARTS = 3 };
-int optimizer_parts(struct optimizer *p,
-                    struct optimizer_part part[OPTIMIZER_PARTS]); /* how many */
+/* Fills `part` with the state that is saved, in this order; returns how many there are. */
+int optimizer_parts(struct optimizer *p, struct save_part part[OPTIMIZER_PARTS]);
 /* *sumsq = the sum of the squares of the gradients in this rank's part. */
 void optimizer_norm(struct optimizer *p);
 /* Updates go through `gate`, which returns the first element after `at` that must not be changed

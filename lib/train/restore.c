@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a checkpoint back: see contents.h for what is in it. */
+/* Reading a checkpoint back: see save/layout.h for what is in it. */
 #include "train/restore.h"
 
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include "base/io.h"
 #include "base/json.h"
-#include "ckpt/ckpt.h"
 #include "hf/folder.h"
+#include "save/ckpt.h"
 
 enum { CHUNK = 1 << 16, NAME = 96 };
 
@@ -29,7 +29,7 @@ static const struct param *first_trained(const struct params *p)
 static int check_kept(struct trainer *t, const struct safetensors *s, const char *folder,
                       struct err *e)
 {
-    struct optimizer_part part[OPTIMIZER_PARTS];
+    struct save_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(&t->optimizer, part);
     const struct param *p = first_trained(&t->weights.params);
     for (int k = 0; k < KINDS; k++) {
@@ -39,7 +39,7 @@ static int check_kept(struct trainer *t, const struct safetensors *s, const char
         const struct hf_tensor *x = s ? safetensors_find(s, name) : NULL;
         const char *has = x ? hf_dtype_name(x->dtype) : "nothing";
         for (int i = 0; i < parts; i++)
-            if (!strcmp(part[i].name, kinds[k])) want = hf_dtype_name(contents_dtype(part[i].type));
+            if (!strcmp(part[i].name, kinds[k])) want = hf_dtype_name(layout_dtype(part[i].type));
         if (strcmp(want, has))
             return err_set(e, ERR_CONFIG,
                            "%s: state/optimizer: of %s there is %s, but this run keeps %s; resume "
@@ -50,8 +50,8 @@ static int check_kept(struct trainer *t, const struct safetensors *s, const char
     return 0;
 }
 
-static int read_part(struct trainer *t, const struct safetensors *s,
-                     const struct optimizer_part *part, struct err *e)
+static int read_part(struct trainer *t, const struct safetensors *s, const struct save_part *part,
+                     struct err *e)
 {
     const bool master = part->flat == &t->optimizer.master;
     char name[NAME];
@@ -177,7 +177,7 @@ static int check_model(const struct trainer *t, const char *folder, struct err *
 /* Where neither master nor moments are kept there is no file of them. */
 static int read_state(struct trainer *t, const char *folder, const char *dir, struct err *e)
 {
-    struct optimizer_part part[OPTIMIZER_PARTS];
+    struct save_part part[OPTIMIZER_PARTS];
     const int parts = optimizer_parts(&t->optimizer, part);
     int there = io_has(dir, "optimizer.safetensors", e);
     if (there == 0) there = io_has(dir, "optimizer.safetensors.index.json", e);

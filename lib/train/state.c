@@ -4,8 +4,8 @@
 #include "train/state.h"
 
 #include "base/io.h"
-#include "ckpt/ckpt.h"
 #include "hf/folder.h"
+#include "save/ckpt.h"
 
 struct state {
     struct trainer *t;
@@ -17,7 +17,7 @@ struct state {
 /* Whether another thread may do what saving asks of the device and of the other ranks. */
 static bool beside(const struct trainer *t)
 {
-    const struct mesh *m = t->contents.mesh;
+    const struct mesh *m = t->layout.mesh;
     return t->weights.device->ops->peek && (!m || mesh_side_threads(m));
 }
 
@@ -27,7 +27,7 @@ struct state *state_open(struct trainer *t, const struct state_options *o, struc
     if (!s) return NULL;
     s->t = t;
     s->o = *o;
-    s->saver = saver_open(&(struct saver_options){.content = t->contents.list,
+    s->saver = saver_open(&(struct saver_options){.content = t->layout.list,
                                                   .staging = t->staging,
                                                   .staging_bytes = t->staging_bytes,
                                                   .gives = !mesh_writes(t->mesh),

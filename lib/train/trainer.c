@@ -20,9 +20,11 @@ static void rehearse(void *arg)
 
 static int plan_staging(struct trainer *t, struct err *e)
 {
-    if (contents_make(&t->contents, &t->weights, &t->optimizer, t->o.saved_dtype, e)) return -1;
-    contents_spread(&t->contents, t->mesh, t->optimizer.zero.sharded);
-    t->staging_bytes = saver_staging(&t->contents.list, mesh_writes(t->mesh) ? t->o.staging : 0);
+    struct save_part part[OPTIMIZER_PARTS];
+    const int n = optimizer_parts(&t->optimizer, part);
+    if (layout_make(&t->layout, &t->weights, part, n, t->o.saved_dtype, e)) return -1;
+    layout_spread(&t->layout, t->mesh, t->optimizer.zero.sharded);
+    t->staging_bytes = saver_staging(&t->layout.list, mesh_writes(t->mesh) ? t->o.staging : 0);
     if (t->staging_bytes)
         plan_add_host(&t->memory.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
                       &t->staging);
@@ -32,7 +34,7 @@ static int plan_staging(struct trainer *t, struct err *e)
 /* The memory allocated while a checkpoint is written: of each file the last bytes, of each tensor
  * its places in lists, names and header; what small files are hashed through; paths, the manifest.
  */
-static size_t saving(const struct contents *c)
+static size_t saving(const struct layout *c)
 {
     enum { TENSOR = 1 << 10, REST = 2 << 20 };
     return (size_t)c->list.nfiles * IO_PAST_CACHE + c->list.ntensors * TENSOR + REST;
@@ -41,7 +43,7 @@ static size_t saving(const struct contents *c)
 static void plan_reserve(struct trainer *t)
 {
     const bool saves = t->o.staging && mesh_writes(t->mesh);
-    t->reserve_room = t->o.reading + (saves ? saving(&t->contents) : 0);
+    t->reserve_room = t->o.reading + (saves ? saving(&t->layout) : 0);
     plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
                   &t->reserve);
 }
@@ -66,7 +68,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (t->weights.params.trained == 0)
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
-    if (deal_init(&t->deal, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
+    if (balance_init(&t->balance, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
     zero_plan(&t->optimizer.zero, plan, t->weights.accum);
     if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
@@ -99,8 +101,8 @@ int trainer_load(struct trainer *t, const struct safetensors *weights, struct er
 
 void trainer_close(struct trainer *t)
 {
-    contents_free(&t->contents);
-    deal_free(&t->deal);
+    layout_free(&t->layout);
+    balance_free(&t->balance);
     if (t->sealed) mem_unseal();
     stage_free(&t->stage);
     weights_free(&t->weights);
@@ -113,10 +115,10 @@ static void zero(struct device *d, void *p, size_t bytes)
 }
 
 /* The batch takes this rank's rows of the step from now on. */
-static int deal(struct trainer *t, const struct feed_step *s, struct err *e)
+static int balance(struct trainer *t, const struct feed_step *s, struct err *e)
 {
-    int rc = deal_rows(&t->deal, s, e);
-    t->batch.owner = t->deal.owner;
+    int rc = balance_rows(&t->balance, s, e);
+    t->batch.owner = t->balance.owner;
     t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
     return rc;
 }
@@ -212,7 +214,7 @@ static int accumulate(struct trainer *t, const struct feed_step *s, double scale
     weights_begin(w);
     lora_drop(&t->stage, true, t->step);
     zero(w->device, t->stage.loss, sizeof(double));
-    if (deal(t, s, e)) return -1;
+    if (balance(t, s, e)) return -1;
     const int n = batch_count(&t->batch, s, e);
     if (n < 0) return -1;
     run_passes(t, s, n, scale, r);
@@ -272,7 +274,7 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
 /* Adds the loss of this rank's rows of one step to t->stage.loss. */
 static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
 {
-    if (deal(t, s, e)) return -1;
+    if (balance(t, s, e)) return -1;
     const int n = batch_count(&t->batch, s, e);
     if (n < 0) return -1;
     const struct schedule k = {.micro_batches = n, .forward_only = true};

@@ -3,12 +3,12 @@
 #ifndef SFT_TRAIN_TRAINER_H
 #define SFT_TRAIN_TRAINER_H
 
+#include "data/balance.h"
+#include "data/batch.h"
+#include "data/feed.h"
 #include "model/stage.h"
 #include "parallel/mesh.h"
-#include "train/batch.h"
-#include "train/contents.h"
-#include "train/deal.h"
-#include "train/feed.h"
+#include "save/layout.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
 #include "train/span.h"
@@ -34,13 +34,13 @@ struct trainer {
     struct trainer_options o;
     struct mesh *mesh;
     struct batch batch;
-    struct deal deal;
+    struct balance balance;
     struct optimizer optimizer;
     struct guard guard;
-    struct spans spans;       /* of the step under way */
-    struct contents contents; /* of checkpoints */
-    void *steps;              /* of o.steps, in the host's memory */
-    void *staging;            /* of staging_bytes, in the host's memory */
+    struct spans spans;   /* of the step under way */
+    struct layout layout; /* of checkpoints */
+    void *steps;          /* of o.steps, in the host's memory */
+    void *staging;        /* of staging_bytes, in the host's memory */
     size_t staging_bytes;
     void *reserve; /* for reserve_room bytes, in the host's memory */
     size_t reserve_room;

@@ -78,8 +78,9 @@ track
 comm ops
 model hf ops parallel:collect
 parallel ops comm model
-ckpt hf parallel
-train parallel ckpt stream config track model ops hf
+data stream model parallel
+save hf parallel model ops
+train data save parallel stream config track model ops hf
 EOF
 
 # edges FILE: of lines "PLACE FROM TO NAME", those that $T/may does not have

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ckpt/manifest.h"
+#include "save/manifest.h"
 
 static void round_trip(const struct manifest *m)
 {

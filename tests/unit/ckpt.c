@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "ckpt/ckpt.h"
-#include "ckpt/manifest.h"
 #include "hf/folder.h"
+#include "save/ckpt.h"
+#include "save/manifest.h"
 #include "test.h"
 
 static char root[] = "/tmp/sft-ckpt.XXXXXX";

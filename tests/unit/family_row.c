@@ -5,8 +5,8 @@
 #include "hf/params.h"
 #include "hf/safetensors.h"
 #include "rig.h"
+#include "save/layout.h"
 #include "test.h"
-#include "train/contents.h"
 
 #define BLOCK "blocks.%d."
 static const struct hf_row tensors[] = {
@@ -279,14 +279,16 @@ static void checkpoints(void)
     const struct model m = fused_model();
     struct rig r;
     struct err e;
-    struct contents c = {0};
+    struct layout c = {0};
     struct buf b = {0};
+    struct save_part part[OPTIMIZER_PARTS];
     bool ok = rig_open(&r, "cpu", &m,
                        (struct trainer_options){.compute = DT_F32,
                                                 .recompute = RECOMPUTE_NONE,
                                                 .tokens = 32,
                                                 .optimizer = RIG_ADAMW}) &&
-              contents_make(&c, &r.t.weights, &r.t.optimizer, HF_F32, &e) == 0;
+              layout_make(&c, &r.t.weights, part, optimizer_parts(&r.t.optimizer, part), HF_F32,
+                          &e) == 0;
     for (size_t i = 0; i < c.count; i++)
         if (c.tensors[i].file == 0)
             buf_printf(&b, " %s:%llu", c.tensors[i].name, (unsigned long long)c.tensors[i].n);
@@ -295,7 +297,7 @@ static void checkpoints(void)
               strstr(b.data, " blocks.1.attn.qkv_proj.bias:64") &&
               strstr(b.data, " norm_f.weight:24"));
     buf_free(&b);
-    contents_free(&c);
+    layout_free(&c);
     rig_close(&r);
 }
 

@@ -28,8 +28,8 @@ static float value(int part, size_t at, int k)
 static void put(size_t from, size_t to, int k)
 {
     zero_clip(&from, &to, t.optimizer.zero.held, t.optimizer.zero.past);
-    for (int i = 0; i < t.contents.nparts; i++) {
-        const struct contents_part *p = &t.contents.parts[i];
+    for (int i = 0; i < t.layout.nparts; i++) {
+        const struct layout_part *p = &t.layout.parts[i];
         for (size_t at = from; at < to; at++) {
             const float v = k < 0 ? -1 : value(i, at, k);
             if (p->type == DT_BF16)
@@ -44,8 +44,8 @@ static bool tensor_is(const struct saver_tensor *x, int k)
 {
     char path[300];
     struct err e = {0};
-    const struct contents_part *p = x->arg;
-    const int part = (int)(p - t.contents.parts);
+    const struct layout_part *p = x->arg;
+    const int part = (int)(p - t.layout.parts);
     snprintf(path, sizeof path, "%s/checkpoint-%d/sft_train%s", root, k, x->file ? "/state" : "");
     struct safetensors *s = safetensors_open_stem(path, x->file ? "optimizer" : "model", &e);
     const struct hf_tensor *f = s ? safetensors_find(s, x->name) : NULL;
@@ -69,8 +69,8 @@ static bool written(int k)
     snprintf(path, sizeof path, "%s/checkpoint-%d", root, k);
     bool ok = ckpt_verify(path, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
-    for (size_t i = 0; ok && i < t.contents.list.ntensors; i++)
-        ok = tensor_is(&t.contents.list.tensors[i], k);
+    for (size_t i = 0; ok && i < t.layout.list.ntensors; i++)
+        ok = tensor_is(&t.layout.list.tensors[i], k);
     return ok;
 }
 
@@ -95,7 +95,7 @@ static int no_files(void *arg, const struct ckpt *k, struct err *e)
 
 static struct saver *open_saver(bool async, struct err *e)
 {
-    return saver_open(&(struct saver_options){.content = t.contents.list,
+    return saver_open(&(struct saver_options){.content = t.layout.list,
                                               .staging = t.staging,
                                               .staging_bytes = t.staging_bytes,
                                               .gives = w->place.rank > 0,

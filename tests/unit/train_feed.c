@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading ahead: the same steps, checksums and failures for any depth, in memory of a known size.
  */
-#include "train/feed.h"
+#include "data/feed.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -78,7 +78,7 @@ static struct outcome read_all(const char *path, int64_t vocab, const struct fee
     struct err e = {0};
     struct feed *f = feed_open(path, false, &(struct model_vocab){.size = vocab}, &e);
     int rc = f ? 1 : -1;
-    if (f && depth >= 0 && feed_ahead(f, room, (unsigned)depth, NULL, &e)) rc = -1;
+    if (f && depth >= 0 && feed_prefetch(f, room, (unsigned)depth, NULL, &e)) rc = -1;
     while (rc == 1 && (rc = feed_next(f, &s, &e)) == 1) put_step(&o, &s, feed_checksum(f));
     if (rc < 0 && f) { /* again the same */
         struct err again = {0};
@@ -185,12 +185,12 @@ static void closing(const struct buf *b, const char *path)
     struct source s;
     bool fine = source_open(&s, b, b->len - 20, false);
     struct feed *f = fine ? feed_open(s.path, false, &vocabulary, &e) : NULL;
-    fine = f && feed_ahead(f, &room, STEPS, NULL, &e) == 0;
+    fine = f && feed_prefetch(f, &room, STEPS, NULL, &e) == 0;
     feed_close(f);
     source_close(&s);
     CHECK("closed while it waits for input", fine);
     f = feed_open(path, false, &vocabulary, &e);
-    fine = f && feed_ahead(f, &room, 3, NULL, &e) == 0 && take(f, 2);
+    fine = f && feed_prefetch(f, &room, 3, NULL, &e) == 0 && take(f, 2);
     feed_close(f);
     CHECK("closed with steps that nobody took", fine);
 }
@@ -202,7 +202,7 @@ static bool in_parts(const char *path, const struct feed_room *small)
     struct err e = {0};
     struct feed *f = feed_open(path, false, &vocabulary, &e);
     struct feed *g = feed_open(path, false, &vocabulary, &e);
-    bool fine = f && g && feed_ahead(f, small, 0, NULL, &e) == 0;
+    bool fine = f && g && feed_prefetch(f, small, 0, NULL, &e) == 0;
     uint64_t steps = 0, more = 0;
     int rc = 0;
     for (; fine && (rc = feed_next(g, &whole, &e)) == 1; steps++) {

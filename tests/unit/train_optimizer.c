@@ -79,7 +79,7 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
 {
     struct rig r;
     char got[120] = "", what[160];
-    struct optimizer_part part[OPTIMIZER_PARTS];
+    struct save_part part[OPTIMIZER_PARTS];
     if (!open_with(&r, "ref", o)) return;
     const double n = (double)r.t.weights.params.trained;
     const int count = optimizer_parts(&r.t.optimizer, part);

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "ckpt/ckpt.h"
+#include "save/ckpt.h"
 #include "test.h"
 
 static char root[] = "/tmp/sft-restore.XXXXXX";

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "save/ring.h"
 #include "test.h"
-#include "train/ring.h"
 
 enum { SIZE = 64 * 100, PIECES = 20000 };
 static char memory[SIZE];

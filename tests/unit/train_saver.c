@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "save/saver.h"
 #include "test.h"
-#include "train/saver.h"
 
 enum { TENSORS = 6, N = 200 * 1000 + 3, STAGING = 1 << 20 };
 static char root[] = "/tmp/sft-saver.XXXXXX";

@@ -2,9 +2,9 @@
 /* What is known of a stream before anything is trained on it: whether some token is trained in the
  * steps to come, and whether all ids are the model's; how a strange id is told. */
 #include "base/io.h"
+#include "data/feed.h"
 #include "stream_make.h"
 #include "test.h"
-#include "train/feed.h"
 
 enum { STEPS = 4, STRANGER = 40000 };
 static char path[300];

@@ -6,9 +6,9 @@
 
 #include "base/io.h"
 #include "base/num.h"
-#include "ckpt/ckpt.h"
-#include "ckpt/impl.h"
-#include "ckpt/manifest.h"
+#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
+#include "save/manifest.h"
 
 int ckpt_step_of(const char *name, uint64_t *step)
 {

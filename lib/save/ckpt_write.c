@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "ckpt/ckpt.h"
-#include "ckpt/impl.h"
-#include "ckpt/manifest.h"
+#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
+#include "save/manifest.h"
 
 struct ckpt {
     uint64_t step;

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "train/saver_impl.h"
+#include "save/saver_impl.h"
 
 /* The files of one save. */
 struct files {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the saver: a reader that puts pieces of tensors into a ring, a writer that takes them out,
  * and their owner. saver_read.c, saver_write.c and saver.c have one of them each. */
-#ifndef SFT_TRAIN_SAVER_IMPL_H
-#define SFT_TRAIN_SAVER_IMPL_H
+#ifndef SFT_SAVE_SAVER_IMPL_H
+#define SFT_SAVE_SAVER_IMPL_H
 
 #include <pthread.h>
 
-#include "train/ring.h"
-#include "train/saver.h"
+#include "save/ring.h"
+#include "save/saver.h"
 
 enum { SAVER_FILES = 2 };
 struct saver {

@@ -5,8 +5,8 @@
  *     ckpt_begin -> write files into ckpt_dir() and ckpt_state_dir() with io_create/io_put or
  *     safetensors_create -> ckpt_commit (hashes, manifest.json, rename) -> ckpt_prune
  */
-#ifndef SFT_CKPT_CKPT_H
-#define SFT_CKPT_CKPT_H
+#ifndef SFT_SAVE_CKPT_H
+#define SFT_SAVE_CKPT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Micro-batches: as many whole rows of a step as fit, in order, real tokens only. */
-#ifndef SFT_TRAIN_BATCH_H
-#define SFT_TRAIN_BATCH_H
+#ifndef SFT_DATA_BATCH_H
+#define SFT_DATA_BATCH_H
 
+#include "data/feed.h"
 #include "model/micro_batch.h"
 #include "model/model.h"
-#include "train/feed.h"
 
 /* How a step is cut. */
 struct batch {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A step as a note of its counts, and one broadcast for each of its arrays. */
-#include "train/share.h"
+#include "data/broadcast.h"
 
-int share_header(const struct mesh *m, struct stream_header *h, struct err *e)
+int broadcast_header(const struct mesh *m, struct stream_header *h, struct err *e)
 {
     struct stream_header copy = *h;
     copy.stages = (struct buf){0};
@@ -50,7 +50,8 @@ static int send_arrays(const struct mesh *m, struct feed_step *s, struct err *e)
                : 0;
 }
 
-int share_step(const struct mesh *m, int rc, struct feed_step *s, uint64_t *checksum, struct err *e)
+int broadcast_step(const struct mesh *m, int rc, struct feed_step *s, uint64_t *checksum,
+                   struct err *e)
 {
     const bool reads = mesh_writes(m);
     struct counts c = {0};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows dealt to ranks, and the parts of a flat allocation. */
+/* Rows assigned to ranks, and the parts of a flat allocation. */
+#include "data/balance.h"
+#include "data/batch.h"
 #include "parallel/zero.h"
 #include "rig.h"
 #include "test.h"
-#include "train/batch.h"
-#include "train/deal.h"
 
 enum { ROWS = 37, LONGEST = 60 };
 
@@ -22,12 +22,12 @@ static double row_cost(const struct model *m, const struct feed_row *r)
     return model_flops(m, n, n > 0 ? n - 1 : 0, model_squares(m, n));
 }
 
-static void deals(const struct model *m)
+static void balances(const struct model *m)
 {
     struct err e;
     bool each_once = true, balanced = true, same = true;
     for (int ranks = 1; ranks < 9; ranks++) {
-        struct deal d, again;
+        struct balance d, again;
         struct batch b = {.capacity = 2 * LONGEST};
         struct micro_batch x = {0};
         const struct micro_batch_layout k = micro_batch_layout(b.capacity, 0);
@@ -36,9 +36,9 @@ static void deals(const struct model *m)
         struct feed_step s = step(ROWS);
         double load[8] = {0}, least = 1e300, most = 0, heaviest = 0;
         size_t taken = 0;
-        if (deal_init(&d, m, ranks, &e) || deal_init(&again, m, ranks, &e)) return;
-        deal_rows(&d, &s, &e);
-        deal_rows(&again, &s, &e);
+        if (balance_init(&d, m, ranks, &e) || balance_init(&again, m, ranks, &e)) return;
+        balance_rows(&d, &s, &e);
+        balance_rows(&again, &s, &e);
         for (size_t i = 0; i < ROWS; i++) {
             const uint32_t to = d.owner ? d.owner[i] : 0;
             const double cost = row_cost(m, &s.rows[i]);
@@ -59,23 +59,23 @@ static void deals(const struct model *m)
         each_once &= taken == s.tokens;
         balanced &= most - least <= heaviest;
         free(block);
-        deal_free(&d);
-        deal_free(&again);
+        balance_free(&d);
+        balance_free(&again);
         feed_step_free(&s);
     }
     CHECK("every token is computed on one rank", each_once);
     CHECK("ranks differ by at most the heaviest row", balanced);
-    CHECK("the same step is dealt in the same way", same);
+    CHECK("balance: the same step is assigned in the same way", same);
 }
 
 static void few_rows(const struct model *m)
 {
     struct err e;
-    struct deal d;
+    struct balance d;
     struct feed_step s = step(2);
-    bool fine = deal_init(&d, m, 5, &e) == 0 && deal_rows(&d, &s, &e) == 0;
+    bool fine = balance_init(&d, m, 5, &e) == 0 && balance_rows(&d, &s, &e) == 0;
     CHECK("fewer rows than ranks", fine && d.owner[1] == 0 && d.owner[0] == 1);
-    deal_free(&d);
+    balance_free(&d);
     feed_step_free(&s);
 }
 
@@ -108,7 +108,7 @@ static void zero_parts(void)
 int main(void)
 {
     const struct model m = tiny_model(true, false);
-    deals(&m);
+    balances(&m);
     few_rows(&m);
     zero_parts();
     TEST_END();

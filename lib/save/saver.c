@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The owner's side: begins saves, waits for them, and hears what came of them. */
-#include "train/saver.h"
+#include "save/saver.h"
 
 #include <signal.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "train/saver_impl.h"
+#include "save/saver_impl.h"
 
 void saver_fail(struct saver *s, const struct err *e)
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/feed.h"
+#include "data/feed.h"
 
 /* In the first `steps` steps of a plan of `all`. */
 static int nothing_to_learn(const char *name, uint64_t steps, uint64_t all, struct err *e)

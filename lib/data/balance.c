@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The longest-processing-time rule: at most 4/3 of the best balance there is. */
-#include "train/deal.h"
+#include "data/balance.h"
 
 #include <stdlib.h>
 
 #include "base/mem.h"
 
-int deal_init(struct deal *d, const struct model *m, int ranks, struct err *e)
+int balance_init(struct balance *d, const struct model *m, int ranks, struct err *e)
 {
-    *d = (struct deal){.model = m, .ranks = (uint32_t)ranks};
+    *d = (struct balance){.model = m, .ranks = (uint32_t)ranks};
     d->load = mem_alloc((size_t)ranks, sizeof *d->load, e);
     return d->load ? 0 : -1;
 }
 
-void deal_free(struct deal *d)
+void balance_free(struct balance *d)
 {
     mem_free(d->owner);
     mem_free(d->load);
     mem_free(d->order);
-    *d = (struct deal){0};
+    *d = (struct balance){0};
 }
 
-static double cost(const struct deal *d, const struct feed_step *s, const struct feed_row *r)
+static double cost(const struct balance *d, const struct feed_step *s, const struct feed_row *r)
 {
     double targets = 0, squares = 0;
     for (uint32_t i = 0; i < r->samples; i++) {
@@ -35,19 +35,19 @@ static double cost(const struct deal *d, const struct feed_step *s, const struct
 /* Equal costs in the order of the rows. */
 static int heavier(const void *x, const void *y)
 {
-    const struct deal_row *a = x, *b = y;
+    const struct balance_row *a = x, *b = y;
     if (a->cost < b->cost || a->cost > b->cost) return a->cost > b->cost ? -1 : 1;
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-int deal_rows(struct deal *d, const struct feed_step *s, struct err *e)
+int balance_rows(struct balance *d, const struct feed_step *s, struct err *e)
 {
     if (d->ranks == 1) return 0;
     if (mem_grow(&d->owner, &d->owner_cap, s->nrows, sizeof *d->owner, e) ||
         mem_grow(&d->order, &d->order_cap, s->nrows, sizeof *d->order, e))
         return -1;
     for (size_t i = 0; i < s->nrows; i++)
-        d->order[i] = (struct deal_row){cost(d, s, &s->rows[i]), i};
+        d->order[i] = (struct balance_row){cost(d, s, &s->rows[i]), i};
     if (s->nrows) qsort(d->order, s->nrows, sizeof *d->order, heavier);
     for (uint32_t r = 0; r < d->ranks; r++) d->load[r] = 0;
     for (size_t i = 0; i < s->nrows; i++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A ring of depth + 1 steps: one that training has, and those that are ready. */
-#include "train/ahead.h"
+#include "data/prefetch.h"
 
 #include <pthread.h>
 
 #include "base/mem.h"
 
-struct ahead {
+struct prefetch {
     int (*read)(void *arg, struct feed_step *s, struct err *e);
     void *arg;
     struct feed_step *ring; /* step k lies in ring[k % (depth + 1)] */
@@ -38,12 +38,12 @@ static size_t part(size_t *at, uint64_t count, size_t size)
     return begin;
 }
 
-struct layout {
+struct places {
     size_t samples, rows, ids, weights, end;
 };
-static struct layout lay_out(const struct feed_room *r)
+static struct places lay_out(const struct feed_room *r)
 {
-    struct layout l = {0};
+    struct places l = {0};
     l.samples = part(&l.end, r->samples, sizeof(struct feed_sample));
     l.rows = part(&l.end, r->rows, sizeof(struct feed_row));
     l.ids = part(&l.end, r->tokens, sizeof(uint32_t));
@@ -66,9 +66,9 @@ size_t feed_room_bytes(const struct feed_room *r, unsigned depth)
     return bytes == SIZE_MAX || mem_mul(bytes, (size_t)depth + 1, &bytes) ? SIZE_MAX : bytes;
 }
 
-struct feed_step ahead_step(const struct feed_room *r, void *at)
+struct feed_step prefetch_step(const struct feed_room *r, void *at)
 {
-    const struct layout l = lay_out(r);
+    const struct places l = lay_out(r);
     char *memory = at;
     return (struct feed_step){.samples = (void *)(memory + l.samples),
                               .rows = (void *)(memory + l.rows),
@@ -86,7 +86,7 @@ struct feed_step ahead_step(const struct feed_room *r, void *at)
  * only freed after that. */
 static void *reader(void *arg)
 {
-    struct ahead *a = arg;
+    struct prefetch *a = arg;
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     pthread_mutex_lock(&a->lock);
@@ -110,20 +110,20 @@ static void *reader(void *arg)
     return NULL;
 }
 
-struct ahead *ahead_new(const struct feed_room *room, unsigned depth, void *memory,
-                        int (*read)(void *arg, struct feed_step *s, struct err *e), void *arg,
-                        struct err *e)
+struct prefetch *prefetch_new(const struct feed_room *room, unsigned depth, void *memory,
+                              int (*read)(void *arg, struct feed_step *s, struct err *e), void *arg,
+                              struct err *e)
 {
-    struct ahead *a = mem_alloc(1, sizeof *a, e);
+    struct prefetch *a = mem_alloc(1, sizeof *a, e);
     if (!a) return NULL;
-    *a = (struct ahead){.read = read, .arg = arg, .depth = depth};
+    *a = (struct prefetch){.read = read, .arg = arg, .depth = depth};
     a->ring = mem_alloc((size_t)depth + 1, sizeof *a->ring, e);
     if (!a->ring) {
         mem_free(a);
         return NULL;
     }
     for (unsigned i = 0; i <= depth; i++)
-        a->ring[i] = ahead_step(room, (char *)memory + i * lay_out(room).end);
+        a->ring[i] = prefetch_step(room, (char *)memory + i * lay_out(room).end);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->made_one, NULL);
     pthread_cond_init(&a->took_one, NULL);
@@ -132,7 +132,7 @@ struct ahead *ahead_new(const struct feed_room *room, unsigned depth, void *memo
     return a;
 }
 
-static void read_here(struct ahead *a)
+static void read_here(struct prefetch *a)
 {
     if (a->over) return;
     a->rc = a->read(a->arg, &a->ring[a->made % (a->depth + 1)], &a->why);
@@ -140,7 +140,7 @@ static void read_here(struct ahead *a)
     a->made += a->rc == 1;
 }
 
-int ahead_next(struct ahead *a, struct feed_step *s, struct err *e)
+int prefetch_next(struct prefetch *a, struct feed_step *s, struct err *e)
 {
     int rc = 1;
     if (!a->threaded) read_here(a);
@@ -157,7 +157,7 @@ int ahead_next(struct ahead *a, struct feed_step *s, struct err *e)
     return rc;
 }
 
-void ahead_free(struct ahead *a)
+void prefetch_free(struct prefetch *a)
 {
     if (!a) return;
     if (a->threaded) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What to train on: a stream of rows, gathered into steps. */
-#ifndef SFT_TRAIN_FEED_H
-#define SFT_TRAIN_FEED_H
+#ifndef SFT_DATA_FEED_H
+#define SFT_DATA_FEED_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -57,14 +57,14 @@ struct feed_room {
 /* A row has `length` tokens, and a step global_batch samples (rows in mode dense, where a sample
  * may be as short as one token). */
 struct feed_room feed_room(uint64_t length, uint64_t global_batch, enum pack_mode mode);
-/* Of depth + 1 steps: one in training, and depth read ahead. SIZE_MAX when it is too large. */
+/* Of depth + 1 steps: one in training, and `depth` prefetched. SIZE_MAX when it is too large. */
 size_t feed_room_bytes(const struct feed_room *r, unsigned depth);
 /* From now on steps are kept in `memory` (feed_room_bytes; NULL: it is allocated), a step that the
  * room does not hold is ERR_DATA (or comes in parts, see there), and a thread reads up to depth
  * steps ahead: the steps, and where a failure shows, are the same for any depth. f stays in use by
  * that thread until feed_close. */
-int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
-               struct err *e);
+int feed_prefetch(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
+                  struct err *e);
 /* 1 and the next step in *s (arrays are reused), 0 at the end, -1 on failure. */
 int feed_next(struct feed *f, struct feed_step *s, struct err *e);
 /* Hash of the rows of the steps given so far, in their order: to recognise a stream when a run is

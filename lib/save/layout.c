@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of a checkpoint's tensors, and reading pieces of them from the device. */
-#include "train/contents.h"
+#include "save/layout.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,17 +12,17 @@ static enum hf_dtype stored(enum dtype t)
     return t == DT_BF16 ? HF_BF16 : t == DT_F64 ? HF_F64 : HF_F32;
 }
 
-enum hf_dtype contents_dtype(enum dtype t) { return t == DT_BF16 ? HF_BF16 : HF_F32; }
+enum hf_dtype layout_dtype(enum dtype t) { return t == DT_BF16 ? HF_BF16 : HF_F32; }
 
-static int copy(const struct contents_part *p, void *to, const void *from, size_t n, struct err *e)
+static int copy(const struct layout_part *p, void *to, const void *from, size_t n, struct err *e)
 {
     struct device *d = p->weights->device;
     return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
 }
 
-int contents_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+int layout_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
-    const struct contents_part *p = arg;
+    const struct layout_part *p = arg;
     const size_t size = dtype_size(p->type);
     const char *from = (const char *)*p->flat + at * size;
     if (stored(p->type) == as) return copy(p, out, from, n * size, e);
@@ -39,7 +39,7 @@ int contents_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *o
     return 0;
 }
 
-static int add(struct contents *c, struct contents_part *from, const struct param *p, int file,
+static int add(struct layout *c, struct layout_part *from, const struct param *p, int file,
                enum hf_dtype dtype, struct err *e)
 {
     char name[128];
@@ -58,14 +58,14 @@ static int add(struct contents *c, struct contents_part *from, const struct para
                                .n = p->n,
                                .file = file,
                                .at = p->offset,
-                               .read = contents_read_here,
+                               .read = layout_read_here,
                                .arg = from};
     c->count++;
     return t->name ? 0 : -1;
 }
 
 /* peft wants a tied model's one matrix under both of its names. */
-static int add_tied(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+static int add_tied(struct layout *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
     const struct weights *w = c->parts[0].weights;
     struct param head = *p;
@@ -75,35 +75,35 @@ static int add_tied(struct contents *c, const struct param *p, enum hf_dtype dty
 }
 
 /* A run with an adapter saves only what it trains, the adapter's matrices in fp32. */
-static int add_param(struct contents *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+static int add_param(struct layout *c, const struct param *p, enum hf_dtype dtype, struct err *e)
 {
     if (c->parts[0].weights->params.nlora && !p->trained) return 0;
     if (p->adapter) dtype = HF_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     if (p->trained && add_tied(c, p, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
-        if (add(c, &c->parts[i], p, OPTIMIZER, contents_dtype(c->parts[i].type), e)) return -1;
+        if (add(c, &c->parts[i], p, OPTIMIZER, layout_dtype(c->parts[i].type), e)) return -1;
     return 0;
 }
 
-static void add_part(struct contents *c, struct weights *w, const char *name, void **flat,
+static void add_part(struct layout *c, struct weights *w, const char *name, void **flat,
                      enum dtype type)
 {
-    c->parts[c->nparts++] = (struct contents_part){w, name, flat, type, c->buffer, c};
+    c->parts[c->nparts++] = (struct layout_part){w, name, flat, type, c->buffer, c};
 }
 
-int contents_make(struct contents *c, struct weights *w, struct optimizer *o, enum hf_dtype dtype,
-                  struct err *e)
+int layout_make(struct layout *c, struct weights *w, const struct save_part *state, int nstate,
+                enum hf_dtype dtype, struct err *e)
 {
     const struct params *p = &w->params;
-    *c = (struct contents){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
+    *c = (struct layout){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
     if (!c->buffer) return -1;
     c->weights = w;
     add_part(c, w, NULL, &w->values, w->compute);
-    struct optimizer_part part[OPTIMIZER_PARTS];
-    const int parts = optimizer_parts(o, part);
-    for (int i = 0; i < parts; i++) add_part(c, w, part[i].name, part[i].flat, part[i].type);
-    c->best = parts && part[0].flat == &o->master ? 1 : 0;
+    for (int i = 0; i < nstate; i++) {
+        if (!strcmp(state[i].name, "master")) c->best = c->nparts;
+        add_part(c, w, state[i].name, state[i].flat, state[i].type);
+    }
     for (size_t i = 0; i < p->count; i++) {
         if (add_param(c, &p->p[i], dtype, e)) return -1;
         if (c->count)
@@ -113,19 +113,19 @@ int contents_make(struct contents *c, struct weights *w, struct optimizer *o, en
         .tensors = c->tensors,
         .ntensors = c->count,
         .files = {{p->nlora ? "adapter_model" : "model", false}, {"optimizer", true}},
-        .nfiles = parts ? 2 : 1};
+        .nfiles = nstate ? 2 : 1};
     return 0;
 }
 
-void contents_free(struct contents *c)
+void layout_free(struct layout *c)
 {
     mem_free(c->tensors);
     mem_free(c->buffer);
     arena_free(&c->names);
-    *c = (struct contents){0};
+    *c = (struct layout){0};
 }
 
-void contents_bytes(const struct contents *c, uint64_t *model, uint64_t *all)
+void layout_bytes(const struct layout *c, uint64_t *model, uint64_t *all)
 {
     *model = *all = 0;
     for (size_t i = 0; i < c->list.ntensors; i++) {

@@ -3,13 +3,15 @@
  * hold of each piece, converted, and rank 0 puts the pieces together. So nothing is asked for, and
  * no message but the last is about another. What a rank updates is read on that rank, the weights
  * too: elsewhere they change when they are gathered, which no gate holds back. */
-#include "train/contents.h"
+#include "save/layout.h"
 
 #include <string.h>
 
+#include "parallel/zero.h"
+
 /* The elements of [*begin, *end) that rank r holds: parts of what is trained are equal, and what is
  * frozen is rank 0's. */
-static void held_by(const struct contents *c, int r, size_t *begin, size_t *end)
+static void held_by(const struct layout *c, int r, size_t *begin, size_t *end)
 {
     const size_t trained = c->weights->params.trained;
     const size_t each = trained / (size_t)c->mesh->size[MESH_DP];
@@ -21,8 +23,8 @@ static void held_by(const struct contents *c, int r, size_t *begin, size_t *end)
 
 static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
-    const struct contents_part *p = arg;
-    const struct contents *c = p->owner;
+    const struct layout_part *p = arg;
+    const struct layout *c = p->owner;
     const size_t size = hf_dtype_size(as);
     int rc = 0;
     for (int r = 0; r < c->mesh->size[MESH_DP]; r++) {
@@ -31,7 +33,7 @@ static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, 
         if (begin == end) continue;
         char *to = (char *)out + (begin - at) * size;
         struct err *why = rc ? NULL : e; /* the first failure counts */
-        if (r == 0 ? contents_read_here(arg, begin, end - begin, as, to, why)
+        if (r == 0 ? layout_read_here(arg, begin, end - begin, as, to, why)
                    : mesh_side_receive(c->mesh, to, (end - begin) * size,
                                        mesh_peer(c->mesh, MESH_DP, r), why))
             rc = -1;
@@ -42,13 +44,13 @@ static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, 
 /* A piece that cannot be read is sent as zeros: rank 0 waits for something. */
 static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
 {
-    const struct contents_part *p = arg;
-    const struct contents *c = p->owner;
+    const struct layout_part *p = arg;
+    const struct layout *c = p->owner;
     size_t begin = at, end = at + n;
     held_by(c, c->mesh->at[MESH_DP], &begin, &end);
     if (begin == end) return 0;
     const size_t bytes = (end - begin) * hf_dtype_size(as);
-    const int rc = contents_read_here(arg, begin, end - begin, as, out, e);
+    const int rc = layout_read_here(arg, begin, end - begin, as, out, e);
     if (rc) memset(out, 0, bytes);
     return mesh_side_send(c->mesh, out, bytes, mesh_peer(c->mesh, MESH_DP, 0), rc ? NULL : e) ? -1
                                                                                               : rc;
@@ -57,7 +59,7 @@ static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, str
 /* After the last tensor the others tell whether all that they sent was right. */
 static int over(void *arg, int rc, struct err *e)
 {
-    const struct contents *c = arg;
+    const struct layout *c = arg;
     const struct mesh *m = c->mesh;
     struct err word = {0};
     if (m->at[MESH_DP] > 0) {
@@ -75,7 +77,7 @@ static int over(void *arg, int rc, struct err *e)
     return rc;
 }
 
-void contents_spread(struct contents *c, const struct mesh *m, bool sharded)
+void layout_spread(struct layout *c, const struct mesh *m, bool sharded)
 {
     const bool here = m->at[MESH_DP] == 0;
     if (!sharded) {

@@ -3,11 +3,11 @@
  * their allocation, into a staging buffer of fixed size (by a thread, or by the caller where the
  * device wants that), and from there written to files by another thread. An update of a tensor
  * waits, through saver_gate, until the tensor has been read; nothing else waits. */
-#ifndef SFT_TRAIN_SAVER_H
-#define SFT_TRAIN_SAVER_H
+#ifndef SFT_SAVE_SAVER_H
+#define SFT_SAVE_SAVER_H
 
-#include "ckpt/ckpt.h"
 #include "hf/safetensors.h"
+#include "save/ckpt.h"
 
 /* Tensors are read in pieces of so many elements, counted from each tensor's start. */
 enum { SAVER_PIECE = 1 << 20 };

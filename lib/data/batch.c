@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows to the arrays that a forward pass reads. */
-#include "train/batch.h"
+#include "data/batch.h"
 
 #include "base/hash.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a stream a step at a time, with one record of look-ahead. */
-#include "train/feed.h"
+#include "data/feed.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "train/ahead.h"
-#include "train/share.h"
+#include "data/broadcast.h"
+#include "data/prefetch.h"
 
 enum { LOOSE_ROWS = 64 };
 
@@ -24,8 +24,8 @@ struct feed {
     } stranger;
     uint64_t length, steps, rows, checksum; /* as far as was read */
     uint64_t given;                         /* the checksum as far as was handed out */
-    struct ahead *ahead;                    /* NULL: the caller's steps are read into */
-    void *memory;                           /* of ahead, if it is ours */
+    struct prefetch *prefetch;              /* NULL: the caller's steps are read into */
+    void *memory;                           /* of prefetch, if it is ours */
     struct feed_step shared;                /* where what rank 0 read is put */
     const struct mesh *mesh;     /* the ranks that rank 0 shares what it reads with; NULL: none */
     struct stream_header header; /* of another rank's stream: there is no reader here */
@@ -77,7 +77,7 @@ struct feed *feed_open_shared(const char *path, const struct model_vocab *v, con
     int rc = mesh_broadcast(m, &file, sizeof file, e);
     if (mesh_agree(m, rc || !f || !f->name ? -1 : 0, e)) rc = -1;
     if (rc == 0 && f->reader) f->header = *stream_header(f->reader);
-    if (rc == 0) rc = share_header(m, &f->header, e);
+    if (rc == 0) rc = broadcast_header(m, &f->header, e);
     if (rc == 0) {
         f->mesh = m;
         return f;
@@ -96,7 +96,7 @@ uint64_t feed_checksum(const struct feed *f) { return f->given; }
 void feed_close(struct feed *f)
 {
     if (!f) return;
-    ahead_free(f->ahead);
+    prefetch_free(f->prefetch);
     mem_free(f->memory);
     stream_close(f->reader);
     mem_free(f->name);
@@ -152,7 +152,7 @@ static int put_weights(const struct feed *f, struct feed_step *s, const struct s
     return 0;
 }
 
-/* What the id stands for is not asked here, which may be the thread that reads ahead. */
+/* What the id stands for is not asked here, which may be the prefetch thread. */
 static int refuse(struct feed *f, const struct stream_sample *x, uint32_t id, struct err *e)
 {
     f->stranger.found = true;
@@ -251,24 +251,24 @@ static int read_step(void *arg, struct feed_step *s, struct err *e)
     return 1;
 }
 
-int feed_ahead(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
-               struct err *e)
+int feed_prefetch(struct feed *f, const struct feed_room *r, unsigned depth, void *memory,
+                  struct err *e)
 {
     f->parts = r->parts;
     if (!memory && !(memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e))) return -1;
     if (!f->reader) { /* rank 0 has it */
-        f->shared = ahead_step(r, memory);
+        f->shared = prefetch_step(r, memory);
         return 0;
     }
-    f->ahead = ahead_new(r, depth, memory, read_step, f, e);
-    return f->ahead ? 0 : -1;
+    f->prefetch = prefetch_new(r, depth, memory, read_step, f, e);
+    return f->prefetch ? 0 : -1;
 }
 
 int feed_next(struct feed *f, struct feed_step *s, struct err *e)
 {
     if (f->shared.fixed) *s = f->shared;
-    int rc = !f->reader ? 0 : f->ahead ? ahead_next(f->ahead, s, e) : read_step(f, s, e);
+    int rc = !f->reader ? 0 : f->prefetch ? prefetch_next(f->prefetch, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
     if (rc < 0 && f->stranger.found) tell_stranger(f, e);
-    return f->mesh ? share_step(f->mesh, rc, s, &f->given, e) : rc;
+    return f->mesh ? broadcast_step(f->mesh, rc, s, &f->given, e) : rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of this module share; not for other modules. */
-#ifndef SFT_CKPT_IMPL_H
-#define SFT_CKPT_IMPL_H
+/* Names that the ckpt_*.c files share. */
+#ifndef SFT_SAVE_CKPT_IMPL_H
+#define SFT_SAVE_CKPT_IMPL_H
 
 #include <stdbool.h>
 #include <stdint.h>

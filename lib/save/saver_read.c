@@ -4,7 +4,7 @@
  * passing over them too. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "train/saver_impl.h"
+#include "save/saver_impl.h"
 
 enum { GATE = 64 }; /* updates begin at a multiple of so many elements */
 
