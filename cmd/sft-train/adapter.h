@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run's LoRA adapter: from the configuration to the options of the weights, and its first values. */
+/* The run's LoRA adapter: from the configuration to the options of the weights, and its first
+ * values. */
 #ifndef SFT_CMD_TRAIN_ADAPTER_H
 #define SFT_CMD_TRAIN_ADAPTER_H
 

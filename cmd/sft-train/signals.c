@@ -40,7 +40,7 @@ int signals_catch(struct err *e)
         signal(all[i], SIG_DFL); /* a shell's background ignores SIGINT */
         sigaddset(&waited, all[i]);
     }
-    signal(SIGPIPE, SIG_IGN); /* hours of work do not end because a pager did */
+    signal(SIGPIPE, SIG_IGN);                  /* hours of work do not end because a pager did */
     pthread_sigmask(SIG_BLOCK, &waited, NULL); /* also of threads that are yet to start */
     if (pthread_create(&thread, NULL, note, NULL))
         return err_set(e, ERR_MEMORY, "cannot start a thread that waits for signals");

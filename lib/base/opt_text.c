@@ -230,7 +230,8 @@ static void zsh_option(const struct opt *o, void *arg)
     if (o->letter) snprintf(names[n++], sizeof *names, "-%c%s", o->letter, value ? "+" : "");
     snprintf(names[n++], sizeof *names, "--%s%s", o->name, value ? "=" : "");
     for (int i = 0; i < n; i++) {
-        buf_printf(b, " \\\n    '%s%s[", o->kind == OPT_COUNT || o->kind == OPT_LIST ? "*" : "", names[i]);
+        buf_printf(b, " \\\n    '%s%s[", o->kind == OPT_COUNT || o->kind == OPT_LIST ? "*" : "",
+                   names[i]);
         quoted(b, o->help, "[]:\\");
         buf_puts(b, "]");
         if (value) {

@@ -283,7 +283,8 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(attention_grad)                                                                              \
     X(swiglu)                                                                                      \
     X(swiglu_grad)                                                                                 \
-    X(xent) X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) \
+    X(xent)                                                                                        \
+    X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad)         \
         X(dropout) X(adamw) X(sgd)
 
 enum op_id {

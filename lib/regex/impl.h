@@ -3,8 +3,8 @@
 #ifndef SFT_REGEX_IMPL_H
 #define SFT_REGEX_IMPL_H
 
-#include "unicode/cpset.h"
 #include "regex/regex.h"
+#include "unicode/cpset.h"
 #include "unicode/unicode.h"
 
 enum {

@@ -139,8 +139,8 @@ struct stream_writer *stream_create(const char *path, const struct stream_header
 int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e);
 /* Adds the digest of an input (any 128-bit hex text) to the trailer. */
 int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], struct err *e);
-/* Adds n to the trailer's note of that name ([a-z_], shorter than STREAM_NOTE_NAME): how much of the
- * data a stage left out or changed. A note of 0 is not written. */
+/* Adds n to the trailer's note of that name ([a-z_], shorter than STREAM_NOTE_NAME): how much of
+ * the data a stage left out or changed. A note of 0 is not written. */
 int stream_add_note(struct stream_writer *w, const char *name, uint64_t n, struct err *e);
 /* Trailer, then commit of the file; frees w in either case. */
 int stream_finish(struct stream_writer *w, struct err *e);

@@ -4,10 +4,10 @@
 #define SFT_TEXT_ADDED_H
 
 #include "base/json.h"
-#include "unicode/cpset.h"
 #include "text/normalizer.h"
 #include "text/ntext.h"
 #include "text/vocab.h"
+#include "unicode/cpset.h"
 
 struct added_token {
     struct str content;

@@ -17,8 +17,8 @@ void bpe_free(struct bpe *b);
 bool bpe_has_bytes(const struct bpe *b);
 int bpe_set_bytes(struct bpe *b, struct err *e);
 const struct vocab *bpe_vocab(const struct bpe *b);
-/* Appends, for the tokenizer's identity, everything besides the vocabulary that decides results: the
- * merges as pairs of ids in order, then the options. */
+/* Appends, for the tokenizer's identity, everything besides the vocabulary that decides results:
+ * the merges as pairs of ids in order, then the options. */
 int bpe_describe(const struct bpe *b, struct buf *out, struct err *e);
 
 /* A token of a word: its id and how many bytes of the word it covers. */

@@ -3,8 +3,8 @@
 #ifndef SFT_TEXT_DECODER_IMPL_H
 #define SFT_TEXT_DECODER_IMPL_H
 
-#include "text/decoder.h"
 #include "regex/regex.h"
+#include "text/decoder.h"
 
 enum decoder_kind {
     DECODE_BYTES,

@@ -4,8 +4,8 @@
 #define SFT_TEXT_NORMALIZER_H
 
 #include "base/json.h"
-#include "text/ntext.h"
 #include "regex/regex.h"
+#include "text/ntext.h"
 
 struct normalizer; /* a list of steps, maybe empty; immutable */
 struct normalizer *normalizer_load(const struct json *o, struct err *e); /* o NULL or null: none */

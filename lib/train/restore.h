@@ -11,8 +11,8 @@ struct restore_cursor {
     struct buf settings;     /* text of settings_write; empty: it has none. For buf_free */
 };
 /* Restores weights (of an adapter's run: those that it trains), moments and step from a
- * checkpoint-N folder, after checking its hashes: ERR_DATA when it is damaged; ERR_CONFIG when it is
- * whole, but of another model. */
+ * checkpoint-N folder, after checking its hashes: ERR_DATA when it is damaged; ERR_CONFIG when it
+ * is whole, but of another model. */
 int restore_load(struct trainer *t, const char *checkpoint, struct restore_cursor *cursor,
                  struct err *e);
 /* Brings f, freshly opened, to the cursor; ERR_CONFIG when its rows are others. */
