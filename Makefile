@@ -198,7 +198,7 @@ bench:
 # finds is kept in $(O)/fuzz.
 FUZZ_SECONDS ?= 60
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-LIB_SRC   = $(filter-out lib/ops/%,$(foreach m,base config stream regex unicode text jinja chat rows pack hf,$(call lib_src,$(m)))) $(wildcard lib/save/manifest.c lib/save/ckpt_*.c)
+LIB_SRC   = $(filter-out lib/ops/%,$(foreach m,base config stream regex unicode text jinja chat rows pack hf,$(call lib_src,$(m)))) $(wildcard lib/save/manifest*.c lib/save/ckpt_*.c)
 $(O)/fuzz/%: tests/fuzz/%.c $(wildcard lib/*/*.h) $(O)/config.mk
 	@mkdir -p $(@D)
 	@echo "  clang $<"

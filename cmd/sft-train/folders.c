@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folders of a run: opened, or asked what stands in the way. */
+/* Opens the folders of a run, or tells what prevents that. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "run.h"
@@ -20,18 +21,62 @@ void run_tell_aside(struct run *r)
     buf_reset(&f->kept);
 }
 
-/* sft-run has taken the lock already, and says so here. */
+/* ---- config.yaml, as lib/save asks for it ---- */
+static int read_config(void *unused, const char *path, struct run_owner *o, struct err *e)
+{
+    struct config_run c;
+    (void)unused;
+    if (config_run_read(path, &c, e)) return -1;
+    *o = (struct run_owner){.id = c.id,
+                            .output = c.output,
+                            .logs = c.logs,
+                            .process = c.process,
+                            .host = c.host,
+                            .started = c.started,
+                            .output_dir = c.output_dir,
+                            .memory = c.memory};
+    return 0;
+}
+
+static int write_config(void *config, const struct run_owner *o, struct buf *text, struct err *e)
+{
+    const struct config_run c = {.id = o->id,
+                                 .output = o->output,
+                                 .logs = o->logs,
+                                 .process = o->process,
+                                 .host = o->host,
+                                 .started = o->started};
+    return config_run_put(config, &c, e) || config_write_yaml(config, text, e) ? -1 : 0;
+}
+
+static struct run_names names_of(const struct run *r)
+{
+    struct config *c = r->config;
+    return (struct run_names){.output_dir = c->output_dir,
+                              .logging_dir = c->logging_dir,
+                              .exp_name = c->exp_name,
+                              .tensorboard =
+                                  c->track_with && strcmp(c->track_with, "tensorboard") == 0,
+                              .events = c->tracker_kwargs.log_dir,
+                              .read = read_config,
+                              .write = write_config,
+                              .arg = c};
+}
+
+/* sft-run names the lock that it holds here. */
 static const char *lent_lock(void) { return getenv("SFT_LOCK"); }
 
 int run_check(struct run *r, struct err *e)
 {
     if (!r->check || r->silent) return 0;
-    return run_folder_check(r->config, r->resume, lent_lock(), e);
+    const struct run_names names = names_of(r);
+    return run_folder_check(&names, r->resume, lent_lock(), e);
 }
 
 static int open_folders(struct run *r, struct err *e)
 {
-    if (run_folder_open(&r->folder, r->config, r->resume, lent_lock(), e)) return -1;
+    const struct run_names names = names_of(r);
+    if (run_folder_open(&r->folder, &names, r->resume, lent_lock(), e)) return -1;
     r->log_fd = io_append_fd(r->folder.log, e);
     if (r->log_fd < 0) return -1;
     log_tee(r->log_fd);
@@ -41,9 +86,15 @@ static int open_folders(struct run *r, struct err *e)
     return 0;
 }
 
-/* Rank 0's folders are the run's. */
+int run_fall_back(struct run *r, struct err *e)
+{
+    const struct run_names names = names_of(r);
+    return r->silent ? 0 : run_folder_fall_back(&r->folder, &names, e);
+}
+
+/* Rank 0 opens the folders for all ranks. */
 int run_folders(struct run *r, struct err *e)
 {
     if (run_agreed(r, r->silent ? 0 : open_folders(r, e), e)) return -1;
-    return run_share_resume(r, e);
+    return run_broadcast_resume(r, e);
 }

@@ -78,7 +78,7 @@ int run_check_start(struct run *r, struct err *e)
 
 int run_agreed(struct run *r, int rc, struct err *e) { return world_agree(&r->world, rc, e); }
 
-int run_share_resume(struct run *r, struct err *e)
+int run_broadcast_resume(struct run *r, struct err *e)
 {
     struct run_folder *f = &r->folder;
     struct {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run itself: weights, the loop, the summary. */
+/* Loads the weights, runs the loop and writes the summary. */
 #include "run.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "config/settings.h"
 
 static void say(void *arg, const char *text)
 {
@@ -13,44 +14,39 @@ static void say(void *arg, const char *text)
     log_line(LOG_WARN, "%s", text);
 }
 
-/* Who changes a setting on purpose goes on; who did not mean to reads it. */
-static int tell_settings(const struct run *r, const struct buf *settings, struct err *e)
-{
-    struct arena a = {0};
-    if (!settings->len) return 0;
-    const struct json *then = json_parse(settings->data, settings->len, &a, e);
-    int rc = then ? settings_compare(r->config, then, say, NULL, e) : -1;
-    arena_free(&a);
-    return rc;
-}
-
-/* From the newest checkpoint that is whole; each that is not is set aside and named. */
+/* Loads the newest checkpoint that is whole, and sets aside each that is not. 1: there is none. */
 static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
 {
     while (r->folder.resume &&
-           run_agreed(r, restore_load(&r->trainer, r->folder.resume, cursor, e), e)) {
+           run_agreed(r, checkpoint_load(&r->trainer, r->folder.resume, cursor, e), e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
-        if (run_agreed(r, r->silent ? 0 : run_folder_fall_back(&r->folder, r->config, e), e) ||
-            run_share_resume(r, e))
-            return -1;
+        restore_cursor_free(cursor);
+        if (run_agreed(r, run_fall_back(r, e), e) || run_broadcast_resume(r, e)) return -1;
         run_tell_aside(r);
     }
-    if (!r->folder.resume) return 1;
+    return r->folder.resume ? 0 : 1;
+}
+
+/* Settings may differ, since people change them on purpose; each difference is logged. */
+static int go_on(struct run *r, const struct restore_cursor *cursor, struct err *e)
+{
     if (cursor->step != r->folder.step)
         return err_set(e, ERR_CONFIG, "%s: holds step %llu; give the folder its name back",
                        r->folder.resume, (unsigned long long)cursor->step);
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
              r->folder.resume);
-    if (tell_settings(r, &cursor->settings, e)) return -1;
-    return restore_seek(r->feed, cursor, e);
+    if (cursor->settings && config_settings_compare(r->config, cursor->settings, say, NULL, e))
+        return -1;
+    return feed_seek(r->feed, cursor->step, cursor->checksum, e);
 }
 
 static int resume(struct run *r, struct err *e)
 {
     struct restore_cursor cursor = {0};
     int rc = load(r, &cursor, e);
-    buf_free(&cursor.settings);
+    if (rc == 0) rc = go_on(r, &cursor, e);
+    restore_cursor_free(&cursor);
     return rc;
 }
 
@@ -100,25 +96,23 @@ static int open_tracker(struct run *r, struct err *e)
     return 0;
 }
 
-static int open_state(struct run *r, struct err *e)
+static int open_saver(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
-    if (settings_write(c, &r->settings, e) || buf_check(&r->settings, e)) return -1;
-    r->state = state_open(&r->trainer,
-                          &(struct state_options){.root = r->folder.root,
-                                                  .source = r->model_dir,
-                                                  .keep = (uint64_t)c->max_ckpt_to_keep,
-                                                  .settings = r->settings.data,
-                                                  .adapter = adapter_config(r->adapter),
-                                                  .async = c->sft.async_save},
-                          e);
-    return r->state ? 0 : -1;
+    const struct saver_options o = {.async = c->sft.async_save,
+                                    .root = r->folder.root,
+                                    .source = r->model_dir,
+                                    .adapter = adapter_config(r->adapter),
+                                    .keep = (uint64_t)c->max_ckpt_to_keep};
+    if (config_settings_write(c, &r->settings, e) || buf_check(&r->settings, e)) return -1;
+    r->saver = checkpoint_open(&r->trainer, o, e);
+    return r->saver ? 0 : -1;
 }
 
 static int open_outputs(struct run *r, struct err *e)
 {
     if (!r->silent && open_tracker(r, e)) return -1;
-    return open_state(r, e);
+    return open_saver(r, e);
 }
 
 static void note(void *arg, const char *text)
@@ -147,7 +141,7 @@ static void put(struct buf *b, const char *name, double v, int digits)
     buf_putc(b, ',');
 }
 
-/* One JSON object on standard output: what came of the run. */
+/* Writes the results of the run on standard output, as one JSON object. */
 static int summary(struct run *r, const struct loop_result *x, struct err *e)
 {
     struct buf b = {0};
@@ -228,7 +222,8 @@ int run_loop(struct run *r, struct err *e)
     l.sched = sched_make(c, steps);
     if (run_agreed(r, open_outputs(r, e), e)) return -1;
     l.track = r->track;
-    l.state = r->state;
+    l.saver = r->saver;
+    l.settings = r->settings.data;
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
              (unsigned long long)steps, (double)r->trainer.weights.params.elements * 1e-6,
              dtype_name(r->trainer.weights.compute), r->device->threads,
@@ -254,7 +249,7 @@ void run_close(struct run *r)
     track_close(r->track, NULL);
     io_abort(r->out);
     feed_close(r->feed);
-    state_close(r->state);
+    checkpoint_close(&r->trainer, r->saver);
     trainer_close(&r->trainer);
     adapter_free(r->adapter);
     mesh_close(&r->mesh);

@@ -9,10 +9,9 @@
 #include "comm/launch.h"
 #include "comm/world.h"
 #include "hf/config.h"
-#include "train/folder.h"
+#include "save/folder.h"
+#include "train/checkpoint.h"
 #include "train/loop.h"
-#include "train/restore.h"
-#include "train/settings.h"
 
 struct run {
     /* from the command line */
@@ -38,8 +37,8 @@ struct run {
     struct trainer trainer;
     struct feed *feed;
     struct run_folder folder;
-    struct state *state;
-    struct buf settings; /* of the checkpoints */
+    struct saver *saver;
+    struct buf settings; /* JSON, for the checkpoints */
     struct track *track;
     struct io_out *out;
     struct progress progress;
@@ -52,7 +51,7 @@ int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* bef
 int run_launch(struct run *r, struct err *e);           /* the other ranks, if there are any */
 int run_check_start(struct run *r, struct err *e);      /* they are those of the configuration */
 int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
-int run_share_resume(struct run *r, struct err *e);     /* r->folder's choice, as rank 0 made it */
+int run_broadcast_resume(struct run *r, struct err *e); /* r->folder's choice, as rank 0 made it */
 int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */
 
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
@@ -79,8 +78,11 @@ int run_weights(struct run *r, struct err *e);          /* from the model, or fr
 int run_loop(struct run *r, struct err *e);             /* steps; the summary on stdout */
 void run_close(struct run *r);
 
-/* folders.c: tells what r->folder set aside or kept, once. */
+/* folders.c: */
+/* Logs once which files r->folder set aside or kept. */
 void run_tell_aside(struct run *r);
+/* r->folder.resume turned out damaged: sets it aside and takes the checkpoint before it. */
+int run_fall_back(struct run *r, struct err *e);
 
 /* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step.
  * To be called before any other thread is started. */

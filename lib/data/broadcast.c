@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A step as a note of its counts, and one broadcast for each of its arrays. */
-#include "data/broadcast.h"
+#include "data/broadcast_impl.h"
 
 int broadcast_header(const struct mesh *m, struct stream_header *h, struct err *e)
 {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "data/broadcast.h"
-#include "data/prefetch.h"
+#include "data/broadcast_impl.h"
+#include "data/prefetch_impl.h"
 
 enum { LOOSE_ROWS = 64 };
 

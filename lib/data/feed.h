@@ -70,6 +70,9 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e);
 /* Hash of the rows of the steps given so far, in their order: to recognise a stream when a run is
  * resumed. */
 uint64_t feed_checksum(const struct feed *f);
+/* Reads f, freshly opened, past its first `step` steps; ERR_CONFIG when the checksum of their rows
+ * is another. */
+int feed_seek(struct feed *f, uint64_t step, uint64_t checksum, struct err *e);
 void feed_close(struct feed *f); /* NULL is fine */
 void feed_step_free(struct feed_step *s);
 

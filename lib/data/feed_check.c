@@ -63,6 +63,22 @@ int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
     return 0;
 }
 
+int feed_seek(struct feed *f, uint64_t step, uint64_t checksum, struct err *e)
+{
+    struct feed_step s = {0};
+    int rc = 1;
+    for (uint64_t k = 0; k < step && rc == 1; k++) rc = feed_next(f, &s, e);
+    feed_step_free(&s);
+    if (rc < 0) return -1;
+    if (rc == 0 || feed_checksum(f) != checksum)
+        return err_set(
+            e, ERR_CONFIG,
+            "the stream's first %llu steps are not those that the checkpoint was trained "
+            "on; resume with the same stream",
+            (unsigned long long)step);
+    return 0;
+}
+
 /* ---- a file, looked through ---- */
 static int check_ids(const struct model_vocab *v, const struct stream_sample *s, struct err *e)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A ring of depth + 1 steps: one that training has, and those that are ready. */
-#include "data/prefetch.h"
+#include "data/prefetch_impl.h"
 
 #include <pthread.h>
 

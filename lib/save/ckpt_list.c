@@ -8,7 +8,7 @@
 #include "base/num.h"
 #include "save/ckpt.h"
 #include "save/ckpt_impl.h"
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 
 int ckpt_step_of(const char *name, uint64_t *step)
 {

@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "save/ckpt.h"
 #include "save/ckpt_impl.h"
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 
 struct ckpt {
     uint64_t step;

@@ -109,7 +109,7 @@ int layout_make(struct layout *c, struct weights *w, const struct save_part *sta
         if (c->count)
             c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
     }
-    c->list = (struct saver_content){
+    c->list = (struct saver_list){
         .tensors = c->tensors,
         .ntensors = c->count,
         .files = {{p->nlora ? "adapter_model" : "model", false}, {"optimizer", true}},

@@ -26,7 +26,7 @@ struct layout_part {
     struct layout *owner;
 };
 struct layout {
-    struct saver_content list; /* for the saver */
+    struct saver_list list; /* for the saver */
     struct saver_tensor *tensors;
     size_t count, cap;
     struct layout_part parts[LAYOUT_PARTS]; /* weights, then the optimizer's */
@@ -55,6 +55,8 @@ void layout_free(struct layout *c);
  * 0 over the mesh's side channel: a save is one pass over the list on each rank, in any order of
  * time. Else the others have nothing to do: their list is empty. */
 void layout_spread(struct layout *c, const struct mesh *m, bool sharded);
+/* True if another thread may read the tensors while this one trains. */
+bool layout_reads_beside(const struct layout *c);
 /* Inside: elements [at, at + n) of one part, from this device. */
 saver_read layout_read_here;
 

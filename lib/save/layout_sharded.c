@@ -57,7 +57,7 @@ static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, str
 }
 
 /* After the last tensor the others tell whether all that they sent was right. */
-static int over(void *arg, int rc, struct err *e)
+static int finish(void *arg, int rc, struct err *e)
 {
     const struct layout *c = arg;
     const struct mesh *m = c->mesh;
@@ -86,6 +86,11 @@ void layout_spread(struct layout *c, const struct mesh *m, bool sharded)
     }
     c->mesh = m;
     for (size_t i = 0; i < c->count; i++) c->tensors[i].read = here ? collect : give;
-    c->list.over = over;
+    c->list.finish = finish;
     c->list.arg = c;
+}
+
+bool layout_reads_beside(const struct layout *c)
+{
+    return c->weights->device->ops->peek && (!c->mesh || mesh_side_threads(c->mesh));
 }

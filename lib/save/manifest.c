@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest's text, both ways. It ends with the hash of all text before that line, so that a
  * damaged manifest is told from damaged files. */
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 
 #include <inttypes.h>
 #include <stdio.h>

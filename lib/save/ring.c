@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring. Places are counted from the begin and never wrap; a place is at `place % size`. */
-#include "save/ring.h"
+#include "save/ring_impl.h"
 
 #include <pthread.h>
 #include <stdint.h>

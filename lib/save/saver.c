@@ -1,43 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The owner's side: begins saves, waits for them, and hears what came of them. */
+/* The caller's side of a saver: begins saves, waits for them, and takes their results. */
 #include "save/saver.h"
 
 #include <signal.h>
 
+#include "base/io.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "save/run_json_impl.h"
 #include "save/saver_impl.h"
 
-void saver_fail(struct saver *s, const struct err *e)
-{
-    pthread_mutex_lock(&s->lock);
-    if (!s->failed) {
-        s->why = *e;
-        err_prefix(&s->why, "checkpoint-%llu", (unsigned long long)s->job.step);
-    }
-    s->failed = true;
-    pthread_mutex_unlock(&s->lock);
-}
-
-/* With the lock held. */
-static int failed(const struct saver *s, struct err *why)
-{
-    if (s->failed && why) *why = s->why;
-    return s->failed ? -1 : 0;
-}
-
-bool saver_failed(struct saver *s, struct err *why)
-{
-    pthread_mutex_lock(&s->lock);
-    const int rc = failed(s, why);
-    pthread_mutex_unlock(&s->lock);
-    return rc != 0;
-}
-
-/* With the lock held: what poll and wait return. */
+/* The result of saver_poll and saver_wait; with the lock held. */
 static int outcome(struct saver *s, struct saver_report *r, struct err *e)
 {
-    if (failed(s, e)) return -1;
+    if (saver_result(s, e)) return -1;
     if (!s->news) return 0;
     s->news = false;
     *r = s->report;
@@ -70,23 +45,25 @@ int saver_wait(struct saver *s, struct saver_report *r, struct err *e)
     return rc;
 }
 
-int saver_settle(struct saver *s, struct err *e)
+/* Waits until no save is under way; -1 when one failed. */
+static int settle(struct saver *s, struct err *e)
 {
     const double start = log_clock();
     pthread_mutex_lock(&s->lock);
     wait_idle(s);
     s->stalled += log_clock() - start;
-    int rc = failed(s, e);
+    int rc = saver_result(s, e);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
-int saver_save(struct saver *s, const struct saver_job *job, struct err *e)
+/* Starts the threads; without a reader, reads here. */
+static int begin(struct saver *s, uint64_t step, struct err *e)
 {
     const double start = log_clock();
     if (s->ring) ring_begin(s->ring);
     pthread_mutex_lock(&s->lock);
-    s->job = *job;
+    s->step = step;
     s->began = start;
     s->passed = 0;
     s->reading = true;
@@ -99,9 +76,34 @@ int saver_save(struct saver *s, const struct saver_job *job, struct err *e)
     }
     if (!s->o.async) wait_idle(s);
     s->stalled += log_clock() - start;
-    int rc = failed(s, e);
+    int rc = saver_result(s, e);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+/* ckpt_begin would make it anew: empty, and perhaps on another disk. */
+static int check_root(const struct saver *s, uint64_t step, struct err *e)
+{
+    const int there = io_is_dir(s->o.root, e);
+    if (there) return there < 0 ? -1 : 0;
+    return err_set(e, ERR_IO,
+                   "%s: the folder is gone: it was removed, or its file system is no longer there; "
+                   "checkpoint-%llu is not saved",
+                   s->o.root, (unsigned long long)step);
+}
+
+/* Everything that may fail before a rank waits for another. */
+static int prepare(struct saver *s, const struct saver_point *p, struct err *e)
+{
+    if (settle(s, e)) return -1;
+    if (!s->ring) return 0;
+    return run_json_write(p, &s->run, e) || check_root(s, p->step, e) ? -1 : 0;
+}
+
+int saver_save(struct saver *s, const struct saver_point *p, struct err *e)
+{
+    if (mesh_agree(s->o.mesh, prepare(s, p, e), e)) return -1;
+    return mesh_agree(s->o.mesh, begin(s, p->step, e), e);
 }
 
 double saver_stalled(struct saver *s)
@@ -113,7 +115,7 @@ double saver_stalled(struct saver *s)
     return seconds;
 }
 
-/* Signals are for the thread that trains. */
+/* The threads block all signals: the thread that trains handles them. */
 static int start(struct saver *s, struct err *e)
 {
     sigset_t all, old;
@@ -127,6 +129,13 @@ static int start(struct saver *s, struct err *e)
     return err_set(e, ERR_MEMORY, "cannot start a thread to write checkpoints");
 }
 
+static int open_ring(struct saver *s, struct err *e)
+{
+    if (!mesh_writes(s->o.mesh)) return 0;
+    s->ring = ring_open(s->o.staging, s->o.staging_bytes, e);
+    return s->ring ? saver_list_files(s, e) : -1;
+}
+
 struct saver *saver_open(const struct saver_options *o, struct err *e)
 {
     struct saver *s = mem_alloc(1, sizeof *s, e);
@@ -134,8 +143,7 @@ struct saver *saver_open(const struct saver_options *o, struct err *e)
     s->o = *o;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->change, NULL);
-    if (!o->gives) s->ring = ring_open(o->staging, o->staging_bytes, e);
-    if ((o->gives || (s->ring && saver_list_files(s, e) == 0)) && start(s, e) == 0) return s;
+    if (open_ring(s, e) == 0 && start(s, e) == 0) return s;
     saver_close(s);
     return NULL;
 }
@@ -154,6 +162,7 @@ void saver_close(struct saver *s)
     pthread_mutex_destroy(&s->lock);
     ring_close(s->ring);
     for (int f = 0; f < SAVER_FILES; f++) mem_free(s->lists[f]);
+    buf_free(&s->run);
     mem_free(s->report.path);
     mem_free(s);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reader: one pass over the tensors, piece by piece into the ring; and the gate, through which
- * what it has passed may be updated. It goes on to the end whatever fails, for other ranks may be
- * passing over them too. */
+/* The reader: one pass over the tensors, piece by piece into the ring; and the gate, which holds
+ * back updates of elements that are not read yet. A pass goes on to its end after a failure, since
+ * other ranks make the same pass. */
+#include "base/io.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "save/saver_impl.h"
 
 enum { GATE = 64 }; /* updates begin at a multiple of so many elements */
@@ -13,11 +13,11 @@ static size_t piece(const struct saver_tensor *t, size_t at)
     return t->n - at < SAVER_PIECE ? t->n - at : SAVER_PIECE;
 }
 
-size_t saver_staging(const struct saver_content *c, size_t limit)
+size_t saver_staging(const struct saver_list *l, size_t limit)
 {
     size_t all = 0, largest = 0;
-    for (size_t i = 0; i < c->ntensors; i++) {
-        const struct saver_tensor *t = &c->tensors[i];
+    for (size_t i = 0; i < l->ntensors; i++) {
+        const struct saver_tensor *t = &l->tensors[i];
         const size_t size = hf_dtype_size(t->dtype), room = ring_room(piece(t, 0) * size);
         if (mem_add(all, ring_room(t->n * size), &all)) all = SIZE_MAX / 2;
         if (room > largest) largest = room;
@@ -26,7 +26,15 @@ size_t saver_staging(const struct saver_content *c, size_t limit)
     return all < limit ? all : limit;
 }
 
-/* The first failure of a pass counts: e is NULL after it. */
+/* The last bytes of each file; of each tensor its places in lists, names and header; the buffers
+ * that small files are hashed through; paths and the manifest. */
+size_t saver_reserve(const struct saver_list *l)
+{
+    enum { TENSOR = 1 << 10, REST = 2 << 20 };
+    return (size_t)l->nfiles * IO_PAST_CACHE + l->ntensors * TENSOR + REST;
+}
+
+/* Reads on after a failure; e gets the first one. */
 static int read_tensor(struct saver *s, const struct saver_tensor *t, struct err *e)
 {
     int rc = 0;
@@ -50,14 +58,14 @@ static void passed(struct saver *s, size_t to)
 
 void saver_pass(struct saver *s)
 {
-    const struct saver_content *c = &s->o.content;
+    const struct saver_list *l = &s->o.list;
     struct err e = {0};
     int rc = 0;
-    for (size_t i = 0; i < c->ntensors; i++) {
-        if (read_tensor(s, &c->tensors[i], rc ? NULL : &e)) rc = -1;
-        if (c->tensors[i].passed) passed(s, c->tensors[i].passed);
+    for (size_t i = 0; i < l->ntensors; i++) {
+        if (read_tensor(s, &l->tensors[i], rc ? NULL : &e)) rc = -1;
+        if (l->tensors[i].passed) passed(s, l->tensors[i].passed);
     }
-    if (c->over) rc = c->over(c->arg, rc, &e);
+    if (l->finish) rc = l->finish(l->arg, rc, &e);
     if (rc) saver_fail(s, &e);
     if (s->ring) ring_end(s->ring);
     pthread_mutex_lock(&s->lock);

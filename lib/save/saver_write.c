@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer: takes pieces out of the ring and makes a checkpoint of them. After a failure it drops
- * them, to the last, so that the reader never waits for a writer that has given up. */
+ * all that follow, so that the reader never waits for it. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -19,13 +19,13 @@ struct files {
 
 int saver_list_files(struct saver *s, struct err *e)
 {
-    const struct saver_content *c = &s->o.content;
-    for (int f = 0; f < c->nfiles; f++) {
-        s->lists[f] = mem_alloc(c->ntensors, sizeof **s->lists, e);
+    const struct saver_list *l = &s->o.list;
+    for (int f = 0; f < l->nfiles; f++) {
+        s->lists[f] = mem_alloc(l->ntensors, sizeof **s->lists, e);
         if (!s->lists[f]) return -1;
     }
-    for (size_t i = 0; i < c->ntensors; i++) {
-        const struct saver_tensor *t = &c->tensors[i];
+    for (size_t i = 0; i < l->ntensors; i++) {
+        const struct saver_tensor *t = &l->tensors[i];
         s->lists[t->file][s->count[t->file]++] = (struct hf_tensor){
             .name = t->name, .dtype = t->dtype, .ndim = t->rank, .dim = {t->shape[0], t->shape[1]}};
         s->bytes += t->n * hf_dtype_size(t->dtype);
@@ -43,10 +43,10 @@ static int note_file(void *arg, const char *file, uint64_t size, const char *xxh
 
 static int begin(struct saver *s, struct files *f, struct err *e)
 {
-    const struct saver_job *j = &s->job;
-    if (!(f->k = ckpt_begin(j->root, j->step, e)) || j->files(j->arg, f->k, e)) return -1;
-    for (int i = 0; i < s->o.content.nfiles; i++) {
-        const struct saver_file *x = &s->o.content.files[i];
+    f->k = ckpt_begin(s->o.root, s->step, e);
+    if (!f->k || saver_put_files(s, f->k, e)) return -1;
+    for (int i = 0; i < s->o.list.nfiles; i++) {
+        const struct saver_file *x = &s->o.list.files[i];
         f->note[i] = (struct note){f->k, x->state};
         f->w[i] = safetensors_create(x->state ? ckpt_state_dir(f->k) : ckpt_dir(f->k), x->stem,
                                      s->lists[i], s->count[i], SAFETENSORS_SHARD, e);
@@ -56,8 +56,8 @@ static int begin(struct saver *s, struct files *f, struct err *e)
     return 0;
 }
 
-/* All pieces, of which none is written after a failure, which rc may be. Reading tells of one at
- * its end. */
+/* Takes all pieces, and writes them until something fails: rc is the result of begin, and the
+ * reader's failure is known at the end. */
 static int stream(struct saver *s, struct files *f, int rc, struct err *e)
 {
     struct ring_piece p;
@@ -70,14 +70,14 @@ static int stream(struct saver *s, struct files *f, int rc, struct err *e)
 
 static int finish(struct saver *s, struct files *f, char **path, struct err *e)
 {
-    for (int i = 0; i < s->o.content.nfiles; i++) {
+    for (int i = 0; i < s->o.list.nfiles; i++) {
         struct safetensors_writer *w = f->w[i];
         f->w[i] = NULL;
         if (safetensors_commit(w, e)) return -1;
     }
     struct ckpt *k = f->k;
     f->k = NULL;
-    return ckpt_commit(k, path, e) || ckpt_prune(s->job.root, s->job.keep, e) ? -1 : 0;
+    return ckpt_commit(k, path, e) || ckpt_prune(s->o.root, s->o.keep, e) ? -1 : 0;
 }
 
 static int write_all(struct saver *s, char **path, struct err *e)
@@ -90,11 +90,11 @@ static int write_all(struct saver *s, char **path, struct err *e)
     return rc;
 }
 
-/* With the lock held. */
+/* Ends the save; with the lock held. */
 static void report(struct saver *s, char *path)
 {
     mem_free(s->report.path);
-    s->report = (struct saver_report){s->job.step, s->bytes, log_clock() - s->began, path};
+    s->report = (struct saver_report){s->step, s->bytes, log_clock() - s->began, path};
     s->news = !s->failed;
     s->writing = false;
     pthread_cond_broadcast(&s->change);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "train/checkpoint.h"
 #include "train/numbers.h"
 
 uint64_t loop_steps(const struct config *c, const struct stream_header *h)
@@ -80,7 +81,7 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
                       struct err *e)
 {
     struct saver_report s = {0};
-    int rc = wait ? state_wait(l->state, &s, e) : state_poll(l->state, &s, e);
+    int rc = wait ? saver_wait(l->saver, &s, e) : saver_poll(l->saver, &s, e);
     if (rc <= 0) return rc;
     const double rate = (double)s.bytes / s.seconds * 1e-6;
     char text[200];
@@ -114,7 +115,7 @@ static int save(struct loop *l, struct loop_result *r, struct err *e)
     int rc = writes(l) ? track_sync(l->track, e) : 0;
     if (rc == 0) rc = note_saved(l, r, NULL, true, e);
     if (agreed(l, rc, e)) return -1;
-    return state_save(l->state, l->train, e);
+    return checkpoint_save(l->trainer, l->saver, l->train, l->settings, e);
 }
 
 static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
@@ -168,7 +169,7 @@ static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)e
 /* What training waited for saving since the step before: the rank that waited longest. */
 static int stalled(const struct loop *l, struct numbers *a, struct err *e)
 {
-    const double mine = state_stalled(l->state);
+    const double mine = saver_stalled(l->saver);
     const double *all = mesh_notes(l->trainer->mesh, &mine, sizeof mine, e);
     double most = 0;
     for (int i = 0; all && i < mesh_ranks(l->trainer->mesh); i++) most = fmax(most, all[i]);

@@ -4,9 +4,10 @@
 #define SFT_TRAIN_LOOP_H
 
 #include "config/config.h"
+#include "save/saver.h"
 #include "track/track.h"
 #include "train/sched.h"
-#include "train/state.h"
+#include "train/trainer.h"
 
 /* How the caller takes part; any may be NULL. */
 struct loop_hooks {
@@ -26,7 +27,8 @@ struct loop {
     struct feed_room validation_room;
     void *validation_steps; /* feed_room_bytes(&validation_room, 0) */
     struct track *track;
-    struct state *state;
+    struct saver *saver;
+    const char *settings; /* JSON text, for the checkpoints */
     struct sched sched;
     double peak;    /* FLOP/s of this device's matrix products: the best so far; start with 0 */
     unsigned peaks; /* how often it was measured */

@@ -31,19 +31,10 @@ static int plan_staging(struct trainer *t, struct err *e)
     return 0;
 }
 
-/* The memory allocated while a checkpoint is written: of each file the last bytes, of each tensor
- * its places in lists, names and header; what small files are hashed through; paths, the manifest.
- */
-static size_t saving(const struct layout *c)
-{
-    enum { TENSOR = 1 << 10, REST = 2 << 20 };
-    return (size_t)c->list.nfiles * IO_PAST_CACHE + c->list.ntensors * TENSOR + REST;
-}
-
 static void plan_reserve(struct trainer *t)
 {
     const bool saves = t->o.staging && mesh_writes(t->mesh);
-    t->reserve_room = t->o.reading + (saves ? saving(&t->layout) : 0);
+    t->reserve_room = t->o.reading + (saves ? saver_reserve(&t->layout.list) : 0);
     plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
                   &t->reserve);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 
 static void round_trip(const struct manifest *m)
 {

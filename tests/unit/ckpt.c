@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "hf/folder.h"
 #include "save/ckpt.h"
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 #include "test.h"
 
 static char root[] = "/tmp/sft-ckpt.XXXXXX";

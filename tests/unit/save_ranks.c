@@ -9,13 +9,14 @@
 
 #include "base/io.h"
 #include "comm/comm.h"
+#include "save/ckpt.h"
 #include "tiny.h"
-#include "train/trainer.h"
+#include "train/checkpoint.h"
 #include "world.h"
 
 static struct mesh mesh;
 static struct trainer t;
-static char root[] = "/tmp/sft-save.XXXXXX";
+static char root[] = "/tmp/sft-save.XXXXXX", source[] = "/tmp/sft-model.XXXXXX";
 
 /* What element `at` of a part is when save k begins: exact in bf16. */
 static float value(int part, size_t at, int k)
@@ -87,21 +88,16 @@ static int entries(void)
     return n;
 }
 
-static int no_files(void *arg, const struct ckpt *k, struct err *e)
-{
-    (void)arg, (void)k, (void)e;
-    return 0;
-}
-
 static struct saver *open_saver(bool async, struct err *e)
 {
-    return saver_open(&(struct saver_options){.content = t.layout.list,
+    return saver_open(&(struct saver_options){.list = t.layout.list,
+                                              .mesh = &mesh,
                                               .staging = t.staging,
                                               .staging_bytes = t.staging_bytes,
-                                              .gives = w->place.rank > 0,
                                               .async = async,
-                                              .read_beside = world_self()->plugin == w->plugin ||
-                                                             w->place.threads},
+                                              .read_beside = layout_reads_beside(&t.layout),
+                                              .root = root,
+                                              .source = source},
                       e);
 }
 
@@ -123,12 +119,13 @@ static bool meet(void)
 static int save(struct saver *s, int k, bool *met, struct err *e)
 {
     struct saver_report r = {0};
-    const struct saver_job job = {.root = root, .step = (uint64_t)k, .files = no_files};
+    struct buf guard = {0};
+    buf_puts(&guard, "{}");
+    const struct saver_point p = {
+        .step = (uint64_t)k, .tokenizer = "", .guard = &guard, .settings = "{}"};
     const size_t past = t.optimizer.zero.past;
     put(0, past, k);
-    int rc = saver_settle(s, e);
-    *met &= world_any(w, false, e) == 0;
-    if (rc == 0) rc = saver_save(s, &job, e);
+    int rc = saver_save(s, &p, e);
     for (size_t at = t.optimizer.zero.held, to; at < past; at = to) {
         to = saver_gate(s, at);
         if (to > past) to = past;
@@ -137,6 +134,7 @@ static int save(struct saver *s, int k, bool *met, struct err *e)
     for (int i = 0; i < 20; i++) *met &= meet();
     rc = saver_wait(s, &r, e);
     free(r.path);
+    buf_free(&guard);
     return rc;
 }
 
@@ -223,7 +221,7 @@ int main(void)
     if (!join()) return test_failed;
     real = io_sys;
     const int last = w->place.size - 1;
-    const bool ready = (w->place.rank || mkdtemp(root)) && set_up(&e);
+    const bool ready = (w->place.rank || (mkdtemp(root) && mkdtemp(source))) && set_up(&e);
     all_agree("a trainer", ready);
     if (ready) {
         saves("beside updates and collectives", true, 1);
@@ -238,7 +236,7 @@ int main(void)
     struct device *d = mesh.comm[MESH_DP]->device;
     mesh_close(&mesh);
     device_close(d);
-    if (!w->place.rank) io_remove_tree(root, NULL);
+    if (!w->place.rank) io_remove_tree(root, NULL), io_remove_tree(source, NULL);
     world_leave(w, 1);
     return test_failed;
 }

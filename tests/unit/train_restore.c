@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state/run.json as a hostile hand may have made it, in a checkpoint whose hashes are right. */
-#include "train/restore.h"
+/* state/run.json with any text, in a checkpoint whose hashes are right. */
+#include "train/checkpoint.h"
 
 #include <unistd.h>
 
@@ -21,7 +21,7 @@ static int put(const char *dir, const char *name, const char *text, struct err *
 /* Restores a checkpoint that has this run.json, and nothing of a model. */
 static int restore(const char *run, struct err *e)
 {
-    struct trainer t = {0};
+    struct trainer t = {.optimizer.weights = &t.weights};
     struct restore_cursor cursor = {0};
     char *path = NULL;
     struct ckpt *c = ckpt_begin(root, 7, e);
@@ -29,10 +29,10 @@ static int restore(const char *run, struct err *e)
         put(ckpt_state_dir(c), "run.json", run, e) || ckpt_commit(c, &path, e))
         return 0;
     guard_init(&t.guard, &(struct guard_options){.window = 5});
-    int rc = restore_load(&t, path, &cursor, e);
+    int rc = checkpoint_load(&t, path, &cursor, e);
     io_remove_tree(path, NULL);
     mem_free(path);
-    buf_free(&cursor.settings);
+    restore_cursor_free(&cursor);
     return rc;
 }
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "save/ring.h"
+#include "save/ring_impl.h"
 #include "test.h"
 
 enum { SIZE = 64 * 100, PIECES = 20000 };

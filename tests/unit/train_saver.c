@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "save/ckpt.h"
 #include "save/saver.h"
 #include "test.h"
 
 enum { TENSORS = 6, N = 200 * 1000 + 3, STAGING = 1 << 20 };
-static char root[] = "/tmp/sft-saver.XXXXXX";
+static char root[] = "/tmp/sft-saver.XXXXXX", source[] = "/tmp/sft-model.XXXXXX";
+static struct mesh mesh;
 static float values[TENSORS * (N + 64)]; /* "device memory" that updates change */
 static atomic_int reads, fail_read;
 static struct saver_tensor tensors[2 * TENSORS];
@@ -26,7 +28,7 @@ static int read_values(void *arg, size_t at, size_t n, enum hf_dtype as, void *o
 }
 
 /* Each tensor once in either file: 12 pieces of up to 800 KB, of which the ring holds one. */
-static struct saver_content content(void)
+static struct saver_list list(void)
 {
     for (int i = 0; i < 2 * TENSORS; i++) {
         const size_t at = (size_t)(i / 2) * (N + 64) / 64 * 64;
@@ -41,16 +43,24 @@ static struct saver_content content(void)
                                            .read = read_values};
         if (i % 2) tensors[i].passed = (size_t)(i / 2 + 1) * (N + 64) / 64 * 64;
     }
-    return (struct saver_content){.tensors = tensors,
-                                  .ntensors = 2 * TENSORS,
-                                  .files = {{"model", false}, {"optimizer", true}},
-                                  .nfiles = 2};
+    return (struct saver_list){.tensors = tensors,
+                               .ntensors = 2 * TENSORS,
+                               .files = {{"model", false}, {"optimizer", true}},
+                               .nfiles = 2};
 }
 
-static int no_files(void *arg, const struct ckpt *k, struct err *e)
+/* With staging memory for free(). */
+static struct saver_options options(bool async, bool beside)
 {
-    (void)arg, (void)k, (void)e;
-    return 0;
+    struct saver_options o = {.list = list(),
+                              .mesh = &mesh,
+                              .async = async,
+                              .read_beside = beside,
+                              .root = root,
+                              .source = source};
+    o.staging_bytes = saver_staging(&o.list, STAGING);
+    o.staging = malloc(o.staging_bytes);
+    return o;
 }
 
 static void fill(float add)
@@ -99,10 +109,15 @@ static int hidden(void)
 /* A save, and an update beside it that goes as far as the gate lets it. */
 static int save(struct saver *s, int step, struct saver_report *r, struct err *e)
 {
-    const struct saver_job job = {.root = root, .step = (uint64_t)step, .files = no_files};
     const size_t all = sizeof values / sizeof *values;
+    struct buf guard = {0};
+    buf_puts(&guard, "{}");
+    const struct saver_point p = {
+        .step = (uint64_t)step, .tokenizer = "", .guard = &guard, .settings = "{}"};
     fill((float)step);
-    if (saver_settle(s, e) || saver_save(s, &job, e)) return -1;
+    const int rc = saver_save(s, &p, e);
+    buf_free(&guard);
+    if (rc) return -1;
     for (size_t at = 0, to; at < all; at = to) {
         to = saver_gate(s, at);
         if (to > all) to = all;
@@ -122,10 +137,7 @@ static void modes(void)
     for (int i = 0; i < 3; i++) {
         struct err e = {0};
         struct saver_report r = {0};
-        struct saver_options o = {
-            .content = content(), .async = modes[i].async, .read_beside = modes[i].beside};
-        o.staging_bytes = saver_staging(&o.content, STAGING);
-        o.staging = malloc(o.staging_bytes);
+        struct saver_options o = options(modes[i].async, modes[i].beside);
         struct saver *s = saver_open(&o, &e);
         bool ok = s && o.staging_bytes == STAGING;
         for (int k = 1; k < 4 && ok; k++) {
@@ -163,9 +175,7 @@ static void faults(void)
 {
     struct err e = {0};
     struct saver_report r = {0};
-    struct saver_options o = {.content = content(), .async = true, .read_beside = true};
-    o.staging_bytes = saver_staging(&o.content, STAGING);
-    o.staging = malloc(o.staging_bytes);
+    struct saver_options o = options(true, true);
     real = io_sys;
     int n = 0;
     bool ok = true;
@@ -200,11 +210,27 @@ static void faults(void)
     free(o.staging);
 }
 
+static bool make_source(struct err *e)
+{
+    char path[200];
+    if (!mkdtemp(source)) return false;
+    snprintf(path, sizeof path, "%s/config.json", source);
+    return io_put(path, "{}\n", 3, e) == 0;
+}
+
 int main(void)
 {
-    if (!mkdtemp(root)) return 70;
+    struct err e = {0};
+    struct device *d = device_open("cpu", 1, &e);
+    if (!d || mesh_self(&mesh, d, &e) || !mkdtemp(root) || !make_source(&e)) {
+        printf("not ok set up: %s\n", e.msg);
+        return 70;
+    }
     modes();
     faults();
+    mesh_close(&mesh);
+    device_close(d);
     io_remove_tree(root, NULL);
+    io_remove_tree(source, NULL);
     TEST_END();
 }

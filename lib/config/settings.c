@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing and comparing settings. What the stream and the tensors tell is not among them: those are
- * checked by what they are. */
-#include "train/settings.h"
+/* Writes and compares settings. Those that the stream and the tensors show are left out, since a
+ * resumed run checks stream and tensors themselves. */
+#include "config/settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static int value(const struct config *c, const char *key, struct buf *b, struct 
     return 0;
 }
 
-int settings_write(const struct config *c, struct buf *b, struct err *e)
+int config_settings_write(const struct config *c, struct buf *b, struct err *e)
 {
     struct buf v = {0};
     int rc = 0;
@@ -64,8 +64,8 @@ int settings_write(const struct config *c, struct buf *b, struct err *e)
 static const char *shown(struct str s) { return s.n ? s.p : "not set"; }
 static int length(struct str s) { return s.n == 0 ? 7 : s.n > 80 ? 80 : (int)s.n; }
 
-int settings_compare(const struct config *c, const struct json *then,
-                     void (*say)(void *arg, const char *text), void *arg, struct err *e)
+int config_settings_compare(const struct config *c, const struct json *then,
+                            void (*say)(void *arg, const char *text), void *arg, struct err *e)
 {
     struct buf v = {0};
     int rc = 0;

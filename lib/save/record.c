@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Recognising a run's own logs, and writing down whose they are. */
-#include "train/record.h"
+#include "save/record_impl.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -13,11 +13,11 @@
 
 /* The logs, and the run that is to write there. */
 struct record {
-    char *output, *logs;    /* absolute */
-    char *config;           /* logs/config.yaml */
-    char *id;               /* of the run that output has; NULL: none */
-    struct config_run told; /* by config.yaml */
-    bool metrics, used;     /* metrics.jsonl, or any of the three, has something in it */
+    char *output, *logs;   /* absolute */
+    char *config;          /* logs/config.yaml */
+    char *id;              /* of the run that output has; NULL: none */
+    struct run_owner told; /* by config.yaml */
+    bool metrics, used;    /* metrics.jsonl, or any of the three, has something in it */
 };
 
 /* 1, 0, or -1. */
@@ -50,10 +50,11 @@ static void record_free(struct record *r)
     mem_free(r->logs);
     mem_free(r->config);
     mem_free(r->id);
-    config_run_free(&r->told);
+    arena_free(&r->told.memory);
 }
 
-static int record_read(const struct run_folder *f, struct record *r, struct err *e)
+static int record_read(const struct run_folder *f, const struct run_names *n, struct record *r,
+                       struct err *e)
 {
     *r = (struct record){0};
     int rc = (r->output = io_real(f->output, e)) && (r->logs = io_real(f->logs, e)) &&
@@ -61,7 +62,7 @@ static int record_read(const struct run_folder *f, struct record *r, struct err 
                  ? read_id(f->output, &r->id, e)
                  : -1;
     const int config = rc ? -1 : io_exists(r->config, e);
-    if (config > 0) rc = config_run_read(r->config, &r->told, e);
+    if (config > 0) rc = n->read(n->arg, r->config, &r->told, e);
     const int metrics = rc || config < 0 ? -1 : has_bytes(f->metrics, e);
     const int log = metrics < 0 ? -1 : has_bytes(f->log, e);
     if (log < 0) return record_free(r), -1;
@@ -88,27 +89,27 @@ static int still_there(const struct record *r, struct err *e)
 }
 
 /* The logs are of a version that wrote no id: output_dir, as it was typed, must do. */
-static bool older(const struct record *r, const struct config *c)
+static bool older(const struct record *r, const struct run_names *n)
 {
-    return !r->id && !r->told.id && r->metrics && same(r->told.output_dir, c->output_dir);
+    return !r->id && !r->told.id && r->metrics && same(r->told.output_dir, n->output_dir);
 }
 
 /* 1, 0, or -1 when memory ends. */
-static int is_own(const struct record *r, bool resumed, const struct config *c, struct err *e)
+static int is_own(const struct record *r, bool resumed, const struct run_names *n, struct err *e)
 {
     const bool here = same(r->told.output, r->output);
-    if (!r->used || older(r, c)) return 1;
+    if (!r->used || older(r, n)) return 1;
     if (here && (!resumed || !r->id)) return 1;
     if (!same(r->told.id, r->id)) return 0;
     const int there = here ? 0 : still_there(r, e);
     return there < 0 ? -1 : !there;
 }
 
-int record_check(const struct run_folder *f, const struct config *c, struct err *e)
+int record_check(const struct run_folder *f, const struct run_names *n, struct err *e)
 {
     struct record r;
-    if (record_read(f, &r, e)) return -1;
-    const int own = is_own(&r, f->resume, c, e);
+    if (record_read(f, n, &r, e)) return -1;
+    const int own = is_own(&r, f->resume, n, e);
     int rc = own < 0 ? -1 : 0;
     if (own == 0 && r.told.output)
         rc = err_set(e, ERR_CREATE,
@@ -124,15 +125,15 @@ int record_check(const struct run_folder *f, const struct config *c, struct err 
     return rc;
 }
 
-void record_busy(const struct run_folder *f, struct err *e)
+void record_busy(const struct run_folder *f, const struct run_names *n, struct err *e)
 {
     struct record r;
     struct err why = {0};
-    if (record_read(f, &r, &why)) {
+    if (record_read(f, n, &r, &why)) {
         if (why.code == ERR_MEMORY) *e = why;
         return;
     }
-    const struct config_run *t = &r.told;
+    const struct run_owner *t = &r.told;
     if (t->output && t->process && t->host && t->started)
         err_set(e, ERR_CREATE,
                 "%s: in use by the run of %s, process %s on %s since %s; give this one logs of its "
@@ -208,17 +209,17 @@ static int keep_earlier(struct run_folder *f, const struct record *r, struct err
     return rc ? -1 : buf_check(&f->kept, e);
 }
 
-static int write_config(const struct record *r, const struct run_folder *f, struct config *c,
-                        const struct process *p, struct err *e)
+static int write_config(const struct record *r, const struct run_folder *f,
+                        const struct run_names *n, const struct process *p, struct err *e)
 {
-    const struct config_run run = {.id = f->id,
-                                   .output = r->output,
-                                   .logs = r->logs,
-                                   .process = p->number,
-                                   .host = p->host,
-                                   .started = p->started};
+    const struct run_owner run = {.id = f->id,
+                                  .output = r->output,
+                                  .logs = r->logs,
+                                  .process = p->number,
+                                  .host = p->host,
+                                  .started = p->started};
     struct buf b = {0};
-    int rc = config_run_put(c, &run, e) || config_write_yaml(c, &b, e) ? -1 : 0;
+    int rc = n->write(n->arg, &run, &b, e);
     if (rc == 0) rc = io_put(r->config, b.data, b.len, e);
     buf_free(&b);
     return rc;
@@ -245,11 +246,11 @@ static const char *id_of(const struct record *r, const struct run_folder *f,
     return f->resume && r->told.id && same(r->told.output, r->output) ? r->told.id : p->id;
 }
 
-int record_write(struct run_folder *f, struct config *c, struct err *e)
+int record_write(struct run_folder *f, const struct run_names *n, struct err *e)
 {
     struct record r;
     struct process p;
-    if (record_read(f, &r, e)) return -1;
+    if (record_read(f, n, &r, e)) return -1;
     this_process(&p);
     const char *id = id_of(&r, f, &p);
     mem_free(f->id);
@@ -257,7 +258,7 @@ int record_write(struct run_folder *f, struct config *c, struct err *e)
     f->again = !f->resume && r.used;
     int rc = f->id ? 0 : -1;
     if (rc == 0 && !f->resume) rc = keep_earlier(f, &r, e);
-    if (rc == 0) rc = write_config(&r, f, c, &p, e);
+    if (rc == 0) rc = write_config(&r, f, n, &p, e);
     if (rc == 0) rc = write_id(&r, f, e);
     record_free(&r);
     return rc;

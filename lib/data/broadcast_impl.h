@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps of a stream that only rank 0 can read: a pipe. It reads, and tells the others. */
-#ifndef SFT_DATA_BROADCAST_H
-#define SFT_DATA_BROADCAST_H
+#ifndef SFT_DATA_BROADCAST_IMPL_H
+#define SFT_DATA_BROADCAST_IMPL_H
 
 #include "data/feed.h"
 #include "parallel/mesh.h"

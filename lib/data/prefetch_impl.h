@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps in memory of a size known beforehand, prefetched by a thread. Internal to lib/data. */
-#ifndef SFT_DATA_PREFETCH_H
-#define SFT_DATA_PREFETCH_H
+#ifndef SFT_DATA_PREFETCH_IMPL_H
+#define SFT_DATA_PREFETCH_IMPL_H
 
 #include "data/feed.h"
 

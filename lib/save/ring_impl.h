@@ -2,8 +2,8 @@
 /* A ring of memory between two threads: one puts pieces in, the other takes them out in the same
  * order. What is between them is bounded by the memory, and each side waits for the other. Neither
  * can fail: who does not want the pieces any more takes and drops them until the last. */
-#ifndef SFT_SAVE_RING_H
-#define SFT_SAVE_RING_H
+#ifndef SFT_SAVE_RING_IMPL_H
+#define SFT_SAVE_RING_IMPL_H
 
 #include <stdbool.h>
 #include <stddef.h>

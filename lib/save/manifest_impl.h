@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* manifest.json: the size and XXH3-128 of every file of a checkpoint, and of itself. */
-#ifndef SFT_SAVE_MANIFEST_H
-#define SFT_SAVE_MANIFEST_H
+#ifndef SFT_SAVE_MANIFEST_IMPL_H
+#define SFT_SAVE_MANIFEST_IMPL_H
 
 #include <stddef.h>
 #include <stdint.h>

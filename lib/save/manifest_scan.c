@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "save/manifest.h"
+#include "save/manifest_impl.h"
 
 enum { MAX_DEPTH = 8 };
 #define STEP ((size_t)1 << 20)

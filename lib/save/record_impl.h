@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The id of a run tells which run wrote what. It is in <output_dir>/.run and in config.yaml in the
- * logs. No checkpoint has it: equal runs write equal checkpoints. Internal to lib/train. */
-#ifndef SFT_TRAIN_RECORD_H
-#define SFT_TRAIN_RECORD_H
+ * logs. No checkpoint has it: equal runs write equal checkpoints. */
+#ifndef SFT_SAVE_RECORD_IMPL_H
+#define SFT_SAVE_RECORD_IMPL_H
 
-#include "train/folder.h"
+#include "save/folder.h"
 
 /* 0 when the logs are empty, are those of the run that f->resume continues, or were left by an
  * earlier attempt at a run in the same output folder. Else ERR_CREATE naming the owner. Both
  * folders exist. */
-int record_check(const struct run_folder *f, const struct config *c, struct err *e);
+int record_check(const struct run_folder *f, const struct run_names *n, struct err *e);
 /* Another process holds the lock of the logs: sets e to a message that names it, if config.yaml
  * does. */
-void record_busy(const struct run_folder *f, struct err *e);
+void record_busy(const struct run_folder *f, const struct run_names *n, struct err *e);
 /* After record_check. Sets f->id, f->again and f->kept; writes config.yaml and .run; keeps what an
  * earlier attempt left under new names. */
-int record_write(struct run_folder *f, struct config *c, struct err *e);
+int record_write(struct run_folder *f, const struct run_names *n, struct err *e);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making and locking the folders of a run. */
-#include "train/record.h"
+#include "save/folder.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
-#include "base/mem.h"
 #include "save/ckpt.h"
+#include "save/record_impl.h"
 
 /* a/b/c in memory of its own. */
 static char *join(const char *a, const char *b, const char *c, struct err *e)
@@ -18,24 +18,23 @@ static char *join(const char *a, const char *b, const char *c, struct err *e)
     return abc;
 }
 
-static int make_names(struct run_folder *f, const struct config *c, struct err *e)
+static int make_names(struct run_folder *f, const struct run_names *n, struct err *e)
 {
-    f->output = mem_strndup(c->output_dir, strlen(c->output_dir), e);
-    f->root = join(c->output_dir, "sft_train", NULL, e);
-    f->logs = join(c->logging_dir, c->exp_name, NULL, e);
+    f->output = mem_strndup(n->output_dir, strlen(n->output_dir), e);
+    f->root = join(n->output_dir, "sft_train", NULL, e);
+    f->logs = join(n->logging_dir, n->exp_name, NULL, e);
     if (!f->output || !f->root || !f->logs) return -1;
     f->metrics = join(f->logs, "metrics.jsonl", NULL, e);
     f->log = join(f->logs, "log", NULL, e);
     if (!f->metrics || !f->log) return -1;
-    if (!c->track_with || strcmp(c->track_with, "tensorboard") != 0) return 0;
-    f->tensorboard = c->tracker_kwargs.log_dir
-                         ? join(c->tracker_kwargs.log_dir, c->exp_name, NULL, e)
-                         : join(c->logging_dir, "tensorboard", c->exp_name, e);
+    if (!n->tensorboard) return 0;
+    f->tensorboard = n->events ? join(n->events, n->exp_name, NULL, e)
+                               : join(n->logging_dir, "tensorboard", n->exp_name, e);
     return f->tensorboard ? 0 : -1;
 }
 
 /* An earlier run's checkpoints must not be mixed with this run's. */
-static int check_empty(const struct run_folder *f, const struct config *c, struct err *e)
+static int check_empty(const struct run_folder *f, const struct run_names *n, struct err *e)
 {
     struct ckpt_list l = {0};
     int rc = ckpt_list_read(f->root, &l, e);
@@ -44,7 +43,7 @@ static int check_empty(const struct run_folder *f, const struct config *c, struc
                      "%s: exists already; add resume_from_checkpoint=auto (--resume auto) to "
                      "continue that run, or output_dir=OTHER logging_dir=OTHER/logs to begin "
                      "another beside it (now %s)",
-                     l.items[l.count - 1].path, c->output_dir);
+                     l.items[l.count - 1].path, n->output_dir);
     ckpt_list_free(&l);
     return rc;
 }
@@ -115,19 +114,19 @@ static int find_latest(struct run_folder *f, uint64_t before, struct err *e)
 }
 
 /* Chooses the checkpoint to go on from; changes nothing on the disk. */
-static int find(struct run_folder *f, const struct config *c, const char *resume, struct err *e)
+static int find(struct run_folder *f, const struct run_names *n, const char *resume, struct err *e)
 {
-    if (!resume) return check_empty(f, c, e);
+    if (!resume) return check_empty(f, n, e);
     f->automatic = strcmp(resume, "auto") == 0;
     return f->automatic ? find_latest(f, UINT64_MAX, e) : find_named(f, resume, e);
 }
 
-int run_folder_fall_back(struct run_folder *f, struct config *c, struct err *e)
+int run_folder_fall_back(struct run_folder *f, const struct run_names *n, struct err *e)
 {
     int rc = set_aside(f, f->resume, f->step, e);
     if (rc == 0) rc = find_latest(f, f->step, e);
     if (rc == 0) rc = clear_way(f, e);
-    return rc || f->resume ? rc : record_write(f, c, e);
+    return rc || f->resume ? rc : record_write(f, n, e);
 }
 
 /* Makes root, and locks it for as long as f->lock is open. */
@@ -142,48 +141,48 @@ static int own_root(struct run_folder *f, const char *lent, struct err *e)
 }
 
 /* By the log itself: the folders may be one. */
-static int lock_logs(struct run_folder *f, struct err *e)
+static int lock_logs(struct run_folder *f, const struct run_names *n, struct err *e)
 {
     int rc = io_lock(f->log, &f->logs_lock, e);
-    if (rc == 1) record_busy(f, e);
+    if (rc == 1) record_busy(f, n, e);
     return rc ? -1 : 0;
 }
 
-static int own_logs(struct run_folder *f, struct err *e)
+static int own_logs(struct run_folder *f, const struct run_names *n, struct err *e)
 {
-    return io_mkdirs(f->logs, e) ? -1 : lock_logs(f, e);
+    return io_mkdirs(f->logs, e) ? -1 : lock_logs(f, n, e);
 }
 
-int run_folder_open(struct run_folder *f, struct config *c, const char *resume, const char *lent,
-                    struct err *e)
+int run_folder_open(struct run_folder *f, const struct run_names *n, const char *resume,
+                    const char *lent, struct err *e)
 {
     *f = RUN_FOLDER_NONE;
-    int rc = make_names(f, c, e);
+    int rc = make_names(f, n, e);
     if (rc == 0) rc = own_root(f, lent, e);
-    if (rc == 0) rc = find(f, c, resume, e);
-    if (rc == 0) rc = own_logs(f, e);
-    if (rc == 0) rc = record_check(f, c, e);
+    if (rc == 0) rc = find(f, n, resume, e);
+    if (rc == 0) rc = own_logs(f, n, e);
+    if (rc == 0) rc = record_check(f, n, e);
     if (rc == 0 && f->automatic) rc = clear_way(f, e);
-    if (rc == 0) rc = record_write(f, c, e);
+    if (rc == 0) rc = record_write(f, n, e);
     if (rc) run_folder_close(f);
     return rc;
 }
 
-static int check_logs(struct run_folder *f, const struct config *c, struct err *e)
+static int check_logs(struct run_folder *f, const struct run_names *n, struct err *e)
 {
     const int logs = io_is_dir(f->logs, e), log = logs > 0 ? io_exists(f->log, e) : logs;
     if (logs <= 0 || log < 0) return logs < 0 || log < 0 ? -1 : 0;
-    if (log && lock_logs(f, e)) return -1;
-    return record_check(f, c, e);
+    if (log && lock_logs(f, n, e)) return -1;
+    return record_check(f, n, e);
 }
 
-int run_folder_check(const struct config *c, const char *resume, const char *lent, struct err *e)
+int run_folder_check(const struct run_names *n, const char *resume, const char *lent, struct err *e)
 {
     struct run_folder f = RUN_FOLDER_NONE;
-    int rc = make_names(&f, c, e);
+    int rc = make_names(&f, n, e);
     if (rc == 0) rc = own_root(&f, lent, e);
-    if (rc == 0) rc = find(&f, c, resume, e);
-    if (rc == 0) rc = check_logs(&f, c, e);
+    if (rc == 0) rc = find(&f, n, resume, e);
+    if (rc == 0) rc = check_logs(&f, n, e);
     run_folder_close(&f);
     return rc;
 }

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text of run.json. */
+#include "save/run_json_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+
+enum { RUN_VERSION = 1, RUN_MOST = 1 << 16 };
+
+int run_json_write(const struct saver_point *p, struct buf *b, struct err *e)
+{
+    if (buf_check(p->guard, e)) return -1;
+    buf_reset(b);
+    buf_printf(
+        b,
+        "{\"version\":%d,\"step\":%llu,\"rows_checksum\":\"%016llx\",\"tokenizer\":\"%s\","
+        "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu,\"guard\":%s,\"settings\":%s}\n",
+        RUN_VERSION, (unsigned long long)p->step, (unsigned long long)p->checksum, p->tokenizer,
+        (unsigned long long)p->length, (unsigned long long)p->global_batch,
+        (unsigned long long)p->seed, p->guard->data, p->settings);
+    return buf_check(b, e);
+}
+
+static int parse_checksum(const struct json *v, uint64_t *sum, struct err *e)
+{
+    char hex[17] = "", *end;
+    if (!v || v->kind != JSON_STRING || v->s.n != sizeof hex - 1)
+        return err_set(e, ERR_DATA, "rows_checksum is missing");
+    memcpy(hex, v->s.p, sizeof hex - 1);
+    *sum = strtoull(hex, &end, 16);
+    return *end ? err_set(e, ERR_DATA, "rows_checksum is not hexadecimal") : 0;
+}
+
+static int parse(const struct json *v, struct restore_cursor *c, struct err *e)
+{
+    const struct json *version = json_get(v, "version"), *step = json_get(v, "step");
+    int64_t n = -1;
+    if (!version || json_int(version, &n) || n != RUN_VERSION)
+        return err_set(e, ERR_DATA, "not version %d, which this program reads", RUN_VERSION);
+    if (!step || json_int(step, &n) || n < 0) return err_set(e, ERR_DATA, "step is missing");
+    c->step = (uint64_t)n;
+    c->guard = json_get(v, "guard");
+    c->settings = json_get(v, "settings");
+    return parse_checksum(json_get(v, "rows_checksum"), &c->checksum, e);
+}
+
+int run_json_read(struct restore_cursor *c, struct err *e)
+{
+    if (io_slurp(c->path, RUN_MOST, &c->text, e)) return -1;
+    const struct json *v = json_parse(c->text.data, c->text.len, &c->tree, e);
+    return v && parse(v, c, e) == 0 ? 0 : err_prefix(e, "%s", c->path);
+}
