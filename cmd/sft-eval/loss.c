@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "data/batch.h"
-#include "data/feed.h"
+#include "data/feed_check.h"
 #include "eval.h"
 
 struct sums {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Alone, or one of many ranks: who started this process, and what was typed. */
+/* Detects the launcher, joins the other ranks, and keeps the command line for messages. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "run.h"
 
-/* As a shell takes it. */
+/* Appends a word, quoted for a shell. */
 static void put_word(struct buf *b, const char *s)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -25,7 +25,7 @@ static void put_word(struct buf *b, const char *s)
     buf_puts(b, "'");
 }
 
-/* What the launcher tells before anybody was met. */
+/* Reads what the launcher tells, before any rank is joined. */
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
 {
     r->world = *world_self();
@@ -59,7 +59,7 @@ int run_launch(struct run *r, struct err *e)
 
 bool run_alone(const struct run *r) { return r->plan || r->check; }
 
-/* A plan alone needs nobody. Tasks of srun that nothing joins would each train alone, and write the
+/* A plan needs no other rank. Tasks of srun that no PMI joins would each train alone, and write the
  * same files. */
 int run_check_start(struct run *r, struct err *e)
 {

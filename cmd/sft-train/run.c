@@ -121,7 +121,7 @@ static void note(void *arg, const char *text)
     log_line(LOG_INFO, "%s", text);
 }
 
-/* A bar on a terminal; a line every logging_steps, with the time that is left. */
+/* Shows a bar on a terminal, and logs a line every logging_steps with the time that is left. */
 static void show_step(void *arg, uint64_t done, uint64_t total, const char *note)
 {
     struct run *r = arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a training run, in the order in which main.c puts them together. */
+/* The parts of a training run, in the order in which main.c calls them. */
 #ifndef SFT_CMD_TRAIN_RUN_H
 #define SFT_CMD_TRAIN_RUN_H
 
@@ -21,10 +21,10 @@ struct run {
     size_t noverrides;
     bool plan, json, check;
     struct buf resume_path; /* --resume, with its ~ expanded */
-    struct buf typed;       /* the command line, to be typed again */
-    struct launch launch;   /* who started this process */
+    struct buf typed;       /* the command line, quoted for a shell */
+    struct launch launch;   /* the launcher that started this process */
     struct world world;     /* all ranks of the job */
-    bool silent;            /* another rank tells what there is to tell */
+    bool silent;            /* another rank writes the messages */
     /* made one after the other */
     struct config *config;
     char *model_dir;
@@ -48,34 +48,34 @@ struct run {
 
 /* launch.c: */
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
-int run_launch(struct run *r, struct err *e);           /* the other ranks, if there are any */
-int run_check_start(struct run *r, struct err *e);      /* they are those of the configuration */
-int run_agreed(struct run *r, int rc, struct err *e);   /* see world_agree */
-int run_broadcast_resume(struct run *r, struct err *e); /* r->folder's choice, as rank 0 made it */
-int run_fail(const struct run *r, const struct err *e); /* as log_fail; one rank tells */
+int run_launch(struct run *r, struct err *e);         /* joins the other ranks, if there are any */
+int run_check_start(struct run *r, struct err *e);    /* their number is the configuration's */
+int run_agreed(struct run *r, int rc, struct err *e); /* see world_agree */
+int run_broadcast_resume(struct run *r, struct err *e); /* rank 0's choice in r->folder */
+int run_fail(const struct run *r, const struct err *e); /* as log_fail, on one rank */
 
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
 int run_device(struct run *r, struct err *e); /* operations and the mesh */
 int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
-/* What a step of the stream may hold, and how many are read ahead. */
-struct feed_room run_room(const struct run *r, unsigned *ahead);
-/* The same of the stream for validation, which comes in parts of this size. */
+/* Returns the most that a step of the stream may hold; *depth = how many are prefetched. */
+struct feed_room run_room(const struct run *r, unsigned *depth);
+/* Returns the same for the validation stream, whose steps come in parts of this size. */
 struct feed_room run_validation_room(const struct run *r);
-/* Sets what of o is the streams' memory: steps, `ahead` of them read before they are wanted. */
-void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_options *o);
-/* Beside the plan: code, libraries and their buffers. docs/benchmarks.md has what was measured. */
+/* Sets in o the memory of the streams, with `depth` steps prefetched. */
+void run_stream_memory(const struct run *r, unsigned depth, struct trainer_options *o);
+/* Bytes beside the plan: code, libraries and their buffers, as docs/benchmarks.md measured. */
 enum { RUN_PROCESS = 48 << 20 };
 int run_print_plan(struct run *r, struct err *e); /* --plan */
-int run_fits(struct run *r, struct err *e);       /* into the memory that there is */
-int run_check(struct run *r, struct err *e);      /* --check: what is in the run's folders */
-bool run_alone(const struct run *r); /* no step is asked for, so that no other rank is needed */
-int run_stream(struct run *r, struct err *e); /* streams opened and held against the config */
-struct model_vocab run_vocab(struct run *r);  /* what their ids must be of */
-struct feed_wanted run_validation(const struct run *r); /* what a validation stream must be */
-int run_folders(struct run *r, struct err *e);          /* created, locked; where to resume */
-int run_weights(struct run *r, struct err *e);          /* from the model, or from a checkpoint */
-int run_loop(struct run *r, struct err *e);             /* steps; the summary on stdout */
+int run_fits(struct run *r, struct err *e);       /* ERR_MEMORY: the machine has less */
+int run_check(struct run *r, struct err *e);      /* --check: the run's folders */
+bool run_alone(const struct run *r);          /* no step is trained, so no other rank is needed */
+int run_stream(struct run *r, struct err *e); /* opens and checks the streams */
+struct model_vocab run_vocab(struct run *r);  /* of their ids */
+struct feed_wanted run_validation(const struct run *r); /* the validation stream */
+int run_folders(struct run *r, struct err *e); /* creates and locks them; where to resume */
+int run_weights(struct run *r, struct err *e); /* loads the model, or a checkpoint */
+int run_loop(struct run *r, struct err *e);    /* steps; the summary on stdout */
 void run_close(struct run *r);
 
 /* folders.c: */

@@ -146,7 +146,7 @@ int run_stream(struct run *r, struct err *e)
                                   .plan = true};
     const struct model_vocab v = run_vocab(r);
     if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
-    r->feed = feed_open_shared(r->stream, &v, &r->mesh, e);
+    r->feed = feed_open_broadcast(r->stream, &v, &r->mesh, e);
     if (!r->feed || feed_check(r->feed, &w, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);

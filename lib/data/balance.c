@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The longest-processing-time rule: at most 4/3 of the best balance there is. */
+/* The longest-processing-time rule: the largest load is at most 4/3 of the optimum. */
 #include "data/balance.h"
 
 #include <stdlib.h>
@@ -32,8 +32,8 @@ static double cost(const struct balance *d, const struct feed_step *s, const str
     return model_flops(d->model, (double)r->tokens, targets, squares);
 }
 
-/* Equal costs in the order of the rows. */
-static int heavier(const void *x, const void *y)
+/* Falling cost; rows of equal cost in their order. */
+static int by_cost(const void *x, const void *y)
 {
     const struct balance_row *a = x, *b = y;
     if (a->cost < b->cost || a->cost > b->cost) return a->cost > b->cost ? -1 : 1;
@@ -48,7 +48,7 @@ int balance_rows(struct balance *d, const struct feed_step *s, struct err *e)
         return -1;
     for (size_t i = 0; i < s->nrows; i++)
         d->order[i] = (struct balance_row){cost(d, s, &s->rows[i]), i};
-    if (s->nrows) qsort(d->order, s->nrows, sizeof *d->order, heavier);
+    if (s->nrows) qsort(d->order, s->nrows, sizeof *d->order, by_cost);
     for (uint32_t r = 0; r < d->ranks; r++) d->load[r] = 0;
     for (size_t i = 0; i < s->nrows; i++) {
         uint32_t to = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assigns a step's rows to ranks, so that all ranks compute about the same. */
+/* Assigns a step's rows to ranks, so that all compute about equally long. */
 #ifndef SFT_DATA_BALANCE_H
 #define SFT_DATA_BALANCE_H
 
-#include "data/feed.h"
+#include "data/step.h"
 #include "model/model.h"
 
 struct balance {
@@ -20,8 +20,8 @@ struct balance {
 };
 int balance_init(struct balance *d, const struct model *m, int ranks, struct err *e);
 void balance_free(struct balance *d);
-/* Heaviest rows first, each to the rank that has least so far: a function of the step alone, so
- * that every rank comes to the same. */
+/* Assigns the rows in falling order of cost, each to the rank with the least so far. The result
+ * depends on the step alone, so it is the same on every rank. */
 int balance_rows(struct balance *d, const struct feed_step *s, struct err *e);
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows to the arrays that a forward pass reads. */
+/* Copies rows into the arrays that a forward pass reads. */
 #include "data/batch.h"
 
 #include "base/hash.h"
 
-/* A sample's name for dropout: where it came from, whatever row and rank it is in now. */
+/* Names a sample for dropout by its source, so that neither its row nor its rank matters. */
 static int32_t name_of(const struct feed_sample *x)
 {
     const uint64_t source[2] = {x->source.file, x->source.row};
     return (int32_t)(hash64(source, sizeof source, 0) & INT32_MAX);
 }
 
-/* Row t - 1 predicts token t. */
+/* Appends a sample. Row t - 1 predicts token t. */
 static void put_sample(struct micro_batch *b, const struct feed_step *s,
                        const struct feed_sample *x)
 {
@@ -36,7 +36,7 @@ static bool owns(const struct batch *b, size_t row)
     return !b->owner || b->owner[row] == b->rank;
 }
 
-/* The row behind those that a micro-batch from `row` on takes, and their tokens. */
+/* Returns the row after those that a micro-batch from `row` on takes, and *tokens of them. */
 static size_t cut(const struct batch *b, const struct feed_step *s, size_t row, int64_t *tokens)
 {
     for (*tokens = 0; row < s->nrows; row++) {

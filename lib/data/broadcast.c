@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A step as a note of its counts, and one broadcast for each of its arrays. */
+/* A step is broadcast as its counts and then each of its arrays. */
 #include "data/broadcast_impl.h"
 
 int broadcast_header(const struct mesh *m, struct stream_header *h, struct err *e)
@@ -62,7 +62,7 @@ int broadcast_step(const struct mesh *m, int rc, struct feed_step *s, uint64_t *
     if (c.rc < 0) return reads ? -1 : err_set(e, ERR_DATA, "rank 0 cannot read the stream");
     if (c.rc == 0) return 0;
     *checksum = c.checksum;
-    /* All have room, or nobody sends. */
+    /* Rank 0 sends only when all ranks have room. */
     int room = reads ? 0 : make_room(s, &c, e) ? -1 : 0;
     if (mesh_agree(m, room, e)) return -1;
     if (!reads) take_counts(s, &c);

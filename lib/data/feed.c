@@ -17,18 +17,19 @@ struct feed {
     const struct stream_record *next; /* read, and not yet part of a step */
     bool ended, loose, parts;
     struct model_vocab vocab;
-    struct { /* the id that reading ended at, which the model does not have */
+    struct { /* the id outside the vocabulary that ended reading */
         bool found;
         uint32_t id;
         struct stream_source source;
     } stranger;
-    uint64_t length, steps, rows, checksum; /* as far as was read */
-    uint64_t given;                         /* the checksum as far as was handed out */
-    struct prefetch *prefetch;              /* NULL: the caller's steps are read into */
-    void *memory;                           /* of prefetch, if it is ours */
-    struct feed_step shared;                /* where what rank 0 read is put */
-    const struct mesh *mesh;     /* the ranks that rank 0 shares what it reads with; NULL: none */
-    struct stream_header header; /* of another rank's stream: there is no reader here */
+    uint64_t length;
+    uint64_t steps, rows, checksum; /* of all that was read */
+    uint64_t given;                 /* checksum of the steps handed out */
+    struct prefetch *prefetch;      /* NULL: steps are read into the caller's arrays */
+    void *memory;                   /* of prefetch, if it is ours */
+    struct feed_step received;      /* the steps that rank 0 broadcasts come here */
+    const struct mesh *mesh;        /* the ranks that rank 0 broadcasts to; NULL: none */
+    struct stream_header header;    /* of rank 0's stream, where this rank has no reader */
 };
 
 struct feed *feed_open(const char *path, bool loose, const struct model_vocab *v, struct err *e)
@@ -61,8 +62,8 @@ static bool is_file(const char *path)
     return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-struct feed *feed_open_shared(const char *path, const struct model_vocab *v, const struct mesh *m,
-                              struct err *e)
+struct feed *feed_open_broadcast(const char *path, const struct model_vocab *v,
+                                 const struct mesh *m, struct err *e)
 {
     struct feed *f = NULL;
     int32_t file = is_file(path);
@@ -73,7 +74,7 @@ struct feed *feed_open_shared(const char *path, const struct model_vocab *v, con
         f = feed_open(path, false, v, e);
     else if ((f = mem_alloc(1, sizeof *f, e)))
         f->name = mem_strndup(path, strlen(path), e);
-    /* A broadcast waits as long as the pipe takes to begin, an agreement does not. */
+    /* A broadcast waits until the pipe begins; an agreement has a time limit. */
     int rc = mesh_broadcast(m, &file, sizeof file, e);
     if (mesh_agree(m, rc || !f || !f->name ? -1 : 0, e)) rc = -1;
     if (rc == 0 && f->reader) f->header = *stream_header(f->reader);
@@ -122,7 +123,7 @@ static int bad(const struct feed *f, struct err *e, const char *what)
                    what);
 }
 
-/* As mem_grow, for an array of s. */
+/* Grows an array of s, as mem_grow; the arrays of a fixed step must be large enough. */
 static int grow(const struct feed *f, const struct feed_step *s, void *array, size_t *cap,
                 size_t need, size_t size, struct err *e)
 {
@@ -130,7 +131,7 @@ static int grow(const struct feed *f, const struct feed_step *s, void *array, si
     return need <= *cap ? 0 : bad(f, e, "its step is larger than the global batch");
 }
 
-/* Weights of a sample's tokens from its runs; the first token is no target. */
+/* Puts the weights of a sample's tokens from its runs; the first token is no target. */
 static int put_weights(const struct feed *f, struct feed_step *s, const struct stream_sample *x,
                        struct err *e)
 {
@@ -152,7 +153,7 @@ static int put_weights(const struct feed *f, struct feed_step *s, const struct s
     return 0;
 }
 
-/* What the id stands for is not asked here, which may be the prefetch thread. */
+/* The prefetch thread may call this, so the id is not decoded here: tell_stranger does it. */
 static int refuse(struct feed *f, const struct stream_sample *x, uint32_t id, struct err *e)
 {
     f->stranger.found = true;
@@ -206,7 +207,7 @@ static int put_row(struct feed *f, struct feed_step *s, const struct stream_reco
     return 0;
 }
 
-/* The row can be added. */
+/* True if the row can be added to a fixed step. */
 static bool fits(const struct feed_step *s, const struct stream_record *r)
 {
     uint64_t tokens = 0;
@@ -215,7 +216,7 @@ static bool fits(const struct feed_step *s, const struct stream_record *r)
            s->nrows < s->rows_cap;
 }
 
-/* 1: f->next is set; 0: the end. */
+/* Sets f->next: 1; 0 at the end; -1. */
 static int look(struct feed *f, struct err *e)
 {
     if (f->next) return 1;
@@ -256,8 +257,8 @@ int feed_prefetch(struct feed *f, const struct feed_room *r, unsigned depth, voi
 {
     f->parts = r->parts;
     if (!memory && !(memory = f->memory = mem_alloc(feed_room_bytes(r, depth), 1, e))) return -1;
-    if (!f->reader) { /* rank 0 has it */
-        f->shared = prefetch_step(r, memory);
+    if (!f->reader) { /* rank 0 reads */
+        f->received = prefetch_step(r, memory);
         return 0;
     }
     f->prefetch = prefetch_new(r, depth, memory, read_step, f, e);
@@ -266,9 +267,25 @@ int feed_prefetch(struct feed *f, const struct feed_room *r, unsigned depth, voi
 
 int feed_next(struct feed *f, struct feed_step *s, struct err *e)
 {
-    if (f->shared.fixed) *s = f->shared;
+    if (f->received.fixed) *s = f->received;
     int rc = !f->reader ? 0 : f->prefetch ? prefetch_next(f->prefetch, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
     if (rc < 0 && f->stranger.found) tell_stranger(f, e);
     return f->mesh ? broadcast_step(f->mesh, rc, s, &f->given, e) : rc;
+}
+
+int feed_seek(struct feed *f, uint64_t step, uint64_t checksum, struct err *e)
+{
+    struct feed_step s = {0};
+    int rc = 1;
+    for (uint64_t k = 0; k < step && rc == 1; k++) rc = feed_next(f, &s, e);
+    feed_step_free(&s);
+    if (rc < 0) return -1;
+    if (rc == 0 || feed_checksum(f) != checksum)
+        return err_set(
+            e, ERR_CONFIG,
+            "the stream's first %llu steps are not those that the checkpoint was trained "
+            "on; resume with the same stream",
+            (unsigned long long)step);
+    return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether a stream is what a run wants, before anything is trained on it. */
+/* Compares a stream with the configuration, and looks through a file. */
+#include "data/feed_check.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "data/feed.h"
-
-/* In the first `steps` steps of a plan of `all`. */
+/* The error of a plan of `all` steps whose first `steps` have no trained token. */
 static int nothing_to_learn(const char *name, uint64_t steps, uint64_t all, struct err *e)
 {
     char where[80] = "the whole plan";
@@ -63,23 +63,7 @@ int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
     return 0;
 }
 
-int feed_seek(struct feed *f, uint64_t step, uint64_t checksum, struct err *e)
-{
-    struct feed_step s = {0};
-    int rc = 1;
-    for (uint64_t k = 0; k < step && rc == 1; k++) rc = feed_next(f, &s, e);
-    feed_step_free(&s);
-    if (rc < 0) return -1;
-    if (rc == 0 || feed_checksum(f) != checksum)
-        return err_set(
-            e, ERR_CONFIG,
-            "the stream's first %llu steps are not those that the checkpoint was trained "
-            "on; resume with the same stream",
-            (unsigned long long)step);
-    return 0;
-}
-
-/* ---- a file, looked through ---- */
+/* ---- survey of a file ---- */
 static int check_ids(const struct model_vocab *v, const struct stream_sample *s, struct err *e)
 {
     for (uint32_t i = 0; i < s->n; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A ring of depth + 1 steps: one that training has, and those that are ready. */
+/* A ring of depth + 1 steps: the one in training, and those that are ready. */
 #include "data/prefetch_impl.h"
 
 #include <pthread.h>
@@ -15,9 +15,10 @@ struct prefetch {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t made_one, took_one;
-    /* under the lock */
+    /* guarded by the lock */
     uint64_t made, taken; /* steps; taken <= made <= taken + depth */
-    bool over, stop;      /* no step follows `made`, for rc and why; the reader shall end */
+    bool over, stop;      /* over: no step follows `made`, and rc and why tell the reason;
+                             stop: the reader ends */
     int rc;
     struct err why;
 };
@@ -82,8 +83,8 @@ struct feed_step prefetch_step(const struct feed_room *r, void *at)
 }
 
 /* ---- reading ---- */
-/* The thread may be ended while it waits for input, and nowhere else: what it was reading into is
- * only freed after that. */
+/* The thread may be cancelled while it waits for input, and nowhere else. The memory that it reads
+ * into is freed only after it has ended. */
 static void *reader(void *arg)
 {
     struct prefetch *a = arg;
@@ -127,7 +128,7 @@ struct prefetch *prefetch_new(const struct feed_room *room, unsigned depth, void
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->made_one, NULL);
     pthread_cond_init(&a->took_one, NULL);
-    /* Without a thread, steps are read when they are wanted: the same ones. */
+    /* Without a thread prefetch_next reads the same steps when they are asked for. */
     a->threaded = depth && pthread_create(&a->thread, NULL, reader, a) == 0;
     return a;
 }

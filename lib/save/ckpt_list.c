@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding, checking and removing checkpoints. */
+/* Finds, checks and removes checkpoints. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
 #include "base/num.h"
-#include "save/ckpt.h"
 #include "save/ckpt_impl.h"
 #include "save/manifest_impl.h"
 
@@ -20,7 +19,7 @@ int ckpt_step_of(const char *name, uint64_t *step)
     return num_u64(name, step);
 }
 
-/* Every file of the manifest in its size: 1, 0, or -1 with ERR_MEMORY. */
+/* Tells whether every file of the manifest has its size: 1, 0, or -1 with ERR_MEMORY. */
 static int has_files(const char *dir, const struct manifest *m, struct err *e)
 {
     int ok = 1;
@@ -34,7 +33,8 @@ static int has_files(const char *dir, const struct manifest *m, struct err *e)
     return ok;
 }
 
-/* Complete as far as sizes tell; what cannot be read is not. 0, or -1 with ERR_MEMORY. */
+/* Sets complete and bytes by the sizes of files; an item that cannot be read is not complete. 0, or
+ * -1 with ERR_MEMORY. */
 static int check_complete(struct ckpt_item *item, struct err *e)
 {
     struct manifest m = {0};
@@ -58,11 +58,11 @@ static int visit(void *arg, const char *name, struct err *e)
 {
     const struct listing *w = arg;
     struct ckpt_item item = {0};
-    if (ckpt_step_of(name, &item.step) != 0) return 0;
+    if (ckpt_step_of(name, &item.step)) return 0;
     if (!(item.path = io_path(w->root, name, e))) return -1;
     struct ckpt_list *l = w->l;
-    if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) != 0 ||
-        check_complete(&item, e) != 0) {
+    if (mem_grow(&l->items, &l->cap, l->count + 1, sizeof *l->items, e) ||
+        check_complete(&item, e)) {
         mem_free(item.path);
         return -1;
     }
@@ -82,7 +82,7 @@ int ckpt_list_read(const char *root, struct ckpt_list *l, struct err *e)
     memset(l, 0, sizeof *l);
     const int there = io_exists(root, e);
     if (there <= 0) return there;
-    if (io_list(root, visit, &w, e) != 0) {
+    if (io_list(root, visit, &w, e)) {
         ckpt_list_free(l);
         return -1;
     }
@@ -101,7 +101,7 @@ int ckpt_latest(const char *root, uint64_t before, uint64_t *step, char **path, 
 {
     struct ckpt_list l;
     *path = NULL;
-    if (ckpt_list_read(root, &l, e) != 0) return -1;
+    if (ckpt_list_read(root, &l, e)) return -1;
     for (size_t i = l.count; i-- > 0 && !*path;) {
         if (!l.items[i].complete || l.items[i].step >= before) continue;
         *step = l.items[i].step;
@@ -112,11 +112,11 @@ int ckpt_latest(const char *root, uint64_t before, uint64_t *step, char **path, 
     return *path != NULL;
 }
 
-/* One file of the manifest against the folder. */
+/* Compares one file of the folder with its entry of the manifest. */
 static int verify_file(const char *dir, const struct manifest_file *want, struct err *e)
 {
     struct manifest_file have = {.path = want->path};
-    if (manifest_measure(dir, &have, true, e) != 0) {
+    if (manifest_measure(dir, &have, true, e)) {
         if (e && e->code == ERR_NOINPUT) e->code = ERR_DATA; /* the manifest promised it */
         return -1;
     }
@@ -132,7 +132,7 @@ static int verify_file(const char *dir, const struct manifest_file *want, struct
 static int verify_dir(const char *dir, struct err *e)
 {
     struct manifest m, found;
-    if (manifest_read(dir, &m, e) != 0) return -1;
+    if (manifest_read(dir, &m, e)) return -1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < m.count; i++) rc = verify_file(dir, &m.files[i], e);
     if (rc == 0) rc = manifest_scan(dir, &found, e);
@@ -157,7 +157,7 @@ int ckpt_verify(const char *path, struct err *e)
     return rc;
 }
 
-/* Renamed first, so that a half-removed one is never taken for a checkpoint. */
+/* Renames the folder first, so that a half-removed one is never taken for a checkpoint. */
 static int remove_one(const char *root, const struct ckpt_item *item, struct err *e)
 {
     char *tmp = ckpt_name(root, item->step, true, e);
@@ -173,7 +173,7 @@ int ckpt_prune(const char *root, uint64_t keep, struct err *e)
     uint64_t seen = 0;
     int rc = 0;
     if (keep == 0) return 0;
-    if (ckpt_list_read(root, &l, e) != 0) return -1;
+    if (ckpt_list_read(root, &l, e)) return -1;
     for (size_t i = l.count; i-- > 0 && rc == 0;)
         if (l.items[i].complete && ++seen > keep) rc = remove_one(root, &l.items[i], e);
     ckpt_list_free(&l);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a checkpoint: everything under a temporary name, then one rename. */
+/* Writes a checkpoint under a temporary name, then renames it once. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
-#include "save/ckpt.h"
 #include "save/ckpt_impl.h"
 #include "save/manifest_impl.h"
 
@@ -41,8 +40,8 @@ void ckpt_abort(struct ckpt *c)
     ckpt_free(c);
 }
 
-/* ".checkpoint-12.tmp": left by a run that was killed while saving, or while removing an old one.
- */
+/* Removes ".checkpoint-12.tmp", which a run leaves that is killed while it saves, or removes an old
+ * checkpoint. */
 static int remove_leftover(void *root, const char *name, struct err *e)
 {
     size_t n = strlen(name);
@@ -64,11 +63,11 @@ struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
     c->final = ckpt_name(root, step, false, e);
     if (c->tmp) c->dir = io_path(c->tmp, CKPT_INNER, e);
     if (c->dir) c->state = io_path(c->dir, "state", e);
-    if (!c->root || !c->final || !c->state || io_mkdirs(root, e) != 0) goto fail;
+    if (!c->root || !c->final || !c->state || io_mkdirs(root, e)) goto fail;
     const int there = io_exists(c->final, e);
     if (there > 0) err_set(e, ERR_CREATE, "%s: exists already", c->final);
     if (there) goto fail;
-    if (io_list(root, remove_leftover, c->root, e) != 0 || io_mkdirs(c->state, e) != 0) goto fail;
+    if (io_list(root, remove_leftover, c->root, e) || io_mkdirs(c->state, e)) goto fail;
     return c;
 fail:
     ckpt_abort(c);
@@ -83,7 +82,7 @@ int ckpt_note(struct ckpt *c, const char *path, uint64_t size, const char *xxh12
     return manifest_add(&c->known, path, size, xxh128, e);
 }
 
-/* The manifest of what is there; only what was not noted in that size is read. */
+/* Makes the manifest of the folder; it reads only files that were not noted with their size. */
 static int describe(struct ckpt *c, struct manifest *m, struct err *e)
 {
     int rc = manifest_scan(c->dir, m, e);
@@ -100,7 +99,7 @@ static int describe(struct ckpt *c, struct manifest *m, struct err *e)
     return rc;
 }
 
-/* This process wrote the files: one that is not there now was removed, and is no missing input. */
+/* This process wrote the files: an absent one was removed since, and is no missing input. */
 static int removed(int rc, struct err *e)
 {
     if (rc && e && e->code == ERR_NOINPUT) e->code = ERR_CREATE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making and locking the folders of a run. */
+/* Makes and locks the folders of a run. */
 #include "save/folder.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "save/ckpt.h"
 #include "save/record_impl.h"
 
-/* a/b/c in memory of its own. */
+/* Returns a/b/c, or a/b without c; mem_free(). */
 static char *join(const char *a, const char *b, const char *c, struct err *e)
 {
     char *ab = io_path(a, b, e), *abc = ab && c ? io_path(ab, c, e) : NULL;
@@ -33,7 +33,7 @@ static int make_names(struct run_folder *f, const struct run_names *n, struct er
     return f->tensorboard ? 0 : -1;
 }
 
-/* An earlier run's checkpoints must not be mixed with this run's. */
+/* Refuses checkpoints of an earlier run: they must not be mixed with this run's. */
 static int check_empty(const struct run_folder *f, const struct run_names *n, struct err *e)
 {
     struct ckpt_list l = {0};
@@ -48,7 +48,7 @@ static int check_empty(const struct run_folder *f, const struct run_names *n, st
     return rc;
 }
 
-/* path without the slashes that completion puts after a folder's name; mem_free(). */
+/* Copies path without the slashes that completion puts after a folder's name; mem_free(). */
 static char *bare(const char *path, struct err *e)
 {
     size_t n = strlen(path);
@@ -89,8 +89,8 @@ static int set_aside(struct run_folder *f, const char *path, uint64_t step, stru
     return rc;
 }
 
-/* What is newer than the checkpoint that the run goes on from is not complete, and stands where the
- * run will save. */
+/* Sets aside the entries newer than the checkpoint to resume from: they are not complete, and have
+ * the names of checkpoints that the run will write. */
 static int clear_way(struct run_folder *f, struct err *e)
 {
     struct ckpt_list l = {0};
@@ -140,7 +140,7 @@ static int own_root(struct run_folder *f, const char *lent, struct err *e)
     return rc ? -1 : 0;
 }
 
-/* By the log itself: the folders may be one. */
+/* Locks the file `log`, not its folder: logs and checkpoints may share one folder. */
 static int lock_logs(struct run_folder *f, const struct run_names *n, struct err *e)
 {
     int rc = io_lock(f->log, &f->logs_lock, e);

@@ -21,12 +21,12 @@ struct run_owner {
     const char *output_dir; /* as it was typed; never written */
     struct arena memory;    /* of the strings, after read */
 };
-/* The names that a configuration gives, and how its config.yaml is read and written. */
+/* The names in a configuration, and how its config.yaml is read and written. */
 struct run_names {
     const char *output_dir, *logging_dir, *exp_name;
     bool tensorboard;   /* event files are written */
     const char *events; /* the folder of their folders; NULL: logging_dir/tensorboard */
-    /* *o = the owner of the file, with memory for arena_free; of another text it is empty. */
+    /* *o = the owner that the file names, with memory for arena_free; empty when it names none. */
     int (*read)(void *arg, const char *path, struct run_owner *o, struct err *e);
     /* Appends the text of config.yaml with this owner. */
     int (*write)(void *arg, const struct run_owner *o, struct buf *text, struct err *e);
@@ -42,12 +42,13 @@ struct run_folder {
     char *id;          /* of the run: the same for all processes that continue it */
     char *resume;      /* checkpoint-N to continue from; NULL: none */
     uint64_t step;     /* N, else 0 */
-    bool automatic;    /* resume was chosen, not named: an older one may take its place */
-    bool again;        /* begins anew where an earlier attempt left logs */
-    struct buf aside;  /* names of incomplete checkpoints that were set aside; the caller tells */
-    struct buf kept; /* new names of an earlier attempt's metrics.jsonl and config.yaml; likewise */
-    int lock;        /* of root; -1: not held, or held for this process by one that started it */
-    int logs_lock;   /* two runs must not write one metrics.jsonl either */
+    bool automatic;    /* resume was chosen, not named: an older one may replace it */
+    bool again;        /* the run begins anew where an earlier attempt left logs */
+    struct buf aside;  /* names of incomplete checkpoints that were set aside, for a message */
+    struct buf
+        kept; /* new names of an earlier attempt's metrics.jsonl and config.yaml, for a message */
+    int lock; /* of root; -1: none, or the process that started this one holds it */
+    int logs_lock; /* of the logs: two runs must not write one metrics.jsonl */
 };
 #define RUN_FOLDER_NONE ((struct run_folder){.lock = -1, .logs_lock = -1})
 /* Creates and locks the folders, and writes config.yaml with the run's id.
@@ -55,12 +56,12 @@ struct run_folder {
  * ERR_CREATE; so are logs of another run in any case. lent: as of io_lock_named(). */
 int run_folder_open(struct run_folder *f, const struct run_names *n, const char *resume,
                     const char *lent, struct err *e);
-/* Refuses what run_folder_open would refuse, and creates only root and its lock file. Releases the
- * lock, unless it was lent. */
+/* Makes the checks of run_folder_open, but creates only root and its lock file. Releases the lock,
+ * unless it was lent. */
 int run_folder_check(const struct run_names *n, const char *resume, const char *lent,
                      struct err *e);
-/* f->resume turned out bad: it is set aside as damaged-checkpoint-N and f->resume becomes the one
- * before it, or NULL. So is, with "auto", whatever is newer than f->resume: it is not complete. */
+/* Sets f->resume, which turned out damaged, aside as damaged-checkpoint-N; f->resume becomes the
+ * checkpoint before it, or NULL. */
 int run_folder_fall_back(struct run_folder *f, const struct run_names *n, struct err *e);
 void run_folder_close(struct run_folder *f);
 

@@ -5,7 +5,7 @@
 
 #include "model/weights.h"
 #include "parallel/mesh.h"
-#include "save/saver.h"
+#include "save/list.h"
 
 enum { LAYOUT_PARTS = 4 };
 /* State that is saved beside the weights, one flat allocation with the weights' offsets; `name` is

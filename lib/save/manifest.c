@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manifest's text, both ways. It ends with the hash of all text before that line, so that a
- * damaged manifest is told from damaged files. */
+/* Formats and parses the manifest. Its last line has the hash of all lines before it, which tells a
+ * damaged manifest from damaged files. */
 #include "save/manifest_impl.h"
 
 #include <inttypes.h>
@@ -43,12 +43,12 @@ int manifest_format(const struct manifest *m, struct buf *b, struct err *e)
         buf_printf(b, ", \"size\": %" PRIu64 ", \"xxh128\": \"%s\"}", f->size, f->hash);
     }
     buf_puts(b, "\n  ],\n");
-    if (buf_check(b, e) != 0 || hash_text(b->data, b->len, self, e) != 0) return -1;
+    if (buf_check(b, e) || hash_text(b->data, b->len, self, e)) return -1;
     buf_printf(b, "  \"self\": \"%s\"\n}\n", self);
     return buf_check(b, e);
 }
 
-/* Relative, without empty, "." or ".." parts, so that it stays in the folder. */
+/* True if the path is relative, without empty, "." or ".." parts: it stays in the folder. */
 static bool path_ok(struct str s)
 {
     if (s.n == 0 || s.n > MAX_PATH || memchr(s.p, 0, s.n)) return false;
@@ -79,9 +79,9 @@ static int parse_file(const struct json *v, struct manifest *m, struct err *e)
     int64_t bytes;
     if (!path || path->kind != JSON_STRING || !path_ok(path->s))
         return err_set(e, ERR_DATA, "a path is missing or leaves the folder");
-    if (!size || json_int(size, &bytes) != 0 || bytes < 0 || !hash_ok(hash))
+    if (!size || json_int(size, &bytes) || bytes < 0 || !hash_ok(hash))
         return err_set(e, ERR_DATA, "%.*s: size or hash is not valid", STR_FMT(path->s));
-    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e) != 0) return -1;
+    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e)) return -1;
     struct manifest_file *f = &m->files[m->count];
     memset(f, 0, sizeof *f);
     if (!(f->path = mem_strndup(path->s.p, path->s.n, e))) return -1;
@@ -99,7 +99,7 @@ static int check_self(const char *text, size_t n, struct err *e)
     char want[HASH128_HEX], tail[HASH128_HEX + 32];
     size_t tail_n = strlen("  \"self\": \"\"\n}\n") + HASH128_HEX - 1;
     if (n < tail_n) return err_set(e, ERR_DATA, "cut short");
-    if (hash_text(text, n - tail_n, want, e) != 0) return -1;
+    if (hash_text(text, n - tail_n, want, e)) return -1;
     snprintf(tail, sizeof tail, "  \"self\": \"%s\"\n}\n", want);
     if (memcmp(text + n - tail_n, tail, tail_n) != 0)
         return err_set(e, ERR_DATA, "its own hash does not match; it is damaged or was edited");
@@ -114,16 +114,16 @@ static int parse_root(const struct json *root, struct manifest *m, struct err *e
     int64_t v;
     if (!format || format->kind != JSON_STRING || !str_is(format->s, FORMAT))
         return err_set(e, ERR_DATA, "not the manifest of a checkpoint of this program");
-    if (!version || json_int(version, &v) != 0 || v < 1)
+    if (!version || json_int(version, &v) || v < 1)
         return err_set(e, ERR_DATA, "version is missing");
     if (v > MANIFEST_VERSION)
         return err_set(e, ERR_DATA, "version %" PRId64 " is newer than this program knows (%d)", v,
                        MANIFEST_VERSION);
-    if (!step || json_int(step, &v) != 0 || v < 0) return err_set(e, ERR_DATA, "step is missing");
+    if (!step || json_int(step, &v) || v < 0) return err_set(e, ERR_DATA, "step is missing");
     m->step = (uint64_t)v;
     if (!files || files->kind != JSON_ARRAY) return err_set(e, ERR_DATA, "files is missing");
     for (size_t i = 0; i < files->count; i++)
-        if (parse_file(&files->items[i], m, e) != 0) return -1;
+        if (parse_file(&files->items[i], m, e)) return -1;
     return 0;
 }
 

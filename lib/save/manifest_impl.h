@@ -23,11 +23,11 @@ struct manifest {
     size_t count, cap;
 };
 
-/* Lists every file below dir, manifest.json excepted, with its size. */
+/* Lists every file below dir but manifest.json, with its size. */
 int manifest_scan(const char *dir, struct manifest *m, struct err *e);
-/* The size and hash of the file that f names below dir. */
+/* Measures the file that f names below dir: its size and, if asked for, its hash. */
 int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct err *e);
-/* A file more; m->files is no longer in order until manifest_sort. */
+/* Appends a file; m->files is out of order until manifest_sort. */
 int manifest_add(struct manifest *m, const char *path, uint64_t size, const char *hash,
                  struct err *e);
 void manifest_sort(struct manifest *m);

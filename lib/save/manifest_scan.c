@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is really in a folder: every file with its size; the hash of a file. */
+/* Lists the files of a folder with their sizes, and hashes a file. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 enum { MAX_DEPTH = 8 };
 #define STEP ((size_t)1 << 20)
 
-/* Adds all bytes of an open file to h and returns their number, or -1. Read and not mapped: the
- * pages of a mapped checkpoint would count as memory of the run that saves it. */
+/* Adds all bytes of an open file to h and returns their number, or -1. It does not map the file:
+ * the pages of a mapped checkpoint would count as memory of the run that saves it. */
 static int64_t hash_file(struct io_in *in, struct hash128 *h, struct err *e)
 {
     char *buf = mem_alloc(STEP, 1, e);
@@ -65,7 +65,7 @@ static int add_file(const struct walk *w, char *path, struct err *e)
         mem_free(path);
         return 0;
     }
-    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e) != 0) {
+    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e)) {
         mem_free(path);
         return -1;
     }
@@ -104,7 +104,7 @@ int manifest_scan(const char *dir, struct manifest *m, struct err *e)
 {
     struct walk w = {dir, "", 0, m};
     memset(m, 0, sizeof *m);
-    if (io_list(dir, visit, &w, e) != 0) {
+    if (io_list(dir, visit, &w, e)) {
         manifest_free(m);
         return -1;
     }
@@ -115,7 +115,7 @@ int manifest_scan(const char *dir, struct manifest *m, struct err *e)
 int manifest_add(struct manifest *m, const char *path, uint64_t size, const char *hash,
                  struct err *e)
 {
-    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e) != 0) return -1;
+    if (mem_grow(&m->files, &m->cap, m->count + 1, sizeof *m->files, e)) return -1;
     struct manifest_file *f = &m->files[m->count];
     *f = (struct manifest_file){.path = mem_strndup(path, strlen(path), e), .size = size};
     if (!f->path) return -1;

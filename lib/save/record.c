@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Recognising a run's own logs, and writing down whose they are. */
+/* Recognises a run's own logs, and records which run wrote them. */
 #include "save/record_impl.h"
 
 #include <limits.h>
@@ -11,16 +11,16 @@
 #include "base/io.h"
 #include "base/mem.h"
 
-/* The logs, and the run that is to write there. */
+/* The logs, and the run that will write there. */
 struct record {
     char *output, *logs;   /* absolute */
     char *config;          /* logs/config.yaml */
-    char *id;              /* of the run that output has; NULL: none */
-    struct run_owner told; /* by config.yaml */
+    char *id;              /* in output; NULL: none */
+    struct run_owner told; /* what config.yaml says */
     bool metrics, used;    /* metrics.jsonl, or any of the three, has something in it */
 };
 
-/* 1, 0, or -1. */
+/* Tells whether a file is there and not empty: 1, 0, or -1. */
 static int has_bytes(const char *path, struct err *e)
 {
     struct stat st;
@@ -29,7 +29,7 @@ static int has_bytes(const char *path, struct err *e)
     return io_stat(path, &st, e) ? -1 : st.st_size > 0;
 }
 
-/* The id in an output folder; *id is NULL when there is none. */
+/* Reads the id in an output folder; *id is NULL when there is none. */
 static int read_id(const char *output, char **id, struct err *e)
 {
     struct buf b = {0};
@@ -73,9 +73,9 @@ static int record_read(const struct run_folder *f, const struct run_names *n, st
 
 static bool same(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
 
-/* The run that config.yaml names is still in the output folder that it names. This is false after
- * the folder was moved, and for logs that were copied: their config.yaml names another logs folder.
- * 1, 0, or -1 when memory ends. */
+/* Tells whether the output folder that config.yaml names still has the run that it names: 1, 0, or
+ * -1 with ERR_MEMORY. It has not after it was moved; for copied logs the result is 0 too, since
+ * their config.yaml names another logs folder. */
 static int still_there(const struct record *r, struct err *e)
 {
     struct err why = {0};
@@ -88,13 +88,13 @@ static int still_there(const struct record *r, struct err *e)
     return there;
 }
 
-/* The logs are of a version that wrote no id: output_dir, as it was typed, must do. */
+/* True if the logs are of a version that wrote no id: output_dir, as typed, identifies them. */
 static bool older(const struct record *r, const struct run_names *n)
 {
     return !r->id && !r->told.id && r->metrics && same(r->told.output_dir, n->output_dir);
 }
 
-/* 1, 0, or -1 when memory ends. */
+/* Tells whether the logs are this run's: 1, 0, or -1 with ERR_MEMORY. */
 static int is_own(const struct record *r, bool resumed, const struct run_names *n, struct err *e)
 {
     const bool here = same(r->told.output, r->output);
@@ -143,7 +143,7 @@ void record_busy(const struct run_folder *f, const struct run_names *n, struct e
 }
 
 /* ---- writing ---- */
-/* The strings about this process that config.yaml gets. */
+/* The strings about this process in config.yaml. */
 struct process {
     char id[HOST_NAME_MAX + 64], host[HOST_NAME_MAX + 1], number[24], started[40];
 };
@@ -165,7 +165,7 @@ static void this_process(struct process *p)
              p->number);
 }
 
-/* The paths of metrics-N.jsonl and config-N.yaml for the first N that neither has. */
+/* Makes the paths of metrics-N.jsonl and config-N.yaml for the first N that is free for both. */
 static int free_names(const char *logs, char **metrics, char **config, unsigned *n, struct err *e)
 {
     for (*n = 1;; ++*n) {
@@ -192,8 +192,8 @@ static int copy(const char *from, const char *to, struct err *e)
     return rc;
 }
 
-/* An earlier attempt at this run left metrics.jsonl: it is renamed. config.yaml is copied, since it
- * has to tell at every moment whose logs these are. */
+/* Renames the metrics.jsonl that an earlier attempt at this run left. config.yaml is copied, since
+ * it must tell at every moment whose logs these are. */
 static int keep_earlier(struct run_folder *f, const struct record *r, struct err *e)
 {
     char *metrics, *config;
@@ -237,8 +237,8 @@ static int write_id(const struct record *r, const struct run_folder *f, struct e
     return rc;
 }
 
-/* A run that goes on has an id already, unless an older version began it or another folder's
- * checkpoint begins it. */
+/* A continued run has an id already, unless an older version began it or it starts from a
+ * checkpoint of another folder. */
 static const char *id_of(const struct record *r, const struct run_folder *f,
                          const struct process *p)
 {

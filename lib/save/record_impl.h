@@ -6,15 +6,15 @@
 
 #include "save/folder.h"
 
-/* 0 when the logs are empty, are those of the run that f->resume continues, or were left by an
- * earlier attempt at a run in the same output folder. Else ERR_CREATE naming the owner. Both
- * folders exist. */
+/* Returns 0 when the logs are empty, are those of the run that f->resume continues, or come from an
+ * earlier attempt at a run in the same output folder. Else ERR_CREATE names the owner. Both folders
+ * exist. */
 int record_check(const struct run_folder *f, const struct run_names *n, struct err *e);
-/* Another process holds the lock of the logs: sets e to a message that names it, if config.yaml
- * does. */
+/* Sets e to a message that names the process that holds the lock of the logs, if config.yaml names
+ * it. */
 void record_busy(const struct run_folder *f, const struct run_names *n, struct err *e);
-/* After record_check. Sets f->id, f->again and f->kept; writes config.yaml and .run; keeps what an
- * earlier attempt left under new names. */
+/* After record_check. Sets f->id, f->again and f->kept; writes config.yaml and .run; renames the
+ * files of an earlier attempt. */
 int record_write(struct run_folder *f, const struct run_names *n, struct err *e);
 
 #endif

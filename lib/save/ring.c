@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ring. Places are counted from the begin and never wrap; a place is at `place % size`. */
+/* The ring. Positions count bytes from ring_begin and never wrap; position p is at p % size. */
 #include "save/ring_impl.h"
 
 #include <pthread.h>
@@ -14,13 +14,13 @@ struct ring {
     size_t size;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t change;
-    uint64_t head, tail; /* what is in use */
+    uint64_t head, tail; /* positions [tail, head) are in use */
     uint64_t put, taken; /* pieces */
     bool ended;
     struct slot {
         struct ring_piece piece;
-        uint64_t end; /* what tail becomes when it is given back */
-    } slots[SLOTS];   /* of piece k: slots[k % SLOTS] */
+        uint64_t end; /* tail after it is given back */
+    } slots[SLOTS];   /* piece k: slots[k % SLOTS] */
 };
 
 size_t ring_room(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
@@ -57,9 +57,9 @@ void *ring_reserve(struct ring *r, size_t bytes)
     const size_t room = ring_room(bytes);
     pthread_mutex_lock(&r->lock);
     uint64_t begin = r->head;
-    if (begin % r->size + room > r->size) begin += r->size - begin % r->size; /* in one piece */
+    if (begin % r->size + room > r->size) begin += r->size - begin % r->size; /* contiguous */
     for (;;) {
-        if (r->taken == r->put) r->tail = begin; /* what was skipped is free too */
+        if (r->taken == r->put) r->tail = begin; /* the skipped bytes are free too */
         if (begin + room - r->tail <= r->size && r->put - r->taken < SLOTS) break;
         pthread_cond_wait(&r->change, &r->lock);
     }

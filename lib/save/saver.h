@@ -11,51 +11,9 @@
 
 #include "base/buf.h"
 #include "hf/peft.h"
-#include "hf/safetensors.h"
 #include "parallel/mesh.h"
+#include "save/list.h"
 
-/* Tensors are read in pieces of so many elements, counted from each tensor's start. */
-enum { SAVER_PIECE = 1 << 20 };
-
-/* ---- the tensors of a checkpoint: layout.h makes this list ---- */
-/* Puts elements [at, at + n) of something, in the type `as`, at `out`. */
-typedef int saver_read(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e);
-
-struct saver_tensor {
-    const char *name;
-    enum hf_dtype dtype; /* in the file */
-    int rank;
-    uint64_t shape[2];
-    size_t n;  /* elements */
-    int file;  /* index of saver_list.files */
-    size_t at; /* its first element, for read */
-    saver_read *read;
-    void *arg;
-    size_t passed; /* updates of elements below it may begin once this tensor is read; 0: no more
-                      than before */
-};
-struct saver_file {
-    const char *stem; /* "model": model.safetensors, or its shards */
-    bool state;       /* in state/ */
-};
-/* All tensors in the order of reading. The strings belong to the owner, who keeps the list while
- * the saver is open. */
-struct saver_list {
-    const struct saver_tensor *tensors;
-    size_t ntensors;
-    struct saver_file files[2];
-    int nfiles;
-    /* The reader calls it after the last tensor; rc, and e when rc is not 0, are the result of
-     * reading. Returns rc, or -1 with e: the save fails. NULL: not called. */
-    int (*finish)(void *arg, int rc, struct err *e);
-    void *arg;
-};
-/* The useful size of staging memory: all tensors, but at most `limit` and at least one piece. */
-size_t saver_staging(const struct saver_list *l, size_t limit);
-/* The bytes that a save allocates at most. */
-size_t saver_reserve(const struct saver_list *l);
-
-/* ---- the saver of a run ---- */
 struct saver_options {
     struct saver_list list;
     const struct mesh *mesh; /* all its ranks save together; mesh_writes tells which one writes */
@@ -83,8 +41,9 @@ struct saver_point {
     const char *settings;
 };
 /* Begins to write checkpoint-<step>, once the save before it has ended. All ranks of the mesh call
- * it together, and succeed or fail together; only the one that writes reads *p. -1: this save, or
- * the one before it, failed; what it left is removed, and earlier checkpoints are untouched. */
+ * it together, and succeed or fail together; the ranks that do not write need only the step. -1:
+ * this save, or the one before it, failed; what it left is removed, and earlier checkpoints are
+ * untouched. */
 int saver_save(struct saver *s, const struct saver_point *p, struct err *e);
 
 struct saver_report {
@@ -97,10 +56,10 @@ struct saver_report {
 int saver_poll(struct saver *s, struct saver_report *r, struct err *e);
 int saver_wait(struct saver *s, struct saver_report *r, struct err *e); /* for the save under way */
 
-/* The first element after `at`, a multiple of 64, that must not be updated yet; waits until it is
- * not `at` itself. SIZE_MAX when nothing is being read. */
+/* Returns the first element after `at`, a multiple of 64, that must not be updated yet; waits until
+ * it is not `at` itself. SIZE_MAX when nothing is being read. s is a struct saver. */
 size_t saver_gate(void *s, size_t at);
-/* The seconds that the caller waited in these functions since the last call. */
+/* Returns the seconds that the caller waited in these functions since the last call. */
 double saver_stalled(struct saver *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first failure of a save, from whichever thread. */
+/* Keeps the first failure of a save, from any thread. */
 #include "save/saver_impl.h"
 
 void saver_fail(struct saver *s, const struct err *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of a checkpoint beside its tensors. */
+/* Writes the files of a checkpoint beside its tensors. */
 #include "base/io.h"
 #include "hf/folder.h"
 #include "save/saver_impl.h"

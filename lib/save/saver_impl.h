@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
 #include "save/ring_impl.h"
 #include "save/saver.h"
 

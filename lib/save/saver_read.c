@@ -2,7 +2,6 @@
 /* The reader: one pass over the tensors, piece by piece into the ring; and the gate, which holds
  * back updates of elements that are not read yet. A pass goes on to its end after a failure, since
  * other ranks make the same pass. */
-#include "base/io.h"
 #include "base/log.h"
 #include "save/saver_impl.h"
 
@@ -11,27 +10,6 @@ enum { GATE = 64 }; /* updates begin at a multiple of so many elements */
 static size_t piece(const struct saver_tensor *t, size_t at)
 {
     return t->n - at < SAVER_PIECE ? t->n - at : SAVER_PIECE;
-}
-
-size_t saver_staging(const struct saver_list *l, size_t limit)
-{
-    size_t all = 0, largest = 0;
-    for (size_t i = 0; i < l->ntensors; i++) {
-        const struct saver_tensor *t = &l->tensors[i];
-        const size_t size = hf_dtype_size(t->dtype), room = ring_room(piece(t, 0) * size);
-        if (mem_add(all, ring_room(t->n * size), &all)) all = SIZE_MAX / 2;
-        if (room > largest) largest = room;
-    }
-    if (limit < largest) limit = largest;
-    return all < limit ? all : limit;
-}
-
-/* The last bytes of each file; of each tensor its places in lists, names and header; the buffers
- * that small files are hashed through; paths and the manifest. */
-size_t saver_reserve(const struct saver_list *l)
-{
-    enum { TENSOR = 1 << 10, REST = 2 << 20 };
-    return (size_t)l->nfiles * IO_PAST_CACHE + l->ntensors * TENSOR + REST;
 }
 
 /* Reads on after a failure; e gets the first one. */

@@ -4,6 +4,7 @@
 #define SFT_TRAIN_LOOP_H
 
 #include "config/config.h"
+#include "data/feed_check.h"
 #include "save/saver.h"
 #include "track/track.h"
 #include "train/sched.h"

@@ -6,7 +6,7 @@
 
 #include "base/io.h"
 #include "hf/folder.h"
-#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
 #include "save/manifest_impl.h"
 #include "test.h"
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
 #include "test.h"
 
 static char root[] = "/tmp/sft-restore.XXXXXX";
