@@ -203,6 +203,18 @@ static void tell_reserve(void)
              (double)m.most / (1 << 20), (double)m.room / (1 << 20), (unsigned long long)m.beyond);
 }
 
+static void log_start(const struct run *r, uint64_t steps)
+{
+    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
+             (unsigned long long)steps, (double)r->trainer.weights.params.elements * 1e-6,
+             dtype_name(r->trainer.weights.compute), r->device->threads,
+             (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
+    if (r->config->run.max_steps > (int64_t)steps)
+        log_line(LOG_WARN,
+                 "max_steps %lld: the stream ends after %llu; a larger num_train_epochs makes more",
+                 (long long)r->config->run.max_steps, (unsigned long long)steps);
+}
+
 int run_loop(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
@@ -224,14 +236,7 @@ int run_loop(struct run *r, struct err *e)
     l.track = r->track;
     l.saver = r->saver;
     l.settings = r->settings.data;
-    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
-             (unsigned long long)steps, (double)r->trainer.weights.params.elements * 1e-6,
-             dtype_name(r->trainer.weights.compute), r->device->threads,
-             (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
-    if (c->run.max_steps > (int64_t)steps)
-        log_line(LOG_WARN,
-                 "max_steps %lld: the stream ends after %llu; a larger num_train_epochs makes more",
-                 (long long)c->run.max_steps, (unsigned long long)steps);
+    log_start(r, steps);
     struct loop_result x;
     trainer_seal(&r->trainer);
     r->first_step = r->trainer.step;

@@ -6,30 +6,30 @@
 
 #include "base/mem.h"
 
-int balance_init(struct balance *d, const struct model *m, int ranks, struct err *e)
+int balance_init(struct balance *b, const struct model *m, int ranks, struct err *e)
 {
-    *d = (struct balance){.model = m, .ranks = (uint32_t)ranks};
-    d->load = mem_alloc((size_t)ranks, sizeof *d->load, e);
-    return d->load ? 0 : -1;
+    *b = (struct balance){.model = m, .ranks = (uint32_t)ranks};
+    b->load = mem_alloc((size_t)ranks, sizeof *b->load, e);
+    return b->load ? 0 : -1;
 }
 
-void balance_free(struct balance *d)
+void balance_free(struct balance *b)
 {
-    mem_free(d->owner);
-    mem_free(d->load);
-    mem_free(d->order);
-    *d = (struct balance){0};
+    mem_free(b->owner);
+    mem_free(b->load);
+    mem_free(b->order);
+    *b = (struct balance){0};
 }
 
-static double cost(const struct balance *d, const struct feed_step *s, const struct feed_row *r)
+static double cost(const struct balance *b, const struct feed_step *s, const struct feed_row *r)
 {
     double targets = 0, squares = 0;
     for (uint32_t i = 0; i < r->samples; i++) {
         const struct feed_sample *x = &s->samples[r->first + i];
-        squares += model_squares(d->model, (double)x->n);
+        squares += model_squares(b->model, (double)x->n);
         for (uint32_t t = 0; t < x->n; t++) targets += s->weights[x->first + t] > 0;
     }
-    return model_flops(d->model, (double)r->tokens, targets, squares);
+    return model_flops(b->model, (double)r->tokens, targets, squares);
 }
 
 /* Falling cost; rows of equal cost in their order. */
@@ -40,22 +40,22 @@ static int by_cost(const void *x, const void *y)
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-int balance_rows(struct balance *d, const struct feed_step *s, struct err *e)
+int balance_rows(struct balance *b, const struct feed_step *s, struct err *e)
 {
-    if (d->ranks == 1) return 0;
-    if (mem_grow(&d->owner, &d->owner_cap, s->nrows, sizeof *d->owner, e) ||
-        mem_grow(&d->order, &d->order_cap, s->nrows, sizeof *d->order, e))
+    if (b->ranks == 1) return 0;
+    if (mem_grow(&b->owner, &b->owner_cap, s->nrows, sizeof *b->owner, e) ||
+        mem_grow(&b->order, &b->order_cap, s->nrows, sizeof *b->order, e))
         return -1;
     for (size_t i = 0; i < s->nrows; i++)
-        d->order[i] = (struct balance_row){cost(d, s, &s->rows[i]), i};
-    if (s->nrows) qsort(d->order, s->nrows, sizeof *d->order, by_cost);
-    for (uint32_t r = 0; r < d->ranks; r++) d->load[r] = 0;
+        b->order[i] = (struct balance_row){cost(b, s, &s->rows[i]), i};
+    if (s->nrows) qsort(b->order, s->nrows, sizeof *b->order, by_cost);
+    for (uint32_t r = 0; r < b->ranks; r++) b->load[r] = 0;
     for (size_t i = 0; i < s->nrows; i++) {
         uint32_t to = 0;
-        for (uint32_t r = 1; r < d->ranks; r++)
-            if (d->load[r] < d->load[to]) to = r;
-        d->load[to] += d->order[i].cost;
-        d->owner[d->order[i].row] = to;
+        for (uint32_t r = 1; r < b->ranks; r++)
+            if (b->load[r] < b->load[to]) to = r;
+        b->load[to] += b->order[i].cost;
+        b->owner[b->order[i].row] = to;
     }
     return 0;
 }

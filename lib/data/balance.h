@@ -18,10 +18,10 @@ struct balance {
     } * order;
     size_t order_cap;
 };
-int balance_init(struct balance *d, const struct model *m, int ranks, struct err *e);
-void balance_free(struct balance *d);
+int balance_init(struct balance *b, const struct model *m, int ranks, struct err *e);
+void balance_free(struct balance *b);
 /* Assigns the rows in falling order of cost, each to the rank with the least so far. The result
  * depends on the step alone, so it is the same on every rank. */
-int balance_rows(struct balance *d, const struct feed_step *s, struct err *e);
+int balance_rows(struct balance *b, const struct feed_step *s, struct err *e);
 
 #endif

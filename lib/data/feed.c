@@ -21,7 +21,7 @@ struct feed {
         bool found;
         uint32_t id;
         struct stream_source source;
-    } stranger;
+    } unknown;
     uint64_t length;
     uint64_t steps, rows, checksum; /* of all that was read */
     uint64_t given;                 /* checksum of the steps handed out */
@@ -153,21 +153,21 @@ static int put_weights(const struct feed *f, struct feed_step *s, const struct s
     return 0;
 }
 
-/* The prefetch thread may call this, so the id is not decoded here: tell_stranger does it. */
-static int refuse(struct feed *f, const struct stream_sample *x, uint32_t id, struct err *e)
+/* The prefetch thread may call this, so the id is not decoded here: name_unknown does it. */
+static int refuse_id(struct feed *f, const struct stream_sample *x, uint32_t id, struct err *e)
 {
-    f->stranger.found = true;
-    f->stranger.id = id;
-    f->stranger.source = x->source;
+    f->unknown.found = true;
+    f->unknown.id = id;
+    f->unknown.source = x->source;
     return bad(f, e, "a token that the model's vocabulary does not have");
 }
 
-static int tell_stranger(const struct feed *f, struct err *e)
+static int name_unknown(const struct feed *f, struct err *e)
 {
-    model_check_id(&f->vocab, f->stranger.id, e);
+    model_check_id(&f->vocab, f->unknown.id, e);
     return err_prefix(e, "%s: row %llu (file %u row %llu)", feed_name(f),
-                      (unsigned long long)f->rows, f->stranger.source.file,
-                      (unsigned long long)f->stranger.source.row);
+                      (unsigned long long)f->rows, f->unknown.source.file,
+                      (unsigned long long)f->unknown.source.row);
 }
 
 static int put_sample(struct feed *f, struct feed_step *s, const struct stream_sample *x,
@@ -178,7 +178,7 @@ static int put_sample(struct feed *f, struct feed_step *s, const struct stream_s
         grow(f, s, &s->samples, &s->samples_cap, s->nsamples + 1, sizeof *s->samples, e))
         return -1;
     for (uint32_t i = 0; i < x->n; i++) {
-        if (x->ids[i] >= (uint64_t)f->vocab.size) return refuse(f, x, x->ids[i], e);
+        if (x->ids[i] >= (uint64_t)f->vocab.size) return refuse_id(f, x, x->ids[i], e);
         s->ids[s->tokens + i] = x->ids[i];
     }
     if (put_weights(f, s, x, e)) return -1;
@@ -270,7 +270,7 @@ int feed_next(struct feed *f, struct feed_step *s, struct err *e)
     if (f->received.fixed) *s = f->received;
     int rc = !f->reader ? 0 : f->prefetch ? prefetch_next(f->prefetch, s, e) : read_step(f, s, e);
     if (rc == 1) f->given = s->checksum;
-    if (rc < 0 && f->stranger.found) tell_stranger(f, e);
+    if (rc < 0 && f->unknown.found) name_unknown(f, e);
     return f->mesh ? broadcast_step(f->mesh, rc, s, &f->given, e) : rc;
 }
 

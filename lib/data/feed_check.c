@@ -76,14 +76,14 @@ static int check_ids(const struct model_vocab *v, const struct stream_sample *s,
 static int survey(struct stream_reader *r, const struct model_vocab *v, uint64_t steps,
                   struct err *e)
 {
-    const bool strangers = stream_header(r)->vocab_size > (uint64_t)v->size;
+    const bool foreign = stream_header(r)->vocab_size > (uint64_t)v->size;
     const struct stream_record *row;
     bool learns = false;
     int rc = 0;
-    while ((!learns || strangers) && (rc = stream_next(r, &row, e)) == 1 && row->step < steps)
+    while ((!learns || foreign) && (rc = stream_next(r, &row, e)) == 1 && row->step < steps)
         for (uint32_t i = 0; i < row->nsamples; i++) {
             learns |= stream_labels(&row->samples[i]).n > 0;
-            if (strangers && check_ids(v, &row->samples[i], e))
+            if (foreign && check_ids(v, &row->samples[i], e))
                 return err_prefix(e, "%s", stream_name(r));
         }
     if (rc < 0 || learns) return rc < 0 ? -1 : 0;

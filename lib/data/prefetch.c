@@ -17,8 +17,8 @@ struct prefetch {
     pthread_cond_t made_one, took_one;
     /* guarded by the lock */
     uint64_t made, taken; /* steps; taken <= made <= taken + depth */
-    bool over, stop;      /* over: no step follows `made`, and rc and why tell the reason;
-                             stop: the reader ends */
+    bool stop;            /* the thread shall end */
+    bool over;            /* no step follows `made`; rc and why are the result after it */
     int rc;
     struct err why;
 };
@@ -87,27 +87,27 @@ struct feed_step prefetch_step(const struct feed_room *r, void *at)
  * into is freed only after it has ended. */
 static void *reader(void *arg)
 {
-    struct prefetch *a = arg;
+    struct prefetch *p = arg;
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    pthread_mutex_lock(&a->lock);
-    while (!a->over && !a->stop) {
-        if (a->made == a->taken + a->depth) {
-            pthread_cond_wait(&a->took_one, &a->lock);
+    pthread_mutex_lock(&p->lock);
+    while (!p->over && !p->stop) {
+        if (p->made == p->taken + p->depth) {
+            pthread_cond_wait(&p->took_one, &p->lock);
             continue;
         }
-        struct feed_step *s = &a->ring[a->made % (a->depth + 1)];
-        pthread_mutex_unlock(&a->lock);
+        struct feed_step *s = &p->ring[p->made % (p->depth + 1)];
+        pthread_mutex_unlock(&p->lock);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
-        int rc = a->read(a->arg, s, &a->why);
+        int rc = p->read(p->arg, s, &p->why);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-        pthread_mutex_lock(&a->lock);
-        a->rc = rc;
-        a->over = rc != 1;
-        a->made += rc == 1;
-        pthread_cond_signal(&a->made_one);
+        pthread_mutex_lock(&p->lock);
+        p->rc = rc;
+        p->over = rc != 1;
+        p->made += rc == 1;
+        pthread_cond_signal(&p->made_one);
     }
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
@@ -115,63 +115,63 @@ struct prefetch *prefetch_new(const struct feed_room *room, unsigned depth, void
                               int (*read)(void *arg, struct feed_step *s, struct err *e), void *arg,
                               struct err *e)
 {
-    struct prefetch *a = mem_alloc(1, sizeof *a, e);
-    if (!a) return NULL;
-    *a = (struct prefetch){.read = read, .arg = arg, .depth = depth};
-    a->ring = mem_alloc((size_t)depth + 1, sizeof *a->ring, e);
-    if (!a->ring) {
-        mem_free(a);
+    struct prefetch *p = mem_alloc(1, sizeof *p, e);
+    if (!p) return NULL;
+    *p = (struct prefetch){.read = read, .arg = arg, .depth = depth};
+    p->ring = mem_alloc((size_t)depth + 1, sizeof *p->ring, e);
+    if (!p->ring) {
+        mem_free(p);
         return NULL;
     }
     for (unsigned i = 0; i <= depth; i++)
-        a->ring[i] = prefetch_step(room, (char *)memory + i * lay_out(room).end);
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->made_one, NULL);
-    pthread_cond_init(&a->took_one, NULL);
+        p->ring[i] = prefetch_step(room, (char *)memory + i * lay_out(room).end);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->made_one, NULL);
+    pthread_cond_init(&p->took_one, NULL);
     /* Without a thread prefetch_next reads the same steps when they are asked for. */
-    a->threaded = depth && pthread_create(&a->thread, NULL, reader, a) == 0;
-    return a;
+    p->threaded = depth && pthread_create(&p->thread, NULL, reader, p) == 0;
+    return p;
 }
 
-static void read_here(struct prefetch *a)
+static void read_here(struct prefetch *p)
 {
-    if (a->over) return;
-    a->rc = a->read(a->arg, &a->ring[a->made % (a->depth + 1)], &a->why);
-    a->over = a->rc != 1;
-    a->made += a->rc == 1;
+    if (p->over) return;
+    p->rc = p->read(p->arg, &p->ring[p->made % (p->depth + 1)], &p->why);
+    p->over = p->rc != 1;
+    p->made += p->rc == 1;
 }
 
-int prefetch_next(struct prefetch *a, struct feed_step *s, struct err *e)
+int prefetch_next(struct prefetch *p, struct feed_step *s, struct err *e)
 {
     int rc = 1;
-    if (!a->threaded) read_here(a);
-    pthread_mutex_lock(&a->lock);
-    while (a->made == a->taken && !a->over) pthread_cond_wait(&a->made_one, &a->lock);
-    if (a->made > a->taken) {
-        *s = a->ring[a->taken++ % (a->depth + 1)];
-        pthread_cond_signal(&a->took_one);
+    if (!p->threaded) read_here(p);
+    pthread_mutex_lock(&p->lock);
+    while (p->made == p->taken && !p->over) pthread_cond_wait(&p->made_one, &p->lock);
+    if (p->made > p->taken) {
+        *s = p->ring[p->taken++ % (p->depth + 1)];
+        pthread_cond_signal(&p->took_one);
     } else {
-        rc = a->rc;
-        if (rc < 0) err_set(e, a->why.code, "%s", a->why.msg);
+        rc = p->rc;
+        if (rc < 0) err_set(e, p->why.code, "%s", p->why.msg);
     }
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&p->lock);
     return rc;
 }
 
-void prefetch_free(struct prefetch *a)
+void prefetch_free(struct prefetch *p)
 {
-    if (!a) return;
-    if (a->threaded) {
-        pthread_mutex_lock(&a->lock);
-        a->stop = true;
-        pthread_cond_signal(&a->took_one);
-        pthread_mutex_unlock(&a->lock);
-        pthread_cancel(a->thread);
-        pthread_join(a->thread, NULL);
+    if (!p) return;
+    if (p->threaded) {
+        pthread_mutex_lock(&p->lock);
+        p->stop = true;
+        pthread_cond_signal(&p->took_one);
+        pthread_mutex_unlock(&p->lock);
+        pthread_cancel(p->thread);
+        pthread_join(p->thread, NULL);
     }
-    pthread_cond_destroy(&a->took_one);
-    pthread_cond_destroy(&a->made_one);
-    pthread_mutex_destroy(&a->lock);
-    mem_free(a->ring);
-    mem_free(a);
+    pthread_cond_destroy(&p->took_one);
+    pthread_cond_destroy(&p->made_one);
+    pthread_mutex_destroy(&p->lock);
+    mem_free(p->ring);
+    mem_free(p);
 }

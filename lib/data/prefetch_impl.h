@@ -17,8 +17,8 @@ struct prefetch *prefetch_new(const struct feed_room *room, unsigned depth, void
                               struct err *e);
 /* Returns what `read` returned, in the same order: a failure comes when its step is asked for, and
  * at every call after that. *s stays valid until the next call, and is not freed. */
-int prefetch_next(struct prefetch *a, struct feed_step *s, struct err *e);
+int prefetch_next(struct prefetch *p, struct feed_step *s, struct err *e);
 /* Ends the thread, without waiting for its input. NULL is fine. */
-void prefetch_free(struct prefetch *a);
+void prefetch_free(struct prefetch *p);
 
 #endif

@@ -68,7 +68,7 @@ static struct feed_step step_of(uint32_t k, int vocab)
 /* Every tensor of a checkpoint, as the saver reads it: to the end of the staging buffer. */
 static int read_contents(struct trainer *t, uint64_t *sum, struct err *e)
 {
-    const struct saver_content *c = &t->layout.list;
+    const struct saver_list *c = &t->layout.list;
     if (t->layout.mesh) return 0;
     for (size_t i = 0; i < c->ntensors && t->staging; i++) {
         const struct saver_tensor *x = &c->tensors[i];
