@@ -14,8 +14,8 @@ void run_tell_aside(struct run *r)
                  f->aside.data, f->root);
     if (f->kept.len)
         log_line(LOG_WARN,
-                 "%s: an earlier attempt left no checkpoint to go on from; what it measured is "
-                 "kept as %s",
+                 "%s: an earlier attempt left no checkpoint to continue from; its metrics and "
+                 "configuration are kept as %s",
                  f->logs, f->kept.data);
     buf_reset(&f->aside);
     buf_reset(&f->kept);

@@ -20,7 +20,7 @@ static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
     while (r->folder.resume &&
            run_agreed(r, checkpoint_load(&r->trainer, r->folder.resume, cursor, e), e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
-        log_line(LOG_WARN, "%s; set aside, and the one before it taken", e->msg);
+        log_line(LOG_WARN, "%s; it is set aside, and the checkpoint before it is used", e->msg);
         restore_cursor_free(cursor);
         if (run_agreed(r, run_fall_back(r, e), e) || run_broadcast_resume(r, e)) return -1;
         run_tell_aside(r);

@@ -75,10 +75,11 @@ int config_settings_compare(const struct config *c, const struct json *then,
         const struct str now = {v.data ? v.data : "", v.len};
         if (rc || !old || old->kind != JSON_STRING || str_eq(old->s, now)) continue;
         char text[400];
-        snprintf(text, sizeof text,
-                 "%s is %.*s, but was %.*s when the checkpoint was made: the run goes on, and is "
-                 "not the one that was begun",
-                 keys[i], length(now), shown(now), length(old->s), shown(old->s));
+        snprintf(
+            text, sizeof text,
+            "%s is %.*s, but was %.*s when the checkpoint was made: the run continues with the "
+            "new value",
+            keys[i], length(now), shown(now), length(old->s), shown(old->s));
         for (char *p = text; (p = strchr(p, '\n'));) *p = ','; /* between arguments of a schedule */
         err_clean(text);
         say(arg, text);

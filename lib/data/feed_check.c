@@ -21,11 +21,10 @@ static int nothing_to_learn(const char *name, uint64_t steps, uint64_t all, stru
 static int differs(const struct feed *f, struct err *e, const char *what, const char *has,
                    const char *wants)
 {
-    return err_set(
-        e, ERR_CONFIG,
-        "%s: the stream has %s %s, the configuration %s; make it again with sft-pack, or "
-        "change the configuration",
-        feed_name(f), what, has, wants);
+    return err_set(e, ERR_CONFIG,
+                   "%s: the stream has %s %s, the configuration %s; run sft-pack again, or "
+                   "change the configuration",
+                   feed_name(f), what, has, wants);
 }
 
 static int differs_u64(const struct feed *f, struct err *e, const char *what, uint64_t has,
@@ -44,7 +43,7 @@ int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
     if (strcmp(h->tokenizer, w->tokenizer) != 0)
         return err_set(e, ERR_DATA,
                        "%s: the stream was made with another tokenizer (%s) than the model's (%s); "
-                       "make it again with -m of this model",
+                       "make it with -m of this model",
                        feed_name(f), h->tokenizer, w->tokenizer);
     if (w->length && (w->plan ? h->length != w->length : h->length > w->length))
         return differs_u64(f, e, "rows of length", h->length, w->length);

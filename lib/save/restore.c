@@ -52,8 +52,8 @@ static int check_parts(const struct restore *r, const struct safetensors *s, str
         if (strcmp(want, has) != 0)
             return err_set(e, ERR_CONFIG,
                            "%s: state/optimizer: of %s there is %s, but this run keeps %s; resume "
-                           "with the optim, sft.master_dtype and sft.moments_dtype that it was "
-                           "made with",
+                           "with the optim, sft.master_dtype and sft.moments_dtype of the "
+                           "checkpoint",
                            r->folder, known[k], has, want);
     }
     return 0;
@@ -82,7 +82,9 @@ static int read_tensor(const struct restore *r, const struct safetensors *s,
     for (struct param_run run = {0}; param_next(p, CHUNK, &run);) {
         const void *from = x->data + run.whole * hf_dtype_size(x->dtype);
         if (hf_to_f32(x->dtype, from, run.n, buffer))
-            return err_set(e, ERR_DATA, "%s: tensor %s is not of floats", x->file, name);
+            return err_set(e, ERR_DATA,
+                           "%s: the values of tensor %s are not floating-point numbers", x->file,
+                           name);
         put(r, part, p->offset + run.at, run.n, buffer);
     }
     return 0;
@@ -121,7 +123,7 @@ static int read_model(const struct restore *r, struct err *e)
     const int adapter = io_has(r->folder, "adapter_config.json", e);
     if (adapter > 0)
         err_set(e, ERR_CONFIG,
-                "%s: made with an adapter; resume with the lora_target that it was made with",
+                "%s: made with an adapter; resume with the lora_target of the checkpoint",
                 r->folder);
     if (adapter) return -1;
     if (p->elements_trained == p->elements && find_part(r, "master")) return 0;
@@ -143,7 +145,7 @@ static int check_model(const struct restore *r, struct err *e)
     if (what)
         rc = err_set(e, ERR_CONFIG,
                      "%s/config.json: of another model: its %s is not this run's; resume with the "
-                     "model that it was begun with",
+                     "model that the run began with",
                      r->folder, what);
     hf_config_free(&c);
     return rc;
