@@ -46,7 +46,7 @@ static int64_t clock_of(const struct chat_options *o)
     int64_t t;
     const char *epoch = getenv("SOURCE_DATE_EPOCH");
     if (o->clock) return o->clock;
-    return epoch && num_i64(epoch, &t) == 0 ? t : CHAT_CLOCK;
+    return epoch && !num_i64(epoch, &t) ? t : CHAT_CLOCK;
 }
 
 static bool is_file(const char *name)
@@ -74,7 +74,7 @@ static int unknown_name(const struct chat *c, const char *name, struct err *e)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         buf_printf(&list, "%s%s", i ? ", " : "", names[i].name);
     if (c->own.len) buf_printf(&list, ", the model's own %s", c->own.data);
-    if (buf_check(&list, e) == 0)
+    if (!buf_check(&list, e))
         err_set(e, ERR_USAGE, "there is no template \"%.200s\"; there are %s, or a file FILE.jinja",
                 name, list.data);
     buf_free(&list);
@@ -107,7 +107,7 @@ static int own_sources(const struct chat *c, struct sources *s, struct err *e)
 static int find_sources(struct chat *c, const char *name, struct sources *s, struct err *e)
 {
     if (is_file(name)) {
-        if (io_slurp(name, (size_t)1 << 20, &s->file, e) < 0) return -1;
+        if (io_slurp(name, (size_t)1 << 20, &s->file, e)) return -1;
         s->plain = (struct str){s->file.data ? s->file.data : "", s->file.len};
         return 0;
     }
@@ -194,11 +194,11 @@ struct chat *chat_new(const struct tokenizer *tok, const struct chat_options *o,
     c->has_eos = named_id(tok, "eos_token", &c->eos);
     int rc = list_own(tok, &c->own, e);
     c->t.names = c->own.data;
-    if (rc == 0) rc = find_sources(c, name, &sources, e);
-    if (rc == 0) rc = compile(c, name, &sources, e);
-    if (rc == 0) rc = identify(c, &sources, e);
+    if (!rc) rc = find_sources(c, name, &sources, e);
+    if (!rc) rc = compile(c, name, &sources, e);
+    if (!rc) rc = identify(c, &sources, e);
     buf_free(&sources.file);
-    if (rc == 0) return c;
+    if (!rc) return c;
     chat_free(c);
     return NULL;
 }

@@ -44,8 +44,8 @@ int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
     int rc = chat_template_render(&c->t, &s->prompt, &part, generation_prompt, &s->prompt_sources,
                                   &text, &refused);
     s->steps += s->prompt_sources.steps + n;
-    if (rc < 0 && refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
-    if (rc < 0) return 0;
+    if (rc && refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
+    if (rc) return 0;
     p->text = jstr_str(text);
     p->tail = said_end(text, &s->prompt_sources, source);
     return 1;
@@ -100,7 +100,7 @@ static int shared_tokens(const struct chat *c, struct chat_scratch *s, const str
     uint32_t base = cut == UINT32_MAX ? 0 : p.tail + cut - begin;
     uint32_t i = chat_token_at(l, cut != UINT32_MAX && cut > begin ? cut : begin);
     s->steps += (p.text.n - base) / 64;
-    if (tokenizer_encode(c->t.tok, s->tok, from(p.text, base), q, e) < 0) return -1;
+    if (tokenizer_encode(c->t.tok, s->tok, from(p.text, base), q, e)) return -1;
     *head = end;
     for (; i < l->n && l->begin[i] < end; i++) {
         uint32_t at = p.tail + (l->begin[i] - begin) - base, j = chat_token_at(q, at);
@@ -157,10 +157,9 @@ static int search_head(const struct chat *c, struct chat_scratch *s, struct sear
 {
     uint32_t n, head, at = 0;
     struct str prompt = from(p.text, p.tail);
-    if (find_prompt(&s->prompt, k->text, k->t->before, k->t->begin, prompt, &at, &n, e) < 0)
-        return -1;
+    if (find_prompt(&s->prompt, k->text, k->t->before, k->t->begin, prompt, &at, &n, e)) return -1;
     if (!n) return 0;
-    if (shared_tokens(c, s, k, p, at, at + n, &head, e) < 0) return -1;
+    if (shared_tokens(c, s, k, p, at, at + n, &head, e)) return -1;
     k->found = head > at;
     if (k->found) k->head = head;
     return 0;
@@ -179,7 +178,7 @@ static int head_in_context(const struct chat *c, struct chat_scratch *s,
         rc = chat_prompt_render(c, s, conv, messages, false, 0, &without, e);
         if (rc <= 0 || !alone(with, without, &p)) return rc;
         bool begins = with.tail + n >= p.tail;
-        if (with.tail + n <= p.tail && search_head(c, s, k, p, e) < 0) return -1;
+        if (with.tail + n <= p.tail && search_head(c, s, k, p, e)) return -1;
         /* Without a message before it, or behind an end, nothing shows that a turn begins here. */
         if (k->found || !begins || !messages || k->t->further) return 0;
     }
@@ -201,7 +200,7 @@ static int find_elsewhere(const struct chat *c, struct chat_scratch *s,
         int rc = chat_prompt_render(c, s, conv, n, true, 0, &with, e);
         if (rc > 0) rc = chat_prompt_render(c, s, conv, n, false, 0, &without, e);
         if (rc < 0) return -1;
-        if (rc == 0 || !alone(with, without, &p)) continue;
+        if (!rc || !alone(with, without, &p)) continue;
         buf_str(&s->elsewhere, from(p.text, p.tail));
         return buf_check(&s->elsewhere, e);
     }
@@ -211,7 +210,7 @@ static int find_elsewhere(const struct chat *c, struct chat_scratch *s,
 static int head_elsewhere(const struct chat *c, struct chat_scratch *s,
                           const struct chat_conversation *conv, struct search *k, struct err *e)
 {
-    if (!s->sought && find_elsewhere(c, s, conv, e) < 0) return -1;
+    if (!s->sought && find_elsewhere(c, s, conv, e)) return -1;
     if (!s->elsewhere.len) return 0;
     struct chat_prompt p = {.text = {s->elsewhere.data, s->elsewhere.len}};
     return search_head(c, s, k, p, e);
@@ -238,7 +237,7 @@ int chat_head(const struct chat *c, struct chat_scratch *s, const struct chat_co
         k.found = true;
         k.head = t->before;
     }
-    if (!k.found && head_elsewhere(c, s, conv, &k, e) < 0) return -1;
+    if (!k.found && head_elsewhere(c, s, conv, &k, e)) return -1;
     *found = k.found;
     *head = k.head;
     return 0;

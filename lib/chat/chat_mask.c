@@ -18,7 +18,7 @@ static int add_region(struct chat_scratch *s, uint32_t begin, uint32_t end, floa
         last->end = end;
         return 0;
     }
-    if (mem_grow(&s->regions, &s->cap, s->nregions + 1, sizeof *s->regions, e) < 0) return -1;
+    if (mem_grow(&s->regions, &s->cap, s->nregions + 1, sizeof *s->regions, e)) return -1;
     s->regions[s->nregions++] = (struct chat_region){begin, end, weight};
     return 0;
 }
@@ -30,7 +30,7 @@ static int is_turn(const struct chat *c, struct chat_scratch *s,
                    struct chat_sample *out, uint32_t *head, struct err *e)
 {
     bool found;
-    if (chat_head(c, s, conv, t, out, head, &found, e) < 0) return -1;
+    if (chat_head(c, s, conv, t, out, head, &found, e)) return -1;
     if (!t->further) {
         out->facts.headless += !found;
         return 1;
@@ -47,7 +47,7 @@ static int pieces(struct chat_scratch *s, const struct chat_turn *t, const struc
     for (size_t i = t->first; i <= t->last; i++) {
         const struct chat_span *k = &out->rendering.spans[i];
         if (k->message == t->message && k->part != CHAT_ROLE &&
-            add_region(s, k->begin, k->end, t->weight, e) < 0)
+            add_region(s, k->begin, k->end, t->weight, e))
             return -1;
     }
     if (t->stop == CHAT_NO_STOP) return 0;
@@ -85,7 +85,7 @@ static int generation_regions(struct chat_scratch *s, const struct chat_renderin
             continue;
         }
         uint32_t begin = r->spans[first].begin, end = r->spans[i - 1].end;
-        if (add_region(s, begin, end, weight_within(s, &turn, begin, end), e) < 0) return -1;
+        if (add_region(s, begin, end, weight_within(s, &turn, begin, end), e)) return -1;
     }
     return 0;
 }

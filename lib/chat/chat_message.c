@@ -17,7 +17,7 @@ bool chat_is_assistant(const struct json *message)
 static int number_weight(const struct json *v, float *w, struct err *e)
 {
     double d;
-    if (v->kind != JSON_NUMBER || json_real(v, &d) < 0 ||
+    if (v->kind != JSON_NUMBER || json_real(v, &d) ||
         (d != 0 && (d < WEIGHT_MIN || d > WEIGHT_MAX)))
         return err_set(e, ERR_DATA, "\"weight\" is not 0 or a number from %g to %g", WEIGHT_MIN,
                        WEIGHT_MAX);
@@ -35,7 +35,7 @@ int chat_weight(const struct json *message, float *weight, bool *said, struct er
         float w = 0;
         if (!v || v->kind == JSON_NULL) continue;
         if (i == 0) {
-            if (number_weight(v, &w, e) < 0) return -1;
+            if (number_weight(v, &w, e)) return -1;
         } else if (v->kind != JSON_BOOL) {
             return err_set(e, ERR_DATA, "\"%s\" is not true or false", names[i]);
         } else {

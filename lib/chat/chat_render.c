@@ -29,7 +29,7 @@ static int add_members(struct vm *vm, const struct json *o, struct jinja_var *va
                            "the variable \"%.*s\" is set from the conversation alone",
                            STR_FMT(key));
         const char *name = arena_copy(vm->a, key.p, key.n, vm->e);
-        if (!name || chat_value_json(vm, &o->items[i], &v) < 0) return -1;
+        if (!name || chat_value_json(vm, &o->items[i], &v)) return -1;
         if (!add(vars, n, name, v))
             return err_set(vm->e, ERR_DATA, "more than %d template variables", VARS_MAX);
     }
@@ -43,7 +43,7 @@ static int add_named(const struct tokenizer *tok, struct vm *vm, struct jinja_va
         const char *name;
         struct str text;
         tokenizer_named_at(tok, i, &name, &text);
-        if (jval_text(vm, text.p, text.n, &v) < 0) return -1;
+        if (jval_text(vm, text.p, text.n, &v)) return -1;
         if (!add(vars, n, name, v))
             return err_set(vm->e, ERR_DATA, "more than %d template variables", VARS_MAX);
     }
@@ -58,16 +58,15 @@ static int variables(const struct chat_template *t, struct vm *vm,
 {
     struct jval messages, tools = jval_none();
     add(vars, n, "documents", jval_none());
-    if (add_named(t->tok, vm, vars, n) < 0) return -1;
+    if (add_named(t->tok, vm, vars, n)) return -1;
     if (t->name && t->name->thinking)
         add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
-    if (add_members(vm, t->vars, vars, n) < 0 || add_members(vm, conv->kwargs, vars, n) < 0)
-        return -1;
+    if (add_members(vm, t->vars, vars, n) || add_members(vm, conv->kwargs, vars, n)) return -1;
     if (chat_value_messages(vm, conv->messages, t, !t->keep_arguments && !conv->keep_arguments,
-                            sources, &messages) < 0)
+                            sources, &messages))
         return -1;
     if (conv->tools && conv->tools->kind != JSON_NULL &&
-        chat_value_tools(vm, conv->tools, sources, &tools) < 0)
+        chat_value_tools(vm, conv->tools, sources, &tools))
         return -1;
     add(vars, n, "messages", messages);
     add(vars, n, "tools", tools);
@@ -79,7 +78,7 @@ static int with_suffix(struct vm *vm, const char *suffix, const struct jstr **ou
 {
     struct jstr s = {.p = suffix, .n = (uint32_t)strlen(suffix)};
     struct jval v;
-    if (jstr_concat(vm, *out, &s, &v) < 0) return -1;
+    if (jstr_concat(vm, *out, &s, &v)) return -1;
     *out = v.u.s;
     return 0;
 }
@@ -121,8 +120,8 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
                        "template %s: the conversation has no system message, for which ROLL has a "
                        "text of its own; put it into the data",
                        t->name->name);
-    if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) < 0 ||
-        jinja_render(jinja, &vm, vars, n, out) < 0)
+    if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) ||
+        jinja_render(jinja, &vm, vars, n, out))
         return err_prefix(e, "chat template");
     sources->printed = vm.printed_decoded;
     sources->steps = vm.steps;
@@ -132,7 +131,7 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
 static int put_span(struct chat_rendering *r, struct chat_span s, struct err *e)
 {
     if (s.begin == s.end) return 0;
-    if (mem_grow(&r->spans, &r->cap, r->nspans + 1, sizeof *r->spans, e) < 0) return -1;
+    if (mem_grow(&r->spans, &r->cap, r->nspans + 1, sizeof *r->spans, e)) return -1;
     r->spans[r->nspans++] = s;
     return 0;
 }
@@ -177,7 +176,7 @@ int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_r
     for (uint32_t i = 0; i < s->nspans; i++) {
         const struct jspan *k = &s->spans[i];
         struct chat_span literal = {.begin = at, .end = k->begin, .message = -1};
-        if (put_span(out, literal, e) < 0 || put_span(out, span_of(k, sources), e) < 0) return -1;
+        if (put_span(out, literal, e) || put_span(out, span_of(k, sources), e)) return -1;
         at = k->end;
     }
     return put_span(out, (struct chat_span){.begin = at, .end = s->n, .message = -1}, e);
@@ -190,11 +189,11 @@ int chat_render(const struct chat *c, const struct chat_conversation *conv,
     struct chat_sources sources = {0};
     const struct jstr *s;
     int rc = chat_template_render(&c->t, &a, conv, add_generation_prompt, &sources, &s, e);
-    if (rc == 0) {
+    if (!rc) {
         buf_reset(&out->text);
         buf_add(&out->text, s->p, s->n);
         out->has_generation = jinja_has_generation(chat_template_for(&c->t, conv, e));
-        rc = buf_check(&out->text, e) < 0 ? -1 : chat_spans(s, &sources, out, e);
+        rc = buf_check(&out->text, e) ? -1 : chat_spans(s, &sources, out, e);
     }
     mem_free(sources.v);
     arena_free(&a);

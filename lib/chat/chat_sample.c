@@ -53,15 +53,15 @@ static int render_text(const struct chat *c, struct chat_scratch *s, struct chat
 {
     struct err refused = {0};
     int rc = chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
-    if (!s->sources.decoded || (rc == 0 ? !s->sources.printed : e->code != ERR_DATA)) return rc;
+    if (!s->sources.decoded || (rc ? e->code != ERR_DATA : !s->sources.printed)) return rc;
     conv->keep_arguments = true;
-    if (chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, &refused) == 0) {
+    if (!chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, &refused)) {
         *e = (struct err){0};
         return 0;
     }
     conv->keep_arguments = false;
     if (refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
-    return rc < 0 ? -1 : chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
+    return rc ? -1 : chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
 }
 
 static int render(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
@@ -69,11 +69,11 @@ static int render(const struct chat *c, struct chat_scratch *s, struct chat_conv
 {
     struct chat_rendering *r = &out->rendering;
     const struct jstr *text;
-    if (render_text(c, s, conv, &text, e) < 0) return -1;
+    if (render_text(c, s, conv, &text, e)) return -1;
     buf_reset(&r->text);
     buf_add(&r->text, text->p, text->n);
     r->has_generation = jinja_has_generation(chat_template_for(&c->t, conv, e));
-    if (buf_check(&r->text, e) < 0 || chat_spans(text, &s->sources, r, e) < 0) return -1;
+    if (buf_check(&r->text, e) || chat_spans(text, &s->sources, r, e)) return -1;
     if (c->mask == CHAT_MASK_ROLL) drop_newline(r);
     out->facts.decoded = s->sources.decoded;
     chat_left_out(conv, &s->sources, &out->facts);
@@ -108,8 +108,8 @@ static int roll_prompt(const struct chat *c, struct chat_scratch *s,
     if (!before.count)
         return err_set(e, ERR_DATA, "mask roll: there is no message before the assistant's");
     arena_reset(&s->prompt);
-    if (chat_template_render(&c->t, &s->prompt, &part, true, &s->prompt_sources, &text, e) < 0 ||
-        tokenizer_encode(c->t.tok, s->tok, jstr_str(text), &s->prompt_tokens, e) < 0)
+    if (chat_template_render(&c->t, &s->prompt, &part, true, &s->prompt_sources, &text, e) ||
+        tokenizer_encode(c->t.tok, s->tok, jstr_str(text), &s->prompt_tokens, e))
         return -1;
     *n = s->prompt_tokens.n;
     return 0;
@@ -130,7 +130,7 @@ static int add_token(struct chat_sample *out, float weight, struct origin o, boo
         last->n++;
         return 0;
     }
-    if (mem_grow(&out->runs, &out->cap, out->nruns + 1, sizeof *out->runs, e) < 0) return -1;
+    if (mem_grow(&out->runs, &out->cap, out->nruns + 1, sizeof *out->runs, e)) return -1;
     out->runs[out->nruns++] = (struct chat_run){1, weight, o.message, o.offset};
     return 0;
 }
@@ -164,7 +164,7 @@ static int weigh(const struct chat *c, const struct chat_scratch *s, size_t prom
         struct origin o = origin_of(&r->spans[span], begin);
         /* Literal tokens have no place in a message; others must go on in the same span. */
         bool joins = o.message < 0 || span == last_span;
-        if (add_token(out, weight, o, joins, e) < 0) return -1;
+        if (add_token(out, weight, o, joins, e)) return -1;
         last_span = span;
     }
     return 0;
@@ -199,7 +199,7 @@ static int count_unheeded(const struct chat *c, const struct json *messages, str
     for (size_t i = 0; i < messages->count; i++) {
         float weight;
         bool said, assistant = chat_is_assistant(&messages->items[i]);
-        if (chat_weight(&messages->items[i], &weight, &said, e) < 0)
+        if (chat_weight(&messages->items[i], &weight, &said, e))
             return err_prefix(e, "message %zu", i);
         float given = !assistant ? 0 : c->mask == CHAT_MASK_ROLL ? 1 : weight;
         f->unheeded += said && weight != given;
@@ -214,12 +214,12 @@ static int make_sample(const struct chat *c, struct chat_scratch *s, struct chat
     size_t prompt = 0;
     if (conv->messages->kind != JSON_ARRAY || !conv->messages->count)
         return err_set(e, ERR_DATA, "a conversation is a list of at least one message");
-    if (render(c, s, conv, out, e) < 0) return -1;
+    if (render(c, s, conv, out, e)) return -1;
     struct str text = {r->text.data ? r->text.data : "", r->text.len};
-    if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) < 0 ||
-        chat_turns(c, s, conv, out, e) < 0 || chat_mask(c, s, conv, out, e) < 0)
+    if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) ||
+        chat_turns(c, s, conv, out, e) || chat_mask(c, s, conv, out, e))
         return -1;
-    if (c->mask == CHAT_MASK_ROLL && roll_prompt(c, s, conv, &prompt, e) < 0) return -1;
+    if (c->mask == CHAT_MASK_ROLL && roll_prompt(c, s, conv, &prompt, e)) return -1;
     return weigh(c, s, prompt, out, e);
 }
 
@@ -235,8 +235,7 @@ int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_
     s->steps = 0;
     out->nruns = 0;
     out->facts = (struct chat_facts){0};
-    if (make_sample(c, s, &kept, out, e) < 0 ||
-        count_unheeded(c, conv->messages, &out->facts, e) < 0)
+    if (make_sample(c, s, &kept, out, e) || count_unheeded(c, conv->messages, &out->facts, e))
         return -1;
     count_turns(c, s, conv->messages, out);
     return 0;

@@ -33,9 +33,9 @@ static int begin_turn(struct chat_scratch *s, const struct chat_rendering *r, si
     const struct chat_span *k = &r->spans[span];
     float weight;
     bool said;
-    if (chat_weight(&messages->items[k->message], &weight, &said, e) < 0)
+    if (chat_weight(&messages->items[k->message], &weight, &said, e))
         return err_prefix(e, "message %d", (int)k->message);
-    if (mem_grow(&s->turns, &s->turncap, s->nturns + 1, sizeof *s->turns, e) < 0) return -1;
+    if (mem_grow(&s->turns, &s->turncap, s->nturns + 1, sizeof *s->turns, e)) return -1;
     const struct chat_turn *last = s->nturns ? &s->turns[s->nturns - 1] : NULL;
     s->turns[s->nturns++] = (struct chat_turn){.message = k->message,
                                                .further = last && last->message == k->message,
@@ -83,7 +83,7 @@ static int find_turns(const struct chat *c, struct chat_scratch *s, const struct
         if (!chat_is_assistant(&messages->items[k->message])) {
             before = k->end;
         } else if (k->message > last || own) {
-            if (begin_turn(s, r, i, before, messages, e) < 0) return -1;
+            if (begin_turn(s, r, i, before, messages, e)) return -1;
             open = &s->turns[s->nturns - 1];
             last = k->message;
             before = k->end;
@@ -101,8 +101,8 @@ int chat_turns(const struct chat *c, struct chat_scratch *s, const struct chat_c
                struct chat_sample *out, struct err *e)
 {
     s->nturns = 0;
-    if (find_turns(c, s, conv->messages, out, e) < 0) return -1;
+    if (find_turns(c, s, conv->messages, out, e)) return -1;
     for (size_t i = 0; i < s->nturns; i++)
-        if (chat_turn_end(c, s, conv, out, &s->turns[i], e) < 0) return -1;
+        if (chat_turn_end(c, s, conv, out, &s->turns[i], e)) return -1;
     return 0;
 }

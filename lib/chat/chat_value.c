@@ -20,7 +20,7 @@ struct tag {
 static uint32_t add_source(struct tag *tag, struct str text, struct err *e)
 {
     struct chat_sources *l = tag->sources;
-    if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) < 0) return 0;
+    if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e)) return 0;
     l->v[l->n] = tag->as;
     l->v[l->n].text = text;
     if (tag->as.part == CHAT_CONTENT) tag->as.base += (uint32_t)text.n;
@@ -51,14 +51,15 @@ static int number_value(struct vm *vm, const struct json *j, struct jval *out)
     int64_t i;
     double f;
     bool real = false;
-    for (size_t k = 0; k < j->s.n; k++) real |= strchr(".eE", j->s.p[k]) != NULL;
-    if (!real && json_int(j, &i) == 0) {
+    for (size_t k = 0; k < j->s.n; k++)
+        if (strchr(".eE", j->s.p[k])) real = true;
+    if (!real && !json_int(j, &i)) {
         *out = jval_int(i);
     } else if (!real) {
-        if (string_value(vm, j->s, NULL, out) < 0) return -1;
+        if (string_value(vm, j->s, NULL, out)) return -1;
         out->kind = J_BIG;
     } else {
-        if (json_real(j, &f) < 0) f = j->s.p[0] == '-' ? -INFINITY : INFINITY;
+        if (json_real(j, &f)) f = j->s.p[0] == '-' ? -INFINITY : INFINITY;
         *out = jval_float(f);
     }
     return 0;
@@ -73,7 +74,7 @@ static int decoded_value(struct vm *vm, struct str text, struct tag *tag, struct
     const struct json *o = json_parse(text.p, text.n, vm->a, &bad);
     if (!o && bad.code == ERR_MEMORY) return err_set(vm->e, ERR_MEMORY, "%s", bad.msg);
     if (!o || o->kind != JSON_OBJECT) return 0;
-    if (value(vm, o, tag, out) < 0) return -1;
+    if (value(vm, o, tag, out)) return -1;
     out->u.dict->decoded = true;
     tag->sources->decoded++;
     return 1;
@@ -88,7 +89,7 @@ static int member(struct vm *vm, const struct json *j, size_t i, struct tag *of,
     of->level = level == CALL && str_is(j->keys[i], "function") ? FUNCTION : NO_CALL;
     if (j->items[i].kind == JSON_STRING && str_is(j->keys[i], "arguments"))
         done = decoded_value(vm, j->items[i].s, of, out);
-    if (done == 0) done = value(vm, &j->items[i], of, out);
+    if (!done) done = value(vm, &j->items[i], of, out);
     of->level = level;
     return done < 0 ? -1 : 0;
 }
@@ -105,8 +106,8 @@ static int object_value(struct vm *vm, const struct json *j, struct tag *tag, st
         struct jval k, v;
         /* In a list of parts only "text" is text of the message; "type" and the like are not. */
         struct tag *of = parts && !str_is(j->keys[i], "text") ? &other : tag;
-        if (string_value(vm, j->keys[i], tag ? &other : NULL, &k) < 0 ||
-            member(vm, j, i, of, &v) < 0 || jdict_set(vm, d, k, v) < 0)
+        if (string_value(vm, j->keys[i], tag ? &other : NULL, &k) || member(vm, j, i, of, &v) ||
+            jdict_set(vm, d, k, v))
             return -1;
     }
     *out = (struct jval){.kind = J_DICT, .u.dict = d};
@@ -135,7 +136,7 @@ static int value(struct vm *vm, const struct json *j, struct tag *tag, struct jv
     }
     if (!(l = jlist_new(vm, j->count))) return -1;
     for (size_t i = 0; i < j->count; i++)
-        if (value(vm, &j->items[i], tag, &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (value(vm, &j->items[i], tag, &v) || jlist_add(vm, l, v)) return -1;
     *out = jval_list(l, J_LIST);
     return 0;
 }
@@ -148,7 +149,7 @@ int chat_value_json(struct vm *vm, const struct json *j, struct jval *out)
 static int put(struct vm *vm, struct jdict *d, const char *key, struct jval v)
 {
     struct jval k;
-    return jval_text(vm, key, strlen(key), &k) < 0 ? -1 : jdict_set(vm, d, k, v);
+    return jval_text(vm, key, strlen(key), &k) ? -1 : jdict_set(vm, d, k, v);
 }
 
 static enum chat_part member_part(struct str key)
@@ -195,7 +196,7 @@ static int items_value(struct vm *vm, const struct json *j, struct tag *tag, str
     if (!l) return -1;
     for (size_t i = 0; i < j->count; i++) {
         tag->as.item = (uint32_t)i;
-        if (value(vm, &j->items[i], tag, &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (value(vm, &j->items[i], tag, &v) || jlist_add(vm, l, v)) return -1;
     }
     *out = jval_list(l, J_LIST);
     return 0;
@@ -213,23 +214,22 @@ static int message_value(struct vm *vm, const struct json *m, int32_t index,
     const struct json *role = json_get(m, "role"), *why = chat_thought(m);
     const char *prefix = t->name ? t->name->user_prefix : NULL;
     if (!d) return -1;
-    if (why && (value(vm, why, &tag, &thought) < 0 || put(vm, d, "thinking", thought) < 0))
-        return -1;
+    if (why && (value(vm, why, &tag, &thought) || put(vm, d, "thinking", thought))) return -1;
     bool user = role && role->kind == JSON_STRING && str_is(role->s, "user");
     for (size_t i = 0; i < m->count; i++) {
         tag.as = (struct chat_source){.part = member_part(m->keys[i]), .message = index};
         bool calls = tag.as.part == CHAT_CALL;
         tag.level = calls && decode ? CALL : NO_CALL;
         if (m->items[i].kind == JSON_NULL) continue;
-        if (string_value(vm, m->keys[i], NULL, &k) < 0 ||
-            (calls ? items_value : value)(vm, &m->items[i], &tag, &v) < 0)
+        if (string_value(vm, m->keys[i], NULL, &k) ||
+            (calls ? items_value : value)(vm, &m->items[i], &tag, &v))
             return -1;
         if (prefix && user && tag.as.part == CHAT_CONTENT && v.kind == J_STR &&
-            prefixed(vm, prefix, v, &v) < 0)
+            prefixed(vm, prefix, v, &v))
             return -1;
-        if (jdict_set(vm, d, k, v) < 0) return -1;
+        if (jdict_set(vm, d, k, v)) return -1;
     }
-    if (why && put(vm, d, "reasoning_content", thought) < 0) return -1;
+    if (why && put(vm, d, "reasoning_content", thought)) return -1;
     *out = (struct jval){.kind = J_DICT, .u.dict = d};
     return 0;
 }
@@ -254,7 +254,7 @@ int chat_value_messages(struct vm *vm, const struct json *messages, const struct
         const struct json *m = &messages->items[i];
         if (m->kind != JSON_OBJECT)
             return err_set(vm->e, ERR_DATA, "message %zu is not an object", i);
-        if (message_value(vm, m, (int32_t)i, t, decode, sources, &v) < 0 || jlist_add(vm, l, v) < 0)
+        if (message_value(vm, m, (int32_t)i, t, decode, sources, &v) || jlist_add(vm, l, v))
             return -1;
     }
     *out = jval_list(l, J_LIST);

@@ -26,7 +26,7 @@ int jfunc_call(struct vm *vm, const struct jfunc *f, struct jval self, const str
     struct jargs full = {.pos = bound};
     int n;
     if (!f->fn) return vm_fail(vm, "`%s` is not supported", f->name);
-    if (vm_charge(vm, 0) < 0) return -1;
+    if (vm_charge(vm, 0)) return -1;
     if (!f->params) return f->fn(vm, self, a, out);
     param_index(f->params, (struct str){0}, &n);
     memset(bound, 0, sizeof bound);

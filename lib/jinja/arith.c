@@ -105,7 +105,7 @@ static int repeat(struct vm *vm, struct jval v, int64_t n, struct jval *out)
     struct jlist *l = jlist_new(vm, 0);
     for (int64_t i = 0; l && v.u.list->n && i < n; i++)
         for (size_t k = 0; k < v.u.list->n; k++)
-            if (jlist_add(vm, l, v.u.list->v[k]) < 0) return -1;
+            if (jlist_add(vm, l, v.u.list->v[k])) return -1;
     if (!l) return -1;
     *out = jval_list(l, v.kind);
     return 0;
@@ -122,9 +122,9 @@ static int add_sequences(struct vm *vm, struct jval a, struct jval b, struct jva
     struct jlist *l = jlist_new(vm, a.u.list->n + b.u.list->n);
     if (!l) return -1;
     for (size_t i = 0; i < a.u.list->n; i++)
-        if (jlist_add(vm, l, a.u.list->v[i]) < 0) return -1;
+        if (jlist_add(vm, l, a.u.list->v[i])) return -1;
     for (size_t i = 0; i < b.u.list->n; i++)
-        if (jlist_add(vm, l, b.u.list->v[i]) < 0) return -1;
+        if (jlist_add(vm, l, b.u.list->v[i])) return -1;
     *out = jval_list(l, a.kind);
     return 0;
 }

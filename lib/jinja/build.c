@@ -10,7 +10,7 @@ void jbuild_init(struct jbuild *b, struct vm *vm) { *b = (struct jbuild){.vm = v
 
 static char *room(struct jbuild *b, size_t n)
 {
-    if (b->failed || vm_charge(b->vm, n) < 0) goto fail;
+    if (b->failed || vm_charge(b->vm, n)) goto fail;
     if (n > VM_MAX_OUTPUT || b->n + n > VM_MAX_OUTPUT) {
         vm_fail(b->vm, "a text grows beyond %zu bytes", VM_MAX_OUTPUT);
         goto fail;
@@ -92,7 +92,7 @@ void jbuild_part(struct jbuild *b, const struct jstr *s, size_t from, size_t to)
         k.end = (uint32_t)(base + end - from);
         add_span(b, k);
     }
-    if (vm_charge(b->vm, 0) < 0) b->failed = true;
+    if (vm_charge(b->vm, 0)) b->failed = true;
 }
 
 void jbuild_str(struct jbuild *b, const struct jstr *s) { jbuild_part(b, s, 0, s->n); }
@@ -142,7 +142,7 @@ int jstr_part(struct vm *vm, const struct jstr *s, size_t from, size_t to, struc
     }
     jbuild_init(&b, vm);
     jbuild_part(&b, s, from, to);
-    if (jbuild_done(&b, out) < 0) return -1;
+    if (jbuild_done(&b, out)) return -1;
     ((struct jstr *)out->u.s)->markup = s->markup;
     return 0;
 }
@@ -152,18 +152,18 @@ int jstr_concat(struct vm *vm, const struct jstr *a, const struct jstr *b, struc
     bool markup = a->markup || b->markup;
     struct jval e;
     if (markup && !a->markup) {
-        if (jstr_escape(vm, a, &e) < 0) return -1;
+        if (jstr_escape(vm, a, &e)) return -1;
         a = e.u.s;
     }
     if (markup && !b->markup) {
-        if (jstr_escape(vm, b, &e) < 0) return -1;
+        if (jstr_escape(vm, b, &e)) return -1;
         b = e.u.s;
     }
     struct jbuild k;
     jbuild_init(&k, vm);
     jbuild_str(&k, a);
     jbuild_str(&k, b);
-    if (jbuild_done(&k, out) < 0) return -1;
+    if (jbuild_done(&k, out)) return -1;
     ((struct jstr *)out->u.s)->markup = markup;
     return 0;
 }
@@ -178,7 +178,7 @@ int jval_tostr(struct vm *vm, struct jval v, bool soft, const struct jstr **out)
     struct jbuild b;
     jbuild_init(&b, vm);
     jbuild_value(&b, v);
-    if (jbuild_done(&b, &r) < 0) return -1;
+    if (jbuild_done(&b, &r)) return -1;
     *out = r.u.s;
     return 0;
 }
@@ -225,7 +225,7 @@ int jstr_escape(struct vm *vm, const struct jstr *s, struct jval *out)
         from = i + 1;
     }
     jbuild_part(&b, s, from, s->n);
-    if (jbuild_done(&b, out) < 0) return -1;
+    if (jbuild_done(&b, out)) return -1;
     ((struct jstr *)out->u.s)->markup = true;
     return 0;
 }

@@ -17,14 +17,14 @@ static int check_names(struct parser *p, const struct node *n, bool soft)
                  n->kind == N_GENERATION || n->kind == N_SCOPE;
     for (uint32_t i = 0; i < n->nkids; i++) {
         bool inner = scope && !(n->kind == N_FOR && i == 1) ? false : soft;
-        if (check_names(p, n->kids[i], branch || inner) < 0) return -1;
+        if (check_names(p, n->kids[i], branch || inner)) return -1;
     }
     if (!n->args) return 0;
     for (size_t i = 0; i < n->args->npos; i++)
-        if (check_names(p, n->args->pos[i], soft) < 0) return -1;
+        if (check_names(p, n->args->pos[i], soft)) return -1;
     for (size_t i = 0; i < n->args->nkw; i++)
-        if (check_names(p, n->args->kw[i], soft) < 0) return -1;
-    if (check_names(p, n->args->star, soft) < 0) return -1;
+        if (check_names(p, n->args->kw[i], soft)) return -1;
+    if (check_names(p, n->args->star, soft)) return -1;
     return check_names(p, n->args->starstar, soft);
 }
 
@@ -41,15 +41,15 @@ static int compile(struct jinja *t, struct str source, struct err *e)
     struct token *tok;
     size_t ntok;
     struct parser p = {.t = t, .e = e};
-    if (parse_symbol(&p, STR("loop"), &t->sym_loop) < 0 ||
-        parse_symbol(&p, STR("caller"), &t->sym_caller) < 0 ||
-        parse_symbol(&p, STR("kwargs"), &t->sym_kwargs) < 0 ||
-        parse_symbol(&p, STR("varargs"), &t->sym_varargs) < 0 ||
-        jinja_lex(source, &t->arena, &tok, &ntok, e) < 0)
+    if (parse_symbol(&p, STR("loop"), &t->sym_loop) ||
+        parse_symbol(&p, STR("caller"), &t->sym_caller) ||
+        parse_symbol(&p, STR("kwargs"), &t->sym_kwargs) ||
+        parse_symbol(&p, STR("varargs"), &t->sym_varargs) ||
+        jinja_lex(source, &t->arena, &tok, &ntok, e))
         return -1;
     p.tok = tok;
     t->body = parse_body(&p, NULL);
-    if (!t->body || check_names(&p, t->body, false) < 0) return -1;
+    if (!t->body || check_names(&p, t->body, false)) return -1;
     return resolve_globals(t, e);
 }
 
@@ -58,7 +58,7 @@ struct jinja *jinja_compile(struct str source, struct err *e)
     struct jinja *t = mem_alloc(1, sizeof *t, e);
     if (!t) return NULL;
     t->arena.max = JINJA_MAX_SOURCE * 512;
-    if (compile(t, source, e) == 0) return t;
+    if (!compile(t, source, e)) return t;
     jinja_free(t);
     return NULL;
 }

@@ -37,7 +37,7 @@ static int eval_list(struct vm *vm, const struct node *n, enum jkind kind, struc
     struct jval v;
     if (!l) return -1;
     for (uint32_t i = 0; i < n->nkids; i++)
-        if (jinja_eval(vm, n->kids[i], &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i], &v) || jlist_add(vm, l, v)) return -1;
     *out = jval_list(l, kind);
     return 0;
 }
@@ -48,8 +48,8 @@ static int eval_dict(struct vm *vm, const struct node *n, struct jval *out)
     struct jval k, v;
     if (!d) return -1;
     for (uint32_t i = 0; i < n->nkids; i += 2)
-        if (jinja_eval(vm, n->kids[i], &k) < 0 || jinja_eval(vm, n->kids[i + 1], &v) < 0 ||
-            jdict_set(vm, d, k, v) < 0)
+        if (jinja_eval(vm, n->kids[i], &k) || jinja_eval(vm, n->kids[i + 1], &v) ||
+            jdict_set(vm, d, k, v))
             return -1;
     *out = (struct jval){.kind = J_DICT, .u.dict = d};
     return 0;
@@ -59,14 +59,14 @@ static int eval_getitem(struct vm *vm, const struct node *n, struct jval *out)
 {
     const struct node *k = n->kids[1];
     struct jval v, part[3];
-    if (jinja_eval(vm, n->kids[0], &v) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &v)) return -1;
     if (k->kind != N_SLICE) {
-        if (jinja_eval(vm, k, &part[0]) < 0) return -1;
+        if (jinja_eval(vm, k, &part[0])) return -1;
         return jval_getitem(vm, v, part[0], out);
     }
     for (int i = 0; i < 3; i++) {
         part[i] = jval_none();
-        if (k->kids[i] && jinja_eval(vm, k->kids[i], &part[i]) < 0) return -1;
+        if (k->kids[i] && jinja_eval(vm, k->kids[i], &part[i])) return -1;
     }
     return jval_slice(vm, v, part, out);
 }
@@ -85,7 +85,7 @@ static int add_keywords(struct vm *vm, const struct call_args *c, struct jval ex
     const struct jstr **names = vm_alloc(vm, c->nkw + more, sizeof *names);
     if (!kw || !names) return -1;
     for (; n < c->nkw; n++) {
-        if (jinja_eval(vm, c->kw[n], &kw[n]) < 0) return -1;
+        if (jinja_eval(vm, c->kw[n], &kw[n])) return -1;
         names[n] = c->names[n];
     }
     for (size_t i = 0; i < more; i++, n++) {
@@ -108,11 +108,11 @@ int jinja_eval_args(struct vm *vm, const struct call_args *c, struct jargs *a)
     struct jlist *pos = jlist_new(vm, c->npos);
     if (!pos) return -1;
     for (size_t i = 0; i < c->npos; i++)
-        if (jinja_eval(vm, c->pos[i], &v) < 0 || jlist_add(vm, pos, v) < 0) return -1;
-    if (c->star && (jinja_eval(vm, c->star, &v) < 0 || jval_elements(vm, v, &star) < 0)) return -1;
+        if (jinja_eval(vm, c->pos[i], &v) || jlist_add(vm, pos, v)) return -1;
+    if (c->star && (jinja_eval(vm, c->star, &v) || jval_elements(vm, v, &star))) return -1;
     for (size_t i = 0; star && i < star->n; i++)
-        if (jlist_add(vm, pos, star->v[i]) < 0) return -1;
-    if (c->starstar && jinja_eval(vm, c->starstar, &extra) < 0) return -1;
+        if (jlist_add(vm, pos, star->v[i])) return -1;
+    if (c->starstar && jinja_eval(vm, c->starstar, &extra)) return -1;
     if (c->starstar && extra.kind != J_DICT) return vm_fail(vm, "** wants a mapping");
     a->pos = pos->v;
     a->npos = pos->n;
@@ -123,7 +123,7 @@ static int eval_call(struct vm *vm, const struct node *n, struct jval *out)
 {
     struct jval f;
     struct jargs a;
-    if (jinja_eval(vm, n->kids[0], &f) < 0 || jinja_eval_args(vm, n->args, &a) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &f) || jinja_eval_args(vm, n->args, &a)) return -1;
     vm->line = n->line;
     return vm_call(vm, f, &a, out);
 }
@@ -134,7 +134,7 @@ int jinja_eval_filter(struct vm *vm, const struct node *n, struct jval self, str
     if (!n->func)
         return vm_fail(vm, "there is no %s `%.*s`", n->kind == N_TEST ? "test" : "filter",
                        STR_FMT(jstr_str(n->name)));
-    if (jinja_eval_args(vm, n->args, &a) < 0) return -1;
+    if (jinja_eval_args(vm, n->args, &a)) return -1;
     vm->line = n->line;
     return jfunc_call(vm, n->func, self, &a, out);
 }
@@ -142,7 +142,7 @@ int jinja_eval_filter(struct vm *vm, const struct node *n, struct jval self, str
 static int eval_filter(struct vm *vm, const struct node *n, struct jval *out)
 {
     struct jval self;
-    if (jinja_eval(vm, n->kids[0], &self) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &self)) return -1;
     return jinja_eval_filter(vm, n, self, out);
 }
 
@@ -150,7 +150,7 @@ static int eval_filter(struct vm *vm, const struct node *n, struct jval *out)
 static int eval_sign(struct vm *vm, const struct node *n, struct jval *out)
 {
     struct jval v;
-    if (jinja_eval(vm, n->kids[0], &v) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &v)) return -1;
     if (v.kind == J_UNDEF) return vm_undefined(vm, v);
     if (v.kind == J_FLOAT) {
         *out = jval_float(n->kind == N_NEG ? -v.u.f : v.u.f);
@@ -165,7 +165,7 @@ static int eval_sign(struct vm *vm, const struct node *n, struct jval *out)
 static int eval_binary(struct vm *vm, const struct node *n, struct jval *out)
 {
     struct jval a, b;
-    if (jinja_eval(vm, n->kids[0], &a) < 0 || jinja_eval(vm, n->kids[1], &b) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &a) || jinja_eval(vm, n->kids[1], &b)) return -1;
     vm->line = n->line;
     return jval_binary(vm, (int)n->op, a, b, out);
 }
@@ -174,7 +174,7 @@ static int eval_binary(struct vm *vm, const struct node *n, struct jval *out)
 static int eval_logic(struct vm *vm, const struct node *n, bool stop, struct jval *out)
 {
     for (uint32_t i = 0; i < n->nkids; i++) {
-        if (jinja_eval(vm, n->kids[i], out) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i], out)) return -1;
         if (jval_truth(*out) == stop) return 0;
     }
     return 0;
@@ -188,11 +188,11 @@ static int compare(struct vm *vm, enum tok op, struct jval a, struct jval b, boo
         return vm_charge(vm, 0);
     }
     if (op == T_IN || op == T_NOTIN) {
-        if (jval_contains(vm, b, a, yes) < 0) return -1;
+        if (jval_contains(vm, b, a, yes)) return -1;
         *yes = *yes == (op == T_IN);
         return 0;
     }
-    if (jval_compare(vm, a, b, &order) < 0) return -1;
+    if (jval_compare(vm, a, b, &order)) return -1;
     *yes = op == T_LT   ? order == -1
            : op == T_LE ? order == -1 || order == 0
            : op == T_GT ? order == 1
@@ -204,11 +204,11 @@ static int eval_compare(struct vm *vm, const struct node *n, struct jval *out)
 {
     struct jval a, b;
     bool yes = true;
-    if (jinja_eval(vm, n->kids[0], &a) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &a)) return -1;
     for (uint32_t i = 1; i < n->nkids && yes; i++) {
-        if (jinja_eval(vm, n->kids[i]->kids[0], &b) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i]->kids[0], &b)) return -1;
         vm->line = n->line;
-        if (compare(vm, n->kids[i]->op, a, b, &yes) < 0) return -1;
+        if (compare(vm, n->kids[i]->op, a, b, &yes)) return -1;
         a = b;
     }
     *out = jval_bool(yes);
@@ -221,7 +221,7 @@ static int eval_concat(struct vm *vm, const struct node *n, struct jval *out)
     struct jval v;
     jbuild_init(&b, vm);
     for (uint32_t i = 0; i < n->nkids; i++) {
-        if (jinja_eval(vm, n->kids[i], &v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i], &v)) return -1;
         jbuild_value(&b, v);
     }
     return jbuild_done(&b, out);
@@ -233,7 +233,7 @@ static int eval_cond(struct vm *vm, const struct node *n, struct jval *out)
         .p = "the inline if-expression evaluated to false and no else section was defined",
         .n = 75};
     struct jval test;
-    if (jinja_eval(vm, n->kids[0], &test) < 0) return -1;
+    if (jinja_eval(vm, n->kids[0], &test)) return -1;
     const struct node *k = jval_truth(test) ? n->kids[1] : n->kids[2];
     if (k) return jinja_eval(vm, k, out);
     *out = jval_undef(UNDEF_HINT, J_UNDEF, &hint);
@@ -256,7 +256,7 @@ static int eval_node(struct vm *vm, const struct node *n, struct jval *out)
     case N_DICT:
         return eval_dict(vm, n, out);
     case N_GETATTR:
-        if (jinja_eval(vm, n->kids[0], &v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[0], &v)) return -1;
         vm->line = n->line;
         return jval_getattr(vm, v, n->name, out);
     case N_GETITEM:
@@ -270,7 +270,7 @@ static int eval_node(struct vm *vm, const struct node *n, struct jval *out)
     case N_POS:
         return eval_sign(vm, n, out);
     case N_NOT:
-        if (jinja_eval(vm, n->kids[0], &v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[0], &v)) return -1;
         *out = jval_bool(!jval_truth(v));
         return 0;
     case N_BINARY:
@@ -292,7 +292,7 @@ static int eval_node(struct vm *vm, const struct node *n, struct jval *out)
 
 int jinja_eval(struct vm *vm, const struct node *n, struct jval *out)
 {
-    if (vm_enter(vm, n) < 0) return -1;
+    if (vm_enter(vm, n)) return -1;
     int rc = eval_node(vm, n, out);
     vm_leave(vm);
     return rc;

@@ -34,13 +34,13 @@ struct scope *jinja_scope_push(struct vm *vm)
 static int assign_tuple(struct vm *vm, const struct node *target, struct jval v)
 {
     struct jlist *l;
-    if (jval_elements(vm, v, &l) < 0) return -1;
+    if (jval_elements(vm, v, &l)) return -1;
     if (l->n != target->nkids)
         return vm_fail(vm, "%s values to unpack (expected %u, got %zu)",
                        l->n > target->nkids ? "too many" : "not enough", (unsigned)target->nkids,
                        l->n);
     for (uint32_t i = 0; i < target->nkids; i++)
-        if (jinja_assign(vm, target->kids[i], l->v[i]) < 0) return -1;
+        if (jinja_assign(vm, target->kids[i], l->v[i])) return -1;
     return 0;
 }
 
@@ -51,7 +51,7 @@ int jinja_assign(struct vm *vm, const struct node *target, struct jval v)
     if (target->kind == N_TUPLE) return assign_tuple(vm, target, v);
     struct node name = *target;
     name.kind = N_NAME;
-    if (jinja_eval(vm, &name, &ns) < 0) return -1;
+    if (jinja_eval(vm, &name, &ns)) return -1;
     if (ns.kind != J_NS) return vm_fail(vm, "cannot assign attribute on non-namespace object");
     if (target->name->n && target->name->p[0] == '_')
         return vm_fail(vm, "names that begin with _ cannot be put into a namespace");
@@ -73,7 +73,7 @@ static int capture(struct vm *vm, const struct node *body, int *flow, struct jva
 int jinja_capture(struct vm *vm, const struct node *body, struct jval *out)
 {
     int flow;
-    if (capture(vm, body, &flow, out) < 0) return -1;
+    if (capture(vm, body, &flow, out)) return -1;
     return flow == FLOW_NEXT ? 0 : vm_fail(vm, "break or continue outside a loop");
 }
 
@@ -88,7 +88,7 @@ static int exec_if(struct vm *vm, const struct node *n)
     uint32_t last = n->nkids - 1;
     struct jval test;
     for (uint32_t i = 0; i < last; i += 2) {
-        if (jinja_eval(vm, n->kids[i], &test) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i], &test)) return -1;
         if (jval_truth(test)) return jinja_exec(vm, n->kids[i + 1]);
     }
     return n->kids[last] ? jinja_exec(vm, n->kids[last]) : FLOW_NEXT;
@@ -101,7 +101,7 @@ static int block_filters(struct vm *vm, const struct node *f, struct jval text, 
         *out = text;
         return 0;
     }
-    if (block_filters(vm, f->kids[0], text, &text) < 0) return -1;
+    if (block_filters(vm, f->kids[0], text, &text)) return -1;
     return jinja_eval_filter(vm, f, text, out);
 }
 
@@ -110,11 +110,11 @@ static int exec_set_block(struct vm *vm, const struct node *n)
     struct scope *outer = vm->scope;
     struct jval text;
     int flow;
-    if (!jinja_scope_push(vm) || capture(vm, n->kids[2], &flow, &text) < 0 ||
-        block_filters(vm, n->kids[1], text, &text) < 0)
+    if (!jinja_scope_push(vm) || capture(vm, n->kids[2], &flow, &text) ||
+        block_filters(vm, n->kids[1], text, &text))
         return -1;
     vm->scope = outer;
-    return jinja_assign(vm, n->kids[0], text) < 0 ? -1 : flow;
+    return jinja_assign(vm, n->kids[0], text) ? -1 : flow;
 }
 
 static int exec_filter_block(struct vm *vm, const struct node *n)
@@ -122,19 +122,19 @@ static int exec_filter_block(struct vm *vm, const struct node *n)
     struct scope *outer = vm->scope;
     struct jval text;
     int flow;
-    if (!jinja_scope_push(vm) || capture(vm, n->kids[1], &flow, &text) < 0 ||
-        block_filters(vm, n->kids[0], text, &text) < 0)
+    if (!jinja_scope_push(vm) || capture(vm, n->kids[1], &flow, &text) ||
+        block_filters(vm, n->kids[0], text, &text))
         return -1;
     vm->scope = outer;
-    return jinja_print(vm, text) < 0 ? -1 : flow;
+    return jinja_print(vm, text) ? -1 : flow;
 }
 
 static int exec_generation(struct vm *vm, const struct node *n)
 {
     struct scope *outer = vm->scope;
     struct jval text;
-    if (!jinja_scope_push(vm) || jinja_capture(vm, n->kids[0], &text) < 0 ||
-        jstr_generation(vm, text.u.s, &text) < 0)
+    if (!jinja_scope_push(vm) || jinja_capture(vm, n->kids[0], &text) ||
+        jstr_generation(vm, text.u.s, &text))
         return -1;
     vm->scope = outer;
     return jinja_print(vm, text);
@@ -147,10 +147,10 @@ static int exec_with(struct vm *vm, const struct node *n)
     struct jval v;
     if (!values) return -1;
     for (uint32_t i = 2; i < n->nkids; i += 2) /* in the outer scope, all of them */
-        if (jinja_eval(vm, n->kids[i], &v) < 0 || jlist_add(vm, values, v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[i], &v) || jlist_add(vm, values, v)) return -1;
     if (!jinja_scope_push(vm)) return -1;
     for (uint32_t i = 1; i < n->nkids; i += 2)
-        if (jinja_assign(vm, n->kids[i], values->v[i / 2]) < 0) return -1;
+        if (jinja_assign(vm, n->kids[i], values->v[i / 2])) return -1;
     int flow = jinja_exec(vm, n->kids[0]);
     vm->scope = outer;
     return flow;
@@ -181,18 +181,18 @@ static int exec_node(struct vm *vm, const struct node *n)
     case N_DATA:
         return jinja_print(vm, n->value);
     case N_PRINT:
-        return jinja_eval(vm, n->kids[0], &v) < 0 ? -1 : jinja_print(vm, v);
+        return jinja_eval(vm, n->kids[0], &v) ? -1 : jinja_print(vm, v);
     case N_IF:
         return exec_if(vm, n);
     case N_FOR:
         return jinja_for(vm, n);
     case N_SET:
-        if (jinja_eval(vm, n->kids[1], &v) < 0) return -1;
+        if (jinja_eval(vm, n->kids[1], &v)) return -1;
         return jinja_assign(vm, n->kids[0], v);
     case N_SETBLOCK:
         return exec_set_block(vm, n);
     case N_MACRO:
-        if (jinja_macro_make(vm, n, &v) < 0) return -1;
+        if (jinja_macro_make(vm, n, &v)) return -1;
         return jinja_scope_set(vm, vm->scope, n->sym, v);
     case N_CALLBLOCK:
         return jinja_call_block(vm, n);
@@ -215,7 +215,7 @@ static int exec_node(struct vm *vm, const struct node *n)
 
 int jinja_exec(struct vm *vm, const struct node *n)
 {
-    if (vm_enter(vm, n) < 0) return -1;
+    if (vm_enter(vm, n)) return -1;
     int flow = exec_node(vm, n);
     vm_leave(vm);
     return flow;
@@ -226,7 +226,7 @@ static int set_variables(struct vm *vm, const struct jinja_var *vars, size_t nva
     for (size_t i = 0; i < nvars; i++)
         for (size_t k = 0; k < vm->t->nsymbols; k++)
             if (str_is(jstr_str(vm->t->symbols[k]), vars[i].name) &&
-                jinja_scope_set(vm, vm->scope, (uint32_t)k, vars[i].value) < 0)
+                jinja_scope_set(vm, vm->scope, (uint32_t)k, vars[i].value))
                 return -1;
     return 0;
 }
@@ -236,8 +236,8 @@ int jinja_render(const struct jinja *t, struct vm *vm, const struct jinja_var *v
 {
     struct jval text;
     vm->t = t;
-    if (!jinja_scope_push(vm) || set_variables(vm, vars, nvars) < 0 || !jinja_scope_push(vm) ||
-        jinja_capture(vm, t->body, &text) < 0)
+    if (!jinja_scope_push(vm) || set_variables(vm, vars, nvars) || !jinja_scope_push(vm) ||
+        jinja_capture(vm, t->body, &text))
         return -1;
     *out = text.u.s;
     return 0;

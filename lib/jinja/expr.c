@@ -10,7 +10,7 @@ static struct node *parse_pow(struct parser *p)
     struct node *n = parse_unary(p, true);
     unsigned levels = 0;
     while (n && parse_skip(p, T_POW)) {
-        if (parse_deepen(p, &levels) < 0) return NULL;
+        if (parse_deepen(p, &levels)) return NULL;
         if ((n = parse_node2(p, N_BINARY, n, parse_unary(p, true)))) n->op = T_POW;
     }
     p->depth -= levels;
@@ -23,7 +23,7 @@ static struct node *parse_product(struct parser *p)
     unsigned levels = 0;
     for (enum tok t;
          n && ((t = cur(p)->type) == T_MUL || t == T_DIV || t == T_FLOORDIV || t == T_MOD);) {
-        if (parse_deepen(p, &levels) < 0) return NULL;
+        if (parse_deepen(p, &levels)) return NULL;
         p->at++;
         if ((n = parse_node2(p, N_BINARY, n, parse_pow(p)))) n->op = t;
     }
@@ -37,10 +37,10 @@ static struct node *parse_concat(struct parser *p)
     if (!first || cur(p)->type != T_TILDE) return first;
     struct node *n = parse_node(p, N_CONCAT, 0);
     size_t cap = 0, nkids = 0;
-    if (!n || parse_add(p, &n->kids, &nkids, &cap, first) < 0) return NULL;
+    if (!n || parse_add(p, &n->kids, &nkids, &cap, first)) return NULL;
     while (parse_skip(p, T_TILDE)) {
         struct node *k = parse_product(p);
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
     }
     n->nkids = (uint32_t)nkids;
     return n;
@@ -51,7 +51,7 @@ static struct node *parse_sum(struct parser *p)
     struct node *n = parse_concat(p);
     unsigned levels = 0;
     for (enum tok t; n && ((t = cur(p)->type) == T_ADD || t == T_SUB);) {
-        if (parse_deepen(p, &levels) < 0) return NULL;
+        if (parse_deepen(p, &levels)) return NULL;
         p->at++;
         if ((n = parse_node2(p, N_BINARY, n, parse_concat(p)))) n->op = t;
     }
@@ -83,10 +83,10 @@ static struct node *parse_compare(struct parser *p)
     enum tok op;
     while (first && (op = comparison(p)) != T_EOF) {
         if (!n &&
-            (!(n = parse_node(p, N_COMPARE, 0)) || parse_add(p, &n->kids, &nkids, &cap, first) < 0))
+            (!(n = parse_node(p, N_COMPARE, 0)) || parse_add(p, &n->kids, &nkids, &cap, first)))
             return NULL;
         struct node *k = parse_node1(p, N_OPERAND, parse_sum(p));
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
         k->op = op;
     }
     if (!n) return first;
@@ -97,7 +97,7 @@ static struct node *parse_compare(struct parser *p)
 static struct node *parse_not(struct parser *p)
 {
     if (!parse_skip_name(p, "not")) return parse_compare(p);
-    if (parse_enter(p) < 0) return NULL;
+    if (parse_enter(p)) return NULL;
     struct node *n = parse_node1(p, N_NOT, parse_not(p));
     p->depth--;
     return n;
@@ -111,10 +111,10 @@ static struct node *parse_chain(struct parser *p, enum node_kind kind, const cha
     if (!first || !parse_is_name(p, word)) return first;
     struct node *n = parse_node(p, kind, 0);
     size_t cap = 0, nkids = 0;
-    if (!n || parse_add(p, &n->kids, &nkids, &cap, first) < 0) return NULL;
+    if (!n || parse_add(p, &n->kids, &nkids, &cap, first)) return NULL;
     while (parse_skip_name(p, word)) {
         struct node *k = part(p);
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
     }
     n->nkids = (uint32_t)nkids;
     return n;
@@ -126,10 +126,10 @@ static struct node *parse_or(struct parser *p) { return parse_chain(p, N_OR, "or
 struct node *parse_expression(struct parser *p)
 {
     unsigned levels = 1;
-    if (parse_enter(p) < 0) return NULL;
+    if (parse_enter(p)) return NULL;
     struct node *n = parse_or(p);
     while (n && parse_skip_name(p, "if")) {
-        if (parse_deepen(p, &levels) < 0) return NULL;
+        if (parse_deepen(p, &levels)) return NULL;
         struct node *c = parse_node(p, N_COND, 3);
         if (!c || !(c->kids[0] = parse_or(p))) return NULL;
         c->kids[1] = n;
@@ -167,12 +167,12 @@ struct node *parse_tuple(struct parser *p, unsigned how, const char *end)
     struct node *n = parse_node(p, N_TUPLE, 0);
     size_t cap = 0, nkids = 0;
     bool tuple = false;
-    if (!n || parse_enter(p) < 0) return NULL;
+    if (!n || parse_enter(p)) return NULL;
     for (;;) {
-        if (nkids && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        if (nkids && parse_expect(p, T_COMMA, ",")) return NULL;
         if (tuple_end(p, end)) break;
         struct node *k = tuple_item(p, how);
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
         if (cur(p)->type != T_COMMA) break;
         tuple = true;
     }

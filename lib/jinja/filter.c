@@ -14,7 +14,7 @@ int jarg_int(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 static int soft(struct vm *vm, struct jval v, struct jval *out)
 {
     const struct jstr *s;
-    if (jval_tostr(vm, v, true, &s) < 0) return -1;
+    if (jval_tostr(vm, v, true, &s)) return -1;
     *out = jval_str(s);
     return 0;
 }
@@ -23,7 +23,7 @@ static int soft(struct vm *vm, struct jval v, struct jval *out)
 static int as_method(struct vm *vm, struct jval self, const char *name, const struct jargs *a,
                      struct jval *out)
 {
-    if (soft(vm, self, &self) < 0) return -1;
+    if (soft(vm, self, &self)) return -1;
     return jfunc_call(vm, jinja_method(self, str_z(name)), self, a, out);
 }
 #define METHOD_FILTER(fn, method, nargs)                                                           \
@@ -48,7 +48,7 @@ static int f_center(struct vm *vm, struct jval self, const struct jargs *a, stru
 static int f_title(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     (void)a;
-    if (soft(vm, self, &self) < 0) return -1;
+    if (soft(vm, self, &self)) return -1;
     return jstr_case(vm, self.u.s, JCASE_WORDS, out);
 }
 
@@ -61,7 +61,7 @@ static int f_string(struct vm *vm, struct jval self, const struct jargs *a, stru
 static int f_safe(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     (void)a;
-    if (soft(vm, self, &self) < 0) return -1;
+    if (soft(vm, self, &self)) return -1;
     struct jstr *s = vm_alloc(vm, 1, sizeof *s);
     if (!s) return -1;
     *s = *self.u.s;
@@ -73,7 +73,7 @@ static int f_safe(struct vm *vm, struct jval self, const struct jargs *a, struct
 static int f_escape(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     (void)a;
-    if (soft(vm, self, &self) < 0) return -1;
+    if (soft(vm, self, &self)) return -1;
     return jstr_escape(vm, self.u.s, out);
 }
 
@@ -81,7 +81,7 @@ static int f_forceescape(struct vm *vm, struct jval self, const struct jargs *a,
 {
     const struct jstr *s;
     (void)a;
-    if (jval_tostr(vm, self, false, &s) < 0) return -1;
+    if (jval_tostr(vm, self, false, &s)) return -1;
     struct jstr plain = *s;
     plain.markup = false;
     return jstr_escape(vm, &plain, out);
@@ -91,27 +91,27 @@ static int f_replace(struct vm *vm, struct jval self, const struct jargs *a, str
 {
     const struct jstr *s, *from, *to;
     int64_t max;
-    if (jval_tostr(vm, self, false, &s) < 0 || jval_tostr(vm, a->pos[0], false, &from) < 0 ||
-        jval_tostr(vm, a->pos[1], false, &to) < 0 || jarg_int(vm, a->pos[2], -1, &max) < 0)
+    if (jval_tostr(vm, self, false, &s) || jval_tostr(vm, a->pos[0], false, &from) ||
+        jval_tostr(vm, a->pos[1], false, &to) || jarg_int(vm, a->pos[2], -1, &max))
         return -1;
     return jstr_replace(vm, s, from, to, max, out);
 }
 
 static int f_format(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
-    if (soft(vm, self, &self) < 0) return -1;
+    if (soft(vm, self, &self)) return -1;
     if (a->npos && a->nkw) return vm_fail(vm, "format: positional and keyword arguments together");
     struct jval args;
     if (a->nkw) {
         struct jdict *d = jdict_new(vm);
         for (size_t i = 0; d && i < a->nkw; i++)
-            if (jdict_set(vm, d, jval_str(a->names[i]), a->kw[i]) < 0) return -1;
+            if (jdict_set(vm, d, jval_str(a->names[i]), a->kw[i])) return -1;
         if (!d) return -1;
         args = (struct jval){.kind = J_DICT, .u.dict = d};
     } else {
         struct jlist *l = jlist_new(vm, a->npos);
         for (size_t i = 0; l && i < a->npos; i++)
-            if (jlist_add(vm, l, a->pos[i]) < 0) return -1;
+            if (jlist_add(vm, l, a->pos[i])) return -1;
         if (!l) return -1;
         args = jval_list(l, J_TUPLE);
     }
@@ -129,8 +129,8 @@ static int f_indent(struct vm *vm, struct jval self, const struct jargs *a, stru
     if (self.kind != J_STR) return vm_fail(vm, "indent wants a string, not %s", jval_type(self));
     newline.markup = self.u.s->markup;
     bool first = jval_truth(a->pos[1]), blank = jval_truth(a->pos[2]);
-    if (a->pos[0].kind != J_STR && jarg_int(vm, a->pos[0], 4, &width) < 0) return -1;
-    if (jstr_concat(vm, self.u.s, &newline, &text) < 0 || jstr_lines(vm, text.u.s, false, &l) < 0)
+    if (a->pos[0].kind != J_STR && jarg_int(vm, a->pos[0], 4, &width)) return -1;
+    if (jstr_concat(vm, self.u.s, &newline, &text) || jstr_lines(vm, text.u.s, false, &l))
         return -1;
     jbuild_init(&b, vm);
     for (size_t i = 0; i < l->n && !b.failed; i++) {
@@ -142,7 +142,7 @@ static int f_indent(struct vm *vm, struct jval self, const struct jargs *a, stru
         }
         jbuild_str(&b, l->v[i].u.s);
     }
-    if (jbuild_done(&b, out) < 0) return -1;
+    if (jbuild_done(&b, out)) return -1;
     ((struct jstr *)out->u.s)->markup = newline.markup;
     return 0;
 }
@@ -152,8 +152,8 @@ static int f_truncate(struct vm *vm, struct jval self, const struct jargs *a, st
     struct jstr dots = {.p = "...", .n = 3};
     const struct jstr *end = a->pos[2].kind == J_STR ? a->pos[2].u.s : &dots, *s;
     int64_t length, leeway, chars;
-    if (jarg_int(vm, a->pos[0], 255, &length) < 0 || jarg_int(vm, a->pos[3], 5, &leeway) < 0 ||
-        jval_length(vm, self, &chars) < 0)
+    if (jarg_int(vm, a->pos[0], 255, &length) || jarg_int(vm, a->pos[3], 5, &leeway) ||
+        jval_length(vm, self, &chars))
         return -1;
     int64_t tail = (int64_t)jstr_chars(end);
     if (length < tail || leeway < 0 || length > INT32_MAX || leeway > INT32_MAX)
@@ -205,10 +205,10 @@ static int f_tojson(struct vm *vm, struct jval self, const struct jargs *a, stru
     if (indent.kind == J_STR) {
         style.indent = indent.u.s;
     } else if (indent.kind != J_MISSING && indent.kind != J_NONE) {
-        if (jarg_int(vm, indent, 0, &n) < 0) return -1;
+        if (jarg_int(vm, indent, 0, &n)) return -1;
         jbuild_init(&b, vm);
         for (int64_t i = 0; i < n && !b.failed; i++) jbuild_z(&b, " ");
-        if (jbuild_done(&b, &blank) < 0) return -1;
+        if (jbuild_done(&b, &blank)) return -1;
         style.indent = blank.u.s;
     }
     style.item = style.indent ? &comma : &comma_space;
@@ -221,7 +221,7 @@ static int f_tojson(struct vm *vm, struct jval self, const struct jargs *a, stru
         style.key = l->v[1].u.s;
     }
     jbuild_init(&b, vm);
-    if (jval_json(&b, self, &style, 0) < 0) return -1;
+    if (jval_json(&b, self, &style, 0)) return -1;
     return jbuild_done(&b, out);
 }
 

@@ -48,7 +48,7 @@ static bool read_float(const char *text, double *f)
             return true;
         }
     if (!*p || strspn(p, "0123456789.eE+-") != strlen(p)) return false;
-    return num_f64(p, f) == 0 && ((*text == '-' ? *f = -*f : *f), true);
+    return !num_f64(p, f) && ((*text == '-' ? *f = -*f : *f), true);
 }
 
 static bool read_int(const char *text, int base, int64_t *i)
@@ -74,7 +74,7 @@ int jfilter_int(struct vm *vm, struct jval self, const struct jargs *a, struct j
     double f;
     int64_t i, base;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
-    if (jarg_int(vm, a->pos[1], 10, &base) < 0) return -1;
+    if (jarg_int(vm, a->pos[1], 10, &base)) return -1;
     bool is_text = self.kind == J_STR && number_text(self.u.s, text, sizeof text);
     *out = a->pos[0].kind == J_MISSING ? jval_int(0) : a->pos[0];
     if (self.kind == J_BIG) {
@@ -118,7 +118,7 @@ int jfilter_round(struct vm *vm, struct jval self, const struct jargs *a, struct
     int64_t precision, i;
     double f;
     struct str how = a->pos[1].kind == J_STR ? jstr_str(a->pos[1].u.s) : STR("common");
-    if (jarg_int(vm, a->pos[0], 0, &precision) < 0) return -1;
+    if (jarg_int(vm, a->pos[0], 0, &precision)) return -1;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
     if (self.kind == J_BIG) return vm_fail(vm, "an integer grows beyond 64 bits");
     if (!jval_is_real(self, &f))

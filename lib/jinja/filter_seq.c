@@ -8,7 +8,7 @@ int jfilter_length(struct vm *vm, struct jval self, const struct jargs *a, struc
 {
     int64_t n;
     (void)a;
-    if (jval_length(vm, self, &n) < 0) return -1;
+    if (jval_length(vm, self, &n)) return -1;
     *out = jval_int(n);
     return 0;
 }
@@ -17,7 +17,7 @@ int jfilter_list(struct vm *vm, struct jval self, const struct jargs *a, struct 
 {
     struct jlist *l;
     (void)a;
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     *out = jval_list(l, J_LIST);
     return 0;
 }
@@ -33,7 +33,7 @@ int jfilter_first(struct vm *vm, struct jval self, const struct jargs *a, struct
         if (it->pos < it->list->n) *out = it->list->v[it->pos++];
         return 0;
     }
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     if (l->n) *out = l->v[0];
     return 0;
 }
@@ -44,7 +44,7 @@ int jfilter_last(struct vm *vm, struct jval self, const struct jargs *a, struct 
     struct jlist *l;
     (void)a;
     if (self.kind == J_ITER) return vm_fail(vm, "'generator' object is not reversible");
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     *out = l->n ? l->v[l->n - 1] : jval_undef(UNDEF_HINT, J_UNDEF, &none);
     return 0;
 }
@@ -57,9 +57,9 @@ int jfilter_reverse(struct vm *vm, struct jval self, const struct jargs *a, stru
         struct jval back[3] = {jval_none(), jval_none(), jval_int(-1)};
         return jval_slice(vm, self, back, out);
     }
-    if (jval_elements(vm, self, &l) < 0 || !(r = jlist_new(vm, l->n))) return -1;
+    if (jval_elements(vm, self, &l) || !(r = jlist_new(vm, l->n))) return -1;
     for (size_t i = l->n; i-- > 0;)
-        if (jlist_add(vm, r, l->v[i]) < 0) return -1;
+        if (jlist_add(vm, r, l->v[i])) return -1;
     if (self.kind != J_ITER) return jval_iter(vm, r, out);
     *out = jval_list(r, J_LIST);
     return 0;
@@ -74,8 +74,8 @@ int jfilter_items(struct vm *vm, struct jval self, const struct jargs *a, struct
     if (self.kind != J_UNDEF && self.kind != J_DICT)
         return vm_fail(vm, "Can only get item pairs from a mapping.");
     for (size_t i = 0; self.kind == J_DICT && i < self.u.dict->n; i++)
-        if (jval_pair(vm, self.u.dict->keys[i], self.u.dict->vals[i], &pair) < 0 ||
-            jlist_add(vm, l, pair) < 0)
+        if (jval_pair(vm, self.u.dict->keys[i], self.u.dict->vals[i], &pair) ||
+            jlist_add(vm, l, pair))
             return -1;
     return jval_iter(vm, l, out);
 }
@@ -85,17 +85,17 @@ int jfilter_join(struct vm *vm, struct jval self, const struct jargs *a, struct 
     struct jlist *l;
     const struct jstr *sep;
     struct jstr empty = {.p = ""};
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     if (a->pos[0].kind == J_MISSING)
         sep = &empty;
-    else if (jval_tostr(vm, a->pos[0], false, &sep) < 0)
+    else if (jval_tostr(vm, a->pos[0], false, &sep))
         return -1;
     if (a->pos[1].kind != J_MISSING && a->pos[1].kind != J_NONE) {
         struct jlist *got = jlist_new(vm, l->n);
         struct jval v;
         for (size_t i = 0; got && i < l->n; i++)
-            if (jval_path(vm, l->v[i], a->pos[1], jval_kind(J_MISSING), &v) < 0 ||
-                jlist_add(vm, got, v) < 0)
+            if (jval_path(vm, l->v[i], a->pos[1], jval_kind(J_MISSING), &v) ||
+                jlist_add(vm, got, v))
                 return -1;
         if (!(l = got)) return -1;
     }
@@ -130,10 +130,9 @@ int jfilter_map(struct vm *vm, struct jval self, const struct jargs *a, struct j
     }
     if (a->npos && a->pos[0].kind == J_STR) f = jinja_filter(jstr_str(a->pos[0].u.s));
     if (!f && path.kind == J_MISSING) return vm_fail(vm, "map wants the name of a filter");
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     for (size_t i = 0; i < l->n; i++)
-        if (map_item(vm, f, a, path, otherwise, l->v[i], &v) < 0 || jlist_add(vm, r, v) < 0)
-            return -1;
+        if (map_item(vm, f, a, path, otherwise, l->v[i], &v) || jlist_add(vm, r, v)) return -1;
     return jval_iter(vm, r, out);
 }
 
@@ -158,13 +157,13 @@ static int select_items(struct vm *vm, struct jval self, const struct jargs *a, 
         rest.pos++;
         rest.npos--;
     }
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     for (size_t i = 0; i < l->n; i++) {
         struct jval v, yes;
-        if (jval_path(vm, l->v[i], path, jval_kind(J_MISSING), &v) < 0) return -1;
+        if (jval_path(vm, l->v[i], path, jval_kind(J_MISSING), &v)) return -1;
         yes = v;
-        if (f && jfunc_call(vm, f, v, &rest, &yes) < 0) return -1;
-        if (jval_truth(yes) == keep && jlist_add(vm, r, l->v[i]) < 0) return -1;
+        if (f && jfunc_call(vm, f, v, &rest, &yes)) return -1;
+        if (jval_truth(yes) == keep && jlist_add(vm, r, l->v[i])) return -1;
     }
     return jval_iter(vm, r, out);
 }
@@ -191,10 +190,10 @@ int jfilter_sum(struct vm *vm, struct jval self, const struct jargs *a, struct j
     struct jlist *l;
     struct jval v, sum = a->pos[1].kind == J_MISSING ? jval_int(0) : a->pos[1];
     if (sum.kind == J_STR) return vm_fail(vm, "sum() can't sum strings");
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     for (size_t i = 0; i < l->n; i++)
-        if (jval_path(vm, l->v[i], a->pos[0], jval_kind(J_MISSING), &v) < 0 ||
-            jval_add(vm, sum, v, &sum) < 0)
+        if (jval_path(vm, l->v[i], a->pos[0], jval_kind(J_MISSING), &v) ||
+            jval_add(vm, sum, v, &sum))
             return -1;
     *out = sum;
     return 0;
@@ -207,9 +206,9 @@ static int add_row(struct vm *vm, struct jlist *r, const struct jlist *l, size_t
     struct jlist *row = jlist_new(vm, to - from);
     if (!row) return -1;
     for (size_t i = from; i < to; i++)
-        if (jlist_add(vm, row, l->v[i]) < 0) return -1;
+        if (jlist_add(vm, row, l->v[i])) return -1;
     for (; fill && with.kind != J_MISSING && with.kind != J_NONE; fill--)
-        if (jlist_add(vm, row, with) < 0) return -1;
+        if (jlist_add(vm, row, with)) return -1;
     return jlist_add(vm, r, jval_list(row, J_LIST));
 }
 
@@ -217,11 +216,11 @@ int jfilter_batch(struct vm *vm, struct jval self, const struct jargs *a, struct
 {
     struct jlist *l, *r = jlist_new(vm, 0);
     int64_t n;
-    if (!r || jval_elements(vm, self, &l) < 0 || jarg_int(vm, a->pos[0], 1, &n) < 0) return -1;
+    if (!r || jval_elements(vm, self, &l) || jarg_int(vm, a->pos[0], 1, &n)) return -1;
     if (n < 1) return vm_fail(vm, "batch wants a positive number");
     for (size_t at = 0; at < l->n; at += (size_t)n) {
         size_t left = l->n - at, take = left < (size_t)n ? left : (size_t)n;
-        if (add_row(vm, r, l, at, at + take, (size_t)n - take, a->pos[1]) < 0) return -1;
+        if (add_row(vm, r, l, at, at + take, (size_t)n - take, a->pos[1])) return -1;
     }
     return jval_iter(vm, r, out);
 }
@@ -230,13 +229,13 @@ int jfilter_slice(struct vm *vm, struct jval self, const struct jargs *a, struct
 {
     struct jlist *l, *r = jlist_new(vm, 0);
     int64_t n;
-    if (!r || jval_elements(vm, self, &l) < 0 || jarg_int(vm, a->pos[0], 1, &n) < 0) return -1;
+    if (!r || jval_elements(vm, self, &l) || jarg_int(vm, a->pos[0], 1, &n)) return -1;
     if (n < 1 || n > VM_MAX_RANGE) return vm_fail(vm, "slice wants a positive number");
     size_t at = 0;
     for (int64_t i = 0; i < n; i++) {
         bool more = (size_t)i < l->n % (size_t)n;
         size_t take = l->n / (size_t)n + more;
-        if (add_row(vm, r, l, at, at + take, !more, a->pos[1]) < 0) return -1;
+        if (add_row(vm, r, l, at, at + take, !more, a->pos[1])) return -1;
         at += take;
     }
     return jval_iter(vm, r, out);

@@ -20,8 +20,8 @@ int jval_path(struct vm *vm, struct jval v, struct jval path, struct jval otherw
             number &= s->p[i] >= '0' && s->p[i] <= '9';
             if (number) index = index * 10 + (s->p[i] - '0');
         }
-        if (jstr_part(vm, s, at, end, &key) < 0) return -1;
-        if (jval_getitem(vm, *out, number ? jval_int(index) : key, out) < 0) return -1;
+        if (jstr_part(vm, s, at, end, &key)) return -1;
+        if (jval_getitem(vm, *out, number ? jval_int(index) : key, out)) return -1;
         if (out->kind == J_UNDEF && otherwise.kind != J_MISSING && otherwise.kind != J_NONE)
             *out = otherwise;
     }
@@ -31,7 +31,7 @@ int jval_path(struct vm *vm, struct jval v, struct jval path, struct jval otherw
 static int sort_key(struct vm *vm, struct jval v, struct jval path, bool case_sensitive,
                     struct jval *out)
 {
-    if (jval_path(vm, v, path, jval_kind(J_MISSING), out) < 0) return -1;
+    if (jval_path(vm, v, path, jval_kind(J_MISSING), out)) return -1;
     if (out->kind != J_STR || case_sensitive) return 0;
     return jstr_case(vm, out->u.s, JCASE_LOWER, out);
 }
@@ -47,11 +47,11 @@ static int merge_sort(struct vm *vm, struct sort_item *v, struct sort_item *spar
     size_t half = n / 2, i = 0, k = half, at = 0;
     int order;
     if (n < 2) return 0;
-    if (merge_sort(vm, v, spare, half, reverse) < 0 ||
-        merge_sort(vm, v + half, spare, n - half, reverse) < 0)
+    if (merge_sort(vm, v, spare, half, reverse) ||
+        merge_sort(vm, v + half, spare, n - half, reverse))
         return -1;
     while (i < half && k < n) {
-        if (jval_compare(vm, v[k].key, v[i].key, &order) < 0) return -1;
+        if (jval_compare(vm, v[k].key, v[i].key, &order)) return -1;
         bool second = reverse ? order == 1 : order == -1;
         spare[at++] = second ? v[k++] : v[i++];
     }
@@ -65,9 +65,9 @@ static int sorted_values(struct vm *vm, struct sort_item *v, size_t n, bool reve
 {
     struct sort_item *spare = vm_alloc(vm, n, sizeof *spare);
     struct jlist *l = jlist_new(vm, n);
-    if (!spare || !l || merge_sort(vm, v, spare, n, reverse) < 0) return -1;
+    if (!spare || !l || merge_sort(vm, v, spare, n, reverse)) return -1;
     for (size_t i = 0; i < n; i++)
-        if (jlist_add(vm, l, v[i].value) < 0) return -1;
+        if (jlist_add(vm, l, v[i].value)) return -1;
     *out = jval_list(l, J_LIST);
     return 0;
 }
@@ -82,12 +82,12 @@ static int sort_keys(struct vm *vm, struct jval v, struct jval path, bool case_s
     if (!keys) return -1;
     *out = jval_list(keys, J_LIST);
     if (path.kind != J_STR) {
-        if (sort_key(vm, v, path, case_sensitive, &key) < 0) return -1;
+        if (sort_key(vm, v, path, case_sensitive, &key)) return -1;
         return jlist_add(vm, keys, key);
     }
-    if (jstr_split(vm, path.u.s, &comma, -1, false, &paths) < 0) return -1;
+    if (jstr_split(vm, path.u.s, &comma, -1, false, &paths)) return -1;
     for (size_t i = 0; i < paths->n; i++)
-        if (sort_key(vm, v, paths->v[i], case_sensitive, &key) < 0 || jlist_add(vm, keys, key) < 0)
+        if (sort_key(vm, v, paths->v[i], case_sensitive, &key) || jlist_add(vm, keys, key))
             return -1;
     return 0;
 }
@@ -95,12 +95,12 @@ static int sort_keys(struct vm *vm, struct jval v, struct jval path, bool case_s
 int jfilter_sort(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     struct jlist *l;
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     struct sort_item *v = vm_alloc(vm, l->n, sizeof *v);
     if (!v) return -1;
     for (size_t i = 0; i < l->n; i++) {
         v[i].value = l->v[i];
-        if (sort_keys(vm, l->v[i], a->pos[2], jval_truth(a->pos[1]), &v[i].key) < 0) return -1;
+        if (sort_keys(vm, l->v[i], a->pos[2], jval_truth(a->pos[1]), &v[i].key)) return -1;
     }
     return sorted_values(vm, v, l->n, jval_truth(a->pos[0]), out);
 }
@@ -119,8 +119,8 @@ int jfilter_dictsort(struct vm *vm, struct jval self, const struct jargs *a, str
     if (!v) return -1;
     for (size_t i = 0; i < d->n; i++) {
         struct jval key = str_is(by, "key") ? d->keys[i] : d->vals[i];
-        if (sort_key(vm, key, none, jval_truth(a->pos[0]), &v[i].key) < 0 ||
-            jval_pair(vm, d->keys[i], d->vals[i], &v[i].value) < 0)
+        if (sort_key(vm, key, none, jval_truth(a->pos[0]), &v[i].key) ||
+            jval_pair(vm, d->keys[i], d->vals[i], &v[i].value))
             return -1;
     }
     return sorted_values(vm, v, d->n, jval_truth(a->pos[2]), out);
@@ -133,11 +133,11 @@ static int extreme(struct vm *vm, struct jval self, const struct jargs *a, int w
     struct jlist *l;
     struct jval best, key;
     int order;
-    if (jval_elements(vm, self, &l) < 0) return -1;
+    if (jval_elements(vm, self, &l)) return -1;
     *out = jval_undef(UNDEF_HINT, J_UNDEF, &none);
     for (size_t i = 0; i < l->n; i++) {
-        if (sort_key(vm, l->v[i], a->pos[1], jval_truth(a->pos[0]), &key) < 0) return -1;
-        if (i && jval_compare(vm, key, best, &order) < 0) return -1;
+        if (sort_key(vm, l->v[i], a->pos[1], jval_truth(a->pos[0]), &key)) return -1;
+        if (i && jval_compare(vm, key, best, &order)) return -1;
         if (i && order != want) continue;
         best = key;
         *out = l->v[i];
@@ -158,11 +158,11 @@ int jfilter_unique(struct vm *vm, struct jval self, const struct jargs *a, struc
     struct jlist *l, *r = jlist_new(vm, 0);
     struct jdict *seen = jdict_new(vm);
     struct jval key;
-    if (!r || !seen || jval_elements(vm, self, &l) < 0) return -1;
+    if (!r || !seen || jval_elements(vm, self, &l)) return -1;
     for (size_t i = 0; i < l->n; i++) {
-        if (sort_key(vm, l->v[i], a->pos[1], jval_truth(a->pos[0]), &key) < 0) return -1;
+        if (sort_key(vm, l->v[i], a->pos[1], jval_truth(a->pos[0]), &key)) return -1;
         if (jdict_get(vm, seen, key)) continue;
-        if (jdict_set(vm, seen, key, jval_none()) < 0 || jlist_add(vm, r, l->v[i]) < 0) return -1;
+        if (jdict_set(vm, seen, key, jval_none()) || jlist_add(vm, r, l->v[i])) return -1;
     }
     return jval_iter(vm, r, out);
 }

@@ -86,7 +86,7 @@ static void pad(struct jbuild *b, const struct spec *s, int64_t n)
 static int put_number(struct jbuild *b, const struct spec *s, struct jval v)
 {
     char text[512];
-    if (number_text(b->vm, s, v, text, sizeof text) < 0) return -1;
+    if (number_text(b->vm, s, v, text, sizeof text)) return -1;
     if (s->comma) group(text, sizeof text);
     int64_t room = s->width - (int64_t)strlen(text);
     size_t sign = strspn(text, "+- ");
@@ -136,10 +136,10 @@ static int percent_spec(struct vm *vm, const char **p, const char *end, struct s
         s->alternate |= **p == '#';
         s->zero |= **p == '0';
     }
-    if (read_int(vm, p, end, &s->width) < 0) return -1;
+    if (read_int(vm, p, end, &s->width)) return -1;
     if (*p < end && **p == '.') {
         ++*p;
-        if (read_int(vm, p, end, &s->precision) < 0) return -1;
+        if (read_int(vm, p, end, &s->precision)) return -1;
         if (s->precision > 100) return vm_fail(vm, "a precision in a format is too large");
     }
     if (*p == end) return vm_fail(vm, "incomplete format");
@@ -157,7 +157,7 @@ static int percent_value(struct jbuild *b, const struct spec *s, struct jval v)
             jbuild_value(&r, v);
         else
             jval_repr(&r, v, 0);
-        if (jbuild_done(&r, &text) < 0) return -1;
+        if (jbuild_done(&r, &text)) return -1;
         put_text(b, s, text.u.s, s->left);
         return 0;
     }
@@ -191,7 +191,7 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
             v = *f;
             p = close + 1;
         }
-        if (percent_spec(vm, &p, end, &s) < 0) return -1;
+        if (percent_spec(vm, &p, end, &s)) return -1;
         if (s.type == '%') {
             jbuild_z(&b, "%");
             continue;
@@ -202,7 +202,7 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
             v = args.kind == J_TUPLE ? args.u.list->v[used] : args;
             used++;
         }
-        if (percent_value(&b, &s, v) < 0) return -1;
+        if (percent_value(&b, &s, v)) return -1;
     }
     bool mapping = args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE ||
                    args.kind == J_UNDEF; /* what has __getitem__ may go unused */
@@ -236,14 +236,14 @@ static int format_spec(struct vm *vm, const char *p, const char *end, struct spe
         s->zero = true;
         p++;
     }
-    if (read_int(vm, &p, end, &s->width) < 0) return -1;
+    if (read_int(vm, &p, end, &s->width)) return -1;
     if (p < end && *p == ',') {
         s->comma = true;
         p++;
     }
     if (p < end && *p == '.') {
         p++;
-        if (read_int(vm, &p, end, &s->precision) < 0) return -1;
+        if (read_int(vm, &p, end, &s->precision)) return -1;
         if (s->precision > 100) return vm_fail(vm, "a precision in a format is too large");
     }
     if (p < end) s->type = *p++;
@@ -258,7 +258,7 @@ static int format_value(struct jbuild *b, const char *spec, const char *end, str
     bool right;
     const struct jstr *t;
     if (v.kind == J_UNDEF && spec < end) return vm_undefined(b->vm, v);
-    if (format_spec(b->vm, spec, end, &s, &right) < 0) return -1;
+    if (format_spec(b->vm, spec, end, &s, &right)) return -1;
     bool number = v.kind == J_INT || v.kind == J_FLOAT || (v.kind == J_BOOL && s.type);
     if (number && s.type != 's') {
         if (!s.type && s.precision >= 0)
@@ -269,7 +269,7 @@ static int format_value(struct jbuild *b, const char *spec, const char *end, str
         return vm_fail(b->vm, "unknown format code '%c' for '%s'", s.type, jval_type(v));
     if (spec < end && v.kind != J_STR && v.kind != J_UNDEF && v.kind != J_BOOL)
         return vm_fail(b->vm, "unsupported format for '%s'", jval_type(v));
-    if (jval_tostr(b->vm, v, true, &t) < 0) return -1;
+    if (jval_tostr(b->vm, v, true, &t)) return -1;
     put_text(b, &s, t, !right);
     return 0;
 }
@@ -281,7 +281,7 @@ static int field_value(struct vm *vm, struct str name, const struct jargs *a, si
     if (!name.n || (name.p[0] >= '0' && name.p[0] <= '9')) {
         int64_t i = (int64_t)*next;
         const char *p = name.p;
-        if (name.n && (read_int(vm, &p, name.p + name.n, &i) < 0 || p < name.p + name.n))
+        if (name.n && (read_int(vm, &p, name.p + name.n, &i) || p < name.p + name.n))
             return vm_fail(vm, "this field of a format is not supported");
         if (!name.n) ++*next;
         if ((size_t)i >= a->npos)
@@ -320,8 +320,8 @@ int jval_format(struct vm *vm, const struct jstr *format, const struct jargs *a,
         const char *colon = memchr(p, ':', (size_t)(end - p));
         struct jval v;
         struct str name = {p, (size_t)((colon ? colon : end) - p)};
-        if (field_value(vm, name, a, &next, &v) < 0) return -1;
-        if (format_value(&b, colon ? colon + 1 : end, end, v) < 0) return -1;
+        if (field_value(vm, name, a, &next, &v)) return -1;
+        if (format_value(&b, colon ? colon + 1 : end, end, v)) return -1;
         from = (size_t)(end - format->p) + 1;
         i = from - 1;
     }

@@ -68,7 +68,7 @@ static int json_key(struct jbuild *b, struct jval k, bool ascii)
     if (k.kind > J_FLOAT || k.kind < J_NONE)
         return vm_fail(b->vm, "keys must be str, int, float, bool or None, not %s", jval_type(k));
     jbuild_z(b, "\"");
-    if (json_scalar(b, k, ascii) < 0) return -1;
+    if (json_scalar(b, k, ascii)) return -1;
     jbuild_z(b, "\"");
     return 0;
 }
@@ -79,10 +79,10 @@ static const struct jdict *sorted(struct vm *vm, const struct jdict *d, bool sor
     if (!sort || d->n < 2) return d;
     struct jdict *s = jdict_new(vm);
     for (size_t i = 0; s && i < d->n; i++) {
-        if (jdict_set(vm, s, d->keys[i], d->vals[i]) < 0) return NULL;
+        if (jdict_set(vm, s, d->keys[i], d->vals[i])) return NULL;
         for (size_t k = i; k > 0; k--) {
             int order;
-            if (jval_compare(vm, s->keys[k - 1], s->keys[k], &order) < 0) return NULL;
+            if (jval_compare(vm, s->keys[k - 1], s->keys[k], &order)) return NULL;
             if (order <= 0) break;
             struct jval key = s->keys[k], val = s->vals[k];
             s->keys[k] = s->keys[k - 1];
@@ -103,9 +103,9 @@ static int json_dict(struct jbuild *b, const struct jdict *d, const struct json_
     for (size_t i = 0; i < d->n && !b->failed; i++) {
         if (i) jbuild_str(b, style->item);
         json_break(b, style, depth + 1);
-        if (json_key(b, d->keys[i], style->ascii) < 0) return -1;
+        if (json_key(b, d->keys[i], style->ascii)) return -1;
         jbuild_str(b, style->key);
-        if (jval_json(b, d->vals[i], style, depth + 1) < 0) return -1;
+        if (jval_json(b, d->vals[i], style, depth + 1)) return -1;
     }
     if (d->n) json_break(b, style, depth);
     jbuild_z(b, "}");
@@ -121,7 +121,7 @@ int jval_json(struct jbuild *b, struct jval v, const struct json_style *style, u
     for (size_t i = 0; i < v.u.list->n && !b->failed; i++) {
         if (i) jbuild_str(b, style->item);
         json_break(b, style, depth + 1);
-        if (jval_json(b, v.u.list->v[i], style, depth + 1) < 0) return -1;
+        if (jval_json(b, v.u.list->v[i], style, depth + 1)) return -1;
     }
     if (v.u.list->n) json_break(b, style, depth);
     jbuild_z(b, "]");

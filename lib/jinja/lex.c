@@ -135,7 +135,7 @@ static int lex_raw(struct lexer *x, size_t start, char sign, size_t end)
     for (size_t at = from; at < x->n; at++) {
         if (!lex_at(x, at, "{%") || !block_is(x, at, "endraw", true, &sign, &end)) continue;
         char open = x->p[at + 2];
-        if (put_data(x, from, data_end(x, from, at, open, false)) < 0) return -1;
+        if (put_data(x, from, data_end(x, from, at, open, false))) return -1;
         x->at = end;
         after_end(x, sign, true);
         return 0;
@@ -153,7 +153,7 @@ static int lex_tag(struct lexer *x, size_t start, bool block)
         char sign = depth ? 0 : end_sign(x, x->at, block ? "%}" : "}}", block);
         int rc = 0;
         if (sign) {
-            if (lex_mark(x, block ? T_BLOCK_END : T_VAR_END) < 0) return -1;
+            if (lex_mark(x, block ? T_BLOCK_END : T_VAR_END)) return -1;
             after_end(x, sign, block);
             return 0;
         }
@@ -169,7 +169,7 @@ static int lex_tag(struct lexer *x, size_t start, bool block)
             rc = lex_string(x);
         else
             rc = lex_operator(x, open, &depth);
-        if (rc < 0) return -1;
+        if (rc) return -1;
     }
     return lex_fail(x, start, block ? "this {% is not closed" : "this {{ is not closed");
 }
@@ -186,12 +186,12 @@ static int lex_piece(struct lexer *x)
         return put_data(x, from, x->n);
     }
     char what = x->p[at + 1], sign = x->p[at + 2], raw;
-    if (put_data(x, from, data_end(x, from, at, sign, what == '{')) < 0) return -1;
+    if (put_data(x, from, data_end(x, from, at, sign, what == '{'))) return -1;
     if (what == '%' && block_is(x, at, "raw", false, &raw, &end) && raw != '+')
         return lex_raw(x, at, raw, end);
     x->at = at + 2 + (sign == '-' || sign == '+');
     if (what == '#') return lex_comment(x, at);
-    if (lex_mark(x, what == '{' ? T_VAR_BEGIN : T_BLOCK_BEGIN) < 0) return -1;
+    if (lex_mark(x, what == '{' ? T_VAR_BEGIN : T_BLOCK_BEGIN)) return -1;
     return lex_tag(x, at, what == '%');
 }
 
@@ -235,8 +235,8 @@ int jinja_lex(struct str source, struct arena *a, struct token **out, size_t *n,
     x.p = normal_source(source, a, &x.n, e);
     if (!x.p) return -1;
     while (x.at < x.n)
-        if (lex_piece(&x) < 0) return -1;
-    if (lex_mark(&x, T_EOF) < 0) return -1;
+        if (lex_piece(&x)) return -1;
+    if (lex_mark(&x, T_EOF)) return -1;
     *out = x.tok;
     *n = x.ntok;
     return 0;

@@ -18,7 +18,7 @@ static int loop_changed(struct vm *vm, struct jval self, const struct jargs *a, 
     struct jlist *now = jlist_new(vm, a->npos);
     if (!now) return -1;
     for (size_t i = 0; i < a->npos; i++)
-        if (jlist_add(vm, now, a->pos[i]) < 0) return -1;
+        if (jlist_add(vm, now, a->pos[i])) return -1;
     bool same = l->changed && jval_eq(vm, jval_list(l->changed, J_TUPLE), jval_list(now, J_TUPLE));
     l->changed = now;
     *out = jval_bool(!same);
@@ -82,10 +82,10 @@ static struct scope *scope_again(struct vm *vm, struct scope *s)
 static int loop_item(struct vm *vm, const struct node *n, struct jval item, bool filter, bool *keep)
 {
     struct jval yes;
-    if (jinja_assign(vm, n->kids[0], item) < 0) return -1;
+    if (jinja_assign(vm, n->kids[0], item)) return -1;
     *keep = true;
     if (!filter || !n->kids[2]) return 0;
-    if (jinja_eval(vm, n->kids[2], &yes) < 0) return -1;
+    if (jinja_eval(vm, n->kids[2], &yes)) return -1;
     *keep = jval_truth(yes);
     return 0;
 }
@@ -98,9 +98,9 @@ static int filter_items(struct vm *vm, const struct node *n, struct jlist **item
     bool keep;
     if (!l) return -1;
     for (size_t i = 0; i < (*items)->n; i++) {
-        if (!jinja_scope_push(vm) || loop_item(vm, n, (*items)->v[i], true, &keep) < 0) return -1;
+        if (!jinja_scope_push(vm) || loop_item(vm, n, (*items)->v[i], true, &keep)) return -1;
         vm->scope = outer;
-        if (keep && jlist_add(vm, l, (*items)->v[i]) < 0) return -1;
+        if (keep && jlist_add(vm, l, (*items)->v[i])) return -1;
     }
     *items = l;
     return 0;
@@ -111,10 +111,10 @@ static int loop_turn(struct vm *vm, const struct node *n, struct jloop *loop, bo
                      int *flow)
 {
     bool keep;
-    if (loop_item(vm, n, loop->items->v[loop->at], filter, &keep) < 0) return -1;
+    if (loop_item(vm, n, loop->items->v[loop->at], filter, &keep)) return -1;
     if (!keep) return 0;
     if (jinja_scope_set(vm, vm->scope, vm->t->sym_loop,
-                        (struct jval){.kind = J_LOOP, .u.loop = loop}) < 0)
+                        (struct jval){.kind = J_LOOP, .u.loop = loop}))
         return -1;
     *flow = jinja_exec(vm, n->kids[3]);
     return *flow < 0 ? -1 : 1;
@@ -126,8 +126,8 @@ static int run_loop(struct vm *vm, const struct node *n, struct jval iterable, i
     struct jloop *loop = vm_alloc(vm, 1, sizeof *loop);
     bool ran = false, early = n->kids[2] && (n->flag & (FOR_USES_LOOP | FOR_RECURSIVE));
     int rc = 0, flow = FLOW_NEXT;
-    if (!loop || jval_elements(vm, iterable, &loop->items) < 0) return -1;
-    if (early && filter_items(vm, n, &loop->items) < 0) return -1;
+    if (!loop || jval_elements(vm, iterable, &loop->items)) return -1;
+    if (early && filter_items(vm, n, &loop->items)) return -1;
     loop->node = n;
     loop->scope = outer;
     loop->depth0 = depth0;
@@ -148,7 +148,7 @@ static int run_loop(struct vm *vm, const struct node *n, struct jval iterable, i
 int jinja_for(struct vm *vm, const struct node *n)
 {
     struct jval iterable;
-    if (jinja_eval(vm, n->kids[1], &iterable) < 0) return -1;
+    if (jinja_eval(vm, n->kids[1], &iterable)) return -1;
     return run_loop(vm, n, iterable, 0);
 }
 

@@ -23,12 +23,12 @@ static int bind_params(struct vm *vm, const struct node *m, const struct jargs *
     /* Given arguments first: a default may refer to any of them. */
     for (uint32_t i = 0; i < m->nparams; i++) {
         const struct jval *k = i < a->npos ? &a->pos[i] : take_keyword(a, m->param_names[i], used);
-        if (k && jinja_scope_set(vm, s, m->params[i], *k) < 0) return -1;
+        if (k && jinja_scope_set(vm, s, m->params[i], *k)) return -1;
         if (i >= a->npos && !k) {
             v = jval_undef(UNDEF_PARAM, J_UNDEF, m->param_names[i]);
             uint32_t d = i + ndefaults;
-            if (d >= m->nparams && jinja_eval(vm, m->kids[1 + d - m->nparams], &v) < 0) return -1;
-            if (jinja_scope_set(vm, s, m->params[i], v) < 0) return -1;
+            if (d >= m->nparams && jinja_eval(vm, m->kids[1 + d - m->nparams], &v)) return -1;
+            if (jinja_scope_set(vm, s, m->params[i], v)) return -1;
         }
     }
     return 0;
@@ -45,20 +45,20 @@ static int bind_rest(struct vm *vm, const struct node *m, const struct jargs *a,
     if (m->flag & MACRO_CALLER) {
         const struct jval *k = take_keyword(a, &caller, used);
         struct jval v = k ? *k : jval_undef(UNDEF_NAME, J_UNDEF, &caller);
-        if (jinja_scope_set(vm, s, vm->t->sym_caller, v) < 0) return -1;
+        if (jinja_scope_set(vm, s, vm->t->sym_caller, v)) return -1;
     }
     for (size_t i = 0; i < a->nkw; i++) {
         if (used[i]) continue;
         if (!(m->flag & MACRO_KWARGS))
             return vm_fail(vm, "macro '%.*s' takes no keyword argument '%.*s'",
                            STR_FMT(jstr_str(m->name)), STR_FMT(jstr_str(a->names[i])));
-        if (jdict_set(vm, kwargs, jval_str(a->names[i]), a->kw[i]) < 0) return -1;
+        if (jdict_set(vm, kwargs, jval_str(a->names[i]), a->kw[i])) return -1;
     }
     for (size_t i = m->nparams; i < a->npos; i++) {
         if (!(m->flag & MACRO_VARARGS))
             return vm_fail(vm, "macro '%.*s' takes not more than %u argument(s)",
                            STR_FMT(jstr_str(m->name)), (unsigned)m->nparams);
-        if (jlist_add(vm, varargs, a->pos[i]) < 0) return -1;
+        if (jlist_add(vm, varargs, a->pos[i])) return -1;
     }
     if (m->flag & MACRO_KWARGS &&
         jinja_scope_set(vm, s, vm->t->sym_kwargs, (struct jval){.kind = J_DICT, .u.dict = kwargs}) <
@@ -78,8 +78,8 @@ int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, str
     vm->macros++;
     vm->scope = m->scope;
     int rc = -1;
-    if (jinja_scope_push(vm) && bind_params(vm, m->node, a, used) == 0 &&
-        bind_rest(vm, m->node, a, used) == 0)
+    if (jinja_scope_push(vm) && !bind_params(vm, m->node, a, used) &&
+        !bind_rest(vm, m->node, a, used))
         rc = jinja_capture(vm, m->node->kids[0], out);
     vm->scope = scope;
     vm->macros--;
@@ -102,7 +102,7 @@ int jinja_call_block(struct vm *vm, const struct node *n)
     const struct node *call = n->kids[0];
     struct jval f, v;
     struct jargs a;
-    if (jinja_eval(vm, call->kids[0], &f) < 0 || jinja_eval_args(vm, call->args, &a) < 0) return -1;
+    if (jinja_eval(vm, call->kids[0], &f) || jinja_eval_args(vm, call->args, &a)) return -1;
     struct jval *kw = vm_alloc(vm, a.nkw + 1, sizeof *kw);
     const struct jstr **names = vm_alloc(vm, a.nkw + 1, sizeof *names);
     if (!kw || !names) return -1;
@@ -111,10 +111,10 @@ int jinja_call_block(struct vm *vm, const struct node *n)
         memcpy(names, a.names, a.nkw * sizeof *names);
     }
     names[a.nkw] = &name;
-    if (jinja_macro_make(vm, n->kids[1], &kw[a.nkw]) < 0) return -1;
+    if (jinja_macro_make(vm, n->kids[1], &kw[a.nkw])) return -1;
     a.kw = kw;
     a.names = names;
     a.nkw++;
-    if (vm_call(vm, f, &a, &v) < 0) return -1;
+    if (vm_call(vm, f, &a, &v)) return -1;
     return jinja_print(vm, v);
 }

@@ -12,8 +12,8 @@ static int view(struct vm *vm, const struct jdict *d, char which, struct jval *o
     if (!l) return -1;
     for (size_t i = 0; i < d->n; i++) {
         v = which == 'k' ? d->keys[i] : d->vals[i];
-        if (which == 'i' && jval_pair(vm, d->keys[i], d->vals[i], &v) < 0) return -1;
-        if (jlist_add(vm, l, v) < 0) return -1;
+        if (which == 'i' && jval_pair(vm, d->keys[i], d->vals[i], &v)) return -1;
+        if (jlist_add(vm, l, v)) return -1;
     }
     *out = jval_list(l, J_VIEW);
     out->aux = (uint8_t)which;

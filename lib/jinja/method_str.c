@@ -38,7 +38,7 @@ static int strip(struct vm *vm, struct jval self, const struct jargs *a, bool le
 {
     const struct jstr *chars;
     size_t from, to;
-    if (want_str(vm, a, 0, &chars) < 0) return -1;
+    if (want_str(vm, a, 0, &chars)) return -1;
     jstr_strip(self.u.s, chars, left, right, &from, &to);
     return jstr_part(vm, self.u.s, from, to, out);
 }
@@ -61,8 +61,8 @@ static int split(struct vm *vm, struct jval self, const struct jargs *a, bool ri
     const struct jstr *sep;
     struct jlist *l;
     int64_t max;
-    if (want_str(vm, a, 0, &sep) < 0 || want_int(vm, a, 1, -1, &max) < 0 ||
-        jstr_split(vm, self.u.s, sep, max, right, &l) < 0)
+    if (want_str(vm, a, 0, &sep) || want_int(vm, a, 1, -1, &max) ||
+        jstr_split(vm, self.u.s, sep, max, right, &l))
         return -1;
     *out = jval_list(l, J_LIST);
     return 0;
@@ -79,7 +79,7 @@ static int str_rsplit(struct vm *vm, struct jval self, const struct jargs *a, st
 static int str_splitlines(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     struct jlist *l;
-    if (jstr_lines(vm, self.u.s, jval_truth(a->pos[0]), &l) < 0) return -1;
+    if (jstr_lines(vm, self.u.s, jval_truth(a->pos[0]), &l)) return -1;
     *out = jval_list(l, J_LIST);
     return 0;
 }
@@ -90,7 +90,7 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
     const struct jstr *sep, *s = self.u.s;
     struct jlist *l = jlist_new(vm, 3);
     struct jval v;
-    if (!l || want_str(vm, a, 0, &sep) < 0) return -1;
+    if (!l || want_str(vm, a, 0, &sep)) return -1;
     if (!sep || !sep->n) return vm_fail(vm, "empty separator");
     size_t at = jstr_find(s, 0, s->n, sep, last), cut[4] = {0, s->n, s->n, s->n};
     if (at != SIZE_MAX) {
@@ -100,7 +100,7 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
         cut[1] = cut[2] = 0;
     }
     for (int i = 0; i < 3; i++)
-        if (jstr_part(vm, s, cut[i], cut[i + 1], &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (jstr_part(vm, s, cut[i], cut[i + 1], &v) || jlist_add(vm, l, v)) return -1;
     *out = jval_list(l, J_TUPLE);
     return 0;
 }
@@ -121,7 +121,7 @@ static int byte_range(struct vm *vm, const struct jstr *s, const struct jargs *a
     struct jargs k = *a;
     if (a->pos[i].kind == J_NONE || a->pos[i + 1].kind == J_NONE)
         return vm_fail(vm, "None as a bound is not supported");
-    if (want_int(vm, &k, i, 0, &b) < 0 || want_int(vm, &k, i + 1, n, &e) < 0) return -1;
+    if (want_int(vm, &k, i, 0, &b) || want_int(vm, &k, i + 1, n, &e)) return -1;
     if (b < 0) b = b < -n ? 0 : b + n;
     if (e < 0) e = e < -n ? 0 : e + n;
     if (e > n) e = n;
@@ -142,7 +142,7 @@ static int affixes(struct vm *vm, struct jval self, const struct jargs *a, bool 
 {
     size_t from, to, n = a->pos[0].kind == J_TUPLE ? a->pos[0].u.list->n : 1;
     bool yes = false;
-    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
     for (size_t i = 0; i < n && !yes; i++) {
         struct jval k = a->pos[0].kind == J_TUPLE ? a->pos[0].u.list->v[i] : a->pos[0];
         if (k.kind != J_STR)
@@ -187,7 +187,7 @@ static int find(struct vm *vm, struct jval self, const struct jargs *a, bool las
     const struct jstr *k = opt_str(a, 0);
     size_t from, to, at;
     if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
-    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
     at = jstr_find(self.u.s, from, to, k, last);
     if (at == SIZE_MAX && raise) return vm_fail(vm, "substring not found");
     struct jstr head = {.p = self.u.s->p, .n = at == SIZE_MAX ? 0 : (uint32_t)at};
@@ -213,7 +213,7 @@ static int str_count(struct vm *vm, struct jval self, const struct jargs *a, str
     size_t from, to, at;
     int64_t n = 0;
     if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
-    if (byte_range(vm, self.u.s, a, 1, &from, &to) < 0) return -1;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
     if (!k->n) {
         struct jstr part = {.p = self.u.s->p + from, .n = from > to ? 0 : (uint32_t)(to - from)};
         n = from > to ? 0 : (int64_t)jstr_chars(&part) + 1;
@@ -229,8 +229,8 @@ static int str_replace(struct vm *vm, struct jval self, const struct jargs *a, s
     const struct jstr *from = opt_str(a, 0), *to = opt_str(a, 1);
     int64_t max;
     if (!from || !to) return vm_fail(vm, "replace() wants two strings");
-    if (want_int(vm, a, 2, -1, &max) < 0) return -1;
-    if (jstr_replace(vm, self.u.s, from, to, max, out) < 0) return -1;
+    if (want_int(vm, a, 2, -1, &max)) return -1;
+    if (jstr_replace(vm, self.u.s, from, to, max, out)) return -1;
     *out = keep_markup(*out, self);
     return 0;
 }
@@ -238,13 +238,13 @@ static int str_replace(struct vm *vm, struct jval self, const struct jargs *a, s
 static int str_join(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     struct jlist *l;
-    if (jval_elements(vm, a->pos[0], &l) < 0) return -1;
+    if (jval_elements(vm, a->pos[0], &l)) return -1;
     return jstr_join(vm, self.u.s, l, false, out);
 }
 
 static int with_case(struct vm *vm, struct jval self, enum jcase how, struct jval *out)
 {
-    if (jstr_case(vm, self.u.s, how, out) < 0) return -1;
+    if (jstr_case(vm, self.u.s, how, out)) return -1;
     *out = keep_markup(*out, self);
     return 0;
 }
@@ -310,7 +310,7 @@ static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum 
     int64_t width, n = (int64_t)jstr_chars(self.u.s);
     struct jbuild b;
     if (!fill) fill = &blank;
-    if (want_int(vm, a, 0, 0, &width) < 0) return -1;
+    if (want_int(vm, a, 0, 0, &width)) return -1;
     int64_t space = width > n ? width - n : 0;
     int64_t left = how == JUSTIFY_LEFT ? 0 : space;
     if (how == JUSTIFY_CENTRE) left = space / 2 + (space & width & 1);

@@ -20,14 +20,14 @@ static struct node *parse_list(struct parser *p, enum node_kind kind, enum tok e
     size_t cap = 0, nkids = 0;
     while (n && cur(p)->type != end) {
         if (nkids) {
-            if (parse_expect(p, T_COMMA, ",") < 0) return NULL;
+            if (parse_expect(p, T_COMMA, ",")) return NULL;
             if (cur(p)->type == end) break;
         }
         struct node *k = parse_expression(p), *v = NULL;
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
         if (kind != N_DICT) continue;
-        if (parse_expect(p, T_COLON, ":") < 0 || !(v = parse_expression(p)) ||
-            parse_add(p, &n->kids, &nkids, &cap, v) < 0)
+        if (parse_expect(p, T_COLON, ":") || !(v = parse_expression(p)) ||
+            parse_add(p, &n->kids, &nkids, &cap, v))
             return NULL;
     }
     if (!n) return NULL;
@@ -58,7 +58,7 @@ static struct node *parse_name(struct parser *p, bool ns)
     if (str_is(s, "false") || str_is(s, "False")) return constant(p, jval_bool(false));
     if (str_is(s, "none") || str_is(s, "None")) return constant(p, jval_none());
     struct node *n = parse_node(p, N_NAME, 0);
-    if (!n || parse_symbol(p, s, &n->sym) < 0) return NULL;
+    if (!n || parse_symbol(p, s, &n->sym)) return NULL;
     if (n->sym == p->t->sym_caller) p->asked |= MACRO_CALLER;
     if (n->sym == p->t->sym_kwargs) p->asked |= MACRO_KWARGS;
     if (n->sym == p->t->sym_varargs) p->asked |= MACRO_VARARGS;
@@ -85,7 +85,7 @@ struct node *parse_primary(struct parser *p, bool ns)
     case T_LPAREN:
         p->at++;
         n = parse_tuple(p, TUPLE_PARENS, NULL);
-        return n && parse_expect(p, T_RPAREN, ")") == 0 ? n : NULL;
+        return n && !parse_expect(p, T_RPAREN, ")") ? n : NULL;
     case T_LBRACKET:
         p->at++;
         return parse_list(p, N_LIST, T_RBRACKET);
@@ -134,9 +134,9 @@ static struct node *parse_subscript(struct parser *p, struct node *left)
     struct node *tuple = parse_node(p, N_TUPLE, 0);
     size_t cap = 0, nkids = 0;
     while (tuple && cur(p)->type != T_RBRACKET) {
-        if (nkids && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        if (nkids && parse_expect(p, T_COMMA, ",")) return NULL;
         struct node *k = parse_subscribed(p);
-        if (!k || parse_add(p, &tuple->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &tuple->kids, &nkids, &cap, k)) return NULL;
     }
     if (!tuple) return NULL;
     p->at++;
@@ -150,7 +150,7 @@ static int parse_keyword(struct parser *p, struct call_args *a, size_t *cap)
     struct str name = cur(p)->text;
     p->at += 2;
     struct node *v = parse_expression(p);
-    if (!v || parse_add(p, &a->kw, &a->nkw, cap, v) < 0) return -1;
+    if (!v || parse_add(p, &a->kw, &a->nkw, cap, v)) return -1;
     if (*cap != ncap) {
         const struct jstr **grown = arena_alloc(&p->t->arena, *cap * sizeof *grown, p->e);
         if (!grown) return -1;
@@ -165,9 +165,9 @@ static struct call_args *parse_args(struct parser *p)
     struct call_args *a = arena_alloc(&p->t->arena, sizeof *a, p->e);
     size_t poscap = 0, kwcap = 0;
     bool more = false;
-    if (!a || parse_expect(p, T_LPAREN, "(") < 0) return NULL;
+    if (!a || parse_expect(p, T_LPAREN, "(")) return NULL;
     while (cur(p)->type != T_RPAREN) {
-        if (more && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        if (more && parse_expect(p, T_COMMA, ",")) return NULL;
         if (cur(p)->type == T_RPAREN) break;
         more = true;
         bool keyword = cur(p)->type == T_NAME && p->tok[p->at + 1].type == T_ASSIGN;
@@ -180,10 +180,10 @@ static struct call_args *parse_args(struct parser *p)
             if (!(a->starstar = parse_expression(p))) return NULL;
         } else if (keyword) {
             if (a->starstar) goto bad;
-            if (parse_keyword(p, a, &kwcap) < 0) return NULL;
+            if (parse_keyword(p, a, &kwcap)) return NULL;
         } else {
             if (a->star || a->starstar || a->nkw) goto bad;
-            if (!(v = parse_expression(p)) || parse_add(p, &a->pos, &a->npos, &poscap, v) < 0)
+            if (!(v = parse_expression(p)) || parse_add(p, &a->pos, &a->npos, &poscap, v))
                 return NULL;
         }
     }
@@ -213,7 +213,7 @@ static struct node *parse_postfix(struct parser *p, struct node *n, unsigned *le
     while (n) {
         enum tok t = cur(p)->type;
         if (t != T_DOT && t != T_LBRACKET && t != T_LPAREN) break;
-        if (parse_deepen(p, levels) < 0) return NULL;
+        if (parse_deepen(p, levels)) return NULL;
         n = t == T_LPAREN ? parse_call(p, n) : parse_subscript(p, n);
     }
     return n;
@@ -223,10 +223,10 @@ static struct node *parse_postfix(struct parser *p, struct node *n, unsigned *le
 static const struct jstr *dotted_name(struct parser *p)
 {
     struct str s = cur(p)->text;
-    if (parse_expect(p, T_NAME, "a name") < 0) return NULL;
+    if (parse_expect(p, T_NAME, "a name")) return NULL;
     while (parse_skip(p, T_DOT)) {
         struct str part = cur(p)->text;
-        if (parse_expect(p, T_NAME, "a name") < 0) return NULL;
+        if (parse_expect(p, T_NAME, "a name")) return NULL;
         s.n = (size_t)(part.p + part.n - s.p);
     }
     return parse_string(p, s);
@@ -237,7 +237,7 @@ static struct node *filter_chain(struct parser *p, struct node *left, bool inlin
                                  unsigned *levels)
 {
     while (inline_start || parse_skip(p, T_PIPE)) {
-        if (parse_deepen(p, levels) < 0) return NULL;
+        if (parse_deepen(p, levels)) return NULL;
         inline_start = false;
         struct node *n = parse_node(p, N_FILTER, 1);
         if (!n || !(n->name = dotted_name(p))) return NULL;
@@ -289,8 +289,7 @@ static struct node *parse_test(struct parser *p, struct node *left)
         p->depth -= levels;
         size_t cap = 0;
         n->args = arena_alloc(&p->t->arena, sizeof *n->args, p->e);
-        if (!arg || !n->args || parse_add(p, &n->args->pos, &n->args->npos, &cap, arg) < 0)
-            return NULL;
+        if (!arg || !n->args || parse_add(p, &n->args->pos, &n->args->npos, &cap, arg)) return NULL;
     }
     return negated ? parse_node1(p, N_NOT, n) : n;
 }
@@ -299,7 +298,7 @@ struct node *parse_unary(struct parser *p, bool filters)
 {
     unsigned levels = 1;
     struct node *n;
-    if (parse_enter(p) < 0) return NULL;
+    if (parse_enter(p)) return NULL;
     if (parse_skip(p, T_SUB))
         n = parse_node1(p, N_NEG, parse_unary(p, false));
     else if (parse_skip(p, T_ADD))
@@ -311,9 +310,9 @@ struct node *parse_unary(struct parser *p, bool filters)
         if (cur(p)->type == T_PIPE) {
             n = filter_chain(p, n, false, &levels);
         } else if (parse_skip_name(p, "is")) {
-            n = parse_deepen(p, &levels) < 0 ? NULL : parse_test(p, n);
+            n = parse_deepen(p, &levels) ? NULL : parse_test(p, n);
         } else if (cur(p)->type == T_LPAREN) {
-            n = parse_deepen(p, &levels) < 0 ? NULL : parse_call(p, n);
+            n = parse_deepen(p, &levels) ? NULL : parse_call(p, n);
         } else {
             break;
         }

@@ -162,7 +162,7 @@ int jval_compare(struct vm *vm, struct jval a, struct jval b, int *order)
 {
     int64_t i, k;
     double f, g;
-    if (vm_charge(vm, 0) < 0) return -1;
+    if (vm_charge(vm, 0)) return -1;
     if (a.kind == J_UNDEF) return vm_undefined(vm, a);
     if (b.kind == J_UNDEF) return vm_undefined(vm, b);
     if (jval_is_int(a, &i) && jval_is_int(b, &k)) {
@@ -203,12 +203,12 @@ int jval_contains(struct vm *vm, struct jval seq, struct jval v, bool *yes)
     }
     if (seq.kind == J_DICT) {
         if (!jval_hashable(v)) return vm_fail(vm, "unhashable type: '%s'", jval_type(v));
-        *yes = jdict_get(vm, seq.u.dict, v) != NULL;
+        *yes = jdict_get(vm, seq.u.dict, v);
         return vm_charge(vm, 0);
     }
     if (!jval_iterable(seq))
         return vm_fail(vm, "argument of type '%s' is not iterable", jval_type(seq));
-    if (jval_elements(vm, seq, &l) < 0) return -1;
+    if (jval_elements(vm, seq, &l)) return -1;
     for (size_t i = 0; i < l->n && !*yes; i++) *yes = jval_eq(vm, l->v[i], v);
     return vm_charge(vm, l->n);
 }

@@ -19,7 +19,7 @@ static struct node *block_body(struct parser *p, const char *end)
     const char *ends[] = {end, NULL};
     const char *open = p->open;
     parse_skip(p, T_COLON);
-    if (parse_end_tag(p) < 0) return NULL;
+    if (parse_end_tag(p)) return NULL;
     p->open = end;
     struct node *n = parse_body(p, ends);
     p->open = open;
@@ -36,12 +36,12 @@ static struct node *parse_if(struct parser *p)
     while (n) {
         struct node *test = parse_tuple(p, TUPLE_NO_COND, NULL);
         parse_skip(p, T_COLON);
-        if (!test || parse_end_tag(p) < 0) return NULL;
+        if (!test || parse_end_tag(p)) return NULL;
         p->open = "endif";
         struct node *body = parse_body(p, ends);
         p->open = open;
-        if (!body || parse_add(p, &n->kids, &nkids, &cap, test) < 0 ||
-            parse_add(p, &n->kids, &nkids, &cap, body) < 0)
+        if (!body || parse_add(p, &n->kids, &nkids, &cap, test) ||
+            parse_add(p, &n->kids, &nkids, &cap, body))
             return NULL;
         if (!parse_skip_name(p, "elif")) break;
     }
@@ -52,7 +52,7 @@ static struct node *parse_if(struct parser *p)
     } else {
         p->at++;
     }
-    if (parse_add(p, &n->kids, &nkids, &cap, other) < 0) return NULL;
+    if (parse_add(p, &n->kids, &nkids, &cap, other)) return NULL;
     n->nkids = (uint32_t)nkids;
     return n;
 }
@@ -71,7 +71,7 @@ static struct node *parse_for(struct parser *p)
     if (parse_skip_name(p, "if") && !(n->kids[2] = parse_expression(p))) return NULL;
     if (parse_skip_name(p, "recursive")) n->flag = FOR_RECURSIVE;
     parse_skip(p, T_COLON);
-    if (parse_end_tag(p) < 0) return NULL;
+    if (parse_end_tag(p)) return NULL;
     uint32_t asked = p->asked;
     p->asked &= ~(uint32_t)USES_LOOP;
     p->open = "endfor";
@@ -109,19 +109,19 @@ static int parse_signature(struct parser *p, struct node *n)
     const struct jstr *names[64];
     if (!(n->kids = arena_alloc(&p->t->arena, sizeof *n->kids, p->e))) return -1;
     cap = 1;
-    if (parse_expect(p, T_LPAREN, "(") < 0) return -1;
+    if (parse_expect(p, T_LPAREN, "(")) return -1;
     while (cur(p)->type != T_RPAREN) {
-        if (np && parse_expect(p, T_COMMA, ",") < 0) return -1;
+        if (np && parse_expect(p, T_COMMA, ",")) return -1;
         if (np == 64) return parse_fail(p, "more than 64 parameters");
         if (cur(p)->type != T_NAME) return parse_fail(p, "a parameter name expected");
-        if (parse_symbol(p, cur(p)->text, &params[np]) < 0 ||
+        if (parse_symbol(p, cur(p)->text, &params[np]) ||
             !(names[np] = parse_string(p, cur(p)->text)))
             return -1;
         np++;
         p->at++;
         if (parse_skip(p, T_ASSIGN)) {
             struct node *d = parse_expression(p);
-            if (!d || parse_add(p, &n->kids, &nkids, &cap, d) < 0) return -1;
+            if (!d || parse_add(p, &n->kids, &nkids, &cap, d)) return -1;
         } else if (nkids > 1) {
             return parse_fail(p, "a parameter without default follows one with a default");
         }
@@ -153,10 +153,10 @@ static struct node *parse_macro(struct parser *p)
         parse_fail(p, "a macro name expected");
         return NULL;
     }
-    if (parse_symbol(p, cur(p)->text, &n->sym) < 0 || !(n->name = parse_string(p, cur(p)->text)))
+    if (parse_symbol(p, cur(p)->text, &n->sym) || !(n->name = parse_string(p, cur(p)->text)))
         return NULL;
     p->at++;
-    return parse_signature(p, n) < 0 || macro_body(p, n, "endmacro") < 0 ? NULL : n;
+    return parse_signature(p, n) || macro_body(p, n, "endmacro") ? NULL : n;
 }
 
 static struct node *parse_call_block(struct parser *p)
@@ -164,14 +164,14 @@ static struct node *parse_call_block(struct parser *p)
     struct node *n = parse_node(p, N_CALLBLOCK, 2), *m = parse_node(p, N_MACRO, 1);
     if (!n || !m) return NULL;
     m->name = parse_string(p, STR("caller"));
-    if (cur(p)->type == T_LPAREN && parse_signature(p, m) < 0) return NULL;
+    if (cur(p)->type == T_LPAREN && parse_signature(p, m)) return NULL;
     if (!m->name || !(n->kids[0] = parse_expression(p))) return NULL;
     if (n->kids[0]->kind != N_CALL) {
         parse_fail(p, "a call expected after `call`");
         return NULL;
     }
     n->kids[1] = m;
-    return macro_body(p, m, "endcall") < 0 ? NULL : n;
+    return macro_body(p, m, "endcall") ? NULL : n;
 }
 
 static struct node *parse_filter_block(struct parser *p)
@@ -186,12 +186,12 @@ static struct node *parse_with(struct parser *p)
     struct node *n = parse_node(p, N_WITH, 1);
     size_t cap = 1, nkids = 1;
     while (n && cur(p)->type != T_BLOCK_END) {
-        if (nkids > 1 && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        if (nkids > 1 && parse_expect(p, T_COMMA, ",")) return NULL;
         struct node *target = parse_tuple(p, TUPLE_TARGET, NULL);
-        if (!target || parse_expect(p, T_ASSIGN, "=") < 0) return NULL;
+        if (!target || parse_expect(p, T_ASSIGN, "=")) return NULL;
         struct node *v = parse_expression(p);
-        if (!v || parse_add(p, &n->kids, &nkids, &cap, target) < 0 ||
-            parse_add(p, &n->kids, &nkids, &cap, v) < 0)
+        if (!v || parse_add(p, &n->kids, &nkids, &cap, target) ||
+            parse_add(p, &n->kids, &nkids, &cap, v))
             return NULL;
     }
     if (!n || !(n->kids[0] = block_body(p, "endwith"))) return NULL;
@@ -228,10 +228,9 @@ static struct node *parse_print(struct parser *p)
     struct node *n = parse_node(p, N_BODY, 0);
     size_t cap = 0, nkids = 0;
     while (n && cur(p)->type != T_BLOCK_END) {
-        if (nkids && parse_expect(p, T_COMMA, ",") < 0) return NULL;
+        if (nkids && parse_expect(p, T_COMMA, ",")) return NULL;
         struct node *k = parse_node(p, N_PRINT, 1);
-        if (!k || !(k->kids[0] = parse_expression(p)) ||
-            parse_add(p, &n->kids, &nkids, &cap, k) < 0)
+        if (!k || !(k->kids[0] = parse_expression(p)) || parse_add(p, &n->kids, &nkids, &cap, k))
             return NULL;
     }
     if (n) n->nkids = (uint32_t)nkids;
@@ -269,7 +268,7 @@ static struct node *parse_statement(struct parser *p)
         if (!str_is(cur(p)->text, statements[i].name)) continue;
         p->at++;
         struct node *n = statements[i].parse(p);
-        return n && parse_end_tag(p) == 0 ? n : NULL;
+        return n && !parse_end_tag(p) ? n : NULL;
     }
     if (p->open)
         parse_fail(p, "unknown tag `%.*s` (`%s` is still to come)", STR_FMT(cur(p)->text), p->open);
@@ -293,7 +292,7 @@ static struct node *parse_piece(struct parser *p)
         p->at++;
         n = parse_node(p, N_PRINT, 1);
         if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_PLAIN, NULL))) return NULL;
-        return parse_expect(p, T_VAR_END, "the end of the expression") < 0 ? NULL : n;
+        return parse_expect(p, T_VAR_END, "the end of the expression") ? NULL : n;
     }
     p->at++; /* T_BLOCK_BEGIN: bodies hold nothing else */
     return parse_statement(p);
@@ -303,7 +302,7 @@ struct node *parse_body(struct parser *p, const char *const *ends)
 {
     struct node *n = parse_node(p, N_BODY, 0);
     size_t cap = 0, nkids = 0;
-    if (!n || parse_enter(p) < 0) return NULL;
+    if (!n || parse_enter(p)) return NULL;
     while (cur(p)->type != T_EOF) {
         if (cur(p)->type == T_BLOCK_BEGIN && ends) {
             p->at++;
@@ -316,7 +315,7 @@ struct node *parse_body(struct parser *p, const char *const *ends)
             p->at--;
         }
         struct node *k = parse_piece(p);
-        if (!k || parse_add(p, &n->kids, &nkids, &cap, k) < 0) return NULL;
+        if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
     }
     if (ends) {
         parse_fail(p, "the template ends where `%s` is still to come", p->open);

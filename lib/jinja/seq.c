@@ -32,7 +32,7 @@ static int characters(struct vm *vm, const struct jstr *text, struct jlist *l)
     struct jval v;
     for (size_t i = 0, len; i < s->n; i += len) {
         jchar_get(s->p + i, s->n - i, &len);
-        if (jstr_part(vm, s, i, i + len, &v) < 0 || jlist_add(vm, l, v) < 0) return -1;
+        if (jstr_part(vm, s, i, i + len, &v) || jlist_add(vm, l, v)) return -1;
     }
     return 0;
 }
@@ -50,14 +50,14 @@ int jval_elements(struct vm *vm, struct jval v, struct jlist **out)
     if (v.kind == J_STR) return characters(vm, v.u.s, l);
     if (v.kind == J_DICT) {
         for (size_t i = 0; i < v.u.dict->n; i++)
-            if (jlist_add(vm, l, v.u.dict->keys[i]) < 0) return -1;
+            if (jlist_add(vm, l, v.u.dict->keys[i])) return -1;
     } else if (v.kind == J_RANGE) {
         for (int64_t i = 0; i < v.u.range->n; i++)
-            if (jlist_add(vm, l, jval_int(v.u.range->start + i * v.u.range->step)) < 0) return -1;
+            if (jlist_add(vm, l, jval_int(v.u.range->start + i * v.u.range->step))) return -1;
     } else if (v.kind == J_ITER) {
         struct jiter *it = v.u.iter;
         for (; it->pos < it->list->n; it->pos++)
-            if (jlist_add(vm, l, it->list->v[it->pos]) < 0) return -1;
+            if (jlist_add(vm, l, it->list->v[it->pos])) return -1;
     } else if (v.kind == J_LOOP) {
         return vm_fail(vm, "iterating over `loop` itself is not supported");
     }
@@ -96,7 +96,7 @@ static int undef(struct vm *vm, struct jval v, enum undef_why why, struct jval n
                  struct jval *out)
 {
     const struct jstr *s;
-    if (jval_tostr(vm, name, true, &s) < 0) return -1;
+    if (jval_tostr(vm, name, true, &s)) return -1;
     *out = jval_undef(why, (enum jkind)v.kind, s);
     return 0;
 }
@@ -108,7 +108,7 @@ static int attribute(struct vm *vm, struct jval v, const struct jstr *name, stru
     if (v.kind == J_NS) {
         const struct jval *f = jdict_get(vm, v.u.dict, jval_str(name));
         if (f) *out = *f;
-        return f != NULL;
+        return f ? 1 : 0;
     }
     if (v.kind == J_LOOP) return jinja_loop_attr(vm, v.u.loop, name, out);
     if (v.kind == J_CYCLER && str_is(s, "current")) {
@@ -119,8 +119,7 @@ static int attribute(struct vm *vm, struct jval v, const struct jstr *name, stru
         *out = jval_str(v.u.macro->node->name);
         return 1;
     }
-    if (jinja_method_unsafe(v, s))
-        return undef(vm, v, UNDEF_UNSAFE, jval_str(name), out) < 0 ? -1 : 1;
+    if (jinja_method_unsafe(v, s)) return undef(vm, v, UNDEF_UNSAFE, jval_str(name), out) ? -1 : 1;
     const struct jfunc *f = jinja_method(v, s);
     if (!f) return 0;
     struct jmethod *m = vm_alloc(vm, 1, sizeof *m);
@@ -148,11 +147,11 @@ static int item(struct vm *vm, struct jval v, struct jval key, struct jval *out)
     if (v.kind == J_DICT) {
         const struct jval *f = jdict_get(vm, v.u.dict, key);
         if (f) *out = *f;
-        return f != NULL;
+        return f ? 1 : 0;
     }
     if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_STR && v.kind != J_RANGE) return 0;
     if (!jval_is_int(key, &i)) return 0;
-    if (jval_length(vm, v, &n) < 0) return -1;
+    if (jval_length(vm, v, &n)) return -1;
     if (i < 0) i += n;
     if (i < 0 || i >= n) return 0;
     if (v.kind == J_RANGE) {
@@ -165,7 +164,7 @@ static int item(struct vm *vm, struct jval v, struct jval key, struct jval *out)
     }
     size_t at = jstr_offset(v.u.s, (size_t)i), len;
     jchar_get(v.u.s->p + at, v.u.s->n - at, &len);
-    return jstr_part(vm, v.u.s, at, at + len, out) < 0 ? -1 : 1;
+    return jstr_part(vm, v.u.s, at, at + len, out) ? -1 : 1;
 }
 
 int jval_getitem(struct vm *vm, struct jval v, struct jval key, struct jval *out)
@@ -235,8 +234,7 @@ int jval_slice(struct vm *vm, struct jval v, const struct jval part[3], struct j
     if (v.kind == J_UNDEF) return vm_undefined(vm, v);
     if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_STR && v.kind != J_RANGE)
         return vm_fail(vm, "'%s' object cannot be sliced", jval_type(v));
-    if (jval_length(vm, v, &n) < 0 || slice_indices(vm, part, n, &first, &step, &count) < 0)
-        return -1;
+    if (jval_length(vm, v, &n) || slice_indices(vm, part, n, &first, &step, &count)) return -1;
     if (v.kind == J_STR) return slice_string(vm, v.u.s, first, step, count, out);
     if (v.kind == J_RANGE) {
         struct jrange *r = vm_alloc(vm, 1, sizeof *r);
@@ -249,7 +247,7 @@ int jval_slice(struct vm *vm, struct jval v, const struct jval part[3], struct j
     struct jlist *l = jlist_new(vm, (size_t)count);
     if (!l) return -1;
     for (int64_t i = 0; i < count; i++)
-        if (jlist_add(vm, l, v.u.list->v[first + i * step]) < 0) return -1;
+        if (jlist_add(vm, l, v.u.list->v[first + i * step])) return -1;
     *out = jval_list(l, v.kind);
     return 0;
 }

@@ -60,7 +60,7 @@ void jstr_strip(const struct jstr *s, const struct jstr *chars, bool left, bool 
 static int add_part(struct vm *vm, struct jlist *l, const struct jstr *s, size_t from, size_t to)
 {
     struct jval v;
-    return jstr_part(vm, s, from, to, &v) < 0 ? -1 : jlist_add(vm, l, v);
+    return jstr_part(vm, s, from, to, &v) ? -1 : jlist_add(vm, l, v);
 }
 
 static void reverse(struct jlist *l)
@@ -87,7 +87,7 @@ static int split_space(struct vm *vm, const struct jstr *s, int64_t max, bool ri
         }
         if (!right) {
             for (k = from; k < end && !jchar_space(jchar_get(s->p + k, end - k, &len));) k += len;
-            if (add_part(vm, l, s, from, k) < 0) return -1;
+            if (add_part(vm, l, s, from, k)) return -1;
             begin = k;
         } else {
             for (k = to; k > begin;) {
@@ -96,7 +96,7 @@ static int split_space(struct vm *vm, const struct jstr *s, int64_t max, bool ri
                 if (jchar_space(jchar_get(s->p + c, k - c, &len))) break;
                 k = c;
             }
-            if (add_part(vm, l, s, k, to) < 0) return -1;
+            if (add_part(vm, l, s, k, to)) return -1;
             end = k;
         }
     }
@@ -107,10 +107,10 @@ int jstr_split(struct vm *vm, const struct jstr *s, const struct jstr *sep, int6
                struct jlist **out)
 {
     struct jlist *l = jlist_new(vm, 4);
-    if (!l || vm_charge(vm, s->n) < 0) return -1;
+    if (!l || vm_charge(vm, s->n)) return -1;
     *out = l;
     if (!sep) {
-        if (split_space(vm, s, max, right, l) < 0) return -1;
+        if (split_space(vm, s, max, right, l)) return -1;
         if (right) reverse(l);
         return 0;
     }
@@ -118,13 +118,13 @@ int jstr_split(struct vm *vm, const struct jstr *s, const struct jstr *sep, int6
     size_t begin = 0, end = s->n, at;
     while ((max < 0 || (int64_t)l->n < max) &&
            (at = jstr_find(s, begin, end, sep, right)) != SIZE_MAX) {
-        if (add_part(vm, l, s, right ? at + sep->n : begin, right ? end : at) < 0) return -1;
+        if (add_part(vm, l, s, right ? at + sep->n : begin, right ? end : at)) return -1;
         if (right)
             end = at;
         else
             begin = at + sep->n;
     }
-    if (add_part(vm, l, s, begin, end) < 0) return -1;
+    if (add_part(vm, l, s, begin, end)) return -1;
     if (right) reverse(l);
     return 0;
 }
@@ -132,16 +132,16 @@ int jstr_split(struct vm *vm, const struct jstr *s, const struct jstr *sep, int6
 int jstr_lines(struct vm *vm, const struct jstr *s, bool keep, struct jlist **out)
 {
     struct jlist *l = jlist_new(vm, 4);
-    if (!l || vm_charge(vm, s->n) < 0) return -1;
+    if (!l || vm_charge(vm, s->n)) return -1;
     size_t from = 0, len;
     for (size_t i = 0; i < s->n; i += len) {
         uint32_t c = jchar_get(s->p + i, s->n - i, &len);
         if (!jchar_linebreak(c)) continue;
         if (c == '\r' && i + 1 < s->n && s->p[i + 1] == '\n') len = 2;
-        if (add_part(vm, l, s, from, keep ? i + len : i) < 0) return -1;
+        if (add_part(vm, l, s, from, keep ? i + len : i)) return -1;
         from = i + len;
     }
-    if (from < s->n && add_part(vm, l, s, from, s->n) < 0) return -1;
+    if (from < s->n && add_part(vm, l, s, from, s->n)) return -1;
     *out = l;
     return 0;
 }
@@ -170,7 +170,7 @@ int jstr_replace(struct vm *vm, const struct jstr *s, const struct jstr *from,
         return jbuild_done(&b, out);
     }
     size_t at, done = 0;
-    if (vm_charge(vm, s->n) < 0) return -1;
+    if (vm_charge(vm, s->n)) return -1;
     while (max != 0 && !b.failed && (at = jstr_find(s, done, s->n, from, false)) != SIZE_MAX) {
         jbuild_part(&b, s, done, at);
         jbuild_str(&b, to);

@@ -39,7 +39,7 @@ static int ordered(struct vm *vm, struct jval self, const struct jargs *a, int f
                    struct jval *out)
 {
     int order;
-    if (jval_compare(vm, self, a->pos[0], &order) < 0) return -1;
+    if (jval_compare(vm, self, a->pos[0], &order)) return -1;
     *out = jval_bool(order == first || order == second);
     return 0;
 }
@@ -56,7 +56,7 @@ ORDER_TEST(t_ge, 1, 0)
 static int t_in(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     bool yes;
-    if (jval_contains(vm, a->pos[0], self, &yes) < 0) return -1;
+    if (jval_contains(vm, a->pos[0], self, &yes)) return -1;
     *out = jval_bool(yes);
     return 0;
 }
@@ -74,7 +74,7 @@ static int divides(struct vm *vm, struct jval self, struct jval by, int64_t rest
 {
     struct jval r;
     if (self.kind == J_STR) return vm_fail(vm, "a number is wanted here, not str");
-    if (jval_binary(vm, T_MOD, self, by, &r) < 0) return -1;
+    if (jval_binary(vm, T_MOD, self, by, &r)) return -1;
     *out = jval_bool(jval_eq(vm, r, jval_int(rest)));
     return 0;
 }
@@ -97,7 +97,7 @@ static int case_test(struct vm *vm, struct jval self, const char *method, struct
 {
     const struct jstr *s;
     struct jargs none = {0};
-    if (jval_tostr(vm, self, true, &s) < 0) return -1;
+    if (jval_tostr(vm, self, true, &s)) return -1;
     self = jval_str(s);
     return jfunc_call(vm, jinja_method(self, str_z(method)), self, &none, out);
 }
@@ -202,17 +202,17 @@ static int make_dict(struct vm *vm, const struct jargs *a, struct jdict **out)
     if (a->npos && a->pos[0].kind == J_DICT) {
         const struct jdict *from = a->pos[0].u.dict;
         for (size_t i = 0; i < from->n; i++)
-            if (jdict_set(vm, d, from->keys[i], from->vals[i]) < 0) return -1;
+            if (jdict_set(vm, d, from->keys[i], from->vals[i])) return -1;
     } else if (a->npos) {
-        if (jval_elements(vm, a->pos[0], &l) < 0) return -1;
+        if (jval_elements(vm, a->pos[0], &l)) return -1;
         for (size_t i = 0; i < l->n; i++) {
-            if (jval_elements(vm, l->v[i], &pair) < 0) return -1;
+            if (jval_elements(vm, l->v[i], &pair)) return -1;
             if (pair->n != 2) return vm_fail(vm, "dict: element %zu is not a pair", i);
-            if (jdict_set(vm, d, pair->v[0], pair->v[1]) < 0) return -1;
+            if (jdict_set(vm, d, pair->v[0], pair->v[1])) return -1;
         }
     }
     for (size_t i = 0; i < a->nkw; i++)
-        if (jdict_set(vm, d, jval_str(a->names[i]), a->kw[i]) < 0) return -1;
+        if (jdict_set(vm, d, jval_str(a->names[i]), a->kw[i])) return -1;
     *out = d;
     return 0;
 }
@@ -228,7 +228,7 @@ static int g_namespace(struct vm *vm, struct jval self, const struct jargs *a, s
 {
     (void)self;
     *out = jval_kind(J_NS);
-    if (make_dict(vm, a, &out->u.dict) < 0) return -1;
+    if (make_dict(vm, a, &out->u.dict)) return -1;
     for (size_t i = 0; i < out->u.dict->n; i++) {
         struct jval k = out->u.dict->keys[i];
         if (k.kind == J_STR && k.u.s->n && k.u.s->p[0] == '_')
@@ -241,7 +241,7 @@ static int g_raise(struct vm *vm, struct jval self, const struct jargs *a, struc
 {
     const struct jstr *s;
     (void)self, (void)out;
-    if (jval_tostr(vm, a->pos[0], true, &s) < 0) return -1;
+    if (jval_tostr(vm, a->pos[0], true, &s)) return -1;
     return vm_fail(vm, "the template refuses this conversation: %.*s", STR_FMT(jstr_str(s)));
 }
 
@@ -271,7 +271,7 @@ static int g_cycler(struct vm *vm, struct jval self, const struct jargs *a, stru
     if (!c || !(c->list = jlist_new(vm, a->npos))) return -1;
     if (!a->npos || a->nkw) return vm_fail(vm, "cycler: at least one item has to be provided");
     for (size_t i = 0; i < a->npos; i++)
-        if (jlist_add(vm, c->list, a->pos[i]) < 0) return -1;
+        if (jlist_add(vm, c->list, a->pos[i])) return -1;
     *out = (struct jval){.kind = J_CYCLER, .u.cycler = c};
     return 0;
 }
@@ -283,7 +283,7 @@ static int g_joiner(struct vm *vm, struct jval self, const struct jargs *a, stru
     (void)self;
     if (!c) return -1;
     c->sep = &comma;
-    if (a->pos[0].kind != J_MISSING && jval_tostr(vm, a->pos[0], true, &c->sep) < 0) return -1;
+    if (a->pos[0].kind != J_MISSING && jval_tostr(vm, a->pos[0], true, &c->sep)) return -1;
     *out = (struct jval){.kind = J_JOINER, .u.cycler = c};
     return 0;
 }

@@ -64,7 +64,7 @@ int lex_integer(struct lexer *x)
             __builtin_add_overflow(v, (int64_t)digit_value(x->p[i]), &v))
             return lex_fail(x, start, "this number has more than 64 bits");
     }
-    if (lex_put(x, T_INT, start, (struct str){x->p + start, i - start}, jval_int(v)) < 0) return -1;
+    if (lex_put(x, T_INT, start, (struct str){x->p + start, i - start}, jval_int(v))) return -1;
     x->at = i;
     return 0;
 }
@@ -80,8 +80,8 @@ int lex_float(struct lexer *x, size_t end)
         text[n++] = x->p[i];
     }
     text[n] = 0;
-    if (num_f64(text, &f) < 0) return lex_fail(x, x->at, "this number is out of range");
-    if (lex_put(x, T_FLOAT, x->at, (struct str){x->p + x->at, end - x->at}, jval_float(f)) < 0)
+    if (num_f64(text, &f)) return lex_fail(x, x->at, "this number is out of range");
+    if (lex_put(x, T_FLOAT, x->at, (struct str){x->p + x->at, end - x->at}, jval_float(f)))
         return -1;
     x->at = end;
     return 0;
@@ -155,12 +155,12 @@ int lex_string(struct lexer *x)
         i += len;
     }
     int rc = buf_check(&b, x->e);
-    char *copy = rc < 0 ? NULL : arena_copy(x->a, b.len ? b.data : "", b.len, x->e);
+    char *copy = rc ? NULL : arena_copy(x->a, b.len ? b.data : "", b.len, x->e);
     struct str text = {copy, b.len};
     buf_free(&b);
     if (!copy) return -1;
     if (i >= x->n) return lex_fail(x, start, "this string is not closed");
-    if (lex_put(x, T_STRING, start, text, jval_none()) < 0) return -1;
+    if (lex_put(x, T_STRING, start, text, jval_none())) return -1;
     x->at = i + 1;
     return 0;
 }
@@ -184,8 +184,7 @@ int lex_name(struct lexer *x)
 {
     size_t end = x->at, len;
     while (end < x->n && (len = lex_name_char(x, end))) end += len;
-    if (lex_put(x, T_NAME, x->at, (struct str){x->p + x->at, end - x->at}, jval_none()) < 0)
-        return -1;
+    if (lex_put(x, T_NAME, x->at, (struct str){x->p + x->at, end - x->at}, jval_none())) return -1;
     x->at = end;
     return 0;
 }
@@ -213,7 +212,7 @@ int lex_operator(struct lexer *x, char *open, size_t *depth)
         if (!*depth || open[*depth - 1] != c) return lex_fail(x, x->at, "unbalanced bracket");
         --*depth;
     }
-    if (lex_mark(x, ops[i].type) < 0) return -1;
+    if (lex_mark(x, ops[i].type)) return -1;
     x->at += strlen(ops[i].text);
     return 0;
 }

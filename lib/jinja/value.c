@@ -103,7 +103,7 @@ static int deepen(struct vm *vm, uint32_t *depth, struct jval v)
 
 int jlist_add(struct vm *vm, struct jlist *l, struct jval v)
 {
-    if (deepen(vm, &l->depth, v) < 0) return -1;
+    if (deepen(vm, &l->depth, v)) return -1;
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 8;
         struct jval *grown = vm_alloc(vm, cap, sizeof *grown);
@@ -128,7 +128,7 @@ int jval_iter(struct vm *vm, struct jlist *l, struct jval *out)
 int jval_pair(struct vm *vm, struct jval a, struct jval b, struct jval *out)
 {
     struct jlist *l = jlist_new(vm, 2);
-    if (!l || jlist_add(vm, l, a) < 0 || jlist_add(vm, l, b) < 0) return -1;
+    if (!l || jlist_add(vm, l, a) || jlist_add(vm, l, b)) return -1;
     *out = jval_list(l, J_TUPLE);
     return 0;
 }
@@ -208,7 +208,7 @@ struct jval *jdict_getz(const struct jdict *d, struct str key)
 int jdict_set(struct vm *vm, struct jdict *d, struct jval key, struct jval v)
 {
     if (!jval_hashable(key)) return vm_fail(vm, "unhashable type: '%s'", jval_type(key));
-    if (deepen(vm, &d->depth, v) < 0 || deepen(vm, &d->depth, key) < 0) return -1;
+    if (deepen(vm, &d->depth, v) || deepen(vm, &d->depth, key)) return -1;
     struct jval *old = jdict_get(vm, d, key);
     if (old) {
         *old = v;

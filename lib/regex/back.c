@@ -31,7 +31,7 @@ void regex_mem_free(struct regex_mem *m)
 static int push(struct matcher *m, uint32_t pc, size_t at)
 {
     if (m->top == m->mem->cap &&
-        mem_grow(&m->mem->frames, &m->mem->cap, m->top + 1, sizeof *m->mem->frames, m->e) != 0)
+        mem_grow(&m->mem->frames, &m->mem->cap, m->top + 1, sizeof *m->mem->frames, m->e))
         return -1;
     m->mem->frames[m->top++] = (struct regex_frame){pc, at};
     return 0;
@@ -39,7 +39,7 @@ static int push(struct matcher *m, uint32_t pc, size_t at)
 
 static bool in_set(const struct regex *r, uint32_t set, uint32_t c)
 {
-    if (r->member != NULL) return r->member[cpmap_get(&r->class_of, c)] >> set & 1;
+    if (r->member) return r->member[cpmap_get(&r->class_of, c)] >> set & 1;
     return cpset_has(&r->set[set], c);
 }
 
@@ -133,7 +133,7 @@ static int step(struct matcher *m, uint32_t *pc, size_t *at)
         return in_set(m->r, i->x, c) != (i->y != 0);
     case OP_SPLIT:
         *pc = i->x;
-        return push(m, i->y, *at) == 0 ? 1 : -1;
+        return push(m, i->y, *at) ? -1 : 1;
     case OP_JUMP:
         *pc = i->x;
         return 1;
@@ -149,7 +149,7 @@ static int step(struct matcher *m, uint32_t *pc, size_t *at)
         *at = end;
         return rc;
     case OP_MARK:
-        if (push(m, FRAME_RESTORE + i->x, m->slot[i->x]) != 0) return -1;
+        if (push(m, FRAME_RESTORE + i->x, m->slot[i->x])) return -1;
         m->slot[i->x] = *at;
         return 1;
     case OP_MOVED:
@@ -178,7 +178,7 @@ static int run(struct matcher *m, uint32_t pc, size_t at, size_t *end)
         }
         rc = step(m, &pc, &at);
         if (rc < 0) return -1;
-        if (rc == 0 && !retreat(m, base, &pc, &at)) return 0;
+        if (!rc && !retreat(m, base, &pc, &at)) return 0;
     }
 }
 

@@ -32,9 +32,9 @@ static int parse_code(struct regex_parser *ps, char kind, uint32_t *c)
         if (parse_hex(ps, 4, c) != 4) return regex_fail(ps, "\\u needs four hexadecimal digits");
     } else if (ps->p < ps->end && *ps->p == '{') {
         ps->p++;
-        if (parse_hex(ps, 8, c) == 0 || ps->p >= ps->end || *ps->p++ != '}')
+        if (!parse_hex(ps, 8, c) || ps->p >= ps->end || *ps->p++ != '}')
             return regex_fail(ps, "\\x{...} needs one hexadecimal number");
-    } else if (parse_hex(ps, 2, c) == 0 || *c > 0x7f) {
+    } else if (!parse_hex(ps, 2, c) || *c > 0x7f) {
         return regex_fail(ps, "\\x needs hexadecimal digits, at most 7F; use \\x{...}");
     }
     if (*c > CPSET_LAST || (*c >= 0xd800 && *c <= 0xdfff))
@@ -53,8 +53,8 @@ static int narrow_word(struct regex_parser *ps, struct cpset *set)
     if (set->n != unicode_word_n || memcmp(set->r, unicode_word, set->n * sizeof *set->r) != 0)
         return 0;
     rc = cpset_add_ranges(&few, not_word_in_class, 6, ps->e);
-    if (rc == 0) rc = cpset_invert(&few, ps->e);
-    if (rc == 0) rc = cpset_intersect(set, &few, ps->e);
+    if (!rc) rc = cpset_invert(&few, ps->e);
+    if (!rc) rc = cpset_intersect(set, &few, ps->e);
     cpset_free(&few);
     return rc;
 }
@@ -65,8 +65,8 @@ static int property(struct regex_parser *ps, struct str name, bool negated, bool
 {
     int rc = unicode_property(name, set, ps->e);
     if (rc > 0) return regex_fail(ps, "an unknown character property");
-    if (rc == 0 && in_class) rc = narrow_word(ps, set);
-    if (rc == 0 && negated) rc = cpset_invert(set, ps->e);
+    if (!rc && in_class) rc = narrow_word(ps, set);
+    if (!rc && negated) rc = cpset_invert(set, ps->e);
     return rc;
 }
 
@@ -76,12 +76,12 @@ static int parse_property(struct regex_parser *ps, bool negated, bool in_class, 
     const char *close;
     struct str name;
     close = memchr(ps->p, '}', (size_t)(ps->end - ps->p));
-    if (close == NULL) return regex_fail(ps, "a property without '}'");
+    if (!close) return regex_fail(ps, "a property without '}'");
     name = (struct str){ps->p + 1, (size_t)(close - ps->p - 1)};
     if (name.n > 0 && name.p[0] == '^') negated = !negated, name.p++, name.n--;
-    if (!ps->own && memchr(name.p, ':', name.n) != NULL)
+    if (!ps->own && memchr(name.p, ':', name.n))
         return regex_fail(ps, "an unknown character property");
-    if (property(ps, name, negated, in_class, set) != 0) return -1;
+    if (property(ps, name, negated, in_class, set)) return -1;
     ps->p = close + 1;
     return 0;
 }
@@ -89,7 +89,7 @@ static int parse_property(struct regex_parser *ps, bool negated, bool in_class, 
 static int named_set(struct regex_parser *ps, const char *name, bool negated, bool in_class,
                      struct cpset *set)
 {
-    return property(ps, str_z(name), negated, in_class, set) != 0 ? -1 : 1;
+    return property(ps, str_z(name), negated, in_class, set) ? -1 : 1;
 }
 
 int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set, uint32_t *c)
@@ -133,7 +133,7 @@ int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set
     case 'p':
     case 'P':
         if (ps->p >= ps->end || *ps->p != '{') return 0; /* the letter itself */
-        return parse_property(ps, *c == 'P', in_class, set) != 0 ? -1 : 1;
+        return parse_property(ps, *c == 'P', in_class, set) ? -1 : 1;
     case 'b':
         if (in_class) return *c = '\b', 0;
         return 2;
@@ -141,7 +141,7 @@ int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set
         break;
     }
     if (*c >= '0' && *c <= '9') return regex_fail(ps, "\\digits are not supported");
-    if (*c < 128 && strchr("AzZBNOGKRXYkgyoCMc", (int)*c) != NULL) {
+    if (*c < 128 && strchr("AzZBNOGKRXYkgyoCMc", (int)*c)) {
         if (in_class) return regex_fail(ps, "this escape is not supported in a class");
         return 2;
     }
@@ -160,7 +160,7 @@ static int parse_posix(struct regex_parser *ps, struct cpset *set)
     if (ps->end - q < 2 || q[0] != ':' || q[1] != ']') return 0;
     name = (struct str){p, (size_t)(q - p)};
     if (str_is(name, "punct")) name = STR("posix:punct"); /* symbols too, unlike \p{Punct} */
-    if (property(ps, name, negated, true, set) != 0) return -1;
+    if (property(ps, name, negated, true, set)) return -1;
     ps->p = q + 2;
     return 1;
 }
@@ -175,13 +175,13 @@ static int parse_item(struct regex_parser *ps, struct cpset *set, uint32_t *c)
     }
     if (*ps->p == '[') {
         int rc = parse_posix(ps, set);
-        if (rc != 0) return rc;
+        if (rc) return rc;
         ps->p++;
         if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "classes nested too deeply");
         rc = regex_parse_class(ps, set, &negated);
-        if (rc == 0 && negated) rc = cpset_invert(set, ps->e);
+        if (!rc && negated) rc = cpset_invert(set, ps->e);
         ps->depth--;
-        return rc != 0 ? -1 : 1;
+        return rc ? -1 : 1;
     }
     ps->p += utf8_get(ps->p, c);
     return 0;
@@ -217,10 +217,10 @@ static int add_item(struct regex_parser *ps, struct cpset *set)
         rc = regex_fail(ps, "a range that begins with a class");
     else if (rc == 1)
         rc = cpset_union(set, &one, ps->e);
-    else if (rc == 0 && at_range(ps)) {
+    else if (!rc && at_range(ps)) {
         ps->p++;
         rc = add_range(ps, c, set);
-    } else if (rc == 0) {
+    } else if (!rc) {
         rc = cpset_add(set, c, c, ps->e);
     }
     cpset_free(&one);
@@ -231,13 +231,13 @@ static int add_item(struct regex_parser *ps, struct cpset *set)
 static int parse_items(struct regex_parser *ps, struct cpset *set, bool first)
 {
     if (first && ps->p < ps->end && *ps->p == ']') {
-        if (memchr(ps->p + 1, ']', (size_t)(ps->end - ps->p - 1)) == NULL)
+        if (!memchr(ps->p + 1, ']', (size_t)(ps->end - ps->p - 1)))
             return regex_fail(ps, "an empty class");
-        if (add_item(ps, set) != 0) return -1;
+        if (add_item(ps, set)) return -1;
     }
     while (ps->p < ps->end && *ps->p != ']') {
         if (*ps->p == '&' && ps->end - ps->p > 1 && ps->p[1] == '&') return 0;
-        if (add_item(ps, set) != 0) return -1;
+        if (add_item(ps, set)) return -1;
     }
     return ps->p < ps->end ? 0 : regex_fail(ps, "a class without ']'");
 }
@@ -246,15 +246,15 @@ int regex_parse_class(struct regex_parser *ps, struct cpset *set, bool *negated)
 {
     *negated = ps->p < ps->end && *ps->p == '^';
     if (*negated) ps->p++;
-    if (parse_items(ps, set, true) != 0) return -1;
+    if (parse_items(ps, set, true)) return -1;
     while (*ps->p == '&') {
         struct cpset other = {0};
         int rc;
         ps->p += 2;
         rc = parse_items(ps, &other, false);
-        if (rc == 0) rc = cpset_intersect(set, &other, ps->e);
+        if (!rc) rc = cpset_intersect(set, &other, ps->e);
         cpset_free(&other);
-        if (rc != 0) return -1;
+        if (rc) return -1;
     }
     ps->p++;
     return 0;

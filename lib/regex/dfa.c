@@ -28,7 +28,7 @@ static uint32_t *boundaries(const struct regex *r, size_t *count, struct err *e)
     uint32_t *at;
     for (size_t s = 0; s < r->nset; s++) total += r->set[s].n;
     at = mem_alloc(total, sizeof *at, e);
-    if (at == NULL) return NULL;
+    if (!at) return NULL;
     at[n++] = 0;
     for (size_t s = 0; s < r->nset; s++)
         for (size_t i = 0; i < r->set[s].n; i += 2) {
@@ -48,23 +48,23 @@ static int build_classes(struct regex *r, uint32_t *ncls, struct err *e)
     size_t n = 0, cap = 0;
     uint32_t classes = 0;
     uint32_t *at = boundaries(r, &n, e);
-    uint8_t *value = at == NULL ? NULL : mem_alloc(n, 1, e);
-    int rc = value == NULL ? -1 : 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
+    uint8_t *value = at ? mem_alloc(n, 1, e) : NULL;
+    int rc = value ? 0 : -1;
+    for (size_t i = 0; !rc && i < n; i++) {
         uint64_t in = 0;
         uint32_t k = 0;
         for (size_t s = 0; s < r->nset; s++) in |= (uint64_t)cpset_has(&r->set[s], at[i]) << s;
         while (k < classes && r->member[k] != in) k++;
         if (k == 255)
             rc = 1;
-        else if (k == classes && mem_grow(&r->member, &cap, k + 1, sizeof in, e) != 0)
+        else if (k == classes && mem_grow(&r->member, &cap, k + 1, sizeof in, e))
             rc = -1;
         else if (k == classes)
             r->member[classes++] = in;
         value[i] = (uint8_t)k;
     }
-    if (rc == 0) rc = cpmap_build(&r->class_of, at, value, n, e);
-    if (rc != 0) {
+    if (!rc) rc = cpmap_build(&r->class_of, at, value, n, e);
+    if (rc) {
         mem_free(r->member);
         r->member = NULL;
     }
@@ -110,8 +110,8 @@ static long intern(struct builder *b, size_t from)
     }
     size_t edges = (size_t)(d->nstate + 1) * (d->ncls + 1);
     if (d->nstate >= MAX_STATES || edges > MAX_EDGES) return -2;
-    if (mem_grow(&b->start, &b->start_cap, d->nstate + 2, sizeof *b->start, b->e) != 0 ||
-        mem_grow(&d->next, &b->next_cap, edges, sizeof *d->next, b->e) != 0)
+    if (mem_grow(&b->start, &b->start_cap, d->nstate + 2, sizeof *b->start, b->e) ||
+        mem_grow(&d->next, &b->next_cap, edges, sizeof *d->next, b->e))
         return -1;
     b->start[d->nstate] = (uint32_t)from;
     b->start[d->nstate + 1] = (uint32_t)b->list_n;
@@ -149,8 +149,7 @@ static int follow(struct builder *b, uint32_t place, uint32_t cls)
         case OP_SET:
             if ((in >> i->x & 1) == 0 || b->taken[pc + 1] == b->stamp) break;
             b->taken[pc + 1] = b->stamp;
-            if (mem_grow(&b->list, &b->list_cap, b->list_n + 1, sizeof *b->list, b->e) != 0)
-                return -1;
+            if (mem_grow(&b->list, &b->list_cap, b->list_n + 1, sizeof *b->list, b->e)) return -1;
             b->list[b->list_n++] = pc + 1;
             break;
         default:
@@ -185,16 +184,16 @@ static int build_states(struct builder *b)
 {
     struct regex_dfa *d = b->d;
     int rc = 0;
-    if (mem_grow(&b->start, &b->start_cap, 2, sizeof *b->start, b->e) != 0 ||
-        mem_grow(&b->list, &b->list_cap, 1, sizeof *b->list, b->e) != 0 ||
-        mem_grow(&d->next, &b->next_cap, d->ncls + 1, sizeof *d->next, b->e) != 0)
+    if (mem_grow(&b->start, &b->start_cap, 2, sizeof *b->start, b->e) ||
+        mem_grow(&b->list, &b->list_cap, 1, sizeof *b->list, b->e) ||
+        mem_grow(&d->next, &b->next_cap, d->ncls + 1, sizeof *d->next, b->e))
         return -1;
     b->start[0] = b->start[1] = 0;
     memset(d->next, 0, (d->ncls + 1) * sizeof *d->next);
     d->nstate = 1;
     b->list[b->list_n++] = 0;
     if (intern(b, 0) != 1) return -1;
-    for (uint32_t s = 1; s < d->nstate && rc == 0; s++) rc = build_state(b, s);
+    for (uint32_t s = 1; s < d->nstate && !rc; s++) rc = build_state(b, s);
     return rc;
 }
 
@@ -202,14 +201,13 @@ int regex_build_dfa(struct regex *r, struct err *e)
 {
     struct builder b = {.r = r, .d = &r->dfa, .e = e};
     int rc = r->nset > 64 ? 1 : build_classes(r, &r->dfa.ncls, e);
-    if (rc != 0 || !r->simple) return rc < 0 ? -1 : 0;
+    if (rc || !r->simple) return rc < 0 ? -1 : 0;
     b.table = mem_alloc(TABLE, sizeof *b.table, e);
     b.stack = mem_alloc(2 * r->n + 2, sizeof *b.stack, e);
     b.seen = mem_alloc(r->n, sizeof *b.seen, e);
     b.taken = mem_alloc(r->n + 1, sizeof *b.taken, e);
-    rc = b.table == NULL || b.stack == NULL || b.seen == NULL || b.taken == NULL ? -1
-                                                                                 : build_states(&b);
-    if (rc != 0) {
+    rc = !b.table || !b.stack || !b.seen || !b.taken ? -1 : build_states(&b);
+    if (rc) {
         mem_free(r->dfa.next);
         r->dfa.next = NULL;
     }

@@ -19,7 +19,7 @@ static long put(struct emitter *m, enum regex_op op, uint32_t x, uint32_t y)
     if (r->n >= REGEX_MAX_PROG)
         return err_set(m->e, ERR_DATA, "a pattern that expands to more than %d steps",
                        REGEX_MAX_PROG);
-    if (mem_grow(&r->prog, &r->cap, r->n + 1, sizeof *r->prog, m->e) != 0) return -1;
+    if (mem_grow(&r->prog, &r->cap, r->n + 1, sizeof *r->prog, m->e)) return -1;
     r->prog[r->n] = (struct regex_ins){op, x, y, 0};
     return (long)r->n++;
 }
@@ -28,8 +28,7 @@ static long put(struct emitter *m, enum regex_op op, uint32_t x, uint32_t y)
 static uint32_t inside(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];
-    while ((n->kind == NODE_CAT || n->kind == NODE_ALT) && n->child != 0 &&
-           t->node[n->child].next == 0) {
+    while ((n->kind == NODE_CAT || n->kind == NODE_ALT) && n->child && !t->node[n->child].next) {
         id = n->child;
         n = &t->node[id];
     }
@@ -48,11 +47,11 @@ static bool nullable(const struct regex_tree *t, uint32_t id)
     case NODE_ATOMIC:
         return nullable(t, n->child);
     case NODE_CAT:
-        for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+        for (uint32_t c = n->child; c; c = t->node[c].next)
             if (!nullable(t, c)) return false;
         return true;
     case NODE_ALT:
-        for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+        for (uint32_t c = n->child; c; c = t->node[c].next)
             if (nullable(t, c)) return true;
         return false;
     default:
@@ -74,14 +73,14 @@ static int64_t fixed_length(const struct regex_tree *t, uint32_t id)
         one = n->min == n->max ? fixed_length(t, n->child) : -1;
         return one < 0 || one > REGEX_MAX_PROG ? -1 : one * n->min;
     case NODE_CAT:
-        for (uint32_t c = n->child; c != 0; c = t->node[c].next) {
+        for (uint32_t c = n->child; c; c = t->node[c].next) {
             if ((one = fixed_length(t, c)) < 0 || sum > REGEX_MAX_PROG) return -1;
             sum += one;
         }
         return sum;
     case NODE_ALT:
         sum = fixed_length(t, n->child);
-        for (uint32_t c = t->node[n->child].next; c != 0; c = t->node[c].next)
+        for (uint32_t c = t->node[n->child].next; c; c = t->node[c].next)
             if (fixed_length(t, c) != sum) return -1;
         return sum;
     default:
@@ -92,12 +91,12 @@ static int64_t fixed_length(const struct regex_tree *t, uint32_t id)
 static int emit_alternatives(struct emitter *m, uint32_t child)
 {
     long ends = -1; /* jumps to the end, linked through x */
-    for (; child != 0; child = m->t->node[child].next) {
-        bool last = m->t->node[child].next == 0;
+    for (; child; child = m->t->node[child].next) {
+        bool last = !m->t->node[child].next;
         long split = last ? 0 : put(m, OP_SPLIT, 0, 0), jump;
         if (split < 0) return -1;
         if (!last) m->r->prog[split].x = (uint32_t)m->r->n;
-        if (emit_node(m, child) != 0) return -1;
+        if (emit_node(m, child)) return -1;
         if (last) break;
         if ((jump = put(m, OP_JUMP, (uint32_t)ends, 0)) < 0) return -1;
         ends = jump;
@@ -140,7 +139,7 @@ static int emit_loop(struct emitter *m, uint32_t child, bool lazy)
         if (r->slots > 64) return err_set(m->e, ERR_DATA, "too many loops over empty matches");
         if (put(m, OP_MARK, slot, 0) < 0) return -1;
     }
-    if (emit_node(m, child) != 0) return -1;
+    if (emit_node(m, child)) return -1;
     if (marks && (moved = put(m, OP_MOVED, slot, 0)) < 0) return -1;
     if (put(m, OP_JUMP, (uint32_t)split, 0) < 0) return -1;
     aim_split(m, split, (uint32_t)split + 1, (uint32_t)r->n);
@@ -154,14 +153,14 @@ static int emit_repeat(struct emitter *m, const struct regex_node *n)
     bool lazy = n->lazy;
     long chain = -1;
     for (uint32_t i = 0; i < min; i++)
-        if (emit_node(m, child) != 0) return -1;
+        if (emit_node(m, child)) return -1;
     if (max == REGEX_INF) return emit_loop(m, child, lazy);
     for (uint32_t i = min; i < max; i++) { /* (x(x(x)?)?)?: all exits go to the end */
         long split = put_split(m, lazy);
         if (split < 0) return -1;
         m->r->prog[split].back = (uint32_t)chain;
         chain = split;
-        if (emit_node(m, child) != 0) return -1;
+        if (emit_node(m, child)) return -1;
     }
     while (chain >= 0) {
         long before = (int32_t)m->r->prog[chain].back;
@@ -179,7 +178,7 @@ static int emit_inner(struct emitter *m, enum regex_op op, uint32_t flags, uint3
     m->r->simple = false;
     if (at < 0) return -1;
     m->r->prog[at].back = back;
-    if (emit_node(m, child) != 0 || put(m, OP_MATCH, 0, 0) < 0) return -1;
+    if (emit_node(m, child) || put(m, OP_MATCH, 0, 0) < 0) return -1;
     m->r->prog[at].x = (uint32_t)m->r->n;
     return 0;
 }
@@ -214,7 +213,7 @@ static int emit_atomic(struct emitter *m, uint32_t child)
     if (m->t->node[body].kind != NODE_SET) return emit_inner(m, OP_ATOMIC, 0, 0, child);
     uint32_t set = m->t->node[body].set;
     if (rep.max == REGEX_INF) {
-        if (emit_repeat(m, &rep) != 0) return -1;
+        if (emit_repeat(m, &rep)) return -1;
         return put(m, OP_NEXT, set, 1) < 0 ? -1 : 0;
     }
     if (rep.min == 0 && rep.max == 1) {
@@ -236,11 +235,10 @@ static int emit_assert(struct emitter *m, enum regex_assert what)
         m->r->simple = false;
         return put(m, OP_ASSERT, what, 0) < 0 ? -1 : 0;
     }
-    if ((what == ASSERT_LINE_END && cpset_add(&set, '\n', '\n', m->e) != 0) ||
-        cpset_invert(&set, m->e) != 0)
+    if ((what == ASSERT_LINE_END && cpset_add(&set, '\n', '\n', m->e)) || cpset_invert(&set, m->e))
         return cpset_free(&set), -1;
     node = regex_set_new(m->t, &set, m->e);
-    return node == 0 || put(m, OP_NEXT, m->t->node[node].set, 1) < 0 ? -1 : 0;
+    return !node || put(m, OP_NEXT, m->t->node[node].set, 1) < 0 ? -1 : 0;
 }
 
 static int emit_node(struct emitter *m, uint32_t id)
@@ -252,8 +250,8 @@ static int emit_node(struct emitter *m, uint32_t id)
     case NODE_SET:
         return put(m, OP_SET, n.set, 0) < 0 ? -1 : 0;
     case NODE_CAT:
-        for (uint32_t c = n.child; c != 0; c = m->t->node[c].next)
-            if (emit_node(m, c) != 0) return -1;
+        for (uint32_t c = n.child; c; c = m->t->node[c].next)
+            if (emit_node(m, c)) return -1;
         return 0;
     case NODE_ALT:
         return emit_alternatives(m, n.child);
@@ -273,7 +271,7 @@ int regex_emit(struct regex_tree *t, struct regex *r, struct err *e)
 {
     struct emitter m = {t, r, e};
     r->simple = true;
-    if (emit_node(&m, t->root) != 0 || put(&m, OP_MATCH, 0, 0) < 0) return -1;
+    if (emit_node(&m, t->root) || put(&m, OP_MATCH, 0, 0) < 0) return -1;
     r->set = t->set; /* handed over */
     r->nset = t->nset;
     t->set = NULL;

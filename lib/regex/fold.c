@@ -9,9 +9,9 @@ static int close_set(struct cpset *set, struct err *e)
     struct cpset least = {0}, more = {0};
     int rc = 0;
     for (int pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; rc == 0 && i < unicode_fold_n; i++) {
+        for (unsigned i = 0; !rc && i < unicode_fold_n; i++) {
             const struct unicode_run *r = &unicode_fold[i];
-            for (uint32_t c = r->first; rc == 0 && c <= r->last; c += r->step) {
+            for (uint32_t c = r->first; !rc && c <= r->last; c += r->step) {
                 uint32_t l = (uint32_t)((int64_t)c + r->delta);
                 if (pass == 0 && (cpset_has(set, c) || cpset_has(set, l)))
                     rc = cpset_add(&least, l, l, e);
@@ -20,8 +20,8 @@ static int close_set(struct cpset *set, struct err *e)
             }
         }
     }
-    if (rc == 0) rc = cpset_union(set, &least, e);
-    if (rc == 0) rc = cpset_union(set, &more, e);
+    if (!rc) rc = cpset_union(set, &least, e);
+    if (!rc) rc = cpset_union(set, &more, e);
     cpset_free(&least);
     cpset_free(&more);
     return rc;
@@ -30,15 +30,15 @@ static int close_set(struct cpset *set, struct err *e)
 static uint32_t folded_node(struct regex_parser *ps, uint32_t c)
 {
     struct cpset set = {0};
-    if (unicode_add_folds(c, &set, ps->e) != 0) return cpset_free(&set), 0;
+    if (unicode_add_folds(c, &set, ps->e)) return cpset_free(&set), 0;
     return regex_set_new(ps->tree, &set, ps->e);
 }
 
 /* A NODE_CAT over the sibling list that starts with first. */
 static uint32_t cat_of(struct regex_parser *ps, uint32_t first)
 {
-    uint32_t cat = first == 0 ? 0 : regex_node_new(ps->tree, NODE_CAT, ps->e);
-    if (cat != 0) ps->tree->node[cat].child = first;
+    uint32_t cat = first ? regex_node_new(ps->tree, NODE_CAT, ps->e) : 0;
+    if (cat) ps->tree->node[cat].child = first;
     return cat;
 }
 
@@ -46,10 +46,10 @@ uint32_t regex_fold_class(struct regex_parser *ps, struct cpset *set, bool negat
 {
     struct regex_tree *t = ps->tree;
     uint32_t alt = regex_node_new(t, NODE_ALT, ps->e), last, index;
-    if (alt == 0 || close_set(set, ps->e) != 0 || (negated && cpset_invert(set, ps->e) != 0))
+    if (!alt || close_set(set, ps->e) || (negated && cpset_invert(set, ps->e)))
         return cpset_free(set), 0;
     last = regex_set_new(t, set, ps->e);
-    if (last == 0 || negated) return last;
+    if (!last || negated) return last;
     t->node[alt].child = last;
     index = t->node[last].set;
     for (unsigned i = 0; i < unicode_fold_special_n; i += 2) {
@@ -59,12 +59,12 @@ uint32_t regex_fold_class(struct regex_parser *ps, struct cpset *set, bool negat
         if (!cpset_has(&t->set[index], unicode_fold_special[i])) continue;
         while (n-- > 0) {
             uint32_t node = folded_node(ps, seq[n]);
-            if (node == 0) return 0;
+            if (!node) return 0;
             t->node[node].next = first;
             first = node;
         }
         uint32_t cat = cat_of(ps, first);
-        if (cat == 0) return 0;
+        if (!cat) return 0;
         t->node[last].next = cat;
         last = cat;
     }
@@ -79,7 +79,7 @@ struct run {
 
 static int run_add(struct regex_parser *ps, struct run *run, uint32_t c)
 {
-    if (mem_grow(&run->c, &run->cap, run->n + 3, sizeof *run->c, ps->e) != 0) return -1;
+    if (mem_grow(&run->c, &run->cap, run->n + 3, sizeof *run->c, ps->e)) return -1;
     for (unsigned i = 0; i < unicode_fold_special_n; i += 2) {
         const uint32_t *seq = unicode_fold_special_pool + (unicode_fold_special[i + 1] >> 8);
         unsigned n = unicode_fold_special[i + 1] & 0xff;
@@ -100,7 +100,7 @@ static int specials_at(struct regex_parser *ps, const struct run *run, size_t i,
         unsigned n = unicode_fold_special[s + 1] & 0xff, k = 0;
         if (n != len || run->n - i < n) continue;
         while (k < n && unicode_fold_least(seq[k]) == run->c[i + k]) k++;
-        if (k == n && cpset_add(set, unicode_fold_special[s], unicode_fold_special[s], ps->e) != 0)
+        if (k == n && cpset_add(set, unicode_fold_special[s], unicode_fold_special[s], ps->e))
             return -1;
     }
     return 0;
@@ -111,58 +111,58 @@ static uint32_t build_run(struct regex_parser *ps, const struct run *run, size_t
 {
     struct regex_tree *t = ps->tree;
     uint32_t head = folded_node(ps, run->c[i]), alt, last;
-    if (head == 0) return 0;
+    if (!head) return 0;
     *tail = head;
     if (i + 1 == run->n) return head;
     uint32_t after = build_run(ps, run, i + 1, tail);
-    if (after == 0) return 0;
+    if (!after) return 0;
     t->node[head].next = after;
     alt = 0, last = 0;
     for (unsigned len = 2; len <= 3 && len <= run->n - i; len++) {
         struct cpset set = {0};
         uint32_t one, more = 0, unused;
-        if (specials_at(ps, run, i, len, &set) != 0) return cpset_free(&set), 0;
+        if (specials_at(ps, run, i, len, &set)) return cpset_free(&set), 0;
         if (set.n == 0) continue;
         one = regex_set_new(t, &set, ps->e);
-        if (one == 0) return 0;
-        if (i + len < run->n && (more = build_run(ps, run, i + len, &unused)) == 0) return 0;
+        if (!one) return 0;
+        if (i + len < run->n && !(more = build_run(ps, run, i + len, &unused))) return 0;
         t->node[one].next = more;
-        if (alt == 0) {
+        if (!alt) {
             uint32_t plain = cat_of(ps, head);
-            alt = plain == 0 ? 0 : regex_node_new(t, NODE_ALT, ps->e);
-            if (alt == 0) return 0;
+            alt = plain ? regex_node_new(t, NODE_ALT, ps->e) : 0;
+            if (!alt) return 0;
             t->node[alt].child = last = plain;
         }
         one = cat_of(ps, one);
-        if (one == 0) return 0;
+        if (!one) return 0;
         t->node[last].next = one;
         last = one;
     }
-    if (alt != 0) *tail = alt;
-    return alt != 0 ? alt : head;
+    if (alt) *tail = alt;
+    return alt ? alt : head;
 }
 
 uint32_t regex_fold_literals(struct regex_parser *ps, uint32_t first)
 {
     struct regex_tree *t = ps->tree;
     uint32_t before = 0, at = first;
-    while (at != 0) {
+    while (at) {
         struct run run = {0};
         uint32_t tail = 0, head, stop = at;
         int rc = 0;
-        while (stop != 0 && t->node[stop].literal && rc == 0 && run.n < 64) {
+        while (stop && t->node[stop].literal && !rc && run.n < 64) {
             rc = run_add(ps, &run, t->node[stop].c);
             stop = t->node[stop].next;
         }
-        if (run.n == 0 && rc == 0) {
+        if (run.n == 0 && !rc) {
             before = at, at = t->node[at].next;
             continue;
         }
-        head = rc == 0 ? build_run(ps, &run, 0, &tail) : 0;
+        head = rc ? 0 : build_run(ps, &run, 0, &tail);
         mem_free(run.c);
-        if (head == 0) return 0;
+        if (!head) return 0;
         t->node[tail].next = stop;
-        if (before == 0)
+        if (!before)
             first = head;
         else
             t->node[before].next = head;

@@ -18,7 +18,7 @@ uint32_t regex_node_new(struct regex_tree *t, enum regex_node_kind kind, struct 
     if (t->n == 0) t->n = 1;
     if (t->n >= REGEX_MAX_NODES)
         return err_set(e, ERR_DATA, "a pattern with more than %d parts", REGEX_MAX_NODES), 0;
-    if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e) != 0) return 0;
+    if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e)) return 0;
     t->node[t->n] = (struct regex_node){.kind = kind};
     return (uint32_t)t->n++;
 }
@@ -28,14 +28,14 @@ uint32_t regex_set_new(struct regex_tree *t, struct cpset *set, struct err *e)
     uint32_t node = 0, i;
     for (i = 0; i < t->nset && !cpset_equal(&t->set[i], set); i++) {}
     if (i == t->nset) {
-        if (mem_grow(&t->set, &t->set_cap, t->nset + 1, sizeof *t->set, e) != 0)
+        if (mem_grow(&t->set, &t->set_cap, t->nset + 1, sizeof *t->set, e))
             return cpset_free(set), 0;
         t->set[t->nset++] = *set;
         *set = (struct cpset){0};
     }
     cpset_free(set);
     node = regex_node_new(t, NODE_SET, e);
-    if (node != 0) t->node[node].set = i;
+    if (node) t->node[node].set = i;
     return node;
 }
 
@@ -44,7 +44,7 @@ static uint32_t parse_alternatives(struct regex_parser *ps);
 static uint32_t make_assert(struct regex_parser *ps, enum regex_assert what)
 {
     uint32_t n = regex_node_new(ps->tree, NODE_ASSERT, ps->e);
-    if (n != 0) ps->tree->node[n].what = what;
+    if (n) ps->tree->node[n].what = what;
     return n;
 }
 
@@ -55,7 +55,7 @@ static uint32_t make_literal(struct regex_parser *ps, uint32_t c)
     if (ps->ignore_case ? unicode_add_folds(c, &set, ps->e) : cpset_add(&set, c, c, ps->e))
         return cpset_free(&set), 0;
     n = regex_set_new(ps->tree, &set, ps->e);
-    if (n != 0) {
+    if (n) {
         ps->tree->node[n].literal = ps->ignore_case;
         ps->tree->node[n].c = c;
     }
@@ -66,8 +66,8 @@ static uint32_t make_literal(struct regex_parser *ps, uint32_t c)
 static uint32_t make_any(struct regex_parser *ps, bool newline)
 {
     struct cpset set = {0};
-    if (!newline && cpset_add(&set, '\n', '\n', ps->e) != 0) return 0;
-    if (cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    if (!newline && cpset_add(&set, '\n', '\n', ps->e)) return 0;
+    if (cpset_invert(&set, ps->e)) return cpset_free(&set), 0;
     return regex_set_new(ps->tree, &set, ps->e);
 }
 
@@ -90,14 +90,14 @@ static bool parse_options(struct regex_parser *ps)
 
 static uint32_t close_group(struct regex_parser *ps, uint32_t node)
 {
-    if (node != 0 && !regex_eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
+    if (node && !regex_eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
     return node;
 }
 
 static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
 {
     uint32_t n = regex_wrap(ps, NODE_LOOK, parse_alternatives(ps));
-    if (n != 0) ps->tree->node[n].negative = negative, ps->tree->node[n].behind = behind;
+    if (n) ps->tree->node[n].negative = negative, ps->tree->node[n].behind = behind;
     return close_group(ps, n);
 }
 
@@ -105,10 +105,10 @@ static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
 static uint32_t keep_group(struct regex_parser *ps, uint32_t inside)
 {
     uint32_t cat, empty;
-    if (inside == 0 || !regex_is_anchor(ps->tree, inside)) return inside;
+    if (!inside || !regex_is_anchor(ps->tree, inside)) return inside;
     cat = regex_wrap(ps, NODE_CAT, inside);
-    empty = cat == 0 ? 0 : regex_node_new(ps->tree, NODE_EMPTY, ps->e);
-    if (empty == 0) return 0;
+    empty = cat ? regex_node_new(ps->tree, NODE_EMPTY, ps->e) : 0;
+    if (!empty) return 0;
     ps->tree->node[inside].next = empty;
     return cat;
 }
@@ -163,9 +163,9 @@ static uint32_t parse_class_node(struct regex_parser *ps)
 {
     struct cpset set = {0};
     bool negated;
-    if (regex_parse_class(ps, &set, &negated) != 0) return cpset_free(&set), 0;
+    if (regex_parse_class(ps, &set, &negated)) return cpset_free(&set), 0;
     if (ps->ignore_case) return regex_fold_class(ps, &set, negated);
-    if (negated && cpset_invert(&set, ps->e) != 0) return cpset_free(&set), 0;
+    if (negated && cpset_invert(&set, ps->e)) return cpset_free(&set), 0;
     return regex_set_new(ps->tree, &set, ps->e);
 }
 
@@ -174,7 +174,7 @@ static uint32_t parse_backslash(struct regex_parser *ps)
     struct cpset set = {0};
     uint32_t c = 0;
     int rc = regex_parse_escape(ps, false, &set, &c);
-    if (rc == 0) return make_literal(ps, c);
+    if (!rc) return make_literal(ps, c);
     if (rc == 1) return regex_set_new(ps->tree, &set, ps->e);
     if (rc < 0) return cpset_free(&set), 0;
     switch (c) {
@@ -233,18 +233,18 @@ static uint32_t parse_atom(struct regex_parser *ps)
 static uint32_t parse_branch(struct regex_parser *ps)
 {
     uint32_t cat = regex_node_new(ps->tree, NODE_CAT, ps->e), last = 0;
-    while (cat != 0 && ps->p < ps->end && *ps->p != '|' && *ps->p != ')') {
+    while (cat && ps->p < ps->end && *ps->p != '|' && *ps->p != ')') {
         uint32_t n = regex_parse_repeats(ps, parse_atom(ps));
-        if (n == 0) return 0;
-        if (last == 0)
+        if (!n) return 0;
+        if (!last)
             ps->tree->node[cat].child = n;
         else
             ps->tree->node[last].next = n;
         last = n;
     }
-    if (cat != 0 && ps->tree->node[cat].child != 0) {
+    if (cat && ps->tree->node[cat].child) {
         uint32_t first = regex_fold_literals(ps, ps->tree->node[cat].child);
-        if (first == 0) return 0;
+        if (!first) return 0;
         ps->tree->node[cat].child = first;
     }
     return cat;
@@ -255,10 +255,10 @@ static uint32_t parse_alternatives(struct regex_parser *ps)
     uint32_t alt = 0, last = 0;
     if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "groups nested too deeply"), 0;
     alt = regex_node_new(ps->tree, NODE_ALT, ps->e);
-    while (alt != 0) {
+    while (alt) {
         uint32_t n = parse_branch(ps);
-        if (n == 0) return 0;
-        if (last == 0)
+        if (!n) return 0;
+        if (!last)
             ps->tree->node[alt].child = n;
         else
             ps->tree->node[last].next = n;
@@ -283,8 +283,8 @@ int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *
     if (utf8_valid(pattern.p, pattern.n, NULL) != pattern.n)
         return err_set(e, ERR_DATA, "a pattern that is not UTF-8");
     t->root = parse_alternatives(&ps);
-    if (t->root != 0 && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
-    if (t->root == 0) return regex_tree_free(t), -1;
+    if (t->root && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
+    if (!t->root) return regex_tree_free(t), -1;
     return 0;
 }
 

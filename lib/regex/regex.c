@@ -8,9 +8,9 @@
 static struct regex *compile_tree(struct regex_tree *t, struct err *e)
 {
     struct regex *r = mem_alloc(1, sizeof *r, e);
-    if (r == NULL) return NULL;
-    if (regex_emit(t, r, e) != 0 || regex_build_dfa(r, e) != 0 ||
-        (!r->simple && cpset_add_ranges(&r->word, unicode_word, unicode_word_n, e) != 0)) {
+    if (!r) return NULL;
+    if (regex_emit(t, r, e) || regex_build_dfa(r, e) ||
+        (!r->simple && cpset_add_ranges(&r->word, unicode_word, unicode_word_n, e))) {
         regex_free(r);
         return NULL;
     }
@@ -21,7 +21,7 @@ static struct regex *compile(struct str pattern, bool own, struct err *e)
 {
     struct regex_tree t;
     struct regex *r;
-    if (regex_parse(pattern, own, &t, e) != 0) return NULL;
+    if (regex_parse(pattern, own, &t, e)) return NULL;
     r = compile_tree(&t, e);
     regex_tree_free(&t);
     return r;
@@ -42,13 +42,13 @@ static int literal_tree(struct str text, struct regex_tree *t, struct err *e)
 {
     uint32_t last = 0;
     t->root = regex_node_new(t, NODE_CAT, e);
-    if (t->root == 0) return -1;
+    if (!t->root) return -1;
     for (size_t i = 0; i < text.n;) {
         struct cpset set = {0};
         uint32_t c, node;
         i += utf8_get(text.p + i, &c);
-        if (cpset_add(&set, c, c, e) != 0 || (node = regex_set_new(t, &set, e)) == 0) return -1;
-        if (last == 0)
+        if (cpset_add(&set, c, c, e) || !(node = regex_set_new(t, &set, e))) return -1;
+        if (!last)
             t->node[t->root].child = node;
         else
             t->node[last].next = node;
@@ -60,14 +60,14 @@ static int literal_tree(struct str text, struct regex_tree *t, struct err *e)
 struct regex *regex_literal(struct str text, struct err *e)
 {
     struct regex_tree t = {0};
-    struct regex *r = literal_tree(text, &t, e) == 0 ? compile_tree(&t, e) : NULL;
+    struct regex *r = literal_tree(text, &t, e) ? NULL : compile_tree(&t, e);
     regex_tree_free(&t);
     return r;
 }
 
 void regex_free(struct regex *r)
 {
-    if (r == NULL) return;
+    if (!r) return;
     for (size_t i = 0; i < r->nset; i++) cpset_free(&r->set[i]);
     mem_free(r->set);
     mem_free(r->prog);
@@ -77,8 +77,6 @@ void regex_free(struct regex *r)
     cpmap_free(&r->class_of);
     mem_free(r);
 }
-
-bool regex_is_dfa(const struct regex *r) { return r->dfa.next != NULL; }
 
 void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_mem *mem,
                      const char *text, size_t n)
@@ -122,7 +120,7 @@ static int search(struct regex_iter *it, size_t *begin, size_t *end, struct err 
     for (size_t at = it->at; at <= it->n;
          at += at < it->n ? utf8_len((unsigned char)it->text[at]) : 1) {
         int rc;
-        if (it->r->dfa.next != NULL) {
+        if (it->r->dfa.next) {
             size_t scanned;
             rc = dfa_match(it->r, it->text, it->n, at, end, &scanned);
             if (scanned >= it->budget)
@@ -131,7 +129,7 @@ static int search(struct regex_iter *it, size_t *begin, size_t *end, struct err 
         } else {
             rc = regex_backtrack(it->r, it->mem, it->text, it->n, at, &it->budget, end, e);
         }
-        if (rc != 0) return *begin = at, rc;
+        if (rc) return *begin = at, rc;
     }
     return 0;
 }

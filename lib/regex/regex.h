@@ -21,7 +21,6 @@ struct regex *regex_compile(struct str pattern, struct err *e);
 struct regex *regex_compile_own(struct str pattern, struct err *e);
 struct regex *regex_literal(struct str text, struct err *e);
 void regex_free(struct regex *r);
-bool regex_is_dfa(const struct regex *r); /* runs as an automaton, without backtracking */
 
 /* Working memory of the backtracking matcher; zero-initialise, one a thread. */
 struct regex_mem {

@@ -20,8 +20,8 @@ bool regex_eat(struct regex_parser *ps, const char *z)
 /* A node of one kind over one child. */
 uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
 {
-    uint32_t n = child == 0 ? 0 : regex_node_new(ps->tree, kind, ps->e);
-    if (n != 0) ps->tree->node[n].child = child;
+    uint32_t n = child ? regex_node_new(ps->tree, kind, ps->e) : 0;
+    if (n) ps->tree->node[n].child = child;
     return n;
 }
 
@@ -31,9 +31,9 @@ bool regex_is_anchor(const struct regex_tree *t, uint32_t id)
     const struct regex_node *n = &t->node[id];
     if (n->kind == NODE_ASSERT || n->kind == NODE_LOOK) return true;
     if (n->kind == NODE_CAT)
-        return n->child != 0 && t->node[n->child].next == 0 && regex_is_anchor(t, n->child);
+        return n->child && !t->node[n->child].next && regex_is_anchor(t, n->child);
     if (n->kind != NODE_ALT) return false;
-    for (uint32_t c = n->child; c != 0; c = t->node[c].next)
+    for (uint32_t c = n->child; c; c = t->node[c].next)
         if (regex_is_anchor(t, c)) return true;
     return false;
 }
@@ -90,13 +90,13 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
                             bool lazy)
 {
     uint32_t n;
-    if (atom == 0) return 0;
+    if (!atom) return 0;
     if (regex_is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
     if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
     if (ps->tree->node[atom].literal)
         atom = regex_wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
     n = regex_wrap(ps, NODE_REPEAT, atom);
-    if (n == 0) return 0;
+    if (!n) return 0;
     ps->tree->node[n].min = min;
     ps->tree->node[n].max = max;
     ps->tree->node[n].lazy = lazy;
@@ -106,7 +106,7 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
 /* The quantifiers after an atom. */
 uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom)
 {
-    while (atom != 0 && ps->p < ps->end) {
+    while (atom && ps->p < ps->end) {
         uint32_t min = 0, max = REGEX_INF;
         bool lazy = false, possessive = false, interval = *ps->p == '{';
         if (interval) {

@@ -12,7 +12,7 @@ static int add_first(struct stream_record *rec, struct str text, struct arena *a
     struct stream_message *m = rec->messages;
     memmove(m + 1, m, rec->nmessages++ * sizeof *m);
     *m = (struct stream_message){0};
-    if (row_copy(&m->role.text, STR("system"), a, e) < 0) return -1;
+    if (row_copy(&m->role.text, STR("system"), a, e)) return -1;
     return row_copy(&m->content.text, text, a, e);
 }
 
@@ -60,7 +60,7 @@ static int get_value(const struct json *row, const char *key, enum json_kind kin
 int row_tools(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e)
 {
     const struct json *v;
-    if (get_value(row, "tools", JSON_ARRAY, a, &v, e) < 0) return -1;
+    if (get_value(row, "tools", JSON_ARRAY, a, &v, e)) return -1;
     return v ? row_json(&rec->tools, v, a, e) : 0;
 }
 
@@ -76,7 +76,7 @@ int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_rec
                       struct err *e)
 {
     const struct json *v;
-    if (get_value(row, "tools", JSON_ARRAY, a, &v, e) < 0) return -1;
+    if (get_value(row, "tools", JSON_ARRAY, a, &v, e)) return -1;
     if (!v || v->count == 0) return 0;
     struct buf b = {0};
     for (size_t i = 0; i < v->count; i++) {
@@ -85,7 +85,7 @@ int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_rec
     }
     buf_putc(&b, ']');
     int rc = buf_check(&b, e);
-    if (rc == 0) rc = row_copy(&rec->tools, (struct str){b.data, b.len}, a, e);
+    if (!rc) rc = row_copy(&rec->tools, (struct str){b.data, b.len}, a, e);
     buf_free(&b);
     return rc;
 }
@@ -93,7 +93,7 @@ int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_rec
 int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e)
 {
     const struct json *v;
-    if (get_value(row, ROW_KWARGS, JSON_OBJECT, a, &v, e) < 0) return -1;
+    if (get_value(row, ROW_KWARGS, JSON_OBJECT, a, &v, e)) return -1;
     if (!v || v->count == 0) return 0;
     for (size_t i = 0; i < v->count; i++)
         if (chat_is_own_variable(v->keys[i]))

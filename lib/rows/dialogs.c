@@ -18,7 +18,7 @@ static void put_member(struct buf *b, struct str key, const struct json *value)
 static int end_extra(struct buf *b, struct arena *a, struct str *extra, struct err *e)
 {
     if (b->len) buf_putc(b, '}');
-    if (buf_check(b, e) < 0) return -1;
+    if (buf_check(b, e)) return -1;
     return b->len ? row_copy(extra, (struct str){b->data, b->len}, a, e) : 0;
 }
 
@@ -67,9 +67,8 @@ static int get_message(const struct json *m, struct arena *a, struct stream_mess
     if (role->kind != JSON_STRING || role->s.n == 0)
         return err_set(e, ERR_DATA, "\"role\" is %s, not a word", row_kind(role));
     const struct json *content = json_get(m, "content");
-    if (row_copy(&out->role.text, role->s, a, e) < 0) return -1;
-    if (content && content->kind == JSON_STRING &&
-        row_copy(&out->content.text, content->s, a, e) < 0)
+    if (row_copy(&out->role.text, role->s, a, e)) return -1;
+    if (content && content->kind == JSON_STRING && row_copy(&out->content.text, content->s, a, e))
         return -1;
     return get_extra(m, a, &out->extra, e);
 }
@@ -81,11 +80,11 @@ int row_messages(const struct json *row, struct arena *a, struct stream_record *
     if (!v) return -1;
     if (v->kind != JSON_ARRAY || v->count == 0)
         return err_set(e, ERR_DATA, "\"messages\" is not a list of messages");
-    if (row_room(rec, v->count, a, e) < 0) return -1;
+    if (row_room(rec, v->count, a, e)) return -1;
     *empty = no_answer;
     for (size_t i = 0; i < v->count; i++) {
         struct stream_message *m = &rec->messages[rec->nmessages++];
-        if (get_message(&v->items[i], a, m, e) < 0) return err_prefix(e, "message %zu", i);
+        if (get_message(&v->items[i], a, m, e)) return err_prefix(e, "message %zu", i);
         if (str_is(m->role.text, "assistant")) see_answer(empty, message_speaks(&v->items[i]));
     }
     return row_tools(row, a, rec, e);
@@ -127,7 +126,7 @@ static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any
     buf_puts(b, "\"tool_calls\":[");
     for (size_t i = 0; i < n; i++) {
         if (i) buf_putc(b, ',');
-        if (put_call(b, &calls[i], e) < 0) return -1;
+        if (put_call(b, &calls[i], e)) return -1;
     }
     buf_putc(b, ']');
     return 0;
@@ -162,7 +161,7 @@ static int get_turn_extra(const struct json *t, const struct json *call, struct 
         buf_putc(&b, b.len ? ',' : '{');
         rc = put_calls(&b, call->s, a, speaks, e);
     }
-    if (rc == 0) rc = end_extra(&b, a, extra, e);
+    if (!rc) rc = end_extra(&b, a, extra, e);
     buf_free(&b);
     return rc;
 }
@@ -182,9 +181,9 @@ static int get_turn(const struct json *t, struct arena *a, struct stream_record 
     if (value->kind != JSON_STRING)
         return err_set(e, ERR_DATA, "\"value\" is %s, not a string", row_kind(value));
     bool call = str_is(from->s, "function_call"), speaks = value->s.n > 0;
-    if (row_add(rec, role, call ? STR("") : value->s, a, e) < 0) return -1;
+    if (row_add(rec, role, call ? STR("") : value->s, a, e)) return -1;
     struct str *extra = &rec->messages[rec->nmessages - 1].extra;
-    if (get_turn_extra(t, call ? value : NULL, a, extra, &speaks, e) < 0) return -1;
+    if (get_turn_extra(t, call ? value : NULL, a, extra, &speaks, e)) return -1;
     if (str_is(str_z(role), "assistant")) see_answer(empty, speaks);
     return 0;
 }
@@ -197,9 +196,9 @@ int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *
     if (!v) return -1;
     if (v->kind != JSON_ARRAY || v->count == 0)
         return err_set(e, ERR_DATA, "\"conversations\" is not a list of turns");
-    if (row_room(rec, v->count, a, e) < 0) return -1;
+    if (row_room(rec, v->count, a, e)) return -1;
     *empty = no_answer;
     for (size_t i = 0; i < v->count; i++)
-        if (get_turn(&v->items[i], a, rec, empty, e) < 0) return err_prefix(e, "turn %zu", i);
+        if (get_turn(&v->items[i], a, rec, empty, e)) return err_prefix(e, "turn %zu", i);
     return row_tools_wrapped(row, a, rec, e);
 }

@@ -39,7 +39,7 @@ const struct json *row_need(const struct json *row, const char *key, const char 
     if (v) return v;
     struct buf keys = {0};
     row_keys_text(row, &keys);
-    if (buf_check(&keys, e) == 0)
+    if (!buf_check(&keys, e))
         err_set(e, ERR_DATA, "no \"%s\" (the keys are %s); %s", key, keys.data, hint);
     buf_free(&keys);
     return NULL;
@@ -57,7 +57,7 @@ int row_json(struct str *to, const struct json *v, struct arena *a, struct err *
     struct buf b = {0};
     json_write(v, &b);
     int rc = buf_check(&b, e);
-    if (rc == 0) rc = row_copy(to, (struct str){b.data, b.len}, a, e);
+    if (!rc) rc = row_copy(to, (struct str){b.data, b.len}, a, e);
     buf_free(&b);
     return rc;
 }
@@ -73,8 +73,8 @@ int row_add(struct stream_record *rec, const char *role, struct str content, str
             struct err *e)
 {
     struct stream_message *m = &rec->messages[rec->nmessages];
-    if (row_copy(&m->role.text, str_z(role), a, e) < 0) return -1;
-    if (row_copy(&m->content.text, content, a, e) < 0) return -1;
+    if (row_copy(&m->role.text, str_z(role), a, e)) return -1;
+    if (row_copy(&m->content.text, content, a, e)) return -1;
     rec->nmessages++;
     return 0;
 }
@@ -112,13 +112,13 @@ int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a
     struct str prompt, query, response, user;
     const struct json *p = row_need(row, k->prompt, "name it with --prompt-key", e);
     const struct json *r = p ? row_need(row, k->response, "name it with --response-key", e) : NULL;
-    if (!r || get_text(p, k->prompt, false, &prompt, e) < 0 ||
-        get_text(r, k->response, true, &response, e) < 0 ||
-        get_text(k->query ? json_get(row, k->query) : NULL, k->query, true, &query, e) < 0)
+    if (!r || get_text(p, k->prompt, false, &prompt, e) ||
+        get_text(r, k->response, true, &response, e) ||
+        get_text(k->query ? json_get(row, k->query) : NULL, k->query, true, &query, e))
         return -1;
     *empty = response.n ? NULL : "the response is empty";
-    if (row_room(rec, 2, a, e) < 0 || join(&user, prompt, query, a, e) < 0) return -1;
-    if (row_add(rec, "user", user, a, e) < 0) return -1;
+    if (row_room(rec, 2, a, e) || join(&user, prompt, query, a, e)) return -1;
+    if (row_add(rec, "user", user, a, e)) return -1;
     return response.n == 0 ? 0 : row_add(rec, "assistant", response, a, e); /* as ROLL */
 }
 
@@ -143,6 +143,6 @@ int row_convert(enum row_format format, const struct row_keys *keys, const struc
     int rc = format == ROW_MESSAGES   ? row_messages(row, a, rec, empty, e)
              : format == ROW_SHAREGPT ? row_sharegpt(row, a, rec, empty, e)
                                       : row_alpaca(keys, row, a, rec, empty, e);
-    if (rc == 0 && system) rc = row_system(row, system, a, rec, e);
-    return rc == 0 ? row_kwargs(row, a, rec, e) : rc;
+    if (!rc && system) rc = row_system(row, system, a, rec, e);
+    return rc ? rc : row_kwargs(row, a, rec, e);
 }

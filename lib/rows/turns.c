@@ -15,15 +15,13 @@ int turns_copy(const struct stream_record *rec, struct arena *a, struct stream_r
 {
     *to = (struct stream_record){.kind = STREAM_TURNS, .source = rec->source};
     to->messages = arena_alloc(a, (size_t)rec->nmessages * sizeof *to->messages, e);
-    if (!to->messages || copy(&to->tools, rec->tools, a, e) < 0 ||
-        copy(&to->kwargs, rec->kwargs, a, e) < 0)
+    if (!to->messages || copy(&to->tools, rec->tools, a, e) || copy(&to->kwargs, rec->kwargs, a, e))
         return -1;
     for (; to->nmessages < rec->nmessages; to->nmessages++) {
         const struct stream_message *m = &rec->messages[to->nmessages];
         struct stream_message *t = &to->messages[to->nmessages];
-        if (copy(&t->role.text, m->role.text, a, e) < 0 ||
-            copy(&t->content.text, m->content.text, a, e) < 0 ||
-            copy(&t->extra, m->extra, a, e) < 0)
+        if (copy(&t->role.text, m->role.text, a, e) ||
+            copy(&t->content.text, m->content.text, a, e) || copy(&t->extra, m->extra, a, e))
             return -1;
     }
     return 0;
@@ -73,9 +71,9 @@ int turns_json(const struct stream_record *rec, struct arena *a, struct chat_con
     list->items = arena_alloc(a, list->count * sizeof *list->items, e);
     if (!list->items) return -1;
     for (uint32_t i = 0; i < rec->nmessages; i++)
-        if (message_json(&rec->messages[i], a, &list->items[i], e) < 0)
+        if (message_json(&rec->messages[i], a, &list->items[i], e))
             return err_prefix(e, "message %u", (unsigned)i);
     *out = (struct chat_conversation){.messages = list};
-    if (field_json(rec->tools, "tools", a, &out->tools, e) < 0) return -1;
+    if (field_json(rec->tools, "tools", a, &out->tools, e)) return -1;
     return field_json(rec->kwargs, "the template's variables", a, &out->kwargs, e);
 }

@@ -38,7 +38,7 @@ static int set_by_id(struct added *a, uint32_t id, size_t index, struct err *e)
     if (id > VOCAB_MAX_ID) return err_set(e, ERR_DATA, "added tokens: too many ids");
     if (id >= a->by_id_n) {
         size_t n = a->by_id_n, cap = a->by_id_n;
-        if (mem_grow(&a->by_id, &cap, (size_t)id + 1, sizeof *a->by_id, e) != 0) return -1;
+        if (mem_grow(&a->by_id, &cap, (size_t)id + 1, sizeof *a->by_id, e)) return -1;
         memset(a->by_id + n, 0, (cap - n) * sizeof *a->by_id);
         a->by_id_n = cap;
     }
@@ -54,12 +54,12 @@ static int normalize(struct added *a, const struct normalizer *n, struct added_t
     struct ntext from = {0}, to = {0};
     char *copy = NULL;
     ntext_view(&from, t->content);
-    if (normalizer_apply(n, &s, &from, 0, from.n, &to, e) == 0)
+    if (!normalizer_apply(n, &s, &from, 0, from.n, &to, e))
         copy = arena_copy(&a->strings, to.n > 0 ? to.p : "", to.n, e);
     t->pattern = (struct str){copy, to.n};
     ntext_free(&to);
     normalizer_scratch_free(&s);
-    return copy == NULL ? -1 : 0;
+    return copy ? 0 : -1;
 }
 
 static uint32_t first_free_id(const struct added *a, const struct vocab *model)
@@ -77,14 +77,13 @@ int added_add(struct added *a, const struct vocab *model, const struct normalize
     if (t.content.n == 0) return 0;
     if (*next_id == VOCAB_NONE) *next_id = first_free_id(a, model);
     same = added_find(a, t.content);
-    t.id = same != NULL ? same->id : vocab_find(model, t.content);
+    t.id = same ? same->id : vocab_find(model, t.content);
     if (t.id == VOCAB_NONE) t.id = (*next_id)++;
     t.content.p = arena_copy(&a->strings, t.content.p, t.content.n, e);
-    if (t.content.p == NULL) return -1;
+    if (!t.content.p) return -1;
     t.pattern = t.content;
-    if (t.normalized && normalize(a, n, &t, e) != 0) return -1;
-    if (mem_grow(&a->v, &a->cap, a->n + 1, sizeof *a->v, e) != 0 ||
-        set_by_id(a, t.id, a->n, e) != 0)
+    if (t.normalized && normalize(a, n, &t, e)) return -1;
+    if (mem_grow(&a->v, &a->cap, a->n + 1, sizeof *a->v, e) || set_by_id(a, t.id, a->n, e))
         return -1;
     a->v[a->n++] = t;
     return 0;
@@ -94,12 +93,12 @@ static int read_token(const struct json *o, struct added_token *t, struct err *e
 {
     *t = (struct added_token){0};
     if (o->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "an object is needed");
-    if (field_need_str(o, "content", &t->content, e) != 0 ||
-        field_bool(o, "special", false, &t->special, e) != 0 ||
-        field_bool(o, "single_word", false, &t->single_word, e) != 0 ||
-        field_bool(o, "lstrip", false, &t->lstrip, e) != 0 ||
-        field_bool(o, "rstrip", false, &t->rstrip, e) != 0 ||
-        field_bool(o, "normalized", !t->special, &t->normalized, e) != 0)
+    if (field_need_str(o, "content", &t->content, e) ||
+        field_bool(o, "special", false, &t->special, e) ||
+        field_bool(o, "single_word", false, &t->single_word, e) ||
+        field_bool(o, "lstrip", false, &t->lstrip, e) ||
+        field_bool(o, "rstrip", false, &t->rstrip, e) ||
+        field_bool(o, "normalized", !t->special, &t->normalized, e))
         return -1;
     return 0;
 }
@@ -108,11 +107,11 @@ int added_load(struct added *a, const struct json *list, const struct vocab *mod
                const struct normalizer *n, struct err *e)
 {
     uint32_t next = VOCAB_NONE;
-    if (list == NULL || list->kind == JSON_NULL) return 0;
+    if (!list || list->kind == JSON_NULL) return 0;
     if (list->kind != JSON_ARRAY) return err_set(e, ERR_DATA, "\"added_tokens\" must be a list");
     for (size_t i = 0; i < list->count; i++) {
         struct added_token t;
-        if (read_token(&list->items[i], &t, e) != 0 || added_add(a, model, n, t, &next, e) != 0)
+        if (read_token(&list->items[i], &t, e) || added_add(a, model, n, t, &next, e))
             return err_prefix(e, "added_tokens: entry %zu", i);
     }
     return 0;
@@ -122,11 +121,11 @@ int added_finish(struct added *a, struct err *e)
 {
     bool any[2] = {false, false};
     for (size_t i = 0; i < a->n; i++) any[a->v[i].normalized] = true;
-    if (cpset_add_ranges(&a->word, unicode_rust_word, unicode_rust_word_n, e) != 0 ||
-        cpset_add_ranges(&a->space, unicode_rust_space, unicode_rust_space_n, e) != 0)
+    if (cpset_add_ranges(&a->word, unicode_rust_word, unicode_rust_word_n, e) ||
+        cpset_add_ranges(&a->space, unicode_rust_space, unicode_rust_space_n, e))
         return -1;
-    if (any[0] && (a->plain = added_trie_new(a, false, e)) == NULL) return -1;
-    if (any[1] && (a->normalized = added_trie_new(a, true, e)) == NULL) return -1;
+    if (any[0] && !(a->plain = added_trie_new(a, false, e))) return -1;
+    if (any[1] && !(a->normalized = added_trie_new(a, true, e))) return -1;
     return 0;
 }
 
@@ -166,7 +165,7 @@ int added_split(const struct added *a, const struct added_trie *trie, const stru
     struct str text = {t->p + begin, end - begin};
     size_t done = 0, from = 0, b, stop;
     uint32_t id;
-    while (trie != NULL && added_trie_find(trie, text, from, &b, &stop, &id)) {
+    while (trie && added_trie_find(trie, text, from, &b, &stop, &id)) {
         const struct added_token *k = added_get(a, id);
         from = stop;
         if (k->single_word && in_word(a, text, b, stop)) continue;
@@ -175,8 +174,8 @@ int added_split(const struct added *a, const struct added_trie *trie, const stru
             if (b < done) b = done;
         }
         if (k->rstrip) stop = spaces_after(a, text, stop);
-        if (done < b && pieces_add(out, t, begin + done, begin + b, PIECE_TEXT, e) != 0) return -1;
-        if (pieces_add(out, t, begin + b, begin + stop, id, e) != 0) return -1;
+        if (done < b && pieces_add(out, t, begin + done, begin + b, PIECE_TEXT, e)) return -1;
+        if (pieces_add(out, t, begin + b, begin + stop, id, e)) return -1;
         done = stop;
     }
     return done == text.n ? 0 : pieces_add(out, t, begin + done, end, PIECE_TEXT, e);

@@ -30,7 +30,7 @@ static int insert(struct added_trie *t, struct str s, uint32_t id, struct err *e
         unsigned char byte = (unsigned char)s.p[i];
         uint32_t c = child_of(t, at, byte);
         if (c == 0) {
-            if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e) != 0) return -1;
+            if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e)) return -1;
             c = (uint32_t)t->n++;
             t->node[c] = (struct trie_node){0, t->node[at].child, VOCAB_NONE, byte};
             t->node[at].child = c;
@@ -56,9 +56,9 @@ static void index_first(struct added_trie *t)
 struct added_trie *added_trie_new(const struct added *a, bool normalized, struct err *e)
 {
     struct added_trie *t = mem_alloc(1, sizeof *t, e);
-    int rc = t == NULL ? -1 : mem_grow(&t->node, &t->cap, 1, sizeof *t->node, e);
-    if (rc == 0) t->node[t->n++] = (struct trie_node){.id = VOCAB_NONE};
-    for (size_t i = 0; i < a->n && rc == 0; i++) {
+    int rc = t ? mem_grow(&t->node, &t->cap, 1, sizeof *t->node, e) : -1;
+    if (!rc) t->node[t->n++] = (struct trie_node){.id = VOCAB_NONE};
+    for (size_t i = 0; i < a->n && !rc; i++) {
         const struct added_token *k = &a->v[i];
         bool current = added_get(a, k->id) == k; /* not replaced by a later one */
         if (!current || k->normalized != normalized) continue;
@@ -70,7 +70,7 @@ struct added_trie *added_trie_new(const struct added *a, bool normalized, struct
         else
             rc = insert(t, k->pattern, k->id, e);
     }
-    if (rc != 0) {
+    if (rc) {
         added_trie_free(t);
         return NULL;
     }
@@ -80,7 +80,7 @@ struct added_trie *added_trie_new(const struct added *a, bool normalized, struct
 
 void added_trie_free(struct added_trie *t)
 {
-    if (t == NULL) return;
+    if (!t) return;
     mem_free(t->node);
     mem_free(t);
 }
@@ -105,7 +105,7 @@ int added_trie_find(const struct added_trie *t, struct str text, size_t from, si
         size_t len;
         if (t->only >= 0) {
             const char *p = memchr(text.p + i, t->only, text.n - i);
-            if (p == NULL) return 0;
+            if (!p) return 0;
             i = (size_t)(p - text.p);
         } else if (t->first[(unsigned char)text.p[i]] == 0) {
             continue;

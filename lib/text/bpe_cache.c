@@ -38,18 +38,18 @@ struct word_cache {
 struct word_cache *word_cache_new(struct err *e)
 {
     struct word_cache *c = mem_alloc(1, sizeof *c, e);
-    if (c == NULL) return NULL;
+    if (!c) return NULL;
     c->line = mem_alloc(LINES, sizeof *c->line, e);
     c->slot = mem_alloc(LONG_SLOTS, sizeof *c->slot, e);
     c->store = mem_alloc(STORE, 1, e);
-    if (c->line != NULL && c->slot != NULL && c->store != NULL) return c;
+    if (c->line && c->slot && c->store) return c;
     word_cache_free(c);
     return NULL;
 }
 
 void word_cache_free(struct word_cache *c)
 {
-    if (c == NULL) return;
+    if (!c) return;
     mem_free(c->line);
     mem_free(c->slot);
     mem_free(c->store);
@@ -91,7 +91,7 @@ static int get_short(struct word_cache *c, const char *p, size_t n, size_t room,
     if (l->key[0] != key[0] || l->key[1] != key[1]) l++;
     if (l->key[0] != key[0] || l->key[1] != key[1]) return 0;
     if (out->cap - out->n < LINE_TOKENS &&
-        mem_grow(&out->v, &out->cap, out->n + LINE_TOKENS, sizeof *out->v, e) != 0)
+        mem_grow(&out->v, &out->cap, out->n + LINE_TOKENS, sizeof *out->v, e))
         return -1;
     for (unsigned i = 0; i < l->n; i++)
         out->v[out->n + i] = (struct bpe_token){l->id[i], l->len[i]};
@@ -118,7 +118,7 @@ int word_cache_get(struct word_cache *c, const char *p, size_t n, size_t room,
     if (n <= 15) return n == 0 ? 0 : get_short(c, p, n, room, out, e);
     w = find_long(c, p, n, hash64(p, n, 0));
     if (w->used == 0) return 0;
-    if (mem_grow(&out->v, &out->cap, out->n + w->used, sizeof *out->v, e) != 0) return -1;
+    if (mem_grow(&out->v, &out->cap, out->n + w->used, sizeof *out->v, e)) return -1;
     memcpy(out->v + out->n, c->store + w->at, w->used * sizeof *out->v);
     out->n += w->used;
     return 1;

@@ -12,15 +12,14 @@
 static int load_vocab(struct bpe *b, const struct json *model, struct err *e)
 {
     const struct json *v = json_get(model, "vocab");
-    if (v == NULL || v->kind != JSON_OBJECT)
-        return err_set(e, ERR_DATA, "\"vocab\" must be an object");
-    if (vocab_reserve(&b->vocab, v->count, e) != 0) return -1;
+    if (!v || v->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "\"vocab\" must be an object");
+    if (vocab_reserve(&b->vocab, v->count, e)) return -1;
     for (size_t i = 0; i < v->count; i++) {
         int64_t id;
-        if (json_int(&v->items[i], &id) != 0 || id < 0 || id > VOCAB_MAX_ID)
+        if (json_int(&v->items[i], &id) || id < 0 || id > VOCAB_MAX_ID)
             return err_set(e, ERR_DATA, "vocab: \"%.*s\": the id must be a number from 0 to %d",
                            STR_FMT(v->keys[i]), VOCAB_MAX_ID);
-        if (vocab_add(&b->vocab, v->keys[i], (uint32_t)id, e) != 0) return -1;
+        if (vocab_add(&b->vocab, v->keys[i], (uint32_t)id, e)) return -1;
     }
     return 0;
 }
@@ -39,8 +38,8 @@ static int split_merge(const struct json *m, size_t index, struct str *left, str
     if (m->kind != JSON_STRING)
         return err_set(e, ERR_DATA, "merges: entry %zu is not a pair of tokens", index);
     space = memchr(m->s.p, ' ', m->s.n);
-    *left = (struct str){m->s.p, space == NULL ? 0 : (size_t)(space - m->s.p)};
-    if (space == NULL || memchr(space + 1, ' ', m->s.n - left->n - 1) != NULL)
+    *left = (struct str){m->s.p, !space ? 0 : (size_t)(space - m->s.p)};
+    if (!space || memchr(space + 1, ' ', m->s.n - left->n - 1))
         return err_set(e, ERR_DATA,
                        "merges: entry %zu \"%.*s\" is not two tokens with one space between", index,
                        STR_FMT(m->s));
@@ -71,16 +70,16 @@ static int add_merge(struct bpe *b, const struct json *m, size_t index, uint32_t
 {
     struct str left = {NULL, 0}, right = {NULL, 0};
     uint32_t l, r, made;
-    if (split_merge(m, index, &left, &right, e) != 0 || token_of(b, left, index, &l, e) != 0 ||
-        token_of(b, right, index, &r, e) != 0)
+    if (split_merge(m, index, &left, &right, e) || token_of(b, left, index, &l, e) ||
+        token_of(b, right, index, &r, e))
         return -1;
     if (right.n < b->prefix.n)
         return err_set(e, ERR_DATA, "merges: entry %zu: the second token lacks the prefix", index);
     buf_reset(text);
     buf_str(text, left);
     buf_add(text, right.p + b->prefix.n, right.n - b->prefix.n);
-    if (buf_check(text, e) != 0 ||
-        token_of(b, (struct str){text->data ? text->data : "", text->len}, index, &made, e) != 0)
+    if (buf_check(text, e) ||
+        token_of(b, (struct str){text->data ? text->data : "", text->len}, index, &made, e))
         return -1;
     put_merge(b, l, r, rank, made);
     /* The first character of right after one that is not U+2581 at the end of left. */
@@ -96,15 +95,15 @@ static int load_merges(struct bpe *b, const struct json *model, struct err *e)
     struct buf text = {0};
     uint32_t rank = 0;
     int rc = 0;
-    if (list == NULL) return -1;
+    if (!list) return -1;
     b->slots = 64, b->shift = 58;
     for (; b->slots < list->count + list->count / 2 && b->shift > 32; b->shift--) b->slots *= 2;
     b->merge = mem_alloc(b->slots, sizeof *b->merge, e);
     b->filter = mem_alloc(b->slots / 16, sizeof *b->filter, e);
-    if (b->merge == NULL || b->filter == NULL) return -1;
+    if (!b->merge || !b->filter) return -1;
     memset(b->merge, 0xff, b->slots * sizeof *b->merge);
     b->cut_at_space = b->prefix.n == 0 && b->suffix.n == 0 && !b->ignore_merges;
-    for (size_t i = 0; i < list->count && rc == 0; i++) {
+    for (size_t i = 0; i < list->count && !rc; i++) {
         const struct json *m = &list->items[i];
         if (m->kind != list->items[0].kind)
             rc = err_set(e, ERR_DATA, "merges: strings and pairs are mixed at entry %zu", i);
@@ -122,14 +121,14 @@ static int load_options(struct bpe *b, const struct json *model, struct err *e)
 {
     const struct json *dropout = json_get(model, "dropout");
     double p = 0;
-    if (dropout != NULL && dropout->kind != JSON_NULL && (json_real(dropout, &p) != 0 || p != 0))
+    if (dropout && dropout->kind != JSON_NULL && (json_real(dropout, &p) || p != 0))
         return err_set(e, ERR_DATA, "BPE with dropout is not supported");
-    if (field_bool(model, "fuse_unk", false, &b->fuse_unk, e) != 0 ||
-        field_bool(model, "byte_fallback", false, &b->byte_fallback, e) != 0 ||
-        field_bool(model, "ignore_merges", false, &b->ignore_merges, e) != 0 ||
-        field_str(model, "unk_token", &b->unk, e) != 0 ||
-        field_str(model, "continuing_subword_prefix", &b->prefix, e) != 0 ||
-        field_str(model, "end_of_word_suffix", &b->suffix, e) != 0)
+    if (field_bool(model, "fuse_unk", false, &b->fuse_unk, e) ||
+        field_bool(model, "byte_fallback", false, &b->byte_fallback, e) ||
+        field_bool(model, "ignore_merges", false, &b->ignore_merges, e) ||
+        field_str(model, "unk_token", &b->unk, e) ||
+        field_str(model, "continuing_subword_prefix", &b->prefix, e) ||
+        field_str(model, "end_of_word_suffix", &b->suffix, e))
         return -1;
     if (b->byte_fallback && (b->prefix.n > 0 || b->suffix.n > 0))
         return err_set(e, ERR_DATA,
@@ -141,9 +140,9 @@ static int load_options(struct bpe *b, const struct json *model, struct err *e)
 /* Options keep pointing at text of ours after the document is gone. */
 static int own_string(struct bpe *b, struct str *s, struct err *e)
 {
-    if (s->p == NULL) return 0;
+    if (!s->p) return 0;
     s->p = arena_copy(&b->vocab.strings, s->p, s->n, e);
-    return s->p == NULL ? -1 : 0;
+    return s->p ? 0 : -1;
 }
 
 static void find_fallback(struct bpe *b)
@@ -158,10 +157,9 @@ static void find_fallback(struct bpe *b)
 struct bpe *bpe_load(const struct json *model, struct err *e)
 {
     struct bpe *b = mem_alloc(1, sizeof *b, e);
-    if (b == NULL) return NULL;
-    if (load_options(b, model, e) != 0 || load_vocab(b, model, e) != 0 ||
-        load_merges(b, model, e) != 0 || own_string(b, &b->unk, e) != 0 ||
-        own_string(b, &b->prefix, e) != 0 || own_string(b, &b->suffix, e) != 0) {
+    if (!b) return NULL;
+    if (load_options(b, model, e) || load_vocab(b, model, e) || load_merges(b, model, e) ||
+        own_string(b, &b->unk, e) || own_string(b, &b->prefix, e) || own_string(b, &b->suffix, e)) {
         bpe_free(b);
         return NULL;
     }
@@ -171,7 +169,7 @@ struct bpe *bpe_load(const struct json *model, struct err *e)
 
 void bpe_free(struct bpe *b)
 {
-    if (b == NULL) return;
+    if (!b) return;
     vocab_free(&b->vocab);
     vocab_free(&b->raw);
     mem_free(b->merge);
@@ -195,9 +193,9 @@ static int load_raw(struct bpe *b, struct err *e)
 {
     struct buf text = {0};
     int rc = vocab_reserve(&b->raw, b->vocab.count, e);
-    for (size_t i = 0; i < b->vocab.slots && rc == 0; i++) {
+    for (size_t i = 0; i < b->vocab.slots && !rc; i++) {
         struct str s = b->vocab.key[i];
-        bool ok = s.p != NULL;
+        bool ok = s.p;
         buf_reset(&text);
         for (size_t k = 0; ok && k < s.n;) {
             uint32_t c;
@@ -206,7 +204,7 @@ static int load_raw(struct bpe *b, struct err *e)
             if (ok) buf_putc(&text, (char)bytechar_byte(c));
         }
         rc = buf_check(&text, e);
-        if (rc == 0 && ok && text.len > 0)
+        if (!rc && ok && text.len > 0)
             rc = vocab_add(&b->raw, (struct str){text.data, text.len}, b->vocab.value[i], e);
     }
     buf_free(&text);
@@ -231,7 +229,7 @@ int bpe_describe(const struct bpe *b, struct buf *out, struct err *e)
 {
     struct merge *list = mem_alloc(b->nmerges + 1, sizeof *list, e);
     size_t n = 0;
-    if (list == NULL) return -1;
+    if (!list) return -1;
     for (size_t i = 0; i < b->nmerges; i++) list[i].pair = MERGE_FREE;
     for (size_t i = 0; i < b->slots; i++)
         if (b->merge[i].pair != MERGE_FREE) list[b->merge[i].rank] = b->merge[i];

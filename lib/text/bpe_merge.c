@@ -16,7 +16,7 @@ struct pair {
 static inline struct pair pair_of(const struct bpe *b, const struct symbol *y)
 {
     const struct merge *m = merge_find(b, y[0].id, y[1].id);
-    return m == NULL ? (struct pair){UINT32_MAX, 0} : (struct pair){m->rank, m->id};
+    return m ? (struct pair){m->rank, m->id} : (struct pair){UINT32_MAX, 0};
 }
 
 /* Repeatedly merges the pair of lowest rank; n is small. */
@@ -52,7 +52,7 @@ static int heap_push(struct bpe_scratch *s, const struct merge *m, size_t at, st
 {
     struct heap_entry new = {(uint64_t)m->rank << 32 | (uint32_t)at, m->id};
     size_t i = s->nheap;
-    if (mem_grow(&s->heap, &s->heap_cap, s->nheap + 1, sizeof *s->heap, e) != 0) return -1;
+    if (mem_grow(&s->heap, &s->heap_cap, s->nheap + 1, sizeof *s->heap, e)) return -1;
     for (s->nheap++; i > 0 && before(&new, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
         s->heap[i] = s->heap[(i - 1) / 2];
     s->heap[i] = new;
@@ -81,7 +81,7 @@ static int push_pair(const struct bpe *b, struct bpe_scratch *s, int32_t left, s
     const struct merge *m;
     if (left < 0 || y[left].next < 0) return 0;
     m = merge_find(b, y[left].id, y[y[left].next].id);
-    return m == NULL ? 0 : heap_push(s, m, (size_t)left, e);
+    return m ? heap_push(s, m, (size_t)left, e) : 0;
 }
 
 static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
@@ -94,20 +94,20 @@ static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
         y[i].next = i + 1 < n ? (int32_t)i + 1 : -1;
     }
     for (size_t i = 0; i + 1 < n; i++)
-        if (push_pair(b, s, (int32_t)i, e) != 0) return -1;
+        if (push_pair(b, s, (int32_t)i, e)) return -1;
     while (s->nheap > 0) {
         struct heap_entry top = heap_pop(s);
         int32_t at = (int32_t)(uint32_t)top.key, right = y[at].next;
         const struct merge *m;
         if (y[at].len == 0 || right < 0) continue;
         m = merge_find(b, y[at].id, y[right].id);
-        if (m == NULL || m->id != top.id) continue; /* one of the two has changed since */
+        if (!m || m->id != top.id) continue; /* one of the two has changed since */
         y[at].id = top.id;
         y[at].len += y[right].len;
         y[at].next = y[right].next;
         y[right].len = 0;
         if (y[at].next >= 0) y[y[at].next].prev = at;
-        if (push_pair(b, s, y[at].prev, e) != 0 || push_pair(b, s, at, e) != 0) return -1;
+        if (push_pair(b, s, y[at].prev, e) || push_pair(b, s, at, e)) return -1;
     }
     for (size_t i = 0; i < n; i++)
         if (y[i].len != 0) y[k++] = y[i];

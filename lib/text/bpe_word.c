@@ -8,7 +8,7 @@
 struct bpe_scratch *bpe_scratch_new(struct err *e)
 {
     struct bpe_scratch *s = mem_alloc(1, sizeof *s, e);
-    if (s != NULL && (s->cache = word_cache_new(e)) == NULL) {
+    if (s && !(s->cache = word_cache_new(e))) {
         mem_free(s);
         return NULL;
     }
@@ -17,7 +17,7 @@ struct bpe_scratch *bpe_scratch_new(struct err *e)
 
 void bpe_scratch_free(struct bpe_scratch *s)
 {
-    if (s == NULL) return;
+    if (!s) return;
     mem_free(s->symbol);
     mem_free(s->heap);
     buf_free(&s->text);
@@ -27,7 +27,7 @@ void bpe_scratch_free(struct bpe_scratch *s)
 
 static int add_symbol(struct bpe_scratch *s, uint32_t id, size_t len, struct err *e)
 {
-    if (mem_grow(&s->symbol, &s->symbol_cap, s->nsymbol + 1, sizeof *s->symbol, e) != 0) return -1;
+    if (mem_grow(&s->symbol, &s->symbol_cap, s->nsymbol + 1, sizeof *s->symbol, e)) return -1;
     s->symbol[s->nsymbol++] = (struct symbol){.id = id, .len = (uint32_t)len};
     return 0;
 }
@@ -58,7 +58,7 @@ static int add_fallback(const struct bpe *b, struct bpe_scratch *s, const char *
     for (unsigned i = 0; i < n; i++)
         if (b->fallback[(unsigned char)p[i]] == VOCAB_NONE) return 0;
     for (unsigned i = 0; i < n; i++)
-        if (add_symbol(s, b->fallback[(unsigned char)p[i]], 1, e) != 0) return -1;
+        if (add_symbol(s, b->fallback[(unsigned char)p[i]], 1, e)) return -1;
     return 1;
 }
 
@@ -67,10 +67,10 @@ static int add_unknown(const struct bpe *b, struct bpe_scratch *s, const char *p
                        struct unknown *u, struct err *e)
 {
     int rc = b->byte_fallback ? add_fallback(b, s, p, n, e) : 0;
-    if (rc != 0) return rc < 0 ? -1 : 0;
+    if (rc) return rc < 0 ? -1 : 0;
     s->cacheable = false;
-    if (b->unk.p == NULL) return 0; /* left out, as `tokenizers` does */
-    if (u->any && !b->fuse_unk && flush_unknown(b, s, u, e) != 0) return -1;
+    if (!b->unk.p) return 0; /* left out, as `tokenizers` does */
+    if (u->any && !b->fuse_unk && flush_unknown(b, s, u, e)) return -1;
     u->len = (u->any ? u->len : 0) + n;
     u->any = true;
     return 0;
@@ -86,7 +86,7 @@ static int char_token(const struct bpe *b, struct bpe_scratch *s, struct str c, 
     if (prefix) buf_str(&s->text, b->prefix);
     buf_str(&s->text, c);
     if (suffix) buf_str(&s->text, b->suffix);
-    if (buf_check(&s->text, e) != 0) return -1;
+    if (buf_check(&s->text, e)) return -1;
     *id = vocab_find(&b->vocab, (struct str){s->text.data, s->text.len});
     return 0;
 }
@@ -99,12 +99,12 @@ static int symbols_of_chars(const struct bpe *b, struct bpe_scratch *s, const ch
         unsigned len = utf8_len((unsigned char)p[i]);
         uint32_t id = VOCAB_NONE;
         int rc = char_token(b, s, (struct str){p + i, len}, i == 0, i + len == n, &id, e);
-        if (rc != 0) return -1;
+        if (rc) return -1;
         if (id == VOCAB_NONE)
             rc = add_unknown(b, s, p + i, len, &u, e);
-        else if ((rc = flush_unknown(b, s, &u, e)) == 0)
+        else if (!(rc = flush_unknown(b, s, &u, e)))
             rc = add_symbol(s, id, len, e);
-        if (rc != 0) return -1;
+        if (rc) return -1;
         i += len;
     }
     return flush_unknown(b, s, &u, e);
@@ -113,7 +113,7 @@ static int symbols_of_chars(const struct bpe *b, struct bpe_scratch *s, const ch
 static int symbols_of_bytes(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n,
                             struct err *e)
 {
-    if (mem_grow(&s->symbol, &s->symbol_cap, n, sizeof *s->symbol, e) != 0) return -1;
+    if (mem_grow(&s->symbol, &s->symbol_cap, n, sizeof *s->symbol, e)) return -1;
     for (size_t i = 0; i < n; i++)
         s->symbol[i] = (struct symbol){.id = b->byte_id[(unsigned char)p[i]], .len = 1};
     s->nsymbol = n;
@@ -122,7 +122,7 @@ static int symbols_of_bytes(const struct bpe *b, struct bpe_scratch *s, const ch
 
 static int add_token(struct bpe_tokens *out, uint32_t id, size_t len, struct err *e)
 {
-    if (mem_grow(&out->v, &out->cap, out->n + 1, sizeof *out->v, e) != 0) return -1;
+    if (mem_grow(&out->v, &out->cap, out->n + 1, sizeof *out->v, e)) return -1;
     out->v[out->n++] = (struct bpe_token){id, (uint32_t)len};
     return 0;
 }
@@ -132,9 +132,8 @@ static int merge_word(const struct bpe *b, struct bpe_scratch *s, const char *p,
 {
     s->nsymbol = 0;
     s->cacheable = true;
-    if ((b->bytes ? symbols_of_bytes : symbols_of_chars)(b, s, p, n, e) != 0 ||
-        bpe_merge(b, s, e) != 0 ||
-        mem_grow(&out->v, &out->cap, out->n + s->nsymbol, sizeof *out->v, e) != 0)
+    if ((b->bytes ? symbols_of_bytes : symbols_of_chars)(b, s, p, n, e) || bpe_merge(b, s, e) ||
+        mem_grow(&out->v, &out->cap, out->n + s->nsymbol, sizeof *out->v, e))
         return -1;
     for (size_t i = 0; i < s->nsymbol; i++)
         out->v[out->n++] = (struct bpe_token){s->symbol[i].id, s->symbol[i].len};
@@ -147,12 +146,12 @@ static int one_word(const struct bpe *b, struct bpe_scratch *s, const char *p, s
 {
     size_t from = out->n;
     int rc = n <= WORD_CACHE_MAX ? word_cache_get(s->cache, p, n, room, out, e) : 0;
-    if (rc != 0) return rc < 0 ? -1 : 0;
+    if (rc) return rc < 0 ? -1 : 0;
     if (b->ignore_merges) {
         uint32_t id = vocab_find(b->bytes ? &b->raw : &b->vocab, (struct str){p, n});
         if (id != VOCAB_NONE) return add_token(out, id, n, e);
     }
-    if (merge_word(b, s, p, n, out, e) != 0) return -1;
+    if (merge_word(b, s, p, n, out, e)) return -1;
     if (n <= WORD_CACHE_MAX && s->cacheable)
         word_cache_put(s->cache, p, n, room, out->v + from, out->n - from);
     return 0;
@@ -180,7 +179,7 @@ int bpe_word(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n
     if (!b->cut_at_space) return one_word(b, s, p, n, room, out, e);
     while (n > 0) {
         size_t part = first_part(p, n);
-        if (one_word(b, s, p, part, room, out, e) != 0) return -1;
+        if (one_word(b, s, p, part, room, out, e)) return -1;
         p += part;
         n -= part;
         room -= part;

@@ -13,10 +13,10 @@ static int load_steps(struct decoder *d, const struct json *o, int depth, struct
 static int load_list(struct decoder *d, const struct json *o, int depth, struct err *e)
 {
     const struct json *list = field_need_array(o, "decoders", e);
-    if (list == NULL) return -1;
+    if (!list) return -1;
     if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
     for (size_t i = 0; i < list->count; i++)
-        if (load_steps(d, &list->items[i], depth + 1, e) != 0) return -1;
+        if (load_steps(d, &list->items[i], depth + 1, e)) return -1;
     return 0;
 }
 
@@ -25,11 +25,10 @@ static int load_metaspace(struct decoder_part *s, const struct json *o, struct e
     struct str scheme;
     bool old;
     s->kind = DECODE_METASPACE;
-    if (field_need_char(o, "replacement", &s->c, e) != 0 ||
-        field_str(o, "prepend_scheme", &scheme, e) != 0 ||
-        field_bool(o, "add_prefix_space", true, &old, e) != 0)
+    if (field_need_char(o, "replacement", &s->c, e) || field_str(o, "prepend_scheme", &scheme, e) ||
+        field_bool(o, "add_prefix_space", true, &old, e))
         return -1;
-    s->never = scheme.p != NULL && str_is(scheme, "never");
+    s->never = scheme.p && str_is(scheme, "never");
     if (!old && !s->never)
         return err_set(e, ERR_DATA, "\"add_prefix_space\" contradicts \"prepend_scheme\"");
     return 0;
@@ -43,21 +42,20 @@ static int load_step(struct decoder_part *s, struct str type, const struct json 
     if (str_is(type, "Metaspace")) return load_metaspace(s, o, e);
     if (str_is(type, "Strip")) {
         s->kind = DECODE_STRIP;
-        return field_need_char(o, "content", &s->c, e) != 0 ||
-                       field_count(o, "start", 0, &s->start, e) != 0 ||
-                       field_count(o, "stop", 0, &s->stop, e) != 0
+        return field_need_char(o, "content", &s->c, e) ||
+                       field_count(o, "start", 0, &s->start, e) ||
+                       field_count(o, "stop", 0, &s->stop, e)
                    ? -1
                    : 0;
     }
     if (str_is(type, "Replace")) {
         struct str text;
         s->kind = DECODE_REPLACE;
-        if ((s->pattern = field_pattern(o, e)) == NULL ||
-            field_need_str(o, "content", &text, e) != 0)
+        if (!(s->pattern = field_pattern(o, e)) || field_need_str(o, "content", &text, e))
             return -1;
         s->content = mem_strndup(text.p, text.n, e);
         s->content_n = text.n;
-        return s->content == NULL ? -1 : 0;
+        return s->content ? 0 : -1;
     }
     return err_set(e, ERR_DATA, "decoder \"%.*s\" is not supported", STR_FMT(type));
 }
@@ -67,7 +65,7 @@ static int load_steps(struct decoder *d, const struct json *o, int depth, struct
     struct str type = field_type(o, "decoder", e);
     if (type.n == 0) return -1;
     if (str_is(type, "Sequence")) return load_list(d, o, depth, e);
-    if (mem_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step, e) != 0) return -1;
+    if (mem_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step, e)) return -1;
     d->step[d->n] = (struct decoder_part){0};
     return load_step(&d->step[d->n++], type, o, e);
 }
@@ -75,9 +73,9 @@ static int load_steps(struct decoder *d, const struct json *o, int depth, struct
 struct decoder *decoder_load(const struct json *o, struct err *e)
 {
     struct decoder *d = mem_alloc(1, sizeof *d, e);
-    if (d == NULL) return NULL;
-    d->join = o == NULL || o->kind == JSON_NULL;
-    if (!d->join && load_steps(d, o, 0, e) != 0) {
+    if (!d) return NULL;
+    d->join = !o || o->kind == JSON_NULL;
+    if (!d->join && load_steps(d, o, 0, e)) {
         decoder_free(d);
         return NULL;
     }
@@ -86,7 +84,7 @@ struct decoder *decoder_load(const struct json *o, struct err *e)
 
 void decoder_free(struct decoder *d)
 {
-    if (d == NULL) return;
+    if (!d) return;
     for (size_t i = 0; i < d->n; i++) {
         regex_free(d->step[i].pattern);
         mem_free(d->step[i].content);
@@ -110,7 +108,7 @@ void decoder_list_reset(struct decoder_list *l)
 
 int decoder_list_end(struct decoder_list *l, struct err *e)
 {
-    if (mem_grow(&l->end, &l->cap, l->n + 1, sizeof *l->end, e) != 0) return -1;
+    if (mem_grow(&l->end, &l->cap, l->n + 1, sizeof *l->end, e)) return -1;
     l->end[l->n++] = l->text.len;
     return buf_check(&l->text, e);
 }
@@ -134,19 +132,19 @@ int decoder_apply(const struct decoder *d, struct decoder_list *list, struct buf
 {
     struct decoder_list other = {0};
     int rc = 0;
-    for (size_t i = 0; i < d->n && rc == 0; i++) {
+    for (size_t i = 0; i < d->n && !rc; i++) {
         struct decoder_list swap = *list;
         decoder_list_reset(&other);
         rc = decoder_step(&d->step[i], list, &other, e);
         *list = other;
         other = swap;
     }
-    for (size_t i = 0; i < list->n && rc == 0; i++) {
+    for (size_t i = 0; i < list->n && !rc; i++) {
         if (d->join && i > 0) buf_putc(out, ' ');
         buf_str(out, decoder_list_at(list, i));
     }
     decoder_list_free(&other);
-    return rc != 0 ? -1 : buf_check(out, e);
+    return rc ? -1 : buf_check(out, e);
 }
 
 int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *out, struct err *e)
@@ -155,7 +153,7 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
     struct regex_mem mem = {0};
     buf_str(&now, token);
     int rc = buf_check(&now, e);
-    for (size_t i = 0; i < d->n && rc == 0; i++) {
+    for (size_t i = 0; i < d->n && !rc; i++) {
         const struct decoder_part *s = &d->step[i];
         struct str t = {now.data, now.len};
         struct buf swap = now;
@@ -171,13 +169,13 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
             buf_putc(&then, (char)byte);
         else
             buf_str(&then, t);
-        if (rc == 0) rc = buf_check(&then, e);
+        if (!rc) rc = buf_check(&then, e);
         now = then;
         then = swap;
     }
-    if (rc == 0) buf_add(out, now.data, now.len);
+    if (!rc) buf_add(out, now.data, now.len);
     buf_free(&now);
     buf_free(&then);
     regex_mem_free(&mem);
-    return rc != 0 ? -1 : buf_check(out, e);
+    return rc ? -1 : buf_check(out, e);
 }

@@ -30,9 +30,9 @@ static int decode_bytes(const struct decoder_list *in, struct decoder_list *out,
     int rc;
     for (size_t i = 0; i < in->n; i++) decoder_put_bytes(decoder_list_at(in, i), &bytes);
     rc = buf_check(&bytes, e);
-    if (rc == 0) decoder_lossy((struct str){bytes.data, bytes.len}, &out->text);
+    if (!rc) decoder_lossy((struct str){bytes.data, bytes.len}, &out->text);
     buf_free(&bytes);
-    return rc != 0 ? -1 : decoder_list_end(out, e);
+    return rc ? -1 : decoder_list_end(out, e);
 }
 
 int decoder_put_replaced(const struct decoder_part *s, struct regex_mem *mem, struct str t,
@@ -47,7 +47,7 @@ int decoder_put_replaced(const struct decoder_part *s, struct regex_mem *mem, st
         buf_add(out, s->content, s->content_n);
         last = end;
     }
-    if (rc == 0) buf_add(out, t.p + last, t.n - last);
+    if (!rc) buf_add(out, t.p + last, t.n - last);
     return rc;
 }
 
@@ -78,7 +78,7 @@ static int put_run(struct buf *bytes, struct decoder_list *out, struct err *e)
     }
     for (size_t i = 0; i < n; i++) {
         buf_puts(&out->text, "\xef\xbf\xbd");
-        if (decoder_list_end(out, e) != 0) return -1;
+        if (decoder_list_end(out, e)) return -1;
     }
     return 0;
 }
@@ -87,7 +87,7 @@ static int decode_fallback(const struct decoder_list *in, struct decoder_list *o
 {
     struct buf bytes = {0};
     int rc = 0;
-    for (size_t i = 0; i < in->n && rc == 0; i++) {
+    for (size_t i = 0; i < in->n && !rc; i++) {
         struct str t = decoder_list_at(in, i);
         int byte = decoder_fallback_byte(t);
         if (byte >= 0) {
@@ -96,10 +96,10 @@ static int decode_fallback(const struct decoder_list *in, struct decoder_list *o
         }
         rc = put_run(&bytes, out, e);
         buf_str(&out->text, t);
-        if (rc == 0) rc = decoder_list_end(out, e);
+        if (!rc) rc = decoder_list_end(out, e);
     }
-    if (rc == 0) rc = buf_check(&bytes, e);
-    if (rc == 0) rc = put_run(&bytes, out, e);
+    if (!rc) rc = buf_check(&bytes, e);
+    if (!rc) rc = put_run(&bytes, out, e);
     buf_free(&bytes);
     return rc;
 }
@@ -141,7 +141,7 @@ static int decode_each(const struct decoder_part *s, const struct decoder_list *
 {
     struct regex_mem mem = {0};
     int rc = 0;
-    for (size_t i = 0; i < in->n && rc == 0; i++) {
+    for (size_t i = 0; i < in->n && !rc; i++) {
         struct str t = decoder_list_at(in, i);
         if (s->kind == DECODE_REPLACE)
             rc = decoder_put_replaced(s, &mem, t, &out->text, e);
@@ -149,7 +149,7 @@ static int decode_each(const struct decoder_part *s, const struct decoder_list *
             buf_str(&out->text, strip(s, t));
         else
             decoder_put_spaced(s, t, i == 0, &out->text);
-        if (rc == 0) rc = decoder_list_end(out, e);
+        if (!rc) rc = decoder_list_end(out, e);
     }
     regex_mem_free(&mem);
     return rc;

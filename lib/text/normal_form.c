@@ -49,7 +49,7 @@ static int put(struct former *f, const struct mark *m)
 static int put_held(struct former *f)
 {
     for (size_t i = 0; i < f->held; i++)
-        if (put(f, &f->hold[i]) != 0) return -1;
+        if (put(f, &f->hold[i])) return -1;
     f->held = 0;
     f->last_class = -1;
     return 0;
@@ -57,7 +57,7 @@ static int put_held(struct former *f)
 
 static int hold(struct former *f, const struct mark *m, int class)
 {
-    if (mem_grow(&f->hold, &f->held_cap, f->held + 1, sizeof *f->hold, f->e) != 0) return -1;
+    if (mem_grow(&f->hold, &f->held_cap, f->held + 1, sizeof *f->hold, f->e)) return -1;
     f->hold[f->held++] = *m;
     f->last_class = class;
     return 0;
@@ -84,7 +84,7 @@ static int take(struct former *f, const struct mark *m)
         }
     }
     if (class != 0) return hold(f, m, class);
-    if (put(f, &f->base) != 0 || put_held(f) != 0) return -1;
+    if (put(f, &f->base) || put_held(f)) return -1;
     f->base = *m;
     return 0;
 }
@@ -100,7 +100,7 @@ static int flush(struct former *f)
     struct mark *list = f->s->list;
     if (f->n > 1) qsort(list, f->n, sizeof *list, compare_order);
     for (size_t i = 0; i < f->n; i++)
-        if (take(f, &list[i]) != 0) return -1;
+        if (take(f, &list[i])) return -1;
     f->n = 0;
     return 0;
 }
@@ -109,10 +109,10 @@ static int feed(struct former *f, uint32_t c, bool first)
 {
     uint32_t class = unicode_combining(c);
     struct mark m = {c, first ? 0 : 1, 0};
-    if (class == 0) return flush(f) != 0 ? -1 : take(f, &m);
+    if (class == 0) return flush(f) ? -1 : take(f, &m);
     if (f->n >= 1u << 24) return err_set(f->e, ERR_DATA, "too many combining marks in a row");
     m.order = class << 24 | (uint32_t)f->n;
-    if (mem_grow(&f->s->list, &f->s->list_cap, f->n + 1, sizeof m, f->e) != 0) return -1;
+    if (mem_grow(&f->s->list, &f->s->list_cap, f->n + 1, sizeof m, f->e)) return -1;
     ((struct mark *)f->s->list)[f->n++] = m;
     return 0;
 }
@@ -123,15 +123,15 @@ int normal_form(struct normalizer_scratch *s, const struct ntext *from, struct n
     struct former f = {
         .s = s, .t = {.from = from, .to = to}, .compose = compose, .last_class = -1, .e = e};
     int rc = 0;
-    for (size_t i = 0; i < from->n && rc == 0;) {
+    for (size_t i = 0; i < from->n && !rc;) {
         uint32_t c, part[UNICODE_DECOMPOSED_MAX];
         i += utf8_get(from->p + i, &c);
         unsigned n = unicode_decompose(c, compat, part);
-        for (unsigned k = 0; k < n && rc == 0; k++) rc = feed(&f, part[k], k == 0);
+        for (unsigned k = 0; k < n && !rc; k++) rc = feed(&f, part[k], k == 0);
     }
-    if (rc == 0) rc = flush(&f);
-    if (rc == 0 && f.has_base) rc = put(&f, &f.base);
-    if (rc == 0) rc = put_held(&f);
+    if (!rc) rc = flush(&f);
+    if (!rc && f.has_base) rc = put(&f, &f.base);
+    if (!rc) rc = put_held(&f);
     mem_free(f.hold);
     return rc;
 }
@@ -190,11 +190,11 @@ int normal_form_nfc(struct normalizer_scratch *s, const struct ntext *from, stru
     for (size_t i = 0; i < from->n;) {
         struct str rest = {from->p + i, from->n - i};
         size_t same = normal_form_nfc_prefix(rest);
-        if (ntext_copy(to, from, i, i + same, e) != 0) return -1;
+        if (ntext_copy(to, from, i, i + same, e)) return -1;
         i += same;
         size_t care = end_of_care(from->p + i, from->n - i);
         struct ntext part = {.p = from->p + i, .n = care, .align = from->align + i};
-        if (care > 0 && normal_form(s, &part, to, true, false, e) != 0) return -1;
+        if (care > 0 && normal_form(s, &part, to, true, false, e)) return -1;
         i += care;
     }
     return 0;

@@ -29,10 +29,10 @@ static int load_steps(struct normalizer *n, const struct json *o, int depth, str
 static int load_list(struct normalizer *n, const struct json *o, int depth, struct err *e)
 {
     const struct json *list = field_need_array(o, "normalizers", e);
-    if (list == NULL) return -1;
+    if (!list) return -1;
     if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
     for (size_t i = 0; i < list->count; i++)
-        if (load_steps(n, &list->items[i], depth + 1, e) != 0) return -1;
+        if (load_steps(n, &list->items[i], depth + 1, e)) return -1;
     return 0;
 }
 
@@ -40,7 +40,7 @@ static int own_text(struct step *s, struct str text, struct err *e)
 {
     s->text = mem_strndup(text.p, text.n, e);
     s->text_n = text.n;
-    return s->text == NULL ? -1 : 0;
+    return s->text ? 0 : -1;
 }
 
 static int load_step(struct step *s, struct str type, const struct json *o, struct err *e)
@@ -57,19 +57,19 @@ static int load_step(struct step *s, struct str type, const struct json *o, stru
     if (str_is(type, "ByteLevel")) return s->kind = STEP_BYTES, 0;
     if (str_is(type, "Strip")) {
         s->kind = STEP_STRIP;
-        return field_bool(o, "strip_left", false, &s->left, e) != 0 ||
-                       field_bool(o, "strip_right", false, &s->right, e) != 0
+        return field_bool(o, "strip_left", false, &s->left, e) ||
+                       field_bool(o, "strip_right", false, &s->right, e)
                    ? -1
                    : 0;
     }
     if (str_is(type, "Prepend")) {
         s->kind = STEP_PREPEND;
-        return field_need_str(o, "prepend", &text, e) != 0 ? -1 : own_text(s, text, e);
+        return field_need_str(o, "prepend", &text, e) ? -1 : own_text(s, text, e);
     }
     if (str_is(type, "Replace")) {
         s->kind = STEP_REPLACE;
         s->pattern = field_pattern(o, e);
-        if (s->pattern == NULL || field_need_str(o, "content", &text, e) != 0) return -1;
+        if (!s->pattern || field_need_str(o, "content", &text, e)) return -1;
         return own_text(s, text, e);
     }
     return err_set(e, ERR_DATA, "normalizer \"%.*s\" is not supported", STR_FMT(type));
@@ -80,7 +80,7 @@ static int load_steps(struct normalizer *n, const struct json *o, int depth, str
     struct str type = field_type(o, "normalizer", e);
     if (type.n == 0) return -1;
     if (str_is(type, "Sequence")) return load_list(n, o, depth, e);
-    if (mem_grow(&n->step, &n->cap, n->n + 1, sizeof *n->step, e) != 0) return -1;
+    if (mem_grow(&n->step, &n->cap, n->n + 1, sizeof *n->step, e)) return -1;
     n->step[n->n] = (struct step){0};
     return load_step(&n->step[n->n++], type, o, e);
 }
@@ -88,9 +88,9 @@ static int load_steps(struct normalizer *n, const struct json *o, int depth, str
 struct normalizer *normalizer_load(const struct json *o, struct err *e)
 {
     struct normalizer *n = mem_alloc(1, sizeof *n, e);
-    if (n == NULL) return NULL;
-    if (cpset_add_ranges(&n->space, unicode_rust_space, unicode_rust_space_n, e) != 0 ||
-        (o != NULL && o->kind != JSON_NULL && load_steps(n, o, 0, e) != 0)) {
+    if (!n) return NULL;
+    if (cpset_add_ranges(&n->space, unicode_rust_space, unicode_rust_space_n, e) ||
+        (o && o->kind != JSON_NULL && load_steps(n, o, 0, e))) {
         normalizer_free(n);
         return NULL;
     }
@@ -99,7 +99,7 @@ struct normalizer *normalizer_load(const struct json *o, struct err *e)
 
 void normalizer_free(struct normalizer *n)
 {
-    if (n == NULL) return;
+    if (!n) return;
     for (size_t i = 0; i < n->n; i++) {
         regex_free(n->step[i].pattern);
         mem_free(n->step[i].text);
@@ -131,7 +131,7 @@ bool normalizer_keeps(const struct normalizer *n, struct str text)
 
 static int prepend(const struct step *s, const struct ntext *from, struct ntext *to, struct err *e)
 {
-    if (from->n > 0 && ntext_put(to, s->text, s->text_n, from->align[0], e) != 0) return -1;
+    if (from->n > 0 && ntext_put(to, s->text, s->text_n, from->align[0], e)) return -1;
     return ntext_copy(to, from, 0, from->n, e);
 }
 
@@ -146,8 +146,7 @@ static int replace(const struct step *s, struct regex_mem *mem, const struct nte
     while (from->n > 0 && (rc = regex_next(&it, &begin, &end, e)) > 0) {
         struct ntext_range r = {0, 0};
         if (end > 0) r = from->align[end - 1];
-        if (ntext_copy(to, from, last, begin, e) != 0 ||
-            ntext_put(to, s->text, s->text_n, r, e) != 0)
+        if (ntext_copy(to, from, last, begin, e) || ntext_put(to, s->text, s->text_n, r, e))
             return -1;
         last = end;
     }
@@ -162,7 +161,7 @@ static int lower(const struct ntext *from, struct ntext *to, struct err *e)
         i += utf8_get(from->p + i, &c);
         unsigned n = unicode_to_lower(c, out);
         for (unsigned k = 0; k < n; k++)
-            if (transform_put(&t, out[k], k > 0, e) != 0) return -1;
+            if (transform_put(&t, out[k], k > 0, e)) return -1;
     }
     return 0;
 }
@@ -172,7 +171,7 @@ static int to_bytes(const struct ntext *from, struct ntext *to, struct err *e)
     for (size_t i = 0; i < from->n; i++) {
         char out[4];
         unsigned n = utf8_put(out, bytechar_of((unsigned char)from->p[i]));
-        if (ntext_put(to, out, n, from->align[i], e) != 0) return -1;
+        if (ntext_put(to, out, n, from->align[i], e)) return -1;
     }
     return 0;
 }
@@ -223,11 +222,11 @@ int normalizer_apply(const struct normalizer *n, struct normalizer_scratch *s,
 {
     struct ntext *now = &s->a, *then = &s->b;
     ntext_clear(now);
-    if (ntext_copy(now, from, begin, end, e) != 0) return -1;
+    if (ntext_copy(now, from, begin, end, e)) return -1;
     for (size_t i = 0; i < n->n; i++) {
         struct ntext *swap = now;
         ntext_clear(then);
-        if (apply_step(n, &n->step[i], s, now, then, e) != 0) return -1;
+        if (apply_step(n, &n->step[i], s, now, then, e)) return -1;
         now = then;
         then = swap;
     }

@@ -29,7 +29,7 @@ void ntext_clear(struct ntext *t)
 
 struct ntext_range ntext_origin(const struct ntext *t, size_t begin, size_t end)
 {
-    if (t->align != NULL) return (struct ntext_range){t->align[begin].begin, t->align[end - 1].end};
+    if (t->align) return (struct ntext_range){t->align[begin].begin, t->align[end - 1].end};
     while (begin > 0 && utf8_is_tail(t->p[begin])) begin--;
     while (end < t->n && utf8_is_tail(t->p[end])) end++;
     return (struct ntext_range){(uint32_t)begin, (uint32_t)end};
@@ -39,8 +39,8 @@ static int reserve(struct ntext *t, size_t more, struct err *e)
 {
     if (t->n + more > UINT32_MAX)
         return err_set(e, ERR_DATA, "a text of more than 4 GiB after normalization");
-    if (mem_grow(&t->own, &t->own_cap, t->n + more + 1, 1, e) != 0 ||
-        mem_grow(&t->ranges, &t->ranges_cap, t->n + more + 1, sizeof *t->ranges, e) != 0)
+    if (mem_grow(&t->own, &t->own_cap, t->n + more + 1, 1, e) ||
+        mem_grow(&t->ranges, &t->ranges_cap, t->n + more + 1, sizeof *t->ranges, e))
         return -1;
     t->p = t->own;
     t->align = t->ranges;
@@ -50,9 +50,9 @@ static int reserve(struct ntext *t, size_t more, struct err *e)
 int ntext_copy(struct ntext *t, const struct ntext *from, size_t begin, size_t end, struct err *e)
 {
     if (end <= begin) return 0;
-    if (reserve(t, end - begin, e) != 0) return -1;
+    if (reserve(t, end - begin, e)) return -1;
     memcpy(t->own + t->n, from->p + begin, end - begin);
-    if (from->align != NULL) {
+    if (from->align) {
         memcpy(t->ranges + t->n, from->align + begin, (end - begin) * sizeof *t->ranges);
     } else {
         for (size_t i = begin; i < end;) {
@@ -69,7 +69,7 @@ int ntext_copy(struct ntext *t, const struct ntext *from, size_t begin, size_t e
 
 int ntext_put(struct ntext *t, const char *p, size_t n, struct ntext_range r, struct err *e)
 {
-    if (reserve(t, n, e) != 0) return -1;
+    if (reserve(t, n, e)) return -1;
     memcpy(t->own + t->n, p, n);
     for (size_t i = 0; i < n; i++) t->ranges[t->n + i] = r;
     t->n += n;
@@ -87,11 +87,11 @@ int pieces_add(struct pieces *l, const struct ntext *t, size_t begin, size_t end
 {
     struct piece *p;
     if (begin >= end) return 0;
-    if (l->n == l->cap && mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) != 0) return -1;
+    if (l->n == l->cap && mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e)) return -1;
     p = &l->v[l->n++];
     p->begin = (uint32_t)begin;
     p->end = (uint32_t)end;
-    p->origin = t->align != NULL ? t->align[begin].begin : (uint32_t)begin;
+    p->origin = t->align ? t->align[begin].begin : (uint32_t)begin;
     p->id = id;
     return 0;
 }

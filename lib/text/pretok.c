@@ -15,7 +15,7 @@ static const char gpt2[] =
 
 static struct pretok_step *add_step(struct pretok *p, enum pretok_kind kind, struct err *e)
 {
-    if (mem_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step, e) != 0) return NULL;
+    if (mem_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step, e)) return NULL;
     p->step[p->n] = (struct pretok_step){.kind = kind};
     return &p->step[p->n++];
 }
@@ -23,8 +23,8 @@ static struct pretok_step *add_step(struct pretok *p, enum pretok_kind kind, str
 static int add_split(struct pretok *p, struct regex *r, enum split_rule rule, bool invert,
                      struct err *e)
 {
-    struct pretok_step *s = r == NULL ? NULL : add_step(p, PRETOK_SPLIT, e);
-    if (s == NULL) return regex_free(r), -1;
+    struct pretok_step *s = r ? add_step(p, PRETOK_SPLIT, e) : NULL;
+    if (!s) return regex_free(r), -1;
     s->pattern = r;
     s->rule = rule;
     s->invert = invert;
@@ -43,9 +43,9 @@ static int read_rule(const struct json *o, bool needed, enum split_rule *rule, s
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
     struct str s;
-    if ((needed ? field_need_str : field_str)(o, "behavior", &s, e) != 0) return -1;
+    if ((needed ? field_need_str : field_str)(o, "behavior", &s, e)) return -1;
     *rule = SPLIT_ISOLATED;
-    if (s.p == NULL) return 0;
+    if (!s.p) return 0;
     for (int i = 0; i < 5; i++)
         if (str_is(s, names[i])) return *rule = (enum split_rule)i, 0;
     return err_set(e, ERR_DATA, "\"behavior\": \"%.*s\" is unknown", STR_FMT(s));
@@ -55,30 +55,28 @@ static int load_split(struct pretok *p, const struct json *o, struct err *e)
 {
     enum split_rule rule;
     bool invert;
-    if (read_rule(o, true, &rule, e) != 0 || field_bool(o, "invert", false, &invert, e) != 0)
-        return -1;
+    if (read_rule(o, true, &rule, e) || field_bool(o, "invert", false, &invert, e)) return -1;
     return add_split(p, field_pattern(o, e), rule, invert, e);
 }
 
 static int load_bytes(struct pretok *p, const struct json *o, struct err *e)
 {
     bool space, use_regex;
-    if (field_bool(o, "add_prefix_space", true, &space, e) != 0 ||
-        field_bool(o, "use_regex", true, &use_regex, e) != 0)
+    if (field_bool(o, "add_prefix_space", true, &space, e) ||
+        field_bool(o, "use_regex", true, &use_regex, e))
         return -1;
-    if (space && add_step(p, PRETOK_PREFIX_SPACE, e) == NULL) return -1;
-    if (use_regex && add_own_split(p, gpt2, SPLIT_ISOLATED, false, e) != 0) return -1;
-    return add_step(p, PRETOK_BYTES, e) == NULL ? -1 : 0;
+    if (space && !add_step(p, PRETOK_PREFIX_SPACE, e)) return -1;
+    if (use_regex && add_own_split(p, gpt2, SPLIT_ISOLATED, false, e)) return -1;
+    return add_step(p, PRETOK_BYTES, e) ? 0 : -1;
 }
 
 static int read_scheme(const struct json *o, enum prepend_scheme *scheme, struct err *e)
 {
     struct str s;
     bool old;
-    if (field_str(o, "prepend_scheme", &s, e) != 0 ||
-        field_bool(o, "add_prefix_space", true, &old, e) != 0)
+    if (field_str(o, "prepend_scheme", &s, e) || field_bool(o, "add_prefix_space", true, &old, e))
         return -1;
-    if (s.p == NULL || str_is(s, "always"))
+    if (!s.p || str_is(s, "always"))
         *scheme = PREPEND_ALWAYS;
     else if (str_is(s, "first"))
         *scheme = PREPEND_FIRST;
@@ -98,9 +96,8 @@ static int load_metaspace(struct pretok *p, const struct json *o, struct err *e)
     struct str mark;
     uint32_t c;
     bool split;
-    if (field_need_char(o, "replacement", &c, e) != 0 || read_scheme(o, &scheme, e) != 0 ||
-        field_bool(o, "split", true, &split, e) != 0 ||
-        (s = add_step(p, PRETOK_METASPACE, e)) == NULL)
+    if (field_need_char(o, "replacement", &c, e) || read_scheme(o, &scheme, e) ||
+        field_bool(o, "split", true, &split, e) || !(s = add_step(p, PRETOK_METASPACE, e)))
         return -1;
     s->mark_n = utf8_put(s->mark, c);
     s->scheme = scheme;
@@ -113,10 +110,10 @@ static int load_steps(struct pretok *p, const struct json *o, int depth, struct 
 static int load_list(struct pretok *p, const struct json *o, int depth, struct err *e)
 {
     const struct json *list = field_need_array(o, "pretokenizers", e);
-    if (list == NULL) return -1;
+    if (!list) return -1;
     if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
     for (size_t i = 0; i < list->count; i++)
-        if (load_steps(p, &list->items[i], depth + 1, e) != 0) return -1;
+        if (load_steps(p, &list->items[i], depth + 1, e)) return -1;
     return 0;
 }
 
@@ -131,12 +128,12 @@ static int load_steps(struct pretok *p, const struct json *o, int depth, struct 
     if (str_is(type, "Split")) return load_split(p, o, e);
     if (str_is(type, "Metaspace")) return load_metaspace(p, o, e);
     if (str_is(type, "Digits")) {
-        if (field_bool(o, "individual_digits", false, &one, e) != 0) return -1;
+        if (field_bool(o, "individual_digits", false, &one, e)) return -1;
         rule = one ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS;
         return add_own_split(p, "\\p{rust:numeric}", rule, false, e);
     }
     if (str_is(type, "Punctuation")) {
-        if (read_rule(o, false, &rule, e) != 0) return -1;
+        if (read_rule(o, false, &rule, e)) return -1;
         return add_own_split(p, "\\p{rust:punct}", rule, false, e);
     }
     if (str_is(type, "Whitespace"))
@@ -150,7 +147,7 @@ static int load_steps(struct pretok *p, const struct json *o, int depth, struct 
 struct pretok *pretok_load(const struct json *o, struct err *e)
 {
     struct pretok *p = mem_alloc(1, sizeof *p, e);
-    if (p != NULL && o != NULL && o->kind != JSON_NULL && load_steps(p, o, 0, e) != 0) {
+    if (p && o && o->kind != JSON_NULL && load_steps(p, o, 0, e)) {
         pretok_free(p);
         return NULL;
     }
@@ -159,7 +156,7 @@ struct pretok *pretok_load(const struct json *o, struct err *e)
 
 void pretok_free(struct pretok *p)
 {
-    if (p == NULL) return;
+    if (!p) return;
     for (size_t i = 0; i < p->n; i++) regex_free(p->step[i].pattern);
     mem_free(p->step);
     mem_free(p);

@@ -68,7 +68,7 @@ static int add_part(struct cutter *c, size_t begin, size_t end, bool match)
         c->open_match = match;
         return 0;
     }
-    if (close_part(c) != 0) return -1;
+    if (close_part(c)) return -1;
     c->open = true;
     c->open_match = match;
     c->begin = begin;
@@ -86,12 +86,12 @@ static int split_piece(const struct pretok_step *step, struct pretok_state *s,
     int rc;
     regex_iter_init(&it, step->pattern, &s->mem, text, n);
     while ((rc = regex_next(&it, &begin, &end, e)) > 0) {
-        if (last != begin && add_part(&c, p->begin + last, p->begin + begin, step->invert) != 0)
+        if (last != begin && add_part(&c, p->begin + last, p->begin + begin, step->invert))
             return -1;
-        if (add_part(&c, p->begin + begin, p->begin + end, !step->invert) != 0) return -1;
+        if (add_part(&c, p->begin + begin, p->begin + end, !step->invert)) return -1;
         last = end;
     }
-    if (rc == 0 && last != n) rc = add_part(&c, p->begin + last, p->end, step->invert);
+    if (!rc && last != n) rc = add_part(&c, p->begin + last, p->end, step->invert);
     return rc < 0 ? -1 : close_part(&c);
 }
 
@@ -102,7 +102,7 @@ static int split(const struct pretok_step *step, struct pretok_state *s, struct 
         const struct piece *p = &s->pieces.v[i];
         int rc = p->id == PIECE_TEXT ? split_piece(step, s, p, e)
                                      : pieces_add(&s->next, &s->text, p->begin, p->end, p->id, e);
-        if (rc != 0) return -1;
+        if (rc) return -1;
     }
     pretok_state_turn(s, false);
     return 0;
@@ -115,7 +115,7 @@ static int put_marked(const struct pretok_step *step, struct pretok_state *s, co
     size_t last = p->begin;
     for (size_t i = p->begin; i < p->end; i++) {
         if (s->text.p[i] != ' ') continue;
-        if (ntext_copy(&s->spare, &s->text, last, i, e) != 0 ||
+        if (ntext_copy(&s->spare, &s->text, last, i, e) ||
             ntext_put(&s->spare, step->mark, step->mark_n, ntext_origin(&s->text, i, i + 1), e))
             return -1;
         last = i + 1;
@@ -144,7 +144,7 @@ static int put_metaspace(const struct pretok_step *step, struct pretok_state *s,
     bool has = starts_with(s, p, " ", 1) || starts_with(s, p, step->mark, step->mark_n);
     bool wants =
         step->scheme == PREPEND_ALWAYS || (step->scheme == PREPEND_FIRST && p->origin == 0);
-    if (wants && !has && put_front(s, p, step->mark, step->mark_n, e) != 0) return -1;
+    if (wants && !has && put_front(s, p, step->mark, step->mark_n, e)) return -1;
     return put_marked(step, s, p, e);
 }
 
@@ -153,7 +153,7 @@ static int put_bytes(struct pretok_state *s, const struct piece *p, struct err *
     for (size_t i = p->begin; i < p->end; i++) {
         char out[4];
         unsigned n = utf8_put(out, bytechar_of((unsigned char)s->text.p[i]));
-        if (ntext_put(&s->spare, out, n, ntext_origin(&s->text, i, i + 1), e) != 0) return -1;
+        if (ntext_put(&s->spare, out, n, ntext_origin(&s->text, i, i + 1), e)) return -1;
     }
     return 0;
 }
@@ -164,7 +164,7 @@ static int rewrite_piece(const struct pretok_step *step, struct pretok_state *s,
     if (p->id != PIECE_TEXT) return ntext_copy(&s->spare, &s->text, p->begin, p->end, e);
     if (step->kind == PRETOK_METASPACE) return put_metaspace(step, s, p, e);
     if (step->kind == PRETOK_BYTES) return put_bytes(s, p, e);
-    if (!starts_with(s, p, " ", 1) && put_front(s, p, " ", 1, e) != 0) return -1;
+    if (!starts_with(s, p, " ", 1) && put_front(s, p, " ", 1, e)) return -1;
     return ntext_copy(&s->spare, &s->text, p->begin, p->end, e);
 }
 
@@ -176,8 +176,8 @@ static int rewrite(const struct pretok_step *step, struct pretok_state *s, struc
     for (size_t i = 0; i < s->pieces.n; i++) {
         const struct piece *p = &s->pieces.v[i];
         size_t begin = s->spare.n;
-        if (rewrite_piece(step, s, p, e) != 0 ||
-            pieces_add(&s->next, &s->spare, begin, s->spare.n, p->id, e) != 0)
+        if (rewrite_piece(step, s, p, e) ||
+            pieces_add(&s->next, &s->spare, begin, s->spare.n, p->id, e))
             return -1;
         /* Rewriting is not cutting: where the piece began stays. */
         if (s->spare.n > begin) s->next.v[s->next.n - 1].origin = p->origin;
@@ -190,7 +190,7 @@ int pretok_apply(const struct pretok *p, struct pretok_state *s, struct err *e)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct pretok_step *step = &p->step[i];
-        if ((step->kind == PRETOK_SPLIT ? split : rewrite)(step, s, e) != 0) return -1;
+        if ((step->kind == PRETOK_SPLIT ? split : rewrite)(step, s, e)) return -1;
     }
     return 0;
 }

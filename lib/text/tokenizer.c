@@ -52,7 +52,7 @@ static void describe_part(struct tokenizer *t, const struct json *doc, const cha
     const struct json *v = json_get(doc, key);
     buf_puts(&t->description, key);
     buf_putc(&t->description, ' ');
-    if (v != NULL) describe(v, &t->description);
+    if (v) describe(v, &t->description);
     buf_putc(&t->description, '\n');
 }
 
@@ -60,29 +60,29 @@ static int load_model(struct tokenizer *t, const struct json *doc, struct err *e
 {
     const struct json *m = json_get(doc, "model");
     struct str type;
-    if (m == NULL || m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "there is no \"model\"");
-    if (field_str(m, "type", &type, e) != 0) return -1;
-    if (type.p != NULL ? !str_is(type, "BPE") : json_get(m, "merges") == NULL)
+    if (!m || m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "there is no \"model\"");
+    if (field_str(m, "type", &type, e)) return -1;
+    if (type.p ? !str_is(type, "BPE") : !json_get(m, "merges"))
         return err_set(e, ERR_DATA, "model \"%.*s\" is not supported; only BPE is",
-                       type.p == NULL ? 1 : (int)type.n, type.p == NULL ? "?" : type.p);
+                       !type.p ? 1 : (int)type.n, !type.p ? "?" : type.p);
     t->bpe = bpe_load(m, e);
-    return t->bpe == NULL ? err_prefix(e, "model") : 0;
+    return t->bpe ? 0 : err_prefix(e, "model");
 }
 
 /* The components, all but the added tokens. */
 static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e)
 {
     const struct json *version = json_get(doc, "version");
-    if (version != NULL && (version->kind != JSON_STRING || !str_is(version->s, "1.0")))
+    if (version && (version->kind != JSON_STRING || !str_is(version->s, "1.0")))
         return err_set(e, ERR_DATA, "the version is not \"1.0\"");
-    if (load_model(t, doc, e) != 0 ||
-        (t->normalizer = normalizer_load(json_get(doc, "normalizer"), e)) == NULL ||
-        (t->pretok = pretok_load(json_get(doc, "pre_tokenizer"), e)) == NULL ||
-        (t->decoder = decoder_load(json_get(doc, "decoder"), e)) == NULL)
+    if (load_model(t, doc, e) ||
+        !(t->normalizer = normalizer_load(json_get(doc, "normalizer"), e)) ||
+        !(t->pretok = pretok_load(json_get(doc, "pre_tokenizer"), e)) ||
+        !(t->decoder = decoder_load(json_get(doc, "decoder"), e)))
         return -1;
     if (pretok_ends_in_bytes(t->pretok) && bpe_has_bytes(t->bpe)) {
         pretok_drop_bytes(t->pretok);
-        if (bpe_set_bytes(t->bpe, e) != 0) return -1;
+        if (bpe_set_bytes(t->bpe, e)) return -1;
     }
     describe_part(t, doc, "normalizer");
     describe_part(t, doc, "pre_tokenizer");
@@ -96,28 +96,28 @@ static int load_document(struct tokenizer *t, const char *path, const char *dir,
     struct io_map map;
     const struct json *doc;
     int rc = -1;
-    if (io_map(path, &map, e) != 0) return -1;
+    if (io_map(path, &map, e)) return -1;
     doc = json_parse((const char *)map.p, map.n, &arena, e);
-    if (doc != NULL && doc->kind != JSON_OBJECT)
+    if (doc && doc->kind != JSON_OBJECT)
         err_set(e, ERR_DATA, "not a JSON object");
-    else if (doc != NULL && load_parts(t, doc, e) == 0)
+    else if (doc && !load_parts(t, doc, e))
         rc = added_load(&t->added, json_get(doc, "added_tokens"), bpe_vocab(t->bpe), t->normalizer,
                         e);
-    if (rc != 0) err_prefix(e, "%s", path);
+    if (rc) err_prefix(e, "%s", path);
     arena_free(&arena);
     io_unmap(&map);
-    if (rc == 0) rc = tokenizer_load_config(t, dir, e);
-    if (rc == 0 && added_finish(&t->added, e) != 0) rc = err_prefix(e, "%s: added tokens", path);
+    if (!rc) rc = tokenizer_load_config(t, dir, e);
+    if (!rc && added_finish(&t->added, e)) rc = err_prefix(e, "%s: added tokens", path);
     return rc;
 }
 
 struct tokenizer *tokenizer_load(const char *dir, struct err *e)
 {
     struct tokenizer *t = mem_alloc(1, sizeof *t, e);
-    char *path = t == NULL ? NULL : io_path(dir, "tokenizer.json", e);
-    int rc = path == NULL ? -1 : load_document(t, path, dir, e);
+    char *path = t ? io_path(dir, "tokenizer.json", e) : NULL;
+    int rc = path ? load_document(t, path, dir, e) : -1;
     mem_free(path);
-    if (rc == 0) return t;
+    if (!rc) return t;
     tokenizer_free(t);
     return NULL;
 }
@@ -130,7 +130,7 @@ void named_text_free(struct named_text *k)
 
 void tokenizer_free(struct tokenizer *t)
 {
-    if (t == NULL) return;
+    if (!t) return;
     added_free(&t->added);
     normalizer_free(t->normalizer);
     pretok_free(t->pretok);
@@ -155,25 +155,22 @@ uint32_t tokenizer_vocab_size(const struct tokenizer *t)
 bool tokenizer_id(const struct tokenizer *t, struct str token, uint32_t *id)
 {
     const struct added_token *k = added_find(&t->added, token);
-    *id = k != NULL ? k->id : vocab_find(bpe_vocab(t->bpe), token);
+    *id = k ? k->id : vocab_find(bpe_vocab(t->bpe), token);
     return *id != VOCAB_NONE;
 }
 
-bool tokenizer_is_added(const struct tokenizer *t, uint32_t id)
-{
-    return added_get(&t->added, id) != NULL;
-}
+bool tokenizer_is_added(const struct tokenizer *t, uint32_t id) { return added_get(&t->added, id); }
 
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id)
 {
     const struct added_token *k = added_get(&t->added, id);
-    return k != NULL && k->special;
+    return k && k->special;
 }
 
 struct str tokenizer_token(const struct tokenizer *t, uint32_t id)
 {
     const struct added_token *k = added_get(&t->added, id);
-    return k != NULL ? k->pattern : vocab_token(bpe_vocab(t->bpe), id);
+    return k ? k->pattern : vocab_token(bpe_vocab(t->bpe), id);
 }
 
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, bool skip_special,
@@ -181,13 +178,13 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
 {
     struct decoder_list list = {0};
     int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
+    for (size_t i = 0; i < n && !rc; i++) {
         struct str s = tokenizer_token(t, ids[i]);
-        if (s.p == NULL || (skip_special && tokenizer_is_special(t, ids[i]))) continue;
+        if (!s.p || (skip_special && tokenizer_is_special(t, ids[i]))) continue;
         buf_str(&list.text, s);
         rc = decoder_list_end(&list, e);
     }
-    if (rc == 0) rc = decoder_apply(t->decoder, &list, b, e);
+    if (!rc) rc = decoder_apply(t->decoder, &list, b, e);
     decoder_list_free(&list);
     return rc;
 }
@@ -195,7 +192,7 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
 int tokenizer_token_bytes(const struct tokenizer *t, uint32_t id, struct buf *b, struct err *e)
 {
     struct str s = tokenizer_token(t, id);
-    if (s.p == NULL)
+    if (!s.p)
         return err_set(e, ERR_DATA, "token %u is not in the tokenizer's vocabulary of %u", id,
                        tokenizer_vocab_size(t));
     return decoder_token_bytes(t->decoder, s, b, e);

@@ -15,16 +15,16 @@ struct tokenizer_scratch *tokenizer_scratch_new(const struct tokenizer *t, struc
 {
     struct tokenizer_scratch *s = mem_alloc(1, sizeof *s, e);
     (void)t;
-    if (s == NULL) return NULL;
+    if (!s) return NULL;
     s->bpe = bpe_scratch_new(e);
-    if (s->bpe != NULL) return s;
+    if (s->bpe) return s;
     mem_free(s);
     return NULL;
 }
 
 void tokenizer_scratch_free(struct tokenizer_scratch *s)
 {
-    if (s == NULL) return;
+    if (!s) return;
     pretok_state_free(&s->state);
     normalizer_scratch_free(&s->normal);
     bpe_scratch_free(s->bpe);
@@ -44,9 +44,9 @@ static int grow(struct token_list *l, size_t need, struct err *e)
 {
     size_t ids = l->cap, begin = l->cap, end = l->cap;
     if (need <= l->cap) return 0;
-    if (mem_grow(&l->ids, &ids, need, sizeof *l->ids, e) != 0 ||
-        mem_grow(&l->begin, &begin, need, sizeof *l->begin, e) != 0 ||
-        mem_grow(&l->end, &end, need, sizeof *l->end, e) != 0)
+    if (mem_grow(&l->ids, &ids, need, sizeof *l->ids, e) ||
+        mem_grow(&l->begin, &begin, need, sizeof *l->begin, e) ||
+        mem_grow(&l->end, &end, need, sizeof *l->end, e))
         return -1;
     l->cap = ids < begin ? ids : begin;
     if (end < l->cap) l->cap = end;
@@ -64,14 +64,14 @@ static void put(struct token_list *l, uint32_t id, struct ntext_range r)
 static int split_added(const struct tokenizer *t, const struct added_trie *trie,
                        struct pretok_state *st, struct err *e)
 {
-    if (trie == NULL) return 0;
+    if (!trie) return 0;
     st->next.n = 0;
     for (size_t i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];
         int rc = p->id == PIECE_TEXT
                      ? added_split(&t->added, trie, &st->text, p->begin, p->end, &st->next, e)
                      : pieces_add(&st->next, &st->text, p->begin, p->end, p->id, e);
-        if (rc != 0) return -1;
+        if (rc) return -1;
     }
     pretok_state_turn(st, false);
     return 0;
@@ -98,8 +98,7 @@ static int normalize(const struct tokenizer *t, struct tokenizer_scratch *s, str
         int rc = keeps(t, st, p) ? ntext_copy(&st->spare, &st->text, p->begin, p->end, e)
                                  : normalizer_apply(t->normalizer, &s->normal, &st->text, p->begin,
                                                     p->end, &st->spare, e);
-        if (rc != 0 || pieces_add(&st->next, &st->spare, begin, st->spare.n, p->id, e) != 0)
-            return -1;
+        if (rc || pieces_add(&st->next, &st->spare, begin, st->spare.n, p->id, e)) return -1;
     }
     pretok_state_turn(st, true);
     return 0;
@@ -112,8 +111,8 @@ static int encode_word(const struct tokenizer *t, struct tokenizer_scratch *s,
     size_t at = p->begin;
     s->tokens.n = 0;
     if (bpe_word(t->bpe, s->bpe, text->p + p->begin, p->end - p->begin, text->n - p->begin,
-                 &s->tokens, e) != 0 ||
-        grow(out, out->n + s->tokens.n, e) != 0)
+                 &s->tokens, e) ||
+        grow(out, out->n + s->tokens.n, e))
         return -1;
     for (size_t i = 0; i < s->tokens.n; i++) {
         size_t end = at + s->tokens.v[i].len;
@@ -134,16 +133,16 @@ int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, str
     if (valid != text.n) return err_set(e, ERR_DATA, "the text is not UTF-8 at byte %zu", valid);
     ntext_view(&st->text, text);
     st->pieces.n = 0;
-    if (pieces_add(&st->pieces, &st->text, 0, text.n, PIECE_TEXT, e) != 0 ||
-        split_added(t, t->added.plain, st, e) != 0 || normalize(t, s, e) != 0 ||
-        split_added(t, t->added.normalized, st, e) != 0 || pretok_apply(t->pretok, st, e) != 0)
+    if (pieces_add(&st->pieces, &st->text, 0, text.n, PIECE_TEXT, e) ||
+        split_added(t, t->added.plain, st, e) || normalize(t, s, e) ||
+        split_added(t, t->added.normalized, st, e) || pretok_apply(t->pretok, st, e))
         return -1;
     for (size_t i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];
         if (p->id == PIECE_TEXT) {
-            if (encode_word(t, s, p, out, e) != 0) return -1;
+            if (encode_word(t, s, p, out, e)) return -1;
         } else {
-            if (grow(out, out->n + 1, e) != 0) return -1;
+            if (grow(out, out->n + 1, e)) return -1;
             put(out, p->id, ntext_origin(&st->text, p->begin, p->end));
         }
     }

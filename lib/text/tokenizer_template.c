@@ -50,10 +50,10 @@ static int set_template(struct tokenizer *t, struct str name, struct str text, s
     size_t at = place(t, name, &found);
     if (!found && t->ntemplates == MAX_TEMPLATES)
         return err_set(e, ERR_DATA, "more than %d chat templates", MAX_TEMPLATES);
-    if (mem_grow(&t->templates, &t->templates_cap, t->ntemplates + 1, sizeof *t->templates, e) != 0)
+    if (mem_grow(&t->templates, &t->templates_cap, t->ntemplates + 1, sizeof *t->templates, e))
         return -1;
     struct named_text k = {mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e), text.n};
-    if (k.name == NULL || k.text == NULL) return named_text_free(&k), -1;
+    if (!k.name || !k.text) return named_text_free(&k), -1;
     struct named_text *slot = &t->templates[at];
     if (found)
         named_text_free(slot);
@@ -71,9 +71,9 @@ static int read_list(struct tokenizer *t, const struct json *v, struct err *e)
         const struct json *o = &v->items[i];
         const struct json *name = o->kind == JSON_OBJECT ? json_get(o, "name") : NULL;
         const struct json *text = o->kind == JSON_OBJECT ? json_get(o, "template") : NULL;
-        if (name == NULL || text == NULL || name->kind != JSON_STRING || text->kind != JSON_STRING)
+        if (!name || !text || name->kind != JSON_STRING || text->kind != JSON_STRING)
             return err_set(e, ERR_DATA, "entry %zu needs \"name\" and \"template\"", i);
-        if (set_template(t, name->s, text->s, e) != 0) return err_prefix(e, "entry %zu", i);
+        if (set_template(t, name->s, text->s, e)) return err_prefix(e, "entry %zu", i);
     }
     return 0;
 }
@@ -84,19 +84,19 @@ static int read_object(struct tokenizer *t, const struct json *v, struct err *e)
     for (size_t i = 0; i < v->count; i++) {
         if (v->items[i].kind != JSON_STRING)
             return err_set(e, ERR_DATA, "\"%.*s\" must be a string", STR_FMT(v->keys[i]));
-        if (set_template(t, v->keys[i], v->items[i].s, e) != 0) return -1;
+        if (set_template(t, v->keys[i], v->items[i].s, e)) return -1;
     }
     return 0;
 }
 
 int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct err *e)
 {
-    if (v == NULL || v->kind == JSON_NULL || t->ntemplates) return 0;
+    if (!v || v->kind == JSON_NULL || t->ntemplates) return 0;
     int rc = v->kind == JSON_STRING   ? set_template(t, STR("default"), v->s, e)
              : v->kind == JSON_ARRAY  ? read_list(t, v, e)
              : v->kind == JSON_OBJECT ? read_object(t, v, e)
                                       : err_set(e, ERR_DATA, "must be a string or a list");
-    return rc == 0 ? 0 : err_prefix(e, "\"chat_template\"");
+    return rc ? err_prefix(e, "\"chat_template\"") : 0;
 }
 
 /* ---- files ---- */
@@ -106,8 +106,8 @@ static int read_file(struct tokenizer *t, const char *dir, const char *file, str
 {
     struct buf b = {0};
     char *path = io_path(dir, file, e);
-    int rc = path == NULL ? -1 : io_slurp(path, MAX_TEMPLATE, &b, e);
-    if (rc == 0 && set_template(t, name, (struct str){b.data ? b.data : "", b.len}, e) != 0)
+    int rc = path ? io_slurp(path, MAX_TEMPLATE, &b, e) : -1;
+    if (!rc && set_template(t, name, (struct str){b.data ? b.data : "", b.len}, e))
         rc = err_prefix(e, "%s", path);
     buf_free(&b);
     mem_free(path);
@@ -131,8 +131,8 @@ int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e
 {
     int rc = io_has(dir, "chat_template.jinja", e);
     if (rc > 0) rc = read_file(t, dir, "chat_template.jinja", STR("default"), e);
-    char *path = rc == 0 ? io_path(dir, FOLDER, e) : NULL;
-    rc = path == NULL ? -1 : io_is_dir(path, e);
+    char *path = rc ? NULL : io_path(dir, FOLDER, e);
+    rc = path ? io_is_dir(path, e) : -1;
     if (rc > 0) rc = io_list(path, visit, &(struct folder){t, path}, e);
     mem_free(path);
     return rc;

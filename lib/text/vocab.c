@@ -18,7 +18,7 @@ void vocab_free(struct vocab *v)
 static size_t slot_of(const struct vocab *v, struct str s)
 {
     size_t i = hash64(s.p, s.n, 0) & (v->slots - 1);
-    while (v->key[i].p != NULL && !str_eq(v->key[i], s)) i = (i + 1) & (v->slots - 1);
+    while (v->key[i].p && !str_eq(v->key[i], s)) i = (i + 1) & (v->slots - 1);
     return i;
 }
 
@@ -28,13 +28,13 @@ static int resize(struct vocab *v, size_t slots, struct err *e)
     uint32_t *value = v->value;
     size_t old = v->slots;
     struct str *bigger = mem_alloc(slots, sizeof *bigger, e);
-    uint32_t *values = bigger == NULL ? NULL : mem_alloc(slots, sizeof *values, e);
-    if (values == NULL) return mem_free(bigger), -1;
+    uint32_t *values = bigger ? mem_alloc(slots, sizeof *values, e) : NULL;
+    if (!values) return mem_free(bigger), -1;
     v->key = bigger;
     v->value = values;
     v->slots = slots;
     for (size_t i = 0; i < old; i++) {
-        if (key[i].p == NULL) continue;
+        if (!key[i].p) continue;
         size_t at = slot_of(v, key[i]);
         v->key[at] = key[i];
         v->value[at] = value[i];
@@ -57,16 +57,16 @@ int vocab_add(struct vocab *v, struct str s, uint32_t id, struct err *e)
     char *copy;
     if (id > VOCAB_MAX_ID)
         return err_set(e, ERR_DATA, "token \"%.*s\": id %u is too large", STR_FMT(s), id);
-    if (vocab_reserve(v, (size_t)v->count + 1, e) != 0) return -1;
+    if (vocab_reserve(v, (size_t)v->count + 1, e)) return -1;
     if (id >= v->cap) {
         size_t cap = v->cap;
-        if (mem_grow(&v->token, &v->cap, id + 1, sizeof *v->token, e) != 0) return -1;
+        if (mem_grow(&v->token, &v->cap, id + 1, sizeof *v->token, e)) return -1;
         memset(v->token + cap, 0, (v->cap - cap) * sizeof *v->token);
     }
     at = slot_of(v, s);
-    if (v->key[at].p == NULL) {
+    if (!v->key[at].p) {
         copy = arena_copy(&v->strings, s.p, s.n, e);
-        if (copy == NULL) return -1;
+        if (!copy) return -1;
         v->key[at] = (struct str){copy, s.n};
         v->count++;
     }
@@ -81,7 +81,7 @@ uint32_t vocab_find(const struct vocab *v, struct str s)
     size_t at;
     if (v->slots == 0) return VOCAB_NONE;
     at = slot_of(v, s);
-    return v->key[at].p == NULL ? VOCAB_NONE : v->value[at];
+    return !v->key[at].p ? VOCAB_NONE : v->value[at];
 }
 
 struct str vocab_token(const struct vocab *v, uint32_t id)

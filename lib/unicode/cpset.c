@@ -18,7 +18,7 @@ static int push(struct cpset *s, uint32_t first, uint32_t last, struct err *e)
         if (last > s->r[s->n - 1]) s->r[s->n - 1] = last;
         return 0;
     }
-    if (mem_grow(&s->r, &s->cap, s->n + 2, sizeof *s->r, e) != 0) return -1;
+    if (mem_grow(&s->r, &s->cap, s->n + 2, sizeof *s->r, e)) return -1;
     s->r[s->n++] = first;
     s->r[s->n++] = last;
     return 0;
@@ -31,7 +31,7 @@ int cpset_add_ranges(struct cpset *s, const uint32_t *r, size_t n, struct err *e
     while (i < s->n || j < n) {
         bool mine = j >= n || (i < s->n && s->r[i] <= r[j]);
         const uint32_t *from = mine ? s->r + i : r + j;
-        if (push(&out, from[0], from[1], e) != 0) return cpset_free(&out), -1;
+        if (push(&out, from[0], from[1], e)) return cpset_free(&out), -1;
         *(mine ? &i : &j) += 2;
     }
     mem_free(s->r);
@@ -56,10 +56,10 @@ int cpset_invert(struct cpset *s, struct err *e)
     struct cpset out = {0};
     uint32_t next = 0;
     for (size_t i = 0; i < s->n; i += 2) {
-        if (s->r[i] > next && push(&out, next, s->r[i] - 1, e) != 0) return cpset_free(&out), -1;
+        if (s->r[i] > next && push(&out, next, s->r[i] - 1, e)) return cpset_free(&out), -1;
         next = s->r[i + 1] + 1;
     }
-    if (next <= CPSET_LAST && push(&out, next, CPSET_LAST, e) != 0) return cpset_free(&out), -1;
+    if (next <= CPSET_LAST && push(&out, next, CPSET_LAST, e)) return cpset_free(&out), -1;
     mem_free(s->r);
     *s = out;
     return 0;
@@ -71,7 +71,7 @@ int cpset_intersect(struct cpset *s, const struct cpset *other, struct err *e)
     for (size_t i = 0, j = 0; i < s->n && j < other->n;) {
         uint32_t first = s->r[i] > other->r[j] ? s->r[i] : other->r[j];
         uint32_t last = s->r[i + 1] < other->r[j + 1] ? s->r[i + 1] : other->r[j + 1];
-        if (first <= last && push(&out, first, last, e) != 0) return cpset_free(&out), -1;
+        if (first <= last && push(&out, first, last, e)) return cpset_free(&out), -1;
         if (s->r[i + 1] < other->r[j + 1])
             i += 2;
         else

@@ -102,7 +102,7 @@ static int add_part(struct cpset *set, const uint32_t *part, size_t n, uint64_t 
         unsigned v = part[i] & 0xff;
         uint32_t last = i + 1 < n ? (part[i + 1] >> 8) - 1 : CPSET_LAST;
         bool in = mask != 0 ? v < 64 && (mask >> v & 1) : v == want;
-        if (in && cpset_add(set, part[i] >> 8, last, e) != 0) return -1;
+        if (in && cpset_add(set, part[i] >> 8, last, e)) return -1;
     }
     return 0;
 }
@@ -117,9 +117,9 @@ static int add_graph(struct cpset *set, struct err *e)
 {
     struct cpset space = {0};
     int rc = cpset_add_ranges(&space, unicode_space, unicode_space_n, e);
-    if (rc == 0) rc = cpset_invert(&space, e);
-    if (rc == 0) rc = add_categories(set, ~(BIT(0) | BIT(26) | BIT(28)), e);
-    if (rc == 0) rc = cpset_intersect(set, &space, e);
+    if (!rc) rc = cpset_invert(&space, e);
+    if (!rc) rc = add_categories(set, ~(BIT(0) | BIT(26) | BIT(28)), e);
+    if (!rc) rc = cpset_intersect(set, &space, e);
     cpset_free(&space);
     return rc;
 }
@@ -133,18 +133,18 @@ static int add_composed(const char *name, struct cpset *set, struct err *e)
     if (strcmp(name, "assigned") == 0) return add_categories(set, ~BIT(0), e);
     if (strcmp(name, "graph") == 0) return add_graph(set, e);
     if (strcmp(name, "alnum") == 0) {
-        if (add_categories(set, BIT(9), e) != 0) return -1;
+        if (add_categories(set, BIT(9), e)) return -1;
         return cpset_add_ranges(set, unicode_alphabetic, unicode_alphabetic_n, e);
     }
     if (strcmp(name, "blank") == 0) {
-        if (add_categories(set, BIT(23), e) != 0) return -1;
+        if (add_categories(set, BIT(23), e)) return -1;
         return cpset_add_ranges(set, tab_range, 2, e);
     }
     if (strcmp(name, "print") == 0) {
         struct cpset zs = {0};
         int rc = add_graph(set, e);
-        if (rc == 0) rc = add_categories(&zs, BIT(23), e);
-        if (rc == 0) rc = cpset_union(set, &zs, e);
+        if (!rc) rc = add_categories(&zs, BIT(23), e);
+        if (!rc) rc = cpset_union(set, &zs, e);
         cpset_free(&zs);
         return rc;
     }

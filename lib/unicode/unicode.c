@@ -23,18 +23,18 @@ static const struct unicode_run *find_run(const struct unicode_run *runs, size_t
 uint32_t unicode_fold_least(uint32_t c)
 {
     const struct unicode_run *r = find_run(unicode_fold, unicode_fold_n, c);
-    return r == NULL ? c : (uint32_t)((int64_t)c + r->delta);
+    return r ? (uint32_t)((int64_t)c + r->delta) : c;
 }
 
 int unicode_add_folds(uint32_t c, struct cpset *set, struct err *e)
 {
     uint32_t least = unicode_fold_least(c);
-    if (cpset_add(set, least, least, e) != 0) return -1;
+    if (cpset_add(set, least, least, e)) return -1;
     for (unsigned i = 0; i < unicode_fold_n; i++) {
         const struct unicode_run *r = &unicode_fold[i];
         int64_t from = (int64_t)least - r->delta;
         if (from < r->first || from > r->last || (from - r->first) % r->step != 0) continue;
-        if (cpset_add(set, (uint32_t)from, (uint32_t)from, e) != 0) return -1;
+        if (cpset_add(set, (uint32_t)from, (uint32_t)from, e)) return -1;
     }
     return 0;
 }
@@ -64,9 +64,9 @@ unsigned unicode_to_lower(uint32_t c, uint32_t out[3])
 {
     const uint32_t *key = find_sequence(unicode_lower_special, unicode_lower_special_n, c);
     const struct unicode_run *r;
-    if (key != NULL) return copy_sequence(key, unicode_lower_special_pool, out);
+    if (key) return copy_sequence(key, unicode_lower_special_pool, out);
     r = find_run(unicode_lower, unicode_lower_n, c);
-    out[0] = r == NULL ? c : (uint32_t)((int64_t)c + r->delta);
+    out[0] = r ? (uint32_t)((int64_t)c + r->delta) : c;
     return 1;
 }
 
@@ -104,10 +104,10 @@ unsigned unicode_decompose(uint32_t c, bool compat, uint32_t out[UNICODE_DECOMPO
     }
     if (c >= 0xa0 && compat) {
         key = find_sequence(unicode_nfkd, unicode_nfkd_n, c);
-        if (key != NULL) return copy_sequence(key, unicode_nfkd_pool, out);
+        if (key) return copy_sequence(key, unicode_nfkd_pool, out);
     }
     if (c >= 0xa0) key = find_sequence(unicode_nfd, unicode_nfd_n, c);
-    if (key != NULL) return copy_sequence(key, unicode_nfd_pool, out);
+    if (key) return copy_sequence(key, unicode_nfd_pool, out);
     out[0] = c;
     return 1;
 }
@@ -137,7 +137,7 @@ uint32_t unicode_composite(uint32_t a, uint32_t b)
 static int uniform_block(struct cpmap *m, int *seen, uint8_t v, struct err *e)
 {
     if (seen[v] < 0) {
-        if (mem_grow(&m->data, &m->cap, m->n + 1, sizeof *m->data, e) != 0) return -1;
+        if (mem_grow(&m->data, &m->cap, m->n + 1, sizeof *m->data, e)) return -1;
         memset(m->data[m->n], v, sizeof *m->data);
         seen[v] = (int)m->n++;
     }
@@ -159,8 +159,7 @@ int cpmap_build(struct cpmap *m, const uint32_t *at, const uint8_t *value, size_
             m->block[b] = (uint16_t)block;
             continue;
         }
-        if (mem_grow(&m->data, &m->cap, m->n + 1, sizeof *m->data, e) != 0)
-            return cpmap_free(m), -1;
+        if (mem_grow(&m->data, &m->cap, m->n + 1, sizeof *m->data, e)) return cpmap_free(m), -1;
         for (uint32_t k = 0; k < 256; k++) {
             while (i + 1 < n && at[i + 1] <= c + k) i++;
             m->data[m->n][k] = value[i];
