@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "chat/chat.h"
+#include "conversation.h"
 
 #define CHAT static __attribute__((unused)) /* a test uses what it needs */
 
@@ -27,6 +28,11 @@ struct bench {
 CHAT const struct json *parse(struct bench *b, const char *text)
 {
     return text ? json_parse(text, strlen(text), &b->arena, &b->e) : NULL;
+}
+
+CHAT struct chat_conversation talk(struct bench *b, const char *messages, const char *tools)
+{
+    return conversation_of(parse(b, messages), parse(b, tools), &b->arena);
 }
 
 CHAT void close_chat(struct bench *b)
@@ -53,8 +59,7 @@ CHAT bool sample_with(struct bench *b, const char *source, struct chat_options o
 
 CHAT bool sample(struct bench *b, const char *source, const char *messages, const char *tools)
 {
-    struct chat_conversation conv = {.messages = parse(b, messages), .tools = parse(b, tools)};
-    return sample_with(b, source, (struct chat_options){0}, conv);
+    return sample_with(b, source, (struct chat_options){0}, talk(b, messages, tools));
 }
 
 /* The tokens whose weight is not 0, as text. */

@@ -12,25 +12,16 @@
 static int encode(struct eval *v, struct token_list *ids, struct err *e)
 {
     const struct chat_options native = {.name = "native"};
-    struct buf json = {0};
-    struct arena a = {0};
+    const struct chat_message user = {.role = STR("user"), .content = str_z(v->prompt)};
+    const struct chat_conversation conv = {.messages = &user, .nmessages = 1};
     struct chat_rendering r = {0};
     struct chat *c = chat_new(v->tokenizer, &native, e);
     struct tokenizer_scratch *s = tokenizer_scratch_new(v->tokenizer, e);
     int rc = c && s ? 0 : -1;
-    buf_puts(&json, "[{\"role\":\"user\",\"content\":");
-    buf_json(&json, str_z(v->prompt));
-    buf_puts(&json, "}]");
-    if (rc == 0) rc = buf_check(&json, e);
-    struct chat_conversation conv = {0};
-    if (rc == 0) conv.messages = json_parse(json.data, json.len, &a, e);
-    if (!conv.messages) rc = err_prefix(e, "the prompt");
     if (rc == 0) rc = chat_render(c, &conv, true, &r, e);
-    if (rc == 0)
-        rc = tokenizer_encode(v->tokenizer, s, (struct str){r.text.data, r.text.len}, ids, e);
+    if (rc == 0 && tokenizer_encode(v->tokenizer, s, (struct str){r.text.data, r.text.len}, ids, e))
+        rc = err_prefix(e, "the prompt");
     chat_rendering_free(&r);
-    arena_free(&a);
-    buf_free(&json);
     tokenizer_scratch_free(s);
     chat_free(c);
     return rc;

@@ -52,33 +52,21 @@ struct job {
 };
 
 /* ---- the pool's side ---- */
-static int keep_runs(struct arena *a, const struct chat_sample *s, struct stream_sample *out,
-                     struct err *e)
-{
-    struct stream_run *runs = arena_alloc(a, s->nruns * sizeof *runs, e);
-    if (!runs) return -1;
-    for (size_t i = 0; i < s->nruns; i++) {
-        const struct chat_run *r = &s->runs[i];
-        runs[i] = (struct stream_run){r->n, r->weight, r->message, r->offset};
-    }
-    out->runs = runs;
-    out->nruns = (uint32_t)s->nruns;
-    return 0;
-}
-
 static int make_sample(struct job *j, struct chunk *c, int i, struct worker *w, struct err *e)
 {
     const struct stream_record *t = &c->turns[i];
     struct chat_conversation conv;
     struct stream_sample *out = &c->samples[i];
-    if (turns_json(t, &c->arena, &conv, e) < 0) return -1;
+    if (turns_chat(t, &c->arena, &conv, e) < 0) return -1;
     if (chat_sample(j->chat, w->scratch, &conv, &w->sample, e) < 0) return -1;
     size_t n = w->sample.tokens.n;
     if (n == 0) return err_set(e, ERR_DATA, "the template renders it to nothing");
     out->source = t->source;
     out->n = (uint32_t)n;
+    out->nruns = (uint32_t)w->sample.nruns;
     out->ids = arena_copy(&c->arena, w->sample.tokens.ids, n * sizeof *out->ids, e);
-    if (!out->ids || keep_runs(&c->arena, &w->sample, out, e) < 0) return -1;
+    out->runs = arena_copy(&c->arena, w->sample.runs, out->nruns * sizeof *out->runs, e);
+    if (!out->ids || !out->runs) return -1;
     c->facts[i] = w->sample.facts;
     return 0;
 }

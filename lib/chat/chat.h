@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "stream/run.h"
 #include "text/tokenizer.h"
 
 /* A compiled chat template together with the tokenizer that it is for. Immutable: threads share it.
@@ -48,12 +49,21 @@ void chat_free(struct chat *c);
 /* XXH3-128 of the template's source and options, for stream headers. */
 void chat_identity(const struct chat *c, char out[HASH128_HEX]);
 
-/* One row's conversation. tools and kwargs may be NULL; all of it outlives the result. */
+/* One message of a conversation. */
+struct chat_message {
+    struct str role;
+    struct str content;         /* p NULL: the message has no string content */
+    const struct json *members; /* an object of its other members, or NULL; "role" is skipped, and
+                                 * "content" where the string is there */
+};
+
+/* The conversation of one row. The memory belongs to the caller and outlives the result. */
 struct chat_conversation {
-    const struct json *messages; /* an array of objects with "role" and "content", ... as given */
-    const struct json *tools;    /* an array; an empty one is not the same as none */
-    const struct json *kwargs;   /* an object of template variables of this row */
-    bool keep_arguments;         /* as in chat_options, for this row */
+    const struct chat_message *messages;
+    size_t nmessages;
+    const struct json *tools;  /* an array, or NULL; an empty one is not the same as none */
+    const struct json *kwargs; /* an object of template variables of this row */
+    bool keep_arguments;       /* as in chat_options, for this row */
 };
 
 /* True for the variables that the renderer itself sets (messages, tools, ...): neither a row nor an
@@ -110,13 +120,6 @@ struct chat_left_item {
 };
 enum { CHAT_LEFT_NAMED = 8 };
 
-/* One sample: ids and what each token's loss weighs. */
-struct chat_run { /* n successive tokens */
-    uint32_t n;
-    float weight;    /* 0: no loss */
-    int32_t message; /* -1: template text */
-    uint32_t offset; /* byte offset in that message's content */
-};
 struct chat_facts {
     uint32_t tokens, trained; /* trained: of weight > 0 */
     uint32_t straddling;      /* tokens that are untrained for having a byte outside */
@@ -138,7 +141,7 @@ struct chat_facts {
 };
 struct chat_sample {
     struct token_list tokens;
-    struct chat_run *runs;
+    struct stream_run *runs; /* of all tokens, in order */
     size_t nruns, cap;
     struct chat_facts facts;
     struct chat_rendering rendering;

@@ -18,18 +18,11 @@ static bool is_special(const struct chat *c, uint32_t id)
 
 static bool is_eos(const struct chat *c, uint32_t id) { return c->has_eos && id == c->eos; }
 
-static bool is_blank(const char *p, uint32_t n)
-{
-    struct jstr s = {.p = p, .n = n};
-    size_t from, to;
-    jstr_strip(&s, NULL, true, false, &from, &to);
-    return from == s.n;
-}
-
 static bool is_blank_token(const struct chat_sample *out, uint32_t k)
 {
     const struct token_list *l = &out->tokens;
-    return is_blank(out->rendering.text.data + l->begin[k], l->end[k] - l->begin[k]);
+    return chat_is_blank(
+        (struct str){out->rendering.text.data + l->begin[k], l->end[k] - l->begin[k]});
 }
 
 /* The first special token behind the turn's last piece and before the next message's; n: none. */
@@ -73,7 +66,7 @@ static int find_closing(const struct chat *c, struct chat_scratch *s,
                         const struct chat_sample *out, uint32_t *to, struct err *e)
 {
     size_t n = (size_t)t->message + 1;
-    bool last = n == conv->messages->count;
+    bool last = n == conv->nmessages;
     struct chat_prompt p;
     *to = t->end;
     arena_reset(&s->prompt);
@@ -137,7 +130,8 @@ static bool end_by_text(const struct chat *c, const struct chat_sample *out, str
     bool rough = c->mask == CHAT_MASK_ROLL || out->rendering.has_generation;
     uint32_t none = (uint32_t)l->n, end = k < none ? run_end(c, l, k, t->limit) : none;
     if (k == none) {
-        bool blank = is_blank(out->rendering.text.data + t->end, t->limit - t->end);
+        bool blank =
+            chat_is_blank((struct str){out->rendering.text.data + t->end, t->limit - t->end});
         if (!rough && !blank) return false;
         if (rough) end = end_in_closing(c, t, out, t->end, is_added);
     } else if (!is_eos(c, l->ids[end])) {

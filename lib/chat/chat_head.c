@@ -29,12 +29,10 @@ int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
                        const struct chat_conversation *conv, size_t n, bool generation_prompt,
                        uint32_t source, struct chat_prompt *p, struct err *e)
 {
-    struct json first = *conv->messages;
     struct chat_conversation part = *conv;
     struct err refused = {0};
     const struct jstr *text;
-    first.count = n;
-    part.messages = &first;
+    part.nmessages = n;
     if (s->steps > CHAT_MAX_STEPS)
         return err_set(e, ERR_DATA,
                        "the conversation has too many turns: each is rendered up to its own "
@@ -195,7 +193,7 @@ static int find_elsewhere(const struct chat *c, struct chat_scratch *s,
     struct chat_prompt with, without, p;
     buf_reset(&s->elsewhere);
     s->sought = true;
-    for (size_t n = conv->messages->count; n > 0; n--) {
+    for (size_t n = conv->nmessages; n > 0; n--) {
         arena_reset(&s->prompt);
         int rc = chat_prompt_render(c, s, conv, n, true, 0, &with, e);
         if (rc > 0) rc = chat_prompt_render(c, s, conv, n, false, 0, &without, e);

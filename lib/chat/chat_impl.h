@@ -57,18 +57,16 @@ struct jinja *chat_template_for(const struct chat_template *t, const struct chat
 
 /* The conversation as the template sees it, each string numbered in sources (chat_value.c). decode:
  * calls' arguments that are JSON text become the objects that it holds. */
-int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
-                        bool decode, struct chat_sources *sources, struct jval *out);
+int chat_value_messages(struct vm *vm, const struct chat_conversation *conv,
+                        const struct chat_template *t, bool decode, struct chat_sources *sources,
+                        struct jval *out);
 int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
                      struct jval *out);
 int chat_value_json(struct vm *vm, const struct json *j, struct jval *out); /* without numbers */
-/* A message's thought, whatever it is called; NULL: none (chat_value.c). */
-const struct json *chat_thought(const struct json *message);
-
-bool chat_is_assistant(const struct json *message);
+bool chat_is_assistant(const struct chat_message *m);
 /* Sets *weight to what the message says that it weighs, 1 when it says nothing; *said: it does.
  * ERR_DATA when that is no weight. */
-int chat_weight(const struct json *message, float *weight, bool *said, struct err *e);
+int chat_weight(const struct chat_message *m, float *weight, bool *said, struct err *e);
 
 struct chat {
     struct chat_template t;
@@ -152,7 +150,10 @@ int chat_head(const struct chat *c, struct chat_scratch *s, const struct chat_co
 int chat_mask(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
               struct chat_sample *out, struct err *e);
 
-/* The first token that begins at byte or behind it. */
+/* ---- look-ups in a rendered text (chat_text.c) ---- */
+/* Returns the index of the first token that begins at or after the byte; l->n: there is none. */
 uint32_t chat_token_at(const struct token_list *l, uint32_t byte);
+/* Returns true when s holds nothing but what Python counts as white space. */
+bool chat_is_blank(struct str s);
 
 #endif

@@ -12,14 +12,6 @@ static void note(struct chat_facts *f, struct chat_left_item item, bool lost)
     if (f->nnamed < CHAT_LEFT_NAMED) f->named[f->nnamed++] = item;
 }
 
-static bool is_blank(struct str s, size_t from)
-{
-    struct jstr rest = {.p = s.p + from, .n = (uint32_t)(s.n - from)};
-    size_t begin, end;
-    jstr_strip(&rest, NULL, true, false, &begin, &end);
-    return begin == rest.n;
-}
-
 /* What of one part of a message (or of one item of it) is in the text. */
 struct seen {
     bool there;   /* it has a string that is not blank */
@@ -30,9 +22,10 @@ struct seen {
 static void look(struct seen *k, const struct chat_source *s)
 {
     size_t next = s->next < s->text.n ? s->next : s->text.n;
-    if (!is_blank(s->text, 0)) k->there = true;
+    if (!chat_is_blank(s->text)) k->there = true;
     if (s->shown) k->shown = true;
-    if (s->gap || !is_blank(s->text, next)) k->partial = true;
+    if (s->gap || !chat_is_blank((struct str){s->text.p + next, s->text.n - next}))
+        k->partial = true;
 }
 
 /* The call that begins at s; returns the source behind it. */
@@ -51,11 +44,11 @@ static const struct chat_source *look_at_call(const struct chat_source *s,
 }
 
 /* The sources [from, to) are those of one message. */
-static void look_at_message(const struct json *m, int32_t index, const struct chat_source *from,
-                            const struct chat_source *to, struct chat_facts *f)
+static void look_at_message(const struct chat_message *m, int32_t index,
+                            const struct chat_source *from, const struct chat_source *to,
+                            struct chat_facts *f)
 {
-    const struct json *r = json_get(m, "role");
-    struct str role = r && r->kind == JSON_STRING ? r->s : STR("");
+    struct str role = m->role;
     struct seen content = {0}, thought = {0}, calls = {0};
     for (const struct chat_source *s = from; s < to;) {
         if (s->part == CHAT_CONTENT) look(&content, s);
@@ -116,6 +109,6 @@ void chat_left_out(const struct chat_conversation *conv, const struct chat_sourc
             continue;
         }
         while (s < end && s->message == from->message) s++;
-        look_at_message(&conv->messages->items[from->message], from->message, from, s, f);
+        look_at_message(&conv->messages[from->message], from->message, from, s, f);
     }
 }

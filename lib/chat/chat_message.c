@@ -4,11 +4,7 @@
 
 #include "chat/chat_impl.h"
 
-bool chat_is_assistant(const struct json *message)
-{
-    const struct json *role = json_get(message, "role");
-    return role && role->kind == JSON_STRING && str_is(role->s, "assistant");
-}
+bool chat_is_assistant(const struct chat_message *m) { return str_is(m->role, "assistant"); }
 
 /* Beyond these a sum of weights in single precision may be infinite or 0. */
 #define WEIGHT_MIN 1e-6
@@ -25,13 +21,13 @@ static int number_weight(const struct json *v, float *w, struct err *e)
     return 0;
 }
 
-int chat_weight(const struct json *message, float *weight, bool *said, struct err *e)
+int chat_weight(const struct chat_message *m, float *weight, bool *said, struct err *e)
 {
     static const char *const names[] = {"weight", "train", "loss", "training"};
     *weight = 1;
     *said = false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct json *v = json_get(message, names[i]);
+        const struct json *v = m->members ? json_get(m->members, names[i]) : NULL;
         float w = 0;
         if (!v || v->kind == JSON_NULL) continue;
         if (i == 0) {

@@ -62,8 +62,8 @@ static int variables(const struct chat_template *t, struct vm *vm,
     if (t->name && t->name->thinking)
         add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
     if (add_members(vm, t->vars, vars, n) || add_members(vm, conv->kwargs, vars, n)) return -1;
-    if (chat_value_messages(vm, conv->messages, t, !t->keep_arguments && !conv->keep_arguments,
-                            sources, &messages))
+    if (chat_value_messages(vm, conv, t, !t->keep_arguments && !conv->keep_arguments, sources,
+                            &messages))
         return -1;
     if (conv->tools && conv->tools->kind != JSON_NULL &&
         chat_value_tools(vm, conv->tools, sources, &tools))
@@ -83,12 +83,9 @@ static int with_suffix(struct vm *vm, const char *suffix, const struct jstr **ou
     return 0;
 }
 
-static bool has_system(const struct json *messages)
+static bool has_system(const struct chat_conversation *conv)
 {
-    const struct json *role = messages->kind == JSON_ARRAY && messages->count
-                                  ? json_get(&messages->items[0], "role")
-                                  : NULL;
-    return role && role->kind == JSON_STRING && str_is(role->s, "system");
+    return conv->nmessages && str_is(conv->messages[0].role, "system");
 }
 
 struct jinja *chat_template_for(const struct chat_template *t, const struct chat_conversation *conv,
@@ -115,7 +112,7 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
     if (!jinja) return -1;
     sources->n = 0;
     sources->decoded = 0;
-    if (t->name && t->name->needs_system && !has_system(conv->messages))
+    if (t->name && t->name->needs_system && !has_system(conv))
         return err_set(e, ERR_DATA,
                        "template %s: the conversation has no system message, for which ROLL has a "
                        "text of its own; put it into the data",
@@ -136,19 +133,11 @@ static int put_span(struct chat_rendering *r, struct chat_span s, struct err *e)
     return 0;
 }
 
-static bool is_blank(struct str text, size_t begin, size_t end)
-{
-    struct jstr s = {.p = text.p + begin, .n = (uint32_t)(end - begin)};
-    size_t from, to;
-    jstr_strip(&s, NULL, true, false, &from, &to);
-    return from == s.n;
-}
-
 /* Notes that the span shows bytes of the source. */
 static void mark(struct chat_source *from, const struct jspan *k)
 {
     if (k->offset > from->next && from->part == CHAT_CONTENT && !from->gap)
-        from->gap = !is_blank(from->text, from->next, k->offset);
+        from->gap = !chat_is_blank((struct str){from->text.p + from->next, k->offset - from->next});
     if (k->offset + (k->end - k->begin) > from->next) from->next = k->offset + (k->end - k->begin);
     if (k->offset >= from->shown) from->shown = k->offset + 1;
 }

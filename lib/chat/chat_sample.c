@@ -81,14 +81,11 @@ static int render(const struct chat *c, struct chat_scratch *s, struct chat_conv
 }
 
 /* ROLL gives an empty answer no message at all. */
-static struct json roll_messages(const struct json *messages)
+static size_t roll_messages(const struct chat_conversation *conv)
 {
-    struct json m = *messages;
-    const struct json *content = NULL;
-    if (m.kind == JSON_ARRAY && m.count > 1 && chat_is_assistant(&m.items[m.count - 1]))
-        content = json_get(&m.items[m.count - 1], "content");
-    if (content && content->kind == JSON_STRING && !content->s.n) m.count--;
-    return m;
+    size_t n = conv->nmessages;
+    const struct chat_message *last = n > 1 ? &conv->messages[n - 1] : NULL;
+    return n - (last && chat_is_assistant(last) && last->content.p && !last->content.n);
 }
 
 /* The number of tokens that ROLL takes for the prompt: those of what stands before the last
@@ -96,16 +93,14 @@ static struct json roll_messages(const struct json *messages)
 static int roll_prompt(const struct chat *c, struct chat_scratch *s,
                        const struct chat_conversation *conv, size_t *n, struct err *e)
 {
-    struct json before = *conv->messages;
     struct chat_conversation part = *conv;
     const struct jstr *text;
-    part.messages = &before;
-    for (size_t i = conv->messages->count; i-- > 0;) {
-        if (!chat_is_assistant(&conv->messages->items[i])) continue;
-        before.count = i;
+    for (size_t i = conv->nmessages; i-- > 0;) {
+        if (!chat_is_assistant(&conv->messages[i])) continue;
+        part.nmessages = i;
         break;
     }
-    if (!before.count)
+    if (!part.nmessages)
         return err_set(e, ERR_DATA, "mask roll: there is no message before the assistant's");
     arena_reset(&s->prompt);
     if (chat_template_render(&c->t, &s->prompt, &part, true, &s->prompt_sources, &text, e) ||
@@ -124,14 +119,14 @@ struct origin {
 static int add_token(struct chat_sample *out, float weight, struct origin o, bool joins,
                      struct err *e)
 {
-    struct chat_run *last = out->nruns ? &out->runs[out->nruns - 1] : NULL;
+    struct stream_run *last = out->nruns ? &out->runs[out->nruns - 1] : NULL;
     out->facts.trained += weight > 0;
     if (joins && last && last->weight == weight && last->message == o.message) {
         last->n++;
         return 0;
     }
     if (mem_grow(&out->runs, &out->cap, out->nruns + 1, sizeof *out->runs, e)) return -1;
-    out->runs[out->nruns++] = (struct chat_run){1, weight, o.message, o.offset};
+    out->runs[out->nruns++] = (struct stream_run){1, weight, o.message, o.offset};
     return 0;
 }
 
@@ -180,12 +175,12 @@ static bool trained_at(const struct chat_sample *out, uint32_t token)
 }
 
 static void count_turns(const struct chat *c, const struct chat_scratch *s,
-                        const struct json *messages, struct chat_sample *out)
+                        const struct chat_conversation *conv, struct chat_sample *out)
 {
     const struct token_list *l = &out->tokens;
     struct chat_facts *f = &out->facts;
     f->tokens = (uint32_t)l->n;
-    for (size_t i = 0; i < messages->count; i++) f->turns += chat_is_assistant(&messages->items[i]);
+    for (size_t i = 0; i < conv->nmessages; i++) f->turns += chat_is_assistant(&conv->messages[i]);
     for (size_t i = 0; i < s->nturns; i++)
         f->stops += s->turns[i].stop != CHAT_NO_STOP && trained_at(out, s->turns[i].stop);
     f->bos_doubled = c->has_bos && l->n > 1 && l->ids[0] == c->bos && l->ids[1] == c->bos;
@@ -193,13 +188,13 @@ static void count_turns(const struct chat *c, const struct chat_scratch *s,
 
 /* Messages that ask for a weight which the mask does not give them: ROLL's rule reads none, and
  * only the assistant's messages are trained. */
-static int count_unheeded(const struct chat *c, const struct json *messages, struct chat_facts *f,
-                          struct err *e)
+static int count_unheeded(const struct chat *c, const struct chat_conversation *conv,
+                          struct chat_facts *f, struct err *e)
 {
-    for (size_t i = 0; i < messages->count; i++) {
+    for (size_t i = 0; i < conv->nmessages; i++) {
         float weight;
-        bool said, assistant = chat_is_assistant(&messages->items[i]);
-        if (chat_weight(&messages->items[i], &weight, &said, e))
+        bool said, assistant = chat_is_assistant(&conv->messages[i]);
+        if (chat_weight(&conv->messages[i], &weight, &said, e))
             return err_prefix(e, "message %zu", i);
         float given = !assistant ? 0 : c->mask == CHAT_MASK_ROLL ? 1 : weight;
         f->unheeded += said && weight != given;
@@ -212,8 +207,7 @@ static int make_sample(const struct chat *c, struct chat_scratch *s, struct chat
 {
     struct chat_rendering *r = &out->rendering;
     size_t prompt = 0;
-    if (conv->messages->kind != JSON_ARRAY || !conv->messages->count)
-        return err_set(e, ERR_DATA, "a conversation is a list of at least one message");
+    if (!conv->nmessages) return err_set(e, ERR_DATA, "the conversation has no message");
     if (render(c, s, conv, out, e)) return -1;
     struct str text = {r->text.data ? r->text.data : "", r->text.len};
     if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) ||
@@ -227,16 +221,13 @@ int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_
                 struct chat_sample *out, struct err *e)
 {
     struct chat_conversation kept = *conv;
-    struct json messages =
-        c->mask == CHAT_MASK_ROLL ? roll_messages(conv->messages) : *conv->messages;
-    kept.messages = &messages;
+    if (c->mask == CHAT_MASK_ROLL) kept.nmessages = roll_messages(conv);
     arena_reset(&s->arena);
     s->sought = false;
     s->steps = 0;
     out->nruns = 0;
     out->facts = (struct chat_facts){0};
-    if (make_sample(c, s, &kept, out, e) || count_unheeded(c, conv->messages, &out->facts, e))
-        return -1;
-    count_turns(c, s, conv->messages, out);
+    if (make_sample(c, s, &kept, out, e) || count_unheeded(c, conv, &out->facts, e)) return -1;
+    count_turns(c, s, conv, out);
     return 0;
 }

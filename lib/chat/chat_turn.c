@@ -4,19 +4,6 @@
 
 #include "chat/chat_impl.h"
 
-uint32_t chat_token_at(const struct token_list *l, uint32_t byte)
-{
-    uint32_t lo = 0, hi = (uint32_t)l->n;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (l->begin[mid] < byte)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 /* EOS stands between the turn's last piece and `begin`, so that what begins there is another turn.
  */
 static bool has_ended(const struct chat *c, const struct token_list *l, const struct chat_turn *t,
@@ -28,12 +15,12 @@ static bool has_ended(const struct chat *c, const struct token_list *l, const st
 }
 
 static int begin_turn(struct chat_scratch *s, const struct chat_rendering *r, size_t span,
-                      uint32_t before, const struct json *messages, struct err *e)
+                      uint32_t before, const struct chat_message *messages, struct err *e)
 {
     const struct chat_span *k = &r->spans[span];
     float weight;
     bool said;
-    if (chat_weight(&messages->items[k->message], &weight, &said, e))
+    if (chat_weight(&messages[k->message], &weight, &said, e))
         return err_prefix(e, "message %d", (int)k->message);
     if (mem_grow(&s->turns, &s->turncap, s->nturns + 1, sizeof *s->turns, e)) return -1;
     const struct chat_turn *last = s->nturns ? &s->turns[s->nturns - 1] : NULL;
@@ -62,8 +49,8 @@ static void close_turn(struct chat_turn **open, uint32_t limit)
     *open = NULL;
 }
 
-static int find_turns(const struct chat *c, struct chat_scratch *s, const struct json *messages,
-                      struct chat_sample *out, struct err *e)
+static int find_turns(const struct chat *c, struct chat_scratch *s,
+                      const struct chat_message *messages, struct chat_sample *out, struct err *e)
 {
     const struct chat_rendering *r = &out->rendering;
     struct chat_turn *open = NULL;
@@ -80,7 +67,7 @@ static int find_turns(const struct chat *c, struct chat_scratch *s, const struct
             continue;
         }
         close_turn(&open, k->begin);
-        if (!chat_is_assistant(&messages->items[k->message])) {
+        if (!chat_is_assistant(&messages[k->message])) {
             before = k->end;
         } else if (k->message > last || own) {
             if (begin_turn(s, r, i, before, messages, e)) return -1;

@@ -146,12 +146,6 @@ int chat_value_json(struct vm *vm, const struct json *j, struct jval *out)
     return value(vm, j, NULL, out);
 }
 
-static int put(struct vm *vm, struct jdict *d, const char *key, struct jval v)
-{
-    struct jval k;
-    return jval_text(vm, key, strlen(key), &k) ? -1 : jdict_set(vm, d, k, v);
-}
-
 static enum chat_part member_part(struct str key)
 {
     static const struct {
@@ -168,26 +162,18 @@ static enum chat_part member_part(struct str key)
     return CHAT_OTHER;
 }
 
-static int prefixed(struct vm *vm, const char *prefix, struct jval v, struct jval *out)
-{
-    struct jbuild b;
-    jbuild_init(&b, vm);
-    jbuild_z(&b, prefix);
-    jbuild_str(&b, v.u.s);
-    return jbuild_done(&b, out);
-}
-
-const struct json *chat_thought(const struct json *m)
+/* Returns the thought of a message, which has one of three names; NULL: none. */
+static const struct json *thought_of(const struct json *members)
 {
     static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
-    for (size_t i = 0; i < 3; i++) {
-        const struct json *v = json_get(m, names[i]);
+    for (size_t i = 0; members && i < 3; i++) {
+        const struct json *v = json_get(members, names[i]);
         if (v && v->kind != JSON_NULL) return v;
     }
     return NULL;
 }
 
-/* A list each of whose elements is an item of its own (calls, tools), or anything else. */
+/* Makes a list whose elements are numbered items (calls, tools), or any other value. */
 static int items_value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out)
 {
     struct jval v;
@@ -202,35 +188,84 @@ static int items_value(struct vm *vm, const struct json *j, struct tag *tag, str
     return 0;
 }
 
-/* As transformers prepares a message: members that are null are left out, and a thought, which goes
- * by three names, is offered under the first two. */
-static int message_value(struct vm *vm, const struct json *m, int32_t index,
-                         const struct chat_template *t, bool decode, struct chat_sources *sources,
-                         struct jval *out)
+/* ---- messages ---- */
+/* The dictionary that a message becomes. */
+struct message {
+    struct vm *vm;
+    struct jdict *d;
+    struct tag tag;
+    int32_t index;
+    bool decode; /* calls' arguments that are JSON text become objects */
+};
+
+static int put(struct message *m, struct str key, struct jval v)
 {
-    struct jdict *d = jdict_new(vm);
-    struct jval thought, v, k;
-    struct tag tag = {.sources = sources, .as = {.part = CHAT_THOUGHT, .message = index}};
-    const struct json *role = json_get(m, "role"), *why = chat_thought(m);
-    const char *prefix = t->name ? t->name->user_prefix : NULL;
-    if (!d) return -1;
-    if (why && (value(vm, why, &tag, &thought) || put(vm, d, "thinking", thought))) return -1;
-    bool user = role && role->kind == JSON_STRING && str_is(role->s, "user");
-    for (size_t i = 0; i < m->count; i++) {
-        tag.as = (struct chat_source){.part = member_part(m->keys[i]), .message = index};
-        bool calls = tag.as.part == CHAT_CALL;
-        tag.level = calls && decode ? CALL : NO_CALL;
-        if (m->items[i].kind == JSON_NULL) continue;
-        if (string_value(vm, m->keys[i], NULL, &k) ||
-            (calls ? items_value : value)(vm, &m->items[i], &tag, &v))
-            return -1;
-        if (prefix && user && tag.as.part == CHAT_CONTENT && v.kind == J_STR &&
-            prefixed(vm, prefix, v, &v))
-            return -1;
-        if (jdict_set(vm, d, k, v)) return -1;
+    struct jval k;
+    return string_value(m->vm, key, NULL, &k) ? -1 : jdict_set(m->vm, m->d, k, v);
+}
+
+static int put_text(struct message *m, enum chat_part part, const char *key, struct str text,
+                    const char *prefix)
+{
+    struct jval v;
+    struct jbuild b;
+    m->tag.as = (struct chat_source){.part = part, .message = m->index};
+    if (!text.p) return 0;
+    if (string_value(m->vm, text, &m->tag, &v)) return -1;
+    if (prefix) {
+        jbuild_init(&b, m->vm);
+        jbuild_z(&b, prefix);
+        jbuild_str(&b, v.u.s);
+        if (jbuild_done(&b, &v)) return -1;
     }
-    if (why && put(vm, d, "reasoning_content", thought)) return -1;
-    *out = (struct jval){.kind = J_DICT, .u.dict = d};
+    return put(m, str_z(key), v);
+}
+
+static int put_member(struct message *m, struct str key, const struct json *j)
+{
+    struct jval v;
+    enum chat_part part = member_part(key);
+    m->tag.as = (struct chat_source){.part = part, .message = m->index};
+    m->tag.level = part == CHAT_CALL && m->decode ? CALL : NO_CALL;
+    if ((part == CHAT_CALL ? items_value : value)(m->vm, j, &m->tag, &v)) return -1;
+    return put(m, key, v);
+}
+
+/* transformers leaves out members that are null. The thought is offered under the two names that
+ * templates read, "thinking" and "reasoning_content". */
+static int put_all(struct message *m, const struct chat_message *from, const char *prefix)
+{
+    const struct json *members = from->members, *why = thought_of(members);
+    struct jval thought;
+    m->tag.as = (struct chat_source){.part = CHAT_THOUGHT, .message = m->index};
+    if (why && (value(m->vm, why, &m->tag, &thought) || put(m, STR("thinking"), thought)))
+        return -1;
+    if (put_text(m, CHAT_ROLE, "role", from->role, NULL)) return -1;
+    if (put_text(m, CHAT_CONTENT, "content", from->content, prefix)) return -1;
+    for (size_t i = 0; members && i < members->count; i++) {
+        struct str key = members->keys[i];
+        if (str_is(key, "role") || (from->content.p && str_is(key, "content"))) continue;
+        if (members->items[i].kind != JSON_NULL && put_member(m, key, &members->items[i]))
+            return -1;
+    }
+    return why ? put(m, STR("reasoning_content"), thought) : 0;
+}
+
+int chat_value_messages(struct vm *vm, const struct chat_conversation *conv,
+                        const struct chat_template *t, bool decode, struct chat_sources *sources,
+                        struct jval *out)
+{
+    const char *prefix = t->name ? t->name->user_prefix : NULL;
+    if (conv->nmessages > INT32_MAX) return err_set(vm->e, ERR_DATA, "too many messages");
+    struct jlist *l = jlist_new(vm, conv->nmessages);
+    if (!l) return -1;
+    for (size_t i = 0; i < conv->nmessages; i++) {
+        struct message m = {vm, jdict_new(vm), {.sources = sources}, (int32_t)i, decode};
+        bool user = str_is(conv->messages[i].role, "user");
+        if (!m.d || put_all(&m, &conv->messages[i], user ? prefix : NULL)) return -1;
+        if (jlist_add(vm, l, (struct jval){.kind = J_DICT, .u.dict = m.d})) return -1;
+    }
+    *out = jval_list(l, J_LIST);
     return 0;
 }
 
@@ -239,24 +274,4 @@ int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_source
 {
     struct tag tag = {.sources = sources, .as = {.part = CHAT_TOOL, .message = -1}};
     return items_value(vm, tools, &tag, out);
-}
-
-int chat_value_messages(struct vm *vm, const struct json *messages, const struct chat_template *t,
-                        bool decode, struct chat_sources *sources, struct jval *out)
-{
-    if (messages->kind != JSON_ARRAY)
-        return err_set(vm->e, ERR_DATA, "a conversation is a list of messages");
-    if (messages->count > INT32_MAX) return err_set(vm->e, ERR_DATA, "too many messages");
-    struct jlist *l = jlist_new(vm, messages->count);
-    struct jval v;
-    if (!l) return -1;
-    for (size_t i = 0; i < messages->count; i++) {
-        const struct json *m = &messages->items[i];
-        if (m->kind != JSON_OBJECT)
-            return err_set(vm->e, ERR_DATA, "message %zu is not an object", i);
-        if (message_value(vm, m, (int32_t)i, t, decode, sources, &v) || jlist_add(vm, l, v))
-            return -1;
-    }
-    *out = jval_list(l, J_LIST);
-    return 0;
 }

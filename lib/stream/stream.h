@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "stream/run.h"
 
 enum stream_kind { STREAM_TURNS, STREAM_SAMPLES, STREAM_PACKED };
 enum pack_mode { PACK_BATCH, PACK_DENSE, PACK_NONE };
@@ -46,13 +47,6 @@ const char *stream_kind_name(enum stream_kind kind);  /* "turns", "samples", "pa
 const char *stream_kind_maker(enum stream_kind kind); /* the command that makes such streams */
 const char *stream_mode_name(enum pack_mode mode);    /* "batch", "dense", "none" */
 
-/* A run of tokens in a sample with one weight. */
-struct stream_run {
-    uint32_t n;
-    float weight;
-    int32_t message; /* -1: template text */
-    uint32_t offset; /* byte offset in the message's content */
-};
 struct stream_sample {
     struct stream_source source;
     uint32_t n;

@@ -67,7 +67,7 @@ unicode
 regex unicode
 text regex unicode
 jinja
-chat text jinja
+chat text jinja stream:run
 rows stream chat
 config
 stream

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "chat/chat_impl.h"
+#include "conversation.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -59,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct chat c = {.t = {.jinja = jinja_compile((struct str){text, len}, &e), .tok = tok},
                      .has_eos = true};
     need(tokenizer_id(tok, STR("<|im_end|>"), &c.eos) && m);
-    struct chat_conversation conv = {.messages = m, .tools = t};
+    struct chat_conversation conv = conversation_of(m, t, &a);
     struct chat_sample s = {0};
     for (int mask = CHAT_MASK_TURN; c.t.jinja && mask <= CHAT_MASK_ROLL; mask++) {
         struct chat_scratch *scratch = chat_scratch_new(&c, &e);

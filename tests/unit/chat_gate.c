@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What holds for every template: all that the assistant says is trained, in one stretch from the
  * head of its turn to the end, and nothing else is; generation blocks are trained as they stand. */
+#include "conversation.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -119,6 +120,7 @@ static void one_template(struct gate *g, const char *name)
 {
     char path[600];
     struct err e = {0};
+    struct arena a = {0};
     struct chat_sample s = {0};
     snprintf(path, sizeof path, "%s/%s", folder, name);
     struct chat *c = chat_new(g->tok, &(struct chat_options){.name = path}, &e);
@@ -126,10 +128,11 @@ static void one_template(struct gate *g, const char *name)
     EXPECT("gate: a template", scratch != NULL);
     for (size_t i = 0; scratch && i < g->conversations->count; i++) {
         const struct json *row = &g->conversations->items[i];
-        struct chat_conversation conv = {.messages = json_get(row, "messages"),
-                                         .tools = json_get(row, "tools")};
+        struct chat_conversation conv =
+            conversation_of(json_get(row, "messages"), json_get(row, "tools"), &a);
         if (chat_sample(c, scratch, &conv, &s, &e) == 0) look(g, name, &s, row);
     }
+    arena_free(&a);
     chat_sample_free(&s);
     chat_scratch_free(scratch);
     chat_free(c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ids and labels with Qwen2.5's tokenizer: equal to Hugging Face's and ROLL's on real rows, and
  * what is trained is the assistant's text with its end token and nothing else. */
+#include "conversation.h"
 #include "test.h"
 
 #include <inttypes.h>
@@ -41,8 +42,11 @@ static void bench_close(struct bench *b)
 static bool sample(struct bench *b, const struct json *messages, const struct json *tools)
 {
     struct err e = {0};
-    struct chat_conversation conv = {.messages = messages, .tools = tools};
-    return chat_sample(b->chat, b->scratch, &conv, &b->sample, &e) == 0;
+    struct arena a = {0};
+    struct chat_conversation conv = conversation_of(messages, tools, &a);
+    bool ok = chat_sample(b->chat, b->scratch, &conv, &b->sample, &e) == 0;
+    arena_free(&a);
+    return ok;
 }
 
 /* FNV-1a over (id, label) pairs, as the script computes it. */

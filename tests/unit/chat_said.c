@@ -43,7 +43,7 @@ static void weights(struct bench *b)
                  "[{\"role\":\"user\",\"content\":\"Port?\",\"weight\":1}," ANSWER("22.") "]",
                  NULL) &&
               b->sample.facts.unheeded == 1 && trains(b, "22.<|im_end|>"));
-    struct chat_conversation conv = {.messages = parse(b, BAD("\"weight\":0"))};
+    struct chat_conversation conv = talk(b, BAD("\"weight\":0"), NULL);
     CHECK("weight: ROLL's rule reads none, which is counted",
           sample_with(b, plain, (struct chat_options){.mask = CHAT_MASK_ROLL}, conv) &&
               b->sample.facts.unheeded == 1);
@@ -66,7 +66,7 @@ static void calls(struct bench *b)
     CHECK("arguments: JSON text is decoded, once",
           sample(b, CALLS, text, NULL) && b->sample.facts.decoded == 1 &&
               trains(b, "[scan {\"host\": \"a b\", \"arguments\": \"{}\"}]<|im_end|>"));
-    struct chat_conversation conv = {.messages = parse(b, text)};
+    struct chat_conversation conv = talk(b, text, NULL);
     CHECK(
         "arguments: or stays text",
         sample_with(b, CALLS, (struct chat_options){.keep_arguments = true}, conv) &&
@@ -124,9 +124,9 @@ static void variables(struct bench *b)
     static const char source[] =
         "{{ tools|tojson }} {{ documents|tojson }} {{ mood|tojson }}|" LOOP HEAD
         "{{ m.content }}" END DONE PROMPT("");
-    static const char talk[] = "[" USER("a") "," ANSWER("b") "]";
+    static const char said[] = "[" USER("a") "," ANSWER("b") "]";
 #define TALK "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
-    struct chat_conversation conv = {.messages = parse(b, talk), .tools = parse(b, "[]")};
+    struct chat_conversation conv = talk(b, said, "[]");
     struct chat_options o = {.vars = parse(b, "{\"mood\":\"calm\",\"documents\":[1]}")};
     CHECK("variables: an empty list of tools is not none; options reach the template",
           sample_with(b, source, o, conv) && renders(b, "[] [1] \"calm\"|" TALK));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real chat templates over a set of conversations: the text that transformers renders, or an error
  * where it raises. Also that provenance is exact: bytes said to be content are that content. */
+#include "conversation.h"
 #include "test.h"
 
 #include <inttypes.h>
@@ -72,15 +73,15 @@ static void outcome(const struct jinja *t, const struct json *c, const struct js
     const struct jstr *s = NULL;
     struct chat_template template = {
         .jinja = (struct jinja *)t, .vars = extra, .keep_arguments = true, .clock = CHAT_CLOCK};
-    struct chat_conversation conv = {.messages = json_get(c, "messages"),
-                                     .tools = json_get(c, "tools")};
+    const struct json *messages = json_get(c, "messages");
+    struct chat_conversation conv = conversation_of(messages, json_get(c, "tools"), &a);
     struct chat_sources sources = {0};
     int rc = t ? chat_template_render(&template, &a, &conv, prompt, &sources, &s, &e) : -1;
     snprintf(got, 32, "error");
     if (rc == 0) snprintf(got, 32, "%016" PRIx64, fnv(s->p, s->n));
     n->renders++;
     n->errors += rc < 0;
-    if (rc == 0) n->inexact += wrong_spans(s, &sources, conv.messages) > 0;
+    if (rc == 0) n->inexact += wrong_spans(s, &sources, messages) > 0;
     mem_free(sources.v);
     arena_free(&a);
 }

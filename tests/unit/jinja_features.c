@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small templates, one feature each: the text that transformers renders, or an error where it
  * raises one. Also the bounds of the engine. */
+#include "conversation.h"
 #include "test.h"
 
 #include "base/io.h"
@@ -152,7 +153,7 @@ static bool spans(const char *source, const char *want)
     const struct jstr *s = NULL;
     const struct json *m = json_parse(conversation, sizeof conversation - 1, &a, &e);
     struct chat_template t = {.jinja = jinja_compile(str_z(source), &e)};
-    struct chat_conversation conv = {.messages = m};
+    struct chat_conversation conv = conversation_of(m, NULL, &a);
     struct chat_sources sources = {0};
     if (t.jinja && chat_template_render(&t, &a, &conv, false, &sources, &s, &e) == 0)
         for (uint32_t i = 0; i < s->nspans; i++) {
