@@ -2,7 +2,7 @@
 /* Calls: binding arguments to the parameters of built-in functions. */
 #include <string.h>
 
-#include "jinja/ast.h"
+#include "jinja/filters.h"
 
 /* The index of a name in "a b c", or -1. *n: how many names there are. */
 static int param_index(const char *params, struct str name, int *n)
@@ -50,24 +50,22 @@ int jfunc_call(struct vm *vm, const struct jfunc *f, struct jval self, const str
     return f->fn(vm, self, &full, out);
 }
 
-int vm_call(struct vm *vm, struct jval f, const struct jargs *a, struct jval *out)
+int jarg_int(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 {
-    switch (f.kind) {
-    case J_FUNC:
-        return jfunc_call(vm, f.u.func, jval_none(), a, out);
-    case J_METHOD:
-        return jfunc_call(vm, f.u.method->func, f.u.method->self, a, out);
-    case J_MACRO:
-        return jinja_macro_call(vm, f.u.macro, a, out);
-    case J_LOOP:
-        return jinja_loop_call(vm, f.u.loop, a, out);
-    case J_JOINER:
-        if (f.u.cycler->pos++ == 0) return jval_text(vm, "", 0, out);
-        *out = jval_str(f.u.cycler->sep);
-        return 0;
-    case J_UNDEF:
-        return vm_undefined(vm, f);
-    default:
-        return vm_fail(vm, "'%s' object is not callable", jval_type(f));
-    }
+    *i = otherwise;
+    if (v.kind == J_MISSING || v.kind == J_NONE || jval_is_int(v, i)) return 0;
+    return vm_fail(vm, "an integer is wanted here, not %s", jval_type(v));
+}
+
+int jarg_str(struct vm *vm, struct jval v, const struct jstr **s)
+{
+    *s = v.kind == J_STR ? v.u.s : NULL;
+    if (*s || v.kind == J_MISSING || v.kind == J_NONE) return 0;
+    return vm_fail(vm, "a string is wanted here, not %s", jval_type(v));
+}
+
+int jarg_need_str(struct vm *vm, struct jval v, const struct jstr **s)
+{
+    if (jarg_str(vm, v, s)) return -1;
+    return *s ? 0 : vm_fail(vm, "a string is wanted here, not %s", jval_type(v));
 }

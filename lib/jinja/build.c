@@ -4,8 +4,6 @@
 
 #include "jinja/value.h"
 
-struct str jstr_str(const struct jstr *s) { return (struct str){s->p, s->n}; }
-
 void jbuild_init(struct jbuild *b, struct vm *vm) { *b = (struct jbuild){.vm = vm}; }
 
 static char *room(struct jbuild *b, size_t n)
@@ -165,21 +163,6 @@ int jstr_concat(struct vm *vm, const struct jstr *a, const struct jstr *b, struc
     jbuild_str(&k, b);
     if (jbuild_done(&k, out)) return -1;
     ((struct jstr *)out->u.s)->markup = markup;
-    return 0;
-}
-
-int jval_tostr(struct vm *vm, struct jval v, bool soft, const struct jstr **out)
-{
-    struct jval r;
-    if (v.kind == J_STR && (soft || !v.u.s->markup)) {
-        *out = v.u.s;
-        return 0;
-    }
-    struct jbuild b;
-    jbuild_init(&b, vm);
-    jbuild_value(&b, v);
-    if (jbuild_done(&b, &r)) return -1;
-    *out = r.u.s;
     return 0;
 }
 

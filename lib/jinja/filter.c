@@ -4,13 +4,6 @@
 
 #include "jinja/filters.h"
 
-int jarg_int(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
-{
-    *i = otherwise;
-    if (v.kind == J_MISSING || v.kind == J_NONE || jval_is_int(v, i)) return 0;
-    return vm_fail(vm, "an integer is wanted here, not %s", jval_type(v));
-}
-
 static int soft(struct vm *vm, struct jval v, struct jval *out)
 {
     const struct jstr *s;
@@ -19,30 +12,16 @@ static int soft(struct vm *vm, struct jval v, struct jval *out)
     return 0;
 }
 
-/* Filters that are a method of str after soft_str. */
-static int as_method(struct vm *vm, struct jval self, const char *name, const struct jargs *a,
-                     struct jval *out)
-{
-    if (soft(vm, self, &self)) return -1;
-    return jfunc_call(vm, jinja_method(self, str_z(name)), self, a, out);
-}
-#define METHOD_FILTER(fn, method, nargs)                                                           \
-    static int fn(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)        \
-    {                                                                                              \
-        struct jargs k = {.pos = a->pos, .npos = nargs};                                           \
-        return as_method(vm, self, method, &k, out);                                               \
-    }
-METHOD_FILTER(f_upper, "upper", 0)
-METHOD_FILTER(f_lower, "lower", 0)
-METHOD_FILTER(f_capitalize, "capitalize", 0)
-METHOD_FILTER(f_trim, "strip", 1)
+JFN(f_upper, jinja_str_method(vm, self, "upper", 0, a, out))
+JFN(f_lower, jinja_str_method(vm, self, "lower", 0, a, out))
+JFN(f_capitalize, jinja_str_method(vm, self, "capitalize", 0, a, out))
+JFN(f_trim, jinja_str_method(vm, self, "strip", 1, a, out))
 
 static int f_center(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
-    struct jval width[2] = {a->pos[0].kind == J_MISSING ? jval_int(80) : a->pos[0],
-                            jval_kind(J_MISSING)};
-    struct jargs k = {.pos = width, .npos = 1};
-    return as_method(vm, self, "center", &k, out);
+    struct jval width = a->pos[0].kind == J_MISSING ? jval_int(80) : a->pos[0];
+    struct jargs k = {.pos = &width, .npos = 1};
+    return jinja_str_method(vm, self, "center", 1, &k, out);
 }
 
 static int f_title(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
@@ -52,11 +31,7 @@ static int f_title(struct vm *vm, struct jval self, const struct jargs *a, struc
     return jstr_case(vm, self.u.s, JCASE_WORDS, out);
 }
 
-static int f_string(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    (void)a;
-    return soft(vm, self, out);
-}
+JFN(f_string, soft(vm, self, out))
 
 static int f_safe(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {

@@ -5,53 +5,9 @@
 
 #include "jinja/lex.h"
 
-static uint32_t lex_line(struct lexer *x, size_t at)
-{
-    for (; x->counted < at; x->counted++) x->line += x->p[x->counted] == '\n';
-    return x->line;
-}
-
-int lex_fail(struct lexer *x, size_t at, const char *what)
-{
-    return err_set(x->e, ERR_DATA, "line %u: %s", (unsigned)lex_line(x, at), what);
-}
-
-int lex_put(struct lexer *x, enum tok type, size_t at, struct str text, struct jval value)
-{
-    if (x->ntok == x->cap) {
-        size_t cap = x->cap ? x->cap * 2 : 256;
-        struct token *t = arena_alloc(x->a, cap * sizeof *t, x->e);
-        if (!t) return -1;
-        if (x->ntok) memcpy(t, x->tok, x->ntok * sizeof *t);
-        x->tok = t;
-        x->cap = cap;
-    }
-    x->tok[x->ntok++] =
-        (struct token){.type = type, .line = lex_line(x, at), .text = text, .value = value};
-    return 0;
-}
-
-int lex_mark(struct lexer *x, enum tok type)
-{
-    return lex_put(x, type, x->at, (struct str){0}, jval_none());
-}
-
-size_t lex_space(const struct lexer *x, size_t at)
-{
-    size_t len;
-    if (at >= x->n) return 0;
-    return jchar_space(jchar_get(x->p + at, x->n - at, &len)) ? len : 0;
-}
-
 static void skip_space(struct lexer *x)
 {
     for (size_t len; (len = lex_space(x, x->at));) x->at += len;
-}
-
-bool lex_at(const struct lexer *x, size_t at, const char *z)
-{
-    size_t n = strlen(z);
-    return x->n - at >= n && memcmp(x->p + at, z, n) == 0;
 }
 
 /* The text before a tag, shortened as its sign and lstrip_blocks say. */

@@ -118,3 +118,25 @@ int jinja_call_block(struct vm *vm, const struct node *n)
     if (vm_call(vm, f, &a, &v)) return -1;
     return jinja_print(vm, v);
 }
+
+int vm_call(struct vm *vm, struct jval f, const struct jargs *a, struct jval *out)
+{
+    switch (f.kind) {
+    case J_FUNC:
+        return jfunc_call(vm, f.u.func, jval_none(), a, out);
+    case J_METHOD:
+        return jfunc_call(vm, f.u.method->func, f.u.method->self, a, out);
+    case J_MACRO:
+        return jinja_macro_call(vm, f.u.macro, a, out);
+    case J_LOOP:
+        return jinja_loop_call(vm, f.u.loop, a, out);
+    case J_JOINER:
+        if (f.u.cycler->pos++ == 0) return jval_text(vm, "", 0, out);
+        *out = jval_str(f.u.cycler->sep);
+        return 0;
+    case J_UNDEF:
+        return vm_undefined(vm, f);
+    default:
+        return vm_fail(vm, "'%s' object is not callable", jval_type(f));
+    }
+}

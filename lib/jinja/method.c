@@ -19,21 +19,9 @@ static int view(struct vm *vm, const struct jdict *d, char which, struct jval *o
     out->aux = (uint8_t)which;
     return 0;
 }
-static int dict_items(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    (void)a;
-    return view(vm, self.u.dict, 'i', out);
-}
-static int dict_keys(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    (void)a;
-    return view(vm, self.u.dict, 'k', out);
-}
-static int dict_values(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    (void)a;
-    return view(vm, self.u.dict, 'v', out);
-}
+JFN(dict_items, view(vm, self.u.dict, 'i', out))
+JFN(dict_keys, view(vm, self.u.dict, 'k', out))
+JFN(dict_values, view(vm, self.u.dict, 'v', out))
 static int dict_get(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     if (!jval_hashable(a->pos[0]))
@@ -117,4 +105,14 @@ bool jinja_method_unsafe(struct jval self, struct str name)
     const char *const *k = self.kind == J_LIST ? list : self.kind == J_DICT ? dict : NULL;
     while (k && *k && !str_is(name, *k)) k++;
     return k && *k;
+}
+
+int jinja_str_method(struct vm *vm, struct jval self, const char *name, size_t nargs,
+                     const struct jargs *a, struct jval *out)
+{
+    struct jargs first = {.pos = a->pos, .npos = nargs};
+    const struct jstr *s;
+    if (jval_tostr(vm, self, true, &s)) return -1;
+    self = jval_str(s);
+    return jfunc_call(vm, jinja_method(self, str_z(name)), self, &first, out);
 }

@@ -4,25 +4,11 @@
 
 #include "jinja/filters.h"
 
-/* ---- reading arguments ---- */
-static const struct jstr *opt_str(const struct jargs *a, size_t i)
+/* jarg_int, but None is refused, as by these methods in Python. */
+static int int_arg(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 {
-    return a->pos[i].kind == J_STR ? a->pos[i].u.s : NULL;
-}
-
-/* A string, or NULL for None and for an argument not given. */
-static int want_str(struct vm *vm, const struct jargs *a, size_t i, const struct jstr **s)
-{
-    *s = opt_str(a, i);
-    if (*s || a->pos[i].kind == J_MISSING || a->pos[i].kind == J_NONE) return 0;
-    return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[i]));
-}
-
-static int want_int(struct vm *vm, const struct jargs *a, size_t i, int64_t otherwise, int64_t *v)
-{
-    *v = otherwise;
-    if (a->pos[i].kind == J_MISSING || jval_is_int(a->pos[i], v)) return 0;
-    return vm_fail(vm, "an integer is wanted here, not %s", jval_type(a->pos[i]));
+    if (v.kind == J_NONE) return vm_fail(vm, "an integer is wanted here, not NoneType");
+    return jarg_int(vm, v, otherwise, i);
 }
 
 static struct jval keep_markup(struct jval v, struct jval self)
@@ -38,22 +24,13 @@ static int strip(struct vm *vm, struct jval self, const struct jargs *a, bool le
 {
     const struct jstr *chars;
     size_t from, to;
-    if (want_str(vm, a, 0, &chars)) return -1;
+    if (jarg_str(vm, a->pos[0], &chars)) return -1;
     jstr_strip(self.u.s, chars, left, right, &from, &to);
     return jstr_part(vm, self.u.s, from, to, out);
 }
-static int str_strip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return strip(vm, self, a, true, true, out);
-}
-static int str_lstrip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return strip(vm, self, a, true, false, out);
-}
-static int str_rstrip(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return strip(vm, self, a, false, true, out);
-}
+JFN(str_strip, strip(vm, self, a, true, true, out))
+JFN(str_lstrip, strip(vm, self, a, true, false, out))
+JFN(str_rstrip, strip(vm, self, a, false, true, out))
 
 static int split(struct vm *vm, struct jval self, const struct jargs *a, bool right,
                  struct jval *out)
@@ -61,20 +38,14 @@ static int split(struct vm *vm, struct jval self, const struct jargs *a, bool ri
     const struct jstr *sep;
     struct jlist *l;
     int64_t max;
-    if (want_str(vm, a, 0, &sep) || want_int(vm, a, 1, -1, &max) ||
+    if (jarg_str(vm, a->pos[0], &sep) || int_arg(vm, a->pos[1], -1, &max) ||
         jstr_split(vm, self.u.s, sep, max, right, &l))
         return -1;
     *out = jval_list(l, J_LIST);
     return 0;
 }
-static int str_split(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return split(vm, self, a, false, out);
-}
-static int str_rsplit(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return split(vm, self, a, true, out);
-}
+JFN(str_split, split(vm, self, a, false, out))
+JFN(str_rsplit, split(vm, self, a, true, out))
 
 static int str_splitlines(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
@@ -90,7 +61,7 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
     const struct jstr *sep, *s = self.u.s;
     struct jlist *l = jlist_new(vm, 3);
     struct jval v;
-    if (!l || want_str(vm, a, 0, &sep)) return -1;
+    if (!l || jarg_str(vm, a->pos[0], &sep)) return -1;
     if (!sep || !sep->n) return vm_fail(vm, "empty separator");
     size_t at = jstr_find(s, 0, s->n, sep, last), cut[4] = {0, s->n, s->n, s->n};
     if (at != SIZE_MAX) {
@@ -104,24 +75,17 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
     *out = jval_list(l, J_TUPLE);
     return 0;
 }
-static int str_partition(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return partition(vm, self, a, false, out);
-}
-static int str_rpartition(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return partition(vm, self, a, true, out);
-}
+JFN(str_partition, partition(vm, self, a, false, out))
+JFN(str_rpartition, partition(vm, self, a, true, out))
 
 /* The byte range that the optional start and end arguments (i and i + 1) leave. */
 static int byte_range(struct vm *vm, const struct jstr *s, const struct jargs *a, size_t i,
                       size_t *from, size_t *to)
 {
     int64_t n = (int64_t)jstr_chars(s), b, e;
-    struct jargs k = *a;
     if (a->pos[i].kind == J_NONE || a->pos[i + 1].kind == J_NONE)
         return vm_fail(vm, "None as a bound is not supported");
-    if (want_int(vm, &k, i, 0, &b) || want_int(vm, &k, i + 1, n, &e)) return -1;
+    if (int_arg(vm, a->pos[i], 0, &b) || int_arg(vm, a->pos[i + 1], n, &e)) return -1;
     if (b < 0) b = b < -n ? 0 : b + n;
     if (e < 0) e = e < -n ? 0 : e + n;
     if (e > n) e = n;
@@ -153,40 +117,26 @@ static int affixes(struct vm *vm, struct jval self, const struct jargs *a, bool 
     *out = jval_bool(yes);
     return 0;
 }
-static int str_startswith(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return affixes(vm, self, a, false, out);
-}
-static int str_endswith(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return affixes(vm, self, a, true, out);
-}
+JFN(str_startswith, affixes(vm, self, a, false, out))
+JFN(str_endswith, affixes(vm, self, a, true, out))
 
 static int remove_affix(struct vm *vm, struct jval self, const struct jargs *a, bool end,
                         struct jval *out)
 {
-    const struct jstr *k = opt_str(a, 0), *s = self.u.s;
-    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    const struct jstr *k, *s = self.u.s;
+    if (jarg_need_str(vm, a->pos[0], &k)) return -1;
     bool yes = affix(s, 0, s->n, k, end);
     return jstr_part(vm, s, yes && !end ? k->n : 0, yes && end ? s->n - k->n : s->n, out);
 }
-static int str_removeprefix(struct vm *vm, struct jval self, const struct jargs *a,
-                            struct jval *out)
-{
-    return remove_affix(vm, self, a, false, out);
-}
-static int str_removesuffix(struct vm *vm, struct jval self, const struct jargs *a,
-                            struct jval *out)
-{
-    return remove_affix(vm, self, a, true, out);
-}
+JFN(str_removeprefix, remove_affix(vm, self, a, false, out))
+JFN(str_removesuffix, remove_affix(vm, self, a, true, out))
 
 static int find(struct vm *vm, struct jval self, const struct jargs *a, bool last, bool raise,
                 struct jval *out)
 {
-    const struct jstr *k = opt_str(a, 0);
+    const struct jstr *k;
     size_t from, to, at;
-    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    if (jarg_need_str(vm, a->pos[0], &k)) return -1;
     if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
     at = jstr_find(self.u.s, from, to, k, last);
     if (at == SIZE_MAX && raise) return vm_fail(vm, "substring not found");
@@ -194,25 +144,16 @@ static int find(struct vm *vm, struct jval self, const struct jargs *a, bool las
     *out = jval_int(at == SIZE_MAX ? -1 : (int64_t)jstr_chars(&head));
     return 0;
 }
-static int str_find(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return find(vm, self, a, false, false, out);
-}
-static int str_rfind(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return find(vm, self, a, true, false, out);
-}
-static int str_index(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return find(vm, self, a, false, true, out);
-}
+JFN(str_find, find(vm, self, a, false, false, out))
+JFN(str_rfind, find(vm, self, a, true, false, out))
+JFN(str_index, find(vm, self, a, false, true, out))
 
 static int str_count(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
-    const struct jstr *k = opt_str(a, 0);
+    const struct jstr *k;
     size_t from, to, at;
     int64_t n = 0;
-    if (!k) return vm_fail(vm, "a string is wanted here, not %s", jval_type(a->pos[0]));
+    if (jarg_need_str(vm, a->pos[0], &k)) return -1;
     if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
     if (!k->n) {
         struct jstr part = {.p = self.u.s->p + from, .n = from > to ? 0 : (uint32_t)(to - from)};
@@ -226,10 +167,11 @@ static int str_count(struct vm *vm, struct jval self, const struct jargs *a, str
 
 static int str_replace(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
-    const struct jstr *from = opt_str(a, 0), *to = opt_str(a, 1);
+    const struct jstr *from, *to;
     int64_t max;
-    if (!from || !to) return vm_fail(vm, "replace() wants two strings");
-    if (want_int(vm, a, 2, -1, &max)) return -1;
+    if (jarg_need_str(vm, a->pos[0], &from) || jarg_need_str(vm, a->pos[1], &to) ||
+        int_arg(vm, a->pos[2], -1, &max))
+        return -1;
     if (jstr_replace(vm, self.u.s, from, to, max, out)) return -1;
     *out = keep_markup(*out, self);
     return 0;
@@ -248,22 +190,13 @@ static int with_case(struct vm *vm, struct jval self, enum jcase how, struct jva
     *out = keep_markup(*out, self);
     return 0;
 }
-#define CASE_METHOD(name, how)                                                                     \
-    static int name(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)      \
-    {                                                                                              \
-        (void)a;                                                                                   \
-        return with_case(vm, self, how, out);                                                      \
-    }
-CASE_METHOD(str_upper, JCASE_UPPER)
-CASE_METHOD(str_lower, JCASE_LOWER)
-CASE_METHOD(str_capitalize, JCASE_CAPITALIZE)
-CASE_METHOD(str_title, JCASE_TITLE)
-CASE_METHOD(str_swapcase, JCASE_SWAP)
+JFN(str_upper, with_case(vm, self, JCASE_UPPER, out))
+JFN(str_lower, with_case(vm, self, JCASE_LOWER, out))
+JFN(str_capitalize, with_case(vm, self, JCASE_CAPITALIZE, out))
+JFN(str_title, with_case(vm, self, JCASE_TITLE, out))
+JFN(str_swapcase, with_case(vm, self, JCASE_SWAP, out))
 
-static int str_format(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return jval_format(vm, self.u.s, a, out);
-}
+JFN(str_format, jval_format(vm, self.u.s, a, out))
 
 /* str.isalpha and its kin: true when there is a character and each is of the class. Beyond ASCII
  * only letters with case and white space are known: others are refused rather than guessed. */
@@ -288,29 +221,22 @@ static int classify(struct vm *vm, const struct jstr *s, char which, struct jval
     *out = jval_bool(yes && (seen || !strchr("ul", which)));
     return vm_charge(vm, s->n);
 }
-#define CLASS_METHOD(name, which)                                                                  \
-    static int name(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)      \
-    {                                                                                              \
-        (void)a;                                                                                   \
-        return classify(vm, self.u.s, which, out);                                                 \
-    }
-CLASS_METHOD(str_isalpha, 'a')
-CLASS_METHOD(str_isdigit, 'd')
-CLASS_METHOD(str_isalnum, 'n')
-CLASS_METHOD(str_isspace, 's')
-CLASS_METHOD(str_isupper, 'u')
-CLASS_METHOD(str_islower, 'l')
+JFN(str_isalpha, classify(vm, self.u.s, 'a', out))
+JFN(str_isdigit, classify(vm, self.u.s, 'd', out))
+JFN(str_isalnum, classify(vm, self.u.s, 'n', out))
+JFN(str_isspace, classify(vm, self.u.s, 's', out))
+JFN(str_isupper, classify(vm, self.u.s, 'u', out))
+JFN(str_islower, classify(vm, self.u.s, 'l', out))
 
 enum justify { JUSTIFY_LEFT, JUSTIFY_RIGHT, JUSTIFY_CENTRE };
 static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum justify how,
                    struct jval *out)
 {
     struct jstr blank = {.p = " ", .n = 1};
-    const struct jstr *fill = opt_str(a, 1);
+    const struct jstr *fill = a->pos[1].kind == J_STR ? a->pos[1].u.s : &blank;
     int64_t width, n = (int64_t)jstr_chars(self.u.s);
     struct jbuild b;
-    if (!fill) fill = &blank;
-    if (want_int(vm, a, 0, 0, &width)) return -1;
+    if (int_arg(vm, a->pos[0], 0, &width)) return -1;
     int64_t space = width > n ? width - n : 0;
     int64_t left = how == JUSTIFY_LEFT ? 0 : space;
     if (how == JUSTIFY_CENTRE) left = space / 2 + (space & width & 1);
@@ -320,18 +246,9 @@ static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum 
     for (int64_t i = left; i < space && !b.failed; i++) jbuild_str(&b, fill);
     return jbuild_done(&b, out);
 }
-static int str_ljust(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return justify(vm, self, a, JUSTIFY_LEFT, out);
-}
-static int str_rjust(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return justify(vm, self, a, JUSTIFY_RIGHT, out);
-}
-static int str_center(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
-{
-    return justify(vm, self, a, JUSTIFY_CENTRE, out);
-}
+JFN(str_ljust, justify(vm, self, a, JUSTIFY_LEFT, out))
+JFN(str_rjust, justify(vm, self, a, JUSTIFY_RIGHT, out))
+JFN(str_center, justify(vm, self, a, JUSTIFY_CENTRE, out))
 
 const struct jfunc jinja_str_methods[] = {{"strip", str_strip, "chars", 0},
                                           {"lstrip", str_lstrip, "chars", 0},

@@ -201,3 +201,18 @@ void jbuild_value(struct jbuild *b, struct jval v)
     else if (v.kind != J_UNDEF)
         jval_repr(b, v, 0);
 }
+
+int jval_tostr(struct vm *vm, struct jval v, bool soft, const struct jstr **out)
+{
+    struct jval r;
+    if (v.kind == J_STR && (soft || !v.u.s->markup)) {
+        *out = v.u.s;
+        return 0;
+    }
+    struct jbuild b;
+    jbuild_init(&b, vm);
+    jbuild_value(&b, v);
+    if (jbuild_done(&b, &r)) return -1;
+    *out = r.u.s;
+    return 0;
+}

@@ -1,69 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Building values: lists, dictionaries; errors and the work budget of a render. */
+/* Lists, dictionaries and the equality of values. */
 #include "jinja/value.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { DICT_SMALL = 12 };
-
-int vm_fail(struct vm *vm, const char *fmt, ...)
-{
-    char text[1600];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    for (char *p = text; *p; p++)
-        if (*p == '\n') *p = ' ';
-    return err_set(vm->e, ERR_DATA, "line %u: %s", (unsigned)vm->line, text);
-}
-
-int vm_charge(struct vm *vm, size_t bytes)
-{
-    vm->steps += bytes / 64 + 1;
-    if (vm->steps <= VM_MAX_STEPS) return 0;
-    return vm_fail(vm, "the template does more than %llu steps of work",
-                   (unsigned long long)VM_MAX_STEPS);
-}
-
-void *vm_alloc(struct vm *vm, size_t count, size_t size)
-{
-    size_t n;
-    if (mem_mul(count, size, &n)) n = SIZE_MAX;
-    if (vm->a->used > VM_MAX_MEMORY || n > VM_MAX_MEMORY) {
-        vm_fail(vm, "the template needs more than %zu bytes of memory", VM_MAX_MEMORY);
-        return NULL;
-    }
-    return arena_alloc(vm->a, n, vm->e);
-}
-
-struct jval jval_undef(enum undef_why why, enum jkind of, const struct jstr *name)
-{
-    return (struct jval){.kind = J_UNDEF,
-                         .aux = (uint8_t)((unsigned)why | (unsigned)of << UNDEF_SHIFT),
-                         .u.name = name};
-}
-
-int vm_undefined(struct vm *vm, struct jval v)
-{
-    struct str name = v.u.name ? jstr_str(v.u.name) : STR("");
-    const char *of = jval_type(jval_kind((enum jkind)(v.aux >> UNDEF_SHIFT)));
-    switch (v.aux & ((1 << UNDEF_SHIFT) - 1)) {
-    case UNDEF_NAME:
-        return vm_fail(vm, "'%.*s' is undefined", STR_FMT(name));
-    case UNDEF_ATTR:
-        return vm_fail(vm, "'%s object' has no attribute '%.*s'", of, STR_FMT(name));
-    case UNDEF_PARAM:
-        return vm_fail(vm, "parameter '%.*s' was not provided", STR_FMT(name));
-    case UNDEF_UNSAFE:
-        return vm_fail(vm, "access to attribute '%.*s' of '%s' object is unsafe", STR_FMT(name),
-                       of);
-    default:
-        return vm_fail(vm, "%.*s", STR_FMT(name));
-    }
-}
 
 int jval_text(struct vm *vm, const char *p, size_t n, struct jval *out)
 {
@@ -183,6 +124,52 @@ static int dict_rehash(struct vm *vm, struct jdict *d)
         d->slots[at] = (uint32_t)i + 1;
     }
     return 0;
+}
+
+static bool dict_eq(struct vm *vm, const struct jdict *a, const struct jdict *b)
+{
+    if (a->n != b->n) return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct jval *v = jdict_get(vm, b, a->keys[i]);
+        if (!v || !jval_eq(vm, a->vals[i], *v)) return false;
+    }
+    return true;
+}
+
+/* Values are trees (nothing can be put into itself), so this ends; their depth is bounded by that
+ * of the JSON reader and of the template. */
+bool jval_eq(struct vm *vm, struct jval a, struct jval b)
+{
+    int64_t i, k;
+    double f, g;
+    if (vm && ++vm->steps > VM_MAX_STEPS) return false; /* the next vm_charge reports it */
+    if (jval_is_int(a, &i) && jval_is_int(b, &k)) return i == k;
+    if (jval_is_real(a, &f) && jval_is_real(b, &g)) return f == g;
+    if (a.kind != b.kind) return false;
+    switch (a.kind) {
+    case J_UNDEF:
+    case J_NONE:
+        return true;
+    case J_STR:
+    case J_BIG:
+        if (vm) vm->steps += a.u.s->n / 64;
+        return str_eq(jstr_str(a.u.s), jstr_str(b.u.s));
+    case J_LIST:
+    case J_TUPLE:
+        if (a.u.list == b.u.list) return true;
+        if (a.u.list->n != b.u.list->n) return false;
+        for (size_t n = 0; n < a.u.list->n; n++)
+            if (!jval_eq(vm, a.u.list->v[n], b.u.list->v[n])) return false;
+        return true;
+    case J_DICT:
+        return a.u.dict == b.u.dict || dict_eq(vm, a.u.dict, b.u.dict);
+    case J_RANGE:
+        return a.u.range->n == b.u.range->n &&
+               (!a.u.range->n || (a.u.range->start == b.u.range->start &&
+                                  (a.u.range->n == 1 || a.u.range->step == b.u.range->step)));
+    default:
+        return a.u.s == b.u.s;
+    }
 }
 
 struct jval *jdict_get(struct vm *vm, const struct jdict *d, struct jval key)

@@ -54,6 +54,8 @@ struct jstr {
     bool markup; /* markupsafe.Markup: escapes what is added to it */
 };
 
+static inline struct str jstr_str(const struct jstr *s) { return (struct str){s->p, s->n}; }
+
 struct jval {
     uint8_t kind;
     uint8_t
@@ -231,8 +233,7 @@ int jval_tostr(struct vm *vm, struct jval v, bool soft, const struct jstr **out)
 /* Marks every byte as inside {% generation %}. */
 int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out);
 int jstr_escape(struct vm *vm, const struct jstr *s, struct jval *out); /* HTML, gives Markup */
-struct str jstr_str(const struct jstr *s);
-size_t jstr_chars(const struct jstr *s);                /* number of code points */
+size_t jstr_chars(const struct jstr *s);                                /* number of code points */
 size_t jstr_offset(const struct jstr *s, size_t chars); /* byte offset of a code point */
 /* First or last occurrence of `find` in s[from, to); SIZE_MAX when absent. */
 size_t jstr_find(const struct jstr *s, size_t from, size_t to, const struct jstr *find, bool last);

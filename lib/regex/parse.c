@@ -6,39 +6,6 @@
 #include "regex/impl.h"
 #include "unicode/utf8.h"
 
-int regex_fail(struct regex_parser *ps, const char *what)
-{
-    return err_set(ps->e, ERR_DATA, "pattern \"%.*s\": at byte %zu: %s",
-                   STR_FMT(((struct str){ps->begin, (size_t)(ps->end - ps->begin)})),
-                   (size_t)(ps->p - ps->begin), what);
-}
-
-uint32_t regex_node_new(struct regex_tree *t, enum regex_node_kind kind, struct err *e)
-{
-    if (t->n == 0) t->n = 1;
-    if (t->n >= REGEX_MAX_NODES)
-        return err_set(e, ERR_DATA, "a pattern with more than %d parts", REGEX_MAX_NODES), 0;
-    if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e)) return 0;
-    t->node[t->n] = (struct regex_node){.kind = kind};
-    return (uint32_t)t->n++;
-}
-
-uint32_t regex_set_new(struct regex_tree *t, struct cpset *set, struct err *e)
-{
-    uint32_t node = 0, i;
-    for (i = 0; i < t->nset && !cpset_equal(&t->set[i], set); i++) {}
-    if (i == t->nset) {
-        if (mem_grow(&t->set, &t->set_cap, t->nset + 1, sizeof *t->set, e))
-            return cpset_free(set), 0;
-        t->set[t->nset++] = *set;
-        *set = (struct cpset){0};
-    }
-    cpset_free(set);
-    node = regex_node_new(t, NODE_SET, e);
-    if (node) t->node[node].set = i;
-    return node;
-}
-
 static uint32_t parse_alternatives(struct regex_parser *ps);
 
 static uint32_t make_assert(struct regex_parser *ps, enum regex_assert what)
@@ -286,12 +253,4 @@ int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *
     if (t->root && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
     if (!t->root) return regex_tree_free(t), -1;
     return 0;
-}
-
-void regex_tree_free(struct regex_tree *t)
-{
-    for (size_t i = 0; i < t->nset; i++) cpset_free(&t->set[i]);
-    mem_free(t->set);
-    mem_free(t->node);
-    *t = (struct regex_tree){0};
 }

@@ -1,42 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quantifiers of a pattern, and small helpers of the parser. */
-#include <string.h>
-
+/* Quantifiers of a pattern. */
 #include "regex/impl.h"
-
-bool regex_looking_at(const struct regex_parser *ps, const char *z)
-{
-    size_t n = strlen(z);
-    return (size_t)(ps->end - ps->p) >= n && memcmp(ps->p, z, n) == 0;
-}
-
-bool regex_eat(struct regex_parser *ps, const char *z)
-{
-    if (!regex_looking_at(ps, z)) return false;
-    ps->p += strlen(z);
-    return true;
-}
-
-/* A node of one kind over one child. */
-uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
-{
-    uint32_t n = child ? regex_node_new(ps->tree, kind, ps->e) : 0;
-    if (n) ps->tree->node[n].child = child;
-    return n;
-}
-
-/* True for an anchor, alone or as an alternative: Oniguruma does not repeat it. */
-bool regex_is_anchor(const struct regex_tree *t, uint32_t id)
-{
-    const struct regex_node *n = &t->node[id];
-    if (n->kind == NODE_ASSERT || n->kind == NODE_LOOK) return true;
-    if (n->kind == NODE_CAT)
-        return n->child && !t->node[n->child].next && regex_is_anchor(t, n->child);
-    if (n->kind != NODE_ALT) return false;
-    for (uint32_t c = n->child; c; c = t->node[c].next)
-        if (regex_is_anchor(t, c)) return true;
-    return false;
-}
 
 /* A decimal number at *p: its value, or -1 when there is none. */
 static long parse_count(const char **p, const char *end)

@@ -1,83 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the row formats share, and alpaca, the simplest of them. */
+/* Rows to conversations: alpaca, and the choice of the format. */
 #include "rows/impl.h"
 
 #include <string.h>
-
-enum { KEYS_SHOWN = 12 };
-
-const char *row_kind(const struct json *v)
-{
-    static const char *const names[] = {"null",     "true or false", "a number",
-                                        "a string", "a list",        "an object"};
-    return names[v->kind];
-}
-
-bool row_filled(const struct json *v)
-{
-    if (!v || v->kind == JSON_NULL) return false;
-    if (v->kind == JSON_STRING) return v->s.n > 0;
-    return v->kind < JSON_STRING || v->count > 0;
-}
-
-void row_keys_text(const struct json *row, struct buf *b)
-{
-    for (size_t i = 0; i < row->count && i < KEYS_SHOWN; i++) {
-        struct str key = row->keys[i];
-        if (key.n > 40) key.n = 40;
-        buf_puts(b, i ? ", " : "");
-        buf_json(b, key);
-    }
-    if (row->count > KEYS_SHOWN) buf_puts(b, ", ...");
-    if (row->count == 0) buf_puts(b, "none");
-}
-
-const struct json *row_need(const struct json *row, const char *key, const char *hint,
-                            struct err *e)
-{
-    const struct json *v = json_get(row, key);
-    if (v) return v;
-    struct buf keys = {0};
-    row_keys_text(row, &keys);
-    if (!buf_check(&keys, e))
-        err_set(e, ERR_DATA, "no \"%s\" (the keys are %s); %s", key, keys.data, hint);
-    buf_free(&keys);
-    return NULL;
-}
-
-int row_copy(struct str *to, struct str from, struct arena *a, struct err *e)
-{
-    char *p = arena_copy(a, from.p, from.n, e);
-    if (p) *to = (struct str){p, from.n};
-    return p ? 0 : -1;
-}
-
-int row_json(struct str *to, const struct json *v, struct arena *a, struct err *e)
-{
-    struct buf b = {0};
-    json_write(v, &b);
-    int rc = buf_check(&b, e);
-    if (!rc) rc = row_copy(to, (struct str){b.data, b.len}, a, e);
-    buf_free(&b);
-    return rc;
-}
-
-int row_room(struct stream_record *rec, size_t n, struct arena *a, struct err *e)
-{
-    if (n > 100000) return err_set(e, ERR_DATA, "%zu messages in one conversation", n);
-    rec->messages = arena_alloc(a, (n + 1) * sizeof *rec->messages, e);
-    return rec->messages ? 0 : -1;
-}
-
-int row_add(struct stream_record *rec, const char *role, struct str content, struct arena *a,
-            struct err *e)
-{
-    struct stream_message *m = &rec->messages[rec->nmessages];
-    if (row_copy(&m->role.text, str_z(role), a, e)) return -1;
-    if (row_copy(&m->content.text, content, a, e)) return -1;
-    rec->nmessages++;
-    return 0;
-}
 
 /* ---- alpaca: one question, one answer ---- */
 /* The text of a column; null is "" where it may be. */

@@ -21,11 +21,6 @@ void added_free(struct added *a)
     *a = (struct added){0};
 }
 
-const struct added_token *added_get(const struct added *a, uint32_t id)
-{
-    return id < a->by_id_n && a->by_id[id] != 0 ? &a->v[a->by_id[id] - 1] : NULL;
-}
-
 const struct added_token *added_find(const struct added *a, struct str content)
 {
     for (size_t i = a->n; i > 0; i--)

@@ -28,6 +28,12 @@ struct added {
     struct arena strings;
 };
 void added_free(struct added *a);
+/* Returns the added token of an id; NULL: there is none. */
+static inline const struct added_token *added_get(const struct added *a, uint32_t id)
+{
+    return id < a->by_id_n && a->by_id[id] != 0 ? &a->v[a->by_id[id] - 1] : NULL;
+}
+
 /* Adds a token as `tokenizers` does: one that the model or an earlier call knows keeps its id, else
  * it gets the next one (*next_id, VOCAB_NONE to find out). */
 int added_add(struct added *a, const struct vocab *model, const struct normalizer *n,
@@ -37,7 +43,6 @@ int added_load(struct added *a, const struct json *list, const struct vocab *mod
                const struct normalizer *n, struct err *e);
 int added_finish(struct added *a, struct err *e); /* after the last one: builds the tries */
 
-const struct added_token *added_get(const struct added *a, uint32_t id); /* NULL: none */
 const struct added_token *added_find(const struct added *a, struct str content);
 
 /* Cuts bytes [begin, end) of t, adding pieces: tokens found by the trie, and what is between. */

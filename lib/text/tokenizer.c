@@ -122,12 +122,6 @@ struct tokenizer *tokenizer_load(const char *dir, struct err *e)
     return NULL;
 }
 
-void named_text_free(struct named_text *k)
-{
-    mem_free(k->name);
-    mem_free(k->text);
-}
-
 void tokenizer_free(struct tokenizer *t)
 {
     if (!t) return;

@@ -19,14 +19,12 @@ static bool is_token_name(struct str key)
 
 static int add_named(struct tokenizer *t, struct str name, struct str text, struct err *e)
 {
-    struct named_text *k;
     for (size_t i = 0; i < t->nnamed; i++)
         if (str_is(name, t->named[i].name)) return 0;
     if (mem_grow(&t->named, &t->named_cap, t->nnamed + 1, sizeof *t->named, e)) return -1;
-    k = &t->named[t->nnamed++];
-    *k =
-        (struct named_text){mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e), text.n};
-    return !k->name || !k->text ? -1 : 0;
+    if (named_text_make(&t->named[t->nnamed], name, text, e)) return -1;
+    t->nnamed++;
+    return 0;
 }
 
 static int read_named(struct tokenizer *t, const struct json *doc, struct err *e)

@@ -14,6 +14,8 @@ struct named_text { /* a special token's text, or a chat template */
     char *name, *text;
     size_t text_n;
 };
+/* Copies both strings. 0, or -1 with ERR_MEMORY and nothing to free. */
+int named_text_make(struct named_text *k, struct str name, struct str text, struct err *e);
 void named_text_free(struct named_text *k);
 
 struct tokenizer {

@@ -52,8 +52,8 @@ static int set_template(struct tokenizer *t, struct str name, struct str text, s
         return err_set(e, ERR_DATA, "more than %d chat templates", MAX_TEMPLATES);
     if (mem_grow(&t->templates, &t->templates_cap, t->ntemplates + 1, sizeof *t->templates, e))
         return -1;
-    struct named_text k = {mem_strndup(name.p, name.n, e), mem_strndup(text.p, text.n, e), text.n};
-    if (!k.name || !k.text) return named_text_free(&k), -1;
+    struct named_text k;
+    if (named_text_make(&k, name, text, e)) return -1;
     struct named_text *slot = &t->templates[at];
     if (found)
         named_text_free(slot);

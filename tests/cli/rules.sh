@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The rules of docs/design.md that a reader cannot see at a glance: which module may include which,
-# who may know of MPI, NCCL and CUDA, what the data commands link, and functions nobody may call.
+# that files do not use one another in a circle, who may know of MPI, NCCL and CUDA, what the data
+# commands link, and functions nobody may call.
 source "$(dirname "$0")/../cli.sh"
 cd "$(dirname "$0")/../.." || exit 70
 mapfile -t sources < <(find lib cmd -name '*.[ch]' | LC_ALL=C sort)
@@ -147,6 +148,55 @@ if compgen -G "$O/lib/*.a" >/dev/null; then
     equal "a wrong symbol is found" "$(edges "$T/try/edges" | wc -l)" 2
 else
     skip "modules use only symbols of those that they may use" "$O/lib has no archives"
+fi
+
+# ---- files of a module do not use one another in a circle ----
+# A line for each circle that is there: its module, then its files. Those of jinja are recursions:
+# of the parser, of the evaluator, and of filters that apply a filter or a test by its name.
+cat >"$T/circles" <<'EOF'
+jinja expr operand
+jinja eval exec loop macro
+jinja filter filter_map test
+base io_stale io_temp
+base json json_string
+base opt opt_text
+hf config config_family config_rope family params
+hf gguf gguf_get
+EOF
+# uses ARCHIVE...: "MODULE/FILE MODULE/FILE" where a file uses a symbol of another of its module
+uses() {
+    nm -A -g "$@" 2>/dev/null | awk '
+        {
+            split($1, at, ":"); m = at[1]; gsub(/.*\/|\.a$/, "", m)
+            file = m "/" at[2]; sub(/\.o$/, "", file)
+        }
+        $2 != "U" { home[m, $3] = file; next }
+        { from[++n] = file; what[n] = m SUBSEP $3 }
+        END { for (i = 1; i <= n; i++) if (what[i] in home) print from[i], home[what[i]] }' |
+        sort -u
+}
+# circles USES ALLOWED: the files that lines of uses() join in a circle. The files of a line of
+# ALLOWED count as one, the first.
+circles() {
+    awk '
+        NR == FNR { for (i = 2; i <= NF; i++) one[$1 "/" $i] = $1 "/" $2; next }
+        { a = $1 in one ? one[$1] : $1; b = $2 in one ? one[$2] : $2 }
+        a != b { print a, b }' "$2" "$1" | tsort 2>&1 >/dev/null |
+        sed -n '/contains a loop/d; s/^tsort: //p' | LC_ALL=C sort -u
+}
+printf 'text/%s text/%s\n' a b b a b c c a c d >"$T/try/uses"
+printf '%s\n' 'hf a b' 'text a b' >"$T/try/two"
+printf '%s\n' 'hf a b' 'text a b c' >"$T/try/three"
+equal "a circle through a listed one is found" "$(circles "$T/try/uses" "$T/try/two" | xargs)" \
+    "text/a text/c"
+equal "a circle that is listed is not" "$(circles "$T/try/uses" "$T/try/three")" ""
+if compgen -G "$O/lib/*.a" >/dev/null; then
+    uses "$O"/lib/{base,stream,unicode,regex,text,jinja,chat,rows,pack,config,hf}.a >"$T/uses"
+    check "symbols: files use one another" [ "$(wc -l <"$T/uses")" -gt 200 ]
+    circles "$T/uses" "$T/circles" >"$T/found"
+    none "files of a module do not use one another in a circle" "$T/found"
+else
+    skip "files of a module do not use one another in a circle" "$O/lib has no archives"
 fi
 
 # headers PATTERN FILES: only these files include such a header
