@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chat template with the tokenizer that it is for; the template names that ROLL knows. */
+/* Chooses and compiles a chat template; the template names of ROLL. */
 #include "chat/chat.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static const char chatml[] = "{% for m in messages %}"
 static const char one_user[] = "it renders a single user message only, so that there is no answer "
                                "to train on";
 
-/* The names that roll/datasets/chat_template.py registers. */
+/* The names in roll/datasets/chat_template.py of ROLL. */
 static const struct chat_name names[] = {
     {.name = "native"},
     {.name = "qwen2_5"},
@@ -56,7 +56,7 @@ static bool is_file(const char *name)
 }
 
 /* ---- the template's source ---- */
-/* The names of the model's own templates, with commas between them. */
+/* Appends the names of the model's templates, separated by commas. */
 static int list_own(const struct tokenizer *tok, struct buf *b, struct err *e)
 {
     for (size_t i = 0; i < tokenizer_template_count(tok); i++) {
@@ -75,20 +75,20 @@ static int unknown_name(const struct chat *c, const char *name, struct err *e)
         buf_printf(&list, "%s%s", i ? ", " : "", names[i].name);
     if (c->own.len) buf_printf(&list, ", the model's own %s", c->own.data);
     if (!buf_check(&list, e))
-        err_set(e, ERR_USAGE, "there is no template \"%.200s\"; there are %s, or a file FILE.jinja",
+        err_set(e, ERR_USAGE, "there is no template \"%.200s\"; give %s, or a file FILE.jinja",
                 name, list.data);
     buf_free(&list);
     return -1;
 }
 
-/* Sources of the template: one, or the model's two for conversations without and with tools. */
+/* The source of the template, and of the one for conversations with tools. */
 struct sources {
     struct str plain, tool_use; /* p NULL: none */
-    struct buf file;            /* what was read of a FILE.jinja */
+    struct buf file;            /* the contents of a FILE.jinja */
 };
 
-/* As transformers chooses: tool_use for conversations with tools where the model has it, else
- * default. */
+/* As in transformers, tool_use renders conversations with tools where the model has it, and default
+ * the others. */
 static int own_sources(const struct chat *c, struct sources *s, struct err *e)
 {
     s->plain = tokenizer_template(c->t.tok, "default");
@@ -149,7 +149,7 @@ static int hash_json(struct hash128 *h, const struct json *v, struct err *e)
     return rc;
 }
 
-/* Everything that changes a sample but the conversation and the tokenizer's own tables. */
+/* Hashes everything that changes a sample, except the conversation and the tokenizer's tables. */
 static int identify(struct chat *c, const struct sources *s, struct err *e)
 {
     static const struct chat_name none = {.name = ""};

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of a turn: the token that the model stops with.
  *
- * It is special, and among what the template writes behind the message's last piece; but so may be
- * what closes a call or a quotation. A run of special tokens that reaches EOS is the end. Where
- * there is none, the closing is looked at: what the template writes for the message itself, found
- * by rendering the conversation up to it. The special tokens that nothing but white space follows
- * in the closing end the turn; where the closing has none, as in templates whose turns end by the
- * token that opens the next one, the token behind it does. */
+ * The stop is a special token in the template text behind the last piece of the message, but a call
+ * or a quotation may be closed by special tokens, too. A run of special tokens that reaches EOS is
+ * the end. Without such a run, the closing decides: the text that the template writes for the
+ * message itself, which a rendering of the conversation up to this message shows. The special
+ * tokens that only white space follows in the closing end the turn. Where the closing has none, as
+ * in templates whose turns end with the token that opens the next one, the token behind the closing
+ * ends it. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -25,7 +26,7 @@ static bool is_blank_token(const struct chat_sample *out, uint32_t k)
         (struct str){out->rendering.text.data + l->begin[k], l->end[k] - l->begin[k]});
 }
 
-/* The first special token behind the turn's last piece and before the next message's; n: none. */
+/* Returns the first special token between the turn's last piece and the next message, or l->n. */
 static uint32_t first_special(const struct chat *c, const struct token_list *l,
                               const struct chat_turn *t)
 {
@@ -34,8 +35,8 @@ static uint32_t first_special(const struct chat *c, const struct token_list *l,
     return k < l->n && l->begin[k] < t->limit ? k : (uint32_t)l->n;
 }
 
-/* The last of the special tokens that follow k without a gap before byte `limit`; the first EOS
- * among them when there is one. */
+/* Returns the last token of the run of special tokens from k on that ends by byte `limit`, or the
+ * first EOS in it. */
 static uint32_t run_end(const struct chat *c, const struct token_list *l, uint32_t k,
                         uint32_t limit)
 {
@@ -45,7 +46,8 @@ static uint32_t run_end(const struct chat *c, const struct token_list *l, uint32
     return k;
 }
 
-/* Whether special token k, of a run without EOS, may be something else than the end. */
+/* True when special token k, of a run without EOS, need not be the end: it may close a call, or
+ * more special tokens follow. */
 static bool is_doubtful(const struct chat *c, const struct chat_turn *t,
                         const struct chat_sample *out, uint32_t k)
 {
@@ -59,8 +61,8 @@ static bool is_doubtful(const struct chat *c, const struct chat_turn *t,
 }
 
 /* ---- the closing ---- */
-/* Sets *to to the end of the closing. 1; 0 when it cannot be had, and *to is that of the last
- * piece; -1. */
+/* Sets *to to the end of the closing. 1; 0 when it cannot be rendered, and *to is the end of the
+ * last piece; -1. */
 static int find_closing(const struct chat *c, struct chat_scratch *s,
                         const struct chat_conversation *conv, const struct chat_turn *t,
                         const struct chat_sample *out, uint32_t *to, struct err *e)
@@ -70,7 +72,7 @@ static int find_closing(const struct chat *c, struct chat_scratch *s,
     struct chat_prompt p;
     *to = t->end;
     arena_reset(&s->prompt);
-    /* The last message may end in another way than it does once more follows. */
+    /* A template may close the last message in another way than one that others follow. */
     int rc = chat_prompt_render(c, s, conv, n, last, out->rendering.spans[t->last].source, &p, e);
     if (rc <= 0 || !p.tail) return rc < 0 ? -1 : 0;
     const struct buf *text = &out->rendering.text;
@@ -81,9 +83,11 @@ static int find_closing(const struct chat *c, struct chat_scratch *s,
     return 1;
 }
 
-/* The end by the closing, which ends at byte `to`; n: none. ends: which tokens may end a turn. */
+/* Tells which tokens may end a turn. */
 typedef bool ends_fn(const struct chat *c, uint32_t id);
 
+/* Returns the stop in or right behind the closing, which ends at byte `to`; the number of tokens:
+ * there is none. */
 static uint32_t end_in_closing(const struct chat *c, const struct chat_turn *t,
                                const struct chat_sample *out, uint32_t to, ends_fn *ends)
 {
@@ -103,7 +107,8 @@ static uint32_t end_in_closing(const struct chat *c, const struct chat_turn *t,
 
 static bool is_added(const struct chat *c, uint32_t id) { return tokenizer_is_added(c->t.tok, id); }
 
-/* The end of what is not white space in the closing, or of the token there. */
+/* Returns the end of the closing without white space, extended to the end of a token that crosses
+ * it. */
 static uint32_t closing_end(const struct chat_turn *t, const struct chat_sample *out, uint32_t to)
 {
     const struct token_list *l = &out->tokens;
@@ -121,8 +126,8 @@ static void set_end(struct chat_turn *t, const struct chat_sample *out, uint32_t
     t->until = stop < l->n ? l->end[stop] : closing_end(t, out, to);
 }
 
-/* The end by what stands in the text alone: true when that is sure, or exactness is not asked for.
- */
+/* Finds the end in the text alone. False when the closing has to decide, which masks that do not
+ * use the exact end never ask for. */
 static bool end_by_text(const struct chat *c, const struct chat_sample *out, struct chat_turn *t,
                         uint32_t k)
 {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The head of a turn: what the model finds written when its turn begins, and need not write.
+/* The head of a turn: the text that is given to the model when its turn begins.
  *
- * The messages before the turn, rendered with add_generation_prompt, are what the model sees. Their
- * text behind the last message's last byte (how that message ends, then the generation prompt) is
- * compared with the text that stands at the same place in the whole rendering; the head is as far
- * as both have the same tokens. Only this tail is compared, for a template may render the messages
- * before it in another way when more follow them (earlier thoughts are left out, say). */
+ * At inference the model is given the messages before the turn, rendered with
+ * add_generation_prompt. The tail of this rendering, behind the last byte of the last message,
+ * holds the end of that message and the generation prompt. The head is the run of tokens that this
+ * tail and the whole rendering share at the same place. The text before the tail is not compared: a
+ * template may render earlier messages in another way when more messages follow (and omit earlier
+ * thoughts, say). */
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
-/* The end of the last piece that comes from one source; 0: from any message. */
-static uint32_t said_end(const struct jstr *s, struct chat_sources *sources, uint32_t source)
+/* Returns the end of the last piece of string `source`, or of any message where source is 0. */
+static uint32_t last_piece_end(const struct jstr *s, struct chat_sources *sources, uint32_t source)
 {
     uint32_t end = 0;
     for (uint32_t i = 0; i < s->nspans; i++) {
@@ -35,9 +36,8 @@ int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
     part.nmessages = n;
     if (s->steps > CHAT_MAX_STEPS)
         return err_set(e, ERR_DATA,
-                       "the conversation has too many turns: each is rendered up to its own "
-                       "beginning to see what the model has to write; divide it, or use --mask "
-                       "content");
+                       "the conversation has too many turns: the messages before each are rendered "
+                       "to find its generation prompt; divide it, or use --mask content");
     s->prompt_sources.steps = 0;
     int rc = chat_template_render(&c->t, &s->prompt, &part, generation_prompt, &s->prompt_sources,
                                   &text, &refused);
@@ -45,7 +45,7 @@ int chat_prompt_render(const struct chat *c, struct chat_scratch *s,
     if (rc && refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
     if (rc) return 0;
     p->text = jstr_str(text);
-    p->tail = said_end(text, &s->prompt_sources, source);
+    p->tail = last_piece_end(text, &s->prompt_sources, source);
     return 1;
 }
 
@@ -59,7 +59,7 @@ static uint32_t common(struct str a, struct str b)
 static struct str from(struct str s, size_t at) { return (struct str){s.p + at, s.n - at}; }
 
 /* ---- tokens ---- */
-/* What the call for a head is about, and its result. */
+/* The search for the head of one turn, and its result. */
 struct search {
     const struct chat_turn *t;
     const struct chat_sample *out;
@@ -68,10 +68,10 @@ struct search {
     bool found;
 };
 
-/* Rendering and prompt have the same bytes from `begin` and p.tail on, up to `end` in the
- * rendering. The byte of the rendering from which both can be tokenized: text is cut at an added
- * token whatever stands around it, so the last one before `end` will do where the same bytes follow
- * it in both. UINT32_MAX: there is none. */
+/* The rendering from `begin` to `end` has the same bytes as the prompt from p.tail on. Returns a
+ * byte of the rendering from which both can be tokenized on their own: the last added token before
+ * `end` that both have, since the tokenizer cuts the text at added tokens. UINT32_MAX: there is
+ * none. */
 static uint32_t cut_before(const struct chat *c, const struct search *k, struct chat_prompt p,
                            uint32_t begin, uint32_t end)
 {
@@ -86,8 +86,8 @@ static uint32_t cut_before(const struct chat *c, const struct search *k, struct 
     return same ? l->begin[i] : UINT32_MAX;
 }
 
-/* Sets *head to where the tokens of rendering and prompt part, which have the same bytes from
- * `begin` and p.tail on, up to `end` in the rendering. */
+/* Sets *head to the first byte at which the tokens of rendering and prompt differ. The bytes are
+ * the same from `begin` and p.tail on, up to `end` in the rendering. */
 static int shared_tokens(const struct chat *c, struct chat_scratch *s, const struct search *k,
                          struct chat_prompt p, uint32_t begin, uint32_t end, uint32_t *head,
                          struct err *e)
@@ -109,17 +109,19 @@ static int shared_tokens(const struct chat *c, struct chat_scratch *s, const str
     return 0;
 }
 
-/* ---- the generation prompt by itself ---- */
-/* From the text with it and the text without it. */
-static bool alone(struct chat_prompt with, struct chat_prompt without, struct chat_prompt *out)
+/* ---- the generation prompt ---- */
+/* Separates the generation prompt from a rendering with it, given the one without it. False when
+ * the template renders the messages in another way without it. */
+static bool separate_prompt(struct chat_prompt with, struct chat_prompt without,
+                            struct chat_prompt *out)
 {
     if (common(with.text, without.text) < without.text.n) return false;
     *out = (struct chat_prompt){with.text, (uint32_t)without.text.n};
     return with.text.n > without.text.n;
 }
 
-/* How long a beginning of the prompt ends at each of its bytes, itself left out: where a comparison
- * that has failed goes on. NULL: memory. */
+/* Computes the failure function of Knuth, Morris and Pratt: for each byte of the prompt, the length
+ * of its longest proper prefix that ends there. NULL with ERR_MEMORY. */
 static uint32_t *borders(struct arena *a, struct str prompt, struct err *e)
 {
     uint32_t *border = arena_alloc(a, prompt.n * sizeof *border, e);
@@ -131,8 +133,8 @@ static uint32_t *borders(struct arena *a, struct str prompt, struct err *e)
     return border;
 }
 
-/* The place in text[begin, end) where the longest beginning of the prompt stands; the later one of
- * two. *n: its length, 0 when not a byte fits. */
+/* Finds the longest prefix of the prompt that begins in text[begin, end), the later one of equals:
+ * its offset *at and length *n, 0 when there is none. */
 static int find_prompt(struct arena *a, struct str text, uint32_t begin, uint32_t end,
                        struct str prompt, uint32_t *at, uint32_t *n, struct err *e)
 {
@@ -163,7 +165,7 @@ static int search_head(const struct chat *c, struct chat_scratch *s, struct sear
     return 0;
 }
 
-/* ---- from the messages before the turn ---- */
+/* ---- the prompt behind the messages before the turn ---- */
 static int head_in_context(const struct chat *c, struct chat_scratch *s,
                            const struct chat_conversation *conv, struct search *k, struct err *e)
 {
@@ -172,50 +174,50 @@ static int head_in_context(const struct chat *c, struct chat_scratch *s,
     int rc = chat_prompt_render(c, s, conv, messages, true, 0, &with, e);
     if (rc <= 0) return rc;
     uint32_t before = k->t->before, n = common(from(k->text, before), from(with.text, with.tail));
-    if (with.tail + n < with.text.n) { /* the turn goes on in another way than the prompt */
+    if (with.tail + n < with.text.n) { /* the turn does not have the whole prompt */
         rc = chat_prompt_render(c, s, conv, messages, false, 0, &without, e);
-        if (rc <= 0 || !alone(with, without, &p)) return rc;
+        if (rc <= 0 || !separate_prompt(with, without, &p)) return rc;
         bool begins = with.tail + n >= p.tail;
         if (with.tail + n <= p.tail && search_head(c, s, k, p, e)) return -1;
-        /* Without a message before it, or behind an end, nothing shows that a turn begins here. */
-        if (k->found || !begins || !messages || k->t->further) return 0;
+        /* The equal bytes prove that a turn begins here only where a message is before it. */
+        if (k->found || !begins || !messages || k->t->later) return 0;
     }
     k->found = true;
     return shared_tokens(c, s, k, with, before, before + n, &k->head, e);
 }
 
-/* ---- from elsewhere ---- */
-/* Sets s->elsewhere to the generation prompt behind the whole conversation or the longest part of
- * it that can be had with and without one; empty: there is none. */
-static int find_elsewhere(const struct chat *c, struct chat_scratch *s,
-                          const struct chat_conversation *conv, struct err *e)
+/* ---- the prompt behind other messages ---- */
+/* Sets s->other_prompt to the generation prompt behind as many messages as the template renders
+ * both with and without one; empty: there is none. */
+static int find_other_prompt(const struct chat *c, struct chat_scratch *s,
+                             const struct chat_conversation *conv, struct err *e)
 {
     struct chat_prompt with, without, p;
-    buf_reset(&s->elsewhere);
-    s->sought = true;
+    buf_reset(&s->other_prompt);
+    s->has_other_prompt = true;
     for (size_t n = conv->nmessages; n > 0; n--) {
         arena_reset(&s->prompt);
         int rc = chat_prompt_render(c, s, conv, n, true, 0, &with, e);
         if (rc > 0) rc = chat_prompt_render(c, s, conv, n, false, 0, &without, e);
         if (rc < 0) return -1;
-        if (!rc || !alone(with, without, &p)) continue;
-        buf_str(&s->elsewhere, from(p.text, p.tail));
-        return buf_check(&s->elsewhere, e);
+        if (!rc || !separate_prompt(with, without, &p)) continue;
+        buf_str(&s->other_prompt, from(p.text, p.tail));
+        return buf_check(&s->other_prompt, e);
     }
     return 0;
 }
 
-static int head_elsewhere(const struct chat *c, struct chat_scratch *s,
-                          const struct chat_conversation *conv, struct search *k, struct err *e)
+static int head_behind_others(const struct chat *c, struct chat_scratch *s,
+                              const struct chat_conversation *conv, struct search *k, struct err *e)
 {
-    if (!s->sought && find_elsewhere(c, s, conv, e)) return -1;
-    if (!s->elsewhere.len) return 0;
-    struct chat_prompt p = {.text = {s->elsewhere.data, s->elsewhere.len}};
+    if (!s->has_other_prompt && find_other_prompt(c, s, conv, e)) return -1;
+    if (!s->other_prompt.len) return 0;
+    struct chat_prompt p = {.text = {s->other_prompt.data, s->other_prompt.len}};
     return search_head(c, s, k, p, e);
 }
 
-/* The assistant's turn before it has no end: the template goes on with it. */
-static bool goes_on(const struct chat_scratch *s, const struct chat_turn *t)
+/* True when the turn continues the one before it, which has no end. */
+static bool continues_last(const struct chat_scratch *s, const struct chat_turn *t)
 {
     const struct chat_turn *last = t > s->turns ? t - 1 : NULL;
     return last && last->stop == CHAT_NO_STOP && last->end == t->before;
@@ -231,11 +233,11 @@ int chat_head(const struct chat *c, struct chat_scratch *s, const struct chat_co
                        .head = t->begin};
     arena_reset(&s->prompt);
     if (head_in_context(c, s, conv, &k, e) < 0) return -1;
-    if (!k.found && goes_on(s, t)) {
+    if (!k.found && continues_last(s, t)) {
         k.found = true;
         k.head = t->before;
     }
-    if (!k.found && head_elsewhere(c, s, conv, &k, e)) return -1;
+    if (!k.found && head_behind_others(c, s, conv, &k, e)) return -1;
     *found = k.found;
     *head = k.head;
     return 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a rendering leaves out: messages, calls, tools and thoughts of which no byte is in the text.
- */
+/* Counts the messages, calls, tools and thoughts that a rendering omits. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -12,11 +11,11 @@ static void note(struct chat_facts *f, struct chat_left_item item, bool lost)
     if (f->nnamed < CHAT_LEFT_NAMED) f->named[f->nnamed++] = item;
 }
 
-/* What of one part of a message (or of one item of it) is in the text. */
+/* The state of one part of a message, call or tool in the text. */
 struct seen {
-    bool there;   /* it has a string that is not blank */
+    bool there;   /* a string of it is not blank */
     bool shown;   /* a byte of it is rendered */
-    bool partial; /* CHAT_CONTENT: some is not */
+    bool partial; /* CHAT_CONTENT: a byte of it is omitted */
 };
 
 static void look(struct seen *k, const struct chat_source *s)
@@ -28,7 +27,7 @@ static void look(struct seen *k, const struct chat_source *s)
         k->partial = true;
 }
 
-/* The call that begins at s; returns the source behind it. */
+/* Examines the call that begins at s and returns the source behind it. */
 static const struct chat_source *look_at_call(const struct chat_source *s,
                                               const struct chat_source *to, struct str role,
                                               struct seen *calls, struct chat_facts *f)
@@ -43,7 +42,7 @@ static const struct chat_source *look_at_call(const struct chat_source *s,
     return s;
 }
 
-/* The sources [from, to) are those of one message. */
+/* Examines one message, whose sources are [from, to). */
 static void look_at_message(const struct chat_message *m, int32_t index,
                             const struct chat_source *from, const struct chat_source *to,
                             struct chat_facts *f)
@@ -64,7 +63,7 @@ static void look_at_message(const struct chat_message *m, int32_t index,
     f->empty += chat_is_assistant(m) && !content.there && !thought.there && !calls.there;
 }
 
-/* The name of a function with or without the wrapper {"type", "function"}; p NULL: none. */
+/* Returns the name of a tool, which may stand inside {"type", "function"}; p NULL: it has none. */
 static struct str tool_name(const struct json *tools, uint32_t item)
 {
     const struct json *t = tools->kind == JSON_ARRAY ? &tools->items[item] : tools;
@@ -74,7 +73,7 @@ static struct str tool_name(const struct json *tools, uint32_t item)
     return name && name->kind == JSON_STRING ? name->s : (struct str){0};
 }
 
-/* Whether a call in the text names the tool. */
+/* True when a call in the text names the tool. */
 static bool is_called(const struct chat_sources *sources, struct str name)
 {
     for (size_t i = 0; name.n && i < sources->n; i++) {

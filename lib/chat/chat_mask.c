@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of a rendering on which loss falls, and what it weighs there.
+/* The regions of a rendering that are trained, and their weights.
  *
- * A template with {% generation %} decides itself. Otherwise mask `turn` takes an assistant's turn
- * from behind its head to its stop without a gap; mask `content` takes its pieces and its stop. */
+ * {% generation %} blocks decide where the template has them. Otherwise mask `turn` trains each
+ * assistant turn from the end of its head to its stop, and mask `content` its pieces and its stop.
+ */
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -23,15 +24,15 @@ static int add_region(struct chat_scratch *s, uint32_t begin, uint32_t end, floa
     return 0;
 }
 
-/* Whether a further turn of a message is one: text that stands behind the end of the first, and
- * before which no generation prompt is found, is not written by the model. */
+/* Sets *head and returns true when the model writes the turn. It does not write a later turn of a
+ * message without a generation prompt before it: that is text behind the end of the first one. */
 static int is_turn(const struct chat *c, struct chat_scratch *s,
                    const struct chat_conversation *conv, const struct chat_turn *t,
                    struct chat_sample *out, uint32_t *head, struct err *e)
 {
     bool found;
     if (chat_head(c, s, conv, t, out, head, &found, e)) return -1;
-    if (!t->further) {
+    if (!t->later) {
         out->facts.headless += !found;
         return 1;
     }
@@ -61,19 +62,19 @@ static int turn_regions(const struct chat *c, struct chat_scratch *s,
     bool whole = c->mask == CHAT_MASK_TURN;
     uint32_t head = t->begin;
     if (!(t->weight > 0)) return 0;
-    int rc = whole || t->further ? is_turn(c, s, conv, t, out, &head, e) : 1;
+    int rc = whole || t->later ? is_turn(c, s, conv, t, out, &head, e) : 1;
     if (rc <= 0) return rc;
     return whole ? add_region(s, head, t->until, t->weight, e) : pieces(s, t, out, e);
 }
 
-/* The weight of the message whose turn reaches into [begin, end); 1 when none does. */
+/* Returns the weight of the turn that overlaps [begin, end), or 1. */
 static float weight_within(const struct chat_scratch *s, size_t *turn, uint32_t begin, uint32_t end)
 {
     while (*turn < s->nturns && s->turns[*turn].end <= begin) ++*turn;
     return *turn < s->nturns && s->turns[*turn].begin < end ? s->turns[*turn].weight : 1;
 }
 
-/* The template's own blocks, each with the weight of its message. */
+/* Adds the {% generation %} blocks, each with the weight of its message. */
 static int generation_regions(struct chat_scratch *s, const struct chat_rendering *r, struct err *e)
 {
     size_t turn = 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a message says beside its text: whose it is, and what it weighs. */
+/* The role and the weight of a message. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
 bool chat_is_assistant(const struct chat_message *m) { return str_is(m->role, "assistant"); }
 
-/* Beyond these a sum of weights in single precision may be infinite or 0. */
+/* Beyond these bounds a sum of weights in single precision can be infinite or 0. */
 #define WEIGHT_MIN 1e-6
 #define WEIGHT_MAX 1e6
 
@@ -35,11 +35,11 @@ int chat_weight(const struct chat_message *m, float *weight, bool *said, struct 
         } else if (v->kind != JSON_BOOL) {
             return err_set(e, ERR_DATA, "\"%s\" is not true or false", names[i]);
         } else {
-            /* A weight in number is more exact than a plain yes. */
+            /* true keeps the number that "weight" gives. */
             w = !v->truth ? 0 : *said && *weight > 0 ? *weight : 1;
         }
         if (*said && (*weight > 0) != (w > 0))
-            return err_set(e, ERR_DATA, "\"%s\" says other than the message's other weights",
+            return err_set(e, ERR_DATA, "\"%s\" contradicts another weight of the message",
                            names[i]);
         *weight = w;
         *said = true;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A conversation through the template: the text and where each of its bytes came from. */
+/* Renders a conversation, and finds the origin of each byte. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
-enum { VARS_MAX = 96, OWN_MAX = 8 }; /* OWN_MAX: for those set here */
+enum { VARS_MAX = 96, OWN_MAX = 8 }; /* OWN_MAX: variables that the renderer sets */
 
 static bool add(struct jinja_var *vars, size_t *n, const char *name, struct jval v)
 {
@@ -18,7 +18,7 @@ static bool add(struct jinja_var *vars, size_t *n, const char *name, struct jval
     return true;
 }
 
-/* The members of an object as variables. */
+/* Adds the members of an object as variables. */
 static int add_members(struct vm *vm, const struct json *o, struct jinja_var *vars, size_t *n)
 {
     struct jval v;
@@ -26,7 +26,7 @@ static int add_members(struct vm *vm, const struct json *o, struct jinja_var *va
         struct str key = o->keys[i];
         if (chat_is_own_variable(key))
             return err_set(vm->e, ERR_DATA,
-                           "the variable \"%.*s\" is set from the conversation alone",
+                           "the variable \"%.*s\" is set from the conversation only",
                            STR_FMT(key));
         const char *name = arena_copy(vm->a, key.p, key.n, vm->e);
         if (!name || chat_value_json(vm, &o->items[i], &v)) return -1;
@@ -50,8 +50,8 @@ static int add_named(const struct tokenizer *tok, struct vm *vm, struct jinja_va
     return 0;
 }
 
-/* The variables of apply_chat_template; a later one of the same name wins: special tokens, what the
- * template's name means, the user's, the row's. */
+/* Sets the variables of transformers' apply_chat_template. A later one replaces an earlier one of
+ * the same name: special tokens, those of the template's name, the user's, the row's. */
 static int variables(const struct chat_template *t, struct vm *vm,
                      const struct chat_conversation *conv, bool prompt,
                      struct chat_sources *sources, struct jinja_var *vars, size_t *n)
@@ -114,8 +114,8 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
     sources->decoded = 0;
     if (t->name && t->name->needs_system && !has_system(conv))
         return err_set(e, ERR_DATA,
-                       "template %s: the conversation has no system message, for which ROLL has a "
-                       "text of its own; put it into the data",
+                       "template %s: the conversation has no system message; put the text that ROLL "
+                       "adds in this case into the data",
                        t->name->name);
     if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) ||
         jinja_render(jinja, &vm, vars, n, out))
@@ -133,7 +133,7 @@ static int put_span(struct chat_rendering *r, struct chat_span s, struct err *e)
     return 0;
 }
 
-/* Notes that the span shows bytes of the source. */
+/* Records that a span shows bytes of the source. */
 static void mark(struct chat_source *from, const struct jspan *k)
 {
     if (k->offset > from->next && from->part == CHAT_CONTENT && !from->gap)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One sample: the conversation rendered, tokenized as a whole, and each token weighed. */
+/* One sample: renders the conversation, tokenizes the whole text and weighs each token. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
@@ -24,7 +24,7 @@ void chat_scratch_free(struct chat_scratch *s)
     token_list_free(&s->prompt_tokens);
     mem_free(s->regions);
     mem_free(s->turns);
-    buf_free(&s->elsewhere);
+    buf_free(&s->other_prompt);
     mem_free(s);
 }
 
@@ -36,7 +36,7 @@ void chat_sample_free(struct chat_sample *s)
     *s = (struct chat_sample){0};
 }
 
-/* ROLL drops one newline from the end of the text. */
+/* Removes one newline from the end of the text, as ROLL does. */
 static void drop_newline(struct chat_rendering *r)
 {
     if (!r->text.len || r->text.data[r->text.len - 1] != '\n') return;
@@ -45,9 +45,9 @@ static void drop_newline(struct chat_rendering *r)
     if (--last->end == last->begin) r->nspans--;
 }
 
-/* Some templates take calls' arguments as text alone: they add it to a string, which an object
- * cannot be, or print it, where an object would show as Python prints a dict. Sets
- * conv->keep_arguments when that is so. */
+/* Renders with the arguments of calls decoded, and again with their text where the template fails
+ * with an object or prints one as Python prints a dict: such a template expects text.
+ * conv->keep_arguments is set then. */
 static int render_text(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
                        const struct jstr **text, struct err *e)
 {
@@ -80,7 +80,7 @@ static int render(const struct chat *c, struct chat_scratch *s, struct chat_conv
     return 0;
 }
 
-/* ROLL gives an empty answer no message at all. */
+/* Returns the number of messages without a final assistant message that is empty: ROLL omits it. */
 static size_t roll_messages(const struct chat_conversation *conv)
 {
     size_t n = conv->nmessages;
@@ -88,8 +88,8 @@ static size_t roll_messages(const struct chat_conversation *conv)
     return n - (last && chat_is_assistant(last) && last->content.p && !last->content.n);
 }
 
-/* The number of tokens that ROLL takes for the prompt: those of what stands before the last
- * assistant message, with the generation prompt. */
+/* Sets *n to the number of tokens that ROLL counts as the prompt: the messages before the last
+ * assistant message, rendered with the generation prompt. */
 static int roll_prompt(const struct chat *c, struct chat_scratch *s,
                        const struct chat_conversation *conv, size_t *n, struct err *e)
 {
@@ -113,7 +113,7 @@ static int roll_prompt(const struct chat *c, struct chat_scratch *s,
 /* ---- runs ---- */
 struct origin {
     int32_t message;
-    uint32_t offset; /* of the token's first byte */
+    uint32_t offset; /* of the first byte of the token */
 };
 
 static int add_token(struct chat_sample *out, float weight, struct origin o, bool joins,
@@ -139,8 +139,8 @@ static struct origin origin_of(const struct chat_span *from, uint32_t begin)
     return o;
 }
 
-/* Weighs every token: a region's weight inside one (1 from the prompt's count on, as ROLL does),
- * else 0. */
+/* Gives each token the weight of the region that contains it, else 0; by ROLL's rule, 1 to the
+ * tokens after the first `prompt`. */
 static int weigh(const struct chat *c, const struct chat_scratch *s, size_t prompt,
                  struct chat_sample *out, struct err *e)
 {
@@ -157,7 +157,8 @@ static int weigh(const struct chat *c, const struct chat_scratch *s, size_t prom
         out->facts.straddling += touches && !inside;
         while (span + 1 < r->nspans && r->spans[span].end <= begin) span++;
         struct origin o = origin_of(&r->spans[span], begin);
-        /* Literal tokens have no place in a message; others must go on in the same span. */
+        /* A run stays in one span, since its offset holds for the first token only; template text
+         * has no offset. */
         bool joins = o.message < 0 || span == last_span;
         if (add_token(out, weight, o, joins, e)) return -1;
         last_span = span;
@@ -186,8 +187,8 @@ static void count_turns(const struct chat *c, const struct chat_scratch *s,
     f->bos_doubled = c->has_bos && l->n > 1 && l->ids[0] == c->bos && l->ids[1] == c->bos;
 }
 
-/* Messages that ask for a weight which the mask does not give them: ROLL's rule reads none, and
- * only the assistant's messages are trained. */
+/* Counts messages that set a weight without effect: ROLL's rule ignores weights, and only assistant
+ * messages are trained. */
 static int count_unheeded(const struct chat *c, const struct chat_conversation *conv,
                           struct chat_facts *f, struct err *e)
 {
@@ -223,7 +224,7 @@ int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_
     struct chat_conversation kept = *conv;
     if (c->mask == CHAT_MASK_ROLL) kept.nmessages = roll_messages(conv);
     arena_reset(&s->arena);
-    s->sought = false;
+    s->has_other_prompt = false;
     s->steps = 0;
     out->nruns = 0;
     out->facts = (struct chat_facts){0};

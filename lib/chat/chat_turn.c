@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The assistant's turns in a rendering. */
+/* Finds the assistant turns of a rendering. */
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
-/* EOS stands between the turn's last piece and `begin`, so that what begins there is another turn.
+/* True when EOS stands between the turn's last piece and `begin`, where another turn then begins.
  */
 static bool has_ended(const struct chat *c, const struct token_list *l, const struct chat_turn *t,
                       uint32_t begin)
@@ -25,7 +25,7 @@ static int begin_turn(struct chat_scratch *s, const struct chat_rendering *r, si
     if (mem_grow(&s->turns, &s->turncap, s->nturns + 1, sizeof *s->turns, e)) return -1;
     const struct chat_turn *last = s->nturns ? &s->turns[s->nturns - 1] : NULL;
     s->turns[s->nturns++] = (struct chat_turn){.message = k->message,
-                                               .further = last && last->message == k->message,
+                                               .later = last && last->message == k->message,
                                                .first = span,
                                                .last = span,
                                                .before = before,
@@ -37,7 +37,7 @@ static int begin_turn(struct chat_scratch *s, const struct chat_rendering *r, si
     return 0;
 }
 
-/* Text of the assistant's that is in no turn. An identifier of a call is none. */
+/* True for text that the assistant says; the identifier of a call is not. */
 static bool is_text(const struct chat_span *k)
 {
     return k->part == CHAT_CONTENT || k->part == CHAT_THOUGHT;
@@ -59,7 +59,8 @@ static int find_turns(const struct chat *c, struct chat_scratch *s,
     for (size_t i = 0; i < r->nspans; i++) {
         const struct chat_span *k = &r->spans[i];
         bool own = open && k->message == open->message;
-        if (k->part == CHAT_ROLE && !own) close_turn(&open, k->begin); /* another's heading */
+        if (k->part == CHAT_ROLE && !own)
+            close_turn(&open, k->begin); /* the role heads another message */
         if (k->message < 0 || k->part == CHAT_ROLE || k->again) continue;
         if (own && !has_ended(c, &out->tokens, open, k->begin)) {
             open->last = i;
@@ -82,8 +83,7 @@ static int find_turns(const struct chat *c, struct chat_scratch *s,
     return 0;
 }
 
-/* What of a message shows up after another message's pieces, or a second time, is template text to
- * the turns. */
+/* A piece that follows pieces of a later message, or repeats earlier bytes, belongs to no turn. */
 int chat_turns(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
                struct chat_sample *out, struct err *e)
 {

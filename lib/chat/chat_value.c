@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A conversation as values of the template, every string numbered as a source of bytes. */
+/* Makes the template's values of a conversation; each string becomes a numbered source of bytes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chat/chat_impl.h"
 
-/* A value that may have arguments to decode: a call, or the function within one. */
+/* The objects whose arguments can be decoded: a call, and the function inside it. */
 enum level { NO_CALL, CALL, FUNCTION };
 
-/* What the strings that are being made are part of. */
+/* The origin of the strings that are made next. */
 struct tag {
     struct chat_sources *sources;
-    struct chat_source as; /* part, message, item, base of the next string */
+    struct chat_source as; /* their part, message, item and base */
     enum level level;
 };
 
-/* Numbers a string; 0 when memory ends. */
+/* Adds a string to the sources and returns its number; 0 with ERR_MEMORY. */
 static uint32_t add_source(struct tag *tag, struct str text, struct err *e)
 {
     struct chat_sources *l = tag->sources;
@@ -67,7 +67,7 @@ static int number_value(struct vm *vm, const struct json *j, struct jval *out)
 
 static int value(struct vm *vm, const struct json *j, struct tag *tag, struct jval *out);
 
-/* The object that a call's arguments hold as JSON text. 1; 0: they hold none; -1. */
+/* Decodes the arguments of a call. 1; 0: the text does not hold a JSON object; -1: error. */
 static int decoded_value(struct vm *vm, struct str text, struct tag *tag, struct jval *out)
 {
     struct err bad = {0};
@@ -80,7 +80,7 @@ static int decoded_value(struct vm *vm, struct str text, struct tag *tag, struct
     return 1;
 }
 
-/* The value of a member; of: what its strings are part of. */
+/* Makes the value of member i of an object; `of` is the origin of its strings. */
 static int member(struct vm *vm, const struct json *j, size_t i, struct tag *of, struct jval *out)
 {
     enum level level = of ? of->level : NO_CALL;
@@ -104,7 +104,7 @@ static int object_value(struct vm *vm, const struct json *j, struct tag *tag, st
     if (content) other.as.part = CHAT_OTHER;
     for (size_t i = 0; i < j->count; i++) {
         struct jval k, v;
-        /* In a list of parts only "text" is text of the message; "type" and the like are not. */
+        /* In a list of content parts only "text" is text of the message. */
         struct tag *of = parts && !str_is(j->keys[i], "text") ? &other : tag;
         if (string_value(vm, j->keys[i], tag ? &other : NULL, &k) || member(vm, j, i, of, &v) ||
             jdict_set(vm, d, k, v))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of template variables. */
+/* The names of variables that the renderer sets. */
 #include "chat/chat.h"
 
 bool chat_is_own_variable(struct str name)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls: binding arguments to the parameters of built-in functions. */
+/* Arguments: binding them to the parameters of built-in functions, and reading them. */
 #include <string.h>
 
 #include "jinja/filters.h"
 
-/* The index of a name in "a b c", or -1. *n: how many names there are. */
+/* Returns the index of a name in a list such as "a b c", or -1; *n is the number of names. */
 static int param_index(const char *params, struct str name, int *n)
 {
     int found = -1;
@@ -45,7 +45,7 @@ int jfunc_call(struct vm *vm, const struct jfunc *f, struct jval self, const str
     }
     for (int i = 0; i < f->required; i++)
         if (bound[i].kind == J_MISSING)
-            return vm_fail(vm, "%s() lacks its argument %d of \"%s\"", f->name, i + 1, f->params);
+            return vm_fail(vm, "%s() lacks argument %d of \"%s\"", f->name, i + 1, f->params);
     full.npos = (size_t)n;
     return f->fn(vm, self, &full, out);
 }
@@ -54,18 +54,18 @@ int jarg_int(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 {
     *i = otherwise;
     if (v.kind == J_MISSING || v.kind == J_NONE || jval_is_int(v, i)) return 0;
-    return vm_fail(vm, "an integer is wanted here, not %s", jval_type(v));
+    return vm_fail(vm, "an integer is expected, not %s", jval_type(v));
 }
 
 int jarg_str(struct vm *vm, struct jval v, const struct jstr **s)
 {
     *s = v.kind == J_STR ? v.u.s : NULL;
     if (*s || v.kind == J_MISSING || v.kind == J_NONE) return 0;
-    return vm_fail(vm, "a string is wanted here, not %s", jval_type(v));
+    return vm_fail(vm, "a string is expected, not %s", jval_type(v));
 }
 
 int jarg_need_str(struct vm *vm, struct jval v, const struct jstr **s)
 {
     if (jarg_str(vm, v, s)) return -1;
-    return *s ? 0 : vm_fail(vm, "a string is wanted here, not %s", jval_type(v));
+    return *s ? 0 : vm_fail(vm, "a string is expected, not %s", jval_type(v));
 }

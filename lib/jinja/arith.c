@@ -49,7 +49,8 @@ static int int_op(struct vm *vm, int op, int64_t a, int64_t b, struct jval *out)
             break;
         }
         r = op == T_MOD ? a % b : a / b;
-        if (a % b && (a % b < 0) != (b < 0)) r += op == T_MOD ? b : -1; /* towards minus infinity */
+        if (a % b && (a % b < 0) != (b < 0))
+            r += op == T_MOD ? b : -1; /* rounds towards minus infinity */
     }
     if (over) return too_big(vm);
     *out = jval_int(r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokens and syntax tree of a template, private to the engine. */
+/* The tokens, the syntax tree and the state of the evaluator; private to lib/jinja. */
 #ifndef SFT_JINJA_AST_H
 #define SFT_JINJA_AST_H
 
@@ -58,7 +58,7 @@ enum node_kind {
     /* expressions */
     N_CONST,   /* value */
     N_NAME,    /* sym */
-    N_NSREF,   /* sym, name: a target `ns.name` */
+    N_NSREF,   /* sym, name: the assignment target `ns.name` */
     N_LIST,    /* kids */
     N_TUPLE,   /* kids */
     N_DICT,    /* kids: key, value, key, value ... */
@@ -66,7 +66,7 @@ enum node_kind {
     N_GETITEM, /* kids[0], kids[1] */
     N_SLICE,   /* kids[0..2], each may be NULL */
     N_CALL,    /* kids[0], args */
-    N_FILTER,  /* kids[0] (NULL: the body of a block), name, func, args */
+    N_FILTER,  /* kids[0] (NULL: the text of a block), name, func, args */
     N_TEST,    /* kids[0], name, func, args */
     N_NEG,     /* kids[0] */
     N_POS,
@@ -90,7 +90,7 @@ enum node_kind {
     N_CALLBLOCK,   /* kids: call, an N_MACRO */
     N_FILTERBLOCK, /* kids: filter, body */
     N_WITH,        /* kids: body, then target, expression, target, expression ... */
-    N_SCOPE,       /* kids[0]: a body of its own scope */
+    N_SCOPE,       /* kids[0]: a body with a scope */
     N_GENERATION,  /* kids[0] */
     N_BREAK,
     N_CONTINUE,
@@ -110,7 +110,7 @@ struct node {
     enum node_kind kind;
     enum tok op;
     uint32_t line, sym, nkids;
-    uint32_t flag; /* N_FOR: FOR_*; N_MACRO: what its body asks for */
+    uint32_t flag; /* N_FOR: FOR_*; N_MACRO: MACRO_* of the names that its body uses */
     struct node **kids;
     struct jval value;
     const struct jstr *name;
@@ -120,7 +120,7 @@ struct node {
     const struct jstr *const *param_names;
 };
 enum {
-    JINJA_MAX_DEPTH = 100, /* nesting of the tree */
+    JINJA_MAX_DEPTH = 100, /* levels of the tree */
     JINJA_MAX_NAMES = 4096
 };
 #define JINJA_MAX_SOURCE ((size_t)1 << 20)
@@ -129,13 +129,14 @@ struct jinja {
     struct arena arena;
     struct node *body;
     const struct jstr **symbols;
-    const struct jfunc **globals; /* of each symbol, or NULL */
+    const struct jfunc **globals; /* [nsymbols]: the global function of that name, or NULL */
     size_t nsymbols, symcap;
     uint32_t sym_loop, sym_caller, sym_kwargs, sym_varargs;
     bool has_generation;
 };
 
-/* Makes the tokens of a template in the arena; the last one is T_EOF. 0, or -1 with the line. */
+/* Splits the source into tokens, which the arena owns; the last one is T_EOF. 0, or -1 with
+ * ERR_DATA and the line. */
 int jinja_lex(struct str source, struct arena *a, struct token **out, size_t *n, struct err *e);
 
 struct parser {
@@ -144,10 +145,11 @@ struct parser {
     const struct token *tok;
     size_t at;
     unsigned depth;
-    uint32_t asked;   /* MACRO_*: special names that the macro being read has used */
+    uint32_t uses;    /* MACRO_*, USES_LOOP: special names that the current body uses */
     const char *open; /* the innermost open block, for messages */
 };
-/* All return NULL (or -1) with the error set. */
+/* On failure each of these returns NULL, or -1, and sets the error. The arena of the template owns
+ * the nodes. */
 int parse_fail(struct parser *p, const char *fmt, ...) ERR_PRINTF(2, 3);
 struct node *parse_node(struct parser *p, enum node_kind kind, size_t nkids);
 struct node *parse_expression(struct parser *p);
@@ -160,13 +162,14 @@ bool parse_skip(struct parser *p, enum tok type);
 bool parse_skip_name(struct parser *p, const char *name);
 int parse_expect(struct parser *p, enum tok type, const char *what);
 bool parse_is_name(const struct parser *p, const char *name);
-/* A constant string, or a symbol number; -1 when there are too many. */
+/* Copies a string into the arena; finds or adds the number of a name. */
 const struct jstr *parse_string(struct parser *p, struct str s);
 int parse_symbol(struct parser *p, struct str name, uint32_t *sym);
 int parse_enter(struct parser *p);
-/* Each link of a chain makes the tree one deeper; the caller gives the levels back. */
+/* Enters one more level for the next link of a chain; the caller subtracts *levels from p->depth.
+ */
 int parse_deepen(struct parser *p, unsigned *levels);
-struct node *parse_null(struct parser *p, const char *what); /* parse_fail, giving NULL */
+struct node *parse_null(struct parser *p, const char *what); /* parse_fail() that returns NULL */
 struct node *parse_node1(struct parser *p, enum node_kind kind, struct node *a);
 struct node *parse_node2(struct parser *p, enum node_kind kind, struct node *a, struct node *b);
 struct node *parse_primary(struct parser *p, bool ns);
@@ -181,7 +184,7 @@ struct scope {
     struct scope *parent;
     struct binding *b;
     size_t n, cap;
-    bool captured; /* a macro may still look into it */
+    bool captured; /* a macro refers to it, so it is not reused */
 };
 struct jmacro {
     const struct node *node;
@@ -190,8 +193,8 @@ struct jmacro {
 struct jloop {
     struct jlist *items;
     size_t at;               /* index0 */
-    const struct node *node; /* N_FOR when recursive */
-    struct scope *scope;     /* in which the loop stands */
+    const struct node *node; /* the N_FOR */
+    struct scope *scope;     /* the scope around the loop */
     int64_t depth0;
     struct jlist *changed; /* arguments of the last loop.changed() */
 };
@@ -200,13 +203,15 @@ enum flow { FLOW_NEXT = 0, FLOW_BREAK = 1, FLOW_CONTINUE = 2 };
 int jinja_eval(struct vm *vm, const struct node *n, struct jval *out);
 int jinja_eval_args(struct vm *vm, const struct call_args *c, struct jargs *a);
 int jinja_eval_filter(struct vm *vm, const struct node *n, struct jval self, struct jval *out);
-int jinja_exec(struct vm *vm, const struct node *n); /* enum flow, or -1 */
+int jinja_exec(struct vm *vm, const struct node *n); /* returns an enum flow, or -1 */
 int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out);
 int jinja_loop_call(struct vm *vm, struct jloop *l, const struct jargs *a, struct jval *out);
 int jinja_loop_attr(struct vm *vm, struct jloop *l, const struct jstr *name, struct jval *out);
-struct scope *jinja_scope_push(struct vm *vm); /* makes it the current one */
+/* Opens a scope inside the current one and makes it current. NULL: the error is set. */
+struct scope *jinja_scope_push(struct vm *vm);
 int jinja_print(struct vm *vm, struct jval v);
-/* The text of a body that is a function in Python: no loop outside can be left from there. */
+/* Renders a body to a string. Jinja compiles such a body (macro, call, generation) to a function,
+ * so break and continue cannot leave a loop around it. */
 int jinja_capture(struct vm *vm, const struct node *body, struct jval *out);
 int jinja_for(struct vm *vm, const struct node *n);
 int jinja_macro_make(struct vm *vm, const struct node *n, struct jval *out);

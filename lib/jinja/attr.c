@@ -11,7 +11,7 @@ static int undef(struct vm *vm, struct jval v, enum undef_why why, struct jval n
     return 0;
 }
 
-/* A method or attribute of the Python object: 1 found, 0 not, -1 error. */
+/* Looks up an attribute or method of the Python object. 1: found, 0: there is none, -1: error. */
 static int attribute(struct vm *vm, struct jval v, const struct jstr *name, struct jval *out)
 {
     struct str s = jstr_str(name);
@@ -50,7 +50,7 @@ int jval_getattr(struct vm *vm, struct jval v, const struct jstr *name, struct j
     return vm_charge(vm, 0);
 }
 
-/* v[key] where Python has it: 1 found, 0 not, -1 error. */
+/* Looks up v[key] as Python does. 1: found, 0: there is none, -1: error. */
 static int item(struct vm *vm, struct jval v, struct jval key, struct jval *out)
 {
     int64_t i, n;

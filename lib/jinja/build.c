@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strings that know where their bytes came from: building, cutting and joining them. */
+/* Strings that record the origin of their bytes: building, cutting and joining them. */
 #include <string.h>
 
 #include "jinja/value.h"
@@ -29,7 +29,7 @@ fail:
     return NULL;
 }
 
-/* Adds a span over what was just added; it grows the last one where it continues it. */
+/* Adds a span for the bytes that were appended last, or extends the span that it continues. */
 static void add_span(struct jbuild *b, struct jspan s)
 {
     if (b->failed || s.begin == s.end) return;
@@ -61,7 +61,7 @@ void jbuild_bytes(struct jbuild *b, const char *p, size_t n)
 
 void jbuild_z(struct jbuild *b, const char *z) { jbuild_bytes(b, z, strlen(z)); }
 
-/* The first span of s that ends after `at`. */
+/* Returns the index of the first span that ends after `at`. */
 static uint32_t first_span(const struct jstr *s, size_t at)
 {
     uint32_t lo = 0, hi = s->nspans;

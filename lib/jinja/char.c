@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Characters: UTF-8, what Python counts as white space and line breaks, upper and lower case. */
+/* Characters: UTF-8, Python's white space and line breaks, upper and lower case. */
 #include <string.h>
 
 #include "jinja/value.h"
 
 #include "jinja/case.h"
 
-/* Malformed bytes decode as U+FFFD of length 1; text from JSON has none. */
 uint32_t jchar_get(const char *p, size_t n, size_t *len)
 {
     const unsigned char *s = (const unsigned char *)p;

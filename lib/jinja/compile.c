@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiling a template: tokens, tree, checks of names. */
+/* Compiles a template: tokens, syntax tree, check of names. */
 #include <string.h>
 
 #include "jinja/ast.h"
 
-/* Jinja refuses an unknown filter or test when it compiles, unless the code may not be reached. */
+/* Reports an unknown filter or test. As in Jinja, one inside a branch (soft) is reported only when
+ * it is reached. */
 static int check_names(struct parser *p, const struct node *n, bool soft)
 {
     if (!n) return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The value of an expression. */
+/* Evaluates expressions. */
 #include <string.h>
 
 #include "jinja/ast.h"
@@ -113,7 +113,7 @@ int jinja_eval_args(struct vm *vm, const struct call_args *c, struct jargs *a)
     for (size_t i = 0; star && i < star->n; i++)
         if (jlist_add(vm, pos, star->v[i])) return -1;
     if (c->starstar && jinja_eval(vm, c->starstar, &extra)) return -1;
-    if (c->starstar && extra.kind != J_DICT) return vm_fail(vm, "** wants a mapping");
+    if (c->starstar && extra.kind != J_DICT) return vm_fail(vm, "** expects a mapping");
     a->pos = pos->v;
     a->npos = pos->n;
     return c->nkw || c->starstar ? add_keywords(vm, c, extra, a) : 0;
@@ -170,7 +170,7 @@ static int eval_binary(struct vm *vm, const struct node *n, struct jval *out)
     return jval_binary(vm, (int)n->op, a, b, out);
 }
 
-/* `and` gives the first false operand, `or` the first true one, else the last. */
+/* Evaluates operands until the truth of one is `stop`: false for `and`, true for `or`. */
 static int eval_logic(struct vm *vm, const struct node *n, bool stop, struct jval *out)
 {
     for (uint32_t i = 0; i < n->nkids; i++) {
@@ -286,7 +286,7 @@ static int eval_node(struct vm *vm, const struct node *n, struct jval *out)
     case N_COND:
         return eval_cond(vm, n, out);
     default:
-        return vm_fail(vm, "this cannot stand in an expression");
+        return vm_fail(vm, "this is not an expression");
     }
 }
 

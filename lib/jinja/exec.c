@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running the statements of a template. */
+/* Executes the statements of a template. */
 #include <string.h>
 
 #include "jinja/ast.h"
@@ -54,11 +54,11 @@ int jinja_assign(struct vm *vm, const struct node *target, struct jval v)
     if (jinja_eval(vm, &name, &ns)) return -1;
     if (ns.kind != J_NS) return vm_fail(vm, "cannot assign attribute on non-namespace object");
     if (target->name->n && target->name->p[0] == '_')
-        return vm_fail(vm, "names that begin with _ cannot be put into a namespace");
+        return vm_fail(vm, "a namespace cannot have names that begin with _");
     return jdict_set(vm, ns.u.dict, jval_str(target->name), v);
 }
 
-/* Runs a body into a string of its own. *flow: how it ended. */
+/* Executes a body and sets *out to the text that it prints, *flow to its enum flow. */
 static int capture(struct vm *vm, const struct node *body, int *flow, struct jval *out)
 {
     struct jbuild b, *outer = vm->out;
@@ -69,7 +69,6 @@ static int capture(struct vm *vm, const struct node *body, int *flow, struct jva
     return *flow < 0 ? -1 : jbuild_done(&b, out);
 }
 
-/* As capture, for bodies that are functions in Python: a loop outside cannot be left from there. */
 int jinja_capture(struct vm *vm, const struct node *body, struct jval *out)
 {
     int flow;
@@ -94,7 +93,7 @@ static int exec_if(struct vm *vm, const struct node *n)
     return n->kids[last] ? jinja_exec(vm, n->kids[last]) : FLOW_NEXT;
 }
 
-/* The filters of a block, innermost first, on its text. */
+/* Applies the filters of a block to its text, innermost first. */
 static int block_filters(struct vm *vm, const struct node *f, struct jval text, struct jval *out)
 {
     if (!f) {
@@ -146,7 +145,7 @@ static int exec_with(struct vm *vm, const struct node *n)
     struct jlist *values = jlist_new(vm, n->nkids / 2);
     struct jval v;
     if (!values) return -1;
-    for (uint32_t i = 2; i < n->nkids; i += 2) /* in the outer scope, all of them */
+    for (uint32_t i = 2; i < n->nkids; i += 2) /* every value is evaluated in the outer scope */
         if (jinja_eval(vm, n->kids[i], &v) || jlist_add(vm, values, v)) return -1;
     if (!jinja_scope_push(vm)) return -1;
     for (uint32_t i = 1; i < n->nkids; i += 2)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators of expressions by rising strength, conditional expressions, tuples. */
+/* Parses operators, from the tightest to the loosest, conditional expressions and tuples. */
 #include "jinja/ast.h"
 
 static const struct token *cur(const struct parser *p) { return &p->tok[p->at]; }
 
-/* Left-associative binary operators by rising strength: + -, ~, * / // %, **. */
+/* All binary operators associate to the left, ** too, as in Jinja. From the loosest to the
+ * tightest:
+ * + -, then ~, then * / // %, then **. */
 static struct node *parse_pow(struct parser *p)
 {
     struct node *n = parse_unary(p, true);
@@ -59,7 +61,7 @@ static struct node *parse_sum(struct parser *p)
     return n;
 }
 
-/* The comparison at hand, or T_EOF; it is taken. */
+/* Consumes a comparison operator and returns it; T_EOF: there is none. */
 static enum tok comparison(struct parser *p)
 {
     enum tok t = cur(p)->type;
@@ -103,7 +105,8 @@ static struct node *parse_not(struct parser *p)
     return n;
 }
 
-/* `and` and `or` chains are flat: a long one is no deeper than a short one. */
+/* Parses a chain of `and` or `or` into one node with many operands, so that its length does not
+ * count as depth. */
 static struct node *parse_chain(struct parser *p, enum node_kind kind, const char *word,
                                 struct node *(*part)(struct parser *))
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters on single values: text, defaults, JSON. The table of all filters is here. */
+/* Filters of single values: text, defaults, JSON; the table of all filters. */
 #include <string.h>
 
 #include "jinja/filters.h"
@@ -101,7 +101,7 @@ static int f_indent(struct vm *vm, struct jval self, const struct jargs *a, stru
     struct jstr newline = {.p = "\n", .n = 1};
     int64_t width;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
-    if (self.kind != J_STR) return vm_fail(vm, "indent wants a string, not %s", jval_type(self));
+    if (self.kind != J_STR) return vm_fail(vm, "indent expects a string, not %s", jval_type(self));
     newline.markup = self.u.s->markup;
     bool first = jval_truth(a->pos[1]), blank = jval_truth(a->pos[2]);
     if (a->pos[0].kind != J_STR && jarg_int(vm, a->pos[0], 4, &width)) return -1;
@@ -160,7 +160,7 @@ static int f_default(struct vm *vm, struct jval self, const struct jargs *a, str
 
 static int f_attr(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
-    if (a->pos[0].kind != J_STR) return vm_fail(vm, "attr wants a name");
+    if (a->pos[0].kind != J_STR) return vm_fail(vm, "attr expects a name");
     if (self.kind == J_DICT && !jinja_method(self, jstr_str(a->pos[0].u.s))) {
         *out = jval_undef(UNDEF_ATTR, J_DICT, a->pos[0].u.s);
         return 0;
@@ -245,7 +245,7 @@ static const struct jfunc filters[] = {
     {"truncate", f_truncate, "length killwords end leeway", 0},
     {"unique", jfilter_unique, "case_sensitive attribute", 0},
     {"upper", f_upper, "", 0},
-    /* known to Jinja, without use in a chat template */
+    /* filters of Jinja that chat templates do not use */
     {"filesizeformat", NULL, "", 0},
     {"groupby", NULL, "", 0},
     {"pprint", NULL, "", 0},

@@ -28,7 +28,7 @@ int jfilter_map(struct vm *vm, struct jval self, const struct jargs *a, struct j
             return vm_fail(vm, "map: unexpected keyword argument");
     }
     if (a->npos && a->pos[0].kind == J_STR) f = jinja_filter(jstr_str(a->pos[0].u.s));
-    if (!f && path.kind == J_MISSING) return vm_fail(vm, "map wants the name of a filter");
+    if (!f && path.kind == J_MISSING) return vm_fail(vm, "map expects the name of a filter");
     if (jval_elements(vm, self, &l)) return -1;
     for (size_t i = 0; i < l->n; i++)
         if (map_item(vm, f, a, path, otherwise, l->v[i], &v) || jlist_add(vm, r, v)) return -1;

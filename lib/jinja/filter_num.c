@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters on numbers. */
+/* Filters of numbers. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ int jfilter_abs(struct vm *vm, struct jval self, const struct jargs *a, struct j
     return 0;
 }
 
-/* The text of a number as Python reads it: outer white space and single underscores go. */
+/* Copies the text of a number without outer white space and single underscores, as Python's int()
+ * and float() read it. False when it does not fit. */
 static bool number_text(const struct jstr *s, char *text, size_t room)
 {
     size_t from, to, n = 0;
@@ -122,7 +123,7 @@ int jfilter_round(struct vm *vm, struct jval self, const struct jargs *a, struct
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
     if (self.kind == J_BIG) return vm_fail(vm, "an integer grows beyond 64 bits");
     if (!jval_is_real(self, &f))
-        return vm_fail(vm, "round wants a number, not %s", jval_type(self));
+        return vm_fail(vm, "round expects a number, not %s", jval_type(self));
     if (precision < 0 || precision > 300)
         return vm_fail(vm, "round: this precision is not supported");
     if (str_is(how, "ceil") || str_is(how, "floor")) {
@@ -136,7 +137,7 @@ int jfilter_round(struct vm *vm, struct jval self, const struct jargs *a, struct
         *out = jval_int(i);
         return 0;
     }
-    char text[700]; /* printf rounds the exact value, halves to even, as Python does */
+    char text[700]; /* printf rounds the exact value, halves to even, as Python's round() does */
     snprintf(text, sizeof text, "%.*f", (int)precision, f);
     *out = jval_float(isnan(f) || isinf(f) ? f : strtod(text, NULL));
     return 0;

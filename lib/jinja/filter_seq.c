@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters on sequences: select, map, sort, join and their kin. */
+/* Filters of sequences: first, last, join, sum, batch, slice, ... */
 #include <string.h>
 
 #include "jinja/filters.h"
@@ -28,7 +28,7 @@ int jfilter_first(struct vm *vm, struct jval self, const struct jargs *a, struct
     struct jlist *l;
     (void)a;
     *out = jval_undef(UNDEF_HINT, J_UNDEF, &none);
-    if (self.kind == J_ITER) { /* takes one */
+    if (self.kind == J_ITER) { /* consumes one item */
         struct jiter *it = self.u.iter;
         if (it->pos < it->list->n) *out = it->list->v[it->pos++];
         return 0;
@@ -134,7 +134,7 @@ int jfilter_batch(struct vm *vm, struct jval self, const struct jargs *a, struct
     struct jlist *l, *r = jlist_new(vm, 0);
     int64_t n;
     if (!r || jval_elements(vm, self, &l) || jarg_int(vm, a->pos[0], 1, &n)) return -1;
-    if (n < 1) return vm_fail(vm, "batch wants a positive number");
+    if (n < 1) return vm_fail(vm, "batch expects a positive number");
     for (size_t at = 0; at < l->n; at += (size_t)n) {
         size_t left = l->n - at, take = left < (size_t)n ? left : (size_t)n;
         if (add_row(vm, r, l, at, at + take, (size_t)n - take, a->pos[1])) return -1;
@@ -147,7 +147,7 @@ int jfilter_slice(struct vm *vm, struct jval self, const struct jargs *a, struct
     struct jlist *l, *r = jlist_new(vm, 0);
     int64_t n;
     if (!r || jval_elements(vm, self, &l) || jarg_int(vm, a->pos[0], 1, &n)) return -1;
-    if (n < 1 || n > VM_MAX_RANGE) return vm_fail(vm, "slice wants a positive number");
+    if (n < 1 || n > VM_MAX_RANGE) return vm_fail(vm, "slice expects a positive number");
     size_t at = 0;
     for (int64_t i = 0; i < n; i++) {
         bool more = (size_t)i < l->n % (size_t)n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters that order: sort, dictsort, min, max, unique; paths to attributes. */
+/* Filters that compare: sort, dictsort, min, max, unique; look-up by a path of attributes. */
 #include <string.h>
 
 #include "jinja/filters.h"
@@ -40,7 +40,7 @@ struct sort_item {
     struct jval key, value;
 };
 
-/* Stable merge sort of n items; `spare` has room for n. */
+/* Sorts n items by stable merging; spare has room for n items. */
 static int merge_sort(struct vm *vm, struct sort_item *v, struct sort_item *spare, size_t n,
                       bool reverse)
 {
@@ -72,7 +72,7 @@ static int sorted_values(struct vm *vm, struct sort_item *v, size_t n, bool reve
     return 0;
 }
 
-/* One key, or several when the attribute is "a,b". */
+/* Makes the list of sort keys: one, or several for an attribute such as "a,b". */
 static int sort_keys(struct vm *vm, struct jval v, struct jval path, bool case_sensitive,
                      struct jval *out)
 {
@@ -111,7 +111,7 @@ int jfilter_dictsort(struct vm *vm, struct jval self, const struct jargs *a, str
     struct jval none = jval_kind(J_MISSING);
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
     if (self.kind != J_DICT)
-        return vm_fail(vm, "dictsort wants a mapping, not %s", jval_type(self));
+        return vm_fail(vm, "dictsort expects a mapping, not %s", jval_type(self));
     if (!str_is(by, "key") && !str_is(by, "value"))
         return vm_fail(vm, "You can only sort by either \"key\" or \"value\"");
     const struct jdict *d = self.u.dict;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "..." % values and "...".format(): the conversions that templates use; others are refused. */
+/* "..." % values and "...".format(): the conversions that templates use. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@ struct spec {
 };
 enum { SPEC_MAX = 10000 };
 
-/* The digits of a number, cut from "sign digits" so that zeros can go between. */
+/* Writes a number as an optional sign and its digits. */
 static int number_text(struct vm *vm, const struct spec *s, struct jval v, char *text, size_t n)
 {
     int64_t i;
@@ -63,7 +63,7 @@ static int number_text(struct vm *vm, const struct spec *s, struct jval v, char 
     return 0;
 }
 
-/* Puts a comma between every three digits of the integer part. */
+/* Inserts a comma between groups of three digits of the integer part. */
 static void group(char *text, size_t n)
 {
     size_t start = strspn(text, "+- "), end = start + strspn(text + start, "0123456789");
@@ -125,7 +125,7 @@ static int read_int(struct vm *vm, const char **p, const char *end, int64_t *v)
     return 0;
 }
 
-/* %[flags][width][.precision]type at p, which stands after '%' and any (key). */
+/* Parses [flags][width][.precision]type; *p is behind "%" and any "(key)". */
 static int percent_spec(struct vm *vm, const char **p, const char *end, struct spec *s)
 {
     *s = (struct spec){.precision = -1};
@@ -205,14 +205,14 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
         if (percent_value(&b, &s, v)) return -1;
     }
     bool mapping = args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE ||
-                   args.kind == J_UNDEF; /* what has __getitem__ may go unused */
+                   args.kind == J_UNDEF; /* Python lets types with __getitem__ stay unused */
     if (args.kind == J_TUPLE ? used < args.u.list->n : !used && !mapping)
         return vm_fail(vm, "not all arguments converted during string formatting");
     return jbuild_done(&b, out);
 }
 
 /* ---- str.format ---- */
-/* [[fill]align][sign][0][width][,][.precision][type] */
+/* Parses [[fill]align][sign][0][width][,][.precision][type]. */
 static int format_spec(struct vm *vm, const char *p, const char *end, struct spec *s, bool *right)
 {
     size_t len = 0;
@@ -274,7 +274,7 @@ static int format_value(struct jbuild *b, const char *spec, const char *end, str
     return 0;
 }
 
-/* The value that the field name asks for: "", "0" or "name". */
+/* Finds the argument of a field name: "" (the next one), "0" or "name". */
 static int field_value(struct vm *vm, struct str name, const struct jargs *a, size_t *next,
                        struct jval *v)
 {
@@ -294,7 +294,7 @@ static int field_value(struct vm *vm, struct str name, const struct jargs *a, si
             *v = a->kw[i];
             return 0;
         }
-    return vm_fail(vm, "the format wants '%.*s', which is not given", STR_FMT(name));
+    return vm_fail(vm, "the format needs '%.*s', which is not given", STR_FMT(name));
 }
 
 int jval_format(struct vm *vm, const struct jstr *format, const struct jargs *a, struct jval *out)

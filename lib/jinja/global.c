@@ -22,7 +22,7 @@ static int g_range(struct vm *vm, struct jval self, const struct jargs *a, struc
     struct jrange *r = vm_alloc(vm, 1, sizeof *r);
     if (!r) return -1;
     if (v[2] == 0) return vm_fail(vm, "range() arg 3 must not be zero");
-    /* Python's integers have no end; ours must not wrap before the length is known. */
+    /* Python's integers are unbounded; these must not wrap before the length is checked. */
     int64_t limit = INT64_MAX / 4;
     for (int i = 0; i < 3; i++)
         if (v[i] > limit || v[i] < -limit) return vm_fail(vm, "range: a number is too large");
@@ -35,7 +35,7 @@ static int g_range(struct vm *vm, struct jval self, const struct jargs *a, struc
     return 0;
 }
 
-/* dict(mapping or pairs, name=value ...) */
+/* Makes the dictionary of dict(mapping or pairs, name=value, ...). */
 static int make_dict(struct vm *vm, const struct jargs *a, struct jdict **out)
 {
     struct jdict *d = jdict_new(vm);
@@ -75,7 +75,7 @@ static int g_namespace(struct vm *vm, struct jval self, const struct jargs *a, s
     for (size_t i = 0; i < out->u.dict->n; i++) {
         struct jval k = out->u.dict->keys[i];
         if (k.kind == J_STR && k.u.s->n && k.u.s->p[0] == '_')
-            return vm_fail(vm, "names that begin with _ cannot be put into a namespace");
+            return vm_fail(vm, "a namespace cannot have names that begin with _");
     }
     return 0;
 }
@@ -95,12 +95,12 @@ static int g_strftime(struct vm *vm, struct jval self, const struct jargs *a, st
     struct tm tm;
     (void)self;
     if (a->pos[0].kind != J_STR || a->pos[0].u.s->n >= sizeof format)
-        return vm_fail(vm, "strftime_now wants a short format");
+        return vm_fail(vm, "strftime_now expects a short format");
     memcpy(format, a->pos[0].u.s->p, a->pos[0].u.s->n);
     format[a->pos[0].u.s->n] = 0;
     if (!gmtime_r(&t, &tm)) return vm_fail(vm, "strftime_now: the date is out of range");
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the format is the template's */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the template gives the format */
     size_t n = strftime(text, sizeof text, format, &tm);
 #pragma GCC diagnostic pop
     char *p = arena_copy(vm->a, text, n, vm->e);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A Jinja engine that behaves as the environment in which transformers renders chat templates:
  * ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks, loop controls, {% generation %}).
- *
- * Refused by name: include, import, extends and autoescape; filters without use in a chat template
- * (urlize, wordwrap, groupby, ...); integers beyond 64 bits in arithmetic (they may be printed);
- * isalpha and its kin on scripts without case; unusual conversions of % and format().
- * Known to differ: a constant that cannot be sliced (`none[1:]`) is an error here, undefined there;
- * generators are run at once, so an error in one that is never read shows; objects print without
- * their address. Upper and lower case are those of Unicode 14. */
+ * It refuses, with an error that names the construct: include, import, extends and autoescape;
+ * filters that chat templates do not use (urlize, wordwrap, groupby, ...); arithmetic beyond 64
+ * bits (such integers can be printed); isalpha and similar methods on scripts without case; rare
+ * conversions of % and format(). Known differences: slicing a constant such as `none[1:]` is an
+ * error here and undefined in Jinja; generators run at once, so an error in one that is never read
+ * is reported; objects print without their address. Case mappings are those of Unicode 14. */
 #ifndef SFT_JINJA_JINJA_H
 #define SFT_JINJA_JINJA_H
 
@@ -15,17 +14,18 @@
 
 struct jinja; /* a compiled template; immutable: threads share it */
 
-/* ERR_DATA with the line when it does not parse. The source is copied. */
+/* Compiles a template; the source is copied, jinja_free() releases the result. NULL with ERR_DATA
+ * and the line when the source does not parse. */
 struct jinja *jinja_compile(struct str source, struct err *e);
 void jinja_free(struct jinja *t);
-bool jinja_has_generation(const struct jinja *t);
+bool jinja_has_generation(const struct jinja *t); /* it has a {% generation %} block */
 
 struct jinja_var {
     const char *name;
     struct jval value;
 };
-/* Renders into *out, which lives in vm->a, as do the values of the variables. The caller sets
- * a, e and clock of an otherwise zero vm. */
+/* Renders a template. vm->a owns *out and the values of the variables; the caller sets a, e and
+ * clock of a vm that is otherwise zero. 0, or -1 with ERR_DATA or ERR_MEMORY. */
 int jinja_render(const struct jinja *t, struct vm *vm, const struct jinja_var *vars, size_t nvars,
                  const struct jstr **out);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values as JSON, byte for byte as json.dumps writes them. */
+/* Values as JSON, byte for byte as Python's json.dumps writes them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static int json_key(struct jbuild *b, struct jval k, bool ascii)
     return 0;
 }
 
-/* The entries of d in the order of their keys; d itself when it is not to be sorted. */
+/* Returns a copy of d with its entries sorted by key; d itself when sort is false. */
 static const struct jdict *sorted(struct vm *vm, const struct jdict *d, bool sort)
 {
     if (!sort || d->n < 2) return d;
@@ -90,7 +90,7 @@ static const struct jdict *sorted(struct vm *vm, const struct jdict *d, bool sor
             s->keys[k - 1] = key;
             s->vals[k - 1] = val;
         }
-        s->slots = NULL; /* keys are distinct already; order is all that matters here */
+        s->slots = NULL; /* the copy is only iterated */
     }
     return s;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The template as tokens: white space control as with trim_blocks and lstrip_blocks, comments, raw.
- */
+/* Splits a template into tokens: text, tags, comments and raw blocks, with trim_blocks,
+ * lstrip_blocks and the signs - and +. */
 #include <string.h>
 
 #include "jinja/lex.h"
@@ -10,7 +10,8 @@ static void skip_space(struct lexer *x)
     for (size_t len; (len = lex_space(x, x->at));) x->at += len;
 }
 
-/* The text before a tag, shortened as its sign and lstrip_blocks say. */
+/* Returns the end of the text before a tag after stripping: all white space for "-", the
+ * indentation of a block's line for lstrip_blocks, none for "+". */
 static size_t data_end(const struct lexer *x, size_t from, size_t to, char sign, bool variable)
 {
     struct jstr s = {.p = x->p + from, .n = (uint32_t)(to - from)};
@@ -34,7 +35,8 @@ static int put_data(struct lexer *x, size_t from, size_t to)
     return lex_put(x, T_DATA, from, (struct str){x->p + from, to - from}, jval_none());
 }
 
-/* After "%}" or "#}": one newline goes (trim_blocks); after "-%}" all white space does. */
+/* Moves behind the end of a tag, and over one newline after "%}" or "#}" (trim_blocks), or over all
+ * white space after "-%}". */
 static void after_end(struct lexer *x, char sign, bool trim)
 {
     x->at += (sign == '-' || sign == '+') ? 3 : 2;
@@ -45,8 +47,8 @@ static void after_end(struct lexer *x, char sign, bool trim)
     x->line_starting = x->p[x->at - 1] == '\n';
 }
 
-/* The sign of an end such as "%}" when it stands at `at`: '-', '+', ' ' for none, 0 when it does
- * not stand there. */
+/* Returns the sign before an end such as "%}" at `at`: '-', '+', or ' ' for none; 0 when the end is
+ * not there. */
 static char end_sign(const struct lexer *x, size_t at, const char *end, bool plus)
 {
     if (lex_at(x, at, end)) return ' ';
@@ -54,7 +56,7 @@ static char end_sign(const struct lexer *x, size_t at, const char *end, bool plu
     return x->p[at] == '-' || (plus && x->p[at] == '+') ? x->p[at] : 0;
 }
 
-/* As in Jinja, what ends right after its opening needs no end. */
+/* Skips a comment. As in Jinja, one at the very end of the source need not be closed. */
 static int lex_comment(struct lexer *x, size_t start)
 {
     size_t opened = x->at;
@@ -68,7 +70,8 @@ static int lex_comment(struct lexer *x, size_t start)
     return x->at == opened ? 0 : lex_fail(x, start, "this comment is not closed");
 }
 
-/* At "{%": whether the block is `name`, and where it ends; only "-" may mark the end of raw. */
+/* Returns true when the block at "{%" is `name`, with the sign and the offset of its end. plus:
+ * "+%}" is an end, too. */
 static bool block_is(const struct lexer *x, size_t at, const char *name, bool plus, char *sign,
                      size_t *end)
 {
@@ -100,7 +103,7 @@ static int lex_raw(struct lexer *x, size_t start, char sign, size_t end)
     return from == x->n ? 0 : lex_fail(x, start, "this raw block is not closed");
 }
 
-/* From after "{{" or "{%" to after its end. */
+/* Reads the tokens of a tag, from behind its "{{" or "{%" to behind its end. */
 static int lex_tag(struct lexer *x, size_t start, bool block)
 {
     char open[JINJA_MAX_DEPTH];
@@ -130,7 +133,7 @@ static int lex_tag(struct lexer *x, size_t start, bool block)
     return lex_fail(x, start, block ? "this {% is not closed" : "this {{ is not closed");
 }
 
-/* One piece of text and the tag that ends it. */
+/* Reads text up to the next tag, and that tag. */
 static int lex_piece(struct lexer *x)
 {
     size_t from = x->at, at = from, end;
@@ -151,7 +154,8 @@ static int lex_piece(struct lexer *x)
     return lex_tag(x, at, what == '%');
 }
 
-/* "\r\n" and "\r" become "\n"; one newline at the very end goes. */
+/* Copies the source with "\r\n" and "\r" as "\n" and without one final newline, as Jinja reads it.
+ */
 static char *normal_source(struct str s, struct arena *a, size_t *n, struct err *e)
 {
     char *p = arena_copy(a, s.p, s.n, e);
@@ -171,7 +175,6 @@ static char *normal_source(struct str s, struct arena *a, size_t *n, struct err 
     return p;
 }
 
-/* The source may hold anything; what is not UTF-8 would make every later step guess. */
 static bool utf8_valid(struct str s)
 {
     for (size_t i = 0, len; i < s.n; i += len) {

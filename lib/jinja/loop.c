@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For loops and their `loop` variable. */
+/* Executes for loops. */
 #include <string.h>
 
 #include "jinja/ast.h"
 
-/* The scope of a loop's next turn: the last one, emptied, unless a macro holds on to it. */
+/* Returns an empty scope for the next iteration: the previous one, unless a macro refers to it. */
 static struct scope *scope_again(struct vm *vm, struct scope *s)
 {
     if (!s || s->captured) return jinja_scope_push(vm);
@@ -12,7 +12,8 @@ static struct scope *scope_again(struct vm *vm, struct scope *s)
     return vm->scope = s;
 }
 
-/* Binds the loop's target; *keep: whether the loop's filter (when asked) lets the item pass. */
+/* Assigns an item to the loop's target. *keep: the item passes the loop's condition, which is
+ * evaluated only where `filter` is true. */
 static int loop_item(struct vm *vm, const struct node *n, struct jval item, bool filter, bool *keep)
 {
     struct jval yes;
@@ -24,7 +25,8 @@ static int loop_item(struct vm *vm, const struct node *n, struct jval item, bool
     return 0;
 }
 
-/* The items that pass the filter of the loop, before its body runs: `loop` counts only those. */
+/* Replaces *items by those that pass the loop's condition. A body that uses `loop` needs them
+ * before it runs: `loop` counts only these. */
 static int filter_items(struct vm *vm, const struct node *n, struct jlist **items)
 {
     struct scope *outer = vm->scope;
@@ -40,7 +42,8 @@ static int filter_items(struct vm *vm, const struct node *n, struct jlist **item
     return 0;
 }
 
-/* 1: the body ran, 0: the filter left the item out; *flow as the body ended. */
+/* Runs one iteration. 1: the body ran and set *flow, 0: the condition excluded the item, -1: error.
+ */
 static int loop_turn(struct vm *vm, const struct node *n, struct jloop *loop, bool filter,
                      int *flow)
 {
@@ -86,14 +89,14 @@ int jinja_for(struct vm *vm, const struct node *n)
     return run_loop(vm, n, iterable, 0);
 }
 
-/* loop(items) in a recursive loop: its text. */
+/* loop(items) in a recursive loop: renders the loop over other items. */
 int jinja_loop_call(struct vm *vm, struct jloop *l, const struct jargs *a, struct jval *out)
 {
     struct scope *scope = vm->scope;
     struct jbuild b, *outer = vm->out;
     if (!(l->node->flag & FOR_RECURSIVE))
         return vm_fail(vm, "the loop must have the 'recursive' marker to be called recursively");
-    if (a->npos != 1 || a->nkw) return vm_fail(vm, "loop() wants one argument");
+    if (a->npos != 1 || a->nkw) return vm_fail(vm, "loop() expects one argument");
     if (vm->macros == VM_MAX_MACROS) return vm_fail(vm, "loops are nested too deeply");
     vm->macros++;
     jbuild_init(&b, vm);

@@ -9,7 +9,7 @@ static int loop_cycle(struct vm *vm, struct jval self, const struct jargs *a, st
     return 0;
 }
 
-/* loop.changed(...): true when the arguments differ from those of the call before. */
+/* loop.changed(...): true when the arguments differ from those of the previous call. */
 static int loop_changed(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     struct jloop *l = self.u.loop;
@@ -35,7 +35,7 @@ static int loop_method(struct vm *vm, struct jloop *l, const struct jfunc *f, st
     return 1;
 }
 
-/* 1 when the loop has the attribute, 0 when not, -1 on error. */
+/* Looks up an attribute of `loop`. 1: found, 0: there is none, -1: error. */
 int jinja_loop_attr(struct vm *vm, struct jloop *l, const struct jstr *name, struct jval *out)
 {
     static const struct jstr no_prev = {.p = "there is no previous item", .n = 25},

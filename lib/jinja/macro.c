@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Macros: binding their arguments, calling them, call blocks. */
+/* Calls of values, macros and call blocks. */
 #include <string.h>
 
 #include "jinja/ast.h"
 
-/* The keyword argument `name`, or NULL; it is marked as used. */
+/* Returns a keyword argument and marks it as used; NULL: it is not given. */
 static const struct jval *take_keyword(const struct jargs *a, const struct jstr *name, bool *used)
 {
     for (size_t i = 0; i < a->nkw; i++)
@@ -20,7 +20,7 @@ static int bind_params(struct vm *vm, const struct node *m, const struct jargs *
     uint32_t ndefaults = m->nkids - 1;
     struct scope *s = vm->scope;
     struct jval v;
-    /* Given arguments first: a default may refer to any of them. */
+    /* A default may refer to the parameters before it. */
     for (uint32_t i = 0; i < m->nparams; i++) {
         const struct jval *k = i < a->npos ? &a->pos[i] : take_keyword(a, m->param_names[i], used);
         if (k && jinja_scope_set(vm, s, m->params[i], *k)) return -1;
@@ -34,7 +34,8 @@ static int bind_params(struct vm *vm, const struct node *m, const struct jargs *
     return 0;
 }
 
-/* varargs, kwargs and caller, where the body asks for them; anything left over is an error. */
+/* Binds caller, kwargs and varargs where the body uses them. Other arguments that no parameter
+ * takes are an error. */
 static int bind_rest(struct vm *vm, const struct node *m, const struct jargs *a, bool *used)
 {
     static const struct jstr caller = {.p = "caller", .n = 6};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Methods of Python's dict, list and tuple; finding a method by name. */
+/* Methods of dict, list, tuple and cycler; look-up of a method by name. */
 #include <string.h>
 
 #include "jinja/filters.h"
@@ -33,7 +33,7 @@ static int dict_get(struct vm *vm, struct jval self, const struct jargs *a, stru
 static int copy(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     (void)vm, (void)a;
-    *out = self; /* nothing can change it, so that it can be shared */
+    *out = self; /* values are immutable in the sandbox, so the copy is shared */
     return 0;
 }
 
@@ -96,7 +96,6 @@ const struct jfunc *jinja_method(struct jval self, struct str name)
     return f && f->name && !(self.kind == J_TUPLE && str_is(name, "copy")) ? f : NULL;
 }
 
-/* True for the methods that ImmutableSandboxedEnvironment withholds. */
 bool jinja_method_unsafe(struct jval self, struct str name)
 {
     static const char *const list[] = {"append", "clear",  "pop",    "reverse", "insert",

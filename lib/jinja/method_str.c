@@ -7,7 +7,7 @@
 /* jarg_int, but None is refused, as by these methods in Python. */
 static int int_arg(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 {
-    if (v.kind == J_NONE) return vm_fail(vm, "an integer is wanted here, not NoneType");
+    if (v.kind == J_NONE) return vm_fail(vm, "an integer is expected, not NoneType");
     return jarg_int(vm, v, otherwise, i);
 }
 
@@ -78,7 +78,8 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
 JFN(str_partition, partition(vm, self, a, false, out))
 JFN(str_rpartition, partition(vm, self, a, true, out))
 
-/* The byte range that the optional start and end arguments (i and i + 1) leave. */
+/* Sets the byte range of the optional arguments start and end (i and i + 1), which count
+ * characters. */
 static int byte_range(struct vm *vm, const struct jstr *s, const struct jargs *a, size_t i,
                       size_t *from, size_t *to)
 {
@@ -100,7 +101,7 @@ static bool affix(const struct jstr *s, size_t from, size_t to, const struct jst
     return !k->n || memcmp(s->p + (end ? to - k->n : from), k->p, k->n) == 0;
 }
 
-/* startswith and endswith: a string, or a tuple of them. */
+/* startswith and endswith; the argument is a string or a tuple of strings. */
 static int affixes(struct vm *vm, struct jval self, const struct jargs *a, bool end,
                    struct jval *out)
 {
@@ -198,8 +199,9 @@ JFN(str_swapcase, with_case(vm, self, JCASE_SWAP, out))
 
 JFN(str_format, jval_format(vm, self.u.s, a, out))
 
-/* str.isalpha and its kin: true when there is a character and each is of the class. Beyond ASCII
- * only letters with case and white space are known: others are refused rather than guessed. */
+/* str.isalpha and similar methods: true when s is not empty and each character is of the class.
+ * Beyond ASCII the tables have only letters with case and white space; other characters are an
+ * error. */
 static int classify(struct vm *vm, const struct jstr *s, char which, struct jval *out)
 {
     bool yes = s->n > 0, seen = false;
@@ -209,7 +211,7 @@ static int classify(struct vm *vm, const struct jstr *s, char which, struct jval
         bool digit = c >= '0' && c <= '9', cased = jchar_cased(c);
         bool upper = cased && jchar_lower(c) != c, lower = cased && jchar_upper(c, more) != c;
         if (c >= 0x80 && !cased && strchr("adn", which))
-            return vm_fail(vm, "isalpha, isdigit and isalnum know no script without case");
+            return vm_fail(vm, "isalpha, isdigit and isalnum do not support scripts without case");
         if (which == 'a') yes &= cased;
         if (which == 'd') yes &= digit;
         if (which == 'n') yes &= digit || cased;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operands: literals, names, subscripts, calls, filters and tests. */
+/* Parses operands: literals, names, subscripts, calls, filters and tests. */
 #include <string.h>
 
 #include "jinja/ast.h"
@@ -13,7 +13,7 @@ static struct node *constant(struct parser *p, struct jval v)
     return n;
 }
 
-/* Comma-separated expressions up to `end`, which is taken. */
+/* Parses expressions separated by commas and consumes `end`. */
 static struct node *parse_list(struct parser *p, enum node_kind kind, enum tok end)
 {
     struct node *n = parse_node(p, kind, 0);
@@ -59,10 +59,10 @@ static struct node *parse_name(struct parser *p, bool ns)
     if (str_is(s, "none") || str_is(s, "None")) return constant(p, jval_none());
     struct node *n = parse_node(p, N_NAME, 0);
     if (!n || parse_symbol(p, s, &n->sym)) return NULL;
-    if (n->sym == p->t->sym_caller) p->asked |= MACRO_CALLER;
-    if (n->sym == p->t->sym_kwargs) p->asked |= MACRO_KWARGS;
-    if (n->sym == p->t->sym_varargs) p->asked |= MACRO_VARARGS;
-    if (n->sym == p->t->sym_loop) p->asked |= USES_LOOP;
+    if (n->sym == p->t->sym_caller) p->uses |= MACRO_CALLER;
+    if (n->sym == p->t->sym_kwargs) p->uses |= MACRO_KWARGS;
+    if (n->sym == p->t->sym_varargs) p->uses |= MACRO_VARARGS;
+    if (n->sym == p->t->sym_loop) p->uses |= USES_LOOP;
     if (!ns || !parse_skip(p, T_DOT)) return n;
     if (cur(p)->type != T_NAME) return parse_null(p, "an attribute name expected");
     n->kind = N_NSREF;
@@ -97,7 +97,7 @@ struct node *parse_primary(struct parser *p, bool ns)
     }
 }
 
-/* x, x:y or x:y:z between brackets. */
+/* Parses x, x:y or x:y:z between brackets. */
 static struct node *parse_subscribed(struct parser *p)
 {
     struct node *first = NULL;
@@ -190,7 +190,7 @@ static struct call_args *parse_args(struct parser *p)
     p->at++;
     return a;
 bad:
-    parse_fail(p, "this argument cannot stand here");
+    parse_fail(p, "an argument of this kind is not allowed here");
     return NULL;
 }
 
@@ -201,7 +201,6 @@ static struct node *parse_call(struct parser *p, struct node *callee)
     return n && n->args ? n : NULL;
 }
 
-/* Each link of a chain makes the tree one deeper; `levels` are given back by the caller. */
 int parse_deepen(struct parser *p, unsigned *levels)
 {
     ++*levels;
@@ -219,7 +218,7 @@ static struct node *parse_postfix(struct parser *p, struct node *n, unsigned *le
     return n;
 }
 
-/* name, or name.name */
+/* Parses name or name.name. */
 static const struct jstr *dotted_name(struct parser *p)
 {
     struct str s = cur(p)->text;
@@ -232,7 +231,7 @@ static const struct jstr *dotted_name(struct parser *p)
     return parse_string(p, s);
 }
 
-/* As parse_filter, counting the levels that a chain adds to the tree. */
+/* Parses a chain of filters and adds its levels of the tree to *levels. */
 static struct node *filter_chain(struct parser *p, struct node *left, bool inline_start,
                                  unsigned *levels)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Python's types and comparisons: truth, equality, order, `in`. */
+/* Comparisons as in Python: order and `in`. */
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ int jval_compare(struct vm *vm, struct jval a, struct jval b, int *order)
         *order = isnan(f) || isnan(g) ? 2 : order_of(f<g, f> g);
         return 0;
     }
-    if (a.kind == J_STR && b.kind == J_STR) { /* the order of UTF-8 is that of code points */
+    if (a.kind == J_STR && b.kind == J_STR) { /* UTF-8 sorts like code points */
         size_t n = a.u.s->n < b.u.s->n ? a.u.s->n : b.u.s->n;
         int c = n ? memcmp(a.u.s->p, b.u.s->p, n) : 0;
         *order = c ? order_of(c<0, c> 0) : order_of(a.u.s->n<b.u.s->n, a.u.s->n> b.u.s->n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statements of a template. */
+/* Parses the statements of a template. */
 #include <string.h>
 
 #include "jinja/ast.h"
@@ -11,9 +11,9 @@ static int parse_end_tag(struct parser *p)
     return parse_expect(p, T_BLOCK_END, "the end of the tag");
 }
 
-/* ---- one function for each kind of block; p stands after its name ---- */
+/* ---- blocks; p is behind the name of the block ---- */
 
-/* A body of its own scope up to `end`, whose tag is left behind. */
+/* Parses a body up to the tag `end` and consumes the name of that tag. */
 static struct node *block_body(struct parser *p, const char *end)
 {
     const char *ends[] = {end, NULL};
@@ -23,7 +23,7 @@ static struct node *block_body(struct parser *p, const char *end)
     p->open = end;
     struct node *n = parse_body(p, ends);
     p->open = open;
-    if (n) p->at++; /* the name of the end tag; the caller expects %} */
+    if (n) p->at++; /* the caller consumes the "%}" */
     return n;
 }
 
@@ -72,14 +72,14 @@ static struct node *parse_for(struct parser *p)
     if (parse_skip_name(p, "recursive")) n->flag = FOR_RECURSIVE;
     parse_skip(p, T_COLON);
     if (parse_end_tag(p)) return NULL;
-    uint32_t asked = p->asked;
-    p->asked &= ~(uint32_t)USES_LOOP;
+    uint32_t uses = p->uses;
+    p->uses &= ~(uint32_t)USES_LOOP;
     p->open = "endfor";
     n->kids[3] = parse_body(p, ends);
     p->open = open;
     if (!n->kids[3]) return NULL;
-    if (p->asked & USES_LOOP) n->flag |= FOR_USES_LOOP;
-    p->asked |= asked;
+    if (p->uses & USES_LOOP) n->flag |= FOR_USES_LOOP;
+    p->uses |= uses;
     if (parse_skip_name(p, "else")) {
         if (!(n->kids[4] = block_body(p, "endfor"))) return NULL;
     } else {
@@ -101,7 +101,7 @@ static struct node *parse_set(struct parser *p)
     return (n->kids[2] = block_body(p, "endset")) ? n : NULL;
 }
 
-/* (a, b=1): params into n, defaults into kids[1..]. */
+/* Parses "(a, b=1)": parameters into n->params, defaults into kids[1..]. */
 static int parse_signature(struct parser *p, struct node *n)
 {
     size_t cap = 0, nkids = 1, np = 0;
@@ -134,14 +134,14 @@ static int parse_signature(struct parser *p, struct node *n)
     return n->params && n->param_names ? 0 : -1;
 }
 
-/* The body of a macro; notes whether it uses caller, kwargs or varargs. */
+/* Parses the body of a macro; n->flag: it uses caller, kwargs or varargs. */
 static int macro_body(struct parser *p, struct node *n, const char *end)
 {
-    uint32_t asked = p->asked;
-    p->asked = 0;
+    uint32_t uses = p->uses;
+    p->uses = 0;
     n->kids[0] = block_body(p, end);
-    n->flag = p->asked;
-    p->asked = asked;
+    n->flag = p->uses;
+    p->uses = uses;
     return n->kids[0] ? 0 : -1;
 }
 
@@ -206,7 +206,7 @@ static struct node *parse_generation(struct parser *p)
     return n && (n->kids[0] = block_body(p, "endgeneration")) ? n : NULL;
 }
 
-/* A block is rendered where it stands: a chat template has no child. */
+/* A block renders in its place because no template extends a chat template. */
 static struct node *parse_block(struct parser *p)
 {
     struct node *n = parse_node(p, N_SCOPE, 1);
@@ -271,13 +271,13 @@ static struct node *parse_statement(struct parser *p)
         return n && !parse_end_tag(p) ? n : NULL;
     }
     if (p->open)
-        parse_fail(p, "unknown tag `%.*s` (`%s` is still to come)", STR_FMT(cur(p)->text), p->open);
+        parse_fail(p, "unknown tag `%.*s` before `%s`", STR_FMT(cur(p)->text), p->open);
     else
         parse_fail(p, "unknown tag `%.*s`", STR_FMT(cur(p)->text));
     return NULL;
 }
 
-/* One piece of a body. */
+/* Parses text, a printed expression or a statement. */
 static struct node *parse_piece(struct parser *p)
 {
     const struct token *t = cur(p);
@@ -294,7 +294,7 @@ static struct node *parse_piece(struct parser *p)
         if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_PLAIN, NULL))) return NULL;
         return parse_expect(p, T_VAR_END, "the end of the expression") ? NULL : n;
     }
-    p->at++; /* T_BLOCK_BEGIN: bodies hold nothing else */
+    p->at++; /* T_BLOCK_BEGIN, the only other token here */
     return parse_statement(p);
 }
 
@@ -318,7 +318,7 @@ struct node *parse_body(struct parser *p, const char *const *ends)
         if (!k || parse_add(p, &n->kids, &nkids, &cap, k)) return NULL;
     }
     if (ends) {
-        parse_fail(p, "the template ends where `%s` is still to come", p->open);
+        parse_fail(p, "the template ends before `%s`", p->open);
         return NULL;
     }
     n->nkids = (uint32_t)nkids;

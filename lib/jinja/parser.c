@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokens, nodes, names and errors: shared by the parsers of statements and of expressions. */
+/* Tokens, nodes, names and errors for the parsers of statements and of expressions. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

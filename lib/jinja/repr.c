@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values as text: Python's str and repr, floats by their shortest form. */
+/* Values as text: Python's str() and repr(). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 
 #include "jinja/ast.h"
 
-/* The shortest digits that read back as f, as repr() chooses them: d.ddd and an exponent. */
+/* Finds the shortest digits d.ddd and the exponent that read back as f, as repr() does. Returns the
+ * number of digits. */
 static int shortest(double f, char digits[24], int *exponent)
 {
     char text[48];
@@ -47,7 +48,7 @@ void jval_float_text(double f, char out[JFLOAT_TEXT])
         snprintf(out, JFLOAT_TEXT, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
 }
 
-/* False for the characters beyond ASCII that repr() escapes: those that are not printable. */
+/* str.isprintable beyond ASCII: repr() escapes the other characters. */
 static bool printable(uint32_t c)
 {
     return c >= 0xA1 && c != 0xAD && !jchar_space(c) && !(c >= 0x200B && c <= 0x200F) &&
@@ -186,7 +187,7 @@ void jval_repr(struct jbuild *b, struct jval v, unsigned depth)
         repr_string(b, v.u.macro->node->name);
         jbuild_z(b, ">");
         break;
-    default: /* Python prints an address */
+    default: /* Python adds an address */
         jbuild_z(b, "<");
         jbuild_z(b, jval_type(v));
         jbuild_z(b, " object>");

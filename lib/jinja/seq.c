@@ -22,7 +22,8 @@ bool jval_iterable(struct jval v)
     }
 }
 
-/* Walking through Markup gives plain strings, as str.__iter__ does. */
+/* Adds each character of a string to l. As in Python, the characters of Markup are plain strings.
+ */
 static int characters(struct vm *vm, const struct jstr *text, struct jlist *l)
 {
     struct jstr *s = vm_alloc(vm, 1, sizeof *s);
@@ -92,7 +93,7 @@ int jval_length(struct vm *vm, struct jval v, int64_t *n)
     }
 }
 
-/* Python's slice.indices: the first index, the step and the number of steps. */
+/* Computes the first index, the step and the number of items of a slice, as slice.indices does. */
 static int slice_indices(struct vm *vm, const struct jval part[3], int64_t n, int64_t *first,
                          int64_t *step, int64_t *count)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Python's string methods on strings with provenance: find, strip, split, replace, join, case. */
+/* Python's string methods on strings that record origins: find, strip, split, replace, join, case.
+ */
 #include <string.h>
 
 #include "jinja/value.h"
@@ -72,7 +73,7 @@ static void reverse(struct jlist *l)
     }
 }
 
-/* At white space. Pieces from the left, or from the right and then turned round. */
+/* Splits at white space, from the left, or from the right into reverse order. */
 static int split_space(struct vm *vm, const struct jstr *s, int64_t max, bool right,
                        struct jlist *l)
 {
@@ -146,7 +147,7 @@ int jstr_lines(struct vm *vm, const struct jstr *s, bool keep, struct jlist **ou
     return 0;
 }
 
-/* An empty `from` matches before every character and at the end, as in Python. */
+/* Replaces the empty string, which in Python matches before every character and at the end. */
 static void replace_empty(struct jbuild *b, const struct jstr *s, const struct jstr *to,
                           int64_t max)
 {
@@ -209,21 +210,21 @@ static void put_case(struct jbuild *b, const struct jstr *s, size_t i, size_t le
     uint32_t k = upper ? jchar_upper(c, more) : jchar_lower(c);
     size_t n = jchar_put(k, text), extra = strlen(more);
     memcpy(text + n, more, extra);
-    if (!upper && c == 0x130) { /* capital I with dot above: i and a combining dot */
+    if (!upper && c == 0x130) { /* capital I with dot above becomes i and a combining dot */
         memcpy(text, "i\xCC\x87", 3);
         n = 3;
     }
     jbuild_derived(b, text, n + extra, s, i, i + len);
 }
 
-/* Characters that the rule for the final sigma looks through. */
+/* Characters that Unicode's rule for the final sigma ignores. */
 static bool case_ignorable(uint32_t c)
 {
     return c == '\'' || c == '.' || c == ':' || c == '^' || c == '`' || c == 0xAD || c == 0xB7 ||
            (c >= 0x300 && c < 0x370) || (c >= 0x2018 && c <= 0x2019) || c == 0x2024 || c == 0x2027;
 }
 
-/* A capital sigma at the end of a word becomes the final form. */
+/* True when the capital sigma at i ends a word, so that it becomes the final form. */
 static bool final_sigma(const struct jstr *s, size_t i, bool after_cased)
 {
     size_t len;

@@ -59,7 +59,7 @@ static int t_sameas(struct vm *vm, struct jval self, const struct jargs *a, stru
 static int divides(struct vm *vm, struct jval self, struct jval by, int64_t rest, struct jval *out)
 {
     struct jval r;
-    if (self.kind == J_STR) return vm_fail(vm, "a number is wanted here, not str");
+    if (self.kind == J_STR) return vm_fail(vm, "a number is expected, not str");
     if (jval_binary(vm, T_MOD, self, by, &r)) return -1;
     *out = jval_bool(jval_eq(vm, r, jval_int(rest)));
     return 0;

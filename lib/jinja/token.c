@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokens inside tags: numbers, strings, names and operators. */
+/* Reads the tokens inside tags: numbers, strings, names and operators. */
 #include <string.h>
 
 #include "base/buf.h"
@@ -52,7 +52,7 @@ bool lex_at(const struct lexer *x, size_t at, const char *z)
 
 static bool digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Digits with single underscores between them. */
+/* Returns the end of digits with single underscores between them. */
 static size_t digits_at(const struct lexer *x, size_t at)
 {
     size_t i = at;
@@ -60,7 +60,6 @@ static size_t digits_at(const struct lexer *x, size_t at)
     return i;
 }
 
-/* The end of a float at `at`, or `at` when there is none. */
 size_t lex_float_end(const struct lexer *x, size_t at)
 {
     size_t i = digits_at(x, at), k;
@@ -131,7 +130,7 @@ int lex_float(struct lexer *x, size_t end)
     return 0;
 }
 
-/* Value of `n` hexadecimal digits, or -1. */
+/* Returns the value of n hexadecimal digits, or -1. */
 static int64_t hex_value(const char *p, size_t room, size_t n)
 {
     int64_t v = 0;
@@ -143,8 +142,9 @@ static int64_t hex_value(const char *p, size_t room, size_t n)
     return v;
 }
 
-/* One escape at p[0] == '\\'; appends to b and gives its length, 0 when it is malformed. Python
- * decodes the ASCII form of the text, in which a character beyond ASCII is itself an escape. */
+/* Appends the character of an escape, which begins at the backslash p[0], and returns its length; 0
+ * when it is malformed. Jinja decodes with Python's unicode-escape after escaping what is not
+ * ASCII, so a backslash before such a character is malformed. */
 static size_t escape(const char *p, size_t n, struct buf *b)
 {
     static const char names[] = "abfnrtv\\'\"", values[] = "\a\b\f\n\r\t\v\\'\"";
@@ -209,7 +209,7 @@ int lex_string(struct lexer *x)
     return 0;
 }
 
-/* Letters beyond ASCII are taken for parts of names; punctuation and symbols are not. */
+/* Beyond ASCII, letters are name characters, punctuation and symbols are not. */
 size_t lex_name_char(const struct lexer *x, size_t at)
 {
     char c = x->p[at];

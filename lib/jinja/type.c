@@ -94,7 +94,7 @@ bool jval_is_real(struct jval v, double *f)
     return true;
 }
 
-/* Tuples in tuples are keys down to a few levels only: nobody writes more. */
+/* Tuples nested more than three deep are refused as keys. */
 static bool hashable(struct jval v, unsigned depth)
 {
     if (v.kind == J_TUPLE) {

@@ -30,8 +30,8 @@ struct jlist *jlist_new(struct vm *vm, size_t cap)
     return l;
 }
 
-/* Makes *depth at least 1 + that of v. Values stay shallow, so that walking them cannot overflow
- * the stack. */
+/* Raises *depth to 1 + the depth of v. The bound keeps recursions over values from overflowing the
+ * stack. */
 static int deepen(struct vm *vm, uint32_t *depth, struct jval v)
 {
     uint32_t d = 0;
@@ -90,7 +90,7 @@ static uint64_t hash_bytes(const char *p, size_t n)
     return h;
 }
 
-/* Equal keys have equal hashes: 1, 1.0 and true are one key. */
+/* Hashes a key. 1, 1.0 and true are equal keys and have one hash. */
 static uint64_t key_hash_at(struct jval k, unsigned depth)
 {
     double f;
@@ -136,13 +136,12 @@ static bool dict_eq(struct vm *vm, const struct jdict *a, const struct jdict *b)
     return true;
 }
 
-/* Values are trees (nothing can be put into itself), so this ends; their depth is bounded by that
- * of the JSON reader and of the template. */
+/* The recursion ends because values are trees of at most VM_MAX_NESTING levels. */
 bool jval_eq(struct vm *vm, struct jval a, struct jval b)
 {
     int64_t i, k;
     double f, g;
-    if (vm && ++vm->steps > VM_MAX_STEPS) return false; /* the next vm_charge reports it */
+    if (vm && ++vm->steps > VM_MAX_STEPS) return false; /* the next vm_charge() reports it */
     if (jval_is_int(a, &i) && jval_is_int(b, &k)) return i == k;
     if (jval_is_real(a, &f) && jval_is_real(b, &g)) return f == g;
     if (a.kind != b.kind) return false;

@@ -21,7 +21,7 @@ int vm_charge(struct vm *vm, size_t bytes)
 {
     vm->steps += bytes / 64 + 1;
     if (vm->steps <= VM_MAX_STEPS) return 0;
-    return vm_fail(vm, "the template does more than %llu steps of work",
+    return vm_fail(vm, "the template takes more than %llu steps",
                    (unsigned long long)VM_MAX_STEPS);
 }
 

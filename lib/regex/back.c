@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The backtracking matcher: any program, with a bound on its steps. */
+/* The backtracking matcher, with a bound on its steps. */
 
 #include "regex/impl.h"
 #include "unicode/utf8.h"
 
-/* A place to go back to, or (pc is FRAME_RESTORE + slot) a slot to set back. */
+/* A position to backtrack to; pc FRAME_RESTORE + slot: the old value of a slot. */
 struct regex_frame {
     uint32_t pc;
     size_t at;
@@ -82,7 +82,7 @@ static bool holds(const struct matcher *m, enum regex_assert what, size_t at)
 
 static int run(struct matcher *m, uint32_t pc, size_t at, size_t *end);
 
-/* 1 when the look-around holds. */
+/* Runs a look-around. 1: it holds, 0: it does not, -1: error. */
 static int look(struct matcher *m, uint32_t pc, size_t at)
 {
     const struct regex_ins *i = &m->r->prog[pc];
@@ -99,8 +99,8 @@ static int look(struct matcher *m, uint32_t pc, size_t at)
     return (i->y & LOOK_NEGATIVE) ? !rc : rc;
 }
 
-/* Goes back to the last choice: true with the place to go on. */
-static bool retreat(struct matcher *m, size_t base, uint32_t *pc, size_t *at)
+/* Backtracks to the last choice above `base`. False when there is none. */
+static bool backtrack(struct matcher *m, size_t base, uint32_t *pc, size_t *at)
 {
     while (m->top > base) {
         struct regex_frame f = m->mem->frames[--m->top];
@@ -114,7 +114,7 @@ static bool retreat(struct matcher *m, size_t base, uint32_t *pc, size_t *at)
     return false;
 }
 
-/* One instruction: 1 go on, 0 this way fails, -1 error. OP_MATCH is the caller's. */
+/* Runs one instruction other than OP_MATCH. 1: go on, 0: backtrack, -1: error. */
 static int step(struct matcher *m, uint32_t *pc, size_t *at)
 {
     const struct regex_ins *i = &m->r->prog[*pc];
@@ -161,7 +161,7 @@ static int step(struct matcher *m, uint32_t *pc, size_t *at)
     return 0;
 }
 
-/* Runs the program from pc to OP_MATCH: 1 with *end, 0, -1. */
+/* Runs the program from pc to OP_MATCH. 1 with *end; 0: no match; -1: error. */
 static int run(struct matcher *m, uint32_t pc, size_t at, size_t *end)
 {
     size_t base = m->top;
@@ -174,11 +174,11 @@ static int run(struct matcher *m, uint32_t pc, size_t at, size_t *end)
         }
         if ((*m->budget)-- == 0) {
             *m->budget = 0;
-            return err_set(m->e, ERR_DATA, "a pattern takes too many steps on this text");
+            return err_set(m->e, ERR_DATA, "the pattern takes too many steps on this text");
         }
         rc = step(m, &pc, &at);
         if (rc < 0) return -1;
-        if (!rc && !retreat(m, base, &pc, &at)) return 0;
+        if (!rc && !backtrack(m, base, &pc, &at)) return 0;
     }
 }
 

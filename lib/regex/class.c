@@ -13,7 +13,7 @@ static int hex_value(char c)
     return -1;
 }
 
-/* Up to max hexadecimal digits; the count is returned. */
+/* Parses up to max hexadecimal digits and returns their number. */
 static int parse_hex(struct regex_parser *ps, int max, uint32_t *c)
 {
     int n = 0;
@@ -25,7 +25,7 @@ static int parse_hex(struct regex_parser *ps, int max, uint32_t *c)
     return n;
 }
 
-/* After \x or \u. */
+/* Parses the code behind \x or \u. */
 static int parse_code(struct regex_parser *ps, char kind, uint32_t *c)
 {
     if (kind == 'u') {
@@ -38,14 +38,14 @@ static int parse_code(struct regex_parser *ps, char kind, uint32_t *c)
         return regex_fail(ps, "\\x needs hexadecimal digits, at most 7F; use \\x{...}");
     }
     if (*c > CPSET_LAST || (*c >= 0xd800 && *c <= 0xdfff))
-        return regex_fail(ps, "not a character's code");
+        return regex_fail(ps, "this is not a code point");
     return 0;
 }
 
-/* Oniguruma counts these as word characters everywhere but in a class. */
+/* Oniguruma treats these as word characters, except in a class. */
 static const uint32_t not_word_in_class[] = {0xb2, 0xb3, 0xb9, 0xb9, 0xbc, 0xbe};
 
-/* Takes them out of the set if it is that of \w. */
+/* Removes them from the set of \w. */
 static int narrow_word(struct regex_parser *ps, struct cpset *set)
 {
     struct cpset few = {0};
@@ -59,28 +59,28 @@ static int narrow_word(struct regex_parser *ps, struct cpset *set)
     return rc;
 }
 
-/* The property put into the empty set. */
+/* Puts a property into the empty set. */
 static int property(struct regex_parser *ps, struct str name, bool negated, bool in_class,
                     struct cpset *set)
 {
     int rc = unicode_property(name, set, ps->e);
-    if (rc > 0) return regex_fail(ps, "an unknown character property");
+    if (rc > 0) return regex_fail(ps, "this character property is unknown");
     if (!rc && in_class) rc = narrow_word(ps, set);
     if (!rc && negated) rc = cpset_invert(set, ps->e);
     return rc;
 }
 
-/* After \p or \P. */
+/* Parses the name behind \p or \P. */
 static int parse_property(struct regex_parser *ps, bool negated, bool in_class, struct cpset *set)
 {
     const char *close;
     struct str name;
     close = memchr(ps->p, '}', (size_t)(ps->end - ps->p));
-    if (!close) return regex_fail(ps, "a property without '}'");
+    if (!close) return regex_fail(ps, "the property has no '}'");
     name = (struct str){ps->p + 1, (size_t)(close - ps->p - 1)};
     if (name.n > 0 && name.p[0] == '^') negated = !negated, name.p++, name.n--;
-    if (!ps->own && memchr(name.p, ':', name.n))
-        return regex_fail(ps, "an unknown character property");
+    if (!ps->builtin && memchr(name.p, ':', name.n))
+        return regex_fail(ps, "this character property is unknown");
     if (property(ps, name, negated, in_class, set)) return -1;
     ps->p = close + 1;
     return 0;
@@ -94,7 +94,7 @@ static int named_set(struct regex_parser *ps, const char *name, bool negated, bo
 
 int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set, uint32_t *c)
 {
-    if (ps->p >= ps->end) return regex_fail(ps, "a pattern that ends in a backslash");
+    if (ps->p >= ps->end) return regex_fail(ps, "the pattern ends in a backslash");
     ps->p += utf8_get(ps->p, c);
     switch (*c) {
     case 't':
@@ -132,7 +132,7 @@ int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set
         return named_set(ps, "xdigit", true, in_class, set);
     case 'p':
     case 'P':
-        if (ps->p >= ps->end || *ps->p != '{') return 0; /* the letter itself */
+        if (ps->p >= ps->end || *ps->p != '{') return 0; /* \p without "{" is the letter */
         return parse_property(ps, *c == 'P', in_class, set) ? -1 : 1;
     case 'b':
         if (in_class) return *c = '\b', 0;
@@ -145,10 +145,10 @@ int regex_parse_escape(struct regex_parser *ps, bool in_class, struct cpset *set
         if (in_class) return regex_fail(ps, "this escape is not supported in a class");
         return 2;
     }
-    return 0; /* the character itself */
+    return 0;
 }
 
-/* "[:name:]" or "[:^name:]" at p: 1 with the set, 0 when it is not that, -1. */
+/* Parses "[:name:]" or "[:^name:]". 1 with the set; 0: something else comes next; -1: error. */
 static int parse_posix(struct regex_parser *ps, struct cpset *set)
 {
     const char *p = ps->p + 2, *q = p;
@@ -159,13 +159,13 @@ static int parse_posix(struct regex_parser *ps, struct cpset *set)
     for (q = p; q < ps->end && ((*q >= 'a' && *q <= 'z')); q++) {}
     if (ps->end - q < 2 || q[0] != ':' || q[1] != ']') return 0;
     name = (struct str){p, (size_t)(q - p)};
-    if (str_is(name, "punct")) name = STR("posix:punct"); /* symbols too, unlike \p{Punct} */
+    if (str_is(name, "punct")) name = STR("posix:punct"); /* includes symbols, unlike \p{Punct} */
     if (property(ps, name, negated, true, set)) return -1;
     ps->p = q + 2;
     return 1;
 }
 
-/* One item of a class: 1 with a set, 0 with a character, -1. */
+/* Parses an item of a class. 1: it is a set; 0: it is the character *c; -1: error. */
 static int parse_item(struct regex_parser *ps, struct cpset *set, uint32_t *c)
 {
     bool negated;
@@ -177,7 +177,7 @@ static int parse_item(struct regex_parser *ps, struct cpset *set, uint32_t *c)
         int rc = parse_posix(ps, set);
         if (rc) return rc;
         ps->p++;
-        if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "classes nested too deeply");
+        if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "classes are nested too deeply");
         rc = regex_parse_class(ps, set, &negated);
         if (!rc && negated) rc = cpset_invert(set, ps->e);
         ps->depth--;
@@ -187,14 +187,14 @@ static int parse_item(struct regex_parser *ps, struct cpset *set, uint32_t *c)
     return 0;
 }
 
-/* True when a '-' here makes a range: it is not the last of the class. */
+/* True at a '-' that makes a range: it is not the last character of the class. */
 static bool at_range(const struct regex_parser *ps)
 {
     return ps->end - ps->p >= 2 && ps->p[0] == '-' && ps->p[1] != ']' &&
            !(ps->end - ps->p >= 3 && ps->p[1] == '&' && ps->p[2] == '&');
 }
 
-/* The end of a range that starts with c, after the '-'. */
+/* Parses the end of a range, behind the '-', and adds the range from c on. */
 static int add_range(struct regex_parser *ps, uint32_t c, struct cpset *set)
 {
     struct cpset one = {0};
@@ -202,19 +202,19 @@ static int add_range(struct regex_parser *ps, uint32_t c, struct cpset *set)
     int rc = parse_item(ps, &one, &last);
     cpset_free(&one);
     if (rc < 0) return -1;
-    if (rc == 1) return regex_fail(ps, "a range that ends in a class");
-    if (last < c) return regex_fail(ps, "a range that ends before it begins");
-    return cpset_add(set, c, last, ps->e); /* in "[0-9-a]" the second '-' stands for itself */
+    if (rc == 1) return regex_fail(ps, "a range cannot end in a class");
+    if (last < c) return regex_fail(ps, "the range ends before it begins");
+    return cpset_add(set, c, last, ps->e); /* the second '-' of "[0-9-a]" is a literal */
 }
 
-/* An item or a range, added to the set. A ']' here is an ordinary character. */
+/* Parses an item or a range and adds it to the set; a ']' is a literal here. */
 static int add_item(struct regex_parser *ps, struct cpset *set)
 {
     struct cpset one = {0};
     uint32_t c = 0;
     int rc = parse_item(ps, &one, &c);
     if (rc == 1 && at_range(ps))
-        rc = regex_fail(ps, "a range that begins with a class");
+        rc = regex_fail(ps, "a range cannot begin with a class");
     else if (rc == 1)
         rc = cpset_union(set, &one, ps->e);
     else if (!rc && at_range(ps)) {
@@ -227,19 +227,19 @@ static int add_item(struct regex_parser *ps, struct cpset *set)
     return rc < 0 ? -1 : 0;
 }
 
-/* Items up to "&&" or "]". */
+/* Parses items up to "&&" or "]". */
 static int parse_items(struct regex_parser *ps, struct cpset *set, bool first)
 {
     if (first && ps->p < ps->end && *ps->p == ']') {
         if (!memchr(ps->p + 1, ']', (size_t)(ps->end - ps->p - 1)))
-            return regex_fail(ps, "an empty class");
+            return regex_fail(ps, "the class is empty");
         if (add_item(ps, set)) return -1;
     }
     while (ps->p < ps->end && *ps->p != ']') {
         if (*ps->p == '&' && ps->end - ps->p > 1 && ps->p[1] == '&') return 0;
         if (add_item(ps, set)) return -1;
     }
-    return ps->p < ps->end ? 0 : regex_fail(ps, "a class without ']'");
+    return ps->p < ps->end ? 0 : regex_fail(ps, "the class has no ']'");
 }
 
 int regex_parse_class(struct regex_parser *ps, struct cpset *set, bool *negated)

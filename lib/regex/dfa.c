@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program as a deterministic automaton over classes of characters, with the priorities of a
- * backtracking matcher: a state is the ordered list of places that it would try. What a place needs
- * to know of the next character (look-ahead) is decided when that character is read, so each edge
- * says whether a match ends before it. */
+/* Builds a deterministic automaton over classes of characters. A state is the ordered list of the
+ * instructions that a backtracking matcher would try, so priorities are kept. Look-ahead of one
+ * character is decided when that character is read: an edge tells whether a match ends before it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 enum {
     MAX_STATES = 4000,
     MAX_EDGES = 1 << 20,
-    MAX_WORK = 4000000 /* instructions looked at while building */
+    MAX_WORK = 4000000 /* instructions that are visited while building */
 };
 
 static int compare_u32(const void *a, const void *b)
@@ -21,7 +21,8 @@ static int compare_u32(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every code point where membership in some set changes, ascending, from 0. */
+/* Returns the code points at which membership in a set changes, ascending, from 0; the caller frees
+ * them. */
 static uint32_t *boundaries(const struct regex *r, size_t *count, struct err *e)
 {
     size_t total = 1, n = 0, k = 0;
@@ -42,7 +43,8 @@ static uint32_t *boundaries(const struct regex *r, size_t *count, struct err *e)
     return at;
 }
 
-/* Classes: characters that are in the same sets. 1 when there are too many. */
+/* Groups the characters that are in the same sets into classes. 1: there are too many, -1: error.
+ */
 static int build_classes(struct regex *r, uint32_t *ncls, struct err *e)
 {
     size_t n = 0, cap = 0;
@@ -77,22 +79,22 @@ static int build_classes(struct regex *r, uint32_t *ncls, struct err *e)
 struct builder {
     const struct regex *r;
     struct regex_dfa *d;
-    uint32_t *list; /* places of all states, one after the other */
+    uint32_t *list; /* the instructions of all states, one state after the other */
     size_t list_n, list_cap;
-    uint32_t *start; /* [nstate + 1]: where a state's places begin */
+    uint32_t *start; /* [nstate + 1]: index in list of a state's first instruction */
     size_t start_cap, next_cap;
-    uint32_t *table; /* hash of a state's places -> state; 0 is free */
-    uint32_t *stack; /* of instructions to visit */
+    uint32_t *table; /* [TABLE] hash of a state's instructions -> state; 0: free */
+    uint32_t *stack; /* instructions to visit */
     uint32_t *seen;  /* [prog]: stamp of the last visit */
-    uint32_t *taken; /* [prog]: stamp: already in the new state */
+    uint32_t *taken; /* [prog]: stamp of the last new state that holds it */
     uint32_t stamp;
     size_t work;
     struct err *e;
 };
 enum { TABLE = 1 << 13 };
 
-/* The state with the places list[from..list_n), made new if there is none: its number, or -1
- * (memory), or -2 (too many). */
+/* Finds or adds the state of the instructions list[from..list_n). Returns its number; -1 with
+ * ERR_MEMORY; -2: there are too many states. */
 static long intern(struct builder *b, size_t from)
 {
     struct regex_dfa *d = b->d;
@@ -119,8 +121,9 @@ static long intern(struct builder *b, size_t from)
     return d->nstate++;
 }
 
-/* Follows one place up to the characters it can take, with cls (ncls: the end) coming next; adds
- * what follows them to the new state. 1 when a match ends here, 0, or -1. */
+/* Follows the program from `place` to the instructions that read a character of class cls (ncls:
+ * the end of the text), and adds their successors to the new state. 1: a match ends here; 0; -1:
+ * error. */
 static int follow(struct builder *b, uint32_t place, uint32_t cls)
 {
     const struct regex *r = b->r;
@@ -159,7 +162,7 @@ static int follow(struct builder *b, uint32_t place, uint32_t cls)
     return 0;
 }
 
-/* The edges of one state: 0, 1 too large, -1. */
+/* Computes the edges of state s. 0; 1: the automaton is too large; -1: error. */
 static int build_state(struct builder *b, uint32_t s)
 {
     uint32_t width = b->d->ncls + 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Syntax tree to program. */
+/* Compiles the syntax tree to a program. */
 #include <string.h>
 
 #include "regex/impl.h"
@@ -12,19 +12,19 @@ struct emitter {
 
 static int emit_node(struct emitter *m, uint32_t id);
 
-/* Index of a new instruction, or -1. */
+/* Appends an instruction and returns its index, or -1 with the error set. */
 static long put(struct emitter *m, enum regex_op op, uint32_t x, uint32_t y)
 {
     struct regex *r = m->r;
     if (r->n >= REGEX_MAX_PROG)
-        return err_set(m->e, ERR_DATA, "a pattern that expands to more than %d steps",
+        return err_set(m->e, ERR_DATA, "the pattern expands to more than %d instructions",
                        REGEX_MAX_PROG);
     if (mem_grow(&r->prog, &r->cap, r->n + 1, sizeof *r->prog, m->e)) return -1;
     r->prog[r->n] = (struct regex_ins){op, x, y, 0};
     return (long)r->n++;
 }
 
-/* The node below single-child sequences and alternatives. */
+/* Returns the node below sequences and alternatives with a single child. */
 static uint32_t inside(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];
@@ -35,7 +35,7 @@ static uint32_t inside(const struct regex_tree *t, uint32_t id)
     return id;
 }
 
-/* True when the node can match nothing. */
+/* True when the node can match the empty string. */
 static bool nullable(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];
@@ -59,7 +59,7 @@ static bool nullable(const struct regex_tree *t, uint32_t id)
     }
 }
 
-/* Characters that the node always matches, or -1 when that varies. */
+/* Returns the number of characters that the node matches, or -1 when it varies. */
 static int64_t fixed_length(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];
@@ -90,7 +90,7 @@ static int64_t fixed_length(const struct regex_tree *t, uint32_t id)
 
 static int emit_alternatives(struct emitter *m, uint32_t child)
 {
-    long ends = -1; /* jumps to the end, linked through x */
+    long ends = -1; /* list of the jumps to the end, linked through x */
     for (; child; child = m->t->node[child].next) {
         bool last = !m->t->node[child].next;
         long split = last ? 0 : put(m, OP_SPLIT, 0, 0), jump;
@@ -110,14 +110,10 @@ static int emit_alternatives(struct emitter *m, uint32_t child)
     return 0;
 }
 
-static long put_split(struct emitter *m, bool lazy)
-{
-    long at = put(m, OP_SPLIT, 0, lazy);
-    return at;
-}
+static long put_split(struct emitter *m, bool lazy) { return put(m, OP_SPLIT, 0, lazy); }
 
-/* Fills a split made by put_split: body and exit in the order of preference. */
-static void aim_split(struct emitter *m, long at, uint32_t body, uint32_t out)
+/* Sets the targets of a split by put_split(); a lazy one prefers the exit. */
+static void set_split(struct emitter *m, long at, uint32_t body, uint32_t out)
 {
     struct regex_ins *i = &m->r->prog[at];
     bool lazy = i->y != 0;
@@ -125,7 +121,7 @@ static void aim_split(struct emitter *m, long at, uint32_t body, uint32_t out)
     i->y = lazy ? body : out;
 }
 
-/* x* (the copies for min are out already). */
+/* Emits x*. */
 static int emit_loop(struct emitter *m, uint32_t child, bool lazy)
 {
     struct regex *r = m->r;
@@ -136,13 +132,13 @@ static int emit_loop(struct emitter *m, uint32_t child, bool lazy)
     if (marks) {
         r->simple = false;
         slot = r->slots++;
-        if (r->slots > 64) return err_set(m->e, ERR_DATA, "too many loops over empty matches");
+        if (r->slots > 64) return err_set(m->e, ERR_DATA, "the pattern has too many loops that can match nothing");
         if (put(m, OP_MARK, slot, 0) < 0) return -1;
     }
     if (emit_node(m, child)) return -1;
     if (marks && (moved = put(m, OP_MOVED, slot, 0)) < 0) return -1;
     if (put(m, OP_JUMP, (uint32_t)split, 0) < 0) return -1;
-    aim_split(m, split, (uint32_t)split + 1, (uint32_t)r->n);
+    set_split(m, split, (uint32_t)split + 1, (uint32_t)r->n);
     if (marks) r->prog[moved].y = (uint32_t)r->n;
     return 0;
 }
@@ -155,7 +151,7 @@ static int emit_repeat(struct emitter *m, const struct regex_node *n)
     for (uint32_t i = 0; i < min; i++)
         if (emit_node(m, child)) return -1;
     if (max == REGEX_INF) return emit_loop(m, child, lazy);
-    for (uint32_t i = min; i < max; i++) { /* (x(x(x)?)?)?: all exits go to the end */
+    for (uint32_t i = min; i < max; i++) { /* (x(x(x)?)?)?, all exits at the end */
         long split = put_split(m, lazy);
         if (split < 0) return -1;
         m->r->prog[split].back = (uint32_t)chain;
@@ -164,13 +160,14 @@ static int emit_repeat(struct emitter *m, const struct regex_node *n)
     }
     while (chain >= 0) {
         long before = (int32_t)m->r->prog[chain].back;
-        aim_split(m, chain, (uint32_t)chain + 1, (uint32_t)m->r->n);
+        set_split(m, chain, (uint32_t)chain + 1, (uint32_t)m->r->n);
         chain = before;
     }
     return 0;
 }
 
-/* A sub-program that ends in OP_MATCH, after an instruction that says where to go on. */
+/* Emits an instruction and the program that it runs, which ends in OP_MATCH; x is the next
+ * instruction. */
 static int emit_inner(struct emitter *m, enum regex_op op, uint32_t flags, uint32_t back,
                       uint32_t child)
 {
@@ -202,8 +199,8 @@ static int emit_look(struct emitter *m, const struct regex_node *n)
     return emit_inner(m, OP_LOOK, negative ? LOOK_NEGATIVE : 0, 0, n->child);
 }
 
-/* A possessive loop over one set ends where the next character is not in the set, and a possessive
- * "x?" is skipped only there, which an automaton can check. */
+/* Emits an atomic group. An automaton can run a possessive loop over one set, which ends where the
+ * next character is not in the set, and a possessive "x?", which is skipped only there. */
 static int emit_atomic(struct emitter *m, uint32_t child)
 {
     uint32_t in = inside(m->t, child), body;
@@ -226,7 +223,8 @@ static int emit_atomic(struct emitter *m, uint32_t child)
     return emit_inner(m, OP_ATOMIC, 0, 0, child);
 }
 
-/* "$" and "\z" are "no character but a newline follows" and "no character follows". */
+/* Emits an assertion: "$" as "no character except a newline follows", "\z" as "no character
+ * follows". */
 static int emit_assert(struct emitter *m, enum regex_assert what)
 {
     struct cpset set = {0};
@@ -272,7 +270,7 @@ int regex_emit(struct regex_tree *t, struct regex *r, struct err *e)
     struct emitter m = {t, r, e};
     r->simple = true;
     if (emit_node(&m, t->root) || put(&m, OP_MATCH, 0, 0) < 0) return -1;
-    r->set = t->set; /* handed over */
+    r->set = t->set; /* r owns the sets now */
     r->nset = t->nset;
     t->set = NULL;
     t->nset = t->set_cap = 0;

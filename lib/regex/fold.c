@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* (?i): equality without case, also between one character and several, in classes and literals. */
-
+/* Case folding of classes and literals under (?i), also between one character and several. */
 #include "regex/impl.h"
 
-/* Adds every character that equals a member without case. */
-static int close_set(struct cpset *set, struct err *e)
+    /* Adds the characters that equal a member without case. */
+    static int
+    close_set(struct cpset *set, struct err *e)
 {
     struct cpset least = {0}, more = {0};
     int rc = 0;
@@ -34,7 +34,7 @@ static uint32_t folded_node(struct regex_parser *ps, uint32_t c)
     return regex_set_new(ps->tree, &set, ps->e);
 }
 
-/* A NODE_CAT over the sibling list that starts with first. */
+/* Adds a NODE_CAT with the children `first` and its siblings. */
 static uint32_t cat_of(struct regex_parser *ps, uint32_t first)
 {
     uint32_t cat = first ? regex_node_new(ps->tree, NODE_CAT, ps->e) : 0;
@@ -71,7 +71,7 @@ uint32_t regex_fold_class(struct regex_parser *ps, struct cpset *set, bool negat
     return alt;
 }
 
-/* A run of literals as folded characters. */
+/* A run of literals, as folded characters. */
 struct run {
     uint32_t *c;
     size_t n, cap;
@@ -91,7 +91,7 @@ static int run_add(struct regex_parser *ps, struct run *run, uint32_t c)
     return 0;
 }
 
-/* The characters that stand for `len` literals at i. */
+/* Adds the characters that equal the `len` literals at i to the set. */
 static int specials_at(struct regex_parser *ps, const struct run *run, size_t i, unsigned len,
                        struct cpset *set)
 {
@@ -106,7 +106,7 @@ static int specials_at(struct regex_parser *ps, const struct run *run, size_t i,
     return 0;
 }
 
-/* Siblings for the literals from i on, followed by `rest`. */
+/* Makes the siblings for the literals from i on; *tail is the last one. */
 static uint32_t build_run(struct regex_parser *ps, const struct run *run, size_t i, uint32_t *tail)
 {
     struct regex_tree *t = ps->tree;

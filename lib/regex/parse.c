@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pattern to syntax tree: alternatives, groups, quantifiers, options, anchors. The syntax is that
- * of Oniguruma's doc/RE ("ONIG_SYNTAX_ONIGURUMA"). */
+/* Parses a pattern: alternatives, groups, options, anchors. Oniguruma's doc/RE describes the syntax
+ * (ONIG_SYNTAX_ONIGURUMA). */
 #include <string.h>
 
 #include "regex/impl.h"
@@ -29,7 +29,7 @@ static uint32_t make_literal(struct regex_parser *ps, uint32_t c)
     return n;
 }
 
-/* Any character, all or all but the newline. */
+/* Adds the set of all characters, or of all but the newline. */
 static uint32_t make_any(struct regex_parser *ps, bool newline)
 {
     struct cpset set = {0};
@@ -38,7 +38,7 @@ static uint32_t make_any(struct regex_parser *ps, bool newline)
     return regex_set_new(ps->tree, &set, ps->e);
 }
 
-/* The flags of (?imx-imx; a false result has set the error. */
+/* Parses the options of "(?im-im". False with the error set. */
 static bool parse_options(struct regex_parser *ps)
 {
     bool on = true;
@@ -52,12 +52,12 @@ static bool parse_options(struct regex_parser *ps)
         else
             return regex_fail(ps, "this group or option is not supported"), false;
     }
-    return ps->p < ps->end || (regex_fail(ps, "a group without end"), false);
+    return ps->p < ps->end || (regex_fail(ps, "the group has no ')'"), false);
 }
 
 static uint32_t close_group(struct regex_parser *ps, uint32_t node)
 {
-    if (node && !regex_eat(ps, ")")) return regex_fail(ps, "a group without end"), 0;
+    if (node && !regex_eat(ps, ")")) return regex_fail(ps, "the group has no ')'"), 0;
     return node;
 }
 
@@ -68,7 +68,7 @@ static uint32_t parse_look(struct regex_parser *ps, bool negative, bool behind)
     return close_group(ps, n);
 }
 
-/* A group that captures or has options may be repeated whatever is in it. */
+/* Wraps an anchor in a group that captures or has options: such a group can be repeated. */
 static uint32_t keep_group(struct regex_parser *ps, uint32_t inside)
 {
     uint32_t cat, empty;
@@ -80,7 +80,7 @@ static uint32_t keep_group(struct regex_parser *ps, uint32_t inside)
     return cat;
 }
 
-/* After "(?": options for a group, or for the rest of the group that they stand in. */
+/* Parses "(?" with options for a group, or for the rest of the enclosing group. */
 static uint32_t parse_option_group(struct regex_parser *ps)
 {
     bool ignore_case = ps->ignore_case, dot_all = ps->dot_all;
@@ -189,9 +189,9 @@ static uint32_t parse_atom(struct regex_parser *ps)
     case '*':
     case '+':
     case '?':
-        return regex_fail(ps, "nothing to repeat"), 0;
+        return regex_fail(ps, "there is nothing to repeat"), 0;
     default:
-        if (*ps->p == '{' && regex_at_interval(ps)) return regex_fail(ps, "nothing to repeat"), 0;
+        if (*ps->p == '{' && regex_at_interval(ps)) return regex_fail(ps, "there is nothing to repeat"), 0;
         ps->p += utf8_get(ps->p, &c);
         return make_literal(ps, c);
     }
@@ -220,7 +220,7 @@ static uint32_t parse_branch(struct regex_parser *ps)
 static uint32_t parse_alternatives(struct regex_parser *ps)
 {
     uint32_t alt = 0, last = 0;
-    if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "groups nested too deeply"), 0;
+    if (++ps->depth > REGEX_MAX_DEPTH) return regex_fail(ps, "groups are nested too deeply"), 0;
     alt = regex_node_new(ps->tree, NODE_ALT, ps->e);
     while (alt) {
         uint32_t n = parse_branch(ps);
@@ -236,21 +236,21 @@ static uint32_t parse_alternatives(struct regex_parser *ps)
     return alt;
 }
 
-int regex_parse(struct str pattern, bool own, struct regex_tree *t, struct err *e)
+int regex_parse(struct str pattern, bool builtin, struct regex_tree *t, struct err *e)
 {
     struct regex_parser ps = {.p = pattern.p,
                               .begin = pattern.p,
                               .end = pattern.p + pattern.n,
                               .tree = t,
-                              .own = own,
+                              .builtin = builtin,
                               .e = e};
     *t = (struct regex_tree){0};
     if (pattern.n > REGEX_MAX_PATTERN)
-        return err_set(e, ERR_DATA, "a pattern of more than %d bytes", REGEX_MAX_PATTERN);
+        return err_set(e, ERR_DATA, "the pattern has more than %d bytes", REGEX_MAX_PATTERN);
     if (utf8_valid(pattern.p, pattern.n, NULL) != pattern.n)
-        return err_set(e, ERR_DATA, "a pattern that is not UTF-8");
+        return err_set(e, ERR_DATA, "the pattern is not UTF-8");
     t->root = parse_alternatives(&ps);
-    if (t->root && ps.p < ps.end) regex_fail(&ps, "a ')' too many"), t->root = 0;
+    if (t->root && ps.p < ps.end) regex_fail(&ps, "there is no '(' for this ')'"), t->root = 0;
     if (!t->root) return regex_tree_free(t), -1;
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regular expressions: compiling, and the succession of matches in a text. */
+/* Compiles regular expressions and iterates over their matches. */
 #include "regex/regex.h"
 
 #include "regex/impl.h"
@@ -17,11 +17,11 @@ static struct regex *compile_tree(struct regex_tree *t, struct err *e)
     return r;
 }
 
-static struct regex *compile(struct str pattern, bool own, struct err *e)
+static struct regex *compile(struct str pattern, bool builtin, struct err *e)
 {
     struct regex_tree t;
     struct regex *r;
-    if (regex_parse(pattern, own, &t, e)) return NULL;
+    if (regex_parse(pattern, builtin, &t, e)) return NULL;
     r = compile_tree(&t, e);
     regex_tree_free(&t);
     return r;
@@ -32,12 +32,12 @@ struct regex *regex_compile(struct str pattern, struct err *e)
     return compile(pattern, false, e);
 }
 
-struct regex *regex_compile_own(struct str pattern, struct err *e)
+struct regex *regex_compile_builtin(struct str pattern, struct err *e)
 {
     return compile(pattern, true, e);
 }
 
-/* A sequence of one-character sets. */
+/* Makes the tree of a literal text. */
 static int literal_tree(struct str text, struct regex_tree *t, struct err *e)
 {
     uint32_t last = 0;
@@ -85,13 +85,13 @@ void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_
     it->budget = 20000000 + 400 * (uint64_t)n;
 }
 
-/* The match that begins at `at`: 1 with *end, 0. */
+/* Matches the automaton at `at`. Returns 1 with *end, or 0; *scanned: the bytes that it read. */
 static int dfa_match(const struct regex *r, const char *text, size_t n, size_t at, size_t *end,
                      size_t *scanned)
 {
     const uint32_t *next = r->dfa.next;
     const struct cpmap *class_of = &r->class_of;
-    uint32_t row = r->dfa.ncls + 1; /* of the start state */
+    uint32_t row = r->dfa.ncls + 1; /* the row of the start state */
     size_t i = at;
     int found = 0;
     while (i < n) {
@@ -114,7 +114,7 @@ static int dfa_match(const struct regex *r, const char *text, size_t n, size_t a
     return found;
 }
 
-/* The leftmost match from it->at on. */
+/* Finds the leftmost match from it->at on. Returns like regex_next(). */
 static int search(struct regex_iter *it, size_t *begin, size_t *end, struct err *e)
 {
     for (size_t at = it->at; at <= it->n;
@@ -124,7 +124,7 @@ static int search(struct regex_iter *it, size_t *begin, size_t *end, struct err 
             size_t scanned;
             rc = dfa_match(it->r, it->text, it->n, at, end, &scanned);
             if (scanned >= it->budget)
-                return err_set(e, ERR_DATA, "a pattern takes too many steps on this text");
+                return err_set(e, ERR_DATA, "the pattern takes too many steps on this text");
             it->budget -= scanned;
         } else {
             rc = regex_backtrack(it->r, it->mem, it->text, it->n, at, &it->budget, end, e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regular expressions as Oniguruma's default syntax has them (the subset that tokenizers use), over
- * valid UTF-8, leftmost and first alternative first. */
+/* Regular expressions of tokenizers: a subset of Oniguruma's default syntax over valid UTF-8. The
+ * leftmost match wins, and of its alternatives the first. */
 #ifndef SFT_REGEX_H
 #define SFT_REGEX_H
 
@@ -13,36 +13,39 @@
 
 struct regex; /* immutable: threads share it */
 
-/* A construct outside the subset is refused by name (ERR_DATA). regex_literal matches the text
- * itself. */
+/* Compiles a pattern; regex_free() releases it. NULL with ERR_DATA, which names a construct outside
+ * the subset, or ERR_MEMORY. */
 struct regex *regex_compile(struct str pattern, struct err *e);
-/* For patterns of this project: \p{rust:space}, rust:numeric, rust:punct and rust:word are known.
- */
-struct regex *regex_compile_own(struct str pattern, struct err *e);
+/* Compiles a pattern of this project, which may contain \p{rust:space}, \p{rust:numeric},
+ * \p{rust:punct} and \p{rust:word}. */
+struct regex *regex_compile_builtin(struct str pattern, struct err *e);
+/* Compiles a pattern that matches the text itself. */
 struct regex *regex_literal(struct str text, struct err *e);
 void regex_free(struct regex *r);
 
-/* Working memory of the backtracking matcher; zero-initialise, one a thread. */
+/* Working memory of the backtracking matcher, one per thread; zero-initialise it. */
 struct regex_mem {
     struct regex_frame *frames;
     size_t cap;
 };
 void regex_mem_free(struct regex_mem *m);
 
-/* Successive matches in a text, as onig's find_iter gives them: an empty match right after the
- * match before it is passed over. Steps are bounded in proportion to the text. */
+/* Successive matches in a text, as find_iter of the Rust crate onig returns them: it skips an empty
+ * match right behind the previous match. The number of steps is bounded in proportion to the text.
+ */
 struct regex_iter {
     const struct regex *r;
     struct regex_mem *mem;
     const char *text;
     size_t n;
     size_t at;       /* where the next search begins */
-    size_t last_end; /* of the last match, or SIZE_MAX */
+    size_t last_end; /* the end of the previous match, or SIZE_MAX */
     uint64_t budget; /* steps left */
 };
 void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_mem *mem,
                      const char *text, size_t n);
-/* 1 with the match, 0 when there is none left, -1 with ERR_DATA (too many steps) or ERR_MEMORY. */
+/* Finds the next match. 1 with its bytes [*begin, *end); 0: there is none; -1 with ERR_DATA (too
+ * many steps) or ERR_MEMORY. */
 int regex_next(struct regex_iter *it, size_t *begin, size_t *end, struct err *e);
 
 #endif

@@ -2,7 +2,7 @@
 /* Quantifiers of a pattern. */
 #include "regex/impl.h"
 
-/* A decimal number at *p: its value, or -1 when there is none. */
+/* Parses a decimal number and returns it, or -1 when there is none. */
 static long parse_count(const char **p, const char *end)
 {
     long v = -1;
@@ -13,7 +13,7 @@ static long parse_count(const char **p, const char *end)
     return v;
 }
 
-/* "{n}", "{n,}", "{,m}", "{n,m}" at p: false when the brace is an ordinary character. */
+/* Parses "{n}", "{n,}", "{,m}" or "{n,m}". False when the brace is a literal. */
 static bool parse_interval(struct regex_parser *ps, uint32_t *min, uint32_t *max)
 {
     const char *p = ps->p + 1;
@@ -39,7 +39,7 @@ bool regex_at_interval(const struct regex_parser *ps)
     return parse_interval(&copy, &min, &max);
 }
 
-/* Greedy ?, * and + of greedy ?, * and + are one of them; Oniguruma joins them too. */
+/* Joins a greedy ?, * or + with a greedy ?, * or + around it, as Oniguruma does. */
 static bool join_repeats(struct regex_node *inner, uint32_t min, uint32_t max)
 {
     bool plain = inner->kind == NODE_REPEAT && !inner->lazy && inner->min <= 1 &&
@@ -58,7 +58,8 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
     if (regex_is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
     if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
     if (ps->tree->node[atom].literal)
-        atom = regex_wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
+        atom = regex_wrap(ps, NODE_CAT,
+                          regex_fold_literals(ps, atom)); /* folding may make several nodes */
     n = regex_wrap(ps, NODE_REPEAT, atom);
     if (!n) return 0;
     ps->tree->node[n].min = min;
@@ -67,7 +68,6 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
     return n;
 }
 
-/* The quantifiers after an atom. */
 uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom)
 {
     while (atom && ps->p < ps->end) {
@@ -91,7 +91,7 @@ uint32_t regex_parse_repeats(struct regex_parser *ps, uint32_t atom)
             possessive = true;
         }
         if (min > REGEX_MAX_REPEAT || (max > REGEX_MAX_REPEAT && max != REGEX_INF))
-            return regex_fail(ps, "too many repetitions"), 0;
+            return regex_fail(ps, "there are too many repetitions"), 0;
         atom = make_repeat(ps, atom, min, max, lazy);
         if (possessive) atom = regex_wrap(ps, NODE_ATOMIC, atom);
     }

@@ -8,7 +8,7 @@ uint32_t regex_node_new(struct regex_tree *t, enum regex_node_kind kind, struct 
 {
     if (t->n == 0) t->n = 1;
     if (t->n >= REGEX_MAX_NODES)
-        return err_set(e, ERR_DATA, "a pattern with more than %d parts", REGEX_MAX_NODES), 0;
+        return err_set(e, ERR_DATA, "the pattern has more than %d parts", REGEX_MAX_NODES), 0;
     if (mem_grow(&t->node, &t->cap, t->n + 1, sizeof *t->node, e)) return 0;
     t->node[t->n] = (struct regex_node){.kind = kind};
     return (uint32_t)t->n++;
@@ -38,7 +38,6 @@ void regex_tree_free(struct regex_tree *t)
     *t = (struct regex_tree){0};
 }
 
-/* True for an anchor, alone or as an alternative: Oniguruma does not repeat it. */
 bool regex_is_anchor(const struct regex_tree *t, uint32_t id)
 {
     const struct regex_node *n = &t->node[id];
@@ -71,7 +70,6 @@ bool regex_eat(struct regex_parser *ps, const char *z)
     return true;
 }
 
-/* A node of one kind over one child. */
 uint32_t regex_wrap(struct regex_parser *ps, enum regex_node_kind kind, uint32_t child)
 {
     uint32_t n = child ? regex_node_new(ps->tree, kind, ps->e) : 0;

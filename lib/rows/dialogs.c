@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows that hold whole conversations: {"messages":[{"role","content",...}],"tools":[...]} and the
- * ShareGPT form {"conversations":[{"from","value"}],"system":"...","tools":"..."}. */
+/* Rows with whole conversations: {"messages":[{"role","content",...}],"tools":[...]} and ShareGPT's
+ * {"conversations":[{"from","value"}],"system":"...","tools":"..."}. */
 #include <stdlib.h>
 
 #include "rows/impl.h"
@@ -14,7 +14,7 @@ static void put_member(struct buf *b, struct str key, const struct json *value)
     json_write(value, b);
 }
 
-/* Closes the object, if there is one, and copies it into the arena. */
+/* Closes the object, if it was begun, and copies it into the arena. */
 static int end_extra(struct buf *b, struct arena *a, struct str *extra, struct err *e)
 {
     if (b->len) buf_putc(b, '}');
@@ -25,8 +25,8 @@ static int end_extra(struct buf *b, struct arena *a, struct str *extra, struct e
 /* ---- answers ---- */
 static const char no_answer[] = "there is no answer", empty_answer[] = "an answer is empty";
 
-/* *empty begins as no_answer; one empty answer counts, whatever the others hold. */
-static void see_answer(const char **empty, bool speaks)
+/* Updates *empty, which begins as no_answer, for one answer. One empty answer is enough. */
+static void note_answer(const char **empty, bool speaks)
 {
     if (!speaks)
         *empty = empty_answer;
@@ -34,7 +34,7 @@ static void see_answer(const char **empty, bool speaks)
         *empty = NULL;
 }
 
-/* Does an assistant's message hold anything? A call does without content, and so does a thought. */
+/* True when an assistant's message has content, a call or a thought. */
 static bool message_speaks(const struct json *m)
 {
     static const char *const members[] = {"content",           "tool_calls", "function_call",
@@ -45,7 +45,7 @@ static bool message_speaks(const struct json *m)
 }
 
 /* ---- messages ---- */
-/* Every member but role and a string content, as they are. */
+/* Sets *extra to the members other than role and a string content. */
 static int get_extra(const struct json *m, struct arena *a, struct str *extra, struct err *e)
 {
     struct buf b = {0};
@@ -85,7 +85,7 @@ int row_messages(const struct json *row, struct arena *a, struct stream_record *
     for (size_t i = 0; i < v->count; i++) {
         struct stream_message *m = &rec->messages[rec->nmessages++];
         if (get_message(&v->items[i], a, m, e)) return err_prefix(e, "message %zu", i);
-        if (str_is(m->role.text, "assistant")) see_answer(empty, message_speaks(&v->items[i]));
+        if (str_is(m->role.text, "assistant")) note_answer(empty, message_speaks(&v->items[i]));
     }
     return row_tools(row, a, rec, e);
 }
@@ -114,8 +114,8 @@ static int put_call(struct buf *b, const struct json *call, struct err *e)
     return 0;
 }
 
-/* {"name":..,"arguments":{..}}, or a list of them, as the member tool_calls of a message. *any: is
- * there one? */
+/* Appends the member "tool_calls" for the text of a function call: {"name":..,"arguments":{..}} or
+ * a list of such objects. *any: there is a call. */
 static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any, struct err *e)
 {
     const struct json *v = json_parse(value.p, value.n, a, e);
@@ -132,7 +132,7 @@ static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any
     return 0;
 }
 
-/* What says how much a turn is trained; sft-template reads it. */
+/* The members that set the weight of a turn. sft-template reads them. */
 static const char *const weights[] = {"weight", "train", "loss", "training"};
 enum { WEIGHTS = sizeof weights / sizeof *weights };
 
@@ -148,8 +148,8 @@ bool row_turn_reads(struct str name)
     return str_is(name, "from") || str_is(name, "value") || is_weight(name);
 }
 
-/* The members of a turn that its message keeps, and the calls in the text `call`, where it is not
- * NULL: then *speaks says that there are any. */
+/* Sets *extra to the weight of a turn and, where `call` is not NULL, to the calls in its text;
+ * *speaks is then true when there is a call. */
 static int get_turn_extra(const struct json *t, const struct json *call, struct arena *a,
                           struct str *extra, bool *speaks, struct err *e)
 {
@@ -184,7 +184,7 @@ static int get_turn(const struct json *t, struct arena *a, struct stream_record 
     if (row_add(rec, role, call ? STR("") : value->s, a, e)) return -1;
     struct str *extra = &rec->messages[rec->nmessages - 1].extra;
     if (get_turn_extra(t, call ? value : NULL, a, extra, &speaks, e)) return -1;
-    if (str_is(str_z(role), "assistant")) see_answer(empty, speaks);
+    if (str_is(str_z(role), "assistant")) note_answer(empty, speaks);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* ---- alpaca: one question, one answer ---- */
-/* The text of a column; null is "" where it may be. */
+/* Reads the text of a column. A missing one is "", and so is null where null_too is set. */
 static int get_text(const struct json *v, const char *key, bool null_too, struct str *s,
                     struct err *e)
 {
@@ -17,7 +17,7 @@ static int get_text(const struct json *v, const char *key, bool null_too, struct
     return 0;
 }
 
-/* prompt, and query on a line of its own. */
+/* Joins prompt and query by a newline; an empty query adds nothing. */
 static int join(struct str *to, struct str prompt, struct str query, struct arena *a, struct err *e)
 {
     char *p = arena_alloc(a, prompt.n + query.n + 2, e);
@@ -44,7 +44,8 @@ int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a
     *empty = response.n ? NULL : "the response is empty";
     if (row_room(rec, 2, a, e) || join(&user, prompt, query, a, e)) return -1;
     if (row_add(rec, "user", user, a, e)) return -1;
-    return response.n == 0 ? 0 : row_add(rec, "assistant", response, a, e); /* as ROLL */
+    return response.n == 0 ? 0
+                           : row_add(rec, "assistant", response, a, e); /* ROLL adds no message */
 }
 
 /* ---- any format ---- */

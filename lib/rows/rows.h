@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of the common data formats to conversations. */
+/* Converts rows of the common data formats to conversations of a stream. */
 #ifndef SFT_ROWS_ROWS_H
 #define SFT_ROWS_ROWS_H
 
@@ -12,24 +12,24 @@ struct row_keys { /* names of the columns; NULL: not used */
     const char *prompt, *query, *response, *system;
 };
 
-/* By the keys of a row: "messages", "conversations", else alpaca. */
+/* Tells the format by the keys of a row: "messages", "conversations", else alpaca. */
 enum row_format row_format_of(const struct json *row);
 
-/* Fills source-less *rec from a row; everything is copied into the arena. Messages have no place:
- * the caller says which file and row. *empty: which answer is missing, or NULL when there is
- * something to learn in each. */
+/* Converts a row to *rec; the arena owns the copy, and the caller sets rec->source. *empty: a
+ * phrase that tells which answer is missing or empty, or NULL. -1 with ERR_DATA or ERR_MEMORY; the
+ * message does not name the file and the row. */
 int row_convert(enum row_format format, const struct row_keys *keys, const struct json *row,
                 struct arena *a, struct stream_record *rec, const char **empty, struct err *e);
-/* The column of the system prompt: the option's, "system" of ShareGPT rows, or NULL. */
+/* Returns the column of the system prompt: the option's, "system" for ShareGPT rows, or NULL. */
 const char *row_system_key(enum row_format format, const struct row_keys *keys);
-/* True for the members of a ShareGPT turn that are read. */
+/* True for the members of a ShareGPT turn that row_convert() reads. */
 bool row_turn_reads(struct str name);
-/* The column of a row's further variables for the chat template. */
+/* The column of a row's variables for the chat template. */
 #define ROW_KWARGS "chat_template_kwargs"
 
-/* Appends the keys of an object, a few of them: "a", "b", ... */
+/* Appends the first keys of an object for a message: "a", "b", ... */
 void row_keys_text(const struct json *row, struct buf *b);
-/* True when the value holds something: it is not null, "", [] or {}. */
+/* False for NULL, null, "", [] and {}. */
 bool row_filled(const struct json *v);
 
 #endif

@@ -4,7 +4,7 @@
 
 static int copy(struct str *to, struct str from, struct arena *a, struct err *e)
 {
-    if (!from.p) return 0; /* absent is not empty */
+    if (!from.p) return 0; /* an absent string stays absent */
     char *p = arena_copy(a, from.p, from.n, e);
     *to = (struct str){p, from.n};
     return p ? 0 : -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Added tokens: loading them and finding them in text, with the rules of `tokenizers` for ids,
- * single words and white space at their sides. */
+/* Loads added tokens and splits text at them, with the rules of `tokenizers` for ids, single words
+ * and white space around them. */
 #include "text/added.h"
 
 #include <string.h>
@@ -41,7 +41,7 @@ static int set_by_id(struct added *a, uint32_t id, size_t index, struct err *e)
     return 0;
 }
 
-/* The content after normalization. */
+/* Sets the pattern of a token: its content after normalization. */
 static int normalize(struct added *a, const struct normalizer *n, struct added_token *t,
                      struct err *e)
 {
@@ -87,7 +87,7 @@ int added_add(struct added *a, const struct vocab *model, const struct normalize
 static int read_token(const struct json *o, struct added_token *t, struct err *e)
 {
     *t = (struct added_token){0};
-    if (o->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "an object is needed");
+    if (o->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "must be an object");
     if (field_need_str(o, "content", &t->content, e) ||
         field_bool(o, "special", false, &t->special, e) ||
         field_bool(o, "single_word", false, &t->single_word, e) ||
@@ -124,7 +124,7 @@ int added_finish(struct added *a, struct err *e)
     return 0;
 }
 
-/* True when a word goes on at the left or right side of [begin, end). */
+/* True when a word character is next to [begin, end). */
 static bool in_word(const struct added *a, struct str text, size_t begin, size_t end)
 {
     uint32_t c;

@@ -6,14 +6,14 @@
 
 struct trie_node {
     uint32_t child, next; /* first child, next sibling; 0: none */
-    uint32_t id;          /* of the token that ends here, or VOCAB_NONE */
+    uint32_t id;          /* the token that ends here, or VOCAB_NONE */
     unsigned char byte;
 };
 struct added_trie {
     struct trie_node *node; /* node[0] is the root */
     size_t n, cap;
     uint32_t first[256]; /* child of the root for each byte, 0: none */
-    int only;            /* the one byte that tokens start with, or -1 */
+    int only;            /* the first byte of all tokens, or -1 when they differ */
 };
 
 static uint32_t child_of(const struct added_trie *t, uint32_t at, unsigned char byte)
@@ -38,7 +38,7 @@ static int insert(struct added_trie *t, struct str s, uint32_t id, struct err *e
         at = c;
     }
     if (t->node[at].id != VOCAB_NONE)
-        return err_set(e, ERR_DATA, "two added tokens look for the same text \"%.*s\"", STR_FMT(s));
+        return err_set(e, ERR_DATA, "two added tokens have the same text \"%.*s\"", STR_FMT(s));
     t->node[at].id = id;
     return 0;
 }
@@ -60,7 +60,7 @@ struct added_trie *added_trie_new(const struct added *a, bool normalized, struct
     if (!rc) t->node[t->n++] = (struct trie_node){.id = VOCAB_NONE};
     for (size_t i = 0; i < a->n && !rc; i++) {
         const struct added_token *k = &a->v[i];
-        bool current = added_get(a, k->id) == k; /* not replaced by a later one */
+        bool current = added_get(a, k->id) == k; /* no later token replaced it */
         if (!current || k->normalized != normalized) continue;
         if (k->pattern.n == 0)
             rc = err_set(e, ERR_DATA,
@@ -85,7 +85,7 @@ void added_trie_free(struct added_trie *t)
     mem_free(t);
 }
 
-/* The longest token at p: its length, or 0. */
+/* Returns the length of the longest token at p, or 0. */
 static size_t longest(const struct added_trie *t, const char *p, size_t n, uint32_t *id)
 {
     uint32_t at = t->first[(unsigned char)p[0]];

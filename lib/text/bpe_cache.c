@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cache of words. Words of at most 15 bytes with at most 8 tokens lie in lines of 64 bytes, two
- * to a bucket, the key in 16 bytes; longer ones in a table over a store that is emptied when full.
- */
+/* The cache of words. Words of at most 15 bytes and 8 tokens are in lines of 64 bytes, two lines
+ * per bucket, with a key of 16 bytes. Longer words are in a hash table over a store, which is
+ * cleared when it is full. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -11,12 +11,12 @@ enum {
     LINES = 1 << 15,
     LINE_TOKENS = 8,
     LONG_SLOTS = 1 << 14,
-    LONG_WORDS = LONG_SLOTS / 2, /* kept at most */
+    LONG_WORDS = LONG_SLOTS / 2, /* the most words in LONG_SLOTS */
     STORE = 4 << 20
 };
 
 struct line {
-    uint64_t key[2]; /* the word, then zeros, its length in the last byte */
+    uint64_t key[2]; /* the word, zeros, and its length in the last byte */
     uint32_t id[LINE_TOKENS];
     uint8_t len[LINE_TOKENS];
     uint8_t n;
@@ -24,9 +24,9 @@ struct line {
 };
 struct long_word {
     uint64_t hash;
-    uint32_t at;   /* in the store: tokens, then the word */
-    uint16_t n;    /* bytes */
-    uint16_t used; /* tokens; 0: free slot */
+    uint32_t at;   /* offset of the tokens and the word in the store */
+    uint16_t n;    /* bytes of the word */
+    uint16_t used; /* number of tokens; 0: the slot is free */
 };
 struct word_cache {
     struct line *line;
@@ -56,7 +56,7 @@ void word_cache_free(struct word_cache *c)
     mem_free(c);
 }
 
-/* The key of a word of 1 to 15 bytes (little-endian). */
+/* Computes the key of a word of 1 to 15 bytes on a little-endian machine. */
 static void short_key(const char *p, size_t n, size_t room, uint64_t key[2])
 {
     if (room >= 16) {
@@ -74,7 +74,7 @@ static void short_key(const char *p, size_t n, size_t room, uint64_t key[2])
     key[1] |= (uint64_t)n << 56;
 }
 
-/* The first of the two lines of a key's bucket. */
+/* Returns the first of the two lines of a key's bucket. */
 static struct line *bucket(const struct word_cache *c, const uint64_t key[2])
 {
     uint64_t h = (key[0] ^ (key[1] * 0x9e3779b97f4a7c15u)) * 0xd6e8feb86659fd93u;
@@ -132,7 +132,7 @@ static void put_short(struct word_cache *c, const char *p, size_t n, size_t room
     if (count > LINE_TOKENS) return;
     short_key(p, n, room, key);
     l = bucket(c, key);
-    l[1] = l[0]; /* the newest first */
+    l[1] = l[0]; /* the newest word is in the first line */
     l->key[0] = key[0];
     l->key[1] = key[1];
     l->n = (uint8_t)count;

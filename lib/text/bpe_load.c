@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The BPE model from tokenizer.json; broken files are refused where `tokenizers` refuses them. */
+/* Loads the BPE model; it refuses the malformed files that `tokenizers` refuses. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static int load_vocab(struct bpe *b, const struct json *model, struct err *e)
     return 0;
 }
 
-/* "a b" or ["a", "b"]. */
+/* Splits a merge, "a b" or ["a", "b"]. */
 static int split_merge(const struct json *m, size_t index, struct str *left, struct str *right,
                        struct err *e)
 {
@@ -41,7 +41,7 @@ static int split_merge(const struct json *m, size_t index, struct str *left, str
     *left = (struct str){m->s.p, !space ? 0 : (size_t)(space - m->s.p)};
     if (!space || memchr(space + 1, ' ', m->s.n - left->n - 1))
         return err_set(e, ERR_DATA,
-                       "merges: entry %zu \"%.*s\" is not two tokens with one space between", index,
+                       "merges: entry %zu \"%.*s\" must be two tokens with one space between", index,
                        STR_FMT(m->s));
     *right = (struct str){space + 1, m->s.n - left->n - 1};
     return 0;
@@ -55,7 +55,7 @@ static int token_of(const struct bpe *b, struct str s, size_t index, uint32_t *i
                    STR_FMT(s));
 }
 
-/* A later merge of the same pair replaces the earlier one. */
+/* Adds a merge, or replaces the earlier one of the same pair. */
 static void put_merge(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
     uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(pair), bit = h >> (b->shift - 2);
@@ -82,7 +82,7 @@ static int add_merge(struct bpe *b, const struct json *m, size_t index, uint32_t
         token_of(b, (struct str){text->data ? text->data : "", text->len}, index, &made, e))
         return -1;
     put_merge(b, l, r, rank, made);
-    /* The first character of right after one that is not U+2581 at the end of left. */
+    /* The merge joins U+2581 to a different character before it. */
     if (right.n >= 3 && memcmp(right.p, "\xe2\x96\x81", 3) == 0 &&
         !(left.n >= 3 && memcmp(left.p + left.n - 3, "\xe2\x96\x81", 3) == 0))
         b->cut_at_space = false;
@@ -137,7 +137,7 @@ static int load_options(struct bpe *b, const struct json *model, struct err *e)
     return 0;
 }
 
-/* Options keep pointing at text of ours after the document is gone. */
+/* Copies the text of an option, since the document is freed after loading. */
 static int own_string(struct bpe *b, struct str *s, struct err *e)
 {
     if (!s->p) return 0;
@@ -188,7 +188,8 @@ bool bpe_has_bytes(const struct bpe *b)
     return true;
 }
 
-/* Tokens as the bytes that they stand for; those with other characters cannot occur. */
+/* Makes the vocabulary of tokens as bytes. A token with a character outside the byte-level alphabet
+ * cannot occur. */
 static int load_raw(struct bpe *b, struct err *e)
 {
     struct buf text = {0};
@@ -233,7 +234,7 @@ int bpe_describe(const struct bpe *b, struct buf *out, struct err *e)
     for (size_t i = 0; i < b->nmerges; i++) list[i].pair = MERGE_FREE;
     for (size_t i = 0; i < b->slots; i++)
         if (b->merge[i].pair != MERGE_FREE) list[b->merge[i].rank] = b->merge[i];
-    for (size_t i = 0; i < b->nmerges; i++) /* a merge given twice leaves a gap */
+    for (size_t i = 0; i < b->nmerges; i++) /* a replaced merge leaves a gap */
         if (list[i].pair != MERGE_FREE) list[n++] = list[i];
     buf_printf(out, "bpe fuse %d fallback %d ignore %d", b->fuse_unk, b->byte_fallback,
                b->ignore_merges);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Merging: the lowest-ranked pair first, the leftmost of equals. Short words by scanning, long ones
- * with a heap in O(n log n). */
+/* Merges the symbols of a word: the pair of lowest rank first, the leftmost of equals. Short words
+ * are scanned for it, long words use a heap in O(n log n). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 enum { SHORT_WORD = 40 };
 
-/* A pair of neighbours: what it becomes; rank UINT32_MAX when nothing. */
+/* The merge of two neighbours; rank UINT32_MAX: there is none. */
 struct pair {
     uint32_t rank, id;
 };
@@ -19,10 +19,10 @@ static inline struct pair pair_of(const struct bpe *b, const struct symbol *y)
     return m ? (struct pair){m->rank, m->id} : (struct pair){UINT32_MAX, 0};
 }
 
-/* Repeatedly merges the pair of lowest rank; n is small. */
+/* Merges a word of at most SHORT_WORD symbols. */
 static void merge_short(const struct bpe *b, struct bpe_scratch *s)
 {
-    struct pair pair[SHORT_WORD]; /* of symbols i and i + 1 */
+    struct pair pair[SHORT_WORD]; /* merge of symbols i and i + 1 */
     struct symbol *y = s->symbol;
     size_t n = s->nsymbol;
     for (size_t i = 0; i + 1 < n; i++) pair[i] = pair_of(b, y + i);
@@ -101,7 +101,7 @@ static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
         const struct merge *m;
         if (y[at].len == 0 || right < 0) continue;
         m = merge_find(b, y[at].id, y[right].id);
-        if (!m || m->id != top.id) continue; /* one of the two has changed since */
+        if (!m || m->id != top.id) continue; /* one of the two symbols changed after the push */
         y[at].id = top.id;
         y[at].len += y[right].len;
         y[at].next = y[right].next;
@@ -117,7 +117,7 @@ static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
 
 int bpe_merge(const struct bpe *b, struct bpe_scratch *s, struct err *e)
 {
-    if (s->nsymbol > INT32_MAX) return err_set(e, ERR_DATA, "a word of more than 2 GiB");
+    if (s->nsymbol > INT32_MAX) return err_set(e, ERR_DATA, "a word has more than 2 GiB");
     if (s->nsymbol > SHORT_WORD) return merge_long(b, s, e);
     merge_short(b, s);
     return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A word to its tokens: the first symbols, unknown characters, the cache. */
+/* Encodes a word: its symbols, unknown characters, the cache. */
 #include <string.h>
 
 #include "text/bpe_impl.h"
@@ -32,7 +32,7 @@ static int add_symbol(struct bpe_scratch *s, uint32_t id, size_t len, struct err
     return 0;
 }
 
-/* The unknown characters seen and not yet added. */
+/* Unknown characters for which no symbol is added yet. */
 struct unknown {
     bool any;
     size_t len;
@@ -51,7 +51,8 @@ static int flush_unknown(const struct bpe *b, struct bpe_scratch *s, struct unkn
     return add_symbol(s, id, u->len, e);
 }
 
-/* The bytes of a character that is no token, each as <0xNN>: 1 when all of them are tokens. */
+/* Adds the bytes of a character as tokens <0xNN>. 1; 0: one of them is not in the vocabulary; -1.
+ */
 static int add_fallback(const struct bpe *b, struct bpe_scratch *s, const char *p, unsigned n,
                         struct err *e)
 {
@@ -62,21 +63,21 @@ static int add_fallback(const struct bpe *b, struct bpe_scratch *s, const char *
     return 1;
 }
 
-/* A character that is not in the vocabulary. */
+/* Handles a character that is not in the vocabulary. */
 static int add_unknown(const struct bpe *b, struct bpe_scratch *s, const char *p, unsigned n,
                        struct unknown *u, struct err *e)
 {
     int rc = b->byte_fallback ? add_fallback(b, s, p, n, e) : 0;
     if (rc) return rc < 0 ? -1 : 0;
     s->cacheable = false;
-    if (!b->unk.p) return 0; /* left out, as `tokenizers` does */
+    if (!b->unk.p) return 0; /* `tokenizers` omits the character */
     if (u->any && !b->fuse_unk && flush_unknown(b, s, u, e)) return -1;
     u->len = (u->any ? u->len : 0) + n;
     u->any = true;
     return 0;
 }
 
-/* *id: of one character with what the model adds to it. */
+/* Sets *id to the token of one character with the prefix or suffix that the model adds. */
 static int char_token(const struct bpe *b, struct bpe_scratch *s, struct str c, bool first,
                       bool last, uint32_t *id, struct err *e)
 {
@@ -140,7 +141,7 @@ static int merge_word(const struct bpe *b, struct bpe_scratch *s, const char *p,
     return 0;
 }
 
-/* One word that may be looked up whole. */
+/* Encodes a word that the cache or, with ignore_merges, the vocabulary may hold. */
 static int one_word(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n,
                     size_t room, struct bpe_tokens *out, struct err *e)
 {
@@ -157,8 +158,8 @@ static int one_word(const struct bpe *b, struct bpe_scratch *s, const char *p, s
     return 0;
 }
 
-/* Length of the first part of a word that no merge joins with what follows: up to a U+2581 that
- * stands after another character. */
+/* Returns the length of the first part of a word: no merge joins it to the rest, which begins with
+ * a U+2581 behind a different character. */
 static size_t first_part(const char *p, size_t n)
 {
     size_t i = 3;

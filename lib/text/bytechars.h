@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The alphabet of byte-level BPE: each byte is written as one printable character (GPT-2). */
+/* The alphabet of byte-level BPE (GPT-2): one printable character for each byte. */
 #ifndef SFT_TEXT_BYTECHARS_H
 #define SFT_TEXT_BYTECHARS_H
 
 #include <stdint.h>
 
-/* The character that stands for byte b. */
+/* Returns the character of byte b. */
 static inline uint32_t bytechar_of(unsigned b)
 {
     if (b <= 0x20) return 0x100 + b;
@@ -14,7 +14,7 @@ static inline uint32_t bytechar_of(unsigned b)
     return b == 0xad ? 0x143 : b;
 }
 
-/* The byte that character c stands for, or -1. */
+/* Returns the byte of character c, or -1. */
 static inline int bytechar_byte(uint32_t c)
 {
     if (c >= 0x100 && c <= 0x120) return (int)(c - 0x100);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The "decoder" of tokenizer.json: a list of steps, each from a list of strings to a list. */
+/* Loads a decoder and applies its steps to the strings of tokens. */
 #include "text/decoder.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static int load_list(struct decoder *d, const struct json *o, int depth, struct 
 {
     const struct json *list = field_need_array(o, "decoders", e);
     if (!list) return -1;
-    if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
+    if (depth > 16) return err_set(e, ERR_DATA, "sequences are nested too deeply");
     for (size_t i = 0; i < list->count; i++)
         if (load_steps(d, &list->items[i], depth + 1, e)) return -1;
     return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps of a decoder. */
+/* Private to the decoder: its steps. */
 #ifndef SFT_TEXT_DECODER_IMPL_H
 #define SFT_TEXT_DECODER_IMPL_H
 
@@ -21,22 +21,23 @@ struct decoder_part {
     size_t content_n;
     uint32_t c; /* DECODE_STRIP, DECODE_METASPACE */
     int64_t start, stop;
-    bool never; /* DECODE_METASPACE: no mark was put in front */
+    bool never; /* DECODE_METASPACE: the pre-tokenizer adds no mark in front */
 };
 struct decoder {
     struct decoder_part *step;
     size_t n, cap;
-    bool join; /* no decoder at all */
+    bool join; /* there is no decoder: join tokens with spaces */
 };
 
-/* From one list of strings to the next. */
+/* Applies a step to a list of strings. */
 int decoder_step(const struct decoder_part *s, struct decoder_list *in, struct decoder_list *out,
                  struct err *e);
-/* The decoder's steps, each applied to one token. */
+/* ---- steps on one string ---- */
 void decoder_put_bytes(struct str s, struct buf *out);
 int decoder_put_replaced(const struct decoder_part *s, struct regex_mem *mem, struct str t,
                          struct buf *out, struct err *e);
-int decoder_fallback_byte(struct str s); /* the byte of "<0xNN>", or -1 */
+/* Returns the byte of "<0xNN>", or -1. Like Rust's from_str_radix, it accepts a sign. */
+int decoder_fallback_byte(struct str s);
 void decoder_put_spaced(const struct decoder_part *s, struct str t, bool first, struct buf *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of a decoder. */
+/* The steps of a decoder; each maps a list of strings to a list of strings. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 #include "text/decoder_impl.h"
 #include "unicode/utf8.h"
 
-/* A token in the byte-level alphabet as bytes; one with any other character as it is. */
+/* Appends the bytes of a token in the byte-level alphabet. A token with any other character is
+ * appended unchanged. */
 void decoder_put_bytes(struct str s, struct buf *out)
 {
     size_t start = out->len;
@@ -23,7 +24,7 @@ void decoder_put_bytes(struct str s, struct buf *out)
     }
 }
 
-/* All tokens become one string. */
+/* Joins the bytes of all tokens into one string. */
 static int decode_bytes(const struct decoder_list *in, struct decoder_list *out, struct err *e)
 {
     struct buf bytes = {0};
@@ -58,7 +59,6 @@ static int hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The byte of "<0xNN>", or -1. Rust's from_str_radix also takes a sign. */
 int decoder_fallback_byte(struct str s)
 {
     if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>') return -1;
@@ -66,7 +66,7 @@ int decoder_fallback_byte(struct str s)
     return hex(s.p[3]) < 0 || hex(s.p[4]) < 0 ? -1 : hex(s.p[3]) * 16 + hex(s.p[4]);
 }
 
-/* A run of byte tokens: one string if it is UTF-8, else one U+FFFD for each. */
+/* Adds a run of byte tokens: one string if the bytes are UTF-8, else one U+FFFD for each byte. */
 static int put_run(struct buf *bytes, struct decoder_list *out, struct err *e)
 {
     size_t n = bytes->len;
@@ -135,7 +135,7 @@ void decoder_put_spaced(const struct decoder_part *s, struct str t, bool first, 
     }
 }
 
-/* Steps that take each string by itself. */
+/* Applies a step that maps each string to a string. */
 static int decode_each(const struct decoder_part *s, const struct decoder_list *in,
                        struct decoder_list *out, struct err *e)
 {

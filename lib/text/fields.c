@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fields of the objects in tokenizer.json. */
+/* Typed access to the objects of tokenizer.json. */
 #include "text/fields.h"
 
 #include "regex/regex.h"
@@ -9,7 +9,7 @@ struct str field_type(const struct json *o, const char *what, struct err *e)
 {
     const struct json *v = o->kind == JSON_OBJECT ? json_get(o, "type") : NULL;
     if (v && v->kind == JSON_STRING && v->s.n > 0) return v->s;
-    err_set(e, ERR_DATA, "%s: an object with a \"type\" is needed", what);
+    err_set(e, ERR_DATA, "%s: must be an object with a \"type\"", what);
     return STR("");
 }
 

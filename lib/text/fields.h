@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fields of the objects in tokenizer.json, with messages that name what is missing or of a wrong
- * type. */
+/* Typed access to the objects of tokenizer.json; errors name the key and the expected type. */
 #ifndef SFT_TEXT_FIELDS_H
 #define SFT_TEXT_FIELDS_H
 
 #include "base/json.h"
 
-/* The "type" of a component, or an empty string with the error set. */
+/* Returns the "type" of a component, or an empty string with the error set. */
 struct str field_type(const struct json *o, const char *what, struct err *e);
-/* 0 with the value, or the default when the key is absent or null; -1 when it has another type. */
+/* Each sets *out to the value, or to the default `absent` when the key is absent or null. 0, or -1
+ * with ERR_DATA for another type. */
 int field_bool(const struct json *o, const char *key, bool absent, bool *out, struct err *e);
 int field_count(const struct json *o, const char *key, int64_t absent, int64_t *out, struct err *e);
-/* As above; *out is {NULL, 0} when absent. */
+/* The default is {NULL, 0}. */
 int field_str(const struct json *o, const char *key, struct str *out, struct err *e);
-/* A string that must be there. */
+/* Reads a required string. */
 int field_need_str(const struct json *o, const char *key, struct str *out, struct err *e);
-/* A string that is one character. */
+/* Reads a required string of one character. */
 int field_need_char(const struct json *o, const char *key, uint32_t *out, struct err *e);
-/* The array under key; NULL with the error when it is not there. */
+/* Returns a required array, or NULL with the error set. */
 const struct json *field_need_array(const struct json *o, const char *key, struct err *e);
 
 struct regex;
-/* {"String": ...} or {"Regex": ...} under "pattern", compiled. */
+/* Compiles the member "pattern", {"String": ...} or {"Regex": ...}. The caller frees the result. */
 struct regex *field_pattern(const struct json *o, struct err *e);
 
 #endif

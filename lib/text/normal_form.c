@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unicode normalization forms (UAX #15) with the origin of each character: the order in which
- * `tokenizers` attributes characters (its crate unicode-normalization-alignments) is kept. */
+/* Unicode normalization forms (UAX #15) that record the origin of each character. Origins follow
+ * the crate unicode-normalization-alignments of `tokenizers`. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,50 +21,51 @@ int transform_put(struct transform *t, uint32_t c, int change, struct err *e)
     return ntext_put(t->to, out, utf8_put(out, c), r, e);
 }
 
-/* A character of the decomposed text. */
+/* A character of the decomposed text, with its `change` for transform_put(). */
 struct mark {
     uint32_t c;
     int32_t change;
-    uint32_t order; /* class << 24 | place among its neighbours, to sort stably */
+    uint32_t order; /* combining class << 24 | index, so that sorting is stable */
 };
 
-struct former {
+struct composer {
     struct normalizer_scratch *s;
     struct transform t;
     bool compose;
-    size_t n;      /* marks that wait to be sorted, in s->list */
-    bool has_base; /* composing: a starter that may still take marks */
+    size_t n;      /* unsorted marks in s->list */
+    bool has_base; /* composing: `base` is a starter that may compose with later marks */
     struct mark base;
-    size_t held, held_cap; /* marks that did not compose, after the base */
-    struct mark *hold;
-    int last_class; /* of the last held mark, or -1 */
+    struct mark *pending; /* [npending] marks behind the base that do not compose with it */
+    size_t npending, pending_cap;
+    int last_class; /* combining class of the last pending mark, or -1 */
     struct err *e;
 };
 
-static int put(struct former *f, const struct mark *m)
+static int put(struct composer *f, const struct mark *m)
 {
     return transform_put(&f->t, m->c, m->change, f->e);
 }
 
-static int put_held(struct former *f)
+static int put_pending(struct composer *f)
 {
-    for (size_t i = 0; i < f->held; i++)
-        if (put(f, &f->hold[i])) return -1;
-    f->held = 0;
+    for (size_t i = 0; i < f->npending; i++)
+        if (put(f, &f->pending[i])) return -1;
+    f->npending = 0;
     f->last_class = -1;
     return 0;
 }
 
-static int hold(struct former *f, const struct mark *m, int class)
+static int add_pending(struct composer *f, const struct mark *m, int class)
 {
-    if (mem_grow(&f->hold, &f->held_cap, f->held + 1, sizeof *f->hold, f->e)) return -1;
-    f->hold[f->held++] = *m;
+    if (mem_grow(&f->pending, &f->pending_cap, f->npending + 1, sizeof *f->pending, f->e))
+        return -1;
+    f->pending[f->npending++] = *m;
     f->last_class = class;
     return 0;
 }
 
-/* The next character in canonical order: composed with the base where that is allowed. */
-static int take(struct former *f, const struct mark *m)
+/* Adds the next character in canonical order; it composes with the base where UAX #15 allows it. */
+static int add_ordered(struct composer *f, const struct mark *m)
 {
     int class = (int)unicode_combining(m->c);
     uint32_t both;
@@ -83,8 +84,8 @@ static int take(struct former *f, const struct mark *m)
             return 0;
         }
     }
-    if (class != 0) return hold(f, m, class);
-    if (put(f, &f->base) || put_held(f)) return -1;
+    if (class != 0) return add_pending(f, m, class);
+    if (put(f, &f->base) || put_pending(f)) return -1;
     f->base = *m;
     return 0;
 }
@@ -95,21 +96,21 @@ static int compare_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int flush(struct former *f)
+static int flush(struct composer *f)
 {
     struct mark *list = f->s->list;
     if (f->n > 1) qsort(list, f->n, sizeof *list, compare_order);
     for (size_t i = 0; i < f->n; i++)
-        if (take(f, &list[i])) return -1;
+        if (add_ordered(f, &list[i])) return -1;
     f->n = 0;
     return 0;
 }
 
-static int feed(struct former *f, uint32_t c, bool first)
+static int add_decomposed(struct composer *f, uint32_t c, bool first)
 {
     uint32_t class = unicode_combining(c);
     struct mark m = {c, first ? 0 : 1, 0};
-    if (class == 0) return flush(f) ? -1 : take(f, &m);
+    if (class == 0) return flush(f) ? -1 : add_ordered(f, &m);
     if (f->n >= 1u << 24) return err_set(f->e, ERR_DATA, "too many combining marks in a row");
     m.order = class << 24 | (uint32_t)f->n;
     if (mem_grow(&f->s->list, &f->s->list_cap, f->n + 1, sizeof m, f->e)) return -1;
@@ -120,24 +121,24 @@ static int feed(struct former *f, uint32_t c, bool first)
 int normal_form(struct normalizer_scratch *s, const struct ntext *from, struct ntext *to,
                 bool compose, bool compat, struct err *e)
 {
-    struct former f = {
+    struct composer f = {
         .s = s, .t = {.from = from, .to = to}, .compose = compose, .last_class = -1, .e = e};
     int rc = 0;
     for (size_t i = 0; i < from->n && !rc;) {
         uint32_t c, part[UNICODE_DECOMPOSED_MAX];
         i += utf8_get(from->p + i, &c);
         unsigned n = unicode_decompose(c, compat, part);
-        for (unsigned k = 0; k < n && !rc; k++) rc = feed(&f, part[k], k == 0);
+        for (unsigned k = 0; k < n && !rc; k++) rc = add_decomposed(&f, part[k], k == 0);
     }
     if (!rc) rc = flush(&f);
     if (!rc && f.has_base) rc = put(&f, &f.base);
-    if (!rc) rc = put_held(&f);
-    mem_free(f.hold);
+    if (!rc) rc = put_pending(&f);
+    mem_free(f.pending);
     return rc;
 }
 
-/* True when the character may change or move under NFC. */
-static bool cares(uint32_t c)
+/* True when NFC may change or move the character. */
+static bool is_affected(uint32_t c)
 {
     const uint32_t *r = unicode_nfc_care;
     size_t lo = 0, hi = unicode_nfc_care_n / 2;
@@ -154,7 +155,7 @@ static bool cares(uint32_t c)
 
 size_t normal_form_nfc_prefix(struct str text)
 {
-    size_t last = 0; /* start of the last character, which might compose with the next one */
+    size_t last = 0; /* start of the last character, which may compose with the next one */
     for (size_t i = 0; i < text.n;) {
         uint32_t c;
         uint64_t w;
@@ -164,21 +165,22 @@ size_t normal_form_nfc_prefix(struct str text)
             continue;
         }
         unsigned len = utf8_get(text.p + i, &c);
-        if (cares(c)) return last;
+        if (is_affected(c)) return last;
         last = i;
         i += len;
     }
     return text.n;
 }
 
-/* Where the first character that NFC never touches begins after the first one, or n. */
-static size_t end_of_care(const char *p, size_t n)
+/* Returns the start of the next character, after the first, that NFC cannot change; n: there is
+ * none. */
+static size_t affected_end(const char *p, size_t n)
 {
     size_t i = n == 0 ? 0 : utf8_len((unsigned char)p[0]);
     while (i < n) {
         uint32_t c;
         unsigned len = utf8_get(p + i, &c);
-        if (!cares(c)) break;
+        if (!is_affected(c)) break;
         i += len;
     }
     return i;
@@ -192,7 +194,7 @@ int normal_form_nfc(struct normalizer_scratch *s, const struct ntext *from, stru
         size_t same = normal_form_nfc_prefix(rest);
         if (ntext_copy(to, from, i, i + same, e)) return -1;
         i += same;
-        size_t care = end_of_care(from->p + i, from->n - i);
+        size_t care = affected_end(from->p + i, from->n - i);
         struct ntext part = {.p = from->p + i, .n = care, .align = from->align + i};
         if (care > 0 && normal_form(s, &part, to, true, false, e)) return -1;
         i += care;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The "normalizer" of tokenizer.json: a list of steps, each a map from text to text. */
+/* Loads a normalizer and applies its steps to a text. */
 #include "text/normalizer.h"
 
 #include <string.h>
@@ -30,7 +30,7 @@ static int load_list(struct normalizer *n, const struct json *o, int depth, stru
 {
     const struct json *list = field_need_array(o, "normalizers", e);
     if (!list) return -1;
-    if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
+    if (depth > 16) return err_set(e, ERR_DATA, "sequences are nested too deeply");
     for (size_t i = 0; i < list->count; i++)
         if (load_steps(n, &list->items[i], depth + 1, e)) return -1;
     return 0;
@@ -118,7 +118,7 @@ void normalizer_scratch_free(struct normalizer_scratch *s)
     *s = (struct normalizer_scratch){0};
 }
 
-bool normalizer_keeps(const struct normalizer *n, struct str text)
+bool normalizer_is_identity(const struct normalizer *n, struct str text)
 {
     for (size_t i = 0; i < n->n; i++) {
         const struct step *s = &n->step[i];
@@ -135,7 +135,7 @@ static int prepend(const struct step *s, const struct ntext *from, struct ntext 
     return ntext_copy(to, from, 0, from->n, e);
 }
 
-/* Replaces each match; the replacement has the origin of the match's last character. */
+/* Replaces each match. The replacement has the origin of the last character of the match. */
 static int replace(const struct step *s, struct regex_mem *mem, const struct ntext *from,
                    struct ntext *to, struct err *e)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text with the ranges of the original that its bytes come from. */
+/* Text that records which range of the original text each byte comes from. */
 #include "text/ntext.h"
 
 #include <string.h>
@@ -38,7 +38,7 @@ struct ntext_range ntext_origin(const struct ntext *t, size_t begin, size_t end)
 static int reserve(struct ntext *t, size_t more, struct err *e)
 {
     if (t->n + more > UINT32_MAX)
-        return err_set(e, ERR_DATA, "a text of more than 4 GiB after normalization");
+        return err_set(e, ERR_DATA, "the text has more than 4 GiB after normalization");
     if (mem_grow(&t->own, &t->own_cap, t->n + more + 1, 1, e) ||
         mem_grow(&t->ranges, &t->ranges_cap, t->n + more + 1, sizeof *t->ranges, e))
         return -1;

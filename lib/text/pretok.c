@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The "pre_tokenizer" of tokenizer.json as a list of steps. Whatever cuts is a pattern with a rule
- * for what matched; classes of characters that come from Rust are patterns over their sets. */
+/* Loads a pre-tokenizer. Every kind that splits becomes a pattern with a rule for its matches; the
+ * character classes of Rust are patterns with \p{rust:...}. */
 #include "text/pretok.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "text/pretok_impl.h"
 #include "unicode/utf8.h"
 
-/* GPT-2's pattern, which ByteLevel applies unless told not to. */
+/* GPT-2's pattern, which ByteLevel applies unless "use_regex" is false. */
 static const char gpt2[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -31,11 +31,11 @@ static int add_split(struct pretok *p, struct regex *r, enum split_rule rule, bo
     return 0;
 }
 
-/* A pattern of ours, in which \p{rust:...} may stand. */
-static int add_own_split(struct pretok *p, const char *pattern, enum split_rule rule, bool invert,
-                         struct err *e)
+/* Adds a split by a pattern of this project. */
+static int add_builtin_split(struct pretok *p, const char *pattern, enum split_rule rule,
+                             bool invert, struct err *e)
 {
-    return add_split(p, regex_compile_own(str_z(pattern), e), rule, invert, e);
+    return add_split(p, regex_compile_builtin(str_z(pattern), e), rule, invert, e);
 }
 
 static int read_rule(const struct json *o, bool needed, enum split_rule *rule, struct err *e)
@@ -66,7 +66,7 @@ static int load_bytes(struct pretok *p, const struct json *o, struct err *e)
         field_bool(o, "use_regex", true, &use_regex, e))
         return -1;
     if (space && !add_step(p, PRETOK_PREFIX_SPACE, e)) return -1;
-    if (use_regex && add_own_split(p, gpt2, SPLIT_ISOLATED, false, e)) return -1;
+    if (use_regex && add_builtin_split(p, gpt2, SPLIT_ISOLATED, false, e)) return -1;
     return add_step(p, PRETOK_BYTES, e) ? 0 : -1;
 }
 
@@ -111,7 +111,7 @@ static int load_list(struct pretok *p, const struct json *o, int depth, struct e
 {
     const struct json *list = field_need_array(o, "pretokenizers", e);
     if (!list) return -1;
-    if (depth > 16) return err_set(e, ERR_DATA, "sequences nested too deeply");
+    if (depth > 16) return err_set(e, ERR_DATA, "sequences are nested too deeply");
     for (size_t i = 0; i < list->count; i++)
         if (load_steps(p, &list->items[i], depth + 1, e)) return -1;
     return 0;
@@ -130,17 +130,17 @@ static int load_steps(struct pretok *p, const struct json *o, int depth, struct 
     if (str_is(type, "Digits")) {
         if (field_bool(o, "individual_digits", false, &one, e)) return -1;
         rule = one ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS;
-        return add_own_split(p, "\\p{rust:numeric}", rule, false, e);
+        return add_builtin_split(p, "\\p{rust:numeric}", rule, false, e);
     }
     if (str_is(type, "Punctuation")) {
         if (read_rule(o, false, &rule, e)) return -1;
-        return add_own_split(p, "\\p{rust:punct}", rule, false, e);
+        return add_builtin_split(p, "\\p{rust:punct}", rule, false, e);
     }
     if (str_is(type, "Whitespace"))
-        return add_own_split(p, "\\p{rust:word}+|[^\\p{rust:word}\\p{rust:space}]+", SPLIT_REMOVED,
-                             true, e);
+        return add_builtin_split(p, "\\p{rust:word}+|[^\\p{rust:word}\\p{rust:space}]+",
+                                 SPLIT_REMOVED, true, e);
     if (str_is(type, "WhitespaceSplit"))
-        return add_own_split(p, "\\p{rust:space}", SPLIT_REMOVED, false, e);
+        return add_builtin_split(p, "\\p{rust:space}", SPLIT_REMOVED, false, e);
     return err_set(e, ERR_DATA, "pre_tokenizer \"%.*s\" is not supported", STR_FMT(type));
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a pre-tokenizer: each step cuts every piece further, or rewrites the text. */
+/* Applies a pre-tokenizer: each step splits every piece, or rewrites the text. */
 #include <string.h>
 
 #include "text/bytechars.h"
@@ -15,7 +15,7 @@ void pretok_state_free(struct pretok_state *s)
     regex_mem_free(&s->mem);
 }
 
-void pretok_state_turn(struct pretok_state *s, bool text)
+void pretok_state_swap(struct pretok_state *s, bool text)
 {
     struct pieces p = s->pieces;
     struct ntext t = s->text;
@@ -26,12 +26,12 @@ void pretok_state_turn(struct pretok_state *s, bool text)
     s->spare = t;
 }
 
-/* The parts of one piece as they come, joined under the step's rule: a part is a match or what lies
- * between two. Only the last part is kept open. */
+/* Splits one piece. A part is a match or the text between two matches; the step's rule joins parts
+ * to the last one, which stays open. */
 struct cutter {
     struct pretok_state *s;
     enum split_rule rule;
-    bool open, open_match; /* a part waits: [begin, end), and whether the last part matched */
+    bool open, open_match; /* [begin, end) is open; the last part that was added to it is a match */
     size_t begin, end;
     struct err *e;
 };
@@ -43,7 +43,7 @@ static int close_part(struct cutter *c)
     return pieces_add(&c->s->next, &c->s->text, c->begin, c->end, PIECE_TEXT, c->e);
 }
 
-/* True when a part is joined to the one before it. */
+/* True when the rule joins a part to the open one. */
 static bool joins(const struct cutter *c, bool match)
 {
     switch (c->rule) {
@@ -104,11 +104,11 @@ static int split(const struct pretok_step *step, struct pretok_state *s, struct 
                                      : pieces_add(&s->next, &s->text, p->begin, p->end, p->id, e);
         if (rc) return -1;
     }
-    pretok_state_turn(s, false);
+    pretok_state_swap(s, false);
     return 0;
 }
 
-/* Appends a piece's text to spare with spaces replaced by the mark. */
+/* Appends the text of a piece to `spare` and replaces spaces by the mark. */
 static int put_marked(const struct pretok_step *step, struct pretok_state *s, const struct piece *p,
                       struct err *e)
 {
@@ -129,7 +129,7 @@ static bool starts_with(const struct pretok_state *s, const struct piece *p, con
     return p->end - p->begin >= n && memcmp(s->text.p + p->begin, mark, n) == 0;
 }
 
-/* Puts a mark in front of a piece; the mark has the origin of the piece's first character. */
+/* Appends a mark with the origin of the piece's first character. */
 static int put_front(struct pretok_state *s, const struct piece *p, const char *mark, size_t n,
                      struct err *e)
 {
@@ -168,7 +168,7 @@ static int rewrite_piece(const struct pretok_step *step, struct pretok_state *s,
     return ntext_copy(&s->spare, &s->text, p->begin, p->end, e);
 }
 
-/* Steps that change the text: into spare, piece by piece. */
+/* Applies a step that rewrites the text, piece by piece into `spare`. */
 static int rewrite(const struct pretok_step *step, struct pretok_state *s, struct err *e)
 {
     s->next.n = 0;
@@ -179,10 +179,10 @@ static int rewrite(const struct pretok_step *step, struct pretok_state *s, struc
         if (rewrite_piece(step, s, p, e) ||
             pieces_add(&s->next, &s->spare, begin, s->spare.n, p->id, e))
             return -1;
-        /* Rewriting is not cutting: where the piece began stays. */
+        /* The piece keeps the origin that it had when it was split off. */
         if (s->spare.n > begin) s->next.v[s->next.n - 1].origin = p->origin;
     }
-    pretok_state_turn(s, true);
+    pretok_state_swap(s, true);
     return 0;
 }
 

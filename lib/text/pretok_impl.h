@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps of a pre-tokenizer. */
+/* Private to the pre-tokenizer: its steps. */
 #ifndef SFT_TEXT_PRETOK_IMPL_H
 #define SFT_TEXT_PRETOK_IMPL_H
 
@@ -7,11 +7,11 @@
 
 enum pretok_kind {
     PRETOK_SPLIT,
-    PRETOK_PREFIX_SPACE, /* a space before a piece that has none */
-    PRETOK_METASPACE,    /* spaces become a mark, and one is put in front */
-    PRETOK_BYTES         /* each byte becomes its character of the byte-level alphabet */
+    PRETOK_PREFIX_SPACE, /* adds a space in front of a piece that does not begin with one */
+    PRETOK_METASPACE,    /* replaces spaces by a mark and adds one in front */
+    PRETOK_BYTES         /* replaces each byte by its character of the byte-level alphabet */
 };
-enum split_rule { /* what becomes of a match; the order of the names in the file */
+enum split_rule { /* "behavior" of a match, in the order of the names in read_rule() */
                   SPLIT_REMOVED,
                   SPLIT_ISOLATED,
                   SPLIT_WITH_PREVIOUS,
@@ -24,7 +24,7 @@ struct pretok_step {
     enum pretok_kind kind;
     struct regex *pattern; /* PRETOK_SPLIT */
     enum split_rule rule;
-    bool invert;  /* what lies between matches is what matched, and the other way round */
+    bool invert;  /* text between matches counts as match, and matches as text between */
     char mark[4]; /* PRETOK_METASPACE */
     unsigned mark_n;
     enum prepend_scheme scheme;

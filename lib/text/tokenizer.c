@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading tokenizer.json, and what one can ask a tokenizer. */
+/* Loads tokenizer.json; look-ups and decoding. */
 #include "text/tokenizer.h"
 
 #include <string.h>
@@ -8,8 +8,8 @@
 #include "text/fields.h"
 #include "text/tokenizer_impl.h"
 
-/* Appends v with the members of objects sorted, without those that are null or have no influence on
- * ids or text. */
+/* Appends v in canonical form: members sorted by key, without null and "trim_offsets", which do not
+ * influence ids or text. */
 static void describe(const struct json *v, struct buf *b)
 {
     if (v->kind == JSON_ARRAY) {
@@ -27,7 +27,8 @@ static void describe(const struct json *v, struct buf *b)
     }
     struct str last = {NULL, 0};
     buf_putc(b, '{');
-    for (size_t done = 0; done < v->count; done++) { /* a handful of members */
+    for (size_t done = 0; done < v->count;
+         done++) { /* objects are small, so selection sort is enough */
         size_t best = SIZE_MAX;
         for (size_t i = 0; i < v->count; i++) {
             struct str k = v->keys[i], m = best == SIZE_MAX ? k : v->keys[best];
@@ -69,7 +70,7 @@ static int load_model(struct tokenizer *t, const struct json *doc, struct err *e
     return t->bpe ? 0 : err_prefix(e, "model");
 }
 
-/* The components, all but the added tokens. */
+/* Loads all components but the added tokens. */
 static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e)
 {
     const struct json *version = json_get(doc, "version");
@@ -99,7 +100,7 @@ static int load_document(struct tokenizer *t, const char *path, const char *dir,
     if (io_map(path, &map, e)) return -1;
     doc = json_parse((const char *)map.p, map.n, &arena, e);
     if (doc && doc->kind != JSON_OBJECT)
-        err_set(e, ERR_DATA, "not a JSON object");
+        err_set(e, ERR_DATA, "is not a JSON object");
     else if (doc && !load_parts(t, doc, e))
         rc = added_load(&t->added, json_get(doc, "added_tokens"), bpe_vocab(t->bpe), t->normalizer,
                         e);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer_config.json and special_tokens_map.json. */
+/* Loads tokenizer_config.json and special_tokens_map.json. */
 #include <string.h>
 
 #include "base/io.h"
 #include "text/tokenizer_impl.h"
 
-/* The text of a token given as a string or as {"content": ...}. */
+/* Returns the text of a token, a string or {"content": ...}; p NULL: it is neither. */
 static struct str token_text(const struct json *v)
 {
     const struct json *c = v && v->kind == JSON_OBJECT ? json_get(v, "content") : v;
@@ -49,8 +49,8 @@ static bool is_named(const struct tokenizer *t, struct str text)
     return false;
 }
 
-/* "added_tokens_decoder": {"<id>": {...}}, by ascending id: what tokenizer.json does not have is
- * added, and the flags given here hold, as in `transformers`. */
+/* Reads "added_tokens_decoder", {"<id>": {...}}, by ascending id as transformers does: it adds
+ * tokens that tokenizer.json does not have and replaces the flags of the others. */
 static int read_added(struct tokenizer *t, const struct json *map, struct err *e)
 {
     uint32_t next = VOCAB_NONE;
@@ -81,7 +81,7 @@ static int read_added(struct tokenizer *t, const struct json *map, struct err *e
     return 0;
 }
 
-/* Named tokens that are no added tokens become special ones. */
+/* Adds the named tokens that are not added tokens yet, as special ones. */
 static int add_named_tokens(struct tokenizer *t, struct err *e)
 {
     uint32_t next = VOCAB_NONE;
@@ -94,7 +94,7 @@ static int add_named_tokens(struct tokenizer *t, struct err *e)
     return 0;
 }
 
-/* Reads one of the files, if it is there. */
+/* Reads one of the files, if it exists. */
 static int read_file(struct tokenizer *t, const char *dir, const char *name, bool config,
                      struct err *e)
 {
@@ -107,7 +107,7 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     if (there <= 0 || io_map(path, &map, e)) return mem_free(path), there == 0 ? 0 : -1;
     doc = json_parse((const char *)map.p, map.n, &arena, e);
     if (doc && doc->kind != JSON_OBJECT)
-        err_set(e, ERR_DATA, "not a JSON object");
+        err_set(e, ERR_DATA, "is not a JSON object");
     else if (doc)
         rc = read_named(t, doc, e);
     if (!rc && config) rc = tokenizer_config_templates(t, json_get(doc, "chat_template"), e);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text to token ids: added tokens, normalization, words, BPE; and where each token came from. */
-
+/* Encodes text: added tokens, normalization, pre-tokenization, BPE, and the byte range of each
+ * token. */
 #include "text/tokenizer_impl.h"
 #include "unicode/utf8.h"
 
-struct tokenizer_scratch {
+    struct tokenizer_scratch {
     struct pretok_state state;
     struct normalizer_scratch normal;
     struct bpe_scratch *bpe;
-    struct bpe_tokens tokens; /* of one word */
+    struct bpe_tokens tokens; /* the tokens of one word */
 };
 
 struct tokenizer_scratch *tokenizer_scratch_new(const struct tokenizer *t, struct err *e)
@@ -60,7 +60,7 @@ static void put(struct token_list *l, uint32_t id, struct ntext_range r)
     l->end[l->n++] = r.end;
 }
 
-/* Cuts every piece of text at the added tokens of a trie. */
+/* Splits every piece of text at the added tokens of a trie. */
 static int split_added(const struct tokenizer *t, const struct added_trie *trie,
                        struct pretok_state *st, struct err *e)
 {
@@ -73,34 +73,36 @@ static int split_added(const struct tokenizer *t, const struct added_trie *trie,
                      : pieces_add(&st->next, &st->text, p->begin, p->end, p->id, e);
         if (rc) return -1;
     }
-    pretok_state_turn(st, false);
+    pretok_state_swap(st, false);
     return 0;
 }
 
-static bool keeps(const struct tokenizer *t, const struct pretok_state *st, const struct piece *p)
+static bool is_unchanged(const struct tokenizer *t, const struct pretok_state *st,
+                         const struct piece *p)
 {
     return p->id != PIECE_TEXT ||
-           normalizer_keeps(t->normalizer, (struct str){st->text.p + p->begin, p->end - p->begin});
+           normalizer_is_identity(t->normalizer,
+                                  (struct str){st->text.p + p->begin, p->end - p->begin});
 }
 
-/* Normalizes the pieces of text; when none of them changes, nothing is copied. */
+/* Normalizes the pieces of text. Nothing is copied when no piece changes. */
 static int normalize(const struct tokenizer *t, struct tokenizer_scratch *s, struct err *e)
 {
     struct pretok_state *st = &s->state;
     size_t i = 0;
-    while (i < st->pieces.n && keeps(t, st, &st->pieces.v[i])) i++;
+    while (i < st->pieces.n && is_unchanged(t, st, &st->pieces.v[i])) i++;
     if (i == st->pieces.n) return 0;
     ntext_clear(&st->spare);
     st->next.n = 0;
     for (i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];
         size_t begin = st->spare.n;
-        int rc = keeps(t, st, p) ? ntext_copy(&st->spare, &st->text, p->begin, p->end, e)
-                                 : normalizer_apply(t->normalizer, &s->normal, &st->text, p->begin,
-                                                    p->end, &st->spare, e);
+        int rc = is_unchanged(t, st, p) ? ntext_copy(&st->spare, &st->text, p->begin, p->end, e)
+                                        : normalizer_apply(t->normalizer, &s->normal, &st->text,
+                                                           p->begin, p->end, &st->spare, e);
         if (rc || pieces_add(&st->next, &st->spare, begin, st->spare.n, p->id, e)) return -1;
     }
-    pretok_state_turn(st, true);
+    pretok_state_swap(st, true);
     return 0;
 }
 
@@ -128,7 +130,7 @@ int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, str
     struct pretok_state *st = &s->state;
     size_t valid;
     out->n = 0;
-    if (text.n >= (size_t)1 << 30) return err_set(e, ERR_DATA, "a text of 1 GiB or more");
+    if (text.n >= (size_t)1 << 30) return err_set(e, ERR_DATA, "the text has 1 GiB or more");
     valid = utf8_valid(text.p, text.n, NULL);
     if (valid != text.n) return err_set(e, ERR_DATA, "the text is not UTF-8 at byte %zu", valid);
     ntext_view(&st->text, text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The identity of a tokenizer: a hash of what decides its results, not of the bytes of its file. */
+/* The identity of a tokenizer: a hash of everything that decides its results. */
 #include "text/tokenizer_impl.h"
 
-/* Appends a length and the bytes, so that no two lists run together alike. */
+/* Appends the length and the bytes, so that different lists of strings have different bytes. */
 static void put(struct buf *b, struct str s)
 {
     buf_varint(b, s.n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of a tokenizer: its components. */
+/* Private to the tokenizer (tokenizer*.c): its components. */
 #ifndef SFT_TEXT_TOKENIZER_IMPL_H
 #define SFT_TEXT_TOKENIZER_IMPL_H
 
@@ -31,17 +31,18 @@ struct tokenizer {
     size_t ntemplates, templates_cap;
 };
 
-/* The string of a token as the decoder gets it; p NULL when there is no such id. */
+/* Returns the string of a token that the decoder is given; p NULL: there is no such id. */
 struct str tokenizer_token(const struct tokenizer *t, uint32_t id);
 
-/* ---- the files beside tokenizer.json (tokenizer_config.c) ---- */
-/* Named tokens, added tokens and the chat templates; missing files are fine. */
+/* ---- tokenizer_config.json and special_tokens_map.json (tokenizer_config.c) ---- */
+/* Loads named tokens, added tokens and chat templates; the files are optional. */
 int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);
 
 /* ---- chat templates (tokenizer_template.c) ---- */
 /* Loads the templates that are files of their own. */
 int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e);
-/* v: "chat_template" of tokenizer_config.json, or NULL. Read only where no file was. */
+/* Loads v, "chat_template" of tokenizer_config.json or NULL, unless the folder has template files.
+ */
 int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct err *e);
 
 #endif

@@ -10,7 +10,7 @@ enum { MAX_TEMPLATES = 64, MAX_TEMPLATE = 4 << 20, MAX_NAME = 200 };
 #define FOLDER "additional_chat_templates"
 #define SUFFIX ".jinja"
 
-/* A name may become a file's name and stands in messages. */
+/* Checks a name, which may become a file name and is printed in messages. */
 static bool name_ok(struct str name)
 {
     if (name.n == 0 || name.n > MAX_NAME) return false;
@@ -19,7 +19,7 @@ static bool name_ok(struct str name)
     return utf8_valid(name.p, name.n, NULL) == name.n;
 }
 
-/* The place of name in the sorted list, or the place where it belongs. */
+/* Returns the index of name in the sorted list, or the index to insert it at. */
 static size_t place(const struct tokenizer *t, struct str name, bool *found)
 {
     size_t i = 0;
@@ -35,7 +35,7 @@ static size_t place(const struct tokenizer *t, struct str name, bool *found)
     return i;
 }
 
-/* A later template takes the place of an earlier one of its name, as in a dict of Python's. */
+/* Adds a template; it replaces an earlier one of the same name. */
 static int set_template(struct tokenizer *t, struct str name, struct str text, struct err *e)
 {
     bool found;
@@ -64,7 +64,7 @@ static int set_template(struct tokenizer *t, struct str name, struct str text, s
 }
 
 /* ---- tokenizer_config.json ---- */
-/* [{"name": .., "template": ..}, ...] */
+/* Reads [{"name": .., "template": ..}, ...]. */
 static int read_list(struct tokenizer *t, const struct json *v, struct err *e)
 {
     for (size_t i = 0; i < v->count; i++) {
@@ -78,7 +78,7 @@ static int read_list(struct tokenizer *t, const struct json *v, struct err *e)
     return 0;
 }
 
-/* {"NAME": TEMPLATE, ...} */
+/* Reads {"NAME": TEMPLATE, ...}. */
 static int read_object(struct tokenizer *t, const struct json *v, struct err *e)
 {
     for (size_t i = 0; i < v->count; i++) {
@@ -100,7 +100,7 @@ int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct
 }
 
 /* ---- files ---- */
-/* DIR/FILE as the template `name`. */
+/* Reads DIR/FILE as the template `name`. */
 static int read_file(struct tokenizer *t, const char *dir, const char *file, struct str name,
                      struct err *e)
 {
@@ -138,7 +138,7 @@ int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e
     return rc;
 }
 
-/* ---- what is known ---- */
+/* ---- look-ups ---- */
 size_t tokenizer_template_count(const struct tokenizer *t) { return t->ntemplates; }
 
 void tokenizer_template_at(const struct tokenizer *t, size_t i, const char **name, struct str *text)

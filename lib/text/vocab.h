@@ -11,22 +11,22 @@
 
 enum { VOCAB_MAX_ID = 1 << 24, VOCAB_NONE = UINT32_MAX };
 
-/* Zero-initialise. */
+/* A vocabulary; zero-initialise it. */
 struct vocab {
-    struct str *token; /* [n] by id; p NULL where no string has that id */
+    struct str *token; /* [n] string of each id; p NULL: there is none */
     uint32_t n;        /* 1 + the largest id */
-    uint32_t count;    /* strings */
+    uint32_t count;    /* number of strings */
     size_t cap;
-    struct str *key; /* [slots] open addressing */
-    uint32_t *value; /* [slots] id */
+    struct str *key; /* [slots] hash table with open addressing; p NULL: free */
+    uint32_t *value; /* [slots] id of the key */
     size_t slots;
     struct arena strings;
 };
 void vocab_free(struct vocab *v);
-int vocab_reserve(struct vocab *v, size_t count, struct err *e); /* before the first vocab_add */
-/* The string is copied. A string that is there already gets the new id. */
+int vocab_reserve(struct vocab *v, size_t count, struct err *e); /* call it before vocab_add() */
+/* Adds a string, which is copied. A string that is there already gets the new id. */
 int vocab_add(struct vocab *v, struct str s, uint32_t id, struct err *e);
-uint32_t vocab_find(const struct vocab *v, struct str s); /* VOCAB_NONE when absent */
-struct str vocab_token(const struct vocab *v, uint32_t id);
+uint32_t vocab_find(const struct vocab *v, struct str s);   /* VOCAB_NONE when absent */
+struct str vocab_token(const struct vocab *v, uint32_t id); /* p NULL: there is no such id */
 
 #endif

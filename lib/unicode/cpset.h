@@ -11,13 +11,14 @@
 
 #define CPSET_LAST 0x10ffffu
 
+/* A set of code points. A zeroed one is empty; cpset_free() releases it. */
 struct cpset {
-    uint32_t *r; /* first, last, first, last, ...: disjoint, ascending, never touching */
+    uint32_t *r; /* first, last, first, last, ...: ascending, with a gap between ranges */
     size_t n;    /* values in r: twice the number of ranges */
     size_t cap;
 };
 void cpset_free(struct cpset *s);
-/* Each returns 0, or -1 with ERR_MEMORY. */
+/* Each changes the set s. 0, or -1 with ERR_MEMORY. r[n]: ranges as in struct cpset. */
 int cpset_add(struct cpset *s, uint32_t first, uint32_t last, struct err *e);
 int cpset_add_ranges(struct cpset *s, const uint32_t *r, size_t n, struct err *e);
 int cpset_union(struct cpset *s, const struct cpset *other, struct err *e);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The names of character properties, as Oniguruma reads them in \p{...} and [[:...:]]. */
+/* Character properties by their names in \p{...} and [[:...:]], as in Oniguruma. */
 #include <string.h>
 
 #include "unicode/unicode.h"
 
-/* Short and long names of the general categories, in the order of the table's values. */
+/* Short and long names of the general categories; the index is the value in unicode_category. */
 static const char *const category_name[][2] = {
     {"cn", "unassigned"},
     {"lu", "uppercaseletter"},
@@ -94,7 +94,7 @@ static const uint32_t ascii_ranges[] = {0, 0x7f};
 static const uint32_t xdigit_ranges[] = {'0', '9', 'A', 'F', 'a', 'f'};
 static const uint32_t tab_range[] = {'\t', '\t'};
 
-/* Adds the code points of a partition whose value has its bit in mask. */
+/* Adds the code points of a partition whose value is in mask, or is `want` where mask is 0. */
 static int add_part(struct cpset *set, const uint32_t *part, size_t n, uint64_t mask, unsigned want,
                     struct err *e)
 {
@@ -112,7 +112,7 @@ static int add_categories(struct cpset *set, uint32_t mask, struct err *e)
     return add_part(set, unicode_category, unicode_category_n, mask, 0, e);
 }
 
-/* graph: neither space, control, unassigned nor surrogate. */
+/* Adds graph: everything but space, control, unassigned and surrogate. */
 static int add_graph(struct cpset *set, struct err *e)
 {
     struct cpset space = {0};
@@ -124,7 +124,7 @@ static int add_graph(struct cpset *set, struct err *e)
     return rc;
 }
 
-/* The classes that are put together from others; 1 when the name is none of them. */
+/* Adds a class that consists of others. 1 when the name is not one of them. */
 static int add_composed(const char *name, struct cpset *set, struct err *e)
 {
     if (strcmp(name, "any") == 0) return cpset_add_ranges(set, any_ranges, 2, e);
@@ -151,7 +151,7 @@ static int add_composed(const char *name, struct cpset *set, struct err *e)
     return 1;
 }
 
-/* Lower case, without spaces, - and _; false when too long to be a name. */
+/* Copies a name in lower case without spaces, - and _. False when it is empty or too long. */
 static bool simplify(struct str name, char *out, size_t room)
 {
     size_t n = 0;

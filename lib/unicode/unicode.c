@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Look-ups in the Unicode tables: case, decomposition, composition, and maps for fast scanning. */
+/* Look-ups in the Unicode tables: case, decomposition, composition; byte maps of code points. */
 #include "unicode/unicode.h"
 
 #include <string.h>
 
-/* The run that holds c, or NULL. */
+/* Returns the run that contains c, or NULL. */
 static const struct unicode_run *find_run(const struct unicode_run *runs, size_t n, uint32_t c)
 {
     size_t lo = 0, hi = n;
@@ -39,7 +39,7 @@ int unicode_add_folds(uint32_t c, struct cpset *set, struct err *e)
     return 0;
 }
 
-/* Entry of a table of sequences, or NULL. */
+/* Returns the entry of c in a table of sequences, or NULL. */
 static const uint32_t *find_sequence(const uint32_t *keys, size_t n, uint32_t c)
 {
     size_t lo = 0, hi = n / 2;
@@ -70,7 +70,7 @@ unsigned unicode_to_lower(uint32_t c, uint32_t out[3])
     return 1;
 }
 
-/* Value of the partition (start << 8 | value) at c. */
+/* Returns the value of c in a partition (start << 8 | value). */
 static unsigned part_get(const uint32_t *part, size_t n, uint32_t c)
 {
     size_t lo = 0, hi = n;
@@ -133,7 +133,7 @@ uint32_t unicode_composite(uint32_t a, uint32_t b)
     return t[0] == a && t[1] == b ? t[2] : 0;
 }
 
-/* Index of a block in which every code point has value v. */
+/* Returns the index of a block in which every code point has value v, or -1 with ERR_MEMORY. */
 static int uniform_block(struct cpmap *m, int *seen, uint8_t v, struct err *e)
 {
     if (seen[v] < 0) {
@@ -147,7 +147,7 @@ static int uniform_block(struct cpmap *m, int *seen, uint8_t v, struct err *e)
 int cpmap_build(struct cpmap *m, const uint32_t *at, const uint8_t *value, size_t n, struct err *e)
 {
     int seen[256];
-    size_t i = 0; /* the boundary in force */
+    size_t i = 0; /* index of the last boundary */
     memset(m, 0, sizeof *m);
     memset(seen, 0xff, sizeof seen);
     for (uint32_t b = 0; b < 0x1100; b++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Properties, case and decompositions of code points, as Hugging Face `tokenizers` has them. */
+/* Properties, case and decompositions of code points, with the data of Hugging Face `tokenizers`.
+ */
 #ifndef SFT_UNICODE_H
 #define SFT_UNICODE_H
 
@@ -22,16 +23,16 @@ struct unicode_run { /* code points first, first + step, ..., last map to themse
 UNICODE_TABLE(uint32_t, unicode_category); /* start << 8 | general category */
 UNICODE_TABLE(uint32_t, unicode_script);   /* start << 8 | index of the script's name */
 UNICODE_TABLE(char *const, unicode_script_name);
-UNICODE_TABLE(uint32_t, unicode_alphabetic); /* first, last of each range; so the next ones */
+UNICODE_TABLE(uint32_t, unicode_alphabetic); /* first, last of each range, like the next ones */
 UNICODE_TABLE(uint32_t, unicode_lowercase);
 UNICODE_TABLE(uint32_t, unicode_uppercase);
 UNICODE_TABLE(uint32_t, unicode_space);        /* \s of Oniguruma */
 UNICODE_TABLE(uint32_t, unicode_word);         /* \w of Oniguruma */
 UNICODE_TABLE(uint32_t, unicode_rust_space);   /* char::is_whitespace */
 UNICODE_TABLE(uint32_t, unicode_rust_numeric); /* char::is_numeric */
-UNICODE_TABLE(uint32_t, unicode_rust_punct);   /* as pre-tokenizer Punctuation has it */
+UNICODE_TABLE(uint32_t, unicode_rust_punct);   /* of the pre-tokenizer Punctuation */
 UNICODE_TABLE(uint32_t, unicode_rust_word);    /* \w of the regex crate */
-UNICODE_TABLE(uint32_t, unicode_nfc_care);     /* may change or move under NFC */
+UNICODE_TABLE(uint32_t, unicode_nfc_care);     /* NFC may change or move it */
 UNICODE_TABLE(struct unicode_run, unicode_lower);
 UNICODE_TABLE(struct unicode_run, unicode_fold); /* to the least character equal under (?i) */
 UNICODE_TABLE(uint32_t, unicode_lower_special);  /* code point, pool offset << 8 | length; ... */
@@ -46,20 +47,21 @@ UNICODE_TABLE(uint32_t, unicode_ccc);     /* start << 8 | canonical combining cl
 UNICODE_TABLE(uint32_t, unicode_compose); /* first, second, result; sorted */
 
 /* ---- functions (unicode.c) ---- */
-/* The property of that name (\p{name}: category, script, POSIX class, ...; case, spaces, - and _
- * do not count) put into the empty set: 0, -1 without memory, 1 when there is no such property.
- * Names that start with "rust:" are the sets of Rust above. */
+/* Puts the code points of the property (a category, script, POSIX class, ... as in \p{name}) into
+ * the empty set. Case, spaces, - and _ in the name are ignored; names that begin with "rust:" are
+ * the tables of Rust above. 0; 1: there is no such property; -1 with ERR_MEMORY. */
 int unicode_property(struct str name, struct cpset *set, struct err *e);
-/* Characters that are equal to c without case, added to the set (c too). */
+/* Adds c and the characters that equal it without case. 0, or -1 with ERR_MEMORY. */
 int unicode_add_folds(uint32_t c, struct cpset *set, struct err *e);
-uint32_t unicode_fold_least(uint32_t c);
-/* Lower case of c in out[3]; the count is returned. */
+uint32_t unicode_fold_least(uint32_t c); /* the least character that equals c without case */
+/* Writes the lower case of c to out and returns the number of characters. */
 unsigned unicode_to_lower(uint32_t c, uint32_t out[3]);
-unsigned unicode_combining(uint32_t c);
-/* Full decomposition (of Hangul too) in out[18]; the count is returned. */
+unsigned unicode_combining(uint32_t c); /* the canonical combining class */
+/* Writes the full decomposition of c, Hangul included, to out and returns the number of characters.
+ */
 #define UNICODE_DECOMPOSED_MAX 18
 unsigned unicode_decompose(uint32_t c, bool compat, uint32_t out[UNICODE_DECOMPOSED_MAX]);
-/* The composite of two, or 0. */
+/* Returns the composite of two characters, or 0. */
 uint32_t unicode_composite(uint32_t a, uint32_t b);
 
 /* A map from each code point to a byte, in two stages; immutable once built. */
@@ -69,7 +71,8 @@ struct cpmap {
     uint8_t (*data)[256];
     size_t n, cap;
 };
-/* From ascending boundaries: code points from at[i] on have value[i]; at[0] is 0. */
+/* Builds the map: code points from at[i] to before at[i + 1] have value[i]; at is ascending, at[0]
+ * is 0. 0, or -1 with ERR_MEMORY; cpmap_free() releases the map. */
 int cpmap_build(struct cpmap *m, const uint32_t *at, const uint8_t *value, size_t n, struct err *e);
 void cpmap_free(struct cpmap *m);
 static inline uint8_t cpmap_get(const struct cpmap *m, uint32_t c)

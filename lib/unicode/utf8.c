@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check of UTF-8, with the length of what is ill-formed ("maximal subpart", Unicode 3.9). */
+/* Validation of UTF-8; ill-formed parts are maximal subparts (Unicode, section 3.9). */
 #include "unicode/utf8.h"
 
 #include <string.h>
 
-/* Well-formed length at p, or 0 with *bad set. */
+/* Returns the length of the well-formed character at p, or 0 with *bad set. */
 static unsigned check_one(const unsigned char *p, size_t n, size_t *bad)
 {
     unsigned char lo = 0x80, hi = 0xbf;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8: decoding of text that is known to be valid, encoding, and the check that it is valid. */
+/* UTF-8: validation, decoding of valid text, encoding. */
 #ifndef SFT_UTF8_H
 #define SFT_UTF8_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Length of the character that starts with byte b of valid text. */
+/* Returns the length of the character that begins with byte b of valid text. */
 static inline unsigned utf8_len(unsigned char b)
 {
     return b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
@@ -15,7 +15,7 @@ static inline unsigned utf8_len(unsigned char b)
 
 static inline bool utf8_is_tail(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
 
-/* The character at p (valid UTF-8); its length is returned. */
+/* Decodes the character at s, which is valid UTF-8, and returns its length. */
 static inline unsigned utf8_get(const char *s, uint32_t *c)
 {
     const unsigned char *p = (const unsigned char *)s;
@@ -29,7 +29,8 @@ static inline unsigned utf8_get(const char *s, uint32_t *c)
     return 4;
 }
 
-/* The character that ends before p, which is not the start of the text; its length is returned. */
+/* Decodes the character that ends before p, which is not the start of the text. Returns its length.
+ */
 static inline unsigned utf8_get_back(const char *p, uint32_t *c)
 {
     const char *q = p - 1;
@@ -37,7 +38,7 @@ static inline unsigned utf8_get_back(const char *p, uint32_t *c)
     return utf8_get(q, c);
 }
 
-/* Writes c (not a surrogate, at most 0x10ffff) to out[4]; its length is returned. */
+/* Writes c, which is a scalar value, to out[4] and returns its length. */
 static inline unsigned utf8_put(char *out, uint32_t c)
 {
     if (c < 0x80) return out[0] = (char)c, 1;
@@ -59,8 +60,8 @@ static inline unsigned utf8_put(char *out, uint32_t c)
     return 4;
 }
 
-/* Length of the longest prefix of s that is valid UTF-8 (n when all of it is). *bad, if not NULL,
- * is set to the length of the ill-formed part there that is one U+FFFD when decoding leniently. */
+/* Returns the length of the longest prefix of s that is valid UTF-8. *bad, unless NULL, is set to
+ * the length of the ill-formed part behind it that lenient decoders replace by one U+FFFD. */
 size_t utf8_valid(const char *s, size_t n, size_t *bad);
 
 #endif

@@ -49,7 +49,7 @@ done
 refuses 'variables: a list' "\"$kw\" is a list, not an object" '"'$kw'":[]'
 refuses 'variables: a string that holds a list' "\"$kw\" is a list, not an object" '"'$kw'":"[]"'
 for name in messages tools add_generation_prompt chat_template continue_final_message; do
-    refuses "variables: $name is no row's" "\"$kw\": \"$name\" is not a row's" \
+    refuses "variables: $name is no row's" "\"$kw\": \"$name\" cannot be set by a row" \
         "\"$kw\":{\"x\":1,\"$name\":[]}"
 done
 rows '"'$kw'":{"x":1}'
@@ -92,10 +92,10 @@ equal 'system: the option chooses the column of sharegpt' \
     "{$system,\"source\":[[0,0]]}"
 printf '{%s}\n{%s,"sys":"other"}\n' "$system" "$system" >"$T/m"
 fails 'system: two that differ: messages' 65 \
-    'm: row 1 \(line 2\): .*begins with a system prompt that is not that of "sys"' \
+    'm: row 1 \(line 2\): .*begins with a system prompt that differs from "sys"' \
     sft-tokenize -q -m $model --system-key sys -o "$T/none" "$T/m"
 sed -i 's/"system":"S"/"system":"other"/' "$T/s"
-fails 'system: two that differ: sharegpt' 65 's: row 0 .*that is not that of "system"' \
+fails 'system: two that differ: sharegpt' 65 's: row 0 .*that differs from "system"' \
     sft-tokenize -q -m $model -o "$T/none" "$T/s"
 
 # ---- columns that are not used ----

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands beside a row's conversation: a system prompt, tools, and variables of the chat
- * template. */
+/* The columns besides a row's messages: system prompt, tools, variables of the chat template. */
 #include <string.h>
 
 #include "chat/chat.h"
@@ -27,21 +26,21 @@ int row_system(const struct json *row, const char *key, struct arena *a, struct 
     if (!str_is(first->role.text, "system")) return add_first(rec, v->s, a, e);
     if (first->content.text.p && str_eq(first->content.text, v->s)) return 0;
     return err_set(e, ERR_DATA,
-                   "the conversation begins with a system prompt that is not that of \"%s\"; "
+                   "the conversation begins with a system prompt that differs from \"%s\"; "
                    "remove one of them",
                    key);
 }
 
 /* ---- tools and variables ---- */
 
-/* null and "" are what an empty column becomes when rows are exported. */
+/* Exported rows hold null or "" in an empty column. */
 static bool is_absent(const struct json *v)
 {
     return !v || v->kind == JSON_NULL || (v->kind == JSON_STRING && v->s.n == 0);
 }
 
-/* The member KEY of the kind wanted, or a string that holds it as JSON. *out: NULL where the row
- * has none. */
+/* Sets *out to the member KEY, or to the JSON that a string holds, of the given kind; NULL when the
+ * row has none. */
 static int get_value(const struct json *row, const char *key, enum json_kind kind, struct arena *a,
                      const struct json **out, struct err *e)
 {
@@ -98,7 +97,7 @@ int row_kwargs(const struct json *row, struct arena *a, struct stream_record *re
     for (size_t i = 0; i < v->count; i++)
         if (chat_is_own_variable(v->keys[i]))
             return err_set(e, ERR_DATA,
-                           "\"" ROW_KWARGS "\": \"%.*s\" is not a row's to set; remove it",
+                           "\"" ROW_KWARGS "\": \"%.*s\" cannot be set by a row; remove it",
                            STR_FMT(v->keys[i]));
     return row_json(&rec->kwargs, v, a, e);
 }
