@@ -29,13 +29,13 @@ static const struct {
 /* Names in the trailer, words for people. */
 static const struct {
     const char *note, *word;
-} kinds[CHAT_LEFT_KINDS] = {
-    [CHAT_LEFT_MESSAGE] = {"left_messages", "messages"},
-    [CHAT_LEFT_SYSTEM] = {"left_systems", "system prompts"},
-    [CHAT_LEFT_CALL] = {"left_calls", "calls"},
-    [CHAT_LEFT_TOOL] = {"left_tools", "tools"},
-    [CHAT_LEFT_THOUGHT] = {"left_thoughts", "thoughts"},
-    [CHAT_LEFT_PART] = {"left_parts", "parts of messages"},
+} kinds[CHAT_OMITTED_KINDS] = {
+    [CHAT_OMITTED_MESSAGE] = {"left_messages", "messages"},
+    [CHAT_OMITTED_SYSTEM] = {"left_systems", "system prompts"},
+    [CHAT_OMITTED_CALL] = {"left_calls", "calls"},
+    [CHAT_OMITTED_TOOL] = {"left_tools", "tools"},
+    [CHAT_OMITTED_THOUGHT] = {"left_thoughts", "thoughts"},
+    [CHAT_OMITTED_PART] = {"left_parts", "parts of messages"},
 };
 
 int faults_allow(struct faults *f, const char *list, struct err *e)
@@ -64,28 +64,28 @@ static void note(struct faults *f, enum fault_sort sort, struct stream_source at
                  sorts[sort].one);
 }
 
-static void describe(const struct chat_left_item *k, struct buf *b)
+static void describe(const struct chat_omission *k, struct buf *b)
 {
-    if (k->kind == CHAT_LEFT_TOOL) {
+    if (k->kind == CHAT_OMITTED_TOOL) {
         buf_printf(b, "tool %" PRIu32, k->item);
         return;
     }
-    if (k->kind == CHAT_LEFT_CALL) buf_printf(b, "call %" PRIu32 " of ", k->item);
-    if (k->kind == CHAT_LEFT_THOUGHT) buf_puts(b, "the thought of ");
-    if (k->kind == CHAT_LEFT_PART) buf_puts(b, "a part of ");
-    if (k->kind == CHAT_LEFT_MESSAGE && k->item) buf_puts(b, "the content of ");
+    if (k->kind == CHAT_OMITTED_CALL) buf_printf(b, "call %" PRIu32 " of ", k->item);
+    if (k->kind == CHAT_OMITTED_THOUGHT) buf_puts(b, "the thought of ");
+    if (k->kind == CHAT_OMITTED_PART) buf_puts(b, "a part of ");
+    if (k->kind == CHAT_OMITTED_MESSAGE && k->item) buf_puts(b, "the content of ");
     buf_printf(b, "message %" PRId32 " (%.*s)", k->message, (int)(k->role.n < 40 ? k->role.n : 40),
                k->role.p ? k->role.p : "");
 }
 
-static bool is_fault(enum chat_left kind)
+static bool is_fault(enum chat_omitted kind)
 {
-    return kind != CHAT_LEFT_THOUGHT && kind != CHAT_LEFT_PART;
+    return kind != CHAT_OMITTED_THOUGHT && kind != CHAT_OMITTED_PART;
 }
 
 static void see_left(struct faults *f, const struct chat_facts *s, struct stream_source at)
 {
-    for (int i = 0; i < CHAT_LEFT_KINDS; i++) f->left[i] += s->left[i];
+    for (int i = 0; i < CHAT_OMITTED_KINDS; i++) f->omitted[i] += s->omitted[i];
     for (uint32_t i = 0; i < s->nnamed; i++) {
         struct buf b = {0};
         describe(&s->named[i], &b);
@@ -127,9 +127,9 @@ void faults_see(struct faults *f, const struct chat_facts *s, struct stream_sour
 static int left_summary(const struct faults *f, struct err *e)
 {
     struct buf b = {0};
-    for (int i = 0; i < CHAT_LEFT_KINDS; i++)
-        if (f->left[i])
-            buf_printf(&b, "%s%" PRIu64 " %s", b.len ? ", " : "", f->left[i], kinds[i].word);
+    for (int i = 0; i < CHAT_OMITTED_KINDS; i++)
+        if (f->omitted[i])
+            buf_printf(&b, "%s%" PRIu64 " %s", b.len ? ", " : "", f->omitted[i], kinds[i].word);
     int rc = buf_check(&b, e);
     if (rc == 0 && b.len) log_line(LOG_INFO, "not rendered by the template: %s", b.data);
     buf_free(&b);
@@ -167,8 +167,8 @@ int faults_summary(const struct faults *f, struct err *e)
 
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e)
 {
-    for (int i = 0; i < CHAT_LEFT_KINDS; i++)
-        if (stream_add_note(out, kinds[i].note, f->left[i], e) < 0) return -1;
+    for (int i = 0; i < CHAT_OMITTED_KINDS; i++)
+        if (stream_add_note(out, kinds[i].note, f->omitted[i], e) < 0) return -1;
     if (stream_add_note(out, "untrained", f->count[FAULT_EMPTY], e) < 0 ||
         stream_add_note(out, "straddling", f->straddling, e) < 0 ||
         stream_add_note(out, "empty_answers", f->empty, e) < 0 ||

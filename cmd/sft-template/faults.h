@@ -15,7 +15,7 @@ struct faults {
     struct buf names[FAULTS]; /* file:row of the first few */
     struct buf first;         /* what the first unrendered thing is */
     uint64_t samples, tokens, trained, straddling, decoded, unheeded, empty, outside;
-    uint64_t left[CHAT_LEFT_KINDS];
+    uint64_t omitted[CHAT_OMITTED_KINDS];
 };
 
 /* words: some of FAULT_WORDS with commas, or NULL. ERR_USAGE names an unknown one. */

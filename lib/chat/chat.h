@@ -30,11 +30,10 @@ struct chat_options {
      * templates; NULL: native. */
     const char *name;
     enum chat_mask mask;
-    bool keep_arguments; /* arguments of calls that are JSON text stay text. Without it they stay
-                          * text only where the template accepts nothing else or prints them as they
-                          * are */
-    const struct json
-        *vars; /* an object of further template variables, or NULL. The caller owns it */
+    /* Keeps arguments of calls that are JSON text as text. Otherwise they are decoded, unless the
+     * template accepts only text or prints them. */
+    bool keep_arguments;
+    const struct json *vars; /* an object of template variables, or NULL; the caller owns it */
     /* The time that strftime_now formats, in seconds since 1970. 0: SOURCE_DATE_EPOCH where it is
      * set, else CHAT_CLOCK. The clock of the machine is never read, so that equal inputs give equal
      * bytes. */
@@ -105,41 +104,40 @@ int chat_render(const struct chat *c, const struct chat_conversation *conv,
 void chat_rendering_free(struct chat_rendering *r);
 
 /* The things that a template can omit: none of their bytes is in the rendered text. */
-enum chat_left {
-    CHAT_LEFT_MESSAGE, /* a message with text, of another role than system */
-    CHAT_LEFT_SYSTEM,  /* a system prompt */
-    CHAT_LEFT_CALL,    /* a call */
-    CHAT_LEFT_TOOL,    /* a tool */
-    CHAT_LEFT_THOUGHT, /* the thought of a message, as a member of its own */
-    CHAT_LEFT_PART,    /* a part of a message's content, except white space at its ends */
-    CHAT_LEFT_KINDS
+enum chat_omitted {
+    CHAT_OMITTED_MESSAGE, /* a message with text, of another role than system */
+    CHAT_OMITTED_SYSTEM,  /* a system prompt */
+    CHAT_OMITTED_CALL,    /* a call */
+    CHAT_OMITTED_TOOL,    /* a tool */
+    CHAT_OMITTED_THOUGHT, /* the thought of a message, as a member of its own */
+    CHAT_OMITTED_PART,    /* a part of a message's content, except white space at its ends */
+    CHAT_OMITTED_KINDS
 };
-struct chat_left_item {
-    enum chat_left kind;
-    int32_t message; /* -1 for CHAT_LEFT_TOOL */
+struct chat_omission {
+    enum chat_omitted kind;
+    int32_t message; /* -1 for CHAT_OMITTED_TOOL */
     uint32_t item;   /* index of the call or tool; of a message: 1 when its calls are rendered */
     struct str role; /* of the message; memory of the conversation */
 };
-enum { CHAT_LEFT_NAMED = 8 };
+enum { CHAT_OMITTED_NAMED = 8 };
 
 struct chat_facts {
     uint32_t tokens, trained; /* trained: tokens of weight > 0 */
-    uint32_t straddling;      /* tokens at the edge of a trained region: untrained, since a byte of
-                               * theirs is outside */
-    uint32_t turns;           /* assistant messages */
-    uint32_t empty;           /* assistant messages without text, calls and thought */
-    uint32_t stops;           /* assistant turns whose stop token is trained */
-    uint32_t headless; /* turns without a generation prompt before them: they are trained from
-                        * the first byte of their message */
-    uint32_t outside;  /* pieces of assistant messages that are in no turn: they follow another
-                        * message or the end of their turn */
-    uint32_t decoded;  /* calls whose arguments were JSON text and were decoded */
-    uint32_t unheeded; /* messages that set another weight than the one they are trained with */
+    uint32_t straddling; /* untrained tokens of which only some bytes are in a trained region */
+    uint32_t turns;      /* assistant messages */
+    uint32_t empty;      /* assistant messages without text, calls and thought */
+    uint32_t stops;      /* assistant turns whose stop token is trained */
+    uint32_t headless;   /* turns without a generation prompt before them; they are trained from
+                          * the first byte of their message */
+    uint32_t outside;    /* pieces of assistant messages that are in no turn: they follow
+                          * another message or the end of their turn */
+    uint32_t decoded;    /* calls whose arguments were JSON text and were decoded */
+    uint32_t unheeded;   /* messages whose weight has no effect */
     bool bos_doubled;
     bool lost; /* a message, a system prompt, a call, or a tool that a rendered call does not name
                 * is omitted: the model learns something else than the row says */
-    uint32_t left[CHAT_LEFT_KINDS];               /* omissions of each kind */
-    struct chat_left_item named[CHAT_LEFT_NAMED]; /* the first omissions */
+    uint32_t omitted[CHAT_OMITTED_KINDS];           /* omissions of each kind */
+    struct chat_omission named[CHAT_OMITTED_NAMED]; /* the first omissions */
     uint32_t nnamed;
 };
 struct chat_sample {

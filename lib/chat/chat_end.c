@@ -126,8 +126,8 @@ static void set_end(struct chat_turn *t, const struct chat_sample *out, uint32_t
     t->until = stop < l->n ? l->end[stop] : closing_end(t, out, to);
 }
 
-/* Finds the end in the text alone. False when the closing has to decide, which masks that do not
- * use the exact end never ask for. */
+/* Finds the end in the text alone. False: the closing has to decide. ROLL's mask and {% generation
+ * %} do not need the exact end, so the result is always true for them. */
 static bool end_by_text(const struct chat *c, const struct chat_sample *out, struct chat_turn *t,
                         uint32_t k)
 {

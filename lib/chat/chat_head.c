@@ -179,7 +179,8 @@ static int head_in_context(const struct chat *c, struct chat_scratch *s,
         if (rc <= 0 || !separate_prompt(with, without, &p)) return rc;
         bool begins = with.tail + n >= p.tail;
         if (with.tail + n <= p.tail && search_head(c, s, k, p, e)) return -1;
-        /* The equal bytes prove that a turn begins here only where a message is before it. */
+        /* Equal bytes do not prove that a turn begins here where it follows no message, or the end
+         * of an earlier turn of its message. */
         if (k->found || !begins || !messages || k->t->later) return 0;
     }
     k->found = true;

@@ -118,8 +118,7 @@ struct chat_scratch {
     size_t nregions, cap;
     struct chat_turn *turns;
     size_t nturns, turncap;
-    /* The generation prompt behind other messages, for turns whose own prompt cannot be rendered.
-     */
+    /* The generation prompt behind other messages, for turns without a prompt of their own. */
     struct buf other_prompt;
     bool has_other_prompt; /* it is set for this conversation */
     uint64_t steps;        /* work on prompts of this conversation */
@@ -131,8 +130,8 @@ struct chat_scratch {
 int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_rendering *out,
                struct err *e);
 /* Counts in facts the strings of sources that the rendering omits. */
-void chat_left_out(const struct chat_conversation *conv, const struct chat_sources *sources,
-                   struct chat_facts *facts);
+void chat_count_omitted(const struct chat_conversation *conv, const struct chat_sources *sources,
+                        struct chat_facts *facts);
 /* Finds the turns, with their ends, in out->rendering and out->tokens. */
 int chat_turns(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
                struct chat_sample *out, struct err *e);

@@ -2,7 +2,7 @@
 /* The regions of a rendering that are trained, and their weights.
  *
  * {% generation %} blocks decide where the template has them. Otherwise mask `turn` trains each
- * assistant turn from the end of its head to its stop, and mask `content` its pieces and its stop.
+ * assistant turn from the end of its head to its stop; mask `content` trains its pieces and stop.
  */
 #include <string.h>
 
@@ -24,8 +24,8 @@ static int add_region(struct chat_scratch *s, uint32_t begin, uint32_t end, floa
     return 0;
 }
 
-/* Sets *head and returns true when the model writes the turn. It does not write a later turn of a
- * message without a generation prompt before it: that is text behind the end of the first one. */
+/* Sets *head. 1: the model writes the turn; 0: it does not, since the turn is text behind the end
+ * of an earlier turn of the message and has no generation prompt; -1: error. */
 static int is_turn(const struct chat *c, struct chat_scratch *s,
                    const struct chat_conversation *conv, const struct chat_turn *t,
                    struct chat_sample *out, uint32_t *head, struct err *e)

@@ -26,8 +26,7 @@ static int add_members(struct vm *vm, const struct json *o, struct jinja_var *va
         struct str key = o->keys[i];
         if (chat_is_own_variable(key))
             return err_set(vm->e, ERR_DATA,
-                           "the variable \"%.*s\" is set from the conversation only",
-                           STR_FMT(key));
+                           "the variable \"%.*s\" is set from the conversation only", STR_FMT(key));
         const char *name = arena_copy(vm->a, key.p, key.n, vm->e);
         if (!name || chat_value_json(vm, &o->items[i], &v)) return -1;
         if (!add(vars, n, name, v))
@@ -113,10 +112,11 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
     sources->n = 0;
     sources->decoded = 0;
     if (t->name && t->name->needs_system && !has_system(conv))
-        return err_set(e, ERR_DATA,
-                       "template %s: the conversation has no system message; put the text that ROLL "
-                       "adds in this case into the data",
-                       t->name->name);
+        return err_set(
+            e, ERR_DATA,
+            "template %s: the conversation has no system message; put the text that ROLL "
+            "adds in this case into the data",
+            t->name->name);
     if (variables(t, &vm, conv, add_generation_prompt, sources, vars, &n) ||
         jinja_render(jinja, &vm, vars, n, out))
         return err_prefix(e, "chat template");

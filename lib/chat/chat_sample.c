@@ -76,7 +76,7 @@ static int render(const struct chat *c, struct chat_scratch *s, struct chat_conv
     if (buf_check(&r->text, e) || chat_spans(text, &s->sources, r, e)) return -1;
     if (c->mask == CHAT_MASK_ROLL) drop_newline(r);
     out->facts.decoded = s->sources.decoded;
-    chat_left_out(conv, &s->sources, &out->facts);
+    chat_count_omitted(conv, &s->sources, &out->facts);
     return 0;
 }
 

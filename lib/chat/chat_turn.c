@@ -4,8 +4,7 @@
 
 #include "chat/chat_impl.h"
 
-/* True when EOS stands between the turn's last piece and `begin`, where another turn then begins.
- */
+/* True when EOS stands between the turn's last piece and `begin`: another turn begins there. */
 static bool has_ended(const struct chat *c, const struct token_list *l, const struct chat_turn *t,
                       uint32_t begin)
 {

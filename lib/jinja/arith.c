@@ -4,8 +4,6 @@
 
 #include "jinja/ast.h"
 
-static int too_big(struct vm *vm) { return vm_fail(vm, "an integer grows beyond 64 bits"); }
-
 static int int_pow(struct vm *vm, int64_t a, int64_t b, struct jval *out)
 {
     int64_t r = 1;
@@ -15,8 +13,8 @@ static int int_pow(struct vm *vm, int64_t a, int64_t b, struct jval *out)
         return 0;
     }
     for (; b > 0; b >>= 1) {
-        if ((b & 1) && __builtin_mul_overflow(r, a, &r)) return too_big(vm);
-        if (b > 1 && __builtin_mul_overflow(a, a, &a)) return too_big(vm);
+        if ((b & 1) && __builtin_mul_overflow(r, a, &r)) return vm_overflow(vm);
+        if (b > 1 && __builtin_mul_overflow(a, a, &a)) return vm_overflow(vm);
     }
     *out = jval_int(r);
     return 0;
@@ -45,14 +43,14 @@ static int int_op(struct vm *vm, int op, int64_t a, int64_t b, struct jval *out)
             return 0;
         }
         if (a == INT64_MIN && b == -1) {
-            if (op == T_FLOORDIV) return too_big(vm);
+            if (op == T_FLOORDIV) return vm_overflow(vm);
             break;
         }
         r = op == T_MOD ? a % b : a / b;
         if (a % b && (a % b < 0) != (b < 0))
-            r += op == T_MOD ? b : -1; /* rounds towards minus infinity */
+            r += op == T_MOD ? b : -1; /* round to minus infinity */
     }
-    if (over) return too_big(vm);
+    if (over) return vm_overflow(vm);
     *out = jval_int(r);
     return 0;
 }
@@ -143,7 +141,7 @@ int jval_binary(struct vm *vm, int op, struct jval a, struct jval b, struct jval
     if (op == T_ADD && a.kind == b.kind && sequence(a)) return add_sequences(vm, a, b, out);
     if (op == T_MUL && sequence(a) && jval_is_int(b, &k)) return repeat(vm, a, k, out);
     if (op == T_MUL && sequence(b) && jval_is_int(a, &i)) return repeat(vm, b, i, out);
-    if (a.kind == J_BIG || b.kind == J_BIG) return too_big(vm);
+    if (a.kind == J_BIG || b.kind == J_BIG) return vm_overflow(vm);
     return vm_fail(vm, "unsupported operand types for %s: '%s' and '%s'", names[op - T_ADD],
                    jval_type(a), jval_type(b));
 }

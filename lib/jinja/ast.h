@@ -166,8 +166,7 @@ bool parse_is_name(const struct parser *p, const char *name);
 const struct jstr *parse_string(struct parser *p, struct str s);
 int parse_symbol(struct parser *p, struct str name, uint32_t *sym);
 int parse_enter(struct parser *p);
-/* Enters one more level for the next link of a chain; the caller subtracts *levels from p->depth.
- */
+/* Enters one level for the next link of a chain; the caller subtracts *levels from p->depth. */
 int parse_deepen(struct parser *p, unsigned *levels);
 struct node *parse_null(struct parser *p, const char *what); /* parse_fail() that returns NULL */
 struct node *parse_node1(struct parser *p, enum node_kind kind, struct node *a);

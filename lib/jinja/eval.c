@@ -72,11 +72,6 @@ static int eval_getitem(struct vm *vm, const struct node *n, struct jval *out)
 }
 
 /* ---- arguments ---- */
-struct arg_list {
-    struct jlist *pos, *kw;
-    const struct jstr **names;
-};
-
 static int add_keywords(struct vm *vm, const struct call_args *c, struct jval extra,
                         struct jargs *a)
 {
@@ -156,7 +151,7 @@ static int eval_sign(struct vm *vm, const struct node *n, struct jval *out)
         *out = jval_float(n->kind == N_NEG ? -v.u.f : v.u.f);
         return 0;
     }
-    if (v.kind == J_BIG) return vm_fail(vm, "an integer grows beyond 64 bits");
+    if (v.kind == J_BIG) return vm_overflow(vm);
     if (v.kind != J_INT && v.kind != J_BOOL)
         return vm_fail(vm, "bad operand type for unary sign: '%s'", jval_type(v));
     return jval_binary(vm, n->kind == N_NEG ? T_SUB : T_ADD, jval_int(0), v, out);

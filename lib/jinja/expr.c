@@ -4,9 +4,8 @@
 
 static const struct token *cur(const struct parser *p) { return &p->tok[p->at]; }
 
-/* All binary operators associate to the left, ** too, as in Jinja. From the loosest to the
- * tightest:
- * + -, then ~, then * / // %, then **. */
+/* The binary operators from the tightest to the loosest: **, then * / // %, then ~, then + -. All
+ * of them associate to the left, as in Jinja. */
 static struct node *parse_pow(struct parser *p)
 {
     struct node *n = parse_unary(p, true);

@@ -16,7 +16,7 @@ int jfilter_abs(struct vm *vm, struct jval self, const struct jargs *a, struct j
         *out = jval_float(fabs(self.u.f));
         return 0;
     }
-    if (self.kind == J_BIG) return vm_fail(vm, "an integer grows beyond 64 bits");
+    if (self.kind == J_BIG) return vm_overflow(vm);
     if (!jval_is_int(self, &i) || i == INT64_MIN)
         return vm_fail(vm, "bad operand type for abs(): '%s'", jval_type(self));
     *out = jval_int(i < 0 ? -i : i);
@@ -95,7 +95,7 @@ int jfilter_int(struct vm *vm, struct jval self, const struct jargs *a, struct j
     } else if (fabs(f) < 9.2e18) {
         *out = jval_int((int64_t)f);
     } else {
-        return vm_fail(vm, "an integer grows beyond 64 bits");
+        return vm_overflow(vm);
     }
     return 0;
 }
@@ -121,7 +121,7 @@ int jfilter_round(struct vm *vm, struct jval self, const struct jargs *a, struct
     struct str how = a->pos[1].kind == J_STR ? jstr_str(a->pos[1].u.s) : STR("common");
     if (jarg_int(vm, a->pos[0], 0, &precision)) return -1;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
-    if (self.kind == J_BIG) return vm_fail(vm, "an integer grows beyond 64 bits");
+    if (self.kind == J_BIG) return vm_overflow(vm);
     if (!jval_is_real(self, &f))
         return vm_fail(vm, "round expects a number, not %s", jval_type(self));
     if (precision < 0 || precision > 300)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A Jinja engine that behaves as the environment in which transformers renders chat templates:
  * ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks, loop controls, {% generation %}).
+ *
  * It refuses, with an error that names the construct: include, import, extends and autoescape;
  * filters that chat templates do not use (urlize, wordwrap, groupby, ...); arithmetic beyond 64
  * bits (such integers can be printed); isalpha and similar methods on scripts without case; rare
- * conversions of % and format(). Known differences: slicing a constant such as `none[1:]` is an
+ * conversions of % and format().
+ *
+ * Known differences: slicing a constant such as `none[1:]` is an
  * error here and undefined in Jinja; generators run at once, so an error in one that is never read
  * is reported; objects print without their address. Case mappings are those of Unicode 14. */
 #ifndef SFT_JINJA_JINJA_H

@@ -56,7 +56,7 @@ static char end_sign(const struct lexer *x, size_t at, const char *end, bool plu
     return x->p[at] == '-' || (plus && x->p[at] == '+') ? x->p[at] : 0;
 }
 
-/* Skips a comment. As in Jinja, one at the very end of the source need not be closed. */
+/* Skips a comment. As in Jinja, an opening at the end of the source needs no end. */
 static int lex_comment(struct lexer *x, size_t start)
 {
     size_t opened = x->at;
@@ -154,8 +154,7 @@ static int lex_piece(struct lexer *x)
     return lex_tag(x, at, what == '%');
 }
 
-/* Copies the source with "\r\n" and "\r" as "\n" and without one final newline, as Jinja reads it.
- */
+/* Copies the source as Jinja reads it: "\r\n" and "\r" are "\n", one final newline is removed. */
 static char *normal_source(struct str s, struct arena *a, size_t *n, struct err *e)
 {
     char *p = arena_copy(a, s.p, s.n, e);

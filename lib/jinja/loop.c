@@ -42,8 +42,7 @@ static int filter_items(struct vm *vm, const struct node *n, struct jlist **item
     return 0;
 }
 
-/* Runs one iteration. 1: the body ran and set *flow, 0: the condition excluded the item, -1: error.
- */
+/* Runs one iteration. 1: the body ran and set *flow; 0: the condition excluded the item; -1. */
 static int loop_turn(struct vm *vm, const struct node *n, struct jloop *loop, bool filter,
                      int *flow)
 {

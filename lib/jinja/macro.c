@@ -62,8 +62,7 @@ static int bind_rest(struct vm *vm, const struct node *m, const struct jargs *a,
         if (jlist_add(vm, varargs, a->pos[i])) return -1;
     }
     if (m->flag & MACRO_KWARGS &&
-        jinja_scope_set(vm, s, vm->t->sym_kwargs, (struct jval){.kind = J_DICT, .u.dict = kwargs}) <
-            0)
+        jinja_scope_set(vm, s, vm->t->sym_kwargs, (struct jval){.kind = J_DICT, .u.dict = kwargs}))
         return -1;
     if (!(m->flag & MACRO_VARARGS)) return 0;
     return jinja_scope_set(vm, s, vm->t->sym_varargs, jval_list(varargs, J_TUPLE));

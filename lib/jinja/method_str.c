@@ -4,7 +4,7 @@
 
 #include "jinja/filters.h"
 
-/* jarg_int, but None is refused, as by these methods in Python. */
+/* Reads an integer like jarg_int(), but None is an error, as in Python. */
 static int int_arg(struct vm *vm, struct jval v, int64_t otherwise, int64_t *i)
 {
     if (v.kind == J_NONE) return vm_fail(vm, "an integer is expected, not NoneType");
@@ -18,7 +18,6 @@ static struct jval keep_markup(struct jval v, struct jval self)
     return v;
 }
 
-/* ---- str ---- */
 static int strip(struct vm *vm, struct jval self, const struct jargs *a, bool left, bool right,
                  struct jval *out)
 {

@@ -63,10 +63,7 @@ static struct node *parse_for(struct parser *p)
     struct node *n = parse_node(p, N_FOR, 5);
     const char *open = p->open;
     if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET, "in"))) return NULL;
-    if (!parse_skip_name(p, "in")) {
-        parse_fail(p, "`in` expected");
-        return NULL;
-    }
+    if (!parse_skip_name(p, "in")) return parse_null(p, "`in` expected");
     if (!(n->kids[1] = parse_tuple(p, TUPLE_NO_COND, "recursive"))) return NULL;
     if (parse_skip_name(p, "if") && !(n->kids[2] = parse_expression(p))) return NULL;
     if (parse_skip_name(p, "recursive")) n->flag = FOR_RECURSIVE;
@@ -149,10 +146,7 @@ static struct node *parse_macro(struct parser *p)
 {
     struct node *n = parse_node(p, N_MACRO, 0);
     if (!n) return NULL;
-    if (cur(p)->type != T_NAME) {
-        parse_fail(p, "a macro name expected");
-        return NULL;
-    }
+    if (cur(p)->type != T_NAME) return parse_null(p, "a macro name expected");
     if (parse_symbol(p, cur(p)->text, &n->sym) || !(n->name = parse_string(p, cur(p)->text)))
         return NULL;
     p->at++;
@@ -166,10 +160,7 @@ static struct node *parse_call_block(struct parser *p)
     m->name = parse_string(p, STR("caller"));
     if (cur(p)->type == T_LPAREN && parse_signature(p, m)) return NULL;
     if (!m->name || !(n->kids[0] = parse_expression(p))) return NULL;
-    if (n->kids[0]->kind != N_CALL) {
-        parse_fail(p, "a call expected after `call`");
-        return NULL;
-    }
+    if (n->kids[0]->kind != N_CALL) return parse_null(p, "a call expected after `call`");
     n->kids[1] = m;
     return macro_body(p, m, "endcall") ? NULL : n;
 }
@@ -211,10 +202,7 @@ static struct node *parse_block(struct parser *p)
 {
     struct node *n = parse_node(p, N_SCOPE, 1);
     if (!n) return NULL;
-    if (cur(p)->type != T_NAME) {
-        parse_fail(p, "a block name expected");
-        return NULL;
-    }
+    if (cur(p)->type != T_NAME) return parse_null(p, "a block name expected");
     p->at++;
     parse_skip_name(p, "scoped");
     parse_skip_name(p, "required");
@@ -260,10 +248,7 @@ static const struct {
 
 static struct node *parse_statement(struct parser *p)
 {
-    if (cur(p)->type != T_NAME) {
-        parse_fail(p, "the name of a tag expected");
-        return NULL;
-    }
+    if (cur(p)->type != T_NAME) return parse_null(p, "the name of a tag expected");
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         if (!str_is(cur(p)->text, statements[i].name)) continue;
         p->at++;

@@ -22,8 +22,7 @@ bool jval_iterable(struct jval v)
     }
 }
 
-/* Adds each character of a string to l. As in Python, the characters of Markup are plain strings.
- */
+/* Adds the characters of a string to l. As in Python, those of Markup are plain strings. */
 static int characters(struct vm *vm, const struct jstr *text, struct jlist *l)
 {
     struct jstr *s = vm_alloc(vm, 1, sizeof *s);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Python's string methods on strings that record origins: find, strip, split, replace, join, case.
- */
+/* String operations of Python that keep origins: find, strip, split, replace, join, case. */
 #include <string.h>
 
 #include "jinja/value.h"

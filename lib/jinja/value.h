@@ -155,6 +155,7 @@ enum {
 /* ---- errors, work and memory (vm.c) ---- */
 /* Sets ERR_DATA "line N: ..." and returns -1. */
 int vm_fail(struct vm *vm, const char *fmt, ...) ERR_PRINTF(2, 3);
+int vm_overflow(struct vm *vm); /* sets the error of an integer beyond 64 bits, returns -1 */
 /* Counts the work on so many bytes. 0, or -1 with ERR_DATA when the budget is exhausted. */
 int vm_charge(struct vm *vm, size_t bytes);
 /* Allocates zeroed memory of the arena. NULL with the error set. */
@@ -163,8 +164,7 @@ void *vm_alloc(struct vm *vm, size_t count, size_t size);
 int vm_undefined(struct vm *vm, struct jval v);
 /* Calls any callable value (macro.c). */
 int vm_call(struct vm *vm, struct jval f, const struct jargs *a, struct jval *out);
-/* ---- lists, dicts and equality (value.c); 0 or a pointer, else -1 or NULL with the error set ----
- */
+/* ---- lists, dicts and equality (value.c); on failure -1 or NULL with the error set ---- */
 static inline struct jval jval_kind(enum jkind k) { return (struct jval){.kind = (uint8_t)k}; }
 static inline struct jval jval_none(void) { return jval_kind(J_NONE); }
 static inline struct jval jval_bool(bool b) { return (struct jval){.kind = J_BOOL, .u.truth = b}; }
@@ -272,7 +272,7 @@ uint32_t jchar_lower(uint32_t c);
 const char *jchar_title(uint32_t c); /* NULL: the same as its upper case */
 bool jchar_cased(uint32_t c);
 
-/* ---- text forms (repr.c, json.c, format.c) ---- */
+/* ---- values as text (repr.c, json.c, percent.c, format.c) ---- */
 void jval_repr(struct jbuild *b, struct jval v, unsigned depth);
 enum { JFLOAT_TEXT = 48 };
 void jval_float_text(double f, char out[JFLOAT_TEXT]); /* Python's repr of a float */

@@ -21,8 +21,7 @@ int vm_charge(struct vm *vm, size_t bytes)
 {
     vm->steps += bytes / 64 + 1;
     if (vm->steps <= VM_MAX_STEPS) return 0;
-    return vm_fail(vm, "the template takes more than %llu steps",
-                   (unsigned long long)VM_MAX_STEPS);
+    return vm_fail(vm, "the template takes more than %llu steps", (unsigned long long)VM_MAX_STEPS);
 }
 
 void *vm_alloc(struct vm *vm, size_t count, size_t size)
@@ -35,3 +34,5 @@ void *vm_alloc(struct vm *vm, size_t count, size_t size)
     }
     return arena_alloc(vm->a, n, vm->e);
 }
+
+int vm_overflow(struct vm *vm) { return vm_fail(vm, "an integer grows beyond 64 bits"); }

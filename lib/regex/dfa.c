@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builds a deterministic automaton over classes of characters. A state is the ordered list of the
  * instructions that a backtracking matcher would try, so priorities are kept. Look-ahead of one
- * character is decided when that character is read: an edge tells whether a match ends before it.
- */
+ * character is decided when that character is read: an edge tells whether a match ends there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +42,7 @@ static uint32_t *boundaries(const struct regex *r, size_t *count, struct err *e)
     return at;
 }
 
-/* Groups the characters that are in the same sets into classes. 1: there are too many, -1: error.
- */
+/* Groups the characters that are in the same sets into classes. 1: too many classes, -1: error. */
 static int build_classes(struct regex *r, uint32_t *ncls, struct err *e)
 {
     size_t n = 0, cap = 0;

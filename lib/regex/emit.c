@@ -132,7 +132,8 @@ static int emit_loop(struct emitter *m, uint32_t child, bool lazy)
     if (marks) {
         r->simple = false;
         slot = r->slots++;
-        if (r->slots > 64) return err_set(m->e, ERR_DATA, "the pattern has too many loops that can match nothing");
+        if (r->slots > 64)
+            return err_set(m->e, ERR_DATA, "the pattern has too many loops that can match nothing");
         if (put(m, OP_MARK, slot, 0) < 0) return -1;
     }
     if (emit_node(m, child)) return -1;

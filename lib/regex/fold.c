@@ -2,9 +2,8 @@
 /* Case folding of classes and literals under (?i), also between one character and several. */
 #include "regex/impl.h"
 
-    /* Adds the characters that equal a member without case. */
-    static int
-    close_set(struct cpset *set, struct err *e)
+/* Adds the characters that equal a member without case. */
+static int close_set(struct cpset *set, struct err *e)
 {
     struct cpset least = {0}, more = {0};
     int rc = 0;

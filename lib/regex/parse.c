@@ -191,7 +191,8 @@ static uint32_t parse_atom(struct regex_parser *ps)
     case '?':
         return regex_fail(ps, "there is nothing to repeat"), 0;
     default:
-        if (*ps->p == '{' && regex_at_interval(ps)) return regex_fail(ps, "there is nothing to repeat"), 0;
+        if (*ps->p == '{' && regex_at_interval(ps))
+            return regex_fail(ps, "there is nothing to repeat"), 0;
         ps->p += utf8_get(ps->p, &c);
         return make_literal(ps, c);
     }

@@ -31,8 +31,7 @@ struct regex_mem {
 void regex_mem_free(struct regex_mem *m);
 
 /* Successive matches in a text, as find_iter of the Rust crate onig returns them: it skips an empty
- * match right behind the previous match. The number of steps is bounded in proportion to the text.
- */
+ * match right behind the previous match. The steps are bounded in proportion to the text. */
 struct regex_iter {
     const struct regex *r;
     struct regex_mem *mem;

@@ -58,8 +58,7 @@ static uint32_t make_repeat(struct regex_parser *ps, uint32_t atom, uint32_t min
     if (regex_is_anchor(ps->tree, atom)) return regex_fail(ps, "an anchor cannot be repeated"), 0;
     if (!lazy && join_repeats(&ps->tree->node[atom], min, max)) return atom;
     if (ps->tree->node[atom].literal)
-        atom = regex_wrap(ps, NODE_CAT,
-                          regex_fold_literals(ps, atom)); /* folding may make several nodes */
+        atom = regex_wrap(ps, NODE_CAT, regex_fold_literals(ps, atom)); /* may be several nodes */
     n = regex_wrap(ps, NODE_REPEAT, atom);
     if (!n) return 0;
     ps->tree->node[n].min = min;

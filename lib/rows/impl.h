@@ -23,8 +23,7 @@ int row_tools(const struct json *row, struct arena *a, struct stream_record *rec
  * an empty list is none. */
 int row_tools_wrapped(const struct json *row, struct arena *a, struct stream_record *rec,
                       struct err *e);
-/* Sets the variables for the chat template to the row's object, or to the one that a string holds.
- */
+/* Sets the variables of the chat template to the row's object, or to that in a string. */
 int row_kwargs(const struct json *row, struct arena *a, struct stream_record *rec, struct err *e);
 /* ---- helpers (row.c); the arena owns what they make ---- */
 /* Allocates room for n messages and a system prompt. */

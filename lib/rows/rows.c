@@ -44,8 +44,8 @@ int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a
     *empty = response.n ? NULL : "the response is empty";
     if (row_room(rec, 2, a, e) || join(&user, prompt, query, a, e)) return -1;
     if (row_add(rec, "user", user, a, e)) return -1;
-    return response.n == 0 ? 0
-                           : row_add(rec, "assistant", response, a, e); /* ROLL adds no message */
+    if (!response.n) return 0; /* ROLL makes no message of an empty answer */
+    return row_add(rec, "assistant", response, a, e);
 }
 
 /* ---- any format ---- */

@@ -41,8 +41,8 @@ static int split_merge(const struct json *m, size_t index, struct str *left, str
     *left = (struct str){m->s.p, !space ? 0 : (size_t)(space - m->s.p)};
     if (!space || memchr(space + 1, ' ', m->s.n - left->n - 1))
         return err_set(e, ERR_DATA,
-                       "merges: entry %zu \"%.*s\" must be two tokens with one space between", index,
-                       STR_FMT(m->s));
+                       "merges: entry %zu \"%.*s\" must be two tokens with one space between",
+                       index, STR_FMT(m->s));
     *right = (struct str){space + 1, m->s.n - left->n - 1};
     return 0;
 }

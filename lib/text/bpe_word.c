@@ -51,8 +51,7 @@ static int flush_unknown(const struct bpe *b, struct bpe_scratch *s, struct unkn
     return add_symbol(s, id, u->len, e);
 }
 
-/* Adds the bytes of a character as tokens <0xNN>. 1; 0: one of them is not in the vocabulary; -1.
- */
+/* Adds the bytes of a character as tokens <0xNN>. 1; 0: the vocabulary lacks one of them; -1. */
 static int add_fallback(const struct bpe *b, struct bpe_scratch *s, const char *p, unsigned n,
                         struct err *e)
 {

@@ -27,8 +27,8 @@ static void describe(const struct json *v, struct buf *b)
     }
     struct str last = {NULL, 0};
     buf_putc(b, '{');
-    for (size_t done = 0; done < v->count;
-         done++) { /* objects are small, so selection sort is enough */
+    /* Selection sort: the objects are small. */
+    for (size_t done = 0; done < v->count; done++) {
         size_t best = SIZE_MAX;
         for (size_t i = 0; i < v->count; i++) {
             struct str k = v->keys[i], m = best == SIZE_MAX ? k : v->keys[best];

@@ -4,7 +4,7 @@
 #include "text/tokenizer_impl.h"
 #include "unicode/utf8.h"
 
-    struct tokenizer_scratch {
+struct tokenizer_scratch {
     struct pretok_state state;
     struct normalizer_scratch normal;
     struct bpe_scratch *bpe;

@@ -41,7 +41,7 @@ int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);
 /* ---- chat templates (tokenizer_template.c) ---- */
 /* Loads the templates that are files of their own. */
 int tokenizer_file_templates(struct tokenizer *t, const char *dir, struct err *e);
-/* Loads v, "chat_template" of tokenizer_config.json or NULL, unless the folder has template files.
+/* Loads "chat_template" of tokenizer_config.json (or NULL), unless the folder has template files.
  */
 int tokenizer_config_templates(struct tokenizer *t, const struct json *v, struct err *e);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Properties, case and decompositions of code points, with the data of Hugging Face `tokenizers`.
- */
+/* Properties, case and decompositions of code points, as in Hugging Face `tokenizers`. */
 #ifndef SFT_UNICODE_H
 #define SFT_UNICODE_H
 
@@ -57,8 +56,7 @@ uint32_t unicode_fold_least(uint32_t c); /* the least character that equals c wi
 /* Writes the lower case of c to out and returns the number of characters. */
 unsigned unicode_to_lower(uint32_t c, uint32_t out[3]);
 unsigned unicode_combining(uint32_t c); /* the canonical combining class */
-/* Writes the full decomposition of c, Hangul included, to out and returns the number of characters.
- */
+/* Writes the full decomposition of c, also of Hangul, to out and returns its length. */
 #define UNICODE_DECOMPOSED_MAX 18
 unsigned unicode_decompose(uint32_t c, bool compat, uint32_t out[UNICODE_DECOMPOSED_MAX]);
 /* Returns the composite of two characters, or 0. */

@@ -29,8 +29,7 @@ static inline unsigned utf8_get(const char *s, uint32_t *c)
     return 4;
 }
 
-/* Decodes the character that ends before p, which is not the start of the text. Returns its length.
- */
+/* Decodes the character before p, which is not the start of the text, and returns its length. */
 static inline unsigned utf8_get_back(const char *p, uint32_t *c)
 {
     const char *q = p - 1;

@@ -108,7 +108,7 @@ includes() {
             target = substr($0, RSTART + 1, RLENGTH - 2)
             n = split(target, to, "/")
             from = at[1] == "lib" ? at[2] : at[1]
-            private = target ~ /[_\/]impl\.h$/ || target ~ /^jinja\/(ast|case|filters|lex)\.h$/
+            private = target ~ /[_\/]impl\.h$/ || target ~ /^jinja\/(ast|case|filters|lex|spec)\.h$/
             if (private && n > 1 && to[1] != from) print $1, "includes the private", target >other
             if (at[1] == "lib") print $1, from, (n == 1 ? from : to[1]), to[n]
         }' other="$2" "$1"

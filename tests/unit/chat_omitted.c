@@ -8,84 +8,84 @@ static void left_out(struct bench *b)
 {
     static const struct {
         const char *what, *source, *messages, *tools;
-        enum chat_left kind;
+        enum chat_omitted kind;
         uint32_t n;
         bool lost;
     } cases[] = {
-        {"left out: nothing", plain, "[" USER("a") "," ANSWER("b") "]", NULL, CHAT_LEFT_MESSAGE, 0,
-         false},
+        {"left out: nothing", plain, "[" USER("a") "," ANSWER("b") "]", NULL, CHAT_OMITTED_MESSAGE,
+         0, false},
         {"left out: a message of a role that the template does not know",
          LOOP "{% if m.role in ['user', 'assistant'] %}" HEAD "{{ m.content }}" END
               "{% endif %}" DONE PROMPT(""),
          "[{\"role\":\"critic\",\"content\":\"Hm.\"}," USER("a") "," ANSWER("b") "]", NULL,
-         CHAT_LEFT_MESSAGE, 1, true},
+         CHAT_OMITTED_MESSAGE, 1, true},
         {"left out: a system prompt",
          LOOP "{% if m.role != 'system' %}" HEAD "{{ m.content }}" END
               "{% endif %}" DONE PROMPT(""),
          "[{\"role\":\"system\",\"content\":\"Be kind.\"}," USER("a") "," ANSWER("b") "]", NULL,
-         CHAT_LEFT_SYSTEM, 1, true},
+         CHAT_OMITTED_SYSTEM, 1, true},
         {"left out: white space is nothing", LOOP HEAD "{{ m.content|trim }}" END DONE PROMPT(""),
-         "[" USER(" \\n") "," ANSWER(" b\\n") "]", NULL, CHAT_LEFT_MESSAGE, 0, false},
+         "[" USER(" \\n") "," ANSWER(" b\\n") "]", NULL, CHAT_OMITTED_MESSAGE, 0, false},
         {"left out: white space at the ends is no part",
          LOOP HEAD "{{ m.content|trim }}" END DONE PROMPT(""),
-         "[" USER("a") "," ANSWER(" b\\n") "]", NULL, CHAT_LEFT_PART, 0, false},
+         "[" USER("a") "," ANSWER(" b\\n") "]", NULL, CHAT_OMITTED_PART, 0, false},
         {"left out: a part of the content",
          LOOP HEAD "{{ m.content.split('</plan>')[-1] }}" END DONE PROMPT(""),
-         "[" USER("a") "," ANSWER("<plan>look</plan>b") "]", NULL, CHAT_LEFT_PART, 1, false},
+         "[" USER("a") "," ANSWER("<plan>look</plan>b") "]", NULL, CHAT_OMITTED_PART, 1, false},
         {"left out: a part in the middle",
          LOOP HEAD "{{ m.content.replace('x', '') }}" END DONE PROMPT(""),
-         "[" USER("a") "," ANSWER("bxc") "]", NULL, CHAT_LEFT_PART, 1, false},
+         "[" USER("a") "," ANSWER("bxc") "]", NULL, CHAT_OMITTED_PART, 1, false},
         {"left out: one of two calls",
          LOOP HEAD "{{ m.content }}{% for c in m.tool_calls or [] %}{% if loop.first %}"
                    "{{ c.function.name }}{% endif %}{% endfor %}" END DONE PROMPT(""),
          "[" USER("a") ",{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":"
                        "{\"name\":\"f\",\"arguments\":{}}},{\"function\":{\"name\":\"g\","
                        "\"arguments\":{}}}]}]",
-         NULL, CHAT_LEFT_CALL, 1, true},
+         NULL, CHAT_OMITTED_CALL, 1, true},
         {"left out: a thought", plain,
          "[" USER("a") ",{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"content\":\"b\"}]",
-         NULL, CHAT_LEFT_THOUGHT, 1, false},
+         NULL, CHAT_OMITTED_THOUGHT, 1, false},
         {"left out: not a thought under its other name",
          LOOP HEAD
          "{% if m.thinking %}({{ m.thinking }}){% endif %}{{ m.content }}" END DONE PROMPT(""),
          "[" USER("a") ",{\"role\":\"assistant\",\"reasoning\":\"hm\",\"content\":\"b\"}]", NULL,
-         CHAT_LEFT_THOUGHT, 0, false},
+         CHAT_OMITTED_THOUGHT, 0, false},
         {"left out: what a call was answered, as an object",
          LOOP "{% if m.role != 'tool' %}" HEAD "{{ m.content }}" END "{% endif %}" DONE PROMPT(""),
          "[" USER("a") ",{\"role\":\"tool\",\"content\":{\"sky\":\"grey\"}}," ANSWER("b") "]", NULL,
-         CHAT_LEFT_MESSAGE, 1, true},
+         CHAT_OMITTED_MESSAGE, 1, true},
         {"left out: not a picture",
          LOOP HEAD
          "{% if m.content is string %}{{ m.content }}{% else %}<image>{% endif %}" END DONE PROMPT(
              ""),
          "[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"image\":\"cat.png\"}]}," ANSWER(
              "b") "]",
-         NULL, CHAT_LEFT_MESSAGE, 0, false},
+         NULL, CHAT_OMITTED_MESSAGE, 0, false},
         {"left out: text beside a call",
          LOOP HEAD
          "{% if m.tool_calls %}{{ m.tool_calls|tojson }}{% else %}{{ m.content }}{% endif %}" END
              DONE PROMPT(""),
          "[" USER("a") ",{\"role\":\"assistant\",\"content\":\"So.\",\"tool_calls\":[{\"function\":"
                        "{\"name\":\"f\",\"arguments\":{\"n\":1}}}]}]",
-         NULL, CHAT_LEFT_MESSAGE, 1, true},
+         NULL, CHAT_OMITTED_MESSAGE, 1, true},
         {"left out: tools", plain, "[" USER("a") "," ANSWER("b") "]",
-         "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"name\":\"g\"}]", CHAT_LEFT_TOOL,
-         2, true},
+         "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"name\":\"g\"}]",
+         CHAT_OMITTED_TOOL, 2, true},
         {"left out: one of two tools",
          "{{ tools[0]|tojson }}" LOOP HEAD "{{ m.content }}" END DONE PROMPT(""),
-         "[" USER("a") "," ANSWER("b") "]", "[{\"name\":\"f\"},{\"name\":\"g\"}]", CHAT_LEFT_TOOL,
-         1, true},
+         "[" USER("a") "," ANSWER("b") "]", "[{\"name\":\"f\"},{\"name\":\"g\"}]",
+         CHAT_OMITTED_TOOL, 1, true},
         {"left out: a tool that a call in the text names is counted, and learnt", CALLS,
          "[" USER("Ports?") "," CALL("k1", "scan") "," RESULT("22") "]",
-         "[{\"type\":\"function\",\"function\":{\"name\":\"scan\"}}]", CHAT_LEFT_TOOL, 1, false},
+         "[{\"type\":\"function\",\"function\":{\"name\":\"scan\"}}]", CHAT_OMITTED_TOOL, 1, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool ok = sample(b, cases[i].source, cases[i].messages, cases[i].tools);
         const struct chat_facts *f = &b->sample.facts;
-        if (ok && f->left[cases[i].kind] != cases[i].n)
-            printf("# %u, not %u\n", (unsigned)f->left[cases[i].kind], (unsigned)cases[i].n);
+        if (ok && f->omitted[cases[i].kind] != cases[i].n)
+            printf("# %u, not %u\n", (unsigned)f->omitted[cases[i].kind], (unsigned)cases[i].n);
         CHECK(cases[i].what,
-              ok && f->left[cases[i].kind] == cases[i].n && f->lost == cases[i].lost);
+              ok && f->omitted[cases[i].kind] == cases[i].n && f->lost == cases[i].lost);
     }
 }
 

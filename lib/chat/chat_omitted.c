@@ -4,11 +4,11 @@
 
 #include "chat/chat_impl.h"
 
-static void note(struct chat_facts *f, struct chat_left_item item, bool lost)
+static void note(struct chat_facts *f, struct chat_omission item, bool lost)
 {
-    f->left[item.kind]++;
+    f->omitted[item.kind]++;
     f->lost |= lost;
-    if (f->nnamed < CHAT_LEFT_NAMED) f->named[f->nnamed++] = item;
+    if (f->nnamed < CHAT_OMITTED_NAMED) f->named[f->nnamed++] = item;
 }
 
 /* The state of one part of a message, call or tool in the text. */
@@ -38,7 +38,7 @@ static const struct chat_source *look_at_call(const struct chat_source *s,
     calls->there |= call.there;
     calls->shown |= call.shown;
     if (call.there && !call.shown)
-        note(f, (struct chat_left_item){CHAT_LEFT_CALL, first->message, first->item, role}, true);
+        note(f, (struct chat_omission){CHAT_OMITTED_CALL, first->message, first->item, role}, true);
     return s;
 }
 
@@ -54,11 +54,11 @@ static void look_at_message(const struct chat_message *m, int32_t index,
         if (s->part == CHAT_THOUGHT) look(&thought, s);
         s = s->part == CHAT_CALL ? look_at_call(s, to, role, &calls, f) : s + 1;
     }
-    struct chat_left_item item = {.message = index, .role = role, .item = calls.shown};
-    item.kind = str_is(role, "system") ? CHAT_LEFT_SYSTEM : CHAT_LEFT_MESSAGE;
-    if (content.there && content.shown) item.kind = CHAT_LEFT_PART;
+    struct chat_omission item = {.message = index, .role = role, .item = calls.shown};
+    item.kind = str_is(role, "system") ? CHAT_OMITTED_SYSTEM : CHAT_OMITTED_MESSAGE;
+    if (content.there && content.shown) item.kind = CHAT_OMITTED_PART;
     if (content.there && (!content.shown || content.partial)) note(f, item, !content.shown);
-    item.kind = CHAT_LEFT_THOUGHT;
+    item.kind = CHAT_OMITTED_THOUGHT;
     if (thought.there && !thought.shown) note(f, item, false);
     f->empty += chat_is_assistant(m) && !content.there && !thought.there && !calls.there;
 }
@@ -92,13 +92,13 @@ static const struct chat_source *look_at_tool(const struct chat_conversation *co
     uint32_t item = s->item;
     for (; s < end && s->part == CHAT_TOOL && s->item == item; s++) look(&tool, s);
     if (tool.there && !tool.shown)
-        note(f, (struct chat_left_item){CHAT_LEFT_TOOL, -1, item, {0}},
+        note(f, (struct chat_omission){CHAT_OMITTED_TOOL, -1, item, {0}},
              !is_called(sources, tool_name(conv->tools, item)));
     return s;
 }
 
-void chat_left_out(const struct chat_conversation *conv, const struct chat_sources *sources,
-                   struct chat_facts *f)
+void chat_count_omitted(const struct chat_conversation *conv, const struct chat_sources *sources,
+                        struct chat_facts *f)
 {
     const struct chat_source *s = sources->v, *end = s + sources->n;
     while (s < end) {
