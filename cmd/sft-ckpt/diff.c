@@ -24,8 +24,8 @@ static int distance(const struct hf_tensor *a, const struct hf_tensor *b, double
     double norm = 0, diff = 0, most = 0;
     for (uint64_t i = 0; i < a->count; i += BLOCK) {
         size_t n = a->count - i < BLOCK ? (size_t)(a->count - i) : BLOCK;
-        if (hf_to_f32(a->dtype, a->data + i * hf_dtype_size(a->dtype), n, x) != 0 ||
-            hf_to_f32(b->dtype, b->data + i * hf_dtype_size(b->dtype), n, y) != 0)
+        if (dtype_to_f32(a->dtype, a->data + i * dtype_size(a->dtype), n, x) != 0 ||
+            dtype_to_f32(b->dtype, b->data + i * dtype_size(b->dtype), n, y) != 0)
             return -1;
         for (size_t j = 0; j < n; j++) {
             double d = fabs((double)x[j] - (double)y[j]);

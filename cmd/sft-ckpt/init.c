@@ -19,7 +19,7 @@ enum { BLOCK = 4096 };
 struct plan {
     const struct hf_config *c;
     uint64_t seed;
-    enum hf_dtype dtype;
+    enum dtype dtype;
     struct hf_tensor *list;
     enum hf_param_kind *kinds;
     size_t count, cap, kinds_cap;
@@ -62,8 +62,8 @@ static int write_tensor(const struct plan *plan, size_t index, struct safetensor
                 x[i] = (float)(plan->c->initializer_range *
                                rng_normal(plan->seed, RNG_INIT, stream, at + i));
         }
-        hf_from_f32(t->dtype, x, n, out);
-        if (safetensors_write(w, out, n * hf_dtype_size(t->dtype), e) != 0) return -1;
+        dtype_from_f32(t->dtype, x, n, out);
+        if (safetensors_write(w, out, n * dtype_size(t->dtype), e) != 0) return -1;
     }
     return 0;
 }
@@ -81,8 +81,7 @@ static int write_weights(struct plan *plan, const char *dir, struct err *e)
 }
 
 /* The configuration as given but for the element type. */
-static int write_config(const struct hf_config *c, enum hf_dtype dtype, const char *dir,
-                        struct err *e)
+static int write_config(const struct hf_config *c, enum dtype dtype, const char *dir, struct err *e)
 {
     struct arena a = {0};
     struct buf b = {0};
@@ -106,7 +105,7 @@ static int write_config(const struct hf_config *c, enum hf_dtype dtype, const ch
     return rc;
 }
 
-static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum hf_dtype dtype,
+static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum dtype dtype,
                 const char *tokenizer, struct err *e)
 {
     struct plan plan = {.c = c, .seed = seed, .dtype = dtype};
@@ -121,9 +120,9 @@ static int fill(const char *tmp, const struct hf_config *c, uint64_t seed, enum 
 
 enum { DTYPE_CONFIG, DTYPE_BF16, DTYPE_FP32 }; /* the words of --dtype */
 
-static enum hf_dtype weights_dtype(const struct hf_config *c, int dtype)
+static enum dtype weights_dtype(const struct hf_config *c, int dtype)
 {
-    return dtype == DTYPE_BF16 ? HF_BF16 : dtype == DTYPE_FP32 ? HF_F32 : c->dtype;
+    return dtype == DTYPE_BF16 ? DT_BF16 : dtype == DTYPE_FP32 ? DT_F32 : c->dtype;
 }
 
 static int init(const char *config, const char *out, int64_t seed, int dtype, const char *tokenizer,

@@ -17,14 +17,14 @@ static int merge_tensor(const struct peft *p, const struct hf_tensor *t, float *
 {
     const uint64_t cols = t->ndim == 2 ? t->dim[1] : 1, all = cols ? t->count / cols : 0;
     const uint64_t step = cols < CHUNK && cols ? CHUNK / cols : 1;
-    const size_t size = hf_dtype_size(t->dtype);
+    const size_t size = dtype_size(t->dtype);
     void *packed = w; /* an element is no wider than fp32, so it can be packed in place */
     for (uint64_t row = 0; row < all; row += step) {
         uint64_t rows = all - row < step ? all - row : step;
         size_t n = (size_t)(rows * cols);
-        hf_to_f32(t->dtype, t->data + row * cols * size, n, w);
+        dtype_to_f32(t->dtype, t->data + row * cols * size, n, w);
         if (peft_apply(p, t, row, rows, w, e)) return -1;
-        hf_from_f32(t->dtype, w, n, packed);
+        dtype_from_f32(t->dtype, w, n, packed);
         if (safetensors_write(out, packed, n * size, e)) return -1;
     }
     return 0;
@@ -55,7 +55,7 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
     int rc = w ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         list[i] = *safetensors_at(base, i);
-        if (!is_changed(p, list[i].name) || hf_from_f32(list[i].dtype, w, 0, w) == 0) continue;
+        if (!is_changed(p, list[i].name) || dtype_from_f32(list[i].dtype, w, 0, w) == 0) continue;
         rc = err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s cannot be merged into",
                      list[i].file, list[i].name, hf_dtype_name(list[i].dtype));
     }

@@ -86,7 +86,7 @@ static int options(const struct run *r, struct trainer_options *out, struct err 
                                           .window = (uint32_t)c->sft.spike_window,
                                           .spike_action = (enum guard_action)c->sft.spike_action},
                                 .staging = (size_t)c->sft.staging << 20,
-                                .saved_dtype = r->hf.dtype == HF_BF16 ? HF_BF16 : HF_F32};
+                                .saved_dtype = r->hf.dtype == DT_BF16 ? DT_BF16 : DT_F32};
     run_stream_memory(r, (unsigned)c->sft_train.training_args.dataloader_num_workers, &o);
     if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);

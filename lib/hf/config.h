@@ -51,7 +51,7 @@ struct hf_config {
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];
     int eos_count;
-    enum hf_dtype dtype; /* of torch_dtype or dtype; HF_F32 when absent */
+    enum dtype dtype;    /* of torch_dtype or dtype; DT_F32 when absent */
     int64_t num_experts; /* 0: dense */
     bool quantized;      /* has a quantization_config */
     struct buf text;     /* the file as read, to be written back unchanged; empty when made here */

@@ -153,7 +153,7 @@ int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
         return -1;
     c->rms_norm_eps = 1e-6;
     c->initializer_range = 0.02;
-    c->dtype = HF_BF16;
+    c->dtype = DT_BF16;
     snprintf(c->hidden_act, sizeof c->hidden_act, "silu");
     if (get_real(g, c, "attention.layer_norm_rms_epsilon", &c->rms_norm_eps, e) != 0) return -1;
     set_biases(g, c);

@@ -7,10 +7,7 @@
 #include "hf/dtype.h"
 #include "hf/gguf.h"
 
-static float f16_at(const unsigned char *p)
-{
-    return hf_f32_from_f16((uint16_t)(p[0] | p[1] << 8));
-}
+static float f16_at(const unsigned char *p) { return f16_to_f32((uint16_t)(p[0] | p[1] << 8)); }
 
 /* 32 elements: d, 16 bytes with elements i (low half) and i + 16 (high half). */
 static void dequant_q4_0(const unsigned char *p, float *to)
@@ -118,19 +115,20 @@ static const struct {
     uint32_t type;
     const char *name;
     size_t elements, bytes;
-    void (*block)(const unsigned char *from, float *to); /* NULL: plain numbers */
+    void (*block)(const unsigned char *from, float *to); /* NULL: numbers, */
+    enum dtype plain;                                    /*   of this type */
 } types[] = {
-    {GGUF_TYPE_F32, "F32", 1, 4, NULL},
-    {GGUF_TYPE_F16, "F16", 1, 2, NULL},
-    {GGUF_TYPE_BF16, "BF16", 1, 2, NULL},
-    {GGUF_TYPE_Q4_0, "Q4_0", 32, 18, dequant_q4_0},
-    {GGUF_TYPE_Q4_1, "Q4_1", 32, 20, dequant_q4_1},
-    {GGUF_TYPE_Q5_0, "Q5_0", 32, 22, dequant_q5_0},
-    {GGUF_TYPE_Q5_1, "Q5_1", 32, 24, dequant_q5_1},
-    {GGUF_TYPE_Q8_0, "Q8_0", 32, 34, dequant_q8_0},
-    {GGUF_TYPE_Q4_K, "Q4_K", 256, 144, dequant_q4_k},
-    {GGUF_TYPE_Q5_K, "Q5_K", 256, 176, dequant_q5_k},
-    {GGUF_TYPE_Q6_K, "Q6_K", 256, 210, dequant_q6_k},
+    {GGUF_TYPE_F32, "F32", 1, 4, NULL, DT_F32},
+    {GGUF_TYPE_F16, "F16", 1, 2, NULL, DT_F16},
+    {GGUF_TYPE_BF16, "BF16", 1, 2, NULL, DT_BF16},
+    {GGUF_TYPE_Q4_0, "Q4_0", 32, 18, dequant_q4_0, DT_F32},
+    {GGUF_TYPE_Q4_1, "Q4_1", 32, 20, dequant_q4_1, DT_F32},
+    {GGUF_TYPE_Q5_0, "Q5_0", 32, 22, dequant_q5_0, DT_F32},
+    {GGUF_TYPE_Q5_1, "Q5_1", 32, 24, dequant_q5_1, DT_F32},
+    {GGUF_TYPE_Q8_0, "Q8_0", 32, 34, dequant_q8_0, DT_F32},
+    {GGUF_TYPE_Q4_K, "Q4_K", 256, 144, dequant_q4_k, DT_F32},
+    {GGUF_TYPE_Q5_K, "Q5_K", 256, 176, dequant_q5_k, DT_F32},
+    {GGUF_TYPE_Q6_K, "Q6_K", 256, 210, dequant_q6_k, DT_F32},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -162,7 +160,7 @@ void gguf_dequant(enum gguf_type t, const void *from, size_t n, float *to)
     size_t row = type_row(t);
     if (row == TYPES) return;
     if (!types[row].block) {
-        hf_to_f32(t == GGUF_TYPE_F32 ? HF_F32 : t == GGUF_TYPE_F16 ? HF_F16 : HF_BF16, p, n, to);
+        dtype_to_f32(types[row].plain, p, n, to);
         return;
     }
     for (size_t i = 0; i + types[row].elements <= n; i += types[row].elements) {

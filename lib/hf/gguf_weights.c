@@ -58,7 +58,7 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
         return -1;
     struct hf_tensor *h = &plan->list[plan->count];
     memset(h, 0, sizeof *h);
-    h->dtype = HF_BF16;
+    h->dtype = DT_BF16;
     h->ndim = p->ndim;
     memcpy(h->dim, p->dim, sizeof p->dim);
     if (!(h->name = arena_copy(&plan->names, p->name, strlen(p->name), e))) return -1;
@@ -89,7 +89,7 @@ static int write_tensor(const struct job *job, struct safetensors_writer *w, flo
         uint64_t from = vector ? 0 : source_row(r, job->head_rows);
         gguf_dequant(t->type, t->data + t->bytes / rows * from, cols, row);
         for (size_t i = 0; i < cols; i++)
-            out[i] = hf_bf16_from_f32(row[vector ? source_row(i, job->head_rows) : i]);
+            out[i] = bf16_from_f32(row[vector ? source_row(i, job->head_rows) : i]);
         if (safetensors_write(w, out, cols * sizeof *out, e) != 0) return -1;
     }
     return 0;

@@ -75,7 +75,7 @@ const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, con
 
 static bool is_real(const struct hf_tensor *t)
 {
-    return t->dtype == HF_F32 || t->dtype == HF_F16 || t->dtype == HF_BF16 || t->dtype == HF_F64;
+    return t->dtype == DT_F32 || t->dtype == DT_F16 || t->dtype == DT_BF16 || t->dtype == DT_F64;
 }
 
 /* A is [r, in], B [out, r], and they come in pairs. */
@@ -208,7 +208,7 @@ int peft_check(const struct peft *p, const struct safetensors *base, const struc
 static void get_row(const struct hf_tensor *t, uint64_t row, float *to)
 {
     const size_t n = (size_t)t->dim[1];
-    hf_to_f32(t->dtype, t->data + row * n * hf_dtype_size(t->dtype), n, to);
+    dtype_to_f32(t->dtype, t->data + row * n * dtype_size(t->dtype), n, to);
 }
 
 /* w[rows, in] += scale * B[row.., r] A[r, in]; the sum over r runs in its order, in fp32. */
@@ -240,7 +240,7 @@ int peft_apply(const struct peft *p, const struct hf_tensor *base, uint64_t row,
     if (a && b) return add_product(a, b, peft_scale(&p->config), row, rows, w, e);
     if (!whole) return 0;
     const size_t n = base->ndim == 2 ? (size_t)base->dim[1] : 1;
-    hf_to_f32(whole->dtype, whole->data + row * n * hf_dtype_size(whole->dtype), (size_t)rows * n,
-              w);
+    dtype_to_f32(whole->dtype, whole->data + row * n * dtype_size(whole->dtype), (size_t)rows * n,
+                 w);
     return 0;
 }

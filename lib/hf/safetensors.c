@@ -24,7 +24,7 @@ int hf_tensor_size(struct hf_tensor *t)
     for (int i = 0; i < t->ndim; i++)
         if (__builtin_mul_overflow(count, t->dim[i], &count)) return -1;
     t->count = count;
-    return __builtin_mul_overflow(count, hf_dtype_size(t->dtype), &t->bytes) ? -1 : 0;
+    return __builtin_mul_overflow(count, dtype_size(t->dtype), &t->bytes) ? -1 : 0;
 }
 
 /* A non-negative integer. */

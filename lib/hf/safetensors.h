@@ -18,7 +18,7 @@ enum { HF_MAX_DIMS = 8 };
 /* One tensor, row-major: the last dimension is contiguous. */
 struct hf_tensor {
     const char *name;
-    enum hf_dtype dtype;
+    enum dtype dtype;
     int ndim; /* 0: a scalar */
     uint64_t dim[HF_MAX_DIMS];
     uint64_t count, bytes;     /* elements, and their size; filled by reader and writer */

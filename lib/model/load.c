@@ -146,10 +146,10 @@ static int load_converted(struct weights *w, const struct param *p, const struct
                           void *master, const struct param_run *r)
 {
     float chunk[4096];
-    const size_t size = hf_dtype_size(t->dtype);
+    const size_t size = dtype_size(t->dtype);
     for (size_t i = 0, c; i < r->n; i += c) {
         c = r->n - i < 4096 ? r->n - i : 4096;
-        if (hf_to_f32(t->dtype, t->data + (r->whole + i) * size, c, chunk)) return -1;
+        if (dtype_to_f32(t->dtype, t->data + (r->whole + i) * size, c, chunk)) return -1;
         weights_set(w, master, p->offset + r->at + i, c, chunk);
     }
     return 0;
@@ -177,8 +177,8 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
 static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
                        const struct safetensors *s, void *master, struct err *e)
 {
-    const size_t size = hf_dtype_size(t->dtype);
-    const bool same = t->dtype == HF_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
+    const size_t size = dtype_size(t->dtype);
+    const bool same = t->dtype == DT_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
     for (struct param_run r = {0}; param_next(p, STAGING, &r);) {
         if (same)
             load_same(w, p, t, master, &r);

@@ -13,16 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/dtype.h"
 #include "base/err.h"
-
-enum dtype { DT_F32, DT_BF16, DT_F64, DT_I32 };
-size_t dtype_size(enum dtype t);
-const char *dtype_name(enum dtype t);
-uint16_t bf16_from_f32(float x); /* round to nearest, ties to even; NaN stays NaN */
-float bf16_to_f32(uint16_t x);
-/* Rounds x to one of its two neighbours, away from zero with the probability that makes the mean of
- * the result x: of `bits` the low 16 decide. NaN stays NaN. */
-uint16_t bf16_from_f32_random(float x, uint32_t bits);
 
 /* y[T,H] = w[ids[t],:] */
 struct op_embed {

@@ -7,12 +7,7 @@
 
 enum { STEP = 1 << 14, MODEL = 0, OPTIMIZER = 1 };
 
-static enum hf_dtype stored(enum dtype t)
-{
-    return t == DT_BF16 ? HF_BF16 : t == DT_F64 ? HF_F64 : HF_F32;
-}
-
-enum hf_dtype layout_dtype(enum dtype t) { return t == DT_BF16 ? HF_BF16 : HF_F32; }
+enum dtype layout_dtype(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
 
 static int copy(const struct layout_part *p, void *to, const void *from, size_t n, struct err *e)
 {
@@ -20,19 +15,19 @@ static int copy(const struct layout_part *p, void *to, const void *from, size_t 
     return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
 }
 
-int layout_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+int layout_read_here(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e)
 {
     const struct layout_part *p = arg;
     const size_t size = dtype_size(p->type);
     const char *from = (const char *)*p->flat + at * size;
-    if (stored(p->type) == as) return copy(p, out, from, n * size, e);
+    if (p->type == as) return copy(p, out, from, n * size, e);
     float *const v = p->buffer;
     void *const raw = v + STEP;
     for (size_t i = 0; i < n; i += STEP) {
         const size_t c = n - i < STEP ? n - i : STEP;
         if (copy(p, raw, from + i * size, c * size, e)) return -1;
-        if (hf_to_f32(stored(p->type), raw, c, v) ||
-            hf_from_f32(as, v, c, (char *)out + i * hf_dtype_size(as)))
+        if (dtype_to_f32(p->type, raw, c, v) ||
+            dtype_from_f32(as, v, c, (char *)out + i * dtype_size(as)))
             return err_set(e, ERR_INTERNAL, "cannot save %s as %s", dtype_name(p->type),
                            hf_dtype_name(as));
     }
@@ -40,7 +35,7 @@ int layout_read_here(void *arg, size_t at, size_t n, enum hf_dtype as, void *out
 }
 
 static int add(struct layout *c, struct layout_part *from, const struct param *p, int file,
-               enum hf_dtype dtype, struct err *e)
+               enum dtype dtype, struct err *e)
 {
     char name[128];
     if (file == OPTIMIZER)
@@ -65,7 +60,7 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
 }
 
 /* peft wants a tied model's one matrix under both of its names. */
-static int add_tied(struct layout *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+static int add_tied(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
 {
     const struct weights *w = c->parts[0].weights;
     struct param head = *p;
@@ -75,10 +70,10 @@ static int add_tied(struct layout *c, const struct param *p, enum hf_dtype dtype
 }
 
 /* A run with an adapter saves only what it trains, the adapter's matrices in fp32. */
-static int add_param(struct layout *c, const struct param *p, enum hf_dtype dtype, struct err *e)
+static int add_param(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
 {
     if (c->parts[0].weights->params.nlora && !p->trained) return 0;
-    if (p->adapter) dtype = HF_F32;
+    if (p->adapter) dtype = DT_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     if (p->trained && add_tied(c, p, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
@@ -93,7 +88,7 @@ static void add_part(struct layout *c, struct weights *w, const char *name, void
 }
 
 int layout_make(struct layout *c, struct weights *w, const struct save_part *state, int nstate,
-                enum hf_dtype dtype, struct err *e)
+                enum dtype dtype, struct err *e)
 {
     const struct params *p = &w->params;
     *c = (struct layout){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
@@ -130,7 +125,7 @@ void layout_bytes(const struct layout *c, uint64_t *model, uint64_t *all)
     *model = *all = 0;
     for (size_t i = 0; i < c->list.ntensors; i++) {
         const struct saver_tensor *t = &c->list.tensors[i];
-        const uint64_t bytes = t->n * hf_dtype_size(t->dtype);
+        const uint64_t bytes = t->n * dtype_size(t->dtype);
         *all += bytes;
         if (!c->list.files[t->file].state) *model += bytes;
     }

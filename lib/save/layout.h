@@ -43,11 +43,11 @@ struct layout {
  * nothing else, under peft's names. Both are in the order of the allocation. c must stay where it
  * is; weights and state must outlive it. */
 int layout_make(struct layout *c, struct weights *w, const struct save_part *state, int nstate,
-                enum hf_dtype dtype, struct err *e);
+                enum dtype dtype, struct err *e);
 /* Bytes of a checkpoint's tensors on the disk, in the model's file and in all. */
 void layout_bytes(const struct layout *c, uint64_t *model, uint64_t *all);
 /* The type in a checkpoint of what is kept with type t. */
-enum hf_dtype layout_dtype(enum dtype t);
+enum dtype layout_dtype(enum dtype t);
 void layout_free(struct layout *c);
 
 /* What this rank of m does of a checkpoint, after layout_make and before the saver is opened.

@@ -21,11 +21,11 @@ static void held_by(const struct layout *c, int r, size_t *begin, size_t *end)
         *end = *begin;
 }
 
-static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+static int collect(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e)
 {
     const struct layout_part *p = arg;
     const struct layout *c = p->owner;
-    const size_t size = hf_dtype_size(as);
+    const size_t size = dtype_size(as);
     int rc = 0;
     for (int r = 0; r < c->mesh->size[MESH_DP]; r++) {
         size_t begin = at, end = at + n;
@@ -42,14 +42,14 @@ static int collect(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, 
 }
 
 /* A piece that cannot be read is sent as zeros: rank 0 waits for something. */
-static int give(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+static int give(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e)
 {
     const struct layout_part *p = arg;
     const struct layout *c = p->owner;
     size_t begin = at, end = at + n;
     held_by(c, c->mesh->at[MESH_DP], &begin, &end);
     if (begin == end) return 0;
-    const size_t bytes = (end - begin) * hf_dtype_size(as);
+    const size_t bytes = (end - begin) * dtype_size(as);
     const int rc = layout_read_here(arg, begin, end - begin, as, out, e);
     if (rc) memset(out, 0, bytes);
     return mesh_side_send(c->mesh, out, bytes, mesh_peer(c->mesh, MESH_DP, 0), rc ? NULL : e) ? -1

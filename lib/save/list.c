@@ -10,7 +10,7 @@ size_t saver_staging(const struct saver_list *l, size_t limit)
     size_t all = 0, largest = 0;
     for (size_t i = 0; i < l->ntensors; i++) {
         const struct saver_tensor *t = &l->tensors[i];
-        const size_t size = hf_dtype_size(t->dtype);
+        const size_t size = dtype_size(t->dtype);
         const size_t piece = ring_room((t->n < SAVER_PIECE ? t->n : SAVER_PIECE) * size);
         if (mem_add(all, ring_room(t->n * size), &all)) all = SIZE_MAX / 2;
         if (piece > largest) largest = piece;

@@ -11,11 +11,11 @@
 enum { SAVER_PIECE = 1 << 20 };
 
 /* Puts elements [at, at + n) of something, in the type `as`, at `out`. */
-typedef int saver_read(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e);
+typedef int saver_read(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e);
 
 struct saver_tensor {
     const char *name;
-    enum hf_dtype dtype; /* in the file */
+    enum dtype dtype; /* in the file */
     int rank;
     uint64_t shape[2];
     size_t n;  /* elements */

@@ -80,8 +80,8 @@ static int read_tensor(const struct restore *r, const struct safetensors *s,
     const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->whole, e);
     if (!x) return -1;
     for (struct param_run run = {0}; param_next(p, CHUNK, &run);) {
-        const void *from = x->data + run.whole * hf_dtype_size(x->dtype);
-        if (hf_to_f32(x->dtype, from, run.n, buffer))
+        const void *from = x->data + run.whole * dtype_size(x->dtype);
+        if (dtype_to_f32(x->dtype, from, run.n, buffer))
             return err_set(e, ERR_DATA,
                            "%s: the values of tensor %s are not floating-point numbers", x->file,
                            name);

@@ -28,7 +28,7 @@ int saver_list_files(struct saver *s, struct err *e)
         const struct saver_tensor *t = &l->tensors[i];
         s->lists[t->file][s->count[t->file]++] = (struct hf_tensor){
             .name = t->name, .dtype = t->dtype, .ndim = t->rank, .dim = {t->shape[0], t->shape[1]}};
-        s->bytes += t->n * hf_dtype_size(t->dtype);
+        s->bytes += t->n * dtype_size(t->dtype);
     }
     return 0;
 }

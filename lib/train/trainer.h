@@ -22,10 +22,10 @@ struct trainer_options {
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
-    size_t steps;              /* bytes for steps of the streams: feed_room_bytes; 0: none */
-    size_t reading;            /* bytes that their readers allocate; 0: trainer_seal does nothing */
-    size_t staging;            /* most bytes of staging memory for checkpoints; 0: none is saved */
-    enum hf_dtype saved_dtype; /* of the weights in them: HF_BF16 or HF_F32 */
+    size_t steps;           /* bytes for steps of the streams: feed_room_bytes; 0: none */
+    size_t reading;         /* bytes that their readers allocate; 0: trainer_seal does nothing */
+    size_t staging;         /* most bytes of staging memory for checkpoints; 0: none is saved */
+    enum dtype saved_dtype; /* of the weights in them: DT_BF16 or DT_F32 */
 };
 struct trainer {
     struct memory memory; /* all of it, the optimizer's and the host's included */

@@ -32,7 +32,7 @@ static int add_tensor(void *arg, const struct hf_param *p, struct err *e)
     if (t->count == 64) return err_set(e, ERR_INTERNAL, "more tensors than the test has room for");
     snprintf(t->names[t->count], sizeof t->names[0], "%s", p->name);
     struct hf_tensor *x = &t->list[t->count];
-    *x = (struct hf_tensor){.name = t->names[t->count], .dtype = HF_F32, .ndim = p->ndim};
+    *x = (struct hf_tensor){.name = t->names[t->count], .dtype = DT_F32, .ndim = p->ndim};
     t->count++;
     memcpy(x->dim, p->dim, sizeof p->dim);
     return hf_tensor_size(x);

@@ -72,7 +72,7 @@ static int read_contents(struct trainer *t, uint64_t *sum, struct err *e)
     if (t->layout.mesh) return 0;
     for (size_t i = 0; i < c->ntensors && t->staging; i++) {
         const struct saver_tensor *x = &c->tensors[i];
-        const size_t bytes = x->n * hf_dtype_size(x->dtype);
+        const size_t bytes = x->n * dtype_size(x->dtype);
         char *to = (char *)t->staging + t->staging_bytes - (bytes + 63) / 64 * 64;
         if (x->read(x->arg, x->at, x->n, x->dtype, to, e)) return -1;
         *sum = hash64(to, bytes, *sum);
@@ -109,7 +109,7 @@ static void stays_inside(struct form f)
     f.o.length = LENGTH;
     f.o.tokens = TOKENS;
     f.o.staging = ROOM;
-    f.o.saved_dtype = HF_F32;
+    f.o.saved_dtype = DT_F32;
     if (!(f.o.optimizer.epsilon > 0)) f.o.optimizer = (struct optimizer_options)RIG_ADAMW;
     const uint64_t apart = train(&f, true), packed = train(&f, false);
     snprintf(name, sizeof name, "%s: stays inside its buffers", f.name);

@@ -60,21 +60,20 @@ static void halves(void)
         double v = exponent == 0    ? ldexp(mantissa, -24)
                    : exponent == 31 ? (mantissa ? NAN : INFINITY)
                                     : ldexp(1024 + mantissa, exponent - 25);
-        float got = hf_f32_from_f16((uint16_t)h);
+        float got = f16_to_f32((uint16_t)h);
         if (h & 0x8000) v = -v;
         if (!(isnan(v) ? isnan(got) : got == (float)v && !signbit(got) == !signbit(v))) ok = false;
-        if (!isnan(hf_f32_from_bf16((uint16_t)h)) &&
-            hf_bf16_from_f32(hf_f32_from_bf16((uint16_t)h)) != h)
+        if (!isnan(bf16_to_f32((uint16_t)h)) && bf16_from_f32(bf16_to_f32((uint16_t)h)) != h)
             ok = false;
     }
     CHECK("all fp16 values, and all bf16 values back", ok);
-    CHECK("a tie goes to the even one", hf_bf16_from_f32(f32(0x3f808000)) == 0x3f80 &&
-                                            hf_bf16_from_f32(f32(0x3f818000)) == 0x3f82);
-    CHECK("above and below a tie", hf_bf16_from_f32(f32(0x3f808001)) == 0x3f81 &&
-                                       hf_bf16_from_f32(f32(0x3f817fff)) == 0x3f81);
-    CHECK("the largest rounds to infinity", hf_bf16_from_f32(f32(0x7f7fffff)) == 0x7f80);
-    CHECK("a NaN stays one", (hf_bf16_from_f32(f32(0x7f800001)) & 0x7fff) > 0x7f80 &&
-                                 (hf_bf16_from_f32(f32(0xffffffff)) & 0x7fff) > 0x7f80);
+    CHECK("a tie goes to the even one",
+          bf16_from_f32(f32(0x3f808000)) == 0x3f80 && bf16_from_f32(f32(0x3f818000)) == 0x3f82);
+    CHECK("above and below a tie",
+          bf16_from_f32(f32(0x3f808001)) == 0x3f81 && bf16_from_f32(f32(0x3f817fff)) == 0x3f81);
+    CHECK("the largest rounds to infinity", bf16_from_f32(f32(0x7f7fffff)) == 0x7f80);
+    CHECK("a NaN stays one", (bf16_from_f32(f32(0x7f800001)) & 0x7fff) > 0x7f80 &&
+                                 (bf16_from_f32(f32(0xffffffff)) & 0x7fff) > 0x7f80);
 }
 
 int main(void)

@@ -34,7 +34,7 @@ static void defaults(void)
           c.num_key_value_heads == 4 && c.head_dim == 16 && c.max_position_embeddings == 2048 &&
               c.rms_norm_eps == 1e-6 && c.rope.theta == 10000 && !c.tie_word_embeddings &&
               strcmp(c.hidden_act, "silu") == 0 && strcmp(c.rope.type, "default") == 0 &&
-              c.bos_token_id == HF_NO_TOKEN && c.eos_count == 0 && c.dtype == HF_F32 &&
+              c.bos_token_id == HF_NO_TOKEN && c.eos_count == 0 && c.dtype == DT_F32 &&
               !c.qkv_bias && !c.qk_norm && !hf_config_is_moe(&c) && !c.quantized);
     CHECK("and is kept as it was",
           c.text.len == strlen(c.text.data) && strstr(c.text.data, "\"vocab_size\":100"));
@@ -146,7 +146,7 @@ static void families(void)
             "{\"model_type\":\"qwen2\",\"sliding_window\":32,\"torch_dtype\":\"bfloat16\"," KV SIZES
             "}",
             &c, &e) == 0 &&
-            c.qkv_bias && !c.o_bias && c.sliding_window == 0 && c.dtype == HF_BF16);
+            c.qkv_bias && !c.o_bias && c.sliding_window == 0 && c.dtype == DT_BF16);
     hf_config_free(&c);
     CHECK("qwen3 norms q and k",
           parse("{\"model_type\":\"qwen3\",\"head_dim\":32," KV SIZES "}", &c, &e) == 0 &&
@@ -156,7 +156,7 @@ static void families(void)
           parse("{\"model_type\":\"mistral\",\"sliding_window\":32,\"dtype\":\"float16\"," KV SIZES
                 "}",
                 &c, &e) == 0 &&
-              c.sliding_window == 32 && c.dtype == HF_F16);
+              c.sliding_window == 32 && c.dtype == DT_F16);
     hf_config_free(&c);
     CHECK("mistral has no biases, whatever it says",
           parse("{\"model_type\":\"mistral\",\"attention_bias\":true,\"mlp_bias\":true," KV SIZES

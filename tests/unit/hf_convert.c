@@ -136,7 +136,7 @@ static int value(const struct safetensors *s, const char *name, size_t r)
     const struct hf_tensor *t = safetensors_find(s, name);
     float f = -1;
     size_t at = t && t->ndim == 2 ? r * (size_t)t->dim[1] : r;
-    if (t) hf_to_f32(t->dtype, t->data + 2 * at, 1, &f);
+    if (t) dtype_to_f32(t->dtype, t->data + 2 * at, 1, &f);
     return (int)f;
 }
 
@@ -172,7 +172,7 @@ static void llama(void)
     struct hf_config c;
     CHECK("the configuration", hf_config_read(dir, &c, &e) == 0 && c.rms_norm_eps == 1e-5 &&
                                    c.num_key_value_heads == 1 && c.tie_word_embeddings &&
-                                   !c.qkv_bias && c.dtype == HF_BF16);
+                                   !c.qkv_bias && c.dtype == DT_BF16);
     hf_config_free(&c);
 }
 

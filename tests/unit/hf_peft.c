@@ -133,12 +133,12 @@ static double worst(const char *adapter, const char *base, const char *merged, b
     for (size_t i = 0; bad < INFINITY && i < safetensors_count(s); i++) {
         const struct hf_tensor *t = safetensors_at(s, i), *x = safetensors_find(want, t->name);
         float *w = malloc(t->count * 2 * sizeof *w), *y = w + t->count;
-        hf_to_f32(t->dtype, t->data, t->count, w);
-        hf_to_f32(x->dtype, x->data, x->count, y);
+        dtype_to_f32(t->dtype, t->data, t->count, w);
+        dtype_to_f32(x->dtype, x->data, x->count, y);
         if (peft_apply(p, t, 0, t->dim[0], w, &e)) bad = INFINITY;
         for (size_t j = 0; j < t->count; j++) { /* peft's was rounded to its type */
             double d = fabs((double)w[j] - (double)y[j]) / (1 + fabs((double)y[j]));
-            if (t->dtype == HF_BF16) d = hf_bf16_from_f32(w[j]) != hf_bf16_from_f32(y[j]);
+            if (t->dtype == DT_BF16) d = bf16_from_f32(w[j]) != bf16_from_f32(y[j]);
             if (!(d <= bad)) bad = d;
         }
         free(w);

@@ -42,7 +42,7 @@ static bool same(const struct safetensors *s, char *line)
     hash128_hex(h, hex);
     hash128_free(h);
     hf_tensor_shape(t, shape, sizeof shape);
-    return t->dtype == HF_BF16 && strcmp(shape, dims) == 0 && strcmp(hex, hash) == 0;
+    return t->dtype == DT_BF16 && strcmp(shape, dims) == 0 && strcmp(hex, hash) == 0;
 }
 
 static void check_tensors(const char *dir)
@@ -75,7 +75,7 @@ static void check_config(const char *dir)
               c.num_hidden_layers == 30 && c.num_attention_heads == 9 &&
               c.num_key_value_heads == 3 && c.head_dim == 64 && c.max_position_embeddings == 8192);
     CHECK("and its numbers", c.rope.theta == 100000 && c.rms_norm_eps == 1e-5 &&
-                                 c.tie_word_embeddings && c.dtype == HF_BF16 &&
+                                 c.tie_word_embeddings && c.dtype == DT_BF16 &&
                                  c.bos_token_id == 1 && c.eos_count == 1 &&
                                  c.eos_token_id[0] == 2 && c.pad_token_id == 2);
     hf_config_free(&c);

@@ -95,8 +95,8 @@ static bool put_back(struct weights *w, const struct param *p, bool bf16, unsign
     float *x = malloc(p->n * sizeof *x);
     bool ok = weights_get(w, w->values, w->compute, p->offset, p->n, x, &e) == 0;
     for (struct param_run r = {0}; ok && param_next(p, 1000, &r);)
-        ok = hf_from_f32(bf16 ? HF_BF16 : HF_F32, x + r.at, r.n,
-                         whole + r.whole * (bf16 ? 2 : 4)) == 0;
+        ok = dtype_from_f32(bf16 ? DT_BF16 : DT_F32, x + r.at, r.n,
+                            whole + r.whole * (bf16 ? 2 : 4)) == 0;
     free(x);
     return ok;
 }
@@ -161,7 +161,7 @@ static bool has_matrix(struct tiny *const *ranks, const struct peft *p, const st
     char name[200];
     peft_tensor_name(PEFT_SAVED, x->name, name, sizeof name);
     const struct hf_tensor *t = safetensors_find(p->file, name);
-    unsigned char *whole = t && t->dtype == HF_F32 ? malloc((size_t)t->bytes) : NULL;
+    unsigned char *whole = t && t->dtype == DT_F32 ? malloc((size_t)t->bytes) : NULL;
     if (whole) memset(whole, 0xff, (size_t)t->bytes);
     bool ok = whole != NULL;
     for (int at = 0; at < 2 && ok; at++) {

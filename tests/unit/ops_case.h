@@ -55,8 +55,9 @@ static inline double value_at(const void *p, int64_t i, enum dtype t)
         return ((const double *)p)[i];
     case DT_I32:
         return ((const int32_t *)p)[i];
+    default:
+        return 0;
     }
-    return 0;
 }
 static void set_value(void *p, int64_t i, enum dtype t, double x)
 {
@@ -72,6 +73,8 @@ static void set_value(void *p, int64_t i, enum dtype t, double x)
         break;
     case DT_I32:
         ((int32_t *)p)[i] = (int32_t)x;
+        break;
+    default:
         break;
     }
 }

@@ -46,9 +46,9 @@ static void good(void)
     CHECK("four tensors in file order", safetensors_count(s) == 4 && safetensors_at(s, 0) == a &&
                                             safetensors_at(s, 1) == b &&
                                             strcmp(safetensors_at(s, 2)->name, "none") == 0);
-    CHECK("shape, type and bytes", a && b && b->dtype == HF_F32 && b->ndim == 2 && b->dim[0] == 2 &&
+    CHECK("shape, type and bytes", a && b && b->dtype == DT_F32 && b->ndim == 2 && b->dim[0] == 2 &&
                                        b->dim[1] == 1 && b->bytes == 8 && b->data[0] == 6 &&
-                                       a->dtype == HF_BF16 && a->bytes == 6);
+                                       a->dtype == DT_BF16 && a->bytes == 6);
     CHECK("an absent name is not found", !safetensors_find(s, "c"));
     uint64_t three = 3, four = 4;
     CHECK("need accepts the right shape", safetensors_need(s, "a", 1, &three, &e) == a);

@@ -9,7 +9,7 @@
 
 static char dir[] = "/tmp/sft-write.XXXXXX";
 
-static struct hf_tensor spec(const char *name, enum hf_dtype t, uint64_t rows, uint64_t cols)
+static struct hf_tensor spec(const char *name, enum dtype t, uint64_t rows, uint64_t cols)
 {
     struct hf_tensor s = {.name = name, .dtype = t, .ndim = cols ? 2 : 1, .dim = {rows, cols}};
     return s;
@@ -48,8 +48,8 @@ static bool reads_back(const char *stem, const struct hf_tensor *list, size_t n)
 static void round_trip(void)
 {
     struct err e = {0};
-    struct hf_tensor list[] = {spec("z.weight", HF_BF16, 3, 5), spec("empty", HF_F32, 0, 4),
-                               spec("a.weight", HF_F32, 7, 0), spec("m \"q\"\n", HF_U8, 9, 0)};
+    struct hf_tensor list[] = {spec("z.weight", DT_BF16, 3, 5), spec("empty", DT_F32, 0, 4),
+                               spec("a.weight", DT_F32, 7, 0), spec("m \"q\"\n", DT_U8, 9, 0)};
     struct safetensors_writer *w = safetensors_create(dir, "model", list, 4, 0, &e);
     CHECK("one file: written",
           w && write_all(w, 30 + 28 + 9, 13, &e) == 0 && safetensors_commit(w, &e) == 0);
@@ -71,7 +71,7 @@ static void round_trip(void)
 static void failures(void)
 {
     struct err e = {0};
-    struct hf_tensor list[] = {spec("a", HF_U8, 4, 0)};
+    struct hf_tensor list[] = {spec("a", DT_U8, 4, 0)};
     char path[100];
     snprintf(path, sizeof path, "%s/short.safetensors", dir);
     struct safetensors_writer *w = safetensors_create(dir, "short", list, 1, 0, &e);

@@ -51,7 +51,7 @@ static bool tensor_is(const struct saver_tensor *x, int k)
     struct safetensors *s = safetensors_open_stem(path, x->file ? "optimizer" : "model", &e);
     const struct hf_tensor *f = s ? safetensors_find(s, x->name) : NULL;
     float *v = malloc(x->n * sizeof *v);
-    bool ok = f && f->count == x->n && hf_to_f32(f->dtype, f->data, x->n, v) == 0;
+    bool ok = f && f->count == x->n && dtype_to_f32(f->dtype, f->data, x->n, v) == 0;
     for (size_t i = 0; ok && i < x->n; i++) {
         const float want = value(part, x->at + i, k);
         ok = !(v[i] < want || v[i] > want);
@@ -210,7 +210,7 @@ static bool set_up(struct err *e)
                                       .shard_optimizer = true,
                                       .optimizer = {.kind = OPTIMIZER_ADAMW},
                                       .staging = 1,
-                                      .saved_dtype = HF_BF16};
+                                      .saved_dtype = DT_BF16};
     return d && mesh_world(&mesh, w, d, e) == 0 && trainer_init(&t, &m, &o, &mesh, d, e) == 0 &&
            trainer_alloc(&t, e) == 0;
 }

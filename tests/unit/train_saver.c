@@ -18,13 +18,13 @@ static atomic_int reads, fail_read;
 static struct saver_tensor tensors[2 * TENSORS];
 static char names[2 * TENSORS][32];
 
-static int read_values(void *arg, size_t at, size_t n, enum hf_dtype as, void *out, struct err *e)
+static int read_values(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e)
 {
     (void)arg;
     if (atomic_fetch_add(&reads, 1) + 1 == fail_read)
         return err_set(e, ERR_DEVICE, "the device is lost");
     usleep(500);
-    return hf_from_f32(as, values + at, n, out) ? err_set(e, ERR_INTERNAL, "type") : 0;
+    return dtype_from_f32(as, values + at, n, out) ? err_set(e, ERR_INTERNAL, "type") : 0;
 }
 
 /* Each tensor once in either file: 12 pieces of up to 800 KB, of which the ring holds one. */
@@ -34,7 +34,7 @@ static struct saver_list list(void)
         const size_t at = (size_t)(i / 2) * (N + 64) / 64 * 64;
         snprintf(names[i], sizeof names[i], "%s%d", i % 2 ? "state." : "x", i / 2);
         tensors[i] = (struct saver_tensor){.name = names[i],
-                                           .dtype = i % 2 ? HF_F32 : HF_BF16,
+                                           .dtype = i % 2 ? DT_F32 : DT_BF16,
                                            .rank = 1,
                                            .shape = {N},
                                            .n = N,

@@ -32,8 +32,9 @@ static inline REAL get(const void *p, int64_t i, enum dtype t)
         return (REAL)((const double *)p)[i];
     case DT_I32:
         return (REAL)((const int32_t *)p)[i];
+    default: /* a type of files only */
+        return 0;
     }
-    return 0;
 }
 
 static inline void put(void *p, int64_t i, enum dtype t, REAL x)
@@ -50,6 +51,8 @@ static inline void put(void *p, int64_t i, enum dtype t, REAL x)
         break;
     case DT_I32:
         ((int32_t *)p)[i] = (int32_t)x;
+        break;
+    default: /* a type of files only */
         break;
     }
 }
