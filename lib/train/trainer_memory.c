@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a trainer: planned, allocated, filled and released. */
+#include "base/mem.h"
+#include "train/trainer.h"
+
+static void rehearse(void *arg)
+{
+    struct trainer *t = arg;
+    optimizer_bind(&t->optimizer);
+    stage_rehearse(&t->stage);
+    optimizer_norm(&t->optimizer);
+    optimizer_update(&t->optimizer, 0, 1);
+}
+
+static int plan_staging(struct trainer *t, struct err *e)
+{
+    struct save_part part[OPTIMIZER_PARTS];
+    const int n = optimizer_parts(&t->optimizer, part);
+    if (layout_make(&t->layout, &t->weights, part, n, t->o.saved_dtype, e)) return -1;
+    layout_spread(&t->layout, t->mesh, t->optimizer.zero.sharded);
+    t->staging_bytes = saver_staging(&t->layout.list, mesh_writes(t->mesh) ? t->o.staging : 0);
+    if (t->staging_bytes)
+        plan_add_host(&t->memory.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
+                      &t->staging);
+    return 0;
+}
+
+static void plan_reserve(struct trainer *t)
+{
+    const bool saves = t->o.staging && mesh_writes(t->mesh);
+    t->reserve_room = t->o.reading + (saves ? saver_reserve(&t->layout.list) : 0);
+    plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
+                  &t->reserve);
+}
+
+int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
+                 struct mesh *mesh, struct device *d, struct err *e)
+{
+    *t = (struct trainer){.o = *o, .mesh = mesh, .batch = {.capacity = o->tokens}};
+    const struct weights_options w = {
+        .compute = o->compute,
+        .gradients = true,
+        .length = o->length,
+        .params = {.frozen = o->params.frozen,
+                   .arg = o->params.arg,
+                   .lora = o->params.lora,
+                   .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
+    const struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens};
+    struct plan *plan = &t->memory.plan;
+    if (weights_init(&t->weights, m, &w, d, plan, e) ||
+        stage_init(&t->stage, &t->weights, &s, plan, e))
+        return -1;
+    if (t->weights.params.trained == 0)
+        return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
+    guard_init(&t->guard, &o->guard);
+    if (balance_init(&t->balance, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
+    zero_plan(&t->optimizer.zero, plan, t->weights.accum);
+    if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
+    if (o->staging && plan_staging(t, e)) return -1;
+    if (o->reading) plan_reserve(t);
+    return memory_place(&t->memory, &t->weights.device, rehearse, t, e);
+}
+
+int trainer_alloc(struct trainer *t, struct err *e)
+{
+    if (memory_alloc(&t->memory, e)) return -1;
+    stage_bind(&t->stage);
+    weights_fill_rotary(&t->weights);
+    optimizer_bind(&t->optimizer);
+    return 0;
+}
+
+void trainer_seal(struct trainer *t)
+{
+    if (!t->reserve_room) return;
+    mem_seal(t->reserve, t->reserve_room);
+    t->sealed = true;
+}
+
+int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
+{
+    return weights_load(&t->weights, weights,
+                        optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL, e);
+}
+
+void trainer_close(struct trainer *t)
+{
+    layout_free(&t->layout);
+    balance_free(&t->balance);
+    if (t->sealed) mem_unseal();
+    stage_free(&t->stage);
+    weights_free(&t->weights);
+    memory_free(&t->memory);
+}
