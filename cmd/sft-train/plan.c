@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All memory, before any is used: the plan, and what --plan prints of it. */
+/* Plans all memory before any is used, and prints the plan for --plan. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,121 +8,74 @@
 #include "model/freeze.h"
 #include "run.h"
 
-/* The type of computation: what was asked for, if the device is good at it. */
-static int compute_type(const struct run *r, enum dtype *t, struct err *e)
+/* Computes in the type that was asked for if the device is good at it. */
+static void adjust_compute(const struct run *r, enum dtype *t)
 {
-    *t = r->config->run.dtype == CONFIG_BF16 ? DT_BF16 : DT_F32;
-    if (r->config->run.dtype == CONFIG_FP16)
-        return err_set(e, ERR_CONFIG, "dtype fp16 is not supported; use bf16 or fp32");
     if (*t == DT_BF16 && !device_has_bf16(r->device)) {
         log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
         *t = DT_F32;
     }
     if (strcmp(r->device->ops->name, "ref64") == 0) *t = DT_F64;
-    return 0;
 }
 
-static struct optimizer_options optimizer_options(const struct config *c)
+static int check_length(const struct run *r, struct err *e)
 {
-    const struct config_optimizer *o = &c->run.optimizer;
-    return (struct optimizer_options){.kind = o->sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,
-                                      .momentum = o->momentum,
-                                      .dampening = o->dampening,
-                                      .nesterov = o->nesterov,
-                                      .beta1 = c->sft_train.training_args.adam_beta1,
-                                      .beta2 = c->sft_train.training_args.adam_beta2,
-                                      .epsilon = c->sft_train.training_args.adam_epsilon,
-                                      .weight_decay = c->sft_train.training_args.weight_decay,
-                                      .max_norm = c->max_grad_norm,
-                                      .no_master = c->sft.master_dtype == CONFIG_BF16,
-                                      .moments =
-                                          c->sft.moments_dtype == CONFIG_BF16 ? DT_BF16 : DT_F32,
-                                      .seed = (uint64_t)c->seed};
-}
-
-struct feed_room run_room(const struct run *r, unsigned *ahead)
-{
-    const struct config *c = r->config;
-    *ahead = (unsigned)c->sft_train.training_args.dataloader_num_workers;
-    return feed_room((uint64_t)c->sequence_length, (uint64_t)c->run.global_batch_size,
-                     (enum pack_mode)c->run.pack_mode);
-}
-
-struct feed_room run_validation_room(const struct run *r)
-{
-    const struct config *c = r->config;
-    struct feed_room room = feed_room((uint64_t)c->sequence_length,
-                                      (uint64_t)c->sft_train.infer_batch_size, PACK_DENSE);
-    room.parts = true;
-    return room;
-}
-
-void run_stream_memory(const struct run *r, unsigned ahead, struct trainer_options *o)
-{
-    enum { ROW = 64 }; /* a row's place among the ranks */
-    const uint64_t length = (uint64_t)r->config->sequence_length;
-    const struct feed_room validation = run_validation_room(r);
-    unsigned planned;
-    const struct feed_room room = run_room(r, &planned);
-    o->steps = feed_room_bytes(&room, ahead);
-    o->reading = stream_room(length) + (size_t)(room.rows + validation.rows) * ROW;
-    if (!r->validation) return;
-    if (mem_add(o->steps, feed_room_bytes(&validation, 0), &o->steps)) o->steps = SIZE_MAX;
-    o->reading += stream_room(length);
-}
-
-/* What the configuration asks of the trainer. */
-static int options(const struct run *r, struct trainer_options *out, struct err *e)
-{
-    static const enum recompute recompute[] = {RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL};
-    const struct config *c = r->config;
-    const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
-    struct trainer_options o = {.recompute = recompute[c->run.recompute],
-                                .length = c->sequence_length,
-                                .optimizer = optimizer_options(c),
-                                .shard_optimizer = c->run.shard_optimizer,
-                                .guard = {.skip_nonfinite = c->sft.skip_nonfinite,
-                                          .spike_factor = c->sft.spike_factor,
-                                          .window = (uint32_t)c->sft.spike_window,
-                                          .spike_action = (enum guard_action)c->sft.spike_action},
-                                .staging = (size_t)c->sft.staging << 20,
-                                .saved_dtype = r->hf.dtype == DT_BF16 ? DT_BF16 : DT_F32};
-    run_stream_memory(r, (unsigned)c->sft_train.training_args.dataloader_num_workers, &o);
-    if (compute_type(r, &o.compute, e)) return -1;
     const int64_t reach = rope_reach(&r->model, false);
-    if (c->sequence_length > reach)
-        return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",
-                       (long long)c->sequence_length, (long long)reach);
-    if (__builtin_mul_overflow(each, c->sequence_length, &o.tokens))
-        return err_set(e, ERR_CONFIG,
-                       "per_device_train_batch_size times sequence_length is too "
-                       "large");
-    if (c->sft_train.model_args.freeze_module_prefix && !adapter_on(r->adapter))
-        o.params = (struct params_options){
-            .frozen = freeze_match, .arg = (void *)c->sft_train.model_args.freeze_module_prefix};
-    adapter_options(r->adapter, c, &o.params);
-    *out = o;
-    return 0;
+    if (r->config->sequence_length <= reach) return 0;
+    return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",
+                   (long long)r->config->sequence_length, (long long)reach);
 }
+
+/* Warns of settings that have no effect; ROLL passes over them in silence. */
+static void warn_idle(const struct run *r)
+{
+    const struct adapter_options *o = &r->options.adapter;
+    const bool on = adapter_on(r->adapter);
+    if (on && r->config->sft_train.model_args.freeze_module_prefix)
+        log_line(LOG_WARN, "freeze_module_prefix has no effect beside an adapter");
+    if (!on && o->whole)
+        log_line(LOG_WARN, "additional_target has no effect without lora_target: all is trained");
+    if (o->path && o->target)
+        log_line(LOG_WARN, "lora_target has no effect beside adapter_name_or_path");
+}
+
+/* Adds to the options what depends on the model and the device. */
+static int complete_options(struct run *r, struct err *e)
+{
+    struct trainer_options *o = &r->options.trainer;
+    const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
+    r->adapter = adapter_new(&r->options.adapter, &r->model, e);
+    if (!r->adapter) return -1;
+    warn_idle(r);
+    adjust_compute(r, &o->compute);
+    o->saved_dtype = r->hf.dtype == DT_BF16 ? DT_BF16 : DT_F32;
+    if (frozen && !adapter_on(r->adapter))
+        o->params = (struct params_options){.frozen = freeze_match, .arg = (void *)frozen};
+    adapter_params(r->adapter, &o->params);
+    return check_length(r, e);
+}
+
+static void warn(const char *text) { log_line(LOG_WARN, "%s", text); }
 
 int run_plan(struct run *r, struct err *e)
 {
-    struct trainer_options o;
-    r->adapter = adapter_new(r->config, &r->model, e);
-    if (!r->adapter || options(r, &o, e)) return -1;
-    const int rc = trainer_init(&r->trainer, &r->model, &o, &r->mesh, r->device, e);
+    if (train_options_from(r->config, r->validation, &r->options, e) || complete_options(r, e))
+        return -1;
+    const int rc =
+        trainer_init(&r->trainer, &r->model, &r->options.trainer, &r->mesh, r->device, e);
     const struct params *params = &r->trainer.weights.params;
-    if (adapter_on(r->adapter) && params->count && adapter_check(r->adapter, r->config, params, e))
-        return -1; /* which says more than that nothing is trained */
+    if (adapter_on(r->adapter) && params->count &&
+        adapter_check(r->adapter, params, r->config->run.model, warn, e))
+        return -1; /* it says more than trainer_init, for which nothing is trained */
     if (rc || adapter_on(r->adapter)) return rc;
     const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
-    return frozen ? freeze_check(frozen, &r->trainer.weights.params, e) : 0;
+    return frozen ? freeze_check(frozen, params, e) : 0;
 }
 
-/* ---- what is printed ---- */
+/* ---- printing ---- */
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
-/* What a checkpoint takes on the disk, but for headers and the manifest. */
+/* Bytes of a checkpoint on the disk, but for headers and the manifest. */
 struct disk {
     uint64_t model, state, files; /* files: those of the model's folder beside its weights */
 };
@@ -176,7 +129,7 @@ static int disk_of(const struct run *r, struct disk *d, struct err *e)
     return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
 }
 
-/* Rank 0 and any other, which are all alike. */
+/* Prints the plan of rank 0 and that of any other rank, which are all alike. */
 int run_print_plan(struct run *r, struct err *e)
 {
     struct buf b = {0};

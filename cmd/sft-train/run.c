@@ -54,7 +54,9 @@ static int load_model(struct run *r, struct err *e)
 {
     struct safetensors *s = safetensors_open(r->model_dir, e);
     int rc = s ? trainer_load(&r->trainer, s, e) : -1;
-    if (rc == 0) rc = adapter_load(r->adapter, r->config, s, &r->trainer, e);
+    if (rc == 0)
+        rc = adapter_load(r->adapter, s, &r->trainer.weights,
+                          optimizer_master(&r->trainer.optimizer), e);
     safetensors_close(s);
     return rc;
 }
@@ -62,9 +64,9 @@ static int load_model(struct run *r, struct err *e)
 int run_weights(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
-    unsigned ahead;
-    const struct feed_room room = run_room(r, &ahead);
-    int rc = trainer_alloc(t, e) || feed_prefetch(r->feed, &room, ahead, t->steps, e) ? -1 : 0;
+    const struct feed_rooms *rooms = &t->o.rooms;
+    int rc = trainer_alloc(t, e);
+    if (rc == 0) rc = feed_prefetch(r->feed, &rooms->training, rooms->ahead, t->steps, e);
     /* an adapter's checkpoint has nothing of the base */
     if (rc == 0 && adapter_on(r->adapter)) rc = load_model(r, e);
     if (rc == 0 && r->folder.resume) rc = adapter_same(r->adapter, r->folder.resume, e);
@@ -217,21 +219,16 @@ static void log_start(const struct run *r, uint64_t steps)
 
 int run_loop(struct run *r, struct err *e)
 {
-    const struct config *c = r->config;
     struct loop l = {
-        .config = c,
+        .o = r->options.loop,
         .trainer = &r->trainer,
         .train = r->feed,
         .vocab = run_vocab(r),
         .validation = r->validation,
-        .validation_wanted = run_validation(r),
+        .validation_wanted = r->options.validation,
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
-    const uint64_t steps = loop_steps(c, feed_header(r->feed));
-    unsigned ahead;
-    const struct feed_room room = run_room(r, &ahead);
-    l.validation_room = run_validation_room(r);
-    l.validation_steps = (char *)r->trainer.steps + feed_room_bytes(&room, ahead);
-    l.sched = sched_make(c, steps);
+    const uint64_t steps = loop_steps(&l.o, feed_header(r->feed));
+    l.sched = sched_make(&r->options.sched, steps);
     if (run_agreed(r, open_outputs(r, e), e)) return -1;
     l.track = r->track;
     l.saver = r->saver;

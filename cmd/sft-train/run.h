@@ -3,12 +3,12 @@
 #ifndef SFT_CMD_TRAIN_RUN_H
 #define SFT_CMD_TRAIN_RUN_H
 
-#include "adapter.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "comm/launch.h"
 #include "comm/world.h"
 #include "hf/config.h"
+#include "options/options.h"
 #include "save/folder.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
@@ -33,7 +33,8 @@ struct run {
     char tokenizer[HASH128_HEX];
     struct device *device;
     struct mesh mesh;
-    struct adapter *adapter; /* LoRA, if there is any */
+    struct train_options options; /* of the configuration, made by run_plan */
+    struct adapter *adapter;      /* LoRA, if there is any */
     struct trainer trainer;
     struct feed *feed;
     struct run_folder folder;
@@ -58,12 +59,6 @@ int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
 int run_device(struct run *r, struct err *e); /* operations and the mesh */
 int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
-/* Returns the most that a step of the stream may hold; *depth = how many are prefetched. */
-struct feed_room run_room(const struct run *r, unsigned *depth);
-/* Returns the same for the validation stream, whose steps come in parts of this size. */
-struct feed_room run_validation_room(const struct run *r);
-/* Sets in o the memory of the streams, with `depth` steps prefetched. */
-void run_stream_memory(const struct run *r, unsigned depth, struct trainer_options *o);
 /* Bytes beside the plan: code, libraries and their buffers, as docs/benchmarks.md measured. */
 enum { RUN_PROCESS = 48 << 20 };
 int run_print_plan(struct run *r, struct err *e); /* --plan */
@@ -72,7 +67,6 @@ int run_check(struct run *r, struct err *e);      /* --check: the run's folders 
 bool run_alone(const struct run *r);          /* no step is trained, so no other rank is needed */
 int run_stream(struct run *r, struct err *e); /* opens and checks the streams */
 struct model_vocab run_vocab(struct run *r);  /* of their ids */
-struct feed_wanted run_validation(const struct run *r); /* the validation stream */
 int run_folders(struct run *r, struct err *e); /* creates and locks them; where to resume */
 int run_weights(struct run *r, struct err *e); /* loads the model, or a checkpoint */
 int run_loop(struct run *r, struct err *e);    /* steps; the summary on stdout */

@@ -56,8 +56,7 @@ int run_model(struct run *r, struct err *e)
 
 int run_device(struct run *r, struct err *e)
 {
-    static const char *const words[] = {"auto", "cpu", "cuda"};
-    const char *name = r->device_name ? r->device_name : words[r->config->sft.device];
+    const char *name = r->device_name ? r->device_name : r->config->sft.device;
     int64_t threads = r->common.threads > 0 ? r->common.threads : r->config->sft.threads;
     int share = opt_threads(threads);
     if (threads == 0 && world_share_cpus(&r->world, share, &share, e)) return -1;
@@ -98,12 +97,6 @@ struct model_vocab run_vocab(struct run *r)
     return (struct model_vocab){.size = r->model.vocab, .text = put_token, .arg = r};
 }
 
-struct feed_wanted run_validation(const struct run *r)
-{
-    return (struct feed_wanted){.tokenizer = r->tokenizer,
-                                .length = (uint64_t)r->config->sequence_length};
-}
-
 /* Each rank could read through the file; what one finds is everybody's error. */
 static int survey(const struct run *r, const char *path, const struct model_vocab *v,
                   uint64_t steps, struct err *e)
@@ -118,7 +111,6 @@ static int survey(const struct run *r, const char *path, const struct model_voca
 static int check_validation(struct run *r, struct err *e)
 {
     struct stat st;
-    const struct feed_wanted w = run_validation(r);
     const struct model_vocab v = run_vocab(r);
     if (io_stat(r->validation, &st, e)) return err_prefix(e, "validation");
     if (!S_ISREG(st.st_mode))
@@ -127,7 +119,7 @@ static int check_validation(struct run *r, struct err *e)
             "validation: %s: not a file; it is read several times, so a pipe will not do",
             r->validation);
     struct feed *f = feed_open(r->validation, false, &v, e);
-    int rc = f ? feed_check(f, &w, e) : -1;
+    int rc = f ? feed_check(f, &r->options.validation, e) : -1;
     if (rc == 0 && feed_header(f)->steps == 0)
         rc = err_set(e, ERR_DATA, "%s: no row to validate on", r->validation);
     if (rc == 0) rc = survey(r, r->validation, &v, feed_header(f)->steps, e);
@@ -137,19 +129,14 @@ static int check_validation(struct run *r, struct err *e)
 
 int run_stream(struct run *r, struct err *e)
 {
-    const struct config *c = r->config;
-    const struct feed_wanted w = {.tokenizer = r->tokenizer,
-                                  .length = (uint64_t)c->sequence_length,
-                                  .global_batch = (uint64_t)c->run.global_batch_size,
-                                  .epochs = c->sft_train.training_args.num_train_epochs,
-                                  .mode = (enum pack_mode)c->run.pack_mode,
-                                  .plan = true};
     const struct model_vocab v = run_vocab(r);
     if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
+    r->options.stream.tokenizer = r->options.validation.tokenizer = r->tokenizer;
     r->feed = feed_open_broadcast(r->stream, &v, &r->mesh, e);
-    if (!r->feed || feed_check(r->feed, &w, e)) return -1;
+    if (!r->feed || feed_check(r->feed, &r->options.stream, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);
-    if (survey(r, r->stream, &v, loop_steps(c, feed_header(r->feed)), e)) return -1;
+    const uint64_t steps = loop_steps(&r->options.loop, feed_header(r->feed));
+    if (survey(r, r->stream, &v, steps, e)) return -1;
     return r->validation ? check_validation(r, e) : 0;
 }

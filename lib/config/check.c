@@ -43,7 +43,7 @@ static void advise(struct advice *a, const char *key, int64_t now, int64_t then)
 /* `workers` of data parallelism alone; the global batch is kept. */
 static void data_parallel_only(const struct config *c, int64_t workers, struct advice *a)
 {
-    const bool fsdp = c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2;
+    const bool fsdp = config_is_fsdp(c);
     const int64_t more = c->sft_train.training_args.gradient_accumulation_steps;
     *a = (struct advice){0};
     a->n = (size_t)snprintf(a->text, sizeof a->text,

@@ -8,42 +8,22 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/dtype.h"
 #include "base/err.h"
 
-/* The words that a YAML file uses stand beside the enum they become, in the same order. */
-#define CONFIG_DTYPE_WORDS "fp32|bf16|fp16"
-enum config_dtype { CONFIG_FP32, CONFIG_BF16, CONFIG_FP16 };
-
+/* The words of a key, as a YAML file has them. The configuration keeps the word; what acts on it
+ * has the enum, and lib/options the one table from the word to it. */
+#define CONFIG_DTYPE_WORDS "fp32|bf16|fp16" /* of enum dtype */
 #define CONFIG_STRATEGY_WORDS                                                                      \
     "hf_infer|vllm|sglang|megatron_infer|megatron_train|fsdp2_train|fsdp2_infer"
-enum config_strategy {
-    CONFIG_HF_INFER,
-    CONFIG_VLLM,
-    CONFIG_SGLANG,
-    CONFIG_MEGATRON_INFER,
-    CONFIG_MEGATRON,
-    CONFIG_FSDP2,
-    CONFIG_FSDP2_INFER
-};
-
 #define CONFIG_SCHEDULE_WORDS                                                                      \
     "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
     "reduce_lr_on_plateau|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay|greedy"
-enum config_schedule {
-    CONFIG_LINEAR,
-    CONFIG_COSINE,
-    CONFIG_CONSTANT,
-    CONFIG_CONSTANT_WARMUP,
-    CONFIG_COSINE_RESTARTS,
-    CONFIG_POLYNOMIAL,
-    CONFIG_INVERSE_SQRT,
-    CONFIG_PLATEAU, /* config_check_trainable refuses it, and CONFIG_GREEDY: they follow the loss */
-    CONFIG_COSINE_MIN,
-    CONFIG_COSINE_WARMUP_MIN,
-    CONFIG_WSD,
-    CONFIG_GREEDY
-};
-
+/* The schedules that sft-train can follow: config_check_trainable refuses the two others, which
+ * follow the loss. */
+#define CONFIG_SCHEDULE_TRAINABLE                                                                  \
+    "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
+    "cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay"
 /* transformers' names; sft-train takes the first three. */
 #define CONFIG_OPTIM_WORDS                                                                         \
     "adamw_torch|adamw_torch_fused|sgd|adamw_torch_xla|adamw_torch_npu_fused|adafactor|"           \
@@ -53,44 +33,29 @@ enum config_schedule {
     "rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit|galore_adamw|galore_adamw_8bit|"               \
     "galore_adafactor|lomo|adalomo|grokadamw|schedule_free_radam|schedule_free_adamw|"             \
     "schedule_free_sgd|apollo_adamw|stable_adamw"
-enum config_optim { CONFIG_OPTIM_ADAMW, CONFIG_OPTIM_FUSED, CONFIG_OPTIM_SGD };
+#define CONFIG_CURVE_WORDS     "linear|cosine|1-sqrt"
+#define CONFIG_PACK_WORDS      "batch|dense|none"
+#define CONFIG_OVER_WORDS      "error|drop|cut"
+#define CONFIG_DEVICE_WORDS    "auto|cpu|cuda"
+#define CONFIG_RECOMPUTE_WORDS "none|selective|full"
+#define CONFIG_SPIKE_WORDS     "warn|skip|stop"
+#define CONFIG_MASK_WORDS      "turn|content|roll"
+#define CONFIG_ARGUMENTS_WORDS "json|text"
 
 struct config_optimizer {
-    bool sgd; /* else AdamW */
+    const char *kind; /* of CONFIG_OPTIMIZER_WORDS */
     double momentum, dampening;
     bool nesterov;
 };
-
-#define CONFIG_CURVE_WORDS "linear|cosine|1-sqrt"
-enum config_curve { CONFIG_CURVE_LINEAR, CONFIG_CURVE_COSINE, CONFIG_CURVE_SQRT };
+#define CONFIG_OPTIMIZER_WORDS "adamw|sgd"
 
 /* Arguments of a schedule, with transformers' names. A real number that is not set is NAN and a
  * count is -1: what stands for it depends on the schedule. */
 struct config_schedule_kwargs {
     double num_cycles, power, lr_end, min_lr, min_lr_rate, warmup_lr_rate, min_lr_ratio;
     int64_t timescale, num_decay_steps, num_stable_steps;
-    enum config_curve warmup_type, decay_type;
+    const char *warmup_type, *decay_type; /* of CONFIG_CURVE_WORDS */
 };
-
-#define CONFIG_PACK_WORDS "batch|dense|none"
-enum config_pack { CONFIG_PACK_BATCH, CONFIG_PACK_DENSE, CONFIG_PACK_NONE };
-
-#define CONFIG_OVER_WORDS "error|drop|cut"
-enum config_over { CONFIG_OVER_ERROR, CONFIG_OVER_DROP, CONFIG_OVER_CUT };
-
-#define CONFIG_DEVICE_WORDS "auto|cpu|cuda"
-enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA };
-
-#define CONFIG_RECOMPUTE_WORDS "none|selective|full"
-enum config_recompute { CONFIG_RECOMPUTE_NONE, CONFIG_RECOMPUTE_SELECTIVE, CONFIG_RECOMPUTE_FULL };
-
-#define CONFIG_SPIKE_WORDS "warn|skip|stop"
-enum config_spike { CONFIG_SPIKE_WARN, CONFIG_SPIKE_SKIP, CONFIG_SPIKE_STOP };
-
-#define CONFIG_MASK_WORDS      "turn|content|roll"
-#define CONFIG_ARGUMENTS_WORDS "json|text"
-enum config_arguments { CONFIG_ARGUMENTS_JSON, CONFIG_ARGUMENTS_TEXT };
-enum config_mask { CONFIG_MASK_TURN, CONFIG_MASK_CONTENT, CONFIG_MASK_ROLL };
 
 struct config_strings {
     const char **v;
@@ -136,7 +101,7 @@ struct config {
     struct {
         struct {
             const char *model_name_or_path;   /* pretrain goes before it */
-            enum config_dtype dtype;          /* see run.dtype */
+            enum dtype dtype;                 /* see run.dtype */
             const char *freeze_module_prefix; /* NULL: all is trained */
             const char *lora_target;          /* NULL: no adapter, but for adapter_name_or_path */
             const char *additional_target, *adapter_name_or_path; /* NULL: none */
@@ -149,12 +114,12 @@ struct config {
         struct {
             double num_train_epochs; /* > 0, may have a fraction */
             double learning_rate, weight_decay, adam_beta1, adam_beta2, adam_epsilon;
-            enum config_schedule lr_scheduler_type;
+            const char *lr_scheduler_type; /* of CONFIG_SCHEDULE_WORDS */
             struct config_schedule_kwargs lr_scheduler_kwargs;
-            enum config_optim optim; /* see run.optimizer */
-            const char *optim_args;  /* NULL: none */
-            double warmup_steps;     /* below 1: a part of all; goes before warmup_ratio when > 0 */
-            double warmup_ratio;     /* of all steps, rounded up */
+            const char *optim;      /* see run.optimizer */
+            const char *optim_args; /* NULL: none */
+            double warmup_steps;    /* below 1: a part of all; goes before warmup_ratio when > 0 */
+            double warmup_ratio;    /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
             int64_t dataloader_num_workers; /* steps read ahead */
             int64_t max_steps;              /* <= 0: none; see run.max_steps */
@@ -165,7 +130,7 @@ struct config {
             int64_t preprocessing_num_workers; /* 0: all CPUs */
         } data_args;
         struct {
-            enum config_strategy strategy_name;
+            const char *strategy_name; /* of CONFIG_STRATEGY_WORDS */
             struct {
                 /* megatron_train */
                 int64_t tensor_model_parallel_size, pipeline_model_parallel_size,
@@ -183,22 +148,22 @@ struct config {
     } sft_train;
 
     struct {
-        const char *pack_mode; /* NULL: from use_sequence_packing; see run.pack_mode */
-        enum config_over over_length;
+        const char *pack_mode;   /* NULL: from use_sequence_packing; see run.pack_mode */
+        const char *over_length; /* of CONFIG_OVER_WORDS */
         bool shuffle;
-        enum config_mask mask;
+        const char *mask;          /* of CONFIG_MASK_WORDS */
         const char *allow;         /* NULL: none; what sft-template's --allow takes */
         const char *template_vars; /* NULL: none; a JSON object, what sft-template's --vars takes */
-        enum config_arguments arguments;
-        enum config_device device;
-        int64_t threads; /* 0: what affinity and cgroup allow */
-        enum config_dtype master_dtype, moments_dtype;
+        const char *arguments;     /* of CONFIG_ARGUMENTS_WORDS */
+        const char *device;        /* of CONFIG_DEVICE_WORDS */
+        int64_t threads;           /* 0: what affinity and cgroup allow */
+        enum dtype master_dtype, moments_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
         bool rslora;           /* an adapter's product counts alpha / sqrt(r) */
         bool skip_nonfinite;
-        double spike_factor;  /* 0: off; else above 1 */
-        int64_t spike_window; /* steps */
-        enum config_spike spike_action;
+        double spike_factor;      /* 0: off; else above 1 */
+        int64_t spike_window;     /* steps */
+        const char *spike_action; /* of CONFIG_SPIKE_WORDS */
         bool async_save;
         int64_t staging;            /* MiB */
         int64_t collective_timeout; /* seconds */
@@ -206,11 +171,11 @@ struct config {
 
     /* What follows from the keys above. */
     struct {
-        const char *model;       /* folder or hub id, to be given to config_find_model */
-        const char *template;    /* "native", another name, or a .jinja file */
-        enum config_dtype dtype; /* of computation */
-        enum config_pack pack_mode;
-        enum config_recompute recompute;
+        const char *model;     /* folder or hub id, to be given to config_find_model */
+        const char *template;  /* "native", another name, or a .jinja file */
+        enum dtype dtype;      /* of computation */
+        const char *pack_mode; /* of CONFIG_PACK_WORDS */
+        const char *recompute; /* of CONFIG_RECOMPUTE_WORDS */
         struct config_optimizer optimizer;
         int64_t max_steps; /* 0: none; else the run ends after so many updates */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
@@ -249,12 +214,9 @@ int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
 int config_write_json(const struct config *c, struct buf *b, struct err *e);
 
 /* One value as text, a line for each element of a list; an empty line when it is not set. A line
- * ends with the byte `end`, '\n' or NUL. key is a path of the YAML, or a config_derived_name().
- * ERR_CONFIG when there is no such key. */
+ * ends with the byte `end`, '\n' or NUL. key is a path of the YAML, or the name of
+ * a derived value: "model_path", "global_batch_size", ... ERR_CONFIG when there is no such key. */
 int config_get(const struct config *c, const char *key, char end, struct buf *b, struct err *e);
-/* "model_path", "global_batch_size", ...: what config_get knows beyond the file's keys; NULL after
- * the last. */
-const char *config_derived_name(size_t i);
 
 /* Keys that the file or an override sets and that change nothing here: calls f for each with the
  * reason. Returns their number; f may be NULL. */

@@ -12,16 +12,9 @@ static int fail(const struct loaded *l, const char *key, struct err *e, const ch
     return err_set(e, ERR_CONFIG, "%s: %s: %s", l->c.path, key, text);
 }
 
-static int word_index(const char *word, const char *words)
+bool config_is_fsdp(const struct config *c)
 {
-    int index = 0;
-    size_t n = strlen(word);
-    for (const char *p = words; *p; index++) {
-        size_t len = strcspn(p, "|");
-        if (len == n && !memcmp(p, word, n)) return index;
-        p += len + (p[len] == '|');
-    }
-    return -1;
+    return strcmp(c->sft_train.strategy_args.strategy_name, "fsdp2_train") == 0;
 }
 
 /* exp_name is the name of one folder in logging_dir. */
@@ -85,7 +78,7 @@ static int derive_length(struct loaded *l, struct err *e)
 static int derive_layout(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
-    bool fsdp = c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2;
+    bool fsdp = config_is_fsdp(c);
     int64_t tp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.tensor_model_parallel_size;
     int64_t pp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.pipeline_model_parallel_size;
     int64_t cp = fsdp ? c->sft_train.model_args.ulysses_size
@@ -110,22 +103,19 @@ static int derive_layout(struct loaded *l, struct err *e)
     return 0;
 }
 
-static enum config_recompute recompute_of(const struct config *c)
+static const char *recompute_of(const struct config *c)
 {
     const char *granularity = c->sft_train.strategy_args.strategy_config.recompute_granularity;
-    if (c->sft.recompute)
-        return (enum config_recompute)word_index(c->sft.recompute, CONFIG_RECOMPUTE_WORDS);
-    if (c->sft_train.strategy_args.strategy_name == CONFIG_FSDP2)
-        return c->sft_train.model_args.disable_gradient_checkpointing ? CONFIG_RECOMPUTE_NONE
-                                                                      : CONFIG_RECOMPUTE_FULL;
-    if (!granularity) return CONFIG_RECOMPUTE_NONE;
-    return (enum config_recompute)word_index(granularity, CONFIG_RECOMPUTE_WORDS);
+    if (c->sft.recompute) return c->sft.recompute;
+    if (config_is_fsdp(c))
+        return c->sft_train.model_args.disable_gradient_checkpointing ? "none" : "full";
+    return granularity ? granularity : "none";
 }
 
-static enum config_pack pack_of(const struct config *c)
+static const char *pack_of(const struct config *c)
 {
-    if (c->sft.pack_mode) return (enum config_pack)word_index(c->sft.pack_mode, CONFIG_PACK_WORDS);
-    return c->sft_train.use_sequence_packing ? CONFIG_PACK_BATCH : CONFIG_PACK_NONE;
+    if (c->sft.pack_mode) return c->sft.pack_mode;
+    return c->sft_train.use_sequence_packing ? "batch" : "none";
 }
 
 static int64_t smaller_positive(int64_t a, int64_t b)
@@ -140,9 +130,10 @@ int derive_run(struct loaded *l, struct err *e)
     drop_empty(c);
     if (check_folders(l, e) || derive_length(l, e) || derive_layout(l, e) || schedule_check(l, e))
         return -1;
+    c->run.dtype = c->sft_train.model_args.dtype;
     const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
-    c->run.dtype = param ? (enum config_dtype)word_index(param, CONFIG_DTYPE_WORDS)
-                         : c->sft_train.model_args.dtype;
+    if (param && dtype_find(param, &c->run.dtype))
+        return err_set(e, ERR_INTERNAL, "param_dtype: %s is no element type", param);
     if (optimizer_derive(l, e)) return -1;
     c->run.model = c->pretrain ? c->pretrain : c->sft_train.model_args.model_name_or_path;
     if (!c->run.model) return fail(l, "pretrain", e, "is not set; give a model folder or a hub id");

@@ -13,8 +13,8 @@ enum key_type {
     KEY_INT,     /* int64_t between lo and hi */
     KEY_REAL,    /* double between lo and hi */
     KEY_STR,     /* const char *; a number is taken as it is written */
-    KEY_ENUM,    /* a word of `words`; stored as its index */
     KEY_WORD,    /* a word of `words`; stored as const char * */
+    KEY_DTYPE,   /* a word of `words`; stored as enum dtype */
     KEY_PATH,    /* const char *, a file or folder: a leading ~ is the home folder */
     KEY_STRS,    /* struct config_strings; one string is a list of one */
     KEY_PATHS,   /* the same, of paths */
@@ -36,7 +36,7 @@ struct config_key {
     enum key_effect effect;
     enum key_scope scope;
     const char *dflt;  /* as written in YAML; NULL: none */
-    const char *words; /* KEY_ENUM, KEY_WORD: "a|b|c" */
+    const char *words; /* KEY_WORD, KEY_DTYPE: "a|b|c" */
     double lo, hi;     /* both 0: any */
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */

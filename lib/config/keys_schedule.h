@@ -5,18 +5,13 @@
 
 #include "config/keys.h"
 
-/* What sft-train can follow: all of transformers' but reduce_lr_on_plateau and greedy. */
-#define SCHEDULE_TRAINABLE                                                                         \
-    "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
-    "cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay"
-
 #define KWARG(field) TO(sft_train.training_args.lr_scheduler_kwargs.field)
 #define KWARG_REAL(R, D, field, least, most, text)                                                 \
     R(#field, KEY_REAL, KWARG(field), .lo = least, .hi = most, .doc = D(text))
 #define KWARG_COUNT(R, D, field, least, text)                                                      \
     R(#field, KEY_INT, KWARG(field), .lo = least, .hi = MAX_COUNT, .doc = D(text))
 #define KWARG_CURVE(R, D, field, text)                                                             \
-    R(#field, KEY_ENUM, KWARG(field), .words = CONFIG_CURVE_WORDS, .doc = D(text))
+    R(#field, KEY_WORD, KWARG(field), .words = CONFIG_CURVE_WORDS, .doc = D(text))
 /* A list of rows: R makes one of (name, type, fields...), D its line of documentation. */
 /* clang-format off */
 #define SCHEDULE_KWARGS(R, D) \

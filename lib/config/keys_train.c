@@ -16,7 +16,7 @@
 const struct config_key config_keys_train[] = {
     USED(M "model_name_or_path", KEY_PATH, TO(sft_train.model_args.model_name_or_path),
          .doc = "As pretrain, which goes before it"),
-    USED(M "dtype", KEY_ENUM, TO(sft_train.model_args.dtype), .words = CONFIG_DTYPE_WORDS,
+    USED(M "dtype", KEY_DTYPE, TO(sft_train.model_args.dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "bf16", .only = "fp32|bf16", .doc = "Type of the computation"),
     USED(M "disable_gradient_checkpointing", KEY_BOOL,
          TO(sft_train.model_args.disable_gradient_checkpointing), .dflt = "false",
@@ -65,8 +65,8 @@ const struct config_key config_keys_train[] = {
          .doc = "Global batch = workers of data parallelism x this x per_device_train_batch_size"),
     USED(T "learning_rate", KEY_REAL, TO(sft_train.training_args.learning_rate), .dflt = "5e-05",
          .lo = 0, .hi = 1e3, .doc = "Highest learning rate"),
-    USED(T "lr_scheduler_type", KEY_ENUM, TO(sft_train.training_args.lr_scheduler_type),
-         .words = CONFIG_SCHEDULE_WORDS, .dflt = "linear", .only = SCHEDULE_TRAINABLE,
+    USED(T "lr_scheduler_type", KEY_WORD, TO(sft_train.training_args.lr_scheduler_type),
+         .words = CONFIG_SCHEDULE_WORDS, .dflt = "linear", .only = CONFIG_SCHEDULE_TRAINABLE,
          .doc = "Course of the learning rate, as in transformers"),
 #define ROW(name, type, ...) USED(T "lr_scheduler_kwargs." name, type, __VA_ARGS__)
     SCHEDULE_KWARGS(ROW, KWARG_DOC),
@@ -87,7 +87,7 @@ const struct config_key config_keys_train[] = {
     USED(T "dataloader_num_workers", KEY_INT, TO(sft_train.training_args.dataloader_num_workers),
          .dflt = "0", .lo = 0, .hi = 256,
          .doc = "Steps that a thread reads ahead of training; 0: the training thread reads"),
-    USED(T "optim", KEY_ENUM, TO(sft_train.training_args.optim), .words = CONFIG_OPTIM_WORDS,
+    USED(T "optim", KEY_WORD, TO(sft_train.training_args.optim), .words = CONFIG_OPTIM_WORDS,
          .dflt = "adamw_torch", .only = "adamw_torch|adamw_torch_fused|sgd",
          .doc =
              "The optimizer, by transformers' name; sgd has its decay in the gradient, as torch"),
@@ -128,7 +128,7 @@ const struct config_key config_keys_train[] = {
     IDLE(D "audio_folder", KEY_STR, MEDIA),
     IDLE(D "custom_data_kwargs_func", KEY_STR, RL),
 
-    USED(S "strategy_args.strategy_name", KEY_ENUM, TO(sft_train.strategy_args.strategy_name),
+    USED(S "strategy_args.strategy_name", KEY_WORD, TO(sft_train.strategy_args.strategy_name),
          .words = CONFIG_STRATEGY_WORDS, .dflt = "fsdp2_train",
          .only = "megatron_train|fsdp2_train",
          .doc = "Whose keys strategy_config has; both train with the same engine"),

@@ -33,8 +33,8 @@ static int store_default(struct loaded *l, const struct config_key *k, struct er
     struct node *n = yaml_read(t, k->dflt, strlen(k->dflt), k->path, false, e);
     struct node *shown = n ? value_store(l, k, k->path, n, e) : NULL;
     if (!shown) return -1;
-    bool other =
-        k->scope == KEY_MEGATRON && l->c.sft_train.strategy_args.strategy_name != CONFIG_MEGATRON;
+    bool other = k->scope == KEY_MEGATRON &&
+                 strcmp(l->c.sft_train.strategy_args.strategy_name, "megatron_train") != 0;
     return other ? 0 : node_put(t, l->shown, k->path, shown, e);
 }
 

@@ -40,6 +40,7 @@ int devices_check(const struct config_ints *d, const char **problem);
 int derive_run(struct loaded *l, struct err *e);
 /* schedule.c: no argument is set; those that are set fit the schedule. */
 void schedule_unset(struct config_schedule_kwargs *k);
+bool config_is_fsdp(const struct config *c);
 int schedule_check(const struct loaded *l, struct err *e);
 /* optim.c: fills c.run.optimizer, after c.run.dtype. */
 int optimizer_derive(struct loaded *l, struct err *e);

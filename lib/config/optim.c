@@ -74,17 +74,17 @@ int optimizer_derive(struct loaded *l, struct err *e)
     struct config_optimizer *o = &c->run.optimizer;
     const char *megatron = c->sft_train.strategy_args.strategy_config.optimizer;
     const char *args = c->sft_train.training_args.optim_args;
-    o->sgd =
-        megatron ? !strcmp(megatron, "sgd") : c->sft_train.training_args.optim == CONFIG_OPTIM_SGD;
-    if (o->sgd && megatron) o->momentum = megatron_momentum;
+    const bool sgd = !strcmp(megatron ? megatron : c->sft_train.training_args.optim, "sgd");
+    o->kind = sgd ? "sgd" : "adamw";
+    if (sgd && megatron) o->momentum = megatron_momentum;
     if (args && *args) {
-        if (!o->sgd) return fail(l, OPTIM_ARGS, e, "AdamW takes none; leave it out");
+        if (!sgd) return fail(l, OPTIM_ARGS, e, "AdamW takes none; leave it out");
         const char *problem = arguments(o, args);
         if (problem) return fail(l, OPTIM_ARGS, e, problem);
     }
     if (o->nesterov && (o->momentum <= 0 || o->dampening > 0))
         return fail(l, OPTIM_ARGS, e, "nesterov needs a momentum and no dampening");
-    if (c->run.dtype == CONFIG_FP32 && c->sft.master_dtype == CONFIG_BF16)
+    if (c->run.dtype == DT_F32 && c->sft.master_dtype == DT_BF16)
         return fail(
             l, "sft.master_dtype", e,
             "bf16: what is computed in fp32 has its master weights in fp32; leave it out, or "

@@ -135,15 +135,13 @@ static struct node *store_word(const struct target *t, struct err *e)
     }
     struct node *n = normal(t, t->n->text, true, e);
     if (!n) return NULL;
-    if (k->type == KEY_WORD) {
+    enum dtype dtype;
+    if (k->type == KEY_WORD)
         put(t, &n->text, sizeof n->text);
-        return n;
-    }
-    int index = 0;
-    size_t len = strlen(n->text);
-    for (const char *p = k->words; strncmp(p, n->text, len) || (p[len] && p[len] != '|'); index++)
-        p += strcspn(p, "|") + 1;
-    put(t, &index, sizeof index);
+    else if (dtype_find(n->text, &dtype))
+        return node_fail(t->n, t->path, e, "%s is no element type", n->text), NULL;
+    else
+        put(t, &dtype, sizeof dtype);
     return n;
 }
 
@@ -235,8 +233,8 @@ struct node *value_store(struct loaded *l, const struct config_key *k, const cha
         return store_real(&t, &s, e);
     case KEY_STR:
         return store_string(&t, &s, e);
-    case KEY_ENUM:
     case KEY_WORD:
+    case KEY_DTYPE:
         return store_word(&t, e);
     case KEY_PATH:
         return store_path(&t, &s, e);

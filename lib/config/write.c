@@ -25,12 +25,6 @@ static void put_text(const struct sink *to, const char *s)
     buf_puts(to->b, s);
     buf_putc(to->b, to->end);
 }
-static void put_word(const struct sink *to, const char *words, int index)
-{
-    for (; index > 0; index--) words += strcspn(words, "|") + 1;
-    buf_add(to->b, words, strcspn(words, "|"));
-    buf_putc(to->b, to->end);
-}
 
 static int put_files(const struct config *c, const struct config_strings *s, const char *key,
                      const struct sink *to, struct err *e)
@@ -62,50 +56,43 @@ static int get_validation_files(const struct config *c, const struct sink *to, s
                      e);
 }
 
-/* A value of struct config is a string, an index into words, or a number; or a function writes it.
- */
+/* A value of struct config is a string, an element type, or a number; or a function writes it. */
 struct derived {
     const char *name;
-    enum { TEXT, WORD, NUMBER, CALL } kind;
+    enum { TEXT, DTYPE, NUMBER, CALL } kind;
     size_t at;
-    const char *words;
     int (*get)(const struct config *, const struct sink *, struct err *);
 };
 #define AT(field) offsetof(struct config, field)
 static const struct derived derived[] = {
-    {"model", TEXT, AT(run.model), NULL, NULL},
-    {"model_path", CALL, 0, NULL, get_model_path},
-    {"template", TEXT, AT(run.template), NULL, NULL},
-    {"dtype", WORD, AT(run.dtype), CONFIG_DTYPE_WORDS, NULL},
-    {"pack_mode", WORD, AT(run.pack_mode), CONFIG_PACK_WORDS, NULL},
-    {"recompute", WORD, AT(run.recompute), CONFIG_RECOMPUTE_WORDS, NULL},
-    {"world_size", NUMBER, AT(run.world_size), NULL, NULL},
-    {"data_parallel_size", NUMBER, AT(run.data_parallel_size), NULL, NULL},
-    {"tensor_parallel_size", NUMBER, AT(run.tensor_parallel_size), NULL, NULL},
-    {"pipeline_parallel_size", NUMBER, AT(run.pipeline_parallel_size), NULL, NULL},
-    {"context_parallel_size", NUMBER, AT(run.context_parallel_size), NULL, NULL},
-    {"global_batch_size", NUMBER, AT(run.global_batch_size), NULL, NULL},
-    {"train_files", CALL, 0, NULL, get_train_files},
-    {"validation_files", CALL, 0, NULL, get_validation_files},
+    {"model", TEXT, AT(run.model), NULL},
+    {"model_path", CALL, 0, get_model_path},
+    {"template", TEXT, AT(run.template), NULL},
+    {"dtype", DTYPE, AT(run.dtype), NULL},
+    {"pack_mode", TEXT, AT(run.pack_mode), NULL},
+    {"recompute", TEXT, AT(run.recompute), NULL},
+    {"world_size", NUMBER, AT(run.world_size), NULL},
+    {"data_parallel_size", NUMBER, AT(run.data_parallel_size), NULL},
+    {"tensor_parallel_size", NUMBER, AT(run.tensor_parallel_size), NULL},
+    {"pipeline_parallel_size", NUMBER, AT(run.pipeline_parallel_size), NULL},
+    {"context_parallel_size", NUMBER, AT(run.context_parallel_size), NULL},
+    {"global_batch_size", NUMBER, AT(run.global_batch_size), NULL},
+    {"train_files", CALL, 0, get_train_files},
+    {"validation_files", CALL, 0, get_validation_files},
 };
-
-const char *config_derived_name(size_t i)
-{
-    return i < sizeof derived / sizeof *derived ? derived[i].name : NULL;
-}
 
 static int put_derived(const struct config *c, const struct derived *d, const struct sink *to,
                        struct err *e)
 {
     const char *field = (const char *)c + d->at, *text;
     int64_t number;
-    int index;
+    enum dtype dtype;
     switch (d->kind) {
     case TEXT:
         memcpy(&text, field, sizeof text), put_text(to, text);
         break;
-    case WORD:
-        memcpy(&index, field, sizeof index), put_word(to, d->words, index);
+    case DTYPE:
+        memcpy(&dtype, field, sizeof dtype), put_text(to, dtype_name(dtype));
         break;
     case NUMBER:
         memcpy(&number, field, sizeof number);

@@ -38,7 +38,6 @@ static int differs_u64(const struct feed *f, struct err *e, const char *what, ui
 
 int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
 {
-    static const char *const modes[] = {"batch", "dense", "none"};
     const struct stream_header *h = feed_header(f);
     if (strcmp(h->tokenizer, w->tokenizer) != 0)
         return err_set(e, ERR_DATA,
@@ -52,7 +51,8 @@ int feed_check(const struct feed *f, const struct feed_wanted *w, struct err *e)
     if (!w->plan) return 0;
     if (h->global_batch != w->global_batch)
         return differs_u64(f, e, "a global batch of", h->global_batch, w->global_batch);
-    if (h->mode != w->mode) return differs(f, e, "mode", modes[h->mode], modes[w->mode]);
+    if (h->mode != w->mode)
+        return differs(f, e, "mode", stream_mode_name(h->mode), stream_mode_name(w->mode));
     if (h->epochs < w->epochs || h->epochs > w->epochs) {
         char a[32], b[32];
         snprintf(a, sizeof a, "%g", h->epochs);

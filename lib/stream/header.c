@@ -8,12 +8,21 @@
 #include "stream/format.h"
 
 static const char *const kind_names[] = {"turns", "samples", "packed"};
-static const char *const mode_names[] = {"batch", "dense", "none"};
+static const char *const mode_names[] = {
+    [PACK_BATCH] = "batch", [PACK_DENSE] = "dense", [PACK_NONE] = "none"};
+enum { MODES = sizeof mode_names / sizeof *mode_names };
 static const char *const kind_makers[] = {"sft-tokenize", "sft-template", "sft-pack"};
 
 const char *stream_kind_name(enum stream_kind kind) { return kind_names[kind]; }
 const char *stream_kind_maker(enum stream_kind kind) { return kind_makers[kind]; }
 const char *stream_mode_name(enum pack_mode mode) { return mode_names[mode]; }
+
+int stream_mode_find(const char *name, enum pack_mode *mode)
+{
+    for (int i = 0; i < MODES; i++)
+        if (strcmp(name, mode_names[i]) == 0) return *mode = (enum pack_mode)i, 0;
+    return -1;
+}
 
 void stream_header_free(struct stream_header *h) { buf_free(&h->stages); }
 
@@ -101,7 +110,7 @@ static int get_digest(const struct json *o, const char *key, bool optional, char
 
 static int get_plan(const struct json *o, struct stream_header *h, struct err *e)
 {
-    int mode = get_word(o, "mode", mode_names, 3, e);
+    int mode = get_word(o, "mode", mode_names, MODES, e);
     if (mode < 0) return -1;
     h->mode = (enum pack_mode)mode;
     const struct {

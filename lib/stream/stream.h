@@ -46,6 +46,7 @@ int stream_add_stage(struct stream_header *h, const char *command, const char *o
 const char *stream_kind_name(enum stream_kind kind);  /* "turns", "samples", "packed" */
 const char *stream_kind_maker(enum stream_kind kind); /* the command that makes such streams */
 const char *stream_mode_name(enum pack_mode mode);    /* "batch", "dense", "none" */
+int stream_mode_find(const char *name, enum pack_mode *mode); /* the mode; -1 when unknown */
 
 struct stream_sample {
     struct stream_source source;

@@ -9,10 +9,9 @@
 #include "train/checkpoint.h"
 #include "train/numbers.h"
 
-uint64_t loop_steps(const struct config *c, const struct stream_header *h)
+uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h)
 {
-    uint64_t most = (uint64_t)c->run.max_steps;
-    return c->run.max_steps > 0 && most < h->steps ? most : h->steps;
+    return o->max_steps && o->max_steps < h->steps ? o->max_steps : h->steps;
 }
 
 /* All ranks go on, or all end with the error of the one that failed. */
@@ -39,10 +38,11 @@ static int measure_peak(struct loop *l, struct err *e)
 static int validate(struct loop *l, struct numbers *a, double *loss, struct err *e)
 {
     struct trainer_report r;
+    const struct feed_rooms *rooms = &l->trainer->o.rooms;
+    void *memory = feed_rooms_validation(rooms, l->trainer->steps);
     struct feed *f = feed_open(l->validation, false, &l->vocab, e);
     int rc = agreed(l, f ? feed_check(f, &l->validation_wanted, e) : -1, e);
-    if (rc == 0)
-        rc = agreed(l, feed_prefetch(f, &l->validation_room, 0, l->validation_steps, e), e);
+    if (rc == 0) rc = agreed(l, feed_prefetch(f, &rooms->validation, 0, memory, e), e);
     if (rc == 0) rc = trainer_validate(l->trainer, f, &r, e);
     feed_close(f);
     if (rc) return err_prefix(e, "validation");
@@ -164,7 +164,7 @@ static int last_words(struct loop *l, const struct trainer_report *r, const stru
     return -1;
 }
 
-static bool due(int64_t every, uint64_t k) { return every > 0 && k % (uint64_t)every == 0; }
+static bool due(uint64_t every, uint64_t k) { return every && k % every == 0; }
 
 /* What training waited for saving since the step before: the rank that waited longest. */
 static int stalled(const struct loop *l, struct numbers *a, struct err *e)
@@ -190,9 +190,8 @@ static int write_step(struct loop *l, struct loop_result *r, struct numbers *a, 
 static int after_step(struct loop *l, struct loop_result *r, const struct trainer_report *s,
                       struct numbers *a, bool last, struct err *e)
 {
-    const struct config *c = l->config;
     const uint64_t k = l->trainer->step;
-    bool end = last || r->stopped, validates = l->validation && (last || due(c->eval_steps, k));
+    bool end = last || r->stopped, validates = l->validation && (last || due(l->o.eval_steps, k));
     if (validates && validate(l, a, &r->val_after, e)) return -1;
     r->steps++;
     r->tokens += s->tokens;
@@ -201,9 +200,10 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     r->flops += s->flops;
     if (s->label_tokens) r->loss = s->loss;
     if (stalled(l, a, e)) return -1;
-    if (agreed(l, write_step(l, r, a, end || k == 1 || due(c->logging_steps, k), e), e)) return -1;
+    if (agreed(l, write_step(l, r, a, end || k == 1 || due(l->o.logging_steps, k), e), e))
+        return -1;
     if (validates && judge_validation(l, r->val_after, e)) return -1;
-    return end || due(c->save_steps, k) ? save(l, r, e) : 0;
+    return end || due(l->o.save_steps, k) ? save(l, r, e) : 0;
 }
 
 static int one_step(struct loop *l, const struct feed_step *s, double waited, uint64_t total,
@@ -259,7 +259,7 @@ static int check_learnt(const struct loop *l, const struct loop_result *r, struc
 
 int loop_run(struct loop *l, struct loop_result *r, struct err *e)
 {
-    const uint64_t total = loop_steps(l->config, feed_header(l->train));
+    const uint64_t total = loop_steps(&l->o, feed_header(l->train));
     struct feed_step s = {0};
     *r = (struct loop_result){.loss = NAN, .val_before = NAN, .val_after = NAN};
     int rc = first_validation(l, r, e);

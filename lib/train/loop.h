@@ -3,7 +3,6 @@
 #ifndef SFT_TRAIN_LOOP_H
 #define SFT_TRAIN_LOOP_H
 
-#include "config/config.h"
 #include "data/feed_check.h"
 #include "save/saver.h"
 #include "track/track.h"
@@ -18,15 +17,20 @@ struct loop_hooks {
     void (*step)(void *arg, uint64_t done, uint64_t total, const char *note); /* progress */
     bool (*stop)(void *arg); /* true: finish the step, save, return */
 };
+/* When something is done beside steps. */
+struct loop_options {
+    uint64_t max_steps;     /* updates of the run; 0: as many as the stream has steps */
+    uint64_t eval_steps;    /* between validations; 0: only before the first and after the last */
+    uint64_t save_steps;    /* between checkpoints; 0: only after the last */
+    uint64_t logging_steps; /* between steps that metrics.jsonl marks; at least 1 */
+};
 struct loop {
-    const struct config *config;
+    struct loop_options o;
     struct trainer *trainer;
     struct feed *train;
     struct model_vocab vocab; /* of the streams */
     const char *validation;   /* path of a stream, read anew each time; NULL: none */
     struct feed_wanted validation_wanted;
-    struct feed_room validation_room;
-    void *validation_steps; /* feed_room_bytes(&validation_room, 0) */
     struct track *track;
     struct saver *saver;
     const char *settings; /* JSON text, for the checkpoints */
@@ -45,7 +49,7 @@ struct loop_result {
     bool stopped;                         /* asked to; it can be resumed */
 };
 /* Steps of the whole run: the stream's, or max_steps when that is fewer. */
-uint64_t loop_steps(const struct config *c, const struct stream_header *h);
+uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h);
 /* From trainer->step, which train has been brought to, to the end. No checkpoint is written before
  * a weight has changed; a run in which none does is ERR_DATA, or ERR_NONFINITE where the guard left
  * out every step. A loss of validation that is not finite is ERR_NONFINITE, unless the guard's

@@ -47,6 +47,11 @@ bool optimizer_has_master(const struct optimizer *p)
     return p->weights->compute != p->weights->accum && !p->o.no_master;
 }
 
+void *optimizer_master(const struct optimizer *p)
+{
+    return optimizer_has_master(p) ? p->master : NULL;
+}
+
 int optimizer_parts(struct optimizer *p, struct save_part part[OPTIMIZER_PARTS])
 {
     int n = 0;

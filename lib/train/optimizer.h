@@ -42,6 +42,8 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
 void optimizer_bind(struct optimizer *p);
 /* True if master weights are stored beside those of the computation. */
 bool optimizer_has_master(const struct optimizer *p);
+/* Those; NULL when there are none. */
+void *optimizer_master(const struct optimizer *p);
 enum { OPTIMIZER_PARTS = 3 };
 /* Fills `part` with the state that is saved, in this order; returns how many there are. */
 int optimizer_parts(struct optimizer *p, struct save_part part[OPTIMIZER_PARTS]);

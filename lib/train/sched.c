@@ -10,33 +10,31 @@ static double or_default(double v, double value) { return isnan(v) ? value : v; 
 static double at_least_one(double x) { return x > 1 ? x : 1; }
 
 /* TrainingArguments.get_warmup_steps, with warmup_ratio as it was before transformers 5. */
-static double warmup_of(const struct config *c, double steps)
+static double warmup_of(const struct sched_options *o, double steps)
 {
-    const double n = c->sft_train.training_args.warmup_steps;
-    if (n >= 1) return floor(n);
-    return ceil(steps * (n > 0 ? n : c->sft_train.training_args.warmup_ratio));
+    if (o->warmup_steps >= 1) return floor(o->warmup_steps);
+    return ceil(steps * (o->warmup_steps > 0 ? o->warmup_steps : o->warmup_ratio));
 }
 
-struct sched sched_make(const struct config *c, uint64_t steps)
+struct sched sched_make(const struct sched_options *o, uint64_t steps)
 {
-    const enum config_schedule kind = c->sft_train.training_args.lr_scheduler_type;
-    const struct config_schedule_kwargs *k = &c->sft_train.training_args.lr_scheduler_kwargs;
-    struct sched s = {.kind = kind,
-                      .rate = c->sft_train.training_args.learning_rate,
-                      .warmup = warmup_of(c, (double)steps),
+    const double cycles = o->type == SCHED_COSINE_WITH_RESTARTS ? 1 : 0.5;
+    struct sched s = {.type = o->type,
+                      .rate = o->learning_rate,
+                      .warmup = warmup_of(o, (double)steps),
                       .steps = (double)steps,
-                      .cycles = or_default(k->num_cycles, kind == CONFIG_COSINE_RESTARTS ? 1 : 0.5),
-                      .least = or_default(k->min_lr_rate, or_default(k->min_lr_ratio, 0)),
-                      .first = k->warmup_lr_rate,
-                      .power = or_default(k->power, 1),
-                      .end = or_default(k->lr_end, 1e-7),
-                      .decay = (double)k->num_decay_steps,
-                      .warmup_curve = k->warmup_type,
-                      .decay_curve = k->decay_type};
-    if (!isnan(k->min_lr)) s.least = k->min_lr / s.rate;
-    s.timescale = k->timescale > 0 ? (double)k->timescale : s.warmup > 0 ? s.warmup : 10000;
+                      .cycles = or_default(o->num_cycles, cycles),
+                      .least = or_default(o->min_lr_rate, or_default(o->min_lr_ratio, 0)),
+                      .first = o->warmup_lr_rate,
+                      .power = or_default(o->power, 1),
+                      .end = or_default(o->lr_end, 1e-7),
+                      .decay = (double)o->num_decay_steps,
+                      .warmup_curve = o->warmup_type,
+                      .decay_curve = o->decay_type};
+    if (!isnan(o->min_lr)) s.least = o->min_lr / s.rate;
+    s.timescale = o->timescale > 0 ? (double)o->timescale : s.warmup > 0 ? s.warmup : 10000;
     s.stable =
-        k->num_stable_steps >= 0 ? (double)k->num_stable_steps : s.steps - s.warmup - s.decay;
+        o->num_stable_steps >= 0 ? (double)o->num_stable_steps : s.steps - s.warmup - s.decay;
     return s;
 }
 
@@ -102,16 +100,16 @@ static double stable_then_decay(const struct sched *s, double at)
 {
     if (at < s->warmup) {
         double p = at / at_least_one(s->warmup);
-        double curve = s->warmup_curve == CONFIG_CURVE_LINEAR   ? p
-                       : s->warmup_curve == CONFIG_CURVE_COSINE ? 0.5 * (1 - cos(M_PI * p))
-                                                                : 1 - sqrt(1 - p);
+        double curve = s->warmup_curve == SCHED_CURVE_LINEAR   ? p
+                       : s->warmup_curve == SCHED_CURVE_COSINE ? 0.5 * (1 - cos(M_PI * p))
+                                                               : 1 - sqrt(1 - p);
         return above_least(s, curve);
     }
     if (at < s->warmup + s->stable) return 1;
     if (at >= s->warmup + s->stable + s->decay) return s->least;
     double p = (at - s->warmup - s->stable) / at_least_one(s->decay);
-    double curve = s->decay_curve == CONFIG_CURVE_LINEAR ? 1 - p
-                   : s->decay_curve == CONFIG_CURVE_COSINE
+    double curve = s->decay_curve == SCHED_CURVE_LINEAR ? 1 - p
+                   : s->decay_curve == SCHED_CURVE_COSINE
                        ? 0.5 * (1 + cos(M_PI * s->cycles * 2 * p))
                        : 1 - sqrt(p);
     return above_least(s, curve);
@@ -119,20 +117,20 @@ static double stable_then_decay(const struct sched *s, double at)
 
 static double factor(const struct sched *s, double at)
 {
-    if (s->kind == CONFIG_WSD) return stable_then_decay(s, at);
-    if (s->kind == CONFIG_COSINE_WARMUP_MIN) return cosine_from(s, at);
-    if (s->kind != CONFIG_CONSTANT && at < s->warmup) return at / at_least_one(s->warmup);
-    switch (s->kind) {
-    case CONFIG_LINEAR:
+    if (s->type == SCHED_WARMUP_STABLE_DECAY) return stable_then_decay(s, at);
+    if (s->type == SCHED_COSINE_WARMUP_WITH_MIN_LR) return cosine_from(s, at);
+    if (s->type != SCHED_CONSTANT && at < s->warmup) return at / at_least_one(s->warmup);
+    switch (s->type) {
+    case SCHED_LINEAR:
         return linear(s, at);
-    case CONFIG_COSINE:
-    case CONFIG_COSINE_MIN:
+    case SCHED_COSINE:
+    case SCHED_COSINE_WITH_MIN_LR:
         return cosine(s, at);
-    case CONFIG_COSINE_RESTARTS:
+    case SCHED_COSINE_WITH_RESTARTS:
         return restarts(s, at);
-    case CONFIG_POLYNOMIAL:
+    case SCHED_POLYNOMIAL:
         return polynomial(s, at);
-    case CONFIG_INVERSE_SQRT:
+    case SCHED_INVERSE_SQRT:
         return inverse_sqrt(s, at);
     default: /* constant, constant_with_warmup */
         return 1;

@@ -5,7 +5,7 @@
 
 #include "data/balance.h"
 #include "data/batch.h"
-#include "data/feed.h"
+#include "data/rooms.h"
 #include "model/stage.h"
 #include "parallel/mesh.h"
 #include "save/layout.h"
@@ -22,8 +22,8 @@ struct trainer_options {
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
-    size_t steps;           /* bytes for steps of the streams: feed_room_bytes; 0: none */
-    size_t reading;         /* bytes that their readers allocate; 0: trainer_seal does nothing */
+    /* of the streams; training.rows 0: none is read, and trainer_seal does nothing */
+    struct feed_rooms rooms;
     size_t staging;         /* most bytes of staging memory for checkpoints; 0: none is saved */
     enum dtype saved_dtype; /* of the weights in them: DT_BF16 or DT_F32 */
 };
@@ -39,7 +39,7 @@ struct trainer {
     struct guard guard;
     struct spans spans;   /* of the step under way */
     struct layout layout; /* of checkpoints */
-    void *steps;          /* of o.steps, in the host's memory */
+    void *steps;          /* memory of o.rooms, on the host */
     void *staging;        /* of staging_bytes, in the host's memory */
     size_t staging_bytes;
     void *reserve; /* for reserve_room bytes, in the host's memory */

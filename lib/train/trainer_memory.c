@@ -28,7 +28,8 @@ static int plan_staging(struct trainer *t, struct err *e)
 static void plan_reserve(struct trainer *t)
 {
     const bool saves = t->o.staging && mesh_writes(t->mesh);
-    t->reserve_room = t->o.reading + (saves ? saver_reserve(&t->layout.list) : 0);
+    const size_t reading = feed_rooms_reading(&t->o.rooms, (uint64_t)t->o.length);
+    t->reserve_room = reading + (saves ? saver_reserve(&t->layout.list) : 0);
     plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
                   &t->reserve);
 }
@@ -56,9 +57,10 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (balance_init(&t->balance, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
     zero_plan(&t->optimizer.zero, plan, t->weights.accum);
-    if (o->steps) plan_add_host(plan, PLAN_DATA, "steps", o->steps, &t->steps);
+    const bool reads = o->rooms.training.rows > 0;
+    if (reads) plan_add_host(plan, PLAN_DATA, "steps", feed_rooms_bytes(&o->rooms), &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
-    if (o->reading) plan_reserve(t);
+    if (reads) plan_reserve(t);
     return memory_place(&t->memory, &t->weights.device, rehearse, t, e);
 }
 
@@ -80,8 +82,7 @@ void trainer_seal(struct trainer *t)
 
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e)
 {
-    return weights_load(&t->weights, weights,
-                        optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL, e);
+    return weights_load(&t->weights, weights, optimizer_master(&t->optimizer), e);
 }
 
 void trainer_close(struct trainer *t)

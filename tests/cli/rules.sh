@@ -81,7 +81,9 @@ model hf ops parallel:collect
 parallel ops comm model
 data stream model parallel
 save hf parallel model ops
-train data save parallel stream config track model ops hf
+adapter regex hf model
+train data save parallel stream track model ops hf
+options config adapter train data stream model ops
 EOF
 
 # edges FILE: of lines "PLACE FROM TO NAME", those that $T/may does not have

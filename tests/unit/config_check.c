@@ -23,12 +23,12 @@ static void test_defaults(void)
               !strcmp(c->response_key, "output") && !c->query_key && !c->system_key &&
               !strcmp(c->output_dir, "./output") && !strcmp(c->track_with, "tensorboard"));
     CHECK("own defaults", c->sft.shuffle && !c->sft.skip_nonfinite &&
-                              c->sft.master_dtype == CONFIG_FP32 && c->max_steps == 0 &&
+                              c->sft.master_dtype == DT_F32 && c->max_steps == 0 &&
                               c->run.max_steps == 0 && !c->resume_from_checkpoint);
     CHECK("what follows", c->run.world_size == 1 && c->run.global_batch_size == 8 &&
-                              c->run.pack_mode == CONFIG_PACK_NONE &&
+                              !strcmp(c->run.pack_mode, "none") &&
                               !strcmp(c->run.template, "native") && !strcmp(c->run.model, "m") &&
-                              c->run.dtype == CONFIG_BF16);
+                              c->run.dtype == DT_BF16);
     CHECK("exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
     CHECK("it can be trained",
           !config_check_trainable(c, &(struct config_start){1, "sft-train", false}, &m.e));
@@ -254,7 +254,7 @@ static void test_table(void)
         ok &= EXPECT(k->path, k->doc && *k->doc);
         ok &= EXPECT(k->path, (k->effect == KEY_USED) == (k->to != 0));
         ok &= EXPECT(k->path, (k->effect == KEY_LIMIT) <= (k->only != NULL));
-        ok &= EXPECT(k->path, (k->type == KEY_ENUM || k->type == KEY_WORD) == (k->words != NULL));
+        ok &= EXPECT(k->path, (k->type == KEY_WORD || k->type == KEY_DTYPE) == (k->words != NULL));
         ok &= EXPECT(k->path, config_key_find(k->path, k->scope) == k); /* no row twice */
     }
     CHECK("the table of keys", ok);

@@ -131,7 +131,7 @@ static void curve(const struct json *c, const char *device)
     struct rig r;
     struct err e;
     const struct json *want = json_get(c, "curve");
-    const struct sched sched = {.kind = golden_flag(want, "cosine") ? CONFIG_COSINE : CONFIG_LINEAR,
+    const struct sched sched = {.type = golden_flag(want, "cosine") ? SCHED_COSINE : SCHED_LINEAR,
                                 .rate = 1e-2,
                                 .warmup = 4,
                                 .steps = 20,

@@ -3,8 +3,8 @@
  * through the configuration that a user writes; arguments that do not fit are refused. */
 #include "config_make.h"
 #include "golden.h"
+#include "options/options.h"
 #include "pack/pack.h"
-#include "train/sched.h"
 
 /* The configuration of one case; JSON is YAML. */
 static struct made load(const struct json *args)
@@ -22,39 +22,37 @@ static struct made load(const struct json *args)
 }
 
 /* The worst relative difference of any rate of a case; where transformers' is 0, so is ours. */
-static double off(const struct json *c)
+static double off(const struct json *c, const struct sched_options *o)
 {
     const struct json *want = json_get(c, "rates");
     double steps = golden_number(c, "steps"), bad = 0;
-    struct made m = load(json_get(c, "training_args"));
-    if (m.rc || !want || (double)want->count < steps) return INFINITY;
-    struct sched s = sched_make(m.c, (uint64_t)steps);
+    if (!want || (double)want->count < steps) return INFINITY;
+    struct sched s = sched_make(o, (uint64_t)steps);
     for (size_t i = 0; i < want->count; i++) {
         double w = golden_at(want, i), r = sched_rate(&s, i + 1);
         bad = worse(bad, w == 0 ? fabs(r) * 1e300 : apart(r, w));
     }
-    config_free(m.c);
     return bad;
 }
 
 static void rates(const struct json *cases)
 {
-    double bad[CONFIG_GREEDY + 1] = {0};
-    int seen[CONFIG_GREEDY + 1] = {0};
+    enum { TYPES = SCHED_WARMUP_STABLE_DECAY + 1 };
+    double bad[TYPES] = {0};
+    int seen[TYPES] = {0};
     char name[80];
     for (size_t i = 0; cases && i < cases->count; i++) {
         const struct json *c = &cases->items[i];
         struct made m = load(json_get(c, "training_args"));
+        struct train_options o;
         if (m.rc) continue;
-        int kind = (int)m.c->sft_train.training_args.lr_scheduler_type;
-        double d = off(c);
+        double d = train_options_from(m.c, false, &o, &m.e) ? INFINITY : off(c, &o.sched);
         if (!(d <= 1e-12)) printf("# case %zu: %g\n", i, d);
-        bad[kind] = worse(bad[kind], d);
-        seen[kind]++;
+        bad[o.sched.type] = worse(bad[o.sched.type], d);
+        seen[o.sched.type]++;
         config_free(m.c);
     }
-    for (int k = 0; k <= CONFIG_GREEDY; k++) {
-        if (k == CONFIG_PLATEAU || k == CONFIG_GREEDY) continue;
+    for (int k = 0; k < TYPES; k++) {
         printf("# schedule %d: %d cases, worst %.2g\n", k, seen[k], bad[k]);
         snprintf(name, sizeof name, "rates of schedule %d equal transformers'", k);
         CHECK(name, seen[k] > 0 && bad[k] <= 1e-12);

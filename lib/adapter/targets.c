@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names and patterns of modules: reading them, matching, and what they came to. */
-#include "targets.h"
+#include "adapter/targets.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#include "base/log.h"
 
 /* ---- matching ---- */
 static bool ends(const char *s, const char *tail)
@@ -206,9 +204,19 @@ static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME]
     return out;
 }
 
-int targets_check(struct targets *t, bool any, struct err *e)
+static void tell_unused(const struct targets *t, void (*say)(const char *text))
 {
-    const struct peft_names *targets = &t->adapted, *saved = &t->whole;
+    char text[1000];
+    for (size_t i = 0; i < t->adapted.n; i++) {
+        if (t->used[i]) continue;
+        snprintf(text, sizeof text, "lora_target: no layer is named %s", t->adapted.v[i]);
+        say(text);
+    }
+}
+
+int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e)
+{
+    const struct peft_names *saved = &t->whole;
     char names[HF_FAMILY_NAMES], example[PEFT_MAX_NAME];
     if (check_ends(t, e)) return -1;
     const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
@@ -219,10 +227,9 @@ int targets_check(struct targets *t, bool any, struct err *e)
                        "for example %s",
                        hf_family_linear(t->model->family, ", ", " and ", names),
                        first_linear(t, example));
-    for (size_t i = 0; i < targets->n; i++)
-        if (!t->used[i]) log_line(LOG_WARN, "lora_target: no layer is named %s", targets->v[i]);
+    tell_unused(t, say);
     for (size_t i = 0; i < saved->n; i++)
-        if (!t->used[targets->n + i])
+        if (!t->used[t->adapted.n + i])
             return err_set(e, ERR_CONFIG,
                            "sft_train.model_args.additional_target: no module is named %s",
                            saved->v[i]);

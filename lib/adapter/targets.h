@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which layers get an adapter, and which modules are trained as a whole: lora_target and
- * additional_target, read as ROLL reads them and matched as peft matches them. */
-#ifndef SFT_CMD_TRAIN_TARGETS_H
-#define SFT_CMD_TRAIN_TARGETS_H
+ * additional_target, read as ROLL reads them and matched as peft matches them. Internal to
+ * lib/adapter. */
+#ifndef SFT_ADAPTER_TARGETS_H
+#define SFT_ADAPTER_TARGETS_H
 
 #include "hf/peft.h"
 #include "model/model.h"
@@ -14,7 +15,7 @@ struct targets {
     bool all;                         /* every linear layer of the layers */
     struct regex *pattern;            /* NULL: lora_target is a list */
     struct regex_mem mem;
-    bool *used; /* of adapted, then of whole: it named something */
+    bool *used; /* for each name of adapted, then of whole: it has a module */
     struct err why;
     bool failed; /* a pattern took too many steps */
 };
@@ -26,14 +27,15 @@ void targets_free(struct targets *t); /* all zero is fine */
 
 /* For lora_options: t is a struct targets, the module "model.layers.0.self_attn.q_proj". */
 bool targets_adapts(void *t, const char *module);
-/* The module, or one that holds it, is trained as a whole. */
+/* True when the module, or one that holds it, is trained as a whole. */
 bool targets_keeps_whole(struct targets *t, const char *module);
 
-/* After every module was asked for; any: there is an adapter. ERR_CONFIG where a name meant nothing
- * or something that is not supported. */
-int targets_check(struct targets *t, bool any, struct err *e);
-/* Then: whether lora_target says more than which layers. peft holds it against every module there
- * is, and fails where it means one that is not a linear layer. */
+/* After every module was asked for. any: some layer has an adapter. ERR_CONFIG where a name has no
+ * module, or one that is not supported. Calls say with a line for each name of lora_target that no
+ * layer has, where another has one. */
+int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e);
+/* Then: true when lora_target names more than layers. peft compares it with every module there is,
+ * and fails where it names one that is not a linear layer. */
 bool targets_say_more(const struct targets *t);
 
 #endif

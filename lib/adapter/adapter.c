@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An adapter that begins anew, as the configuration says, or where another one ended. */
-#include "adapter.h"
+/* An adapter that begins anew or where another one ended. */
+#include "adapter/adapter.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "targets.h"
+#include "adapter/targets.h"
+#include "base/mem.h"
+#include "model/lora.h"
 
 struct adapter {
-    struct peft *from;          /* where training begins; NULL: anew */
-    struct peft_config anew;    /* else what it is, */
-    struct targets targets;     /* and of which modules */
+    struct adapter_options o;
+    struct peft *from;          /* the adapter to go on from; NULL: a new one, */
+    struct peft_config anew;    /*   with this configuration */
+    struct targets targets;     /*   of these modules */
     struct peft_config *config; /* of either; NULL: there is no adapter */
     const struct model *model;
 };
 
-/* A parameter of the base; of a tied model the embedding is lm_head too. */
+/* For params_options: true for a parameter of the base that is not trained as a whole. The
+ * embedding of a tied model is lm_head too. */
 static bool frozen(void *arg, const char *name)
 {
     struct adapter *a = arg;
@@ -27,49 +30,31 @@ static bool frozen(void *arg, const char *name)
     return !targets_keeps_whole(&a->targets, module);
 }
 
-static int begin_anew(struct adapter *a, const struct config *c, struct err *e)
+static int begin_anew(struct adapter *a, struct err *e)
 {
     struct peft_config *p = a->config = &a->anew;
-    p->rank = c->sft_train.model_args.lora_rank;
-    p->alpha = c->sft_train.model_args.lora_alpha;
-    if (!(p->alpha > 0)) p->alpha = 2 * (double)p->rank;
-    p->dropout = c->sft_train.model_args.lora_dropout;
-    p->rslora = c->sft.rslora;
-    return targets_read(&a->targets, c->sft_train.model_args.lora_target,
-                        c->sft_train.model_args.additional_target, a->model, p, e);
+    p->rank = a->o.rank;
+    p->alpha = a->o.alpha > 0 ? a->o.alpha : 2 * (double)p->rank;
+    p->dropout = a->o.dropout;
+    p->rslora = a->o.rslora;
+    return targets_read(&a->targets, a->o.target, a->o.whole, a->model, p, e);
 }
 
-static int begin_from(struct adapter *a, const char *path, struct err *e)
+static int go_on(struct adapter *a, struct err *e)
 {
-    a->from = peft_open(path, e);
+    a->from = peft_open(a->o.path, e);
     if (!a->from) return err_prefix(e, "sft_train.model_args.adapter_name_or_path");
     a->config = &a->from->config;
     return 0;
 }
 
-/* Settings that come to nothing; ROLL passes over them in silence. */
-static void warn_idle(const struct adapter *a, const struct config *c)
-{
-    if (a->config && c->sft_train.model_args.freeze_module_prefix)
-        log_line(LOG_WARN, "freeze_module_prefix has no effect beside an adapter");
-    if (!a->config && c->sft_train.model_args.additional_target)
-        log_line(LOG_WARN, "additional_target has no effect without lora_target: all is trained");
-    if (c->sft_train.model_args.adapter_name_or_path && c->sft_train.model_args.lora_target)
-        log_line(LOG_WARN, "lora_target has no effect beside adapter_name_or_path");
-}
-
-struct adapter *adapter_new(const struct config *c, const struct model *m, struct err *e)
+struct adapter *adapter_new(const struct adapter_options *o, const struct model *m, struct err *e)
 {
     struct adapter *a = mem_alloc(1, sizeof *a, e);
-    const char *path = c->sft_train.model_args.adapter_name_or_path;
     if (!a) return NULL;
+    a->o = *o;
     a->model = m;
-    int rc = 0;
-    if (path)
-        rc = begin_from(a, path, e);
-    else if (c->sft_train.model_args.lora_target)
-        rc = begin_anew(a, c, e);
-    if (rc == 0) warn_idle(a, c);
+    int rc = o->path ? go_on(a, e) : o->target ? begin_anew(a, e) : 0;
     if (rc == 0) return a;
     adapter_free(a);
     return NULL;
@@ -88,7 +73,7 @@ bool adapter_on(const struct adapter *a) { return a->config; }
 
 const struct peft_config *adapter_config(const struct adapter *a) { return a->config; }
 
-void adapter_options(struct adapter *a, const struct config *c, struct params_options *o)
+void adapter_params(struct adapter *a, struct params_options *o)
 {
     if (!adapter_on(a)) return;
     o->frozen = frozen;
@@ -99,7 +84,7 @@ void adapter_options(struct adapter *a, const struct config *c, struct params_op
                                               .target = targets_adapts,
                                               .arg = &a->targets};
     o->lora.dropout = a->config->dropout;
-    o->lora.seed = (uint64_t)c->seed;
+    o->lora.seed = a->o.seed;
 }
 
 /* "model.layers.0.self_attn.q_proj" for each layer that has an adapter. */
@@ -118,15 +103,16 @@ static int list_layers(const struct params *t, struct peft_config *c, struct err
     return 0;
 }
 
-int adapter_check(struct adapter *a, const struct config *c, const struct params *t, struct err *e)
+int adapter_check(struct adapter *a, const struct params *t, const char *base,
+                  void (*say)(const char *text), struct err *e)
 {
     bool any = false;
     struct peft_config *p = a->config;
     if (!p) return 0;
     for (size_t i = 0; i < t->count; i++) any |= t->p[i].adapter;
-    if (!a->from && targets_check(&a->targets, any, e)) return -1;
+    if (!a->from && targets_check(&a->targets, any, say, e)) return -1;
     if ((a->from ? p->fewer : targets_say_more(&a->targets)) && list_layers(t, p, e)) return -1;
-    p->base = arena_copy(&p->arena, c->run.model, strlen(c->run.model), e);
+    p->base = arena_copy(&p->arena, base, strlen(base), e);
     return p->base ? 0 : -1;
 }
 
@@ -153,12 +139,11 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
     return rc;
 }
 
-int adapter_load(const struct adapter *a, const struct config *c, const struct safetensors *base,
-                 struct trainer *t, struct err *e)
+int adapter_load(const struct adapter *a, const struct safetensors *base, struct weights *w,
+                 void *master, struct err *e)
 {
-    void *master = optimizer_has_master(&t->optimizer) ? t->optimizer.master : NULL;
     if (!adapter_on(a)) return 0;
-    if (!a->from) return lora_start(&t->weights, (uint64_t)c->seed, master, e);
+    if (!a->from) return lora_start(w, a->o.seed, master, e);
     if (peft_check(a->from, base, a->model->family, a->model->tied, e)) return -1;
-    return lora_load(&t->weights, a->from, master, e);
+    return lora_load(w, a->from, master, e);
 }

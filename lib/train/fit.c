@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Searches smaller options by planning a run with each. */
+#include "train/fit.h"
+
+/* The reductions of a run beside its options. */
+struct smaller {
+    bool sharded; /* each rank has a part of the optimizer's state */
+    enum recompute recompute;
+    int64_t rows; /* of a micro-batch */
+    int buffers;  /* beside training: 0 as configured, 1 smaller, 2 least */
+    int kept;     /* 0 as configured, 1 moments in bf16, 2 no master weights either */
+};
+enum { BUFFERS = 3 };
+
+struct search {
+    const struct trainer_options *o;
+    const struct model *m;
+    struct mesh *mesh;
+    struct device *device;
+    uint64_t bytes;
+    struct trainer_options *out;
+};
+
+/* Bytes of a run with the options s->out; UINT64_MAX when it cannot be planned. */
+static uint64_t need(const struct search *s)
+{
+    struct trainer t;
+    uint64_t bytes = UINT64_MAX;
+    if (trainer_init(&t, s->m, s->out, s->mesh, s->device, NULL) == 0)
+        bytes = plan_size(&t.memory.plan);
+    trainer_close(&t);
+    return bytes;
+}
+
+static bool fits(const struct search *s, struct smaller w)
+{
+    static const size_t staging[BUFFERS] = {SIZE_MAX, (size_t)64 << 20, (size_t)8 << 20};
+    struct trainer_options *o = s->out;
+    *o = *s->o;
+    o->shard_optimizer = w.sharded;
+    o->recompute = w.recompute;
+    o->tokens = w.rows * o->length;
+    if (o->staging > staging[w.buffers]) o->staging = staging[w.buffers];
+    if (w.buffers) o->rooms.ahead = 0;
+    if (w.kept >= 1) o->optimizer.moments = DT_BF16;
+    if (w.kept >= 2) o->optimizer.no_master = true;
+    return need(s) <= s->bytes;
+}
+
+/* The next smaller micro-batch of which `rows` is a multiple; 0 after 1. */
+static int64_t fewer(int64_t rows, int64_t now)
+{
+    do now--;
+    while (now > 0 && rows % now);
+    return now;
+}
+
+bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct model *m,
+                 struct mesh *mesh, struct device *d, uint64_t bytes, struct trainer_options *out)
+{
+    const struct search s = {o, m, mesh, d, bytes, out};
+    const int most = o->compute == DT_BF16 ? 2 : 1;
+    const bool sharded = mesh->size[MESH_DP] > 1 || o->shard_optimizer;
+    if (!fits(&s, (struct smaller){sharded, RECOMPUTE_FULL, 1, BUFFERS - 1, most})) return false;
+    for (struct smaller w = {.sharded = sharded}; w.kept <= most; w.kept++)
+        for (w.buffers = 0; w.buffers < BUFFERS; w.buffers++)
+            for (w.rows = rows; w.rows >= 1; w.rows = fewer(rows, w.rows))
+                for (w.recompute = o->recompute; w.recompute <= RECOMPUTE_FULL; w.recompute++)
+                    if (fits(&s, w)) return true;
+    return false;
+}
