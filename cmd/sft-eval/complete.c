@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the model answers to a prompt: the chat template, then one token at a time with a cache. */
+/* Answers a prompt: renders the chat template, then computes one token at a time with a cache. */
 #include <math.h>
 #include <stdio.h>
 
@@ -8,7 +8,7 @@
 #include "chat/chat.h"
 #include "eval.h"
 
-/* The ids of TEXT as a user's message, ready for the assistant's turn. */
+/* Encodes the prompt as a user's message; the assistant's turn comes next. */
 static int encode(struct eval *v, struct token_list *ids, struct err *e)
 {
     const struct chat_options native = {.name = "native"};
@@ -27,7 +27,7 @@ static int encode(struct eval *v, struct token_list *ids, struct err *e)
     return rc;
 }
 
-/* Tokens that end a turn: of config.json, generation_config.json and the tokenizer. */
+/* The tokens that end a turn, from config.json, generation_config.json and the tokenizer. */
 struct stops {
     int64_t id[2 * HF_MAX_EOS + 1];
     int n;
@@ -43,7 +43,7 @@ static bool is_stop(const struct stops *s, int64_t id)
     return false;
 }
 
-/* "eos_token_id": a number or a list of numbers; a folder without the file is fine. */
+/* Reads "eos_token_id", a number or a list of numbers. A folder without the file is fine. */
 static int add_generation_stops(struct eval *v, struct stops *s, struct err *e)
 {
     struct buf text = {0};
@@ -68,14 +68,14 @@ static int find_stops(struct eval *v, struct stops *s, struct err *e)
 {
     uint32_t id;
     for (int i = 0; i < v->hf.eos_count; i++) add_stop(s, v->hf.eos_token_id[i]);
-    if (add_generation_stops(v, s, e) < 0) return -1;
+    if (add_generation_stops(v, s, e)) return -1;
     struct str eos = tokenizer_named(v->tokenizer, "eos_token");
     if (eos.p && tokenizer_id(v->tokenizer, eos, &id)) add_stop(s, id);
     return 0;
 }
 
-/* After stage_extend by a document's first n tokens: the next token's logits into x,
- * [vocab]. The likeliest of what is not finite would be any token. */
+/* Stores the next token's logits in x [vocab], after stage_extend by the first n tokens of a
+ * document. Logits that are not finite are an error: no token is the likeliest among them. */
 static int next_logits(struct eval *v, int64_t n, float *x, struct err *e)
 {
     char what[160];
@@ -104,13 +104,13 @@ static int extend(struct eval *v, const struct token_list *prompt, float *logits
     return next_logits(v, (int64_t)prompt->n, logits, e);
 }
 
-/* After extend: up to most tokens into out; returns their number, -1 on failure. */
+/* Stores up to `most` tokens in out, after extend. Returns their number, -1 on failure. */
 static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits, uint32_t *out,
                       struct err *e)
 {
     struct stops stops = {0};
     int32_t id;
-    if (find_stops(v, &stops, e) < 0) return -1;
+    if (find_stops(v, &stops, e)) return -1;
     for (int64_t n = 0; n < most; n++) {
         if (stage_next(&v->stage, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;
@@ -122,7 +122,7 @@ static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits,
     return most;
 }
 
-/* Rows of the embedding that no token has: the text goes on without them. */
+/* Warns of ids that only the embedding has and the tokenizer does not: they have no text. */
 static void warn_nameless(const struct eval *v, const uint32_t *ids, int64_t n)
 {
     const uint32_t size = tokenizer_vocab_size(v->tokenizer);
@@ -152,7 +152,7 @@ static int print(struct eval *v, const uint32_t *ids, int64_t n, struct err *e)
     return rc;
 }
 
-/* The logits of the next token, [vocab], nine digits each. */
+/* Prints the logits [vocab] of the next token with nine digits each. */
 static int print_logits(struct eval *v, const float *logits, struct err *e)
 {
     struct buf text = {0};
@@ -176,7 +176,7 @@ static int answer(struct eval *v, int64_t past, int64_t most, float *logits, str
     return rc;
 }
 
-/* The prompt's tokens are ones that the model has, and leave it room for one more. */
+/* Checks that the model has the prompt's tokens and room for one more. */
 static int check_prompt(struct eval *v, const struct token_list *prompt, struct err *e)
 {
     const struct model_vocab vocab = eval_vocab(v);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two halves of sft-eval: losses of a stream, and a completion. */
+/* The parts of sft-eval: opening a model, the losses of a stream, an answer to a prompt. */
 #ifndef SFT_CMD_EVAL_EVAL_H
 #define SFT_CMD_EVAL_EVAL_H
 
@@ -12,7 +12,7 @@
 struct eval {
     /* from the command line */
     const char *model, *adapter_name, *device_name, *prompt, *stream;
-    int dtype; /* 0: what the device is good at, 1: bf16, 2: fp32 */
+    enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
     bool per_sample, logits;
     int64_t max_tokens, length;
     /* made */
@@ -29,11 +29,12 @@ struct eval {
     struct io_out *out;
 };
 
-/* The model with its weights, forward only. length: of the longest document. */
+/* Loads the model for forward passes. length: tokens of the longest document. */
 int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e);
 /* The vocabulary that every token id is checked against. */
 struct model_vocab eval_vocab(struct eval *v);
-/* ERR_NONFINITE: what is not finite, and the first weight that is not, if there is one. */
+/* Sets ERR_NONFINITE with the text `what` and the first weight that is not finite, if there is one.
+ * Returns -1. */
 int eval_nonfinite(struct eval *v, const char *what, struct err *e);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loss of a model over a stream: sum(w * NLL) / sum(w), and each sample's own. */
+/* Computes the loss of a model over a stream, sum(w * NLL) / sum(w), and that of each sample. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ struct sums {
     double loss, weight;
     uint64_t label_tokens, samples;
     uint64_t bad;   /* samples whose loss is not finite */
-    char where[96]; /* the first of them: its place, and its first token with such a loss */
+    char where[96]; /* place of the first of them, and its first token with such a loss */
 };
 
 static void add(struct sums *to, const struct sums *from)
@@ -24,7 +24,7 @@ static void add(struct sums *to, const struct sums *from)
     if (from->bad && to->bad++ == 0) memcpy(to->where, from->where, sizeof to->where);
 }
 
-/* The loss of token t of x, a target of weight w > 0. */
+/* Adds the loss of token t of x, a target of weight w > 0. */
 static void add_target(struct sums *s, const struct feed_sample *x, uint32_t t, double w, float nll)
 {
     s->loss += w * (double)nll;
@@ -36,7 +36,7 @@ static void add_target(struct sums *s, const struct feed_sample *x, uint32_t t, 
              (unsigned long long)x->source.row, t);
 }
 
-/* The loss is null where no token is trained, and where it is not finite. */
+/* Prints a loss of null where no token is trained or the loss is not finite. */
 static int print_sample(struct eval *v, const struct feed_sample *x, const struct sums *s,
                         struct err *e)
 {
@@ -51,7 +51,8 @@ static int print_sample(struct eval *v, const struct feed_sample *x, const struc
     return rc;
 }
 
-/* The NLLs of a batch come in the order of its targets, which is that of the samples' tokens. */
+/* Adds up the rows [from, to). nll has the losses of their targets, in the order of the samples'
+ * tokens. */
 static int count_samples(struct eval *v, const struct feed_step *s, size_t from, size_t to,
                          const float *nll, struct sums *all, struct err *e)
 {
@@ -89,7 +90,7 @@ static int step_loss(struct eval *v, const struct batch *b, const struct feed_st
     return 0;
 }
 
-/* The perplexity of a finite loss may be too large for a number: null. */
+/* The perplexity of a finite loss may be too large for a number; it is null then. */
 static int print_sums(struct eval *v, const struct sums *s, struct err *e)
 {
     struct buf b = {0};
@@ -118,7 +119,8 @@ static int conclude(struct eval *v, const char *name, const struct sums *s, stru
     return eval_nonfinite(v, what, e);
 }
 
-/* Rows of at most `length` tokens; a packed stream tells its own. */
+/* Opens the stream. *length = the tokens of its longest row; the header of a packed stream tells.
+ */
 static struct feed *open_feed(struct eval *v, int64_t *length, struct err *e)
 {
     char identity[HASH128_HEX];
@@ -152,7 +154,7 @@ int eval_loss(struct eval *v, struct err *e)
         rc = eval_open(v, &o, length, e);
     }
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
-    /* every sample is looked at where each is asked for, else as far as there can be a loss */
+    /* --per-sample reads all samples; else reading ends where no loss is possible any more */
     while (rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1)
         rc = step_loss(v, &b, &s, nll, &all, e);
     if (rc == 0) rc = conclude(v, feed_name(f), &all, e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-eval: the loss of a model over a stream, or what it answers to a prompt. */
+/* sft-eval: computes the loss of a model over a stream, or answers a prompt. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +88,7 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
     return 0;
 }
 
-/* Each of several ranks would print the same. */
+/* Refuses to run as several ranks: each would print the same. */
 static int check_alone(const struct launch *l, struct err *e)
 {
     if (l->size <= 1) return 0;
@@ -98,7 +98,7 @@ static int check_alone(const struct launch *l, struct err *e)
         l->size);
 }
 
-/* A checkpoint of an adapter's run holds no model. */
+/* Refuses a checkpoint of an adapter: it has no model. */
 static int check_whole(struct eval *v, struct err *e)
 {
     char *dir;
@@ -126,8 +126,8 @@ static int open_device(struct eval *v, int threads, struct err *e)
     v->device = device_open(name, threads, e);
     if (!v->device) return -1;
     bool fast = device_has_bf16(v->device);
-    v->compute = v->dtype == 2 || (v->dtype == 0 && !fast) ? DT_F32 : DT_BF16;
-    if (v->dtype == 1 && !fast) {
+    v->compute = v->dtype == EVAL_FP32 || (v->dtype == EVAL_AUTO && !fast) ? DT_F32 : DT_BF16;
+    if (v->dtype == EVAL_BF16 && !fast) {
         log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
         v->compute = DT_F32;
     }
@@ -189,7 +189,7 @@ static int eval(struct eval *v, int threads, struct err *e)
     if (!v->out) return -1;
     const int rc = v->prompt ? eval_complete(v, e) : eval_loss(v, e);
     if (rc && e->code != ERR_NONFINITE) return -1;
-    struct io_out *out = v->out; /* also the losses of samples beside one that is not finite */
+    struct io_out *out = v->out; /* the losses of samples are kept beside one that is not finite */
     v->out = NULL;
     return io_commit(out, rc ? NULL : e) || rc ? -1 : 0;
 }
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     const struct launch l = launch_detect(getenv);
     if (rc == 0) rc = check_alone(&l, &e);
     if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
-    int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one of them says it */
+    int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one rank tells */
     io_abort(v.out);
     stage_free(&v.stage);
     weights_free(&v.weights);

@@ -147,7 +147,8 @@ static int write_row(void *arg, const struct pack_row *r, struct err *e)
 
 static int make_header(struct job *j, struct err *e)
 {
-    static const enum pack_by by[] = {PACK_BY_STEP, PACK_BY_EPOCH, PACK_NOT};
+    static const enum pack_by by[] = {
+        [PACK_BATCH] = PACK_BY_STEP, [PACK_DENSE] = PACK_BY_EPOCH, [PACK_NONE] = PACK_NOT};
     static const char *const over[] = {"error", "drop", "cut"};
     struct buf options = {0};
     struct stream_header *h = &j->header;

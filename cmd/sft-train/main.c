@@ -70,21 +70,21 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
     return 0;
 }
 
-/* What a run is: each line needs the ones above it. After each, all ranks agree that it went well,
- * or all of them have the error of the one that failed. */
+/* Runs the parts in order; each needs those above it. After each, all ranks agree that it went
+ * well, or all of them have the error of the one that failed. */
 static int train(struct run *r, struct err *e)
 {
     static int (*const parts[])(struct run *, struct err *) = {
         run_config,     /* sft_config.yaml, key=value */
-        run_model,      /* config.json: what is trained */
-        run_device,     /* where it is computed */
+        run_model,      /* config.json */
+        run_device,     /* operations, and the ranks */
         run_plan,       /* all memory, before any is used */
         run_print_plan, /* with --plan */
         run_fits,       /* before anything is loaded */
         run_check,      /* the last part of --plan and --check */
-        run_stream,     /* what every step contains */
-        run_folders,    /* where the results go */
-        run_weights,    /* where it starts from */
+        run_stream,     /* the steps */
+        run_folders,    /* output and logs */
+        run_weights,    /* of the model, or of a checkpoint */
         run_loop,       /* forward, backward, update; save */
     };
     if (run_launch(r, e)) return -1; /* alone, or one of many */

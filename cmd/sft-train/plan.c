@@ -8,7 +8,7 @@
 #include "model/freeze.h"
 #include "run.h"
 
-/* Computes in the type that was asked for if the device is good at it. */
+/* Replaces a type that the device is slow at. */
 static void adjust_compute(const struct run *r, enum dtype *t)
 {
     if (*t == DT_BF16 && !device_has_bf16(r->device)) {

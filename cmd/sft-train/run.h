@@ -24,8 +24,8 @@ struct run {
     struct buf typed;       /* the command line, quoted for a shell */
     struct launch launch;   /* the launcher that started this process */
     struct world world;     /* all ranks of the job */
-    bool silent;            /* another rank writes the messages */
-    /* made one after the other */
+    bool silent;            /* another rank prints messages and results */
+    /* made by the parts below, in this order */
     struct config *config;
     char *model_dir;
     struct hf_config hf;
@@ -47,6 +47,7 @@ struct run {
     int log_fd;
 };
 
+/* Each part returns 0, or -1 with the error. */
 /* launch.c: */
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
 int run_launch(struct run *r, struct err *e);         /* joins the other ranks, if there are any */
@@ -58,18 +59,19 @@ int run_fail(const struct run *r, const struct err *e); /* as log_fail, on one r
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
 int run_device(struct run *r, struct err *e); /* operations and the mesh */
-int run_plan(struct run *r, struct err *e);   /* every buffer, placed */
-/* Bytes beside the plan: code, libraries and their buffers, as docs/benchmarks.md measured. */
+int run_plan(struct run *r, struct err *e);   /* places every buffer */
+/* Bytes of a process beside the plan: code, libraries and their buffers, measured in
+ * docs/benchmarks.md. */
 enum { RUN_PROCESS = 48 << 20 };
-int run_print_plan(struct run *r, struct err *e); /* --plan */
-int run_fits(struct run *r, struct err *e);       /* ERR_MEMORY: the machine has less */
-int run_check(struct run *r, struct err *e);      /* --check: the run's folders */
-bool run_alone(const struct run *r);          /* no step is trained, so no other rank is needed */
-int run_stream(struct run *r, struct err *e); /* opens and checks the streams */
-struct model_vocab run_vocab(struct run *r);  /* of their ids */
-int run_folders(struct run *r, struct err *e); /* creates and locks them; where to resume */
-int run_weights(struct run *r, struct err *e); /* loads the model, or a checkpoint */
-int run_loop(struct run *r, struct err *e);    /* steps; the summary on stdout */
+int run_print_plan(struct run *r, struct err *e); /* for --plan */
+int run_fits(struct run *r, struct err *e);       /* ERR_MEMORY when the plan is too large */
+int run_check(struct run *r, struct err *e);      /* for --check: the folders are this run's */
+bool run_alone(const struct run *r);           /* true for --plan and --check: no rank is needed */
+int run_stream(struct run *r, struct err *e);  /* opens and checks the streams */
+struct model_vocab run_vocab(struct run *r);   /* the vocabulary of their ids */
+int run_folders(struct run *r, struct err *e); /* creates and locks them, finds where to resume */
+int run_weights(struct run *r, struct err *e); /* loads the model or a checkpoint */
+int run_loop(struct run *r, struct err *e);    /* trains; prints the summary to stdout */
 void run_close(struct run *r);
 
 /* folders.c: */
@@ -78,8 +80,8 @@ void run_tell_aside(struct run *r);
 /* r->folder.resume turned out damaged: sets it aside and takes the checkpoint before it. */
 int run_fall_back(struct run *r, struct err *e);
 
-/* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step.
- * To be called before any other thread is started. */
+/* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step. Call
+ * it before any other thread is started. */
 int signals_catch(struct err *e);
 bool signals_stop(void *unused);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens before the first step: configuration, model, device, memory plan, streams. */
+/* The parts of a run before its memory is filled: configuration, model, device, streams. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ static void count_no_effect(void *arg, const char *key, unsigned line, const cha
     log_line(LOG_DEBUG, "%s (line %u) has no effect: %s", key, line, why);
 }
 
-/* The option goes before the key, and is a path as that is. */
+/* --resume overrides the key resume_from_checkpoint, and a leading ~ is expanded in both. */
 static int choose_resume(struct run *r, struct err *e)
 {
     if (!r->resume) return r->resume = r->config->resume_from_checkpoint, 0;
@@ -69,7 +69,7 @@ int run_device(struct run *r, struct err *e)
     r->device = device_open(name, share, e);
     if (!r->device) return -1;
     if (!run_alone(r) || r->world.plugin) return mesh_world(&r->mesh, &r->world, r->device, e);
-    /* A plan alone is made for one of the ranks that there will be: their parts are equal. */
+    /* A plan without ranks is that of one of them: their parts are equal. */
     const int dp = (int)r->config->run.data_parallel_size;
     return mesh_planned(&r->mesh, &(struct mesh_sizes){{1, 1, dp, 1}}, r->device, e);
 }
@@ -83,7 +83,7 @@ static int tokenizer_of(struct run *r, struct err *e)
     return rc;
 }
 
-/* The tokenizer is not kept for messages. */
+/* Appends the text of a token, for a message. The tokenizer is loaded for it alone. */
 static void put_token(void *arg, uint32_t id, struct buf *b)
 {
     const struct run *r = arg;
@@ -97,17 +97,17 @@ struct model_vocab run_vocab(struct run *r)
     return (struct model_vocab){.size = r->model.vocab, .text = put_token, .arg = r};
 }
 
-/* Each rank could read through the file; what one finds is everybody's error. */
+/* Reads through the file of a stream on one rank; its error becomes that of all. */
 static int survey(const struct run *r, const char *path, const struct model_vocab *v,
                   uint64_t steps, struct err *e)
 {
     struct stat st;
     if (r->silent || strcmp(path, "-") == 0 || io_stat(path, &st, NULL) || !S_ISREG(st.st_mode))
-        return 0; /* a pipe's rows are looked at when they come */
+        return 0; /* a pipe's rows are checked when they come */
     return feed_survey(path, v, steps, e);
 }
 
-/* Now, and not when the run has come to it. */
+/* Checks the stream for validation before training begins. */
 static int check_validation(struct run *r, struct err *e)
 {
     struct stat st;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking a run to stop: a thread notes the signals, and the loop looks after each step. A terminal
- * that is closed (SIGHUP) asks too. No handler runs on a thread that computes: oneDNN's fp32
- * products have their stack pointer in the heap while they run (its issue 4845; up to version
- * 3.11), where a signal's frame would overwrite what lies below. */
+/* Stops a run on request: a thread notes the signals, and the loop reads the note after each step.
+ * A terminal that is closed (SIGHUP) counts too. No handler runs on a thread that computes:
+ * oneDNN's fp32 products have their stack pointer in the heap while they run (its issue 4845; up to
+ * version 3.11), where a signal's frame would overwrite what lies below. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -36,11 +36,11 @@ int signals_catch(struct err *e)
     sigemptyset(&waited);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (sigaction(all[i], NULL, &now) || (all[i] == SIGHUP && now.sa_handler == SIG_IGN))
-            continue;            /* nohup means it */
+            continue;            /* nohup asks to ignore it */
         signal(all[i], SIG_DFL); /* a shell's background ignores SIGINT */
         sigaddset(&waited, all[i]);
     }
-    signal(SIGPIPE, SIG_IGN);                  /* hours of work do not end because a pager did */
+    signal(SIGPIPE, SIG_IGN);                  /* a pager that ends does not end the run */
     pthread_sigmask(SIG_BLOCK, &waited, NULL); /* also of threads that are yet to start */
     if (pthread_create(&thread, NULL, note, NULL))
         return err_set(e, ERR_MEMORY, "cannot start a thread that waits for signals");

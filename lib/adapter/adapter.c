@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An adapter that begins anew or where another one ended. */
+/* Begins a new adapter, or goes on with an existing one. */
 #include "adapter/adapter.h"
 
 #include <stdio.h>
@@ -87,7 +87,7 @@ void adapter_params(struct adapter *a, struct params_options *o)
     o->lora.seed = a->o.seed;
 }
 
-/* "model.layers.0.self_attn.q_proj" for each layer that has an adapter. */
+/* Lists each layer that has an adapter by its full name, "model.layers.0.self_attn.q_proj". */
 static int list_layers(const struct params *t, struct peft_config *c, struct err *e)
 {
     c->pattern = NULL;
@@ -121,7 +121,7 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
     struct peft_config has = {0};
     char *dir;
     const int found = adapter_on(a) ? peft_find_dir(checkpoint, &dir, e) : 0;
-    if (found <= 0) return found; /* restoring says what is missing */
+    if (found <= 0) return found; /* restoring reports a missing one */
     const struct peft_config *want = a->config;
     int rc = peft_config_read(dir, &has, e);
     if (rc == 0 &&
@@ -133,7 +133,7 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
                      checkpoint, (long long)has.rank, has.alpha, has.dropout,
                      has.rslora ? ", rank-stabilised" : "");
     else if (rc && e->code == ERR_DATA)
-        rc = 0; /* it is damaged, which restoring finds too */
+        rc = 0; /* restoring reports damage */
     peft_config_free(&has);
     mem_free(dir);
     return rc;

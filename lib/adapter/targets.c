@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and patterns of modules: reading them, matching, and what they came to. */
+/* Reads names and patterns of modules, matches modules, and checks that every name has one. */
 #include "adapter/targets.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ static bool ends(const char *s, const char *tail)
     return n >= m && strcmp(s + n - m, tail) == 0;
 }
 
-/* Part of a dotted name, or the name: peft's "name is x or ends in .x". */
+/* peft's rule: the module's name is `name`, or ends in a dot and `name`. */
 static bool is_tail(const char *module, const char *name)
 {
     size_t n = strlen(module), m = strlen(name);
@@ -29,7 +29,7 @@ static bool matches_pattern(struct targets *t, const char *module)
     return rc == 1;
 }
 
-/* As peft: a module of modules_to_save is known by the end of its name. */
+/* peft's rule: a module of modules_to_save is found by the end of its name. */
 bool targets_keeps_whole(struct targets *t, const char *module)
 {
     const struct peft_names *saved = &t->whole;
@@ -65,10 +65,11 @@ bool targets_adapts(void *arg, const char *module)
 }
 
 /* ---- reading ---- */
-/* ROLL's rule for a pattern. */
+/* ROLL's rule: these characters make it a pattern and not a list. */
 static bool is_pattern(const char *s) { return strpbrk(s, "*$|(") != NULL; }
 
-/* What Python's re and this program's engine (Oniguruma's syntax) read differently. */
+/* Refuses syntax that Python's re and this program's engine (Oniguruma's syntax) read differently.
+ */
 static int check_pattern(const char *p, struct err *e)
 {
     static const char *const differs[] = {"(?P", "(?m", "(?s", "(?x", "(?a", "(?u", "(?L", "(?-",
@@ -83,7 +84,7 @@ static int check_pattern(const char *p, struct err *e)
     return 0;
 }
 
-/* re.fullmatch: the whole name. */
+/* The pattern has to match the whole name, as in re.fullmatch. */
 static int make_pattern(struct targets *t, const char *p, struct err *e)
 {
     struct buf b = {0};
@@ -96,7 +97,7 @@ static int make_pattern(struct targets *t, const char *p, struct err *e)
     return err_prefix(e, "sft_train.model_args.lora_target");
 }
 
-/* The parts of a comma-separated list, without the white space around them. */
+/* Splits a list at its commas and drops the white space around the names. */
 static int split(struct arena *arena, const char *list, struct peft_names *out, struct err *e)
 {
     size_t most = 1;
@@ -113,7 +114,8 @@ static int split(struct arena *arena, const char *list, struct peft_names *out, 
     return 0;
 }
 
-/* all-linear becomes the names that are the same in every layer, as peft lists them. */
+/* Stores target_modules. all-linear becomes a list of the names that every layer has, as in peft.
+ */
 static int read_adapted(struct targets *t, const char *adapted, struct peft_config *c,
                         struct err *e)
 {
@@ -139,7 +141,8 @@ static const char *module_of(const struct targets *t, enum hf_role role, char ou
     return out;
 }
 
-/* One matrix is both: peft keeps them one with ensure_weight_tying, by the embedding's name. */
+/* The embedding of a tied model is its head: either name stands for the embedding, and peft keeps
+ * them one with ensure_weight_tying. */
 static int tie(const struct targets *t, struct peft_config *c, struct err *e)
 {
     char head[PEFT_MAX_NAME], embed[PEFT_MAX_NAME];
@@ -178,8 +181,8 @@ void targets_free(struct targets *t)
     mem_free(t->used);
 }
 
-/* ---- afterwards: what was found ---- */
-/* LoRA on the embedding or the projection to the vocabulary is another computation. */
+/* ---- checking ---- */
+/* Refuses LoRA on the embedding and on the head, which would be another computation. */
 static int check_ends(struct targets *t, struct err *e)
 {
     static const enum hf_role roles[] = {HF_ROLE_HEAD, HF_ROLE_EMBED};
@@ -193,7 +196,7 @@ static int check_ends(struct targets *t, struct err *e)
     return 0;
 }
 
-/* The name of a linear layer, as a list may name it whole. */
+/* The full name of a linear layer, as an example. */
 static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME])
 {
     const struct hf_row *r, *end;

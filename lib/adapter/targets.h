@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which layers get an adapter, and which modules are trained as a whole: lora_target and
+/* The layers that get an adapter and the modules that are trained as a whole: lora_target and
  * additional_target, read as ROLL reads them and matched as peft matches them. Internal to
  * lib/adapter. */
 #ifndef SFT_ADAPTER_TARGETS_H
@@ -11,7 +11,7 @@
 
 struct targets {
     const struct model *model;
-    struct peft_names adapted, whole; /* what was named */
+    struct peft_names adapted, whole; /* the names of each */
     bool all;                         /* every linear layer of the layers */
     struct regex *pattern;            /* NULL: lora_target is a list */
     struct regex_mem mem;
@@ -19,8 +19,8 @@ struct targets {
     struct err why;
     bool failed; /* a pattern took too many steps */
 };
-/* Fills in what c has of names, in memory of its arena, which must outlive t. whole: NULL for none.
- * m must outlive t. ERR_CONFIG for a pattern that cannot be read. targets_free in either case. */
+/* Reads the names into *t and the names of *c, in the arena of *c. c and m must outlive t. whole:
+ * NULL for none. ERR_CONFIG for a pattern that cannot be read. Call targets_free in either case. */
 int targets_read(struct targets *t, const char *adapted, const char *whole, const struct model *m,
                  struct peft_config *c, struct err *e);
 void targets_free(struct targets *t); /* all zero is fine */

@@ -73,8 +73,6 @@ struct io_out;
  * limit (SIGXFSZ) is an error, as a full disk is. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
-/* At a place of its own; not for "-". */
-int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
 /* Before the first io_write of a large file: what is given to it goes to the disk past the page
  * cache, so many bytes at a time, which are kept in memory, where the file system can do that. */

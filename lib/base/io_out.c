@@ -129,15 +129,6 @@ int io_write(struct io_out *out, const void *p, size_t n, struct err *e)
     return 0;
 }
 
-int io_pwrite(struct io_out *out, const void *p, size_t n, uint64_t at, struct err *e)
-{
-    if (at > (uint64_t)INT64_MAX - n)
-        return err_set(e, ERR_INTERNAL, "%s: write beyond the largest file", out->path);
-    if (sys_pwrite_all(out->fd, p, n, (off_t)at) < 0)
-        return err_errno(e, ERR_IO, "%s: write failed", out->path);
-    return 0;
-}
-
 uint64_t io_written(const struct io_out *out) { return out->written; }
 
 bool io_out_is_tty(const struct io_out *out) { return isatty(out->fd) == 1; }

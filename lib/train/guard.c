@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checks of a step, and the losses that they compare with. */
+/* Checks a step against the losses before it. */
 #include "train/guard.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED = 8 }; /* samples that a message names */
+enum { NAMED = 8 }; /* most samples that a message names */
 
 void guard_init(struct guard *g, const struct guard_options *o)
 {
@@ -44,7 +44,7 @@ static int rising(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of the losses in the window; NAN where there are too few. */
+/* The median of the losses in the window; NAN where there are too few. */
 static double median(const struct guard *g)
 {
     double v[GUARD_WINDOW];
@@ -57,7 +57,7 @@ static double median(const struct guard *g)
 
 static void put_loss(struct guard *g, double loss) { g->losses[g->seen++ % g->o.window] = loss; }
 
-/* Fills in what is done about it; `how` are the overrides that would go on. */
+/* Applies the action to the finding. `how` names the overrides with which the run would go on. */
 static int act(struct guard *g, struct guard_finding *f, enum guard_action action, const char *how,
                struct err *e)
 {
@@ -83,7 +83,8 @@ static int not_finite(struct guard *g, uint64_t step, const struct feed_step *s,
                "sft.skip_nonfinite=true leaves such steps out", e);
 }
 
-/* Weight decay and momentum would move the weights, and no token wants that. */
+/* The update is left out: without a gradient, weight decay and momentum alone would move the
+ * weights. */
 static int untrained(struct guard *g, uint64_t step, const struct feed_step *s,
                      struct guard_finding *f, struct err *e)
 {
@@ -127,7 +128,7 @@ int guard_check(struct guard *g, uint64_t step, const struct feed_step *s, doubl
 }
 
 /* ---- state ---- */
-/* Oldest first, so that a run resumed with another window still has the newest. */
+/* The oldest loss comes first, so that a run resumed with a smaller window has the newest. */
 void guard_write(const struct guard *g, struct buf *b)
 {
     uint64_t n = g->seen < g->o.window ? g->seen : g->o.window;

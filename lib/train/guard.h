@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guards: what to do about a step whose loss or gradient is not finite, whose loss is far above
- * those before it, or that has no trained token. They look before the update, so that the weights
- * are still good. */
+/* The guard finds steps whose loss or gradient is not finite, whose loss is far above those before
+ * it, or that have no trained token. It runs before the update, so that the weights are still good.
+ */
 #ifndef SFT_TRAIN_GUARD_H
 #define SFT_TRAIN_GUARD_H
 
@@ -13,38 +13,38 @@
 
 enum guard_action { GUARD_WARN, GUARD_SKIP, GUARD_STOP };
 enum {
-    GUARD_LEAST = 5,   /* losses that a median is taken of, at least */
-    GUARD_WINDOW = 256 /* and at most */
+    GUARD_LEAST = 5,   /* fewest losses of a median */
+    GUARD_WINDOW = 256 /* most losses of a median */
 };
 struct guard_options {
     bool skip_nonfinite;
-    double spike_factor; /* a spike is above this times the median; 0: none is */
-    uint32_t window;     /* of the losses of so many steps, GUARD_LEAST to GUARD_WINDOW */
+    double spike_factor; /* a loss above this times the median is a spike; 0: none is */
+    uint32_t window;     /* losses of the median, GUARD_LEAST to GUARD_WINDOW */
     enum guard_action spike_action;
 };
-/* Part of the state of a run: a resumed one must judge as if it had not been interrupted. */
+/* Checkpoints store this state: a resumed run must decide as one that was not interrupted. */
 struct guard {
     struct guard_options o;
-    double losses[GUARD_WINDOW]; /* the last finite ones; loss i lies at i modulo the window */
+    double losses[GUARD_WINDOW]; /* the last finite losses; loss i lies at i modulo the window */
     uint64_t seen;               /* finite losses so far */
     uint64_t skipped;            /* steps without an update so far */
 };
-/* What is wrong with a step. */
+/* The result of checking a step. */
 struct guard_finding {
-    bool found, skip; /* skip: no update shall be made */
-    double median;    /* of the losses before a spike; NAN: it is none */
+    bool found, skip; /* found: a fault; skip: the update is left out */
+    double median;    /* of the losses before a spike; NAN: the fault is no spike */
     char text[600];   /* one line that names the step and some of its rows */
 };
 
 void guard_init(struct guard *g, const struct guard_options *o);
-/* step: from 1, the update that is about to be made. 0 with *f filled; ERR_NONFINITE when the run
- * shall end. A step without a trained token is always left out, whatever loss and norm are. */
+/* Checks the update `step`, counted from 1, before it is made. 0 with *f filled; ERR_NONFINITE when
+ * the run ends. A step without a trained token is always left out. */
 int guard_check(struct guard *g, uint64_t step, const struct feed_step *s, double loss, double norm,
                 struct guard_finding *f, struct err *e);
-/* [[file,row],...] of all samples of the step. */
+/* Appends [[file,row],...] for all samples of the step. */
 void guard_rows(const struct feed_step *s, struct buf *b);
 
-/* The guard's state as a JSON object, and back; an absent one (NULL) is that of a fresh run. */
+/* Write the guard's state as a JSON object, and read it; NULL is the state of a new run. */
 void guard_write(const struct guard *g, struct buf *b);
 int guard_read(struct guard *g, const struct json *state, struct err *e);
 

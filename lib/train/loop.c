@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of a run. */
+/* Steps, and after each of them metrics, validation and checkpoints when they are due. */
 #include "train/loop.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h)
     return o->max_steps && o->max_steps < h->steps ? o->max_steps : h->steps;
 }
 
-/* All ranks go on, or all end with the error of the one that failed. */
+/* All ranks continue, or all end with the error of the one that failed. */
 static int agreed(const struct loop *l, int rc, struct err *e)
 {
     return mesh_agree(l->trainer->mesh, rc, e);
@@ -22,8 +22,8 @@ static int agreed(const struct loop *l, int rc, struct err *e)
 
 static bool writes(const struct loop *l) { return mesh_writes(l->trainer->mesh); }
 
-/* What sft_train/mfu divides by is measured beside the first steps and not once before them: a
- * moment in which the machine is busy spoils one of PEAKS, and no run begins later for it. */
+/* Measures the peak rate, by which sft_train/mfu divides, after each of the first PEAKS steps: a
+ * busy moment of the machine spoils one measurement only, and no run begins later for it. */
 static int measure_peak(struct loop *l, struct err *e)
 {
     enum { PEAKS = 8 };
@@ -52,7 +52,7 @@ static int validate(struct loop *l, struct numbers *a, double *loss, struct err 
     return 0;
 }
 
-/* A message of what is not finite tells where that may come from. Always -1. */
+/* Adds the first weight that is not finite to the message. Returns -1. */
 static int explain(const struct loop *l, struct err *e)
 {
     char text[200];
@@ -60,8 +60,8 @@ static int explain(const struct loop *l, struct err *e)
     return err_set(e, ERR_NONFINITE, "%s; %s", e->msg, text);
 }
 
-/* Once metrics.jsonl has it, and before a checkpoint has such weights: a validation loss that is
- * not finite ends the run, as that of a step does. */
+/* A validation loss that is not finite ends the run, as the loss of a step does: after
+ * metrics.jsonl has it, and before a checkpoint has such weights. */
 static int judge_validation(const struct loop *l, double loss, struct err *e)
 {
     char text[200];
@@ -76,7 +76,7 @@ static int judge_validation(const struct loop *l, double loss, struct err *e)
     return writes(l) ? explain(l, e) : -1;
 }
 
-/* What is known of saves that have ended. wait: of the one under way too. */
+/* Adds a save that has ended to the result and the numbers. wait: first until it has ended. */
 static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, bool wait,
                       struct err *e)
 {
@@ -98,7 +98,7 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
     return 0;
 }
 
-/* Where nothing was learnt yet there is nothing to save: a run that starts anew is the same. */
+/* No checkpoint is written before a weight has changed: a run that starts again is the same. */
 static int skip_save(const struct loop *l)
 {
     char text[100];
@@ -108,7 +108,7 @@ static int skip_save(const struct loop *l)
     return 0;
 }
 
-/* Every step that a checkpoint has is in metrics.jsonl, so that a resumed run need not add any. */
+/* metrics.jsonl is synced first, so that it has every step that the checkpoint has. */
 static int save(struct loop *l, struct loop_result *r, struct err *e)
 {
     if (trainer_updates(l->trainer) == 0) return skip_save(l);
@@ -129,7 +129,7 @@ static void tell(const struct loop *l, const struct trainer_report *s, uint64_t 
     if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
 }
 
-/* All rows of the step, as text that lives in `rows`. */
+/* Adds all rows of the step to the numbers, as text in `rows`. */
 static int suspects(struct numbers *a, const struct feed_step *s, struct buf *rows, struct err *e)
 {
     guard_rows(s, rows);
@@ -138,7 +138,8 @@ static int suspects(struct numbers *a, const struct feed_step *s, struct buf *ro
     return 0;
 }
 
-/* Says what the guard found, with all rows of the step in metrics.jsonl; rows keeps their text. */
+/* Prints the finding of the guard and adds all rows of the step to the numbers, as text in `rows`.
+ */
 static int tell_finding(const struct loop *l, const struct trainer_report *r,
                         const struct feed_step *s, struct numbers *a, struct buf *rows,
                         struct err *e)
@@ -148,7 +149,8 @@ static int tell_finding(const struct loop *l, const struct trainer_report *r,
     return suspects(a, s, rows, e);
 }
 
-/* Of a step that the guard ended the run at: what its message has no room for. Always -1. */
+/* Writes loss, norm and rows of the step at which the guard ended the run; its message has no room
+ * for all rows. Returns -1. */
 static int last_words(struct loop *l, const struct trainer_report *r, const struct feed_step *s,
                       struct err *e)
 {
@@ -166,7 +168,8 @@ static int last_words(struct loop *l, const struct trainer_report *r, const stru
 
 static bool due(uint64_t every, uint64_t k) { return every && k % every == 0; }
 
-/* What training waited for saving since the step before: the rank that waited longest. */
+/* Adds the seconds that training waited for saving since the last step, of the rank that waited
+ * longest. */
 static int stalled(const struct loop *l, struct numbers *a, struct err *e)
 {
     const double mine = saver_stalled(l->saver);
@@ -186,7 +189,7 @@ static int write_step(struct loop *l, struct loop_result *r, struct numbers *a, 
     return track_put(l->track, l->trainer->step, a->v, a->n, mark, e);
 }
 
-/* What follows an update: validation, metrics, checkpoint. */
+/* Validates, writes metrics and saves after an update. */
 static int after_step(struct loop *l, struct loop_result *r, const struct trainer_report *s,
                       struct numbers *a, bool last, struct err *e)
 {
@@ -229,7 +232,7 @@ static int one_step(struct loop *l, const struct feed_step *s, double waited, ui
     return rc;
 }
 
-/* Before the first update: where the run starts from. */
+/* Validates before the first update. */
 static int first_validation(struct loop *l, struct loop_result *r, struct err *e)
 {
     struct numbers a = {0};
@@ -240,8 +243,8 @@ static int first_validation(struct loop *l, struct loop_result *r, struct err *e
     return judge_validation(l, r->val_before, e);
 }
 
-/* A run to its end that changed no weight; what a stream promises is known before, but not what the
- * first steps of a pipe hold. */
+/* ERR_DATA or ERR_NONFINITE for a run that ended and changed no weight. A stream's header promises
+ * trained tokens, but the first steps of a pipe may have none. */
 static int check_learnt(const struct loop *l, const struct loop_result *r, struct err *e)
 {
     const unsigned long long steps = l->trainer->step;
@@ -272,7 +275,7 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     }
     feed_step_free(&s);
     if (rc == 0 && !r->stopped) rc = check_learnt(l, r, e);
-    /* also after a failure: what was begun is worth keeping, and says itself if it was not */
+    /* a save that has begun is finished after a failure too, and reports its own failure */
     int saved = note_saved(l, r, NULL, true, rc ? NULL : e);
     return agreed(l, rc || saved ? -1 : 0, e);
 }

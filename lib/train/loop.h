@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run: steps, validation, metrics, checkpoints. */
+/* The loop of a run: steps, validation, metrics, checkpoints. */
 #ifndef SFT_TRAIN_LOOP_H
 #define SFT_TRAIN_LOOP_H
 
@@ -9,15 +9,15 @@
 #include "train/sched.h"
 #include "train/trainer.h"
 
-/* How the caller takes part; any may be NULL. */
+/* Functions of the caller; each may be NULL. */
 struct loop_hooks {
     void *arg;
-    void (*say)(void *arg, const char *text);  /* a line that people should see */
-    void (*note)(void *arg, const char *text); /* one that tells how it goes */
+    void (*say)(void *arg, const char *text);                                 /* a warning */
+    void (*note)(void *arg, const char *text);                                /* information */
     void (*step)(void *arg, uint64_t done, uint64_t total, const char *note); /* progress */
-    bool (*stop)(void *arg); /* true: finish the step, save, return */
+    bool (*stop)(void *arg); /* true: end after this step, with a checkpoint */
 };
-/* When something is done beside steps. */
+/* The number of steps, and how often they are followed by something else. */
 struct loop_options {
     uint64_t max_steps;     /* updates of the run; 0: as many as the stream has steps */
     uint64_t eval_steps;    /* between validations; 0: only before the first and after the last */
@@ -35,25 +35,25 @@ struct loop {
     struct saver *saver;
     const char *settings; /* JSON text, for the checkpoints */
     struct sched sched;
-    double peak;    /* FLOP/s of this device's matrix products: the best so far; start with 0 */
-    unsigned peaks; /* how often it was measured */
+    double peak;    /* highest FLOP/s of this device's matrix products so far; begin with 0 */
+    unsigned peaks; /* measurements so far */
     struct loop_hooks hooks;
 };
 struct loop_result {
-    uint64_t steps, tokens, label_tokens; /* of this process */
+    uint64_t steps, tokens, label_tokens; /* done by this process */
     double seconds, flops;                /* of training steps */
     double loss;                          /* of the last step with a trained token; NAN: none */
     double val_before, val_after;         /* NAN: none */
     char *checkpoint;                     /* the last one written; mem_free() */
-    double saved_bytes, saving;           /* of all of them, and the seconds that writing took */
-    bool stopped;                         /* asked to; it can be resumed */
+    double saved_bytes, saving;           /* of all checkpoints, with the seconds of writing them */
+    bool stopped;                         /* hooks.stop asked for it; the run can be resumed */
 };
-/* Steps of the whole run: the stream's, or max_steps when that is fewer. */
+/* The steps of the whole run: those of the stream, or max_steps when that is fewer. */
 uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h);
-/* From trainer->step, which train has been brought to, to the end. No checkpoint is written before
- * a weight has changed; a run in which none does is ERR_DATA, or ERR_NONFINITE where the guard left
- * out every step. A loss of validation that is not finite is ERR_NONFINITE, unless the guard's
- * skip_nonfinite is set. */
+/* Runs the steps after trainer->step, which the stream `train` has been moved to. No checkpoint is
+ * written before a weight has changed; a run that changes none is ERR_DATA, or ERR_NONFINITE where
+ * the guard left out every step. A validation loss that is not finite is ERR_NONFINITE, unless the
+ * guard's skip_nonfinite is set. */
 int loop_run(struct loop *l, struct loop_result *r, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a step was, as names and numbers. */
+/* The names and numbers of a step. */
 #include "train/numbers.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@ void numbers_json(struct numbers *a, const char *name, const char *json)
     if (a->n < sizeof a->v / sizeof *a->v) a->v[a->n++] = (struct track_value){name, NAN, json};
 }
 
-/* A step without a trained token has neither. */
+/* A step without a trained token has neither loss nor gradient norm. */
 static void add_loss(struct numbers *a, const struct trainer_report *r)
 {
     if (r->label_tokens == 0) {

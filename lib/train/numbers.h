@@ -10,11 +10,12 @@ struct numbers {
     struct track_value v[32];
     size_t n;
 };
-/* Names and JSON must outlive a. */
+/* Adds a number. Names and JSON must outlive a. */
 void numbers_add(struct numbers *a, const char *name, double value);
-/* JSON in the place of a number: for metrics.jsonl, and not for TensorBoard. */
+/* Adds JSON in place of a number: metrics.jsonl gets it, TensorBoard does not. */
 void numbers_json(struct numbers *a, const char *name, const char *json);
-/* Of a step of so many samples that t has done. peak: FLOP/s of one rank's matrix products. */
+/* Adds the numbers of the step of `samples` samples that t has done. peak: FLOP/s of one rank's
+ * matrix products. */
 void numbers_step(struct numbers *a, const struct trainer *t, const struct stream_header *h,
                   const struct trainer_report *r, size_t samples, double peak);
 void numbers_system(struct numbers *a);

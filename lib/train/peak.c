@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate of this device's matrix products, to set a run's rate against. */
+/* Measures the rate of this device's matrix products, of which a run's rate is a part. */
 #include "base/log.h"
 #include "train/trainer.h"
 

@@ -38,13 +38,13 @@ struct sched sched_make(const struct sched_options *o, uint64_t steps)
     return s;
 }
 
-/* The way from warm-up to the end of the run, 0 to 1. */
+/* The part of the steps after warm-up that is done, 0 to 1. */
 static double progress(const struct sched *s, double at)
 {
     return (at - s->warmup) / at_least_one(s->steps - s->warmup);
 }
 
-/* Takes a factor of 0 to 1 to least to 1. */
+/* Maps a factor from [0, 1] to [least, 1]. */
 static double above_least(const struct sched *s, double factor)
 {
     return fmax(0, factor * (1 - s->least) + s->least);

@@ -36,7 +36,7 @@ struct sched {
     double rate;          /* learning_rate, which a factor multiplies */
     double warmup, steps; /* whole numbers; steps: of the run */
     double cycles;        /* num_cycles */
-    double least;         /* the factor that decay ends at: min_lr / rate, min_lr_ratio */
+    double least;         /* last factor of a decay: min_lr / rate, min_lr_rate or min_lr_ratio */
     double first;         /* warmup_lr_rate; NAN: not set */
     double power, end;    /* of the polynomial; end is a rate */
     double timescale;     /* of the inverse square root, in steps */

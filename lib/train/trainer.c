@@ -19,7 +19,8 @@ int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
     return batch_count(&t->batch, s, e);
 }
 
-/* Backward costs as much as forward for the inputs, and again for the weights that are trained. */
+/* Adds a micro-batch to the report. A backward pass costs as much as a forward pass for the inputs,
+ * and the same again for the weights that are trained. */
 static void note_work(const struct trainer *t, const struct micro_batch *b,
                       struct trainer_report *r)
 {
@@ -40,8 +41,7 @@ void trainer_forward(struct trainer *t, const struct feed_step *s, size_t *row, 
     stage_forward(&t->stage, p);
 }
 
-/* Forward and backward passes in the schedule's order; the gradients of scale * sum(w * NLL) are
- * added up. */
+/* Runs the passes in the schedule's order and adds up the gradients of scale * sum(w * NLL). */
 static void run_passes(struct trainer *t, const struct feed_step *s, int micro_batches,
                        double scale, struct trainer_report *r)
 {
@@ -62,7 +62,7 @@ static void run_passes(struct trainer *t, const struct feed_step *s, int micro_b
     }
 }
 
-/* Sums over the ranks, and the squared norm; then loss and norm come to the host. */
+/* Sums gradients, loss and squared norm over the ranks, then stores loss and norm in the report. */
 static int reduce(struct trainer *t, double scale, struct trainer_report *r, struct err *e)
 {
     struct weights *w = &t->weights;
@@ -77,12 +77,12 @@ static int reduce(struct trainer *t, double scale, struct trainer_report *r, str
     if (rc == 0)
         rc = w->device->ops->download(w->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
     if (mesh_agree(t->mesh, rc, e)) return -1;
-    r->loss = scale > 0 ? loss * scale : NAN; /* 0 is what a perfect model would show */
+    r->loss = scale > 0 ? loss * scale : NAN; /* a loss of 0 would be a perfect one */
     r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;
     return 0;
 }
 
-/* Adds up the work of all ranks. Times are this rank's. */
+/* Adds up the work of all ranks in the report, whose times stay this rank's. */
 static int add_reports(struct trainer *t, struct trainer_report *r, struct err *e)
 {
     struct work {
@@ -101,7 +101,7 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
     return 0;
 }
 
-/* This rank's rows of the step. */
+/* Computes the gradients of this rank's rows. */
 static int accumulate(struct trainer *t, const struct feed_step *s, double scale,
                       struct trainer_report *r, struct err *e)
 {
@@ -134,7 +134,7 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
 
 uint64_t trainer_updates(const struct trainer *t) { return t->step - t->guard.skipped; }
 
-/* A step that was left out is none for the moments, as in PyTorch where step() was not called. */
+/* The moments do not count steps that were left out, like PyTorch where step() is not called. */
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
     struct weights *w = &t->weights;

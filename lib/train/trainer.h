@@ -18,17 +18,17 @@ struct trainer_options {
     enum recompute recompute;
     int64_t tokens;               /* most tokens of a micro-batch */
     int64_t length;               /* longest document */
-    struct params_options params; /* what is frozen; `multiple` is the trainer's */
+    struct params_options params; /* frozen and adapted parameters; the trainer sets `multiple` */
     bool shard_optimizer;         /* ZeRO-1 */
     struct optimizer_options optimizer;
     struct guard_options guard;
-    /* of the streams; training.rows 0: none is read, and trainer_seal does nothing */
+    /* memory of the streams; training.rows 0: no stream is read, and trainer_seal does nothing */
     struct feed_rooms rooms;
     size_t staging;         /* most bytes of staging memory for checkpoints; 0: none is saved */
     enum dtype saved_dtype; /* of the weights in them: DT_BF16 or DT_F32 */
 };
 struct trainer {
-    struct memory memory; /* all of it, the optimizer's and the host's included */
+    struct memory memory; /* of all buffers, those of the optimizer and the host included */
     struct weights weights;
     struct stage stage;
     struct trainer_options o;
@@ -48,16 +48,17 @@ struct trainer {
     uint64_t step; /* steps done: updates, and steps that the guard left out */
 };
 
-/* The figures of one step, or of one validation. */
+/* The figures of a step, or of a validation. */
 struct trainer_report {
-    double loss, grad_norm, lr; /* NAN, the first two: no token was trained */
+    double loss, grad_norm, lr; /* loss, grad_norm NAN: no token was trained */
     uint64_t tokens, label_tokens, rows, micro_batches;
     uint64_t longest; /* sample */
     double flops;
     struct {
-        double step, forward, backward, optimizer; /* seconds; but for step, the device's */
+        double step, forward, backward, optimizer; /* seconds: step by the host's clock, the others
+                                                    * by the device's */
     } time;
-    struct guard_finding finding; /* of trainer_step */
+    struct guard_finding finding; /* from trainer_step */
 };
 
 /* Plans all memory; nothing large is allocated and no weight is touched. The model is copied; mesh
@@ -67,31 +68,31 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
 /* Allocates the plan; weights, master and moments are zero until trainer_load or a resumed state.
  */
 int trainer_alloc(struct trainer *t, struct err *e);
-/* Nothing is allocated any more but from the plan: mem_seal, until trainer_close. What is allocated
- * from now on must be released before that. */
+/* From now on until trainer_close, all allocations come from the plan (mem_seal) and must be
+ * released before trainer_close. */
 void trainer_seal(struct trainer *t);
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e);
-/* FLOP/s of the model's largest layer product on this device; -1 on failure. Between steps: only
- * activations are written. */
+/* Measures FLOP/s of the model's largest layer product on this device; -1 on failure. Call it
+ * between steps: it overwrites activations. */
 double trainer_peak(struct trainer *t, struct err *e);
 void trainer_close(struct trainer *t);
 
 /* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole
  * step and computes its share of the rows. */
-/* Gradients of the step's loss, sum(w * NLL) / sum(w), are left in t->weights.gradients: in this
- * rank's part, see zero.h. */
+/* Computes the gradients of the step's loss, sum(w * NLL) / sum(w), in this rank's part of
+ * t->weights.gradients, see zero.h. */
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
                       struct err *e);
-/* The update; t->step grows by one. */
+/* Updates the weights; t->step grows by one. */
 int trainer_update(struct trainer *t, double lr, struct err *e);
-/* Both, with lr in r->lr, and the guard between them: no update where r->finding.skip says so;
- * ERR_NONFINITE when it ends the run. */
+/* trainer_gradients, the guard, then trainer_update unless r->finding.skip. ERR_NONFINITE when the
+ * guard ends the run. */
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
                  struct err *e);
-/* Steps that changed the weights: those done less those left out. */
+/* The number of steps that changed the weights. */
 uint64_t trainer_updates(const struct trainer *t);
-/* Loss over all that f still has, weighted by the tokens' weights; ERR_DATA where none is trained.
- */
+/* Computes the loss over all steps that f still has, weighted by the tokens' weights. ERR_DATA
+ * where no token is trained. */
 int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e);
 
 #endif

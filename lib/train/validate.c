@@ -4,7 +4,7 @@
 #include "model/schedule.h"
 #include "train/trainer_impl.h"
 
-/* Adds the loss of this rank's rows of one step to t->stage.loss. */
+/* Adds the loss of this rank's rows of a step to t->stage.loss. */
 static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
 {
     const int n = trainer_share(t, s, e);
