@@ -95,7 +95,7 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --no-compress -Ilib -I. -Xcompiler -fPIC,-
              -gencode arch=compute_90a,code=[sm_90a,compute_90a]
 CUDA_OBJ  := $(patsubst %.cu,$(O)/obj/%.o,$(wildcard kernels/*.cu)) \
              $(O)/obj/lib/ops/cuda_plugin.pic.o $(O)/obj/lib/base/err.pic.o
-$(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h
+$(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h lib/base/dtype.h
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
 	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
