@@ -4,13 +4,13 @@
 
 #include "base/mem.h"
 
-/* ---- arenas: a list of blocks, the newest first; only the newest is filled further ---- */
+/* ---- arenas: a list of blocks, newest first; allocations come from the newest ---- */
 struct arena_block {
     struct arena_block *next;
     size_t len, cap;
     max_align_t data[];
 };
-enum { BLOCK_MIN = 16 << 10, BLOCK_MAX = 4 << 20 }; /* bytes, with the head */
+enum { BLOCK_MIN = 16 << 10, BLOCK_MAX = 4 << 20 }; /* bytes, header included */
 
 /* Blocks double up to BLOCK_MAX; a larger request gets a block of its own size. */
 static struct arena_block *block_new(struct arena *a, size_t n)
@@ -27,7 +27,7 @@ static struct arena_block *block_new(struct arena *a, size_t n)
     return b;
 }
 
-/* n bytes, not zeroed; a multiple of the strictest alignment is taken. */
+/* Returns n bytes, not zeroed. The size is rounded up to the strictest alignment. */
 static void *arena_take(struct arena *a, size_t n, struct err *e)
 {
     const size_t align = sizeof(max_align_t);
@@ -66,7 +66,7 @@ void *arena_copy(struct arena *a, const void *src, size_t n, struct err *e)
     return p;
 }
 
-/* The largest block stays: the next use is likely as large as this one. */
+/* Keeps the largest block, because the next use is likely as large as this one. */
 void arena_reset(struct arena *a)
 {
     struct arena_block *keep = NULL;

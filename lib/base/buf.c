@@ -8,8 +8,8 @@
 
 #include "base/num.h"
 
-/* Room for n more bytes and the NUL. Doubling keeps a run of appends linear; powers of two waste
- * nothing of a buddy's. */
+/* Makes room for n more bytes and the NUL. Doubling keeps a run of appends linear, and a capacity
+ * that is a power of two fills its part of the buddy allocator exactly. */
 static bool reserve(struct buf *b, size_t n)
 {
     if (b->failed) return false;
@@ -91,7 +91,7 @@ void buf_varint(struct buf *b, uint64_t v)
     buf_add(b, t, n);
 }
 
-/* What must be escaped by RFC 8259 is; nothing else. */
+/* Escapes only the characters for which RFC 8259 requires it. */
 static void escape(struct buf *b, unsigned char c)
 {
     switch (c) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filling of struct err: bounded, on one line, safe to show on a terminal. */
+/* Fills struct err with bounded text on one line that is safe to show on a terminal. */
 #include "base/err.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ void err_clean(char *s)
     }
 }
 
-/* Ends a message that did not fit with "...", without a torn UTF-8 sequence before it. */
+/* Ends a truncated message with "...", after its last complete UTF-8 sequence. */
 static void mark_cut(char *msg)
 {
     size_t n = MSG_MAX - 4;
@@ -29,7 +29,7 @@ static void mark_cut(char *msg)
     memcpy(msg + n, "...", 4);
 }
 
-/* The text is made aside, because an argument may be the present message. */
+/* Formats into a local buffer first, because an argument may be the current message. */
 static void ERR_PRINTF(3, 0)
     fill(struct err *e, enum err_code code, const char *fmt, va_list ap, const char *tail)
 {

@@ -8,15 +8,17 @@
 
 #include "base/err.h"
 
-uint64_t hash64(const void *p, size_t n, uint64_t seed); /* XXH64 */
+uint64_t hash64(const void *p, size_t n, uint64_t seed); /* XXH64 of n bytes */
 
-struct hash64; /* running XXH64 */
+/* XXH64 with seed 0 over bytes added piece by piece. hash64_new returns NULL with ERR_MEMORY. */
+struct hash64;
 struct hash64 *hash64_new(struct err *e);
 void hash64_add(struct hash64 *h, const void *p, size_t n);
 uint64_t hash64_value(const struct hash64 *h);
 void hash64_free(struct hash64 *h);
 
-/* XXH3-128 as 32 hexadecimal digits (what `xxh128sum` prints) and a NUL. */
+/* XXH3-128 over bytes added piece by piece. The result is 32 hexadecimal digits, as `xxh128sum`
+ * prints them, and a NUL. */
 #define HASH128_HEX 33
 struct hash128;
 struct hash128 *hash128_new(struct err *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The buddy allocator, as a binary tree over the atoms: each node covers twice what its children do
- * and knows the largest free part below it. All of the tree lies before the parts, so that nothing
- * is ever written into a part that is not given out. (Knuth, TAOCP 1, 2.5: the buddy system.) */
+/* The buddy allocator (Knuth, TAOCP 1, 2.5), as a binary tree over the atoms: each node covers its
+ * two children and stores the order of the largest free part below it. The tree lies before the
+ * parts, so the allocator never writes into a free part. */
 #include "base/heap.h"
 
 #include <limits.h>
@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 
-/* Under AddressSanitizer what is not given out must not be touched. */
+/* AddressSanitizer reports an access to a free part. */
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #define LOCK(p, n)   __asan_poison_memory_region(p, n)
@@ -20,21 +20,22 @@
 #endif
 
 /* A part of order k has 2^k atoms. The root is node 1 and has order `top`; node i has the children
- * 2i and 2i + 1; node (1 << top) + a is atom a. Atoms beyond `atoms` are there for none to take. */
+ * 2i and 2i + 1; node (1 << top) + a is atom a. The leaves beyond `atoms` are never free. */
 struct heap {
     char *base;
-    size_t atoms, used, most;
+    size_t atoms, used, peak;
     unsigned top;
-    /* 1 + the order of the largest free part in node i; 0: none. A node that is given out as one
-     * has 0, and nodes below it are as they were: free. */
+    /* 1 + the order of the largest free part in node i; 0: none. An allocated node has 0, and the
+     * nodes below it keep their values: free. */
     unsigned char best[];
 };
 
-static unsigned top_of(size_t atoms)
+/* The smallest order that covers this many atoms. */
+static unsigned order_of(size_t atoms)
 {
-    unsigned top = 0;
-    while (((size_t)1 << top) < atoms) top++;
-    return top;
+    unsigned order = 0;
+    while (((size_t)1 << order) < atoms) order++;
+    return order;
 }
 
 static size_t atoms_of(size_t bytes) { return bytes / HEAP_ATOM + (bytes % HEAP_ATOM != 0); }
@@ -44,12 +45,13 @@ size_t heap_bytes(size_t room)
 {
     if (room > SIZE_MAX / 8) return SIZE_MAX;
     const size_t atoms = atoms_of(room);
-    return tree_bytes(top_of(atoms)) + atoms * HEAP_ATOM + 2 * HEAP_PAGE;
+    return tree_bytes(order_of(atoms)) + atoms * HEAP_ATOM + 2 * HEAP_PAGE;
 }
 
-static size_t ahead_of(const void *p, size_t align) { return -(uintptr_t)p & (align - 1); }
+/* Bytes from p to the next multiple of align. */
+static size_t padding(const void *p, size_t align) { return -(uintptr_t)p & (align - 1); }
 
-/* node, of this order, is free as a whole when both halves are. */
+/* Recomputes best[node] from its children. The node is one free part when both halves are free. */
 static void join(struct heap *h, size_t node, unsigned order)
 {
     const unsigned char l = h->best[2 * node], r = h->best[2 * node + 1];
@@ -59,11 +61,11 @@ static void join(struct heap *h, size_t node, unsigned order)
 
 struct heap *heap_make(void *block, size_t room)
 {
-    struct heap *h = (void *)((char *)block + ahead_of(block, _Alignof(struct heap)));
+    struct heap *h = (void *)((char *)block + padding(block, _Alignof(struct heap)));
     const size_t atoms = atoms_of(room);
-    const unsigned top = top_of(atoms);
+    const unsigned top = order_of(atoms);
     char *base = (char *)h + tree_bytes(top);
-    base += ahead_of(base, HEAP_PAGE);
+    base += padding(base, HEAP_PAGE);
     *h = (struct heap){.base = base, .atoms = atoms, .top = top};
     const size_t leaves = (size_t)1 << top;
     for (size_t a = 0; a < leaves; a++) h->best[leaves + a] = a < atoms;
@@ -77,15 +79,15 @@ void heap_end(struct heap *h) { UNLOCK(h->base, h->atoms * HEAP_ATOM); }
 
 size_t heap_room(const struct heap *h) { return h->atoms * HEAP_ATOM; }
 size_t heap_used(const struct heap *h) { return h->used; }
-size_t heap_most(const struct heap *h) { return h->most; }
+size_t heap_peak(const struct heap *h) { return h->peak; }
 
 bool heap_has(const struct heap *h, const void *p)
 {
     return (uintptr_t)p - (uintptr_t)h->base < h->atoms * HEAP_ATOM;
 }
 
-/* After node, of this order, has changed. */
-static void tell_above(struct heap *h, size_t node, unsigned order)
+/* Recomputes the ancestors of a node that has changed. */
+static void update_parents(struct heap *h, size_t node, unsigned order)
 {
     while (node > 1) {
         node /= 2;
@@ -102,24 +104,24 @@ void *heap_alloc(struct heap *h, size_t bytes)
 {
     const size_t atoms = atoms_of(bytes);
     if (atoms > h->atoms) return NULL;
-    const unsigned order = top_of(atoms), want = order + 1;
+    const unsigned order = order_of(atoms), want = order + 1;
     if (h->best[1] < want) return NULL;
     size_t node = 1;
-    for (unsigned k = h->top; k > order; k--) { /* the half that fits more closely */
+    for (unsigned k = h->top; k > order; k--) { /* descend into the half that fits best */
         const unsigned l = h->best[2 * node], r = h->best[2 * node + 1];
         node = 2 * node + (l < want || (r >= want && r < l));
     }
     h->best[node] = 0;
-    tell_above(h, node, order);
+    update_parents(h, node, order);
     h->used += (size_t)HEAP_ATOM << order;
-    if (h->used > h->most) h->most = h->used;
+    if (h->used > h->peak) h->peak = h->used;
     char *p = part(h, node, order);
     UNLOCK(p, bytes);
     return p;
 }
 
-/* The node of the part at p, with its order; 0 when none is given out there. On the way up from an
- * atom the first node without anything free is the part: below it all are free. */
+/* Returns the node of the allocated part at p and sets *order; 0 when there is none. From the atom
+ * upwards, the first node with best 0 is the allocated one, because the nodes below it are free. */
 static size_t find(const struct heap *h, const void *p, unsigned *order)
 {
     const size_t at = (size_t)((uintptr_t)p - (uintptr_t)h->base);
@@ -135,7 +137,7 @@ bool heap_free(struct heap *h, void *p)
     const size_t node = find(h, p, &order);
     if (!node) return false;
     h->best[node] = (unsigned char)(order + 1);
-    tell_above(h, node, order);
+    update_parents(h, node, order);
     h->used -= (size_t)HEAP_ATOM << order;
     LOCK(p, (size_t)HEAP_ATOM << order);
     return true;

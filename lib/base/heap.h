@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A buddy allocator: gives out parts of one block of memory, in powers of two, and joins what comes
- * back. It asks the system for nothing and locks nothing. */
+/* A buddy allocator: allocates parts of one block of memory in powers of two and joins free
+ * neighbours. It never allocates from the system and takes no lock. */
 #ifndef SFT_BASE_HEAP_H
 #define SFT_BASE_HEAP_H
 
@@ -9,28 +9,28 @@
 
 enum {
     HEAP_ATOM = 256, /* bytes of the smallest part */
-    HEAP_PAGE = 4096 /* parts are aligned to their size, but no more than to this */
+    HEAP_PAGE = 4096 /* parts are aligned to their size, at most to this */
 };
 
 struct heap;
-/* Bytes of a block from which `room` bytes can be given out; SIZE_MAX when that is too large. */
+/* Bytes of a block that can hold `room` bytes of allocations; SIZE_MAX when that is too large. */
 size_t heap_bytes(size_t room);
-/* Lays a heap into a block of heap_bytes(room), which stays the caller's. */
+/* Makes a heap in a block of heap_bytes(room) bytes. The caller keeps owning the block. */
 struct heap *heap_make(void *block, size_t room);
-/* From now on the block is plain memory again, whatever was given out. */
+/* Ends the heap with all its allocations: the block is plain memory again. */
 void heap_end(struct heap *h);
 
-/* At least `bytes` bytes, not zeroed; NULL when there is no such part. O(log n), as all below. */
+/* Allocates at least `bytes` bytes, not zeroed; NULL when no free part is large enough. This and
+ * the functions below take O(log n). */
 void *heap_alloc(struct heap *h, size_t bytes);
-/* p is given out: false for any other address. */
+/* Frees p; false when no allocation starts there. */
 bool heap_free(struct heap *h, void *p);
-/* What p, which is given out, may be used for becomes `bytes`, where it is; false: it is too small.
- */
+/* Resizes the allocation p in place; false when its part is too small. */
 bool heap_fit(struct heap *h, void *p, size_t bytes);
-/* p is in the block. */
+/* True when p points into the block. */
 bool heap_has(const struct heap *h, const void *p);
-size_t heap_room(const struct heap *h); /* bytes that can be given out */
-size_t heap_used(const struct heap *h); /* that are, with what was added to make powers of two */
-size_t heap_most(const struct heap *h); /* that were at any time */
+size_t heap_room(const struct heap *h); /* bytes in all */
+size_t heap_used(const struct heap *h); /* bytes allocated now, rounded up to powers of two */
+size_t heap_peak(const struct heap *h); /* the most bytes allocated at any time */
 
 #endif

@@ -12,7 +12,7 @@
 
 struct io_in {
     int fd;
-    bool standard; /* not ours to close */
+    bool standard; /* standard input, which io_close leaves open */
     char *name;
     void (*tap)(void *arg, const void *p, size_t n);
     void *tap_arg;
@@ -50,7 +50,7 @@ struct io_in *io_open(const char *path, struct err *e)
     return in;
 }
 
-/* read(2) until n bytes are there or the input ends. -1 with errno. */
+/* Reads until n bytes are there or the input ends. Returns the bytes read, or -1 with errno. */
 static ssize_t read_full(int fd, char *p, size_t n)
 {
     size_t got = 0;
@@ -141,7 +141,7 @@ int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
         if (k < 0) rc = -1;
         total += k > 0 ? (size_t)k : 0;
         if (total > max) rc = err_set(e, ERR_DATA, "%s: longer than %zu bytes", path, max);
-        if (rc < 0 || (size_t)k < step) break;
+        if (rc || (size_t)k < step) break;
         if (step < (size_t)16 << 20) step *= 2;
     }
     io_close(in);

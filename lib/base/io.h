@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files: the only place that opens, writes, renames or removes anything. */
+/* Files. No other module opens, writes, renames or removes a file. */
 #ifndef SFT_BASE_IO_H
 #define SFT_BASE_IO_H
 
@@ -12,8 +12,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Every system call that reads or changes a file goes through this table, so that a test can fail
- * each of them. */
+/* Every system call that reads or changes a file goes through this table, so that a test can make
+ * each of them fail. */
 struct io_sys {
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *p, size_t n);
@@ -22,7 +22,7 @@ struct io_sys {
     int (*fsync)(int fd);
     int (*close)(int fd);
     int (*rename)(const char *from, const char *to);
-    int (*rename_new)(const char *from, const char *to); /* EEXIST when there is anything at to */
+    int (*rename_new)(const char *from, const char *to); /* EEXIST when `to` exists */
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
@@ -30,115 +30,119 @@ struct io_sys {
 };
 extern struct io_sys io_sys;
 
-/* Puts /dev/null in the place of standard descriptors that are closed, so that no file that is
- * opened later becomes standard output or receives messages; to use them still fails. Before
- * anything is opened; opt_parse does it. */
+/* Opens /dev/null on each standard descriptor that is closed, so that no file opened later becomes
+ * standard output or receives messages. Reading or writing such a descriptor still fails. Must run
+ * before anything is opened; opt_parse calls it. */
 int io_standard(struct err *e);
 
 /* ---- reading ---- */
-struct io_in; /* a buffered-by-the-caller reader; "-" is standard input */
-struct io_in *io_open(const char *path, struct err *e); /* ERR_NOINPUT when missing or unreadable */
-/* Up to n bytes; fewer only at the end; 0 at the end; -1 with ERR_IO. */
+struct io_in; /* an unbuffered reader */
+/* Opens path, or standard input for "-". NULL with ERR_NOINPUT when missing or unreadable. */
+struct io_in *io_open(const char *path, struct err *e);
+/* Reads n bytes, fewer only at the end of the input. Returns their number, or -1 with ERR_IO. */
 ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e);
-/* f sees every byte that io_read gives out from now on, in order (a digest of the input). */
+/* Passes every byte that io_read returns from now on to f, in order (for a digest of the input). */
 void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), void *arg);
 const char *io_name(const struct io_in *in); /* the path, or "<stdin>" */
 void io_close(struct io_in *in);
 
-/* The whole file mapped read-only (size 0: p is a valid empty pointer). */
+/* A whole file mapped read-only; p is never NULL. io_map returns 0, or -1 with ERR_NOINPUT or
+ * ERR_IO. */
 struct io_map {
     const unsigned char *p;
     size_t n;
 };
 int io_map(const char *path, struct io_map *m, struct err *e);
 void io_unmap(struct io_map *m);
-/* The n bytes at p, which lie in the mapping, are not needed for now: what was read of the file so
- * far no longer counts as this process's memory. */
+/* Tells the kernel that the n bytes at p, which lie in the mapping, are not needed for now: their
+ * pages leave this process's memory until they are read again. */
 void io_forget(const struct io_map *m, const void *p, size_t n);
 
-/* The whole file appended to b; more than max bytes is ERR_DATA. */
+/* Appends the whole file to b. More than max bytes are ERR_DATA. */
 int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
-/* The same of a small file of the kernel's, without allocating: a C string of at most room - 1
- * bytes, of which the rest is left. false when it cannot be read. */
+/* Reads the first room - 1 bytes of a file as a C string, without allocating memory: for the small
+ * files of /proc and /sys. false when the file cannot be read. */
 bool io_glance(const char *path, char *text, size_t room);
 
-/* ---- writing: a file appears whole under its name, or not at all ---- */
+/* ---- writing: a file appears complete under its name, or not at all ---- */
 struct io_out;
-/* path "-": standard output, unbuffered by us, commit checks the close. Else a temporary in the
- * same folder, with the permissions that the umask gives and a name that no other writer has.
- * ERR_CREATE on failure. A path that is a device, a FIFO or the like is written directly; one that
- * is a symbolic link to a file replaces that file. An unfinished temporary is removed by io_abort,
- * at exit and on SIGINT/SIGTERM/SIGHUP/SIGPIPE, unless the program has set these signals otherwise;
- * what a killed process left, by the next one that writes the same path. A file that grows over its
- * limit (SIGXFSZ) is an error, as a full disk is. */
+/* Starts an output; NULL with ERR_CREATE. "-" is standard output, without a buffer; io_commit
+ * checks its close. A device, a FIFO or the like is written directly. Any other path is written to
+ * a temporary file in the same folder, with a unique name and the permissions of the umask; a
+ * symbolic link to a file replaces the file it points to. io_abort, exit and SIGINT, SIGTERM,
+ * SIGHUP and SIGPIPE remove the temporary file, unless the program handles these signals itself.
+ * The next writer of the same path removes the temporary file of a killed process. A file that
+ * exceeds its size limit (SIGXFSZ) is an error, like a full disk. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
-uint64_t io_written(const struct io_out *out); /* bytes given to io_write so far */
-/* Before the first io_write of a large file: what is given to it goes to the disk past the page
- * cache, so many bytes at a time, which are kept in memory, where the file system can do that. */
+uint64_t io_written(const struct io_out *out); /* bytes passed to io_write so far */
+/* Makes io_write bypass the page cache (O_DIRECT), where the file system supports it, with a buffer
+ * of IO_PAST_CACHE bytes. Must run before the first io_write; for large files. */
 enum { IO_PAST_CACHE = 4 << 20 };
 void io_past_cache(struct io_out *out);
 bool io_out_is_tty(const struct io_out *out);
-/* fsync, rename, fsync of the folder; frees out in either case. After a failure there is no file
- * that was not there before, except when only the fsync of the folder failed. */
+/* Syncs and renames the file, then syncs the folder; frees out in either case. A failure leaves no
+ * new file behind, except when only the sync of the folder failed. */
 int io_commit(struct io_out *out, struct err *e);
-void io_abort(struct io_out *out); /* NULL is fine */
-/* One call: create, write, commit. */
+void io_abort(struct io_out *out); /* removes the temporary file, frees out; NULL is fine */
+/* Creates, writes and commits a file. */
 int io_put(const char *path, const void *p, size_t n, struct err *e);
 
-/* Appending to a log-like file (metrics.jsonl, event files): opened O_APPEND, created if missing.
- * Each io_append writes one whole record. keep >= 0 first shortens a longer file to that size. */
+/* Appends to a file, opened with O_APPEND (metrics.jsonl, event files). Each io_append writes one
+ * whole record. */
 struct io_log;
+/* Creates the file if it is missing. keep >= 0 first truncates a longer file to that many bytes. */
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
-/* Creates the file. 0; 1 when it exists already; -1. */
+/* Creates the file. Returns 0; 1 when it exists already; -1 on failure. */
 int io_log_new(const char *path, struct io_log **log, struct err *e);
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e);
 int io_log_sync(struct io_log *l, struct err *e);  /* fsync */
 int io_log_close(struct io_log *l, struct err *e); /* fsync and close; NULL is fine */
-/* A bare descriptor that appends, or -1. */
+/* Returns a descriptor that appends, or -1 with ERR_CREATE. The caller closes it. */
 int io_append_fd(const char *path, struct err *e);
 
 /* ---- folders ---- */
-/* Something is at path, or a folder is (links are followed): 1 or 0, or -1 with ERR_NOINPUT when
- * that cannot be told. */
+/* io_exists tests for a file of any type, io_is_dir for a folder, io_has for dir/name. Links are
+ * followed. Each returns 1 or 0, or -1 with ERR_NOINPUT when the system cannot tell. */
 MUST_CHECK int io_exists(const char *path, struct err *e);
 MUST_CHECK int io_is_dir(const char *path, struct err *e);
-MUST_CHECK int io_has(const char *dir, const char *name, struct err *e); /* the same of dir/name */
-int io_stat(const char *path, struct stat *st, struct err *e);
-int io_mkdirs(const char *path, struct err *e); /* as mkdir -p; ERR_CREATE */
-/* Calls f for each entry but . and .. in byte order of the names; stops at the first non-zero. */
+MUST_CHECK int io_has(const char *dir, const char *name, struct err *e);
+int io_stat(const char *path, struct stat *st, struct err *e); /* ERR_NOINPUT */
+int io_mkdirs(const char *path, struct err *e);                /* as mkdir -p; ERR_CREATE */
+/* Calls f for each entry except . and .. in byte order of the names. Stops at the first result that
+ * is not 0 and returns it. */
 int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
             struct err *e);
 int io_remove_tree(const char *path, struct err *e); /* links are removed, not followed */
-/* fsync of the folder `from`, rename, fsync of the parent. ERR_CREATE when there is anything at to.
- */
+/* Syncs the folder `from`, renames it, syncs the parent. ERR_CREATE when `to` exists. */
 int io_rename_dir(const char *from, const char *to, struct err *e);
-/* A new folder, of which the same holds as of a file above: it is filled under a temporary name and
- * appears whole, or not at all. Its target must not exist (ERR_CREATE), neither now nor at the
- * commit; folders above it are made. */
+/* A new folder that appears complete under its name, or not at all: it has a temporary name until
+ * the commit. The target must not exist, neither now nor at the commit (ERR_CREATE). Missing
+ * parents are created. */
 struct io_folder;
 struct io_folder *io_folder_new(const char *path, struct err *e);
-const char *io_folder_path(const struct io_folder *f); /* where its files go */
-int io_folder_commit(struct io_folder *f,
-                     struct err *e);       /* renames, durably; frees f in either case */
-void io_folder_abort(struct io_folder *f); /* removes it; NULL is fine */
+const char *io_folder_path(const struct io_folder *f); /* the temporary path, for its files */
+/* Renames the folder and syncs it; frees f in either case. */
+int io_folder_commit(struct io_folder *f, struct err *e);
+void io_folder_abort(struct io_folder *f); /* removes the folder, frees f; NULL is fine */
 
-/* ---- locks: exclusive and advisory, for the life of the process or until io_unlock ---- */
-/* A lock on path, which is created if missing. 0; 1 with ERR_CREATE "in use by another process"
- * when another has it; -1. */
+/* ---- locks: exclusive and advisory, until io_unlock or the end of the process ---- */
+/* Locks path, creating it if it is missing. Returns 0; 1 with ERR_CREATE "in use by another
+ * process" when another process holds the lock; -1 on failure. */
 int io_lock(const char *path, int *fd, struct err *e);
-/* As io_lock, and the file says who holds the lock, in a line "PROCESS HOST TIME" that the message
- * of a refusal repeats. lent: NULL, or the text by which a process passes its lock on to those it
- * starts. "FD": the descriptor on which it opened path, which this process has inherited; the line
- * then names the parent. "FD LINE": the same after LINE was written; a process that has not
- * inherited FD (as under mpirun) may go on too if the file has LINE. *fd is -1 when the lock was
- * lent. Other text is ignored. */
+/* Does the same and writes a line "PROCESS HOST TIME" about the holder into the file; the message
+ * of a refusal repeats it. `lent` is NULL, or the text by which a process passes its lock to the
+ * processes it starts; other text is ignored. "FD" is the descriptor on which the parent opened
+ * path; this process has inherited it, and the line then names the parent. "FD LINE" means the same
+ * after the parent wrote LINE; a process that has not inherited FD (as under mpirun) also gets the
+ * lock if the file contains LINE. *fd is -1 for a lent lock. */
 int io_lock_named(const char *path, const char *lent, int *fd, struct err *e);
 void io_unlock(int fd);       /* -1 is fine */
-void io_unlock_named(int fd); /* the file names nobody any more */
-/* The absolute path, without links, of a file or folder that exists; mem_free(). */
+void io_unlock_named(int fd); /* also empties the file */
+/* The absolute path of a file or folder that exists, with links resolved; released by mem_free().
+ */
 char *io_real(const char *path, struct err *e);
-/* dir + "/" + name in a buffer the caller frees with mem_free(). */
+/* dir + "/" + name, released by mem_free(). */
 char *io_path(const char *dir, const char *name, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders: making, listing, removing, renaming. */
+/* Folders: create, list, remove, rename. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "base/io_impl.h"
 
-/* 1 with *st, 0 when nothing is there, or -1. */
+/* Returns 1 and fills *st, 0 when path does not exist, or -1. */
 static int look(const char *path, struct stat *st, struct err *e)
 {
     if (stat(path, st) == 0) return 1;
@@ -43,7 +43,7 @@ int io_stat(const char *path, struct stat *st, struct err *e)
     return err_errno(e, ERR_NOINPUT, "%s: cannot stat", path);
 }
 
-/* One level; that it exists already is fine when it is a folder. */
+/* Creates one level. A folder that exists already is fine. */
 static int make_one(const char *path, struct err *e)
 {
     if (io_sys.mkdir(path, 0777) == 0) return 0;

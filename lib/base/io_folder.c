@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a folder: it appears whole under its name, or not at all. */
+/* Writes a folder that appears complete under its name, or not at all. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,6 @@ struct io_folder {
     char *path;
 };
 
-/* The folders above path. */
 static int make_parents(const char *path, struct err *e)
 {
     char *parent = path_parent(path, e);

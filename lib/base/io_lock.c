@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locks by flock. Linux forwards it to the server of a network file system. The lock ends when the
- * last descriptor of the open file is closed, also that of a killed process. */
+ * last descriptor of the open file is closed, even by the death of its process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 
 enum { LINE = 512 };
 
-/* 0: held. 1: another process has it; *fd is open. -1: failed. */
+/* Returns 0 with the lock; 1 when another process holds it, with *fd open; -1 on failure. */
 static int take(const char *path, int *fd, struct err *e)
 {
     *fd = sys_open(path, O_RDWR | O_CREAT, 0666);
@@ -43,7 +43,7 @@ void io_unlock(int fd)
     if (fd >= 0) sys_close(fd);
 }
 
-/* ---- who holds it ---- */
+/* ---- the line about the holder ---- */
 static int put_line(const char *path, int fd, pid_t holder, struct err *e)
 {
     char host[HOST_NAME_MAX + 1] = "", line[LINE], when[40];
@@ -55,12 +55,12 @@ static int put_line(const char *path, int fd, pid_t holder, struct err *e)
         snprintf(when, sizeof when, "%lld", (long long)now.tv_sec);
     int n = snprintf(line, sizeof line, "%ld %s %s.%06ldZ\n", (long)holder, host, when,
                      now.tv_nsec / 1000);
-    if (sys_pwrite_all(fd, line, (size_t)n, 0) < 0 || io_sys.ftruncate(fd, n) < 0)
+    if (sys_pwrite_all(fd, line, (size_t)n, 0) || io_sys.ftruncate(fd, n))
         return err_errno(e, ERR_IO, "%s: write failed", path);
     return 0;
 }
 
-/* The first line, without its end; empty when there is none. */
+/* Reads the first line, without its newline; "" when there is none. */
 static void get_line(const char *path, char line[LINE])
 {
     int fd = sys_open(path, O_RDONLY, 0);
@@ -84,11 +84,13 @@ static int busy(const char *path, const char *line, struct err *e)
 
 void io_unlock_named(int fd)
 {
-    if (fd >= 0 && io_sys.ftruncate(fd, 0) < 0) errno = 0; /* a name of the past hurts nobody */
+    if (fd >= 0 && io_sys.ftruncate(fd, 0)) errno = 0; /* an old line does no harm */
     io_unlock(fd);
 }
 
-/* The descriptor in `lent` if it is one of path, else -1. *line: the line in `lent`, or NULL. */
+/* Returns the descriptor in `lent` if it has path open, else -1. *line: the line in `lent`, or
+ * NULL.
+ */
 static int lent_fd(const char *path, const char *lent, const char **line)
 {
     struct stat a, b;
@@ -103,7 +105,8 @@ static int lent_fd(const char *path, const char *lent, const char **line)
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? (int)fd : -1;
 }
 
-/* The lock belongs to the open file, which the parent has open too: no descriptor of our own. */
+/* The lock belongs to the open file that this process shares with its parent, so no second
+ * descriptor is opened. */
 static int take_lent(const char *path, int from, bool named, struct err *e)
 {
     char line[LINE];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing: a file appears whole under its name, or not at all. */
+/* Writes a file that appears complete under its name, or not at all. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,15 +11,15 @@
 
 struct io_out {
     int fd;
-    int slot;   /* of the temporary; -1: written directly */
+    int slot;   /* of the temporary file; -1: written directly */
     bool stdio; /* standard output */
-    char *path; /* where it goes, links resolved; or "<stdout>" */
+    char *path; /* the target, links resolved; or "<stdout>" */
     uint64_t written;
-    char *block; /* of a file that is written past the page cache: its last bytes; else NULL */
+    char *block; /* bytes not yet written, when the page cache is bypassed; else NULL */
 };
 
-/* What is at path decides how it is written. A new or regular file: *direct = false and the result
- * is the name to rename to. NULL on failure. */
+/* Returns the target of the final rename, with *direct = false, for a new or regular file; or path
+ * with *direct = true for a device. NULL on failure. */
 static char *resolve(const char *path, bool *direct, struct err *e)
 {
     struct stat st;
@@ -59,7 +59,7 @@ struct io_out *io_create(const char *path, struct err *e)
     struct io_out *out = mem_alloc(1, sizeof *out, e);
     if (!out) return NULL;
     out->slot = -1;
-    /* /dev/stdout may be a file that something was written to: it must not be renamed over */
+    /* /dev/stdout may be a file that already has content: a rename must not replace it */
     out->stdio = strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0;
     out->path = out->stdio ? mem_strndup("<stdout>", 8, e) : resolve(path, &direct, e);
     if (!out->path) goto fail;
@@ -74,8 +74,8 @@ fail:
     return NULL;
 }
 
-/* ---- large files, past the page cache ---- */
-enum { BLOCK = 4096 }; /* alignment that every disk takes */
+/* ---- large files, which bypass the page cache ---- */
+enum { BLOCK = 4096 }; /* an alignment that every disk accepts */
 
 static int set_direct(const struct io_out *out, bool on)
 {
@@ -90,14 +90,14 @@ void io_past_cache(struct io_out *out)
     if (!out->block) set_direct(out, false);
 }
 
-/* Writes the block's n bytes, the last of what was given; what is not whole blocks, or what this
- * file system refuses, through the page cache. */
+/* Writes the n bytes of the block, which end at `written`. A size that is not a multiple of BLOCK,
+ * or a refusal by the file system, makes it use the page cache. */
 static int put_block(struct io_out *out, size_t n)
 {
     const off_t at = (off_t)(out->written - n);
-    if (n % BLOCK && set_direct(out, false) < 0) return -1;
+    if (n % BLOCK && set_direct(out, false)) return -1;
     int rc = sys_pwrite_all(out->fd, out->block, n, at);
-    if (rc < 0 && errno == EINVAL && set_direct(out, false) == 0)
+    if (rc && errno == EINVAL && set_direct(out, false) == 0)
         rc = sys_pwrite_all(out->fd, out->block, n, at);
     return rc;
 }
@@ -124,7 +124,7 @@ static int write_rest(struct io_out *out)
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e)
 {
     int rc = out->block ? write_blocks(out, p, n) : sys_write_all(out->fd, p, n);
-    if (rc < 0) return err_errno(e, ERR_IO, "%s: write failed", out->path);
+    if (rc) return err_errno(e, ERR_IO, "%s: write failed", out->path);
     if (!out->block) out->written += n;
     return 0;
 }
@@ -140,8 +140,8 @@ static void out_free(struct io_out *out)
     mem_free(out);
 }
 
-/* Network file systems report a failed write when a descriptor is closed. A copy is closed, so that
- * descriptor 1 is never free for another file to take, and a temporary stays locked. */
+/* Network file systems report a failed write when a descriptor is closed. Closing a duplicate keeps
+ * descriptor 1 taken and a temporary file locked. */
 static int close_copy(const struct io_out *out)
 {
     const int fd = fcntl(out->fd, F_DUPFD_CLOEXEC, 0);
@@ -271,12 +271,12 @@ int io_append(struct io_log *l, const void *p, size_t n, struct err *e)
 static int log_fsync(struct io_log *l)
 {
     int rc = sys_fsync(l->fd);
-    return rc < 0 && (errno == EINVAL || errno == EROFS) ? 0 : rc;
+    return rc && (errno == EINVAL || errno == EROFS) ? 0 : rc;
 }
 
 int io_log_sync(struct io_log *l, struct err *e)
 {
-    return log_fsync(l) < 0 ? err_errno(e, ERR_IO, "%s: write failed", l->path) : 0;
+    return log_fsync(l) ? err_errno(e, ERR_IO, "%s: write failed", l->path) : 0;
 }
 
 int io_log_close(struct io_log *l, struct err *e)
@@ -284,8 +284,8 @@ int io_log_close(struct io_log *l, struct err *e)
     if (!l) return 0;
     int rc = log_fsync(l), why = errno;
     int closed = sys_close(l->fd);
-    if (rc < 0) errno = why;
-    if (rc < 0 || closed < 0) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);
+    if (rc) errno = why;
+    if (rc || closed) rc = err_errno(e, ERR_IO, "%s: write failed", l->path);
     log_free(l);
     return rc;
 }

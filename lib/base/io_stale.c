@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What killed processes left unfinished: found by its name, and known by its lock, which ended with
- * them. */
+/* Removes the temporary files of killed processes. Their names match a pattern, and their locks
+ * ended with the processes. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +35,8 @@ static bool is_temp(const char *entry, const char *name, size_t n)
     return memcmp(entry + 1, name, n) == 0 && memcmp(entry + len - end, TEMP_END, end) == 0;
 }
 
-/* A file is opened for writing: network file systems lock nothing else exclusively, and have no
- * lock for a folder, which then stays. */
+/* Opens a file for writing, because network file systems need that for an exclusive lock. They do
+ * not lock folders, so a stale folder there stays. */
 static int open_stale(const char *path)
 {
     const int flags = O_NOFOLLOW | O_NONBLOCK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of system calls, and the loops around them that every caller needs. */
+/* The table of system calls, and wrappers that retry them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,8 +12,9 @@
 
 static int call_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
-/* A file system that has no such call is asked first what there is: between that and the rename
- * another writer may come, and then a folder fails all the same unless that one's is empty. */
+/* On a file system without RENAME_NOREPLACE, lstat tests for the target first. Another writer may
+ * create it between the two calls; the rename of a folder still fails then, unless the new target
+ * is an empty folder. */
 static int call_rename_new(const char *from, const char *to)
 {
     struct stat st;
@@ -46,13 +47,13 @@ int sys_open(const char *path, int flags, mode_t mode)
     return fd;
 }
 
-/* As for a descriptor that is closed, reading and writing fail. */
+/* The access modes make reading and writing fail, as on a closed descriptor. */
 int io_standard(struct err *e)
 {
     static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-        if (open("/dev/null", modes[fd]) != fd) /* the lowest that is free */
+        if (open("/dev/null", modes[fd]) != fd) /* open takes the lowest free descriptor */
             return err_errno(e, ERR_IO,
                              "/dev/null: cannot stand for descriptor %d, which is closed", fd);
     }
@@ -83,15 +84,15 @@ int sys_rename_new(const char *from, const char *to)
     return rc;
 }
 
-/* Linux releases the descriptor even when close is interrupted; a second close could hit a
- * descriptor that another thread has just been given. */
+/* Linux releases the descriptor even when close is interrupted. A second close could close a
+ * descriptor that another thread has just opened. */
 int sys_close(int fd)
 {
     int rc = io_sys.close(fd);
-    return rc < 0 && errno == EINTR ? 0 : rc;
+    return rc && errno == EINTR ? 0 : rc;
 }
 
-/* One system call moves at most this much, below every limit of the kernel. */
+/* The most bytes of one system call, below every limit of the kernel. */
 enum { CALL_MAX = 1 << 30 };
 
 static int write_all(int fd, const char *p, size_t n, bool placed, off_t at)
@@ -139,7 +140,7 @@ int sys_sync_dir(const char *dir)
     int fd = sys_open(dir, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) return -1;
     int rc = sys_fsync(fd);
-    if (rc < 0 && (errno == EINVAL || errno == ENOTSUP)) rc = 0; /* some file systems have none */
+    if (rc && (errno == EINVAL || errno == ENOTSUP)) rc = 0; /* no fsync on this file system */
     int saved = errno;
     sys_close(fd);
     errno = saved;
@@ -148,7 +149,7 @@ int sys_sync_dir(const char *dir)
 
 int sys_sync_parent(const char *path)
 {
-    char dir[PATH_MAX]; /* after a rename nothing is allocated that could fail */
+    char dir[PATH_MAX]; /* after a rename, no allocation may fail */
     size_t n;
     const char *parent = parent_of(path, &n);
     if (n >= sizeof dir) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unfinished files and folders: each has a name of its own beside its target, is locked while it is
- * written, and is removed when the process exits or is told to by a signal. */
+/* Temporary files and folders: each has a unique name beside its target, is locked while it is
+ * written, and is removed when the process exits or gets a signal. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "base/io_impl.h"
 
-/* A table of fixed places, never freed: a signal handler may read it at any moment. */
+/* A static table, because a signal handler may read it at any moment. */
 enum { SLOTS = 256 };
 enum { SLOT_FREE, SLOT_BUSY, SLOT_LIVE };
 static struct {
@@ -32,7 +32,8 @@ static struct {
 /* ---- the end of the process ---- */
 static void remove_entries(int dir, int depth);
 
-/* A file, or a folder with what is in it. A signal handler may call this: nothing is allocated. */
+/* Removes a file, or a folder with its content. A signal handler may call this, so it allocates
+ * nothing. */
 static void remove_at(int dir, const char *name, int depth)
 {
     if (unlinkat(dir, name, 0) == 0 || errno != EISDIR || depth == 0) return;
@@ -57,7 +58,7 @@ static void remove_entries(int dir, int depth)
 
 static void remove_slot(int slot)
 {
-    enum { DEEPEST = 4 }; /* model folders have one folder in them */
+    enum { DEEPEST = 4 }; /* model folders are nested less deeply */
     if (slots[slot].folder)
         remove_at(AT_FDCWD, slots[slot].path, DEEPEST);
     else
@@ -71,7 +72,7 @@ static void remove_all(void)
         if (atomic_load(&slots[i].state) == SLOT_LIVE && slots[i].owner == me) remove_slot(i);
 }
 
-/* Ends the process as if nobody had caught the signal, so that a shell sees what happened. */
+/* Ends the process by the default action of the signal, so that a shell sees the cause. */
 static void on_signal(int sig)
 {
     remove_all();
@@ -87,7 +88,7 @@ static void take_signal(int sig, void (*handler)(int))
 {
     struct sigaction now, act = {.sa_handler = handler};
     if (sigaction(sig, NULL, &now) != 0 || (now.sa_flags & SA_SIGINFO)) return;
-    if (now.sa_handler != SIG_DFL) return; /* nohup, or a program with plans of its own */
+    if (now.sa_handler != SIG_DFL) return; /* nohup, or a handler of the program */
     sigemptyset(&act.sa_mask);
     sigaction(sig, &act, NULL);
 }
@@ -135,12 +136,13 @@ size_t temp_stem(const char *path, size_t *folder)
     return end - *folder < MOST ? end - *folder : MOST;
 }
 
-/* ---- making ---- */
-/* A descriptor of the new file or folder, locked; -1 with errno, EEXIST: by another name it may go.
- * Whoever cleans up may find it before it is locked: then that one has the lock, or it is gone. */
+/* ---- creation ---- */
+/* Creates and locks a file or folder. Returns its descriptor, or -1 with errno; EEXIST asks for
+ * another name. Between creation and lock another process may take it for stale and lock or remove
+ * it; that is EEXIST too. */
 static int make(const char *name, bool folder)
 {
-    if (folder && io_sys.mkdir(name, 0777) != 0) return -1;
+    if (folder && io_sys.mkdir(name, 0777)) return -1;
     int fd = folder ? sys_open(name, O_RDONLY | O_DIRECTORY, 0)
                     : sys_open(name, O_RDWR | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {

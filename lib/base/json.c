@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON parser: RFC 8259 to the letter, over untrusted text. */
+/* The JSON parser: strict RFC 8259, for untrusted text. */
 #include "base/json.h"
 
 #include <stdio.h>
@@ -86,7 +86,7 @@ static int parse_word(struct json_parser *j, struct json *v)
     return json_fault_set(j, j->p, "not a JSON value");
 }
 
-/* ---- containers: members gather in the scratch, and move to the arena when complete ---- */
+/* ---- containers: members collect in the scratch and move to the arena when complete ---- */
 struct json_member {
     uint64_t hash;
     struct str key;
@@ -109,8 +109,8 @@ static int duplicate(struct json_parser *j, struct str key)
     return json_fault_set(j, j->p - 1, why);
 }
 
-/* Small objects by comparing all pairs; large ones by sorting hashes, ties by the keys themselves:
- * no choice of keys makes it slow. */
+/* Refuses duplicate keys. Small objects compare all pairs; large ones sort by hash, then by key, so
+ * that no choice of keys makes it slow. */
 static int check_keys(struct json_parser *j, const struct str *keys, size_t n)
 {
     struct err e;
@@ -158,7 +158,7 @@ static int parse_member(struct json_parser *j, bool object, int depth)
     return 0;
 }
 
-/* Takes the members from `base` on out of the scratch. */
+/* Moves the members from `base` on from the scratch to the arena. */
 static int close_container(struct json_parser *j, struct json *v, size_t base)
 {
     struct err e;
@@ -200,7 +200,7 @@ static int parse_container(struct json_parser *j, struct json *v, int depth)
     }
 }
 
-/* depth: how many containers the value may open is JSON_MAX_DEPTH + 1 - depth. */
+/* depth: the nesting level of the value, from 1. */
 static int parse_value(struct json_parser *j, struct json *v, int depth)
 {
     memset(v, 0, sizeof *v);

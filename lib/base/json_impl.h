@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the JSON parser and the row reader share. */
+/* Internal declarations of the JSON parser and the row reader. */
 #ifndef SFT_BASE_JSON_IMPL_H
 #define SFT_BASE_JSON_IMPL_H
 
 #include "base/json.h"
 
 struct json_member;
-/* Scratch that one parse leaves to the next: the values of the containers still open. */
+/* The values of the containers still open. Reused from parse to parse. */
 struct json_scratch {
     struct json *values;
-    struct str *keys; /* keys[i] belongs to values[i] when that is a member */
+    struct str *keys; /* keys[i] is the key of values[i] if that is a member of an object */
     size_t n, cap, keys_cap;
     struct json_member *sorted;
     size_t sorted_cap;
@@ -24,11 +24,11 @@ struct json_fault {
     char why[sizeof((struct err *)0)->msg];
 };
 
-/* Bounds the values of one text, beside the arena's own bound; 0: none. */
+/* Parses text. max_values bounds the number of values; 0: no bound. NULL with *f set on failure. */
 struct json *json_parse_with(const char *text, size_t n, size_t max_values, struct arena *a,
                              struct json_scratch *s, struct json_fault *f);
 
-/* The state of one parse: text[start, end), of which p is next. */
+/* The state of one parse of [start, end); p points to the next byte. */
 struct json_parser {
     const unsigned char *start, *p, *end;
     size_t max_values, values;
@@ -40,11 +40,11 @@ struct json_parser {
 int json_fault_set(struct json_parser *j, const unsigned char *at, const char *why);
 int json_no_memory(struct json_parser *j, const struct err *e);
 
-/* The string whose opening quote is at j->p. *s lies in the text, or in the arena if it had
- * escapes. */
+/* Parses the string whose opening quote is at j->p. *s points into the text, or into the arena if
+ * the string has escapes. */
 int json_string(struct json_parser *j, struct str *s);
 
-/* Length of the UTF-8 sequence at p (1 to 4), 0 when it is not one. */
+/* Length of the UTF-8 sequence at p, 1 to 4; 0 when it is not valid. */
 size_t utf8_length(const unsigned char *p, const unsigned char *end);
 
 #endif

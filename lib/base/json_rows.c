@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of a JSON array or of JSON Lines, read as a stream: each byte is looked at once to find
- * where its row ends and once to parse it. */
+/* Reads the rows of a JSON array or of JSON Lines as a stream: one pass over the bytes finds the
+ * end of a row, a second pass parses it. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json_impl.h"
 
-/* Hostile rows of tiny values would need forty times their size in memory. */
+/* The bound on values stops hostile rows of tiny values, which need forty times their size in
+ * memory. */
 enum { CHUNK = 1 << 20, ROW_MAX_VALUES = 4 << 20 };
 
 struct json_rows {
     struct io_in *in; /* the caller's */
-    char *data;       /* data[at..end) is read and not consumed */
+    char *data;       /* data[at, end) is read and not yet consumed */
     size_t at, end, cap;
     bool eof, lines, failed, finished;
-    uint64_t consumed; /* bytes before data[at] */
-    uint64_t line;     /* of data[at], from 1 */
-    uint64_t rows;     /* given so far */
-    uint64_t row_line; /* where the last row starts */
+    uint64_t consumed; /* bytes of the input before data[at] */
+    uint64_t line;     /* line of data[at], from 1 */
+    uint64_t rows;     /* rows returned so far */
+    uint64_t row_line; /* line where the last row starts */
     struct arena arena;
     struct json_scratch scratch;
-    struct err err; /* why it failed, for further calls */
+    struct err err; /* the failure, which further calls report again */
 };
 
 static int fail(struct json_rows *r, struct err *e, const char *why)
@@ -29,7 +30,7 @@ static int fail(struct json_rows *r, struct err *e, const char *why)
                    (unsigned long long)r->rows, (unsigned long long)r->line, why);
 }
 
-/* Steps over n bytes, counting lines. */
+/* Advances by n bytes and counts lines. */
 static void consume(struct json_rows *r, size_t n)
 {
     const char *p = r->data + r->at, *end = p + n;
@@ -41,7 +42,8 @@ static void consume(struct json_rows *r, size_t n)
     r->consumed += n;
 }
 
-/* Reads more behind what is there, which moves to the front. 1, 0 at the end of the input, -1. */
+/* Moves the unread bytes to the front and reads more after them. Returns 1, 0 at the end of the
+ * input, or -1. */
 static int more(struct json_rows *r, struct err *e)
 {
     if (r->eof) return 0;
@@ -59,7 +61,7 @@ static int more(struct json_rows *r, struct err *e)
     return k > 0;
 }
 
-/* Steps over white space. The byte that follows, -1 at the end of the input, -2 on failure. */
+/* Skips white space. Returns the next byte, -1 at the end of the input, or -2 on failure. */
 static int next_byte(struct json_rows *r, struct err *e)
 {
     for (;;) {
@@ -75,7 +77,7 @@ static int next_byte(struct json_rows *r, struct err *e)
 }
 
 /* ---- the form of the file ---- */
-/* What people hand over by mistake, by its first bytes. */
+/* Recognizes common wrong formats by their first bytes and returns what to do. */
 static const char *known_form(const unsigned char *p, size_t n)
 {
     static const struct {
@@ -121,7 +123,7 @@ struct json_rows *json_rows_open(struct io_in *in, struct err *e)
 }
 
 /* ---- the extent of a row ---- */
-/* The end of the line at data[at]: its length without the newline. */
+/* Sets *n to the length of the line at data[at], without the newline. */
 static int find_line(struct json_rows *r, size_t *n, struct err *e)
 {
     size_t seen = 0;
@@ -136,13 +138,14 @@ static int find_line(struct json_rows *r, size_t *n, struct err *e)
     return seen > JSON_MAX_ROW ? fail(r, e, "longer than 64 MiB") : 0;
 }
 
-/* Where an object ends, seen from its brackets and quotes alone. */
+/* Finds the end of an object from its brackets and quotes, without parsing it. */
 struct extent {
     size_t depth;
     bool string, escape;
 };
 
-/* Steps x over p[0..n); the number of bytes up to the end of the object, or 0 when it goes on. */
+/* Advances x over p[0, n). Returns the number of bytes up to the end of the object, or 0 when the
+ * object goes on. */
 static size_t extent_step(struct extent *x, const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -163,7 +166,8 @@ static size_t extent_step(struct extent *x, const char *p, size_t n)
     return 0;
 }
 
-/* The length of the object at data[at]; of all that is left when the input ends inside it. */
+/* Sets *n to the length of the object at data[at], or of the remaining input if that ends inside
+ * the object. */
 static int find_object(struct json_rows *r, size_t *n, struct err *e)
 {
     struct extent x = {0};
@@ -180,7 +184,7 @@ static int find_object(struct json_rows *r, size_t *n, struct err *e)
 }
 
 /* ---- rows ---- */
-/* Parses data[at..at+n) and steps over it. */
+/* Parses the n bytes at data[at] and consumes them. Returns 1 or -1. */
 static int parse_row(struct json_rows *r, size_t n, const struct json **row, struct err *e)
 {
     struct json_fault f = {0};
@@ -188,7 +192,7 @@ static int parse_row(struct json_rows *r, size_t n, const struct json **row, str
     arena_reset(&r->arena);
     struct json *v = json_parse_with(text, n, ROW_MAX_VALUES, &r->arena, &r->scratch, &f);
     if (!v) {
-        size_t from = 0; /* of the line in which the fault lies */
+        size_t from = 0; /* start of the line with the fault */
         for (size_t i = 0; i < f.at; i++) {
             if (text[i] != '\n') continue;
             r->line++;

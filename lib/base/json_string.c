@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strings of JSON: strict UTF-8, escapes, and a fast way over plain text. */
+/* JSON strings: strict UTF-8, escapes, and a fast path over plain text. */
 #include <string.h>
 
 #include "base/json_impl.h"
@@ -20,7 +20,7 @@ size_t utf8_length(const unsigned char *p, const unsigned char *end)
     return n;
 }
 
-/* The first byte from p on that needs a look: a quote, a backslash, a control or non-ASCII one. */
+/* Returns the first byte from p on that is a quote, a backslash, a control or not ASCII. */
 static const unsigned char *plain_end(const unsigned char *p, const unsigned char *end)
 {
     const uint64_t ones = 0x0101010101010101u, tops = ones * 0x80;
@@ -28,7 +28,7 @@ static const unsigned char *plain_end(const unsigned char *p, const unsigned cha
         uint64_t w;
         memcpy(&w, p, 8);
         uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-        /* a borrow can only flag too much, and the loop below looks again */
+        /* a borrow can only set too many flags; the loop below checks each byte */
         uint64_t hit = (w - ones * 0x20) | (quote - ones) | (slash - ones) | w;
         if (hit & tops) break;
     }
@@ -61,8 +61,8 @@ static size_t put_utf8(char *to, uint32_t c)
     return n;
 }
 
-/* \uXXXX at p (after the u), with the second half of a surrogate pair. Half a pair is no character
- * and has no UTF-8 form, so it is refused. Advances *p past it. */
+/* Decodes \uXXXX, with the second half of a surrogate pair. *p points after the u and advances past
+ * the escape. Half of a pair is an error, because it has no UTF-8 form. */
 static int unicode_escape(struct json_parser *j, const unsigned char **p, uint32_t *c)
 {
     uint32_t low;
@@ -80,7 +80,7 @@ static int unicode_escape(struct json_parser *j, const unsigned char **p, uint32
     return 0;
 }
 
-/* The escape after the backslash at j->p, written to *to. */
+/* Decodes the escape whose backslash is at j->p and writes it to *to. */
 static int unescape(struct json_parser *j, char **to)
 {
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
@@ -101,7 +101,7 @@ static int unescape(struct json_parser *j, char **to)
     return 0;
 }
 
-/* Moves j->p over characters that stand for themselves: to a quote, a backslash or the fault. */
+/* Advances j->p over unescaped characters, to a quote or a backslash. */
 static int span(struct json_parser *j)
 {
     for (;;) {
@@ -116,7 +116,8 @@ static int span(struct json_parser *j)
     }
 }
 
-/* The closing quote of the string whose text starts at p, or NULL: how long a copy can get. */
+/* Returns the closing quote of the string whose text starts at p, or NULL. The unescaped string is
+ * never longer than the text before it. */
 static const unsigned char *closing_quote(const unsigned char *p, const unsigned char *end)
 {
     for (; p < end && *p != '"'; p++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading of parsed JSON values. */
+/* Access to parsed JSON values. */
 #include <string.h>
 
 #include "base/json.h"
@@ -16,7 +16,7 @@ const struct json *json_get(const struct json *object, const char *key)
     return NULL;
 }
 
-/* The number as a C string in `text`. */
+/* Copies the number to `text` as a C string. */
 static int number_text(const struct json *v, char text[NUMBER_MAX + 1])
 {
     if (!v || v->kind != JSON_NUMBER || v->s.n > NUMBER_MAX) return -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A parsed JSON value back to text. */
+/* Writes a parsed JSON value as text. */
 #include "base/json.h"
 
 void json_write(const struct json *v, struct buf *b)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPUs and memory that this process may use: affinity, control groups (both versions), resource
- * limits, and what the kernel says is available. Formats: Linux, Documentation/admin-guide/
- * cgroup-v2.rst and cgroup-v1/, proc(5). */
+/* The CPUs and the memory that this process may use: affinity, control groups (versions 1 and 2),
+ * resource limits, and the available memory of the kernel. Formats: Linux,
+ * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, proc(5). */
 #include "base/limits.h"
 
 #include <sched.h>
@@ -12,8 +12,8 @@
 
 #include "base/io.h"
 
-/* A small file of the kernel's. Nothing is allocated: with no memory left, a limit would be taken
- * for none. */
+/* Reads a small file of /proc or /sys. It allocates nothing, because a failed allocation would look
+ * like a missing limit. */
 struct text {
     char s[32 << 10];
 };
@@ -26,11 +26,11 @@ static bool kernel_file(struct text *t, const char *folder, const char *name)
 
 /* ---- control groups ---- */
 
-/* The limit that one folder of a group sets; UINT64_MAX: none. */
+/* Returns the limit of one cgroup folder; UINT64_MAX: none. */
 typedef uint64_t folder_limit(const char *folder, bool v2);
 
-/* The smallest limit on the way from group up to the mount; inside a container the path may be one
- * of the host's, of which only the top exists here. */
+/* Returns the smallest limit on the path from the group up to the mount. Inside a container the
+ * path may be that of the host, where only the mount itself exists. */
 static uint64_t tree_limit(const char *mount, const char *group, bool v2, folder_limit *limit)
 {
     char folder[4200];
@@ -54,7 +54,7 @@ static bool listed(const char *names, const char *name)
     return false;
 }
 
-/* Lines of /proc/self/cgroup: "0::/group" (version 2), "4:cpu,cpuacct:/group" (version 1). */
+/* Reads lines of /proc/self/cgroup: "0::/group" (version 2), "4:cpu,cpuacct:/group" (version 1). */
 static uint64_t cgroup_limit(const char *controller, folder_limit *limit)
 {
     struct text groups;
@@ -77,7 +77,7 @@ static uint64_t cgroup_limit(const char *controller, folder_limit *limit)
 
 /* ---- CPUs ---- */
 
-/* CPUs of the affinity mask; the kernel refuses a mask smaller than its own. */
+/* The mask is large because the kernel refuses a mask smaller than its own. */
 static int affinity_cpus(void)
 {
     cpu_set_t set[64]; /* 65536 CPUs */
@@ -85,7 +85,7 @@ static int affinity_cpus(void)
     return n > 0 ? n : 1;
 }
 
-/* Whole CPUs that quota/period microseconds give; "max" or -1: no limit. */
+/* Returns quota / period in whole CPUs, at least 1; "max" or -1: no limit. */
 static uint64_t folder_cpus(const char *folder, bool v2)
 {
     struct text t;
@@ -109,7 +109,7 @@ int limits_cpus(void)
 
 /* ---- memory ---- */
 
-/* The number after `word` at the start of a line; UINT64_MAX: none. */
+/* Returns the number after `word` at the start of a line; UINT64_MAX when there is none. */
 static uint64_t number_after(const struct text *t, const char *word)
 {
     for (const char *p = t->s; p; p = strchr(p, '\n'), p += p ? 1 : 0)
@@ -117,7 +117,8 @@ static uint64_t number_after(const struct text *t, const char *word)
     return UINT64_MAX;
 }
 
-/* What a group has left; file pages that nobody uses would be given up for it. */
+/* Returns the bytes that a group has left. Inactive file pages count as free, because the kernel
+ * reclaims them. */
 static uint64_t folder_memory(const char *folder, bool v2)
 {
     struct text t;
@@ -135,7 +136,7 @@ static uint64_t folder_memory(const char *folder, bool v2)
     return used < most ? most - used : 0;
 }
 
-/* What the resource limit of address space or data leaves; both count what is used already. */
+/* Returns the bytes that RLIMIT_AS and RLIMIT_DATA leave after the current use. */
 static uint64_t resource_memory(void)
 {
     struct rlimit space, data;

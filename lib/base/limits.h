@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this process may use of the machine. */
+/* The CPUs and the memory that this process may use. */
 #ifndef SFT_BASE_LIMITS_H
 #define SFT_BASE_LIMITS_H
 
@@ -7,8 +7,8 @@
 
 /* CPUs that affinity and the cgroup allow; at least 1. */
 int limits_cpus(void);
-/* Bytes that can still be had without swapping: what the system has available, or the cgroup or
- * the resource limits if that is less. UINT64_MAX when nothing tells. */
+/* Bytes that can be allocated without swapping: the least of the system's available memory, the
+ * cgroup's and the resource limits'. UINT64_MAX when none is known. */
 uint64_t limits_memory(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages on standard error: whole lines, each with one write. */
+/* Messages on standard error: each line is one write. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ static struct {
     char prog[64];
     enum log_level level;
     int tee;
-    bool bar; /* a bar stands on the terminal's present line */
+    bool bar; /* the current line of the terminal shows a bar */
 } state = {.prog = "sft", .level = LOG_INFO, .tee = -1};
 
 void log_init(const char *prog, enum log_level level)
@@ -35,7 +35,7 @@ double log_clock(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* A message that cannot be written has no other place to go. */
+/* Ignores a failed write, because there is no other place for a message. */
 static void write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
@@ -47,7 +47,7 @@ static void write_all(int fd, const char *p, size_t n)
     }
 }
 
-/* CR, erase the line: what removes the bar before another line. */
+/* Carriage return and "erase line": removes the bar before another line. */
 static const char erase[] = "\r\033[K";
 
 void log_bar(const char *text)

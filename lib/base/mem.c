@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All memory comes through here: from the system, or from the reserve of a sealed program. */
+/* Allocates all memory: from the system, or from the reserve of a sealed program. */
 #include "base/mem.h"
 
 #include <pthread.h>
@@ -16,7 +16,7 @@ static int no_memory(struct err *e, size_t n)
 /* ---- the reserve ---- */
 static struct heap *_Atomic reserve;
 static uint64_t beyond;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all in the reserve */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects the reserve and `beyond` */
 
 size_t mem_reserve(size_t room) { return heap_bytes(room); }
 
@@ -38,12 +38,12 @@ struct mem_sealed mem_sealed(void)
     struct heap *h = reserve;
     if (!h) return (struct mem_sealed){0};
     pthread_mutex_lock(&lock);
-    const struct mem_sealed s = {heap_room(h), heap_most(h), beyond};
+    const struct mem_sealed s = {heap_room(h), heap_peak(h), beyond};
     pthread_mutex_unlock(&lock);
     return s;
 }
 
-/* NULL: the system has to be asked. */
+/* Allocates from the reserve; NULL when the caller must use the system. */
 static void *take(size_t align, size_t bytes)
 {
     struct heap *h = reserve;
@@ -55,7 +55,7 @@ static void *take(size_t align, size_t bytes)
     return p;
 }
 
-/* The reserve, if p lies there. */
+/* Returns the reserve if p lies in it, else NULL. */
 static struct heap *owner(const void *p)
 {
     struct heap *h = reserve;
@@ -102,7 +102,7 @@ void *mem_aligned(size_t align, size_t bytes, struct err *e)
     return p;
 }
 
-/* What the system gave moves into the reserve when it is resized. */
+/* A block from the system moves into the reserve when it is resized. */
 void *mem_resize(void *p, size_t had, size_t bytes, struct err *e)
 {
     struct heap *h = owner(p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The nearest word for a mistyped one: optimal string alignment distance. */
+/* Finds the nearest word for a mistyped one, by optimal string alignment distance. */
 #include <string.h>
 
 #include "base/opt.h"
@@ -12,7 +12,8 @@ static size_t least3(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) that turn a into b; both at most WORD_MAX. */
+/* Returns the number of edits (insert, delete, replace, swap of neighbours) that turn a into b.
+ * Both have at most WORD_MAX bytes. */
 static size_t distance(const char *a, size_t n, const char *b, size_t m)
 {
     size_t row[3][WORD_MAX + 1];
@@ -37,7 +38,7 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
 const char *opt_nearest(const char *s, const char *const *words)
 {
     const char *best = NULL;
-    size_t n = strlen(s), least = n / 3 + 2; /* one edit in a short word, more in a long one */
+    size_t n = strlen(s), least = n / 3 + 2; /* allows more edits in a longer word */
     if (n > WORD_MAX) return NULL;
     for (; *words; words++) {
         size_t m = strlen(*words);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strict numbers from text, the whole string or nothing; and numbers as JSON has them. */
+/* Parses numbers strictly, and formats them for JSON. */
 #include "base/num.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* strto* skip white space and take "+", hexadecimal and "inf"; none of these is meant here. */
+/* Excludes the white space, "+", hexadecimal and "inf" that the strto functions accept. */
 static bool starts_number(const char *s, bool sign)
 {
     if (sign && *s == '-') s++;
@@ -44,7 +44,7 @@ int num_f64(const char *s, double *v)
     if (!starts_number(s, true) && !point) return -1;
     if (p[0] == '0' && (p[1] | 0x20) == 'x') return -1;
     double x = strtod(s, &end);
-    if (*end || !isfinite(x)) return -1; /* a tiny number may become 0: that is its nearest */
+    if (*end || !isfinite(x)) return -1; /* a tiny number may become 0, its nearest double */
     *v = x;
     return 0;
 }

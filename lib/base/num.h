@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Strict parsing: the whole string, range checked. 0 or -1. */
+/* Parse the whole string and check the range. Each returns 0, or -1 with *v unchanged. */
 int num_i64(const char *s, int64_t *v);
 int num_u64(const char *s, uint64_t *v);
 int num_f64(const char *s, double *v); /* finite only */
 
-/* The shortest decimal that reads back as v (single: as the same float), which is a number of JSON;
- * "null" where v is not finite, for which JSON has no number. */
+/* Writes the shortest decimal that reads back as v (single: as the same float), valid as a JSON
+ * number; "null" when v is not finite. */
 enum { NUM_TEXT = 32 };
 void num_text(double v, bool single, char out[NUM_TEXT]);
 

@@ -66,7 +66,7 @@ static int set_int(const struct opt *o, const char *text, const char *shown, str
     return 0;
 }
 
-/* 64Mi, 2G, 1000: K M G T are powers of 1000, with an i of 1024. */
+/* Parses 64Mi, 2G, 1000: K, M, G and T are powers of 1000; Ki, Mi, Gi and Ti of 1024. */
 static int set_size(const struct opt *o, const char *text, const char *shown, struct err *e)
 {
     static const char units[] = "KMGT";
@@ -122,10 +122,10 @@ static int set_value(const struct opt *o, const char *text, const char *shown, s
 struct walk {
     const struct opt_cmd *cmd;
     struct opt common[OPT_COMMON_MAX];
-    int argc, at; /* argv[at] is looked at */
+    int argc, at; /* argv[at] is the current argument */
     char **argv;
-    char special;           /* 'h', 'V', or 'm' and 'c' for the hidden two */
-    const char *completion; /* the shell of 'c' */
+    char special;           /* 'h' --help, 'V' --version, 'm' --help-man, 'c' --help-complete */
+    const char *completion; /* the shell of --help-complete */
 };
 
 static const struct opt *find(const struct walk *w, char letter, const char *name, size_t n)
@@ -217,7 +217,7 @@ static int walk(struct walk *w, int *nargs, struct err *e)
         char *a = w->argv[w->at];
         int rc = 0;
         if (ended || a[0] != '-' || a[1] == 0) {
-            w->argv[++kept] = a; /* never overtakes at */
+            w->argv[++kept] = a; /* kept never exceeds at */
         } else if (strcmp(a, "--") == 0) {
             ended = true;
         } else if (strcmp(a, "--help-man") == 0) {
@@ -228,14 +228,14 @@ static int walk(struct walk *w, int *nargs, struct err *e)
         } else {
             rc = a[1] == '-' ? take_long(w, e) : take_letters(w, e);
         }
-        if (rc < 0) return -1;
+        if (rc) return -1;
     }
     *nargs = kept;
     if (!w->special) w->argv[kept + 1] = NULL;
     return 0;
 }
 
-/* Prints what was asked for instead of the command's work. 1 or -1. */
+/* Prints the text of --help, --version, --help-man or --help-complete. Returns 1 or -1. */
 static int print_special(const struct walk *w, struct err *e)
 {
     struct buf b = {0};
@@ -256,7 +256,7 @@ static int print_special(const struct walk *w, struct err *e)
     if (rc == 0) rc = buf_check(&b, e);
     if (rc == 0) rc = io_put("-", b.data, b.len, e);
     buf_free(&b);
-    return rc < 0 ? -1 : 1;
+    return rc ? -1 : 1;
 }
 
 int opt_threads(int64_t n)
@@ -270,7 +270,7 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
 {
     struct walk w = {.cmd = cmd, .argc = argc, .argv = argv};
     *nargs = 0;
-    log_init(cmd->name, LOG_INFO); /* for messages about the options themselves */
+    log_init(cmd->name, LOG_INFO); /* for messages about the options */
     if (io_standard(e) < 0) return -1;
     opt_common_table(w.common, common);
     if (walk(&w, nargs, e) < 0) return -1;

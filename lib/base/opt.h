@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One option table gives the parser, --help, the SYNOPSIS of the man page and the completion. */
+/* One option table drives the parser, --help, the OPTIONS of the man page and the completions. */
 #ifndef SFT_BASE_OPT_H
 #define SFT_BASE_OPT_H
 
@@ -22,48 +22,54 @@ enum opt_kind {
 };
 enum { OPT_LIST_MAX = 64 };
 struct opt_list {
-    const char *v[OPT_LIST_MAX];
+    const char *v[OPT_LIST_MAX]; /* point into argv */
     int n;
 };
+/* One option. Tables use designated initialisers and end with OPT_END. */
 struct opt {
     char letter;      /* 0: none */
     const char *name; /* long name */
     enum opt_kind kind;
-    void *to;
+    void *to;         /* where the value goes, of the type that kind names */
     const char *arg;  /* "FILE"; for OPT_ENUM "a|b|c" */
     const char *help; /* one line */
     int64_t min, max; /* OPT_INT; both 0: any */
-    bool hidden;      /* reached by the parser only */
+    bool hidden;      /* parsed, but not shown in any text */
 };
+#define OPT_END                                                                                    \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 struct opt_cmd {
     const char *name;       /* "sft-pack" */
-    const char *synopsis;   /* "[options] [FILE...]": what follows the options */
+    const char *synopsis;   /* "[options] [FILE...]" */
     const char *about;      /* one sentence */
-    const struct opt *opts; /* ended by name == NULL */
+    const struct opt *opts; /* ends with OPT_END */
     const char *examples;   /* printed at the end of --help; may be NULL */
 };
 
-/* The options every command shares: -o is given by the command where it applies. */
+/* The values of the options that every command has. */
 struct opt_common {
-    int64_t threads; /* -@, 0: what affinity and cgroup allow */
+    int64_t threads; /* -@; 0: the CPUs that affinity and the cgroup allow */
     bool quiet;
     int verbose;
 };
 
-/* Parses argv; handles -h/--help, -V/--version (printed on stdout; returns 1: the caller exits 0)
- * and the hidden --help-man and --help-complete=bash|zsh|fish outputs that the build uses.
- * Operands are gathered at the front of argv[1..], *nargs their number; "--" ends options; letters
- * may be bundled; --name=value and --name value both work; an unknown name suggests the nearest.
- * What every command begins with: io_standard and log_init. 0 to go on, 1 to exit with success, -1
+/* Parses argv. Every command calls this first: it also calls io_standard and log_init. It moves the
+ * operands to the front, argv[1, *nargs]. "--" ends the options; letters may be bundled;
+ * --name=value and --name value both work; the message about an unknown name suggests the nearest.
+ * -h/--help, -V/--version and the hidden --help-man and --help-complete=bash|zsh|fish, which the
+ * build uses, print on stdout. Returns 0 to go on, 1 when the caller must exit with success, or -1
  * with ERR_USAGE. */
 int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, char **argv,
               int *nargs, struct err *e);
 
-/* Workers to use: n when > 0, else the CPUs that affinity and the cgroup allow. */
+/* Returns the number of workers to use: n if n > 0, else the CPUs that affinity and the cgroup
+ * allow; at most 4096. */
 int opt_threads(int64_t n);
 #define SFT_VERSION "0.1.0"
 
-/* Distance for "did you mean": the nearest of `words` (NULL-ended), NULL if none is near. */
+/* Returns the nearest of `words` (ends with NULL) for "did you mean", or NULL if none is near. */
 const char *opt_nearest(const char *s, const char *const *words);
 
 #endif

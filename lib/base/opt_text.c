@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --help, the generated part of the man page, and shell completions, all from the option table. */
+/* Generates --help, a part of the man page and shell completions from the option table. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +52,7 @@ static void spaces(struct buf *b, size_t n)
     while (n-- > 0) buf_putc(b, ' ');
 }
 
-/* Text broken at spaces into lines that start in column `indent`; the first starts at `at`. */
+/* Wraps text at spaces. Lines start in column `indent`; the cursor is in column `at`. */
 static void wrap(struct buf *b, const char *text, size_t indent, size_t at)
 {
     while (*text) {
@@ -102,7 +102,7 @@ void opt_help(const struct opt_cmd *cmd, struct buf *b)
 }
 
 /* ---- man ---- */
-/* Text as roff shows it: hyphens that can be copied, no line taken for a request. */
+/* Escapes text for roff: hyphens that can be copied, and no line that looks like a request. */
 static void roff(struct buf *b, const char *s)
 {
     for (; *s; s++) {
@@ -136,7 +136,8 @@ static void man_option(const struct opt *o, void *arg)
     buf_puts(b, "\n");
 }
 
-/* "Packs samples." is "packs samples" after the dash of NAME; an acronym stays as it is. */
+/* Appends the NAME line: "Packs samples." becomes "packs samples" after the dash; an acronym keeps
+ * its capitals. */
 static void man_name(const struct opt_cmd *cmd, struct buf *b)
 {
     struct buf about = {0};
@@ -208,7 +209,8 @@ static void complete_bash(const struct opt_cmd *cmd, struct buf *b)
     buf_printf(b, " %s\n", cmd->name);
 }
 
-/* Help text inside single quotes; zsh's _arguments also reads brackets and colons. */
+/* Escapes text for single quotes, and the `special` characters, such as the brackets and colons of
+ * zsh's _arguments, with backslashes. */
 static void quoted(struct buf *b, const char *s, const char *special)
 {
     for (; *s; s++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding and loading plugins. */
+/* Finds and loads plugins. */
 #include "base/plugin.h"
 
 #include <dlfcn.h>
@@ -10,8 +10,8 @@
 
 #include "base/io.h"
 
-/* The folder of plugins; mem_free(). A program in BIN has them in BIN/../lib/sft, built or
- * installed. */
+/* Returns the folder of plugins, released by mem_free(). A program in BIN has it at BIN/../lib/sft,
+ * in a build and when installed. */
 static char *plugin_folder(struct err *e)
 {
     char program[4000];
@@ -39,7 +39,7 @@ static void plugin_refuse(const char *path, struct err *e)
 
 static void *load(const struct plugin *p, const char *path, struct err *e)
 {
-    /* Global: MPI loads parts of its own that look for its symbols. */
+    /* RTLD_GLOBAL: MPI loads components that look up its symbols. */
     void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL), *found = NULL;
     if (library && (found = dlsym(library, p->symbol))) return found;
     if (library) {
@@ -52,7 +52,7 @@ static void *load(const struct plugin *p, const char *path, struct err *e)
         err_set(e, ERR_DEVICE, "%s: missing: %s", path, p->missing);
         return NULL;
     }
-    const char *why = dlerror(); /* begins with the path, or tells of another library */
+    const char *why = dlerror(); /* names the plugin or a library it needs */
     err_set(e, ERR_DEVICE, "%s: cannot be loaded: %s; %s", path, why ? why : "unknown error",
             p->broken);
     return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Libraries that a program loads only when it needs them, so that it neither links nor requires
- * what they link. */
+/* Plugins: libraries that a program loads on demand, so that it does not depend on the libraries
+ * that they link. */
 #ifndef SFT_BASE_PLUGIN_H
 #define SFT_BASE_PLUGIN_H
 
@@ -8,14 +8,15 @@
 
 struct plugin {
     const char *file;    /* "mpi.so" */
-    const char *symbol;  /* of what is looked for in it */
-    const char *missing; /* said when the file is not there: what to install */
-    const char *broken;  /* said when it cannot be loaded */
-    int version;         /* that is the symbol's first member */
+    const char *symbol;  /* the struct that the plugin exports */
+    const char *missing; /* part of the message when the file is missing: what to install */
+    const char *broken;  /* part of the message when the file cannot be loaded: what to do */
+    int version;         /* must equal the first member of the struct, an int */
 };
 
-/* Loads the file from the folder SFT_PLUGIN_PATH, else from ../lib/sft beside the folder of the
- * program, and returns the address of the symbol; NULL with ERR_DEVICE. It stays loaded. */
+/* Loads the file from the folder SFT_PLUGIN_PATH, or else from ../lib/sft relative to the folder of
+ * the program. Returns the address of the symbol, or NULL with ERR_DEVICE. The plugin stays loaded.
+ */
 void *plugin_load(const struct plugin *p, struct err *e);
 
 #endif

@@ -11,7 +11,7 @@
 
 struct slot {
     void *job;
-    bool ready; /* work has ended, or was skipped */
+    bool ready; /* the work has ended, or was skipped */
     int rc;
     struct err err;
 };
@@ -22,19 +22,19 @@ struct worker {
     pthread_t thread;
 };
 
-/* Jobs are numbered from 0; job n lives in ring[n % depth]. retired <= taken <= given. */
+/* Jobs are numbered from 0; job n is in ring[n % depth]. retired <= taken <= given. */
 struct pool {
     struct pool_ops ops;
     struct slot *ring;
     uint64_t depth, given, taken, retired;
-    uint64_t bad; /* the first job known to have failed; later ones are not worked on */
-    bool failed;  /* a failure has been reached in order; `failure` says which */
+    uint64_t bad; /* the first job known to have failed; the work of later jobs is skipped */
+    bool failed;  /* a failed job has been retired; `failure` is its error */
     bool stop;
     struct err failure;
-    int threads; /* started; 0: all on the caller's thread */
+    int threads; /* threads started; 0: the caller's thread does all work */
     struct worker *workers;
     pthread_mutex_t lock;
-    pthread_cond_t put, ready; /* a job was given (or stop); the oldest job is ready */
+    pthread_cond_t put, ready; /* put: a new job, or stop; ready: the oldest job is ready */
 };
 
 /* Holds the lock on entry and exit. */
@@ -47,7 +47,7 @@ static void work_one(struct pool *p, int index)
         int rc = p->ops.work(p->ops.arg, s->job, index, &s->err);
         pthread_mutex_lock(&p->lock);
         s->rc = rc;
-        if (rc != 0 && n < p->bad) p->bad = n;
+        if (rc && n < p->bad) p->bad = n;
     }
     s->ready = true;
     if (n == p->retired) pthread_cond_signal(&p->ready);
@@ -67,7 +67,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Fewer threads than asked for change the speed only; so does none. */
+/* Ignores a thread that cannot start: fewer threads, or none, change only the speed. */
 static void start(struct pool *p, int threads)
 {
     for (int i = 0; i < threads; i++) {
@@ -108,7 +108,8 @@ static void fail(struct pool *p, const struct err *why)
     p->failure = *why;
 }
 
-/* Retires the oldest job, which is ready. Holds the lock on entry and exit, not during calls. */
+/* Retires the oldest job, which is ready. Holds the lock on entry and exit, not during callbacks.
+ */
 static void retire(struct pool *p)
 {
     struct slot s = {0};
@@ -116,7 +117,7 @@ static void retire(struct pool *p)
     struct slot *at = &p->ring[n % p->depth];
     void *job = at->job;
     int rc = at->rc;
-    if (rc != 0 && !p->failed) fail(p, &at->err);
+    if (rc && !p->failed) fail(p, &at->err);
     bool drop = p->failed;
     pthread_mutex_unlock(&p->lock);
     if (drop)
@@ -124,7 +125,7 @@ static void retire(struct pool *p)
     else
         rc = p->ops.done(p->ops.arg, job, &s.err);
     pthread_mutex_lock(&p->lock);
-    if (!drop && rc != 0) {
+    if (!drop && rc) {
         fail(p, &s.err);
         if (n < p->bad) p->bad = n;
     }
@@ -135,7 +136,8 @@ static void retire(struct pool *p)
     p->retired++;
 }
 
-/* Until at most `most` jobs are unretired; beyond that, whatever is ready. Holds the lock. */
+/* Waits until at most `most` jobs are not retired, and retires every job that is ready. Holds the
+ * lock. */
 static void drain(struct pool *p, uint64_t most)
 {
     while (p->given > p->retired) {
@@ -183,7 +185,7 @@ void pool_free(struct pool *p)
 {
     if (!p) return;
     pthread_mutex_lock(&p->lock);
-    p->bad = p->retired; /* nobody starts on what is left */
+    p->bad = p->retired; /* no worker starts a remaining job */
     if (!p->failed) fail(p, &(struct err){.code = ERR_STOPPED});
     drain(p, 0);
     p->stop = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The progress of a long job: a bar on a terminal, a line now and then elsewhere. */
+/* Shows the progress of a long job: a bar on a terminal, a line every ten seconds elsewhere. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,9 @@
 
 #define LINE_EVERY 10.0 /* seconds between lines */
 #define DRAW_EVERY 0.1  /* seconds between drawings of the bar */
-#define DRAW_FIRST 0.5  /* a job shorter than this draws none */
+#define DRAW_FIRST 0.5  /* seconds before the first drawing */
 
-/* A command inside a pipe draws no bar: its neighbours write to the same terminal. */
+/* A command that writes to a pipe draws no bar, because others draw on the same terminal. */
 static bool can_draw(void)
 {
     struct stat st;
@@ -57,8 +57,8 @@ static void duration(char *out, size_t n, double seconds)
         snprintf(out, n, "%lu:%02lu", s / 60, s % 60);
 }
 
-/* "tokenize: 45% 900/2.00k 0:07 ETA 0:09, note" with a bar of `width` columns after the percentage
- * (0: none). */
+/* Writes "tokenize: 45% 900/2.00k 0:07 ETA 0:09, note", with a bar of `width` columns after the
+ * percentage (0: no bar). */
 static void describe(const struct progress *p, const char *note, int width, char *out, size_t n)
 {
     char done[16], total[16], time[24], eta[24], bar[64] = "", left[40] = "";
@@ -94,7 +94,7 @@ static void draw(const struct progress *p, const char *note)
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0) w.ws_col = 80;
     describe(p, note, w.ws_col >= 70 ? 24 : 0, text, sizeof text);
     err_clean(text);
-    if (strlen(text) >= w.ws_col) text[w.ws_col - 1] = 0; /* a wrapped bar could not be erased */
+    if (strlen(text) >= w.ws_col) text[w.ws_col - 1] = 0; /* a wrapped bar cannot be erased */
     log_bar(text);
 }
 
@@ -115,7 +115,7 @@ void progress_step(struct progress *p, uint64_t done, const char *note)
     log_line(LOG_INFO, "%s", text);
 }
 
-/* The last state stays on the screen, or in the log, if anything was shown before. */
+/* Leaves the last state on the screen or in the log if anything was shown before. */
 void progress_end(struct progress *p)
 {
     if (log_level() < LOG_INFO || p->shown == p->started) return;

@@ -14,7 +14,7 @@ void rng_philox(const uint32_t c[4], const uint32_t k[2], uint32_t out[4])
         c1 = (uint32_t)p1;
         c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u; /* the golden ratio and sqrt(3) - 1: Weyl sequences of keys */
+        k0 += 0x9E3779B9u; /* Weyl sequences: the golden ratio and sqrt(3) - 1 */
         k1 += 0xBB67AE85u;
     }
     out[0] = c0;
@@ -54,12 +54,12 @@ double rng_normal(uint64_t seed, enum rng_site site, uint64_t a, uint64_t b)
 {
     uint32_t r[4];
     rng_words(seed, site, a, b, r);
-    double radius = sqrt(-2 * log(1 - unit(r[0], r[1]))); /* 1 - [0, 1) is never 0 */
+    double radius = sqrt(-2 * log(1 - unit(r[0], r[1]))); /* 1 - unit is never 0 */
     return radius * cos(6.283185307179586 * unit(r[2], r[3]));
 }
 
-/* A draw from [0, range) without bias: Lemire, "Fast random integer generation in an interval",
- * 2019. The index is b's low word; rejected draws go on in the bits above. */
+/* Draws from [0, range) without bias: Lemire, "Fast random integer generation in an interval",
+ * 2019. The low word of b is the index; the bits above it count the rejected draws. */
 static uint32_t bounded(uint64_t seed, uint64_t epoch, uint32_t index, uint32_t range)
 {
     uint32_t threshold = (0u - range) % range;

@@ -9,12 +9,12 @@
 
 #include "base/io_impl.h"
 
-enum { GATHER = 1 << 20 }; /* bytes written at a time */
+enum { CHUNK = 1 << 20 }; /* bytes written at a time */
 
 struct scratch {
     int fd;
     uint64_t size;
-    struct buf tail; /* not yet in the file */
+    struct buf tail; /* bytes not yet written to the file */
     void *map;
     size_t mapped;
 };
@@ -60,7 +60,7 @@ int scratch_add(struct scratch *s, const void *p, size_t n, struct err *e)
     buf_add(&s->tail, p, n);
     if (buf_check(&s->tail, e) < 0) return -1;
     s->size += n;
-    return s->tail.len >= GATHER ? flush(s, e) : 0;
+    return s->tail.len >= CHUNK ? flush(s, e) : 0;
 }
 
 uint64_t scratch_size(const struct scratch *s) { return s->size; }

@@ -138,7 +138,7 @@ static void test_model(void)
         else
             ok = emptying || r & 1 << 20 ? model_free(&m, part) : model_fit(&m, part, step);
         if (m.used > most) most = m.used;
-        ok = ok && EXPECT("used", heap_used(m.h) == m.used && heap_most(m.h) == most);
+        ok = ok && EXPECT("used", heap_used(m.h) == m.used && heap_peak(m.h) == most);
     }
     CHECK("200 000 random calls, as the map says", ok);
     for (size_t i = 0; i < PARTS; i++)
