@@ -98,7 +98,7 @@ static int names_read(DIR *d, const char *dir, struct names *l, struct err *e)
         if (!entry) return 0;
         const char *name = entry->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
-        if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e) < 0) return -1;
+        if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e)) return -1;
         char *copy = mem_strndup(name, strlen(name), e);
         if (!copy) return -1;
         l->v[l->n++] = copy;
@@ -159,13 +159,13 @@ int io_remove_tree(const char *path, struct err *e) { return remove_below(path, 
 /* ---- renaming ---- */
 int io_rename_dir(const char *from, const char *to, struct err *e)
 {
-    if (io_is_dir(from, NULL) > 0 && sys_sync_dir(from) < 0)
+    if (io_is_dir(from, NULL) > 0 && sys_sync_dir(from))
         return err_errno(e, ERR_IO, "%s: cannot sync", from);
-    if (sys_rename_new(from, to) < 0) {
+    if (sys_rename_new(from, to)) {
         if (errno == EEXIST || errno == ENOTEMPTY)
             return err_set(e, ERR_CREATE, "%s: exists already", to);
         return err_errno(e, ERR_CREATE, "%s: cannot rename %s to this", to, from);
     }
-    if (sys_sync_parent(to) < 0) return err_errno(e, ERR_IO, "%s: cannot sync its folder", to);
+    if (sys_sync_parent(to)) return err_errno(e, ERR_IO, "%s: cannot sync its folder", to);
     return 0;
 }

@@ -110,7 +110,7 @@ static int lent_fd(const char *path, const char *lent, const char **line)
 static int take_lent(const char *path, int from, bool named, struct err *e)
 {
     char line[LINE];
-    if (sys_lock(from) < 0) return get_line(path, line), busy(path, line, e);
+    if (sys_lock(from)) return get_line(path, line), busy(path, line, e);
     return named ? 0 : put_line(path, from, getppid(), e);
 }
 

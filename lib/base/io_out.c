@@ -65,7 +65,7 @@ struct io_out *io_create(const char *path, struct err *e)
     if (!out->path) goto fail;
     if (out->stdio)
         out->fd = STDOUT_FILENO;
-    else if (open_out(out, direct, e) < 0)
+    else if (open_out(out, direct, e))
         goto fail;
     return out;
 fail:
@@ -85,7 +85,7 @@ static int set_direct(const struct io_out *out, bool on)
 
 void io_past_cache(struct io_out *out)
 {
-    if (out->slot < 0 || out->written || out->block || set_direct(out, true) < 0) return;
+    if (out->slot < 0 || out->written || out->block || set_direct(out, true)) return;
     out->block = mem_aligned(BLOCK, IO_PAST_CACHE, NULL);
     if (!out->block) set_direct(out, false);
 }
@@ -110,7 +110,7 @@ static int write_blocks(struct io_out *out, const char *p, size_t n)
         memcpy(out->block + used, p, k);
         p += k, n -= k;
         out->written += k;
-        if (k == room && put_block(out, IO_PAST_CACHE) < 0) return -1;
+        if (k == room && put_block(out, IO_PAST_CACHE)) return -1;
     }
     return 0;
 }
@@ -156,9 +156,9 @@ static int commit_direct(struct io_out *out, struct err *e)
 
 static int commit_temp(struct io_out *out, struct err *e)
 {
-    if (write_rest(out) < 0 || sys_fsync(out->fd) < 0 || close_copy(out) < 0) {
+    if (write_rest(out) || sys_fsync(out->fd) || close_copy(out)) {
         err_errno(e, ERR_IO, "%s: write failed", out->path);
-    } else if (sys_rename(temp_name(out->slot), out->path) < 0) {
+    } else if (sys_rename(temp_name(out->slot), out->path)) {
         err_errno(e, ERR_CREATE, "%s: cannot rename the finished file", out->path);
     } else {
         temp_forget(out->slot);
@@ -263,7 +263,7 @@ int io_log_new(const char *path, struct io_log **log, struct err *e)
 
 int io_append(struct io_log *l, const void *p, size_t n, struct err *e)
 {
-    if (sys_write_all(l->fd, p, n) < 0) return err_errno(e, ERR_IO, "%s: write failed", l->path);
+    if (sys_write_all(l->fd, p, n)) return err_errno(e, ERR_IO, "%s: write failed", l->path);
     return 0;
 }
 

@@ -87,7 +87,7 @@ static void on_signal(int sig)
 static void take_signal(int sig, void (*handler)(int))
 {
     struct sigaction now, act = {.sa_handler = handler};
-    if (sigaction(sig, NULL, &now) != 0 || (now.sa_flags & SA_SIGINFO)) return;
+    if (sigaction(sig, NULL, &now) || (now.sa_flags & SA_SIGINFO)) return;
     if (now.sa_handler != SIG_DFL) return; /* nohup, or a handler of the program */
     sigemptyset(&act.sa_mask);
     sigaction(sig, &act, NULL);
@@ -161,7 +161,7 @@ static int make_named(int slot, const char *path, bool folder, struct err *e)
 {
     enum { TRIES = 100 };
     for (int i = 0; i < TRIES; i++) {
-        if (make_name(slots[slot].path, path) < 0)
+        if (make_name(slots[slot].path, path))
             return err_set(e, ERR_CREATE, "%s: cannot create: the path is too long", path);
         if ((slots[slot].fd = make(slots[slot].path, folder)) >= 0) return 0;
         if (errno != EEXIST) break;
@@ -177,7 +177,7 @@ int temp_new(const char *path, bool folder, struct err *e)
     for (int i = 0; i < SLOTS; i++) {
         int want = SLOT_FREE;
         if (!atomic_compare_exchange_strong(&slots[i].state, &want, SLOT_BUSY)) continue;
-        if (make_named(i, path, folder, e) < 0) {
+        if (make_named(i, path, folder, e)) {
             atomic_store(&slots[i].state, SLOT_FREE);
             return -1;
         }

@@ -121,7 +121,7 @@ static int check_keys(struct json_parser *j, const struct str *keys, size_t n)
                 if (str_eq(keys[i], keys[k])) return duplicate(j, keys[i]);
         return 0;
     }
-    if (mem_grow(&s->sorted, &s->sorted_cap, n, sizeof *s->sorted, &e) < 0)
+    if (mem_grow(&s->sorted, &s->sorted_cap, n, sizeof *s->sorted, &e))
         return json_no_memory(j, &e);
     for (size_t i = 0; i < n; i++)
         s->sorted[i] = (struct json_member){hash64(keys[i].p, keys[i].n, 0), keys[i]};
@@ -143,15 +143,15 @@ static int parse_member(struct json_parser *j, bool object, int depth)
     if (object) {
         if (j->p == j->end) return json_fault_set(j, j->p, "the text ends inside an object");
         if (*j->p != '"') return json_fault_set(j, j->p, "expected a key in double quotes");
-        if (json_string(j, &key) < 0) return -1;
+        if (json_string(j, &key)) return -1;
         skip_space(j);
         if (j->p == j->end) return json_fault_set(j, j->p, "the text ends inside an object");
         if (*j->p != ':') return json_fault_set(j, j->p, "expected ':' after a key");
         j->p++;
     }
-    if (parse_value(j, &v, depth + 1) < 0) return -1;
-    if (mem_grow(&s->values, &s->cap, s->n + 1, sizeof *s->values, &e) < 0 ||
-        mem_grow(&s->keys, &s->keys_cap, s->n + 1, sizeof *s->keys, &e) < 0)
+    if (parse_value(j, &v, depth + 1)) return -1;
+    if (mem_grow(&s->values, &s->cap, s->n + 1, sizeof *s->values, &e) ||
+        mem_grow(&s->keys, &s->keys_cap, s->n + 1, sizeof *s->keys, &e))
         return json_no_memory(j, &e);
     s->values[s->n] = v;
     s->keys[s->n++] = key;
@@ -169,7 +169,7 @@ static int close_container(struct json_parser *j, struct json *v, size_t base)
     v->items = arena_copy(j->arena, s->values + base, v->count * sizeof *v->items, &e);
     if (!v->items) return json_no_memory(j, &e);
     if (v->kind == JSON_ARRAY) return 0;
-    if (check_keys(j, s->keys + base, v->count) < 0) return -1;
+    if (check_keys(j, s->keys + base, v->count)) return -1;
     v->keys = arena_copy(j->arena, s->keys + base, v->count * sizeof *v->keys, &e);
     return v->keys ? 0 : json_no_memory(j, &e);
 }
@@ -189,7 +189,7 @@ static int parse_container(struct json_parser *j, struct json *v, int depth)
         return 0;
     }
     for (;;) {
-        if (parse_member(j, object, depth) < 0) return -1;
+        if (parse_member(j, object, depth)) return -1;
         skip_space(j);
         if (j->p == j->end) return json_fault_set(j, j->p, ends);
         unsigned char c = *j->p++;
@@ -232,7 +232,7 @@ struct json *json_parse_with(const char *text, size_t n, size_t max_values, stru
     struct json v;
     struct err e;
     s->n = 0;
-    if (parse_value(&j, &v, 1) < 0) return NULL;
+    if (parse_value(&j, &v, 1)) return NULL;
     skip_space(&j);
     if (j.p < j.end) {
         json_fault_set(&j, j.p, "text after the end of the value");

@@ -15,7 +15,6 @@ struct json_rows {
     char *data;       /* data[at, end) is read and not yet consumed */
     size_t at, end, cap;
     bool eof, lines, failed, finished;
-    uint64_t consumed; /* bytes of the input before data[at] */
     uint64_t line;     /* line of data[at], from 1 */
     uint64_t rows;     /* rows returned so far */
     uint64_t row_line; /* line where the last row starts */
@@ -39,7 +38,6 @@ static void consume(struct json_rows *r, size_t n)
         p++;
     }
     r->at += n;
-    r->consumed += n;
 }
 
 /* Moves the unread bytes to the front and reads more after them. Returns 1, 0 at the end of the
@@ -53,7 +51,7 @@ static int more(struct json_rows *r, struct err *e)
         r->at = 0;
     }
     if (r->end > JSON_MAX_ROW) return fail(r, e, "longer than 64 MiB");
-    if (mem_grow(&r->data, &r->cap, r->end + CHUNK, 1, e) < 0) return -1;
+    if (mem_grow(&r->data, &r->cap, r->end + CHUNK, 1, e)) return -1;
     ssize_t k = io_read(r->in, r->data + r->end, CHUNK, e);
     if (k < 0) return -1;
     r->end += (size_t)k;
@@ -236,7 +234,7 @@ static int next_in_array(struct json_rows *r, const struct json **row, struct er
     }
     if (c == -2) return -1;
     if (c != '{') return fail(r, e, "is not an object");
-    if (find_object(r, &n, e) < 0) return -1;
+    if (find_object(r, &n, e)) return -1;
     return parse_row(r, n, row, e);
 }
 
@@ -246,7 +244,7 @@ static int next_line(struct json_rows *r, const struct json **row, struct err *e
     int c = next_byte(r, e);
     if (c == -1) r->finished = true;
     if (c < 0) return c == -1 ? 0 : -1;
-    if (find_line(r, &n, e) < 0) return -1;
+    if (find_line(r, &n, e)) return -1;
     return parse_row(r, n, row, e);
 }
 
@@ -271,8 +269,6 @@ uint64_t json_rows_index(const struct json_rows *r) { return r->rows ? r->rows -
 uint64_t json_rows_line(const struct json_rows *r) { return r->row_line; }
 
 bool json_rows_is_lines(const struct json_rows *r) { return r->lines; }
-
-uint64_t json_rows_bytes(const struct json_rows *r) { return r->consumed; }
 
 void json_rows_close(struct json_rows *r)
 {

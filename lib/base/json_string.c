@@ -67,12 +67,12 @@ static int unicode_escape(struct json_parser *j, const unsigned char **p, uint32
 {
     uint32_t low;
     const unsigned char *at = *p - 2;
-    if (hex4(*p, j->end, c) < 0) return json_fault_set(j, at, "\\u needs four hexadecimal digits");
+    if (hex4(*p, j->end, c)) return json_fault_set(j, at, "\\u needs four hexadecimal digits");
     *p += 4;
     if (*c < 0xd800 || *c > 0xdfff) return 0;
     const unsigned char *q = *p;
-    if (*c > 0xdbff || j->end - q < 6 || q[0] != '\\' || q[1] != 'u' ||
-        hex4(q + 2, j->end, &low) < 0 || low < 0xdc00 || low > 0xdfff)
+    if (*c > 0xdbff || j->end - q < 6 || q[0] != '\\' || q[1] != 'u' || hex4(q + 2, j->end, &low) ||
+        low < 0xdc00 || low > 0xdfff)
         return json_fault_set(
             j, at, "half of a surrogate pair (\\ud800 to \\udfff), which is no character");
     *c = 0x10000 + ((*c - 0xd800) << 10) + (low - 0xdc00);
@@ -89,7 +89,7 @@ static int unescape(struct json_parser *j, char **to)
     if (*p == 'u') {
         uint32_t c = 0;
         p++;
-        if (unicode_escape(j, &p, &c) < 0) return -1;
+        if (unicode_escape(j, &p, &c)) return -1;
         *to += put_utf8(*to, c);
     } else {
         const char *known = *p ? strchr(from, *p) : NULL;
@@ -129,7 +129,7 @@ int json_string(struct json_parser *j, struct str *s)
 {
     struct err e;
     const unsigned char *from = ++j->p; /* after the quote */
-    if (span(j) < 0) return -1;
+    if (span(j)) return -1;
     *s = (struct str){(const char *)from, (size_t)(j->p - from)};
     if (*j->p == '"') {
         j->p++;
@@ -141,9 +141,9 @@ int json_string(struct json_parser *j, struct str *s)
     if (!copy) return json_no_memory(j, &e);
     to += j->p - from;
     while (*j->p == '\\') {
-        if (unescape(j, &to) < 0) return -1;
+        if (unescape(j, &to)) return -1;
         const unsigned char *plain = j->p;
-        if (span(j) < 0) return -1;
+        if (span(j)) return -1;
         memcpy(to, plain, (size_t)(j->p - plain));
         to += j->p - plain;
     }

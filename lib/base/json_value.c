@@ -28,11 +28,11 @@ static int number_text(const struct json *v, char text[NUMBER_MAX + 1])
 int json_int(const struct json *v, int64_t *out)
 {
     char text[NUMBER_MAX + 1];
-    return number_text(v, text) < 0 ? -1 : num_i64(text, out);
+    return number_text(v, text) ? -1 : num_i64(text, out);
 }
 
 int json_real(const struct json *v, double *out)
 {
     char text[NUMBER_MAX + 1];
-    return number_text(v, text) < 0 ? -1 : num_f64(text, out);
+    return number_text(v, text) ? -1 : num_f64(text, out);
 }

@@ -57,7 +57,7 @@ static int set_int(const struct opt *o, const char *text, const char *shown, str
 {
     int64_t v;
     bool any = o->min == 0 && o->max == 0;
-    if (num_i64(text, &v) < 0)
+    if (num_i64(text, &v))
         return err_set(e, ERR_USAGE, "%s: '%s' is not a whole number", shown, text);
     if (!any && (v < o->min || v > o->max))
         return err_set(e, ERR_USAGE, "%s: %s is not between %lld and %lld", shown, text,
@@ -271,9 +271,9 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
     struct walk w = {.cmd = cmd, .argc = argc, .argv = argv};
     *nargs = 0;
     log_init(cmd->name, LOG_INFO); /* for messages about the options */
-    if (io_standard(e) < 0) return -1;
+    if (io_standard(e)) return -1;
     opt_common_table(w.common, common);
-    if (walk(&w, nargs, e) < 0) return -1;
+    if (walk(&w, nargs, e)) return -1;
     if (w.special) return print_special(&w, e);
     log_init(cmd->name, common->quiet ? LOG_ERROR : common->verbose ? LOG_DEBUG : LOG_INFO);
     return 0;

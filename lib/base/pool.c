@@ -73,7 +73,7 @@ static void start(struct pool *p, int threads)
     for (int i = 0; i < threads; i++) {
         struct worker *w = &p->workers[i];
         *w = (struct worker){.pool = p, .index = i};
-        if (pthread_create(&w->thread, NULL, worker_main, w) != 0) break;
+        if (pthread_create(&w->thread, NULL, worker_main, w)) break;
         p->threads++;
     }
 }

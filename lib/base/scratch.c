@@ -46,7 +46,7 @@ struct scratch *scratch_new(struct err *e)
 
 static int flush(struct scratch *s, struct err *e)
 {
-    if (s->tail.len && sys_write_all(s->fd, s->tail.data, s->tail.len) < 0)
+    if (s->tail.len && sys_write_all(s->fd, s->tail.data, s->tail.len))
         return err_errno(e, ERR_IO,
                          "%s: cannot write a temporary file; set TMPDIR to a folder "
                          "with more room",
@@ -58,7 +58,7 @@ static int flush(struct scratch *s, struct err *e)
 int scratch_add(struct scratch *s, const void *p, size_t n, struct err *e)
 {
     buf_add(&s->tail, p, n);
-    if (buf_check(&s->tail, e) < 0) return -1;
+    if (buf_check(&s->tail, e)) return -1;
     s->size += n;
     return s->tail.len >= CHUNK ? flush(s, e) : 0;
 }
@@ -68,7 +68,7 @@ uint64_t scratch_size(const struct scratch *s) { return s->size; }
 const void *scratch_map(struct scratch *s, struct err *e)
 {
     if (s->map || s->size == 0) return s->map ? s->map : "";
-    if (flush(s, e) < 0) return NULL;
+    if (flush(s, e)) return NULL;
     void *p = mmap(NULL, s->size, PROT_READ, MAP_PRIVATE, s->fd, 0);
     if (p == MAP_FAILED) {
         err_errno(e, ERR_IO, "%s: cannot map a temporary file", folder());

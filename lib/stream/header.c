@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The header of a stream as JSON: what kind it is, for which tokenizer, and how it was made. */
+/* The header of a stream as JSON: its kind, its tokenizer, and the stages that made it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,6 @@ static const char *const kind_makers[] = {"sft-tokenize", "sft-template", "sft-p
 
 const char *stream_kind_name(enum stream_kind kind) { return kind_names[kind]; }
 const char *stream_kind_maker(enum stream_kind kind) { return kind_makers[kind]; }
-const char *stream_mode_name(enum pack_mode mode) { return mode_names[mode]; }
 
 int stream_mode_find(const char *name, enum pack_mode *mode)
 {
@@ -60,7 +59,7 @@ int stream_header_json(const struct stream_header *h, struct buf *b, struct err 
     buf_puts(b, ",\"stages\":[");
     if (h->stages.len) buf_add(b, h->stages.data, h->stages.len);
     buf_puts(b, "]}\n");
-    if (buf_check(b, e) < 0) return -1;
+    if (buf_check(b, e)) return -1;
     if (b->len > STREAM_MAX_HEADER)
         return err_set(e, ERR_INTERNAL, "a stream header of %zu bytes", b->len);
     return 0;
@@ -77,7 +76,7 @@ static int get_count(const struct json *o, const char *key, uint64_t max, uint64
 {
     const struct json *j = json_get(o, key);
     int64_t i;
-    if (!j || j->kind != JSON_NUMBER || json_int(j, &i) < 0 || i < 0 || (uint64_t)i > max)
+    if (!j || j->kind != JSON_NUMBER || json_int(j, &i) || i < 0 || (uint64_t)i > max)
         return bad(e, key, "is missing or out of range");
     *v = (uint64_t)i;
     return 0;
@@ -92,7 +91,7 @@ static int get_word(const struct json *o, const char *key, const char *const *wo
     return bad(e, key, "is missing or unknown");
 }
 
-/* 32 hexadecimal digits; optional: may be absent, which gives "". */
+/* Copies a digest of 32 hexadecimal digits. An absent optional one gives "". */
 static int get_digest(const struct json *o, const char *key, bool optional, char out[HASH128_HEX],
                       struct err *e)
 {
@@ -122,9 +121,9 @@ static int get_plan(const struct json *o, struct stream_header *h, struct err *e
         {"samples", &h->samples, INT64_MAX}, {"tokens", &h->tokens, INT64_MAX},
         {"seed", &h->seed, INT64_MAX},       {"label_tokens", &h->label_tokens, INT64_MAX}};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (get_count(o, counts[i].key, counts[i].max, counts[i].to, e) < 0) return -1;
+        if (get_count(o, counts[i].key, counts[i].max, counts[i].to, e)) return -1;
     const struct json *epochs = json_get(o, "epochs"), *order = json_get(o, "in_order");
-    if (!epochs || json_real(epochs, &h->epochs) < 0 || h->epochs <= 0)
+    if (!epochs || json_real(epochs, &h->epochs) || h->epochs <= 0)
         return bad(e, "epochs", "is missing or out of range");
     if (!order || order->kind != JSON_BOOL) return bad(e, "in_order", "is missing");
     h->in_order = order->truth;
@@ -137,7 +136,7 @@ static int get_stages(const struct json *o, struct stream_header *h, struct err 
     const struct json *j = json_get(o, "stages");
     if (!j || j->kind != JSON_ARRAY) return bad(e, "stages", "is missing");
     for (size_t i = 0; i < j->count; i++) {
-        if (j->items[i].kind != JSON_OBJECT) return bad(e, "stages", "holds no object");
+        if (j->items[i].kind != JSON_OBJECT) return bad(e, "stages", "must contain only objects");
         if (i) buf_putc(&h->stages, ',');
         json_write(&j->items[i], &h->stages);
     }
@@ -151,7 +150,7 @@ static int check_format(const struct json *o, struct err *e)
     if (o->kind != JSON_OBJECT || !format || format->kind != JSON_STRING ||
         !str_is(format->s, STREAM_FORMAT))
         return bad(e, "format", "is not \"" STREAM_FORMAT "\"");
-    if (get_count(o, "version", INT64_MAX, &version, e) < 0) return -1;
+    if (get_count(o, "version", INT64_MAX, &version, e)) return -1;
     if (version != STREAM_VERSION)
         return err_set(e, ERR_DATA,
                        "stream version %" PRIu64 ", this program reads version %d; "
@@ -163,22 +162,22 @@ static int check_format(const struct json *o, struct err *e)
                        "the stream needs \"%.*s\", which this program does not know; "
                        "use a newer one",
                        STR_FMT(requires->items[0].s));
-    return requires->count ? bad(e, "requires", "holds no strings") : 0;
+    return requires->count ? bad(e, "requires", "must contain only strings") : 0;
 }
 
 static int parse(const struct json *o, struct stream_header *h, struct err *e)
 {
-    if (check_format(o, e) < 0) return -1;
+    if (check_format(o, e)) return -1;
     int kind = get_word(o, "kind", kind_names, 3, e);
     if (kind < 0) return -1;
     h->kind = (enum stream_kind)kind;
     uint64_t vocab;
-    if (get_digest(o, "tokenizer", false, h->tokenizer, e) < 0) return -1;
-    if (get_digest(o, "template", h->kind == STREAM_TURNS, h->template_id, e) < 0) return -1;
-    if (get_count(o, "vocab_size", INT32_MAX, &vocab, e) < 0) return -1;
+    if (get_digest(o, "tokenizer", false, h->tokenizer, e)) return -1;
+    if (get_digest(o, "template", h->kind == STREAM_TURNS, h->template_id, e)) return -1;
+    if (get_count(o, "vocab_size", INT32_MAX, &vocab, e)) return -1;
     if (!vocab) return bad(e, "vocab_size", "is 0");
     h->vocab_size = (uint32_t)vocab;
-    if (h->kind == STREAM_PACKED && get_plan(o, h, e) < 0) return -1;
+    if (h->kind == STREAM_PACKED && get_plan(o, h, e)) return -1;
     return get_stages(o, h, e);
 }
 
@@ -188,7 +187,7 @@ int header_parse(const char *json, size_t n, struct stream_header *h, struct err
     *h = (struct stream_header){0};
     const struct json *o = json_parse(json, n, &a, e);
     int rc = o ? parse(o, h, e) : err_prefix(e, "stream header");
-    if (rc < 0) stream_header_free(h);
+    if (rc) stream_header_free(h);
     arena_free(&a);
     return rc;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a stream: every byte is hashed as it is taken, frames are decompressed one at a time and
- * verified before their records are given out, and the end is an error unless the trailer agrees.
- */
+/* Reads a stream. The reader hashes every byte, verifies each frame before it returns its records,
+ * and reports an error at the end unless the trailer matches. */
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,15 +13,15 @@ enum { RAW = 64 << 10, OPEN, ENDED, FAILED };
 
 struct stream_reader {
     struct io_in *in;
-    bool pipe; /* an early end is the fault of the stage before */
+    bool pipe; /* the previous stage causes an early end */
     int state;
     struct stream_header header;
-    struct hash64 *hash; /* of every byte taken so far */
+    struct hash64 *hash; /* of every byte consumed so far */
     unsigned char raw[RAW];
-    size_t at, end;  /* what is in raw and not yet taken */
-    uint64_t offset; /* in the file, of raw[at] */
+    size_t at, end;  /* raw[at, end) is not yet consumed */
+    uint64_t offset; /* of raw[at] in the file */
     ZSTD_DCtx *zstd;
-    struct buf frame; /* content of the present frame */
+    struct buf frame; /* content of the current frame */
     size_t frame_at;
     struct stream_frame now;
     struct arena arena;
@@ -31,7 +30,7 @@ struct stream_reader {
 };
 
 /* ---- bytes ---- */
-static int cut(struct stream_reader *r, struct err *e)
+static int cut_short(struct stream_reader *r, struct err *e)
 {
     uint64_t at = r->offset + (r->end - r->at);
     if (r->pipe)
@@ -43,7 +42,7 @@ static int cut(struct stream_reader *r, struct err *e)
     return err_set(e, ERR_DATA, "cut short at byte %" PRIu64 "; make the stream again", at);
 }
 
-/* Makes at least n bytes (n <= RAW) available unless the input ends before. -1 on a read error. */
+/* Makes at least n bytes (n <= RAW) available, fewer only at the end. -1 on a read error. */
 static int fill(struct stream_reader *r, size_t n, struct err *e)
 {
     if (r->end - r->at >= n) return 0;
@@ -69,56 +68,57 @@ static uint32_t le32(const unsigned char *p)
 }
 
 /* Appends n bytes of the input to b. */
-static int gather(struct stream_reader *r, size_t n, struct buf *b, struct err *e)
+static int read_bytes(struct stream_reader *r, size_t n, struct buf *b, struct err *e)
 {
     while (n > 0) {
-        if (fill(r, 1, e) < 0) return -1;
+        if (fill(r, 1, e)) return -1;
         size_t k = r->end - r->at < n ? r->end - r->at : n;
-        if (k == 0) return cut(r, e);
+        if (k == 0) return cut_short(r, e);
         buf_add(b, r->raw + r->at, k);
-        if (buf_check(b, e) < 0) return -1;
+        if (buf_check(b, e)) return -1;
         take(r, k);
         n -= k;
     }
     return 0;
 }
 
-/* A skippable frame of ours, whose 8 bytes of magic and size are at hand: its payload into b, with
- * the XXH64 of every byte of the file before it checked. */
-static int take_sealed(struct stream_reader *r, const char *what, size_t max, struct buf *b,
+/* Reads the payload of the next skippable frame into b, and checks its last 8 bytes: the XXH64 of
+ * every byte of the file before them. */
+static int read_sealed(struct stream_reader *r, const char *what, size_t max, struct buf *b,
                        struct err *e)
 {
-    if (fill(r, 8, e) < 0) return -1;
-    if (r->end - r->at < 8) return cut(r, e);
+    if (fill(r, 8, e)) return -1;
+    if (r->end - r->at < 8) return cut_short(r, e);
     size_t n = le32(r->raw + r->at + 4);
     if (n < 8 || n > max) return err_set(e, ERR_DATA, "damaged: a %s of %zu bytes", what, n);
     take(r, 8);
-    if (gather(r, n - 8, b, e) < 0) return -1;
-    uint64_t is = hash64_value(r->hash), said = 0;
-    if (gather(r, 8, b, e) < 0) return -1;
-    for (int i = 7; i >= 0; i--) said = said << 8 | (unsigned char)b->data[n - 8 + (size_t)i];
-    if (is != said) return err_set(e, ERR_DATA, "damaged: the hash of the %s does not match", what);
+    if (read_bytes(r, n - 8, b, e)) return -1;
+    uint64_t hash = hash64_value(r->hash), stored = 0;
+    if (read_bytes(r, 8, b, e)) return -1;
+    for (int i = 7; i >= 0; i--) stored = stored << 8 | (unsigned char)b->data[n - 8 + (size_t)i];
+    if (hash != stored)
+        return err_set(e, ERR_DATA, "damaged: the hash of the %s does not match", what);
     b->len = n - 8;
     return 0;
 }
 
 /* ---- header ---- */
-static int not_ours(struct stream_reader *r, struct err *e)
+static int not_a_stream(struct stream_reader *r, struct err *e)
 {
     unsigned char c = r->end > r->at ? r->raw[r->at] : 0;
     if (c == '{' || c == '[')
-        return err_set(e, ERR_DATA, "is JSON, not a token stream; sft-tokenize makes one of it");
+        return err_set(e, ERR_DATA, "is JSON, not a token stream; convert it with sft-tokenize");
     return err_set(e, ERR_DATA, "is not a token stream");
 }
 
 static int read_header(struct stream_reader *r, struct err *e)
 {
     unsigned char magic[4] = {'S', 0x2A, 0x4D, 0x18};
-    if (fill(r, 8, e) < 0) return -1;
+    if (fill(r, 8, e)) return -1;
     size_t n = r->end - r->at;
-    if (memcmp(r->raw + r->at, magic, n < 4 ? n : 4) != 0) return not_ours(r, e);
+    if (memcmp(r->raw + r->at, magic, n < 4 ? n : 4) != 0) return not_a_stream(r, e);
     struct buf json = {0};
-    int rc = take_sealed(r, "header", STREAM_MAX_HEADER, &json, e);
+    int rc = read_sealed(r, "header", STREAM_MAX_HEADER, &json, e);
     if (rc == 0) rc = header_parse(json.data, json.len, &r->header, e);
     buf_free(&json);
     return rc;
@@ -132,22 +132,20 @@ static int zstd_failed(struct stream_reader *r, size_t result, struct err *e)
     return err_set(e, ERR_DATA, "damaged near byte %" PRIu64 ": %s", r->offset, why);
 }
 
-/* Decompresses the frame that starts at the next byte, whole, into r->frame. */
+/* Decompresses the next frame into r->frame. */
 static int read_frame(struct stream_reader *r, struct err *e)
 {
     const size_t max = STREAM_MAX_RECORD + STREAM_FRAME + 16, step = 256 << 10;
     uint64_t start = r->offset;
-    /* Frame_Header_Descriptor: bit 2 says that a checksum follows, bits 0 and 1 name a dictionary.
-     */
+    /* Frame_Header_Descriptor: bit 2 announces a checksum, bits 0 and 1 a dictionary. */
     if ((r->raw[r->at + 4] & 7) != 4)
-        return err_set(e, ERR_DATA,
-                       "damaged: the frame at byte %" PRIu64 " is not as sft writes "
-                       "frames",
-                       start);
+        return err_set(
+            e, ERR_DATA,
+            "damaged: the frame at byte %" PRIu64 " lacks a checksum or needs a dictionary", start);
     ZSTD_DCtx_reset(r->zstd, ZSTD_reset_session_only);
     buf_reset(&r->frame);
     for (size_t more = 1; more != 0;) {
-        if (fill(r, 1, e) < 0) return -1;
+        if (fill(r, 1, e)) return -1;
         size_t had = r->frame.len;
         if (had > max) return err_set(e, ERR_DATA, "damaged: a frame of more than %zu bytes", max);
         char *to = buf_room(&r->frame, step);
@@ -157,7 +155,7 @@ static int read_frame(struct stream_reader *r, struct err *e)
         more = ZSTD_decompressStream(r->zstd, &out, &in);
         r->frame.len = had + out.pos;
         if (ZSTD_isError(more)) return zstd_failed(r, more, e);
-        if (in.size == 0 && out.pos == 0 && more != 0) return cut(r, e);
+        if (in.size == 0 && out.pos == 0 && more != 0) return cut_short(r, e);
         take(r, in.pos);
     }
     r->frame_at = 0;
@@ -165,12 +163,12 @@ static int read_frame(struct stream_reader *r, struct err *e)
     return 0;
 }
 
-/* The last four bytes before the hash tell how long the trailer's frame is. */
+/* Checks and removes the size of the trailer's frame, which precedes the hash. */
 static int strip_size(struct buf *json, struct err *e)
 {
     if (json->len < 4 ||
         le32((const unsigned char *)json->data + json->len - 4) != json->len - 4 + 20)
-        return err_set(e, ERR_DATA, "damaged: the trailer's size is not its own");
+        return err_set(e, ERR_DATA, "damaged: the trailer contains a wrong size");
     json->len -= 4;
     return 0;
 }
@@ -178,31 +176,31 @@ static int strip_size(struct buf *json, struct err *e)
 static int read_trailer(struct stream_reader *r, struct err *e)
 {
     struct buf json = {0};
-    struct stream_tally said = {0};
-    int rc = take_sealed(r, "trailer", STREAM_MAX_TRAILER, &json, e);
+    struct stream_tally stored = {0};
+    int rc = read_sealed(r, "trailer", STREAM_MAX_TRAILER, &json, e);
     if (rc == 0) rc = strip_size(&json, e);
-    if (rc == 0) rc = trailer_parse(json.data, json.len, &said, e);
-    if (rc == 0) rc = trailer_check(&r->tally, &said, e);
+    if (rc == 0) rc = trailer_parse(json.data, json.len, &stored, e);
+    if (rc == 0) rc = trailer_check(&r->tally, &stored, e);
     if (rc == 0) rc = tally_end(&r->tally, &r->header, e);
     if (rc == 0) rc = fill(r, 1, e);
     if (rc == 0 && r->end > r->at)
         rc = err_set(e, ERR_DATA, "bytes after the trailer, from byte %" PRIu64, r->offset);
-    tally_free(&said);
+    tally_free(&stored);
     buf_free(&json);
     return rc;
 }
 
-/* Makes records available: 1, or 0 at the verified end. */
+/* Reads the next frame. Returns 1, 0 at the verified end, or -1. */
 static int advance(struct stream_reader *r, struct err *e)
 {
-    if (fill(r, 8, e) < 0) return -1;
-    if (r->end - r->at < 8) return cut(r, e);
+    if (fill(r, 8, e)) return -1;
+    if (r->end - r->at < 8) return cut_short(r, e);
     uint32_t magic = le32(r->raw + r->at);
-    if (magic == STREAM_MAGIC_TRAILER) return read_trailer(r, e) < 0 ? -1 : 0;
+    if (magic == STREAM_MAGIC_TRAILER) return read_trailer(r, e) ? -1 : 0;
     if (magic != STREAM_MAGIC_ZSTD)
         return err_set(e, ERR_DATA, "damaged: neither a frame nor the trailer at byte %" PRIu64,
                        r->offset);
-    if (read_frame(r, e) < 0) return -1;
+    if (read_frame(r, e)) return -1;
     return r->frame.len ? 1 : err_set(e, ERR_DATA, "damaged: an empty frame");
 }
 
@@ -210,19 +208,18 @@ static int next_record(struct stream_reader *r, struct err *e)
 {
     const char *p = r->frame.data + r->frame_at, *end = r->frame.data + r->frame.len;
     uint64_t n;
-    if (varint_get(&p, end, &n) < 0 || n > STREAM_MAX_RECORD || n > (uint64_t)(end - p))
-        return err_set(e, ERR_DATA, "record: runs over the end of its frame");
+    if (varint_get(&p, end, &n) || n > STREAM_MAX_RECORD || n > (uint64_t)(end - p))
+        return err_set(e, ERR_DATA, "record: exceeds its frame");
     arena_reset(&r->arena);
-    if (record_decode(r->header.kind, p, n, &r->arena, &r->rec, &r->tally.checksum, e) < 0)
-        return -1;
+    if (record_decode(r->header.kind, p, n, &r->arena, &r->rec, &r->tally.checksum, e)) return -1;
     r->frame_at = (size_t)(p - r->frame.data) + n;
     r->now.records++;
-    if (tally_record(&r->tally, &r->header, &r->rec, e) < 0) return -1;
+    if (tally_record(&r->tally, &r->header, &r->rec, e)) return -1;
     if (r->frame_at == r->frame.len) return tally_frame(&r->tally, &r->now, e);
     return 0;
 }
 
-/* Whatever failed names its file; that reading failed does so itself. */
+/* Prefixes the file name, which a read error already contains. */
 static void name_failure(const struct stream_reader *r, struct err *e)
 {
     if (e && e->code != ERR_IO) err_prefix(e, "%s", io_name(r->in));
@@ -231,9 +228,9 @@ static void name_failure(const struct stream_reader *r, struct err *e)
 int stream_next(struct stream_reader *r, const struct stream_record **rec, struct err *e)
 {
     if (r->state == ENDED) return 0;
-    if (r->state == FAILED) return err_set(e, ERR_DATA, "%s: was found bad before", io_name(r->in));
+    if (r->state == FAILED) return err_set(e, ERR_DATA, "%s: has failed before", io_name(r->in));
     int rc = r->frame_at < r->frame.len ? 1 : advance(r, e);
-    if (rc > 0 && next_record(r, e) < 0) {
+    if (rc > 0 && next_record(r, e)) {
         err_prefix(e, "record %" PRIu64, r->tally.records);
         rc = -1;
     }
@@ -271,7 +268,7 @@ struct stream_reader *stream_open_any(const char *path, struct err *e)
         return NULL;
     }
     ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, STREAM_WINDOW_LOG);
-    if (read_header(r, e) < 0) {
+    if (read_header(r, e)) {
         name_failure(r, e);
         stream_close(r);
         return NULL;
@@ -314,7 +311,7 @@ const struct stream_note *stream_note(const struct stream_reader *r, size_t i)
 
 size_t stream_room(uint64_t length)
 {
-    enum { TOKEN = 256 }; /* a sample of its own, encoded and decoded, twice while buffers grow */
+    enum { TOKEN = 256 }; /* bytes of a sample of one token, encoded and decoded, buffers growing */
     size_t bytes;
     return length > SIZE_MAX || mem_mul((size_t)length, TOKEN, &bytes) ||
                    mem_add(bytes, 4 * STREAM_FRAME, &bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes to records. Everything here reads hostile input: each length is checked against what is
- * left, and memory is a small multiple of the record's bytes. */
+/* Decodes records. The input is untrusted: each length is checked against the remaining bytes, and
+ * memory is a small multiple of the size of the record. */
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ int varint_get(const char **p, const char *end, uint64_t *v)
     return -1;
 }
 
-/* A place in the bytes of a record or of a field. */
+/* The remaining bytes of a record or of a field. */
 struct view {
     const char *p, *end;
     struct arena *a;
@@ -30,20 +30,20 @@ struct view {
 
 static int bad(struct err *e, const char *what) { return err_set(e, ERR_DATA, "record: %s", what); }
 
-/* The next field: 1, 0 at the end, -1 when it runs over the end. */
+/* Reads the next field. Returns 1, 0 at the end, or -1 when it exceeds the record. */
 static int next_field(struct view *v, uint64_t *tag, struct str *s, struct err *e)
 {
     uint64_t n;
     if (v->p == v->end) return 0;
-    if (varint_get(&v->p, v->end, tag) < 0 || varint_get(&v->p, v->end, &n) < 0 ||
+    if (varint_get(&v->p, v->end, tag) || varint_get(&v->p, v->end, &n) ||
         n > (uint64_t)(v->end - v->p))
-        return bad(e, "a field runs over its end");
+        return bad(e, "a field exceeds its record");
     *s = (struct str){v->p, (size_t)n};
     v->p += n;
     return 1;
 }
 
-/* How many fields of one tag there are; -1 when the fields are malformed. */
+/* Counts the fields with the wanted tag; -1 when a field is malformed. */
 static int64_t count_fields(struct view v, uint64_t wanted, struct err *e)
 {
     uint64_t tag;
@@ -58,7 +58,7 @@ static int get_source(struct str s, struct stream_source *out, struct err *e)
 {
     const char *p = s.p, *end = s.p + s.n;
     uint64_t file;
-    if (varint_get(&p, end, &file) < 0 || varint_get(&p, end, &out->row) < 0 || p != end ||
+    if (varint_get(&p, end, &file) || varint_get(&p, end, &out->row) || p != end ||
         file >= UINT32_MAX)
         return bad(e, "the source is malformed");
     out->file = (uint32_t)file;
@@ -74,7 +74,7 @@ static int get_ids(struct str s, struct arena *a, const uint32_t **ids, uint32_t
     const char *p = s.p, *end = s.p + s.n;
     for (size_t i = 0; i < count; i++) {
         uint64_t v;
-        if (varint_get(&p, end, &v) < 0 || v > UINT32_MAX) return bad(e, "a token id is malformed");
+        if (varint_get(&p, end, &v) || v > UINT32_MAX) return bad(e, "a token id is malformed");
         out[i] = (uint32_t)v;
     }
     if (p != end) return bad(e, "token ids are cut short");
@@ -86,7 +86,7 @@ static int get_ids(struct str s, struct arena *a, const uint32_t **ids, uint32_t
 static int get_weight(const char **p, const char *end, float *w)
 {
     uint64_t code;
-    if (varint_get(p, end, &code) < 0 || code > 2) return -1;
+    if (varint_get(p, end, &code) || code > 2) return -1;
     *w = (float)code;
     if (code < 2) return 0;
     if (end - *p < 4) return -1;
@@ -103,10 +103,10 @@ static int get_weight(const char **p, const char *end, float *w)
 static int get_run(const char **p, const char *end, struct stream_run *r)
 {
     uint64_t n, message, offset;
-    if (varint_get(p, end, &n) < 0 || n == 0 || n > UINT32_MAX) return -1;
-    if (get_weight(p, end, &r->weight) < 0) return -1;
-    if (varint_get(p, end, &message) < 0 || message > INT32_MAX) return -1;
-    if (varint_get(p, end, &offset) < 0 || offset > UINT32_MAX) return -1;
+    if (varint_get(p, end, &n) || n == 0 || n > UINT32_MAX) return -1;
+    if (get_weight(p, end, &r->weight)) return -1;
+    if (varint_get(p, end, &message) || message > INT32_MAX) return -1;
+    if (varint_get(p, end, &offset) || offset > UINT32_MAX) return -1;
     r->n = (uint32_t)n;
     r->message = (int32_t)((int64_t)message - 1);
     r->offset = (uint32_t)offset;
@@ -118,7 +118,7 @@ static int get_runs(struct str s, struct arena *a, struct stream_sample *out, st
     size_t count = 0;
     const char *p = s.p, *end = s.p + s.n;
     for (struct stream_run r; p < end; count++)
-        if (get_run(&p, end, &r) < 0) return bad(e, "a run is malformed");
+        if (get_run(&p, end, &r)) return bad(e, "a run is malformed");
     struct stream_run *runs = arena_alloc(a, count * sizeof *runs, e);
     if (!runs) return -1;
     p = s.p;
@@ -128,10 +128,10 @@ static int get_runs(struct str s, struct arena *a, struct stream_sample *out, st
     return 0;
 }
 
-/* Remembers that a field was there: a second one, or none, is an error. */
+/* Records in *seen that the field occurs. A second one is an error. */
 static int once(unsigned *seen, uint64_t tag, struct err *e)
 {
-    if (tag < 32 && *seen & 1u << tag) return bad(e, "a field stands twice");
+    if (tag < 32 && *seen & 1u << tag) return bad(e, "a field occurs twice");
     if (tag < 32) *seen |= 1u << tag;
     return 0;
 }
@@ -144,7 +144,7 @@ static int get_sample(struct view v, struct stream_sample *out, struct err *e)
     struct str s;
     int rc;
     while ((rc = next_field(&v, &tag, &s, e)) > 0) {
-        if (once(&seen, tag, e) < 0) return -1;
+        if (once(&seen, tag, e)) return -1;
         if (tag == SAMPLE_SOURCE) rc = get_source(s, &out->source, e);
         if (tag == SAMPLE_IDS) rc = get_ids(s, v.a, &out->ids, &out->n, e);
         if (tag == SAMPLE_RUNS) rc = get_runs(s, v.a, out, e);
@@ -161,12 +161,11 @@ static int get_message(struct view v, struct stream_message *m, struct err *e)
     struct str s;
     int rc;
     while ((rc = next_field(&v, &tag, &s, e)) > 0) {
-        if (once(&seen, tag, e) < 0) return -1;
+        if (once(&seen, tag, e)) return -1;
         if (tag == MESSAGE_ROLE) m->role.text = s;
         if (tag == MESSAGE_CONTENT) m->content.text = s;
         if (tag == MESSAGE_EXTRA) m->extra = s;
-        if (tag == MESSAGE_IDS && get_ids(s, v.a, &m->content.ids, &m->content.nids, e) < 0)
-            return -1;
+        if (tag == MESSAGE_IDS && get_ids(s, v.a, &m->content.ids, &m->content.nids, e)) return -1;
     }
     if (rc == 0 && !(seen & 1u << MESSAGE_ROLE)) return bad(e, "a message lacks its role");
     return rc;
@@ -185,7 +184,7 @@ static int get_turns(struct view v, struct stream_record *rec, struct err *e)
     int rc;
     while ((rc = next_field(&v, &tag, &s, e)) > 0) {
         struct view inner = {s.p, s.p + s.n, v.a};
-        if (tag != TURNS_MESSAGE && once(&seen, tag, e) < 0) return -1;
+        if (tag != TURNS_MESSAGE && once(&seen, tag, e)) return -1;
         if (tag == TURNS_SOURCE) rc = get_source(s, &rec->source, e);
         if (tag == TURNS_TOOLS) rec->tools = s;
         if (tag == TURNS_KWARGS) rec->kwargs = s;
@@ -208,13 +207,13 @@ static int get_row(struct view v, struct stream_record *rec, uint64_t *sum, stru
     int rc;
     while ((rc = next_field(&v, &tag, &s, e)) > 0) {
         struct view inner = {s.p, s.p + s.n, v.a};
-        if (tag != ROW_SAMPLE && once(&seen, tag, e) < 0) return -1;
+        if (tag != ROW_SAMPLE && once(&seen, tag, e)) return -1;
         if (tag == ROW_STEP &&
-            (varint_get(&inner.p, inner.end, &rec->step) < 0 || inner.p != inner.end))
+            (varint_get(&inner.p, inner.end, &rec->step) || inner.p != inner.end))
             return bad(e, "the step is malformed");
         if (tag != ROW_SAMPLE) continue;
         *sum += hash64(s.p, s.n, 0);
-        if (get_sample(inner, &rec->samples[rec->nsamples++], e) < 0) return -1;
+        if (get_sample(inner, &rec->samples[rec->nsamples++], e)) return -1;
     }
     if (rc == 0 && !(seen & 1u << ROW_STEP)) return bad(e, "a row lacks its step");
     return rc;

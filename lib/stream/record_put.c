@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records to bytes: fields of (tag, length, payload), numbers as LEB128. */
+/* Encodes records: fields of (tag, length, payload), numbers as LEB128. */
 #include "stream/format.h"
 
 static void put_field(struct buf *b, unsigned tag, const void *p, size_t n)
@@ -39,7 +39,7 @@ static void put_ids(struct buf *b, unsigned tag, const uint32_t *ids, size_t n)
     }
 }
 
-/* A weight is coded as 0, 1, or 2 followed by the float's four bytes. */
+/* Encodes a weight as 0, 1, or 2 and the four bytes of the float. */
 static void put_run(struct buf *b, const struct stream_run *r)
 {
     union {
@@ -57,7 +57,7 @@ static void put_run(struct buf *b, const struct stream_run *r)
     buf_varint(b, r->offset);
 }
 
-/* The payload of a sample. tmp is working space. */
+/* Appends the payload of a sample. tmp is a work buffer. */
 static void put_sample(struct buf *b, struct buf *tmp, const struct stream_sample *s)
 {
     put_source(b, SAMPLE_SOURCE, &s->source);
@@ -125,7 +125,7 @@ int record_encode(const struct stream_record *rec, struct buf *b, struct buf tmp
 {
     put_body(&tmp[2], tmp, rec, checksum);
     for (int i = 0; i < 3; i++)
-        if (buf_check(&tmp[i], e) < 0) return -1;
+        if (buf_check(&tmp[i], e)) return -1;
     if (tmp[2].len > STREAM_MAX_RECORD)
         return err_set(e, ERR_DATA, "a record of %zu bytes; %zu are allowed", tmp[2].len,
                        STREAM_MAX_RECORD);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several streams read as if they were one. */
+/* Reads several streams one after the other, as one. */
 #include <string.h>
 
 #include "stream/stream.h"
@@ -7,7 +7,7 @@
 struct stream_set {
     struct stream_reader **readers;
     int n, at;
-    uint32_t shift; /* of the source files of readers[at] */
+    uint32_t file_base; /* added to the source files of readers[at] */
     struct stream_header header;
 };
 
@@ -28,7 +28,7 @@ static int check_alike(const struct stream_set *s, int i, struct err *e)
     return 0;
 }
 
-/* Takes over the stages of reader i unless an earlier one has the same. */
+/* Appends the stages of reader i, unless an earlier reader has the same. */
 static int add_stages(struct stream_set *s, int i, struct err *e)
 {
     const struct buf *mine = &stream_header(s->readers[i])->stages;
@@ -50,7 +50,7 @@ static int open_one(struct stream_set *s, int i, const char *path, enum stream_k
         s->header = *stream_header(s->readers[0]);
         s->header.stages = (struct buf){0};
     }
-    return check_alike(s, i, e) < 0 ? -1 : add_stages(s, i, e);
+    return check_alike(s, i, e) ? -1 : add_stages(s, i, e);
 }
 
 struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind kind, struct err *e)
@@ -60,7 +60,7 @@ struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind k
     s->n = n > 0 ? n : 1;
     s->readers = mem_alloc((size_t)s->n, sizeof *s->readers, e);
     for (int i = 0; s->readers && i < s->n; i++)
-        if (open_one(s, i, n > 0 ? paths[i] : "-", kind, e) < 0) {
+        if (open_one(s, i, n > 0 ? paths[i] : "-", kind, e)) {
             stream_set_close(s);
             return NULL;
         }
@@ -76,23 +76,24 @@ const char *stream_set_name(const struct stream_set *s)
     return stream_name(s->readers[s->at < s->n ? s->at : s->n - 1]);
 }
 
-static void shift_sources(struct stream_set *s, const struct stream_record *rec)
+static void rebase_sources(struct stream_set *s, const struct stream_record *rec)
 {
-    struct stream_record *r = (struct stream_record *)(uintptr_t)rec; /* ours: see stream_next */
-    r->source.file += s->shift;
-    for (uint32_t i = 0; i < r->nsamples; i++) r->samples[i].source.file += s->shift;
+    struct stream_record *r = (struct stream_record *)(uintptr_t)rec; /* in the reader's memory */
+    r->source.file += s->file_base;
+    for (uint32_t i = 0; i < r->nsamples; i++) r->samples[i].source.file += s->file_base;
 }
 
-/* The end of readers[at]. A later stream needs to know how many files it had. */
-static int step_on(struct stream_set *s, struct err *e)
+/* Moves on at the end of readers[at]. Its number of inputs is the offset of the next source files.
+ */
+static int next_reader(struct stream_set *s, struct err *e)
 {
     size_t inputs = stream_inputs(s->readers[s->at]);
     if (s->n > 1 && inputs == 0)
-        return err_set(e, ERR_DATA, "%s: lists no inputs, so that it cannot be joined with others",
+        return err_set(e, ERR_DATA, "%s: lists no inputs, so it cannot be joined with others",
                        stream_set_name(s));
-    if (inputs > UINT32_MAX - s->shift)
+    if (inputs > UINT32_MAX - s->file_base)
         return err_set(e, ERR_DATA, "%s: too many inputs", stream_set_name(s));
-    s->shift += (uint32_t)inputs;
+    s->file_base += (uint32_t)inputs;
     s->at++;
     return 0;
 }
@@ -103,10 +104,10 @@ int stream_set_next(struct stream_set *s, const struct stream_record **rec, stru
         int rc = stream_next(s->readers[s->at], rec, e);
         if (rc < 0) return -1;
         if (rc > 0) {
-            shift_sources(s, *rec);
+            rebase_sources(s, *rec);
             return 1;
         }
-        if (step_on(s, e) < 0) return -1;
+        if (next_reader(s, e)) return -1;
     }
     return 0;
 }
@@ -116,9 +117,9 @@ int stream_set_origins(const struct stream_set *s, struct stream_writer *w, stru
     for (int i = 0; i < s->n; i++) {
         const struct stream_reader *r = s->readers[i];
         for (size_t k = 0; k < stream_inputs(r); k++)
-            if (stream_add_input(w, stream_input(r, k), e) < 0) return -1;
+            if (stream_add_input(w, stream_input(r, k), e)) return -1;
         for (size_t k = 0; k < stream_notes(r); k++)
-            if (stream_add_note(w, stream_note(r, k)->name, stream_note(r, k)->n, e) < 0) return -1;
+            if (stream_add_note(w, stream_note(r, k)->name, stream_note(r, k)->n, e)) return -1;
     }
     return 0;
 }

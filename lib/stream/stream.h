@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The token stream (.sfts): header, frames of records, trailer. docs/stream.md is the format. */
+/* The token stream (.sfts): header, frames of records, trailer. docs/stream.md defines the format.
+ */
 #ifndef SFT_STREAM_STREAM_H
 #define SFT_STREAM_STREAM_H
 
@@ -16,7 +17,7 @@
 enum stream_kind { STREAM_TURNS, STREAM_SAMPLES, STREAM_PACKED };
 enum pack_mode { PACK_BATCH, PACK_DENSE, PACK_NONE };
 
-/* Where a record came from: file counts in the order of the command line, row from 0. */
+/* The origin of a record. Files count from 0 in the order of the command line, rows from 0. */
 struct stream_source {
     uint32_t file;
     uint64_t row;
@@ -27,8 +28,8 @@ struct stream_header {
     char tokenizer[HASH128_HEX];   /* tokenizer_identity */
     char template_id[HASH128_HEX]; /* chat_identity; "" before sft-template */
     uint32_t vocab_size;
-    /* Provenance: one entry a stage: command, version and the options that change records, as JSON
-     * objects separated by commas. */
+    /* Provenance: for each stage a JSON object with the command, the version and the options that
+     * change records, separated by commas. */
     struct buf stages;
     /* Packed streams only. */
     enum pack_mode mode;
@@ -38,9 +39,9 @@ struct stream_header {
 };
 
 void stream_header_free(struct stream_header *h);
-/* The header as a line of JSON, as it stands in the file. */
+/* Appends the header as a line of JSON, as in the file. */
 int stream_header_json(const struct stream_header *h, struct buf *json, struct err *e);
-/* Appends a stage; options: members of a JSON object ("\"mask\":\"roll\""), may be "". */
+/* Adds a stage. options: the members of a JSON object ("\"mask\":\"roll\""), may be "". */
 int stream_add_stage(struct stream_header *h, const char *command, const char *options,
                      struct err *e);
 const char *stream_kind_name(enum stream_kind kind);  /* "turns", "samples", "packed" */
@@ -50,68 +51,71 @@ int stream_mode_find(const char *name, enum pack_mode *mode); /* the mode; -1 wh
 
 struct stream_sample {
     struct stream_source source;
-    uint32_t n;
-    const uint32_t *ids;
-    const struct stream_run *runs;
+    uint32_t n;                    /* tokens */
+    const uint32_t *ids;           /* [n] */
+    const struct stream_run *runs; /* [nruns]; their tokens sum to n */
     uint32_t nruns;
 };
-/* The tokens of a sample that are trained: those with a weight, but never its first. end: the place
- * after the last of them; 0: there is none. */
+/* The trained tokens of a sample: those with a weight > 0, except its first token. n: their number;
+ * end: 1 + the index of the last one, 0 when there is none. */
 struct stream_labels {
     uint32_t n, end;
 };
 struct stream_labels stream_labels(const struct stream_sample *s);
-struct stream_text { /* one string of a conversation, with its token ids as a cache; text.p is NULL
-                      * where a message has no string content (extra may then hold "content") */
+/* A string of a conversation and a cache of its token ids. text.p is NULL when the message has no
+ * string content; extra may then contain "content". */
+struct stream_text {
     struct str text;
     const uint32_t *ids;
     uint32_t nids;
 };
 struct stream_message {
     struct stream_text role, content;
-    struct str extra; /* JSON object of every other member (tool_calls, name, ...), or empty */
+    struct str extra; /* JSON object of all other members (tool_calls, name, ...), or empty */
 };
+/* A record; pointers stay valid until the next stream_next. */
 struct stream_record {
     enum stream_kind kind;
     /* STREAM_TURNS */
     struct stream_source source;
     struct stream_message *messages;
     uint32_t nmessages;
-    struct str tools;  /* JSON array; empty when the row has none, which is not the array [] */
-    struct str kwargs; /* JSON object of the row's own template variables, or empty */
+    struct str tools; /* JSON array; empty when the row has none, which differs from the array [] */
+    struct str kwargs; /* JSON object of the template variables of this row, or empty */
     /* STREAM_SAMPLES: samples[0]; STREAM_PACKED: the samples of one row, in order */
     struct stream_sample *samples;
     uint32_t nsamples;
-    uint64_t step; /* STREAM_PACKED: from 0; never falls from row to row */
+    uint64_t step; /* STREAM_PACKED: from 0, not decreasing */
 };
 
 /* ---- reading ---- */
 struct stream_reader;
-/* path "-": standard input. The header is read and its hash checked; a file of another kind than
- * asked for is ERR_DATA and names the command that makes that kind. */
+/* Opens a stream, reads its header and checks the hash of the header; "-" is standard input. NULL
+ * on failure. A stream of another kind is ERR_DATA with a message that names the command that makes
+ * the wanted kind; stream_open_any accepts every kind. */
 struct stream_reader *stream_open(const char *path, enum stream_kind kind, struct err *e);
 struct stream_reader *stream_open_any(const char *path, struct err *e);
-/* Whether the file's last bytes are the hash of all before them: one pass over the bytes, so that
- * damage anywhere shows before hours of work and not after them. 0, or -1 with ERR_DATA. */
+/* Checks in one pass, without decompression, that the last bytes of the file are the hash of all
+ * bytes before them, so that damage shows before hours of work. 0, or -1 with ERR_DATA. */
 int stream_whole(const char *path, struct err *e);
 const struct stream_header *stream_header(const struct stream_reader *r);
-/* 1 and *rec (valid until the next call), 0 at the end after the trailer was checked (its counts,
- * checksum and hash, and that nothing follows), -1 with ERR_DATA; a pipe that ends early says that
- * the stage before failed. */
+/* Returns 1 and *rec (valid until the next call); 0 at the end, after a check of the trailer
+ * (counts, checksum, hash, nothing after it); or -1 with ERR_DATA. The message about a pipe that
+ * ends early says that the previous stage failed. */
 int stream_next(struct stream_reader *r, const struct stream_record **rec, struct err *e);
-/* Order-independent checksum of the conversations or samples read so far (all of them after the
- * end): a plan of one epoch has the checksum of the samples it was made of. */
+/* The checksum of the conversations or samples read so far. It does not depend on their order: a
+ * plan of one epoch has the checksum of its samples. */
 uint64_t stream_checksum(const struct stream_reader *r);
 const char *stream_name(const struct stream_reader *r); /* the path, or "<stdin>" */
-/* What was read so far. label_tokens: those with a weight, but never the first of a sample. */
+/* The counts of the records read so far. label_tokens: see stream_labels. */
 struct stream_counts {
     uint64_t records, samples, tokens, label_tokens;
 };
 struct stream_counts stream_counts(const struct stream_reader *r);
-/* Digests of the data files that the stream was made of; known after the end. */
+/* The digests of the data files of the stream; known after the end. */
 size_t stream_inputs(const struct stream_reader *r);
 const char *stream_input(const struct stream_reader *r, size_t i);
-/* What the stages noted; known after the end. */
+/* The notes of the stages (see stream_add_note); known after the end. */
 enum { STREAM_NOTE_NAME = 32, STREAM_NOTES_MAX = 64 };
 struct stream_note {
     char name[STREAM_NOTE_NAME];
@@ -120,37 +124,38 @@ struct stream_note {
 size_t stream_notes(const struct stream_reader *r);
 const struct stream_note *stream_note(const struct stream_reader *r, size_t i);
 void stream_close(struct stream_reader *r);
-/* Bytes that a reader of a packed stream with rows of so many tokens allocates at most: the struct,
- * a frame while its buffer grows, a row. A long index adds what it has. */
+/* The most bytes that a reader of a packed stream with rows of at most `length` tokens allocates:
+ * the struct, a frame while its buffer grows, a row. A long index needs more. */
 size_t stream_room(uint64_t length);
 
 /* ---- writing ---- */
 struct stream_writer;
-/* Copies *h; the totals of a plan must be right beforehand. path "-": standard output (refused when
- * it is a terminal, ERR_USAGE). threads: workers that compress; their number does not change a
- * byte. */
+/* Starts a stream; copies *h, in which the totals of a plan must already be right. "-" is standard
+ * output; a terminal is ERR_USAGE. threads: workers that compress; their number does not change the
+ * output. NULL on failure. */
 struct stream_writer *stream_create(const char *path, const struct stream_header *h, int threads,
                                     struct err *e);
 int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e);
 /* Adds the digest of an input (any 128-bit hex text) to the trailer. */
 int stream_add_input(struct stream_writer *w, const char digest[HASH128_HEX], struct err *e);
-/* Adds n to the trailer's note of that name ([a-z_], shorter than STREAM_NOTE_NAME): how much of
- * the data a stage left out or changed. A note of 0 is not written. */
+/* Adds n to the note `name` of the trailer ([a-z_], shorter than STREAM_NOTE_NAME). A note counts
+ * data that a stage left out or changed; the trailer has no notes of 0. */
 int stream_add_note(struct stream_writer *w, const char *name, uint64_t n, struct err *e);
-/* Trailer, then commit of the file; frees w in either case. */
+/* Writes the trailer and commits the file; frees w in either case. */
 int stream_finish(struct stream_writer *w, struct err *e);
-void stream_abort(struct stream_writer *w); /* NULL is fine; no file is left */
+void stream_abort(struct stream_writer *w); /* leaves no file, frees w; NULL is fine */
 
-/* ---- several streams of one kind, one after the other, as if they were one ---- */
+/* ---- several streams of one kind, read one after the other as one ---- */
 struct stream_set;
-/* n paths; n = 0: standard input. All headers are read at once and must agree on tokenizer and
- * template (ERR_DATA). Source files of a later stream count on from those of the ones before. */
+/* Opens n paths, or standard input when n = 0, and reads all headers, which must have the same
+ * tokenizer and template (ERR_DATA). The file numbers of a later stream continue those of the
+ * earlier ones. */
 struct stream_set *stream_set_open(char *const *paths, int n, enum stream_kind kind, struct err *e);
-/* The first header, with the stages of all that differ. Valid until stream_set_close. */
+/* The first header, with the distinct stages of all streams. Valid until stream_set_close. */
 const struct stream_header *stream_set_header(const struct stream_set *s);
 int stream_set_next(struct stream_set *s, const struct stream_record **rec, struct err *e);
 const char *stream_set_name(const struct stream_set *s); /* the stream being read */
-/* After the end: adds the inputs and the notes of all to those of w. */
+/* Adds the inputs and the notes of all streams to w. Must run after the end. */
 int stream_set_origins(const struct stream_set *s, struct stream_writer *w, struct err *e);
 void stream_set_close(struct stream_set *s); /* NULL is fine */
 

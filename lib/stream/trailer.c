@@ -5,7 +5,7 @@
 
 #include "stream/format.h"
 
-/* Nothing where there are none, so that a stream of which nothing is to be told is as it was. */
+/* Omits "notes" when there are none, so that such a trailer is the same as before notes existed. */
 static void put_notes(const struct stream_tally *t, struct buf *b)
 {
     if (!t->nnotes) return;
@@ -39,7 +39,7 @@ static int bad(struct err *e, const char *key)
 static int get_count(const struct json *j, uint64_t *v)
 {
     int64_t i;
-    if (!j || j->kind != JSON_NUMBER || json_int(j, &i) < 0 || i < 0) return -1;
+    if (!j || j->kind != JSON_NUMBER || json_int(j, &i) || i < 0) return -1;
     *v = (uint64_t)i;
     return 0;
 }
@@ -70,7 +70,7 @@ static int get_inputs(const struct json *o, struct stream_tally *t, struct err *
     if (!j || j->kind != JSON_ARRAY) return bad(e, "inputs");
     for (size_t i = 0; i < j->count; i++) {
         if (!is_hex(&j->items[i], HASH128_HEX - 1)) return bad(e, "inputs");
-        if (tally_input(t, j->items[i].s.p, e) < 0) return -1;
+        if (tally_input(t, j->items[i].s.p, e)) return -1;
     }
     return 0;
 }
@@ -82,9 +82,8 @@ static int get_notes(const struct json *o, struct stream_tally *t, struct err *e
     if (!j) return 0;
     if (j->kind != JSON_OBJECT || j->count > STREAM_NOTES_MAX) return bad(e, "notes");
     for (size_t i = 0; i < j->count; i++) {
-        if (get_count(&j->items[i], &n) < 0 || n == 0) return bad(e, "notes");
-        if (tally_note(t, j->keys[i], n, e) < 0)
-            return e->code == ERR_MEMORY ? -1 : bad(e, "notes");
+        if (get_count(&j->items[i], &n) || n == 0) return bad(e, "notes");
+        if (tally_note(t, j->keys[i], n, e)) return e->code == ERR_MEMORY ? -1 : bad(e, "notes");
     }
     return 0;
 }
@@ -96,10 +95,10 @@ static int get_index(const struct json *o, struct stream_tally *t, struct err *e
     for (size_t i = 0; i < j->count; i++) {
         const struct json *x = &j->items[i];
         struct stream_frame f;
-        if (x->kind != JSON_ARRAY || x->count != 3 || get_count(&x->items[0], &f.bytes) < 0 ||
-            get_count(&x->items[1], &f.content) < 0 || get_count(&x->items[2], &f.records) < 0)
+        if (x->kind != JSON_ARRAY || x->count != 3 || get_count(&x->items[0], &f.bytes) ||
+            get_count(&x->items[1], &f.content) || get_count(&x->items[2], &f.records))
             return bad(e, "index");
-        if (tally_frame(t, &f, e) < 0) return -1;
+        if (tally_frame(t, &f, e)) return -1;
     }
     return 0;
 }
@@ -115,9 +114,8 @@ static int parse(const struct json *o, struct stream_tally *t, struct err *e)
                   {"label_tokens", &t->label_tokens}};
     if (o->kind != JSON_OBJECT) return bad(e, "records");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (get_count(json_get(o, counts[i].key), counts[i].to) < 0) return bad(e, counts[i].key);
-    if (get_checksum(o, &t->checksum, e) < 0 || get_inputs(o, t, e) < 0 || get_notes(o, t, e) < 0)
-        return -1;
+        if (get_count(json_get(o, counts[i].key), counts[i].to)) return bad(e, counts[i].key);
+    if (get_checksum(o, &t->checksum, e) || get_inputs(o, t, e) || get_notes(o, t, e)) return -1;
     return get_index(o, t, e);
 }
 
@@ -127,35 +125,36 @@ int trailer_parse(const char *json, size_t n, struct stream_tally *t, struct err
     *t = (struct stream_tally){0};
     const struct json *o = json_parse(json, n, &a, e);
     int rc = o ? parse(o, t, e) : err_prefix(e, "trailer");
-    if (rc < 0) tally_free(t);
+    if (rc) tally_free(t);
     arena_free(&a);
     return rc;
 }
 
-int trailer_check(struct stream_tally *seen, struct stream_tally *said, struct err *e)
+int trailer_check(struct stream_tally *counted, struct stream_tally *stored, struct err *e)
 {
     const struct {
         const char *what;
         bool same;
     } checks[] = {
-        {"records", seen->records == said->records},
-        {"samples", seen->samples == said->samples},
-        {"tokens", seen->tokens == said->tokens},
-        {"label_tokens", seen->label_tokens == said->label_tokens},
-        {"checksum", seen->checksum == said->checksum},
-        {"index", seen->nframes == said->nframes &&
-                      (seen->nframes == 0 || memcmp(seen->frames, said->frames,
-                                                    seen->nframes * sizeof *seen->frames) == 0)},
+        {"records", counted->records == stored->records},
+        {"samples", counted->samples == stored->samples},
+        {"tokens", counted->tokens == stored->tokens},
+        {"label_tokens", counted->label_tokens == stored->label_tokens},
+        {"checksum", counted->checksum == stored->checksum},
+        {"index",
+         counted->nframes == stored->nframes &&
+             (counted->nframes == 0 || memcmp(counted->frames, stored->frames,
+                                              counted->nframes * sizeof *counted->frames) == 0)},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (!checks[i].same)
-            return err_set(e, ERR_DATA, "trailer: \"%s\" is not that of the records",
+            return err_set(e, ERR_DATA, "trailer: \"%s\" does not match the records",
                            checks[i].what);
-    seen->inputs = said->inputs;
-    seen->ninputs = said->ninputs;
-    said->inputs = NULL;
-    seen->notes = said->notes;
-    seen->nnotes = said->nnotes;
-    said->notes = NULL;
+    counted->inputs = stored->inputs;
+    counted->ninputs = stored->ninputs;
+    stored->inputs = NULL;
+    counted->notes = stored->notes;
+    counted->nnotes = stored->nnotes;
+    stored->notes = NULL;
     return 0;
 }

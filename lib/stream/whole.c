@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether a stream's file is whole, from its bytes alone: no frame is decompressed. */
+/* Checks that the file of a stream is whole, without decompressing a frame. */
 #include <string.h>
 
 #include "base/io.h"
@@ -7,12 +7,13 @@
 
 enum { HASH = 8, CHUNK = (1 << 20) - HASH };
 
-/* Hashes all of in but its last eight bytes, which are left in tail; *n: the file's size. */
+/* Hashes all bytes of `in` except the last eight, which it copies to tail. *n: the size in bytes.
+ */
 static int hash_body(struct io_in *in, struct hash64 *h, unsigned char tail[HASH], uint64_t *n,
                      struct err *e)
 {
     unsigned char *buf = mem_alloc(CHUNK + HASH, 1, e);
-    size_t kept = 0; /* bytes at the front of buf that may be the last ones */
+    size_t kept = 0; /* bytes at the front of buf that may be the tail */
     ssize_t got = buf ? 1 : -1;
     *n = 0;
     while (got > 0 && (got = io_read(in, buf + kept, CHUNK, e)) > 0) {
@@ -30,16 +31,17 @@ static int hash_body(struct io_in *in, struct hash64 *h, unsigned char tail[HASH
 int stream_whole(const char *path, struct err *e)
 {
     unsigned char tail[HASH] = {0};
-    uint64_t n = 0, said = 0;
+    uint64_t n = 0, stored = 0;
     struct io_in *in = io_open(path, e);
     struct hash64 *h = in ? hash64_new(e) : NULL;
     int rc = h ? hash_body(in, h, tail, &n, e) : -1;
-    for (int i = HASH; i-- > 0;) said = said << 8 | tail[i];
-    if (rc == 0 && (n <= HASH || hash64_value(h) != said))
-        rc = err_set(e, ERR_DATA,
-                     "%s: cut short, damaged, or with bytes after the trailer: its last bytes are "
-                     "not the hash of those before; make it again",
-                     path);
+    for (int i = HASH; i-- > 0;) stored = stored << 8 | tail[i];
+    if (rc == 0 && (n <= HASH || hash64_value(h) != stored))
+        rc =
+            err_set(e, ERR_DATA,
+                    "%s: cut short, damaged, or with bytes after the trailer: its last 8 bytes are "
+                    "not the hash of the bytes before them; make the stream again",
+                    path);
     hash64_free(h);
     io_close(in);
     return rc;

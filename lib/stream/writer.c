@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a stream: records gather in a frame, frames are compressed by the pool and written in
- * order. Nothing is written before the first frame is full or the end has come, so that a command
+/* Writes a stream. Records collect in a frame; the pool compresses frames, which are written in
+ * order. The first write happens when the first frame is full, or at the end, so that a command
  * that fails early leaves its output empty. */
 #include <string.h>
 #include <zstd.h>
@@ -18,9 +18,9 @@ struct stream_writer {
     struct stream_header header;
     struct hash64 *hash; /* of every byte written */
     struct pool *pool;
-    ZSTD_CCtx **zstd; /* one a worker */
+    ZSTD_CCtx **zstd; /* [threads] */
     int threads;
-    struct job *job; /* being filled */
+    struct job *job; /* the frame that records are added to */
     struct buf tmp[3];
     struct buf head; /* the header frame until it is written */
     struct stream_tally tally;
@@ -35,7 +35,7 @@ static void job_free(struct job *j)
     mem_free(j);
 }
 
-/* ---- the pool's side ---- */
+/* ---- callbacks of the pool ---- */
 static int job_work(void *arg, void *job, int worker, struct err *e)
 {
     struct stream_writer *w = arg;
@@ -82,15 +82,15 @@ static void job_drop(void *arg, void *job)
 }
 
 /* ---- opening ---- */
-/* json, sealed in a skippable frame: its last 8 bytes are the XXH64 of every byte of the file
- * before them, of which `before` has seen those in front of this frame. */
+/* Appends a skippable frame with the JSON to `out`. Its last 8 bytes are the XXH64 of every byte of
+ * the file before them; `before` is the hash of the bytes before this frame. */
 static int seal(struct hash64 *before, uint32_t magic, const struct buf *json, struct buf *out,
                 struct err *e)
 {
     buf_u32(out, magic);
     buf_u32(out, (uint32_t)json->len + 8);
     buf_add(out, json->data, json->len);
-    if (buf_check(out, e) < 0) return -1;
+    if (buf_check(out, e)) return -1;
     hash64_add(before, out->data, out->len);
     buf_u64(out, hash64_value(before));
     return buf_check(out, e);
@@ -167,19 +167,19 @@ static int put_frame(struct stream_writer *w, struct err *e)
 static int put_record(struct stream_writer *w, const struct stream_record *rec, struct err *e)
 {
     if (rec->kind != w->header.kind)
-        return err_set(e, ERR_INTERNAL, "a record of another kind than its stream");
-    if (tally_record(&w->tally, &w->header, rec, e) < 0) return -1;
+        return err_set(e, ERR_INTERNAL, "a record and its stream have different kinds");
+    if (tally_record(&w->tally, &w->header, rec, e)) return -1;
     if (!w->job && !(w->job = mem_alloc(1, sizeof *w->job, e))) return -1;
-    if (record_encode(rec, &w->job->raw, w->tmp, &w->tally.checksum, e) < 0) return -1;
+    if (record_encode(rec, &w->job->raw, w->tmp, &w->tally.checksum, e)) return -1;
     w->job->records++;
     return w->job->raw.len >= STREAM_FRAME ? put_frame(w, e) : 0;
 }
 
 int stream_put(struct stream_writer *w, const struct stream_record *rec, struct err *e)
 {
-    if (w->failed) return err_set(e, ERR_INTERNAL, "a stream that failed is written to");
+    if (w->failed) return err_set(e, ERR_INTERNAL, "write to a stream that has failed");
     int rc = put_record(w, rec, e);
-    w->failed = rc < 0;
+    w->failed = rc;
     return rc;
 }
 
@@ -199,7 +199,7 @@ static int put_trailer(struct stream_writer *w, struct err *e)
     struct buf json = {0}, tail = {0};
     trailer_write(&w->tally, &json);
     int rc = buf_check(&json, e);
-    buf_u32(&json, (uint32_t)json.len + 20); /* of the whole frame: found from the file's end */
+    buf_u32(&json, (uint32_t)json.len + 20); /* size of the frame, for a reader at the file's end */
     if (rc == 0) rc = buf_check(&json, e);
     if (rc == 0 && json.len > STREAM_MAX_TRAILER - 8)
         rc = err_set(e, ERR_DATA, "too many records for one stream; make several");
@@ -212,10 +212,10 @@ static int put_trailer(struct stream_writer *w, struct err *e)
 
 static int finish(struct stream_writer *w, struct err *e)
 {
-    if (w->failed) return err_set(e, ERR_INTERNAL, "a stream that failed is finished");
-    if (w->job && put_frame(w, e) < 0) return -1;
-    if (pool_finish(w->pool, e) < 0 || put_head(w, e) < 0) return -1;
-    if (tally_end(&w->tally, &w->header, e) < 0 || put_trailer(w, e) < 0) return -1;
+    if (w->failed) return err_set(e, ERR_INTERNAL, "end of a stream that has failed");
+    if (w->job && put_frame(w, e)) return -1;
+    if (pool_finish(w->pool, e) || put_head(w, e)) return -1;
+    if (tally_end(&w->tally, &w->header, e) || put_trailer(w, e)) return -1;
     struct io_out *out = w->out;
     w->out = NULL;
     return io_commit(out, e);

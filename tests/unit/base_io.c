@@ -58,7 +58,7 @@ static void test_write(void)
     struct io_out *out = io_create(at("a"), &e);
     CHECK("unfinished", out && io_write(out, "new", 3, &e) == 0 && io_written(out) == 3);
     CHECK("the old file stands until the commit", holds(at("a"), "x") && entries(dir) == 3);
-    CHECK("the commit puts the new file in its place",
+    CHECK("the commit replaces the old file",
           io_commit(out, &e) == 0 && holds(at("a"), "new") && entries(dir) == 2);
     out = io_create(at("a"), &e);
     io_write(out, "zzz", 3, &e);
