@@ -11,7 +11,7 @@
 static const char not_this_strategy[] = "fsdp2_train does not read it";
 static const char not_validated[] = "of validation only data_args.file_name is read";
 
-/* Reads strategy_name ahead of all else: it decides which keys strategy_config has. */
+/* Reads strategy_name first, because it decides which keys strategy_config has. */
 static enum key_scope scope_of(const struct node *root)
 {
     const struct node *n = node_member(root, "sft_train");
@@ -46,7 +46,7 @@ static int add(struct loaded *l, struct setting s, struct err *e)
     return 0;
 }
 
-/* validation has the keys of sft_train: "validation.x" -> "sft_train.x". */
+/* Maps "validation.x" to "sft_train.x": validation has the keys of sft_train. */
 static bool as_training(const char *path, char *out, size_t size)
 {
     static const char prefix[] = "validation.";

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What sft-train refuses: settings whose absence would change results, and layouts it cannot run.
- */
+/* Refuses settings that would change results if they were ignored, and unsupported layouts. */
 #include <stdio.h>
 #include <string.h>
 
 #include "config/load.h"
 
-/* The last word of `only` that can be typed: what a refused key would have to be. */
+/* Writes advice for a refused key: the first word of `only`. */
 static void suggest(const char *only, char *out, size_t size)
 {
     size_t n = strcspn(only, "|");
@@ -28,19 +27,19 @@ static int check_setting(const struct setting *s, struct err *e)
     return node_fail(s->node, s->path, e, "%s: %s%s", value_quote(v, shown), why, advice);
 }
 
-/* Words "key=value" that an error advises to type. */
+/* The overrides "key=value" that an error message suggests. */
 struct advice {
     char text[700];
     size_t n;
 };
-static void advise(struct advice *a, const char *key, int64_t now, int64_t then)
+static void advise(struct advice *a, const char *key, int64_t current, int64_t wanted)
 {
-    if (now == then || a->n >= sizeof a->text) return;
+    if (current == wanted || a->n >= sizeof a->text) return;
     a->n += (size_t)snprintf(a->text + a->n, sizeof a->text - a->n, " sft_train.%s=%lld", key,
-                             (long long)then);
+                             (long long)wanted);
 }
 
-/* `workers` of data parallelism alone; the global batch is kept. */
+/* Writes the overrides for `workers` data-parallel workers with the same global batch. */
 static void data_parallel_only(const struct config *c, int64_t workers, struct advice *a)
 {
     const bool fsdp = config_is_fsdp(c);

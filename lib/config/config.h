@@ -49,8 +49,8 @@ struct config_optimizer {
 };
 #define CONFIG_OPTIMIZER_WORDS "adamw|sgd"
 
-/* Arguments of a schedule, with transformers' names. A real number that is not set is NAN and a
- * count is -1: what stands for it depends on the schedule. */
+/* The arguments of a schedule, with the names of transformers. A real number that is not set is
+ * NAN, a count -1; the default depends on the schedule. */
 struct config_schedule_kwargs {
     double num_cycles, power, lr_end, min_lr, min_lr_rate, warmup_lr_rate, min_lr_ratio;
     int64_t timescale, num_decay_steps, num_stable_steps;
@@ -66,20 +66,20 @@ struct config_ints {
     size_t n;
 };
 
-/* Fields are grouped as in the YAML and hold the default where the file is silent. Strings are
- * never empty by accident: NULL means not set. Read `run` first: it holds what follows from several
- * keys together. Everything belongs to the configuration. */
+/* Fields are grouped as in the YAML and have the default where the file sets no value. A string
+ * that is not set is NULL. Use `run` first: it has the values that depend on several keys. The
+ * configuration owns all memory. */
 struct config {
-    const char *path; /* the file, as given */
+    const char *path; /* the file, as typed */
 
-    const char *exp_name;    /* default: the file's name without .yaml */
+    const char *exp_name;    /* default: the name of the file without .yaml */
     const char *output_dir;  /* ./output */
     const char *logging_dir; /* ./output/logs */
-    const char *track_with;  /* "tensorboard", "stdout", "" or another tracker's name */
+    const char *track_with;  /* "tensorboard", "stdout", "" or the name of another tracker */
     struct {
         const char *log_dir; /* NULL: logging_dir/tensorboard */
     } tracker_kwargs;
-    const char *pretrain;        /* as written; run.model is what to use */
+    const char *pretrain;        /* as written; use run.model */
     const char *global_template; /* NULL: sft_train.data_args.template */
     const char *system_key, *prompt_key, *query_key, *response_key; /* NULL: no such column */
     const char *resume_from_checkpoint; /* NULL: no; "auto" (also for true); else a path */
@@ -121,7 +121,7 @@ struct config {
             double warmup_steps;    /* below 1: a part of all; goes before warmup_ratio when > 0 */
             double warmup_ratio;    /* of all steps, rounded up */
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
-            int64_t dataloader_num_workers; /* steps read ahead */
+            int64_t dataloader_num_workers; /* steps that are prefetched */
             int64_t max_steps;              /* <= 0: none; see run.max_steps */
         } training_args;
         struct {
@@ -159,7 +159,7 @@ struct config {
         int64_t threads;           /* 0: what affinity and cgroup allow */
         enum dtype master_dtype, moments_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
-        bool rslora;           /* an adapter's product counts alpha / sqrt(r) */
+        bool rslora;           /* the scale of an adapter is alpha / sqrt(r) */
         bool skip_nonfinite;
         double spike_factor;      /* 0: off; else above 1 */
         int64_t spike_window;     /* steps */
@@ -169,7 +169,7 @@ struct config {
         int64_t collective_timeout; /* seconds */
     } sft;
 
-    /* What follows from the keys above. */
+    /* Values that depend on several of the keys above. */
     struct {
         const char *model;     /* folder or hub id, to be given to config_find_model */
         const char *template;  /* "native", another name, or a .jinja file */
@@ -177,39 +177,41 @@ struct config {
         const char *pack_mode; /* of CONFIG_PACK_WORDS */
         const char *recompute; /* of CONFIG_RECOMPUTE_WORDS */
         struct config_optimizer optimizer;
-        int64_t max_steps; /* 0: none; else the run ends after so many updates */
+        int64_t max_steps; /* updates after which the run ends; 0: none */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             context_parallel_size;
-        bool shard_optimizer;      /* each worker holds its part of the optimizer's state */
-        int64_t global_batch_size; /* samples a step (rows in mode dense) */
+        bool shard_optimizer;      /* each worker has only its shard of the optimizer's state */
+        int64_t global_batch_size; /* samples per step (rows in mode dense) */
     } run;
 };
 
-/* Reads path, applies n overrides "a.b=value" in order, resolves ${...}, checks every key.
- * ERR_NOINPUT when the file is missing, ERR_CONFIG with "FILE:LINE: key: what" otherwise. */
+/* Reads path, applies n overrides "a.b=value" in order, resolves ${...} and checks every key.
+ * Returns 0 with *out, which config_free releases; or -1 with ERR_NOINPUT for a missing file,
+ * ERR_CONFIG and "FILE:LINE: key: what" otherwise. */
 int config_load(const char *path, char *const *overrides, size_t n, struct config **out,
                 struct err *e);
 void config_free(struct config *c); /* NULL is fine */
 
-/* true when the argument is an override and not a file: an identifier path, then '='. */
+/* True when the argument is an override and not a file: dotted identifiers, then '='. */
 bool config_is_override(const char *arg);
 
-/* Appends path to out, a leading ~ or ~USER replaced by that home folder. ERR_CONFIG with the
- * reason alone where there is none. */
+/* Appends path to out, with the home folder in place of a leading ~ or ~USER. -1 with ERR_CONFIG
+ * when there is no home folder; the message does not contain the path. */
 int config_expand_path(const char *path, struct buf *out, struct err *e);
 
 /* How this program was started. */
 struct config_start {
-    int processes;       /* 0: that is not asked */
-    const char *command; /* what starts one, as it was typed */
-    bool srun;           /* Slurm's srun started them */
+    int processes;       /* 0: their number is not checked */
+    const char *command; /* the command line of one process, as typed */
+    bool srun;           /* srun of Slurm started the processes */
 };
-/* 0 when this program can train it, started so; else ERR_CONFIG naming the key and what to type: an
- * override, or the command under mpirun or srun. Reads no file. */
+/* Returns 0 when this program, started like this, can train the configuration. Else -1 with
+ * ERR_CONFIG and a message that names the key and what to type: an override, or the command under
+ * mpirun or srun. Reads no file. */
 int config_check_trainable(const struct config *c, const struct config_start *s, struct err *e);
 
-/* The resolved configuration, defaults filled in: as YAML that loads to the same configuration, or
- * as one JSON object. Appends to b. */
+/* Append the resolved configuration with its defaults to b: as YAML that loads to the same
+ * configuration, or as one JSON object. */
 int config_write_yaml(const struct config *c, struct buf *b, struct err *e);
 int config_write_json(const struct config *c, struct buf *b, struct err *e);
 
@@ -218,34 +220,34 @@ int config_write_json(const struct config *c, struct buf *b, struct err *e);
  * a derived value: "model_path", "global_batch_size", ... ERR_CONFIG when there is no such key. */
 int config_get(const struct config *c, const char *key, char end, struct buf *b, struct err *e);
 
-/* Keys that the file or an override sets and that change nothing here: calls f for each with the
- * reason. Returns their number; f may be NULL. */
+/* Calls f, which may be NULL, for each key that the file or an override sets without effect, with
+ * the reason. Returns the number of these keys. */
 size_t config_no_effect(const struct config *c,
                         void (*f)(void *arg, const char *key, unsigned line, const char *why),
                         void *arg);
 
-/* The mapping sft.run of a config.yaml: it tells which run wrote the file, and config_load()
- * ignores it. A string is NULL when it is not there. */
+/* The mapping sft.run of a config.yaml, which identifies the run that wrote the file; config_load()
+ * ignores it. A missing string is NULL. */
 struct config_run {
-    const char *id;      /* the same for all processes of the run */
-    const char *output;  /* its output_dir, absolute */
-    const char *logs;    /* the folder that the file was written into, absolute */
-    const char *process; /* the last process of the run: its number, its machine, */
-    const char *host;    /*   and when it began, in UTC */
-    const char *started;
-    const char *output_dir; /* the key of that name, as the file has it */
-    struct arena memory;    /* of the strings, after config_run_read */
+    const char *id;         /* the same for all processes of the run */
+    const char *output;     /* output_dir of the run, absolute */
+    const char *logs;       /* the folder of the file, absolute */
+    const char *process;    /* the last process of the run: process id, */
+    const char *host;       /*   host, */
+    const char *started;    /*   and start time in UTC */
+    const char *output_dir; /* the key output_dir, as in the file */
+    struct arena memory;    /* owns the strings that config_run_read sets */
 };
-/* Adds the mapping to what config_write_yaml() writes; output_dir is not part of it. */
+/* Adds the mapping, without output_dir, to the output of config_write_yaml(). */
 int config_run_put(struct config *c, const struct config_run *r, struct err *e);
-/* Reads the mapping and output_dir of a file that config_write_yaml() wrote. In a file that is not
- * YAML nothing is found. 0, then config_run_free(); or -1. */
+/* Reads the mapping and output_dir of a file that config_write_yaml() wrote. All strings are NULL
+ * for a file that is not YAML. Returns 0, then config_run_free() releases *r; or -1. */
 int config_run_read(const char *path, struct config_run *r, struct err *e);
 void config_run_free(struct config_run *r);
 
-/* A model's folder: name itself if it is a folder, else the snapshot of that hub id in the Hugging
- * Face or ModelScope cache. *path is released with mem_free(). ERR_NOINPUT with the command that
- * downloads it. */
+/* Finds the folder of a model: `name` itself if it is a folder, else the snapshot of that hub id in
+ * the Hugging Face or ModelScope cache. mem_free() releases *path. ERR_NOINPUT with the command
+ * that downloads the model. */
 int config_find_model(const char *name, char **path, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What follows from several keys together. */
+/* Derives the values that depend on several keys. */
 #include <limits.h>
 #include <string.h>
 
@@ -25,8 +25,8 @@ static int check_name(const struct loaded *l, struct err *e)
     if (!*name) return fail(l, key, e, "is empty; it is the name of a folder in logging_dir");
     if (strchr(name, '/'))
         return fail(l, key, e,
-                    "has a /, but is the name of one folder in logging_dir; folders above it go "
-                    "into logging_dir");
+                    "has a /, but is the name of one folder in logging_dir; folders above it "
+                    "belong into logging_dir");
     if (!strcmp(name, ".") || !strcmp(name, ".."))
         return fail(l, key, e,
                     "is no name of a folder in logging_dir; for example: exp_name: run1");
@@ -45,7 +45,7 @@ static int check_folders(const struct loaded *l, struct err *e)
     return check_name(l, e);
 }
 
-/* An empty name of a column, template or folder is no name. */
+/* Treats an empty string as not set. */
 static void drop_empty(struct config *c)
 {
     const char **fields[] = {&c->system_key,

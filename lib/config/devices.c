@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device_mapping: the few Python expressions that name a list of GPUs, without Python.
+/* Parses device_mapping: the Python expressions that ROLL's examples use for lists of GPUs.
  *   sum = term { "+" term };  term = "list" "(" items ")" | items
  *   items = "[" [ int { "," int } [","] ] "]" | "range" "(" int [ "," int [ "," int ] ] ")" */
 #include <string.h>
@@ -13,7 +13,7 @@ struct scan {
     struct tree *tree;
     struct config_ints *out;
     size_t cap;
-    const char *problem; /* what is wrong with the text */
+    const char *problem; /* the first error in the text, or NULL */
 };
 
 static bool take(struct scan *s, const char *token)

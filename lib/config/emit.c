@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tree -> YAML that reads back as the same tree, or JSON. */
+/* Writes a tree as YAML that reads back as the same tree, or as JSON. */
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
 
 #include "config/node.h"
 
-/* The code point at *s, which moves behind it; -1 when the bytes are not UTF-8. */
+/* Returns the code point at *s and advances *s; -1 when the bytes are not UTF-8. */
 static int32_t decode(const unsigned char **s)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
@@ -29,7 +29,8 @@ bool text_is_utf8(const char *s)
     return true;
 }
 
-/* What YAML allows unescaped inside double quotes, less what only looks like it. */
+/* True for characters that YAML allows unescaped in double quotes, except those that look like
+ * another character or like nothing. */
 static bool printable(int32_t c)
 {
     return (c >= 0x20 && c < 0x7f) || (c >= 0xa0 && c < 0xd800 && c != 0x2028 && c != 0x2029) ||
@@ -43,7 +44,7 @@ bool text_is_printable(const char *s)
     return true;
 }
 
-/* A double-quoted YAML string; as a value it is one that ${...} resolution leaves as it is. */
+/* Writes a double-quoted YAML string; in a value, "${" is escaped against interpolation. */
 static void emit_quoted(const char *text, bool value, struct buf *b)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -73,7 +74,7 @@ static void emit_quoted(const char *text, bool value, struct buf *b)
     buf_putc(b, '"');
 }
 
-/* Whether a string can stand without quotes, in every YAML reader's eyes. */
+/* True when every YAML reader reads s without quotes as the same string. */
 static bool is_plain(const char *s)
 {
     struct node n = {.kind = NODE_SCALAR, .text = s};
@@ -105,7 +106,7 @@ static void emit_string(const char *s, bool value, struct buf *b)
         emit_quoted(s, value, b);
 }
 
-/* Everything in one line, for lists and maps inside lists. */
+/* Writes a node in one line, for lists and for maps inside lists. */
 static void emit_flow(const struct node *n, struct buf *b)
 {
     if (n->kind == NODE_SCALAR) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ${key}, ${a.b}, ${.sibling}, ${..uncle}, ${list[0]} and ${oc.env:NAME,default}, as OmegaConf
- * resolves them. Nothing else is evaluated. \${ is a literal ${. */
+/* Resolves ${key}, ${a.b}, ${.sibling}, ${..uncle}, ${list[0]} and ${oc.env:NAME,default}, as
+ * OmegaConf does. Nothing else is evaluated. \${ is a literal ${. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,26 +10,26 @@ enum { MAX_NESTED = 3 * TREE_MAX_DEPTH };
 
 struct interp {
     struct tree *tree;
-    int depth; /* of nested values and references, bounded by MAX_NESTED */
+    int depth; /* nested values and references, at most MAX_NESTED */
 };
 
 static int resolve(struct interp *in, struct node *n, struct err *e);
 
-/* Puts the value of `from` into the place of n. */
-static int become(struct interp *in, struct node *n, const struct node *from, struct err *e)
+/* Replaces the value of n by a copy of `from`; n keeps its parent and its place in the file. */
+static int replace_value(struct interp *in, struct node *n, const struct node *from, struct err *e)
 {
     const struct node *copy = node_copy(in->tree, from, 0, e);
     if (!copy) return -1;
-    struct node kept = *n;
+    struct node old = *n;
     *n = *copy;
-    n->parent = kept.parent;
-    n->origin = kept.origin;
-    n->line = kept.line;
+    n->parent = old.parent;
+    n->origin = old.origin;
+    n->line = old.line;
     for (size_t i = 0; i < n->count; i++) n->items[i]->parent = n;
     return 0;
 }
 
-/* The node that `ref`, without its braces, names; its ancestors are resolved as far as needed. */
+/* Returns the node that `ref`, the text in the braces, names. Resolves its ancestors as needed. */
 static struct node *lookup(struct interp *in, struct node *at, const char *ref, struct err *e)
 {
     struct node *n = in->tree->root;
@@ -47,7 +47,7 @@ static struct node *lookup(struct interp *in, struct node *at, const char *ref, 
     return *ref ? n : NULL;
 }
 
-/* The value of ${oc.env:NAME} or ${oc.env:NAME,default} as a plain scalar. */
+/* Returns the value of ${oc.env:NAME} or ${oc.env:NAME,default} as a scalar. */
 static struct node *env_value(struct interp *in, const struct node *at, char *args, struct err *e)
 {
     char *fallback = strchr(args, ',');
@@ -59,8 +59,7 @@ static struct node *env_value(struct interp *in, const struct node *at, char *ar
         node_fail(at, NULL, e, "${oc.env:%.100s}: the variable is not UTF-8", args);
         return NULL;
     }
-    /* An empty variable is an empty string, as in OmegaConf, and not null, which means a default.
-     */
+    /* An empty variable is a quoted empty string, as in OmegaConf, not null. */
     if (value) return node_scalar(in->tree, value, !*value, at, e);
     if (!fallback) {
         node_fail(at, NULL, e,
@@ -84,7 +83,7 @@ static char *trimmed(struct interp *in, const char *s, size_t n, struct err *e)
     return arena_copy(&in->tree->arena, s, n, e);
 }
 
-/* What the text between ${ and } stands for, resolved. */
+/* Returns the resolved value of the text between ${ and }. */
 static struct node *evaluate(struct interp *in, struct node *at, const char *text, size_t len,
                              struct err *e)
 {
@@ -106,7 +105,7 @@ static struct node *evaluate(struct interp *in, struct node *at, const char *tex
     return resolve(in, n, e) ? NULL : n;
 }
 
-/* The '}' that closes the "${" before s, or NULL. */
+/* Returns the '}' that closes the "${" before s, or NULL. */
 static const char *closing(const char *s)
 {
     for (int open = 1; *s; s++) {
@@ -118,7 +117,8 @@ static const char *closing(const char *s)
     return NULL;
 }
 
-/* Backslashes before ${: a pair is one backslash, an odd one makes the ${ literal. */
+/* Copies the backslashes at *s. Before "${", each pair is one backslash, and an odd one makes the
+ * "${" literal. Returns true in that case. */
 static bool escaped(struct buf *out, const char **s)
 {
     size_t n = strspn(*s, "\\");
@@ -136,7 +136,9 @@ static bool escaped(struct buf *out, const char **s)
 static int expand(struct interp *in, struct node *at, const char *s, struct buf *out,
                   struct err *e);
 
-/* *s is at "${": evaluates the expression, in which others may be nested, and moves behind it. */
+/* Evaluates the expression at *s, which begins with "${" and may contain others; advances *s past
+ * it.
+ */
 static struct node *reference(struct interp *in, struct node *at, const char **s, struct err *e)
 {
     const char *end = closing(*s + 2);
@@ -154,7 +156,7 @@ static struct node *reference(struct interp *in, struct node *at, const char **s
     return value;
 }
 
-/* The text s with every reference replaced by its text. */
+/* Appends s to out, with every reference replaced by its text. */
 static int expand(struct interp *in, struct node *at, const char *s, struct buf *out, struct err *e)
 {
     if (++in->depth > MAX_NESTED)
@@ -183,9 +185,9 @@ static int resolve_scalar(struct interp *in, struct node *n, struct err *e)
     const char *s = n->text, *first = strstr(s, "${");
     if (!first) return 0;
     const char *end = first == s ? closing(s + 2) : NULL;
-    if (end && !end[1]) { /* the whole value: keeps its kind */
+    if (end && !end[1]) { /* a single reference keeps the kind of its value */
         const struct node *value = reference(in, n, &s, e);
-        return value ? become(in, n, value, e) : -1;
+        return value ? replace_value(in, n, value, e) : -1;
     }
     struct buf out = {.max = TREE_MAX_STRING};
     int rc = expand(in, n, s, &out, e);
@@ -217,7 +219,7 @@ int tree_interpolate(struct tree *t, struct err *e)
 {
     struct interp in = {.tree = t};
     struct node *root = t->root;
-    /* Hydra's own block has resolvers of its own (${now:...}) and no effect here. */
+    /* The block `hydra` uses other resolvers (${now:...}) and has no effect here. */
     for (size_t i = 0; i < root->count; i++)
         if (strcmp(root->keys[i], "hydra") && resolve(&in, root->items[i], e)) return -1;
     return 0;

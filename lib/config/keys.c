@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking keys up in the tables. */
+/* Finds keys in the tables. */
 #include "config/keys.h"
 
 #include <stdio.h>
@@ -35,7 +35,7 @@ const struct config_key *config_key_at(size_t i)
     return NULL;
 }
 
-/* "a.*" stands for every path below a; a row for the very path goes before it. */
+/* True when the row matches path: exactly, or as a row "a.*", which matches every path below a. */
 static bool matches(const struct config_key *k, const char *path, bool *exact)
 {
     size_t n = strlen(k->path);
@@ -80,7 +80,7 @@ static bool same_leaf_elsewhere(const char *word, bool used, char *out, size_t s
     return false;
 }
 
-/* The words that may follow the first n bytes of path, keys and groups alike. */
+/* Finds the nearest word among those that may follow the first n bytes of path. */
 static bool near_beside(const char *path, size_t n, char *out, size_t size)
 {
     struct arena a = {0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of all configuration keys: it drives reading, checking, suggestions, the resolved
- * configuration, the list of what has no effect, and docs/config.md. */
+/* The table of all configuration keys. It drives reading, checks, suggestions, the resolved
+ * configuration, the list of keys without effect, and docs/config.md. */
 #ifndef SFT_CONFIG_KEYS_H
 #define SFT_CONFIG_KEYS_H
 
@@ -17,17 +17,17 @@ enum key_type {
     KEY_DTYPE,   /* a word of `words`; stored as enum dtype */
     KEY_PATH,    /* const char *, a file or folder: a leading ~ is the home folder */
     KEY_STRS,    /* struct config_strings; one string is a list of one */
-    KEY_PATHS,   /* the same, of paths */
-    KEY_DEVICES, /* struct config_ints; a YAML list or ROLL's Python expression */
+    KEY_PATHS,   /* struct config_strings of paths */
+    KEY_DEVICES, /* struct config_ints; a YAML list or a Python expression of ROLL */
     KEY_RESUME,  /* bool or path; stored as const char * */
-    KEY_ANY      /* anything, with all that is below it */
+    KEY_ANY      /* any value, including nested ones; not stored */
 };
 enum key_effect {
     KEY_USED,
-    KEY_IDLE, /* no effect here; doc says why */
-    KEY_LIMIT /* sft-train takes only the values in `only` */
+    KEY_IDLE, /* no effect here; doc gives the reason */
+    KEY_LIMIT /* sft-train accepts only the values in `only` */
 };
-/* Which strategy a key of strategy_config belongs to. */
+/* The strategy whose strategy_config has the key. */
 enum key_scope { KEY_ALWAYS, KEY_MEGATRON, KEY_FSDP2 };
 
 struct config_key {
@@ -40,23 +40,24 @@ struct config_key {
     double lo, hi;     /* both 0: any */
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */
-    bool unshown;      /* left out of the resolved configuration */
-    bool first;        /* KEY_LIMIT: told before other limits, for it tells what model is meant */
-    const char *as;    /* another key's path under which the value is shown */
-    const char *doc;   /* one line: what it does; why it has no effect; what is missing */
+    bool unshown;      /* not part of the resolved configuration */
+    bool first;        /* KEY_LIMIT: checked before the others, because it concerns the model */
+    const char *as;    /* path of another key under which the value is shown */
+    const char *doc;   /* one line: what it does, why it has no effect, or what is missing */
 };
 
 size_t config_key_count(void);
-const struct config_key *config_key_at(size_t i);
-/* The key at exactly this path, of the given strategy if the path has one for each; else NULL. */
+const struct config_key *config_key_at(size_t i); /* NULL after the last */
+/* Returns the row for path, or NULL. Prefers an exact row of the given strategy, then one of
+ * another strategy or a row "a.*". */
 const struct config_key *config_key_find(const char *path, enum key_scope scope);
-bool config_key_is_group(const char *path); /* some key lies below path */
-/* Writes the path that was probably meant: the same word elsewhere, else a like word beside it,
- * else a like word anywhere. false when nothing is near. */
+bool config_key_is_group(const char *path); /* true when a key lies below path */
+/* Writes the path that was probably meant: the same last word elsewhere, else a similar word in the
+ * same group, else a similar word anywhere. false when none is near. */
 bool config_key_nearest(const char *path, char *out, size_t size);
 bool config_word_in(const char *word, const char *words); /* words: "a|b|c" */
 
-/* The tables, in the order in which the configuration is shown. */
+/* The tables, in the order of the resolved configuration. */
 extern const struct config_key config_keys_top[], config_keys_train[], config_keys_megatron[],
     config_keys_fsdp2[], config_keys_sft[];
 extern const size_t config_keys_top_count, config_keys_train_count, config_keys_megatron_count,

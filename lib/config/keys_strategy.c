@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of strategy_config: megatron_train has those of mcore_adapter's TrainingArguments, which
- * include every field of Hugging Face's; fsdp2_train has its own. */
+/* The keys of strategy_config: megatron_train has those of TrainingArguments of mcore_adapter,
+ * which include every field of Hugging Face's TrainingArguments; fsdp2_train has others. */
 #include "config/keys.h"
 #include "config/keys_schedule.h"
 
@@ -10,12 +10,12 @@
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
 #define MOE             "mixture of experts (MoE) is not supported"
-#define FUSED           "kernels are fused where that pays, with the same result"
-#define LAYOUT          "it changes where things are computed, not the result"
+#define FUSED           "kernels are fused where that is faster, with the same result"
+#define LAYOUT          "it changes where a value is computed, not the result"
 #define ENGINE          "the engine is not Megatron"
 #define HF              "a field of Hugging Face's Trainer, which ROLL does not read"
-#define KWARG_DOC(text) "As in training_args.lr_scheduler_kwargs, and goes before it"
-#define TWICE           "set it in training_args, where the global batch is computed from it"
+#define KWARG_DOC(text) "As in training_args.lr_scheduler_kwargs, which it overrides"
+#define TWICE           "set it in training_args, which determines the global batch"
 
 #define MEGA(...)                                                                                  \
     {                                                                                              \
@@ -31,46 +31,45 @@
 
 const struct config_key config_keys_megatron[] = {
     MUSE("tensor_model_parallel_size", KEY_INT, F(tensor_model_parallel_size), .dflt = "1", .lo = 1,
-         .hi = 65536, .doc = "Workers that share each layer"),
+         .hi = 65536, .doc = "Workers that split each layer"),
     MUSE("pipeline_model_parallel_size", KEY_INT, F(pipeline_model_parallel_size), .dflt = "1",
-         .lo = 1, .hi = 65536, .doc = "Workers that share the layers in turn"),
+         .lo = 1, .hi = 65536, .doc = "Pipeline stages, each with a part of the layers"),
     MUSE("context_parallel_size", KEY_INT, F(context_parallel_size), .dflt = "1", .lo = 1,
-         .hi = 65536, .doc = "Workers that share each row"),
+         .hi = 65536, .doc = "Workers that split each row"),
     MUSE("recompute_granularity", KEY_WORD, F(recompute_granularity), .words = "full|selective",
-         .doc = "Activations computed again in the backward pass, where sft.recompute is not set"),
+         .doc = "Activations recomputed in the backward pass, unless sft.recompute is set"),
     MUSE("use_distributed_optimizer", KEY_BOOL, F(use_distributed_optimizer), .dflt = "false",
-         .doc = "Each worker holds its part of master weights and moments, with the same result"),
+         .doc = "Shards master weights and moments over the workers, with the same result"),
     MUSE("learning_rate", KEY_REAL, A(learning_rate), .lo = 0, .hi = 1e3,
          .doc = "As training_args.learning_rate, and goes before it"),
     MUSE("lr_scheduler_type", KEY_WORD, A(lr_scheduler_type), .words = CONFIG_SCHEDULE_WORDS,
          .only = CONFIG_SCHEDULE_TRAINABLE,
          .doc = "As training_args.lr_scheduler_type, and goes before it"),
     MUSE("warmup_steps", KEY_REAL, A(warmup_steps), .lo = 0, .hi = MAX_COUNT,
-         .doc = "As training_args.warmup_steps, and goes before it"),
+         .doc = "As training_args.warmup_steps, which it overrides"),
     MUSE("warmup_ratio", KEY_REAL, A(warmup_ratio), .lo = 0, .hi = 1,
-         .doc = "As training_args.warmup_ratio, and goes before it"),
+         .doc = "As training_args.warmup_ratio, which it overrides"),
     MUSE("weight_decay", KEY_REAL, A(weight_decay), .lo = 0, .hi = 1e3,
-         .doc = "As training_args.weight_decay, and goes before it"),
+         .doc = "As training_args.weight_decay, which it overrides"),
     MUSE("adam_beta1", KEY_REAL, A(adam_beta1), .lo = 0, .hi = 0.99999999,
-         .doc = "As training_args.adam_beta1, and goes before it"),
+         .doc = "As training_args.adam_beta1, which it overrides"),
     MUSE("adam_beta2", KEY_REAL, A(adam_beta2), .lo = 0, .hi = 0.99999999,
-         .doc = "As training_args.adam_beta2, and goes before it"),
+         .doc = "As training_args.adam_beta2, which it overrides"),
     MUSE("adam_epsilon", KEY_REAL, A(adam_epsilon), .lo = 1e-30, .hi = 1,
-         .doc = "As training_args.adam_epsilon, and goes before it"),
+         .doc = "As training_args.adam_epsilon, which it overrides"),
 #define ROW(name, type, ...)                                                                       \
     MUSE("lr_scheduler_kwargs." name, type, .as = T "lr_scheduler_kwargs." name, __VA_ARGS__)
     SCHEDULE_KWARGS(ROW, KWARG_DOC),
 #undef ROW
     MLIMIT("lr_scheduler_kwargs.max_lr", KEY_REAL, "", "learning_rate is the highest rate"),
     MLIMIT("lr_scheduler_kwargs.init_lr", KEY_REAL, "", "warm-up starts at 0"),
-    MLIMIT("lr_scheduler_kwargs.lr_decay_steps", KEY_INT, "",
-           "a schedule has the length of the run"),
+    MLIMIT("lr_scheduler_kwargs.lr_decay_steps", KEY_INT, "", "a schedule is as long as the run"),
     MLIMIT("lr_scheduler_kwargs.wsd_decay_steps", KEY_INT, "",
-           "Megatron's name of transformers' num_decay_steps; write that"),
+           "Megatron's name for num_decay_steps of transformers; use that name"),
     MLIMIT("lr_scheduler_kwargs.lr_wsd_decay_style", KEY_STR, "",
-           "Megatron's name of transformers' decay_type; write that"),
+           "Megatron's name for decay_type of transformers; use that name"),
     MUSE("optimizer", KEY_WORD, F(optimizer), .words = "adam|sgd",
-         .doc = "Goes before training_args.optim; sgd has Megatron's momentum of 0.9"),
+         .doc = "Overrides training_args.optim; sgd has Megatron's momentum of 0.9"),
     MLIMIT("virtual_pipeline_model_parallel_size", KEY_INT, "1",
            "virtual pipeline stages are not supported yet"),
     MMOE("expert_model_parallel_size", KEY_INT, "1"),
@@ -97,10 +96,10 @@ const struct config_key config_keys_megatron[] = {
     MIDLE("account_for_loss_in_pipeline_split", KEY_BOOL, LAYOUT),
     MIDLE("pipeline_model_parallel_layout", KEY_ANY, LAYOUT),
     MIDLE("overlap_p2p_comm", KEY_BOOL, LAYOUT),
-    MIDLE("variable_seq_lengths", KEY_BOOL, "rows have the length they have"),
-    MIDLE("recompute_method", KEY_STR, "recompute_granularity decides alone"),
-    MIDLE("recompute_modules", KEY_ANY, "recompute_granularity decides alone"),
-    MIDLE("recompute_num_layers", KEY_INT, "recompute_granularity decides alone"),
+    MIDLE("variable_seq_lengths", KEY_BOOL, "rows may always differ in length"),
+    MIDLE("recompute_method", KEY_STR, "recompute_granularity is used"),
+    MIDLE("recompute_modules", KEY_ANY, "recompute_granularity is used"),
+    MIDLE("recompute_num_layers", KEY_INT, "recompute_granularity is used"),
     MIDLE("bias_activation_fusion", KEY_BOOL, FUSED), MIDLE("apply_rope_fusion", KEY_BOOL, FUSED),
     MIDLE("cross_entropy_loss_fusion", KEY_BOOL, FUSED),
     MIDLE("calculate_per_token_loss", KEY_BOOL, "the loss is always the mean over all tokens"),
@@ -118,10 +117,10 @@ const struct config_key config_keys_megatron[] = {
     MIDLE("optimizer_cpu_offload", KEY_BOOL, LAYOUT),
     MIDLE("optimizer_offload_fraction", KEY_REAL, LAYOUT),
     MIDLE("save_hf_model", KEY_BOOL, "every checkpoint is a Hugging Face folder"),
-    MIDLE("save_merged_model", KEY_BOOL, "sft-ckpt merge folds an adapter into its base model"),
+    MIDLE("save_merged_model", KEY_BOOL, "sft-ckpt merge merges an adapter into its base model"),
     MIDLE("save_only_model", KEY_BOOL, "every checkpoint can be resumed"),
     MIDLE("ckpt_format", KEY_STR, "there is one checkpoint format"),
-    MIDLE("ckpt_d2h_non_blocking", KEY_BOOL, "sft.async_save decides"),
+    MIDLE("ckpt_d2h_non_blocking", KEY_BOOL, "sft.async_save is used"),
     MIDLE("sequence_packing", KEY_BOOL, "sft_train.use_sequence_packing is used"),
     MIDLE("dataloader_num_workers", KEY_INT, "training_args.dataloader_num_workers is used"),
     MIDLE("num_train_epochs", KEY_REAL, "training_args.num_train_epochs is used"),
@@ -195,8 +194,8 @@ const size_t config_keys_megatron_count =
 
 const struct config_key config_keys_fsdp2[] = {
     FUSE("param_dtype", KEY_WORD, F(param_dtype), .words = CONFIG_DTYPE_WORDS, .only = "fp32|bf16",
-         .doc =
-             "Type of the computation, before model_args.dtype; master weights: sft.master_dtype"),
+         .doc = "Type of the computation, overrides model_args.dtype; master weights: "
+                "sft.master_dtype"),
     FMOE("ep_size", KEY_INT, "1"),
     FMOE("moe_use_grouped_mm", KEY_BOOL, "false"),
     FMOE("apply_expert_patch", KEY_BOOL, "false"),
@@ -209,8 +208,8 @@ const struct config_key config_keys_fsdp2[] = {
     FIDLE("reduce_scatter_during_grad_accumulation", KEY_BOOL, LAYOUT),
     FIDLE("apply_tiled_mlp", KEY_BOOL, FUSED),
     FIDLE("tiled_num_shards", KEY_INT, FUSED),
-    FIDLE("model_type", KEY_STR, "config.json of the model tells"),
-    FIDLE("async_save_ckpt", KEY_BOOL, "sft.async_save decides"),
+    FIDLE("model_type", KEY_STR, "config.json of the model is used"),
+    FIDLE("async_save_ckpt", KEY_BOOL, "sft.async_save is used"),
     FIDLE("save_only_model", KEY_BOOL, "every checkpoint can be resumed"),
     FIDLE("wrap_policy.transformer_layer_cls_to_wrap", KEY_STRS, LAYOUT),
     FIDLE("wrap_policy.wrap_embeddings", KEY_BOOL, LAYOUT),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys at the top level of the file. */
+/* The keys at the top level of the file. */
 #include "config/keys.h"
 
 #define RL      "for reinforcement learning; supervised fine-tuning does not read it"
@@ -7,17 +7,17 @@
 
 const struct config_key config_keys_top[] = {
     USED("exp_name", KEY_STR, TO(exp_name),
-         .doc = "Name of the run: folder of its logs; default the file's name without .yaml"),
+         .doc = "Name of the run and of its log folder; default the file's name without .yaml"),
     USED("seed", KEY_INT, TO(seed), .dflt = "42", .lo = 0, .hi = 9e15,
-         .doc = "Seed of the order of samples and of everything random"),
+         .doc = "Seed of the order of samples and of all random numbers"),
     USED("pretrain", KEY_PATH, TO(pretrain),
-         .doc = "Model to start from: a folder, or a hub id found in a local cache"),
+         .doc = "Model to start from: a folder, or a hub id in a local cache"),
     USED("output_dir", KEY_PATH, TO(output_dir), .dflt = "./output",
          .doc = "Folder of the data streams and checkpoints"),
     USED("logging_dir", KEY_PATH, TO(logging_dir), .dflt = "./output/logs",
          .doc = "Folder of <exp_name>/metrics.jsonl, config.yaml and log"),
     USED("track_with", KEY_STR, TO(track_with), .dflt = "tensorboard",
-         .doc = "tensorboard, stdout or \"\" (none); another tracker's name is answered by a hint"),
+         .doc = "tensorboard, stdout or \"\" (none); another tracker's name only prints a hint"),
     USED("tracker_kwargs.log_dir", KEY_PATH, TO(tracker_kwargs.log_dir),
          .doc = "Folder of the TensorBoard events; default <logging_dir>/tensorboard"),
     IDLE("tracker_kwargs.*", KEY_ANY, "the native trackers need no other arguments"),
@@ -31,25 +31,26 @@ const struct config_key config_keys_top[] = {
     USED("global_template", KEY_PATH, TO(global_template),
          .doc = "Chat template, instead of sft_train.data_args.template"),
     USED("sequence_length", KEY_INT, TO(sequence_length), .lo = 2, .hi = 16777216,
-         .doc = "Tokens in a row; required, or prompt_length + response_length"),
+         .doc = "Most tokens in a row; required, or prompt_length + response_length"),
     USED("prompt_length", KEY_INT, TO(prompt_length), .dflt = "1024", .lo = 1, .hi = 16777216,
-         .doc = "Only for sequence_length, where that is not set"),
+         .doc = "Used only when sequence_length is not set"),
     USED("response_length", KEY_INT, TO(response_length), .lo = 1, .hi = 16777216,
-         .doc = "Only for sequence_length, where that is not set"),
+         .doc = "Used only when sequence_length is not set"),
     USED("max_steps", KEY_INT, TO(max_steps), .lo = -1, .hi = MAX_COUNT,
-         .doc = "Ends the run after so many steps (in ROLL it does not); default none"),
+         .doc = "Ends the run after this many steps (unlike in ROLL); default none"),
     USED("save_steps", KEY_INT, TO(save_steps), .dflt = "50", .lo = 0, .hi = MAX_COUNT,
-         .doc = "A checkpoint every so many steps and at the end; 0: at the end only"),
+         .doc = "Steps between checkpoints; the last step is always saved; 0: only the last step"),
     USED("max_ckpt_to_keep", KEY_INT, TO(max_ckpt_to_keep), .dflt = "0", .lo = 0, .hi = MAX_COUNT,
-         .doc = "Older checkpoints are removed; 0: all are kept"),
+         .doc = "Newest checkpoints to keep; older ones are removed; 0: keep all"),
     USED("eval_steps", KEY_INT, TO(eval_steps), .dflt = "10", .lo = 0, .hi = MAX_COUNT,
-         .doc = "Validation every so many steps, first and last; 0: first and last only"),
+         .doc = "Steps between validations, besides one before the first step and one after the "
+                "last; 0: only those two"),
     USED("logging_steps", KEY_INT, TO(logging_steps), .dflt = "1", .lo = 1, .hi = MAX_COUNT,
          .doc = "Steps between lines on the console and in TensorBoard"),
     USED("max_grad_norm", KEY_REAL, TO(max_grad_norm), .dflt = "1.0", .lo = 0, .hi = 1e30,
-         .doc = "Gradients are scaled down to this norm; 0: never"),
+         .doc = "Clips the gradient to this norm; 0: no clipping"),
     USED("resume_from_checkpoint", KEY_RESUME, TO(resume_from_checkpoint), .dflt = "false",
-         .doc = "true (the newest complete one in output_dir) or a checkpoint folder"),
+         .doc = "true (the newest complete checkpoint in output_dir) or a checkpoint folder"),
     USED("validation.data_args.file_name", KEY_PATHS, TO(validation.data_args.file_name),
          .doc = "Validation data: a file or a list of files"),
 
@@ -57,14 +58,14 @@ const struct config_key config_keys_top[] = {
      .type = KEY_ANY,
      .effect = KEY_IDLE,
      .unshown = true,
-     .doc = "Hydra's own settings"},
-    LIMIT("defaults", KEY_ANY, "",
-          "lists of other files to merge are not read; write their keys here"),
+     .doc = "settings of Hydra itself"},
+    LIMIT("defaults", KEY_ANY, "", "other files are not merged; write their keys into this file"),
     IDLE("num_gpus_per_node", KEY_INT, "the launcher places the processes"),
     IDLE("num_nodes", KEY_INT, "the launcher places the processes"),
-    IDLE("system_envs", KEY_ANY, "the environment is what the shell exports"),
+    IDLE("system_envs", KEY_ANY, "the environment of the shell is used"),
     IDLE("checkpoint_config", KEY_ANY, "checkpoints stay in output_dir"),
-    IDLE("model_download_type", KEY_STR, "nothing is downloaded; both hubs' caches are searched"),
+    IDLE("model_download_type", KEY_STR,
+         "nothing is downloaded; the caches of both hubs are searched"),
     IDLE("rpc_timeout", KEY_INT, "there are no remote calls"),
     IDLE("base_dir", KEY_STR, "output_dir is used"),
     IDLE("local_rank", KEY_INT, "the launcher gives the rank"),
@@ -94,7 +95,7 @@ const struct config_key config_keys_top[] = {
 };
 const size_t config_keys_top_count = sizeof config_keys_top / sizeof *config_keys_top;
 
-/* What ROLL lacks; ROLL ignores the mapping. */
+/* The keys of the mapping `sft`, which ROLL ignores. */
 const struct config_key config_keys_sft[] = {
     USED("sft.pack_mode", KEY_WORD, TO(sft.pack_mode), .words = CONFIG_PACK_WORDS,
          .doc = "How samples share rows; default batch with use_sequence_packing, else none"),
@@ -106,9 +107,8 @@ const struct config_key config_keys_sft[] = {
          .doc = "Which tokens are trained: the assistant's turns, the bytes of its messages, or "
                 "by ROLL's count"),
     USED("sft.allow", KEY_STR, TO(sft.allow),
-         .doc =
-             "Faulty samples that sft-template lets pass, by name: empty,stop,bos,head,unrendered; "
-             "default none"),
+         .doc = "Faults that sft-template accepts, by name: empty,stop,bos,head,unrendered; "
+                "default none"),
     USED("sft.template_vars", KEY_STR, TO(sft.template_vars),
          .doc = "Variables for the chat template, a JSON object such as "
                 "'{\"enable_thinking\": false}'"),
@@ -117,7 +117,7 @@ const struct config_key config_keys_sft[] = {
     USED("sft.device", KEY_WORD, TO(sft.device), .words = CONFIG_DEVICE_WORDS, .dflt = "auto",
          .doc = "Where to train; auto: a GPU if there is one"),
     USED("sft.threads", KEY_INT, TO(sft.threads), .dflt = "0", .lo = 0, .hi = 4096,
-         .doc = "Threads on the CPU; 0: what affinity and cgroup allow"),
+         .doc = "Threads on the CPU; 0: the CPUs that affinity and the cgroup allow"),
     USED("sft.recompute", KEY_WORD, TO(sft.recompute), .words = CONFIG_RECOMPUTE_WORDS,
          .doc = "Activations computed again in the backward pass; default: as the strategy says"),
     USED("sft.master_dtype", KEY_DTYPE, TO(sft.master_dtype), .words = CONFIG_DTYPE_WORDS,
@@ -125,23 +125,21 @@ const struct config_key config_keys_sft[] = {
          .doc = "bf16: no master weights; those of the computation are updated, rounded at random"),
     USED("sft.moments_dtype", KEY_DTYPE, TO(sft.moments_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32|bf16",
-         .doc = "Type of the optimizer's moments; bf16 is rounded at random"),
+         .doc = "Type of the optimizer's moments; bf16 uses stochastic rounding"),
     USED("sft.async_save", KEY_BOOL, TO(sft.async_save), .dflt = "true",
-         .doc = "Training goes on while a checkpoint is written"),
+         .doc = "Training continues while a checkpoint is written"),
     USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,
-         .doc = "MiB of memory that a checkpoint goes through; less where the model needs less"),
+         .doc = "Most MiB of staging memory for a checkpoint; a small model needs less"),
     USED("sft.collective_timeout", KEY_INT, TO(sft.collective_timeout), .dflt = "1800", .lo = 1,
-         .hi = 1 << 20,
-         .doc =
-             "Seconds that a worker waits for another before the run ends as one with a lost rank"),
+         .hi = 1 << 20, .doc = "Seconds that a worker waits for another before the run ends (69)"),
     USED("sft.rslora", KEY_BOOL, TO(sft.rslora), .dflt = "false",
-         .doc = "Rank-stabilised LoRA: the adapter's product counts lora_alpha / sqrt(r)"),
+         .doc = "Rank-stabilised LoRA: the scale of the adapter is lora_alpha / sqrt(r)"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",
-         .doc = "A step whose loss or gradient is not finite is skipped, and such a validation "
-                "told, instead of ending the run"),
+         .doc = "Skips a step whose loss or gradient is not finite and reports such a validation, "
+                "instead of ending the run"),
     USED("sft.spike_factor", KEY_REAL, TO(sft.spike_factor), .dflt = "3.0", .lo = 0, .hi = 1e9,
-         .doc = "A step whose loss is above this times the median of those before is told with its "
-                "rows; 0: none"),
+         .doc = "Reports a step, with its rows, whose loss exceeds the median of the steps before "
+                "it by this factor; 0: off"),
     USED("sft.spike_window", KEY_INT, TO(sft.spike_window), .dflt = "32", .lo = 5, .hi = 256,
          .doc = "Steps whose median loss that is"),
     USED("sft.spike_action", KEY_WORD, TO(sft.spike_action), .words = CONFIG_SPIKE_WORDS,
@@ -151,6 +149,6 @@ const struct config_key config_keys_sft[] = {
      .type = KEY_ANY,
      .effect = KEY_IDLE,
      .unshown = true,
-     .doc = "config.yaml in the logs tells which run wrote it"},
+     .doc = "it identifies the run that wrote this config.yaml"},
 };
 const size_t config_keys_sft_count = sizeof config_keys_sft / sizeof *config_keys_sft;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of sft_train, less those of its strategy_config. */
+/* The keys of sft_train, except those of its strategy_config. */
 #include "config/keys.h"
 #include "config/keys_schedule.h"
 
@@ -9,9 +9,9 @@
 #define S "sft_train."
 
 #define RL              "for reinforcement learning; supervised fine-tuning does not read it"
-#define MEDIA           "training is on text"
+#define MEDIA           "training uses only text"
 #define KWARG_DOC(text) text
-#define ROWS            "micro-batches are formed by tokens already"
+#define ROWS            "micro-batches are always formed by tokens"
 
 const struct config_key config_keys_train[] = {
     USED(M "model_name_or_path", KEY_PATH, TO(sft_train.model_args.model_name_or_path),
@@ -20,34 +20,35 @@ const struct config_key config_keys_train[] = {
          .dflt = "bf16", .only = "fp32|bf16", .doc = "Type of the computation"),
     USED(M "disable_gradient_checkpointing", KEY_BOOL,
          TO(sft_train.model_args.disable_gradient_checkpointing), .dflt = "false",
-         .doc = "fsdp2_train: true keeps activations instead of computing them again"),
+         .doc = "fsdp2_train: true keeps activations instead of recomputing them"),
     USED(M "ulysses_size", KEY_INT, TO(sft_train.model_args.ulysses_size), .dflt = "1", .lo = 1,
-         .hi = 65536, .doc = "fsdp2_train: context-parallel ranks"),
-    IDLE(M "attn_implementation", KEY_STR, "there is one attention, with the same result"),
-    IDLE(M "gradient_checkpointing_use_reentrant", KEY_BOOL, "there is one recomputation"),
+         .hi = 65536, .doc = "fsdp2_train: context-parallel workers"),
+    IDLE(M "attn_implementation", KEY_STR, "there is only one implementation of attention"),
+    IDLE(M "gradient_checkpointing_use_reentrant", KEY_BOOL,
+         "there is only one implementation of recomputation"),
     LIMIT(M "moe_aux_loss_coef", KEY_REAL, "0.0", "mixture of experts (MoE) is not supported"),
     LIMIT(M "model_config_kwargs", KEY_ANY, "",
           "changing the model's configuration is not supported; edit its config.json"),
     USED(M "freeze_module_prefix", KEY_STR, TO(sft_train.model_args.freeze_module_prefix),
-         .doc = "Parameters whose names start with one of these, separated by commas, stay as they "
-                "are; names are Hugging Face's"),
+         .doc = "Prefixes of names of parameters (as in Hugging Face) that are not trained, "
+                "separated by commas"),
     USED(M "lora_target", KEY_STR, TO(sft_train.model_args.lora_target),
          .doc =
-             "Trains a LoRA adapter of the linear layers so named, separated by commas; of those "
-             "whose whole name a regular expression matches; or all-linear"),
+             "Trains a LoRA adapter of these linear layers: names separated by commas, a regular "
+             "expression that matches the whole name, or all-linear"),
     USED(M "lora_rank", KEY_INT, TO(sft_train.model_args.lora_rank), .dflt = "8", .lo = 1,
-         .hi = 65536, .doc = "Its rank r"),
+         .hi = 65536, .doc = "Rank r of the adapter"),
     USED(M "lora_alpha", KEY_REAL, TO(sft_train.model_args.lora_alpha), .lo = 1e-6, .hi = 1e9,
-         .doc = "Its product counts lora_alpha / r; default twice the rank"),
+         .doc = "The scale of the adapter is lora_alpha / r; default twice the rank"),
     USED(M "lora_dropout", KEY_REAL, TO(sft_train.model_args.lora_dropout), .dflt = "0.0", .lo = 0,
-         .hi = 0.99, .doc = "Part of the adapter's inputs that is left out at random"),
+         .hi = 0.99, .doc = "Dropout probability of the adapter's inputs"),
     USED(M "additional_target", KEY_STR, TO(sft_train.model_args.additional_target),
-         .doc = "Modules that are trained as a whole beside the adapter, separated by commas: "
+         .doc = "Modules trained in full beside the adapter, separated by commas: "
                 "embed_tokens, lm_head, norm"),
     USED(M "adapter_name_or_path", KEY_PATH, TO(sft_train.model_args.adapter_name_or_path),
-         .doc = "An adapter's folder to begin from; its own configuration goes before "
+         .doc = "Folder of an adapter to start from; its configuration overrides "
                 "lora_target, lora_rank and so on"),
-    IDLE(M "autocast_adapter_dtype", KEY_BOOL, "an adapter's master weights are fp32 already"),
+    IDLE(M "autocast_adapter_dtype", KEY_BOOL, "the master weights of an adapter are always fp32"),
     IDLE(M "model_type", KEY_STR, RL),
     IDLE(M "num_labels", KEY_INT, RL),
     IDLE(M "device_map", KEY_STR, "sft.device is used"),
@@ -56,13 +57,14 @@ const struct config_key config_keys_train[] = {
          .dflt = "1.0", .lo = 1e-6, .hi = 1e6,
          .doc = "Passes over the data; a fraction is allowed"),
     USED(T "max_steps", KEY_INT, TO(sft_train.training_args.max_steps), .dflt = "-1", .lo = -1,
-         .hi = MAX_COUNT, .doc = "Ends the run after so many steps; the smaller of both max_steps"),
+         .hi = MAX_COUNT,
+         .doc = "Ends the run after this many steps; the smaller of both max_steps counts"),
     USED(T "per_device_train_batch_size", KEY_INT,
          TO(sft_train.training_args.per_device_train_batch_size), .dflt = "8", .lo = 1, .hi = 1e6,
          .doc = "Rows of sequence_length tokens that a worker computes at once"),
     USED(T "gradient_accumulation_steps", KEY_INT,
          TO(sft_train.training_args.gradient_accumulation_steps), .dflt = "1", .lo = 1, .hi = 1e6,
-         .doc = "Global batch = workers of data parallelism x this x per_device_train_batch_size"),
+         .doc = "Global batch = data-parallel workers x this x per_device_train_batch_size"),
     USED(T "learning_rate", KEY_REAL, TO(sft_train.training_args.learning_rate), .dflt = "5e-05",
          .lo = 0, .hi = 1e3, .doc = "Highest learning rate"),
     USED(T "lr_scheduler_type", KEY_WORD, TO(sft_train.training_args.lr_scheduler_type),
@@ -75,9 +77,9 @@ const struct config_key config_keys_train[] = {
          .hi = MAX_COUNT,
          .doc = "Steps over which the learning rate rises from 0; below 1: a part of all steps"),
     USED(T "warmup_ratio", KEY_REAL, TO(sft_train.training_args.warmup_ratio), .dflt = "0.0",
-         .lo = 0, .hi = 1, .doc = "The same as a part of all steps, where warmup_steps is 0"),
+         .lo = 0, .hi = 1, .doc = "Warm-up as a part of all steps, when warmup_steps is 0"),
     USED(T "weight_decay", KEY_REAL, TO(sft_train.training_args.weight_decay), .dflt = "0.0",
-         .lo = 0, .hi = 1e3, .doc = "AdamW's decay of matrices (not of norms and biases)"),
+         .lo = 0, .hi = 1e3, .doc = "Weight decay of matrices (not of norms and biases)"),
     USED(T "adam_beta1", KEY_REAL, TO(sft_train.training_args.adam_beta1), .dflt = "0.9", .lo = 0,
          .hi = 0.99999999, .doc = "AdamW's decay of the first moment"),
     USED(T "adam_beta2", KEY_REAL, TO(sft_train.training_args.adam_beta2), .dflt = "0.999", .lo = 0,
@@ -90,9 +92,10 @@ const struct config_key config_keys_train[] = {
     USED(T "optim", KEY_WORD, TO(sft_train.training_args.optim), .words = CONFIG_OPTIM_WORDS,
          .dflt = "adamw_torch", .only = "adamw_torch|adamw_torch_fused|sgd",
          .doc =
-             "The optimizer, by transformers' name; sgd has its decay in the gradient, as torch"),
+             "The optimizer, by its name in transformers; sgd adds the decay to the gradient, as "
+             "torch does"),
     USED(T "optim_args", KEY_STR, TO(sft_train.training_args.optim_args),
-         .doc = "sgd: momentum=0,dampening=0,nesterov=false, or some of these; default none"),
+         .doc = "sgd: any of momentum=0,dampening=0,nesterov=false; default none"),
     IDLE(T "output_dir", KEY_STR, "the top-level output_dir is used"),
     IDLE(T "seed", KEY_INT, "the top-level seed is used"),
     IDLE(T "data_seed", KEY_INT, "the top-level seed is used"),
@@ -108,13 +111,13 @@ const struct config_key config_keys_train[] = {
     USED(D "preprocessing_num_workers", KEY_INT, TO(sft_train.data_args.preprocessing_num_workers),
          .lo = 0, .hi = 4096, .doc = "Threads of each data command; default all CPUs"),
     IDLE(D "eval_file_name", KEY_STR, "validation.data_args.file_name is used"),
-    IDLE(D "dataset_type", KEY_ANY, "the files themselves tell"),
+    IDLE(D "dataset_type", KEY_ANY, "sft-tokenize recognizes the format of a file"),
     IDLE(D "domain_interleave_probs", KEY_ANY, RL),
     IDLE(D "tag", KEY_STR, RL),
     IDLE(D "id", KEY_STR, RL),
     IDLE(D "prompt", KEY_STR, "the top-level prompt_key is used"),
     IDLE(D "response", KEY_STR, "the top-level response_key is used"),
-    IDLE(D "messages", KEY_STR, "sft-tokenize finds the format of the rows"),
+    IDLE(D "messages", KEY_STR, "sft-tokenize recognizes the format of the rows"),
     IDLE(D "image_max_pixels", KEY_INT, MEDIA),
     IDLE(D "image_min_pixels", KEY_INT, MEDIA),
     IDLE(D "video_max_pixels", KEY_INT, MEDIA),
@@ -131,15 +134,15 @@ const struct config_key config_keys_train[] = {
     USED(S "strategy_args.strategy_name", KEY_WORD, TO(sft_train.strategy_args.strategy_name),
          .words = CONFIG_STRATEGY_WORDS, .dflt = "fsdp2_train",
          .only = "megatron_train|fsdp2_train",
-         .doc = "Whose keys strategy_config has; both train with the same engine"),
+         .doc = "The strategy that strategy_config belongs to; both use the same engine"),
     USED(S "use_sequence_packing", KEY_BOOL, TO(sft_train.use_sequence_packing), .dflt = "false",
-         .doc = "Several samples share a row; loss and gradients stay the same"),
+         .doc = "Packs several samples into a row; loss and gradients stay the same"),
     USED(S "infer_batch_size", KEY_INT, TO(sft_train.infer_batch_size), .dflt = "16", .lo = 1,
-         .hi = 1e6, .doc = "Rows of a batch of validation"),
+         .hi = 1e6, .doc = "Rows per batch in validation"),
     USED(S "device_mapping", KEY_DEVICES, TO(sft_train.device_mapping), .dflt = "[0]",
          .doc = "GPUs, one worker each: [0, 1] or list(range(0,8))"),
     LIMIT(S "worker_cls", KEY_STR, "roll.pipeline.sft.sft_worker.SFTWorker",
-          "Python workers are not run"),
+          "Python workers are not supported"),
     LIMIT(S "apply_loss_scale", KEY_BOOL, "true",
           "the loss is always the mean over the tokens of the global batch"),
     LIMIT(S "mtp_training_mode", KEY_STR, "disabled", "multi-token prediction is not supported"),
@@ -148,11 +151,11 @@ const struct config_key config_keys_train[] = {
     IDLE(S "num_gpus_per_worker", KEY_INT, "a worker has one GPU"),
     IDLE(S "world_size", KEY_INT, "the length of device_mapping is used"),
     IDLE(S "max_concurrency", KEY_INT, RL),
-    IDLE(S "sequence_packing_args.algorithm", KEY_STR, "sft-pack fits samples into rows"),
+    IDLE(S "sequence_packing_args.algorithm", KEY_STR, "sft-pack has one algorithm"),
     IDLE(S "sequence_packing_args.max_packed_sequence_length_train", KEY_INT,
-         "a row has sequence_length tokens"),
+         "sequence_length is used"),
     IDLE(S "sequence_packing_args.max_packed_sequence_length_forward", KEY_INT,
-         "a row has sequence_length tokens"),
+         "sequence_length is used"),
     IDLE(S "sequence_packing_args.min_num_micro_batches_train", KEY_INT, ROWS),
     IDLE(S "sequence_packing_args.min_num_micro_batches_forward", KEY_INT, ROWS),
     IDLE(S "use_dynamic_batching_in_train", KEY_BOOL, ROWS),
@@ -161,8 +164,8 @@ const struct config_key config_keys_train[] = {
     IDLE(S "use_dynamic_batching_in_infer", KEY_BOOL, ROWS),
     IDLE(S "max_tokens_per_microbatch_in_infer", KEY_INT, ROWS),
     IDLE(S "sequence_length_round_in_infer", KEY_INT, ROWS),
-    IDLE(S "system_envs", KEY_ANY, "the environment is what the shell exports"),
-    IDLE(S "backend_timeout", KEY_INT, "a lost rank is noticed by the launcher"),
+    IDLE(S "system_envs", KEY_ANY, "the environment of the shell is used"),
+    IDLE(S "backend_timeout", KEY_INT, "sft.collective_timeout is used"),
     IDLE(S "logits_in_fp32", KEY_BOOL, "the loss is always computed in fp32"),
     IDLE(S "offload_nccl", KEY_BOOL, RL),
     IDLE(S "pg_variant", KEY_STR, RL),

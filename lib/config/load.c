@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File and overrides -> configuration. */
+/* Loads a configuration from a file and overrides. */
 #include "config/load.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static int read_file(struct loaded *l, struct err *e)
     return rc;
 }
 
-/* Defaults first, as if they stood in the file. */
+/* Stores the default of a key as if the file contained it. */
 static int store_default(struct loaded *l, const struct config_key *k, struct err *e)
 {
     struct tree *t = &l->tree;
@@ -44,7 +44,7 @@ static int show(struct loaded *l, const struct setting *s, struct err *e)
     return node_put(&l->tree, l->shown, at, s->shown, e);
 }
 
-/* A key with no effect is checked all the same, but kept out of the fields. */
+/* Checks the value of a key; stores it unless the key has no effect. */
 static int store_setting(struct loaded *l, struct setting *s, struct err *e)
 {
     struct config_key k = *s->key;
@@ -53,8 +53,8 @@ static int store_setting(struct loaded *l, struct setting *s, struct err *e)
     return s->shown ? 0 : -1;
 }
 
-/* In the order of the table, so that strategy_config goes over training_args, and the resolved
- * configuration has one order. */
+/* Stores in the order of the table, so that strategy_config overrides training_args, and that the
+ * resolved configuration always has the same order. */
 static int store_all(struct loaded *l, struct err *e)
 {
     const struct config_key *k;
@@ -73,7 +73,7 @@ static int store_all(struct loaded *l, struct err *e)
     return 0;
 }
 
-/* exp_name is the file's name without .yaml where it is not set. */
+/* Sets exp_name, if it is missing, to the name of the file without .yaml. */
 static int name_run(struct loaded *l, struct err *e)
 {
     struct tree *t = &l->tree;

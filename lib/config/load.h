@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a loaded configuration is made of. Internal. */
+/* The parts of a loaded configuration. Internal. */
 #ifndef SFT_CONFIG_LOAD_H
 #define SFT_CONFIG_LOAD_H
 
@@ -10,10 +10,10 @@
 /* A key that the file or an override sets. */
 struct setting {
     const struct config_key *key;
-    const char *path;        /* as written: key->path may end in .* or speak of sft_train */
-    const struct node *node; /* as written, for its place */
-    struct node *shown;      /* the value in its normal form */
-    const char *idle;        /* why it has no effect; NULL: it has one */
+    const char *path;        /* as written; key->path may end in .* or begin with sft_train */
+    const struct node *node; /* as written, with its place in the file */
+    struct node *shown;      /* the value in normal form */
+    const char *idle;        /* the reason why it has no effect; NULL: it has one */
 };
 struct loaded {
     struct config c; /* first: a struct config * is a struct loaded * */
@@ -23,28 +23,30 @@ struct loaded {
     struct node *shown; /* the resolved configuration, a map */
 };
 
-/* bind.c: tree -> settings, in the order of the file. */
+/* bind.c: finds the key of every value in the tree. */
 int bind_settings(struct loaded *l, struct err *e);
-/* value.c: checks n against the key's type, stores it in c and returns its normal form. */
+/* value.c: checks n against the type of the key, stores it in l->c and returns its normal form. */
 struct node *value_store(struct loaded *l, const struct config_key *k, const char *path,
                          const struct node *n, struct err *e);
-/* override.c: puts what "a.b=value" says into the tree. */
+/* override.c: sets the value of "a.b=value" in the tree. */
 int override_apply(struct loaded *l, const char *arg, struct err *e);
-/* "'text'", "a list" or "a mapping", for messages. */
+/* Writes "'text'", "a list" or "a mapping" for a message; returns out. */
 const char *value_quote(const struct node *n, char out[80]);
-/* devices.c: ROLL's expression -> GPU numbers in the tree's arena. */
+/* devices.c: parses a device expression of ROLL into the arena of the tree. -1 with *problem set
+ * for a wrong expression, with *problem NULL and ERR_MEMORY otherwise. */
 int devices_parse(struct tree *t, const char *text, struct config_ints *out, const char **problem,
                   struct err *e);
+/* Checks the numbers: none negative, too large or repeated. -1 with *problem. */
 int devices_check(const struct config_ints *d, const char **problem);
-/* derive.c: fills c.run and checks what concerns several keys. */
+/* derive.c: fills c.run and makes the checks that concern several keys. */
 int derive_run(struct loaded *l, struct err *e);
-/* schedule.c: no argument is set; those that are set fit the schedule. */
+/* schedule.c: marks all arguments as not set. */
 void schedule_unset(struct config_schedule_kwargs *k);
 bool config_is_fsdp(const struct config *c);
 int schedule_check(const struct loaded *l, struct err *e);
-/* optim.c: fills c.run.optimizer, after c.run.dtype. */
+/* optim.c: fills c.run.optimizer. Needs c.run.dtype. */
 int optimizer_derive(struct loaded *l, struct err *e);
-/* The setting of exactly this path, or NULL. */
+/* Returns the setting with this path, or NULL. */
 const struct setting *setting_of(const struct loaded *l, const char *path);
 
 #endif

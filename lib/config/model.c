@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model's folder from its name: a path, or a hub id in the caches that `hf download` and
- * `modelscope download` fill. Layouts: huggingface_hub "models--ORG--NAME/snapshots/REVISION" with
- * refs/main naming the revision; modelscope "ORG/NAME" below hub/ or hub/models/, dots as "___". */
+/* Finds the folder of a model: a path, or a hub id in the caches that `hf download` and `modelscope
+ * download` fill. Layouts: huggingface_hub has "models--ORG--NAME/snapshots/REVISION", and
+ * refs/main contains the revision; modelscope has "ORG/NAME" below hub/ or hub/models/, with "___"
+ * for dots. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 #include "base/io.h"
 #include "config/config.h"
 
-/* "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-', neither part beginning with '.'. */
+/* True for "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-'; no part begins with '.'. */
 static bool is_hub_id(const char *name)
 {
     size_t slashes = 0, part = 0;
@@ -33,7 +34,9 @@ static const char *env(const char *name)
     return v && *v ? v : NULL;
 }
 
-/* Appends path, expanded, and below. A ~ that cannot be expanded stays, and no model is found. */
+/* Appends the expanded path and `below`. A ~ that cannot be expanded stays, so that no model is
+ * found.
+ */
 static void put_below(struct buf *b, const char *path, const char *below)
 {
     struct err why;
@@ -44,7 +47,7 @@ static void put_below(struct buf *b, const char *path, const char *below)
     buf_puts(b, below);
 }
 
-/* Where huggingface_hub keeps its models; it takes ~ in these variables as well. */
+/* Appends the cache folder of huggingface_hub, which expands ~ in these variables too. */
 static void hf_cache(struct buf *b)
 {
     const char *v;
@@ -64,7 +67,7 @@ static void modelscope_cache(struct buf *b)
     put_below(b, v ? v : "~/.cache/modelscope/hub", "");
 }
 
-/* text with every `from` as `to`. */
+/* Appends text with every `from` replaced by `to`. */
 static void put_replaced(struct buf *b, const char *text, char from, const char *to)
 {
     for (; *text; text++)
@@ -74,13 +77,13 @@ static void put_replaced(struct buf *b, const char *text, char from, const char 
             buf_putc(b, *text);
 }
 
-/* 1, 0 or -1: the folder that b names is there. */
+/* Returns 1 when b is the path of a folder, else 0; -1 on failure. */
 static int is_folder(const struct buf *b, struct err *e)
 {
     return buf_check(b, e) ? -1 : io_is_dir(b->data, e);
 }
 
-/* The commit that refs/main names, without white space: 1, 0 when there is none, or -1. */
+/* Reads the commit in refs/main, without white space. Returns 1, 0 when there is none, or -1. */
 static int read_ref(const struct buf *path, struct buf *ref, struct err *e)
 {
     const int there = buf_check(path, e) ? -1 : io_exists(path->data, e);
@@ -91,7 +94,7 @@ static int read_ref(const struct buf *path, struct buf *ref, struct err *e)
     return ref->len && !strchr(ref->data, '/') && ref->data[0] != '.';
 }
 
-/* 1 with the folder in b, 0 when it is not there or this cache cannot be read, or -1. */
+/* Returns 1 with the folder in b, 0 when it is missing or the cache cannot be read, or -1. */
 static int in_hf_cache(const char *name, struct buf *b, struct err *e)
 {
     struct buf ref = {0};

@@ -32,7 +32,7 @@ struct node *node_scalar(struct tree *t, const char *text, bool quoted, const st
     return n->text ? n : NULL;
 }
 
-/* Doubles the room of a container; the old arrays stay in the arena. */
+/* Doubles the capacity of a container. The old arrays stay in the arena. */
 static int grow(struct tree *t, struct node *n, struct err *e)
 {
     size_t cap = n->cap ? n->cap * 2 : 4;
@@ -116,7 +116,7 @@ static int replace(struct node *map, const char *key, size_t len, struct node *v
     return -1;
 }
 
-/* Members of `from` go over those of `to`, maps into maps. */
+/* Merges the members of `from` into `to`. A map merges into a map; other values replace. */
 static int merge(struct tree *t, struct node *to, struct node *from, int depth, struct err *e)
 {
     if (depth > TREE_MAX_DEPTH)
@@ -134,7 +134,8 @@ static int merge(struct tree *t, struct node *to, struct node *from, int depth, 
     return 0;
 }
 
-/* The map below `at` named by the first len bytes of key; made when absent or null. */
+/* Returns the map below `at` with the first len bytes of key as its name. Creates it when it is
+ * missing or null. */
 static struct node *enter(struct tree *t, struct node *at, const char *key, size_t len,
                           const struct node *place, struct err *e)
 {
@@ -177,7 +178,7 @@ int node_fail(const struct node *n, const char *key, struct err *e, const char *
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     size_t len = key ? strlen(key) : 0;
-    if (!n->line && len && !strncmp(n->origin, key, len)) key = NULL; /* 'key=value' says it */
+    if (!n->line && len && !strncmp(n->origin, key, len)) key = NULL; /* 'key=value' has it */
     const char *sep = key ? ": " : "";
     if (!key) key = "";
     if (!n->line) return err_set(e, ERR_CONFIG, "'%.300s': %s%s%s", n->origin, key, sep, text);

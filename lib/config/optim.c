@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which optimizer, from the names that Hugging Face's and Megatron's arguments have for it. */
+/* Derives the optimizer from the arguments of Hugging Face and Megatron. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #define OPTIM_ARGS "sft_train.training_args.optim_args"
 #define MEGATRON   "sft_train.strategy_args.strategy_config.optimizer"
 
-/* Megatron-LM's OptimizerConfig.sgd_momentum, which ROLL's users cannot set; torch.optim.SGD has 0.
+/* OptimizerConfig.sgd_momentum of Megatron-LM, which ROLL does not expose; torch.optim.SGD has 0.
  */
 static const double megatron_momentum = 0.9;
 
@@ -31,7 +31,7 @@ static bool part_of_one(const char *text, double *v)
     return num_f64(text, v) == 0 && *v >= 0 && *v <= 1;
 }
 
-/* One "key=value"; NULL, or what is wrong with it. */
+/* Stores one "key=value". Returns NULL, or the error. */
 static const char *argument(struct config_optimizer *o, const char *key, const char *value)
 {
     if (!strcmp(key, "momentum"))
@@ -46,7 +46,7 @@ static const char *argument(struct config_optimizer *o, const char *key, const c
     return "sgd takes momentum, dampening and nesterov, as in momentum=0.9,nesterov=true";
 }
 
-/* "momentum=0.9, nesterov=true", as transformers splits it: blanks do not count. */
+/* Parses "momentum=0.9, nesterov=true", as transformers does: blanks are ignored. */
 static const char *arguments(struct config_optimizer *o, const char *text)
 {
     char word[64];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* key=value from a command line -> tree. A shell expands a variable that is not set to nothing, so
- * a missing value is an error and never a default. */
+/* Applies key=value from a command line to the tree. A missing value is an error and never a
+ * default, because a shell expands an unset variable to nothing. */
 #include <string.h>
 #include <yaml.h>
 
@@ -17,7 +17,7 @@ bool config_is_override(const char *arg)
     }
 }
 
-/* The node, or one inside it, is a scalar without text or quotes. */
+/* True when n, or a node below it, is a scalar without text and quotes. */
 static bool has_gap(const struct node *n)
 {
     if (n->kind == NODE_SCALAR) return !n->quoted && !*n->text;
@@ -26,8 +26,8 @@ static bool has_gap(const struct node *n)
     return false;
 }
 
-/* [a.jsonl,] and {a: 1,}: YAML reads them as if there were no comma. 1, 0, or -1 with ERR_MEMORY.
- */
+/* Finds a comma before a closing bracket, as in [a.jsonl,] and {a: 1,}, which YAML ignores. Returns
+ * 1, 0, or -1 with ERR_MEMORY. */
 static int ends_in_comma(const char *text, struct err *e)
 {
     yaml_parser_t parser;
@@ -48,7 +48,7 @@ static int ends_in_comma(const char *text, struct err *e)
     return memory ? err_set(e, ERR_MEMORY, "%s: out of memory", text) : found;
 }
 
-/* value: the parsed text. */
+/* Checks an override for missing values; `value` is the parsed text. */
 static int check_written(const struct node *value, const char *path, const char *text,
                          struct err *e)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Home folders in paths: ~ and ~USER, as a shell has them. */
+/* Expands home folders in paths: ~ and ~USER, as a shell does. */
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ int config_expand_path(const char *path, struct buf *out, struct err *e)
         const size_t start = out->len, n = strcspn(++path, "/");
         if (n ? home_of(path, n, out, e) : own_home(out, e)) return -1;
         path += n;
-        /* no slash twice; the home folder may be / itself */
+        /* avoids a double slash, also when the home folder is / */
         while (*path && out->len > start && out->data[out->len - 1] == '/')
             out->data[--out->len] = 0;
     }

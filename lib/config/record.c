@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mapping sft.run: which run wrote a config.yaml. */
+/* The mapping sft.run, which identifies the run that wrote a config.yaml. */
 #include <stddef.h>
 #include <string.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain scalars by the rules of OmegaConf's loader: YAML 1.1 as PyYAML reads it (yes/no/on/off are
- * booleans, 010 is octal, 1:30 sexagesimal), except that 1e-5 is a number and dates are strings. */
+/* Reads plain scalars by the rules of OmegaConf's loader: YAML 1.1 as PyYAML reads it
+ * (yes/no/on/off are booleans, 010 is octal, 1:30 sexagesimal), except that 1e-5 is a number and
+ * dates are strings.
+ */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +33,7 @@ static bool is_bool(const char *s, bool *truth)
     return *truth || one_of(s, no);
 }
 
-/* Digits of a base with '_' between them, at least one digit; -1 on anything else or overflow. */
+/* Reads one or more digits of a base, with '_' between them; -1 on anything else or overflow. */
 static int read_base(const char *s, unsigned base, uint64_t *v)
 {
     bool any = false;
@@ -52,7 +54,7 @@ static int read_base(const char *s, unsigned base, uint64_t *v)
     return any ? 0 : -1;
 }
 
-/* Fields of two digits below 60 after the first: 1:30 is 90. */
+/* Reads a sexagesimal number: 1:30 is 90. */
 static int read_sexagesimal(const char *s, uint64_t *v)
 {
     unsigned long first = 0;
@@ -92,8 +94,8 @@ static int read_int(const char *s, int64_t *out)
     return 0;
 }
 
-/* A number with a point, an exponent or both; '_' is skipped. A sign before the point is taken as
- * well, which YAML 1.1 forgot. */
+/* Reads a number with a point, an exponent or both; skips '_'. Also accepts a sign before the
+ * point, which the grammar of YAML 1.1 lacks. */
 static int read_real(const char *s, double *out)
 {
     char z[128];
@@ -134,7 +136,7 @@ bool node_is_null(const struct node *n)
     return n->kind == NODE_SCALAR && !n->quoted && is_null(n->text);
 }
 
-/* A decimal comma, whatever the locale, is a point here. */
+/* Replaces the decimal comma of a locale by a point. */
 static void dot(char *s)
 {
     for (; *s; s++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which schedule takes which of lr_scheduler_kwargs: the signatures of get_*_schedule* in
- * transformers' optimization.py, whose mismatch is a TypeError there. */
+/* Checks lr_scheduler_kwargs against the schedule: the signatures of get_*_schedule* in
+ * optimization.py of transformers, where a mismatch is a TypeError. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

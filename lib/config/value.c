@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node -> the typed field of its key, and its normal form. */
+/* Stores a node in the typed field of its key and makes its normal form. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static struct node *store_real(const struct target *t, const struct scalar *s, s
     return normal(t, text, false, e);
 }
 
-/* A number stands for its text; true and lists do not. */
+/* Accepts a number as its text; refuses booleans and lists. */
 static struct node *store_string(const struct target *t, const struct scalar *s, struct err *e)
 {
     if (t->n->kind != NODE_SCALAR) return wrong(t, e, "a string");
@@ -88,7 +88,7 @@ static struct node *store_string(const struct target *t, const struct scalar *s,
     return n;
 }
 
-/* An empty path stays empty: for some keys it means none. */
+/* Expands a path. An empty one stays empty: for some keys it means none. */
 static struct node *normal_path(const struct target *t, struct err *e)
 {
     struct buf full = {0};
@@ -166,7 +166,7 @@ static struct node *store_strings(const struct target *t, struct err *e)
     return list;
 }
 
-/* The numbers of a YAML list. */
+/* Reads the numbers of a YAML list. */
 static int list_devices(const struct target *t, struct config_ints *d, struct err *e)
 {
     d->n = t->n->count;

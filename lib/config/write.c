@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The resolved configuration as YAML, as JSON, or one value of it. */
+/* Writes the resolved configuration as YAML or JSON, or one value of it. */
 #include <stddef.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ int config_write_json(const struct config *c, struct buf *b, struct err *e)
     return emit_json(((const struct loaded *)c)->shown, b, e);
 }
 
-/* Values are appended to b, each followed by the byte `end`. */
+/* The output: values are appended to b, each followed by the byte `end`. */
 struct sink {
     struct buf *b;
     char end;
@@ -104,7 +104,7 @@ static int put_derived(const struct config *c, const struct derived *d, const st
     return 0;
 }
 
-/* As JSON in a line, or as YAML in several. */
+/* Writes a node as one line of JSON, or as YAML. */
 static int put_part(const struct node *n, const struct sink *to, bool json, struct err *e)
 {
     if (json ? emit_json(n, to->b, e) : emit_yaml(n, to->b, e)) return -1;
@@ -112,7 +112,7 @@ static int put_part(const struct node *n, const struct sink *to, bool json, stru
     return 0;
 }
 
-/* A scalar's text, a list's items, or a part of the configuration as YAML. */
+/* Writes the text of a scalar, the items of a list, or a map as YAML. */
 static int put_node(const struct node *n, const struct sink *to, struct err *e)
 {
     if (n->kind == NODE_MAP) return put_part(n, to, false, e);
@@ -142,7 +142,7 @@ int config_get(const struct config *c, const char *key, char end, struct buf *b,
     if (n) return put_node(n, &to, e) ? -1 : buf_check(b, e);
     const struct config_key *k = config_key_find(key, KEY_ALWAYS);
     if (config_key_is_group(key)) return 0;
-    if (k) { /* not set: a scalar's line is empty, a list has none */
+    if (k) { /* not set: an empty line for a scalar, no line for a list */
         if (k->type != KEY_STRS && k->type != KEY_PATHS && k->type != KEY_ANY) buf_putc(b, end);
         return buf_check(b, e);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libyaml's events -> tree: aliases are copied within a budget, `<<` is merged, duplicate keys and
- * foreign tags are refused. */
+/* Builds the tree from the events of libyaml: copies aliases within a budget, merges `<<`, refuses
+ * duplicate keys and foreign tags. */
 #include <string.h>
 #include <yaml.h>
 
@@ -14,7 +14,7 @@ struct anchor {
 struct reader {
     yaml_parser_t parser;
     struct tree *tree;
-    struct node place; /* origin of the document, line of the event at hand */
+    struct node place; /* origin of the document, line of the current event */
     bool lines;
     struct anchor anchors[TREE_MAX_ANCHORS];
     size_t anchor_count;
@@ -33,7 +33,7 @@ static int next_event(struct reader *r, yaml_event_t *ev, struct err *e)
                      r->parser.problem ? r->parser.problem : "unknown error");
 }
 
-/* Only YAML's own tags mean something here; a !!str makes its scalar a string. */
+/* Accepts only the tags of YAML itself. !!str makes its scalar a string. */
 static int check_tag(const struct reader *r, const yaml_char_t *tag, bool *string, struct err *e)
 {
     static const char core[] = "tag:yaml.org,2002:";
@@ -67,7 +67,7 @@ static void close_anchor(struct reader *r, const struct node *n)
 static struct node *read_alias(struct reader *r, const yaml_char_t *name, struct err *e)
 {
     const char *z = (const char *)name;
-    for (size_t i = r->anchor_count; i-- > 0;) { /* the last one of that name counts */
+    for (size_t i = r->anchor_count; i-- > 0;) { /* the last anchor of that name counts */
         const struct anchor *a = &r->anchors[i];
         if (strcmp(a->name, z)) continue;
         if (!a->open) return node_copy(r->tree, a->node, 0, e);
@@ -93,7 +93,7 @@ static struct node *read_scalar(struct reader *r, const yaml_event_t *ev, struct
 
 static struct node *read_node(struct reader *r, const yaml_event_t *ev, int depth, struct err *e);
 
-/* Reads the next event and its value; *end when it was the end of the container instead. */
+/* Reads the next event and its value. Sets *end when it is the end of the container. */
 static struct node *read_next(struct reader *r, yaml_event_type_t stop, bool *end, int depth,
                               struct err *e)
 {
@@ -116,7 +116,7 @@ static int read_items(struct reader *r, struct node *list, int depth, struct err
     }
 }
 
-/* `<<: map` or `<<: [map, map]`: members that the map itself does not have; the first wins. */
+/* Merges `<<: map` or `<<: [map, map]` into a map; its own members win, then the first map. */
 static int merge_key(struct reader *r, struct node *map, struct node *from, struct err *e)
 {
     bool list = from->kind == NODE_LIST;
@@ -138,7 +138,7 @@ static int read_member(struct reader *r, struct node *map, const struct node *ke
         return node_fail(key, NULL, e, "a key has to be a word");
     struct node *value = read_next(r, YAML_NO_EVENT, &end, depth, e);
     if (!value) return -1;
-    value->line = key->line; /* where a reader looks for it, also when it is an alias */
+    value->line = key->line; /* also for an alias, whose value has another line */
     if (!strcmp(key->text, "<<") && !key->quoted) {
         if (*merges) return node_fail(key, "<<", e, "given twice; use <<: [*a, *b]");
         *merges = value;
@@ -197,7 +197,7 @@ static struct node *read_node(struct reader *r, const yaml_event_t *ev, int dept
     }
 }
 
-/* Stream start, at most one document, stream end. */
+/* Reads the start of the stream, at most one document and the end of the stream. */
 static struct node *read_document(struct reader *r, struct err *e)
 {
     struct node *root = NULL;
