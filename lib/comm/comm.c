@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The collectives as calls of a group's implementation. */
-#include "comm/comm.h"
+/* The public functions: each passes a call to the implementation of its group. */
+#include "comm/comm_impl.h"
+
+int comm_fail(struct comm *c, const struct err *e)
+{
+    if (!c->failed) c->why = *e;
+    c->failed = true;
+    return -1;
+}
+
+int comm_take_failure(struct comm *c, struct err *e)
+{
+    if (!c->failed) return 0;
+    if (e) *e = c->why;
+    c->failed = false;
+    return -1;
+}
 
 void comm_close(struct comm *c)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reduction of the ranks' blocks in rank order. */
+/* Reduces the blocks of the ranks in rank order. */
 #include "comm/comm_impl.h"
 
 #define LARGER(a, b) ((b) > (a) ? (b) : (a))
 #define SUM(a, b)    ((a) + (b))
 
-/* One pass over `into` for each rank: every pass is a loop that vectorises. */
+/* Makes one pass over `into` for each rank, because each pass is a loop that vectorises. */
 #define FOLD(type, how)                                                                            \
     do {                                                                                           \
         type *restrict y = into;                                                                   \
@@ -15,7 +15,7 @@
         }                                                                                          \
     } while (0)
 
-/* Elements [at, at + count) of all blocks, in fp32. */
+/* Reduces elements [at, at + count) of all blocks in fp32. */
 enum { BF16_PIECE = 512 };
 static void fold_bf16(uint16_t *into, const uint16_t *from, int ranks, size_t n, size_t at,
                       size_t count, enum comm_op op)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The variables by which launchers tell a process its rank. */
+/* Reads the environment variables that launchers set for each rank. */
 #include "comm/launch.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 
-/* In the order of asking: a launcher's own variables before those of the interface that it speaks,
- * for Open MPI's mpirun sets both. */
+/* In the order of the search: the variables of a launcher come before those of PMI and PMIx,
+ * because mpirun of Open MPI sets both. */
 static const struct {
     const char *by, *size, *rank;
-    bool own; /* the launcher's, and not those of an interface */
+    bool own; /* variables of one launcher, not of PMI or PMIx */
 } launchers[] = {
     {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", true},
     {"mpirun (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", true},
@@ -18,7 +18,7 @@ static const struct {
     {"a launcher that speaks PMIx", NULL, "PMIX_RANK", false},
 };
 
-/* A decimal number up to a million; -1: unset, or not one. */
+/* Parses a decimal number up to a million; -1 when it is missing or something else. */
 static int number(const char *text)
 {
     char *end;
@@ -30,7 +30,7 @@ static int number(const char *text)
 
 struct launch launch_detect(char *(*lookup)(const char *name))
 {
-    const int step = number(lookup("SLURM_STEP_NUM_TASKS")); /* srun's tasks, if it started this */
+    const int step = number(lookup("SLURM_STEP_NUM_TASKS")); /* tasks of srun, inside a step */
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
         int size = launchers[i].size ? number(lookup(launchers[i].size)) : -1;
         int rank = number(lookup(launchers[i].rank));
@@ -43,8 +43,9 @@ struct launch launch_detect(char *(*lookup)(const char *name))
                                .rank = rank,
                                .srun = !launchers[i].own && size && size == step};
     }
-    /* A job without a step is the script of sbatch or the shell of salloc: one process, though
-     * SLURM_NTASKS tells what the job may start. Without a job that is all there is. */
+    /* A job without a step is the script of sbatch or the shell of salloc: one process, although
+     * SLURM_NTASKS has the number of tasks that the job may start. Outside a job, SLURM_NTASKS is
+     * the only source. */
     int tasks = step < 0 && !lookup("SLURM_JOB_ID") ? number(lookup("SLURM_NTASKS")) : step;
     int rank = number(lookup("SLURM_PROCID"));
     if (tasks < 2) return (struct launch){.size = 1, .srun = tasks > 0};

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who started this process: itself, or a launcher of many ranks, told by the environment. */
+/* Detects from the environment whether a launcher started this process as one of several ranks. */
 #ifndef SFT_COMM_LAUNCH_H
 #define SFT_COMM_LAUNCH_H
 
 #include <stdbool.h>
 
 struct launch {
-    const char *by; /* for people: "mpirun (Open MPI)"; NULL: no launcher, or one of Slurm's tasks
-                     * without a way to the others (tasks > 1) */
-    int size;       /* ranks; 0: only MPI itself can tell */
-    int rank;       /* of this process, also among tasks; -1: only MPI itself can tell */
-    int tasks;      /* that srun started, where no launcher of ranks is seen; else 0 */
-    bool srun;      /* started by srun, and not by an mpirun inside of it */
+    const char *by; /* for messages: "mpirun (Open MPI)"; NULL: no launcher, or a task of Slurm that
+                     * cannot reach the other tasks (tasks > 1) */
+    int size;       /* number of ranks; 0: only MPI knows it */
+    int rank;       /* of this process, or its number among tasks; -1: only MPI knows it */
+    int tasks;      /* tasks that srun started, when no launcher of ranks is found; else 0 */
+    bool srun;      /* srun started this process, not an mpirun inside it */
 };
 
-/* lookup: getenv, or a test's. Strings are not kept. */
+/* lookup: getenv, or a replacement in a test. The result keeps none of its strings. */
 struct launch launch_detect(char *(*lookup)(const char *name));
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plugin that joins ranks by MPI: the only file that knows it. Built as lib/sft/mpi.so. */
+/* The plugin that connects ranks by MPI, built as lib/sft/mpi.so. No other file uses MPI. */
 #include <mpi.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,14 +23,14 @@ static MPI_Comm to_comm(comm_handle h)
     return c;
 }
 
-/* The requests of a transfer, of which a collective has one. */
+/* Stores the requests of a transfer; a collective has only one. */
 static void put(struct comm_transfer *t, MPI_Request first, MPI_Request second)
 {
     memcpy(&t->part[0], &first, sizeof first);
     memcpy(&t->part[1], &second, sizeof second);
 }
 
-/* Lowest rank of this node, and this rank's place on it. */
+/* Finds the lowest rank of this node, and the position of this rank on the node. */
 static int find_node(struct comm_place *p)
 {
     MPI_Comm node;
@@ -54,14 +54,14 @@ static void name_library(struct comm_place *p)
     snprintf(p->library, sizeof p->library, "%.90s", text);
 }
 
-/* Several threads call MPI only if every rank's library can be called by several. */
+/* Several threads may call MPI only if the libraries of all ranks support it. */
 static int agree_threads(struct comm_place *p, int level)
 {
     p->threads = level >= MPI_THREAD_MULTIPLE;
     return MPI_Allreduce(MPI_IN_PLACE, &p->threads, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
 }
 
-/* Errors are returned, where MPI would end the process. */
+/* MPI_ERRORS_RETURN: by default MPI ends the process on an error. */
 static int start(struct comm_place *p)
 {
     int level, rc = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level);
@@ -154,10 +154,10 @@ static int test(struct comm_transfer *t, int *done)
 
 static void explain(int code, char *text, size_t size)
 {
-    char said[MPI_MAX_ERROR_STRING] = "";
+    char message[MPI_MAX_ERROR_STRING] = "";
     int n;
-    if (MPI_Error_string(code, said, &n)) said[0] = 0;
-    snprintf(text, size, "%s", said[0] ? said : "unknown error");
+    if (MPI_Error_string(code, message, &n)) message[0] = 0;
+    snprintf(text, size, "%s", message[0] ? message : "unknown error");
 }
 
 __attribute__((visibility("default"))) extern const struct comm_plugin sft_comm_plugin;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading the plugin that joins ranks. */
+/* Loads the plugin that connects the ranks. */
 #include "comm/plugin.h"
 
 #include <stdio.h>

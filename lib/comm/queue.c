@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bounded queue of collectives, run in order by its own thread or by the thread that waits. */
+/* A bounded queue of collectives. Its own thread, or the thread that waits, runs them in order. */
 #include <pthread.h>
 #include <signal.h>
 
 #include "base/mem.h"
 #include "comm/comm_impl.h"
 
-enum { DEPTH = 64 }; /* calls that wait; a caller that has more waits itself */
+enum { DEPTH = 64 }; /* queued calls; comm_queue_push waits when the queue is full */
 
 struct entry {
     comm_run_fn *run;
@@ -18,7 +18,7 @@ struct comm_queue {
     uint64_t pushed, done; /* calls since the queue was opened */
     bool threaded, quit;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards all of the above where there is a thread */
+    pthread_mutex_t lock; /* protects the members above when there is a thread */
     pthread_cond_t change;
 };
 
@@ -29,7 +29,8 @@ static void run_oldest(struct comm_queue *q)
     q->done++;
 }
 
-/* The entry stays in its place until it has run, so it needs no copy made under the lock. */
+/* An entry stays in the ring until it has run, so it can run without a copy and without the lock.
+ */
 static void *work(void *arg)
 {
     struct comm_queue *q = arg;
@@ -48,7 +49,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Signals are for the program's own threads. */
+/* Blocks all signals in the new thread: other threads handle them. */
 static int start(struct comm_queue *q, struct err *e)
 {
     sigset_t all, old;

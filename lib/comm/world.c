@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ranks of a job through a plugin; a world of one needs none. */
+/* The ranks of a job, connected by a plugin. A world of one rank needs none. */
 #include "comm/world.h"
 
 #include <sched.h>
@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "comm/comm_impl.h"
 
-enum { MOST = 1 << 29 }; /* bytes a call: MPI counts in int */
+enum { CALL_MAX = 1 << 29 }; /* bytes of one call: MPI counts in int */
 
 struct world *world_self(void)
 {
@@ -27,7 +27,7 @@ static int failed(struct world *w, int code, struct err *e)
     return err_set(e, ERR_DEVICE, "rank %d: %s; was a rank lost?", w->place.rank, text);
 }
 
-int world_gone(const struct world *w, struct err *e)
+int world_check(const struct world *w, struct err *e)
 {
     return w->broken ? err_set(e, ERR_DEVICE, "the other ranks are lost") : 0;
 }
@@ -40,22 +40,22 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int late(struct world *w, double limit, struct err *e)
+static int timed_out(struct world *w, double limit, struct err *e)
 {
     w->broken = true;
     return err_set(
         e, ERR_DEVICE,
         "rank %d waited %g seconds in vain: another rank is lost or stuck, or needs more "
-        "time; sft.collective_timeout sets how long a rank is waited for",
+        "time; sft.collective_timeout sets the limit",
         w->place.rank, limit);
 }
 
-/* Without a copy from process to process MPI moves some 128 KiB each time it is asked, so naps are
- * short at first, and long only where nothing comes for many of them. */
-static void rest(bool nap, long *length)
+/* Pauses between two polls. Where MPI cannot copy from process to process, it moves about 128 KiB
+ * per poll, so the pauses start short and grow slowly. *length: of the pause, in nanoseconds. */
+static void pause_poll(bool sleep, long *length)
 {
-    enum { SHORTEST = 50000, LONGEST = 1000000 }; /* nanoseconds */
-    if (!nap) {
+    enum { SHORTEST = 50000, LONGEST = 1000000 };
+    if (!sleep) {
         sched_yield();
         return;
     }
@@ -67,16 +67,16 @@ static void rest(bool nap, long *length)
 int world_complete(struct world *w, struct comm_transfer *t, int code, struct world_wait how,
                    struct err *e)
 {
-    long nap = 0;
+    long length = 0;
     const double start = how.limit > 0 ? now() : 0;
     for (;;) {
         int done = 0;
         if (code == 0) code = w->plugin->test(t, &done);
         if (code) return failed(w, code, e);
         if (done) return 0;
-        if (world_gone(w, e)) return -1;
-        if (how.limit > 0 && now() - start > how.limit) return late(w, how.limit, e);
-        rest(how.nap, &nap);
+        if (world_check(w, e)) return -1;
+        if (how.limit > 0 && now() - start > how.limit) return timed_out(w, how.limit, e);
+        pause_poll(how.sleep, &length);
     }
 }
 
@@ -130,26 +130,13 @@ void world_leave(struct world *w, int status)
 }
 
 /* ---- small exchanges of host memory ---- */
-int world_gather(struct world *w, void *dst, const void *src, size_t bytes, struct err *e)
-{
-    struct comm_transfer t = {0};
-    if (!w->plugin) {
-        if (dst != src) memcpy(dst, src, bytes);
-        return 0;
-    }
-    if (world_gone(w, e)) return -1;
-    const int code = w->plugin->gather(w->place.all, dst, src, bytes, &t);
-    if (world_complete(w, &t, code, (struct world_wait){.limit = w->timeout}, e))
-        return err_prefix(e, "an agreement of all ranks");
-    return 0;
-}
 
 int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct err *e)
 {
-    if (world_gone(w, e)) return -1;
-    for (size_t at = 0; w->plugin && at < bytes; at += MOST) {
+    if (world_check(w, e)) return -1;
+    for (size_t at = 0; w->plugin && at < bytes; at += CALL_MAX) {
         struct comm_transfer t = {0};
-        const size_t n = bytes - at < MOST ? bytes - at : MOST;
+        const size_t n = bytes - at < CALL_MAX ? bytes - at : CALL_MAX;
         const int code = w->plugin->broadcast(w->place.all, (char *)buf + at, n, root, &t);
         if (world_complete(w, &t, code, (struct world_wait){0}, e))
             return err_prefix(e, "a broadcast of rank %d", root);
@@ -161,9 +148,9 @@ int world_side_send(struct world *w, const void *buf, size_t bytes, int to, stru
 {
     struct comm_transfer t = {0};
     if (!w->plugin) return err_set(e, ERR_INTERNAL, "send to rank %d of a world of 1", to);
-    if (world_gone(w, e)) return -1;
+    if (world_check(w, e)) return -1;
     const int code = w->plugin->send_receive(w->side, buf, bytes, to, NULL, 0, COMM_NOBODY, &t);
-    if (world_complete(w, &t, code, (struct world_wait){.nap = true}, e))
+    if (world_complete(w, &t, code, (struct world_wait){.sleep = true}, e))
         return err_prefix(e, "sending to rank %d", to);
     return 0;
 }
@@ -172,9 +159,9 @@ int world_side_receive(struct world *w, void *buf, size_t bytes, int from, struc
 {
     struct comm_transfer t = {0};
     if (!w->plugin) return err_set(e, ERR_INTERNAL, "receive from rank %d of a world of 1", from);
-    if (world_gone(w, e)) return -1;
+    if (world_check(w, e)) return -1;
     const int code = w->plugin->send_receive(w->side, NULL, 0, COMM_NOBODY, buf, bytes, from, &t);
-    if (world_complete(w, &t, code, (struct world_wait){.nap = true}, e))
+    if (world_complete(w, &t, code, (struct world_wait){.sleep = true}, e))
         return err_prefix(e, "receiving from rank %d", from);
     return 0;
 }
@@ -186,7 +173,12 @@ const void *world_notes(struct world *w, const void *note, size_t bytes, struct 
         err_set(e, ERR_INTERNAL, "a note of %zu bytes", bytes);
         return NULL;
     }
-    return world_gather(w, w->board, note, bytes, e) ? NULL : w->board;
+    if (world_check(w, e)) return NULL;
+    struct comm_transfer t = {0};
+    const int code = w->plugin->gather(w->place.all, w->board, note, bytes, &t);
+    if (!world_complete(w, &t, code, (struct world_wait){.limit = w->timeout}, e)) return w->board;
+    err_prefix(e, "an agreement of all ranks");
+    return NULL;
 }
 
 int world_any(struct world *w, bool v, struct err *e)
@@ -197,7 +189,7 @@ int world_any(struct world *w, bool v, struct err *e)
     return all ? 0 : -1;
 }
 
-/* The lowest rank whose code is not 0; size when there is none; -1 on failure. */
+/* Returns the lowest rank whose code is not 0; size when there is none; -1 on failure. */
 static int first_failed(struct world *w, int32_t code, struct err *e)
 {
     const int32_t *all = world_notes(w, &code, sizeof code, e);
@@ -209,19 +201,19 @@ static int first_failed(struct world *w, int32_t code, struct err *e)
 int world_agree(struct world *w, int rc, struct err *e)
 {
     if (!w->plugin) return rc ? -1 : 0;
-    if (w->broken) return rc ? -1 : world_gone(w, e); /* no other rank can be met */
+    if (w->broken) return rc ? -1 : world_check(w, e); /* the other ranks do not answer */
     if (rc && e->code == ERR_OK) err_set(e, ERR_INTERNAL, "failed without a reason");
     int from = first_failed(w, rc ? (int32_t)e->code : 0, e);
     if (from == w->place.size) return 0;
     if (from < 0) return -1;
-    struct err said = *e;
-    said.msg[sizeof said.msg - 1] = 0;
-    if (world_broadcast(w, &said, sizeof said, from, e)) return -1;
-    *e = said;
+    struct err first = *e;
+    first.msg[sizeof first.msg - 1] = 0;
+    if (world_broadcast(w, &first, sizeof first, from, e)) return -1;
+    *e = first;
     return from ? err_prefix(e, "rank %d", from) : -1;
 }
 
-/* Ranks with equal values compete for the same CPUs. */
+/* Identifies the CPUs of this rank: ranks with equal values compete for the same CPUs. */
 static uint64_t cpus_identity(const struct world *w, int cpus)
 {
     struct {
@@ -229,7 +221,7 @@ static uint64_t cpus_identity(const struct world *w, int cpus)
         int64_t node, cpus;
     } key;
     memset(&key, 0, sizeof key);
-    if (sched_getaffinity(0, sizeof key.set, &key.set)) CPU_ZERO(&key.set); /* more than 1024 */
+    if (sched_getaffinity(0, sizeof key.set, &key.set)) CPU_ZERO(&key.set); /* over 1024 CPUs */
     key.node = w->place.node;
     key.cpus = cpus;
     return hash64(&key, sizeof key, 0);

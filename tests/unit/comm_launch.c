@@ -99,16 +99,16 @@ int main(void)
 
     struct world *w = world_self();
     struct err e = {0};
-    int from = 5, to = 0, share = 0;
-    CHECK("a world of one gathers by copying",
-          world_gather(w, &to, &from, sizeof from, &e) == 0 && to == 5 &&
-              world_any(w, true, &e) == 1 && world_any(w, false, &e) == 0 &&
-              world_share_cpus(w, 7, &share, &e) == 0 && share == 7);
+    int note = 5, share = 0;
+    CHECK("a world of one gathers its own note",
+          world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 &&
+              world_any(w, false, &e) == 0 && world_share_cpus(w, 7, &share, &e) == 0 &&
+              share == 7);
     err_set(&e, ERR_DATA, "why");
     CHECK("and agrees with itself", world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 &&
                                         e.code == ERR_DATA && strcmp(e.msg, "why") == 0);
     CHECK("there is nobody to send to",
-          world_side_send(w, &to, 1, 1, &e) && e.code == ERR_INTERNAL);
+          world_side_send(w, &note, 1, 1, &e) && e.code == ERR_INTERNAL);
 
     struct world none;
     setenv("SFT_PLUGIN_PATH", "/nowhere", 1);
