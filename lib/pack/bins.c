@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Best-fit decreasing bin packing. Open bins hang in lists by the room that they have left; a tree
- * of bits (64 children a node) over those rooms finds the smallest that is large enough. */
+/* Best-fit decreasing bin packing. A list for each amount of room has the open bins with that much
+ * room left; a tree of bits over the lists, 64 children per node, finds the smallest sufficient
+ * room.
+ */
 #include <string.h>
 
 #include "base/mem.h"
 #include "pack/pack.h"
 
-enum { LEVELS = 4 }; /* 64^4 = PACK_MAX_LENGTH; room 0 is never looked for */
+enum { LEVELS = 4 }; /* 64^4 = PACK_MAX_LENGTH; no search looks for room 0 */
 #define NONE UINT32_MAX
 
 struct binner {
     uint32_t capacity;
-    uint64_t
-        *bits[LEVELS]; /* [0]: a bit for each room that some bin has; [k]: non-zero words below */
-    uint32_t *head;    /* (capacity + 1) the newest bin with that much room */
-    uint32_t *next, *room; /* (bins) */
+    uint64_t *bits[LEVELS]; /* bits[0]: lists that are not empty; bits[k]: words of bits[k - 1] that
+                             * are not 0 */
+    uint32_t *head;         /* [capacity + 1] the newest bin with that much room */
+    uint32_t *next, *room;  /* [bins] */
     size_t next_cap, room_cap;
-    uint32_t *order, *other; /* (items) sorted by length */
-    size_t order_cap, other_cap;
+    uint32_t *order, *spare; /* [items] sorted by length, and the other buffer of the sort */
+    size_t order_cap, spare_cap;
 };
 
 struct binner *binner_new(uint32_t capacity, struct err *e)
 {
     if (capacity == 0 || capacity > PACK_MAX_LENGTH) {
-        err_set(e, ERR_USAGE, "a row length of %u; 1 to %u are possible", (unsigned)capacity,
+        err_set(e, ERR_USAGE, "a row length of %u; it must be 1 to %u", (unsigned)capacity,
                 (unsigned)PACK_MAX_LENGTH);
         return NULL;
     }
@@ -31,10 +33,10 @@ struct binner *binner_new(uint32_t capacity, struct err *e)
     if (!b) return NULL;
     b->capacity = capacity;
     b->head = mem_alloc((size_t)capacity + 1, sizeof *b->head, e);
-    bool ok = b->head != NULL;
+    bool ok = b->head;
     size_t words = (size_t)capacity / 64 + 1;
     for (int k = 0; ok && k < LEVELS; k++, words = words / 64 + 1)
-        ok = (b->bits[k] = mem_alloc(words, sizeof *b->bits[k], e)) != NULL;
+        ok = (b->bits[k] = mem_alloc(words, sizeof *b->bits[k], e));
     if (!ok) {
         binner_free(b);
         return NULL;
@@ -51,7 +53,7 @@ void binner_free(struct binner *b)
     mem_free(b->next);
     mem_free(b->room);
     mem_free(b->order);
-    mem_free(b->other);
+    mem_free(b->spare);
     mem_free(b);
 }
 
@@ -69,7 +71,7 @@ static void bit_clear(struct binner *b, uint32_t i)
     }
 }
 
-/* The first set bit at or after i, or NONE. */
+/* Returns the first set bit at or after i, or NONE. */
 static uint32_t bit_next(const struct binner *b, uint32_t i)
 {
     uint32_t last = b->capacity;
@@ -104,7 +106,7 @@ static uint32_t take_bin(struct binner *b, uint32_t room)
     return bin;
 }
 
-static void forget(struct binner *b, uint32_t bins)
+static void clear_bins(struct binner *b, uint32_t bins)
 {
     for (uint32_t i = 0; i < bins; i++) {
         uint32_t room = b->room[i];
@@ -114,8 +116,8 @@ static void forget(struct binner *b, uint32_t bins)
     }
 }
 
-/* order = the items by falling length, equal ones in their order: a radix sort of as many 8-bit
- * digits as the capacity has. */
+/* Sorts the items by decreasing length into `order`, equal lengths by number: a radix sort over the
+ * 8-bit digits of the capacity. */
 static void sort(struct binner *b, const uint32_t *lengths, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) b->order[i] = i;
@@ -125,21 +127,21 @@ static void sort(struct binner *b, const uint32_t *lengths, uint32_t n)
         for (int d = 0; d < 256; d++) at[d + 1] += at[d];
         for (uint32_t i = 0; i < n; i++) {
             uint32_t item = b->order[i];
-            b->other[at[(b->capacity - lengths[item]) >> shift & 255]++] = item;
+            b->spare[at[(b->capacity - lengths[item]) >> shift & 255]++] = item;
         }
         uint32_t *t = b->order;
-        b->order = b->other;
-        b->other = t;
+        b->order = b->spare;
+        b->spare = t;
     }
 }
 
-/* Renumbers bins by their first item; next is free to hold the new numbers. */
+/* Renumbers bins by their first item. `next` stores the new numbers. */
 static void renumber(struct binner *b, uint32_t *bin_of, uint32_t n, uint32_t bins)
 {
-    uint32_t fresh = 0;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < bins; i++) b->next[i] = NONE;
     for (uint32_t i = 0; i < n; i++) {
-        if (b->next[bin_of[i]] == NONE) b->next[bin_of[i]] = fresh++;
+        if (b->next[bin_of[i]] == NONE) b->next[bin_of[i]] = count++;
         bin_of[i] = b->next[bin_of[i]];
     }
 }
@@ -147,12 +149,12 @@ static void renumber(struct binner *b, uint32_t *bin_of, uint32_t n, uint32_t bi
 int binner_run(struct binner *b, const uint32_t *lengths, uint32_t n, uint32_t *bin_of,
                uint32_t *bins, struct err *e)
 {
-    uint32_t made = 0;
-    /* order and other change places, so they grow together. */
-    if (mem_grow(&b->next, &b->next_cap, n, sizeof *b->next, e) < 0 ||
-        mem_grow(&b->room, &b->room_cap, n, sizeof *b->room, e) < 0 ||
-        mem_grow(&b->order, &b->order_cap, n, sizeof *b->order, e) < 0 ||
-        mem_grow(&b->other, &b->other_cap, n, sizeof *b->other, e) < 0)
+    uint32_t count = 0;
+    /* The sort swaps order and spare, so both grow. */
+    if (mem_grow(&b->next, &b->next_cap, n, sizeof *b->next, e) ||
+        mem_grow(&b->room, &b->room_cap, n, sizeof *b->room, e) ||
+        mem_grow(&b->order, &b->order_cap, n, sizeof *b->order, e) ||
+        mem_grow(&b->spare, &b->spare_cap, n, sizeof *b->spare, e))
         return -1;
     for (uint32_t i = 0; i < n; i++)
         if (lengths[i] == 0 || lengths[i] > b->capacity)
@@ -161,12 +163,12 @@ int binner_run(struct binner *b, const uint32_t *lengths, uint32_t n, uint32_t *
     sort(b, lengths, n);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t item = b->order[i], length = lengths[item], room = bit_next(b, length);
-        uint32_t bin = room == NONE ? made++ : take_bin(b, room);
+        uint32_t bin = room == NONE ? count++ : take_bin(b, room);
         put_bin(b, bin, (room == NONE ? b->capacity : room) - length);
         bin_of[item] = bin;
     }
-    forget(b, made);
-    renumber(b, bin_of, n, made);
-    *bins = made;
+    clear_bins(b, count);
+    renumber(b, bin_of, n, count);
+    *bins = count;
     return 0;
 }

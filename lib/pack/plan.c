@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The composition of steps. Each epoch is an order of all samples; what is cut from it are steps
- * (batch, none) or bins that are assigned to steps (dense). */
+/* Composes steps. Each epoch is an order of all samples, which is divided into steps (batch, none)
+ * or packed into bins that are assigned to steps (dense). */
 #include <inttypes.h>
 #include <math.h>
 
@@ -8,8 +8,7 @@
 #include "base/rng.h"
 #include "pack/pack.h"
 
-/* Rows of dense packing are permuted by their own numbers, not by those that permuted the samples.
- */
+/* Added to the epoch for the permutation of rows, so that it differs from that of the samples. */
 #define ROWS_EPOCH ((uint64_t)1 << 63)
 
 struct plan {
@@ -18,38 +17,38 @@ struct plan {
     uint32_t n;
     int (*row)(void *arg, const struct pack_row *row, struct err *e);
     void *arg;
-    uint64_t epoch, step, steps; /* steps: where the plan ends */
-    uint32_t *order;             /* (n) the epoch's order */
+    uint64_t epoch, step, steps; /* steps: their number in the plan */
+    uint32_t *order;             /* [n] the samples in the order of the epoch */
     struct binner *binner;
-    /* Bins of the last packing, m items: items of bin k are sorted[start[k] .. start[k + 1]). */
+    /* The bins of the last packing of m items. Bin k has items sorted[start[k], start[k + 1]). */
     uint32_t *length_of, *bin_of, *sorted, *start, *rows;
     uint32_t bins;
 };
 
-static int give(struct plan *p, const uint32_t *samples, uint32_t n, struct err *e)
+static int emit_row(struct plan *p, const uint32_t *samples, uint32_t n, struct err *e)
 {
     return p->row(p->arg, &(struct pack_row){p->step, p->epoch, samples, n}, e);
 }
 
-/* Packs m samples of the order from position `at`; bins keep the order, and are ordered by it. */
+/* Packs m samples of the order from position `at`. Bins, and samples in a bin, keep the order. */
 static int pack(struct plan *p, uint32_t at, uint32_t m, struct err *e)
 {
     const uint32_t *samples = p->order + at;
     for (uint32_t i = 0; i < m; i++) p->length_of[i] = p->lengths[samples[i]];
-    if (binner_run(p->binner, p->length_of, m, p->bin_of, &p->bins, e) < 0) return -1;
+    if (binner_run(p->binner, p->length_of, m, p->bin_of, &p->bins, e)) return -1;
     for (uint32_t k = 0; k <= p->bins; k++) p->start[k] = 0;
     for (uint32_t i = 0; i < m; i++) p->start[p->bin_of[i]]++;
     for (uint32_t k = 0, sum = 0; k <= p->bins; k++) {
         sum += p->start[k];
-        p->start[k] = sum; /* the end of bin k; filling from behind moves it to the start */
+        p->start[k] = sum; /* the end of bin k; the loop below moves it to the start */
     }
     for (uint32_t i = m; i-- > 0;) p->sorted[--p->start[p->bin_of[i]]] = samples[i];
     return 0;
 }
 
-static int give_bin(struct plan *p, uint32_t k, struct err *e)
+static int emit_bin(struct plan *p, uint32_t k, struct err *e)
 {
-    return give(p, p->sorted + p->start[k], p->start[k + 1] - p->start[k], e);
+    return emit_row(p, p->sorted + p->start[k], p->start[k + 1] - p->start[k], e);
 }
 
 static uint32_t smaller(uint64_t a, uint64_t b) { return (uint32_t)(a < b ? a : b); }
@@ -61,12 +60,12 @@ static int epoch_by_step(struct plan *p, struct err *e)
         m = smaller(p->n - at, p->o->global_batch);
         if (p->o->by == PACK_NOT) {
             for (uint32_t i = 0; i < m; i++)
-                if (give(p, p->order + at + i, 1, e) < 0) return -1;
+                if (emit_row(p, p->order + at + i, 1, e)) return -1;
             continue;
         }
-        if (pack(p, at, m, e) < 0) return -1;
+        if (pack(p, at, m, e)) return -1;
         for (uint32_t k = 0; k < p->bins; k++)
-            if (give_bin(p, k, e) < 0) return -1;
+            if (emit_bin(p, k, e)) return -1;
     }
     return 0;
 }
@@ -79,7 +78,7 @@ static int epoch_by_bins(struct plan *p, struct err *e)
     for (uint32_t at = 0, m; at < p->bins && p->step < p->steps; at += m, p->step++) {
         m = smaller(p->bins - at, p->o->global_batch);
         for (uint32_t i = 0; i < m; i++)
-            if (give_bin(p, p->rows[at + i], e) < 0) return -1;
+            if (emit_bin(p, p->rows[at + i], e)) return -1;
     }
     return 0;
 }
@@ -91,8 +90,9 @@ static int order_epoch(struct plan *p, struct err *e)
     return p->o->by == PACK_BY_EPOCH ? pack(p, 0, p->n, e) : 0;
 }
 
-/* As in transformers: ceil(epochs * steps of an epoch), so that 0.5 epochs of 5 steps are 3. The
- * number of bins is that of any order, because best fit sees lengths only. */
+/* Computes the number of steps as transformers does: ceil(epochs * steps per epoch), so that 0.5
+ * epochs of 5 steps are 3 steps. Every epoch has the same number of bins, because best fit depends
+ * only on the lengths. */
 static int count_steps(struct plan *p, struct err *e)
 {
     uint64_t units = p->o->by == PACK_BY_EPOCH ? p->bins : p->n;
@@ -106,12 +106,12 @@ static int count_steps(struct plan *p, struct err *e)
 
 static int run(struct plan *p, struct err *e)
 {
-    if (order_epoch(p, e) < 0 || count_steps(p, e) < 0) return -1;
+    if (order_epoch(p, e) || count_steps(p, e)) return -1;
     for (;;) {
         int rc = p->o->by == PACK_BY_EPOCH ? epoch_by_bins(p, e) : epoch_by_step(p, e);
-        if (rc < 0 || p->step == p->steps) return rc;
+        if (rc || p->step == p->steps) return rc;
         p->epoch++;
-        if (order_epoch(p, e) < 0) return -1;
+        if (order_epoch(p, e)) return -1;
     }
 }
 
@@ -126,7 +126,7 @@ static int prepare(struct plan *p, struct err *e)
         !(p->sorted = mem_alloc(m, sizeof *p->sorted, e)) ||
         !(p->start = mem_alloc(m + 1, sizeof *p->start, e)))
         return -1;
-    p->rows = p->length_of; /* lengths are not needed once the bins are made */
+    p->rows = p->length_of; /* reuses the memory: the lengths are not needed after packing */
     return 0;
 }
 

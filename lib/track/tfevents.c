@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TensorBoard event files. A record is: length (8 bytes), masked CRC-32C of those 8, data, masked
- * CRC-32C of the data (tensorflow/core/lib/io/record_writer). The data is an Event message:
+/* Writes TensorBoard event files. A record is: length (8 bytes), masked CRC-32C of those 8, data,
+ * masked CRC-32C of the data (tensorflow/core/lib/io/record_writer). The data is an Event message:
  * wall_time = 1 (double), step = 2 (varint), file_version = 3, summary = 5 { value = 1 { tag = 1,
  * simple_value = 2 (float) } }, session_log = 7 { status = 1 (START = 1) }
  * (tensorflow/core/util/event.proto, framework/summary.proto). */
@@ -13,7 +13,7 @@
 #include "base/opt.h"
 #include "track/track.h"
 
-/* Reflected polynomial of Castagnoli. */
+/* CRC-32C, with the reflected polynomial of Castagnoli. */
 static uint32_t crc_table[256];
 static void crc_fill(void)
 {
@@ -40,7 +40,7 @@ static uint32_t masked_crc(const void *p, size_t n)
     return (c >> 15 | c << 17) + 0xa282ead8u;
 }
 
-/* A record is begun, its Event appended, and ended, all in place. Returns where it begins. */
+/* Reserves the head of a record and returns its offset, for end_record after the Event. */
 enum { RECORD_HEAD = 12 };
 static size_t begin_record(struct buf *b)
 {
@@ -72,7 +72,7 @@ static void put_double(struct buf *b, double v)
     buf_u64(b, u);
 }
 
-/* The start of a field of n bytes. */
+/* Appends the tag and the length of a field of n bytes. */
 static void put_field(struct buf *b, char tag, size_t n)
 {
     buf_putc(b, tag);
@@ -126,7 +126,7 @@ void tfevents_version(struct buf *b, double wall)
     end_record(b, at);
 }
 
-/* SessionLog.START, as TensorBoard's writers put it with purge_step. */
+/* Writes SessionLog.START, as the writers of TensorBoard do for purge_step. */
 void tfevents_restart(struct buf *b, double wall, uint64_t step)
 {
     static const char start[] = {0x08, 1};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trackers. */
+/* Writes metrics.jsonl, TensorBoard events and lines on standard output. */
 #include "track/track.h"
 
 #include <limits.h>
@@ -13,12 +13,12 @@
 struct track {
     struct io_log *metrics, *events;
     struct io_out *lines; /* the caller's */
-    struct buf out;       /* one object; roomy from the start: a step allocates nothing */
-    bool beside;          /* track_beside_others */
+    struct buf out;       /* one object; allocated at the start, so that a step allocates nothing */
+    bool beside;          /* see track_beside_others */
 };
 enum { ROOM = 16 << 10 };
 
-/* The step of a line of metrics.jsonl, -1 for a damaged line, -2 when memory ends. */
+/* Returns the step of a line of metrics.jsonl, -1 for a damaged line, -2 with ERR_MEMORY. */
 static int64_t line_step(const char *p, size_t n, struct arena *a, struct err *e)
 {
     struct err why = {0};
@@ -28,8 +28,8 @@ static int64_t line_step(const char *p, size_t n, struct arena *a, struct err *e
     return !s || json_int(s, &k) || k < 0 ? -1 : k;
 }
 
-/* Bytes of metrics.jsonl up to the first line of a later step, or up to a last line without an end.
- * Damaged lines before that are kept, so that the lines after them are. -1 when memory ends. */
+/* Returns the bytes of metrics.jsonl before the first line of a later step, or before an incomplete
+ * last line. Damaged lines stay, so that the lines after them stay too. -1 with ERR_MEMORY. */
 static int64_t lines_keep(const char *p, size_t n, uint64_t step, struct err *e)
 {
     size_t at = 0;
@@ -44,7 +44,7 @@ static int64_t lines_keep(const char *p, size_t n, uint64_t step, struct err *e)
     return k == -2 ? -1 : (int64_t)at;
 }
 
-/* A new run never continues a file of another. */
+/* A new run never continues the file of another run. */
 static int check_empty(const char *path, struct err *e)
 {
     struct stat st;
@@ -52,7 +52,7 @@ static int check_empty(const char *path, struct err *e)
     if (there <= 0) return there;
     if (io_stat(path, &st, e)) return -1;
     if (st.st_size == 0) return 0;
-    return err_set(e, ERR_CREATE, "%s: exists already, of another run", path);
+    return err_set(e, ERR_CREATE, "%s: exists already, from another run", path);
 }
 
 static struct io_log *open_metrics(const struct track_options *o, struct err *e)
@@ -85,8 +85,9 @@ static int find_last(void *last, const char *name, struct err *e)
     return 0;
 }
 
-/* TensorBoard reads the files of a folder in the order of their names. So the time in this name is
- * later than `last`, the latest of the others (-1: none), even where the clock is behind. */
+/* TensorBoard reads the files of a folder in the order of their names, so the time in the new name
+ * is later than `last`, the latest time in the other names (-1: none), even if the clock is behind.
+ */
 static int create_events(struct track *t, const char *dir, int64_t last, struct err *e)
 {
     const int64_t now = (int64_t)wall_clock();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a run's numbers go: metrics.jsonl, TensorBoard event files, standard output. */
+/* Records the metrics of a run: metrics.jsonl, TensorBoard event files, standard output. */
 #ifndef SFT_TRACK_TRACK_H
 #define SFT_TRACK_TRACK_H
 
@@ -14,45 +14,46 @@
 struct track_value {
     const char *name; /* "sft_train/loss" */
     double value;
-    const char *json; /* instead of value, where that is no number: for metrics.jsonl alone */
+    const char *json; /* NULL, or JSON to write instead of value, only to metrics.jsonl */
 };
 struct track_options {
     const char *metrics;     /* path of metrics.jsonl */
     const char *tensorboard; /* folder of event files; NULL: none */
-    struct io_out *lines;    /* objects are also written there; NULL: not. The caller's */
-    bool resume;             /* the run goes on after step `from`: metrics.jsonl loses later ones */
+    struct io_out *lines;    /* NULL, or an output of the caller that gets the objects too */
+    bool resume;             /* the run continues after step `from`; later steps are removed */
     uint64_t from;
-    bool again; /* or it begins anew, where an earlier attempt left event files */
+    bool again; /* the run starts again after an attempt that left event files */
 };
 struct track;
-/* Without `resume`, a metrics.jsonl that is not empty is ERR_CREATE. Each call creates an event
- * file. With `resume` it tells TensorBoard to drop the steps after `from` of the files before it,
- * with `again` to drop all of them. */
+/* Opens the trackers. Without `resume`, a metrics.jsonl that is not empty is ERR_CREATE. Each call
+ * creates a new event file; it tells TensorBoard to drop the steps after `from` of the earlier
+ * files
+ * (`resume`), or all their steps (`again`). NULL on failure. */
 struct track *track_open(const struct track_options *o, struct err *e);
 /* True for a new run whose folder had event files: TensorBoard shows them as one run. */
 bool track_beside_others(const struct track *t);
-/* One object of metrics.jsonl: {"system/step":step,...}; a value that is not finite becomes null.
- * shown: it goes to TensorBoard and to lines too. */
+/* Writes one object to metrics.jsonl: {"system/step":step,...}; a value that is not finite becomes
+ * null. shown: also writes it to TensorBoard and to `lines`. */
 int track_put(struct track *t, uint64_t step, const struct track_value *v, size_t n, bool shown,
               struct err *e);
-/* What was put into metrics.jsonl so far is on the disk. */
-int track_sync(struct track *t, struct err *e);
-int track_close(struct track *t, struct err *e); /* NULL is fine */
+int track_sync(struct track *t, struct err *e);  /* fsync of metrics.jsonl */
+int track_close(struct track *t, struct err *e); /* syncs and frees t; NULL is fine */
 
 /* ---- TensorBoard's files, for this module and its tests ---- */
-/* Appends one TFRecord with an Event of those of the n values that are numbers; wall: seconds since
- * 1970. One that is not finite is written as it is, for TensorBoard marks it in the curve. */
+/* Appends a TFRecord with an Event of all values that are numbers. wall: seconds since 1970. A
+ * value that is not finite is written unchanged, because TensorBoard marks it in the curve. */
 void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct track_value *v,
                       size_t n);
-/* The first record of a file. */
+/* Appends the first record of a file. */
 void tfevents_version(struct buf *b, double wall);
-/* The second record of a run that goes on: TensorBoard drops steps >= `step` of the files before.
+/* Appends the second record of a resumed run: TensorBoard drops the steps >= `step` of earlier
+ * files.
  */
 void tfevents_restart(struct buf *b, double wall, uint64_t step);
-/* The name of an event file, unique on all machines: "events.out.tfevents.TIME.HOST.PROCESS.N" with
- * the time in seconds. */
+/* Writes the name of an event file, unique on all machines:
+ * "events.out.tfevents.TIME.HOST.PROCESS.N" with the time in seconds. */
 void tfevents_name(char *out, size_t size, int64_t time, unsigned n);
-/* The time in such a name, -1 in another. */
+/* Returns the time in such a name, or -1. */
 int64_t tfevents_time(const char *name);
 uint32_t tfevents_crc(const void *p, size_t n); /* CRC-32C, not masked */
 
