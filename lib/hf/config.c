@@ -30,7 +30,7 @@ void reader_int(struct reader *r, const char *key, int64_t min, int64_t max, int
     const struct json *v = reader_get(r, key);
     int64_t i;
     if (!v) return;
-    if (json_int(v, &i) != 0 || i < min || i > max)
+    if (json_int(v, &i) || i < min || i > max)
         reader_fail(r, key,
                     min > 0 ? "a positive integer of plausible size" : "an integer in range");
     else
@@ -42,7 +42,7 @@ void reader_real(struct reader *r, const char *key, double min, double max, doub
     const struct json *v = reader_get(r, key);
     double d;
     if (!v) return;
-    if (json_real(v, &d) != 0 || !(d >= min && d <= max))
+    if (json_real(v, &d) || !(d >= min && d <= max))
         reader_fail(r, key, "a number of plausible size");
     else
         *out = d;
@@ -74,7 +74,7 @@ void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME])
     if (v) copy_name(r, key, v, out);
 }
 
-/* A key that must be present. */
+/* Reads a positive integer that must be present. */
 static void need_int(struct reader *r, const char *key, int64_t max, int64_t *out)
 {
     if (!reader_get(r, key)) reader_fail(r, key, "present: a positive integer");
@@ -93,14 +93,13 @@ static void read_eos(struct reader *r, struct hf_config *c)
     }
     for (size_t i = 0; i < n; i++) {
         int64_t id;
-        if (json_int(&items[i], &id) != 0 || id < -1 || id > INT32_MAX)
+        if (json_int(&items[i], &id) || id < -1 || id > INT32_MAX)
             reader_fail(r, "eos_token_id", "an id or a list of at most 16 ids");
         else if (id >= 0)
             c->eos_token_id[c->eos_count++] = id;
     }
 }
 
-/* Sizes, and what follows from them. */
 static void read_sizes(struct reader *r, struct hf_config *c)
 {
     need_int(r, "vocab_size", 1 << 26, &c->vocab_size);
@@ -125,11 +124,11 @@ static void read_dtype(struct reader *r, struct hf_config *c)
     const char *key = reader_get(r, "dtype") ? "dtype" : "torch_dtype";
     char name[HF_MAX_NAME] = "float32";
     reader_name(r, key, name);
-    if (!r->failed && hf_dtype_find(str_z(name), &c->dtype) != 0)
+    if (!r->failed && hf_dtype_find(str_z(name), &c->dtype))
         reader_fail(r, key, "the name of an element type such as bfloat16");
 }
 
-/* f NULL: model_type tells the family. */
+/* f: the family; NULL: the one of model_type. */
 static void read_all(struct reader *r, const struct hf_family *f, struct hf_config *c)
 {
     const struct json *names = reader_get(r, "architectures");
@@ -139,9 +138,9 @@ static void read_all(struct reader *r, const struct hf_family *f, struct hf_conf
     c->family = f ? f : hf_family_find(c->model_type);
     if (names && names->kind == JSON_ARRAY && names->count > 0)
         copy_name(r, "architectures", &names->items[0], c->architecture);
-    /* Experts first: the sizes of such models have other names, and their refusal names them. */
+    /* Experts first: such models have other keys for their sizes, and are refused as such. */
     read_experts(r, c);
-    c->quantized = reader_get(r, "quantization_config") != NULL;
+    c->quantized = reader_get(r, "quantization_config");
     memcpy(c->hidden_act, "silu", sizeof "silu");
     reader_name(r, "hidden_act", c->hidden_act);
     c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
@@ -149,7 +148,7 @@ static void read_all(struct reader *r, const struct hf_family *f, struct hf_conf
     reader_int(r, "pad_token_id", -1, INT32_MAX, &c->pad_token_id);
     read_eos(r, c);
     read_dtype(r, c);
-    /* Families that lib/model will refuse keep their sizes under other names or in text_config. */
+    /* lib/model refuses these models, whose sizes have other keys or are in text_config. */
     if (hf_config_is_moe(c) || reader_get(r, "text_config")) return;
     hf_read_keys(r, c);
     hf_read_rope(r, c);
@@ -181,7 +180,7 @@ int hf_config_parse_as(const char *text, size_t n, const char *name, const struc
         }
     }
     arena_free(&a);
-    if (rc != 0) hf_config_free(c);
+    if (rc) hf_config_free(c);
     return rc;
 }
 

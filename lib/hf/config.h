@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.json of a Hugging Face model: read with every number range-checked, and written. */
+/* Reads and writes config.json of a Hugging Face model. The reader checks the range of every
+ * number.
+ */
 #ifndef SFT_HF_CONFIG_H
 #define SFT_HF_CONFIG_H
 
@@ -17,36 +19,37 @@ struct hf_family;
 enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096 };
 #define HF_NO_TOKEN ((int64_t)-1)
 
-/* Scaling of the rotary embedding; fields that the type does not use are 0. */
+/* The scaling of the rotary embedding. Fields that the type does not use are 0. */
 struct hf_rope {
     char type[HF_MAX_NAME]; /* "default", "linear", "dynamic", "yarn", "longrope", "llama3";
-                              "per-layer" when layers differ, which is not read further */
+                              "per-layer" when layers differ; then no other field is read */
     double theta;
     double factor;
     double low_freq_factor, high_freq_factor;                              /* llama3 */
     double beta_fast, beta_slow, attention_factor, mscale, mscale_all_dim; /* yarn */
     bool truncate; /* yarn: the ramp begins and ends at whole pairs; true when absent */
     int64_t original_max_position;
-    double partial_rotary_factor; /* 1: the whole head turns */
+    double partial_rotary_factor; /* the rotated part of a head; 1: all of it */
 };
 
-/* Absent keys hold the defaults of the family's configuration in transformers. The sizes are all
- * positive, except that they are all 0 for a mixture of experts and for models with a text_config,
- * which no part of this program supports: check hf_config_is_moe and family first. */
+/* Absent keys have the defaults of the family's configuration in transformers. All sizes are
+ * positive, except that they are 0 for a mixture of experts and for models with a text_config,
+ * which are not supported: check hf_config_is_moe and family first. */
 struct hf_config {
-    const struct hf_family *family; /* the row of model_type; NULL: not a known one */
+    const struct hf_family *family; /* the row of model_type; NULL: unknown */
     char model_type[HF_MAX_NAME];   /* "llama" */
-    char architecture[HF_MAX_NAME]; /* first of architectures, "" when absent */
+    char architecture[HF_MAX_NAME]; /* the first of architectures, "" when absent */
     int64_t vocab_size, hidden_size, intermediate_size;
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
-    int64_t sliding_window; /* keys that a query sees, itself included; 0: all, in every layer */
-    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* bit l % 64 of l / 64: layer l has the window */
+    int64_t sliding_window; /* keys that a query attends to, itself included; 0: all */
+    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* bit l % 64 of word l / 64: layer l has the window
+                                                 */
     double rms_norm_eps, initializer_range, attention_dropout;
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;
     bool qkv_bias, o_bias;
-    bool qk_norm; /* per-head RMSNorm of q and k: Qwen3 */
+    bool qk_norm; /* RMSNorm of each head of q and k (Qwen3) */
     char hidden_act[HF_MAX_NAME];
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];
@@ -54,29 +57,30 @@ struct hf_config {
     enum dtype dtype;    /* of torch_dtype or dtype; DT_F32 when absent */
     int64_t num_experts; /* 0: dense */
     bool quantized;      /* has a quantization_config */
-    struct buf text;     /* the file as read, to be written back unchanged; empty when made here */
+    struct buf text;     /* the file as read, for hf_config_write; empty for a new configuration */
 };
 
-/* dir/config.json. ERR_NOINPUT when missing, ERR_DATA when wrong. hf_config_free in either case
- * is safe. */
+/* Reads dir/config.json, a file, or a text of n bytes (name is for messages). 0, or -1 with
+ * ERR_NOINPUT for a missing file, ERR_DATA for a wrong one. hf_config_free is safe in either case.
+ */
 int hf_config_read(const char *dir, struct hf_config *c, struct err *e);
 int hf_config_read_file(const char *path, struct hf_config *c, struct err *e);
 int hf_config_parse(const char *text, size_t n, const char *name, struct hf_config *c,
                     struct err *e);
-/* As hf_config_parse, but read as the keys of family f say, whatever model_type is. */
+/* Parses with the keys of family f, whatever model_type is. */
 int hf_config_parse_as(const char *text, size_t n, const char *name, const struct hf_family *f,
                        struct hf_config *c, struct err *e);
 void hf_config_free(struct hf_config *c);
 
-/* The text of config.json for c (not c->text). Numbers are written so that they read back equal. */
+/* Appends a new text of config.json for c, without c->text. Numbers read back equal. */
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e);
-/* dir/config.json: c->text when there is one, else as formatted. */
+/* Writes dir/config.json: c->text if it is not empty, else the formatted text. */
 int hf_config_write(const struct hf_config *c, const char *dir, struct err *e);
 
-/* A mixture of experts, by its model_type or by keys that only such models have. */
+/* True for a mixture of experts, by model_type or by keys that only such models have. */
 bool hf_config_is_moe(const struct hf_config *c);
 
-/* num_text, and that of a real number: 1.0 rather than 1. */
+/* Writes f as num_text does, but always as a real number: 1.0, not 1. */
 void hf_real_text(double f, bool single, char out[NUM_TEXT]);
 
 #endif

@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside lib/hf: reading one object of config.json, and the parts that differ between families. */
+/* Internal declarations of lib/hf: the reader of one object of config.json, and the keys that
+ * differ between families. */
 #ifndef SFT_HF_CONFIG_READ_H
 #define SFT_HF_CONFIG_READ_H
 
 #include "base/json.h"
 #include "hf/config.h"
 
-/* A reader over one object that remembers the first failure, so that a run of gets needs one
- * check. `where` is put before key names in messages: "" or "rope_scaling.". */
+/* A reader of one object. It keeps the first failure, so that a run of gets needs one check.
+ * `where` precedes key names in messages: "" or "rope_scaling.". */
 struct reader {
     const struct json *object;
     const char *where;
     struct err *e;
     bool failed;
 };
-/* NULL when absent or null. */
-const struct json *reader_get(const struct reader *r, const char *key);
-/* wanted: what the value must be. */
+const struct json *reader_get(const struct reader *r, const char *key); /* NULL: absent or null */
+/* Sets the message "KEY: must be WANTED", unless a failure is set already. */
 void reader_fail(struct reader *r, const char *key, const char *wanted);
-/* These leave *out when the key is absent or null. */
+/* These leave *out unchanged when the key is absent or null. */
 void reader_int(struct reader *r, const char *key, int64_t min, int64_t max, int64_t *out);
 void reader_real(struct reader *r, const char *key, double min, double max, double *out);
 void reader_bool(struct reader *r, const char *key, bool *out);
 void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME]);
 
-/* The keys of every family and those of c->family; then, after the other sizes, the sizes that
- * they leave to follow from those; then which layers have a window. */
+/* Reads the keys of every family and those of c->family. */
 void hf_read_keys(struct reader *r, struct hf_config *c);
+/* Derives the sizes that config.json leaves out from the other sizes. */
 void hf_resolve_sizes(struct reader *r, struct hf_config *c);
+/* Finds the layers that have a window. Needs the sizes. */
 void hf_read_windows(struct reader *r, struct hf_config *c);
-/* Sets the fields that have one value throughout the family. */
+/* Sets the fields that have one value in the whole family. */
 void hf_set_fixed(const struct hf_family *f, struct hf_config *c);
-/* The rotary settings as they stand, after hf_read_keys; then, after the sizes, what they leave
- * open. */
+/* Reads the rotary settings. Must follow hf_read_keys. */
 void hf_read_rope(struct reader *r, struct hf_config *c);
+/* Derives the rotary settings that config.json leaves out. Needs the sizes. */
 void hf_resolve_rope(struct reader *r, struct hf_config *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rotary settings of config.json: rope_scaling of transformers 4, rope_parameters of 5, with the
- * precedence of its modeling_rope_utils.py. */
+/* The rotary settings of config.json: rope_scaling of transformers 4 and rope_parameters of 5, with
+ * the precedence of modeling_rope_utils.py. */
 #include <string.h>
 
 #include "hf/config_read.h"
@@ -10,7 +10,7 @@ static void read_object(struct reader *top, const char *key, const char *where,
 {
     const struct json *v = reader_get(top, key);
     struct reader r = {v, where, top->e, top->failed};
-    reader_name(&r, "type", rope->type); /* the older name; rope_type wins */
+    reader_name(&r, "type", rope->type); /* the older key; rope_type overrides it */
     reader_name(&r, "rope_type", rope->type);
     reader_real(&r, "rope_theta", 1, 1e15, &rope->theta);
     reader_real(&r, "factor", 1e-3, 1e6, &rope->factor);
@@ -24,7 +24,7 @@ static void read_object(struct reader *top, const char *key, const char *where,
     reader_bool(&r, "truncate", &rope->truncate);
     reader_real(&r, "partial_rotary_factor", 0, 1, &rope->partial_rotary_factor);
     reader_int(&r, "original_max_position_embeddings", 1, INT32_MAX, &rope->original_max_position);
-    /* transformers 5 may give each kind of layer its own: {"full_attention": {...}, ...}. */
+    /* transformers 5 may have settings for each kind of layer: {"full_attention": {...}, ...}. */
     for (size_t i = 0; i < v->count; i++)
         if (v->items[i].kind == JSON_OBJECT) memcpy(rope->type, "per-layer", sizeof "per-layer");
     top->failed = r.failed;
@@ -46,7 +46,7 @@ void hf_read_rope(struct reader *r, struct hf_config *c)
             reader_fail(r, keys[i], "an object");
             return;
         }
-        done = v->count > 0; /* the first that says something counts alone */
+        done = v->count > 0; /* only the first object that is not empty counts */
         read_object(r, keys[i], where[i], &c->rope);
     }
 }
@@ -61,7 +61,7 @@ void hf_resolve_rope(struct reader *r, struct hf_config *c)
     struct hf_rope *p = &c->rope;
     if (is_rope(c, "llama3") || is_rope(c, "yarn") || is_rope(c, "longrope")) {
         if (!p->original_max_position) p->original_max_position = c->max_position_embeddings;
-        /* beside the settings it outweighs what is in them */
+        /* the top-level key overrides the one inside the settings */
         reader_int(r, "original_max_position_embeddings", 1, INT32_MAX, &p->original_max_position);
     }
     if (is_rope(c, "yarn") && p->factor == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes config.json in the form that transformers 4 and 5 and other programs all read. */
+/* Writes config.json in the form that transformers 4 and 5 and other programs read. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,6 @@
 #include "hf/config.h"
 #include "hf/family.h"
 
-/* With a '.' or 'e', so that it reads back as a real number. */
 void hf_real_text(double f, bool single, char out[NUM_TEXT])
 {
     num_text(f, single, out);
@@ -83,8 +82,8 @@ static void put_rope(struct buf *b, const struct hf_rope *r)
     buf_puts(b, "\n  }");
 }
 
-/* Where all layers have a window an absent sliding_window would mean the family's default; other
- * families have a type for each layer. */
+/* A family with a window in all layers needs sliding_window even when it is null, because an absent
+ * key means the family's default. Other families list the type of each layer. */
 static void put_window(struct buf *b, const struct hf_config *c)
 {
     const bool all = c->family && c->family->window == HF_WINDOW_ALL;
@@ -118,7 +117,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     put_str(b, "hidden_act", c->hidden_act);
     put_real(b, "rms_norm_eps", c->rms_norm_eps);
     put_rope(b, &c->rope);
-    /* A family with a bias of q, k and v alone has it always, and knows no such key. */
+    /* A family with a bias of only q, k and v always has it and has no such key. */
     put_bool(b, "attention_bias", c->qkv_bias && c->o_bias);
     put_bool(b, "mlp_bias", c->mlp_bias);
     put_real(b, "attention_dropout", c->attention_dropout);
@@ -136,16 +135,16 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
 
 int hf_config_write(const struct hf_config *c, const char *dir, struct err *e)
 {
-    struct buf made = {0};
+    struct buf formatted = {0};
     const struct buf *text = &c->text;
     int rc = 0;
     if (text->len == 0) {
-        rc = hf_config_format(c, &made, e);
-        text = &made;
+        rc = hf_config_format(c, &formatted, e);
+        text = &formatted;
     }
     char *path = rc == 0 ? io_path(dir, "config.json", e) : NULL;
     rc = path ? io_put(path, text->data, text->len, e) : -1;
     mem_free(path);
-    buf_free(&made);
+    buf_free(&formatted);
     return rc;
 }

@@ -7,7 +7,7 @@
 #include "base/io.h"
 
 static const char *const config_files[] = {"config.json", "generation_config.json", NULL};
-/* What tokenizers of all kinds keep beside the weights. */
+/* The files of the various kinds of tokenizers. */
 static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "tokenizer_config.json",
                                               "special_tokens_map.json",
@@ -19,11 +19,10 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "vocab.txt",
                                               "tokenizer.model",
                                               NULL};
-/* A folder of more chat templates, NAME.jinja, belongs to them. */
+/* A folder of further chat templates, NAME.jinja, which belong to the tokenizer too. */
 #define TEMPLATES       "additional_chat_templates"
 #define TEMPLATE_SUFFIX ".jinja"
 
-/* 1, 0, or -1. */
 static int is_model(const char *dir, struct err *e)
 {
     const int config = io_has(dir, "config.json", e);
@@ -53,7 +52,7 @@ int hf_folder_resolve(const char *path, char **out, struct err *e)
     mem_free(inner);
     if (found < 0) return -1;
     return err_set(e, ERR_NOINPUT,
-                   "%s: holds no config.json or tokenizer.json, so it is neither a Hugging Face "
+                   "%s: contains no config.json or tokenizer.json, so it is neither a Hugging Face "
                    "model folder nor a checkpoint-N folder",
                    path);
 }
@@ -61,14 +60,14 @@ int hf_folder_resolve(const char *path, char **out, struct err *e)
 static int copy_file(const char *from, const char *to, struct err *e)
 {
     struct io_map m;
-    if (io_map(from, &m, e) != 0) return -1;
+    if (io_map(from, &m, e)) return -1;
     int rc = io_put(to, m.p, m.n, e);
     io_unmap(&m);
     return rc;
 }
 
 /* ---- the files beside the weights ---- */
-/* Something to do with a file; name is relative to the model's folder. */
+/* Visits a file; name is relative to the folder of the model. */
 typedef int file_fn(void *arg, const char *name, struct err *e);
 
 static int each_listed(const char *dir, const char *const *names, file_fn *f, void *arg,
@@ -108,7 +107,7 @@ static int each_tokenizer_file(const char *dir, file_fn *f, void *arg, struct er
     return rc;
 }
 
-/* The folder that `path` lies in is made if it is not there. */
+/* Creates the folder of `path` if it is missing. */
 static int make_parent(const char *path, struct err *e)
 {
     const char *slash = strrchr(path, '/');
@@ -139,7 +138,7 @@ int hf_folder_copy_config(const char *from, const char *to, struct err *e)
 
 int hf_folder_copy(const char *from, const char *to, struct err *e)
 {
-    if (hf_folder_copy_config(from, to, e) != 0) return -1;
+    if (hf_folder_copy_config(from, to, e)) return -1;
     return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
 }
 
@@ -147,7 +146,7 @@ int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
     const int there = io_has(from, "tokenizer.json", e);
     if (there < 0) return -1;
-    if (there == 0) return err_set(e, ERR_NOINPUT, "%s: holds no tokenizer.json", from);
+    if (there == 0) return err_set(e, ERR_NOINPUT, "%s: contains no tokenizer.json", from);
     return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Model folders: finding one, and copying the files beside the weights. */
+/* Model folders: find one, and copy the files beside the weights. */
 #ifndef SFT_HF_FOLDER_H
 #define SFT_HF_FOLDER_H
 
@@ -8,20 +8,20 @@
 
 #include "base/err.h"
 
-/* MODEL as given by a user: a Hugging Face folder, or a checkpoint-N folder of ours, whose model is
- * in its sft_train/. *out (free with mem_free()) is the folder that holds config.json or
+/* Resolves MODEL of a command line: a Hugging Face folder, or a checkpoint-N folder, whose model is
+ * in sft_train/. Sets *out, released by mem_free(), to the folder that contains config.json or
  * tokenizer.json. ERR_NOINPUT when there is none. */
 int hf_folder_resolve(const char *path, char **out, struct err *e);
 
-/* Copies those of config.json, generation_config.json and the tokenizer's files that exist; of
- * additional_chat_templates/ what ends in .jinja. */
+/* Copies config.json, generation_config.json and the files of the tokenizer, as far as they exist,
+ * and the .jinja files of additional_chat_templates/. */
 int hf_folder_copy(const char *from, const char *to, struct err *e);
-int hf_folder_copy_config(const char *from, const char *to,
-                          struct err *e); /* the first two alone */
-/* *bytes: of what hf_folder_copy (config) or hf_folder_copy_tokenizer would copy. */
-int hf_folder_bytes(const char *from, bool config, uint64_t *bytes, struct err *e);
-/* As hf_folder_copy without config.json and generation_config.json; a folder without
- * tokenizer.json is ERR_NOINPUT. */
+/* Copies only config.json and generation_config.json. */
+int hf_folder_copy_config(const char *from, const char *to, struct err *e);
+/* Copies only the files of the tokenizer; a folder without tokenizer.json is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
+/* Sets *bytes to the size of the files that hf_folder_copy (config) or hf_folder_copy_tokenizer
+ * would copy. */
+int hf_folder_bytes(const char *from, bool config, uint64_t *bytes, struct err *e);
 
 #endif

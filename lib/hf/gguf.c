@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads GGUF. The header is walked once with a cursor that cannot pass the end of the file; counts
- * are bounded by the bytes that are left before anything is allocated for them. */
+/* Reads GGUF. A cursor that cannot pass the end of the file reads the header once. Every count is
+ * checked against the remaining bytes before memory is allocated for it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "hf/gguf_impl.h"
 
 enum { MAX_ALIGNMENT = 1 << 20, MAX_KEY = 65535, KEY_SHOWN = 100 };
-/* The least bytes that a metadata pair and a tensor's description take. */
+/* The least bytes of a metadata pair and of the description of a tensor. */
 enum { MIN_PAIR = 8 + 4 + 1, MIN_TENSOR = 8 + 4 + 4 + 8 };
 
 static int bad_file(const struct gguf *g, struct err *e, const char *where)
@@ -17,11 +17,11 @@ static int bad_file(const struct gguf *g, struct err *e, const char *where)
     return err_set(e, ERR_DATA, "%s: %s: the file is damaged or cut short", g->name, where);
 }
 
-/* A name as a C string; names with zero bytes or of absurd length are refused. */
+/* Returns a name as a C string; refuses names with zero bytes or of absurd length. */
 static const char *copy_name(struct gguf *g, struct str s, const char *what, struct err *e)
 {
     if (s.n == 0 || s.n > MAX_KEY || memchr(s.p, 0, s.n)) {
-        err_set(e, ERR_DATA, "%s: the name of a %s is empty, too long or holds a zero byte",
+        err_set(e, ERR_DATA, "%s: the name of a %s is empty, too long or contains a zero byte",
                 g->name, what);
         return NULL;
     }
@@ -50,7 +50,7 @@ static int read_pairs(struct gguf *g, struct gguf_cursor *c, uint64_t n, struct 
     return 0;
 }
 
-/* Type and shape of one tensor; t->data is set when the data's place is known. */
+/* Reads the name, shape and type of one tensor; place_tensors sets t->data. */
 static int read_tensor(struct gguf *g, struct gguf_cursor *c, struct gguf_tensor *t,
                        uint64_t *offset, struct err *e)
 {
@@ -73,7 +73,7 @@ static int read_tensor(struct gguf *g, struct gguf_cursor *c, struct gguf_tensor
     uint64_t type = gguf_take(c, 4);
     *offset = gguf_take(c, 8);
     if (c->bad) return bad_file(g, e, "tensor list");
-    if (gguf_type_block((uint32_t)type, &block, &block_bytes) != 0)
+    if (gguf_type_block((uint32_t)type, &block, &block_bytes))
         return err_set(e, ERR_DATA,
                        "%s: tensor \"%.200s\": has quantisation type %" PRIu64
                        ", which cannot be read; use a file in Q8_0, Q6_K, Q5_K, Q4_K or F16",
@@ -90,7 +90,7 @@ static int read_tensors(struct gguf *g, struct gguf_cursor *c, uint64_t n, uint6
                         struct err *e)
 {
     for (; g->ntensors < n; g->ntensors++)
-        if (read_tensor(g, c, &g->tensors[g->ntensors], &offsets[g->ntensors], e) != 0) return -1;
+        if (read_tensor(g, c, &g->tensors[g->ntensors], &offsets[g->ntensors], e)) return -1;
     return 0;
 }
 
@@ -117,7 +117,8 @@ static int sort_pairs(struct gguf *g, struct err *e)
     return 0;
 }
 
-/* The tensors must lie in the file, aligned, without overlap, and have different names. */
+/* Sets t->data of all tensors. Checks that they lie in the file, aligned and without overlap, and
+ * that their names differ. */
 static int place_tensors(struct gguf *g, const struct gguf_cursor *data, uint64_t align,
                          const uint64_t *offsets, struct err *e)
 {
@@ -188,7 +189,7 @@ static int read_all(struct gguf *g, const unsigned char *p, size_t n, struct err
                        "%s: the header claims %" PRIu64 " tensors, more than the file can hold; "
                        "it is damaged or cut short",
                        g->name, ntensors);
-    if (read_pairs(g, &c, npairs, e) != 0 || sort_pairs(g, e) != 0) return -1;
+    if (read_pairs(g, &c, npairs, e) || sort_pairs(g, e)) return -1;
     if (ntensors > gguf_left(&c) / MIN_TENSOR) return bad_file(g, e, "tensor list");
     return read_tensor_part(g, &c, p, ntensors, e);
 }
@@ -205,7 +206,7 @@ struct gguf *gguf_parse(const void *p, size_t n, const char *name, struct err *e
 struct gguf *gguf_open(const char *path, struct err *e)
 {
     struct io_map map;
-    if (io_map(path, &map, e) != 0) return NULL;
+    if (io_map(path, &map, e)) return NULL;
     struct gguf *g = gguf_parse(map.p, map.n, path, e);
     if (g)
         g->map = map;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GGUF files, versions 2 and 3: metadata and tensors through a mapping.
+/* Reads GGUF files of versions 2 and 3: metadata and tensors, through a mapping.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
 #ifndef SFT_HF_GGUF_H
 #define SFT_HF_GGUF_H
@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-/* Types of metadata values, numbered as in the file. */
+/* The types of metadata values, numbered as in the file. */
 enum gguf_kind {
     GGUF_U8,
     GGUF_I8,
@@ -29,7 +29,7 @@ enum gguf_kind {
     GGUF_KINDS
 };
 
-/* Types of tensor elements that can be read, numbered as in the file. */
+/* The supported types of tensor elements, numbered as in the file. */
 enum gguf_type {
     GGUF_TYPE_F32 = 0,
     GGUF_TYPE_F16 = 1,
@@ -44,8 +44,7 @@ enum gguf_type {
     GGUF_TYPE_BF16 = 30
 };
 
-/* One metadata value: an unsigned, signed, real or boolean number, a string, or an array whose
- * elements gguf_next gives. */
+/* One metadata value: a number, a boolean, a string, or an array (see gguf_next). */
 struct gguf_value {
     enum gguf_kind kind;
     uint64_t u; /* unsigned kinds and GGUF_BOOL */
@@ -63,29 +62,31 @@ struct gguf_tensor {
     const char *name;
     enum gguf_type type;
     int ndim;
-    uint64_t dim[GGUF_MAX_DIMS]; /* as in the file: the first one is contiguous */
-    uint64_t count, bytes;
+    uint64_t dim[GGUF_MAX_DIMS]; /* as in the file: the first dimension is contiguous */
+    uint64_t count, bytes;       /* elements, and the size of the data */
     const unsigned char *data;
 };
 
 struct gguf;
-/* Every count, length and offset is checked against the file before it is used; a file that is cut
- * short, overlaps or repeats a name is ERR_DATA. */
+/* Maps a file and checks every count, length and offset. NULL with ERR_DATA for a file that is cut
+ * short or has overlapping tensors or duplicate names. */
 struct gguf *gguf_open(const char *path, struct err *e);
-/* A file's content in memory, which must outlive the result; name is for messages. */
+/* Parses the n bytes of a file in memory, which must outlive the result; name is for messages. */
 struct gguf *gguf_parse(const void *p, size_t n, const char *name, struct err *e);
 void gguf_close(struct gguf *g); /* NULL is fine */
 const char *gguf_name(const struct gguf *g);
 
 const struct gguf_value *gguf_get(const struct gguf *g, const char *key); /* NULL when absent */
-/* Typed gets: 1 found, 0 absent (*out untouched), -1 with ERR_DATA for another kind or range. */
+/* Typed access: 1 and *out; 0 when absent, with *out unchanged; -1 with ERR_DATA for a wrong type
+ * or range. */
 int gguf_get_int(const struct gguf *g, const char *key, int64_t min, int64_t max, int64_t *out,
                  struct err *e);
 int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e);
 int gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct err *e);
 int gguf_get_str(const struct gguf *g, const char *key, struct str *out, struct err *e);
 
-/* Steps through an array: start with *at = a->items. false at the end. */
+/* Reads the element of an array at *at and advances *at; start with *at = a->items. false at the
+ * end. */
 bool gguf_next(const struct gguf_value *a, const unsigned char **at, struct gguf_value *out);
 
 size_t gguf_count(const struct gguf *g);
@@ -94,9 +95,9 @@ const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name);
 
 /* ---- element types ---- */
 const char *gguf_type_name(enum gguf_type t);
-/* Elements and bytes of one block; -1 for a type that cannot be read. */
+/* Sets the elements and bytes of one block; -1 for a type that is not supported. */
 int gguf_type_block(uint32_t t, size_t *elements, size_t *bytes);
-/* n elements (whole blocks) as fp32, in the rounding order of the reference implementation. */
+/* Converts n elements (whole blocks) to fp32, rounding as the reference implementation does. */
 void gguf_dequant(enum gguf_type t, const void *from, size_t n, float *to);
 
 #endif

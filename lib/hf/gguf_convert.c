@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conversion from GGUF: the configuration, and the order of the parts. */
+/* Converts from GGUF: the configuration, and the order of the parts. */
 #include "hf/gguf_convert.h"
 
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include "hf/family.h"
 #include "hf/folder.h"
 
-/* The architecture's name is that of the family. */
+/* The name of the architecture is the name of the family. */
 static int set_family(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     struct str arch = {"", 0};
@@ -29,7 +29,7 @@ static int set_family(const struct gguf *g, struct hf_config *c, struct err *e)
     return 0;
 }
 
-/* "llama." + key */
+/* Writes "llama." + key. */
 static const char *key_of(const struct hf_config *c, const char *key, char out[128])
 {
     snprintf(out, 128, "%s.%s", c->model_type, key);
@@ -45,8 +45,8 @@ static int need(const struct gguf *g, const struct hf_config *c, const char *key
     return rc == 1 ? 0 : -1;
 }
 
-/* GGUF keeps numbers in fp32; the shortest decimal that means the same is what was meant (1e-05).
- */
+/* GGUF stores numbers in fp32. The shortest decimal with the same fp32 value is the number of the
+ * original config.json (1e-05). */
 static int get_real(const struct gguf *g, const struct hf_config *c, const char *key, double *out,
                     struct err *e)
 {
@@ -66,7 +66,7 @@ static int set_rope(const struct gguf *g, struct hf_config *c, struct err *e)
     c->rope.theta = 10000;
     c->rope.partial_rotary_factor = 1;
     c->rope.truncate = true;
-    if (get_real(g, c, "rope.freq_base", &c->rope.theta, e) != 0 ||
+    if (get_real(g, c, "rope.freq_base", &c->rope.theta, e) ||
         gguf_get_str(g, key_of(c, "rope.scaling.type", k), &type, e) < 0)
         return -1;
     if (str_is(type, "linear")) {
@@ -88,11 +88,11 @@ static int set_sizes(const struct gguf *g, struct hf_config *c, struct err *e)
     if (experts > 0)
         return err_set(e, ERR_DATA, "%s: a mixture of experts (MoE), which is not supported",
                        gguf_name(g));
-    if (need(g, c, "block_count", HF_MAX_LAYERS, &c->num_hidden_layers, e) != 0 ||
-        need(g, c, "context_length", INT32_MAX, &c->max_position_embeddings, e) != 0 ||
-        need(g, c, "embedding_length", 1 << 20, &c->hidden_size, e) != 0 ||
-        need(g, c, "feed_forward_length", 1 << 24, &c->intermediate_size, e) != 0 ||
-        need(g, c, "attention.head_count", 1 << 16, &c->num_attention_heads, e) != 0)
+    if (need(g, c, "block_count", HF_MAX_LAYERS, &c->num_hidden_layers, e) ||
+        need(g, c, "context_length", INT32_MAX, &c->max_position_embeddings, e) ||
+        need(g, c, "embedding_length", 1 << 20, &c->hidden_size, e) ||
+        need(g, c, "feed_forward_length", 1 << 24, &c->intermediate_size, e) ||
+        need(g, c, "attention.head_count", 1 << 16, &c->num_attention_heads, e))
         return -1;
     c->num_key_value_heads = c->num_attention_heads;
     if (gguf_get_int(g, key_of(c, "attention.head_count_kv", k), 1, 1 << 16,
@@ -113,7 +113,7 @@ static int set_sizes(const struct gguf *g, struct hf_config *c, struct err *e)
     return 0;
 }
 
-/* The table of tokens is the embedding's, whose rows count. */
+/* The size of the vocabulary is the number of rows of the embedding. */
 static int set_vocab(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     const struct gguf_tensor *t = gguf_find(g, "token_embd.weight");
@@ -125,37 +125,34 @@ static int set_vocab(const struct gguf *g, struct hf_config *c, struct err *e)
     c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
     int64_t last = c->vocab_size - 1;
     c->eos_count = gguf_get_int(g, "tokenizer.ggml.eos_token_id", 0, last, c->eos_token_id, e);
-    return c->eos_count < 0 ||
-                   gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, last, &c->bos_token_id, e) <
-                       0 ||
-                   gguf_get_int(g, "tokenizer.ggml.padding_token_id", 0, last, &c->pad_token_id,
-                                e) < 0
-               ? -1
-               : 0;
+    if (c->eos_count < 0 ||
+        gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, last, &c->bos_token_id, e) < 0 ||
+        gguf_get_int(g, "tokenizer.ggml.padding_token_id", 0, last, &c->pad_token_id, e) < 0)
+        return -1;
+    return 0;
 }
 
-/* Where the family does not always have a bias of q, k and v, attention_bias is one of o too; the
- * metadata have no such key, but the tensors tell. */
+/* Detects the biases by their tensors, because the metadata has no key for them. Unless the family
+ * always has a bias of q, k and v, attention_bias includes a bias of o. */
 static void set_biases(const struct gguf *g, struct hf_config *c)
 {
     char name[128];
     const struct hf_row *r = hf_row_find(c->family->tensors, HF_ROLE_Q_BIAS);
     if (c->qkv_bias || !r || !r->gguf) return;
     hf_row_name(r->gguf, 0, name, sizeof name);
-    c->qkv_bias = c->o_bias = gguf_find(g, name) != NULL;
+    c->qkv_bias = c->o_bias = gguf_find(g, name);
 }
 
 int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     memset(c, 0, sizeof *c);
-    if (set_family(g, c, e) != 0 || set_sizes(g, c, e) != 0 || set_rope(g, c, e) != 0 ||
-        set_vocab(g, c, e) != 0)
+    if (set_family(g, c, e) || set_sizes(g, c, e) || set_rope(g, c, e) || set_vocab(g, c, e))
         return -1;
     c->rms_norm_eps = 1e-6;
     c->initializer_range = 0.02;
     c->dtype = DT_BF16;
     snprintf(c->hidden_act, sizeof c->hidden_act, "silu");
-    if (get_real(g, c, "attention.layer_norm_rms_epsilon", &c->rms_norm_eps, e) != 0) return -1;
+    if (get_real(g, c, "attention.layer_norm_rms_epsilon", &c->rms_norm_eps, e)) return -1;
     set_biases(g, c);
     return 0;
 }
@@ -193,8 +190,8 @@ static int write_generation(const struct hf_config *c, const char *dir, struct e
 int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer, struct err *e)
 {
     struct hf_config c;
-    if (gguf_config(g, &c, e) != 0) return -1;
-    /* The tokenizer first: it is the part that a file most often lacks, and it is quick. */
+    if (gguf_config(g, &c, e)) return -1;
+    /* The tokenizer first: it is the part that fails most often, and it is quick. */
     int rc = tokenizer ? hf_folder_copy_tokenizer(tokenizer, dir, e)
                        : gguf_write_tokenizer(g, &c, dir, e);
     if (rc == 0) rc = gguf_write_weights(g, &c, dir, e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a GGUF file of the Llama or Qwen2 family to a Hugging Face model folder. */
+/* Converts a GGUF file of the Llama or Qwen2 family to a Hugging Face model folder. */
 #ifndef SFT_HF_GGUF_CONVERT_H
 #define SFT_HF_GGUF_CONVERT_H
 
@@ -8,20 +8,20 @@
 #include "hf/config.h"
 #include "hf/gguf.h"
 
-/* Writes into the existing, empty folder dir: model.safetensors (bf16, rounded to nearest even from
- * the expanded values), config.json, generation_config.json, tokenizer.json, tokenizer_config.json
- * and special_tokens_map.json. tokenizer: a folder whose tokenizer files are copied instead of
- * made from the metadata; may be NULL. The same file always gives the same bytes. */
+/* Writes to the existing, empty folder dir: model.safetensors (bf16, the dequantized values rounded
+ * to nearest even), config.json, generation_config.json, tokenizer.json, tokenizer_config.json and
+ * special_tokens_map.json. tokenizer: a folder to copy the tokenizer files from; NULL: they are
+ * made from the metadata. The output depends only on the input. */
 int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer, struct err *e);
 
-/* The parts. */
+/* The parts of gguf_convert. */
 int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e);
 int gguf_write_weights(const struct gguf *g, const struct hf_config *c, const char *dir,
                        struct err *e);
 int gguf_write_tokenizer(const struct gguf *g, const struct hf_config *c, const char *dir,
                          struct err *e);
-/* Appends the member "chat_template" of tokenizer_config.json and a comma; nothing where the file
- * has no template. */
+/* Appends the member "chat_template" of tokenizer_config.json and a comma; nothing if the file has
+ * no template. */
 int gguf_put_templates(const struct gguf *g, struct buf *b, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the GGUF reader share; not for other modules. */
+/* Internal declarations of the GGUF reader. */
 #ifndef SFT_HF_GGUF_IMPL_H
 #define SFT_HF_GGUF_IMPL_H
 
@@ -22,17 +22,17 @@ struct gguf {
     size_t ntensors;
 };
 
-/* A position in the file; reading beyond the end sets `bad` and gives zero. */
+/* A position in the file. Reading beyond the end sets `bad` and returns zero. */
 struct gguf_cursor {
     const unsigned char *p, *end;
     bool bad;
 };
 
 static inline size_t gguf_left(const struct gguf_cursor *c) { return (size_t)(c->end - c->p); }
-/* A little-endian number of up to 8 bytes. */
+/* Reads a little-endian number of up to 8 bytes. */
 uint64_t gguf_take(struct gguf_cursor *c, size_t bytes);
 struct str gguf_take_str(struct gguf_cursor *c);
-/* A value of this kind; depth is the number of arrays around it. */
+/* Reads a value of this kind; depth is the number of arrays around it. */
 void gguf_take_value(struct gguf_cursor *c, enum gguf_kind kind, int depth, struct gguf_value *v);
 /* Orders struct gguf_pair by key. */
 int gguf_compare_pairs(const void *a, const void *b);

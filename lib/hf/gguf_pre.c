@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pre-tokenizers by the name that GGUF gives them. */
+/* The pre-tokenizers that GGUF names. */
 #include "hf/gguf_pre.h"
 
-/* GGUF names the pre-tokenizer only; these are the definitions in the models' own tokenizer.json.
- */
+/* GGUF contains only the name of the pre-tokenizer. These definitions are those of the
+ * tokenizer.json of the original models. */
 #define BYTE_LEVEL(regex)                                                                          \
     "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "              \
     "\"use_regex\": " regex "}"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Block formats of GGUF tensors, each expanded to fp32. A block stores small integers q with one
- * scale d (and minimum m): x = d * q, or d * q + m; each product and sum is rounded to fp32, as in
- * ggml's reference code. */
+/* Dequantizes the block formats of GGUF tensors to fp32. A block stores small integers q with one
+ * scale d (and minimum m): x = d * q, or d * q + m. Each product and sum is rounded to fp32, as in
+ * the reference code of ggml. */
 #include <string.h>
 
 #include "hf/dtype.h"
@@ -9,7 +9,7 @@
 
 static float f16_at(const unsigned char *p) { return f16_to_f32((uint16_t)(p[0] | p[1] << 8)); }
 
-/* 32 elements: d, 16 bytes with elements i (low half) and i + 16 (high half). */
+/* 32 elements: d, 16 bytes with elements i (low nibble) and i + 16 (high nibble). */
 static void dequant_q4_0(const unsigned char *p, float *to)
 {
     float d = f16_at(p);
@@ -29,7 +29,7 @@ static void dequant_q4_1(const unsigned char *p, float *to)
     }
 }
 
-/* The fifth bits of the 32 elements are one little-endian word before the halves. */
+/* The fifth bits of the 32 elements are a little-endian word before the nibbles. */
 static int fifth_bit(const unsigned char *word, int i) { return (word[i / 8] >> i % 8 & 1) << 4; }
 
 static void dequant_q5_0(const unsigned char *p, float *to)
@@ -60,9 +60,9 @@ static void dequant_q8_0(const unsigned char *p, float *to)
     for (int i = 0; i < 32; i++) to[i] = d * (float)signed_byte(p[2 + i]);
 }
 
-/* Scale and minimum of sub-block j (0..7), 6 bits each, in 12 bytes: the first four of each lie in
- * the low bits of bytes 0-3 and 4-7; of the others four bits lie in bytes 8-11 and two above the
- * first ones. */
+/* Decodes the scale and the minimum of sub-block j (0 to 7), 6 bits each, from 12 bytes: those of
+ * sub-blocks 0 to 3 are the low bits of bytes 0-3 and 4-7; those of sub-blocks 4 to 7 have their
+ * low four bits in bytes 8-11 and their high two bits in the top bits of bytes 0-7. */
 static void k_scale_min(const unsigned char *s, int j, int *scale, int *min)
 {
     if (j < 4) {
@@ -74,8 +74,8 @@ static void k_scale_min(const unsigned char *s, int j, int *scale, int *min)
     }
 }
 
-/* 256 elements: d, dmin, 12 bytes of scales, [32 bytes of fifth bits,] 128 bytes of halves.
- * Sub-blocks 2k and 2k + 1 are the low and high halves of bytes 32k..32k + 31; the fifth bit of
+/* 256 elements: d, dmin, 12 bytes of scales, [32 bytes of fifth bits,] 128 bytes of nibbles.
+ * Sub-blocks 2k and 2k + 1 are the low and high nibbles of bytes 32k to 32k + 31; the fifth bit of
  * element i of sub-block j is bit j of byte i. */
 static void dequant_k45(const unsigned char *p, const unsigned char *fifth, const unsigned char *qs,
                         float *to)
@@ -96,9 +96,9 @@ static void dequant_k45(const unsigned char *p, const unsigned char *fifth, cons
 static void dequant_q4_k(const unsigned char *p, float *to) { dequant_k45(p, NULL, p + 16, to); }
 static void dequant_q5_k(const unsigned char *p, float *to) { dequant_k45(p, p + 16, p + 48, to); }
 
-/* 256 elements: 128 bytes of low halves, 64 of upper bit pairs, 16 signed scales, d. In each half
- * of 128 elements, element 32g + i has its low half in byte 32(g % 2) + i (upper nibble for g >= 2)
- * and its upper bits in pair g of byte i. */
+/* 256 elements: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales, d. In each
+ * half of 128 elements, the low four bits of element 32g + i are in byte 32(g % 2) + i (its high
+ * nibble for g >= 2) and the high two bits are pair g of byte i. */
 static void dequant_q6_k(const unsigned char *p, float *to)
 {
     float d = f16_at(p + 208);

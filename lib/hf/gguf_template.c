@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chat templates in the metadata of a GGUF file: a default one, and others by name. */
+/* Converts the chat templates in the metadata of a GGUF file: a default one and named ones. */
 #include <string.h>
 
 #include "hf/gguf_convert.h"
 
-#define DEFAULT "tokenizer.chat_template" /* and DEFAULT.NAME for each of NAMES */
+#define DEFAULT "tokenizer.chat_template" /* DEFAULT.NAME for each name in NAMES */
 #define NAMES   "tokenizer.chat_templates"
-enum { MAX_NAMES = 63 }; /* 64 with the default one, as a tokenizer may have */
+enum { MAX_NAMES = 63 }; /* with the default one, the 64 that a tokenizer may have */
 
 static int put_template(struct buf *b, const struct gguf *g, const char *key, struct str name,
                         struct err *e)
@@ -22,7 +22,7 @@ static int put_template(struct buf *b, const struct gguf *g, const char *key, st
     return 0;
 }
 
-/* The list of names, after the default template, which has a key of its own. */
+/* Appends the default template, which has another key, and the named ones. */
 static int put_named_templates(struct buf *b, const struct gguf *g, const struct gguf_value *names,
                                bool has_default, struct err *e)
 {
@@ -57,7 +57,7 @@ int gguf_put_templates(const struct gguf *g, struct buf *b, struct err *e)
         buf_json(b, one);
     } else {
         buf_putc(b, '[');
-        if (put_named_templates(b, g, names, one.p != NULL, e) != 0) return -1;
+        if (put_named_templates(b, g, names, one.p, e)) return -1;
         if (b->len && b->data[b->len - 1] == ',') b->len--;
         buf_puts(b, "\n  ]");
     }

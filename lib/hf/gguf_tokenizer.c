@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes tokenizer.json and its companions from the metadata of a GGUF file. */
+/* Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json from the metadata of a
+ * GGUF file. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "hf/gguf_convert.h"
 #include "hf/gguf_pre.h"
 
-/* What GGUF says of a token. */
+/* The types of tokens in GGUF. */
 enum token_type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
 struct vocab {
@@ -59,7 +60,9 @@ static bool is_added(const struct vocab *v, size_t id)
     return v->type[id] == CONTROL || v->type[id] == USER_DEFINED;
 }
 
-/* The members that tokenizer.json and tokenizer_config.json share. */
+/* Appends the members of an added token that are common to tokenizer.json and
+ * tokenizer_config.json.
+ */
 static void put_added(struct buf *b, const struct vocab *v, size_t id, const char *indent)
 {
     buf_printf(b, "%s\"content\": ", indent);
@@ -84,7 +87,7 @@ static void put_added_tokens(struct buf *b, const struct vocab *v)
     buf_puts(b, "\n  ],\n");
 }
 
-/* Added tokens are listed in the vocabulary too, as most models' own files do. */
+/* Lists added tokens in the vocabulary too, as the files of most models do. */
 static void put_vocab(struct buf *b, const struct vocab *v)
 {
     const char *sep = "";
@@ -122,7 +125,7 @@ static int put_merges(struct buf *b, const struct gguf *g, struct err *e)
     return 0;
 }
 
-/* "<bos> text" when the model's tokenizer adds a BOS of its own accord. */
+/* Appends a post-processor that makes "<bos> text", if the tokenizer of the model adds a BOS. */
 static void put_post_processor(struct buf *b, const struct vocab *v, int64_t bos)
 {
     if (bos < 0) {
@@ -165,12 +168,12 @@ static int format_tokenizer(struct buf *b, const struct gguf *g, const struct vo
                 "    \"byte_fallback\": false,\n");
     buf_printf(b, "    \"ignore_merges\": %s,\n", pre->ignore_merges ? "true" : "false");
     put_vocab(b, v);
-    if (put_merges(b, g, e) != 0) return -1;
+    if (put_merges(b, g, e)) return -1;
     buf_puts(b, "  }\n}\n");
     return buf_check(b, e);
 }
 
-/* "bos_token": "<|im_start|>" and so on for the special tokens that are named. */
+/* Appends "bos_token": "<|im_start|>" and so on for the special tokens in the metadata. */
 static int put_specials(struct buf *b, const struct gguf *g, const struct vocab *v, struct err *e)
 {
     static const char *const names[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
@@ -204,9 +207,9 @@ static int format_config(struct buf *b, const struct gguf *g, const struct hf_co
     }
     buf_puts(b, "\n  },");
     size_t before = b->len;
-    if (put_specials(b, g, v, e) != 0) return -1;
+    if (put_specials(b, g, v, e)) return -1;
     if (b->len > before) buf_putc(b, ',');
-    if (gguf_put_templates(g, b, e) != 0) return -1;
+    if (gguf_put_templates(g, b, e)) return -1;
     buf_printf(b,
                "\n  \"add_bos_token\": %s,\n  \"add_prefix_space\": false,\n"
                "  \"clean_up_tokenization_spaces\": false,\n  \"model_max_length\": %" PRId64 ",\n"
@@ -215,13 +218,13 @@ static int format_config(struct buf *b, const struct gguf *g, const struct hf_co
     return buf_check(b, e);
 }
 
-/* Reading the text again shows what the metadata may hide: bytes that are not UTF-8, and a token
- * that occurs twice. */
+/* Writes a file after parsing it once, which finds bytes that are not UTF-8 and duplicate tokens.
+ */
 static int put_checked(const struct gguf *g, const char *dir, const char *name, const struct buf *b,
                        struct err *e)
 {
     struct arena a = {0};
-    bool good = json_parse(b->data, b->len, &a, e) != NULL;
+    bool good = json_parse(b->data, b->len, &a, e);
     arena_free(&a);
     if (!good) return err_prefix(e, "%s: tokenizer: %s made from it", gguf_name(g), name);
     char *path = io_path(dir, name, e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The values of GGUF metadata: numbers, strings and arrays read through a bounded cursor. */
+/* Reads the values of GGUF metadata: numbers, strings and arrays, through a bounded cursor. */
 #include <string.h>
 
 #include "hf/gguf_impl.h"
@@ -32,7 +32,8 @@ struct str gguf_take_str(struct gguf_cursor *c)
     return s;
 }
 
-/* Least bytes of a value: all of a scalar, the count of a string or array. */
+/* The least bytes of a value: the size of a scalar, of the length of a string, or of the head of an
+ * array. */
 static const unsigned char kind_size[GGUF_KINDS] = {
     [GGUF_U8] = 1,  [GGUF_I8] = 1,     [GGUF_U16] = 2,    [GGUF_I16] = 2, [GGUF_U32] = 4,
     [GGUF_I32] = 4, [GGUF_F32] = 4,    [GGUF_BOOL] = 1,   [GGUF_U64] = 8, [GGUF_I64] = 8,
@@ -64,7 +65,7 @@ static void set_scalar(struct gguf_value *v, uint64_t bits, size_t size)
     }
 }
 
-/* Walks the elements to find the end; only then is the count believed. */
+/* Reads all elements to find the end, which checks the count. */
 static void take_array(struct gguf_cursor *c, int depth, struct gguf_value *v)
 {
     uint64_t item = gguf_take(c, 4);

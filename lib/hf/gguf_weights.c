@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Expands the tensors of a GGUF file to bf16 under their Hugging Face names. */
+/* Converts the tensors of a GGUF file to bf16 under their Hugging Face names. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "hf/params.h"
 #include "hf/safetensors.h"
 
-/* One tensor to write. head_rows: rows of one head when they are permuted, else 0. */
+/* One tensor to write. head_rows: rows of a head if they are permuted, else 0. */
 struct job {
     const struct gguf_tensor *from;
     uint64_t head_rows;
@@ -24,7 +24,7 @@ struct plan {
     struct arena names;
 };
 
-/* Only the converters of some families permute rows, and only those that the rotation turns. */
+/* The converters of some families permute the rows that the rotary embedding rotates. */
 static bool is_permuted(const struct hf_config *c, enum hf_role role)
 {
     return c->family->gguf == HF_GGUF_PERMUTED &&
@@ -32,7 +32,7 @@ static bool is_permuted(const struct hf_config *c, enum hf_role role)
             role == HF_ROLE_K_BIAS);
 }
 
-/* Shapes are stored in reverse: [in, out] with the contiguous one first. */
+/* GGUF stores shapes in reverse: [in, out], the contiguous dimension first. */
 static bool shape_fits(const struct gguf_tensor *t, const struct hf_param *p)
 {
     if (t->ndim != p->ndim) return false;
@@ -51,10 +51,10 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
         return err_set(e, ERR_DATA, "%s: tensor \"%s\": is missing (it becomes %s)",
                        gguf_name(plan->g), name, p->name);
     if (!shape_fits(t, p))
-        return err_set(e, ERR_DATA, "%s: tensor \"%s\": its shape is not what the metadata say",
+        return err_set(e, ERR_DATA, "%s: tensor \"%s\": its shape does not match the metadata",
                        gguf_name(plan->g), name);
-    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) != 0 ||
-        mem_grow(&plan->jobs, &plan->jobs_cap, plan->count + 1, sizeof *plan->jobs, e) != 0)
+    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) ||
+        mem_grow(&plan->jobs, &plan->jobs_cap, plan->count + 1, sizeof *plan->jobs, e))
         return -1;
     struct hf_tensor *h = &plan->list[plan->count];
     memset(h, 0, sizeof *h);
@@ -68,8 +68,8 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
     return 0;
 }
 
-/* Row of the GGUF tensor that holds row r of the Hugging Face tensor. llama.cpp pairs neighbouring
- * rows for its rotary embedding, Hugging Face pairs row i with i + head_rows / 2. */
+/* Returns the row of the GGUF tensor that is row r of the Hugging Face tensor. The rotary embedding
+ * of llama.cpp pairs neighbouring rows; that of Hugging Face pairs row i with i + head_rows / 2. */
 static uint64_t source_row(uint64_t r, uint64_t head_rows)
 {
     if (head_rows == 0) return r;
@@ -95,8 +95,8 @@ static int write_tensor(const struct job *job, struct safetensors_writer *w, flo
     return 0;
 }
 
-/* A tensor that would be left behind changes the model: refuse. (Names are unique on both sides, so
- * that equal numbers mean equal sets.) */
+/* Refuses a file with unused tensors, because the model would change. Names are unique on both
+ * sides, so equal counts mean equal sets. */
 static int check_all_used(const struct plan *plan, struct err *e)
 {
     const size_t count = gguf_count(plan->g);

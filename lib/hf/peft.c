@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tensors of an adapter: their names, their pairing, and the sum with the base's weights. */
+/* The tensors of an adapter: their names, their pairs, and the sum with the weights of the base. */
 #include "hf/peft.h"
 
 #include <stdio.h>
@@ -78,7 +78,8 @@ static bool is_real(const struct hf_tensor *t)
     return t->dtype == DT_F32 || t->dtype == DT_F16 || t->dtype == DT_BF16 || t->dtype == DT_F64;
 }
 
-/* A is [r, in], B [out, r], and they come in pairs. */
+/* Checks the type and the rank of a tensor (A is [r, in], B is [out, r]), and that the other factor
+ * exists. */
 static int check_tensor(const struct peft *p, const struct peft_tensor *x, struct err *e)
 {
     const uint64_t rank = (uint64_t)p->config.rank;
@@ -147,7 +148,7 @@ void peft_close(struct peft *p)
     mem_free(p);
 }
 
-/* ---- against a base ---- */
+/* ---- checks against a base ---- */
 static int wrong_shape(const struct hf_tensor *t, const struct hf_tensor *base, struct err *e)
 {
     char have[200], want[200];
@@ -171,7 +172,7 @@ static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, 
     return fits ? 0 : wrong_shape(t, base, e);
 }
 
-/* A tied model has one matrix, which peft writes under both names. */
+/* A tied model has one matrix, which peft saves under both names. */
 static int check_tied(const struct peft *p, const struct hf_family *f, struct err *e)
 {
     const struct hf_tensor *in = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_EMBED));
@@ -204,14 +205,14 @@ int peft_check(const struct peft *p, const struct safetensors *base, const struc
 }
 
 /* ---- the sum ---- */
-/* One row of [rows, cols] as fp32. */
+/* Reads one row of a matrix as fp32. */
 static void get_row(const struct hf_tensor *t, uint64_t row, float *to)
 {
     const size_t n = (size_t)t->dim[1];
     dtype_to_f32(t->dtype, t->data + row * n * dtype_size(t->dtype), n, to);
 }
 
-/* w[rows, in] += scale * B[row.., r] A[r, in]; the sum over r runs in its order, in fp32. */
+/* w[rows, in] += scale * B[row .. row + rows, r] A[r, in], summed over r in order, in fp32. */
 static int add_product(const struct hf_tensor *a, const struct hf_tensor *b, double scale,
                        uint64_t row, uint64_t rows, float *w, struct err *e)
 {

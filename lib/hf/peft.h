@@ -17,7 +17,7 @@
 
 enum { PEFT_MAX_RANK = 1 << 16, PEFT_MAX_NAME = 200 };
 
-/* Names of modules, in memory of a struct peft_config's arena or of whoever fills one in. */
+/* Names of modules. The arena of a struct peft_config owns them, or the caller that fills it in. */
 struct peft_names {
     const char **v;
     size_t n;
@@ -25,28 +25,28 @@ struct peft_names {
 
 /* adapter_config.json of an adapter of peft_type LORA. */
 struct peft_config {
-    int64_t rank;          /* r */
-    double alpha, dropout; /* lora_alpha, lora_dropout */
-    bool rslora;           /* use_rslora */
-    bool tie;              /* ensure_weight_tying: what is saved of embed_tokens is lm_head's too */
-    const char *pattern;   /* target_modules as a string; NULL: see targets */
+    int64_t rank;              /* r */
+    double alpha, dropout;     /* lora_alpha, lora_dropout */
+    bool rslora;               /* use_rslora */
+    bool tie;                  /* ensure_weight_tying: the saved embed_tokens is lm_head too */
+    const char *pattern;       /* target_modules as a string; NULL: see targets */
     struct peft_names targets; /* target_modules as a list */
-    struct peft_names saved;   /* modules_to_save: trained as a whole */
-    bool fewer;                /* other keys leave out some that target_modules names */
-    const char *base;          /* base_model_name_or_path; NULL: not told */
+    struct peft_names saved;   /* modules_to_save: trained in full */
+    bool fewer;                /* other keys exclude some of target_modules */
+    const char *base;          /* base_model_name_or_path; NULL: absent */
     struct arena arena;
 };
-/* By what B A is multiplied: alpha / r, or alpha / sqrt(r) with rslora. */
+/* Returns the scale of the product B A: alpha / r, or alpha / sqrt(r) with rslora. */
 double peft_scale(const struct peft_config *c);
 
-/* A key that changes the computation in a way that is not done here (DoRA, a rank of its own for
- * some modules, trained biases, ...) is ERR_DATA naming the key. peft_config_free in either case.
- */
+/* Read adapter_config.json, from a text or from a folder. A key that changes the computation in an
+ * unsupported way (DoRA, ranks that differ between modules, trained biases, ...) is ERR_DATA with
+ * the key in the message. The caller calls peft_config_free in either case. */
 int peft_config_parse(const char *text, size_t n, const char *name, struct peft_config *c,
                       struct err *e);
 int peft_config_read(const char *dir, struct peft_config *c, struct err *e);
 void peft_config_free(struct peft_config *c);
-/* The text of adapter_config.json. */
+/* Appends the text of adapter_config.json. */
 void peft_config_format(const struct peft_config *c, struct buf *b);
 int peft_config_write(const struct peft_config *c, const char *dir, struct err *e);
 
@@ -54,16 +54,17 @@ int peft_config_write(const struct peft_config *c, const char *dir, struct err *
 enum peft_role {
     PEFT_A,    /* lora_A [r, in] */
     PEFT_B,    /* lora_B [out, r] */
-    PEFT_SAVED /* takes the place of the base's parameter */
+    PEFT_SAVED /* replaces the parameter of the base */
 };
-/* The name in adapter_model.safetensors of what belongs to a parameter of the base, "X.weight". */
+/* Writes the name in adapter_model.safetensors of a tensor for the parameter "X.weight" of the
+ * base. */
 void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t size);
-/* The reverse; -1 when it is not the name of any such tensor. param: PEFT_MAX_NAME bytes. */
+/* Finds role and parameter from such a name; -1 for another name. param: PEFT_MAX_NAME bytes. */
 int peft_tensor_role(const char *name, enum peft_role *role, char *param);
 
-/* An adapter's folder, opened. */
+/* An open adapter. */
 struct peft_tensor {
-    char param[PEFT_MAX_NAME]; /* the base's parameter */
+    char param[PEFT_MAX_NAME]; /* the parameter of the base */
     enum peft_role role;
     const struct hf_tensor *t;
 };
@@ -71,26 +72,26 @@ struct peft {
     char *dir;
     struct peft_config config;
     struct safetensors *file;
-    struct peft_tensor *list; /* by param, then role */
+    struct peft_tensor *list; /* sorted by param, then role */
     size_t count;
 };
-/* The folder that holds adapter_config.json: path, or sft_train/ in it (a checkpoint-N folder).
- * 1, 0 when there is none, or -1. *dir is released with mem_free(). */
+/* Finds the folder that contains adapter_config.json: path, or its sft_train/ (a checkpoint-N
+ * folder). Returns 1 with *dir, which mem_free() releases; 0 when there is none; or -1. */
 MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
-/* Every A has its B and both have the rank of the configuration; a tensor of another kind is
- * ERR_DATA. NULL with ERR_NOINPUT when path is no adapter. */
+/* Opens an adapter; checks that every A has its B and that both have the rank of the configuration.
+ * NULL with ERR_NOINPUT when path is no adapter, ERR_DATA for an unsupported tensor. */
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */
 const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param);
-/* Each tensor belongs to a parameter of the base and has a shape that fits it. tied: the head of
- * the base, which is of family f, is its embedding, so a saved head must be the saved embedding,
- * bit for bit. f NULL: not known. */
+/* Checks that each tensor belongs to a parameter of the base and fits its shape. f: the family of
+ * the base, NULL: unknown. tied: the head of the base is its embedding, so that a saved head must
+ * equal the saved embedding bit for bit. */
 int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
                bool tied, struct err *e);
 
-/* A parameter of the base with the adapter in it: its rows [row, row + rows), w in fp32, get
- * scale * B A added, or are replaced (of a vector: elements). What the adapter does not have is
- * left as it is. After peft_check with this base. */
+/* Applies the adapter to rows [row, row + rows) of a parameter of the base (elements, for a
+ * vector), which are in w as fp32: adds scale * B A, or replaces them. Leaves w unchanged if the
+ * adapter has no tensor for it. Needs a peft_check with this base. */
 int peft_apply(const struct peft *p, const struct hf_tensor *base, uint64_t row, uint64_t rows,
                float *w, struct err *e);
 

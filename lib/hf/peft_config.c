@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adapter_config.json: read, with everything refused that would change the computation, and
- * written. Keys and defaults: LoraConfig of peft. */
+/* Reads and writes adapter_config.json. The reader refuses every key that would change the
+ * computation. Keys and defaults: LoraConfig of peft. */
 #include <math.h>
 #include <string.h>
 
@@ -11,14 +11,14 @@
 
 enum { MAX_CONFIG = 16 << 20, MAX_NAMES = 1 << 16 };
 
-/* Keys of no consequence for what an adapter computes. */
+/* Keys that do not change the computation of an adapter. */
 static const char *const harmless[] = {
     "auto_mapping", "inference_mode", "megatron_core",     "peft_version", "revision",
     "task_type",    "loftq_config",   "qalora_group_size", "eva_config",   "runtime_config"};
-/* Keys that leave out some of the modules that target_modules names. */
+/* Keys that exclude some of target_modules. */
 static const char *const fewer[] = {"exclude_modules", "layers_to_transform", "layers_pattern"};
-/* Beginnings of an adapter that leave the base's weights as they are. */
-static const char *const beginnings[] = {"gaussian", "orthogonal", "eva"};
+/* Initialisations that do not change the weights of the base. */
+static const char *const inits[] = {"gaussian", "orthogonal", "eva"};
 
 struct reader {
     const char *name;
@@ -39,7 +39,7 @@ static bool one_of(struct str key, const char *const *list, size_t n)
 }
 #define ONE_OF(key, list) one_of(key, list, sizeof(list) / sizeof *(list))
 
-/* null, false, "", [] or {}: the key asks for nothing. */
+/* True for null, false, "", [] and {}, which select nothing. */
 static bool is_nothing(const struct json *v)
 {
     if (v->kind == JSON_NULL) return true;
@@ -86,7 +86,7 @@ static int get_real(const struct reader *r, struct str key, const struct json *v
     return 0;
 }
 
-/* Keys with a value that says something; 1: not such a key. */
+/* Reads the supported keys. Returns 1 for another key. */
 static int read_known(const struct reader *r, struct str key, const struct json *v)
 {
     struct peft_config *c = r->c;
@@ -121,7 +121,7 @@ static int read_key(const struct reader *r, struct str key, const struct json *v
 {
     if (str_is(key, "init_lora_weights")) {
         if (v->kind == JSON_BOOL || v->kind == JSON_NULL ||
-            (v->kind == JSON_STRING && ONE_OF(v->s, beginnings)))
+            (v->kind == JSON_STRING && ONE_OF(v->s, inits)))
             return 0;
         return refuse(r, key,
                       "an adapter that began by changing the base's weights is not supported");
@@ -203,7 +203,7 @@ static void put_text(struct buf *b, const char *s)
         buf_puts(b, "null");
 }
 
-/* peft declares lora_alpha an integer, and takes any number. */
+/* peft declares lora_alpha as an integer, but accepts any number. */
 static void put_number(struct buf *b, double v) { buf_json_number(b, v, 0); }
 
 static const char *truth(bool v) { return v ? "true" : "false"; }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads one safetensors file; nothing in its header is believed before it is checked. */
+/* Reads one safetensors file and checks its header. */
 #include "hf/safetensors.h"
 
 #include <inttypes.h>
@@ -27,11 +27,11 @@ int hf_tensor_size(struct hf_tensor *t)
     return __builtin_mul_overflow(count, dtype_size(t->dtype), &t->bytes) ? -1 : 0;
 }
 
-/* A non-negative integer. */
+/* Reads a non-negative integer. */
 static int json_u64(const struct json *v, uint64_t *out)
 {
     int64_t i;
-    if (!v || json_int(v, &i) != 0 || i < 0) return -1;
+    if (!v || json_int(v, &i) || i < 0) return -1;
     *out = (uint64_t)i;
     return 0;
 }
@@ -41,27 +41,27 @@ static int parse_shape(const struct json *v, struct hf_tensor *t)
     if (!v || v->kind != JSON_ARRAY || v->count > HF_MAX_DIMS) return -1;
     t->ndim = (int)v->count;
     for (size_t i = 0; i < v->count; i++)
-        if (json_u64(&v->items[i], &t->dim[i]) != 0) return -1;
+        if (json_u64(&v->items[i], &t->dim[i])) return -1;
     return 0;
 }
 
-/* One member of the header: {"dtype": "BF16", "shape": [..], "data_offsets": [begin, end]}. The
- * caller adds file and tensor to the message. */
+/* Parses one member of the header: {"dtype": "BF16", "shape": [..], "data_offsets": [begin, end]}.
+ * The caller adds file and tensor to the message. */
 static int parse_entry(const struct safetensors_file *f, const struct json *v, struct hf_tensor *t,
                        struct err *e)
 {
     if (v->kind != JSON_OBJECT || v->count != 3)
         return err_set(e, ERR_DATA, "must have exactly dtype, shape and data_offsets");
     const struct json *dtype = json_get(v, "dtype"), *at = json_get(v, "data_offsets");
-    if (!dtype || dtype->kind != JSON_STRING || hf_dtype_find(dtype->s, &t->dtype) != 0 ||
+    if (!dtype || dtype->kind != JSON_STRING || hf_dtype_find(dtype->s, &t->dtype) ||
         !str_is(dtype->s, hf_dtype_name(t->dtype)))
         return err_set(e, ERR_DATA, "unknown dtype");
-    if (parse_shape(json_get(v, "shape"), t) != 0)
+    if (parse_shape(json_get(v, "shape"), t))
         return err_set(e, ERR_DATA, "the shape must be a list of at most %d sizes", HF_MAX_DIMS);
-    if (hf_tensor_size(t) != 0) return err_set(e, ERR_DATA, "the shape is impossibly large");
+    if (hf_tensor_size(t)) return err_set(e, ERR_DATA, "the shape is impossibly large");
     uint64_t begin, end;
-    if (!at || at->kind != JSON_ARRAY || at->count != 2 || json_u64(&at->items[0], &begin) != 0 ||
-        json_u64(&at->items[1], &end) != 0)
+    if (!at || at->kind != JSON_ARRAY || at->count != 2 || json_u64(&at->items[0], &begin) ||
+        json_u64(&at->items[1], &end))
         return err_set(e, ERR_DATA, "data_offsets must be two offsets");
     if (begin > end || end > f->data_bytes)
         return err_set(e, ERR_DATA,
@@ -77,19 +77,20 @@ static int parse_entry(const struct safetensors_file *f, const struct json *v, s
     return 0;
 }
 
-/* Checks and copies the name, then the rest. */
+/* Checks and copies the name, then parses the entry. */
 static int parse_member(struct safetensors *s, const struct safetensors_file *f, struct str name,
                         const struct json *v, struct hf_tensor *t, struct err *e)
 {
     memset(t, 0, sizeof *t);
     if (name.n == 0 || memchr(name.p, 0, name.n))
-        return err_set(e, ERR_DATA, "%s: a tensor's name is empty or holds a zero byte", f->path);
+        return err_set(e, ERR_DATA, "%s: a tensor's name is empty or contains a zero byte",
+                       f->path);
     if (!(t->name = arena_copy(&s->names, name.p, name.n, e))) return -1;
     if (parse_entry(f, v, t, e) == 0) return 0;
     return err_prefix(e, "%s: tensor \"%.200s\"", f->path, t->name);
 }
 
-/* By address; an empty tensor comes before the one that starts where it lies. */
+/* Orders by address; an empty tensor comes before another one at the same address. */
 static int by_place(const void *a, const void *b)
 {
     const struct hf_tensor *x = a, *y = b;
@@ -98,7 +99,7 @@ static int by_place(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* The tensors, sorted by place, must tile the data exactly. */
+/* Checks that the tensors, sorted by address, cover the data exactly. */
 static int check_tiling(const struct safetensors_file *f, const struct hf_tensor *t, size_t n,
                         struct err *e)
 {
@@ -116,7 +117,7 @@ static int check_tiling(const struct safetensors_file *f, const struct hf_tensor
     return 0;
 }
 
-/* Finds header and data: 8 bytes of little-endian length, the JSON, then the tensors. */
+/* Finds the header and the data: 8 bytes of little-endian length, the JSON, the tensors. */
 static int split_file(struct safetensors_file *f, const char **header, size_t *header_n,
                       struct err *e)
 {
@@ -126,7 +127,7 @@ static int split_file(struct safetensors_file *f, const char **header, size_t *h
     for (int i = 0; i < 8; i++) len |= (uint64_t)f->p[i] << 8 * i;
     if (len > SAFETENSORS_MAX_HEADER)
         return err_set(e, ERR_DATA,
-                       "%s: the header claims %" PRIu64 " bytes, more than the format's %zu; "
+                       "%s: the header claims %" PRIu64 " bytes, but the format allows only %zu; "
                        "the file is damaged or is not safetensors",
                        f->path, len, SAFETENSORS_MAX_HEADER);
     if (len > f->n - 8)
@@ -143,7 +144,7 @@ static int split_file(struct safetensors_file *f, const char **header, size_t *h
     return 0;
 }
 
-/* Only strings may be in __metadata__. */
+/* __metadata__ may contain only strings. */
 static bool metadata_ok(const struct json *v)
 {
     if (v->kind != JSON_OBJECT) return false;
@@ -156,7 +157,7 @@ int safetensors_read_header(struct safetensors *s, struct safetensors_file *f, s
 {
     const char *text = NULL;
     size_t n = 0;
-    if (split_file(f, &text, &n, e) != 0) return -1;
+    if (split_file(f, &text, &n, e)) return -1;
     struct arena scratch = {.max = 16 * n + ((size_t)64 << 20)};
     int rc = -1;
     const struct json *root = json_parse(text, n, &scratch, e);
@@ -164,9 +165,8 @@ int safetensors_read_header(struct safetensors *s, struct safetensors_file *f, s
         err_prefix(e, "%s: header", f->path);
         goto out;
     }
-    /* One more than needed: a header without tensors leaves no null pointer to add to. */
-    if (mem_grow(&s->tensors, &s->cap, s->count + root->count + 1, sizeof *s->tensors, e) != 0)
-        goto out;
+    /* One more than needed, so that s->tensors is not NULL for a header without tensors. */
+    if (mem_grow(&s->tensors, &s->cap, s->count + root->count + 1, sizeof *s->tensors, e)) goto out;
     struct hf_tensor *t = s->tensors + s->count;
     size_t got = 0;
     for (size_t i = 0; i < root->count; i++) {
@@ -175,10 +175,10 @@ int safetensors_read_header(struct safetensors *s, struct safetensors_file *f, s
             err_set(e, ERR_DATA, "%s: __metadata__ must map strings to strings", f->path);
             goto out;
         }
-        if (parse_member(s, f, root->keys[i], &root->items[i], &t[got++], e) != 0) goto out;
+        if (parse_member(s, f, root->keys[i], &root->items[i], &t[got++], e)) goto out;
     }
     if (got > 1) qsort(t, got, sizeof *t, by_place);
-    if (check_tiling(f, t, got, e) != 0) goto out;
+    if (check_tiling(f, t, got, e)) goto out;
     s->count += got;
     rc = 0;
 out:

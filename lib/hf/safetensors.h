@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* safetensors files: read through a mapping, one file or the shards of a folder; written in order.
- * Format: https://github.com/huggingface/safetensors#format */
+/* Reads safetensors files through a mapping, one file or the shards of a folder; writes them in
+ * order. Format: https://github.com/huggingface/safetensors#format */
 #ifndef SFT_HF_SAFETENSORS_H
 #define SFT_HF_SAFETENSORS_H
 
@@ -11,8 +11,8 @@
 #include "base/err.h"
 #include "hf/dtype.h"
 
-#define SAFETENSORS_MAX_HEADER ((size_t)100000000)    /* what the reference implementation allows */
-#define SAFETENSORS_SHARD      ((uint64_t)5000000000) /* bytes of one shard, as transformers cuts */
+#define SAFETENSORS_MAX_HEADER ((size_t)100000000)    /* bytes; limit of the reference code */
+#define SAFETENSORS_SHARD      ((uint64_t)5000000000) /* bytes of a shard, as in transformers */
 enum { HF_MAX_DIMS = 8 };
 
 /* One tensor, row-major: the last dimension is contiguous. */
@@ -21,58 +21,57 @@ struct hf_tensor {
     enum dtype dtype;
     int ndim; /* 0: a scalar */
     uint64_t dim[HF_MAX_DIMS];
-    uint64_t count, bytes;     /* elements, and their size; filled by reader and writer */
-    const unsigned char *data; /* in the mapping; any alignment. Not read by the writer */
-    const char *file;          /* the path it came from */
+    uint64_t count, bytes;     /* elements, and their size; the reader and the writer set them */
+    const unsigned char *data; /* in the mapping, any alignment; the writer ignores it */
+    const char *file;          /* the path of its file */
 };
-/* "[576, 1536]" into out, for messages and listings. */
+/* Writes "[576, 1536]" to out, for messages and listings. */
 void hf_tensor_shape(const struct hf_tensor *t, char *out, size_t n);
 /* Sets count and bytes from shape and type; -1 when a product overflows. */
 int hf_tensor_size(struct hf_tensor *t);
 
 /* ---- reading ---- */
 struct safetensors;
-/* path: a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json.
- * The whole layout is checked: a header that lies about sizes, unknown types, duplicate names,
- * overlaps, holes and bytes at the end are ERR_DATA with file and tensor named. The bytes of the
- * tensors are mapped, not read. */
+/* Opens a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json.
+ * Maps the tensors without reading them. Checks the whole layout: wrong sizes, unknown types,
+ * duplicate names, overlaps, holes and trailing bytes are ERR_DATA, with file and tensor in the
+ * message. */
 struct safetensors *safetensors_open(const char *path, struct err *e);
-/* One file (stem ".safetensors") or its shards with index in a folder, by another stem than
- * "model". */
+/* Opens STEM.safetensors, or the shards of STEM.safetensors.index.json, in a folder. */
 struct safetensors *safetensors_open_stem(const char *dir, const char *stem, struct err *e);
-/* A file's content in memory, which must outlive the result; name is for messages. */
+/* Parses the n bytes of a file in memory, which must outlive the result; name is for messages. */
 struct safetensors *safetensors_parse(const void *p, size_t n, const char *name, struct err *e);
 size_t safetensors_count(const struct safetensors *s);
 const struct hf_tensor *safetensors_at(const struct safetensors *s, size_t i); /* in file order */
 const struct hf_tensor *safetensors_find(const struct safetensors *s, const char *name);
-/* As find, but absence and another shape are ERR_DATA. ndim < 0: any shape. */
+/* Finds a tensor; a missing one or another shape is ERR_DATA. ndim < 0: any shape. */
 const struct hf_tensor *safetensors_need(const struct safetensors *s, const char *name, int ndim,
                                          const uint64_t *dim, struct err *e);
-/* The n bytes at offset `from` of a tensor's data are not needed for now: pages that were read of a
- * file do not count as this process's memory any more. */
+/* Tells the kernel that n bytes of the data of a tensor, from offset `from` on, are not needed for
+ * now; see io_forget. */
 void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, uint64_t from,
                         uint64_t n);
 void safetensors_close(struct safetensors *s); /* NULL is fine */
 
 /* ---- writing ---- */
 struct safetensors_writer;
-/* Starts dir/stem.safetensors for the n tensors of `list` (name, dtype, ndim, dim; copied). When
- * they are more than shard_bytes (0: no bound), files stem-00001-of-0000N.safetensors and
- * stem.safetensors.index.json instead. */
+/* Starts dir/STEM.safetensors for the n tensors of `list` (name, dtype, ndim, dim; copied). If they
+ * have more than shard_bytes bytes (0: no bound), writes STEM-00001-of-0000N.safetensors and
+ * STEM.safetensors.index.json instead. */
 struct safetensors_writer *safetensors_create(const char *dir, const char *stem,
                                               const struct hf_tensor *list, size_t n,
                                               uint64_t shard_bytes, struct err *e);
-/* The next n bytes of tensor data, in the order of the list; calls may be cut anywhere. */
+/* Writes the next n bytes of tensor data, in the order of the list. A call may end inside a tensor.
+ */
 int safetensors_write(struct safetensors_writer *w, const void *p, size_t n, struct err *e);
-/* done is told each file, header included, when it is complete: its name in dir, its size and
- * XXH3-128, computed while it was written. A failure of done is one of safetensors_write or
- * _commit. */
+/* Called when a file is complete, with its name in dir, its size with the header, and its XXH3-128.
+ * A failure makes safetensors_write or safetensors_commit fail. */
 typedef int safetensors_done(void *arg, const char *file, uint64_t size, const char *xxh128,
                              struct err *e);
 void safetensors_watch(struct safetensors_writer *w, safetensors_done *done, void *arg);
-/* Finishes; -1 when bytes are missing. Frees w in either case; on failure no file that was not
- * already complete appears. */
+/* Finishes the last file; -1 when bytes are missing. Frees w in either case. A failure leaves no
+ * incomplete file. */
 int safetensors_commit(struct safetensors_writer *w, struct err *e);
-void safetensors_abort(struct safetensors_writer *w); /* NULL is fine */
+void safetensors_abort(struct safetensors_writer *w); /* removes the current file; NULL is fine */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the safetensors reader share; not for other modules. */
+/* Internal declarations of the safetensors reader. */
 #ifndef SFT_HF_SAFETENSORS_IMPL_H
 #define SFT_HF_SAFETENSORS_IMPL_H
 
@@ -25,7 +25,7 @@ struct safetensors {
     struct arena names;
 };
 
-/* Appends the tensors of f, in the order of their data, to s. */
+/* Reads the header of f and appends its tensors, in the order of their data, to s. */
 int safetensors_read_header(struct safetensors *s, struct safetensors_file *f, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens a safetensors file, or the shards that the index of a folder names, and finds by name. */
+/* Opens a safetensors file, or the shards of the index of a folder, and finds tensors by name. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,18 +34,18 @@ void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, 
     }
 }
 
-/* Maps path (owned from here on, also on failure) and reads its header. */
+/* Maps path and reads its header. Takes ownership of path, also on failure. */
 static int add_file(struct safetensors *s, char *path, struct err *e)
 {
     if (!path) return -1;
-    if (mem_grow(&s->files, &s->files_cap, s->nfiles + 1, sizeof *s->files, e) != 0) {
+    if (mem_grow(&s->files, &s->files_cap, s->nfiles + 1, sizeof *s->files, e)) {
         mem_free(path);
         return -1;
     }
     struct safetensors_file *f = &s->files[s->nfiles];
     memset(f, 0, sizeof *f);
     f->path = path;
-    if (io_map(path, &f->map, e) != 0) {
+    if (io_map(path, &f->map, e)) {
         mem_free(path);
         return -1;
     }
@@ -75,7 +75,7 @@ static int index_names(struct safetensors *s, struct err *e)
     return 0;
 }
 
-/* Ends every way of opening. */
+/* Makes the index of names, or frees s after a failure. */
 static struct safetensors *finish(struct safetensors *s, int rc, struct err *e)
 {
     if (rc == 0) rc = index_names(s, e);
@@ -99,7 +99,7 @@ struct safetensors *safetensors_parse(const void *p, size_t n, const char *name,
     return finish(s, rc, e);
 }
 
-/* Files of an index are plain names in its folder. */
+/* An index may only name files in its own folder. */
 static bool plain_name(struct str s)
 {
     return s.n > 0 && s.n < 256 && s.p[0] != '.' && !memchr(s.p, '/', s.n) && !memchr(s.p, 0, s.n);
@@ -118,7 +118,7 @@ static int add_shard(struct safetensors *s, const char *dir, struct str file, st
     return add_file(s, io_path(dir, name, e), e);
 }
 
-/* Every tensor that the map names must be where the map says. */
+/* Checks that every tensor of the map is in the file that the map names. */
 static int check_map(const struct safetensors *s, const struct json *map, const char *index,
                      struct arena *a, struct err *e)
 {
@@ -139,7 +139,7 @@ static int open_index(struct safetensors *s, const char *dir, const char *index,
     struct buf text = {0};
     struct arena a = {.max = (size_t)1 << 30};
     int rc = -1;
-    if (io_slurp(index, MAX_INDEX, &text, e) != 0) goto out;
+    if (io_slurp(index, MAX_INDEX, &text, e)) goto out;
     const struct json *root = json_parse(text.data ? text.data : "", text.len, &a, e);
     if (!root) {
         err_prefix(e, "%s", index);
@@ -156,7 +156,7 @@ static int open_index(struct safetensors *s, const char *dir, const char *index,
             err_set(e, ERR_DATA, "%s: weight_map: a file name is not a plain name", index);
             goto out;
         }
-        if (add_shard(s, dir, file->s, e) != 0) goto out;
+        if (add_shard(s, dir, file->s, e)) goto out;
     }
     rc = index_names(s, e) == 0 ? check_map(s, map, index, &a, e) : -1;
     mem_free(s->by_name);
@@ -167,7 +167,7 @@ out:
     return rc;
 }
 
-/* "stem" + suffix in dir; freed by the caller. */
+/* Returns the path of stem + suffix in dir; the caller frees it. */
 static char *stem_path(const char *dir, const char *stem, const char *suffix, struct err *e)
 {
     char name[128];
@@ -190,7 +190,7 @@ struct safetensors *safetensors_open_stem(const char *dir, const char *stem, str
         rc = open_index(s, dir, index, e);
     } else if (is_whole == 0 && is_index == 0) {
         err_set(e, ERR_NOINPUT,
-                "%s: holds neither %s.safetensors nor %s.safetensors.index.json; weights in "
+                "%s: contains neither %s.safetensors nor %s.safetensors.index.json; weights in "
                 "other formats must be converted first",
                 dir, stem, stem);
     }
@@ -228,7 +228,8 @@ static bool is_end(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
-/* With the name that is like it but for what it begins with, as files of other classes have it. */
+/* Sets the message for a missing tensor. It contains a name that differs only in its prefix, if
+ * there is one, as in files of other model classes. */
 static void missing(const struct safetensors *s, const char *name, struct err *e)
 {
     const char *like = NULL;

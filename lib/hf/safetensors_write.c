@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes safetensors files: the header is known from the list, then the data streams through. */
+/* Writes safetensors files: the header from the list of tensors, then the data as a stream. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +13,16 @@ enum { DATA_ALIGN = 64, MAX_NAME = 1000 };
 
 struct safetensors_writer {
     char *dir, *stem;
-    struct hf_tensor *list; /* names in `names`; file unused */
-    size_t *shard;          /* of each tensor */
+    struct hf_tensor *list; /* [count] `names` owns the names; `file` is unused */
+    size_t *shard;          /* [count] the shard of each tensor */
     size_t count, shards;
     struct arena names;
-    struct io_out *out;   /* of the shard in progress */
-    struct hash128 *hash; /* of its bytes */
+    struct io_out *out;   /* the current shard */
+    struct hash128 *hash; /* of the bytes of the current shard */
     safetensors_done *watch;
     void *watch_arg;
-    size_t next;   /* tensor in progress */
-    uint64_t done; /* its bytes written so far */
+    size_t next;   /* the current tensor */
+    uint64_t done; /* bytes of it written so far */
 };
 
 static void writer_free(struct safetensors_writer *w)
@@ -63,7 +63,7 @@ static int put(struct safetensors_writer *w, const void *p, size_t n, struct err
     return io_write(w->out, p, n, e);
 }
 
-/* The JSON header of one shard, padded with spaces so that the data starts aligned. */
+/* Appends the JSON header of one shard, padded with spaces so that the data is aligned. */
 static void header_text(const struct safetensors_writer *w, size_t shard, struct buf *b)
 {
     uint64_t at = 0;
@@ -119,20 +119,21 @@ static int end_shard(struct safetensors_writer *w, size_t shard, struct err *e)
     return w->watch ? w->watch(w->watch_arg, name, size, hex, e) : 0;
 }
 
-/* Steps over finished tensors, closing and opening files where the shard changes. */
+/* Moves past finished tensors; closes and opens files when the shard changes. */
 static int advance(struct safetensors_writer *w, struct err *e)
 {
     while (w->next < w->count && w->done == w->list[w->next].bytes) {
         size_t shard = w->shard[w->next++];
         w->done = 0;
         if (w->next < w->count && w->shard[w->next] != shard) {
-            if (end_shard(w, shard, e) != 0 || begin_shard(w, shard + 1, e) != 0) return -1;
+            if (end_shard(w, shard, e) || begin_shard(w, shard + 1, e)) return -1;
         }
     }
     return 0;
 }
 
-/* Greedy, in order: a tensor that would pass the bound starts the next file. */
+/* Assigns tensors to shards in order: a tensor that would exceed the limit starts the next shard.
+ */
 static void plan_shards(struct safetensors_writer *w, uint64_t limit)
 {
     uint64_t used = 0;
@@ -157,7 +158,7 @@ static int copy_list(struct safetensors_writer *w, const struct hf_tensor *list,
         struct hf_tensor *t = &w->list[i];
         *t = list[i];
         size_t len = strlen(t->name);
-        if (len > MAX_NAME || t->ndim < 0 || t->ndim > HF_MAX_DIMS || hf_tensor_size(t) != 0 ||
+        if (len > MAX_NAME || t->ndim < 0 || t->ndim > HF_MAX_DIMS || hf_tensor_size(t) ||
             __builtin_add_overflow(total, t->bytes, &total))
             return err_set(e, ERR_INTERNAL, "tensor \"%.200s\": impossible name or size", t->name);
         if (!(t->name = arena_copy(&w->names, t->name, len, e))) return -1;
@@ -176,9 +177,9 @@ struct safetensors_writer *safetensors_create(const char *dir, const char *stem,
     w->stem = mem_strndup(stem, strlen(stem), e);
     w->list = mem_alloc(n, sizeof *w->list, e);
     w->shard = mem_alloc(n, sizeof *w->shard, e);
-    if (!w->dir || !w->stem || !w->list || !w->shard || copy_list(w, list, n, e) != 0) goto fail;
+    if (!w->dir || !w->stem || !w->list || !w->shard || copy_list(w, list, n, e)) goto fail;
     plan_shards(w, shard_bytes);
-    if (begin_shard(w, 0, e) != 0 || advance(w, e) != 0) goto fail;
+    if (begin_shard(w, 0, e) || advance(w, e)) goto fail;
     return w;
 fail:
     safetensors_abort(w);
@@ -193,11 +194,11 @@ int safetensors_write(struct safetensors_writer *w, const void *p, size_t n, str
             return err_set(e, ERR_INTERNAL, "%s: more tensor data than announced", w->dir);
         uint64_t left = w->list[w->next].bytes - w->done;
         size_t step = n < left ? n : (size_t)left;
-        if (put(w, from, step, e) != 0) return -1;
+        if (put(w, from, step, e)) return -1;
         from += step;
         n -= step;
         w->done += step;
-        if (advance(w, e) != 0) return -1;
+        if (advance(w, e)) return -1;
     }
     return 0;
 }
@@ -208,7 +209,7 @@ static int by_tensor_name(const void *a, const void *b)
                   (*(const struct hf_tensor *const *)b)->name);
 }
 
-/* stem.safetensors.index.json, names sorted as transformers sorts them. */
+/* Writes STEM.safetensors.index.json, with the names sorted as transformers sorts them. */
 static int write_index(const struct safetensors_writer *w, struct err *e)
 {
     char name[128];

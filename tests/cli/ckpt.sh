@@ -39,7 +39,7 @@ equal 'and nothing else' "$(cd t && find . -type f | LC_ALL=C sort | tr '\n' ' '
 fails 'init: the folder exists' 73 'a: exists already' sft-ckpt init config.json -o a
 fails 'init: no -o' 64 'where to' sft-ckpt init config.json
 fails 'init: no configuration' 66 'none.json' sft-ckpt init none.json -o x
-fails 'init: no tokenizer there' 66 'a: holds no tokenizer.json' sft-ckpt init config.json --tokenizer a -o x
+fails 'init: no tokenizer there' 66 'a: contains no tokenizer.json' sft-ckpt init config.json --tokenizer a -o x
 echo '{"model_type":"qwen3_moe","num_experts":8}' >moe.json
 fails 'init: a mixture of experts' 65 'MoE' sft-ckpt init moe.json -o x
 echo '{"model_type":"gemma3","text_config":{}}' >gemma.json
@@ -90,7 +90,7 @@ equal 'show: a tensor' "$(sft-ckpt show a | grep 'layers.1.mlp.down')" \
 equal 'show: totals' "$(sft-ckpt show a | tail -n 1)" "$(printf '20 tensors\t17568 parameters\t35136 bytes')"
 equal 'show: JSON' "$(sft-ckpt show --json f/model.safetensors | tr -d '\n' | grep -o '"count":20,"parameters":17568,"bytes":70272}$')" \
     '"count":20,"parameters":17568,"bytes":70272}'
-fails 'show: a folder without weights' 66 'tok: holds neither' sft-ckpt show tok
+fails 'show: a folder without weights' 66 'tok: contains neither' sft-ckpt show tok
 fails 'show: nothing there' 66 'none' sft-ckpt show none
 head -c 200 a/model.safetensors >cut.safetensors
 fails 'show: a header that lies about its size' 65 'cut.safetensors: the header claims' sft-ckpt show cut.safetensors
