@@ -24,17 +24,34 @@ int verb_convert(int argc, char **argv, struct err *e)
     const char *out = NULL, *tokenizer = NULL;
     int from = 0, nargs;
     const struct opt opts[] = {
-        {'f', "from", OPT_ENUM, &from, "gguf", "format of the input", 0, 0, false},
-        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
-        {'t', "tokenizer", OPT_STR, &tokenizer, "DIR",
-         "copy the tokenizer from this folder instead of making it", 0, 0, false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'f',
+         .name = "from",
+         .kind = OPT_ENUM,
+         .to = &from,
+         .arg = "gguf",
+         .help = "format of the input"},
+        {.letter = 'o',
+         .name = "output",
+         .kind = OPT_STR,
+         .to = &out,
+         .arg = "DIR",
+         .help = "the new folder; must not exist"},
+        {.letter = 't',
+         .name = "tokenizer",
+         .kind = OPT_STR,
+         .to = &tokenizer,
+         .arg = "DIR",
+         .help = "copy the tokenizer from this folder instead of making it"},
+        {0},
     };
     const struct opt_cmd cmd = {
-        "sft-ckpt convert", "[options] -o DIR FILE",
-        "Turns a GGUF file of a Llama or Qwen2 model into a Hugging Face folder: bf16 weights, "
-        "config.json, tokenizer.json, tokenizer_config.json with the chat template.",
-        opts, "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"};
+        .name = "sft-ckpt convert",
+        .synopsis = "[options] -o DIR FILE",
+        .about =
+            "Turns a GGUF file of a Llama or Qwen2 model into a Hugging Face folder: bf16 weights, "
+            "config.json, tokenizer.json, tokenizer_config.json with the chat template.",
+        .opts = opts,
+        .examples = "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");

@@ -92,14 +92,17 @@ static void report(const struct safetensors *a, const struct safetensors *b, str
 int verb_diff(int argc, char **argv, struct err *e)
 {
     int nargs;
-    const struct opt opts[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
+    const struct opt opts[] = {{0}};
     const struct opt_cmd cmd = {
-        "sft-ckpt diff", "[options] A B",
-        "Compares the tensors of two models. A line for each that differs: its name and either "
-        "'values' with the largest absolute and the relative difference (Euclidean norms, in "
-        "fp32), "
-        "'type', 'shape', or where it is missing. Exit status 1 when any differs.",
-        opts, "  sft-ckpt diff model/ output/sft_train/checkpoint-100\n"};
+        .name = "sft-ckpt diff",
+        .synopsis = "[options] A B",
+        .about =
+            "Compares the tensors of two models. A line for each that differs: its name and either "
+            "'values' with the largest absolute and the relative difference (Euclidean norms, in "
+            "fp32), "
+            "'type', 'shape', or where it is missing. Exit status 1 when any differs.",
+        .opts = opts,
+        .examples = "  sft-ckpt diff model/ output/sft_train/checkpoint-100\n"};
     int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     struct safetensors *a = verb_open(argv[1], e), *b = a ? verb_open(argv[2], e) : NULL;

@@ -152,20 +152,41 @@ int verb_init(int argc, char **argv, struct err *e)
     int64_t seed = 0;
     int dtype = DTYPE_CONFIG, nargs;
     const struct opt opts[] = {
-        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
-        {'s', "seed", OPT_INT, &seed, "S", "seed of the weights (0)", 0, INT64_MAX, false},
-        {0, "dtype", OPT_ENUM, &dtype, "config|bf16|fp32",
-         "type of the weights; config: its torch_dtype, fp32 without one", 0, 0, false},
-        {'t', "tokenizer", OPT_STR, &tokenizer, "DIR", "copy the tokenizer's files from here", 0, 0,
-         false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'o',
+         .name = "output",
+         .kind = OPT_STR,
+         .to = &out,
+         .arg = "DIR",
+         .help = "the new folder; must not exist"},
+        {.letter = 's',
+         .name = "seed",
+         .kind = OPT_INT,
+         .to = &seed,
+         .arg = "S",
+         .help = "seed of the weights (0)",
+         .max = INT64_MAX},
+        {.name = "dtype",
+         .kind = OPT_ENUM,
+         .to = &dtype,
+         .arg = "config|bf16|fp32",
+         .help = "type of the weights; config: its torch_dtype, fp32 without one"},
+        {.letter = 't',
+         .name = "tokenizer",
+         .kind = OPT_STR,
+         .to = &tokenizer,
+         .arg = "DIR",
+         .help = "copy the tokenizer's files from here"},
+        {0},
     };
     const struct opt_cmd cmd = {
-        "sft-ckpt init", "[options] -o DIR CONFIG.json",
-        "Makes a model with random weights: matrices normal with standard deviation "
-        "initializer_range, norms 1, biases 0. The same configuration and seed give the same "
-        "bytes.",
-        opts, "  sft-ckpt init config.json --tokenizer tok/ --seed 7 -o random/\n"};
+        .name = "sft-ckpt init",
+        .synopsis = "[options] -o DIR CONFIG.json",
+        .about =
+            "Makes a model with random weights: matrices normal with standard deviation "
+            "initializer_range, norms 1, biases 0. The same configuration and seed give the same "
+            "bytes.",
+        .opts = opts,
+        .examples = "  sft-ckpt init config.json --tokenizer tok/ --seed 7 -o random/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");

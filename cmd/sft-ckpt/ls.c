@@ -52,12 +52,19 @@ int verb_ls(int argc, char **argv, struct err *e)
     bool json = false;
     int nargs;
     const struct opt opts[] = {
-        {'j', "json", OPT_FLAG, &json, NULL, "one JSON object a line", 0, 0, false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'j',
+         .name = "json",
+         .kind = OPT_FLAG,
+         .to = &json,
+         .help = "one JSON object a line"},
+        {0},
     };
-    const struct opt_cmd cmd = {"sft-ckpt ls", "[options] DIR",
-                                "Lists the checkpoints of a run folder: step, state, bytes, path.",
-                                opts, "  sft-ckpt ls output\n"};
+    const struct opt_cmd cmd = {
+        .name = "sft-ckpt ls",
+        .synopsis = "[options] DIR",
+        .about = "Lists the checkpoints of a run folder: step, state, bytes, path.",
+        .opts = opts,
+        .examples = "  sft-ckpt ls output\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     struct ckpt_list l = {0};

@@ -83,9 +83,12 @@ struct safetensors *verb_open(const char *path, struct err *e)
 static int no_verb(int argc, char **argv, struct err *e)
 {
     const char *words[VERBS + 1] = {NULL};
-    const struct opt none[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
-    const struct opt_cmd cmd = {"sft-ckpt", "ls|show|verify|diff|convert|merge|init [options] ...",
-                                "Looks after checkpoints and model folders.", none, examples};
+    const struct opt none[] = {{0}};
+    const struct opt_cmd cmd = {.name = "sft-ckpt",
+                                .synopsis = "ls|show|verify|diff|convert|merge|init [options] ...",
+                                .about = "Looks after checkpoints and model folders.",
+                                .opts = none,
+                                .examples = examples};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;

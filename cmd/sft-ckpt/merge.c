@@ -116,14 +116,22 @@ int verb_merge(int argc, char **argv, struct err *e)
     const char *out = NULL;
     int nargs;
     const struct opt opts[] = {
-        {'o', "output", OPT_STR, &out, "DIR", "the new folder; must not exist", 0, 0, false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'o',
+         .name = "output",
+         .kind = OPT_STR,
+         .to = &out,
+         .arg = "DIR",
+         .help = "the new folder; must not exist"},
+        {0},
     };
     const struct opt_cmd cmd = {
-        "sft-ckpt merge", "[options] -o DIR BASE ADAPTER",
-        "Adds a LoRA adapter, a folder of peft's or a checkpoint-N of a LoRA run, to the weights "
-        "of its base model, in fp32, rounded once to the base's type.",
-        opts, "  sft-ckpt merge model/ output/sft_train/checkpoint-100 -o merged/\n"};
+        .name = "sft-ckpt merge",
+        .synopsis = "[options] -o DIR BASE ADAPTER",
+        .about = "Adds a LoRA adapter, a folder of peft's or a checkpoint-N of a LoRA run, to the "
+                 "weights "
+                 "of its base model, in fp32, rounded once to the base's type.",
+        .opts = opts,
+        .examples = "  sft-ckpt merge model/ output/sft_train/checkpoint-100 -o merged/\n"};
     int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");

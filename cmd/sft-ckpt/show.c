@@ -37,15 +37,17 @@ int verb_show(int argc, char **argv, struct err *e)
     bool json = false;
     int nargs;
     const struct opt opts[] = {
-        {'j', "json", OPT_FLAG, &json, NULL, "one JSON object", 0, 0, false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'j', .name = "json", .kind = OPT_FLAG, .to = &json, .help = "one JSON object"},
+        {0},
     };
-    const struct opt_cmd cmd = {"sft-ckpt show", "[options] MODEL|FILE.safetensors",
-                                "Lists the tensors of a model, adapter, checkpoint or file in file "
-                                "order, and their totals.",
-                                opts,
-                                "  sft-ckpt show output/sft_train/checkpoint-100\n"
-                                "  sft-ckpt show --json model/ | jq .parameters\n"};
+    const struct opt_cmd cmd = {
+        .name = "sft-ckpt show",
+        .synopsis = "[options] MODEL|FILE.safetensors",
+        .about = "Lists the tensors of a model, adapter, checkpoint or file in file "
+                 "order, and their totals.",
+        .opts = opts,
+        .examples = "  sft-ckpt show output/sft_train/checkpoint-100\n"
+                    "  sft-ckpt show --json model/ | jq .parameters\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     struct safetensors *s = verb_open(argv[1], e);

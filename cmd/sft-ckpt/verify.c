@@ -7,11 +7,13 @@
 int verb_verify(int argc, char **argv, struct err *e)
 {
     int nargs;
-    const struct opt opts[] = {{0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false}};
-    const struct opt_cmd cmd = {
-        "sft-ckpt verify", "[options] CHECKPOINT...",
-        "Checks the size and hash of every file of a checkpoint; exit status 65 names a bad one.",
-        opts, "  sft-ckpt verify output/sft_train/checkpoint-100\n"};
+    const struct opt opts[] = {{0}};
+    const struct opt_cmd cmd = {.name = "sft-ckpt verify",
+                                .synopsis = "[options] CHECKPOINT...",
+                                .about = "Checks the size and hash of every file of a checkpoint; "
+                                         "exit status 65 names a bad one.",
+                                .opts = opts,
+                                .examples = "  sft-ckpt verify output/sft_train/checkpoint-100\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1 << 20, &nargs, e);
     if (rc != 0) return rc > 0 ? 0 : -1;
     for (int i = 1; i <= nargs; i++) {

@@ -107,16 +107,33 @@ int main(int argc, char **argv)
     struct err e = {0};
     int nargs;
     const struct opt opts[] = {
-        {'g', "get", OPT_STR, &o.get, "KEY", "print this value only; may be repeated", 0, 0, false},
-        {'z', "null", OPT_FLAG, &o.null, NULL, "end each value of --get with a NUL byte", 0, 0,
-         false},
-        {'j', "json", OPT_FLAG, &o.json, NULL, "print one JSON object", 0, 0, false},
-        {0, "keys", OPT_FLAG, &o.keys, NULL, "print the table of all keys as Markdown", 0, 0,
-         false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = 'g',
+         .name = "get",
+         .kind = OPT_STR,
+         .to = &o.get,
+         .arg = "KEY",
+         .help = "print this value only; may be repeated"},
+        {.letter = 'z',
+         .name = "null",
+         .kind = OPT_FLAG,
+         .to = &o.null,
+         .help = "end each value of --get with a NUL byte"},
+        {.letter = 'j',
+         .name = "json",
+         .kind = OPT_FLAG,
+         .to = &o.json,
+         .help = "print one JSON object"},
+        {.name = "keys",
+         .kind = OPT_FLAG,
+         .to = &o.keys,
+         .help = "print the table of all keys as Markdown"},
+        {0},
     };
-    const struct opt_cmd cmd = {"sft-config", "[options] FILE [key=value...]",
-                                "Prints the resolved configuration of a run.", opts, examples};
+    const struct opt_cmd cmd = {.name = "sft-config",
+                                .synopsis = "[options] FILE [key=value...]",
+                                .about = "Prints the resolved configuration of a run.",
+                                .opts = opts,
+                                .examples = examples};
     int noted = note_gets(argc, argv, &o); /* before opt_parse gathers the operands */
     int rc = opt_parse(&cmd, &common, argc, argv, &nargs, &e);
     if (rc > 0) return 0;

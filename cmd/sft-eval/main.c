@@ -70,7 +70,8 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .min = 1,
          .max = 1 << 24,
          .help = "longest sample of an unpacked stream (default 4096)"},
-        {0}};
+        {0},
+    };
     const struct opt_cmd cmd = {.name = "sft-eval",
                                 .synopsis = "[options] [STREAM]",
                                 .about = "Computes the loss of a model, or answers a prompt.",

@@ -242,34 +242,65 @@ int main(int argc, char **argv)
 {
     struct job j = {.output = "-", .template = "native"};
     const struct opt opts[] = {
-        {'m', "model", OPT_STR, &j.model, "MODEL", "folder with the tokenizer's files", 0, 0, 0},
-        {'o', "output", OPT_STR, &j.output, "FILE", "write here (default: standard output)", 0, 0,
-         0},
-        {'t', "template", OPT_STR, &j.template, "NAME|FILE.jinja",
-         "chat template (default native: the model's own)", 0, 0, 0},
-        {0, "mask", OPT_ENUM, &j.mask, CHAT_MASK_WORDS,
-         "train the assistant's turns from the generation prompt to the stop (default), the bytes "
-         "of its messages and the stop, or by ROLL's rule",
-         0, 0, 0},
-        {0, "var", OPT_LIST, &j.vars, "NAME=JSON",
-         "a variable for the template, such as enable_thinking=false; may be given several times",
-         0, 0, 0},
-        {0, "vars", OPT_STR, &j.vars_object, "JSON", "variables as one object; --var holds over it",
-         0, 0, 0},
-        {0, "arguments", OPT_ENUM, &j.arguments, "json|text",
-         "decode calls' arguments that are JSON text (default), or keep the text", 0, 0, 0},
-        {0, "allow", OPT_STR, &j.allow, FAULT_WORDS,
-         "go on although all samples have nothing to learn, or some never train their stop token, "
-         "have BOS twice, have a turn without generation prompt before it, or lose messages, calls "
-         "or tools that the template does not render",
-         0, 0, 0},
+        {.letter = 'm',
+         .name = "model",
+         .kind = OPT_STR,
+         .to = &j.model,
+         .arg = "MODEL",
+         .help = "folder with the tokenizer's files"},
+        {.letter = 'o',
+         .name = "output",
+         .kind = OPT_STR,
+         .to = &j.output,
+         .arg = "FILE",
+         .help = "write here (default: standard output)"},
+        {.letter = 't',
+         .name = "template",
+         .kind = OPT_STR,
+         .to = &j.template,
+         .arg = "NAME|FILE.jinja",
+         .help = "chat template (default native: the model's own)"},
+        {.name = "mask",
+         .kind = OPT_ENUM,
+         .to = &j.mask,
+         .arg = CHAT_MASK_WORDS,
+         .help = "train the assistant's turns from the generation prompt to the stop (default), "
+                 "the bytes "
+                 "of its messages and the stop, or by ROLL's rule"},
+        {.name = "var",
+         .kind = OPT_LIST,
+         .to = &j.vars,
+         .arg = "NAME=JSON",
+         .help = "a variable for the template, such as enable_thinking=false; may be given several "
+                 "times"},
+        {.name = "vars",
+         .kind = OPT_STR,
+         .to = &j.vars_object,
+         .arg = "JSON",
+         .help = "variables as one object; --var holds over it"},
+        {.name = "arguments",
+         .kind = OPT_ENUM,
+         .to = &j.arguments,
+         .arg = "json|text",
+         .help = "decode calls' arguments that are JSON text (default), or keep the text"},
+        {.name = "allow",
+         .kind = OPT_STR,
+         .to = &j.allow,
+         .arg = FAULT_WORDS,
+         .help = "go on although all samples have nothing to learn, or some never train their stop "
+                 "token, "
+                 "have BOS twice, have a turn without generation prompt before it, or lose "
+                 "messages, calls "
+                 "or tools that the template does not render"},
         {0},
     };
-    const struct opt_cmd cmd = {
-        "sft-template", "-m MODEL [options] [FILE...]",
-        "Renders conversations with a chat template and decides which tokens the loss falls on.",
-        opts,
-        "  sft-tokenize -m MODEL data.json | sft-template -m MODEL | sft-view --show 0 -m MODEL\n"};
+    const struct opt_cmd cmd = {.name = "sft-template",
+                                .synopsis = "-m MODEL [options] [FILE...]",
+                                .about = "Renders conversations with a chat template and decides "
+                                         "which tokens the loss falls on.",
+                                .opts = opts,
+                                .examples = "  sft-tokenize -m MODEL data.json | sft-template -m "
+                                            "MODEL | sft-view --show 0 -m MODEL\n"};
     struct err e = {0};
     int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
     if (rc == 0) rc = run(&j, argv + 1, n, &e);

@@ -247,28 +247,58 @@ int main(int argc, char **argv)
     struct job j = {
         .output = "-", .keys = {.prompt = "instruction", .response = "output"}, .format = ROW_AUTO};
     const struct opt opts[] = {
-        {'m', "model", OPT_STR, &j.model, "MODEL", "folder with the tokenizer's files", 0, 0, 0},
-        {'o', "output", OPT_STR, &j.output, "FILE", "write here (default: standard output)", 0, 0,
-         0},
-        {0, "format", OPT_ENUM, &j.format, "alpaca|messages|sharegpt|auto",
-         "form of the rows (default auto: by the keys of a file's first row)", 0, 0, 0},
-        {0, "prompt-key", OPT_STR, &j.keys.prompt, "KEY", "the question (default instruction)", 0,
-         0, 0},
-        {0, "query-key", OPT_STR, &j.keys.query, "KEY", "a second part of the question", 0, 0, 0},
-        {0, "response-key", OPT_STR, &j.keys.response, "KEY", "the answer (default output)", 0, 0,
-         0},
-        {0, "system-key", OPT_STR, &j.keys.system, "KEY", "a system prompt, put first", 0, 0, 0},
-        {0, "ids", OPT_FLAG, &j.ids, NULL, "text in, a line of token ids out for each line", 0, 0,
-         0},
+        {.letter = 'm',
+         .name = "model",
+         .kind = OPT_STR,
+         .to = &j.model,
+         .arg = "MODEL",
+         .help = "folder with the tokenizer's files"},
+        {.letter = 'o',
+         .name = "output",
+         .kind = OPT_STR,
+         .to = &j.output,
+         .arg = "FILE",
+         .help = "write here (default: standard output)"},
+        {.name = "format",
+         .kind = OPT_ENUM,
+         .to = &j.format,
+         .arg = "alpaca|messages|sharegpt|auto",
+         .help = "form of the rows (default auto: by the keys of a file's first row)"},
+        {.name = "prompt-key",
+         .kind = OPT_STR,
+         .to = &j.keys.prompt,
+         .arg = "KEY",
+         .help = "the question (default instruction)"},
+        {.name = "query-key",
+         .kind = OPT_STR,
+         .to = &j.keys.query,
+         .arg = "KEY",
+         .help = "a second part of the question"},
+        {.name = "response-key",
+         .kind = OPT_STR,
+         .to = &j.keys.response,
+         .arg = "KEY",
+         .help = "the answer (default output)"},
+        {.name = "system-key",
+         .kind = OPT_STR,
+         .to = &j.keys.system,
+         .arg = "KEY",
+         .help = "a system prompt, put first"},
+        {.name = "ids",
+         .kind = OPT_FLAG,
+         .to = &j.ids,
+         .help = "text in, a line of token ids out for each line"},
         {0},
     };
-    const struct opt_cmd cmd = {
-        "sft-tokenize", "-m MODEL [options] [FILE...]",
-        "Reads rows of JSON or JSON Lines and writes a stream of conversations with their token "
-        "ids.",
-        opts,
-        "  sft-tokenize -m MODEL --query-key input data.json | sft-template -m MODEL -o s.sfts\n"
-        "  echo 'Hello world' | sft-tokenize --ids -m MODEL\n"};
+    const struct opt_cmd cmd = {.name = "sft-tokenize",
+                                .synopsis = "-m MODEL [options] [FILE...]",
+                                .about = "Reads rows of JSON or JSON Lines and writes a stream of "
+                                         "conversations with their token "
+                                         "ids.",
+                                .opts = opts,
+                                .examples = "  sft-tokenize -m MODEL --query-key input data.json | "
+                                            "sft-template -m MODEL -o s.sfts\n"
+                                            "  echo 'Hello world' | sft-tokenize --ids -m MODEL\n"};
     struct err e = {0};
     int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
     if (rc == 0) rc = run(&j, argv + 1, n, &e);

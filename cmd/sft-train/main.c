@@ -46,7 +46,8 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
          .to = &r->validation,
          .arg = "STREAM",
          .help = "packed stream for the validation loss"},
-        {0}};
+        {0},
+    };
     const struct opt_cmd cmd = {.name = "sft-train",
                                 .synopsis = "[options] [key=value...] STREAM|-",
                                 .about = "Trains a model on a packed stream.",

@@ -15,13 +15,26 @@
 void opt_common_table(struct opt table[OPT_COMMON_MAX], struct opt_common *c)
 {
     struct opt t[] = {
-        {'@', "threads", OPT_INT, &c->threads, "N",
-         "workers in all; 0: the CPUs that affinity and cgroup allow", 0, 4096, false},
-        {'q', "quiet", OPT_FLAG, &c->quiet, NULL, "print errors only", 0, 0, false},
-        {'v', "verbose", OPT_COUNT, &c->verbose, NULL, "print details", 0, 0, false},
-        {'h', "help", OPT_FLAG, NULL, NULL, "print this text", 0, 0, false},
-        {'V', "version", OPT_FLAG, NULL, NULL, "print the version", 0, 0, false},
-        {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
+        {.letter = '@',
+         .name = "threads",
+         .kind = OPT_INT,
+         .to = &c->threads,
+         .arg = "N",
+         .help = "workers in all; 0: the CPUs that affinity and cgroup allow",
+         .max = 4096},
+        {.letter = 'q',
+         .name = "quiet",
+         .kind = OPT_FLAG,
+         .to = &c->quiet,
+         .help = "print errors only"},
+        {.letter = 'v',
+         .name = "verbose",
+         .kind = OPT_COUNT,
+         .to = &c->verbose,
+         .help = "print details"},
+        {.letter = 'h', .name = "help", .kind = OPT_FLAG, .help = "print this text"},
+        {.letter = 'V', .name = "version", .kind = OPT_FLAG, .help = "print the version"},
+        {0},
     };
     memcpy(table, t, sizeof t);
 }

@@ -25,7 +25,7 @@ struct opt_list {
     const char *v[OPT_LIST_MAX]; /* point into argv */
     int n;
 };
-/* One option. Tables use designated initialisers and end with OPT_END. */
+/* One option. A table has designated initialisers and ends with {0}. */
 struct opt {
     char letter;      /* 0: none */
     const char *name; /* long name */
@@ -36,15 +36,11 @@ struct opt {
     int64_t min, max; /* OPT_INT; both 0: any */
     bool hidden;      /* parsed, but not shown in any text */
 };
-#define OPT_END                                                                                    \
-    {                                                                                              \
-        .name = NULL                                                                               \
-    }
 struct opt_cmd {
     const char *name;       /* "sft-pack" */
     const char *synopsis;   /* "[options] [FILE...]" */
     const char *about;      /* one sentence */
-    const struct opt *opts; /* ends with OPT_END */
+    const struct opt *opts; /* ends with {0} */
     const char *examples;   /* printed at the end of --help; may be NULL */
 };
 
