@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes lib/unicode/data.c: what Hugging Face `tokenizers` knows about each code point.
+"""Writes lib/unicode/data.c: the properties of each code point in Hugging Face `tokenizers`.
 
-Its parts follow different versions of Unicode (Oniguruma's properties, the regex crate's, those of
-Rust's standard library, and normalization tables of Unicode 9), so the tables are not copied from
-the Unicode files: the library itself is asked about every code point.
+The parts of that library follow different versions of Unicode (the properties of Oniguruma, of the
+regex crate and of Rust's standard library, and normalization tables of Unicode 9). So the script
+does not copy the Unicode files, but queries the library for every code point.
 
 usage: python tools/gen_unicode.py > lib/unicode/data.c     (needs tokenizers)
 """
@@ -16,7 +16,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 
 CATEGORIES = ("Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp "
               "Cc Cf Cs Co").split()
-# Scripts.txt of Unicode 16, as far as the library knows the name.
+# The names in Scripts.txt of Unicode 16.
 SCRIPTS = """Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak
 Bengali Bhaiksuki Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian
 Caucasian_Albanian Chakma Cham Cherokee Chorasmian Common Coptic Cuneiform Cypriot Cypro_Minoan
@@ -40,16 +40,6 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 ALL = "".join(map(chr, CODE_POINTS))
 
 
-def runs_of(splitter, keep):
-    """Ranges [first, last] of the code points whose piece `keep` accepts."""
-    ranges = []
-    for piece, _ in splitter.pre_tokenize_str(ALL):
-        if keep(piece):
-            first, last = ord(piece[0]), ord(piece[-1])
-            ranges.append((first, last))
-    return ranges
-
-
 def members(splitter):
     s = set()
     for piece, _ in splitter.pre_tokenize_str(ALL):
@@ -58,7 +48,7 @@ def members(splitter):
 
 
 def matching(pattern):
-    """The code points that an Oniguruma pattern for one character matches."""
+    """Return the code points that an Oniguruma pattern for one character matches."""
     return members(pre_tokenizers.Split(Regex("(?:%s)+" % pattern), "removed", invert=True))
 
 
@@ -73,7 +63,7 @@ def ranges_of(points):
 
 
 def partition(named, default):
-    """Boundaries start << 8 | index of a map from each code point to one of the names."""
+    """Return a map from code points to indices, as boundaries start << 8 | index."""
     value = [default] * 0x110000
     for index, points in named:
         for c in points:
@@ -87,7 +77,7 @@ def partition(named, default):
 
 
 def mapping_runs(pairs):
-    """(from, to) pairs as runs: first, last, step 1 or 2, difference."""
+    """Return (from, to) pairs as runs: first, last, step 1 or 2, difference."""
     runs = []
     for a, b in sorted(pairs):
         if runs:
@@ -131,7 +121,7 @@ def emit_runs(name, pairs):
 
 
 def emit_strings(name, table):
-    """Code points with a sequence: key, then pool offset << 8 | length; and the pool."""
+    """Print a map of code points to sequences: point, pool offset << 8 | length; and the pool."""
     pool, keys, at = [], [], {}
     for c in sorted(table):
         seq = tuple(map(ord, table[c]))
@@ -144,7 +134,7 @@ def emit_strings(name, table):
 
 
 def combining_classes(nfd):
-    """The class of each code point that the library reorders; classes never change once given."""
+    """Return the combining class of each code point that the library reorders."""
     out = {}
     low, high = "\u0334", "\u0345"  # classes 1 and 240
     for c in CODE_POINTS:
@@ -158,7 +148,7 @@ def combining_classes(nfd):
             other = "\u0301"
             if nfd(ch + other) != ch + other or nfd(other + ch) != other + ch:
                 out[c] = unicodedata.combining(ch)
-    for c in CODE_POINTS:  # newer than Python's tables: must not be reordered
+    for c in CODE_POINTS:  # a code point newer than Python's tables must not be reordered
         if c not in out:
             ch = chr(c)
             if len(nfd(ch)) == 1 and nfd(high + ch) == ch + high:
@@ -167,7 +157,7 @@ def combining_classes(nfd):
 
 
 def case_folding():
-    """Classes of characters equal under (?i), and characters that fold to several."""
+    """Return the classes of characters equal under (?i), and characters that fold to several."""
     cand = set()
     for g in ("Lu", "Ll", "Lt", "Nl", "So", "Mn"):
         cand |= matching(r"\p{%s}" % g)
@@ -232,7 +222,7 @@ def main():
     for piece, _ in pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(ALL):
         if len(piece) == 1:
             numeric.add(ord(piece))
-    # One-character pieces between two digits are not digits themselves: ask them alone.
+    # A one-character piece between two digits need not be a digit: test it alone.
     probe = pre_tokenizers.Digits(individual_digits=True)
     numeric = {c for c in numeric if len(probe.pre_tokenize_str("a%sa" % chr(c))) == 3}
     emit_set("unicode_rust_numeric", numeric)
@@ -277,7 +267,7 @@ def main():
             if nfc(chr(a) + chr(b)) == chr(c):
                 triples.append((a, b, c))
     emit("uint32_t", "unicode_compose", [v for t in sorted(triples) for v in t])
-    # Not changed by NFC whatever stands around it.
+    # The code points that NFC may change, alone or beside others.
     seconds = {t[1] for t in triples} | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
     print("\n/* code points that normalization to composed form may touch or move */", end="")
     emit_set("unicode_nfc_care", {c for c in CODE_POINTS

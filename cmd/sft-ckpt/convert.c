@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt convert: a model in another format to a Hugging Face folder. */
+/* sft-ckpt convert: converts a model in another format to a Hugging Face folder. */
 
 #include "base/io.h"
 #include "base/log.h"
@@ -53,9 +53,9 @@ int verb_convert(int argc, char **argv, struct err *e)
         .opts = opts,
         .examples = "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
-    if (convert(argv[1], out, tokenizer, e) != 0) return -1;
+    if (convert(argv[1], out, tokenizer, e)) return -1;
     log_line(LOG_INFO, "%s: written from %s", out, argv[1]);
     return 0;
 }

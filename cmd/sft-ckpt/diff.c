@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt diff: the tensors in which two models differ, and by how much. */
+/* sft-ckpt diff: lists the tensors in which two models differ, and the differences. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@ static bool same_shape(const struct hf_tensor *a, const struct hf_tensor *b)
     return a->ndim == b->ndim && memcmp(a->dim, b->dim, (size_t)a->ndim * sizeof *a->dim) == 0;
 }
 
-/* Largest |a - b|, and |a - b| / |a| in the Euclidean norm; -1 when a type is not a real one. A
- * difference with a NaN or infinity is a NaN. */
+/* Computes the largest |a - b|, and |a - b| / |a| in the Euclidean norm. A difference with a NaN or
+ * an infinity is a NaN. -1 when a type is not a floating-point type. */
 static int distance(const struct hf_tensor *a, const struct hf_tensor *b, double *largest,
                     double *relative)
 {
@@ -46,13 +46,13 @@ static void line(struct buf *out, const struct hf_tensor *t, const char *what, c
     buf_printf(out, "\t%s%s%s%s%s\n", what, a ? "\t" : "", a ? a : "", b ? "\t" : "", b ? b : "");
 }
 
-/* A NaN has a sign that means nothing, and that the C library prints. */
+/* Removes the sign of a NaN, which has no meaning but is printed by the C library. */
 static void put_real(double v, char *out, size_t n)
 {
     snprintf(out, n, "%.6g", isnan(v) ? fabs(v) : v);
 }
 
-/* One line of the report; nothing when they are the same. */
+/* Appends a line for each difference between two tensors. */
 static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct buf *out)
 {
     char sa[200], sb[200];
@@ -66,7 +66,7 @@ static void compare(const struct hf_tensor *a, const struct hf_tensor *b, struct
     if (a->dtype == b->dtype && memcmp(a->data, b->data, (size_t)a->bytes) == 0) return;
     if (a->dtype != b->dtype)
         line(out, a, "type", hf_dtype_name(a->dtype), hf_dtype_name(b->dtype));
-    if (distance(a, b, &largest, &relative) != 0)
+    if (distance(a, b, &largest, &relative))
         line(out, a, "values", NULL, NULL);
     else if (largest != 0 || a->dtype == b->dtype) {
         put_real(largest, sa, sizeof sa);
@@ -104,7 +104,7 @@ int verb_diff(int argc, char **argv, struct err *e)
         .opts = opts,
         .examples = "  sft-ckpt diff model/ output/sft_train/checkpoint-100\n"};
     int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     struct safetensors *a = verb_open(argv[1], e), *b = a ? verb_open(argv[2], e) : NULL;
     struct buf out = {0};
     rc = -1;

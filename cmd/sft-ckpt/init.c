@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt init: a model with random weights, a function of configuration and seed alone. */
+/* sft-ckpt init: makes a model with random weights, which depend only on configuration and seed. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -29,8 +29,8 @@ struct plan {
 static int add_param(void *arg, const struct hf_param *p, struct err *e)
 {
     struct plan *plan = arg;
-    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) != 0 ||
-        mem_grow(&plan->kinds, &plan->kinds_cap, plan->count + 1, sizeof *plan->kinds, e) != 0)
+    if (mem_grow(&plan->list, &plan->cap, plan->count + 1, sizeof *plan->list, e) ||
+        mem_grow(&plan->kinds, &plan->kinds_cap, plan->count + 1, sizeof *plan->kinds, e))
         return -1;
     struct hf_tensor *t = &plan->list[plan->count];
     memset(t, 0, sizeof *t);
@@ -39,13 +39,13 @@ static int add_param(void *arg, const struct hf_param *p, struct err *e)
     memcpy(t->dim, p->dim, sizeof p->dim);
     plan->kinds[plan->count] = p->kind;
     if (!(t->name = arena_copy(&plan->names, p->name, strlen(p->name), e))) return -1;
-    if (hf_tensor_size(t) != 0) return err_set(e, ERR_DATA, "tensor %s: impossibly large", t->name);
+    if (hf_tensor_size(t)) return err_set(e, ERR_DATA, "tensor %s: impossibly large", t->name);
     plan->count++;
     return 0;
 }
 
-/* Element i of a tensor is draw i of a stream named by the tensor, so that neither order nor the
- * other tensors change it. Norms are 1, biases 0. */
+/* Writes one tensor. Element i is draw i of a stream that the tensor's name selects, so that it
+ * does not depend on the order or on other tensors. Norms are 1, biases 0. */
 static int write_tensor(const struct plan *plan, size_t index, struct safetensors_writer *w,
                         struct err *e)
 {
@@ -70,7 +70,7 @@ static int write_tensor(const struct plan *plan, size_t index, struct safetensor
 
 static int write_weights(struct plan *plan, const char *dir, struct err *e)
 {
-    if (hf_param_list(plan->c, add_param, plan, e) != 0) return -1;
+    if (hf_param_list(plan->c, add_param, plan, e)) return -1;
     struct safetensors_writer *w =
         safetensors_create(dir, "model", plan->list, plan->count, SAFETENSORS_SHARD, e);
     int rc = w ? 0 : -1;
@@ -129,7 +129,7 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
                 struct err *e)
 {
     struct hf_config c;
-    struct model m; /* only made to know that it can be */
+    struct model m; /* only to check that the configuration is supported */
     struct io_folder *f = NULL;
     const int folder = io_is_dir(config, e);
     if (folder < 0) return -1;
@@ -188,9 +188,9 @@ int verb_init(int argc, char **argv, struct err *e)
         .opts = opts,
         .examples = "  sft-ckpt init config.json --tokenizer tok/ --seed 7 -o random/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
-    if (init(argv[1], out, seed, dtype, tokenizer, e) != 0) return -1;
+    if (init(argv[1], out, seed, dtype, tokenizer, e)) return -1;
     log_line(LOG_INFO, "%s: written from %s, seed %" PRId64, out, argv[1], seed);
     return 0;
 }

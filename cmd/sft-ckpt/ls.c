@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt ls: the checkpoints of a run. */
+/* sft-ckpt ls: lists the checkpoints of a run. */
 #include <inttypes.h>
 
 #include "base/io.h"
@@ -14,7 +14,7 @@ static int has_checkpoint(void *arg, const char *name, struct err *e)
     return 0;
 }
 
-/* dir itself when it holds checkpoints, else its sft_train/. */
+/* Reads the checkpoints of dir, or of its sft_train/ if dir itself contains none. */
 static int read_list(const char *dir, struct ckpt_list *l, struct err *e)
 {
     bool here = false;
@@ -66,7 +66,7 @@ int verb_ls(int argc, char **argv, struct err *e)
         .opts = opts,
         .examples = "  sft-ckpt ls output\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     struct ckpt_list l = {0};
     struct buf b = {0};
     rc = read_list(argv[1], &l, e);

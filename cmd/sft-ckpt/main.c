@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt: looks after checkpoints and model folders, one verb a job. */
+/* sft-ckpt: manages checkpoints and model folders, with one verb for each task. */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +33,7 @@ int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int ma
 {
     struct opt_common common = {0};
     int rc = opt_parse(cmd, &common, argc, argv, nargs, e);
-    if (rc != 0) return rc;
+    if (rc) return rc;
     log_init("sft-ckpt", log_level());
     if (*nargs >= min && *nargs <= max) return 0;
     return err_set(e, ERR_USAGE, "%s operands; usage: %s %s", *nargs < min ? "too few" : "too many",
@@ -42,7 +42,7 @@ int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int ma
 
 int verb_print(const struct buf *b, struct err *e)
 {
-    if (buf_check(b, e) != 0) return -1;
+    if (buf_check(b, e)) return -1;
     return b->len ? io_put("-", b->data, b->len, e) : 0;
 }
 
@@ -79,7 +79,7 @@ struct safetensors *verb_open(const char *path, struct err *e)
     return folder ? open_folder(path, e) : safetensors_open(path, e);
 }
 
-/* Without a verb: --help, --version, or a mistake. */
+/* Handles a command line without a known verb: --help, --version, or an error. */
 static int no_verb(int argc, char **argv, struct err *e)
 {
     const char *words[VERBS + 1] = {NULL};
@@ -91,7 +91,7 @@ static int no_verb(int argc, char **argv, struct err *e)
                                 .examples = examples};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     if (nargs == 0)
         return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, merge, init");
     for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;

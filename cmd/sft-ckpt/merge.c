@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt merge: a base model and an adapter become one model folder. */
+/* sft-ckpt merge: merges an adapter into its base model, as a new model folder. */
 #include <string.h>
 
 #include "base/io.h"
@@ -11,7 +11,7 @@
 
 enum { CHUNK = 1 << 20 }; /* elements merged at a time, or one row if that is longer */
 
-/* The tensor's rows, each through fp32; rounded once, to the base's type. */
+/* Merges a tensor in fp32, some rows at a time, and rounds once to the type of the base. */
 static int merge_tensor(const struct peft *p, const struct hf_tensor *t, float *w,
                         struct safetensors_writer *out, struct err *e)
 {
@@ -75,15 +75,14 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
     return rc;
 }
 
-/* The base's files; the tokenizer is the adapter's own where it has one, and then nothing of the
- * base's: a chat template left of that would win over the adapter's. */
+/* Copies the files of the base. If the adapter has a tokenizer, copies all tokenizer files from the
+ * adapter and none from the base, whose chat template would override the adapter's. */
 static int copy_files(const char *base, const char *adapter, const char *tmp, struct err *e)
 {
     const int own = io_has(adapter, "tokenizer.json", e);
     if (own < 0) return -1;
     if (own == 0) return hf_folder_copy(base, tmp, e);
-    return hf_folder_copy_config(base, tmp, e) != 0 ? -1
-                                                    : hf_folder_copy_tokenizer(adapter, tmp, e);
+    return hf_folder_copy_config(base, tmp, e) ? -1 : hf_folder_copy_tokenizer(adapter, tmp, e);
 }
 
 static int merge(const char *model, const char *adapter, const char *out, struct err *e)
@@ -133,9 +132,9 @@ int verb_merge(int argc, char **argv, struct err *e)
         .opts = opts,
         .examples = "  sft-ckpt merge model/ output/sft_train/checkpoint-100 -o merged/\n"};
     int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
-    if (merge(argv[1], argv[2], out, e) != 0) return -1;
+    if (merge(argv[1], argv[2], out, e)) return -1;
     log_line(LOG_INFO, "%s: %s with %s", out, argv[1], argv[2]);
     return 0;
 }

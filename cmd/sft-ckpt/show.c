@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt show: the tensors of a model. */
+/* sft-ckpt show: lists the tensors of a model. */
 #include <inttypes.h>
 
 #include "verbs.h"
@@ -49,7 +49,7 @@ int verb_show(int argc, char **argv, struct err *e)
         .examples = "  sft-ckpt show output/sft_train/checkpoint-100\n"
                     "  sft-ckpt show --json model/ | jq .parameters\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     struct safetensors *s = verb_open(argv[1], e);
     if (!s) return -1;
     struct buf b = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verbs of sft-ckpt and what they share. */
+/* The verbs of sft-ckpt and their common functions. */
 #ifndef SFT_CKPT_VERBS_H
 #define SFT_CKPT_VERBS_H
 
@@ -8,20 +8,19 @@
 #include "base/opt.h"
 #include "hf/safetensors.h"
 
-/* A verb gets its own name as argv[0]. 0, ERR_DIFFER, or -1 with e filled. */
+/* Runs a verb; argv[0] is its name. Returns 0, ERR_DIFFER, or -1 with *e. */
 typedef int verb_fn(int argc, char **argv, struct err *e);
 verb_fn verb_ls, verb_show, verb_verify, verb_diff, verb_convert, verb_merge, verb_init;
 
-/* Parses the options; the number of operands must lie in [min, max]. 0 to go on, 1: printed help,
- * the verb is done, -1. */
+/* Parses the options and checks that the number of operands is in [min, max]. Returns 0 to go on, 1
+ * after printing help, when the verb is done, or -1. */
 int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int max, int *nargs,
                struct err *e);
-/* All of b to standard output. */
+/* Writes b to standard output. */
 int verb_print(const struct buf *b, struct err *e);
-/* A tensor's name for a terminal: as it is, or as a JSON string when it holds control characters.
- */
+/* Appends the name of a tensor; as a JSON string if it contains control characters. */
 void verb_name(struct buf *b, const char *name);
-/* The tensors of a .safetensors file, or of a folder: a model, an adapter, a checkpoint-N. */
+/* Opens a .safetensors file, or the tensors of a folder: a model, an adapter, a checkpoint-N. */
 struct safetensors *verb_open(const char *path, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt verify: every file of a checkpoint against its manifest. */
+/* sft-ckpt verify: checks every file of a checkpoint against its manifest. */
 #include "base/log.h"
 #include "save/ckpt.h"
 #include "verbs.h"
@@ -15,9 +15,9 @@ int verb_verify(int argc, char **argv, struct err *e)
                                 .opts = opts,
                                 .examples = "  sft-ckpt verify output/sft_train/checkpoint-100\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1 << 20, &nargs, e);
-    if (rc != 0) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? 0 : -1;
     for (int i = 1; i <= nargs; i++) {
-        if (ckpt_verify(argv[i], e) != 0) return -1;
+        if (ckpt_verify(argv[i], e)) return -1;
         log_line(LOG_INFO, "%s: whole", argv[i]);
     }
     return 0;

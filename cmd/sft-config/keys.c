@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-config --keys: the table of keys as Markdown, which is also the end of docs/config.md. */
+/* sft-config --keys: writes the table of keys as Markdown, which is also the end of docs/config.md.
+ */
 #include <stdbool.h>
 #include <string.h>
 
 #include "config/keys.h"
 #include "keys.h"
 
-/* "a|b" -> "a, b": a bar would end the cell. */
+/* Writes "a|b" as "a, b", because a bar would end the cell. */
 static void put_words(struct buf *b, const char *words)
 {
     for (; *words; words++)
@@ -43,14 +44,14 @@ static void put_limited(struct buf *b)
     }
 }
 
-/* Where most of these keys are; the word before the dot tells it well enough. */
+/* Shortens the path of a key of strategy_config, where most of these keys are. */
 static const char *brief(const char *path)
 {
     static const char prefix[] = "sft_train.strategy_args.";
     return strncmp(path, prefix, sizeof prefix - 1) ? path : path + sizeof prefix - 1;
 }
 
-/* One item for each reason, at its first key. */
+/* Writes one item for each reason, in the order of their first keys. */
 static void put_idle(struct buf *b)
 {
     const struct config_key *k, *other;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of keys as text. */
+/* The table of configuration keys as text. */
 #ifndef SFT_CMD_CONFIG_KEYS_H
 #define SFT_CMD_CONFIG_KEYS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-config: the resolved configuration, one value of it, and what has no effect. */
+/* sft-config: prints the resolved configuration or single values, and the keys without effect. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 enum { MAX_GETS = 64 };
 
 struct options {
-    const char *get; /* the last --get; all of them are in gets */
+    const char *get; /* the last --get; gets has all of them */
     const char *gets[MAX_GETS];
     size_t get_count;
     bool json, null, keys;
@@ -30,8 +30,8 @@ static const char examples[] =
     "pipeline_parallel_size, context_parallel_size, global_batch_size, train_files,\n"
     "validation_files.\n";
 
-/* --get may be given more than once, which the option table does not do: each is noted here and
- * left in argv for the parser. -1 when there are too many. */
+/* Collects the values of --get, which may be repeated, and leaves them in argv for opt_parse. -1
+ * when there are too many. */
 static int note_gets(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
@@ -47,7 +47,7 @@ static int note_gets(int argc, char **argv, struct options *o)
     return 0;
 }
 
-static void tell(void *arg, const char *key, unsigned line, const char *why)
+static void print_idle(void *arg, const char *key, unsigned line, const char *why)
 {
     const char *file = arg;
     if (line)
@@ -70,7 +70,7 @@ static int print(struct buf *b, struct err *e)
 static int show(const struct config *c, const struct options *o, struct buf *b, struct err *e)
 {
     if (!o->get_count && !o->json) {
-        config_no_effect(c, tell, (void *)(uintptr_t)c->path);
+        config_no_effect(c, print_idle, (void *)(uintptr_t)c->path);
         return config_write_yaml(c, b, e);
     }
     if (o->json) return config_write_json(c, b, e);
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
                                 .about = "Prints the resolved configuration of a run.",
                                 .opts = opts,
                                 .examples = examples};
-    int noted = note_gets(argc, argv, &o); /* before opt_parse gathers the operands */
+    int noted = note_gets(argc, argv, &o); /* before opt_parse reorders argv */
     int rc = opt_parse(&cmd, &common, argc, argv, &nargs, &e);
     if (rc > 0) return 0;
     if (rc < 0) return log_fail(&e);

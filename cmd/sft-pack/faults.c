@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counts of samples, and the first of each sort by file:row; -v names every one. */
+/* Counts faulty samples and keeps the file:row of the first of each sort; -v logs every one. */
 #include "faults.h"
 
 #include <inttypes.h>
@@ -8,8 +8,8 @@
 
 enum { NAMED = 5 };
 
-/* In the trailer; the header has how many were over length, and sft-template notes what it made
- * without a trained token. */
+/* The notes in the trailer. The header has the number over length, and sft-template notes its
+ * samples without a trained token. */
 static const char *const notes[FAULTS] = {
     [FAULT_ANSWER] = "lost_answers", [FAULT_STOP] = "lost_stops"};
 static const char *const one[FAULTS] = {"over length", "no trained token",

@@ -1,113 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-pack: samples -> the training plan. Spools its input, so that all lengths are known; goes
- * through the plan once to count what the header promises and once to write it. */
+/* sft-pack: packs samples into the training plan. It spools its input to know all lengths, then
+ * runs the plan twice: to count the totals of the header, and to write the rows. */
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "base/opt.h"
-#include "faults.h"
-#include "pack/pack.h"
-#include "spool.h"
+#include "job.h"
 
-enum over { OVER_ERROR, OVER_DROP, OVER_CUT };
-
-struct job {
-    const char *output;
-    int64_t length, global_batch, seed;
-    int mode, over; /* the words of the options below */
-    double epochs;
-    bool in_order;
-    struct opt_common common;
-    struct stream_set *in;
-    struct spool *spool;
-    struct pack_options plan;
-    struct stream_header header;
-    struct stream_writer *out;
-    struct faults faults;      /* of the input's samples */
-    struct stream_sample *row; /* being written */
-    size_t row_cap;
-    uint64_t part_tokens, part; /* of the present step (epoch: dense): for the lower bound */
-    uint64_t bound;             /* rows that perfect packing would need */
-};
-
-/* ---- in ---- */
-/* The first `length` tokens of s; runs receives what is left of its runs. */
-static int cut(struct stream_sample *s, uint32_t length, struct buf *runs, struct err *e)
-{
-    uint32_t at = 0;
-    buf_reset(runs);
-    for (uint32_t i = 0; i < s->nruns && at < length; i++) {
-        struct stream_run r = s->runs[i];
-        if (r.n > length - at) r.n = length - at;
-        at += r.n;
-        buf_add(runs, &r, sizeof r);
-    }
-    s->n = length;
-    s->runs = (const void *)runs->data;
-    s->nruns = (uint32_t)(runs->len / sizeof *s->runs);
-    return buf_check(runs, e);
-}
-
-/* had: of the sample as it was given. */
-static void note_labels(struct faults *f, struct stream_labels had, const struct stream_sample *s)
-{
-    const struct stream_labels has = stream_labels(s);
-    if (had.n == 0)
-        faults_note(f, FAULT_UNTRAINED, s);
-    else if (has.n == 0)
-        faults_note(f, FAULT_ANSWER, s);
-    else if (has.end < had.end)
-        faults_note(f, FAULT_STOP, s);
-}
-
-static int take(struct job *j, struct stream_sample s, struct buf *runs, struct err *e)
-{
-    const struct stream_labels had = stream_labels(&s);
-    const bool over = s.n > (uint64_t)j->length;
-    j->faults.samples++;
-    if (over) faults_note(&j->faults, FAULT_OVER, &s);
-    if (over && j->over != OVER_CUT) return 0;
-    if (over && cut(&s, (uint32_t)j->length, runs, e) < 0) return -1;
-    note_labels(&j->faults, had, &s);
-    return spool_add(j->spool, &s, e);
-}
-
-static int check_over(const struct job *j, struct err *e)
-{
-    static const char *const done[] = {"", "; they are left out", "; they are cut"};
-    const struct faults *f = &j->faults;
-    struct buf text = {0};
-    int rc = 0;
-    if (!f->count[FAULT_OVER]) return 0;
-    buf_printf(&text, "%" PRIu64 " of %" PRIu64 " samples have more than %" PRId64 " tokens: ",
-               f->count[FAULT_OVER], f->samples, j->length);
-    buf_puts(&text, "file:row (tokens) ");
-    faults_names(f, FAULT_OVER, &text);
-    if (buf_check(&text, e) < 0)
-        rc = -1;
-    else if (j->over == OVER_ERROR)
-        rc = err_set(e, ERR_DATA, "%s; raise -l, or say --over-length drop or cut", text.data);
-    else
-        log_line(LOG_WARN, "%s%s", text.data, done[j->over]);
-    buf_free(&text);
-    return rc;
-}
-
-static int read_all(struct job *j, struct err *e)
-{
-    const struct stream_record *rec;
-    struct buf runs = {0};
-    int rc;
-    while ((rc = stream_set_next(j->in, &rec, e)) > 0)
-        if ((rc = take(j, rec->samples[0], &runs, e)) < 0) break;
-    buf_free(&runs);
-    if (rc < 0 || check_over(j, e) < 0 || faults_warn(&j->faults, e) < 0) return -1;
-    if (spool_count(j->spool) == 0)
-        return err_set(e, ERR_DATA, "%s: no samples to pack", stream_set_name(j->in));
-    return spool_close(j->spool, e);
-}
-
-/* ---- the plan ---- */
 static void close_part(struct job *j)
 {
     j->bound += (j->part_tokens + j->header.length - 1) / j->header.length;
@@ -136,7 +34,7 @@ static int count_row(void *arg, const struct pack_row *r, struct err *e)
 static int write_row(void *arg, const struct pack_row *r, struct err *e)
 {
     struct job *j = arg;
-    if (mem_grow(&j->row, &j->row_cap, r->n, sizeof *j->row, e) < 0) return -1;
+    if (mem_grow(&j->row, &j->row_cap, r->n, sizeof *j->row, e)) return -1;
     for (uint32_t i = 0; i < r->n; i++) j->row[i] = spool_get(j->spool, r->samples[i]);
     return stream_put(
         j->out,
@@ -162,7 +60,7 @@ static int make_header(struct job *j, struct err *e)
     h->global_batch = (uint64_t)j->global_batch;
     h->epochs = j->epochs;
     h->in_order = j->in_order;
-    h->seed = j->in_order ? 0 : (uint64_t)j->seed; /* what has no effect leaves no trace */
+    h->seed = j->in_order ? 0 : (uint64_t)j->seed; /* an unused seed must not change the header */
     j->plan = (struct pack_options){
         by[h->mode], (uint32_t)h->length, (uint32_t)h->global_batch, h->epochs,
         h->seed,     h->in_order};
@@ -178,7 +76,7 @@ static int write_plan(struct job *j, struct err *e)
 {
     const uint32_t *lengths = spool_lengths(j->spool);
     uint32_t n = spool_count(j->spool);
-    if (make_header(j, e) < 0 || pack_plan(&j->plan, lengths, n, count_row, j, e) < 0) return -1;
+    if (make_header(j, e) || pack_plan(&j->plan, lengths, n, count_row, j, e)) return -1;
     close_part(j);
     j->out = stream_create(j->output, &j->header, opt_threads(j->common.threads), e);
     if (!j->out) return -1;
@@ -210,7 +108,7 @@ static void summary(const struct job *j)
     faults_summary(&j->faults);
 }
 
-/* The plan is there to be looked at; the trainer refuses it too. */
+/* Refuses a plan without trained tokens, after it is written, so that it can be inspected. */
 static int check_labels(const struct job *j, struct err *e)
 {
     const uint64_t lost = j->faults.count[FAULT_ANSWER];
@@ -236,7 +134,7 @@ static int run(struct job *j, int n, char **paths, struct err *e)
         return err_set(e, ERR_USAGE, "--epochs: %g is not greater than 0", j->epochs);
     j->in = stream_set_open(paths, n, STREAM_SAMPLES, e);
     j->spool = j->in ? spool_new(e) : NULL;
-    if (!j->spool || read_all(j, e) < 0 || write_plan(j, e) < 0) return -1;
+    if (!j->spool || input_read(j, e) || write_plan(j, e)) return -1;
     summary(j);
     return check_labels(j, e);
 }

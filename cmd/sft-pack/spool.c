@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The spool: one unnamed file of samples, one of where they are. */
+/* The spool: an unnamed file of samples and an unnamed file of their offsets. */
 #include "spool.h"
 
 #include "base/scratch.h"
 
-/* In the file of samples: this, then the runs, then the ids, then zeros up to a multiple of 8. */
+/* The head of a sample in its file. The runs, the ids, and zeros up to a multiple of 8 bytes
+ * follow.
+ */
 struct entry {
     uint64_t row;
     uint32_t file, n, nruns, labels;
@@ -34,12 +36,12 @@ int spool_add(struct spool *s, const struct stream_sample *x, struct err *e)
     const struct entry head = {x->source.row, x->source.file, x->n, x->nruns, stream_labels(x).n};
     const uint64_t offset = scratch_size(s->samples), zeros = 0;
     if (s->count >= UINT32_MAX - 1) return err_set(e, ERR_DATA, "more than 4294967294 samples");
-    if (mem_grow(&s->lengths, &s->cap, s->count + 1, sizeof *s->lengths, e) < 0) return -1;
+    if (mem_grow(&s->lengths, &s->cap, s->count + 1, sizeof *s->lengths, e)) return -1;
     s->lengths[s->count++] = x->n;
-    if (scratch_add(s->index, &offset, sizeof offset, e) < 0 ||
-        scratch_add(s->samples, &head, sizeof head, e) < 0 ||
-        scratch_add(s->samples, x->runs, x->nruns * sizeof *x->runs, e) < 0 ||
-        scratch_add(s->samples, x->ids, x->n * sizeof *x->ids, e) < 0)
+    if (scratch_add(s->index, &offset, sizeof offset, e) ||
+        scratch_add(s->samples, &head, sizeof head, e) ||
+        scratch_add(s->samples, x->runs, x->nruns * sizeof *x->runs, e) ||
+        scratch_add(s->samples, x->ids, x->n * sizeof *x->ids, e))
         return -1;
     return x->n % 2 ? scratch_add(s->samples, &zeros, 4, e) : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Samples that would train badly. A stop token that is never trained makes a model that does not
- * end; a doubled BOS is a prompt that it will never see again; a message that the template does not
- * render is not learnt from. */
+/* Finds samples that would train badly. Without a trained stop token a model does not learn to end;
+ * a doubled BOS is a prompt that never occurs later; a message that the template does not render is
+ * not trained. */
 #include "faults.h"
 
 #include <inttypes.h>
@@ -26,7 +26,7 @@ static const struct {
                           "have a message, call or tool that the template does not render", NULL},
 };
 
-/* Names in the trailer, words for people. */
+/* The names in the trailer and the words in messages. */
 static const struct {
     const char *note, *word;
 } kinds[CHAT_OMITTED_KINDS] = {
@@ -83,13 +83,13 @@ static bool is_fault(enum chat_omitted kind)
     return kind != CHAT_OMITTED_THOUGHT && kind != CHAT_OMITTED_PART;
 }
 
-static void see_left(struct faults *f, const struct chat_facts *s, struct stream_source at)
+static void count_left(struct faults *f, const struct chat_facts *s, struct stream_source at)
 {
     for (int i = 0; i < CHAT_OMITTED_KINDS; i++) f->omitted[i] += s->omitted[i];
     for (uint32_t i = 0; i < s->nnamed; i++) {
         struct buf b = {0};
         describe(&s->named[i], &b);
-        if (b.failed) f->first.failed = true; /* faults_check() says so */
+        if (b.failed) f->first.failed = true; /* faults_check() reports it */
         if (!b.failed)
             log_line(LOG_DEBUG, "file %" PRIu32 " row %" PRIu64 ": not rendered: %s", at.file,
                      at.row, b.data);
@@ -99,7 +99,7 @@ static void see_left(struct faults *f, const struct chat_facts *s, struct stream
     }
 }
 
-void faults_see(struct faults *f, const struct chat_facts *s, struct stream_source at)
+void faults_count(struct faults *f, const struct chat_facts *s, struct stream_source at)
 {
     f->samples++;
     f->tokens += s->tokens;
@@ -120,7 +120,7 @@ void faults_see(struct faults *f, const struct chat_facts *s, struct stream_sour
     if (s->bos_doubled) note(f, FAULT_BOS, at);
     if (s->headless) note(f, FAULT_HEAD, at);
     if (s->lost) note(f, FAULT_UNRENDERED, at);
-    see_left(f, s, at);
+    count_left(f, s, at);
 }
 
 /* ---- the end ---- */
@@ -145,7 +145,7 @@ int faults_summary(const struct faults *f, struct err *e)
              f->samples, f->tokens, f->trained,
              f->tokens ? 100.0 * (double)f->trained / (double)f->tokens : 0.0, f->straddling,
              f->count[FAULT_EMPTY], f->count[FAULT_STOP], f->count[FAULT_BOS]);
-    if (left_summary(f, e) < 0) return -1;
+    if (left_summary(f, e)) return -1;
     if (f->empty) log_line(LOG_INFO, "%" PRIu64 " answers are empty and not trained", f->empty);
     if (f->outside)
         log_line(LOG_WARN,
@@ -168,12 +168,12 @@ int faults_summary(const struct faults *f, struct err *e)
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e)
 {
     for (int i = 0; i < CHAT_OMITTED_KINDS; i++)
-        if (stream_add_note(out, kinds[i].note, f->omitted[i], e) < 0) return -1;
-    if (stream_add_note(out, "untrained", f->count[FAULT_EMPTY], e) < 0 ||
-        stream_add_note(out, "straddling", f->straddling, e) < 0 ||
-        stream_add_note(out, "empty_answers", f->empty, e) < 0 ||
-        stream_add_note(out, "outside_turns", f->outside, e) < 0 ||
-        stream_add_note(out, "decoded_arguments", f->decoded, e) < 0)
+        if (stream_add_note(out, kinds[i].note, f->omitted[i], e)) return -1;
+    if (stream_add_note(out, "untrained", f->count[FAULT_EMPTY], e) ||
+        stream_add_note(out, "straddling", f->straddling, e) ||
+        stream_add_note(out, "empty_answers", f->empty, e) ||
+        stream_add_note(out, "outside_turns", f->outside, e) ||
+        stream_add_note(out, "decoded_arguments", f->decoded, e))
         return -1;
     return stream_add_note(out, "unheeded_weights", f->unheeded, e);
 }
@@ -186,11 +186,11 @@ static const char *more(const struct faults *f, int i)
 int faults_check(const struct faults *f, struct err *e)
 {
     int rc = 0;
-    if (buf_check(&f->first, e) < 0) return -1;
+    if (buf_check(&f->first, e)) return -1;
     for (int i = 0; i < FAULTS; i++)
-        if (buf_check(&f->names[i], e) < 0) return -1;
+        if (buf_check(&f->names[i], e)) return -1;
     for (int i = 0; i < FAULTS; i++) {
-        /* Some rows with nothing to learn are usual; nothing but those is a wrong mapping. */
+        /* Some rows without a trained token are normal; only such rows mean a wrong mapping. */
         bool fails = i == FAULT_EMPTY ? f->samples && f->count[i] == f->samples : f->count[i] > 0;
         const char *first = i == FAULT_UNRENDERED && f->first.len ? f->first.data : NULL;
         if (fails && !f->allowed[i] && rc == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What may be wrong with samples: counted, the first of each sort named. */
+/* Counts faulty samples and keeps the first of each sort for messages. */
 #ifndef SFT_TEMPLATE_FAULTS_H
 #define SFT_TEMPLATE_FAULTS_H
 
@@ -13,20 +13,21 @@ struct faults {
     bool allowed[FAULTS];
     uint64_t count[FAULTS];
     struct buf names[FAULTS]; /* file:row of the first few */
-    struct buf first;         /* what the first unrendered thing is */
+    struct buf first;         /* description of the first item that is not rendered */
     uint64_t samples, tokens, trained, straddling, decoded, unheeded, empty, outside;
     uint64_t omitted[CHAT_OMITTED_KINDS];
 };
 
-/* words: some of FAULT_WORDS with commas, or NULL. ERR_USAGE names an unknown one. */
+/* Allows sorts of faults: words of FAULT_WORDS separated by commas, or NULL. ERR_USAGE for an
+ * unknown word. */
 int faults_allow(struct faults *f, const char *words, struct err *e);
-/* Counts a sample; at -v each fault and each thing that is left out is named. */
-void faults_see(struct faults *f, const struct chat_facts *s, struct stream_source at);
-/* A few lines for people about everything. */
+/* Counts a sample. With -v, logs each fault and each item that is not rendered. */
+void faults_count(struct faults *f, const struct chat_facts *s, struct stream_source at);
+/* Logs the counts. */
 int faults_summary(const struct faults *f, struct err *e);
-/* Writes what was left out or changed into the trailer. */
+/* Adds the counts of omitted and changed data to the trailer. */
 int faults_notes(const struct faults *f, struct stream_writer *out, struct err *e);
-/* ERR_DATA when a sort that is not allowed occurred; warns of the others. */
+/* ERR_DATA when a sort occurred that is not allowed; logs warnings about the others. */
 int faults_check(const struct faults *f, struct err *e);
 void faults_free(struct faults *f);
 

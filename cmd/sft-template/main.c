@@ -1,113 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-template: conversations -> samples: token ids and what each token's loss weighs.
- * Conversations are read here and rendered by the pool; samples are counted and written in order.
- */
+/* sft-template: converts conversations to samples: token ids and loss weights. The main thread
+ * reads conversations, the pool renders them, and the main thread counts and writes samples in
+ * order. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "base/opt.h"
-#include "base/pool.h"
-#include "chat/chat.h"
-#include "faults.h"
 #include "hf/folder.h"
+#include "job.h"
 #include "rows/turns.h"
 #include "vars.h"
-
-enum { CHUNK_TURNS = 32, CHUNK_BYTES = 256 << 10 };
-
-struct chunk {
-    struct arena arena; /* holds the conversations and what they become */
-    int n;
-    struct stream_record turns[CHUNK_TURNS];
-    struct chat_facts facts[CHUNK_TURNS];
-    struct stream_sample samples[CHUNK_TURNS];
-};
-
-struct worker {
-    struct chat_scratch *scratch;
-    struct chat_sample sample;
-};
-
-struct job {
-    const char *model, *output, *template, *allow;
-    char *dir;     /* the folder that model stands for */
-    int mask;      /* enum chat_mask */
-    int arguments; /* 0: decoded, 1: kept as text */
-    struct opt_list vars;
-    const char *vars_object;
-    struct arena arena; /* of the variables */
-    const struct json *variables;
-    struct opt_common common;
-    int threads;
-    struct stream_set *in;
-    struct tokenizer *tokenizer;
-    struct chat *chat;
-    struct worker *workers;
-    struct pool *pool;
-    struct stream_writer *out;
-    struct chunk *chunk; /* being filled */
-    struct faults faults;
-    struct progress progress;
-};
-
-/* ---- the pool's side ---- */
-static int make_sample(struct job *j, struct chunk *c, int i, struct worker *w, struct err *e)
-{
-    const struct stream_record *t = &c->turns[i];
-    struct chat_conversation conv;
-    struct stream_sample *out = &c->samples[i];
-    if (turns_chat(t, &c->arena, &conv, e) < 0) return -1;
-    if (chat_sample(j->chat, w->scratch, &conv, &w->sample, e) < 0) return -1;
-    size_t n = w->sample.tokens.n;
-    if (n == 0) return err_set(e, ERR_DATA, "the template renders it to nothing");
-    out->source = t->source;
-    out->n = (uint32_t)n;
-    out->nruns = (uint32_t)w->sample.nruns;
-    out->ids = arena_copy(&c->arena, w->sample.tokens.ids, n * sizeof *out->ids, e);
-    out->runs = arena_copy(&c->arena, w->sample.runs, out->nruns * sizeof *out->runs, e);
-    if (!out->ids || !out->runs) return -1;
-    c->facts[i] = w->sample.facts;
-    return 0;
-}
-
-static int work(void *arg, void *job, int worker, struct err *e)
-{
-    struct job *j = arg;
-    struct chunk *c = job;
-    for (int i = 0; i < c->n; i++)
-        if (make_sample(j, c, i, &j->workers[worker], e) < 0)
-            return err_prefix(e, "file %" PRIu32 " row %" PRIu64, c->turns[i].source.file,
-                              c->turns[i].source.row);
-    return 0;
-}
-
-static void chunk_free(struct chunk *c)
-{
-    if (c) arena_free(&c->arena);
-    mem_free(c);
-}
-
-static void drop(void *arg, void *job)
-{
-    (void)arg;
-    chunk_free(job);
-}
-
-static int done(void *arg, void *job, struct err *e)
-{
-    struct job *j = arg;
-    struct chunk *c = job;
-    int rc = 0;
-    for (int i = 0; rc == 0 && i < c->n; i++) {
-        const struct stream_record rec = {
-            .kind = STREAM_SAMPLES, .samples = &c->samples[i], .nsamples = 1};
-        faults_see(&j->faults, &c->facts[i], c->samples[i].source);
-        rc = stream_put(j->out, &rec, e);
-    }
-    chunk_free(c);
-    return rc;
-}
 
 /* ---- reading ---- */
 static int flush(struct job *j, struct err *e)
@@ -117,11 +18,11 @@ static int flush(struct job *j, struct err *e)
     return c ? pool_put(j->pool, c, e) : 0;
 }
 
-static int take(struct job *j, const struct stream_record *rec, struct err *e)
+static int add_record(struct job *j, const struct stream_record *rec, struct err *e)
 {
     if (!j->chunk && !(j->chunk = mem_alloc(1, sizeof *j->chunk, e))) return -1;
     struct chunk *c = j->chunk;
-    if (turns_copy(rec, &c->arena, &c->turns[c->n++], e) < 0) return -1;
+    if (turns_copy(rec, &c->arena, &c->turns[c->n++], e)) return -1;
     return c->n == CHUNK_TURNS || c->arena.used >= CHUNK_BYTES ? flush(j, e) : 0;
 }
 
@@ -131,10 +32,10 @@ static int read_all(struct job *j, struct err *e)
     uint64_t n = 0;
     int rc;
     while ((rc = stream_set_next(j->in, &rec, e)) > 0) {
-        if (take(j, rec, e) < 0) return -1;
+        if (add_record(j, rec, e)) return -1;
         if (++n % 1024 == 0) progress_step(&j->progress, n, NULL);
     }
-    if (rc < 0 || flush(j, e) < 0) return -1;
+    if (rc < 0 || flush(j, e)) return -1;
     return pool_finish(j->pool, e);
 }
 
@@ -142,7 +43,7 @@ static int read_all(struct job *j, struct err *e)
 static int check_tokenizer(struct job *j, struct err *e)
 {
     char identity[HASH128_HEX];
-    if (tokenizer_identity(j->tokenizer, identity, e) < 0) return -1;
+    if (tokenizer_identity(j->tokenizer, identity, e)) return -1;
     if (strcmp(identity, stream_set_header(j->in)->tokenizer) == 0) return 0;
     return err_set(e, ERR_DATA,
                    "%s: was made with another tokenizer than that of %s; tokenize with "
@@ -150,7 +51,8 @@ static int check_tokenizer(struct job *j, struct err *e)
                    stream_set_name(j->in), j->model);
 }
 
-/* A template of its own is named by its hash alone: paths do not enter a stream. */
+/* Returns "file" for a template file, because a stream contains no paths; its hash identifies it.
+ */
 static const char *template_word(const char *name)
 {
     size_t n = strlen(name);
@@ -184,36 +86,34 @@ static int create(struct job *j, struct err *e)
 
 static int prepare(struct job *j, char *const *paths, int n, struct err *e)
 {
-    if (vars_parse(j->vars_object, &j->vars, &j->arena, &j->variables, e) < 0) return -1;
+    if (vars_parse(j->vars_object, &j->vars, &j->arena, &j->variables, e)) return -1;
     const struct chat_options options = {.name = j->template,
                                          .mask = (enum chat_mask)j->mask,
                                          .keep_arguments = j->arguments == 1,
                                          .vars = j->variables};
-    const struct pool_ops ops = {work, done, drop, j};
-    if (faults_allow(&j->faults, j->allow, e) < 0) return -1;
+    if (faults_allow(&j->faults, j->allow, e)) return -1;
     if (!j->model)
         return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
-    if (hf_folder_resolve(j->model, &j->dir, e) < 0 ||
-        !(j->tokenizer = tokenizer_load(j->dir, e)) ||
+    if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)) ||
         !(j->chat = chat_new(j->tokenizer, &options, e)) ||
-        !(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e) < 0)
+        !(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e))
         return -1;
     j->threads = opt_threads(j->common.threads);
     j->workers = mem_alloc((size_t)j->threads, sizeof *j->workers, e);
     for (int i = 0; j->workers && i < j->threads; i++)
         if (!(j->workers[i].scratch = chat_scratch_new(j->chat, e))) return -1;
-    j->pool = j->workers ? pool_new(j->threads, 2 * j->threads + 1, &ops, e) : NULL;
+    j->pool = j->workers ? chunk_pool(j, e) : NULL;
     return j->pool ? create(j, e) : -1;
 }
 
 static int run(struct job *j, char *const *paths, int n, struct err *e)
 {
-    if (prepare(j, paths, n, e) < 0) return -1;
+    if (prepare(j, paths, n, e)) return -1;
     progress_start(&j->progress, "samples", 0);
-    if (read_all(j, e) < 0) return -1;
+    if (read_all(j, e)) return -1;
     progress_end(&j->progress);
-    if (faults_summary(&j->faults, e) < 0 || faults_check(&j->faults, e) < 0 ||
-        stream_set_origins(j->in, j->out, e) < 0 || faults_notes(&j->faults, j->out, e) < 0)
+    if (faults_summary(&j->faults, e) || faults_check(&j->faults, e) ||
+        stream_set_origins(j->in, j->out, e) || faults_notes(&j->faults, j->out, e))
         return -1;
     struct stream_writer *out = j->out;
     j->out = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --var NAME=JSON, and --vars with an object. */
+/* Parses --var NAME=JSON, and --vars with an object. */
 #include "vars.h"
 
 #include <string.h>
@@ -39,7 +39,7 @@ static int parse_one(const char *text, struct json *o, struct arena *a, struct e
     return 0;
 }
 
-/* The object of --vars; an empty one where the option is not given. */
+/* Returns the object of --vars, or an empty one without the option. */
 static const struct json *parse_object(const char *text, struct arena *a, struct err *e)
 {
     static const struct json none = {.kind = JSON_OBJECT};
@@ -55,7 +55,7 @@ static const struct json *parse_object(const char *text, struct arena *a, struct
     return NULL;
 }
 
-/* A member of --vars, unless --var has one of that name. */
+/* Adds a member of --vars, unless a --var has the same name. */
 static int add_member(struct json *o, struct str name, const struct json *v, struct err *e)
 {
     if (chat_is_own_variable(name))
@@ -81,9 +81,9 @@ int vars_parse(const char *object, const struct opt_list *list, struct arena *a,
     o->keys = arena_alloc(a, most * sizeof *o->keys, e);
     if (!o->items || !o->keys) return -1;
     for (int i = 0; i < list->n; i++)
-        if (parse_one(list->v[i], o, a, e) < 0) return -1;
+        if (parse_one(list->v[i], o, a, e)) return -1;
     for (size_t i = 0; i < given->count; i++)
-        if (add_member(o, given->keys[i], &given->items[i], e) < 0) return -1;
+        if (add_member(o, given->keys[i], &given->items[i], e)) return -1;
     *out = o;
     return 0;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The columns of rows against what their form reads and what options name. */
+/* Compares the columns of rows with the columns that their format and the options use. */
 #include "columns.h"
 
 #include <string.h>
 
 #include "base/log.h"
 
-/* ---- what is read ---- */
+/* ---- the columns that are used ---- */
 static bool is_one_of(struct str name, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -14,7 +14,7 @@ static bool is_one_of(struct str name, const char *const *names, size_t n)
     return false;
 }
 
-static bool is_read(enum row_format format, const struct row_keys *k, struct str name)
+static bool is_used(enum row_format format, const struct row_keys *k, struct str name)
 {
     const char *const alpaca[] = {k->prompt, k->query, k->response};
     const char *const dialog[] = {format == ROW_MESSAGES ? "messages" : "conversations", "tools"};
@@ -24,7 +24,7 @@ static bool is_read(enum row_format format, const struct row_keys *k, struct str
 }
 
 /* ---- counting ---- */
-static void see_asked(struct columns_asked *a, const char *key, const struct json *row)
+static void count_asked(struct columns_asked *a, const char *key, const struct json *row)
 {
     if (!key) return;
     a->rows++;
@@ -34,7 +34,7 @@ static void see_asked(struct columns_asked *a, const char *key, const struct jso
         row_keys_text(row, &a->keys);
 }
 
-static void see_turns(struct columns *c, const struct json *turns)
+static void count_turns(struct columns *c, const struct json *turns)
 {
     if (!turns || turns->kind != JSON_ARRAY) return;
     for (size_t i = 0; i < turns->count; i++) {
@@ -42,23 +42,23 @@ static void see_turns(struct columns *c, const struct json *turns)
         c->turns++;
         for (size_t k = 0; k < t->count; k++)
             if (!row_turn_reads(t->keys[k]) && row_filled(&t->items[k]))
-                unused_see(&c->turn, t->keys[k], ROW_SHAREGPT);
+                unused_count(&c->turn, t->keys[k], ROW_SHAREGPT);
     }
 }
 
-void columns_see(struct columns *c, enum row_format format, const struct row_keys *keys,
-                 const struct json *row)
+void columns_count(struct columns *c, enum row_format format, const struct row_keys *keys,
+                   const struct json *row)
 {
     c->rows++;
-    if (format == ROW_ALPACA) see_asked(&c->query, keys->query, row);
-    see_asked(&c->system, keys->system, row);
+    if (format == ROW_ALPACA) count_asked(&c->query, keys->query, row);
+    count_asked(&c->system, keys->system, row);
     for (size_t i = 0; i < row->count; i++)
-        if (!is_read(format, keys, row->keys[i]) && row_filled(&row->items[i]))
-            unused_see(&c->row, row->keys[i], format);
-    if (format == ROW_SHAREGPT) see_turns(c, json_get(row, "conversations"));
+        if (!is_used(format, keys, row->keys[i]) && row_filled(&row->items[i]))
+            unused_count(&c->row, row->keys[i], format);
+    if (format == ROW_SHAREGPT) count_turns(c, json_get(row, "conversations"));
 }
 
-/* ---- telling ---- */
+/* ---- the report ---- */
 #define ALPACA (1u << ROW_ALPACA)
 static const struct unused_watched row_names[] = {
     {"input", "--query-key", NULL, ALPACA},
@@ -83,20 +83,20 @@ static int check_asked(const struct columns_asked *a, const char *key, const cha
                        struct err *e)
 {
     if (a->rows == 0 || a->with) return 0;
-    if (buf_check(&a->keys, e) < 0) return -1;
+    if (buf_check(&a->keys, e)) return -1;
     return err_set(e, ERR_DATA, "no row has \"%s\" (%s); the keys of the first row are %s", key,
                    option, a->keys.data);
 }
 
 int columns_report(const struct columns *c, const struct row_keys *keys, struct err *e)
 {
-    if (check_asked(&c->query, keys->query, "--query-key", e) < 0) return -1;
-    if (check_asked(&c->system, keys->system, "--system-key", e) < 0) return -1;
+    if (check_asked(&c->query, keys->query, "--query-key", e)) return -1;
+    if (check_asked(&c->system, keys->system, "--system-key", e)) return -1;
     if (keys->query && c->rows && !c->query.rows)
         log_line(LOG_WARN, "--query-key %s: only alpaca rows have a query, and there are none",
                  keys->query);
     if (unused_report(&c->row, "columns", "rows", c->rows, row_names,
-                      sizeof row_names / sizeof *row_names, e) < 0)
+                      sizeof row_names / sizeof *row_names, e))
         return -1;
     return unused_report(&c->turn, "members", "turns", c->turns, turn_names,
                          sizeof turn_names / sizeof *turn_names, e);

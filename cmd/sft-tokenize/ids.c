@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --ids: chunks of whole lines go to the pool, their ids come back in order. */
+/* --ids: the pool tokenizes chunks of whole lines; their ids are written in order. */
 #include "ids.h"
 
 #include <inttypes.h>
@@ -15,13 +15,13 @@
 struct chunk {
     struct buf text, ids;
     const char *name; /* of the file */
-    uint64_t line;    /* of the first line, from 1 */
+    uint64_t line;    /* number of the first line, from 1 */
 };
 
 struct ids {
     const struct tokenizer *t;
-    struct tokenizer_scratch **scratch; /* one a worker */
-    struct token_list *tokens;
+    struct tokenizer_scratch **scratch; /* [threads] */
+    struct token_list *tokens;          /* [threads] */
     int threads;
     struct io_out *out;
     struct pool *pool;
@@ -63,7 +63,7 @@ static int work(void *arg, void *job, int worker, struct err *e)
         struct str s = {p, (size_t)((stop ? stop : end) - p)};
         if (utf8_valid(s.p, s.n, NULL) != s.n)
             return err_set(e, ERR_DATA, "%s: line %" PRIu64 ": is not UTF-8", c->name, line);
-        if (tokenizer_encode(x->t, x->scratch[worker], s, &x->tokens[worker], e) < 0)
+        if (tokenizer_encode(x->t, x->scratch[worker], s, &x->tokens[worker], e))
             return err_prefix(e, "%s: line %" PRIu64, c->name, line);
         put_ids(&c->ids, &x->tokens[worker]);
         p = stop ? stop + 1 : end;
@@ -80,16 +80,16 @@ static int done(void *arg, void *job, struct err *e)
     return rc;
 }
 
-/* Gives the first n bytes of text to the pool. */
-static int give(struct ids *x, struct buf *text, size_t n, const char *name, uint64_t *line,
-                struct err *e)
+/* Moves the first n bytes of text to the pool. */
+static int submit(struct ids *x, struct buf *text, size_t n, const char *name, uint64_t *line,
+                  struct err *e)
 {
     struct chunk *c = mem_alloc(1, sizeof *c, e);
     if (!c) return -1;
     c->name = name;
     c->line = *line;
     buf_add(&c->text, text->data, n);
-    if (buf_check(&c->text, e) < 0) {
+    if (buf_check(&c->text, e)) {
         chunk_free(c);
         return -1;
     }
@@ -112,7 +112,7 @@ static int read_file(struct ids *x, struct io_in *in, struct buf *text, struct e
         bool end = (size_t)k < CHUNK;
         const char *last = memrchr(text->data, '\n', text->len);
         size_t n = end ? text->len : last ? (size_t)(last - text->data) + 1 : 0;
-        if (n && give(x, text, n, io_name(in), &line, e) < 0) return -1;
+        if (n && submit(x, text, n, io_name(in), &line, e)) return -1;
         if (end) return 0;
         if (text->len > MAX_LINE)
             return err_set(e, ERR_DATA, "%s: line %" PRIu64 ": is longer than 256 MiB", io_name(in),
@@ -120,7 +120,7 @@ static int read_file(struct ids *x, struct io_in *in, struct buf *text, struct e
     }
 }
 
-/* Chunks point to the name of their file: it stays open until they are done. */
+/* Keeps the file open until its chunks are done, because they point to its name. */
 static int run_file(struct ids *x, const char *path, struct err *e)
 {
     struct buf text = {0};

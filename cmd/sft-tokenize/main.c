@@ -1,92 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-tokenize: rows of JSON -> a stream of conversations with their texts' token ids. Rows are
- * read and converted here, in chunks; the pool tokenizes chunks; they are written in order. */
+/* sft-tokenize: converts rows of JSON to a stream of conversations with token ids. The main thread
+ * reads and converts rows in chunks, the pool tokenizes chunks, and the main thread writes them in
+ * order. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "base/opt.h"
-#include "base/pool.h"
-#include "columns.h"
 #include "hf/folder.h"
 #include "ids.h"
-#include "text/tokenizer.h"
-
-enum { CHUNK_ROWS = 64, CHUNK_BYTES = 256 << 10 };
-
-struct chunk {
-    struct arena arena; /* holds all of the conversations */
-    struct stream_record recs[CHUNK_ROWS];
-    int n;
-};
-
-struct job {
-    const char *model, *output;
-    char *dir; /* with the model's files */
-    struct row_keys keys;
-    int format; /* enum row_format */
-    bool ids;
-    struct opt_common common;
-    int threads;
-    struct tokenizer *tokenizer;
-    struct tokenizer_scratch **scratch; /* one a worker */
-    struct token_list *tokens;          /* one a worker */
-    struct pool *pool;
-    struct stream_writer *out;
-    struct chunk *chunk; /* being filled */
-    struct columns columns;
-    uint64_t rows, empty, count; /* count: of tokens */
-    struct progress progress;
-};
-
-/* ---- the pool's side ---- */
-static int encode(struct job *j, struct arena *a, struct stream_text *x, int worker, struct err *e)
-{
-    struct token_list *l = &j->tokens[worker];
-    if (tokenizer_encode(j->tokenizer, j->scratch[worker], x->text, l, e) < 0) return -1;
-    x->ids = arena_copy(a, l->n ? (const void *)l->ids : "", l->n * sizeof *l->ids, e);
-    x->nids = (uint32_t)l->n;
-    return x->ids ? 0 : -1;
-}
-
-static int work(void *arg, void *job, int worker, struct err *e)
-{
-    struct chunk *c = job;
-    for (int i = 0; i < c->n; i++)
-        for (uint32_t m = 0; m < c->recs[i].nmessages; m++) {
-            struct stream_text *x = &c->recs[i].messages[m].content;
-            if (x->text.p && encode(arg, &c->arena, x, worker, e) < 0)
-                return err_prefix(e, "file %" PRIu32 ": row %" PRIu64, c->recs[i].source.file,
-                                  c->recs[i].source.row);
-        }
-    return 0;
-}
-
-static void chunk_free(struct chunk *c)
-{
-    if (c) arena_free(&c->arena);
-    mem_free(c);
-}
-
-static void drop(void *arg, void *job)
-{
-    (void)arg;
-    chunk_free(job);
-}
-
-static int done(void *arg, void *job, struct err *e)
-{
-    struct job *j = arg;
-    struct chunk *c = job;
-    int rc = 0;
-    for (int i = 0; rc == 0 && i < c->n; i++) {
-        rc = stream_put(j->out, &c->recs[i], e);
-        for (uint32_t m = 0; m < c->recs[i].nmessages; m++)
-            j->count += c->recs[i].messages[m].content.nids;
-    }
-    chunk_free(c);
-    return rc;
-}
+#include "job.h"
 
 /* ---- rows ---- */
 static int flush(struct job *j, struct err *e)
@@ -104,14 +25,14 @@ static int take_row(struct job *j, enum row_format format, const struct json *ro
     if (!j->chunk && !(j->chunk = mem_alloc(1, sizeof *j->chunk, e))) return -1;
     struct chunk *c = j->chunk;
     struct stream_record *rec = &c->recs[c->n];
-    if (row_convert(format, &j->keys, row, &c->arena, rec, &empty, e) < 0)
+    if (row_convert(format, &j->keys, row, &c->arena, rec, &empty, e))
         return err_prefix(e, "%s: row %" PRIu64 " (line %" PRIu64 ")", name, index,
                           json_rows_line(rows));
     rec->source = (struct stream_source){file, index};
     c->n++;
-    columns_see(&j->columns, format, &j->keys, row);
+    columns_count(&j->columns, format, &j->keys, row);
     j->rows++;
-    j->empty += empty != NULL;
+    if (empty) j->empty++;
     if (empty) log_line(LOG_DEBUG, "%s: row %" PRIu64 ": %s", name, index, empty);
     return c->n == CHUNK_ROWS || c->arena.used >= CHUNK_BYTES ? flush(j, e) : 0;
 }
@@ -124,7 +45,7 @@ static int read_rows(struct job *j, struct io_in *in, uint32_t file, struct err 
     int rc = rows ? 1 : -1;
     while (rc > 0 && (rc = json_rows_next(rows, &row, e)) > 0) {
         if (format == ROW_AUTO) format = row_format_of(row);
-        if (take_row(j, format, row, file, rows, io_name(in), e) < 0) rc = -1;
+        if (take_row(j, format, row, file, rows, io_name(in), e)) rc = -1;
         if (j->rows % 1024 == 0) progress_step(&j->progress, j->rows, NULL);
     }
     json_rows_close(rows);
@@ -153,8 +74,8 @@ static int read_file(struct job *j, const char *path, uint32_t file, struct err 
 static int read_files(struct job *j, char *const *paths, int n, struct err *e)
 {
     for (int i = 0; i < (n ? n : 1); i++)
-        if (read_file(j, n ? paths[i] : "-", (uint32_t)i, e) < 0) return -1;
-    if (flush(j, e) < 0 || pool_finish(j->pool, e) < 0) return -1;
+        if (read_file(j, n ? paths[i] : "-", (uint32_t)i, e)) return -1;
+    if (flush(j, e) || pool_finish(j->pool, e)) return -1;
     return columns_report(&j->columns, &j->keys, e);
 }
 
@@ -171,7 +92,7 @@ static int create(struct job *j, struct err *e)
     static const char *const formats[] = {"alpaca", "messages", "sharegpt", "auto"};
     struct stream_header h = {.kind = STREAM_TURNS};
     struct buf options = {0};
-    if (tokenizer_identity(j->tokenizer, h.tokenizer, e) < 0) return -1;
+    if (tokenizer_identity(j->tokenizer, h.tokenizer, e)) return -1;
     h.vocab_size = tokenizer_vocab_size(j->tokenizer);
     buf_printf(&options, "\"format\":\"%s\"", formats[j->format]);
     put_key(&options, "prompt_key", j->keys.prompt);
@@ -180,7 +101,7 @@ static int create(struct job *j, struct err *e)
     put_key(&options, "system_key", j->keys.system);
     int rc = buf_check(&options, e);
     if (rc == 0) rc = stream_add_stage(&h, "sft-tokenize", options.data, e);
-    /* Tokenizing is the work; compressing needs a quarter of it at most. */
+    /* A quarter of the threads compresses: compression takes at most a quarter of the time. */
     if (rc == 0) j->out = stream_create(j->output, &h, j->threads / 4, e);
     stream_header_free(&h);
     buf_free(&options);
@@ -194,20 +115,19 @@ static int prepare(struct job *j, struct err *e)
     if (!j->scratch || !j->tokens) return -1;
     for (int i = 0; i < j->threads; i++)
         if (!(j->scratch[i] = tokenizer_scratch_new(j->tokenizer, e))) return -1;
-    const struct pool_ops ops = {work, done, drop, j};
-    j->pool = pool_new(j->threads, 2 * j->threads + 1, &ops, e);
+    j->pool = chunk_pool(j, e);
     return j->pool ? create(j, e) : -1;
 }
 
 static int convert(struct job *j, char *const *paths, int n, struct err *e)
 {
-    if (prepare(j, e) < 0) return -1;
+    if (prepare(j, e)) return -1;
     progress_start(&j->progress, "rows", 0);
-    if (read_files(j, paths, n, e) < 0) return -1;
+    if (read_files(j, paths, n, e)) return -1;
     progress_end(&j->progress);
     struct stream_writer *out = j->out;
     j->out = NULL;
-    if (stream_finish(out, e) < 0) return -1;
+    if (stream_finish(out, e)) return -1;
     log_line(LOG_INFO,
              "%" PRIu64 " conversations, %" PRIu64 " tokens of text, %" PRIu64
              " with an empty response",
@@ -220,7 +140,7 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
     if (!j->model)
         return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
     j->threads = opt_threads(j->common.threads);
-    if (hf_folder_resolve(j->model, &j->dir, e) < 0 || !(j->tokenizer = tokenizer_load(j->dir, e)))
+    if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)))
         return -1;
     if (j->ids) return ids_run(j->tokenizer, paths, n, j->output, j->threads, e);
     return convert(j, paths, n, e);

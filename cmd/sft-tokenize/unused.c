@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counting what is not used: data that is silently not trained on is the commonest mistake. */
+/* Counts members that are not used, because data that is silently not trained on is the most common
+ * mistake. */
 #include "unused.h"
 
 #include <inttypes.h>
@@ -16,11 +17,11 @@ static struct unused_name *find(struct unused *u, struct str name)
         if (str_is(name, u->names[i].name)) return &u->names[i];
     if (u->n == UNUSED_NAMES || name.n > UNUSED_NAME || memchr(name.p, 0, name.n)) return NULL;
     struct unused_name *k = &u->names[u->n++];
-    memcpy(k->name, name.p, name.n); /* the rest is zeroes */
+    memcpy(k->name, name.p, name.n); /* the rest is zero */
     return k;
 }
 
-void unused_see(struct unused *u, struct str name, enum row_format format)
+void unused_count(struct unused *u, struct str name, enum row_format format)
 {
     struct unused_name *k = find(u, name);
     if (k) {
@@ -43,10 +44,10 @@ static void warn(const struct unused_name *k, const struct unused_watched *w, co
                  uint64_t total)
 {
     char todo[100] = "";
-    const bool holds = !w->forms || w->forms & k->forms;
-    if (holds && w->option)
+    const bool applies = !w->forms || w->forms & k->forms;
+    if (applies && w->option)
         snprintf(todo, sizeof todo, "; %s %s takes it", w->option, k->name);
-    else if (holds && w->hint)
+    else if (applies && w->hint)
         snprintf(todo, sizeof todo, "; %s", w->hint);
     log_line(LOG_WARN, "\"%s\" is filled in %" PRIu64 " of %" PRIu64 " %s and not used%s", k->name,
              k->count, total, of, todo);

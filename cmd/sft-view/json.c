@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records as JSON Lines. */
+/* Writes records as JSON Lines. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "view.h"
 
-enum { DIGITS = 11 }; /* of a number and its comma; "-100," is shorter */
+enum { DIGITS = 11 }; /* the most bytes of a number and its comma */
 
-/* Writes v and a comma at p, returns the place behind. */
+/* Writes v and a comma at p. Returns the end. */
 static char *write_number(char *p, uint32_t v)
 {
     char t[DIGITS], *q = t + sizeof t;
@@ -20,7 +20,7 @@ static char *write_number(char *p, uint32_t v)
     return p + n;
 }
 
-/* Gives back what was not used of the room, and the last comma. */
+/* Ends a list at p: truncates the buffer, removes the last comma and appends "]". */
 static void close_list(struct buf *b, char *p)
 {
     b->len = (size_t)(p - b->data);
@@ -28,12 +28,13 @@ static void close_list(struct buf *b, char *p)
     buf_putc(b, ']');
 }
 
-/* The ids, or the labels: -100 where there is no loss, as in transformers; not shifted. */
+/* Appends the ids or the labels. A label is -100 for a token without loss, as in transformers;
+ * labels are not shifted. */
 static void put_tokens(const struct stream_record *rec, bool labels, struct buf *b)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < rec->nsamples; i++) n += rec->samples[i].n;
-    char *p = buf_room(b, n * DIGITS); /* a record is 256 MiB at most: no overflow */
+    char *p = buf_room(b, n * DIGITS); /* no overflow: a record has at most 256 MiB */
     if (!p) return;
     for (uint32_t i = 0; i < rec->nsamples; i++) {
         const struct stream_sample *s = &rec->samples[i];
@@ -92,7 +93,7 @@ static void put_samples(const struct stream_record *rec, struct buf *b)
     buf_printf(b, "],\"step\":%" PRIu64, rec->step);
 }
 
-/* extra is a JSON object: its members follow role and content. */
+/* Appends the members of `extra`, a JSON object, after role and content. */
 static void put_message(const struct stream_message *m, struct buf *b)
 {
     buf_puts(b, "{\"role\":");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-view: any stream as JSON Lines or painted; its header, check, checksum, count, statistics. */
+/* sft-view: shows a stream as JSON Lines or painted, its header, checksum, count or statistics, or
+ * checks it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,37 +17,37 @@ enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct job {
     const char *output, *model;
-    char *dir; /* with the model's files */
+    char *dir; /* the resolved folder of the model */
     bool header, check, checksum, count, stats;
-    int64_t show; /* -1: no */
+    int64_t show; /* number of the record; -1: none */
     int color;
     struct opt_common common;
     struct io_out *out;
     struct tokenizer *tokenizer;
-    struct buf text; /* for the output */
-    bool several;    /* files: lines say which */
+    struct buf text; /* output that is not yet written */
+    bool several;    /* several files: lines contain the file name */
 };
 
 static int flush(struct job *j, size_t least, struct err *e)
 {
-    if (buf_check(&j->text, e) < 0) return -1;
+    if (buf_check(&j->text, e)) return -1;
     if (j->text.len < least || j->text.len == 0) return 0;
     int rc = io_write(j->out, j->text.data, j->text.len, e);
     buf_reset(&j->text);
     return rc;
 }
 
-/* Goes through the rest of r, whose end is thereby verified. */
-static int read_on(struct job *j, struct stream_reader *r, struct view_stats *stats, bool json,
-                   struct err *e)
+/* Reads the rest of r, which verifies its end. */
+static int read_rest(struct job *j, struct stream_reader *r, struct view_stats *stats, bool json,
+                     struct err *e)
 {
     const struct stream_record *rec;
     int rc;
     while ((rc = stream_next(r, &rec, e)) > 0) {
-        if (stats && view_stats_add(stats, rec, e) < 0) return -1;
+        if (stats && view_stats_add(stats, rec, e)) return -1;
         if (!json) continue;
         view_json(rec, &j->text);
-        if (flush(j, CHUNK, e) < 0) return -1;
+        if (flush(j, CHUNK, e)) return -1;
     }
     return rc;
 }
@@ -68,7 +69,7 @@ static int summarize(struct job *j, struct stream_reader *r, struct view_stats *
     return 0;
 }
 
-/* The stage that writes into a pipe should not be killed for having more to say. */
+/* A pipe is read to its end, so that its writer does not get SIGPIPE. */
 static bool is_pipe(const struct stream_reader *r)
 {
     return strcmp(stream_name(r), "<stdin>") == 0 && lseek(STDIN_FILENO, 0, SEEK_CUR) < 0;
@@ -78,7 +79,7 @@ static int show(struct job *j, struct stream_reader *r, struct err *e)
 {
     char identity[HASH128_HEX];
     const struct stream_record *rec;
-    if (tokenizer_identity(j->tokenizer, identity, e) < 0) return -1;
+    if (tokenizer_identity(j->tokenizer, identity, e)) return -1;
     if (strcmp(identity, stream_header(r)->tokenizer) != 0)
         return err_set(e, ERR_DATA, "%s: was made with another tokenizer than that of %s",
                        stream_name(r), j->model);
@@ -91,7 +92,7 @@ static int show(struct job *j, struct stream_reader *r, struct err *e)
         return err_set(e, ERR_DATA, "%s: has records 0 to %" PRId64, stream_name(r),
                        (int64_t)stream_counts(r).records - 1);
     if (rc > 0) rc = view_paint(rec, (uint64_t)j->show, j->tokenizer, color, &j->text, e);
-    return rc == 0 && is_pipe(r) ? read_on(j, r, NULL, false, e) : rc;
+    return rc == 0 && is_pipe(r) ? read_rest(j, r, NULL, false, e) : rc;
 }
 
 static int view_stream(struct job *j, struct stream_reader *r, struct err *e)
@@ -100,7 +101,7 @@ static int view_stream(struct job *j, struct stream_reader *r, struct err *e)
     if (j->show >= 0) return show(j, r, e);
     struct view_stats *stats = j->stats ? view_stats_new(e) : NULL;
     bool json = !(j->check || j->checksum || j->count || j->stats);
-    int rc = j->stats && !stats ? -1 : read_on(j, r, stats, json, e);
+    int rc = j->stats && !stats ? -1 : read_rest(j, r, stats, json, e);
     if (rc == 0) rc = summarize(j, r, stats, e);
     view_stats_free(stats);
     return rc;
@@ -116,7 +117,7 @@ static int view(struct job *j, const char *path, struct err *e)
     return rc;
 }
 
-/* --check looks at every file; the status is that of the first bad one. */
+/* Checks every file; the exit status is that of the first bad one. */
 static int check_all(struct job *j, int n, char **paths, struct err *e)
 {
     int bad = 0;
@@ -146,15 +147,15 @@ static int run(struct job *j, int n, char **paths, struct err *e)
                        "each other");
     if (j->show >= 0 && !j->model)
         return err_set(e, ERR_USAGE, "--show needs -m MODEL, whose tokenizer gives the text");
-    if (j->model && (hf_folder_resolve(j->model, &j->dir, e) < 0 ||
-                     !(j->tokenizer = tokenizer_load(j->dir, e))))
+    if (j->model &&
+        (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e))))
         return -1;
     if (!(j->out = io_create(j->output, e))) return -1;
     if (j->check) {
-        if (check_all(j, n, paths, e) < 0) return -1;
+        if (check_all(j, n, paths, e)) return -1;
     } else {
         for (int i = 0; i < n; i++)
-            if (view(j, paths[i], e) < 0) return -1;
+            if (view(j, paths[i], e)) return -1;
     }
     struct io_out *out = j->out;
     j->out = NULL;

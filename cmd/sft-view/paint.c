@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A record painted for people. Text of others goes to a terminal here, so control characters are
- * shown and not obeyed. */
+/* Paints a record for a terminal. The text is untrusted, so control characters are shown as
+ * symbols.
+ */
 #include <inttypes.h>
 
 #include "view.h"
 
 static const char trained_on[] = "\033[4;32m", untrained_on[] = "\033[2m", off[] = "\033[0m";
 
-/* Length of the printable UTF-8 sequence at p; 0: not one (a control character or not UTF-8). */
+/* Returns the length of the printable UTF-8 sequence at p; 0 for a control character and for bytes
+ * that are not UTF-8. */
 static size_t printable(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80) return p[0] >= 0x20 && p[0] != 0x7f;
@@ -25,12 +27,12 @@ static size_t printable(const unsigned char *p, size_t n)
 static void put_control(struct buf *b, unsigned char c)
 {
     if (c < 0x20)
-        buf_printf(b, "\xe2\x90%c", 0x80 + c); /* U+2400: its picture */
+        buf_printf(b, "\xe2\x90%c", 0x80 + c); /* U+2400 + c: its symbol */
     else
         buf_puts(b, c == 0x7f ? "\xe2\x90\xa1" : "\xef\xbf\xbd");
 }
 
-/* paint: NULL, or the colour to restore after each line break. */
+/* Appends text. paint: the colour to restore after each line break, or NULL. */
 static void put_text(struct buf *b, const char *text, size_t n, const char *paint)
 {
     const unsigned char *p = (const unsigned char *)text;
@@ -61,7 +63,7 @@ static void put_rule(struct buf *b, bool color, const struct stream_sample *s, u
                s->source.file, s->source.row, s->n, stream_labels(s).n, color ? off : "");
 }
 
-/* Runs of one sort are painted together. */
+/* Paints consecutive trained or untrained runs together. */
 static int put_sample(struct buf *b, bool color, const struct stream_sample *s,
                       const struct tokenizer *t, struct err *e)
 {
@@ -123,7 +125,7 @@ int view_paint(const struct stream_record *rec, uint64_t number, const struct to
     if (rec->kind == STREAM_TURNS) put_turns(b, color, rec);
     for (uint32_t i = 0; i < rec->nsamples; i++) {
         put_rule(b, color, &rec->samples[i], i, rec->nsamples);
-        if (put_sample(b, color, &rec->samples[i], t, e) < 0) return -1;
+        if (put_sample(b, color, &rec->samples[i], t, e)) return -1;
     }
     return buf_check(b, e);
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statistics: counts, lengths, how full the rows are. */
+/* Statistics: counts, lengths and the density of rows. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "view.h"
 
 struct view_stats {
-    uint32_t *lengths; /* tokens of each sample, or of each conversation's texts */
+    uint32_t *lengths; /* [n] tokens of each sample, or of the texts of each conversation */
     size_t n, cap;
-    uint64_t untrained;        /* samples without a trained token */
-    uint64_t learning, behind; /* steps of a plan that have one, and the step after the last */
+    uint64_t untrained; /* samples without a trained token */
+    uint64_t trained;   /* steps of a plan with a trained token */
+    uint64_t counted;   /* 1 + the last of these steps */
 };
 
 struct view_stats *view_stats_new(struct err *e)
@@ -25,7 +26,7 @@ void view_stats_free(struct view_stats *s)
 
 static int add(struct view_stats *s, uint32_t length, struct err *e)
 {
-    if (mem_grow(&s->lengths, &s->cap, s->n + 1, sizeof *s->lengths, e) < 0) return -1;
+    if (mem_grow(&s->lengths, &s->cap, s->n + 1, sizeof *s->lengths, e)) return -1;
     s->lengths[s->n++] = length;
     return 0;
 }
@@ -34,9 +35,9 @@ static void count_sample(struct view_stats *s, const struct stream_sample *x, ui
 {
     if (stream_labels(x).n == 0) {
         s->untrained++;
-    } else if (s->behind != step + 1) {
-        s->behind = step + 1;
-        s->learning++;
+    } else if (s->counted != step + 1) {
+        s->counted = step + 1;
+        s->trained++;
     }
 }
 
@@ -45,7 +46,7 @@ int view_stats_add(struct view_stats *s, const struct stream_record *rec, struct
     uint32_t sum = 0;
     for (uint32_t i = 0; i < rec->nsamples; i++) {
         count_sample(s, &rec->samples[i], rec->step);
-        if (add(s, rec->samples[i].n, e) < 0) return -1;
+        if (add(s, rec->samples[i].n, e)) return -1;
     }
     for (uint32_t i = 0; i < rec->nmessages; i++) sum += rec->messages[i].content.nids;
     return rec->kind == STREAM_TURNS ? add(s, sum, e) : 0;
@@ -83,7 +84,7 @@ static void put_plan(const struct view_stats *s, const struct stream_header *h,
                      const struct stream_counts *c, struct buf *b)
 {
     buf_printf(b, ",\"steps\":%" PRIu64 ",\"untrained_steps\":%" PRIu64 ",\"samples_a_step\":",
-               h->steps, h->steps - s->learning);
+               h->steps, h->steps - s->trained);
     buf_json_fixed(b, (double)c->samples / (double)h->steps, 1);
     buf_puts(b, ",\"density\":");
     buf_json_fixed(b, (double)c->tokens / ((double)c->records * (double)h->length), 4);
