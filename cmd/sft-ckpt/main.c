@@ -86,7 +86,7 @@ static int no_verb(int argc, char **argv, struct err *e)
     const struct opt none[] = {{0}};
     const struct opt_cmd cmd = {.name = "sft-ckpt",
                                 .synopsis = "ls|show|verify|diff|convert|merge|init [options] ...",
-                                .about = "Looks after checkpoints and model folders.",
+                                .about = "Manages checkpoints and model folders.",
                                 .opts = none,
                                 .examples = examples};
     struct opt_common common = {0};

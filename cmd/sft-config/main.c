@@ -25,7 +25,7 @@ static const char examples[] =
     "  sft-config sft_config.yaml --get global_batch_size one value\n"
     "  sft-config sft_config.yaml sft.device=cpu --json   with an override, as JSON\n"
     "\n"
-    "--get also knows what follows from several keys: model, model_path, template, dtype,\n"
+    "--get also prints derived values: model, model_path, template, dtype,\n"
     "pack_mode, recompute, world_size, data_parallel_size, tensor_parallel_size,\n"
     "pipeline_parallel_size, context_parallel_size, global_batch_size, train_files,\n"
     "validation_files.\n";

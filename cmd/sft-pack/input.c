@@ -48,7 +48,7 @@ static int add_sample(struct job *j, struct stream_sample s, struct buf *runs, s
 
 static int check_over(const struct job *j, struct err *e)
 {
-    static const char *const done[] = {"", "; they are left out", "; they are cut"};
+    static const char *const done[] = {"", "; they are dropped", "; they are cut"};
     const struct faults *f = &j->faults;
     struct buf text = {0};
     int rc = 0;
@@ -60,7 +60,7 @@ static int check_over(const struct job *j, struct err *e)
     if (buf_check(&text, e))
         rc = -1;
     else if (j->over == OVER_ERROR)
-        rc = err_set(e, ERR_DATA, "%s; raise -l, or say --over-length drop or cut", text.data);
+        rc = err_set(e, ERR_DATA, "%s; raise -l, or use --over-length drop or cut", text.data);
     else
         log_line(LOG_WARN, "%s%s", text.data, done[j->over]);
     buf_free(&text);

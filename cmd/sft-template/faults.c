@@ -18,10 +18,11 @@ static const struct {
     [FAULT_STOP] = {"stop", "never train the token that ends the assistant's turn",
                     "no trained stop token"},
     [FAULT_BOS] = {"bos", "begin with BOS twice", "BOS twice"},
-    [FAULT_HEAD] = {"head",
-                    "have a turn before which the generation prompt is not to be found, so that "
-                    "it is trained from its own first byte",
-                    "no generation prompt before a turn"},
+    [FAULT_HEAD] =
+        {"head",
+         "have a turn without the generation prompt before it, so that the whole turn is "
+         "trained",
+         "no generation prompt before a turn"},
     [FAULT_UNRENDERED] = {"unrendered",
                           "have a message, call or tool that the template does not render", NULL},
 };
@@ -149,8 +150,8 @@ int faults_summary(const struct faults *f, struct err *e)
     if (f->empty) log_line(LOG_INFO, "%" PRIu64 " answers are empty and not trained", f->empty);
     if (f->outside)
         log_line(LOG_WARN,
-                 "%" PRIu64 " pieces of the assistant's text stand behind another message or "
-                 "behind the end of their own turn, and are not trained",
+                 "%" PRIu64 " pieces of the assistant's text are after another message or after "
+                 "the end of their turn, and are not trained",
                  f->outside);
     if (f->decoded)
         log_line(LOG_INFO,
@@ -159,8 +160,8 @@ int faults_summary(const struct faults *f, struct err *e)
                  f->decoded);
     if (f->unheeded)
         log_line(LOG_WARN,
-                 "%" PRIu64 " messages say what they weigh and are not trained so: the weight is "
-                 "that of a message which is not the assistant's, or --mask roll reads none",
+                 "%" PRIu64 " messages have a weight that is not used: another role than the "
+                 "assistant has it, or --mask roll ignores weights",
                  f->unheeded);
     return 0;
 }
@@ -195,8 +196,8 @@ int faults_check(const struct faults *f, struct err *e)
         const char *first = i == FAULT_UNRENDERED && f->first.len ? f->first.data : NULL;
         if (fails && !f->allowed[i] && rc == 0)
             rc = err_set(e, ERR_DATA,
-                         "%" PRIu64 " of %" PRIu64 " samples %s: file:row %s%s%s%s; if that "
-                         "is meant, say --allow %s",
+                         "%" PRIu64 " of %" PRIu64 " samples %s: file:row %s%s%s%s; to accept "
+                         "them, use --allow %s",
                          f->count[i], f->samples, sorts[i].text, f->names[i].data, more(f, i),
                          first ? "; first in " : "", first ? first : "", sorts[i].word);
         else if (f->count[i])

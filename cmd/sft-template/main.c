@@ -177,21 +177,20 @@ int main(int argc, char **argv)
          .kind = OPT_STR,
          .to = &j.vars_object,
          .arg = "JSON",
-         .help = "variables as one object; --var holds over it"},
+         .help = "variables as one object; --var overrides its members"},
         {.name = "arguments",
          .kind = OPT_ENUM,
          .to = &j.arguments,
          .arg = "json|text",
-         .help = "decode calls' arguments that are JSON text (default), or keep the text"},
+         .help = "decode arguments of calls that are JSON text (default), or keep the text"},
         {.name = "allow",
          .kind = OPT_STR,
          .to = &j.allow,
          .arg = FAULT_WORDS,
-         .help = "go on although all samples have nothing to learn, or some never train their stop "
-                 "token, "
-                 "have BOS twice, have a turn without generation prompt before it, or lose "
-                 "messages, calls "
-                 "or tools that the template does not render"},
+         .help = "accept samples with these faults: no trained token in any sample, "
+                 "no trained stop token, BOS twice, a turn without the "
+                 "generation prompt before it, or messages, calls or tools that the template does "
+                 "not render"},
         {0},
     };
     const struct opt_cmd cmd = {.name = "sft-template",

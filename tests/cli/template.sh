@@ -105,7 +105,7 @@ fails 'var: is not one of the conversation' 64 'set from the conversation' templ
 turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"80.","weight":0},{"role":"user","content":"No."},{"role":"assistant","content":"22."}]}'
 equal 'weight: 0 is not trained' "$(template | trained)" '(note) 22.<|im_end|>'
 equal 'weight: and ROLL reads none, which is told' \
-    "$(sft-template -m $model --mask roll "$T/rows" 2>&1 >/dev/null | grep -c '1 messages say what they weigh')" 1
+    "$(sft-template -m $model --mask roll "$T/rows" 2>&1 >/dev/null | grep -c '1 messages have a weight that is not used')" 1
 turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"scan","arguments":"{\"a\": 1}"}}]}]}'
 equal 'arguments: text is decoded' "$(template | trained)" '(note) [scan {"a": 1}]<|im_end|>'
 equal 'arguments: or kept' "$(template --arguments text | trained)" '(note) [scan "{\"a\": 1}"]<|im_end|>'
@@ -150,12 +150,12 @@ J
 turns_of '{"messages":[{"role":"user","content":"a"},{"role":"assistant","thinking":"x","content":"b"}]}'
 behind() { sft-template -m $model -t "$T/behind.jinja" "$@" "$T/rows"; }
 equal 'outside: text behind the end of its turn is not trained' "$(behind -q | trained)" 'b<|im_end|>'
-equal 'outside: it is told' "$(behind 2>&1 >/dev/null | grep -c '1 pieces of the assistant.s text stand behind')" 1
+equal 'outside: it is told' "$(behind 2>&1 >/dev/null | grep -c '1 pieces of the assistant.s text are after')" 1
 equal 'outside: and counted in the trailer' "$(behind -q | sft-view --stats | jq -c .notes)" '{"outside_turns":1}'
 printf '%s' '{% if messages|length < 2 or add_generation_prompt %}{{ raise_exception("no") }}{% endif %}' >"$T/head.jinja"
 printf '%s' '{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}' >>"$T/head.jinja"
 turns_of "$plain"
-fails 'head: a turn without a prompt before it fails' 65 'generation prompt is not to be found.*--allow head' \
+fails 'head: a turn without a prompt before it fails' 65 'without the generation prompt before it.*--allow head' \
     sft-template -q -m $model -t "$T/head.jinja" "$T/rows"
 check 'head: unless allowed' sft-template -q -m $model -t "$T/head.jinja" --allow head "$T/rows" -o "$T/x"
 
