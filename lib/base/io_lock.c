@@ -120,7 +120,7 @@ int io_lock_named(const char *path, const char *lent, int *fd, struct err *e)
     char line[LINE];
     const int from = lent_fd(path, lent, &mine);
     *fd = -1;
-    if (from >= 0) return take_lent(path, from, mine != NULL, e);
+    if (from >= 0) return take_lent(path, from, mine, e);
     int rc = take(path, fd, e);
     if (rc == 0 && put_line(path, *fd, getpid(), e) == 0) return 0;
     if (rc == 1) {

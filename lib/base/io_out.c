@@ -209,7 +209,7 @@ static int log_cut(struct io_log *l, int64_t keep)
     if (st.st_size <= keep) return 0;
     int rc;
     do rc = io_sys.ftruncate(l->fd, (off_t)keep);
-    while (rc < 0 && errno == EINTR);
+    while (rc && errno == EINTR);
     return rc;
 }
 

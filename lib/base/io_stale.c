@@ -16,7 +16,7 @@ int sys_lock(int fd)
 {
     int rc;
     do rc = flock(fd, LOCK_EX | LOCK_NB);
-    while (rc < 0 && errno == EINTR);
+    while (rc && errno == EINTR);
     return rc;
 }
 

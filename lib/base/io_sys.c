@@ -64,7 +64,7 @@ int sys_fsync(int fd)
 {
     int rc;
     do rc = io_sys.fsync(fd);
-    while (rc < 0 && errno == EINTR);
+    while (rc && errno == EINTR);
     return rc;
 }
 
@@ -72,7 +72,7 @@ int sys_rename(const char *from, const char *to)
 {
     int rc;
     do rc = io_sys.rename(from, to);
-    while (rc < 0 && errno == EINTR);
+    while (rc && errno == EINTR);
     return rc;
 }
 
@@ -80,7 +80,7 @@ int sys_rename_new(const char *from, const char *to)
 {
     int rc;
     do rc = io_sys.rename_new(from, to);
-    while (rc < 0 && errno == EINTR);
+    while (rc && errno == EINTR);
     return rc;
 }
 

@@ -16,7 +16,7 @@ struct json_scratch {
 };
 void json_scratch_free(struct json_scratch *s);
 
-/* Where and why a text is not JSON. */
+/* The place and the cause of a syntax error. */
 struct json_fault {
     size_t at;   /* byte offset */
     bool at_end; /* the text ended inside a value */

@@ -57,7 +57,7 @@ void log_bar(const char *text)
     if (!text && !state.bar) return;
     if (n > 0)
         write_all(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-    state.bar = text != NULL;
+    state.bar = text;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

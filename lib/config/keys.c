@@ -19,7 +19,7 @@ static const struct part parts[] = {
     {config_keys_sft, &config_keys_sft_count},
 };
 
-size_t config_key_count(void)
+static size_t key_count(void)
 {
     size_t n = 0;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) n += *parts[p].count;
@@ -86,7 +86,7 @@ static bool near_beside(const char *path, size_t n, char *out, size_t size)
     struct arena a = {0};
     const struct config_key *k;
     size_t count = 0;
-    const char **words = arena_alloc(&a, (config_key_count() + 1) * sizeof *words, NULL);
+    const char **words = arena_alloc(&a, (key_count() + 1) * sizeof *words, NULL);
     for (size_t i = 0; words && (k = config_key_at(i)); i++) {
         if (strncmp(k->path, path, n)) continue;
         const char *rest = k->path + n;
@@ -102,7 +102,7 @@ static bool near_beside(const char *path, size_t n, char *out, size_t size)
 static bool near_anywhere(const char *word, char *out, size_t size)
 {
     const struct config_key *k;
-    const char **words = mem_alloc(config_key_count() + 1, sizeof *words, NULL);
+    const char **words = mem_alloc(key_count() + 1, sizeof *words, NULL);
     for (size_t i = 0; words && (k = config_key_at(i)); i++) words[i] = leaf(k->path);
     const char *near = words ? opt_nearest(word, words) : NULL;
     mem_free(words);

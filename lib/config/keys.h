@@ -46,7 +46,6 @@ struct config_key {
     const char *doc;   /* one line: what it does, why it has no effect, or what is missing */
 };
 
-size_t config_key_count(void);
 const struct config_key *config_key_at(size_t i); /* NULL after the last */
 /* Returns the row for path, or NULL. Prefers an exact row of the given strategy, then one of
  * another strategy or a row "a.*". */

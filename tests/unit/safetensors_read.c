@@ -71,8 +71,8 @@ static void lies(void)
     const char *h = "{" T("a", "F32", "1", "0,4") "}";
     CHECK("a header longer than the file",
           !parse(h, strlen(h), 5000, 4, &e) && strstr(e.msg, "claims 5000") && e.code == ERR_DATA);
-    CHECK("a header of 2^62 bytes",
-          !parse(h, strlen(h), INT64_MAX / 2, 4, &e) && strstr(e.msg, "but the format allows only"));
+    CHECK("a header of 2^62 bytes", !parse(h, strlen(h), INT64_MAX / 2, 4, &e) &&
+                                        strstr(e.msg, "but the format allows only"));
     CHECK("a header length of 0", !parse(h, strlen(h), 0, 4, &e) && strstr(e.msg, "start with"));
     CHECK("a header cut in the middle", !parse(h, strlen(h), 20, 4, &e) && e.code == ERR_DATA);
     CHECK("seven bytes", !safetensors_parse("1234567", 7, "x", &e) && e.code == ERR_DATA);
