@@ -90,7 +90,7 @@ static int write_tensor(const struct job *job, struct safetensors_writer *w, flo
         gguf_dequant(t->type, t->data + t->bytes / rows * from, cols, row);
         for (size_t i = 0; i < cols; i++)
             out[i] = bf16_from_f32(row[vector ? source_row(i, job->head_rows) : i]);
-        if (safetensors_write(w, out, cols * sizeof *out, e) != 0) return -1;
+        if (safetensors_write(w, out, cols * sizeof *out, e)) return -1;
     }
     return 0;
 }

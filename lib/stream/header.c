@@ -16,6 +16,8 @@ static const char *const kind_makers[] = {"sft-tokenize", "sft-template", "sft-p
 const char *stream_kind_name(enum stream_kind kind) { return kind_names[kind]; }
 const char *stream_kind_maker(enum stream_kind kind) { return kind_makers[kind]; }
 
+const char *stream_mode_name(enum pack_mode mode) { return mode_names[mode]; }
+
 int stream_mode_find(const char *name, enum pack_mode *mode)
 {
     for (int i = 0; i < MODES; i++)
