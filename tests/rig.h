@@ -29,8 +29,7 @@ TINY bool rig_open(struct rig *r, const char *device, const struct model *m,
         printf("not ok open %s: %s\n", device, e.msg);
         return false;
     }
-    tiny_weights(&r->t.weights,
-                 optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL);
+    tiny_weights(&r->t.weights, optimizer_master(&r->t.optimizer));
     return true;
 }
 TINY void rig_close(struct rig *r)

@@ -41,13 +41,13 @@ TINY float tiny_value(const char *name, uint32_t i)
 }
 
 /* master: of the trained ones; NULL: there is none. */
-TINY void tiny_weights(struct weights *w, void *master)
+TINY void tiny_weights(struct weights *w, const struct weights_state *master)
 {
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
         float *v = malloc(p->n * sizeof *v);
         for (size_t j = 0; j < p->n; j++) v[j] = tiny_value(p->name, (uint32_t)j);
-        weights_set(w, p->trained ? master : NULL, p->offset, p->n, v);
+        weights_set(w, master, p, 0, p->n, v);
         free(v);
     }
 }

@@ -140,7 +140,7 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
 }
 
 int adapter_load(const struct adapter *a, const struct safetensors *base, struct weights *w,
-                 void *master, struct err *e)
+                 const struct weights_state *master, struct err *e)
 {
     if (!adapter_on(a)) return 0;
     if (!a->from) return lora_start(w, a->o.seed, master, e);

@@ -36,6 +36,6 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
 /* Stores the adapter's first values in w and, unless NULL, in master, after those of the base. Does
  * nothing when a is off. */
 int adapter_load(const struct adapter *a, const struct safetensors *base, struct weights *w,
-                 void *master, struct err *e);
+                 const struct weights_state *master, struct err *e);
 
 #endif

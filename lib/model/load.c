@@ -32,25 +32,27 @@ void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t 
     }
 }
 
-/* The part of elements [at, *end) in this rank's shard: returns its begin and sets *end. */
-static size_t held(const struct weights *w, size_t at, size_t *end)
+void *weights_state_at(const struct weights *w, const struct weights_state *s, size_t bucket,
+                       size_t *from, size_t *to)
 {
-    if (*end > w->shard_end) *end = w->shard_end;
-    return at < w->shard_begin ? w->shard_begin : at;
+    const struct params_part part = params_part(&w->params, bucket, s->parts, s->at);
+    params_clip(from, to, part.begin, part.end);
+    return (char *)s->flat + (part.state + *from - part.begin) * dtype_size(s->type);
 }
 
-void weights_put_shard(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
-                       const float *values)
+void weights_put_state(struct weights *w, const struct weights_state *s, const struct param *p,
+                       size_t at, size_t count, const float *values)
 {
-    size_t to = at + count;
-    const size_t from = held(w, at, &to);
-    if (from < to) weights_put(w, flat, t, from, to - from, values + (from - at));
+    size_t from = p->offset + at, to = from + count;
+    void *state = weights_state_at(w, s, p->bucket, &from, &to);
+    if (from < to) weights_put(w, state, s->type, 0, to - from, values + (from - p->offset - at));
 }
 
-void weights_set(struct weights *w, void *master, size_t at, size_t count, const float *values)
+void weights_set(struct weights *w, const struct weights_state *master, const struct param *p,
+                 size_t at, size_t count, const float *values)
 {
-    weights_put(w, w->values, w->compute, at, count, values);
-    if (master) weights_put_shard(w, master, w->accum, at, count, values);
+    weights_put(w, w->values, w->compute, p->offset + at, count, values);
+    if (master && p->trained) weights_put_state(w, master, p, at, count, values);
 }
 
 int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, size_t count,
@@ -104,7 +106,8 @@ static int check_tied(const struct weights *w, const struct safetensors *s, stru
         out->file, out->name, embed);
 }
 
-/* The table of the whole model: for weights of some layers it is made, and the caller's to free. */
+/* Returns the table of the whole model; for weights of some layers it makes *made, which the caller
+ * frees. */
 static const struct params *whole_table(const struct weights *w, struct params *made, struct err *e)
 {
     if (w->params.has_embedding && w->params.has_head) return &w->params;
@@ -141,41 +144,43 @@ static int check_extra(const struct weights *w, const struct safetensors *s, str
                    first->file, first->name, extra);
 }
 
-/* A run of at most STAGING elements of a tensor in the file's type, through fp32. */
+/* Loads a run of at most STAGING elements in the file's type, through fp32. */
 static int load_converted(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                          void *master, const struct param_run *r)
+                          const struct weights_state *master, const struct param_run *r)
 {
     float chunk[4096];
     const size_t size = dtype_size(t->dtype);
     for (size_t i = 0, c; i < r->n; i += c) {
         c = r->n - i < 4096 ? r->n - i : 4096;
         if (dtype_to_f32(t->dtype, t->data + (r->whole + i) * size, c, chunk)) return -1;
-        weights_set(w, master, p->offset + r->at + i, c, chunk);
+        weights_set(w, master, p, r->at + i, c, chunk);
     }
     return 0;
 }
 
-/* The same where the file's type is that of the computation: nothing to convert but the master,
- * which is fp32 of bf16, exactly. */
+/* Loads a run where the file has the type of the computation, bf16: only the master weights are
+ * converted, exactly. */
 static void load_same(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                      void *master, const struct param_run *r)
+                      const struct weights_state *master, const struct param_run *r)
 {
     struct device *d = w->device;
-    const size_t size = dtype_size(w->compute), begin = p->offset + r->at;
-    size_t end = begin + r->n;
-    const size_t from = held(w, begin, &end);
-    d->ops->upload(d, (char *)w->values + begin * size, t->data + r->whole * size, r->n * size);
-    if (master && from < end)
-        op_cast(d, &(struct op_cast){.y = (char *)master + from * dtype_size(w->accum),
+    const size_t size = dtype_size(w->compute);
+    size_t from = p->offset + r->at, to = from + r->n;
+    d->ops->upload(d, (char *)w->values + from * size, t->data + r->whole * size, r->n * size);
+    if (!master || !p->trained) return;
+    void *state = weights_state_at(w, master, p->bucket, &from, &to);
+    if (from < to)
+        op_cast(d, &(struct op_cast){.y = state,
                                      .x = (char *)w->values + from * size,
-                                     .n = (int64_t)(end - from),
-                                     .to = w->accum,
+                                     .n = (int64_t)(to - from),
+                                     .to = master->type,
                                      .from = w->compute});
 }
 
-/* The blocks of a tensor that this rank holds. */
+/* Loads the blocks of a tensor that this rank holds. */
 static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                       const struct safetensors *s, void *master, struct err *e)
+                       const struct safetensors *s, const struct weights_state *master,
+                       struct err *e)
 {
     const size_t size = dtype_size(t->dtype);
     const bool same = t->dtype == DT_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
@@ -192,13 +197,14 @@ static int load_tensor(struct weights *w, const struct param *p, const struct hf
     return 0;
 }
 
-int weights_load(struct weights *w, const struct safetensors *s, void *master, struct err *e)
+int weights_load(struct weights *w, const struct safetensors *s, const struct weights_state *master,
+                 struct err *e)
 {
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
         if (p->adapter) continue;
         const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->whole, e);
-        if (!t || load_tensor(w, p, t, s, p->trained ? master : NULL, e)) return -1;
+        if (!t || load_tensor(w, p, t, s, master, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }
     return check_tied(w, s, e) ? -1 : check_extra(w, s, e);

@@ -13,7 +13,7 @@
 
 static bool is_a(const struct param *p) { return strstr(p->name, ".lora_A.") != NULL; }
 
-int lora_start(struct weights *w, uint64_t seed, void *master, struct err *e)
+int lora_start(struct weights *w, uint64_t seed, const struct weights_state *master, struct err *e)
 {
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
@@ -24,7 +24,7 @@ int lora_start(struct weights *w, uint64_t seed, void *master, struct err *e)
         const uint64_t stream = hash64(p->name, strlen(p->name), 0);
         for (size_t j = 0; j < p->n; j++)
             v[j] = (float)(bound * (2 * rng_uniform(seed, RNG_INIT, stream, j) - 1));
-        weights_set(w, master, p->offset, p->n, v);
+        weights_set(w, master, p, 0, p->n, v);
         mem_free(v);
     }
     return 0;
@@ -46,7 +46,7 @@ struct lora_options lora_of_peft(const struct peft *p)
 }
 
 static int load_one(struct weights *w, const struct param *p, const struct hf_tensor *t,
-                    void *master, struct err *e)
+                    const struct weights_state *master, struct err *e)
 {
     float *v = mem_alloc(p->n, sizeof *v, e);
     if (!v) return -1;
@@ -57,7 +57,7 @@ static int load_one(struct weights *w, const struct param *p, const struct hf_te
         err_set(e, ERR_DATA, "%s: tensor %s has another size or type than the run's", t->file,
                 t->name);
     else
-        weights_set(w, p->trained ? master : NULL, p->offset, p->n, v);
+        weights_set(w, master, p, 0, p->n, v);
     mem_free(v);
     return rc;
 }
@@ -91,7 +91,8 @@ static int check_part(const struct weights *w, const struct peft *p, const struc
     return 0;
 }
 
-int lora_load(struct weights *w, const struct peft *p, void *master, struct err *e)
+int lora_load(struct weights *w, const struct peft *p, const struct weights_state *master,
+              struct err *e)
 {
     size_t used = 0;
     for (size_t i = 0; i < w->params.count; i++) {

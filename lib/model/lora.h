@@ -37,16 +37,18 @@ struct lora_block {
 };
 
 struct weights;
+struct weights_state;
 struct stage;
 /* From now on elements are dropped as in this step; or, not on, none is. */
 void lora_drop(struct stage *s, bool on, uint64_t step);
 /* A is uniform in +-1/sqrt(in), as peft begins (kaiming_uniform with a = sqrt(5)); B is zero. Into
  * the weights and, unless NULL, into master. */
-int lora_start(struct weights *w, uint64_t seed, void *master, struct err *e);
+int lora_start(struct weights *w, uint64_t seed, const struct weights_state *master, struct err *e);
 /* The options of weights that have the adapter's matrices; without dropout. p must outlive them. */
 struct lora_options lora_of_peft(const struct peft *p);
 /* Values of an adapter that peft_check has seen: A, B, and modules trained as a whole. ERR_DATA
  * when its matrices are not those of the weights. */
-int lora_load(struct weights *w, const struct peft *p, void *master, struct err *e);
+int lora_load(struct weights *w, const struct peft *p, const struct weights_state *master,
+              struct err *e);
 
 #endif

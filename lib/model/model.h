@@ -123,6 +123,9 @@ struct param {
     struct shard_block block[HF_ROW_ROLES]; /* of the whole; they lie here one below the other */
     int blocks;
     size_t offset, n; /* elements, in the flat allocation */
+    size_t place;     /* the canonical position of the whole tensor's first element */
+    size_t range;     /* the position where its range of the canonical order begins */
+    size_t bucket;    /* the index of its bucket; params.nbuckets: it lies in none */
     enum shard shard;
     bool decay;   /* weight decay applies: matrices, not norms and biases */
     bool trained; /* its gradient is wanted */
@@ -138,30 +141,53 @@ struct param_run {
 bool param_next(const struct param *p, size_t most, struct param_run *r);
 
 /* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
- * gate and up. The allocation has three zones: [0, decay_end) trained matrices, which decay;
- * [decay_end, trained) trained vectors; [trained, total) what is frozen. Weights have all of them;
- * gradients, master weights and moments end at `trained`. The offsets are the same in all.
- * A block of adjacent tensors of which one is trained lies in the trained zones as a whole; `runs`
- * leaves the frozen ones out. */
+ * gate and up. The allocation begins with the buckets of trained tensors: the embedding, each
+ * layer, then the last norm with the head. The frozen tensors follow in [trained, total). The
+ * values have both parts. The gradients have the buckets only, at the same offsets. A block of
+ * adjacent tensors lies in a bucket as a whole if one of them is trained; the runs leave its frozen
+ * tensors out.
+ *
+ * The canonical order lists the trained matrices of the whole model, then its trained vectors, then
+ * its frozen tensors, each from the embedding to the head, each block at a multiple of 64. The
+ * position of an element in it depends neither on the buckets nor on what this rank holds. Files,
+ * random rounding and sums of squares follow it. A range of it is a sequence of trained tensors
+ * that decay alike, without a frozen one between them. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
         down_bias;
 };
-/* Elements [begin, end), alignment included, that an optimizer updates alike. */
+/* The gradients of a bucket are complete at the same time, and data-parallel ranks own equal parts
+ * of it. layer: -1 is the embedding; the number of layers is the last norm and the head. */
+struct params_bucket {
+    size_t begin, end; /* elements; a multiple of params_options.multiple */
+    size_t decay_end;  /* matrices, which decay, end here; then come vectors, then padding */
+    int layer;
+};
+/* Elements [begin, end) of a bucket, alignment included, that an optimizer updates alike. They are
+ * adjacent in the canonical order too, from position `place` on. */
 struct params_run {
     size_t begin, end;
+    size_t place, range, bucket; /* as of a param */
     bool decay;
 };
+/* Elements [begin, end) of a bucket, one of its equal parts. The optimizer's state of a rank has
+ * its parts of all buckets one after the other; that of this part begins at `state`. */
+struct params_part {
+    size_t begin, end, state;
+};
 struct params {
-    struct param *p; /* in the order of the allocation */
+    struct param *p; /* in canonical order */
     const struct param **by_name;
     size_t count, cap;
-    size_t decay_end, trained, total;  /* where the zones end: elements, alignment included */
+    size_t trained, total;             /* where buckets, and frozen tensors, end: elements */
     size_t elements, elements_trained; /* without alignment */
+    size_t places, places_trained;     /* positions in the canonical order, alignment included;
+                                          those of what is trained */
     size_t embed, head, final_norm;    /* head is embed when tied */
     struct layer_offsets *layers;      /* of all layers of the model; valid in [first, end) */
-    struct params_run *runs;           /* rising */
-    size_t nruns, runs_cap;
+    struct params_bucket *buckets;     /* one after the other from element 0 on */
+    struct params_run *runs;           /* in canonical order */
+    size_t nbuckets, buckets_cap, nruns, runs_cap;
     struct lora_block *lora; /* see lora.h; blocks without one have no parts */
     size_t nlora;
     int lowest;     /* layers below this one have nothing that is trained, nor has the embedding */
@@ -175,13 +201,17 @@ struct params_options {
     void *arg;
     int first, end; /* only the tensors of layers [first, end); end 0: of all. The first layer comes
                        with the embedding, the last with the norm and the head behind it. */
-    size_t multiple; /* `trained` is a multiple of it: equal parts for ranks; 0: of 64 */
+    size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
     int tp, at;      /* tensor-parallel ranks, and this one among them; 0: there is one */
 };
 /* The parameters that this rank holds of the whole model m. o NULL: all of them, all trained. */
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e);
 void params_free(struct params *t);
+/* Part `at` of `parts` equal ones of a bucket; `parts` divides params_options.multiple. */
+struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
+/* Cuts [*begin, *end) down to its intersection with [from, to); empty: *begin = *end. */
+void params_clip(size_t *begin, size_t *end, size_t from, size_t to);
 /* NULL when there is none of that name. */
 const struct param *params_find(const struct params *t, const char *name, size_t n);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameter table: the rows of the model's family in each layer, each tensor with its place. */
-#include <stddef.h>
+/* The parameter table: the rows of the model's family in each layer, each tensor with its position
+ * in the canonical order. params_arrange.c gives the tensors their offsets in memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +8,9 @@
 #include "base/mem.h"
 #include "model/params_impl.h"
 
-enum { ALIGN = 64 }; /* elements; a matrix product starts on a cache line in any type */
-
-/* The zones are made one after the other, each by a pass over all blocks. */
+/* The zones of the canonical order. Each is made by a pass over all blocks. */
 enum zone { ZONE_MATRICES, ZONE_VECTORS, ZONE_FROZEN, ZONES };
+/* Until params_arrange, the table has the place of each block in the fields for its offset. */
 struct maker {
     const struct model *m;
     struct hf_sizes sizes; /* of the whole model */
@@ -19,46 +18,49 @@ struct maker {
     struct params *t;
     struct err *e;
     enum zone zone;
-    bool apart; /* a frozen tensor lies after the last trained one */
+    struct params_blocks blocks;
+    size_t range; /* the place where the range of the last trained tensor begins */
+    bool open;    /* the next trained tensor may continue that range */
+    bool decays;  /* the tensors of that range decay */
     bool failed;
     size_t linear;    /* blocks of linear layers in a layer */
     size_t at_linear; /* the next of them */
 };
 
-static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
-
-/* p is to be updated: a new run, or the last one grows over the alignment before p. */
-static int note_run(struct maker *k, const struct param *p)
+/* Gives p the next place. Tensors that this rank does not hold have places too. */
+static int place(struct maker *k, struct param *p)
 {
-    struct params *t = k->t;
-    struct params_run *last = t->nruns ? &t->runs[t->nruns - 1] : NULL;
-    if (last && !k->apart && last->decay == p->decay) {
-        last->end = p->offset + p->n;
-        return 0;
-    }
-    k->apart = false;
-    if (mem_grow(&t->runs, &t->runs_cap, t->nruns + 1, sizeof *t->runs, k->e)) return -1;
-    t->runs[t->nruns++] = (struct params_run){p->offset, p->offset + p->n, p->decay};
+    size_t n;
+    p->place = k->t->places;
+    if (mem_mul((size_t)p->whole[0], p->rank == 2 ? (size_t)p->whole[1] : 1, &n) ||
+        mem_add(p->place, n, &k->t->places) || k->t->places > SIZE_MAX / 64)
+        return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
+    k->open &= p->trained && k->decays == p->decay;
+    if (!p->trained) return 0;
+    if (!k->open) k->range = p->place;
+    p->range = k->range;
+    k->open = true;
+    k->decays = p->decay;
     return 0;
 }
 
-/* Appends one tensor right after the one before it. */
-static int put(struct maker *k, const struct param *p)
+/* Appends a tensor that this rank holds. */
+static int append(struct maker *k, const struct param *p)
 {
     struct params *t = k->t;
-    size_t end;
-    if (mem_add(t->total, p->n, &end) || end > SIZE_MAX / 64)
-        return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
     if (mem_grow(&t->p, &t->cap, t->count + 1, sizeof *t->p, k->e)) return -1;
-    struct param *at = &t->p[t->count++];
-    *at = *p;
-    at->offset = t->total;
-    t->total = end;
-    t->elements += at->n;
-    k->apart |= !at->trained;
-    if (!at->trained) return 0;
-    t->elements_trained += at->n;
-    return note_run(k, at);
+    t->p[t->count++] = *p;
+    t->elements += p->n;
+    if (p->trained) t->elements_trained += p->n;
+    return 0;
+}
+
+static int append_block(struct maker *k, const struct params_block *b)
+{
+    struct params_blocks *all = &k->blocks;
+    if (mem_grow(&all->b, &all->cap, all->n + 1, sizeof *all->b, k->e)) return -1;
+    all->b[all->n++] = *b;
+    return 0;
 }
 
 /* ---- blocks ---- */
@@ -72,18 +74,21 @@ static bool holds(const struct maker *k, int layer)
     return layer >= t->first && layer < t->end;
 }
 
-/* Tensors side by side, if they belong to the zone that is being made. layer: whose they are; that
- * of the embedding is -1. Returns their offset, which stays what it is (at) in other passes. */
-static size_t put_block(struct maker *k, int layer, size_t at, const struct param *p, int n)
+/* Appends n adjacent tensors of a layer (-1: the embedding) if the current pass makes their zone,
+ * and returns their place; in another pass, returns `at`. */
+static size_t put_block(struct maker *k, int layer, size_t at, struct param *p, int n)
 {
     bool trained = false;
     for (int i = 0; i < n; i++) trained |= p[i].trained;
     enum zone zone = !trained ? ZONE_FROZEN : p->decay ? ZONE_MATRICES : ZONE_VECTORS;
     if (k->failed || zone != k->zone) return at;
     if (trained && layer < k->t->lowest) k->t->lowest = layer;
-    if (!holds(k, layer)) return at;
-    at = k->t->total = aligned(k->t->total);
-    for (int i = 0; i < n && !k->failed; i++) k->failed = put(k, &p[i]) != 0;
+    at = k->t->places = params_aligned(k->t->places, 0);
+    const struct params_block b = {at, k->t->count, n, layer, trained, p->decay, 0};
+    const bool held = holds(k, layer);
+    if (held) k->failed = append_block(k, &b) != 0;
+    for (int i = 0; i < n && !k->failed; i++)
+        k->failed = place(k, &p[i]) || (held && append(k, &p[i]));
     return at;
 }
 
@@ -94,7 +99,7 @@ static bool is_target(const struct maker *k, const struct param *base)
     return k->o.lora.target(k->o.lora.arg, module);
 }
 
-/* The adapters of a block's members: their A side by side, then each B. */
+/* Appends the adapters of a block's members: all A side by side, then each B. */
 static void put_adapters(struct maker *k, int l, struct lora_block *to, const struct param *p,
                          int count)
 {
@@ -111,7 +116,7 @@ static void put_adapters(struct maker *k, int l, struct lora_block *to, const st
     for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, &b[i], 1);
 }
 
-/* The adapters that go with a block of linear layers at `at`, which the last pass settles. */
+/* Notes the place `at` of a block of linear layers, and appends its adapters in the first pass. */
 static void put_lora(struct maker *k, int l, size_t at, const struct param *p, int n)
 {
     const size_t site = (size_t)l * k->linear + k->at_linear++;
@@ -124,24 +129,6 @@ static void put_lora(struct maker *k, int l, size_t at, const struct param *p, i
     to->weight = at;
 }
 
-#define SLOT(field) offsetof(struct layer_offsets, field)
-/* Where the offset of a block is noted. */
-static size_t *slot(struct params *t, int layer, enum hf_block block)
-{
-    static const size_t of_layer[HF_BLOCKS] = {
-        [HF_BLOCK_NORM1] = SLOT(norm1),       [HF_BLOCK_QKV] = SLOT(qkv),
-        [HF_BLOCK_QKV_BIAS] = SLOT(qkv_bias), [HF_BLOCK_Q_NORM] = SLOT(q_norm),
-        [HF_BLOCK_K_NORM] = SLOT(k_norm),     [HF_BLOCK_O] = SLOT(o),
-        [HF_BLOCK_O_BIAS] = SLOT(o_bias),     [HF_BLOCK_NORM2] = SLOT(norm2),
-        [HF_BLOCK_GATE_UP] = SLOT(gate_up),   [HF_BLOCK_GATE_UP_BIAS] = SLOT(gate_up_bias),
-        [HF_BLOCK_DOWN] = SLOT(down),         [HF_BLOCK_DOWN_BIAS] = SLOT(down_bias),
-    };
-    if (block == HF_BLOCK_EMBED) return &t->embed;
-    if (block == HF_BLOCK_HEAD) return &t->head;
-    if (block == HF_BLOCK_NORM_FINAL) return &t->final_norm;
-    return (size_t *)(void *)((char *)&t->layers[layer] + of_layer[block]);
-}
-
 static void put_rows(struct maker *k, int layer, const struct hf_row *const *rows, int n)
 {
     struct param p[HF_BLOCK_ROWS];
@@ -149,7 +136,7 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
     for (int i = 0; i < n && !k->failed; i++)
         k->failed = param_describe(&k->o, &k->sizes, rows[i], layer, &p[i], k->e) != 0;
     if (k->failed) return;
-    size_t *to = slot(k->t, layer, x->block);
+    size_t *to = params_slot(k->t, layer, x->block);
     *to = put_block(k, layer, *to, p, n);
     if (k->t->lora && hf_row_is_linear(rows[0])) put_lora(k, layer, *to, p, n);
 }
@@ -161,7 +148,7 @@ static bool ends_block(const struct hf_row *const *rows, int n, const struct hf_
     return n == HF_BLOCK_ROWS || (n && hf_row_info(rows[0])->block != hf_row_info(next)->block);
 }
 
-/* The blocks of matrices, or those of vectors, of one bucket. */
+/* Appends the blocks of matrices, or those of vectors, of one bucket. */
 static void put_bucket(struct maker *k, enum hf_bucket bucket, int layer, bool matrices)
 {
     const struct hf_row *r, *end, *rows[HF_BLOCK_ROWS];
@@ -184,24 +171,17 @@ static void put_both(struct maker *k, enum hf_bucket bucket, int layer)
     if (k->zone != ZONE_MATRICES) put_bucket(k, bucket, layer, false);
 }
 
-/* One pass: every block that belongs to the zone. */
+/* Makes one pass, which appends every block of the zone. */
 static void put_zone(struct maker *k, enum zone zone)
 {
     k->zone = zone;
     put_both(k, HF_EMBED, -1);
     for (int l = 0; l < k->m->layers && !k->failed; l++) put_both(k, HF_LAYER, l);
     put_both(k, HF_HEAD, k->m->layers);
-    k->t->total = aligned(k->t->total);
+    k->t->places = params_aligned(k->t->places, 0);
 }
 
-/* The alignment at the end of the trained zones belongs to nobody, and so is updated by nobody. */
-static void pad(struct params *t, size_t multiple)
-{
-    if (multiple) t->total = (t->total + multiple - 1) / multiple * multiple;
-    t->trained = t->total;
-}
-
-/* Blocks of linear layers in a layer. */
+/* The number of blocks of linear layers in a layer. */
 static size_t count_linear(const struct hf_row *table)
 {
     const struct hf_row *r, *end, *last = NULL;
@@ -237,6 +217,20 @@ static int make_lora(struct maker *k, struct params *t)
     return t->lora ? 0 : -1;
 }
 
+static int make(struct maker *k)
+{
+    struct params *t = k->t;
+    t->layers = mem_alloc((size_t)k->m->layers, sizeof *t->layers, k->e);
+    if (!t->layers || (k->o.lora.rank > 0 && make_lora(k, t))) return -1;
+    for (enum zone z = ZONE_MATRICES; z < ZONES; z++) {
+        put_zone(k, z);
+        if (z != ZONE_FROZEN) t->places_trained = t->places;
+    }
+    if (k->failed || params_arrange(t, k->m->layers, &k->blocks, k->o.multiple, k->e)) return -1;
+    if (k->m->tied) t->head = t->embed;
+    return make_index(t, k->e);
+}
+
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e)
 {
@@ -250,18 +244,10 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     t->has_head = t->end == m->layers;
     if (model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
     model_sizes(m, &k.sizes);
-    t->layers = mem_alloc((size_t)m->layers, sizeof *t->layers, e);
-    if (!t->layers) return -1;
-    if (k.o.lora.rank > 0) k.failed = make_lora(&k, t) != 0;
-    put_zone(&k, ZONE_MATRICES);
-    t->decay_end = t->total;
-    put_zone(&k, ZONE_VECTORS);
-    pad(t, k.o.multiple);
-    put_zone(&k, ZONE_FROZEN);
-    if (m->tied) t->head = t->embed;
-    if (!k.failed && make_index(t, e) == 0) return 0;
-    params_free(t);
-    return -1;
+    const int rc = make(&k);
+    mem_free(k.blocks.b);
+    if (rc) params_free(t);
+    return rc;
 }
 
 void params_free(struct params *t)
@@ -270,6 +256,7 @@ void params_free(struct params *t)
     mem_free(t->by_name);
     mem_free(t->layers);
     mem_free(t->runs);
+    mem_free(t->buckets);
     mem_free(t->lora);
     *t = (struct params){0};
 }

@@ -48,6 +48,14 @@ void plan_add_host(struct plan *p, enum plan_class class, const char *name, size
     if (!p->failed) p->b[p->count - 1].host = true;
 }
 
+int plan_after(const struct plan *p)
+{
+    int last = 0;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->b[i].begin != PLAN_ALWAYS && p->b[i].end > last) last = p->b[i].end;
+    return last + 1;
+}
+
 /* Larger first, then in order of addition: the classic heuristic for this packing problem. */
 static int by_size(const void *x, const void *y)
 {

@@ -49,6 +49,8 @@ void plan_add(struct plan *p, enum plan_class class, const char *name, int layer
 /* Adds a buffer of the host's memory for the whole run. */
 void plan_add_host(struct plan *p, enum plan_class class, const char *name, size_t bytes,
                    void **slot);
+/* A time after those of all buffers so far, at which none of them is in use. */
+int plan_after(const struct plan *p);
 /* Gives every buffer an offset such that no two that live at the same time overlap. */
 int plan_place(struct plan *p, struct err *e);
 /* Stores base + offset through every slot; of the buffers in the host's memory, host + offset. */

@@ -8,7 +8,9 @@
 int weights_init(struct weights *w, const struct model *m, const struct weights_options *o,
                  struct device *d, struct plan *plan, struct err *e)
 {
-    *w = (struct weights){.m = *m,
+    *w = (struct weights){.whole = *m,
+                          .m = *m,
+                          .made = o->params,
                           .compute = o->compute,
                           .length = o->length,
                           .lora = o->params.lora,
@@ -21,7 +23,6 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     if (model_local(m, o->params.tp, o->params.at, &w->m, e) ||
         params_make(m, &o->params, &w->params, e))
         return -1;
-    w->shard_end = w->params.trained;
     w->staging = mem_alloc(STAGING, sizeof(double), e);
     if (!w->staging) return -1;
     plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
@@ -62,7 +63,8 @@ void weights_begin(struct weights *w)
 {
     const struct params *p = &w->params;
     const bool is_head = p->has_head && w->m.tied; /* which overwrites it */
-    weights_clear(w, p->decay_end, p->trained);
+    for (size_t i = 0; i < p->nbuckets; i++)
+        weights_clear(w, p->buckets[i].decay_end, p->buckets[i].end);
     if (p->has_embedding && !is_head)
         weights_clear(w, p->embed, p->embed + (size_t)(w->m.vocab * w->m.hidden));
     w->overwrite = true;

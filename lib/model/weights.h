@@ -16,7 +16,8 @@ struct weights_options {
     struct params_options params; /* the layers, and what is frozen in them */
 };
 struct weights {
-    struct model m;
+    struct model whole, m;      /* the model; the descriptor of what this rank computes of it */
+    struct params_options made; /* the options of params, which are of the whole model */
     struct params params;
     enum dtype compute; /* the type of the values */
     enum dtype accum;   /* of sums, gradients and statistics: fp32, or fp64 with DT_F64 */
@@ -24,12 +25,18 @@ struct weights {
     struct lora_options lora;
     bool has_gradients;
     struct device *device;
-    void *values;                  /* [params.total] compute type */
-    void *gradients;               /* [params.trained] accumulation type */
-    void *cosines, *sines;         /* [length, head_dim/2] accumulation type; see rotary.c */
-    bool overwrite;                /* the next gradient of a matrix overwrites what is there */
-    size_t shard_begin, shard_end; /* the trained elements whose optimizer state is here */
-    void *staging;                 /* host memory for conversions */
+    void *values;          /* [params.total] compute type */
+    void *gradients;       /* [params.trained] accumulation type */
+    void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
+    bool overwrite;        /* the next gradient of a matrix overwrites what is there */
+    void *staging;         /* host memory for conversions */
+};
+/* A buffer of the optimizer's state: part `at` of `parts` equal ones of every bucket, one after the
+ * other. */
+struct weights_state {
+    void *flat; /* NULL: there is none */
+    enum dtype type;
+    int parts, at;
 };
 
 /* Makes the parameter table and adds the flat allocations to the plan. The model is copied; the
@@ -53,17 +60,24 @@ static inline bool weights_trained(const struct weights *w, size_t offset)
 }
 
 /* ---- values in and out (load.c) ---- */
-/* Reads all tensors of the table: into the values and, unless NULL, into master (accumulation
- * type). ERR_DATA for a tensor that is missing, of another shape, or not the model's. */
-int weights_load(struct weights *w, const struct safetensors *s, void *master, struct err *e);
-/* Sets elements [at, at + count) of the values, and of master unless NULL. */
-void weights_set(struct weights *w, void *master, size_t at, size_t count, const float *values);
-/* Sets such elements of one flat allocation of type t. */
+/* Reads all tensors of the table: into the values and, unless NULL, into the master weights.
+ * ERR_DATA for a tensor that is missing, of another shape, or not the model's. */
+int weights_load(struct weights *w, const struct safetensors *s, const struct weights_state *master,
+                 struct err *e);
+/* Sets elements [at, at + count) of a tensor's values and, unless master is NULL or the tensor is
+ * frozen, those of its master weights that are here. */
+void weights_set(struct weights *w, const struct weights_state *master, const struct param *p,
+                 size_t at, size_t count, const float *values);
+/* Sets elements [at, at + count) of one flat allocation of type t. */
 void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
                  const float *values);
-/* As weights_put, but only those of the elements that are in [shard_begin, shard_end). */
-void weights_put_shard(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
-                       const float *values);
+/* Sets those of elements [at, at + count) of a trained tensor whose state is here. */
+void weights_put_state(struct weights *w, const struct weights_state *s, const struct param *p,
+                       size_t at, size_t count, const float *values);
+/* Clips elements [*from, *to) of the allocation of weights, in one bucket, to those whose state is
+ * here; returns the address of the state of the first. */
+void *weights_state_at(const struct weights *w, const struct weights_state *s, size_t bucket,
+                       size_t *from, size_t *to);
 /* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */
 int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, size_t count,
                 float *out, struct err *e);

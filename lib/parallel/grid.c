@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arithmetic of the grid of ranks, and of parts. */
+/* The arithmetic of the grid of ranks. */
 #include "parallel/mesh.h"
 
 int mesh_ranks(const struct mesh *m)
@@ -63,22 +63,3 @@ int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i)
 }
 
 bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
-
-void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end)
-{
-    size_t units = n / align + (n % align != 0);
-    *begin = (size_t)shard_begin(units, parts, at) * align;
-    *end = (size_t)shard_begin(units, parts, at + 1) * align;
-    if (*begin > n) *begin = n;
-    if (*end > n) *end = n;
-}
-
-int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e)
-{
-    const uint64_t columns = p->rank == 2 ? p->shape[1] : 1;
-    const int tp = m->size[MESH_TP];
-    if (shard_cut(p->shard, p->shape[0], columns, tp, m->at[MESH_TP], b) == 0) return 0;
-    return err_set(e, ERR_CONFIG, "%s: %llu does not divide by tensor_model_parallel_size %d",
-                   p->name, (unsigned long long)(p->shard == SHARD_COLUMNS ? columns : p->shape[0]),
-                   tp);
-}

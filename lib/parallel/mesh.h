@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arrangement of a run's ranks, what they agree on, and the part that each of them holds. */
+/* The arrangement of a run's ranks, and what they agree on. */
 #ifndef SFT_PARALLEL_MESH_H
 #define SFT_PARALLEL_MESH_H
 
@@ -76,14 +76,5 @@ int mesh_side_send(const struct mesh *m, const void *buf, size_t bytes, int to, 
 int mesh_side_receive(const struct mesh *m, void *buf, size_t bytes, int from, struct err *e);
 /* True when another thread may send and receive them. */
 bool mesh_side_threads(const struct mesh *m);
-
-/* ---- parts ---- */
-/* Part `at` of `parts` of n elements, cut at multiples of `align`: [*begin, *end). Parts are in
- * order, cover everything, and differ by at most one unit of align. */
-void mesh_part(size_t n, size_t align, int parts, int at, size_t *begin, size_t *end);
-
-/* The block of a whole tensor that this rank holds. ERR_CONFIG when the tensor does not divide; the
- * vocabulary may be cut unevenly. */
-int mesh_shard(const struct mesh *m, const struct param *p, struct shard_block *b, struct err *e);
 
 #endif

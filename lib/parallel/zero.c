@@ -1,41 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of a flat allocation among data-parallel ranks, and their exchange. */
+/* Parts of the buckets among data-parallel ranks, and their exchange. */
 #include "parallel/zero.h"
 
+#include "base/mem.h"
 #include "comm/comm.h"
 
-void zero_init(struct zero *z, const struct mesh *m, size_t total, bool sharded)
+void zero_init(struct zero *z, const struct mesh *m, const struct params *params, bool sharded)
 {
-    const int ranks = m->size[MESH_DP];
+    const int ranks = m->size[MESH_DP], at = m->at[MESH_DP];
     *z = (struct zero){
-        .dp = m->comm[MESH_DP], .sharded = sharded && ranks > 1, .total = total, .past = total};
-    mesh_part(total, ZERO_ALIGN, ranks, m->at[MESH_DP], &z->begin, &z->end);
+        .dp = m->comm[MESH_DP], .ranks = ranks, .at = at, .parts = 1, .params = params};
+    z->sharded = sharded && ranks > 1;
     if (!z->sharded) return;
-    z->held = z->begin;
-    z->past = z->end;
+    z->parts = ranks;
+    z->part = at;
 }
 
 /* The smallest collective is that of a sum: one double. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t)
+void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others)
 {
-    size_t largest;
-    if (mem_mul(z->total, dtype_size(t), &largest)) largest = SIZE_MAX;
-    const size_t room = comm_room(z->dp, largest > sizeof(double) ? largest : sizeof(double));
+    size_t largest = others > sizeof(double) ? others : sizeof(double), bytes;
+    for (size_t i = 0; i < z->params->nbuckets; i++) {
+        const struct params_bucket *b = &z->params->buckets[i];
+        if (mem_mul(b->end - b->begin, dtype_size(t), &bytes)) bytes = SIZE_MAX;
+        if (bytes > largest) largest = bytes;
+    }
+    const size_t room = comm_room(z->dp, largest);
     if (room) plan_add_host(p, PLAN_COMMUNICATION, "collectives", room, &z->dp->staging);
 }
+
+struct params_part zero_part(const struct zero *z, size_t bucket)
+{
+    return params_part(z->params, bucket, z->ranks, z->at);
+}
+
+struct params_part zero_held(const struct zero *z, size_t bucket)
+{
+    return params_part(z->params, bucket, z->parts, z->part);
+}
+
+size_t zero_count(const struct zero *z) { return z->params->trained / (size_t)z->parts; }
 
 static char *at(void *base, size_t element, enum dtype t)
 {
     return (char *)base + element * dtype_size(t);
 }
 
-void zero_reduce(const struct zero *z, void *gradients, enum dtype t)
+/* ---- gradients ---- */
+struct zero_reduction zero_reduce(const struct zero *z, void *gradients, enum dtype t)
 {
+    return (struct zero_reduction){z, gradients, t, z->params->nbuckets};
+}
+
+static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
+{
+    const struct zero *z = r->z;
+    const struct params_bucket *b = &z->params->buckets[bucket];
+    const struct params_part own = zero_part(z, bucket);
+    void *begin = at(r->gradients, b->begin, r->t);
     if (z->sharded)
-        comm_reduce_scatter(z->dp, at(gradients, z->begin, t), gradients, z->end - z->begin, t);
+        comm_reduce_scatter(z->dp, at(r->gradients, own.begin, r->t), begin, own.end - own.begin,
+                            r->t);
     else
-        comm_all_reduce(z->dp, gradients, z->total, t, COMM_SUM);
-    comm_join(z->dp);
+        comm_all_reduce(z->dp, begin, b->end - b->begin, r->t, COMM_SUM);
+}
+
+void zero_layer_done(void *reduction, int layer)
+{
+    struct zero_reduction *r = reduction;
+    while (r->left > 0 && r->z->params->buckets[r->left - 1].layer >= layer)
+        reduce_bucket(r, --r->left);
+}
+
+void zero_reduce_rest(struct zero_reduction *r)
+{
+    while (r->left > 0) reduce_bucket(r, --r->left);
+    comm_join(r->z->dp);
 }
 
 void zero_sum(const struct zero *z, double *x)
@@ -44,16 +84,14 @@ void zero_sum(const struct zero *z, double *x)
     comm_join(z->dp);
 }
 
+/* ---- weights ---- */
 void zero_gather(const struct zero *z, void *weights, enum dtype t)
 {
     if (!z->sharded) return;
-    comm_all_gather(z->dp, weights, at(weights, z->begin, t), z->end - z->begin, t);
+    for (size_t i = 0; i < z->params->nbuckets; i++) {
+        const struct params_part own = zero_part(z, i);
+        comm_all_gather(z->dp, at(weights, z->params->buckets[i].begin, t),
+                        at(weights, own.begin, t), own.end - own.begin, t);
+    }
     comm_join(z->dp);
-}
-
-void zero_clip(size_t *begin, size_t *end, size_t from, size_t to)
-{
-    if (*begin < from) *begin = from;
-    if (*end > to) *end = to;
-    if (*end < *begin) *end = *begin;
 }

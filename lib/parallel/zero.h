@@ -1,40 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Data parallelism over a flat allocation of trained elements: which rank sums and updates which
- * part. ZeRO-0: every rank has all gradients and updates everything. ZeRO-1 (sharded): a rank has
- * the summed gradients and the optimizer's state of its own part alone, updates that, and gathers
- * the weights. Both sum in rank order and take the norm by parts, so their results are equal bits.
- */
+/* Data parallelism over the buckets of the trained elements: which rank sums and updates which
+ * part. Every bucket is cut in equal parts, one a rank. ZeRO-0: each rank has all gradients and
+ * updates everything. ZeRO-1 (sharded): a rank has the summed gradients and the optimizer's state
+ * of its own parts alone, updates those, and gathers the weights. Both sum in rank order and take
+ * the norm by parts, so their results are equal bits. */
 #ifndef SFT_PARALLEL_ZERO_H
 #define SFT_PARALLEL_ZERO_H
 
 #include "model/plan.h"
 #include "parallel/mesh.h"
 
-/* Parts are equal when the elements are a multiple of this for each rank. */
+/* Parts are equal when the elements of a bucket are a multiple of this for each rank. */
 enum { ZERO_ALIGN = 64 };
 
 struct zero {
     struct comm *dp;
-    bool sharded;
-    size_t total;      /* elements, a multiple of ZERO_ALIGN times the ranks */
-    size_t begin, end; /* this rank's part */
-    size_t held, past; /* elements [held, past) whose state this rank has: its part, or all */
+    int ranks, at;               /* data-parallel ranks, and this one among them */
+    int parts, part;             /* the state here is part `part` of `parts` of every bucket */
+    bool sharded;                /* parts is ranks, not 1 */
+    const struct params *params; /* with params_options.multiple = ZERO_ALIGN * ranks */
 };
-void zero_init(struct zero *z, const struct mesh *m, size_t total, bool sharded);
-/* Declares the host memory that sums and gathers of elements of type t go through; nothing for one
- * rank. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t);
+/* params must outlive z. */
+void zero_init(struct zero *z, const struct mesh *m, const struct params *params, bool sharded);
+/* Declares the host memory that the group's collectives go through: sums and gathers of elements of
+ * type t, and others of up to so many bytes. Nothing for one rank. */
+void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others);
+/* This rank's part of a bucket, whose summed gradients it has in either mode. */
+struct params_part zero_part(const struct zero *z, size_t bucket);
+/* The elements of a bucket that this rank updates: its part, or all of them. */
+struct params_part zero_held(const struct zero *z, size_t bucket);
+/* The number of elements that this rank has the optimizer's state of. */
+size_t zero_count(const struct zero *z);
 
-/* These queue collectives behind the device's work, and the device's further work behind them.
- * Their failures are kept for mesh_finish. */
-/* gradients[total]: the ranks' sum in the rank's part; in the others too unless sharded. */
-void zero_reduce(const struct zero *z, void *gradients, enum dtype t);
-/* *x (double, on the device) becomes the sum of the ranks'. */
+/* ---- collectives: queued; failures are kept for mesh_finish ---- */
+/* The reduction of a step's gradients[params.trained] of type t: afterwards this rank's parts are
+ * the ranks' sums, and unless sharded all elements are. Buckets are queued from the last to the
+ * first. zero_layer_done queues a bucket as soon as its gradients are complete, so that it is
+ * reduced beside the rest of backward; zero_reduce_rest queues the others. All ranks queue the same
+ * collectives in the same order, and no bit of a result depends on when they do. */
+struct zero_reduction {
+    const struct zero *z;
+    void *gradients;
+    enum dtype t;
+    size_t left; /* buckets that are not queued yet */
+};
+struct zero_reduction zero_reduce(const struct zero *z, void *gradients, enum dtype t);
+/* For struct layer_done: the gradients of this layer and of the later ones are complete. */
+void zero_layer_done(void *reduction, int layer);
+/* Queues the buckets that are left, when all gradients are complete. The work that the device is
+ * given afterwards waits for all sums. */
+void zero_reduce_rest(struct zero_reduction *r);
+/* Sums *x, a double on the device, over the ranks. */
 void zero_sum(const struct zero *z, double *x);
-/* weights[total]: every part as the rank that updated it has it. */
+/* Gathers weights[params.trained] of type t: each part from the rank that updated it. */
 void zero_gather(const struct zero *z, void *weights, enum dtype t);
-
-/* The common part of [begin, end) and [from, to); empty: *begin = *end. */
-void zero_clip(size_t *begin, size_t *end, size_t from, size_t to);
 
 #endif

@@ -1,38 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of a checkpoint's tensors, and reading pieces of them from the device. */
-#include "save/layout.h"
-
+/* The list of a checkpoint's tensors. */
 #include <stdio.h>
 #include <string.h>
 
-enum { STEP = 1 << 14, MODEL = 0, OPTIMIZER = 1 };
+#include "base/mem.h"
+#include "save/layout_impl.h"
+
+enum { MODEL = 0, OPTIMIZER = 1 };
 
 enum dtype layout_dtype(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
-
-static int copy(const struct layout_part *p, void *to, const void *from, size_t n, struct err *e)
-{
-    struct device *d = p->weights->device;
-    return d->ops->peek ? d->ops->peek(d, to, from, n, e) : d->ops->download(d, to, from, n, e);
-}
-
-int layout_read_here(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e)
-{
-    const struct layout_part *p = arg;
-    const size_t size = dtype_size(p->type);
-    const char *from = (const char *)*p->flat + at * size;
-    if (p->type == as) return copy(p, out, from, n * size, e);
-    float *const v = p->buffer;
-    void *const raw = v + STEP;
-    for (size_t i = 0; i < n; i += STEP) {
-        const size_t c = n - i < STEP ? n - i : STEP;
-        if (copy(p, raw, from + i * size, c * size, e)) return -1;
-        if (dtype_to_f32(p->type, raw, c, v) ||
-            dtype_from_f32(as, v, c, (char *)out + i * dtype_size(as)))
-            return err_set(e, ERR_INTERNAL, "cannot save %s as %s", dtype_name(p->type),
-                           hf_dtype_name(as));
-    }
-    return 0;
-}
 
 static int add(struct layout *c, struct layout_part *from, const struct param *p, int file,
                enum dtype dtype, struct err *e)
@@ -40,7 +16,7 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
     char name[128];
     if (file == OPTIMIZER)
         snprintf(name, sizeof name, "%s.%s", from->name, p->name);
-    else if (from->weights->params.nlora)
+    else if (c->weights->params.nlora)
         peft_tensor_name(PEFT_SAVED, p->name, name, sizeof name);
     else
         snprintf(name, sizeof name, "%s", p->name);
@@ -49,11 +25,11 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
     *t = (struct saver_tensor){.name = arena_copy(&c->names, name, strlen(name), e),
                                .dtype = dtype,
                                .rank = p->rank,
-                               .shape = {p->shape[0], p->shape[1]},
-                               .n = p->n,
+                               .shape = {p->whole[0], p->whole[1]},
+                               .n = (size_t)(p->whole[0] * (p->rank == 2 ? p->whole[1] : 1)),
                                .file = file,
-                               .at = p->offset,
-                               .read = layout_read_here,
+                               .at = p->place,
+                               .read = mesh_writes(c->mesh) ? layout_read : layout_give,
                                .arg = from};
     c->count++;
     return t->name ? 0 : -1;
@@ -62,17 +38,17 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
 /* peft wants a tied model's one matrix under both of its names. */
 static int add_tied(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
 {
-    const struct weights *w = c->parts[0].weights;
+    const struct weights *w = c->weights;
     struct param head = *p;
     if (!w->params.nlora || !w->m.tied || p->offset != w->params.embed) return 0;
     snprintf(head.name, sizeof head.name, "%s", hf_family_tensor(w->m.family, HF_ROLE_HEAD));
     return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 
-/* A run with an adapter saves only what it trains, the adapter's matrices in fp32. */
+/* An adapter's matrices are saved in fp32. */
 static int add_param(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
 {
-    if (c->parts[0].weights->params.nlora && !p->trained) return 0;
+    if (!layout_saves(c, p)) return 0;
     if (p->adapter) dtype = DT_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     if (p->trained && add_tied(c, p, dtype, e)) return -1;
@@ -81,43 +57,69 @@ static int add_param(struct layout *c, const struct param *p, enum dtype dtype, 
     return 0;
 }
 
-static void add_part(struct layout *c, struct weights *w, const char *name, void **flat,
-                     enum dtype type)
+/* Adds every tensor, with the position up to which updates may go once it is read. */
+static int add_params(struct layout *c, enum dtype dtype, struct err *e)
 {
-    c->parts[c->nparts++] = (struct layout_part){w, name, flat, type, c->buffer, c};
-}
-
-int layout_make(struct layout *c, struct weights *w, const struct save_part *state, int nstate,
-                enum dtype dtype, struct err *e)
-{
-    const struct params *p = &w->params;
-    *c = (struct layout){.buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e)};
-    if (!c->buffer) return -1;
-    c->weights = w;
-    add_part(c, w, NULL, &w->values, w->compute);
-    for (int i = 0; i < nstate; i++) {
-        if (!strcmp(state[i].name, "master")) c->best = c->nparts;
-        add_part(c, w, state[i].name, state[i].flat, state[i].type);
-    }
+    const struct params *p = &c->weights->params;
     for (size_t i = 0; i < p->count; i++) {
         if (add_param(c, &p->p[i], dtype, e)) return -1;
         if (c->count)
-            c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].offset : p->total;
+            c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].place : p->places;
     }
+    return 0;
+}
+
+static void add_part(struct layout *c, const struct save_part *s)
+{
+    c->parts[c->nparts++] = (struct layout_part){s->name, s->state, s->type, c};
+}
+
+/* Decides what this rank does for a checkpoint. */
+static int spread(struct layout *c, bool sharded, struct err *e)
+{
+    const struct mesh *m = c->mesh;
+    const bool writes = mesh_writes(m);
+    if (layout_list(c, sharded, e)) return -1;
+    for (int r = 1; r < mesh_ranks(m) && writes; r++) c->exchanges |= layout_has(c, r);
+    if (!writes) c->exchanges = layout_has(c, mesh_rank_at(m->size, m->at));
+    c->list.ntensors = writes || c->exchanges ? c->count : 0;
+    if (c->exchanges) {
+        c->list.finish = layout_finish;
+        c->list.arg = c;
+    }
+    return layout_buffers(c, e);
+}
+
+int layout_make(struct layout *c, struct weights *w, const struct mesh *m, bool sharded,
+                const struct save_part *state, int nstate, enum dtype dtype, struct err *e)
+{
+    *c = (struct layout){.weights = w, .mesh = m};
+    add_part(c, &(struct save_part){NULL, NULL, w->compute});
+    for (int i = 0; i < nstate; i++) {
+        if (!strcmp(state[i].name, "master")) c->best = c->nparts;
+        add_part(c, &state[i]);
+    }
+    if (add_params(c, dtype, e)) return -1;
     c->list = (struct saver_list){
         .tensors = c->tensors,
-        .ntensors = c->count,
-        .files = {{p->nlora ? "adapter_model" : "model", false}, {"optimizer", true}},
+        .files = {{w->params.nlora ? "adapter_model" : "model", false}, {"optimizer", true}},
         .nfiles = nstate ? 2 : 1};
-    return 0;
+    return spread(c, sharded, e);
 }
 
 void layout_free(struct layout *c)
 {
     mem_free(c->tensors);
+    mem_free(c->blocks);
     mem_free(c->buffer);
+    mem_free(c->received);
     arena_free(&c->names);
     *c = (struct layout){0};
+}
+
+bool layout_reads_beside(const struct layout *c)
+{
+    return c->weights->device->ops->peek && (!c->exchanges || mesh_side_threads(c->mesh));
 }
 
 void layout_bytes(const struct layout *c, uint64_t *model, uint64_t *all)

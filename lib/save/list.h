@@ -10,7 +10,8 @@
 /* Tensors are read in pieces of so many elements, counted from each tensor's start. */
 enum { SAVER_PIECE = 1 << 20 };
 
-/* Puts elements [at, at + n) of something, in the type `as`, at `out`. */
+/* Puts the elements at positions [at, at + n) of the canonical order, which are of one tensor, at
+ * `out` in the type `as`. */
 typedef int saver_read(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e);
 
 struct saver_tensor {
@@ -20,10 +21,10 @@ struct saver_tensor {
     uint64_t shape[2];
     size_t n;  /* elements */
     int file;  /* index of saver_list.files */
-    size_t at; /* its first element, for read */
+    size_t at; /* the position of its first element, for read */
     saver_read *read;
     void *arg;
-    size_t passed; /* updates of elements below it may begin once this tensor is read; 0: no more
+    size_t passed; /* updates of positions below it may begin once this tensor is read; 0: no more
                       than before */
 };
 struct saver_file {

@@ -59,15 +59,13 @@ static int check_parts(const struct restore *r, const struct safetensors *s, str
     return 0;
 }
 
-/* Elements [at, at + n) of one part. The master weights set the weights of the computation too;
- * where both have one type they are one allocation. */
-static void put(const struct restore *r, const struct save_part *part, size_t at, size_t n,
-                const float *v)
+/* Sets elements [at, at + n) of a tensor in one part. The master weights set the weights of the
+ * computation too; where both have one type they are one allocation. */
+static void put(const struct restore *r, const struct save_part *part, const struct param *p,
+                size_t at, size_t n, const float *v)
 {
-    struct weights *w = r->weights;
-    const bool master = strcmp(part->name, "master") == 0;
-    if (master) weights_put(w, w->values, w->compute, at, n, v);
-    if (!master || w->compute != w->accum) weights_put_shard(w, *part->flat, part->type, at, n, v);
+    if (strcmp(part->name, "master") == 0) weights_set(r->weights, NULL, p, at, n, v);
+    if (part->state) weights_put_state(r->weights, part->state, p, at, n, v);
 }
 
 /* One parameter's tensor of a part, by way of buffer[CHUNK]. */
@@ -85,7 +83,7 @@ static int read_tensor(const struct restore *r, const struct safetensors *s,
             return err_set(e, ERR_DATA,
                            "%s: the values of tensor %s are not floating-point numbers", x->file,
                            name);
-        put(r, part, p->offset + run.at, run.n, buffer);
+        put(r, part, p, run.at, run.n, buffer);
     }
     return 0;
 }

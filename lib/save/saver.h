@@ -2,7 +2,7 @@
 /* Writes a run's checkpoints while training goes on. A checkpoint is a Hugging Face folder of the
  * weights, with state/ for all else that the next step depends on; restore.h reads it.
  *
- * The tensors are read from the device, in the order of their allocation, into a staging buffer of
+ * The tensors are read from the device, in canonical order, into a staging buffer of
  * fixed size (by a thread, or by the caller where the device requires that), and another thread
  * writes them to files from there. An update of a tensor waits, through saver_gate, until the
  * tensor has been read; nothing else waits. */
@@ -56,8 +56,8 @@ struct saver_report {
 int saver_poll(struct saver *s, struct saver_report *r, struct err *e);
 int saver_wait(struct saver *s, struct saver_report *r, struct err *e); /* for the save under way */
 
-/* Returns the first element after `at`, a multiple of 64, that must not be updated yet; waits until
- * it is not `at` itself. SIZE_MAX when nothing is being read. s is a struct saver. */
+/* Returns the first position after `at`, a multiple of 64, that must not be updated yet; waits
+ * until it is not `at` itself. SIZE_MAX when nothing is being read. s is a struct saver. */
 size_t saver_gate(void *s, size_t at);
 /* Returns the seconds that the caller waited in these functions since the last call. */
 double saver_stalled(struct saver *s);

@@ -41,41 +41,41 @@ void trainer_forward(struct trainer *t, const struct feed_step *s, size_t *row, 
     stage_forward(&t->stage, p);
 }
 
-/* Runs the passes in the schedule's order and adds up the gradients of scale * sum(w * NLL). */
+/* Runs the passes in the schedule's order and adds up the gradients of scale * sum(w * NLL). The
+ * gradients of a layer are reduced as soon as the last pass has added its part. */
 static void run_passes(struct trainer *t, const struct feed_step *s, int micro_batches,
-                       double scale, struct trainer_report *r)
+                       double scale, struct zero_reduction *sum, struct trainer_report *r)
 {
     const struct schedule k = {.micro_batches = micro_batches};
+    const struct layer_done done = {zero_layer_done, sum};
     size_t row = 0;
     for (int i = 0; i < schedule_length(&k); i++) {
         const struct action a = schedule_action(&k, i);
         struct pass *p = &t->stage.pass[a.pass];
-        const bool ahead = a.kind == FORWARD;
+        const bool ahead = a.kind == FORWARD, last = a.micro_batch == micro_batches - 1;
         span_begin(&t->spans, ahead ? &r->time.forward : &r->time.backward);
         if (ahead) {
             trainer_forward(t, s, &row, p);
             note_work(t, &p->b, r);
         } else {
-            stage_backward(&t->stage, p, scale, NULL);
+            stage_backward(&t->stage, p, scale, last ? &done : NULL);
         }
         span_end(&t->spans);
     }
 }
 
-/* Sums gradients, loss and squared norm over the ranks, then stores loss and norm in the report. */
+/* Sums loss and squared norm over the ranks and stores them in the report. */
 static int reduce(struct trainer *t, double scale, struct trainer_report *r, struct err *e)
 {
     struct weights *w = &t->weights;
     double loss = 0, sumsq = 0;
     const struct zero *z = &t->optimizer.zero;
-    zero_reduce(z, w->gradients, w->accum);
-    optimizer_norm(&t->optimizer);
+    struct norm *norm = &t->optimizer.norm;
+    norm_sum(norm);
     zero_sum(z, t->stage.loss);
-    zero_sum(z, t->optimizer.sumsq);
     int rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = w->device->ops->download(w->device, &loss, t->stage.loss, sizeof loss, e);
-    if (rc == 0)
-        rc = w->device->ops->download(w->device, &sumsq, t->optimizer.sumsq, sizeof sumsq, e);
+    if (rc == 0) rc = w->device->ops->download(w->device, &sumsq, norm->sumsq, sizeof sumsq, e);
     if (mesh_agree(t->mesh, rc, e)) return -1;
     r->loss = scale > 0 ? loss * scale : NAN; /* a loss of 0 would be a perfect one */
     r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;
@@ -101,19 +101,19 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
     return 0;
 }
 
-/* Computes the gradients of this rank's rows. */
-static int accumulate(struct trainer *t, const struct feed_step *s, double scale,
-                      struct trainer_report *r, struct err *e)
+/* Runs this rank's n micro-batches and sums all ranks' gradients. Without a micro-batch it takes
+ * part in the same collectives, with zeros. */
+static void accumulate(struct trainer *t, const struct feed_step *s, int n, double scale,
+                       struct trainer_report *r)
 {
     struct weights *w = &t->weights;
+    struct zero_reduction sum = zero_reduce(&t->optimizer.zero, w->gradients, w->accum);
     weights_begin(w);
     lora_drop(&t->stage, true, t->step);
     trainer_clear_loss(t);
-    const int n = trainer_share(t, s, e);
-    if (n < 0) return -1;
-    run_passes(t, s, n, scale, r);
+    run_passes(t, s, n, scale, &sum, r);
     if (n == 0) weights_clear(w, 0, w->params.trained);
-    return 0;
+    zero_reduce_rest(&sum);
 }
 
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
@@ -124,9 +124,12 @@ int trainer_gradients(struct trainer *t, const struct feed_step *s, struct train
         .tokens = s->tokens, .label_tokens = s->label_tokens, .rows = s->nrows};
     t->spans = (struct spans){.device = t->weights.device};
     double start = log_clock();
-    if (mesh_agree(t->mesh, accumulate(t, s, scale, r, e), e) || add_reports(t, r, e) ||
-        reduce(t, scale, r, e))
-        return -1;
+    const int n = trainer_share(t, s, e);
+    /* once a rank has queued a collective none may leave the step before the others */
+    if (mesh_agree(t->mesh, n < 0 ? -1 : 0, e)) return -1;
+    accumulate(t, s, n, scale, r);
+    /* reduce comes first: a rank that is lost is found in a collective, whose message says more */
+    if (reduce(t, scale, r, e) || add_reports(t, r, e)) return -1;
     spans_add(&t->spans);
     r->time.step = log_clock() - start;
     return 0;

@@ -6,9 +6,8 @@
 static void rehearse(void *arg)
 {
     struct trainer *t = arg;
-    optimizer_bind(&t->optimizer);
     stage_rehearse(&t->stage);
-    optimizer_norm(&t->optimizer);
+    norm_sum(&t->optimizer.norm);
     optimizer_update(&t->optimizer, 0, 1);
 }
 
@@ -16,8 +15,9 @@ static int plan_staging(struct trainer *t, struct err *e)
 {
     struct save_part part[OPTIMIZER_PARTS];
     const int n = optimizer_parts(&t->optimizer, part);
-    if (layout_make(&t->layout, &t->weights, part, n, t->o.saved_dtype, e)) return -1;
-    layout_spread(&t->layout, t->mesh, t->optimizer.zero.sharded);
+    if (layout_make(&t->layout, &t->weights, t->mesh, t->optimizer.zero.sharded, part, n,
+                    t->o.saved_dtype, e))
+        return -1;
     t->staging_bytes = saver_staging(&t->layout.list, mesh_writes(t->mesh) ? t->o.staging : 0);
     if (t->staging_bytes)
         plan_add_host(&t->memory.plan, PLAN_STAGING, "checkpoint staging", t->staging_bytes,
@@ -56,7 +56,6 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     guard_init(&t->guard, &o->guard);
     if (balance_init(&t->balance, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
-    zero_plan(&t->optimizer.zero, plan, t->weights.accum);
     const bool reads = o->rooms.training.rows > 0;
     if (reads) plan_add_host(plan, PLAN_DATA, "steps", feed_rooms_bytes(&o->rooms), &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
@@ -69,7 +68,6 @@ int trainer_alloc(struct trainer *t, struct err *e)
     if (memory_alloc(&t->memory, e)) return -1;
     stage_bind(&t->stage);
     weights_fill_rotary(&t->weights);
-    optimizer_bind(&t->optimizer);
     return 0;
 }
 

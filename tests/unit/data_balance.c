@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows assigned to ranks, and the parts of a flat allocation. */
+/* Rows assigned to ranks. */
 #include "data/balance.h"
 #include "data/batch.h"
-#include "parallel/zero.h"
 #include "rig.h"
 #include "test.h"
 
@@ -79,37 +78,10 @@ static void few_rows(const struct model *m)
     feed_step_free(&s);
 }
 
-static void zero_parts(void)
-{
-    bool fine = true;
-    for (int ranks = 1; ranks < 8; ranks++) {
-        const size_t total = (size_t)ranks * ZERO_ALIGN * 5;
-        size_t at = 0;
-        for (int r = 0; r < ranks; r++) {
-            const struct mesh m = {.size = {1, 1, ranks, 1}, .at = {[MESH_DP] = r}};
-            struct zero z;
-            zero_init(&z, &m, total, true);
-            fine &= z.begin == at && z.end - z.begin == total / (size_t)ranks;
-            fine &= z.held == z.begin && z.past == z.end;
-            at = z.end;
-            zero_init(&z, &m, total, false);
-            fine &= z.held == 0 && z.past == total && z.end == at;
-        }
-        fine &= at == total;
-    }
-    CHECK("parts are equal; all state is held unless sharded", fine);
-    size_t from = 10, to = 20;
-    zero_clip(&from, &to, 15, 40);
-    fine = from == 15 && to == 20;
-    zero_clip(&from, &to, 30, 40);
-    CHECK("clipping", fine && from == to);
-}
-
 int main(void)
 {
     const struct model m = tiny_model(true, false);
     balances(&m);
     few_rows(&m);
-    zero_parts();
     TEST_END();
 }

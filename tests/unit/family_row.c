@@ -282,13 +282,13 @@ static void checkpoints(void)
     struct layout c = {0};
     struct buf b = {0};
     struct save_part part[OPTIMIZER_PARTS];
-    bool ok =
-        rig_open(&r, "cpu", &m,
-                 (struct trainer_options){.compute = DT_F32,
-                                          .recompute = RECOMPUTE_NONE,
-                                          .tokens = 32,
-                                          .optimizer = RIG_ADAMW}) &&
-        layout_make(&c, &r.t.weights, part, optimizer_parts(&r.t.optimizer, part), DT_F32, &e) == 0;
+    bool ok = rig_open(&r, "cpu", &m,
+                       (struct trainer_options){.compute = DT_F32,
+                                                .recompute = RECOMPUTE_NONE,
+                                                .tokens = 32,
+                                                .optimizer = RIG_ADAMW}) &&
+              layout_make(&c, &r.t.weights, &r.mesh, false, part,
+                          optimizer_parts(&r.t.optimizer, part), DT_F32, &e) == 0;
     for (size_t i = 0; i < c.count; i++)
         if (c.tensors[i].file == 0)
             buf_printf(&b, " %s:%llu", c.tensors[i].name, (unsigned long long)c.tensors[i].n);

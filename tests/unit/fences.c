@@ -29,7 +29,6 @@ static bool fence(struct trainer *t)
         if (!(*p->b[i].slot = fence_alloc(p->b[i].bytes))) return false;
     memory_use(&t->memory);
     stage_bind(&t->stage);
-    optimizer_bind(&t->optimizer);
     weights_fill_rotary(&t->weights);
     return true;
 }
@@ -44,9 +43,7 @@ static bool open_form(struct rig *r, const struct form *f, bool fenced)
         printf("# %s: %s\n", f->name, e.msg);
         return false;
     }
-    void *master = optimizer_has_master(&r->t.optimizer) ? r->t.optimizer.master : NULL;
-    if (r->t.optimizer.zero.sharded) master = NULL; /* only a part of it is here */
-    tiny_weights(&r->t.weights, master);
+    tiny_weights(&r->t.weights, optimizer_master(&r->t.optimizer));
     return true;
 }
 
@@ -69,7 +66,7 @@ static struct feed_step step_of(uint32_t k, int vocab)
 static int read_contents(struct trainer *t, uint64_t *sum, struct err *e)
 {
     const struct saver_list *c = &t->layout.list;
-    if (t->layout.mesh) return 0;
+    if (t->layout.exchanges) return 0;
     for (size_t i = 0; i < c->ntensors && t->staging; i++) {
         const struct saver_tensor *x = &c->tensors[i];
         const size_t bytes = x->n * dtype_size(x->dtype);

@@ -89,18 +89,6 @@ static void one(const struct choice *c, bool tied, enum recompute recompute)
     device_close(d);
 }
 
-static void multiples(void)
-{
-    struct err e;
-    struct model m = tiny_model(true, false);
-    struct params t;
-    const struct params_options o = {.multiple = 64 * 7};
-    CHECK("trained elements come in equal parts",
-          params_make(&m, &o, &t, &e) == 0 && t.trained % o.multiple == 0 &&
-              t.elements_trained == t.elements && t.runs[t.nruns - 1].end <= t.trained);
-    params_free(&t);
-}
-
 int main(void)
 {
     static const struct choice choices[] = {
@@ -114,6 +102,5 @@ int main(void)
         one(&choices[i], true, RECOMPUTE_NONE);
         one(&choices[i], false, RECOMPUTE_FULL);
     }
-    multiples();
     TEST_END();
 }

@@ -69,20 +69,21 @@ static void load(const char *device, enum dtype t, bool bf16_file)
     m.vocab = VOCAB;
     struct tiny *n = d ? tiny_open(&m, d, t, RECOMPUTE_NONE, 16) : NULL;
     const size_t bytes = n ? n->w.params.trained * dtype_size(n->w.accum) : 0;
-    void *master = n && t == DT_BF16 ? d->ops->alloc(d, bytes, &e) : NULL;
+    void *flat = n && t == DT_BF16 ? d->ops->alloc(d, bytes, &e) : NULL;
+    const struct weights_state master = {.flat = flat, .type = DT_F32, .parts = 1};
     struct buf file =
         n ? make_file(&n->w.params, bf16_file, n->w.params.p[n->w.params.count - 1].name)
           : (struct buf){0};
     struct safetensors *s = safetensors_parse(file.data, file.len, "weights", &e);
-    bool ok = n && s && weights_load(&n->w, s, master, &e) == 0;
+    bool ok = n && s && weights_load(&n->w, s, flat ? &master : NULL, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
     for (size_t i = 0; ok && i < n->w.params.count; i++)
         ok = holds(&n->w, n->w.values, t, &n->w.params.p[i]) &&
-             (!master || holds(&n->w, master, n->w.accum, &n->w.params.p[i]));
+             (!flat || holds(&n->w, flat, n->w.accum, &n->w.params.p[i]));
     CHECK(name, ok);
     safetensors_close(s);
     buf_free(&file);
-    if (master) d->ops->free(d, master, bytes);
+    if (flat) d->ops->free(d, flat, bytes);
     tiny_close(n);
     device_close(d);
 }
@@ -278,7 +279,7 @@ static void tied(void)
 static void spoil(struct weights *w, const char *name, size_t at, float v)
 {
     const struct param *p = params_find(&w->params, name, strlen(name));
-    weights_set(w, NULL, p->offset + at, 1, &v);
+    weights_set(w, NULL, p, at, 1, &v);
 }
 
 static bool found(struct weights *w, const char *text)

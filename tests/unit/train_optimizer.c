@@ -22,13 +22,14 @@ static int forget_master(struct rig *r)
 {
     struct weights *w = &r->t.weights;
     struct err e;
-    const size_t count = w->params.trained;
-    float *v = malloc(count * sizeof *v);
-    int rc = weights_get(w, w->values, DT_BF16, 0, count, v, &e);
-    for (size_t at = 0; at < count && rc == 0; at += RIG_TOKENS)
-        weights_put(w, r->t.optimizer.master, DT_F32, at,
-                    count - at < RIG_TOKENS ? count - at : RIG_TOKENS, v + at);
-    free(v);
+    int rc = 0;
+    for (size_t i = 0; i < w->params.count && rc == 0; i++) {
+        const struct param *p = &w->params.p[i];
+        float *v = malloc(p->n * sizeof *v);
+        rc = weights_get(w, w->values, DT_BF16, p->offset, p->n, v, &e);
+        if (rc == 0) weights_set(w, optimizer_master(&r->t.optimizer), p, 0, p->n, v);
+        free(v);
+    }
     return rc;
 }
 

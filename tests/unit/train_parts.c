@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pieces around the trainer: memory plan, parts of a mesh, parameter table. */
+/* The pieces around the trainer: memory plan, parameter table. */
+#include "model/model.h"
 #include "model/plan.h"
-#include "parallel/mesh.h"
 #include "test.h"
 
 static void plans(void)
@@ -37,41 +37,16 @@ static void plans(void)
     plan_free(&p);
 }
 
-static void parts(void)
-{
-    bool fine = true;
-    for (size_t n = 0; n < 300; n += 7) {
-        for (int ranks = 1; ranks < 9; ranks++) {
-            size_t at = 0, begin, end;
-            for (int r = 0; r < ranks; r++, at = end) {
-                mesh_part(n, 16, ranks, r, &begin, &end);
-                fine &= begin == at && end >= begin && (end == n || end % 16 == 0);
-            }
-            fine &= at == n;
-        }
-    }
-    CHECK("parts are in order and cover everything", fine);
-    const struct param q = {.name = "q", .rank = 2, .shape = {12, 8}, .shard = SHARD_ROWS};
-    const struct param o = {.name = "o", .rank = 2, .shape = {8, 12}, .shard = SHARD_COLUMNS};
-    struct mesh m = {.size = {4, 1, 1, 1}, .at = {3}};
-    struct shard_block b;
-    struct err e;
-    CHECK("rows of a shard", mesh_shard(&m, &q, &b, &e) == 0 && b.row == 9 && b.rows == 3 &&
-                                 b.column == 0 && b.columns == 8);
-    CHECK("columns of a shard",
-          mesh_shard(&m, &o, &b, &e) == 0 && b.column == 9 && b.columns == 3 && b.rows == 8);
-    m.size[MESH_TP] = 5;
-    CHECK("a tensor that does not divide", mesh_shard(&m, &q, &b, &e) && e.code == ERR_CONFIG);
-}
-
 /* named: a parameter that must be there and not decay. */
 static bool matrices_decay(const struct params *t, const char *named)
 {
     const struct param *p = named ? params_find(t, named, strlen(named)) : NULL;
     bool fine = !named || (p && !p->decay);
-    for (size_t i = 0; i < t->count; i++)
-        fine &= t->p[i].decay == (t->p[i].offset < t->decay_end) &&
+    for (size_t i = 0; i < t->count; i++) {
+        const struct params_bucket *b = &t->buckets[t->p[i].bucket];
+        fine &= t->p[i].decay == (t->p[i].offset < b->decay_end) &&
                 t->p[i].decay == (t->p[i].rank == 2);
+    }
     return fine;
 }
 
@@ -91,7 +66,7 @@ static void tables(void)
     CHECK("a table", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 9);
     const struct param *k = params_find(&t, "model.layers.1.self_attn.k_proj.weight", 38);
     CHECK("k follows q", k && k->offset == t.layers[1].qkv + 32 * 32);
-    CHECK("what decays comes first, and is the matrices", matrices_decay(&t, NULL));
+    CHECK("a bucket begins with what decays, which is its matrices", matrices_decay(&t, NULL));
     params_free(&t);
     m.qkv_bias = true;
     CHECK("and no bias", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 12 &&
@@ -102,7 +77,6 @@ static void tables(void)
 int main(void)
 {
     plans();
-    parts();
     tables();
     TEST_END();
 }

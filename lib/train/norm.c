@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums of squares over the runs of this rank's parts, group by group. */
+#include "train/norm.h"
+
+#include "parallel/collect.h"
+
+/* A pass over the runs in canonical order, which either counts the groups in `edges` or sums. */
+struct pass {
+    struct norm *n;
+    bool counts;
+    size_t groups;        /* in `edges` so far */
+    size_t origin, group; /* the last of them: its number, counted from position `origin` */
+};
+
+/* Elements [begin, end) of the gradients that one rank owns. The first has position `place`, and
+ * groups are counted from position `origin`. */
+struct piece {
+    size_t begin, end, place, origin;
+    bool own;
+};
+
+static char *at(void *base, size_t element, enum dtype t)
+{
+    return (char *)base + element * dtype_size(t);
+}
+
+static void add_squares(struct norm *n, const void *x, size_t count)
+{
+    const struct weights *w = n->weights;
+    op_sum(w->device,
+           &(struct op_sum){
+               .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->accum});
+}
+
+/* Copies elements [from, to) of a piece, a part of one group, to that group in `edges`. */
+static void put_edge(struct pass *p, const struct piece *x, size_t from, size_t to)
+{
+    const struct norm *n = p->n;
+    const struct weights *w = n->weights;
+    const size_t position = x->place + (from - x->begin) - x->origin;
+    const size_t group = position / NORM_GROUP, bytes = (to - from) * dtype_size(w->accum);
+    if (from == to) return;
+    if (p->groups == 0 || p->origin != x->origin || p->group != group) p->groups++;
+    p->origin = x->origin;
+    p->group = group;
+    if (p->counts || !x->own) return;
+    const size_t slot = (p->groups - 1) * NORM_GROUP + position % NORM_GROUP;
+    op_copy_rows(w->device, &(struct op_copy_rows){.y = at(n->edges, slot, w->accum),
+                                                   .x = at(w->gradients, from, w->accum),
+                                                   .rows = 1,
+                                                   .bytes = bytes,
+                                                   .y_stride = bytes,
+                                                   .x_stride = bytes});
+}
+
+/* Sums the whole groups of a piece in place, and copies its ends to `edges`. */
+static void sum_piece(struct pass *p, const struct piece *x)
+{
+    const struct weights *w = p->n->weights;
+    const size_t count = x->end - x->begin, off = (x->place - x->origin) % NORM_GROUP;
+    size_t head = (NORM_GROUP - off) % NORM_GROUP;
+    if (head > count) head = count;
+    const size_t body = (count - head) / NORM_GROUP * NORM_GROUP;
+    put_edge(p, x, x->begin, x->begin + head);
+    if (body && x->own && !p->counts)
+        add_squares(p->n, at(w->gradients, x->begin + head, w->accum), body);
+    put_edge(p, x, x->begin + head + body, x->end);
+}
+
+/* The elements of a run that lie in the parts of a rank. */
+static void sum_run(struct pass *p, const struct params_run *r, int rank)
+{
+    const struct zero *z = p->n->zero;
+    const struct params_part part = params_part(z->params, r->bucket, z->ranks, rank);
+    struct piece x = {.own = rank == z->at};
+    size_t begin = r->begin, end = r->end;
+    params_clip(&begin, &end, part.begin, part.end);
+    for (; begin < end; begin = x.end) {
+        x.begin = begin;
+        x.place = r->place + (begin - r->begin);
+        x.origin = x.place / p->n->each * p->n->each;
+        const size_t left = x.origin + p->n->each - x.place;
+        x.end = left < end - begin ? begin + left : end;
+        if (x.origin < r->range) x.origin = r->range;
+        sum_piece(p, &x);
+    }
+}
+
+static size_t pass(struct norm *n, bool counts)
+{
+    const struct params *t = &n->weights->params;
+    struct pass p = {.n = n, .counts = counts};
+    for (size_t i = 0; i < t->nruns; i++)
+        for (int rank = 0; rank < n->zero->ranks; rank++) sum_run(&p, &t->runs[i], rank);
+    return p.groups;
+}
+
+static size_t edge_bytes(const struct norm *n)
+{
+    return n->groups * NORM_GROUP * dtype_size(n->weights->accum);
+}
+
+size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan)
+{
+    const size_t unit = ZERO_ALIGN * (size_t)z->ranks;
+    *n = (struct norm){.weights = w, .zero = z};
+    n->each = (w->params.places_trained + unit - 1) / unit * ZERO_ALIGN;
+    n->groups = pass(n, true);
+    plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &n->sumsq);
+    const int then = plan_after(plan); /* when no pass is in flight */
+    if (n->groups)
+        plan_add(plan, PLAN_DATA, "gradient norm's edges", -1, edge_bytes(n), 1, then, then,
+                 &n->edges);
+    return edge_bytes(n);
+}
+
+static void zero_bytes(const struct norm *n, void *y, size_t bytes)
+{
+    if (bytes) op_zero(n->weights->device, &(struct op_zero){.y = y, .bytes = bytes});
+}
+
+/* Each rank has its own elements of the edges and zeros; their sum is added by the first rank. */
+void norm_sum(struct norm *n)
+{
+    const struct weights *w = n->weights;
+    const size_t edges = n->groups * NORM_GROUP;
+    zero_bytes(n, n->sumsq, sizeof(double));
+    zero_bytes(n, n->edges, edge_bytes(n));
+    pass(n, false);
+    if (edges) collect_sum(w->device, n->zero->dp, n->edges, edges, w->accum);
+    collect_join(w->device, n->zero->dp);
+    if (edges && n->zero->at == 0) add_squares(n, n->edges, edges);
+    collect_sum(w->device, n->zero->dp, n->sumsq, 1, DT_F64);
+    collect_join(w->device, n->zero->dp);
+}

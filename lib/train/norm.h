@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sum of squares of a step's gradients. */
+#ifndef SFT_TRAIN_NORM_H
+#define SFT_TRAIN_NORM_H
+
+#include "model/weights.h"
+#include "parallel/zero.h"
+
+/* op_sum adds up to NORM_GROUP squares in fp32 and the results in double, so its rounding depends
+ * on which elements it adds as a group. Here a group is NORM_GROUP adjacent elements of the
+ * canonical order, counted from the begin of each range and of each of `ranks` equal parts of the
+ * order. The norm then depends on the buckets and on the owners of elements in the last bits of a
+ * double only. A group that lies in several buckets or on several ranks is collected in `edges`. */
+enum { NORM_GROUP = 512 };
+struct norm {
+    struct weights *weights;
+    const struct zero *zero;
+    size_t each; /* positions of one of the equal parts */
+    void *sumsq; /* double, on the device */
+    void *edges; /* [groups, NORM_GROUP] accumulation type; NULL: there are none */
+    size_t groups;
+};
+/* weights and zero must outlive n. Returns the bytes of its largest collective. */
+size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan);
+/* *sumsq = the sum of the squares of the summed gradients of all ranks. Queues collectives. */
+void norm_sum(struct norm *n);
+
+#endif
