@@ -70,8 +70,8 @@ static int place_own(const struct piece *p, const struct layout_block *b, char *
 {
     int rc = 0;
     for (struct param_run r = {0}; rc == 0 && layout_next(b, p->begin, p->end, &r);)
-        rc = read_own(p->part, b, r.at, r.n, p->as,
-                      out + (r.whole - p->begin) * dtype_size(p->as), e);
+        rc = read_own(p->part, b, r.at, r.n, p->as, out + (r.whole - p->begin) * dtype_size(p->as),
+                      e);
     return rc;
 }
 

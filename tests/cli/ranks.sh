@@ -8,6 +8,11 @@ ranks 3 "$O/test/comm_ranks" >collectives 2>err && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks: /' collectives
 equal '3 ranks: all pass' "$rc" 0
 for device in cpu far; do
+    for n in 2 3; do
+        ranks $n "$O/test/zero_ranks" $device >zero 2>err && rc=0 || rc=$?
+        sed "s/^\(ok\|not ok\) /&$device, $n ranks: /" zero
+        equal "$device, $n ranks: sums and training: all pass" "$rc" 0
+    done
     ranks 2 "$O/test/comm_ranks" $device >timeout 2>err && rc=0 || rc=$?
     sed "s/^\(ok\|not ok\) /&$device, /" timeout
     equal "$device, time-out: the job ends as with a lost rank" "$rc $(grep -c '^ok' timeout)" '69 4'
@@ -15,6 +20,10 @@ done
 ranks 3 "$O/test/fences" >fences 2>stderr && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks, /' fences
 equal '3 ranks: all stay inside' "$rc" 0
+
+ranks 3 "$O/test/norm_ranks" >norm 2>err && rc=0 || rc=$?
+sed 's/^\(ok\|not ok\) /&3 ranks: /' norm
+equal 'norm, 3 ranks: all pass' "$rc" 0
 
 # ---- a job of three steps ----
 equal 'one process' "$(code run one --val val.sfts train.sfts)" 0
@@ -38,6 +47,9 @@ same 'bf16 alone: the same weights' "$(weights s0)" "$(weights s1)"
 same 'bf16 alone: the same state' "$(state s0)" "$(state s1)"
 equal '3 ranks, more than some steps have rows' "$(code train 3 three $zero1 train.sfts)" 0
 near '3 ranks: the losses of one process' one three
+equal '3 ranks, ZeRO-0' "$(code train 3 three0 train.sfts)" 0
+same '3 ranks, ZeRO-0 and ZeRO-1: the same weights' "$(weights three)" "$(weights three0)"
+same '3 ranks, ZeRO-0 and ZeRO-1: the same state' "$(state three)" "$(state three0)"
 equal '3 ranks, a sample a row' "$(code train 3 single $zero1 sft_train.use_sequence_packing=false single.sfts)" 0
 near 'a sample a row: the losses of one process' one single
 piped() { sft-pack -q -l 128 -b 12 train.samples | train 2 pipe $zero1 -; }
