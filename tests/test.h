@@ -22,8 +22,15 @@ static void test_result(bool ok, const char *name, const char *file, int line, c
     fflush(stdout);
 }
 
-/* A named check. */
+/* A named check: "area: what holds", which a reader of the failing line alone understands. */
 #define CHECK(name, cond) test_result((cond), (name), __FILE__, __LINE__, #cond)
+/* One whose name is an item of a table: "AREA: NAME". */
+#define CHECK_IN(area, name, cond)                                                                 \
+    do {                                                                                           \
+        char test_text[256];                                                                       \
+        snprintf(test_text, sizeof test_text, "%s: %s", (area), (name));                           \
+        CHECK(test_text, cond);                                                                    \
+    } while (0)
 /* A check that is printed only when it fails, for use inside loops; evaluates to the condition. */
 #define EXPECT(name, cond)                                                                         \
     ((cond) ? true : (test_result(false, (name), __FILE__, __LINE__, #cond), false))

@@ -77,27 +77,29 @@ static bool model_alloc(struct model *m, size_t part, uint64_t step)
 {
     const size_t n = draw_size(step, ROOM), size = power_above(n);
     unsigned char *p = heap_alloc(m->h, n);
-    if (!p) return EXPECT("NULL only when nothing fits", !room_for(m, size));
+    if (!p) return EXPECT("heap: NULL only when nothing fits", !room_for(m, size));
     m->parts[part].p = p;
     m->parts[part].n = n;
     m->parts[part].size = size;
     m->parts[part].seed = step;
     fill(p, n, step);
     const uintptr_t align = size < HEAP_PAGE ? size : HEAP_PAGE;
-    return EXPECT("aligned", (uintptr_t)p % align == 0) &&
-           EXPECT("parts do not overlap", mark(m, p, size, true)) &&
-           EXPECT("an address of the heap", heap_has(m->h, p) && heap_has(m->h, p + n - 1));
+    return EXPECT("heap: a part is aligned", (uintptr_t)p % align == 0) &&
+           EXPECT("heap: parts do not overlap", mark(m, p, size, true)) &&
+           EXPECT("heap: a part is an address of the heap",
+                  heap_has(m->h, p) && heap_has(m->h, p + n - 1));
 }
 
 static bool model_free(struct model *m, size_t part)
 {
     unsigned char *p = m->parts[part].p;
     m->parts[part].p = NULL;
-    return EXPECT("contents kept", filled(p, m->parts[part].n, m->parts[part].seed)) &&
-           EXPECT("not within a part",
+    return EXPECT("heap: the contents of a part are kept",
+                  filled(p, m->parts[part].n, m->parts[part].seed)) &&
+           EXPECT("heap: a place within a part cannot be freed",
                   m->parts[part].size == HEAP_ATOM || !heap_free(m->h, p + HEAP_ATOM)) &&
-           EXPECT("released", heap_free(m->h, p)) && mark(m, p, m->parts[part].size, false) &&
-           EXPECT("not twice", !heap_free(m->h, p) && !heap_fit(m->h, p, 1));
+           EXPECT("heap: released", heap_free(m->h, p)) && mark(m, p, m->parts[part].size, false) &&
+           EXPECT("heap: not twice", !heap_free(m->h, p) && !heap_fit(m->h, p, 1));
 }
 
 static bool model_fit(struct model *m, size_t part, uint64_t step)
@@ -105,8 +107,9 @@ static bool model_fit(struct model *m, size_t part, uint64_t step)
     unsigned char *p = m->parts[part].p;
     const size_t n = draw_size(step, 2 * m->parts[part].size), size = m->parts[part].size;
     const size_t kept = n < m->parts[part].n ? n : m->parts[part].n;
-    if (!EXPECT("fits or not", heap_fit(m->h, p, n) == (n <= size)) ||
-        !EXPECT("fitting keeps", filled(p, kept, m->parts[part].seed)))
+    if (!EXPECT("heap: fitting succeeds exactly within the room of a part",
+                heap_fit(m->h, p, n) == (n <= size)) ||
+        !EXPECT("heap: fitting keeps the contents", filled(p, kept, m->parts[part].seed)))
         return false;
     if (n > size) return true;
     m->parts[part].n = n;
@@ -121,11 +124,11 @@ static void test_model(void)
     bool ok = true;
     char *block = malloc(heap_bytes(ROOM) + 8);
     m.h = heap_make(block + 8, ROOM);
-    CHECK("room", heap_room(m.h) == ROOM && heap_used(m.h) == 0);
+    CHECK("heap: a new heap has all its room", heap_room(m.h) == ROOM && heap_used(m.h) == 0);
     m.base = heap_alloc(m.h, 1); /* the whole tree is free: its first atom, or its last five */
     heap_free(m.h, m.base);
     while (heap_has(m.h, m.base - HEAP_ATOM)) m.base -= HEAP_ATOM;
-    CHECK("within the block",
+    CHECK("heap: its parts lie within its block, aligned",
           m.base >= block + 8 && m.base + ROOM <= block + 8 + heap_bytes(ROOM) &&
               !heap_has(m.h, m.base + ROOM) && (uintptr_t)m.base % HEAP_PAGE == 0);
     for (uint64_t step = 0; ok && step < 200000; step++) {
@@ -138,16 +141,17 @@ static void test_model(void)
         else
             ok = emptying || r & 1 << 20 ? model_free(&m, part) : model_fit(&m, part, step);
         if (m.used > most) most = m.used;
-        ok = ok && EXPECT("used", heap_used(m.h) == m.used && heap_peak(m.h) == most);
+        ok = ok && EXPECT("heap: the counts of use are those of the calls",
+                          heap_used(m.h) == m.used && heap_peak(m.h) == most);
     }
-    CHECK("200 000 random calls, as the map says", ok);
+    CHECK("heap: 200 000 random calls do as a map of the bytes says", ok);
     for (size_t i = 0; i < PARTS; i++)
         if (m.parts[i].p) ok &= model_free(&m, i);
-    CHECK("all released", ok && heap_used(m.h) == 0);
+    CHECK("heap: everything is released at the end", ok && heap_used(m.h) == 0);
     void *large[3];
     for (int i = 0; i < 3; i++) large[i] = heap_alloc(m.h, (size_t)1 << (20 + !i));
-    CHECK("and joined again", large[0] && large[1] && !large[2]);
-    CHECK("addresses that it never gave out",
+    CHECK("heap: released parts are joined again", large[0] && large[1] && !large[2]);
+    CHECK("heap: addresses that it never gave out are refused",
           !heap_free(m.h, &m) && !heap_free(m.h, (char *)large[0] + HEAP_ATOM) &&
               !heap_free(m.h, (char *)large[0] + 1) && !heap_free(m.h, NULL));
     heap_end(m.h);
@@ -165,12 +169,12 @@ static void test_sizes(void)
         struct heap *h = heap_make(block, rooms[i]);
         size_t n = 0;
         for (unsigned char *p; (p = heap_alloc(h, HEAP_ATOM)); n++) fill(p, HEAP_ATOM, n);
-        ok &= EXPECT("every atom", n == atoms && heap_used(h) == heap_room(h));
+        ok &= EXPECT("heap: every atom is given out", n == atoms && heap_used(h) == heap_room(h));
         heap_end(h);
         free(block);
     }
-    CHECK("all of a heap can be given out", ok);
-    CHECK("a room beyond all memory", heap_bytes(SIZE_MAX - 5) == SIZE_MAX);
+    CHECK("heap: all of it can be given out", ok);
+    CHECK("heap: a room beyond all memory has no size", heap_bytes(SIZE_MAX - 5) == SIZE_MAX);
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -180,14 +184,17 @@ static void test_poison(void)
     char *block = malloc(heap_bytes(1 << 16));
     struct heap *h = heap_make(block, 1 << 16);
     char *p = heap_alloc(h, 100);
-    CHECK("what was asked for may be used", !__asan_region_is_poisoned(p, 100));
-    CHECK("what is behind it may not", __asan_address_is_poisoned(p + 104));
-    CHECK("after fitting it may", heap_fit(h, p, 200) && !__asan_region_is_poisoned(p, 200) &&
-                                      heap_fit(h, p, 8) && __asan_address_is_poisoned(p + 8));
+    CHECK("heap poison: the bytes asked for may be used", !__asan_region_is_poisoned(p, 100));
+    CHECK("heap poison: the bytes behind a part may not be used",
+          __asan_address_is_poisoned(p + 104));
+    CHECK("heap poison: fitting moves the bound",
+          heap_fit(h, p, 200) && !__asan_region_is_poisoned(p, 200) && heap_fit(h, p, 8) &&
+              __asan_address_is_poisoned(p + 8));
     heap_free(h, p);
-    CHECK("what was released may not", __asan_address_is_poisoned(p));
+    CHECK("heap poison: released bytes may not be used", __asan_address_is_poisoned(p));
     heap_end(h);
-    CHECK("at the end all may", !__asan_region_is_poisoned(block, heap_bytes(1 << 16)));
+    CHECK("heap poison: a closed heap leaves no poison",
+          !__asan_region_is_poisoned(block, heap_bytes(1 << 16)));
     free(block);
 }
 #else
@@ -210,44 +217,51 @@ static void test_sealed(void)
     size_t cap = 0;
     bool ok = mem_grow(&grown, &cap, 10, sizeof *grown, &e) == 0;
     for (int i = 0; i < 10; i++) grown[i] = i;
-    CHECK("nothing is sealed", mem_sealed().room == 0);
+    CHECK("sealed heap: there is none at first", mem_sealed().room == 0);
     memset(block, 0xff, mem_reserve(SEALED));
     mem_seal(block, SEALED);
-    CHECK("sealed", mem_sealed().room == SEALED && mem_sealed().most == 0);
+    CHECK("sealed heap: it has the room asked for",
+          mem_sealed().room == SEALED && mem_sealed().most == 0);
 
     unsigned char *zero = mem_alloc(100, 3, &e);
     for (int i = 0; i < 300; i++) ok &= zero[i] == 0;
-    CHECK("allocations lie in the block, zeroed", ok && within(zero, block));
+    CHECK("sealed heap: allocations lie in the block, zeroed", ok && within(zero, block));
     char *page = mem_aligned(4096, 8192, &e);
-    CHECK("aligned ones too", within(page, block) && (uintptr_t)page % 4096 == 0);
+    CHECK("sealed heap: aligned allocations lie in the block too",
+          within(page, block) && (uintptr_t)page % 4096 == 0);
     ok = mem_grow(&grown, &cap, 1000, sizeof *grown, &e) == 0;
     for (int i = 0; i < 10; i++) ok &= grown[i] == i;
-    CHECK("what grows moves there with what it held", ok && within(grown, block) && cap >= 1000);
+    CHECK("sealed heap: an array that grows moves there with its contents",
+          ok && within(grown, block) && cap >= 1000);
     mem_free(before);
     mem_free(zero);
     mem_free(NULL);
 
     char *large = mem_alloc(SEALED, 2, &e), *wide = mem_aligned(1 << 16, 100, &e);
-    CHECK("what does not fit is of the system", large && !within(large, block) && !large[SEALED]);
-    CHECK("so is what is aligned to more than a page",
+    CHECK("sealed heap: the system gives what does not fit",
+          large && !within(large, block) && !large[SEALED]);
+    CHECK("sealed heap: the system gives what is aligned to more than a page",
           wide && !within(wide, block) && (uintptr_t)wide % (1 << 16) == 0);
     large = mem_resize(large, SEALED * 2, SEALED * 3, &e);
-    CHECK("and stays there", large && !within(large, block));
+    CHECK("sealed heap: a system allocation that shrinks stays where it is",
+          large && !within(large, block));
     ok = mem_grow(&grown, &cap, SEALED, sizeof *grown, &e) == 0;
     for (int i = 0; i < 10; i++) ok &= grown[i] == i;
-    CHECK("what outgrows the block leaves it", ok && !within(grown, block));
-    CHECK("each of these is counted", mem_sealed().beyond == 4);
+    CHECK("sealed heap: an array that outgrows the block leaves it", ok && !within(grown, block));
+    CHECK("sealed heap: each allocation beyond the block is counted", mem_sealed().beyond == 4);
     large = mem_resize(large, SEALED * 3, 10, &e);
-    CHECK("and back again", within(large, block));
+    CHECK("sealed heap: its room is given out again after a release", within(large, block));
     mem_free(large);
     mem_free(wide);
     mem_free(page);
-    CHECK("the most at any time", mem_sealed().most >= 8192 && mem_sealed().most < SEALED);
+    CHECK("sealed heap: it counts the most in use at any time",
+          mem_sealed().most >= 8192 && mem_sealed().most < SEALED);
 
     mem_unseal();
     memset(block, 0xff, mem_reserve(SEALED));
     zero = mem_alloc(10, 1, &e);
-    CHECK("unsealed", mem_sealed().room == 0 && zero && !within(zero, block));
+    CHECK("sealed heap: unsealed, the system allocates again",
+          mem_sealed().room == 0 && zero && !within(zero, block));
     mem_free(zero);
     mem_free(grown);
     free(block);
@@ -296,9 +310,10 @@ static void test_threads(void)
         void *done = NULL;
         ok &= pthread_join(thread[i], &done) == 0 && done == (void *)(i + 1);
     }
-    CHECK("threads keep what they have", ok && mem_sealed().beyond > 0);
+    CHECK("heap threads: each keeps its contents", ok && mem_sealed().beyond > 0);
     void *all = mem_alloc(SEALED, 1, NULL);
-    CHECK("and leave the block whole", (uintptr_t)all - (uintptr_t)block < mem_reserve(SEALED));
+    CHECK("heap threads: the block is whole after them",
+          (uintptr_t)all - (uintptr_t)block < mem_reserve(SEALED));
     mem_unseal();
     free(block);
 }

@@ -49,35 +49,42 @@ static void test_write(void)
     struct err e = {0};
     struct stat st;
     mode_t old = umask(027);
-    CHECK("put", io_put(at("a"), "hello", 5, &e) == 0 && holds(at("a"), "hello"));
-    CHECK("umask", io_stat(at("a"), &st, &e) == 0 && (st.st_mode & 0777) == 0640);
+    CHECK("io write: a file has the bytes put",
+          io_put(at("a"), "hello", 5, &e) == 0 && holds(at("a"), "hello"));
+    CHECK("io write: the mode follows the umask",
+          io_stat(at("a"), &st, &e) == 0 && (st.st_mode & 0777) == 0640);
     umask(old);
-    CHECK("replace", io_put(at("a"), "x", 1, &e) == 0 && holds(at("a"), "x"));
-    CHECK("empty file", io_put(at("b"), NULL, 0, &e) == 0 && holds(at("b"), ""));
+    CHECK("io write: a file is replaced", io_put(at("a"), "x", 1, &e) == 0 && holds(at("a"), "x"));
+    CHECK("io write: a file of nothing is written",
+          io_put(at("b"), NULL, 0, &e) == 0 && holds(at("b"), ""));
 
     struct io_out *out = io_create(at("a"), &e);
-    CHECK("unfinished", out && io_write(out, "new", 3, &e) == 0 && io_written(out) == 3);
-    CHECK("the old file stands until the commit", holds(at("a"), "x") && entries(dir) == 3);
-    CHECK("the commit replaces the old file",
+    CHECK("io write: an unfinished file counts its bytes",
+          out && io_write(out, "new", 3, &e) == 0 && io_written(out) == 3);
+    CHECK("io write: the old file stands until the commit",
+          holds(at("a"), "x") && entries(dir) == 3);
+    CHECK("io write: the commit puts the new file in its place",
           io_commit(out, &e) == 0 && holds(at("a"), "new") && entries(dir) == 2);
     out = io_create(at("a"), &e);
     io_write(out, "zzz", 3, &e);
     io_abort(out);
     io_abort(NULL);
-    CHECK("abort leaves nothing", holds(at("a"), "new") && entries(dir) == 2);
+    CHECK("io write: abort leaves nothing", holds(at("a"), "new") && entries(dir) == 2);
 
-    CHECK("a link is written through",
+    CHECK("io write: a link is written through",
           symlink("a", at("link")) == 0 && io_put(at("link"), "via", 3, &e) == 0 &&
               holds(at("a"), "via") && lstat(at("link"), &st) == 0 && S_ISLNK(st.st_mode));
-    CHECK("a device is written directly", io_put("/dev/null", "x", 1, &e) == 0 &&
-                                              stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
-    CHECK("a full device", io_put("/dev/full", "x", 1, &e) < 0 && e.code == ERR_IO &&
-                               strstr(e.msg, "/dev/full: write failed: No space"));
+    CHECK("io write: a device is written directly", io_put("/dev/null", "x", 1, &e) == 0 &&
+                                                        stat("/dev/null", &st) == 0 &&
+                                                        S_ISCHR(st.st_mode));
+    CHECK("io write: a full device", io_put("/dev/full", "x", 1, &e) < 0 && e.code == ERR_IO &&
+                                         strstr(e.msg, "/dev/full: write failed: No space"));
     char name[256];
     memset(name, 'n', 255);
     name[255] = 0;
-    CHECK("longest name", io_put(at(name), "x", 1, &e) == 0 && holds(at(name), "x"));
-    CHECK("one file each", entries(dir) == 4);
+    CHECK("io write: the longest name is taken",
+          io_put(at(name), "x", 1, &e) == 0 && holds(at(name), "x"));
+    CHECK("io write: no other file is there", entries(dir) == 4);
     unlink(at("link"));
     unlink(at(name));
 }
@@ -94,11 +101,11 @@ static bool cannot(const char *path, const char *why)
 
 static void test_cannot_write(void)
 {
-    CHECK("target is a folder", cannot(dir, "is a folder"));
-    CHECK("folder is missing", cannot(at("no/such"), "No such file"));
-    CHECK("folder is a file", cannot(at("a/b"), "Not a directory"));
-    CHECK("name ends in a slash", cannot(at("q/"), "not the name of a file"));
-    CHECK("no name", cannot("", "not the name"));
+    CHECK("io cannot write: the target is a folder", cannot(dir, "is a folder"));
+    CHECK("io cannot write: the folder is missing", cannot(at("no/such"), "No such file"));
+    CHECK("io cannot write: the folder is a file", cannot(at("a/b"), "Not a directory"));
+    CHECK("io cannot write: the name ends in a slash", cannot(at("q/"), "not the name of a file"));
+    CHECK("io cannot write: the name is empty", cannot("", "not the name"));
     int status;
     fflush(stdout);
     pid_t pid = fork();
@@ -109,8 +116,8 @@ static void test_cannot_write(void)
     }
     waitpid(pid, &status, 0);
     chmod(dir, 0700);
-    CHECK("folder cannot be written", status == 0);
-    CHECK("nothing is left behind", entries(dir) == 2);
+    CHECK("io cannot write: the folder is read-only", status == 0);
+    CHECK("io cannot write: nothing is left behind", entries(dir) == 2);
 }
 
 static void test_read(void)
@@ -121,21 +128,30 @@ static void test_read(void)
     char text[8];
     io_put(at("r"), "0123456789", 10, &e);
     struct io_in *in = io_open(at("r"), &e);
-    CHECK("name of an input", in && strcmp(io_name(in), at("r")) == 0);
-    CHECK("read", io_read(in, text, 8, &e) == 8 && io_read(in, text, 8, &e) == 2 &&
-                      memcmp(text, "89", 2) == 0 && io_read(in, text, 8, &e) == 0);
+    CHECK("io read: an input knows its name", in && strcmp(io_name(in), at("r")) == 0);
+    CHECK("io read: it gives the bytes in order, then the end",
+          io_read(in, text, 8, &e) == 8 && io_read(in, text, 8, &e) == 2 &&
+              memcmp(text, "89", 2) == 0 && io_read(in, text, 8, &e) == 0);
     io_close(in);
-    CHECK("missing", !io_open(at("none"), &e) && e.code == ERR_NOINPUT && strstr(e.msg, "No such"));
-    CHECK("a folder", !io_open(dir, &e) && e.code == ERR_NOINPUT && strstr(e.msg, "folder"));
-    CHECK("map", io_map(at("r"), &m, &e) == 0 && m.n == 10 && memcmp(m.p, "0123", 4) == 0);
+    CHECK("io read: a missing file is no input",
+          !io_open(at("none"), &e) && e.code == ERR_NOINPUT && strstr(e.msg, "No such"));
+    CHECK("io read: a folder is no input",
+          !io_open(dir, &e) && e.code == ERR_NOINPUT && strstr(e.msg, "folder"));
+    CHECK("io read: a mapped file has its bytes",
+          io_map(at("r"), &m, &e) == 0 && m.n == 10 && memcmp(m.p, "0123", 4) == 0);
     io_unmap(&m);
-    CHECK("map of an empty file", io_map(at("b"), &m, &e) == 0 && m.n == 0 && m.p);
+    CHECK("io read: an empty file can be mapped", io_map(at("b"), &m, &e) == 0 && m.n == 0 && m.p);
     io_unmap(&m);
-    CHECK("map of a device", io_map("/dev/zero", &m, &e) < 0 && e.code == ERR_NOINPUT);
-    CHECK("slurp to the limit", io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 10);
-    CHECK("slurp appends", io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 20 && b.data[20] == 0);
-    CHECK("slurp over the limit", io_slurp(at("r"), 9, &b, &e) < 0 && e.code == ERR_DATA);
-    CHECK("slurp without end", io_slurp("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_DATA);
+    CHECK("io read: a device cannot be mapped",
+          io_map("/dev/zero", &m, &e) < 0 && e.code == ERR_NOINPUT);
+    CHECK("io read: a slurp takes a file as long as its limit",
+          io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 10);
+    CHECK("io read: a slurp appends to the buffer",
+          io_slurp(at("r"), 10, &b, &e) == 0 && b.len == 20 && b.data[20] == 0);
+    CHECK("io read: a slurp refuses a file over its limit",
+          io_slurp(at("r"), 9, &b, &e) < 0 && e.code == ERR_DATA);
+    CHECK("io read: a slurp refuses a file without an end",
+          io_slurp("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_DATA);
     buf_free(&b);
     unlink(at("r"));
 }
@@ -145,15 +161,18 @@ static void test_log(void)
     struct err e = {0};
     const char *p = at("m.jsonl");
     struct io_log *l = io_log_open(p, -1, &e);
-    CHECK("append", l && io_append(l, "one\n", 4, &e) == 0 && io_append(l, "two\n", 4, &e) == 0 &&
-                        io_log_close(l, &e) == 0 && holds(p, "one\ntwo\n"));
+    CHECK("io log: lines are appended", l && io_append(l, "one\n", 4, &e) == 0 &&
+                                            io_append(l, "two\n", 4, &e) == 0 &&
+                                            io_log_close(l, &e) == 0 && holds(p, "one\ntwo\n"));
     l = io_log_open(p, 4, &e);
-    CHECK("shortened and continued",
+    CHECK("io log: it is shortened and continued",
           l && io_append(l, "2\n", 2, &e) == 0 && io_log_close(l, &e) == 0 && holds(p, "one\n2\n"));
     l = io_log_open(p, 100, &e);
-    CHECK("never made longer", l && io_log_close(l, &e) == 0 && holds(p, "one\n2\n"));
-    CHECK("log in no folder", !io_log_open(at("no/such"), -1, &e) && e.code == ERR_CREATE);
-    CHECK("no log to close", io_log_close(NULL, &e) == 0);
+    CHECK("io log: opening never makes it longer",
+          l && io_log_close(l, &e) == 0 && holds(p, "one\n2\n"));
+    CHECK("io log: a missing folder is an error",
+          !io_log_open(at("no/such"), -1, &e) && e.code == ERR_CREATE);
+    CHECK("io log: closing none is no error", io_log_close(NULL, &e) == 0);
     unlink(p);
 }
 
@@ -169,37 +188,44 @@ static void test_folders(void)
     struct err e = {0};
     struct buf b = {0};
     int one, two;
-    CHECK("mkdirs", io_mkdirs(at("p/q//r/"), &e) == 0 && io_is_dir(at("p/q/r"), NULL));
-    CHECK("mkdirs again", io_mkdirs(at("p/q/r"), &e) == 0);
-    CHECK("mkdirs through a file", io_mkdirs(at("a/x/y"), &e) < 0 && e.code == ERR_CREATE);
-    CHECK("mkdirs of nothing", io_mkdirs("", &e) < 0);
+    CHECK("io folders: mkdirs makes all levels",
+          io_mkdirs(at("p/q//r/"), &e) == 0 && io_is_dir(at("p/q/r"), NULL));
+    CHECK("io folders: mkdirs takes what is there", io_mkdirs(at("p/q/r"), &e) == 0);
+    CHECK("io folders: mkdirs through a file is an error",
+          io_mkdirs(at("a/x/y"), &e) < 0 && e.code == ERR_CREATE);
+    CHECK("io folders: mkdirs of an empty name is an error", io_mkdirs("", &e) < 0);
     io_put(at("p/Z"), "", 0, &e);
     io_put(at("p/b"), "", 0, &e);
     io_put(at("p/.c"), "", 0, &e);
-    CHECK("list in byte order",
+    CHECK("io folders: a list is in byte order",
           io_list(at("p"), note, &b, &e) == 0 && strcmp(b.data, ".c,Z,b,q,") == 0);
-    CHECK("list of nothing", io_list(at("none"), note, &b, &e) < 0 && e.code == ERR_NOINPUT);
+    CHECK("io folders: a list of a missing folder is an error",
+          io_list(at("none"), note, &b, &e) < 0 && e.code == ERR_NOINPUT);
     buf_free(&b);
     symlink(at("a"), at("p/link"));
     symlink(dir, at("p/up"));
-    CHECK("rename a folder",
+    CHECK("io folders: a folder is renamed",
           io_rename_dir(at("p"), at("p2"), &e) == 0 && io_exists(at("p2/b"), NULL));
     io_mkdirs(at("p3/full"), &e);
-    CHECK("rename onto a folder", io_rename_dir(at("p2"), at("p3"), &e) < 0 &&
-                                      e.code == ERR_CREATE && strstr(e.msg, "exists already"));
-    CHECK("remove a tree", io_remove_tree(at("p2"), &e) == 0 && !io_exists(at("p2"), NULL));
-    CHECK("links were not followed", io_exists(at("a"), NULL));
-    CHECK("remove what is missing", io_remove_tree(at("p2"), &e) < 0);
+    CHECK("io folders: a rename onto a folder is an error",
+          io_rename_dir(at("p2"), at("p3"), &e) < 0 && e.code == ERR_CREATE &&
+              strstr(e.msg, "exists already"));
+    CHECK("io folders: a tree is removed",
+          io_remove_tree(at("p2"), &e) == 0 && !io_exists(at("p2"), NULL));
+    CHECK("io folders: removing does not follow links", io_exists(at("a"), NULL));
+    CHECK("io folders: removing a missing tree is an error", io_remove_tree(at("p2"), &e) < 0);
     io_remove_tree(at("p3"), &e);
-    CHECK("lock", io_lock(at("lock"), &one, &e) == 0);
-    CHECK("second lock", io_lock(at("lock"), &two, &e) == 1 && e.code == ERR_CREATE && two == -1 &&
-                             strstr(e.msg, "in use by another process"));
+    CHECK("io folders: a lock is taken", io_lock(at("lock"), &one, &e) == 0);
+    CHECK("io folders: a second lock is refused", io_lock(at("lock"), &two, &e) == 1 &&
+                                                      e.code == ERR_CREATE && two == -1 &&
+                                                      strstr(e.msg, "in use by another process"));
     io_unlock(one);
-    CHECK("unlocked", io_lock(at("lock"), &one, &e) == 0);
+    CHECK("io folders: a lock is free after its release", io_lock(at("lock"), &one, &e) == 0);
     io_unlock(one);
     unlink(at("lock"));
     char *p = io_path("a/", "b", &e), *q = io_path("a", "b", &e), *r = io_path("", "b", &e);
-    CHECK("paths", strcmp(p, "a/b") == 0 && strcmp(q, "a/b") == 0 && strcmp(r, "b") == 0);
+    CHECK("io folders: paths are joined and split",
+          strcmp(p, "a/b") == 0 && strcmp(q, "a/b") == 0 && strcmp(r, "b") == 0);
     free(p);
     free(q);
     free(r);
@@ -249,23 +275,23 @@ static void test_past_cache(void)
         struct io_map m = {0};
         fine = fine && io_written(out) == sizes[k] && io_commit(out, &e) == 0 &&
                io_map(at("large"), &m, &e) == 0;
-        CHECK("past the page cache: the same bytes",
+        CHECK("io past the page cache: the bytes are the same",
               fine && m.n == sizes[k] && memcmp(m.p, want, sizes[k]) == 0);
         io_unmap(&m);
         free(want);
     }
-    CHECK("and removed", unlink(at("large")) == 0);
+    CHECK("io past the page cache: the file can be removed", unlink(at("large")) == 0);
 }
 
 static void test_ends(void)
 {
     int status = child_ends(0);
-    CHECK("exit removes the unfinished",
+    CHECK("io ends: an exit removes the unfinished file",
           WIFEXITED(status) && WEXITSTATUS(status) == 5 && entries(dir) == 2);
     static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < 4; i++) {
         status = child_ends(sigs[i]);
-        CHECK("a signal removes the unfinished and is passed on",
+        CHECK("io ends: a signal removes the unfinished file and is passed on",
               WIFSIGNALED(status) && WTERMSIG(status) == sigs[i] && entries(dir) == 2);
     }
     struct err e;
@@ -274,7 +300,8 @@ static void test_ends(void)
     pid_t pid = fork();
     if (pid == 0) exit(0);
     waitpid(pid, &status, 0);
-    CHECK("a child leaves its parent's file alone", entries(dir) == 3 && io_commit(out, &e) == 0);
+    CHECK("io ends: a child leaves its parent's file alone",
+          entries(dir) == 3 && io_commit(out, &e) == 0);
     unlink(at("mine"));
 }
 
@@ -293,7 +320,8 @@ static void test_limit(void)
         _exit(rc < 0 && e.code == ERR_IO && strstr(e.msg, "File too large") ? 0 : 1);
     }
     waitpid(pid, &status, 0);
-    CHECK("a file over its limit", status == 0 && entries(dir) == 2 && holds(at("a"), "via"));
+    CHECK("io limit: a file over the process's limit is an error and leaves nothing",
+          status == 0 && entries(dir) == 2 && holds(at("a"), "via"));
 }
 
 static void test_standard(void)
@@ -315,7 +343,7 @@ static void test_standard(void)
         _exit(ok && holds(at("s"), "") ? 0 : 1);
     }
     waitpid(pid, &status, 0);
-    CHECK("closed standard descriptors", status == 0);
+    CHECK("io standard: closed descriptors are replaced", status == 0);
     unlink(at("s"));
     pid = fork();
     if (pid == 0) {
@@ -324,7 +352,7 @@ static void test_standard(void)
         _exit(io_put("-", "x", 1, &e) < 0 && e.code == ERR_IO && strstr(e.msg, "<stdout>") ? 0 : 1);
     }
     waitpid(pid, &status, 0);
-    CHECK("full standard output", status == 0);
+    CHECK("io standard: a full standard output is an error", status == 0);
 }
 
 int main(void)
@@ -344,6 +372,6 @@ int main(void)
     test_limit();
     test_standard();
     struct err e;
-    CHECK("only the two files are left", entries(dir) == 2 && io_remove_tree(dir, &e) == 0);
+    CHECK("io: only the two files are left", entries(dir) == 2 && io_remove_tree(dir, &e) == 0);
     TEST_END();
 }

@@ -177,9 +177,11 @@ int main(void)
             while (save(n, ways[w], replace)) n++;
             if (n - 1 < least) least = n - 1;
         }
-    CHECK("a save makes its calls",
+    CHECK("io faults: a save makes at least 8 calls that can fail",
           least >= 8); /* open write fsync close rename open fsync close */
-    CHECK("every failing call of a save", !test_failed);
+    CHECK(
+        "io faults: each failing call of a file's save is told and leaves the old file or the new",
+        !test_failed);
     io_remove_tree(dir, &e);
     mkdir(dir, 0700);
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
@@ -187,8 +189,9 @@ int main(void)
         while (save_folder(n, ways[w])) n++;
         if (n - 1 < folder) folder = n - 1;
     }
-    CHECK("that of a folder makes more", folder >= 8 + 7);
-    CHECK("every failing call of it", !test_failed);
-    CHECK("nothing else is left", io_remove_tree(dir, &e) == 0);
+    CHECK("io faults: a folder's save makes 7 calls more", folder >= 8 + 7);
+    CHECK("io faults: each failing call of a folder's save is told and leaves no half folder",
+          !test_failed);
+    CHECK("io faults: nothing else is left", io_remove_tree(dir, &e) == 0);
     TEST_END();
 }

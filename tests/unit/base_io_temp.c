@@ -60,11 +60,12 @@ static void test_files(void)
 {
     struct err e = {0};
     struct io_out *a = io_create(at("f"), &e), *b = io_create(at("f"), &e);
-    CHECK("two writers of a file",
+    CHECK("temporary files: two writers have one each",
           a && b && io_write(a, "one", 3, &e) == 0 && io_write(b, "two", 3, &e) == 0);
-    CHECK("the first is whole", io_commit(a, &e) == 0 && holds(at("f"), "one"));
-    CHECK("then the second", io_commit(b, &e) == 0 && holds(at("f"), "two"));
-    CHECK("and nothing else is there", strcmp(entries(dir), "f ") == 0);
+    CHECK("temporary files: the first is whole", io_commit(a, &e) == 0 && holds(at("f"), "one"));
+    CHECK("temporary files: the second commit replaces the first",
+          io_commit(b, &e) == 0 && holds(at("f"), "two"));
+    CHECK("temporary files: nothing else is there", strcmp(entries(dir), "f ") == 0);
     unlink(at("f"));
 }
 
@@ -72,32 +73,35 @@ static void test_folders(void)
 {
     struct err e = {0};
     struct io_folder *a = io_folder_new(at("d/"), &e), *b = io_folder_new(at("d"), &e);
-    CHECK("two writers of a folder",
+    CHECK("temporary folders: two writers have one each",
           a && b && put_in(a, "x", "one") && put_in(b, "x", "two") && put_in(b, "y", "two"));
-    CHECK("the first is whole", io_folder_commit(a, &e) == 0 && holds(at("d/x"), "one"));
-    CHECK("the second is told", io_folder_commit(b, &e) < 0 && e.code == ERR_CREATE &&
-                                    strstr(e.msg, at("d")) && strstr(e.msg, "exists already"));
-    CHECK("and changes nothing",
+    CHECK("temporary folders: the first is whole",
+          io_folder_commit(a, &e) == 0 && holds(at("d/x"), "one"));
+    CHECK("temporary folders: the second commit is refused",
+          io_folder_commit(b, &e) < 0 && e.code == ERR_CREATE && strstr(e.msg, at("d")) &&
+              strstr(e.msg, "exists already"));
+    CHECK("temporary folders: the refused commit changes nothing",
           strcmp(entries(dir), "d ") == 0 && strcmp(entries(at("d")), "x ") == 0);
-    CHECK("a third is told at once",
+    CHECK("temporary folders: a third writer is refused at once",
           !io_folder_new(at("d"), &e) && e.code == ERR_CREATE && strstr(e.msg, "exists already"));
     io_remove_tree(at("d"), &e);
     a = io_folder_new(at("d"), &e);
     mkdir(at("d"), 0777);
-    CHECK("an empty folder is not replaced either", a && io_folder_commit(a, &e) < 0);
+    CHECK("temporary folders: an empty folder is not replaced", a && io_folder_commit(a, &e) < 0);
     symlink("nowhere", at("link"));
-    CHECK("nor a link to nothing", !io_folder_new(at("link"), &e) && e.code == ERR_CREATE);
+    CHECK("temporary folders: a link to nothing is not replaced",
+          !io_folder_new(at("link"), &e) && e.code == ERR_CREATE);
     unlink(at("link"));
     rmdir(at("d"));
     a = io_folder_new(at("p/q/d"), &e);
-    CHECK("folders above it are made",
+    CHECK("temporary folders: the folders above are made",
           a && io_folder_commit(a, &e) == 0 && io_is_dir(at("p/q/d"), &e) == 1);
     io_remove_tree(at("p"), &e);
     a = io_folder_new(at("d"), &e);
     if (a) put_in(a, "x", "one");
     io_folder_abort(a);
     io_folder_abort(NULL);
-    CHECK("abort leaves nothing", strcmp(entries(dir), "") == 0);
+    CHECK("temporary folders: abort leaves nothing", strcmp(entries(dir), "") == 0);
 }
 
 /* A child that writes a file or folder `name`, with a folder in it, and waits. */
@@ -144,26 +148,28 @@ static void test_killed(bool folder)
     waitpid(other, NULL, 0);
     io_put(at(".t.backup.old"), "mine", 4, &e);
     io_put(at(".t.12345678.sft-tmpx"), "mine", 4, &e);
-    CHECK("killed ones leave what they wrote", count(entries(dir), ".sft-tmp ") == 3);
+    CHECK("temporary files of killed ones: they stay", count(entries(dir), ".sft-tmp ") == 3);
     if (folder)
         io_folder_abort(io_folder_new(at("t"), &e));
     else
         io_put(at("t"), "x", 1, &e);
     const char *left = entries(dir);
-    CHECK("the next writer removes it, and not what is being written",
+    CHECK("temporary files of killed ones: the next writer removes them, and none that is being "
+          "written",
           count(left, ".t.") == 3 && count(left, ".sft-tmp ") == 2 && count(left, ".tt.") == 1);
-    CHECK("nor files of the user",
+    CHECK("temporary files of killed ones: files of the user stay",
           holds(at(".t.backup.old"), "mine") && holds(at(".t.12345678.sft-tmpx"), "mine"));
     int status = 0;
     kill(alive, SIGTERM);
     waitpid(alive, &status, 0);
-    CHECK("a signal removes it",
+    CHECK("temporary files of killed ones: a signal that can be caught removes them",
           WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && count(entries(dir), ".t.") == 2);
     if (folder)
         io_folder_abort(io_folder_new(at("tt"), &e));
     else
         io_put(at("tt"), "x", 1, &e);
-    CHECK("and so for each name", count(entries(dir), ".sft-tmp ") == 0);
+    CHECK("temporary files of killed ones: the next writer of each name removes its own",
+          count(entries(dir), ".sft-tmp ") == 0);
     unlink(at("t"));
     unlink(at("tt"));
     unlink(at(".t.backup.old"));
@@ -182,6 +188,7 @@ int main(void)
     test_folders();
     test_killed(false);
     test_killed(true);
-    CHECK("nothing is left", strcmp(entries(dir), "") == 0 && io_remove_tree(dir, &e) == 0);
+    CHECK("temporary files of killed ones: nothing is left",
+          strcmp(entries(dir), "") == 0 && io_remove_tree(dir, &e) == 0);
     TEST_END();
 }

@@ -60,28 +60,31 @@ static bool gives(const char *text, const char *bytes, size_t n)
 
 static void test_strings(void)
 {
-    CHECK("empty string", gives("\"\"", "", 0));
-    CHECK("plain", gives("\"hello\"", "hello", 5));
-    CHECK("short escapes", gives("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8));
-    CHECK("escaped NUL", gives("\"a\\u0000b\"", "a\0b", 3));
-    CHECK("two bytes", gives("\"\\u00e9\"", "\xc3\xa9", 2));
-    CHECK("three bytes", gives("\"\\u4F60x\"", "\xe4\xbd\xa0x", 4));
-    CHECK("surrogate pair", gives("\"\\ud83d\\uDE00\"", "\xf0\x9f\x98\x80", 4));
-    CHECK("raw UTF-8", gives("\"\xf0\x9f\x98\x80 \xc3\xa9\"", "\xf0\x9f\x98\x80 \xc3\xa9", 7));
-    CHECK("DEL is plain", gives("\"\x7f\"", "\x7f", 1));
-    CHECK("escape after long plain text",
+    CHECK("JSON string: empty string", gives("\"\"", "", 0));
+    CHECK("JSON string: plain text is taken", gives("\"hello\"", "hello", 5));
+    CHECK("JSON string: short escapes",
+          gives("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8));
+    CHECK("JSON string: escaped NUL", gives("\"a\\u0000b\"", "a\0b", 3));
+    CHECK("JSON string: an escape becomes two bytes of UTF-8", gives("\"\\u00e9\"", "\xc3\xa9", 2));
+    CHECK("JSON string: an escape becomes three bytes of UTF-8",
+          gives("\"\\u4F60x\"", "\xe4\xbd\xa0x", 4));
+    CHECK("JSON string: surrogate pair", gives("\"\\ud83d\\uDE00\"", "\xf0\x9f\x98\x80", 4));
+    CHECK("JSON string: raw UTF-8",
+          gives("\"\xf0\x9f\x98\x80 \xc3\xa9\"", "\xf0\x9f\x98\x80 \xc3\xa9", 7));
+    CHECK("JSON string: DEL is plain text", gives("\"\x7f\"", "\x7f", 1));
+    CHECK("JSON string: escape after long plain text",
           gives("\"0123456789abcdef0\\n\"", "0123456789abcdef0\n", 18));
-    CHECK("high surrogate alone", refuses("\"\\ud83d\"", "surrogate"));
-    CHECK("high surrogate and text", refuses("\"\\ud83dabcdef\"", "surrogate"));
-    CHECK("low surrogate alone", refuses("\"\\ude00\"", "surrogate"));
-    CHECK("two high surrogates", refuses("\"\\ud83d\\ud83d\"", "surrogate"));
-    CHECK("control character", refuses("\"a\nb\"", "control"));
-    CHECK("unknown escape", refuses("\"\\x\"", "escape"));
-    CHECK("escape of NUL byte", refuses_n("\"\\\0\"", 4, "escape"));
-    CHECK("three hex digits", refuses("\"\\u12g4\"", "hexadecimal"));
-    CHECK("string without end", refuses("\"abc", "ends inside a string"));
-    CHECK("escape without end", refuses("\"abc\\", "ends inside a string"));
-    CHECK("escaped quote without end", refuses("\"abc\\\"", "ends inside a string"));
+    CHECK("JSON string: high surrogate alone", refuses("\"\\ud83d\"", "surrogate"));
+    CHECK("JSON string: high surrogate and text", refuses("\"\\ud83dabcdef\"", "surrogate"));
+    CHECK("JSON string: low surrogate alone", refuses("\"\\ude00\"", "surrogate"));
+    CHECK("JSON string: two high surrogates", refuses("\"\\ud83d\\ud83d\"", "surrogate"));
+    CHECK("JSON string: control character", refuses("\"a\nb\"", "control"));
+    CHECK("JSON string: unknown escape", refuses("\"\\x\"", "escape"));
+    CHECK("JSON string: escape of NUL byte", refuses_n("\"\\\0\"", 4, "escape"));
+    CHECK("JSON string: three hex digits", refuses("\"\\u12g4\"", "hexadecimal"));
+    CHECK("JSON string: string without end", refuses("\"abc", "ends inside a string"));
+    CHECK("JSON string: escape without end", refuses("\"abc\\", "ends inside a string"));
+    CHECK("JSON string: escaped quote without end", refuses("\"abc\\\"", "ends inside a string"));
 }
 
 /* Every byte pattern that is not UTF-8 in a class of its own (Unicode table 3-7). */
@@ -113,13 +116,13 @@ static void test_utf8(void)
             snprintf(text, sizeof text, "\"%.*s%s\"", pad, "xxxxxxxx", bad[i]);
             all &= refuses(text, "UTF-8");
         }
-    CHECK("ill-formed UTF-8 is refused", all);
+    CHECK("JSON: ill-formed UTF-8 is refused", all);
     all = true;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         snprintf(text, sizeof text, "\"%s\"", good[i]);
         all &= gives(text, good[i], strlen(good[i]));
     }
-    CHECK("the bounds of UTF-8 are taken", all);
+    CHECK("JSON: the bounds of UTF-8 are taken", all);
 }
 
 static void test_numbers(void)
@@ -131,10 +134,10 @@ static void test_numbers(void)
                                       "-01", "NaN", "Infinity", "-Infinity", "1_000"};
     bool all = true;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) all &= accepts(good[i]);
-    CHECK("numbers", all);
+    CHECK("JSON number: all forms of the standard are taken", all);
     all = true;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) all &= refuses(bad[i], "line 1");
-    CHECK("what is no number", all);
+    CHECK("JSON number: other forms are refused", all);
 
     struct arena a = {0};
     struct err e = {0};
@@ -142,19 +145,22 @@ static void test_numbers(void)
     struct json *v = json_parse(t, strlen(t), &a, &e);
     int64_t i = 0;
     double d = 0;
-    CHECK("largest integer", v && json_int(&v->items[0], &i) == 0 && i == INT64_MAX);
-    CHECK("too large for an integer", v && json_int(&v->items[1], &i) < 0);
-    CHECK("1.0 is not an integer", v && json_int(&v->items[2], &i) < 0);
-    CHECK("negative integer", v && json_int(&v->items[3], &i) == 0 && i == -7);
-    CHECK("1e400 is not finite", v && json_real(&v->items[4], &d) < 0);
-    CHECK("0.1", v && json_real(&v->items[5], &d) == 0 && d == 0.1);
-    CHECK("text of a number is kept", v && str_is(v->items[4].s, "1e400"));
-    CHECK("a string is no number", v && json_int(&v->items[6], &i) < 0 && json_real(NULL, &d) < 0);
+    CHECK("JSON number: largest integer", v && json_int(&v->items[0], &i) == 0 && i == INT64_MAX);
+    CHECK("JSON number: too large for an integer", v && json_int(&v->items[1], &i) < 0);
+    CHECK("JSON number: 1.0 is not an integer", v && json_int(&v->items[2], &i) < 0);
+    CHECK("JSON number: negative integer", v && json_int(&v->items[3], &i) == 0 && i == -7);
+    CHECK("JSON number: 1e400 is not finite", v && json_real(&v->items[4], &d) < 0);
+    CHECK("JSON number: 0.1 is the double nearest to it",
+          v && json_real(&v->items[5], &d) == 0 && d == 0.1);
+    CHECK("JSON number: text of a number is kept", v && str_is(v->items[4].s, "1e400"));
+    CHECK("JSON number: a string is no number",
+          v && json_int(&v->items[6], &i) < 0 && json_real(NULL, &d) < 0);
     arena_free(&a);
 
     char many[500];
     memset(many, '1', sizeof many);
-    CHECK("400 digits", refuses_n(many, 401, "400") && accepts_n(many, 400));
+    CHECK("JSON number: 400 digits are taken, 401 refused",
+          refuses_n(many, 401, "400") && accepts_n(many, 400));
 }
 
 static void test_structure(void)
@@ -188,19 +194,21 @@ static void test_structure(void)
                                       "[1]\v"};
     bool all = true;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) all &= refuses(bad[i], "line ");
-    CHECK("what is not JSON", all);
-    CHECK("white space", accepts(" \t\r\n[ 1 , { \"a\" : [ ] , \"b\" : { } } ] \n"));
-    CHECK("place of a fault",
+    CHECK("JSON: text that is not JSON is refused", all);
+    CHECK("JSON: white space", accepts(" \t\r\n[ 1 , { \"a\" : [ ] , \"b\" : { } } ] \n"));
+    CHECK("JSON: an error names line and column",
           refuses("{\"a\": 1,\n \"b\": x}", "line 2, column 7: not a JSON value"));
-    CHECK("duplicate key", refuses("{\"a\":1,\"b\":2,\"a\":3}", "\"a\" occurs twice"));
-    CHECK("duplicate key by escape", refuses("{\"a\":1,\"\\u0061\":3}", "twice"));
-    CHECK("same key in two objects", accepts("[{\"a\":1},{\"a\":{\"a\":2}}]"));
+    CHECK("JSON: a duplicate key is refused",
+          refuses("{\"a\":1,\"b\":2,\"a\":3}", "\"a\" occurs twice"));
+    CHECK("JSON: a key that an escape makes a duplicate is refused",
+          refuses("{\"a\":1,\"\\u0061\":3}", "twice"));
+    CHECK("JSON: the same key in two objects is taken", accepts("[{\"a\":1},{\"a\":{\"a\":2}}]"));
 
     char deep[2 * 129 + 1];
     memset(deep, '[', 129);
     memset(deep + 129, ']', 129);
-    CHECK("129 levels", refuses_n(deep, 258, "128"));
-    CHECK("128 levels", accepts_n(deep + 1, 256));
+    CHECK("JSON: 129 levels are refused", refuses_n(deep, 258, "128"));
+    CHECK("JSON: 128 levels are taken", accepts_n(deep + 1, 256));
 }
 
 static void test_values(void)
@@ -209,16 +217,20 @@ static void test_values(void)
     struct err e = {0};
     const char *t = "{\"z\":[null,true,false,\"x\"],\"a\":{\"\":0},\"k\\n\":-2}";
     struct json *v = json_parse(t, strlen(t), &a, &e);
-    CHECK("object", v && v->kind == JSON_OBJECT && v->count == 3);
+    CHECK("JSON value: an object has its members", v && v->kind == JSON_OBJECT && v->count == 3);
     if (!v) return;
-    CHECK("members keep their order", str_is(v->keys[0], "z") && str_is(v->keys[1], "a"));
-    CHECK("key with an escape", json_get(v, "k\n") == &v->items[2]);
-    CHECK("missing key", !json_get(v, "q") && !json_get(NULL, "z") && !json_get(&v->items[0], "z"));
+    CHECK("JSON value: members keep their order",
+          str_is(v->keys[0], "z") && str_is(v->keys[1], "a"));
+    CHECK("JSON value: a key with an escape is found", json_get(v, "k\n") == &v->items[2]);
+    CHECK("JSON value: a missing key is not found",
+          !json_get(v, "q") && !json_get(NULL, "z") && !json_get(&v->items[0], "z"));
     const struct json *z = json_get(v, "z");
-    CHECK("words", z->count == 4 && z->items[0].kind == JSON_NULL && z->items[1].truth &&
-                       z->items[2].kind == JSON_BOOL && !z->items[2].truth);
-    CHECK("empty key", json_get(json_get(v, "a"), "") != NULL);
-    CHECK("strings point into the text", z->items[3].s.p > t && z->items[3].s.p < t + strlen(t));
+    CHECK("JSON value: null, true and false are values",
+          z->count == 4 && z->items[0].kind == JSON_NULL && z->items[1].truth &&
+              z->items[2].kind == JSON_BOOL && !z->items[2].truth);
+    CHECK("JSON value: an empty key is found", json_get(json_get(v, "a"), "") != NULL);
+    CHECK("JSON value: strings point into the text",
+          z->items[3].s.p > t && z->items[3].s.p < t + strlen(t));
     arena_free(&a);
 }
 
@@ -240,10 +252,11 @@ static void test_large(void)
     large_object(&b, 150000, false);
     struct json *v = json_parse(b.data, b.len, &a, &e);
     int64_t last = 0;
-    CHECK("150000 members",
+    CHECK("JSON large: an object of 150000 members is read",
           v && v->count == 150000 && json_int(&v->items[149999], &last) == 0 && last == 149999);
     large_object(&b, 150000, true);
-    CHECK("a duplicate among 150000", !json_parse(b.data, b.len, &a, &e) && strstr(e.msg, "key0"));
+    CHECK("JSON large: a duplicate among 150000 members is refused",
+          !json_parse(b.data, b.len, &a, &e) && strstr(e.msg, "key0"));
     bool all = true;
     for (int n = 1; n < 40; n++) { /* around the change of method */
         large_object(&b, n, true);
@@ -251,9 +264,10 @@ static void test_large(void)
         large_object(&b, n, false);
         all &= json_parse(b.data, b.len, &a, &e) != NULL;
     }
-    CHECK("duplicates in objects of any size", all);
+    CHECK("JSON large: a duplicate is found in objects of any size", all);
     a.max = 100;
-    CHECK("the arena's bound", !json_parse(b.data, b.len, &a, &e) && e.code == ERR_MEMORY);
+    CHECK("JSON large: the arena's bound is an error",
+          !json_parse(b.data, b.len, &a, &e) && e.code == ERR_MEMORY);
     buf_free(&b);
     arena_free(&a);
 }
@@ -265,7 +279,7 @@ static void test_cut(void)
         "{\"a\": [1.5e3, true, null, \"x\\u00e9\\ud83d\\ude00\xc3\xa9\"], \"b\": {\"c\": -1}}";
     bool all = accepts(t);
     for (size_t n = 0; n < strlen(t); n++) all &= refuses_n(t, n, "line 1");
-    CHECK("every cut of a document", all);
+    CHECK("JSON: every cut of a document is refused", all);
 }
 
 int main(void)

@@ -35,8 +35,8 @@ static int read_rows(const char *text, size_t n, struct outcome *o)
     if (r && rc == 0) rc = json_rows_next(r, &row, &o->e);
     if (r && rc < 0) { /* a failure stays */
         struct err again = {0};
-        EXPECT("failure is kept", json_rows_next(r, &row, &again) == -1 && !row);
-        EXPECT("with its message", strcmp(again.msg, o->e.msg) == 0);
+        EXPECT("rows: a failure is kept", json_rows_next(r, &row, &again) == -1 && !row);
+        EXPECT("rows: a failure keeps its message", strcmp(again.msg, o->e.msg) == 0);
     }
     json_rows_close(r);
     io_close(in);
@@ -64,65 +64,70 @@ static bool refuses(const char *text, const char *says)
 
 static void test_forms(void)
 {
-    CHECK("JSON Lines", reads("{\"v\":1}\n{\"v\":2}\n", 2, 3));
-    CHECK("no newline at the end", reads("{\"v\":1}\n{\"v\":2}", 2, 3));
-    CHECK("CRLF and blank lines", reads("\r\n{\"v\":1}\r\n  \r\n\n{\"v\":2}\r\n\n", 2, 3));
-    CHECK("array", reads("[{\"v\":1},{\"v\":2}]", 2, 3));
-    CHECK("array over lines", reads(" [\n {\n\"v\" :1 }\n,\n{\"v\":2}\n]\n\n", 2, 3));
-    CHECK("byte order mark",
+    CHECK("rows: JSON Lines are read", reads("{\"v\":1}\n{\"v\":2}\n", 2, 3));
+    CHECK("rows: a last line without a newline is read", reads("{\"v\":1}\n{\"v\":2}", 2, 3));
+    CHECK("rows: CRLF and blank lines are skipped",
+          reads("\r\n{\"v\":1}\r\n  \r\n\n{\"v\":2}\r\n\n", 2, 3));
+    CHECK("rows: an array is read", reads("[{\"v\":1},{\"v\":2}]", 2, 3));
+    CHECK("rows: an array over several lines is read",
+          reads(" [\n {\n\"v\" :1 }\n,\n{\"v\":2}\n]\n\n", 2, 3));
+    CHECK("rows: a byte order mark is skipped",
           reads("\xef\xbb\xbf[{\"v\":1}]", 1, 1) && reads("\xef\xbb\xbf{\"v\":1}", 1, 1));
-    CHECK("empty array", reads("[ ]\n", 0, 0));
-    CHECK("brackets and quotes in strings",
+    CHECK("rows: an empty array has no rows", reads("[ ]\n", 0, 0));
+    CHECK("rows: brackets and quotes in strings are text",
           reads("[{\"a\":\"]}\\\"[{\",\"v\":4},{\"v\":1,\"b\":\"\\\\\"}]", 2, 5));
     struct outcome o;
     const char *t = "\n\n{\"v\":1}\n\n{\"v\":2}\n";
-    CHECK("line of a row", read_rows(t, strlen(t), &o) == 0 && o.last_line == 5 && o.lines);
+    CHECK("rows: a row of JSON Lines tells its line",
+          read_rows(t, strlen(t), &o) == 0 && o.last_line == 5 && o.lines);
     t = "[\n{\"v\":1},\n\n{\n\"v\":2}\n]";
-    CHECK("line of a row of an array",
+    CHECK("rows: a row of an array tells its line",
           read_rows(t, strlen(t), &o) == 0 && o.last_line == 4 && !o.lines);
 }
 
 static void test_refusals(void)
 {
-    CHECK("empty file", refuses("", "is empty"));
-    CHECK("blank file", refuses(" \n \n", "is empty"));
-    CHECK("only a byte order mark", refuses("\xef\xbb\xbf", "is empty"));
-    CHECK("text", refuses("hello\n", "neither a JSON array nor JSON Lines"));
-    CHECK("a string", refuses("\"x\"\n", "neither a JSON array nor JSON Lines"));
-    CHECK("gzip", refuses("\x1f\x8b\x08", "gzip"));
-    CHECK("UTF-16", refuses("\xff\xfe{", "UTF-16"));
-    CHECK("a fault in a line",
+    CHECK("rows refused: empty file", refuses("", "is empty"));
+    CHECK("rows refused: blank file", refuses(" \n \n", "is empty"));
+    CHECK("rows refused: only a byte order mark", refuses("\xef\xbb\xbf", "is empty"));
+    CHECK("rows refused: text", refuses("hello\n", "neither a JSON array nor JSON Lines"));
+    CHECK("rows refused: a string", refuses("\"x\"\n", "neither a JSON array nor JSON Lines"));
+    CHECK("rows refused: gzip", refuses("\x1f\x8b\x08", "gzip"));
+    CHECK("rows refused: UTF-16", refuses("\xff\xfe{", "UTF-16"));
+    CHECK("rows refused: a fault in a line",
           refuses("{\"v\":1}\n\n{\"v\":}\n", "row 1 (line 3): column 6: not a JSON value"));
-    CHECK("a fault in an array",
+    CHECK("rows refused: a fault in an array",
           refuses("[{\"v\":1},\n {\n \"v\":x}]", "row 1 (line 3): column 6: not a JSON value"));
-    CHECK("one object over lines", refuses("{\n \"v\": 1\n}\n", "a whole object on each line"));
-    CHECK("a list inside one object",
+    CHECK("rows refused: one object over lines",
+          refuses("{\n \"v\": 1\n}\n", "a whole object on each line"));
+    CHECK("rows refused: a list inside one object",
           refuses("{\"data\": [\n{\"v\":1}]}", "a whole object on each line"));
-    CHECK("last line cut",
+    CHECK("rows refused: last line cut",
           refuses("{\"v\":1}\n{\"v\":", "row 1 (line 2): column 6: the text ends"));
-    CHECK("two objects on a line", refuses("{\"v\":1}{\"v\":2}\n", "text after the end"));
-    CHECK("a line that is no object",
+    CHECK("rows refused: two objects on a line",
+          refuses("{\"v\":1}{\"v\":2}\n", "text after the end"));
+    CHECK("rows refused: a line that is no object",
           refuses("{\"v\":1}\n[1]\n", "row 1 (line 2): is not an object"));
-    CHECK("an item that is no object",
+    CHECK("rows refused: an item that is no object",
           refuses("[{\"v\":1},\n2]", "row 1 (line 2): is not an object"));
-    CHECK("array of arrays", refuses("[[1]]", "row 0 (line 1): is not an object"));
-    CHECK("comma at the end", refuses("[{\"v\":1},]", "a comma before the end"));
-    CHECK("comma at the start", refuses("[,{\"v\":1}]", "is not an object"));
-    CHECK("no comma", refuses("[{\"v\":1} {\"v\":2}]", "expected ','"));
-    CHECK("text after the array",
+    CHECK("rows refused: array of arrays", refuses("[[1]]", "row 0 (line 1): is not an object"));
+    CHECK("rows refused: comma at the end", refuses("[{\"v\":1},]", "a comma before the end"));
+    CHECK("rows refused: comma at the start", refuses("[,{\"v\":1}]", "is not an object"));
+    CHECK("rows refused: no comma", refuses("[{\"v\":1} {\"v\":2}]", "expected ','"));
+    CHECK("rows refused: text after the array",
           refuses("[{\"v\":1}]\n{\"v\":2}", "text after the end of the array"));
-    CHECK("a second array", refuses("[]\n[]", "text after the end of the array"));
-    CHECK("wrong bracket", refuses("[{\"v\":[1}]}]", "row 0 (line 1)"));
-    CHECK("duplicate key in a row", refuses("{\"v\":1,\"v\":2}\n", "twice"));
+    CHECK("rows refused: a second array", refuses("[]\n[]", "text after the end of the array"));
+    CHECK("rows refused: wrong bracket", refuses("[{\"v\":[1}]}]", "row 0 (line 1)"));
+    CHECK("rows refused: duplicate key in a row", refuses("{\"v\":1,\"v\":2}\n", "twice"));
     bool all = true;
     const char *t = "[{\"v\":\"a]\"}, {\"b\":[{}]}]";
     for (size_t n = 0; n < strlen(t); n++) {
         struct outcome o;
         all &= read_rows(t, n, &o) < 0 && o.e.code == ERR_DATA;
     }
-    CHECK("every cut of an array", all);
+    CHECK("rows refused: every cut of an array", all);
     struct outcome o;
-    CHECK("NUL byte",
+    CHECK("rows refused: NUL byte",
           read_rows("{\"v\":1}\n\0\n", 10, &o) < 0 && strstr(o.e.msg, "row 1 (line 2)"));
 }
 
@@ -146,7 +151,7 @@ static void test_long(void)
         }
         if (!lines) buf_putc(&b, ']');
         bool ok = buf_check(&b, &o.e) == 0 && read_rows(b.data, b.len, &o) == 0;
-        CHECK(lines ? "long lines" : "long items",
+        CHECK(lines ? "rows: long lines are read" : "rows: long items are read",
               ok && o.rows == rows && o.sum == sum && o.last_line == rows);
         buf_free(&b);
     }
@@ -155,18 +160,19 @@ static void test_long(void)
     char *fill = buf_room(&b, JSON_MAX_ROW);
     if (fill) memset(fill, 'x', JSON_MAX_ROW);
     buf_puts(&b, "\"}\n");
-    CHECK("a row over 64 MiB", read_rows(b.data, b.len, &o) < 0 && strstr(o.e.msg, "64 MiB"));
+    CHECK("rows: a row over 64 MiB is refused",
+          read_rows(b.data, b.len, &o) < 0 && strstr(o.e.msg, "64 MiB"));
     buf_reset(&b);
     buf_puts(&b, "[");
     fill = buf_room(&b, (size_t)9 << 20);
     if (fill) memset(fill, ' ', (size_t)9 << 20);
     buf_puts(&b, "{\"v\":3}]");
-    CHECK("much white space is no row", read_rows(b.data, b.len, &o) == 0 && o.sum == 3);
+    CHECK("rows: much white space is no row", read_rows(b.data, b.len, &o) == 0 && o.sum == 3);
     buf_reset(&b);
     buf_puts(&b, "{\"v\":[0");
     for (int i = 0; i < 5000000; i++) buf_add(&b, ",0", 2);
     buf_puts(&b, "]}\n");
-    CHECK("millions of values",
+    CHECK("rows: a row of millions of values is refused",
           read_rows(b.data, b.len, &o) < 0 && strstr(o.e.msg, "too many values"));
     buf_free(&b);
 }

@@ -68,7 +68,7 @@ static void test_named(void)
 {
     struct err e;
     int fd;
-    CHECK("lock: taken", io_lock_named(path, NULL, &fd, &e) == 0 && fd >= 0);
+    CHECK("lock: the first process takes it", io_lock_named(path, NULL, &fd, &e) == 0 && fd >= 0);
     CHECK("lock: the file names this process", names(line(), getpid()));
     CHECK("lock: refused elsewhere, with that name", elsewhere(refused_naming_parent, NULL));
     char used[] = "0", nonsense[] = "-1 x", none[] = "999", other[] = "999 1 host then";
@@ -77,7 +77,7 @@ static void test_named(void)
               elsewhere(refused_naming_parent, none) && elsewhere(refused_naming_parent, other));
     io_unlock_named(fd);
     CHECK("lock: given back, the file names nobody", *line() == 0);
-    CHECK("lock: free again", elsewhere(gets, NULL));
+    CHECK("lock: another process takes it once it is free", elsewhere(gets, NULL));
 }
 
 static void test_lent(void)
@@ -87,16 +87,19 @@ static void test_lent(void)
     char number[20], known[400], *alone[] = {number, known};
     snprintf(number, sizeof number, "%d", own);
     CHECK("lent: a process takes it for the one that started it", elsewhere(gets, number));
-    CHECK("lent: which it names", names(line(), getpid()));
-    CHECK("lent: and which still has it", elsewhere(refused_naming_parent, NULL));
+    CHECK("lent: the file names the process that took it", names(line(), getpid()));
+    CHECK("lent: another process is told that name", elsewhere(refused_naming_parent, NULL));
     snprintf(known, sizeof known, "%d %s", own, line());
     CHECK("lent: further processes are let in", elsewhere(gets, known) && elsewhere(gets, known));
-    CHECK("lent: and do not put their names there", strcmp(line(), strchr(known, ' ') + 1) == 0);
-    CHECK("lent: so are those that did not inherit it, by its line", elsewhere(gets_alone, alone));
+    CHECK("lent: further processes do not put their names there",
+          strcmp(line(), strchr(known, ' ') + 1) == 0);
+    CHECK("lent: a process without the descriptor is let in by the lock's line",
+          elsewhere(gets_alone, alone));
     snprintf(known, sizeof known, "%d", own);
-    CHECK("lent: but not without the line", !elsewhere(gets_alone, alone));
+    CHECK("lent: a process without the descriptor and the line is refused",
+          !elsewhere(gets_alone, alone));
     snprintf(known, sizeof known, "%d ", own);
-    CHECK("lent: nor with an empty one", !elsewhere(gets_alone, alone));
+    CHECK("lent: a process with an empty line is refused", !elsewhere(gets_alone, alone));
     close(own);
     CHECK("lent: free when the last descriptor is closed",
           io_lock_named(path, known, &fd, &e) == 0 && names(line(), getpid()));

@@ -76,7 +76,7 @@ static int go(int threads, int depth, int bad1, int bad2, int bad_done, int *giv
     }
     struct err last = {0};
     int end = pool_finish(p, &last);
-    EXPECT("put and finish agree",
+    EXPECT("pool: put and finish agree",
            end == (rc ? rc : end) && (!rc || strcmp(last.msg, e->msg) == 0));
     if (end) *e = last;
     pool_free(p);
@@ -115,11 +115,11 @@ int main(void)
         retire &= go(t, d, 150, -1, 100, &n, &e) == -1 && tidy(n, 101) && e.code == ERR_IO &&
                   strcmp(e.msg, "done 100 is bad") == 0;
     }
-    CHECK("results in order", order);
-    CHECK("the same results with any number of threads", same);
-    CHECK("the depth bounds what is in flight", bounded);
-    CHECK("the first failure of work, in order", first);
-    CHECK("a failure of done", retire);
+    CHECK("pool: results come in order", order);
+    CHECK("pool: the same results with any number of threads", same);
+    CHECK("pool: the depth bounds what is in flight", bounded);
+    CHECK("pool: the first failure of work, in order", first);
+    CHECK("pool: a failure of done ends the run", retire);
 
     static const struct pool_ops ops = {work, done, drop, NULL};
     memset(&run, 0, sizeof run);
@@ -131,9 +131,10 @@ int main(void)
     }
     pool_free(p); /* without pool_finish */
     pool_free(NULL);
-    CHECK("what was not finished is released", tidy(20, run.ndone));
+    CHECK("pool: unfinished work is released", tidy(20, run.ndone));
     p = pool_new(0, 0, &ops, &e);
-    CHECK("an empty run", p && pool_finish(p, &e) == 0 && pool_finish(p, &e) == 0);
+    CHECK("pool: a run without work finishes",
+          p && pool_finish(p, &e) == 0 && pool_finish(p, &e) == 0);
     pool_free(p);
     TEST_END();
 }

@@ -19,11 +19,12 @@ static void test_known(void)
     static const uint32_t c[4] = {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344};
     static const uint32_t k[2] = {0xa4093822, 0x299f31d0};
     uint32_t out[4];
-    CHECK("zeros", known(0, 0, zeros));
-    CHECK("ones", known(0xffffffff, 0xffffffff, ones));
+    CHECK("rng: Philox of zeros is known", known(0, 0, zeros));
+    CHECK("rng: Philox of ones is known", known(0xffffffff, 0xffffffff, ones));
     rng_philox(c, k, out);
-    CHECK("digits of pi", memcmp(out, pi, sizeof out) == 0);
-    CHECK("words of a draw", rng_u64(0, 0, 0, 0) == 0xe169c58d6627e8d5u);
+    CHECK("rng: Philox of digits of pi is known", memcmp(out, pi, sizeof out) == 0);
+    CHECK("rng: a draw is the first words of its block",
+          rng_u64(0, 0, 0, 0) == 0xe169c58d6627e8d5u);
 }
 
 /* Each argument matters, in each of its bits that count. */
@@ -36,9 +37,9 @@ static void test_arguments(void)
         all &= rng_u64(7, RNG_TEST, 3 ^ 1ull << i, 5) != base;
         if (i < 56) all &= rng_u64(7, RNG_TEST, 3, 5 ^ 1ull << i) != base;
     }
-    CHECK("every bit of seed, a and b matters", all);
-    CHECK("the site matters", rng_u64(7, RNG_INIT, 3, 5) != base);
-    CHECK("nothing else does", rng_u64(7, RNG_TEST, 3, 5) == base);
+    CHECK("rng: every bit of seed, a and b matters", all);
+    CHECK("rng: the site matters", rng_u64(7, RNG_INIT, 3, 5) != base);
+    CHECK("rng: the same arguments draw the same", rng_u64(7, RNG_TEST, 3, 5) == base);
 }
 
 static void test_reals(void)
@@ -56,9 +57,10 @@ static void test_reals(void)
         nfour += g * g * g * g;
     }
     /* five standard errors of each moment */
-    CHECK("uniform", low >= 0 && low < 1e-4 && high < 1 && high > 1 - 1e-4 &&
-                         fabs(sum / N - 0.5) < 0.0046 && fabs(squares / N - 1.0 / 3) < 0.0048);
-    CHECK("normal",
+    CHECK("rng: uniform draws have mean and square of the distribution",
+          low >= 0 && low < 1e-4 && high < 1 && high > 1 - 1e-4 && fabs(sum / N - 0.5) < 0.0046 &&
+              fabs(squares / N - 1.0 / 3) < 0.0048);
+    CHECK("rng: normal draws have the moments of the distribution",
           fabs(nsum / N) < 0.016 && fabs(nsq / N - 1) < 0.023 && fabs(nfour / N - 3) < 0.16);
 }
 
@@ -84,13 +86,14 @@ static void test_permutation(void)
         all &= is_permutation(a, n);
     }
     rng_permutation(42, 0, a, 10007);
-    CHECK("permutations", all && is_permutation(a, 10007));
+    CHECK("rng permutation: each number comes once, at any length",
+          all && is_permutation(a, 10007));
     rng_permutation(42, 0, b, 10007);
-    CHECK("the same again", memcmp(a, b, sizeof a) == 0);
+    CHECK("rng permutation: the same arguments give the same", memcmp(a, b, sizeof a) == 0);
     rng_permutation(42, 1, b, 10007);
-    CHECK("another epoch", memcmp(a, b, sizeof a) != 0);
+    CHECK("rng permutation: another epoch has another", memcmp(a, b, sizeof a) != 0);
     rng_permutation(43, 0, b, 10007);
-    CHECK("another seed", memcmp(a, b, sizeof a) != 0);
+    CHECK("rng permutation: another seed has another", memcmp(a, b, sizeof a) != 0);
 
     unsigned counts[6] = {0}; /* each of the 6 orders of 3: chi-square with 5 degrees, p = 1e-5 */
     double chi = 0;
@@ -99,11 +102,11 @@ static void test_permutation(void)
         counts[a[0] * 2 + (a[1] > a[2])]++;
     }
     for (int i = 0; i < 6; i++) chi += (counts[i] - 1000.0) * (counts[i] - 1000.0) / 1000;
-    CHECK("all orders alike", chi < 30.86);
+    CHECK("rng permutation: all orders come alike often", chi < 30.86);
     /* fixed for ever: streams that were packed with a seed can be packed again */
     static const uint32_t fixed[8] = {0, 6, 1, 4, 7, 2, 3, 5};
     rng_permutation(42, 0, a, 8);
-    CHECK("the order of seed 42", memcmp(a, fixed, sizeof fixed) == 0);
+    CHECK("rng permutation: the order of seed 42 is known", memcmp(a, fixed, sizeof fixed) == 0);
 }
 
 int main(void)

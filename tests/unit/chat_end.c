@@ -69,7 +69,7 @@ static void with_eos(struct bench *b)
                                       "22") "," USER("And?") "," ANSWER("Yes.") "]",
                NULL) &&
             b->sample.facts.outside == 1 && trains(b, "[scan]<|im_end|>Yes.<|im_end|>"));
-    CHECK("end: so is text behind the end of its own turn",
+    CHECK("end: text behind the end of its own turn is in no turn, and counted",
           sample(b,
                  LOOP HEAD "{{ m.content }}" END
                            "{% if m.thinking %}({{ m.thinking }})\n{% endif %}" DONE PROMPT(""),

@@ -125,7 +125,7 @@ static void one_template(struct gate *g, const char *name)
     snprintf(path, sizeof path, "%s/%s", folder, name);
     struct chat *c = chat_new(g->tok, &(struct chat_options){.name = path}, &e);
     struct chat_scratch *scratch = c ? chat_scratch_new(c, &e) : NULL;
-    EXPECT("gate: a template", scratch != NULL);
+    EXPECT("gate: the template loads", scratch != NULL);
     for (size_t i = 0; scratch && i < g->conversations->count; i++) {
         const struct json *row = &g->conversations->items[i];
         struct chat_conversation conv =
@@ -146,7 +146,7 @@ int main(void)
     struct gate g = {0};
     DIR *d = opendir(folder);
     if (!d || !io_is_dir(model, NULL)) {
-        SKIP("gate", "no ../shared/data");
+        SKIP("gate: gate", "no ../shared/data");
         return 0;
     }
     g.tok = tokenizer_load(model, &e);

@@ -144,8 +144,8 @@ static void golden(struct golden *g)
          l = strtok_r(NULL, "\n", &save))
         check_line(g, l);
     printf("# %zu of %zu samples agree\n", g->agree, g->checked);
-    CHECK("there are golden labels", g->checked > 4000);
-    CHECK("ids and labels equal Hugging Face's and ROLL's", g->agree == g->checked);
+    CHECK("labels: there are golden labels", g->checked > 4000);
+    CHECK("labels: ids and labels equal Hugging Face's and ROLL's", g->agree == g->checked);
     buf_free(&lines);
 }
 
@@ -166,7 +166,7 @@ static void masks_agree(struct golden *g)
         }
         arena_free(&a);
     }
-    CHECK("the default mask trains what ROLL's does", same == g->rows->count);
+    CHECK("labels: the default mask trains what ROLL's does", same == g->rows->count);
 }
 
 /* ---- the property: trained text == assistant text + end ---- */
@@ -217,7 +217,8 @@ static void property(const struct tokenizer *tok, const struct json *conversatio
         bench_close(&b);
     }
     printf("# %zu of %zu\n", right, checked);
-    CHECK("what is trained is the assistant's text and its end", checked >= 70 && right == checked);
+    CHECK("labels: what is trained is the assistant's text and its end",
+          checked >= 70 && right == checked);
     buf_free(&want);
     buf_free(&got);
 }
@@ -262,19 +263,23 @@ static void cases(const struct tokenizer *tok)
                                 "{\"role\":\"assistant\",\"content\":\"\"}]";
     static const char newline[] = "[{\"role\":\"user\",\"content\":\"Hm?\"},"
                                   "{\"role\":\"assistant\",\"content\":\"\\nYes.\"}]";
-    expect(tok, "a tool call is trained with what wraps it", "native", CHAT_MASK_TURN, call,
+    expect(tok, "turn: a tool call is trained with what wraps it", "native", CHAT_MASK_TURN, call,
            "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call><|im_end|>"
            "It is 2.<|im_end|>",
            2);
-    expect(tok, "an empty answer trains nothing", "native", CHAT_MASK_TURN, empty, "", 0);
+    expect(tok, "turn: an empty answer trains nothing", "native", CHAT_MASK_TURN, empty, "", 0);
     expect(tok, "turn: a newline that merges with the prompt's makes a token that is trained",
            "native", CHAT_MASK_TURN, newline, "\n\nYes.<|im_end|>", 1);
     expect(tok, "content: a token with a byte outside is not trained", "native", CHAT_MASK_CONTENT,
            newline, "Yes.<|im_end|>", 1);
-    expect(tok, "ROLL masks it too", "native", CHAT_MASK_ROLL, newline, "Yes.<|im_end|>", 1);
-    expect(tok, "the template's own end is not trained twice", "chatml", CHAT_MASK_TURN, plain,
-           "Yes.<|im_end|>", 1);
-    if (!io_is_dir(templates, NULL)) return;
+    expect(tok, "roll: a newline that merges with the prompt's is masked", "native", CHAT_MASK_ROLL,
+           newline, "Yes.<|im_end|>", 1);
+    expect(tok, "turn: the template's own end is not trained twice", "chatml", CHAT_MASK_TURN,
+           plain, "Yes.<|im_end|>", 1);
+    if (!io_is_dir(templates, NULL)) {
+        SKIP("turn: labels with the template qwen3", "no ../shared/data/templates");
+        return;
+    }
     char qwen3[256];
     snprintf(qwen3, sizeof qwen3, "%s/qwen3.jinja", templates);
     expect(tok, "turn: an empty thought behind the prompt is trained", qwen3, CHAT_MASK_TURN, plain,
@@ -283,11 +288,11 @@ static void cases(const struct tokenizer *tok)
            plain, "Yes.<|im_end|>", 1);
     expect(tok, "content: what wraps a call is not trained", "native", CHAT_MASK_CONTENT, call,
            "adda<|im_end|>It is 2.<|im_end|>", 2);
-    expect(tok, "ROLL trains it", qwen3, CHAT_MASK_ROLL, plain,
+    expect(tok, "roll: the template's own thought is trained", qwen3, CHAT_MASK_ROLL, plain,
            "<think>\n\n</think>\n\nYes.<|im_end|>", 1);
-    expect(tok, "reasoning is trained with what wraps it", qwen3, CHAT_MASK_TURN, thought,
+    expect(tok, "turn: reasoning is trained with what wraps it", qwen3, CHAT_MASK_TURN, thought,
            "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
-    expect(tok, "reasoning inside the content is trained whole", qwen3, CHAT_MASK_TURN,
+    expect(tok, "turn: reasoning inside the content is trained whole", qwen3, CHAT_MASK_TURN,
            inline_thought, "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
 }
 
@@ -342,17 +347,18 @@ static void names(const struct tokenizer *tok)
     char id[2][HASH128_HEX];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct chat *c = chat_new(tok, &(struct chat_options){.name = good[i]}, &e);
-        EXPECT("a template name of ROLL's", c != NULL);
+        EXPECT("labels: a template name of ROLL's", c != NULL);
         if (c && i < 4) chat_identity(c, id[i / 3]);
         chat_free(c);
     }
-    CHECK("another template has another identity", strcmp(id[0], id[1]) != 0);
-    CHECK("base is refused", !chat_new(tok, &(struct chat_options){.name = "base"}, &e) &&
-                                 e.code == ERR_USAGE && strstr(e.msg, "single user message"));
-    CHECK("an unknown name lists the known ones",
+    CHECK("labels: another template has another identity", strcmp(id[0], id[1]) != 0);
+    CHECK("labels: base is refused", !chat_new(tok, &(struct chat_options){.name = "base"}, &e) &&
+                                         e.code == ERR_USAGE &&
+                                         strstr(e.msg, "single user message"));
+    CHECK("labels: an unknown name lists the known ones",
           !chat_new(tok, &(struct chat_options){.name = "alpaca"}, &e) && e.code == ERR_USAGE &&
               strstr(e.msg, "qwen2_5, qwen3"));
-    CHECK("a missing file is a missing input",
+    CHECK("labels: a missing file is a missing input",
           !chat_new(tok, &(struct chat_options){.name = "none.jinja"}, &e) &&
               e.code == ERR_NOINPUT);
 }
@@ -365,7 +371,7 @@ int main(void)
     struct buf rows = {0}, conversations = {0};
     char training[256];
     if (!io_is_dir(model, NULL)) {
-        SKIP("ids and labels with Qwen2.5", "no ../shared/data/tokenizers/qwen2.5");
+        SKIP("labels: ids and labels with Qwen2.5", "no ../shared/data/tokenizers/qwen2.5");
         return 0;
     }
     struct tokenizer *tok = tokenizer_load(model, &e);

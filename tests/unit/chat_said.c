@@ -68,7 +68,7 @@ static void calls(struct bench *b)
               trains(b, "[scan {\"host\": \"a b\", \"arguments\": \"{}\"}]<|im_end|>"));
     struct chat_conversation conv = talk(b, text, NULL);
     CHECK(
-        "arguments: or stays text",
+        "arguments: JSON text stays text with --arguments text",
         sample_with(b, CALLS, (struct chat_options){.keep_arguments = true}, conv) &&
             b->sample.facts.decoded == 0 &&
             trains(b,
@@ -110,7 +110,7 @@ static void calls(struct bench *b)
     static const char one_call[] =
         "[" USER("Ports?") ",{\"role\":\"assistant\",\"content\":null,\"function_call\":"
                            "{\"name\":\"scan\",\"arguments\":\"{\\\"a\\\":1}\"}}]";
-    CHECK("arguments: those of function_call too",
+    CHECK("arguments: those of function_call are decoded too",
           sample(b,
                  LOOP HEAD
                  "{% if m.function_call %}{{ m.function_call.arguments|tojson }}{% else %}"
@@ -132,7 +132,7 @@ static void variables(struct bench *b)
           sample_with(b, source, o, conv) && renders(b, "[] [1] \"calm\"|" TALK));
     conv.tools = NULL;
     conv.kwargs = parse(b, "{\"mood\":\"brisk\"}");
-    CHECK("variables: a row's own hold over the option's",
+    CHECK("variables: a row's own go before the option's",
           sample_with(b, source, o, conv) && renders(b, "null [1] \"brisk\"|" TALK));
     conv.kwargs = parse(b, "{\"tools\":[1]}");
     CHECK("variables: the conversation's own cannot be set",

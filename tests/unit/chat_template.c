@@ -140,7 +140,7 @@ int main(void)
     struct buf text = {0};
     struct arena a = {0};
     if (!io_is_dir(dir, NULL)) {
-        SKIP("real templates render as in transformers", "no ../shared/data/templates");
+        SKIP("templates: real templates render as in transformers", "no ../shared/data/templates");
         return 0;
     }
     const struct json *conversations = NULL;
@@ -153,12 +153,14 @@ int main(void)
     }
     struct counts n =
         each_line("tests/golden/template/renders.tsv", render_line, conversations, extra, dir);
-    CHECK("there are renders to compare", n.renders > 1000);
-    CHECK("real templates render as in transformers", n.agree == n.renders);
-    CHECK("content keeps its exact origin", n.inexact == 0);
+    CHECK("templates: there are renders to compare", n.renders > 1000);
+    CHECK("templates: real templates render as in transformers", n.agree == n.renders);
+    CHECK("templates: content keeps its exact origin", n.inexact == 0);
     n = each_line("tests/golden/template/edits.tsv", edit_line, conversations, extra, dir);
-    CHECK("there are edited templates to compare", n.renders > 800 && n.errors < n.renders);
-    CHECK("templates with one character changed render as in transformers", n.agree == n.renders);
+    CHECK("templates: there are edited templates to compare",
+          n.renders > 800 && n.errors < n.renders);
+    CHECK("templates: templates with one character changed render as in transformers",
+          n.agree == n.renders);
     buf_free(&text);
     arena_free(&a);
     return test_failed;

@@ -73,13 +73,13 @@ static void heads(struct bench *b)
         bool ok = sample(b, cases[i].source, cases[i].messages, NULL);
         CHECK(cases[i].what, ok && trains(b, cases[i].want) && !b->sample.facts.headless);
     }
-    CHECK("head: a few bytes of the prompt are none",
+    CHECK("head: a few bytes of the prompt are no head",
           sample(b,
                  "{% if messages|length < 2 %}{{ raise_exception('no') }}{% endif %}" LOOP
                  "<|im_end|>as {{ m.role }} {{ m.content }}" END DONE PROMPT(""),
                  "[" USER("Port?") "," ANSWER("22.") "]", NULL) &&
               b->sample.facts.headless == 1 && trains(b, "22.<|im_end|>"));
-    CHECK("head: one that is nowhere is counted",
+    CHECK("head: a head that is nowhere is counted",
           sample(b,
                  "{% if messages|length < 2 or add_generation_prompt %}"
                  "{{ raise_exception('no') }}{% endif %}" LOOP HEAD "{{ m.content }}" END DONE,

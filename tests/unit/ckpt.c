@@ -78,20 +78,25 @@ static void basics(void)
     struct err e = {0};
     char *path = NULL;
     uint64_t step = 0;
-    CHECK("an empty root has no checkpoint", ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 0);
-    CHECK("three are saved", save(2, &e) == 0 && save(10, &e) == 0 && save(1, &e) == 0);
-    CHECK("they are listed by step", strcmp(steps(), "1 2 10") == 0);
-    CHECK("the newest is found", ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 1 &&
-                                     step == 10 && strstr(path, "checkpoint-10"));
+    CHECK("checkpoint: an empty root has no checkpoint",
+          ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 0);
+    CHECK("checkpoint: three are saved", save(2, &e) == 0 && save(10, &e) == 0 && save(1, &e) == 0);
+    CHECK("checkpoint: they are listed by step", strcmp(steps(), "1 2 10") == 0);
+    CHECK("checkpoint: the newest is found", ckpt_latest(root, UINT64_MAX, &step, &path, &e) == 1 &&
+                                                 step == 10 && strstr(path, "checkpoint-10"));
     free(path);
-    CHECK("and the one before it", ckpt_latest(root, 10, &step, &path, &e) == 1 && step == 2);
+    CHECK("checkpoint: the one before the newest is found",
+          ckpt_latest(root, 10, &step, &path, &e) == 1 && step == 2);
     free(path);
-    CHECK("the same step again is refused", save(10, &e) == -1 && e.code == ERR_CREATE);
-    CHECK("all of it is verified", ckpt_verify(at("checkpoint-10"), &e) == 0);
-    CHECK("the inner folder too", ckpt_verify(at("checkpoint-10/sft_train"), &e) == 0);
-    CHECK("no temporary name is left", hidden() == 0);
-    CHECK("prune keeps the newest", ckpt_prune(root, 2, &e) == 0 && strcmp(steps(), "2 10") == 0);
-    CHECK("prune 0 keeps all", ckpt_prune(root, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
+    CHECK("checkpoint: the same step again is refused", save(10, &e) == -1 && e.code == ERR_CREATE);
+    CHECK("checkpoint: a saved one verifies", ckpt_verify(at("checkpoint-10"), &e) == 0);
+    CHECK("checkpoint: its inner folder verifies",
+          ckpt_verify(at("checkpoint-10/sft_train"), &e) == 0);
+    CHECK("checkpoint: a save leaves no temporary name", hidden() == 0);
+    CHECK("checkpoint: prune keeps the newest",
+          ckpt_prune(root, 2, &e) == 0 && strcmp(steps(), "2 10") == 0);
+    CHECK("checkpoint: prune 0 keeps all",
+          ckpt_prune(root, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
 }
 
 /* Somebody removes what is being saved: no input is missing, an output cannot be made. */
@@ -99,7 +104,7 @@ static void removed(void)
 {
     struct err e = {0};
     struct ckpt *c = ckpt_begin(root, 77, &e);
-    CHECK("a folder that is removed while it is saved",
+    CHECK("checkpoint: removing its folder during the save is an error",
           c && io_remove_tree(at(".checkpoint-77.tmp"), &e) == 0 &&
               ckpt_commit(c, NULL, &e) == -1 && e.code == ERR_CREATE);
 }
@@ -107,8 +112,9 @@ static void removed(void)
 static void names(void)
 {
     uint64_t s;
-    CHECK("checkpoint-0", ckpt_step_of("checkpoint-0", &s) == 0 && s == 0);
-    CHECK("other names are not steps",
+    CHECK("checkpoint: checkpoint-0 is the name of step 0",
+          ckpt_step_of("checkpoint-0", &s) == 0 && s == 0);
+    CHECK("checkpoint: other names are no steps",
           ckpt_step_of("checkpoint-", &s) && ckpt_step_of("checkpoint-1a", &s) &&
               ckpt_step_of("checkpoint-01", &s) && ckpt_step_of("checkpoint--1", &s) &&
               ckpt_step_of("checkpoint-99999999999999999999", &s) && ckpt_step_of("x", &s));
@@ -141,18 +147,22 @@ static void damage(void)
         ok = ok && strcmp(steps(), "10") == 0; /* cut short: not complete any more */
         io_put(path, b.data, b.len, &e);
         char name[80];
-        snprintf(name, sizeof name, "any flipped bit and any cut of %s", files[i]);
+        snprintf(name, sizeof name, "checkpoint damage: any flipped bit and any cut of %s is found",
+                 files[i]);
         CHECK(name, ok && ckpt_verify(at("checkpoint-2"), &e) == 0);
         buf_free(&b);
     }
     io_put(at("checkpoint-2/sft_train/extra"), "", 0, &e);
-    CHECK("a file too many", ckpt_verify(at("checkpoint-2"), &e) == -1 && strstr(e.msg, "extra"));
+    CHECK("checkpoint: verify finds an extra file",
+          ckpt_verify(at("checkpoint-2"), &e) == -1 && strstr(e.msg, "extra"));
     io_sys.unlink(at("checkpoint-2/sft_train/extra"));
     io_sys.unlink(at("checkpoint-2/sft_train/config.json"));
-    CHECK("a missing file", ckpt_verify(at("checkpoint-2"), &e) == -1 && e.code == ERR_DATA &&
-                                strstr(e.msg, "config.json"));
-    CHECK("a folder that is no checkpoint", ckpt_verify(root, &e) == -1 && e.code == ERR_NOINPUT);
-    CHECK("the newest good one is another", strcmp(steps(), "10") == 0);
+    CHECK("checkpoint: verify finds a missing file", ckpt_verify(at("checkpoint-2"), &e) == -1 &&
+                                                         e.code == ERR_DATA &&
+                                                         strstr(e.msg, "config.json"));
+    CHECK("checkpoint: verify refuses a folder without a manifest",
+          ckpt_verify(root, &e) == -1 && e.code == ERR_NOINPUT);
+    CHECK("checkpoint: a damaged one is not listed", strcmp(steps(), "10") == 0);
 }
 
 /* A manifest with these lines between the header and its right hash. */
@@ -178,18 +188,22 @@ static bool manifest_refused(const char *files)
 static void bad_manifests(void)
 {
 #define H "\"00000000000000000000000000000000\""
-    CHECK("an empty list is a manifest", !manifest_refused(""));
-    CHECK("a plain file is", !manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
-    CHECK("a path that leaves the folder",
+    CHECK("manifest: an empty list of files is taken", !manifest_refused(""));
+    CHECK("manifest: a plain file is taken",
+          !manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
+    CHECK("manifest: a path out of the folder is refused",
           manifest_refused("{\"path\":\"../a\",\"size\":0,\"xxh128\":" H "}") &&
               manifest_refused("{\"path\":\"/a\",\"size\":0,\"xxh128\":" H "}") &&
               manifest_refused("{\"path\":\"a/../b\",\"size\":0,\"xxh128\":" H "}") &&
               manifest_refused("{\"path\":\"a/\",\"size\":0,\"xxh128\":" H "}"));
-    CHECK("a negative size", manifest_refused("{\"path\":\"a\",\"size\":-1,\"xxh128\":" H "}"));
-    CHECK("no hash", manifest_refused("{\"path\":\"a\",\"size\":1}"));
-    CHECK("a path twice", manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "},"
-                                           "{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
-    CHECK("no object", manifest_refused("1"));
+    CHECK("manifest: a negative size is refused",
+          manifest_refused("{\"path\":\"a\",\"size\":-1,\"xxh128\":" H "}"));
+    CHECK("manifest: a file without a hash is refused",
+          manifest_refused("{\"path\":\"a\",\"size\":1}"));
+    CHECK("manifest: a path twice is refused",
+          manifest_refused("{\"path\":\"a\",\"size\":0,\"xxh128\":" H "},"
+                           "{\"path\":\"a\",\"size\":0,\"xxh128\":" H "}"));
+    CHECK("manifest: text that is no object is refused", manifest_refused("1"));
 }
 
 /* ---- faults: the k-th call that writes fails with "no space left" ---- */
@@ -243,8 +257,10 @@ static void faults(void)
         if (there) io_remove_tree(at("checkpoint-77"), &e);
     }
     io_sys = real;
-    CHECK("each failing call leaves the previous checkpoint and nothing else", ok && failures > 8);
-    CHECK("and without a failure it is saved", ckpt_verify(at("checkpoint-77"), &e) == 0);
+    CHECK("checkpoint faults: each failing call leaves the previous checkpoint and nothing else",
+          ok && failures > 8);
+    CHECK("checkpoint faults: a save without a failure is whole",
+          ckpt_verify(at("checkpoint-77"), &e) == 0);
 }
 
 static void leftovers(void)
@@ -253,9 +269,12 @@ static void leftovers(void)
     io_mkdirs(at(".checkpoint-5.tmp/sft_train/state"), &e);
     io_put(at(".checkpoint-5.tmp/sft_train/model.safetensors"), "half", 4, &e);
     io_mkdirs(at("checkpoint-500/sft_train"), &e);
-    CHECK("an interrupted one is not a checkpoint", strcmp(steps(), "10 77") == 0);
-    CHECK("and is removed by the next save", save(78, &e) == 0 && hidden() == 0);
-    CHECK("what has no manifest is left alone", io_exists(at("checkpoint-500"), NULL));
+    CHECK("checkpoint leftovers: an interrupted save is no checkpoint",
+          strcmp(steps(), "10 77") == 0);
+    CHECK("checkpoint leftovers: the next save removes an interrupted one",
+          save(78, &e) == 0 && hidden() == 0);
+    CHECK("checkpoint leftovers: a folder without a manifest is left alone",
+          io_exists(at("checkpoint-500"), NULL));
 }
 
 /* For tests/cli/ckpt.sh: a checkpoint of the model folder `model`, as the trainer saves it. */

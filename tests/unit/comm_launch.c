@@ -58,17 +58,21 @@ static void slurm(void)
                                     "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2");
     const char *const *one =
         ENV("SLURM_NTASKS=1", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=1", JOB, SCRIPT);
-    CHECK("srun --mpi=pmix", gives(pmix, "PMIx", 2, 1, 0) && srun_started(pmix));
-    CHECK("srun --mpi=pmi2", gives(pmi2, "PMI", 2, 1, 0) && srun_started(pmi2));
-    CHECK("srun --mpi=none", gives(none, NULL, 1, 1, 2) && srun_started(none));
-    CHECK("mpirun in a script of sbatch",
+    CHECK("launchers: srun --mpi=pmix starts ranks",
+          gives(pmix, "PMIx", 2, 1, 0) && srun_started(pmix));
+    CHECK("launchers: srun --mpi=pmi2 starts ranks",
+          gives(pmi2, "PMI", 2, 1, 0) && srun_started(pmi2));
+    CHECK("launchers: srun --mpi=none starts tasks that are no ranks",
+          gives(none, NULL, 1, 1, 2) && srun_started(none));
+    CHECK("launchers: mpirun in a script of sbatch starts ranks",
           gives(mpirun, "Open MPI", 2, 1, 0) && !srun_started(mpirun));
-    CHECK("the script itself is one process", gives(ENV(JOB, SCRIPT), NULL, 1, 0, 0));
-    CHECK("so is the shell of salloc", gives(ENV(JOB), NULL, 1, 0, 0));
-    CHECK("srun -n 1 in a larger job", gives(one, NULL, 1, 0, 0) && srun_started(one));
-    CHECK("a shell of srun --mpi=pmix --pty",
+    CHECK("launchers: the script itself is one process", gives(ENV(JOB, SCRIPT), NULL, 1, 0, 0));
+    CHECK("launchers: the shell of salloc is one process", gives(ENV(JOB), NULL, 1, 0, 0));
+    CHECK("launchers: srun -n 1 in a larger job is one process",
+          gives(one, NULL, 1, 0, 0) && srun_started(one));
+    CHECK("launchers: a shell of srun --mpi=pmix --pty is one rank",
           gives(ENV(JOB, "SLURM_STEP_NUM_TASKS=1", "SLURM_PROCID=0", PMIX("0")), "PMIx", 1, 0, 0));
-    CHECK("ranks that mpirun started by a daemon a node",
+    CHECK("launchers: ranks that mpirun starts by a daemon on each node are Open MPI's",
           gives(ENV(JOB, TASK("1"), "OMPI_COMM_WORLD_RANK=3", "OMPI_COMM_WORLD_SIZE=4"), "Open MPI",
                 4, 3, 0) &&
               !srun_started(ENV(JOB, TASK("1"), "PMI_RANK=3", "PMI_SIZE=4")));
@@ -76,23 +80,27 @@ static void slurm(void)
 
 int main(void)
 {
-    CHECK("nobody", gives(ENV("HOME=/"), NULL, 1, 0, 0));
-    CHECK("Open MPI",
+    CHECK("launchers: without any there is one process", gives(ENV("HOME=/"), NULL, 1, 0, 0));
+    CHECK("launchers: the variables of Open MPI are read",
           gives(ENV("OMPI_COMM_WORLD_SIZE=4", "OMPI_COMM_WORLD_RANK=3"), "Open MPI", 4, 3, 0));
-    CHECK("Open MPI inside a Slurm job, with what it sets of PMIx",
+    CHECK("launchers: Open MPI goes before Slurm and PMIx",
           gives(ENV("SLURM_NTASKS=8", "PMIX_RANK=1", "OMPI_COMM_WORLD_SIZE=2",
                     "OMPI_COMM_WORLD_RANK=1"),
                 "Open MPI", 2, 1, 0));
-    CHECK("MPICH", gives(ENV("PMI_RANK=0", "PMI_SIZE=2"), "PMI", 2, 0, 0));
-    CHECK("srun with PMIx",
+    CHECK("launchers: the variables of MPICH are read",
+          gives(ENV("PMI_RANK=0", "PMI_SIZE=2"), "PMI", 2, 0, 0));
+    CHECK("launchers: the size of srun with PMIx is Slurm's",
           gives(ENV("SLURM_NTASKS=8", "SLURM_STEP_NUM_TASKS=4", "PMIX_RANK=2"), "PMIx", 4, 2, 0));
-    CHECK("PMIx alone does not tell the size", gives(ENV("PMIX_RANK=2"), "PMIx", 0, 2, 0));
-    CHECK("srun without any", gives(ENV("SLURM_NTASKS=2", "SLURM_PROCID=1"), NULL, 1, 1, 2));
-    CHECK("a Slurm job of one task", gives(ENV("SLURM_NTASKS=1"), NULL, 1, 0, 0));
-    CHECK("nonsense is no launcher",
+    CHECK("launchers: PMIx alone does not tell the size",
+          gives(ENV("PMIX_RANK=2"), "PMIx", 0, 2, 0));
+    CHECK("launchers: srun without PMI starts tasks that are no ranks",
+          gives(ENV("SLURM_NTASKS=2", "SLURM_PROCID=1"), NULL, 1, 1, 2));
+    CHECK("launchers: a Slurm job of one task is one process",
+          gives(ENV("SLURM_NTASKS=1"), NULL, 1, 0, 0));
+    CHECK("launchers: variables without a number are no launcher",
           gives(ENV("OMPI_COMM_WORLD_SIZE=many", "PMI_SIZE=-2", "PMIX_RANK=", "SLURM_NTASKS=2x"),
                 NULL, 1, 0, 0));
-    CHECK("a rank beyond the size is not believed",
+    CHECK("launchers: a rank beyond the size is not believed",
           gives(ENV("OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=2"), "Open MPI", 2, -1, 0));
 
     slurm();
@@ -100,19 +108,19 @@ int main(void)
     struct world *w = world_self();
     struct err e = {0};
     int note = 5, share = 0;
-    CHECK("a world of one gathers its own note",
-          world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 &&
-              world_any(w, false, &e) == 0 && world_share_cpus(w, 7, &share, &e) == 0 &&
-              share == 7);
+    CHECK("world: a world of one gathers its own note",
+          world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 && world_any(w, false, &e) == 0 &&
+              world_share_cpus(w, 7, &share, &e) == 0 && share == 7);
     err_set(&e, ERR_DATA, "why");
-    CHECK("and agrees with itself", world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 &&
-                                        e.code == ERR_DATA && strcmp(e.msg, "why") == 0);
-    CHECK("there is nobody to send to",
+    CHECK("world: a world of one agrees with itself",
+          world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 && e.code == ERR_DATA &&
+              strcmp(e.msg, "why") == 0);
+    CHECK("world: a world of one has nobody to send to",
           world_side_send(w, &note, 1, 1, &e) && e.code == ERR_INTERNAL);
 
     struct world none;
     setenv("SFT_PLUGIN_PATH", "/nowhere", 1);
-    CHECK("a plugin that is missing says what to install",
+    CHECK("launchers: a plugin that is missing says what to install",
           world_join(&none, "mpi", &e) && e.code == ERR_DEVICE &&
               strstr(e.msg, "/nowhere/mpi.so") && strstr(e.msg, "libopenmpi-dev"));
     TEST_END();

@@ -548,7 +548,8 @@ static void late(const char *device)
     CHECK("time-out: later calls fail at once",
           (comm_all_reduce(g.c, p, 100, DT_F32, COMM_SUM), comm_finish(g.c, &e) == -1) &&
               strstr(e.msg, "lost"));
-    CHECK("time-out: so do agreements", world_agree(w, 0, &e) == -1 && e.code == ERR_DEVICE);
+    CHECK("time-out: later agreements fail at once",
+          world_agree(w, 0, &e) == -1 && e.code == ERR_DEVICE);
     fflush(stdout);
     comm_close(g.c);
     device_close(d);

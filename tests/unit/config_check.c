@@ -11,10 +11,10 @@
 static void test_defaults(void)
 {
     struct made m = make_config(BASE, NULL, NULL);
-    CHECK("a minimal file loads", m.rc == 0);
+    CHECK("configuration: a minimal file loads", m.rc == 0);
     if (m.rc) return;
     const struct config *c = m.c;
-    CHECK("defaults of ROLL",
+    CHECK("configuration: defaults of ROLL",
           c->seed == 42 && c->save_steps == 50 && c->eval_steps == 10 && c->max_grad_norm == 1.0 &&
               c->sft_train.training_args.learning_rate == 5e-5 &&
               c->sft_train.training_args.adam_beta2 == 0.999 &&
@@ -22,17 +22,17 @@ static void test_defaults(void)
               c->sft_train.infer_batch_size == 16 && !strcmp(c->prompt_key, "instruction") &&
               !strcmp(c->response_key, "output") && !c->query_key && !c->system_key &&
               !strcmp(c->output_dir, "./output") && !strcmp(c->track_with, "tensorboard"));
-    CHECK("own defaults", c->sft.shuffle && !c->sft.skip_nonfinite &&
-                              c->sft.master_dtype == DT_F32 && c->max_steps == 0 &&
-                              c->run.max_steps == 0 && !c->resume_from_checkpoint);
-    CHECK("what follows", c->run.world_size == 1 && c->run.global_batch_size == 8 &&
-                              !strcmp(c->run.pack_mode, "none") &&
-                              !strcmp(c->run.template, "native") && !strcmp(c->run.model, "m") &&
-                              c->run.dtype == DT_BF16);
-    CHECK("exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
-    CHECK("it can be trained",
+    CHECK("configuration: own defaults", c->sft.shuffle && !c->sft.skip_nonfinite &&
+                                             c->sft.master_dtype == DT_F32 && c->max_steps == 0 &&
+                                             c->run.max_steps == 0 && !c->resume_from_checkpoint);
+    CHECK("configuration: the derived values of a minimal file",
+          c->run.world_size == 1 && c->run.global_batch_size == 8 &&
+              !strcmp(c->run.pack_mode, "none") && !strcmp(c->run.template, "native") &&
+              !strcmp(c->run.model, "m") && c->run.dtype == DT_BF16);
+    CHECK("configuration: exp_name is the file's name", !strncmp(c->exp_name, "config-", 7));
+    CHECK("configuration: a minimal file can be trained",
           !config_check_trainable(c, &(struct config_start){1, "sft-train", false}, &m.e));
-    CHECK("not by two processes",
+    CHECK("configuration: two processes cannot train a minimal file",
           config_check_trainable(c, &(struct config_start){2, "sft-train", false}, &m.e) == -1 &&
               m.e.code == ERR_CONFIG);
     config_free(m.c);
@@ -40,50 +40,69 @@ static void test_defaults(void)
 
 static void test_types(void)
 {
-    CHECK("integer for a real", gives("sft_train: {training_args: {num_train_epochs: 2}}\n",
-                                      "sft_train.training_args.num_train_epochs", "2.0\n"));
-    CHECK("a fraction of an epoch", gives("sft_train: {training_args: {num_train_epochs: 0.5}}\n",
-                                          "sft_train.training_args.num_train_epochs", "0.5\n"));
-    CHECK("a number where a string is wanted", gives("exp_name: 007\n", "exp_name", "007\n"));
-    CHECK("null is the default", gives("seed: null\n", "seed", "42\n"));
-    CHECK("an empty section", gives("validation:\ntracker_kwargs:\n", "seed", "42\n"));
-    CHECK("one file or a list",
+    CHECK("configuration types: integer for a real",
+          gives("sft_train: {training_args: {num_train_epochs: 2}}\n",
+                "sft_train.training_args.num_train_epochs", "2.0\n"));
+    CHECK("configuration types: a fraction of an epoch",
+          gives("sft_train: {training_args: {num_train_epochs: 0.5}}\n",
+                "sft_train.training_args.num_train_epochs", "0.5\n"));
+    CHECK("configuration types: a number where a string is wanted",
+          gives("exp_name: 007\n", "exp_name", "007\n"));
+    CHECK("configuration types: null is the default", gives("seed: null\n", "seed", "42\n"));
+    CHECK("configuration types: an empty section",
+          gives("validation:\ntracker_kwargs:\n", "seed", "42\n"));
+    CHECK("configuration types: one file or a list",
           gives("sft_train: {data_args: {file_name: [a, b]}}\n", "train_files", "a\nb\n"));
-    CHECK("real for an integer", refused("seed: 1.5\n", ":3: seed: '1.5' is not an integer"));
-    CHECK("text for a number", refused("max_grad_norm: big\n", "'big' is not a number"));
-    CHECK("no infinity", refused("max_grad_norm: .inf\n", "is not a number"));
-    CHECK("below its range", refused("logging_steps: 0\n", ":3: logging_steps: 0 is below 1"));
-    CHECK("a number beyond doubles", refused("max_grad_norm: 1e400\n", "is not a number"));
-    CHECK("a scale of nothing",
+    CHECK("configuration types: real for an integer",
+          refused("seed: 1.5\n", ":3: seed: '1.5' is not an integer"));
+    CHECK("configuration types: text for a number",
+          refused("max_grad_norm: big\n", "'big' is not a number"));
+    CHECK("configuration types: no infinity", refused("max_grad_norm: .inf\n", "is not a number"));
+    CHECK("configuration types: below its range",
+          refused("logging_steps: 0\n", ":3: logging_steps: 0 is below 1"));
+    CHECK("configuration types: a number beyond doubles",
+          refused("max_grad_norm: 1e400\n", "is not a number"));
+    CHECK("configuration types: a scale of nothing",
           refused("sft_train: {model_args: {lora_target: q_proj, lora_alpha: 0}}\n",
                   "lora_alpha: 0 is below 1e-06"));
-    CHECK("beyond 64 bits", refused("seed: 99999999999999999999\n", "is not an integer"));
-    CHECK("a boolean for a string", refused("exp_name: on\n", "in quotes"));
-    CHECK("a list for a string", refused("exp_name: [a]\n", "a list is not a string"));
-    CHECK("a scalar for a section", refused("sft_train: 3\n", "'3' is not a mapping"));
-    CHECK("literals are listed", refused("sft: {device: gpu}\n", "none of: auto, cpu, cuda"));
-    CHECK("a literal with a bar", refused("sft: {device: 'auto|cpu'}\n", "none of"));
-    CHECK("resume", gives("resume_from_checkpoint: true\n", "resume_from_checkpoint", "true\n") &&
-                        gives("resume_from_checkpoint: a/b\n", "resume_from_checkpoint", "a/b\n"));
-    CHECK("a key with no effect is checked too", refused("num_nodes: many\n", "not an integer"));
+    CHECK("configuration types: beyond 64 bits",
+          refused("seed: 99999999999999999999\n", "is not an integer"));
+    CHECK("configuration types: a boolean for a string", refused("exp_name: on\n", "in quotes"));
+    CHECK("configuration types: a list for a string",
+          refused("exp_name: [a]\n", "a list is not a string"));
+    CHECK("configuration types: a scalar for a section",
+          refused("sft_train: 3\n", "'3' is not a mapping"));
+    CHECK("configuration types: literals are listed",
+          refused("sft: {device: gpu}\n", "none of: auto, cpu, cuda"));
+    CHECK("configuration types: a literal with a bar",
+          refused("sft: {device: 'auto|cpu'}\n", "none of"));
+    CHECK("configuration types: resume_from_checkpoint takes a flag or a path",
+          gives("resume_from_checkpoint: true\n", "resume_from_checkpoint", "true\n") &&
+              gives("resume_from_checkpoint: a/b\n", "resume_from_checkpoint", "a/b\n"));
+    CHECK("configuration types: a key with no effect is checked too",
+          refused("num_nodes: many\n", "not an integer"));
 }
 
 static void test_unknown(void)
 {
-    CHECK("near",
+    CHECK("configuration keys: an unknown key names the nearest",
           refused("save_stepz: 1\n", ":3: save_stepz: unknown key; did you mean save_steps?"));
-    CHECK("in the wrong place",
+    CHECK("configuration keys: a key in the wrong place names the right one",
           refused("learning_rate: 1\n", "did you mean sft_train.training_args.learning_rate?"));
-    CHECK("a section", refused("sft_trian: {a: 1}\n", "did you mean sft_train?"));
-    CHECK("dots are for overrides", refused("sft_train.infer_batch_size: 3\n", "nested mappings"));
-    CHECK("nothing near", refused("qqqqqqqq: 1\n", "unknown key"));
-    CHECK("in validation", refused("validation: {data_args: {file_nam: x}}\n",
-                                   "did you mean validation.data_args.file_name?"));
-    CHECK("validation has the keys of sft_train",
+    CHECK("configuration keys: an unknown section names the nearest",
+          refused("sft_trian: {a: 1}\n", "did you mean sft_train?"));
+    CHECK("configuration keys: dots are for overrides",
+          refused("sft_train.infer_batch_size: 3\n", "nested mappings"));
+    CHECK("configuration keys: an unknown key far from all",
+          refused("qqqqqqqq: 1\n", "unknown key"));
+    CHECK("configuration keys: an unknown key in validation names the nearest",
+          refused("validation: {data_args: {file_nam: x}}\n",
+                  "did you mean validation.data_args.file_name?"));
+    CHECK("configuration keys: validation has the keys of sft_train",
           gives("validation: {data_args: {template: x}, infer_batch_size: 2}\n", "seed", "42\n"));
-    CHECK("a key of the other strategy",
+    CHECK("configuration keys: a key of the other strategy",
           refused(MEGATRON("{fsdp_size: 2}") "}\n", "is a key of fsdp2_train"));
-    CHECK("which fsdp2_train ignores, as in ROLL",
+    CHECK("configuration keys: fsdp2_train ignores keys of megatron, as in ROLL",
           gives("sft_train: {strategy_args: {strategy_config: {tensor_model_parallel_size: 2}}}\n",
                 "tensor_parallel_size", "1\n"));
 }
@@ -123,65 +142,69 @@ static void test_devices(void)
             snprintf(text, sizeof text, "sft_train: {device_mapping: %s}\n", good[i][0]);
         ok &= EXPECT(good[i][0], gives(text, "sft_train.device_mapping", good[i][1]));
     }
-    CHECK("device_mapping", ok);
+    CHECK("device_mapping: every form of ROLL's is read", ok);
     ok = gives("sft_train:\n  device_mapping: [4, 2]\n", "sft_train.device_mapping", "4\n2\n") &&
          gives("sft_train:\n  device_mapping: list(range(0,2))\n", "world_size", "2\n");
-    CHECK("device_mapping as YAML", ok);
+    CHECK("device_mapping: a YAML list is read", ok);
     ok = true;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(text, sizeof text, "sft_train:\n  device_mapping: %s\n", bad[i]);
         ok &= EXPECT(bad[i], refused(text, "device_mapping: "));
     }
-    CHECK("bad device_mapping", ok);
+    CHECK("device_mapping: other forms are refused", ok);
 }
 
 static void test_derived(void)
 {
-    CHECK("global batch",
+    CHECK("configuration values: the global batch is the product",
           gives(MEGATRON("{tensor_model_parallel_size: 2}") ", "
                                                             "training_args: "
                                                             "{per_device_train_batch_size: 2, "
                                                             "gradient_accumulation_steps: 16}, "
                                                             "device_mapping: [0,1,2,3]}\n",
                 "global_batch_size", "64\n"));
-    CHECK("a world that cannot be divided",
+    CHECK("configuration values: a world that cannot be divided",
           refused(MEGATRON("{tensor_model_parallel_size: 3}") ", device_mapping: [0,1]}\n",
                   "2 devices cannot be divided by 3"));
-    CHECK("huge sizes do not overflow",
+    CHECK("configuration values: huge sizes do not overflow",
           refused(MEGATRON("{tensor_model_parallel_size: 65536, pipeline_model_parallel_size: "
                            "65536, context_parallel_size: 65536}") "}\n",
                   "cannot be divided"));
-    CHECK("ulysses is context parallelism",
+    CHECK("configuration values: ulysses is context parallelism",
           gives("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0,1,2,3]}\n",
                 "data_parallel_size", "2\n"));
-    CHECK("packing", gives("sft_train: {use_sequence_packing: true}\n", "pack_mode", "batch\n") &&
-                         gives("sft_train: {use_sequence_packing: true}\nsft: {pack_mode: dense}\n",
-                               "pack_mode", "dense\n"));
-    CHECK("global_template goes first",
+    CHECK("configuration values: packing from ROLL's keys and ours",
+          gives("sft_train: {use_sequence_packing: true}\n", "pack_mode", "batch\n") &&
+              gives("sft_train: {use_sequence_packing: true}\nsft: {pack_mode: dense}\n",
+                    "pack_mode", "dense\n"));
+    CHECK("configuration values: global_template goes first",
           gives("global_template: a\nsft_train: {data_args: {template: b}}\n", "template", "a\n") &&
               gives("global_template: ''\nsft_train: {data_args: {template: b}}\n", "template",
                     "b\n"));
-    CHECK("strategy_config goes over training_args",
+    CHECK("configuration values: strategy_config goes over training_args",
           gives(MEGATRON("{learning_rate: 2e-5}") ", training_args: {learning_rate: 1e-5}}\n",
                 "sft_train.training_args.learning_rate", "2e-05\n"));
-    CHECK("recomputation", gives("", "recompute", "full\n") &&
-                               gives("sft: {recompute: none}\n", "recompute", "none\n") &&
-                               gives(MEGATRON("{recompute_granularity: selective}") "}\n",
-                                     "recompute", "selective\n") &&
-                               gives(MEGATRON("{}") "}\n", "recompute", "none\n"));
-    CHECK("param_dtype",
+    CHECK("configuration values: recomputation from ROLL's keys and ours",
+          gives("", "recompute", "full\n") &&
+              gives("sft: {recompute: none}\n", "recompute", "none\n") &&
+              gives(MEGATRON("{recompute_granularity: selective}") "}\n", "recompute",
+                    "selective\n") &&
+              gives(MEGATRON("{}") "}\n", "recompute", "none\n"));
+    CHECK("configuration values: param_dtype is the dtype",
           gives("sft_train: {strategy_args: {strategy_config: {param_dtype: fp32}}}\n", "dtype",
                 "fp32\n"));
     struct made m = make_config("pretrain: m\nresponse_length: 500\n", NULL, NULL);
-    CHECK("sequence_length from its parts", !m.rc && m.c->sequence_length == 1524);
+    CHECK("configuration values: sequence_length from its parts",
+          !m.rc && m.c->sequence_length == 1524);
     if (!m.rc) config_free(m.c);
     m = make_config("pretrain: m\n", NULL, NULL);
-    CHECK("sequence_length is required", m.rc == -1 && strstr(m.e.msg, "sequence_length"));
+    CHECK("configuration values: sequence_length is required",
+          m.rc == -1 && strstr(m.e.msg, "sequence_length"));
     m = make_config("sequence_length: 8\n", NULL, NULL);
-    CHECK("so is a model", m.rc == -1 && strstr(m.e.msg, "pretrain"));
+    CHECK("configuration values: a model is required", m.rc == -1 && strstr(m.e.msg, "pretrain"));
     m = make_config(BASE "max_steps: 30\nsft_train: {training_args: {max_steps: 20}}\n", NULL,
                     NULL);
-    CHECK("the smaller max_steps", !m.rc && m.c->run.max_steps == 20);
+    CHECK("configuration values: the smaller max_steps", !m.rc && m.c->run.max_steps == 20);
     if (!m.rc) config_free(m.c);
 }
 
@@ -201,21 +224,25 @@ static bool untrainable(const char *text, const char *part)
 
 static void test_trainable(void)
 {
-    CHECK("MoE", untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
-                             "(MoE) is not supported; leave it out or set it to 1"));
-    CHECK("MoE is told before a layout",
+    CHECK("trainable: a mixture of experts is not",
+          untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
+                      "(MoE) is not supported; leave it out or set it to 1"));
+    CHECK("trainable: a mixture of experts is told before a layout",
           untrainable(
               MEGATRON("{virtual_pipeline_model_parallel_size: 8, moe_grouped_gemm: true}") "}\n",
               "(MoE)"));
-    CHECK("LoRA", !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
-    CHECK("fp16", untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
-    CHECK("schedule",
+    CHECK("trainable: LoRA is",
+          !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
+    CHECK("trainable: fp16 is not",
+          untrainable("sft_train: {model_args: {dtype: fp16}}\n", "'fp16'"));
+    CHECK("trainable: an unknown schedule is not",
           untrainable("sft_train: {training_args: {lr_scheduler_type: greedy}}\n", "'greedy'"));
     CHECK(
-        "inference strategies",
+        "trainable: an inference strategy is not",
         untrainable("sft_train: {strategy_args: {strategy_name: vllm, strategy_config: {x: 1}}}\n",
                     "'vllm'"));
-    CHECK("tensor parallelism: the override to type, with the global batch kept",
+    CHECK("trainable: tensor parallelism is not; the message has the override to type, with the "
+          "global batch kept",
           untrainable(
               MEGATRON("{tensor_model_parallel_size: 2}") ", device_mapping: "
                                                           "\"list(range(0,8))\", training_args: "
@@ -224,22 +251,22 @@ static void test_trainable(void)
               "global batch, add: sft_train.device_mapping='list(range(0,4))' "
               "sft_train.strategy_args.strategy_config.tensor_model_parallel_size=1"));
     CHECK(
-        "context parallelism, under fsdp2_train too",
+        "trainable: context parallelism is not, under fsdp2_train too",
         untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
                     "context parallelism of 2") &&
             untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
                         "add: sft_train.device_mapping='[0]' sft_train.model_args.ulysses_size=1"));
-    CHECK("pipeline parallelism",
+    CHECK("trainable: pipeline parallelism is not",
           untrainable(MEGATRON("{pipeline_model_parallel_size: 2}") ", device_mapping: [0, 1]}\n",
                       "pipeline parallelism of 2"));
-    CHECK("more workers than processes: both ways on",
+    CHECK("trainable: more workers than processes; the message has both ways on",
           untrainable("sft_train: {device_mapping: [0, 1, 2, 3], training_args: "
                       "{gradient_accumulation_steps: 3}}\n",
                       "4 workers, but 1 process was started; type: mpirun -np 4 --bind-to none "
                       "sft-train; or, for one process with the same global batch, add: "
                       "sft_train.device_mapping='[0]' "
                       "sft_train.training_args.gradient_accumulation_steps=12"));
-    CHECK("neutral values are fine",
+    CHECK("trainable: neutral values of unsupported keys are taken",
           gives(MEGATRON("{expert_model_parallel_size: 1, mtp_num_layers: 0, "
                          "moe_token_dispatcher_type: alltoall}") "}\n",
                 "seed", "42\n"));
@@ -257,7 +284,7 @@ static void test_table(void)
         ok &= EXPECT(k->path, (k->type == KEY_WORD || k->type == KEY_DTYPE) == (k->words != NULL));
         ok &= EXPECT(k->path, config_key_find(k->path, k->scope) == k); /* no row twice */
     }
-    CHECK("the table of keys", ok);
+    CHECK("configuration table: each key has a text, a place and fitting words", ok);
 }
 
 /* What is printed loads again to the same. */
@@ -272,10 +299,10 @@ static void test_round_trip(void)
     bool ok = !m.rc && !config_write_yaml(m.c, &one, &m.e);
     if (ok) again = make_config(one.data, NULL, NULL);
     ok = ok && !again.rc && !config_write_yaml(again.c, &two, &again.e);
-    CHECK("the resolved configuration reads back", ok && !strcmp(one.data, two.data));
-    CHECK("with the same strings", ok && !strcmp(m.c->exp_name, again.c->exp_name) &&
-                                       !strcmp(again.c->system_key, "no") &&
-                                       !strcmp(again.c->response_key, " x "));
+    CHECK("configuration: the resolved one reads back the same", ok && !strcmp(one.data, two.data));
+    CHECK("configuration: the resolved one reads back with the same strings",
+          ok && !strcmp(m.c->exp_name, again.c->exp_name) && !strcmp(again.c->system_key, "no") &&
+              !strcmp(again.c->response_key, " x "));
     if (!ok) printf("# %s%s\n%s\n", m.e.msg, again.e.msg, one.data ? one.data : "");
     if (!m.rc) config_free(m.c);
     if (again.c) config_free(again.c);

@@ -33,8 +33,8 @@ static bool bad_override(const char *override, const char *part)
 static void test_missing(void)
 {
     CHECK("override: no value is an error", bad_override("seed=", "a value is missing"));
-    CHECK("override: nor are blanks one", bad_override("seed=  ", "a value is missing"));
-    CHECK("override: nor is a comment", bad_override("seed= # 5", "a value is missing"));
+    CHECK("override: blanks are no value", bad_override("seed=  ", "a value is missing"));
+    CHECK("override: a comment is no value", bad_override("seed= # 5", "a value is missing"));
     CHECK("override: the message tells how an empty string is typed",
           bad_override("system_key=", "system_key='\"\"'") &&
               bad_override("system_key=", "system_key=null"));
@@ -48,11 +48,12 @@ static void test_missing(void)
               bad_override("sft_train.data_args.file_name=[é, b, ]", "the last comma"));
     CHECK("override: a bracket and a comma in quotes are a string",
           typed("exp_name='a,]'", "exp_name", "a,]\n"));
-    CHECK("override: an empty mapping is one", typed("tracker_kwargs={}", "seed", "42\n"));
+    CHECK("override: an empty mapping is a value", typed("tracker_kwargs={}", "seed", "42\n"));
     CHECK("override: null is the default",
           typed(RATE "=null", RATE, "5e-05\n") && typed(RATE "=~", RATE, "5e-05\n"));
-    CHECK("override: an empty string is one", typed("prompt_key=x", "prompt_key", "x\n") &&
-                                                  typed("system_key=\"\"", "system_key", "\n"));
+    CHECK("override: an empty string in quotes is a value",
+          typed("prompt_key=x", "prompt_key", "x\n") &&
+              typed("system_key=\"\"", "system_key", "\n"));
     CHECK("file: no value is null", gives("seed:\n", "seed", "42\n"));
     setenv("SFT_TEST_EMPTY", "", 1);
     CHECK("environment: an empty variable is an empty string",
@@ -81,7 +82,8 @@ static void test_home(void)
         snprintf(name, sizeof name, "home: in %s", keys[i]);
         CHECK(name, typed(override, keys[i], "/home/of me/x\n"));
     }
-    CHECK("home: by itself", gives("output_dir: '~'\n", "output_dir", "/home/of me\n"));
+    CHECK("home: ~ alone is the home folder",
+          gives("output_dir: '~'\n", "output_dir", "/home/of me\n"));
     CHECK("home: in each item of a list",
           gives("sft_train: {data_args: {file_name: [~/a, b, ./~/c]}}\n", "train_files",
                 "/home/of me/a\nb\n./~/c\n"));
@@ -91,24 +93,27 @@ static void test_home(void)
           typed("output_dir=./a~/~b", "output_dir", "./a~/~b\n"));
     CHECK("home: a key that is no path keeps it", typed("exp_name=~x", "exp_name", "~x\n"));
     setenv("HOME", "/", 1);
-    CHECK("home: the root", typed("output_dir=~/x", "output_dir", "/x\n"));
+    CHECK("home: a home folder that is the root", typed("output_dir=~/x", "output_dir", "/x\n"));
     setenv("HOME", "/h//", 1);
-    CHECK("home: one slash", typed("output_dir=~/x", "output_dir", "/h/x\n"));
+    CHECK("home: a slash at the end of HOME is not doubled",
+          typed("output_dir=~/x", "output_dir", "/h/x\n"));
     setenv("HOME", "h", 1);
-    CHECK("home: not absolute", bad_override("output_dir=~/x", "HOME is 'h'"));
+    CHECK("home: a HOME that is not absolute is an error",
+          bad_override("output_dir=~/x", "HOME is 'h'"));
     unsetenv("HOME");
-    CHECK("home: not set", bad_override("output_dir=~/x", "HOME is not set") &&
-                               refused("logging_dir: ~/x\n", ":3: logging_dir: '~/x': HOME is"));
+    CHECK("home: a HOME that is not set is an error",
+          bad_override("output_dir=~/x", "HOME is not set") &&
+              refused("logging_dir: ~/x\n", ":3: logging_dir: '~/x': HOME is"));
     const struct passwd *root = getpwuid(0);
     char override[200], wanted[200];
     if (root && *root->pw_dir == '/') {
         snprintf(override, sizeof override, "output_dir=~%s/x", root->pw_name);
         snprintf(wanted, sizeof wanted, "%s/x\n", root->pw_dir);
-        CHECK("home: a user's", typed(override, "output_dir", wanted));
+        CHECK("home: ~USER is that user's", typed(override, "output_dir", wanted));
     } else {
-        SKIP("home: a user's", "no user 0");
+        SKIP("home: ~USER is that user's", "no user 0");
     }
-    CHECK("home: of nobody there is",
+    CHECK("home: an unknown user is an error",
           bad_override("output_dir=~nobody-has-this-name/x", "write ./~nobody-has-this-name"));
 }
 
@@ -117,21 +122,27 @@ static void test_name(void)
     char long_name[300] = "exp_name: ";
     memset(long_name + 10, 'x', 255);
     strcpy(long_name + 265, "\n");
-    CHECK("exp_name: the longest", gives(long_name, "seed", "42\n"));
+    CHECK("exp_name: a name of 255 bytes is taken", gives(long_name, "seed", "42\n"));
     strcpy(long_name + 265, "x\n");
-    CHECK("exp_name: longer", refused(long_name, "exp_name: is longer than 255 bytes"));
-    CHECK("exp_name: a slash", refused("exp_name: a/b\n", ":3: exp_name: has a /"));
-    CHECK("exp_name: a way out", refused("exp_name: ../../x\n", "exp_name: has a /") &&
-                                     refused("exp_name: ..\n", "exp_name: is no name") &&
-                                     refused("exp_name: .\n", "exp_name: is no name"));
-    CHECK("exp_name: empty", refused("exp_name: ''\n", "exp_name: is empty"));
-    CHECK("exp_name: control characters", refused("exp_name: \"a\\nb\"\n", "a control character") &&
-                                              refused("exp_name: \"\\x1b[2J\"\n", "a control") &&
-                                              refused("exp_name: \"a\\x85\"\n", "a control"));
-    CHECK("exp_name: any other text", gives("exp_name: ' -é $x=*?'\n", "exp_name", " -é $x=*?\n"));
+    CHECK("exp_name: a longer name is refused",
+          refused(long_name, "exp_name: is longer than 255 bytes"));
+    CHECK("exp_name: a slash is refused", refused("exp_name: a/b\n", ":3: exp_name: has a /"));
+    CHECK("exp_name: a path out of the folder is refused",
+          refused("exp_name: ../../x\n", "exp_name: has a /") &&
+              refused("exp_name: ..\n", "exp_name: is no name") &&
+              refused("exp_name: .\n", "exp_name: is no name"));
+    CHECK("exp_name: an empty name is refused", refused("exp_name: ''\n", "exp_name: is empty"));
+    CHECK("exp_name: control characters are refused",
+          refused("exp_name: \"a\\nb\"\n", "a control character") &&
+              refused("exp_name: \"\\x1b[2J\"\n", "a control") &&
+              refused("exp_name: \"a\\x85\"\n", "a control"));
+    CHECK("exp_name: any other text is taken",
+          gives("exp_name: ' -é $x=*?'\n", "exp_name", " -é $x=*?\n"));
     CHECK("exp_name: null is the file's name", gives("exp_name:\n", "seed", "42\n"));
-    CHECK("output_dir: empty", refused("output_dir: ''\n", "output_dir: is empty"));
-    CHECK("logging_dir: empty", refused("logging_dir: ''\n", "logging_dir: is empty"));
+    CHECK("output_dir: an empty path is refused",
+          refused("output_dir: ''\n", "output_dir: is empty"));
+    CHECK("logging_dir: an empty path is refused",
+          refused("logging_dir: ''\n", "logging_dir: is empty"));
 }
 
 static void test_null(void)
@@ -145,10 +156,10 @@ static void test_null(void)
     bool ok = !m.rc && !config_get(m.c, "train_files", 0, &b, &m.e) &&
               !config_get(m.c, "exp_name", 0, &b, &m.e) &&
               !config_get(m.c, "query_key", 0, &b, &m.e) && !config_get(m.c, "seed", 0, &b, &m.e);
-    CHECK("values that end with NUL",
+    CHECK("--null: values end with NUL",
           ok && b.len == sizeof wanted && !memcmp(b.data, wanted, b.len));
     buf_reset(&b);
-    CHECK("a name with a line break is not two lines",
+    CHECK("--null: a name with a line break is refused without it",
           config_get(m.c, "train_files", '\n', &b, &m.e) == -1 && strstr(m.e.msg, "--null"));
     buf_free(&b);
     config_free(m.c);
@@ -174,10 +185,12 @@ static void test_record(void)
     CHECK("record: not part of the configuration that it stands in",
           !again.rc && !config_write_yaml(again.c, &b, &again.e) && !strcmp(b.data, resolved.data));
     io_put(path, "{", 1, &m.e);
-    CHECK("record: of what is no YAML", !config_run_read(path, &back, &m.e) && !back.id);
+    CHECK("record: a file that is no YAML holds none",
+          !config_run_read(path, &back, &m.e) && !back.id);
     config_run_free(&back);
     io_put(path, "- sft\n", 6, &m.e);
-    CHECK("record: of another YAML", !config_run_read(path, &back, &m.e) && !back.output_dir);
+    CHECK("record: another YAML file holds none",
+          !config_run_read(path, &back, &m.e) && !back.output_dir);
     config_run_free(&back);
     buf_free(&b);
     buf_free(&resolved);

@@ -62,8 +62,8 @@ static void balances(const struct model *m)
         balance_free(&again);
         feed_step_free(&s);
     }
-    CHECK("every token is computed on one rank", each_once);
-    CHECK("ranks differ by at most the heaviest row", balanced);
+    CHECK("balance: every token is computed on one rank", each_once);
+    CHECK("balance: ranks differ by at most the heaviest row", balanced);
     CHECK("balance: the same step is assigned in the same way", same);
 }
 
@@ -73,7 +73,8 @@ static void few_rows(const struct model *m)
     struct balance d;
     struct feed_step s = step(2);
     bool fine = balance_init(&d, m, 5, &e) == 0 && balance_rows(&d, &s, &e) == 0;
-    CHECK("fewer rows than ranks", fine && d.owner[1] == 0 && d.owner[0] == 1);
+    CHECK("balance: with fewer rows than ranks, some have none",
+          fine && d.owner[1] == 0 && d.owner[0] == 1);
     balance_free(&d);
     feed_step_free(&s);
 }

@@ -65,14 +65,14 @@ static void statistics(double p, const float *x)
     }
     const double n = (double)T * H;
     char name[80];
-    snprintf(name, sizeof name, "p = %g: so many are dropped", p);
+    snprintf(name, sizeof name, "dropout of %g: so many are dropped", p);
     CHECK(name, off(zeros, n, p) < 4);
-    snprintf(name, sizeof name, "p = %g: mean and variance", p);
+    snprintf(name, sizeof name, "dropout of %g: mean and variance are kept", p);
     CHECK(name, fabs(sum / n - 1) < 4 * sqrt(p / (1 - p) / n) &&
                     fabs((square / n - 1) / (p / (1 - p)) - 1) < 0.02);
-    snprintf(name, sizeof name, "p = %g: in every token and column", p);
+    snprintf(name, sizeof name, "dropout of %g: every token and column has its part", p);
     CHECK(name, worst_row < 5 && worst_column < 5);
-    snprintf(name, sizeof name, "p = %g: neighbours know nothing of each other", p);
+    snprintf(name, sizeof name, "dropout of %g: neighbours do not depend on each other", p);
     CHECK(name, off(pairs, n, p * p) < 5 && off(above, n, p * p) < 5);
 }
 
@@ -92,7 +92,7 @@ static void layouts(const struct op_dropout *a, const float *x)
     }
     drop(&b, s, q, y);
     for (int t = 0; t < T / 2; t++) same &= memcmp(y + t * H, x + from[t] * H, H * sizeof *y) == 0;
-    CHECK("a token's mask is the same wherever it stands", same);
+    CHECK("dropout: a token's mask is the same wherever it stands", same);
 }
 
 /* Another key, site or sample: a mask that has nothing to do with the first. */
@@ -101,7 +101,9 @@ static void others(const struct op_dropout *a, const float *x)
     static float y[T * H];
     int32_t sample[T], pos[T];
     for (int i = 0; i < 3; i++) {
-        static const char *const names[] = {"another step", "another site", "another sample"};
+        static const char *const names[] = {"dropout: another step drops others",
+                                            "dropout: another site drops others",
+                                            "dropout: another sample drops others"};
         struct op_dropout b = *a;
         double both = 0;
         tokens(sample, pos);
@@ -132,7 +134,7 @@ int main(void)
         device_close(device);
         device = device_open("ref", 1, &e);
         drop(&a, sample, pos, y);
-        CHECK("the reference drops the same", memcmp(x, y, sizeof x) == 0);
+        CHECK("dropout: the reference drops the same", memcmp(x, y, sizeof x) == 0);
         device_close(device);
     }
     TEST_END();

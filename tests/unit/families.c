@@ -287,7 +287,7 @@ int main(void)
     if (!mkdtemp(scratch)) return 70;
     struct golden g = golden_open(FOLDER "/families.json");
     const struct json *cases = g.root ? json_get(g.root, "cases") : NULL;
-    CHECK("golden file", cases && cases->count >= 17);
+    CHECK("families: the golden file has its 17 cases", cases && cases->count >= 17);
     for (size_t i = 0; cases && i < cases->count; i++) check_case(&cases->items[i]);
     golden_close(&g);
     char path[300];

@@ -75,10 +75,10 @@ static void one(const struct choice *c, bool tied, enum recompute recompute)
     o.w.params = (struct params_options){.frozen = c->frozen, .arg = (void *)c->words};
     struct tiny *part = tiny_open_with(&m, d, &o);
     bool fine = tiny_loss(&full->s, &b, true) == tiny_loss(&part->s, &b, true);
-    CHECK("the loss does not depend on what is trained", fine);
+    CHECK("frozen: the loss does not depend on the trained tensors", fine);
     CHECK(c->title, same_gradients(&full->w, &part->w) && part->w.params.lowest == c->lowest);
     const size_t trained = part->w.params.trained * sizeof(float), page = 256;
-    CHECK("gradients take the room of what is trained",
+    CHECK("frozen: gradients take only the room of trained tensors",
           part->w.params.elements_trained < full->w.params.elements_trained &&
               part->w.params.total == full->w.params.total &&
               tiny_planned(&part->memory.plan, PLAN_GRADIENTS) ==
@@ -92,11 +92,11 @@ static void one(const struct choice *c, bool tied, enum recompute recompute)
 int main(void)
 {
     static const struct choice choices[] = {
-        {"first layer and embedding frozen", contains, {"layers.0.", "embed"}, 1},
-        {"one member of a block frozen", contains, {"k_proj", "up_proj", "v_proj.bias"}, -1},
-        {"only the last norm trained", lacks, {"model.norm"}, 2},
-        {"only norms trained", lacks, {"norm"}, 0},
-        {"no layer trained", contains, {"layers."}, -1},
+        {"frozen: first layer and embedding", contains, {"layers.0.", "embed"}, 1},
+        {"frozen: one member of a block", contains, {"k_proj", "up_proj", "v_proj.bias"}, -1},
+        {"frozen: all but the last norm", lacks, {"model.norm"}, 2},
+        {"frozen: all but the norms", lacks, {"norm"}, 0},
+        {"frozen: all layers", contains, {"layers."}, -1},
     };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
         one(&choices[i], true, RECOMPUTE_NONE);

@@ -34,14 +34,15 @@ static void blocks(void)
         size_t per, bytes, n = unhex(a, raw, sizeof raw), m = unhex(b, want, sizeof want) / 4;
         bool ok = gguf_type_block(type_of(name), &per, &bytes) == 0 && n / bytes * per == m;
         if (ok) gguf_dequant((enum gguf_type)type_of(name), raw, m, got);
-        CHECK(name, ok && memcmp(got, want, m * sizeof *got) == 0);
+        CHECK_IN("GGUF blocks", name, ok && memcmp(got, want, m * sizeof *got) == 0);
         types++;
     }
-    CHECK("eleven types", types == 11);
+    CHECK("GGUF blocks: eleven types are compared", types == 11);
     if (f) fclose(f);
     size_t per, bytes;
-    CHECK("a type that is not known", gguf_type_block(4, &per, &bytes) == -1 &&
-                                          gguf_type_block(UINT32_MAX, &per, &bytes) == -1);
+    CHECK("GGUF blocks: an unknown type is refused",
+          gguf_type_block(4, &per, &bytes) == -1 &&
+              gguf_type_block(UINT32_MAX, &per, &bytes) == -1);
 }
 
 static float f32(uint32_t u)
@@ -66,14 +67,15 @@ static void halves(void)
         if (!isnan(bf16_to_f32((uint16_t)h)) && bf16_from_f32(bf16_to_f32((uint16_t)h)) != h)
             ok = false;
     }
-    CHECK("all fp16 values, and all bf16 values back", ok);
-    CHECK("a tie goes to the even one",
+    CHECK("rounding: all fp16 values, and all bf16 values back", ok);
+    CHECK("rounding: a tie goes to the even neighbour",
           bf16_from_f32(f32(0x3f808000)) == 0x3f80 && bf16_from_f32(f32(0x3f818000)) == 0x3f82);
-    CHECK("above and below a tie",
+    CHECK("rounding: above and below a tie the nearest is taken",
           bf16_from_f32(f32(0x3f808001)) == 0x3f81 && bf16_from_f32(f32(0x3f817fff)) == 0x3f81);
-    CHECK("the largest rounds to infinity", bf16_from_f32(f32(0x7f7fffff)) == 0x7f80);
-    CHECK("a NaN stays one", (bf16_from_f32(f32(0x7f800001)) & 0x7fff) > 0x7f80 &&
-                                 (bf16_from_f32(f32(0xffffffff)) & 0x7fff) > 0x7f80);
+    CHECK("rounding: the largest fp32 rounds to infinity",
+          bf16_from_f32(f32(0x7f7fffff)) == 0x7f80);
+    CHECK("rounding: a NaN stays a NaN", (bf16_from_f32(f32(0x7f800001)) & 0x7fff) > 0x7f80 &&
+                                             (bf16_from_f32(f32(0xffffffff)) & 0x7fff) > 0x7f80);
 }
 
 int main(void)

@@ -50,38 +50,43 @@ static void good(void)
     struct err e;
     make_good(&m);
     struct gguf *g = parse(&m, &e);
-    CHECK("a file is read", g != NULL);
+    CHECK("GGUF: a file is read", g != NULL);
     if (!g) return;
     int64_t i = 0;
     double f = 0;
     bool yes = false;
     struct str s = {0};
-    CHECK("numbers", gguf_get_int(g, "a.count", 0, 10, &i, &e) == 1 && i == 7 &&
-                         gguf_get_int(g, "a.minus", -5, 0, &i, &e) == 1 && i == -2 &&
-                         gguf_get_real(g, "a.eps", &f, &e) == 1 && f == 0.5 &&
-                         gguf_get_bool(g, "a.yes", &yes, &e) == 1 && yes);
-    CHECK("text", gguf_get_str(g, "general.name", &s, &e) == 1 && str_is(s, "n\xc3\xa4me"));
-    CHECK("an absent key", gguf_get_int(g, "none", 0, 1, &i, &e) == 0);
-    CHECK("a number out of range", gguf_get_int(g, "a.count", 0, 6, &i, &e) == -1);
-    CHECK("text that should be a number", gguf_get_int(g, "general.name", 0, 6, &i, &e) == -1);
+    CHECK("GGUF: numbers of the metadata are read",
+          gguf_get_int(g, "a.count", 0, 10, &i, &e) == 1 && i == 7 &&
+              gguf_get_int(g, "a.minus", -5, 0, &i, &e) == 1 && i == -2 &&
+              gguf_get_real(g, "a.eps", &f, &e) == 1 && f == 0.5 &&
+              gguf_get_bool(g, "a.yes", &yes, &e) == 1 && yes);
+    CHECK("GGUF: text of the metadata is read",
+          gguf_get_str(g, "general.name", &s, &e) == 1 && str_is(s, "n\xc3\xa4me"));
+    CHECK("GGUF: an absent key is told", gguf_get_int(g, "none", 0, 1, &i, &e) == 0);
+    CHECK("GGUF: a number out of range is refused", gguf_get_int(g, "a.count", 0, 6, &i, &e) == -1);
+    CHECK("GGUF: text in the place of a number is refused",
+          gguf_get_int(g, "general.name", 0, 6, &i, &e) == -1);
     const struct gguf_value *a = gguf_get(g, "a.words"), *n = gguf_get(g, "a.nested");
     struct gguf_value v, w;
     const unsigned char *at = a->items;
-    CHECK("a list of strings", a->count == 2 && gguf_next(a, &at, &v) && str_is(v.s, "one") &&
-                                   gguf_next(a, &at, &v) && v.s.n == 0 && !gguf_next(a, &at, &v));
+    CHECK("GGUF: a list of strings is read in order",
+          a->count == 2 && gguf_next(a, &at, &v) && str_is(v.s, "one") && gguf_next(a, &at, &v) &&
+              v.s.n == 0 && !gguf_next(a, &at, &v));
     at = n->items;
     bool ok = gguf_next(n, &at, &v) && v.kind == GGUF_ARRAY && v.count == 3;
     at = v.items;
-    CHECK("a list in a list", ok && gguf_next(&v, &at, &w) && w.u == 1);
+    CHECK("GGUF: a list within a list is read", ok && gguf_next(&v, &at, &w) && w.u == 1);
     const struct gguf_tensor *t = gguf_find(g, "w");
     float x[6];
-    CHECK("a tensor", t && t->ndim == 2 && t->dim[0] == 3 && t->bytes == 24 &&
-                          (gguf_dequant(t->type, t->data, 6, x), x[5] == 6));
-    CHECK("two of them, none else", gguf_count(g) == 2 && !gguf_find(g, "v"));
+    CHECK("GGUF: a tensor has its shape and values",
+          t && t->ndim == 2 && t->dim[0] == 3 && t->bytes == 24 &&
+              (gguf_dequant(t->type, t->data, 6, x), x[5] == 6));
+    CHECK("GGUF: exactly two tensors are found", gguf_count(g) == 2 && !gguf_find(g, "v"));
     gguf_close(g);
     memset(&m, 0, sizeof m);
     g = parse(&m, &e);
-    CHECK("a file of nothing", g && gguf_count(g) == 0 && !gguf_get(g, "x"));
+    CHECK("GGUF: a file without tensors is read", g && gguf_count(g) == 0 && !gguf_get(g, "x"));
     gguf_close(g);
 }
 
@@ -89,16 +94,18 @@ static void header(void)
 {
     struct make m = {0};
     struct err e;
-    CHECK("no magic", !gguf_parse("GGUX", 4, "x", &e) && strstr(e.msg, "not a GGUF"));
+    CHECK("GGUF header: a file without the magic is refused",
+          !gguf_parse("GGUX", 4, "x", &e) && strstr(e.msg, "not a GGUF"));
     m.version = 1;
-    CHECK("version 1", refused(&m, "version 1"));
+    CHECK("GGUF header: version 1 is refused", refused(&m, "version 1"));
     m.ntensors = UINT64_MAX;
-    CHECK("2^64 - 1 tensors", refused(&m, "tensors, more than"));
+    CHECK("GGUF header: a count of 2^64 - 1 tensors is refused", refused(&m, "tensors, more than"));
     m.npairs = UINT64_MAX / 8;
-    CHECK("2^61 metadata values", refused(&m, "metadata values, more than"));
+    CHECK("GGUF header: a count of 2^61 values is refused",
+          refused(&m, "metadata values, more than"));
     make_u32(&m, "a", 1);
     m.npairs = 2;
-    CHECK("one value less than claimed", refused(&m, "more than"));
+    CHECK("GGUF header: one value fewer than claimed is refused", refused(&m, "more than"));
 }
 
 static void metadata(void)
@@ -106,30 +113,30 @@ static void metadata(void)
     struct make m = {0};
     make_u32(&m, "a", 1);
     make_u32(&m, "a", 2);
-    CHECK("a key twice", refused(&m, "occurs twice"));
+    CHECK("GGUF metadata: a key that comes twice is refused", refused(&m, "occurs twice"));
     make_key(&m, "a", 13);
     buf_u64(&m.pairs, 0);
-    CHECK("an unknown kind", refused(&m, "metadata"));
+    CHECK("GGUF metadata: a value of an unknown kind is refused", refused(&m, "metadata"));
     make_key(&m, "a", GGUF_STRING);
     buf_u64(&m.pairs, UINT64_MAX);
-    CHECK("a string of 2^64 - 1 bytes", refused(&m, "\"a\""));
+    CHECK("GGUF metadata: a string of 2^64 - 1 bytes is refused", refused(&m, "\"a\""));
     make_array(&m, "a", GGUF_U64, UINT64_MAX / 8 + 1);
-    CHECK("an array whose bytes overflow", refused(&m, "\"a\""));
+    CHECK("GGUF metadata: an array whose bytes overflow is refused", refused(&m, "\"a\""));
     make_array(&m, "a", GGUF_STRING, 1000);
     buf_u64(&m.pairs, 0);
-    CHECK("an array longer than the file", refused(&m, "\"a\""));
+    CHECK("GGUF metadata: an array longer than the file is refused", refused(&m, "\"a\""));
     make_array(&m, "a", 77, 0);
-    CHECK("an array of an unknown kind", refused(&m, "\"a\""));
+    CHECK("GGUF metadata: an array of an unknown kind is refused", refused(&m, "\"a\""));
     make_array(&m, "a", GGUF_ARRAY, 1);
     for (int i = 0; i < 100; i++) {
         buf_u32(&m.pairs, GGUF_ARRAY);
         buf_u64(&m.pairs, 1);
     }
-    CHECK("a hundred arrays in each other", refused(&m, "\"a\""));
+    CHECK("GGUF metadata: a hundred nested arrays are refused", refused(&m, "\"a\""));
     make_key(&m, "", GGUF_U8);
     buf_putc(&m.pairs, 1);
     buf_puts(&m.pairs, "padding so that the pair is long enough");
-    CHECK("an empty key", refused(&m, "name"));
+    CHECK("GGUF metadata: an empty key is refused", refused(&m, "name"));
 }
 
 static void tensors(void)
@@ -138,38 +145,38 @@ static void tensors(void)
     char zeros[256] = {0};
     buf_add(&m.data, zeros, 64);
     make_entry(&m, "t", GGUF_TYPE_F32, 17, 0, 0);
-    CHECK("data past the end", refused(&m, "\"t\""));
+    CHECK("GGUF tensors: data past the end is refused", refused(&m, "\"t\""));
     buf_add(&m.data, zeros, 64);
     make_entry(&m, "t", GGUF_TYPE_F32, 1, 0, UINT64_MAX - 31);
-    CHECK("an offset of nearly 2^64", refused(&m, "cut short"));
+    CHECK("GGUF tensors: an offset of nearly 2^64 is refused", refused(&m, "cut short"));
     buf_add(&m.data, zeros, 64);
     make_entry(&m, "t", GGUF_TYPE_F32, 1, 0, 4);
-    CHECK("an offset that is not aligned", refused(&m, "aligned"));
+    CHECK("GGUF tensors: an offset that is not aligned is refused", refused(&m, "aligned"));
     make_entry(&m, "t", GGUF_TYPE_F32, (uint64_t)1 << 32, (uint64_t)1 << 32, 0);
-    CHECK("a shape that overflows", refused(&m, "impossibly large"));
+    CHECK("GGUF tensors: a shape that overflows is refused", refused(&m, "impossibly large"));
     make_entry(&m, "t", GGUF_TYPE_F32, (uint64_t)1 << 62, 0, 0);
-    CHECK("bytes that overflow", refused(&m, "\"t\""));
+    CHECK("GGUF tensors: bytes that overflow are refused", refused(&m, "\"t\""));
     make_entry(&m, "t", GGUF_TYPE_Q4_1, 33, 0, 0);
-    CHECK("a row of broken blocks", refused(&m, "whole Q4_1 blocks"));
+    CHECK("GGUF tensors: a row of broken blocks is refused", refused(&m, "whole Q4_1 blocks"));
     make_entry(&m, "t", 16, 256, 0, 0);
-    CHECK("a type that cannot be read", refused(&m, "type 16"));
+    CHECK("GGUF tensors: a type that cannot be read is refused", refused(&m, "type 16"));
     buf_add(&m.data, zeros, 96);
     make_entry(&m, "t", GGUF_TYPE_F32, 16, 0, 0);
     make_entry(&m, "u", GGUF_TYPE_F32, 16, 0, 32);
-    CHECK("an overlap", refused(&m, "overlaps"));
+    CHECK("GGUF tensors: an overlap is refused", refused(&m, "overlaps"));
     buf_add(&m.data, zeros, 64);
     make_entry(&m, "t", GGUF_TYPE_F32, 8, 0, 0);
     make_entry(&m, "t", GGUF_TYPE_F32, 8, 0, 32);
-    CHECK("a name twice", refused(&m, "occurs twice"));
+    CHECK("GGUF tensors: a name that comes twice is refused", refused(&m, "occurs twice"));
     make_u32(&m, "general.alignment", 24);
-    CHECK("an alignment of 24", refused(&m, "power of two"));
+    CHECK("GGUF tensors: an alignment of 24 is refused", refused(&m, "power of two"));
     make_u32(&m, "general.alignment", 0);
-    CHECK("an alignment of 0", refused(&m, "general.alignment"));
+    CHECK("GGUF tensors: an alignment of 0 is refused", refused(&m, "general.alignment"));
     make_str(&m.tensors, "t");
     buf_u32(&m.tensors, 5);
     buf_add(&m.tensors, zeros, 60);
     m.ntensors = 1;
-    CHECK("five dimensions", refused(&m, "dimensions"));
+    CHECK("GGUF tensors: five dimensions are refused", refused(&m, "dimensions"));
 }
 
 /* A good file cut at any byte. */
@@ -188,7 +195,7 @@ static void cuts(void)
         gguf_close(g);
         free(exact);
     }
-    CHECK("cut at any byte", ok);
+    CHECK("GGUF: a file cut at any byte is refused", ok);
     buf_free(&b);
 }
 

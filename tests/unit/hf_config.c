@@ -29,14 +29,15 @@ static void defaults(void)
 {
     struct hf_config c;
     struct err e;
-    CHECK("a short configuration", parse("{\"model_type\":\"llama\"," SIZES "}", &c, &e) == 0);
-    CHECK("takes transformers' defaults",
+    CHECK("config.json: a short one is read",
+          parse("{\"model_type\":\"llama\"," SIZES "}", &c, &e) == 0);
+    CHECK("config.json: absent keys have transformers' defaults",
           c.num_key_value_heads == 4 && c.head_dim == 16 && c.max_position_embeddings == 2048 &&
               c.rms_norm_eps == 1e-6 && c.rope.theta == 10000 && !c.tie_word_embeddings &&
               strcmp(c.hidden_act, "silu") == 0 && strcmp(c.rope.type, "default") == 0 &&
               c.bos_token_id == HF_NO_TOKEN && c.eos_count == 0 && c.dtype == DT_F32 &&
               !c.qkv_bias && !c.qk_norm && !hf_config_is_moe(&c) && !c.quantized);
-    CHECK("and is kept as it was",
+    CHECK("config.json: its text is kept as it was",
           c.text.len == strlen(c.text.data) && strstr(c.text.data, "\"vocab_size\":100"));
     hf_config_free(&c);
 }
@@ -68,32 +69,32 @@ static void layers_with_windows(void)
     CHECK("mistral: absent means 4096", windows("{\"model_type\":\"mistral\"," THREE "}") == 7);
     CHECK("mistral: null means none",
           windows("{\"model_type\":\"mistral\",\"sliding_window\":null," THREE "}") == 0);
-    CHECK("llama has none",
+    CHECK("windows: llama has none",
           windows("{\"model_type\":\"llama\",\"sliding_window\":9," THREE "}") == 0);
-    CHECK("qwen: not unless asked for",
+    CHECK("qwen: no window unless use_sliding_window says so",
           windows(QWEN("\"sliding_window\":9,\"max_window_layers\":1")) == 0);
     CHECK("qwen: from max_window_layers on",
           windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true,"
                        "\"max_window_layers\":1")) == 6);
-    CHECK("qwen: which is 28 when absent",
+    CHECK("qwen: an absent max_window_layers is 28",
           windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true")) == 0);
-    CHECK("qwen: layer_types",
+    CHECK("qwen: layer_types say which layers have the window",
           windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true,\"layer_types\":["
                        "\"sliding_attention\",\"full_attention\",\"sliding_attention\"]")) == 5);
-    CHECK("qwen: layer_types of full attention",
+    CHECK("qwen: layer_types of full attention need no window",
           windows(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"full_attention\"]")) == 0);
-    CHECK("too few layer_types",
+    CHECK("windows: too few layer_types are refused",
           refused(QWEN("\"layer_types\":[\"full_attention\"]"), "layer_types: must be a list"));
-    CHECK("another type of layer",
+    CHECK("windows: another type of layer is refused",
           refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"linear_attention\"]"),
                   "layer_types: must be a list"));
-    CHECK("layer_types want a window that is not there",
+    CHECK("windows: layer_types without the window's size are refused",
           refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"sliding_attention\"]"),
                   "sliding_window: must be set"));
-    CHECK("a window of nothing",
+    CHECK("windows: a window of 0 is refused",
           refused("{\"model_type\":\"mistral\",\"sliding_window\":0," THREE "}",
                   "sliding_window: must be a positive integer"));
 }
@@ -110,7 +111,7 @@ static void round_trip(const char *name, const char *text)
     buf_free(&c.text);
     buf_free(&d.text);
     c.text = d.text = (struct buf){0};
-    CHECK(name, ok && memcmp(&c, &d, sizeof c) == 0);
+    CHECK_IN("config.json written", name, ok && memcmp(&c, &d, sizeof c) == 0);
     buf_free(&b);
 }
 
@@ -141,41 +142,41 @@ static void families(void)
     struct hf_config c;
     struct err e;
     CHECK(
-        "qwen2 has biases, and no window unless asked",
+        "family: qwen2 has biases, and no window unless asked",
         parse(
             "{\"model_type\":\"qwen2\",\"sliding_window\":32,\"torch_dtype\":\"bfloat16\"," KV SIZES
             "}",
             &c, &e) == 0 &&
             c.qkv_bias && !c.o_bias && c.sliding_window == 0 && c.dtype == DT_BF16);
     hf_config_free(&c);
-    CHECK("qwen3 norms q and k",
+    CHECK("family: qwen3 norms q and k",
           parse("{\"model_type\":\"qwen3\",\"head_dim\":32," KV SIZES "}", &c, &e) == 0 &&
               c.qk_norm && !c.qkv_bias && c.head_dim == 32);
     hf_config_free(&c);
-    CHECK("mistral has a window",
+    CHECK("family: mistral has a window",
           parse("{\"model_type\":\"mistral\",\"sliding_window\":32,\"dtype\":\"float16\"," KV SIZES
                 "}",
                 &c, &e) == 0 &&
               c.sliding_window == 32 && c.dtype == DT_F16);
     hf_config_free(&c);
-    CHECK("mistral has no biases, whatever it says",
+    CHECK("family: mistral has no biases, whatever it says",
           parse("{\"model_type\":\"mistral\",\"attention_bias\":true,\"mlp_bias\":true," KV SIZES
                 "}",
                 &c, &e) == 0 &&
               !c.qkv_bias && !c.o_bias && !c.mlp_bias);
     hf_config_free(&c);
-    CHECK("absent sizes are the family's",
+    CHECK("family: absent sizes are the family's",
           parse("{\"model_type\":\"qwen3\"," KV SIZES "}", &c, &e) == 0 && c.head_dim == 128 &&
               c.max_position_embeddings == 32768);
     hf_config_free(&c);
-    CHECK("null heads of keys are as many as heads",
+    CHECK("family: null heads of keys are as many as heads",
           parse("{\"model_type\":\"mistral\",\"num_key_value_heads\":null," SIZES "}", &c, &e) ==
                   0 &&
               c.num_key_value_heads == 4 && c.head_dim == 16);
     hf_config_free(&c);
-    CHECK("absent ones are eight",
+    CHECK("family: absent heads of keys of mistral are eight",
           refused("{\"model_type\":\"mistral\"," SIZES "}", "num_key_value_heads"));
-    CHECK("attention_bias of llama is on all four",
+    CHECK("family: attention_bias of llama is on all four",
           parse("{\"model_type\":\"llama\",\"attention_bias\":true," SIZES "}", &c, &e) == 0 &&
               c.qkv_bias && c.o_bias);
     hf_config_free(&c);
@@ -185,7 +186,7 @@ static void families(void)
                                       "{\"model_type\":\"mixtral\",\"num_local_experts\":8}",
                                       "{\"model_type\":\"deepseek_v3\",\"n_routed_experts\":256}"};
     for (int i = 0; i < 4; i++) {
-        CHECK(moe[i], parse(moe[i], &c, &e) == 0 && hf_config_is_moe(&c));
+        CHECK_IN("mixture of experts", moe[i], parse(moe[i], &c, &e) == 0 && hf_config_is_moe(&c));
         hf_config_free(&c);
     }
 }
@@ -195,13 +196,13 @@ static void rope(void)
     struct hf_config c;
     struct err e;
     CHECK(
-        "rope_scaling with its older name",
+        "rope: rope_scaling with its older name",
         parse("{\"model_type\":\"llama\",\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\","
               "\"factor\":2.0}," SIZES "}",
               &c, &e) == 0 &&
             strcmp(c.rope.type, "linear") == 0 && c.rope.factor == 2 && c.rope.theta == 500000);
     hf_config_free(&c);
-    CHECK("rope_parameters of transformers 5",
+    CHECK("rope: rope_parameters of transformers 5",
           parse("{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"llama3\","
                 "\"rope_theta\":500000,\"factor\":8.0,\"low_freq_factor\":1.0,"
                 "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":8192}," SIZES "}",
@@ -211,36 +212,37 @@ static void rope(void)
               c.rope.original_max_position == 8192 && c.rope.theta == 500000);
     struct buf b = {0};
     struct hf_config d;
-    CHECK("written and read again, the same",
+    CHECK("rope: written and read again, the settings are the same",
           hf_config_format(&c, &b, &e) == 0 &&
               hf_config_parse(b.data, b.len, "again", &d, &e) == 0 &&
               memcmp(&c.rope, &d.rope, sizeof c.rope) == 0);
     hf_config_free(&c);
     hf_config_free(&d);
     buf_free(&b);
-    CHECK("yarn and llama3 take what they lack from the positions",
+    CHECK("rope: yarn and llama3 take what they lack from the positions",
           parse("{\"model_type\":\"llama\",\"max_position_embeddings\":512,"
                 "\"original_max_position_embeddings\":128,\"rope_scaling\":{\"type\":\"yarn\","
                 "\"original_max_position_embeddings\":64}," SIZES "}",
                 &c, &e) == 0 &&
               c.rope.original_max_position == 128 && c.rope.factor == 4);
     hf_config_free(&c);
-    CHECK("rope_scaling counts before rope_parameters",
+    CHECK("rope: rope_scaling counts before rope_parameters",
           parse("{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"yarn\","
                 "\"rope_theta\":5e5},\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}," SIZES
                 "}",
                 &c, &e) == 0 &&
               strcmp(c.rope.type, "linear") == 0 && c.rope.theta == 10000);
     hf_config_free(&c);
-    CHECK("a scaling without its factor",
+    CHECK("rope: a scaling without its factor is refused",
           refused("{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}," SIZES "}",
                   "rope_scaling.factor: must be present"));
-    CHECK("null means absent", parse("{\"model_type\":\"llama\",\"rope_scaling\":null,"
-                                     "\"sliding_window\":null,\"eos_token_id\":null," SIZES "}",
-                                     &c, &e) == 0 &&
-                                   c.eos_count == 0);
+    CHECK("config.json: null means absent",
+          parse("{\"model_type\":\"llama\",\"rope_scaling\":null,"
+                "\"sliding_window\":null,\"eos_token_id\":null," SIZES "}",
+                &c, &e) == 0 &&
+              c.eos_count == 0);
     hf_config_free(&c);
-    CHECK("several ends",
+    CHECK("config.json: several end tokens are read",
           parse("{\"model_type\":\"llama\",\"eos_token_id\":[7,9]," SIZES "}", &c, &e) == 0 &&
               c.eos_count == 2 && c.eos_token_id[1] == 9);
     hf_config_free(&c);
@@ -248,41 +250,43 @@ static void rope(void)
 
 static void refusals(void)
 {
-    CHECK("not JSON", refused("{", "line 1"));
-    CHECK("a list", refused("[]", "object"));
-    CHECK("no model_type", refused("{" SIZES "}", "model_type"));
-    CHECK("a missing size", refused("{\"model_type\":\"llama\",\"vocab_size\":1}", "hidden_size"));
-    CHECK("a size of zero", refused("{\"model_type\":\"llama\",\"head_dim\":0," SIZES "}",
-                                    "head_dim: must be a positive integer"));
-    CHECK("a size that is text",
+    CHECK("config.json refused: not JSON", refused("{", "line 1"));
+    CHECK("config.json refused: a list", refused("[]", "object"));
+    CHECK("config.json refused: no model_type", refused("{" SIZES "}", "model_type"));
+    CHECK("config.json refused: a missing size",
+          refused("{\"model_type\":\"llama\",\"vocab_size\":1}", "hidden_size"));
+    CHECK("config.json refused: a size of zero",
+          refused("{\"model_type\":\"llama\",\"head_dim\":0," SIZES "}",
+                  "head_dim: must be a positive integer"));
+    CHECK("config.json refused: a size that is text",
           refused("{\"model_type\":\"llama\",\"head_dim\":\"64\"," SIZES "}", "head_dim"));
-    CHECK("an absurd size",
+    CHECK("config.json refused: an absurd size",
           refused("{\"model_type\":\"llama\",\"max_position_embeddings\":1e18," SIZES "}",
                   "max_position_embeddings"));
-    CHECK("heads that do not divide",
+    CHECK("config.json refused: heads that do not divide",
           refused("{\"model_type\":\"llama\",\"num_key_value_heads\":3," SIZES "}", "divisor"));
 #define UNEVEN                                                                                     \
     "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"      \
     "\"num_attention_heads\":3,\"num_key_value_heads\":3,\"head_dim\":8}"
     struct hf_config c;
     struct err e;
-    CHECK("heads that do not divide the rest, which is for Llama only",
+    CHECK("config.json refused: heads that do not divide the hidden size, for Llama only",
           refused("{\"model_type\":\"llama\"," UNEVEN, "a divisor of hidden_size") &&
               parse("{\"model_type\":\"qwen3\"," UNEVEN, &c, &e) == 0 && c.head_dim == 8);
     hf_config_free(&c);
-    CHECK("an epsilon below zero",
+    CHECK("config.json refused: an epsilon below zero",
           refused("{\"model_type\":\"llama\",\"rms_norm_eps\":-1e-6," SIZES "}", "rms_norm_eps"));
-    CHECK("a flag that is a number",
+    CHECK("config.json refused: a flag that is a number",
           refused("{\"model_type\":\"llama\",\"tie_word_embeddings\":1," SIZES "}",
                   "tie_word_embeddings"));
-    CHECK("an unknown type of element",
+    CHECK("config.json refused: an unknown type of element",
           refused("{\"model_type\":\"llama\",\"torch_dtype\":\"int3\"," SIZES "}", "torch_dtype"));
     CHECK(
-        "a key twice",
+        "config.json refused: a key twice",
         refused("{\"model_type\":\"llama\",\"head_dim\":8,\"head_dim\":16," SIZES "}", "head_dim"));
-    CHECK("rope settings that are no object",
+    CHECK("config.json refused: rope settings that are no object",
           refused("{\"model_type\":\"llama\",\"rope_scaling\":4," SIZES "}", "rope_scaling"));
-    CHECK("a rope factor that is text",
+    CHECK("config.json refused: a rope factor that is text",
           refused("{\"model_type\":\"llama\",\"rope_scaling\":{\"factor\":\"2\"}," SIZES "}",
                   "rope_scaling.factor"));
 }
@@ -296,7 +300,7 @@ static bool real_is(double v, bool single, const char *text)
 
 static void reals(void)
 {
-    CHECK("the shortest text of a number",
+    CHECK("config.json: a number is written with the shortest text",
           real_is(1e-5f, true, "1e-05") && real_is(1e5, false, "100000.0") &&
               real_is(0.02, false, "0.02") && real_is(0, false, "0.0") &&
               real_is(1.0 / 3, false, "0.3333333333333333") && real_is(0.1f, true, "0.1"));
@@ -327,19 +331,20 @@ static void params(void)
           "}",
           &c, &e);
     /* 100*64 + 2 * (2*64 + 64*64*2 + 2*32*64 + 3*64*96) + 64 */
-    CHECK("a tied llama: 2 + 9 a layer",
+    CHECK("parameters: a tied llama has 2 and 9 a layer",
           hf_param_list(&c, tally_param, &t, &e) == 0 && t.count == 20 && t.elements == 68160);
-    CHECK("no head", !strstr(t.names, "lm_head") && strstr(t.names, " model.norm.weight"));
+    CHECK("parameters: a tied llama has no head",
+          !strstr(t.names, "lm_head") && strstr(t.names, " model.norm.weight"));
     hf_config_free(&c);
     memset(&t, 0, sizeof t);
     parse("{\"model_type\":\"qwen2\"," SIZES "}", &c, &e);
-    CHECK("an untied qwen2: three biases a layer and a head",
+    CHECK("parameters: an untied qwen2 has three biases a layer and a head",
           hf_param_list(&c, tally_param, &t, &e) == 0 && t.count == 27 &&
               strstr(t.names, "layers.1.self_attn.v_proj.bias") &&
               strstr(t.names, " lm_head.weight"));
     hf_config_free(&c);
     parse("{\"model_type\":\"gemma2\"," SIZES "}", &c, &e);
-    CHECK("another family is refused",
+    CHECK("parameters: another family is refused",
           hf_param_list(&c, tally_param, &t, &e) == -1 && strstr(e.msg, "gemma2"));
     hf_config_free(&c);
 }

@@ -155,24 +155,25 @@ static void llama(void)
 {
     struct err e;
     struct variant v = {0};
-    CHECK("a llama is converted", convert(&v, &e) == 0);
+    CHECK("GGUF llama: a llama is converted", convert(&v, &e) == 0);
     struct safetensors *s = safetensors_open(dir, &e);
-    CHECK("into eleven tensors", s && safetensors_count(s) == 11);
+    CHECK("GGUF llama: it becomes eleven tensors", s && safetensors_count(s) == 11);
     if (!s) return;
-    CHECK("q and k are put back in order",
+    CHECK("GGUF llama: q and k are put back in order",
           unpermuted(s, "model.layers.0.self_attn.q_proj.weight", 2, true) &&
               unpermuted(s, "model.layers.0.self_attn.k_proj.weight", 1, true));
-    CHECK("the others keep theirs",
+    CHECK("GGUF llama: the other tensors keep their order",
           unpermuted(s, "model.layers.0.self_attn.v_proj.weight", 1, false) &&
               unpermuted(s, "model.layers.0.self_attn.o_proj.weight", 2, false) &&
               unpermuted(s, "model.layers.0.input_layernorm.weight", 2, false));
     const struct hf_tensor *t = safetensors_find(s, "model.layers.0.mlp.down_proj.weight");
-    CHECK("shapes are [out, in]", t && t->dim[0] == HIDDEN && t->dim[1] == 48);
+    CHECK("GGUF llama: shapes are [out, in]", t && t->dim[0] == HIDDEN && t->dim[1] == 48);
     safetensors_close(s);
     struct hf_config c;
-    CHECK("the configuration", hf_config_read(dir, &c, &e) == 0 && c.rms_norm_eps == 1e-5 &&
-                                   c.num_key_value_heads == 1 && c.tie_word_embeddings &&
-                                   !c.qkv_bias && c.dtype == DT_BF16);
+    CHECK("GGUF llama: the configuration has the model's sizes",
+          hf_config_read(dir, &c, &e) == 0 && c.rms_norm_eps == 1e-5 &&
+              c.num_key_value_heads == 1 && c.tie_word_embeddings && !c.qkv_bias &&
+              c.dtype == DT_BF16);
     hf_config_free(&c);
 }
 
@@ -180,17 +181,17 @@ static void qwen2(void)
 {
     struct err e;
     struct variant v = {.arch = "qwen2", .pre = "qwen2", .bias = true, .head = true};
-    CHECK("a qwen2 is converted", convert(&v, &e) == 0);
+    CHECK("GGUF qwen2: a qwen2 is converted", convert(&v, &e) == 0);
     struct safetensors *s = safetensors_open(dir, &e);
-    CHECK("with biases and a head", s && safetensors_count(s) == 15 &&
-                                        value(s, "lm_head.weight", 4) == 4 &&
-                                        value(s, "model.layers.0.self_attn.k_proj.bias", 3) == 3);
-    CHECK("its rows are not permuted",
+    CHECK("GGUF qwen2: biases and a head are converted",
+          s && safetensors_count(s) == 15 && value(s, "lm_head.weight", 4) == 4 &&
+              value(s, "model.layers.0.self_attn.k_proj.bias", 3) == 3);
+    CHECK("GGUF qwen2: its rows are not permuted",
           s && unpermuted(s, "model.layers.0.self_attn.q_proj.weight", 2, false));
     safetensors_close(s);
     v = (struct variant){.bias = true};
     /* attention_bias of Llama has a bias on the output too, which this file lacks. */
-    CHECK("a llama with half of its biases is refused", refused(v, "attn_output.bias"));
+    CHECK("GGUF qwen2: a llama with half of its biases is refused", refused(v, "attn_output.bias"));
 }
 
 static struct json *read_json(const char *name, struct arena *a, struct buf *b)
@@ -209,33 +210,37 @@ static void tokenizer(void)
     struct arena a = {0};
     struct buf b = {0};
     struct variant v = {.bos = true};
-    CHECK("with a BOS", convert(&v, &e) == 0);
+    CHECK("GGUF tokenizer: a model with a BOS is converted", convert(&v, &e) == 0);
     struct json *t = read_json("tokenizer.json", &a, &b);
     const struct json *m = t ? json_get(t, "model") : NULL;
     const struct json *vocab = m ? json_get(m, "vocab") : NULL, *p = NULL;
     int64_t id = 0;
-    CHECK("the vocabulary without unused tokens",
+    CHECK("GGUF tokenizer: the vocabulary leaves out unused tokens",
           vocab && vocab->count == 4 && json_int(json_get(vocab, "a\""), &id) == 0 && id == 3);
-    CHECK("one merge", m && json_get(m, "merges")->count == 1 &&
-                           str_is(json_get(m, "merges")->items[0].s, "a \""));
+    CHECK("GGUF tokenizer: the merge is converted",
+          m && json_get(m, "merges")->count == 1 &&
+              str_is(json_get(m, "merges")->items[0].s, "a \""));
     const struct json *added = t ? json_get(t, "added_tokens") : NULL;
-    CHECK("one special token", added && added->count == 1 &&
-                                   str_is(json_get(&added->items[0], "content")->s, "<|end|>") &&
-                                   json_get(&added->items[0], "special")->truth);
+    CHECK("GGUF tokenizer: the special token is converted",
+          added && added->count == 1 &&
+              str_is(json_get(&added->items[0], "content")->s, "<|end|>") &&
+              json_get(&added->items[0], "special")->truth);
     p = t ? json_get(t, "pre_tokenizer") : NULL;
-    CHECK("digits one by one",
+    CHECK("GGUF tokenizer: digits are split one by one",
           p && str_is(json_get(&json_get(p, "pretokenizers")->items[0], "type")->s, "Digits"));
     p = t ? json_get(t, "post_processor") : NULL;
-    CHECK("the BOS is added", p && str_is(json_get(p, "type")->s, "TemplateProcessing"));
+    CHECK("GGUF tokenizer: the BOS is added",
+          p && str_is(json_get(p, "type")->s, "TemplateProcessing"));
     struct json *c = read_json("tokenizer_config.json", &a, &b);
-    CHECK("the chat template", c && str_is(json_get(c, "chat_template")->s, "{{ 'x\n' }}") &&
-                                   str_is(json_get(c, "eos_token")->s, "<|end|>"));
+    CHECK("GGUF tokenizer: the chat template and the end token are converted",
+          c && str_is(json_get(c, "chat_template")->s, "{{ 'x\n' }}") &&
+              str_is(json_get(c, "eos_token")->s, "<|end|>"));
     v = (struct variant){.pre = "qwen2"};
-    CHECK("another pre-tokenizer", convert(&v, &e) == 0);
+    CHECK("GGUF tokenizer: a model with Qwen's pre-tokenizer is converted", convert(&v, &e) == 0);
     t = read_json("tokenizer.json", &a, &b);
     p = t ? json_get(json_get(t, "pre_tokenizer"), "pretokenizers") : NULL;
     const struct json *regex = p ? json_get(json_get(&p->items[0], "pattern"), "Regex") : NULL;
-    CHECK("its pattern is Qwen's",
+    CHECK("GGUF tokenizer: that pre-tokenizer's pattern is Qwen's",
           regex &&
               str_is(regex->s, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"
                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|"
@@ -250,50 +255,55 @@ static void templates(void)
     struct arena a = {0};
     struct buf b = {0};
     struct variant v = {.named = "tool_use"};
-    CHECK("with named templates", convert(&v, &e) == 0);
+    CHECK("GGUF templates: a model with named ones is converted", convert(&v, &e) == 0);
     const struct json *c = read_json("tokenizer_config.json", &a, &b);
     const struct json *t = c ? json_get(c, "chat_template") : NULL;
     bool list = t && t->kind == JSON_ARRAY && t->count == 2;
-    CHECK("the default one and the other",
+    CHECK("GGUF templates: the default and the named one are listed",
           list && str_is(json_get(&t->items[0], "name")->s, "default") &&
               str_is(json_get(&t->items[0], "template")->s, "{{ 'x\n' }}") &&
               str_is(json_get(&t->items[1], "name")->s, "tool_use") &&
               str_is(json_get(&t->items[1], "template")->s, "\"T\""));
     v.no_template = true;
-    CHECK("without a default", convert(&v, &e) == 0);
+    CHECK("GGUF templates: a model without a default is converted", convert(&v, &e) == 0);
     c = read_json("tokenizer_config.json", &a, &b);
     t = c ? json_get(c, "chat_template") : NULL;
-    CHECK("the named one alone", t && t->kind == JSON_ARRAY && t->count == 1);
+    CHECK("GGUF templates: the named one is listed alone",
+          t && t->kind == JSON_ARRAY && t->count == 1);
     v.named = NULL;
-    CHECK("without any", convert(&v, &e) == 0);
+    CHECK("GGUF templates: a model without any is converted", convert(&v, &e) == 0);
     c = read_json("tokenizer_config.json", &a, &b);
-    CHECK("none", c && !json_get(c, "chat_template"));
+    CHECK("GGUF templates: a model without any gets none", c && !json_get(c, "chat_template"));
     arena_free(&a);
     buf_free(&b);
 }
 
 static void refusals(void)
 {
-    CHECK("too many names of templates",
+    CHECK("GGUF refused: too many names of templates",
           refused((struct variant){.named = "tool_use", .many = true}, "63 names at most"));
-    CHECK("a named template that is not there",
+    CHECK("GGUF refused: a named template that is not there",
           refused((struct variant){.named = "rag"}, "\"tokenizer.chat_template.rag\": missing"));
-    CHECK("another architecture", refused((struct variant){.arch = "gemma"}, "\"gemma\""));
-    CHECK("experts", refused((struct variant){.experts = true}, "MoE"));
-    CHECK("yarn", refused((struct variant){.yarn = true}, "\"yarn\""));
-    CHECK("a sentencepiece tokenizer", refused((struct variant){.model = "llama"}, "\"llama\""));
-    CHECK("an unknown pre-tokenizer", refused((struct variant){.pre = "poro"}, "\"poro\""));
-    CHECK("a token twice", refused((struct variant){.token = "a"}, "tokenizer"));
-    CHECK("a token that is not UTF-8", refused((struct variant){.token = "\xff"}, "tokenizer"));
-    CHECK("a merge of one part", refused((struct variant){.merge = "ab"}, "merge 0"));
-    CHECK("a merge of three", refused((struct variant){.merge = "a b c"}, "merge 0"));
-    CHECK("a missing tensor",
+    CHECK("GGUF refused: another architecture",
+          refused((struct variant){.arch = "gemma"}, "\"gemma\""));
+    CHECK("GGUF refused: a model with experts", refused((struct variant){.experts = true}, "MoE"));
+    CHECK("GGUF refused: a model with yarn", refused((struct variant){.yarn = true}, "\"yarn\""));
+    CHECK("GGUF refused: a sentencepiece tokenizer",
+          refused((struct variant){.model = "llama"}, "\"llama\""));
+    CHECK("GGUF refused: an unknown pre-tokenizer",
+          refused((struct variant){.pre = "poro"}, "\"poro\""));
+    CHECK("GGUF refused: a token twice", refused((struct variant){.token = "a"}, "tokenizer"));
+    CHECK("GGUF refused: a token that is not UTF-8",
+          refused((struct variant){.token = "\xff"}, "tokenizer"));
+    CHECK("GGUF refused: a merge of one part", refused((struct variant){.merge = "ab"}, "merge 0"));
+    CHECK("GGUF refused: a merge of three", refused((struct variant){.merge = "a b c"}, "merge 0"));
+    CHECK("GGUF refused: a missing tensor",
           refused((struct variant){.missing = "blk.0.ffn_up.weight"}, "blk.0.ffn_up.weight"));
-    CHECK("a missing embedding",
+    CHECK("GGUF refused: a missing embedding",
           refused((struct variant){.missing = "token_embd.weight"}, "token_embd"));
-    CHECK("a tensor of another shape",
+    CHECK("GGUF refused: a tensor of another shape",
           refused((struct variant){.one_short = true}, "blk.0.attn_k.weight"));
-    CHECK("a tensor too many",
+    CHECK("GGUF refused: a tensor too many",
           refused((struct variant){.extra = "rope_freqs.weight"}, "rope_freqs.weight"));
 }
 

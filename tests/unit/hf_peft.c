@@ -17,20 +17,22 @@ static void reading(void)
 {
     struct peft_config c;
     struct err e;
-    CHECK("peft's own file", peft_config_read(GOLDEN "rslora/adapter", &c, &e) == 0 &&
-                                 c.rank == 4 && c.alpha == 5 && c.dropout == 0 && c.rslora &&
-                                 !c.pattern && c.targets.n == 14 && c.saved.n == 2 && !c.base &&
-                                 !c.tie);
-    CHECK("its scale", peft_scale(&c) == 2.5);
+    CHECK("adapter: peft's own file is read",
+          peft_config_read(GOLDEN "rslora/adapter", &c, &e) == 0 && c.rank == 4 && c.alpha == 5 &&
+              c.dropout == 0 && c.rslora && !c.pattern && c.targets.n == 14 && c.saved.n == 2 &&
+              !c.base && !c.tie);
+    CHECK("adapter: the scale of a rank-stabilised one is alpha by the root of the rank",
+          peft_scale(&c) == 2.5);
     peft_config_free(&c);
-    CHECK("a pattern", peft_config_read(GOLDEN "pattern/adapter", &c, &e) == 0 && c.pattern &&
-                           strstr(c.pattern, "(k|o|gate|up)_proj") && c.tie && peft_scale(&c) == 1);
+    CHECK("adapter: a pattern of targets is read",
+          peft_config_read(GOLDEN "pattern/adapter", &c, &e) == 0 && c.pattern &&
+              strstr(c.pattern, "(k|o|gate|up)_proj") && c.tie && peft_scale(&c) == 1);
     peft_config_free(&c);
-    CHECK("what is absent has peft's default",
+    CHECK("adapter: absent keys have peft's defaults",
           parse("{\"peft_type\":\"LORA\",\"r\":16}", &c, &e) == 0 && c.alpha == 8 &&
               c.dropout == 0 && peft_scale(&c) == 0.5 && c.targets.n == 0);
     peft_config_free(&c);
-    CHECK("a list that is cut down by other keys",
+    CHECK("adapter: keys that narrow the targets are refused",
           parse("{\"peft_type\":\"LORA\",\"r\":1,\"target_modules\":[\"a\"],"
                 "\"layers_to_transform\":[1]}",
                 &c, &e) == 0 &&
@@ -63,7 +65,7 @@ static void refusals(void)
         struct peft_config c;
         struct err e;
         snprintf(text, sizeof text, "{%s}", bad[i].keys);
-        snprintf(name, sizeof name, "refused: %s", bad[i].keys);
+        snprintf(name, sizeof name, "adapter refused: %s", bad[i].keys);
         bool ok = parse(text, &c, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, bad[i].why);
         CHECK(name, ok);
         peft_config_free(&c);
@@ -86,11 +88,11 @@ static void writing(void)
     struct buf b = {0};
     struct err e;
     peft_config_format(&c, &b);
-    CHECK("what is written can be read", parse(b.data, &d, &e) == 0);
-    CHECK("and is the same", d.rank == 16 && d.alpha == 12.5 && d.dropout == 0.05 && d.rslora &&
-                                 d.tie && d.targets.n == 2 &&
-                                 strcmp(d.targets.v[1], "v_proj") == 0 && d.saved.n == 1 &&
-                                 strcmp(d.base, c.base) == 0 && !d.pattern);
+    CHECK("adapter writing: the written file can be read", parse(b.data, &d, &e) == 0);
+    CHECK("adapter writing: the file reads back the same",
+          d.rank == 16 && d.alpha == 12.5 && d.dropout == 0.05 && d.rslora && d.tie &&
+              d.targets.n == 2 && strcmp(d.targets.v[1], "v_proj") == 0 && d.saved.n == 1 &&
+              strcmp(d.base, c.base) == 0 && !d.pattern);
     peft_config_free(&d);
     buf_free(&b);
 }
@@ -100,14 +102,17 @@ static void names(void)
     char name[300], param[PEFT_MAX_NAME];
     enum peft_role role;
     peft_tensor_name(PEFT_A, "model.layers.0.mlp.up_proj.weight", name, sizeof name);
-    CHECK("name of a factor",
+    CHECK("adapter names: a factor's name is peft's",
           strcmp(name, "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight") == 0);
-    CHECK("and back", peft_tensor_role(name, &role, param) == 0 && role == PEFT_A &&
-                          strcmp(param, "model.layers.0.mlp.up_proj.weight") == 0);
+    CHECK("adapter names: that of a factor is read back",
+          peft_tensor_role(name, &role, param) == 0 && role == PEFT_A &&
+              strcmp(param, "model.layers.0.mlp.up_proj.weight") == 0);
     peft_tensor_name(PEFT_SAVED, "lm_head.weight", name, sizeof name);
-    CHECK("name of a whole tensor", strcmp(name, "base_model.model.lm_head.weight") == 0);
-    CHECK("and back", peft_tensor_role(name, &role, param) == 0 && role == PEFT_SAVED &&
-                          strcmp(param, "lm_head.weight") == 0);
+    CHECK("adapter names: a whole tensor's name is peft's",
+          strcmp(name, "base_model.model.lm_head.weight") == 0);
+    CHECK("adapter names: that of a whole tensor is read back",
+          peft_tensor_role(name, &role, param) == 0 && role == PEFT_SAVED &&
+              strcmp(param, "lm_head.weight") == 0);
     static const char *const other[] = {"model.layers.0.mlp.up_proj.lora_A.weight",
                                         "base_model.model.x.lora_embedding_A",
                                         "base_model.model.x.lora_magnitude_vector.weight",
@@ -116,7 +121,8 @@ static void names(void)
                                         "base_model.model.lora_A.weight",
                                         "base_model.model.x.lora_B.bias"};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
-        CHECK(other[i], peft_tensor_role(other[i], &role, param) == -1);
+        CHECK_IN("adapter names, none of peft's", other[i],
+                 peft_tensor_role(other[i], &role, param) == -1);
 }
 
 /* Every tensor of the base with the adapter, against what peft merged. */
@@ -151,12 +157,13 @@ static double worst(const char *adapter, const char *base, const char *merged, b
 
 static void sums(void)
 {
-    CHECK("a list of targets",
+    CHECK("merge: a list of targets, as peft merges",
           worst(GOLDEN "list/adapter", GOLDEN "list/base", GOLDEN "list/merged", true) <= 1.5e-7);
-    CHECK("all linear layers, rank-stabilised, whole modules, bf16",
+    CHECK("merge: all linear layers, rank-stabilised, whole modules, bf16, as peft merges",
           worst(GOLDEN "rslora/adapter", GOLDEN "rslora/base", GOLDEN "rslora/merged", false) == 0);
-    CHECK("a pattern, a tied embedding", worst(GOLDEN "pattern/adapter", GOLDEN "pattern/base",
-                                               GOLDEN "pattern/merged", true) <= 1.5e-7);
+    CHECK("merge: a pattern and a tied embedding, as peft merges",
+          worst(GOLDEN "pattern/adapter", GOLDEN "pattern/base", GOLDEN "pattern/merged", true) <=
+              1.5e-7);
 }
 
 static void misfits(void)
@@ -164,13 +171,15 @@ static void misfits(void)
     struct err e = {0};
     struct peft *p = peft_open(GOLDEN "rslora/adapter", &e);
     struct safetensors *other = safetensors_open(GOLDEN "list/base", &e);
-    CHECK("an adapter of an untied model on a tied one",
+    CHECK("adapter misfits: an adapter of an untied model on a tied one is refused",
           peft_check(p, other, NULL, true, &e) == -1 && strstr(e.msg, "ensure_weight_tying"));
-    CHECK("a tensor that the base has not", peft_check(p, other, NULL, false, &e) == -1 &&
-                                                strstr(e.msg, "the base model has no lm_head"));
+    CHECK("adapter misfits: a tensor that the base lacks is refused",
+          peft_check(p, other, NULL, false, &e) == -1 &&
+              strstr(e.msg, "the base model has no lm_head"));
     peft_close(p);
     safetensors_close(other);
-    CHECK("no adapter", !peft_open(GOLDEN "list/base", &e) && e.code == ERR_NOINPUT);
+    CHECK("adapter misfits: a folder without an adapter is refused",
+          !peft_open(GOLDEN "list/base", &e) && e.code == ERR_NOINPUT);
 }
 
 int main(void)

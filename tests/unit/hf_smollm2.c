@@ -57,7 +57,7 @@ static void check_tensors(const char *dir)
         lines++;
         if (!same(s, line)) bad++;
     }
-    CHECK("272 tensors, each equal to transformers'",
+    CHECK("SmolLM2: 272 tensors, each equal to transformers'",
           s && lines == 272 && bad == 0 && safetensors_count(s) == 272);
     if (f) fclose(f);
     safetensors_close(s);
@@ -68,16 +68,16 @@ static void check_config(const char *dir)
     struct err e = {0};
     struct hf_config c;
     bool ok = hf_config_read(dir, &c, &e) == 0;
-    CHECK("its config.json is read back", ok);
+    CHECK("SmolLM2: its config.json reads back", ok);
     if (!ok) return;
-    CHECK("with the sizes of the model",
+    CHECK("SmolLM2: config.json has the sizes of the model",
           c.vocab_size == 49152 && c.hidden_size == 576 && c.intermediate_size == 1536 &&
               c.num_hidden_layers == 30 && c.num_attention_heads == 9 &&
               c.num_key_value_heads == 3 && c.head_dim == 64 && c.max_position_embeddings == 8192);
-    CHECK("and its numbers", c.rope.theta == 100000 && c.rms_norm_eps == 1e-5 &&
-                                 c.tie_word_embeddings && c.dtype == DT_BF16 &&
-                                 c.bos_token_id == 1 && c.eos_count == 1 &&
-                                 c.eos_token_id[0] == 2 && c.pad_token_id == 2);
+    CHECK("SmolLM2: config.json has the numbers of the model",
+          c.rope.theta == 100000 && c.rms_norm_eps == 1e-5 && c.tie_word_embeddings &&
+              c.dtype == DT_BF16 && c.bos_token_id == 1 && c.eos_count == 1 &&
+              c.eos_token_id[0] == 2 && c.pad_token_id == 2);
     hf_config_free(&c);
 }
 
@@ -91,7 +91,7 @@ static void check_cuts(const struct io_map *m)
         ok = !g && e.code == ERR_DATA;
         gguf_close(g);
     }
-    CHECK("cut anywhere, it is refused", ok);
+    CHECK("SmolLM2: a file cut anywhere is refused", ok);
 }
 
 int main(void)

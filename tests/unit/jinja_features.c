@@ -71,8 +71,8 @@ static void features(const char *path, bool strict)
     }
     printf("# %zu of %zu agree, %zu refused here\n", right - refusals, cases ? cases->count : 0,
            refusals);
-    CHECK("there are features to compare", cases && cases->count > 600);
-    CHECK("small templates render as in transformers", cases && right == cases->count);
+    CHECK("jinja: there are features to compare", cases && cases->count > 600);
+    CHECK("jinja: small templates render as in transformers", cases && right == cases->count);
     buf_free(&text);
     arena_free(&a);
 }
@@ -99,48 +99,52 @@ static char *repeated(const char *unit, size_t n, const char *end)
 static void bounds(void)
 {
     char *deep = repeated("{{ (((((((((((((((((((((((((((((((((", 1, "");
-    CHECK("an open tag is an error", fails(deep, "not closed"));
+    CHECK("jinja bounds: an open tag is an error", fails(deep, "not closed"));
     free(deep);
     char brackets[3003];
     snprintf(brackets, sizeof brackets, "{{ %02990d", 0);
     for (char *p = brackets + 3; *p; p++) *p = '[';
-    CHECK("brackets nest to a bound", fails(brackets, "nested too deeply"));
+    CHECK("jinja bounds: brackets nest to a bound", fails(brackets, "nested too deeply"));
     deep = repeated("{% if 1 %}", 3000, "");
-    CHECK("blocks nest to a bound", fails(deep, "levels of nesting"));
+    CHECK("jinja bounds: blocks nest to a bound", fails(deep, "levels of nesting"));
     free(deep);
     struct buf b = {0};
     buf_puts(&b, "{{ 1");
     for (int i = 0; i < 3000; i++) buf_puts(&b, ".a");
     buf_puts(&b, " }}");
-    CHECK("chains nest to a bound", fails(b.data, "levels of nesting"));
+    CHECK("jinja bounds: chains nest to a bound", fails(b.data, "levels of nesting"));
     buf_free(&b);
     buf_puts(&b, "{{ ");
     for (int i = 0; i < 3000; i++) buf_puts(&b, "not ");
     buf_puts(&b, "1 }}");
-    CHECK("prefixes nest to a bound", fails(b.data, "levels of nesting"));
+    CHECK("jinja bounds: prefixes nest to a bound", fails(b.data, "levels of nesting"));
     buf_free(&b);
-    CHECK("macros recurse to a bound",
+    CHECK("jinja bounds: macros recurse to a bound",
           fails("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "deep"));
-    CHECK("work is bounded",
+    CHECK("jinja bounds: work is bounded",
           fails("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
                 "more than 10000000 steps"));
-    CHECK("output is bounded", fails("{% set n = namespace(x='ab') %}{% for i in range(99) %}"
-                                     "{% set n.x = n.x + n.x %}{% endfor %}",
-                                     "grows beyond"));
-    CHECK("values nest to a bound", fails("{% set n = namespace(x=1) %}{% for i in range(9999) %}"
-                                          "{% set n.x = [n.x] %}{% endfor %}",
-                                          "nested more than"));
-    CHECK("memory is bounded",
+    CHECK("jinja bounds: output is bounded",
+          fails("{% set n = namespace(x='ab') %}{% for i in range(99) %}"
+                "{% set n.x = n.x + n.x %}{% endfor %}",
+                "grows beyond"));
+    CHECK("jinja bounds: values nest to a bound",
+          fails("{% set n = namespace(x=1) %}{% for i in range(9999) %}"
+                "{% set n.x = [n.x] %}{% endfor %}",
+                "nested more than"));
+    CHECK("jinja bounds: memory is bounded",
           fails("{% set n = namespace(x='a' * 9999999, y='') %}{% for i in range(999) %}"
                 "{% set n.y = n.x + 'b' %}{% endfor %}",
                 "more than"));
-    CHECK("integers are bounded", fails("{{ 9223372036854775807 + 1 }}", "64 bits"));
-    CHECK("an error names its line", fails("a\nb\n\n{{ x.y }}", "line 4: 'x' is undefined"));
-    CHECK("a parse error names its line", fails("\n\n{% if %}", "line 3"));
-    CHECK("include is refused by name", fails("{% include 'x' %}", "`include` is not supported"));
-    CHECK("raise_exception gives its text",
+    CHECK("jinja bounds: integers are bounded", fails("{{ 9223372036854775807 + 1 }}", "64 bits"));
+    CHECK("jinja bounds: an error names its line",
+          fails("a\nb\n\n{{ x.y }}", "line 4: 'x' is undefined"));
+    CHECK("jinja bounds: a parse error names its line", fails("\n\n{% if %}", "line 3"));
+    CHECK("jinja bounds: include is refused by name",
+          fails("{% include 'x' %}", "`include` is not supported"));
+    CHECK("jinja bounds: raise_exception gives its text",
           fails("{{ raise_exception('roles must alternate') }}", "roles must alternate"));
-    CHECK("bytes that are not UTF-8 are refused", fails("a\xff", "UTF-8"));
+    CHECK("jinja bounds: bytes that are not UTF-8 are refused", fails("a\xff", "UTF-8"));
 }
 
 /* The spans that a template leaves on {"role": "user", "content": "<x>ab</x>  cd"}. */
@@ -205,7 +209,8 @@ static void provenance(void)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char name[80];
-        snprintf(name, sizeof name, "provenance through %s", cases[i].what);
+        snprintf(name, sizeof name, "provenance: bytes keep their source through %s",
+                 cases[i].what);
         CHECK(name, spans(cases[i].source, cases[i].want));
     }
 }

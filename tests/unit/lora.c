@@ -186,17 +186,18 @@ static void dropping(const char *device)
         differs |= k && fabs(x.loss - first) > 1e-7;
         sum += x.loss;
     }
-    CHECK("each step drops others", fine && differs);
-    CHECK("the mean loss is about that without dropout", apart(sum / 16, y.loss) < 0.02);
+    CHECK("lora dropout: each step drops others", fine && differs);
+    CHECK("lora dropout: the mean loss is about that without dropout",
+          apart(sum / 16, y.loss) < 0.02);
     with.t.step = 0;
-    CHECK("the same step drops the same",
+    CHECK("lora dropout: the same step drops the same",
           trainer_gradients(&with.t, &s, &x, &e) == 0 && x.loss == first);
     const struct micro_batch *b = &with.t.stage.pass[0].b;
     double a, c;
     lora_drop(&with.t.stage, false, 0);
     a = tiny_loss(&with.t.stage, b, false);
     c = tiny_loss(&without.t.stage, b, false);
-    CHECK("validation drops nothing", apart(a, c) < 1e-6);
+    CHECK("lora dropout: validation drops nothing", apart(a, c) < 1e-6);
     feed_step_free(&s);
     rig_close(&with);
     rig_close(&without);
@@ -216,9 +217,9 @@ static void saving(void)
     const struct params *p = &r.t.weights.params;
     /* two layers, r (in + out) for q and for v */
     const size_t adapter = 2 * 2 * ((24 + 32) + (24 + 16)), page = 256;
-    CHECK("only the adapter is trained", p->elements_trained == adapter);
+    CHECK("lora memory: only the adapter is trained", p->elements_trained == adapter);
     const size_t state = p->trained * 4;
-    CHECK("gradients, master and moments are those of the adapter",
+    CHECK("lora memory: gradients, master and moments are those of the adapter",
           tiny_planned(&r.t.memory.plan, PLAN_GRADIENTS) <= state + page &&
               tiny_planned(&r.t.memory.plan, PLAN_MASTER) <= state + page &&
               tiny_planned(&r.t.memory.plan, PLAN_MOMENTS) <= 2 * (state + page) &&
@@ -244,8 +245,8 @@ static void beginning(void)
     struct micro_batch b = tiny_batch(l, 2, 97, 0);
     struct device *d = device_open("cpu", 1, &e);
     struct tiny *base = tiny_open(&w->m, d, DT_F32, RECOMPUTE_NONE, RIG_TOKENS);
-    CHECK("adapter begins", lora_start(w, 7, NULL, &e) == 0);
-    CHECK("the first loss is the base's",
+    CHECK("lora: an adapter begins", lora_start(w, 7, NULL, &e) == 0);
+    CHECK("lora: the first loss is the base's",
           fabs(tiny_loss(&r.t.stage, &b, false) - tiny_loss(&base->s, &b, false)) < 1e-7);
     double most = 0, square = 0;
     size_t count = 0;
@@ -261,7 +262,7 @@ static void beginning(void)
             count++;
         }
     }
-    CHECK("A is uniform within 1/sqrt(in)",
+    CHECK("lora: A is uniform within 1/sqrt(in)",
           most <= 1 && most > 0.99 && fabs(square / (double)count - 1.0 / 3) < 0.01);
     tiny_close(base);
     tiny_free(&b);
@@ -275,7 +276,8 @@ int main(int argc, char **argv)
     const char *const one[] = {argc > 1 ? argv[1] : NULL, NULL};
     struct golden g = golden_open("tests/golden/peft/train.json");
     const struct json *cases = g.root ? json_get(g.root, "cases") : NULL;
-    CHECK("golden file", cases && cases->count == sizeof choices / sizeof *choices);
+    CHECK("lora: the golden file has all choices",
+          cases && cases->count == sizeof choices / sizeof *choices);
     for (const char *const *d = argc > 1 ? one : both; cases && *d; d++) {
         for (size_t i = 0; i < cases->count; i++) against_peft(&cases->items[i], &choices[i], *d);
         if (strcmp(*d, "ref") != 0) layouts(*d, 0);

@@ -65,8 +65,8 @@ static void published(void)
         struct err e;
         bool ok = parse(models[i].text, &c, &m, &e) && params_make(&m, NULL, &t, &e) == 0;
         if (!ok) printf("# %s\n", e.msg);
-        CHECK(models[i].name,
-              ok && t.elements == models[i].elements && model_window(&m, 0) == models[i].window);
+        CHECK_IN("model", models[i].name,
+                 ok && t.elements == models[i].elements && model_window(&m, 0) == models[i].window);
         if (ok) params_free(&t);
         hf_config_free(&c);
     }
@@ -105,7 +105,7 @@ static void refusals(void)
                   strstr(e.msg, cases[i].why) && strstr(e.msg, "is not supported; supported are") &&
                   strstr(e.msg, "llama, mistral, qwen2, qwen3") && strstr(e.msg, "yarn or llama3");
         if (!ok) printf("# %s\n", e.msg);
-        CHECK(cases[i].why, ok);
+        CHECK_IN("model refused", cases[i].why, ok);
         hf_config_free(&c);
     }
 }
@@ -115,7 +115,7 @@ static void spellings(void)
     struct hf_config c;
     struct model m;
     struct err e;
-    CHECK("swish is silu",
+    CHECK("model: swish is taken as silu",
           parse("{\"model_type\":\"llama\",\"hidden_act\":\"swish\"," SIZES "}", &c, &m, &e));
     hf_config_free(&c);
 }
@@ -132,7 +132,7 @@ static void squares(void)
         for (int i = 0; i < n; i++) pairs += i + 1 + (i + 1 < 24 ? i + 1 : 24);
         right &= fabs(model_squares(&m, n) - pairs) <= n;
     }
-    CHECK("a window's share of the work", right);
+    CHECK("model: the work of a window is counted", right);
 }
 
 static void reach(void)
@@ -145,7 +145,7 @@ static void reach(void)
     right &= rope_reach(&m, false) == 128 && rope_reach(&m, true) == 128;
     m.rope.original = 8; /* less than max_position_embeddings says already */
     right &= rope_reach(&m, true) == 64;
-    CHECK("how long a document may be", right);
+    CHECK("model: the longest document follows from positions and scaling", right);
 }
 
 int main(void)

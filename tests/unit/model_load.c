@@ -57,7 +57,7 @@ static void load(const char *device, enum dtype t, bool bf16_file)
 {
     struct err e = {0};
     char name[100];
-    snprintf(name, sizeof name, "%s, %s of a file in %s", device, dtype_name(t),
+    snprintf(name, sizeof name, "loading: %s, %s of a file in %s", device, dtype_name(t),
              bf16_file ? "bf16" : "fp32");
     struct device *d = device_open(device, 2, &e);
     if (d && t == DT_BF16 && !device_has_bf16(d) && strcmp(device, "ref") != 0) {
@@ -257,9 +257,9 @@ static void stages(void)
     bool fine = load_stage(&m, &all, &n, d, &e) == 0;
     for (size_t i = 0; fine && i < n->w.params.count; i++)
         fine = holds(&n->w, n->w.values, DT_F32, &n->w.params.p[i]);
-    CHECK("a stage takes its layers from the whole model's file", fine);
+    CHECK("loading: a stage takes its layers from the whole model's file", fine);
     tiny_close(n);
-    CHECK("a stage refuses the file of a deeper model",
+    CHECK("loading: a stage refuses the file of a deeper model",
           load_stage(&m, &more, &n, d, &e) && e.code == ERR_DATA && strstr(e.msg, "layers.2."));
     tiny_close(n);
     params_free(&all);
@@ -270,10 +270,11 @@ static void stages(void)
 static void tied(void)
 {
     struct err e = {0};
-    CHECK("a tied head that is stored too", load_twice("model.embed_tokens.weight", &e));
-    CHECK("but not another one", !load_twice("lm_head.weight", &e) && e.code == ERR_DATA &&
-                                     strstr(e.msg, "tie_word_embeddings") &&
-                                     strstr(e.msg, "set that to false"));
+    CHECK("loading: a tied head that is stored too is taken",
+          load_twice("model.embed_tokens.weight", &e));
+    CHECK("loading: a head that differs from the tied embedding is refused",
+          !load_twice("lm_head.weight", &e) && e.code == ERR_DATA &&
+              strstr(e.msg, "tie_word_embeddings") && strstr(e.msg, "set that to false"));
 }
 
 static void spoil(struct weights *w, const char *name, size_t at, float v)
@@ -295,8 +296,8 @@ static void nonfinite(const char *device, enum dtype t)
 {
     struct err e = {0};
     char name[100];
-    snprintf(name, sizeof name, "%s, %s: the first weight that is not finite", device,
-             dtype_name(t));
+    snprintf(name, sizeof name, "loading: %s, %s: the first weight that is not finite is found",
+             device, dtype_name(t));
     struct device *d = device_open(device, 2, &e);
     struct model m = tiny_model(true, false);
     m.vocab = VOCAB;

@@ -83,7 +83,8 @@ static void check_all(enum dtype t)
     list_cases((struct sink){check_case, NULL}, t);
     for (int i = 0; i < BACKENDS; i++) {
         char what[80];
-        snprintf(what, sizeof what, "%s %s equals the reference", names[i], dtype_name(t));
+        snprintf(what, sizeof what, "operations: %s %s equals the reference", names[i],
+                 dtype_name(t));
         if (!backends[i].one)
             SKIP(what, "this CPU lacks the instruction set");
         else if (t == DT_BF16 && !backends[i].one->has_bf16)
@@ -101,10 +102,12 @@ int main(void)
         backends[i].one = device_open(names[i], 1, &e);
         backends[i].two = device_open(names[i], 2, &e);
     }
-    CHECK("reference opens", truth && backends[0].one && backends[1].one);
+    CHECK("operations: the reference and the CPU backends open",
+          truth && backends[0].one && backends[1].one);
     check_all(DT_F32);
     check_all(DT_BF16);
-    CHECK("unknown backend", !device_open("abacus", 1, &e) && e.code == ERR_CONFIG);
+    CHECK("operations: an unknown backend is refused",
+          !device_open("abacus", 1, &e) && e.code == ERR_CONFIG);
     for (int i = 0; i < BACKENDS; i++) device_close(backends[i].one), device_close(backends[i].two);
     device_close(truth);
     TEST_END();

@@ -47,17 +47,18 @@ static void check_memory(void)
     struct err e;
     char *p = far->ops->alloc(far, 1000, &e), back[1000], src[1000];
     memset(src, 7, sizeof src);
-    CHECK("aligned", p && (uintptr_t)p % 64 == 0);
-    CHECK("host read faults", touch(p, false) == SIGSEGV);
-    CHECK("host write faults", touch(p + 999, true) == SIGSEGV);
+    CHECK("far memory: an allocation is aligned", p && (uintptr_t)p % 64 == 0);
+    CHECK("far memory: a read by the host faults", touch(p, false) == SIGSEGV);
+    CHECK("far memory: a write by the host faults", touch(p + 999, true) == SIGSEGV);
     far->ops->upload(far, p, src, sizeof src);
     memset(src, 9, sizeof src);
-    CHECK("host read faults after upload", touch(p, false) == SIGSEGV);
-    CHECK("download", !far->ops->download(far, back, p, sizeof back, &e));
-    CHECK("upload keeps a copy", back[0] == 7 && back[999] == 7);
-    CHECK("host read faults after download", touch(p, false) == SIGSEGV);
+    CHECK("far memory: a read by the host faults after an upload", touch(p, false) == SIGSEGV);
+    CHECK("far memory: a download succeeds", !far->ops->download(far, back, p, sizeof back, &e));
+    CHECK("far memory: an upload keeps a copy", back[0] == 7 && back[999] == 7);
+    CHECK("far memory: a read by the host faults after a download", touch(p, false) == SIGSEGV);
     far->ops->free(far, p, 1000);
-    CHECK("too large", !far->ops->alloc(far, SIZE_MAX - 5, &e) && e.code == ERR_MEMORY);
+    CHECK("far memory: a size that overflows is refused",
+          !far->ops->alloc(far, SIZE_MAX - 5, &e) && e.code == ERR_MEMORY);
 }
 
 /* y = ((x + x) + (x + x)) ...: each operation from one struct that is changed after the call. */
@@ -75,8 +76,8 @@ static void check_order(void)
         op_add(far, &a);
         memset(&a.n, 0xff, sizeof a.n);
     }
-    CHECK("order", !far->ops->download(far, got, y, sizeof got, &e) && got[1] == 1 + TIMES &&
-                       got[4] == 4 + TIMES / 2);
+    CHECK("far: operations run in order", !far->ops->download(far, got, y, sizeof got, &e) &&
+                                              got[1] == 1 + TIMES && got[4] == 4 + TIMES / 2);
     far->ops->free(far, y, sizeof x), far->ops->free(far, one, sizeof x);
 }
 
@@ -85,11 +86,13 @@ static void check_errors(void)
     struct err e = {0};
     far->ops->run(far, OP_add, &(int){1}, sizeof(int));
     far->ops->run(far, OP_zero, &(struct op_zero){0}, sizeof(struct op_zero));
-    CHECK("a failure is kept for sync", far->ops->sync(far, &e) && e.code == ERR_INTERNAL);
-    CHECK("and told once", !far->ops->sync(far, &e));
+    CHECK("far errors: a failure is kept for sync",
+          far->ops->sync(far, &e) && e.code == ERR_INTERNAL);
+    CHECK("far errors: a failure is told once", !far->ops->sync(far, &e));
     struct op_matmul m = {.m = 2, .n = 2, .k = 2, .ab_dtype = DT_F64, .c_dtype = DT_F64};
     op_matmul(cpu, &m);
-    CHECK("no product of this type", cpu->ops->sync(cpu, &e) && strstr(e.msg, "fp64"));
+    CHECK("far errors: a product of fp64 is refused",
+          cpu->ops->sync(cpu, &e) && strstr(e.msg, "fp64"));
 }
 
 /* x = 3 on the compute queue; a call of the other queue copies it to the host and puts 4 in its
@@ -176,7 +179,7 @@ static void check_comm(void)
     struct err e;
     struct comm *c = comm_self(far, &e);
     float back[2] = {0}, *x = far->ops->alloc(far, 8, &e), *y = far->ops->alloc(far, 8, &e);
-    CHECK("group of one", c && c->rank == 0 && c->size == 1);
+    CHECK("far: group of one", c && c->rank == 0 && c->size == 1);
     far->ops->upload(far, x, (float[2]){3, 4}, 8);
     comm_all_gather(c, y, x, 2, DT_F32);
     comm_all_reduce(c, y, 2, DT_F32, COMM_SUM);
@@ -203,10 +206,10 @@ int main(void)
     struct err e;
     cpu = device_open("cpu", 2, &e);
     far = device_open("far", 2, &e);
-    CHECK("opens", cpu && far);
+    CHECK("far: the devices open", cpu && far);
     list_cases((struct sink){compare_case, NULL}, DT_F32);
     if (device_has_bf16(far)) list_cases((struct sink){compare_case, NULL}, DT_BF16);
-    CHECK("same bytes as cpu", !differ && compared > 300);
+    CHECK("far: results are the bytes of cpu", !differ && compared > 300);
     check_memory();
     check_order();
     check_errors();

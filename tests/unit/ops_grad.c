@@ -97,10 +97,11 @@ static void grad_norm(void)
     double *zero = zeros(T * H);
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, zero, p.weight[0], p.weight[1],
                                                    p.out.bytes[1], p.in[5], p.out.bytes[2]});
-    CHECK("rmsnorm by x", is_gradient(&p, 3, o.bytes[0]));
-    CHECK("rmsnorm by r", is_gradient(&p, 4, o.bytes[0]));
-    CHECK("rmsnorm by w", is_gradient(&p, 5, o.bytes[1]));
-    CHECK("rmsnorm again", !memcmp(o.bytes[2], p.out.bytes[0], T * H * sizeof(double)));
+    CHECK("gradients: rmsnorm by x", is_gradient(&p, 3, o.bytes[0]));
+    CHECK("gradients: rmsnorm by r", is_gradient(&p, 4, o.bytes[0]));
+    CHECK("gradients: rmsnorm by w", is_gradient(&p, 5, o.bytes[1]));
+    CHECK("recomputing: rmsnorm gives the same bytes",
+          !memcmp(o.bytes[2], p.out.bytes[0], T * H * sizeof(double)));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -118,8 +119,8 @@ static void grad_head_norm(void)
     double *zero = zeros(f.H);
     struct outcome o =
         run_grad(&g, (void *[BUFS]){p.weight[0], zero, p.in[0], p.out.bytes[2], p.in[3]});
-    CHECK("rmsnorm of heads by x", is_gradient(&p, 0, o.bytes[0]));
-    CHECK("rmsnorm of heads by w", is_gradient(&p, 3, o.bytes[1]));
+    CHECK("gradients: rmsnorm of heads by x", is_gradient(&p, 0, o.bytes[0]));
+    CHECK("gradients: rmsnorm of heads by w", is_gradient(&p, 3, o.bytes[1]));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -139,8 +140,9 @@ static void grad_swiglu(void)
     BUF(&g, swiglu_grad, gu, 2 * T * I, t);
     double *zero = zeros(2 * T * I);
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, p.weight[0], p.in[1]});
-    CHECK("swiglu by gu", is_gradient(&p, 1, o.bytes[0]));
-    CHECK("swiglu again", !memcmp(o.bytes[1], p.out.bytes[0], T * I * sizeof(double)));
+    CHECK("gradients: swiglu by gu", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("recomputing: swiglu gives the same bytes",
+          !memcmp(o.bytes[1], p.out.bytes[0], T * I * sizeof(double)));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -159,7 +161,7 @@ static void grad_rope(void)
     struct test_case g = p.fwd;
     g.args.rope.inverse = true;
     struct outcome o = run_grad(&g, (void *[BUFS]){p.weight[0], p.in[1], p.in[2], p.in[3]});
-    CHECK("rope by x", is_gradient(&p, 0, o.bytes[0]));
+    CHECK("gradients: rope by x", is_gradient(&p, 0, o.bytes[0]));
     outcome_free(&o), problem_free(&p);
 }
 
@@ -180,7 +182,7 @@ static void grad_matmul(void)
     BUF(&g, matmul, a, M * N, t);
     BUF(&g, matmul, b, N * K, t);
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2]});
-    CHECK("matmul by a", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("gradients: matmul by a", is_gradient(&p, 1, o.bytes[0]));
     outcome_free(&o);
     CASE(&g, matmul, .m = N, .n = K, .k = M, .ta = true, .accumulate = true, .ab_dtype = t,
          .c_dtype = t);
@@ -188,13 +190,13 @@ static void grad_matmul(void)
     BUF(&g, matmul, a, M * N, t);
     BUF(&g, matmul, b, M * K, t);
     o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[1]});
-    CHECK("matmul by b", is_gradient(&p, 2, o.bytes[0]));
+    CHECK("gradients: matmul by b", is_gradient(&p, 2, o.bytes[0]));
     outcome_free(&o);
     CASE(&g, bias_grad, .T = M, .n = N, .dtype = t);
     BUF(&g, bias_grad, db, N, t, .out = true);
     BUF(&g, bias_grad, dy, M * N, t);
     o = run_grad(&g, (void *[BUFS]){zero, p.weight[0]});
-    CHECK("matmul by bias", is_gradient(&p, 3, o.bytes[0]));
+    CHECK("gradients: matmul by bias", is_gradient(&p, 3, o.bytes[0]));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -215,7 +217,7 @@ static void grad_embed(void)
     BUF(&g, embed_grad, ids, T, DT_I32, .ints = ids);
     double *zero = zeros(V * H);
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2]});
-    CHECK("embed by w", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("gradients: embed by w", is_gradient(&p, 1, o.bytes[0]));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -236,7 +238,7 @@ static void grad_gather(void)
     BUF(&g, scatter, x, N * H, t);
     BUF(&g, scatter, rows, N, DT_I32, .ints = rows);
     struct outcome o = run_grad(&g, (void *[BUFS]){p.in[1], p.weight[0], p.in[2]});
-    CHECK("gather by x", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("gradients: gather by x", is_gradient(&p, 1, o.bytes[0]));
     outcome_free(&o), problem_free(&p);
 }
 
@@ -257,7 +259,7 @@ static void grad_xent(void)
     double weights[N], *zero = zeros(N * V);
     for (int i = 0; i < N; i++) weights[i] = p.weight[0][i] / 0.7;
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.in[1], p.in[2], weights, zero});
-    CHECK("xent by logits", is_gradient(&p, 1, o.bytes[4]));
+    CHECK("gradients: xent by logits", is_gradient(&p, 1, o.bytes[4]));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -280,7 +282,7 @@ static void grad_attention(const struct attention_shape *f)
         const int64_t used = (i ? a->kv_heads : a->heads) * a->dim;
         for (int64_t j = 0; j < g.buf[i].n; j++)
             if (j % stride >= used) ((double *)o.bytes[i])[j] = 0;
-        snprintf(name, sizeof name, "attention by %c, %s", "qkv"[i], f -> name);
+        snprintf(name, sizeof name, "gradients: attention by %c, %s", "qkv"[i], f -> name);
         CHECK(name, is_gradient(&p, 2 + i, o.bytes[i]));
     }
     outcome_free(&o), problem_free(&p);
@@ -297,7 +299,7 @@ int main(void)
     };
     struct err e;
     dev = device_open("ref64", 1, &e);
-    CHECK("opens", dev);
+    CHECK("gradients: the reference opens", dev);
     grad_norm();
     grad_head_norm();
     grad_swiglu();

@@ -23,17 +23,19 @@ static void check_mean(void)
         }
         mean &= sum / 65536 == (double)x[i];
     }
-    CHECK("the mean over all bits is the number itself", mean);
-    CHECK("a number becomes one of its two neighbours", close);
-    CHECK("what bf16 has stays", bf16_from_f32_random(-2.5F, 0xffff) == bf16_from_f32(-2.5F));
-    CHECK("infinity stays", bf16_from_f32_random(INFINITY, 0xffff) == 0x7f80 &&
-                                bf16_from_f32_random(-INFINITY, 0xffff) == 0xff80);
+    CHECK("random rounding: the mean over all bits is the number itself", mean);
+    CHECK("random rounding: a number becomes one of its two neighbours", close);
+    CHECK("random rounding: a bf16 number stays",
+          bf16_from_f32_random(-2.5F, 0xffff) == bf16_from_f32(-2.5F));
+    CHECK("random rounding: infinity stays", bf16_from_f32_random(INFINITY, 0xffff) == 0x7f80 &&
+                                                 bf16_from_f32_random(-INFINITY, 0xffff) == 0xff80);
     uint32_t most = 0x7fffffff;
     float nan;
     memcpy(&nan, &most, sizeof nan);
-    CHECK("NaN stays", isnan(bf16_to_f32(bf16_from_f32_random(nan, 0xffff))) &&
-                           isnan(bf16_to_f32(bf16_from_f32_random(-nan, 0xffff))) &&
-                           isnan(bf16_to_f32(bf16_from_f32_random(NAN, 0))));
+    CHECK("random rounding: NaN stays",
+          isnan(bf16_to_f32(bf16_from_f32_random(nan, 0xffff))) &&
+              isnan(bf16_to_f32(bf16_from_f32_random(-nan, 0xffff))) &&
+              isnan(bf16_to_f32(bf16_from_f32_random(NAN, 0))));
 }
 
 /* The three draws of an element, in [-1/2, 1/2). */
@@ -71,7 +73,7 @@ static void check_bits(void)
         ok &= fabs(mean[k]) < error * sqrt(1.0 / 12) &&
               fabs(square[k] - 1.0 / 12) < error * sqrt(1.0 / 180) && fabs(cross[k]) < error &&
               fabs(next[k]) < error && fabs(step_[k]) < error && fabs(seed[k]) < error;
-    CHECK("draws are uniform and do not depend on each other", ok);
+    CHECK("random rounding: draws are uniform and do not depend on each other", ok);
 }
 
 /* ---- the same bits everywhere ---- */
@@ -176,11 +178,12 @@ static void check_places(struct device *d, struct device *two, const char *backe
     }
     snprintf(name, sizeof name, "%s: rounds as the reference does", backend);
     CHECK(name, like);
-    snprintf(name, sizeof name, "%s: however elements are cut into calls", backend);
+    snprintf(name, sizeof name, "%s: rounding does not depend on how elements are cut into calls",
+             backend);
     CHECK(name, parts);
-    snprintf(name, sizeof name, "%s: with two threads", backend);
+    snprintf(name, sizeof name, "%s: two threads round as one", backend);
     CHECK(name, many);
-    snprintf(name, sizeof name, "%s: otherwise in another step", backend);
+    snprintf(name, sizeof name, "%s: another step rounds otherwise", backend);
     CHECK(name, other);
     device_close(ref);
 }
@@ -219,8 +222,8 @@ static void check_stall(struct device *d)
     const double want = pow(0.999, STEPS), error = 5 * sqrt(STEPS * 0.25 / COUNT) * 0x1p-8;
     printf("# second moment after %d steps: %g (%g +- %g), to nearest %g\n", STEPS, mean, want,
            error, (double)bf16_to_f32(nearest));
-    CHECK("a second moment in bf16 falls as it should", fabs(mean - want) < error);
-    CHECK("to nearest it would not fall", bf16_to_f32(nearest) == 1);
+    CHECK("random rounding: a second moment in bf16 falls as in fp32", fabs(mean - want) < error);
+    CHECK("random rounding: to nearest, a second moment does not fall", bf16_to_f32(nearest) == 1);
 }
 
 int main(void)

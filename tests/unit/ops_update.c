@@ -132,7 +132,7 @@ static void check_torch(struct device *d, const char *backend, const struct json
 int main(void)
 {
     struct golden g = golden_open("tests/golden/train/update.json");
-    CHECK("golden file", g.root && json_get(g.root, "cases"));
+    CHECK("update: the golden file is there", g.root && json_get(g.root, "cases"));
     for (int i = 0; g.root && i < BACKENDS; i++) {
         struct device *d = backend_open(i, 1);
         if (d) check_torch(d, backends[i], g.root);

@@ -57,14 +57,16 @@ static void test_against_slow(void)
         for (uint32_t round = 0; b && all && round < 20; round++) { /* one binner for all of them */
             uint32_t n = draw(c, round, 300), most = round % 2 ? capacity : capacity / 3 + 1;
             for (uint32_t i = 0; i < n; i++) lengths[i] = draw(c * 100 + round, i + 1000, most);
-            all = EXPECT("run", binner_run(b, lengths, n, bin_of, &bins, &e) == 0) &&
-                  EXPECT("as slow", bins == slow_bins(lengths, n, capacity)) &&
-                  EXPECT("fits", fits(lengths, n, bins, capacity));
+            all =
+                EXPECT("bins: a run succeeds", binner_run(b, lengths, n, bin_of, &bins, &e) == 0) &&
+                EXPECT("bins: as many as the slow search needs",
+                       bins == slow_bins(lengths, n, capacity)) &&
+                EXPECT("bins: no bin is too full", fits(lengths, n, bins, capacity));
         }
         all = all && b;
         binner_free(b);
     }
-    CHECK("as the slow one", all);
+    CHECK("bins: the search is as good as the slow one", all);
 }
 
 static void test_dense(void)
@@ -75,14 +77,16 @@ static void test_dense(void)
     for (uint32_t i = 0; i < n; i++) /* like chat data: many short, few long */
         tokens += lengths[i] = 20 + draw(1, i, 400) * draw(2, i, 400) / 400;
     struct binner *b = binner_new(2048, &e);
-    CHECK("run", b && binner_run(b, lengths, n, bin_of, &bins, &e) == 0);
-    CHECK("fits", fits(lengths, n, bins, 2048));
-    CHECK("99.9 per cent dense", (double)tokens > 0.999 * 2048 * bins);
+    CHECK("bins: a run succeeds", b && binner_run(b, lengths, n, bin_of, &bins, &e) == 0);
+    CHECK("bins: no bin is too full", fits(lengths, n, bins, 2048));
+    CHECK("bins: they are 99.9 per cent full", (double)tokens > 0.999 * 2048 * bins);
     lengths[5] = 2049;
-    CHECK("too long", b && binner_run(b, lengths, n, bin_of, &bins, &e) < 0);
+    CHECK("bins: an item longer than a bin is refused",
+          b && binner_run(b, lengths, n, bin_of, &bins, &e) < 0);
     binner_free(b);
-    CHECK("no capacity", !binner_new(0, &e) && e.code == ERR_USAGE);
-    CHECK("too much", !binner_new(PACK_MAX_LENGTH + 1, &e) && e.code == ERR_USAGE);
+    CHECK("bins: a capacity of 0 is refused", !binner_new(0, &e) && e.code == ERR_USAGE);
+    CHECK("bins: a capacity over the bound is refused",
+          !binner_new(PACK_MAX_LENGTH + 1, &e) && e.code == ERR_USAGE);
 }
 
 int main(void)

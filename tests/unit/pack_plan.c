@@ -49,7 +49,7 @@ static struct seen go(enum pack_by by, uint32_t batch, double epochs, uint64_t s
     struct pack_options o = {by, LENGTH, batch, epochs, seed, in_order};
     struct seen s = {.fits = true, .least_samples = UINT32_MAX};
     struct err e = {0};
-    EXPECT("plan", pack_plan(&o, lengths, N, see, &s, &e) == 0);
+    EXPECT("plan: a plan is made", pack_plan(&o, lengths, N, see, &s, &e) == 0);
     return s;
 }
 
@@ -63,16 +63,18 @@ static bool each(const struct seen *s, uint32_t times)
 static void test_batch(void)
 {
     struct seen s = go(PACK_BY_STEP, 64, 2, 42, false);
-    CHECK("batch: steps", s.steps == 2 * 16 && s.samples == 2 * N);
+    CHECK("batch: the steps and samples of two epochs", s.steps == 2 * 16 && s.samples == 2 * N);
     CHECK("batch: every sample as often as there are epochs", each(&s, 2));
-    CHECK("batch: exactly the batch", s.most_samples == 64 && s.least_samples == N % 64);
+    CHECK("batch: each step has exactly the batch, the last the rest",
+          s.most_samples == 64 && s.least_samples == N % 64);
     CHECK("batch: fewer rows than samples", s.fits && s.rows < s.samples);
     struct seen again = go(PACK_BY_STEP, 64, 2, 42, false);
-    CHECK("batch: twice the same", s.order == again.order);
+    CHECK("batch: the same seed gives the same order", s.order == again.order);
     struct seen other = go(PACK_BY_STEP, 64, 2, 43, false);
-    CHECK("batch: another seed", s.order != other.order && each(&other, 2));
+    CHECK("batch: another seed gives another order", s.order != other.order && each(&other, 2));
     struct seen whole = go(PACK_BY_STEP, 5000, 1, 42, false);
-    CHECK("batch larger than the set", whole.steps == 1 && each(&whole, 1) && whole.fits);
+    CHECK("batch: one larger than the set is one step",
+          whole.steps == 1 && each(&whole, 1) && whole.fits);
 }
 
 static void test_none(void)
@@ -81,32 +83,32 @@ static void test_none(void)
     CHECK("none: a sample a row", s.rows == N && s.steps == 16 && each(&s, 1));
     uint64_t h = 0;
     for (uint32_t i = 0; i < N; i++) h = (h * 31 + i / 64) * 1099511628211u + i;
-    CHECK("none: in order", s.order == h);
+    CHECK("none: unshuffled, samples are in order", s.order == h);
     struct seen batch = go(PACK_BY_STEP, 64, 1, 42, false), none = go(PACK_NOT, 64, 1, 42, false);
-    CHECK("none has the steps of batch", batch.steps == none.steps && each(&none, 1));
+    CHECK("none: it has the steps of batch", batch.steps == none.steps && each(&none, 1));
 }
 
 static void test_dense(void)
 {
     struct seen s = go(PACK_BY_EPOCH, 8, 3, 42, false);
     CHECK("dense: every sample as often as there are epochs", each(&s, 3) && s.fits);
-    CHECK("dense: rows a step", s.most_rows == 8);
+    CHECK("dense: each step has the batch's rows", s.most_rows == 8);
     struct seen batch = go(PACK_BY_STEP, 8, 3, 42, false);
-    CHECK("dense: fewer rows", s.rows < batch.rows);
-    CHECK("dense: in order",
+    CHECK("dense: it has fewer rows than batch", s.rows < batch.rows);
+    CHECK("dense: unshuffled, the order differs",
           go(PACK_BY_EPOCH, 8, 1, 42, true).order != go(PACK_BY_EPOCH, 8, 1, 42, false).order);
 }
 
 static void test_epochs(void)
 {
-    CHECK("half an epoch", go(PACK_BY_STEP, 64, 0.5, 42, false).steps == 8);
-    CHECK("an epoch and a half", go(PACK_BY_STEP, 64, 1.5, 42, false).steps == 24);
-    CHECK("rounded up", go(PACK_BY_STEP, 64, 0.01, 42, false).steps == 1);
-    CHECK("1.1 of 10 steps is 11", go(PACK_NOT, 101, 1.1, 42, false).steps == 11);
+    CHECK("epochs: half an epoch", go(PACK_BY_STEP, 64, 0.5, 42, false).steps == 8);
+    CHECK("epochs: an epoch and a half", go(PACK_BY_STEP, 64, 1.5, 42, false).steps == 24);
+    CHECK("epochs: a part of a step is a step", go(PACK_BY_STEP, 64, 0.01, 42, false).steps == 1);
+    CHECK("epochs: 1.1 of 10 steps is 11", go(PACK_NOT, 101, 1.1, 42, false).steps == 11);
     struct seen s = go(PACK_BY_STEP, 64, 1.5, 42, false);
     uint32_t most = 0;
     for (uint32_t i = 0; i < N; i++) most = s.times[i] > most ? s.times[i] : most;
-    CHECK("nothing comes thrice", most == 2);
+    CHECK("epochs: no sample comes more than twice in one and a half", most == 2);
 }
 
 enum { EPOCHS = 3, EPOCH_STEPS = 16 };
@@ -151,8 +153,8 @@ static void test_shuffle(void)
         others &= fabs(moved - 1.0 / 3) < 0.04 && alike(o.sample[k], file) < 8 &&
                   alike(o.sample[k], o.sample[(k + 1) % EPOCHS]) < 8;
     }
-    CHECK("every epoch has each sample once", whole);
-    CHECK("in an order of its own", others);
+    CHECK("shuffle: every epoch has each sample once", whole);
+    CHECK("shuffle: every epoch has an order of its own", others);
 }
 
 static int stop(void *arg, const struct pack_row *r, struct err *e)
@@ -166,15 +168,18 @@ static void test_refusals(void)
     struct err e = {0};
     struct seen s = {0};
     struct pack_options o = {PACK_BY_STEP, LENGTH, 64, 1, 42, false};
-    CHECK("a row fails", pack_plan(&o, lengths, N, stop, NULL, &e) < 0 && e.code == ERR_IO);
-    CHECK("no samples", pack_plan(&o, lengths, 0, see, &s, &e) < 0 && e.code == ERR_DATA);
+    CHECK("plan refused: a failure of a row ends it",
+          pack_plan(&o, lengths, N, stop, NULL, &e) < 0 && e.code == ERR_IO);
+    CHECK("plan refused: no samples",
+          pack_plan(&o, lengths, 0, see, &s, &e) < 0 && e.code == ERR_DATA);
     o.epochs = 0;
-    CHECK("no epochs", pack_plan(&o, lengths, N, see, &s, &e) < 0 && e.code == ERR_USAGE);
+    CHECK("plan refused: no epochs",
+          pack_plan(&o, lengths, N, see, &s, &e) < 0 && e.code == ERR_USAGE);
     o.epochs = 1e300;
-    CHECK("too many epochs", pack_plan(&o, lengths, N, see, &s, &e) < 0);
+    CHECK("plan refused: too many epochs", pack_plan(&o, lengths, N, see, &s, &e) < 0);
     o.epochs = 1;
     lengths[7] = LENGTH + 1;
-    CHECK("a sample over length", pack_plan(&o, lengths, N, see, &s, &e) < 0);
+    CHECK("plan refused: a sample over length", pack_plan(&o, lengths, N, see, &s, &e) < 0);
 }
 
 int main(void)

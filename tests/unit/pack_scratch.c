@@ -19,14 +19,14 @@ static void test_round_trip(void)
     struct scratch *s = scratch_new(&e);
     int rc = s ? 0 : -1;
     for (uint64_t i = 0; rc == 0 && i < N; i++) rc = scratch_add(s, &i, sizeof i, &e);
-    CHECK("add", rc == 0 && scratch_size(s) == N * sizeof(uint64_t));
+    CHECK("scratch file: bytes are added", rc == 0 && scratch_size(s) == N * sizeof(uint64_t));
     const uint64_t *p = rc == 0 ? scratch_map(s, &e) : NULL;
     uint64_t differ = 0;
     for (uint64_t i = 0; p && i < N; i++) differ += p[i] != i;
-    CHECK("map", p && differ == 0);
+    CHECK("scratch file: the map has the bytes", p && differ == 0);
     scratch_free(s);
     s = scratch_new(&e);
-    CHECK("an empty one", s && scratch_map(s, &e) && scratch_size(s) == 0);
+    CHECK("scratch file: an empty one is mapped", s && scratch_map(s, &e) && scratch_size(s) == 0);
     scratch_free(s);
 }
 
@@ -35,13 +35,14 @@ static void test_full_disk(void)
     struct err e = {0};
     struct scratch *s = scratch_new(&e);
     ssize_t (*was)(int, const void *, size_t) = io_sys.write;
-    CHECK("add a little", s && scratch_add(s, "x", 1, &e) == 0);
+    CHECK("scratch file: a few bytes are buffered", s && scratch_add(s, "x", 1, &e) == 0);
     io_sys.write = full;
-    CHECK("a full disk", s && !scratch_map(s, &e) && e.code == ERR_IO && strstr(e.msg, "TMPDIR"));
+    CHECK("scratch file: a full disk is an error",
+          s && !scratch_map(s, &e) && e.code == ERR_IO && strstr(e.msg, "TMPDIR"));
     io_sys.write = was;
     scratch_free(s);
     setenv("TMPDIR", "/proc/none", 1);
-    CHECK("no such folder", !scratch_new(&e) && e.code == ERR_CREATE);
+    CHECK("scratch file: a missing TMPDIR is an error", !scratch_new(&e) && e.code == ERR_CREATE);
 }
 
 int main(void)

@@ -40,28 +40,30 @@ static void good(void)
         "a", "BF16", "3", "0,6") "," T("s", "U8", "", "14,15") "," T("none", "F32", "0,7",
                                                                      "14,14") "}   ";
     struct safetensors *s = parse(h, strlen(h), -1, 15, &e);
-    CHECK("a plain file is read", s != NULL);
+    CHECK("safetensors: a plain file is read", s != NULL);
     if (!s) return;
     const struct hf_tensor *a = safetensors_find(s, "a"), *b = safetensors_find(s, "b");
-    CHECK("four tensors in file order", safetensors_count(s) == 4 && safetensors_at(s, 0) == a &&
-                                            safetensors_at(s, 1) == b &&
-                                            strcmp(safetensors_at(s, 2)->name, "none") == 0);
-    CHECK("shape, type and bytes", a && b && b->dtype == DT_F32 && b->ndim == 2 && b->dim[0] == 2 &&
-                                       b->dim[1] == 1 && b->bytes == 8 && b->data[0] == 6 &&
-                                       a->dtype == DT_BF16 && a->bytes == 6);
-    CHECK("an absent name is not found", !safetensors_find(s, "c"));
+    CHECK("safetensors: four tensors in file order",
+          safetensors_count(s) == 4 && safetensors_at(s, 0) == a && safetensors_at(s, 1) == b &&
+              strcmp(safetensors_at(s, 2)->name, "none") == 0);
+    CHECK("safetensors: shape, type and bytes",
+          a && b && b->dtype == DT_F32 && b->ndim == 2 && b->dim[0] == 2 && b->dim[1] == 1 &&
+              b->bytes == 8 && b->data[0] == 6 && a->dtype == DT_BF16 && a->bytes == 6);
+    CHECK("safetensors: an absent name is not found", !safetensors_find(s, "c"));
     uint64_t three = 3, four = 4;
-    CHECK("need accepts the right shape", safetensors_need(s, "a", 1, &three, &e) == a);
-    CHECK("need refuses another shape",
+    CHECK("safetensors: need accepts the right shape",
+          safetensors_need(s, "a", 1, &three, &e) == a);
+    CHECK("safetensors: need refuses another shape",
           !safetensors_need(s, "a", 1, &four, &e) && strstr(e.msg, "[3]") && strstr(e.msg, "[4]"));
-    CHECK("need says what is missing",
+    CHECK("safetensors: need says what is missing",
           !safetensors_need(s, "c", 1, &three, &e) && strstr(e.msg, "\"c\" is missing"));
-    CHECK("and what is like it", !safetensors_need(s, "model.a", 1, &three, &e) &&
-                                     strstr(e.msg, "\"model.a\" is missing; there is \"a\""));
+    CHECK("safetensors: need names the nearest tensor",
+          !safetensors_need(s, "model.a", 1, &three, &e) &&
+              strstr(e.msg, "\"model.a\" is missing; there is \"a\""));
     safetensors_close(s);
     s = parse("{}", 2, -1, 0, &e);
-    CHECK("a file without tensors is read", s && safetensors_count(s) == 0);
-    CHECK("and finds nothing", s && !safetensors_find(s, "a"));
+    CHECK("safetensors: a file without tensors is read", s && safetensors_count(s) == 0);
+    CHECK("safetensors: a file without tensors finds none", s && !safetensors_find(s, "a"));
     safetensors_close(s);
 }
 
@@ -69,49 +71,64 @@ static void lies(void)
 {
     struct err e;
     const char *h = "{" T("a", "F32", "1", "0,4") "}";
-    CHECK("a header longer than the file",
+    CHECK("safetensors refused: a header longer than the file",
           !parse(h, strlen(h), 5000, 4, &e) && strstr(e.msg, "claims 5000") && e.code == ERR_DATA);
-    CHECK("a header of 2^62 bytes", !parse(h, strlen(h), INT64_MAX / 2, 4, &e) &&
-                                        strstr(e.msg, "but the format allows only"));
-    CHECK("a header length of 0", !parse(h, strlen(h), 0, 4, &e) && strstr(e.msg, "start with"));
-    CHECK("a header cut in the middle", !parse(h, strlen(h), 20, 4, &e) && e.code == ERR_DATA);
-    CHECK("seven bytes", !safetensors_parse("1234567", 7, "x", &e) && e.code == ERR_DATA);
-    CHECK("an empty file", !safetensors_parse("", 0, "x", &e) && e.code == ERR_DATA);
-    CHECK("an array as header", refused("[]", 0, "start with"));
-    CHECK("white space before the brace", refused(" {}", 0, "start with"));
-    CHECK("a second value after the header", refused("{}{}", 0, "header"));
-    CHECK("a duplicate name",
+    CHECK("safetensors refused: a header of 2^62 bytes",
+          !parse(h, strlen(h), INT64_MAX / 2, 4, &e) && strstr(e.msg, "but the format allows only"));
+    CHECK("safetensors refused: a header length of 0",
+          !parse(h, strlen(h), 0, 4, &e) && strstr(e.msg, "start with"));
+    CHECK("safetensors refused: a header cut in the middle",
+          !parse(h, strlen(h), 20, 4, &e) && e.code == ERR_DATA);
+    CHECK("safetensors refused: seven bytes",
+          !safetensors_parse("1234567", 7, "x", &e) && e.code == ERR_DATA);
+    CHECK("safetensors refused: an empty file",
+          !safetensors_parse("", 0, "x", &e) && e.code == ERR_DATA);
+    CHECK("safetensors refused: an array as header", refused("[]", 0, "start with"));
+    CHECK("safetensors refused: white space before the brace", refused(" {}", 0, "start with"));
+    CHECK("safetensors refused: a second value after the header", refused("{}{}", 0, "header"));
+    CHECK("safetensors refused: a duplicate name",
           refused("{" T("a", "U8", "1", "0,1") "," T("a", "U8", "1", "1,2") "}", 2, "a"));
-    CHECK("an unknown dtype", refused("{" T("a", "F31", "1", "0,4") "}", 4, "unknown dtype"));
-    CHECK("torch's spelling is not safetensors'",
+    CHECK("safetensors refused: an unknown dtype",
+          refused("{" T("a", "F31", "1", "0,4") "}", 4, "unknown dtype"));
+    CHECK("safetensors refused: torch's spelling is not safetensors'",
           refused("{" T("a", "float32", "1", "0,4") "}", 4, "unknown dtype"));
-    CHECK("fewer bytes than the shape needs",
+    CHECK("safetensors refused: fewer bytes than the shape needs",
           refused("{" T("a", "F32", "2", "0,4") "}", 4, "need 8 bytes, data_offsets give 4"));
-    CHECK("offsets past the end", refused("{" T("a", "F32", "2", "0,8") "}", 4, "cut short"));
-    CHECK("offsets in reverse", refused("{" T("a", "F32", "0", "4,0") "}", 4, "outside"));
-    CHECK("a negative offset", refused("{" T("a", "U8", "1", "-1,0") "}", 4, "two offsets"));
-    CHECK("a shape whose product overflows to 0",
+    CHECK("safetensors refused: offsets past the end",
+          refused("{" T("a", "F32", "2", "0,8") "}", 4, "cut short"));
+    CHECK("safetensors refused: offsets in reverse",
+          refused("{" T("a", "F32", "0", "4,0") "}", 4, "outside"));
+    CHECK("safetensors refused: a negative offset",
+          refused("{" T("a", "U8", "1", "-1,0") "}", 4, "two offsets"));
+    CHECK("safetensors refused: a shape whose product overflows to 0",
           refused("{" T("a", "U8", "4294967296,4294967296", "0,0") "}", 0, "impossibly large"));
-    CHECK("a size whose bytes overflow to 0",
+    CHECK("safetensors refused: a size whose bytes overflow to 0",
           refused("{" T("a", "F32", "4611686018427387904", "0,0") "}", 0, "impossibly large"));
-    CHECK("a fractional size", refused("{" T("a", "U8", "1.5", "0,1") "}", 1, "shape"));
-    CHECK("nine dimensions",
+    CHECK("safetensors refused: a fractional size",
+          refused("{" T("a", "U8", "1.5", "0,1") "}", 1, "shape"));
+    CHECK("safetensors refused: nine dimensions",
           refused("{" T("a", "U8", "1,1,1,1,1,1,1,1,1", "0,1") "}", 1, "at most 8"));
-    CHECK("an overlap",
+    CHECK("safetensors refused: an overlap",
           refused("{" T("a", "U8", "2", "0,2") "," T("b", "U8", "2", "1,3") "}", 3, "overlaps"));
-    CHECK("a hole", refused("{" T("a", "U8", "1", "0,1") "," T("b", "U8", "1", "2,3") "}", 3,
-                            "\"b\": leaves a hole"));
-    CHECK("a hole at the start", refused("{" T("a", "U8", "1", "1,2") "}", 2, "hole"));
-    CHECK("bytes at the end", refused("{" T("a", "U8", "1", "0,1") "}", 2, "1 bytes after"));
-    CHECK("a member too many",
+    CHECK("safetensors refused: a hole",
+          refused("{" T("a", "U8", "1", "0,1") "," T("b", "U8", "1", "2,3") "}", 3,
+                  "\"b\": leaves a hole"));
+    CHECK("safetensors refused: a hole at the start",
+          refused("{" T("a", "U8", "1", "1,2") "}", 2, "hole"));
+    CHECK("safetensors refused: bytes at the end",
+          refused("{" T("a", "U8", "1", "0,1") "}", 2, "1 bytes after"));
+    CHECK("safetensors refused: a member too many",
           refused("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":1}}", 1,
                   "exactly"));
-    CHECK("an entry that is no object", refused("{\"a\":7}", 0, "exactly"));
-    CHECK("metadata that is no object", refused("{\"__metadata__\":[]}", 0, "__metadata__"));
-    CHECK("metadata with numbers", refused("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__"));
-    CHECK("a zero byte in a name",
+    CHECK("safetensors refused: an entry that is no object", refused("{\"a\":7}", 0, "exactly"));
+    CHECK("safetensors refused: metadata that is no object",
+          refused("{\"__metadata__\":[]}", 0, "__metadata__"));
+    CHECK("safetensors refused: metadata with numbers",
+          refused("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__"));
+    CHECK("safetensors refused: a zero byte in a name",
           refused("{" T("a\\u0000b", "U8", "1", "0,1") "}", 1, "zero byte"));
-    CHECK("a name that is not UTF-8", refused("{" T("\xff", "U8", "1", "0,1") "}", 1, "header"));
+    CHECK("safetensors refused: a name that is not UTF-8",
+          refused("{" T("\xff", "U8", "1", "0,1") "}", 1, "header"));
 }
 
 /* A file cut at any byte is refused, never shorter. */
@@ -133,7 +150,7 @@ static void cuts(void)
         safetensors_close(s);
         free(exact);
     }
-    CHECK("cut at any byte", ok);
+    CHECK("safetensors refused: a file cut at any byte", ok);
     buf_free(&b);
 }
 

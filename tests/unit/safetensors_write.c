@@ -51,13 +51,14 @@ static void round_trip(void)
     struct hf_tensor list[] = {spec("z.weight", DT_BF16, 3, 5), spec("empty", DT_F32, 0, 4),
                                spec("a.weight", DT_F32, 7, 0), spec("m \"q\"\n", DT_U8, 9, 0)};
     struct safetensors_writer *w = safetensors_create(dir, "model", list, 4, 0, &e);
-    CHECK("one file: written",
+    CHECK("safetensors: one file is written",
           w && write_all(w, 30 + 28 + 9, 13, &e) == 0 && safetensors_commit(w, &e) == 0);
-    CHECK("one file: reads back", reads_back("model", list, 4));
+    CHECK("safetensors: one file reads back", reads_back("model", list, 4));
     char path[100];
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
     struct safetensors *s = safetensors_open(path, &e);
-    CHECK("the data starts aligned", s && ((uintptr_t)safetensors_at(s, 0)->data & 63) == 0);
+    CHECK("safetensors: the data starts aligned",
+          s && ((uintptr_t)safetensors_at(s, 0)->data & 63) == 0);
     safetensors_close(s);
 
     /* 30 | 0 + 28 | 9: a bound of 36 gives three files, as the fourth would pass it. */
@@ -75,14 +76,15 @@ static void failures(void)
     char path[100];
     snprintf(path, sizeof path, "%s/short.safetensors", dir);
     struct safetensors_writer *w = safetensors_create(dir, "short", list, 1, 0, &e);
-    CHECK("missing bytes are an error", w && safetensors_write(w, "123", 3, &e) == 0 &&
-                                            safetensors_commit(w, &e) == -1 &&
-                                            strstr(e.msg, "missing"));
-    CHECK("and leave no file", access(path, F_OK) != 0);
+    CHECK("safetensors: missing bytes are an error", w && safetensors_write(w, "123", 3, &e) == 0 &&
+                                                         safetensors_commit(w, &e) == -1 &&
+                                                         strstr(e.msg, "missing"));
+    CHECK("safetensors: missing bytes leave no file", access(path, F_OK) != 0);
     w = safetensors_create(dir, "short", list, 1, 0, &e);
-    CHECK("too many bytes are an error", w && safetensors_write(w, "12345", 5, &e) == -1);
+    CHECK("safetensors: too many bytes are an error",
+          w && safetensors_write(w, "12345", 5, &e) == -1);
     safetensors_abort(w);
-    CHECK("and leave no file either", access(path, F_OK) != 0);
+    CHECK("safetensors: too many bytes leave no file", access(path, F_OK) != 0);
 }
 
 static bool index_refused(const char *text, const char *why)
@@ -100,14 +102,14 @@ static bool index_refused(const char *text, const char *why)
 
 static void bad_index(void)
 {
-    CHECK("an index that leaves its folder",
+    CHECK("safetensors: an index that leaves its folder is refused",
           index_refused("{\"weight_map\":{\"a\":\"../model.safetensors\"}}", "plain name"));
-    CHECK("an index to an absent shard",
+    CHECK("safetensors: an index to an absent shard is refused",
           index_refused("{\"weight_map\":{\"a\":\"nowhere.safetensors\"}}", "nowhere"));
-    CHECK("an index to a tensor that is not there",
+    CHECK("safetensors: an index to an absent tensor is refused",
           index_refused("{\"weight_map\":{\"a\":\"big-00001-of-00003.safetensors\"}}", "\"a\""));
-    CHECK("an index without a map", index_refused("{}", "weight_map"));
-    CHECK("one tensor in two shards",
+    CHECK("safetensors: an index without a map is refused", index_refused("{}", "weight_map"));
+    CHECK("safetensors: an index whose shard holds another tensor is refused",
           index_refused("{\"weight_map\":{\"z.weight\":\"model.safetensors\","
                         "\"y\":\"big-00001-of-00003.safetensors\"}}",
                         "too"));

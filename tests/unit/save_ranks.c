@@ -272,7 +272,7 @@ int main(void)
     real = io_sys;
     const int last = w->place.size - 1;
     const bool ready = (w->place.rank || (mkdtemp(root) && mkdtemp(source))) && set_up(&e);
-    all_agree("a trainer", ready);
+    all_agree("save: a trainer opens", ready);
     if (ready) {
         saves("beside updates and collectives", true, 1);
         saves("before training goes on", false, 4);

@@ -32,7 +32,7 @@ static void enough(const char *name, const struct model *m, enum dtype t)
         printf("# %lld tokens: %zu bytes, %zu planned\n", (long long)T, some, most);
         fine = false;
     }
-    CHECK(name, fine);
+    CHECK_IN("workspace of any batch fits the plan", name, fine);
     device_close(d);
 }
 

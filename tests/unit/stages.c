@@ -334,8 +334,8 @@ static void schedules(void)
     for (int stages = 1; stages <= 5; stages++)
         for (int stage = 0; stage < stages; stage++)
             for (int n = 0; n <= 9; n++)
-                fine &=
-                    EXPECT("schedule", one_schedule(&(struct schedule){stage, stages, n, false}));
+                fine &= EXPECT("stages: schedule",
+                               one_schedule(&(struct schedule){stage, stages, n, false}));
     CHECK("schedule: each micro-batch once, in passes that are free", fine);
     const struct schedule one = {.micro_batches = 2};
     static const struct action want[] = {

@@ -27,13 +27,14 @@ static void test_samples(void)
 {
     enum { N = 60000 }; /* several frames */
     struct err e = {0};
-    CHECK("write", make_samples(at("a"), N, 1, &e) == 0);
+    CHECK("samples: a stream is written", make_samples(at("a"), N, 1, &e) == 0);
     struct stream_reader *r = stream_open(at("a"), STREAM_SAMPLES, &e);
-    CHECK("open", r != NULL);
+    CHECK("samples: a stream is opened", r != NULL);
     if (!r) return;
-    CHECK("header", strcmp(stream_header(r)->tokenizer, MAKE_TOKENIZER) == 0 &&
-                        stream_header(r)->vocab_size == MAKE_VOCAB);
-    CHECK("stages",
+    CHECK("samples: the header names the tokenizer",
+          strcmp(stream_header(r)->tokenizer, MAKE_TOKENIZER) == 0 &&
+              stream_header(r)->vocab_size == MAKE_VOCAB);
+    CHECK("samples: the header names the stages",
           strcmp(stream_header(r)->stages.data, "{\"command\":\"test\",\"version\":\"1\"}") == 0);
     const struct stream_record *rec;
     uint32_t i = 0, differ = 0;
@@ -44,27 +45,30 @@ static void test_samples(void)
         struct stream_sample s = make_sample(i++, ids, runs);
         differ += !same_sample(&s, &rec->samples[0]);
     }
-    CHECK("end", rc == 0 && i == N);
-    CHECK("records are as written", differ == 0);
-    CHECK("inputs", stream_inputs(r) == 2 && strcmp(stream_input(r, 1), MAKE_TOKENIZER) == 0);
-    CHECK("counts", stream_counts(r).samples == N && stream_counts(r).records == N);
-    CHECK("next after the end", stream_next(r, &rec, &e) == 0);
+    CHECK("samples: all records are read, then the end", rc == 0 && i == N);
+    CHECK("samples: records are as written", differ == 0);
+    CHECK("samples: the trailer has the inputs' digests",
+          stream_inputs(r) == 2 && strcmp(stream_input(r, 1), MAKE_TOKENIZER) == 0);
+    CHECK("samples: the trailer has the counts",
+          stream_counts(r).samples == N && stream_counts(r).records == N);
+    CHECK("samples: reading after the end is the end", stream_next(r, &rec, &e) == 0);
     stream_close(r);
-    CHECK("wrong kind", !stream_open(at("a"), STREAM_PACKED, &e) && e.code == ERR_DATA &&
-                            strstr(e.msg, "sft-pack"));
+    CHECK("samples: another kind is refused, and its command named",
+          !stream_open(at("a"), STREAM_PACKED, &e) && e.code == ERR_DATA &&
+              strstr(e.msg, "sft-pack"));
 }
 
 static void test_threads(void)
 {
     struct err e = {0};
     struct buf one = {0}, many = {0};
-    CHECK("one thread",
+    CHECK("stream threads: one thread writes",
           make_samples(at("t1"), 100000, 1, &e) == 0 && io_slurp(at("t1"), 1 << 30, &one, &e) == 0);
     for (int threads = 2; threads <= 8; threads *= 2) {
         buf_reset(&many);
         bool made = make_samples(at("t2"), 100000, threads, &e) == 0 &&
                     io_slurp(at("t2"), 1 << 30, &many, &e) == 0;
-        CHECK("threads change no byte",
+        CHECK("stream threads: threads change no byte",
               made && one.len == many.len && memcmp(one.data, many.data, one.len) == 0);
     }
     buf_free(&one);
@@ -99,24 +103,28 @@ static int put_turns(const char *path, struct err *e)
 static void test_turns(void)
 {
     struct err e = {0};
-    CHECK("write turns", put_turns(at("turns"), &e) == 0);
+    CHECK("turns: a stream is written", put_turns(at("turns"), &e) == 0);
     struct stream_reader *r = stream_open(at("turns"), STREAM_TURNS, &e);
     const struct stream_record *rec;
     bool got = r && stream_next(r, &rec, &e) == 1;
-    CHECK("turns: a record", got && rec->nmessages == 3 && rec->source.row == UINT64_MAX);
+    CHECK("turns: a record has its messages and source",
+          got && rec->nmessages == 3 && rec->source.row == UINT64_MAX);
     if (!got) return;
     const struct stream_message *m = rec->messages;
-    CHECK("turns: text", str_is(m[0].content.text, "hi \xe4\xbd\xa0") &&
-                             str_is(m[0].role.text, "user") && str_is(rec->tools, "[{}]"));
-    CHECK("turns: ids",
+    CHECK("turns: texts, roles and tools are kept", str_is(m[0].content.text, "hi \xe4\xbd\xa0") &&
+                                                        str_is(m[0].role.text, "user") &&
+                                                        str_is(rec->tools, "[{}]"));
+    CHECK("turns: ids are kept",
           m[0].content.nids == 6 && m[0].content.ids[2] == 128 && m[0].content.ids[5] == 49999);
-    CHECK("turns: no content", !m[1].content.text.p && str_is(m[1].extra, "{\"content\":null}"));
-    CHECK("turns: empty content", m[2].content.text.p && m[2].content.text.n == 0);
-    CHECK("turns: kwargs", str_is(rec->kwargs, "{\"enable_thinking\":false}"));
-    CHECK("turns: an empty list of tools is one, and no kwargs",
+    CHECK("turns: a message without content has none",
+          !m[1].content.text.p && str_is(m[1].extra, "{\"content\":null}"));
+    CHECK("turns: empty content is not none", m[2].content.text.p && m[2].content.text.n == 0);
+    CHECK("turns: kwargs are kept", str_is(rec->kwargs, "{\"enable_thinking\":false}"));
+    CHECK("turns: an empty list of tools is kept",
           stream_next(r, &rec, &e) == 1 && str_is(rec->tools, "[]") && !rec->kwargs.p);
-    CHECK("turns: no tools", stream_next(r, &rec, &e) == 1 && !rec->tools.p && !rec->kwargs.p);
-    CHECK("turns: end", stream_next(r, &rec, &e) == 0);
+    CHECK("turns: a record without tools has none",
+          stream_next(r, &rec, &e) == 1 && !rec->tools.p && !rec->kwargs.p);
+    CHECK("turns: the end is told", stream_next(r, &rec, &e) == 0);
     stream_close(r);
 }
 
@@ -136,7 +144,7 @@ static void test_damage(const char *what, const char *path)
     struct err e = {0};
     struct buf b = {0};
     char name[64];
-    CHECK("slurp", io_slurp(path, 1 << 20, &b, &e) == 0);
+    CHECK("damage: the stream is read whole", io_slurp(path, 1 << 20, &b, &e) == 0);
     size_t cuts = 0, flips = 0, more = 0;
     for (size_t n = 0; n < b.len; n++) cuts += refused(b.data, n);
     for (size_t bit = 0; bit < 8 * b.len; bit++) {
@@ -162,7 +170,7 @@ static void test_damage(const char *what, const char *path)
     buf_add(&b, b.data, n);
     CHECK(name, refused(b.data, b.len));
     b.len = n;
-    CHECK("and it was good", !refused(b.data, n));
+    CHECK("damage: the undamaged stream is taken", !refused(b.data, n));
     buf_free(&b);
 }
 
@@ -173,12 +181,14 @@ static void test_pipe(void)
     struct buf b = {0};
     char path[64];
     int fd[2];
-    CHECK("slurp for a pipe", io_slurp(at("small"), 1 << 20, &b, &e) == 0 && pipe(fd) == 0);
+    CHECK("pipe: the stream is read whole",
+          io_slurp(at("small"), 1 << 20, &b, &e) == 0 && pipe(fd) == 0);
     bool wrote = write(fd[1], b.data, b.len - 1) == (ssize_t)b.len - 1;
     close(fd[1]);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd[0]);
-    CHECK("an early end of a pipe", wrote && make_count(path, &e) == -1 && e.code == ERR_DATA &&
-                                        strstr(e.msg, "the stage before it failed"));
+    CHECK("pipe: an early end names the stage before",
+          wrote && make_count(path, &e) == -1 && e.code == ERR_DATA &&
+              strstr(e.msg, "the stage before it failed"));
     close(fd[0]);
     buf_free(&b);
 }
@@ -201,11 +211,13 @@ static void test_refusals(void)
         ids[0] = cases[i].id;
         runs[1].n = cases[i].run;
         struct stream_writer *w = stream_create(at("bad"), &h, 1, &e);
-        CHECK(cases[i].name, w && stream_put(w, &rec, &e) < 0 && stream_finish(w, &e) < 0 &&
-                                 !io_exists(at("bad"), NULL));
+        CHECK_IN("stream refused", cases[i].name,
+                 w && stream_put(w, &rec, &e) < 0 && stream_finish(w, &e) < 0 &&
+                     !io_exists(at("bad"), NULL));
     }
-    CHECK("a missing file", !stream_open_any(at("none"), &e) && e.code == ERR_NOINPUT);
-    CHECK("a folder that is not there",
+    CHECK("stream refused: a missing file",
+          !stream_open_any(at("none"), &e) && e.code == ERR_NOINPUT);
+    CHECK("stream refused: a missing folder",
           !stream_create(at("none/x"), &h, 1, &e) && e.code == ERR_CREATE);
     stream_header_free(&h);
 }
@@ -219,10 +231,10 @@ int main(void)
     test_samples();
     test_threads();
     test_turns();
-    CHECK("a small stream", make_samples(at("small"), 3, 1, &e) == 0);
+    CHECK("stream: a small one is written", make_samples(at("small"), 3, 1, &e) == 0);
     test_damage("samples", at("small"));
     test_damage("turns", at("turns"));
-    CHECK("no sample at all",
+    CHECK("stream: one without a sample is written and read",
           make_samples(at("empty"), 0, 1, &e) == 0 && make_count(at("empty"), &e) == 0);
     test_pipe();
     test_refusals();

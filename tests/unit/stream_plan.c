@@ -66,19 +66,21 @@ static void test_good(void)
     struct err e = {0};
     const struct row rows[] = {{0, 2}, {1, 1}, {1, 1}, {2, 1}};
     struct stream_header h = plan_header(PACK_BATCH, 3, 4, 5);
-    CHECK("a plan", put_rows(at("plan"), &h, rows, 4, &e) == 0);
+    CHECK("plan stream: rows are written", put_rows(at("plan"), &h, rows, 4, &e) == 0);
     stream_header_free(&h);
     struct stream_reader *r = stream_open(at("plan"), STREAM_PACKED, &e);
     const struct stream_header *g = r ? stream_header(r) : NULL;
-    CHECK("header", g && g->mode == PACK_BATCH && g->length == 10 && g->global_batch == 2 &&
-                        g->steps == 3 && g->rows == 4 && g->samples == 5 && g->tokens == 25 &&
-                        g->label_tokens == 20 && g->epochs == 1.5 && g->seed == INT64_MAX &&
-                        !g->in_order);
+    CHECK("plan stream: the header has the plan's numbers",
+          g && g->mode == PACK_BATCH && g->length == 10 && g->global_batch == 2 && g->steps == 3 &&
+              g->rows == 4 && g->samples == 5 && g->tokens == 25 && g->label_tokens == 20 &&
+              g->epochs == 1.5 && g->seed == INT64_MAX && !g->in_order);
     const struct stream_record *rec;
-    CHECK("first row", r && stream_next(r, &rec, &e) == 1 && rec->nsamples == 2 && rec->step == 0 &&
-                           rec->samples[1].ids[4] == 5 && rec->samples[1].source.row == 1);
+    CHECK("plan stream: the first row has its samples",
+          r && stream_next(r, &rec, &e) == 1 && rec->nsamples == 2 && rec->step == 0 &&
+              rec->samples[1].ids[4] == 5 && rec->samples[1].source.row == 1);
     while (r && stream_next(r, &rec, &e) > 0) {}
-    CHECK("label tokens: the first of a sample is none", stream_counts(r).label_tokens == 20);
+    CHECK("plan stream: the first token of a sample is no label",
+          stream_counts(r).label_tokens == 20);
     stream_close(r);
 }
 
@@ -86,7 +88,7 @@ static void refuse(const char *name, struct stream_header h, const struct row *r
 {
     struct err e = {0};
     bool refused = put_rows(at("bad"), &h, rows, n, &e) < 0 && e.msg[0];
-    CHECK(name, refused && !io_exists(at("bad"), NULL));
+    CHECK_IN("plan stream refused", name, refused && !io_exists(at("bad"), NULL));
     stream_header_free(&h);
 }
 
@@ -116,7 +118,8 @@ static void test_set(void)
     char *paths[] = {a, b, a};
     snprintf(a, sizeof a, "%s", at("a"));
     snprintf(b, sizeof b, "%s", at("b"));
-    CHECK("two streams", make_samples(a, 10, 1, &e) == 0 && make_samples(b, 7, 1, &e) == 0);
+    CHECK("stream set: two streams are written",
+          make_samples(a, 10, 1, &e) == 0 && make_samples(b, 7, 1, &e) == 0);
     struct stream_set *s = stream_set_open(paths, 3, STREAM_SAMPLES, &e);
     uint32_t n = 0, wrong = 0;
     for (; s && stream_set_next(s, &rec, &e) > 0; n++) {
@@ -124,13 +127,15 @@ static void test_set(void)
         wrong +=
             rec->samples[0].source.row != i || rec->samples[0].source.file != 2 * stream + i % 2;
     }
-    CHECK("read as one", s && n == 27 && e.code == ERR_OK);
-    CHECK("files count on", wrong == 0);
-    CHECK("equal stages stand once", s && strcmp(stream_set_header(s)->stages.data,
-                                                 "{\"command\":\"test\",\"version\":\"1\"}") == 0);
+    CHECK("stream set: they are read as one", s && n == 27 && e.code == ERR_OK);
+    CHECK("stream set: file numbers count on", wrong == 0);
+    CHECK("stream set: equal stages stand once",
+          s && strcmp(stream_set_header(s)->stages.data,
+                      "{\"command\":\"test\",\"version\":\"1\"}") == 0);
     stream_set_close(s);
     paths[1] = (char *)(uintptr_t)at("plan");
-    CHECK("not of one kind", !stream_set_open(paths, 2, STREAM_SAMPLES, &e) && e.code == ERR_DATA);
+    CHECK("stream set: streams of different kinds are refused",
+          !stream_set_open(paths, 2, STREAM_SAMPLES, &e) && e.code == ERR_DATA);
 }
 
 int main(void)

@@ -69,14 +69,15 @@ int main(void)
         int64_t rows = -1;
         int rc = make(path, length, i % 2, &e);
         uint64_t more = rc ? 1 : beyond(path, stream_room(length), &rows, &e);
-        snprintf(name, sizeof name, "rows of %u: %s of one token", (unsigned)length,
+        snprintf(name, sizeof name, "room: it holds rows of %u, %s of one token", (unsigned)length,
                  i % 2 ? "samples" : "runs");
         if (rows < 0) printf("# %s\n", e.msg);
         CHECK(name, rc == 0 && rows == BYTES / length / 8 && more == 0);
         if (i == 5)
-            CHECK("a quarter is not enough", beyond(path, stream_room(length) / 4, &rows, &e) > 0);
+            CHECK("room: a quarter of it is not enough",
+                  beyond(path, stream_room(length) / 4, &rows, &e) > 0);
         unlink(path);
     }
-    CHECK("rows of any length", stream_room(UINT64_MAX) > SIZE_MAX / 16);
+    CHECK("room: it is bounded for rows of any length", stream_room(UINT64_MAX) > SIZE_MAX / 16);
     TEST_END();
 }

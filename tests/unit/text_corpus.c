@@ -30,7 +30,8 @@ static void test_row(const struct json *row)
     struct session x;
     struct io_map m;
     struct err e;
-    snprintf(what, sizeof what, "%.*s on %.*s", STR_FMT(name), STR_FMT(corpus));
+    snprintf(what, sizeof what, "corpus: %.*s on %.*s has the golden ids", STR_FMT(name),
+             STR_FMT(corpus));
     snprintf(dir, sizeof dir, REAL_DATA "tokenizers/%.*s", STR_FMT(name));
     if (str_is(name, "tiny")) snprintf(dir, sizeof dir, "share/tiny-tokenizer");
     snprintf(path, sizeof path, REAL_DATA "corpus/%.*s.txt", STR_FMT(corpus));

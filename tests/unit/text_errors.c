@@ -27,7 +27,7 @@ static void refused(const char *name, const char *parts, const char *model, cons
     bool ok = t == NULL && e.code == ERR_DATA && strstr(e.msg, pattern) != NULL &&
               strstr(e.msg, "tokenizer.json") != NULL && strchr(e.msg, '\n') == NULL;
     if (!ok) printf("# message: %s\n", e.msg);
-    CHECK(name, ok);
+    CHECK_IN("tokenizer.json refused", name, ok);
     tokenizer_free(t);
 }
 
@@ -60,13 +60,17 @@ static void test_refused(void)
 static void test_documents(void)
 {
     struct err e;
-    CHECK("not JSON", load_text("{", &e) == NULL && e.code == ERR_DATA);
-    CHECK("not an object", load_text("[]", &e) == NULL && e.code == ERR_DATA);
-    CHECK("no model", load_text("{}", &e) == NULL && strstr(e.msg, "model") != NULL);
-    CHECK("another model",
+    CHECK("tokenizer.json refused: text that is not JSON",
+          load_text("{", &e) == NULL && e.code == ERR_DATA);
+    CHECK("tokenizer.json refused: JSON that is no object",
+          load_text("[]", &e) == NULL && e.code == ERR_DATA);
+    CHECK("tokenizer.json refused: no model",
+          load_text("{}", &e) == NULL && strstr(e.msg, "model") != NULL);
+    CHECK("tokenizer.json refused: another kind of model",
           load_text("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", &e) == NULL &&
               strstr(e.msg, "\"Unigram\"") != NULL);
-    CHECK("no folder", tokenizer_load("/nonexistent/model", &e) == NULL && e.code == ERR_NOINPUT);
+    CHECK("tokenizer.json refused: no folder",
+          tokenizer_load("/nonexistent/model", &e) == NULL && e.code == ERR_NOINPUT);
 }
 
 static void test_text(void)
@@ -75,14 +79,15 @@ static void test_text(void)
     enum { N = 1 << 20 };
     char *text = malloc(N);
     if (text == NULL || !session_open(&x, "share/tiny-tokenizer")) return;
-    CHECK("text that is not UTF-8",
+    CHECK("text: bytes that are not UTF-8 are refused",
           tokenizer_encode(x.t, x.s, STR("ab\xff"), &x.list, &x.e) == -1 && x.e.code == ERR_DATA &&
               strstr(x.e.msg, "byte 2") != NULL);
     memset(text, 'x', N);
-    CHECK("a long word", tokenizer_encode(x.t, x.s, (struct str){text, N}, &x.list, &x.e) == 0 &&
-                             x.list.n > 0 && x.list.end[x.list.n - 1] == N);
+    CHECK("text: a long word is encoded",
+          tokenizer_encode(x.t, x.s, (struct str){text, N}, &x.list, &x.e) == 0 && x.list.n > 0 &&
+              x.list.end[x.list.n - 1] == N);
     for (int i = 0; i + 1 < N; i += 2) memcpy(text + i, "\xcc\x81", 2); /* combining acute */
-    CHECK("many combining marks",
+    CHECK("text: many combining marks are encoded",
           tokenizer_encode(x.t, x.s, (struct str){text, N}, &x.list, &x.e) == 0 && x.list.n > 0);
     session_close(&x);
     free(text);

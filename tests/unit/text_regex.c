@@ -54,7 +54,7 @@ static void test_golden(void)
         if (!ok) printf("# case %zu \"%s\"\n", i, rows->items[i].items[0].s.p);
         bad += !ok;
     }
-    CHECK("patterns cut as Oniguruma cuts", bad == 0 && rows->count >= 500);
+    CHECK("regex: patterns cut as Oniguruma cuts", bad == 0 && rows->count >= 500);
     golden_close(&g);
 }
 
@@ -88,7 +88,7 @@ static void test_refused(void)
         EXPECT(patterns[i], r == NULL && e.code == ERR_DATA && strlen(e.msg) > 10);
         regex_free(r);
     }
-    CHECK("what is not supported is refused", test_failed == 0);
+    CHECK("regex: what is not supported is refused", test_failed == 0);
 }
 
 static void test_automaton(void)
@@ -102,7 +102,7 @@ static void test_automaton(void)
     struct err e;
     for (size_t i = 0; i < 3; i++) {
         struct regex *r = regex_compile(str_z(fast[i]), &e);
-        CHECK("a usual pattern runs without backtracking", r != NULL && r->dfa.next != NULL);
+        CHECK("regex: a usual pattern runs without backtracking", r != NULL && r->dfa.next != NULL);
         regex_free(r);
     }
 }
@@ -119,16 +119,18 @@ static void test_bounds(void)
     char *text = malloc(N);
     struct regex *r = regex_compile(STR("(?:a|a)*\\b!|(?:(?:a*)*)*\\Ab"), &e);
     if (text == NULL || r == NULL) {
-        CHECK("compiles", false);
+        CHECK("regex bounds: the pattern compiles", false);
         return;
     }
     memset(text, 'a', N);
     regex_iter_init(&it, r, &mem, text, 64);
-    CHECK("steps are bounded", regex_next(&it, &begin, &end, &e) == -1 && e.code == ERR_DATA);
+    CHECK("regex bounds: steps are bounded",
+          regex_next(&it, &begin, &end, &e) == -1 && e.code == ERR_DATA);
     regex_free(r);
     r = regex_compile(STR("(?:a|b)+\\b"), &e);
     regex_iter_init(&it, r, &mem, text, N);
-    CHECK("a long match", regex_next(&it, &begin, &end, &e) == 1 && begin == 0 && end == N);
+    CHECK("regex bounds: a long match is found",
+          regex_next(&it, &begin, &end, &e) == 1 && begin == 0 && end == N);
     regex_free(r);
     regex_mem_free(&mem);
     free(text);

@@ -48,7 +48,7 @@ static void holds(const char *name, bool made, const char *want)
     char got[2000];
     describe(got);
     if (made && strcmp(got, want) != 0) printf("# %s\n", got);
-    CHECK(name, made && strcmp(got, want) == 0);
+    CHECK_IN("templates", name, made && strcmp(got, want) == 0);
 }
 
 static bool config(const char *value)
@@ -102,11 +102,12 @@ static void test_lookup(void)
 {
     struct err e = {0};
     struct tokenizer *t = config(TWO) ? tokenizer_load(dir, &e) : NULL;
-    CHECK("by name", t && str_is(tokenizer_template(t, "tool_use"), "T") &&
-                         str_is(tokenizer_template(t, "default"), "D"));
-    CHECK("a name that is not there", t && tokenizer_template(t, "tool").p == NULL &&
-                                          tokenizer_template(t, "tool_use2").p == NULL &&
-                                          tokenizer_template(t, "").p == NULL);
+    CHECK("templates: they are found by name", t &&
+                                                   str_is(tokenizer_template(t, "tool_use"), "T") &&
+                                                   str_is(tokenizer_template(t, "default"), "D"));
+    CHECK("templates: an unknown name is not found",
+          t && tokenizer_template(t, "tool").p == NULL &&
+              tokenizer_template(t, "tool_use2").p == NULL && tokenizer_template(t, "").p == NULL);
     tokenizer_free(t);
 }
 
@@ -116,7 +117,7 @@ static void refused(const char *name, bool made, const char *pattern)
     struct tokenizer *t = made ? tokenizer_load(dir, &e) : NULL;
     bool ok = made && !t && e.code == ERR_DATA && strstr(e.msg, pattern) && !strchr(e.msg, '\n');
     if (!ok) printf("# message: %s\n", e.msg);
-    CHECK(name, ok);
+    CHECK_IN("templates refused", name, ok);
     tokenizer_free(t);
 }
 
@@ -165,7 +166,7 @@ static void test_bounds(void)
     refused("65 templates", many(65), "more than 64 chat templates");
     struct err e = {0};
     struct tokenizer *t = many(64) ? tokenizer_load(dir, &e) : NULL;
-    CHECK("64 templates",
+    CHECK("templates: 64 are taken",
           t && tokenizer_template_count(t) == 64 && str_is(tokenizer_template(t, "t63"), "x"));
     tokenizer_free(t);
     refused("a file above 4 MiB", large("additional_chat_templates/a.jinja", (4 << 20) + 1),

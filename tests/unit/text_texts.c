@@ -26,7 +26,7 @@ static void test_tiny(const struct json *rows)
         if (!ok) printf("# text %zu \"%.60s\"\n", i, text->s.p);
         bad += !ok;
     }
-    CHECK("ids and ranges of the tiny tokenizer", bad == 0);
+    CHECK("text: ids and ranges of the tiny tokenizer", bad == 0);
     session_close(&x);
 }
 
@@ -38,7 +38,7 @@ static void test_real(const struct json *doc, const char *name)
     char dir[200];
     snprintf(dir, sizeof dir, REAL_DATA "tokenizers/%s", name);
     if (!io_exists(dir, NULL)) {
-        SKIP(name, "no ../shared/data");
+        SKIP("text: ids of a real tokenizer", "no ../shared/data");
         return;
     }
     if (!session_open(&x, dir)) return;
@@ -49,7 +49,7 @@ static void test_real(const struct json *doc, const char *name)
         if (!ok) printf("# %s: text %zu \"%.60s\"\n", name, i, text.p);
         bad += !ok;
     }
-    CHECK(name, bad == 0);
+    CHECK_IN("text: ids and ranges", name, bad == 0);
     session_close(&x);
 }
 
@@ -79,11 +79,11 @@ static void test_decode(const struct json *rows)
 {
     struct session x;
     if (session_open(&x, "share/tiny-tokenizer")) {
-        CHECK("decode byte-level", wrong_decodes(&x, rows, "tiny") == 0);
+        CHECK("text: byte-level tokens decode", wrong_decodes(&x, rows, "tiny") == 0);
         session_close(&x);
     }
     if (session_open(&x, GOLDEN "meta")) {
-        CHECK("decode byte fallback", wrong_decodes(&x, rows, "meta") == 0);
+        CHECK("text: tokens with byte fallback decode", wrong_decodes(&x, rows, "meta") == 0);
         session_close(&x);
     }
 }
@@ -95,26 +95,28 @@ static void test_questions(void)
     uint32_t id = 0;
     char one[HASH128_HEX], two[HASH128_HEX];
     if (!session_open(&x, "share/tiny-tokenizer")) return;
-    CHECK("token to id", tokenizer_id(x.t, STR("<|im_end|>"), &id) && id == 2);
-    CHECK("special", tokenizer_is_special(x.t, 2) && tokenizer_is_added(x.t, 2) &&
-                         !tokenizer_is_special(x.t, 3) && !tokenizer_is_added(x.t, 3));
-    CHECK("no such token", !tokenizer_id(x.t, STR("<|no such|>"), &id));
-    CHECK("vocabulary size", tokenizer_vocab_size(x.t) == 1601);
-    CHECK("named", str_is(tokenizer_named(x.t, "eos_token"), "<|im_end|>") &&
-                       tokenizer_named(x.t, "bos_token").p == NULL &&
-                       tokenizer_named_count(x.t) == 2);
-    CHECK("chat template", tokenizer_template(x.t, "default").n > 100);
-    CHECK("bytes of a part of a character",
+    CHECK("tokenizer: a token has its id", tokenizer_id(x.t, STR("<|im_end|>"), &id) && id == 2);
+    CHECK("tokenizer: special and added tokens are told",
+          tokenizer_is_special(x.t, 2) && tokenizer_is_added(x.t, 2) &&
+              !tokenizer_is_special(x.t, 3) && !tokenizer_is_added(x.t, 3));
+    CHECK("tokenizer: an unknown token is not found", !tokenizer_id(x.t, STR("<|no such|>"), &id));
+    CHECK("tokenizer: the size of the vocabulary is known", tokenizer_vocab_size(x.t) == 1601);
+    CHECK("tokenizer: the end token is named",
+          str_is(tokenizer_named(x.t, "eos_token"), "<|im_end|>") &&
+              tokenizer_named(x.t, "bos_token").p == NULL && tokenizer_named_count(x.t) == 2);
+    CHECK("tokenizer: the chat template is there", tokenizer_template(x.t, "default").n > 100);
+    CHECK("tokenizer: a token of a part of a character has its bytes",
           tokenizer_encode(x.t, x.s, STR("\xf0\x9f\x90\xb1"), &x.list, &x.e) == 0 && x.list.n > 1 &&
               tokenizer_token_bytes(x.t, x.list.ids[0], &b, &x.e) == 0 && b.len < 4 &&
               b.data[0] == '\xf0');
-    CHECK("no bytes of an id that does not exist",
+    CHECK("tokenizer: an unknown id has no bytes",
           tokenizer_token_bytes(x.t, 99999, &b, &x.e) == -1 && x.e.code == ERR_DATA);
     int rc = tokenizer_identity(x.t, one, &x.e);
     session_close(&x);
     if (!session_open(&x, GOLDEN "meta")) return;
     if (rc == 0) rc = tokenizer_identity(x.t, two, &x.e);
-    CHECK("identity", rc == 0 && strlen(one) == 32 && strcmp(one, two) != 0);
+    CHECK("tokenizer: another vocabulary has another identity",
+          rc == 0 && strlen(one) == 32 && strcmp(one, two) != 0);
     session_close(&x);
     buf_free(&b);
 }

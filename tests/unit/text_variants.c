@@ -86,7 +86,7 @@ int main(void)
         snprintf(name, sizeof name, "%.*s", STR_FMT(json_get(v, "name")->s));
         bool ok =
             make_variant(v, dir, &e) && session_open(&x, dir) && wrong_texts(&x, v, rows) == 0;
-        CHECK(name, ok);
+        CHECK_IN("variant", name, ok);
         session_close(&x);
     }
     io_remove_tree(dir, &e);

@@ -10,26 +10,29 @@ static void records(void)
 {
     struct buf b = {0};
     const struct track_value v[] = {{"a", 1.5, NULL}, {"bc", -2, NULL}};
-    CHECK("CRC-32C of 123456789", tfevents_crc("123456789", 9) == 0xe3069283u);
-    CHECK("CRC-32C of 32 zeros", tfevents_crc((char[32]){0}, 32) == 0x8a9136aau);
+    CHECK("event files: CRC-32C of 123456789 is known",
+          tfevents_crc("123456789", 9) == 0xe3069283u);
+    CHECK("event files: CRC-32C of 32 zeros is known",
+          tfevents_crc((char[32]){0}, 32) == 0x8a9136aau);
     tfevents_version(&b, 1);
     size_t head = b.len;
-    CHECK("version record", head == 16 + 9 + 2 + 13);
+    CHECK("event files: the first record is the version", head == 16 + 9 + 2 + 13);
     tfevents_scalars(&b, 2, 300, v, 2);
     const unsigned char *p = (const unsigned char *)b.data + head;
-    CHECK("scalars: step and first tag", p[12] == 0x09 && p[21] == 0x10 && p[22] == 0xac &&
-                                             p[23] == 2 && p[24] == 0x2a && p[26] == 0x0a &&
-                                             p[28] == 0x0a && p[29] == 1 && p[30] == 'a');
+    CHECK("event files: a record has its step and first tag",
+          p[12] == 0x09 && p[21] == 0x10 && p[22] == 0xac && p[23] == 2 && p[24] == 0x2a &&
+              p[26] == 0x0a && p[28] == 0x0a && p[29] == 1 && p[30] == 'a');
     const struct track_value rows[] = {{"a", 1.5, NULL}, {"rows", 0, "[[0,1]]"}, {"bc", -2, NULL}};
     buf_reset(&b);
     tfevents_scalars(&b, 2, 300, v, 2);
     const size_t n = b.len;
     tfevents_scalars(&b, 2, 300, rows, 3);
-    CHECK("what is no number is left out", b.len == 2 * n && !memcmp(b.data, b.data + n, n));
+    CHECK("event files: a value that is no number is left out",
+          b.len == 2 * n && !memcmp(b.data, b.data + n, n));
     buf_reset(&b);
     tfevents_scalars(&b, 2, 300, &(struct track_value){"a", NAN, NULL}, 1);
     const unsigned char *f = (const unsigned char *)b.data + b.len - 8; /* before the CRC */
-    CHECK("a NaN is written as it is", (f[3] & 0x7f) == 0x7f && (f[2] & 0xc0) == 0xc0);
+    CHECK("event files: a NaN is written as it is", (f[3] & 0x7f) == 0x7f && (f[2] & 0xc0) == 0xc0);
     buf_free(&b);
 }
 
@@ -201,9 +204,9 @@ static void events(const char *dir)
     io_sys.unlink(metrics);
     o.again = false;
     struct track *t = track_open(&o, &e);
-    CHECK("events: another run's are noticed", t && track_beside_others(t));
+    CHECK("events: files of another run are noticed", t && track_beside_others(t));
     fine = t && put(t, 1, 2, &e) == 0 && track_close(t, &e) == 0;
-    CHECK("events: and are not taken away", fine && strcmp(curve(tb), "1:1 2:1 1:2") == 0);
+    CHECK("events: files of another run stay", fine && strcmp(curve(tb), "1:1 2:1 1:2") == 0);
     buf_free(&before);
     buf_free(&after);
     free(metrics);

@@ -165,7 +165,7 @@ static void cut_short(const struct buf *b)
         buf_free(&o.text);
     }
     if (!fine) printf("# %s\n", plain.text.data ? plain.text.data : "");
-    CHECK("a pipe that ends early fails where it would without reading ahead", fine);
+    CHECK("feed: a pipe that ends early fails where it would without reading ahead", fine);
     buf_free(&plain.text);
 }
 
@@ -188,11 +188,11 @@ static void closing(const struct buf *b, const char *path)
     fine = f && feed_prefetch(f, &room, STEPS, NULL, &e) == 0;
     feed_close(f);
     source_close(&s);
-    CHECK("closed while it waits for input", fine);
+    CHECK("feed closing: it can be closed while it waits for input", fine);
     f = feed_open(path, false, &vocabulary, &e);
     fine = f && feed_prefetch(f, &room, 3, NULL, &e) == 0 && take(f, 2);
     feed_close(f);
-    CHECK("closed with steps that nobody took", fine);
+    CHECK("feed closing: it can be closed with steps that nobody took", fine);
 }
 
 /* The rows of a step that is larger than the room come one part after the other. */
@@ -227,25 +227,28 @@ static bool in_parts(const char *path, const struct feed_room *small)
 static void parts(const char *path)
 {
     const uint64_t many = LENGTH * BATCH;
-    CHECK("parts of steps, of so many rows",
+    CHECK("feed parts: they have at most so many rows",
           in_parts(path, &(struct feed_room){many, many, 1, .parts = true}));
-    CHECK("of so many samples", in_parts(path, &(struct feed_room){many, 3, BATCH, .parts = true}));
-    CHECK("of so many tokens", in_parts(path, &(struct feed_room){40, many, BATCH, .parts = true}));
+    CHECK("feed parts: they have at most so many samples",
+          in_parts(path, &(struct feed_room){many, 3, BATCH, .parts = true}));
+    CHECK("feed parts: they have at most so many tokens",
+          in_parts(path, &(struct feed_room){40, many, BATCH, .parts = true}));
 }
 
 static void rooms(const char *path)
 {
     struct feed_room r = feed_room(LENGTH, BATCH, PACK_BATCH), dense;
-    CHECK("the room of a step",
+    CHECK("feed room: a step needs its tokens, rows and samples",
           r.tokens == LENGTH * BATCH && r.rows == BATCH && r.samples == BATCH);
     dense = feed_room(LENGTH, BATCH, PACK_DENSE);
-    CHECK("a dense step may have as many samples as tokens", dense.samples == LENGTH * BATCH);
-    CHECK("its bytes are 8 a token and what tells samples and rows apart",
+    CHECK("feed room: a dense step may have as many samples as tokens",
+          dense.samples == LENGTH * BATCH);
+    CHECK("feed room: its bytes are 8 a token and the ends of samples and rows",
           feed_room_bytes(&r, 0) == LENGTH * BATCH * 8 + BATCH * sizeof(struct feed_sample) +
                                         (BATCH * sizeof(struct feed_row) + 63) / 64 * 64 &&
               feed_room_bytes(&r, 4) == 5 * feed_room_bytes(&r, 0));
     r = feed_room(UINT64_MAX / 2, 16, PACK_BATCH);
-    CHECK("too large", feed_room_bytes(&r, 1) == SIZE_MAX);
+    CHECK("feed room: a size that overflows is told", feed_room_bytes(&r, 1) == SIZE_MAX);
     const struct feed_room small[] = {{.tokens = 20, .samples = BATCH, .rows = BATCH},
                                       {.tokens = LENGTH * BATCH, .samples = 3, .rows = BATCH},
                                       {.tokens = LENGTH * BATCH, .samples = BATCH, .rows = 1}};
@@ -255,7 +258,7 @@ static void rooms(const char *path)
         fine &= o.steps < STEPS && strstr(o.text.data, "its step is larger than the global batch");
         buf_free(&o.text);
     }
-    CHECK("a step that is too large is refused", fine);
+    CHECK("feed room: a step that is too large is refused", fine);
 }
 
 int main(void)
@@ -267,11 +270,12 @@ int main(void)
     bool made = make_plan(&b, &e) == 0;
     int fd = made ? make_memory(b.data, b.len, path) : -1;
     if (!made) printf("# %s\n", e.msg);
-    CHECK("a plan", made && fd >= 0 && b.len > 300000);
+    CHECK("feed: a plan is made", made && fd >= 0 && b.len > 300000);
     if (!made) return 1;
-    CHECK("all steps", same("any depth, the same steps", path, MAKE_VOCAB, "\n0 \n") == STEPS);
-    uint64_t n = same("any depth, the same failure", path, MAKE_VOCAB - 40, "vocabulary");
-    CHECK("after the same steps", n < STEPS);
+    CHECK("feed: it gives all steps",
+          same("feed: any depth, the same steps", path, MAKE_VOCAB, "\n0 \n") == STEPS);
+    uint64_t n = same("feed: any depth, the same failure", path, MAKE_VOCAB - 40, "vocabulary");
+    CHECK("feed: damage is told after the same steps at any depth", n < STEPS);
     cut_short(&b);
     closing(&b, path);
     rooms(path);

@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     const char *const one[] = {argc > 1 ? argv[1] : NULL, NULL};
     struct golden g = golden_open("tests/golden/train/tiny.json");
     const struct json *cases = g.root ? json_get(g.root, "cases") : NULL;
-    CHECK("golden file", cases && cases->count == 2);
+    CHECK("golden: the file has its two cases", cases && cases->count == 2);
     for (const char *const *d = argc > 1 ? one : both; cases && *d; d++) {
         for (size_t i = 0; i < cases->count; i++) {
             exact(&cases->items[i], *d);

@@ -89,7 +89,7 @@ static void kept(const char *name, const struct optimizer_options *o, double mas
         snprintf(got + at, sizeof got - at, "%s%s %s", at ? ", " : "", part[i].name,
                  dtype_name(part[i].type));
     }
-    snprintf(what, sizeof what, "%s keeps %s", name, got);
+    snprintf(what, sizeof what, "optimizer: %s keeps %s", name, got);
     const double a = (double)tiny_planned(&r.t.memory.plan, PLAN_MASTER) / n,
                  b = (double)tiny_planned(&r.t.memory.plan, PLAN_MOMENTS) / n;
     CHECK(what, strcmp(got, parts) == 0 && fabs(a - master) < 0.05 && fabs(b - moments) < 0.05);

@@ -16,7 +16,7 @@ static void plans(void)
                  begin + i % 6, &slot[i]);
     }
     plan_add(&p, PLAN_WEIGHTS, "w", -1, 10, 1000, PLAN_ALWAYS, 0, &slot[0]);
-    CHECK("a plan is placed", plan_place(&p, &e) == 0);
+    CHECK("plan: its buffers are placed", plan_place(&p, &e) == 0);
     size_t sum = 0, most = 0;
     for (size_t i = 0; i < p.count; i++) {
         const struct plan_buffer *a = &p.b[i];
@@ -29,11 +29,12 @@ static void plans(void)
             fine &= !meet || a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset;
         }
     }
-    CHECK("buffers that live together do not overlap", fine);
-    CHECK("the allocation is as large as the plan and smaller than the sum",
+    CHECK("plan: buffers that live together do not overlap", fine);
+    CHECK("plan: the allocation is as large as the plan and smaller than the sum",
           most == p.total && p.total < sum);
     plan_add(&p, PLAN_DATA, "huge", -1, SIZE_MAX / 2, 4, PLAN_ALWAYS, 0, &slot[0]);
-    CHECK("a size that overflows is refused", plan_place(&p, &e) == -1 && e.code == ERR_MEMORY);
+    CHECK("plan: a size that overflows is refused",
+          plan_place(&p, &e) == -1 && e.code == ERR_MEMORY);
     plan_free(&p);
 }
 
@@ -63,14 +64,16 @@ static void tables(void)
                       .tied = true};
     struct params t;
     struct err e;
-    CHECK("a table", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 9);
+    CHECK("parameters: the table has all tensors",
+          params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 9);
     const struct param *k = params_find(&t, "model.layers.1.self_attn.k_proj.weight", 38);
     CHECK("k follows q", k && k->offset == t.layers[1].qkv + 32 * 32);
     CHECK("a bucket begins with what decays, which is its matrices", matrices_decay(&t, NULL));
     params_free(&t);
     m.qkv_bias = true;
-    CHECK("and no bias", params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 12 &&
-                             matrices_decay(&t, "model.layers.1.self_attn.k_proj.bias"));
+    CHECK("parameters: a bias does not decay",
+          params_make(&m, NULL, &t, &e) == 0 && t.count == 2 + 2 * 12 &&
+              matrices_decay(&t, "model.layers.1.self_attn.k_proj.bias"));
     params_free(&t);
 }
 

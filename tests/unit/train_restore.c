@@ -71,7 +71,7 @@ int main(void)
     char name[64];
     if (!mkdtemp(root)) return 70;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        snprintf(name, sizeof name, "run.json %zu is refused, and named", i);
+        snprintf(name, sizeof name, "run.json: bad one %zu is refused, and named", i);
         int rc = restore(bad[i], &e);
         CHECK(name, rc == -1 && e.code == ERR_CONFIG && strstr(e.msg, "state/run.json: "));
         if (rc != -1 || !strstr(e.msg, "state/run.json: ")) printf("# %s: %s\n", bad[i], e.msg);
@@ -79,11 +79,13 @@ int main(void)
     struct buf b = {0};
     for (int i = 0; i < 1 << 17; i++) buf_putc(&b, '[');
     buf_putc(&b, 0);
-    CHECK("one that is too long", restore(b.data, &e) == -1 && strstr(e.msg, "run.json: longer"));
+    CHECK("run.json: one that is too long is refused",
+          restore(b.data, &e) == -1 && strstr(e.msg, "run.json: longer"));
     b.data[60000] = 0;
-    CHECK("one that is too deep", restore(b.data, &e) == -1 && strstr(e.msg, "run.json: "));
+    CHECK("run.json: one that is too deep is refused",
+          restore(b.data, &e) == -1 && strstr(e.msg, "run.json: "));
     buf_free(&b);
-    CHECK("a good one is read, and the model then missed",
+    CHECK("run.json: a good one is read, then the model is missed",
           restore("{\"version\":1,\"step\":7," SUM GUARD
                   "{\"skipped\":7,\"losses\":[1]},\"settings\":[[]]}",
                   &e) == -1 &&

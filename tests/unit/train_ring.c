@@ -94,7 +94,7 @@ static void many(void)
         ring_give_back(ring);
     }
     pthread_join(other, NULL);
-    CHECK("more pieces than slots", ok && n == 10000);
+    CHECK("ring: it takes more pieces than slots", ok && n == 10000);
     ring_close(ring);
     free(large);
 }
@@ -104,12 +104,12 @@ int main(void)
     struct err e = {0};
     struct ring_piece p;
     ring = ring_open(memory, SIZE, &e);
-    through("side by side", 0);
-    through("the one that puts is slow", 100);
-    through("the one that takes is slow", -100);
+    through("ring: side by side", 0);
+    through("ring: the one that puts is slow", 100);
+    through("ring: the one that takes is slow", -100);
     ring_begin(ring);
     ring_end(ring);
-    CHECK("nothing at all", !ring_take(ring, &p));
+    CHECK("ring: an empty one has nothing to take", !ring_take(ring, &p));
     ring_close(ring);
     many();
     TEST_END();

@@ -131,9 +131,9 @@ static void modes(void)
     static const struct {
         bool async, beside;
         const char *name;
-    } modes[] = {{true, true, "beside training"},
-                 {true, false, "read by the caller"},
-                 {false, true, "before training goes on"}};
+    } modes[] = {{true, true, "saver: beside training"},
+                 {true, false, "saver: read by the caller"},
+                 {false, true, "saver: before training goes on"}};
     for (int i = 0; i < 3; i++) {
         struct err e = {0};
         struct saver_report r = {0};
@@ -199,13 +199,15 @@ static void faults(void)
         snprintf(path, sizeof path, "%s/checkpoint-99", root);
         if (io_exists(path, NULL)) io_remove_tree(path, NULL);
     }
-    CHECK("every failing call is told, and leaves what was there", ok && n > 12 && has(99, 99));
+    CHECK("saver: every failing call is told, and leaves what was there",
+          ok && n > 12 && has(99, 99));
     struct saver *s = saver_open(&o, &e);
     reads = 0;
     fail_read = 7;
-    CHECK("a failing read is told",
+    CHECK("saver: a failing read is told",
           save(s, 100, &r, &e) == -1 && e.code == ERR_DEVICE && hidden() == 0);
-    CHECK("and told again", saver_poll(s, &r, &e) == -1 && saver_gate(s, 0) == SIZE_MAX);
+    CHECK("saver: a failing read is told again",
+          saver_poll(s, &r, &e) == -1 && saver_gate(s, 0) == SIZE_MAX);
     saver_close(s);
     free(o.staging);
 }

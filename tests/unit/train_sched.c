@@ -54,7 +54,7 @@ static void rates(const struct json *cases)
     }
     for (int k = 0; k < TYPES; k++) {
         printf("# schedule %d: %d cases, worst %.2g\n", k, seen[k], bad[k]);
-        snprintf(name, sizeof name, "rates of schedule %d equal transformers'", k);
+        snprintf(name, sizeof name, "schedule: rates of number %d equal transformers'", k);
         CHECK(name, seen[k] > 0 && bad[k] <= 1e-12);
     }
 }
@@ -86,7 +86,7 @@ static void steps(const struct json *plans)
         if (!same) printf("# plan %zu: %llu steps\n", i, (unsigned long long)got);
         fine &= same;
     }
-    CHECK("steps of whole and fractional epochs equal transformers'", fine);
+    CHECK("schedule: steps of whole and fractional epochs equal transformers'", fine);
 }
 
 #define ARGS(text) "sft_train: {training_args: {" text "}}\n"
@@ -96,41 +96,48 @@ static void steps(const struct json *plans)
 
 static void arguments(void)
 {
-    CHECK("an unknown argument names the nearest",
+    CHECK("schedule arguments: an unknown argument names the nearest",
           refused(ARGS("lr_scheduler_type: cosine_with_min_lr, " KWARGS("min_lrs: 1e-6")),
                   "did you mean sft_train.training_args.lr_scheduler_kwargs.min_lr?"));
-    CHECK("an argument of another schedule names the nearest",
+    CHECK("schedule arguments: an argument of another schedule names the nearest",
           refused(ARGS("lr_scheduler_type: cosine_with_min_lr, " KWARGS("min_lr_ratio: 0.1")),
                   "cosine_with_min_lr takes num_cycles, min_lr, min_lr_rate; did you mean "
                   "min_lr_rate?"));
-    CHECK("linear takes none", refused(ARGS(KWARGS("num_cycles: 1")),
-                                       "linear takes no arguments; it is an argument of cosine"));
+    CHECK("schedule arguments: linear takes none",
+          refused(ARGS(KWARGS("num_cycles: 1")),
+                  "linear takes no arguments; it is an argument of cosine"));
     CHECK(
-        "so in strategy_config",
+        "schedule arguments: those in strategy_config are checked too",
         refused(MEGA("lr_scheduler_type: cosine, " KWARGS("timescale: 4")),
                 "strategy_config.lr_scheduler_kwargs.timescale: cosine takes num_cycles; it is an "
                 "argument of inverse_sqrt"));
-    CHECK("a wrong type", refused(ARGS("lr_scheduler_type: cosine, " KWARGS("num_cycles: few")),
-                                  "'few' is not a number"));
-    CHECK("a wrong word", refused(ARGS("lr_scheduler_type: warmup_stable_decay, " KWARGS(
-                                      "num_decay_steps: 3, decay_type: sqrt")),
-                                  "none of: linear, cosine, 1-sqrt"));
-    CHECK("not a mapping", refused(ARGS("lr_scheduler_kwargs: 3"), "is not a mapping"));
-    CHECK("min_lr or min_lr_rate",
+    CHECK("schedule arguments: a wrong type",
+          refused(ARGS("lr_scheduler_type: cosine, " KWARGS("num_cycles: few")),
+                  "'few' is not a number"));
+    CHECK("schedule arguments: a wrong word",
+          refused(ARGS("lr_scheduler_type: warmup_stable_decay, " KWARGS(
+                      "num_decay_steps: 3, decay_type: sqrt")),
+                  "none of: linear, cosine, 1-sqrt"));
+    CHECK("schedule arguments: not a mapping",
+          refused(ARGS("lr_scheduler_kwargs: 3"), "is not a mapping"));
+    CHECK("schedule arguments: one of min_lr and min_lr_rate is needed",
           refused(ARGS("lr_scheduler_type: cosine_with_min_lr"), "needs one of min_lr"));
-    CHECK("not both", refused(ARGS("lr_scheduler_type: cosine_warmup_with_min_lr, " KWARGS(
-                                  "min_lr: 0, min_lr_rate: 0.1")),
-                              "only one of"));
-    CHECK("min_lr needs a rate", refused(ARGS("learning_rate: 0, lr_scheduler_type: "
-                                              "cosine_with_min_lr, " KWARGS("min_lr: 0")),
-                                         "learning_rate above 0"));
-    CHECK("the polynomial falls",
+    CHECK("schedule arguments: both of min_lr and min_lr_rate are refused",
+          refused(ARGS("lr_scheduler_type: cosine_warmup_with_min_lr, " KWARGS(
+                      "min_lr: 0, min_lr_rate: 0.1")),
+                  "only one of"));
+    CHECK("schedule arguments: min_lr needs a rate",
+          refused(ARGS("learning_rate: 0, lr_scheduler_type: "
+                       "cosine_with_min_lr, " KWARGS("min_lr: 0")),
+                  "learning_rate above 0"));
+    CHECK("schedule arguments: the polynomial's lr_end is below the rate",
           refused(ARGS("lr_scheduler_type: polynomial, " KWARGS("lr_end: 1")), "above lr_end"));
-    CHECK("num_decay_steps is required",
+    CHECK("schedule arguments: num_decay_steps is required",
           refused(ARGS("lr_scheduler_type: warmup_stable_decay"), "needs num_decay_steps"));
-    CHECK("null is not set", gives(ARGS("lr_scheduler_kwargs: null"), "max_grad_norm", "1.0\n") &&
-                                 gives(ARGS(KWARGS("min_lr: null")), "max_grad_norm", "1.0\n"));
-    CHECK("strategy_config goes before training_args",
+    CHECK("schedule arguments: null is not set",
+          gives(ARGS("lr_scheduler_kwargs: null"), "max_grad_norm", "1.0\n") &&
+              gives(ARGS(KWARGS("min_lr: null")), "max_grad_norm", "1.0\n"));
+    CHECK("schedule arguments: strategy_config goes before training_args",
           gives(MEGA("lr_scheduler_type: cosine_with_min_lr, " KWARGS("min_lr: 1e-7")),
                 "sft_train.training_args.lr_scheduler_kwargs.min_lr", "1e-07\n"));
 }
@@ -138,7 +145,7 @@ static void arguments(void)
 int main(void)
 {
     struct golden g = golden_open("tests/golden/train/schedules.json");
-    CHECK("golden values are there", g.root);
+    CHECK("schedule: the golden values are there", g.root);
     rates(g.root ? json_get(g.root, "cases") : NULL);
     steps(g.root ? json_get(g.root, "plans") : NULL);
     arguments();

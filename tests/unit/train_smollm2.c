@@ -158,11 +158,11 @@ int main(void)
     struct golden in_double = golden_open("tests/golden/train/smollm2.json");
     struct golden in_bf16 = golden_open("tests/golden/train/smollm2_bf16.json");
     if (!dir)
-        SKIP("SmolLM2 against PyTorch", "no model folder; make demo gets it");
+        SKIP("SmolLM2: SmolLM2 against PyTorch", "no model folder; make demo gets it");
     else if (in_double.root && in_bf16.root)
         compare(in_double.root, in_bf16.root, dir);
     else
-        CHECK("golden files", false);
+        CHECK("SmolLM2: the golden files are there", false);
     golden_close(&in_double);
     golden_close(&in_bf16);
     TEST_END();

@@ -64,16 +64,20 @@ static void labels(void)
 {
     struct err e = {0};
     bool made = make_plan(2, STEPS, &e) == 0;
-    CHECK("a trained token in the last step that counts", made && fine(&all, 3) && fine(&all, 4));
-    CHECK("none in those that do", made && refused(&all, 2,
-                                                   "no trained token in the steps up to "
-                                                   "max_steps (2 of 4)"));
+    CHECK("survey labels: one in the last step that counts is enough",
+          made && fine(&all, 3) && fine(&all, 4));
+    CHECK("survey labels: none in the steps that count is refused",
+          made && refused(&all, 2,
+                          "no trained token in the steps up to "
+                          "max_steps (2 of 4)"));
     made = make_plan(STEPS, STEPS, &e) == 0;
-    CHECK("none at all", made && refused(&all, STEPS, "no trained token in the whole plan"));
+    CHECK("survey labels: none in the whole plan is refused",
+          made && refused(&all, STEPS, "no trained token in the whole plan"));
     struct feed *f = feed_open(path, false, &all, &e);
     const struct feed_wanted w = {.tokenizer = MAKE_TOKENIZER};
-    CHECK("which the header tells too", f && feed_check(f, &w, &e) == -1 && e.code == ERR_DATA &&
-                                            strstr(e.msg, "no trained token in the whole plan"));
+    CHECK("survey labels: the header tells of none too",
+          f && feed_check(f, &w, &e) == -1 && e.code == ERR_DATA &&
+              strstr(e.msg, "no trained token in the whole plan"));
     feed_close(f);
 }
 
@@ -85,13 +89,13 @@ static void ids(void)
     struct err e = {0};
     struct feed_step s = {0};
     bool made = make_plan(0, 3, &e) == 0;
-    CHECK("an id that the model has not", made && refused(&few, STEPS, said));
-    CHECK("after the steps that count", made && fine(&few, 3));
-    CHECK("that the model has", made && fine(&all, STEPS));
+    CHECK("survey ids: an id that the model lacks is refused", made && refused(&few, STEPS, said));
+    CHECK("survey ids: one after the steps that count is taken", made && fine(&few, 3));
+    CHECK("survey ids: those that the model has are taken", made && fine(&all, STEPS));
     struct feed *f = made ? feed_open(path, false, &few, &e) : NULL;
     int rc = f ? 1 : -1, steps = 0;
     while (rc == 1 && (rc = feed_next(f, &s, &e)) == 1) steps++;
-    CHECK("the same when its step comes",
+    CHECK("survey ids: an unknown id is refused when its step comes",
           rc == -1 && steps == 3 && e.code == ERR_DATA && strstr(e.msg, ": row 3 (") &&
               strstr(e.msg, "(file 1 row 103): token 40000 (\"tok40000\") is not in"));
     feed_step_free(&s);
@@ -106,11 +110,11 @@ static void long_text(void)
     struct err e = {0};
     for (int i = 0; i < 66; i++) memcpy(word + 1 + 3 * i, "\xe4\xbd\xa0", 3);
     word[0] = 'x';
-    CHECK("a long text is cut between characters",
+    CHECK("survey ids: a long text is cut between characters",
           model_check_id(&v, 4, &e) == 0 && model_check_id(&v, 5, &e) == -1 &&
               strstr(e.msg, "\xe4\xbd\xa0...\") is not") && !strstr(e.msg, "\xe4..."));
     const struct model_vocab none = {.size = 5};
-    CHECK("without a text",
+    CHECK("survey ids: an id without a text is named",
           model_check_id(&none, UINT32_MAX, &e) == -1 && strstr(e.msg, "token 4294967295 is not"));
 }
 
