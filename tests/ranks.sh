@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests of several ranks have in common beside tests/train.sh: mpirun, and a job of three
-# steps. Sourced, it ends a test with a skip where there is no MPI.
+# Helpers for the tests of several ranks, beside those in tests/train.sh: mpirun and a job of three
+# steps. Where there is no MPI, a test that sources this file ends with a skip.
 source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
 
-if ! command -v mpirun >/dev/null || [ ! -e "$O/lib/sft/mpi.so" ]; then
-    skip 'several ranks' 'no MPI here'
+if ! have_mpi; then
+    skip 'ranks: several of them train' 'no MPI here'
     exit $bad
 fi
-# MPI's own libraries keep memory until the end, which the leak checker would report.
+# The libraries of MPI keep memory until the process ends, which the leak checker would report.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-ranks() { # ranks N COMMAND...
+# ranks N COMMAND...: runs the command in N processes of an MPI job
+ranks() {
     mpirun -q -np "$1" --bind-to none --oversubscribe "${@:2}"
 }
 
-model model hidden_size=32 intermediate_size=64 num_hidden_layers=2 num_attention_heads=2 num_key_value_heads=1
+model model hidden_size=32 intermediate_size=64 num_hidden_layers=2 num_attention_heads=2 \
+    num_key_value_heads=1
 rows 1 36 >train.jsonl
 samples train.jsonl >train.samples
 sft-pack -q -l 128 -b 12 -o train.sfts train.samples
@@ -28,22 +30,26 @@ save_steps: 2
 eval_steps: 2
 sft_train:
   model_args: {dtype: fp32}
-  training_args: {learning_rate: 1.0e-3, per_device_train_batch_size: 1, gradient_accumulation_steps: 12}
+  training_args:
+    learning_rate: 1.0e-3
+    per_device_train_batch_size: 1
+    gradient_accumulation_steps: 12
 END
 bf16=sft_train.model_args.dtype=bf16
 zero1=sft_train.strategy_args.strategy_config.use_distributed_optimizer=true
 
 program=(sft-train)
-# train N DIR ARGUMENT...: a run of the program on N ranks, the global batch kept
+# train N DIR ARGUMENT...: a run of the program on N ranks, with the same global batch for each N
 train() {
     local n=$1 trainer=(ranks "$1" "${program[@]}")
     run "$2" "sft_train.device_mapping=list(range(0,$n))" \
         sft_train.training_args.gradient_accumulation_steps=$((12 / n)) "${@:3}"
 }
-# again TO FROM N ARGUMENT...: copies FROM without its last step and goes on with it, on N ranks; the
-# exit code
+# again TO FROM N ARGUMENT...: copies the run FROM without its last checkpoint, continues it on N
+# ranks and prints the exit code
 again() {
-    cp -r "$2" "$1" && rm -r "$(checkpoint "$1")" && code train "$3" "$1" --resume auto "${@:4}" train.sfts
+    cp -r "$2" "$1" && rm -r "$(checkpoint "$1")" &&
+        code train "$3" "$1" --resume auto "${@:4}" train.sfts
 }
-# near NAME DIR DIR: the losses of all steps agree within 1e-6
+# near NAME DIR DIR: the losses of all steps of both runs agree within 1e-6
 near() { close "$1" "$(losses "$2")" "$(losses "$3")" 1e-6; }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the parts of `make bench` share; sourced by each, from the repository root.
+# Helpers for the parts of `make bench`, each of which sources this file from the repository root.
 set -euo pipefail
 O=${O:-build}
 [[ $O == /* ]] || O=$PWD/$O
@@ -10,14 +10,15 @@ batch=24    # samples of a step: one row of them, so one micro-batch
 columns=(--prompt-key instruction --query-key input --response-key output --system-key system)
 note() { echo "bench: $*" >&2; }
 
-# The demo's data, packed for the timed steps.
-training_stream() { # training_stream FILE
-    sft-tokenize -q -m "$model" "${columns[@]}" examples/data/train.json | sft-template -q -m "$model" |
-        sft-pack -q -l $length -b $batch -o "$1"
+# training_stream FILE: packs the demo's data for the timed steps
+training_stream() {
+    sft-tokenize -q -m "$model" "${columns[@]}" examples/data/train.json |
+        sft-template -q -m "$model" | sft-pack -q -l $length -b $batch -o "$1"
 }
 
-# Becomes sft-train on $B/train.sfts, with results in $B/NAME-out and $B/NAME-log/*/; nothing is saved before the end.
-train() { # train NAME MAX_STEPS [OPTION...]
+# train RUN MAX_STEPS [OPTION...]: becomes sft-train on $B/train.sfts, with results in $B/RUN-out
+# and $B/RUN-log/*/; it saves nothing before the end
+train() {
     exec sft-train --config examples/smollm2-135M-sft/sft_config.yaml "pretrain=$model" \
         "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with= "sequence_length=$length" \
         sft_train.training_args.per_device_train_batch_size=1 \
@@ -26,12 +27,14 @@ train() { # train NAME MAX_STEPS [OPTION...]
         save_steps=100000 eval_steps=100000 "${@:3}" "$B/train.sfts"
 }
 
-# Appends {"gflops": ...} to a file: the rate of the matrix products of a micro-batch like those of the stream.
-gemm() { # gemm FILE
+# gemm FILE: appends {"gflops": ...} to the file, the rate of the matrix products of a micro-batch
+# like those of the stream
+gemm() {
     local tokens targets H I heads kv dim V layers
     read -r tokens targets <"$B/micro_batch"
-    read -r H I heads kv dim V layers < <(jq -r '[.hidden_size, .intermediate_size, .num_attention_heads,
-        .num_key_value_heads, (.head_dim // (.hidden_size / .num_attention_heads)), .vocab_size,
+    read -r H I heads kv dim V layers < <(jq -r '[.hidden_size, .intermediate_size,
+        .num_attention_heads, .num_key_value_heads,
+        (.head_dim // (.hidden_size / .num_attention_heads)), .vocab_size,
         .num_hidden_layers] | join(" ")' "$model/config.json")
     "$O/test/bench_gemm" "$tokens" "$H" "$I" "$heads" "$kv" "$dim" "$V" 256 "$layers" "$targets" |
         tail -n 1 >>"$1"

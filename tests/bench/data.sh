@@ -23,6 +23,7 @@ pipe() {
     sft-tokenize -q -m "$model" "${columns[@]}" "$B/rows.jsonl" | sft-template -q -m "$model" |
         sft-pack -q -l $length -b 64 --mode dense -o "$B/packed"
 }
-printf '{"tokenize_MB_s":%s,"template_MB_s":%s,"pack_MB_s":%s,"pipe_MB_s":%s,"dense_density":%s}\n' \
+jq -cn '[$ARGS.positional[] | tonumber] | {tokenize_MB_s: .[0], template_MB_s: .[1],
+    pack_MB_s: .[2], pipe_MB_s: .[3], dense_density: .[4]}' --args \
     "$(rate tokenize)" "$(rate template)" "$(rate pack)" "$(rate pipe)" \
     "$(sft-view --stats "$B/packed" | jq .density)"

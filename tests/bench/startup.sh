@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The start of a run, the model's files being in the page cache: from the start of the process until it tells that its
-# first step is done, against its later steps. Three runs, each ended (SIGKILL, so that it saves nothing) after its
-# third step; medians.
+# The start of a run, with the model's files in the page cache: the time from the start of the
+# process until it tells that its first step is done, against its later steps. Three runs, each
+# ended by SIGKILL, so that it saves nothing, after its third step; medians.
 . tests/bench/common.sh
 note 'starting, three times'
 [ -e "$B/train.sfts" ] || training_stream "$B/train.sfts"
 cat "$model"/* >/dev/null
 
-once() { # once NAME: "SECONDS-UNTIL-FIRST-STEP-DONE SECONDS-OF-THE-FIRST SECONDS-OF-A-LATER-STEP"
+# once RUN: prints the seconds until the first step is done, of that step and of a later one
+once() {
     local start first='' line pid
     mkfifo "$B/$1-lines"
     start=$EPOCHREALTIME
@@ -24,7 +25,8 @@ once() { # once NAME: "SECONDS-UNTIL-FIRST-STEP-DONE SECONDS-OF-THE-FIRST SECOND
     wait $pid 2>/dev/null || true
     [ -n "$first" ] || { note 'sft-train did not get to its first step'; return 1; }
     jq -rs --argjson until "$(awk "BEGIN { print $first - $start }")" \
-        'map(.["time/step_train"]) | "\($until) \(.[0]) \([.[1], .[2]] | add / 2)"' "$B/$1-log"/*/metrics.jsonl
+        'map(.["time/step_train"]) | "\($until) \(.[0]) \([.[1], .[2]] | add / 2)"' \
+        "$B/$1-log"/*/metrics.jsonl
     rm -rf "$B/$1-out" "$B/$1-lines"
 }
 for i in 1 2 3; do once "startup$i"; done >"$B/startup"

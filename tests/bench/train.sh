@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Training: one row and so one micro-batch a step; the matrix products of such a step before and after it.
+# Training: one row and so one micro-batch a step; the matrix products of such a step before and
+# after it.
 . tests/bench/common.sh
 steps=${STEPS:-8}
 training_stream "$B/train.sfts"
 sft-view "$B/train.sfts" | jq -c "select(.step <= $steps)" >"$B/steps.jsonl"
 jq -rs 'map(select(.step > 0)) |
-    [(map(.ids | length) | add / length), (map(.labels | map(select(. >= 0)) | length) | add / length)] |
+    [(map(.ids | length) | add / length),
+     (map(.labels | map(select(. >= 0)) | length) | add / length)] |
     map(round) | join(" ")' "$B/steps.jsonl" >"$B/micro_batch"
 read -r tokens targets <"$B/micro_batch"
 
@@ -27,6 +29,7 @@ jq -s --slurpfile gemm "$B/train-gemm" '
      tokens_per_s: ([$s[]["sft_train/tokens_per_s"]] | median),
      gflops: ([$s[]["sft_train/gflops"]] | median),
      gemm_gflops: $peak, fraction_of_gemm: (([$s[]["sft_train/gflops"]] | median) / $peak),
-     seconds: {step: ([$s[]["time/step_train"]] | median), forward: ([$s[]["time/forward"]] | median),
+     seconds: {step: ([$s[]["time/step_train"]] | median),
+               forward: ([$s[]["time/forward"]] | median),
                backward: ([$s[]["time/backward"]] | median),
                optimizer: ([$s[]["time/optimizer"]] | median)}}' "$B/metrics.jsonl"

@@ -4,7 +4,7 @@
 # nvcc, and no GPU.
 source "$(dirname "$0")/../cli.sh"
 golden=tests/golden/ptx
-program=${O:-build}/conform/conform
+program=$O/conform/conform
 
 # damaged FILE...: forms with a count of elements that is not theirs, elements that are wider than
 # their type, and names that come twice
@@ -55,7 +55,7 @@ build() {
     mkdir -p "$(dirname "$program")"
     assemble_80 && JOBS=$(nproc) OPT=-O0 tests/emu/build_conform 90 "$program"
 }
-check 'conform: is built for sm_80 and sm_90a' build
+check 'conform: the program is built for sm_80 and sm_90a' build
 [ $bad -eq 0 ] || exit $bad
 
 # held FAMILY FILE: prints the verdicts that are bad, and leaves all in $T/verdicts
@@ -66,21 +66,22 @@ held() {
     return $rc
 }
 forms() { sed -n 's/^form \([^ ]*\) .*/\1/p' "$1" | sort; }
-equal 'conform: each family has its file' "$("$program" --families | sort)" \
+equal 'conform: each family has its golden file' "$("$program" --families | sort)" \
     "$(basename -s .txt -a $golden/*.txt | sort)"
 for f in $("$program" --families); do
-    check "$f: the host computes what was recorded" held "$f" $golden/$f.txt
-    equal "$f: some forms are held to the host's values" \
+    check "conform $f: the host computes what was recorded" held "$f" $golden/$f.txt
+    equal "conform $f: some forms are compared with the host's values" \
         "$(awk '/^ok / { n = 1 } END { print n }' "$T/verdicts")" 1
-    equal "$f: no bytes but those of its forms" "$(forms $golden/$f.txt)" \
+    equal "conform $f: the file has the bytes of its forms and no others" \
+        "$(forms $golden/$f.txt)" \
         "$("$program" --list | sed -n "s/^$f \([^ ]*\) .*/\1/p" | sort)"
 done
 
 # --check notices another value, and a form that is not there.
 sed '/^form add.s32 /{n;s/^[^ ]* /0 /}' $golden/int.txt >"$T/other.txt"
-equal 'conform: another value is wrong' "$(code "$program" int --check "$T/other.txt")" 1
-said 'conform: it is named' '^WRONG add\.s32: element 0 is 0, not ffffffff$'
+equal 'conform: a value that differs exits with 1' "$(code "$program" int --check "$T/other.txt")" 1
+said 'conform: a value that differs is named' '^WRONG add\.s32: element 0 is 0, not ffffffff$'
 sed 's/^form add.s32 /form add.s33 /' $golden/int.txt >"$T/gone.txt"
-equal 'conform: a form without bytes is missing' "$(code "$program" int --check "$T/gone.txt")" 1
-said 'conform: it is named too' '^missing add\.s32$'
+equal 'conform: a form without bytes exits with 1' "$(code "$program" int --check "$T/gone.txt")" 1
+said 'conform: a form without bytes is named' '^missing add\.s32$'
 exit $bad

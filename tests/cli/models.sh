@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Every family through the commands: a random model is trained for two steps; what is recomputed, and
-# how rows are packed, changes nothing; the checkpoint is evaluated and completes a prompt.
+# Every family through the commands: a random model is trained for two steps; recomputation and the
+# packing of rows change nothing; the checkpoint is evaluated and completes a prompt.
 source "$(dirname "$0")/../train.sh"
 
 # Samples of 40 to 120 tokens or so: below and above the windows and positions of these models.
@@ -22,46 +22,60 @@ sft_train:
     lr_scheduler_type: constant
 END
 last=2
-train() { # train DIR [ARGUMENT...] STREAM
+# train DIR [ARGUMENT...] STREAM
+train() {
     rm -rf "$1"
     run "$@"
 }
 
-family() { # family NAME KEY=VALUE...: a configuration with that model_type
-    local text="\"model_type\":\"$1\"" kv name="$1 ${*:2}"
-    text+=',"vocab_size":2048,"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4'
-    text+=',"num_key_value_heads":2,"bos_token_id":1,"eos_token_id":2,"torch_dtype":"float32"'
-    for kv in "${@:2}"; do text+=",\"${kv%%=*}\":${kv#*=}"; done
-    echo "{$text}" >config.json
+sizes='"vocab_size":2048,"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,
+    "num_attention_heads":4,"num_key_value_heads":2,"bos_token_id":1,"eos_token_id":2,
+    "torch_dtype":"float32"'
+# family TYPE KEY=VALUE...: checks training and evaluation of a model of that model_type
+family() {
+    local name="$1 ${*:2}"
+    echo "{$sizes,\"model_type\":\"$1\"$(members "${@:2}")}" >config.json
     rm -rf model
     sft-ckpt init -q config.json --tokenizer "$root/share/tiny-tokenizer" --seed 42 -o model
     samples train.jsonl >samples.sfts
     sft-pack -q -l 256 -b 6 --epochs 1 samples.sfts -o train.sfts
     sft-pack -q -l 256 -b 6 --epochs 1 --mode none samples.sfts -o single.sfts
-    check "$name: trains" train a train.sfts
-    check "$name: with everything recomputed" train r sft.recompute=full train.sfts
-    same "$name: to the same bytes" "$(weights a)" "$(weights r)"
-    check "$name: a sample a row" train n sft_train.use_sequence_packing=false single.sfts
-    close "$name: to the same losses" "$(losses a)" "$(losses n)" 1e-5
-    falls "$name: which fall" a
-    check "$name: evaluates" sft-eval -q -m "$(checkpoint a)" --dtype fp32 samples.sfts
-    check "$name: completes" sft-eval -q -m "$(checkpoint a)" --prompt 'Say number 3' --max-tokens 12
+    check "family $name: two steps are trained" train a train.sfts
+    check "family $name: two steps are trained with everything recomputed" train r \
+        sft.recompute=full train.sfts
+    same "family $name: recomputing gives the same bytes" "$(weights a)" "$(weights r)"
+    check "family $name: two steps of a sample a row are trained" train n \
+        sft_train.use_sequence_packing=false single.sfts
+    close "family $name: packing does not change the losses" "$(losses a)" "$(losses n)" 1e-5
+    falls "family $name: the loss falls" a
+    check "family $name: the checkpoint is evaluated" sft-eval -q -m "$(checkpoint a)" \
+        --dtype fp32 samples.sfts
+    check "family $name: the checkpoint completes a prompt" sft-eval -q -m "$(checkpoint a)" \
+        --prompt 'Say number 3' --max-tokens 12
 }
-family llama tie_word_embeddings=true 'rope_scaling={"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64}'
+llama3='{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,
+    "original_max_position_embeddings":64}'
+yarn='{"type":"yarn","factor":4.0,"original_max_position_embeddings":64}'
+family llama tie_word_embeddings=true \
+    "rope_scaling=$llama3"
 family llama max_position_embeddings=64 'rope_scaling={"type":"dynamic","factor":4.0}'
-fails 'dynamic: a prompt beyond the positions' 65 'the model takes 1 to 63' sft-eval -q -m "$(checkpoint a)" --prompt "$(printf 'word %d, ' $(seq 40))"
-fails 'dynamic: rows longer than it stretches them' 78 'the model has 256 positions' train a sequence_length=257 train.sfts
+fails 'dynamic scaling: a prompt beyond the positions is refused' 65 'the model takes 1 to 63' \
+    sft-eval -q -m "$(checkpoint a)" --prompt "$(printf 'word %d, ' $(seq 40))"
+fails 'dynamic scaling: rows longer than it stretches the positions are refused' 78 \
+    'the model has 256 positions' train a sequence_length=257 train.sfts
 family mistral sliding_window=24
-family qwen2 tie_word_embeddings=true use_sliding_window=true sliding_window=24 max_window_layers=1 'rope_scaling={"type":"yarn","factor":4.0,"original_max_position_embeddings":64}'
+family qwen2 tie_word_embeddings=true use_sliding_window=true sliding_window=24 \
+    max_window_layers=1 "rope_scaling=$yarn"
 family qwen3 tie_word_embeddings=true head_dim=24
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json
-fails 'another family is refused' 65 'model_type none is not supported; .*model_type llama, ' \
+fails 'families: one that is not in the table is refused with those that are' 65 \
+    'model_type none is not supported; .*model_type llama, ' \
     sft-ckpt init none.json -o none
 listed=$(sed -n 's/.*(model_type \([^;]*\);.*/\1/p' "$T/.err" | tr -d ,)
 told=$(tr '\n' ' ' <"$root/man/sft-train.in" |
     grep -oE 'model_type [a-z0-9_]+(, [a-z0-9_]+)* or [a-z0-9_]+')
 told=$(sed 's/model_type //; s/ or / /; s/,//g' <<<"$told")
-equal 'the manual tells of the families that the refusal lists' "$told" "$listed"
+equal 'families: the manual has those that the refusal lists' "$told" "$listed"
 exit $bad

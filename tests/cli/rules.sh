@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The rules of docs/design.md that a reader cannot see at a glance: which module may include which,
-# that files do not use one another in a circle, who may know of MPI, NCCL and CUDA, what the data
-# commands link, and functions nobody may call.
+# The rules of docs/design.md that a reader cannot see at a glance: the modules that a module may
+# include, circles among files, the files that may know MPI, NCCL and CUDA, the libraries of the
+# data commands, functions that are not called, and the form of the tests.
 source "$(dirname "$0")/../cli.sh"
 cd "$(dirname "$0")/../.." || exit 70
 mapfile -t sources < <(find lib cmd -name '*.[ch]' | LC_ALL=C sort)
 mapfile -t kernels < <(find kernels -type f 2>/dev/null | LC_ALL=C sort)
 
-# "FILE:LINE: text" of the sources, with comments and the contents of strings blanked
-code() {
+# blanked FILE...: prints the lines of code as "FILE:LINE: text", without comments and the contents
+# of strings
+blanked() {
     awk '
         FNR == 1 { inside = 0 }
         {
@@ -33,14 +34,16 @@ code() {
             if (out ~ /[^ \t]/) print FILENAME ":" FNR ": " out
         }' "$@"
 }
-code "${sources[@]}" >"$T/code"
-code "${sources[@]}" "${kernels[@]}" | grep -E '^[^ ]+ [ \t]*#[ \t]*include' >"$T/includes"
+blanked "${sources[@]}" >"$T/code"
+blanked "${sources[@]}" "${kernels[@]}" | grep -E '^[^ ]+ [ \t]*#[ \t]*include' >"$T/includes"
 
 # none NAME FILE: the file, a list of offences, is empty
 none() {
-    if [ -s "$2" ]; then not_ok "$1" "$(head -n 3 "$2" | tr '\n' ' ')($(wc -l <"$2") in all)"; else ok "$1"; fi
+    if [ ! -s "$2" ]; then ok "$1"
+    else not_ok "$1" "$(head -n 3 "$2" | tr '\n' ' ')($(wc -l <"$2") in all)"; fi
 }
-# nowhere NAME PATTERN FILES-TO-LEAVE-OUT: no line of code matches, but in files that match the third
+# nowhere NAME PATTERN EXCEPT: no line of code matches the pattern, in files whose names do not
+# match EXCEPT
 nowhere() {
     grep -E -- "$2" "$T/code" | awk -F: -v but="$3" 'but == "" || $1 !~ but' >"$T/found"
     none "$1" "$T/found"
@@ -55,9 +58,11 @@ const char *s = "gets(\"s\") /* ";
 char c = '"'; void f(void) { strcpy(a, b); }
 #include "ops/ops.h" /* why */
 EOF
-code "$T/try/bad.c" | sed 's/^[^:]*://' >"$T/try/out"
-equal "comments and strings are left out" "$(grep -cE 'strcat|sprintf|gets|in a comment' "$T/try/out")" 0
-equal "code is kept" "$(grep -cE '^4: .*strcpy\(a, b\)|^5: .*"ops/ops.h"' "$T/try/out")" 2
+blanked "$T/try/bad.c" | sed 's/^[^:]*://' >"$T/try/out"
+equal "code: comments and strings are left out" \
+    "$(grep -cE 'strcat|sprintf|gets|in a comment' "$T/try/out")" 0
+equal "code: calls and includes are kept" \
+    "$(grep -cE '^4: .*strcpy\(a, b\)|^5: .*"ops/ops.h"' "$T/try/out")" 2
 
 # ---- who may use whom ----
 # A line for each module of lib: its name, then those that it may use besides itself and base;
@@ -101,8 +106,8 @@ edges() {
         ($2, $3) in some && index($4, some[$2, $3]) == 1 { next }
         { print $1, $2, "uses", $3 }' "$T/may" "$1"
 }
-# Includes of lib as edges; a header called impl.h or NAME_impl.h is its module's own, and of jinja
-# the language's inside is.
+# includes FILE PRIVATE: prints the includes of lib as edges, and writes those of private headers of
+# another module to PRIVATE: impl.h, NAME_impl.h and the inside of jinja
 includes() {
     awk '
         match($0, /"[^"]*"/) {
@@ -118,38 +123,44 @@ includes() {
 : >"$T/private"
 includes "$T/includes" "$T/private" >"$T/edges"
 edges "$T/edges" >"$T/found"
-none "modules include only what they may" "$T/found"
-none "private headers stay in their module" "$T/private"
+none "modules: they include only those that they may" "$T/found"
+none "modules: private headers stay in their module" "$T/private"
 printf '%s\n' 'lib/text/a.c:1: #include "chat/x.h"' 'lib/chat/a.c:1: #include "text/x.h"' \
     'lib/base/a.c:2: #include "text/x.h"' 'cmd/a/b.c:3: #include "base/io_impl.h"' \
     'lib/chat/b.c:4: #include "jinja/ast.h"' 'lib/model/a.c:1: #include "parallel/collect.h"' \
     'lib/model/a.c:2: #include "parallel/mesh.h"' >"$T/try/includes"
 includes "$T/try/includes" "$T/try/private" >"$T/try/edges"
-equal "a wrong include is found" "$(edges "$T/try/edges" | wc -l)" 3
-equal "the include of a private header is found" "$(wc -l <"$T/try/private")" 2
+equal "modules: a wrong include is found" "$(edges "$T/try/edges" | wc -l)" 3
+equal "modules: the include of a private header is found" "$(wc -l <"$T/try/private")" 2
 
-# The same walls by symbols: what an archive leaves undefined belongs to a module that it may use.
-O=${O:-build}
-symbols() { # symbols ARCHIVE...: "ARCHIVE FROM TO" for each use of another module's symbol
+# The same rule for symbols: an undefined symbol of an archive belongs to a module that it may use.
+# symbols ARCHIVE...: prints an edge for each use of a symbol of another module
+symbols() {
     for a in "$@"; do
-        nm --defined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" 'NF == 3 { print "D", m, $3 }'
+        nm --defined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" \
+            'NF == 3 { print "D", m, $3 }'
     done >"$T/symbols"
     for a in "$@"; do
-        nm --undefined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" 'NF == 2 { print "U", m, $2 }'
+        nm --undefined-only -g "$a" 2>/dev/null | awk -v m="$(basename "$a" .a)" \
+            'NF == 2 { print "U", m, $2 }'
     done >>"$T/symbols"
-    awk '$1 == "D" { home[$3] = $2; next } ($3 in home) { print $3, $2, home[$3], $3 }' "$T/symbols" |
+    awk '$1 == "D" { home[$3] = $2; next } ($3 in home) { print $3, $2, home[$3], $3 }' \
+        "$T/symbols" |
         sort -u
 }
-if compgen -G "$O/lib/*.a" >/dev/null; then
-    symbols "$O"/lib/*.a >"$T/edges"
-    check "symbols: archives use one another" [ "$(wc -l <"$T/edges")" -gt 500 ]
+archives=(lib/*/)
+archives=("${archives[@]/#lib/$O/lib}")
+archives=("${archives[@]/%\//.a}")
+if [ -e "${archives[0]}" ]; then
+    symbols "${archives[@]}" >"$T/edges"
+    check "symbols: archives use those of one another" [ "$(wc -l <"$T/edges")" -gt 500 ]
     edges "$T/edges" >"$T/found"
-    none "modules use only symbols of those that they may use" "$T/found"
+    none "symbols: modules use only those of modules that they may use" "$T/found"
     printf '%s\n' 'jinja_render text chat jinja_render' 'mesh_rank model parallel mesh_rank' \
         'collect_sum model parallel collect_sum' >"$T/try/edges"
-    equal "a wrong symbol is found" "$(edges "$T/try/edges" | wc -l)" 2
+    equal "symbols: a wrong one is found" "$(edges "$T/try/edges" | wc -l)" 2
 else
-    skip "modules use only symbols of those that they may use" "$O/lib has no archives"
+    skip "symbols: modules use only those of modules that they may use" "$O/lib has no archives"
 fi
 
 # ---- files of a module do not use one another in a circle ----
@@ -165,7 +176,8 @@ base opt opt_text
 hf config config_family config_rope family params
 hf gguf gguf_get
 EOF
-# uses ARCHIVE...: "MODULE/FILE MODULE/FILE" where a file uses a symbol of another of its module
+# uses ARCHIVE...: prints "MODULE/FILE MODULE/FILE" where a file uses a symbol of another file of
+# its module
 uses() {
     nm -A -g "$@" 2>/dev/null | awk '
         {
@@ -177,8 +189,8 @@ uses() {
         END { for (i = 1; i <= n; i++) if (what[i] in home) print from[i], home[what[i]] }' |
         sort -u
 }
-# circles USES ALLOWED: the files that lines of uses() join in a circle. The files of a line of
-# ALLOWED count as one, the first.
+# circles USES ALLOWED: prints the files that lines of uses() join in a circle. The files of a line
+# of ALLOWED count as one, the first.
 circles() {
     awk '
         NR == FNR { for (i = 2; i <= NF; i++) one[$1 "/" $i] = $1 "/" $2; next }
@@ -189,64 +201,150 @@ circles() {
 printf 'text/%s text/%s\n' a b b a b c c a c d >"$T/try/uses"
 printf '%s\n' 'hf a b' 'text a b' >"$T/try/two"
 printf '%s\n' 'hf a b' 'text a b c' >"$T/try/three"
-equal "a circle through a listed one is found" "$(circles "$T/try/uses" "$T/try/two" | xargs)" \
+equal "circles: one through a listed one is found" "$(circles "$T/try/uses" "$T/try/two" | xargs)" \
     "text/a text/c"
-equal "a circle that is listed is not" "$(circles "$T/try/uses" "$T/try/three")" ""
-if compgen -G "$O/lib/*.a" >/dev/null; then
+equal "circles: one that is listed is not found" "$(circles "$T/try/uses" "$T/try/three")" ""
+if [ -e "${archives[0]}" ]; then
     uses "$O"/lib/{base,stream,unicode,regex,text,jinja,chat,rows,pack,config,hf}.a >"$T/uses"
-    check "symbols: files use one another" [ "$(wc -l <"$T/uses")" -gt 200 ]
+    check "circles: files use symbols of one another" [ "$(wc -l <"$T/uses")" -gt 200 ]
     circles "$T/uses" "$T/circles" >"$T/found"
-    none "files of a module do not use one another in a circle" "$T/found"
+    none "circles: files of a module do not use one another in one" "$T/found"
 else
-    skip "files of a module do not use one another in a circle" "$O/lib has no archives"
+    skip "circles: files of a module do not use one another in one" "$O/lib has no archives"
 fi
 
-# headers PATTERN FILES: only these files include such a header
+# headers NAME PATTERN FILES: only files whose names match FILES include such a header
 headers() {
-    grep -E "[<\"]($1)[>\"]" "$T/includes" | awk -F: -v may="$2" '$1 !~ may' >"$T/found"
-    none "$3" "$T/found"
+    grep -E "[<\"]($2)[>\"]" "$T/includes" | awk -F: -v may="$3" '$1 !~ may' >"$T/found"
+    none "$1" "$T/found"
 }
-headers 'mpi\.h' '^lib/comm/[^/]*mpi[^/]*$' "mpi.h"
-headers 'nccl\.h' '^lib/comm/[^/]*nccl[^/]*$' "nccl.h"
-headers '(cuda|cublas|cudnn|curand|nvml|nvToolsExt|cooperative_groups)[^>"]*' \
-    '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)' "CUDA headers"
-headers 'kernels/[^>"]*' '^lib/ops/cuda_plugin' "the kernels' launchers"
-headers '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/' "oneDNN's headers"
+headers 'headers: only files for MPI in comm include mpi.h' 'mpi\.h' '^lib/comm/[^/]*mpi[^/]*$'
+headers 'headers: only files for NCCL in comm include nccl.h' 'nccl\.h' '^lib/comm/[^/]*nccl[^/]*$'
+headers 'headers: only the CUDA backend, NCCL and kernels include those of CUDA' \
+    '(cuda|cublas|cudnn|curand|nvml|nvToolsExt|cooperative_groups)[^>"]*' \
+    '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)'
+headers "headers: only the CUDA plugin includes the kernels' launchers" 'kernels/[^>"]*' \
+    '^lib/ops/cuda_plugin'
+headers 'headers: only ops includes those of oneDNN' '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/'
+check 'headers: those of MPI, CUDA and oneDNN are included somewhere' \
+    [ "$(grep -cE '<mpi\.h>|<cuda|<dnnl|dnnl\.h' "$T/includes")" -ge 3 ]
 
-# ---- what the data commands link ----
-for c in sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt; do
-    bin=$(command -v "$c") || { skip "libraries of $c" "not built"; continue; }
-    ldd "$bin" | grep -E 'libmpi|libcuda|libcublas|libnccl|libdnnl' >"$T/found"
-    none "libraries of $c" "$T/found"
-done
-
+# ---- the libraries that commands link ----
+# links COMMAND PATTERN: checks that the command links no library that matches
+links() {
+    local program
+    program=$(command -v "$1") || { not_ok "libraries: $1 is built" 'it is not there'; return; }
+    ldd "$program" >"$T/libraries"
+    check "libraries: $1 links those of C" grep -q 'libc\.so' "$T/libraries"
+    grep -E "$2" "$T/libraries" >"$T/found"
+    none "libraries: $1 links none that it need not have" "$T/found"
+}
 # The trainer loads MPI when it is started under a launcher, and not before.
-for c in sft-train sft-eval; do
-    ldd "$(command -v $c)" | grep -E 'libmpi|libopen-|libcuda|libcublas|libnccl' >"$T/found"
-    none "libraries of $c" "$T/found"
+for c in "${commands[@]}"; do
+    case $c in
+        sft-train | sft-eval) links "$c" 'libmpi|libopen-|libcuda|libcublas|libnccl' ;;
+        *) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl' ;;
+    esac
 done
 
 # ---- numbers of JSON have one writer, which knows that some are not finite ----
-# reals FILE...: lines that format a real number behind a JSON key, or into a buffer
+# reals FILE...: prints lines that format a real number behind a JSON key, or into a buffer
 reals() { grep -nE '(\\":|buf_printf\([^"]*")([^"\\]|\\.)*%[-+#0-9.*]*[aefgAEFG]' "$@"; }
 printf '%s\n' 'snprintf(line, n, "{\"loss\":%.9g}", x);' 'buf_printf(&b, "%s%.*g", comma, 9, x);' \
     'snprintf(line, n, "loss %.4f", x);' 'buf_printf(&b, "{\"n\":%zu}", n);' >"$T/try/reals.c"
-equal "a number that is printed by hand is found" "$(reals "$T/try/reals.c" | wc -l)" 2
+equal "numbers: one that is printed by hand is found" "$(reals "$T/try/reals.c" | wc -l)" 2
 reals "${sources[@]}" | grep -vE '^(lib/base/buf|lib/model/plan|cmd/sft-train/plan)\.c:' >"$T/found"
-none "real numbers go into JSON through buf_json_number and buf_json_fixed" "$T/found"
+none "numbers: real ones go into JSON through buf_json_number and buf_json_fixed" "$T/found"
 
 # ---- functions that are not called ----
+# word NAMES: prints a pattern of calls of these functions
 word() { echo "(^|[^A-Za-z0-9_.>])($1)[ ]*\("; }
-nowhere "unbounded string functions" "$(word 'strcpy|strcat|stpcpy|sprintf|vsprintf|gets|strtok|alloca')" ""
-nowhere "numbers without an error" "$(word 'atoi|atol|atoll|atof')" ""
-nowhere "functions with a hidden state" "$(word 'gmtime|localtime|ctime|asctime|rand|srand|setlocale')" ""
-nowhere "guessable temporary names" "$(word 'mktemp|tmpnam|tempnam|tmpfile')" ""
-nowhere "shells" "$(word 'system|popen')" ""
+check 'calls: the sources are searched' [ "$(wc -l <"$T/code")" -gt 10000 ]
+equal 'calls: one that is not allowed is found' \
+    "$(grep -cE -- "$(word 'strcpy|strcat')" "$T/try/out")" 1
+nowhere "calls: no string function without a bound" \
+    "$(word 'strcpy|strcat|stpcpy|sprintf|vsprintf|gets|strtok|alloca')" ""
+nowhere "calls: no conversion of numbers without an error" "$(word 'atoi|atol|atoll|atof')" ""
+nowhere "calls: no function with a hidden state" \
+    "$(word 'gmtime|localtime|ctime|asctime|rand|srand|setlocale')" ""
+nowhere "calls: no function of guessable temporary names" \
+    "$(word 'mktemp|tmpnam|tempnam|tmpfile')" ""
+nowhere "calls: no function starts a shell" "$(word 'system|popen')" ""
 grep '^lib/' "$T/code" >"$T/lib" && mv "$T/lib" "$T/code"
-nowhere "the library does not end the process" "$(word 'exit|_exit|_Exit|quick_exit|abort|assert')" ""
-nowhere "the library does not print" "$(word 'printf|vprintf|puts|putchar|perror')|(^|[^A-Za-z0-9_])(stdout|stderr)([^A-Za-z0-9_]|$)" \
+nowhere "calls: the library does not end the process" \
+    "$(word 'exit|_exit|_Exit|quick_exit|abort|assert')" ""
+nowhere "calls: the library does not print" \
+    "$(word 'printf|vprintf|puts|putchar|perror')|(^|[^a-zA-Z0-9_])std(out|err)([^a-zA-Z0-9_]|$)" \
     '^lib/base/(log|progress)\.c$'
-nowhere "only the memory module allocates" "$(word 'malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign')" '^lib/base/mem\.c$'
-nowhere "only the I/O module opens, renames and removes" \
-    "$(word 'fopen|freopen|open|openat|creat|rename|unlink|remove|mkdir|rmdir|truncate')" '^lib/base/io[^/]*\.c$'
+nowhere "calls: only the memory module allocates" \
+    "$(word 'malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign')" \
+    '^lib/base/mem\.c$'
+nowhere "calls: only the I/O module opens, renames and removes" \
+    "$(word 'fopen|freopen|open|openat|creat|rename|unlink|remove|mkdir|rmdir|truncate')" \
+    '^lib/base/io[^/]*\.c$'
+
+# ---- the form of the tests ----
+mapfile -t tests < <(find tests -name '*.sh' -o -name '*.[ch]' | LC_ALL=C sort)
+# names FILE...: prints names of checks that are not "area: what holds", with at least three words
+# behind the colon, and areas with a colon, of these files and of those that tests source
+names() {
+    awk '
+        BEGIN {
+            operator = "(^ *|[;&|({] *|(then|else|do) )"
+            command = operator "([A-Za-z_]+=[^ ]* )*[a-z_]+ +[\"\047]"
+        }
+        # A comment "# function NAME" or "# function AREA" tells what the function takes first.
+        FILENAME !~ /\/cli\// && /^# [a-z_]+ (NAME|AREA)/ { first[$2] = substr($3, 1, 4) }
+        FNR == 1 { split("", own); here = "" }
+        match($0, /^ *# [a-z_]+ (NAME|AREA)/) { own[$2] = substr($3, 1, 4); next }
+        /^ *#/ { next }
+        here != "" { if ($0 == here) here = ""; next }
+        {
+            # $(...) and ${...} stand for a word; a command begins a line or is behind an operator.
+            if (match($0, /[^<]<<\047?[A-Z]+/)) {
+                here = substr($0, RSTART + 3, RLENGTH - 3)
+                sub(/^\047/, "", here)
+            }
+            text = $0
+            while (sub(/\$\([^()]*\)|\$\{[^{}]*\}/, "X", text));
+            while (match(text, command)) {
+                head = substr(text, RSTART, RLENGTH - 1)
+                text = substr(text, RSTART + RLENGTH - 1)
+                n = split(head, word, " ")
+                takes = word[n] in own ? own[word[n]] : first[word[n]]
+                end = index(substr(text, 2), substr(text, 1, 1))
+                name = substr(text, 2, end - 1)
+                if (!end || name ~ /^\$[A-Za-z0-9]+$/) continue
+                ok = name ~ /^[^:]+: [^ ]+ +[^ ]+ +[^ ]/
+                if (takes == "AREA") ok = name !~ /:/
+                if (takes != "" && !ok) print FILENAME ":" FNR ": " name
+            }
+        }' tests/cli.sh tests/train.sh tests/ranks.sh "$@"
+}
+cat >"$T/try/bad.sh" <<'EOF'
+equal 'is one' 1 1
+# whole AREA FILE: the file is whole
+[ -e x ] && same "$1: and back" x y
+if check "step: $(echo 'a b') is 1" true; then equal 'step: its name has four words' 1 1; fi
+N=1 fails 'a: b' 64 'x' y || whole 'step 1: x' x
+whole 'step 1' x # equal 'in a comment' 1 1
+EOF
+equal 'names: half sentences and wrong areas are found' \
+    "$(names "$T/try/bad.sh" | cut -d: -f2 | paste -sd' ')" '1 3 5 5'
+names tests/cli/*.sh >"$T/found"
+none 'names: each check of the commands says "area: what holds"' "$T/found"
+# wide FILE...: prints lines of more than 100 characters
+wide() { LC_ALL=C.UTF-8 grep -nE '^.{101}' "$@"; }
+printf '%0100d\n%0101d\n%s\n' 0 0 "$(printf '·%.0s' $(seq 100))" >"$T/try/wide.sh"
+equal 'columns: a line of 101 is found' "$(wide "$T/try/wide.sh" /dev/null | cut -d: -f2)" 2
+wide "${tests[@]}" >"$T/found"
+none 'columns: lines of the tests have at most 100' "$T/found"
+# riddles FILE...: prints comments that begin with a pronoun or with the end of their sentence
+riddles() { grep -nE '^ *(#|/\*|\*|//) *(-+ )?(Of|What|Who|Whose|Those|Whether)\b' "$@"; }
+printf '%s\n' '# What is kept' '/* Of X, Y */' '# The X of Y' 'x # What' >"$T/try/riddles.sh"
+equal 'comments: one that begins with a pronoun is found' \
+    "$(riddles "$T/try/riddles.sh" /dev/null | cut -d: -f2 | paste -sd' ')" '1 2'
+mapfile -t scripts < <(find tests -name '*.sh')
+riddles "${scripts[@]}" >"$T/found"
+none 'comments: none of the scripts begins with a pronoun' "$T/found"
 exit $bad
