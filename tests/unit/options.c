@@ -36,7 +36,8 @@ static void tables(void)
     CHECK("words: one that nothing acts on is an error with its key",
           option_find(option_curves, "decay_type", "square", &value, &e) == -1 && value == -1 &&
               e.code == ERR_INTERNAL && strstr(e.msg, "decay_type") && strstr(e.msg, "square"));
-    CHECK("words: of a recomputation", !strcmp(option_recompute(RECOMPUTE_SELECTIVE), "selective"));
+    CHECK("words: a recomputation has its word",
+          !strcmp(option_recompute(RECOMPUTE_SELECTIVE), "selective"));
 }
 
 /* The options of a minimal configuration with these lines added. */
@@ -82,21 +83,23 @@ static void values(void)
         " lr_scheduler_kwargs: {num_decay_steps: 4, warmup_type: 1-sqrt}}}\n",
         true);
     const struct trainer_options *t = &o.trainer;
-    CHECK("options: the loop's steps", o.loop.max_steps == 7 && o.loop.eval_steps == 3 &&
-                                           o.loop.save_steps == 5 && o.loop.logging_steps == 2);
-    CHECK("options: the guard",
+    CHECK("options: the loop has its steps", o.loop.max_steps == 7 && o.loop.eval_steps == 3 &&
+                                                 o.loop.save_steps == 5 &&
+                                                 o.loop.logging_steps == 2);
+    CHECK("options: the guard has its factor and window",
           t->guard.spike_action == GUARD_STOP && fabs(t->guard.spike_factor - 4) < 1e-9);
-    CHECK("options: the optimizer", t->optimizer.kind == OPTIMIZER_SGD &&
-                                        fabs(t->optimizer.momentum - 0.5) < 1e-9 &&
-                                        t->optimizer.moments == DT_BF16 && t->optimizer.no_master &&
-                                        fabs(t->optimizer.max_norm - 0.5) < 1e-9);
-    CHECK("options: the trainer", t->compute == DT_BF16 && t->recompute == RECOMPUTE_SELECTIVE &&
-                                      t->tokens == 3 * t->length && t->staging == 16 << 20);
-    CHECK("options: the schedule", o.sched.type == SCHED_WARMUP_STABLE_DECAY &&
-                                       o.sched.num_decay_steps == 4 &&
-                                       o.sched.warmup_type == SCHED_CURVE_1_SQRT &&
-                                       o.sched.decay_type == SCHED_CURVE_COSINE);
-    CHECK("options: the streams' rooms",
+    CHECK("options: the optimizer has its kind and settings",
+          t->optimizer.kind == OPTIMIZER_SGD && fabs(t->optimizer.momentum - 0.5) < 1e-9 &&
+              t->optimizer.moments == DT_BF16 && t->optimizer.no_master &&
+              fabs(t->optimizer.max_norm - 0.5) < 1e-9);
+    CHECK("options: the trainer has its types",
+          t->compute == DT_BF16 && t->recompute == RECOMPUTE_SELECTIVE &&
+              t->tokens == 3 * t->length && t->staging == 16 << 20);
+    CHECK("options: the schedule has its kind and settings",
+          o.sched.type == SCHED_WARMUP_STABLE_DECAY && o.sched.num_decay_steps == 4 &&
+              o.sched.warmup_type == SCHED_CURVE_1_SQRT &&
+              o.sched.decay_type == SCHED_CURVE_COSINE);
+    CHECK("options: the streams have their rooms",
           t->rooms.validates && t->rooms.ahead == 2 && t->rooms.validation.rows == 2 &&
               t->rooms.validation.parts && t->rooms.training.rows == o.stream.global_batch);
 }
