@@ -150,7 +150,7 @@ turns_of '{"messages":[{"role":"user","content":"Port?"},
 equal 'weight: a message of weight 0 is not trained' "$(template | trained)" '(note) 22.<|im_end|>'
 equal 'weight: the mask roll does not read it and tells so' \
     "$(sft-template -m $model --mask roll "$T/rows" 2>&1 >/dev/null |
-        grep -c '1 messages say what they weigh')" 1
+        grep -c '1 messages have a weight that is not used')" 1
 turns_of '{"messages":[{"role":"user","content":"Port?"},{"role":"assistant","content":"",
     "tool_calls":[{"function":{"name":"scan","arguments":"{\"a\": 1}"}}]}]}'
 equal 'arguments: JSON text is decoded' "$(template | trained)" '(note) [scan {"a": 1}]<|im_end|>'
@@ -212,7 +212,7 @@ behind() { sft-template -m $model -t "$T/behind.jinja" "$@" "$T/rows"; }
 equal 'outside: text behind the end of its turn is not trained' "$(behind -q | trained)" \
     'b<|im_end|>'
 equal 'outside: the summary counts such text' \
-    "$(behind 2>&1 >/dev/null | grep -c '1 pieces of the assistant.s text stand behind')" 1
+    "$(behind 2>&1 >/dev/null | grep -c '1 pieces of the assistant.s text are after')" 1
 equal 'outside: the trailer counts such text' "$(behind -q | sft-view --stats | jq -c .notes)" \
     '{"outside_turns":1}'
 printf '%s' \
@@ -222,7 +222,7 @@ printf '%s' '{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endf
     >>"$T/head.jinja"
 turns_of "$plain"
 fails 'head: a turn without a prompt before it is refused' 65 \
-    'generation prompt is not to be found.*--allow head' \
+    'without the generation prompt before it.*--allow head' \
     sft-template -q -m $model -t "$T/head.jinja" "$T/rows"
 check 'head: --allow head takes it' sft-template -q -m $model -t "$T/head.jinja" --allow head \
     "$T/rows" -o "$T/x"

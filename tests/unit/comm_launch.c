@@ -109,8 +109,9 @@ int main(void)
     struct err e = {0};
     int note = 5, share = 0;
     CHECK("world: a world of one gathers its own note",
-          world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 && world_any(w, false, &e) == 0 &&
-              world_share_cpus(w, 7, &share, &e) == 0 && share == 7);
+          world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 &&
+              world_any(w, false, &e) == 0 && world_share_cpus(w, 7, &share, &e) == 0 &&
+              share == 7);
     err_set(&e, ERR_DATA, "why");
     CHECK("world: a world of one agrees with itself",
           world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 && e.code == ERR_DATA &&

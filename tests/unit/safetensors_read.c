@@ -74,7 +74,8 @@ static void lies(void)
     CHECK("safetensors refused: a header longer than the file",
           !parse(h, strlen(h), 5000, 4, &e) && strstr(e.msg, "claims 5000") && e.code == ERR_DATA);
     CHECK("safetensors refused: a header of 2^62 bytes",
-          !parse(h, strlen(h), INT64_MAX / 2, 4, &e) && strstr(e.msg, "but the format allows only"));
+          !parse(h, strlen(h), INT64_MAX / 2, 4, &e) &&
+              strstr(e.msg, "but the format allows only"));
     CHECK("safetensors refused: a header length of 0",
           !parse(h, strlen(h), 0, 4, &e) && strstr(e.msg, "start with"));
     CHECK("safetensors refused: a header cut in the middle",
