@@ -43,7 +43,8 @@ equal 'init: no other file is copied' "$(cd t && find . -type f | LC_ALL=C sort 
 fails 'init: a folder that exists is refused' 73 'a: exists already' sft-ckpt init config.json -o a
 fails 'init: a call without -o is refused' 64 'where to' sft-ckpt init config.json
 fails 'init: a missing configuration is refused' 66 'none.json' sft-ckpt init none.json -o x
-fails 'init: a --tokenizer folder without a tokenizer is refused' 66 'a: contains no tokenizer.json' \
+fails 'init: a --tokenizer folder without a tokenizer is refused' 66 \
+    'a: contains no tokenizer.json' \
     sft-ckpt init config.json --tokenizer a -o x
 echo '{"model_type":"qwen3_moe","num_experts":8}' >moe.json
 fails 'init: a mixture of experts is refused' 65 'MoE' sft-ckpt init moe.json -o x

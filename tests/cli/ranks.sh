@@ -24,7 +24,7 @@ equal 'fences, 3 ranks: every operation stays inside its buffers' "$rc" 0
 
 ranks 3 "$O/test/norm_ranks" >norm 2>err && rc=0 || rc=$?
 sed 's/^\(ok\|not ok\) /&3 ranks: /' norm
-equal 'norm, 3 ranks: all pass' "$rc" 0
+equal 'norm, 3 ranks: all checks pass' "$rc" 0
 
 # ---- a job of three steps ----
 equal 'job: one process trains' "$(code run one --val val.sfts train.sfts)" 0
@@ -45,17 +45,18 @@ equal 'job: 2 ranks with ZeRO-1 train in bf16 on the far device' \
 same 'layouts in bf16: ZeRO-0 and ZeRO-1 give the same weights' "$(weights b0)" "$(weights b1)"
 same 'layouts in bf16: ZeRO-0 and ZeRO-1 give the same state' "$(state b0)" "$(state b1)"
 small="$bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16"
-equal 'bf16 alone, rounded at random, ZeRO-0' "$(code train 2 s0 $small train.sfts)" 0
-equal 'bf16 alone, ZeRO-1' "$(code train 2 s1 $small $zero1 train.sfts)" 0
-same 'bf16 alone: the same weights' "$(weights s0)" "$(weights s1)"
-same 'bf16 alone: the same state' "$(state s0)" "$(state s1)"
-equal '3 ranks, more than some steps have rows' "$(code train 3 three $zero1 train.sfts)" 0
-near '3 ranks: the losses of one process' one three
-equal '3 ranks, ZeRO-0' "$(code train 3 three0 train.sfts)" 0
-same '3 ranks, ZeRO-0 and ZeRO-1: the same weights' "$(weights three)" "$(weights three0)"
-same '3 ranks, ZeRO-0 and ZeRO-1: the same state' "$(state three)" "$(state three0)"
-equal '3 ranks, a sample a row' "$(code train 3 single $zero1 sft_train.use_sequence_packing=false single.sfts)" 0
-near 'a sample a row: the losses of one process' one single
+equal 'bf16 alone: 2 ranks with ZeRO-0 train' "$(code train 2 s0 $small train.sfts)" 0
+equal 'bf16 alone: 2 ranks with ZeRO-1 train' "$(code train 2 s1 $small $zero1 train.sfts)" 0
+same 'bf16 alone: ZeRO-0 and ZeRO-1 give the same weights' "$(weights s0)" "$(weights s1)"
+same 'bf16 alone: ZeRO-0 and ZeRO-1 give the same state' "$(state s0)" "$(state s1)"
+equal '3 ranks: steps of fewer rows are trained' "$(code train 3 three $zero1 train.sfts)" 0
+near '3 ranks: they have the losses of one process' one three
+equal '3 ranks: they train with ZeRO-0' "$(code train 3 three0 train.sfts)" 0
+same '3 ranks: ZeRO-0 and ZeRO-1 give the same weights' "$(weights three)" "$(weights three0)"
+same '3 ranks: ZeRO-0 and ZeRO-1 give the same state' "$(state three)" "$(state three0)"
+equal '3 ranks: rows of one sample are trained' \
+    "$(code train 3 single $zero1 sft_train.use_sequence_packing=false single.sfts)" 0
+near '3 ranks: such rows have the losses of one process' one single
 piped() { sft-pack -q -l 128 -b 12 train.samples | train 2 pipe $zero1 -; }
 piped >stdout 2>stderr && rc=0 || rc=$?
 equal 'pipe: 2 ranks train from one' "$rc" 0

@@ -49,7 +49,8 @@ done
 : >"$T/empty"
 fails 'stream: an empty file is refused' 65 'empty: the file is empty' sft-view "$T/empty"
 fails 'stream: a missing file is no input' 66 'none: cannot open' sft-view "$T/none"
-fails 'stream: JSON names sft-tokenize' 65 'is JSON, not a token stream; convert it with sft-tokenize' \
+fails 'stream: JSON names sft-tokenize' 65 \
+    'is JSON, not a token stream; convert it with sft-tokenize' \
     sft-pack -q -l 9 -b 9 "$T/d.jsonl"
 fails 'stream: a program is no stream' 65 'is not a token stream' sft-view "$(command -v bash)"
 printf '\x50\x2a\x4d\x18\x00\x00\x00\x00' >"$T/skip"
