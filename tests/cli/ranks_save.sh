@@ -15,7 +15,7 @@ done
 for n in 2 4; do
     ranks $n "$O/test/layout_ranks" >layout 2>err && rc=0 || rc=$?
     sed "s/^\(ok\|not ok\) /&$n ranks: /" layout
-    equal "layout, $n ranks: all pass" "$rc" 0
+    equal "layout, $n ranks: all checks pass" "$rc" 0
 done
 
 # The copy of sft-train in tests/kill/kill_at.c; what it is asked for, rank 0 does.
