@@ -17,24 +17,54 @@ struct log_sum {
     }
 };
 
+/* Of a row of V logits, for every thread of the block; shared: 32 floats. */
+template <int N>
+static __device__ struct log_sum row_log_sum(const float *x, int64_t V, float *shared)
+{
+    struct log_sum own = {-INFINITY, 0};
+    float v[N];
+    for (int64_t j = threadIdx.x * N; j < V; j += blockDim.x * N) {
+        load<float, N>(v, x + j);
+#pragma unroll
+        for (int k = 0; k < N; k++) own.take(v[k]);
+    }
+    const float max = block_max(own.max, shared);
+    const float sum = own.max == -INFINITY ? 0 : own.sum * __expf(own.max - max);
+    return {max, block_sum(sum, shared)};
+}
+
+/* Of row t, from the parts of all ranks in their order; *hit: the target's logit. */
+static __device__ struct log_sum joined(const struct op_xent &a, int64_t t, float *hit)
+{
+    struct log_sum r = {-INFINITY, 0};
+    const float *const part = (const float *)a.parts + t * 3;
+    for (int i = 0; i < a.ranks; i++) r.max = fmaxf(r.max, part[i * a.n * 3]);
+    *hit = 0;
+    for (int i = 0; i < a.ranks; i++) {
+        const float *const p = part + i * a.n * 3;
+        r.sum += p[1] * __expf(p[0] - r.max);
+        *hit += p[2];
+    }
+    return r;
+}
+
 template <typename T, int N> __global__ void xent(const struct op_xent a)
 {
     __shared__ float part[32];
     const int64_t t = blockIdx.x;
     const float *const x = (const float *)a.logits + t * a.V;
-    const int32_t target = a.target[t];
-    const bool counts = target >= 0 && target < a.V;
-    struct log_sum own = {-INFINITY, 0};
-    float v[N];
-    for (int64_t j = threadIdx.x * N; j < a.V; j += blockDim.x * N) {
-        load<float, N>(v, x + j);
-#pragma unroll
-        for (int k = 0; k < N; k++) own.take(v[k]);
+    const int64_t target = a.target[t] - (a.parts ? a.first : 0); /* in x */
+    const bool counts = a.target[t] >= 0 && a.target[t] < (a.parts ? a.all : a.V);
+    float v[N], hit = 0;
+    struct log_sum row;
+    if (a.parts) {
+        row = joined(a, t, &hit);
+    } else {
+        row = row_log_sum<N>(x, a.V, part);
+        if (counts) hit = x[target];
     }
-    const float max = block_max(own.max, part);
-    const float sum = block_sum(own.max == -INFINITY ? 0 : own.sum * __expf(own.max - max), part);
-    const float base = max + logf(sum);
-    if (threadIdx.x == 0) ((float *)a.nll)[t] = counts ? base - x[target] : 0;
+    const float base = row.max + logf(row.sum);
+    if (threadIdx.x == 0) ((float *)a.nll)[t] = counts ? base - hit : 0;
     if (!a.dlogits) return;
     __syncthreads(); /* dlogits may be logits: x[target] is read before it is written */
     const float scale = counts ? ((const float *)a.weight)[t] * (float)a.scale : 0;
@@ -60,6 +90,29 @@ int kernel_xent(const struct op_xent *a, const struct kernel_context *c)
             xent<T, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
         return (int)cudaGetLastError();
     });
+}
+
+template <int N> __global__ void xent_part(const struct op_xent_part a)
+{
+    __shared__ float shared[32];
+    const int64_t t = blockIdx.x, target = a.target[t] - a.first;
+    const float *const x = (const float *)a.logits + t * a.V;
+    const struct log_sum row = row_log_sum<N>(x, a.V, shared);
+    float *const part = (float *)a.part + t * 3;
+    if (threadIdx.x > 0) return;
+    part[0] = row.max;
+    part[1] = row.sum;
+    part[2] = target >= 0 && target < a.V ? x[target] : 0;
+}
+
+int kernel_xent_part(const struct op_xent_part *a, const struct kernel_context *c)
+{
+    if (a->n == 0) return 0;
+    if (aligned(a->logits, a->V, 4))
+        xent_part<4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+    else
+        xent_part<1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+    return (int)cudaGetLastError();
 }
 
 static __global__ void argmax(const struct op_argmax a)

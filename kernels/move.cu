@@ -44,11 +44,32 @@ static int move_all(const struct rows &r, cudaStream_t stream)
     return move_units<uint8_t>(r, stream);
 }
 
+/* Rows of n units of the ids [first, first + V); others are 0. */
+template <typename U>
+__global__ void embed_rows(U *y, const U *w, const int32_t *ids, int64_t T, int64_t n,
+                           int64_t first, int64_t V)
+{
+    for (int64_t i = grid_index(); i < T * n; i += grid_size()) {
+        const int64_t row = ids[i / n] - first;
+        y[i] = row >= 0 && row < V ? w[row * n + i % n] : U{};
+    }
+}
+
+template <typename U> static int embed_units(const struct op_embed *a, cudaStream_t stream)
+{
+    const int64_t n = a->H * (int64_t)type_size(a->dtype) / (int64_t)sizeof(U);
+    embed_rows<U><<<blocks_for(a->T * n), THREADS, 0, stream>>>((U *)a->y, (const U *)a->w, a->ids,
+                                                                a->T, n, a->first, a->V);
+    return cudaGetLastError();
+}
+
 int kernel_embed(const struct op_embed *a, const struct kernel_context *c)
 {
-    const size_t bytes = (size_t)a->H * type_size(a->dtype);
-    const struct rows r = {a->y, a->w, a->ids, a->T, bytes, bytes, bytes, false};
-    return move_all(r, c->stream);
+    const size_t size = type_size(a->dtype);
+    if (a->T == 0 || a->H == 0) return 0;
+    if (aligned(a->y, a->H, size) && aligned(a->w, a->H, size))
+        return embed_units<uint4>(a, c->stream);
+    return size == 2 ? embed_units<uint16_t>(a, c->stream) : embed_units<uint32_t>(a, c->stream);
 }
 
 int kernel_gather(const struct op_gather *a, const struct kernel_context *c)
@@ -84,8 +105,11 @@ template <typename T> __global__ void embed_back(const struct op_embed_grad a)
 {
     const int64_t h = grid_index();
     if (h >= a.H) return;
-    for (int64_t t = 0; t < a.T; t++)
-        ((float *)a.dw)[a.ids[t] * a.H + h] += to_float(((const T *)a.dy)[t * a.H + h]);
+    for (int64_t t = 0; t < a.T; t++) {
+        const int64_t row = a.ids[t] - a.first;
+        if (row < 0 || row >= a.V) continue;
+        ((float *)a.dw)[row * a.H + h] += to_float(((const T *)a.dy)[t * a.H + h]);
+    }
 }
 
 int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context *c)

@@ -147,6 +147,7 @@ static void embedding_backward(struct stage *s, const struct pass *p)
                                                      .T = p->b.T,
                                                      .H = w->m.hidden,
                                                      .V = w->m.vocab,
+                                                     .first = w->m.vocab_first,
                                                      .dtype = w->compute});
 }
 

@@ -172,6 +172,8 @@ static const void *embed(struct stage *s, const struct pass *p)
                                            .ids = p->ids,
                                            .T = p->b.T,
                                            .H = H,
+                                           .V = w->m.vocab,
+                                           .first = w->m.vocab_first,
                                            .dtype = w->compute});
     op_cast(w->device,
             &(struct op_cast){

@@ -16,20 +16,21 @@
 #include "base/dtype.h"
 #include "base/err.h"
 
-/* y[T,H] = w[ids[t],:] */
+/* y[T,H] = w[ids[t] - first,:]; w has the rows of ids [first, first + V), any other id gives 0 */
 struct op_embed {
     void *y;
     const void *w;
     const int32_t *ids;
-    int64_t T, H;
+    int64_t T, H, V, first;
     enum dtype dtype;
 };
-/* dw[V,H] (real) += rows of dy[T,H]; ids may repeat; summed in order of t */
+/* dw[V,H] (real), whose rows are those of ids [first, first + V), += rows of dy[T,H]; any other id
+ * counts for nothing; ids may repeat; summed in order of t */
 struct op_embed_grad {
     void *dw;
     const void *dy;
     const int32_t *ids;
-    int64_t T, H, V;
+    int64_t T, H, V, first;
     enum dtype dtype; /* of dy */
 };
 /* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,
@@ -121,15 +122,28 @@ struct op_swiglu_grad {
 /* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]] (real, [n]);
  * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits real [n,V]; dlogits may be
  * logits when d_dtype is real, else it is separate memory. A target outside [0, V) counts for
- * nothing: its nll and dlogits are 0. */
+ * nothing: its nll and dlogits are 0.
+ * Where the vocabulary is cut among ranks, logits are those of tokens [first, first + V) of `all`,
+ * and parts is real [ranks,n,3]: what op_xent_part gave for each rank's. They are combined in the
+ * order of ranks. parts NULL: the vocabulary is whole, and first, all and ranks are not read. */
 struct op_xent {
     void *nll, *dlogits;
-    const void *logits;
+    const void *logits, *parts;
     const int32_t *target;
     const void *weight; /* real [n] */
     double scale;
-    int64_t n, V;
+    int64_t n, V, first, all;
+    int32_t ranks;
     enum dtype dtype, d_dtype;
+};
+/* part[n,3] (real): of each row of logits, real [n,V] of tokens [first, first + V), the largest,
+ * the sum of exp(x - largest), and the target's, or 0 where it is not among them */
+struct op_xent_part {
+    void *part;
+    const void *logits;
+    const int32_t *target;
+    int64_t n, V, first;
+    enum dtype dtype;
 };
 /* y[n,H] = x[rows[i],:] */
 struct op_gather {
@@ -276,8 +290,10 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(swiglu)                                                                                      \
     X(swiglu_grad)                                                                                 \
     X(xent)                                                                                        \
-    X(gather) X(scatter) X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad)         \
-        X(dropout) X(adamw) X(sgd)
+    X(xent_part)                                                                                   \
+    X(gather)                                                                                      \
+    X(scatter)                                                                                     \
+    X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {
 #define X(name) OP_##name,

@@ -99,7 +99,7 @@ int main(void)
     RATE(rope, 4.0 * T * 32 * 128, .x = a, .cos = b, .sin = c, .pos = pos, .T = T, .stride = 4608,
          .heads = 32, .dim = 128, .dtype = h);
     RATE(bias_grad, 2.0 * T * 4608, .db = d, .dy = a, .T = T, .n = 4608, .dtype = h);
-    RATE(embed, 4.0 * T * H, .y = a, .w = b, .ids = at, .T = T, .H = H, .dtype = h);
+    RATE(embed, 4.0 * T * H, .y = a, .w = b, .ids = at, .T = T, .H = H, .V = V, .dtype = h);
     RATE(embed_grad, 10.0 * T * H, .dw = c, .dy = b, .ids = pos, .T = T, .H = H, .V = V,
          .dtype = h);
     RATE(gather, 4.0 * T * H, .y = a, .x = b, .rows = pos, .n = T, .H = H, .dtype = h);

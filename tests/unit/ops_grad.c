@@ -205,7 +205,7 @@ static void grad_embed(void)
     enum { T = 6, H = 3, V = 4 };
     static const int32_t ids[T] = {1, 3, 1, 0, 1, 3};
     struct problem p;
-    CASE(&p.fwd, embed, .T = T, .H = H, .dtype = t);
+    CASE(&p.fwd, embed, .T = T, .H = H, .V = V, .dtype = t);
     BUF(&p.fwd, embed, y, T * H, t, .out = true);
     BUF(&p.fwd, embed, w, V * H, t);
     BUF(&p.fwd, embed, ids, T, DT_I32, .ints = ids);

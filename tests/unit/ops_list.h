@@ -34,16 +34,21 @@ static void list_move(struct sink s, enum dtype t)
         const int64_t T = sizes[i][0], H = sizes[i][1], V = 11;
         char what[32];
         snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
-        CASE(&c, embed, .T = T, .H = H, .dtype = t);
-        BUF(&c, embed, y, T * H, t, .out = true);
-        BUF(&c, embed, w, V * H, t);
-        BUF(&c, embed, ids, T, DT_I32, .ints = random_ints(T, V));
-        emit(s, &c, what);
-        CASE(&c, embed_grad, .T = T, .H = H, .V = V, .dtype = t);
-        BUF(&c, embed_grad, dw, V * H, DT_F32, .out = true);
-        BUF(&c, embed_grad, dy, T * H, t);
-        BUF(&c, embed_grad, ids, T, DT_I32, .ints = random_ints(T, V));
-        emit(s, &c, what);
+        for (int cut = 0; cut < 2; cut++) { /* all rows, or those of ids 4 .. 8 of 11 */
+            const int64_t first = cut ? 4 : 0, rows_here = cut ? 5 : V;
+            snprintf(what, sizeof what, "%dx%d%s", (int)T, (int)H, cut ? ", some ids" : "");
+            CASE(&c, embed, .T = T, .H = H, .V = rows_here, .first = first, .dtype = t);
+            BUF(&c, embed, y, T * H, t, .out = true);
+            BUF(&c, embed, w, rows_here * H, t);
+            BUF(&c, embed, ids, T, DT_I32, .ints = random_ints(T, V));
+            emit(s, &c, what);
+            CASE(&c, embed_grad, .T = T, .H = H, .V = rows_here, .first = first, .dtype = t);
+            BUF(&c, embed_grad, dw, rows_here * H, DT_F32, .out = true);
+            BUF(&c, embed_grad, dy, T * H, t);
+            BUF(&c, embed_grad, ids, T, DT_I32, .ints = random_ints(T, V));
+            emit(s, &c, what);
+        }
+        snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
         CASE(&c, bias_grad, .T = T, .n = H, .dtype = t);
         BUF(&c, bias_grad, db, H, DT_F32, .out = true);
         BUF(&c, bias_grad, dy, T * H, t);
@@ -280,6 +285,30 @@ static void list_dropout(struct sink s, enum dtype t)
     }
 }
 
+/* The vocabulary is cut among ranks, of which this one has the second part. */
+static void list_xent_cut(struct sink s, enum dtype t, int64_t n, int64_t V, const int32_t *target)
+{
+    struct test_case c;
+    enum { RANKS = 3 };
+    char what[40];
+    const int64_t first = V / 4, here = V / 3;
+    snprintf(what, sizeof what, "%dx%d of %d", (int)n, (int)here, (int)V);
+    CASE(&c, xent_part, .n = n, .V = here, .first = first, .dtype = DT_F32);
+    BUF(&c, xent_part, part, n * 3, DT_F32, .out = true);
+    BUF(&c, xent_part, logits, n * here, DT_F32, .spread = 20);
+    BUF(&c, xent_part, target, n, DT_I32, .ints = target);
+    emit(s, &c, what);
+    CASE(&c, xent, .n = n, .V = here, .first = first, .all = V, .ranks = RANKS, .scale = 0.25,
+         .dtype = DT_F32, .d_dtype = t);
+    BUF(&c, xent, nll, n, DT_F32, .out = true);
+    BUF(&c, xent, dlogits, n * here, t, .out = true);
+    BUF(&c, xent, parts, RANKS * n * 3, DT_F32, .offset = 9, .spread = 2);
+    BUF(&c, xent, logits, n * here, DT_F32, .spread = 5);
+    BUF(&c, xent, target, n, DT_I32, .ints = target);
+    BUF(&c, xent, weight, n, DT_F32, .offset = 1);
+    emit(s, &c, what);
+}
+
 static void list_loss(struct sink s, enum dtype t)
 {
     struct test_case c;
@@ -297,6 +326,7 @@ static void list_loss(struct sink s, enum dtype t)
         BUF(&c, xent, target, n, DT_I32, .ints = target);
         BUF(&c, xent, weight, n, DT_F32, .offset = 1);
         emit(s, &c, what);
+        list_xent_cut(s, t, n, V, target);
         CASE(&c, argmax, .n = n, .V = V, .dtype = DT_F32);
         BUF(&c, argmax, y, n, DT_I32, .out = true);
         BUF(&c, argmax, logits, n * V, DT_F32, .spread = 3);

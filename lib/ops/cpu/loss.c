@@ -31,15 +31,43 @@ INLINE float row_max_sum(const float *x, int64_t V, float *total)
     return max;
 }
 
+/* What softmax needs of a row: of all logits, or from the parts of all ranks. hit: the target's. */
+struct row {
+    float max, sum, hit;
+};
+INLINE struct row whole_row(const float *x, int64_t V, int64_t target)
+{
+    struct row r = {.hit = target >= 0 && target < V ? x[target] : 0};
+    r.max = row_max_sum(x, V, &r.sum);
+    return r;
+}
+INLINE struct row joined_row(const struct op_xent *a, int64_t row)
+{
+    struct row r = {.max = -INFINITY};
+    const float *part = (const float *)a->parts + row * 3;
+    for (int32_t i = 0; i < a->ranks; i++) {
+        const float max = part[i * a->n * 3];
+        r.max = max > r.max ? max : r.max;
+    }
+    for (int32_t i = 0; i < a->ranks; i++) {
+        const float *p = part + i * a->n * 3;
+        r.sum += p[1] * expf(p[0] - r.max);
+        r.hit += p[2];
+    }
+    return r;
+}
+
 INLINE void xent_row(const struct op_xent *a, int64_t row, enum dtype to)
 {
-    const int64_t V = a->V;
+    const int64_t V = a->V, all = a->parts ? a->all : V;
     const float *x = (const float *)a->logits + row * V;
-    const int32_t target = a->target[row];
-    const bool counts = target >= 0 && target < V;
-    const float hit = counts ? x[target] : 0;
-    float sum, max = row_max_sum(x, V, &sum);
-    ((float *)a->nll)[row] = counts ? max + logf(sum) - hit : 0;
+    const bool counts = a->target[row] >= 0 && a->target[row] < all;
+    const int64_t target = a->target[row] - (a->parts ? a->first : 0); /* in x */
+    const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target);
+    const float max = r.max, sum = r.sum;
+    const bool here = target >= 0 && target < V;
+    const float hit = here ? x[target] : 0; /* dx may be x */
+    ((float *)a->nll)[row] = counts ? max + logf(sum) - r.hit : 0;
     if (!a->dlogits) return;
     void *dx = elem(a->dlogits, row * V, to);
     if (!counts) {
@@ -50,10 +78,20 @@ INLINE void xent_row(const struct op_xent *a, int64_t row, enum dtype to)
     const float at_target = scale * (expf(hit - max) / sum - 1);
     for (int64_t i = 0; i < V; i += VL)
         v_put(dx, i, to, V - i, v_exp(v_get(x, i, DT_F32, V - i) - max) * each);
-    v_put(dx, target, to, 1, v_set(at_target));
+    if (here) v_put(dx, target, to, 1, v_set(at_target));
 }
 
 CPU_OP(xent) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->d_dtype, xent_row, a, row); }
+
+CPU_OP(xent_part)
+{
+    PARALLEL_FOR(d, row, a->n)
+    {
+        const float *x = (const float *)a->logits + row * a->V;
+        const struct row r = whole_row(x, a->V, a->target[row] - a->first);
+        memcpy((float *)a->part + row * 3, &r, sizeof r);
+    }
+}
 
 /* A partial sum: fp32 in short runs of each lane, then double. */
 INLINE double sum_block(const struct op_sum *a, int64_t from, int64_t to, enum dtype t)

@@ -12,7 +12,22 @@ INLINE void copy_row(void *y, int64_t to, const void *x, int64_t from, int64_t H
     memcpy(elem(y, to * H, t), elem(x, from * H, t), (size_t)H * dtype_size(t));
 }
 
-CPU_OP(embed) { PARALLEL_FOR(d, t, a->T) copy_row(a->y, t, a->w, a->ids[t], a->H, a->dtype); }
+/* The row of an id in a matrix of the ids [first, first + V); negative: it has none. */
+INLINE int64_t row_of(int32_t id, int64_t first, int64_t V)
+{
+    const int64_t row = id - first;
+    return row < V ? row : -1;
+}
+
+INLINE void embed_row(const struct op_embed *a, int64_t t)
+{
+    const int64_t row = row_of(a->ids[t], a->first, a->V);
+    if (row >= 0)
+        copy_row(a->y, t, a->w, row, a->H, a->dtype);
+    else
+        memset(elem(a->y, t * a->H, a->dtype), 0, (size_t)a->H * dtype_size(a->dtype));
+}
+CPU_OP(embed) { PARALLEL_FOR(d, t, a->T) embed_row(a, t); }
 
 CPU_OP(gather) { PARALLEL_FOR(d, i, a->n) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype); }
 
@@ -32,10 +47,12 @@ CPU_OP(scatter)
 INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int64_t to,
                                enum dtype t)
 {
-    for (int64_t row = 0; row < a->T; row++) {
-        float *dw = (float *)a->dw + a->ids[row] * a->H;
+    for (int64_t token = 0; token < a->T; token++) {
+        const int64_t row = row_of(a->ids[token], a->first, a->V);
+        if (row < 0) continue;
+        float *dw = (float *)a->dw + row * a->H;
         for (int64_t i = from; i < to; i += VL) {
-            vf sum = v_get(dw, i, DT_F32, to - i) + v_get(a->dy, row * a->H + i, t, to - i);
+            vf sum = v_get(dw, i, DT_F32, to - i) + v_get(a->dy, token * a->H + i, t, to - i);
             v_put(dw, i, DT_F32, to - i, sum);
         }
     }

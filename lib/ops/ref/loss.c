@@ -2,27 +2,62 @@
 /* Reference of softmax cross-entropy, sums and argmax. */
 #include "ref.h"
 
+/* Of a row of logits, or of one rank's part of it. */
+struct row {
+    REAL max, sum, hit; /* hit: the target's logit */
+};
+
+static struct row row_of(const void *logits, int64_t at, int64_t V, int64_t target, enum dtype t)
+{
+    struct row r = {.max = -(REAL)INFINITY};
+    for (int64_t j = 0; j < V; j++) r.max = fmax(r.max, get(logits, at + j, t));
+    for (int64_t j = 0; j < V; j++) r.sum += exp(get(logits, at + j, t) - r.max);
+    if (target >= 0 && target < V) r.hit = get(logits, at + target, t);
+    return r;
+}
+
+/* Of the whole row t, from all ranks' parts. */
+static struct row joined(const struct op_xent *a, int64_t t)
+{
+    struct row r = {.max = -(REAL)INFINITY};
+    for (int32_t i = 0; i < a->ranks; i++)
+        r.max = fmax(r.max, get(a->parts, (i * a->n + t) * 3, a->dtype));
+    for (int32_t i = 0; i < a->ranks; i++) {
+        const int64_t at = (i * a->n + t) * 3;
+        r.sum += get(a->parts, at + 1, a->dtype) * exp(get(a->parts, at, a->dtype) - r.max);
+        r.hit += get(a->parts, at + 2, a->dtype);
+    }
+    return r;
+}
+
 static void xent_row(const struct op_xent *a, int64_t t)
 {
-    const int64_t at = t * a->V;
-    const int32_t target = a->target[t];
-    const bool counts = target >= 0 && target < a->V;
-    REAL max = -(REAL)INFINITY, sum = 0;
-    for (int64_t j = 0; j < a->V; j++) max = fmax(max, get(a->logits, at + j, a->dtype));
-    for (int64_t j = 0; j < a->V; j++) sum += exp(get(a->logits, at + j, a->dtype) - max);
-    REAL nll = counts ? max + log(sum) - get(a->logits, at + target, a->dtype) : 0;
-    put(a->nll, t, a->dtype, nll);
+    const int64_t at = t * a->V, first = a->parts ? a->first : 0, all = a->parts ? a->all : a->V;
+    const int64_t target = a->target[t];
+    const bool counts = target >= 0 && target < all;
+    const struct row r = a->parts ? joined(a, t) : row_of(a->logits, at, a->V, target, a->dtype);
+    put(a->nll, t, a->dtype, counts ? r.max + log(r.sum) - r.hit : 0);
     if (!a->dlogits) return;
     REAL scale = counts ? get(a->weight, t, a->dtype) * (REAL)a->scale : 0;
     for (int64_t j = 0; j < a->V; j++) {
-        REAL p = exp(get(a->logits, at + j, a->dtype) - max) / sum;
-        put(a->dlogits, at + j, a->d_dtype, scale * (p - (j == target)));
+        REAL p = exp(get(a->logits, at + j, a->dtype) - r.max) / r.sum;
+        put(a->dlogits, at + j, a->d_dtype, scale * (p - (first + j == target)));
     }
 }
 
 REF_OP(xent)
 {
     for (int64_t t = 0; t < a->n; t++) xent_row(a, t);
+}
+
+REF_OP(xent_part)
+{
+    for (int64_t t = 0; t < a->n; t++) {
+        const struct row r = row_of(a->logits, t * a->V, a->V, a->target[t] - a->first, a->dtype);
+        put(a->part, t * 3, a->dtype, r.max);
+        put(a->part, t * 3 + 1, a->dtype, r.sum);
+        put(a->part, t * 3 + 2, a->dtype, r.hit);
+    }
 }
 
 REF_OP(sum)

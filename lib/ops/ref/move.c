@@ -9,15 +9,23 @@ static void copy_row(void *y, int64_t to, const void *x, int64_t from, int64_t H
 
 REF_OP(embed)
 {
-    for (int64_t t = 0; t < a->T; t++) copy_row(a->y, t, a->w, a->ids[t], a->H, a->dtype);
+    for (int64_t t = 0; t < a->T; t++) {
+        const int64_t row = a->ids[t] - a->first;
+        if (row >= 0 && row < a->V)
+            copy_row(a->y, t, a->w, row, a->H, a->dtype);
+        else
+            memset(elem(a->y, t * a->H, a->dtype), 0, (size_t)a->H * dtype_size(a->dtype));
+    }
 }
 
 REF_OP(embed_grad)
 {
     enum dtype real = real_of(a->dtype);
-    for (int64_t t = 0; t < a->T; t++)
-        for (int64_t i = 0; i < a->H; i++)
-            add_to(a->dw, a->ids[t] * a->H + i, real, get(a->dy, t * a->H + i, a->dtype));
+    for (int64_t t = 0; t < a->T; t++) {
+        const int64_t row = a->ids[t] - a->first;
+        for (int64_t i = 0; i < a->H && row >= 0 && row < a->V; i++)
+            add_to(a->dw, row * a->H + i, real, get(a->dy, t * a->H + i, a->dtype));
+    }
 }
 
 REF_OP(gather)
