@@ -40,13 +40,16 @@ TINY float tiny_value(const char *name, uint32_t i)
     return strstr(name, "embed") ? u : u / 4;
 }
 
-/* master: of the trained ones; NULL: there is none. */
+/* The blocks of the whole tensors that are here. master: of the trained ones; NULL: there is none.
+ */
 TINY void tiny_weights(struct weights *w, const struct weights_state *master)
 {
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
         float *v = malloc(p->n * sizeof *v);
-        for (size_t j = 0; j < p->n; j++) v[j] = tiny_value(p->name, (uint32_t)j);
+        for (struct param_run r = {0}; param_next(p, SIZE_MAX, &r);)
+            for (size_t j = 0; j < r.n; j++)
+                v[r.at + j] = tiny_value(p->name, (uint32_t)(r.whole + j));
         weights_set(w, master, p, 0, p->n, v);
         free(v);
     }

@@ -12,7 +12,7 @@
     [HF_ROLE_##role] = {HF_##bucket,      HF_BLOCK_##block, HF_PARAM_##kind, HF_DIM_##rows,        \
                         HF_DIM_##columns, SHARD_##shard,    HF_##when}
 /* A bias of rows that are cut is cut with them; a bias of a sum over ranks is added once, and so is
- * whole on each. */
+ * whole on each. The norm of a head is that of the heads of all ranks. */
 const struct hf_role_info hf_roles[HF_ROLES] = {
     ROLE(EMBED, EMBED, EMBED, EMBEDDING, VOCAB, HIDDEN, VOCAB, ALWAYS),
     ROLE(NORM1, LAYER, NORM1, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
@@ -22,8 +22,8 @@ const struct hf_role_info hf_roles[HF_ROLES] = {
     ROLE(Q_BIAS, LAYER, QKV_BIAS, BIAS, QUERY, ONE, ROWS, IF_QKV_BIAS),
     ROLE(K_BIAS, LAYER, QKV_BIAS, BIAS, KEYS, ONE, ROWS, IF_QKV_BIAS),
     ROLE(V_BIAS, LAYER, QKV_BIAS, BIAS, KEYS, ONE, ROWS, IF_QKV_BIAS),
-    ROLE(Q_NORM, LAYER, Q_NORM, NORM, HEAD, ONE, REPLICATED, IF_QK_NORM),
-    ROLE(K_NORM, LAYER, K_NORM, NORM, HEAD, ONE, REPLICATED, IF_QK_NORM),
+    ROLE(Q_NORM, LAYER, Q_NORM, NORM, HEAD, ONE, PARTIAL, IF_QK_NORM),
+    ROLE(K_NORM, LAYER, K_NORM, NORM, HEAD, ONE, PARTIAL, IF_QK_NORM),
     ROLE(O, LAYER, O, MATRIX, HIDDEN, QUERY, COLUMNS, ALWAYS),
     ROLE(O_BIAS, LAYER, O_BIAS, BIAS, HIDDEN, ONE, REPLICATED, IF_O_BIAS),
     ROLE(NORM2, LAYER, NORM2, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),

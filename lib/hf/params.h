@@ -37,8 +37,13 @@ enum hf_when {
     HF_WHENS
 };
 /* How a parameter is cut among the ranks of a tensor-parallel group. The rows of SHARD_VOCAB may be
- * cut unevenly. */
-enum shard { SHARD_REPLICATED, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
+ * cut unevenly. A parameter that is not cut is on every rank: each has its whole gradient, or with
+ * SHARD_PARTIAL a part, and the gradient is the sum over the ranks. */
+enum shard { SHARD_REPLICATED, SHARD_PARTIAL, SHARD_ROWS, SHARD_COLUMNS, SHARD_VOCAB };
+static inline bool shard_is_cut(enum shard s)
+{
+    return s != SHARD_REPLICATED && s != SHARD_PARTIAL;
+}
 /* The parts of a model, in the order of the forward pass. */
 enum hf_bucket { HF_EMBED, HF_LAYER, HF_HEAD };
 /* Parameters of one block lie side by side in memory, in the order of the roles, as one matrix of

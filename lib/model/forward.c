@@ -175,6 +175,7 @@ static const void *embed(struct stage *s, const struct pass *p)
                                            .V = w->m.vocab,
                                            .first = w->m.vocab_first,
                                            .dtype = w->compute});
+    parallel_sum(w, s->h, p->b.T * H, w->compute); /* of one row and zeros */
     op_cast(w->device,
             &(struct op_cast){
                 .y = s->branch, .x = s->h, .n = p->b.T * H, .to = w->accum, .from = w->compute});

@@ -2,6 +2,7 @@
 /* The output projection and the loss, a chunk of targets at a time, so that the logits of a whole
  * micro-batch never exist. */
 #include "model/model_impl.h"
+#include "parallel/collect.h"
 
 void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int64_t count)
 {
@@ -34,14 +35,19 @@ static void chunk_loss(struct stage *s, struct pass *p, int64_t i, int64_t c, vo
 {
     const struct weights *w = s->w;
     head_logits(s, p, at(p->rows, i, DT_I32), c);
+    parallel_parts(s, at(p->target, i, DT_I32), c);
     op_xent(w->device, &(struct op_xent){.nll = at(p->nll, i, w->accum),
                                          .dlogits = dlogits,
                                          .logits = s->logits,
+                                         .parts = s->parts,
                                          .target = at(p->target, i, DT_I32),
                                          .weight = at(p->weight, i, w->accum),
                                          .scale = scale,
                                          .n = c,
                                          .V = w->m.vocab,
+                                         .first = w->m.vocab_first,
+                                         .all = w->whole.vocab,
+                                         .ranks = collect_size(w->tp),
                                          .dtype = w->accum,
                                          .d_dtype = w->compute});
 }
@@ -77,6 +83,7 @@ void head_backward(struct stage *s, struct pass *p, double scale)
     struct weights *w = s->w;
     const size_t head = w->params.head, count = (size_t)(w->m.vocab * w->m.hidden);
     chunks(s, p, s->dlogits ? s->dlogits : s->logits, scale);
+    parallel_sum(w, s->dhead, p->b.targets * w->m.hidden, w->compute);
     if (p->b.targets == 0 && w->overwrite) weights_clear(w, head, head + count);
     op_scatter(w->device, &(struct op_scatter){.y = s->dh,
                                                .x = s->dhead,

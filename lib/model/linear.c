@@ -11,10 +11,11 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                     const void *bias, int64_t out, int64_t in)
 {
     const struct weights *w = s->w;
+    const bool sums = y == s->branch; /* over the ranks, each of which has some of `in` */
     op_matmul(w->device, &(struct op_matmul){.c = y,
                                              .a = x,
                                              .b = weights_at(w, weight),
-                                             .bias = bias,
+                                             .bias = sums && !parallel_adds(w) ? NULL : bias,
                                              .m = p->b.T,
                                              .n = out,
                                              .k = in,
@@ -22,6 +23,7 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                                              .ab_dtype = w->compute,
                                              .c_dtype = linear_type(s, y)});
     lora_forward(s, p, y, x, weight);
+    if (sums) parallel_sum(w, y, p->b.T * out, w->accum);
 }
 
 void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
@@ -58,6 +60,8 @@ void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *d
 {
     matrix_dgrad(s->w, p->b.T, dx, dy, weight, out, in);
     lora_dgrad(s, p, dx, dy, weight);
+    if (dx == s->dh)
+        parallel_sum(s->w, dx, p->b.T * in, s->w->compute); /* each has some of `out` */
 }
 
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,

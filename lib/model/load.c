@@ -111,7 +111,7 @@ static int check_tied(const struct weights *w, const struct safetensors *s, stru
 static const struct params *whole_table(const struct weights *w, struct params *made, struct err *e)
 {
     if (w->params.has_embedding && w->params.has_head) return &w->params;
-    return params_make(&w->m, NULL, made, e) ? NULL : made;
+    return weights_table(w, made, e) ? NULL : made;
 }
 
 /* *first: a tensor that is not the model's; NULL: there is none. Returns their number. */

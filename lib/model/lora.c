@@ -20,10 +20,12 @@ int lora_start(struct weights *w, uint64_t seed, const struct weights_state *mas
         if (!p->adapter) continue;
         float *v = mem_alloc(p->n, sizeof *v, e);
         if (!v) return -1;
-        const double bound = is_a(p) ? 1 / sqrt((double)p->shape[1]) : 0;
+        const double bound = is_a(p) ? 1 / sqrt((double)p->whole[1]) : 0;
         const uint64_t stream = hash64(p->name, strlen(p->name), 0);
-        for (size_t j = 0; j < p->n; j++)
-            v[j] = (float)(bound * (2 * rng_uniform(seed, RNG_INIT, stream, j) - 1));
+        for (struct param_run r = {0}; param_next(p, SIZE_MAX, &r);)
+            for (size_t j = 0; j < r.n; j++)
+                v[r.at + j] =
+                    (float)(bound * (2 * rng_uniform(seed, RNG_INIT, stream, r.whole + j) - 1));
         weights_set(w, master, p, 0, p->n, v);
         mem_free(v);
     }
@@ -91,22 +93,31 @@ static int check_part(const struct weights *w, const struct peft *p, const struc
     return 0;
 }
 
+/* The adapter has matrices for exactly the layers that all ranks of the model adapt: those of this
+ * one were found. */
+static int check_layers(const struct weights *w, const struct peft *p, struct err *e)
+{
+    struct params all;
+    size_t n = 0;
+    if (weights_table(w, &all, e)) return -1;
+    for (size_t i = 0; i < all.count; i++) n += all.p[i].adapter;
+    for (size_t i = 0; i < p->count; i++) n -= p->list[i].role != PEFT_SAVED;
+    params_free(&all);
+    if (n == 0) return 0;
+    return err_set(e, ERR_DATA,
+                   "%s: the adapter has matrices for layers that this run does "
+                   "not adapt; leave lora_target as it was",
+                   p->dir);
+}
+
 int lora_load(struct weights *w, const struct peft *p, const struct weights_state *master,
               struct err *e)
 {
-    size_t used = 0;
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *x = &w->params.p[i];
         const struct hf_tensor *t = tensor_of(p, x);
         if (check_part(w, p, x, t, e)) return -1;
         if (t && load_one(w, x, t, master, e)) return -1;
-        used += x->adapter;
     }
-    for (size_t i = 0; i < p->count; i++) used -= p->list[i].role != PEFT_SAVED;
-    if (used)
-        return err_set(e, ERR_DATA,
-                       "%s: the adapter has matrices for layers that this run does "
-                       "not adapt; leave lora_target as it was",
-                       p->dir);
-    return 0;
+    return check_layers(w, p, e);
 }

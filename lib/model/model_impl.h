@@ -56,6 +56,17 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
 void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
                 bool add);
 
+/* ---- parallel.c: the ranks among which each layer is cut; alone these do nothing ---- */
+/* x[n] = the ranks' sum */
+void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);
+/* True on the rank that adds what must be in a sum over the ranks once. */
+bool parallel_adds(const struct weights *w);
+/* True where the vocabulary is cut. */
+bool parallel_cuts(const struct weights *w);
+void parallel_plan(struct stage *s, struct plan *plan, int time); /* s->parts, at that time */
+/* s->parts = what each rank's part of the logits[c,V] gives op_xent */
+void parallel_parts(struct stage *s, const int32_t *target, int64_t c);
+
 /* ---- forward.c ---- */
 /* One layer: the residual stream enters as x + r (r NULL: x) and leaves as res2 + branch.
  * recompute: for backward, from the stored res1 and only up to what backward reads. */

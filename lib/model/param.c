@@ -61,13 +61,14 @@ static struct param adapter(const struct param *base, const char *factor)
     return p;
 }
 
-/* Its columns are cut like the layer's. */
+/* Its columns are cut like the layer's. Where the rows of B are cut instead, each rank has the
+ * gradient that comes through its rows. */
 int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {
     const uint64_t r = (uint64_t)o->lora.rank;
     *p = adapter(base, "lora_A");
-    p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_REPLICATED;
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_PARTIAL;
     p->whole[0] = r;
     p->whole[1] = base->whole[1];
     add_block(p, &(struct shard_block){.rows = r,
@@ -76,13 +77,14 @@ int param_describe_a(const struct params_options *o, const struct param *base, s
     return count_elements(p, e);
 }
 
-/* Its rows are cut like the layer's. */
+/* Its rows are cut like the layer's. Where the columns of A are cut instead, each rank has the
+ * gradient that comes through its part of x A^T. */
 int param_describe_b(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {
     const uint64_t r = (uint64_t)o->lora.rank;
     *p = adapter(base, "lora_B");
-    p->shard = base->shard == SHARD_COLUMNS ? SHARD_REPLICATED : base->shard;
+    p->shard = base->shard == SHARD_COLUMNS ? SHARD_PARTIAL : base->shard;
     p->whole[0] = base->whole[0];
     p->whole[1] = r;
     for (int i = 0; i < base->blocks; i++)

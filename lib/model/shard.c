@@ -12,7 +12,7 @@ int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
               struct shard_block *b)
 {
     *b = (struct shard_block){.rows = rows, .columns = columns};
-    if (tp <= 1 || shard == SHARD_REPLICATED) return 0;
+    if (tp <= 1 || !shard_is_cut(shard)) return 0;
     const uint64_t n = shard == SHARD_COLUMNS ? columns : rows;
     const uint64_t begin = shard_begin(n, tp, at), end = shard_begin(n, tp, at + 1);
     *(shard == SHARD_COLUMNS ? &b->column : &b->row) = begin;

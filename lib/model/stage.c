@@ -46,7 +46,7 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     s->head = p->has_head;
     if (check(s, e)) return -1;
     if (s->o.passes < 1) s->o.passes = 1;
-    if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->m.vocab);
+    if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->most_vocab);
     if (s->o.chunk > o->tokens) s->o.chunk = o->tokens;
     s->pass = mem_alloc((size_t)s->o.passes, sizeof *s->pass, e);
     s->layer = mem_alloc((size_t)s->o.passes * count, sizeof *s->layer, e);

@@ -64,10 +64,12 @@ struct stage {
     struct pass *pass;         /* [o.passes] */
     struct activations *layer; /* [passes, layers of the model] */
     /* shared by all passes */
-    void *branch;                /* [T,H] accumulation type: to be added to the stream */
-    void *h;                     /* [T,H] h1 and h2 */
-    void *z, *rot;               /* [T,I], [T,qkv_width] where they are recomputed */
-    void *head_in, *logits;      /* [C,H], [C,V] accumulation type */
+    void *branch;           /* [T,H] accumulation type: to be added to the stream */
+    void *h;                /* [T,H] h1 and h2 */
+    void *z, *rot;          /* [T,I], [T,qkv_width] where they are recomputed */
+    void *head_in, *logits; /* [C,H], [C,V] accumulation type */
+    void
+        *parts; /* [ranks,C,3] accumulation type: see op_xent; NULL where the vocabulary is whole */
     void *dlogits, *dhead;       /* [C,V], [T,H] */
     void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] [T,qkv_width] [T,q_width] */
     void *loss;                  /* double: sum of weight * nll */
@@ -89,6 +91,9 @@ void stage_bind(struct stage *s);
 void stage_free(struct stage *s);
 /* The largest micro-batch forward and, with gradients, backward; for memory_place. */
 void stage_rehearse(struct stage *s);
+
+/* The bytes of the largest collective that the stage queues among the ranks of w->tp; 0: none. */
+size_t stage_collective(const struct stage *s);
 
 /* ---- a pass ---- */
 /* Uploads the micro-batch p->b, of at most o.tokens. */

@@ -139,6 +139,7 @@ static void declare_head(const struct declare *d)
     const int head = head_time(s);
     add(d, PLAN_WORKSPACE, "head_in", -1, C * H, s->w->compute, head, head, &s->head_in);
     add(d, PLAN_WORKSPACE, "logits", -1, C * V, s->w->accum, head, head, &s->logits);
+    parallel_plan(s, d->plan, head);
 }
 
 static void declare_head_backward(const struct declare *d)

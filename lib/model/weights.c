@@ -15,7 +15,8 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
                           .length = o->length,
                           .lora = o->params.lora,
                           .has_gradients = o->gradients,
-                          .device = d};
+                          .device = d,
+                          .tp = o->tp};
     w->accum = o->compute == DT_F64 ? DT_F64 : DT_F32;
     if (o->length < 1 || o->length > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a document of %lld tokens does not fit",
@@ -23,6 +24,7 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     if (model_local(m, o->params.tp, o->params.at, &w->m, e) ||
         params_make(m, &o->params, &w->params, e))
         return -1;
+    w->most_vocab = o->params.tp > 1 ? (m->vocab - 1) / o->params.tp + 1 : m->vocab;
     w->staging = mem_alloc(STAGING, sizeof(double), e);
     if (!w->staging) return -1;
     plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
@@ -32,6 +34,13 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
                  PLAN_ALWAYS, 0, &w->gradients);
     rotary_plan(w, plan);
     return 0;
+}
+
+int weights_table(const struct weights *w, struct params *t, struct err *e)
+{
+    struct params_options o = w->made;
+    o.first = o.end = o.tp = o.at = 0;
+    return params_make(&w->whole, &o, t, e);
 }
 
 void weights_free(struct weights *w)

@@ -9,14 +9,18 @@
 #include "model/model.h"
 #include "ops/ops.h"
 
+struct comm;
+
 struct weights_options {
     enum dtype compute;           /* DT_BF16, DT_F32; DT_F64 on a device that has it */
     bool gradients;               /* trained parameters have gradients; false: forward only */
     int64_t length;               /* positions of the longest document */
-    struct params_options params; /* the layers, and what is frozen in them */
+    struct params_options params; /* the layers, and what is frozen in them; this rank's part */
+    struct comm *tp;              /* the params.tp ranks that each have a part; NULL: one has all */
 };
 struct weights {
     struct model whole, m;      /* the model; the descriptor of what this rank computes of it */
+    int64_t most_vocab;         /* the most rows of the vocabulary that a rank has */
     struct params_options made; /* the options of params, which are of the whole model */
     struct params params;
     enum dtype compute; /* the type of the values */
@@ -25,6 +29,7 @@ struct weights {
     struct lora_options lora;
     bool has_gradients;
     struct device *device;
+    struct comm *tp;       /* see weights_options */
     void *values;          /* [params.total] compute type */
     void *gradients;       /* [params.trained] accumulation type */
     void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
@@ -44,6 +49,9 @@ struct weights_state {
 int weights_init(struct weights *w, const struct model *m, const struct weights_options *o,
                  struct device *d, struct plan *plan, struct err *e);
 void weights_free(struct weights *w);
+/* The parameter table of the whole model with the same options, for a rank that has a part of it;
+ * params_free. */
+int weights_table(const struct weights *w, struct params *t, struct err *e);
 /* Fills the rotary tables, once the plan is allocated. */
 void weights_fill_rotary(struct weights *w);
 
@@ -53,6 +61,17 @@ void weights_fill_rotary(struct weights *w);
 void weights_begin(struct weights *w);
 /* Clears the gradient of elements [from, to), unless they are frozen. */
 void weights_clear(struct weights *w, size_t from, size_t to);
+/* After the last backward pass of a step: gradients of which each rank of w->tp has a part become
+ * their sum (parallel.c). */
+void weights_sum_partial(struct weights *w);
+/* The elements of a trained matrix that is the embedding and the output projection; 0: none is. */
+size_t weights_tied(const struct weights *w);
+/* Its gradient becomes the sum of those in the first and in the last stage, which are the ranks of
+ * `ends`; NULL: one stage is both. */
+void weights_sum_tied(struct weights *w, struct comm *ends);
+/* True where this rank counts element `at` of the gradients in the norm: what several ranks of one
+ * model hold is counted by one of them. *end is lowered to where another answer may begin. */
+bool weights_counted(const struct weights *w, size_t at, size_t *end);
 /* True if the block at this offset has a gradient. */
 static inline bool weights_trained(const struct weights *w, size_t offset)
 {

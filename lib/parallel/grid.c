@@ -63,3 +63,12 @@ int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i)
 }
 
 bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
+
+bool mesh_cuts(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_PP] > 1; }
+
+void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end)
+{
+    const int stages = m->size[MESH_PP];
+    *first = (int)shard_begin((uint64_t)layers, stages, stage);
+    *end = (int)shard_begin((uint64_t)layers, stages, stage + 1);
+}

@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 
 struct comm;
+struct plan;
 struct world;
 
 /* The axes in Megatron-LM's order, the fastest first:
@@ -59,6 +60,20 @@ int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, 
 int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i);
 /* True on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
+
+/* True if ranks have parts of the model: by tensors, by layers, or both. */
+bool mesh_cuts(const struct mesh *m);
+/* The layers [*first, *end) of a stage, of a model of so many: equal parts, or the first have one
+ * more. */
+void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end);
+
+/* ---- groups ---- */
+/* One of mesh.comm; NULL where this rank is not in the group, or alone in it. */
+struct comm *mesh_group(const struct mesh *m, int group);
+/* Declares the host memory that collectives go through. bytes: those of each group's largest
+ * collective; 0: the group has none, or its user declares its memory, as zero.h does. Groups of the
+ * same ranks have it together. */
+void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct plan *p);
 
 /* ---- all ranks, in host memory; see comm/world.h for details ---- */
 /* rc, and e when it is not 0, are this rank's. 0 when rc is 0 on all ranks; else -1, and all have

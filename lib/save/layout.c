@@ -36,37 +36,50 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
 }
 
 /* peft wants a tied model's one matrix under both of its names. */
-static int add_tied(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
+static int add_tied(struct layout *c, const struct params *t, const struct param *p,
+                    enum dtype dtype, struct err *e)
 {
     const struct weights *w = c->weights;
     struct param head = *p;
-    if (!w->params.nlora || !w->m.tied || p->offset != w->params.embed) return 0;
+    if (!w->params.nlora || !w->m.tied || p->offset != t->embed) return 0;
     snprintf(head.name, sizeof head.name, "%s", hf_family_tensor(w->m.family, HF_ROLE_HEAD));
     return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 
 /* An adapter's matrices are saved in fp32. */
-static int add_param(struct layout *c, const struct param *p, enum dtype dtype, struct err *e)
+static int add_param(struct layout *c, const struct params *t, const struct param *p,
+                     enum dtype dtype, struct err *e)
 {
     if (!layout_saves(c, p)) return 0;
     if (p->adapter) dtype = DT_F32;
     if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
-    if (p->trained && add_tied(c, p, dtype, e)) return -1;
+    if (p->trained && add_tied(c, t, p, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
         if (add(c, &c->parts[i], p, OPTIMIZER, layout_dtype(c->parts[i].type), e)) return -1;
     return 0;
 }
 
-/* Adds every tensor, with the position up to which updates may go once it is read. */
-static int add_params(struct layout *c, enum dtype dtype, struct err *e)
+/* Adds every tensor of a table, with the position up to which updates may go once it is read. */
+static int add_params(struct layout *c, const struct params *t, enum dtype dtype, struct err *e)
 {
-    const struct params *p = &c->weights->params;
-    for (size_t i = 0; i < p->count; i++) {
-        if (add_param(c, &p->p[i], dtype, e)) return -1;
+    for (size_t i = 0; i < t->count; i++) {
+        if (add_param(c, t, &t->p[i], dtype, e)) return -1;
         if (c->count)
-            c->tensors[c->count - 1].passed = i + 1 < p->count ? p->p[i + 1].place : p->places;
+            c->tensors[c->count - 1].passed = i + 1 < t->count ? t->p[i + 1].place : t->places;
     }
     return 0;
+}
+
+/* The tensors of the whole model, whichever part of it is here. */
+static int add_whole(struct layout *c, enum dtype dtype, struct err *e)
+{
+    const struct weights *w = c->weights;
+    struct params t;
+    if (!mesh_cuts(c->mesh)) return add_params(c, &w->params, dtype, e);
+    int rc = weights_table(w, &t, e);
+    if (rc == 0) rc = add_params(c, &t, dtype, e);
+    params_free(&t);
+    return rc;
 }
 
 static void add_part(struct layout *c, const struct save_part *s)
@@ -99,7 +112,7 @@ int layout_make(struct layout *c, struct weights *w, const struct mesh *m, bool 
         if (!strcmp(state[i].name, "master")) c->best = c->nparts;
         add_part(c, &state[i]);
     }
-    if (add_params(c, dtype, e)) return -1;
+    if (add_whole(c, dtype, e)) return -1;
     c->list = (struct saver_list){
         .tensors = c->tensors,
         .files = {{w->params.nlora ? "adapter_model" : "model", false}, {"optimizer", true}},

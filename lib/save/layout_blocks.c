@@ -45,15 +45,23 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
     return 0;
 }
 
-/* Adds the blocks of the data-parallel ranks through coordinates `at`, which have the table t. Of a
- * tensor that every tensor-parallel rank has whole, the first rank's copy is saved. */
+/* True if a rank before these has the tensor too: the first tensor-parallel one has those that are
+ * not cut, and the first stage has a tied model's one matrix. */
+static bool is_copy(const struct layout *c, const struct params *t, const struct param *p,
+                    const int at[MESH_AXES])
+{
+    const bool last = c->weights->whole.tied && t->has_head && !t->has_embedding;
+    return (!shard_is_cut(p->shard) && at[MESH_TP] > 0) || (last && p->offset == t->embed);
+}
+
+/* Adds the blocks of the data-parallel ranks through coordinates `at`, which have the table t. */
 static int add_table(struct layout *c, const struct params *t, const int at[MESH_AXES],
                      bool sharded, struct err *e)
 {
     for (size_t i = 0; i < t->count; i++) {
         const struct param *p = &t->p[i];
         size_t offset = p->offset;
-        if (!layout_saves(c, p) || (p->shard == SHARD_REPLICATED && at[MESH_TP] > 0)) continue;
+        if (!layout_saves(c, p) || is_copy(c, t, p, at)) continue;
         for (int k = 0; k < p->blocks; k++) {
             struct layout_block b = {.place = p->place,
                                      .width = p->rank == 2 ? p->whole[1] : 1,
@@ -77,28 +85,36 @@ static int in_order(const void *x, const void *y)
     return c ? c : compare(a->from, b->from);
 }
 
-/* Adds the blocks of all tensor-parallel ranks. */
-static int add_tables(struct layout *c, bool sharded, struct err *e)
+/* Adds the blocks of the ranks with those coordinates, which this rank may be one of. */
+static int add_ranks(struct layout *c, const int at[MESH_AXES], bool sharded, struct err *e)
 {
     const struct weights *w = c->weights;
-    int rc = 0, at[MESH_AXES] = {0, 0, 0, c->mesh->at[MESH_PP]};
-    for (int tp = 0; tp < c->mesh->size[MESH_TP] && rc == 0; tp++) {
-        struct params_options o = w->made;
-        struct params t;
-        o.at = at[MESH_TP] = tp;
-        rc = params_make(&w->whole, &o, &t, e);
-        if (rc == 0) rc = add_table(c, &t, at, sharded, e);
-        params_free(&t);
+    struct params_options o = w->made;
+    struct params t;
+    o.at = at[MESH_TP];
+    mesh_layers(c->mesh, w->whole.layers, at[MESH_PP], &o.first, &o.end);
+    int rc = params_make(&w->whole, &o, &t, e);
+    if (rc == 0) rc = add_table(c, &t, at, sharded, e);
+    params_free(&t);
+    return rc;
+}
+
+static int add_all(struct layout *c, bool sharded, struct err *e)
+{
+    const int *size = c->mesh->size;
+    int rc = 0, at[MESH_AXES] = {0};
+    if (!mesh_cuts(c->mesh)) return add_table(c, &c->weights->params, at, sharded, e);
+    for (int r = 0; r < size[MESH_TP] * size[MESH_PP] && rc == 0; r++) {
+        at[MESH_TP] = r % size[MESH_TP];
+        at[MESH_PP] = r / size[MESH_TP];
+        rc = add_ranks(c, at, sharded, e);
     }
     return rc;
 }
 
 int layout_list(struct layout *c, bool sharded, struct err *e)
 {
-    const int at[MESH_AXES] = {[MESH_PP] = c->mesh->at[MESH_PP]};
-    const bool one = c->mesh->size[MESH_TP] == 1;
-    if (one ? add_table(c, &c->weights->params, at, sharded, e) : add_tables(c, sharded, e))
-        return -1;
+    if (add_all(c, sharded, e)) return -1;
     if (c->nblocks) qsort(c->blocks, c->nblocks, sizeof *c->blocks, in_order);
     return 0;
 }

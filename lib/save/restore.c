@@ -29,11 +29,12 @@ static const struct save_part *find_part(const struct restore *r, const char *na
     return NULL;
 }
 
+/* NULL: this rank has none, but another one of the model has. */
 static const struct param *first_trained(const struct params *p)
 {
     size_t i = 0;
-    while (!p->p[i].trained) i++; /* there is one: trainer_init */
-    return &p->p[i];
+    while (i < p->count && !p->p[i].trained) i++;
+    return i < p->count ? &p->p[i] : NULL;
 }
 
 /* A run that goes on with another optimizer, or in another type, is not the same run. s NULL: the
@@ -42,7 +43,7 @@ static int check_parts(const struct restore *r, const struct safetensors *s, str
 {
     static const char *const known[] = {"master", "exp_avg", "exp_avg_sq", "momentum_buffer"};
     const struct param *p = first_trained(&r->weights->params);
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+    for (size_t k = 0; k < sizeof known / sizeof *known && p; k++) {
         char name[NAME];
         snprintf(name, sizeof name, "%s.%s", known[k], p->name);
         const struct hf_tensor *x = s ? safetensors_find(s, name) : NULL;
@@ -139,7 +140,7 @@ static int check_model(const struct restore *r, struct err *e)
     const int there = io_has(r->folder, "config.json", e);
     if (there <= 0) return there;
     int rc = hf_config_read(r->folder, &c, e) || model_from_hf(&c, &m, e) ? -1 : 0;
-    const char *what = rc ? NULL : model_difference(&r->weights->m, &m);
+    const char *what = rc ? NULL : model_difference(&r->weights->whole, &m);
     if (what)
         rc = err_set(e, ERR_CONFIG,
                      "%s/config.json: of another model: its %s is not this run's; resume with the "

@@ -72,7 +72,7 @@ static void sum_run(struct pass *p, const struct params_run *r, int rank)
 {
     const struct zero *z = p->n->zero;
     const struct params_part part = params_part(z->params, r->bucket, z->ranks, rank);
-    struct piece x = {.own = rank == z->at};
+    struct piece x = {0};
     size_t begin = r->begin, end = r->end;
     params_clip(&begin, &end, part.begin, part.end);
     for (; begin < end; begin = x.end) {
@@ -82,6 +82,7 @@ static void sum_run(struct pass *p, const struct params_run *r, int rank)
         const size_t left = x.origin + p->n->each - x.place;
         x.end = left < end - begin ? begin + left : end;
         if (x.origin < r->range) x.origin = r->range;
+        x.own = weights_counted(p->n->weights, begin, &x.end) && rank == z->at;
         sum_piece(p, &x);
     }
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/log.h"
-#include "model/schedule.h"
+#include "train/shares.h"
 #include "train/trainer_impl.h"
 
 void trainer_clear_loss(struct trainer *t)
@@ -24,44 +24,41 @@ int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
 static void note_work(const struct trainer *t, const struct micro_batch *b,
                       struct trainer_report *r)
 {
-    const struct model *m = &t->weights.m;
-    const struct params *p = &t->weights.params;
+    const struct model *m = &t->weights.whole;
+    const struct params *p = trainer_params(t);
     r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
                 model_flops(m, (double)b->T, (double)b->targets, batch_squares(b, m));
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }
 
-void trainer_forward(struct trainer *t, const struct feed_step *s, size_t *row, struct pass *p)
+/* Where a micro-batch is added: the report of a step. */
+struct noted {
+    const struct trainer *t;
+    struct trainer_report *r;
+};
+static void took(void *arg, const struct micro_batch *b)
 {
-    do {
-        *row = batch_take(&t->batch, s, *row, &p->b);
-    } while (p->b.T == 0);
-    stage_upload(&t->stage, p);
-    stage_forward(&t->stage, p);
+    const struct noted *n = arg;
+    if (shares_report(n->t->mesh)) note_work(n->t, b, n->r);
 }
 
-/* Runs the passes in the schedule's order and adds up the gradients of scale * sum(w * NLL). The
- * gradients of a layer are reduced as soon as the last pass has added its part. */
+/* Runs this rank's passes and adds up the gradients of scale * sum(w * NLL). The gradients of a
+ * layer are reduced as soon as the last pass has added its part, unless other ranks of the model
+ * have parts of them. */
 static void run_passes(struct trainer *t, const struct feed_step *s, int micro_batches,
                        double scale, struct zero_reduction *sum, struct trainer_report *r)
 {
-    const struct schedule k = {.micro_batches = micro_batches};
     const struct layer_done done = {zero_layer_done, sum};
-    size_t row = 0;
-    for (int i = 0; i < schedule_length(&k); i++) {
-        const struct action a = schedule_action(&k, i);
-        struct pass *p = &t->stage.pass[a.pass];
-        const bool ahead = a.kind == FORWARD, last = a.micro_batch == micro_batches - 1;
-        span_begin(&t->spans, ahead ? &r->time.forward : &r->time.backward);
-        if (ahead) {
-            trainer_forward(t, s, &row, p);
-            note_work(t, &p->b, r);
-        } else {
-            stage_backward(&t->stage, p, scale, last ? &done : NULL);
-        }
-        span_end(&t->spans);
-    }
+    struct noted noted = {t, r};
+    const struct pipeline_watch watch = {.spans = &t->spans,
+                                         .forward = &r->time.forward,
+                                         .backward = &r->time.backward,
+                                         .took = took,
+                                         .arg = &noted,
+                                         .done =
+                                             shares_has_sums(t->mesh, &t->weights) ? NULL : &done};
+    pipeline_train(&t->pipeline, s, micro_batches, scale, &watch);
 }
 
 /* Sums loss and squared norm over the ranks and stores them in the report. */
@@ -73,6 +70,8 @@ static int reduce(struct trainer *t, double scale, struct trainer_report *r, str
     struct norm *norm = &t->optimizer.norm;
     norm_sum(norm);
     zero_sum(z, t->stage.loss);
+    shares_loss(t->mesh, w, t->stage.loss);
+    shares_norm(t->mesh, w, norm->sumsq);
     int rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = w->device->ops->download(w->device, &loss, t->stage.loss, sizeof loss, e);
     if (rc == 0) rc = w->device->ops->download(w->device, &sumsq, norm->sumsq, sizeof sumsq, e);
@@ -113,6 +112,7 @@ static void accumulate(struct trainer *t, const struct feed_step *s, int n, doub
     trainer_clear_loss(t);
     run_passes(t, s, n, scale, &sum, r);
     if (n == 0) weights_clear(w, 0, w->params.trained);
+    shares_gradients(t->mesh, w);
     zero_reduce_rest(&sum);
 }
 

@@ -11,6 +11,7 @@
 #include "save/layout.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
+#include "train/pipeline.h"
 #include "train/span.h"
 
 struct trainer_options {
@@ -35,6 +36,8 @@ struct trainer {
     struct mesh *mesh;
     struct batch batch;
     struct balance balance;
+    struct pipeline pipeline;
+    struct params whole; /* of the model, where this rank has a part of it: trainer_params */
     struct optimizer optimizer;
     struct guard guard;
     struct spans spans;   /* of the step under way */
@@ -72,6 +75,8 @@ int trainer_alloc(struct trainer *t, struct err *e);
  * released before trainer_close. */
 void trainer_seal(struct trainer *t);
 int trainer_load(struct trainer *t, const struct safetensors *weights, struct err *e);
+/* The parameters of the whole model, of which this rank may have a part. */
+const struct params *trainer_params(const struct trainer *t);
 /* Measures FLOP/s of the model's largest layer product on this device; -1 on failure. Call it
  * between steps: it overwrites activations. */
 double trainer_peak(struct trainer *t, struct err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a forward pass that training and validation share. Internal to lib/train. */
+/* What training and validation share. Internal to lib/train. */
 #ifndef SFT_TRAIN_TRAINER_IMPL_H
 #define SFT_TRAIN_TRAINER_IMPL_H
 
@@ -10,7 +10,5 @@ void trainer_clear_loss(struct trainer *t);
 /* Deals the rows of the step to the ranks. Returns the number of this rank's micro-batches, or -1.
  */
 int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e);
-/* Runs the forward pass of this rank's next micro-batch with tokens, from *row on. There is one. */
-void trainer_forward(struct trainer *t, const struct feed_step *s, size_t *row, struct pass *p);
 
 #endif

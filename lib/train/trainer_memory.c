@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory of a trainer: planned, allocated, filled and released. */
 #include "base/mem.h"
+#include "train/shares.h"
 #include "train/trainer.h"
 
 static void rehearse(void *arg)
@@ -34,28 +35,35 @@ static void plan_reserve(struct trainer *t)
                   &t->reserve);
 }
 
+const struct params *trainer_params(const struct trainer *t)
+{
+    return t->whole.count ? &t->whole : &t->weights.params;
+}
+
 int trainer_init(struct trainer *t, const struct model *m, const struct trainer_options *o,
                  struct mesh *mesh, struct device *d, struct err *e)
 {
     *t = (struct trainer){.o = *o, .mesh = mesh, .batch = {.capacity = o->tokens}};
-    const struct weights_options w = {
-        .compute = o->compute,
-        .gradients = true,
-        .length = o->length,
-        .params = {.frozen = o->params.frozen,
-                   .arg = o->params.arg,
-                   .lora = o->params.lora,
-                   .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
-    const struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens};
+    struct weights_options w = {.compute = o->compute,
+                                .gradients = true,
+                                .length = o->length,
+                                .params = {.frozen = o->params.frozen,
+                                           .arg = o->params.arg,
+                                           .lora = o->params.lora,
+                                           .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
+    struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens};
     struct plan *plan = &t->memory.plan;
-    if (weights_init(&t->weights, m, &w, d, plan, e) ||
-        stage_init(&t->stage, &t->weights, &s, plan, e))
+    if (shares_options(m, mesh, &w, &s, e) || weights_init(&t->weights, m, &w, d, plan, e) ||
+        stage_init(&t->stage, &t->weights, &s, plan, e) ||
+        (mesh_cuts(mesh) && weights_table(&t->weights, &t->whole, e)))
         return -1;
-    if (t->weights.params.trained == 0)
+    if (trainer_params(t)->trained == 0)
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
-    if (balance_init(&t->balance, &t->weights.m, mesh->size[MESH_DP], e)) return -1;
+    if (balance_init(&t->balance, &t->weights.whole, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
+    pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
+    shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), plan);
     const bool reads = o->rooms.training.rows > 0;
     if (reads) plan_add_host(plan, PLAN_DATA, "steps", feed_rooms_bytes(&o->rooms), &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
@@ -90,5 +98,6 @@ void trainer_close(struct trainer *t)
     if (t->sealed) mem_unseal();
     stage_free(&t->stage);
     weights_free(&t->weights);
+    params_free(&t->whole);
     memory_free(&t->memory);
 }

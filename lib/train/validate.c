@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loss over a stream: forward passes only, no weight changes. */
 #include "base/log.h"
-#include "model/schedule.h"
+#include "train/shares.h"
 #include "train/trainer_impl.h"
 
-/* Adds the loss of this rank's rows of a step to t->stage.loss. */
-static int add_losses(struct trainer *t, const struct feed_step *s, struct err *e)
+/* Adds the loss of this rank's rows of the next step to t->stage.loss: 1; 0 at the end of the
+ * stream; -1 on all ranks. They agree before the first pass, in which they wait for one another. */
+static int add_losses(struct trainer *t, struct feed *f, struct feed_step *s, struct err *e)
 {
-    const int n = trainer_share(t, s, e);
-    if (n < 0) return -1;
-    const struct schedule k = {.micro_batches = n, .forward_only = true};
-    size_t row = 0;
-    for (int i = 0; i < schedule_length(&k); i++) {
-        struct pass *p = &t->stage.pass[schedule_action(&k, i).pass];
-        trainer_forward(t, s, &row, p);
-        stage_loss(&t->stage, p);
-    }
-    return 0;
+    const int more = feed_next(f, s, e), n = more == 1 ? trainer_share(t, s, e) : 0;
+    if (mesh_agree(t->mesh, more < 0 || n < 0 ? -1 : 0, e)) return -1;
+    if (more) pipeline_validate(&t->pipeline, s, n);
+    return more;
 }
 
 int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e)
@@ -28,14 +23,15 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     *r = (struct trainer_report){0};
     lora_drop(&t->stage, false, 0);
     trainer_clear_loss(t);
-    while ((rc = feed_next(f, &s, e)) == 1 && (rc = add_losses(t, &s, e)) == 0) {
+    while ((rc = add_losses(t, f, &s, e)) == 1) {
         weight += s.weight;
         r->tokens += s.tokens;
         r->label_tokens += s.label_tokens;
     }
     feed_step_free(&s);
-    if (mesh_agree(t->mesh, rc, e)) return -1;
+    if (rc) return -1;
     zero_sum(&t->optimizer.zero, t->stage.loss);
+    shares_loss(t->mesh, &t->weights, t->stage.loss);
     rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = d->ops->download(d, &loss, t->stage.loss, sizeof loss, e);
     if (mesh_agree(t->mesh, rc, e)) return -1;

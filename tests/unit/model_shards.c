@@ -102,7 +102,7 @@ static bool count_held(const struct param *p, const struct param *whole, unsigne
 static bool covered(const struct param *whole, const struct params *ranks, int tp)
 {
     unsigned char *held = calloc(whole->n, 1);
-    const int want = whole->shard == SHARD_REPLICATED ? tp : 1;
+    const int want = shard_is_cut(whole->shard) ? 1 : tp;
     bool ok = true;
     for (int r = 0; r < tp; r++) {
         const struct param *p = params_find(&ranks[r], whole->name, strlen(whole->name));

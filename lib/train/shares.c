@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cutting a model among ranks, and the sums over its parts. */
+#include "train/shares.h"
+
+#include "model/schedule.h"
+#include "parallel/collect.h"
+
+static int check(const struct model *m, const struct mesh *mesh, const struct weights_options *w,
+                 struct err *e)
+{
+    const int tp = mesh->size[MESH_TP], pp = mesh->size[MESH_PP];
+    if (pp > m->layers)
+        return err_set(e, ERR_CONFIG,
+                       "pipeline_model_parallel_size %d is more than the model's "
+                       "num_hidden_layers, which is %d; choose a smaller one",
+                       pp, (int)m->layers);
+    if (tp > 1 && w->params.lora.rank > 0 && w->params.lora.dropout > 0)
+        return err_set(e, ERR_CONFIG,
+                       "lora_dropout does not work with tensor_model_parallel_size %d yet; set "
+                       "sft_train.model_args.lora_dropout=0",
+                       tp);
+    return 0;
+}
+
+int shares_options(const struct model *m, const struct mesh *mesh, struct weights_options *w,
+                   struct stage_options *s, struct err *e)
+{
+    const int pp = mesh->size[MESH_PP], at = mesh->at[MESH_PP];
+    if (check(m, mesh, w, e)) return -1;
+    mesh_layers(mesh, m->layers, at, &w->params.first, &w->params.end);
+    w->params.tp = mesh->size[MESH_TP];
+    w->params.at = mesh->at[MESH_TP];
+    w->tp = mesh_group(mesh, MESH_TP);
+    s->passes = schedule_passes(at, pp);
+    return 0;
+}
+
+/* ---- memory ---- */
+void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, struct plan *plan)
+{
+    const size_t bytes[MESH_GROUPS] = {
+        [MESH_TP] = stage_collective(s),
+        [MESH_PP] = message,
+        [MESH_MODEL] = sizeof(double),
+        [MESH_ENDS] = weights_tied(s->w) * dtype_size(s->w->accum),
+    };
+    mesh_plan(mesh, bytes, plan);
+}
+
+/* ---- sums ---- */
+bool shares_has_sums(const struct mesh *mesh, const struct weights *w)
+{
+    return w->tp || (mesh_group(mesh, MESH_ENDS) && weights_tied(w) > 0);
+}
+
+void shares_gradients(const struct mesh *mesh, struct weights *w)
+{
+    weights_sum_partial(w);
+    weights_sum_tied(w, mesh_group(mesh, MESH_ENDS));
+}
+
+void shares_loss(const struct mesh *mesh, struct weights *w, double *loss)
+{
+    struct comm *pp = mesh_group(mesh, MESH_PP);
+    collect_broadcast(w->device, pp, loss, sizeof *loss, mesh->size[MESH_PP] - 1);
+    collect_join(w->device, pp);
+}
+
+void shares_norm(const struct mesh *mesh, struct weights *w, double *sumsq)
+{
+    struct comm *all = mesh_group(mesh, MESH_MODEL);
+    collect_sum(w->device, all, sumsq, 1, DT_F64);
+    collect_join(w->device, all);
+}
+
+bool shares_report(const struct mesh *mesh)
+{
+    return mesh->at[MESH_TP] == 0 && mesh->at[MESH_PP] == 0;
+}
