@@ -208,7 +208,7 @@ static void tell_reserve(void)
 static void log_start(const struct run *r, uint64_t steps)
 {
     log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
-             (unsigned long long)steps, (double)r->trainer.weights.params.elements * 1e-6,
+             (unsigned long long)steps, (double)trainer_params(&r->trainer)->elements * 1e-6,
              dtype_name(r->trainer.weights.compute), r->device->threads,
              (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
     if (r->config->run.max_steps > (int64_t)steps)

@@ -68,10 +68,13 @@ int run_device(struct run *r, struct err *e)
     }
     r->device = device_open(name, share, e);
     if (!r->device) return -1;
-    if (!run_alone(r) || r->world.plugin) return mesh_world(&r->mesh, &r->world, r->device, e);
-    /* A plan without ranks is that of one of them: their parts are equal. */
-    const int dp = (int)r->config->run.data_parallel_size;
-    return mesh_planned(&r->mesh, &(struct mesh_sizes){{1, 1, dp, 1}}, r->device, e);
+    const struct mesh_sizes sizes = {{[MESH_TP] = (int)r->config->run.tensor_parallel_size,
+                                      [MESH_CP] = 1,
+                                      [MESH_DP] = (int)r->config->run.data_parallel_size,
+                                      [MESH_PP] = (int)r->config->run.pipeline_parallel_size}};
+    if (!run_alone(r) || r->world.plugin)
+        return mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
+    return mesh_planned(&r->mesh, &sizes, r->device, e); /* for rank 0 of those that will be */
 }
 
 static int tokenizer_of(struct run *r, struct err *e)

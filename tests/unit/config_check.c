@@ -241,24 +241,25 @@ static void test_trainable(void)
         "trainable: an inference strategy is not",
         untrainable("sft_train: {strategy_args: {strategy_name: vllm, strategy_config: {x: 1}}}\n",
                     "'vllm'"));
-    CHECK("trainable: tensor parallelism is not; the message has the override to type, with the "
+    CHECK("trainable: tensor and pipeline parallelism need a worker for each part of each stage",
+          untrainable(MEGATRON("{tensor_model_parallel_size: 2, pipeline_model_parallel_size: "
+                               "2}") ", device_mapping: [0, 1, 2, 3]}\n",
+                      "4 workers, but 1 process was started; type: mpirun -np 4 "));
+    CHECK("trainable: context parallelism is not; the message has the override to type, with the "
           "global batch kept",
           untrainable(
-              MEGATRON("{tensor_model_parallel_size: 2}") ", device_mapping: "
-                                                          "\"list(range(0,8))\", training_args: "
-                                                          "{gradient_accumulation_steps: 3}}\n",
-              "tensor parallelism of 2 is not supported yet; for data parallelism with the same "
+              MEGATRON("{context_parallel_size: 2}") ", device_mapping: "
+                                                     "\"list(range(0,8))\", training_args: "
+                                                     "{gradient_accumulation_steps: 3}}\n",
+              "context parallelism of 2 is not supported yet; for data parallelism with the same "
               "global batch, add: sft_train.device_mapping='list(range(0,4))' "
-              "sft_train.strategy_args.strategy_config.tensor_model_parallel_size=1"));
+              "sft_train.strategy_args.strategy_config.context_parallel_size=1"));
     CHECK(
         "trainable: context parallelism is not, under fsdp2_train too",
         untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
                     "context parallelism of 2") &&
             untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
                         "add: sft_train.device_mapping='[0]' sft_train.model_args.ulysses_size=1"));
-    CHECK("trainable: pipeline parallelism is not",
-          untrainable(MEGATRON("{pipeline_model_parallel_size: 2}") ", device_mapping: [0, 1]}\n",
-                      "pipeline parallelism of 2"));
     CHECK("trainable: more workers than processes; the message has both ways on",
           untrainable("sft_train: {device_mapping: [0, 1, 2, 3], training_args: "
                       "{gradient_accumulation_steps: 3}}\n",

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --plan: the memory of each kind of rank, and what a checkpoint takes. */
+#include "hf/folder.h"
+#include "run.h"
+
+static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* Bytes of a checkpoint on the disk, but for headers and the manifest. */
+struct disk {
+    uint64_t model, state, files; /* files: those of the model's folder beside its weights */
+};
+
+static int disk_of(const struct run *r, struct disk *d, struct err *e)
+{
+    uint64_t all;
+    layout_bytes(&r->trainer.layout, &d->model, &all);
+    d->state = all - d->model;
+    return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
+}
+
+/* ---- other ranks than this one ---- */
+/* The first stage has rank 0, and maybe others, which are planned as one of them. */
+static bool has_others(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_DP] > 1; }
+
+/* The mesh as that rank has it. */
+static struct mesh mesh_at(const struct mesh *mine, int tp, int dp, int pp)
+{
+    struct mesh m = *mine;
+    m.at[MESH_TP] = tp;
+    m.at[MESH_DP] = dp;
+    m.at[MESH_PP] = pp;
+    if (pp > 0 && pp < m.size[MESH_PP] - 1) m.comm[MESH_ENDS] = NULL;
+    return m;
+}
+
+typedef void print_fn(const struct trainer *t, struct buf *b);
+
+static int print_rank(const struct run *r, struct mesh m, print_fn *print, struct buf *b,
+                      struct err *e)
+{
+    struct trainer t;
+    int rc = trainer_init(&t, &r->model, &r->trainer.o, &m, r->device, e);
+    if (rc == 0) print(&t, b);
+    trainer_close(&t);
+    return rc;
+}
+
+static int print_others(const struct run *r, print_fn *print, struct buf *b, struct err *e)
+{
+    const bool tensors = r->mesh.size[MESH_TP] > 1;
+    if (!has_others(&r->mesh)) return 0;
+    return print_rank(r, mesh_at(&r->mesh, tensors, !tensors, 0), print, b, e);
+}
+
+static int print_stages(const struct run *r, print_fn *print, struct buf *b, struct err *e)
+{
+    int rc = 0;
+    for (int i = 1; i < r->mesh.size[MESH_PP] && rc == 0; i++)
+        rc = print_rank(r, mesh_at(&r->mesh, 0, 0, i), print, b, e);
+    return rc;
+}
+
+/* ---- as text ---- */
+static void text_of_others(const struct trainer *t, struct buf *b)
+{
+    if (t->mesh->size[MESH_PP] > 1)
+        buf_puts(b, "each of the other ranks of the first stage:\n");
+    else
+        buf_printf(b, "each of the other ranks, up to rank %d:\n", mesh_ranks(t->mesh) - 1);
+    plan_print(&t->memory.plan, b);
+}
+
+static void text_of_stage(const struct trainer *t, struct buf *b)
+{
+    buf_printf(b, "each rank of stage %d, with layers %d to %d:\n", t->mesh->at[MESH_PP] + 1,
+               t->stage.first, t->stage.end - 1);
+    plan_print(&t->memory.plan, b);
+}
+
+static void text_of_first(const struct trainer *t, struct buf *b)
+{
+    const struct mesh *m = t->mesh;
+    if (m->size[MESH_PP] > 1)
+        buf_printf(b, "stage 1 of %d, with layers 0 to %d; ", m->size[MESH_PP], t->stage.end - 1);
+    if (m->size[MESH_TP] > 1)
+        buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
+    if (mesh_ranks(m) > 1)
+        buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", mesh_ranks(m),
+                   t->optimizer.zero.sharded ? "its part" : "all");
+    plan_print(&t->memory.plan, b);
+}
+
+static int plan_text(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
+{
+    const struct trainer *t = &r->trainer;
+    buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
+               r->model.family->type, (double)trainer_params(t)->elements * 1e-6,
+               dtype_name(t->weights.compute), (long long)t->o.tokens);
+    text_of_first(t, b);
+    if (print_others(r, text_of_others, b, e) || print_stages(r, text_of_stage, b, e)) return -1;
+    buf_printf(b, "%s itself takes up to %d MiB more\n",
+               mesh_ranks(&r->mesh) > 1 ? "each process" : "the process", RUN_PROCESS >> 20);
+    buf_printf(b,
+               "a checkpoint takes %.1f MiB on the disk: the model %.1f, the state %.1f, other "
+               "files %.1f\n",
+               mib(d->model + d->state + d->files), mib(d->model), mib(d->state), mib(d->files));
+    return 0;
+}
+
+/* ---- as JSON ---- */
+static void json_of_others(const struct trainer *t, struct buf *b)
+{
+    buf_puts(b, ",\"others\":{");
+    plan_json(&t->memory.plan, b);
+    buf_putc(b, '}');
+}
+
+static void json_of_stage(const struct trainer *t, struct buf *b)
+{
+    const int stage = t->mesh->at[MESH_PP];
+    buf_printf(b, "%s{\"stage\":%d,\"layers\":[%d,%d],", stage > 1 ? "," : ",\"stages\":[", stage,
+               t->stage.first, t->stage.end);
+    plan_json(&t->memory.plan, b);
+    buf_puts(b, stage + 1 == t->mesh->size[MESH_PP] ? "}]" : "}");
+}
+
+static int plan_object(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
+{
+    buf_printf(b,
+               "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu,"
+               "\"files\":%llu},",
+               mesh_ranks(&r->mesh), RUN_PROCESS, (unsigned long long)d->model,
+               (unsigned long long)d->state, (unsigned long long)d->files);
+    plan_json(&r->trainer.memory.plan, b);
+    if (print_others(r, json_of_others, b, e) || print_stages(r, json_of_stage, b, e)) return -1;
+    buf_puts(b, "}\n");
+    return 0;
+}
+
+int run_print_plan(struct run *r, struct err *e)
+{
+    struct buf b = {0};
+    struct disk d;
+    if (!r->plan || r->silent) return 0;
+    int rc = disk_of(r, &d, e);
+    if (rc == 0) rc = (r->json ? plan_object : plan_text)(r, &d, &b, e);
+    if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
+    buf_free(&b);
+    return rc;
+}
