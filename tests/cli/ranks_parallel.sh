@@ -3,17 +3,17 @@
 # A model cut among ranks, by tensors and by layers: each step's loss is that of one rank, the same
 # layout gives the same bytes twice, a rank allocates its part alone, and checkpoints change hands.
 source "$(dirname "$0")/../ranks.sh"
-export MPIEXEC_TIMEOUT=120 # of mpirun, in seconds: a run that hangs fails
+export MPIEXEC_TIMEOUT=120 # seconds after which mpirun ends a job that hangs
 
 # ---- the trainer without its command line ----
 for device in cpu far; do
     ranks 2 "$O/test/parallel_ranks" $device >parts 2>err && rc=0 || rc=$?
     sed -n "s/^\(ok\|not ok\) /&2 ranks, $device: /p" parts
-    equal "2 ranks, $device: all pass" "$rc" 0
+    equal "trainer, 2 ranks, $device: all checks pass" "$rc" 0
 done
 ranks 4 "$O/test/parallel_ranks" far >parts 2>err && rc=0 || rc=$?
 sed -n "s/^\(ok\|not ok\) /&4 ranks, far: /p" parts
-equal '4 ranks, far: all pass' "$rc" 0
+equal 'trainer, 4 ranks, far: all checks pass' "$rc" 0
 
 # ---- a job of five steps, each of four micro-batches ----
 # Two heads for two ranks, an odd vocabulary, four layers for two stages.
@@ -52,59 +52,61 @@ bytes() {
 }
 # shapes DIR: of a checkpoint's tensors
 shapes() { sft-ckpt show --json "$(checkpoint "$1")" | jq -c '.. | .shape? // empty' | sort; }
-# as_one NAME DIR ONE: losses, and the validation loss, of one rank
+# as_one AREA DIR ONE: the losses, norms and the validation loss are those of one rank
 as_one() {
-    close "$1: losses" "$(losses "$2")" "$(losses "$3")" 1e-6
+    close "$1: each loss is that of one rank" "$(losses "$2")" "$(losses "$3")" 1e-6
     local of=sft_train/grad_norm
-    close "$1: norms" "$(values "$2" $of)" "$(values "$3" $of)" 1e-5
+    close "$1: each norm is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-5
     of=sft_train/val_loss
-    close "$1: validation" "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
+    close "$1: the validation loss is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
 }
 for kind in tied biased normed; do
-    equal "$kind: one rank" "$(code cut 1 $kind.one $kind)" 0
+    equal "$kind: one rank trains the model" "$(code cut 1 $kind.one $kind)" 0
     for device in cpu far; do
         for how in tp pp; do
             name="$kind, $how 2, $device" dir=$kind.$how.$device
-            equal "$name" "$(code cut 2 $dir $kind ${!how} --device $device)" 0
+            equal "$name: the ranks train the model" "$(code cut 2 $dir $kind ${!how} --device $device)" 0
             as_one "$name" $dir $kind.one
         done
     done
     for how in tp pp; do
-        equal "$kind, $how 2: both devices have the same bytes" "$(bytes $kind.$how.cpu)" \
+        equal "$kind, $how 2: both devices give the same bytes" "$(bytes $kind.$how.cpu)" \
             "$(bytes $kind.$how.far)"
     done
 done
 for how in tp pp; do
-    equal "tied, $how 2, again" "$(code cut 2 tied.$how.2 tied ${!how})" 0
-    equal "tied, $how 2: the same bytes twice" "$(bytes tied.$how.2)" "$(bytes tied.$how.cpu)"
+    equal "tied, $how 2: the ranks train it again" "$(code cut 2 tied.$how.2 tied ${!how})" 0
+    equal "tied, $how 2: two runs give the same bytes" "$(bytes tied.$how.2)" "$(bytes tied.$how.cpu)"
 done
 equal 'untied, pp 2: the losses have the bits of one rank' \
     "$(code cut 1 exact.one biased max_grad_norm=0; losses exact.one)" \
     "$(code cut 2 exact.pp biased max_grad_norm=0 $pp; losses exact.pp)"
-same 'and the weights' "$(weights exact.one)" "$(weights exact.pp)"
-same 'and the state' "$(state exact.one)" "$(state exact.pp)"
-equal 'tp 2 x pp 2' "$(code cut 4 grid tied $tp $pp)" 0
+same 'untied, pp 2: the weights have the bits of one rank' "$(weights exact.one)" "$(weights exact.pp)"
+same 'untied, pp 2: the state has the bits of one rank' "$(state exact.one)" "$(state exact.pp)"
+equal 'tp 2 x pp 2: the ranks train the model' "$(code cut 4 grid tied $tp $pp)" 0
 as_one 'tp 2 x pp 2' grid tied.one
 zero1=$strategy.use_distributed_optimizer=true
-equal 'tp 2 x dp 2' "$(DP=2 code cut 4 tp_dp tied $tp)" 0
-equal 'tp 2 x dp 2, ZeRO-1' "$(DP=2 code cut 4 tp_zero tied $tp $zero1)" 0
+equal 'tp 2 x dp 2: the ranks train the model' "$(DP=2 code cut 4 tp_dp tied $tp)" 0
+equal 'tp 2 x dp 2: they train it with ZeRO-1' "$(DP=2 code cut 4 tp_zero tied $tp $zero1)" 0
 as_one 'tp 2 x dp 2' tp_dp tied.one
-equal 'tp 2 x dp 2: ZeRO-0 and ZeRO-1 have the same bytes' "$(bytes tp_dp)" \
+equal 'tp 2 x dp 2: ZeRO-0 and ZeRO-1 give the same bytes' "$(bytes tp_dp)" \
     "$(bytes tp_zero)"
-equal 'pp 2 x dp 2, ZeRO-1' "$(DP=2 code cut 4 pp_zero tied $pp $zero1)" 0
+equal 'pp 2 x dp 2: they train it with ZeRO-1' "$(DP=2 code cut 4 pp_zero tied $pp $zero1)" 0
 as_one 'pp 2 x dp 2' pp_zero tied.one
 lora=(sft_train.model_args.lora_target=all-linear sft_train.model_args.lora_rank=4)
-equal 'adapters, one rank' "$(code cut 1 lora.one normed "${lora[@]}")" 0
+equal 'adapters: one rank trains them' "$(code cut 1 lora.one normed "${lora[@]}")" 0
 for how in tp pp; do
-    equal "adapters, $how 2" "$(code cut 2 lora.$how normed "${lora[@]}" ${!how})" 0
+    equal "adapters, $how 2: the ranks train them" "$(code cut 2 lora.$how normed "${lora[@]}" ${!how})" 0
     as_one "adapters, $how 2" lora.$how lora.one
-    equal "adapters, $how 2: the shapes of whole tensors" "$(shapes lora.$how)" "$(shapes lora.one)"
+    equal "adapters, $how 2: a checkpoint has whole tensors" \
+        "$(shapes lora.$how)" "$(shapes lora.one)"
 done
 bf16=sft_train.model_args.dtype=bf16
 narrow=($bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16)
 for how in tp pp; do
-    equal "bf16, $how 2" "$(code cut 2 bf16.$how tied $bf16 ${!how})" 0
-    equal "rounded at random, $how 2" "$(code cut 2 narrow.$how tied "${narrow[@]}" ${!how})" 0
+    equal "bf16, $how 2: the ranks train it" "$(code cut 2 bf16.$how tied $bf16 ${!how})" 0
+    equal "bf16 alone, $how 2: the ranks train it" \
+        "$(code cut 2 narrow.$how tied "${narrow[@]}" ${!how})" 0
 done
 
 # ---- checkpoints hold whole tensors, and go on in another layout ----
@@ -113,18 +115,19 @@ on() {
     cp -r "$3" "$2" && rm -r "$(checkpoint "$2")" && code cut "$1" "$2" "${@:4}" --resume auto
 }
 for how in tp pp; do
-    equal "$how 2: the shapes of whole tensors" "$(shapes tied.$how.cpu)" "$(shapes tied.one)"
-    equal "$how 2, then one rank" "$(on 1 one.$how tied.$how.cpu tied)" 0
+    equal "$how 2: a checkpoint has whole tensors" "$(shapes tied.$how.cpu)" "$(shapes tied.one)"
+    equal "$how 2, then one rank: the run goes on" "$(on 1 one.$how tied.$how.cpu tied)" 0
     as_one "$how 2, then one rank" one.$how tied.one
-    equal "one rank, then $how 2" "$(on 2 $how.one tied.one tied ${!how})" 0
+    equal "one rank, then $how 2: the run goes on" "$(on 2 $how.one tied.one tied ${!how})" 0
     as_one "one rank, then $how 2" $how.one tied.one
-    equal "$how 2, resumed" "$(on 2 $how.again tied.$how.cpu tied ${!how})" 0
-    equal "$how 2, resumed: the same bytes" "$(bytes $how.again)" "$(bytes tied.$how.cpu)"
+    equal "$how 2, resumed: the run goes on" "$(on 2 $how.again tied.$how.cpu tied ${!how})" 0
+    equal "$how 2, resumed: the bytes are those of one run" "$(bytes $how.again)" "$(bytes tied.$how.cpu)"
 done
 for how in tp pp; do
-    equal "adapters, $how 2, then one rank" "$(on 1 one.l$how lora.$how normed "${lora[@]}")" 0
+    equal "adapters, $how 2, then one rank: the run goes on" \
+        "$(on 1 one.l$how lora.$how normed "${lora[@]}")" 0
     as_one "adapters, $how 2, then one rank" one.l$how lora.one
-    equal "adapters, one rank, then $how 2" \
+    equal "adapters, one rank, then $how 2: the run goes on" \
         "$(on 2 l$how.one lora.one normed "${lora[@]}" ${!how})" 0
     as_one "adapters, one rank, then $how 2" l$how.one lora.one
 done
@@ -137,7 +140,7 @@ plan 0,1 $tp >tp.json
 plan 0,1 $pp >pp.json
 plan 0,1,2,3 $tp $pp >grid.json
 of='def of(c): [.buffers[] | select(.class == c) | .bytes] | add;'
-# parts CLASS: half of it on each rank
+# parts CLASS: each rank has half of it
 parts() {
     equal "pp 2: both stages together have the $1 of one rank" \
         "$(jq "$of of(\"$1\") + (.stages[0] | of(\"$1\"))" pp.json)" \
@@ -151,26 +154,26 @@ parts weights
 parts gradients
 parts moments
 layers='([.buffers[] | .layer // empty] | unique)'
-equal 'pp 2: the activations of two layers each' \
+equal 'pp 2: each stage has the activations of two layers' \
     "$(jq -c "$layers, (.stages[0] | $layers, .layers)" pp.json | tr '\n' ' ')" '[0,1] [2,3] [2,4] '
 # Each pass has the stream behind the last layer.
 passes='([.buffers[] | select(.name == "res_final")] | length)'
-equal 'pp 2: as many passes as are in flight' \
+equal 'pp 2: a stage has as many passes as are in flight' \
     "$(jq -c "$passes, (.stages[0] | $passes)" pp.json | tr '\n' ' ')" '2 1 '
-equal 'tp 2 x pp 2: ranks, and kinds of them' \
+equal 'tp 2 x pp 2: the plan has each kind of rank' \
     "$(jq -c '[.ranks, has("others"), (.stages | length)]' grid.json)" '[4,true,1]'
 text() { "${planned[@]}" 'sft_train.device_mapping=[0,1,2,3]' $tp $pp; }
-equal 'tp 2 x pp 2: as text' \
+equal 'tp 2 x pp 2: the plan as text names the stages' \
     "$(text | grep -c '^each rank of stage 2, with layers 2 to 3:$')" 1
 
 # ---- what is refused ----
-fails 'heads that do not divide' 78 \
+fails 'refused: heads that do not divide' 78 \
     'tensor_model_parallel_size 2 does not divide .* num_key_value_heads, which is 1' \
     plan 0,1 $tp pretrain=./model
-fails 'more stages than layers' 78 \
+fails 'refused: more stages than layers' 78 \
     'pipeline_model_parallel_size 4 is more than .*num_hidden_layers, which is 2' \
     plan 0,1,2,3 $strategy.pipeline_model_parallel_size=4 pretrain=./model
-fails 'dropout of adapters that are cut' 78 \
+fails 'refused: dropout of adapters that are cut' 78 \
     'lora_dropout does not work with tensor_model_parallel_size 2 yet; set .*lora_dropout=0' \
     plan 0,1 $tp "${lora[@]}" sft_train.model_args.lora_dropout=0.1
 exit $bad
