@@ -58,14 +58,16 @@ as_one() {
     local of=sft_train/grad_norm
     close "$1: each norm is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-5
     of=sft_train/val_loss
-    close "$1: the validation loss is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
+    close "$1: the validation loss is that of one rank" \
+        "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
 }
 for kind in tied biased normed; do
     equal "$kind: one rank trains the model" "$(code cut 1 $kind.one $kind)" 0
     for device in cpu far; do
         for how in tp pp; do
             name="$kind, $how 2, $device" dir=$kind.$how.$device
-            equal "$name: the ranks train the model" "$(code cut 2 $dir $kind ${!how} --device $device)" 0
+            equal "$name: the ranks train the model" \
+                "$(code cut 2 $dir $kind ${!how} --device $device)" 0
             as_one "$name" $dir $kind.one
         done
     done
@@ -76,12 +78,14 @@ for kind in tied biased normed; do
 done
 for how in tp pp; do
     equal "tied, $how 2: the ranks train it again" "$(code cut 2 tied.$how.2 tied ${!how})" 0
-    equal "tied, $how 2: two runs give the same bytes" "$(bytes tied.$how.2)" "$(bytes tied.$how.cpu)"
+    equal "tied, $how 2: two runs give the same bytes" \
+        "$(bytes tied.$how.2)" "$(bytes tied.$how.cpu)"
 done
 equal 'untied, pp 2: the losses have the bits of one rank' \
     "$(code cut 1 exact.one biased max_grad_norm=0; losses exact.one)" \
     "$(code cut 2 exact.pp biased max_grad_norm=0 $pp; losses exact.pp)"
-same 'untied, pp 2: the weights have the bits of one rank' "$(weights exact.one)" "$(weights exact.pp)"
+same 'untied, pp 2: the weights have the bits of one rank' "$(weights exact.one)" \
+    "$(weights exact.pp)"
 same 'untied, pp 2: the state has the bits of one rank' "$(state exact.one)" "$(state exact.pp)"
 equal 'tp 2 x pp 2: the ranks train the model' "$(code cut 4 grid tied $tp $pp)" 0
 as_one 'tp 2 x pp 2' grid tied.one
@@ -96,7 +100,8 @@ as_one 'pp 2 x dp 2' pp_zero tied.one
 lora=(sft_train.model_args.lora_target=all-linear sft_train.model_args.lora_rank=4)
 equal 'adapters: one rank trains them' "$(code cut 1 lora.one normed "${lora[@]}")" 0
 for how in tp pp; do
-    equal "adapters, $how 2: the ranks train them" "$(code cut 2 lora.$how normed "${lora[@]}" ${!how})" 0
+    equal "adapters, $how 2: the ranks train them" \
+        "$(code cut 2 lora.$how normed "${lora[@]}" ${!how})" 0
     as_one "adapters, $how 2" lora.$how lora.one
     equal "adapters, $how 2: a checkpoint has whole tensors" \
         "$(shapes lora.$how)" "$(shapes lora.one)"
@@ -121,7 +126,8 @@ for how in tp pp; do
     equal "one rank, then $how 2: the run goes on" "$(on 2 $how.one tied.one tied ${!how})" 0
     as_one "one rank, then $how 2" $how.one tied.one
     equal "$how 2, resumed: the run goes on" "$(on 2 $how.again tied.$how.cpu tied ${!how})" 0
-    equal "$how 2, resumed: the bytes are those of one run" "$(bytes $how.again)" "$(bytes tied.$how.cpu)"
+    equal "$how 2, resumed: the bytes are those of one run" \
+        "$(bytes $how.again)" "$(bytes tied.$how.cpu)"
 done
 for how in tp pp; do
     equal "adapters, $how 2, then one rank: the run goes on" \
