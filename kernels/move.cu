@@ -98,25 +98,43 @@ int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
     return cudaMemsetAsync(a->y, 0, a->bytes, c->stream);
 }
 
-/* A thread owns one column and adds the rows in their order: ids may repeat, and the order of the
- * sum must not depend on timing. An order of the ids, made by the host, would let rows run side by
- * side. */
-template <typename T> __global__ void embed_back(const struct op_embed_grad a)
+/* A block adds the rows of one distinct id, in their order, to N columns a thread: ids run side by
+ * side and no sum depends on timing. Several rows are read before the first is added, so that their
+ * latencies overlap where an id has many. */
+enum { EMBED_THREADS = 128, EMBED_ROWS = 8 };
+template <typename T, int N> __global__ void embed_back(const struct op_embed_grad a)
 {
-    const int64_t h = grid_index();
-    if (h >= a.H) return;
-    for (int64_t t = 0; t < a.T; t++) {
-        const int64_t row = a.ids[t] - a.first;
-        if (row < 0 || row >= a.V) continue;
-        ((float *)a.dw)[row * a.H + h] += to_float(((const T *)a.dy)[t * a.H + h]);
+    const int64_t h = ((int64_t)blockIdx.y * EMBED_THREADS + threadIdx.x) * N;
+    const int from = a.starts[blockIdx.x], to = a.starts[blockIdx.x + 1];
+    const int64_t id = a.ids[a.order[from]] - a.first;
+    if (h >= a.H || id < 0 || id >= a.V) return;
+    float *dw = (float *)a.dw + id * a.H + h;
+    const T *dy = (const T *)a.dy + h;
+    float sum[N], row[EMBED_ROWS][N];
+    load<float, N>(sum, dw);
+    for (int k = from; k < to; k += EMBED_ROWS) {
+#pragma unroll
+        for (int r = 0; r < EMBED_ROWS; r++)
+            if (k + r < to) load<T, N>(row[r], dy + a.order[k + r] * a.H);
+#pragma unroll
+        for (int r = 0; r < EMBED_ROWS; r++)
+            for (int i = 0; k + r < to && i < N; i++) sum[i] += row[r][i];
     }
+    store<float, N>(dw, sum);
 }
 
 int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context *c)
 {
-    if (a->H == 0) return 0;
+    if (a->H == 0 || a->unique == 0) return 0;
     return by_type(a->dtype, [&](auto t) {
-        embed_back<decltype(t)><<<(unsigned)((a->H + 31) / 32), 32, 0, c->stream>>>(*a);
+        typedef decltype(t) T;
+        const bool wide = aligned(a->dy, a->H, 2) && aligned(a->dw, a->H, 2);
+        const int64_t each = EMBED_THREADS * (wide ? 8 : 1);
+        const dim3 grid((unsigned)a->unique, (unsigned)((a->H + each - 1) / each));
+        if (wide)
+            embed_back<T, 8><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
+        else
+            embed_back<T, 1><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
         return (int)cudaGetLastError();
     });
 }

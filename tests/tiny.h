@@ -195,6 +195,7 @@ TINY void tiny_upload(struct stage *s, struct pass *p, const struct micro_batch 
     to->targets = b->targets;
     to->max_len = b->max_len;
     to->docs = b->docs;
+    micro_batch_sort(to);
     stage_upload(s, p);
 }
 

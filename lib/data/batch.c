@@ -60,6 +60,7 @@ size_t batch_take(const struct batch *b, const struct feed_step *s, size_t row,
             put_sample(to, s, &s->samples[r->first + i]);
     }
     to->cu[to->docs] = (int32_t)to->T;
+    micro_batch_sort(to);
     return row;
 }
 

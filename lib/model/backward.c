@@ -144,10 +144,13 @@ static void embedding_backward(struct stage *s, const struct pass *p)
     op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
                                                      .dy = p->dres,
                                                      .ids = p->ids,
+                                                     .order = p->order,
+                                                     .starts = p->starts,
                                                      .T = p->b.T,
                                                      .H = w->m.hidden,
                                                      .V = w->m.vocab,
                                                      .first = w->m.vocab_first,
+                                                     .unique = p->b.unique,
                                                      .dtype = w->compute});
 }
 

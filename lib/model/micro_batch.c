@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layout of a micro-batch's block. */
+/* The layout of a micro-batch's block, and the order of its tokens by id. */
 #include "model/micro_batch.h"
 
-enum { ITEM = 4, ALIGN = 64 }; /* bytes: of int32_t and float; of an array's begin */
+enum { ITEM = 4, ALIGN = 64 };            /* bytes: of int32_t and float; of an array's begin */
+enum { DIGIT = 11, DIGITS = 1 << DIGIT }; /* three digits of so many bits make an id */
 
 /* The next array of `count` items. */
 static size_t take(size_t *bytes, int64_t count)
@@ -12,9 +13,9 @@ static size_t take(size_t *bytes, int64_t count)
     return at;
 }
 
-struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs)
+struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs, bool order)
 {
-    struct micro_batch_layout k = {0};
+    struct micro_batch_layout k = {.has_order = order};
     size_t *const end = &k.bytes;
     k.ids = take(end, tokens);
     k.pos = take(end, tokens);
@@ -27,6 +28,8 @@ struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs)
     k.turn = take(end, pairs ? tokens : 0);
     k.cosines = take(end, tokens * pairs);
     k.sines = take(end, tokens * pairs);
+    k.order = take(end, order ? tokens : 0);
+    k.starts = take(end, order ? tokens + 1 : 0);
     return k;
 }
 
@@ -40,4 +43,40 @@ void micro_batch_place(struct micro_batch *b, const struct micro_batch_layout *k
     b->rows = (void *)(at + k->rows);
     b->target = (void *)(at + k->target);
     b->weight = (void *)(at + k->weight);
+    b->order = k->has_order ? (void *)(at + k->order) : NULL;
+    b->starts = k->has_order ? (void *)(at + k->starts) : NULL;
+}
+
+static uint32_t digit(const struct micro_batch *b, int32_t token, int which)
+{
+    return (uint32_t)b->ids[token] >> which * DIGIT & (DIGITS - 1);
+}
+
+/* to = the tokens of `from` by one digit of their ids, else as they were; from NULL: 0 ... T - 1 */
+static void by_digit(const struct micro_batch *b, int which, int32_t *to, const int32_t *from)
+{
+    int32_t begin[DIGITS] = {0}, at = 0;
+    for (int32_t t = 0; t < b->T; t++) begin[digit(b, t, which)]++;
+    for (int i = 0; i < DIGITS; i++) {
+        const int32_t n = begin[i];
+        begin[i] = at;
+        at += n;
+    }
+    for (int32_t i = 0; i < b->T; i++) {
+        const int32_t token = from ? from[i] : i;
+        to[begin[digit(b, token, which)]++] = token;
+    }
+}
+
+/* A radix sort, which is stable; starts serves as its second array. */
+void micro_batch_sort(struct micro_batch *b)
+{
+    b->unique = 0;
+    if (!b->order) return;
+    by_digit(b, 0, b->order, NULL);
+    by_digit(b, 1, b->starts, b->order);
+    by_digit(b, 2, b->order, b->starts);
+    for (int32_t i = 0; i < b->T; i++)
+        if (i == 0 || b->ids[b->order[i]] != b->ids[b->order[i - 1]]) b->starts[b->unique++] = i;
+    b->starts[b->unique] = (int32_t)b->T;
 }

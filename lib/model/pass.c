@@ -4,7 +4,10 @@
 
 struct micro_batch_layout pass_layout(const struct stage *s)
 {
-    return micro_batch_layout(s->o.tokens, rotary_is_own(s->w) ? s->w->m.head_dim / 2 : 0);
+    const struct weights *w = s->w;
+    const int64_t pairs = rotary_is_own(w) ? w->m.head_dim / 2 : 0;
+    const bool order = s->embedding && w->has_gradients && weights_trained(w, w->params.embed);
+    return micro_batch_layout(s->o.tokens, pairs, order);
 }
 
 static void *at(void *block, size_t offset) { return (char *)block + offset; }
@@ -21,6 +24,8 @@ static void bind_device(struct stage *s, struct pass *p, const struct micro_batc
     p->rows = at(p->block, k->rows);
     p->target = at(p->block, k->target);
     p->keys = at(p->block, k->keys);
+    p->order = at(p->block, k->order);
+    p->starts = at(p->block, k->starts);
     p->turn = own ? at(p->block, k->turn) : p->pos;
     p->cosines = own ? at(p->block, k->cosines) : w->cosines;
     p->sines = own ? at(p->block, k->sines) : w->sines;

@@ -43,8 +43,9 @@ struct activations {
 struct pass {
     struct micro_batch b; /* on the host, in `host`; filled by the caller */
     void *host, *block;   /* the block of the micro-batch, on the host and on the device */
-    void *ids, *pos, *sample, *cu, *rows, *target, *keys; /* in `block`, as in micro_batch.h */
-    void *weight;                                         /* [targets] accumulation type */
+    void *ids, *pos, *sample, *cu, *rows, *target, *keys, *order,
+        *starts;                  /* in `block`, as in micro_batch.h */
+    void *weight;                 /* [targets] accumulation type */
     void *turn, *cosines, *sines; /* [T] each token's row of these; accumulation type */
     struct {
         void *weight, *cosines, *sines; /* in double, where that is the accumulation type */

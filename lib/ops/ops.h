@@ -25,12 +25,14 @@ struct op_embed {
     enum dtype dtype;
 };
 /* dw[V,H] (real), whose rows are those of ids [first, first + V), += rows of dy[T,H]; any other id
- * counts for nothing; ids may repeat; summed in order of t */
+ * counts for nothing; ids may repeat; summed in order of t. order[T] lists the tokens by id, those
+ * of one id in order of t; starts[unique + 1] says where each of the `unique` distinct ids begins in
+ * it, and T: the host makes both, so that ids can be summed side by side. */
 struct op_embed_grad {
     void *dw;
     const void *dy;
-    const int32_t *ids;
-    int64_t T, H, V, first;
+    const int32_t *ids, *order, *starts;
+    int64_t T, H, V, first, unique;
     enum dtype dtype; /* of dy */
 };
 /* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,

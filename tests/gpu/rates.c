@@ -84,6 +84,13 @@ int main(void)
     int32_t *pos = room((size_t)T * 4);
     for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(t % 1024);
     gpu->ops->upload(gpu, pos, ids, (size_t)T * 4);
+    int32_t *order = room((size_t)T * 4), *starts = room((size_t)(T + 1) * 4);
+    const int64_t unique = T < 1024 ? T : 1024; /* each is at t, t + 1024, ... */
+    for (int64_t u = 0, i = 0; u < unique; u++)
+        for (int64_t t = u; t < T; t += 1024) ids[i++] = (int32_t)t;
+    gpu->ops->upload(gpu, order, ids, (size_t)T * 4);
+    for (int64_t u = 0; u <= unique; u++) ids[u] = (int32_t)(u * (T / unique));
+    gpu->ops->upload(gpu, starts, ids, (size_t)(unique + 1) * 4);
     double *sum = filled(64);
     const enum dtype h = DT_BF16, f = DT_F32;
     RATE(copy_rows, 2.0 * (1 << 30), .y = a, .x = b, .rows = 1 << 10, .bytes = 1 << 20,
@@ -100,8 +107,8 @@ int main(void)
          .heads = 32, .dim = 128, .dtype = h);
     RATE(bias_grad, 2.0 * T * 4608, .db = d, .dy = a, .T = T, .n = 4608, .dtype = h);
     RATE(embed, 4.0 * T * H, .y = a, .w = b, .ids = at, .T = T, .H = H, .V = V, .dtype = h);
-    RATE(embed_grad, 10.0 * T * H, .dw = c, .dy = b, .ids = pos, .T = T, .H = H, .V = V,
-         .dtype = h);
+    RATE(embed_grad, (2.0 * T + 8.0 * unique) * H, .dw = c, .dy = b, .ids = pos, .order = order,
+         .starts = starts, .T = T, .H = H, .V = V, .unique = unique, .dtype = h);
     RATE(gather, 4.0 * T * H, .y = a, .x = b, .rows = pos, .n = T, .H = H, .dtype = h);
     RATE(xent, 10.0 * C * V / 2, .nll = d, .dlogits = a, .logits = b, .target = pos, .weight = c,
          .scale = 1, .n = C / 2, .V = V, .dtype = f, .d_dtype = h);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "model/micro_batch.h"
 #include "ops/ops.h"
 
 enum { H = 576, I = 1536, HEADS = 9, KV = 3, DIM = 64, V = 49152, ROUNDS = 15, QKV = 960 };
@@ -123,6 +124,26 @@ static void bench_rows(int64_t T)
     MEASURE(add, 6 * T * H, 0, .y = y, .a = x, .b = r, .n = T * H, .dtype = t);
 }
 
+/* Ids as a text has them: some are frequent, most are rare. */
+static void bench_embedding(int64_t T)
+{
+    struct micro_batch b = {.T = T, .ids = make(T, DT_F32)};
+    b.order = make(T, DT_F32);
+    b.starts = make(T + 1, DT_F32);
+    for (int64_t i = 0; i < T; i++) {
+        const double x = (double)(i * 7919 % T) / (double)T,
+                     y = (double)(i * 104729 % T) / (double)T;
+        b.ids[i] = (int32_t)(V * x * x * y);
+    }
+    double s = now();
+    micro_batch_sort(&b);
+    printf("{\"order\":%lld,\"ids\":%lld,\"ms\":%.3f}\n", (long long)T, (long long)b.unique,
+           (now() - s) * 1e3);
+    void *dw = make((int64_t)V * H, DT_F32), *dy = make(T * H, t);
+    MEASURE(embed_grad, T * H * 10, 0, .dw = dw, .dy = dy, .ids = b.ids, .order = b.order,
+            .starts = b.starts, .T = T, .H = H, .V = V, .unique = b.unique, .dtype = t);
+}
+
 static void bench_loss(int64_t n)
 {
     float *logits = make(n * V, DT_F32), *nll = make(n, DT_F32), *weight = make(n, DT_F32);
@@ -170,6 +191,7 @@ int main(int argc, char **argv)
     if (!device_has_bf16(dev)) t = DT_F32;
     bench_attention(T, length);
     bench_rows(T);
+    bench_embedding(T);
     bench_loss(T < 256 ? T : 256);
     bench_update(16 << 20);
     device_close(dev); /* and the system takes the rest */

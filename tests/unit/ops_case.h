@@ -126,6 +126,23 @@ static void outcome_free(struct outcome *o)
     for (int i = 0; i < BUFS; i++) free(o->bytes[i]);
 }
 
+/* order[T] and starts[returned + 1] of struct op_embed_grad, by looking for each id in turn. */
+static inline int64_t order_ids(const int32_t *ids, int64_t T, int32_t *order, int32_t *starts)
+{
+    int64_t unique = 0, next = 0;
+    int32_t largest = 0;
+    for (int64_t t = 0; t < T; t++)
+        if (ids[t] > largest) largest = ids[t];
+    for (int32_t id = 0; id <= largest; id++) {
+        starts[unique] = (int32_t)next;
+        for (int64_t t = 0; t < T; t++)
+            if (ids[t] == id) order[next++] = (int32_t)t;
+        unique += next > starts[unique];
+    }
+    starts[unique] = (int32_t)T;
+    return unique;
+}
+
 /* Adds a buffer to case c for pointer `member` of the arguments of operation `name`. */
 #define BUF(c, name, member, count, type, ...)                                                     \
     ((c)->buf[(c)->bufs++] = (struct buf){                                                         \

@@ -211,12 +211,16 @@ static void grad_embed(void)
     BUF(&p.fwd, embed, ids, T, DT_I32, .ints = ids);
     problem_make(&p);
     struct test_case g;
-    CASE(&g, embed_grad, .T = T, .H = H, .V = V, .dtype = t);
+    int32_t order[T], starts[T + 1];
+    const int64_t unique = order_ids(ids, T, order, starts);
+    CASE(&g, embed_grad, .T = T, .H = H, .V = V, .unique = unique, .dtype = t);
     BUF(&g, embed_grad, dw, V * H, t, .out = true);
     BUF(&g, embed_grad, dy, T * H, t);
     BUF(&g, embed_grad, ids, T, DT_I32, .ints = ids);
+    BUF(&g, embed_grad, order, T, DT_I32, .ints = order);
+    BUF(&g, embed_grad, starts, unique + 1, DT_I32, .ints = starts);
     double *zero = zeros(V * H);
-    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2]});
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[2], order, starts});
     CHECK("gradients: embed by w", is_gradient(&p, 1, o.bytes[0]));
     free(zero), outcome_free(&o), problem_free(&p);
 }

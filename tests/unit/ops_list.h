@@ -16,13 +16,38 @@ static void emit(struct sink s, struct test_case *c, const char *what)
     s.fn(c, s.to);
 }
 
-static int32_t *random_ints(int64_t n, int64_t below)
+/* Memory for up to 4096 integers, until seven more were asked for. */
+static int32_t *some_ints(void)
 {
     static int32_t pool[8][4096];
     static int next;
-    int32_t *p = pool[next++ % 8];
+    return pool[next++ % 8];
+}
+
+static int32_t *random_ints(int64_t n, int64_t below)
+{
+    int32_t *p = some_ints();
     for (int64_t i = 0; i < n; i++) p[i] = (int32_t)(case_random() * (double)below);
     return p;
+}
+
+/* ids are below `all`; the rows are those of ids [first, first + V). */
+static void list_embed_grad(struct sink s, enum dtype t, int64_t T, int64_t H, int64_t all,
+                            int64_t V, int64_t first)
+{
+    struct test_case c;
+    char what[48];
+    int32_t *ids = random_ints(T, all), *order = some_ints(), *starts = some_ints();
+    const int64_t unique = order_ids(ids, T, order, starts);
+    snprintf(what, sizeof what, "%dx%d, %d ids%s", (int)T, (int)H, (int)unique,
+             V < all ? ", some rows" : "");
+    CASE(&c, embed_grad, .T = T, .H = H, .V = V, .first = first, .unique = unique, .dtype = t);
+    BUF(&c, embed_grad, dw, V * H, DT_F32, .out = true);
+    BUF(&c, embed_grad, dy, T * H, t);
+    BUF(&c, embed_grad, ids, T, DT_I32, .ints = ids);
+    BUF(&c, embed_grad, order, T, DT_I32, .ints = order);
+    BUF(&c, embed_grad, starts, unique + 1, DT_I32, .ints = starts);
+    emit(s, &c, what);
 }
 
 static void list_move(struct sink s, enum dtype t)
@@ -42,11 +67,7 @@ static void list_move(struct sink s, enum dtype t)
             BUF(&c, embed, w, rows_here * H, t);
             BUF(&c, embed, ids, T, DT_I32, .ints = random_ints(T, V));
             emit(s, &c, what);
-            CASE(&c, embed_grad, .T = T, .H = H, .V = rows_here, .first = first, .dtype = t);
-            BUF(&c, embed_grad, dw, rows_here * H, DT_F32, .out = true);
-            BUF(&c, embed_grad, dy, T * H, t);
-            BUF(&c, embed_grad, ids, T, DT_I32, .ints = random_ints(T, V));
-            emit(s, &c, what);
+            list_embed_grad(s, t, T, H, V, rows_here, first);
         }
         snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
         CASE(&c, bias_grad, .T = T, .n = H, .dtype = t);
@@ -79,6 +100,8 @@ static void list_move(struct sink s, enum dtype t)
             emit(s, &c, forms[form]);
         }
     }
+    list_embed_grad(s, t, 300, 64, 1);
+    list_embed_grad(s, t, 257, 136, 40);
     for (int n = 0; n <= 5; n += 5) {
         CASE(&c, gather, .n = n, .H = 37, .dtype = t);
         BUF(&c, gather, y, n * 37, t, .out = true);

@@ -35,6 +35,10 @@ OPS_LIST(X)
 #define PARALLEL_FOR(d, i, n)                                                                      \
     PRAGMA(omp parallel for schedule(static) num_threads((d)->threads))                            \
     for (int64_t i = 0; i < (n); i++)
+/* The same for pieces of unequal size: a thread takes the next `few` when it is done. */
+#define PARALLEL_DYNAMIC(d, i, n, few)                                                             \
+    PRAGMA(omp parallel for schedule(dynamic, few) num_threads((d)->threads))                      \
+    for (int64_t i = 0; i < (n); i++)
 
 /* Calls f(..., DT_BF16) or f(..., DT_F32) so that f is compiled for either. */
 #define BY_DTYPE(t, f, ...) ((t) == DT_BF16 ? f(__VA_ARGS__, DT_BF16) : f(__VA_ARGS__, DT_F32))

@@ -43,24 +43,23 @@ CPU_OP(scatter)
     }
 }
 
-/* Pieces are columns, so that repeated ids need no care and rows add in their order. */
-INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int64_t to,
-                               enum dtype t)
+/* A piece is one distinct id: its rows add in their order. */
+INLINE void embed_grad_id(const struct op_embed_grad *a, int64_t u, enum dtype t)
 {
-    for (int64_t token = 0; token < a->T; token++) {
-        const int64_t row = row_of(a->ids[token], a->first, a->V);
-        if (row < 0) continue;
-        float *dw = (float *)a->dw + row * a->H;
-        for (int64_t i = from; i < to; i += VL) {
-            vf sum = v_get(dw, i, DT_F32, to - i) + v_get(a->dy, token * a->H + i, t, to - i);
-            v_put(dw, i, DT_F32, to - i, sum);
+    const int64_t id = row_of(a->ids[a->order[a->starts[u]]], a->first, a->V);
+    if (id < 0) return;
+    float *dw = (float *)a->dw + id * a->H;
+    for (int32_t k = a->starts[u]; k < a->starts[u + 1]; k++)
+        for (int64_t i = 0, row = (int64_t)a->order[k] * a->H; i < a->H; i += VL) {
+            vf sum = v_get(dw, i, DT_F32, a->H - i) + v_get(a->dy, row + i, t, a->H - i);
+            v_put(dw, i, DT_F32, a->H - i, sum);
         }
-    }
 }
+/* Some ids have many rows, so a thread takes the next few when it is done. */
 CPU_OP(embed_grad)
 {
-    PARALLEL_FOR(d, b, cpu_blocks(a->H, COLUMNS))
-    BY_DTYPE(a->dtype, embed_grad_columns, a, b * COLUMNS, cpu_min((b + 1) * COLUMNS, a->H));
+    PARALLEL_DYNAMIC(d, u, a->unique, 8)
+    BY_DTYPE(a->dtype, embed_grad_id, a, u);
 }
 
 INLINE void add_chunk(const struct op_add *a, int64_t from, int64_t to, enum dtype t)
