@@ -184,6 +184,7 @@ TINY void tiny_copy(void *to, const void *from, int64_t count)
 TINY void tiny_upload(struct stage *s, struct pass *p, const struct micro_batch *b)
 {
     struct micro_batch *to = &p->b;
+    stage_refill(s, p);
     tiny_copy(to->ids, b->ids, b->T);
     tiny_copy(to->pos, b->pos, b->T);
     tiny_copy(to->sample, b->sample, b->T);

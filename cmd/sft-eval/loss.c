@@ -76,6 +76,7 @@ static int step_loss(struct eval *v, const struct batch *b, const struct feed_st
 {
     struct pass *p = &v->stage.pass[0];
     for (size_t row = 0, next; row < s->nrows; row = next) {
+        stage_refill(&v->stage, p);
         next = batch_take(b, s, row, &p->b);
         if (next == row) return err_set(e, ERR_INTERNAL, "a row does not fit the micro-batch");
         if (p->b.T) {

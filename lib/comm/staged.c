@@ -67,7 +67,7 @@ static void to_host(struct staged *s, void *to, const void *from, size_t n)
 static void to_device(struct staged *s, void *to, const void *from, size_t n)
 {
     struct device *d = s->c.device;
-    if (n) (s->threaded ? d->ops->poke : d->ops->upload)(d, to, from, n);
+    if (n) (s->threaded ? d->ops->poke : device_upload)(d, to, from, n);
 }
 
 /* Copies elements [at, at + len) of every block of src to the send half. */

@@ -26,6 +26,7 @@ void stage_extend(struct stage *s, const int32_t *ids, int64_t T, int64_t past)
     struct pass *p = &s->pass[0];
     struct micro_batch *b = &p->b;
     int32_t *keys = (int32_t *)(void *)((char *)p->host + pass_layout(s).keys);
+    stage_refill(s, p);
     resize(b, T, past);
     for (int64_t t = 0; t < T; t++) {
         b->ids[t] = ids[t];

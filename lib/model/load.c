@@ -20,7 +20,7 @@ static void put(struct weights *w, void *flat, enum dtype t, size_t at, size_t c
         for (size_t i = 0; i < count; i++) s[i] = (double)v[i];
         from = s;
     }
-    w->device->ops->upload(w->device, to, from, count * dtype_size(t));
+    device_upload(w->device, to, from, count * dtype_size(t));
 }
 
 void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
@@ -166,7 +166,7 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
     struct device *d = w->device;
     const size_t size = dtype_size(w->compute);
     size_t from = p->offset + r->at, to = from + r->n;
-    d->ops->upload(d, (char *)w->values + from * size, t->data + r->whole * size, r->n * size);
+    device_upload(d, (char *)w->values + from * size, t->data + r->whole * size, r->n * size);
     if (!master || !p->trained) return;
     void *state = weights_state_at(w, master, p->bucket, &from, &to);
     if (from < to)

@@ -47,6 +47,17 @@ void stage_bind(struct stage *s)
     }
 }
 
+/* The mark behind the upload of a pass. Passes that share a slot wait for the later one. */
+static int mark_of(const struct stage *s, const struct pass *p)
+{
+    return MARK_PASSES + (int)(p - s->pass) % (DEVICE_MARKS - MARK_PASSES);
+}
+
+void stage_refill(struct stage *s, struct pass *p)
+{
+    s->w->device->ops->reached(s->w->device, mark_of(s, p));
+}
+
 static void widen(struct stage *s, void *to, const void *from, int64_t n)
 {
     op_cast(s->w->device,
@@ -60,6 +71,7 @@ void pass_upload(struct stage *s, struct pass *p)
     const bool own = rotary_is_own(w);
     if (own) rotary_fill(w, &p->b, &k, p->host);
     w->device->ops->upload(w->device, p->block, p->host, k.bytes);
+    w->device->ops->mark(w->device, mark_of(s, p));
     if (w->accum != DT_F64) return;
     widen(s, p->wide.weight, at(p->block, k.weight), p->b.targets);
     if (!own) return;

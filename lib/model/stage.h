@@ -97,6 +97,9 @@ void stage_rehearse(struct stage *s);
 size_t stage_collective(const struct stage *s);
 
 /* ---- a pass ---- */
+/* Before p->b is filled again: waits until the device has read what is there, which it does before
+ * the pass it was uploaded for; so the host is a micro-batch ahead. */
+void stage_refill(struct stage *s, struct pass *p);
 /* Uploads the micro-batch p->b, of at most o.tokens. */
 void stage_upload(struct stage *s, struct pass *p);
 /* Through the layers; with the output projection, to the last norm. */

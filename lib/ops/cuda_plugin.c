@@ -83,16 +83,12 @@ static void cuda_host_free(struct device *d, void *p, size_t bytes)
     if (p) keep(cuda_of(d), cudaFreeHost(p), "free");
 }
 
-/* Memory of the host that is not pinned is read before the call returns; of pinned memory the copy
- * may still be under way then, so the host waits: src may be reused. */
+/* CUDA reads pinned memory while the host goes on; other memory before the call returns, for which
+ * it first waits until the stream is there. */
 static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     struct cuda *c = cuda_of(d);
-    if (!n) return;
-    keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
-    struct cudaPointerAttributes a;
-    if (cudaPointerGetAttributes(&a, src) == 0 && a.type == cudaMemoryTypeHost)
-        keep(c, cudaStreamSynchronize(c->stream), "upload");
+    if (n) keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
 }
 
 static int cuda_sync(struct device *d, struct err *e)
@@ -167,6 +163,12 @@ static double cuda_between(struct device *d, int from, int to)
     return (double)ms * 1e-3;
 }
 
+static void cuda_reached(struct device *d, int slot)
+{
+    struct cuda *c = cuda_of(d);
+    if (c->mark[slot]) keep(c, cudaEventSynchronize(c->mark[slot]), "a mark");
+}
+
 static void cuda_close(struct device *d)
 {
     struct cuda *c = cuda_of(d);
@@ -190,7 +192,8 @@ static const struct ops cuda_ops = {.close = cuda_close,
                                     .work = cuda_work,
                                     .run = cuda_run,
                                     .mark = cuda_mark,
-                                    .between = cuda_between};
+                                    .between = cuda_between,
+                                    .reached = cuda_reached};
 
 static int cuda_count(struct err *e)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The test backend "far": another device behind two queues, with memory that faults when touched
- * from outside. Operations, uploads and calls of the host are copied into a queue and run late, at
- * the next download, sync or wait, or when a queue is full; only then is the memory readable. The
- * two queues then advance at speeds that are drawn from a seed, one entry at a time. So a host that
- * looks into device memory, a caller that relies on an operation having run, and work of one queue
- * that does not wait for the other's result fail here, and not on a GPU first. */
+ * from outside. Operations and calls of the host are copied into a queue and run late, at the next
+ * download, sync or wait, or when a queue is full; only then is the memory readable. An upload
+ * reads its source then, not before. The two queues advance at speeds that are drawn from a seed,
+ * one entry at a time. So a host that looks into device memory, a caller that relies on an
+ * operation having run or changes what is not uploaded yet, and work of one queue that does not
+ * wait for the other's result fail here, and not on a GPU first. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -28,11 +29,15 @@ struct region {
 struct entry {
     size_t size, next; /* of what follows; offset of the next entry */
     int op;            /* or UPLOAD, CALL, AFTER, MARK */
-    void *dst;         /* of an upload */
     void (*fn)(void *arg);
     uint64_t until; /* entries of the other queue that come before this one */
     void *work;     /* as it was when queued */
     size_t work_bytes;
+};
+struct copy { /* an upload's */
+    void *dst;
+    const void *src;
+    size_t n;
 };
 struct line {
     char *bytes;
@@ -44,8 +49,9 @@ struct far {
     struct device *inner;
     struct region *regions;
     struct line queue[DEVICE_QUEUES];
-    uint64_t seed, drawn; /* random numbers so far */
-    int speed;            /* of 8 entries, those that the first queue runs */
+    uint64_t seed, drawn;        /* random numbers so far */
+    int speed;                   /* of 8 entries, those that the first queue runs */
+    uint64_t mark[DEVICE_MARKS]; /* entries of the first queue up to the mark */
     bool draining;
 };
 
@@ -88,10 +94,11 @@ static bool ready(const struct far *f, int q)
 static void run_entry(struct far *f, struct line *q)
 {
     struct entry *x = (struct entry *)(q->bytes + q->at);
+    const struct copy *up = (const struct copy *)(x + 1);
     f->inner->work = x->work;
     f->inner->work_bytes = x->work_bytes;
     if (x->op == UPLOAD)
-        f->inner->ops->upload(f->inner, x->dst, x + 1, x->size);
+        f->inner->ops->upload(f->inner, up->dst, up->src, up->n);
     else if (x->op == CALL)
         x->fn(x + 1);
     else if (x->op == MARK)
@@ -102,21 +109,24 @@ static void run_entry(struct far *f, struct line *q)
     q->done++;
 }
 
-/* An entry waits only for entries that were queued before it, so one queue is always ready. */
-static void far_drain(struct far *f)
+/* Runs until the first queue has done so many entries in all, or nothing waits. An entry waits only
+ * for entries that were queued before it, so one queue is always ready. */
+static void far_drain_to(struct far *f, uint64_t entries)
 {
     if (!next_of(&f->queue[QUEUE_COMPUTE]) && !next_of(&f->queue[QUEUE_COMM])) return;
     far_protect(f, PROT_READ | PROT_WRITE);
     f->draining = true;
-    for (;;) {
+    while (f->queue[QUEUE_COMPUTE].done < entries) {
         const int first = draw(f), q = ready(f, first) ? first : !first;
         if (!ready(f, q)) break;
         run_entry(f, &f->queue[q]);
     }
     f->draining = false;
-    for (int q = 0; q < DEVICE_QUEUES; q++) f->queue[q].at = f->queue[q].used = 0;
+    for (int q = 0; q < DEVICE_QUEUES; q++)
+        if (!next_of(&f->queue[q])) f->queue[q].at = f->queue[q].used = 0;
     far_protect(f, PROT_NONE);
 }
+static void far_drain(struct far *f) { far_drain_to(f, UINT64_MAX); }
 
 /* ---- queueing ---- */
 /* Appends; size must fit an empty queue. The entry is valid until the next call. */
@@ -150,15 +160,12 @@ static void far_run(struct device *d, enum op_id op, const void *args, size_t si
 
 static void far_upload(struct device *d, void *dst, const void *src, size_t n)
 {
-    enum { PART = QUEUE / 4 };
     struct far *f = far_of(d);
-    if (f->draining) {
+    const struct copy up = {dst, src, n};
+    if (f->draining)
         f->inner->ops->upload(f->inner, dst, src, n);
-        return;
-    }
-    for (size_t at = 0; at < n; at += PART)
-        far_push(f, QUEUE_COMPUTE, UPLOAD, (const char *)src + at, n - at < PART ? n - at : PART)
-            ->dst = (char *)dst + at;
+    else
+        far_push(f, QUEUE_COMPUTE, UPLOAD, &up, sizeof up);
 }
 
 static void far_call(struct device *d, enum device_queue q, void (*fn)(void *arg), const void *arg,
@@ -176,7 +183,16 @@ static void far_after(struct device *d, enum device_queue q)
 
 static void far_mark(struct device *d, int slot)
 {
-    far_push(far_of(d), QUEUE_COMPUTE, MARK, &slot, sizeof slot);
+    struct far *f = far_of(d);
+    if (f->draining) return;
+    far_push(f, QUEUE_COMPUTE, MARK, &slot, sizeof slot);
+    f->mark[slot] = f->queue[QUEUE_COMPUTE].pushed;
+}
+
+static void far_reached(struct device *d, int slot)
+{
+    struct far *f = far_of(d);
+    if (!f->draining) far_drain_to(f, f->mark[slot]);
 }
 
 static double far_between(struct device *d, int from, int to)
@@ -280,6 +296,7 @@ static const struct ops far_ops = {.name = "far",
                                    .run = far_run,
                                    .mark = far_mark,
                                    .between = far_between,
+                                   .reached = far_reached,
                                    .call = far_call,
                                    .after = far_after,
                                    .wait = far_wait};

@@ -92,6 +92,8 @@ static double host_between(struct device *d, int from, int to)
     return host(d)->mark[to] - host(d)->mark[from];
 }
 
+static void host_reached(struct device *d, int slot) { (void)d, (void)slot; }
+
 static size_t host_work(struct device *d, enum op_id op, const void *args)
 {
     op_work_fn *f = (unsigned)op < OP_COUNT ? host(d)->table->work[op] : NULL;
@@ -122,7 +124,8 @@ static const struct ops host_ops = {.close = host_close,
                                     .work = host_work,
                                     .run = host_run,
                                     .mark = host_mark,
-                                    .between = host_between};
+                                    .between = host_between,
+                                    .reached = host_reached};
 
 struct host_device *host_open(const char *name, const struct op_table *t, int threads,
                               struct err *e)

@@ -35,6 +35,13 @@ size_t op_args_size(enum op_id op)
     return (unsigned)op < OP_COUNT ? sizes[op] : 0;
 }
 
+void device_upload(struct device *d, void *dst, const void *src, size_t n)
+{
+    d->ops->upload(d, dst, src, n);
+    d->ops->mark(d, MARK_UPLOAD);
+    d->ops->reached(d, MARK_UPLOAD);
+}
+
 bool device_has_bf16(const struct device *d) { return d->has_bf16; }
 
 struct device *device_open(const char *name, int threads, struct err *e)

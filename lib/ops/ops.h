@@ -305,7 +305,8 @@ enum op_id {
 };
 const char *op_name(enum op_id op);
 
-enum { DEVICE_MARKS = 128 }; /* times that a device can note */
+/* Slots of marks: [0, MARK_TIMES) for times, then one for device_upload, then those of passes. */
+enum { MARK_TIMES = 128, MARK_UPLOAD = MARK_TIMES, MARK_PASSES, DEVICE_MARKS = 256 };
 /* A device with queues has two, which run beside one another. Operations, uploads and marks go to
  * the first. */
 enum device_queue { QUEUE_COMPUTE, QUEUE_COMM, DEVICE_QUEUES };
@@ -322,14 +323,18 @@ struct ops {
      * memory, 64-byte aligned and zero; ERR_MEMORY. */
     void *(*host_alloc)(struct device *d, size_t bytes, struct err *e);
     void (*host_free)(struct device *d, void *p, size_t bytes);
-    /* Copies host -> device: src may be reused on return. */
+    /* Queues a copy host -> device. src is read when the device gets there and must not change
+     * until then, which `reached` of a later mark tells, or a sync or download. Memory of
+     * host_alloc is copied while the host goes on; for other memory a device may let the host wait.
+     */
     void (*upload)(struct device *d, void *dst, const void *src, size_t n);
     /* Copies device -> host after all earlier operations; returns their first failure. */
     int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
     /* As download, but for any thread, beside operations that do not write there, and without
      * waiting for those that do. NULL: the device has no such copy. */
     int (*peek)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
-    /* As upload, but for any thread, beside operations that do not touch dst. NULL: the device has
+    /* A copy host -> device for any thread, beside operations that do not touch dst; src may be
+     * reused on return. NULL: the device has
      * no such copy, or a queue, of which another thread cannot tell how far it is. */
     void (*poke)(struct device *d, void *dst, const void *src, size_t n);
     /* Waits for all earlier operations; returns their first failure. */
@@ -346,8 +351,12 @@ struct ops {
     /* Seconds from one mark to another that was set later. Waits until the device has been there;
      * failures are kept. */
     double (*between)(struct device *d, int from, int to);
+    /* The host waits until the device has been at the mark that was set last in the slot, if one
+     * was, but not for what was queued after it; failures are kept. */
+    void (*reached)(struct device *d, int slot);
     /* The three below are NULL on a device that runs operations when they are called. */
-    /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue,
+    /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue
+     * (so that src may be reused on return),
      * and does nothing else with the device. arg[size] is copied. */
     void (*call)(struct device *d, enum device_queue q, void (*fn)(void *arg), const void *arg,
                  size_t size);
@@ -370,6 +379,8 @@ struct device {
  * the queues' speeds from the seed N). threads as opt_threads gives. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* NULL is fine */
+/* Copies host -> device and returns when src may be reused: for what is outside a step. */
+void device_upload(struct device *d, void *dst, const void *src, size_t n);
 /* True when matrix products of bf16 are at least as fast as of float on this device. */
 bool device_has_bf16(const struct device *d);
 

@@ -97,6 +97,7 @@ static void exchange(const struct pipeline *p, const struct message *out, const 
 /* The next micro-batch with tokens: there is one. */
 static void take(struct course *c, struct pass *pass)
 {
+    stage_refill(c->p->stage, pass);
     do {
         c->row = batch_take(c->p->batch, c->step, c->row, &pass->b);
     } while (pass->b.T == 0);

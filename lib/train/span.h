@@ -5,7 +5,7 @@
 
 #include "ops/ops.h"
 
-enum { SPANS = DEVICE_MARKS / 2 };
+enum { SPANS = MARK_TIMES / 2 };
 struct spans {
     struct device *device;
     int count;

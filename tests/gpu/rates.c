@@ -33,7 +33,7 @@ static void *filled(size_t bytes)
     void *p = room(bytes);
     char *h = malloc(bytes);
     for (size_t i = 0; h && i < bytes; i++) h[i] = (char)(i % 4 == 3 || i % 4 == 1 ? 0x3c : i * 37);
-    gpu->ops->upload(gpu, p, h, bytes);
+    device_upload(gpu, p, h, bytes);
     free(h);
     return p;
 }
@@ -80,17 +80,17 @@ int main(void)
          *c = filled((size_t)1300 << 20), *d = filled((size_t)1300 << 20);
     int32_t *ids = calloc((size_t)T, sizeof *ids), *at = room((size_t)T * 4);
     for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(t * 7919 % V);
-    gpu->ops->upload(gpu, at, ids, (size_t)T * 4);
+    device_upload(gpu, at, ids, (size_t)T * 4);
     int32_t *pos = room((size_t)T * 4);
     for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(t % 1024);
-    gpu->ops->upload(gpu, pos, ids, (size_t)T * 4);
+    device_upload(gpu, pos, ids, (size_t)T * 4);
     int32_t *order = room((size_t)T * 4), *starts = room((size_t)(T + 1) * 4);
     const int64_t unique = T < 1024 ? T : 1024; /* each is at t, t + 1024, ... */
     for (int64_t u = 0, i = 0; u < unique; u++)
         for (int64_t t = u; t < T; t += 1024) ids[i++] = (int32_t)t;
-    gpu->ops->upload(gpu, order, ids, (size_t)T * 4);
+    device_upload(gpu, order, ids, (size_t)T * 4);
     for (int64_t u = 0; u <= unique; u++) ids[u] = (int32_t)(u * (T / unique));
-    gpu->ops->upload(gpu, starts, ids, (size_t)(unique + 1) * 4);
+    device_upload(gpu, starts, ids, (size_t)(unique + 1) * 4);
     double *sum = filled(64);
     const enum dtype h = DT_BF16, f = DT_F32;
     RATE(copy_rows, 2.0 * (1 << 30), .y = a, .x = b, .rows = 1 << 10, .bytes = 1 << 20,

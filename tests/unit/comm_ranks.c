@@ -46,7 +46,7 @@ static struct array make(size_t n, enum dtype t, int rank)
     struct array a = {.n = n, .t = t, .host = calloc(n + 1, sizeof(double))};
     a.device = d->ops->alloc(d, (n + 1) * sizeof(double), &e);
     for (size_t i = 0; i < n; i++) put(a.host, t, i, value(rank, i));
-    d->ops->upload(d, a.device, a.host, n * dtype_size(t));
+    device_upload(d, a.device, a.host, n * dtype_size(t));
     return a;
 }
 static void drop(struct array *a)
@@ -227,7 +227,7 @@ static bool keeps_order(const struct team *g)
     struct err e = {0};
     struct array a = make(1, DT_F64, w->place.rank);
     double want = 1;
-    d->ops->upload(d, a.device, &want, sizeof want);
+    device_upload(d, a.device, &want, sizeof want);
     for (int k = 0; k < CALLS; k++) {
         comm_all_reduce(g->c, a.device, 1, DT_F64, COMM_SUM);
         const double each = want;
@@ -311,10 +311,10 @@ static int right_sums(bool without)
         some.after = never;
         if (!gather_team(&g, (1U << w->place.size) - 1)) break;
         float *x = d->ops->alloc(d, 64, &e), *y = d->ops->alloc(d, 64, &e);
-        d->ops->upload(d, x, (float[2]){0}, 8);
+        device_upload(d, x, (float[2]){0}, 8);
         d->ops->sync(d, &e);
         if (without) d->ops = &some;
-        d->ops->upload(d, x, (float[2]){1, 1}, 8);
+        device_upload(d, x, (float[2]){1, 1}, 8);
         comm_all_reduce(g.c, x, 2, DT_F32, COMM_SUM);
         comm_join(g.c);
         op_add(d, &(struct op_add){.y = y, .a = x, .b = x, .n = 2, .dtype = DT_F32});
@@ -425,7 +425,7 @@ static void in_mesh(const char *device, struct mesh_sizes s)
         if (n == 0) continue;
         const size_t room = comm_room(m.comm[k], sizeof mine);
         void *staging = m.comm[k]->staging = calloc(room + 1, 1);
-        d->ops->upload(d, x, &mine, sizeof mine);
+        device_upload(d, x, &mine, sizeof mine);
         collect_sum(d, m.comm[k], x, 1, DT_F64);
         collect_join(d, m.comm[k]);
         ok &= d->ops->download(d, &got, x, sizeof got, &e) == 0 && mesh_finish(&m, &e) == 0;
@@ -535,7 +535,7 @@ static void late(const char *device)
     w->timeout = 1;
     if (w->place.rank) pause(); /* until the job is ended */
     void *p = d->ops->alloc(d, sizeof x, &e);
-    d->ops->upload(d, p, x, sizeof x);
+    device_upload(d, p, x, sizeof x);
     comm_all_reduce(g.c, p, 100, DT_F32, COMM_SUM);
     comm_broadcast(g.c, p, 4, 0);
     comm_join(g.c);

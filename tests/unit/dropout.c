@@ -20,9 +20,9 @@ static void drop(const struct op_dropout *a, const int32_t *sample, const int32_
     d.x = d.y = p;
     d.sample = (int32_t *)(void *)(p + n);
     d.pos = (int32_t *)(void *)(p + n + m);
-    device->ops->upload(device, d.y, x, n);
-    device->ops->upload(device, p + n, sample, m);
-    device->ops->upload(device, p + n + m, pos, m);
+    device_upload(device, d.y, x, n);
+    device_upload(device, p + n, sample, m);
+    device_upload(device, p + n + m, pos, m);
     op_dropout(device, &d);
     if (device->ops->download(device, x, p, n, &e)) printf("not ok: %s\n", e.msg);
     device->ops->free(device, p, n + 2 * m);

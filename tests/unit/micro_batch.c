@@ -110,8 +110,34 @@ static void upload(struct model m, const char *name)
     device_close(d);
 }
 
+/* The pass's block on the device after the host's was filled with other bytes: is it as it was? */
+static bool keeps(bool waits)
+{
+    struct err e;
+    const int lengths[] = {5, 1, 9, 3};
+    const struct model m = tiny_model(true, false);
+    struct device *d = device_open("far", 1, &e);
+    struct micro_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct tiny *t = tiny_open(&m, d, DT_F32, RECOMPUTE_NONE, 40);
+    struct pass *p = t->s.pass;
+    const size_t bytes = micro_batch_layout(40, 0, true).bytes;
+    char *was = malloc(bytes), *is = malloc(bytes);
+    tiny_upload(&t->s, p, &b);
+    memcpy(was, p->host, bytes);
+    if (waits) stage_refill(&t->s, p);
+    memset(p->host, 0, bytes);
+    const bool same = d->ops->download(d, is, p->block, bytes, &e) == 0 && !memcmp(was, is, bytes);
+    free(was), free(is);
+    tiny_close(t);
+    tiny_free(&b);
+    device_close(d);
+    return same;
+}
+
 int main(void)
 {
+    CHECK("micro-batch: a block filled again after stage_refill was read before", keeps(true));
+    CHECK("micro-batch: a block filled again too early is found out", !keeps(false));
     static const int64_t tokens[] = {1, 15, 16, 17, 4096};
     for (int i = 0; i < 5; i++) {
         layout(tokens[i], 0, false);

@@ -7,7 +7,7 @@
 /* Sets element `at` of the double weights. */
 static void poke(struct weights *w, size_t at, double v)
 {
-    w->device->ops->upload(w->device, (double *)w->values + at, &v, sizeof v);
+    device_upload(w->device, (double *)w->values + at, &v, sizeof v);
 }
 
 /* The largest relative difference, over a few elements of each tensor, between the gradient and

@@ -50,15 +50,35 @@ static void check_memory(void)
     CHECK("far memory: an allocation is aligned", p && (uintptr_t)p % 64 == 0);
     CHECK("far memory: a read by the host faults", touch(p, false) == SIGSEGV);
     CHECK("far memory: a write by the host faults", touch(p + 999, true) == SIGSEGV);
-    far->ops->upload(far, p, src, sizeof src);
+    device_upload(far, p, src, sizeof src);
     memset(src, 9, sizeof src);
     CHECK("far memory: a read by the host faults after an upload", touch(p, false) == SIGSEGV);
     CHECK("far memory: a download succeeds", !far->ops->download(far, back, p, sizeof back, &e));
-    CHECK("far memory: an upload keeps a copy", back[0] == 7 && back[999] == 7);
+    CHECK("far memory: the source is free after device_upload", back[0] == 7 && back[999] == 7);
     CHECK("far memory: a read by the host faults after a download", touch(p, false) == SIGSEGV);
     far->ops->free(far, p, 1000);
     CHECK("far memory: a size that overflows is refused",
           !far->ops->alloc(far, SIZE_MAX - 5, &e) && e.code == ERR_MEMORY);
+}
+
+/* An upload reads its source when the device gets there; a mark behind it tells when that was, and
+ * nothing behind the mark has run then. */
+static void check_uploads(void)
+{
+    struct err e;
+    float src = 1, got[2], *p = far->ops->alloc(far, 64, &e);
+    far->ops->upload(far, p, &src, sizeof src);
+    src = 2;
+    far->ops->upload(far, p + 1, &src, sizeof src);
+    far->ops->mark(far, MARK_PASSES);
+    far->ops->upload(far, p, &src, sizeof src);
+    far->ops->reached(far, MARK_PASSES);
+    far->ops->reached(far, MARK_PASSES + 1);
+    src = 3;
+    const bool read = !far->ops->download(far, got, p, sizeof got, &e);
+    CHECK("upload: a source that changes too early is found out", read && (int)got[0] == 3);
+    CHECK("upload: a source that changes after the mark is free", read && (int)got[1] == 2);
+    far->ops->free(far, p, 64);
 }
 
 /* y = ((x + x) + (x + x)) ...: each operation from one struct that is changed after the call. */
@@ -119,7 +139,8 @@ static void visited(const char *device, bool before, bool behind, bool *saw, boo
     q->ops->upload(q, x, (float[2]){0}, 8);
     q->ops->upload(q, y, (float[2]){0}, 8);
     q->ops->sync(q, &e);
-    for (int i = 0; i < 3; i++) q->ops->upload(q, x, (float[1]){(float)i + 1}, 4);
+    const float numbers[3] = {1, 2, 3};
+    for (int i = 0; i < 3; i++) q->ops->upload(q, x, &numbers[i], 4);
     if (before) q->ops->after(q, QUEUE_COMM);
     q->ops->call(q, QUEUE_COMM, visit, &(struct visit){q, x, &seen}, sizeof(struct visit));
     if (behind) q->ops->after(q, QUEUE_COMPUTE);
@@ -180,14 +201,14 @@ static void check_comm(void)
     struct comm *c = comm_self(far, &e);
     float back[2] = {0}, *x = far->ops->alloc(far, 8, &e), *y = far->ops->alloc(far, 8, &e);
     CHECK("far: group of one", c && c->rank == 0 && c->size == 1);
-    far->ops->upload(far, x, (float[2]){3, 4}, 8);
+    device_upload(far, x, (float[2]){3, 4}, 8);
     comm_all_gather(c, y, x, 2, DT_F32);
     comm_all_reduce(c, y, 2, DT_F32, COMM_SUM);
     comm_broadcast(c, y, 8, 0);
     comm_join(c);
     CHECK("group of one: a gather copies, a sum keeps",
           !comm_finish(c, &e) && !far->ops->download(far, back, y, 8, &e) && back[1] == 4);
-    far->ops->upload(far, x, (float[2]){5, 6}, 8);
+    device_upload(far, x, (float[2]){5, 6}, 8);
     comm_send_receive(c, x, 8, 0, y, 8, 0);
     comm_send_receive(c, x, 8, COMM_NOBODY, y, 8, COMM_NOBODY);
     CHECK("group of one: a ring copies",
@@ -211,6 +232,7 @@ int main(void)
     if (device_has_bf16(far)) list_cases((struct sink){compare_case, NULL}, DT_BF16);
     CHECK("far: results are the bytes of cpu", !differ && compared > 300);
     check_memory();
+    check_uploads();
     check_order();
     check_errors();
     check_queues();

@@ -100,8 +100,8 @@ static void list_move(struct sink s, enum dtype t)
             emit(s, &c, forms[form]);
         }
     }
-    list_embed_grad(s, t, 300, 64, 1);
-    list_embed_grad(s, t, 257, 136, 40);
+    list_embed_grad(s, t, 300, 64, 1, 1, 0);
+    list_embed_grad(s, t, 257, 136, 40, 40, 0);
     for (int n = 0; n <= 5; n += 5) {
         CASE(&c, gather, .n = n, .H = 37, .dtype = t);
         BUF(&c, gather, y, n * 37, t, .out = true);

@@ -90,7 +90,7 @@ static void pipe_close(struct pipe *p)
 static void up(struct tiny *t, void *to, const float *from, int64_t T)
 {
     struct device *d = t->w.device;
-    d->ops->upload(d, to, from, (size_t)(T * HIDDEN) * sizeof *from);
+    device_upload(d, to, from, (size_t)(T * HIDDEN) * sizeof *from);
 }
 static void down(struct tiny *t, float *to, const void *from, int64_t T)
 {
