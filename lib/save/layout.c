@@ -29,6 +29,7 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
                                .n = (size_t)(p->whole[0] * (p->rank == 2 ? p->whole[1] : 1)),
                                .file = file,
                                .at = p->place,
+                               .room = dtype_size(from->type),
                                .read = mesh_writes(c->mesh) ? layout_read : layout_give,
                                .arg = from};
     c->count++;

@@ -43,7 +43,7 @@ struct layout {
     size_t nblocks, blocks_cap;
     struct layout_part parts[LAYOUT_PARTS]; /* weights, then the optimizer's */
     int nparts, best; /* best: the part that has trained weights at their most exact */
-    void *buffer;     /* for conversions */
+    float *buffer;    /* for conversions */
     void *received;   /* a piece from another rank that is not one run of the tensor; or NULL */
     struct weights *weights;
     const struct mesh *mesh;

@@ -19,7 +19,7 @@ int layout_buffers(struct layout *c, struct err *e)
     bool scattered = false;
     for (size_t i = 0; i < c->nblocks && mesh_writes(c->mesh); i++)
         scattered |= c->blocks[i].rank > 0 && is_narrow(&c->blocks[i]);
-    c->buffer = mem_alloc(STEP, sizeof(float) + sizeof(double), e);
+    c->buffer = mem_alloc(STEP, sizeof *c->buffer, e);
     if (scattered) c->received = mem_alloc(SAVER_PIECE, sizeof(float), e);
     return !c->buffer || (scattered && !c->received) ? -1 : 0;
 }
@@ -38,24 +38,32 @@ static const char *address(const struct layout_part *p, const struct layout_bloc
     return base + ((p->state ? b->state : b->offset) + at) * dtype_size(p->type);
 }
 
-/* Reads elements [at, at + n) of a block of this rank. */
+/* Converts n elements of type `from` at raw to the type `to` at out, STEP at a time. raw lies at the
+ * begin of out where an element becomes smaller and at its end where it becomes larger: what is
+ * written never reaches what is still to be read. */
+static int convert(float *buffer, const char *raw, enum dtype from, char *out, enum dtype to,
+                   size_t n)
+{
+    for (size_t i = 0; i < n; i += STEP) {
+        const size_t c = n - i < STEP ? n - i : STEP;
+        if (dtype_to_f32(from, (const uint8_t *)raw + i * dtype_size(from), c, buffer) ||
+            dtype_from_f32(to, buffer, c, (uint8_t *)out + i * dtype_size(to)))
+            return -1;
+    }
+    return 0;
+}
+
+/* Reads elements [at, at + n) of a block of this rank in one copy from the device, into the memory
+ * that the result will be in. Where an element becomes smaller the copy reaches behind the result:
+ * the elements there are read later, as own blocks come in rising order and before received ones. */
 static int read_own(const struct layout_part *p, const struct layout_block *b, size_t at, size_t n,
                     enum dtype as, void *out, struct err *e)
 {
-    const size_t size = dtype_size(p->type);
-    const char *from = address(p, b, at);
-    if (p->type == as) return copy(p, out, from, n * size, e);
-    float *const v = p->owner->buffer;
-    void *const raw = v + STEP;
-    for (size_t i = 0; i < n; i += STEP) {
-        const size_t c = n - i < STEP ? n - i : STEP;
-        if (copy(p, raw, from + i * size, c * size, e)) return -1;
-        if (dtype_to_f32(p->type, raw, c, v) ||
-            dtype_from_f32(as, v, c, (char *)out + i * dtype_size(as)))
-            return err_set(e, ERR_INTERNAL, "cannot save %s as %s", dtype_name(p->type),
-                           hf_dtype_name(as));
-    }
-    return 0;
+    const size_t size = dtype_size(p->type), to = dtype_size(as);
+    char *raw = (char *)out + (to > size ? n * (to - size) : 0);
+    if (copy(p, raw, address(p, b, at), n * size, e)) return -1;
+    if (p->type == as || convert(p->owner->buffer, raw, p->type, out, as, n) == 0) return 0;
+    return err_set(e, ERR_INTERNAL, "cannot save %s as %s", dtype_name(p->type), hf_dtype_name(as));
 }
 
 /* ---- on the rank that writes ---- */

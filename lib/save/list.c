@@ -11,10 +11,11 @@ size_t saver_staging(const struct saver_list *l, size_t limit)
     for (size_t i = 0; i < l->ntensors; i++) {
         const struct saver_tensor *t = &l->tensors[i];
         const size_t size = dtype_size(t->dtype);
-        const size_t piece = ring_room((t->n < SAVER_PIECE ? t->n : SAVER_PIECE) * size);
+        const size_t piece = ring_room((t->n < SAVER_PIECE ? t->n : SAVER_PIECE) * saver_room(t));
         if (mem_add(all, ring_room(t->n * size), &all)) all = SIZE_MAX / 2;
         if (piece > largest) largest = piece;
     }
+    if (all < largest) all = largest;
     if (limit < largest) limit = largest;
     return all < limit ? all : limit;
 }

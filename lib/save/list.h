@@ -11,7 +11,7 @@
 enum { SAVER_PIECE = 1 << 20 };
 
 /* Puts the elements at positions [at, at + n) of the canonical order, which are of one tensor, at
- * `out` in the type `as`. */
+ * `out` in the type `as`. out has room for n times saver_room while it runs. */
 typedef int saver_read(void *arg, size_t at, size_t n, enum dtype as, void *out, struct err *e);
 
 struct saver_tensor {
@@ -24,6 +24,7 @@ struct saver_tensor {
     size_t at; /* the position of its first element, for read */
     saver_read *read;
     void *arg;
+    size_t room; /* bytes of an element as `read` gets it, before it has the file's type; 0: none */
     size_t passed; /* updates of positions below it may begin once this tensor is read; 0: no more
                       than before */
 };
@@ -43,6 +44,12 @@ struct saver_list {
     int (*finish)(void *arg, int rc, struct err *e);
     void *arg;
 };
+/* Returns the bytes that an element takes while it is read: as it comes, or in the file. */
+static inline size_t saver_room(const struct saver_tensor *t)
+{
+    const size_t size = dtype_size(t->dtype);
+    return t->room > size ? t->room : size;
+}
 /* Returns the useful size of staging memory: that of all tensors, but at most `limit` and at least
  * one piece. */
 size_t saver_staging(const struct saver_list *l, size_t limit);

@@ -70,10 +70,13 @@ void *ring_reserve(struct ring *r, size_t bytes)
     return to;
 }
 
-void ring_publish(struct ring *r, int tag)
+void ring_publish(struct ring *r, size_t bytes, int tag)
 {
     pthread_mutex_lock(&r->lock);
-    r->slots[r->put++ % SLOTS].piece.tag = tag;
+    struct slot *s = &r->slots[r->put++ % SLOTS];
+    r->head = s->end -= ring_room(s->piece.bytes) - ring_room(bytes);
+    s->piece.bytes = bytes;
+    s->piece.tag = tag;
     pthread_cond_broadcast(&r->change);
     pthread_mutex_unlock(&r->lock);
 }

@@ -24,10 +24,10 @@ size_t ring_room(size_t bytes);
 /* Empties the ring before a sequence of pieces, while neither side uses it. */
 void ring_begin(struct ring *r);
 
-/* The putter's side. Waits for room and returns it, contiguous, for at most the ring's memory; the
- * piece is in the ring once it is published. */
+/* The putter's side. Waits for room and returns it, contiguous, for at most the ring's memory. The
+ * piece is in the ring once it is published: the first `bytes` bytes, at most those reserved. */
 void *ring_reserve(struct ring *r, size_t bytes);
-void ring_publish(struct ring *r, int tag);
+void ring_publish(struct ring *r, size_t bytes, int tag);
 void ring_end(struct ring *r); /* no piece follows */
 
 /* The taker's side. Waits for the oldest piece; false after the last. The piece stays in place

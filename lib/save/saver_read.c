@@ -19,9 +19,9 @@ static int read_tensor(struct saver *s, const struct saver_tensor *t, struct err
     for (size_t at = 0; at < t->n; at += SAVER_PIECE) {
         const size_t n = piece(t, at);
         void *to = s->o.staging;
-        if (s->ring) to = ring_reserve(s->ring, n * dtype_size(t->dtype));
+        if (s->ring) to = ring_reserve(s->ring, n * saver_room(t));
         if (t->read(t->arg, t->at + at, n, t->dtype, to, rc ? NULL : e)) rc = -1;
-        if (s->ring) ring_publish(s->ring, t->file);
+        if (s->ring) ring_publish(s->ring, n * dtype_size(t->dtype), t->file);
     }
     return rc;
 }

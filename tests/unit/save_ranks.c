@@ -279,7 +279,7 @@ int main(void)
         const int reads = count_reads();
         fails("a full disk at once", 0, true, 0);
         fails("a full disk later", 0, true, 3);
-        fails("rank 0 cannot read", 0, false, 5);
+        fails("rank 0 cannot read", 0, false, 2);
         fails("the last rank cannot read", last, false, 0);
         fails("the last rank cannot read its last piece", last, false, reads - 1);
     }
