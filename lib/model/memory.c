@@ -11,7 +11,7 @@
 struct rehearsal {
     struct device device;
     struct device *real;
-    size_t most;
+    size_t most[DEVICE_QUEUES];
 };
 
 static void rehearse_run(struct device *d, enum op_id op, const void *args, size_t size)
@@ -19,7 +19,7 @@ static void rehearse_run(struct device *d, enum op_id op, const void *args, size
     struct rehearsal *r = (struct rehearsal *)d;
     (void)size;
     size_t want = r->real->ops->work(r->real, op, args);
-    if (want > r->most) r->most = want;
+    if (want > r->most[d->queue]) r->most[d->queue] = want;
 }
 static void rehearse_upload(struct device *d, void *dst, const void *src, size_t n)
 {
@@ -32,6 +32,17 @@ static int rehearse_sync(struct device *d, struct err *e)
 }
 static const struct ops rehearse_ops = {
     .name = "rehearsal", .run = rehearse_run, .upload = rehearse_upload, .sync = rehearse_sync};
+
+/* The first queue's is there even when it is empty. */
+static void plan_scratch(struct memory *m, const size_t most[DEVICE_QUEUES])
+{
+    static const char *const names[] = {"scratch", "scratch, second queue"};
+    for (int q = 0; q < DEVICE_QUEUES; q++) {
+        if (q > 0 && most[q] == 0) continue;
+        plan_add(&m->plan, PLAN_WORKSPACE, names[q], -1, most[q], 1, PLAN_ALWAYS, 0, &m->work[q].p);
+        m->work[q].bytes = m->plan.b[m->plan.count - 1].bytes;
+    }
+}
 
 int memory_place(struct memory *m, struct device **device, void (*rehearse)(void *arg), void *arg,
                  struct err *e)
@@ -46,17 +57,11 @@ int memory_place(struct memory *m, struct device **device, void (*rehearse)(void
     rehearse(arg);
     *device = r.real;
     if (r.real->ops->sync(r.real, e)) return -1; /* a scratch size could not be told */
-    plan_add(&m->plan, PLAN_WORKSPACE, "scratch", -1, r.most, 1, PLAN_ALWAYS, 0, &m->work);
-    if (plan_place(&m->plan, e)) return -1;
-    m->work_bytes = m->plan.b[m->plan.count - 1].bytes;
-    return 0;
+    plan_scratch(m, r.most);
+    return plan_place(&m->plan, e);
 }
 
-void memory_use(struct memory *m)
-{
-    m->device->work = m->work;
-    m->device->work_bytes = m->work_bytes;
-}
+void memory_use(struct memory *m) { memcpy(m->device->work, m->work, sizeof m->work); }
 
 int memory_alloc(struct memory *m, struct err *e)
 {
@@ -76,8 +81,7 @@ void memory_free(struct memory *m)
 {
     if (m->arena) {
         m->device->ops->free(m->device, m->arena, m->plan.total);
-        m->device->work = NULL;
-        m->device->work_bytes = 0;
+        memset(m->device->work, 0, sizeof m->device->work);
     }
     plan_free(&m->plan);
     if (m->host) m->device->ops->host_free(m->device, m->host, m->plan.host);

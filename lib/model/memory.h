@@ -10,13 +10,13 @@ struct memory {
     struct plan plan;
     struct device *device;
     void *arena, *host; /* the plan's allocations, on the device and in the host's memory */
-    void *work;         /* scratch of the operations */
-    size_t work_bytes;
+    struct device_work work[DEVICE_QUEUES]; /* scratch of the operations of each queue */
 };
 
 /* Places the plan. rehearse(arg) runs what the run will run, on a device that computes nothing and
- * asks the real one for the scratch of each operation; the largest becomes the plan's last buffer.
- * *device is where those operations find their device; it is replaced during the rehearsal. */
+ * asks the real one for the scratch of each operation; the largest of each queue becomes a buffer
+ * at the plan's end. *device is where those operations find their device; it is replaced during the
+ * rehearsal. */
 int memory_place(struct memory *m, struct device **device, void (*rehearse)(void *arg), void *arg,
                  struct err *e);
 /* Allocates the plan, filled with zeros, and stores all addresses. */

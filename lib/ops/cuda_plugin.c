@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The backend "cuda": device memory, a stream for operations, one for copies beside them. */
+/* The backend "cuda": device memory, a stream for each queue, one for copies beside them. */
 #include "ops/cuda_plugin.h"
 
 #include <cuda_runtime_api.h>
@@ -14,7 +14,8 @@ struct cuda {
     struct ops ops;
     char name[16];
     int index;
-    cudaStream_t stream, copies;
+    cudaStream_t queue[DEVICE_QUEUES], copies;
+    cudaEvent_t behind[DEVICE_QUEUES]; /* the end of a queue, for work of the other */
     void *blas;
     cudaEvent_t mark[DEVICE_MARKS]; /* made when first set */
     bool failed;
@@ -88,13 +89,16 @@ static void cuda_host_free(struct device *d, void *p, size_t bytes)
 static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     struct cuda *c = cuda_of(d);
-    if (n) keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->stream), "upload");
+    if (n)
+        keep(c, cudaMemcpyAsync(dst, src, n, cudaMemcpyHostToDevice, c->queue[QUEUE_COMPUTE]),
+             "upload");
 }
 
 static int cuda_sync(struct device *d, struct err *e)
 {
     struct cuda *c = cuda_of(d);
-    keep(c, cudaStreamSynchronize(c->stream), "an operation");
+    for (int q = 0; q < DEVICE_QUEUES; q++)
+        keep(c, cudaStreamSynchronize(c->queue[q]), "an operation");
     if (!c->failed) return 0;
     c->failed = false;
     return err_set(e, c->error.code, "%s", c->error.msg);
@@ -110,7 +114,7 @@ static int copy_out(void *dst, const void *src, size_t n, cudaStream_t stream, s
 static int cuda_download(struct device *d, void *dst, const void *src, size_t n, struct err *e)
 {
     if (cuda_sync(d, e)) return -1;
-    return copy_out(dst, src, n, cuda_of(d)->stream, e);
+    return copy_out(dst, src, n, cuda_of(d)->queue[QUEUE_COMPUTE], e);
 }
 
 static int cuda_peek(struct device *d, void *dst, const void *src, size_t n, struct err *e)
@@ -141,7 +145,8 @@ static int launch(enum op_id op, const void *args, const struct kernel_context *
 static void cuda_run(struct device *d, enum op_id op, const void *args, size_t size)
 {
     struct cuda *c = cuda_of(d);
-    const struct kernel_context k = {.stream = c->stream, .work = d->work, .blas = c->blas};
+    const struct kernel_context k = {
+        .stream = c->queue[d->queue], .work = d->work[d->queue].p, .blas = c->blas};
     (void)size;
     if (!c->failed) keep(c, launch(op, args, &k), name_of(op));
 }
@@ -150,7 +155,7 @@ static void cuda_mark(struct device *d, int slot)
 {
     struct cuda *c = cuda_of(d);
     if (!c->mark[slot]) keep(c, cudaEventCreate(&c->mark[slot]), "a mark");
-    if (c->mark[slot]) keep(c, cudaEventRecord(c->mark[slot], c->stream), "a mark");
+    if (c->mark[slot]) keep(c, cudaEventRecord(c->mark[slot], c->queue[QUEUE_COMPUTE]), "a mark");
 }
 
 static double cuda_between(struct device *d, int from, int to)
@@ -169,13 +174,26 @@ static void cuda_reached(struct device *d, int slot)
     if (c->mark[slot]) keep(c, cudaEventSynchronize(c->mark[slot]), "a mark");
 }
 
+static void cuda_after(struct device *d, enum device_queue q)
+{
+    struct cuda *c = cuda_of(d);
+    const int other = q == QUEUE_COMPUTE ? QUEUE_COMM : QUEUE_COMPUTE;
+    keep(c, cudaEventRecord(c->behind[other], c->queue[other]), "a queue");
+    keep(c, cudaStreamWaitEvent(c->queue[q], c->behind[other], 0), "a queue");
+}
+
+static void cuda_wait(struct device *d, enum device_queue q)
+{
+    keep(cuda_of(d), cudaStreamSynchronize(cuda_of(d)->queue[q]), "an operation");
+}
+
 static void cuda_close(struct device *d)
 {
     struct cuda *c = cuda_of(d);
     kernel_blas_close(c->blas);
     for (int i = 0; i < DEVICE_MARKS; i++)
         if (c->mark[i]) cudaEventDestroy(c->mark[i]);
-    if (c->stream) cudaStreamDestroy(c->stream);
+    if (c->queue[QUEUE_COMPUTE]) cudaStreamDestroy(c->queue[QUEUE_COMPUTE]);
     if (c->copies) cudaStreamDestroy(c->copies);
     *c = (struct cuda){0};
 }
@@ -193,7 +211,9 @@ static const struct ops cuda_ops = {.close = cuda_close,
                                     .run = cuda_run,
                                     .mark = cuda_mark,
                                     .between = cuda_between,
-                                    .reached = cuda_reached};
+                                    .reached = cuda_reached,
+                                    .after = cuda_after,
+                                    .wait = cuda_wait};
 
 static int cuda_count(struct err *e)
 {
@@ -205,7 +225,10 @@ static int cuda_count(struct err *e)
 static int start(struct cuda *c)
 {
     int rc = cudaSetDevice(c->index);
-    if (!rc) rc = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+    for (int q = 0; q < DEVICE_QUEUES && !rc; q++) {
+        rc = cudaStreamCreateWithFlags(&c->queue[q], cudaStreamNonBlocking);
+        if (!rc) rc = cudaEventCreateWithFlags(&c->behind[q], cudaEventDisableTiming);
+    }
     if (!rc) rc = cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking);
     return rc ? rc : kernel_blas_open(&c->blas);
 }

@@ -30,9 +30,8 @@ struct entry {
     size_t size, next; /* of what follows; offset of the next entry */
     int op;            /* or UPLOAD, CALL, AFTER, MARK */
     void (*fn)(void *arg);
-    uint64_t until; /* entries of the other queue that come before this one */
-    void *work;     /* as it was when queued */
-    size_t work_bytes;
+    uint64_t until;          /* entries of the other queue that come before this one */
+    struct device_work work; /* as it was when queued */
 };
 struct copy { /* an upload's */
     void *dst;
@@ -95,8 +94,7 @@ static void run_entry(struct far *f, struct line *q)
 {
     struct entry *x = (struct entry *)(q->bytes + q->at);
     const struct copy *up = (const struct copy *)(x + 1);
-    f->inner->work = x->work;
-    f->inner->work_bytes = x->work_bytes;
+    f->inner->work[QUEUE_COMPUTE] = x->work;
     if (x->op == UPLOAD)
         f->inner->ops->upload(f->inner, up->dst, up->src, up->n);
     else if (x->op == CALL)
@@ -136,11 +134,7 @@ static struct entry *far_push(struct far *f, int q, int op, const void *p, size_
     struct line *l = &f->queue[q];
     if (l->used + room > QUEUE) far_drain(f);
     struct entry *x = (struct entry *)(l->bytes + l->used);
-    *x = (struct entry){.size = size,
-                        .next = l->used + room,
-                        .op = op,
-                        .work = f->d.work,
-                        .work_bytes = f->d.work_bytes};
+    *x = (struct entry){.size = size, .next = l->used + room, .op = op, .work = f->d.work[q]};
     if (size) memcpy(x + 1, p, size);
     l->used += room;
     l->pushed++;
@@ -151,7 +145,7 @@ static void far_run(struct device *d, enum op_id op, const void *args, size_t si
 {
     struct err e;
     if (size <= QUEUE / 2) {
-        far_push(far_of(d), QUEUE_COMPUTE, (int)op, args, size);
+        far_push(far_of(d), (int)d->queue, (int)op, args, size);
         return;
     }
     err_set(&e, ERR_INTERNAL, "%s: arguments of %zu bytes", op_name(op), size);

@@ -111,16 +111,16 @@ static int run_tile(struct gemm *g, const struct product *p, int64_t index, void
 /* As many threads as there is scratch for. */
 static int run_tiles(struct device *d, struct gemm *g, const struct product *p, struct err *e)
 {
-    const size_t fit = p->scratch ? d->work_bytes / p->scratch : (size_t)d->threads;
+    const size_t fit = p->scratch ? device_work(d)->bytes / p->scratch : (size_t)d->threads;
     const int threads = fit < (size_t)d->threads ? (int)fit : d->threads;
     int status = 0;
     if (threads == 0)
         return err_set(e, ERR_INTERNAL, "matmul: %zu bytes of scratch, %zu given", p->scratch,
-                       d->work_bytes);
+                       device_work(d)->bytes);
 #pragma omp parallel num_threads(threads) reduction(max : status)
     {
         omp_set_num_threads(1); /* of what oneDNN starts from here */
-        char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * p->scratch;
+        char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * p->scratch;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < p->m.count * p->n.count; i++) {
             int s = run_tile(g, p, i, scratch);

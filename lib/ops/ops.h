@@ -307,8 +307,8 @@ const char *op_name(enum op_id op);
 
 /* Slots of marks: [0, MARK_TIMES) for times, then one for device_upload, then those of passes. */
 enum { MARK_TIMES = 128, MARK_UPLOAD = MARK_TIMES, MARK_PASSES, DEVICE_MARKS = 256 };
-/* A device with queues has two, which run beside one another. Operations, uploads and marks go to
- * the first. */
+/* A device with queues has two, which run beside one another. Uploads and marks go to the first,
+ * operations to device.queue. */
 enum device_queue { QUEUE_COMPUTE, QUEUE_COMM, DEVICE_QUEUES };
 
 /* An open device: a backend's table, and its state behind it. */
@@ -354,7 +354,8 @@ struct ops {
     /* The host waits until the device has been at the mark that was set last in the slot, if one
      * was, but not for what was queued after it; failures are kept. */
     void (*reached)(struct device *d, int slot);
-    /* The three below are NULL on a device that runs operations when they are called. */
+    /* The three below are NULL on a device that runs operations when they are called; call is NULL
+     * also where the host cannot take its turn in a queue. */
     /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue
      * (so that src may be reused on return),
      * and does nothing else with the device. arg[size] is copied. */
@@ -365,11 +366,16 @@ struct ops {
     /* The host waits for all that q has been given; failures are kept. */
     void (*wait)(struct device *d, enum device_queue q);
 };
+/* Scratch of the operations of one queue. */
+struct device_work {
+    void *p; /* device memory, given by the owner of the memory plan */
+    size_t bytes;
+};
 struct device {
     const struct ops *ops;
     int threads;
-    void *work; /* scratch of work_bytes, device memory, given by the owner of the memory plan */
-    size_t work_bytes;
+    enum device_queue queue; /* that operations are given to; any, where there are no queues */
+    struct device_work work[DEVICE_QUEUES];
     bool has_bf16; /* see device_has_bf16 */
 };
 
@@ -379,6 +385,10 @@ struct device {
  * the queues' speeds from the seed N). threads as opt_threads gives. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* NULL is fine */
+static inline const struct device_work *device_work(const struct device *d)
+{
+    return &d->work[d->queue];
+}
 /* Copies host -> device and returns when src may be reused: for what is outside a step. */
 void device_upload(struct device *d, void *dst, const void *src, size_t n);
 /* True when matrix products of bf16 are at least as fast as of float on this device. */

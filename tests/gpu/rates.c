@@ -74,7 +74,7 @@ int main(void)
         fprintf(stderr, "%s\n", e.msg);
         return 1;
     }
-    gpu->work = room((size_t)64 << 20);
+    gpu->work[QUEUE_COMPUTE].p = room((size_t)64 << 20);
     const int64_t T = 8192, H = 3584, I = 18944, V = 152064, C = 2048, P = (int64_t)200 << 20;
     char *a = filled((size_t)1300 << 20), *b = filled((size_t)1300 << 20),
          *c = filled((size_t)1300 << 20), *d = filled((size_t)1300 << 20);

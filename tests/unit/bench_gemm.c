@@ -66,14 +66,14 @@ static double ours(const struct product *p)
                                  .ab_dtype = ab,
                                  .c_dtype = p->c};
     double t = 0;
-    dev->work_bytes = op_matmul_work(dev, &op);
-    dev->work = dev->ops->alloc(dev, dev->work_bytes, &e);
+    dev->work[0].bytes = op_matmul_work(dev, &op);
+    dev->work[0].p = dev->ops->alloc(dev, dev->work[0].bytes, &e);
     for (int i = 0; i < 2; i++) { /* the first one warms up */
         t = now();
         op_matmul(dev, &op);
         t = now() - t;
     }
-    dev->ops->free(dev, dev->work, dev->work_bytes);
+    dev->ops->free(dev, dev->work[0].p, dev->work[0].bytes);
     if (!dev->ops->sync(dev, &e)) return t;
     fprintf(stderr, "bench_gemm: %s\n", e.msg);
     exit(ERR_DEVICE);

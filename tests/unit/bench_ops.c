@@ -47,15 +47,15 @@ static void measure(enum op_id op, const void *args, size_t size, double bytes, 
 {
     struct err e = {0};
     double best = 1e30;
-    dev->work_bytes = dev->ops->work(dev, op, args);
-    dev->work = dev->ops->alloc(dev, dev->work_bytes, &e);
+    dev->work[0].bytes = dev->ops->work(dev, op, args);
+    dev->work[0].p = dev->ops->alloc(dev, dev->work[0].bytes, &e);
     for (int i = 0; i < ROUNDS; i++) {
         double s = now();
         dev->ops->run(dev, op, args, size);
         s = now() - s;
         if (s < best) best = s;
     }
-    dev->ops->free(dev, dev->work, dev->work_bytes);
+    dev->ops->free(dev, dev->work[0].p, dev->work[0].bytes);
     printf("{\"op\":\"%s\",\"ms\":%.3f,\"gbytes_per_s\":%.1f", op_name(op), best * 1e3,
            bytes / best * 1e-9);
     if (flops > 0) printf(",\"gflops\":%.1f", flops / best * 1e-9);

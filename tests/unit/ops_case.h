@@ -88,7 +88,7 @@ static void *host_content(const struct buf *b)
     return p;
 }
 
-/* Runs c on d with contents from `seed`, or with `given` contents where not NULL. */
+/* Runs c on d, in its queue, with contents from `seed`, or with `given` contents where not NULL. */
 static struct outcome case_run(const struct test_case *c, struct device *d, uint64_t seed,
                                void *const *given)
 {
@@ -106,10 +106,12 @@ static struct outcome case_run(const struct test_case *c, struct device *d, uint
         memcpy((char *)&k.args + b->field, &mem[i], sizeof mem[i]);
         if (b->also) memcpy((char *)&k.args + b->also, &mem[i], sizeof mem[i]);
     }
-    d->work_bytes = d->ops->work(d, k.op, &k.args);
-    void *work = d->work = d->ops->alloc(d, d->work_bytes, &e);
+    struct device_work work = {.bytes = d->ops->work(d, k.op, &k.args)};
+    work.p = d->ops->alloc(d, work.bytes, &e);
+    d->work[d->queue] = work;
+    if (d->queue == QUEUE_COMM) d->ops->after(d, QUEUE_COMM);
     d->ops->run(d, k.op, &k.args, k.size);
-    d->work = NULL; /* what was queued must have kept it */
+    d->work[d->queue] = (struct device_work){0}; /* what was queued must have kept it */
     bool ok = EXPECT(k.name, d->ops->sync(d, &e) == 0);
     if (!ok) fprintf(stderr, "%s\n", e.msg);
     for (int i = 0; i < k.bufs; i++) {
@@ -117,7 +119,7 @@ static struct outcome case_run(const struct test_case *c, struct device *d, uint
         if (d->ops->download(d, out.bytes[i], mem[i], bytes, &e)) (void)EXPECT(k.name, false);
         d->ops->free(d, mem[i], bytes + 8);
     }
-    d->ops->free(d, work, d->work_bytes);
+    d->ops->free(d, work.p, work.bytes);
     return out;
 }
 

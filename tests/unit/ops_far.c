@@ -231,6 +231,10 @@ int main(void)
     list_cases((struct sink){compare_case, NULL}, DT_F32);
     if (device_has_bf16(far)) list_cases((struct sink){compare_case, NULL}, DT_BF16);
     CHECK("far: results are the bytes of cpu", !differ && compared > 300);
+    far->queue = QUEUE_COMM;
+    list_cases((struct sink){compare_case, NULL}, DT_F32);
+    far->queue = QUEUE_COMPUTE;
+    CHECK("far queues: the second runs operations, with its own scratch", !differ && compared > 600);
     check_memory();
     check_uploads();
     check_order();

@@ -14,7 +14,7 @@ static size_t scratch(const struct model *m, enum dtype t, int64_t tokens, struc
         .w = {.compute = t, .gradients = true, .length = tokens < SHORT ? tokens : SHORT},
         .s = {.tokens = tokens}};
     if (tiny_plan(n, m, d, &o, &e)) printf("# %lld tokens: %s\n", (long long)tokens, e.msg);
-    const size_t bytes = n->memory.work_bytes;
+    const size_t bytes = n->memory.work[QUEUE_COMPUTE].bytes;
     tiny_close(n);
     return bytes;
 }
@@ -36,8 +36,40 @@ static void enough(const char *name, const struct model *m, enum dtype t)
     device_close(d);
 }
 
+/* A sum in the first queue, a larger one in the second. */
+static struct op_sum sum = {.n = 1 << 20, .dtype = DT_F32}, larger = {.n = 5 << 20};
+static void in_both(void *device)
+{
+    struct device *d = *(struct device **)device;
+    op_sum(d, &sum);
+    d->queue = QUEUE_COMM;
+    op_sum(d, &larger);
+    d->queue = QUEUE_COMPUTE;
+}
+
+/* Each queue has the scratch that its operations want, at a place of its own. */
+static void queues(void)
+{
+    struct err e;
+    struct memory m = {0};
+    struct device *d = device_open("cpu", 1, &e), *at = d;
+    const size_t first = op_sum_work(d, &sum), second = op_sum_work(d, &larger);
+    bool ok = first > 0 && second > first;
+    ok &= memory_place(&m, &at, in_both, &at, &e) == 0 && at == d && memory_alloc(&m, &e) == 0;
+    const struct device_work *w = d->work;
+    const char *one = w[QUEUE_COMPUTE].p, *other = w[QUEUE_COMM].p;
+    CHECK("queues: each has the scratch that its operations want",
+          ok && w[QUEUE_COMPUTE].bytes == (first + 255) / 256 * 256 &&
+              w[QUEUE_COMM].bytes == (second + 255) / 256 * 256);
+    CHECK("queues: their scratch does not overlap",
+          one + w[QUEUE_COMPUTE].bytes <= other || other + w[QUEUE_COMM].bytes <= one);
+    memory_free(&m);
+    device_close(d);
+}
+
 int main(void)
 {
+    queues();
     struct model tiny = tiny_model(true, false), m = tiny;
     m.head_dim = 32;
     m.hidden = 128;

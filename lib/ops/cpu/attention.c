@@ -117,7 +117,7 @@ CPU_OP(attention)
     for (int64_t i = 0; i < (int64_t)a->docs * a->heads; i++) {
         const struct task t = task_seen(a, i);
         if (t.h0 == t.h1) continue;
-        char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * bytes;
+        char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * bytes;
         if (paired(a))
             forward_task_bf16(&t, scratch);
         else
@@ -145,14 +145,14 @@ CPU_OP(attention_grad)
     const struct op_attention *f = &a->fwd;
     const size_t bytes = backward_bytes(f);
     const int64_t group = f->heads / f->kv_heads;
-    float *partials = (float *)((char *)d->work + (size_t)d->threads * bytes);
+    float *partials = (float *)((char *)device_work(d)->p + (size_t)d->threads * bytes);
     clear_rest(a->dq, f, f->cu_q, f->Tq, f->q_stride, f->heads);
     clear_rest(a->dk, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
     clear_rest(a->dv, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
 #pragma omp parallel for schedule(dynamic) num_threads(d->threads)
     for (int64_t i = 0; i < (int64_t)f->docs * f->heads; i++) {
         const struct task t = task_of(f, i);
-        char *scratch = (char *)d->work + (size_t)omp_get_thread_num() * bytes;
+        char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * bytes;
         if (t.h0 == t.h1) continue;
         if (paired(f))
             backward_task_bf16(a, &t, scratch, partials);
@@ -165,6 +165,6 @@ CPU_OP(attention_grad)
         t.h1 = t.h0 + group;
         if (t.alone)
             join_heads(a, &t, partials,
-                       (float *)((char *)d->work + (size_t)omp_get_thread_num() * bytes));
+                       (float *)((char *)device_work(d)->p + (size_t)omp_get_thread_num() * bytes));
     }
 }

@@ -121,7 +121,7 @@ CPU_WORK(sum)
 CPU_OP(sum)
 {
     const int64_t blocks = cpu_blocks(a->n, BLOCK);
-    double *part = d->work;
+    double *part = device_work(d)->p;
     PARALLEL_FOR(d, b, blocks)
     part[b] = BY_DTYPE(a->dtype, sum_block, a, b * BLOCK, cpu_min((b + 1) * BLOCK, a->n));
     for (int64_t b = 0; b < blocks; b++) *a->sum += part[b];

@@ -84,7 +84,7 @@ CPU_WORK(rmsnorm_grad)
 CPU_OP(rmsnorm_grad)
 {
     const int64_t blocks = grad_blocks(a);
-    float *part = d->work, *dw = a->dw;
+    float *part = device_work(d)->p, *dw = a->dw;
     PARALLEL_FOR(d, b, blocks) BY_STREAM(a, grad_rows, a, b, part + b * a->H);
     if (!dw) return;
     PARALLEL_FOR(d, i, a->H)
