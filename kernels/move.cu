@@ -3,7 +3,8 @@
  * gradients. Bytes: each operand once; limit: 85 % of the copy rate. */
 #include "element.cuh"
 
-int add_partial_sums(float *y, const float *partial, int64_t n, int blocks, cudaStream_t stream);
+int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
+                     cudaStream_t stream);
 
 /* y row t = x row rows[t] (rows NULL: t), and the other way round when scattering. U: the unit in
  * which a row of n units is moved. */
@@ -98,20 +99,20 @@ int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
     return cudaMemsetAsync(a->y, 0, a->bytes, c->stream);
 }
 
-/* A block adds the rows of one distinct id, in their order, to N columns a thread: ids run side by
- * side and no sum depends on timing. Several rows are read before the first is added, so that their
- * latencies overlap where an id has many. */
+/* A block adds the rows of one distinct id, in their order, to N columns a thread of type G: ids
+ * run side by side and no sum depends on timing. Several rows are read before the first is added,
+ * so that their latencies overlap where an id has many. */
 enum { EMBED_THREADS = 128, EMBED_ROWS = 8 };
-template <typename T, int N> __global__ void embed_back(const struct op_embed_grad a)
+template <typename T, typename G, int N> __global__ void embed_back(const struct op_embed_grad a)
 {
     const int64_t h = ((int64_t)blockIdx.y * EMBED_THREADS + threadIdx.x) * N;
     const int from = a.starts[blockIdx.x], to = a.starts[blockIdx.x + 1];
     const int64_t id = a.ids[a.order[from]] - a.first;
     if (h >= a.H || id < 0 || id >= a.V) return;
-    float *dw = (float *)a.dw + id * a.H + h;
+    G *dw = (G *)a.dw + id * a.H + h;
     const T *dy = (const T *)a.dy + h;
     float sum[N], row[EMBED_ROWS][N];
-    load<float, N>(sum, dw);
+    load<G, N>(sum, dw);
     for (int k = from; k < to; k += EMBED_ROWS) {
 #pragma unroll
         for (int r = 0; r < EMBED_ROWS; r++)
@@ -120,22 +121,25 @@ template <typename T, int N> __global__ void embed_back(const struct op_embed_gr
         for (int r = 0; r < EMBED_ROWS; r++)
             for (int i = 0; k + r < to && i < N; i++) sum[i] += row[r][i];
     }
-    store<float, N>(dw, sum);
+    store<G, N>(dw, sum);
 }
 
 int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context *c)
 {
     if (a->H == 0 || a->unique == 0) return 0;
+    const bool wide = aligned(a->dy, a->H, 2) && aligned(a->dw, a->H, 2);
+    const int64_t each = EMBED_THREADS * (wide ? 8 : 1);
+    const dim3 grid((unsigned)a->unique, (unsigned)((a->H + each - 1) / each));
     return by_type(a->dtype, [&](auto t) {
-        typedef decltype(t) T;
-        const bool wide = aligned(a->dy, a->H, 2) && aligned(a->dw, a->H, 2);
-        const int64_t each = EMBED_THREADS * (wide ? 8 : 1);
-        const dim3 grid((unsigned)a->unique, (unsigned)((a->H + each - 1) / each));
-        if (wide)
-            embed_back<T, 8><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
-        else
-            embed_back<T, 1><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
-        return (int)cudaGetLastError();
+        return by_type(a->dw_dtype, [&](auto g) {
+            typedef decltype(t) T;
+            typedef decltype(g) G;
+            if (wide)
+                embed_back<T, G, 8><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
+            else
+                embed_back<T, G, 1><<<grid, EMBED_THREADS, 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        });
     });
 }
 
@@ -167,5 +171,6 @@ int kernel_bias_grad(const struct op_bias_grad *a, const struct kernel_context *
         return (int)cudaGetLastError();
     });
     if (rc) return rc;
-    return add_partial_sums((float *)a->db, (const float *)c->work, a->n, BIAS_PARTS, c->stream);
+    return add_partial_sums(a->db, a->db_dtype, (const float *)c->work, a->n, BIAS_PARTS,
+                            c->stream);
 }

@@ -94,19 +94,22 @@ __global__ void norm_backward(const struct op_rmsnorm_grad a, float *partial, in
 }
 
 /* y[n] += the sum over the blocks of partial[blocks, n], in their order. */
-static __global__ void add_partial(float *y, const float *partial, int64_t n, int blocks)
+template <typename G> __global__ void add_partial(G *y, const float *partial, int64_t n, int blocks)
 {
     for (int64_t i = grid_index(); i < n; i += grid_size()) {
         float sum = 0;
         for (int b = 0; b < blocks; b++) sum += partial[b * n + i];
-        y[i] += sum;
+        from_float(y[i], to_float(y[i]) + sum);
     }
 }
 
-int add_partial_sums(float *y, const float *partial, int64_t n, int blocks, cudaStream_t stream)
+int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
+                     cudaStream_t stream)
 {
-    add_partial<<<blocks_for(n), THREADS, 0, stream>>>(y, partial, n, blocks);
-    return cudaGetLastError();
+    return by_type(type, [&](auto g) {
+        add_partial<<<blocks_for(n), THREADS, 0, stream>>>((decltype(g) *)y, partial, n, blocks);
+        return (int)cudaGetLastError();
+    });
 }
 
 static int threads_for(int64_t H, int N)
@@ -168,5 +171,5 @@ int kernel_rmsnorm_grad(const struct op_rmsnorm_grad *a, const struct kernel_con
                     : run(norm_backward<T, T, 1>, 1);
     });
     if (rc || !a->dw) return rc;
-    return add_partial_sums((float *)a->dw, (const float *)c->work, a->H, blocks, c->stream);
+    return add_partial_sums(a->dw, a->dw_dtype, (const float *)c->work, a->H, blocks, c->stream);
 }

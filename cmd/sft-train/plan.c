@@ -7,14 +7,15 @@
 #include "model/freeze.h"
 #include "run.h"
 
-/* Replaces a type that the device is slow at. */
-static void adjust_compute(const struct run *r, enum dtype *t)
+/* Replaces a type that the device is slow at; gradients are bf16 only beside a bf16 computation. */
+static void adjust_compute(const struct run *r, struct trainer_options *o)
 {
-    if (*t == DT_BF16 && !device_has_bf16(r->device)) {
+    if (o->compute == DT_BF16 && !device_has_bf16(r->device)) {
         log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
-        *t = DT_F32;
+        o->compute = DT_F32;
     }
-    if (strcmp(r->device->ops->name, "ref64") == 0) *t = DT_F64;
+    if (strcmp(r->device->ops->name, "ref64") == 0) o->compute = DT_F64;
+    if (o->compute != DT_BF16) o->gradient = DT_F32;
 }
 
 static int check_length(const struct run *r, struct err *e)
@@ -46,7 +47,7 @@ static int complete_options(struct run *r, struct err *e)
     r->adapter = adapter_new(&r->options.adapter, &r->model, e);
     if (!r->adapter) return -1;
     warn_idle(r);
-    adjust_compute(r, &o->compute);
+    adjust_compute(r, o);
     o->saved_dtype = r->hf.dtype == DT_BF16 ? DT_BF16 : DT_F32;
     if (frozen && !adapter_on(r->adapter))
         o->params = (struct params_options){.frozen = freeze_match, .arg = (void *)frozen};

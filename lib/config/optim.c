@@ -89,5 +89,9 @@ int optimizer_derive(struct loaded *l, struct err *e)
             l, "sft.master_dtype", e,
             "bf16: what is computed in fp32 has its master weights in fp32; leave it out, or "
             "set sft_train.model_args.dtype=bf16");
+    if (c->run.dtype == DT_F32 && c->sft.gradient_dtype == DT_BF16)
+        return fail(l, "sft.gradient_dtype", e,
+                    "bf16: what is computed in fp32 has its gradients in fp32; leave it out, or "
+                    "set sft_train.model_args.dtype=bf16");
     return 0;
 }

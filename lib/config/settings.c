@@ -32,8 +32,16 @@ static const char *const keys[] = {"seed",
                                    "sft.skip_nonfinite",
                                    "sft.spike_factor",
                                    "sft.spike_window",
-                                   "sft.spike_action"};
+                                   "sft.spike_action",
+                                   "sft.gradient_dtype"};
 enum { KEYS = sizeof keys / sizeof *keys };
+
+/* The value of a setting that a checkpoint does not have; NULL: unknown. Checkpoints older than a
+ * key lack it, and it is left out of new ones, too, where it has this value. */
+static const char *absent(const char *key)
+{
+    return strcmp(key, "sft.gradient_dtype") == 0 ? "fp32" : NULL;
+}
 
 /* The value of a key without its line's end. */
 static int value(const struct config *c, const char *key, struct buf *b, struct err *e)
@@ -50,7 +58,9 @@ int config_settings_write(const struct config *c, struct buf *b, struct err *e)
     int rc = 0;
     buf_putc(b, '{');
     for (int i = 0; i < KEYS && rc == 0; i++) {
+        const char *left_out = absent(keys[i]);
         rc = value(c, keys[i], &v, e);
+        if (rc == 0 && left_out && str_eq((struct str){v.data, v.len}, str_z(left_out))) continue;
         if (i) buf_putc(b, ',');
         buf_json(b, str_z(keys[i]));
         buf_putc(b, ':');
@@ -64,25 +74,44 @@ int config_settings_write(const struct config *c, struct buf *b, struct err *e)
 static const char *shown(struct str s) { return s.n ? s.p : "not set"; }
 static int length(struct str s) { return s.n == 0 ? 7 : s.n > 80 ? 80 : (int)s.n; }
 
+/* The setting's value in `then`; false: `then` does not say. */
+static bool value_then(const struct json *then, const char *key, struct str *was)
+{
+    const struct json *old = json_get(then, key);
+    const char *left_out = absent(key);
+    if (old && old->kind == JSON_STRING)
+        *was = old->s;
+    else if (!old && left_out)
+        *was = str_z(left_out);
+    else
+        return false;
+    return true;
+}
+
+static void tell(const char *key, struct str now, struct str was,
+                 void (*say)(void *arg, const char *text), void *arg)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "%s is %.*s, but was %.*s when the checkpoint was made: the run continues with the "
+             "new value",
+             key, length(now), shown(now), length(was), shown(was));
+    for (char *p = text; (p = strchr(p, '\n'));) *p = ','; /* between arguments of a schedule */
+    err_clean(text);
+    say(arg, text);
+}
+
 int config_settings_compare(const struct config *c, const struct json *then,
                             void (*say)(void *arg, const char *text), void *arg, struct err *e)
 {
     struct buf v = {0};
+    struct str was;
     int rc = 0;
     for (int i = 0; i < KEYS && rc == 0; i++) {
-        const struct json *old = json_get(then, keys[i]);
         rc = value(c, keys[i], &v, e);
         const struct str now = {v.data ? v.data : "", v.len};
-        if (rc || !old || old->kind != JSON_STRING || str_eq(old->s, now)) continue;
-        char text[400];
-        snprintf(
-            text, sizeof text,
-            "%s is %.*s, but was %.*s when the checkpoint was made: the run continues with the "
-            "new value",
-            keys[i], length(now), shown(now), length(old->s), shown(old->s));
-        for (char *p = text; (p = strchr(p, '\n'));) *p = ','; /* between arguments of a schedule */
-        err_clean(text);
-        say(arg, text);
+        if (rc == 0 && value_then(then, keys[i], &was) && !str_eq(was, now))
+            tell(keys[i], now, was, say, arg);
     }
     buf_free(&v);
     return rc;

@@ -7,7 +7,8 @@
 #include "base/json.h"
 #include "config/config.h"
 
-/* Appends {"learning_rate":"0.001",...}: each with its value as sft-config shows it. */
+/* Appends {"learning_rate":"0.001",...}: each with its value as sft-config shows it. A key
+ * that older checkpoints lack is left out where it has the value that they mean. */
 int config_settings_write(const struct config *c, struct buf *b, struct err *e);
 /* Calls say with one line for each setting that differs from `then`, an object that
  * config_settings_write made. */

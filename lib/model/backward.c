@@ -17,7 +17,8 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
                                                          .T = p->b.T,
                                                          .H = w->m.hidden,
                                                          .wide = true,
-                                                         .dtype = w->compute});
+                                                         .dtype = w->compute,
+                                                         .dw_dtype = w->gradient});
 }
 
 /* Adds up dy[T,width] where the model has a bias at this offset, and it is trained. */
@@ -30,7 +31,8 @@ static void bias_backward(struct stage *s, const struct pass *p, bool has, size_
                                                    .dy = dy,
                                                    .T = p->b.T,
                                                    .n = width,
-                                                   .dtype = w->compute});
+                                                   .dtype = w->compute,
+                                                   .db_dtype = w->gradient});
 }
 
 /* dres: in, the gradient of the layer's result; out, that of the attention block's result. */
@@ -71,7 +73,8 @@ static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t c
                                                          .H = w->m.head_dim,
                                                          .stride = model_qkv_width(&w->m),
                                                          .heads = heads,
-                                                         .dtype = w->compute});
+                                                         .dtype = w->compute,
+                                                         .dw_dtype = w->gradient});
 }
 
 static void norm_qk_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
@@ -151,7 +154,8 @@ static void embedding_backward(struct stage *s, const struct pass *p)
                                                      .V = w->m.vocab,
                                                      .first = w->m.vocab_first,
                                                      .unique = p->b.unique,
-                                                     .dtype = w->compute});
+                                                     .dtype = w->compute,
+                                                     .dw_dtype = w->gradient});
 }
 
 static void tell(const struct layer_done *done, int layer)

@@ -52,7 +52,7 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
                                              .ta = true,
                                              .accumulate = add,
                                              .ab_dtype = w->compute,
-                                             .c_dtype = w->accum});
+                                             .c_dtype = w->gradient});
 }
 
 void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,

@@ -171,7 +171,7 @@ static void wgrad(struct stage *s, size_t at, struct op_matmul mm, bool add)
     mm.c = weights_gradient(s->w, at);
     mm.ta = true;
     mm.accumulate = add;
-    mm.c_dtype = s->w->accum;
+    mm.c_dtype = s->w->gradient;
     op_matmul(s->w->device, &mm);
 }
 

@@ -18,6 +18,12 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
                           .device = d,
                           .tp = o->tp};
     w->accum = o->compute == DT_F64 ? DT_F64 : DT_F32;
+    w->gradient = o->gradient == DT_BF16 ? DT_BF16 : w->accum;
+    if (w->gradient == DT_BF16 && w->compute != DT_BF16)
+        return err_set(e, ERR_CONFIG,
+                       "gradients in bf16 need a computation in bf16, but this one is in %s; use "
+                       "sft.gradient_dtype=fp32",
+                       dtype_name(w->compute));
     if (o->length < 1 || o->length > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a document of %lld tokens does not fit",
                        (long long)o->length);
@@ -30,7 +36,7 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
              PLAN_ALWAYS, 0, &w->values);
     if (o->gradients)
-        plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained, dtype_size(w->accum),
+        plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained, dtype_size(w->gradient),
                  PLAN_ALWAYS, 0, &w->gradients);
     rotary_plan(w, plan);
     return 0;
@@ -58,14 +64,14 @@ const void *weights_at(const struct weights *w, size_t offset)
 void *weights_gradient(const struct weights *w, size_t offset)
 {
     if (!weights_trained(w, offset)) return NULL;
-    return (char *)w->gradients + offset * dtype_size(w->accum);
+    return (char *)w->gradients + offset * dtype_size(w->gradient);
 }
 
 void weights_clear(struct weights *w, size_t from, size_t to)
 {
     if (from == to || !weights_trained(w, from)) return;
     op_zero(w->device, &(struct op_zero){.y = weights_gradient(w, from),
-                                         .bytes = (to - from) * dtype_size(w->accum)});
+                                         .bytes = (to - from) * dtype_size(w->gradient)});
 }
 
 void weights_begin(struct weights *w)

@@ -14,6 +14,8 @@ struct comm;
 struct weights_options {
     enum dtype compute;           /* DT_BF16, DT_F32; DT_F64 on a device that has it */
     bool gradients;               /* trained parameters have gradients; false: forward only */
+    enum dtype gradient;          /* their type: DT_BF16, with the compute type bf16; else the
+                                     accumulation type */
     int64_t length;               /* positions of the longest document */
     struct params_options params; /* the layers, and what is frozen in them; this rank's part */
     struct comm *tp;              /* the params.tp ranks that each have a part; NULL: one has all */
@@ -23,15 +25,16 @@ struct weights {
     int64_t most_vocab;         /* the most rows of the vocabulary that a rank has */
     struct params_options made; /* the options of params, which are of the whole model */
     struct params params;
-    enum dtype compute; /* the type of the values */
-    enum dtype accum;   /* of sums, gradients and statistics: fp32, or fp64 with DT_F64 */
-    int64_t length;     /* positions of the longest document */
+    enum dtype compute;  /* the type of the values */
+    enum dtype accum;    /* of sums and statistics: fp32, or fp64 with DT_F64 */
+    enum dtype gradient; /* of the weights' gradients: accum, or bf16 */
+    int64_t length;      /* positions of the longest document */
     struct lora_options lora;
     bool has_gradients;
     struct device *device;
     struct comm *tp;       /* see weights_options */
     void *values;          /* [params.total] compute type */
-    void *gradients;       /* [params.trained] accumulation type */
+    void *gradients;       /* [params.trained] of type `gradient` */
     void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
     bool overwrite;        /* the next gradient of a matrix overwrites what is there */
     void *staging;         /* host memory for conversions */

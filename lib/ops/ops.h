@@ -5,7 +5,9 @@
  * All matrices are row-major and dense unless a stride (in elements) is given. T is the number of
  * tokens of a micro-batch, H the hidden size, I the intermediate size, V the vocabulary.
  * "real" stands for float, or double where dtype is DT_F64 (only the backend "ref64" has that); all
- * sums run in real at least, in a fixed order that depends on the shapes alone. */
+ * sums run in real at least, in a fixed order that depends on the shapes alone. Gradients of
+ * weights are real unless their type (dw_dtype, db_dtype, grad_dtype) says DT_BF16: then a sum is
+ * added to what is there and rounded once, to nearest, in each call. */
 #ifndef SFT_OPS_OPS_H
 #define SFT_OPS_OPS_H
 
@@ -24,16 +26,16 @@ struct op_embed {
     int64_t T, H, V, first;
     enum dtype dtype;
 };
-/* dw[V,H] (real), whose rows are those of ids [first, first + V), += rows of dy[T,H]; any other id
- * counts for nothing; ids may repeat; summed in order of t. order[T] lists the tokens by id, those
- * of one id in order of t; starts[unique + 1] says where each of the `unique` distinct ids begins in
- * it, and T: the host makes both, so that ids can be summed side by side. */
+/* dw[V,H], whose rows are those of ids [first, first + V), += rows of dy[T,H]; any other id counts
+ * for nothing; ids may repeat; summed in order of t. order[T] lists the tokens by id, those of one
+ * id in order of t; starts[unique + 1] says where each of the `unique` distinct ids begins in it,
+ * and T: the host makes both, so that ids can be summed side by side. */
 struct op_embed_grad {
     void *dw;
     const void *dy;
     const int32_t *ids, *order, *starts;
     int64_t T, H, V, first, unique;
-    enum dtype dtype; /* of dy */
+    enum dtype dtype, dw_dtype; /* dtype: of dy */
 };
 /* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,
  * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL).
@@ -50,7 +52,7 @@ struct op_rmsnorm {
     bool wide;
     enum dtype dtype;
 };
-/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] (real) += ...; dx may be dres or dy. s is the input
+/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] += ...; dx may be dres or dy. s is the input
  * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
  * heads and stride: as in the forward, the stride being that of s, dy, dx and dres; rstd and y are
  * dense. wide: s is real. */
@@ -60,7 +62,7 @@ struct op_rmsnorm_grad {
     int64_t T, H, stride;
     int32_t heads;
     bool wide;
-    enum dtype dtype;
+    enum dtype dtype, dw_dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
  * op(B) is [k,n], stored [n,k] when tb. a, b and bias share ab_dtype; c may be wider. Leading
@@ -217,12 +219,12 @@ struct op_dropout {
     double p, scale;
     enum dtype dtype;
 };
-/* db[n] (real) += sum over rows of dy[T,n] */
+/* db[n] += sum over rows of dy[T,n] */
 struct op_bias_grad {
     void *db;
     const void *dy;
     int64_t T, n;
-    enum dtype dtype;
+    enum dtype dtype, db_dtype;
 };
 /* Random bits of an update, for what it keeps in bf16: 32 for element i of all parameters in update
  * `step` (from 1), the same however the elements are cut into calls. `first` is the i of the
@@ -236,8 +238,8 @@ struct op_random {
 uint32_t op_random_bits(const struct op_random *r, uint64_t i);
 
 /* Updates of n elements. What is updated is `master`, or `param` where master is NULL; param beside
- * a master receives the new value to nearest. The gradient is real; master, m and v are real unless
- * their type says DT_BF16. A bf16 that is read again by the next update (master or param, m, v) is
+ * a master receives the new value to nearest. The gradient, master, m and v are real unless their
+ * type says DT_BF16. A bf16 that is read again by the next update (master or param, m, v) is
  * rounded at random: to nearest, a change below half a unit in the last place is lost every time,
  * and at beta2 = 0.999 a second moment in bf16 could never fall (docs/ops.md).
  * The gradient used is g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) + 1e-6)), 1 when
@@ -253,7 +255,7 @@ struct op_adamw {
     int64_t n;
     double lr, beta1, beta2, eps, weight_decay, c1, c2, max_norm;
     enum dtype param_dtype, dtype; /* dtype: real */
-    enum dtype master_dtype, m_dtype, v_dtype;
+    enum dtype grad_dtype, master_dtype, m_dtype, v_dtype;
     struct op_random random;
 };
 /* SGD as torch.optim.SGD (the decay is part of the gradient):
@@ -267,7 +269,7 @@ struct op_sgd {
     double lr, momentum, dampening, weight_decay, max_norm;
     bool nesterov;
     enum dtype param_dtype, dtype; /* dtype: real */
-    enum dtype master_dtype, m_dtype;
+    enum dtype grad_dtype, master_dtype, m_dtype;
     struct op_random random;
 };
 

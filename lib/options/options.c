@@ -103,6 +103,7 @@ static int trainer_from(const struct config *c, struct trainer_options *o, struc
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
     int recompute;
     *o = (struct trainer_options){.compute = c->run.dtype,
+                                  .gradient = c->sft.gradient_dtype,
                                   .length = c->sequence_length,
                                   .shard_optimizer = c->run.shard_optimizer,
                                   .staging = (size_t)c->sft.staging << 20};

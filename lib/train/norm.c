@@ -29,7 +29,7 @@ static void add_squares(struct norm *n, const void *x, size_t count)
     const struct weights *w = n->weights;
     op_sum(w->device,
            &(struct op_sum){
-               .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->accum});
+               .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->gradient});
 }
 
 /* Copies elements [from, to) of a piece, a part of one group, to that group in `edges`. */
@@ -38,15 +38,15 @@ static void put_edge(struct pass *p, const struct piece *x, size_t from, size_t 
     const struct norm *n = p->n;
     const struct weights *w = n->weights;
     const size_t position = x->place + (from - x->begin) - x->origin;
-    const size_t group = position / NORM_GROUP, bytes = (to - from) * dtype_size(w->accum);
+    const size_t group = position / NORM_GROUP, bytes = (to - from) * dtype_size(w->gradient);
     if (from == to) return;
     if (p->groups == 0 || p->origin != x->origin || p->group != group) p->groups++;
     p->origin = x->origin;
     p->group = group;
     if (p->counts || !x->own) return;
     const size_t slot = (p->groups - 1) * NORM_GROUP + position % NORM_GROUP;
-    op_copy_rows(w->device, &(struct op_copy_rows){.y = at(n->edges, slot, w->accum),
-                                                   .x = at(w->gradients, from, w->accum),
+    op_copy_rows(w->device, &(struct op_copy_rows){.y = at(n->edges, slot, w->gradient),
+                                                   .x = at(w->gradients, from, w->gradient),
                                                    .rows = 1,
                                                    .bytes = bytes,
                                                    .y_stride = bytes,
@@ -63,7 +63,7 @@ static void sum_piece(struct pass *p, const struct piece *x)
     const size_t body = (count - head) / NORM_GROUP * NORM_GROUP;
     put_edge(p, x, x->begin, x->begin + head);
     if (body && x->own && !p->counts)
-        add_squares(p->n, at(w->gradients, x->begin + head, w->accum), body);
+        add_squares(p->n, at(w->gradients, x->begin + head, w->gradient), body);
     put_edge(p, x, x->begin + head + body, x->end);
 }
 
@@ -98,7 +98,7 @@ static size_t pass(struct norm *n, bool counts)
 
 static size_t edge_bytes(const struct norm *n)
 {
-    return n->groups * NORM_GROUP * dtype_size(n->weights->accum);
+    return n->groups * NORM_GROUP * dtype_size(n->weights->gradient);
 }
 
 size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan)
@@ -128,7 +128,7 @@ void norm_sum(struct norm *n)
     zero_bytes(n, n->sumsq, sizeof(double));
     zero_bytes(n, n->edges, edge_bytes(n));
     pass(n, false);
-    if (edges) collect_sum(w->device, n->zero->dp, n->edges, edges, w->accum);
+    if (edges) collect_sum(w->device, n->zero->dp, n->edges, edges, w->gradient);
     collect_join(w->device, n->zero->dp);
     if (edges && n->zero->at == 0) add_squares(n, n->edges, edges);
     collect_sum(w->device, n->zero->dp, n->sumsq, 1, DT_F64);

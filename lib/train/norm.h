@@ -17,7 +17,7 @@ struct norm {
     const struct zero *zero;
     size_t each; /* positions of one of the equal parts */
     void *sumsq; /* double, on the device */
-    void *edges; /* [groups, NORM_GROUP] accumulation type; NULL: there are none */
+    void *edges; /* [groups, NORM_GROUP] of the gradients' type; NULL: there are none */
     size_t groups;
 };
 /* weights and zero must outlive n. Returns the bytes of its largest collective. */

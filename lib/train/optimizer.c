@@ -28,7 +28,7 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
     if (optimizer_has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
     if (has_m(p)) plan_state(p, plan, PLAN_MOMENTS, "first moment", moments, &p->m);
     if (has_v(p)) plan_state(p, plan, PLAN_MOMENTS, "second moment", moments, &p->v);
-    zero_plan(&p->zero, plan, w->accum, norm_plan(&p->norm, w, &p->zero, plan));
+    zero_plan(&p->zero, plan, w->gradient, norm_plan(&p->norm, w, &p->zero, plan));
 }
 
 /* Where the computation is in full precision the weights are their own master. */
@@ -88,6 +88,7 @@ static void adamw(struct optimizer *p, const struct update *u, double lr, uint64
                                            .max_norm = p->o.max_norm,
                                            .param_dtype = w->compute,
                                            .dtype = w->accum,
+                                           .grad_dtype = w->gradient,
                                            .master_dtype = w->accum,
                                            .m_dtype = p->m.type,
                                            .v_dtype = p->v.type,
@@ -111,6 +112,7 @@ static void sgd(struct optimizer *p, const struct update *u, double lr)
                                        .max_norm = p->o.max_norm,
                                        .param_dtype = w->compute,
                                        .dtype = w->accum,
+                                       .grad_dtype = w->gradient,
                                        .master_dtype = w->accum,
                                        .m_dtype = p->m.type,
                                        .random = u->random});
@@ -134,7 +136,7 @@ static void update(struct optimizer *p, const struct params_run *r, size_t begin
                                  is_master(w) ? values : at(p->master.flat, state, p->master.type),
                              .m = at(p->m.flat, state, p->m.type),
                              .v = at(p->v.flat, state, p->v.type),
-                             .grad = at(w->gradients, begin, w->accum),
+                             .grad = at(w->gradients, begin, w->gradient),
                              .n = (int64_t)(end - begin),
                              .decay = r->decay ? p->o.weight_decay : 0,
                              .random = {p->o.seed, k, r->place + (begin - r->begin)}};

@@ -106,7 +106,7 @@ static void accumulate(struct trainer *t, const struct feed_step *s, int n, doub
                        struct trainer_report *r)
 {
     struct weights *w = &t->weights;
-    struct zero_reduction sum = zero_reduce(&t->optimizer.zero, w->gradients, w->accum);
+    struct zero_reduction sum = zero_reduce(&t->optimizer.zero, w->gradients, w->gradient);
     weights_begin(w);
     lora_drop(&t->stage, true, t->step);
     trainer_clear_loss(t);

@@ -46,6 +46,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     *t = (struct trainer){.o = *o, .mesh = mesh, .batch = {.capacity = o->tokens}};
     struct weights_options w = {.compute = o->compute,
                                 .gradients = true,
+                                .gradient = o->gradient,
                                 .length = o->length,
                                 .params = {.frozen = o->params.frozen,
                                            .arg = o->params.arg,

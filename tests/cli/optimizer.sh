@@ -64,6 +64,36 @@ both 'rounding, one thread or two' cpu one
 check 'rounding: a run on the far device succeeds' train far --device far "${small[@]}"
 both 'rounding, cpu or far' cpu far
 
+# ---- gradients in bf16, in four micro-batches a step ----
+four=($A.per_device_train_batch_size=1 $A.gradient_accumulation_steps=4)
+narrow=("${four[@]}" sft.gradient_dtype=bf16)
+check 'gradients: a run with fp32 succeeds' train wide "${four[@]}"
+check 'gradients: a run with bf16 succeeds' train narrow "${narrow[@]}"
+differ 'gradients: those in bf16 are rounded' "$(weights narrow)" "$(weights wide)"
+equal 'gradients: with bf16 the losses are within 1e-3 of those of fp32' \
+    "$(paste <(losses narrow) <(losses wide) | awk '($1 - $2) ^ 2 < 1e-6' | wc -l)" 3
+equal 'gradients: they are not saved' "$(kinds narrow)" "$(kinds wide)"
+check 'gradients: a run with bf16 on cpu succeeds' train narrow-cpu --device cpu -@ 2 "${narrow[@]}"
+check 'gradients: a run with bf16 on far succeeds' train narrow-far --device far "${narrow[@]}"
+both 'gradients in bf16, cpu or far' narrow-cpu narrow-far
+# planned ARGUMENT...: prints the gradients' bytes in the plan
+planned() { run plan --device ref --plan --json "$@" train.sfts | jq .classes.gradients.bytes; }
+equal 'gradients: with bf16 the plan has half the bytes, to the next 256' \
+    "$(planned "${narrow[@]}")" $((($(planned "${four[@]}") / 2 + 255) / 256 * 256))
+cp -r narrow narrow-cut && rm -r "$(checkpoint narrow-cut)"
+check 'gradients: a run with bf16 goes on' train narrow-cut --resume auto "${narrow[@]}"
+both 'gradients in bf16, resumed' narrow narrow-cut
+rm -r "$(checkpoint wide)"
+tells 'gradients: another type is told on resume' \
+    'sft.gradient_dtype is bf16, but was fp32' wide --device ref \
+    --resume auto "${narrow[@]}" train.sfts
+rm -r "$(checkpoint narrow-cut)"
+tells 'gradients: the default type is told on resume' \
+    'sft.gradient_dtype is fp32, but was bf16' narrow-cut \
+    --device ref --resume auto "${four[@]}" train.sfts
+fails 'gradients: bf16 of a computation in fp32 is refused' 78 'what is computed in fp32 has its gradients in fp32' train x \
+    sft_train.model_args.dtype=fp32 "${narrow[@]}"
+
 # ---- stop and resume ----
 for how in small sgd plain; do
     case $how in
@@ -83,6 +113,14 @@ check 'resume: the run of an adapter goes on' train lora-cut --resume auto "${lo
 same "resume: the adapter equals the uninterrupted run's" "$(adapter lora)" "$(adapter lora-cut)"
 same "resume: the adapter's state equals the uninterrupted run's" "$(state lora)" \
     "$(state lora-cut)"
+lora=("${lora[@]:0:2}" "${four[@]}")
+check 'gradients of an adapter: a run with fp32 succeeds' train lora-wide "${lora[@]}"
+check 'gradients of an adapter: a run with bf16 succeeds' train lora-narrow "${lora[@]}" \
+    "${narrow[@]}"
+differ 'gradients of an adapter: those in bf16 are rounded' "$(adapter lora-wide)" \
+    "$(adapter lora-narrow)"
+equal 'gradients of an adapter: losses are within 1e-3 of those of fp32' \
+    "$(paste <(losses lora-narrow) <(losses lora-wide) | awk '($1 - $2) ^ 2 < 1e-6' | wc -l)" 3
 rm -r full/sft_train/checkpoint-3 small/sft_train/checkpoint-3 plain/sft_train/checkpoint-3
 fails 'resume: moments of another type are refused' 78 \
     'of exp_avg there is F32, but this run keeps BF16' train full --resume auto \

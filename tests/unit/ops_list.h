@@ -32,17 +32,18 @@ static int32_t *random_ints(int64_t n, int64_t below)
 }
 
 /* ids are below `all`; the rows are those of ids [first, first + V). */
-static void list_embed_grad(struct sink s, enum dtype t, int64_t T, int64_t H, int64_t all,
-                            int64_t V, int64_t first)
+static void list_embed_grad(struct sink s, enum dtype t, enum dtype to, int64_t T, int64_t H,
+                            int64_t all, int64_t V, int64_t first)
 {
     struct test_case c;
     char what[48];
     int32_t *ids = random_ints(T, all), *order = some_ints(), *starts = some_ints();
     const int64_t unique = order_ids(ids, T, order, starts);
-    snprintf(what, sizeof what, "%dx%d, %d ids%s", (int)T, (int)H, (int)unique,
-             V < all ? ", some rows" : "");
-    CASE(&c, embed_grad, .T = T, .H = H, .V = V, .first = first, .unique = unique, .dtype = t);
-    BUF(&c, embed_grad, dw, V * H, DT_F32, .out = true);
+    snprintf(what, sizeof what, "%dx%d, %d ids%s, %s", (int)T, (int)H, (int)unique,
+             V < all ? ", some rows" : "", dtype_name(to));
+    CASE(&c, embed_grad, .T = T, .H = H, .V = V, .first = first, .unique = unique, .dtype = t,
+         .dw_dtype = to);
+    BUF(&c, embed_grad, dw, V * H, to, .out = true);
     BUF(&c, embed_grad, dy, T * H, t);
     BUF(&c, embed_grad, ids, T, DT_I32, .ints = ids);
     BUF(&c, embed_grad, order, T, DT_I32, .ints = order);
@@ -67,13 +68,18 @@ static void list_move(struct sink s, enum dtype t)
             BUF(&c, embed, w, rows_here * H, t);
             BUF(&c, embed, ids, T, DT_I32, .ints = random_ints(T, V));
             emit(s, &c, what);
-            list_embed_grad(s, t, T, H, V, rows_here, first);
+            list_embed_grad(s, t, DT_F32, T, H, V, rows_here, first);
+            list_embed_grad(s, t, DT_BF16, T, H, V, rows_here, first);
         }
         snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
         CASE(&c, bias_grad, .T = T, .n = H, .dtype = t);
         BUF(&c, bias_grad, db, H, DT_F32, .out = true);
         BUF(&c, bias_grad, dy, T * H, t);
         emit(s, &c, what);
+        CASE(&c, bias_grad, .T = T, .n = H, .dtype = t, .db_dtype = DT_BF16);
+        BUF(&c, bias_grad, db, H, DT_BF16, .out = true);
+        BUF(&c, bias_grad, dy, T * H, t);
+        emit(s, &c, "bf16");
         CASE(&c, add, .n = T * H, .dtype = t);
         BUF(&c, add, y, T * H, t, .out = true);
         BUF(&c, add, a, T * H, t);
@@ -100,8 +106,12 @@ static void list_move(struct sink s, enum dtype t)
             emit(s, &c, forms[form]);
         }
     }
-    list_embed_grad(s, t, 300, 64, 1, 1, 0);
-    list_embed_grad(s, t, 257, 136, 40, 40, 0);
+    list_embed_grad(s, t, DT_F32, 300, 64, 1, 1, 0);
+    list_embed_grad(s, t, DT_BF16, 300, 64, 1, 1, 0);
+    list_embed_grad(s, t, DT_F32, 257, 136, 40, 40, 0);
+    list_embed_grad(s, t, DT_F32, 50, 300, 20, 20, 0);
+    list_embed_grad(s, t, DT_F32, 50, 300, 20, 9, 3);
+    list_embed_grad(s, t, DT_F32, 20, 640, 7, 7, 0);
     for (int n = 0; n <= 5; n += 5) {
         CASE(&c, gather, .n = n, .H = 37, .dtype = t);
         BUF(&c, gather, y, n * 37, t, .out = true);
@@ -145,11 +155,14 @@ static void list_norm(struct sink s, enum dtype t)
             BUF(&c, rmsnorm_grad, w, H, t, .offset = 1);
             BUF(&c, rmsnorm_grad, rstd, T, DT_F32, .offset = 1.5, .spread = 0.5);
             if (full) {
-                BUF(&c, rmsnorm_grad, dw, H, DT_F32, .out = true);
                 BUF(&c, rmsnorm_grad, y, T * H, t, .out = true);
                 BUF(&c, rmsnorm_grad, dres, T * H, t);
+                BUF(&c, rmsnorm_grad, dw, H, DT_F32, .out = true);
             }
             emit(s, &c, what);
+            if (!full) continue;
+            c.args.rmsnorm_grad.dw_dtype = c.buf[c.bufs - 1].t = DT_BF16;
+            emit(s, &c, "gradient in bf16");
         }
 }
 
@@ -257,25 +270,27 @@ static void list_update(struct sink s, enum dtype t)
             static const char *const forms[] = {"", "no master", "kept narrow", "momentum"};
             const int64_t n = ns[i];
             const enum dtype kept = form == 2 ? t : DT_F32;
+            const enum dtype given = form == 2 || i == 1 ? t : DT_F32; /* of the gradient */
             const struct op_random random = {7, 3, (uint64_t)(form * 37)};
             CASE(&c, adamw, .n = n, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
                  .weight_decay = 0.1, .c1 = 0.271, .c2 = 0.142625, .max_norm = i, .param_dtype = t,
-                 .dtype = DT_F32, .master_dtype = kept, .m_dtype = kept,
+                 .dtype = DT_F32, .grad_dtype = given, .master_dtype = kept, .m_dtype = kept,
                  .v_dtype = form == 1 ? t : kept, .random = random);
             if (i != 1 || form == 1) BUF(&c, adamw, param, n, t, .out = true);
             if (form != 1) BUF(&c, adamw, master, n, kept, .out = true);
             BUF(&c, adamw, m, n, kept, .out = true);
             BUF(&c, adamw, v, n, c.args.adamw.v_dtype, .out = true, .offset = 0.6, .spread = 0.5);
-            BUF(&c, adamw, grad, n, DT_F32);
+            BUF(&c, adamw, grad, n, given);
             BUF(&c, adamw, sumsq, 1, DT_F64, .offset = 4);
             if (form < 3) emit(s, &c, forms[form]);
             CASE(&c, sgd, .n = n, .lr = 1e-2, .momentum = 0.9, .dampening = i ? 0 : 0.25,
                  .weight_decay = 0.1, .max_norm = i, .nesterov = i, .param_dtype = t,
-                 .dtype = DT_F32, .master_dtype = kept, .m_dtype = kept, .random = random);
+                 .dtype = DT_F32, .grad_dtype = given, .master_dtype = kept, .m_dtype = kept,
+                 .random = random);
             if (i != 1 || form == 1) BUF(&c, sgd, param, n, t, .out = true);
             if (form != 1) BUF(&c, sgd, master, n, kept, .out = true);
             if (form > 1) BUF(&c, sgd, m, n, kept, .out = true);
-            BUF(&c, sgd, grad, n, DT_F32);
+            BUF(&c, sgd, grad, n, given);
             BUF(&c, sgd, sumsq, 1, DT_F64, .offset = 4);
             emit(s, &c, forms[form]);
         }

@@ -6,28 +6,31 @@
 enum { SHORT = 48, TOKENS = 1536 };
 
 /* Bytes of scratch for so many tokens in short documents; 0: failed. */
-static size_t scratch(const struct model *m, enum dtype t, int64_t tokens, struct device *d)
+static size_t scratch(const struct model *m, enum dtype t, enum dtype gradient, int64_t tokens,
+                      struct device *d)
 {
     struct err e;
     struct tiny *n = calloc(1, sizeof *n);
-    const struct tiny_options o = {
-        .w = {.compute = t, .gradients = true, .length = tokens < SHORT ? tokens : SHORT},
-        .s = {.tokens = tokens}};
+    const struct tiny_options o = {.w = {.compute = t,
+                                         .gradients = true,
+                                         .gradient = gradient,
+                                         .length = tokens < SHORT ? tokens : SHORT},
+                                   .s = {.tokens = tokens}};
     if (tiny_plan(n, m, d, &o, &e)) printf("# %lld tokens: %s\n", (long long)tokens, e.msg);
     const size_t bytes = n->memory.work[QUEUE_COMPUTE].bytes;
     tiny_close(n);
     return bytes;
 }
 
-static void enough(const char *name, const struct model *m, enum dtype t)
+static void enough(const char *name, const struct model *m, enum dtype t, enum dtype gradient)
 {
     struct err e;
     struct device *d = device_open("cpu", 1, &e);
     if (!d || (t == DT_BF16 && !device_has_bf16(d))) return;
-    const size_t most = scratch(m, t, TOKENS, d);
+    const size_t most = scratch(m, t, gradient, TOKENS, d);
     bool fine = most > 0;
     for (int64_t T = 1; T < TOKENS; T += T < 16 ? 2 : 17) {
-        const size_t some = scratch(m, t, T, d);
+        const size_t some = scratch(m, t, gradient, T, d);
         if (some && some <= most) continue;
         printf("# %lld tokens: %zu bytes, %zu planned\n", (long long)T, some, most);
         fine = false;
@@ -75,15 +78,16 @@ int main(void)
     m.hidden = 128;
     m.inter = 256;
     m.vocab = 2048;
-    enough("tiny, fp32", &tiny, DT_F32);
-    enough("tiny, bf16", &tiny, DT_BF16);
-    enough("small, fp32", &m, DT_F32);
-    enough("small, bf16", &m, DT_BF16);
+    enough("tiny, fp32", &tiny, DT_F32, DT_F32);
+    enough("tiny, bf16", &tiny, DT_BF16, DT_F32);
+    enough("small, fp32", &m, DT_F32, DT_F32);
+    enough("small, bf16", &m, DT_BF16, DT_F32);
+    enough("small, bf16 gradients", &m, DT_BF16, DT_BF16);
     m.hidden = 576;
     m.heads = 9;
     m.kv_heads = 3;
     m.head_dim = 64;
     m.inter = 1536;
-    enough("medium, bf16", &m, DT_BF16);
+    enough("medium, bf16", &m, DT_BF16, DT_F32);
     TEST_END();
 }

@@ -43,23 +43,64 @@ CPU_OP(scatter)
     }
 }
 
-/* A piece is one distinct id: its rows add in their order. */
-INLINE void embed_grad_id(const struct op_embed_grad *a, int64_t u, enum dtype t)
+/* Calls f(..., type, type of the gradient) so that f is compiled for each pair. */
+#define BY_GRADIENT(t, to, f, ...)                                                                 \
+    ((t) != DT_BF16    ? f(__VA_ARGS__, DT_F32, to)                                                \
+     : (to) == DT_BF16 ? f(__VA_ARGS__, DT_BF16, DT_BF16)                                          \
+                       : f(__VA_ARGS__, DT_BF16, DT_F32))
+
+/* The rows of a distinct id add in their order, `n` vectors from column i on at a time in
+ * registers, and are rounded once. */
+INLINE void embed_grad_vectors(const struct op_embed_grad *a, int64_t u, int64_t i, int n,
+                               enum dtype t, enum dtype to)
 {
-    const int64_t id = row_of(a->ids[a->order[a->starts[u]]], a->first, a->V);
-    if (id < 0) return;
-    float *dw = (float *)a->dw + id * a->H;
-    for (int32_t k = a->starts[u]; k < a->starts[u + 1]; k++)
-        for (int64_t i = 0, row = (int64_t)a->order[k] * a->H; i < a->H; i += VL) {
-            vf sum = v_get(dw, i, DT_F32, a->H - i) + v_get(a->dy, row + i, t, a->H - i);
-            v_put(dw, i, DT_F32, a->H - i, sum);
-        }
+    enum { MOST = 4 };
+    const int32_t begin = a->starts[u], end = a->starts[u + 1];
+    const int64_t id = row_of(a->ids[a->order[begin]], a->first, a->V);
+    const int64_t at = id * a->H + i, left = a->H - i;
+    vf sum[MOST];
+    for (int j = 0; j < n; j++) sum[j] = v_get(a->dw, at + j * VL, to, left - j * VL);
+    for (int32_t k = begin; k < end; k++)
+        for (int j = 0; j < n; j++)
+            sum[j] += v_get(a->dy, a->order[k] * a->H + i + j * VL, t, left - j * VL);
+    for (int j = 0; j < n; j++) v_put(a->dw, at + j * VL, to, left - j * VL, sum[j]);
 }
-/* Some ids have many rows, so a thread takes the next few when it is done. */
+INLINE void embed_grad_id(const struct op_embed_grad *a, int64_t u, enum dtype t, enum dtype to)
+{
+    int64_t i = 0;
+    if (row_of(a->ids[a->order[a->starts[u]]], a->first, a->V) < 0) return;
+    for (; i + 4 * VL <= a->H; i += 4 * VL) embed_grad_vectors(a, u, i, 4, t, to);
+    for (; i < a->H; i += VL) embed_grad_vectors(a, u, i, 1, t, to);
+}
+
+/* All rows in their order. */
+INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int64_t to,
+                               enum dtype t)
+{
+    for (int64_t token = 0; token < a->T; token++) {
+        const int64_t id = row_of(a->ids[token], a->first, a->V);
+        if (id < 0) continue;
+        float *dw = (float *)a->dw + id * a->H;
+        for (int64_t i = from; i < to; i += VL) {
+            vf sum = v_get(dw, i, DT_F32, to - i) + v_get(a->dy, token * a->H + i, t, to - i);
+            v_put(dw, i, DT_F32, to - i, sum);
+        }
+    }
+}
+
+/* Pieces are columns, which read dy as it lies, where fp32 needs no rounding and every thread has
+ * several of them; else distinct ids, of which some have many rows, so that a thread takes the next
+ * few when it is done. The sums are the same. */
 CPU_OP(embed_grad)
 {
+    const int64_t blocks = cpu_blocks(a->H, COLUMNS);
+    if (a->dw_dtype != DT_BF16 && blocks >= 4 * d->threads) {
+        PARALLEL_FOR(d, b, blocks)
+        BY_DTYPE(a->dtype, embed_grad_columns, a, b * COLUMNS, cpu_min((b + 1) * COLUMNS, a->H));
+        return;
+    }
     PARALLEL_DYNAMIC(d, u, a->unique, 8)
-    BY_DTYPE(a->dtype, embed_grad_id, a, u);
+    BY_GRADIENT(a->dtype, a->dw_dtype, embed_grad_id, a, u);
 }
 
 INLINE void add_chunk(const struct op_add *a, int64_t from, int64_t to, enum dtype t)
@@ -111,14 +152,14 @@ INLINE void bias_grad_columns(const struct op_bias_grad *a, int64_t from, int64_
 {
     enum { ROWS = 64 };
     for (int64_t i = from; i < to; i += VL) {
-        vf sum = v_get(a->db, i, DT_F32, to - i);
+        vf sum = v_get(a->db, i, a->db_dtype, to - i);
         for (int64_t block = 0; block < a->T; block += ROWS) {
             vf part = v_set(0);
             for (int64_t row = block; row < cpu_min(block + ROWS, a->T); row++)
                 part += v_get(a->dy, row * a->n + i, t, to - i);
             sum += part;
         }
-        v_put(a->db, i, DT_F32, to - i, sum);
+        v_put(a->db, i, a->db_dtype, to - i, sum);
     }
 }
 CPU_OP(bias_grad)

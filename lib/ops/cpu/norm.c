@@ -81,16 +81,26 @@ CPU_WORK(rmsnorm_grad)
     return (size_t)(grad_blocks(a) * a->H) * sizeof(float);
 }
 
+static void add_gradient(void *dw, int64_t i, enum dtype t, float x)
+{
+    float *f = dw;
+    uint16_t *h = dw;
+    if (t == DT_BF16)
+        h[i] = bf16_from_f32(bf16_to_f32(h[i]) + x);
+    else
+        f[i] += x;
+}
+
 CPU_OP(rmsnorm_grad)
 {
     const int64_t blocks = grad_blocks(a);
-    float *part = device_work(d)->p, *dw = a->dw;
+    float *part = device_work(d)->p;
     PARALLEL_FOR(d, b, blocks) BY_STREAM(a, grad_rows, a, b, part + b * a->H);
-    if (!dw) return;
+    if (!a->dw) return;
     PARALLEL_FOR(d, i, a->H)
     {
         float sum = 0;
         for (int64_t b = 0; b < blocks; b++) sum += part[b * a->H + i];
-        dw[i] += sum;
+        add_gradient(a->dw, i, a->dw_dtype, sum);
     }
 }

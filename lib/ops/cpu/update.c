@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Updates of weights in one pass, 64 elements at a time: each block comes from its type to floats
  * in the first-level cache, and goes back. Limits: memory bandwidth (AdamW: 30 bytes an element
- * with fp32 master and moments, 16 with everything but the gradient in bf16), for AdamW also a
+ * with fp32 master, moments and gradient, 14 with everything in bf16), for AdamW also a
  * square root and a division, for bf16 that is rounded at random also Philox, in all about 3 cycles
  * an element. */
 #include "ops/cpu/cpu.h"
@@ -17,14 +17,14 @@ struct kept {
 struct state {
     struct kept own, m, v; /* p NULL: not there */
     struct kept copy;      /* of own */
-    const void *grad;
+    struct kept grad;
     const struct op_random *random; /* NULL: nothing is rounded at random */
 };
 
 static enum dtype kept_as(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
 
 static struct state state_of(struct kept param, struct kept master, struct kept m, struct kept v,
-                             const void *grad, const struct op_random *random)
+                             struct kept grad, const struct op_random *random)
 {
     struct state s = {.own = param, .m = m, .v = v, .grad = grad};
     if (master.p) {
@@ -59,7 +59,7 @@ struct adamw {
 INLINE void adamw_lanes(const struct state *s, const void *numbers, struct lanes at)
 {
     const struct adamw *k = numbers;
-    vf g = v_get(s->grad, at.i, DT_F32, at.left) * k->clip;
+    vf g = v_get(s->grad.p, at.i, s->grad.t, at.left) * k->clip;
     vf m = v_fma(v_get(s->m.p, at.i, s->m.t, at.left), v_set(k->b1), g * k->c1);
     vf v = v_fma(v_get(s->v.p, at.i, s->v.t, at.left), v_set(k->b2), g * g * k->c2);
     vf p = v_get(s->own.p, at.i, s->own.t, at.left) * k->keep;
@@ -78,7 +78,7 @@ INLINE void sgd_lanes(const struct state *s, const void *numbers, struct lanes a
 {
     const struct sgd *k = numbers;
     vf p = v_get(s->own.p, at.i, s->own.t, at.left);
-    vf g = v_fma(p, v_set(k->decay), v_get(s->grad, at.i, DT_F32, at.left) * k->clip);
+    vf g = v_fma(p, v_set(k->decay), v_get(s->grad.p, at.i, s->grad.t, at.left) * k->clip);
     if (s->m.p) {
         vf m = v_get(s->m.p, at.i, s->m.t, at.left);
         m = k->begins ? g : v_fma(m, v_set(k->momentum), g * k->fresh);
@@ -125,10 +125,10 @@ static float clip_of(double max_norm, const double *sumsq)
 
 CPU_OP(adamw)
 {
-    const struct state s = state_of((struct kept){a->param, a->param_dtype},
-                                    (struct kept){a->master, kept_as(a->master_dtype)},
-                                    (struct kept){a->m, kept_as(a->m_dtype)},
-                                    (struct kept){a->v, kept_as(a->v_dtype)}, a->grad, &a->random);
+    const struct state s = state_of(
+        (struct kept){a->param, a->param_dtype}, (struct kept){a->master, kept_as(a->master_dtype)},
+        (struct kept){a->m, kept_as(a->m_dtype)}, (struct kept){a->v, kept_as(a->v_dtype)},
+        (struct kept){(void *)(uintptr_t)a->grad, kept_as(a->grad_dtype)}, &a->random);
     const struct adamw k = {.clip = clip_of(a->max_norm, a->sumsq),
                             .keep = (float)(1 - a->lr * a->weight_decay),
                             .step = (float)(a->lr / a->c1),
@@ -146,7 +146,8 @@ CPU_OP(sgd)
 {
     const struct state s = state_of(
         (struct kept){a->param, a->param_dtype}, (struct kept){a->master, kept_as(a->master_dtype)},
-        (struct kept){a->m, kept_as(a->m_dtype)}, (struct kept){NULL, DT_F32}, a->grad, &a->random);
+        (struct kept){a->m, kept_as(a->m_dtype)}, (struct kept){NULL, DT_F32},
+        (struct kept){(void *)(uintptr_t)a->grad, kept_as(a->grad_dtype)}, &a->random);
     const struct sgd k = {.clip = clip_of(a->max_norm, a->sumsq),
                           .decay = (float)a->weight_decay,
                           .momentum = (float)a->momentum,

@@ -20,11 +20,16 @@ REF_OP(embed)
 
 REF_OP(embed_grad)
 {
-    enum dtype real = real_of(a->dtype);
-    for (int64_t t = 0; t < a->T; t++) {
-        const int64_t row = a->ids[t] - a->first;
-        for (int64_t i = 0; i < a->H && row >= 0 && row < a->V; i++)
-            add_to(a->dw, row * a->H + i, real, get(a->dy, t * a->H + i, a->dtype));
+    const enum dtype to = kept_as(a->dw_dtype, real_of(a->dtype));
+    for (int64_t u = 0; u < a->unique; u++) {
+        const int64_t id = a->ids[a->order[a->starts[u]]] - a->first;
+        for (int64_t i = 0; i < a->H && id >= 0 && id < a->V; i++) {
+            const int64_t at = id * a->H + i;
+            REAL sum = get(a->dw, at, to);
+            for (int32_t k = a->starts[u]; k < a->starts[u + 1]; k++)
+                sum += get(a->dy, a->order[k] * a->H + i, a->dtype);
+            put(a->dw, at, to, sum);
+        }
     }
 }
 

@@ -34,11 +34,27 @@ REF_OP(rmsnorm)
     }
 }
 
+/* dw += sum over rows of dy * n, which dx may overwrite later. */
+static void add_dw(const struct op_rmsnorm_grad *a, enum dtype real, enum dtype wide)
+{
+    const enum dtype to = kept_as(a->dw_dtype, real);
+    for (int64_t i = 0; i < a->H; i++) {
+        REAL sum = get(a->dw, i, to);
+        for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
+            const int64_t at = norm_at(row, a->H, a->heads, a->stride) + i;
+            const REAL n = get(a->s, at, wide) * get(a->rstd, row, real);
+            sum += get(a->dy, at, a->dtype) * n;
+        }
+        put(a->dw, i, to, sum);
+    }
+}
+
 /* With n = s * rstd and g = dy * w:  ds = rstd * (g - n * mean(g * n)),  dw = sum over t of dy * n
  */
 REF_OP(rmsnorm_grad)
 {
     enum dtype t = a->dtype, real = real_of(t), wide = stream_type(t, a->wide);
+    if (a->dw) add_dw(a, real, wide);
     for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
         const int64_t at = row * a->H, d = norm_at(row, a->H, a->heads, a->stride);
         REAL rstd = get(a->rstd, row, real), mean = 0;
@@ -50,7 +66,6 @@ REF_OP(rmsnorm_grad)
             REAL dx = rstd * (dy * w - n * mean);
             if (a->dres) dx += get(a->dres, d + i, t);
             if (a->y) put(a->y, at + i, t, n * w);
-            if (a->dw) add_to(a->dw, i, real, dy * n);
             put(a->dx, d + i, t, dx);
         }
     }
@@ -58,7 +73,10 @@ REF_OP(rmsnorm_grad)
 
 REF_OP(bias_grad)
 {
-    for (int64_t t = 0; t < a->T; t++)
-        for (int64_t i = 0; i < a->n; i++)
-            add_to(a->db, i, real_of(a->dtype), get(a->dy, t * a->n + i, a->dtype));
+    const enum dtype to = kept_as(a->db_dtype, real_of(a->dtype));
+    for (int64_t i = 0; i < a->n; i++) {
+        REAL sum = get(a->db, i, to);
+        for (int64_t t = 0; t < a->T; t++) sum += get(a->dy, t * a->n + i, a->dtype);
+        put(a->db, i, to, sum);
+    }
 }

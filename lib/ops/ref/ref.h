@@ -21,6 +21,12 @@
 /* What ops.h calls real for operands of type t. */
 static inline enum dtype real_of(enum dtype t) { return t == DT_F64 ? DT_F64 : DT_F32; }
 
+/* What is real unless its type t says DT_BF16. */
+static inline enum dtype kept_as(enum dtype t, enum dtype real)
+{
+    return t == DT_BF16 ? DT_BF16 : real;
+}
+
 static inline REAL get(const void *p, int64_t i, enum dtype t)
 {
     switch (t) {
@@ -55,11 +61,6 @@ static inline void put(void *p, int64_t i, enum dtype t, REAL x)
     default: /* a type of files only */
         break;
     }
-}
-
-static inline void add_to(void *p, int64_t i, enum dtype t, REAL x)
-{
-    put(p, i, t, get(p, i, t) + x);
 }
 
 #define X(name) void REF(name)(struct device * d, const void *args);

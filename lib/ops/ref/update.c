@@ -11,8 +11,6 @@ static REAL clip_of(double max_norm, const double *sumsq)
     return (REAL)(clip > 1 ? 1 : clip);
 }
 
-static enum dtype kept_as(enum dtype t, enum dtype real) { return t == DT_BF16 ? DT_BF16 : real; }
-
 /* Stores x with type t for the next update, in bf16 at random; returns what is stored. */
 static REAL keep(void *p, int64_t i, enum dtype t, REAL x, uint32_t bits)
 {
@@ -43,6 +41,7 @@ static void weights_put(const struct weights *w, int64_t i, REAL p, uint32_t bit
 REF_OP(adamw)
 {
     const enum dtype tm = kept_as(a->m_dtype, a->dtype), tv = kept_as(a->v_dtype, a->dtype);
+    const enum dtype tg = kept_as(a->grad_dtype, a->dtype);
     const struct weights w =
         weights_of(a->param, a->param_dtype, a->master, a->master_dtype, a->dtype);
     const REAL clip = clip_of(a->max_norm, a->sumsq), step = (REAL)(a->lr / a->c1);
@@ -50,7 +49,7 @@ REF_OP(adamw)
     const REAL b1 = (REAL)a->beta1, b2 = (REAL)a->beta2;
     for (int64_t i = 0; i < a->n; i++) {
         const uint32_t bits = op_random_bits(&a->random, a->random.first + (uint64_t)i);
-        REAL g = get(a->grad, i, a->dtype) * clip, m = get(a->m, i, tm), v = get(a->v, i, tv);
+        REAL g = get(a->grad, i, tg) * clip, m = get(a->m, i, tm), v = get(a->v, i, tv);
         m = b1 * m + (REAL)(1 - a->beta1) * g;
         v = b2 * v + (REAL)(1 - a->beta2) * g * g;
         REAL p = get(w.own, i, w.own_dtype) * shrink - step * (m / (sqrt(v) / root + (REAL)a->eps));
@@ -62,7 +61,7 @@ REF_OP(adamw)
 
 REF_OP(sgd)
 {
-    const enum dtype tm = kept_as(a->m_dtype, a->dtype);
+    const enum dtype tm = kept_as(a->m_dtype, a->dtype), tg = kept_as(a->grad_dtype, a->dtype);
     const struct weights w =
         weights_of(a->param, a->param_dtype, a->master, a->master_dtype, a->dtype);
     const bool begins = a->random.step <= 1;
@@ -71,7 +70,7 @@ REF_OP(sgd)
     for (int64_t i = 0; i < a->n; i++) {
         const uint32_t bits = op_random_bits(&a->random, a->random.first + (uint64_t)i);
         const REAL p = get(w.own, i, w.own_dtype);
-        REAL g = get(a->grad, i, a->dtype) * clip + decay * p;
+        REAL g = get(a->grad, i, tg) * clip + decay * p;
         if (a->m) {
             REAL m = begins ? g : momentum * get(a->m, i, tm) + (REAL)(1 - a->dampening) * g;
             keep(a->m, i, tm, m, bits ^ bits >> 16);
