@@ -38,8 +38,8 @@ static const char *address(const struct layout_part *p, const struct layout_bloc
     return base + ((p->state ? b->state : b->offset) + at) * dtype_size(p->type);
 }
 
-/* Converts n elements of type `from` at raw to the type `to` at out, STEP at a time. raw lies at the
- * begin of out where an element becomes smaller and at its end where it becomes larger: what is
+/* Converts n elements of type `from` at raw to the type `to` at out, STEP at a time. raw lies at
+ * the begin of out where an element becomes smaller and at its end where it becomes larger: what is
  * written never reaches what is still to be read. */
 static int convert(float *buffer, const char *raw, enum dtype from, char *out, enum dtype to,
                    size_t n)
@@ -55,7 +55,8 @@ static int convert(float *buffer, const char *raw, enum dtype from, char *out, e
 
 /* Reads elements [at, at + n) of a block of this rank in one copy from the device, into the memory
  * that the result will be in. Where an element becomes smaller the copy reaches behind the result:
- * the elements there are read later, as own blocks come in rising order and before received ones. */
+ * the elements there are read later, as own blocks come in rising order and before received ones.
+ */
 static int read_own(const struct layout_part *p, const struct layout_block *b, size_t at, size_t n,
                     enum dtype as, void *out, struct err *e)
 {

@@ -27,9 +27,10 @@ static char *at(void *base, size_t element, enum dtype t)
 static void add_squares(struct norm *n, const void *x, size_t count)
 {
     const struct weights *w = n->weights;
-    op_sum(w->device,
-           &(struct op_sum){
-               .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->gradient});
+    op_sum(
+        w->device,
+        &(struct op_sum){
+            .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->gradient});
 }
 
 /* Copies elements [from, to) of a piece, a part of one group, to that group in `edges`. */
