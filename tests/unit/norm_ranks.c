@@ -91,7 +91,8 @@ static double wanted(const struct params_options *o)
     const size_t unit = ZERO_ALIGN * (size_t)w->place.size;
     const size_t each = (t.places_trained + unit - 1) / unit * ZERO_ALIGN;
     float *x = aligned_alloc(64, (t.places * sizeof *x + 63) / 64 * 64);
-    d->work = malloc(d->work_bytes = 1 << 20);
+    struct device_work *work = &d->work[d->queue];
+    *work = (struct device_work){.p = malloc(1 << 20), .bytes = 1 << 20};
     memset(x, 0, t.places * sizeof *x);
     for (size_t i = 0; i < t.nruns; i++)
         for (size_t k = t.runs[i].begin, at = t.runs[i].place; k < t.runs[i].end; k++, at++)
@@ -105,8 +106,8 @@ static double wanted(const struct params_options *o)
             out += add(x, at, to);
         }
     }
-    free(d->work);
-    d->work = NULL;
+    free(work->p);
+    *work = (struct device_work){0};
     free(x);
     params_free(&t);
     return out;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a piece of a tensor from the device: in one copy, whatever type the checkpoint has. */
+#include "comm/world.h"
 #include "save/layout.h"
 #include "test.h"
 #include "tiny.h"
@@ -24,10 +25,12 @@ static void reads(enum dtype kept, enum dtype as, const char *name)
     struct device *d = device_open("cpu", 1, &e);
     struct tiny *t = tiny_open(&m, d, kept, RECOMPUTE_NONE, 40);
     struct layout c;
+    struct mesh mesh;
     float *want = malloc(N * sizeof *want), *got = malloc(N * sizeof *got);
     const size_t size = dtype_size(as), most = size > dtype_size(kept) ? size : dtype_size(kept);
     unsigned char *out = malloc(N * most + 1);
-    bool ok = layout_make(&c, &t->w, NULL, 0, as, &e) == 0;
+    bool ok = mesh_world(&mesh, world_self(), d, &e) == 0 &&
+              layout_make(&c, &t->w, &mesh, false, NULL, 0, as, &e) == 0;
     for (size_t i = 0; ok && i < c.count; i++) ok &= c.tensors[i].room == dtype_size(kept);
     struct ops counted = *d->ops;
     plain = d->ops;
@@ -35,7 +38,8 @@ static void reads(enum dtype kept, enum dtype as, const char *name)
     peeks = 0;
     out[N * most] = 77;
     d->ops = &counted;
-    ok &= layout_read_here(&c.parts[0], t->w.params.embed + AT, N, as, out, &e) == 0;
+    const struct saver_tensor *x = c.tensors; /* the embedding is the first */
+    ok &= x->n == AT + N && x->read(x->arg, x->at + AT, N, as, out, &e) == 0;
     d->ops = plain;
     ok &= dtype_to_f32(as, out, N, got) == 0 && out[N * most] == 77 && peeks == 1;
     ok &= weights_get(&t->w, t->w.values, kept, t->w.params.embed + AT, N, want, &e) == 0;
@@ -45,6 +49,7 @@ static void reads(enum dtype kept, enum dtype as, const char *name)
     CHECK(name, ok);
     free(want), free(got), free(out);
     layout_free(&c);
+    mesh_close(&mesh);
     tiny_close(t);
     device_close(d);
 }
