@@ -72,7 +72,7 @@ void weights_sum_partial(struct weights *w)
     size_t i = 0, at, end;
     if (!parallel_cuts(w)) return;
     while (next_partial(&w->params, &i, &at, &end))
-        collect_sum(w->device, w->tp, weights_gradient(w, at), end - at, w->accum);
+        collect_sum(w->device, w->tp, weights_gradient(w, at), end - at, w->gradient);
     collect_join(w->device, w->tp);
 }
 
@@ -86,7 +86,7 @@ void weights_sum_tied(struct weights *w, struct comm *ends)
 {
     const size_t n = weights_tied(w);
     if (n == 0) return;
-    collect_sum(w->device, ends, weights_gradient(w, w->params.embed), n, w->accum);
+    collect_sum(w->device, ends, weights_gradient(w, w->params.embed), n, w->gradient);
     collect_join(w->device, ends);
 }
 

@@ -91,7 +91,8 @@ rm -r "$(checkpoint narrow-cut)"
 tells 'gradients: the default type is told on resume' \
     'sft.gradient_dtype is fp32, but was bf16' narrow-cut \
     --device ref --resume auto "${four[@]}" train.sfts
-fails 'gradients: bf16 of a computation in fp32 is refused' 78 'what is computed in fp32 has its gradients in fp32' train x \
+fails 'gradients: bf16 of a computation in fp32 is refused' 78 \
+    'what is computed in fp32 has its gradients in fp32' train x \
     sft_train.model_args.dtype=fp32 "${narrow[@]}"
 
 # ---- stop and resume ----

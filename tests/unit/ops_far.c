@@ -234,7 +234,8 @@ int main(void)
     far->queue = QUEUE_COMM;
     list_cases((struct sink){compare_case, NULL}, DT_F32);
     far->queue = QUEUE_COMPUTE;
-    CHECK("far queues: the second runs operations, with its own scratch", !differ && compared > 600);
+    CHECK("far queues: the second runs operations, with its own scratch",
+          !differ && compared > 600);
     check_memory();
     check_uploads();
     check_order();
