@@ -157,5 +157,9 @@ void pipeline_train(struct pipeline *p, const struct feed_step *s, int micro_bat
 void pipeline_validate(struct pipeline *p, const struct feed_step *s, int micro_batches)
 {
     struct course c = {.p = p, .step = s, .forward_only = true};
+    struct device *d = p->stage->w->device;
     run(&c, micro_batches);
+    /* The next stage may wait for the last message on its host, so it leaves before this host waits
+     * for that rank. */
+    if (p->stages > 1 && d->ops->wait) d->ops->wait(d, QUEUE_COMPUTE);
 }
