@@ -108,7 +108,8 @@ $(O)/lib/sft/cuda.so: $(CUDA_OBJ)
 	@echo "  nvcc  $@"
 	$(Q)$(NVCC) -shared -cudart shared $(CUDA_LINK) -o $@ $^ -lcublasLt
 
-# What needs a GPU: `make check-gpu` checks every operation and prints rates.
+# What needs a GPU: `make check-gpu` checks every operation and prints rates. The operations are those
+# of the plugin that is installed.
 GPU_TEST := $(O)/gpu/ops $(O)/gpu/rates $(O)/gpu/attention
 GPU_LINK  = $(NVCC) $(CUDA_LINK) -o $@ $(filter %.o,$^) -Xlinker --start-group $(filter %.a,$^) \
             -Xlinker --end-group -lcublasLt $(DNNL_LIBS) $(ZSTD_LIBS) -lgomp -ldl -lm
@@ -117,12 +118,36 @@ $(O)/obj/tests/gpu/attention.o: tests/gpu/attention.cu kernels/kernels.h lib/ops
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
 	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
-$(GPU_TEST): $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(CUDA_OBJ) $(O)/lib/ops.a $(O)/lib/base.a
+$(O)/gpu/ops: $(O)/obj/tests/gpu/ops.o $(O)/lib/sft/cuda.so $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(call LINK,$<)
+$(O)/gpu/rates $(O)/gpu/attention: $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(CUDA_OBJ) $(O)/lib/ops.a $(O)/lib/base.a
 	@mkdir -p $(@D)
 	@echo "  nvcc  $@"
 	$(Q)$(GPU_LINK)
 check-gpu: $(GPU_TEST)
 	$(O)/gpu/ops && $(O)/gpu/attention && $(O)/gpu/rates
+
+# An emulated device: libraries that stand in for CUDA's where LD_LIBRARY_PATH finds them. They
+# execute the PTX in the plugin. tests/emu/emu.h says how.
+EMU       := $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13
+EMU_OBJ   := $(call obj,$(wildcard tests/emu/*.c))
+EMU_FLAGS := -std=gnu11 -O2 -g -march=native -fopenmp -fPIC -ffp-contract=off -fno-strict-aliasing \
+             -ftls-model=initial-exec -fno-semantic-interposition -Wall -Wextra $(if $(WERROR),-Werror)
+EMU_LINK   = $(CC) -shared -fopenmp -pthread -Wl,-Bsymbolic -Wl,-soname,$(@F) \
+             -Wl,--version-script,$(filter %.map,$^) -o $@ $(filter %.o %.13,$^) -lm
+$(EMU_OBJ): $(O)/obj/%.o: %.c tests/emu/emu.h tests/emu/runtime.h
+	@mkdir -p $(@D)
+	@echo "  cc    $<"
+	$(Q)$(CC) $(EMU_FLAGS) -I$(CUDA_HOME)/include -c $< -o $@
+$(O)/emu/libcudart.so.13: $(filter-out %/cublaslt.o,$(EMU_OBJ)) tests/emu/cudart.map
+$(O)/emu/libcublasLt.so.13: $(O)/obj/tests/emu/cublaslt.o tests/emu/cublaslt.map $(O)/emu/libcudart.so.13
+$(EMU):
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(EMU_LINK)
+emu: $(EMU)
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
@@ -247,5 +272,5 @@ help:
 	@echo 'all tools man demo test test-oracle bench fuzz check install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: check-gpu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: check-gpu emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every case of every operation on a GPU: against the reference in double, and twice: the same
- * bytes. */
+/* ops [NAME...]: every case of the operations on a GPU, against the reference in double, and twice:
+ * the same bytes. */
 #include "../unit/ops_list.h"
 
-#include "ops/cuda_plugin.h"
 #include "ops/table.h"
 
-extern const struct cuda_plugin sft_cuda_plugin;
 static struct device *gpu, *truth;
+static char **wanted; /* the operations to check; ends with NULL, which alone stands for all */
 static struct tally {
     int cases, wrong, twice;
     double worst;
@@ -40,10 +39,18 @@ static double limit_of(const struct test_case *c, const struct buf *b, bool bf16
     return c->op == OP_attention || c->op == OP_attention_grad ? 1.0 / 50 : 1.0 / 128;
 }
 
+static bool is_wanted(enum op_id op)
+{
+    for (char **w = wanted; *w; w++)
+        if (!strcmp(*w, op_name(op))) return true;
+    return !*wanted;
+}
+
 static void check_case(const struct test_case *c, void *to)
 {
     bool bf16 = false;
     (void)to;
+    if (!is_wanted(c->op)) return;
     for (int i = 0; i < c->bufs; i++) bf16 |= c->buf[i].t == DT_BF16;
     struct tally *t = &tally[bf16][c->op];
     struct outcome want = case_run(c, truth, 99, NULL), x = case_run(c, gpu, 99, NULL),
@@ -65,10 +72,12 @@ static void check_case(const struct test_case *c, void *to)
     outcome_free(&want), outcome_free(&x), outcome_free(&y);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct err e;
-    gpu = sft_cuda_plugin.open(0, &e);
+    (void)argc;
+    wanted = argv + 1;
+    gpu = device_open("cuda:0", 1, &e);
     truth = ref_open(true, 1, &e);
     if (!gpu || !truth) {
         printf("not ok open: %s\n", e.msg);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries of the CUDA runtime that our programs use, beside streams and events. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "runtime.h"
+
+pthread_mutex_t runtime_lock = PTHREAD_MUTEX_INITIALIZER;
+static cudaError_t sticky;
+static __thread cudaError_t last;
+
+cudaError_t runtime_error(void) { return sticky; }
+cudaError_t runtime_fail(cudaError_t e) { return sticky = e; }
+
+static cudaError_t told(cudaError_t e) { return e ? last = e : e; }
+
+/* ---- devices ---- */
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = (int)emu_setting("EMU_DEVICES", 1);
+    return *n ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaSetDevice(int n)
+{
+    int count;
+    cudaGetDeviceCount(&count);
+    return told(n >= 0 && n < count ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDevice(int *n) { return *n = 0, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int *v) { return *v = 13000, cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int *v) { return *v = 13000, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int n)
+{
+    (void)n;
+    memset(p, 0, sizeof *p);
+    strcpy(p->name, "emulated device");
+    p->major = (int)emu_setting("EMU_SM", 90) / 10;
+    p->multiProcessorCount = (int)emu_setting("EMU_SMS", 4);
+    p->warpSize = LANES;
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int *v, enum cudaDeviceAttr a, int n)
+{
+    (void)n;
+    *v = a == cudaDevAttrMultiProcessorCount            ? (int)emu_setting("EMU_SMS", 4)
+         : a == cudaDevAttrComputeCapabilityMajor       ? (int)emu_setting("EMU_SM", 90) / 10
+         : a == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
+                                                        : 0;
+    return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    *all = (size_t)32 << 30;
+    *left = *all - device_used();
+    return cudaSuccess;
+}
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    switch (e) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorLaunchFailure:
+        return emu_message;
+    case cudaErrorIllegalAddress:
+        return "an illegal address";
+    case cudaErrorInvalidConfiguration:
+        return "an invalid launch";
+    case cudaErrorInvalidValue:
+        return "an invalid value";
+    case cudaErrorNoDevice:
+        return "no device";
+    case cudaErrorInvalidDevice:
+        return "no such device";
+    case cudaErrorNotReady:
+        return "not ready";
+    default:
+        return "an error";
+    }
+}
+const char *cudaGetErrorName(cudaError_t e) { return cudaGetErrorString(e); }
+cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t e = sticky ? sticky : last;
+    last = cudaSuccess;
+    return e;
+}
+cudaError_t cudaPeekAtLastError(void) { return sticky ? sticky : last; }
+
+/* ---- memory ---- */
+cudaError_t cudaMalloc(void **p, size_t n)
+{
+    pthread_mutex_lock(&runtime_lock);
+    const uint64_t at = device_alloc(n ? n : 1);
+    pthread_mutex_unlock(&runtime_lock);
+    *p = (void *)(uintptr_t)at;
+    return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFree(void *p)
+{
+    if (!p) return cudaSuccess;
+    pthread_mutex_lock(&runtime_lock);
+    stream_drain(NULL);
+    const int rc = device_free((uint64_t)(uintptr_t)p);
+    pthread_mutex_unlock(&runtime_lock);
+    return told(rc ? cudaErrorInvalidValue : cudaSuccess);
+}
+
+/* Pinned memory; cudaPointerGetAttributes tells it from other memory of the host. */
+enum { PINNED = 4096 };
+static struct {
+    char *at;
+    size_t n;
+} pinned[PINNED];
+cudaError_t cudaHostAlloc(void **p, size_t n, unsigned flags)
+{
+    (void)flags;
+    int k = 0;
+    pthread_mutex_lock(&runtime_lock);
+    while (k < PINNED && pinned[k].at) k++;
+    char *at = k < PINNED ? aligned_alloc(4096, (n + 4095) / 4096 * 4096) : NULL;
+    if (at) {
+        memset(at, 0xff, n);
+        pinned[k].at = at;
+        pinned[k].n = n;
+    }
+    pthread_mutex_unlock(&runtime_lock);
+    *p = at;
+    return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+cudaError_t cudaMallocHost(void **p, size_t n) { return cudaHostAlloc(p, n, 0); }
+
+static int pin_of(const void *p)
+{
+    for (int k = 0; k < PINNED; k++)
+        if (pinned[k].at && (const char *)p >= pinned[k].at &&
+            (const char *)p < pinned[k].at + pinned[k].n)
+            return k;
+    return -1;
+}
+cudaError_t cudaFreeHost(void *p)
+{
+    pthread_mutex_lock(&runtime_lock);
+    stream_drain(NULL);
+    const int k = pin_of(p);
+    if (k >= 0) pinned[k].at = NULL;
+    pthread_mutex_unlock(&runtime_lock);
+    if (k >= 0) free(p);
+    return told(k >= 0 ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *a, const void *p)
+{
+    memset(a, 0, sizeof *a);
+    pthread_mutex_lock(&runtime_lock);
+    const bool device = device_owns((uint64_t)(uintptr_t)p), host = pin_of(p) >= 0;
+    pthread_mutex_unlock(&runtime_lock);
+    a->type = device ? cudaMemoryTypeDevice
+              : host ? cudaMemoryTypeHost
+                     : cudaMemoryTypeUnregistered;
+    return cudaSuccess;
+}
+
+/* Memory of the host that is not pinned is copied before the call returns, as the driver does. */
+static bool waits(const void *p) { return !device_owns((uint64_t)(uintptr_t)p) && pin_of(p) < 0; }
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind kind,
+                            cudaStream_t s)
+{
+    (void)kind;
+    if (!n) return cudaSuccess;
+    pthread_mutex_lock(&runtime_lock);
+    cudaError_t e =
+        stream_add(s, &(struct work){.kind = WORK_COPY, .to = to, .from = from, .n = n});
+    if (waits(to) || waits(from)) e = stream_drain(s ? s : cudaStreamLegacy);
+    pthread_mutex_unlock(&runtime_lock);
+    return told(e);
+}
+cudaError_t cudaMemcpy(void *to, const void *from, size_t n, enum cudaMemcpyKind kind)
+{
+    const cudaError_t e = cudaMemcpyAsync(to, from, n, kind, NULL);
+    return e ? e : told(cudaDeviceSynchronize());
+}
+cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
+{
+    if (!n) return cudaSuccess;
+    pthread_mutex_lock(&runtime_lock);
+    const cudaError_t e =
+        stream_add(s, &(struct work){.kind = WORK_SET, .to = to, .value = value, .n = n});
+    pthread_mutex_unlock(&runtime_lock);
+    return told(e);
+}
+cudaError_t cudaMemset(void *to, int value, size_t n)
+{
+    const cudaError_t e = cudaMemsetAsync(to, value, n, NULL);
+    return e ? e : told(cudaDeviceSynchronize());
+}
+
+/* ---- launches ---- */
+enum { SHARED_PLAIN = 48 << 10, SHARED_MOST = 227 << 10, THREADS_MOST = 1024 };
+static unsigned char *gather_params(const struct kernel *k, void **args)
+{
+    unsigned char *p = malloc(k->params ? k->params : 1);
+    if (!p) emu_die("out of memory");
+    memset(p, 0xff, k->params);
+    for (int i = 0; i < k->nparams; i++) memcpy(p + k->param[i].offset, args[i], k->param[i].size);
+    return p;
+}
+
+static bool possible(const struct kernel *k, dim3 grid, dim3 block, size_t dynamic)
+{
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    const size_t most = k->most_shared > SHARED_PLAIN ? (size_t)k->most_shared : SHARED_PLAIN;
+    return threads > 0 && threads <= THREADS_MOST && (uint64_t)grid.x * grid.y * grid.z > 0 &&
+           grid.x <= INT32_MAX && grid.y <= 65535 && grid.z <= 65535 && dynamic <= most &&
+           dynamic + k->shared <= SHARED_MOST;
+}
+
+static cudaError_t launch(struct kernel *k, dim3 grid, dim3 block, void **args, size_t dynamic,
+                          cudaStream_t s)
+{
+    if (!k) return told(cudaErrorInvalidDeviceFunction);
+    if (!possible(k, grid, block, dynamic)) return told(cudaErrorInvalidConfiguration);
+    struct work w = {.kind = WORK_LAUNCH,
+                     .launch = {.kernel = k,
+                                .grid = {grid.x, grid.y, grid.z},
+                                .size = {block.x, block.y, block.z},
+                                .dynamic = (uint32_t)dynamic,
+                                .params = gather_params(k, args)}};
+    pthread_mutex_lock(&runtime_lock);
+    const cudaError_t e = stream_add(s, &w);
+    pthread_mutex_unlock(&runtime_lock);
+    return told(e);
+}
+
+static struct kernel *kernel_of(const void *host)
+{
+    pthread_mutex_lock(&runtime_lock);
+    struct kernel *k = fatbin_kernel(host);
+    pthread_mutex_unlock(&runtime_lock);
+    return k;
+}
+
+cudaError_t cudaLaunchKernel(const void *host, dim3 grid, dim3 block, void **args, size_t dynamic,
+                             cudaStream_t s)
+{
+    return launch(kernel_of(host), grid, block, args, dynamic, s);
+}
+cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host)
+{
+    *kernel = (cudaKernel_t)(void *)kernel_of(host);
+    return *kernel ? cudaSuccess : told(cudaErrorInvalidDeviceFunction);
+}
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args,
+                               size_t dynamic, cudaStream_t s)
+{
+    return launch((struct kernel *)(void *)kernel, grid, block, args, dynamic, s);
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *c, const void *host, void **args)
+{
+    for (unsigned k = 0; k < c->numAttrs; k++)
+        if (c->attrs[k].id == cudaLaunchAttributeClusterDimension &&
+            c->attrs[k].val.clusterDim.x > 1)
+            return told(cudaErrorNotSupported);
+    return launch(kernel_of(host), c->gridDim, c->blockDim, args, c->dynamicSmemBytes, c->stream);
+}
+cudaError_t cudaFuncSetAttribute(const void *host, enum cudaFuncAttribute a, int value)
+{
+    struct kernel *k = kernel_of(host);
+    if (!k || (a == cudaFuncAttributeMaxDynamicSharedMemorySize &&
+               (size_t)value + k->shared > SHARED_MOST))
+        return told(cudaErrorInvalidValue);
+    if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) k->most_shared = value;
+    return cudaSuccess;
+}
+
+/* <<<...>>> in two steps. */
+static __thread struct {
+    dim3 grid, block;
+    size_t shared;
+    cudaStream_t stream;
+} pushed;
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, cudaStream_t stream)
+{
+    pushed.grid = grid, pushed.block = block, pushed.shared = shared, pushed.stream = stream;
+    return 0;
+}
+cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream)
+{
+    *grid = pushed.grid, *block = pushed.block, *shared = pushed.shared,
+    *(cudaStream_t *)stream = pushed.stream;
+    return cudaSuccess;
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigned version,
+                                             unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *result)
+{
+    (void)name, (void)version, (void)flags;
+    *f = NULL;
+    if (result) *result = cudaDriverEntryPointSymbolNotFound;
+    return told(cudaErrorNotSupported);
+}

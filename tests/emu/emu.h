@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An emulator of a CUDA device for tests: it runs the PTX that nvcc put into a library, a warp at a
+ * time. What its files share. */
+#ifndef EMU_H
+#define EMU_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LANES = 32, GROUPS = 8 };
+
+/* ---- programs ---- */
+/* A register, or a constant. A lane of a register has 4 bytes, or 8 if it is wide; a predicate is
+ * one word of 32 bits for all lanes. */
+struct constant {
+    uint64_t wide[LANES];
+    uint32_t narrow[LANES];
+};
+enum special {
+    SPECIAL_NONE,
+    SPECIAL_TID,
+    SPECIAL_NTID,
+    SPECIAL_CTAID,
+    SPECIAL_NCTAID,
+    SPECIAL_LANE,
+    SPECIAL_WARP,
+    SPECIAL_LANEMASK,
+    SPECIAL_CLOCK,
+    SPECIAL_DYNAMIC,
+    SPECIAL_TOTAL
+};
+struct operand {
+    bool wide, predicate, negated, sink;
+    uint8_t special, axis;     /* a special register, which mov reads */
+    uint32_t slot;             /* in the warp's registers, in bytes */
+    struct constant *constant; /* NULL: a register */
+    int64_t offset;            /* of an address: added to the operand */
+};
+/* The operands of an instruction come in groups: a vector {a, b} is one group, and so is p|q. */
+struct instr;
+struct warp;
+typedef void execute(struct warp *w, const struct instr *i, uint32_t on);
+enum flow { FLOW_NEXT, FLOW_BRANCH, FLOW_EXIT, FLOW_BARRIER };
+enum gather {
+    GATHER_NONE,
+    GATHER_MASK, /* the lanes of a mask operand execute together */
+    GATHER_ALL   /* all lanes of the warp do */
+};
+enum space { SPACE_GENERIC, SPACE_GLOBAL, SPACE_SHARED, SPACE_LOCAL, SPACE_PARAM, SPACE_CONST };
+struct instr {
+    execute *run;
+    struct operand *op;
+    uint8_t first[GROUPS + 1], groups; /* group g is op[first[g]] to op[first[g + 1]] */
+    enum flow flow;
+    enum gather gather;
+    int mask;       /* of GATHER_MASK: the group that has it */
+    int guard_slot; /* of the guarding predicate; -1: none */
+    bool guard_not;
+    int target; /* of a branch */
+    const char *text;
+    uint32_t file, line;
+    /* decoded from the opcode's suffixes, as its family wants them */
+    enum space space;
+    struct type {
+        char kind; /* 's', 'u', 'b', 'f' */
+        uint8_t bits;
+    } type, from;
+    uint8_t count, mode, compare, combine;
+    bool ftz, sat, trans, has_carry;
+};
+struct kernel {
+    struct kernel *next;
+    char *name;
+    struct module *module;
+    struct instr *code;
+    int count, cap;
+    uint32_t registers;     /* bytes for a warp */
+    uint32_t shared, local; /* bytes, static */
+    uint32_t params;        /* bytes */
+    int most_shared;        /* dynamic, as set by cudaFuncSetAttribute */
+    struct param {
+        uint32_t offset, size;
+    } param[64];
+    int nparams;
+};
+struct module {
+    struct kernel *kernels;
+    char **files; /* by number, from 1 */
+    uint32_t nfiles;
+    char *text;
+};
+/* Parses PTX, which must stay; ends the program with a message when it cannot. */
+struct module *ptx_parse(const char *text);
+/* Fills in run and what belongs to it; an opcode that it does not know fails when it runs. */
+void ptx_decode(struct instr *i);
+/* The suffixes of an opcode, one after the other: true while *p begins with ".word". */
+bool ptx_suffix(const char **p, const char *word);
+bool ptx_type(const char **p, struct type *t);
+
+/* ---- execution ---- */
+struct block;
+struct copy; /* a cp.async that has not landed */
+struct warp {
+    struct block *block;
+    const struct kernel *kernel;
+    unsigned char *registers, *local; /* local: [LANES][kernel->local] */
+    int index;
+    uint32_t threads; /* lanes that exist */
+    uint32_t live;    /* lanes that have not ended */
+    uint32_t parked;  /* lanes that wait for others of the warp */
+    uint32_t blocked; /* lanes at a barrier */
+    int pc[LANES], barrier[LANES];
+    struct copy *copies[LANES];
+    int groups[LANES]; /* of cp.async, committed by each lane */
+    uint32_t epoch;    /* rises when the warp synchronises itself */
+};
+enum { BARRIERS = 16 };
+struct touch {
+    uint32_t epoch, warp_epoch;
+    uint16_t thread; /* plus 1; SEVERAL: more than one since */
+};
+struct launch {
+    struct kernel *kernel;
+    uint32_t grid[3], size[3], dynamic; /* dynamic shared memory */
+    unsigned char *params;
+    uint64_t seed;
+    volatile int failed;
+};
+struct block {
+    struct launch *launch;
+    uint32_t at[3];
+    struct warp *warps;
+    int count;
+    unsigned char *shared, *shared_known;
+    struct touch *wrote, *read; /* of each GRAIN bytes of shared memory */
+    uint32_t shared_size, epoch;
+    struct {
+        uint32_t arrived, expected;
+    } barrier[BARRIERS];
+    uint64_t random;
+    jmp_buf end;
+};
+enum { GRAIN = 2 };
+/* 0, or 1 with a message in emu_message. */
+int launch_run(struct launch *l);
+uint64_t random_next(uint64_t *state);
+
+/* Ends the block: kernel, source line, block, thread and what is wrong. */
+_Noreturn void fault(struct warp *w, const struct instr *i, int lane, const char *text, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Ends the program. */
+_Noreturn void emu_die(const char *text, ...) __attribute__((format(printf, 1, 2)));
+extern char emu_message[512];
+/* A setting from the environment. */
+long emu_setting(const char *name, long otherwise);
+
+static inline uint32_t *narrow(struct warp *w, const struct operand *o)
+{
+    return o->constant ? o->constant->narrow : (uint32_t *)(void *)(w->registers + o->slot);
+}
+static inline uint64_t *wide(struct warp *w, const struct operand *o)
+{
+    return o->constant ? o->constant->wide : (uint64_t *)(void *)(w->registers + o->slot);
+}
+static inline const struct operand *operand(const struct instr *i, int group)
+{
+    return &i->op[i->first[group]];
+}
+static inline int group_size(const struct instr *i, int group)
+{
+    return group < i->groups ? i->first[group + 1] - i->first[group] : 0;
+}
+static inline uint64_t lane_get(struct warp *w, const struct operand *o, int lane)
+{
+    return o->wide ? wide(w, o)[lane] : narrow(w, o)[lane];
+}
+static inline void lane_put(struct warp *w, const struct operand *o, int lane, uint64_t v)
+{
+    if (o->sink) return;
+    if (o->wide)
+        wide(w, o)[lane] = v;
+    else
+        narrow(w, o)[lane] = (uint32_t)v;
+}
+/* The lanes where a predicate holds. */
+static inline uint32_t predicate(struct warp *w, const struct operand *o)
+{
+    const uint32_t p = *narrow(w, o);
+    return o->negated ? ~p : p;
+}
+static inline void predicate_put(struct warp *w, const struct operand *o, uint32_t on, uint32_t v)
+{
+    if (o->sink) return;
+    uint32_t *p = narrow(w, o);
+    *p = (*p & ~on) | (v & on);
+}
+#define EACH_LANE(on, ...)                                                                         \
+    do {                                                                                           \
+        if ((on) == ~0u)                                                                           \
+            for (int l = 0; l < LANES; l++) { __VA_ARGS__ }                                        \
+        else                                                                                       \
+            for (int l = 0; l < LANES; l++)                                                        \
+                if ((on) >> l & 1) { __VA_ARGS__ }                                                 \
+    } while (0)
+
+/* ---- memory ---- */
+/* Windows of generic addresses; device memory lies elsewhere. */
+#define WINDOW_SHARED 0x10000000000ull
+#define WINDOW_LOCAL  0x20000000000ull
+enum { WINDOW_SIZE = 1 << 28 };
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_BOTH };
+/* Where n bytes of a lane's address lie, after all checks. */
+void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
+                unsigned n, enum access access);
+uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
+
+/* Device memory (memory.c). Addresses fault on the host. */
+uint64_t device_alloc(size_t n);   /* 0: there is none */
+int device_free(uint64_t address); /* -1: not such an address */
+/* Where the host sees n bytes at the address; NULL if they are not all in one allocation. */
+void *device_see(uint64_t address, size_t n);
+/* One byte for each: 1 where something was stored. */
+unsigned char *device_known(uint64_t address);
+bool device_owns(uint64_t address);
+size_t device_used(void);
+
+/* ---- families of opcodes: true if the family has it ---- */
+bool decode_alu(struct instr *i);
+bool decode_float(struct instr *i);
+bool decode_compare(struct instr *i);
+bool decode_cvt(struct instr *i);
+bool decode_move(struct instr *i);
+bool decode_memory(struct instr *i);
+bool decode_warp(struct instr *i);
+bool decode_matrix(struct instr *i);
+bool decode_async(struct instr *i);
+bool decode_flow(struct instr *i);
+/* Lets copies of all groups but the newest `keep` of each lane land. */
+void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bool uncommitted);
+void async_drop(struct warp *w);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conversions among integers, f16, bf16, f32 and f64. */
+#include <fenv.h>
+#include <math.h>
+#include <string.h>
+
+#include "emu.h"
+
+enum { KEEP, NEAREST, ZERO, DOWN, UP, AWAY };
+
+/* A format of 16 bits. */
+struct format {
+    int exponent, mantissa; /* bits */
+};
+static const struct format half = {5, 10}, bfloat = {8, 7};
+
+static double expand(const struct format *f, uint32_t bits)
+{
+    const int bias = (1 << (f->exponent - 1)) - 1;
+    const uint32_t e = bits >> f->mantissa & ((1u << f->exponent) - 1),
+                   m = bits & ((1u << f->mantissa) - 1);
+    double v;
+    if (e == (1u << f->exponent) - 1)
+        v = m ? NAN : INFINITY;
+    else if (e == 0)
+        v = ldexp(m, 1 - bias - f->mantissa);
+    else
+        v = ldexp(m | 1u << f->mantissa, (int)e - bias - f->mantissa);
+    return bits >> (f->exponent + f->mantissa) ? -v : v;
+}
+
+static double round_by(int mode, double x)
+{
+    switch (mode) {
+    case ZERO:
+        return trunc(x);
+    case DOWN:
+        return floor(x);
+    case UP:
+        return ceil(x);
+    case AWAY:
+        return round(x);
+    default:
+        return nearbyint(x);
+    }
+}
+
+static uint32_t shrink(const struct format *f, double x, int mode)
+{
+    const int bias = (1 << (f->exponent - 1)) - 1, width = f->exponent + f->mantissa;
+    const uint32_t sign = signbit(x) ? 1u << width : 0, top = (1u << f->exponent) - 1;
+    if (isnan(x)) return (1u << width) - 1;
+    if (isinf(x)) return sign | top << f->mantissa;
+    int e = x == 0 ? -bias : ilogb(x);
+    if (e < 1 - bias) e = 1 - bias;
+    const double unit = ldexp(1, e - f->mantissa), r = fabs(round_by(mode, x / unit)) * unit;
+    if (r == 0) return sign;
+    const double largest = ldexp((2 << f->mantissa) - 1, bias - f->mantissa);
+    if (r > largest) {
+        const bool stays = mode == ZERO || (mode == DOWN && !sign) || (mode == UP && sign);
+        return sign | (stays ? (top << f->mantissa) - 1 : top << f->mantissa);
+    }
+    int b = ilogb(r);
+    if (b < 1 - bias) return sign | (uint32_t)ldexp(r, bias - 1 + f->mantissa);
+    return sign | (((uint32_t)(b + bias) << f->mantissa) +
+                   (uint32_t)(ldexp(r, f->mantissa - b) - ldexp(1, f->mantissa)));
+}
+
+static double clamp01(double x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
+
+/* ---- by type ---- */
+static double real_of(const struct instr *i, struct type t, uint64_t bits)
+{
+    if (t.bits == 64) {
+        double x;
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+    if (t.bits == 32) {
+        const uint32_t b = (uint32_t)bits;
+        float x;
+        memcpy(&x, &b, sizeof x);
+        return i->ftz && fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
+    }
+    return expand(t.kind == 'h' ? &bfloat : &half, (uint32_t)bits & 0xffff);
+}
+
+static int fe_of(int mode)
+{
+    return mode == ZERO   ? FE_TOWARDZERO
+           : mode == DOWN ? FE_DOWNWARD
+           : mode == UP   ? FE_UPWARD
+                          : FE_TONEAREST;
+}
+
+static uint32_t float_bits(double x, int mode, bool ftz)
+{
+    uint32_t b;
+    if (isnan(x)) return 0x7fffffff;
+    fesetround(fe_of(mode));
+    volatile float r = (float)x;
+    fesetround(FE_TONEAREST);
+    float v = r;
+    if (ftz && fabsf(v) < 0x1p-126f) v = copysignf(0, v);
+    memcpy(&b, &v, sizeof b);
+    return b;
+}
+
+static uint64_t bits_of_real(const struct instr *i, double x, uint64_t raw)
+{
+    uint64_t b;
+    if (i->sat) x = clamp01(x);
+    if (i->type.bits == 64) {
+        if (isnan(x)) return i->from.bits == 64 ? raw | 1ull << 51 : 0x7fffffffe0000000ull;
+        memcpy(&b, &x, sizeof b);
+        return b;
+    }
+    if (i->type.bits == 32) {
+        if (isnan(x) && i->from.bits == 64)
+            return (uint32_t)((raw >> 32 & 0x80000000u) | 0x7fc00000u | (raw >> 29 & 0x3fffff));
+        return float_bits(x, i->mode, i->ftz);
+    }
+    return shrink(i->type.kind == 'h' ? &bfloat : &half, x, i->mode);
+}
+
+static uint64_t integer_of(const struct instr *i, double x)
+{
+    const int bits = i->type.bits;
+    const bool sign = i->type.kind == 's';
+    if (isnan(x)) {
+        if (bits == 64) return 1ull << 63;
+        return i->from.bits == 64 && bits == 32 ? 0x80000000u : 0;
+    }
+    x = round_by(i->mode, x);
+    const double low = sign ? -ldexp(1, bits - 1) : 0, high = ldexp(1, sign ? bits - 1 : bits);
+    if (x < low) x = low;
+    if (x >= high) return sign ? (1ull << (bits - 1)) - 1 : bits == 64 ? ~0ull : (1ull << bits) - 1;
+    return sign ? (uint64_t)(int64_t)x : (uint64_t)x;
+}
+
+static uint64_t extended(struct type t, uint64_t bits)
+{
+    if (t.bits == 64) return bits;
+    const int up = 64 - t.bits;
+    return t.kind == 's' ? (uint64_t)((int64_t)(bits << up) >> up) : bits << up >> up;
+}
+
+static uint64_t clamped(const struct instr *i, uint64_t v)
+{
+    const struct type t = i->type;
+    const bool negative = i->from.kind == 's' && (int64_t)v < 0;
+    const uint64_t most = t.kind == 's'  ? (1ull << (t.bits - 1)) - 1
+                          : t.bits == 64 ? ~0ull
+                                         : (1ull << t.bits) - 1;
+    if (negative) {
+        if (t.kind == 'u') return 0;
+        const int64_t least = -(int64_t)most - 1;
+        return (int64_t)v < least ? (uint64_t)least : v;
+    }
+    return v > most ? most : v;
+}
+
+static bool is_real(struct type t) { return t.kind == 'f' || t.kind == 'h'; }
+
+/* A signed result narrower than the register is extended to it. */
+static uint64_t converted(const struct instr *i, uint64_t raw)
+{
+    if (is_real(i->from)) {
+        double x = real_of(i, i->from, raw);
+        if (!is_real(i->type)) return integer_of(i, x);
+        if (i->from.kind == 'h' && i->type.bits == 32 && i->type.kind == 'f' && !i->sat)
+            return (raw & 0xffff) << 16;
+        if (i->mode && i->type.bits == i->from.bits && i->type.kind == i->from.kind)
+            x = round_by(i->mode, x);
+        return bits_of_real(i, x, raw);
+    }
+    const uint64_t v = extended(i->from, raw);
+    if (!is_real(i->type)) return i->sat ? clamped(i, v) : extended(i->type, v);
+    if (i->type.bits == 64 || i->type.bits == 32) {
+        uint64_t b = 0;
+        fesetround(fe_of(i->mode));
+        if (i->type.bits == 64) {
+            volatile double d = i->from.kind == 's' ? (double)(int64_t)v : (double)v;
+            memcpy(&b, (const void *)&d, sizeof d);
+        } else {
+            volatile float f = i->from.kind == 's' ? (float)(int64_t)v : (float)v;
+            memcpy(&b, (const void *)&f, sizeof f);
+        }
+        fesetround(FE_TONEAREST);
+        return b;
+    }
+    return bits_of_real(i, i->from.kind == 's' ? (double)(int64_t)v : (double)v, 0);
+}
+
+static void cvt(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *d = operand(i, 0), *x = operand(i, 1);
+    EACH_LANE(on, const uint64_t v = converted(i, lane_get(w, x, l)); lane_put(w, d, l, v););
+}
+
+/* The common cases, which vectorise. */
+static void cvt_wide_s32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint64_t *d = wide(w, operand(i, 0));
+    const int32_t *x = (const int32_t *)narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = (uint64_t)(int64_t)x[l];);
+}
+static void cvt_wide_u32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint64_t *d = wide(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = x[l];);
+}
+static void cvt_narrow_64(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint64_t *x = wide(w, operand(i, 1));
+    EACH_LANE(on, d[l] = (uint32_t)x[l];);
+}
+
+/* Two values into the halves of a word: the first is the high one. */
+static void cvt_pair(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *high = narrow(w, operand(i, 1)), *low = narrow(w, operand(i, 2));
+    const struct type from = {'f', 32};
+    struct instr one = *i;
+    one.from = from;
+    EACH_LANE(on, d[l] = (uint32_t)(bits_of_real(&one, real_of(&one, from, high[l]), 0) << 16 |
+                                    bits_of_real(&one, real_of(&one, from, low[l]), 0)););
+}
+
+static bool any_type(const char **p, struct type *t)
+{
+    if (ptx_suffix(p, "bf16")) return *t = (struct type){'h', 16}, true;
+    return ptx_type(p, t);
+}
+
+static bool rounding(const char **p, struct instr *i)
+{
+    static const struct {
+        const char *word;
+        uint8_t mode;
+    } all[] = {{"rn", NEAREST},  {"rz", ZERO},  {"rm", DOWN},  {"rp", UP}, {"rna", AWAY},
+               {"rni", NEAREST}, {"rzi", ZERO}, {"rmi", DOWN}, {"rpi", UP}};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        if (ptx_suffix(p, all[k].word)) return i->mode = all[k].mode, true;
+    return false;
+}
+
+static execute *common(const struct instr *i)
+{
+    const bool wide_register = operand(i, 0)->wide, wide_source = operand(i, 1)->wide;
+    if (i->sat || is_real(i->type) || is_real(i->from)) return cvt;
+    if (i->type.bits == 64 && i->from.bits == 32 && wide_register && !wide_source)
+        return i->from.kind == 's' ? cvt_wide_s32 : cvt_wide_u32;
+    if (i->type.bits == 32 && i->from.bits == 64 && !wide_register && wide_source)
+        return cvt_narrow_64;
+    return cvt;
+}
+
+bool decode_cvt(struct instr *i)
+{
+    const char *p = i->text + 3;
+    if (strncmp(i->text, "cvt.", 4)) return false;
+    for (;;) {
+        if (rounding(&p, i)) continue;
+        if (ptx_suffix(&p, "ftz"))
+            i->ftz = true;
+        else if (ptx_suffix(&p, "sat"))
+            i->sat = true;
+        else
+            break;
+    }
+    if (ptx_suffix(&p, "bf16x2") || ptx_suffix(&p, "f16x2")) {
+        const bool b = p[-5] == 'b' || !strncmp(p - 6, "bf16x2", 6);
+        i->type = (struct type){b ? 'h' : 'f', 16};
+        i->run = cvt_pair;
+        return ptx_suffix(&p, "f32") && !*p && i->groups == 3;
+    }
+    if (!any_type(&p, &i->type) || !any_type(&p, &i->from) || *p) return false;
+    i->run = common(i);
+    return true;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loads, stores and atomic operations, with the checks of every access: bounds, alignment, reads of
+ * what was never stored, and races in shared memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "emu.h"
+
+static bool checks(void)
+{
+    static int on = -1;
+    if (on < 0) on = emu_setting("EMU_CHECK", 1) != 0;
+    return on;
+}
+
+/* ---- races ---- */
+/* Two threads touch the same bytes between barriers, and one of them writes. The lanes of a warp
+ * are ordered by what synchronises the warp, and an instruction of its own is no race. */
+static bool conflicts(const struct warp *w, const struct touch *t, int lane)
+{
+    const unsigned me = (unsigned)(w->index * LANES + lane) + 1;
+    if (!t->thread || t->epoch != w->block->epoch || t->thread == me) return false;
+    const bool same_warp = t->thread <= 1024 && (t->thread - 1u) / LANES == (unsigned)w->index;
+    return !same_warp || t->warp_epoch == w->epoch;
+}
+enum { SEVERAL = 2048 };
+static void touch(const struct warp *w, struct touch *t, int lane)
+{
+    const uint16_t me = (uint16_t)(w->index * LANES + lane + 1);
+    const bool others = t->thread && t->epoch == w->block->epoch && t->thread != me &&
+                        ((t->thread - 1u) / LANES != (unsigned)w->index || t->thread == SEVERAL);
+    *t = (struct touch){w->block->epoch, w->epoch, others ? SEVERAL : me};
+}
+
+/* The instruction's own lanes are let through: their order is the lanes'. */
+static void check_race(struct warp *w, const struct instr *i, int lane, uint32_t at, unsigned n,
+                       enum access access)
+{
+    struct block *b = w->block;
+    for (uint32_t g = at / GRAIN; g <= (at + n - 1) / GRAIN; g++) {
+        if (conflicts(w, &b->wrote[g], lane))
+            fault(w, i, lane,
+                  "a race at %u in shared memory: thread %u wrote it since the last barrier",
+                  g * GRAIN, b->wrote[g].thread - 1u);
+        if (access != ACCESS_READ && conflicts(w, &b->read[g], lane)) {
+            if (b->read[g].thread == SEVERAL)
+                fault(
+                    w, i, lane,
+                    "a race at %u in shared memory: several threads read it since the last barrier",
+                    g * GRAIN);
+            fault(w, i, lane,
+                  "a race at %u in shared memory: thread %u read it since the last barrier",
+                  g * GRAIN, b->read[g].thread - 1u);
+        }
+        if (access != ACCESS_READ) touch(w, &b->wrote[g], lane);
+        if (access != ACCESS_WRITE) touch(w, &b->read[g], lane);
+    }
+}
+
+/* ---- spaces ---- */
+/* True if n bytes, a power of 2, were all stored. */
+static inline bool all_known(const unsigned char *known, unsigned n)
+{
+    uint64_t a = 0x0101010101010101ull, b = a;
+    memcpy(&a, known, n < 8 ? n : 8);
+    if (n > 8) memcpy(&b, known + 8, 8);
+    return (a & b) == 0x0101010101010101ull;
+}
+
+static void check_known(struct warp *w, const struct instr *i, int lane, unsigned char *known,
+                        unsigned n, enum access access, const char *where)
+{
+    if (access != ACCESS_WRITE && !all_known(known, n))
+        for (unsigned k = 0; k < n; k++)
+            if (!known[k])
+                fault(w, i, lane, "reads byte %u of %u in %s, where nothing was stored", k, n,
+                      where);
+    if (access != ACCESS_READ) memset(known, 1, n);
+}
+
+static void *shared_at(struct warp *w, const struct instr *i, int lane, uint64_t at, unsigned n,
+                       enum access access)
+{
+    struct block *b = w->block;
+    if (at > b->shared_size || n > b->shared_size - at)
+        fault(w, i, lane, "%u bytes at %llu of shared memory, which has %u", n,
+              (unsigned long long)at, b->shared_size);
+    if (checks()) {
+        check_known(w, i, lane, b->shared_known + at, n, access, "shared memory");
+        if (w->kernel) check_race(w, i, lane, (uint32_t)at, n, access);
+    }
+    return b->shared + at;
+}
+
+static void *global_at(struct warp *w, const struct instr *i, int lane, uint64_t address,
+                       unsigned n, enum access access)
+{
+    void *p = device_see(address, n);
+    if (!p)
+        fault(w, i, lane, "%s of %u bytes at %#llx, which is not in an allocation",
+              access == ACCESS_READ ? "a read" : "a write", n, (unsigned long long)address);
+    if (checks()) check_known(w, i, lane, device_known(address), n, access, "device memory");
+    return p;
+}
+
+static void *local_at(struct warp *w, const struct instr *i, int lane, uint64_t at, unsigned n)
+{
+    const uint32_t size = w->kernel->local;
+    if (at > size || n > size - at)
+        fault(w, i, lane, "%u bytes at %llu of local memory, which has %u", n,
+              (unsigned long long)at, size);
+    return w->local + (size_t)lane * size + at;
+}
+
+static void *param_at(struct warp *w, const struct instr *i, int lane, uint64_t at, unsigned n)
+{
+    const uint32_t size = w->kernel->params;
+    if (at > size || n > size - at)
+        fault(w, i, lane, "%u bytes at %llu of %u parameters", n, (unsigned long long)at, size);
+    return w->block->launch->params + at;
+}
+
+void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
+                unsigned n, enum access access)
+{
+    if (address & (n - 1))
+        fault(w, i, lane, "%u bytes at %#llx, which is not aligned", n,
+              (unsigned long long)address);
+    if (s == SPACE_GENERIC || s == SPACE_LOCAL) {
+        if (address - WINDOW_SHARED < WINDOW_SIZE)
+            return shared_at(w, i, lane, address - WINDOW_SHARED, n, access);
+        if (address - WINDOW_LOCAL < WINDOW_SIZE)
+            return local_at(w, i, lane, address - WINDOW_LOCAL, n);
+        s = SPACE_GLOBAL;
+    }
+    if (s == SPACE_SHARED) return shared_at(w, i, lane, address, n, access);
+    if (s == SPACE_PARAM) return param_at(w, i, lane, address, n);
+    return global_at(w, i, lane, address, n, access);
+}
+
+uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
+{
+    return lane_get(w, o, lane) + (uint64_t)o->offset;
+}
+
+/* ---- loads and stores ---- */
+static uint64_t load(const void *p, struct type t)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, t.bits / 8);
+    if (t.kind == 's') {
+        const int up = 64 - t.bits;
+        v = (uint64_t)((int64_t)(v << up) >> up);
+    }
+    return v;
+}
+
+/* The common case at once: aligned device addresses of one allocation. Fills where the lanes' bytes
+ * lie; false: each access is to be checked by itself, and may be a fault. */
+static bool all_lanes(struct warp *w, const struct instr *i, const struct operand *a, uint32_t on,
+                      unsigned n, enum access access, unsigned char *at[LANES])
+{
+    uint64_t least = UINT64_MAX, most = 0, bits = 0, address[LANES];
+    if (!a->wide || (i->space != SPACE_GLOBAL && i->space != SPACE_GENERIC)) return false;
+    const uint64_t *x = wide(w, a), offset = (uint64_t)a->offset;
+    EACH_LANE(on, const uint64_t v = x[l] + offset; address[l] = v; bits |= v;
+              least = v < least ? v : least; most = v > most ? v : most;);
+    unsigned char *host =
+        bits & (n - 1) || !device_owns(least) ? NULL : device_see(least, most - least + n);
+    if (!host) return false;
+    EACH_LANE(on, at[l] = host + (address[l] - least););
+    if (!checks()) return true;
+    unsigned char *known = device_known(least);
+    bool ok = true;
+    if (access == ACCESS_READ)
+        EACH_LANE(on, ok &= all_known(known + (address[l] - least), n););
+    else
+        EACH_LANE(on, memset(known + (address[l] - least), 1, n););
+    return ok;
+}
+
+static void ld(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *d = operand(i, 0), *a = operand(i, 1);
+    const unsigned each = i->type.bits / 8u, n = i->count;
+    unsigned char *at[LANES];
+    if (!all_lanes(w, i, a, on, each * n, ACCESS_READ, at))
+        EACH_LANE(on, at[l] = memory_at(w, i, l, i->space, memory_address(w, a, l), each * n,
+                                        ACCESS_READ););
+    if (i->type.bits == 32 && !d->wide && !d->sink) {
+        for (unsigned k = 0; k < n; k++) {
+            uint32_t *to = narrow(w, d + k);
+            EACH_LANE(on, memcpy(&to[l], at[l] + 4 * k, 4););
+        }
+        return;
+    }
+    EACH_LANE(on, for (unsigned k = 0; k < n; k++)
+                      lane_put(w, d + k, l, load(at[l] + k * each, i->type)););
+}
+
+/* A parameter at a constant place is the same in all lanes. */
+static void ld_param(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *d = operand(i, 0), *a = operand(i, 1);
+    const unsigned each = i->type.bits / 8u, n = i->count;
+    const unsigned char *p = memory_at(w, i, __builtin_ctz(on), SPACE_PARAM,
+                                       memory_address(w, a, 0), each * n, ACCESS_READ);
+    for (unsigned k = 0; k < n; k++) {
+        const uint64_t v = load(p + k * each, i->type);
+        EACH_LANE(on, lane_put(w, d + k, l, v););
+    }
+}
+
+static void st(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *a = operand(i, 0), *x = operand(i, 1);
+    const unsigned each = i->type.bits / 8u, n = i->count;
+    unsigned char *at[LANES];
+    if (!all_lanes(w, i, a, on, each * n, ACCESS_WRITE, at))
+        EACH_LANE(on, at[l] = memory_at(w, i, l, i->space, memory_address(w, a, l), each * n,
+                                        ACCESS_WRITE););
+    EACH_LANE(
+        on, for (unsigned k = 0; k < n; k++) {
+            const uint64_t v = lane_get(w, x + k, l);
+            memcpy(at[l] + k * each, &v, each);
+        });
+}
+
+/* ---- atomic operations ---- */
+enum {
+    ATOM_ADD,
+    ATOM_MIN,
+    ATOM_MAX,
+    ATOM_AND,
+    ATOM_OR,
+    ATOM_XOR,
+    ATOM_EXCH,
+    ATOM_CAS,
+    ATOM_INC,
+    ATOM_DEC
+};
+static uint64_t integer_result(const struct instr *i, uint64_t old, uint64_t x, uint64_t y)
+{
+    const bool sign = i->type.kind == 's';
+    const uint64_t keep = i->type.bits == 64 ? ~0ull : (1ull << i->type.bits) - 1;
+    const int64_t a = (int64_t)load(&old, i->type), b = (int64_t)load(&x, i->type);
+    const bool less = sign ? a < b : (old & keep) < (x & keep);
+    switch (i->mode) {
+    case ATOM_ADD:
+        return old + x;
+    case ATOM_MIN:
+        return less ? old : x;
+    case ATOM_MAX:
+        return less ? x : old;
+    case ATOM_AND:
+        return old & x;
+    case ATOM_OR:
+        return old | x;
+    case ATOM_XOR:
+        return old ^ x;
+    case ATOM_EXCH:
+        return x;
+    case ATOM_CAS:
+        return (old & keep) == (x & keep) ? y : old;
+    case ATOM_INC:
+        return (old & keep) >= (x & keep) ? 0 : old + 1;
+    default:
+        return (old & keep) == 0 || (old & keep) > (x & keep) ? x : old - 1;
+    }
+}
+
+static uint64_t atom_result(const struct instr *i, uint64_t old, uint64_t x, uint64_t y)
+{
+    if (i->type.kind != 'f' || i->mode != ATOM_ADD) return integer_result(i, old, x, y);
+    if (i->type.bits == 64) {
+        double a, b;
+        memcpy(&a, &old, 8), memcpy(&b, &x, 8);
+        a += b;
+        memcpy(&old, &a, 8);
+        return old;
+    }
+    float a, b;
+    memcpy(&a, &old, 4), memcpy(&b, &x, 4);
+    a += b;
+    uint32_t r = a != a ? 0x7fffffff : 0;
+    if (!r) memcpy(&r, &a, 4);
+    return r;
+}
+
+/* Lanes one after the other, in no order that a kernel may count on. */
+static void atom(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const bool returns = i->groups > 0 && i->trans; /* trans: atom, which has a result; else red */
+    const struct operand *a = operand(i, returns), *x = operand(i, 1 + returns),
+                         *y = i->groups > 2 + returns ? operand(i, 2 + returns) : x;
+    const unsigned n = i->type.bits / 8u;
+    const uint64_t from = random_next(&w->block->random);
+    for (int k = 0; k < LANES; k++) {
+        const int l = (int)((from + (unsigned)k) % LANES);
+        if (!(on >> l & 1)) continue;
+        const uint64_t address = memory_address(w, a, l);
+        uint64_t old = 0;
+        /* an atomic operation races with none of its kind */
+        unsigned char *p = memory_at(w, i, l, i->space, address, n,
+                                     i->space == SPACE_SHARED ? ACCESS_READ : ACCESS_BOTH);
+        memcpy(&old, p, n);
+        const uint64_t v = atom_result(i, old, lane_get(w, x, l), lane_get(w, y, l));
+        memcpy(p, &v, n);
+        if (returns) lane_put(w, operand(i, 0), l, old);
+    }
+}
+
+/* ---- opcodes ---- */
+static bool space_of(const char **p, struct instr *i)
+{
+    static const struct {
+        const char *word;
+        enum space space;
+    } all[] = {{"global", SPACE_GLOBAL}, {"shared", SPACE_SHARED}, {"shared::cta", SPACE_SHARED},
+               {"local", SPACE_LOCAL},   {"param", SPACE_PARAM},   {"const", SPACE_CONST}};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        if (ptx_suffix(p, all[k].word)) return i->space = all[k].space, true;
+    return false;
+}
+
+/* Words that do not change what a load or store does here. */
+static bool cache_word(const char **p)
+{
+    static const char *const all[] = {"nc",
+                                      "ca",
+                                      "cg",
+                                      "cs",
+                                      "lu",
+                                      "cv",
+                                      "wb",
+                                      "wt",
+                                      "weak",
+                                      "relaxed",
+                                      "acquire",
+                                      "release",
+                                      "acq_rel",
+                                      "volatile",
+                                      "cta",
+                                      "cluster",
+                                      "gpu",
+                                      "sys",
+                                      "L1::no_allocate",
+                                      "L1::evict_first",
+                                      "L1::evict_last",
+                                      "L1::evict_normal",
+                                      "L1::evict_unchanged",
+                                      "L2::64B",
+                                      "L2::128B",
+                                      "L2::256B",
+                                      "noftz"};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        if (ptx_suffix(p, all[k])) return true;
+    return false;
+}
+
+static bool decode_access(struct instr *i, const char *p, execute *run)
+{
+    i->count = 1;
+    while (space_of(&p, i) || cache_word(&p)) continue;
+    if (ptx_suffix(&p, "v2")) i->count = 2;
+    if (ptx_suffix(&p, "v4")) i->count = 4;
+    if (!ptx_type(&p, &i->type) || *p) return false;
+    i->run = run == ld && i->space == SPACE_PARAM && operand(i, 1)->constant ? ld_param : run;
+    return true;
+}
+
+static bool decode_atom(struct instr *i, const char *p, bool returns)
+{
+    static const char *const words[] = {"add", "min",  "max", "and", "or",
+                                        "xor", "exch", "cas", "inc", "dec"};
+    int found = -1;
+    i->trans = returns;
+    for (;;) {
+        if (space_of(&p, i) || cache_word(&p)) continue;
+        int k = 0;
+        while (k < 10 && !ptx_suffix(&p, words[k])) k++;
+        if (k == 10) break;
+        found = k;
+    }
+    i->mode = (uint8_t)found;
+    i->run = atom;
+    return found >= 0 && ptx_type(&p, &i->type) && !*p && i->type.bits >= 32;
+}
+
+bool decode_memory(struct instr *i)
+{
+    const char *p = i->text + strcspn(i->text, ".");
+    if (!strncmp(i->text, "ld.", 3) || !strncmp(i->text, "ldu.", 4)) return decode_access(i, p, ld);
+    if (!strncmp(i->text, "st.", 3)) return decode_access(i, p, st);
+    if (!strncmp(i->text, "atom.", 5)) return decode_atom(i, p, true);
+    if (!strncmp(i->text, "red.", 4) && strncmp(i->text, "red.async", 9))
+        return decode_atom(i, p, false);
+    return false;
+}

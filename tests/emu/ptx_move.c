@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Moves between registers, packed and unpacked ones, special registers, and address windows. */
+#include <string.h>
+
+#include "emu.h"
+
+static uint64_t special_value(const struct warp *w, const struct operand *o, int lane)
+{
+    const struct block *b = w->block;
+    const struct launch *n = b->launch;
+    const uint32_t thread = (uint32_t)w->index * LANES + (uint32_t)lane;
+    const uint32_t at[3] = {thread % n->size[0], thread / n->size[0] % n->size[1],
+                            thread / n->size[0] / n->size[1]};
+    switch ((enum special)o->special) {
+    case SPECIAL_TID:
+        return at[o->axis];
+    case SPECIAL_NTID:
+        return n->size[o->axis];
+    case SPECIAL_CTAID:
+        return b->at[o->axis];
+    case SPECIAL_NCTAID:
+        return n->grid[o->axis];
+    case SPECIAL_LANE:
+        return (uint32_t)lane;
+    case SPECIAL_WARP:
+        return (uint32_t)w->index;
+    case SPECIAL_DYNAMIC:
+        return n->dynamic;
+    case SPECIAL_TOTAL:
+        return b->shared_size;
+    case SPECIAL_LANEMASK: {
+        const uint32_t bit = 1u << lane;
+        const uint32_t all[] = {bit, bit | (bit - 1), bit - 1, ~(bit - 1), ~(bit | (bit - 1))};
+        return all[o->axis];
+    }
+    default:
+        return 0;
+    }
+}
+
+static void mov_special(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *d = operand(i, 0), *x = operand(i, 1);
+    EACH_LANE(on, lane_put(w, d, l, special_value(w, x, l)););
+}
+static void mov_narrow(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = x[l];);
+}
+static void mov_16(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = x[l] & 0xffff;);
+}
+static void mov_wide(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint64_t *d = wide(w, operand(i, 0));
+    const uint64_t *x = wide(w, operand(i, 1));
+    const uint64_t offset = (uint64_t)operand(i, 1)->offset;
+    EACH_LANE(on, d[l] = x[l] + offset;);
+}
+static void mov_predicate(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *x = operand(i, 1);
+    const uint32_t v = x->constant ? (x->constant->narrow[0] ? ~0u : 0) : predicate(w, x);
+    predicate_put(w, operand(i, 0), on, v);
+}
+/* d = {a, b, ...}, the first in the low bits; and back. */
+static void mov_pack(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const int n = group_size(i, 1), bits = i->type.bits / n;
+    EACH_LANE(on, uint64_t v = 0;
+              for (int k = 0; k < n; k++) v |=
+              (lane_get(w, operand(i, 1) + k, l) & (bits == 64 ? ~0ull : (1ull << bits) - 1))
+              << k * bits;
+              lane_put(w, operand(i, 0), l, v););
+}
+static void mov_unpack(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const int n = group_size(i, 0), bits = i->type.bits / n;
+    EACH_LANE(on, const uint64_t v = lane_get(w, operand(i, 1), l); for (int k = 0; k < n; k++)
+                  lane_put(w, operand(i, 0) + k, l, v >> k * bits & ((1ull << bits) - 1)););
+}
+
+static uint64_t window(enum space s)
+{
+    return s == SPACE_SHARED ? WINDOW_SHARED : s == SPACE_LOCAL ? WINDOW_LOCAL : 0;
+}
+/* From a generic address into a space, and back: mode 1. */
+static void cvta(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const struct operand *d = operand(i, 0), *x = operand(i, 1);
+    /* addresses of local memory are generic ones everywhere */
+    const uint64_t base = i->space == SPACE_LOCAL ? 0 : window(i->space);
+    EACH_LANE(on, const uint64_t v = lane_get(w, x, l) + (uint64_t)x->offset;
+              lane_put(w, d, l, i->mode ? v - base : v + base););
+}
+static void isspacep(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t r = 0;
+    EACH_LANE(on, const uint64_t a = lane_get(w, operand(i, 1), l);
+              const enum space s = a - WINDOW_SHARED < WINDOW_SIZE  ? SPACE_SHARED
+                                   : a - WINDOW_LOCAL < WINDOW_SIZE ? SPACE_LOCAL
+                                                                    : SPACE_GLOBAL;
+              r |= (uint32_t)(s == i->space) << l;);
+    predicate_put(w, operand(i, 0), on, r);
+}
+
+static bool space_suffix(const char **p, struct instr *i)
+{
+    if (ptx_suffix(p, "global"))
+        i->space = SPACE_GLOBAL;
+    else if (ptx_suffix(p, "shared") || ptx_suffix(p, "shared::cta"))
+        i->space = SPACE_SHARED;
+    else if (ptx_suffix(p, "local"))
+        i->space = SPACE_LOCAL;
+    else if (ptx_suffix(p, "const"))
+        i->space = SPACE_CONST;
+    else
+        return false;
+    return true;
+}
+
+static bool decode_mov(struct instr *i, const char *p)
+{
+    if (ptx_suffix(&p, "pred")) {
+        i->run = mov_predicate;
+        return !*p;
+    }
+    if (!ptx_type(&p, &i->type) || *p) return false;
+    if (group_size(i, 0) > 1)
+        i->run = mov_unpack;
+    else if (group_size(i, 1) > 1)
+        i->run = mov_pack;
+    else if (operand(i, 1)->special)
+        i->run = mov_special;
+    else
+        i->run = i->type.bits == 64 ? mov_wide : i->type.bits == 16 ? mov_16 : mov_narrow;
+    return true;
+}
+
+bool decode_move(struct instr *i)
+{
+    const char *p = i->text + strcspn(i->text, ".");
+    if (!strncmp(i->text, "mov.", 4)) return decode_mov(i, p);
+    if (!strncmp(i->text, "cvta.", 5)) {
+        if (ptx_suffix(&p, "to")) i->mode = 1;
+        i->run = cvta;
+        return space_suffix(&p, i) && ptx_type(&p, &i->type) && !*p;
+    }
+    if (!strncmp(i->text, "isspacep.", 9)) {
+        i->run = isspacep;
+        return space_suffix(&p, i) && !*p;
+    }
+    return false;
+}

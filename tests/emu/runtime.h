@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the emulated CUDA runtime: kernels by their host functions, and streams of work. */
+#ifndef EMU_RUNTIME_H
+#define EMU_RUNTIME_H
+
+#include <cuda_runtime_api.h>
+#include <pthread.h>
+
+#include "emu.h"
+
+/* One lock for the whole runtime; held by every entry. */
+extern pthread_mutex_t runtime_lock;
+/* A failure stays, as on a device, until the process ends. */
+cudaError_t runtime_error(void);
+cudaError_t runtime_fail(cudaError_t e);
+
+/* ---- registration (fatbin.c) ---- */
+struct kernel *fatbin_kernel(const void *host_function);
+
+/* ---- work (stream.c) ---- */
+enum work_kind { WORK_LAUNCH, WORK_COPY, WORK_SET, WORK_RECORD, WORK_WAIT, WORK_CALL };
+struct work {
+    struct work *next;
+    enum work_kind kind;
+    struct launch launch;
+    void *to;
+    const void *from;
+    size_t n;
+    int value;
+    cudaEvent_t event;
+    uint64_t version; /* of the event, that it makes or waits for */
+    void (*call)(void *arg);
+    void *arg;
+};
+/* Appends a copy of the work to a stream; NULL: the default stream. */
+cudaError_t stream_add(cudaStream_t s, const struct work *w);
+/* Runs work, of streams taken at random, until this one is empty; NULL: until all are. */
+cudaError_t stream_drain(cudaStream_t s);
+
+#endif
