@@ -142,7 +142,7 @@ struct block {
     uint64_t random;
     jmp_buf end;
 };
-enum { GRAIN = 2 };
+enum { GRAIN = 1 };
 /* 0, or 1 with a message in emu_message. */
 int launch_run(struct launch *l);
 uint64_t random_next(uint64_t *state);

@@ -214,7 +214,8 @@ bool decode_compare(struct instr *i)
     }
     if (!strncmp(i->text, "set.", 4)) {
         i->run = set;
-        return relation(&p, i) && ptx_type(&p, &i->from) && ptx_type(&p, &i->type) && !*p;
+        return relation(&p, i) && ptx_type(&p, &i->from) && ptx_type(&p, &i->type) && !*p &&
+               i->from.bits == 32 && !(i->type.kind == 'f' && i->type.bits == 16);
     }
     if (!strncmp(i->text, "selp.", 5)) {
         i->run = selp;

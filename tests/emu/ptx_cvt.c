@@ -29,41 +29,41 @@ static double expand(const struct format *f, uint32_t bits)
     return bits >> (f->exponent + f->mantissa) ? -v : v;
 }
 
-static double round_by(int mode, double x)
+/* long double holds every integer of 64 bits. */
+static long double round_by(int mode, long double x)
 {
     switch (mode) {
     case ZERO:
-        return trunc(x);
+        return truncl(x);
     case DOWN:
-        return floor(x);
+        return floorl(x);
     case UP:
-        return ceil(x);
+        return ceill(x);
     case AWAY:
-        return round(x);
+        return roundl(x);
     default:
-        return nearbyint(x);
+        return nearbyintl(x);
     }
 }
 
-static uint32_t shrink(const struct format *f, double x, int mode)
+static uint32_t shrink(const struct format *f, long double x, int mode)
 {
     const int bias = (1 << (f->exponent - 1)) - 1, width = f->exponent + f->mantissa;
     const uint32_t sign = signbit(x) ? 1u << width : 0, top = (1u << f->exponent) - 1;
     if (isnan(x)) return (1u << width) - 1;
     if (isinf(x)) return sign | top << f->mantissa;
-    int e = x == 0 ? -bias : ilogb(x);
+    int e = x == 0 ? -bias : ilogbl(x);
     if (e < 1 - bias) e = 1 - bias;
-    const double unit = ldexp(1, e - f->mantissa), r = fabs(round_by(mode, x / unit)) * unit;
+    const long double unit = ldexpl(1, e - f->mantissa), r = fabsl(round_by(mode, x / unit)) * unit;
     if (r == 0) return sign;
-    const double largest = ldexp((2 << f->mantissa) - 1, bias - f->mantissa);
-    if (r > largest) {
+    if (r > ldexpl((2 << f->mantissa) - 1, bias - f->mantissa)) {
         const bool stays = mode == ZERO || (mode == DOWN && !sign) || (mode == UP && sign);
         return sign | (stays ? (top << f->mantissa) - 1 : top << f->mantissa);
     }
-    int b = ilogb(r);
-    if (b < 1 - bias) return sign | (uint32_t)ldexp(r, bias - 1 + f->mantissa);
+    const int b = ilogbl(r);
+    if (b < 1 - bias) return sign | (uint32_t)ldexpl(r, bias - 1 + f->mantissa);
     return sign | (((uint32_t)(b + bias) << f->mantissa) +
-                   (uint32_t)(ldexp(r, f->mantissa - b) - ldexp(1, f->mantissa)));
+                   (uint32_t)(ldexpl(r, f->mantissa - b) - ldexpl(1, f->mantissa)));
 }
 
 static double clamp01(double x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
@@ -93,17 +93,43 @@ static int fe_of(int mode)
                           : FE_TONEAREST;
 }
 
+/* Rounding to nearest is what the host does anyway. */
+static void round_as(int mode)
+{
+    if (fe_of(mode) != FE_TONEAREST) fesetround(fe_of(mode));
+}
+static void round_nearest(int mode)
+{
+    if (fe_of(mode) != FE_TONEAREST) fesetround(FE_TONEAREST);
+}
+
 static uint32_t float_bits(double x, int mode, bool ftz)
 {
     uint32_t b;
     if (isnan(x)) return 0x7fffffff;
-    fesetround(fe_of(mode));
+    round_as(mode);
     volatile float r = (float)x;
-    fesetround(FE_TONEAREST);
+    round_nearest(mode);
     float v = r;
     if (ftz && fabsf(v) < 0x1p-126f) v = copysignf(0, v);
     memcpy(&b, &v, sizeof b);
     return b;
+}
+
+/* From double, a NaN keeps its sign and the upper bits of its payload. */
+static uint64_t narrow_nan(const struct format *f, uint64_t raw)
+{
+    const uint64_t all = ((1ull << f->exponent) - 1) << f->mantissa;
+    const uint64_t payload = (raw | 1ull << 51) >> (52 - f->mantissa) & ((1ull << f->mantissa) - 1);
+    return raw >> 63 << (f->exponent + f->mantissa) | all | payload;
+}
+
+/* To double, it keeps all of it. */
+static uint64_t widen_nan(struct type from, uint64_t raw)
+{
+    const int mantissa = from.bits == 64 ? 52 : from.bits == 32 ? 23 : from.kind == 'h' ? 7 : 10;
+    const uint64_t payload = (raw & ((1ull << mantissa) - 1)) << (52 - mantissa);
+    return (raw >> (from.bits - 1) & 1) << 63 | 0x7ff8000000000000ull | payload;
 }
 
 static uint64_t bits_of_real(const struct instr *i, double x, uint64_t raw)
@@ -111,7 +137,7 @@ static uint64_t bits_of_real(const struct instr *i, double x, uint64_t raw)
     uint64_t b;
     if (i->sat) x = clamp01(x);
     if (i->type.bits == 64) {
-        if (isnan(x)) return i->from.bits == 64 ? raw | 1ull << 51 : 0x7fffffffe0000000ull;
+        if (isnan(x)) return widen_nan(i->from, i->ftz ? 0x7fffffff : raw);
         memcpy(&b, &x, sizeof b);
         return b;
     }
@@ -120,7 +146,9 @@ static uint64_t bits_of_real(const struct instr *i, double x, uint64_t raw)
             return (uint32_t)((raw >> 32 & 0x80000000u) | 0x7fc00000u | (raw >> 29 & 0x3fffff));
         return float_bits(x, i->mode, i->ftz);
     }
-    return shrink(i->type.kind == 'h' ? &bfloat : &half, x, i->mode);
+    const struct format *f = i->type.kind == 'h' ? &bfloat : &half;
+    if (isnan(x) && i->from.bits == 64) return narrow_nan(f, raw);
+    return shrink(f, x, i->mode);
 }
 
 static uint64_t integer_of(const struct instr *i, double x)
@@ -131,7 +159,7 @@ static uint64_t integer_of(const struct instr *i, double x)
         if (bits == 64) return 1ull << 63;
         return i->from.bits == 64 && bits == 32 ? 0x80000000u : 0;
     }
-    x = round_by(i->mode, x);
+    x = (double)round_by(i->mode, x);
     const double low = sign ? -ldexp(1, bits - 1) : 0, high = ldexp(1, sign ? bits - 1 : bits);
     if (x < low) x = low;
     if (x >= high) return sign ? (1ull << (bits - 1)) - 1 : bits == 64 ? ~0ull : (1ull << bits) - 1;
@@ -171,25 +199,28 @@ static uint64_t converted(const struct instr *i, uint64_t raw)
         if (i->from.kind == 'h' && i->type.bits == 32 && i->type.kind == 'f' && !i->sat)
             return (raw & 0xffff) << 16;
         if (i->mode && i->type.bits == i->from.bits && i->type.kind == i->from.kind)
-            x = round_by(i->mode, x);
+            x = (double)round_by(i->mode, x);
         return bits_of_real(i, x, raw);
     }
     const uint64_t v = extended(i->from, raw);
     if (!is_real(i->type)) return i->sat ? clamped(i, v) : extended(i->type, v);
     if (i->type.bits == 64 || i->type.bits == 32) {
         uint64_t b = 0;
-        fesetround(fe_of(i->mode));
+        round_as(i->mode);
         if (i->type.bits == 64) {
             volatile double d = i->from.kind == 's' ? (double)(int64_t)v : (double)v;
             memcpy(&b, (const void *)&d, sizeof d);
         } else {
             volatile float f = i->from.kind == 's' ? (float)(int64_t)v : (float)v;
+            if (i->sat) f = (float)clamp01(f);
             memcpy(&b, (const void *)&f, sizeof f);
         }
-        fesetround(FE_TONEAREST);
+        round_nearest(i->mode);
         return b;
     }
-    return bits_of_real(i, i->from.kind == 's' ? (double)(int64_t)v : (double)v, 0);
+    const long double whole = i->from.kind == 's' ? (long double)(int64_t)v : (long double)v;
+    return shrink(i->type.kind == 'h' ? &bfloat : &half, i->sat ? clamp01((double)whole) : whole,
+                  i->mode);
 }
 
 static void cvt(struct warp *w, const struct instr *i, uint32_t on)

@@ -31,6 +31,8 @@ static inline uint64_t bits_of_f64(double x)
     memcpy(&b, &x, sizeof b);
     return b;
 }
+/* The sign of a NaN stays, even where it is negated. */
+static inline double quiet(double x) { return f64_of(bits_of_f64(x) | 1ull << 51); }
 static inline float flushed(float x, bool ftz)
 {
     return ftz && fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
@@ -44,15 +46,17 @@ static void set_rounding(int mode)
     fesetround(modes[mode]);
 }
 
-/* With .ftz a result below 2^-126 before rounding is flushed. */
-static inline float finish(const struct instr *i, float x)
+/* With .ftz a result is flushed that is below 2^-126 before it is rounded. */
+static inline float finish(const struct instr *i, float x, double exact)
 {
-    return saturated(flushed(x, i->ftz), i->sat);
+    const bool tiny = i->ftz && fabsf(x) == 0x1p-126f && fabs(exact) < 0x1p-126;
+    return saturated(flushed(tiny ? copysignf(0, x) : x, i->ftz), i->sat);
 }
+/* exact: the result before it is rounded, where a double holds it; else r. */
 #define F32(name, arity, expr)                                                                     \
-    F32_ANY(name, arity, expr)                                                                     \
+    F32_ANY(name, arity, expr, r)                                                                  \
     F32_PLAIN(name, arity, expr)
-#define F32_ANY(name, arity, expr)                                                                 \
+#define F32_ANY(name, arity, expr, exact)                                                          \
     static void name##_f32(struct warp *w, const struct instr *i, uint32_t on)                     \
     {                                                                                              \
         uint32_t *d = narrow(w, operand(i, 0));                                                    \
@@ -63,7 +67,7 @@ static inline float finish(const struct instr *i, float x)
         EACH_LANE(on, const volatile float a = flushed(f32_of(x[l]), i->ftz);                      \
                   const volatile float b = flushed(f32_of(y[l]), i->ftz);                          \
                   const volatile float c = flushed(f32_of(z[l]), i->ftz); (void)b; (void)c;        \
-                  const volatile float r = expr; d[l] = bits_of(finish(i, r)););                   \
+                  const volatile float r = expr; d[l] = bits_of(finish(i, r, exact)););            \
         if (i->mode) set_rounding(ROUND_NEAREST);                                                  \
     }
 /* The common case: to nearest, subnormals kept. */
@@ -91,8 +95,16 @@ static inline float finish(const struct instr *i, float x)
     }
 F32(add, 2, a + b)
 F32(sub, 2, a - b)
-F32(mul, 2, a *b)
+F32_ANY(mul, 2, a *b, (double)a *b)
+F32_PLAIN(mul, 2, a *b)
 F32(div, 2, a / b)
+/* Divisors above 2^126 give 0, or NaN for infinity, as on a device. */
+static inline float near_quotient(float a, float b)
+{
+    if (!(fabsf(b) > 0x1p126f) || isinf(b)) return a / b;
+    return isinf(a) ? NAN : copysignf(0, a) * copysignf(1, b);
+}
+F32_ANY(div_approx, 2, near_quotient(a, b), r)
 F32(fma, 3, fmaf(a, b, c))
 F32(rcp, 1, 1 / a)
 F32(sqrt, 1, sqrtf(a))
@@ -105,8 +117,8 @@ F64(div, 2, a / b)
 F64(fma, 3, fma(a, b, c))
 F64(rcp, 1, 1 / a)
 F64(sqrt, 1, sqrt(a))
-F64(neg, 1, -a)
-F64(abs, 1, fabs(a))
+F64(neg, 1, a != a ? quiet(a) : -a)
+F64(abs, 1, a != a ? quiet(a) : fabs(a))
 
 /* The lesser, -0 before +0; a NaN loses against a number. */
 static inline float least(float a, float b)
@@ -127,8 +139,8 @@ static inline double most64(double a, double b)
 }
 F32(min, 2, least(a, b))
 F32(max, 2, most(a, b))
-F32_ANY(min_nan, 2, a != a || b != b ? NAN : least(a, b))
-F32_ANY(max_nan, 2, a != a || b != b ? NAN : most(a, b))
+F32_ANY(min_nan, 2, a != a || b != b ? NAN : least(a, b), r)
+F32_ANY(max_nan, 2, a != a || b != b ? NAN : most(a, b), r)
 F64(min, 2, least64(a, b))
 F64(max, 2, most64(a, b))
 F32(ex2, 1, exp2f(a))
@@ -161,9 +173,13 @@ bool decode_float(struct instr *i)
 {
     const char *p = i->text + strcspn(i->text, ".");
     const size_t n = (size_t)(p - i->text);
-    bool nan = false;
+    bool nan = false, approx = false;
     for (;;) {
-        if (rounding(&p, i) || ptx_suffix(&p, "approx") || ptx_suffix(&p, "full")) continue;
+        if (rounding(&p, i) || ptx_suffix(&p, "full")) continue;
+        if (ptx_suffix(&p, "approx")) {
+            approx = true;
+            continue;
+        }
         if (ptx_suffix(&p, "ftz"))
             i->ftz = true;
         else if (ptx_suffix(&p, "sat"))
@@ -174,10 +190,12 @@ bool decode_float(struct instr *i)
             break;
     }
     if (!ptx_type(&p, &i->type) || *p || i->type.kind != 'f' || i->type.bits == 16) return false;
+    if (approx && i->type.bits == 64) return false;
     const bool plain = !i->ftz && !i->sat && !i->mode;
     for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
         if (strlen(table[k].name) != n || strncmp(table[k].name, i->text, n)) continue;
         execute *run = i->type.bits == 64 ? table[k].f64 : plain ? table[k].plain : table[k].f32;
+        if (approx && table[k].f32 == div_f32) run = div_approx_f32;
         if (nan && table[k].f32 == min_f32) run = min_nan_f32;
         if (nan && table[k].f32 == max_f32) run = max_nan_f32;
         if (!run) return false;

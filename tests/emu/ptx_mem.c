@@ -140,7 +140,8 @@ void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, u
 
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
 {
-    return lane_get(w, o, lane) + (uint64_t)o->offset;
+    const uint64_t a = lane_get(w, o, lane) + (uint64_t)o->offset;
+    return o->wide ? a : (uint32_t)a; /* 32 bits are an address of shared memory, and wrap */
 }
 
 /* ---- loads and stores ---- */
@@ -275,6 +276,8 @@ static uint64_t atom_result(const struct instr *i, uint64_t old, uint64_t x, uin
     if (i->type.bits == 64) {
         double a, b;
         memcpy(&a, &old, 8), memcpy(&b, &x, 8);
+        if (a != a || b != b)
+            return (a != a ? old : x) | (uint64_t)(i->space == SPACE_SHARED) << 51;
         a += b;
         memcpy(&old, &a, 8);
         return old;

@@ -90,7 +90,9 @@ static char *word(struct parser *p, char *out, size_t size)
 {
     size_t n = 0;
     skip(p);
-    while (is_word(p->at[n])) n++;
+    while (is_word(p->at[n]) ||
+           (n && p->at[n] == ':' && p->at[n + 1] == ':' && is_word(p->at[n + 2])))
+        n += p->at[n] == ':' ? 2 : 1;
     if (n >= size) bad(p, "a word that is too long");
     memcpy(out, p->at, n);
     out[n] = 0;
@@ -125,6 +127,12 @@ static uint64_t number(struct parser *p)
     else
         v = strtoull(p->at, &end, 0);
     if (end == p->at) bad(p, "a number is missing");
+    if (*end == '.') { /* 1.0: a real number is one of 32 bits */
+        const float real = strtof(p->at, &end);
+        uint32_t bits;
+        memcpy(&bits, &real, sizeof bits);
+        v = bits;
+    }
     if (*end == 'U') end++;
     p->at = end;
     return minus ? -v : v;
@@ -292,8 +300,10 @@ static struct operand *add_operand(struct instr *i, int *n)
 /* {a, b}, [a+8] or [a, b], p|q, or one operand. */
 static void operand_group(struct parser *p, struct instr *i, int *n)
 {
-    const bool braces = take(p, '{'), brackets = !braces && take(p, '[');
-    const char separator = braces || brackets ? ',' : '|';
+    const bool braces = take(p, '{'), brackets = !braces && take(p, '['),
+               parentheses = !braces && !brackets && take(p, '(');
+    const char separator = braces || brackets || parentheses ? ',' : '|';
+    if (parentheses && take(p, ')')) return;
     do {
         struct operand o;
         if (brackets && take(p, '{')) {
@@ -307,6 +317,7 @@ static void operand_group(struct parser *p, struct instr *i, int *n)
     } while (take(p, separator));
     if (braces) need(p, '}');
     if (brackets) need(p, ']');
+    if (parentheses) need(p, ')');
 }
 
 static void instruction(struct parser *p)
@@ -361,20 +372,20 @@ static void registers(struct parser *p)
             strcat(name, "<");
         }
         const bool predicate = !strcmp(type, ".pred"), wide = !predicate && type_bytes(type) == 8;
-        if (!predicate && type_bytes(type) > 8) bad(p, "a register of more than 64 bits");
         struct kernel *k = p->kernel;
         k->registers = (k->registers + 63) & ~63u;
         struct symbol *s =
             add_symbol(p, name, predicate ? SYMBOL_PREDICATE : SYMBOL_REGISTER, k->registers);
         s->wide = wide;
-        s->lane_bytes = predicate ? 4 : wide ? 8 * LANES : 4 * LANES;
+        s->lane_bytes = predicate ? 4 : (type_bytes(type) > 4 ? type_bytes(type) : 4) * LANES;
         k->registers += (uint32_t)count * s->lane_bytes;
     } while (take(p, ','));
     need(p, ';');
 }
 
 /* .align 4 .b8 name[128]: its name, and the bytes and alignment that it needs; false: name[]. */
-static bool variable(struct parser *p, char *name, size_t size, uint32_t *bytes, uint32_t *align)
+static bool variable(struct parser *p, char *name, size_t size, uint32_t *bytes, uint32_t *align,
+                     uint32_t *each)
 {
     char type[32];
     bool sized = true;
@@ -384,7 +395,7 @@ static bool variable(struct parser *p, char *name, size_t size, uint32_t *bytes,
         if (!strcmp(type, ".align")) *align = (uint32_t)number(p);
         word(p, type, sizeof type);
     }
-    *bytes = type_bytes(type);
+    *bytes = *each = type_bytes(type);
     if (!*align) *align = *bytes;
     word(p, name, size);
     while (take(p, '[')) {
@@ -403,20 +414,35 @@ static uint32_t aligned(uint32_t n, uint32_t align) { return (n + align - 1) / a
 static void block_variable(struct parser *p, enum symbol_kind kind, uint32_t *size)
 {
     char name[256];
-    uint32_t bytes, align;
-    variable(p, name, sizeof name, &bytes, &align);
+    uint32_t bytes, align, each;
+    variable(p, name, sizeof name, &bytes, &align, &each);
     *size = aligned(*size, align);
     add_symbol(p, name, kind, *size + (kind == SYMBOL_LOCAL ? WINDOW_LOCAL : 0));
     *size += bytes;
     need(p, ';');
 }
 
+/* A number, or the address of a variable; that of a function is 0. */
+static uint64_t first_value(struct parser *p)
+{
+    char name[256];
+    unsigned member;
+    skip(p);
+    if (isdigit((unsigned char)*p->at) || *p->at == '-') return number(p);
+    word(p, name, sizeof name);
+    const bool generic = !strcmp(name, "generic") && take(p, '(');
+    if (generic) word(p, name, sizeof name);
+    if (generic) need(p, ')');
+    const struct symbol *s = find(p, name, &member);
+    return s ? s->value : 0;
+}
+
 /* A variable of the module: zero, or with its first values. */
 static void global_variable(struct parser *p)
 {
     char name[256];
-    uint32_t bytes, align;
-    variable(p, name, sizeof name, &bytes, &align);
+    uint32_t bytes, align, each;
+    variable(p, name, sizeof name, &bytes, &align, &each);
     if (!bytes) bytes = 1;
     const uint64_t address = device_alloc(bytes);
     unsigned char *host = address ? device_see(address, bytes) : NULL;
@@ -424,13 +450,12 @@ static void global_variable(struct parser *p)
     memset(host, 0, bytes);
     memset(device_known(address), 1, bytes);
     if (take(p, '=')) {
-        const uint32_t each = align < 8 ? align : 8;
         uint32_t at = 0;
         const bool braces = take(p, '{');
         do {
             skip(p);
             if (*p->at == '}') break;
-            const uint64_t v = number(p);
+            const uint64_t v = first_value(p);
             if (at + each <= bytes) memcpy(host + at, &v, each);
             at += each;
         } while (take(p, ','));
@@ -488,10 +513,10 @@ static void parameters(struct parser *p)
     if (take(p, ')')) return;
     do {
         char name[256];
-        uint32_t bytes, align;
+        uint32_t bytes, align, each;
         word(p, name, sizeof name);
         if (strcmp(name, ".param")) bad(p, ".param is missing");
-        variable(p, name, sizeof name, &bytes, &align);
+        variable(p, name, sizeof name, &bytes, &align, &each);
         k->params = aligned(k->params, align);
         if (k->nparams == 64) bad(p, "a kernel with too many parameters");
         k->param[k->nparams++] = (struct param){k->params, bytes};
@@ -548,7 +573,8 @@ static void statement(struct parser *p)
         block_variable(p, SYMBOL_LOCAL, &k->local);
     else if (!strcmp(name, ".loc"))
         location(p);
-    else if (!strcmp(name, ".pragma"))
+    else if (!strcmp(name, ".pragma") || !strcmp(name, ".branchtargets") ||
+             !strcmp(name, ".callprototype") || !strcmp(name, ".param"))
         skip_statement(p);
     else
         bad(p, name);
@@ -568,7 +594,10 @@ static void settle(struct parser *p)
 {
     for (int i = 0; i < p->nfixups; i++) {
         struct fixup *f = &p->fixups[i];
-        if (f->label) emu_die("PTX: %s: no label %s", p->kernel->name, f->label);
+        if (f->label && p->kernel->code[f->instr].flow == FLOW_BRANCH)
+            emu_die("PTX: %s: no label %s", p->kernel->name, f->label);
+        free(f->label); /* what else has an unknown name fails when it runs */
+        if (f->label) continue;
         for (int l = 0; l < LANES; l++)
             f->constant->wide[l] = f->constant->narrow[l] = aligned(p->kernel->shared, 16);
     }
@@ -596,16 +625,32 @@ static void entry(struct parser *p)
     forget(p, symbols);
 }
 
+/* Functions are not emulated, nor is the instruction that calls them. */
+static void skip_function(struct parser *p)
+{
+    p->at += strcspn(p->at, "{;");
+    if (*p->at == ';') {
+        p->at++;
+        return;
+    }
+    int depth = 0;
+    do {
+        depth += *p->at == '{';
+        depth -= *p->at == '}';
+        p->line += *p->at == '\n';
+    } while (*p->at++ && depth);
+}
+
 static void module_variable(struct parser *p, const char *space)
 {
     char name[256];
-    uint32_t bytes, align;
+    uint32_t bytes, align, each;
     if (!strcmp(space, ".global") || !strcmp(space, ".const")) {
         global_variable(p);
         return;
     }
     if (strcmp(space, ".shared")) bad(p, "an unknown space");
-    variable(p, name, sizeof name, &bytes, &align);
+    variable(p, name, sizeof name, &bytes, &align, &each);
     add_symbol(p, name, SYMBOL_DYNAMIC, 0);
     need(p, ';');
 }
@@ -626,7 +671,7 @@ static void top_level(struct parser *p)
     } else if (!strcmp(name, ".visible") || !strcmp(name, ".extern") || !strcmp(name, ".weak")) {
         return;
     } else if (!strcmp(name, ".func")) {
-        bad(p, "functions are not emulated");
+        skip_function(p);
     } else if (*name == '.') {
         module_variable(p, name);
     } else {
