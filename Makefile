@@ -148,6 +148,8 @@ $(EMU):
 	@echo "  link  $@"
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
+check-emu: all emu $(O)/gpu/ops
+	@O=$(O) tests/run emu_conform emu_ops emu_train emu_broken
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
@@ -269,8 +271,8 @@ format:
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check install uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: check-gpu emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: check-gpu check-emu emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

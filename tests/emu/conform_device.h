@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernels of several families use. */
+/* Functions that the kernels of several families use. */
 #ifndef CONFORM_DEVICE_H
 #define CONFORM_DEVICE_H
 

@@ -29,7 +29,7 @@ struct input {
     uint32_t a_image[IMAGE / 4], b_image[IMAGE * 2 / 4];
 };
 
-/* What register i of D holds before. */
+/* The value that register i of D holds before. */
 __host__ __device__ static inline int first_value(int thread, int i)
 {
     return (thread * 3 + i) % 7 - 3;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nvcc's start-up code registers: binaries with PTX inside, and kernels by name. EMU_SM=80 or
- * 90 chooses the PTX. */
+/* nvcc's start-up code registers binaries with PTX inside, and kernels by name. EMU_SM=80 or 90
+ * chooses the PTX. */
 #include <stdlib.h>
 #include <string.h>
 

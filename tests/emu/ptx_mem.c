@@ -394,7 +394,7 @@ bool decode_memory(struct instr *i)
 {
     const char *p = i->text + strcspn(i->text, ".");
     if (!strncmp(i->text, "ld.", 3) || !strncmp(i->text, "ldu.", 4)) return decode_access(i, p, ld);
-    if (!strncmp(i->text, "st.", 3)) return decode_access(i, p, st);
+    if (!strncmp(i->text, "st.", 3)) return decode_access(i, p, st) && i->space != SPACE_PARAM;
     if (!strncmp(i->text, "atom.", 5)) return decode_atom(i, p, true);
     if (!strncmp(i->text, "red.", 4) && strncmp(i->text, "red.async", 9))
         return decode_atom(i, p, false);

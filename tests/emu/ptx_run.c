@@ -244,7 +244,7 @@ static void run_block(struct block *b)
     }
 }
 
-/* What a block needs lies in memory that its thread keeps for the next block. The epochs of touches
+/* The memory of a block is kept by its thread for the next block. The epochs of touches
  * go on, so that those of an earlier block do not count. */
 static __thread struct {
     unsigned char *memory;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops [NAME...]: every case of the operations on a GPU, against the reference in double, and twice:
- * the same bytes. */
+/* ops [NAME...|-NAME...]: every case of the operations on a GPU, against the reference in double,
+ * and twice: the same bytes. */
 #include "../unit/ops_list.h"
 
 #include "ops/table.h"
 
 static struct device *gpu, *truth;
-static char **wanted; /* the operations to check; ends with NULL, which alone stands for all */
+static char **wanted; /* names of operations, or -NAME of those to leave out; ends with NULL */
 static struct tally {
     int cases, wrong, twice;
     double worst;
@@ -41,9 +41,13 @@ static double limit_of(const struct test_case *c, const struct buf *b, bool bf16
 
 static bool is_wanted(enum op_id op)
 {
-    for (char **w = wanted; *w; w++)
-        if (!strcmp(*w, op_name(op))) return true;
-    return !*wanted;
+    bool others = true; /* those without a name in the list */
+    for (char **w = wanted; *w; w++) {
+        const bool out = **w == '-';
+        if (!strcmp(*w + out, op_name(op))) return !out;
+        others = out;
+    }
+    return others;
 }
 
 static void check_case(const struct test_case *c, void *to)

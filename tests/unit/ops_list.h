@@ -406,6 +406,13 @@ struct attention_shape {
     int64_t Tq, Tk;
 };
 static const struct attention_shape attention_shapes[] = {
+    {"tiles of 64", 3, {0, 1, 134, 201}, {0, 1, 134, 201}, 4, 2, 64, 0, 201, 201},
+    {"tiles of 80", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 80, 0, 99, 99},
+    {"tiles of 96", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 96, 0, 99, 99},
+    {"tiles of 128", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 128, 0, 199, 199},
+    {"tiles of 256", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 256, 0, 99, 99},
+    {"tiles, window", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 64, 33, 199, 199},
+    {"tiles, more keys", 2, {0, 30, 49}, {0, 190, 209}, 2, 1, 64, 0, 49, 209},
     {"one", 1, {0, 5}, {0, 5}, 1, 1, 16, 0, 5, 5},
     {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130},
     {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170},
@@ -438,6 +445,8 @@ enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 static struct op_attention attention_args(const struct attention_shape *f, enum dtype t)
 {
     const int64_t q = f->heads * f->dim, kv = f->kv_heads * f->dim;
+    /* rows of these begin at multiples of 16 bytes, as the tensor cores of a GPU want them */
+    const bool tiles = !strncmp(f->name, "tiles", 5);
     int64_t max_len = 0;
     for (int d = 0; d < f->docs; d++) {
         if (f->cu_q[d + 1] - f->cu_q[d] > max_len) max_len = f->cu_q[d + 1] - f->cu_q[d];
@@ -445,8 +454,8 @@ static struct op_attention attention_args(const struct attention_shape *f, enum 
     }
     return (struct op_attention){.Tq = f->Tq,
                                  .Tk = f->Tk,
-                                 .q_stride = q + 3,
-                                 .kv_stride = kv + 1,
+                                 .q_stride = q + (tiles ? 8 : 3),
+                                 .kv_stride = kv + (tiles ? 8 : 1),
                                  .o_stride = q,
                                  .max_len = max_len,
                                  .docs = f->docs,

@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# sft-train and sft-eval with --device cuda on the emulated device: the losses are those of the CPU,
+# two runs give the same bytes, and checkpoints change devices.
+source "$(dirname "$0")/../train.sh"
+shape=(hidden_size=64 intermediate_size=128 num_hidden_layers=2 head_dim=64 num_attention_heads=2
+    num_key_value_heads=1)
+model model "${shape[@]}"
+model qwen3 "${shape[@]}" tie_word_embeddings=false 'model_type="qwen3"' \
+    'architectures=["Qwen3ForCausalLM"]'
+rows 1 24 >train.jsonl
+samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
+head -n 4 train.jsonl >val.jsonl
+samples val.jsonl | sft-pack -q -l 128 -b 8 -o val.sfts
+config <<'END'
+track_with: ""
+sequence_length: 128
+save_steps: 2
+sft_train:
+  model_args: {dtype: fp32}
+  training_args: {learning_rate: 1.0e-3, per_device_train_batch_size: 2,
+    gradient_accumulation_steps: 4, num_train_epochs: 1, adam_epsilon: 1.0e-5}
+END
+# on DEVICE DIR ARGUMENT...: a run; on "cuda" the emulated one
+on() { LD_LIBRARY_PATH=$O/emu run "$2" --device "$1" "${@:3}" train.sfts; }
+M=sft_train.model_args
+# beside AREA TOLERANCE NAME ARGUMENT...: runs on both devices, the losses within the tolerance
+beside() {
+    check "$1: the CPU trains" on cpu "$3.cpu" "${@:4}"
+    check "$1: the emulated device trains" on cuda "$3.cuda" "${@:4}"
+    close "$1: each loss is that of the CPU" "$(losses "$3.cuda")" "$(losses "$3.cpu")" "$2"
+}
+beside 'fp32' 1e-6 fp32
+beside 'fp32, norms of q and k' 1e-6 qwen3 pretrain=./qwen3
+beside 'adapter' 1e-6 lora $M.lora_target=all-linear $M.lora_rank=4
+beside 'bf16' 2e-2 bf16 $M.dtype=bf16
+beside 'bf16, recomputed' 2e-2 full $M.dtype=bf16 sft.recompute=full
+beside 'bf16 alone' 2e-2 narrow $M.dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16 \
+    sft.gradient_dtype=bf16
+same 'recompute: it changes no bit' "$(weights bf16.cuda)" "$(weights full.cuda)"
+
+again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }
+check 'twice: a second run succeeds' again
+same 'twice: the weights are the same in another order of streams and warps' \
+    "$(weights bf16.cuda)" "$(weights again)"
+same 'twice: the state is the same' "$(state bf16.cuda)" "$(state again)"
+
+cp -r bf16.cuda cut && rm -r "$(checkpoint cut)"
+check 'resume: a run without its last step goes on' on cuda cut --resume auto $M.dtype=bf16
+same "resume: the weights are the uninterrupted run's" "$(weights bf16.cuda)" "$(weights cut)"
+same "resume: the state is the uninterrupted run's" "$(state bf16.cuda)" "$(state cut)"
+cp -r fp32.cuda there && rm -r "$(checkpoint there)"
+check 'devices: a CPU goes on from the checkpoint of a GPU' on cpu there --resume auto
+close 'devices: the loss is that of the CPU' "$(losses there)" "$(losses fp32.cpu)" 1e-6
+cp -r fp32.cpu back && rm -r "$(checkpoint back)"
+check 'devices: a GPU goes on from the checkpoint of a CPU' on cuda back --resume auto
+close 'devices: the loss is that of the GPU' "$(losses back)" "$(losses fp32.cuda)" 1e-6
+
+# evaluated DEVICE: prints the loss of the validation stream
+evaluated() {
+    LD_LIBRARY_PATH=$O/emu sft-eval -q -m "$(checkpoint fp32.cuda)" --device "$1" --dtype fp32 \
+        val.sfts | jq .loss
+}
+close 'eval: the loss is that of the CPU' "$(evaluated cuda)" "$(evaluated cpu)" 1e-6
+EMU_DEVICES=0 fails 'devices: none that answers is an error' 69 'cuda' on cuda none
+exit $bad
