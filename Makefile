@@ -137,7 +137,7 @@ EMU_FLAGS := -std=gnu11 -O2 -g -march=native -fopenmp -fPIC -ffp-contract=off -f
              -ftls-model=initial-exec -fno-semantic-interposition -Wall -Wextra $(if $(WERROR),-Werror)
 EMU_LINK   = $(CC) -shared -fopenmp -pthread -Wl,-Bsymbolic -Wl,-soname,$(@F) \
              -Wl,--version-script,$(filter %.map,$^) -o $@ $(filter %.o %.13,$^) -lm
-$(EMU_OBJ): $(O)/obj/%.o: %.c tests/emu/emu.h tests/emu/runtime.h
+$(EMU_OBJ): $(O)/obj/%.o: %.c $(wildcard tests/emu/*.h)
 	@mkdir -p $(@D)
 	@echo "  cc    $<"
 	$(Q)$(CC) $(EMU_FLAGS) -I$(CUDA_HOME)/include -c $< -o $@

@@ -143,7 +143,10 @@ struct block {
     jmp_buf end;
 };
 enum { GRAIN = 1 };
-/* 0, or 1 with a message in emu_message. */
+/* Runs lanes of a warp until they end, wait or meet others, for at most *budget instructions, which
+ * it counts down. false: no lane can run. */
+bool warp_run(struct warp *w, int *budget);
+/* Runs a kernel. 0, or 1 with a message in emu_message. */
 int launch_run(struct launch *l);
 uint64_t random_next(uint64_t *state);
 
@@ -215,6 +218,11 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_BOTH };
 void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
                 unsigned n, enum access access);
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
+/* A value of the type, extended to 64 bits. */
+uint64_t memory_load(const void *p, struct type t);
+/* Takes a suffix that names a space, which goes to i->space, or a cache, scope or order, which
+ * change nothing here. */
+bool memory_suffix(const char **p, struct instr *i);
 
 /* Device memory (memory.c). Addresses fault on the host. */
 uint64_t device_alloc(size_t n);   /* 0: there is none */
@@ -233,6 +241,7 @@ bool decode_compare(struct instr *i);
 bool decode_cvt(struct instr *i);
 bool decode_move(struct instr *i);
 bool decode_memory(struct instr *i);
+bool decode_atom_red(struct instr *i);
 bool decode_warp(struct instr *i);
 bool decode_matrix(struct instr *i);
 bool decode_async(struct instr *i);

@@ -33,7 +33,8 @@ static void unknown(struct warp *w, const struct instr *i, uint32_t on)
 void ptx_decode(struct instr *i)
 {
     if (decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) || decode_move(i) ||
-        decode_memory(i) || decode_warp(i) || decode_matrix(i) || decode_async(i) || decode_flow(i))
+        decode_memory(i) || decode_atom_red(i) || decode_warp(i) || decode_matrix(i) ||
+        decode_async(i) || decode_flow(i))
         return;
     i->run = unknown;
     i->flow = FLOW_NEXT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads, stores and atomic operations, with the checks of every access: bounds, alignment, reads of
+/* Loads and stores, with the checks of every access: bounds, alignment, reads of
  * what was never stored, and races in shared memory. */
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +145,7 @@ uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
 }
 
 /* ---- loads and stores ---- */
-static uint64_t load(const void *p, struct type t)
+uint64_t memory_load(const void *p, struct type t)
 {
     uint64_t v = 0;
     memcpy(&v, p, t.bits / 8);
@@ -196,7 +196,7 @@ static void ld(struct warp *w, const struct instr *i, uint32_t on)
         return;
     }
     EACH_LANE(on, for (unsigned k = 0; k < n; k++)
-                      lane_put(w, d + k, l, load(at[l] + k * each, i->type)););
+                      lane_put(w, d + k, l, memory_load(at[l] + k * each, i->type)););
 }
 
 /* A parameter at a constant place is the same in all lanes. */
@@ -207,7 +207,7 @@ static void ld_param(struct warp *w, const struct instr *i, uint32_t on)
     const unsigned char *p = memory_at(w, i, __builtin_ctz(on), SPACE_PARAM,
                                        memory_address(w, a, 0), each * n, ACCESS_READ);
     for (unsigned k = 0; k < n; k++) {
-        const uint64_t v = load(p + k * each, i->type);
+        const uint64_t v = memory_load(p + k * each, i->type);
         EACH_LANE(on, lane_put(w, d + k, l, v););
     }
 }
@@ -225,92 +225,6 @@ static void st(struct warp *w, const struct instr *i, uint32_t on)
             const uint64_t v = lane_get(w, x + k, l);
             memcpy(at[l] + k * each, &v, each);
         });
-}
-
-/* ---- atomic operations ---- */
-enum {
-    ATOM_ADD,
-    ATOM_MIN,
-    ATOM_MAX,
-    ATOM_AND,
-    ATOM_OR,
-    ATOM_XOR,
-    ATOM_EXCH,
-    ATOM_CAS,
-    ATOM_INC,
-    ATOM_DEC
-};
-static uint64_t integer_result(const struct instr *i, uint64_t old, uint64_t x, uint64_t y)
-{
-    const bool sign = i->type.kind == 's';
-    const uint64_t keep = i->type.bits == 64 ? ~0ull : (1ull << i->type.bits) - 1;
-    const int64_t a = (int64_t)load(&old, i->type), b = (int64_t)load(&x, i->type);
-    const bool less = sign ? a < b : (old & keep) < (x & keep);
-    switch (i->mode) {
-    case ATOM_ADD:
-        return old + x;
-    case ATOM_MIN:
-        return less ? old : x;
-    case ATOM_MAX:
-        return less ? x : old;
-    case ATOM_AND:
-        return old & x;
-    case ATOM_OR:
-        return old | x;
-    case ATOM_XOR:
-        return old ^ x;
-    case ATOM_EXCH:
-        return x;
-    case ATOM_CAS:
-        return (old & keep) == (x & keep) ? y : old;
-    case ATOM_INC:
-        return (old & keep) >= (x & keep) ? 0 : old + 1;
-    default:
-        return (old & keep) == 0 || (old & keep) > (x & keep) ? x : old - 1;
-    }
-}
-
-static uint64_t atom_result(const struct instr *i, uint64_t old, uint64_t x, uint64_t y)
-{
-    if (i->type.kind != 'f' || i->mode != ATOM_ADD) return integer_result(i, old, x, y);
-    if (i->type.bits == 64) {
-        double a, b;
-        memcpy(&a, &old, 8), memcpy(&b, &x, 8);
-        if (a != a || b != b)
-            return (a != a ? old : x) | (uint64_t)(i->space == SPACE_SHARED) << 51;
-        a += b;
-        memcpy(&old, &a, 8);
-        return old;
-    }
-    float a, b;
-    memcpy(&a, &old, 4), memcpy(&b, &x, 4);
-    a += b;
-    uint32_t r = a != a ? 0x7fffffff : 0;
-    if (!r) memcpy(&r, &a, 4);
-    return r;
-}
-
-/* Lanes one after the other, in no order that a kernel may count on. */
-static void atom(struct warp *w, const struct instr *i, uint32_t on)
-{
-    const bool returns = i->groups > 0 && i->trans; /* trans: atom, which has a result; else red */
-    const struct operand *a = operand(i, returns), *x = operand(i, 1 + returns),
-                         *y = i->groups > 2 + returns ? operand(i, 2 + returns) : x;
-    const unsigned n = i->type.bits / 8u;
-    const uint64_t from = random_next(&w->block->random);
-    for (int k = 0; k < LANES; k++) {
-        const int l = (int)((from + (unsigned)k) % LANES);
-        if (!(on >> l & 1)) continue;
-        const uint64_t address = memory_address(w, a, l);
-        uint64_t old = 0;
-        /* an atomic operation races with none of its kind */
-        unsigned char *p = memory_at(w, i, l, i->space, address, n,
-                                     i->space == SPACE_SHARED ? ACCESS_READ : ACCESS_BOTH);
-        memcpy(&old, p, n);
-        const uint64_t v = atom_result(i, old, lane_get(w, x, l), lane_get(w, y, l));
-        memcpy(p, &v, n);
-        if (returns) lane_put(w, operand(i, 0), l, old);
-    }
 }
 
 /* ---- opcodes ---- */
@@ -372,31 +286,12 @@ static bool decode_access(struct instr *i, const char *p, execute *run)
     return true;
 }
 
-static bool decode_atom(struct instr *i, const char *p, bool returns)
-{
-    static const char *const words[] = {"add", "min",  "max", "and", "or",
-                                        "xor", "exch", "cas", "inc", "dec"};
-    int found = -1;
-    i->trans = returns;
-    for (;;) {
-        if (space_of(&p, i) || cache_word(&p)) continue;
-        int k = 0;
-        while (k < 10 && !ptx_suffix(&p, words[k])) k++;
-        if (k == 10) break;
-        found = k;
-    }
-    i->mode = (uint8_t)found;
-    i->run = atom;
-    return found >= 0 && ptx_type(&p, &i->type) && !*p && i->type.bits >= 32;
-}
+bool memory_suffix(const char **p, struct instr *i) { return space_of(p, i) || cache_word(p); }
 
 bool decode_memory(struct instr *i)
 {
     const char *p = i->text + strcspn(i->text, ".");
     if (!strncmp(i->text, "ld.", 3) || !strncmp(i->text, "ldu.", 4)) return decode_access(i, p, ld);
     if (!strncmp(i->text, "st.", 3)) return decode_access(i, p, st) && i->space != SPACE_PARAM;
-    if (!strncmp(i->text, "atom.", 5)) return decode_atom(i, p, true);
-    if (!strncmp(i->text, "red.", 4) && strncmp(i->text, "red.async", 9))
-        return decode_atom(i, p, false);
     return false;
 }
