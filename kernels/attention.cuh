@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernels of attention have in common: the arguments, the documents, and which keys a
+/* Shared by the kernels of attention: the arguments, the documents, and which keys a
  * query sees. Formulas are those of FlashAttention-2 (Dao 2023, arXiv 2307.08691). */
 #ifndef SFT_KERNELS_ATTENTION_CUH
 #define SFT_KERNELS_ATTENTION_CUH
@@ -65,7 +65,7 @@ static __device__ __forceinline__ float exp2_fast(float x)
     return y;
 }
 
-/* Whether the kernels for tensor cores take it: bf16, a dimension that they have, rows that begin
+/* True if the kernels for tensor cores take it: bf16, a dimension that they have, rows that begin
  * at multiples of 16 bytes. */
 static inline bool attention_fits(const struct op_attention *a)
 {

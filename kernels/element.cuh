@@ -77,7 +77,7 @@ static __device__ __forceinline__ int64_t grid_index()
 }
 static __device__ __forceinline__ int64_t grid_size() { return (int64_t)gridDim.x * blockDim.x; }
 
-/* Whether rows of n elements of `size` bytes at p can be handled 16 bytes at a time. */
+/* True if rows of n elements of `size` bytes at p can be handled 16 bytes at a time. */
 static inline bool aligned(const void *p, int64_t n, size_t size)
 {
     return (uintptr_t)p % 16 == 0 && n * (int64_t)size % 16 == 0;

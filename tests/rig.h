@@ -6,7 +6,7 @@
 #include "tiny.h"
 #include "train/trainer.h"
 
-/* What the oracle's scripts train with. */
+/* The optimizer of the oracle's scripts. */
 #define RIG_ADAMW                                                                                  \
     {                                                                                              \
         .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .weight_decay = 0.1, .max_norm = 1           \

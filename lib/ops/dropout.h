@@ -19,7 +19,7 @@ static inline uint32_t dropout_bound(const struct op_dropout *a)
     double n = a->p * 65536 + 0.5;
     return n >= 65535 ? 65535 : n > 0 ? (uint32_t)n : 0;
 }
-/* What is left counts so much, that the expected value is scale * x. */
+/* Factor of the elements that stay: the expected value is scale * x. */
 static inline double dropout_factor(const struct op_dropout *a)
 {
     return a->scale / (1 - dropout_bound(a) / 65536.0);

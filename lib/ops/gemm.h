@@ -12,11 +12,11 @@ size_t gemm_matmul_work(struct device *d, const struct op_matmul *a);
 /* gemm.c: products of one thread each, and the cache of what oneDNN made for them. */
 struct gemm *gemm_new(int threads, struct err *e);
 void gemm_free(struct gemm *g); /* NULL is fine */
-/* Whether oneDNN has fast products of bf16 on this CPU. The environment variable ONEDNN_MAX_CPU_ISA
+/* True if oneDNN has fast products of bf16 on this CPU. The environment variable ONEDNN_MAX_CPU_ISA
  * can take them from it. */
 bool gemm_has_bf16(void);
 
-/* What a product's code depends on: sizes and leading dimensions as in op_matmul, flags, types. All
+/* The key of a product's code: sizes and leading dimensions as in op_matmul, flags, types. All
  * bytes count (it has no padding). */
 struct gemm_shape {
     int64_t m, n, k, lda, ldb, ldc;

@@ -163,7 +163,7 @@ void gemm_matmul(struct device *d, const struct op_matmul *a)
     if (plan(g, a, &p, &e) || run_tiles(d, g, &p, &e)) device_fail(d, &e);
 }
 
-/* Of one thread, for the first m rows. */
+/* One thread's part, for the first m rows. */
 static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
 {
     struct product p;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the backends share: the type of an operation's function, and devices in host memory. */
+/* Shared by the backends: the type of an operation's function, and devices in host memory. */
 #ifndef SFT_OPS_TABLE_H
 #define SFT_OPS_TABLE_H
 

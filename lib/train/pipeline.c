@@ -17,7 +17,7 @@ struct course {
     double scale;
     const struct pipeline_watch *watch;
 };
-/* What one end of a message reads or writes. */
+/* The memory that one end of a message reads or writes. */
 struct message {
     void *data;
     size_t bytes;
@@ -48,7 +48,7 @@ static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, en
     return (size_t)(pass->b.T * p->stage->w->m.hidden) * dtype_size(t);
 }
 
-/* What an action needs from another stage, once its pass has the micro-batch. */
+/* The input of an action from another stage, once its pass has the micro-batch. */
 static struct message input_of(const struct pipeline *p, const struct action *a)
 {
     struct pass *pass = &p->stage->pass[a->pass];
@@ -59,7 +59,7 @@ static struct message input_of(const struct pipeline *p, const struct action *a)
     return (struct message){stage_gradient(pass), stream_bytes(p, pass, w->compute), behind(p)};
 }
 
-/* What another stage needs of an action that has run. */
+/* The result of an action that has run, for another stage. */
 static struct message result_of(const struct pipeline *p, const struct action *a)
 {
     struct pass *pass = &p->stage->pass[a->pass];

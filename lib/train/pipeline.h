@@ -16,7 +16,7 @@ struct pipeline {
     struct comm *pp;           /* the stages in their order; NULL: there is one */
     int at, stages;
 };
-/* What a caller wants to know; may be NULL. */
+/* The caller's hooks; may be NULL. */
 struct pipeline_watch {
     struct spans *spans;
     double *forward, *backward;    /* seconds; see span.h */

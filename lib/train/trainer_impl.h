@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What training and validation share. Internal to lib/train. */
+/* Functions that training and validation share. Internal to lib/train. */
 #ifndef SFT_TRAIN_TRAINER_IMPL_H
 #define SFT_TRAIN_TRAINER_IMPL_H
 

@@ -27,7 +27,7 @@ static int put_name(void *arg, const char *name, struct err *e)
     return 0;
 }
 
-/* What is in the folder: "a b "; in memory that the next call frees. */
+/* The names in the folder: "a b "; in memory that the next call frees. */
 static const char *entries(const char *path)
 {
     static struct buf b;

@@ -174,7 +174,7 @@ static void test_hash(void)
     hash128_free(k);
 }
 
-/* What log calls write to standard error, which is sent to a file meanwhile. */
+/* The text that log calls write to standard error, which is sent to a file meanwhile. */
 static void test_log(void)
 {
     char path[300];

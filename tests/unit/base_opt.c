@@ -137,7 +137,7 @@ static void test_refusals(void)
     CHECK("options refused: values that are no sizes", all);
 }
 
-/* What parsing this line prints on standard output. */
+/* The text that parsing this line prints on standard output. */
 static bool printed(const char *line, struct buf *b)
 {
     char path[300];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each operation that is not a matrix product takes, at the sizes of a training step of
+/* The time of each operation that is not a matrix product, at the sizes of a training step of
  * SmolLM2-135M: JSON lines with the best seconds, GB/s of the bytes it must move, and for attention
  * GFLOP/s of the causal half.
  * usage: bench_ops [T [DOCUMENT [THREADS [BACKEND]]]] */

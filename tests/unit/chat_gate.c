@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What holds for every template: all that the assistant says is trained, in one stretch from the
+/* Holds for every template: all that the assistant says is trained, in one stretch from the
  * head of its turn to the end, and nothing else is; generation blocks are trained as they stand. */
 #include "conversation.h"
 #include "test.h"
@@ -62,7 +62,7 @@ static bool others_untrained(const struct gate *g, const struct chat_sample *s,
     return true;
 }
 
-/* What each assistant message says is trained from its first piece to its last. */
+/* The text of each assistant message is trained from its first piece to its last. */
 static bool said_is_trained(struct gate *g, const struct chat_sample *s,
                             const struct json *messages)
 {

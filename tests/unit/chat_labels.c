@@ -296,7 +296,7 @@ static void cases(const struct tokenizer *tok)
            inline_thought, "<think>\nWell.\n</think>\n\nYes.<|im_end|>", 1);
 }
 
-/* What stands between the content and the token that ends the turn. */
+/* The text between the content and the token that ends the turn. */
 static void ends(const struct tokenizer *tok)
 {
     static const char plain[] = "[{\"role\":\"user\",\"content\":\"Hm?\"},"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a template leaves out. */
+/* Parts that a template leaves out. */
 #include "chat.h"
 
 static const char plain[] = PLAIN;

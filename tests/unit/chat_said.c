@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a conversation says beside its text: weights, calls' arguments, variables. */
+/* Parts of a conversation beside its text: weights, calls' arguments, variables. */
 #include "chat.h"
 
 /* ---- weights ---- */

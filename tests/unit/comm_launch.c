@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who started the process, as the environment of each launcher tells; a world of one. */
+/* The launcher of the process, as the environment of each launcher tells; a world of one. */
 #include <stdint.h>
 
 #include "comm/launch.h"
@@ -36,7 +36,7 @@ static bool srun_started(const char *const *env)
     return launch_detect(lookup).srun;
 }
 
-/* What Slurm 22.05 gives in a job of two tasks: the job's part, and a task's of a step. */
+/* The environment of Slurm 22.05 in a job of two tasks: the job's part, and a task's of a step. */
 #define JOB                                                                                        \
     "SLURM_JOBID=7", "SLURM_JOB_ID=7", "SLURM_JOB_NUM_NODES=1", "SLURM_NNODES=1",                  \
         "SLURM_NPROCS=2", "SLURM_NTASKS=2", "SLURM_TASKS_PER_NODE=2"

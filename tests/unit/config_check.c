@@ -288,7 +288,7 @@ static void test_table(void)
     CHECK("configuration table: each key has a text, a place and fitting words", ok);
 }
 
-/* What is printed loads again to the same. */
+/* A printed configuration loads again to the same. */
 static void test_round_trip(void)
 {
     static const char text[] =

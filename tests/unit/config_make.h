@@ -8,7 +8,7 @@
 #include "config/config.h"
 #include "test.h"
 
-/* What every configuration needs. */
+/* The keys that every configuration needs. */
 #define BASE "pretrain: m\nsequence_length: 128\n"
 
 struct made {

@@ -6,7 +6,7 @@
 #define ENV(value) "system_envs: {v: " value "}\n"
 #define V          "system_envs.v"
 
-/* What OmegaConf 2.3 makes of each plain scalar, seen through JSON. */
+/* The value that OmegaConf 2.3 makes of each plain scalar, seen through JSON. */
 static void test_scalars(void)
 {
     static const char *const cases[][2] = {

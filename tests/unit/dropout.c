@@ -9,7 +9,7 @@ enum { T = 512, H = 576 };
 
 static struct device *device;
 
-/* What is left of ones, in x[T,H]. */
+/* The ones that stay, in x[T,H]. */
 static void drop(const struct op_dropout *a, const int32_t *sample, const int32_t *pos, float *x)
 {
     struct err e;

@@ -12,7 +12,7 @@
 
 enum { HIDDEN = 32, HEADS = 2, HEAD_DIM = 16, VOCAB = 5 };
 
-/* What a test changes about the model. */
+/* The change that a test makes to the model. */
 struct variant {
     const char *arch, *pre, *model, *token, *merge, *missing, *extra;
     bool bias, head, bos, yarn, experts, one_short, no_template, many;

@@ -72,7 +72,7 @@ static void refusals(void)
     }
 }
 
-/* What is written reads back the same. */
+/* A written adapter reads back the same. */
 static void writing(void)
 {
     const char *targets[] = {"q_proj", "v_proj"}, *saved[] = {"lm_head"};

@@ -33,7 +33,7 @@ static const struct jstr *render(struct str source, const struct json *vars, str
     return out;
 }
 
-/* What we refuse by a message that says so; transformers may render it. */
+/* Features that are refused by a message that says so; transformers may render it. */
 static bool refused(const struct err *e)
 {
     return strstr(e->msg, "supported") || strstr(e->msg, "64 bits") || strstr(e->msg, "know no") ||

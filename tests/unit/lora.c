@@ -3,7 +3,7 @@
  * backward, also with dropout, and the same masks however a step is cut; the plan's saving. */
 #include "golden.h"
 
-/* What each case of tests/oracle/make_peft_golden.py adapts, and trains as a whole. */
+/* The modules that each case of tests/oracle/make_peft_golden.py adapts, and trains as a whole. */
 struct choice {
     const char *targets[8], *layer, *whole[3];
 };

@@ -78,7 +78,7 @@ static bool every_layer(void *arg, const char *module)
     return true;
 }
 
-/* Of the base and of an adapter of every layer beside it, with what a step drops. */
+/* Gradients of the base and of an adapter of every layer, with dropout. */
 static void with_adapter(struct model m, double dropout, const char *name)
 {
     struct err e;
@@ -160,7 +160,7 @@ static void documents_are_separate(struct model m, const char *name)
     device_close(d);
 }
 
-/* What an earlier batch left is gone, though nothing overwrites it. */
+/* Values of an earlier batch are gone, though nothing overwrites it. */
 static void no_targets(bool tied, const char *name)
 {
     struct err e;

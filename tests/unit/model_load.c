@@ -156,7 +156,7 @@ static void load_blocks(const char *device, enum dtype t, bool bf16)
 
 static bool not_saved(void *peft, const char *name) { return !peft_find(peft, PEFT_SAVED, name); }
 
-/* What two ranks have loaded of one matrix of an adapter is the matrix of its file. */
+/* The parts that two ranks have loaded of one matrix of an adapter are the matrix of its file. */
 static bool has_matrix(struct tiny *const *ranks, const struct peft *p, const struct param *x)
 {
     char name[200];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each rank of a tensor-parallel group holds of a model and of its tensors. */
+/* The part of a model and of its tensors that each rank of a tensor-parallel group has. */
 #include "test.h"
 #include "tiny.h"
 

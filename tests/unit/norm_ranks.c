@@ -79,7 +79,7 @@ static double add(const float *x, size_t begin, size_t end)
     return out;
 }
 
-/* What the norm must be: each range of the order, cut at its equal parts for the ranks, added as a
+/* The right norm: each range of the order, cut at its equal parts for the ranks, added as a
  * whole. The device's memory is the host's. */
 static double wanted(const struct params_options *o)
 {

@@ -32,7 +32,7 @@ struct test_case {
     struct buf buf[BUFS];
     int bufs;
 };
-/* What a run left behind. */
+/* The bytes that a run leaves. */
 struct outcome {
     void *bytes[BUFS];
 };

@@ -3,7 +3,7 @@
  * against more: the same bytes. */
 #include "ops_list.h"
 
-/* What is tested, each with one thread and with two. */
+/* The devices under test, each with one thread and with two. */
 static const char *const names[] = {"ref", "cpu-base", "cpu-v3", "cpu-v4"};
 enum { BACKENDS = sizeof names / sizeof *names };
 static struct backend {

@@ -130,7 +130,7 @@ static void visit(void *arg)
     v->d->ops->upload(v->d, v->x, &four, sizeof four);
 }
 
-/* Whether the call saw 3, and the operation behind it 4. */
+/* True if the call saw 3, and the operation behind it 4. */
 static void visited(const char *device, bool before, bool behind, bool *saw, bool *came)
 {
     struct err e = {0};

@@ -43,7 +43,7 @@ static double weighted_sum(const struct problem *p)
     return sum;
 }
 
-/* Whether `grad` is the derivative by input `which`. */
+/* True if `grad` is the derivative by input `which`. */
 static bool is_gradient(struct problem *p, int which, const double *grad)
 {
     const double h = 1e-5;
@@ -105,7 +105,7 @@ static void grad_norm(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
-/* What lies between the heads of a row is left alone. */
+/* Elements between the heads of a row are left alone. */
 static void grad_head_norm(void)
 {
     static const struct head_norm f = {"in place", 3, 5, 13, 2, true};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the safetensors writer writes is read back the same, in one file and in shards. */
+/* Files of the safetensors writer read back the same, in one file and in shards. */
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -185,7 +185,7 @@ static const struct param *embedding(struct tiny *t)
     return params_find(&t->w.params, name, sizeof name - 1);
 }
 
-/* Of a tied matrix: the sum of both stages' gradients, in whatever order. */
+/* The gradient of a tied matrix: the sum of both stages' gradients, in whatever order. */
 static bool same_tied(struct tiny *whole, struct pipe *p)
 {
     struct tiny *first = p->at[0], *last = p->at[p->stages - 1];

@@ -51,7 +51,7 @@ static int make_plan(struct buf *bytes, struct err *e)
     return rc;
 }
 
-/* What came of reading a feed to its end: a line a step, then the message. */
+/* The result of reading a feed to its end: a line a step, then the message. */
 struct outcome {
     struct buf text;
     uint64_t steps;

@@ -61,7 +61,7 @@ struct pooled {
     double ours[64], theirs[64];
 };
 
-/* Of the gradients with more than `least` elements, the worst ratio of our error (a against b) to
+/* The worst ratio, among gradients with more than `least` elements, of our error (a against b) to
  * PyTorch's. All are added to `pool`. */
 static double error_ratio(struct rig *a, struct rig *b, const struct json *theirs, size_t least,
                           struct pooled *pool)

@@ -71,7 +71,7 @@ static void fill(float add)
         values[i] = (float)(i % 1000) / 16 + add;
 }
 
-/* Whether checkpoint-step has the values that fill(add) makes. */
+/* True if checkpoint-step has the values that fill(add) makes. */
 static bool has(int step, float add)
 {
     char path[200];

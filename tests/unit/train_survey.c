@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of a stream before anything is trained on it: whether some token is trained in the
+/* Known of a stream before anything is trained on it: whether some token is trained in the
  * steps to come, and whether all ids are the model's; how a strange id is told. */
 #include "base/io.h"
 #include "data/feed_check.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two kinds of attention (by element type) share: the task, masks and scratch. */
+/* Shared by the two kinds of attention (by element type): the task, masks and scratch. */
 #ifndef SFT_OPS_ATTENTION_H
 #define SFT_OPS_ATTENTION_H
 

@@ -152,7 +152,7 @@ static void T(grad_scores)(const struct task *t, struct T(backward) * b, const s
     }
 }
 
-/* What P and dS of n queries add to dK^T and dV^T of those keys. */
+/* Adds what P and dS of n queries contribute to dK^T and dV^T of those keys. */
 static void T(grad_keys)(const struct task *t, struct T(backward) * b, int64_t i0, int64_t n,
                          int64_t key, int64_t v0, int64_t v1)
 {

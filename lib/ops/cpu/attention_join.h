@@ -5,7 +5,7 @@
 
 #include "ops/cpu/attention.h"
 
-/* Of the long documents, each head has a plane of floats for dK^T, and one for dV^T. In it lie the
+/* Each head of the long documents has a plane of floats for dK^T, and one for dV^T. In it lie the
  * documents side by side, each [width (padded to GROUP), ld]; ld exceeds the keys by less than
  * PAD + VL, and there is a long document for every LONG keys at most. */
 static int64_t partial_ld(const struct task *t) { return padded(t->nk, PAD) + VL; }

@@ -9,7 +9,7 @@
 
 enum { BLOCK = RANDOM_BLOCK, CHUNK = 1 << 14 };
 
-/* What an update keeps between steps, and how. */
+/* The state of an update, with its types. */
 struct kept {
     void *p;
     enum dtype t;

@@ -18,10 +18,10 @@
 #define REF(name) ref_##name##_f32
 #endif
 
-/* What ops.h calls real for operands of type t. */
+/* The type that ops.h calls real for operands of type t. */
 static inline enum dtype real_of(enum dtype t) { return t == DT_F64 ? DT_F64 : DT_F32; }
 
-/* What is real unless its type t says DT_BF16. */
+/* The accumulation type, or bf16 where the type t says so. */
 static inline enum dtype kept_as(enum dtype t, enum dtype real)
 {
     return t == DT_BF16 ? DT_BF16 : real;
