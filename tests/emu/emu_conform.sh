@@ -10,7 +10,7 @@ build() {
 }
 [ -x "$program" ] || check 'conform: the program is built' build
 export LD_LIBRARY_PATH=$O/emu
-# Left out are bulk and tensor copies, clusters, wgmma and f16, of which the emulator has no form yet.
+# Left out are bulk and tensor copies, clusters, wgmma and f16: the emulator has no forms of them.
 # Blocks run one after the other, so a block that waits for another stops itself.
 families='approx async atom barrier bits control cvt float int ldmatrix mem misc mma setp warp'
 refusals='has no instruction|the kernel stops itself'
