@@ -27,6 +27,15 @@ bool sys_is_at(int fd, const char *path)
            open.st_dev == named.st_dev;
 }
 
+size_t temp_stem(const char *path, size_t *folder)
+{
+    enum { MOST = NAME_MAX - 2 - TEMP_LETTERS - (sizeof TEMP_END - 1) };
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (*folder = end; *folder > 0 && path[*folder - 1] != '/';) --*folder;
+    return end - *folder < MOST ? end - *folder : MOST;
+}
+
 /* ".NAME.XXXXXXXX.sft-tmp" */
 static bool is_temp(const char *entry, const char *name, size_t n)
 {

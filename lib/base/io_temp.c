@@ -127,15 +127,6 @@ static int make_name(char *out, const char *path)
     return n < 0 || n >= PATH_MAX ? -1 : 0;
 }
 
-size_t temp_stem(const char *path, size_t *folder)
-{
-    enum { MOST = NAME_MAX - 2 - TEMP_LETTERS - (sizeof TEMP_END - 1) };
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    for (*folder = end; *folder > 0 && path[*folder - 1] != '/';) --*folder;
-    return end - *folder < MOST ? end - *folder : MOST;
-}
-
 /* ---- creation ---- */
 /* Creates and locks a file or folder. Returns its descriptor, or -1 with errno; EEXIST asks for
  * another name. Between creation and lock another process may take it for stale and lock or remove

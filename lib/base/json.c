@@ -11,21 +11,6 @@
 
 enum { NUMBER_MAX = 400 }; /* characters; every double fits in fewer */
 
-int json_fault_set(struct json_parser *j, const unsigned char *at, const char *why)
-{
-    *j->f = (struct json_fault){.at = (size_t)(at - j->start), .at_end = at == j->end};
-    j->f->code = ERR_DATA;
-    snprintf(j->f->why, sizeof j->f->why, "%s", why);
-    return -1;
-}
-
-int json_no_memory(struct json_parser *j, const struct err *e)
-{
-    json_fault_set(j, j->p, e->msg);
-    j->f->code = e->code;
-    return -1;
-}
-
 static void skip_space(struct json_parser *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t'))

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON strings: strict UTF-8, escapes, and a fast path over plain text. */
+/* Faults of JSON text, and its strings: strict UTF-8, escapes, and a fast path over plain text. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json_impl.h"
+
+int json_fault_set(struct json_parser *j, const unsigned char *at, const char *why)
+{
+    *j->f = (struct json_fault){.at = (size_t)(at - j->start), .at_end = at == j->end};
+    j->f->code = ERR_DATA;
+    snprintf(j->f->why, sizeof j->f->why, "%s", why);
+    return -1;
+}
+
+int json_no_memory(struct json_parser *j, const struct err *e)
+{
+    json_fault_set(j, j->p, e->msg);
+    j->f->code = e->code;
+    return -1;
+}
 
 size_t utf8_length(const unsigned char *p, const unsigned char *end)
 {

@@ -23,6 +23,9 @@ void reader_int(struct reader *r, const char *key, int64_t min, int64_t max, int
 void reader_real(struct reader *r, const char *key, double min, double max, double *out);
 void reader_bool(struct reader *r, const char *key, bool *out);
 void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME]);
+/* Copies v, which was read from the key, if it is a string that fits. */
+void reader_copy_name(struct reader *r, const char *key, const struct json *v,
+                      char out[HF_MAX_NAME]);
 
 /* Reads the keys of every family and those of c->family. */
 void hf_read_keys(struct reader *r, struct hf_config *c);

@@ -227,8 +227,6 @@ void gguf_close(struct gguf *g)
     mem_free(g);
 }
 
-const char *gguf_name(const struct gguf *g) { return g->name; }
-
 size_t gguf_count(const struct gguf *g) { return g->ntensors; }
 const struct gguf_tensor *gguf_at(const struct gguf *g, size_t i) { return &g->tensors[i]; }
 

@@ -7,6 +7,8 @@
 
 #include "hf/gguf_impl.h"
 
+const char *gguf_name(const struct gguf *g) { return g->name; }
+
 int gguf_compare_pairs(const void *a, const void *b)
 {
     return strcmp(((const struct gguf_pair *)a)->key, ((const struct gguf_pair *)b)->key);

@@ -170,11 +170,6 @@ cat >"$T/circles" <<'EOF'
 jinja expr operand
 jinja eval exec loop macro
 jinja filter filter_map test
-base io_stale io_temp
-base json json_string
-base opt opt_text
-hf config config_family config_rope family params
-hf gguf gguf_get
 EOF
 # uses ARCHIVE...: prints "MODULE/FILE MODULE/FILE" where a file uses a symbol of another file of
 # its module
