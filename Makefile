@@ -148,8 +148,9 @@ $(EMU):
 	@echo "  link  $@"
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
-check-emu: all emu $(O)/gpu/ops
-	@O=$(O) tests/run emu_conform emu_ops emu_train emu_broken
+check-emu: $(if $(NVCC),all emu $(O)/gpu/ops)
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_train emu_broken, \
+		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
