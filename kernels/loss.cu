@@ -18,13 +18,13 @@ struct log_sum {
 };
 
 /* Of a row of V logits, for every thread of the block; shared: 32 floats. */
-template <int N>
-static __device__ struct log_sum row_log_sum(const float *x, int64_t V, float *shared)
+template <int N, typename L>
+static __device__ struct log_sum row_log_sum(const L *x, int64_t V, float *shared)
 {
     struct log_sum own = {-INFINITY, 0};
     float v[N];
     for (int64_t j = threadIdx.x * N; j < V; j += blockDim.x * N) {
-        load<float, N>(v, x + j);
+        load<L, N>(v, x + j);
 #pragma unroll
         for (int k = 0; k < N; k++) own.take(v[k]);
     }
@@ -48,11 +48,12 @@ static __device__ struct log_sum joined(const struct op_xent &a, int64_t t, floa
     return r;
 }
 
-template <typename T, int N> __global__ void xent(const struct op_xent a)
+/* T: of dlogits; L: of logits. */
+template <typename T, typename L, int N> __global__ void xent(const struct op_xent a)
 {
     __shared__ float part[32];
     const int64_t t = blockIdx.x;
-    const float *const x = (const float *)a.logits + t * a.V;
+    const L *const x = (const L *)a.logits + t * a.V;
     const int64_t target = a.target[t] - (a.parts ? a.first : 0); /* in x */
     const bool counts = a.target[t] >= 0 && a.target[t] < (a.parts ? a.all : a.V);
     float v[N], hit = 0;
@@ -61,7 +62,7 @@ template <typename T, int N> __global__ void xent(const struct op_xent a)
         row = joined(a, t, &hit);
     } else {
         row = row_log_sum<N>(x, a.V, part);
-        if (counts) hit = x[target];
+        if (counts) hit = to_float(x[target]);
     }
     const float base = row.max + logf(row.sum);
     if (threadIdx.x == 0) ((float *)a.nll)[t] = counts ? base - hit : 0;
@@ -70,7 +71,7 @@ template <typename T, int N> __global__ void xent(const struct op_xent a)
     const float scale = counts ? ((const float *)a.weight)[t] * (float)a.scale : 0;
     T *const d = (T *)a.dlogits + t * a.V;
     for (int64_t j = threadIdx.x * N; j < a.V; j += blockDim.x * N) {
-        load<float, N>(v, x + j);
+        load<L, N>(v, x + j);
 #pragma unroll
         for (int k = 0; k < N; k++) v[k] = scale * (__expf(v[k] - base) - (j + k == target));
         store<T, N>(d + j, v);
@@ -81,49 +82,55 @@ int kernel_xent(const struct op_xent *a, const struct kernel_context *c)
 {
     if (a->n == 0) return 0;
     return by_type(a->d_dtype, [&](auto t) {
-        typedef decltype(t) T;
-        const bool fast =
-            aligned(a->logits, a->V, 4) && (!a->dlogits || aligned(a->dlogits, a->V, sizeof(T)));
-        if (fast)
-            xent<T, 4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-        else
-            xent<T, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-        return (int)cudaGetLastError();
+        return by_type(a->logits_dtype, [&](auto l) {
+            typedef decltype(t) T;
+            typedef decltype(l) L;
+            const bool fast = aligned(a->logits, a->V, sizeof(L)) &&
+                              (!a->dlogits || aligned(a->dlogits, a->V, sizeof(T)));
+            if (fast)
+                xent<T, L, 4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+            else
+                xent<T, L, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        });
     });
 }
 
-template <int N> __global__ void xent_part(const struct op_xent_part a)
+template <typename L, int N> __global__ void xent_part(const struct op_xent_part a)
 {
     __shared__ float shared[32];
     const int64_t t = blockIdx.x, target = a.target[t] - a.first;
-    const float *const x = (const float *)a.logits + t * a.V;
+    const L *const x = (const L *)a.logits + t * a.V;
     const struct log_sum row = row_log_sum<N>(x, a.V, shared);
     float *const part = (float *)a.part + t * 3;
     if (threadIdx.x > 0) return;
     part[0] = row.max;
     part[1] = row.sum;
-    part[2] = target >= 0 && target < a.V ? x[target] : 0;
+    part[2] = target >= 0 && target < a.V ? to_float(x[target]) : 0;
 }
 
 int kernel_xent_part(const struct op_xent_part *a, const struct kernel_context *c)
 {
     if (a->n == 0) return 0;
-    if (aligned(a->logits, a->V, 4))
-        xent_part<4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-    else
-        xent_part<1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-    return (int)cudaGetLastError();
+    return by_type(a->logits_dtype, [&](auto l) {
+        typedef decltype(l) L;
+        if (aligned(a->logits, a->V, sizeof(L)))
+            xent_part<L, 4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+        else
+            xent_part<L, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
 }
 
-static __global__ void argmax(const struct op_argmax a)
+template <typename L> __global__ void argmax(const struct op_argmax a)
 {
     __shared__ float best[512];
     __shared__ int32_t at[512];
-    const float *const x = (const float *)a.logits + (int64_t)blockIdx.x * a.V;
+    const L *const x = (const L *)a.logits + (int64_t)blockIdx.x * a.V;
     float most = -INFINITY;
     int32_t where = INT32_MAX;
     for (int64_t j = threadIdx.x; j < a.V; j += blockDim.x)
-        if (x[j] > most || where == INT32_MAX) most = x[j], where = (int32_t)j;
+        if (to_float(x[j]) > most || where == INT32_MAX) most = to_float(x[j]), where = (int32_t)j;
     best[threadIdx.x] = most;
     at[threadIdx.x] = where;
     for (int k = blockDim.x / 2; k; k /= 2) {
@@ -142,8 +149,10 @@ static __global__ void argmax(const struct op_argmax a)
 int kernel_argmax(const struct op_argmax *a, const struct kernel_context *c)
 {
     if (a->n == 0) return 0;
-    argmax<<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-    return cudaGetLastError();
+    return by_type(a->dtype, [&](auto l) {
+        argmax<decltype(l)><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
 }
 
 /* ---- sums in double, by fixed parts ---- */

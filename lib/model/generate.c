@@ -6,10 +6,11 @@ static void next_token(struct stage *s, struct pass *p)
 {
     stage_forward(s, p);
     head_logits(s, p, p->rows, 1);
-    op_argmax(
-        s->w->device,
-        &(struct op_argmax){
-            .y = s->argmax, .logits = s->logits, .n = 1, .V = s->w->m.vocab, .dtype = s->w->accum});
+    op_argmax(s->w->device, &(struct op_argmax){.y = s->argmax,
+                                                .logits = s->logits,
+                                                .n = 1,
+                                                .V = s->w->m.vocab,
+                                                .dtype = s->logit_type});
 }
 
 static void resize(struct micro_batch *b, int64_t T, int64_t past)
@@ -53,5 +54,5 @@ int stage_next(struct stage *s, int32_t *id, struct err *e)
 
 int stage_logits(struct stage *s, float *out, struct err *e)
 {
-    return weights_get(s->w, s->logits, s->w->accum, 0, (size_t)s->w->m.vocab, out, e);
+    return weights_get(s->w, s->logits, s->logit_type, 0, (size_t)s->w->m.vocab, out, e);
 }

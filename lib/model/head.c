@@ -21,7 +21,7 @@ void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int
                                              .k = w->m.hidden,
                                              .tb = true,
                                              .ab_dtype = w->compute,
-                                             .c_dtype = w->accum});
+                                             .c_dtype = s->logit_type});
 }
 
 static void *at(void *base, int64_t elements, enum dtype t)
@@ -49,7 +49,8 @@ static void chunk_loss(struct stage *s, struct pass *p, int64_t i, int64_t c, vo
                                          .all = w->whole.vocab,
                                          .ranks = collect_size(w->tp),
                                          .dtype = w->accum,
-                                         .d_dtype = w->compute});
+                                         .d_dtype = w->compute,
+                                         .logits_dtype = s->logit_type});
 }
 
 /* From the gradient of a chunk's logits: its rows of dhead, and the projection's gradient. */

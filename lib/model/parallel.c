@@ -41,7 +41,8 @@ void parallel_parts(struct stage *s, const int32_t *target, int64_t c)
                                                    .n = c,
                                                    .V = w->m.vocab,
                                                    .first = w->m.vocab_first,
-                                                   .dtype = w->accum});
+                                                   .dtype = w->accum,
+                                                   .logits_dtype = s->logit_type});
     collect_all_gather(w->device, w->tp, s->parts, own, each, w->accum);
     collect_join(w->device, w->tp);
 }

@@ -14,11 +14,12 @@ bool stage_stores_all(const struct stage *s)
     return s->w->has_gradients && s->o.recompute == RECOMPUTE_NONE;
 }
 
-/* Logits of at most 128 MiB; each chunk passes over the whole projection and its gradient. */
-static int64_t default_chunk(int64_t vocab)
+/* As many targets as the device wants the logits of at one time. */
+static int64_t default_chunk(const struct device *d, enum dtype logits, int64_t vocab)
 {
-    int64_t c = ((int64_t)1 << 25) / vocab / 64 * 64;
-    return c < 64 ? 64 : c > 1024 ? 1024 : c;
+    const int64_t size = logits == DT_BF16 ? 2 : 4;
+    const int64_t c = (int64_t)d->head.bytes / size / vocab / 64 * 64;
+    return c < 64 ? 64 : c > d->head.most ? d->head.most : c;
 }
 
 static int check(const struct stage *s, struct err *e)
@@ -46,7 +47,9 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     s->head = p->has_head;
     if (check(s, e)) return -1;
     if (s->o.passes < 1) s->o.passes = 1;
-    if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->most_vocab);
+    s->logit_type = w->accum;
+    if (w->compute == DT_BF16 && w->device->head.logits == DT_BF16) s->logit_type = DT_BF16;
+    if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->device, s->logit_type, w->most_vocab);
     if (s->o.chunk > o->tokens) s->o.chunk = o->tokens;
     s->pass = mem_alloc((size_t)s->o.passes, sizeof *s->pass, e);
     s->layer = mem_alloc((size_t)s->o.passes * count, sizeof *s->layer, e);

@@ -21,7 +21,7 @@ enum recompute {
 struct stage_options {
     enum recompute recompute; /* without gradients no activation outlives its layer */
     int64_t tokens;           /* the most of a micro-batch */
-    int64_t chunk;            /* targets whose logits exist at one time; 0: as 128 MiB hold */
+    int64_t chunk;            /* targets whose logits exist at one time; 0: what the device likes */
     int passes;               /* the most in flight: schedule_passes; 0: 1 */
     bool cache;               /* keys and values of all positions are stored: generation */
 };
@@ -62,16 +62,16 @@ struct stage {
     struct stage_options o;
     int first, end;            /* its layers are [first, end) */
     bool embedding, head;      /* it begins with the embedding; ends with the output projection */
+    enum dtype logit_type;     /* accumulation type; bf16 where the device wants that */
     struct pass *pass;         /* [o.passes] */
     struct activations *layer; /* [passes, layers of the model] */
     /* shared by all passes */
-    void *branch;           /* [T,H] accumulation type: to be added to the stream */
-    void *h;                /* [T,H] h1 and h2 */
-    void *z, *rot;          /* [T,I], [T,qkv_width] where they are recomputed */
-    void *head_in, *logits; /* [C,H], [C,V] accumulation type */
-    void
-        *parts; /* [ranks,C,3] accumulation type: see op_xent; NULL where the vocabulary is whole */
-    void *dlogits, *dhead;       /* [C,V], [T,H] */
+    void *branch;                /* [T,H] accumulation type: to be added to the stream */
+    void *h;                     /* [T,H] h1 and h2 */
+    void *z, *rot;               /* [T,I], [T,qkv_width] where they are recomputed */
+    void *head_in, *logits;      /* [C,H], [C,V] logit_type */
+    void *parts;                 /* [ranks,C,3] of op_xent; NULL where the vocabulary is whole */
+    void *dlogits, *dhead;       /* [C,V] NULL: in the place of logits; [T,H] */
     void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] [T,qkv_width] [T,q_width] */
     void *loss;                  /* double: sum of weight * nll */
     void **cache;                /* [layers of the model] [length, 2 * kv_width] */

@@ -138,7 +138,7 @@ static void declare_head(const struct declare *d)
     const int64_t C = s->o.chunk, H = s->w->m.hidden, V = s->w->m.vocab;
     const int head = head_time(s);
     add(d, PLAN_WORKSPACE, "head_in", -1, C * H, s->w->compute, head, head, &s->head_in);
-    add(d, PLAN_WORKSPACE, "logits", -1, C * V, s->w->accum, head, head, &s->logits);
+    add(d, PLAN_WORKSPACE, "logits", -1, C * V, s->logit_type, head, head, &s->logits);
     parallel_plan(s, d->plan, head);
 }
 
@@ -147,7 +147,7 @@ static void declare_head_backward(const struct declare *d)
     struct stage *s = d->s;
     const int head = head_time(s);
     const enum dtype t = s->w->compute;
-    if (t != s->w->accum)
+    if (t != s->logit_type)
         add(d, PLAN_WORKSPACE, "dlogits", -1, s->o.chunk * s->w->m.vocab, t, head, head,
             &s->dlogits);
     act(d, "dhead", -1, s->o.tokens * s->w->m.hidden, t, head, head, &s->dhead);

@@ -6,7 +6,7 @@
 #include "ops/ops.h"
 
 /* Raised when anything of ops.h or below changes: a plugin of another build is refused. */
-enum { CUDA_PLUGIN_VERSION = 3 };
+enum { CUDA_PLUGIN_VERSION = 4 };
 #define CUDA_PLUGIN_SYMBOL "sft_cuda_plugin"
 
 struct cuda_plugin {

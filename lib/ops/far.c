@@ -302,10 +302,12 @@ struct device *far_open(struct device *inner, uint64_t seed, struct err *e)
         device_close(inner);
         return NULL;
     }
-    *f =
-        (struct far){.d = {.ops = &far_ops, .threads = inner->threads, .has_bf16 = inner->has_bf16},
-                     .inner = inner,
-                     .seed = seed};
+    *f = (struct far){.d = {.ops = &far_ops,
+                            .threads = inner->threads,
+                            .head = inner->head,
+                            .has_bf16 = inner->has_bf16},
+                      .inner = inner,
+                      .seed = seed};
     for (int q = 0; q < DEVICE_QUEUES; q++) {
         if ((f->queue[q].bytes = mem_alloc(QUEUE, 1, e))) continue;
         far_close(&f->d);

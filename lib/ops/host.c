@@ -134,7 +134,7 @@ struct host_device *host_open(const char *name, const struct op_table *t, int th
     if (!h) return NULL;
     h->ops = host_ops;
     h->ops.name = name;
-    h->d = (struct device){.ops = &h->ops, .threads = threads};
+    h->d = (struct device){.ops = &h->ops, .threads = threads, .head = HOST_HEAD};
     h->table = t;
     return h;
 }

@@ -124,9 +124,9 @@ struct op_swiglu_grad {
     enum dtype dtype;
 };
 /* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]] (real, [n]);
- * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits real [n,V]; dlogits may be
- * logits when d_dtype is real, else it is separate memory. A target outside [0, V) counts for
- * nothing: its nll and dlogits are 0.
+ * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits [n,V] are real unless
+ * logits_dtype says DT_BF16; dlogits may be logits when both have one type, else it is separate
+ * memory. A target outside [0, V) counts for nothing: its nll and dlogits are 0.
  * Where the vocabulary is cut among ranks, logits are those of tokens [first, first + V) of `all`,
  * and parts is real [ranks,n,3]: what op_xent_part gave for each rank's. They are combined in the
  * order of ranks. parts NULL: the vocabulary is whole, and first, all and ranks are not read. */
@@ -138,16 +138,17 @@ struct op_xent {
     double scale;
     int64_t n, V, first, all;
     int32_t ranks;
-    enum dtype dtype, d_dtype;
+    enum dtype dtype, d_dtype, logits_dtype;
 };
-/* part[n,3] (real): of each row of logits, real [n,V] of tokens [first, first + V), the largest,
- * the sum of exp(x - largest), and the target's, or 0 where it is not among them */
+/* part[n,3] (real): of each row of logits [n,V], those of tokens [first, first + V), the
+ * largest, the sum of exp(x - largest), and the target's, or 0 where it is not among them; logits
+ * are real unless logits_dtype says DT_BF16 */
 struct op_xent_part {
     void *part;
     const void *logits;
     const int32_t *target;
     int64_t n, V, first;
-    enum dtype dtype;
+    enum dtype dtype, logits_dtype;
 };
 /* y[n,H] = x[rows[i],:] */
 struct op_gather {
@@ -197,7 +198,8 @@ struct op_sum {
     bool squares;
     enum dtype dtype;
 };
-/* y[0..n) = the index of the largest of logits[t, :] (the lowest on a tie); logits real */
+/* y[0..n) = the index of the largest of logits[t, :] (the lowest on a tie); logits of type dtype,
+ * real or DT_BF16 */
 struct op_argmax {
     int32_t *y;
     const void *logits;
@@ -373,11 +375,19 @@ struct device_work {
     void *p; /* device memory, given by the owner of the memory plan */
     size_t bytes;
 };
+/* How the output projection runs best. Logits exist for some targets at a time, a chunk; each chunk
+ * reads the whole projection, and reads and writes its gradient. */
+struct device_head {
+    size_t bytes;      /* of a chunk's logits, at most */
+    int64_t most;      /* targets of a chunk, at most */
+    enum dtype logits; /* DT_BF16: in bf16 where that is the type of the computation; else real */
+};
 struct device {
     const struct ops *ops;
     int threads;
     enum device_queue queue; /* that operations are given to; any, where there are no queues */
     struct device_work work[DEVICE_QUEUES];
+    struct device_head head;
     bool has_bf16; /* see device_has_bf16 */
 };
 

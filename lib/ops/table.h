@@ -30,6 +30,10 @@ struct host_device {
 /* Allocates one; name is kept, not copied; closed by device_close. */
 struct host_device *host_open(const char *name, const struct op_table *t, int threads,
                               struct err *e);
+/* 128 MiB are a few times the cache, so that a chunk's products run at full speed, and little
+ * beside the activations; fp32 costs nothing in time where the products do. */
+#define HOST_HEAD                                                                                  \
+    (struct device_head) { .bytes = (size_t)128 << 20, .most = 1024, .logits = DT_F32 }
 /* host_alloc of a device that has no memory of this kind: mem_aligned. */
 void *host_plain_alloc(struct device *d, size_t bytes, struct err *e);
 void host_plain_free(struct device *d, void *p, size_t bytes);

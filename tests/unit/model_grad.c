@@ -182,8 +182,74 @@ static void no_targets(bool tied, const char *name)
     device_close(d);
 }
 
+/* Gradients of a batch in a bf16 computation, as floats, with the types of logits and gradients as
+ * given; the bytes that the plan has for each. */
+struct narrow {
+    double loss;
+    float *gradient;
+    size_t n, gradient_bytes, head_bytes; /* head: logits and their gradient */
+    int64_t chunk;
+};
+static struct narrow narrow_run(enum dtype logits, enum dtype gradient)
+{
+    struct err e;
+    const int lengths[] = {50, 10, 90, 30};
+    const struct model m = rich_model(true);
+    struct device *d = device_open("ref", 1, &e);
+    struct micro_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
+    struct tiny_options o = tiny_options(DT_BF16, RECOMPUTE_NONE, b.T);
+    o.w.length = 90;
+    o.w.gradient = gradient;
+    o.s.chunk = 0;
+    d->head = (struct device_head){.bytes = 1 << 20, .most = 128, .logits = logits};
+    struct tiny *n = tiny_open_with(&m, d, &o);
+    struct narrow r = {.n = n->w.params.trained, .chunk = n->s.o.chunk};
+    r.loss = tiny_loss(&n->s, &b, true);
+    r.gradient = malloc(r.n * sizeof *r.gradient);
+    if (weights_get(&n->w, n->w.gradients, n->w.gradient, 0, r.n, r.gradient, &e)) r.loss = NAN;
+    r.gradient_bytes = tiny_planned(&n->memory.plan, PLAN_GRADIENTS);
+    for (size_t i = 0; i < n->memory.plan.count; i++)
+        if (strstr(n->memory.plan.b[i].name, "logits")) r.head_bytes += n->memory.plan.b[i].bytes;
+    tiny_close(n);
+    tiny_free(&b);
+    device_close(d);
+    return r;
+}
+
+/* |x - y| / |y| */
+static double distance(const struct narrow *x, const struct narrow *y)
+{
+    double off = 0, all = 0;
+    for (size_t i = 0; i < y->n; i++) {
+        const double a = (double)x->gradient[i], b = (double)y->gradient[i];
+        off += (a - b) * (a - b);
+        all += b * b;
+    }
+    return sqrt(off / all);
+}
+
+static size_t up(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+static void narrow_types(void)
+{
+    struct narrow wide = narrow_run(DT_F32, DT_F32), g = narrow_run(DT_F32, DT_BF16),
+                  l = narrow_run(DT_BF16, DT_F32);
+    const double off = distance(&g, &wide), off_logits = distance(&l, &wide);
+    CHECK("bf16 gradients: half the bytes", g.gradient_bytes == up(wide.gradient_bytes / 2));
+    CHECK("bf16 gradients: the same loss", !(g.loss < wide.loss || g.loss > wide.loss));
+    CHECK("bf16 gradients: fp32 ones, rounded", off > 0 && off < 0.004);
+    CHECK("bf16 logits: their gradient takes their place",
+          l.head_bytes == up((size_t)l.chunk * 97 * 2) &&
+              wide.head_bytes == up((size_t)wide.chunk * 97 * 4) + up((size_t)l.chunk * 97 * 2));
+    CHECK("bf16 logits: loss and gradients of fp32 logits, rounded",
+          fabs(l.loss - wide.loss) < 0.01 && off_logits > 0 && off_logits < 0.02);
+    CHECK("head: its chunk is what the device says", wide.chunk == 128);
+    free(wide.gradient), free(g.gradient), free(l.gradient);
+}
+
 int main(void)
 {
+    narrow_types();
     no_targets(true, "tied, no target: the gradient is zero");
     no_targets(false, "untied, no target: the gradient is zero");
     finite_differences(tiny_model(true, false), "tied: gradients equal finite differences");

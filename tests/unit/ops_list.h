@@ -323,52 +323,71 @@ static void list_dropout(struct sink s, enum dtype t)
     }
 }
 
-/* The vocabulary is cut among ranks, of which this one has the second part. */
-static void list_xent_cut(struct sink s, enum dtype t, int64_t n, int64_t V, const int32_t *target)
+enum place { NOWHERE, BESIDE, IN_PLACE }; /* of dlogits, as seen from logits */
+
+static void list_xent(struct sink s, const struct op_xent *a, const int32_t *target, enum place p)
 {
     struct test_case c;
-    enum { RANKS = 3 };
-    char what[40];
-    const int64_t first = V / 4, here = V / 3;
-    snprintf(what, sizeof what, "%dx%d of %d", (int)n, (int)here, (int)V);
-    CASE(&c, xent_part, .n = n, .V = here, .first = first, .dtype = DT_F32);
-    BUF(&c, xent_part, part, n * 3, DT_F32, .out = true);
-    BUF(&c, xent_part, logits, n * here, DT_F32, .spread = 20);
-    BUF(&c, xent_part, target, n, DT_I32, .ints = target);
-    emit(s, &c, what);
-    CASE(&c, xent, .n = n, .V = here, .first = first, .all = V, .ranks = RANKS, .scale = 0.25,
-         .dtype = DT_F32, .d_dtype = t);
+    char what[64];
+    const int64_t n = a->n, V = a->V, parts = a->ranks * n * 3;
+    snprintf(what, sizeof what, "%dx%d of %d, logits %s%s", (int)n, (int)V, (int)a->all,
+             dtype_name(a->logits_dtype), p == IN_PLACE ? ", in place" : "");
+    CASE(&c, xent, .n = n);
+    c.args.xent = *a;
     BUF(&c, xent, nll, n, DT_F32, .out = true);
-    BUF(&c, xent, dlogits, n * here, t, .out = true);
-    BUF(&c, xent, parts, RANKS * n * 3, DT_F32, .offset = 9, .spread = 2);
-    BUF(&c, xent, logits, n * here, DT_F32, .spread = 5);
+    if (p == BESIDE) BUF(&c, xent, dlogits, n * V, a->d_dtype, .out = true);
+    if (a->ranks) BUF(&c, xent, parts, parts, DT_F32, .offset = 9, .spread = 2);
+    BUF(&c, xent, logits, n * V, a->logits_dtype, .spread = a->ranks ? 5 : 20, .out = p == IN_PLACE,
+        .also = p == IN_PLACE ? offsetof(struct op_xent, dlogits) : 0);
     BUF(&c, xent, target, n, DT_I32, .ints = target);
     BUF(&c, xent, weight, n, DT_F32, .offset = 1);
     emit(s, &c, what);
 }
 
-static void list_loss(struct sink s, enum dtype t)
+static void list_xent_part(struct sink s, const struct op_xent *a, const int32_t *target)
 {
     struct test_case c;
+    char what[64];
+    snprintf(what, sizeof what, "%dx%d of %d, logits %s", (int)a->n, (int)a->V, (int)a->all,
+             dtype_name(a->logits_dtype));
+    CASE(&c, xent_part, .n = a->n, .V = a->V, .first = a->first, .dtype = DT_F32,
+         .logits_dtype = a->logits_dtype);
+    BUF(&c, xent_part, part, a->n * 3, DT_F32, .out = true);
+    BUF(&c, xent_part, logits, a->n * a->V, a->logits_dtype, .spread = 20);
+    BUF(&c, xent_part, target, a->n, DT_I32, .ints = target);
+    emit(s, &c, what);
+}
+
+/* n rows of V logits of type t; to: of dlogits */
+static void list_logits(struct sink s, enum dtype t, enum dtype to, int64_t n, int64_t V,
+                        const int32_t *target)
+{
+    struct test_case c;
+    char what[48];
+    struct op_xent a = {
+        .scale = 0.25, .n = n, .V = V, .all = V, .dtype = DT_F32, .d_dtype = to, .logits_dtype = t};
+    list_xent(s, &a, target, V < 20000 ? BESIDE : NOWHERE);
+    if (t == to) list_xent(s, &a, target, IN_PLACE);
+    /* the vocabulary is cut among three ranks, of which this one has the second part */
+    a.ranks = 3, a.first = V / 4, a.V = V / 3;
+    list_xent_part(s, &a, target);
+    list_xent(s, &a, target, BESIDE);
+    if (t == to) list_xent(s, &a, target, IN_PLACE);
+    snprintf(what, sizeof what, "%dx%d, logits %s", (int)n, (int)V, dtype_name(t));
+    CASE(&c, argmax, .n = n, .V = V, .dtype = t);
+    BUF(&c, argmax, y, n, DT_I32, .out = true);
+    BUF(&c, argmax, logits, n * V, t, .spread = 3);
+    emit(s, &c, what);
+}
+
+static void list_loss(struct sink s, enum dtype t)
+{
     const int64_t sizes[][2] = {{5, 3001}, {3, 7}, {0, 64}, {2, 20000}};
     for (int i = 0; i < 4; i++) {
-        const int64_t n = sizes[i][0], V = sizes[i][1];
-        char what[32];
-        snprintf(what, sizeof what, "%dx%d", (int)n, (int)V);
-        int32_t *target = random_ints(n, V);
-        if (n == 5) target[3] = -100;
-        CASE(&c, xent, .n = n, .V = V, .scale = 0.25, .dtype = DT_F32, .d_dtype = t);
-        BUF(&c, xent, nll, n, DT_F32, .out = true);
-        if (i < 3) BUF(&c, xent, dlogits, n * V, t, .out = true);
-        BUF(&c, xent, logits, n * V, DT_F32, .spread = 20);
-        BUF(&c, xent, target, n, DT_I32, .ints = target);
-        BUF(&c, xent, weight, n, DT_F32, .offset = 1);
-        emit(s, &c, what);
-        list_xent_cut(s, t, n, V, target);
-        CASE(&c, argmax, .n = n, .V = V, .dtype = DT_F32);
-        BUF(&c, argmax, y, n, DT_I32, .out = true);
-        BUF(&c, argmax, logits, n * V, DT_F32, .spread = 3);
-        emit(s, &c, what);
+        int32_t *target = random_ints(sizes[i][0], sizes[i][1]);
+        if (i == 0) target[3] = -100;
+        list_logits(s, DT_F32, t, sizes[i][0], sizes[i][1], target);
+        list_logits(s, DT_BF16, t, sizes[i][0], sizes[i][1], target);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "world.h"
 
 enum { STEPS = 5, ROWS = 4, DOCS = 3, TOKENS = 17, LAYERS = 4 };
+enum { NARROW = 2000 }; /* times as far from one rank may a computation with bf16 logits be */
 static const int lengths[ROWS][DOCS] = {{5, 1, 9}, {3, 12, 2}, {4, 4, 4}, {9, 7, 1}};
 static const char *device_name = "cpu";
 
@@ -19,6 +20,8 @@ struct form {
     bool lora;
     double dropout;
     double max_norm; /* of the gradient; 0: it is not clipped */
+    int64_t chunk;   /* the most targets of the head's chunks; 0: as the device has it */
+    bool narrow;     /* bf16 computation and, on several ranks, logits */
 };
 
 /* A trainer of one rank, or of all, and what came of its steps. */
@@ -40,7 +43,7 @@ static bool every(void *arg, const char *module)
 
 static struct trainer_options options(const struct form *f)
 {
-    struct trainer_options o = {.compute = DT_F32,
+    struct trainer_options o = {.compute = f->narrow ? DT_BF16 : DT_F32,
                                 .recompute = f->recompute,
                                 .tokens = TOKENS,
                                 .length = TOKENS,
@@ -69,10 +72,12 @@ static bool job_open(struct job *j, const struct form *f, const struct mesh_size
     *j = (struct job){.d = device_open(device, 1, &e)};
     bool ok = j->d && (sizes ? mesh_open(&j->mesh, sizes, w, j->d, &e)
                              : mesh_self(&j->mesh, j->d, &e)) == 0;
+    if (ok && sizes && f->chunk) j->d->head.most = f->chunk;
+    if (ok && sizes && f->narrow) j->d->head.logits = DT_BF16;
     ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0 &&
          trainer_alloc(&j->t, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
-    if (ok) tiny_weights(&j->t.weights, NULL);
+    if (ok) tiny_weights(&j->t.weights, optimizer_master(&j->t.optimizer));
     return j->open = ok;
 }
 
@@ -133,7 +138,8 @@ static float *values(struct job *j, const struct param *p)
 {
     struct err e;
     float *v = malloc(p->n * sizeof *v);
-    if (weights_get(&j->t.weights, j->t.weights.values, DT_F32, p->offset, p->n, v, &e)) v[0] = NAN;
+    struct weights *of = &j->t.weights;
+    if (weights_get(of, of->values, of->compute, p->offset, p->n, v, &e)) v[0] = NAN;
     return v;
 }
 
@@ -255,15 +261,17 @@ static void runs(const struct form *f, const char *how, const struct mesh_sizes 
 {
     char name[160];
     static struct job alone, first, second;
+    const double wide = f->narrow ? NARROW : 1;
     bool ok = job_open(&alone, f, NULL, "cpu") && job_run(&alone);
     const bool ran = job_open(&first, f, sizes, device_name) && job_run(&first);
     snprintf(name, sizeof name, "%s, %s: losses and norms are those of one rank", f->name, how);
-    ok &= ran && near_all(first.loss, alone.loss, 1e-6, "loss") &&
-          near_all(first.norm, alone.norm, 1e-5, "norm") && alone.loss[STEPS - 1] < alone.loss[0];
+    ok &= ran && near_all(first.loss, alone.loss, 1e-6 * wide, "loss") &&
+          near_all(first.norm, alone.norm, 1e-5 * wide, "norm") &&
+          alone.loss[STEPS - 1] < alone.loss[0];
     if (ran) tell(name, &first, &alone, off(&first, &alone));
     all_agree(name, ok);
     snprintf(name, sizeof name, "%s, %s: so are the weights", f->name, how);
-    all_agree(name, ran && off(&first, &alone) < 2e-5);
+    all_agree(name, ran && off(&first, &alone) < 2e-5 * wide);
     snprintf(name, sizeof name, "%s, %s: ranks agree on what they share", f->name, how);
     all_agree(name, ran && same_copies(&first, &alone));
     snprintf(name, sizeof name, "%s, %s: a second run has the same bits", f->name, how);
@@ -343,6 +351,15 @@ static void grids(const struct form *forms, size_t n)
                 runs(&forms[i], grid[k].name, &grid[k].sizes, k == 3 && exact(&forms[i]));
 }
 
+static bool has_bf16(void)
+{
+    struct err e;
+    struct device *d = device_open("cpu", 1, &e);
+    const bool has = d && device_has_bf16(d);
+    device_close(d);
+    return has;
+}
+
 int main(int argc, char **argv)
 {
     struct model plain = tiny_model(false, true), tied = tiny_model(true, false), rich = plain;
@@ -353,7 +370,7 @@ int main(int argc, char **argv)
     plain.layers = tied.layers = rich.layers = LAYERS;
     struct form forms[] = {
         {.name = "biases of q, k and v", .m = plain},
-        {.name = "tied, clipped", .m = tied, .max_norm = 1},
+        {.name = "tied, clipped, a head in chunks", .m = tied, .max_norm = 1, .chunk = 5},
         {.name = "norms of q and k", .m = rich, .recompute = RECOMPUTE_SELECTIVE},
         {.name = "adapters, recomputed, clipped",
          .m = rich,
@@ -363,8 +380,9 @@ int main(int argc, char **argv)
          .max_norm = 1},
         {.name = "dropped adapters", .m = tied, .frozen = "model.", .lora = true, .dropout = 0.3},
         {.name = "first layers frozen", .m = plain, .frozen = "model.layers.0", .max_norm = 1},
+        {.name = "bf16 logits", .m = tied, .max_norm = 1, .chunk = 5, .narrow = true},
     };
-    const size_t n = sizeof forms / sizeof *forms;
+    const size_t n = sizeof forms / sizeof *forms - !has_bf16();
     if (w->place.size == 4) {
         grids(forms, n);
     } else {

@@ -8,24 +8,29 @@ enum {
     BLOCK = 1 << 16, /* elements of a partial sum */
 };
 
+INLINE float one(const void *x, int64_t i, enum dtype t)
+{
+    return t == DT_BF16 ? bf16_to_f32(((const uint16_t *)x)[i]) : ((const float *)x)[i];
+}
+
 /* Largest and sum of exp(x - largest) of a row, a piece at a time (Milakov and Gimelshein 2018). */
-INLINE float row_max_sum(const float *x, int64_t V, float *total)
+INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float *total)
 {
     float max = -INFINITY, sum = 0;
     for (int64_t at = 0; at < V; at += PIECE) {
         const int64_t end = cpu_min(at + PIECE, V);
         vf m = v_set(-INFINITY), s = v_set(0);
         int64_t i = at;
-        for (; i + VL <= end; i += VL) m = v_max(m, v_load(x + i));
+        for (; i + VL <= end; i += VL) m = v_max(m, v_get(x, i, t, VL));
         float most = v_hmax(m);
-        for (; i < end; i++) most = x[i] > most ? x[i] : most;
+        for (; i < end; i++) most = one(x, i, t) > most ? one(x, i, t) : most;
         if (most > max) {
             sum *= expf(max - most);
             max = most;
         }
-        for (i = at; i + VL <= end; i += VL) s += v_exp(v_load(x + i) - max);
+        for (i = at; i + VL <= end; i += VL) s += v_exp(v_get(x, i, t, VL) - max);
         sum += v_sum(s);
-        for (; i < end; i++) sum += expf(x[i] - max);
+        for (; i < end; i++) sum += expf(one(x, i, t) - max);
     }
     *total = sum;
     return max;
@@ -35,10 +40,10 @@ INLINE float row_max_sum(const float *x, int64_t V, float *total)
 struct row {
     float max, sum, hit;
 };
-INLINE struct row whole_row(const float *x, int64_t V, int64_t target)
+INLINE struct row whole_row(const void *x, int64_t V, int64_t target, enum dtype t)
 {
-    struct row r = {.hit = target >= 0 && target < V ? x[target] : 0};
-    r.max = row_max_sum(x, V, &r.sum);
+    struct row r = {.hit = target >= 0 && target < V ? one(x, target, t) : 0};
+    r.max = row_max_sum(x, V, t, &r.sum);
     return r;
 }
 INLINE struct row joined_row(const struct op_xent *a, int64_t row)
@@ -57,16 +62,16 @@ INLINE struct row joined_row(const struct op_xent *a, int64_t row)
     return r;
 }
 
-INLINE void xent_row(const struct op_xent *a, int64_t row, enum dtype to)
+INLINE void xent_to(const struct op_xent *a, int64_t row, enum dtype t, enum dtype to)
 {
     const int64_t V = a->V, all = a->parts ? a->all : V;
-    const float *x = (const float *)a->logits + row * V;
+    const void *x = elem(a->logits, row * V, t);
     const bool counts = a->target[row] >= 0 && a->target[row] < all;
     const int64_t target = a->target[row] - (a->parts ? a->first : 0); /* in x */
-    const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target);
+    const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target, t);
     const float max = r.max, sum = r.sum;
     const bool here = target >= 0 && target < V;
-    const float hit = here ? x[target] : 0; /* dx may be x */
+    const float hit = here ? one(x, target, t) : 0; /* dx may be x */
     ((float *)a->nll)[row] = counts ? max + logf(sum) - r.hit : 0;
     if (!a->dlogits) return;
     void *dx = elem(a->dlogits, row * V, to);
@@ -77,21 +82,23 @@ INLINE void xent_row(const struct op_xent *a, int64_t row, enum dtype to)
     const float scale = ((const float *)a->weight)[row] * (float)a->scale, each = scale / sum;
     const float at_target = scale * (expf(hit - max) / sum - 1);
     for (int64_t i = 0; i < V; i += VL)
-        v_put(dx, i, to, V - i, v_exp(v_get(x, i, DT_F32, V - i) - max) * each);
+        v_put(dx, i, to, V - i, v_exp(v_get(x, i, t, V - i) - max) * each);
     if (here) v_put(dx, target, to, 1, v_set(at_target));
 }
 
-CPU_OP(xent) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->d_dtype, xent_row, a, row); }
-
-CPU_OP(xent_part)
+INLINE void xent_logits(const struct op_xent *a, int64_t row, enum dtype t)
 {
-    PARALLEL_FOR(d, row, a->n)
-    {
-        const float *x = (const float *)a->logits + row * a->V;
-        const struct row r = whole_row(x, a->V, a->target[row] - a->first);
-        memcpy((float *)a->part + row * 3, &r, sizeof r);
-    }
+    BY_DTYPE(a->d_dtype, xent_to, a, row, t);
 }
+CPU_OP(xent) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->logits_dtype, xent_logits, a, row); }
+
+INLINE void part_row(const struct op_xent_part *a, int64_t row, enum dtype t)
+{
+    const void *x = elem(a->logits, row * a->V, t);
+    const struct row r = whole_row(x, a->V, a->target[row] - a->first, t);
+    memcpy((float *)a->part + row * 3, &r, sizeof r);
+}
+CPU_OP(xent_part) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->logits_dtype, part_row, a, row); }
 
 /* A partial sum: fp32 in short runs of each lane, then double. */
 INLINE double sum_block(const struct op_sum *a, int64_t from, int64_t to, enum dtype t)
@@ -127,14 +134,12 @@ CPU_OP(sum)
     for (int64_t b = 0; b < blocks; b++) *a->sum += part[b];
 }
 
-CPU_OP(argmax)
+INLINE void argmax_row(const struct op_argmax *a, int64_t row, enum dtype t)
 {
-    PARALLEL_FOR(d, row, a->n)
-    {
-        const float *x = (const float *)a->logits + row * a->V;
-        int64_t best = 0;
-        for (int64_t i = 1; i < a->V; i++)
-            if (x[i] > x[best]) best = i;
-        a->y[row] = (int32_t)best;
-    }
+    const void *x = elem(a->logits, row * a->V, t);
+    int64_t best = 0;
+    for (int64_t i = 1; i < a->V; i++)
+        if (one(x, i, t) > one(x, best, t)) best = i;
+    a->y[row] = (int32_t)best;
 }
+CPU_OP(argmax) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->dtype, argmax_row, a, row); }

@@ -35,12 +35,13 @@ static void xent_row(const struct op_xent *a, int64_t t)
     const int64_t at = t * a->V, first = a->parts ? a->first : 0, all = a->parts ? a->all : a->V;
     const int64_t target = a->target[t];
     const bool counts = target >= 0 && target < all;
-    const struct row r = a->parts ? joined(a, t) : row_of(a->logits, at, a->V, target, a->dtype);
+    const enum dtype tl = kept_as(a->logits_dtype, a->dtype);
+    const struct row r = a->parts ? joined(a, t) : row_of(a->logits, at, a->V, target, tl);
     put(a->nll, t, a->dtype, counts ? r.max + log(r.sum) - r.hit : 0);
     if (!a->dlogits) return;
     REAL scale = counts ? get(a->weight, t, a->dtype) * (REAL)a->scale : 0;
     for (int64_t j = 0; j < a->V; j++) {
-        REAL p = exp(get(a->logits, at + j, a->dtype) - r.max) / r.sum;
+        REAL p = exp(get(a->logits, at + j, tl) - r.max) / r.sum;
         put(a->dlogits, at + j, a->d_dtype, scale * (p - (first + j == target)));
     }
 }
@@ -52,8 +53,9 @@ REF_OP(xent)
 
 REF_OP(xent_part)
 {
+    const enum dtype tl = kept_as(a->logits_dtype, a->dtype);
     for (int64_t t = 0; t < a->n; t++) {
-        const struct row r = row_of(a->logits, t * a->V, a->V, a->target[t] - a->first, a->dtype);
+        const struct row r = row_of(a->logits, t * a->V, a->V, a->target[t] - a->first, tl);
         put(a->part, t * 3, a->dtype, r.max);
         put(a->part, t * 3 + 1, a->dtype, r.sum);
         put(a->part, t * 3 + 2, a->dtype, r.hit);
