@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layers backward, written out in the reverse order of forward.c. */
+/* The backward pass of the layers, in the reverse order of forward.c. */
 #include "model/model_impl.h"
 
 void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
@@ -21,7 +21,8 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
                                                          .dw_dtype = w->gradient});
 }
 
-/* Adds up dy[T,width] where the model has a bias at this offset, and it is trained. */
+/* Adds the sum of the rows of dy[T,width] to the gradient of the bias at this offset, if the model
+ * has that bias and trains it. */
 static void bias_backward(struct stage *s, const struct pass *p, bool has, size_t offset,
                           const void *dy, int64_t width)
 {
@@ -35,7 +36,8 @@ static void bias_backward(struct stage *s, const struct pass *p, bool has, size_
                                                    .db_dtype = w->gradient});
 }
 
-/* dres: in, the gradient of the layer's result; out, that of the attention block's result. */
+/* Computes the backward pass of the MLP block. On entry dres is the gradient of the layer's result;
+ * on return it is the gradient of the attention block's result. */
 static void mlp_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
                          const struct activations *a)
 {
@@ -57,7 +59,7 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
     linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, 2 * I, H);
 }
 
-/* The heads of dqkv from `column` on back through their norm, in place. */
+/* Computes the backward pass of the norm of the heads in dqkv that start at `column`, in place. */
 static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t column,
                                 int32_t heads, size_t weight, const void *x, const void *rstd)
 {
@@ -87,7 +89,7 @@ static void norm_qk_backward(struct stage *s, const struct pass *p, const struct
                         layer_rstd_k(s, p, a));
 }
 
-/* dqkv from dout, the gradient of o; back through the rotation. */
+/* Computes dqkv from dout, the gradient of o, and applies the backward pass of the rotation. */
 static void qkv_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;

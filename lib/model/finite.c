@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why a result is not finite: the first tensor with a weight that is not. */
+/* The search for the first tensor with a weight that is not finite, which explains a result that is
+ * not finite. */
 #include <math.h>
 #include <stdio.h>
 
@@ -8,7 +9,7 @@
 enum { CHUNK = 4096 };
 
 struct found {
-    size_t count, first; /* elements that are not finite, and which is the first */
+    size_t count, first; /* number of elements that are not finite; index of the first */
     float value;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layers forward. */
+/* The forward pass of the layers. */
 #include <math.h>
 
 #include "model/model_impl.h"
@@ -21,7 +21,7 @@ static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void
                                                .dtype = w->compute});
 }
 
-/* Attention among the tokens of a micro-batch, from and to rows of qkv. */
+/* Describes attention among the tokens of a micro-batch; it reads and writes rows of qkv. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l, void *qkv)
 {
     const struct model *m = &s->w->m;
@@ -46,7 +46,7 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
                                  .dtype = s->w->compute};
 }
 
-/* Appends k and v to the cache, and lets t read all that it has. k and v are adjacent in a row of
+/* Appends k and v to the cache, and makes t read the whole cache. k and v are adjacent in a row of
  * qkv, and so in a row of the cache. */
 static void through_cache(struct stage *s, const struct pass *p, int l, struct op_attention *t)
 {
@@ -67,7 +67,7 @@ static void through_cache(struct stage *s, const struct pass *p, int l, struct o
     t->Tk = p->b.past + p->b.T;
 }
 
-/* o = attention of the rotated qkv; with a cache, over all positions so far. */
+/* Computes o = attention of the rotated qkv; with a cache, over all positions so far. */
 static void attention(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     struct op_attention t = layer_attention(s, p, l, a->rot);
@@ -77,7 +77,7 @@ static void attention(struct stage *s, const struct pass *p, int l, const struct
     op_attention(s->w->device, &t);
 }
 
-/* The norm of `heads` heads from column `column` of qkv, into rot. */
+/* Applies the norm to `heads` heads of qkv that start at `column`, and writes them to rot. */
 static void norm_heads(struct stage *s, const struct pass *p, const struct activations *a,
                        int64_t column, int32_t heads, size_t weight, void *rstd)
 {
@@ -130,7 +130,7 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
                                          .dtype = w->compute});
 }
 
-/* NULL when the model has no such bias. */
+/* Returns the bias at this offset, or NULL if the model has no such bias. */
 static const void *bias_of(const struct stage *s, bool has, size_t offset)
 {
     return has ? weights_at(s->w, offset) : NULL;
@@ -161,7 +161,7 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     linear_forward(s, p, s->branch, a.z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
 }
 
-/* The residual stream that the first layer reads. */
+/* Computes the residual stream that the first layer reads. */
 static const void *embed(struct stage *s, const struct pass *p)
 {
     const struct weights *w = s->w;
@@ -175,7 +175,7 @@ static const void *embed(struct stage *s, const struct pass *p)
                                            .V = w->m.vocab,
                                            .first = w->m.vocab_first,
                                            .dtype = w->compute});
-    parallel_sum(w, s->h, p->b.T * H, w->compute); /* of one row and zeros */
+    parallel_sum(w, s->h, p->b.T * H, w->compute); /* one rank has the row, the others have zeros */
     op_cast(w->device,
             &(struct op_cast){
                 .y = s->branch, .x = s->h, .n = p->b.T * H, .to = w->accum, .from = w->compute});

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefixes of names (roll/models/model_providers.py: name.startswith(prefix)). */
+/* Matching of names against prefixes (roll/models/model_providers.py: name.startswith(prefix)). */
 #include "model/freeze.h"
 
 #include <ctype.h>
@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "base/opt.h"
 
-/* The next prefix of *list, which moves behind its comma, and to NULL after the last. */
+/* Returns the next prefix of *list. Moves *list behind the comma, or sets it to NULL after the last
+ * prefix. */
 static struct str next(const char **list)
 {
     struct str s = {*list, strcspn(*list, ",")};
@@ -38,7 +39,7 @@ static size_t parts_of(struct str s)
     return n;
 }
 
-/* The first `parts` words of a name. */
+/* Returns a copy of the first `parts` words of a name. */
 static char *cut(struct arena *a, const char *name, size_t parts)
 {
     size_t n = 0;

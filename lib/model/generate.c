@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generation, one document with a cache of keys and values. */
+/* Generation of one document with a cache of keys and values. */
 #include "model/model_impl.h"
 
 static void next_token(struct stage *s, struct pass *p)

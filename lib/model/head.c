@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The output projection and the loss, a chunk of targets at a time, so that the logits of a whole
- * micro-batch never exist. */
+/* The output projection and the loss. They are computed on one chunk of targets at a time, so the
+ * logits of a whole micro-batch never exist. */
 #include "model/model_impl.h"
 #include "parallel/collect.h"
 
@@ -29,7 +29,8 @@ static void *at(void *base, int64_t elements, enum dtype t)
     return (char *)base + (size_t)elements * dtype_size(t);
 }
 
-/* nll of targets [i, i + c) and, unless dlogits is NULL, the gradient of their logits. */
+/* Computes the nll of targets [i, i + c) and, unless dlogits is NULL, the gradient of their logits.
+ */
 static void chunk_loss(struct stage *s, struct pass *p, int64_t i, int64_t c, void *dlogits,
                        double scale)
 {
@@ -53,7 +54,8 @@ static void chunk_loss(struct stage *s, struct pass *p, int64_t i, int64_t c, vo
                                          .logits_dtype = s->logit_type});
 }
 
-/* From the gradient of a chunk's logits: its rows of dhead, and the projection's gradient. */
+/* Computes a chunk's rows of dhead and its part of the projection's gradient from the gradient of
+ * the chunk's logits. */
 static void chunk_backward(struct stage *s, int64_t i, int64_t c, const void *dlogits)
 {
     struct weights *w = s->w;
@@ -62,7 +64,8 @@ static void chunk_backward(struct stage *s, int64_t i, int64_t c, const void *dl
     matrix_wgrad(w, c, dlogits, s->head_in, w->params.head, V, H, i > 0 || !w->overwrite);
 }
 
-/* All chunks; of equal size, since a small one costs as much. */
+/* Processes all chunks. The chunks have equal size, because a small chunk costs as much as a large
+ * one. */
 static void chunks(struct stage *s, struct pass *p, void *dlogits, double scale)
 {
     const struct weights *w = s->w;

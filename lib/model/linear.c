@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear layers forward and backward: a matrix product, and the adapters' part beside it. */
+/* The forward and backward passes of linear layers: a matrix product, plus the product of the
+ * adapters. */
 #include "model/model_impl.h"
 
 enum dtype linear_type(const struct stage *s, const void *y)
@@ -11,7 +12,7 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                     const void *bias, int64_t out, int64_t in)
 {
     const struct weights *w = s->w;
-    const bool sums = y == s->branch; /* over the ranks, each of which has some of `in` */
+    const bool sums = y == s->branch; /* sum over ranks: each has a part of `in` */
     op_matmul(w->device, &(struct op_matmul){.c = y,
                                              .a = x,
                                              .b = weights_at(w, weight),
@@ -61,7 +62,7 @@ void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *d
     matrix_dgrad(s->w, p->b.T, dx, dy, weight, out, in);
     lora_dgrad(s, p, dx, dy, weight);
     if (dx == s->dh)
-        parallel_sum(s->w, dx, p->b.T * in, s->w->compute); /* each has some of `out` */
+        parallel_sum(s->w, dx, p->b.T * in, s->w->compute); /* each rank has a part of `out` */
 }
 
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights in and out: safetensors to the flat allocation, and elements of it back to the host. */
+/* Transfer of weights: from safetensors to the flat allocation, and from it to the host. */
 #include <stdio.h>
 #include <string.h>
 
 #include "model/model_impl.h"
 
-/* Uploads count <= STAGING values as type t to element `at` of a flat allocation. */
+/* Uploads values as type t to the elements from `at` on of a flat allocation; count <= STAGING. */
 static void put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
                 const float *v)
 {
@@ -71,7 +71,8 @@ int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, si
     return 0;
 }
 
-/* Tensors that are not needed: the tied projection stored twice, and old rotary buffers. */
+/* Returns true if a tensor is not needed: a second copy of the tied projection, or an old rotary
+ * buffer. */
 static bool ignored(const struct weights *w, const char *name)
 {
     const char *tail = strrchr(name, '.');
@@ -92,7 +93,8 @@ static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
     return same;
 }
 
-/* transformers does not tie two matrices that differ, even where config.json says so. */
+/* Fails if two tied matrices differ in the file: transformers does not tie them then, even if
+ * config.json says that they are tied. */
 static int check_tied(const struct weights *w, const struct safetensors *s, struct err *e)
 {
     const char *embed = hf_family_tensor(w->m.family, HF_ROLE_EMBED);
@@ -106,15 +108,16 @@ static int check_tied(const struct weights *w, const struct safetensors *s, stru
         out->file, out->name, embed);
 }
 
-/* Returns the table of the whole model; for weights of some layers it makes *made, which the caller
- * frees. */
+/* Returns the table of the whole model. If the weights are of some layers only, it makes that table
+ * in *made, which the caller frees. */
 static const struct params *whole_table(const struct weights *w, struct params *made, struct err *e)
 {
     if (w->params.has_embedding && w->params.has_head) return &w->params;
     return weights_table(w, made, e) ? NULL : made;
 }
 
-/* *first: a tensor that is not the model's; NULL: there is none. Returns their number. */
+/* Returns the number of tensors that are not the model's. *first is the first of them, or NULL if
+ * there is none. */
 static size_t count_extra(const struct weights *w, const struct params *all,
                           const struct safetensors *s, const struct hf_tensor **first)
 {
@@ -144,7 +147,7 @@ static int check_extra(const struct weights *w, const struct safetensors *s, str
                    first->file, first->name, extra);
 }
 
-/* Loads a run of at most STAGING elements in the file's type, through fp32. */
+/* Loads a run of at most STAGING elements in the file's type, with a conversion through fp32. */
 static int load_converted(struct weights *w, const struct param *p, const struct hf_tensor *t,
                           const struct weights_state *master, const struct param_run *r)
 {
@@ -158,8 +161,8 @@ static int load_converted(struct weights *w, const struct param *p, const struct
     return 0;
 }
 
-/* Loads a run where the file has the type of the computation, bf16: only the master weights are
- * converted, exactly. */
+/* Loads a run if the file has the compute type, bf16. Only the master weights are converted, and
+ * that conversion is exact. */
 static void load_same(struct weights *w, const struct param *p, const struct hf_tensor *t,
                       const struct weights_state *master, const struct param_run *r)
 {
@@ -177,7 +180,7 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
                                      .from = w->compute});
 }
 
-/* Loads the blocks of a tensor that this rank holds. */
+/* Loads the blocks of a tensor that this rank has. */
 static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
                        const struct safetensors *s, const struct weights_state *master,
                        struct err *e)

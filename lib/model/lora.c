@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first values of adapters, and those of a folder of peft's. */
+/* The initial values of adapters, and the values from a PEFT folder. */
 #include "model/lora.h"
 
 #include <math.h>
@@ -64,7 +64,7 @@ static int load_one(struct weights *w, const struct param *p, const struct hf_te
     return rc;
 }
 
-/* The adapter's tensor for a parameter of the weights; NULL: it has none. */
+/* Returns the adapter's tensor for a parameter of the weights, or NULL if it has none. */
 static const struct hf_tensor *tensor_of(const struct peft *p, const struct param *x)
 {
     char full[2 * PEFT_MAX_NAME], base[PEFT_MAX_NAME];
@@ -73,9 +73,9 @@ static const struct hf_tensor *tensor_of(const struct peft *p, const struct para
     return peft_tensor_role(full, &role, base) == 0 ? peft_find(p, role, base) : NULL;
 }
 
-/* t: what the adapter has for x, or NULL. A run trains exactly what its adapter has: otherwise its
- * next checkpoint would not be what it computes with. An evaluation takes the rest from the base.
- */
+/* Checks t, the adapter's tensor for x, or NULL if it has none. A training run trains exactly the
+ * tensors of its adapter; otherwise its next checkpoint would differ from the model that it
+ * computes. An evaluation takes missing tensors from the base model. */
 static int check_part(const struct weights *w, const struct peft *p, const struct param *x,
                       const struct hf_tensor *t, struct err *e)
 {
@@ -93,8 +93,8 @@ static int check_part(const struct weights *w, const struct peft *p, const struc
     return 0;
 }
 
-/* The adapter has matrices for exactly the layers that all ranks of the model adapt: those of this
- * one were found. */
+/* Checks that the adapter has matrices for exactly the layers that all ranks of the model adapt.
+ * The matrices of this rank's layers are already found. */
 static int check_layers(const struct weights *w, const struct peft *p, struct err *e)
 {
     struct params all;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adapters forward and backward. Backward recomputes x A^T: it is [T, r], but storing it for every
- * layer would cost as much memory as another residual stream once r is in the hundreds. */
+/* The forward and backward passes of adapters. The backward pass recomputes x A^T [T, r]: to store
+ * it for every layer would cost as much memory as another residual stream if r is in the hundreds.
+ */
 #include "base/rng.h"
 #include "model/model_impl.h"
 
@@ -12,7 +13,7 @@ static const struct lora_block *block_of(const struct weights *w, size_t weight)
     return NULL;
 }
 
-/* The most columns that the input of an adapted block has; 0: none is adapted. */
+/* Returns the largest input width of an adapted block, or 0 if no block is adapted. */
 static size_t widest(const struct weights *w)
 {
     size_t most = 0;
@@ -35,7 +36,7 @@ void lora_plan(struct stage *s, struct plan *plan, int end)
     plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
 }
 
-/* y[T,H] (+)= scale * x, with what is dropped at this site left out. */
+/* Computes y[T,H] = scale * dropout(x) with the mask of this site, or adds it to y. */
 static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, const void *x,
                  uint32_t site, bool add)
 {
@@ -54,7 +55,7 @@ static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, cons
                                                .dtype = w->compute});
 }
 
-/* Scales in place; nothing is dropped. */
+/* Scales in place, without dropout. */
 static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
 {
     const struct weights *w = s->w;
@@ -64,7 +65,7 @@ static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
             .y = y, .x = y, .T = p->b.T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
 }
 
-/* A product of matrices of the compute type. */
+/* Queues a product of matrices of the compute type. */
 static struct op_matmul product(const struct stage *s, void *c, const void *a, const void *b,
                                 int64_t rows, int64_t cols, int64_t k)
 {
@@ -78,13 +79,13 @@ static struct op_matmul product(const struct stage *s, void *c, const void *a, c
                               .c_dtype = s->w->compute};
 }
 
-/* The offset of A of part i of a block. */
+/* Returns the offset of A of part i of a block. */
 static size_t part_a(const struct stage *s, const struct lora_block *k, int i)
 {
     return k->a + (size_t)(i * s->w->lora.rank * k->in);
 }
 
-/* u[T, parts * r] = scale * x A^T of all parts at once: the same x for each. */
+/* Computes u[T, parts * r] = scale * x A^T of all parts at once; all parts read the same x. */
 static void project(struct stage *s, const struct pass *p, const struct lora_block *k,
                     const void *x)
 {
@@ -95,7 +96,7 @@ static void project(struct stage *s, const struct pass *p, const struct lora_blo
     scale(s, p, all, s->lora.u);
 }
 
-/* The columns of u that are part i's, from x as that part's dropout leaves it (s->lora.x). */
+/* Computes the columns of u of part i from x after the dropout of that part (s->lora.x). */
 static void project_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
                          const void *x)
 {
@@ -128,7 +129,7 @@ void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x,
     }
 }
 
-/* Through one part's dropout: dx += dropped(du A), by way of s->lora.x. */
+/* Applies the backward pass of one part's dropout: dx += dropped(du A). s->lora.x is scratch. */
 static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
                        void *dx)
 {
@@ -140,7 +141,8 @@ static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_
     drop(s, p, k->in, dx, s->lora.x, k->site + (uint32_t)i, true);
 }
 
-/* du = dy B stays in s->lora.du for lora_wgrad: scaled, unless dropout scales x. */
+/* Computes du = dy B in s->lora.du and leaves it there for lora_wgrad. du is scaled, unless dropout
+ * scales x. */
 void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight)
 {
     const struct lora_block *k = block_of(s->w, weight);
@@ -164,8 +166,8 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
     op_matmul(s->w->device, &mm);
 }
 
-/* The gradient at offset `at` is set to left^T right, the factors of the product mm; += with add.
- */
+/* Sets the gradient at offset `at` to left^T right, where left and right are the factors of the
+ * product mm; with add, adds to it. */
 static void wgrad(struct stage *s, size_t at, struct op_matmul mm, bool add)
 {
     mm.c = weights_gradient(s->w, at);
@@ -175,7 +177,8 @@ static void wgrad(struct stage *s, size_t at, struct op_matmul mm, bool add)
     op_matmul(s->w->device, &mm);
 }
 
-/* dA of part i, with dropout. project_part leaves the dropped x, and part i of u for dB. */
+/* Computes dA of part i, with dropout. project_part leaves the dropped x, and part i of u for dB.
+ */
 static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
                           const void *x, bool add)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Placing a plan by a rehearsal of the run, and allocating it. */
+/* Placement of a plan by a rehearsal of the run, and its allocation. */
 #include "model/memory.h"
 
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 
-/* ---- the rehearsal: a device that computes nothing and notes how much scratch is wanted ---- */
+/* ---- the rehearsal: a device that computes nothing and records the scratch sizes ---- */
 struct rehearsal {
     struct device device;
     struct device *real;
@@ -33,7 +33,7 @@ static int rehearse_sync(struct device *d, struct err *e)
 static const struct ops rehearse_ops = {
     .name = "rehearsal", .run = rehearse_run, .upload = rehearse_upload, .sync = rehearse_sync};
 
-/* The first queue's is there even when it is empty. */
+/* Adds the scratch buffers to the plan. The first queue has a buffer even if it is empty. */
 static void plan_scratch(struct memory *m, const size_t most[DEVICE_QUEUES])
 {
     static const char *const names[] = {"scratch", "scratch, second queue"};
@@ -51,12 +51,12 @@ int memory_place(struct memory *m, struct device **device, void (*rehearse)(void
                           .real = *device};
     m->device = *device;
     if (plan_place(&m->plan, e)) return -1;
-    void *const nowhere = (void *)(uintptr_t)4096; /* addresses that nobody follows */
+    void *const nowhere = (void *)(uintptr_t)4096; /* addresses that are never read */
     plan_bind(&m->plan, nowhere, nowhere);
     *device = &r.device;
     rehearse(arg);
     *device = r.real;
-    if (r.real->ops->sync(r.real, e)) return -1; /* a scratch size could not be told */
+    if (r.real->ops->sync(r.real, e)) return -1; /* a scratch size could not be computed */
     plan_scratch(m, r.most);
     return plan_place(&m->plan, e);
 }
@@ -70,7 +70,8 @@ int memory_alloc(struct memory *m, struct err *e)
     m->host = m->device->ops->host_alloc(m->device, m->plan.host, e);
     if (!m->host) return err_prefix(e, "the memory plan");
     plan_bind(&m->plan, m->arena, m->host);
-    /* Both are touched here: a system that promises more than it has then fails now, not later. */
+    /* Write to both allocations now: if the system overcommits memory, the run fails here and not
+     * later. */
     memset(m->host, 0, m->plan.host);
     memory_use(m);
     op_zero(m->device, &(struct op_zero){.y = m->arena, .bytes = m->plan.total});

@@ -9,21 +9,21 @@
 struct memory {
     struct plan plan;
     struct device *device;
-    void *arena, *host; /* the plan's allocations, on the device and in the host's memory */
+    void *arena, *host; /* the plan's allocations, on the device and on the host */
     struct device_work work[DEVICE_QUEUES]; /* scratch of the operations of each queue */
 };
 
-/* Places the plan. rehearse(arg) runs what the run will run, on a device that computes nothing and
- * asks the real one for the scratch of each operation; the largest of each queue becomes a buffer
- * at the plan's end. *device is where those operations find their device; it is replaced during the
- * rehearsal. */
+/* Places the plan. rehearse(arg) runs the operations of the run on a device that computes nothing
+ * and asks the real device for the scratch size of each operation. The largest size of each queue
+ * becomes a buffer at the plan's end. *device is the pointer through which those operations find
+ * their device; it is replaced during the rehearsal. */
 int memory_place(struct memory *m, struct device **device, void (*rehearse)(void *arg), void *arg,
                  struct err *e);
 /* Allocates the plan, filled with zeros, and stores all addresses. */
 int memory_alloc(struct memory *m, struct err *e);
-/* Gives the device its scratch; memory_alloc does it, too. */
+/* Sets the device's scratch; memory_alloc does it too. */
 void memory_use(struct memory *m);
-/* Frees the allocations and the plan; not the device. */
+/* Frees the allocations and the plan, but not the device. */
 void memory_free(struct memory *m);
 
 #endif

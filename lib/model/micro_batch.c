@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layout of a micro-batch's block, and the order of its tokens by id. */
+/* The layout of a micro-batch's block, and the sort of its tokens by id. */
 #include "model/micro_batch.h"
 
-enum { ITEM = 4, ALIGN = 64 };            /* bytes: of int32_t and float; of an array's begin */
-enum { DIGIT = 11, DIGITS = 1 << DIGIT }; /* three digits of so many bits make an id */
+enum { ITEM = 4, ALIGN = 64 };            /* bytes: of int32_t and float; of arrays */
+enum { DIGIT = 11, DIGITS = 1 << DIGIT }; /* three digits of DIGIT bits cover an id */
 
-/* The next array of `count` items. */
+/* Returns the offset of the next array of `count` items. */
 static size_t take(size_t *bytes, int64_t count)
 {
     const size_t at = *bytes;
@@ -52,7 +52,8 @@ static uint32_t digit(const struct micro_batch *b, int32_t token, int which)
     return (uint32_t)b->ids[token] >> which * DIGIT & (DIGITS - 1);
 }
 
-/* to = the tokens of `from` by one digit of their ids, else as they were; from NULL: 0 ... T - 1 */
+/* Writes the tokens of `from` to `to`, sorted by one digit of their ids; the sort is stable. If
+ * `from` is NULL, the input is 0 ... T - 1. */
 static void by_digit(const struct micro_batch *b, int which, int32_t *to, const int32_t *from)
 {
     int32_t begin[DIGITS] = {0}, at = 0;
@@ -68,7 +69,7 @@ static void by_digit(const struct micro_batch *b, int which, int32_t *to, const 
     }
 }
 
-/* A radix sort, which is stable; starts serves as its second array. */
+/* Sorts by radix sort, which is stable; starts is its second array. */
 void micro_batch_sort(struct micro_batch *b)
 {
     b->unique = 0;

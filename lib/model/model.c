@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From config.json to a descriptor, and refusal of what is not done here. */
+/* Conversion of config.json to a descriptor, and rejection of unsupported models. */
 #include "model/model.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* what: what is not supported, up to "is not supported". */
+/* Fails with a message; `what` is its text up to "is not supported". */
 static int unsupported(struct err *e, const char *what)
 {
     char names[HF_FAMILY_NAMES];
@@ -25,7 +25,7 @@ static int check_features(const struct hf_config *c, struct err *e)
              moe ? " is a mixture of experts (MoE), which" : "");
     if (moe || !c->family) return unsupported(e, what);
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
-    if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* the same */
+    if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* synonyms */
         return unsupported(e, "hidden_act other than silu");
     if (c->attention_dropout != 0) return unsupported(e, "attention_dropout");
     if (c->rope.partial_rotary_factor != 1) return unsupported(e, "partial_rotary_factor");
@@ -161,11 +161,11 @@ double model_flops(const struct model *m, double tokens, double targets, double 
             per_layer += (double)hf_row_rows(r, &s) * (double)hf_row_columns(r, &s);
     const double head = 2 * targets * (double)m->hidden * (double)m->vocab;
     const double gemm = 2 * tokens * per_layer * m->layers + head;
-    /* q k^T and p v: each 2 * width * half of the square of the length */
+    /* q k^T and p v: each costs 2 * width * half of the square of the length */
     return gemm + 2 * q * squares * m->layers;
 }
 
-/* The first bytes of a token's text, whole characters in quotes and round brackets. */
+/* Appends the first bytes of a token's text: whole characters, in quotes and parentheses. */
 static void put_quoted(struct buf *b, struct str s)
 {
     enum { SHOWN = 60 };

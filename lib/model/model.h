@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The descriptor of a decoder-only transformer, and its parameter table: the tensors and their
- * offsets in one flat allocation. No device is known here. */
+ * offsets in one flat allocation. This file does not depend on a device. */
 #ifndef SFT_MODEL_MODEL_H
 #define SFT_MODEL_MODEL_H
 
@@ -15,12 +15,12 @@
 #include "model/lora.h"
 
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3 };
-/* Rotary positions: pair i of a head's dim/2 turns by position * frequency(i). */
+/* Rotary positions: pair i of a head's dim/2 pairs rotates by position * frequency(i). */
 struct rope {
     enum rope_type type;
     double theta;
-    double factor;               /* of all types but the default */
-    double original;             /* llama3, yarn: positions the base model was trained on */
+    double factor;               /* all types except the default */
+    double original;             /* llama3, yarn: positions of the base model's training */
     double low, high;            /* llama3 */
     double beta_fast, beta_slow; /* yarn */
     double attention;            /* yarn: a factor of cos and sin */
@@ -35,28 +35,31 @@ struct model {
     int64_t vocab_first;                     /* of model_local: its first row of the vocabulary */
     double eps;
     struct rope rope;
-    int32_t window;                             /* keys that a query sees, itself included */
-    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* the layers where that is so; in others, all */
-    bool tied;                                  /* the output projection is the embedding */
+    int32_t window;                             /* keys that a query reads, including its own */
+    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* layers with a window; the others read all keys */
+    bool tied;                                  /* the embedding is the output projection */
     bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
-    bool qk_norm; /* RMSNorm of q and of k over each head, before the rotation */
+    bool qk_norm; /* RMSNorm of each head of q and k, before the rotation */
 };
 
-/* The model that config.json describes. ERR_DATA naming what is not supported, and what is. */
+/* Makes the descriptor of the model in config.json. Fails with ERR_DATA, which says what is not
+ * supported and what is. */
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
-/* The name in config.json of a value that differs in a and b; NULL: they compute the same. */
+/* Returns the config.json name of a value that differs in a and b, or NULL if both compute the
+ * same. */
 const char *model_difference(const struct model *a, const struct model *b);
 
-/* The tokens that a model has embeddings of, ids [0, size). text(arg, id, b) appends what an id
- * stands for, for messages; NULL: they do without. */
+/* The tokens that have an embedding: ids [0, size). text(arg, id, b) appends the text of an id for
+ * messages; if it is NULL, messages have no text. */
 struct model_vocab {
     int64_t size;
     void (*text)(void *arg, uint32_t id, struct buf *b);
     void *arg;
 };
-/* 0, or ERR_DATA for an id that is not one of them, with what it stands for and what to do. */
+/* Returns 0, or fails with ERR_DATA if the id has no embedding; the message has the id's text and a
+ * remedy. */
 int model_check_id(const struct model_vocab *v, uint32_t id, struct err *e);
-/* The model's sizes and conditions, as the tables of lib/hf name them. */
+/* Fills in the model's sizes and conditions in the form that the tables of lib/hf use. */
 void model_sizes(const struct model *m, struct hf_sizes *s);
 
 static inline int64_t model_q_width(const struct model *m)
@@ -72,106 +75,110 @@ static inline int64_t model_qkv_width(const struct model *m)
     return model_q_width(m) + 2 * model_kv_width(m);
 }
 
-/* The window of layer l as operations take it; 0: none. */
+/* Returns the window of layer l as operations take it; 0: no window. */
 static inline int32_t model_window(const struct model *m, int l)
 {
     return m->window_layers[l / 64] >> l % 64 & 1 ? m->window : 0;
 }
 
-/* ERR_DATA with what of it is not supported. */
+/* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */
 int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
-/* True if documents of n tokens have rotary frequencies of their own. */
+/* Returns true if documents of n tokens have their own rotary frequencies. */
 bool rope_is_own(const struct model *m, int64_t n);
-/* The longest document: max_position_embeddings, or what the scaling stretches it to. decoding:
- * token by token, which dynamic scaling cannot beyond them. */
+/* Returns the length of the longest document: max_position_embeddings, or the length to which the
+ * scaling extends it. decoding: token by token; dynamic scaling cannot exceed
+ * max_position_embeddings then. */
 int64_t rope_reach(const struct model *m, bool decoding);
-/* cos and sin, each [count, head_dim/2], of positions [first, first + count) of a document of n
- * tokens, times the attention factor. */
+/* Computes cos and sin, each [count, head_dim/2], of positions [first, first + count) of a document
+ * of n tokens, times the attention factor. */
 void rope_table(const struct model *m, int64_t n, int64_t first, int64_t count, float *cosines,
                 float *sines);
 
-/* Floating-point operations of a forward pass over `tokens` tokens, `targets` of which meet the
- * output projection; attention is causal within documents, squares = the sum of model_squares of
- * their lengths. A backward pass takes twice as many. Recomputation is not counted. */
+/* Returns the floating-point operations of a forward pass over `tokens` tokens; the output
+ * projection computes `targets` of them. Attention is causal within documents; squares is the sum
+ * of model_squares over their lengths. A backward pass takes twice as many operations.
+ * Recomputation is not counted. */
 double model_flops(const struct model *m, double tokens, double targets, double squares);
-/* Twice the pairs of query and key that a document of n tokens has, the mean of the layers: n
- * squared where there is no window. */
+/* Returns twice the number of query-key pairs in a document of n tokens, averaged over the layers:
+ * n squared if there is no window. */
 double model_squares(const struct model *m, double n);
 
 /* ---- tensor parallelism: the part of one rank ---- */
-/* A block of a matrix of rows and columns. A vector has one column. */
+/* A block of a matrix, given by its rows and columns. A vector has one column. */
 struct shard_block {
     uint64_t row, rows, column, columns;
 };
-/* Where part `at` of n units begins when they are cut in `parts`; it ends where the next begins.
- * Parts differ by at most one unit. */
+/* Returns the begin of part `at` if n units are cut in `parts` parts; the part ends at the begin of
+ * the next. The sizes of parts differ by at most one unit. */
 uint64_t shard_begin(uint64_t n, int parts, int at);
-/* The block of a whole matrix [rows, columns] that rank `at` of tp holds; tp 0 or 1: all of it.
- * -1 when the cut dimension does not divide by tp; a vocabulary may be cut unevenly. */
+/* Computes the block of a whole matrix [rows, columns] that rank `at` of tp has; tp 0 or 1: the
+ * whole matrix. Returns -1 if the cut dimension is not divisible by tp; the parts of a vocabulary
+ * may differ in size. */
 int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
               struct shard_block *b);
-/* The descriptor of what rank `at` of tp computes: its heads, key-value heads, rows of the MLP and
- * of the vocabulary. tp 0 or 1: m itself. ERR_CONFIG naming what does not divide by tp. */
+/* Makes the descriptor of the part that rank `at` of tp computes: its heads, key-value heads, rows
+ * of the MLP and of the vocabulary. tp 0 or 1: m itself. Fails with ERR_CONFIG, which names the
+ * size that is not divisible by tp. */
 int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e);
 
 /* ---- the parameter table ---- */
 struct param {
-    char name[72];                          /* Hugging Face's */
+    char name[72];                          /* the Hugging Face name */
     int rank;                               /* 1 or 2 */
-    uint64_t shape[2];                      /* of what this rank holds */
-    uint64_t whole[2];                      /* of the tensor in files */
-    struct shard_block block[HF_ROW_ROLES]; /* of the whole; they lie here one below the other */
+    uint64_t shape[2];                      /* shape of this rank's part */
+    uint64_t whole[2];                      /* shape of the tensor in files */
+    struct shard_block block[HF_ROW_ROLES]; /* of the whole; stored one below the other */
     int blocks;
     size_t offset, n; /* elements, in the flat allocation */
-    size_t place;     /* the canonical position of the whole tensor's first element */
-    size_t range;     /* the position where its range of the canonical order begins */
-    size_t bucket;    /* the index of its bucket; params.nbuckets: it lies in none */
+    size_t place;     /* canonical position of the whole tensor's first element */
+    size_t range;     /* position of the begin of its range of the canonical order */
+    size_t bucket;    /* index of its bucket; params.nbuckets: no bucket */
     enum shard shard;
     bool decay;   /* weight decay applies: matrices, not norms and biases */
-    bool trained; /* its gradient is wanted */
-    bool adapter; /* a matrix of LoRA, which the model's own files do not have */
+    bool trained; /* it has a gradient */
+    bool adapter; /* a LoRA matrix, which is not in the model's own files */
 };
-/* Elements [at, at + n) of a parameter that are adjacent in the whole tensor too, from element
- * `whole` on. */
+/* Elements [at, at + n) of a parameter that are also adjacent in the whole tensor, where they begin
+ * at element `whole`. */
 struct param_run {
     size_t at, n;
     uint64_t whole;
 };
-/* The next run, of at most `most` elements; begins after {0}. false: there is none. */
+/* Moves r to the next run, of at most `most` elements; starts from {0}. Returns false if there is
+ * none. */
 bool param_next(const struct param *p, size_t most, struct param_run *r);
 
-/* q, k and v of a layer are adjacent, so that [q; k; v] is one matrix of qkv_width rows; so are
- * gate and up. The allocation begins with the buckets of trained tensors: the embedding, each
+/* q, k and v of a layer are adjacent, so [q; k; v] is one matrix of qkv_width rows. gate and up are
+ * adjacent too. The allocation begins with the buckets of trained tensors: the embedding, each
  * layer, then the last norm with the head. The frozen tensors follow in [trained, total). The
- * values have both parts. The gradients have the buckets only, at the same offsets. A block of
- * adjacent tensors lies in a bucket as a whole if one of them is trained; the runs leave its frozen
- * tensors out.
+ * values have both parts. The gradients have the buckets only, at the same offsets. A whole block
+ * of adjacent tensors is in a bucket if one of them is trained; the runs omit its frozen tensors.
  *
  * The canonical order lists the trained matrices of the whole model, then its trained vectors, then
- * its frozen tensors, each from the embedding to the head, each block at a multiple of 64. The
- * position of an element in it depends neither on the buckets nor on what this rank holds. Files,
- * random rounding and sums of squares follow it. A range of it is a sequence of trained tensors
- * that decay alike, without a frozen one between them. */
+ * its frozen tensors. Each list goes from the embedding to the head, and each block begins at a
+ * multiple of 64. The position of an element does not depend on the buckets or on the part of this
+ * rank. Files, stochastic rounding and sums of squares use this order. A range of it is a sequence
+ * of trained tensors with the same weight decay and without a frozen tensor between them. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
         down_bias;
 };
-/* The gradients of a bucket are complete at the same time, and data-parallel ranks own equal parts
- * of it. layer: -1 is the embedding; the number of layers is the last norm and the head. */
+/* A bucket of gradients that are complete at the same time. Each data-parallel rank owns an equal
+ * part of it. layer: -1 is the embedding; the number of layers is the last norm and the head. */
 struct params_bucket {
     size_t begin, end; /* elements; a multiple of params_options.multiple */
-    size_t decay_end;  /* matrices, which decay, end here; then come vectors, then padding */
+    size_t decay_end;  /* end of the matrices, which decay; then vectors, then padding */
     int layer;
 };
-/* Elements [begin, end) of a bucket, alignment included, that an optimizer updates alike. They are
- * adjacent in the canonical order too, from position `place` on. */
+/* Elements [begin, end) of a bucket, including alignment, that an optimizer updates in the same
+ * way. They are also adjacent in the canonical order, where they begin at position `place`. */
 struct params_run {
     size_t begin, end;
-    size_t place, range, bucket; /* as of a param */
+    size_t place, range, bucket; /* as in struct param */
     bool decay;
 };
-/* Elements [begin, end) of a bucket, one of its equal parts. The optimizer's state of a rank has
- * its parts of all buckets one after the other; that of this part begins at `state`. */
+/* Elements [begin, end) of a bucket, one of its equal parts. A rank's optimizer state has its parts
+ * of all buckets, one after the other; the state of this part begins at `state`. */
 struct params_part {
     size_t begin, end, state;
 };
@@ -179,40 +186,41 @@ struct params {
     struct param *p; /* in canonical order */
     const struct param **by_name;
     size_t count, cap;
-    size_t trained, total;             /* where buckets, and frozen tensors, end: elements */
+    size_t trained, total;             /* ends of the buckets, the frozen tensors */
     size_t elements, elements_trained; /* without alignment */
-    size_t places, places_trained;     /* positions in the canonical order, alignment included;
-                                          those of what is trained */
-    size_t embed, head, final_norm;    /* head is embed when tied */
-    struct layer_offsets *layers;      /* of all layers of the model; valid in [first, end) */
-    struct params_bucket *buckets;     /* one after the other from element 0 on */
+    size_t places, places_trained;     /* positions of the canonical order, with
+                                          alignment; of its trained tensors */
+    size_t embed, head, final_norm;    /* head is embed if tied */
+    struct layer_offsets *layers;      /* for all layers of the model; valid in [first, end) */
+    struct params_bucket *buckets;     /* one after the other, from element 0 */
     struct params_run *runs;           /* in canonical order */
     size_t nbuckets, buckets_cap, nruns, runs_cap;
-    struct lora_block *lora; /* see lora.h; blocks without one have no parts */
+    struct lora_block *lora; /* see lora.h; blocks without an adapter have no parts */
     size_t nlora;
-    int lowest;     /* layers below this one have nothing that is trained, nor has the embedding */
-    int first, end; /* the table is of layers [first, end) */
-    bool has_embedding, has_head; /* the last norm goes with the head */
+    int lowest;                   /* the lowest layer from which gradients are needed */
+    int first, end;               /* the table has layers [first, end) */
+    bool has_embedding, has_head; /* the last norm is stored with the head */
 };
 struct params_options {
-    struct lora_options lora; /* its matrices are trained, whatever `frozen` says */
-    /* True if the tensor of this name is frozen; NULL: none is. */
+    struct lora_options lora; /* its matrices are trained, even if `frozen` matches them */
+    /* Returns true if the tensor of this name is frozen; NULL: no tensor is frozen. */
     bool (*frozen)(void *arg, const char *name);
     void *arg;
-    int first, end; /* only the tensors of layers [first, end); end 0: of all. The first layer comes
-                       with the embedding, the last with the norm and the head behind it. */
+    int first, end;  /* only the tensors of layers [first, end); end 0: all layers. The
+                        first layer includes the embedding, the last the norm and the head. */
     size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
-    int tp, at;      /* tensor-parallel ranks, and this one among them; 0: there is one */
+    int tp, at;      /* number of tensor-parallel ranks, and this rank's index; tp 0: one rank */
 };
-/* The parameters that this rank holds of the whole model m. o NULL: all of them, all trained. */
+/* Makes the table of the parameters of the whole model m that this rank has. o NULL: all
+ * parameters, all trained. */
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e);
 void params_free(struct params *t);
-/* Part `at` of `parts` equal ones of a bucket; `parts` divides params_options.multiple. */
+/* Returns part `at` of `parts` equal parts of a bucket; `parts` divides params_options.multiple. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
-/* Cuts [*begin, *end) down to its intersection with [from, to); empty: *begin = *end. */
+/* Clips [*begin, *end) to its intersection with [from, to); if that is empty, *begin = *end. */
 void params_clip(size_t *begin, size_t *end, size_t from, size_t to);
-/* NULL when there is none of that name. */
+/* Returns the parameter of that name, or NULL if there is none. */
 const struct param *params_find(const struct params *t, const char *name, size_t n);
 
 #endif

@@ -1,46 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions that the files of lib/model share; nobody else includes this. */
+/* Functions that the files of lib/model share; no other file includes this. */
 #ifndef SFT_MODEL_MODEL_IMPL_H
 #define SFT_MODEL_MODEL_IMPL_H
 
 #include "model/stage.h"
 
 enum {
-    TOKENS_MOST = INT32_MAX / 4, /* of a micro-batch, and positions of a document */
+    TOKENS_MOST = INT32_MAX / 4, /* tokens of a micro-batch, and positions of a document */
     STAGING = 1 << 18            /* values that are converted at a time; weights.staging has
                                     room for so many doubles */
 };
 
-/* weights.c: the value at this offset; its gradient, NULL where it is frozen. */
+/* weights.c: return the value at this offset, and its gradient, or NULL if it is frozen. */
 const void *weights_at(const struct weights *w, size_t offset);
 void *weights_gradient(const struct weights *w, size_t offset);
 
-/* stage_plan.c: adds all buffers of a stage whose options are checked. */
+/* stage_plan.c: Adds all buffers of a stage. The options are already checked. */
 void stage_declare(struct stage *s, struct plan *plan);
 
-/* stage.c: the policy by what it leaves in memory. */
-bool stage_stores_layers(const struct stage *s); /* each layer has activations of its own */
-bool stage_stores_all(const struct stage *s);    /* SwiGLU's and the rotated q and k, too */
-/* The activations of layer l: its own, those that all layers share, or temporaries. */
+/* stage.c: report which activations the recompute policy stores. */
+bool stage_stores_layers(const struct stage *s); /* each layer has its own activations */
+bool stage_stores_all(const struct stage *s);    /* also SwiGLU's result, rotated q and k */
+/* Returns the activations of layer l: its own, the ones that all layers share, or temporaries. */
 struct activations stage_activations(const struct stage *s, const struct pass *p, int l);
 
-/* Rows of the compute type, from that column. */
+/* Returns the rows from `column` on; the rows have the compute type. */
 void *stage_columns(const struct stage *s, void *rows, int64_t column);
 
-/* ---- linear.c: linear layers are a matrix and the adapters of its block ---- */
-/* The type of a product that is written to y: what is added to the residual stream (s->branch) has
- * the accumulation type. */
+/* ---- linear.c: a linear layer is a matrix and the adapters of its block ---- */
+/* Returns the type of a product that is written to y. A product that is added to the residual
+ * stream (s->branch) has the accumulation type. */
 enum dtype linear_type(const struct stage *s, const void *y);
-/* y[T,out] = x[T,in] W[out,in]^T + bias; bias is NULL where there is none. */
+/* Computes y[T,out] = x[T,in] W[out,in]^T + bias; bias is NULL if there is none. */
 void linear_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight,
                     const void *bias, int64_t out, int64_t in);
-/* dx[T,in] = dy[T,out] W[out,in] */
+/* Computes dx[T,in] = dy[T,out] W[out,in]. */
 void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,
                   int64_t out, int64_t in);
-/* dW = dy^T x, or += where w->overwrite is off; nothing where W is frozen */
+/* Computes dW = dy^T x, or dW += dy^T x if w->overwrite is off; does nothing if W is frozen. */
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,
                   size_t weight, int64_t out, int64_t in);
-/* The matrix alone, of any number of rows; += with add. */
+/* Compute the product of the matrix alone, for any number of rows; with add, add to the result. */
 void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
                   int64_t out, int64_t in);
 void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const void *x,
@@ -48,34 +48,36 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
 
 /* ---- lora_product.c ---- */
 void lora_plan(struct stage *s, struct plan *plan, int end); /* buffers, until time `end` */
-/* y[T,out] += the adapters' part of the block at `weight` */
+/* Adds the product of the adapters of the block at `weight` to y[T,out]. */
 void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight);
-/* dx[T,in] += the gradient through the adapters; leaves what lora_wgrad of the same block needs */
+/* Adds the gradient through the adapters to dx[T,in]; leaves the data that lora_wgrad of the same
+ * block reads. */
 void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight);
-/* dA and dB, written, or added to */
+/* Computes dA and dB; overwrites the gradients or adds to them. */
 void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
                 bool add);
 
-/* ---- parallel.c: the ranks among which each layer is cut; alone these do nothing ---- */
-/* x[n] = the ranks' sum */
+/* ---- parallel.c: tensor parallelism; with one rank these do nothing ---- */
+/* Replaces x[n] by its sum over the ranks. */
 void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);
-/* True on the rank that adds what must be in a sum over the ranks once. */
+/* Returns true on the one rank that adds a term which a sum over the ranks must have once. */
 bool parallel_adds(const struct weights *w);
-/* True where the vocabulary is cut. */
+/* Returns true if the vocabulary is cut. */
 bool parallel_cuts(const struct weights *w);
-void parallel_plan(struct stage *s, struct plan *plan, int time); /* s->parts, at that time */
-/* s->parts = what each rank's part of the logits[c,V] gives op_xent */
+void parallel_plan(struct stage *s, struct plan *plan, int time); /* adds s->parts at that time */
+/* Gathers in s->parts the results of op_xent for each rank's part of the logits[c,V]. */
 void parallel_parts(struct stage *s, const int32_t *target, int64_t c);
 
 /* ---- forward.c ---- */
-/* One layer: the residual stream enters as x + r (r NULL: x) and leaves as res2 + branch.
- * recompute: for backward, from the stored res1 and only up to what backward reads. */
+/* Computes one layer: the input of the residual stream is x + r (r NULL: x), the output is res2 +
+ * branch. recompute: runs for the backward pass, from the stored res1, and computes only the
+ * activations that the backward pass reads. */
 void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, const void *r,
                    bool recompute);
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l, void *qkv);
-/* Fills rot from qkv. */
+/* Computes rot from qkv. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a);
-/* With qk_norm: rstd of the heads of k. */
+/* Returns rstd of the heads of k; with qk_norm. */
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);
 
 /* ---- backward.c ---- */
@@ -83,25 +85,26 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
                    const void *dres, const void *x, const void *rstd);
 
 /* ---- head.c ---- */
-/* As stage_loss; and the gradients of the output projection and the last norm. */
+/* Computes the loss as stage_loss does, and the gradients of the output projection and the last
+ * norm. */
 void head_backward(struct stage *s, struct pass *p, double scale);
-/* logits[count,V] of the rows of h_final that are listed at rows (device). */
+/* Computes logits[count,V] of the rows of h_final whose indices are at `rows` (on the device). */
 void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int64_t count);
 
 /* ---- generate.c ---- */
-/* The last T positions of the longest document, in a rehearsal. */
+/* Rehearses generation of the last T positions of the longest document. */
 void generate_rehearse(struct stage *s, int64_t T);
 
 /* ---- pass.c ---- */
 struct micro_batch_layout pass_layout(const struct stage *s);
-/* As stage_upload; for generation, too. */
+/* Uploads a micro-batch as stage_upload does; generation uses it too. */
 void pass_upload(struct stage *s, struct pass *p);
 
 /* ---- rotary.c ---- */
-/* True if documents may have rotary frequencies of their own. */
+/* Returns true if documents may have their own rotary frequencies. */
 bool rotary_is_own(const struct weights *w);
-void rotary_plan(struct weights *w, struct plan *plan); /* the tables of weights */
-/* The rotary rows of all documents, in the host's block. */
+void rotary_plan(struct weights *w, struct plan *plan); /* adds the tables of weights */
+/* Computes the rotary rows of all documents in the host's block. */
 void rotary_fill(const struct weights *w, const struct micro_batch *b,
                  const struct micro_batch_layout *k, void *block);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tensor parallelism inside a pass, and what several ranks hold of one model. */
+/* Tensor parallelism inside a pass, and the gradients of parameters that several ranks of a model
+ * have. */
 #include "model/model_impl.h"
 #include "parallel/collect.h"
 
@@ -11,10 +12,10 @@ void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t)
 
 bool parallel_adds(const struct weights *w) { return collect_rank(w->tp) == 0; }
 
-/* ---- the vocabulary is cut ---- */
+/* ---- the cut vocabulary ---- */
 bool parallel_cuts(const struct weights *w) { return collect_size(w->tp) > 1; }
 
-/* Numbers that op_xent_part gives for a row; elements at whose multiples tensors begin. */
+/* Numbers per row that op_xent_part computes; alignment of tensors in elements. */
 enum { PART = 3, ALIGN = 64 };
 
 static size_t parts_count(const struct stage *s, int64_t rows)
@@ -50,13 +51,13 @@ void parallel_parts(struct stage *s, const int32_t *target, int64_t c)
 /* ---- gradients ---- */
 static bool is_partial(const struct param *p) { return p->shard == SHARD_PARTIAL && p->trained; }
 
-/* p follows the elements that end there, after alignment at most. */
+/* Returns true if p follows the elements that end there, with at most alignment between them. */
 static bool follows(const struct param *p, size_t bucket, size_t end)
 {
     return p->bucket == bucket && p->offset >= end && p->offset - end < ALIGN;
 }
 
-/* Elements [*at, *end) whose gradients are partial, from parameter *i on. */
+/* Finds the next elements [*at, *end) with partial gradients, from parameter *i on. */
 static bool next_partial(const struct params *t, size_t *i, size_t *at, size_t *end)
 {
     while (*i < t->count && !is_partial(&t->p[*i])) ++*i;
@@ -91,7 +92,7 @@ void weights_sum_tied(struct weights *w, struct comm *ends)
     collect_join(w->device, ends);
 }
 
-/* A tied matrix is in the first stage and in the last, which leaves it to the first. */
+/* Returns true in a last stage with a tied matrix that the first stage counts. */
 static bool has_copy(const struct weights *w)
 {
     return w->m.tied && w->params.has_head && !w->params.has_embedding;
@@ -113,7 +114,7 @@ bool weights_counted(const struct weights *w, size_t at, size_t *end)
         if (*end > p->offset + p->n) *end = p->offset + p->n;
         return counts(w, p);
     }
-    *end = at + 1; /* between two tensors there are zeros */
+    *end = at + 1; /* alignment between tensors contains zeros */
     return false;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One parameter: its name, the blocks of the tensor in files that this rank holds, its adapter. */
+/* One parameter: its name, the blocks of its file tensor that this rank has, and its adapter. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "model/params_impl.h"
 
-/* p holds one more block of the whole tensor, below those before. */
+/* Adds a block of the whole tensor to p, below the earlier blocks. */
 static void add_block(struct param *p, const struct shard_block *b)
 {
     struct shard_block *last = p->blocks ? &p->block[p->blocks - 1] : NULL;
@@ -30,7 +30,7 @@ bool param_is_matrix(const struct hf_role_info *x)
     return x->kind == HF_PARAM_MATRIX || x->kind == HF_PARAM_EMBEDDING;
 }
 
-/* Each role in a tensor is cut by itself. */
+/* Each role in a tensor is cut separately. */
 int param_describe(const struct params_options *o, const struct hf_sizes *s,
                    const struct hf_row *row, int layer, struct param *p, struct err *e)
 {
@@ -42,7 +42,7 @@ int param_describe(const struct params_options *o, const struct hf_sizes *s,
     for (const enum hf_role *role = row->roles; *role; role++) {
         const uint64_t rows = s->dim[hf_roles[*role].rows];
         struct shard_block b;
-        shard_cut(x->shard, rows, columns, o->tp, o->at, &b); /* model_local has checked */
+        shard_cut(x->shard, rows, columns, o->tp, o->at, &b); /* model_local has checked this */
         b.row += p->whole[0];
         p->whole[0] += rows;
         add_block(p, &b);
@@ -61,8 +61,8 @@ static struct param adapter(const struct param *base, const char *factor)
     return p;
 }
 
-/* Its columns are cut like the layer's. Where the rows of B are cut instead, each rank has the
- * gradient that comes through its rows. */
+/* Describes A. The columns of A are cut like the columns of the layer. If the rows of B are cut
+ * instead, each rank has the gradient through its rows of B. */
 int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {
@@ -77,8 +77,8 @@ int param_describe_a(const struct params_options *o, const struct param *base, s
     return count_elements(p, e);
 }
 
-/* Its rows are cut like the layer's. Where the columns of A are cut instead, each rank has the
- * gradient that comes through its part of x A^T. */
+/* Describes B. The rows of B are cut like the rows of the layer. If the columns of A are cut
+ * instead, each rank has the gradient through its part of x A^T. */
 int param_describe_b(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameter table: the rows of the model's family in each layer, each tensor with its position
- * in the canonical order. params_arrange.c gives the tensors their offsets in memory. */
+/* The parameter table: the tensors of the model's family in each layer, each with its position in
+ * the canonical order. params_arrange.c assigns their offsets in memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include "base/mem.h"
 #include "model/params_impl.h"
 
-/* The zones of the canonical order. Each is made by a pass over all blocks. */
+/* The zones of the canonical order. One pass over all blocks makes each zone. */
 enum zone { ZONE_MATRICES, ZONE_VECTORS, ZONE_FROZEN, ZONES };
-/* Until params_arrange, the table has the place of each block in the fields for its offset. */
+/* Until params_arrange runs, the offset fields of the table contain the place of each block. */
 struct maker {
     const struct model *m;
     struct hf_sizes sizes; /* of the whole model */
@@ -19,15 +19,15 @@ struct maker {
     struct err *e;
     enum zone zone;
     struct params_blocks blocks;
-    size_t range; /* the place where the range of the last trained tensor begins */
+    size_t range; /* place where the range of the last trained tensor begins */
     bool open;    /* the next trained tensor may continue that range */
     bool decays;  /* the tensors of that range decay */
     bool failed;
-    size_t linear;    /* blocks of linear layers in a layer */
-    size_t at_linear; /* the next of them */
+    size_t linear;    /* number of blocks of linear layers in a layer */
+    size_t at_linear; /* index of the next of them */
 };
 
-/* Gives p the next place. Tensors that this rank does not hold have places too. */
+/* Assigns the next place to p. Tensors that this rank does not have also get places. */
 static int place(struct maker *k, struct param *p)
 {
     size_t n;
@@ -44,7 +44,7 @@ static int place(struct maker *k, struct param *p)
     return 0;
 }
 
-/* Appends a tensor that this rank holds. */
+/* Appends a tensor that this rank has. */
 static int append(struct maker *k, const struct param *p)
 {
     struct params *t = k->t;
@@ -64,8 +64,8 @@ static int append_block(struct maker *k, const struct params_block *b)
 }
 
 /* ---- blocks ---- */
-/* True if the tensors of this layer are in the table: -1 is the embedding, m->layers the norm and
- * the head behind the last layer. A tied head needs the embedding's matrix. */
+/* Returns true if the tensors of this layer are in the table. Layer -1 is the embedding; m->layers
+ * is the norm and the head after the last layer. A tied head needs the embedding's matrix. */
 static bool holds(const struct maker *k, int layer)
 {
     const struct params *t = k->t;
@@ -99,7 +99,7 @@ static bool is_target(const struct maker *k, const struct param *base)
     return k->o.lora.target(k->o.lora.arg, module);
 }
 
-/* Appends the adapters of a block's members: all A side by side, then each B. */
+/* Appends the adapters of a block's members: first every A, then every B. */
 static void put_adapters(struct maker *k, int l, struct lora_block *to, const struct param *p,
                          int count)
 {
@@ -116,7 +116,8 @@ static void put_adapters(struct maker *k, int l, struct lora_block *to, const st
     for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, &b[i], 1);
 }
 
-/* Notes the place `at` of a block of linear layers, and appends its adapters in the first pass. */
+/* Records the place `at` of a block of linear layers, and appends its adapters in the first pass.
+ */
 static void put_lora(struct maker *k, int l, size_t at, const struct param *p, int n)
 {
     const size_t site = (size_t)l * k->linear + k->at_linear++;
@@ -142,13 +143,13 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
 }
 
 /* ---- passes ---- */
-/* True when the block of the rows so far ends before `next`. */
+/* Returns true if the block of the rows so far ends before `next`. */
 static bool ends_block(const struct hf_row *const *rows, int n, const struct hf_row *next)
 {
     return n == HF_BLOCK_ROWS || (n && hf_row_info(rows[0])->block != hf_row_info(next)->block);
 }
 
-/* Appends the blocks of matrices, or those of vectors, of one bucket. */
+/* Appends the blocks of matrices, or the blocks of vectors, of one bucket. */
 static void put_bucket(struct maker *k, enum hf_bucket bucket, int layer, bool matrices)
 {
     const struct hf_row *r, *end, *rows[HF_BLOCK_ROWS];
@@ -181,7 +182,7 @@ static void put_zone(struct maker *k, enum zone zone)
     k->t->places = params_aligned(k->t->places, 0);
 }
 
-/* The number of blocks of linear layers in a layer. */
+/* Returns the number of blocks of linear layers in a layer. */
 static size_t count_linear(const struct hf_row *table)
 {
     const struct hf_row *r, *end, *last = NULL;

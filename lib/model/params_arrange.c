@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the tensors of a parameter table lie in memory: bucket after bucket, then what is frozen.
+/* The offsets in memory of the tensors in a parameter table: the buckets, then the frozen tensors.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -41,7 +41,7 @@ static int by_place(const void *key, const void *element)
     return place < b->place ? -1 : place > b->place;
 }
 
-/* Replaces the place of a block by its offset, or by 0 where this rank does not hold it. */
+/* Replaces the place of a block by its offset, or by 0 if this rank does not have the block. */
 static void resolve(const struct params_blocks *blocks, size_t *slot)
 {
     const struct params_block *b =
@@ -64,7 +64,7 @@ static void resolve_all(struct params *t, int layers, const struct params_blocks
 }
 
 /* ---- buckets ---- */
-/* Puts the tensors of a block behind the last one. */
+/* Places the tensors of a block after the last one. */
 static int put(struct params *t, struct params_block *b, struct err *e)
 {
     b->offset = t->total = params_aligned(t->total, 0);
@@ -108,7 +108,8 @@ static int put_frozen(struct params *t, struct params_blocks *blocks, struct err
 }
 
 /* ---- runs ---- */
-/* True if r continues the run: between them is alignment only, the same in both orders. */
+/* Returns true if r continues the run: only alignment is between them, of the same size in both
+ * orders. */
 static bool continues(const struct params_run *last, const struct params_run *r)
 {
     return last->bucket == r->bucket && last->range == r->range && last->decay == r->decay &&
@@ -127,9 +128,9 @@ static int add_run(struct params *t, const struct params_run *r, struct err *e)
     return 0;
 }
 
-/* Adds the runs of a tensor. The elements of a block of rows have the positions that they have in
- * the whole tensor. A block of columns has as many positions as elements, after those of the
- * columns to its left, so that it is one run too. */
+/* Adds the runs of a tensor. The elements of a block of rows have the same positions as in the
+ * whole tensor. A block of columns has as many positions as elements, after the positions of the
+ * columns to its left, so it is also one run. */
 static int add_runs(struct params *t, const struct param *p, struct err *e)
 {
     const uint64_t width = p->rank == 2 ? p->whole[1] : 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inputs of a pass: one block, filled on the host and uploaded as it is. */
+/* The inputs of a pass: one block, which the host fills and uploads without conversion. */
 #include "model/model_impl.h"
 
 struct micro_batch_layout pass_layout(const struct stage *s)
@@ -12,7 +12,8 @@ struct micro_batch_layout pass_layout(const struct stage *s)
 
 static void *at(void *block, size_t offset) { return (char *)block + offset; }
 
-/* The device's arrays. In double, weights and rotary rows are cast from the block's floats. */
+/* Sets the device's arrays. If the accumulation type is double, weights and rotary rows are cast
+ * from the block's floats. */
 static void bind_device(struct stage *s, struct pass *p, const struct micro_batch_layout *k)
 {
     const struct weights *w = s->w;
@@ -47,7 +48,8 @@ void stage_bind(struct stage *s)
     }
 }
 
-/* The mark behind the upload of a pass. Passes that share a slot wait for the later one. */
+/* Returns the event after the upload of a pass. Passes that share a slot wait for the later upload.
+ */
 static int mark_of(const struct stage *s, const struct pass *p)
 {
     return MARK_PASSES + (int)(p - s->pass) % (DEVICE_MARKS - MARK_PASSES);

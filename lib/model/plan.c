@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Placing buffers by lifetime, and the table that --plan prints. */
+/* The placement of buffers by lifetime, and the table that --plan prints. */
 #include "model/plan.h"
 
 #include <limits.h>
@@ -56,7 +56,8 @@ int plan_after(const struct plan *p)
     return last + 1;
 }
 
-/* Larger first, then in order of addition: the classic heuristic for this packing problem. */
+/* Compares buffers by size, the largest first, then by order of addition: the classic heuristic for
+ * this packing problem. */
 static int by_size(const void *x, const void *y)
 {
     const struct plan_buffer *const *a = x, *const *b = y;
@@ -69,8 +70,8 @@ static bool together(const struct plan_buffer *a, const struct plan_buffer *b)
     return a->host == b->host && a->begin <= b->end && b->begin <= a->end;
 }
 
-/* The lowest offset where `w` fits beside the n placed buffers, which rise by offset: the first gap
- * between those that live when w does. */
+/* Returns the lowest offset at which `w` fits beside the n placed buffers, which are sorted by
+ * offset. It is the first gap between the buffers whose lifetimes overlap that of w. */
 static size_t lowest_fit(struct plan_buffer *const *placed, size_t n, const struct plan_buffer *w)
 {
     size_t at = 0;
@@ -81,7 +82,7 @@ static size_t lowest_fit(struct plan_buffer *const *placed, size_t n, const stru
     return at;
 }
 
-/* Keeps the list rising by offset. */
+/* Inserts a buffer and keeps the list sorted by offset. */
 static void insert(struct plan_buffer **placed, size_t n, struct plan_buffer *w)
 {
     for (; n > 0 && placed[n - 1]->offset > w->offset; n--) placed[n] = placed[n - 1];
@@ -132,7 +133,8 @@ void plan_free(struct plan *p)
     *p = (struct plan){0};
 }
 
-/* The most bytes of a class that live at one time: at some buffer's begin. */
+/* Returns the largest number of bytes of a class that live at one time; that time is some buffer's
+ * begin. */
 static size_t class_peak(const struct plan *p, enum plan_class c)
 {
     size_t peak = 0;

@@ -16,52 +16,53 @@ enum plan_class {
     PLAN_GRADIENTS,
     PLAN_ACTIVATIONS,
     PLAN_WORKSPACE,
-    PLAN_COMMUNICATION, /* what collectives go through */
-    PLAN_DATA,          /* batches, positions, read-ahead */
-    PLAN_STAGING,       /* what a checkpoint is written from */
-    PLAN_RESERVE,       /* what a sealed program allocates from, see base/mem.h */
+    PLAN_COMMUNICATION, /* buffers of collectives */
+    PLAN_DATA,          /* batches, positions, prefetch */
+    PLAN_STAGING,       /* buffers from which a checkpoint is written */
+    PLAN_RESERVE,       /* memory for a sealed program, see base/mem.h */
     PLAN_CLASSES
 };
 
-/* Lives from time `begin` to `end`, both included; times are the steps of the layer plan. */
+/* A buffer that lives from time `begin` to `end`, both included; times are the steps of the layer
+ * plan. */
 struct plan_buffer {
     enum plan_class class;
     const char *name; /* a literal */
     int layer;        /* -1: none */
     size_t bytes, offset;
     int begin, end;
-    bool host;   /* in the host's memory, whatever the device is */
+    bool host;   /* in host memory, on every device */
     void **slot; /* receives the address when the plan is bound */
 };
-enum { PLAN_ALWAYS = -1 }; /* as begin: lives for the whole run */
+enum { PLAN_ALWAYS = -1 }; /* as begin: the buffer lives for the whole run */
 
 struct plan {
     struct plan_buffer *b;
     size_t count, cap;
     size_t total; /* bytes of the allocation, after plan_place */
-    size_t host;  /* bytes beside it, in the host's memory */
+    size_t host;  /* bytes of the second allocation, in host memory */
     bool failed;  /* an addition failed; plan_place reports it */
     struct err why;
 };
-/* Adds a buffer of count * size bytes; a failure is kept for plan_place. */
+/* Adds a buffer of count * size bytes; plan_place reports a failure. */
 void plan_add(struct plan *p, enum plan_class class, const char *name, int layer, size_t count,
               size_t size, int begin, int end, void **slot);
-/* Adds a buffer of the host's memory for the whole run. */
+/* Adds a buffer in host memory for the whole run. */
 void plan_add_host(struct plan *p, enum plan_class class, const char *name, size_t bytes,
                    void **slot);
-/* A time after those of all buffers so far, at which none of them is in use. */
+/* Returns a time after the lifetimes of all buffers so far. */
 int plan_after(const struct plan *p);
-/* Gives every buffer an offset such that no two that live at the same time overlap. */
+/* Assigns every buffer an offset so that no two buffers with overlapping lifetimes overlap. */
 int plan_place(struct plan *p, struct err *e);
-/* Stores base + offset through every slot; of the buffers in the host's memory, host + offset. */
+/* Stores base + offset through every slot; for buffers in host memory, host + offset. */
 void plan_bind(const struct plan *p, void *base, void *host);
 void plan_free(struct plan *p);
-/* All that it allocates. */
+/* Returns the bytes of both allocations. */
 static inline size_t plan_size(const struct plan *p) { return p->total + p->host; }
 
-/* The table by class: number of buffers, their bytes added up, the most that live at one time; and
- * the size of the allocation. As text for people, or as the members of a JSON object, where the
- * host's buffers follow the others. */
+/* Print the table by class: the number of buffers, the sum of their bytes, and the most bytes that
+ * live at one time; and the size of the allocation. The output is text for people, or the members
+ * of a JSON object, where the host's buffers come last. */
 void plan_print(const struct plan *p, struct buf *b);
 void plan_json(const struct plan *p, struct buf *b);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rotary frequencies and their scaling, as transformers computes them (modeling_rope_utils.py). It
- * does so in fp32, and its models saw exactly those frequencies and angles, so each step is rounded
- * to float here where it is there. */
+/* Rotary frequencies and their scaling, as transformers computes them (modeling_rope_utils.py).
+ * transformers computes them in fp32, and its models are trained with exactly those frequencies and
+ * angles. So each step here is rounded to float if transformers rounds it. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ static const char *const names[] = {[ROPE_DEFAULT] = "default",
                                     [ROPE_YARN] = "yarn",
                                     [ROPE_LLAMA3] = "llama3"};
 
-/* The growth of attention's logits that YaRN compensates (Peng et al. 2023, equation 22). */
+/* Returns the factor by which YaRN compensates the growth of attention's logits (Peng et al. 2023,
+ * equation 22). */
 static double yarn_scale(double factor, double mscale)
 {
     return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
@@ -70,11 +71,11 @@ int64_t rope_reach(const struct model *m, bool decoding)
     return reach > (double)m->positions ? (int64_t)reach : m->positions;
 }
 
-/* NTK-aware scaling by length: theta grows with the tokens seen. transformers takes the largest
- * position of a whole batch, and the largest one it met before, so its result depends on what else
- * was in the batch and in earlier ones. Here it is what it gives to the document alone in a fresh
- * model: n = the document's length, theta unscaled up to max_position_embeddings. So neither
- * packing nor order matters. */
+/* Returns theta with NTK-aware scaling by length: theta grows with the number of tokens.
+ * transformers uses the largest position of the whole batch and of earlier batches, so its result
+ * depends on other documents. Here the result is the one that transformers computes for the
+ * document alone in a new model: n is the document's length, and theta is unscaled up to
+ * max_position_embeddings. So packing and order do not matter. */
 static float dynamic_theta(const struct model *m, int64_t n)
 {
     const double dim = m->head_dim;
@@ -82,14 +83,15 @@ static float dynamic_theta(const struct model *m, int64_t n)
     return (float)m->rope.theta * powf(s, (float)(dim / (dim - 2)));
 }
 
-/* The pair of channels that makes `turns` turns within the original positions; real. */
+/* Returns the index, a real number, of the pair of channels that makes `turns` turns within the
+ * original positions. */
 static double turning_pair(const struct model *m, double turns)
 {
     return m->head_dim * log(m->rope.original / (turns * 2 * M_PI)) / (2 * log(m->rope.theta));
 }
 
-/* YaRN: pairs that turn often keep their frequency f, those that turn little are stretched, with a
- * ramp between. */
+/* Returns a frequency of YaRN: pairs with many turns keep their frequency f, pairs with few turns
+ * are stretched, and a linear ramp connects both. */
 static float yarn_frequency(const struct model *m, int64_t i, float power)
 {
     double low = turning_pair(m, m->rope.beta_fast), high = turning_pair(m, m->rope.beta_slow);
@@ -102,7 +104,8 @@ static float yarn_frequency(const struct model *m, int64_t i, float power)
     return 1 / ((float)m->rope.factor * power) * (1 - keep) + 1 / power * keep;
 }
 
-/* Llama 3.1: long wavelengths are stretched by factor, short ones kept, those between blended. */
+/* Returns a frequency of Llama 3.1: long wavelengths are stretched by factor, short ones are
+ * unchanged, and the ones between are interpolated. */
 static float llama3_frequency(const struct model *m, float f)
 {
     const struct rope *r = &m->rope;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of cos and sin. Row p of the weights' tables is that of position p. Where documents have
- * frequencies of their own there are no tables: a micro-batch has a row for each of its tokens. */
+/* Rows of cos and sin. Row p of the weights' tables is the row of position p. If documents have
+ * their own frequencies there are no tables: a micro-batch has a row for each of its tokens. */
 #include "model/model_impl.h"
 
-enum { PART = 1 << 16 }; /* values of a table that are made at a time; staging has room for four */
+enum { PART = 1 << 16 }; /* values per step; staging has space for four */
 
 bool rotary_is_own(const struct weights *w) { return rope_is_own(&w->m, w->length); }
 
-/* The rows of the table. */
+/* Returns the number of rows of the table. */
 static int64_t rows_of(const struct weights *w) { return rotary_is_own(w) ? 0 : w->length; }
 
 void rotary_plan(struct weights *w, struct plan *plan)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 1F1B in closed form. */
+/* The 1F1B schedule in closed form. */
 #include "model/schedule.h"
 
 int schedule_passes(int stage, int stages) { return stages > stage ? stages - stage : 1; }
 
-/* The forward passes before the first backward pass's own. */
+/* Returns the number of forward passes before the first forward-backward pair. */
 static int warm_up(const struct schedule *s)
 {
     const int ahead = schedule_passes(s->stage, s->stages) - 1;

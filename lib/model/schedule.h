@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-/* 1F1B (Narayanan et al. 2021): a stage runs as many forward passes ahead as there are stages
- * behind it, then one forward and one backward in turn, then the backward passes that are left.
- * With one stage that is forward and backward of each micro-batch. */
+/* 1F1B (Narayanan et al. 2021): a stage first runs as many forward passes as there are stages after
+ * it, then alternates one forward and one backward pass, then runs the remaining backward passes.
+ * With one stage this is forward and backward of each micro-batch. */
 struct schedule {
     int stage, stages; /* this stage, from 0; stages 0 is 1 */
     int micro_batches;
@@ -17,14 +17,15 @@ enum action_kind { FORWARD, BACKWARD };
 struct action {
     enum action_kind kind;
     int micro_batch; /* from 0 */
-    int pass;        /* which of the stage's passes holds it */
+    int pass;        /* index of the stage's pass that has it */
 };
 
-/* The most passes that a stage has in flight, whatever the number of micro-batches. */
+/* Returns the largest number of passes that a stage has in flight, for any number of micro-batches.
+ */
 int schedule_passes(int stage, int stages);
-/* The number of actions. */
+/* Returns the number of actions. */
 int schedule_length(const struct schedule *s);
-/* Action i of them. A backward pass has the pass of its micro-batch's forward pass. */
+/* Returns action i. A backward pass has the same `pass` as the forward pass of its micro-batch. */
 struct action schedule_action(const struct schedule *s, int i);
 
 #endif

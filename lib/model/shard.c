@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tensor parallelism: the part of a model and of each of its tensors that one rank holds. */
+/* Tensor parallelism: the part of a model and of each of its tensors that one rank has. */
 #include "model/model.h"
 
 uint64_t shard_begin(uint64_t n, int parts, int at)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stage and its passes, but for what they compute. */
+/* A stage and its passes, without the computation. */
 #include "model/stage.h"
 
 #include "base/mem.h"
@@ -14,7 +14,7 @@ bool stage_stores_all(const struct stage *s)
     return s->w->has_gradients && s->o.recompute == RECOMPUTE_NONE;
 }
 
-/* As many targets as the device wants the logits of at one time. */
+/* Returns the number of targets whose logits the device prefers to compute at one time. */
 static int64_t default_chunk(const struct device *d, enum dtype logits, int64_t vocab)
 {
     const int64_t size = logits == DT_BF16 ? 2 : 4;
@@ -97,7 +97,7 @@ void stage_rehearse(struct stage *s)
 {
     const int64_t T = s->o.tokens, length = s->w->length;
     struct pass *p = &s->pass[0];
-    /* many documents, each as long as any: no real batch needs more */
+    /* many documents, each of maximum length: an upper bound of every batch */
     p->b.T = p->b.targets = T;
     p->b.docs = (int32_t)T;
     p->b.max_len = length < T ? length : T;

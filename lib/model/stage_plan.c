@@ -18,15 +18,15 @@ static int attention_backward_time(const struct stage *s, int l)
     return mlp_backward_time(s, l) + 1;
 }
 
-/* Where a declaration goes; p: the pass whose buffers they are, NULL: all passes share them. */
+/* The context of a declaration; p: the pass that owns the buffers, NULL: all passes share them. */
 struct declare {
     struct stage *s;
     struct plan *plan;
     struct pass *p;
 };
 
-/* Adds a buffer of `count` elements of type t. With several passes in flight another pass runs
- * forward or backward while this one waits: then its buffers live at all times. */
+/* Adds a buffer of `count` elements of type t. If several passes are in flight, another pass runs
+ * forward or backward while this one waits, so its buffers live at all times. */
 static void add(const struct declare *d, enum plan_class class, const char *name, int layer,
                 int64_t count, enum dtype t, int begin, int end, void **slot)
 {
@@ -47,8 +47,8 @@ static void data(const struct declare *d, const char *name, int64_t count, enum 
     plan_add(d->plan, PLAN_DATA, name, -1, (size_t)count, dtype_size(t), PLAN_ALWAYS, 0, slot);
 }
 
-/* The activations that layer l leaves for its backward. Where layers share them, those of the first
- * layer are the buffers. */
+/* Adds the activations that layer l stores for its backward pass. If layers share them, only the
+ * first layer has buffers. */
 static void declare_layer(const struct declare *d, int l)
 {
     const struct stage *s = d->s;
@@ -78,7 +78,7 @@ static void declare_layer(const struct declare *d, int l)
     act(d, "swiglu", l, T * m->inter, t, mlp, end_mlp, &a->z);
 }
 
-/* The residual stream behind the last layer, and what the head makes of it. */
+/* Adds the residual stream after the last layer, and the head's activations. */
 static void declare_result(const struct declare *d)
 {
     const struct stage *s = d->s;
@@ -91,7 +91,7 @@ static void declare_result(const struct declare *d)
     act(d, "nll", -1, T, s->w->accum, head, end_time(s), &d->p->nll);
 }
 
-/* The block of a micro-batch, on the device and in the host's memory; see pass.c. */
+/* Adds the block of a micro-batch, on the device and in host memory; see pass.c. */
 static void declare_inputs(const struct declare *d)
 {
     struct pass *p = d->p;
@@ -117,7 +117,7 @@ static void declare_cache(const struct declare *d)
                  PLAN_ALWAYS, 0, &s->cache[l]);
 }
 
-/* Temporaries of one layer, whichever pass runs. */
+/* Adds the temporaries of one layer, which all passes share. */
 static void declare_shared(const struct declare *d)
 {
     struct stage *s = d->s;

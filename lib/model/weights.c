@@ -77,7 +77,7 @@ void weights_clear(struct weights *w, size_t from, size_t to)
 void weights_begin(struct weights *w)
 {
     const struct params *p = &w->params;
-    const bool is_head = p->has_head && w->m.tied; /* which overwrites it */
+    const bool is_head = p->has_head && w->m.tied; /* the head overwrites it */
     for (size_t i = 0; i < p->nbuckets; i++)
         weights_clear(w, p->buckets[i].decay_end, p->buckets[i].end);
     if (p->has_embedding && !is_head)

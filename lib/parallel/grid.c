@@ -24,7 +24,7 @@ void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES])
     }
 }
 
-/* The axes along which the ranks of a group differ, as bits. */
+/* Returns the axes along which the ranks of a group differ, as bits. */
 static unsigned axes_of(int group)
 {
     static const unsigned axes[MESH_GROUPS - MESH_AXES] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening a mesh and its groups; what all of its ranks exchange. */
+/* Opening of a mesh and its groups, and exchange among all ranks. */
 #include "parallel/mesh.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "comm/comm.h"
 
-/* The group before `group` that has the same ranks; `group` itself: there is none. */
+/* Returns an earlier group with the same ranks as `group`, or `group` itself if there is none. */
 static int same_as(const struct mesh *m, int group, int *ranks, int *others)
 {
     const int n = mesh_members(m->size, m->at, group, ranks);
@@ -85,7 +85,7 @@ void mesh_close(struct mesh *m)
     }
 }
 
-/* Groups that are the same group are finished once: the second time nothing is left. */
+/* Finishes each group once: for a second group with the same ranks nothing is left to do. */
 int mesh_finish(const struct mesh *m, struct err *e)
 {
     int rc = 0;

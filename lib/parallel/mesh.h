@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arrangement of a run's ranks, and what they agree on. */
+/* The arrangement of a run's ranks, and the agreement among them. */
 #ifndef SFT_PARALLEL_MESH_H
 #define SFT_PARALLEL_MESH_H
 
@@ -13,7 +13,8 @@ struct world;
 /* The axes in Megatron-LM's order, the fastest first:
  * rank = tp + TP (cp + CP (dp + DP pp)). */
 enum mesh_axis { MESH_TP, MESH_CP, MESH_DP, MESH_PP, MESH_AXES };
-/* Groups of ranks. An axis is a group too: the ranks that differ from this one along it alone. */
+/* Groups of ranks. An axis is also a group: the ranks that differ from this rank along that axis
+ * only. */
 enum mesh_group {
     MESH_DP_CP = MESH_AXES, /* dp x cp: the ranks that hold the same parameters */
     MESH_MODEL,             /* tp x pp: the ranks that hold one copy of the model */
@@ -26,70 +27,72 @@ struct mesh_sizes {
 
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
-    struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL in a stage between; groups of the same
-                                         * ranks are one */
-    struct world *world;                /* all ranks; not the mesh's own */
+    struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
+                                         * the same ranks share one */
+    struct world *world;                /* all ranks; the mesh does not own it */
 };
 
-/* The mesh of this process alone. */
+/* Opens the mesh of this process alone. */
 int mesh_self(struct mesh *m, struct device *d, struct err *e);
-/* All ranks of the world in data parallelism. */
+/* Opens a mesh with all ranks of the world in data parallelism. */
 int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e);
-/* All ranks of the world in a grid; ERR_CONFIG when it has not as many. The world must outlive the
- * mesh, and a device or a memory plan that its groups use. On failure nothing is left open. */
+/* Opens a mesh with all ranks of the world in a grid. Fails with ERR_CONFIG if the sizes do not
+ * match. The world must outlive the mesh, and a device or a memory plan that its groups use. On
+ * failure nothing stays open. */
 int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
               struct err *e);
-/* The mesh of rank 0 of a run that will have such a grid, to plan its memory: nothing can be
- * exchanged in it. */
+/* Opens the mesh of rank 0 of a future run with such a grid, to plan its memory; it cannot exchange
+ * data. */
 int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e);
 void mesh_close(struct mesh *m);
-/* The host waits for the collectives of all groups: 0, or their first failure since the last call.
- * ERR_DEVICE for a lost rank, or one that does not come in time; the run then has to end. */
+/* Waits on the host for the collectives of all groups. Returns 0, or fails with their first failure
+ * since the last call: ERR_DEVICE for a lost rank or a timeout; the run then has to end. */
 int mesh_finish(const struct mesh *m, struct err *e);
 
 /* ---- the grid ---- */
 int mesh_ranks(const struct mesh *m);
-/* The number of the rank with coordinates at[]. */
+/* Returns the number of the rank with coordinates at[]. */
 int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES]);
-/* at[] = the coordinates of rank r. */
+/* Computes at[] = the coordinates of rank r. */
 void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
-/* ranks[] = the numbers of a group's ranks through at[], rising; returns how many. A rank between
- * the ends has no MESH_ENDS: 0. ranks has room for all ranks of the grid. */
+/* Writes the numbers of the ranks of the group that contains at[] to ranks[], in increasing order;
+ * returns how many. A rank between the ends has no MESH_ENDS: 0. ranks has space for all ranks of
+ * the grid. */
 int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
-/* The number of the i-th rank along an axis through this one. */
+/* Returns the number of the i-th rank on the axis through this rank. */
 int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i);
-/* True on the one rank that writes the run's log, metrics and checkpoints. */
+/* Returns true on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
 
-/* True if ranks have parts of the model: by tensors, by layers, or both. */
+/* Returns true if ranks have parts of the model: by tensors, by layers, or both. */
 bool mesh_cuts(const struct mesh *m);
-/* The layers [*first, *end) of a stage, of a model of so many: equal parts, or the first have one
- * more. */
+/* Computes the layers [*first, *end) of a stage of a model with this many layers. The parts are
+ * equal, or the first ones have one layer more. */
 void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end);
 
 /* ---- groups ---- */
-/* One of mesh.comm; NULL where this rank is not in the group, or alone in it. */
+/* Returns a group of mesh.comm; NULL if this rank is not in the group, or alone in it. */
 struct comm *mesh_group(const struct mesh *m, int group);
-/* Declares the host memory that collectives go through. bytes: those of each group's largest
- * collective; 0: the group has none, or its user declares its memory, as zero.h does. Groups of the
- * same ranks have it together. */
+/* Declares the host memory for collectives. bytes: the size of each group's largest collective; 0:
+ * the group has none, or its user declares its memory, as zero.h does. Groups of the same ranks
+ * share the memory. */
 void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct plan *p);
 
 /* ---- all ranks, in host memory; see comm/world.h for details ---- */
-/* rc, and e when it is not 0, are this rank's. 0 when rc is 0 on all ranks; else -1, and all have
- * the error of the lowest rank that failed. */
+/* Agrees on an error. rc, and e if rc is not 0, are this rank's. Returns 0 if rc is 0 on all ranks;
+ * else returns -1, and all ranks get the error of the lowest rank that failed. */
 int mesh_agree(const struct mesh *m, int rc, struct err *e);
-/* Tells all ranks whether v is true on any of them: 1 or 0; -1 on failure. */
+/* Tells all ranks if v is true on any of them: returns 1 or 0; -1 on failure. */
 int mesh_any(const struct mesh *m, bool v, struct err *e);
-/* The ranks' notes of at most 64 bytes in rank order, valid until the next call; NULL on failure.
- */
+/* Gathers the ranks' notes of at most 64 bytes in rank order, valid until the next call; returns
+ * NULL on failure. */
 const void *mesh_notes(const struct mesh *m, const void *note, size_t bytes, struct err *e);
-/* buf as the rank that writes has it. */
+/* Broadcasts buf from the rank that writes (mesh_writes). */
 int mesh_broadcast(const struct mesh *m, void *buf, size_t bytes, struct err *e);
-/* Messages beside all others between two ranks, one at a time. */
+/* Send and receive a message between two ranks, separate from the collectives, one at a time. */
 int mesh_side_send(const struct mesh *m, const void *buf, size_t bytes, int to, struct err *e);
 int mesh_side_receive(const struct mesh *m, void *buf, size_t bytes, int from, struct err *e);
-/* True when another thread may send and receive them. */
+/* Returns true if another thread may send and receive these messages. */
 bool mesh_side_threads(const struct mesh *m);
 
 #endif

@@ -10,7 +10,8 @@ struct comm *mesh_group(const struct mesh *m, int group)
     return c && c->size > 1 ? c : NULL;
 }
 
-/* The largest collective of all groups that are the same as group g; 0 where one before g is. */
+/* Returns the size of the largest collective of all groups with the same ranks as group g; 0 if g
+ * is not the first of them. */
 static size_t largest_of(const struct mesh *m, const size_t bytes[MESH_GROUPS], int g)
 {
     size_t most = 0;

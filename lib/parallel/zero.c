@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of the buckets among data-parallel ranks, and their exchange. */
+/* The parts of the buckets that data-parallel ranks own, and their exchange. */
 #include "parallel/zero.h"
 
 #include "base/mem.h"
@@ -16,7 +16,7 @@ void zero_init(struct zero *z, const struct mesh *m, const struct params *params
     z->part = at;
 }
 
-/* The smallest collective is that of a sum: one double. */
+/* The smallest collective is the sum of one double. */
 void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others)
 {
     size_t largest = others > sizeof(double) ? others : sizeof(double), bytes;

@@ -4,16 +4,17 @@
 
 #include "parallel/collect.h"
 
-/* A pass over the runs in canonical order, which either counts the groups in `edges` or sums. */
+/* A pass over the runs in canonical order, which counts the groups in `edges` or computes the sums.
+ */
 struct pass {
     struct norm *n;
     bool counts;
     size_t groups;        /* in `edges` so far */
-    size_t origin, group; /* the last of them: its number, counted from position `origin` */
+    size_t origin, group; /* the last group: its number, counted from position `origin` */
 };
 
-/* Elements [begin, end) of the gradients that one rank owns. The first has position `place`, and
- * groups are counted from position `origin`. */
+/* Elements [begin, end) of the gradients that one rank owns. The first element has position
+ * `place`; groups are counted from position `origin`. */
 struct piece {
     size_t begin, end, place, origin;
     bool own;
@@ -68,7 +69,7 @@ static void sum_piece(struct pass *p, const struct piece *x)
     put_edge(p, x, x->begin + head + body, x->end);
 }
 
-/* The elements of a run that lie in the parts of a rank. */
+/* Processes the elements of a run that are in the parts of a rank. */
 static void sum_run(struct pass *p, const struct params_run *r, int rank)
 {
     const struct zero *z = p->n->zero;
@@ -109,7 +110,7 @@ size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct
     n->each = (w->params.places_trained + unit - 1) / unit * ZERO_ALIGN;
     n->groups = pass(n, true);
     plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &n->sumsq);
-    const int then = plan_after(plan); /* when no pass is in flight */
+    const int then = plan_after(plan); /* a time without a pass in flight */
     if (n->groups)
         plan_add(plan, PLAN_DATA, "gradient norm's edges", -1, edge_bytes(n), 1, then, then,
                  &n->edges);
@@ -121,7 +122,8 @@ static void zero_bytes(const struct norm *n, void *y, size_t bytes)
     if (bytes) op_zero(n->weights->device, &(struct op_zero){.y = y, .bytes = bytes});
 }
 
-/* Each rank has its own elements of the edges and zeros; their sum is added by the first rank. */
+/* Sums the edges over the ranks: each rank has its own elements and zeros elsewhere. The first rank
+ * adds the result. */
 void norm_sum(struct norm *n)
 {
     const struct weights *w = n->weights;

@@ -7,10 +7,10 @@
 #include "parallel/zero.h"
 
 /* op_sum adds up to NORM_GROUP squares in fp32 and the results in double, so its rounding depends
- * on which elements it adds as a group. Here a group is NORM_GROUP adjacent elements of the
- * canonical order, counted from the begin of each range and of each of `ranks` equal parts of the
- * order. The norm then depends on the buckets and on the owners of elements in the last bits of a
- * double only. A group that lies in several buckets or on several ranks is collected in `edges`. */
+ * on the elements of each group. Here a group is NORM_GROUP adjacent elements of the canonical
+ * order, counted from the begin of each range and of each of `ranks` equal parts of the order.
+ * Buckets and owners of elements then change the norm only in the last bits of a double. A group
+ * that is in several buckets or on several ranks is collected in `edges`. */
 enum { NORM_GROUP = 512 };
 struct norm {
     struct weights *weights;
@@ -20,9 +20,10 @@ struct norm {
     void *edges; /* [groups, NORM_GROUP] of the gradients' type; NULL: there are none */
     size_t groups;
 };
-/* weights and zero must outlive n. Returns the bytes of its largest collective. */
+/* Initialises n. weights and zero must outlive n. Returns the bytes of its largest collective. */
 size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan);
-/* *sumsq = the sum of the squares of the summed gradients of all ranks. Queues collectives. */
+/* Computes *sumsq = the sum of the squares of the summed gradients of all ranks. Queues
+ * collectives. */
 void norm_sum(struct norm *n);
 
 #endif

@@ -11,8 +11,8 @@ enum { NOBODY = -1 };
 struct course {
     struct pipeline *p;
     const struct feed_step *step;
-    size_t row; /* of the step, from which the next micro-batch is taken */
-    int last;   /* micro-batch */
+    size_t row; /* the row of the step at which the next micro-batch begins */
+    int last;   /* index of the last micro-batch */
     bool forward_only;
     double scale;
     const struct pipeline_watch *watch;
@@ -48,7 +48,8 @@ static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, en
     return (size_t)(pass->b.T * p->stage->w->m.hidden) * dtype_size(t);
 }
 
-/* The input of an action from another stage, once its pass has the micro-batch. */
+/* Returns the input that an action receives from another stage, once its pass has the micro-batch.
+ */
 static struct message input_of(const struct pipeline *p, const struct action *a)
 {
     struct pass *pass = &p->stage->pass[a->pass];
@@ -59,7 +60,7 @@ static struct message input_of(const struct pipeline *p, const struct action *a)
     return (struct message){stage_gradient(pass), stream_bytes(p, pass, w->compute), behind(p)};
 }
 
-/* The result of an action that has run, for another stage. */
+/* Returns the result of a completed action that goes to another stage. */
 static struct message result_of(const struct pipeline *p, const struct action *a)
 {
     struct pass *pass = &p->stage->pass[a->pass];
@@ -75,11 +76,11 @@ static void transfer(const struct pipeline *p, const struct message *out, const 
                          in->bytes, in->peer);
 }
 
-/* Between two actions: the result of the first leaves, the input of the second comes. Where both
- * are for the same stage they go in one call, so neither side waits for the other to receive first;
- * else the stage sends, and then receives. This is Megatron-LM's order of 1F1B: on both sides of a
- * boundary the messages have the same order, so no stage waits for ever. wait: the device waits for
- * what is sent, too. */
+/* Exchanges messages between two actions: sends the result of the first and receives the input of
+ * the second. If both are for the same stage, one call does both, so neither side waits for the
+ * other to receive first; else the stage sends and then receives. This is Megatron-LM's order of
+ * 1F1B: both sides of a boundary have the messages in the same order, so there is no deadlock.
+ * wait: the device also waits for the message that is sent. */
 static void exchange(const struct pipeline *p, const struct message *out, const struct message *in,
                      bool wait)
 {
@@ -94,7 +95,7 @@ static void exchange(const struct pipeline *p, const struct message *out, const 
 }
 
 /* ---- actions ---- */
-/* The next micro-batch with tokens: there is one. */
+/* Takes the next micro-batch with tokens; there must be one. */
 static void take(struct course *c, struct pass *pass)
 {
     stage_refill(c->p->stage, pass);
@@ -125,10 +126,11 @@ static void act(struct course *c, const struct action *a)
     if (w) span_end(w->spans);
 }
 
-/* A result is sent when the next action's input is awaited: the size of what it was made of is
- * noted before the pass takes another micro-batch. In training a stage writes into a pass again
- * after it has received the gradient of what that sent, and so after the send; a stage that only
- * runs forward receives nothing from behind, and so waits for the send itself. */
+/* Runs the actions. A result is sent when the next action receives its input, so its size is
+ * recorded before the pass takes another micro-batch. In training a stage writes to a pass again
+ * only after it has received the gradient of the result that the pass sent, and so after the send.
+ * A stage that only runs forward receives nothing from the next stage, so it waits for the send
+ * itself. */
 static void run(struct course *c, int micro_batches)
 {
     c->last = micro_batches - 1;
@@ -159,7 +161,7 @@ void pipeline_validate(struct pipeline *p, const struct feed_step *s, int micro_
     struct course c = {.p = p, .step = s, .forward_only = true};
     struct device *d = p->stage->w->device;
     run(&c, micro_batches);
-    /* The next stage may wait for the last message on its host, so it leaves before this host waits
+    /* The next stage may wait for the last message on its host, so send it before this host waits
      * for that rank. */
     if (p->stages > 1 && d->ops->wait) d->ops->wait(d, QUEUE_COMPUTE);
 }

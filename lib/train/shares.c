@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cutting a model among ranks, and the sums over its parts. */
+/* The partition of a model among ranks, and the sums over its parts. */
 #include "train/shares.h"
 
 #include "model/schedule.h"

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ranks that hold one copy of a model, MESH_MODEL: which part each of them has, and what they
- * add up in a step. With one rank these do nothing. */
+/* The ranks that have one copy of a model, MESH_MODEL: the part of each rank, and the sums over
+ * them in a step. With one rank these functions do nothing. */
 #ifndef SFT_TRAIN_SHARES_H
 #define SFT_TRAIN_SHARES_H
 
 #include "model/stage.h"
 #include "parallel/mesh.h"
 
-/* Sets the part of the model that this rank has: layers, tensor-parallel part, passes. ERR_CONFIG
- * where the model cannot be cut like this, or a setting does not work with it yet. */
+/* Sets the part of the model that this rank has: layers, tensor-parallel part, passes. Fails with
+ * ERR_CONFIG if the model cannot be cut like this, or a setting is not supported with it. */
 int shares_options(const struct model *m, const struct mesh *mesh, struct weights_options *w,
                    struct stage_options *s, struct err *e);
 /* Declares the host memory of collectives among these ranks; message: the bytes of the largest
- * between stages. */
+ * message between stages. */
 void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, struct plan *plan);
 
-/* True where shares_gradients has sums to make: until then no gradient is complete. */
+/* Returns true if shares_gradients has sums to compute: until then no gradient is complete. */
 bool shares_has_sums(const struct mesh *mesh, const struct weights *w);
 
-/* These queue collectives behind the device's work, and its further work behind them. Failures are
- * kept for mesh_finish. */
-/* After the last backward pass: the gradients of parameters that several ranks have parts of. */
+/* These queue collectives after the device's earlier work, and its later work waits for them.
+ * mesh_finish reports failures. */
+/* Sums the gradients of parameters of which several ranks have parts, after the last backward pass.
+ */
 void shares_gradients(const struct mesh *mesh, struct weights *w);
-/* *loss (double, on the device) as the last stage has it. */
+/* Broadcasts *loss (double, on the device) from the last stage. */
 void shares_loss(const struct mesh *mesh, struct weights *w, double *loss);
-/* *sumsq (double, on the device) becomes the sum over the ranks, see weights_counted. */
+/* Sums *sumsq (double, on the device) over the ranks, see weights_counted. */
 void shares_norm(const struct mesh *mesh, struct weights *w, double *sumsq);
-/* True on one of these ranks: it counts what all of them do. */
+/* Returns true on one of these ranks, which counts the work that all of them do. */
 bool shares_report(const struct mesh *mesh);
 
 #endif
