@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the kernels of attention: the arguments, the documents, and which keys a
- * query sees. Formulas are those of FlashAttention-2 (Dao 2023, arXiv 2307.08691). */
+/* Shared by the attention kernels: the arguments, the documents, and the keys that a query sees.
+ * Formulas are those of FlashAttention-2 (Dao 2023, arXiv 2307.08691). */
 #ifndef SFT_KERNELS_ATTENTION_CUH
 #define SFT_KERNELS_ATTENTION_CUH
 
@@ -15,9 +15,9 @@ struct piece {
     int doc, first, rows;
 };
 
-/* Tiles of `size` rows over documents whose rows begin at cu[d]: document d has the slots from
- * cu[d] / size + d on, which are never fewer than its tiles, so that no list of tiles is needed.
- * False when slot i holds no tile. */
+/* Finds the tile of slot i. Documents have tiles of `size` rows and begin at cu[d]: document d has
+ * the slots from cu[d] / size + d on. There are at least as many slots as tiles, so no list of
+ * tiles is needed. Returns false when slot i has no tile. */
 static __device__ __forceinline__ bool find_piece(const int32_t *cu, int docs, int size, int slot,
                                                   struct piece *p)
 {
@@ -36,7 +36,7 @@ static __device__ __forceinline__ bool find_piece(const int32_t *cu, int docs, i
     return p->rows > 0;
 }
 
-/* Keys [*from, *to) that query row i of document d sees. */
+/* The keys [*from, *to) that query row i of document d sees. */
 struct sight {
     int q_end, k_begin, k_end, window;
     __device__ __forceinline__ sight(const struct op_attention &a, int d)
@@ -48,7 +48,7 @@ struct sight {
     {
         return window > 0 ? max(k_begin, to(i) - window) : k_begin;
     }
-    /* The first query that sees key j, and the one after the last. */
+    /* Returns the first query that sees key j; below: the end of these queries. */
     __device__ __forceinline__ int first_query(int j) const { return j + q_end - k_end; }
     __device__ __forceinline__ int last_query(int j) const
     {
@@ -65,8 +65,8 @@ static __device__ __forceinline__ float exp2_fast(float x)
     return y;
 }
 
-/* True if the kernels for tensor cores take it: bf16, a dimension that they have, rows that begin
- * at multiples of 16 bytes. */
+/* Returns true if the tensor-core kernels support the arguments: bf16, a supported dimension, and
+ * rows that begin at multiples of 16 bytes. */
 static inline bool attention_fits(const struct op_attention *a)
 {
     const int dims[] = {64, 80, 96, 128, 256};
@@ -79,7 +79,7 @@ static inline bool attention_fits(const struct op_attention *a)
 int attention_plain(const struct op_attention *a, cudaStream_t stream);
 int attention_grad_plain(const struct op_attention_grad *a, cudaStream_t stream);
 
-/* Zeroes the first `width` elements of the rows of x[T, stride] that belong to no document. */
+/* Zeroes the first `width` elements of the rows of x[T, stride] outside all documents. */
 int attention_zero_outside(void *x, int64_t stride, int width, int64_t T, const int32_t *cu,
                            int docs, cudaStream_t stream);
 

@@ -2,11 +2,11 @@
 /* Attention backward, bf16: dq, dk, dv from dout, without atomics, so that equal inputs give equal
  * bits.
  *
- * Two kernels compute the probabilities p = exp(scale q k^T - lse) again: one owns keys and passes
- * over the queries that see them, of all heads that share the keys (dv = p^T dout, dk = scale ds^T
- * q), one owns queries and passes over their keys (dq = scale ds k), with ds = p (dout v^T - delta)
- * and delta = the sum of dout o of a query. Seven products instead of five are the price. FLOPs: 14
- * D for each pair of query and key; limit: the rate of mma.sync. */
+ * Two kernels recompute the probabilities p = exp(scale q k^T - lse). One owns keys and iterates
+ * over the queries of all heads that see them (dv = p^T dout, dk = scale ds^T q). The other owns
+ * queries and iterates over their keys (dq = scale ds k). Here ds = p (dout v^T - delta), and delta
+ * is the sum of dout o of a query. This takes seven products instead of five. FLOPs: 14 D for each
+ * pair of query and key; limit: the rate of mma.sync. */
 #include "attention.cuh"
 
 struct backward {
@@ -17,7 +17,7 @@ struct backward {
 };
 
 /* ---- delta ---- */
-/* One warp a query and head. Bytes: o and dout read once. */
+/* Computes delta, one warp per query and head. Bytes: o and dout read once. */
 static __global__ void attention_delta(const struct backward b, const bf16 *o)
 {
     const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
@@ -37,7 +37,7 @@ static __global__ void attention_delta(const struct backward b, const bf16 *o)
 }
 
 /* ---- dq ---- */
-/* dq rows of this warp. acc is scaled and rounded. */
+/* Stores the dq rows of this warp; scales and rounds acc. */
 template <int D, int M>
 static __device__ __forceinline__ void store_rows(bf16 *to, int64_t stride, float acc[M][D / 8][4],
                                                   int row, int end, float scale)
@@ -57,7 +57,7 @@ static __device__ __forceinline__ void store_rows(bf16 *to, int64_t stride, floa
         }
 }
 
-/* s becomes ds = p (dp - delta), with p = exp2(scale s - lse) where the query sees the key. */
+/* Replaces s by ds = p (dp - delta), with p = exp2(scale s - lse) where the query sees the key. */
 template <int M, int N>
 static __device__ __forceinline__ void
 gradient_rows(float s[M][N / 8][4], const float dp[M][N / 8][4], const float lse[M][2],
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_dq(const struct backward
 }
 
 /* ---- dk and dv ---- */
-/* Copies 4-byte values [0, n) of src; zeroes beyond them. */
+/* Copies 4-byte values [0, n) of src; writes zeros beyond them. */
 template <int N>
 static __device__ __forceinline__ void copy_floats(float *dst, const float *src, int n)
 {
@@ -151,7 +151,7 @@ static __device__ __forceinline__ void copy_floats(float *dst, const float *src,
             : "memory");
 }
 
-/* s^T becomes p, dp^T becomes ds, for keys along the rows and BQ queries along the columns. */
+/* Replaces s^T by p and dp^T by ds, for keys along the rows and BQ queries along the columns. */
 template <int BQ>
 static __device__ __forceinline__ void
 gradient_columns(float s[1][BQ / 8][4], float dp[1][BQ / 8][4], const float *lse,
@@ -188,11 +188,11 @@ template <int D, int BQ> struct query_stage {
     float lse[BQ], delta[BQ];
 };
 
-/* DK, DV: which gradient is computed; both where the registers allow it. */
+/* Computes the gradients selected by DK and DV; both where the registers suffice. */
 template <int D, int BK, int BQ, bool DK, bool DV>
 __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
 {
-    constexpr int THREADS = BK * 2, S = tile<D>::STRIDE; /* 16 keys a warp */
+    constexpr int THREADS = BK * 2, S = tile<D>::STRIDE; /* 16 keys per warp */
     extern __shared__ __align__(16) bf16 shared[];
     bf16 *const k_tile = shared, *const v_tile = k_tile + BK * S;
     query_stage<D, BQ> *const stage = (query_stage<D, BQ> *)(v_tile + BK * S);
@@ -300,7 +300,7 @@ static int zero_outside(const struct backward &b, cudaStream_t stream)
 int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel_context *c)
 {
     const cudaStream_t stream = c->stream;
-    struct op_attention all = a->fwd; /* of what is aligned */
+    struct op_attention all = a->fwd; /* combines the addresses for the alignment check */
     all.o = (void *)((uintptr_t)a->dout | (uintptr_t)a->dq | (uintptr_t)a->dk | (uintptr_t)a->dv);
     if (!attention_fits(&all)) return attention_grad_plain(a, stream);
     const struct backward b = {a->fwd,        (const bf16 *)a->dout, (bf16 *)a->dq,

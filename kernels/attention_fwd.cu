@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention forward, bf16: o = softmax(scale q k^T) v within documents, and the log of the sums.
  *
- * A block computes one head for BM queries of a document; it passes over the keys that they see in
- * tiles of BN, with the running maximum and sum of each query. Copies of V overlap the product with
- * K, copies of the next K the softmax and the product with V.
- * FLOPs: 4 D for each pair of query and key; limit: the rate of mma.sync, about 0.6 of wgmma's. */
+ * A block computes one head for BM queries of a document; it iterates over the keys that they see
+ * in tiles of BN, with the running maximum and sum of each query. Copies of V overlap the product
+ * with K; copies of the next K overlap the softmax and the product with V. FLOPs: 4 D for each pair
+ * of query and key; limit: the rate of mma.sync, about 0.6 of the rate of wgmma. */
 #include "attention.cuh"
 
 template <int D, int BM, int BN, int WARPS> struct forward_shape {
@@ -34,7 +34,7 @@ static __device__ __forceinline__ float quad_sum(float x)
     return x + __shfl_xor_sync(~0u, x, 2);
 }
 
-/* s becomes exp2(scale s - its row's maximum); acc and the sums are rescaled to the new maximum. */
+/* Replaces s by exp2(scale s - row maximum); rescales acc and the sums to the new maximum. */
 template <int D, int M, int N>
 static __device__ __forceinline__ void softmax_step(struct softmax<M> &r, float s[M][N / 8][4],
                                                     float acc[M][D / 8][4], float scale)
@@ -68,7 +68,7 @@ static __device__ __forceinline__ void softmax_step(struct softmax<M> &r, float 
     }
 }
 
-/* Hides from the rows of this warp, the first of which is `row`, the keys that they do not see. */
+/* Masks the keys that the rows of this warp do not see; `row` is its first row. */
 template <int M, int N>
 static __device__ __forceinline__ void hide(float s[M][N / 8][4], const struct sight &see, int row,
                                             int key)
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
                 *const v_tile = k_tile + BN * tile<D>::STRIDE;
     const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
     struct piece p;
-    /* long rows of tiles come first, so that the last blocks are short */
+    /* rows with many tiles run first, so that the last blocks are short */
     if (!find_piece(a.cu_q, a.docs, BM, gridDim.x - 1 - blockIdx.x, &p)) return;
     const struct sight see(a, p.doc);
     const int last = p.first + p.rows - 1, to = min(see.to(last), see.k_end);
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
     store<D, M>(a, r, acc, head, row, p.first + p.rows, scale);
 }
 
-/* Rows of o that belong to no document. */
+/* Zeroes the rows of o outside all documents. */
 static __global__ void attention_outside(bf16 *o, int64_t stride, int width, int64_t T,
                                          const int32_t *cu, int docs)
 {

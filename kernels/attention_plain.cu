@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention in fp32, and for shapes that the tensor-core kernels do not take: a warp a query, or a
- * key. The order of all sums is fixed. For checks, not for speed. */
+/* Attention in fp32, and for shapes that the tensor-core kernels do not support: one warp per query
+ * or key. The order of all sums is fixed. For checks, not for speed. */
 #include "attention.cuh"
 #include "element.cuh"
 
@@ -42,7 +42,7 @@ static __device__ __forceinline__ void add_scaled(row &y, const row &x, float a)
     for (int k = 0; k < EACH; k++) y.v[k] += a * x.v[k];
 }
 
-/* The document of row i of cu; -1: none. */
+/* Returns the document of row i of cu; -1: none. */
 static __device__ __forceinline__ int document_of(const int32_t *cu, int docs, int64_t i)
 {
     if (docs == 0 || i < cu[0] || i >= cu[docs]) return -1;

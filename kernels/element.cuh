@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elements of any type as float, several at a time, and the sums of a warp and of a block. */
+/* Elements of any type as float, several at a time, and sums over a warp and over a block. */
 #ifndef SFT_KERNELS_ELEMENT_CUH
 #define SFT_KERNELS_ELEMENT_CUH
 
@@ -16,7 +16,7 @@ static __device__ __forceinline__ float to_float(bf16 x) { return __bfloat162flo
 static __device__ __forceinline__ void from_float(float &y, float x) { y = x; }
 static __device__ __forceinline__ void from_float(bf16 &y, float x) { y = __float2bfloat16_rn(x); }
 
-/* N successive elements, read and written at once where N of them are 16 bytes. */
+/* N successive elements, read and written in one access where they take 16 bytes. */
 template <typename T, int N> struct __align__(N * sizeof(T)) pack_of { T v[N]; };
 template <typename T, int N> static __device__ __forceinline__ void load(float y[N], const T *x)
 {
@@ -44,7 +44,7 @@ static __device__ __forceinline__ float warp_max(float x)
     for (int k = 16; k; k >>= 1) x = fmaxf(x, __shfl_xor_sync(~0u, x, k));
     return x;
 }
-/* The sum over a block of whole warps, for every thread; part: 32 floats of shared memory. */
+/* Returns to every thread the sum over a block of whole warps; part: 32 floats of shared memory. */
 static __device__ __forceinline__ float block_sum(float x, float *part)
 {
     x = warp_sum(x);
@@ -64,8 +64,8 @@ static __device__ __forceinline__ float block_max(float x, float *part)
 
 /* ---- launching ---- */
 enum { THREADS = 256, MOST_BLOCKS = 132 * 16 };
-/* Blocks for n units of work, of which a block of THREADS threads does `each` in a grid-wide loop.
- */
+/* Returns the number of blocks for n units of work; a block of THREADS threads handles `each` units
+ * per iteration of a grid-wide loop. */
 static inline unsigned blocks_for(int64_t n, int64_t each = THREADS)
 {
     const int64_t b = (n + each - 1) / each;
@@ -77,7 +77,7 @@ static __device__ __forceinline__ int64_t grid_index()
 }
 static __device__ __forceinline__ int64_t grid_size() { return (int64_t)gridDim.x * blockDim.x; }
 
-/* True if rows of n elements of `size` bytes at p can be handled 16 bytes at a time. */
+/* Returns true if rows of n elements of `size` bytes at p can be accessed 16 bytes at a time. */
 static inline bool aligned(const void *p, int64_t n, size_t size)
 {
     return (uintptr_t)p % 16 == 0 && n * (int64_t)size % 16 == 0;
@@ -85,7 +85,7 @@ static inline bool aligned(const void *p, int64_t n, size_t size)
 
 static inline size_t type_size(enum dtype t) { return t == DT_BF16 ? 2 : 4; }
 
-/* Calls f with a value of the type's C++ type: f(float()) or f(bf16()). */
+/* Calls f with a value of the C++ type: f(float()) or f(bf16()). */
 template <typename F> static int by_type(enum dtype t, F f)
 {
     if (t == DT_F32) return f(float());

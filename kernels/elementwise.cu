@@ -78,7 +78,7 @@ int kernel_swiglu_grad(const struct op_swiglu_grad *a, const struct kernel_conte
 }
 
 /* ---- rotary positions ---- */
-/* N pairs (x[i], x[i + half]) at once. */
+/* Rotates N pairs (x[i], x[i + half]) at once. */
 template <typename T, int N> __global__ void rope(const struct op_rope a)
 {
     const int64_t half = a.dim / 2, parts = half / N, row = a.heads * parts;
@@ -118,7 +118,7 @@ int kernel_rope(const struct op_rope *a, const struct kernel_context *c)
     });
 }
 
-/* ---- dropout: ops/dropout.h says which elements are dropped ---- */
+/* ---- dropout: ops/dropout.h defines the dropped elements ---- */
 template <typename T>
 __global__ void dropout(const struct op_dropout a, uint32_t bound, uint32_t site, float factor)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Launchers of the CUDA kernels, in plain C: one for each operation of lib/ops/ops.h, which says
- * what arguments mean. Each queues its kernels on the context's stream and returns 0 or a
- * cudaError_t (of matmul, also KERNEL_BLAS + a cublasStatus_t). Types are DT_F32 and DT_BF16;
- * pointers are of the device. Sums have a fixed order that depends on the shapes alone; there are
- * no atomic additions. */
+/* Launchers of the CUDA kernels, in plain C: one for each operation of lib/ops/ops.h, which defines
+ * the arguments. Each launcher queues its kernels on the stream of the context and returns 0 or a
+ * cudaError_t (matmul may also return KERNEL_BLAS + a cublasStatus_t). Types are DT_F32 and
+ * DT_BF16; pointers are device pointers. Sums have a fixed order that depends on the shapes alone;
+ * there are no atomic additions. */
 #ifndef SFT_KERNELS_KERNELS_H
 #define SFT_KERNELS_KERNELS_H
 
@@ -16,12 +16,12 @@ extern "C" {
 
 struct kernel_context {
     cudaStream_t stream;
-    void *work; /* as many bytes as kernel_work asks for, aligned to 256 */
+    void *work; /* kernel_work bytes, aligned to 256 */
     void *blas; /* cublasLtHandle_t */
 };
 enum { KERNEL_BLAS = 100000 };
 
-/* Scratch of one operation, in bytes. */
+/* Returns the scratch of one operation in bytes. */
 size_t kernel_work(enum op_id op, const void *args);
 
 #define X(name) int kernel_##name(const struct op_##name *a, const struct kernel_context *c);

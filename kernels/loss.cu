@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax cross-entropy, argmax, and sums of whole arrays. One block a row of logits.
- * Bytes: the logits twice (the second pass from the cache where a row fits), dlogits once. */
+/* Softmax cross-entropy, argmax, and sums of whole arrays. One block per row of logits. Bytes: the
+ * logits twice (the second pass from the cache where a row fits), dlogits once. */
 #include "element.cuh"
 
 /* The running maximum and the sum of exp(x - maximum). */
@@ -17,7 +17,7 @@ struct log_sum {
     }
 };
 
-/* Of a row of V logits, for every thread of the block; shared: 32 floats. */
+/* Returns the log_sum of a row of V logits to every thread of the block; shared: 32 floats. */
 template <int N, typename L>
 static __device__ struct log_sum row_log_sum(const L *x, int64_t V, float *shared)
 {
@@ -33,7 +33,7 @@ static __device__ struct log_sum row_log_sum(const L *x, int64_t V, float *share
     return {max, block_sum(sum, shared)};
 }
 
-/* Of row t, from the parts of all ranks in their order; *hit: the target's logit. */
+/* Returns the log_sum of row t from the parts of all ranks in order; *hit: the target's logit. */
 static __device__ struct log_sum joined(const struct op_xent &a, int64_t t, float *hit)
 {
     struct log_sum r = {-INFINITY, 0};
@@ -48,7 +48,7 @@ static __device__ struct log_sum joined(const struct op_xent &a, int64_t t, floa
     return r;
 }
 
-/* T: of dlogits; L: of logits. */
+/* T: type of dlogits; L: type of logits. */
 template <typename T, typename L, int N> __global__ void xent(const struct op_xent a)
 {
     __shared__ float part[32];
@@ -67,7 +67,7 @@ template <typename T, typename L, int N> __global__ void xent(const struct op_xe
     const float base = row.max + logf(row.sum);
     if (threadIdx.x == 0) ((float *)a.nll)[t] = counts ? base - hit : 0;
     if (!a.dlogits) return;
-    __syncthreads(); /* dlogits may be logits: x[target] is read before it is written */
+    __syncthreads(); /* dlogits may alias logits: read x[target] before it is written */
     const float scale = counts ? ((const float *)a.weight)[t] * (float)a.scale : 0;
     T *const d = (T *)a.dlogits + t * a.V;
     for (int64_t j = threadIdx.x * N; j < a.V; j += blockDim.x * N) {

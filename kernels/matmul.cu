@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products by cuBLASLt. A row-major matrix is the transpose of a column-major one, so C = A
- * B is computed as C^T = B^T A^T. The algorithm is the heuristic's first, never chosen by timing;
- * what it chose for a product is kept. FLOPs: 2 m n k; limit: 0.75 to 0.8 of the tensor cores'
- * rate. */
+ * B is computed as C^T = B^T A^T. The algorithm is the first result of the heuristic, never chosen
+ * by timing, and is cached per product. FLOPs: 2 m n k; limit: 0.75 to 0.8 of the rate of the
+ * tensor cores. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 enum { PLANS = 1024 };
 static const size_t WORKSPACE = (size_t)32 << 20;
 
-/* Everything that the choice of an algorithm depends on. */
+/* All inputs of the choice of an algorithm. */
 struct product {
     int64_t m, n, k, lda, ldb, ldc;
     uint32_t align_a, align_b, align_c;
@@ -23,7 +23,7 @@ struct plan {
     struct product key;
     bool made, possible;
     cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t a, b, c; /* cuBLASLt's: a is our b */
+    cublasLtMatrixLayout_t a, b, c; /* layouts of cuBLASLt: its a is our b */
     cublasLtMatmulAlgo_t algo;
 };
 struct blas {
@@ -156,8 +156,8 @@ static struct plan *find_plan(struct blas *b, const struct op_matmul *a, cublasS
     return p;
 }
 
-/* ---- what cuBLASLt does not do ---- */
-/* c = sum (+ c) + bias: sum is given by f(i, j). */
+/* ---- cases that cuBLASLt does not support ---- */
+/* Computes c = sum (+ c) + bias, where f(i, j) returns the sum. */
 template <typename T, typename C> __global__ void plain(const struct op_matmul a, struct product k)
 {
     for (int64_t at = grid_index(); at < a.m * a.n; at += grid_size()) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows that are moved or added up: embedding and its gradient, gather, scatter, copies, bias
+/* Operations that move or add rows: embedding and its gradient, gather, scatter, copies, bias
  * gradients. Bytes: each operand once; limit: 85 % of the copy rate. */
 #include "element.cuh"
 
 int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
                      cudaStream_t stream);
 
-/* y row t = x row rows[t] (rows NULL: t), and the other way round when scattering. U: the unit in
- * which a row of n units is moved. */
+/* Copies x row rows[t] (rows NULL: t) to y row t, or x row t to y row rows[t] when scattering. A
+ * row has n units of type U. */
 template <typename U>
 __global__ void move_rows(U *y, const U *x, const int32_t *rows, int64_t count, int64_t n,
                           int64_t y_step, int64_t x_step, bool scatter)
@@ -23,7 +23,7 @@ struct rows {
     const void *x;
     const int32_t *rows;
     int64_t count;
-    size_t bytes, y_stride, x_stride; /* of a row */
+    size_t bytes, y_stride, x_stride; /* units of a row */
     bool scatter;
 };
 
@@ -45,7 +45,7 @@ static int move_all(const struct rows &r, cudaStream_t stream)
     return move_units<uint8_t>(r, stream);
 }
 
-/* Rows of n units of the ids [first, first + V); others are 0. */
+/* Copies rows of n units of the ids [first, first + V); rows of other ids are 0. */
 template <typename U>
 __global__ void embed_rows(U *y, const U *w, const int32_t *ids, int64_t T, int64_t n,
                            int64_t first, int64_t V)
@@ -99,9 +99,9 @@ int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
     return cudaMemsetAsync(a->y, 0, a->bytes, c->stream);
 }
 
-/* A block adds the rows of one distinct id, in their order, to N columns a thread of type G: ids
- * run side by side and no sum depends on timing. Several rows are read before the first is added,
- * so that their latencies overlap where an id has many. */
+/* A block adds the rows of one distinct id in order, N columns of type G per thread: ids run in
+ * parallel and no sum depends on timing. Several rows are read before the first is added, so that
+ * their latencies overlap where an id has many rows. */
 enum { EMBED_THREADS = 128, EMBED_ROWS = 8 };
 template <typename T, typename G, int N> __global__ void embed_back(const struct op_embed_grad a)
 {
@@ -146,7 +146,7 @@ int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context
 /* ---- bias ---- */
 enum { BIAS_PARTS = 64 };
 
-/* partial[part, n]: sums over the part's rows, in their order. */
+/* partial[part, n]: sums over the rows of the part, in order. */
 template <typename T> __global__ void bias_back(const struct op_bias_grad a, float *partial)
 {
     const int64_t column = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;

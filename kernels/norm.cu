@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RMSNorm with the residual addition before it, and its gradient. One block a row.
- * Bytes: each operand once, but s, which the gradient's second pass reads from the cache; limit: 85
- * % of the copy rate. */
+/* RMSNorm with the residual addition before it, and its gradient. One block per row. Bytes: each
+ * operand once, except that the second pass of the gradient reads s from the cache; limit: 85 % of
+ * the copy rate. */
 #include "element.cuh"
 
 static __device__ __forceinline__ int64_t row_at(int64_t row, int64_t H, int heads, int64_t stride)
@@ -9,7 +9,7 @@ static __device__ __forceinline__ int64_t row_at(int64_t row, int64_t H, int hea
     return heads > 0 ? row / heads * stride + row % heads * H : row * H;
 }
 
-/* T: of y and w; S: of x, r and s. N: elements a thread handles at once. */
+/* T: type of y and w; S: type of x, r and s. N: elements that a thread handles at once. */
 template <typename T, typename S, int N> __global__ void norm_forward(const struct op_rmsnorm a)
 {
     __shared__ float part[32];
@@ -52,7 +52,7 @@ template <typename T, typename S, int N> __global__ void norm_forward(const stru
     }
 }
 
-/* dx of the rows blockIdx.x, blockIdx.x + gridDim.x, ...; their sum of dw goes to
+/* Computes dx of the rows blockIdx.x, blockIdx.x + gridDim.x, ...; their sum of dw goes to
  * partial[gridDim.x, H], where each thread owns the same columns for all rows. */
 template <typename T, typename S, int N>
 __global__ void norm_backward(const struct op_rmsnorm_grad a, float *partial, int64_t rows)
@@ -93,7 +93,7 @@ __global__ void norm_backward(const struct op_rmsnorm_grad a, float *partial, in
     }
 }
 
-/* y[n] += the sum over the blocks of partial[blocks, n], in their order. */
+/* Adds to y[n] the sum over the blocks of partial[blocks, n], in order. */
 template <typename G> __global__ void add_partial(G *y, const float *partial, int64_t n, int blocks)
 {
     for (int64_t i = grid_index(); i < n; i += grid_size()) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Philox4x32-10 of lib/base/rng.c and random rounding of lib/base/dtype.c: the same bits. */
+/* Philox4x32-10 of lib/base/rng.c and stochastic rounding of lib/base/dtype.c, with equal bits. */
 #ifndef SFT_KERNELS_RANDOM_CUH
 #define SFT_KERNELS_RANDOM_CUH
 
@@ -26,7 +26,7 @@ static __device__ __forceinline__ void philox(uint32_t c0, uint32_t c1, uint32_t
     out[3] = c3;
 }
 
-/* bf16_from_f32_random of lib/base. */
+/* Rounds as bf16_from_f32_random of lib/base. */
 static __device__ __forceinline__ uint16_t round_random(float x, uint32_t bits)
 {
     const uint32_t u = __float_as_uint(x);

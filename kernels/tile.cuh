@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tiles in shared memory and products of them by tensor cores (sm_80 and later): 16-byte
- * asynchronous copies, ldmatrix, mma.sync of bf16 with fp32 sums. PTX ISA 8, sections 9.7.14
- * (mma), 9.7.9.25 (cp.async). */
+/* Tiles in shared memory and their products by tensor cores (sm_80 and later): 16-byte asynchronous
+ * copies, ldmatrix, mma.sync of bf16 with fp32 sums. PTX ISA 8, sections 9.7.14 (mma), 9.7.9.25
+ * (cp.async). */
 #ifndef SFT_KERNELS_TILE_CUH
 #define SFT_KERNELS_TILE_CUH
 
@@ -15,7 +15,7 @@ static __device__ __forceinline__ uint32_t shared_address(const void *p)
     return (uint32_t)__cvta_generic_to_shared(p);
 }
 
-/* Copies 16 bytes; zeroes where !ok, without reading src. */
+/* Copies 16 bytes; if !ok, writes zeros and does not read src. */
 static __device__ __forceinline__ void copy_async(void *dst, const void *src, bool ok)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(dst)),
@@ -26,15 +26,14 @@ static __device__ __forceinline__ void copy_commit()
 {
     asm volatile("cp.async.commit_group;" ::: "memory");
 }
-/* Waits until at most LEFT of this thread's groups are under way. */
+/* Waits until at most LEFT groups of this thread are pending. */
 template <int LEFT> static __device__ __forceinline__ void copy_wait()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 }
 
-/* Four 8x8 matrices of 16-bit elements, one address a lane: lanes 8i..8i+7 give the rows of matrix
- * i.
- */
+/* Loads four 8x8 matrices of 16-bit elements, one address per lane: lanes 8i..8i+7 provide the rows
+ * of matrix i. */
 static __device__ __forceinline__ void load_matrices(uint32_t r[4], const bf16 *row)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -50,7 +49,8 @@ static __device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], c
                  : "memory");
 }
 
-/* c[16,8] += a[16,16] b[16,8]. Lane l holds of c rows l/4 and l/4 + 8, columns l%4*2 and + 1. */
+/* Computes c[16,8] += a[16,16] b[16,8]. Lane l holds rows l/4 and l/4 + 8 of c, columns l%4*2 and
+ * the next. */
 static __device__ __forceinline__ void multiply_add(float c[4], const uint32_t a[4], uint32_t b0,
                                                     uint32_t b1)
 {
@@ -74,7 +74,7 @@ template <int D> struct tile {
 };
 
 /* Starts copying ROWS rows from src (stride in elements) by THREADS threads; rows from `valid` on
- * are zeroes. src + 0 must be readable when valid is 0. */
+ * become zeros. src + 0 must be readable when valid is 0. */
 template <int D, int ROWS, int THREADS>
 static __device__ __forceinline__ void tile_copy(bf16 *dst, const bf16 *src, int64_t stride,
                                                  int valid)
@@ -89,15 +89,15 @@ static __device__ __forceinline__ void tile_copy(bf16 *dst, const bf16 *src, int
     }
 }
 
-/* The operand a of multiply_add: rows [row, row + 16), columns [col, col + 16). */
+/* Loads the operand a of multiply_add: rows [row, row + 16), columns [col, col + 16). */
 template <int D>
 static __device__ __forceinline__ void tile_a(uint32_t r[4], const bf16 *t, int row, int col)
 {
     const int lane = threadIdx.x % 32;
     load_matrices(r, t + (row + lane % 16) * tile<D>::STRIDE + col + lane / 16 * 8);
 }
-/* b for two products whose n runs along the tile's rows: r[0], r[1] for rows [row, row + 8), r[2],
- * r[3] for the next 8; k is columns [col, col + 16). */
+/* Loads b for two products whose n runs along the tile's rows: r[0], r[1] for rows [row, row + 8),
+ * r[2], r[3] for the next 8; k is columns [col, col + 16). */
 template <int D>
 static __device__ __forceinline__ void tile_b_rows(uint32_t r[4], const bf16 *t, int row, int col)
 {
@@ -105,7 +105,7 @@ static __device__ __forceinline__ void tile_b_rows(uint32_t r[4], const bf16 *t,
     load_matrices(r, t + (row + lane % 8 + lane / 16 * 8) * tile<D>::STRIDE + col +
                          (lane / 8 & 1) * 8);
 }
-/* b for two products whose n runs along the columns [col, col + 8) and the next 8; k is rows
+/* Loads b for two products whose n runs along the columns [col, col + 8) and the next 8; k is rows
  * [row, row + 16). */
 template <int D>
 static __device__ __forceinline__ void tile_b_columns(uint32_t r[4], const bf16 *t, int row,
@@ -115,7 +115,7 @@ static __device__ __forceinline__ void tile_b_columns(uint32_t r[4], const bf16 
     load_matrices_transposed(r, t + (row + lane % 16) * tile<D>::STRIDE + col + lane / 16 * 8);
 }
 
-/* s[16 M, N] = a b^T: rows [row, row + 16 M) of tile a, all N rows of tile b. */
+/* Computes s[16 M, N] = a b^T: rows [row, row + 16 M) of tile a, all N rows of tile b. */
 template <int D, int M, int N>
 static __device__ __forceinline__ void product_rows(float s[M][N / 8][4], const bf16 *a, int row,
                                                     const bf16 *b)
@@ -142,7 +142,7 @@ static __device__ __forceinline__ void product_rows(float s[M][N / 8][4], const 
     }
 }
 
-/* acc[16 M, D] += bf16(s)[16 M, N] b[N, D]. */
+/* Computes acc[16 M, D] += bf16(s)[16 M, N] b[N, D]. */
 template <int D, int M, int N>
 static __device__ __forceinline__ void product_columns(float acc[M][D / 8][4],
                                                        const float s[M][N / 8][4], const bf16 *b)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW and SGD, with the random bits of op_random_bits, so that what is kept in bf16 rounds as on
- * a CPU. One thread draws Philox once for four elements, 16 apart: a block of 64 has 16 draws.
- * Bytes an element: AdamW 30 with fp32 master and moments, 14 with everything in bf16;
- * limit: 85 % of the copy rate. */
+/* AdamW and SGD with the random bits of op_random_bits, so that values stored in bf16 round as on a
+ * CPU. One thread draws Philox once for four elements, 16 apart: a block of 64 has 16 draws. Bytes
+ * per element: AdamW 30 with fp32 master and moments, 14 with everything in bf16; limit: 85 % of
+ * the copy rate. */
 #include "element.cuh"
 #include "random.cuh"
 
@@ -21,7 +21,7 @@ static __device__ __forceinline__ float kept_load(const struct kept &k, int64_t 
 {
     return k.narrow ? __bfloat162float(((const bf16 *)k.p)[i]) : ((const float *)k.p)[i];
 }
-/* Stores x to be read again, in bf16 at random; returns what is stored. */
+/* Stores x for the next update, in bf16 by stochastic rounding; returns the stored value. */
 static __device__ __forceinline__ float kept_store(const struct kept &k, int64_t i, float x,
                                                    uint32_t bits)
 {
@@ -32,13 +32,13 @@ static __device__ __forceinline__ float kept_store(const struct kept &k, int64_t
 }
 
 struct update {
-    struct kept own, copy, m, v; /* copy: of own, rounded to nearest; p NULL: not there */
+    struct kept own, copy, m, v; /* copy: own rounded to nearest; p may be NULL */
     struct kept grad;
     const double *sumsq;
     int64_t n;
     double max_norm;
     struct op_random random;
-    bool draws; /* something is rounded at random */
+    bool draws; /* stochastic rounding is used */
 };
 
 static struct update update_of(void *param, enum dtype param_type, void *master,
@@ -56,7 +56,7 @@ static struct update update_of(void *param, enum dtype param_type, void *master,
     return u;
 }
 
-/* min(1, max_norm / (norm + 1e-6)) */
+/* Returns min(1, max_norm / (norm + 1e-6)). */
 static __device__ __forceinline__ float clip_of(const struct update &u)
 {
     if (u.max_norm <= 0) return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The backend "cpu": the best of the instruction sets it was compiled for that this CPU has. */
+/* The backend "cpu" uses the best compiled instruction set that this CPU supports. */
 #include <string.h>
 
 #include "ops/gemm.h"
@@ -31,7 +31,7 @@ static bool has_v4(void)
 }
 #endif
 
-/* Best first. */
+/* Ordered from best to worst. */
 static const struct isa isas[] = {
 #ifdef HAVE_ISA_v4
     {"v4", "cpu-v4", &cpu_table_v4, has_v4},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading the CUDA backend. */
+/* Loads the CUDA backend. */
 #include "base/opt.h"
 #include "base/plugin.h"
 #include "ops/cuda_plugin.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The backend "cuda": device memory, a stream for each queue, one for copies beside them. */
+/* The backend "cuda": device memory, one stream per queue, and a separate stream for copies. */
 #include "ops/cuda_plugin.h"
 
 #include <cuda_runtime_api.h>
@@ -15,14 +15,14 @@ struct cuda {
     char name[16];
     int index;
     cudaStream_t queue[DEVICE_QUEUES], copies;
-    cudaEvent_t behind[DEVICE_QUEUES]; /* the end of a queue, for work of the other */
+    cudaEvent_t behind[DEVICE_QUEUES]; /* marks the end of a queue for the other queue */
     void *blas;
-    cudaEvent_t mark[DEVICE_MARKS]; /* made when first set */
+    cudaEvent_t mark[DEVICE_MARKS]; /* created when first set */
     bool failed;
     struct err error; /* the first failure since the last sync */
 };
 
-/* One for each GPU that is open; the plugin allocates nothing of the host's itself. */
+/* One entry for each open GPU; the plugin allocates no host memory itself. */
 enum { MOST = 64 };
 static struct cuda gpus[MOST];
 
@@ -84,8 +84,8 @@ static void cuda_host_free(struct device *d, void *p, size_t bytes)
     if (p) keep(cuda_of(d), cudaFreeHost(p), "free");
 }
 
-/* CUDA reads pinned memory while the host goes on; other memory before the call returns, for which
- * it first waits until the stream is there. */
+/* Uploads. CUDA reads pinned memory asynchronously; it reads other memory before the call returns,
+ * after the call has waited for the stream. */
 static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
 {
     struct cuda *c = cuda_of(d);
@@ -119,7 +119,7 @@ static int cuda_download(struct device *d, void *dst, const void *src, size_t n,
 
 static int cuda_peek(struct device *d, void *dst, const void *src, size_t n, struct err *e)
 {
-    const int rc = cudaSetDevice(cuda_of(d)->index); /* any thread may call */
+    const int rc = cudaSetDevice(cuda_of(d)->index); /* safe from any thread */
     return rc ? error_of(rc, "peek", e) : copy_out(dst, src, n, cuda_of(d)->copies, e);
 }
 
@@ -233,11 +233,10 @@ static int start(struct cuda *c)
     return rc ? rc : kernel_blas_open(&c->blas);
 }
 
-/* The products of a chunk of C targets take 6 C H V operations and move the projection in bf16 and
- * its gradient in fp32 twice, 10 H V bytes. An H100 does about 200 operations in the time of a
- * byte, so C must be well above 350: 1 GiB gives 1728 at a vocabulary of 152064. Logits stay in
- * fp32: bf16 would save about a tenth of the head's time at an error of up to 2^-9 of each logit.
- */
+/* A chunk of C targets takes 6 C H V operations and moves the bf16 projection and its fp32 gradient
+ * twice, 10 H V bytes. An H100 does about 200 operations in the time of a byte, so C must be well
+ * above 350: 1 GiB gives 1728 at a vocabulary of 152064. Logits stay in fp32: bf16 would save about
+ * a tenth of the head's time at an error of up to 2^-9 of each logit. */
 static const struct device_head head = {.bytes = (size_t)1 << 30, .most = 8192, .logits = DT_F32};
 
 static struct device *cuda_open(int index, struct err *e)

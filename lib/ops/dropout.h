@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which elements dropout leaves out: the definition that all backends share.
+/* The definition of the elements that dropout drops, shared by all backends.
  *
- * Columns come in tiles of 128. In the tile that begins at column 128 k, lane l in 0..15 draws
- * Philox4x32-10 with counter (pos, sample, 16 k + l, site | RNG_DROPOUT << 24), which is eight
- * 16-bit numbers, low halves of words first; number j decides on column 128 k + 16 j + l. It is
- * dropped when the number is below p * 2^16. So vectors of 4, 8 or 16 lanes need no shuffle. */
+ * Columns are grouped into tiles of 128. In the tile that begins at column 128 k, lane l in 0..15
+ * draws Philox4x32-10 with counter (pos, sample, 16 k + l, site | RNG_DROPOUT << 24). The result is
+ * eight 16-bit numbers, low halves of words first; number j decides on column 128 k + 16 j + l. The
+ * element is dropped when the number is below p * 2^16. Vectors of 4, 8 or 16 lanes therefore need
+ * no shuffle. */
 #ifndef SFT_OPS_DROPOUT_H
 #define SFT_OPS_DROPOUT_H
 
@@ -13,13 +14,13 @@
 
 enum { DROPOUT_TILE = 128, DROPOUT_LANES = 16, DROPOUT_EACH = 8 };
 
-/* Numbers below this one are dropped: in [0, 2^16). */
+/* Returns the bound in [0, 2^16) below which a number drops its element. */
 static inline uint32_t dropout_bound(const struct op_dropout *a)
 {
     double n = a->p * 65536 + 0.5;
     return n >= 65535 ? 65535 : n > 0 ? (uint32_t)n : 0;
 }
-/* Factor of the elements that stay: the expected value is scale * x. */
+/* Returns the factor of the elements that stay; the expected value is scale * x. */
 static inline double dropout_factor(const struct op_dropout *a)
 {
     return a->scale / (1 - dropout_bound(a) / 65536.0);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test backend "far": another device behind two queues, with memory that faults when touched
- * from outside. Operations and calls of the host are copied into a queue and run late, at the next
- * download, sync or wait, or when a queue is full; only then is the memory readable. An upload
- * reads its source then, not before. The two queues advance at speeds that are drawn from a seed,
- * one entry at a time. So a host that looks into device memory, a caller that relies on an
- * operation having run or changes what is not uploaded yet, and work of one queue that does not
- * wait for the other's result fail here, and not on a GPU first. */
+/* The test backend "far": another device behind two queues, with memory that faults on access from
+ * outside. Operations and host calls are copied into a queue and run late: at the next download,
+ * sync or wait, or when a queue is full. The memory is readable only then, and an upload reads its
+ * source only then. The two queues advance at speeds drawn from a seed, one entry at a time. This
+ * backend therefore exposes without a GPU: a host that reads device memory, a caller that assumes
+ * that an operation has run or changes the source of a pending upload, and work of one queue that
+ * does not wait for the result of the other. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,32 +15,32 @@
 
 enum {
     QUEUE = 1 << 20, /* bytes of waiting entries */
-    PAGE = 1 << 16,  /* at least a page, on any system */
+    PAGE = 1 << 16,  /* at least one page on any system */
     BURST = 16       /* entries that a queue runs at one speed */
 };
-enum { UPLOAD = OP_COUNT, CALL, AFTER, MARK }; /* beside the operations */
+enum { UPLOAD = OP_COUNT, CALL, AFTER, MARK }; /* kinds of entry beside the operations */
 
-/* A buffer's pages; a page that is never readable follows, to catch what runs over the end. */
+/* Pages of a buffer; a page that is never readable follows, to catch overruns. */
 struct region {
     struct region *next;
     char *map;
     size_t bytes;
 };
 struct entry {
-    size_t size, next; /* of what follows; offset of the next entry */
+    size_t size, next; /* size of the payload; offset of the next entry */
     int op;            /* or UPLOAD, CALL, AFTER, MARK */
     void (*fn)(void *arg);
-    uint64_t until;          /* entries of the other queue that come before this one */
-    struct device_work work; /* as it was when queued */
+    uint64_t until;          /* entries of the other queue that must run before this one */
+    struct device_work work; /* scratch at the time of queueing */
 };
-struct copy { /* an upload's */
+struct copy { /* payload of an upload */
     void *dst;
     const void *src;
     size_t n;
 };
 struct line {
     char *bytes;
-    size_t at, used; /* offsets: of the next entry to run, and past the last */
+    size_t at, used; /* offsets of the next entry to run and of the end */
     uint64_t pushed, done;
 };
 struct far {
@@ -48,9 +48,9 @@ struct far {
     struct device *inner;
     struct region *regions;
     struct line queue[DEVICE_QUEUES];
-    uint64_t seed, drawn;        /* random numbers so far */
-    int speed;                   /* of 8 entries, those that the first queue runs */
-    uint64_t mark[DEVICE_MARKS]; /* entries of the first queue up to the mark */
+    uint64_t seed, drawn;        /* random numbers drawn so far */
+    int speed;                   /* entries of every 8 that the first queue runs */
+    uint64_t mark[DEVICE_MARKS]; /* entries of the first queue before the mark */
     bool draining;
 };
 
@@ -67,8 +67,9 @@ static void far_protect(struct far *f, int how)
         }
 }
 
-/* ---- running what is queued ---- */
-/* Speeds are odd or equal, so that each queue is sometimes far ahead of the other. */
+/* ---- running queued work ---- */
+/* Draws a speed. Speeds are odd or equal, so that each queue is sometimes far ahead of the other.
+ */
 static int draw(struct far *f)
 {
     static const int speeds[] = {0, 1, 4, 7, 8};
@@ -107,8 +108,8 @@ static void run_entry(struct far *f, struct line *q)
     q->done++;
 }
 
-/* Runs until the first queue has done so many entries in all, or nothing waits. An entry waits only
- * for entries that were queued before it, so one queue is always ready. */
+/* Runs until the first queue has run `entries` entries in total, or no entry is left. An entry
+ * waits only for entries that were queued before it, so one queue is always ready. */
 static void far_drain_to(struct far *f, uint64_t entries)
 {
     if (!next_of(&f->queue[QUEUE_COMPUTE]) && !next_of(&f->queue[QUEUE_COMM])) return;
@@ -127,7 +128,7 @@ static void far_drain_to(struct far *f, uint64_t entries)
 static void far_drain(struct far *f) { far_drain_to(f, UINT64_MAX); }
 
 /* ---- queueing ---- */
-/* Appends; size must fit an empty queue. The entry is valid until the next call. */
+/* Appends an entry; its size must fit an empty queue. The entry is valid until the next call. */
 static struct entry *far_push(struct far *f, int q, int op, const void *p, size_t size)
 {
     const size_t room = (sizeof(struct entry) + size + 63) / 64 * 64;
@@ -219,7 +220,7 @@ static int far_download(struct device *d, void *dst, const void *src, size_t n, 
 }
 
 /* ---- memory ---- */
-/* Ends where the faulting page begins, but for alignment. */
+/* Returns a pointer to the buffer, which ends where the faulting page begins, up to alignment. */
 static char *user_pointer(const struct region *r, size_t bytes)
 {
     return r->map + r->bytes - (bytes + 63) / 64 * 64;

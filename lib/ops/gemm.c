@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matrix products of one thread by oneDNN, whose 2.x and 3.x C interfaces both compile here. The
- * primitives are kept in a cache of bounded size: after the first step of a run with steady shapes
- * nothing is created any more. */
+/* Single-threaded matrix products by oneDNN; the 2.x and 3.x C interfaces both compile here.
+ * Primitives are kept in a cache of bounded size: after the first step of a run with steady shapes
+ * no primitive is created. */
 #include "ops/gemm.h"
 
 #include <omp.h>
@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 enum {
-    CACHE = 256, /* tile shapes, of which a micro-batch has some 60; some 40 KiB each */
+    CACHE = 256, /* tile shapes; a micro-batch uses about 60; about 40 KiB each */
     ARGS = 5,
 };
 
@@ -33,7 +33,7 @@ struct gemm {
     dnnl_memory_t *mem;     /* [CACHE][threads][ARGS] */
 };
 
-/* ---- what differs between oneDNN 2 and 3 ---- */
+/* ---- differences between oneDNN 2 and 3 ---- */
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t desc;
 typedef const_dnnl_memory_desc_t desc_ref;
@@ -116,7 +116,7 @@ static dnnl_status_t make_attr(const struct gemm_shape *k, dnnl_primitive_attr_t
     return s;
 }
 
-/* Memory objects for each thread; their addresses are set when a tile runs. */
+/* Creates memory objects for each thread; their addresses are set when a tile runs. */
 static dnnl_status_t make_memory(struct gemm *g, struct gemm_tile *t, const desc d[4],
                                  desc_ref scratch)
 {
@@ -165,7 +165,8 @@ static int tile_make(struct gemm *g, struct gemm_tile *t, const struct gemm_shap
 {
     t->shape = *k;
     dnnl_status_t s = dnnl_success;
-    /* A region of its own, so that oneDNN plans for one thread and the caller's setting stays. */
+    /* A separate parallel region: oneDNN plans for one thread and the caller's setting is
+     * unchanged. */
 #pragma omp parallel num_threads(1)
     {
         omp_set_num_threads(1);
@@ -245,7 +246,8 @@ struct gemm *gemm_new(int threads, struct err *e)
         return NULL;
     }
     for (int i = 0; i < CACHE; i++) g->tile[i].mem = g->mem + (size_t)i * (size_t)(threads * ARGS);
-    /* ours is enough, and bounded: micro-batches have ever new lengths */
+    /* disable oneDNN's cache: ours suffices and is bounded, and micro-batch lengths keep changing
+     */
     dnnl_status_t s = dnnl_set_primitive_cache_capacity(0);
     if (!s) s = dnnl_engine_create(&g->engine, dnnl_cpu, 0);
     if (!s) s = dnnl_stream_create(&g->stream, g->engine, dnnl_stream_default_flags);

@@ -9,15 +9,15 @@
 void gemm_matmul(struct device *d, const struct op_matmul *a);
 size_t gemm_matmul_work(struct device *d, const struct op_matmul *a);
 
-/* gemm.c: products of one thread each, and the cache of what oneDNN made for them. */
+/* gemm.c: single-threaded products and the cache of oneDNN primitives. */
 struct gemm *gemm_new(int threads, struct err *e);
-void gemm_free(struct gemm *g); /* NULL is fine */
-/* True if oneDNN has fast products of bf16 on this CPU. The environment variable ONEDNN_MAX_CPU_ISA
- * can take them from it. */
+void gemm_free(struct gemm *g); /* accepts NULL */
+/* Returns true if oneDNN has fast bf16 products on this CPU. The environment variable
+ * ONEDNN_MAX_CPU_ISA can disable them. */
 bool gemm_has_bf16(void);
 
-/* The key of a product's code: sizes and leading dimensions as in op_matmul, flags, types. All
- * bytes count (it has no padding). */
+/* The cache key of a product: sizes and leading dimensions as in op_matmul, flags, types. It has no
+ * padding; all bytes are compared. */
 struct gemm_shape {
     int64_t m, n, k, lda, ldb, ldc;
     int32_t ta, tb, accumulate, bias, ab, c;
@@ -27,13 +27,13 @@ struct gemm_args {
     const void *a, *b, *bias;
 };
 struct gemm_tile;
-/* The product of this shape: found, or made in the place of the one used longest ago; valid until
- * many other shapes were asked for. NULL: ERR_DEVICE or ERR_MEMORY. Not for two threads at once. */
+/* Returns the product of this shape from the LRU cache; valid until many other shapes are
+ * requested. Returns NULL with ERR_DEVICE or ERR_MEMORY. Not thread-safe. */
 struct gemm_tile *gemm_tile_get(struct gemm *g, const struct gemm_shape *k, struct err *e);
 size_t gemm_tile_scratch(const struct gemm_tile *t); /* bytes */
-/* Runs it on the calling thread, number `thread` of the device's. 0, or a status for gemm_failed.
- * omp_set_num_threads(1) must hold. */
+/* Runs the product on the calling thread, number `thread` of the device. Returns 0, or a status for
+ * gemm_failed. omp_set_num_threads(1) must be in effect. */
 int gemm_tile_run(struct gemm *g, const struct gemm_tile *t, int thread, const struct gemm_args *a);
-int gemm_failed(int status, const struct gemm_shape *k, struct err *e); /* -1, with e filled */
+int gemm_failed(int status, const struct gemm_shape *k, struct err *e); /* returns -1 and fills e */
 
 #endif

@@ -25,7 +25,8 @@ static void host_close(struct device *d)
     mem_free(d);
 }
 
-/* Large buffers get huge pages where the system has them: matrix products touch many pages. */
+/* Allocates memory; large buffers use huge pages where available, because matrix products touch
+ * many pages. */
 static void *host_alloc(struct device *d, size_t bytes, struct err *e)
 {
     (void)d;

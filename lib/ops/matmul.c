@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The matrix product of the CPU backend. C is cut into tiles by its shape alone and one thread
- * computes a tile, so that the number of threads changes no bit of the result. */
+ * computes a tile, so that the number of threads does not change the result. */
 #include <omp.h>
 #include <string.h>
 
@@ -10,12 +10,12 @@
 enum {
     TILE_M = 256, /* measured: docs/ops.md */
     TILE_N = 576,
-    SHARE = 4,   /* tiles come in multiples of this, so that 2 or 4 threads have the same work */
-    ROUND = 16,  /* tiles are multiples of a vector */
-    ALIGN = 4096 /* of each thread's scratch */
+    SHARE = 4,   /* the number of tiles is a multiple of this, to balance 2 or 4 threads */
+    ROUND = 16,  /* tile sizes are multiples of a vector */
+    ALIGN = 4096 /* alignment of each thread's scratch */
 };
 
-/* [0, n) in pieces of `size`, the last one of `last` */
+/* [0, n) in pieces of `size`; the last piece has `last` */
 struct cut {
     int64_t size, count, last;
 };
@@ -26,8 +26,8 @@ static struct cut cut_even(int64_t n, int64_t count)
     c.last = n - (c.count - 1) * c.size;
     return c;
 }
-/* The fewest tiles that share evenly; of those, the ones that read least of A and B: tiles in a row
- * of them read A again, tiles in a column B. */
+/* Chooses the fewest tiles that balance the threads, and among those the cut that reads least of A
+ * and B: each column of tiles reads A again, each row of tiles reads B again. */
 static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *columns)
 {
     const int64_t least_r = (m + TILE_M - 1) / TILE_M, least_c = (n + TILE_N - 1) / TILE_N;
@@ -42,13 +42,13 @@ static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *column
     *columns = cut_even(n, best_c);
 }
 
-/* A product and the code for its tiles; [1] is for the last row or column of tiles. */
+/* A product and the primitives of its tiles; index [1] is for the last row or column of tiles. */
 struct product {
     const struct op_matmul *a;
-    struct gemm_shape shape; /* of the whole */
+    struct gemm_shape shape; /* shape of the whole product */
     struct cut m, n;
     struct gemm_tile *tile[2][2];
-    size_t scratch; /* of one thread */
+    size_t scratch; /* bytes of one thread */
 };
 
 static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
@@ -108,7 +108,7 @@ static int run_tile(struct gemm *g, const struct product *p, int64_t index, void
     return gemm_tile_run(g, t, omp_get_thread_num(), &args);
 }
 
-/* As many threads as there is scratch for. */
+/* Runs the tiles with as many threads as the scratch allows. */
 static int run_tiles(struct device *d, struct gemm *g, const struct product *p, struct err *e)
 {
     const size_t fit = p->scratch ? device_work(d)->bytes / p->scratch : (size_t)d->threads;
@@ -119,7 +119,7 @@ static int run_tiles(struct device *d, struct gemm *g, const struct product *p, 
                        device_work(d)->bytes);
 #pragma omp parallel num_threads(threads) reduction(max : status)
     {
-        omp_set_num_threads(1); /* of what oneDNN starts from here */
+        omp_set_num_threads(1); /* oneDNN runs on this thread only */
         char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * p->scratch;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < p->m.count * p->n.count; i++) {
@@ -130,7 +130,7 @@ static int run_tiles(struct device *d, struct gemm *g, const struct product *p, 
     return status ? gemm_failed(status, &p->shape, e) : 0;
 }
 
-/* k = 0: nothing is multiplied. */
+/* Handles k = 0, where there is no product. */
 static void only_bias(const struct op_matmul *a)
 {
     const int64_t ldc = a->ldc ? a->ldc : a->n;
@@ -163,7 +163,7 @@ void gemm_matmul(struct device *d, const struct op_matmul *a)
     if (plan(g, a, &p, &e) || run_tiles(d, g, &p, &e)) device_fail(d, &e);
 }
 
-/* One thread's part, for the first m rows. */
+/* Returns the scratch of one thread for the first m rows. */
 static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
 {
     struct product p;
@@ -171,13 +171,13 @@ static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
     struct err e;
     rows.m = m;
     if (!plan(((struct host_device *)d)->gemm, &rows, &p, &e)) return p.scratch;
-    device_fail(d, &e); /* reported when the run would be */
+    device_fail(d, &e); /* the run reports the error */
     return 0;
 }
 
-/* Fewer rows can take more than all: oneDNN keeps a tile of bf16 there in fp32 until it is rounded,
- * and tiles are largest with TILE_M rows, where 1, 2 or SHARE of them leave the columns least cut.
- */
+/* Returns the scratch in bytes. Fewer rows can need more scratch: oneDNN keeps a bf16 tile in fp32
+ * there until it rounds the tile, and tiles are largest with TILE_M rows, where 1, 2 or SHARE of
+ * them cut the columns least. */
 size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
 {
     if (!a->m || !a->n || !a->k) return 0;

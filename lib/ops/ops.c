@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and arguments of operations, and opening a device by name. */
+/* Names and arguments of operations; opens a device by name. */
 #include "ops/ops.h"
 
 #include <stdlib.h>

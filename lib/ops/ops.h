@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one table of operations. A backend runs them on its own memory; callers hold device pointers
- * that they must not read, and move data only by explicit copies.
+/* The table of operations. A backend runs them on its own memory; callers hold device pointers that
+ * they must not read, and move data only by explicit copies.
  *
  * All matrices are row-major and dense unless a stride (in elements) is given. T is the number of
- * tokens of a micro-batch, H the hidden size, I the intermediate size, V the vocabulary.
- * "real" stands for float, or double where dtype is DT_F64 (only the backend "ref64" has that); all
- * sums run in real at least, in a fixed order that depends on the shapes alone. Gradients of
- * weights are real unless their type (dw_dtype, db_dtype, grad_dtype) says DT_BF16: then a sum is
- * added to what is there and rounded once, to nearest, in each call. */
+ * tokens of a micro-batch, H the hidden size, I the intermediate size, V the vocabulary. The
+ * accumulation type is float, or double where dtype is DT_F64 (only the backend "ref64" supports
+ * it). All sums use at least this type, in a fixed order that depends on the shapes alone.
+ * Gradients of weights have the accumulation type unless their type (dw_dtype, db_dtype,
+ * grad_dtype) is DT_BF16: each call then adds a sum to the stored value and rounds once, to
+ * nearest. */
 #ifndef SFT_OPS_OPS_H
 #define SFT_OPS_OPS_H
 
@@ -18,7 +19,7 @@
 #include "base/dtype.h"
 #include "base/err.h"
 
-/* y[T,H] = w[ids[t] - first,:]; w has the rows of ids [first, first + V), any other id gives 0 */
+/* y[T,H] = w[ids[t] - first,:]. w has the rows of ids [first, first + V); any other id gives 0. */
 struct op_embed {
     void *y;
     const void *w;
@@ -26,23 +27,23 @@ struct op_embed {
     int64_t T, H, V, first;
     enum dtype dtype;
 };
-/* dw[V,H], whose rows are those of ids [first, first + V), += rows of dy[T,H]; any other id counts
- * for nothing; ids may repeat; summed in order of t. order[T] lists the tokens by id, those of one
- * id in order of t; starts[unique + 1] says where each of the `unique` distinct ids begins in it,
- * and T: the host makes both, so that ids can be summed side by side. */
+/* dw[V,H] += rows of dy[T,H]. The rows of dw are those of ids [first, first + V); any other id is
+ * ignored. Ids may repeat; sums run in order of t. order[T] lists the tokens by id, tokens of one
+ * id in order of t; starts[unique + 1] is where each of the `unique` distinct ids begins in order,
+ * and T. The host computes both, so that ids can be summed in parallel. */
 struct op_embed_grad {
     void *dw;
     const void *dy;
     const int32_t *ids, *order, *starts;
     int64_t T, H, V, first, unique;
-    enum dtype dtype, dw_dtype; /* dtype: of dy */
+    enum dtype dtype, dw_dtype; /* type of dy */
 };
-/* s = x + r (s = x when r is NULL; s may be NULL, or be x); y = s * rstd * w,
- * rstd[t] = 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] real (may be NULL).
- * heads > 0: every token has so many rows of H, normalised one by one with the same w. In x and y
- * (which may be x) row h of token t begins at element t * stride + h * H; r, s and rstd are dense,
- * [T,heads,H] and [T,heads]. wide: x, r and s are real whatever dtype says, as a residual stream
- * that bf16 branches feed should be. */
+/* s = x + r (s = x when r is NULL; s may be NULL or alias x); y = s * rstd * w, rstd[t] =
+ * 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] of the accumulation type (may be
+ * NULL). heads > 0: every token has `heads` rows of H, each normalised with the same w. In x and y
+ * (which may alias) row h of token t begins at element t * stride + h * H; r, s and rstd are dense,
+ * [T,heads,H] and [T,heads]. wide: x, r and s have the accumulation type regardless of dtype, for a
+ * residual stream with bf16 branches. */
 struct op_rmsnorm {
     void *y, *s, *rstd;
     const void *x, *r, *w;
@@ -52,10 +53,10 @@ struct op_rmsnorm {
     bool wide;
     enum dtype dtype;
 };
-/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] += ...; dx may be dres or dy. s is the input
- * that was normalised. y, when not NULL, is made again (the forward's result, for recomputation).
- * heads and stride: as in the forward, the stride being that of s, dy, dx and dres; rstd and y are
- * dense. wide: s is real. */
+/* dx = (dres ? dres : 0) + d rmsnorm; dw[H] += ...; dx may alias dres or dy. s is the input of the
+ * normalisation. y, when not NULL, receives the recomputed forward result. heads and stride are as
+ * in the forward; the stride applies to s, dy, dx and dres; rstd and y are dense. wide: s has the
+ * accumulation type. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
     const void *dy, *dres, *s, *w, *rstd;
@@ -65,8 +66,8 @@ struct op_rmsnorm_grad {
     enum dtype dtype, dw_dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
- * op(B) is [k,n], stored [n,k] when tb. a, b and bias share ab_dtype; c may be wider. Leading
- * dimensions lda, ldb, ldc in elements, 0: dense. k = 0 gives bias (+ C). */
+ * op(B) is [k,n], stored [n,k] when tb. a, b and bias have type ab_dtype; c may be wider. Leading
+ * dimensions lda, ldb, ldc are in elements, 0: dense. k = 0 gives bias (+ C). */
 struct op_matmul {
     void *c;
     const void *a, *b, *bias;
@@ -75,9 +76,9 @@ struct op_matmul {
     bool ta, tb, accumulate;
     enum dtype ab_dtype, c_dtype;
 };
-/* Rotates `heads` successive heads of each row of x in place (Hugging Face's half-split form):
- * with h = dim/2, (x[i], x[i+h]) by angle pos[t]*f[i]; cos and sin are real [positions, dim/2].
- * inverse: by the opposite angle (the gradient). */
+/* Rotates `heads` successive heads of each row of x in place (Hugging Face's half-split form): with
+ * h = dim/2, (x[i], x[i+h]) by angle pos[t]*f[i]. cos and sin are [positions, dim/2] of the
+ * accumulation type. inverse: rotates by the opposite angle (the gradient). */
 struct op_rope {
     void *x;
     const void *cos, *sin;
@@ -87,12 +88,13 @@ struct op_rope {
     bool inverse;
     enum dtype dtype;
 };
-/* Causal attention within documents. Document d has queries [cu_q[d], cu_q[d+1]) and keys
- * [cu_k[d], cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a
- * query sees at most that many keys, itself included. q [Tq, q_stride], k and v [Tk, kv_stride], o
- * [Tq, o_stride]: `heads` resp. `kv_heads` of `dim` elements from the row's start. lse [heads, Tq]
- * real: log of the sum of exp(scale * q.k); NULL: not wanted. max_len: at least the queries, and
- * the keys, of any document. A query that sees no key, and rows of o in no document, give 0. */
+/* Causal attention within documents. Document d has queries [cu_q[d], cu_q[d+1]) and keys [cu_k[d],
+ * cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a query sees at
+ * most `window` keys, including its own. q is [Tq, q_stride], k and v are [Tk, kv_stride], o is
+ * [Tq, o_stride]; each row begins with `heads` (q, o) or `kv_heads` (k, v) heads of `dim` elements.
+ * lse [heads, Tq] of the accumulation type: log of the sum of exp(scale * q.k); may be NULL.
+ * max_len is at least the number of queries and of keys of any document. Rows of o whose query sees
+ * no key or lies in no document are 0. */
 struct op_attention {
     void *o, *lse;
     const void *q, *k, *v;
@@ -102,12 +104,12 @@ struct op_attention {
     double scale;
     enum dtype dtype;
 };
-/* Writes dq, dk, dv (strides as q, k, v); 0 in rows of no document. The
- * outputs share no memory with the inputs. */
+/* Writes dq, dk, dv (strides as q, k, v); rows of no document are 0. Outputs must not overlap
+ * inputs. */
 struct op_attention_grad {
     void *dq, *dk, *dv;
     const void *dout, *o, *lse;
-    struct op_attention fwd; /* q, k, v and the shapes; its o and lse are not used */
+    struct op_attention fwd; /* q, k, v and the shapes; its o and lse are unused */
 };
 /* y[T,I] = silu(gu[:, :I]) * gu[:, I:];  gu [T, 2I] */
 struct op_swiglu {
@@ -116,33 +118,35 @@ struct op_swiglu {
     int64_t T, I;
     enum dtype dtype;
 };
-/* dgu from dy; dgu may be gu. y, when not NULL, is made again. */
+/* Computes dgu from dy; dgu may alias gu. y, when not NULL, receives the recomputed forward result.
+ */
 struct op_swiglu_grad {
     void *dgu, *y;
     const void *dy, *gu;
     int64_t T, I;
     enum dtype dtype;
 };
-/* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]] (real, [n]);
- * dlogits (NULL: none) = weight[t] * scale * (softmax - onehot). logits [n,V] are real unless
- * logits_dtype says DT_BF16; dlogits may be logits when both have one type, else it is separate
- * memory. A target outside [0, V) counts for nothing: its nll and dlogits are 0.
- * Where the vocabulary is cut among ranks, logits are those of tokens [first, first + V) of `all`,
- * and parts is real [ranks,n,3]: what op_xent_part gave for each rank's. They are combined in the
- * order of ranks. parts NULL: the vocabulary is whole, and first, all and ranks are not read. */
+/* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]], [n] of the accumulation type; dlogits
+ * (may be NULL) = weight[t] * scale * (softmax - onehot). logits [n,V] have the accumulation type
+ * unless logits_dtype is DT_BF16. dlogits may alias logits when both have one type; otherwise it is
+ * separate memory. A target outside [0, V) is ignored: its nll and dlogits are 0. When the
+ * vocabulary is split across ranks, logits are those of tokens [first, first + V) of `all`, and
+ * parts [ranks,n,3] of the accumulation type has the results of op_xent_part of each rank, which
+ * are combined in rank order. parts NULL: the vocabulary is whole, and first, all and ranks are not
+ * read. */
 struct op_xent {
     void *nll, *dlogits;
     const void *logits, *parts;
     const int32_t *target;
-    const void *weight; /* real [n] */
+    const void *weight; /* [n], accumulation type */
     double scale;
     int64_t n, V, first, all;
     int32_t ranks;
     enum dtype dtype, d_dtype, logits_dtype;
 };
-/* part[n,3] (real): of each row of logits [n,V], those of tokens [first, first + V), the
- * largest, the sum of exp(x - largest), and the target's, or 0 where it is not among them; logits
- * are real unless logits_dtype says DT_BF16 */
+/* part[n,3] (accumulation type): for each row of logits [n,V] of tokens [first, first + V): the
+ * maximum, the sum of exp(x - maximum), and the logit of the target, or 0 if the target is not
+ * among them. logits have the accumulation type unless logits_dtype is DT_BF16. */
 struct op_xent_part {
     void *part;
     const void *logits;
@@ -158,7 +162,7 @@ struct op_gather {
     int64_t n, H;
     enum dtype dtype;
 };
-/* y[T,H] = 0 but y[rows[i],:] = x[i,:]; rows rise */
+/* y[T,H] = 0, then y[rows[i],:] = x[i,:]; rows are increasing */
 struct op_scatter {
     void *y;
     const void *x;
@@ -166,7 +170,7 @@ struct op_scatter {
     int64_t T, n, H;
     enum dtype dtype;
 };
-/* y = a + b, n elements; y may be a or b */
+/* y = a + b, n elements; y may alias a or b */
 struct op_add {
     void *y;
     const void *a, *b;
@@ -183,14 +187,15 @@ struct op_cast {
     int64_t n;
     enum dtype to, from;
 };
-/* rows x bytes, between strided rows (strides in bytes) */
+/* Copies `rows` rows of `bytes` bytes between strided matrices (strides in bytes). */
 struct op_copy_rows {
     void *y;
     const void *x;
     int64_t rows;
     size_t bytes, y_stride, x_stride;
 };
-/* sum (one double on the device) += sum_i x[i] * w[i] (w NULL: 1; of x's type), or of x[i]^2 */
+/* sum (one double on the device) += sum_i x[i] * w[i], or of x[i]^2. w has the type of x; NULL: 1.
+ */
 struct op_sum {
     double *sum;
     const void *x, *w;
@@ -198,18 +203,18 @@ struct op_sum {
     bool squares;
     enum dtype dtype;
 };
-/* y[0..n) = the index of the largest of logits[t, :] (the lowest on a tie); logits of type dtype,
- * real or DT_BF16 */
+/* y[0..n) = the index of the maximum of logits[t, :] (the lowest index on a tie). logits have type
+ * dtype: the accumulation type or DT_BF16. */
 struct op_argmax {
     int32_t *y;
     const void *logits;
     int64_t n, V;
     enum dtype dtype;
 };
-/* y[T,H] = (y when add, else 0) + scale / (1 - p) * x[T,H], but without those of x that are
- * dropped, each with probability p (a multiple of 2^-16). What is dropped is a function of key,
- * site, sample[t], pos[t] and the column alone; see ops/dropout.h. p = 0: sample and pos are not
- * read. y may be x. */
+/* y[T,H] = (add ? y : 0) + scale / (1 - p) * x[T,H] without the dropped elements of x. Each element
+ * is dropped with probability p (a multiple of 2^-16), as a function of key, site, sample[t],
+ * pos[t] and the column alone; see ops/dropout.h. p = 0: sample and pos are not read. y may alias
+ * x. */
 struct op_dropout {
     void *y;
     const void *x;
@@ -228,9 +233,9 @@ struct op_bias_grad {
     int64_t T, n;
     enum dtype dtype, db_dtype;
 };
-/* Random bits of an update, for what it keeps in bf16: 32 for element i of all parameters in update
- * `step` (from 1), the same however the elements are cut into calls. `first` is the i of the
- * call's element 0. Block k = i / 64 is made of the Philox counters a = 16 k ... 16 k + 15 (b =
+/* Random bits of an update, for the values that it stores in bf16: 32 bits for element i of all
+ * parameters in update `step` (from 1), independent of how calls split the elements. `first` is the
+ * i of the call's element 0. Block k = i / 64 uses the Philox counters a = 16 k ... 16 k + 15 (b =
  * step, site RNG_ROUND): element i takes word i % 64 / 16 of counter a = 16 k + i % 16. The weight
  * is rounded with the low 16 bits, the second moment with the high 16, the first with the exclusive
  * or of both: any two of the three are independent. */
@@ -239,13 +244,13 @@ struct op_random {
 };
 uint32_t op_random_bits(const struct op_random *r, uint64_t i);
 
-/* Updates of n elements. What is updated is `master`, or `param` where master is NULL; param beside
- * a master receives the new value to nearest. The gradient, master, m and v are real unless their
- * type says DT_BF16. A bf16 that is read again by the next update (master or param, m, v) is
- * rounded at random: to nearest, a change below half a unit in the last place is lost every time,
- * and at beta2 = 0.999 a second moment in bf16 could never fall (docs/ops.md).
- * The gradient used is g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) + 1e-6)), 1 when
- * max_norm <= 0. */
+/* Updates of n elements. The updated weight is `master`, or `param` where master is NULL; with a
+ * master, param receives the new value rounded to nearest. The gradient, master, m and v have the
+ * accumulation type unless their type is DT_BF16. A bf16 value that the next update reads (master
+ * or param, m, v) is rounded stochastically: rounding to nearest would lose every change below half
+ * a unit in the last place, and at beta2 = 0.999 a second moment in bf16 could never decrease
+ * (docs/ops.md). The gradient used is g = grad * clip;  clip = min(1, max_norm / (sqrt(*sumsq) +
+ * 1e-6)), 1 when max_norm <= 0. */
 
 /* AdamW as torch.optim.AdamW (decoupled decay):
  * p -= lr*wd*p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
@@ -256,7 +261,7 @@ struct op_adamw {
     const double *sumsq;
     int64_t n;
     double lr, beta1, beta2, eps, weight_decay, c1, c2, max_norm;
-    enum dtype param_dtype, dtype; /* dtype: real */
+    enum dtype param_dtype, dtype; /* dtype: accumulation type */
     enum dtype grad_dtype, master_dtype, m_dtype, v_dtype;
     struct op_random random;
 };
@@ -270,20 +275,21 @@ struct op_sgd {
     int64_t n;
     double lr, momentum, dampening, weight_decay, max_norm;
     bool nesterov;
-    enum dtype param_dtype, dtype; /* dtype: real */
+    enum dtype param_dtype, dtype; /* dtype: accumulation type */
     enum dtype grad_dtype, master_dtype, m_dtype;
     struct op_random random;
 };
 
-/* Rows that a norm of T tokens normalises, and where row i begins in a strided operand. */
+/* Returns the number of rows that a norm of T tokens normalises; below: the begin of row i in a
+ * strided operand. */
 static inline int64_t norm_rows(int64_t T, int32_t heads) { return heads > 0 ? T * heads : T; }
 static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t stride)
 {
     return heads > 0 ? row / heads * stride + row % heads * H : row * H;
 }
 
-/* The list from which everything about an operation is made: add a line here, its struct above, and
- * its function in each backend. */
+/* The list of operations, which generates everything about them. A new operation adds a line here,
+ * its struct above, and its function in each backend. */
 #define OPS_LIST(X)                                                                                \
     X(embed)                                                                                       \
     X(embed_grad)                                                                                  \
@@ -309,101 +315,102 @@ enum op_id {
 };
 const char *op_name(enum op_id op);
 
-/* Slots of marks: [0, MARK_TIMES) for times, then one for device_upload, then those of passes. */
+/* Slots of marks: [0, MARK_TIMES) for times, then one for device_upload, then the slots of passes.
+ */
 enum { MARK_TIMES = 128, MARK_UPLOAD = MARK_TIMES, MARK_PASSES, DEVICE_MARKS = 256 };
-/* A device with queues has two, which run beside one another. Uploads and marks go to the first,
+/* A device with queues has two, which run concurrently. Uploads and marks go to the first,
  * operations to device.queue. */
 enum device_queue { QUEUE_COMPUTE, QUEUE_COMM, DEVICE_QUEUES };
 
-/* An open device: a backend's table, and its state behind it. */
+/* An open device: the table of its backend, followed by its state. */
 struct device;
 struct ops {
     const char *name;
     void (*close)(struct device *d);
-    /* Device memory, 64-byte aligned; ERR_MEMORY. */
+    /* Allocates device memory, 64-byte aligned; ERR_MEMORY. */
     void *(*alloc)(struct device *d, size_t bytes, struct err *e);
     void (*free)(struct device *d, void *p, size_t bytes);
-    /* Memory of the host that the device copies from and to without a detour, such as pinned
-     * memory, 64-byte aligned and zero; ERR_MEMORY. */
+    /* Allocates host memory that the device copies from and to directly, such as pinned memory,
+     * 64-byte aligned and zeroed; ERR_MEMORY. */
     void *(*host_alloc)(struct device *d, size_t bytes, struct err *e);
     void (*host_free)(struct device *d, void *p, size_t bytes);
-    /* Queues a copy host -> device. src is read when the device gets there and must not change
-     * until then, which `reached` of a later mark tells, or a sync or download. Memory of
-     * host_alloc is copied while the host goes on; for other memory a device may let the host wait.
-     */
+    /* Queues a copy host -> device. The device reads src when it reaches the copy; src must not
+     * change until then. `reached` of a later mark, a sync or a download confirms this. Memory of
+     * host_alloc is copied asynchronously; for other memory a device may block the host. */
     void (*upload)(struct device *d, void *dst, const void *src, size_t n);
     /* Copies device -> host after all earlier operations; returns their first failure. */
     int (*download)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
-    /* As download, but for any thread, beside operations that do not write there, and without
-     * waiting for those that do. NULL: the device has no such copy. */
+    /* Copies as download, but from any thread and without waiting for operations; concurrent
+     * operations must not write the source. NULL: the device has no such copy. */
     int (*peek)(struct device *d, void *dst, const void *src, size_t n, struct err *e);
-    /* A copy host -> device for any thread, beside operations that do not touch dst; src may be
-     * reused on return. NULL: the device has
-     * no such copy, or a queue, of which another thread cannot tell how far it is. */
+    /* Copies host -> device from any thread, concurrently with operations that do not touch dst;
+     * src may be reused on return. NULL: the device has no such copy, or has a queue whose progress
+     * another thread cannot observe. */
     void (*poke)(struct device *d, void *dst, const void *src, size_t n);
     /* Waits for all earlier operations; returns their first failure. */
     int (*sync)(struct device *d, struct err *e);
-    /* Scratch that an operation needs beyond its arguments, in bytes. Pointers in args are not
-     * followed; whether an optional one is NULL counts. What a run needs to be quick is made here
-     * already, if the run's args are the same. */
+    /* Returns the scratch in bytes that an operation needs beyond its arguments. Pointers in args
+     * are not dereferenced; only whether an optional one is NULL matters. It also prepares what a
+     * run with the same args needs to be fast. */
     size_t (*work)(struct device *d, enum op_id op, const void *args);
-    /* Runs, or queues, an operation; args is its struct, copied when queued. A failure is kept and
-     * reported by the next download or sync. */
+    /* Runs or queues an operation; args is its struct, copied when queued. The next download or
+     * sync reports a failure. */
     void (*run)(struct device *d, enum op_id op, const void *args, size_t size);
-    /* The device notes the time at which it gets here, in slot 0 .. DEVICE_MARKS - 1. */
+    /* Records the time at which the device reaches this point, in slot 0 .. DEVICE_MARKS - 1. */
     void (*mark)(struct device *d, int slot);
-    /* Seconds from one mark to another that was set later. Waits until the device has been there;
+    /* Returns the seconds from one mark to a later one. Waits until the device has reached both;
      * failures are kept. */
     double (*between)(struct device *d, int from, int to);
-    /* The host waits until the device has been at the mark that was set last in the slot, if one
-     * was, but not for what was queued after it; failures are kept. */
+    /* Waits until the device has reached the last mark set in the slot, if any, but not for work
+     * queued after it; failures are kept. */
     void (*reached)(struct device *d, int slot);
-    /* The three below are NULL on a device that runs operations when they are called; call is NULL
-     * also where the host cannot take its turn in a queue. */
+    /* The three functions below are NULL on a device that runs operations synchronously; call is
+     * also NULL where the host cannot be a step of a queue. */
     /* Queues fn(arg) for the host. fn may upload and download, which then neither wait nor queue
-     * (so that src may be reused on return),
-     * and does nothing else with the device. arg[size] is copied. */
+     * (so that src may be reused on return), and makes no other use of the device. arg[size] is
+     * copied. */
     void (*call)(struct device *d, enum device_queue q, void (*fn)(void *arg), const void *arg,
                  size_t size);
-    /* Work that q is given from now on begins after all that the other queue has been given. */
+    /* Makes later work of q begin after all work already queued on the other queue. */
     void (*after)(struct device *d, enum device_queue q);
-    /* The host waits for all that q has been given; failures are kept. */
+    /* Waits for all work queued on q; failures are kept. */
     void (*wait)(struct device *d, enum device_queue q);
 };
 /* Scratch of the operations of one queue. */
 struct device_work {
-    void *p; /* device memory, given by the owner of the memory plan */
+    void *p; /* device memory, provided by the owner of the memory plan */
     size_t bytes;
 };
-/* How the output projection runs best. Logits exist for some targets at a time, a chunk; each chunk
- * reads the whole projection, and reads and writes its gradient. */
+/* The best configuration of the output projection. Logits are computed for a chunk of targets at a
+ * time; each chunk reads the whole projection, and reads and writes its gradient. */
 struct device_head {
-    size_t bytes;      /* of a chunk's logits, at most */
-    int64_t most;      /* targets of a chunk, at most */
-    enum dtype logits; /* DT_BF16: in bf16 where that is the type of the computation; else real */
+    size_t bytes;      /* maximum size of a chunk's logits */
+    int64_t most;      /* maximum targets of a chunk */
+    enum dtype logits; /* DT_BF16: bf16 for bf16 computation; else accumulation type */
 };
 struct device {
     const struct ops *ops;
     int threads;
-    enum device_queue queue; /* that operations are given to; any, where there are no queues */
+    enum device_queue queue; /* queue that receives operations; unused without queues */
     struct device_work work[DEVICE_QUEUES];
     struct device_head head;
     bool has_bf16; /* see device_has_bf16 */
 };
 
-/* name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base", "cpu-v3",
- * "cpu-v4" name the instruction set), "ref" (plain C, float), "ref64" (plain C, double), "far" (cpu
- * behind two queues, with memory that is unreadable outside operations and copies; "far-N" draws
- * the queues' speeds from the seed N). threads as opt_threads gives. */
+/* Opens a device. name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base",
+ * "cpu-v3", "cpu-v4" select the instruction set), "ref" (plain C, float), "ref64" (plain C,
+ * double), "far" (cpu behind two queues, with memory that is unreadable outside operations and
+ * copies; "far-N" draws the queues' speeds from the seed N). threads is as returned by opt_threads.
+ */
 struct device *device_open(const char *name, int threads, struct err *e);
-void device_close(struct device *d); /* NULL is fine */
+void device_close(struct device *d); /* accepts NULL */
 static inline const struct device_work *device_work(const struct device *d)
 {
     return &d->work[d->queue];
 }
-/* Copies host -> device and returns when src may be reused: for what is outside a step. */
+/* Copies host -> device and returns when src may be reused; for use outside a step. */
 void device_upload(struct device *d, void *dst, const void *src, size_t n);
-/* True when matrix products of bf16 are at least as fast as of float on this device. */
+/* Returns true when bf16 matrix products are at least as fast as float ones on this device. */
 bool device_has_bf16(const struct device *d);
 
 /* op_<name>(device, &(struct op_<name>){...}) and op_<name>_work(device, &args) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entries of cuBLASLt that our programs use: products in fp32 of bf16 and fp32 matrices. What
- * is not aligned to 16 bytes is refused by the heuristic, and so are types that do not go together.
- */
+/* The cuBLASLt functions that our programs use: products in fp32 of bf16 and fp32 matrices. The
+ * heuristic refuses matrices that are not aligned to 16 bytes and unsupported combinations of
+ * types. */
 #include <cublasLt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct matrix {
 };
 struct preference {
     size_t workspace;
-    uint32_t align[4]; /* of A, B, C, D */
+    uint32_t align[4]; /* layouts of A, B, C, D */
 };
 
 static size_t size_of(cudaDataType_t t) { return t == CUDA_R_16BF ? 2 : 4; }
@@ -122,7 +122,7 @@ static bool suits(const struct matrix *m, uint32_t align)
     return align % ALIGNED == 0 && (size_t)m->ld * size_of(m->type) % ALIGNED == 0;
 }
 
-/* A bias goes into a result of its own type only. */
+/* Returns true if the product is supported; a bias must have the type of the result. */
 static bool possible(const struct product_desc *d, const struct matrix *a, const struct matrix *b,
                      const struct matrix *c, const struct matrix *out)
 {
@@ -187,8 +187,8 @@ static void put(void *p, cudaDataType_t t, size_t i, float v)
     ((uint16_t *)p)[i] = v != v ? 0x7fff : (uint16_t)((b + 0x7fff + (b >> 16 & 1)) >> 16);
 }
 
-/* The host's view of a matrix; ends the run when it leaves its allocation, or holds what was never
- * stored. */
+/* Returns the host view of a matrix; ends the run when the matrix exceeds its allocation or has
+ * uninitialised elements. */
 static void *see(const char *name, const void *p, const struct matrix *m, bool reads)
 {
     const size_t size = size_of(m->type), column = (size_t)m->rows * size;
@@ -215,7 +215,7 @@ static void *see(const char *name, const void *p, const struct matrix *m, bool r
     return host;
 }
 
-/* Rows of op(A), or columns of op(B): each is K adjacent floats. */
+/* Unfolds rows of op(A), or columns of op(B): each is K adjacent floats. */
 static float *unfold(const void *p, const struct matrix *m, bool k_is_rows, size_t count, size_t K)
 {
     float *x = malloc(count * K * sizeof *x);

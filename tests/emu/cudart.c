@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entries of the CUDA runtime that our programs use, beside streams and events. */
+/* The CUDA runtime functions that our programs use, except streams and events. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -109,7 +109,7 @@ cudaError_t cudaFree(void *p)
     return told(rc ? cudaErrorInvalidValue : cudaSuccess);
 }
 
-/* Pinned memory; cudaPointerGetAttributes tells it from other memory of the host. */
+/* Pinned memory; cudaPointerGetAttributes distinguishes it from other host memory. */
 enum { PINNED = 4096 };
 static struct {
     char *at;
@@ -163,7 +163,8 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *a, const void
     return cudaSuccess;
 }
 
-/* Memory of the host that is not pinned is copied before the call returns, as the driver does. */
+/* Returns true for unpinned host memory, which is copied before the call returns, as the driver
+ * does. */
 static bool waits(const void *p) { return !device_owns((uint64_t)(uintptr_t)p) && pin_of(p) < 0; }
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind kind,
                             cudaStream_t s)
@@ -275,7 +276,7 @@ cudaError_t cudaFuncSetAttribute(const void *host, enum cudaFuncAttribute a, int
     return cudaSuccess;
 }
 
-/* <<<...>>> in two steps. */
+/* A <<<...>>> launch has two steps. */
 static __thread struct {
     dim3 grid, block;
     size_t shared;

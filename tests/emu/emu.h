@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An emulator of a CUDA device for tests: it runs the PTX that nvcc put into a library, a warp at a
- * time. What its files share. */
+/* An emulator of a CUDA device for tests: it runs the PTX that nvcc puts into a library, one warp
+ * at a time. This header declares what its files share. */
 #ifndef EMU_H
 #define EMU_H
 
@@ -36,9 +36,9 @@ struct operand {
     uint8_t special, axis;     /* a special register, which mov reads */
     uint32_t slot;             /* in the warp's registers, in bytes */
     struct constant *constant; /* NULL: a register */
-    int64_t offset;            /* of an address: added to the operand */
+    int64_t offset;            /* added to the operand of an address */
 };
-/* The operands of an instruction come in groups: a vector {a, b} is one group, and so is p|q. */
+/* The operands of an instruction form groups: a vector {a, b} is one group, and so is p|q. */
 struct instr;
 struct warp;
 typedef void execute(struct warp *w, const struct instr *i, uint32_t on);
@@ -46,7 +46,7 @@ enum flow { FLOW_NEXT, FLOW_BRANCH, FLOW_EXIT, FLOW_BARRIER };
 enum gather {
     GATHER_NONE,
     GATHER_MASK, /* the lanes of a mask operand execute together */
-    GATHER_ALL   /* all lanes of the warp do */
+    GATHER_ALL   /* all lanes of the warp execute together */
 };
 enum space { SPACE_GENERIC, SPACE_GLOBAL, SPACE_SHARED, SPACE_LOCAL, SPACE_PARAM, SPACE_CONST };
 struct instr {
@@ -55,13 +55,13 @@ struct instr {
     uint8_t first[GROUPS + 1], groups; /* group g is op[first[g]] to op[first[g + 1]] */
     enum flow flow;
     enum gather gather;
-    int mask;       /* of GATHER_MASK: the group that has it */
-    int guard_slot; /* of the guarding predicate; -1: none */
+    int mask;       /* group of the mask for GATHER_MASK */
+    int guard_slot; /* slot of the guarding predicate; -1: none */
     bool guard_not;
-    int target; /* of a branch */
+    int target; /* target of a branch */
     const char *text;
     uint32_t file, line;
-    /* decoded from the opcode's suffixes, as its family wants them */
+    /* decoded from the suffixes of the opcode by its family */
     enum space space;
     struct type {
         char kind; /* 's', 'u', 'b', 'f' */
@@ -79,7 +79,7 @@ struct kernel {
     uint32_t registers;     /* bytes for a warp */
     uint32_t shared, local; /* bytes, static */
     uint32_t params;        /* bytes */
-    int most_shared;        /* dynamic, as set by cudaFuncSetAttribute */
+    int most_shared;        /* dynamic, set by cudaFuncSetAttribute */
     struct param {
         uint32_t offset, size;
     } param[64];
@@ -91,17 +91,17 @@ struct module {
     uint32_t nfiles;
     char *text;
 };
-/* Parses PTX, which must stay; ends the program with a message when it cannot. */
+/* Parses PTX, which must stay allocated; ends the program with a message on an error. */
 struct module *ptx_parse(const char *text);
-/* Fills in run and what belongs to it; an opcode that it does not know fails when it runs. */
+/* Sets run and its data; an unknown opcode fails when it runs. */
 void ptx_decode(struct instr *i);
-/* The suffixes of an opcode, one after the other: true while *p begins with ".word". */
+/* Consumes a suffix of an opcode; returns true while *p begins with ".word". */
 bool ptx_suffix(const char **p, const char *word);
 bool ptx_type(const char **p, struct type *t);
 
 /* ---- execution ---- */
 struct block;
-struct copy; /* a cp.async that has not landed */
+struct copy; /* a pending cp.async */
 struct warp {
     struct block *block;
     const struct kernel *kernel;
@@ -113,13 +113,13 @@ struct warp {
     uint32_t blocked; /* lanes at a barrier */
     int pc[LANES], barrier[LANES];
     struct copy *copies[LANES];
-    int groups[LANES]; /* of cp.async, committed by each lane */
-    uint32_t epoch;    /* rises when the warp synchronises itself */
+    int groups[LANES]; /* cp.async groups that each lane committed */
+    uint32_t epoch;    /* increases when the warp synchronises itself */
 };
 enum { BARRIERS = 16 };
 struct touch {
     uint32_t epoch, warp_epoch;
-    uint16_t thread; /* plus 1; SEVERAL: more than one since */
+    uint16_t thread; /* thread + 1; SEVERAL: more than one since */
 };
 struct launch {
     struct kernel *kernel;
@@ -134,7 +134,7 @@ struct block {
     struct warp *warps;
     int count;
     unsigned char *shared, *shared_known;
-    struct touch *wrote, *read; /* of each GRAIN bytes of shared memory */
+    struct touch *wrote, *read; /* one for each GRAIN bytes of shared memory */
     uint32_t shared_size, epoch;
     struct {
         uint32_t arrived, expected;
@@ -143,20 +143,20 @@ struct block {
     jmp_buf end;
 };
 enum { GRAIN = 1 };
-/* Runs lanes of a warp until they end, wait or meet others, for at most *budget instructions, which
- * it counts down. false: no lane can run. */
+/* Runs lanes of a warp until they end, wait or reconverge, for at most *budget instructions, which
+ * it decrements. Returns false if no lane can run. */
 bool warp_run(struct warp *w, int *budget);
-/* Runs a kernel. 0, or 1 with a message in emu_message. */
+/* Runs a kernel. Returns 0, or 1 with a message in emu_message. */
 int launch_run(struct launch *l);
 uint64_t random_next(uint64_t *state);
 
-/* Ends the block: kernel, source line, block, thread and what is wrong. */
+/* Ends the block and reports kernel, source line, block, thread and the error. */
 _Noreturn void fault(struct warp *w, const struct instr *i, int lane, const char *text, ...)
     __attribute__((format(printf, 4, 5)));
 /* Ends the program. */
 _Noreturn void emu_die(const char *text, ...) __attribute__((format(printf, 1, 2)));
 extern char emu_message[512];
-/* A setting from the environment. */
+/* Returns a setting from the environment. */
 long emu_setting(const char *name, long otherwise);
 
 static inline uint32_t *narrow(struct warp *w, const struct operand *o)
@@ -187,7 +187,7 @@ static inline void lane_put(struct warp *w, const struct operand *o, int lane, u
     else
         narrow(w, o)[lane] = (uint32_t)v;
 }
-/* The lanes where a predicate holds. */
+/* Returns the lanes where a predicate is true. */
 static inline uint32_t predicate(struct warp *w, const struct operand *o)
 {
     const uint32_t p = *narrow(w, o);
@@ -214,27 +214,27 @@ static inline void predicate_put(struct warp *w, const struct operand *o, uint32
 #define WINDOW_LOCAL  0x20000000000ull
 enum { WINDOW_SIZE = 1 << 28 };
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_BOTH };
-/* Where n bytes of a lane's address lie, after all checks. */
+/* Returns the host address of n bytes at a lane's address, after all checks. */
 void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
                 unsigned n, enum access access);
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
-/* A value of the type, extended to 64 bits. */
+/* Returns a value of the type, extended to 64 bits. */
 uint64_t memory_load(const void *p, struct type t);
-/* Takes a suffix that names a space, which goes to i->space, or a cache, scope or order, which
- * change nothing here. */
+/* Consumes a suffix that names a space, which is stored in i->space, or a cache, scope or order,
+ * which have no effect here. */
 bool memory_suffix(const char **p, struct instr *i);
 
 /* Device memory (memory.c). Addresses fault on the host. */
-uint64_t device_alloc(size_t n);   /* 0: there is none */
-int device_free(uint64_t address); /* -1: not such an address */
-/* Where the host sees n bytes at the address; NULL if they are not all in one allocation. */
+uint64_t device_alloc(size_t n);   /* 0: out of memory */
+int device_free(uint64_t address); /* -1: not an allocation */
+/* Returns the host view of n bytes at the address; NULL if they are not all in one allocation. */
 void *device_see(uint64_t address, size_t n);
-/* One byte for each: 1 where something was stored. */
+/* Returns one byte for each byte of memory: 1 if it has been stored to. */
 unsigned char *device_known(uint64_t address);
 bool device_owns(uint64_t address);
 size_t device_used(void);
 
-/* ---- families of opcodes: true if the family has it ---- */
+/* ---- families of opcodes: true if the opcode belongs to the family ---- */
 bool decode_alu(struct instr *i);
 bool decode_float(struct instr *i);
 bool decode_compare(struct instr *i);
@@ -246,7 +246,7 @@ bool decode_warp(struct instr *i);
 bool decode_matrix(struct instr *i);
 bool decode_async(struct instr *i);
 bool decode_flow(struct instr *i);
-/* Lets copies of all groups but the newest `keep` of each lane land. */
+/* Completes copies of all groups but the newest `keep` of each lane. */
 void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bool uncommitted);
 void async_drop(struct warp *w);
 

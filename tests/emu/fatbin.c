@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nvcc's start-up code registers binaries with PTX inside, and kernels by name. EMU_SM=80 or 90
- * chooses the PTX. */
+/* Registration of binaries with PTX, and of kernels by name, by the start-up code of nvcc.
+ * EMU_SM=80 or 90 selects the PTX. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime.h"
 
-/* The layout of nvcc's fat binaries, as found in them. */
+/* The observed layout of the fat binaries of nvcc. */
 struct wrapper {
     int magic, version;
     const unsigned char *data;
@@ -30,7 +30,7 @@ enum { WRAPPER_MAGIC = 0x466243b1, PTX_PART = 1 };
 
 struct binary {
     const char *text;
-    struct module *module; /* parsed when a kernel of it is first asked for */
+    struct module *module; /* parsed when one of its kernels is first requested */
 };
 enum { FUNCTIONS = 8192 };
 static struct function {

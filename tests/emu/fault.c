@@ -33,7 +33,7 @@ uint64_t random_next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* The first fault of a launch is told. */
+/* Records the first fault of a launch. */
 static void note(struct block *b, const struct instr *i, int thread, const char *text)
 {
     const struct module *m = b->launch->kernel->module;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running kernels: warps and blocks take turns in a random order that a seed sets. */
+/* Runs kernels: warps and blocks take turns in a random order set by a seed. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +36,12 @@ static void run_block(struct block *b)
     }
 }
 
-/* The memory of a block is kept by its thread for the next block. The epochs of touches
- * go on, so that those of an earlier block do not count. */
+/* A thread reuses the memory of a block for its next block. The epochs of touches continue, so that
+ * touches of an earlier block are ignored. */
 static __thread struct {
     unsigned char *memory;
     size_t size, used;
-    uint32_t epoch, shared; /* shared: bytes that the touches there are of */
+    uint32_t epoch, shared; /* shared: bytes that the touches cover */
 } pool;
 
 static size_t padded(size_t n) { return (n + 63) & ~(size_t)63; }
@@ -121,7 +121,7 @@ static uint64_t common_factor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* Every block once: steps of a width that has no factor in common with their number meet all. */
+/* Runs every block once: a step that is coprime with the number of blocks visits all. */
 int launch_run(struct launch *l)
 {
     const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Device memory: one range of addresses that fault on the host, and a second view of the same pages
- * that the emulator uses. Fresh memory is all ones, a NaN in every format. */
+ * for the emulator. New memory is all ones, a NaN in every format. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +16,11 @@ static struct {
     size_t end, used;
     struct allocation {
         size_t at, n;
-    } all[MOST]; /* rising */
+    } all[MOST]; /* in rising order */
     int count;
-    unsigned version; /* rises when an allocation ends */
+    unsigned version; /* increases when an allocation ends */
 } memory;
-/* The allocation that this thread looked at last. */
+/* The last allocation that this thread accessed. */
 static __thread struct {
     size_t at, end;
     unsigned version;
@@ -40,8 +40,8 @@ static void open_memory(void)
     close(file);
 }
 
-/* A large allocation is given back to the system and comes back as zeros, for speed: a kernel that
- * reads what was never stored is told anyway. */
+/* Resets memory. A large allocation is returned to the system and becomes zeros, for speed; reads
+ * of uninitialised memory are reported in any case. */
 static void refresh(size_t at, size_t n)
 {
     const size_t page = 4096, begin = (at + page - 1) / page * page, end = (at + n) / page * page;
@@ -56,7 +56,7 @@ static void refresh(size_t at, size_t n)
     memset(memory.known + end, 0, at + n - end);
 }
 
-/* The first hole that is large enough, with room around it. */
+/* Allocates the first hole that is large enough, with guard space around it. */
 uint64_t device_alloc(size_t n)
 {
     const size_t size = (n + ALIGN - 1) / ALIGN * ALIGN + ALIGN;

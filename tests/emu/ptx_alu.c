@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Integer arithmetic, logic, shifts and bit fields. What the manual leaves open is as an H100 does
- * it; see tests/golden/ptx/README.md. */
+/* Integer arithmetic, logic, shifts and bit fields. Behaviour that the manual leaves undefined
+ * follows an H100; see tests/golden/ptx/README.md. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "emu.h"
 
-/* Lanes of 16 bits lie in registers of 32. L: the lane's type in a register; T: the type computed
- * on; R: how registers are found. */
+/* Lanes of 16 bits use registers of 32 bits. L: type of the lane in a register; T: type of the
+ * computation; R: accessor of the registers. */
 #define UNARY(name, R, L, T, expr)                                                                 \
     static void name(struct warp *w, const struct instr *i, uint32_t on)                           \
     {                                                                                              \
@@ -31,7 +31,7 @@
         EACH_LANE(on, const T a = (T)x[l]; const T b = (T)y[l]; const T c = (T)z[l];               \
                   d[l] = (L)(expr););                                                              \
     }
-/* The product of two lanes is twice as wide as they are. */
+/* The product of two lanes is twice as wide as the lanes. */
 #define WIDE(name, L, T, P)                                                                        \
     static void mul_##name(struct warp *w, const struct instr *i, uint32_t on)                     \
     {                                                                                              \
@@ -62,7 +62,7 @@ WIDE(wide_u16, uint32_t, uint16_t, uint32_t)
     BINARY(rem_##t, R, L, T, remain_##t(a, b))                                                     \
     BINARY(min_##t, R, L, T, a < b ? a : b)                                                        \
     BINARY(max_##t, R, L, T, a > b ? a : b)
-/* Division by zero gives all bits. The lowest number over -1 is itself, with remainder 0. */
+/* Division by zero gives all ones. The lowest number over -1 is itself, with remainder 0. */
 #define DIVIDE_SIGNED(t, T, U)                                                                     \
     static inline T divide_##t(T a, T b)                                                           \
     {                                                                                              \
@@ -102,7 +102,7 @@ LOGIC(b16, narrow, uint32_t, uint16_t)
 LOGIC(b32, narrow, uint32_t, uint32_t)
 LOGIC(b64, wide, uint64_t, uint64_t)
 
-/* Amounts beyond the width are the width; they are of 32 bits whatever is shifted. */
+/* Shift amounts beyond the width are clamped to it; amounts have 32 bits for every type. */
 #define SHIFT(name, R, L, T, expr)                                                                 \
     static void name(struct warp *w, const struct instr *i, uint32_t on)                           \
     {                                                                                              \
@@ -136,7 +136,7 @@ TERNARY(shf_r_wrap, narrow, uint32_t, uint32_t, funnel(a, b, c & 31, false))
 TERNARY(shf_l_clamp, narrow, uint32_t, uint32_t, c >= 32 ? a : funnel(a, b, c, true))
 TERNARY(shf_r_clamp, narrow, uint32_t, uint32_t, c >= 32 ? b : funnel(a, b, c, false))
 
-/* Bytes of two words by selector; a selector's bit 3 repeats the byte's sign. */
+/* Selects bytes of two words by selector; bit 3 of a selector repeats the sign of the byte. */
 static inline uint32_t permute(uint32_t a, uint32_t b, uint32_t c)
 {
     const uint64_t both = (uint64_t)b << 32 | a;
@@ -221,7 +221,7 @@ FIELD(s64, wide, uint64_t, 64, true)
 INSERT(b32, narrow, uint32_t, 32)
 INSERT(b64, wide, uint64_t, 64)
 
-/* Any function of three bits, by its table of eight. */
+/* Computes any function of three bits from its table of eight. */
 static void lop3(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint32_t *d = narrow(w, operand(i, 0));
@@ -233,7 +233,7 @@ static void lop3(struct warp *w, const struct instr *i, uint32_t on)
               d[l] = r;);
 }
 
-/* Predicates are bits of lanes. */
+/* Predicates have one bit per lane. */
 #define PREDICATES(name, expr)                                                                     \
     static void name##_pred(struct warp *w, const struct instr *i, uint32_t on)                    \
     {                                                                                              \

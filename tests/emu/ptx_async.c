@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cp.async: a copy lands when its lane waits for it, and not before. */
+/* cp.async: a copy completes only when its lane waits for it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "emu.h"
 
 struct copy {
-    struct copy *next; /* the one before it */
+    struct copy *next; /* the previous copy */
     uint64_t to, from;
     uint32_t n, taken; /* bytes written; bytes read, the others are zero */
     int group;
@@ -27,7 +27,7 @@ static void cp_async(struct warp *w, const struct instr *i, uint32_t on)
                            (uint32_t)lane_get(w, taken, l),
                            w->groups[l]};
         if (taken->predicate)
-            c->taken = predicate(w, taken) >> l & 1 ? 0 : c->n; /* the bytes are ignored */
+            c->taken = predicate(w, taken) >> l & 1 ? 0 : c->n; /* ignore the bytes */
         w->copies[l] = c;
     }
 }

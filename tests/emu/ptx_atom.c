@@ -66,7 +66,7 @@ static uint64_t atom_result(const struct instr *i, uint64_t old, uint64_t x, uin
     return r;
 }
 
-/* Lanes one after the other, in no order that a kernel may count on. */
+/* Runs the lanes one after the other; kernels must not rely on the order. */
 static void atom(struct warp *w, const struct instr *i, uint32_t on)
 {
     const bool returns = i->groups > 0 && i->trans; /* trans: atom, which has a result; else red */
@@ -79,7 +79,7 @@ static void atom(struct warp *w, const struct instr *i, uint32_t on)
         if (!(on >> l & 1)) continue;
         const uint64_t address = memory_address(w, a, l);
         uint64_t old = 0;
-        /* an atomic operation races with none of its kind */
+        /* atomic operations do not race with each other */
         unsigned char *p = memory_at(w, i, l, i->space, address, n,
                                      i->space == SPACE_SHARED ? ACCESS_READ : ACCESS_BOTH);
         memcpy(&old, p, n);

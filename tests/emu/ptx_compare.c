@@ -116,7 +116,7 @@ static void set(struct warp *w, const struct instr *i, uint32_t on)
     const struct operand *d = operand(i, 0);
     const uint32_t r =
         combined(i, compared(w, i, on), i->combine ? predicate(w, operand(i, 3)) : 0);
-    const uint32_t yes = i->from.kind == 'f' ? 0x3f800000 : ~0u; /* from: the result's type here */
+    const uint32_t yes = i->from.kind == 'f' ? 0x3f800000 : ~0u; /* from: type of the result */
     EACH_LANE(on, lane_put(w, d, l, r >> l & 1 ? yes : 0););
 }
 
@@ -135,7 +135,7 @@ static void selp(struct warp *w, const struct instr *i, uint32_t on)
     }
 }
 
-/* slct.TYPE.CTYPE: a where c >= 0, else b. */
+/* Computes slct.TYPE.CTYPE: a where c >= 0, else b. */
 static void slct(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0);
@@ -145,7 +145,7 @@ static void slct(struct warp *w, const struct instr *i, uint32_t on)
               lane_put(w, d, l, lane_get(w, operand(i, first ? 1 : 2), l)););
 }
 
-/* Sign and number of a value: testp. */
+/* Classes of testp. */
 enum { TEST_FINITE, TEST_INFINITE, TEST_NUMBER, TEST_NAN, TEST_NORMAL, TEST_SUBNORMAL };
 static bool tested(int kind, double x, double least)
 {

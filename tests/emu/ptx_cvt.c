@@ -29,7 +29,7 @@ static double expand(const struct format *f, uint32_t bits)
     return bits >> (f->exponent + f->mantissa) ? -v : v;
 }
 
-/* long double holds every integer of 64 bits. */
+/* Rounds x; long double represents every 64-bit integer. */
 static long double round_by(int mode, long double x)
 {
     switch (mode) {
@@ -93,7 +93,7 @@ static int fe_of(int mode)
                           : FE_TONEAREST;
 }
 
-/* Rounding to nearest is what the host does anyway. */
+/* Sets the rounding mode; nearest is the default of the host. */
 static void round_as(int mode)
 {
     if (fe_of(mode) != FE_TONEAREST) fesetround(fe_of(mode));
@@ -116,7 +116,7 @@ static uint32_t float_bits(double x, int mode, bool ftz)
     return b;
 }
 
-/* From double, a NaN keeps its sign and the upper bits of its payload. */
+/* Narrows a NaN from double; it keeps its sign and the upper bits of its payload. */
 static uint64_t narrow_nan(const struct format *f, uint64_t raw)
 {
     const uint64_t all = ((1ull << f->exponent) - 1) << f->mantissa;
@@ -124,7 +124,7 @@ static uint64_t narrow_nan(const struct format *f, uint64_t raw)
     return raw >> 63 << (f->exponent + f->mantissa) | all | payload;
 }
 
-/* To double, it keeps all of it. */
+/* Widens a NaN to double; it keeps its whole payload. */
 static uint64_t widen_nan(struct type from, uint64_t raw)
 {
     const int mantissa = from.bits == 64 ? 52 : from.bits == 32 ? 23 : from.kind == 'h' ? 7 : 10;
@@ -190,7 +190,7 @@ static uint64_t clamped(const struct instr *i, uint64_t v)
 
 static bool is_real(struct type t) { return t.kind == 'f' || t.kind == 'h'; }
 
-/* A signed result narrower than the register is extended to it. */
+/* Extends a signed result to the width of the register. */
 static uint64_t converted(const struct instr *i, uint64_t raw)
 {
     if (is_real(i->from)) {
@@ -229,7 +229,7 @@ static void cvt(struct warp *w, const struct instr *i, uint32_t on)
     EACH_LANE(on, const uint64_t v = converted(i, lane_get(w, x, l)); lane_put(w, d, l, v););
 }
 
-/* The common cases, which vectorise. */
+/* Common cases that the compiler vectorises. */
 static void cvt_wide_s32(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint64_t *d = wide(w, operand(i, 0));
@@ -249,7 +249,7 @@ static void cvt_narrow_64(struct warp *w, const struct instr *i, uint32_t on)
     EACH_LANE(on, d[l] = (uint32_t)x[l];);
 }
 
-/* Two values into the halves of a word: the first is the high one. */
+/* Converts two values into the halves of a word; the first is the high half. */
 static void cvt_pair(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint32_t *d = narrow(w, operand(i, 0));

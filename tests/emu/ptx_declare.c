@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Declarations of PTX: registers, variables, places in the source. */
+/* Declarations of PTX: registers, variables, source locations. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ void parse_registers(struct parser *p)
     parse_need(p, ';');
 }
 
-/* .align 4 .b8 name[128]: its name, and the bytes and alignment that it needs; false: name[]. */
+/* Parses .align 4 .b8 name[128] into the name, the bytes and the alignment; returns false for
+ * name[]. */
 bool parse_variable(struct parser *p, char *name, size_t size, uint32_t *bytes, uint32_t *align,
                     uint32_t *each)
 {
@@ -76,7 +77,7 @@ void parse_block_variable(struct parser *p, enum symbol_kind kind, uint32_t *siz
     parse_need(p, ';');
 }
 
-/* A number, or the address of a variable; that of a function is 0. */
+/* Returns a number, or the address of a variable; the address of a function is 0. */
 static uint64_t first_value(struct parser *p)
 {
     char name[256];
@@ -91,7 +92,7 @@ static uint64_t first_value(struct parser *p)
     return s ? s->value : 0;
 }
 
-/* A variable of the module: zero, or with its first values. */
+/* Parses a variable of the module, zeroed or with initial values. */
 void parse_global_variable(struct parser *p)
 {
     char name[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opcodes: the family that executes each, and the suffixes that all families read. */
+/* Opcodes: the family that executes each opcode, and the suffixes that all families share. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arithmetic of f32 and f64, and the approximations, which are the host's exact functions here. */
+/* Arithmetic of f32 and f64; approximations use the exact functions of the host. */
 #include <fenv.h>
 #include <math.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static inline uint64_t bits_of_f64(double x)
     memcpy(&b, &x, sizeof b);
     return b;
 }
-/* The sign of a NaN stays, even where it is negated. */
+/* Quiets a NaN and keeps its sign, even when negated. */
 static inline double quiet(double x) { return f64_of(bits_of_f64(x) | 1ull << 51); }
 static inline float flushed(float x, bool ftz)
 {
@@ -46,13 +46,13 @@ static void set_rounding(int mode)
     fesetround(modes[mode]);
 }
 
-/* With .ftz a result is flushed that is below 2^-126 before it is rounded. */
+/* Finishes a result; with .ftz it flushes a result that is below 2^-126 before rounding. */
 static inline float finish(const struct instr *i, float x, double exact)
 {
     const bool tiny = i->ftz && fabsf(x) == 0x1p-126f && fabs(exact) < 0x1p-126;
     return saturated(flushed(tiny ? copysignf(0, x) : x, i->ftz), i->sat);
 }
-/* exact: the result before it is rounded, where a double holds it; else r. */
+/* exact: the result before rounding, where a double holds it; else r. */
 #define F32(name, arity, expr)                                                                     \
     F32_ANY(name, arity, expr, r)                                                                  \
     F32_PLAIN(name, arity, expr)
@@ -70,7 +70,7 @@ static inline float finish(const struct instr *i, float x, double exact)
                   const volatile float r = expr; d[l] = bits_of(finish(i, r, exact)););            \
         if (i->mode) set_rounding(ROUND_NEAREST);                                                  \
     }
-/* The common case: to nearest, subnormals kept. */
+/* The common case: round to nearest, keep subnormals. */
 #define F32_PLAIN(name, arity, expr)                                                               \
     static void name##_f32_plain(struct warp *w, const struct instr *i, uint32_t on)               \
     {                                                                                              \
@@ -98,7 +98,7 @@ F32(sub, 2, a - b)
 F32_ANY(mul, 2, a *b, (double)a *b)
 F32_PLAIN(mul, 2, a *b)
 F32(div, 2, a / b)
-/* Divisors above 2^126 give 0, or NaN for infinity, as on a device. */
+/* Divides; divisors above 2^126 give 0, or NaN for infinity, as on a device. */
 static inline float near_quotient(float a, float b)
 {
     if (!(fabsf(b) > 0x1p126f) || isinf(b)) return a / b;
@@ -120,7 +120,7 @@ F64(sqrt, 1, sqrt(a))
 F64(neg, 1, a != a ? quiet(a) : -a)
 F64(abs, 1, a != a ? quiet(a) : fabs(a))
 
-/* The lesser, -0 before +0; a NaN loses against a number. */
+/* Returns the minimum; -0 is less than +0, and a number is preferred to a NaN. */
 static inline float least(float a, float b)
 {
     return a != a ? b : b != b ? a : a < b || (a == b && signbit(a)) ? a : b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads and stores, with the checks of every access: bounds, alignment, reads of
- * what was never stored, and races in shared memory. */
+/* Loads and stores, with checks of every access: bounds, alignment, reads of uninitialised memory,
+ * and races in shared memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +14,8 @@ static bool checks(void)
 }
 
 /* ---- races ---- */
-/* Two threads touch the same bytes between barriers, and one of them writes. The lanes of a warp
- * are ordered by what synchronises the warp, and an instruction of its own is no race. */
+/* Returns true for a race: two threads access the same bytes between barriers, and one writes.
+ * Synchronisation of a warp orders its lanes; one instruction does not race with itself. */
 static bool conflicts(const struct warp *w, const struct touch *t, int lane)
 {
     const unsigned me = (unsigned)(w->index * LANES + lane) + 1;
@@ -32,7 +32,7 @@ static void touch(const struct warp *w, struct touch *t, int lane)
     *t = (struct touch){w->block->epoch, w->epoch, others ? SEVERAL : me};
 }
 
-/* The instruction's own lanes are let through: their order is the lanes'. */
+/* Checks for a race; lanes of one instruction are exempt, because they run in lane order. */
 static void check_race(struct warp *w, const struct instr *i, int lane, uint32_t at, unsigned n,
                        enum access access)
 {
@@ -58,7 +58,7 @@ static void check_race(struct warp *w, const struct instr *i, int lane, uint32_t
 }
 
 /* ---- spaces ---- */
-/* True if n bytes, a power of 2, were all stored. */
+/* Returns true if n bytes, a power of 2, were all stored. */
 static inline bool all_known(const unsigned char *known, unsigned n)
 {
     uint64_t a = 0x0101010101010101ull, b = a;
@@ -141,7 +141,7 @@ void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, u
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
 {
     const uint64_t a = lane_get(w, o, lane) + (uint64_t)o->offset;
-    return o->wide ? a : (uint32_t)a; /* 32 bits are an address of shared memory, and wrap */
+    return o->wide ? a : (uint32_t)a; /* a 32-bit address is in shared memory and wraps around */
 }
 
 /* ---- loads and stores ---- */
@@ -156,8 +156,8 @@ uint64_t memory_load(const void *p, struct type t)
     return v;
 }
 
-/* The common case at once: aligned device addresses of one allocation. Fills where the lanes' bytes
- * lie; false: each access is to be checked by itself, and may be a fault. */
+/* Handles the common case at once: aligned device addresses of one allocation. Fills the host
+ * addresses of the lanes; returns false if each access needs its own check. */
 static bool all_lanes(struct warp *w, const struct instr *i, const struct operand *a, uint32_t on,
                       unsigned n, enum access access, unsigned char *at[LANES])
 {
@@ -199,7 +199,7 @@ static void ld(struct warp *w, const struct instr *i, uint32_t on)
                       lane_put(w, d + k, l, memory_load(at[l] + k * each, i->type)););
 }
 
-/* A parameter at a constant place is the same in all lanes. */
+/* Loads a parameter; one at a constant offset is equal in all lanes. */
 static void ld_param(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0), *a = operand(i, 1);
@@ -240,7 +240,7 @@ static bool space_of(const char **p, struct instr *i)
     return false;
 }
 
-/* Words that do not change what a load or store does here. */
+/* Consumes suffixes that do not affect a load or store here. */
 static bool cache_word(const char **p)
 {
     static const char *const all[] = {"nc",

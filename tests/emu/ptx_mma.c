@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of matrices by a warp, and what moves their fragments. Layouts are those of the PTX
- * manual, "Matrix fragments for mma". */
+/* Matrix products by a warp, and moves of their fragments. Layouts are those of the PTX manual,
+ * "Matrix fragments for mma". */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +23,8 @@ static float element(int type, uint32_t bits)
     return v;
 }
 
-/* Register r of a lane's fragment of A [16, K] or B [K, 8] holds `packed` neighbours along K. */
+/* Locates register r of a lane's fragment of A [16, K] or B [K, 8], which has `packed` neighbours
+ * along K. */
 static void place_a(int lane, int r, int packed, int *row, int *k)
 {
     *row = lane / 4 + (r & 1 ? 8 : 0);
@@ -64,8 +65,8 @@ static void gather_b(struct warp *w, const struct instr *i, float b[16][8])
     }
 }
 
-/* d[16, 8] = a b + c, in fp32. Lane l has rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next.
- */
+/* Computes d[16, 8] = a b + c in fp32. Lane l has rows l / 4 and l / 4 + 8, columns 2 (l % 4) and
+ * the next. */
 static void mma(struct warp *w, const struct instr *i, uint32_t on)
 {
     float a[16][16], b[16][8], c[16][8];
@@ -92,7 +93,7 @@ static void mma(struct warp *w, const struct instr *i, uint32_t on)
 }
 
 /* ---- matrices of 8 x 8 elements of 16 bits in shared memory ---- */
-/* Lanes 8 m to 8 m + 7 give the addresses of the rows of matrix m. */
+/* Loads matrices; lanes 8 m to 8 m + 7 provide the addresses of the rows of matrix m. */
 static void ldmatrix(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint16_t m[4][8][8];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moves between registers, packed and unpacked ones, special registers, and address windows. */
+/* Moves between registers, packing and unpacking, special registers, and address windows. */
 #include <string.h>
 
 #include "emu.h"
@@ -68,7 +68,7 @@ static void mov_predicate(struct warp *w, const struct instr *i, uint32_t on)
     const uint32_t v = x->constant ? (x->constant->narrow[0] ? ~0u : 0) : predicate(w, x);
     predicate_put(w, operand(i, 0), on, v);
 }
-/* d = {a, b, ...}, the first in the low bits; and back. */
+/* Packs d = {a, b, ...}, the first in the low bits, or unpacks. */
 static void mov_pack(struct warp *w, const struct instr *i, uint32_t on)
 {
     const int n = group_size(i, 1), bits = i->type.bits / n;
@@ -89,11 +89,11 @@ static uint64_t window(enum space s)
 {
     return s == SPACE_SHARED ? WINDOW_SHARED : s == SPACE_LOCAL ? WINDOW_LOCAL : 0;
 }
-/* From a generic address into a space, and back: mode 1. */
+/* Converts an address in a space to a generic one; mode 1 converts back. */
 static void cvta(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0), *x = operand(i, 1);
-    /* addresses of local memory are generic ones everywhere */
+    /* addresses of local memory are always generic */
     const uint64_t base = i->space == SPACE_LOCAL ? 0 : window(i->space);
     EACH_LANE(on, const uint64_t v = lane_get(w, x, l) + (uint64_t)x->offset;
               lane_put(w, d, l, i->mode ? v - base : v + base););

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PTX text into kernels: the module, its kernels and their bodies. Each instruction has the place
- * in the source that -lineinfo gives. */
+/* Parses PTX text: the module, its kernels and their bodies. Each instruction has the source
+ * location that -lineinfo provides. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +98,7 @@ static void settle(struct parser *p)
         struct fixup *f = &p->fixups[i];
         if (f->label && p->kernel->code[f->instr].flow == FLOW_BRANCH)
             emu_die("PTX: %s: no label %s", p->kernel->name, f->label);
-        free(f->label); /* what else has an unknown name fails when it runs */
+        free(f->label); /* any other unknown name fails when it runs */
         if (f->label) continue;
         for (int l = 0; l < LANES; l++)
             f->constant->wide[l] = f->constant->narrow[l] = parse_aligned(p->kernel->shared, 16);
@@ -118,7 +118,7 @@ static void entry(struct parser *p)
     p->module->kernels = k;
     p->kernel = k;
     parameters(p);
-    for (parse_skip(p); *p->at != '{'; parse_skip(p)) { /* .maxntid 256 and the like */
+    for (parse_skip(p); *p->at != '{'; parse_skip(p)) { /* skips .maxntid etc. */
         if (!*p->at) parse_fail(p, "a kernel without a body");
         p->at++;
     }
@@ -127,7 +127,7 @@ static void entry(struct parser *p)
     symbol_forget(p, symbols);
 }
 
-/* Functions are not emulated, nor is the instruction that calls them. */
+/* Skips a function; functions and calls are not emulated. */
 static void skip_function(struct parser *p)
 {
     p->at += strcspn(p->at, "{;");
@@ -181,7 +181,7 @@ static void top_level(struct parser *p)
     }
 }
 
-/* Names of files come at the end of the text, so they are read first. */
+/* Reads the names of source files first, because they are at the end of the text. */
 static void source_files(struct parser *p)
 {
     const char *begin = p->at;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a warp. The lanes with the lowest place in the code run together, so that lanes which
- * went apart meet again. */
+/* Runs a warp. The lanes with the lowest program counter run together, so that diverged lanes
+ * reconverge. */
 #include <string.h>
 
 #include "emu.h"
@@ -50,7 +50,8 @@ static void release(struct block *b, int id)
     }
 }
 
-/* All threads that have not ended, or as many as the instruction says. */
+/* Releases barriers that all live threads, or as many as the instruction specifies, have reached.
+ */
 static void settle_barriers(struct block *b)
 {
     for (int id = 0; id < BARRIERS; id++) {
@@ -76,7 +77,7 @@ static void arrive(struct warp *w, const struct instr *i, uint32_t on)
 }
 
 /* ---- a warp ---- */
-/* The lanes that an instruction needs beside those that are there; 0: none. */
+/* Returns the lanes that an instruction needs in addition to those present; 0: none. */
 static uint32_t missing(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint32_t need = w->threads;
@@ -90,12 +91,12 @@ static uint32_t missing(struct warp *w, const struct instr *i, uint32_t on)
     return need & ~on;
 }
 
-/* Runs lanes until they end, wait or meet others; false: no lane can run. */
+/* Runs lanes until they end, wait or reconverge; returns false if no lane can run. */
 bool warp_run(struct warp *w, int *budget)
 {
     const struct instr *code = w->kernel->code;
     uint32_t ready = w->live & ~w->parked & ~w->blocked, on = 0;
-    bool alone = false; /* no other lane can come to where these are parked */
+    bool alone = false; /* no other lane can reach the parked lanes */
     if (!ready && w->parked) {
         ready = w->parked;
         w->parked = 0;

@@ -15,7 +15,7 @@ struct symbol *symbol_add(struct parser *p, const char *name, enum symbol_kind k
     return s;
 }
 
-/* Registers %r<n> are one symbol; the digits behind a name choose one of them. */
+/* Finds a symbol. Registers %r<n> are one symbol; the digits after the name select a member. */
 struct symbol *symbol_find(struct parser *p, const char *name, unsigned *member)
 {
     size_t stem = strlen(name);
@@ -102,7 +102,7 @@ static void named(struct parser *p, const char *name, struct operand *o)
     }
     if (name[0] == '%' && special(name, o)) return;
     struct symbol *s = symbol_find(p, name, &member);
-    if (!s) { /* a label that comes later */
+    if (!s) { /* a label defined later */
         note_fixup(p, p->kernel->count, NULL, name);
         return;
     }
@@ -152,7 +152,7 @@ static struct operand *add_operand(struct instr *i, int *n)
     return &i->op[(*n)++];
 }
 
-/* {a, b}, [a+8] or [a, b], p|q, or one operand. */
+/* Parses {a, b}, [a+8] or [a, b], p|q, or one operand. */
 static void operand_group(struct parser *p, struct instr *i, int *n)
 {
     const bool braces = parse_take(p, '{'), brackets = !braces && parse_take(p, '['),

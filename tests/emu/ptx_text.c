@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text of PTX under a cursor: words, numbers, comments. */
+/* A cursor over PTX text: words, numbers, comments. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '%' || c == '.';
 }
 
-/* Copies the next word; empty where there is none. */
+/* Copies the next word; empty if there is none. */
 char *parse_word(struct parser *p, char *out, size_t size)
 {
     size_t n = 0;
@@ -92,7 +92,7 @@ uint64_t parse_number(struct parser *p)
     else
         v = strtoull(p->at, &end, 0);
     if (end == p->at) parse_fail(p, "a number is missing");
-    if (*end == '.') { /* 1.0: a real number is one of 32 bits */
+    if (*end == '.') { /* 1.0: a real number has 32 bits */
         const float real = strtof(p->at, &end);
         uint32_t bits;
         memcpy(&bits, &real, sizeof bits);

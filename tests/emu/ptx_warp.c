@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exchanges among the lanes of a warp. The lanes that a mask names execute together; see ptx_run.c.
- */
+/* Exchanges among the lanes of a warp. The lanes of a mask execute together; see ptx_run.c. */
 #include <string.h>
 
 #include "emu.h"
 
 enum { SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_BUTTERFLY, SHUFFLE_INDEX };
 
-/* d|p, a, b, c, mask: b is the lane or distance, c has the segment's mask and clamp. */
+/* Operands d|p, a, b, c, mask: b is the lane or distance, c has the segment mask and clamp. */
 static void shfl(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0);
@@ -75,7 +74,8 @@ static void redux(struct warp *w, const struct instr *i, uint32_t on)
     w->epoch++;
 }
 
-/* match.any: the lanes with an equal value; match.all: all lanes, if they have one value. */
+/* match.any: returns the lanes with an equal value; match.all: all lanes, if their values are
+ * equal. */
 static void match(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0), *x = operand(i, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the emulated CUDA runtime: kernels by their host functions, and streams of work. */
+/* Internals of the emulated CUDA runtime: kernels by their host functions, and streams of work. */
 #ifndef EMU_RUNTIME_H
 #define EMU_RUNTIME_H
 
@@ -8,9 +8,9 @@
 
 #include "emu.h"
 
-/* One lock for the whole runtime; held by every entry. */
+/* One lock for the whole runtime; every entry point holds it. */
 extern pthread_mutex_t runtime_lock;
-/* A failure stays, as on a device, until the process ends. */
+/* Returns the failure, which persists until the process ends, as on a device. */
 cudaError_t runtime_error(void);
 cudaError_t runtime_fail(cudaError_t e);
 
@@ -28,13 +28,13 @@ struct work {
     size_t n;
     int value;
     cudaEvent_t event;
-    uint64_t version; /* of the event, that it makes or waits for */
+    uint64_t version; /* version of the event that this work records or waits for */
     void (*call)(void *arg);
     void *arg;
 };
 /* Appends a copy of the work to a stream; NULL: the default stream. */
 cudaError_t stream_add(cudaStream_t s, const struct work *w);
-/* Runs work, of streams taken at random, until this one is empty; NULL: until all are. */
+/* Runs work of randomly chosen streams until this one is empty; NULL: until all are. */
 cudaError_t stream_drain(cudaStream_t s);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams and events. Work begins only when somebody waits for it: of the streams that may go on
- * one is taken at random, so a missing wait between streams shows. Copies read their source then.
- */
+/* Streams and events. Work begins only when the host waits for it. A random stream among the ready
+ * ones runs next, so that a missing wait between streams shows. Copies read their source at that
+ * time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ struct CUstream_st {
     struct CUstream_st *next;
 };
 struct CUevent_st {
-    uint64_t recorded, done; /* versions: asked for, reached */
+    uint64_t recorded, done; /* versions: requested, reached */
     double at;               /* seconds */
 };
 static struct CUstream_st default_stream, *streams = &default_stream;
@@ -48,7 +48,7 @@ cudaError_t stream_add(cudaStream_t s, const struct work *w)
 }
 
 /* ---- one piece of work ---- */
-/* Both sides of a copy as the emulator sees them; NULL: not memory that it may use. */
+/* Returns the emulator's view of one side of a copy; NULL: inaccessible memory. */
 static void *side(const void *p, size_t n)
 {
     const uint64_t address = (uint64_t)(uintptr_t)p;
@@ -86,7 +86,7 @@ static cudaError_t set(const struct work *w)
     return cudaSuccess;
 }
 
-/* EMU_TRACE=1 tells of each launch and its seconds. */
+/* Runs a launch; EMU_TRACE=1 prints each launch and its seconds. */
 static cudaError_t launch(struct launch *l)
 {
     const double start = now();
@@ -241,7 +241,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
            while (e->done < e->recorded) go_on(); cudaError_t rc = runtime_error(););
     return rc;
 }
-/* An event that is looked at may be reached by then, or not. */
+/* Queries an event; a query may run pending work first, or not. */
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
     LOCKED(if (!seed) seed = (uint64_t)emu_setting("EMU_SEED", 1);

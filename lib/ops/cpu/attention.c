@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Causal attention within documents. A task is one document and one kv head with the heads that
- * share it, or one of these heads where the document is long; tasks run on any thread, and what
- * they add up meets in the order of the heads. Scores and probabilities live
- * in scratch a strip at a time. With AVX512_BF16, bf16 operands are multiplied as they are and
- * probabilities are rounded to bf16; else everything is fp32. */
+/* Causal attention within documents. A task is one document and one kv head with all heads that
+ * share it, or with one of these heads where the document is long. Tasks run on any thread; their
+ * results are added in the order of the heads. Scores and probabilities stay in scratch, one strip
+ * at a time. With AVX512_BF16, bf16 operands are multiplied directly and probabilities are rounded
+ * to bf16; otherwise all arithmetic is fp32. */
 #include "ops/cpu/attention.h"
 
 #include <omp.h>
@@ -54,8 +54,8 @@ static bool is_long(const struct op_attention *a, const struct task *t)
     return a->heads > a->kv_heads && t->nq >= LONG && t->nk >= LONG;
 }
 
-/* Head index % heads of document index / heads: alone in a long document; else the first of a kv
- * head stands for all, and the others have nothing to do (h0 == h1). */
+/* Returns the task of head index % heads of document index / heads. In a long document each head is
+ * a task; otherwise the first head of a kv head covers all, and the others are empty (h0 == h1). */
 static struct task task_of(const struct op_attention *a, int64_t index)
 {
     const int64_t doc = index / a->heads, h = index % a->heads, group = a->heads / a->kv_heads;
@@ -73,7 +73,7 @@ static struct task task_of(const struct op_attention *a, int64_t index)
     return t;
 }
 
-/* Without the keys before the window of its first query: what a forward pass reads. */
+/* Returns the task without the keys before the window of its first query, for the forward pass. */
 static struct task task_seen(const struct op_attention *a, int64_t index)
 {
     struct task t = task_of(a, index);
@@ -84,7 +84,7 @@ static struct task task_seen(const struct op_attention *a, int64_t index)
     return t;
 }
 
-/* Zeroes `heads` heads of the rows of x that lie in no document. */
+/* Zeroes `heads` heads of the rows of x outside all documents. */
 static void clear_rest(void *x, const struct op_attention *a, const int32_t *cu, int64_t rows,
                        int64_t stride, int64_t heads)
 {

@@ -7,26 +7,27 @@
 #include "ops/cpu/transpose.h"
 
 enum {
-    KEYS = 256,   /* keys whose scores are held at a time: a strip of them stays in L1 */
-    ROWS = 48,    /* queries that the backward takes together; a multiple of GROUP and of VL */
-    ROWS_LD = 64, /* room for them in whole vectors of pairs */
-    PAD = 64,     /* keys of a document are padded to this, channels to 32 */
+    KEYS = 256,   /* keys of a strip of scores, which stays in L1 */
+    ROWS = 48,    /* queries of a backward tile; a multiple of GROUP and of VL */
+    ROWS_LD = 64, /* ROWS padded to whole vectors of pairs */
+    PAD = 64,     /* keys of a document are padded to PAD, channels to WIDE */
     WIDE = 32,
-    LONG = 512, /* tokens from which on each head of a document is a task of its own */
+    LONG = 512, /* tokens from which each head of a document is a separate task */
 };
 #define LOG2E 1.4426950408889634
 #define LN2   0.6931471805599453
 
-/* The work of a task: heads of one kv head on one document: all of them, or of a long one one. */
+/* The work of a task: one document and one kv head, with all of its heads or, in a long document,
+ * one. */
 struct task {
     const struct op_attention *a;
     int64_t q0, nq, k0, nk; /* its rows of q and of k */
     int64_t g, h0, h1;      /* kv head, and heads [h0, h1) */
-    bool alone;             /* one head of several that share dK and dV */
-    int64_t dim, width;     /* channels, and padded */
+    bool alone;             /* one of several heads that share dK and dV */
+    int64_t dim, width;     /* channels, and padded channels */
 };
 
-/* The keys [*from, *to) of the document that its query i sees; from <= to. */
+/* Computes the keys [*from, *to) of the document that its query i sees; from <= to. */
 INLINE void visible(const struct task *s, int64_t i, int64_t *from, int64_t *to)
 {
     int64_t end = s->nk - s->nq + i + 1, begin = s->a->window > 0 ? end - s->a->window : 0;
@@ -34,7 +35,7 @@ INLINE void visible(const struct task *s, int64_t i, int64_t *from, int64_t *to)
     *to = end > *from ? end : *from;
 }
 
-/* x where lane's key lies in [from, to), else `other`; v counts vectors */
+/* Returns x where the lane's key lies in [from, to), else `other`; v counts vectors. */
 INLINE vf only(vf x, int64_t v, int64_t from, int64_t to, float other)
 {
     if (v * VL >= from && (v + 1) * VL <= to) return x;
@@ -42,7 +43,7 @@ INLINE vf only(vf x, int64_t v, int64_t from, int64_t to, float other)
     return v_select((key >= (int32_t)from) & (key < (int32_t)to), x, v_set(other));
 }
 
-/* Carves scratch: with base NULL it only counts. */
+/* Allocates pieces of scratch; with base NULL it only counts. */
 struct carve {
     char *base;
     size_t at;
@@ -50,7 +51,7 @@ struct carve {
 INLINE void *carve(struct carve *c, int64_t n, size_t size)
 {
     size_t at = c->at;
-    c->at += ((size_t)n * size + 63) / 64 * 64 + 64; /* an odd line apart: no aliasing of sets */
+    c->at += ((size_t)n * size + 63) / 64 * 64 + 64; /* an odd line prevents set aliasing */
     return c->base ? c->base + at : NULL;
 }
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention backward: for ROWS queries and KEYS keys at a time the probabilities are made again,
+/* Attention backward: for ROWS queries and KEYS keys at a time it recomputes the probabilities,
  * then dS = scale P (dO V^T - D),  dQ += dS K,  dK^T += Q^T dS,  dV^T += dO^T P,  D = rowsum(dO O).
- * Included once for each kind of element: see tile.h. */
+ * Included once for each element type: see tile.h. */
 
 struct T(backward) {
     ELT *rows, *k, *v, *kc;     /* keys of the document */
-    ELT *q, *dout, *qt, *doutt; /* ROWS queries, and transposed */
+    ELT *q, *dout, *qt, *doutt; /* ROWS queries, and their transposes */
     ELT *ds, *dsp, *pp;         /* [ROWS, KEYS]: dS by rows; dS and P paired along the queries */
     float *s, *dp;              /* strips */
     float *dq, *dkt, *dvt, *mean, *lse;
-    int64_t ld; /* of dkt and dvt [width (padded to GROUP), keys] */
+    int64_t ld; /* leading dimension of dkt and dvt [width (padded to GROUP), keys] */
 };
 
-/* The keys and values of a document as the products want them: K^T and V^T, and K by rows. */
+/* The keys and values of a document in the layouts of the products: K^T and V^T, and K by rows. */
 struct T(keys) {
     struct T(paired) k, v, kc;
 };
@@ -36,14 +36,14 @@ static struct T(backward) T(backward_scratch)(struct carve *c, int64_t max_len, 
     return b;
 }
 
-/* y [width, ROWS_LD] = x [ROWS, width]^T, through pairs of rows; tmp: [ROWS_LD, width]. */
+/* Transposes x [ROWS, width] to y [width, ROWS_LD] by pairs of rows; tmp: [ROWS_LD, width]. */
 static void T(transpose_queries)(ELT *y, const ELT *x, ELT *tmp, int64_t width)
 {
     struct T(paired) p = T(pair_columns)(tmp, x, ROWS, width);
     transpose((uint32_t *)y, ROWS_LD / PAIR, (const uint32_t *)p.p, width, ROWS / PAIR, width);
 }
 
-/* ROWS queries of head h from i0 on, and what of them each row needs. */
+/* Loads ROWS queries of head h from i0 on, and the lse and D of each row. */
 static void T(load_queries)(const struct op_attention_grad *g, const struct task *t,
                             struct T(backward) * b, int64_t h, int64_t i0, int64_t n)
 {
@@ -61,13 +61,13 @@ static void T(load_queries)(const struct op_attention_grad *g, const struct task
             sum = v_fma(v_get(g->dout, at + r * a->o_stride + i, a->dtype, t->dim - i),
                         v_get(g->o, at + r * a->o_stride + i, a->dtype, t->dim - i), sum);
         b->mean[r] = v_sum(sum);
-        /* a row that is not there, or sees no key, must give P = 0 */
+        /* a row that does not exist or sees no key must give P = 0 */
         float lse = r < n ? ((const float *)g->lse)[h * a->Tq + row0 + r] : -INFINITY;
         b->lse[r] = lse > -INFINITY ? lse * (float)LOG2E : INFINITY;
     }
 }
 
-/* P and dS of two neighbouring queries r and r + 1 from their strips of scores. */
+/* Computes P and dS of two adjacent queries r and r + 1 from their strips of scores. */
 INLINE void T(pair_grad)(const struct task *t, struct T(backward) * b, int64_t r, int64_t i,
                          int64_t key, int64_t v0, int64_t v1)
 {
@@ -100,8 +100,8 @@ INLINE void T(pair_grad)(const struct task *t, struct T(backward) * b, int64_t r
     }
 }
 
-/* Vectors [v0, v1) of the tile's P and dS = 0 for GROUP rows: keys that they do not see, and others
- * do. */
+/* Zeroes vectors [v0, v1) of the tile's P and dS for GROUP rows: keys that other rows see, but not
+ * these. */
 static void T(clear)(struct T(backward) * b, int64_t r, int64_t v0, int64_t v1)
 {
     if (v0 >= v1) return;
@@ -113,8 +113,8 @@ static void T(clear)(struct T(backward) * b, int64_t r, int64_t v0, int64_t v1)
     }
 }
 
-/* The keys of vectors [v0, v1) from `key` on, of which a group of queries from r on (of n that are
- * there) sees some of [*g0, *g1) only. */
+/* Computes the vectors [*g0, *g1) of the keys of vectors [v0, v1) from `key` on that a group of
+ * queries from r on (of n existing ones) sees. */
 INLINE void T(seen)(const struct task *t, int64_t i0, int64_t r, int64_t n, int64_t key, int64_t v0,
                     int64_t v1, int64_t *g0, int64_t *g1)
 {
@@ -129,7 +129,7 @@ INLINE void T(seen)(const struct task *t, int64_t i0, int64_t r, int64_t n, int6
     *g1 = *g1 < *g0 ? *g0 : cpu_min(*g1, v1);
 }
 
-/* P and dS of n queries and the keys of vectors [v0, v1) from `key` on, and what they add to dQ. */
+/* Computes P and dS of n queries and the keys of vectors [v0, v1) from `key` on, and adds to dQ. */
 static void T(grad_scores)(const struct task *t, struct T(backward) * b, const struct T(keys) * k,
                            int64_t i0, int64_t n, int64_t key, int64_t v0, int64_t v1)
 {
@@ -152,16 +152,16 @@ static void T(grad_scores)(const struct task *t, struct T(backward) * b, const s
     }
 }
 
-/* Adds what P and dS of n queries contribute to dK^T and dV^T of those keys. */
+/* Adds the contribution of P and dS of n queries to dK^T and dV^T of these keys. */
 static void T(grad_keys)(const struct task *t, struct T(backward) * b, int64_t i0, int64_t n,
                          int64_t key, int64_t v0, int64_t v1)
 {
-    enum { NARROW = 2 }; /* vectors at a time: less of what the causal edge cuts off */
+    enum { NARROW = 2 }; /* vectors at a time: short, to skip more beyond the causal edge */
     const ELT *ds = PAIR == 2 ? b->dsp : b->ds;
     const int64_t used = padded(n, GROUP);
     for (int64_t from = v0; from < v1; from += NARROW) {
         const int64_t to = cpu_min(from + NARROW, v1);
-        int64_t skip = key + from * VL - (t->nk - t->nq) - i0; /* queries that see none of these */
+        int64_t skip = key + from * VL - (t->nk - t->nq) - i0; /* skipped queries */
         skip = skip < 0 ? 0 : skip / PAIR * PAIR;
         if (skip >= used) continue;
         const int64_t steps = (used - skip) / PAIR;
@@ -199,7 +199,7 @@ static void T(grad_queries)(const struct op_attention_grad *g, const struct task
     }
 }
 
-/* partials: where a head that is alone leaves its dK^T and dV^T */
+/* Runs a backward task. partials: the dK^T and dV^T of heads that are separate tasks. */
 static void T(backward_task)(const struct op_attention_grad *g, const struct task *t, char *scratch,
                              float *partials)
 {

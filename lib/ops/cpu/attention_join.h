@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention backward: dK^T and dV^T of the heads that share them, added up and turned. */
+/* Attention backward: adds dK^T and dV^T of the heads that share them, and transposes the sums. */
 #ifndef SFT_OPS_ATTENTION_JOIN_H
 #define SFT_OPS_ATTENTION_JOIN_H
 
 #include "ops/cpu/attention.h"
 
-/* Each head of the long documents has a plane of floats for dK^T, and one for dV^T. In it lie the
- * documents side by side, each [width (padded to GROUP), ld]; ld exceeds the keys by less than
- * PAD + VL, and there is a long document for every LONG keys at most. */
+/* Each head of the long documents has one plane of floats for dK^T and one for dV^T. The plane has
+ * the documents side by side, each [width (padded to GROUP), ld]; ld exceeds the keys by less than
+ * PAD + VL, and there is at most one long document for every LONG keys. */
 static int64_t partial_ld(const struct task *t) { return padded(t->nk, PAD) + VL; }
 
 static int64_t partial_tall(const struct op_attention *a)
@@ -32,7 +32,7 @@ static float *partial_of(const struct task *t, float *partials, int64_t head, in
            partial_tall(t->a) * (t->k0 + t->k0 / LONG * (PAD + VL));
 }
 
-/* Rows of y = columns of x [width, keys]. tmp: [VL, width] floats. */
+/* Stores the columns of x [width, keys] as rows of y. tmp: [VL, width] floats. */
 static void put_columns(const struct task *t, void *y, const float *x, int64_t ld, float *tmp)
 {
     const struct op_attention *a = t->a;
@@ -46,7 +46,7 @@ static void put_columns(const struct task *t, void *y, const float *x, int64_t l
     }
 }
 
-/* Adds the heads of a kv head, in their order. tmp: [VL, width] floats. */
+/* Adds the heads of a kv head in order. tmp: [VL, width] floats. */
 static void join_heads(const struct op_attention_grad *g, const struct task *t, float *partials,
                        float *tmp)
 {

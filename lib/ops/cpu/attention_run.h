@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention forward, a group of queries against a strip of keys at a time, with a running maximum
- * (Dao et al. 2022). Included once for each kind of element: see tile.h. */
+/* Attention forward: a group of queries against a strip of keys at a time, with a running maximum
+ * (Dao et al. 2022). Included once for each element type: see tile.h. */
 
 struct T(forward) {
     ELT *rows, *k, *v, *q, *p;
@@ -21,8 +21,8 @@ static struct T(forward) T(forward_scratch)(struct carve *c, int64_t max_len, in
     return f;
 }
 
-/* One query's scores s of the keys of vectors [v0, v1), of which it sees [from, to), become p; its
- * running maximum and sum, and its o so far, follow. Scores are in units of log 2. */
+/* Converts the scores s of one query for the keys of vectors [v0, v1), of which it sees [from, to),
+ * to p; updates its running maximum and sum and rescales its o. Scores are in units of log 2. */
 INLINE void T(softmax_row)(const float *s, ELT *p, int64_t v0, int64_t v1, int64_t from, int64_t to,
                            float scale, float *max, float *sum, float *o, int64_t width)
 {
@@ -46,7 +46,7 @@ INLINE void T(softmax_row)(const float *s, ELT *p, int64_t v0, int64_t v1, int64
     *max = most;
 }
 
-/* GROUP queries of head h from i0 on. */
+/* Computes GROUP queries of head h from i0 on. */
 static void T(attend)(const struct task *t, struct T(forward) * f, struct T(paired) k,
                       struct T(paired) v, int64_t h, int64_t i0)
 {

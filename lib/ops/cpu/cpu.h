@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fast CPU operations, compiled once for each instruction set (ISA: base, v3, v4).
- * OpenMP with static or per-task scheduling over work that is cut by shape alone, and reductions in
- * the order of those cuts: the number of threads never changes a bit of a result. */
+/* The fast CPU operations, compiled once for each instruction set (ISA: base, v3, v4). OpenMP uses
+ * static or per-task scheduling over work that is cut by shape alone, and reductions run in the
+ * order of the cuts: the number of threads never changes the result. */
 #ifndef SFT_OPS_CPU_H
 #define SFT_OPS_CPU_H
 
@@ -19,28 +19,28 @@
 OPS_LIST(X)
 #undef X
 
-/* Starts the function of operation `name`: its arguments are *a, its device d. */
+/* Begins the function of operation `name`; its arguments are *a, its device d. */
 #define CPU_OP(name)                                                                               \
     static void name##_op(struct device *d, const struct op_##name *a);                            \
     void CPU(name)(struct device * d, const void *args) { name##_op(d, args); }                    \
     static void name##_op(struct device *d, const struct op_##name *a)
-/* Starts the function that tells its scratch. */
+/* Begins the function that returns the scratch of the operation. */
 #define CPU_WORK(name)                                                                             \
     static size_t name##_work(struct device *d, const struct op_##name *a);                        \
     size_t CPU_WORK_OF(name)(struct device * d, const void *args) { return name##_work(d, args); } \
     static size_t name##_work(struct device *d, const struct op_##name *a)
 
-/* A parallel loop over [0, n); the pragma's clauses follow d. */
+/* Runs a parallel loop over [0, n); the pragma's clauses follow d. */
 #define PRAGMA(x) _Pragma(#x)
 #define PARALLEL_FOR(d, i, n)                                                                      \
     PRAGMA(omp parallel for schedule(static) num_threads((d)->threads))                            \
     for (int64_t i = 0; i < (n); i++)
-/* The same for pieces of unequal size: a thread takes the next `few` when it is done. */
+/* Runs the same loop for pieces of unequal size: an idle thread takes the next `few` pieces. */
 #define PARALLEL_DYNAMIC(d, i, n, few)                                                             \
     PRAGMA(omp parallel for schedule(dynamic, few) num_threads((d)->threads))                      \
     for (int64_t i = 0; i < (n); i++)
 
-/* Calls f(..., DT_BF16) or f(..., DT_F32) so that f is compiled for either. */
+/* Calls f(..., DT_BF16) or f(..., DT_F32), so that f is compiled for each type. */
 #define BY_DTYPE(t, f, ...) ((t) == DT_BF16 ? f(__VA_ARGS__, DT_BF16) : f(__VA_ARGS__, DT_F32))
 
 static inline int64_t cpu_blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }

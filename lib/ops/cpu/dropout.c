@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dropout. Limit: ten rounds of Philox give 8 numbers a lane, about 6 instructions an element and
+/* Dropout. Limit: ten rounds of Philox give 8 numbers a lane, about 6 instructions per element and
  * vector lane: half the speed of memory. */
 #include "ops/dropout.h"
 #include "ops/cpu/cpu.h"
 
-/* The high halves of the 64-bit products of lanes. */
+/* Returns the high halves of the 64-bit products of lanes. */
 INLINE vu mul_high(vu a, uint32_t b)
 {
 #if defined(ISA_v4)
@@ -21,7 +21,7 @@ INLINE vu mul_high(vu a, uint32_t b)
 #endif
 }
 
-/* rng_philox on VL counters. */
+/* Runs rng_philox on VL counters. */
 INLINE void philox(vu c[4], uint32_t k0, uint32_t k1)
 {
     for (int round = 0; round < 10; round++) {
@@ -36,7 +36,7 @@ INLINE void philox(vu c[4], uint32_t k0, uint32_t k1)
     }
 }
 
-/* x * factor to y, with lanes that are not kept as 0. */
+/* Stores x * factor to y; lanes that are not kept become 0. */
 INLINE void put_part(const struct op_dropout *a, void *y, const void *x, int64_t i, vi keep,
                      vf factor, enum dtype t)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax cross-entropy, sums and argmax. Cross-entropy reads a row of logits twice: the second
- * time from L2 (V = 49152: 192 KiB). Limit: two exp of each logit. */
+/* Softmax cross-entropy, sums and argmax. Cross-entropy reads a row of logits twice, the second
+ * time from L2 (V = 49152: 192 KiB). Limit: two exp per logit. */
 #include "ops/cpu/cpu.h"
 
 enum {
-    PIECE = 1024,    /* logits whose largest is found before they are summed */
+    PIECE = 1024,    /* logits of a block, whose maximum is found before they are summed */
     BLOCK = 1 << 16, /* elements of a partial sum */
 };
 
@@ -13,7 +13,8 @@ INLINE float one(const void *x, int64_t i, enum dtype t)
     return t == DT_BF16 ? bf16_to_f32(((const uint16_t *)x)[i]) : ((const float *)x)[i];
 }
 
-/* Largest and sum of exp(x - largest) of a row, a piece at a time (Milakov and Gimelshein 2018). */
+/* Computes the maximum and the sum of exp(x - maximum) of a row, one block at a time (Milakov and
+ * Gimelshein 2018). */
 INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float *total)
 {
     float max = -INFINITY, sum = 0;
@@ -36,7 +37,8 @@ INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float *total)
     return max;
 }
 
-/* What softmax needs of a row: of all logits, or from the parts of all ranks. hit: the target's. */
+/* Statistics of a row for the softmax, from all logits or from the parts of all ranks. hit: the
+ * target's logit. */
 struct row {
     float max, sum, hit;
 };
@@ -71,7 +73,7 @@ INLINE void xent_to(const struct op_xent *a, int64_t row, enum dtype t, enum dty
     const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target, t);
     const float max = r.max, sum = r.sum;
     const bool here = target >= 0 && target < V;
-    const float hit = here ? one(x, target, t) : 0; /* dx may be x */
+    const float hit = here ? one(x, target, t) : 0; /* dx may alias x */
     ((float *)a->nll)[row] = counts ? max + logf(sum) - r.hit : 0;
     if (!a->dlogits) return;
     void *dx = elem(a->dlogits, row * V, to);
@@ -100,7 +102,7 @@ INLINE void part_row(const struct op_xent_part *a, int64_t row, enum dtype t)
 }
 CPU_OP(xent_part) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->logits_dtype, part_row, a, row); }
 
-/* A partial sum: fp32 in short runs of each lane, then double. */
+/* Returns a partial sum: fp32 in short runs of each lane, then double. */
 INLINE double sum_block(const struct op_sum *a, int64_t from, int64_t to, enum dtype t)
 {
     enum { RUN = 32 * VL };

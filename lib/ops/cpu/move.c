@@ -12,7 +12,7 @@ INLINE void copy_row(void *y, int64_t to, const void *x, int64_t from, int64_t H
     memcpy(elem(y, to * H, t), elem(x, from * H, t), (size_t)H * dtype_size(t));
 }
 
-/* The row of an id in a matrix of the ids [first, first + V); negative: it has none. */
+/* Returns the row of an id in a matrix of the ids [first, first + V); negative: none. */
 INLINE int64_t row_of(int32_t id, int64_t first, int64_t V)
 {
     const int64_t row = id - first;
@@ -31,7 +31,8 @@ CPU_OP(embed) { PARALLEL_FOR(d, t, a->T) embed_row(a, t); }
 
 CPU_OP(gather) { PARALLEL_FOR(d, i, a->n) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype); }
 
-/* Piece i clears the rows before its own and copies that; the piece after the last only clears. */
+/* Piece i clears the rows before its own and copies its row; the piece after the last only clears.
+ */
 CPU_OP(scatter)
 {
     PARALLEL_FOR(d, i, a->n + 1)
@@ -43,14 +44,14 @@ CPU_OP(scatter)
     }
 }
 
-/* Calls f(..., type, type of the gradient) so that f is compiled for each pair. */
+/* Calls f(..., type, type of the gradient), so that f is compiled for each pair. */
 #define BY_GRADIENT(t, to, f, ...)                                                                 \
     ((t) != DT_BF16    ? f(__VA_ARGS__, DT_F32, to)                                                \
      : (to) == DT_BF16 ? f(__VA_ARGS__, DT_BF16, DT_BF16)                                          \
                        : f(__VA_ARGS__, DT_BF16, DT_F32))
 
-/* The rows of a distinct id add in their order, `n` vectors from column i on at a time in
- * registers, and are rounded once. */
+/* Adds the rows of a distinct id in order, `n` vectors from column i on at a time in registers, and
+ * rounds once. */
 INLINE void embed_grad_vectors(const struct op_embed_grad *a, int64_t u, int64_t i, int n,
                                enum dtype t, enum dtype to)
 {
@@ -73,7 +74,7 @@ INLINE void embed_grad_id(const struct op_embed_grad *a, int64_t u, enum dtype t
     for (; i < a->H; i += VL) embed_grad_vectors(a, u, i, 1, t, to);
 }
 
-/* All rows in their order. */
+/* Adds all rows in order. */
 INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int64_t to,
                                enum dtype t)
 {
@@ -88,9 +89,9 @@ INLINE void embed_grad_columns(const struct op_embed_grad *a, int64_t from, int6
     }
 }
 
-/* Pieces are columns, which read dy as it lies, where fp32 needs no rounding and every thread has
- * several of them; else distinct ids, of which some have many rows, so that a thread takes the next
- * few when it is done. The sums are the same. */
+/* Pieces are columns, which read dy sequentially, if fp32 needs no rounding and every thread gets
+ * several pieces. Otherwise pieces are distinct ids; some ids have many rows, so an idle thread
+ * takes the next few. The sums are equal in both cases. */
 CPU_OP(embed_grad)
 {
     const int64_t blocks = cpu_blocks(a->H, COLUMNS);
@@ -147,7 +148,7 @@ CPU_OP(copy_rows)
            a->bytes);
 }
 
-/* Rows add up in blocks, so that a long sum loses little. */
+/* Adds rows in blocks, to limit the rounding error of long sums. */
 INLINE void bias_grad_columns(const struct op_bias_grad *a, int64_t from, int64_t to, enum dtype t)
 {
     enum { ROWS = 64 };

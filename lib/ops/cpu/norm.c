@@ -2,15 +2,15 @@
 /* RMSNorm with the residual addition before it. Limit: memory bandwidth (a row stays in L1). */
 #include "ops/cpu/cpu.h"
 
-enum { ROWS = 64 }; /* rows whose share of dw is summed before it joins the others */
+enum { ROWS = 64 }; /* rows whose part of dw is summed before it is added to the total */
 
-/* Calls f(..., type, type of the residual stream) so that f is compiled for each pair. */
+/* Calls f(..., type, type of the residual stream), so that f is compiled for each pair. */
 #define BY_STREAM(a, f, ...)                                                                       \
     ((a)->dtype != DT_BF16 ? f(__VA_ARGS__, DT_F32, DT_F32)                                        \
      : (a)->wide           ? f(__VA_ARGS__, DT_BF16, DT_F32)                                       \
                            : f(__VA_ARGS__, DT_BF16, DT_BF16))
 
-/* Lanes of s = x + r. */
+/* Returns lanes of s = x + r. */
 INLINE vf stream(const void *x, const void *r, int64_t i, enum dtype t, int64_t left)
 {
     vf v = v_get(x, i, t, left);
@@ -30,7 +30,7 @@ INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t, enum
     }
     const float rstd = 1 / sqrtf(v_sum(sum) / (float)H + (float)a->eps);
     if (a->rstd) ((float *)a->rstd)[row] = rstd;
-    for (int64_t i = 0; i < H; i += VL) { /* x may be s */
+    for (int64_t i = 0; i < H; i += VL) { /* x may alias s */
         vf v = s ? v_get(s, i, st, H - i) : stream(x, r, i, st, H - i);
         v_put(y, i, t, H - i, v * rstd * v_get(a->w, i, t, H - i));
     }
@@ -38,7 +38,7 @@ INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t, enum
 
 CPU_OP(rmsnorm) { PARALLEL_FOR(d, row, norm_rows(a->T, a->heads)) BY_STREAM(a, norm_row, a, row); }
 
-/* See lib/ops/ref/norm.c for the formula. */
+/* Computes the gradient of a row; see lib/ops/ref/norm.c for the formula. */
 INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, enum dtype t,
                      enum dtype st)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Philox4x32-10 of many counters at once (base/rng.h has the words of one), and bf16 rounded at
- * random with its bits. */
+/* Philox4x32-10 of many counters at once (base/rng.h has the scalar version), and stochastic
+ * rounding to bf16 with its bits. */
 #ifndef SFT_OPS_PHILOX_H
 #define SFT_OPS_PHILOX_H
 
@@ -10,14 +10,14 @@
 enum {
     RANDOM_BLOCK = 64,
     RANDOM_LANES = 16
-}; /* elements, and counters, of a block: see op_random */
+}; /* elements, and counters, of a block: op_random defines it */
 
 #if defined(ISA_v3) || defined(ISA_v4)
 enum { QL = VL / 2, CHAINS = RANDOM_LANES / QL };
-/* Words in the low halves of 64-bit lanes; what is above them is never looked at. */
+/* Words in the low halves of 64-bit lanes; the high halves are ignored. */
 typedef uint64_t vq __attribute__((vector_size(4 * VL)));
 
-/* Products of the low halves. */
+/* Returns products of the low halves. */
 INLINE vq v_mul_low(vq x, uint32_t k)
 {
 #if defined(ISA_v4)
@@ -27,7 +27,7 @@ INLINE vq v_mul_low(vq x, uint32_t k)
 #endif
 }
 
-/* One round of all counters: the chains do not wait for each other. */
+/* Runs one round of all counters; the chains are independent. */
 INLINE void v_philox_round(vq c[CHAINS][4], uint32_t k0, uint32_t k1)
 {
     for (int i = 0; i < CHAINS; i++) {
@@ -39,8 +39,8 @@ INLINE void v_philox_round(vq c[CHAINS][4], uint32_t k0, uint32_t k1)
     }
 }
 
-/* out[4][RANDOM_LANES] = the words of counters (a, b) to (a + 15, b); 16 divides a. Of two
- * successive counters the first is in an even chain and the second in the odd one after it. */
+/* Computes out[4][RANDOM_LANES] = the words of counters (a, b) to (a + 15, b); 16 divides a. Of two
+ * successive counters the first is in an even chain and the second in the next odd chain. */
 INLINE void v_philox(uint64_t seed, uint64_t a, uint64_t b, uint32_t *out)
 {
     vq c[CHAINS][4];
@@ -65,7 +65,7 @@ INLINE void v_philox(uint64_t seed, uint64_t a, uint64_t b, uint32_t *out)
 }
 #endif
 
-/* The bits of elements 64 block ... 64 block + 63. */
+/* Computes the bits of elements 64 block ... 64 block + 63. */
 INLINE void random_block(const struct op_random *r, uint64_t block, uint32_t bits[RANDOM_BLOCK])
 {
     const uint64_t a = block * RANDOM_LANES;
@@ -80,13 +80,14 @@ INLINE void random_block(const struct op_random *r, uint64_t block, uint32_t bit
 #endif
 }
 
-/* v rounded to bf16 as bf16_from_f32_random does, in the high halves; 0 in the low ones. */
+/* Returns v rounded to bf16 as by bf16_from_f32_random, in the high halves; the low halves are 0.
+ */
 INLINE vu v_round_random(vf v, vu bits)
 {
     const vu u = (vu)v, nan = (vu)(v != v);
     return ((nan & (u | 0x400000)) | (~nan & (u + (bits & 0xffff)))) & 0xffff0000;
 }
-/* The high halves, to elements i, i+1, ... of which `left` exist. */
+/* Stores the high halves to elements i, i+1, ..., of which `left` exist. */
 INLINE void v_put_high(void *p, int64_t i, int64_t left, vu u)
 {
 #if defined(ISA_v4)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors of VL floats for the instruction set that this file is compiled for. Elements of memory
- * are fp32 or bf16; arithmetic is fp32. */
+/* Vectors of VL floats for the instruction set of this compilation. Elements in memory are fp32 or
+ * bf16; arithmetic is fp32. */
 #ifndef SFT_OPS_SIMD_H
 #define SFT_OPS_SIMD_H
 
@@ -45,7 +45,7 @@ INLINE vi v_lanes(void)
     return v;
 }
 
-/* a * b + c, fused where the CPU can */
+/* Returns a * b + c, fused where the CPU supports it. */
 INLINE vf v_fma(vf a, vf b, vf c)
 {
 #if defined(ISA_v4)
@@ -80,7 +80,7 @@ INLINE vf v_sqrt(vf a)
 #endif
 }
 
-/* The lanes in a fixed tree. */
+/* Returns the sum of the lanes in a fixed tree order. */
 INLINE float v_sum(vf v)
 {
 #if defined(ISA_v4)
@@ -104,7 +104,8 @@ INLINE float v_hmax(vf v)
     return x[0];
 }
 
-/* 2^n p for whole n <= 128; 0 where x, which n was made of, is below -126; NaN for NaN. */
+/* Returns 2^n p for integer n <= 128; 0 where x, which n was rounded from, is below -126; NaN for
+ * NaN. */
 INLINE vf v_scale(vf p, vf n, vf x)
 {
 #if defined(ISA_v4)
@@ -112,19 +113,19 @@ INLINE vf v_scale(vf p, vf n, vf x)
     return (vf)_mm512_maskz_scalef_ps(in, (__m512)p, (__m512)n);
 #else
     vi in = ~(x < -126.0f), e = __builtin_convertvector(v_select(in, n, v_set(0)), vi);
-    vi half = e >> 1; /* in two factors, for n = 128 */
+    vi half = e >> 1; /* two factors, for n = 128 */
     vf a = (vf)((half + 127) << 23), b = (vf)((e - half + 127) << 23);
     return (vf)(in & (vi)(p * a * b));
 #endif
 }
 INLINE vf v_nearest(vf x)
 {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     return (x + magic) - magic;
 }
 
-/* 2^x for x <= 128, relative error below 2e-7: x = n + r with |r| <= 1/2, and 2^r by its Taylor
- * polynomial in r ln 2. */
+/* Returns 2^x for x <= 128 with relative error below 2e-7: x = n + r with |r| <= 1/2, and 2^r by
+ * its Taylor polynomial in r ln 2. */
 INLINE vf v_exp2(vf x)
 {
     vf n = v_nearest(x), r = x - n;
@@ -136,7 +137,7 @@ INLINE vf v_exp2(vf x)
     p = v_fma(p, r, v_set(6.93147181e-1f));
     return v_scale(v_fma(p, r, v_set(1)), n, x);
 }
-/* The same with relative error below 5e-5, for what is rounded to bf16. */
+/* Returns 2^x with relative error below 5e-5, for results that are rounded to bf16. */
 INLINE vf v_exp2_short(vf x)
 {
     vf n = v_nearest(x), r = x - n;
@@ -148,10 +149,10 @@ INLINE vf v_exp2_short(vf x)
 }
 INLINE vf v_exp(vf x)
 {
-    return v_exp2(x * 1.44269504f); /* error grows with |x|: 1e-5 at 87, where exp is 1e-38 */
+    return v_exp2(x * 1.44269504f); /* the error grows with |x|: 1e-5 at 87, where exp is 1e-38 */
 }
 
-/* ---- elements of memory; t is a constant wherever speed matters ---- */
+/* ---- elements in memory; t is a constant wherever speed matters ---- */
 
 INLINE vf v_from_bf16(vh h)
 {
@@ -162,7 +163,7 @@ INLINE vf v_from_bf16(vh h)
 #endif
 }
 
-/* To nearest, ties to even; NaN stays NaN. */
+/* Rounds to nearest, ties to even; NaN stays NaN. */
 INLINE vh v_to_bf16(vf v)
 {
 #if defined(ISA_v4)
@@ -174,10 +175,11 @@ INLINE vh v_to_bf16(vf v)
 #endif
 }
 
-/* v as it is once stored with type t */
+/* Returns v rounded to type t. */
 INLINE vf v_round(vf v, enum dtype t) { return t == DT_BF16 ? v_from_bf16(v_to_bf16(v)) : v; }
 
-/* Lanes i, i+1, ... of p, of which `left` exist: the others are read as 0 and not written. */
+/* Loads lanes i, i+1, ... of p, of which `left` exist: the others are read as 0 and, in v_put, not
+ * written. */
 INLINE vf v_get(const void *p, int64_t i, enum dtype t, int64_t left)
 {
     const char *from = (const char *)p + i * (t == DT_BF16 ? 2 : 4);

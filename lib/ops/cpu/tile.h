@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small matrix products within a core's caches, for attention. Included once for each kind of
- * element: ELT float with PAIR 1, or (AVX512_BF16) ELT uint16_t with PAIR 2, where neighbours along
- * the summed dimension are multiplied and added at once.
+/* Small matrix products within a core's caches, for attention. Included once for each element type:
+ * ELT float with PAIR 1, or (AVX512_BF16) ELT uint16_t with PAIR 2, where one instruction
+ * multiplies and adds two neighbours along the summed dimension.
  *
- * C[rows, cols] (float) = A B. A is row-major; B is "paired": [k / PAIR][cols][PAIR]. Columns count
- * in vectors of VL, rows in groups of GROUP, the summed dimension in steps of PAIR elements. */
+ * C[rows, cols] (float) = A B. A is row-major; B is "paired": [k / PAIR][cols][PAIR]. Columns are
+ * counted in vectors of VL, rows in groups of GROUP, the summed dimension in steps of PAIR
+ * elements. */
 
-/* ROWS x WIDTH vectors of accumulators: what the registers hold */
+/* ROWS x WIDTH vectors of accumulators fill the registers */
 #ifndef SFT_OPS_TILE
 #define SFT_OPS_TILE
 enum {
@@ -20,8 +21,8 @@ enum {
 };
 #endif
 
-/* acc + a . b where *a is one step of a row, the same for all lanes, and b one step of VL columns
- */
+/* Returns acc + a . b, where *a is one step of a row, equal for all lanes, and b is one step of VL
+ * columns. */
 INLINE vf T(step)(vf acc, const ELT *a, const ELT *b)
 {
 #if PAIR == 2
@@ -35,7 +36,7 @@ INLINE vf T(step)(vf acc, const ELT *a, const ELT *b)
 #endif
 }
 
-/* GROUP x width vectors of C; k > 0 steps */
+/* Computes GROUP x width vectors of C; k > 0 steps. */
 INLINE void T(block)(int width, int64_t k, const ELT *A, int64_t lda, const ELT *B, int64_t ldb,
                      float *C, int64_t ldc, bool add)
 {
@@ -45,7 +46,8 @@ INLINE void T(block)(int width, int64_t k, const ELT *A, int64_t lda, const ELT 
 #pragma GCC unroll 4
         for (int v = 0; v < width; v++) c[r][v] = add ? v_load(C + r * ldc + v * VL) : v_set(0);
     int64_t p = 0;
-    do { /* at least once: else the compiler spills what it must merge after the loop */
+    do { /* runs at least once: otherwise the compiler spills the values that it merges after the
+            loop */
 #pragma GCC unroll 6
         for (int r = 0; r < GROUP; r++)
 #pragma GCC unroll 4
@@ -58,14 +60,15 @@ INLINE void T(block)(int width, int64_t k, const ELT *A, int64_t lda, const ELT 
         for (int v = 0; v < width; v++) v_store(C + r * ldc + v * VL, c[r][v]);
 }
 
-/* B: element (step p, vector v) lies at p * ld + v / WIDTH * panel + v % WIDTH * VL * PAIR. */
+/* Matrix B: element (step p, vector v) lies at p * ld + v / WIDTH * panel + v % WIDTH * VL * PAIR.
+ */
 struct T(paired) {
     const ELT *p;
     int64_t ld, panel;
 };
 
-/* GROUP rows of C, vectors [v0, v1): C points at vector 0 of the first row. A and B start at the
- * first of k > 0 steps. */
+/* Computes GROUP rows of C, vectors [v0, v1). C points at vector 0 of the first row. A and B begin
+ * at the first of k > 0 steps. */
 static void T(multiply)(int64_t k, const ELT *A, int64_t lda, struct T(paired) b, int64_t v0,
                         int64_t v1, float *C, int64_t ldc, bool add)
 {
@@ -95,7 +98,8 @@ static void T(multiply)(int64_t k, const ELT *A, int64_t lda, struct T(paired) b
 
 /* ---- operands ---- */
 
-/* dst [padded, width] = rows of x (stride in elements of t), zeros beside and below */
+/* Loads rows of x (stride in elements of t) to dst [padded, width], with zeros to the right and
+ * below. */
 static void T(load)(ELT *dst, int64_t width, int64_t padded, const void *x, int64_t rows,
                     int64_t stride, int64_t dim, enum dtype t)
 {
@@ -113,7 +117,7 @@ static void T(load)(ELT *dst, int64_t width, int64_t padded, const void *x, int6
     }
 }
 
-/* dst = x^T as a paired matrix in panels: its columns are the rows of x [n, width]. */
+/* Stores x^T to dst as a paired matrix in panels: its columns are the rows of x [n, width]. */
 static struct T(paired) T(pair_rows)(ELT *dst, const ELT *x, int64_t n, int64_t width)
 {
     const int64_t steps = width / PAIR;
@@ -123,7 +127,7 @@ static struct T(paired) T(pair_rows)(ELT *dst, const ELT *x, int64_t n, int64_t 
     return (struct T(paired)){dst, PANEL * PAIR, steps * PANEL * PAIR};
 }
 
-/* x [n, width] as a paired matrix whose steps are the rows of x. */
+/* Stores x [n, width] as a paired matrix whose steps are the rows of x. */
 static struct T(paired) T(pair_columns)(ELT *dst, const ELT *x, int64_t n, int64_t width)
 {
 #if PAIR == 2

@@ -6,7 +6,8 @@
 #include "ops/cpu/simd.h"
 
 #ifdef ISA_v4
-/* 16 x 16: four rounds in which vector i meets vector i + half, and lanes swap places. */
+/* Transposes 16 x 16 elements in four rounds; each round exchanges lanes between vectors i and i +
+ * half. */
 INLINE void transpose_block(uint32_t *y, int64_t ldy, const uint32_t *x, int64_t ldx)
 {
     __m512i a[16], b[16];
@@ -44,7 +45,7 @@ INLINE void transpose_block(uint32_t *y, int64_t ldy, const uint32_t *x, int64_t
 }
 #endif
 
-/* y[cols, rows] = x[rows, cols]^T; both counts are multiples of VL */
+/* Computes y[cols, rows] = x[rows, cols]^T; both counts are multiples of VL. */
 static inline void transpose(uint32_t *y, int64_t ldy, const uint32_t *x, int64_t ldx, int64_t rows,
                              int64_t cols)
 {

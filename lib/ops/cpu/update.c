@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Updates of weights in one pass, 64 elements at a time: each block comes from its type to floats
- * in the first-level cache, and goes back. Limits: memory bandwidth (AdamW: 30 bytes an element
- * with fp32 master, moments and gradient, 14 with everything in bf16), for AdamW also a
- * square root and a division, for bf16 that is rounded at random also Philox, in all about 3 cycles
- * an element. */
+/* Updates of weights in one pass, 64 elements at a time: each block is converted from its type to
+ * floats in the L1 cache, updated and stored. Limits: memory bandwidth (AdamW: 30 bytes per element
+ * with fp32 master, moments and gradient, 14 with everything in bf16); for AdamW also a square root
+ * and a division; for stochastic rounding to bf16 also Philox; in total about 3 cycles per element.
+ */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/philox.h"
 
 enum { BLOCK = RANDOM_BLOCK, CHUNK = 1 << 14 };
 
-/* The state of an update, with its types. */
+/* An array of the state of an update, with its type. */
 struct kept {
     void *p;
     enum dtype t;
 };
 struct state {
-    struct kept own, m, v; /* p NULL: not there */
-    struct kept copy;      /* of own */
+    struct kept own, m, v; /* p may be NULL */
+    struct kept copy;      /* rounded copy of own */
     struct kept grad;
-    const struct op_random *random; /* NULL: nothing is rounded at random */
+    const struct op_random *random; /* NULL: no stochastic rounding */
 };
 
 static enum dtype kept_as(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
@@ -35,7 +35,7 @@ static struct state state_of(struct kept param, struct kept master, struct kept 
     return s;
 }
 
-/* Stores x to be read again, in bf16 at random; returns what was stored. */
+/* Stores x for the next update, in bf16 by stochastic rounding; returns the stored value. */
 INLINE vf store_kept(const struct kept *k, int64_t i, int64_t left, vf x, vu bits)
 {
     if (k->t != DT_BF16) {
@@ -71,7 +71,7 @@ INLINE void adamw_lanes(const struct state *s, const void *numbers, struct lanes
 }
 
 struct sgd {
-    float clip, decay, momentum, fresh, lr; /* fresh: of the gradient in the momentum */
+    float clip, decay, momentum, fresh, lr; /* fresh: factor of the gradient */
     bool begins, nesterov;
 };
 INLINE void sgd_lanes(const struct state *s, const void *numbers, struct lanes at)
@@ -91,11 +91,11 @@ INLINE void sgd_lanes(const struct state *s, const void *numbers, struct lanes a
 
 typedef void lanes_fn(const struct state *s, const void *k, struct lanes at);
 
-/* Elements [from, to) through fn, cut where blocks of random bits end. */
+/* Runs fn on elements [from, to), split at the ends of blocks of random bits. */
 INLINE void run(const struct state *s, uint64_t first, int64_t from, int64_t to, lanes_fn *fn,
                 const void *k)
 {
-    uint32_t bits[BLOCK + VL] = {0}; /* the last lanes may lie beyond their block */
+    uint32_t bits[BLOCK + VL] = {0}; /* the last lanes may extend beyond their block */
     for (int64_t i = from, n; i < to; i += n) {
         const uint64_t at = first + (uint64_t)i;
         const int64_t skip = (int64_t)(at % BLOCK);

@@ -23,7 +23,8 @@ static int64_t kv_at(const struct head *s, int64_t j)
     return j * s->a->kv_stride + s->h / (s->a->heads / s->a->kv_heads) * s->a->dim;
 }
 
-/* The keys [from, to) that query i sees: rows of k and v. The last query sees the last key. */
+/* Computes the keys [from, to) that query i sees, as rows of k and v. The last query sees the last
+ * key. */
 static void visible(const struct head *s, int64_t i, int64_t *from, int64_t *to)
 {
     const int32_t *q = s->a->cu_q + s->doc, *k = s->a->cu_k + s->doc;
@@ -46,7 +47,7 @@ static REAL score(const struct head *s, int64_t i, int64_t j)
     return (REAL)s->a->scale * dot(s, s->a->q, q_at(s, i), s->a->k, kv_at(s, j));
 }
 
-/* log of the sum of exp(score) over the keys that query i sees */
+/* Returns the log of the sum of exp(score) over the keys that query i sees. */
 static REAL log_sum(const struct head *s, int64_t i)
 {
     int64_t from, to;
@@ -58,7 +59,8 @@ static REAL log_sum(const struct head *s, int64_t i)
     return max + log(sum);
 }
 
-/* y[at + c] = sum over rows j in [from, to) of weight(j) * x[row_at(j) + c], each rounded once */
+/* y[at + c] = sum over rows j in [from, to) of weight(j) * x[row_at(j) + c], each sum rounded once
+ */
 #define WEIGHTED_SUM(y, at, from, to, weight, x, row_at)                                           \
     for (int64_t c0 = 0; c0 < s->a->dim; c0 += PART) {                                             \
         REAL acc[PART] = {0};                                                                      \
@@ -79,7 +81,7 @@ static void attend(const struct head *s, int64_t i, void *o, void *lse)
     if (lse) put(lse, s->h * s->a->Tq + i, real_of(s->a->dtype), l);
 }
 
-/* Zeroes `heads` heads of the rows of x that lie in no document. */
+/* Zeroes `heads` heads of the rows of x outside all documents. */
 static void clear_rest(void *x, const struct op_attention *a, const int32_t *cu, int64_t rows,
                        int64_t stride, int64_t heads)
 {
@@ -98,7 +100,7 @@ REF_OP(attention)
                 attend(&(struct head){a, d, h}, i, a->o, a->lse);
 }
 
-/* p = exp(score - lse) and ds = p * (dout.v - dout.o), the gradient of the score, of one pair. */
+/* p = exp(score - lse) and ds = p * (dout.v - dout.o), the gradient of the score, for one pair. */
 struct pair {
     REAL p, ds;
 };
@@ -120,8 +122,8 @@ static void query_grad(const struct op_attention_grad *a, const struct head *s, 
                  kv_at(s, j));
 }
 
-/* Channels [c0, c0 + n) of the gradients of key and value j: over the queries of all heads of its
- * group that see it. */
+/* Computes channels [c0, c0 + n) of the gradients of key and value j, summed over the queries of
+ * all heads of its group that see it. */
 static void key_grad(const struct op_attention_grad *a, const struct head *first, int64_t j,
                      int64_t c0, int64_t n)
 {

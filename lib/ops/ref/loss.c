@@ -2,7 +2,7 @@
 /* Reference of softmax cross-entropy, sums and argmax. */
 #include "ref.h"
 
-/* Of a row of logits, or of one rank's part of it. */
+/* Statistics of a row of logits, or of one rank's part of it. */
 struct row {
     REAL max, sum, hit; /* hit: the target's logit */
 };
@@ -16,7 +16,7 @@ static struct row row_of(const void *logits, int64_t at, int64_t V, int64_t targ
     return r;
 }
 
-/* Of the whole row t, from all ranks' parts. */
+/* Returns the statistics of the whole row t from the parts of all ranks. */
 static struct row joined(const struct op_xent *a, int64_t t)
 {
     struct row r = {.max = -(REAL)INFINITY};

@@ -5,7 +5,7 @@
 /* The type of the residual stream. */
 static enum dtype stream_type(enum dtype t, bool wide) { return wide ? real_of(t) : t; }
 
-/* Element i of row's s = x + r, rounded to its type: what the backward pass will see. */
+/* Returns element i of the row's s = x + r, rounded to its type as the backward pass reads it. */
 static REAL residual(const struct op_rmsnorm *a, int64_t row, int64_t i)
 {
     const enum dtype t = stream_type(a->dtype, a->wide);
@@ -34,7 +34,7 @@ REF_OP(rmsnorm)
     }
 }
 
-/* dw += sum over rows of dy * n, which dx may overwrite later. */
+/* Adds to dw the sum over rows of dy * n; runs first because dx may overwrite the inputs. */
 static void add_dw(const struct op_rmsnorm_grad *a, enum dtype real, enum dtype wide)
 {
     const enum dtype to = kept_as(a->dw_dtype, real);

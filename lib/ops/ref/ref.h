@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference: every operation as plainly as C can say it, compiled once with REAL = float and
- * once with REAL = double. Speed does not matter here; other backends are measured against it.
- * Elements of any type are loaded to REAL, and rounded to their type when stored. */
+/* The reference: every operation in simple C, compiled once with REAL = float and once with REAL =
+ * double. Speed does not matter; tests compare other backends with it. Elements of any type are
+ * loaded to REAL, and rounded to their type when stored. */
 #ifndef SFT_OPS_REF_H
 #define SFT_OPS_REF_H
 
 #include <math.h>
 #include <string.h>
 #include <tgmath.h>
-#undef I /* of complex.h; here the intermediate size */
+#undef I /* defined by complex.h; here the intermediate size */
 
 #include "ops/table.h"
 
@@ -18,10 +18,10 @@
 #define REF(name) ref_##name##_f32
 #endif
 
-/* The type that ops.h calls real for operands of type t. */
+/* Returns the accumulation type for operands of type t. */
 static inline enum dtype real_of(enum dtype t) { return t == DT_F64 ? DT_F64 : DT_F32; }
 
-/* The accumulation type, or bf16 where the type t says so. */
+/* Returns bf16 if t is bf16, else the accumulation type. */
 static inline enum dtype kept_as(enum dtype t, enum dtype real)
 {
     return t == DT_BF16 ? DT_BF16 : real;
@@ -38,7 +38,7 @@ static inline REAL get(const void *p, int64_t i, enum dtype t)
         return (REAL)((const double *)p)[i];
     case DT_I32:
         return (REAL)((const int32_t *)p)[i];
-    default: /* a type of files only */
+    default: /* occurs in files only */
         return 0;
     }
 }
@@ -58,7 +58,7 @@ static inline void put(void *p, int64_t i, enum dtype t, REAL x)
     case DT_I32:
         ((int32_t *)p)[i] = (int32_t)x;
         break;
-    default: /* a type of files only */
+    default: /* occurs in files only */
         break;
     }
 }
@@ -67,7 +67,7 @@ static inline void put(void *p, int64_t i, enum dtype t, REAL x)
 OPS_LIST(X)
 #undef X
 
-/* Starts the function of operation `name`: its arguments are *a. */
+/* Begins the function of operation `name`; its arguments are *a. */
 #define REF_OP(name)                                                                               \
     static void name##_op(const struct op_##name *a);                                              \
     void REF(name)(struct device * d, const void *args)                                            \

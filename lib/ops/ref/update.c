@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reference of one update: AdamW (Loshchilov and Hutter 2019) and SGD with momentum, as
- * torch.optim.AdamW and torch.optim.SGD compute them; and of rounding at random (Gupta, Agrawal,
+ * torch.optim.AdamW and torch.optim.SGD compute them; and of stochastic rounding (Gupta, Agrawal,
  * Gopalakrishnan and Narayanan, "Deep learning with limited numerical precision", 2015). */
 #include "ref.h"
 
-/* min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ */
+/* Returns min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. */
 static REAL clip_of(double max_norm, const double *sumsq)
 {
     double clip = max_norm > 0 ? max_norm / (sqrt(*sumsq) + 1e-6) : 1;
     return (REAL)(clip > 1 ? 1 : clip);
 }
 
-/* Stores x with type t for the next update, in bf16 at random; returns what is stored. */
+/* Stores x with type t for the next update, in bf16 by stochastic rounding; returns the stored
+ * value. */
 static REAL keep(void *p, int64_t i, enum dtype t, REAL x, uint32_t bits)
 {
     if (t == DT_BF16)
@@ -21,9 +22,9 @@ static REAL keep(void *p, int64_t i, enum dtype t, REAL x, uint32_t bits)
     return get(p, i, t);
 }
 
-/* The weights of an update: what it works on, and what follows. */
+/* The weights of an update: the updated array and its rounded copy. */
 struct weights {
-    void *own, *copy; /* copy: may be NULL */
+    void *own, *copy; /* copy may be NULL */
     enum dtype own_dtype, copy_dtype;
 };
 static struct weights weights_of(void *param, enum dtype param_dtype, void *master,
