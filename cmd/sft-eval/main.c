@@ -15,6 +15,19 @@ static const char examples[] =
     "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
     "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n";
 
+/* Exactly one of a stream and a prompt is given. */
+static int check_arguments(struct eval *v, int nargs, char **args, struct err *e)
+{
+    if (!v->model) return err_set(e, ERR_USAGE, "which model? -m MODEL");
+    if (nargs > 1) return err_set(e, ERR_USAGE, "%s: only one stream can be given", args[1]);
+    v->stream = nargs ? args[0] : NULL;
+    if (v->logits && !v->prompt)
+        return err_set(e, ERR_USAGE, "--logits: of which prompt? --prompt TEXT");
+    if (!v->stream == !v->prompt)
+        return err_set(e, ERR_USAGE, "give a STREAM to compute its loss, or --prompt TEXT");
+    return 0;
+}
+
 static int parse(struct eval *v, struct opt_common *common, int argc, char **argv, struct err *e)
 {
     const struct opt opts[] = {
@@ -78,15 +91,7 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
                                 .opts = opts,
                                 .examples = examples};
     int nargs, rc = opt_parse(&cmd, common, argc, argv, &nargs, e);
-    if (rc) return rc;
-    if (!v->model) return err_set(e, ERR_USAGE, "which model? -m MODEL");
-    if (nargs > 1) return err_set(e, ERR_USAGE, "%s: only one stream can be given", argv[2]);
-    v->stream = nargs ? argv[1] : NULL;
-    if (v->logits && !v->prompt)
-        return err_set(e, ERR_USAGE, "--logits: of which prompt? --prompt TEXT");
-    if (!v->stream == !v->prompt)
-        return err_set(e, ERR_USAGE, "give a STREAM to compute its loss, or --prompt TEXT");
-    return 0;
+    return rc ? rc : check_arguments(v, nargs, argv + 1, e);
 }
 
 /* Refuses to run as several ranks: each would print the same. */

@@ -139,6 +139,15 @@ static int run(struct job *j, int n, char **paths, struct err *e)
     return check_labels(j, e);
 }
 
+static void close_job(struct job *j)
+{
+    stream_set_close(j->in);
+    spool_free(j->spool);
+    stream_header_free(&j->header);
+    faults_free(&j->faults);
+    mem_free(j->row);
+}
+
 int main(int argc, char **argv)
 {
     struct job j = {.output = "-", .seed = 42, .epochs = 1};
@@ -204,10 +213,6 @@ int main(int argc, char **argv)
     struct err e = {0};
     int n, rc = opt_parse(&cmd, &j.common, argc, argv, &n, &e);
     if (rc == 0) rc = run(&j, n, argv + 1, &e);
-    stream_set_close(j.in);
-    spool_free(j.spool);
-    stream_header_free(&j.header);
-    faults_free(&j.faults);
-    mem_free(j.row);
+    close_job(&j);
     return rc < 0 ? log_fail(&e) : 0;
 }
