@@ -157,7 +157,7 @@ struct config {
         const char *arguments;     /* of CONFIG_ARGUMENTS_WORDS */
         const char *device;        /* of CONFIG_DEVICE_WORDS */
         int64_t threads;           /* 0: what affinity and cgroup allow */
-        enum dtype master_dtype, moments_dtype, gradient_dtype;
+        enum dtype master_dtype, moments_dtype, gradient_dtype, logits_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
         bool rslora;           /* the scale of an adapter is alpha / sqrt(r) */
         bool skip_nonfinite;

@@ -129,6 +129,10 @@ const struct config_key config_keys_sft[] = {
     USED("sft.gradient_dtype", KEY_DTYPE, TO(sft.gradient_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32|bf16",
          .doc = "Type of the gradients of weights; bf16 is rounded to nearest by each micro-batch"),
+    USED("sft.logits_dtype", KEY_DTYPE, TO(sft.logits_dtype), .words = CONFIG_DTYPE_WORDS,
+         .dflt = "fp32", .only = "fp32|bf16",
+         .doc = "Type of the logits; bf16 takes half the memory and less time on a GPU, and rounds "
+                "each logit to 8 bits"),
     USED("sft.async_save", KEY_BOOL, TO(sft.async_save), .dflt = "true",
          .doc = "Training continues while a checkpoint is written"),
     USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,

@@ -68,6 +68,28 @@ static const char *arguments(struct config_optimizer *o, const char *text)
     return NULL;
 }
 
+/* What is computed in fp32 has nothing in bf16 beside it, but moments. */
+static int narrow_types(struct loaded *l, struct err *e)
+{
+    const struct config *c = &l->c;
+    const struct {
+        const char *key, *what;
+        enum dtype type;
+    } all[] = {{"sft.master_dtype", "master weights", c->sft.master_dtype},
+               {"sft.gradient_dtype", "gradients", c->sft.gradient_dtype},
+               {"sft.logits_dtype", "logits", c->sft.logits_dtype}};
+    if (c->run.dtype != DT_F32) return 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char why[160];
+        snprintf(why, sizeof why,
+                 "bf16: what is computed in fp32 has its %s in fp32; leave it out, or set "
+                 "sft_train.model_args.dtype=bf16",
+                 all[i].what);
+        if (all[i].type == DT_BF16) return fail(l, all[i].key, e, why);
+    }
+    return 0;
+}
+
 int optimizer_derive(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
@@ -84,14 +106,5 @@ int optimizer_derive(struct loaded *l, struct err *e)
     }
     if (o->nesterov && (o->momentum <= 0 || o->dampening > 0))
         return fail(l, OPTIM_ARGS, e, "nesterov needs a momentum and no dampening");
-    if (c->run.dtype == DT_F32 && c->sft.master_dtype == DT_BF16)
-        return fail(
-            l, "sft.master_dtype", e,
-            "bf16: what is computed in fp32 has its master weights in fp32; leave it out, or "
-            "set sft_train.model_args.dtype=bf16");
-    if (c->run.dtype == DT_F32 && c->sft.gradient_dtype == DT_BF16)
-        return fail(l, "sft.gradient_dtype", e,
-                    "bf16: what is computed in fp32 has its gradients in fp32; leave it out, or "
-                    "set sft_train.model_args.dtype=bf16");
-    return 0;
+    return narrow_types(l, e);
 }

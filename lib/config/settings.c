@@ -33,14 +33,18 @@ static const char *const keys[] = {"seed",
                                    "sft.spike_factor",
                                    "sft.spike_window",
                                    "sft.spike_action",
-                                   "sft.gradient_dtype"};
+                                   "sft.gradient_dtype",
+                                   "sft.logits_dtype"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 /* The value of a setting that a checkpoint does not have; NULL: unknown. Checkpoints older than a
  * key lack it, and it is left out of new ones, too, where it has this value. */
 static const char *absent(const char *key)
 {
-    return strcmp(key, "sft.gradient_dtype") == 0 ? "fp32" : NULL;
+    static const char *const later[] = {"sft.gradient_dtype", "sft.logits_dtype"};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (strcmp(key, later[i]) == 0) return "fp32";
+    return NULL;
 }
 
 /* The value of a key without its line's end. */

@@ -48,7 +48,7 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     if (check(s, e)) return -1;
     if (s->o.passes < 1) s->o.passes = 1;
     s->logit_type = w->accum;
-    if (w->compute == DT_BF16 && w->device->head.logits == DT_BF16) s->logit_type = DT_BF16;
+    if (w->compute == DT_BF16 && o->logits == DT_BF16) s->logit_type = DT_BF16;
     if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->device, s->logit_type, w->most_vocab);
     if (s->o.chunk > o->tokens) s->o.chunk = o->tokens;
     s->pass = mem_alloc((size_t)s->o.passes, sizeof *s->pass, e);

@@ -23,8 +23,9 @@ struct stage_options {
     enum recompute recompute; /* without gradients no activation outlives its layer */
     int64_t tokens;           /* the largest micro-batch */
     int64_t chunk;            /* targets whose logits exist at one time; 0: the device's value */
-    int passes;               /* the most in flight: schedule_passes; 0: 1 */
-    bool cache;               /* keys and values of all positions are stored: generation */
+    enum dtype logits; /* DT_BF16, for compute type bf16; else they are of the accumulation type */
+    int passes;        /* the most in flight: schedule_passes; 0: 1 */
+    bool cache;        /* keys and values of all positions are stored: generation */
 };
 
 /* The activations of one layer; compute type unless said otherwise. */

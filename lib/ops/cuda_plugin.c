@@ -235,9 +235,8 @@ static int start(struct cuda *c)
 
 /* A chunk of C targets takes 6 C H V operations and moves the bf16 projection and its fp32 gradient
  * twice, 10 H V bytes. An H100 does about 200 operations in the time of a byte, so C must be well
- * above 350: 1 GiB gives 1728 at a vocabulary of 152064. Logits stay in fp32: bf16 would save about
- * a tenth of the head's time at an error of up to 2^-9 of each logit. */
-static const struct device_head head = {.bytes = (size_t)1 << 30, .most = 8192, .logits = DT_F32};
+ * above 350: 1 GiB gives 1728 at a vocabulary of 152064, and twice that with bf16 logits. */
+static const struct device_head head = {.bytes = (size_t)1 << 30, .most = 8192};
 
 static struct device *cuda_open(int index, struct err *e)
 {

@@ -6,7 +6,7 @@
 #include "ops/ops.h"
 
 /* Increased when ops.h or the types below change; a plugin of another version is refused. */
-enum { CUDA_PLUGIN_VERSION = 4 };
+enum { CUDA_PLUGIN_VERSION = 5 };
 #define CUDA_PLUGIN_SYMBOL "sft_cuda_plugin"
 
 struct cuda_plugin {

@@ -384,9 +384,8 @@ struct device_work {
 /* The best configuration of the output projection. Logits are computed for a chunk of targets at a
  * time; each chunk reads the whole projection, and reads and writes its gradient. */
 struct device_head {
-    size_t bytes;      /* maximum size of a chunk's logits */
-    int64_t most;      /* maximum targets of a chunk */
-    enum dtype logits; /* DT_BF16: bf16 for bf16 computation; else accumulation type */
+    size_t bytes; /* maximum size of a chunk's logits */
+    int64_t most; /* maximum targets of a chunk */
 };
 struct device {
     const struct ops *ops;

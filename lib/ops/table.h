@@ -33,7 +33,7 @@ struct host_device *host_open(const char *name, const struct op_table *t, int th
 /* 128 MiB are a few times the cache, so that a chunk's products run at full speed, and small beside
  * the activations. fp32 costs no time beyond that of the products. */
 #define HOST_HEAD                                                                                  \
-    (struct device_head) { .bytes = (size_t)128 << 20, .most = 1024, .logits = DT_F32 }
+    (struct device_head) { .bytes = (size_t)128 << 20, .most = 1024 }
 /* Allocates for a device without special host memory: mem_aligned. */
 void *host_plain_alloc(struct device *d, size_t bytes, struct err *e);
 void host_plain_free(struct device *d, void *p, size_t bytes);

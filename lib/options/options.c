@@ -104,6 +104,7 @@ static int trainer_from(const struct config *c, struct trainer_options *o, struc
     int recompute;
     *o = (struct trainer_options){.compute = c->run.dtype,
                                   .gradient = c->sft.gradient_dtype,
+                                  .logits = c->sft.logits_dtype,
                                   .length = c->sequence_length,
                                   .shard_optimizer = c->run.shard_optimizer,
                                   .staging = (size_t)c->sft.staging << 20};

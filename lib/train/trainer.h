@@ -16,6 +16,7 @@
 
 struct trainer_options {
     enum dtype compute;
+    enum dtype logits;   /* DT_BF16 (only with compute type bf16), or the accumulation type */
     enum dtype gradient; /* of the trained weights: DT_BF16, or the accumulation type */
     enum recompute recompute;
     int64_t tokens;               /* most tokens of a micro-batch */

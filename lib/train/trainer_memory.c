@@ -52,7 +52,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                            .arg = o->params.arg,
                                            .lora = o->params.lora,
                                            .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
-    struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens};
+    struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens, .logits = o->logits};
     struct plan *plan = &t->memory.plan;
     if (shares_options(m, mesh, &w, &s, e) || weights_init(&t->weights, m, &w, d, plan, e) ||
         stage_init(&t->stage, &t->weights, &s, plan, e) ||

@@ -95,6 +95,27 @@ fails 'gradients: bf16 of a computation in fp32 is refused' 78 \
     'what is computed in fp32 has its gradients in fp32' train x \
     sft_train.model_args.dtype=fp32 "${narrow[@]}"
 
+# ---- logits in bf16 ----
+short=("${four[@]}" sft.logits_dtype=bf16)
+check 'logits: a run with bf16 succeeds' train short "${short[@]}"
+check 'logits: a run with fp32 succeeds' train long "${four[@]}"
+differ 'logits: those in bf16 are rounded' "$(weights short)" "$(weights long)"
+equal 'logits: with bf16 the losses are within 1e-3 of those of fp32' \
+    "$(paste <(losses short) <(losses long) | awk '($1 - $2) ^ 2 < 1e-6' | wc -l)" 3
+# logits ARGUMENT...: prints the logits' bytes in the plan
+logits() {
+    run plan --device ref --plan --json "$@" train.sfts |
+        jq '[.buffers[] | select(.name == "logits").bytes] | add'
+}
+equal 'logits: with bf16 the plan has half the bytes' $(($(logits "${short[@]}") * 2)) \
+    "$(logits "${four[@]}")"
+rm -r "$(checkpoint long)"
+tells 'logits: another type is told on resume' 'sft.logits_dtype is bf16, but was fp32' long \
+    --device ref --resume auto "${short[@]}" train.sfts
+fails 'logits: bf16 of a computation in fp32 is refused' 78 \
+    'what is computed in fp32 has its logits in fp32' train x \
+    sft_train.model_args.dtype=fp32 "${short[@]}"
+
 # ---- stop and resume ----
 for how in small sgd plain; do
     case $how in

@@ -36,7 +36,7 @@ beside 'adapter' 1e-6 lora $M.lora_target=all-linear $M.lora_rank=4
 beside 'bf16' 2e-2 bf16 $M.dtype=bf16
 beside 'bf16, recomputed' 2e-2 full $M.dtype=bf16 sft.recompute=full
 beside 'bf16 alone' 2e-2 narrow $M.dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16 \
-    sft.gradient_dtype=bf16
+    sft.gradient_dtype=bf16 sft.logits_dtype=bf16
 same 'recompute: it changes no bit' "$(weights bf16.cuda)" "$(weights full.cuda)"
 
 again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }

@@ -201,7 +201,8 @@ static struct narrow narrow_run(enum dtype logits, enum dtype gradient)
     o.w.length = 90;
     o.w.gradient = gradient;
     o.s.chunk = 0;
-    d->head = (struct device_head){.bytes = 1 << 20, .most = 128, .logits = logits};
+    o.s.logits = logits;
+    d->head = (struct device_head){.bytes = 1 << 20, .most = 128};
     struct tiny *n = tiny_open_with(&m, d, &o);
     struct narrow r = {.n = n->w.params.trained, .chunk = n->s.o.chunk};
     r.loss = tiny_loss(&n->s, &b, true);

@@ -68,12 +68,12 @@ static bool job_open(struct job *j, const struct form *f, const struct mesh_size
                      const char *device)
 {
     struct err e = {0};
-    const struct trainer_options o = options(f);
+    struct trainer_options o = options(f);
     *j = (struct job){.d = device_open(device, 1, &e)};
     bool ok = j->d && (sizes ? mesh_open(&j->mesh, sizes, w, j->d, &e)
                              : mesh_self(&j->mesh, j->d, &e)) == 0;
     if (ok && sizes && f->chunk) j->d->head.most = f->chunk;
-    if (ok && sizes && f->narrow) j->d->head.logits = DT_BF16;
+    if (sizes && f->narrow) o.logits = DT_BF16;
     ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0 &&
          trainer_alloc(&j->t, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
