@@ -4,10 +4,11 @@
 # two runs give the same bytes, and checkpoints change devices.
 source "$(dirname "$0")/../train.sh"
 shape=(hidden_size=64 intermediate_size=128 num_hidden_layers=2 head_dim=64 num_attention_heads=2
-    num_key_value_heads=1)
+    num_key_value_heads=1 'torch_dtype="float32"')
 model model "${shape[@]}"
 model qwen3 "${shape[@]}" tie_word_embeddings=false 'model_type="qwen3"' \
     'architectures=["Qwen3ForCausalLM"]'
+model qwen2 "${shape[@]}" 'model_type="qwen2"' 'architectures=["Qwen2ForCausalLM"]'
 rows 1 24 >train.jsonl
 samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
 head -n 4 train.jsonl >val.jsonl
@@ -32,12 +33,31 @@ beside() {
 }
 beside 'fp32' 1e-6 fp32
 beside 'fp32, norms of q and k' 1e-6 qwen3 pretrain=./qwen3
+beside 'fp32, biases' 1e-6 qwen2 pretrain=./qwen2
 beside 'adapter' 1e-6 lora $M.lora_target=all-linear $M.lora_rank=4
 beside 'bf16' 2e-2 bf16 $M.dtype=bf16
 beside 'bf16, recomputed' 2e-2 full $M.dtype=bf16 sft.recompute=full
+beside 'bf16, stored' 2e-2 none $M.dtype=bf16 sft.recompute=none
 beside 'bf16 alone' 2e-2 narrow $M.dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16 \
     sft.gradient_dtype=bf16 sft.logits_dtype=bf16
-same 'recompute: it changes no bit' "$(weights bf16.cuda)" "$(weights full.cuda)"
+same 'recompute: all of it changes no bit' "$(weights bf16.cuda)" "$(weights full.cuda)"
+same 'recompute: none of it changes no bit' "$(weights bf16.cuda)" "$(weights none.cuda)"
+
+# A step of SGD, at so high a rate that the new weights are the gradients times the rate.
+one=(sft_train.training_args.{optim=sgd,learning_rate=1000,lr_scheduler_type=constant}
+    max_grad_norm=0 max_steps=1)
+# gradients AREA DIR ARGUMENT...: those of the first step are the CPU's, each to 1e-5 of its norm
+gradients() {
+    on cpu "$2.cpu" "${one[@]}" "${@:3}" >/dev/null
+    on cuda "$2.cuda" "${one[@]}" "${@:3}" >/dev/null
+    sft-ckpt diff "$2."{cuda,cpu}/sft_train/checkpoint-1/sft_train >"$2.diff"
+    check "$1: each gradient is that of the CPU" awk '
+        $2 != "values" || $4 > 1e-5 { print; bad = 1 } END { exit bad || NR < 9 }' "$2.diff"
+}
+gradients 'fp32' gradient
+gradients 'fp32, norms of q and k' gradient3 pretrain=./qwen3
+gradients 'fp32, biases' gradient2 pretrain=./qwen2
+gradients 'adapter' gradient-lora $M.lora_target=all-linear $M.lora_rank=4
 
 again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }
 check 'twice: a second run succeeds' again
