@@ -85,6 +85,16 @@ static inline enum err_code zstd_code(size_t result, enum err_code other)
     return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? ERR_MEMORY : other;
 }
 
+/* Reads a little-endian number. */
+static inline uint32_t le32(const unsigned char *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static inline uint64_t le64(const unsigned char *p)
+{
+    return le32(p) | (uint64_t)le32(p + 4) << 32;
+}
+
 /* Reads a LEB128 number of at most 10 bytes at *p and advances *p; -1 when it is cut short or too
  * large. */
 int varint_get(const char **p, const char *end, uint64_t *v);

@@ -90,11 +90,10 @@ static int get_weight(const char **p, const char *end, float *w)
     *w = (float)code;
     if (code < 2) return 0;
     if (end - *p < 4) return -1;
-    const unsigned char *b = (const unsigned char *)*p;
     union {
         uint32_t u;
         float f;
-    } x = {.u = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24};
+    } x = {.u = le32((const unsigned char *)*p)};
     *p += 4;
     *w = x.f;
     return isfinite(x.f) && x.f > 0 && x.f != 1 ? 0 : -1;

@@ -31,12 +31,11 @@ static int hash_body(struct io_in *in, struct hash64 *h, unsigned char tail[HASH
 int stream_whole(const char *path, struct err *e)
 {
     unsigned char tail[HASH] = {0};
-    uint64_t n = 0, stored = 0;
+    uint64_t n = 0;
     struct io_in *in = io_open(path, e);
     struct hash64 *h = in ? hash64_new(e) : NULL;
     int rc = h ? hash_body(in, h, tail, &n, e) : -1;
-    for (int i = HASH; i-- > 0;) stored = stored << 8 | tail[i];
-    if (rc == 0 && (n <= HASH || hash64_value(h) != stored))
+    if (rc == 0 && (n <= HASH || hash64_value(h) != le64(tail)))
         rc =
             err_set(e, ERR_DATA,
                     "%s: cut short, damaged, or with bytes after the trailer: its last 8 bytes are "
