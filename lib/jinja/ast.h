@@ -156,6 +156,10 @@ struct node *parse_expression(struct parser *p);
 enum { TUPLE_PLAIN = 0, TUPLE_NO_COND = 1, TUPLE_PARENS = 2, TUPLE_TARGET = 4, TUPLE_NS = 8 };
 struct node *parse_tuple(struct parser *p, unsigned how, const char *end);
 struct node *parse_filter(struct parser *p, struct node *n, bool inline_start);
+/* Parses "(a, b=1, *c, **d)", the arguments of a call. */
+struct call_args *parse_args(struct parser *p);
+/* Parses "(a, b=1)", the parameters of a macro, into its params; defaults into kids[1..]. */
+int parse_signature(struct parser *p, struct node *macro);
 struct node *parse_body(struct parser *p, const char *const *ends);
 int parse_add(struct parser *p, struct node ***kids, size_t *n, size_t *cap, struct node *k);
 bool parse_skip(struct parser *p, enum tok type);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parses operands: literals, names, subscripts, calls, filters and tests. */
+/* Parses operands: literals and names, and the subscripts, calls, filters and tests after them. */
 #include <string.h>
 
 #include "jinja/ast.h"
@@ -142,56 +142,6 @@ static struct node *parse_subscript(struct parser *p, struct node *left)
     p->at++;
     tuple->nkids = (uint32_t)nkids;
     return parse_node2(p, N_GETITEM, left, nkids == 1 ? tuple->kids[0] : tuple);
-}
-
-static int parse_keyword(struct parser *p, struct call_args *a, size_t *cap)
-{
-    size_t n = a->nkw, ncap = *cap, m = n;
-    struct str name = cur(p)->text;
-    p->at += 2;
-    struct node *v = parse_expression(p);
-    if (!v || parse_add(p, &a->kw, &a->nkw, cap, v)) return -1;
-    if (*cap != ncap) {
-        const struct jstr **grown = arena_alloc(&p->t->arena, *cap * sizeof *grown, p->e);
-        if (!grown) return -1;
-        if (m) memcpy(grown, a->names, m * sizeof *grown);
-        a->names = grown;
-    }
-    return (a->names[n] = parse_string(p, name)) ? 0 : -1;
-}
-
-static struct call_args *parse_args(struct parser *p)
-{
-    struct call_args *a = arena_alloc(&p->t->arena, sizeof *a, p->e);
-    size_t poscap = 0, kwcap = 0;
-    bool more = false;
-    if (!a || parse_expect(p, T_LPAREN, "(")) return NULL;
-    while (cur(p)->type != T_RPAREN) {
-        if (more && parse_expect(p, T_COMMA, ",")) return NULL;
-        if (cur(p)->type == T_RPAREN) break;
-        more = true;
-        bool keyword = cur(p)->type == T_NAME && p->tok[p->at + 1].type == T_ASSIGN;
-        struct node *v;
-        if (parse_skip(p, T_MUL)) {
-            if (a->star || a->starstar) goto bad;
-            if (!(a->star = parse_expression(p))) return NULL;
-        } else if (parse_skip(p, T_POW)) {
-            if (a->starstar) goto bad;
-            if (!(a->starstar = parse_expression(p))) return NULL;
-        } else if (keyword) {
-            if (a->starstar) goto bad;
-            if (parse_keyword(p, a, &kwcap)) return NULL;
-        } else {
-            if (a->star || a->starstar || a->nkw) goto bad;
-            if (!(v = parse_expression(p)) || parse_add(p, &a->pos, &a->npos, &poscap, v))
-                return NULL;
-        }
-    }
-    p->at++;
-    return a;
-bad:
-    parse_fail(p, "an argument of this kind is not allowed here");
-    return NULL;
 }
 
 static struct node *parse_call(struct parser *p, struct node *callee)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parses the statements of a template. */
-#include <string.h>
-
 #include "jinja/ast.h"
 
 static const struct token *cur(const struct parser *p) { return &p->tok[p->at]; }
@@ -96,39 +94,6 @@ static struct node *parse_set(struct parser *p)
     n->kind = N_SETBLOCK;
     if (cur(p)->type == T_PIPE && !(n->kids[1] = parse_filter(p, NULL, false))) return NULL;
     return (n->kids[2] = block_body(p, "endset")) ? n : NULL;
-}
-
-/* Parses "(a, b=1)": parameters into n->params, defaults into kids[1..]. */
-static int parse_signature(struct parser *p, struct node *n)
-{
-    size_t cap = 0, nkids = 1, np = 0;
-    uint32_t params[64];
-    const struct jstr *names[64];
-    if (!(n->kids = arena_alloc(&p->t->arena, sizeof *n->kids, p->e))) return -1;
-    cap = 1;
-    if (parse_expect(p, T_LPAREN, "(")) return -1;
-    while (cur(p)->type != T_RPAREN) {
-        if (np && parse_expect(p, T_COMMA, ",")) return -1;
-        if (np == 64) return parse_fail(p, "more than 64 parameters");
-        if (cur(p)->type != T_NAME) return parse_fail(p, "a parameter name expected");
-        if (parse_symbol(p, cur(p)->text, &params[np]) ||
-            !(names[np] = parse_string(p, cur(p)->text)))
-            return -1;
-        np++;
-        p->at++;
-        if (parse_skip(p, T_ASSIGN)) {
-            struct node *d = parse_expression(p);
-            if (!d || parse_add(p, &n->kids, &nkids, &cap, d)) return -1;
-        } else if (nkids > 1) {
-            return parse_fail(p, "a parameter without default follows one with a default");
-        }
-    }
-    p->at++;
-    n->nkids = (uint32_t)nkids;
-    n->nparams = (uint32_t)np;
-    n->params = arena_copy(&p->t->arena, params, np * sizeof *params, p->e);
-    n->param_names = arena_copy(&p->t->arena, names, np * sizeof *names, p->e);
-    return n->params && n->param_names ? 0 : -1;
 }
 
 /* Parses the body of a macro; n->flag: it uses caller, kwargs or varargs. */

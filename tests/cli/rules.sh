@@ -169,7 +169,7 @@ fi
 # A line for each circle that is there: its module, then its files. Those of jinja are recursions:
 # of the parser, of the evaluator, and of filters that apply a filter or a test by its name.
 cat >"$T/circles" <<'EOF'
-jinja expr operand
+jinja expr operand parse_call
 jinja eval exec loop macro
 jinja filter filter_map test
 EOF

@@ -147,6 +147,41 @@ static void bounds(void)
     CHECK("jinja bounds: bytes that are not UTF-8 are refused", fails("a\xff", "UTF-8"));
 }
 
+static void calls(void)
+{
+    static const char *const wrong[] = {"a=1, 2",   "*a, 2",   "*a, *b",
+                                        "**a, b=1", "**a, *b", "**a, **b"};
+    static const char *const right[] = {"1, *[2], b=3, **{'c': 4}", "b=3, *[2], c=4,", ""};
+    char source[64];
+    bool ok = true;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(source, sizeof source, "{{ f(%s) }}", wrong[i]);
+        ok &= fails(source, "an argument of this kind is not allowed here");
+    }
+    CHECK("jinja calls: arguments have an order", ok);
+    ok = true;
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        snprintf(source, sizeof source, "{{ f(%s) }}", right[i]);
+        ok &= fails(source, "'f' is undefined");
+    }
+    CHECK("jinja calls: arguments of every kind are parsed", ok);
+    CHECK("jinja calls: parameters with a default come last",
+          fails("{% macro f(a=1, b) %}{% endmacro %}", "a parameter without default"));
+    CHECK("jinja calls: parameters are names",
+          fails("{% macro f(a, 1) %}{% endmacro %}", "a parameter name expected"));
+    struct buf b = {0};
+    ok = true;
+    for (int n = 64; n <= 65; n++) {
+        buf_reset(&b);
+        buf_puts(&b, "{% macro f(");
+        for (int i = 0; i < n; i++) buf_printf(&b, "%sp%d", i ? ", " : "", i);
+        buf_puts(&b, ") %}{% endmacro %}{{ x.y }}");
+        ok &= fails(b.data, n == 64 ? "'x' is undefined" : "more than 64 parameters");
+    }
+    CHECK("jinja calls: a macro has at most 64 parameters", ok);
+    buf_free(&b);
+}
+
 /* The spans that a template leaves on {"role": "user", "content": "<x>ab</x>  cd"}. */
 static bool spans(const char *source, const char *want)
 {
@@ -222,5 +257,6 @@ int main(int argc, char **argv)
     if (argc > 1) return test_failed;
     provenance();
     bounds();
+    calls();
     TEST_END();
 }
