@@ -7,25 +7,18 @@
  * that an operation has run or changes the source of a pending upload, and work of one queue that
  * does not wait for the result of the other. */
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "ops/far_memory.h"
 #include "ops/table.h"
 
 enum {
     QUEUE = 1 << 20, /* bytes of waiting entries */
-    PAGE = 1 << 16,  /* at least one page on any system */
     BURST = 16       /* entries that a queue runs at one speed */
 };
 enum { UPLOAD = OP_COUNT, CALL, AFTER, MARK }; /* kinds of entry beside the operations */
 
-/* Pages of a buffer; a page that is never readable follows, to catch overruns. */
-struct region {
-    struct region *next;
-    char *map;
-    size_t bytes;
-};
 struct entry {
     size_t size, next; /* size of the payload; offset of the next entry */
     int op;            /* or UPLOAD, CALL, AFTER, MARK */
@@ -46,7 +39,7 @@ struct line {
 struct far {
     struct device d;
     struct device *inner;
-    struct region *regions;
+    struct far_memory memory;
     struct line queue[DEVICE_QUEUES];
     uint64_t seed, drawn;        /* random numbers drawn so far */
     int speed;                   /* entries of every 8 that the first queue runs */
@@ -55,16 +48,11 @@ struct far {
 };
 
 static struct far *far_of(struct device *d) { return (struct far *)d; }
-static size_t pages(size_t n) { return (n + PAGE - 1) / PAGE * PAGE; }
 
-static void far_protect(struct far *f, int how)
+static void far_access(struct far *f, enum far_access how)
 {
     struct err e;
-    for (struct region *r = f->regions; r; r = r->next)
-        if (mprotect(r->map, r->bytes, how)) {
-            err_errno(&e, ERR_INTERNAL, "far: cannot change the protection of %zu bytes", r->bytes);
-            device_fail(f->inner, &e);
-        }
+    if (far_memory_access(&f->memory, how, &e)) device_fail(f->inner, &e);
 }
 
 /* ---- running queued work ---- */
@@ -113,7 +101,7 @@ static void run_entry(struct far *f, struct line *q)
 static void far_drain_to(struct far *f, uint64_t entries)
 {
     if (!next_of(&f->queue[QUEUE_COMPUTE]) && !next_of(&f->queue[QUEUE_COMM])) return;
-    far_protect(f, PROT_READ | PROT_WRITE);
+    far_access(f, FAR_WRITE);
     f->draining = true;
     while (f->queue[QUEUE_COMPUTE].done < entries) {
         const int first = draw(f), q = ready(f, first) ? first : !first;
@@ -123,7 +111,7 @@ static void far_drain_to(struct far *f, uint64_t entries)
     f->draining = false;
     for (int q = 0; q < DEVICE_QUEUES; q++)
         if (!next_of(&f->queue[q])) f->queue[q].at = f->queue[q].used = 0;
-    far_protect(f, PROT_NONE);
+    far_access(f, FAR_NONE);
 }
 static void far_drain(struct far *f) { far_drain_to(f, UINT64_MAX); }
 
@@ -213,51 +201,25 @@ static int far_download(struct device *d, void *dst, const void *src, size_t n, 
     struct far *f = far_of(d);
     if (f->draining) return f->inner->ops->download(f->inner, dst, src, n, e);
     if (far_sync(d, e)) return -1;
-    far_protect(f, PROT_READ);
+    far_access(f, FAR_READ);
     int rc = f->inner->ops->download(f->inner, dst, src, n, e);
-    far_protect(f, PROT_NONE);
+    far_access(f, FAR_NONE);
     return rc;
 }
 
 /* ---- memory ---- */
-/* Returns a pointer to the buffer, which ends where the faulting page begins, up to alignment. */
-static char *user_pointer(const struct region *r, size_t bytes)
-{
-    return r->map + r->bytes - (bytes + 63) / 64 * 64;
-}
-
 static void *far_alloc(struct device *d, size_t bytes, struct err *e)
 {
-    struct region *r = mem_alloc(1, sizeof *r, e);
-    if (!r) return NULL;
-    r->bytes = pages(bytes ? bytes : 1);
-    r->map = bytes > SIZE_MAX / 2
-                 ? MAP_FAILED
-                 : mmap(NULL, r->bytes + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (r->map == MAP_FAILED) {
-        mem_free(r);
-        err_set(e, ERR_MEMORY, "cannot allocate %zu bytes for the device", bytes);
-        return NULL;
-    }
-    r->next = far_of(d)->regions;
-    far_of(d)->regions = r;
-    return user_pointer(r, bytes ? bytes : 1);
+    return far_memory_alloc(&far_of(d)->memory, bytes, e);
 }
 
 static void far_free(struct device *d, void *p, size_t bytes)
 {
-    struct far *f = far_of(d);
-    far_drain(f);
-    for (struct region **at = &f->regions; *at; at = &(*at)->next) {
-        struct region *r = *at;
-        if (p != user_pointer(r, bytes ? bytes : 1)) continue;
-        *at = r->next;
-        munmap(r->map, r->bytes + PAGE);
-        mem_free(r);
-        return;
-    }
+    far_drain(far_of(d));
+    far_memory_free(&far_of(d)->memory, p, bytes);
 }
 
+/* ---- the device ---- */
 static size_t far_work(struct device *d, enum op_id op, const void *args)
 {
     return far_of(d)->inner->ops->work(far_of(d)->inner, op, args);
@@ -267,12 +229,7 @@ static void far_close(struct device *d)
 {
     struct far *f = far_of(d);
     far_drain(f);
-    while (f->regions) {
-        struct region *r = f->regions;
-        f->regions = r->next;
-        munmap(r->map, r->bytes + PAGE);
-        mem_free(r);
-    }
+    far_memory_end(&f->memory);
     device_close(f->inner);
     for (int q = 0; q < DEVICE_QUEUES; q++) mem_free(f->queue[q].bytes);
     mem_free(f);
