@@ -78,7 +78,6 @@ struct heap *heap_make(void *block, size_t room)
 void heap_end(struct heap *h) { UNLOCK(h->base, h->atoms * HEAP_ATOM); }
 
 size_t heap_room(const struct heap *h) { return h->atoms * HEAP_ATOM; }
-size_t heap_used(const struct heap *h) { return h->used; }
 size_t heap_peak(const struct heap *h) { return h->peak; }
 
 bool heap_has(const struct heap *h, const void *p)

@@ -30,7 +30,6 @@ bool heap_fit(struct heap *h, void *p, size_t bytes);
 /* True when p points into the block. */
 bool heap_has(const struct heap *h, const void *p);
 size_t heap_room(const struct heap *h); /* bytes in all */
-size_t heap_used(const struct heap *h); /* bytes allocated now, rounded up to powers of two */
-size_t heap_peak(const struct heap *h); /* the most bytes allocated at any time */
+size_t heap_peak(const struct heap *h); /* the most bytes in parts at any time */
 
 #endif

@@ -51,7 +51,6 @@ struct json_rows *json_rows_open(struct io_in *in, struct err *e);
 int json_rows_next(struct json_rows *r, const struct json **row, struct err *e);
 uint64_t json_rows_index(const struct json_rows *r); /* index of the last row returned, from 0 */
 uint64_t json_rows_line(const struct json_rows *r);  /* line where that row starts, from 1 */
-bool json_rows_is_lines(const struct json_rows *r);
 void json_rows_close(struct json_rows *r);
 
 #endif

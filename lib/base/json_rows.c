@@ -268,8 +268,6 @@ uint64_t json_rows_index(const struct json_rows *r) { return r->rows ? r->rows -
 
 uint64_t json_rows_line(const struct json_rows *r) { return r->row_line; }
 
-bool json_rows_is_lines(const struct json_rows *r) { return r->lines; }
-
 void json_rows_close(struct json_rows *r)
 {
     if (!r) return;
