@@ -203,9 +203,14 @@ struct safetensors *safetensors_open(const char *path, struct err *e)
 {
     const int folder = io_is_dir(path, e);
     if (folder) return folder < 0 ? NULL : safetensors_open_stem(path, "model", e);
-    struct safetensors *s = mem_alloc(1, sizeof *s, e);
-    if (!s) return NULL;
-    return finish(s, add_file(s, mem_strndup(path, strlen(path), e), e), e);
+    struct io_map map;
+    if (io_map(path, &map, e)) return NULL;
+    struct safetensors *s = safetensors_parse(map.p, map.n, path, e);
+    if (s)
+        s->files[0].map = map;
+    else
+        io_unmap(&map);
+    return s;
 }
 
 size_t safetensors_count(const struct safetensors *s) { return s->count; }
