@@ -44,7 +44,4 @@ int json_no_memory(struct json_parser *j, const struct err *e);
  * the string has escapes. */
 int json_string(struct json_parser *j, struct str *s);
 
-/* Length of the UTF-8 sequence at p, 1 to 4; 0 when it is not valid. */
-size_t utf8_length(const unsigned char *p, const unsigned char *end);
-
 #endif

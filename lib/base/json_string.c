@@ -20,7 +20,8 @@ int json_no_memory(struct json_parser *j, const struct err *e)
     return -1;
 }
 
-size_t utf8_length(const unsigned char *p, const unsigned char *end)
+/* Length of the UTF-8 sequence at p, 1 to 4; 0 when it is not valid. */
+static size_t utf8_length(const unsigned char *p, const unsigned char *end)
 {
     size_t left = (size_t)(end - p);
     unsigned char a = p[0], low = 0x80, high = 0xbf; /* bounds of the second byte */

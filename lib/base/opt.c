@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/opt_impl.h"
 
-size_t opt_word(const char **p)
+/* ---- values ---- */
+/* Returns the length of the word of an OPT_ENUM at *p, 0 at the end; moves *p to the next word. */
+static size_t next_word(const char **p)
 {
     const char *from = *p;
     size_t n = strcspn(from, "|");
@@ -20,12 +22,11 @@ size_t opt_word(const char **p)
     return n;
 }
 
-/* ---- values ---- */
 static int set_enum(const struct opt *o, const char *text, const char *shown, struct err *e)
 {
     const char *p = o->arg, *word = p;
     for (int i = 0; *p; i++, word = p) {
-        size_t n = opt_word(&p);
+        size_t n = next_word(&p);
         if (strlen(text) != n || memcmp(text, word, n) != 0) continue;
         *(int *)o->to = i;
         return 0;

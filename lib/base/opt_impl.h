@@ -13,10 +13,6 @@ void opt_common_table(struct opt table[OPT_COMMON_MAX], struct opt_common *c);
 /* The name of the value in --help: "N", "a|b|c"; NULL for an option without a value. */
 const char *opt_value_name(const struct opt *o);
 
-/* Iterates over the words of an OPT_ENUM: returns the length of the word at *p and moves *p to the
- * next word; 0 at the end. */
-size_t opt_word(const char **p);
-
 /* Each appends a text generated from the options of the command and the common ones. */
 void opt_help(const struct opt_cmd *cmd, struct buf *b);
 void opt_man(const struct opt_cmd *cmd, struct buf *b);

@@ -207,7 +207,6 @@ int jinja_eval(struct vm *vm, const struct node *n, struct jval *out);
 int jinja_eval_args(struct vm *vm, const struct call_args *c, struct jargs *a);
 int jinja_eval_filter(struct vm *vm, const struct node *n, struct jval self, struct jval *out);
 int jinja_exec(struct vm *vm, const struct node *n); /* returns an enum flow, or -1 */
-int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out);
 int jinja_loop_call(struct vm *vm, struct jloop *l, const struct jargs *a, struct jval *out);
 int jinja_loop_attr(struct vm *vm, struct jloop *l, const struct jstr *name, struct jval *out);
 /* Opens a scope inside the current one and makes it current. NULL: the error is set. */

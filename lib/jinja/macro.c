@@ -68,7 +68,7 @@ static int bind_rest(struct vm *vm, const struct node *m, const struct jargs *a,
     return jinja_scope_set(vm, s, vm->t->sym_varargs, jval_list(varargs, J_TUPLE));
 }
 
-int jinja_macro_call(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out)
+static int call_macro(struct vm *vm, struct jmacro *m, const struct jargs *a, struct jval *out)
 {
     struct scope *scope = vm->scope;
     bool *used = vm_alloc(vm, a->nkw, sizeof *used);
@@ -127,7 +127,7 @@ int vm_call(struct vm *vm, struct jval f, const struct jargs *a, struct jval *ou
     case J_METHOD:
         return jfunc_call(vm, f.u.method->func, f.u.method->self, a, out);
     case J_MACRO:
-        return jinja_macro_call(vm, f.u.macro, a, out);
+        return call_macro(vm, f.u.macro, a, out);
     case J_LOOP:
         return jinja_loop_call(vm, f.u.loop, a, out);
     case J_JOINER:

@@ -32,8 +32,10 @@ void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t 
     }
 }
 
-void *weights_state_at(const struct weights *w, const struct weights_state *s, size_t bucket,
-                       size_t *from, size_t *to)
+/* Clips elements [*from, *to) of the allocation of weights, in one bucket, to the elements whose
+ * state this rank has; returns the address of the state of the first. */
+static void *state_at(const struct weights *w, const struct weights_state *s, size_t bucket,
+                      size_t *from, size_t *to)
 {
     const struct params_part part = params_part(&w->params, bucket, s->parts, s->at);
     params_clip(from, to, part.begin, part.end);
@@ -44,7 +46,7 @@ void weights_put_state(struct weights *w, const struct weights_state *s, const s
                        size_t at, size_t count, const float *values)
 {
     size_t from = p->offset + at, to = from + count;
-    void *state = weights_state_at(w, s, p->bucket, &from, &to);
+    void *state = state_at(w, s, p->bucket, &from, &to);
     if (from < to) weights_put(w, state, s->type, 0, to - from, values + (from - p->offset - at));
 }
 
@@ -171,7 +173,7 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
     size_t from = p->offset + r->at, to = from + r->n;
     device_upload(d, (char *)w->values + from * size, t->data + r->whole * size, r->n * size);
     if (!master || !p->trained) return;
-    void *state = weights_state_at(w, master, p->bucket, &from, &to);
+    void *state = state_at(w, master, p->bucket, &from, &to);
     if (from < to)
         op_cast(d, &(struct op_cast){.y = state,
                                      .x = (char *)w->values + from * size,

@@ -62,8 +62,6 @@ void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const voi
 void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);
 /* Returns true on the one rank that adds a term which a sum over the ranks must have once. */
 bool parallel_adds(const struct weights *w);
-/* Returns true if the vocabulary is cut. */
-bool parallel_cuts(const struct weights *w);
 void parallel_plan(struct stage *s, struct plan *plan, int time); /* adds s->parts at that time */
 /* Gathers in s->parts the results of op_xent for each rank's part of the logits[c,V]. */
 void parallel_parts(struct stage *s, const int32_t *target, int64_t c);

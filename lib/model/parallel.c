@@ -13,7 +13,8 @@ void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t)
 bool parallel_adds(const struct weights *w) { return collect_rank(w->tp) == 0; }
 
 /* ---- the cut vocabulary ---- */
-bool parallel_cuts(const struct weights *w) { return collect_size(w->tp) > 1; }
+/* Returns true if the vocabulary is cut. */
+static bool is_cut(const struct weights *w) { return collect_size(w->tp) > 1; }
 
 /* Numbers per row that op_xent_part computes; alignment of tensors in elements. */
 enum { PART = 3, ALIGN = 64 };
@@ -25,7 +26,7 @@ static size_t parts_count(const struct stage *s, int64_t rows)
 
 void parallel_plan(struct stage *s, struct plan *plan, int time)
 {
-    if (!parallel_cuts(s->w)) return;
+    if (!is_cut(s->w)) return;
     plan_add(plan, PLAN_WORKSPACE, "softmax parts", -1, parts_count(s, s->o.chunk),
              dtype_size(s->w->accum), time, time, &s->parts);
 }
@@ -34,7 +35,7 @@ void parallel_parts(struct stage *s, const int32_t *target, int64_t c)
 {
     const struct weights *w = s->w;
     const size_t each = (size_t)(c * PART);
-    if (!parallel_cuts(w)) return;
+    if (!is_cut(w)) return;
     void *own = (char *)s->parts + (size_t)collect_rank(w->tp) * each * dtype_size(w->accum);
     op_xent_part(w->device, &(struct op_xent_part){.part = own,
                                                    .logits = s->logits,
@@ -72,7 +73,7 @@ static bool next_partial(const struct params *t, size_t *i, size_t *at, size_t *
 void weights_sum_partial(struct weights *w)
 {
     size_t i = 0, at, end;
-    if (!parallel_cuts(w)) return;
+    if (!is_cut(w)) return;
     while (next_partial(&w->params, &i, &at, &end))
         collect_sum(w->device, w->tp, weights_gradient(w, at), end - at, w->gradient);
     collect_join(w->device, w->tp);
@@ -123,7 +124,7 @@ size_t stage_collective(const struct stage *s)
 {
     const struct weights *w = s->w;
     size_t most = (size_t)(s->o.tokens * w->m.hidden), i = 0, at, end;
-    if (!parallel_cuts(w)) return 0;
+    if (!is_cut(w)) return 0;
     if (parts_count(s, s->o.chunk) > most) most = parts_count(s, s->o.chunk);
     while (next_partial(&w->params, &i, &at, &end))
         if (end - at > most) most = end - at;

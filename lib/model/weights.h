@@ -98,10 +98,6 @@ void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t 
 /* Sets the state of elements [at, at + count) of a trained tensor, as far as this rank has it. */
 void weights_put_state(struct weights *w, const struct weights_state *s, const struct param *p,
                        size_t at, size_t count, const float *values);
-/* Clips elements [*from, *to) of the allocation of weights, in one bucket, to the elements whose
- * state this rank has; returns the address of the state of the first. */
-void *weights_state_at(const struct weights *w, const struct weights_state *s, size_t bucket,
-                       size_t *from, size_t *to);
 /* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */
 int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, size_t count,
                 float *out, struct err *e);

@@ -6,8 +6,6 @@
 #include "rows/rows.h"
 
 /* ---- one format each; *empty as in row_convert() ---- */
-int row_alpaca(const struct row_keys *keys, const struct json *row, struct arena *a,
-               struct stream_record *rec, const char **empty, struct err *e);
 int row_messages(const struct json *row, struct arena *a, struct stream_record *rec,
                  const char **empty, struct err *e);
 int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec,

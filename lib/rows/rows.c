@@ -31,8 +31,8 @@ static int join(struct str *to, struct str prompt, struct str query, struct aren
     return 0;
 }
 
-int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a,
-               struct stream_record *rec, const char **empty, struct err *e)
+static int row_alpaca(const struct row_keys *k, const struct json *row, struct arena *a,
+                      struct stream_record *rec, const char **empty, struct err *e)
 {
     struct str prompt, query, response, user;
     const struct json *p = row_need(row, k->prompt, "name it with --prompt-key", e);

@@ -162,7 +162,8 @@ bool tokenizer_is_special(const struct tokenizer *t, uint32_t id)
     return k && k->special;
 }
 
-struct str tokenizer_token(const struct tokenizer *t, uint32_t id)
+/* Returns the string of a token that the decoder is given; p NULL: there is no such id. */
+static struct str token_string(const struct tokenizer *t, uint32_t id)
 {
     const struct added_token *k = added_get(&t->added, id);
     return k ? k->pattern : vocab_token(bpe_vocab(t->bpe), id);
@@ -174,7 +175,7 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
     struct decoder_list list = {0};
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {
-        struct str s = tokenizer_token(t, ids[i]);
+        struct str s = token_string(t, ids[i]);
         if (!s.p || (skip_special && tokenizer_is_special(t, ids[i]))) continue;
         buf_str(&list.text, s);
         rc = decoder_list_end(&list, e);
@@ -186,7 +187,7 @@ int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n, b
 
 int tokenizer_token_bytes(const struct tokenizer *t, uint32_t id, struct buf *b, struct err *e)
 {
-    struct str s = tokenizer_token(t, id);
+    struct str s = token_string(t, id);
     if (!s.p)
         return err_set(e, ERR_DATA, "token %u is not in the tokenizer's vocabulary of %u", id,
                        tokenizer_vocab_size(t));

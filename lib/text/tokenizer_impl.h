@@ -31,9 +31,6 @@ struct tokenizer {
     size_t ntemplates, templates_cap;
 };
 
-/* Returns the string of a token that the decoder is given; p NULL: there is no such id. */
-struct str tokenizer_token(const struct tokenizer *t, uint32_t id);
-
 /* ---- tokenizer_config.json and special_tokens_map.json (tokenizer_config.c) ---- */
 /* Loads named tokens, added tokens and chat templates; the files are optional. */
 int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);

@@ -19,24 +19,25 @@ static void plan_state(const struct optimizer *p, struct plan *plan, enum plan_c
              &s->flat);
 }
 
+/* Where the computation is in full precision the weights are their own master. */
+static bool is_master(const struct weights *w) { return w->compute == w->accum; }
+
+/* Master weights are stored beside those of the computation. */
+static bool has_master(const struct optimizer *p)
+{
+    return !is_master(p->weights) && !p->o.no_master;
+}
+
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
                     struct plan *plan, const struct mesh *m, bool sharded)
 {
     const enum dtype moments = o->moments == DT_BF16 ? DT_BF16 : w->accum;
     *p = (struct optimizer){.o = *o, .weights = w};
     zero_init(&p->zero, m, &w->params, sharded);
-    if (optimizer_has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
+    if (has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
     if (has_m(p)) plan_state(p, plan, PLAN_MOMENTS, "first moment", moments, &p->m);
     if (has_v(p)) plan_state(p, plan, PLAN_MOMENTS, "second moment", moments, &p->v);
     zero_plan(&p->zero, plan, w->gradient, norm_plan(&p->norm, w, &p->zero, plan));
-}
-
-/* Where the computation is in full precision the weights are their own master. */
-static bool is_master(const struct weights *w) { return w->compute == w->accum; }
-
-bool optimizer_has_master(const struct optimizer *p)
-{
-    return !is_master(p->weights) && !p->o.no_master;
 }
 
 const struct weights_state *optimizer_master(const struct optimizer *p)
@@ -50,7 +51,7 @@ int optimizer_parts(struct optimizer *p, struct save_part part[OPTIMIZER_PARTS])
     const struct weights *w = p->weights;
     if (is_master(w))
         part[n++] = (struct save_part){"master", NULL, w->accum};
-    else if (optimizer_has_master(p))
+    else if (has_master(p))
         part[n++] = (struct save_part){"master", &p->master, w->accum};
     if (has_m(p))
         part[n++] = (struct save_part){has_v(p) ? "exp_avg" : "momentum_buffer", &p->m, p->m.type};

@@ -36,8 +36,6 @@ struct optimizer {
  * sharded: each data-parallel rank of the mesh has its part. */
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
                     struct plan *plan, const struct mesh *m, bool sharded);
-/* True if master weights are stored beside those of the computation. */
-bool optimizer_has_master(const struct optimizer *p);
 /* The stored master weights, once the plan is bound; NULL where there are none. */
 const struct weights_state *optimizer_master(const struct optimizer *p);
 enum { OPTIMIZER_PARTS = 3 };
