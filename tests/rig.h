@@ -3,6 +3,7 @@
 #ifndef SFT_TEST_RIG_H
 #define SFT_TEST_RIG_H
 
+#include "mesh.h"
 #include "tiny.h"
 #include "train/trainer.h"
 
@@ -24,7 +25,7 @@ TINY bool rig_open(struct rig *r, const char *device, const struct model *m,
     struct err e = {0};
     o.length = 32;
     *r = (struct rig){.device = device_open(device, 2, &e)};
-    if (!r->device || mesh_self(&r->mesh, r->device, &e) ||
+    if (!r->device || open_mesh_alone(&r->mesh, r->device, &e) ||
         trainer_init(&r->t, m, &o, &r->mesh, r->device, &e) || trainer_alloc(&r->t, &e)) {
         printf("not ok open %s: %s\n", device, e.msg);
         return false;

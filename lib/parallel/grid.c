@@ -55,13 +55,6 @@ int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, 
     return n;
 }
 
-int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i)
-{
-    int at[MESH_AXES];
-    for (int k = 0; k < MESH_AXES; k++) at[k] = k == (int)axis ? i : m->at[k];
-    return mesh_rank_at(m->size, at);
-}
-
 bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
 
 bool mesh_cuts(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_PP] > 1; }

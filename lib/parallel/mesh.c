@@ -65,16 +65,6 @@ int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, s
     return open_mesh(m, s, NULL, d, e);
 }
 
-int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e)
-{
-    return mesh_open(m, &(struct mesh_sizes){{1, 1, w->place.size, 1}}, w, d, e);
-}
-
-int mesh_self(struct mesh *m, struct device *d, struct err *e)
-{
-    return mesh_world(m, world_self(), d, e);
-}
-
 void mesh_close(struct mesh *m)
 {
     for (int g = 0; g < MESH_GROUPS; g++) {

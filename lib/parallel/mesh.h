@@ -32,10 +32,6 @@ struct mesh {
     struct world *world;                /* all ranks; the mesh does not own it */
 };
 
-/* Opens the mesh of this process alone. */
-int mesh_self(struct mesh *m, struct device *d, struct err *e);
-/* Opens a mesh with all ranks of the world in data parallelism. */
-int mesh_world(struct mesh *m, struct world *w, struct device *d, struct err *e);
 /* Opens a mesh with all ranks of the world in a grid. Fails with ERR_CONFIG if the sizes do not
  * match. The world must outlive the mesh, and a device or a memory plan that its groups use. On
  * failure nothing stays open. */
@@ -59,8 +55,6 @@ void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
  * returns how many. A rank between the ends has no MESH_ENDS: 0. ranks has space for all ranks of
  * the grid. */
 int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
-/* Returns the number of the i-th rank on the axis through this rank. */
-int mesh_peer(const struct mesh *m, enum mesh_axis axis, int i);
 /* Returns true on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
 

@@ -37,7 +37,7 @@ static bool open_form(struct rig *r, const struct form *f, bool fenced)
 {
     struct err e;
     *r = (struct rig){.device = device_open("cpu", 2, &e)};
-    if (!r->device || mesh_world(&r->mesh, w, r->device, &e) ||
+    if (!r->device || open_mesh(&r->mesh, w, r->device, &e) ||
         trainer_init(&r->t, &f->model, &f->o, &r->mesh, r->device, &e) ||
         trainer_alloc(&r->t, &e) || (fenced && !fence(&r->t))) {
         printf("# %s: %s\n", f->name, e.msg);

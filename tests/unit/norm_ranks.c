@@ -2,6 +2,7 @@
 /* The norm of gradients: the squares are added in the groups of the canonical order, however wide
  * the buckets are and whichever rank has which elements. tests/cli/ranks.sh starts it as several
  * ranks; alone it is one. */
+#include "mesh.h"
 #include "parallel/zero.h"
 #include "tiny.h"
 #include "train/norm.h"
@@ -137,7 +138,7 @@ int main(void)
     struct err e;
     if (!join()) return test_failed;
     d = device_open("cpu", 1, &e);
-    const bool open = d && mesh_world(&mesh, w, d, &e) == 0;
+    const bool open = d && open_mesh(&mesh, w, d, &e) == 0;
     all_agree("norm: ranks", open);
     if (open) {
         check("all trained", none);

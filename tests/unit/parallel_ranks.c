@@ -2,7 +2,7 @@
 /* A model cut among ranks, by tensors, by layers, or both, beside data parallelism: five steps of
  * the trainer have the losses of one rank, the same bits every time, and a rank allocates its part
  * alone. tests/cli/ranks_parallel.sh starts it as several ranks; alone it is one. */
-#include "parallel/mesh.h"
+#include "mesh.h"
 #include "tiny.h"
 #include "train/trainer.h"
 #include "world.h"
@@ -71,7 +71,7 @@ static bool job_open(struct job *j, const struct form *f, const struct mesh_size
     struct trainer_options o = options(f);
     *j = (struct job){.d = device_open(device, 1, &e)};
     bool ok = j->d && (sizes ? mesh_open(&j->mesh, sizes, w, j->d, &e)
-                             : mesh_self(&j->mesh, j->d, &e)) == 0;
+                             : open_mesh_alone(&j->mesh, j->d, &e)) == 0;
     if (ok && sizes && f->chunk) j->d->head.most = f->chunk;
     if (sizes && f->narrow) o.logits = DT_BF16;
     ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0 &&

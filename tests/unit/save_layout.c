@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a piece of a tensor from the device: in one copy, whatever type the checkpoint has. */
-#include "comm/world.h"
+#include "mesh.h"
 #include "save/layout.h"
 #include "test.h"
 #include "tiny.h"
@@ -29,7 +29,7 @@ static void reads(enum dtype kept, enum dtype as, const char *name)
     float *want = malloc(N * sizeof *want), *got = malloc(N * sizeof *got);
     const size_t size = dtype_size(as), most = size > dtype_size(kept) ? size : dtype_size(kept);
     unsigned char *out = malloc(N * most + 1);
-    bool ok = mesh_world(&mesh, world_self(), d, &e) == 0 &&
+    bool ok = open_mesh_alone(&mesh, d, &e) == 0 &&
               layout_make(&c, &t->w, &mesh, false, NULL, 0, as, &e) == 0;
     for (size_t i = 0; ok && i < c.count; i++) ok &= c.tensors[i].room == dtype_size(kept);
     struct ops counted = *d->ops;

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "comm/comm.h"
+#include "mesh.h"
 #include "save/ckpt.h"
 #include "tiny.h"
 #include "train/checkpoint.h"
@@ -261,7 +262,7 @@ static bool set_up(struct err *e)
                                       .optimizer = {.kind = OPTIMIZER_ADAMW},
                                       .staging = 1,
                                       .saved_dtype = DT_BF16};
-    return d && mesh_world(&mesh, w, d, e) == 0 && trainer_init(&t, &m, &o, &mesh, d, e) == 0 &&
+    return d && open_mesh(&mesh, w, d, e) == 0 && trainer_init(&t, &m, &o, &mesh, d, e) == 0 &&
            trainer_alloc(&t, e) == 0;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "mesh.h"
 #include "save/ckpt.h"
 #include "save/saver.h"
 #include "test.h"
@@ -226,7 +227,7 @@ int main(void)
 {
     struct err e = {0};
     struct device *d = device_open("cpu", 1, &e);
-    if (!d || mesh_self(&mesh, d, &e) || !mkdtemp(root) || !make_source(&e)) {
+    if (!d || open_mesh_alone(&mesh, d, &e) || !mkdtemp(root) || !make_source(&e)) {
         printf("not ok set up: %s\n", e.msg);
         return 70;
     }

@@ -137,7 +137,7 @@ static void compare(const struct json *in_double, const struct json *in_bf16, co
     struct trainer t = {0}, u = {0};
     struct golden_batch b = batch_open(in_bf16);
     bool opened =
-        d && mesh_self(&mesh, d, &e) == 0 && trainer_open(&t, DT_F32, &mesh, d, dir, &e) == 0;
+        d && open_mesh_alone(&mesh, d, &e) == 0 && trainer_open(&t, DT_F32, &mesh, d, dir, &e) == 0;
     if (opened) exact(&t, in_double);
     if (opened) b.gradients = gradients_of(&t, &b, &b.loss);
     trainer_close(&t);

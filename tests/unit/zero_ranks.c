@@ -31,7 +31,7 @@ static int part_plan(struct part *p, const struct form *f, struct err *e)
     struct tiny_options o = tiny_options(DT_F32, RECOMPUTE_SELECTIVE, 32);
     m.layers = f->layers;
     o.w.params.multiple = ZERO_ALIGN * (size_t)w->place.size;
-    if (!(p->d = device_open(device, 1, e)) || mesh_world(&p->mesh, w, p->d, e) ||
+    if (!(p->d = device_open(device, 1, e)) || open_mesh(&p->mesh, w, p->d, e) ||
         weights_init(&p->w, &m, &o.w, p->d, &p->memory.plan, e) ||
         stage_init(&p->s, &p->w, &o.s, &p->memory.plan, e))
         return -1;
@@ -179,7 +179,7 @@ static bool train(struct outcome *o, struct trainer_options t)
     t.tokens = RIG_TOKENS;
     t.length = 32;
     r.device = device_open(device, 1, &e);
-    bool ok = r.device && mesh_world(&r.mesh, w, r.device, &e) == 0 &&
+    bool ok = r.device && open_mesh(&r.mesh, w, r.device, &e) == 0 &&
               trainer_init(&r.t, &m, &t, &r.mesh, r.device, &e) == 0 &&
               trainer_alloc(&r.t, &e) == 0;
     if (ok) tiny_weights(&r.t.weights, optimizer_master(&r.t.optimizer));
