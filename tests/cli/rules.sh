@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The rules of docs/design.md that a reader cannot see at a glance: the modules that a module may
-# include, circles among files, the files that may know MPI, NCCL and CUDA, the libraries of the
-# data commands, functions that are not called, and the form of the tests.
+# include, circles among files, functions that nothing calls, the files that may know MPI, NCCL and
+# CUDA, the libraries of the data commands, functions that must not be called, and the form of the
+# tests.
 source "$(dirname "$0")/../cli.sh"
 cd "$(dirname "$0")/../.." || exit 70
 mapfile -t sources < <(find lib cmd -name '*.[ch]' | LC_ALL=C sort)
@@ -210,6 +211,45 @@ else
     skip "circles: files of a module do not use one another in one" "$O/lib has no archives"
 fi
 
+# ---- functions that nothing calls ----
+# idle SYMBOLS CODE TESTS...: prints the functions that no other file of the library or of a command
+# uses: those that their own file does not call either, and those that no test calls, which should
+# be static. SYMBOLS: lines of `nm -A -g`. A name that is not in the code is made by a macro.
+idle() {
+    local symbols=$1 code=$2 f lines
+    shift 2
+    awk '
+        $2 == "U" { used[$3] = 1 }
+        $2 == "T" { home[$3] = $1; gsub(/^.*\/(lib|obj)\/|:[0-9a-f]*$/, "", home[$3]) }
+        END { for (f in home) if (!(f in used) && f != "main") print f, home[f] }' "$symbols" |
+        LC_ALL=C sort | while read -r f home; do
+        lines=$(grep -cE "^[^:]*\.c:.*\b$f\b" "$code")
+        if [ "$lines" -eq 1 ]; then echo "$home: nothing calls $f"
+        elif [ "$lines" -gt 1 ] && ! grep -qw -- "$f" "$@"; then echo "$home: $f should be static"
+        fi
+    done
+}
+printf '%s\n' 'a.a:a.o:00 T called' 'a.a:b.o:     U called' 'a.a:a.o:00 T lonely' \
+    'a.a:a.o:00 T inside' 'a.a:a.o:00 T tried' 'a.a:a.o:00 T pasted_v3' >"$T/try/nm"
+printf 'a.c:%s: void %s(void)\na.h:9: void %s(void);\n' 1 called called 2 lonely lonely \
+    3 inside inside 4 tried tried >"$T/try/functions"
+printf 'a.c:%s: %s();\n' 5 inside 6 tried >>"$T/try/functions"
+echo 'tried(); lonely();' >"$T/try/test.c"
+equal "idle: functions that nothing calls, or their own file alone, are found" \
+    "$(idle "$T/try/nm" "$T/try/functions" "$T/try/test.c" | paste -sd,)" \
+    'a.a:a.o: inside should be static,a.a:a.o: nothing calls lonely'
+if [ -e "${archives[0]}" ]; then
+    mapfile -t objects < <(find cmd -name '*.c' | sed "s|.*|$O/obj/&|; s|c$|o|")
+    nm -A -g "${archives[@]}" "${objects[@]}" >"$T/symbols" 2>/dev/null
+    check "idle: the library has functions" [ "$(grep -c ' T ' "$T/symbols")" -gt 1000 ]
+    mapfile -t callers < <(find tests -name '*.[ch]' -o -name '*.cu')
+    idle "$T/symbols" "$T/code" "${callers[@]}" >"$T/found"
+    none "idle: each function is called, by another file or by its own and a test" "$T/found"
+else
+    skip "idle: each function is called, by another file or by its own and a test" \
+        "$O/lib has no archives"
+fi
+
 # headers NAME PATTERN FILES: only files whose names match FILES include such a header
 headers() {
     grep -E "[<\"]($2)[>\"]" "$T/includes" | awk -F: -v may="$3" '$1 !~ may' >"$T/found"
@@ -254,7 +294,7 @@ reals "${sources[@]}" |
     grep -vE '^(lib/base/buf|lib/model/plan|cmd/sft-train/print)\.c:' >"$T/found"
 none "numbers: real ones go into JSON through buf_json_number and buf_json_fixed" "$T/found"
 
-# ---- functions that are not called ----
+# ---- functions that must not be called ----
 # word NAMES: prints a pattern of calls of these functions
 word() { echo "(^|[^A-Za-z0-9_.>])($1)[ ]*\("; }
 check 'calls: the sources are searched' [ "$(wc -l <"$T/code")" -gt 10000 ]
