@@ -94,7 +94,7 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --no-compress -Ilib -I. -Xcompiler -fPIC,-
              $(if $(WERROR),-Werror all-warnings) -gencode arch=compute_80,code=[sm_80,compute_80] \
              -gencode arch=compute_90a,code=[sm_90a,compute_90a]
 CUDA_OBJ  := $(patsubst %.cu,$(O)/obj/%.o,$(wildcard kernels/*.cu)) \
-             $(O)/obj/lib/ops/cuda_plugin.pic.o $(O)/obj/lib/base/err.pic.o
+             $(patsubst %,$(O)/obj/lib/%.pic.o,ops/cuda_plugin ops/cuda_rules base/err)
 $(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h lib/base/dtype.h
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
@@ -131,7 +131,7 @@ check-gpu: $(GPU_TEST)
 
 # An emulated device: libraries that stand in for CUDA's where LD_LIBRARY_PATH finds them. They
 # execute the PTX in the plugin. tests/emu/emu.h says how.
-EMU       := $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13
+EMU       := $(O)/emu/libcuda.so.1 $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13
 EMU_OBJ   := $(call obj,$(wildcard tests/emu/*.c))
 EMU_FLAGS := -std=gnu11 -O2 -g -march=native -fopenmp -fPIC -ffp-contract=off -fno-strict-aliasing \
              -ftls-model=initial-exec -fno-semantic-interposition -Wall -Wextra $(if $(WERROR),-Werror)
@@ -141,7 +141,8 @@ $(EMU_OBJ): $(O)/obj/%.o: %.c $(wildcard tests/emu/*.h)
 	@mkdir -p $(@D)
 	@echo "  cc    $<"
 	$(Q)$(CC) $(EMU_FLAGS) -I$(CUDA_HOME)/include -c $< -o $@
-$(O)/emu/libcudart.so.13: $(filter-out %/cublaslt.o,$(EMU_OBJ)) tests/emu/cudart.map
+$(O)/emu/libcuda.so.1: $(O)/obj/tests/emu/driver.o tests/emu/cuda.map
+$(O)/emu/libcudart.so.13: $(filter-out %/cublaslt.o %/driver.o,$(EMU_OBJ)) tests/emu/cudart.map
 $(O)/emu/libcublasLt.so.13: $(O)/obj/tests/emu/cublaslt.o tests/emu/cublaslt.map $(O)/emu/libcudart.so.13
 $(EMU):
 	@mkdir -p $(@D)
@@ -149,7 +150,7 @@ $(EMU):
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
 check-emu: $(if $(NVCC),all emu $(O)/gpu/ops)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_train emu_broken, \
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_train emu_device emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk

@@ -278,11 +278,6 @@ static int launch(const struct backward &b, cudaStream_t stream)
     }
 }
 
-size_t attention_grad_work(const struct op_attention_grad *a)
-{
-    return (size_t)a->fwd.heads * (size_t)a->fwd.Tq * sizeof(float);
-}
-
 static int zero_outside(const struct backward &b, cudaStream_t stream)
 {
     const struct op_attention &a = b.f;

@@ -16,13 +16,10 @@ extern "C" {
 
 struct kernel_context {
     cudaStream_t stream;
-    void *work; /* kernel_work bytes, aligned to 256 */
+    void *work; /* cuda_work_bytes of ops/cuda_rules.h, aligned to 256 */
     void *blas; /* cublasLtHandle_t */
 };
 enum { KERNEL_BLAS = 100000 };
-
-/* Returns the scratch of one operation in bytes. */
-size_t kernel_work(enum op_id op, const void *args);
 
 #define X(name) int kernel_##name(const struct op_##name *a, const struct kernel_context *c);
 OPS_LIST(X)

@@ -2,6 +2,7 @@
 /* Softmax cross-entropy, argmax, and sums of whole arrays. One block per row of logits. Bytes: the
  * logits twice (the second pass from the cache where a row fits), dlogits once. */
 #include "element.cuh"
+#include "ops/cuda_rules.h"
 
 /* The running maximum and the sum of exp(x - maximum). */
 struct log_sum {
@@ -156,7 +157,7 @@ int kernel_argmax(const struct op_argmax *a, const struct kernel_context *c)
 }
 
 /* ---- sums in double, by fixed parts ---- */
-enum { SUM_BLOCKS = 528 };
+enum { SUM_BLOCKS = CUDA_SUM_BLOCKS };
 
 template <typename T> __global__ void sum_parts(const struct op_sum a, double *part)
 {
@@ -186,8 +187,6 @@ static __global__ void sum_all(double *sum, const double *part, int n)
     }
     if (threadIdx.x == 0) *sum += own[0];
 }
-
-size_t sum_work(const struct op_sum *) { return SUM_BLOCKS * sizeof(double); }
 
 int kernel_sum(const struct op_sum *a, const struct kernel_context *c)
 {

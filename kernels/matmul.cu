@@ -9,9 +9,10 @@
 
 #include "element.cuh"
 #include "matmul.h"
+#include "ops/cuda_rules.h"
 
 enum { PLANS = 1024 };
-static const size_t WORKSPACE = (size_t)32 << 20;
+static const size_t WORKSPACE = CUDA_MATMUL_WORK;
 
 /* All inputs of the choice of an algorithm. */
 struct product {
@@ -57,6 +58,8 @@ void kernel_blas_close(void *blas)
     if (b->handle) cublasLtDestroy(b->handle);
     free(b);
 }
+
+size_t kernel_blas_version(void) { return cublasLtGetVersion(); }
 
 static uint32_t alignment_of(const void *p)
 {
@@ -224,5 +227,3 @@ int kernel_matmul(const struct op_matmul *a, const struct kernel_context *c)
     if (rc) return KERNEL_BLAS + rc;
     return a->bias && !fuses_bias(a) ? run_bias(a, c) : 0;
 }
-
-size_t matmul_work(const struct op_matmul *) { return WORKSPACE; }

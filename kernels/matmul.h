@@ -3,6 +3,8 @@
 #ifndef SFT_KERNELS_MATMUL_H
 #define SFT_KERNELS_MATMUL_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -10,6 +12,7 @@ extern "C" {
  * in either case. */
 int kernel_blas_open(void **blas);
 void kernel_blas_close(void *blas);
+size_t kernel_blas_version(void); /* of cuBLASLt */
 #ifdef __cplusplus
 }
 #endif

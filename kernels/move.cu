@@ -2,6 +2,7 @@
 /* Operations that move or add rows: embedding and its gradient, gather, scatter, copies, bias
  * gradients. Bytes: each operand once; limit: 85 % of the copy rate. */
 #include "element.cuh"
+#include "ops/cuda_rules.h"
 
 int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
                      cudaStream_t stream);
@@ -144,7 +145,7 @@ int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context
 }
 
 /* ---- bias ---- */
-enum { BIAS_PARTS = 64 };
+enum { BIAS_PARTS = CUDA_BIAS_PARTS };
 
 /* partial[part, n]: sums over the rows of the part, in order. */
 template <typename T> __global__ void bias_back(const struct op_bias_grad a, float *partial)
@@ -155,11 +156,6 @@ template <typename T> __global__ void bias_back(const struct op_bias_grad a, flo
     float sum = 0;
     for (int64_t t = from; t < to; t++) sum += to_float(((const T *)a.dy)[t * a.n + column]);
     partial[blockIdx.y * a.n + column] = sum;
-}
-
-size_t bias_grad_work(const struct op_bias_grad *a)
-{
-    return (size_t)a->n * BIAS_PARTS * sizeof(float);
 }
 
 int kernel_bias_grad(const struct op_bias_grad *a, const struct kernel_context *c)

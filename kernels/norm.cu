@@ -3,6 +3,7 @@
  * operand once, except that the second pass of the gradient reads s from the cache; limit: 85 % of
  * the copy rate. */
 #include "element.cuh"
+#include "ops/cuda_rules.h"
 
 static __device__ __forceinline__ int64_t row_at(int64_t row, int64_t H, int heads, int64_t stride)
 {
@@ -139,19 +140,10 @@ int kernel_rmsnorm(const struct op_rmsnorm *a, const struct kernel_context *c)
     });
 }
 
-enum { NORM_BLOCKS = 264 };
-
-static int norm_blocks(int64_t rows) { return (int)(rows < NORM_BLOCKS ? rows : NORM_BLOCKS); }
-
-size_t rmsnorm_grad_work(const struct op_rmsnorm_grad *a)
-{
-    return (size_t)norm_blocks(norm_rows(a->T, a->heads)) * (size_t)a->H * sizeof(float);
-}
-
 int kernel_rmsnorm_grad(const struct op_rmsnorm_grad *a, const struct kernel_context *c)
 {
     const int64_t rows = norm_rows(a->T, a->heads), step = a->heads > 0 ? a->stride : a->H;
-    const int blocks = norm_blocks(rows);
+    const int blocks = cuda_norm_blocks(rows);
     if (rows == 0) return 0;
     int rc = by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;

@@ -8,6 +8,7 @@
 #include "comm/launch.h"
 #include "eval.h"
 #include "hf/folder.h"
+#include "ops/choose.h"
 
 static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
@@ -47,7 +48,7 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .name = "device",
          .kind = OPT_STR,
          .to = &v->device_name,
-         .arg = "auto|cpu|cuda",
+         .arg = "auto|cpu|cuda|cuda:N",
          .help = "where to compute (default auto)"},
         {.name = "dtype",
          .kind = OPT_ENUM,
@@ -127,17 +128,24 @@ static int open_model(struct eval *v, struct err *e)
 
 static int open_device(struct eval *v, int threads, struct err *e)
 {
-    const char *name = v->device_name ? v->device_name : "auto";
-    if (strcmp(name, "auto") == 0) name = "cpu";
-    v->device = device_open(name, threads, e);
+    struct device_choice c;
+    char about[300];
+    if (device_choose(v->device_name ? v->device_name : "auto", 0, &c, e)) return -1;
+    if (*c.why) log_line(c.hidden ? LOG_WARN : LOG_INFO, "computing on the CPU: %s", c.why);
+    v->device = device_open(c.name, threads, e);
     if (!v->device) return -1;
+    if (v->device->card && v->device->card->planned)
+        return err_set(e, ERR_CONFIG, "%s: only sft-train --plan takes a kind of GPU", c.name);
     bool fast = device_has_bf16(v->device);
     v->compute = v->dtype == EVAL_FP32 || (v->dtype == EVAL_AUTO && !fast) ? DT_F32 : DT_BF16;
     if (v->dtype == EVAL_BF16 && !fast) {
         log_line(LOG_INFO, "this CPU has no bf16 matrix instructions: computing in fp32");
         v->compute = DT_F32;
     }
-    if (strcmp(name, "ref64") == 0) v->compute = DT_F64;
+    if (strcmp(c.name, "ref64") == 0) v->compute = DT_F64;
+    device_about(v->device, about, sizeof about);
+    log_line(v->device->card ? LOG_INFO : LOG_DEBUG, "computing in %s on %s",
+             dtype_name(v->compute), about);
     return 0;
 }
 

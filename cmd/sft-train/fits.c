@@ -31,34 +31,58 @@ static void write_settings(const struct run *r, const struct trainer_options *to
 }
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-static int too_small(const struct run *r, uint64_t want, uint64_t have, struct err *e)
+/* What a plan may take, and what is taken beside it. */
+static struct trainer_room room_of(const struct run *r)
 {
-    return err_set(
-        e, ERR_MEMORY,
-        "the run needs %.2f GiB, and %.2f GiB are available; neither sft.recompute=full nor "
-        "micro-batches of one row nor the optimizer in bf16 nor small buffers are enough: take a "
-        "shorter sequence_length%s or a smaller model",
-        gib(want), gib(have),
+    const struct device_card *card = r->device->card;
+    const uint64_t host = less(limits_memory() / (uint64_t)r->world.place.node_size, RUN_PROCESS);
+    if (!card) return (struct trainer_room){.device = host};
+    return (struct trainer_room){less(card->free, run_peers(r)), card->planned ? UINT64_MAX : host};
+}
+
+/* Writes what the run needs and what there is, of the memory that is short. */
+static void write_need(const struct run *r, const struct trainer_room *room, struct buf *b)
+{
+    const struct plan *p = &r->trainer.memory.plan;
+    const struct device_card *card = r->device->card;
+    if (!card)
+        buf_printf(b, "the run needs %.2f GiB, and %.2f GiB are available",
+                   gib(plan_size(p) + RUN_PROCESS), gib(room->device + RUN_PROCESS));
+    else if (p->total > room->device)
+        buf_printf(b, "the run needs %.2f GiB of the GPU, and %.2f of %.2f GiB are available (%s)",
+                   gib(p->total), gib(room->device), gib(card->memory), card->name);
+    else
+        buf_printf(b, "the run needs %.2f GiB of the host's memory, and %.2f GiB are available",
+                   gib(p->host), gib(room->host));
+}
+
+static void write_remedy(struct run *r, const struct trainer_room *room, struct buf *b)
+{
+    struct trainer_options fit;
+    const int64_t rows = r->config->sft_train.training_args.per_device_train_batch_size;
+    if (room->device && trainer_fit(&r->trainer.o, rows, &r->model, &r->mesh,
+                                    r->device, room, &fit)) {
+        buf_puts(b, "; it fits with:");
+        write_settings(r, &fit, b);
+        return;
+    }
+    buf_printf(
+        b,
+        "; neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16 "
+        "nor small buffers are enough: take a shorter sequence_length%s or a smaller model",
         adapter_on(r->adapter) ? "" : ", an adapter (model_args.lora_target=all-linear)");
 }
 
 int run_fits(struct run *r, struct err *e)
 {
     struct buf b = {0};
-    struct trainer_options fit;
-    const int64_t rows = r->config->sft_train.training_args.per_device_train_batch_size;
-    const uint64_t want = plan_size(&r->trainer.memory.plan) + RUN_PROCESS;
-    const uint64_t have = limits_memory() / (uint64_t)r->world.place.node_size;
-    if (want <= have) return 0;
-    if (have < RUN_PROCESS ||
-        !trainer_fit(&r->trainer.o, rows, &r->model, &r->mesh, r->device, have - RUN_PROCESS, &fit))
-        return too_small(r, want, have, e);
-    write_settings(r, &fit, &b);
-    if (buf_check(&b, e) == 0)
-        err_set(e, ERR_MEMORY,
-                "the run needs %.2f GiB, and %.2f GiB are available; it fits with:%s", gib(want),
-                gib(have), b.data);
+    const struct trainer_room room = room_of(r);
+    if (trainer_has_room(&r->trainer.memory.plan, r->device, &room)) return 0;
+    write_need(r, &room, &b);
+    write_remedy(r, &room, &b);
+    if (buf_check(&b, e) == 0) err_set(e, ERR_MEMORY, "%s", b.data);
     buf_free(&b);
     return -1;
 }

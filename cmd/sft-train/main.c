@@ -7,6 +7,7 @@
 
 static const char examples[] =
     "  sft-train --config sft_config.yaml --plan\n"
+    "  sft-train --config sft_config.yaml --plan --device cuda:h100\n"
     "  sft-train --config sft_config.yaml --val val.sfts train.sfts\n"
     "  sft-pack -l 1024 -b 16 samples.sfts | sft-train --config sft_config.yaml -\n"
     "  sft-train --config sft_config.yaml sft.device=cpu max_steps=10 train.sfts\n";
@@ -24,8 +25,9 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
          .name = "device",
          .kind = OPT_STR,
          .to = &r->device_name,
-         .arg = "auto|cpu|cuda",
-         .help = "where to compute (default: sft.device)"},
+         .arg = "auto|cpu|cuda|cuda:N",
+         .help =
+             "where to compute (default: sft.device); with --plan also a kind of GPU: cuda:h100"},
         {.name = "plan",
          .kind = OPT_FLAG,
          .to = &r->plan,

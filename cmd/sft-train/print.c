@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --plan: the memory of each kind of rank, and what a checkpoint takes. */
 #include "hf/folder.h"
+#include "ops/cuda_rules.h"
 #include "run.h"
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
@@ -17,6 +18,8 @@ static int disk_of(const struct run *r, struct disk *d, struct err *e)
     d->state = all - d->model;
     return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
 }
+
+size_t run_peers(const struct run *r) { return mesh_ranks(&r->mesh) > 1 ? CUDA_PEERS : 0; }
 
 /* ---- other ranks than this one ---- */
 /* The first stage has rank 0, and maybe others, which are planned as one of them. */
@@ -90,6 +93,20 @@ static void text_of_first(const struct trainer *t, struct buf *b)
     plan_print(&t->memory.plan, b);
 }
 
+/* What the plan takes of a GPU, and what is taken there beside it. */
+static void text_of_card(const struct run *r, struct buf *b)
+{
+    const struct plan *p = &r->trainer.memory.plan;
+    const struct device_card *card = r->device->card;
+    if (!card) return;
+    buf_printf(b,
+               "%s, %.1f MiB: of the allocation %.1f MiB lie there, and %.1f MiB in host memory; "
+               "CUDA's context takes up to %.0f MiB more",
+               card->name, mib(card->memory), mib(p->total), mib(p->host), mib(CUDA_CONTEXT));
+    if (run_peers(r)) buf_printf(b, ", NCCL's buffers up to %.0f", mib(run_peers(r)));
+    buf_puts(b, "\n");
+}
+
 static int plan_text(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
 {
     const struct trainer *t = &r->trainer;
@@ -98,6 +115,7 @@ static int plan_text(const struct run *r, const struct disk *d, struct buf *b, s
                dtype_name(t->weights.compute), (long long)t->o.tokens);
     text_of_first(t, b);
     if (print_others(r, text_of_others, b, e) || print_stages(r, text_of_stage, b, e)) return -1;
+    text_of_card(r, b);
     buf_printf(b, "%s itself takes up to %d MiB more\n",
                mesh_ranks(&r->mesh) > 1 ? "each process" : "the process", RUN_PROCESS >> 20);
     buf_printf(b,
@@ -124,6 +142,16 @@ static void json_of_stage(const struct trainer *t, struct buf *b)
     buf_puts(b, stage + 1 == t->mesh->size[MESH_PP] ? "}]" : "}");
 }
 
+static void json_of_card(const struct run *r, struct buf *b)
+{
+    const struct device_card *card = r->device->card;
+    if (!card) return;
+    buf_puts(b, "\"device\":{\"name\":");
+    buf_json(b, str_z(card->name));
+    buf_printf(b, ",\"memory\":%zu,\"context\":%zu,\"peers\":%zu},", card->memory, CUDA_CONTEXT,
+               run_peers(r));
+}
+
 static int plan_object(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
 {
     buf_printf(b,
@@ -131,6 +159,7 @@ static int plan_object(const struct run *r, const struct disk *d, struct buf *b,
                "\"files\":%llu},",
                mesh_ranks(&r->mesh), RUN_PROCESS, (unsigned long long)d->model,
                (unsigned long long)d->state, (unsigned long long)d->files);
+    json_of_card(r, b);
     plan_json(&r->trainer.memory.plan, b);
     if (print_others(r, json_of_others, b, e) || print_stages(r, json_of_stage, b, e)) return -1;
     buf_puts(b, "}\n");

@@ -207,9 +207,11 @@ static void tell_reserve(void)
 
 static void log_start(const struct run *r, uint64_t steps)
 {
-    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s, %d threads, %.2f GiB",
+    char on[300];
+    device_about(r->device, on, sizeof on);
+    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s on %s, %.2f GiB",
              (unsigned long long)steps, (double)trainer_params(&r->trainer)->elements * 1e-6,
-             dtype_name(r->trainer.weights.compute), r->device->threads,
+             dtype_name(r->trainer.weights.compute), on,
              (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
     if (r->config->run.max_steps > (int64_t)steps)
         log_line(LOG_WARN,

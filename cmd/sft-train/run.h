@@ -58,11 +58,13 @@ int run_fail(const struct run *r, const struct err *e); /* as log_fail, on one r
 
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
-int run_device(struct run *r, struct err *e); /* operations and the mesh */
+int run_device(struct run *r, struct err *e); /* device.c: operations and the mesh */
 int run_plan(struct run *r, struct err *e);   /* places every buffer */
 /* Bytes of a process beside the plan: code, libraries and their buffers, measured in
  * docs/benchmarks.md. */
 enum { RUN_PROCESS = 48 << 20 };
+/* Bytes that NCCL takes of a GPU, by rule. */
+size_t run_peers(const struct run *r);
 int run_print_plan(struct run *r, struct err *e); /* for --plan */
 int run_fits(struct run *r, struct err *e);       /* ERR_MEMORY when the plan is too large */
 int run_check(struct run *r, struct err *e);      /* for --check: the folders are this run's */

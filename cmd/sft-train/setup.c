@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a run before its memory is filled: configuration, model, device, streams. */
-#include <stdio.h>
+/* The parts of a run before its memory is filled: configuration, model, streams. */
 #include <string.h>
 
 #include "base/io.h"
@@ -52,29 +51,6 @@ int run_model(struct run *r, struct err *e)
     if (rc == 0) rc = model_from_hf(&r->hf, &r->model, e) ? err_prefix(e, "%s", r->model_dir) : 0;
     mem_free(found);
     return rc;
-}
-
-int run_device(struct run *r, struct err *e)
-{
-    const char *name = r->device_name ? r->device_name : r->config->sft.device;
-    int64_t threads = r->common.threads > 0 ? r->common.threads : r->config->sft.threads;
-    int share = opt_threads(threads);
-    if (threads == 0 && world_share_cpus(&r->world, share, &share, e)) return -1;
-    if (strcmp(name, "auto") == 0) name = "cpu";
-    char gpu[24];
-    if (strcmp(name, "cuda") == 0) { /* each rank of a node has a GPU of its own */
-        snprintf(gpu, sizeof gpu, "cuda:%d", r->world.place.node_rank);
-        name = gpu;
-    }
-    r->device = device_open(name, share, e);
-    if (!r->device) return -1;
-    const struct mesh_sizes sizes = {{[MESH_TP] = (int)r->config->run.tensor_parallel_size,
-                                      [MESH_CP] = 1,
-                                      [MESH_DP] = (int)r->config->run.data_parallel_size,
-                                      [MESH_PP] = (int)r->config->run.pipeline_parallel_size}};
-    if (!run_alone(r) || r->world.plugin)
-        return mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
-    return mesh_planned(&r->mesh, &sizes, r->device, e); /* for rank 0 of those that will be */
 }
 
 static int tokenizer_of(struct run *r, struct err *e)

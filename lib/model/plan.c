@@ -197,5 +197,5 @@ void plan_json(const struct plan *p, struct buf *b)
         buf_printf(b, "\"bytes\":%zu,\"offset\":%zu}", q->bytes,
                    q->offset + (q->host ? p->total : 0));
     }
-    buf_printf(b, "],\"total\":%zu", plan_size(p));
+    buf_printf(b, "],\"total\":%zu,\"host\":%zu", plan_size(p), p->host);
 }

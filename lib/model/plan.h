@@ -61,8 +61,8 @@ void plan_free(struct plan *p);
 static inline size_t plan_size(const struct plan *p) { return p->total + p->host; }
 
 /* Print the table by class: the number of buffers, the sum of their bytes, and the most bytes that
- * live at one time; and the size of the allocation. The output is text for people, or the members
- * of a JSON object, where the host's buffers come last. */
+ * live at one time; and the size of both allocations. The output is text for people, or the members
+ * of a JSON object, where the host's buffers come last and "host" is their allocation. */
 void plan_print(const struct plan *p, struct buf *b);
 void plan_json(const struct plan *p, struct buf *b);
 

@@ -4,14 +4,17 @@
 
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
+#include "ops/cuda_rules.h"
 
 struct cuda {
     struct device d; /* first, so that a struct device * is one of these */
     struct ops ops;
+    struct device_card card;
     char name[16];
     int index;
     cudaStream_t queue[DEVICE_QUEUES], copies;
@@ -126,7 +129,7 @@ static int cuda_peek(struct device *d, void *dst, const void *src, size_t n, str
 static size_t cuda_work(struct device *d, enum op_id op, const void *args)
 {
     (void)d;
-    return kernel_work(op, args);
+    return cuda_work_bytes(op, args);
 }
 
 static int launch(enum op_id op, const void *args, const struct kernel_context *k)
@@ -215,11 +218,37 @@ static const struct ops cuda_ops = {.close = cuda_close,
                                     .after = cuda_after,
                                     .wait = cuda_wait};
 
+/* ---- which GPUs there are ---- */
 static int cuda_count(struct err *e)
 {
-    int n = 0;
+    int n = 0, driver = 0;
     const int rc = cudaGetDeviceCount(&n);
-    return rc ? error_of(rc, "no GPU", e) : n;
+    cudaDriverGetVersion(&driver); /* 0: there is none */
+    if (!rc && n > 0) return n;
+    err_set(e, ERR_DEVICE, "cuda: no GPU: %s", rc ? cudaGetErrorString(rc) : "there are 0");
+    if (!rc || rc == cudaErrorNoDevice || (rc == cudaErrorInsufficientDriver && !driver)) return 0;
+    if (rc != cudaErrorInsufficientDriver) return -1;
+    return err_set(e, ERR_DEVICE,
+                   "cuda: the driver has CUDA %d.%d, older than the runtime's %d.%d; update it, or "
+                   "use --device cpu",
+                   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                   CUDART_VERSION % 1000 / 10);
+}
+
+static int describe(int index, struct device_card *card, struct err *e)
+{
+    struct cudaDeviceProp p;
+    int rc = cudaGetDeviceProperties(&p, index);
+    *card = (struct device_card){.blas = (int)kernel_blas_version()};
+    if (!rc) rc = cudaGetDeviceCount(&card->gpus);
+    if (!rc) rc = cudaRuntimeGetVersion(&card->runtime);
+    if (!rc) rc = cudaDriverGetVersion(&card->driver);
+    if (rc) return error_of(rc, "the description of a GPU", e);
+    snprintf(card->name, sizeof card->name, "%s", p.name);
+    err_clean(card->name);
+    card->capability = 10 * p.major + p.minor;
+    memcpy(card->id, p.uuid.bytes, sizeof card->id);
+    return 0;
 }
 
 static int start(struct cuda *c)
@@ -230,31 +259,47 @@ static int start(struct cuda *c)
         if (!rc) rc = cudaEventCreateWithFlags(&c->behind[q], cudaEventDisableTiming);
     }
     if (!rc) rc = cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking);
-    return rc ? rc : kernel_blas_open(&c->blas);
+    if (!rc) rc = kernel_blas_open(&c->blas);
+    return rc ? rc : (int)cudaMemGetInfo(&c->card.free, &c->card.memory);
 }
 
-/* A chunk of C targets takes 6 C H V operations and moves the bf16 projection and its fp32 gradient
- * twice, 10 H V bytes. An H100 does about 200 operations in the time of a byte, so C must be well
- * above 350: 1 GiB gives 1728 at a vocabulary of 152064, and twice that with bf16 logits. */
-static const struct device_head head = {.bytes = (size_t)1 << 30, .most = 8192};
+/* Refuses a GPU that is not there. Both numbers are told, since a launcher may hide GPUs. */
+static int check_index(int index, struct err *e)
+{
+    const int n = cuda_count(e);
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    if (n <= 0) return -1;
+    if (index < 0 || index >= n)
+        return err_set(e, ERR_CONFIG, "cuda:%d: asks for %d GPU%s, and there %s %d%s%s", index,
+                       index + 1, index ? "s" : "", n == 1 ? "is" : "are", n,
+                       visible ? "; CUDA_VISIBLE_DEVICES=" : "", visible ? visible : "");
+    if (index < MOST && !gpus[index].d.ops) return 0;
+    return err_set(e, ERR_DEVICE, "cuda:%d: is open already", index);
+}
 
 static struct device *cuda_open(int index, struct err *e)
 {
-    const int n = cuda_count(e);
-    if (n < 0) return NULL;
-    if (index < 0 || index >= n || index >= MOST || gpus[index].d.ops) {
-        err_set(e, ERR_CONFIG, "cuda:%d: is open already, or there are %d GPUs", index, n);
+    if (check_index(index, e)) return NULL;
+    struct cuda *c = &gpus[index];
+    if (describe(index, &c->card, e)) return NULL;
+    if (c->card.capability < CUDA_LEAST) {
+        err_set(e, ERR_DEVICE,
+                "cuda:%d: %s: has compute capability %d.%d, and the kernels need "
+                "%d.%d; use --device cpu",
+                index, c->card.name, c->card.capability / 10, c->card.capability % 10,
+                CUDA_LEAST / 10, CUDA_LEAST % 10);
         return NULL;
     }
-    struct cuda *c = &gpus[index];
     c->ops = cuda_ops;
     snprintf(c->name, sizeof c->name, "cuda:%d", index);
     c->ops.name = c->name;
     c->index = index;
-    c->d = (struct device){.ops = &c->ops, .threads = 1, .head = head, .has_bf16 = true};
+    c->d = (struct device){
+        .ops = &c->ops, .card = &c->card, .threads = 1, .head = CUDA_HEAD, .has_bf16 = true};
     const int rc = start(c);
     if (!rc) return &c->d;
     error_of(rc, c->name, e);
+    if (e) e->code = ERR_DEVICE; /* a GPU that has no room for its context cannot be used */
     cuda_close(&c->d);
     return NULL;
 }

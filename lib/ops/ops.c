@@ -2,6 +2,7 @@
 /* Names and arguments of operations; opens a device by name. */
 #include "ops/ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +51,8 @@ struct device *device_open(const char *name, int threads, struct err *e)
     if (!strcmp(name, "cpu")) return cpu_open(NULL, threads, e);
     if (!strncmp(name, "cpu-", 4)) return cpu_open(name + 4, threads, e);
     if (!strcmp(name, "cuda")) return cuda_open(NULL, e);
-    if (!strncmp(name, "cuda:", 5)) return cuda_open(name + 5, e);
+    if (!strncmp(name, "cuda:", 5))
+        return cuda_plan_knows(name + 5) ? cuda_plan_open(name + 5, e) : cuda_open(name + 5, e);
     if (!strcmp(name, "ref")) return ref_open(false, threads, e);
     if (!strcmp(name, "ref64")) return ref_open(true, threads, e);
     if (!strcmp(name, "far") || !strncmp(name, "far-", 4)) {
@@ -59,6 +61,16 @@ struct device *device_open(const char *name, int threads, struct err *e)
     }
     err_set(e, ERR_CONFIG, "device '%s': no such backend; use cpu, cuda, ref, ref64 or far", name);
     return NULL;
+}
+
+void device_about(const struct device *d, char *text, size_t bytes)
+{
+    const struct device_card *c = d->card;
+    if (c)
+        snprintf(text, bytes, "%s (%s, sm_%d)", d->ops->name, c->name, c->capability);
+    else
+        snprintf(text, bytes, "%s, %d thread%s", d->ops->name, d->threads,
+                 d->threads == 1 ? "" : "s");
 }
 
 void device_close(struct device *d)

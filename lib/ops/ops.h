@@ -387,8 +387,20 @@ struct device_head {
     size_t bytes; /* maximum size of a chunk's logits */
     int64_t most; /* maximum targets of a chunk */
 };
+/* A GPU, or a kind of GPU for which memory is only planned. */
+struct device_card {
+    char name[256];
+    int capability;            /* 90: sm_90; 0: planned */
+    int runtime, driver, blas; /* versions of CUDA, 13000 for 13.0, and of cuBLASLt */
+    unsigned char id[16];      /* of this very GPU */
+    int gpus;                  /* that this process sees */
+    size_t memory, free;       /* bytes: all, and what the plan may take; of a planned kind, all
+                                * without CUDA's context */
+    bool planned;              /* memory cannot be allocated, and operations cannot run */
+};
 struct device {
     const struct ops *ops;
+    const struct device_card *card; /* NULL: the device computes in host memory */
     int threads;
     enum device_queue queue; /* queue that receives operations; unused without queues */
     struct device_work work[DEVICE_QUEUES];
@@ -396,11 +408,13 @@ struct device {
     bool has_bf16; /* see device_has_bf16 */
 };
 
-/* Opens a device. name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cpu" (fast; "cpu-base",
+/* Opens a device. name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cuda:h100" and the like
+ * (no GPU: for planning memory only; see cuda_plan.c), "cpu" (fast; "cpu-base",
  * "cpu-v3", "cpu-v4" select the instruction set), "ref" (plain C, float), "ref64" (plain C,
  * double), "far" (cpu behind two queues, with memory that is unreadable outside operations and
  * copies; "far-N" draws the queues' speeds from the seed N). threads is as returned by opt_threads.
- */
+ * ERR_CONFIG: there is no such device, or there are not so many GPUs; ERR_DEVICE: it cannot be
+ * opened. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* accepts NULL */
 static inline const struct device_work *device_work(const struct device *d)
@@ -411,6 +425,9 @@ static inline const struct device_work *device_work(const struct device *d)
 void device_upload(struct device *d, void *dst, const void *src, size_t n);
 /* Returns true when bf16 matrix products are at least as fast as float ones on this device. */
 bool device_has_bf16(const struct device *d);
+
+/* Writes the device as people read it: "cuda:0 (NVIDIA H100, sm_90)", "cpu, 2 threads". */
+void device_about(const struct device *d, char *text, size_t bytes);
 
 /* op_<name>(device, &(struct op_<name>){...}) and op_<name>_work(device, &args) */
 #define X(name)                                                                                    \

@@ -51,6 +51,15 @@ struct device *ref_open(bool wide, int threads, struct err *e);
 struct device *cpu_open(const char *isa, int threads, struct err *e);
 /* Opens a GPU. index: the GPU as text; NULL: the first. ERR_DEVICE when there is none. */
 struct device *cuda_open(const char *index, struct err *e);
+/* Returns the number of GPUs. 0: there is none, with the reason as *e unless the machine has
+ * nothing of CUDA; *hidden: it has a GPU or a driver that this program cannot use. -1 with
+ * ERR_DEVICE: the driver fails. quick: the plugin is not loaded where there is no driver. */
+int cuda_find(bool quick, bool *hidden, struct err *e);
+/* A kind of GPU, such as "h100", whose memory alone is planned. */
+bool cuda_plan_knows(const char *kind);
+const char *cuda_plan_kinds(void); /* the kinds, as a message lists them */
+/* Opens a device for planning; `kind` is one that is known. ERR_MEMORY. */
+struct device *cuda_plan_open(const char *kind, struct err *e);
 /* Takes ownership of `inner`. */
 struct device *far_open(struct device *inner, uint64_t seed, struct err *e);
 

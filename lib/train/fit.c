@@ -17,19 +17,24 @@ struct search {
     const struct model *m;
     struct mesh *mesh;
     struct device *device;
-    uint64_t bytes;
+    const struct trainer_room *room;
     struct trainer_options *out;
 };
 
-/* Bytes of a run with the options s->out; UINT64_MAX when it cannot be planned. */
-static uint64_t need(const struct search *s)
+bool trainer_has_room(const struct plan *p, const struct device *d, const struct trainer_room *room)
+{
+    if (!d->card) return plan_size(p) <= room->device;
+    return p->total <= room->device && p->host <= room->host;
+}
+
+/* True if a run with the options s->out can be planned and has the room. */
+static bool has_room(const struct search *s)
 {
     struct trainer t;
-    uint64_t bytes = UINT64_MAX;
-    if (trainer_init(&t, s->m, s->out, s->mesh, s->device, NULL) == 0)
-        bytes = plan_size(&t.memory.plan);
+    const bool has = trainer_init(&t, s->m, s->out, s->mesh, s->device, NULL) == 0 &&
+                     trainer_has_room(&t.memory.plan, s->device, s->room);
     trainer_close(&t);
-    return bytes;
+    return has;
 }
 
 static bool fits(const struct search *s, struct smaller w)
@@ -44,7 +49,7 @@ static bool fits(const struct search *s, struct smaller w)
     if (w.buffers) o->rooms.ahead = 0;
     if (w.kept >= 1) o->optimizer.moments = DT_BF16;
     if (w.kept >= 2) o->optimizer.no_master = true;
-    return need(s) <= s->bytes;
+    return has_room(s);
 }
 
 /* The next smaller micro-batch of which `rows` is a multiple; 0 after 1. */
@@ -56,9 +61,10 @@ static int64_t fewer(int64_t rows, int64_t now)
 }
 
 bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct model *m,
-                 struct mesh *mesh, struct device *d, uint64_t bytes, struct trainer_options *out)
+                 struct mesh *mesh, struct device *d, const struct trainer_room *room,
+                 struct trainer_options *out)
 {
-    const struct search s = {o, m, mesh, d, bytes, out};
+    const struct search s = {o, m, mesh, d, room, out};
     const int most = o->compute == DT_BF16 ? 2 : 1;
     const bool sharded = mesh->size[MESH_DP] > 1 || o->shard_optimizer;
     if (!fits(&s, (struct smaller){sharded, RECOMPUTE_FULL, 1, BUFFERS - 1, most})) return false;

@@ -5,12 +5,21 @@
 
 #include "train/trainer.h"
 
-/* Finds options that cost least beside *o and whose plan has at most `bytes` bytes: a sharded
+/* The bytes that a plan may take: of the device's memory, and of the host's, which is the device's
+ * too unless it is a GPU; then host is not read. */
+struct trainer_room {
+    uint64_t device, host;
+};
+bool trainer_has_room(const struct plan *p, const struct device *d,
+                      const struct trainer_room *room);
+
+/* Finds options that cost least beside *o and whose plan has the room: a sharded
  * optimizer, more recomputation, then smaller micro-batches, then smaller buffers for saving and
  * reading, and only then what changes the result: a less exact state of the optimizer. rows: rows
  * of length o->length that o->tokens holds; fewer rows divide it. true with *out filled; false when
  * no such options are enough. */
 bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct model *m,
-                 struct mesh *mesh, struct device *d, uint64_t bytes, struct trainer_options *out);
+                 struct mesh *mesh, struct device *d, const struct trainer_room *room,
+                 struct trainer_options *out);
 
 #endif

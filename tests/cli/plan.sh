@@ -70,6 +70,22 @@ equal 'ranks: the table has rank 0 and the others' \
     "$(plan $eight |
         grep -c '^\(rank 0 of 8\|each of the other ranks, up to rank 7\|allocation\)')" 4
 
+# ---- a kind of GPU, which is not there ----
+bare() { SFT_PLUGIN_PATH=$T plan --device "$@"; }
+check 'GPU: a plan for a kind of it needs no plugin' bare cuda:h100
+bare cuda:a100-80 --json >gpu.json
+equal 'GPU: the workspace holds that of cuBLASLt' \
+    "$(jq '.buffers[] | select(.name == "scratch") | .bytes' gpu.json)" 33554432
+equal 'GPU: a part of the plan is in host memory' \
+    "$(jq -c '[.host > 0, .host < .total]' gpu.json)" '[true,true]'
+equal 'GPU: a plan that does not fit ends with 71' "$(code bare cuda:a100-40 \
+    sft_train.training_args.per_device_train_batch_size=65536)" 71
+said 'GPU: the GPU and settings that fit it are named' \
+    'needs [0-9.]+ GiB of the GPU, .*\(A100 40 GB\); it fits with:'
+fails 'GPU: an unknown kind names those that there are' 78 'cuda:h101: .*a100-40' bare cuda:h101
+fails 'GPU: a run takes no kind of it' 78 'a run takes cuda or cuda:N' \
+    sft-train -q --config config.yaml --device cuda:h100 nothing.sfts
+
 # ---- the classes that each kind of run has and does not have ----
 kinds='' odd=''
 t=sft_train.training_args m=sft_train.model_args

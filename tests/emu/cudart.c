@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CUDA runtime functions that our programs use, except streams and events. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,26 +17,43 @@ cudaError_t runtime_fail(cudaError_t e) { return sticky = e; }
 static cudaError_t told(cudaError_t e) { return e ? last = e : e; }
 
 /* ---- devices ---- */
+/* EMU_FAIL names the step that fails: driver, open, alloc. */
+static bool fails(const char *step)
+{
+    const char *s = getenv("EMU_FAIL");
+    return s && strcmp(s, step) == 0;
+}
+
 cudaError_t cudaGetDeviceCount(int *n)
 {
     *n = (int)emu_setting("EMU_DEVICES", 1);
+    if (fails("driver")) return told(cudaErrorSystemDriverMismatch);
+    if (emu_setting("EMU_DRIVER", CUDART_VERSION) < CUDART_VERSION)
+        return told(cudaErrorInsufficientDriver);
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
 cudaError_t cudaSetDevice(int n)
 {
     int count;
     cudaGetDeviceCount(&count);
+    if (fails("open")) return told(cudaErrorDevicesUnavailable);
     return told(n >= 0 && n < count ? cudaSuccess : cudaErrorInvalidDevice);
 }
 cudaError_t cudaGetDevice(int *n) { return *n = 0, cudaSuccess; }
-cudaError_t cudaDriverGetVersion(int *v) { return *v = 13000, cudaSuccess; }
-cudaError_t cudaRuntimeGetVersion(int *v) { return *v = 13000, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    *v = (int)emu_setting("EMU_DRIVER", CUDART_VERSION);
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int *v) { return *v = CUDART_VERSION, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int n)
 {
-    (void)n;
+    const char *name = getenv("EMU_NAME");
     memset(p, 0, sizeof *p);
-    strcpy(p->name, "emulated device");
+    snprintf(p->name, sizeof p->name, "%s", name ? name : "emulated device");
+    memset(p->uuid.bytes, n + 1, sizeof p->uuid.bytes);
     p->major = (int)emu_setting("EMU_SM", 90) / 10;
+    p->minor = (int)emu_setting("EMU_SM", 90) % 10;
     p->multiProcessorCount = (int)emu_setting("EMU_SMS", 4);
     p->warpSize = LANES;
     return cudaSuccess;
@@ -51,8 +69,8 @@ cudaError_t cudaDeviceGetAttribute(int *v, enum cudaDeviceAttr a, int n)
 }
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 {
-    *all = (size_t)32 << 30;
-    *left = *all - device_used();
+    *all = (size_t)emu_setting("EMU_MEMORY", 32 << 10) << 20;
+    *left = *all > device_used() ? *all - device_used() : 0;
     return cudaSuccess;
 }
 
@@ -75,6 +93,12 @@ const char *cudaGetErrorString(cudaError_t e)
         return "no device";
     case cudaErrorInvalidDevice:
         return "no such device";
+    case cudaErrorDevicesUnavailable:
+        return "the device is busy or unavailable";
+    case cudaErrorSystemDriverMismatch:
+        return "the kernel's driver is of another version than libcuda";
+    case cudaErrorInsufficientDriver:
+        return "the driver is too old";
     case cudaErrorNotReady:
         return "not ready";
     default:
@@ -91,12 +115,21 @@ cudaError_t cudaGetLastError(void)
 cudaError_t cudaPeekAtLastError(void) { return sticky ? sticky : last; }
 
 /* ---- memory ---- */
+/* With EMU_ALLOC=1 each allocation is a line of standard error, in order with the program's own. */
+static void tell_allocation(const char *where, size_t n)
+{
+    if (emu_setting("EMU_ALLOC", 0))
+        fprintf(stderr, "emulator: allocation of %zu bytes, %s\n", n, where);
+}
+
 cudaError_t cudaMalloc(void **p, size_t n)
 {
+    if (fails("alloc")) return told(cudaErrorIllegalAddress);
     pthread_mutex_lock(&runtime_lock);
     const uint64_t at = device_alloc(n ? n : 1);
     pthread_mutex_unlock(&runtime_lock);
     *p = (void *)(uintptr_t)at;
+    tell_allocation("device", n);
     return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void *p)
@@ -129,6 +162,7 @@ cudaError_t cudaHostAlloc(void **p, size_t n, unsigned flags)
     }
     pthread_mutex_unlock(&runtime_lock);
     *p = at;
+    tell_allocation("host", n);
     return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaMallocHost(void **p, size_t n) { return cudaHostAlloc(p, n, 0); }

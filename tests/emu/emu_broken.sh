@@ -17,10 +17,10 @@ plugin() {
         return 1
     fi
     local objects=()
-    for o in "$O"/obj/kernels/*.o; do [ "$(basename "$o" .o).cu" = "$3" ] || objects+=("$o"); done
+    for o in kernels/*.cu; do [ "$o" = "kernels/$3" ] || objects+=("$O/obj/${o%.cu}.o"); done
     "$nvcc" "${flags[@]}" -c "$1/kernels/$3" -o "$1/edited.o" &&
         "$nvcc" -shared -cudart shared "${code[@]}" -o "$1/cuda.so" "$1/edited.o" "${objects[@]}" \
-            "$O/obj/lib/ops/cuda_plugin.pic.o" "$O/obj/lib/base/err.pic.o" -lcublasLt
+            "$O"/obj/lib/ops/cuda_{plugin,rules}.pic.o "$O/obj/lib/base/err.pic.o" -lcublasLt
 }
 
 # found NAME EDITED SOURCE OPERATION EDIT MESSAGE

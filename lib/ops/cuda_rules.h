@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory rules of the CUDA backend. The kernels and the plan share them, so that a plan needs
+ * neither a GPU nor the plugin. */
+#ifndef SFT_OPS_CUDA_RULES_H
+#define SFT_OPS_CUDA_RULES_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#include "ops/ops.h"
+
+/* Blocks whose partial sums a second kernel adds in order. */
+enum { CUDA_NORM_BLOCKS = 264, CUDA_SUM_BLOCKS = 528, CUDA_BIAS_PARTS = 64 };
+/* cuBLASLt's workspace, the same for all products: a plan cannot ask the heuristic. */
+#define CUDA_MATMUL_WORK ((size_t)32 << 20)
+/* The compute capability from which the kernels run: mma.sync with bf16, cp.async. */
+enum { CUDA_LEAST = 80 };
+
+/* A chunk of C targets takes 6 C H V operations and moves the bf16 projection and its fp32 gradient
+ * twice, 10 H V bytes. An H100 does about 200 operations in the time of a byte, so C must be well
+ * above 350: 1 GiB gives 1728 at a vocabulary of 152064, and twice that with bf16 logits. */
+#define CUDA_HEAD                                                                                  \
+    (struct device_head) { .bytes = (size_t)1 << 30, .most = 8192 }
+
+/* Device memory beside the plan. CUDA takes CUDA_CONTEXT for its context and the code of kernels;
+ * NCCL takes CUDA_PEERS for the buffers of a job of several ranks. */
+#define CUDA_CONTEXT ((size_t)512 << 20)
+#define CUDA_PEERS   ((size_t)256 << 20)
+
+/* Returns the number of blocks that normalise so many rows in the backward pass. */
+int cuda_norm_blocks(int64_t rows);
+/* Returns the scratch of an operation in bytes. */
+size_t cuda_work_bytes(enum op_id op, const void *args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
