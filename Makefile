@@ -95,18 +95,21 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --no-compress -Ilib -I. -Xcompiler -fPIC,-
              -gencode arch=compute_90a,code=[sm_90a,compute_90a]
 CUDA_OBJ  := $(patsubst %.cu,$(O)/obj/%.o,$(wildcard kernels/*.cu)) \
              $(patsubst %,$(O)/obj/lib/%.pic.o,ops/cuda_plugin ops/cuda_rules base/err)
-$(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h lib/base/dtype.h
+$(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h lib/ops/cuda_rules.h lib/base/dtype.h tools/hot
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
-	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
+	$(Q)$(NVCC) $(NVCC_FLAGS) -Xptxas -v -c $< -o $@ 2>$(@:.o=.ptxas) && rc=0 || rc=$$?; \
+		grep -vE '^ptxas info|^ +[0-9]+ bytes (stack|gmem)' $(@:.o=.ptxas) >&2; exit $$rc
 $(O)/obj/%.pic.o: %.c $(O)/config.mk
 	@mkdir -p $(@D)
 	@echo "  cc    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) -I. -I$(CUDA_HOME)/include $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
-$(O)/lib/sft/cuda.so: $(CUDA_OBJ)
+# kernels/HOT lists kernels of which ptxas must have made what they are for.
+$(O)/lib/sft/cuda.so: $(CUDA_OBJ) kernels/HOT tools/hot
 	@mkdir -p $(@D)
 	@echo "  nvcc  $@"
-	$(Q)$(NVCC) -shared -cudart shared $(CUDA_LINK) -o $@ $^ -lcublasLt
+	$(Q)tools/hot kernels/HOT $(filter $(O)/obj/kernels/%,$(CUDA_OBJ))
+	$(Q)$(NVCC) -shared -cudart shared $(CUDA_LINK) -o $@ $(CUDA_OBJ) -lcublasLt
 
 # What needs a GPU: `make check-gpu` checks every operation and prints rates. The operations are those
 # of the plugin that is installed.
