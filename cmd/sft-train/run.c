@@ -28,6 +28,16 @@ static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
     return r->folder.resume ? 0 : 1;
 }
 
+/* Another GPU or version of CUDA may sum in another order: that is logged, and the run goes on. */
+static int tell_gpu(const struct run *r, const struct restore_cursor *cursor, struct err *e)
+{
+    struct buf b = {0};
+    const int rc = restore_gpu_changes(cursor, r->device->card, &b, e);
+    if (rc == 0 && b.len) log_line(LOG_WARN, "%s", b.data);
+    buf_free(&b);
+    return rc;
+}
+
 /* Settings may differ, since people change them on purpose; each difference is logged. */
 static int go_on(struct run *r, const struct restore_cursor *cursor, struct err *e)
 {
@@ -36,6 +46,7 @@ static int go_on(struct run *r, const struct restore_cursor *cursor, struct err 
                        r->folder.resume, (unsigned long long)cursor->step);
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
              r->folder.resume);
+    if (tell_gpu(r, cursor, e)) return -1;
     if (cursor->settings && config_settings_compare(r->config, cursor->settings, say, NULL, e))
         return -1;
     return feed_seek(r->feed, cursor->step, cursor->checksum, e);

@@ -11,6 +11,7 @@
 struct restore_cursor {
     uint64_t step, checksum;
     const struct json *guard, *settings; /* the texts of saver_point; NULL: absent */
+    const struct json *gpu;              /* what is recorded of the GPU; NULL: there was none */
     char *path;                          /* of run.json, for messages */
     struct buf text;                     /* what guard and settings lie in */
     struct arena tree;
@@ -19,6 +20,10 @@ struct restore_cursor {
  * restore_cursor_free in any case. ERR_DATA: the checkpoint is damaged; ERR_CONFIG: it is whole,
  * but its run.json is not valid. */
 int restore_cursor_read(const char *checkpoint, struct restore_cursor *c, struct err *e);
+/* Appends what is not as it was of the GPU and of CUDA, one line; nothing where all is. now: NULL
+ * is the CPU. */
+int restore_gpu_changes(const struct restore_cursor *c, const struct device_card *now,
+                        struct buf *b, struct err *e);
 void restore_cursor_free(struct restore_cursor *c);
 
 /* Reads the weights (with an adapter: those that are trained) and the optimizer's state, `part`,

@@ -13,13 +13,14 @@ int run_json_write(const struct saver_point *p, struct buf *b, struct err *e)
 {
     if (buf_check(p->guard, e)) return -1;
     buf_reset(b);
-    buf_printf(
-        b,
-        "{\"version\":%d,\"step\":%llu,\"rows_checksum\":\"%016llx\",\"tokenizer\":\"%s\","
-        "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu,\"guard\":%s,\"settings\":%s}\n",
-        RUN_VERSION, (unsigned long long)p->step, (unsigned long long)p->checksum, p->tokenizer,
-        (unsigned long long)p->length, (unsigned long long)p->global_batch,
-        (unsigned long long)p->seed, p->guard->data, p->settings);
+    buf_printf(b,
+               "{\"version\":%d,\"step\":%llu,\"rows_checksum\":\"%016llx\",\"tokenizer\":\"%s\","
+               "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu,",
+               RUN_VERSION, (unsigned long long)p->step, (unsigned long long)p->checksum,
+               p->tokenizer, (unsigned long long)p->length, (unsigned long long)p->global_batch,
+               (unsigned long long)p->seed);
+    run_card_write(p->card, b);
+    buf_printf(b, "\"guard\":%s,\"settings\":%s}\n", p->guard->data, p->settings);
     return buf_check(b, e);
 }
 
@@ -43,6 +44,7 @@ static int parse(const struct json *v, struct restore_cursor *c, struct err *e)
     c->step = (uint64_t)n;
     c->guard = json_get(v, "guard");
     c->settings = json_get(v, "settings");
+    c->gpu = json_get(v, "gpu");
     return parse_checksum(json_get(v, "rows_checksum"), &c->checksum, e);
 }
 

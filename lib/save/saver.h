@@ -37,7 +37,8 @@ struct saver_point {
     uint64_t checksum;     /* of the stream's rows up to this step */
     const char *tokenizer; /* of the stream, as are length, global_batch and seed */
     uint64_t length, global_batch, seed;
-    const struct buf *guard; /* JSON texts, which restore.h reads again */
+    const struct device_card *card; /* the GPU of rank 0; NULL: none */
+    const struct buf *guard;        /* JSON texts, which restore.h reads again */
     const char *settings;
 };
 /* Begins to write checkpoint-<step>, once the save before it has ended. All ranks of the mesh call

@@ -33,6 +33,7 @@ int checkpoint_save(struct trainer *t, struct saver *s, const struct feed *f, co
                                   .length = h->length,
                                   .global_batch = h->global_batch,
                                   .seed = h->seed,
+                                  .card = t->weights.device->card,
                                   .guard = &guard,
                                   .settings = settings};
     int rc = saver_save(s, &p, e);

@@ -118,6 +118,30 @@ equal 'allocations: the run has three steps, validations and checkpoints' \
 equal 'allocations: after the first step there is none' \
     "$(sed -n '/ step 1 of 3:/,$p' stderr | grep -c 'emulator: allocation')" 0
 
+# ---- the record of the GPU ----
+recorded() { jq -c .gpu "$(checkpoint "$1" "${2:-3}")/sft_train/state/run.json"; }
+equal 'record: a checkpoint has the GPU and the versions' "$(recorded taken)" \
+    '{"name":"emulated device","capability":90,"runtime":13000,"driver":13000,"cublaslt":130000}'
+cp -r taken goes && rm -r "$(checkpoint goes 3)"
+# resumed NAME PATTERN: a run from step 2 goes on, and tells that in one line
+resumed() {
+    rm -rf again && cp -r goes again
+    equal "record: $1: the run goes on" \
+        "$(code loud run again --resume auto "${@:3}" train.sfts)" 0
+    equal "record: $1 is told in one line" "$(sed -n '/last bits/s/^sft-train: //p' stderr)" \
+        "${2:+$2; results may differ in the last bits}"
+}
+resumed 'the same GPU' ''
+EMU_NAME='other device' resumed 'another GPU' 'the GPU was emulated device, is other device'
+EMU_BLAS=130102 EMU_DRIVER=13010 resumed 'another driver and library' \
+    "the driver's CUDA was 13000, is 13010; cuBLASLt was 130000, is 130102"
+EMU_SM=80 resumed 'another architecture' 'its compute capability was 90, is 80'
+resumed 'the CPU after a GPU' 'the run was on a GPU, is on the CPU' --device cpu
+equal 'record: a checkpoint of the CPU has no GPU' "$(recorded again)" null
+rm -r "$(checkpoint again 3)" "$(checkpoint again 2)" goes && mv again goes
+run goes --resume auto --device cpu max_steps=2 train.sfts >/dev/null
+resumed 'a GPU after the CPU' 'the run was on the CPU, is on emulated device'
+
 # ---- several ranks ----
 if have_mpi; then
     two=('sft_train.device_mapping=[0,1]' sft_train.training_args.gradient_accumulation_steps=2)
