@@ -121,7 +121,7 @@ $(O)/obj/tests/gpu/attention.o: tests/gpu/attention.cu kernels/kernels.h lib/ops
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
 	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
-$(O)/gpu/ops: $(O)/obj/tests/gpu/ops.o $(O)/lib/sft/cuda.so $(ARCHIVES)
+$(O)/gpu/ops $(O)/gpu/random: $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(O)/lib/sft/cuda.so $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
 	$(Q)$(call LINK,$<)
@@ -152,8 +152,8 @@ $(EMU):
 	@echo "  link  $@"
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
-check-emu: $(if $(NVCC),all emu $(O)/gpu/ops)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_train emu_device emu_broken, \
+check-emu: $(if $(NVCC),all emu $(O)/gpu/ops $(O)/gpu/random)
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk
