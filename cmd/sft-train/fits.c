@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compares the plan with the memory that there is, and names settings that make a run fit. */
 #include "base/limits.h"
+#include "ops/cuda_rules.h"
 #include "run.h"
 #include "train/fit.h"
 
@@ -33,13 +34,16 @@ static void write_settings(const struct run *r, const struct trainer_options *to
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-/* What a plan may take, and what is taken beside it. */
+/* What a plan may take. The context of a GPU grows while kernels are loaded, after the plan is
+ * allocated, so its whole size counts from the start. */
 static struct trainer_room room_of(const struct run *r)
 {
     const struct device_card *card = r->device->card;
     const uint64_t host = less(limits_memory() / (uint64_t)r->world.place.node_size, RUN_PROCESS);
     if (!card) return (struct trainer_room){.device = host};
-    return (struct trainer_room){less(card->free, run_peers(r)), card->planned ? UINT64_MAX : host};
+    const uint64_t all = less(card->memory, CUDA_CONTEXT);
+    return (struct trainer_room){less(card->free < all ? card->free : all, run_peers(r)),
+                                 card->planned ? UINT64_MAX : host};
 }
 
 /* Writes what the run needs and what there is, of the memory that is short. */
@@ -62,8 +66,8 @@ static void write_remedy(struct run *r, const struct trainer_room *room, struct 
 {
     struct trainer_options fit;
     const int64_t rows = r->config->sft_train.training_args.per_device_train_batch_size;
-    if (room->device && trainer_fit(&r->trainer.o, rows, &r->model, &r->mesh,
-                                    r->device, room, &fit)) {
+    if (room->device &&
+        trainer_fit(&r->trainer.o, rows, &r->model, &r->mesh, r->device, room, &fit)) {
         buf_puts(b, "; it fits with:");
         write_settings(r, &fit, b);
         return;

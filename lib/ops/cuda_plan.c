@@ -96,7 +96,7 @@ struct device *cuda_plan_open(const char *word, struct err *e)
     if (!p) return NULL;
     *p = (struct planned){
         .d = {.ops = &planned_ops, .threads = 1, .head = CUDA_HEAD, .has_bf16 = true},
-        .card = {.memory = k->memory, .free = k->memory - CUDA_CONTEXT, .planned = true}};
+        .card = {.memory = k->memory, .free = k->memory, .planned = true}};
     p->d.card = &p->card;
     snprintf(p->card.name, sizeof p->card.name, "%s", k->name);
     return &p->d;

@@ -394,8 +394,7 @@ struct device_card {
     int runtime, driver, blas; /* versions of CUDA, 13000 for 13.0, and of cuBLASLt */
     unsigned char id[16];      /* of this very GPU */
     int gpus;                  /* that this process sees */
-    size_t memory, free;       /* bytes: all, and what the plan may take; of a planned kind, all
-                                * without CUDA's context */
+    size_t memory, free;       /* bytes: all, and those free once the GPU is open */
     bool planned;              /* memory cannot be allocated, and operations cannot run */
 };
 struct device {

@@ -74,7 +74,8 @@ plan() { sft-train -q --config config.yaml --plan --json "$@"; }
 bare() { LD_LIBRARY_PATH='' SFT_PLUGIN_PATH=$T plan "$@"; }
 neutral='del(.device.name, .device.memory)'
 m=sft_train.model_args differing=''
-for how in '' $m.dtype=bf16 "$m.dtype=bf16 sft.recompute=full" $m.lora_target=all-linear \
+for how in '' $m.dtype=bf16 "$m.dtype=bf16 sft.logits_dtype=bf16" \
+    "$m.dtype=bf16 sft.recompute=full" $m.lora_target=all-linear \
     'sft_train.training_args.optim=sgd' 'sequence_length=96 sft.staging=8' \
     'sft_train.device_mapping=[0,1,2,3]'; do
     # shellcheck disable=SC2086
@@ -103,6 +104,9 @@ fails 'plan: sft-eval takes no kind of GPU' 78 'only sft-train --plan' \
     evaluate -q --device cuda:h100
 fails 'plan: an unknown kind names those that there are' 78 'cuda:h101: .*a100-40, .*b200' \
     plan --device cuda:h101
+
+EMU_MEMORY=530 fails 'plan: the room of the context is not available' 71 \
+    ' of the GPU, and 0\.02 of 0\.52 GiB are available' plain large
 
 # ---- allocations ----
 EMU_ALLOC=1 quiet='' run taken --val val.sfts train.sfts >out 2>stderr
