@@ -134,19 +134,20 @@ check-gpu: $(GPU_TEST)
 
 # An emulated device: libraries that stand in for CUDA's where LD_LIBRARY_PATH finds them. They
 # execute the PTX in the plugin. tests/emu/emu.h says how.
-EMU       := $(O)/emu/libcuda.so.1 $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13
+EMU       := $(O)/emu/libcuda.so.1 $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13 $(O)/emu/libnccl.so.2
 EMU_OBJ   := $(call obj,$(wildcard tests/emu/*.c))
 EMU_FLAGS := -std=gnu11 -O2 -g -march=native -fopenmp -fPIC -ffp-contract=off -fno-strict-aliasing \
              -ftls-model=initial-exec -fno-semantic-interposition -Wall -Wextra $(if $(WERROR),-Werror)
 EMU_LINK   = $(CC) -shared -fopenmp -pthread -Wl,-Bsymbolic -Wl,-soname,$(@F) \
              -Wl,--version-script,$(filter %.map,$^) -o $@ $(filter %.o %.13,$^) -lm
-$(EMU_OBJ): $(O)/obj/%.o: %.c $(wildcard tests/emu/*.h)
+$(EMU_OBJ): $(O)/obj/%.o: %.c $(wildcard tests/emu/*.h) lib/comm/nccl_abi.h
 	@mkdir -p $(@D)
 	@echo "  cc    $<"
 	$(Q)$(CC) $(EMU_FLAGS) -I$(CUDA_HOME)/include -c $< -o $@
 $(O)/emu/libcuda.so.1: $(O)/obj/tests/emu/driver.o tests/emu/cuda.map
-$(O)/emu/libcudart.so.13: $(filter-out %/cublaslt.o %/driver.o,$(EMU_OBJ)) tests/emu/cudart.map
+$(O)/emu/libcudart.so.13: $(filter-out %/cublaslt.o %/driver.o %/nccl.o %/nccl_work.o %/wire.o,$(EMU_OBJ)) tests/emu/cudart.map
 $(O)/emu/libcublasLt.so.13: $(O)/obj/tests/emu/cublaslt.o tests/emu/cublaslt.map $(O)/emu/libcudart.so.13
+$(O)/emu/libnccl.so.2: $(O)/obj/tests/emu/nccl.o $(O)/obj/tests/emu/nccl_work.o $(O)/obj/tests/emu/wire.o tests/emu/nccl.map $(O)/emu/libcudart.so.13
 $(EMU):
 	@mkdir -p $(@D)
 	@echo "  link  $@"

@@ -16,7 +16,8 @@ cudaError_t runtime_fail(cudaError_t e) { return sticky = e; }
 
 static cudaError_t told(cudaError_t e) { return e ? last = e : e; }
 
-/* ---- devices ---- */
+/* ---- devices: all have the same memory, as each process uses one ---- */
+static __thread int device;
 /* EMU_FAIL names the step that fails: driver, open, alloc. */
 static bool fails(const char *step)
 {
@@ -37,9 +38,12 @@ cudaError_t cudaSetDevice(int n)
     int count;
     cudaGetDeviceCount(&count);
     if (fails("open")) return told(cudaErrorDevicesUnavailable);
-    return told(n >= 0 && n < count ? cudaSuccess : cudaErrorInvalidDevice);
+    if (n < 0 || n >= count) return told(cudaErrorInvalidDevice);
+    device = n;
+    return cudaSuccess;
 }
-cudaError_t cudaGetDevice(int *n) { return *n = 0, cudaSuccess; }
+cudaError_t cudaGetDevice(int *n) { return *n = device, cudaSuccess; }
+int runtime_device(void) { return device; }
 cudaError_t cudaDriverGetVersion(int *v)
 {
     *v = (int)emu_setting("EMU_DRIVER", CUDART_VERSION);

@@ -18,7 +18,7 @@ cudaError_t runtime_fail(cudaError_t e);
 struct kernel *fatbin_kernel(const void *host_function);
 
 /* ---- work (stream.c) ---- */
-enum work_kind { WORK_LAUNCH, WORK_COPY, WORK_SET, WORK_RECORD, WORK_WAIT, WORK_CALL };
+enum work_kind { WORK_LAUNCH, WORK_COPY, WORK_SET, WORK_RECORD, WORK_WAIT, WORK_CALL, WORK_ASK };
 struct work {
     struct work *next;
     enum work_kind kind;
@@ -28,7 +28,9 @@ struct work {
     size_t n;
     int value;
     cudaEvent_t event;
-    uint64_t version; /* version of the event that this work records or waits for */
+    uint64_t version;       /* version of the event that this work records or waits for */
+    bool (*ask)(void *arg); /* WORK_ASK: advances it; returns true when it is complete, and may be
+                             * called again then; `call` follows */
     void (*call)(void *arg);
     void *arg;
 };
@@ -36,5 +38,9 @@ struct work {
 cudaError_t stream_add(cudaStream_t s, const struct work *w);
 /* Runs work of randomly chosen streams until this one is empty; NULL: until all are. */
 cudaError_t stream_drain(cudaStream_t s);
+/* Runs one piece of ready work. Returns false if there is none. The caller holds the lock. */
+bool stream_step(void);
+/* Returns the device that this thread has chosen. */
+int runtime_device(void);
 
 #endif

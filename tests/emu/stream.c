@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams and events. Work begins only when the host waits for it. A random stream among the ready
- * ones runs next, so that a missing wait between streams shows. Copies read their source at that
- * time. */
+/* Streams and events. Work begins only when the host waits for it, or when another process does
+ * (see nccl.c). A random stream among the ready ones runs next, so that a missing wait between
+ * streams shows. Copies read their source at that time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runtime.h"
 
@@ -109,6 +110,7 @@ static cudaError_t run(struct work *w)
     case WORK_SET:
         return set(w);
     case WORK_CALL:
+    case WORK_ASK:
         w->call(w->arg);
         return cudaSuccess;
     case WORK_RECORD:
@@ -123,7 +125,9 @@ static cudaError_t run(struct work *w)
 static bool ready(const struct CUstream_st *x)
 {
     const struct work *w = x->first;
-    return w && !(w->kind == WORK_WAIT && w->event->done < w->version);
+    if (!w || runtime_error()) return w;
+    if (w->kind == WORK_WAIT) return w->event->done >= w->version;
+    return w->kind != WORK_ASK || w->ask(w->arg);
 }
 
 static struct CUstream_st *any_ready(void)
@@ -153,17 +157,34 @@ static bool busy(const struct CUstream_st *only)
     return false;
 }
 
+bool stream_step(void)
+{
+    if (!seed) seed = (uint64_t)emu_setting("EMU_SEED", 1);
+    struct CUstream_st *x = any_ready();
+    if (x) step(x);
+    return x;
+}
+
+/* Lets other threads and processes run, if work waits for them. */
+static void idle(void)
+{
+    bool asks = false;
+    for (struct CUstream_st *x = streams; x; x = x->next)
+        if (x->first && x->first->kind == WORK_ASK) asks = true;
+    if (!asks) emu_die("streams wait for events that no stream records");
+    pthread_mutex_unlock(&runtime_lock);
+    usleep(50);
+    pthread_mutex_lock(&runtime_lock);
+}
+
 static void go_on(void)
 {
-    struct CUstream_st *x = any_ready();
-    if (!x) emu_die("streams wait for events that no stream records");
-    step(x);
+    if (!stream_step()) idle();
 }
 
 cudaError_t stream_drain(cudaStream_t s)
 {
     const struct CUstream_st *only = s ? stream_of(s) : NULL;
-    if (!seed) seed = (uint64_t)emu_setting("EMU_SEED", 1);
     while (busy(only)) go_on();
     return runtime_error();
 }
@@ -201,7 +222,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     LOCKED(cudaError_t e = stream_drain(stream_of(s)););
     return e;
 }
-cudaError_t cudaStreamQuery(cudaStream_t s) { return cudaStreamSynchronize(s); }
+/* Queries run some pending work. */
+cudaError_t cudaStreamQuery(cudaStream_t s)
+{
+    LOCKED(if (busy(stream_of(s))) go_on(); cudaError_t rc = runtime_error();
+           if (!rc && busy(stream_of(s))) rc = cudaErrorNotReady;);
+    return rc;
+}
 cudaError_t cudaDeviceSynchronize(void)
 {
     LOCKED(cudaError_t e = stream_drain(NULL););
@@ -237,15 +264,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    LOCKED(if (!seed) seed = (uint64_t)emu_setting("EMU_SEED", 1);
-           while (e->done < e->recorded) go_on(); cudaError_t rc = runtime_error(););
+    LOCKED(while (!runtime_error() && e->done < e->recorded) go_on();
+           cudaError_t rc = runtime_error(););
     return rc;
 }
-/* Queries an event; a query may run pending work first, or not. */
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
-    LOCKED(if (!seed) seed = (uint64_t)emu_setting("EMU_SEED", 1);
-           if (e->done < e->recorded) go_on(); cudaError_t rc = runtime_error();
+    LOCKED(if (!runtime_error() && e->done < e->recorded) go_on(); cudaError_t rc = runtime_error();
            if (!rc && e->done < e->recorded) rc = cudaErrorNotReady;);
     return rc;
 }
