@@ -94,7 +94,7 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --no-compress -Ilib -I. -Xcompiler -fPIC,-
              $(if $(WERROR),-Werror all-warnings) -gencode arch=compute_80,code=[sm_80,compute_80] \
              -gencode arch=compute_90a,code=[sm_90a,compute_90a]
 CUDA_OBJ  := $(patsubst %.cu,$(O)/obj/%.o,$(wildcard kernels/*.cu)) \
-             $(patsubst %,$(O)/obj/lib/%.pic.o,ops/cuda_plugin ops/cuda_rules base/err)
+             $(patsubst %,$(O)/obj/lib/%.pic.o,ops/cuda_plugin ops/cuda_rules comm/nccl_plugin base/err)
 $(O)/obj/kernels/%.o: kernels/%.cu $(wildcard kernels/*.cuh kernels/*.h) lib/ops/ops.h lib/ops/dropout.h lib/ops/cuda_rules.h lib/base/dtype.h tools/hot
 	@mkdir -p $(@D)
 	@echo "  nvcc  $<"
@@ -154,7 +154,7 @@ $(EMU):
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
 check-emu: $(if $(NVCC),all emu $(O)/gpu/ops $(O)/gpu/random)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_broken, \
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_ranks emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk

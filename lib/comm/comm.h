@@ -54,9 +54,11 @@ struct comm {
     const struct comm_ops *ops;
     int rank, size; /* of this process in the group; ranks of the group */
     struct device *device;
-    void *staging; /* `room` bytes of host memory, which the owner of the memory plan sets before
-                    * the first collective; see comm_room */
+    void *staging; /* `room` bytes, which the owner of the memory plan sets before the first
+                    * collective; see comm_room */
     size_t room;
+    bool direct; /* the device's memory is exchanged directly: staging is device memory, else host
+                  * memory */
     bool failed; /* since the last comm_finish; the thread of the queue writes this and why */
     struct err why;
 };
@@ -64,17 +66,19 @@ struct comm {
 /* Opens the group of one rank, where a collective is at most a copy. */
 struct comm *comm_self(struct device *d, struct err *e);
 /* Opens the group of ranks[0, n), which are ranks of the world, in this order. Exactly these ranks
- * call it; groups with a common rank must be opened in the same order on all their ranks. Device,
- * world and staging memory must outlive the group. A collective fails after world.timeout seconds.
- * NULL on failure. */
+ * call it. GPUs exchange their memory by NCCL, which is loaded then; other devices through the
+ * host, by the plugin of the world. Groups with a common rank must be opened in the same order on
+ * all their ranks. Device, world and staging memory must outlive the group. A collective fails
+ * after world.timeout seconds. NULL on failure. */
 struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int n, struct err *e);
 /* Opens a group of `size` ranks for planning memory only: its collectives fail. */
 struct comm *comm_planned(struct device *d, int size, struct err *e);
 /* Runs the queued collectives and frees the group. NULL is fine. */
 void comm_close(struct comm *c);
 
-/* Sets c->room and returns it: the bytes of host memory that c needs for staging if no collective
- * has more than `largest` bytes of device memory on a rank. The same on all ranks of the group. */
+/* Sets c->room and returns it: the bytes that c needs for staging if most collectives have at most
+ * `largest` bytes of device memory on a rank; larger ones run in more pieces. Device memory where
+ * c->direct, else host memory. The same on all ranks of the group. */
 size_t comm_room(struct comm *c, size_t largest);
 
 /* buf[n] = the sum or the maximum over the ranks. t: DT_F32, DT_F64 or DT_BF16. */

@@ -12,6 +12,26 @@ int comm_fail(struct comm *c, const struct err *e);
 /* Returns 0, or -1 with the kept failure, which it forgets. */
 int comm_take_failure(struct comm *c, struct err *e);
 
+/* ---- call.c ---- */
+enum { COMM_MEMBERS = 80 };
+const char *comm_kind_name(enum comm_kind kind); /* "all_reduce" */
+/* Fails with ERR_INTERNAL when an argument is wrong, which it then is on every rank. */
+int comm_check(const struct comm *c, const struct comm_call *k, struct err *e);
+/* text = "ranks 0, 2 and 4", for comm_prefix. */
+void comm_name_members(char text[COMM_MEMBERS], const int *ranks, int n);
+/* Puts "all_reduce of 100 fp32 among ranks 0 and 1" before a message. Returns -1. */
+int comm_prefix(struct err *e, const struct comm_call *k, const char *members);
+
+/* ---- nccl.c ---- */
+/* Returns true if the groups of a device exchange its memory directly: it has queues of which the
+ * host cannot be a step. Their staging is device memory. */
+static inline bool comm_direct(const struct device *d) { return d->ops->after && !d->ops->call; }
+/* Opens a group of n > 1 ranks, `rank` of which is this one, on such a device. */
+struct comm *nccl_group_open(struct world *w, struct device *d, const int *ranks, int n, int rank,
+                             struct err *e);
+/* Bytes of the staging memory, see comm_room. */
+size_t nccl_room(const struct comm *c, size_t largest);
+
 /* ---- queue.c: calls that run in order, on a thread of the queue or on the caller's thread ---- */
 struct comm_queue;
 /* Runs one call; comm_fail keeps its failure. */
@@ -46,6 +66,8 @@ int world_complete(struct world *w, struct comm_transfer *t, int code, struct wo
                    struct err *e);
 /* Returns 0, or -1 with ERR_DEVICE when the world is broken. */
 int world_check(const struct world *w, struct err *e);
+/* Breaks the world because this rank waited `limit` seconds in vain. Returns -1 with ERR_DEVICE. */
+int world_timed_out(struct world *w, double limit, struct err *e);
 /* Returns the queue that all groups share when only one thread may call the plugin. */
 struct comm_queue *world_queue(struct world *w, struct err *e);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups of several ranks. Their collectives run in the second queue of a device that has queues;
- * else on a thread of the group, if the device and the plugin support another thread; else on the
- * thread that joins or finishes, by the same code. */
-#include <stdio.h>
-
+/* Groups of several ranks. A GPU exchanges its memory directly, see nccl.c. On other devices the
+ * collectives go through the host: in the second queue of a device that has queues; else on a
+ * thread of the group, if the device and the plugin support another thread; else on the thread that
+ * joins or finishes, by the same code. */
 #include "base/mem.h"
 #include "comm/staged.h"
 
@@ -41,28 +40,12 @@ static void wait_queue(struct staged *s)
 }
 
 /* ---- the operations of a group ---- */
-static bool reduces(const struct comm_call *k)
-{
-    return k->kind == COMM_ALL_REDUCE || k->kind == COMM_REDUCE_SCATTER;
-}
-
-static int check(const struct comm *c, const struct comm_call *k, struct err *e)
-{
-    const char *name = staged_name(k->kind);
-    if (reduces(k) && k->type != DT_F32 && k->type != DT_F64 && k->type != DT_BF16)
-        return err_set(e, ERR_INTERNAL, "%s: %s is not reduced", name, dtype_name(k->type));
-    if (k->to >= c->size || k->from >= c->size || k->to < -1 || k->from < -1)
-        return err_set(e, ERR_INTERNAL, "%s: rank %d or %d of a group of %d", name, k->to, k->from,
-                       c->size);
-    return 0;
-}
-
 /* A wrong argument is wrong on every rank, so every rank stops before the exchange. */
 static void group_run(struct comm *c, const struct comm_call *k)
 {
     struct err e;
     struct staged *s = staged_of(c);
-    if (check(c, k, &e) == 0) {
+    if (comm_check(c, k, &e) == 0) {
         enqueue(s, k);
         return;
     }
@@ -103,17 +86,6 @@ static const struct comm_ops group_ops = {.name = "host",
                                           .finish = group_finish};
 
 /* ---- opening ---- */
-static void name_members(struct staged *s, const int *ranks, int n)
-{
-    size_t at = 0;
-    const size_t size = sizeof s->members;
-    for (int i = 0; i < n && at + 30 < size; i++) {
-        const char *between = i == 0 ? "ranks " : i == n - 1 ? " and " : ", ";
-        at += (size_t)snprintf(s->members + at, size - at, "%s%d", between, ranks[i]);
-        if (at + 30 >= size && i < n - 1) snprintf(s->members + at, size - at, ", ...");
-    }
-}
-
 static int open_group(struct staged *s, const int *ranks, struct err *e)
 {
     struct comm *c = &s->c;
@@ -137,11 +109,12 @@ struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int
         err_set(e, ERR_INTERNAL, "rank %d opens a group without itself", w->place.rank);
         return NULL;
     }
+    if (comm_direct(d)) return nccl_group_open(w, d, ranks, n, rank, e);
     struct staged *s = mem_alloc(1, sizeof *s, e);
     if (!s) return NULL;
     s->c = (struct comm){.ops = &group_ops, .rank = rank, .size = n, .device = d};
     s->world = w;
-    name_members(s, ranks, n);
+    comm_name_members(s->members, ranks, n);
     if (open_group(s, ranks, e) == 0) return &s->c;
     comm_close(&s->c);
     return NULL;

@@ -9,15 +9,20 @@ static void planned_close(struct comm *c) { mem_free(c); }
 static void planned_run(struct comm *c, const struct comm_call *k)
 {
     struct err e;
-    err_set(&e, ERR_INTERNAL, "%s in a group that is only planned", staged_name(k->kind));
+    err_set(&e, ERR_INTERNAL, "%s in a group that is only planned", comm_kind_name(k->kind));
     comm_fail(c, &e);
 }
 
 static void planned_join(struct comm *c) { (void)c; }
 
+static size_t planned_room(const struct comm *c, size_t largest)
+{
+    return (c->direct ? nccl_room : staged_room)(c, largest);
+}
+
 static const struct comm_ops planned_ops = {.name = "planned",
                                             .close = planned_close,
-                                            .room = staged_room,
+                                            .room = planned_room,
                                             .run = planned_run,
                                             .join = planned_join,
                                             .finish = comm_take_failure};
@@ -26,6 +31,8 @@ struct comm *comm_planned(struct device *d, int size, struct err *e)
 {
     if (size == 1) return comm_self(d, e);
     struct comm *c = mem_alloc(1, sizeof *c, e);
-    if (c) *c = (struct comm){.ops = &planned_ops, .rank = 0, .size = size, .device = d};
+    if (c)
+        *c =
+            (struct comm){.ops = &planned_ops, .size = size, .device = d, .direct = comm_direct(d)};
     return c;
 }

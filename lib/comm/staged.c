@@ -186,30 +186,20 @@ static int send_receive(struct staged *s, const struct comm_call *k)
     return 0;
 }
 
-static const struct {
-    const char *name;
-    int (*run)(struct staged *s, const struct comm_call *k);
-} kinds[COMM_KINDS] = {[COMM_ALL_REDUCE] = {"all_reduce", all_reduce},
-                       [COMM_REDUCE_SCATTER] = {"reduce_scatter", reduce_scatter},
-                       [COMM_ALL_GATHER] = {"all_gather", all_gather},
-                       [COMM_ALL_TO_ALL] = {"all_to_all", all_to_all},
-                       [COMM_BROADCAST] = {"broadcast", broadcast},
-                       [COMM_SEND_RECEIVE] = {"send_receive", send_receive}};
-
-const char *staged_name(enum comm_kind kind) { return kinds[kind].name; }
+static int (*const kinds[COMM_KINDS])(struct staged *s, const struct comm_call *k) = {
+    [COMM_ALL_REDUCE] = all_reduce, [COMM_REDUCE_SCATTER] = reduce_scatter,
+    [COMM_ALL_GATHER] = all_gather, [COMM_ALL_TO_ALL] = all_to_all,
+    [COMM_BROADCAST] = broadcast,   [COMM_SEND_RECEIVE] = send_receive};
 
 /* In a broken world the other ranks do not answer, so the collective fails at once. */
 void staged_run(struct comm *c, const struct comm_call *k)
 {
     struct err e;
     struct staged *s = staged_of(c);
-    const bool failed_before = c->failed,
-               bytes = k->kind == COMM_BROADCAST || k->kind == COMM_SEND_RECEIVE;
+    const bool failed_before = c->failed;
     if (world_check(s->world, &e))
         comm_fail(c, &e);
     else
-        kinds[k->kind].run(s, k);
-    if (c->failed && !failed_before)
-        err_prefix(&c->why, "%s of %zu %s among %s", kinds[k->kind].name, k->n,
-                   bytes ? "bytes" : dtype_name(k->type), s->members);
+        kinds[k->kind](s, k);
+    if (c->failed && !failed_before) comm_prefix(&c->why, k, s->members);
 }

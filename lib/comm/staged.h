@@ -15,7 +15,7 @@ struct staged {
     struct comm_queue *queue; /* NULL: the device has queues */
     bool threaded;            /* the queue belongs to this group and has a thread */
     uint64_t queued;          /* number of the last call in the queue */
-    char members[80];         /* "ranks 0, 2 and 4", for messages */
+    char members[COMM_MEMBERS];
 };
 static inline struct staged *staged_of(struct comm *c) { return (struct staged *)c; }
 
@@ -24,6 +24,5 @@ size_t staged_room(const struct comm *c, size_t largest);
 /* Runs one collective on the calling thread; comm_fail keeps a failure. A device whose copy fails
  * takes part with zeros, so that no other rank waits for it. */
 void staged_run(struct comm *c, const struct comm_call *k);
-const char *staged_name(enum comm_kind kind); /* "all_reduce" */
 
 #endif

@@ -40,7 +40,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int timed_out(struct world *w, double limit, struct err *e)
+int world_timed_out(struct world *w, double limit, struct err *e)
 {
     w->broken = true;
     return err_set(
@@ -75,7 +75,7 @@ int world_complete(struct world *w, struct comm_transfer *t, int code, struct wo
         if (code) return failed(w, code, e);
         if (done) return 0;
         if (world_check(w, e)) return -1;
-        if (how.limit > 0 && now() - start > how.limit) return timed_out(w, how.limit, e);
+        if (how.limit > 0 && now() - start > how.limit) return world_timed_out(w, how.limit, e);
         pause_poll(how.sleep, &length);
     }
 }

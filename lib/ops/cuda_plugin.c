@@ -3,6 +3,7 @@
 #include "ops/cuda_plugin.h"
 
 #include <cuda_runtime_api.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 #include "ops/cuda_rules.h"
+#include "ops/cuda_stream.h"
 
 struct cuda {
     struct device d; /* first, so that a struct device * is one of these */
@@ -56,6 +58,35 @@ static void keep(struct cuda *c, int rc, const char *what)
     error_of(rc, what, &c->error);
 }
 
+struct CUstream_st *cuda_stream(struct device *d, enum device_queue q)
+{
+    return cuda_of(d)->queue[q];
+}
+
+/* ---- waits of the host: by polls where somebody watches ---- */
+static int wait_stream(const struct cuda *c, cudaStream_t s)
+{
+    int rc;
+    if (!c->d.watch) return cudaStreamSynchronize(s);
+    while ((rc = cudaStreamQuery(s)) == cudaErrorNotReady) {
+        device_look(&c->d);
+        sched_yield();
+    }
+    return rc;
+}
+
+static int wait_event(const struct cuda *c, cudaEvent_t e)
+{
+    int rc;
+    if (!c->d.watch) return cudaEventSynchronize(e);
+    while ((rc = cudaEventQuery(e)) == cudaErrorNotReady) {
+        device_look(&c->d);
+        sched_yield();
+    }
+    return rc;
+}
+
+/* ---- memory and copies ---- */
 static void *cuda_alloc(struct device *d, size_t bytes, struct err *e)
 {
     void *p = NULL;
@@ -100,8 +131,7 @@ static void cuda_upload(struct device *d, void *dst, const void *src, size_t n)
 static int cuda_sync(struct device *d, struct err *e)
 {
     struct cuda *c = cuda_of(d);
-    for (int q = 0; q < DEVICE_QUEUES; q++)
-        keep(c, cudaStreamSynchronize(c->queue[q]), "an operation");
+    for (int q = 0; q < DEVICE_QUEUES; q++) keep(c, wait_stream(c, c->queue[q]), "an operation");
     if (!c->failed) return 0;
     c->failed = false;
     return err_set(e, c->error.code, "%s", c->error.msg);
@@ -166,7 +196,7 @@ static double cuda_between(struct device *d, int from, int to)
     struct cuda *c = cuda_of(d);
     float ms = 0;
     if (!c->mark[from] || !c->mark[to]) return 0;
-    keep(c, cudaEventSynchronize(c->mark[to]), "a mark");
+    keep(c, wait_event(c, c->mark[to]), "a mark");
     keep(c, cudaEventElapsedTime(&ms, c->mark[from], c->mark[to]), "a mark");
     return (double)ms * 1e-3;
 }
@@ -174,7 +204,7 @@ static double cuda_between(struct device *d, int from, int to)
 static void cuda_reached(struct device *d, int slot)
 {
     struct cuda *c = cuda_of(d);
-    if (c->mark[slot]) keep(c, cudaEventSynchronize(c->mark[slot]), "a mark");
+    if (c->mark[slot]) keep(c, wait_event(c, c->mark[slot]), "a mark");
 }
 
 static void cuda_after(struct device *d, enum device_queue q)
@@ -187,7 +217,7 @@ static void cuda_after(struct device *d, enum device_queue q)
 
 static void cuda_wait(struct device *d, enum device_queue q)
 {
-    keep(cuda_of(d), cudaStreamSynchronize(cuda_of(d)->queue[q]), "an operation");
+    keep(cuda_of(d), wait_stream(cuda_of(d), cuda_of(d)->queue[q]), "an operation");
 }
 
 static void cuda_close(struct device *d)
@@ -196,7 +226,10 @@ static void cuda_close(struct device *d)
     kernel_blas_close(c->blas);
     for (int i = 0; i < DEVICE_MARKS; i++)
         if (c->mark[i]) cudaEventDestroy(c->mark[i]);
-    if (c->queue[QUEUE_COMPUTE]) cudaStreamDestroy(c->queue[QUEUE_COMPUTE]);
+    for (int q = 0; q < DEVICE_QUEUES; q++) {
+        if (c->queue[q]) cudaStreamDestroy(c->queue[q]);
+        if (c->behind[q]) cudaEventDestroy(c->behind[q]);
+    }
     if (c->copies) cudaStreamDestroy(c->copies);
     *c = (struct cuda){0};
 }

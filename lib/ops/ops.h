@@ -397,6 +397,12 @@ struct device_card {
     size_t memory, free;       /* bytes: all, and those free once the GPU is open */
     bool planned;              /* memory cannot be allocated, and operations cannot run */
 };
+/* Called again and again while the host waits for a device with queues. Work that waits for another
+ * rank never ends if that rank is lost; the owner of the work ends it here, and so the wait. */
+struct device_watch {
+    void (*look)(struct device_watch *w);
+    struct device_watch *next;
+};
 struct device {
     const struct ops *ops;
     const struct device_card *card; /* NULL: the device computes in host memory */
@@ -405,6 +411,7 @@ struct device {
     struct device_work work[DEVICE_QUEUES];
     struct device_head head;
     bool has_bf16; /* see device_has_bf16 */
+    struct device_watch *watch;
 };
 
 /* Opens a device. name: "cuda" or "cuda:N" (a GPU, by the plugin cuda.so), "cuda:h100" and the like
@@ -416,6 +423,10 @@ struct device {
  * opened. */
 struct device *device_open(const char *name, int threads, struct err *e);
 void device_close(struct device *d); /* accepts NULL */
+static inline void device_look(const struct device *d)
+{
+    for (struct device_watch *w = d->watch; w; w = w->next) w->look(w);
+}
 static inline const struct device_work *device_work(const struct device *d)
 {
     return &d->work[d->queue];

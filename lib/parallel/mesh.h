@@ -67,8 +67,11 @@ void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *e
 /* ---- groups ---- */
 /* Returns a group of mesh.comm; NULL if this rank is not in the group, or alone in it. */
 struct comm *mesh_group(const struct mesh *m, int group);
-/* Declares the host memory for collectives. bytes: the size of each group's largest collective; 0:
- * the group has none, or its user declares its memory, as zero.h does. Groups of the same ranks
+/* Declares the staging of a group whose collectives have up to this many bytes, in host or device
+ * memory, as the group needs it. */
+void mesh_plan_group(struct comm *c, size_t largest, struct plan *p);
+/* Declares the staging of the groups of a mesh. bytes: the size of each group's largest collective;
+ * 0: the group has none, or its user declares its memory, as zero.h does. Groups of the same ranks
  * share the memory. */
 void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct plan *p);
 

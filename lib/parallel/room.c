@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host memory for the collectives of a mesh's groups. */
+/* Staging memory for the collectives of a mesh's groups. */
 #include "comm/comm.h"
 #include "model/plan.h"
 #include "parallel/mesh.h"
@@ -23,12 +23,20 @@ static size_t largest_of(const struct mesh *m, const size_t bytes[MESH_GROUPS], 
     return most;
 }
 
+void mesh_plan_group(struct comm *c, size_t largest, struct plan *p)
+{
+    const size_t room = comm_room(c, largest);
+    if (room && c->direct)
+        plan_add(p, PLAN_COMMUNICATION, "collectives", -1, room, 1, PLAN_ALWAYS, 0, &c->staging);
+    else if (room)
+        plan_add_host(p, PLAN_COMMUNICATION, "collectives", room, &c->staging);
+}
+
 void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct plan *p)
 {
     for (int g = 0; g < MESH_GROUPS; g++) {
         struct comm *c = mesh_group(m, g);
         const size_t most = c ? largest_of(m, bytes, g) : 0;
-        const size_t room = most ? comm_room(c, most > sizeof(double) ? most : sizeof(double)) : 0;
-        if (room) plan_add_host(p, PLAN_COMMUNICATION, "collectives", room, &c->staging);
+        if (most) mesh_plan_group(c, most > sizeof(double) ? most : sizeof(double), p);
     }
 }

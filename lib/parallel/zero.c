@@ -25,8 +25,7 @@ void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others)
         if (mem_mul(b->end - b->begin, dtype_size(t), &bytes)) bytes = SIZE_MAX;
         if (bytes > largest) largest = bytes;
     }
-    const size_t room = comm_room(z->dp, largest);
-    if (room) plan_add_host(p, PLAN_COMMUNICATION, "collectives", room, &z->dp->staging);
+    mesh_plan_group(z->dp, largest, p);
 }
 
 struct params_part zero_part(const struct zero *z, size_t bucket)

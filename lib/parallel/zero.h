@@ -22,7 +22,7 @@ struct zero {
 };
 /* Initialises z. params must outlive z. */
 void zero_init(struct zero *z, const struct mesh *m, const struct params *params, bool sharded);
-/* Declares the host memory for the group's collectives: sums and gathers of elements of type t, and
+/* Declares the staging of the group's collectives: sums and gathers of elements of type t, and
  * others of up to this many bytes. Does nothing for one rank. */
 void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others);
 /* Returns this rank's part of a bucket, whose summed gradients it has in both modes. */

@@ -82,7 +82,7 @@ pack
 hf
 ops kernels
 track
-comm ops
+comm ops kernels:fold
 model hf ops parallel:collect
 parallel ops comm model
 data stream model parallel
@@ -117,9 +117,9 @@ config config keys settings
 data balance batch feed feed_check rooms
 hf config family folder gguf_convert params peft safetensors
 jinja jinja
-kernels kernels matmul
+kernels fold kernels matmul
 model freeze lora micro_batch model plan schedule stage weights
-ops dropout ops
+ops cuda_stream dropout ops
 options options
 pack pack
 parallel collect mesh zero
@@ -288,7 +288,7 @@ headers 'headers: only the CUDA backend, NCCL and kernels include those of CUDA'
     '(cuda|cublas|cudnn|curand|nvml|nvToolsExt|cooperative_groups)[^>"]*' \
     '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)'
 headers "headers: only the CUDA plugin includes the kernels' launchers" 'kernels/[^>"]*' \
-    '^lib/ops/cuda_plugin'
+    '^lib/(ops/cuda|comm/nccl)_plugin'
 headers 'headers: only ops includes those of oneDNN' '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/'
 check 'headers: those of MPI, CUDA and oneDNN are included somewhere' \
     [ "$(grep -cE '<mpi\.h>|<cuda|<dnnl|dnnl\.h' "$T/includes")" -ge 3 ]

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The collectives of the world's group and of smaller ones against sums made here in rank order,
  * bit for bit, on memory of the host and of a device that cannot be read. tests/cli/ranks.sh starts
- * it as several ranks; alone it is one. With an argument it tests a failure that ends the job. */
+ * it as several ranks; alone it is one. With a device it tests a failure there that ends the job;
+ * "on" and a device: the collectives there alone; "wrong" and a fault: one of a program on emulated
+ * GPUs, both as tests/emu/emu_ranks.sh does. */
 #include <pthread.h>
 #include <unistd.h>
 
@@ -22,6 +24,18 @@ static double value(int r, size_t i)
 }
 
 static struct device *d;
+
+/* Opens a device; "cuda" is this rank's GPU. */
+static struct device *open_device(const char *name)
+{
+    struct err e = {0};
+    char gpu[24];
+    snprintf(gpu, sizeof gpu, "cuda:%d", w->place.node_rank);
+    struct device *x = device_open(strcmp(name, "cuda") == 0 ? gpu : name, 1, &e);
+    if (!x) printf("# %s\n", e.msg);
+    if (!x) exit(ERR_DEVICE);
+    return x;
+}
 
 /* ---- arrays on both sides ---- */
 struct array {
@@ -69,6 +83,15 @@ struct team {
 };
 enum { LARGEST = 1300001 * 8 };
 
+/* Staging for the collectives of a group, where it needs it. */
+static void *staging_of(struct comm *c, size_t largest)
+{
+    struct err e = {0};
+    const size_t room = comm_room(c, largest);
+    if (!room) return NULL;
+    return c->direct ? d->ops->alloc(d, room, &e) : fence_alloc(room);
+}
+
 /* The group of the ranks r of the world with mask bit r; this rank may be none of them. */
 static bool gather_team(struct team *g, unsigned mask)
 {
@@ -83,9 +106,9 @@ static bool gather_team(struct team *g, unsigned mask)
     g->c = comm_group(w, d, g->ranks, g->n, &e);
     if (!g->c) printf("# %s\n", e.msg);
     if (!g->c || g->c->rank != g->at || g->c->size != g->n) return false;
-    const size_t room = comm_room(g->c, LARGEST);
-    g->c->staging = g->staging = room ? fence_alloc(room) : NULL;
-    return g->n == 1 || room > 0;
+    /* A GPU's staging has room for 64 MiB; a small one makes pieces. */
+    g->c->staging = g->staging = staging_of(g->c, g->c->direct ? 100000 : LARGEST);
+    return g->n == 1 || g->staging;
 }
 
 /* ---- sums and exchanges ---- */
@@ -117,8 +140,9 @@ static bool all_reduced(const struct team *g, const struct array *a, size_t at, 
     return true;
 }
 
-static const size_t sizes[] = {1, 2, 63, 1000, 1300001};
+static size_t sizes[] = {1, 2, 63, 1000, 1300001}; /* the last: smaller where a device is slow */
 enum { SIZES = sizeof sizes / sizeof *sizes };
+#define MOST (sizes[SIZES - 1])
 
 static bool reduces(const struct team *g, enum dtype t, enum comm_op op)
 {
@@ -190,7 +214,7 @@ static bool rings(const struct team *g)
 {
     struct err e = {0};
     const int last = g->n - 1, next = (g->at + 1) % g->n, before = (g->at + last) % g->n;
-    struct array a = make(1300001, DT_F32, w->place.rank), b = make(1300001, DT_F32, 99);
+    struct array a = make(MOST, DT_F32, w->place.rank), b = make(MOST, DT_F32, 99);
     const size_t bytes = a.n * sizeof(float);
     comm_send_receive(g->c, a.device, bytes, next, b.device, bytes, before);
     bool ok = comm_finish(g->c, &e) == 0;
@@ -210,7 +234,7 @@ static bool rings(const struct team *g)
 static bool broadcasts(const struct team *g)
 {
     struct err e = {0};
-    struct array a = make(1300001, DT_F32, w->place.rank);
+    struct array a = make(MOST, DT_F32, w->place.rank);
     comm_broadcast(g->c, a.device, a.n * sizeof(float), g->n - 1);
     bool ok = comm_finish(g->c, &e) == 0;
     back(&a);
@@ -272,7 +296,7 @@ static bool goes_on(const struct team *g)
     struct err e = {0};
     const struct ops *const whole = d->ops;
     struct ops some = *whole;
-    if (g->n == 1) return true;
+    if (g->n == 1 || g->c->direct) return true; /* a GPU's memory is not read here */
     some.peek = some.download = unreadable;
     struct array a = make(1000, DT_F32, w->place.rank);
     d->ops = g->at == 0 ? &some : whole;
@@ -296,7 +320,7 @@ static void never(struct device *x, enum device_queue q) { (void)x, (void)q; }
 /* The right results out of SEEDS sums whose buffer an operation fills and another one reads;
  * without: the queues do not wait for one another. */
 enum { SEEDS = 12 };
-static int right_sums(bool without)
+static int right_sums(const char *device, bool without)
 {
     int right = 0;
     for (int seed = 0; seed < SEEDS; seed++) {
@@ -304,8 +328,8 @@ static int right_sums(bool without)
         struct err e = {0};
         struct team g;
         float got = 0;
-        snprintf(name, sizeof name, "far-%d", seed);
-        d = device_open(name, 1, &e);
+        snprintf(name, sizeof name, "%s-%d", device, seed);
+        d = open_device(strcmp(device, "far") ? device : name);
         const struct ops *const whole = d->ops;
         struct ops some = *whole;
         some.after = never;
@@ -328,11 +352,14 @@ static int right_sums(bool without)
     return right;
 }
 
-static void missing_dependencies(void)
+static void missing_dependencies(const char *device)
 {
-    all_agree("far: a sum between two operations is right at any speed of the queues",
-              right_sums(false) == SEEDS);
-    all_agree("far: a sum that waits for no operation is found out", right_sums(true) < SEEDS);
+    char name[120];
+    snprintf(name, sizeof name,
+             "%s: a sum between two operations is right at any speed of the queues", device);
+    all_agree(name, right_sums(device, false) == SEEDS);
+    snprintf(name, sizeof name, "%s: a sum that waits for no operation is found out", device);
+    all_agree(name, right_sums(device, true) < SEEDS);
 }
 
 /* ---- all of that, in one group ---- */
@@ -386,9 +413,8 @@ static void in_teams(const char *device, const char *which, const unsigned *mask
 
 static void on_device(const char *name)
 {
-    struct err e = {0};
     const unsigned all = (1U << w->place.size) - 1, odd = 0xaaaaaaaaU & all;
-    d = device_open(name, 1, &e);
+    d = open_device(name);
     in_teams(name, "all ranks", &all, 1);
     if (w->place.size > 1) in_teams(name, "odd and even ranks", (unsigned[]){odd, all & ~odd}, 2);
     device_close(d);
@@ -414,7 +440,7 @@ static void in_mesh(const char *device, struct mesh_sizes s)
     struct err e = {0};
     struct mesh m;
     char name[120];
-    d = device_open(device, 1, &e);
+    d = open_device(device);
     bool ok = mesh_open(&m, &s, w, d, &e) == 0;
     double *x = d->ops->alloc(d, sizeof *x, &e), got = 0;
     for (int k = 0; ok && k < MESH_GROUPS; k++) {
@@ -423,14 +449,12 @@ static void in_mesh(const char *device, struct mesh_sizes s)
         double want = 0, mine = 1 + w->place.rank;
         for (int i = 0; i < n; i++) want += 1 + ranks[i];
         if (n == 0) continue;
-        const size_t room = comm_room(m.comm[k], sizeof mine);
-        void *staging = m.comm[k]->staging = calloc(room + 1, 1);
+        m.comm[k]->staging = staging_of(m.comm[k], sizeof mine);
         device_upload(d, x, &mine, sizeof mine);
         collect_sum(d, m.comm[k], x, 1, DT_F64);
         collect_join(d, m.comm[k]);
         ok &= d->ops->download(d, &got, x, sizeof got, &e) == 0 && mesh_finish(&m, &e) == 0;
         ok &= !(got < want || got > want) && collect_size(m.comm[k]) == n;
-        free(staging);
     }
     struct mesh wrong;
     s.axis[MESH_DP]++;
@@ -530,7 +554,7 @@ static void late(const char *device)
     struct err e = {0};
     struct team g;
     float x[100] = {0};
-    d = device_open(device, 1, &e);
+    d = open_device(device);
     const bool open = gather_team(&g, (1U << w->place.size) - 1);
     w->timeout = 1;
     if (w->place.rank) pause(); /* until the job is ended */
@@ -555,9 +579,56 @@ static void late(const char *device)
     device_close(d);
 }
 
+/* ---- two ranks that call what does not match ---- */
+static void call_wrongly(struct comm *c, const char *fault, char *p)
+{
+    const int rank = c->rank, other = 1 - rank;
+    if (!strcmp(fault, "count")) comm_all_gather(c, p, p, 10 + (size_t)rank, DT_F32);
+    if (!strcmp(fault, "root")) comm_broadcast(c, p, 40, rank);
+    if (!strcmp(fault, "kind") && rank) comm_broadcast(c, p, 40, 0);
+    if (!strcmp(fault, "kind") && !rank) comm_all_gather(c, p, p, 10, DT_F32);
+    if (!strcmp(fault, "alone") && !rank) comm_send_receive(c, p, 40, other, NULL, 0, COMM_NOBODY);
+    if (strcmp(fault, "circle") != 0) return;
+    comm_send_receive(c, p, 40, other, NULL, 0, COMM_NOBODY);
+    comm_send_receive(c, NULL, 0, COMM_NOBODY, p, 40, other);
+}
+
+/* Prints the failure, if there is one, and ends the job. */
+static void wrong(const char *fault)
+{
+    struct err e = {0};
+    w->timeout = strcmp(fault, "alone") ? 30 : 1;
+    d = open_device(strcmp(fault, "device") ? "cuda" : "cuda:0");
+    struct comm *c = comm_group(w, d, (const int[]){0, 1}, 2, &e);
+    if (c) {
+        c->staging = staging_of(c, 4096);
+        char *p = d->ops->alloc(d, 4096, &e);
+        op_zero(d, &(struct op_zero){.y = p, .bytes = 4096});
+        call_wrongly(c, fault, p);
+        if (comm_finish(c, &e) == 0) pause(); /* until the job is ended */
+    }
+    printf("rank %d: %s\n", w->place.rank, e.msg);
+    fflush(stdout);
+    world_leave(w, ERR_DEVICE);
+}
+
 int main(int argc, char **argv)
 {
     if (!join()) return test_failed;
+    if (argc > 2 && !strcmp(argv[1], "wrong")) {
+        wrong(argv[2]);
+        return ERR_DEVICE;
+    }
+    if (argc > 2) {
+        sizes[SIZES - 1] = 70001;
+        on_device(argv[2]);
+        in_mesh(argv[2], (struct mesh_sizes){{w->place.size, 1, 1, 1}});
+        if (w->place.size % 2 == 0)
+            in_mesh(argv[2], (struct mesh_sizes){{2, 1, w->place.size / 2, 1}});
+        missing_dependencies(argv[2]);
+        world_leave(w, test_failed);
+        TEST_END();
+    }
     if (argc > 1) {
         late(argv[1]);
         world_leave(w, test_failed ? 1 : ERR_DEVICE);
@@ -566,7 +637,7 @@ int main(int argc, char **argv)
     on_device("cpu");
     on_device("far");
     in_meshes(w->place.size);
-    if (w->place.size > 1) missing_dependencies();
+    if (w->place.size > 1) missing_dependencies("far");
     if (w->place.size > 1) without_threads();
     if (w->place.size > 1) beside();
     agreements();

@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Several ranks on emulated devices, which exchange their memory by the emulated NCCL: the
+# collectives, and sft-train, whose losses are those of one CPU. What NCCL would not do is told.
+source "$(dirname "$0")/../ranks.sh"
+export EMU_DEVICES=4 MPIEXEC_TIMEOUT=120 # seconds after which mpirun ends a job that hangs
+emu() { LD_LIBRARY_PATH=$O/emu "$@"; }
+
+# ---- the collectives ----
+for n in 2 4; do
+    EMU_SEED=$n emu ranks $n "$O/test/comm_ranks" on cuda >collectives 2>err && rc=0 || rc=$?
+    sed -n "s/^\(ok\|not ok\) /&$n ranks: /p" collectives
+    equal "collectives, $n ranks: all checks pass" "$rc $(grep -c '^ok' collectives)" "0 30"
+done
+emu ranks 2 "$O/test/comm_ranks" cuda >timeout 2>err && rc=0 || rc=$?
+sed -n 's/^\(ok\|not ok\) /&cuda, /p' timeout
+equal 'collectives: a rank that is missing ends the job as lost' \
+    "$rc $(grep -c '^ok' timeout)" '69 4'
+
+# ---- calls that NCCL would not take ----
+# told FAULT PATTERN: two ranks with this fault end with 69, and the emulator tells it
+told() {
+    equal "wrong $1: the job ends as lost" \
+        "$(code emu ranks 2 "$O/test/comm_ranks" wrong "$1")" 69
+    said "wrong $1: the emulator tells it" "^emulator: nccl: $2"
+}
+told count 'calls do not match: .*ncclAllGather of 4[04] uint8, and .*ncclAllGather of 4[04] uint8$'
+told kind 'calls do not match: .*(ncclAllGather.*ncclBroadcast|ncclBroadcast.*ncclAllGather)'
+told root 'calls do not match: .*ncclBroadcast .* from rank [01], and .* from rank [01]$'
+told circle 'ranks wait for one another: rank 0 is in ncclSend .*, rank 1 is in ncclSend|1.*0 is in'
+told device 'ranks 0 and 1 are both on device 0$'
+equal 'wrong alone: a send without its receive ends as lost' \
+    "$(code emu ranks 2 "$O/test/comm_ranks" wrong alone)" 69
+equal 'wrong alone: the sender tells that it waited' "$(cat stdout)" \
+    "rank 0: send_receive of 40 bytes among ranks 0 and 1: rank 0 waited 1 seconds in vain: \
+another rank is lost or stuck, or needs more time; sft.collective_timeout sets the limit"
+mkdir other && cp "$O/emu/libcublasLt.so.13" other/libnccl.so.2
+LD_LIBRARY_PATH=$PWD/other:$O/emu code ranks 2 "$O/test/comm_ranks" wrong count >/dev/null
+equal 'no NCCL: all ranks tell what to install' \
+    "$(grep -cE 'NCCL 2.18 or later \(libnccl.so.2\): install it' stdout)" 2
+
+# ---- the declarations, beside NCCL's own header where there is one ----
+cat >abi.c <<'END'
+#include <nccl.h>
+#include "comm/nccl_abi.h"
+#define SAME(a, b) _Static_assert((int)(a) == (int)(b), #a)
+SAME(NCCL_OK, ncclSuccess);
+SAME(NCCL_CUDA_ERROR, ncclUnhandledCudaError);
+SAME(NCCL_SYSTEM_ERROR, ncclSystemError);
+SAME(NCCL_INTERNAL_ERROR, ncclInternalError);
+SAME(NCCL_INVALID_ARGUMENT, ncclInvalidArgument);
+SAME(NCCL_INVALID_USAGE, ncclInvalidUsage);
+SAME(NCCL_REMOTE_ERROR, ncclRemoteError);
+SAME(NCCL_IN_PROGRESS, ncclInProgress);
+SAME(NCCL_UINT8, ncclUint8);
+SAME(sizeof(struct nccl_id), sizeof(ncclUniqueId));
+SAME(offsetof(struct nccl_config, magic), offsetof(ncclConfig_t, magic));
+SAME(offsetof(struct nccl_config, version), offsetof(ncclConfig_t, version));
+SAME(offsetof(struct nccl_config, blocking), offsetof(ncclConfig_t, blocking));
+SAME(NCCL_LEAST <= NCCL_VERSION_CODE, 1);
+static const ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+int main(void) { return config.magic != NCCL_CONFIG_MAGIC; }
+END
+nvcc=$(sed -n 's/^NVCC := //p' "$O/config.mk")
+compiled=(cc -std=c11 -I"$root/lib" -I"$(dirname "$nvcc")/../include" -o abi abi.c)
+if echo '#include <nccl.h>' | cc -E -I"$(dirname "$nvcc")/../include" - >/dev/null 2>&1; then
+    check 'NCCL: our declarations are those of nccl.h' "${compiled[@]}"
+    check 'NCCL: the configuration has the mark of nccl.h' ./abi
+else
+    skip 'NCCL: our declarations are those of nccl.h' 'no nccl.h here'
+fi
+
+# ---- a job of five steps, each of four rows ----
+last=5
+model gpu hidden_size=64 intermediate_size=64 num_hidden_layers=2 head_dim=64 \
+    num_attention_heads=2 num_key_value_heads=2
+for i in $(seq 20); do printf '{"q":"Say %d.","a":"It is %d."}\n' $i $((i * 7)); done >five.jsonl
+samples five.jsonl | sft-pack -q -l 128 -b 4 --mode none -o five.sfts
+strategy=sft_train.strategy_args.strategy_config
+tp=$strategy.tensor_model_parallel_size=2
+pp=$strategy.pipeline_model_parallel_size=2
+# The rate and epsilon at which another order of sums stays below 1e-6 of the loss.
+settings=(pretrain=./gpu eval_steps=0 save_steps=4 sft_train.use_sequence_packing=false
+    sft_train.training_args.learning_rate=5e-3 sft_train.training_args.adam_epsilon=1e-5)
+# five RANKS DIR ARGUMENT...: a run of five steps; DP ranks share a step's four rows
+five() {
+    local trainer=(emu ranks "$1" "${program[@]}")
+    run "$2" "sft_train.device_mapping=list(range(0,$1))" "${settings[@]}" \
+        sft_train.training_args.gradient_accumulation_steps=$((4 / ${DP:-$1})) "${@:3}" five.sfts
+}
+gpus() { five "$@" --device cuda; }
+# trains NAME COMMAND...: the run succeeds
+trains() { equal "$1" "$(code "${@:2}")" 0; }
+# same_bits NAME DIR DIR: both runs have the same weights and state
+same_bits() {
+    same "$1: the weights" "$(weights "$2")" "$(weights "$3")"
+    same "$1: the state" "$(state "$2")" "$(state "$3")"
+}
+trains 'job: one rank trains on the CPU' five 1 cpu --device cpu
+for n in 2 4; do
+    trains "job: $n devices train with ZeRO-0" gpus $n z0.$n
+    EMU_SEED=7 EMU_CHECK=0 trains "job: $n devices train with ZeRO-1" gpus $n z1.$n $zero1
+    near "job: $n devices have the losses of one CPU" z0.$n cpu
+    same_bits "job: $n devices: ZeRO-0 and ZeRO-1 are the same" z0.$n z1.$n
+done
+export EMU_CHECK=0 # as the runs above have checked the kernels
+narrow=($bf16 sft.gradient_dtype=bf16 $zero1)
+trains 'bf16: 2 devices train with bf16 gradients' gpus 2 narrow "${narrow[@]}"
+EMU_SEED=7 trains 'bf16: they train again in another order' gpus 2 again "${narrow[@]}"
+same_bits 'bf16: two runs are the same' narrow again
+for how in tp pp; do
+    DP=1 trains "$how 2: 2 devices train" gpus 2 $how ${!how}
+    near "$how 2: the losses are those of one CPU" $how cpu
+done
+
+# ---- a rank that is killed, and checkpoints that go on ----
+cat >held <<'END'
+#!/bin/bash
+# A command whose end by a signal mpirun does not see.
+"$@" &
+echo $! >pid.$OMPI_COMM_WORLD_RANK
+wait $! && rc=0 || rc=$?
+[ $rc -lt 128 ] || sleep 60
+exit $rc
+END
+chmod +x held
+killed() {
+    local program=(./held sft-train)
+    gpus 2 killed save_steps=2 sft.collective_timeout=3 >stdout 2>stderr </dev/null &
+    job=$!
+    reached killed 3 && kill -KILL "$(<pid.1)"
+    wait $job
+}
+killed && rc=0 || rc=$?
+equal 'killed: the other rank ends with 69' $rc 69
+said 'killed: it tells the collective, its ranks and who waited' \
+    'all_(reduce|gather) of [0-9]+ [a-z0-9]+ among ranks 0 and 1: rank 0 waited 3 seconds'
+trains 'killed: the run goes on' gpus 2 killed save_steps=2 --resume auto
+same_bits 'killed: its end is that of the run that was not killed' killed z0.2
+cp -r z1.2 there && rm -r "$(checkpoint there)"
+trains 'devices: one CPU goes on from a checkpoint of 2 devices' five 1 there --resume auto \
+    --device cpu
+near 'devices: its losses are those of one CPU' there cpu
+cp -r cpu back && rm -r "$(checkpoint back)"
+trains 'devices: 2 devices go on from a checkpoint of one CPU' gpus 2 back --resume auto
+near 'devices: their losses are those of one CPU' back cpu
+
+# ---- the plan ----
+# planned DEVICE: prints where the plan has the staging of collectives, behind memory of the host
+planned() {
+    emu sft-train -q --config config.yaml "${settings[@]}" --plan --json --device "$1" \
+        'sft_train.device_mapping=[0,1]' \
+        sft_train.training_args.gradient_accumulation_steps=2 |
+        jq '[.buffers[] | {(.name): .offset}] | add | .collectives > .["checkpoint staging"]'
+}
+equal 'plan: the staging of collectives is device memory on a GPU' "$(planned cuda)" false
+equal 'plan: on the CPU it is host memory' "$(planned cpu)" true
+exit $bad
