@@ -28,6 +28,11 @@ done
 plan --json >plan.json
 check 'JSON: its classes add up to its buffers' \
     jq -e '([.classes[].bytes] | add) == ([.buffers[].bytes] | add)' plan.json
+check "JSON: the host's buffers lie behind the device's" jq -e '(.total - .host) as $device |
+    def behind(c): [.buffers[] | select(.class == c) | .offset >= $device] | length > 0 and all;
+    behind("checkpoint_staging") and behind("reserve") and
+        ([.buffers[] | select(.class == "weights") | .offset < $device] | length > 0 and all)
+    ' plan.json
 check 'JSON: no two buffers that live together overlap' jq -e '
     def life: if .begin then [.begin, .end] else [-1, 1e9] end;
     .total as $total | .buffers as $b | all(range($b | length); . as $i | $b[$i] as $x |
