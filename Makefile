@@ -111,26 +111,36 @@ $(O)/lib/sft/cuda.so: $(CUDA_OBJ) kernels/HOT tools/hot
 	$(Q)tools/hot kernels/HOT $(filter $(O)/obj/kernels/%,$(CUDA_OBJ))
 	$(Q)$(NVCC) -shared -cudart shared $(CUDA_LINK) -o $@ $(CUDA_OBJ) -lcublasLt
 
-# What needs a GPU: `make check-gpu` checks every operation and prints rates. The operations are those
-# of the plugin that is installed.
-GPU_TEST := $(O)/gpu/ops $(O)/gpu/rates $(O)/gpu/attention
-GPU_LINK  = $(NVCC) $(CUDA_LINK) -o $@ $(filter %.o,$^) -Xlinker --start-group $(filter %.a,$^) \
-            -Xlinker --end-group -lcublasLt $(DNNL_LIBS) $(ZSTD_LIBS) -lgomp -ldl -lm
-$(O)/obj/tests/gpu/%.o: FLAGS += -Itests -I.
-$(O)/obj/tests/gpu/attention.o: tests/gpu/attention.cu kernels/kernels.h lib/ops/ops.h
-	@mkdir -p $(@D)
-	@echo "  nvcc  $<"
-	$(Q)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
-$(O)/gpu/ops $(O)/gpu/random: $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(O)/lib/sft/cuda.so $(ARCHIVES)
+# The programs of `make check-gpu`, which needs a GPU; tests/gpu/run says what it checks. The
+# operations are those of the plugin that is installed.
+GPU_NAMES := probe ops random beside rates attention train_random
+GPU_TEST  := $(GPU_NAMES:%=$(O)/gpu/%) $(O)/gpu/memory.so $(O)/conform/conform
+CUDA_LIBS  = $(CUDA_HOME)/lib64/libcudart.so.13 $(CUDA_HOME)/lib64/libcublasLt.so.13 \
+             -Wl,--enable-new-dtags,-rpath,$(CUDA_HOME)/lib64
+WRAPPED    = -Wl,--wrap=safetensors_open,--wrap=weights_load
+# gpu_rule NAME, OBJECTS, FLAGS: a program
+define gpu_rule
+$(O)/gpu/$(1): $(2) $(O)/lib/sft/cuda.so $(ARCHIVES)
+	@mkdir -p $$(@D)
+	@echo "  link  $$@"
+	$$(Q)$$(call LINK,$(2) $(3))
+endef
+$(foreach p,ops random beside rates attention,$(eval $(call gpu_rule,$(p),$(O)/obj/tests/gpu/$(p).o)))
+$(eval $(call gpu_rule,probe,$(O)/obj/tests/gpu/probe.o,$$(CUDA_LIBS)))
+# sft-train with random weights; see tests/gpu/random_weights.c.
+$(eval $(call gpu_rule,train_random,$(call obj,tests/gpu/random_weights.c $(wildcard cmd/sft-train/*.c)),$$(WRAPPED)))
+$(O)/obj/tests/gpu/%.o: FLAGS += -Itests
+$(O)/obj/tests/gpu/probe.o: FLAGS += -isystem $(CUDA_HOME)/include
+$(O)/gpu/memory.so: tests/gpu/memory.c
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	$(Q)$(call LINK,$<)
-$(O)/gpu/rates $(O)/gpu/attention: $(O)/gpu/%: $(O)/obj/tests/gpu/%.o $(CUDA_OBJ) $(O)/lib/ops.a $(O)/lib/base.a
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -pthread -shared -fvisibility=hidden -o $@ $< -ldl
+$(O)/conform/conform: tests/emu/build_conform $(wildcard tests/emu/conform*)
 	@mkdir -p $(@D)
 	@echo "  nvcc  $@"
-	$(Q)$(GPU_LINK)
-check-gpu: $(GPU_TEST)
-	$(O)/gpu/ops && $(O)/gpu/attention && $(O)/gpu/rates
+	$(Q)PATH="$(dir $(NVCC)):$$PATH" JOBS=$(shell nproc) OPT=-O0 tests/emu/build_conform 90 $@
+check-gpu: $(if $(NVCC),all $(GPU_TEST))
+	@$(if $(NVCC),O=$(O) tests/gpu/run $(GROUP),echo 'check-gpu: no nvcc was found, so there is no CUDA plugin to check'; exit 69)
 
 # An emulated device: libraries that stand in for CUDA's where LD_LIBRARY_PATH finds them. They
 # execute the PTX in the plugin. tests/emu/emu.h says how.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops [NAME...|-NAME...]: every case of the operations on a GPU, against the reference in double,
- * and twice: the same bytes. */
+/* ops [--more] [NAME...|-NAME...]: every case of the operations on a GPU, against the reference in
+ * double, and twice: the same bytes. --more: and attention of every size of a head, with windows,
+ * more keys than queries, and rows of no document. */
 #include "../unit/ops_list.h"
 
 #include "ops/table.h"
@@ -76,11 +77,47 @@ static void check_case(const struct test_case *c, void *to)
     outcome_free(&want), outcome_free(&x), outcome_free(&y);
 }
 
+static void attention(const struct attention_shape *f, struct sink s)
+{
+    struct test_case c;
+    attention_case(&c, f, DT_BF16);
+    emit(s, &c, f->name);
+    attention_grad_case(&c, f, DT_BF16);
+    emit(s, &c, f->name);
+}
+
+static void more_attention(struct sink s)
+{
+    static const struct attention_shape shapes[] = {
+        {"tiles, one", 1, {0, 200}, {0, 200}, 2, 1, 0, 0, 200, 200},
+        {"tiles, rows of none",
+         4,
+         {5, 6, 69, 133, 198},
+         {5, 6, 69, 133, 198},
+         4,
+         2,
+         0,
+         0,
+         268,
+         268},
+        {"tiles, window", 3, {0, 300, 320, 397}, {0, 300, 320, 397}, 2, 2, 0, 50, 400, 400},
+        {"tiles, more keys", 3, {0, 1, 34, 164}, {0, 91, 214, 434}, 6, 2, 0, 0, 164, 434},
+        {"tiles, window, more keys", 2, {0, 1, 98}, {0, 61, 218}, 3, 1, 0, 33, 98, 218},
+    };
+    static const int32_t dims[] = {64, 80, 96, 128, 256};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            struct attention_shape f = shapes[i];
+            f.dim = dims[d];
+            attention(&f, s);
+        }
+}
+
 int main(int argc, char **argv)
 {
     struct err e;
-    (void)argc;
-    wanted = argv + 1;
+    const bool more = argc > 1 && strcmp(argv[1], "--more") == 0;
+    wanted = argv + 1 + more;
     gpu = device_open("cuda:0", 1, &e);
     truth = ref_open(true, 1, &e);
     if (!gpu || !truth) {
@@ -89,6 +126,7 @@ int main(int argc, char **argv)
     }
     list_cases((struct sink){check_case, NULL}, DT_F32);
     list_cases((struct sink){check_case, NULL}, DT_BF16);
+    if (more) more_attention((struct sink){check_case, NULL});
     int bad = 0;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int op = 0; op < OP_COUNT; op++) {

@@ -1,134 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate of each operation on a GPU at the shapes of Qwen2.5 7B, 8192 tokens: bytes that it must
- * move a second, beside a copy's, or TF. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+/* The rate of each operation on a GPU at the shapes of Qwen2.5 7B, 8192 tokens. A line for each:
+ * "rate NAME MS GB/s PERCENT" of the bytes that it must move, beside a copy's, or
+ * "product NAME MS TF". Fields are separated by tabs. */
+#include "gpu.h"
 
-#include "ops/cuda_plugin.h"
-
-extern const struct cuda_plugin sft_cuda_plugin;
-static struct device *gpu;
+enum { UNIQUE = 1024 }; /* different tokens at most */
+static struct shape {
+    int64_t T, H, I, V, C, P; /* C: rows of logits; P: parameters of an update */
+    size_t room, row;         /* bytes of an array; bytes of one of the 1024 rows that are copied */
+} s;
+static char *a, *b, *c, *d;
+static int32_t *ids, *pos, *order, *starts;
+static int64_t unique;
 static double copy_rate;
 
-static double now(void)
+static int32_t *sequence(int64_t n, int32_t (*at)(int64_t i))
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *room(size_t bytes)
-{
-    struct err e;
-    void *p = gpu->ops->alloc(gpu, bytes, &e);
-    if (p) return p;
-    fprintf(stderr, "%s\n", e.msg);
-    exit(1);
-}
-
-/* Memory with values that are no special case: bytes 0x3c are small numbers in fp32 and in bf16. */
-static void *filled(size_t bytes)
-{
-    void *p = room(bytes);
-    char *h = malloc(bytes);
-    for (size_t i = 0; h && i < bytes; i++) h[i] = (char)(i % 4 == 3 || i % 4 == 1 ? 0x3c : i * 37);
-    device_upload(gpu, p, h, bytes);
-    free(h);
+    int32_t *host = malloc((size_t)n * sizeof *host), *p = gpu_room((size_t)n * sizeof *p);
+    for (int64_t i = 0; host && i < n; i++) host[i] = at(i);
+    device_upload(gpu, p, host, (size_t)n * sizeof *host);
+    free(host);
     return p;
 }
 
-static double seconds(enum op_id op, const void *args, size_t size)
+static int32_t id_at(int64_t t) { return (int32_t)(t * 7919 % s.V); }
+static int32_t pos_at(int64_t t) { return (int32_t)(t % unique); }
+/* Token u is at t = u, u + unique, ... */
+static int32_t order_at(int64_t i)
 {
-    struct err e;
-    enum { ROUNDS = 20 };
-    gpu->ops->run(gpu, op, args, size);
-    if (gpu->ops->sync(gpu, &e)) printf("%s: %s\n", op_name(op), e.msg);
-    const double start = now();
-    for (int i = 0; i < ROUNDS; i++) gpu->ops->run(gpu, op, args, size);
-    if (gpu->ops->sync(gpu, &e)) printf("%s: %s\n", op_name(op), e.msg);
-    return (now() - start) / ROUNDS;
+    const int64_t each = s.T / unique;
+    return (int32_t)(i / each + i % each * unique);
+}
+static int32_t start_at(int64_t u) { return (int32_t)(u * (s.T / unique)); }
+
+static void open_arrays(void)
+{
+    const struct shape large = {8192,       3584,   18944, 152064, 1024, (int64_t)200 << 20,
+                                1300 << 20, 1 << 20};
+    const struct shape small = {32, 128, 256, 512, 8, 4096, 1 << 20, 64};
+    s = tiny() ? small : large;
+    unique = s.T < UNIQUE ? s.T / 2 : UNIQUE;
+    a = gpu_filled(s.room), b = gpu_filled(s.room), c = gpu_filled(s.room), d = gpu_filled(s.room);
+    ids = sequence(s.T, id_at), pos = sequence(s.T, pos_at);
+    order = sequence(s.T, order_at), starts = sequence(unique + 1, start_at);
 }
 
-#define RATE(name, bytes, ...)                                                                     \
+static void rate(const char *name, enum op_id op, double bytes, const void *args, size_t size)
+{
+    const double seconds = gpu_seconds(op, args, size);
+    if (!copy_rate) copy_rate = bytes / seconds;
+    printf("rate\t%s\t%.3f\t%.4g\t%.1f\n", name, seconds * 1e3, bytes / seconds / 1e9,
+           100 * bytes / seconds / copy_rate);
+    fflush(stdout);
+}
+#define RATE(what, op, bytes, ...)                                                                 \
     do {                                                                                           \
-        const struct op_##name a_ = {__VA_ARGS__};                                                 \
-        const double s_ = seconds(OP_##name, &a_, sizeof a_), b_ = (double)(bytes);                \
-        if (!copy_rate) copy_rate = b_ / s_;                                                       \
-        printf("rate %-14s %8.3f ms %6.0f GB/s %4.0f %% of copy\n", #name, s_ * 1e3,               \
-               b_ / s_ / 1e9, 100 * b_ / s_ / copy_rate);                                          \
-        fflush(stdout);                                                                            \
+        const struct op_##op args_ = {__VA_ARGS__};                                                \
+        rate(what, OP_##op, (double)(bytes), &args_, sizeof args_);                                \
     } while (0)
+
+static void moves(void)
+{
+    const int64_t T = s.T, H = s.H, I = s.I;
+    const enum dtype h = DT_BF16;
+    RATE("copy_rows", copy_rows, 2048.0 * (double)s.row, .y = a, .x = b, .rows = 1024,
+         .bytes = s.row, .y_stride = s.row, .x_stride = s.row);
+    RATE("cast", cast, 6 * T * I, .y = a, .x = b, .n = T * I, .to = h, .from = DT_F32);
+    RATE("add", add, 6 * T * I, .y = a, .a = b, .b = c, .n = T * I, .dtype = h);
+    RATE("embed", embed, 4 * T * H, .y = a, .w = b, .ids = ids, .T = T, .H = H, .V = s.V,
+         .dtype = h);
+    RATE("embed_grad", embed_grad, (2 * T + 8 * unique) * H, .dw = c, .dy = b, .ids = pos,
+         .order = order, .starts = starts, .T = T, .H = H, .V = s.V, .unique = unique, .dtype = h);
+    RATE("gather", gather, 4 * T * H, .y = a, .x = b, .rows = pos, .n = T, .H = H, .dtype = h);
+}
+
+static void layer(void)
+{
+    const int64_t T = s.T, H = s.H, I = s.I, qkv = tiny() ? 288 : 4608;
+    const int32_t dim = tiny() ? 64 : 128, heads = tiny() ? 2 : 32;
+    const enum dtype h = DT_BF16;
+    char *w = d + s.room / 2, *r = b + s.room / 2, *rstd = d + s.room / 4;
+    RATE("rmsnorm", rmsnorm, 14 * T * H, .y = a, .s = b, .rstd = rstd, .x = c, .r = r, .w = w,
+         .T = T, .H = H, .eps = 1e-6, .wide = true, .dtype = h);
+    RATE("rmsnorm_grad", rmsnorm_grad, 10 * T * H, .dx = a, .dw = d, .dy = b, .dres = a, .s = c,
+         .w = w, .rstd = rstd, .T = T, .H = H, .wide = true, .dtype = h);
+    RATE("swiglu", swiglu, 6 * T * I, .y = a, .gu = b, .T = T, .I = I, .dtype = h);
+    RATE("swiglu_grad", swiglu_grad, 12 * T * I, .dgu = a, .y = d, .dy = c, .gu = b, .T = T, .I = I,
+         .dtype = h);
+    RATE("rope", rope, 4 * T * heads * dim, .x = a, .cos = b, .sin = c, .pos = pos, .T = T,
+         .stride = qkv, .heads = heads, .dim = dim, .dtype = h);
+    RATE("bias_grad", bias_grad, 2 * T * qkv, .db = d, .dy = a, .T = T, .n = qkv, .dtype = h);
+}
+
+static void ends(void)
+{
+    const int64_t P = s.P;
+    const enum dtype h = DT_BF16, f = DT_F32;
+    double *sum = gpu_filled(64);
+    RATE("xent, fp32 logits", xent, 10 * s.C * s.V, .nll = d, .dlogits = a, .logits = b,
+         .target = pos, .weight = c, .scale = 1, .n = s.C, .V = s.V, .dtype = f, .d_dtype = h);
+    RATE("sum", sum, 4 * P, .sum = sum, .x = a, .n = P, .squares = true, .dtype = f);
+    RATE("adamw, fp32 state", adamw, 30 * P, .param = a, .master = b, .m = c, .v = d, .grad = b,
+         .sumsq = sum, .n = P, .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .c1 = 0.5,
+         .c2 = 0.5, .param_dtype = h, .dtype = f, .master_dtype = f, .m_dtype = f, .v_dtype = f,
+         .random = {1, 2, 0});
+    RATE("adamw, bf16 state", adamw, 16 * P, .param = a, .m = c, .v = d, .grad = b, .sumsq = sum,
+         .n = P, .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .c1 = 0.5, .c2 = 0.5,
+         .param_dtype = h, .dtype = f, .master_dtype = h, .m_dtype = h, .v_dtype = h,
+         .random = {1, 2, 0});
+}
+
+static void product(const char *what, struct op_matmul p)
+{
+    p.a = a, p.b = b, p.c = c, p.ab_dtype = DT_BF16;
+    const double seconds = gpu_seconds(OP_matmul, &p, sizeof p);
+    const double flops = 2.0 * (double)p.m * (double)p.n * (double)p.k;
+    printf("product\t%s\t%.3f\t%.4g\n", what, seconds * 1e3, 1e-12 * flops / seconds);
+    fflush(stdout);
+}
 #define PRODUCT(what, M, N, K, ...)                                                                \
-    do {                                                                                           \
-        const struct op_matmul a_ = {.m = M, .n = N, .k = K, __VA_ARGS__};                         \
-        const double s_ = seconds(OP_matmul, &a_, sizeof a_);                                      \
-        printf("rate matmul %-18s %8.3f ms %6.0f TF\n", what, s_ * 1e3, 2e-12 * M * N * K / s_);   \
-        fflush(stdout);                                                                            \
-    } while (0)
+    product(what, (struct op_matmul){.m = (M), .n = (N), .k = (K), __VA_ARGS__})
+
+static void products(void)
+{
+    const int64_t T = s.T, H = s.H, I = s.I, qkv = tiny() ? 288 : 4608;
+    const enum dtype h = DT_BF16, f = DT_F32;
+    PRODUCT("gate_up forward", T, 2 * I, H, .tb = true, .c_dtype = h);
+    PRODUCT("gate_up dgrad", T, H, 2 * I, .c_dtype = h);
+    PRODUCT("gate_up wgrad, fp32", 2 * I, H, T, .ta = true, .accumulate = true, .c_dtype = f);
+    PRODUCT("down forward, fp32", T, H, I, .tb = true, .c_dtype = f);
+    PRODUCT("qkv with bias", T, qkv, H, .bias = d, .tb = true, .c_dtype = h);
+}
 
 int main(void)
 {
-    struct err e;
-    if (!(gpu = sft_cuda_plugin.open(0, &e))) {
-        fprintf(stderr, "%s\n", e.msg);
-        return 1;
-    }
-    gpu->work[QUEUE_COMPUTE].p = room((size_t)64 << 20);
-    const int64_t T = 8192, H = 3584, I = 18944, V = 152064, C = 2048, P = (int64_t)200 << 20;
-    char *a = filled((size_t)1300 << 20), *b = filled((size_t)1300 << 20),
-         *c = filled((size_t)1300 << 20), *d = filled((size_t)1300 << 20);
-    int32_t *ids = calloc((size_t)T, sizeof *ids), *at = room((size_t)T * 4);
-    for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(t * 7919 % V);
-    device_upload(gpu, at, ids, (size_t)T * 4);
-    int32_t *pos = room((size_t)T * 4);
-    for (int64_t t = 0; t < T; t++) ids[t] = (int32_t)(t % 1024);
-    device_upload(gpu, pos, ids, (size_t)T * 4);
-    int32_t *order = room((size_t)T * 4), *starts = room((size_t)(T + 1) * 4);
-    const int64_t unique = T < 1024 ? T : 1024; /* each is at t, t + 1024, ... */
-    for (int64_t u = 0, i = 0; u < unique; u++)
-        for (int64_t t = u; t < T; t += 1024) ids[i++] = (int32_t)t;
-    device_upload(gpu, order, ids, (size_t)T * 4);
-    for (int64_t u = 0; u <= unique; u++) ids[u] = (int32_t)(u * (T / unique));
-    device_upload(gpu, starts, ids, (size_t)(unique + 1) * 4);
-    double *sum = filled(64);
-    const enum dtype h = DT_BF16, f = DT_F32;
-    RATE(copy_rows, 2.0 * (1 << 30), .y = a, .x = b, .rows = 1 << 10, .bytes = 1 << 20,
-         .y_stride = 1 << 20, .x_stride = 1 << 20);
-    RATE(cast, 6.0 * T * I, .y = a, .x = b, .n = T * I, .to = h, .from = f);
-    RATE(add, 6.0 * T * I, .y = a, .a = b, .b = c, .n = T * I, .dtype = h);
-    RATE(rmsnorm, 14.0 * T * H, .y = a, .s = b, .rstd = d, .x = c, .r = b + (600 << 20),
-         .w = d + (900 << 20), .T = T, .H = H, .eps = 1e-6, .wide = true, .dtype = h);
-    RATE(rmsnorm_grad, 10.0 * T * H, .dx = a, .dw = d, .dy = b, .dres = a, .s = c,
-         .w = d + (900 << 20), .rstd = d + (1 << 20), .T = T, .H = H, .wide = true, .dtype = h);
-    RATE(swiglu, 6.0 * T * I, .y = a, .gu = b, .T = T, .I = I, .dtype = h);
-    RATE(swiglu_grad, 12.0 * T * I, .dgu = a, .y = d, .dy = c, .gu = b, .T = T, .I = I, .dtype = h);
-    RATE(rope, 4.0 * T * 32 * 128, .x = a, .cos = b, .sin = c, .pos = pos, .T = T, .stride = 4608,
-         .heads = 32, .dim = 128, .dtype = h);
-    RATE(bias_grad, 2.0 * T * 4608, .db = d, .dy = a, .T = T, .n = 4608, .dtype = h);
-    RATE(embed, 4.0 * T * H, .y = a, .w = b, .ids = at, .T = T, .H = H, .V = V, .dtype = h);
-    RATE(embed_grad, (2.0 * T + 8.0 * unique) * H, .dw = c, .dy = b, .ids = pos, .order = order,
-         .starts = starts, .T = T, .H = H, .V = V, .unique = unique, .dtype = h);
-    RATE(gather, 4.0 * T * H, .y = a, .x = b, .rows = pos, .n = T, .H = H, .dtype = h);
-    RATE(xent, 10.0 * C * V / 2, .nll = d, .dlogits = a, .logits = b, .target = pos, .weight = c,
-         .scale = 1, .n = C / 2, .V = V, .dtype = f, .d_dtype = h);
-    RATE(sum, 4.0 * P, .sum = sum, .x = a, .n = P, .squares = true, .dtype = f);
-    RATE(adamw, 30.0 * P, .param = a, .master = b, .m = c, .v = d, .grad = b, .sumsq = sum, .n = P,
-         .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .c1 = 0.5, .c2 = 0.5,
-         .param_dtype = h, .dtype = f, .master_dtype = f, .m_dtype = f, .v_dtype = f,
-         .random = {1, 2, 0});
-    RATE(adamw, 16.0 * P, .param = a, .m = c, .v = d, .grad = b, .sumsq = sum, .n = P, .lr = 1e-5,
-         .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .c1 = 0.5, .c2 = 0.5, .param_dtype = h,
-         .dtype = f, .master_dtype = h, .m_dtype = h, .v_dtype = h, .random = {1, 2, 0});
-    PRODUCT("gate_up forward", T, 2 * I, H, .c = a, .a = b, .b = c, .tb = true, .ab_dtype = h,
-            .c_dtype = h);
-    PRODUCT("gate_up dgrad", T, H, 2 * I, .c = a, .a = b, .b = c, .ab_dtype = h, .c_dtype = h);
-    PRODUCT("gate_up wgrad", 2 * I, H, T, .c = a, .a = b, .b = c, .ta = true, .accumulate = true,
-            .ab_dtype = h, .c_dtype = f);
-    PRODUCT("down forward, fp32", T, H, I, .c = a, .a = b, .b = c, .tb = true, .ab_dtype = h,
-            .c_dtype = f);
-    PRODUCT("qkv with bias", T, 4608, H, .c = a, .a = b, .b = c, .bias = d, .tb = true,
-            .ab_dtype = h, .c_dtype = h);
+    gpu_open();
+    open_arrays();
+    moves();
+    layer();
+    ends();
+    products();
     device_close(gpu);
     return 0;
 }
