@@ -59,7 +59,7 @@ CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
 
 ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
 LIBS      = $(ZSTD_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
-LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(LDFLAGS) -Wl,--as-needed -o $@ $(1) \
+LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(LDFLAGS) $(BUNDLED) -Wl,--as-needed -o $@ $(1) \
             -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
 
 tools:   $(TOOLS:%=$(O)/bin/%)
@@ -74,10 +74,11 @@ endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
 define command_rule
-$(O)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
+$(O)/bin/$(1) $(O)/bundle/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
 	@mkdir -p $$(@D)
 	@echo "  link  $$@"
 	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
+$(O)/bundle/bin/$(1): $(O)/bin/$(1)
 endef
 $(foreach c,$(COMMANDS),$(eval $(call command_rule,$(c))))
 
@@ -118,12 +119,13 @@ GPU_TEST  := $(GPU_NAMES:%=$(O)/gpu/%) $(O)/gpu/memory.so $(O)/conform/conform
 CUDA_LIBS  = $(CUDA_HOME)/lib64/libcudart.so.13 $(CUDA_HOME)/lib64/libcublasLt.so.13 \
              -Wl,--enable-new-dtags,-rpath,$(CUDA_HOME)/lib64
 WRAPPED    = -Wl,--wrap=safetensors_open,--wrap=weights_load
-# gpu_rule NAME, OBJECTS, FLAGS: a program
+# gpu_rule NAME, OBJECTS, FLAGS: a program, and its like in the bundle
 define gpu_rule
-$(O)/gpu/$(1): $(2) $(O)/lib/sft/cuda.so $(ARCHIVES)
+$(O)/gpu/$(1) $(O)/bundle/gpu/$(1): $(2) $(O)/lib/sft/cuda.so $(ARCHIVES)
 	@mkdir -p $$(@D)
 	@echo "  link  $$@"
 	$$(Q)$$(call LINK,$(2) $(3))
+$(O)/bundle/gpu/$(1): $(O)/gpu/$(1)
 endef
 $(foreach p,ops random beside rates attention,$(eval $(call gpu_rule,$(p),$(O)/obj/tests/gpu/$(p).o)))
 $(eval $(call gpu_rule,probe,$(O)/obj/tests/gpu/probe.o,$$(CUDA_LIBS)))
@@ -140,7 +142,15 @@ $(O)/conform/conform: tests/emu/build_conform $(wildcard tests/emu/conform*)
 	@echo "  nvcc  $@"
 	$(Q)PATH="$(dir $(NVCC)):$$PATH" JOBS=$(shell nproc) OPT=-O0 tests/emu/build_conform 90 $@
 check-gpu: $(if $(NVCC),all $(GPU_TEST))
-	@$(if $(NVCC),O=$(O) tests/gpu/run $(GROUP),echo 'check-gpu: no nvcc was found, so there is no CUDA plugin to check'; exit 69)
+	@$(if $(NVCC),O=$(O) tests/gpu/run $(GROUP),echo 'check-gpu: no nvcc was found; unpack a bundle here'; exit 69)
+
+# One archive for a machine with a GPU and without a compiler. Its programs are linked to find the
+# libraries that they need beside the plugins.
+BUNDLED_FLAGS = -s -Wl,--enable-new-dtags,-rpath,'$$ORIGIN/../lib/sft' -Wl,--no-as-needed \
+                $$(tools/bundle --libraries $(patsubst $(O)/bundle/%,$(O)/%,$@))
+BUNDLED = $(if $(filter $(O)/bundle/%,$@),$(BUNDLED_FLAGS))
+bundle: $(if $(NVCC),all $(GPU_TEST) $(COMMANDS:%=$(O)/bundle/bin/%) $(GPU_NAMES:%=$(O)/bundle/gpu/%))
+	@$(if $(NVCC),tools/bundle $(O),echo 'bundle: no nvcc was found, so there is no CUDA plugin to bundle'; exit 69)
 
 # An emulated device: libraries that stand in for CUDA's where LD_LIBRARY_PATH finds them. They
 # execute the PTX in the plugin. tests/emu/emu.h says how.
@@ -163,8 +173,8 @@ $(EMU):
 	@echo "  link  $@"
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
-check-emu: $(if $(NVCC),all emu $(O)/gpu/ops $(O)/gpu/random)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_ranks emu_broken, \
+check-emu: $(if $(NVCC),all emu bundle)
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_ranks emu_check_gpu emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk
@@ -287,8 +297,8 @@ format:
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu install uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: check-gpu check-emu emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: check-gpu check-emu bundle emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:
