@@ -119,7 +119,7 @@ hf config family folder gguf_convert params peft safetensors
 jinja jinja
 kernels fold kernels matmul
 model freeze lora micro_batch model plan schedule stage weights
-ops cuda_stream dropout ops
+ops choose cuda_rules cuda_stream dropout ops
 options options
 pack pack
 parallel collect mesh zero
@@ -268,7 +268,7 @@ if [ -e "${archives[0]}" ]; then
     mapfile -t objects < <(find cmd -name '*.c' | sed "s|.*|$O/obj/&|; s|c$|o|")
     nm -A -g "${archives[@]}" "${objects[@]}" >"$T/symbols" 2>/dev/null
     check "idle: the library has functions" [ "$(grep -c ' T ' "$T/symbols")" -gt 1000 ]
-    mapfile -t callers < <(find tests -name '*.[ch]' -o -name '*.cu')
+    mapfile -t callers < <(find tests kernels -name '*.[ch]' -o -name '*.cu')
     # lib/parallel/collect.h has every collective, whether the model needs it today or not.
     idle "$T/symbols" "$T/code" "${callers[@]}" | grep -v ': nothing calls collect_' >"$T/found"
     none "idle: each function is called, by another file or by its own and a test" "$T/found"
