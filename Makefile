@@ -114,7 +114,7 @@ $(O)/lib/sft/cuda.so: $(CUDA_OBJ) kernels/HOT tools/hot
 
 # The programs of `make check-gpu`, which needs a GPU; tests/gpu/run says what it checks. The
 # operations are those of the plugin that is installed.
-GPU_NAMES := probe ops random beside rates attention train_random
+GPU_NAMES := probe ops random nccl beside rates attention train_random
 GPU_TEST  := $(GPU_NAMES:%=$(O)/gpu/%) $(O)/gpu/memory.so $(O)/conform/conform
 CUDA_LIBS  = $(CUDA_HOME)/lib64/libcudart.so.13 $(CUDA_HOME)/lib64/libcublasLt.so.13 \
              -Wl,--enable-new-dtags,-rpath,$(CUDA_HOME)/lib64
@@ -127,7 +127,7 @@ $(O)/gpu/$(1) $(O)/bundle/gpu/$(1): $(2) $(O)/lib/sft/cuda.so $(ARCHIVES)
 	$$(Q)$$(call LINK,$(2) $(3))
 $(O)/bundle/gpu/$(1): $(O)/gpu/$(1)
 endef
-$(foreach p,ops random beside rates attention,$(eval $(call gpu_rule,$(p),$(O)/obj/tests/gpu/$(p).o)))
+$(foreach p,ops random nccl beside rates attention,$(eval $(call gpu_rule,$(p),$(O)/obj/tests/gpu/$(p).o)))
 $(eval $(call gpu_rule,probe,$(O)/obj/tests/gpu/probe.o,$$(CUDA_LIBS)))
 # sft-train with random weights; see tests/gpu/random_weights.c.
 $(eval $(call gpu_rule,train_random,$(call obj,tests/gpu/random_weights.c $(wildcard cmd/sft-train/*.c)),$$(WRAPPED)))
@@ -173,7 +173,7 @@ $(EMU):
 	@echo "  link  $@"
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
-check-emu: $(if $(NVCC),all emu bundle)
+check-emu: $(if $(NVCC),all unit emu bundle)
 	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_ranks emu_check_gpu emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 

@@ -17,6 +17,10 @@ sed -n 's/^\(ok\|not ok\) /&cuda, /p' timeout
 equal 'collectives: a rank that is missing ends the job as lost' \
     "$rc $(grep -c '^ok' timeout)" '69 4'
 
+emu "$O/gpu/nccl" >one 2>err && rc=0 || rc=$?
+cat one
+equal 'one rank: all calls of NCCL that the trainer makes pass' "$rc" 0
+
 # ---- calls that NCCL would not take ----
 # told FAULT PATTERN: two ranks with this fault end with 69, and the emulator tells it
 told() {

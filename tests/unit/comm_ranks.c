@@ -334,11 +334,13 @@ static int right_sums(const char *device, bool without)
         struct ops some = *whole;
         some.after = never;
         if (!gather_team(&g, (1U << w->place.size) - 1)) break;
-        float *x = d->ops->alloc(d, 64, &e), *y = d->ops->alloc(d, 64, &e);
+        float *x = d->ops->alloc(d, 64, &e), *y = d->ops->alloc(d, 64, &e),
+              *one = d->ops->alloc(d, 64, &e);
         device_upload(d, x, (float[2]){0}, 8);
+        device_upload(d, one, (float[2]){1, 1}, 8);
         d->ops->sync(d, &e);
         if (without) d->ops = &some;
-        device_upload(d, x, (float[2]){1, 1}, 8);
+        op_add(d, &(struct op_add){.y = x, .a = one, .b = x, .n = 2, .dtype = DT_F32});
         comm_all_reduce(g.c, x, 2, DT_F32, COMM_SUM);
         comm_join(g.c);
         op_add(d, &(struct op_add){.y = y, .a = x, .b = x, .n = 2, .dtype = DT_F32});
@@ -347,6 +349,7 @@ static int right_sums(const char *device, bool without)
         d->ops = whole;
         comm_close(g.c);
         d->ops->free(d, x, 64), d->ops->free(d, y, 64);
+        d->ops->free(d, one, 64);
         device_close(d);
     }
     return right;
