@@ -87,11 +87,11 @@ static int not_taken(const struct setting *s, const struct signature *sig, const
 
 static int check_setting(const struct setting *s, const struct signature *sig, struct err *e)
 {
-    const char *leaf = strrchr(s->path, '.') + 1;
     if (s->idle || s->key->effect != KEY_USED ||
         (strncmp(s->path, TRAINING, sizeof TRAINING - 1) &&
          strncmp(s->path, STRATEGY, sizeof STRATEGY - 1)))
         return 0;
+    const char *leaf = strrchr(s->path, '.') + 1; /* the prefixes end in one */
     if (takes(sig, leaf)) return 0;
     return not_taken(s, sig, leaf, e);
 }
