@@ -18,24 +18,30 @@ struct io_in {
     void *tap_arg;
 };
 
-static int open_file(const char *path, struct stat *st, struct err *e)
+enum kind { ANY_FILE, REGULAR_FILE };
+
+/* A FIFO is opened without O_NONBLOCK only where any file will do: the open waits for a writer. */
+static int open_file(const char *path, enum kind kind, struct stat *st, struct err *e)
 {
-    int fd = sys_open(path, O_RDONLY, 0);
+    int fd = sys_open(path, kind == REGULAR_FILE ? O_RDONLY | O_NONBLOCK : O_RDONLY, 0);
     if (fd < 0) return err_errno(e, ERR_NOINPUT, "%s: cannot open", path);
-    if (fstat(fd, st) == 0 && !S_ISDIR(st->st_mode)) return fd;
-    if (S_ISDIR(st->st_mode))
-        err_set(e, ERR_NOINPUT, "%s: is a folder, not a file", path);
-    else
+    if (fstat(fd, st))
         err_errno(e, ERR_NOINPUT, "%s: cannot stat", path);
+    else if (S_ISDIR(st->st_mode))
+        err_set(e, ERR_NOINPUT, "%s: is a folder, not a file", path);
+    else if (kind == REGULAR_FILE && !S_ISREG(st->st_mode))
+        err_set(e, ERR_NOINPUT, "%s: is not a regular file", path);
+    else
+        return fd;
     sys_close(fd);
     return -1;
 }
 
-struct io_in *io_open(const char *path, struct err *e)
+static struct io_in *open_in(const char *path, enum kind kind, struct err *e)
 {
-    bool standard = strcmp(path, "-") == 0;
+    bool standard = kind == ANY_FILE && strcmp(path, "-") == 0;
     struct stat st = {0};
-    int fd = standard ? STDIN_FILENO : open_file(path, &st, e);
+    int fd = standard ? STDIN_FILENO : open_file(path, kind, &st, e);
     if (fd < 0) return NULL;
     const char *name = standard ? "<stdin>" : path;
     struct io_in *in = mem_alloc(1, sizeof *in, e);
@@ -48,6 +54,13 @@ struct io_in *io_open(const char *path, struct err *e)
     in->fd = fd;
     in->standard = standard;
     return in;
+}
+
+struct io_in *io_open(const char *path, struct err *e) { return open_in(path, ANY_FILE, e); }
+
+struct io_in *io_open_regular(const char *path, struct err *e)
+{
+    return open_in(path, REGULAR_FILE, e);
 }
 
 /* Reads until n bytes are there or the input ends. Returns the bytes read, or -1 with errno. */
@@ -93,11 +106,9 @@ int io_map(const char *path, struct io_map *m, struct err *e)
 {
     struct stat st = {0};
     *m = (struct io_map){.p = (const unsigned char *)""};
-    int fd = open_file(path, &st, e), rc = 0;
+    int fd = open_file(path, REGULAR_FILE, &st, e), rc = 0;
     if (fd < 0) return -1;
-    if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_NOINPUT, "%s: is not a regular file", path);
-    } else if (st.st_size > 0) {
+    if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
             rc = err_errno(e, ERR_IO, "%s: cannot map", path);
@@ -121,9 +132,9 @@ void io_forget(const struct io_map *m, const void *p, size_t n)
     if (m->n > 0 && n > 0) madvise((void *)from, (uintptr_t)p + n - from, MADV_DONTNEED);
 }
 
-int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
+static int slurp(const char *path, enum kind kind, size_t max, struct buf *b, struct err *e)
 {
-    struct io_in *in = io_open(path, e);
+    struct io_in *in = open_in(path, kind, e);
     if (!in) return -1;
     size_t total = 0, step = 64 << 10;
     int rc = 0;
@@ -146,6 +157,16 @@ int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
     }
     io_close(in);
     return rc;
+}
+
+int io_slurp(const char *path, size_t max, struct buf *b, struct err *e)
+{
+    return slurp(path, REGULAR_FILE, max, b, e);
+}
+
+int io_slurp_any(const char *path, size_t max, struct buf *b, struct err *e)
+{
+    return slurp(path, ANY_FILE, max, b, e);
 }
 
 bool io_glance(const char *path, char *text, size_t room)

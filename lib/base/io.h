@@ -31,7 +31,8 @@ struct io_sys {
 extern struct io_sys io_sys;
 
 /* Opens /dev/null on each standard descriptor that is closed, so that no file opened later becomes
- * standard output or receives messages. Reading or writing such a descriptor still fails. Must run
+ * standard output or receives messages. Reading or writing such a descriptor still fails. Ignores
+ * SIGXFSZ, so that a file that exceeds its size limit is an error, like a full disk. Must run
  * before anything is opened; opt_parse calls it. */
 int io_standard(struct err *e);
 
@@ -39,6 +40,9 @@ int io_standard(struct err *e);
 struct io_in; /* an unbuffered reader */
 /* Opens path, or standard input for "-". NULL with ERR_NOINPUT when missing or unreadable. */
 struct io_in *io_open(const char *path, struct err *e);
+/* Opens a regular file, as the members of model folders and checkpoints are; anything else is
+ * ERR_NOINPUT at once, where io_open would wait for the writer of a FIFO. */
+struct io_in *io_open_regular(const char *path, struct err *e);
 /* Reads n bytes, fewer only at the end of the input. Returns their number, or -1 with ERR_IO. */
 ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e);
 /* Passes every byte that io_read returns from now on to f, in order (for a digest of the input). */
@@ -46,8 +50,8 @@ void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), voi
 const char *io_name(const struct io_in *in); /* the path, or "<stdin>" */
 void io_close(struct io_in *in);
 
-/* A whole file mapped read-only; p is never NULL. io_map returns 0, or -1 with ERR_NOINPUT or
- * ERR_IO. */
+/* A whole regular file mapped read-only; p is never NULL. io_map returns 0, or -1 with ERR_NOINPUT
+ * or ERR_IO. */
 struct io_map {
     const unsigned char *p;
     size_t n;
@@ -58,8 +62,10 @@ void io_unmap(struct io_map *m);
  * pages leave this process's memory until they are read again. */
 void io_forget(const struct io_map *m, const void *p, size_t n);
 
-/* Appends the whole file to b. More than max bytes are ERR_DATA. */
+/* Appends a whole regular file to b. More than max bytes are ERR_DATA. */
 int io_slurp(const char *path, size_t max, struct buf *b, struct err *e);
+/* The same for a file that the user named, which may be a FIFO or standard input, "-". */
+int io_slurp_any(const char *path, size_t max, struct buf *b, struct err *e);
 /* Reads the first room - 1 bytes of a file as a C string, without allocating memory: for the small
  * files of /proc and /sys. false when the file cannot be read. */
 bool io_glance(const char *path, char *text, size_t room);
@@ -71,8 +77,7 @@ struct io_out;
  * a temporary file in the same folder, with a unique name and the permissions of the umask; a
  * symbolic link to a file replaces the file it points to. io_abort, exit and SIGINT, SIGTERM,
  * SIGHUP and SIGPIPE remove the temporary file, unless the program handles these signals itself.
- * The next writer of the same path removes the temporary file of a killed process. A file that
- * exceeds its size limit (SIGXFSZ) is an error, like a full disk. */
+ * The next writer of the same path removes the temporary file of a killed process. */
 struct io_out *io_create(const char *path, struct err *e);
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e);
 uint64_t io_written(const struct io_out *out); /* bytes passed to io_write so far */

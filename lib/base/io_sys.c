@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,10 +48,21 @@ int sys_open(const char *path, int flags, mode_t mode)
     return fd;
 }
 
+/* A write beyond the limit of `ulimit -f` then fails with EFBIG and is reported, instead of ending
+ * the process. A handler of the program stays. */
+static void ignore_file_limit(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGXFSZ, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+        now.sa_handler == SIG_DFL)
+        signal(SIGXFSZ, SIG_IGN);
+}
+
 /* The access modes make reading and writing fail, as on a closed descriptor. */
 int io_standard(struct err *e)
 {
     static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    ignore_file_limit();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
         if (open("/dev/null", modes[fd]) != fd) /* open takes the lowest free descriptor */

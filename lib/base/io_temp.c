@@ -98,7 +98,6 @@ static void install(void)
     atexit(remove_all);
     static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) take_signal(deadly[i], on_signal);
-    take_signal(SIGXFSZ, SIG_IGN); /* write then fails with EFBIG and is reported */
 }
 
 /* ---- names ---- */

@@ -107,7 +107,7 @@ static int own_sources(const struct chat *c, struct sources *s, struct err *e)
 static int find_sources(struct chat *c, const char *name, struct sources *s, struct err *e)
 {
     if (is_file(name)) {
-        if (io_slurp(name, (size_t)1 << 20, &s->file, e)) return -1;
+        if (io_slurp_any(name, (size_t)1 << 20, &s->file, e)) return -1;
         s->plain = (struct str){s->file.data ? s->file.data : "", s->file.len};
         return 0;
     }

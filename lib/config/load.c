@@ -10,7 +10,7 @@
 static int read_file(struct loaded *l, struct err *e)
 {
     struct buf text = {0};
-    int rc = io_slurp(l->c.path, TREE_MAX_FILE, &text, e);
+    int rc = io_slurp_any(l->c.path, TREE_MAX_FILE, &text, e);
     if (rc && e && e->code == ERR_DATA) e->code = ERR_CONFIG;
     if (!rc) {
         struct tree *t = &l->tree;

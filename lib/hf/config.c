@@ -128,21 +128,26 @@ int hf_config_parse(const char *text, size_t n, const char *name, struct hf_conf
     return hf_config_parse_as(text, n, name, NULL, c, e);
 }
 
-int hf_config_read_file(const char *path, struct hf_config *c, struct err *e)
+static int read_file(const char *path, bool member, struct hf_config *c, struct err *e)
 {
     struct buf text = {0};
     memset(c, 0, sizeof *c);
-    int rc = io_slurp(path, MAX_CONFIG, &text, e);
+    int rc = (member ? io_slurp : io_slurp_any)(path, MAX_CONFIG, &text, e);
     if (rc == 0) rc = hf_config_parse(text.data ? text.data : "", text.len, path, c, e);
     buf_free(&text);
     return rc;
+}
+
+int hf_config_read_file(const char *path, struct hf_config *c, struct err *e)
+{
+    return read_file(path, false, c, e);
 }
 
 int hf_config_read(const char *dir, struct hf_config *c, struct err *e)
 {
     memset(c, 0, sizeof *c);
     char *path = io_path(dir, "config.json", e);
-    int rc = path ? hf_config_read_file(path, c, e) : -1;
+    int rc = path ? read_file(path, true, c, e) : -1;
     mem_free(path);
     return rc;
 }

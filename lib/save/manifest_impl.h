@@ -25,7 +25,8 @@ struct manifest {
 
 /* Lists every file below dir but manifest.json, with its size. */
 int manifest_scan(const char *dir, struct manifest *m, struct err *e);
-/* Measures the file that f names below dir: its size and, if asked for, its hash. */
+/* Measures the file that f names below dir: its size and, if asked for, its hash. ERR_DATA when it
+ * is not a regular file. */
 int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct err *e);
 /* Appends a file; m->files is out of order until manifest_sort. */
 int manifest_add(struct manifest *m, const char *path, uint64_t size, const char *hash,

@@ -11,19 +11,34 @@
 enum { MAX_DEPTH = 8 };
 #define STEP ((size_t)1 << 20)
 
-/* Adds all bytes of an open file to h and returns their number, or -1. It does not map the file:
- * the pages of a mapped checkpoint would count as memory of the run that saves it. */
-static int64_t hash_file(struct io_in *in, struct hash128 *h, struct err *e)
+/* Adds the bytes of an open file to h, up to the first step beyond `most`, and returns their
+ * number, or -1. It does not map the file: the pages of a mapped checkpoint would count as memory
+ * of the run that saves it. */
+static int64_t hash_file(struct io_in *in, uint64_t most, struct hash128 *h, struct err *e)
 {
     char *buf = mem_alloc(STEP, 1, e);
-    int64_t size = 0;
+    uint64_t size = 0;
     ssize_t n = buf ? 0 : -1;
-    while (buf && (n = io_read(in, buf, STEP, e)) > 0) {
+    while (buf && size <= most && (n = io_read(in, buf, STEP, e)) > 0) {
         hash128_add(h, buf, (size_t)n);
-        size += n;
+        size += (uint64_t)n;
     }
     mem_free(buf);
-    return n < 0 ? -1 : size;
+    return n < 0 ? -1 : (int64_t)size;
+}
+
+static int hash_path(const char *path, struct manifest_file *f, struct err *e)
+{
+    struct io_in *in = io_open_regular(path, e);
+    struct hash128 *h = in ? hash128_new(e) : NULL;
+    int64_t size = h ? hash_file(in, f->size, h, e) : -1;
+    if (size >= 0) {
+        f->size = (uint64_t)size;
+        hash128_hex(h, f->hash);
+    }
+    hash128_free(h);
+    io_close(in);
+    return size < 0 ? -1 : 0;
 }
 
 int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct err *e)
@@ -32,19 +47,10 @@ int manifest_measure(const char *dir, struct manifest_file *f, bool hash, struct
     if (!path) return -1;
     struct stat st;
     int rc = io_stat(path, &st, e);
+    if (rc == 0 && !S_ISREG(st.st_mode))
+        rc = err_set(e, ERR_DATA, "%s: is not a regular file", path);
     if (rc == 0) f->size = (uint64_t)st.st_size;
-    struct io_in *in = rc == 0 && hash ? io_open(path, e) : NULL;
-    struct hash128 *h = in ? hash128_new(e) : NULL;
-    if (rc == 0 && hash) {
-        int64_t size = h ? hash_file(in, h, e) : -1;
-        if (size >= 0) {
-            f->size = (uint64_t)size;
-            hash128_hex(h, f->hash);
-        }
-        rc = size < 0 ? -1 : 0;
-    }
-    hash128_free(h);
-    io_close(in);
+    if (rc == 0 && hash) rc = hash_path(path, f, e);
     mem_free(path);
     return rc;
 }

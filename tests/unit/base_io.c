@@ -151,7 +151,9 @@ static void test_read(void)
     CHECK("io read: a slurp refuses a file over its limit",
           io_slurp(at("r"), 9, &b, &e) < 0 && e.code == ERR_DATA);
     CHECK("io read: a slurp refuses a file without an end",
-          io_slurp("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_DATA);
+          io_slurp_any("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_DATA);
+    CHECK("io read: a slurp of a member of a folder refuses a device",
+          io_slurp("/dev/zero", 1 << 20, &b, &e) < 0 && e.code == ERR_NOINPUT);
     buf_free(&b);
     unlink(at("r"));
 }
