@@ -23,6 +23,7 @@ static bool matches_pattern(struct targets *t, const char *module)
 {
     struct regex_iter it;
     size_t begin, end;
+    regex_allow(&t->mem, strlen(module));
     regex_iter_init(&it, t->pattern, &t->mem, module, strlen(module));
     int rc = regex_next(&it, &begin, &end, &t->why);
     t->failed |= rc < 0;

@@ -2,12 +2,36 @@
 /* The xxHash functions, compiled in from the library's header. */
 #include "base/hash.h"
 
+#include <pthread.h>
+#include <sys/random.h>
+#include <time.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/mem.h"
 
 uint64_t hash64(const void *p, size_t n, uint64_t seed) { return XXH64(p, n, seed); }
+
+static pthread_once_t seeded = PTHREAD_ONCE_INIT;
+static uint64_t seed_value;
+
+static void make_seed(void)
+{
+    struct timespec t;
+    if (getrandom(&seed_value, sizeof seed_value, GRND_NONBLOCK) == (ssize_t)sizeof seed_value)
+        return;
+    clock_gettime(CLOCK_REALTIME, &t); /* early in a boot */
+    seed_value = (uint64_t)t.tv_sec * 1000000007 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t hash_seed(void)
+{
+    pthread_once(&seeded, make_seed);
+    return seed_value;
+}
+
+uint64_t hash_key(const void *p, size_t n) { return XXH64(p, n, hash_seed()); }
 
 struct hash64 {
     XXH64_state_t state;

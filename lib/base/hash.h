@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes from the xxHash library: XXH64 inside streams, XXH3-128 for identities and manifests. */
+/* Hashes from the xxHash library: XXH64 inside streams, XXH3-128 for identities and manifests, and
+ * hashes for tables in memory. */
 #ifndef SFT_BASE_HASH_H
 #define SFT_BASE_HASH_H
 
@@ -9,6 +10,11 @@
 #include "base/err.h"
 
 uint64_t hash64(const void *p, size_t n, uint64_t seed); /* XXH64 of n bytes */
+
+/* For tables in memory, whose keys come from files: nobody can choose keys that collide, because
+ * the seed is a random number of this process. No result may depend on it. */
+uint64_t hash_seed(void);
+uint64_t hash_key(const void *p, size_t n); /* of n bytes */
 
 /* XXH64 with seed 0 over bytes added piece by piece. hash64_new returns NULL with ERR_MEMORY. */
 struct hash64;

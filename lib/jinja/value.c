@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 enum { DICT_SMALL = 12 };
 
 int jval_text(struct vm *vm, const char *p, size_t n, struct jval *out)
@@ -83,23 +85,16 @@ static uint64_t mix(uint64_t h, uint64_t v)
     return h ^ (h >> 29);
 }
 
-static uint64_t hash_bytes(const char *p, size_t n)
-{
-    uint64_t h = n;
-    for (size_t i = 0; i < n; i++) h = mix(h, (unsigned char)p[i]);
-    return h;
-}
-
 /* Hashes a key. 1, 1.0 and true are equal keys and have one hash. */
 static uint64_t key_hash_at(struct jval k, unsigned depth)
 {
     double f;
-    if (k.kind == J_STR || k.kind == J_BIG) return hash_bytes(k.u.s->p, k.u.s->n);
+    if (k.kind == J_STR || k.kind == J_BIG) return hash_key(k.u.s->p, k.u.s->n);
     if (jval_is_real(k, &f)) {
         uint64_t bits;
         if (f == 0) f = 0; /* -0.0 */
         memcpy(&bits, &f, sizeof bits);
-        return mix(1, bits);
+        return mix(hash_seed(), bits);
     }
     if (k.kind == J_TUPLE) {
         uint64_t h = 2;

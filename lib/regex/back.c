@@ -89,6 +89,7 @@ static int look(struct matcher *m, uint32_t pc, size_t at)
     size_t from = at, end;
     bool reached = true;
     int rc = 0;
+    *m->budget -= i->back < *m->budget ? i->back : *m->budget;
     for (uint32_t k = 0; k < i->back && reached; k++) {
         uint32_t c;
         reached = from > 0;

@@ -149,8 +149,11 @@ static int emit_repeat(struct emitter *m, const struct regex_node *n)
     uint32_t child = n->child, min = n->min, max = n->max;
     bool lazy = n->lazy;
     long chain = -1;
-    for (uint32_t i = 0; i < min; i++)
+    for (uint32_t i = 0; i < min; i++) {
+        size_t before = m->r->n;
         if (emit_node(m, child)) return -1;
+        if (m->r->n == before) return 0; /* nothing, however often */
+    }
     if (max == REGEX_INF) return emit_loop(m, child, lazy);
     for (uint32_t i = min; i < max; i++) { /* (x(x(x)?)?)?, all exits at the end */
         long split = put_split(m, lazy);

@@ -78,11 +78,12 @@ void regex_free(struct regex *r)
     mem_free(r);
 }
 
+void regex_allow(struct regex_mem *m, size_t n) { m->budget = 2000000 + 400 * (uint64_t)n; }
+
 void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_mem *mem,
                      const char *text, size_t n)
 {
     *it = (struct regex_iter){.r = r, .mem = mem, .text = text, .n = n, .last_end = SIZE_MAX};
-    it->budget = 20000000 + 400 * (uint64_t)n;
 }
 
 /* Matches the automaton at `at`. Returns 1 with *end, or 0; *scanned: the bytes that it read. */
@@ -123,11 +124,11 @@ static int search(struct regex_iter *it, size_t *begin, size_t *end, struct err 
         if (it->r->dfa.next) {
             size_t scanned;
             rc = dfa_match(it->r, it->text, it->n, at, end, &scanned);
-            if (scanned >= it->budget)
+            if (scanned >= it->mem->budget)
                 return err_set(e, ERR_DATA, "the pattern takes too many steps on this text");
-            it->budget -= scanned;
+            it->mem->budget -= scanned;
         } else {
-            rc = regex_backtrack(it->r, it->mem, it->text, it->n, at, &it->budget, end, e);
+            rc = regex_backtrack(it->r, it->mem, it->text, it->n, at, &it->mem->budget, end, e);
         }
         if (rc) return *begin = at, rc;
     }

@@ -23,15 +23,20 @@ struct regex *regex_compile_builtin(struct str pattern, struct err *e);
 struct regex *regex_literal(struct str text, struct err *e);
 void regex_free(struct regex *r);
 
-/* Working memory of the backtracking matcher, one per thread; zero-initialise it. */
+/* Working memory of a thread, and the steps that are left to the iterators that use it;
+ * zero-initialise it. */
 struct regex_mem {
-    struct regex_frame *frames;
+    struct regex_frame *frames; /* of the backtracking matcher */
     size_t cap;
+    uint64_t budget;
 };
 void regex_mem_free(struct regex_mem *m);
+/* Grants the steps for a text of n bytes, in place of those that are left. All searches in the
+ * parts of that text share them. Must run before the first search. */
+void regex_allow(struct regex_mem *m, size_t n);
 
 /* Successive matches in a text, as find_iter of the Rust crate onig returns them: it skips an empty
- * match right behind the previous match. The steps are bounded in proportion to the text. */
+ * match right behind the previous match. */
 struct regex_iter {
     const struct regex *r;
     struct regex_mem *mem;
@@ -39,7 +44,6 @@ struct regex_iter {
     size_t n;
     size_t at;       /* where the next search begins */
     size_t last_end; /* the end of the previous match, or SIZE_MAX */
-    uint64_t budget; /* steps left */
 };
 void regex_iter_init(struct regex_iter *it, const struct regex *r, struct regex_mem *mem,
                      const char *text, size_t n);

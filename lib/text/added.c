@@ -15,6 +15,7 @@ void added_free(struct added *a)
     added_trie_free(a->normalized);
     mem_free(a->v);
     mem_free(a->by_id);
+    vocab_free(&a->by_content);
     cpset_free(&a->word);
     cpset_free(&a->space);
     arena_free(&a->strings);
@@ -23,9 +24,8 @@ void added_free(struct added *a)
 
 const struct added_token *added_find(const struct added *a, struct str content)
 {
-    for (size_t i = a->n; i > 0; i--)
-        if (str_eq(a->v[i - 1].content, content)) return &a->v[i - 1];
-    return NULL;
+    uint32_t i = vocab_find(&a->by_content, content);
+    return i == VOCAB_NONE ? NULL : &a->v[i];
 }
 
 static int set_by_id(struct added *a, uint32_t id, size_t index, struct err *e)
@@ -49,6 +49,8 @@ static int normalize(struct added *a, const struct normalizer *n, struct added_t
     struct ntext from = {0}, to = {0};
     char *copy = NULL;
     ntext_view(&from, t->content);
+    ntext_clear(&to, ntext_most(from.n));
+    regex_allow(&s.mem, from.n);
     if (!normalizer_apply(n, &s, &from, 0, from.n, &to, e))
         copy = arena_copy(&a->strings, to.n > 0 ? to.p : "", to.n, e);
     t->pattern = (struct str){copy, to.n};
@@ -78,7 +80,8 @@ int added_add(struct added *a, const struct vocab *model, const struct normalize
     if (!t.content.p) return -1;
     t.pattern = t.content;
     if (t.normalized && normalize(a, n, &t, e)) return -1;
-    if (mem_grow(&a->v, &a->cap, a->n + 1, sizeof *a->v, e) || set_by_id(a, t.id, a->n, e))
+    if (mem_grow(&a->v, &a->cap, a->n + 1, sizeof *a->v, e) || set_by_id(a, t.id, a->n, e) ||
+        vocab_add(&a->by_content, t.content, (uint32_t)a->n, e))
         return -1;
     a->v[a->n++] = t;
     return 0;
@@ -132,15 +135,16 @@ static bool in_word(const struct added *a, struct str text, size_t begin, size_t
     return end < text.n && (utf8_get(text.p + end, &c), cpset_has(&a->word, c));
 }
 
-static size_t spaces_before(const struct added *a, struct str text, size_t at)
+/* Returns the begin of the white space before `at`, but not less than `least`. */
+static size_t spaces_before(const struct added *a, struct str text, size_t at, size_t least)
 {
     uint32_t c;
-    while (at > 0) {
+    while (at > least) {
         unsigned len = utf8_get_back(text.p + at, &c);
         if (!cpset_has(&a->space, c)) break;
         at -= len;
     }
-    return at;
+    return at > least ? at : least;
 }
 
 static size_t spaces_after(const struct added *a, struct str text, size_t at)
@@ -154,24 +158,44 @@ static size_t spaces_after(const struct added *a, struct str text, size_t at)
     return at;
 }
 
+/* The places that added_split has reached in a text. */
+struct progress {
+    size_t done; /* the end of the last piece */
+    size_t run;  /* the end of the white space that was last walked */
+};
+
+/* Appends the piece of a token at [at, stop) and the text before it. Tokens that are white space
+ * may share the white space behind them: it is walked once. */
+static int put_token(const struct added *a, const struct added_token *k, const struct ntext *t,
+                     struct str text, size_t at, size_t stop, struct progress *g,
+                     struct pieces *out, struct err *e)
+{
+    size_t begin = (size_t)(text.p - t->p);
+    if (k->lstrip) at = spaces_before(a, text, at, g->done);
+    if (k->rstrip) {
+        if (stop >= g->run) g->run = spaces_after(a, text, stop);
+        stop = g->run;
+    }
+    if (g->done < at && pieces_add(out, t, begin + g->done, begin + at, PIECE_TEXT, e)) return -1;
+    g->done = stop;
+    return pieces_add(out, t, begin + at, begin + stop, k->id, e);
+}
+
 int added_split(const struct added *a, const struct added_trie *trie, const struct ntext *t,
-                size_t begin, size_t end, struct pieces *out, struct err *e)
+                size_t begin, size_t end, struct added_hits *hits, struct pieces *out,
+                struct err *e)
 {
     struct str text = {t->p + begin, end - begin};
-    size_t done = 0, from = 0, b, stop;
-    uint32_t id;
-    while (trie && added_trie_find(trie, text, from, &b, &stop, &id)) {
-        const struct added_token *k = added_get(a, id);
+    struct progress g = {0, 0};
+    size_t from = 0;
+    if (added_trie_find(trie, text, hits, e)) return -1;
+    for (size_t i = hits->n; i-- > 0;) {
+        const struct added_token *k = added_get(a, hits->v[i].id);
+        size_t at = hits->v[i].begin, stop = at + k->pattern.n;
+        if (at < from) continue;
         from = stop;
-        if (k->single_word && in_word(a, text, b, stop)) continue;
-        if (k->lstrip) {
-            b = spaces_before(a, text, b);
-            if (b < done) b = done;
-        }
-        if (k->rstrip) stop = spaces_after(a, text, stop);
-        if (done < b && pieces_add(out, t, begin + done, begin + b, PIECE_TEXT, e)) return -1;
-        if (pieces_add(out, t, begin + b, begin + stop, id, e)) return -1;
-        done = stop;
+        if (k->single_word && in_word(a, text, at, stop)) continue;
+        if (put_token(a, k, t, text, at, stop, &g, out, e)) return -1;
     }
-    return done == text.n ? 0 : pieces_add(out, t, begin + done, end, PIECE_TEXT, e);
+    return g.done == text.n ? 0 : pieces_add(out, t, begin + g.done, end, PIECE_TEXT, e);
 }

@@ -16,6 +16,15 @@ struct added_token {
     bool special, single_word, lstrip, rstrip, normalized;
 };
 struct added_trie;
+/* A byte at which a token begins, and the longest one that does. */
+struct added_hit {
+    uint32_t begin, id;
+};
+struct added_hits { /* by descending place; zero-initialise it */
+    struct added_hit *v;
+    size_t n, cap;
+};
+void added_hits_free(struct added_hits *h);
 
 /* The added tokens of a tokenizer; zero-initialise it. */
 struct added {
@@ -23,6 +32,7 @@ struct added {
     size_t n, cap;
     uint32_t *by_id; /* [by_id_n]: 1 + index in v, or 0 */
     size_t by_id_n;
+    struct vocab by_content;               /* the index in v of the last token with a content */
     struct added_trie *plain, *normalized; /* NULL: there are no such tokens */
     struct cpset word, space;
     struct arena strings;
@@ -47,16 +57,17 @@ int added_finish(struct added *a, struct err *e); /* builds the tries, after the
 const struct added_token *added_find(const struct added *a, struct str content);
 
 /* Splits bytes [begin, end) of t into the tokens that the trie finds and the text between them, and
- * appends the pieces to out. */
+ * appends the pieces to out. hits is working memory. */
 int added_split(const struct added *a, const struct added_trie *trie, const struct ntext *t,
-                size_t begin, size_t end, struct pieces *out, struct err *e);
+                size_t begin, size_t end, struct added_hits *hits, struct pieces *out,
+                struct err *e);
 
 /* ---- the trie (added_trie.c) ---- */
 struct added_trie *added_trie_new(const struct added *a, bool normalized, struct err *e);
 void added_trie_free(struct added_trie *t);
-/* Finds the leftmost, longest match from byte `from` on. 1 with its bytes [*begin, *end) and id, or
- * 0. */
-int added_trie_find(const struct added_trie *t, struct str text, size_t from, size_t *begin,
-                    size_t *end, uint32_t *id);
+/* Sets h to the longest token at each byte of the text at which one begins; the caller takes those
+ * that do not overlap. */
+int added_trie_find(const struct added_trie *t, struct str text, struct added_hits *h,
+                    struct err *e);
 
 #endif

@@ -116,7 +116,7 @@ int word_cache_get(struct word_cache *c, const char *p, size_t n, size_t room,
 {
     struct long_word *w;
     if (n <= 15) return n == 0 ? 0 : get_short(c, p, n, room, out, e);
-    w = find_long(c, p, n, hash64(p, n, 0));
+    w = find_long(c, p, n, hash_key(p, n));
     if (w->used == 0) return 0;
     if (mem_grow(&out->v, &out->cap, out->n + w->used, sizeof *out->v, e)) return -1;
     memcpy(out->v + out->n, c->store + w->at, w->used * sizeof *out->v);
@@ -157,7 +157,7 @@ void word_cache_put(struct word_cache *c, const char *p, size_t n, size_t room,
         memset(c->slot, 0, LONG_SLOTS * sizeof *c->slot);
         c->words = c->store_n = 0;
     }
-    hash = hash64(p, n, 0);
+    hash = hash_key(p, n);
     w = find_long(c, p, n, hash);
     *w = (struct long_word){hash, (uint32_t)c->store_n, (uint16_t)n, (uint16_t)count};
     memcpy(c->store + c->store_n, v, count * sizeof *v);

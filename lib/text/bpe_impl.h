@@ -19,22 +19,26 @@ struct bpe {
     struct merge *merge;
     uint64_t *filter; /* a bit for each hash of two bits more than a slot; 0: there is no merge */
     unsigned shift;   /* 64 - log2 of the number of slots */
+    uint64_t factor;  /* of the hash of a pair: odd and random */
     size_t slots, nmerges;
     bool bytes;            /* bpe_set_bytes() was called */
     uint32_t byte_id[256]; /* token of each byte, where bytes is set */
     bool byte_fallback, fuse_unk, ignore_merges;
     struct str unk, prefix, suffix; /* p NULL: none */
+    uint32_t unk_id;                /* of unk; VOCAB_NONE: there is none */
     uint32_t fallback[256];         /* token <0xNN> or VOCAB_NONE, where byte_fallback is set */
     bool cut_at_space;              /* no merge joins U+2581 to a different character before it */
 };
 
-static inline uint64_t merge_hash(uint64_t pair) { return pair * 0x9e3779b97f4a7c15u; }
+/* The hash of Dietzfelbinger et al. (1997); its high bits are used. */
+static inline uint64_t merge_hash(const struct bpe *b, uint64_t pair) { return pair * b->factor; }
 
 /* Returns the merge of two tokens, or NULL. Most pairs have none, which the filter, small enough
  * for the CPU's cache, tells without reading the table. */
 static inline const struct merge *merge_find(const struct bpe *b, uint32_t left, uint32_t right)
 {
-    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(pair), bit = h >> (b->shift - 2);
+    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(b, pair),
+             bit = h >> (b->shift - 2);
     size_t i = (size_t)(h >> b->shift);
     if ((b->filter[bit >> 6] >> (bit & 63) & 1) == 0) return NULL;
     while (b->merge[i].pair != MERGE_FREE) {

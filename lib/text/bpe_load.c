@@ -4,21 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "text/bpe_impl.h"
 #include "text/bytechars.h"
 #include "text/fields.h"
 #include "unicode/utf8.h"
 
+enum { MAX_AFFIX = 256 }; /* a prefix or suffix is copied to each character */
+
 static int load_vocab(struct bpe *b, const struct json *model, struct err *e)
 {
     const struct json *v = json_get(model, "vocab");
     if (!v || v->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "\"vocab\" must be an object");
+    /* A table has an entry for each id: a small file with a large id must not need a large one. */
+    const size_t wide = (1 << 16) + 64 * v->count;
+    const int most = wide < VOCAB_MAX_ID ? (int)wide : VOCAB_MAX_ID;
     if (vocab_reserve(&b->vocab, v->count, e)) return -1;
     for (size_t i = 0; i < v->count; i++) {
         int64_t id;
-        if (json_int(&v->items[i], &id) || id < 0 || id > VOCAB_MAX_ID)
-            return err_set(e, ERR_DATA, "vocab: \"%.*s\": the id must be a number from 0 to %d",
-                           STR_FMT(v->keys[i]), VOCAB_MAX_ID);
+        if (json_int(&v->items[i], &id) || id < 0 || id > most)
+            return err_set(e, ERR_DATA,
+                           "vocab: \"%.*s\": the id must be a number from 0 to %d in a vocabulary "
+                           "of %zu tokens",
+                           STR_FMT(v->keys[i]), most, v->count);
         if (vocab_add(&b->vocab, v->keys[i], (uint32_t)id, e)) return -1;
     }
     return 0;
@@ -58,7 +66,8 @@ static int token_of(const struct bpe *b, struct str s, size_t index, uint32_t *i
 /* Adds a merge, or replaces the earlier one of the same pair. */
 static void put_merge(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
-    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(pair), bit = h >> (b->shift - 2);
+    uint64_t pair = (uint64_t)left << 32 | right, h = merge_hash(b, pair),
+             bit = h >> (b->shift - 2);
     size_t i = (size_t)(h >> b->shift);
     b->filter[bit >> 6] |= 1ull << (bit & 63);
     while (b->merge[i].pair != MERGE_FREE && b->merge[i].pair != pair) i = (i + 1) & (b->slots - 1);
@@ -96,6 +105,7 @@ static int load_merges(struct bpe *b, const struct json *model, struct err *e)
     uint32_t rank = 0;
     int rc = 0;
     if (!list) return -1;
+    b->factor = hash_seed() | 1;
     b->slots = 64, b->shift = 58;
     for (; b->slots < list->count + list->count / 2 && b->shift > 32; b->shift--) b->slots *= 2;
     b->merge = mem_alloc(b->slots, sizeof *b->merge, e);
@@ -130,6 +140,10 @@ static int load_options(struct bpe *b, const struct json *model, struct err *e)
         field_str(model, "continuing_subword_prefix", &b->prefix, e) ||
         field_str(model, "end_of_word_suffix", &b->suffix, e))
         return -1;
+    if (b->prefix.n > MAX_AFFIX || b->suffix.n > MAX_AFFIX)
+        return err_set(e, ERR_DATA,
+                       "continuing_subword_prefix and end_of_word_suffix may have at most %d bytes",
+                       MAX_AFFIX);
     if (b->byte_fallback && (b->prefix.n > 0 || b->suffix.n > 0))
         return err_set(e, ERR_DATA,
                        "byte_fallback together with a prefix or suffix of subwords "
@@ -163,6 +177,7 @@ struct bpe *bpe_load(const struct json *model, struct err *e)
         bpe_free(b);
         return NULL;
     }
+    b->unk_id = vocab_find(&b->vocab, b->unk.p ? b->unk : STR(""));
     find_fallback(b);
     return b;
 }

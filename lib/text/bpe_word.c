@@ -44,7 +44,7 @@ static int flush_unknown(const struct bpe *b, struct bpe_scratch *s, struct unkn
     uint32_t id;
     if (!u->any) return 0;
     u->any = false;
-    id = vocab_find(&b->vocab, b->unk);
+    id = b->unk_id;
     if (id == VOCAB_NONE)
         return err_set(e, ERR_DATA, "the unknown token \"%.*s\" is not in the vocabulary",
                        STR_FMT(b->unk));

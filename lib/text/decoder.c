@@ -65,6 +65,7 @@ static int load_steps(struct decoder *d, const struct json *o, int depth, struct
     struct str type = field_type(o, "decoder", e);
     if (type.n == 0) return -1;
     if (str_is(type, "Sequence")) return load_list(d, o, depth, e);
+    if (d->n == FIELDS_MAX_STEPS) return fields_too_many("decoders", e);
     if (mem_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step, e)) return -1;
     d->step[d->n] = (struct decoder_part){0};
     return load_step(&d->step[d->n++], type, o, e);
@@ -98,6 +99,7 @@ int decoder_apply(const struct decoder *d, struct decoder_list *list, struct buf
 {
     struct decoder_list other = {0};
     int rc = 0;
+    list->text.max = other.text.max = decoder_most(list->text.len);
     for (size_t i = 0; i < d->n && !rc; i++) {
         struct decoder_list swap = *list;
         decoder_list_reset(&other);
@@ -117,6 +119,8 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
 {
     struct buf now = {0}, then = {0};
     struct regex_mem mem = {0};
+    now.max = then.max = decoder_most(token.n);
+    regex_allow(&mem, token.n);
     buf_str(&now, token);
     int rc = buf_check(&now, e);
     for (size_t i = 0; i < d->n && !rc; i++) {
@@ -135,7 +139,7 @@ int decoder_token_bytes(const struct decoder *d, struct str token, struct buf *o
             buf_putc(&then, (char)byte);
         else
             buf_str(&then, t);
-        if (!rc) rc = buf_check(&then, e);
+        if (!rc) rc = decoder_check(&then, e);
         now = then;
         then = swap;
     }

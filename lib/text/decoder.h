@@ -20,6 +20,8 @@ struct decoder_list {
 };
 void decoder_list_free(struct decoder_list *l);
 void decoder_list_reset(struct decoder_list *l);
+/* As buf_check, for a text that a decoder makes: ERR_DATA when it is over its bound. */
+int decoder_check(const struct buf *b, struct err *e);
 /* Makes the bytes that were appended to text since the last call the next string. */
 int decoder_list_end(struct decoder_list *l, struct err *e);
 static inline struct str decoder_list_at(const struct decoder_list *l, size_t i)

@@ -29,6 +29,8 @@ struct decoder {
     bool join; /* there is no decoder: join tokens with spaces */
 };
 
+/* The most bytes that a decoder may make of n bytes of tokens. */
+static inline size_t decoder_most(size_t n) { return 1024 + 64 * n; }
 /* Applies a step to a list of strings. */
 int decoder_step(const struct decoder_part *s, struct decoder_list *in, struct decoder_list *out,
                  struct err *e);

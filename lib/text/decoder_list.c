@@ -16,11 +16,21 @@ void decoder_list_reset(struct decoder_list *l)
     l->n = 0;
 }
 
+int decoder_check(const struct buf *b, struct err *e)
+{
+    if (!b->over) return buf_check(b, e);
+    return err_set(
+        e, ERR_DATA,
+        "tokenizer.json: its decoder makes more than %zu bytes of these tokens, too many "
+        "for their length",
+        b->max);
+}
+
 int decoder_list_end(struct decoder_list *l, struct err *e)
 {
     if (mem_grow(&l->end, &l->cap, l->n + 1, sizeof *l->end, e)) return -1;
     l->end[l->n++] = l->text.len;
-    return buf_check(&l->text, e);
+    return decoder_check(&l->text, e);
 }
 
 void decoder_lossy(struct str s, struct buf *out)

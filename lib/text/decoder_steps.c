@@ -141,6 +141,7 @@ static int decode_each(const struct decoder_part *s, const struct decoder_list *
 {
     struct regex_mem mem = {0};
     int rc = 0;
+    regex_allow(&mem, in->text.len);
     for (size_t i = 0; i < in->n && !rc; i++) {
         struct str t = decoder_list_at(in, i);
         if (s->kind == DECODE_REPLACE)

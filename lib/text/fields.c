@@ -68,6 +68,11 @@ const struct json *field_need_array(const struct json *o, const char *key, struc
     return NULL;
 }
 
+int fields_too_many(const char *what, struct err *e)
+{
+    return err_set(e, ERR_DATA, "more than %d %s in a row", FIELDS_MAX_STEPS, what);
+}
+
 struct regex *field_pattern(const struct json *o, struct err *e)
 {
     const struct json *v = present(o, "pattern");

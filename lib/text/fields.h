@@ -20,6 +20,10 @@ int field_need_char(const struct json *o, const char *key, uint32_t *out, struct
 /* Returns a required array, or NULL with the error set. */
 const struct json *field_need_array(const struct json *o, const char *key, struct err *e);
 
+/* The most steps of a normalizer, a pre-tokenizer or a decoder: each reads the whole text. */
+enum { FIELDS_MAX_STEPS = 100 };
+int fields_too_many(const char *what, struct err *e); /* sets ERR_DATA, returns -1 */
+
 struct regex;
 /* Compiles the member "pattern", {"String": ...} or {"Regex": ...}. The caller frees the result. */
 struct regex *field_pattern(const struct json *o, struct err *e);

@@ -80,6 +80,7 @@ static int load_steps(struct normalizer *n, const struct json *o, int depth, str
     struct str type = field_type(o, "normalizer", e);
     if (type.n == 0) return -1;
     if (str_is(type, "Sequence")) return load_list(n, o, depth, e);
+    if (n->n == FIELDS_MAX_STEPS) return fields_too_many("normalizers", e);
     if (mem_grow(&n->step, &n->cap, n->n + 1, sizeof *n->step, e)) return -1;
     n->step[n->n] = (struct step){0};
     return load_step(&n->step[n->n++], type, o, e);
@@ -221,11 +222,12 @@ int normalizer_apply(const struct normalizer *n, struct normalizer_scratch *s,
                      struct err *e)
 {
     struct ntext *now = &s->a, *then = &s->b;
-    ntext_clear(now);
+    const size_t room = to->max - to->n;
+    ntext_clear(now, room);
     if (ntext_copy(now, from, begin, end, e)) return -1;
     for (size_t i = 0; i < n->n; i++) {
         struct ntext *swap = now;
-        ntext_clear(then);
+        ntext_clear(then, room);
         if (apply_step(n, &n->step[i], s, now, then, e)) return -1;
         now = then;
         then = swap;

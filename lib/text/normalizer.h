@@ -22,7 +22,9 @@ void normalizer_scratch_free(struct normalizer_scratch *s);
 
 /* True only when the steps do not change the text. */
 bool normalizer_is_identity(const struct normalizer *n, struct str text);
-/* Normalizes bytes [begin, end) of `from` and appends the result to `to`, which owns its text. */
+/* Normalizes bytes [begin, end) of `from` and appends the result to `to`, which owns its text. No
+ * step makes more bytes than fit into `to`. ERR_DATA when it would, or a pattern takes too many
+ * steps: regex_allow(&s->mem, ...) grants them. */
 int normalizer_apply(const struct normalizer *n, struct normalizer_scratch *s,
                      const struct ntext *from, size_t begin, size_t end, struct ntext *to,
                      struct err *e);

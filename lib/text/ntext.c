@@ -20,10 +20,11 @@ void ntext_view(struct ntext *t, struct str original)
     t->align = NULL;
 }
 
-void ntext_clear(struct ntext *t)
+void ntext_clear(struct ntext *t, size_t max)
 {
     t->p = t->own;
     t->n = 0;
+    t->max = max < UINT32_MAX ? max : UINT32_MAX;
     t->align = t->ranges;
 }
 
@@ -37,8 +38,11 @@ struct ntext_range ntext_origin(const struct ntext *t, size_t begin, size_t end)
 
 static int reserve(struct ntext *t, size_t more, struct err *e)
 {
-    if (t->n + more > UINT32_MAX)
-        return err_set(e, ERR_DATA, "the text has more than 4 GiB after normalization");
+    if (more > t->max || t->n > t->max - more)
+        return err_set(e, ERR_DATA,
+                       "tokenizer.json: its normalizer and pre_tokenizer make more than %zu bytes "
+                       "of this text, too many for its length",
+                       t->max);
     if (mem_grow(&t->own, &t->own_cap, t->n + more + 1, 1, e) ||
         mem_grow(&t->ranges, &t->ranges_cap, t->n + more + 1, sizeof *t->ranges, e))
         return -1;

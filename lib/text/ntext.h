@@ -15,10 +15,10 @@ struct ntext_range {
 };
 
 /* A text; zero-initialise it. Either a view of the original text (align is NULL, byte i comes from
- * the character that contains byte i), or an own text with align[n]. */
+ * the character that contains byte i), or an own text with align[n] and a bound on n. */
 struct ntext {
     const char *p;
-    size_t n;
+    size_t n, max;
     struct ntext_range *align;
     char *own;
     size_t own_cap;
@@ -27,7 +27,11 @@ struct ntext {
 };
 void ntext_free(struct ntext *t);
 void ntext_view(struct ntext *t, struct str original);
-void ntext_clear(struct ntext *t); /* makes it an empty own text */
+/* Makes it an empty own text of at most `max` bytes. */
+void ntext_clear(struct ntext *t, size_t max);
+/* The most bytes that normalizer and pre-tokenizer may make of a text of n bytes: no form of
+ * Unicode and no alphabet of bytes makes more than 33 of one. */
+static inline size_t ntext_most(size_t n) { return 1024 + 64 * n; }
 /* Returns the range of the original text for bytes [begin, end) of t, begin < end. */
 struct ntext_range ntext_origin(const struct ntext *t, size_t begin, size_t end);
 /* Appends bytes [begin, end) of `from` to t, which has an own text. 0, or -1 with the error set. */

@@ -15,6 +15,7 @@ static const char gpt2[] =
 
 static struct pretok_step *add_step(struct pretok *p, enum pretok_kind kind, struct err *e)
 {
+    if (p->n == FIELDS_MAX_STEPS) return fields_too_many("pre_tokenizers", e), NULL;
     if (mem_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step, e)) return NULL;
     p->step[p->n] = (struct pretok_step){.kind = kind};
     return &p->step[p->n++];

@@ -21,6 +21,7 @@ struct pretok_state {
     struct ntext text, spare;
     struct pieces pieces, next;
     struct regex_mem mem;
+    size_t most; /* bytes that a step may make of the text */
 };
 void pretok_state_free(struct pretok_state *s);
 /* Makes `next` the pieces and, if `text` is set, `spare` the text. */

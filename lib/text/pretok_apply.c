@@ -98,6 +98,7 @@ static int split_piece(const struct pretok_step *step, struct pretok_state *s,
 static int split(const struct pretok_step *step, struct pretok_state *s, struct err *e)
 {
     s->next.n = 0;
+    regex_allow(&s->mem, s->text.n);
     for (size_t i = 0; i < s->pieces.n; i++) {
         const struct piece *p = &s->pieces.v[i];
         int rc = p->id == PIECE_TEXT ? split_piece(step, s, p, e)
@@ -172,7 +173,7 @@ static int rewrite_piece(const struct pretok_step *step, struct pretok_state *s,
 static int rewrite(const struct pretok_step *step, struct pretok_state *s, struct err *e)
 {
     s->next.n = 0;
-    ntext_clear(&s->spare);
+    ntext_clear(&s->spare, s->most);
     for (size_t i = 0; i < s->pieces.n; i++) {
         const struct piece *p = &s->pieces.v[i];
         size_t begin = s->spare.n;

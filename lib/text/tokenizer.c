@@ -2,59 +2,67 @@
 /* Loads tokenizer.json; look-ups and decoding. */
 #include "text/tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
 #include "text/fields.h"
 #include "text/tokenizer_impl.h"
 
-/* Appends v in canonical form: members sorted by key, without null and "trim_offsets", which do not
- * influence ids or text. */
-static void describe(const struct json *v, struct buf *b)
+static int by_key(const void *a, const void *b)
 {
-    if (v->kind == JSON_ARRAY) {
-        buf_putc(b, '[');
-        for (size_t i = 0; i < v->count; i++) {
-            if (i > 0) buf_putc(b, ',');
-            describe(&v->items[i], b);
-        }
-        buf_putc(b, ']');
-        return;
-    }
-    if (v->kind != JSON_OBJECT) {
-        json_write(v, b);
-        return;
-    }
-    struct str last = {NULL, 0};
+    const struct str *x = *(const struct str *const *)a, *y = *(const struct str *const *)b;
+    int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+    return c ? c : (x->n > y->n) - (x->n < y->n);
+}
+
+static int describe(const struct json *v, struct buf *b, struct err *e);
+
+static int describe_object(const struct json *v, struct buf *b, struct err *e)
+{
+    const struct str **key = mem_alloc(v->count, sizeof *key, e);
+    int rc = key ? 0 : -1;
+    for (size_t i = 0; key && i < v->count; i++) key[i] = &v->keys[i];
+    if (key && v->count > 1) qsort(key, v->count, sizeof *key, by_key);
     buf_putc(b, '{');
-    /* Selection sort: the objects are small. */
-    for (size_t done = 0; done < v->count; done++) {
-        size_t best = SIZE_MAX;
-        for (size_t i = 0; i < v->count; i++) {
-            struct str k = v->keys[i], m = best == SIZE_MAX ? k : v->keys[best];
-            size_t common = k.n < m.n ? k.n : m.n, after = k.n < last.n ? k.n : last.n;
-            int c = memcmp(k.p, m.p, common), d = last.p ? memcmp(k.p, last.p, after) : 1;
-            if (d < 0 || (d == 0 && k.n <= last.n)) continue;
-            if (best == SIZE_MAX || c < 0 || (c == 0 && k.n < m.n)) best = i;
-        }
-        if (best == SIZE_MAX) break;
-        last = v->keys[best];
-        if (v->items[best].kind == JSON_NULL || str_is(last, "trim_offsets")) continue;
-        buf_json(b, last);
+    for (size_t i = 0; i < v->count && !rc; i++) {
+        const struct json *item = &v->items[key[i] - v->keys];
+        if (item->kind == JSON_NULL || str_is(*key[i], "trim_offsets")) continue;
+        buf_json(b, *key[i]);
         buf_putc(b, ':');
-        describe(&v->items[best], b);
+        rc = describe(item, b, e);
         buf_putc(b, ',');
     }
     buf_putc(b, '}');
+    mem_free(key);
+    return rc;
 }
 
-static void describe_part(struct tokenizer *t, const struct json *doc, const char *key)
+/* Appends v in canonical form: members sorted by key, without null and "trim_offsets", which do not
+ * influence ids or text. */
+static int describe(const struct json *v, struct buf *b, struct err *e)
+{
+    int rc = 0;
+    if (v->kind == JSON_OBJECT) return describe_object(v, b, e);
+    if (v->kind != JSON_ARRAY) return json_write(v, b), 0;
+    buf_putc(b, '[');
+    for (size_t i = 0; i < v->count && !rc; i++) {
+        if (i > 0) buf_putc(b, ',');
+        rc = describe(&v->items[i], b, e);
+    }
+    buf_putc(b, ']');
+    return rc;
+}
+
+static int describe_part(struct tokenizer *t, const struct json *doc, const char *key,
+                         struct err *e)
 {
     const struct json *v = json_get(doc, key);
     buf_puts(&t->description, key);
     buf_putc(&t->description, ' ');
-    if (v) describe(v, &t->description);
+    if (v && describe(v, &t->description, e)) return -1;
     buf_putc(&t->description, '\n');
+    return buf_check(&t->description, e);
 }
 
 static int load_model(struct tokenizer *t, const struct json *doc, struct err *e)
@@ -85,10 +93,10 @@ static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e
         pretok_drop_bytes(t->pretok);
         if (bpe_set_bytes(t->bpe, e)) return -1;
     }
-    describe_part(t, doc, "normalizer");
-    describe_part(t, doc, "pre_tokenizer");
-    describe_part(t, doc, "decoder");
-    return buf_check(&t->description, e);
+    return describe_part(t, doc, "normalizer", e) || describe_part(t, doc, "pre_tokenizer", e) ||
+                   describe_part(t, doc, "decoder", e)
+               ? -1
+               : 0;
 }
 
 static int load_document(struct tokenizer *t, const char *path, const char *dir, struct err *e)

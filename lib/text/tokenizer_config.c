@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads tokenizer_config.json and special_tokens_map.json. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
 #include "text/tokenizer_impl.h"
+
+enum { MAX_NAMED = 1000 }; /* "NAME_token" keys */
 
 /* Returns the text of a token, a string or {"content": ...}; p NULL: it is neither. */
 static struct str token_text(const struct json *v)
@@ -21,6 +24,7 @@ static int add_named(struct tokenizer *t, struct str name, struct str text, stru
 {
     for (size_t i = 0; i < t->nnamed; i++)
         if (str_is(name, t->named[i].name)) return 0;
+    if (t->nnamed == MAX_NAMED) return err_set(e, ERR_DATA, "more than %d named tokens", MAX_NAMED);
     if (mem_grow(&t->named, &t->named_cap, t->nnamed + 1, sizeof *t->named, e)) return -1;
     if (named_text_make(&t->named[t->nnamed], name, text, e)) return -1;
     t->nnamed++;
@@ -49,36 +53,58 @@ static bool is_named(const struct tokenizer *t, struct str text)
     return false;
 }
 
+/* An entry of "added_tokens_decoder". */
+struct entry {
+    int64_t id;
+    size_t index; /* in the object */
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->id != y->id) return x->id < y->id ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* Sets list[map->count] to the entries by ascending id. */
+static int sort_entries(const struct json *map, struct entry *list, struct err *e)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        struct json key = {.kind = JSON_NUMBER, .s = map->keys[i]};
+        list[i].index = i;
+        if (json_int(&key, &list[i].id) || list[i].id < 0)
+            return err_set(e, ERR_DATA, "added_tokens_decoder: \"%.*s\" is not an id",
+                           STR_FMT(map->keys[i]));
+    }
+    qsort(list, map->count, sizeof *list, by_id);
+    return 0;
+}
+
+static int add_entry(struct tokenizer *t, const struct json *v, uint32_t *next, struct err *e)
+{
+    struct added_token k = {.content = token_text(v)};
+    if (!k.content.p) return 0;
+    k.special = flag(v, "special", false) || is_named(t, k.content);
+    k.single_word = flag(v, "single_word", false);
+    k.lstrip = flag(v, "lstrip", false);
+    k.rstrip = flag(v, "rstrip", false);
+    k.normalized = flag(v, "normalized", !k.special);
+    return added_add(&t->added, bpe_vocab(t->bpe), t->normalizer, k, next, e);
+}
+
 /* Reads "added_tokens_decoder", {"<id>": {...}}, by ascending id as transformers does: it adds
  * tokens that tokenizer.json does not have and replaces the flags of the others. */
 static int read_added(struct tokenizer *t, const struct json *map, struct err *e)
 {
     uint32_t next = VOCAB_NONE;
-    int64_t last = -1;
-    if (!map || map->kind != JSON_OBJECT) return 0;
-    for (size_t done = 0; done < map->count; done++) {
-        const struct json *best = NULL;
-        int64_t best_id = INT64_MAX;
-        for (size_t i = 0; i < map->count; i++) {
-            struct json key = {.kind = JSON_NUMBER, .s = map->keys[i]};
-            int64_t id;
-            if (json_int(&key, &id))
-                return err_set(e, ERR_DATA, "added_tokens_decoder: \"%.*s\" is not an id",
-                               STR_FMT(map->keys[i]));
-            if (id > last && id < best_id) best = &map->items[i], best_id = id;
-        }
-        if (!best) break;
-        last = best_id;
-        struct added_token k = {.content = token_text(best)};
-        if (!k.content.p) continue;
-        k.special = flag(best, "special", false) || is_named(t, k.content);
-        k.single_word = flag(best, "single_word", false);
-        k.lstrip = flag(best, "lstrip", false);
-        k.rstrip = flag(best, "rstrip", false);
-        k.normalized = flag(best, "normalized", !k.special);
-        if (added_add(&t->added, bpe_vocab(t->bpe), t->normalizer, k, &next, e)) return -1;
-    }
-    return 0;
+    if (!map || map->kind != JSON_OBJECT || map->count == 0) return 0;
+    struct entry *list = mem_alloc(map->count, sizeof *list, e);
+    int rc = list ? sort_entries(map, list, e) : -1;
+    for (size_t i = 0; i < map->count && !rc; i++)
+        if (i == 0 || list[i].id != list[i - 1].id) /* "1" and "01" are one id */
+            rc = add_entry(t, &map->items[list[i].index], &next, e);
+    mem_free(list);
+    return rc;
 }
 
 /* Adds the named tokens that are not added tokens yet, as special ones. */

@@ -8,6 +8,7 @@ struct tokenizer_scratch {
     struct pretok_state state;
     struct normalizer_scratch normal;
     struct bpe_scratch *bpe;
+    struct added_hits hits;
     struct bpe_tokens tokens; /* the tokens of one word */
 };
 
@@ -27,6 +28,7 @@ void tokenizer_scratch_free(struct tokenizer_scratch *s)
     if (!s) return;
     pretok_state_free(&s->state);
     normalizer_scratch_free(&s->normal);
+    added_hits_free(&s->hits);
     bpe_scratch_free(s->bpe);
     mem_free(s->tokens.v);
     mem_free(s);
@@ -62,15 +64,16 @@ static void put(struct token_list *l, uint32_t id, struct ntext_range r)
 
 /* Splits every piece of text at the added tokens of a trie. */
 static int split_added(const struct tokenizer *t, const struct added_trie *trie,
-                       struct pretok_state *st, struct err *e)
+                       struct tokenizer_scratch *s, struct err *e)
 {
+    struct pretok_state *st = &s->state;
     if (!trie) return 0;
     st->next.n = 0;
     for (size_t i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];
-        int rc = p->id == PIECE_TEXT
-                     ? added_split(&t->added, trie, &st->text, p->begin, p->end, &st->next, e)
-                     : pieces_add(&st->next, &st->text, p->begin, p->end, p->id, e);
+        int rc = p->id == PIECE_TEXT ? added_split(&t->added, trie, &st->text, p->begin, p->end,
+                                                   &s->hits, &st->next, e)
+                                     : pieces_add(&st->next, &st->text, p->begin, p->end, p->id, e);
         if (rc) return -1;
     }
     pretok_state_swap(st, false);
@@ -92,7 +95,8 @@ static int normalize(const struct tokenizer *t, struct tokenizer_scratch *s, str
     size_t i = 0;
     while (i < st->pieces.n && is_unchanged(t, st, &st->pieces.v[i])) i++;
     if (i == st->pieces.n) return 0;
-    ntext_clear(&st->spare);
+    ntext_clear(&st->spare, st->most);
+    regex_allow(&s->normal.mem, st->text.n);
     st->next.n = 0;
     for (i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];
@@ -134,10 +138,11 @@ int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, str
     valid = utf8_valid(text.p, text.n, NULL);
     if (valid != text.n) return err_set(e, ERR_DATA, "the text is not UTF-8 at byte %zu", valid);
     ntext_view(&st->text, text);
+    st->most = ntext_most(text.n);
     st->pieces.n = 0;
     if (pieces_add(&st->pieces, &st->text, 0, text.n, PIECE_TEXT, e) ||
-        split_added(t, t->added.plain, st, e) || normalize(t, s, e) ||
-        split_added(t, t->added.normalized, st, e) || pretok_apply(t->pretok, st, e))
+        split_added(t, t->added.plain, s, e) || normalize(t, s, e) ||
+        split_added(t, t->added.normalized, s, e) || pretok_apply(t->pretok, st, e))
         return -1;
     for (size_t i = 0; i < st->pieces.n; i++) {
         const struct piece *p = &st->pieces.v[i];

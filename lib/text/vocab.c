@@ -17,7 +17,7 @@ void vocab_free(struct vocab *v)
 
 static size_t slot_of(const struct vocab *v, struct str s)
 {
-    size_t i = hash64(s.p, s.n, 0) & (v->slots - 1);
+    size_t i = hash_key(s.p, s.n) & (v->slots - 1);
     while (v->key[i].p && !str_eq(v->key[i], s)) i = (i + 1) & (v->slots - 1);
     return i;
 }

@@ -219,8 +219,17 @@ static void test_log(void)
     buf_free(&t);
 }
 
+static void test_hash_key(void)
+{
+    CHECK("hash: a key of a table has the same hash twice",
+          hash_key("abc", 3) == hash_key("abc", 3));
+    CHECK("hash: a table's seed is not that of a file's hash",
+          hash_key("abc", 3) != hash64("abc", 3, 0));
+}
+
 int main(void)
 {
+    test_hash_key();
     test_err();
     test_mem();
     test_buf();

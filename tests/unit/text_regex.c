@@ -31,6 +31,7 @@ static bool case_is(const struct json *row)
         printf("# %s\n", e.msg);
         return false;
     }
+    regex_allow(&mem, text.n);
     regex_iter_init(&it, r, &mem, text.p, text.n);
     while ((rc = regex_next(&it, &begin, &end, &e)) > 0) {
         cut(&c, last, begin);
@@ -123,11 +124,13 @@ static void test_bounds(void)
         return;
     }
     memset(text, 'a', N);
+    regex_allow(&mem, 64);
     regex_iter_init(&it, r, &mem, text, 64);
     CHECK("regex bounds: steps are bounded",
           regex_next(&it, &begin, &end, &e) == -1 && e.code == ERR_DATA);
     regex_free(r);
     r = regex_compile(STR("(?:a|b)+\\b"), &e);
+    regex_allow(&mem, N);
     regex_iter_init(&it, r, &mem, text, N);
     CHECK("regex bounds: a long match is found",
           regex_next(&it, &begin, &end, &e) == 1 && begin == 0 && end == N);
