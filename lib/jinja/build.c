@@ -81,8 +81,8 @@ void jbuild_part(struct jbuild *b, const struct jstr *s, size_t from, size_t to)
     char *p = room(b, to - from);
     if (!p) return;
     memcpy(p, s->p + from, to - from);
-    size_t base = b->n - (to - from);
-    for (uint32_t i = first_span(s, from); i < s->nspans && s->spans[i].begin < to; i++) {
+    size_t base = b->n - (to - from), spans = 0;
+    for (uint32_t i = first_span(s, from); i < s->nspans && s->spans[i].begin < to; i++, spans++) {
         struct jspan k = s->spans[i];
         size_t begin = k.begin > from ? k.begin : from, end = k.end < to ? k.end : to;
         k.offset += k.source == 0 ? 0 : (uint32_t)(begin - k.begin);
@@ -90,7 +90,7 @@ void jbuild_part(struct jbuild *b, const struct jstr *s, size_t from, size_t to)
         k.end = (uint32_t)(base + end - from);
         add_span(b, k);
     }
-    if (vm_charge(b->vm, 0)) b->failed = true;
+    if (vm_charge_items(b->vm, spans)) b->failed = true;
 }
 
 void jbuild_str(struct jbuild *b, const struct jstr *s) { jbuild_part(b, s, 0, s->n); }
@@ -186,7 +186,7 @@ int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out)
     k->spans = spans;
     k->nspans = (uint32_t)n;
     *out = jval_str(k);
-    return vm_charge(vm, 0);
+    return vm_charge_items(vm, n);
 }
 
 int jstr_escape(struct vm *vm, const struct jstr *s, struct jval *out)
@@ -198,6 +198,7 @@ int jstr_escape(struct vm *vm, const struct jstr *s, struct jval *out)
         *out = jval_str(s);
         return 0;
     }
+    if (vm_charge(vm, s->n)) return -1;
     jbuild_init(&b, vm);
     size_t from = 0;
     for (size_t i = 0; i < s->n; i++) {

@@ -15,16 +15,26 @@ int vm_enter(struct vm *vm, const struct node *n)
 
 void vm_leave(struct vm *vm) { vm->depth--; }
 
+/* Returns the innermost binding of a name; NULL: there is none. Counts the walk. */
+static const struct binding *find_name(struct vm *vm, uint32_t sym)
+{
+    enum { NAMES = 16 }; /* that are compared in the time of a step */
+    const struct binding *found = NULL;
+    size_t walked = 0;
+    for (const struct scope *s = vm->scope; s && !found; s = s->parent, walked++)
+        for (size_t i = 0; i < s->n && !found; i++, walked++)
+            if (s->b[i].sym == sym) found = &s->b[i];
+    vm->steps += walked / NAMES;
+    return found;
+}
+
 static int eval_name(struct vm *vm, const struct node *n, struct jval *out)
 {
-    for (const struct scope *s = vm->scope; s; s = s->parent)
-        for (size_t i = 0; i < s->n; i++)
-            if (s->b[i].sym == n->sym) {
-                *out = s->b[i].v;
-                return 0;
-            }
+    const struct binding *b = find_name(vm, n->sym);
     const struct jfunc *g = vm->t->globals[n->sym];
-    if (g)
+    if (b)
+        *out = b->v;
+    else if (g)
         *out = (struct jval){.kind = J_FUNC, .u.func = g};
     else
         *out = jval_undef(UNDEF_NAME, J_UNDEF, vm->t->symbols[n->sym]);

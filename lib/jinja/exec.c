@@ -9,7 +9,7 @@ int jinja_scope_set(struct vm *vm, struct scope *s, uint32_t sym, struct jval v)
     for (size_t i = 0; i < s->n; i++)
         if (s->b[i].sym == sym) {
             s->b[i].v = v;
-            return 0;
+            return vm_charge_items(vm, i);
         }
     if (s->n == s->cap) {
         size_t cap = s->cap ? s->cap * 2 : 4;
@@ -20,7 +20,7 @@ int jinja_scope_set(struct vm *vm, struct scope *s, uint32_t sym, struct jval v)
         s->cap = cap;
     }
     s->b[s->n++] = (struct binding){sym, v};
-    return 0;
+    return vm_charge_items(vm, s->n);
 }
 
 struct scope *jinja_scope_push(struct vm *vm)

@@ -76,6 +76,7 @@ int jfilter_int(struct vm *vm, struct jval self, const struct jargs *a, struct j
     int64_t i, base;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
     if (jarg_int(vm, a->pos[1], 10, &base)) return -1;
+    if (self.kind == J_STR && vm_charge(vm, self.u.s->n)) return -1;
     bool is_text = self.kind == J_STR && number_text(self.u.s, text, sizeof text);
     *out = a->pos[0].kind == J_MISSING ? jval_int(0) : a->pos[0];
     if (self.kind == J_BIG) {
@@ -105,6 +106,7 @@ int jfilter_float(struct vm *vm, struct jval self, const struct jargs *a, struct
     char text[512];
     double f;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
+    if (self.kind == J_STR && vm_charge(vm, self.u.s->n)) return -1;
     bool is_text =
         (self.kind == J_STR || self.kind == J_BIG) && number_text(self.u.s, text, sizeof text);
     if ((is_text && read_float(text, &f)) || jval_is_real(self, &f))

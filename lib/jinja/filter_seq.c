@@ -22,6 +22,14 @@ int jfilter_list(struct vm *vm, struct jval self, const struct jargs *a, struct 
     return 0;
 }
 
+/* As jval_elements, for a filter that looks at one of them. */
+static int some_elements(struct vm *vm, struct jval v, struct jlist **l)
+{
+    if (v.kind != J_LIST && v.kind != J_TUPLE && v.kind != J_VIEW) return jval_elements(vm, v, l);
+    *l = v.u.list;
+    return 0;
+}
+
 int jfilter_first(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
     static const struct jstr none = {.p = "No first item, sequence was empty.", .n = 34};
@@ -33,7 +41,7 @@ int jfilter_first(struct vm *vm, struct jval self, const struct jargs *a, struct
         if (it->pos < it->list->n) *out = it->list->v[it->pos++];
         return 0;
     }
-    if (jval_elements(vm, self, &l)) return -1;
+    if (some_elements(vm, self, &l)) return -1;
     if (l->n) *out = l->v[0];
     return 0;
 }
@@ -44,7 +52,7 @@ int jfilter_last(struct vm *vm, struct jval self, const struct jargs *a, struct 
     struct jlist *l;
     (void)a;
     if (self.kind == J_ITER) return vm_fail(vm, "'generator' object is not reversible");
-    if (jval_elements(vm, self, &l)) return -1;
+    if (some_elements(vm, self, &l)) return -1;
     *out = l->n ? l->v[l->n - 1] : jval_undef(UNDEF_HINT, J_UNDEF, &none);
     return 0;
 }

@@ -11,6 +11,7 @@ int jval_path(struct vm *vm, struct jval v, struct jval path, struct jval otherw
     if (path.kind == J_MISSING || path.kind == J_NONE) return 0;
     if (path.kind != J_STR) return jval_getitem(vm, v, path, out);
     const struct jstr *s = path.u.s;
+    if (vm_charge(vm, s->n)) return -1;
     for (size_t at = 0, end; at <= s->n; at = end + 1) {
         struct jval key;
         for (end = at; end < s->n && s->p[end] != '.';) end++;

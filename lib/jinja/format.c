@@ -81,6 +81,7 @@ static int field_value(struct vm *vm, struct str name, const struct jargs *a, si
         *v = a->pos[i];
         return 0;
     }
+    if (vm_charge_items(vm, a->nkw)) return -1;
     for (size_t i = 0; i < a->nkw; i++)
         if (str_eq(jstr_str(a->names[i]), name)) {
             *v = a->kw[i];

@@ -18,6 +18,7 @@ static const struct jval *take_keyword(const struct jargs *a, const struct jstr 
 static int bind_params(struct vm *vm, const struct node *m, const struct jargs *a, bool *used)
 {
     uint32_t ndefaults = m->nkids - 1;
+    if (vm_charge_items(vm, (size_t)m->nparams * (a->nkw + m->nparams))) return -1;
     struct scope *s = vm->scope;
     struct jval v;
     /* A default may refer to the parameters before it. */

@@ -24,6 +24,8 @@ static int strip(struct vm *vm, struct jval self, const struct jargs *a, bool le
     const struct jstr *chars;
     size_t from, to;
     if (jarg_str(vm, a->pos[0], &chars)) return -1;
+    /* Each byte may be compared with all of chars. */
+    if (vm_charge(vm, (size_t)self.u.s->n * (chars ? chars->n : 1))) return -1;
     jstr_strip(self.u.s, chars, left, right, &from, &to);
     return jstr_part(vm, self.u.s, from, to, out);
 }
@@ -62,6 +64,7 @@ static int partition(struct vm *vm, struct jval self, const struct jargs *a, boo
     struct jval v;
     if (!l || jarg_str(vm, a->pos[0], &sep)) return -1;
     if (!sep || !sep->n) return vm_fail(vm, "empty separator");
+    if (jstr_charge_find(vm, s, sep, last)) return -1;
     size_t at = jstr_find(s, 0, s->n, sep, last), cut[4] = {0, s->n, s->n, s->n};
     if (at != SIZE_MAX) {
         cut[1] = at;
@@ -113,6 +116,7 @@ static int affixes(struct vm *vm, struct jval self, const struct jargs *a, bool 
             return vm_fail(vm, "%s first arg must be str or a tuple of str, not %s",
                            end ? "endswith" : "startswith", jval_type(k));
         yes = affix(self.u.s, from, to, k.u.s, end);
+        if (vm_charge(vm, k.u.s->n)) return -1;
     }
     *out = jval_bool(yes);
     return 0;
@@ -125,6 +129,7 @@ static int remove_affix(struct vm *vm, struct jval self, const struct jargs *a, 
 {
     const struct jstr *k, *s = self.u.s;
     if (jarg_need_str(vm, a->pos[0], &k)) return -1;
+    if (vm_charge(vm, k->n)) return -1;
     bool yes = affix(s, 0, s->n, k, end);
     return jstr_part(vm, s, yes && !end ? k->n : 0, yes && end ? s->n - k->n : s->n, out);
 }
@@ -137,7 +142,8 @@ static int find(struct vm *vm, struct jval self, const struct jargs *a, bool las
     const struct jstr *k;
     size_t from, to, at;
     if (jarg_need_str(vm, a->pos[0], &k)) return -1;
-    if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to) || jstr_charge_find(vm, self.u.s, k, last))
+        return -1;
     at = jstr_find(self.u.s, from, to, k, last);
     if (at == SIZE_MAX && raise) return vm_fail(vm, "substring not found");
     struct jstr head = {.p = self.u.s->p, .n = at == SIZE_MAX ? 0 : (uint32_t)at};
@@ -154,7 +160,8 @@ static int str_count(struct vm *vm, struct jval self, const struct jargs *a, str
     size_t from, to, at;
     int64_t n = 0;
     if (jarg_need_str(vm, a->pos[0], &k)) return -1;
-    if (byte_range(vm, self.u.s, a, 1, &from, &to)) return -1;
+    if (byte_range(vm, self.u.s, a, 1, &from, &to) || jstr_charge_find(vm, self.u.s, k, false))
+        return -1;
     if (!k->n) {
         struct jstr part = {.p = self.u.s->p + from, .n = from > to ? 0 : (uint32_t)(to - from)};
         n = from > to ? 0 : (int64_t)jstr_chars(&part) + 1;
@@ -237,7 +244,7 @@ static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum 
     const struct jstr *fill = a->pos[1].kind == J_STR ? a->pos[1].u.s : &blank;
     int64_t width, n = (int64_t)jstr_chars(self.u.s);
     struct jbuild b;
-    if (int_arg(vm, a->pos[0], 0, &width)) return -1;
+    if (int_arg(vm, a->pos[0], 0, &width) || vm_charge(vm, self.u.s->n)) return -1;
     int64_t space = width > n ? width - n : 0;
     int64_t left = how == JUSTIFY_LEFT ? 0 : space;
     if (how == JUSTIFY_CENTRE) left = space / 2 + (space & width & 1);

@@ -48,7 +48,7 @@ int jval_contains(struct vm *vm, struct jval seq, struct jval v, bool *yes)
             return vm_fail(vm, "'in <string>' requires string as left operand, not %s",
                            jval_type(v));
         *yes = jstr_find(seq.u.s, 0, seq.u.s->n, v.u.s, false) != SIZE_MAX;
-        return vm_charge(vm, seq.u.s->n);
+        return jstr_charge_find(vm, seq.u.s, v.u.s, false);
     }
     if (seq.kind == J_DICT) {
         if (!jval_hashable(v)) return vm_fail(vm, "unhashable type: '%s'", jval_type(v));
@@ -59,5 +59,5 @@ int jval_contains(struct vm *vm, struct jval seq, struct jval v, bool *yes)
         return vm_fail(vm, "argument of type '%s' is not iterable", jval_type(seq));
     if (jval_elements(vm, seq, &l)) return -1;
     for (size_t i = 0; i < l->n && !*yes; i++) *yes = jval_eq(vm, l->v[i], v);
-    return vm_charge(vm, l->n);
+    return 0;
 }

@@ -41,7 +41,7 @@ int jval_elements(struct vm *vm, struct jval v, struct jlist **out)
 {
     if (v.kind == J_LIST || v.kind == J_TUPLE || v.kind == J_VIEW) {
         *out = v.u.list;
-        return 0;
+        return vm_charge_items(vm, v.u.list->n);
     }
     if (!jval_iterable(v)) return vm_fail(vm, "'%s' object is not iterable", jval_type(v));
     struct jlist *l = jlist_new(vm, v.kind == J_RANGE ? (size_t)v.u.range->n : 0);

@@ -22,6 +22,12 @@ size_t jstr_offset(const struct jstr *s, size_t chars)
     return i;
 }
 
+/* A search from the end compares `find` at each byte, 16 bytes at once. */
+int jstr_charge_find(struct vm *vm, const struct jstr *s, const struct jstr *find, bool last)
+{
+    return vm_charge(vm, last ? (size_t)s->n * (1 + find->n / 16) : (size_t)s->n + find->n);
+}
+
 size_t jstr_find(const struct jstr *s, size_t from, size_t to, const struct jstr *find, bool last)
 {
     if (to < from || to - from < find->n) return SIZE_MAX;
@@ -115,6 +121,7 @@ int jstr_split(struct vm *vm, const struct jstr *s, const struct jstr *sep, int6
         return 0;
     }
     if (!sep->n) return vm_fail(vm, "empty separator");
+    if (jstr_charge_find(vm, s, sep, right)) return -1;
     size_t begin = 0, end = s->n, at;
     while ((max < 0 || (int64_t)l->n < max) &&
            (at = jstr_find(s, begin, end, sep, right)) != SIZE_MAX) {
@@ -170,7 +177,7 @@ int jstr_replace(struct vm *vm, const struct jstr *s, const struct jstr *from,
         return jbuild_done(&b, out);
     }
     size_t at, done = 0;
-    if (vm_charge(vm, s->n)) return -1;
+    if (jstr_charge_find(vm, s, from, false)) return -1;
     while (max != 0 && !b.failed && (at = jstr_find(s, done, s->n, from, false)) != SIZE_MAX) {
         jbuild_part(&b, s, done, at);
         jbuild_str(&b, to);

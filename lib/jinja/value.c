@@ -166,9 +166,19 @@ bool jval_eq(struct vm *vm, struct jval a, struct jval b)
     }
 }
 
+/* The steps of hashing a key, which reads all of it. */
+static uint64_t key_steps(struct jval k)
+{
+    uint64_t n = 1;
+    if (k.kind == J_STR || k.kind == J_BIG) return k.u.s->n / 64;
+    for (size_t i = 0; k.kind == J_TUPLE && i < k.u.list->n; i++) n += key_steps(k.u.list->v[i]);
+    return n;
+}
+
 struct jval *jdict_get(struct vm *vm, const struct jdict *d, struct jval key)
 {
     if (!jval_hashable(key)) return NULL;
+    if (vm) vm->steps += key_steps(key);
     if (!d->slots) {
         for (size_t i = 0; i < d->n; i++)
             if (jval_eq(vm, d->keys[i], key)) return &d->vals[i];

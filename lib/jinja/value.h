@@ -156,8 +156,12 @@ enum {
 /* Sets ERR_DATA "line N: ..." and returns -1. */
 int vm_fail(struct vm *vm, const char *fmt, ...) ERR_PRINTF(2, 3);
 int vm_overflow(struct vm *vm); /* sets the error of an integer beyond 64 bits, returns -1 */
-/* Counts the work on so many bytes. 0, or -1 with ERR_DATA when the budget is exhausted. */
+/* Counts the work on so many bytes. 0, or -1 with ERR_DATA when the budget is exhausted. A function
+ * that reads all of a text or walks a list counts it, unless what it calls does, as jlist_add,
+ * jval_elements, jval_eq, jval_compare and the string builder do. */
 int vm_charge(struct vm *vm, size_t bytes);
+/* The same for a walk over n values or names. */
+int vm_charge_items(struct vm *vm, size_t n);
 /* Allocates zeroed memory of the arena. NULL with the error set. */
 void *vm_alloc(struct vm *vm, size_t count, size_t size);
 /* Sets the error of using the undefined value v and returns -1. */
@@ -245,7 +249,9 @@ int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out);
 int jstr_escape(struct vm *vm, const struct jstr *s, struct jval *out); /* markupsafe.escape */
 size_t jstr_chars(const struct jstr *s);                                /* number of code points */
 size_t jstr_offset(const struct jstr *s, size_t chars); /* byte offset of a code point */
-/* Returns the offset of the first or last occurrence of `find` in s[from, to), or SIZE_MAX. */
+/* Returns the offset of the first or last occurrence of `find` in s[from, to), or SIZE_MAX. The
+ * caller counts the work, once for successive searches in one text, with jstr_charge_find. */
+int jstr_charge_find(struct vm *vm, const struct jstr *s, const struct jstr *find, bool last);
 size_t jstr_find(const struct jstr *s, size_t from, size_t to, const struct jstr *find, bool last);
 /* Sets the bounds of s without white space at its ends, or without the code points of `chars` where
  * it is not NULL. */

@@ -24,6 +24,12 @@ int vm_charge(struct vm *vm, size_t bytes)
     return vm_fail(vm, "the template takes more than %llu steps", (unsigned long long)VM_MAX_STEPS);
 }
 
+int vm_charge_items(struct vm *vm, size_t n)
+{
+    enum { BYTES = 16 }; /* a step is the work on 64 */
+    return vm_charge(vm, n < SIZE_MAX / BYTES ? n * BYTES : SIZE_MAX);
+}
+
 void *vm_alloc(struct vm *vm, size_t count, size_t size)
 {
     size_t n;

@@ -72,8 +72,8 @@ equal 'normalizer: sixteen bytes of one are allowed' "$(ids text | wc -l)" 2
 tokenizer '.pre_tokenizer = {type: "Sequence", pretokenizers: [range(40) |
     {type: "ByteLevel", add_prefix_space: false, use_regex: false}]}'
 echo 'zwölf Fässer' >word
-fails 'pre-tokenizer: one that doubles each letter 40 times is refused' 65 'pre_tokenizer make more' \
-    ids word
+fails 'pre-tokenizer: one that doubles each letter 40 times is refused' 65 \
+    'pre_tokenizer make more' ids word
 for kind in normalizer pre_tokenizer decoder; do
     list=${kind/_/}s
     tokenizer ".$kind = {type: \"Sequence\", $list: [range(101) |
