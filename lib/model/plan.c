@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The placement of buffers by lifetime, and the table that --plan prints. */
+/* The list of buffers, and the table that --plan prints. */
 #include "model/plan.h"
 
 #include <limits.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -56,71 +55,6 @@ int plan_after(const struct plan *p)
     return last + 1;
 }
 
-/* Compares buffers by size, the largest first, then by order of addition: the classic heuristic for
- * this packing problem. */
-static int by_size(const void *x, const void *y)
-{
-    const struct plan_buffer *const *a = x, *const *b = y;
-    if ((*a)->bytes != (*b)->bytes) return (*a)->bytes > (*b)->bytes ? -1 : 1;
-    return *a < *b ? -1 : *a > *b;
-}
-
-static bool together(const struct plan_buffer *a, const struct plan_buffer *b)
-{
-    return a->host == b->host && a->begin <= b->end && b->begin <= a->end;
-}
-
-/* Returns the lowest offset at which `w` fits beside the n placed buffers, which are sorted by
- * offset. It is the first gap between the buffers whose lifetimes overlap that of w. */
-static size_t lowest_fit(struct plan_buffer *const *placed, size_t n, const struct plan_buffer *w)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < n && placed[i]->offset < at + w->bytes; i++) {
-        const struct plan_buffer *b = placed[i];
-        if (together(b, w) && b->offset + b->bytes > at) at = b->offset + b->bytes;
-    }
-    return at;
-}
-
-/* Inserts a buffer and keeps the list sorted by offset. */
-static void insert(struct plan_buffer **placed, size_t n, struct plan_buffer *w)
-{
-    for (; n > 0 && placed[n - 1]->offset > w->offset; n--) placed[n] = placed[n - 1];
-    placed[n] = w;
-}
-
-static int place_all(struct plan *p, struct plan_buffer *const *order, struct plan_buffer **placed,
-                     struct err *e)
-{
-    p->total = p->host = 0;
-    for (size_t i = 0; i < p->count; i++) {
-        struct plan_buffer *w = order[i];
-        size_t end;
-        w->offset = lowest_fit(placed, i, w);
-        if (mem_add(w->offset, w->bytes, &end) || end > SIZE_MAX / 4)
-            return err_set(e, ERR_MEMORY, "the memory plan does not fit in the address space");
-        size_t *total = w->host ? &p->host : &p->total;
-        if (end > *total) *total = end;
-        insert(placed, i, w);
-    }
-    return 0;
-}
-
-int plan_place(struct plan *p, struct err *e)
-{
-    if (p->failed) {
-        if (e) *e = p->why;
-        return -1;
-    }
-    struct plan_buffer **order = mem_alloc(p->count, 2 * sizeof *order, e);
-    if (!order) return -1;
-    for (size_t i = 0; i < p->count; i++) order[i] = &p->b[i];
-    qsort(order, p->count, sizeof *order, by_size);
-    int rc = place_all(p, order, order + p->count, e);
-    mem_free(order);
-    return rc;
-}
-
 void plan_bind(const struct plan *p, void *base, void *host)
 {
     for (size_t i = 0; i < p->count; i++)
@@ -133,59 +67,70 @@ void plan_free(struct plan *p)
     *p = (struct plan){0};
 }
 
-/* Returns the largest number of bytes of a class that live at one time; that time is some buffer's
- * begin. */
-static size_t class_peak(const struct plan *p, enum plan_class c)
+/* Sets peak[c] to the largest number of bytes of each class that live at one time. -1: no memory.
+ */
+static int class_peaks(const struct plan *p, size_t peak[PLAN_CLASSES])
 {
-    size_t peak = 0;
+    const size_t times = (size_t)plan_after(p) + 1;
+    size_t always[PLAN_CLASSES] = {0};
+    /* [times][PLAN_CLASSES]: bytes that begin at that time, less those that ended before it */
+    size_t(*change)[PLAN_CLASSES] = mem_alloc(times, sizeof *change, NULL);
+    if (!change) return -1;
     for (size_t i = 0; i < p->count; i++) {
-        size_t live = 0;
-        int t = p->b[i].begin;
-        for (size_t j = 0; j < p->count; j++) {
-            const struct plan_buffer *b = &p->b[j];
-            if (b->class == c && (b->begin == PLAN_ALWAYS || (b->begin <= t && t <= b->end)))
-                live += b->bytes;
-        }
-        if (live > peak) peak = live;
+        const struct plan_buffer *b = &p->b[i];
+        if (b->begin == PLAN_ALWAYS) always[b->class] += b->bytes;
+        if (b->begin == PLAN_ALWAYS || b->begin > b->end) continue;
+        change[b->begin][b->class] += b->bytes;
+        change[b->end + 1][b->class] -= b->bytes;
     }
-    return peak;
+    for (int c = 0; c < PLAN_CLASSES; c++) {
+        size_t live = peak[c] = always[c];
+        for (size_t t = 0; t < times; t++) {
+            live += change[t][c];
+            if (live > peak[c]) peak[c] = live;
+        }
+    }
+    mem_free(change);
+    return 0;
 }
 
 struct class_sum {
     size_t buffers, bytes, peak;
 };
-static struct class_sum class_sum(const struct plan *p, enum plan_class c)
+/* Sets the sums of all classes; marks b as failed without memory. */
+static void class_sums(const struct plan *p, struct class_sum s[PLAN_CLASSES], struct buf *b)
 {
-    struct class_sum s = {0};
+    size_t peak[PLAN_CLASSES] = {0};
+    if (class_peaks(p, peak)) b->failed = true;
+    for (int c = 0; c < PLAN_CLASSES; c++) s[c] = (struct class_sum){.peak = peak[c]};
     for (size_t i = 0; i < p->count; i++) {
-        if (p->b[i].class != c) continue;
-        s.buffers++;
-        s.bytes += p->b[i].bytes;
+        s[p->b[i].class].buffers++;
+        s[p->b[i].class].bytes += p->b[i].bytes;
     }
-    s.peak = s.buffers ? class_peak(p, c) : 0;
-    return s;
 }
 
 static double mib(size_t n) { return (double)n / (1 << 20); }
 
 void plan_print(const struct plan *p, struct buf *b)
 {
+    struct class_sum sum[PLAN_CLASSES];
+    class_sums(p, sum, b);
     buf_printf(b, "%-18s %8s %12s %12s\n", "memory", "buffers", "sum MiB", "peak MiB");
     for (int c = 0; c < PLAN_CLASSES; c++) {
-        struct class_sum s = class_sum(p, (enum plan_class)c);
-        buf_printf(b, "%-18s %8zu %12.1f %12.1f\n", class_name[c], s.buffers, mib(s.bytes),
-                   mib(s.peak));
+        buf_printf(b, "%-18s %8zu %12.1f %12.1f\n", class_name[c], sum[c].buffers,
+                   mib(sum[c].bytes), mib(sum[c].peak));
     }
     buf_printf(b, "%-18s %8zu %12s %12.1f\n", "allocation", p->count, "", mib(plan_size(p)));
 }
 
 void plan_json(const struct plan *p, struct buf *b)
 {
+    struct class_sum sum[PLAN_CLASSES];
+    class_sums(p, sum, b);
     buf_puts(b, "\"classes\":{");
     for (int c = 0; c < PLAN_CLASSES; c++) {
-        struct class_sum s = class_sum(p, (enum plan_class)c);
         buf_printf(b, "%s\"%s\":{\"buffers\":%zu,\"bytes\":%zu,\"peak\":%zu}", c ? "," : "",
-                   class_name[c], s.buffers, s.bytes, s.peak);
+                   class_name[c], sum[c].buffers, sum[c].bytes, sum[c].peak);
     }
     buf_puts(b, "},\"buffers\":[");
     for (size_t i = 0; i < p->count; i++) {

@@ -38,6 +38,70 @@ static void plans(void)
     plan_free(&p);
 }
 
+/* True when no lower offset than that of `w` is free of the n buffers before it in `order`. */
+static bool is_first_fit(struct plan_buffer *const *order, size_t n, const struct plan_buffer *w)
+{
+    size_t at = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (size_t i = 0; i < n; i++) {
+            const struct plan_buffer *b = order[i];
+            bool meet = b->host == w->host && b->begin <= w->end && w->begin <= b->end;
+            if (!meet || b->offset >= at + w->bytes || b->offset + b->bytes <= at) continue;
+            at = b->offset + b->bytes;
+            moved = true;
+        }
+    }
+    return at == w->offset;
+}
+
+/* Thousands of buffers, as those of a model of many layers: each lies where a plain first fit of
+ * the largest first puts it. */
+static void large_plans(void)
+{
+    enum { COUNT = 2000, TIMES = 500 };
+    static void *slot[COUNT];
+    static struct plan_buffer *order[COUNT];
+    struct plan p = {0};
+    struct err e;
+    size_t wrong = 0, n = 0;
+    uint64_t r = 1;
+    for (int i = 0; i < COUNT; i++) {
+        r = r * 6364136223846793005u + 1442695040888963407u;
+        const int begin = r >> 60 == 0 ? PLAN_ALWAYS : (int)((r >> 33) % TIMES);
+        plan_add(&p, PLAN_ACTIVATIONS, "x", i, 256 * (1 + (r >> 50) % 7), 1, begin,
+                 begin + (int)((r >> 20) % (TIMES / 4)), &slot[i]);
+    }
+    bool fine = plan_place(&p, &e) == 0;
+    for (size_t bytes = 7 * 256; bytes > 0; bytes -= 256)
+        for (size_t i = 0; i < p.count; i++) {
+            if (p.b[i].bytes != bytes) continue;
+            wrong += !is_first_fit(order, n, &p.b[i]);
+            order[n++] = &p.b[i];
+        }
+    CHECK("plan: each of 2000 buffers lies where first fit puts it",
+          fine && n == COUNT && wrong == 0);
+    plan_free(&p);
+}
+
+/* Activations of 100 000 layers, whose lifetimes are nested. */
+static void deep_plan(void)
+{
+    enum { LAYERS = 100000 };
+    static void *slot[LAYERS];
+    struct plan p = {0};
+    struct err e;
+    struct buf b = {0};
+    for (int i = 0; i < LAYERS; i++)
+        plan_add(&p, PLAN_ACTIVATIONS, "x", i, 256, 1, i, 2 * LAYERS - i, &slot[i]);
+    bool fine = plan_place(&p, &e) == 0 && p.total == (size_t)LAYERS * 256;
+    plan_print(&p, &b);
+    CHECK("plan: the activations of 100 000 layers are placed and printed",
+          fine && buf_check(&b, &e) == 0 && strstr(b.data, "activations") != NULL);
+    buf_free(&b);
+    plan_free(&p);
+}
+
 /* named: a parameter that must be there and not decay. */
 static bool matrices_decay(const struct params *t, const char *named)
 {
@@ -80,6 +144,8 @@ static void tables(void)
 int main(void)
 {
     plans();
+    large_plans();
+    deep_plan();
     tables();
     TEST_END();
 }
