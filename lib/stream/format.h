@@ -20,9 +20,17 @@ enum { STREAM_VERSION = 1, STREAM_LEVEL = 1, STREAM_WINDOW_LOG = 21 };
 /* Bounds on what a reader accepts. */
 #define STREAM_MAX_HEADER   ((size_t)1 << 20)
 #define STREAM_MAX_TRAILER  ((size_t)32 << 20)
-#define STREAM_MAX_RECORD   ((size_t)256 << 20)
+#define STREAM_MAX_TURNS    ((size_t)256 << 20) /* of a row of 64 MiB: its texts and their ids */
+#define STREAM_MAX_SAMPLES  ((size_t)64 << 20)  /* of a rendering of 16 MiB: its ids and runs */
+#define STREAM_MAX_TOKENS   ((size_t)64 << 20)  /* in one list of ids */
 #define STREAM_MAX_MESSAGES ((size_t)1 << 20)
 #define STREAM_FRAME        ((size_t)1 << 20) /* a writer closes a frame of this many bytes */
+
+/* Bytes of the largest record. */
+static inline size_t stream_max_record(enum stream_kind kind)
+{
+    return kind == STREAM_TURNS ? STREAM_MAX_TURNS : STREAM_MAX_SAMPLES;
+}
 
 /* Field tags of records, messages, samples and rows. */
 enum { TURNS_SOURCE = 1, TURNS_TOOLS = 2, TURNS_MESSAGE = 3, TURNS_KWARGS = 4 };

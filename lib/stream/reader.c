@@ -55,7 +55,7 @@ static int zstd_failed(struct stream_reader *r, size_t result, struct err *e)
 /* Decompresses the next frame into r->frame. */
 static int read_frame(struct stream_reader *r, struct err *e)
 {
-    const size_t max = STREAM_MAX_RECORD + STREAM_FRAME + 16, step = 256 << 10;
+    const size_t max = stream_max_record(r->header.kind) + STREAM_FRAME + 16, step = 256 << 10;
     uint64_t start = r->in.offset;
     /* Frame_Header_Descriptor: bit 2 announces a checksum, bits 0 and 1 a dictionary. */
     if ((input_next(&r->in)[4] & 7) != 4)
@@ -127,7 +127,7 @@ static int next_record(struct stream_reader *r, struct err *e)
 {
     const char *p = r->frame.data + r->frame_at, *end = r->frame.data + r->frame.len;
     uint64_t n;
-    if (varint_get(&p, end, &n) || n > STREAM_MAX_RECORD || n > (uint64_t)(end - p))
+    if (varint_get(&p, end, &n) || n > stream_max_record(r->header.kind) || n > (uint64_t)(end - p))
         return err_set(e, ERR_DATA, "record: exceeds its frame");
     arena_reset(&r->arena);
     if (record_decode(r->header.kind, p, n, &r->arena, &r->rec, &r->tally.checksum, e)) return -1;

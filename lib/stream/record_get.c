@@ -22,6 +22,10 @@ int varint_get(const char **p, const char *end, uint64_t *v)
     return -1;
 }
 
+/* Bytes of the smallest field of a sample: its tag and size, and source, ids and runs with theirs.
+ */
+enum { LEAST_SAMPLE = 2 + (2 + 2) + (2 + 1) + (2 + 4) };
+
 /* The remaining bytes of a record or of a field. */
 struct view {
     const char *p, *end;
@@ -69,6 +73,7 @@ static int get_ids(struct str s, struct arena *a, const uint32_t **ids, uint32_t
 {
     size_t count = 0;
     for (size_t i = 0; i < s.n; i++) count += !((unsigned char)s.p[i] & 0x80);
+    if (count > STREAM_MAX_TOKENS) return bad(e, "too many tokens in one text");
     uint32_t *out = arena_alloc(a, count * sizeof *out, e);
     if (!out) return -1;
     const char *p = s.p, *end = s.p + s.n;
@@ -198,6 +203,8 @@ static int get_row(struct view v, struct stream_record *rec, uint64_t *sum, stru
 {
     int64_t n = count_fields(v, ROW_SAMPLE, e);
     if (n < 0) return -1;
+    if ((uint64_t)n > (size_t)(v.end - v.p) / LEAST_SAMPLE)
+        return bad(e, "a sample lacks its source, ids or runs");
     rec->samples = arena_alloc(v.a, (size_t)n * sizeof *rec->samples, e);
     if (!rec->samples) return -1;
     unsigned seen = 0;

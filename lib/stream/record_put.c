@@ -126,9 +126,13 @@ int record_encode(const struct stream_record *rec, struct buf *b, struct buf tmp
     put_body(&tmp[2], tmp, rec, checksum);
     for (int i = 0; i < 3; i++)
         if (buf_check(&tmp[i], e)) return -1;
-    if (tmp[2].len > STREAM_MAX_RECORD)
-        return err_set(e, ERR_DATA, "a record of %zu bytes; %zu are allowed", tmp[2].len,
-                       STREAM_MAX_RECORD);
+    const size_t max = stream_max_record(rec->kind);
+    if (tmp[2].len > max)
+        return err_set(e, ERR_DATA, "a record of %zu bytes; %zu are allowed", tmp[2].len, max);
+    for (uint32_t i = 0; i < rec->nmessages; i++)
+        if (rec->messages[i].content.nids > STREAM_MAX_TOKENS)
+            return err_set(e, ERR_DATA, "message %u has more than %zu tokens", (unsigned)i,
+                           STREAM_MAX_TOKENS);
     buf_varint(b, tmp[2].len);
     buf_add(b, tmp[2].data, tmp[2].len);
     return buf_check(b, e);
