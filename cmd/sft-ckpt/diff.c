@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "verbs.h"
 
@@ -110,7 +111,7 @@ int verb_diff(int argc, char **argv, struct err *e)
     rc = -1;
     if (b) {
         report(a, b, &out);
-        rc = verb_print(&out, e);
+        rc = io_intact(e) ? -1 : verb_print(&out, e);
         if (rc == 0 && out.len > 0) rc = ERR_DIFFER;
     }
     buf_free(&out);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading: streams, mapped files, whole files. */
+/* Reading: streams, whole files. */
 #include "base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/io_impl.h"
@@ -18,10 +17,8 @@ struct io_in {
     void *tap_arg;
 };
 
-enum kind { ANY_FILE, REGULAR_FILE };
-
 /* A FIFO is opened without O_NONBLOCK only where any file will do: the open waits for a writer. */
-static int open_file(const char *path, enum kind kind, struct stat *st, struct err *e)
+int file_open(const char *path, enum file_kind kind, struct stat *st, struct err *e)
 {
     int fd = sys_open(path, kind == REGULAR_FILE ? O_RDONLY | O_NONBLOCK : O_RDONLY, 0);
     if (fd < 0) return err_errno(e, ERR_NOINPUT, "%s: cannot open", path);
@@ -37,11 +34,11 @@ static int open_file(const char *path, enum kind kind, struct stat *st, struct e
     return -1;
 }
 
-static struct io_in *open_in(const char *path, enum kind kind, struct err *e)
+static struct io_in *open_in(const char *path, enum file_kind kind, struct err *e)
 {
     bool standard = kind == ANY_FILE && strcmp(path, "-") == 0;
     struct stat st = {0};
-    int fd = standard ? STDIN_FILENO : open_file(path, kind, &st, e);
+    int fd = standard ? STDIN_FILENO : file_open(path, kind, &st, e);
     if (fd < 0) return NULL;
     const char *name = standard ? "<stdin>" : path;
     struct io_in *in = mem_alloc(1, sizeof *in, e);
@@ -102,37 +99,7 @@ void io_close(struct io_in *in)
     mem_free(in);
 }
 
-int io_map(const char *path, struct io_map *m, struct err *e)
-{
-    struct stat st = {0};
-    *m = (struct io_map){.p = (const unsigned char *)""};
-    int fd = open_file(path, REGULAR_FILE, &st, e), rc = 0;
-    if (fd < 0) return -1;
-    if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            rc = err_errno(e, ERR_IO, "%s: cannot map", path);
-        else
-            *m = (struct io_map){p, (size_t)st.st_size};
-    }
-    sys_close(fd);
-    return rc;
-}
-
-void io_unmap(struct io_map *m)
-{
-    if (m->n > 0) munmap((void *)(uintptr_t)m->p, m->n);
-    *m = (struct io_map){.p = (const unsigned char *)""};
-}
-
-void io_forget(const struct io_map *m, const void *p, size_t n)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = (uintptr_t)p / page * page;
-    if (m->n > 0 && n > 0) madvise((void *)from, (uintptr_t)p + n - from, MADV_DONTNEED);
-}
-
-static int slurp(const char *path, enum kind kind, size_t max, struct buf *b, struct err *e)
+static int slurp(const char *path, enum file_kind kind, size_t max, struct buf *b, struct err *e)
 {
     struct io_in *in = open_in(path, kind, e);
     if (!in) return -1;

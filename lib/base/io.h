@@ -58,6 +58,12 @@ struct io_map {
 };
 int io_map(const char *path, struct io_map *m, struct err *e);
 void io_unmap(struct io_map *m);
+/* A file that becomes shorter while it is mapped reads as zeros from there on, instead of ending
+ * the process (SIGBUS). Returns 0, or -1 with ERR_IO, for the rest of the process, when that has
+ * happened to any file. Those who use what they read call it afterwards; io_commit and
+ * io_folder_commit do, so that no output is made of it, and log_fail tells it in place of the
+ * errors that follow from it. */
+MUST_CHECK int io_intact(struct err *e);
 /* Tells the kernel that the n bytes at p, which lie in the mapping, are not needed for now: their
  * pages leave this process's memory until they are read again. */
 void io_forget(const struct io_map *m, const void *p, size_t n);

@@ -61,7 +61,7 @@ void io_folder_abort(struct io_folder *f)
 
 int io_folder_commit(struct io_folder *f, struct err *e)
 {
-    int rc = io_rename_dir(temp_name(f->slot), f->path, e);
+    int rc = io_intact(e) ? -1 : io_rename_dir(temp_name(f->slot), f->path, e);
     if (rc) return io_folder_abort(f), -1;
     temp_forget(f->slot);
     folder_free(f);

@@ -5,6 +5,11 @@
 
 #include "base/io.h"
 
+/* Opens a file for reading and stats it. -1 with ERR_NOINPUT when it is missing, unreadable, a
+ * folder, or not regular where it has to be. */
+enum file_kind { ANY_FILE, REGULAR_FILE };
+int file_open(const char *path, enum file_kind kind, struct stat *st, struct err *e);
+
 /* The calls of io_sys, repeated while a signal interrupts them. */
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_fsync(int fd);

@@ -169,13 +169,6 @@ static int commit_temp(struct io_out *out, struct err *e)
     return -1;
 }
 
-int io_commit(struct io_out *out, struct err *e)
-{
-    int rc = out->slot < 0 ? commit_direct(out, e) : commit_temp(out, e);
-    out_free(out);
-    return rc;
-}
-
 void io_abort(struct io_out *out)
 {
     if (!out) return;
@@ -184,6 +177,14 @@ void io_abort(struct io_out *out)
     else if (!out->stdio)
         sys_close(out->fd);
     out_free(out);
+}
+
+int io_commit(struct io_out *out, struct err *e)
+{
+    if (io_intact(e)) return io_abort(out), -1;
+    int rc = out->slot < 0 ? commit_direct(out, e) : commit_temp(out, e);
+    out_free(out);
+    return rc;
 }
 
 int io_put(const char *path, const void *p, size_t n, struct err *e)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/log_impl.h"
 
 static struct {
@@ -84,6 +85,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 int log_fail(const struct err *e)
 {
+    struct err lost = {0};
+    if (io_intact(&lost)) e = &lost; /* what was read is the cause of e */
     enum err_code code = e->code == ERR_OK ? ERR_INTERNAL : e->code;
     log_line(LOG_ERROR, "%s", e->msg[0] ? e->msg : "failed without a reason");
     return (int)code;

@@ -15,7 +15,8 @@ void log_init(const char *prog, enum log_level level);
 enum log_level log_level(void);
 void log_tee(int fd); /* copies every line to this descriptor (the log file of a run); -1: none */
 void log_line(enum log_level level, const char *fmt, ...) ERR_PRINTF(2, 3); /* "prog: text\n" */
-/* Prints e and returns its code as an exit status. */
+/* Prints e and returns its code as an exit status. A mapped file that became shorter while it was
+ * read is told in place of e. */
 int log_fail(const struct err *e);
 
 /* Progress: a bar on a terminal, a line every ten seconds elsewhere, nothing with -q. */

@@ -85,6 +85,30 @@ truncate -s 1T $long/sft_train/tokenizer.json
 fails 'verify: sizes are compared before the first hash' 65 'tokenizer.json: has 1099511627776' \
     in_time sft-ckpt verify $long
 
+# ---- a file that becomes shorter while it is mapped ----
+# shrinks AREA FILE COMMAND...: FILE, in the folder m, is cut to its half when it is mapped
+shrinks() {
+    rm -rf m new
+    cp -r model m
+    fails "$1: a file that becomes shorter is told" 74 "$2: became shorter while it was read" \
+        env LD_PRELOAD="$O/test/shrink_map.so" SHRINK="$PWD/m/$2" "${@:3}"
+}
+if sanitized; then
+    skip 'shrink: a shorter file is an I/O error' 'the sanitizer is loaded first'
+else
+    weights=model.safetensors
+    shrinks 'weights that are evaluated' $weights sft-eval -q -m m train.sfts
+    shrinks 'weights that are trained' $weights sft-train -q --config config.yaml pretrain=./m \
+        output_dir=out3 logging_dir=out3/logs train.sfts
+    equal 'shrink: the run leaves no checkpoint' "$(find out3 -name 'checkpoint-*')" ''
+    shrinks 'weights that are compared' $weights sft-ckpt diff model m
+    shrinks "a tokenizer's file" tokenizer.json sft-tokenize -q -m m --prompt-key q \
+        --response-key a -o new train.jsonl
+    shrinks "a tokenizer's file that is copied" tokenizer.json sft-ckpt init -q model \
+        --tokenizer m -o new
+    equal 'shrink: no output is made' "$(find . -name '*new*' | wc -l)" 0
+fi
+
 # ---- a limit on the size of files ----
 # limited COMMAND...: runs it with files of at most 8 KiB
 limited() { (ulimit -f 8; exec "$@"); }

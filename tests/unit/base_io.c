@@ -318,7 +318,7 @@ static void test_limit(void)
         struct err e = {0};
         struct rlimit most = {4096, 4096};
         setrlimit(RLIMIT_FSIZE, &most);
-        int rc = io_put(at("a"), big, sizeof big, &e);
+        int rc = io_standard(&e) ? 0 : io_put(at("a"), big, sizeof big, &e);
         _exit(rc < 0 && e.code == ERR_IO && strstr(e.msg, "File too large") ? 0 : 1);
     }
     waitpid(pid, &status, 0);
