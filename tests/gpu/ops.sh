@@ -16,6 +16,19 @@ done < <(sed 's/^not ok/FAIL/' "$W/ops" | grep -E '^(ok|FAIL) (fp32|bf16) ')
 if [ "$rc" -ne 0 ]; then verdict 'all cases run' FAIL "exit $rc: $(grep -m 1 -vE '^ok' "$W/ops")"
 else verdict 'all cases run' ok ''; fi
 
+# Random shapes: fp32 within 1e-5 of double, bf16 at most 1.5 times the error of the CPU.
+# "ok fp32 add   8 cases, 0 wrong, ..."
+what=(1)
+[ -z "$tiny" ] || what=(1 rmsnorm)
+"$O/gpu/random" "${what[@]}" >"$W/random"
+rc=$?
+cat "$W/random" >&2
+row 'operations with a wrong random shape' "$(grep -c '^not ok' "$W/random")" \
+    "of $(grep -cE '^(not )?ok' "$W/random")" max 0 "$(grep -m 1 '^not ok' "$W/random")"
+if [ $rc -gt 1 ] || ! grep -q '^ok' "$W/random"; then
+    verdict 'random shapes run' FAIL "exit $rc"
+fi
+
 "$O/gpu/beside" "$W" >&2 || { verdict 'operations run beside PyTorch' FAIL "exit $?"; exit; }
 if ! device=$(torch_device); then
     left_out 'bf16 errors beside PyTorch' "$device"
