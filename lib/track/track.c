@@ -28,20 +28,24 @@ static int64_t line_step(const char *p, size_t n, struct arena *a, struct err *e
     return !s || json_int(s, &k) || k < 0 ? -1 : k;
 }
 
-/* Returns the bytes of metrics.jsonl before the first line of a later step, or before an incomplete
- * last line. Damaged lines stay, so that the lines after them stay too. -1 with ERR_MEMORY. */
+/* Returns the bytes of metrics.jsonl before the lines of later steps, or before an incomplete last
+ * line. Damaged lines stay, so that the lines after them stay too: those that are no JSON, and one
+ * of a later step with an earlier step behind it. -1 with ERR_MEMORY. */
 static int64_t lines_keep(const char *p, size_t n, uint64_t step, struct err *e)
 {
-    size_t at = 0;
+    size_t at = 0, cut = SIZE_MAX; /* of a line of a later step; SIZE_MAX: none */
     int64_t k = -1;
     struct arena a = {0};
     for (const char *end; (end = memchr(p + at, '\n', n - at)); at = (size_t)(end - p) + 1) {
         k = line_step(p + at, (size_t)(end - p) - at, &a, e);
-        if (k == -2 || (k >= 0 && (uint64_t)k > step)) break;
         arena_reset(&a);
+        const bool later = k >= 0 && (uint64_t)k > step;
+        if (k == -2 || (later && cut < at)) break;
+        if (k >= 0) cut = later ? at : SIZE_MAX;
     }
     arena_free(&a);
-    return k == -2 ? -1 : (int64_t)at;
+    if (k == -2) return -1;
+    return (int64_t)(cut < at ? cut : at);
 }
 
 /* A new run never continues the file of another run. */

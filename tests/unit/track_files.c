@@ -156,6 +156,16 @@ static void files(const char *dir)
     fine = track(&o, 3, 2, 0) && io_slurp(metrics, 4096, &text, &e) == 0;
     CHECK("metrics: a damaged line takes none with it",
           fine && strcmp(text.data, "{\"system/step\":1}\n{\"syst\n{\"system/step\":2}\n") == 0);
+    static const char changed[] = "{\"system/step\":1}\n{\"system/step\":92}\n"
+                                  "{\"system/step\":3}\n{\"system/step\":4}\n{\"syst\n"
+                                  "{\"system/step\":5}\n";
+    io_put(metrics, changed, sizeof changed - 1, &e);
+    buf_reset(&text);
+    o.from = 3;
+    fine = track(&o, 4, 3, 0) && io_slurp(metrics, 4096, &text, &e) == 0;
+    CHECK("metrics: neither does one whose step became a later one",
+          fine && strcmp(text.data, "{\"system/step\":1}\n{\"system/step\":92}\n"
+                                    "{\"system/step\":3}\n") == 0);
     buf_free(&text);
     free(metrics);
     free(tb);
