@@ -256,15 +256,27 @@ static bool possible(const struct kernel *k, dim3 grid, dim3 block, size_t dynam
            dynamic + k->shared <= SHARED_MOST;
 }
 
-static cudaError_t launch(struct kernel *k, dim3 grid, dim3 block, void **args, size_t dynamic,
-                          cudaStream_t s)
+static bool cluster_fits(dim3 grid, dim3 c)
+{
+    const uint64_t n = (uint64_t)c.x * c.y * c.z;
+    if (!c.x && !c.y && !c.z) return true;
+    return n > 0 && n <= CLUSTER_MOST / 2 && grid.x % c.x == 0 && grid.y % c.y == 0 &&
+           grid.z % c.z == 0;
+}
+
+static const dim3 no_cluster = {0, 0, 0};
+static cudaError_t launch(struct kernel *k, dim3 grid, dim3 block, dim3 cluster, void **args,
+                          size_t dynamic, cudaStream_t s)
 {
     if (!k) return told(cudaErrorInvalidDeviceFunction);
+    if (!cluster.x && k->cluster[0]) cluster = (dim3){k->cluster[0], k->cluster[1], k->cluster[2]};
     if (!possible(k, grid, block, dynamic)) return told(cudaErrorInvalidConfiguration);
+    if (!cluster_fits(grid, cluster)) return told(cudaErrorInvalidClusterSize);
     struct work w = {.kind = WORK_LAUNCH,
                      .launch = {.kernel = k,
                                 .grid = {grid.x, grid.y, grid.z},
                                 .size = {block.x, block.y, block.z},
+                                .cluster = {cluster.x, cluster.y, cluster.z},
                                 .dynamic = (uint32_t)dynamic,
                                 .params = gather_params(k, args)}};
     pthread_mutex_lock(&runtime_lock);
@@ -284,7 +296,7 @@ static struct kernel *kernel_of(const void *host)
 cudaError_t cudaLaunchKernel(const void *host, dim3 grid, dim3 block, void **args, size_t dynamic,
                              cudaStream_t s)
 {
-    return launch(kernel_of(host), grid, block, args, dynamic, s);
+    return launch(kernel_of(host), grid, block, no_cluster, args, dynamic, s);
 }
 cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host)
 {
@@ -294,15 +306,17 @@ cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host)
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args,
                                size_t dynamic, cudaStream_t s)
 {
-    return launch((struct kernel *)(void *)kernel, grid, block, args, dynamic, s);
+    return launch((struct kernel *)(void *)kernel, grid, block, no_cluster, args, dynamic, s);
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *c, const void *host, void **args)
 {
+    dim3 cluster = {0, 0, 0};
     for (unsigned k = 0; k < c->numAttrs; k++)
-        if (c->attrs[k].id == cudaLaunchAttributeClusterDimension &&
-            c->attrs[k].val.clusterDim.x > 1)
-            return told(cudaErrorNotSupported);
-    return launch(kernel_of(host), c->gridDim, c->blockDim, args, c->dynamicSmemBytes, c->stream);
+        if (c->attrs[k].id == cudaLaunchAttributeClusterDimension)
+            cluster = (dim3){c->attrs[k].val.clusterDim.x, c->attrs[k].val.clusterDim.y,
+                             c->attrs[k].val.clusterDim.z};
+    return launch(kernel_of(host), c->gridDim, c->blockDim, cluster, args, c->dynamicSmemBytes,
+                  c->stream);
 }
 cudaError_t cudaFuncSetAttribute(const void *host, enum cudaFuncAttribute a, int value)
 {
@@ -330,13 +344,4 @@ cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, 
     *grid = pushed.grid, *block = pushed.block, *shared = pushed.shared,
     *(cudaStream_t *)stream = pushed.stream;
     return cudaSuccess;
-}
-cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigned version,
-                                             unsigned long long flags,
-                                             enum cudaDriverEntryPointQueryResult *result)
-{
-    (void)name, (void)version, (void)flags;
-    *f = NULL;
-    if (result) *result = cudaDriverEntryPointSymbolNotFound;
-    return told(cudaErrorNotSupported);
 }

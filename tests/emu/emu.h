@@ -29,7 +29,14 @@ enum special {
     SPECIAL_LANEMASK,
     SPECIAL_CLOCK,
     SPECIAL_DYNAMIC,
-    SPECIAL_TOTAL
+    SPECIAL_TOTAL,
+    SPECIAL_CLUSTER_RANK, /* of the block in its cluster */
+    SPECIAL_CLUSTER_RANKS,
+    SPECIAL_CLUSTER_CTAID, /* the block's place in its cluster, and the cluster's size */
+    SPECIAL_CLUSTER_NCTAID,
+    SPECIAL_CLUSTERID, /* the cluster's place in the grid, and the number of clusters */
+    SPECIAL_NCLUSTERID,
+    SPECIAL_CLUSTER_EXPLICIT
 };
 struct operand {
     bool wide, predicate, negated, sink;
@@ -43,6 +50,10 @@ struct instr;
 struct warp;
 typedef void execute(struct warp *w, const struct instr *i, uint32_t on);
 enum flow { FLOW_NEXT, FLOW_BRANCH, FLOW_EXIT, FLOW_BARRIER };
+struct type {
+    char kind; /* 's', 'u', 'b', 'f'; 'h' is bf16 */
+    uint8_t bits;
+};
 enum gather {
     GATHER_NONE,
     GATHER_MASK, /* the lanes of a mask operand execute together */
@@ -63,12 +74,10 @@ struct instr {
     uint32_t file, line;
     /* decoded from the suffixes of the opcode by its family */
     enum space space;
-    struct type {
-        char kind; /* 's', 'u', 'b', 'f' */
-        uint8_t bits;
-    } type, from;
+    struct type type, from;
     uint8_t count, mode, compare, combine;
     bool ftz, sat, trans, has_carry;
+    bool writes; /* group 0 is its result */
 };
 struct kernel {
     struct kernel *next;
@@ -78,7 +87,10 @@ struct kernel {
     int count, cap;
     uint32_t registers;     /* bytes for a warp */
     uint32_t shared, local; /* bytes, static */
+    uint32_t shared_align;  /* of dynamic shared memory */
+    bool async;             /* has wgmma, bulk copies or a fence for them */
     uint32_t params;        /* bytes */
+    uint32_t cluster[3];    /* .reqnctapercluster; 0: none */
     int most_shared;        /* dynamic, set by cudaFuncSetAttribute */
     struct param {
         uint32_t offset, size;
@@ -101,7 +113,14 @@ bool ptx_type(const char **p, struct type *t);
 
 /* ---- execution ---- */
 struct block;
-struct copy; /* a pending cp.async */
+struct copy;     /* a pending cp.async */
+struct bulk;     /* a pending bulk copy */
+struct mbarrier; /* mbarrier.h */
+struct wgmma;    /* a product in flight */
+struct order;    /* order.h */
+struct touch;
+struct readers;
+struct chunk;
 struct warp {
     struct block *block;
     const struct kernel *kernel;
@@ -112,37 +131,67 @@ struct warp {
     uint32_t parked;  /* lanes that wait for others of the warp */
     uint32_t blocked; /* lanes at a barrier */
     int pc[LANES], barrier[LANES];
+    uint32_t cluster_at[LANES]; /* openings of barrier.cluster, plus 1, when a lane arrived */
     struct copy *copies[LANES];
+    uint64_t begun;    /* copies */
     int groups[LANES]; /* cp.async groups that each lane committed */
-    uint32_t epoch;    /* increases when the warp synchronises itself */
+    struct bulk *bulks[LANES];
+    int bulk_groups[LANES]; /* groups of bulk copies likewise */
+    struct order *order;
+    uint32_t all, fenced; /* the warp has seen every access up to this time; so have copies */
+    bool yield;           /* the warp's turn ends, since what it waits for has not come */
+    bool again;           /* and it executes the instruction again */
+    const struct instr *waits;
+    uint64_t stalled_at; /* changes of the group at its last vain wait */
+    int stalls;          /* vain waits since */
+    struct wgmma *products, **last_product;
+    int product_groups;
+    uint32_t fences, *written; /* wgmma.fence: how many, and how many when a register was written */
+    uint8_t *flying;           /* products in flight that use a register */
+    uint64_t issued;           /* products */
+    int registers_held;        /* setmaxnreg */
 };
-enum { BARRIERS = 16 };
-struct touch {
-    uint32_t epoch, warp_epoch;
-    uint16_t thread; /* thread + 1; SEVERAL: more than one since */
-};
+enum { BARRIERS = 16, CLUSTER_MOST = 16 };
 struct launch {
     struct kernel *kernel;
     uint32_t grid[3], size[3], dynamic; /* dynamic shared memory */
+    uint32_t cluster[3];                /* blocks in a cluster; 0: no cluster */
     unsigned char *params;
     uint64_t seed;
     volatile int failed;
 };
+/* Blocks that run at the same time. */
+struct group {
+    struct block *block;
+    int count;
+    bool cluster;
+    uint64_t random, changes;   /* changes: of what a warp can wait for */
+    uint32_t arrived, released; /* threads at barrier.cluster, and the times it opened */
+    jmp_buf end;
+};
 struct block {
+    struct group *group;
     struct launch *launch;
+    uint64_t id; /* differs between the blocks that a thread of the host runs */
     uint32_t at[3];
+    int rank; /* in the group */
     struct warp *warps;
     int count;
     unsigned char *shared, *shared_known;
-    struct touch *wrote, *read; /* one for each GRAIN bytes of shared memory */
-    uint32_t shared_size, epoch;
+    struct touch *wrote;  /* one for each byte of shared memory */
+    struct readers *read; /* likewise */
+    struct chunk *chunks; /* order.h */
+    uint32_t shared_size;
+    uint32_t began, time; /* of the block; see order.h */
+    bool async;
+    struct mbarrier *mbarriers;
     struct {
-        uint32_t arrived, expected;
+        uint32_t arrived, expected, votes; /* votes: threads whose predicate holds */
+        struct order *order;
     } barrier[BARRIERS];
     uint64_t random;
-    jmp_buf end;
+    struct issue *issues; /* wgmma that not all warps of their group have issued */
 };
-enum { GRAIN = 1 };
 /* Runs lanes of a warp until they end, wait or reconverge, for at most *budget instructions, which
  * it decrements. Returns false if no lane can run. */
 bool warp_run(struct warp *w, int *budget);
@@ -212,11 +261,21 @@ static inline void predicate_put(struct warp *w, const struct operand *o, uint32
 /* Windows of generic addresses; device memory lies elsewhere. */
 #define WINDOW_SHARED 0x10000000000ull
 #define WINDOW_LOCAL  0x20000000000ull
-enum { WINDOW_SIZE = 1 << 28 };
+#define WINDOW_PARAM  0x30000000000ull
+enum { WINDOW_SIZE = 1 << 29 };
+/* Shared memory of block r in a cluster lies at (r + 1) << RANK_SHIFT of the window. */
+enum { RANK_SHIFT = 24 };
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_BOTH };
 /* Returns the host address of n bytes at a lane's address, after all checks. */
 void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
                 unsigned n, enum access access);
+/* Likewise for any number of bytes in device memory. */
+unsigned char *memory_range(struct warp *w, const struct instr *i, int lane, uint64_t address,
+                            size_t n, enum access access);
+/* Returns the block whose shared memory an address is in, and makes the address an offset. */
+struct block *memory_block(struct warp *w, const struct instr *i, int lane, enum space s,
+                           uint64_t *address);
+bool memory_checks(void);
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
 /* Returns a value of the type, extended to 64 bits. */
 uint64_t memory_load(const void *p, struct type t);
@@ -245,9 +304,17 @@ bool decode_atom_red(struct instr *i);
 bool decode_warp(struct instr *i);
 bool decode_matrix(struct instr *i);
 bool decode_async(struct instr *i);
+bool decode_mbarrier(struct instr *i);
+bool decode_bulk(struct instr *i);
+bool decode_wgmma(struct instr *i);
+bool decode_cluster(struct instr *i);
 bool decode_flow(struct instr *i);
 /* Completes copies of all groups but the newest `keep` of each lane. */
 void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bool uncommitted);
+/* Completes the copies of a lane that it began before it had begun `before`. */
+void async_land_before(struct warp *w, const struct instr *i, int lane, uint64_t before);
 void async_drop(struct warp *w);
+/* Ends the turn of a warp, whose wait i was in vain; again: it executes i once more. */
+void warp_stall(struct warp *w, const struct instr *i, bool again);
 
 #endif

@@ -59,5 +59,5 @@ void fault(struct warp *w, const struct instr *i, int lane, const char *text, ..
     const size_t n = strlen(line);
     snprintf(line + n, sizeof line - n, " [%s]", i->text);
     note(w->block, i, w->index * LANES + lane, line);
-    longjmp(w->block->end, 1);
+    longjmp(w->block->group->end, 1);
 }

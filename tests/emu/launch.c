@@ -1,115 +1,222 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs kernels: warps and blocks take turns in a random order set by a seed. */
+/* Runs kernels: warps and blocks take turns in a random order set by a seed. Blocks of a cluster,
+ * and of a small grid, run at the same time. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "emu.h"
+#include "group.h"
+#include "order.h"
 
-static void stuck(struct block *b)
+enum { SMALL_GRID = 4, VAIN_WAITS = 64 };
+
+/* ---- a group of blocks ---- */
+/* Prints where each warp waits, and fails at the first. */
+static void stuck(struct group *g)
 {
-    for (int k = 0; k < b->count; k++) {
-        struct warp *w = &b->warps[k];
-        if (!w->blocked) continue;
-        const int l = __builtin_ctz(w->blocked), id = w->barrier[l];
-        const struct instr *i = &w->kernel->code[w->pc[l] - 1];
-        fault(w, i, l, "%u threads wait at barrier %d for the others, which do not come there",
-              b->barrier[id].arrived, id);
-    }
-    emu_die("%s: no warp can run", b->launch->kernel->name);
+    struct warp *first = NULL;
+    for (int r = 0; r < g->count; r++)
+        for (int k = 0; k < g->block[r].count; k++) {
+            struct warp *w = &g->block[r].warps[k];
+            if (!w->live) continue;
+            wait_tell(w);
+            if (!first || (!first->blocked && w->blocked)) first = w;
+        }
+    if (!first) return;
+    if (!first->blocked && first->waits)
+        fault(first, first->waits, __builtin_ctz(first->live), "no thread can end this wait");
+    if (!first->blocked) emu_die("%s: no warp can run", first->kernel->name);
+    const int l = __builtin_ctz(first->blocked), id = first->barrier[l];
+    const struct instr *i = &first->kernel->code[first->pc[l] - 1];
+    if (id < 0) fault(first, i, l, "the cluster's other threads do not come to its barrier");
+    fault(first, i, l, "%u threads wait at barrier %d for the others, which do not come there",
+          first->block->barrier[id].arrived, id);
 }
 
-static void run_block(struct block *b)
+static bool vain(const struct group *g)
+{
+    for (int r = 0; r < g->count; r++)
+        for (int k = 0; k < g->block[r].count; k++) {
+            const struct warp *w = &g->block[r].warps[k];
+            if (w->live & ~w->blocked && (w->stalled_at != g->changes || w->stalls < VAIN_WAITS))
+                return false;
+        }
+    return true;
+}
+
+/* Runs one turn of a randomly chosen warp of the block. Returns the warps that have not ended. */
+static int turn(struct block *b, bool *ran)
+{
+    int left = 0;
+    const int from = (int)(random_next(&b->random) % (unsigned)b->count);
+    *ran = false;
+    for (int k = 0; k < b->count && !*ran; k++) {
+        struct warp *w = &b->warps[(from + k) % b->count];
+        if (!w->live) continue;
+        left++;
+        int budget = 16 + (int)(random_next(&b->random) % 512);
+        while (budget > 0 && warp_run(w, &budget)) *ran = true;
+        if (w->stalls >= VAIN_WAITS && vain(b->group)) stuck(b->group);
+    }
+    return left;
+}
+
+static void run_group(struct group *g)
 {
     for (;;) {
-        int left = 0, from = (int)(random_next(&b->random) % (unsigned)b->count);
-        bool ran = false;
-        for (int k = 0; k < b->count && !ran; k++) {
-            struct warp *w = &b->warps[(from + k) % b->count];
-            if (!w->live) continue;
-            left++;
-            int budget = 16 + (int)(random_next(&b->random) % 512);
-            while (budget > 0 && warp_run(w, &budget)) ran = true;
+        bool ran = false, any = false;
+        int left = 0;
+        const int from = (int)(random_next(&g->random) % (unsigned)g->count);
+        for (int k = 0; k < g->count; k++) {
+            struct block *b = &g->block[(from + k) % g->count];
+            for (int turns = g->count > 1 ? 8 : 1; turns > 0; turns--) {
+                left += turn(b, &ran);
+                any |= ran;
+                if (!ran) break;
+            }
         }
         if (!left) return;
-        if (!ran) stuck(b);
+        if (!any) stuck(g);
     }
 }
 
-/* A thread reuses the memory of a block for its next block. The epochs of touches continue, so that
+/* ---- memory ---- */
+/* A thread reuses the memory of a block for its next block. The time of touches continues, so that
  * touches of an earlier block are ignored. */
-static __thread struct {
+struct pool {
     unsigned char *memory;
     size_t size, used;
-    uint32_t epoch, shared; /* shared: bytes that the touches cover */
-} pool;
+    uint32_t time, shared; /* shared: bytes that the touches cover */
+};
+static __thread struct pool pools[CLUSTER_MOST];
 
 static size_t padded(size_t n) { return (n + 63) & ~(size_t)63; }
 
-static void *take(size_t n)
+static void *take(struct pool *p, size_t n)
 {
-    void *p = pool.memory + pool.used;
-    pool.used += padded(n);
-    return p;
+    void *at = p->memory + p->used;
+    p->used += padded(n);
+    return at;
 }
 
-static void need(size_t n)
+static void need(struct pool *p, size_t n)
 {
-    pool.used = 0;
-    if (n <= pool.size) return;
-    free(pool.memory);
-    pool.memory = aligned_alloc(64, padded(n));
-    if (!pool.memory) emu_die("out of memory");
-    pool.size = n;
-    pool.shared = UINT32_MAX;
+    p->used = 0;
+    if (n <= p->size) return;
+    free(p->memory);
+    p->memory = aligned_alloc(64, padded(n));
+    if (!p->memory) emu_die("out of memory");
+    p->size = n;
+    p->shared = UINT32_MAX;
 }
 
-static void open_block(struct block *b, struct launch *l, uint64_t number)
+static size_t written_bytes(const struct kernel *k)
 {
+    return k->async ? (k->registers / 64 + 1) * sizeof(uint32_t) : 0;
+}
+
+static void open_warp(struct block *b, struct pool *p, int index, uint32_t threads)
+{
+    const struct kernel *k = b->launch->kernel;
+    struct warp *w = &b->warps[index];
+    *w = (struct warp){.block = b,
+                       .kernel = k,
+                       .index = index,
+                       .threads = threads >= LANES ? ~0u : (1u << threads) - 1,
+                       .all = b->began,
+                       .fenced = b->began,
+                       .fences = 1};
+    w->live = w->threads;
+    w->last_product = &w->products;
+    w->registers = take(p, k->registers);
+    w->local = take(p, (size_t)LANES * k->local);
+    w->order = take(p, sizeof *w->order);
+    order_open(w);
+    w->written = memset(take(p, written_bytes(k)), 0, written_bytes(k));
+    w->flying = memset(take(p, written_bytes(k)), 0, written_bytes(k));
+}
+
+/* Gives the block its shared memory and what is recorded of it. */
+static void open_shared(struct block *b, struct pool *p)
+{
+    const size_t n = b->shared_size + CHUNK, touches = padded(n * sizeof *b->wrote),
+                 readers = padded(n * sizeof *b->read),
+                 chunks = padded((n / CHUNK + 1) * sizeof *b->chunks);
+    if (p->time > UINT32_MAX / 2) p->shared = UINT32_MAX;
+    b->wrote = take(p, touches);
+    b->read = take(p, readers);
+    b->chunks = take(p, chunks);
+    if (p->shared != b->shared_size) memset(b->wrote, 0, touches + readers + chunks);
+    if (p->shared != b->shared_size) p->time = 0;
+    p->shared = b->shared_size;
+    b->began = ++p->time;
+    b->time = b->began + 1;
+    b->shared = memset(take(p, n), 0xff, n);
+    b->shared_known = memset(take(p, n), 0, n);
+}
+
+static void open_block(struct block *b, struct pool *p, uint64_t number)
+{
+    struct launch *l = b->launch;
     const struct kernel *k = l->kernel;
-    const uint32_t threads = l->size[0] * l->size[1] * l->size[2],
-                   statics = (k->shared + 15) & ~15u;
-    *b = (struct block){.launch = l,
-                        .count = (int)((threads + LANES - 1) / LANES),
-                        .shared_size = statics + l->dynamic,
-                        .epoch = ++pool.epoch};
-    const size_t touches = (b->shared_size / GRAIN + 1) * sizeof(struct touch),
-                 local = (size_t)LANES * k->local;
-    b->at[0] = (uint32_t)(number % l->grid[0]);
-    b->at[1] = (uint32_t)(number / l->grid[0] % l->grid[1]);
-    b->at[2] = (uint32_t)(number / l->grid[0] / l->grid[1]);
+    const uint32_t threads = l->size[0] * l->size[1] * l->size[2];
+    const size_t warps = (threads + LANES - 1) / LANES,
+                 n = (k->shared + k->shared_align - 1) / k->shared_align * k->shared_align +
+                     l->dynamic + CHUNK;
+    static __thread uint64_t opened;
+    b->id = ++opened;
+    b->count = (int)warps;
+    b->shared_size = (uint32_t)n - CHUNK;
     b->random = l->seed ^ number * 0x9e3779b97f4a7c15ull;
-    need(2 * padded(touches) + 2 * padded(b->shared_size) +
-         padded((size_t)b->count * sizeof *b->warps) +
-         (size_t)b->count * (padded(k->registers) + padded(local)));
-    b->wrote = take(touches);
-    b->read = take(touches);
-    if (pool.shared != b->shared_size) memset(b->wrote, 0, 2 * padded(touches));
-    pool.shared = b->shared_size;
-    b->shared = memset(take(b->shared_size), 0xff, b->shared_size);
-    b->shared_known = memset(take(b->shared_size), 0, b->shared_size);
-    b->warps = take((size_t)b->count * sizeof *b->warps);
-    for (int i = 0; i < b->count; i++) {
-        struct warp *w = &b->warps[i];
-        const uint32_t there = threads - (uint32_t)i * LANES;
-        *w = (struct warp){.block = b,
-                           .kernel = k,
-                           .index = i,
-                           .threads = there >= LANES ? ~0u : (1u << there) - 1,
-                           .epoch = 1};
-        w->live = w->threads;
-        w->registers = take(k->registers);
-        w->local = take(local);
-    }
+    b->async = k->async;
+    need(p, padded(n * sizeof *b->wrote) + padded(n * sizeof *b->read) +
+                padded((n / CHUNK + 1) * sizeof *b->chunks) + 2 * padded(n) +
+                padded(warps * sizeof *b->warps) +
+                warps * (padded(k->registers) + padded((size_t)LANES * k->local) +
+                         padded(sizeof(struct order)) + 2 * padded(written_bytes(k))));
+    open_shared(b, p);
+    b->warps = take(p, warps * sizeof *b->warps);
+    for (int i = 0; i < b->count; i++) open_warp(b, p, i, threads - (uint32_t)i * LANES);
 }
 
-static void run_number(struct launch *l, uint64_t number)
+static void close_block(struct block *b, struct pool *p, bool failed)
 {
-    struct block b;
-    open_block(&b, l, number);
-    if (!setjmp(b.end)) run_block(&b);
-    pool.epoch = b.epoch;
-    for (int i = 0; i < b.count; i++) async_drop(&b.warps[i]);
+    p->time = b->time;
+    if (failed) p->shared = UINT32_MAX; /* copies are in flight */
+    group_drop(b);
+}
+
+/* ---- a grid ---- */
+/* The place of block r of group number n. */
+static void place(const struct launch *l, uint64_t n, uint32_t r, uint32_t at[3])
+{
+    const uint32_t one[3] = {1, 1, 1}, *c = l->cluster[0] ? l->cluster : one;
+    const uint32_t x = l->grid[0] / c[0], y = l->grid[1] / c[1];
+    at[0] = (uint32_t)(n % x) * c[0] + r % c[0];
+    at[1] = (uint32_t)(n / x % y) * c[1] + r / c[0] % c[1];
+    at[2] = (uint32_t)(n / x / y) * c[2] + r / c[0] / c[1];
+}
+
+static void run_number(struct launch *l, uint64_t number, int size)
+{
+    struct block blocks[CLUSTER_MOST];
+    struct group g = {
+        .block = blocks, .count = size, .cluster = l->cluster[0] != 0, .random = l->seed + number};
+    for (int r = 0; r < size; r++) {
+        struct block *b = &blocks[r];
+        *b = (struct block){.group = &g, .launch = l, .rank = r};
+        if (g.cluster)
+            place(l, number, (uint32_t)r, b->at);
+        else
+            place(l, number * (uint64_t)size + (uint64_t)r, 0, b->at);
+        open_block(b, &pools[r], number * (uint64_t)size + (uint64_t)r);
+    }
+    const bool failed = setjmp(g.end) != 0;
+    if (!failed) {
+        run_group(&g);
+        for (int r = 0; r < size; r++) group_check(&blocks[r]);
+    }
+    for (int r = 0; r < size; r++) close_block(&blocks[r], &pools[r], l->failed);
 }
 
 static uint64_t common_factor(uint64_t a, uint64_t b)
@@ -121,15 +228,19 @@ static uint64_t common_factor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* Runs every block once: a step that is coprime with the number of blocks visits all. */
+/* Runs every block once: a step that is coprime with the number of groups visits all. */
 int launch_run(struct launch *l)
 {
-    const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
+    const uint64_t blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
+    const int size = l->cluster[0]          ? (int)(l->cluster[0] * l->cluster[1] * l->cluster[2])
+                     : blocks <= SMALL_GRID ? (int)blocks
+                                            : 1;
+    const uint64_t n = blocks / (uint64_t)size;
     uint64_t random = l->seed, step = random_next(&random) % n + 1;
     const uint64_t first = random_next(&random) % n;
     while (common_factor(step, n) != 1) step++;
 #pragma omp parallel for schedule(dynamic) num_threads((int)emu_setting("EMU_THREADS", 1))
     for (uint64_t k = 0; k < n; k++)
-        if (!l->failed) run_number(l, (first + k % n * (step % n)) % n);
+        if (!l->failed) run_number(l, (first + k % n * (step % n)) % n, size);
     return l->failed;
 }

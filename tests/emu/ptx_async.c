@@ -10,6 +10,7 @@ struct copy {
     uint64_t to, from;
     uint32_t n, taken; /* bytes written; bytes read, the others are zero */
     int group;
+    uint64_t number; /* of the warp's copies */
 };
 
 static void cp_async(struct warp *w, const struct instr *i, uint32_t on)
@@ -25,7 +26,8 @@ static void cp_async(struct warp *w, const struct instr *i, uint32_t on)
                            memory_address(w, from, l),
                            (uint32_t)lane_get(w, n, l),
                            (uint32_t)lane_get(w, taken, l),
-                           w->groups[l]};
+                           w->groups[l],
+                           w->begun++};
         if (taken->predicate)
             c->taken = predicate(w, taken) >> l & 1 ? 0 : c->n; /* ignore the bytes */
         w->copies[l] = c;
@@ -62,6 +64,20 @@ void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bo
             land(w, i, l, c);
             free(c);
         }
+    }
+}
+
+void async_land_before(struct warp *w, const struct instr *i, int lane, uint64_t before)
+{
+    for (struct copy **at = &w->copies[lane]; *at;) {
+        struct copy *c = *at;
+        if (c->number >= before) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        land(w, i, lane, c);
+        free(c);
     }
 }
 

@@ -74,6 +74,7 @@ static void atom(struct warp *w, const struct instr *i, uint32_t on)
                          *y = i->groups > 2 + returns ? operand(i, 2 + returns) : x;
     const unsigned n = i->type.bits / 8u;
     const uint64_t from = random_next(&w->block->random);
+    w->block->group->changes++;
     for (int k = 0; k < LANES; k++) {
         const int l = (int)((from + (unsigned)k) % LANES);
         if (!(on >> l & 1)) continue;

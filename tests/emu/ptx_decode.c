@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "emu.h"
+#include "group.h"
 
 bool ptx_suffix(const char **p, const char *word)
 {
@@ -32,11 +32,14 @@ static void unknown(struct warp *w, const struct instr *i, uint32_t on)
 
 void ptx_decode(struct instr *i)
 {
-    if (decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) || decode_move(i) ||
+    i->writes = wgmma_writes(i);
+    if (decode_mbarrier(i) || decode_bulk(i) || decode_wgmma(i) || decode_cluster(i) ||
+        decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) || decode_move(i) ||
         decode_memory(i) || decode_atom_red(i) || decode_warp(i) || decode_matrix(i) ||
         decode_async(i) || decode_flow(i))
         return;
     i->run = unknown;
+    i->mode = i->count = i->compare = i->combine = 0;
     i->flow = FLOW_NEXT;
     i->gather = GATHER_NONE;
 }

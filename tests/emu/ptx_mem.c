@@ -4,57 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "emu.h"
+#include "order.h"
 
-static bool checks(void)
+bool memory_checks(void)
 {
     static int on = -1;
     if (on < 0) on = emu_setting("EMU_CHECK", 1) != 0;
     return on;
-}
-
-/* ---- races ---- */
-/* Returns true for a race: two threads access the same bytes between barriers, and one writes.
- * Synchronisation of a warp orders its lanes; one instruction does not race with itself. */
-static bool conflicts(const struct warp *w, const struct touch *t, int lane)
-{
-    const unsigned me = (unsigned)(w->index * LANES + lane) + 1;
-    if (!t->thread || t->epoch != w->block->epoch || t->thread == me) return false;
-    const bool same_warp = t->thread <= 1024 && (t->thread - 1u) / LANES == (unsigned)w->index;
-    return !same_warp || t->warp_epoch == w->epoch;
-}
-enum { SEVERAL = 2048 };
-static void touch(const struct warp *w, struct touch *t, int lane)
-{
-    const uint16_t me = (uint16_t)(w->index * LANES + lane + 1);
-    const bool others = t->thread && t->epoch == w->block->epoch && t->thread != me &&
-                        ((t->thread - 1u) / LANES != (unsigned)w->index || t->thread == SEVERAL);
-    *t = (struct touch){w->block->epoch, w->epoch, others ? SEVERAL : me};
-}
-
-/* Checks for a race; lanes of one instruction are exempt, because they run in lane order. */
-static void check_race(struct warp *w, const struct instr *i, int lane, uint32_t at, unsigned n,
-                       enum access access)
-{
-    struct block *b = w->block;
-    for (uint32_t g = at / GRAIN; g <= (at + n - 1) / GRAIN; g++) {
-        if (conflicts(w, &b->wrote[g], lane))
-            fault(w, i, lane,
-                  "a race at %u in shared memory: thread %u wrote it since the last barrier",
-                  g * GRAIN, b->wrote[g].thread - 1u);
-        if (access != ACCESS_READ && conflicts(w, &b->read[g], lane)) {
-            if (b->read[g].thread == SEVERAL)
-                fault(
-                    w, i, lane,
-                    "a race at %u in shared memory: several threads read it since the last barrier",
-                    g * GRAIN);
-            fault(w, i, lane,
-                  "a race at %u in shared memory: thread %u read it since the last barrier",
-                  g * GRAIN, b->read[g].thread - 1u);
-        }
-        if (access != ACCESS_READ) touch(w, &b->wrote[g], lane);
-        if (access != ACCESS_WRITE) touch(w, &b->read[g], lane);
-    }
 }
 
 /* ---- spaces ---- */
@@ -78,16 +34,29 @@ static void check_known(struct warp *w, const struct instr *i, int lane, unsigne
     if (access != ACCESS_READ) memset(known, 1, n);
 }
 
+struct block *memory_block(struct warp *w, const struct instr *i, int lane, enum space s,
+                           uint64_t *address)
+{
+    struct block *b = w->block;
+    if (s == SPACE_GENERIC) *address -= WINDOW_SHARED;
+    const uint64_t rank = *address >> RANK_SHIFT;
+    if (!rank) return b;
+    if (rank > (uint64_t)b->group->count || !b->group->cluster)
+        fault(w, i, lane, "%#llx is in no block's shared memory", (unsigned long long)*address);
+    *address &= (1u << RANK_SHIFT) - 1;
+    return &b->group->block[rank - 1];
+}
+
 static void *shared_at(struct warp *w, const struct instr *i, int lane, uint64_t at, unsigned n,
                        enum access access)
 {
-    struct block *b = w->block;
+    struct block *b = memory_block(w, i, lane, SPACE_SHARED, &at);
     if (at > b->shared_size || n > b->shared_size - at)
         fault(w, i, lane, "%u bytes at %llu of shared memory, which has %u", n,
               (unsigned long long)at, b->shared_size);
-    if (checks()) {
+    if (memory_checks()) {
         check_known(w, i, lane, b->shared_known + at, n, access, "shared memory");
-        if (w->kernel) check_race(w, i, lane, (uint32_t)at, n, access);
+        if (b == w->block) order_access(w, i, lane, (uint32_t)at, n, access);
     }
     return b->shared + at;
 }
@@ -99,7 +68,24 @@ static void *global_at(struct warp *w, const struct instr *i, int lane, uint64_t
     if (!p)
         fault(w, i, lane, "%s of %u bytes at %#llx, which is not in an allocation",
               access == ACCESS_READ ? "a read" : "a write", n, (unsigned long long)address);
-    if (checks()) check_known(w, i, lane, device_known(address), n, access, "device memory");
+    if (memory_checks()) check_known(w, i, lane, device_known(address), n, access, "device memory");
+    return p;
+}
+
+unsigned char *memory_range(struct warp *w, const struct instr *i, int lane, uint64_t address,
+                            size_t n, enum access access)
+{
+    unsigned char *p = device_see(address, n);
+    if (!p)
+        fault(w, i, lane, "%s of %zu bytes at %#llx, which is not in an allocation",
+              access == ACCESS_READ ? "a read" : "a write", n, (unsigned long long)address);
+    if (!memory_checks()) return p;
+    unsigned char *known = device_known(address);
+    const unsigned char *hole = access == ACCESS_WRITE ? NULL : memchr(known, 0, n);
+    if (hole)
+        fault(w, i, lane, "reads byte %zu of %zu in device memory, where nothing was stored",
+              (size_t)(hole - known), n);
+    if (access != ACCESS_READ) memset(known, 1, n);
     return p;
 }
 
@@ -129,6 +115,8 @@ void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, u
     if (s == SPACE_GENERIC || s == SPACE_LOCAL) {
         if (address - WINDOW_SHARED < WINDOW_SIZE)
             return shared_at(w, i, lane, address - WINDOW_SHARED, n, access);
+        if (address - WINDOW_PARAM < WINDOW_SIZE)
+            return param_at(w, i, lane, address - WINDOW_PARAM, n);
         if (address - WINDOW_LOCAL < WINDOW_SIZE)
             return local_at(w, i, lane, address - WINDOW_LOCAL, n);
         s = SPACE_GLOBAL;
@@ -170,7 +158,7 @@ static bool all_lanes(struct warp *w, const struct instr *i, const struct operan
         bits & (n - 1) || !device_owns(least) ? NULL : device_see(least, most - least + n);
     if (!host) return false;
     EACH_LANE(on, at[l] = host + (address[l] - least););
-    if (!checks()) return true;
+    if (!memory_checks()) return true;
     unsigned char *known = device_known(least);
     bool ok = true;
     if (access == ACCESS_READ)
@@ -217,6 +205,7 @@ static void st(struct warp *w, const struct instr *i, uint32_t on)
     const struct operand *a = operand(i, 0), *x = operand(i, 1);
     const unsigned each = i->type.bits / 8u, n = i->count;
     unsigned char *at[LANES];
+    w->block->group->changes++;
     if (!all_lanes(w, i, a, on, each * n, ACCESS_WRITE, at))
         EACH_LANE(on, at[l] = memory_at(w, i, l, i->space, memory_address(w, a, l), each * n,
                                         ACCESS_WRITE););
@@ -233,8 +222,10 @@ static bool space_of(const char **p, struct instr *i)
     static const struct {
         const char *word;
         enum space space;
-    } all[] = {{"global", SPACE_GLOBAL}, {"shared", SPACE_SHARED}, {"shared::cta", SPACE_SHARED},
-               {"local", SPACE_LOCAL},   {"param", SPACE_PARAM},   {"const", SPACE_CONST}};
+    } all[] = {{"global", SPACE_GLOBAL},      {"shared", SPACE_SHARED},
+               {"shared::cta", SPACE_SHARED}, {"shared::cluster", SPACE_SHARED},
+               {"local", SPACE_LOCAL},        {"param", SPACE_PARAM},
+               {"const", SPACE_CONST}};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         if (ptx_suffix(p, all[k].word)) return i->space = all[k].space, true;
     return false;

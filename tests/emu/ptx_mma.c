@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "emu.h"
+#include "order.h"
 
 /* ---- elements ---- */
 enum { E_BF16, E_F16, E_TF32 };
@@ -89,7 +89,7 @@ static void mma(struct warp *w, const struct instr *i, uint32_t on)
             if (v != v) d[l] = 0x7fffffff;
         }
     }
-    w->epoch++;
+    order_warp(w);
 }
 
 /* ---- matrices of 8 x 8 elements of 16 bits in shared memory ---- */
@@ -110,7 +110,7 @@ static void ldmatrix(struct warp *w, const struct instr *i, uint32_t on)
                             : m[r][row][column] | (uint32_t)m[r][row][column + 1] << 16;
         }
     }
-    w->epoch++;
+    order_warp(w);
 }
 
 static void stmatrix(struct warp *w, const struct instr *i, uint32_t on)
@@ -132,7 +132,7 @@ static void stmatrix(struct warp *w, const struct instr *i, uint32_t on)
                 m[row], 16);
         }
     }
-    w->epoch++;
+    order_warp(w);
 }
 
 static void movmatrix(struct warp *w, const struct instr *i, uint32_t on)
@@ -145,7 +145,7 @@ static void movmatrix(struct warp *w, const struct instr *i, uint32_t on)
         m[l / 4][l % 4 * 2] = (uint16_t)x[l], m[l / 4][l % 4 * 2 + 1] = (uint16_t)(x[l] >> 16);
     for (int l = 0; l < LANES; l++)
         d[l] = m[l % 4 * 2][l / 4] | (uint32_t)m[l % 4 * 2 + 1][l / 4] << 16;
-    w->epoch++;
+    order_warp(w);
 }
 
 /* ---- opcodes ---- */

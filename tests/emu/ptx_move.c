@@ -28,6 +28,20 @@ static uint64_t special_value(const struct warp *w, const struct operand *o, int
         return n->dynamic;
     case SPECIAL_TOTAL:
         return b->shared_size;
+    case SPECIAL_CLUSTER_RANK:
+        return n->cluster[0] ? (uint32_t)b->rank : 0;
+    case SPECIAL_CLUSTER_RANKS:
+        return n->cluster[0] ? (uint32_t)b->group->count : 1;
+    case SPECIAL_CLUSTER_CTAID:
+        return n->cluster[0] ? b->at[o->axis] % n->cluster[o->axis] : 0;
+    case SPECIAL_CLUSTER_NCTAID:
+        return n->cluster[0] ? n->cluster[o->axis] : 1;
+    case SPECIAL_CLUSTERID:
+        return n->cluster[0] ? b->at[o->axis] / n->cluster[o->axis] : b->at[o->axis];
+    case SPECIAL_NCLUSTERID:
+        return n->cluster[0] ? n->grid[o->axis] / n->cluster[o->axis] : n->grid[o->axis];
+    case SPECIAL_CLUSTER_EXPLICIT:
+        return n->cluster[0] != 0;
     case SPECIAL_LANEMASK: {
         const uint32_t bit = 1u << lane;
         const uint32_t all[] = {bit, bit | (bit - 1), bit - 1, ~(bit - 1), ~(bit | (bit - 1))};
@@ -65,7 +79,9 @@ static void mov_wide(struct warp *w, const struct instr *i, uint32_t on)
 static void mov_predicate(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *x = operand(i, 1);
-    const uint32_t v = x->constant ? (x->constant->narrow[0] ? ~0u : 0) : predicate(w, x);
+    const uint32_t v = x->special    ? (special_value(w, x, 0) ? ~0u : 0)
+                       : x->constant ? (x->constant->narrow[0] ? ~0u : 0)
+                                     : predicate(w, x);
     predicate_put(w, operand(i, 0), on, v);
 }
 /* Packs d = {a, b, ...}, the first in the low bits, or unpacks. */
@@ -87,7 +103,10 @@ static void mov_unpack(struct warp *w, const struct instr *i, uint32_t on)
 
 static uint64_t window(enum space s)
 {
-    return s == SPACE_SHARED ? WINDOW_SHARED : s == SPACE_LOCAL ? WINDOW_LOCAL : 0;
+    return s == SPACE_SHARED  ? WINDOW_SHARED
+           : s == SPACE_LOCAL ? WINDOW_LOCAL
+           : s == SPACE_PARAM ? WINDOW_PARAM
+                              : 0;
 }
 /* Converts an address in a space to a generic one; mode 1 converts back. */
 static void cvta(struct warp *w, const struct instr *i, uint32_t on)
@@ -113,8 +132,11 @@ static bool space_suffix(const char **p, struct instr *i)
 {
     if (ptx_suffix(p, "global"))
         i->space = SPACE_GLOBAL;
-    else if (ptx_suffix(p, "shared") || ptx_suffix(p, "shared::cta"))
+    else if (ptx_suffix(p, "shared") || ptx_suffix(p, "shared::cta") ||
+             ptx_suffix(p, "shared::cluster"))
         i->space = SPACE_SHARED;
+    else if (ptx_suffix(p, "param"))
+        i->space = SPACE_PARAM;
     else if (ptx_suffix(p, "local"))
         i->space = SPACE_LOCAL;
     else if (ptx_suffix(p, "const"))

@@ -101,9 +101,24 @@ static void settle(struct parser *p)
         free(f->label); /* any other unknown name fails when it runs */
         if (f->label) continue;
         for (int l = 0; l < LANES; l++)
-            f->constant->wide[l] = f->constant->narrow[l] = parse_aligned(p->kernel->shared, 16);
+            f->constant->wide[l] = f->constant->narrow[l] =
+                parse_aligned(p->kernel->shared, p->kernel->shared_align);
     }
     p->nfixups = 0;
+}
+
+/* Reads what is between the parameters and the body; .maxntid etc. have no effect. */
+static void directives(struct parser *p)
+{
+    for (parse_skip(p); *p->at != '{'; parse_skip(p)) {
+        char name[64];
+        if (!*p->at) parse_fail(p, "a kernel without a body");
+        if (*parse_word(p, name, sizeof name) == 0) p->at++;
+        if (strcmp(name, ".reqnctapercluster")) continue;
+        for (int d = 0; d < 3; d++) p->kernel->cluster[d] = 1;
+        for (int d = 0; d < 3 && (d == 0 || parse_take(p, ',')); d++)
+            p->kernel->cluster[d] = (uint32_t)parse_number(p);
+    }
 }
 
 static void entry(struct parser *p)
@@ -114,14 +129,12 @@ static void entry(struct parser *p)
     parse_word(p, name, sizeof name);
     k->name = strdup(name);
     k->module = p->module;
+    k->shared_align = 16;
     k->next = p->module->kernels;
     p->module->kernels = k;
     p->kernel = k;
     parameters(p);
-    for (parse_skip(p); *p->at != '{'; parse_skip(p)) { /* skips .maxntid etc. */
-        if (!*p->at) parse_fail(p, "a kernel without a body");
-        p->at++;
-    }
+    directives(p);
     body(p);
     settle(p);
     symbol_forget(p, symbols);
@@ -153,7 +166,7 @@ static void module_variable(struct parser *p, const char *space)
     }
     if (strcmp(space, ".shared")) parse_fail(p, "an unknown space");
     parse_variable(p, name, sizeof name, &bytes, &align, &each);
-    symbol_add(p, name, SYMBOL_DYNAMIC, 0);
+    symbol_add(p, name, SYMBOL_DYNAMIC, align);
     parse_need(p, ';');
 }
 

@@ -3,7 +3,7 @@
  * reconverge. */
 #include <string.h>
 
-#include "emu.h"
+#include "group.h"
 
 /* ---- opcodes of flow ---- */
 static void nothing(struct warp *w, const struct instr *i, uint32_t on)
@@ -22,58 +22,11 @@ bool decode_flow(struct instr *i)
     if (!strcmp(t, "bra") || !strcmp(t, "bra.uni")) return i->flow = FLOW_BRANCH, true;
     if (!strcmp(t, "ret") || !strcmp(t, "exit") || !strcmp(t, "ret.uni"))
         return i->flow = FLOW_EXIT, true;
-    if (!strcmp(t, "bar.sync") || !strcmp(t, "barrier.sync") ||
-        !strcmp(t, "barrier.sync.aligned") || !strcmp(t, "barrier.cta.sync") ||
-        !strcmp(t, "barrier.cta.sync.aligned") || !strcmp(t, "bar.arrive"))
-        return i->flow = FLOW_BARRIER, i->mode = !strcmp(t, "bar.arrive"), true;
+    if (decode_barrier(i)) return true;
+    i->flow = FLOW_NEXT;
     if (!strcmp(t, "trap")) return i->run = trap, true;
     return !strncmp(t, "membar", 6) || !strncmp(t, "fence", 5) || !strncmp(t, "prefetch", 8) ||
            !strncmp(t, "griddepcontrol", 14) || !strcmp(t, "nanosleep.u32") || !strcmp(t, "brkpt");
-}
-
-/* ---- barriers ---- */
-static uint32_t live_threads(const struct block *b)
-{
-    uint32_t n = 0;
-    for (int k = 0; k < b->count; k++) n += (uint32_t)__builtin_popcount(b->warps[k].live);
-    return n;
-}
-
-static void release(struct block *b, int id)
-{
-    b->barrier[id].arrived = b->barrier[id].expected = 0;
-    b->epoch++;
-    for (int k = 0; k < b->count; k++) {
-        struct warp *w = &b->warps[k];
-        for (int l = 0; l < LANES; l++)
-            if (w->blocked >> l & 1 && w->barrier[l] == id) w->blocked &= ~(1u << l);
-    }
-}
-
-/* Releases barriers that all live threads, or as many as the instruction specifies, have reached.
- */
-static void settle_barriers(struct block *b)
-{
-    for (int id = 0; id < BARRIERS; id++) {
-        const uint32_t n = b->barrier[id].expected ? b->barrier[id].expected : live_threads(b);
-        if (b->barrier[id].arrived && b->barrier[id].arrived >= n) release(b, id);
-    }
-}
-
-static void arrive(struct warp *w, const struct instr *i, uint32_t on)
-{
-    struct block *b = w->block;
-    const uint64_t id = lane_get(w, operand(i, 0), __builtin_ctz(on));
-    if (id >= BARRIERS)
-        fault(w, i, __builtin_ctz(on), "there is no barrier %llu", (unsigned long long)id);
-    if (i->groups > 1)
-        b->barrier[id].expected = (uint32_t)lane_get(w, operand(i, 1), __builtin_ctz(on));
-    b->barrier[id].arrived += (uint32_t)__builtin_popcount(on);
-    if (!i->mode) {
-        EACH_LANE(on, w->barrier[l] = (int)id;);
-        w->blocked |= on;
-    }
-    settle_barriers(b);
 }
 
 /* ---- a warp ---- */
@@ -89,6 +42,16 @@ static uint32_t missing(struct warp *w, const struct instr *i, uint32_t on)
         need &= w->threads;
     }
     return need & ~on;
+}
+
+void warp_stall(struct warp *w, const struct instr *i, bool again)
+{
+    const struct group *g = w->block->group;
+    w->stalls = w->stalled_at == g->changes ? w->stalls + 1 : 1;
+    w->stalled_at = g->changes;
+    w->waits = i;
+    w->yield = true;
+    w->again = again;
 }
 
 /* Runs lanes until they end, wait or reconverge; returns false if no lane can run. */
@@ -128,7 +91,15 @@ bool warp_run(struct warp *w, int *budget)
         }
         alone = false;
         if (i->flow == FLOW_NEXT) {
+            if (act && w->kernel->async) wgmma_registers(w, i, act);
             if (act) i->run(w, i, act);
+            if (w->yield) {
+                w->yield = false;
+                *budget = 0;
+                pc += !w->again;
+                w->again = false;
+                break;
+            }
             pc++;
         } else if (i->flow == FLOW_BRANCH) {
             const uint32_t rest = on & ~act;
@@ -140,13 +111,14 @@ bool warp_run(struct warp *w, int *budget)
             pc = act ? i->target : pc + 1;
         } else if (i->flow == FLOW_EXIT) {
             w->live &= ~act;
+            w->block->group->changes++;
             on &= ~act;
             pc++;
-            settle_barriers(w->block);
+            barrier_settle(w->block);
         } else {
             pc++;
             EACH_LANE(on, w->pc[l] = pc;);
-            if (act) arrive(w, i, act);
+            if (act) barrier_arrive(w, i, act);
             return true;
         }
     }

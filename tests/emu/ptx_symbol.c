@@ -61,6 +61,13 @@ static bool special(const char *name, struct operand *o)
                {"%globaltimer", SPECIAL_CLOCK},
                {"%dynamic_smem_size", SPECIAL_DYNAMIC},
                {"%total_smem_size", SPECIAL_TOTAL},
+               {"%cluster_ctarank", SPECIAL_CLUSTER_RANK},
+               {"%cluster_nctarank", SPECIAL_CLUSTER_RANKS},
+               {"%cluster_ctaid", SPECIAL_CLUSTER_CTAID},
+               {"%cluster_nctaid", SPECIAL_CLUSTER_NCTAID},
+               {"%clusterid", SPECIAL_CLUSTERID},
+               {"%nclusterid", SPECIAL_NCLUSTERID},
+               {"%is_explicit_cluster", SPECIAL_CLUSTER_EXPLICIT},
                {"%lanemask_eq", SPECIAL_LANEMASK},
                {"%lanemask_le", SPECIAL_LANEMASK},
                {"%lanemask_lt", SPECIAL_LANEMASK},
@@ -120,6 +127,7 @@ static void named(struct parser *p, const char *name, struct operand *o)
         o->constant = constant(0);
         o->wide = true;
         note_fixup(p, -1, o->constant, NULL);
+        if (s->value > p->kernel->shared_align) p->kernel->shared_align = (uint32_t)s->value;
         break;
     default:
         o->constant = constant(s->value);
@@ -204,5 +212,7 @@ void parse_instruction(struct parser *p)
     parse_need(p, ';');
     i->text = strdup(name);
     ptx_decode(i);
+    if (!strncmp(name, "wgmma.", 6) || strstr(name, "async.bulk") || strstr(name, "proxy.async"))
+        k->async = true;
     k->count++;
 }

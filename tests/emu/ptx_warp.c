@@ -2,7 +2,7 @@
 /* Exchanges among the lanes of a warp. The lanes of a mask execute together; see ptx_run.c. */
 #include <string.h>
 
-#include "emu.h"
+#include "order.h"
 
 enum { SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_BUTTERFLY, SHUFFLE_INDEX };
 
@@ -25,7 +25,7 @@ static void shfl(struct warp *w, const struct instr *i, uint32_t on)
               if (!(on >> j & 1))
                   fault(w, i, l, "lane %d, which it reads from, does not execute the shuffle", j);
               ok |= (uint32_t)in << l; narrow(w, d)[l] = source[j];);
-    w->epoch++;
+    order_warp(w);
     if (group_size(i, 0) > 1) predicate_put(w, d + 1, on, ok);
 }
 
@@ -34,7 +34,7 @@ static void vote(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0);
     const uint32_t p = predicate(w, operand(i, 1)) & on;
-    w->epoch++;
+    order_warp(w);
     if (i->mode == VOTE_BALLOT) {
         EACH_LANE(on, narrow(w, d)[l] = p;);
         return;
@@ -53,7 +53,7 @@ static void activemask(struct warp *w, const struct instr *i, uint32_t on)
 static void bar_warp(struct warp *w, const struct instr *i, uint32_t on)
 {
     (void)i, (void)on;
-    w->epoch++;
+    order_warp(w);
 }
 
 enum { REDUX_ADD, REDUX_MIN, REDUX_MAX, REDUX_AND, REDUX_OR, REDUX_XOR };
@@ -71,7 +71,7 @@ static void redux(struct warp *w, const struct instr *i, uint32_t on)
                   : i->mode == REDUX_OR  ? r | v
                                          : r ^ v;);
     EACH_LANE(on, narrow(w, operand(i, 0))[l] = r;);
-    w->epoch++;
+    order_warp(w);
 }
 
 /* match.any: returns the lanes with an equal value; match.all: all lanes, if their values are
@@ -87,7 +87,7 @@ static void match(struct warp *w, const struct instr *i, uint32_t on)
               1u << k;);
     EACH_LANE(on, narrow(w, d)[l] = i->mode ? (all ? on : 0) : equal[l];);
     if (group_size(i, 0) > 1) predicate_put(w, d + 1, on, all ? ~0u : 0);
-    w->epoch++;
+    order_warp(w);
 }
 
 static void elect(struct warp *w, const struct instr *i, uint32_t on)
@@ -96,7 +96,7 @@ static void elect(struct warp *w, const struct instr *i, uint32_t on)
     const int first = __builtin_ctz(on);
     if (!d->sink) EACH_LANE(on, narrow(w, d)[l] = (uint32_t)first;);
     predicate_put(w, d + 1, on, 1u << first);
-    w->epoch++;
+    order_warp(w);
 }
 
 static bool word_of(const char **p, const char *const *words, int n, uint8_t *mode)
