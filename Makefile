@@ -180,7 +180,7 @@ $(EMU):
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
 check-emu: $(if $(NVCC),all unit emu bundle)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ops emu_random emu_train emu_device emu_ranks emu_check_gpu emu_broken, \
+	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ring emu_ops emu_random emu_train emu_device emu_ranks emu_check_gpu emu_broken, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk

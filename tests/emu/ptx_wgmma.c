@@ -34,7 +34,8 @@ bool wgmma_writes(const struct instr *i)
     return i->groups > 0 && strncmp(i->text, "mbarrier.in", 11);
 }
 
-/* A copy of a register counts as written when its source was: both become one register. */
+/* A copy of a register counts as written when its source was: both become one register. A constant
+ * does not count, for the compiler moves it over the fence, and ptxas puts it before. */
 void wgmma_registers(struct warp *w, const struct instr *i, uint32_t on)
 {
     if (!i->writes && !w->products) return;
@@ -46,8 +47,9 @@ void wgmma_registers(struct warp *w, const struct instr *i, uint32_t on)
                       w->products->instr->line);
     if (!i->writes) return;
     const struct operand *x = i->groups > 1 ? operand(i, 1) : NULL;
-    const bool copies = x && !x->constant && !x->special && group_size(i, 1) == 1 &&
-                        i->type.bits == 32 && !strncmp(i->text, "mov.", 4);
+    const bool copies = x && !x->special && i->type.bits == 32 && !strncmp(i->text, "mov.", 4) &&
+                        group_size(i, 1) == 1;
+    if (copies && x->constant) return;
     for (int k = 0; k < group_size(i, 0); k++)
         if (!i->op[k].constant && !i->op[k].predicate)
             w->written[i->op[k].slot / SLOT] = copies ? w->written[x->slot / SLOT] : w->fences;
@@ -145,7 +147,10 @@ static void check_descriptor(struct warp *w, const struct instr *i, int which, u
 
 static void mma_async(struct warp *w, const struct instr *i, uint32_t on)
 {
-    const uint32_t keep = predicate(w, operand(i, 3));
+    const struct operand *scale = operand(i, 3);
+    const uint32_t keep = !scale->constant             ? predicate(w, scale)
+                          : scale->constant->narrow[0] ? ~0u
+                                                       : 0;
     (void)on;
     check_group(w, i);
     check_fence(w, i);
