@@ -130,6 +130,7 @@ struct warp {
     uint32_t live;    /* lanes that have not ended */
     uint32_t parked;  /* lanes that wait for others of the warp */
     uint32_t blocked; /* lanes at a barrier */
+    uint32_t carry;   /* of add.cc */
     int pc[LANES], barrier[LANES];
     uint32_t cluster_at[LANES]; /* openings of barrier.cluster, plus 1, when a lane arrived */
     struct copy *copies[LANES];
@@ -303,11 +304,16 @@ bool decode_memory(struct instr *i);
 bool decode_atom_red(struct instr *i);
 bool decode_warp(struct instr *i);
 bool decode_matrix(struct instr *i);
+bool decode_mma_small(struct instr *i);
 bool decode_async(struct instr *i);
 bool decode_mbarrier(struct instr *i);
 bool decode_bulk(struct instr *i);
 bool decode_wgmma(struct instr *i);
 bool decode_cluster(struct instr *i);
+bool decode_half(struct instr *i);
+bool decode_narrow(struct instr *i);
+bool decode_integer(struct instr *i);
+bool decode_call(struct instr *i);
 bool decode_flow(struct instr *i);
 /* Completes copies of all groups but the newest `keep` of each lane. */
 void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bool uncommitted);

@@ -10,9 +10,8 @@ build() {
 }
 [ -x "$program" ] || check 'conform: the program is built' build
 export LD_LIBRARY_PATH=$O/emu
-# Left out is f16: the emulator has no forms of it.
-families='approx async atom barrier bits bulk cluster control cvt float int ldmatrix mem misc mma setp
-    tma warp wgmma'
+families='approx async atom barrier bits bulk cluster control cvt float half int ldmatrix mem misc mma
+    setp tma warp wgmma'
 refusals='has no instruction'
 for f in $families; do
     golden=tests/golden/ptx/$f.txt

@@ -3,10 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "emu.h"
-
-enum { EQ, NE, LT, LE, GT, GE, EQU, NEU, LTU, LEU, GTU, GEU, NUM, NOT_A_NUMBER };
-enum { COMBINE_NONE, COMBINE_AND, COMBINE_OR, COMBINE_XOR };
+#include "compare.h"
 
 #define COMPARE(a, b)                                                                              \
     switch (i->compare) {                                                                          \
@@ -92,7 +89,7 @@ static uint32_t compared(struct warp *w, const struct instr *i, uint32_t on)
     return sign ? compare_s64(w, i, on) : compare_u64(w, i, on);
 }
 
-static uint32_t combined(const struct instr *i, uint32_t r, uint32_t c)
+uint32_t compare_combined(const struct instr *i, uint32_t r, uint32_t c)
 {
     return i->combine == COMBINE_AND   ? r & c
            : i->combine == COMBINE_OR  ? r | c
@@ -106,8 +103,8 @@ static void setp(struct warp *w, const struct instr *i, uint32_t on)
     const uint32_t c = i->combine ? predicate(w, operand(i, 3)) : 0;
     const struct operand *p = operand(i, 0);
     const bool two = group_size(i, 0) > 1;
-    const uint32_t q = combined(i, ~r, c);
-    predicate_put(w, p, on, combined(i, r, c));
+    const uint32_t q = compare_combined(i, ~r, c);
+    predicate_put(w, p, on, compare_combined(i, r, c));
     if (two) predicate_put(w, p + 1, on, q);
 }
 
@@ -115,7 +112,7 @@ static void set(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0);
     const uint32_t r =
-        combined(i, compared(w, i, on), i->combine ? predicate(w, operand(i, 3)) : 0);
+        compare_combined(i, compared(w, i, on), i->combine ? predicate(w, operand(i, 3)) : 0);
     const uint32_t yes = i->from.kind == 'f' ? 0x3f800000 : ~0u; /* from: type of the result */
     EACH_LANE(on, lane_put(w, d, l, r >> l & 1 ? yes : 0););
 }
@@ -184,7 +181,7 @@ static int one_of(const char **p, const char *const *words)
     return -1;
 }
 
-static bool relation(const char **p, struct instr *i)
+bool compare_relation(const char **p, struct instr *i)
 {
     static const char *const signs[] = {"eq",  "ne",  "lt",  "le",  "gt",  "ge",  "equ", "neu",
                                         "ltu", "leu", "gtu", "geu", "num", "nan", NULL};
@@ -209,12 +206,12 @@ bool decode_compare(struct instr *i)
     const char *p = i->text + strcspn(i->text, ".");
     if (!strncmp(i->text, "setp.", 5)) {
         i->run = setp;
-        return relation(&p, i) && ptx_type(&p, &i->type) && !*p &&
+        return compare_relation(&p, i) && ptx_type(&p, &i->type) && !*p &&
                !(i->type.kind == 'f' && i->type.bits == 16);
     }
     if (!strncmp(i->text, "set.", 4)) {
         i->run = set;
-        return relation(&p, i) && ptx_type(&p, &i->from) && ptx_type(&p, &i->type) && !*p &&
+        return compare_relation(&p, i) && ptx_type(&p, &i->from) && ptx_type(&p, &i->type) && !*p &&
                i->from.bits == 32 && !(i->type.kind == 'f' && i->type.bits == 16);
     }
     if (!strncmp(i->text, "selp.", 5)) {

@@ -34,6 +34,7 @@ void ptx_decode(struct instr *i)
 {
     i->writes = wgmma_writes(i);
     if (decode_mbarrier(i) || decode_bulk(i) || decode_wgmma(i) || decode_cluster(i) ||
+        decode_half(i) || decode_narrow(i) || decode_integer(i) || decode_call(i) ||
         decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) || decode_move(i) ||
         decode_memory(i) || decode_atom_red(i) || decode_warp(i) || decode_matrix(i) ||
         decode_async(i) || decode_flow(i))

@@ -141,11 +141,42 @@ F32(min, 2, least(a, b))
 F32(max, 2, most(a, b))
 F32_ANY(min_nan, 2, a != a || b != b ? NAN : least(a, b), r)
 F32_ANY(max_nan, 2, a != a || b != b ? NAN : most(a, b), r)
+/* .xorsign.abs: of the magnitudes, with the product of the signs. */
+static inline float signed_as(float r, float a, float b)
+{
+    return r != r ? r : signbit(a) != signbit(b) ? -r : r;
+}
+F32_ANY(min_xorsign, 2, signed_as(least(fabsf(a), fabsf(b)), a, b), r)
+F32_ANY(max_xorsign, 2, signed_as(most(fabsf(a), fabsf(b)), a, b), r)
+F32_ANY(max_nan_xorsign, 2, a != a || b != b ? NAN : signed_as(most(fabsf(a), fabsf(b)), a, b), r)
 F64(min, 2, least64(a, b))
 F64(max, 2, most64(a, b))
 F32(ex2, 1, exp2f(a))
 F32(lg2, 1, log2f(a))
 F32(rsqrt, 1, (float)(1 / sqrt((double)a)))
+F64(rsqrt, 1, 1 / sqrt(a))
+/* These approximations read the upper half of the operand; one below 2^-1022 counts as 0. */
+static inline double upper(double x)
+{
+    const double u = f64_of(bits_of_f64(x) & 0xffffffff00000000ull);
+    return fabs(u) < 0x1p-1022 ? copysign(0, u) : u;
+}
+static inline double kept(double x) { return fabs(x) < 0x1p-1022 ? copysign(0, x) : x; }
+F64(rcp_ftz, 1, kept(1 / upper(a)))
+F64(rsqrt_ftz, 1, 1 / sqrt(upper(a)))
+/* The sign of a and the other bits of b, NaN's too. */
+static void copysign_f32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1)), *y = narrow(w, operand(i, 2));
+    EACH_LANE(on, d[l] = (x[l] & 1u << 31) | (y[l] & ~(1u << 31)););
+}
+static void copysign_f64(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint64_t *d = wide(w, operand(i, 0));
+    const uint64_t *x = wide(w, operand(i, 1)), *y = wide(w, operand(i, 2));
+    EACH_LANE(on, d[l] = (x[l] & 1ull << 63) | (y[l] & ~(1ull << 63)););
+}
 F32(sin, 1, sinf(a))
 F32(cos, 1, cosf(a))
 F32(tanh, 1, tanhf(a))
@@ -157,8 +188,9 @@ static const struct {
 #define BOTH(name) {#name, name##_f32, name##_f32_plain, name##_f64},
 #define ONLY(name) {#name, name##_f32, name##_f32_plain, NULL},
     BOTH(add) BOTH(sub) BOTH(mul) BOTH(div) BOTH(fma) BOTH(rcp) BOTH(sqrt) BOTH(neg) BOTH(abs)
-        BOTH(min) BOTH(max) ONLY(ex2) ONLY(lg2) ONLY(rsqrt) ONLY(sin) ONLY(cos)
+        BOTH(min) BOTH(max) ONLY(ex2) ONLY(lg2) BOTH(rsqrt) ONLY(sin) ONLY(cos)
             ONLY(tanh){"mad", fma_f32, fma_f32_plain, fma_f64},
+    {"copysign", copysign_f32, copysign_f32, copysign_f64},
 };
 
 static bool rounding(const char **p, struct instr *i)
@@ -173,7 +205,7 @@ bool decode_float(struct instr *i)
 {
     const char *p = i->text + strcspn(i->text, ".");
     const size_t n = (size_t)(p - i->text);
-    bool nan = false, approx = false;
+    bool nan = false, approx = false, xorsign = false;
     for (;;) {
         if (rounding(&p, i) || ptx_suffix(&p, "full")) continue;
         if (ptx_suffix(&p, "approx")) {
@@ -186,18 +218,26 @@ bool decode_float(struct instr *i)
             i->sat = true;
         else if (ptx_suffix(&p, "NaN"))
             nan = true;
+        else if (ptx_suffix(&p, "xorsign"))
+            xorsign = ptx_suffix(&p, "abs");
         else
             break;
     }
     if (!ptx_type(&p, &i->type) || *p || i->type.kind != 'f' || i->type.bits == 16) return false;
-    if (approx && i->type.bits == 64) return false;
+    if (approx && i->type.bits == 64 && strncmp(i->text, "rcp.", 4) &&
+        strncmp(i->text, "rsqrt.", 6))
+        return false;
     const bool plain = !i->ftz && !i->sat && !i->mode;
     for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
         if (strlen(table[k].name) != n || strncmp(table[k].name, i->text, n)) continue;
         execute *run = i->type.bits == 64 ? table[k].f64 : plain ? table[k].plain : table[k].f32;
+        if (approx && i->ftz && run == rcp_f64) run = rcp_ftz_f64;
+        if (approx && i->ftz && run == rsqrt_f64) run = rsqrt_ftz_f64;
         if (approx && table[k].f32 == div_f32) run = div_approx_f32;
         if (nan && table[k].f32 == min_f32) run = min_nan_f32;
         if (nan && table[k].f32 == max_f32) run = max_nan_f32;
+        if (xorsign && table[k].f32 == min_f32) run = min_xorsign_f32;
+        if (xorsign && table[k].f32 == max_f32) run = nan ? max_nan_xorsign_f32 : max_xorsign_f32;
         if (!run) return false;
         i->run = run;
         return true;

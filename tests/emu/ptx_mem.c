@@ -260,6 +260,7 @@ static bool cache_word(const char **p)
                                       "L2::64B",
                                       "L2::128B",
                                       "L2::256B",
+                                      "L2::cache_hint",
                                       "noftz"};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         if (ptx_suffix(p, all[k])) return true;

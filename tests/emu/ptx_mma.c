@@ -188,7 +188,7 @@ bool decode_matrix(struct instr *i)
 {
     const char *p = i->text + strcspn(i->text, ".");
     i->gather = GATHER_ALL;
-    if (!strncmp(i->text, "mma.", 4) && decode_mma(i, p)) return true;
+    if (!strncmp(i->text, "mma.", 4) && (decode_mma(i, p) || decode_mma_small(i))) return true;
     if (!strncmp(i->text, "ldmatrix.", 9) && decode_rows(i, p, ldmatrix)) return true;
     if (!strncmp(i->text, "stmatrix.", 9) && decode_rows(i, p, stmatrix)) return true;
     if (!strcmp(i->text, "movmatrix.sync.aligned.m8n8.trans.b16")) return i->run = movmatrix, true;

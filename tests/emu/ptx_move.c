@@ -101,6 +101,17 @@ static void mov_unpack(struct warp *w, const struct instr *i, uint32_t on)
                   lane_put(w, operand(i, 0) + k, l, v >> k * bits & ((1ull << bits) - 1)););
 }
 
+/* A register of 128 bits: the low halves of its lanes, then the high ones. */
+static void mov_128(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const bool packs = group_size(i, 1) > 1;
+    uint64_t *whole = wide(w, operand(i, packs ? 0 : 1));
+    const struct operand *part = operand(i, packs ? 1 : 0);
+    for (int k = 0; k < 2; k++)
+        EACH_LANE(on, if (packs) whole[k * LANES + l] = lane_get(w, part + k, l);
+                  else lane_put(w, part + k, l, whole[k * LANES + l]););
+}
+
 static uint64_t window(enum space s)
 {
     return s == SPACE_SHARED  ? WINDOW_SHARED
@@ -152,6 +163,7 @@ static bool decode_mov(struct instr *i, const char *p)
         i->run = mov_predicate;
         return !*p;
     }
+    if (!strcmp(p, ".b128")) return i->run = mov_128, group_size(i, 0) + group_size(i, 1) == 3;
     if (!ptx_type(&p, &i->type) || *p) return false;
     if (group_size(i, 0) > 1)
         i->run = mov_unpack;
