@@ -49,7 +49,7 @@ struct operand {
 struct instr;
 struct warp;
 typedef void execute(struct warp *w, const struct instr *i, uint32_t on);
-enum flow { FLOW_NEXT, FLOW_BRANCH, FLOW_EXIT, FLOW_BARRIER };
+enum flow { FLOW_NEXT, FLOW_BRANCH, FLOW_INDEXED, FLOW_EXIT, FLOW_BARRIER };
 struct type {
     char kind; /* 's', 'u', 'b', 'f'; 'h' is bf16 */
     uint8_t bits;
@@ -77,7 +77,8 @@ struct instr {
     struct type type, from;
     uint8_t count, mode, compare, combine;
     bool ftz, sat, trans, has_carry;
-    bool writes; /* group 0 is its result */
+    bool writes;  /* group 0 is its result */
+    bool returns; /* a call whose group 0 is in parentheses */
 };
 struct kernel {
     struct kernel *next;
@@ -94,11 +95,12 @@ struct kernel {
     int most_shared;        /* dynamic, set by cudaFuncSetAttribute */
     struct param {
         uint32_t offset, size;
-    } param[64];
+    } param[64], result; /* of a function: in its local memory; size 0: no result */
     int nparams;
+    uint64_t address; /* of a function */
 };
 struct module {
-    struct kernel *kernels;
+    struct kernel *kernels, *functions;
     char **files; /* by number, from 1 */
     uint32_t nfiles;
     char *text;
@@ -131,6 +133,7 @@ struct warp {
     uint32_t parked;  /* lanes that wait for others of the warp */
     uint32_t blocked; /* lanes at a barrier */
     uint32_t carry;   /* of add.cc */
+    int depth;        /* of calls */
     int pc[LANES], barrier[LANES];
     uint32_t cluster_at[LANES]; /* openings of barrier.cluster, plus 1, when a lane arrived */
     struct copy *copies[LANES];

@@ -274,7 +274,13 @@ static bool decode_access(struct instr *i, const char *p, execute *run)
     if (ptx_suffix(&p, "v2")) i->count = 2;
     if (ptx_suffix(&p, "v4")) i->count = 4;
     if (!ptx_type(&p, &i->type) || *p) return false;
-    i->run = run == ld && i->space == SPACE_PARAM && operand(i, 1)->constant ? ld_param : run;
+    const struct operand *a = operand(i, run == ld);
+    i->run = run;
+    if (i->space != SPACE_PARAM || !a->constant) return true;
+    if (a->constant->wide[0] >= WINDOW_LOCAL)
+        i->space = SPACE_LOCAL; /* of a function */
+    else if (run == ld)
+        i->run = ld_param;
     return true;
 }
 

@@ -75,8 +75,11 @@ static void statement(struct parser *p)
         parse_block_variable(p, SYMBOL_LOCAL, &k->local);
     else if (!strcmp(name, ".loc"))
         parse_location(p);
-    else if (!strcmp(name, ".pragma") || !strcmp(name, ".branchtargets") ||
-             !strcmp(name, ".callprototype") || !strcmp(name, ".param"))
+    else if (!strcmp(name, ".param"))
+        parse_block_variable(p, SYMBOL_LOCAL, &k->local);
+    else if (!strcmp(name, ".branchtargets"))
+        parse_branch_targets(p);
+    else if (!strcmp(name, ".pragma") || !strcmp(name, ".callprototype"))
         parse_skip_statement(p);
     else
         parse_fail(p, name);
@@ -121,6 +124,12 @@ static void directives(struct parser *p)
     }
 }
 
+void parse_body(struct parser *p)
+{
+    body(p);
+    settle(p);
+}
+
 static void entry(struct parser *p)
 {
     char name[256];
@@ -135,25 +144,8 @@ static void entry(struct parser *p)
     p->kernel = k;
     parameters(p);
     directives(p);
-    body(p);
-    settle(p);
+    parse_body(p);
     symbol_forget(p, symbols);
-}
-
-/* Skips a function; functions and calls are not emulated. */
-static void skip_function(struct parser *p)
-{
-    p->at += strcspn(p->at, "{;");
-    if (*p->at == ';') {
-        p->at++;
-        return;
-    }
-    int depth = 0;
-    do {
-        depth += *p->at == '{';
-        depth -= *p->at == '}';
-        p->line += *p->at == '\n';
-    } while (*p->at++ && depth);
 }
 
 static void module_variable(struct parser *p, const char *space)
@@ -186,7 +178,7 @@ static void top_level(struct parser *p)
     } else if (!strcmp(name, ".visible") || !strcmp(name, ".extern") || !strcmp(name, ".weak")) {
         return;
     } else if (!strcmp(name, ".func")) {
-        skip_function(p);
+        parse_function(p);
     } else if (*name == '.') {
         module_variable(p, name);
     } else {

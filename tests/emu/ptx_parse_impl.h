@@ -14,7 +14,8 @@ enum symbol_kind {
     SYMBOL_LOCAL,
     SYMBOL_DYNAMIC,
     SYMBOL_GLOBAL,
-    SYMBOL_LABEL
+    SYMBOL_LABEL,
+    SYMBOL_FUNCTION
 };
 struct symbol {
     char *name; /* of a register's family it ends in '<' */
@@ -68,6 +69,18 @@ struct symbol *symbol_find(struct parser *p, const char *name, unsigned *member)
 void symbol_forget(struct parser *p, int to);
 /* Parses an instruction and appends it to the kernel. */
 void parse_instruction(struct parser *p);
+/* Appends a branch to a label, or if that is NULL to an instruction. */
+void parse_branch(struct parser *p, const char *label, int target);
+
+/* ---- ptx_function.c ---- */
+/* Parses a function behind .func, with its body if there is one. */
+void parse_function(struct parser *p);
+/* Parses the targets of brx.idx into a table of branches. */
+void parse_branch_targets(struct parser *p);
+
+/* ---- ptx_parse.c ---- */
+/* Parses a body in braces, and fills in what its labels and dynamic memory left open. */
+void parse_body(struct parser *p);
 
 /* ---- ptx_declare.c ---- */
 void parse_registers(struct parser *p);

@@ -20,6 +20,7 @@ bool decode_flow(struct instr *i)
     const char *t = i->text;
     i->run = nothing;
     if (!strcmp(t, "bra") || !strcmp(t, "bra.uni")) return i->flow = FLOW_BRANCH, true;
+    if (!strcmp(t, "brx.idx") || !strcmp(t, "brx.idx.uni")) return i->flow = FLOW_INDEXED, true;
     if (!strcmp(t, "ret") || !strcmp(t, "exit") || !strcmp(t, "ret.uni"))
         return i->flow = FLOW_EXIT, true;
     if (decode_barrier(i)) return true;
@@ -27,6 +28,15 @@ bool decode_flow(struct instr *i)
     if (!strcmp(t, "trap")) return i->run = trap, true;
     return !strncmp(t, "membar", 6) || !strncmp(t, "fence", 5) || !strncmp(t, "prefetch", 8) ||
            !strncmp(t, "griddepcontrol", 14) || !strcmp(t, "nanosleep.u32") || !strcmp(t, "brkpt");
+}
+
+/* Jumps into the table of branches at the label, the first of which leads past it. */
+static void branch_indexed(struct warp *w, const struct instr *i, uint32_t on)
+{
+    const uint32_t *x = narrow(w, operand(i, 0));
+    const int table = i->target, n = w->kernel->code[table].target - table - 1;
+    EACH_LANE(on, if (x[l] >= (uint32_t)n) fault(w, i, l, "branches to %u of %d", x[l], n);
+              w->pc[l] = table + 1 + (int)x[l];);
 }
 
 /* ---- a warp ---- */
@@ -109,12 +119,17 @@ bool warp_run(struct warp *w, int *budget)
                 return true;
             }
             pc = act ? i->target : pc + 1;
+        } else if (i->flow == FLOW_INDEXED) {
+            const uint32_t rest = on & ~act;
+            EACH_LANE(rest, w->pc[l] = pc + 1;);
+            branch_indexed(w, i, act);
+            return true;
         } else if (i->flow == FLOW_EXIT) {
             w->live &= ~act;
             w->block->group->changes++;
             on &= ~act;
             pc++;
-            barrier_settle(w->block);
+            if (!w->depth) barrier_settle(w->block);
         } else {
             pc++;
             EACH_LANE(on, w->pc[l] = pc;);

@@ -183,6 +183,20 @@ static void operand_group(struct parser *p, struct instr *i, int *n)
     if (parentheses) parse_need(p, ')');
 }
 
+/* Appends a branch to a label, or if that is NULL to an instruction. */
+void parse_branch(struct parser *p, const char *label, int target)
+{
+    struct kernel *k = p->kernel;
+    struct operand o = {0};
+    k->code = parse_grow(k->code, k->count, &k->cap, sizeof *k->code);
+    struct instr *i = &k->code[k->count];
+    *i = (struct instr){.guard_slot = -1, .target = target, .file = p->file, .line = p->file_line};
+    i->text = strdup("bra");
+    ptx_decode(i);
+    if (label) named(p, label, &o);
+    k->count++;
+}
+
 void parse_instruction(struct parser *p)
 {
     struct kernel *k = p->kernel;
@@ -205,6 +219,8 @@ void parse_instruction(struct parser *p)
     while (*p->at != ';') {
         if (i->groups == GROUPS) parse_fail(p, "an instruction with too many operands");
         i->first[i->groups++] = (uint8_t)n;
+        parse_skip(p);
+        if (i->groups == 1 && *p->at == '(') i->returns = true;
         operand_group(p, i, &n);
         i->first[i->groups] = (uint8_t)n;
         if (!parse_take(p, ',')) break;
