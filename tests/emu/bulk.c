@@ -229,9 +229,11 @@ static void write_row(struct bulk *b, const struct row *r)
     if (!n) return;
     unsigned char *to = memory_range(l->warp, l->instr, l->lane, r->address + r->low, n,
                                      b->kind == BULK_REDUCE ? ACCESS_BOTH : ACCESS_WRITE);
-    if (b->kind == BULK_REDUCE)
+    if (b->kind == BULK_REDUCE) {
+        memory_lock(l->warp, true);
         reduce_row(b, to, row + r->low, n);
-    else
+        memory_lock(l->warp, false);
+    } else
         memcpy(to, row + r->low, n);
 }
 

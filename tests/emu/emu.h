@@ -169,6 +169,7 @@ struct group {
     struct block *block;
     int count;
     bool cluster;
+    bool locked;                /* holds the lock of memory_lock */
     uint64_t random, changes;   /* changes: of what a warp can wait for */
     uint32_t arrived, released; /* threads at barrier.cluster, and the times it opened */
     jmp_buf end;
@@ -280,6 +281,8 @@ unsigned char *memory_range(struct warp *w, const struct instr *i, int lane, uin
 struct block *memory_block(struct warp *w, const struct instr *i, int lane, enum space s,
                            uint64_t *address);
 bool memory_checks(void);
+/* Keeps blocks that run on other threads of the host from device memory; fault() ends that too. */
+void memory_lock(struct warp *w, bool locks);
 uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
 /* Returns a value of the type, extended to 64 bits. */
 uint64_t memory_load(const void *p, struct type t);

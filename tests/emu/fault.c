@@ -59,5 +59,6 @@ void fault(struct warp *w, const struct instr *i, int lane, const char *text, ..
     const size_t n = strlen(line);
     snprintf(line + n, sizeof line - n, " [%s]", i->text);
     note(w->block, i, w->index * LANES + lane, line);
+    memory_lock(w, false);
     longjmp(w->block->group->end, 1);
 }

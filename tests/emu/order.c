@@ -14,7 +14,8 @@ void order_open(struct warp *w)
 {
     for (int k = 0; k <= w->block->count; k++)
         for (int l = 0; l < LANES; l++)
-            w->order->seen[k].lane[l] = w->order->fenced[k].lane[l] = w->block->began;
+            w->order->seen[k].lane[l] = w->order->fenced[k].lane[l] = w->order->shown[k] =
+                w->block->began;
 }
 
 void order_merge(const struct block *b, struct order *to, const struct order *from)
@@ -53,6 +54,14 @@ static void note_all(struct warp *w)
 {
     w->all = least(w, w->order->seen);
     if (!w->block->async) return;
+    for (int k = AGENT_WARP; k < AGENT_WARP + w->block->count; k++) {
+        uint32_t least_lane = UINT32_MAX;
+        for (int l = 0; l < LANES; l++) {
+            const uint32_t t = w->order->fenced[k].lane[l];
+            least_lane = t < least_lane ? t : least_lane;
+        }
+        w->order->shown[k] = least_lane;
+    }
     w->fenced = least(w, w->order->fenced);
     if (w->fenced > w->all) w->fenced = w->all;
 }
@@ -152,6 +161,14 @@ static void check_byte(struct warp *w, const struct instr *i, int lane, uint32_t
     if (others_read(w, &b->read[g])) RACE("several threads read it since the last barrier", g);
 }
 
+static void note_store(const struct warp *w, struct chunk *c)
+{
+    const bool fresh = c->wrote <= w->all;
+    c->mixed = !fresh && (c->mixed || c->writer != w->index);
+    c->writer = (uint16_t)w->index;
+    c->wrote = w->block->time;
+}
+
 void order_access(struct warp *w, const struct instr *i, int lane, uint32_t at, unsigned n,
                   enum access access)
 {
@@ -161,7 +178,7 @@ void order_access(struct warp *w, const struct instr *i, int lane, uint32_t at, 
         for (uint32_t k = at / CHUNK; k <= (at + n - 1) / CHUNK; k++) {
             check_chunk(w, i, lane, &b->chunks[k], at, access);
             b->chunks[k].used = b->time;
-            if (access != ACCESS_READ) b->chunks[k].wrote = b->time;
+            if (access != ACCESS_READ) note_store(w, &b->chunks[k]);
         }
     for (uint32_t g = at; g < at + n; g++) {
         check_byte(w, i, lane, g, access);
@@ -188,6 +205,14 @@ static void check_proxy(struct warp *w, const struct instr *i, int lane, uint32_
     }
 }
 
+/* Returns true if a read of the chunk needs no closer check. */
+static bool quiet(const struct warp *w, const struct chunk *c)
+{
+    const struct order *o = w->order;
+    return !c->writes && c->landed <= o->seen[AGENT_ASYNC].lane[0] &&
+           (c->wrote <= w->fenced || (!c->mixed && c->wrote <= o->shown[AGENT_WARP + c->writer]));
+}
+
 void order_begin(struct warp *w, const struct instr *i, int lane, struct block *b, uint32_t at,
                  uint32_t n, enum access access)
 {
@@ -195,7 +220,7 @@ void order_begin(struct warp *w, const struct instr *i, int lane, struct block *
         fault(w, i, lane, "%u bytes at %u of shared memory, which has %u", n, at, b->shared_size);
     for (uint32_t k = at / CHUNK; k < (at + n) / CHUNK; k++) {
         struct chunk *c = &b->chunks[k];
-        if (b == w->block) {
+        if (b == w->block && (access != ACCESS_READ || !quiet(w, c))) {
             check_chunk(w, i, lane, c, k * CHUNK, access);
             if ((access == ACCESS_READ ? c->wrote : c->used) > w->fenced)
                 check_proxy(w, i, lane, k * CHUNK, access);

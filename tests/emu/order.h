@@ -15,6 +15,7 @@ struct horizon {
 struct order {
     struct horizon seen[AGENTS];
     struct horizon fenced[AGENTS]; /* writes that fence.proxy.async showed to the async proxy */
+    uint32_t shown[AGENTS];        /* of these, up to when those of all lanes are */
 };
 struct touch {
     uint32_t time;
@@ -29,9 +30,11 @@ struct readers {
 struct chunk {
     uint32_t used, wrote;   /* time of the last ordinary access, and of the last store */
     uint32_t landed;        /* time when a bulk copy wrote it */
-    struct readers read;    /* by wgmma and bulk copies that have ended */
+    uint16_t writer;        /* the warp of the last store */
+    bool mixed;             /* stores of other warps are not ordered before it */
     uint16_t reads, writes; /* in flight */
     const struct instr *by; /* the last one in flight */
+    struct readers read;    /* by wgmma and bulk copies that have ended */
 };
 
 /* At the start of a block: nothing of it has happened. */

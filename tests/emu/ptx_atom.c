@@ -89,7 +89,7 @@ static uint64_t atom_result(const struct instr *i, uint64_t old, uint64_t x, uin
 }
 
 /* Runs the lanes one after the other; kernels must not rely on the order. */
-static void atom(struct warp *w, const struct instr *i, uint32_t on)
+static void atom_lanes(struct warp *w, const struct instr *i, uint32_t on)
 {
     const bool returns = i->groups > 0 && i->trans; /* trans: atom, which has a result; else red */
     const struct operand *a = operand(i, returns), *x = operand(i, 1 + returns),
@@ -114,10 +114,19 @@ static void atom(struct warp *w, const struct instr *i, uint32_t on)
     }
 }
 
+/* Blocks may run at the same time; a fault leaves the function, and so the lock, by longjmp. */
+static void atom(struct warp *w, const struct instr *i, uint32_t on)
+{
+    memory_lock(w, true);
+    atom_lanes(w, i, on);
+    memory_lock(w, false);
+}
+
 /* Exchanges 16 bytes. */
 static void exch_128(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint64_t *d = wide(w, operand(i, 0)), *x = wide(w, operand(i, 2));
+    memory_lock(w, true);
     for (int l = 0; l < LANES; l++) {
         if (!(on >> l & 1)) continue;
         uint64_t v[2];
@@ -127,6 +136,7 @@ static void exch_128(struct warp *w, const struct instr *i, uint32_t on)
         memcpy(p, &x[l], 8), memcpy(p + 8, &x[LANES + l], 8);
         d[l] = v[0], d[LANES + l] = v[1];
     }
+    memory_lock(w, false);
 }
 
 /* Takes the type; compare: it is of halves. */

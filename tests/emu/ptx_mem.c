@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads and stores, with checks of every access: bounds, alignment, reads of uninitialised memory,
  * and races in shared memory. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,18 @@ bool memory_checks(void)
     static int on = -1;
     if (on < 0) on = emu_setting("EMU_CHECK", 1) != 0;
     return on;
+}
+
+static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
+void memory_lock(struct warp *w, bool locks)
+{
+    struct group *g = w->block->group;
+    if (g->locked == locks) return;
+    g->locked = locks;
+    if (locks)
+        pthread_mutex_lock(&device_lock);
+    else
+        pthread_mutex_unlock(&device_lock);
 }
 
 /* ---- spaces ---- */

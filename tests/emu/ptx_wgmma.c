@@ -66,7 +66,7 @@ static void fly(struct warp *w, const struct instr *i, int by)
 }
 
 /* Accumulators may be in flight only for a product of the same registers. */
-static bool same_accumulators(const struct instr *a, const struct instr *b)
+bool wgmma_same_accumulators(const struct instr *a, const struct instr *b)
 {
     if (group_size(a, 0) != group_size(b, 0)) return false;
     for (int k = 0; k < group_size(a, 0); k++)
@@ -77,7 +77,7 @@ static bool same_accumulators(const struct instr *a, const struct instr *b)
 static void check_accumulators(struct warp *w, const struct instr *i)
 {
     for (const struct wgmma *x = w->products; x; x = x->next) {
-        if (same_accumulators(x->instr, i)) continue;
+        if (wgmma_same_accumulators(x->instr, i)) continue;
         for (int k = 0; k < group_size(x->instr, 0); k++)
             for (int j = 0; j < i->first[2]; j++)
                 if (operand(x->instr, 0)[k].slot == i->op[j].slot && !i->op[j].wide)
@@ -185,18 +185,26 @@ static void commit(struct warp *w, const struct instr *i, uint32_t on)
     w->product_groups++;
 }
 
+static bool ends(const struct warp *w, const struct wgmma *x, int keep)
+{
+    return x && x->group < w->product_groups - keep;
+}
+
 static void wait(struct warp *w, const struct instr *i, uint32_t on)
 {
     const int keep = (int)lane_get(w, operand(i, 0), 0);
+    struct wgmma *before = NULL;
     (void)on;
-    while (w->products && w->products->group < w->product_groups - keep) {
+    while (ends(w, w->products, keep)) {
         struct wgmma *x = w->products;
-        wgmma_end(w, x);
+        wgmma_end(w, x, before, ends(w, x->next, keep) ? x->next : NULL);
         fly(w, x->instr, -1);
         w->products = x->next;
         if (!w->products) w->last_product = &w->products;
-        free(x);
+        free(before);
+        before = x;
     }
+    free(before);
 }
 
 /* ---- at the end ---- */

@@ -144,13 +144,20 @@ static void put(struct warp *w, const struct instr *i, float d[][WGMMA_N], bool 
                          if (v != v) *to = 0x7fffffff)
 }
 
-/* Sums of integers are exact, and are added to the accumulators as integers. */
-static void compute(struct warp *w, const struct wgmma *x)
+/* Sums of integers are exact, and are added to the accumulators as integers. Those of f16 are
+ * rounded after each product. */
+static bool chained(const struct wgmma *x, const struct wgmma *y)
+{
+    const struct instr *a = x->instr, *b = y->instr;
+    if (a->type.kind != 'f' || a->type.bits != 32 || !y->keep) return false;
+    return a == b || wgmma_same_accumulators(a, b);
+}
+
+static void multiply(struct warp *w, const struct wgmma *x, float d[][WGMMA_N])
 {
     const struct instr *i = x->instr;
-    float a[WGMMA_M][WGMMA_K], d[WGMMA_M][WGMMA_N];
+    float a[WGMMA_M][WGMMA_K];
     struct tile ta, tb;
-    const bool whole = i->type.kind == 's';
     wgmma_tiles(x, &ta, &tb);
     if (ta.rows)
         tile_each(&ta, w->index % WARPGROUP * WGMMA_M, WGMMA_M, a_chunk,
@@ -160,16 +167,24 @@ static void compute(struct warp *w, const struct wgmma *x)
     if (wgmma_sign(i) < 0)
         for (int r = 0; r < WGMMA_M; r++)
             for (int k = 0; k < wgmma_depth(i); k++) a[r][k] = -a[r][k];
-    if (x->keep && !whole)
-        get(w, i, d);
-    else
-        memset(d, 0, sizeof d);
     wgmma_product(d, a, b_values(w, x, &tb), wgmma_n(i), wgmma_depth(i));
-    put(w, i, d, x->keep);
 }
 
-void wgmma_end(struct warp *w, const struct wgmma *x)
+/* Products that follow one another into the same registers leave D as it is between them. */
+void wgmma_end(struct warp *w, const struct wgmma *x, const struct wgmma *before,
+               const struct wgmma *after)
 {
-    compute(w, x);
+    static __thread float(*d)[WGMMA_N];
+    const bool whole = x->instr->type.kind == 's';
+    if (!d) d = calloc(WGMMA_M, sizeof *d); /* once a thread of the host */
+    if (!d) emu_die("out of memory");
+    if (!before || !chained(before, x)) {
+        if (x->keep && !whole)
+            get(w, x->instr, d);
+        else
+            memset(d, 0, WGMMA_M * sizeof *d);
+    }
+    multiply(w, x, d);
+    if (!after || !chained(x, after)) put(w, x->instr, d, x->keep);
     each_operand(w, x, end_chunk);
 }

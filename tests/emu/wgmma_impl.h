@@ -29,7 +29,11 @@ static inline int wgmma_sign(const struct instr *i)
 
 /* Checks and marks the shared memory that a warp's part of a product reads. */
 void wgmma_begin(struct warp *w, const struct wgmma *x);
-/* Computes it, and ends what wgmma_begin began. */
-void wgmma_end(struct warp *w, const struct wgmma *x);
+/* Computes it, and ends what wgmma_begin began. before, after: the warp's products that end with
+ * it, or NULL. */
+void wgmma_end(struct warp *w, const struct wgmma *x, const struct wgmma *before,
+               const struct wgmma *after);
+/* Returns whether two products have the same registers of D. */
+bool wgmma_same_accumulators(const struct instr *a, const struct instr *b);
 
 #endif
