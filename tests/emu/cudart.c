@@ -14,7 +14,7 @@ static __thread cudaError_t last;
 cudaError_t runtime_error(void) { return sticky; }
 cudaError_t runtime_fail(cudaError_t e) { return sticky = e; }
 
-static cudaError_t told(cudaError_t e) { return e ? last = e : e; }
+cudaError_t runtime_told(cudaError_t e) { return e ? last = e : e; }
 
 /* ---- devices: all have the same memory, as each process uses one ---- */
 static __thread int device;
@@ -28,17 +28,17 @@ static bool fails(const char *step)
 cudaError_t cudaGetDeviceCount(int *n)
 {
     *n = (int)emu_setting("EMU_DEVICES", 1);
-    if (fails("driver")) return told(cudaErrorSystemDriverMismatch);
+    if (fails("driver")) return runtime_told(cudaErrorSystemDriverMismatch);
     if (emu_setting("EMU_DRIVER", CUDART_VERSION) < CUDART_VERSION)
-        return told(cudaErrorInsufficientDriver);
+        return runtime_told(cudaErrorInsufficientDriver);
     return *n ? cudaSuccess : cudaErrorNoDevice;
 }
 cudaError_t cudaSetDevice(int n)
 {
     int count;
     cudaGetDeviceCount(&count);
-    if (fails("open")) return told(cudaErrorDevicesUnavailable);
-    if (n < 0 || n >= count) return told(cudaErrorInvalidDevice);
+    if (fails("open")) return runtime_told(cudaErrorDevicesUnavailable);
+    if (n < 0 || n >= count) return runtime_told(cudaErrorInvalidDevice);
     device = n;
     return cudaSuccess;
 }
@@ -128,13 +128,13 @@ static void tell_allocation(const char *where, size_t n)
 
 cudaError_t cudaMalloc(void **p, size_t n)
 {
-    if (fails("alloc")) return told(cudaErrorIllegalAddress);
+    if (fails("alloc")) return runtime_told(cudaErrorIllegalAddress);
     pthread_mutex_lock(&runtime_lock);
     const uint64_t at = device_alloc(n ? n : 1);
     pthread_mutex_unlock(&runtime_lock);
     *p = (void *)(uintptr_t)at;
     tell_allocation("device", n);
-    return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
+    return runtime_told(at ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void *p)
 {
@@ -143,7 +143,7 @@ cudaError_t cudaFree(void *p)
     stream_drain(NULL);
     const int rc = device_free((uint64_t)(uintptr_t)p);
     pthread_mutex_unlock(&runtime_lock);
-    return told(rc ? cudaErrorInvalidValue : cudaSuccess);
+    return runtime_told(rc ? cudaErrorInvalidValue : cudaSuccess);
 }
 
 /* Pinned memory; cudaPointerGetAttributes distinguishes it from other host memory. */
@@ -167,7 +167,7 @@ cudaError_t cudaHostAlloc(void **p, size_t n, unsigned flags)
     pthread_mutex_unlock(&runtime_lock);
     *p = at;
     tell_allocation("host", n);
-    return told(at ? cudaSuccess : cudaErrorMemoryAllocation);
+    return runtime_told(at ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaMallocHost(void **p, size_t n) { return cudaHostAlloc(p, n, 0); }
 
@@ -187,7 +187,7 @@ cudaError_t cudaFreeHost(void *p)
     if (k >= 0) pinned[k].at = NULL;
     pthread_mutex_unlock(&runtime_lock);
     if (k >= 0) free(p);
-    return told(k >= 0 ? cudaSuccess : cudaErrorInvalidValue);
+    return runtime_told(k >= 0 ? cudaSuccess : cudaErrorInvalidValue);
 }
 cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *a, const void *p)
 {
@@ -214,12 +214,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcp
         stream_add(s, &(struct work){.kind = WORK_COPY, .to = to, .from = from, .n = n});
     if (waits(to) || waits(from)) e = stream_drain(s ? s : cudaStreamLegacy);
     pthread_mutex_unlock(&runtime_lock);
-    return told(e);
+    return runtime_told(e);
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t n, enum cudaMemcpyKind kind)
 {
     const cudaError_t e = cudaMemcpyAsync(to, from, n, kind, NULL);
-    return e ? e : told(cudaDeviceSynchronize());
+    return e ? e : runtime_told(cudaDeviceSynchronize());
 }
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
 {
@@ -228,120 +228,10 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
     const cudaError_t e =
         stream_add(s, &(struct work){.kind = WORK_SET, .to = to, .value = value, .n = n});
     pthread_mutex_unlock(&runtime_lock);
-    return told(e);
+    return runtime_told(e);
 }
 cudaError_t cudaMemset(void *to, int value, size_t n)
 {
     const cudaError_t e = cudaMemsetAsync(to, value, n, NULL);
-    return e ? e : told(cudaDeviceSynchronize());
-}
-
-/* ---- launches ---- */
-enum { SHARED_PLAIN = 48 << 10, SHARED_MOST = 227 << 10, THREADS_MOST = 1024 };
-static unsigned char *gather_params(const struct kernel *k, void **args)
-{
-    unsigned char *p = malloc(k->params ? k->params : 1);
-    if (!p) emu_die("out of memory");
-    memset(p, 0xff, k->params);
-    for (int i = 0; i < k->nparams; i++) memcpy(p + k->param[i].offset, args[i], k->param[i].size);
-    return p;
-}
-
-static bool possible(const struct kernel *k, dim3 grid, dim3 block, size_t dynamic)
-{
-    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
-    const size_t most = k->most_shared > SHARED_PLAIN ? (size_t)k->most_shared : SHARED_PLAIN;
-    return threads > 0 && threads <= THREADS_MOST && (uint64_t)grid.x * grid.y * grid.z > 0 &&
-           grid.x <= INT32_MAX && grid.y <= 65535 && grid.z <= 65535 && dynamic <= most &&
-           dynamic + k->shared <= SHARED_MOST;
-}
-
-static bool cluster_fits(dim3 grid, dim3 c)
-{
-    const uint64_t n = (uint64_t)c.x * c.y * c.z;
-    if (!c.x && !c.y && !c.z) return true;
-    return n > 0 && n <= CLUSTER_MOST / 2 && grid.x % c.x == 0 && grid.y % c.y == 0 &&
-           grid.z % c.z == 0;
-}
-
-static const dim3 no_cluster = {0, 0, 0};
-static cudaError_t launch(struct kernel *k, dim3 grid, dim3 block, dim3 cluster, void **args,
-                          size_t dynamic, cudaStream_t s)
-{
-    if (!k) return told(cudaErrorInvalidDeviceFunction);
-    if (!cluster.x && k->cluster[0]) cluster = (dim3){k->cluster[0], k->cluster[1], k->cluster[2]};
-    if (!possible(k, grid, block, dynamic)) return told(cudaErrorInvalidConfiguration);
-    if (!cluster_fits(grid, cluster)) return told(cudaErrorInvalidClusterSize);
-    struct work w = {.kind = WORK_LAUNCH,
-                     .launch = {.kernel = k,
-                                .grid = {grid.x, grid.y, grid.z},
-                                .size = {block.x, block.y, block.z},
-                                .cluster = {cluster.x, cluster.y, cluster.z},
-                                .dynamic = (uint32_t)dynamic,
-                                .params = gather_params(k, args)}};
-    pthread_mutex_lock(&runtime_lock);
-    const cudaError_t e = stream_add(s, &w);
-    pthread_mutex_unlock(&runtime_lock);
-    return told(e);
-}
-
-static struct kernel *kernel_of(const void *host)
-{
-    pthread_mutex_lock(&runtime_lock);
-    struct kernel *k = fatbin_kernel(host);
-    pthread_mutex_unlock(&runtime_lock);
-    return k;
-}
-
-cudaError_t cudaLaunchKernel(const void *host, dim3 grid, dim3 block, void **args, size_t dynamic,
-                             cudaStream_t s)
-{
-    return launch(kernel_of(host), grid, block, no_cluster, args, dynamic, s);
-}
-cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host)
-{
-    *kernel = (cudaKernel_t)(void *)kernel_of(host);
-    return *kernel ? cudaSuccess : told(cudaErrorInvalidDeviceFunction);
-}
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args,
-                               size_t dynamic, cudaStream_t s)
-{
-    return launch((struct kernel *)(void *)kernel, grid, block, no_cluster, args, dynamic, s);
-}
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *c, const void *host, void **args)
-{
-    dim3 cluster = {0, 0, 0};
-    for (unsigned k = 0; k < c->numAttrs; k++)
-        if (c->attrs[k].id == cudaLaunchAttributeClusterDimension)
-            cluster = (dim3){c->attrs[k].val.clusterDim.x, c->attrs[k].val.clusterDim.y,
-                             c->attrs[k].val.clusterDim.z};
-    return launch(kernel_of(host), c->gridDim, c->blockDim, cluster, args, c->dynamicSmemBytes,
-                  c->stream);
-}
-cudaError_t cudaFuncSetAttribute(const void *host, enum cudaFuncAttribute a, int value)
-{
-    struct kernel *k = kernel_of(host);
-    if (!k || (a == cudaFuncAttributeMaxDynamicSharedMemorySize &&
-               (size_t)value + k->shared > SHARED_MOST))
-        return told(cudaErrorInvalidValue);
-    if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) k->most_shared = value;
-    return cudaSuccess;
-}
-
-/* A <<<...>>> launch has two steps. */
-static __thread struct {
-    dim3 grid, block;
-    size_t shared;
-    cudaStream_t stream;
-} pushed;
-unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, cudaStream_t stream)
-{
-    pushed.grid = grid, pushed.block = block, pushed.shared = shared, pushed.stream = stream;
-    return 0;
-}
-cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream)
-{
-    *grid = pushed.grid, *block = pushed.block, *shared = pushed.shared,
-    *(cudaStream_t *)stream = pushed.stream;
-    return cudaSuccess;
+    return e ? e : runtime_told(cudaDeviceSynchronize());
 }

@@ -13,6 +13,8 @@ extern pthread_mutex_t runtime_lock;
 /* Returns the failure, which persists until the process ends, as on a device. */
 cudaError_t runtime_error(void);
 cudaError_t runtime_fail(cudaError_t e);
+/* Keeps an error for cudaGetLastError, and returns it. */
+cudaError_t runtime_told(cudaError_t e);
 
 /* ---- registration (fatbin.c) ---- */
 struct kernel *fatbin_kernel(const void *host_function);
