@@ -32,4 +32,5 @@ found too-many-bytes 'phase 0: 0 arrivals and 16 bytes miss'
 found too-few-bytes 'ring\.cu:[0-9]+: .*(a race .*copy of line|nothing was stored)'
 found warp-missing 'ring\.cu:[0-9]+: .*warps 0x8 of the warpgroup do not execute it'
 found no-bulk-wait 'ring\.cu:[0-9]+: .*the block ends while the copy'
+found no-start 'ring\.cu:[0-9]+: .*(no barrier came after|no mbarrier was initialised)'
 exit $bad

@@ -24,6 +24,9 @@ struct mbarrier *mbarrier_at(struct warp *w, const struct instr *i, int lane, en
         memcpy(&held, b->shared + address, sizeof held);
         if (held != (0xb0b0b0b000000000ull | m->at))
             fault(w, i, lane, "the mbarrier at %u was overwritten", m->at);
+        if (b == w->block && !order_seen(w, &m->start, lane))
+            fault(w, i, lane, "no barrier came after thread %u initialised the mbarrier at %u",
+                  m->start.thread - 1u, m->at);
         return m;
     }
     fault(w, i, lane, "no mbarrier was initialised at %llu", (unsigned long long)address);
@@ -113,7 +116,8 @@ void mbarrier_init(struct warp *w, const struct instr *i, int lane, uint64_t at,
                            .at = (uint32_t)at,
                            .expected = count,
                            .pending = count,
-                           .by = w};
+                           .by = w,
+                           .start = {b->time, (uint16_t)(w->index * LANES + lane + 1)}};
     b->group->changes++;
 }
 

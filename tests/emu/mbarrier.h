@@ -13,6 +13,7 @@ struct mbarrier {
     uint32_t expected, pending, phase;
     int64_t bytes;          /* that copies of this phase must still bring */
     const struct warp *by;  /* the warp that initialised it */
+    struct touch start;     /* when, and by which thread */
     bool fenced;            /* and showed that to the async proxy */
     struct order now, done; /* what the arrivals of this phase, and of completed ones, published */
     struct landing *landings;

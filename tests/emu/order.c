@@ -102,7 +102,7 @@ void order_all(struct block *b)
 }
 
 /* ---- races of ordinary accesses ---- */
-static bool ordered(const struct warp *w, const struct touch *t, int lane)
+bool order_seen(const struct warp *w, const struct touch *t, int lane)
 {
     const unsigned thread = t->thread - 1u, warp = thread / LANES;
     if (t->time <= w->all || !t->thread) return true;
@@ -145,7 +145,7 @@ static void check_chunk(struct warp *w, const struct instr *i, int lane, const s
              line_of(c));
     if (access == ACCESS_READ) return;
     if (c->reads) RACE("%s of line %d still reads it", at, c->by->text, line_of(c));
-    if (!ordered(w, &c->read.last, lane) || others_read(w, &c->read))
+    if (!order_seen(w, &c->read.last, lane) || others_read(w, &c->read))
         RACE("%s of line %d read it since the last barrier", at, c->by->text, line_of(c));
 }
 
@@ -153,10 +153,10 @@ static void check_byte(struct warp *w, const struct instr *i, int lane, uint32_t
                        enum access access)
 {
     const struct block *b = w->block;
-    if (!ordered(w, &b->wrote[g], lane))
+    if (!order_seen(w, &b->wrote[g], lane))
         RACE("thread %u wrote it since the last barrier", g, b->wrote[g].thread - 1u);
     if (access == ACCESS_READ) return;
-    if (!ordered(w, &b->read[g].last, lane))
+    if (!order_seen(w, &b->read[g].last, lane))
         RACE("thread %u read it since the last barrier", g, b->read[g].last.thread - 1u);
     if (others_read(w, &b->read[g])) RACE("several threads read it since the last barrier", g);
 }

@@ -51,6 +51,8 @@ void order_fence(struct warp *w, uint32_t on);
 /* All warps of a block have seen everything. */
 void order_all(struct block *b);
 
+/* Returns whether a lane has seen what a thread did at that time. */
+bool order_seen(const struct warp *w, const struct touch *t, int lane);
 /* Checks an ordinary access of a lane to shared memory for races, and records it. */
 void order_access(struct warp *w, const struct instr *i, int lane, uint32_t at, unsigned n,
                   enum access access);

@@ -22,12 +22,13 @@ enum variant {
     BYTES_TOO_FEW,
     WARP_MISSING,
     NO_BULK_WAIT,
+    NO_START, /* the barrier behind mbarrier.init */
     VARIANTS
 };
 static const char *const names[VARIANTS] = {
-    "good",           "no-proxy-fence", "no-init-fence", "no-register-fence",
-    "loose-wait",     "no-empty-wait",  "wrong-parity",  "wrong-swizzle",
-    "too-many-bytes", "too-few-bytes",  "warp-missing",  "no-bulk-wait"};
+    "good",          "no-proxy-fence", "no-init-fence", "no-register-fence", "loose-wait",
+    "no-empty-wait", "wrong-parity",   "wrong-swizzle", "too-many-bytes",    "too-few-bytes",
+    "warp-missing",  "no-bulk-wait",   "no-start"};
 
 struct shared {
     __align__(1024) char a[STAGES][TILE], b[STAGES][TILE];
@@ -143,7 +144,7 @@ __global__ void __launch_bounds__(160)
         for (int i = 0; i < STAGES; i++) start(&s->full[i], 1), start(&s->empty[i], 4);
         if (v != NO_INIT_FENCE) asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
-    __syncthreads();
+    if (v != NO_START) __syncthreads();
     if (threadIdx.x >= 128) {
         if (threadIdx.x == 128) produce<v>(s, &a, &b);
         return;

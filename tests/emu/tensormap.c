@@ -94,3 +94,9 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigne
     (void)version, (void)flags;
     return find(name, f, result);
 }
+cudaError_t cudaGetDriverEntryPoint(const char *name, void **f, unsigned long long flags,
+                                    enum cudaDriverEntryPointQueryResult *result)
+{
+    (void)flags;
+    return find(name, f, result);
+}
