@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "emu.h"
+#include "half.h"
 
 enum { KEEP, NEAREST, ZERO, DOWN, UP, AWAY };
 
@@ -148,6 +149,7 @@ static uint64_t bits_of_real(const struct instr *i, double x, uint64_t raw)
     }
     const struct format *f = i->type.kind == 'h' ? &bfloat : &half;
     if (isnan(x) && i->from.bits == 64) return narrow_nan(f, raw);
+    if (i->mode == NEAREST) return half_round(i->type.kind == 'h' ? HALF_BF16 : HALF_F16, x, 0);
     return shrink(f, x, i->mode);
 }
 
