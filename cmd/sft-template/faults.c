@@ -107,6 +107,7 @@ void faults_count(struct faults *f, const struct chat_facts *s, struct stream_so
     f->trained += s->trained;
     f->straddling += s->straddling;
     f->decoded += s->decoded;
+    f->joined += s->joined;
     f->unheeded += s->unheeded;
     f->empty += s->empty;
     f->outside += s->outside;
@@ -158,6 +159,11 @@ int faults_summary(const struct faults *f, struct err *e)
                  "%" PRIu64 " calls have their arguments as JSON text, which was decoded; "
                  "--arguments text keeps it",
                  f->decoded);
+    if (f->joined)
+        log_line(LOG_INFO,
+                 "%" PRIu64 " messages have a list of parts as content, which was joined by line "
+                 "ends, since the template takes text",
+                 f->joined);
     if (f->unheeded)
         log_line(LOG_WARN,
                  "%" PRIu64 " messages have a weight that is not used: another role than the "
@@ -174,7 +180,8 @@ int faults_notes(const struct faults *f, struct stream_writer *out, struct err *
         stream_add_note(out, "straddling", f->straddling, e) ||
         stream_add_note(out, "empty_answers", f->empty, e) ||
         stream_add_note(out, "outside_turns", f->outside, e) ||
-        stream_add_note(out, "decoded_arguments", f->decoded, e))
+        stream_add_note(out, "decoded_arguments", f->decoded, e) ||
+        stream_add_note(out, "joined_contents", f->joined, e))
         return -1;
     return stream_add_note(out, "unheeded_weights", f->unheeded, e);
 }

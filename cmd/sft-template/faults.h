@@ -14,7 +14,7 @@ struct faults {
     uint64_t count[FAULTS];
     struct buf names[FAULTS]; /* file:row of the first few */
     struct buf first;         /* description of the first item that is not rendered */
-    uint64_t samples, tokens, trained, straddling, decoded, unheeded, empty, outside;
+    uint64_t samples, tokens, trained, straddling, decoded, joined, unheeded, empty, outside;
     uint64_t omitted[CHAT_OMITTED_KINDS];
 };
 

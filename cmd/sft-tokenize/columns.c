@@ -6,23 +6,6 @@
 
 #include "base/log.h"
 
-/* ---- the columns that are used ---- */
-static bool is_one_of(struct str name, const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (names[i] && str_is(name, names[i])) return true;
-    return false;
-}
-
-static bool is_used(enum row_format format, const struct row_keys *k, struct str name)
-{
-    const char *const alpaca[] = {k->prompt, k->query, k->response};
-    const char *const dialog[] = {format == ROW_MESSAGES ? "messages" : "conversations", "tools"};
-    const char *const all[] = {row_system_key(format, k), ROW_KWARGS};
-    return is_one_of(name, all, 2) ||
-           (format == ROW_ALPACA ? is_one_of(name, alpaca, 3) : is_one_of(name, dialog, 2));
-}
-
 /* ---- counting ---- */
 static void count_asked(struct columns_asked *a, const char *key, const struct json *row)
 {
@@ -34,14 +17,14 @@ static void count_asked(struct columns_asked *a, const char *key, const struct j
         row_keys_text(row, &a->keys);
 }
 
-static void count_turns(struct columns *c, const struct json *turns)
+static void count_turns(struct columns *c, const struct row_keys *keys, const struct json *turns)
 {
     if (!turns || turns->kind != JSON_ARRAY) return;
     for (size_t i = 0; i < turns->count; i++) {
         const struct json *t = &turns->items[i];
         c->turns++;
         for (size_t k = 0; k < t->count; k++)
-            if (!row_turn_reads(t->keys[k]) && row_filled(&t->items[k]))
+            if (!row_turn_reads(keys, t->keys[k]) && row_filled(&t->items[k]))
                 unused_count(&c->turn, t->keys[k], ROW_SHAREGPT);
     }
 }
@@ -52,10 +35,11 @@ void columns_count(struct columns *c, enum row_format format, const struct row_k
     c->rows++;
     if (format == ROW_ALPACA) count_asked(&c->query, keys->query, row);
     count_asked(&c->system, keys->system, row);
+    if (format == ROW_ALPACA) count_asked(&c->history, keys->history, row);
     for (size_t i = 0; i < row->count; i++)
-        if (!is_used(format, keys, row->keys[i]) && row_filled(&row->items[i]))
+        if (!row_reads(format, keys, row, row->keys[i]) && row_filled(&row->items[i]))
             unused_count(&c->row, row->keys[i], format);
-    if (format == ROW_SHAREGPT) count_turns(c, json_get(row, "conversations"));
+    if (format == ROW_SHAREGPT) count_turns(c, keys, json_get(row, row_list_key(keys, row)));
 }
 
 /* ---- the report ---- */
@@ -66,7 +50,7 @@ static const struct unused_watched row_names[] = {
     {"context", "--query-key", NULL, ALPACA},
     {"system", "--system-key", NULL, 0},
     {"system_prompt", "--system-key", NULL, 0},
-    {"history", NULL, "rows of messages can hold it", ALPACA},
+    {"history", "--history-key", NULL, ALPACA},
     {"tools", NULL, "rows of messages can have them", ALPACA},
     {"functions", NULL, "the template gets \"tools\"", 0},
     {"documents", NULL, "the template gets what is in \"" ROW_KWARGS "\"", 0},
@@ -88,13 +72,26 @@ static int check_asked(const struct columns_asked *a, const char *key, const cha
                    option, a->keys.data);
 }
 
+/* A column that only some sets have may be named for all of them, so its absence is no error. */
+static int report_asked(const struct columns *c, const struct columns_asked *a, const char *key,
+                        const char *option, const char *what, struct err *e)
+{
+    struct err absent = {0};
+    if (key && c->rows && !a->rows)
+        log_line(LOG_WARN, "%s %s: only alpaca rows have a %s, and there are none", option, key,
+                 what);
+    if (!check_asked(a, key, option, &absent)) return 0;
+    if (absent.code != ERR_DATA) return err_set(e, absent.code, "%s", absent.msg);
+    log_line(LOG_WARN, "%s", absent.msg);
+    return 0;
+}
+
 int columns_report(const struct columns *c, const struct row_keys *keys, struct err *e)
 {
-    if (check_asked(&c->query, keys->query, "--query-key", e)) return -1;
-    if (check_asked(&c->system, keys->system, "--system-key", e)) return -1;
-    if (keys->query && c->rows && !c->query.rows)
-        log_line(LOG_WARN, "--query-key %s: only alpaca rows have a query, and there are none",
-                 keys->query);
+    if (check_asked(&c->system, keys->system, "--system-key", e) ||
+        report_asked(c, &c->query, keys->query, "--query-key", "query", e) ||
+        report_asked(c, &c->history, keys->history, "--history-key", "history", e))
+        return -1;
     if (unused_report(&c->row, "columns", "rows", c->rows, row_names,
                       sizeof row_names / sizeof *row_names, e))
         return -1;
@@ -105,5 +102,6 @@ int columns_report(const struct columns *c, const struct row_keys *keys, struct 
 void columns_free(struct columns *c)
 {
     buf_free(&c->query.keys);
+    buf_free(&c->history.keys);
     buf_free(&c->system.keys);
 }

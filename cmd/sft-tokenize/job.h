@@ -18,7 +18,7 @@ struct chunk {
 };
 
 struct job {
-    const char *model, *output;
+    const char *model, *output, *tags;
     char *dir; /* the resolved folder of the model */
     struct row_keys keys;
     int format; /* enum row_format */

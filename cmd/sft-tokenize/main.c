@@ -17,20 +17,23 @@ static int flush(struct job *j, struct err *e)
     return c ? pool_put(j->pool, c, e) : 0;
 }
 
-static int take_row(struct job *j, enum row_format format, const struct json *row, uint32_t file,
+static int take_row(struct job *j, enum row_format *format, const struct json *row, uint32_t file,
                     struct json_rows *rows, const char *name, struct err *e)
 {
+    struct row_box box;
     const char *empty = NULL;
     uint64_t index = json_rows_index(rows);
     if (!j->chunk && !(j->chunk = mem_alloc(1, sizeof *j->chunk, e))) return -1;
     struct chunk *c = j->chunk;
     struct stream_record *rec = &c->recs[c->n];
-    if (row_convert(format, &j->keys, row, &c->arena, rec, &empty, e))
+    row = row_object(&j->keys, row, &box);
+    if (*format == ROW_AUTO) *format = row_format_of(&j->keys, row);
+    if (row_convert(*format, &j->keys, row, &c->arena, rec, &empty, e))
         return err_prefix(e, "%s: row %" PRIu64 " (line %" PRIu64 ")", name, index,
                           json_rows_line(rows));
     rec->source = (struct stream_source){file, index};
     c->n++;
-    columns_count(&j->columns, format, &j->keys, row);
+    columns_count(&j->columns, *format, &j->keys, row);
     j->rows++;
     if (empty) j->empty++;
     if (empty) log_line(LOG_DEBUG, "%s: row %" PRIu64 ": %s", name, index, empty);
@@ -44,8 +47,7 @@ static int read_rows(struct job *j, struct io_in *in, uint32_t file, struct err 
     const struct json *row;
     int rc = rows ? 1 : -1;
     while (rc > 0 && (rc = json_rows_next(rows, &row, e)) > 0) {
-        if (format == ROW_AUTO) format = row_format_of(row);
-        if (take_row(j, format, row, file, rows, io_name(in), e)) rc = -1;
+        if (take_row(j, &format, row, file, rows, io_name(in), e)) rc = -1;
         if (j->rows % 1024 == 0) progress_step(&j->progress, j->rows, NULL);
     }
     json_rows_close(rows);
@@ -89,7 +91,8 @@ static void put_key(struct buf *b, const char *name, const char *key)
 
 static int create(struct job *j, struct err *e)
 {
-    static const char *const formats[] = {"alpaca", "messages", "sharegpt", "auto"};
+    static const char *const formats[] = {"alpaca", "messages", "sharegpt",
+                                          "prompt", "text",     "auto"};
     struct stream_header h = {.kind = STREAM_TURNS};
     struct buf options = {0};
     if (tokenizer_identity(j->tokenizer, h.tokenizer, e)) return -1;
@@ -99,6 +102,12 @@ static int create(struct job *j, struct err *e)
     put_key(&options, "query_key", j->keys.query);
     put_key(&options, "response_key", j->keys.response);
     put_key(&options, "system_key", j->keys.system);
+    put_key(&options, "history_key", j->keys.history);
+    put_key(&options, "messages_key", j->keys.messages);
+    put_key(&options, "role_key", j->keys.role);
+    put_key(&options, "content_key", j->keys.content);
+    put_key(&options, "role_tags", j->tags);
+    if (strcmp(j->keys.text, "text") != 0) put_key(&options, "text_key", j->keys.text);
     int rc = buf_check(&options, e);
     if (rc == 0) rc = stream_add_stage(&h, "sft-tokenize", options.data, e);
     /* A quarter of the threads compresses: compression takes at most a quarter of the time. */
@@ -139,6 +148,7 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
 {
     if (!j->model)
         return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
+    if (row_tags_parse(j->tags, &j->keys.tags, e)) return -1;
     j->threads = opt_threads(j->common.threads);
     if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)))
         return -1;
@@ -160,12 +170,14 @@ static void release(struct job *j)
     tokenizer_free(j->tokenizer);
     mem_free(j->dir);
     columns_free(&j->columns);
+    row_tags_free(&j->keys.tags);
 }
 
 int main(int argc, char **argv)
 {
-    struct job j = {
-        .output = "-", .keys = {.prompt = "instruction", .response = "output"}, .format = ROW_AUTO};
+    struct job j = {.output = "-",
+                    .keys = {.prompt = "instruction", .response = "output", .text = "text"},
+                    .format = ROW_AUTO};
     const struct opt opts[] = {
         {.letter = 'm',
          .name = "model",
@@ -182,7 +194,7 @@ int main(int argc, char **argv)
         {.name = "format",
          .kind = OPT_ENUM,
          .to = &j.format,
-         .arg = "alpaca|messages|sharegpt|auto",
+         .arg = ROW_FORMAT_WORDS,
          .help = "form of the rows (default auto: by the keys of a file's first row)"},
         {.name = "prompt-key",
          .kind = OPT_STR,
@@ -204,6 +216,37 @@ int main(int argc, char **argv)
          .to = &j.keys.system,
          .arg = "KEY",
          .help = "a system prompt, put first"},
+        {.name = "history-key",
+         .kind = OPT_STR,
+         .to = &j.keys.history,
+         .arg = "KEY",
+         .help = "earlier questions and answers, a list of pairs, put before the question"},
+        {.name = "messages-key",
+         .kind = OPT_STR,
+         .to = &j.keys.messages,
+         .arg = "KEY",
+         .help = "the list of messages (default messages or conversations)"},
+        {.name = "role-key",
+         .kind = OPT_STR,
+         .to = &j.keys.role,
+         .arg = "KEY",
+         .help = "a message's role (default role or from)"},
+        {.name = "content-key",
+         .kind = OPT_STR,
+         .to = &j.keys.content,
+         .arg = "KEY",
+         .help = "a message's content (default content or value)"},
+        {.name = "role-tags",
+         .kind = OPT_STR,
+         .to = &j.tags,
+         .arg = "NAME=ROLE,...",
+         .help = "meanings of the data's roles, such as bot=assistant; ROLE is user, assistant, "
+                 "system, tool or function_call"},
+        {.name = "text-key",
+         .kind = OPT_STR,
+         .to = &j.keys.text,
+         .arg = "KEY",
+         .help = "plain text, all of it trained (default text)"},
         {.name = "ids",
          .kind = OPT_FLAG,
          .to = &j.ids,

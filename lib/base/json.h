@@ -39,10 +39,11 @@ int json_real(const struct json *v, double *out);
 /* Appends v as compact JSON: members in their order, numbers as they were written. */
 void json_write(const struct json *v, struct buf *b);
 
-/* Reads the rows of a JSON array of objects or of JSON Lines; the first byte that is not white
- * space decides. A BOM is skipped. Memory is bounded by the largest row (JSON_MAX_ROW bytes, 4
- * million values). Another form or an empty file is ERR_DATA; an empty array has no rows. The
- * caller keeps owning `in`, which must outlive the reader. */
+/* Reads the rows of a JSON array or of JSON Lines. A row is an object, or a list; the first byte
+ * that is not white space decides, and for a list also whether it ends on its line and another list
+ * follows: then the lines are rows. A BOM is skipped. Memory is bounded by the largest row
+ * (JSON_MAX_ROW bytes, 4 million values). Another form or an empty file is ERR_DATA; an empty array
+ * has no rows. The caller keeps owning `in`, which must outlive the reader. */
 #define JSON_MAX_ROW ((size_t)64 << 20)
 struct json_rows;
 struct json_rows *json_rows_open(struct io_in *in, struct err *e);

@@ -59,19 +59,47 @@ static int more(struct json_rows *r, struct err *e)
     return k > 0;
 }
 
+static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
 /* Skips white space. Returns the next byte, -1 at the end of the input, or -2 on failure. */
 static int next_byte(struct json_rows *r, struct err *e)
 {
     for (;;) {
         size_t n = r->at;
-        while (n < r->end && (r->data[n] == ' ' || r->data[n] == '\n' || r->data[n] == '\r' ||
-                              r->data[n] == '\t'))
-            n++;
+        while (n < r->end && is_space(r->data[n])) n++;
         consume(r, n - r->at);
         if (r->at < r->end) return (unsigned char)r->data[r->at];
         int k = more(r, e);
         if (k <= 0) return k < 0 ? -2 : -1;
     }
+}
+
+/* Finds the end of an object or a list from its brackets and quotes, without parsing it. */
+struct extent {
+    size_t depth;
+    bool string, escape;
+};
+
+/* Advances x over p[0, n). Returns the number of bytes up to the end of the value, or 0 when it
+ * goes on. */
+static size_t extent_step(struct extent *x, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = p[i];
+        if (x->escape) {
+            x->escape = false;
+        } else if (x->string) {
+            x->escape = c == '\\';
+            x->string = c != '"';
+        } else if (c == '"') {
+            x->string = true;
+        } else if (c == '{' || c == '[') {
+            x->depth++;
+        } else if ((c == '}' || c == ']') && --x->depth == 0) {
+            return i + 1;
+        }
+    }
+    return 0;
 }
 
 /* ---- the form of the file ---- */
@@ -94,6 +122,20 @@ static const char *known_form(const unsigned char *p, size_t n)
     return "is neither a JSON array nor JSON Lines";
 }
 
+/* True for JSON Lines whose rows are lists: the list at data[at] ends on its line, and another one
+ * follows. Only what is read already is looked at, so that a file of one long line costs nothing.
+ */
+static bool is_line_of_list(const struct json_rows *r)
+{
+    struct extent x = {0};
+    const char *p = r->data + r->at, *end = r->data + r->end;
+    const char *nl = memchr(p, '\n', (size_t)(end - p));
+    size_t n = nl ? extent_step(&x, p, (size_t)(nl - p)) : 0;
+    if (!n) return false;
+    for (p += n; p < end && is_space(*p); p++) continue;
+    return p < end && *p == '[';
+}
+
 static int find_form(struct json_rows *r, struct err *e)
 {
     const char *name = io_name(r->in);
@@ -102,8 +144,8 @@ static int find_form(struct json_rows *r, struct err *e)
     int c = next_byte(r, e);
     if (c == -2) return -1;
     if (c == -1) return err_set(e, ERR_DATA, "%s: is empty; JSON rows wanted", name);
-    r->lines = c == '{';
-    if (c == '[') consume(r, 1);
+    r->lines = c == '{' || (c == '[' && is_line_of_list(r));
+    if (c == '[' && !r->lines) consume(r, 1);
     if (c == '[' || c == '{') return 0;
     return err_set(e, ERR_DATA, "%s: %s", name,
                    known_form((unsigned char *)r->data + r->at, r->end - r->at));
@@ -136,36 +178,8 @@ static int find_line(struct json_rows *r, size_t *n, struct err *e)
     return seen > JSON_MAX_ROW ? fail(r, e, "longer than 64 MiB") : 0;
 }
 
-/* Finds the end of an object from its brackets and quotes, without parsing it. */
-struct extent {
-    size_t depth;
-    bool string, escape;
-};
-
-/* Advances x over p[0, n). Returns the number of bytes up to the end of the object, or 0 when the
- * object goes on. */
-static size_t extent_step(struct extent *x, const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        char c = p[i];
-        if (x->escape) {
-            x->escape = false;
-        } else if (x->string) {
-            x->escape = c == '\\';
-            x->string = c != '"';
-        } else if (c == '"') {
-            x->string = true;
-        } else if (c == '{' || c == '[') {
-            x->depth++;
-        } else if ((c == '}' || c == ']') && --x->depth == 0) {
-            return i + 1;
-        }
-    }
-    return 0;
-}
-
-/* Sets *n to the length of the object at data[at], or of the remaining input if that ends inside
- * the object. */
+/* Sets *n to the length of the object or list at data[at], or of the remaining input if that ends
+ * inside it. */
 static int find_object(struct json_rows *r, size_t *n, struct err *e)
 {
     struct extent x = {0};
@@ -198,14 +212,15 @@ static int parse_row(struct json_rows *r, size_t n, const struct json **row, str
         }
         const char *hint = "";
         if (r->lines && f.at_end && !(r->eof && r->at + n == r->end))
-            hint = "; JSON Lines hold a whole object on each line";
+            hint = "; JSON Lines hold a whole row on each line";
         char why[sizeof f.why + 200];
         snprintf(why, sizeof why, "column %zu: %s%s", f.at - from + 1, f.why, hint);
         fail(r, e, why);
         if (e && f.code != ERR_DATA) e->code = f.code;
         return -1;
     }
-    if (v->kind != JSON_OBJECT) return fail(r, e, "is not an object");
+    if (v->kind != JSON_OBJECT && v->kind != JSON_ARRAY)
+        return fail(r, e, "is neither an object nor a list");
     r->row_line = r->line;
     r->rows++;
     consume(r, n);
@@ -233,7 +248,7 @@ static int next_in_array(struct json_rows *r, const struct json **row, struct er
         if (c == -1) return fail(r, e, "the input ends inside the array; it has been cut short");
     }
     if (c == -2) return -1;
-    if (c != '{') return fail(r, e, "is not an object");
+    if (c != '{' && c != '[') return fail(r, e, "is neither an object nor a list");
     if (find_object(r, &n, e)) return -1;
     return parse_row(r, n, row, e);
 }

@@ -93,15 +93,11 @@ static int own_sources(const struct chat *c, struct sources *s, struct err *e)
 {
     s->plain = tokenizer_template(c->t.tok, "default");
     s->tool_use = tokenizer_template(c->t.tok, "tool_use");
-    if (s->plain.p || s->tool_use.p) return 0;
-    if (c->own.len)
-        return err_set(e, ERR_DATA,
-                       "the model has several chat templates and none is called default; name one "
-                       "with -t: %s",
-                       c->own.data);
+    if (s->plain.p || s->tool_use.p || !c->own.len) return 0;
     return err_set(e, ERR_DATA,
-                   "the model's files hold no chat template; give one as FILE.jinja or by name, "
-                   "such as chatml");
+                   "the model has several chat templates and none is called default; name one "
+                   "with -t: %s",
+                   c->own.data);
 }
 
 static int find_sources(struct chat *c, const char *name, struct sources *s, struct err *e)
@@ -162,6 +158,9 @@ static int identify(struct chat *c, const struct sources *s, struct err *e)
     hash_z(h, n->suffix);
     int64_t numbers[4] = {n->thinking, c->mask, c->t.clock, c->t.keep_arguments};
     hash128_add(h, numbers, sizeof numbers);
+    const uint32_t *before;
+    const size_t nbefore = tokenizer_prefix(c->t.tok, &before);
+    if (nbefore) hash128_add(h, before, nbefore * sizeof *before);
     int rc = hash_json(h, c->t.vars, e);
     for (size_t i = 0; i < tokenizer_named_count(c->t.tok); i++) {
         const char *name;

@@ -42,16 +42,18 @@ struct chat_options {
 #define CHAT_CLOCK INT64_C(1721952000) /* 26 July 2024, 00:00 UTC */
 
 /* Compiles the template; tok must outlive the result, chat_free() releases it. NULL with ERR_DATA
- * for a template that does not parse (with the line) and for a model without a template, with
- * ERR_USAGE for an unknown name (with the known ones). */
+ * for a template that does not parse (with the line), with ERR_USAGE for an unknown name (with the
+ * known ones). A model without a template renders plain text only. */
 struct chat *chat_new(const struct tokenizer *tok, const struct chat_options *o, struct err *e);
 void chat_free(struct chat *c);
 /* Writes the XXH3-128 of the template's source and options, for stream headers. */
 void chat_identity(const struct chat *c, char out[HASH128_HEX]);
 
-/* One message of a conversation. */
+/* One message of a conversation. Messages without a role are plain text: no template renders them,
+ * BOS (where the tokenizer adds it) goes before the joined texts and EOS behind them, and each text
+ * is trained unless its message says otherwise; the last one with EOS. */
 struct chat_message {
-    struct str role;
+    struct str role;            /* empty: plain text, and so are all others of the conversation */
     struct str content;         /* p NULL: the message has no string content */
     const struct json *members; /* an object of its other members, or NULL; "role" is skipped, and
                                  * "content" where the string is there */
@@ -64,6 +66,7 @@ struct chat_conversation {
     const struct json *tools;  /* an array, or NULL; an empty one is not the same as none */
     const struct json *kwargs; /* an object of template variables of this row */
     bool keep_arguments;       /* as in chat_options, for this row */
+    bool join_parts;           /* the template gets a content of parts of text as one text */
 };
 
 /* True for the variables that only the renderer sets (messages, tools, ...); a row or an option
@@ -132,6 +135,7 @@ struct chat_facts {
     uint32_t outside;    /* pieces of assistant messages that are in no turn: they follow
                           * another message or the end of their turn */
     uint32_t decoded;    /* calls whose arguments were JSON text and were decoded */
+    uint32_t joined;     /* messages whose content of parts was joined for the template */
     uint32_t unheeded;   /* messages whose weight has no effect */
     bool bos_doubled;
     bool lost; /* a message, a system prompt, a call, or a tool that a rendered call does not name

@@ -43,7 +43,8 @@ struct chat_sources {
     struct chat_source *v;
     size_t n, cap;
     uint32_t decoded; /* calls whose arguments were decoded */
-    bool printed;     /* decoded arguments were printed as Python prints a dict */
+    uint32_t parted;  /* messages whose content is a list of parts of text */
+    bool printed;     /* arguments or parts were printed as Python prints a dict */
     uint64_t steps;   /* work of the rendering, in steps of the template engine */
 };
 
@@ -57,10 +58,9 @@ struct jinja *chat_template_for(const struct chat_template *t, const struct chat
                                 struct err *e);
 
 /* ---- values of the template (chat_value.c) ---- */
-/* Makes the variable `messages` and adds each of its strings to sources. decode: arguments of calls
- * that are JSON text become objects. */
+/* Makes the variable `messages` and adds each of its strings to sources. */
 int chat_value_messages(struct vm *vm, const struct chat_conversation *conv,
-                        const struct chat_template *t, bool decode, struct chat_sources *sources,
+                        const struct chat_template *t, struct chat_sources *sources,
                         struct jval *out);
 int chat_value_tools(struct vm *vm, const struct json *tools, struct chat_sources *sources,
                      struct jval *out);
@@ -132,6 +132,11 @@ int chat_spans(const struct jstr *s, struct chat_sources *sources, struct chat_r
 /* Counts in facts the strings of sources that the rendering omits. */
 void chat_count_omitted(const struct chat_conversation *conv, const struct chat_sources *sources,
                         struct chat_facts *facts);
+/* True when no template renders the conversation: its messages have no role. */
+bool chat_is_plain(const struct chat_conversation *conv);
+/* Sets the text, its spans and tokens in *out, and the regions in s, for plain text. */
+int chat_plain(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
+               struct chat_sample *out, struct err *e);
 /* Finds the turns, with their ends, in out->rendering and out->tokens. */
 int chat_turns(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,
                struct chat_sample *out, struct err *e);

@@ -61,9 +61,7 @@ static int variables(const struct chat_template *t, struct vm *vm,
     if (t->name && t->name->thinking)
         add(vars, n, "enable_thinking", jval_bool(t->name->thinking > 0));
     if (add_members(vm, t->vars, vars, n) || add_members(vm, conv->kwargs, vars, n)) return -1;
-    if (chat_value_messages(vm, conv, t, !t->keep_arguments && !conv->keep_arguments, sources,
-                            &messages))
-        return -1;
+    if (chat_value_messages(vm, conv, t, sources, &messages)) return -1;
     if (conv->tools && conv->tools->kind != JSON_NULL &&
         chat_value_tools(vm, conv->tools, sources, &tools))
         return -1;
@@ -92,7 +90,11 @@ struct jinja *chat_template_for(const struct chat_template *t, const struct chat
 {
     bool tools = conv->tools && conv->tools->kind != JSON_NULL;
     struct jinja *j = tools && t->tool_use ? t->tool_use : t->jinja;
-    if (!j)
+    if (!j && !t->tool_use)
+        err_set(e, ERR_DATA,
+                "the model's files hold no chat template; give one with -t, as FILE.jinja or by "
+                "name, such as chatml");
+    else if (!j)
         err_set(e, ERR_DATA,
                 "the model has several chat templates and none is called default; name one with "
                 "-t: %s",
@@ -110,7 +112,7 @@ int chat_template_render(const struct chat_template *t, struct arena *a,
     size_t n = 0;
     if (!jinja) return -1;
     sources->n = 0;
-    sources->decoded = 0;
+    sources->decoded = sources->parted = 0;
     if (t->name && t->name->needs_system && !has_system(conv))
         return err_set(
             e, ERR_DATA,

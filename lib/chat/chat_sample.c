@@ -45,23 +45,36 @@ static void drop_newline(struct chat_rendering *r)
     if (--last->end == last->begin) r->nspans--;
 }
 
-/* Renders with the arguments of calls decoded, and again with their text where the template fails
- * with an object or prints one as Python prints a dict: such a template expects text.
- * conv->keep_arguments is set then. */
+/* Renders in one way. 1; 0: the template fails with the conversation in this form, which *e then
+ * tells, or prints an object as Python prints a dict; -1: another error. */
+static int try_form(const struct chat *c, struct chat_scratch *s,
+                    const struct chat_conversation *conv, const struct jstr **text, struct err *e)
+{
+    *e = (struct err){0};
+    if (!chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e))
+        return !s->sources.printed;
+    return e->code == ERR_DATA ? 0 : -1;
+}
+
+/* Renders with arguments of calls decoded and contents of parts as lists, as transformers does; and
+ * in other forms where the template fails with that or prints such an object: it expects text then.
+ * conv tells the form. Where no form is better, the first one counts. */
 static int render_text(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
                        const struct jstr **text, struct err *e)
 {
-    struct err refused = {0};
-    int rc = chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
-    if (!s->sources.decoded || (rc ? e->code != ERR_DATA : !s->sources.printed)) return rc;
-    conv->keep_arguments = true;
-    if (!chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, &refused)) {
-        *e = (struct err){0};
-        return 0;
+    struct err refused;
+    int rc = try_form(c, s, conv, text, &refused);
+    const bool decoded = s->sources.decoded, parted = s->sources.parted;
+    for (int form = 1; rc == 0 && form < 4; form++) {
+        if ((form & 1 && !parted) || (form & 2 && !decoded)) continue;
+        conv->join_parts = form & 1;
+        conv->keep_arguments = form & 2;
+        rc = try_form(c, s, conv, text, &refused);
     }
-    conv->keep_arguments = false;
-    if (refused.code != ERR_DATA) return err_set(e, refused.code, "%s", refused.msg);
-    return rc ? -1 : chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
+    if (rc > 0) return 0;
+    if (rc < 0) return err_set(e, refused.code, "%s", refused.msg);
+    conv->join_parts = conv->keep_arguments = false;
+    return chat_template_render(&c->t, &s->arena, conv, false, &s->sources, text, e);
 }
 
 static int render(const struct chat *c, struct chat_scratch *s, struct chat_conversation *conv,
@@ -76,6 +89,7 @@ static int render(const struct chat *c, struct chat_scratch *s, struct chat_conv
     if (buf_check(&r->text, e) || chat_spans(text, &s->sources, r, e)) return -1;
     if (c->mask == CHAT_MASK_ROLL) drop_newline(r);
     out->facts.decoded = s->sources.decoded;
+    out->facts.joined = conv->join_parts ? s->sources.parted : 0;
     chat_count_omitted(conv, &s->sources, &out->facts);
     return 0;
 }
@@ -139,14 +153,13 @@ static struct origin origin_of(const struct chat_span *from, uint32_t begin)
     return o;
 }
 
-/* Gives each token the weight of the region that contains it, else 0; by ROLL's rule, 1 to the
- * tokens after the first `prompt`. */
-static int weigh(const struct chat *c, const struct chat_scratch *s, size_t prompt,
-                 struct chat_sample *out, struct err *e)
+/* Gives each token the weight of the region that contains it, else 0; by ROLL's rule, which `roll`
+ * chooses, 1 to the tokens after the first `prompt`. */
+static int weigh(const struct chat_scratch *s, bool roll, size_t prompt, struct chat_sample *out,
+                 struct err *e)
 {
     const struct token_list *l = &out->tokens;
     const struct chat_rendering *r = &out->rendering;
-    bool roll = c->mask == CHAT_MASK_ROLL;
     size_t region = 0, span = 0, last_span = SIZE_MAX;
     for (size_t i = 0; i < l->n; i++) {
         uint32_t begin = l->begin[i], end = l->end[i];
@@ -197,7 +210,10 @@ static int count_unheeded(const struct chat *c, const struct chat_conversation *
         bool said, assistant = chat_is_assistant(&conv->messages[i]);
         if (chat_weight(&conv->messages[i], &weight, &said, e))
             return err_prefix(e, "message %zu", i);
-        float given = !assistant ? 0 : c->mask == CHAT_MASK_ROLL ? 1 : weight;
+        float given = chat_is_plain(conv)         ? weight
+                      : !assistant                ? 0
+                      : c->mask == CHAT_MASK_ROLL ? 1
+                                                  : weight;
         f->unheeded += said && weight != given;
     }
     return 0;
@@ -208,14 +224,17 @@ static int make_sample(const struct chat *c, struct chat_scratch *s, struct chat
 {
     struct chat_rendering *r = &out->rendering;
     size_t prompt = 0;
+    bool roll = c->mask == CHAT_MASK_ROLL;
     if (!conv->nmessages) return err_set(e, ERR_DATA, "the conversation has no message");
+    if (chat_is_plain(conv))
+        return chat_plain(c, s, conv, out, e) ? -1 : weigh(s, false, 0, out, e);
     if (render(c, s, conv, out, e)) return -1;
     struct str text = {r->text.data ? r->text.data : "", r->text.len};
     if (tokenizer_encode(c->t.tok, s->tok, text, &out->tokens, e) ||
         chat_turns(c, s, conv, out, e) || chat_mask(c, s, conv, out, e))
         return -1;
-    if (c->mask == CHAT_MASK_ROLL && roll_prompt(c, s, conv, &prompt, e)) return -1;
-    return weigh(c, s, prompt, out, e);
+    if (roll && roll_prompt(c, s, conv, &prompt, e)) return -1;
+    return weigh(s, roll, prompt, out, e);
 }
 
 int chat_sample(const struct chat *c, struct chat_scratch *s, const struct chat_conversation *conv,

@@ -6,6 +6,10 @@
 
 #include "chat/chat_impl.h"
 
+/* The text between joined parts of a content, as vLLM and llama.cpp put it where a template takes
+ * text only. */
+#define BETWEEN_PARTS "\n"
+
 /* The objects whose arguments can be decoded: a call, and the function inside it. */
 enum level { NO_CALL, CALL, FUNCTION };
 
@@ -100,6 +104,7 @@ static int object_value(struct vm *vm, const struct json *j, struct tag *tag, st
     bool content = tag && tag->as.part == CHAT_CONTENT, parts = content && json_get(j, "type");
     struct tag other = {0};
     if (!d) return -1;
+    d->decoded = parts;
     if (tag) other = *tag;
     if (content) other.as.part = CHAT_OTHER;
     for (size_t i = 0; i < j->count; i++) {
@@ -196,6 +201,7 @@ struct message {
     struct tag tag;
     int32_t index;
     bool decode; /* calls' arguments that are JSON text become objects */
+    bool join;   /* a content of parts of text becomes one text */
 };
 
 static int put(struct message *m, struct str key, struct jval v)
@@ -221,14 +227,48 @@ static int put_text(struct message *m, enum chat_part part, const char *key, str
     return put(m, str_z(key), v);
 }
 
+/* True for a list of {"type":"text","text":".."}. */
+static bool is_text_parts(const struct json *j)
+{
+    if (j->kind != JSON_ARRAY) return false;
+    for (size_t i = 0; i < j->count; i++) {
+        const struct json *p = &j->items[i];
+        const struct json *type = p->kind == JSON_OBJECT ? json_get(p, "type") : NULL;
+        const struct json *text = p->kind == JSON_OBJECT ? json_get(p, "text") : NULL;
+        if (!type || !text || type->kind != JSON_STRING || !str_is(type->s, "text") ||
+            text->kind != JSON_STRING)
+            return false;
+    }
+    return true;
+}
+
+static int joined_value(struct message *m, const struct json *parts, struct jval *out)
+{
+    struct jbuild b;
+    struct jval v;
+    jbuild_init(&b, m->vm);
+    for (size_t i = 0; i < parts->count; i++) {
+        if (string_value(m->vm, json_get(&parts->items[i], "text")->s, &m->tag, &v)) return -1;
+        if (i) jbuild_z(&b, BETWEEN_PARTS);
+        jbuild_str(&b, v.u.s);
+    }
+    return jbuild_done(&b, out);
+}
+
 static int put_member(struct message *m, struct str key, const struct json *j)
 {
     struct jval v;
+    int rc;
     enum chat_part part = member_part(key);
+    bool parted = part == CHAT_CONTENT && is_text_parts(j);
     m->tag.as = (struct chat_source){.part = part, .message = m->index};
     m->tag.level = part == CHAT_CALL && m->decode ? CALL : NO_CALL;
-    if ((part == CHAT_CALL ? items_value : value)(m->vm, j, &m->tag, &v)) return -1;
-    return put(m, key, v);
+    m->tag.sources->parted += parted;
+    if (parted && m->join)
+        rc = joined_value(m, j, &v);
+    else
+        rc = (part == CHAT_CALL ? items_value : value)(m->vm, j, &m->tag, &v);
+    return rc ? -1 : put(m, key, v);
 }
 
 /* transformers leaves out members that are null. The thought is offered under the two names that
@@ -252,15 +292,17 @@ static int put_all(struct message *m, const struct chat_message *from, const cha
 }
 
 int chat_value_messages(struct vm *vm, const struct chat_conversation *conv,
-                        const struct chat_template *t, bool decode, struct chat_sources *sources,
+                        const struct chat_template *t, struct chat_sources *sources,
                         struct jval *out)
 {
+    const bool decode = !t->keep_arguments && !conv->keep_arguments;
     const char *prefix = t->name ? t->name->user_prefix : NULL;
     if (conv->nmessages > INT32_MAX) return err_set(vm->e, ERR_DATA, "too many messages");
     struct jlist *l = jlist_new(vm, conv->nmessages);
     if (!l) return -1;
     for (size_t i = 0; i < conv->nmessages; i++) {
-        struct message m = {vm, jdict_new(vm), {.sources = sources}, (int32_t)i, decode};
+        struct message m = {vm,         jdict_new(vm), {.sources = sources},
+                            (int32_t)i, decode,        conv->join_parts};
         bool user = str_is(conv->messages[i].role, "user");
         if (!m.d || put_all(&m, &conv->messages[i], user ? prefix : NULL)) return -1;
         if (jlist_add(vm, l, (struct jval){.kind = J_DICT, .u.dict = m.d})) return -1;

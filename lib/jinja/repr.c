@@ -194,9 +194,12 @@ void jval_repr(struct jbuild *b, struct jval v, unsigned depth)
     }
 }
 
+static bool is_decoded(struct jval v) { return v.kind == J_DICT && v.u.dict->decoded; }
+
 void jbuild_value(struct jbuild *b, struct jval v)
 {
-    if (v.kind == J_DICT && v.u.dict->decoded) b->vm->printed_decoded = true;
+    bool list = v.kind == J_LIST && v.u.list->n;
+    if (is_decoded(v) || (list && is_decoded(v.u.list->v[0]))) b->vm->printed_decoded = true;
     if (v.kind == J_STR)
         jbuild_str(b, v.u.s);
     else if (v.kind != J_UNDEF)

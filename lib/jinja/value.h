@@ -88,7 +88,7 @@ struct jdict { /* keeps the order of insertion */
     struct jval *keys, *vals;
     size_t n, cap;
     uint32_t depth;
-    bool decoded;    /* decoded from a string that held JSON */
+    bool decoded;    /* the caller has a text in place of it, or of a list that begins with it */
     uint32_t *slots; /* [nslots]: index + 1 of an entry, 0: free; NULL while n <= DICT_SMALL */
     size_t nslots;
 };
@@ -140,7 +140,7 @@ struct vm {
     uint64_t steps;
     unsigned depth, macros;
     uint32_t line;
-    bool printed_decoded; /* a decoded dict was printed as Python prints a dict */
+    bool printed_decoded; /* a decoded dict, or such a list, was printed as Python prints it */
 };
 enum {
     VM_MAX_DEPTH = 1500,  /* nesting of expressions and statements while rendering */

@@ -1,11 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows with whole conversations: {"messages":[{"role","content",...}],"tools":[...]} and ShareGPT's
  * {"conversations":[{"from","value"}],"system":"...","tools":"..."}. */
-#include <stdlib.h>
-
 #include "rows/impl.h"
 
-/* ---- the other members of a message, as a JSON object ---- */
+/* ---- answers ---- */
+const char row_no_answer[] = "there is no answer";
+static const char empty_answer[] = "an answer is empty";
+
+/* Updates *empty, which begins as row_no_answer, for one answer. One empty answer is enough. */
+static void note_answer(const char **empty, bool speaks)
+{
+    if (!speaks)
+        *empty = empty_answer;
+    else if (*empty == row_no_answer)
+        *empty = NULL;
+}
+
+/* True when an assistant's message has content, a call or a thought. */
+static bool message_speaks(const struct json *m, const char *content)
+{
+    const char *const members[] = {content,     "tool_calls", "function_call", "reasoning_content",
+                                   "reasoning", "thinking"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (row_filled(json_get(m, members[i]))) return true;
+    return false;
+}
+
+/* ---- content ---- */
+static int check_part(const struct json *part, struct err *e)
+{
+    const struct json *type = part->kind == JSON_OBJECT ? json_get(part, "type") : NULL;
+    if (!type || type->kind != JSON_STRING)
+        return err_set(e, ERR_DATA, "is not an object with a \"type\"");
+    if (str_is(type->s, "thinking")) return 0;
+    if (!str_is(type->s, "text"))
+        return err_set(e, ERR_DATA, "is of type \"%.*s\"; only parts of text can be trained on",
+                       (int)(type->s.n < 40 ? type->s.n : 40), type->s.p);
+    const struct json *text = json_get(part, "text");
+    return text && text->kind == JSON_STRING ? 0 : err_set(e, ERR_DATA, "has no \"text\"");
+}
+
+static int check_content(const struct json *content, struct err *e)
+{
+    if (!content || content->kind == JSON_NULL || content->kind == JSON_STRING) return 0;
+    if (content->kind != JSON_ARRAY)
+        return err_set(e, ERR_DATA, "the content is %s, neither a string nor a list of parts",
+                       row_kind(content));
+    for (size_t i = 0; i < content->count; i++)
+        if (check_part(&content->items[i], e)) return err_prefix(e, "part %zu of the content", i);
+    return 0;
+}
+
+/* ---- the members of a message ---- */
+/* How the messages of a list are read. */
+struct reading {
+    const struct row_keys *keys;
+    const char *role, *content; /* names of the members */
+    bool turns;                 /* of ShareGPT: a text is required, and only weights are kept */
+    bool untrained;             /* answers that set no weight are not trained */
+};
+
+/* What a message is made of. */
+struct parts {
+    struct str role;
+    const struct json *text; /* the content, when it is a string */
+    bool call;               /* the text is that of calls */
+    bool untrained;
+};
+
+static bool is_known(const struct reading *r) { return r->turns || r->keys->role; }
+
+static int get_role(const struct reading *r, const struct json *m, struct parts *p, struct err *e)
+{
+    const struct json *v = row_need(m, r->role, "name the member with --role-key", e);
+    if (!v) return -1;
+    if (v->kind != JSON_STRING || v->s.n == 0)
+        return err_set(e, ERR_DATA, "\"%s\" is %s, not a word", r->role,
+                       v->kind == JSON_STRING ? "empty" : row_kind(v));
+    p->role = row_role(r->keys, v->s, is_known(r));
+    if (p->role.p) {
+        bool meant = is_known(r) || p->role.p != v->s.p;
+        p->call = meant && p->text && str_is(p->role, "function_call");
+        return 0;
+    }
+    int n = (int)(v->s.n < 40 ? v->s.n : 40);
+    return err_set(e, ERR_DATA,
+                   "\"%s\" is \"%.*s\", not human, gpt, system, function_call or observation; "
+                   "--role-tags '%.*s=user' gives it a meaning",
+                   r->role, n, v->s.p, n, v->s.p);
+}
+
+static int get_text(const struct reading *r, const struct json *m, struct parts *p, struct err *e)
+{
+    bool need = r->turns || r->keys->content;
+    const struct json *v = need ? row_need(m, r->content, "name the member with --content-key", e)
+                                : json_get(m, r->content);
+    if (need && !v) return -1;
+    if (r->turns && v->kind != JSON_STRING)
+        return err_set(e, ERR_DATA, "\"%s\" is %s, not a string", r->content, row_kind(v));
+    p->text = v && v->kind == JSON_STRING ? v : NULL;
+    return check_content(v, e);
+}
+
+/* ---- the other members, as a JSON object ---- */
 static void put_member(struct buf *b, struct str key, const struct json *value)
 {
     buf_putc(b, b->len ? ',' : '{');
@@ -14,93 +111,40 @@ static void put_member(struct buf *b, struct str key, const struct json *value)
     json_write(value, b);
 }
 
-/* Closes the object, if it was begun, and copies it into the arena. */
-static int end_extra(struct buf *b, struct arena *a, struct str *extra, struct err *e)
+static bool is_weight(struct str name)
 {
-    if (b->len) buf_putc(b, '}');
-    if (buf_check(b, e)) return -1;
-    return b->len ? row_copy(extra, (struct str){b->data, b->len}, a, e) : 0;
-}
-
-/* ---- answers ---- */
-static const char no_answer[] = "there is no answer", empty_answer[] = "an answer is empty";
-
-/* Updates *empty, which begins as no_answer, for one answer. One empty answer is enough. */
-static void note_answer(const char **empty, bool speaks)
-{
-    if (!speaks)
-        *empty = empty_answer;
-    else if (*empty == no_answer)
-        *empty = NULL;
-}
-
-/* True when an assistant's message has content, a call or a thought. */
-static bool message_speaks(const struct json *m)
-{
-    static const char *const members[] = {"content",           "tool_calls", "function_call",
-                                          "reasoning_content", "reasoning",  "thinking"};
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        if (row_filled(json_get(m, members[i]))) return true;
+    static const char *const weights[] = {"weight", "train", "loss", "training"};
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        if (str_is(name, weights[i])) return true;
     return false;
 }
 
-/* ---- messages ---- */
-/* Sets *extra to the members other than role and a string content. */
-static int get_extra(const struct json *m, struct arena *a, struct str *extra, struct err *e)
+static bool sets_weight(const struct json *m)
 {
-    struct buf b = {0};
+    for (size_t i = 0; i < m->count; i++)
+        if (is_weight(m->keys[i]) && m->items[i].kind != JSON_NULL) return true;
+    return false;
+}
+
+bool row_turn_reads(const struct row_keys *keys, struct str name)
+{
+    return str_is(name, keys->role ? keys->role : "from") ||
+           str_is(name, keys->content ? keys->content : "value") || is_weight(name);
+}
+
+/* Appends the members that are kept beside the role and a text. */
+static void put_members(const struct reading *r, const struct json *m, const struct parts *p,
+                        struct buf *b)
+{
     for (size_t i = 0; i < m->count; i++) {
-        bool content = str_is(m->keys[i], "content") && m->items[i].kind == JSON_STRING;
-        if (!content && !str_is(m->keys[i], "role")) put_member(&b, m->keys[i], &m->items[i]);
+        struct str key = m->keys[i];
+        bool weight = is_weight(key), content = str_is(key, r->content);
+        if (weight ? p->untrained : r->turns) continue;
+        if (content ? !!p->text : str_is(key, "content")) continue;
+        if (str_is(key, r->role) || str_is(key, "role")) continue;
+        put_member(b, content ? STR("content") : key, &m->items[i]);
     }
-    int rc = end_extra(&b, a, extra, e);
-    buf_free(&b);
-    return rc;
-}
-
-static int get_message(const struct json *m, struct arena *a, struct stream_message *out,
-                       struct err *e)
-{
-    if (m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "is %s, not an object", row_kind(m));
-    const struct json *role = row_need(m, "role", "each message needs one", e);
-    if (!role) return -1;
-    if (role->kind != JSON_STRING || role->s.n == 0)
-        return err_set(e, ERR_DATA, "\"role\" is %s, not a word", row_kind(role));
-    const struct json *content = json_get(m, "content");
-    if (row_copy(&out->role.text, role->s, a, e)) return -1;
-    if (content && content->kind == JSON_STRING && row_copy(&out->content.text, content->s, a, e))
-        return -1;
-    return get_extra(m, a, &out->extra, e);
-}
-
-int row_messages(const struct json *row, struct arena *a, struct stream_record *rec,
-                 const char **empty, struct err *e)
-{
-    const struct json *v = row_need(row, "messages", "say which format it is with --format", e);
-    if (!v) return -1;
-    if (v->kind != JSON_ARRAY || v->count == 0)
-        return err_set(e, ERR_DATA, "\"messages\" is not a list of messages");
-    if (row_room(rec, v->count, a, e)) return -1;
-    *empty = no_answer;
-    for (size_t i = 0; i < v->count; i++) {
-        struct stream_message *m = &rec->messages[rec->nmessages++];
-        if (get_message(&v->items[i], a, m, e)) return err_prefix(e, "message %zu", i);
-        if (str_is(m->role.text, "assistant")) note_answer(empty, message_speaks(&v->items[i]));
-    }
-    return row_tools(row, a, rec, e);
-}
-
-/* ---- ShareGPT ---- */
-static const char *role_of(struct str from)
-{
-    static const char *const roles[][2] = {
-        {"human", "user"},          {"user", "user"},     {"gpt", "assistant"},
-        {"assistant", "assistant"}, {"system", "system"}, {"function_call", "assistant"},
-        {"observation", "tool"},    {"tool", "tool"},
-    };
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (str_is(from, roles[i][0])) return roles[i][1];
-    return NULL;
+    if (p->untrained) put_member(b, STR("train"), &(struct json){.kind = JSON_BOOL});
 }
 
 static int put_call(struct buf *b, const struct json *call, struct err *e)
@@ -123,7 +167,7 @@ static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any
     const struct json *calls = v->kind == JSON_ARRAY ? v->items : v;
     size_t n = v->kind == JSON_ARRAY ? v->count : 1;
     *any = n > 0;
-    buf_puts(b, "\"tool_calls\":[");
+    buf_puts(b, b->len ? ",\"tool_calls\":[" : "{\"tool_calls\":[");
     for (size_t i = 0; i < n; i++) {
         if (i) buf_putc(b, ',');
         if (put_call(b, &calls[i], e)) return -1;
@@ -132,73 +176,74 @@ static int put_calls(struct buf *b, struct str value, struct arena *a, bool *any
     return 0;
 }
 
-/* The members that set the weight of a turn. sft-template reads them. */
-static const char *const weights[] = {"weight", "train", "loss", "training"};
-enum { WEIGHTS = sizeof weights / sizeof *weights };
-
-static bool is_weight(struct str name)
-{
-    for (size_t i = 0; i < WEIGHTS; i++)
-        if (str_is(name, weights[i])) return true;
-    return false;
-}
-
-bool row_turn_reads(struct str name)
-{
-    return str_is(name, "from") || str_is(name, "value") || is_weight(name);
-}
-
-/* Sets *extra to the weight of a turn and, where `call` is not NULL, to the calls in its text;
- * *speaks is then true when there is a call. */
-static int get_turn_extra(const struct json *t, const struct json *call, struct arena *a,
-                          struct str *extra, bool *speaks, struct err *e)
+/* Sets *extra to the object; *speaks as put_calls() sets *any. */
+static int get_extra(const struct reading *r, const struct json *m, const struct parts *p,
+                     struct arena *a, struct str *extra, bool *speaks, struct err *e)
 {
     struct buf b = {0};
-    int rc = 0;
-    for (size_t i = 0; i < t->count; i++)
-        if (is_weight(t->keys[i])) put_member(&b, t->keys[i], &t->items[i]);
-    if (call) {
-        buf_putc(&b, b.len ? ',' : '{');
-        rc = put_calls(&b, call->s, a, speaks, e);
-    }
-    if (!rc) rc = end_extra(&b, a, extra, e);
+    put_members(r, m, p, &b);
+    int rc = p->call ? put_calls(&b, p->text->s, a, speaks, e) : 0;
+    if (b.len) buf_putc(&b, '}');
+    if (!rc) rc = buf_check(&b, e);
+    if (!rc && b.len) rc = row_copy(extra, (struct str){b.data, b.len}, a, e);
     buf_free(&b);
     return rc;
 }
 
-static int get_turn(const struct json *t, struct arena *a, struct stream_record *rec,
-                    const char **empty, struct err *e)
+/* ---- messages ---- */
+static int get_message(const struct reading *r, const struct json *m, struct arena *a,
+                       struct stream_record *rec, const char **empty, struct err *e)
 {
-    if (t->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "is %s, not an object", row_kind(t));
-    const struct json *from = row_need(t, "from", "each turn needs one", e);
-    const struct json *value = from ? row_need(t, "value", "each turn needs one", e) : NULL;
-    if (!value) return -1;
-    const char *role = from->kind == JSON_STRING ? role_of(from->s) : NULL;
-    if (!role)
-        return err_set(e, ERR_DATA,
-                       "\"from\" is not human, gpt, system, function_call or "
-                       "observation");
-    if (value->kind != JSON_STRING)
-        return err_set(e, ERR_DATA, "\"value\" is %s, not a string", row_kind(value));
-    bool call = str_is(from->s, "function_call"), speaks = value->s.n > 0;
-    if (row_add(rec, role, call ? STR("") : value->s, a, e)) return -1;
-    struct str *extra = &rec->messages[rec->nmessages - 1].extra;
-    if (get_turn_extra(t, call ? value : NULL, a, extra, &speaks, e)) return -1;
-    if (str_is(str_z(role), "assistant")) note_answer(empty, speaks);
+    struct parts p = {0};
+    if (m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "is %s, not an object", row_kind(m));
+    if (get_text(r, m, &p, e) || get_role(r, m, &p, e)) return -1;
+    bool speaks = r->turns ? p.text->s.n > 0 : message_speaks(m, r->content);
+    bool answer = p.call || str_is(p.role, "assistant");
+    p.untrained = answer && r->untrained && !sets_weight(m);
+    struct stream_message *out = &rec->messages[rec->nmessages++];
+    if (row_copy(&out->role.text, p.call ? STR("assistant") : p.role, a, e) ||
+        (p.text && row_copy(&out->content.text, p.call ? STR("") : p.text->s, a, e)) ||
+        get_extra(r, m, &p, a, &out->extra, &speaks, e))
+        return -1;
+    if (answer) note_answer(empty, speaks);
     return 0;
 }
 
-int row_sharegpt(const struct json *row, struct arena *a, struct stream_record *rec,
-                 const char **empty, struct err *e)
+static int add_messages(const struct reading *r, const struct json *list, struct arena *a,
+                        struct stream_record *rec, const char **empty, struct err *e)
 {
-    const struct json *v =
-        row_need(row, "conversations", "say which format it is with --format", e);
-    if (!v) return -1;
-    if (v->kind != JSON_ARRAY || v->count == 0)
-        return err_set(e, ERR_DATA, "\"conversations\" is not a list of turns");
-    if (row_room(rec, v->count, a, e)) return -1;
-    *empty = no_answer;
-    for (size_t i = 0; i < v->count; i++)
-        if (get_turn(&v->items[i], a, rec, empty, e)) return err_prefix(e, "turn %zu", i);
+    for (size_t i = 0; i < list->count; i++)
+        if (get_message(r, &list->items[i], a, rec, empty, e))
+            return err_prefix(e, "%s %zu", r->turns ? "turn" : "message", i);
+    return 0;
+}
+
+int row_add_messages(const struct row_keys *keys, const struct json *list, bool untrained,
+                     struct arena *a, struct stream_record *rec, const char **empty, struct err *e)
+{
+    const struct reading r = {keys, keys->role ? keys->role : "role",
+                              keys->content ? keys->content : "content", false, untrained};
+    return add_messages(&r, list, a, rec, empty, e);
+}
+
+int row_messages(const struct row_keys *keys, const struct json *row, struct arena *a,
+                 struct stream_record *rec, const char **empty, struct err *e)
+{
+    const struct json *v = row_need_list(keys, row, e);
+    if (!v || row_room(rec, v->count, a, e)) return -1;
+    *empty = row_no_answer;
+    if (row_add_messages(keys, v, false, a, rec, empty, e)) return -1;
+    return row_tools(row, a, rec, e);
+}
+
+int row_sharegpt(const struct row_keys *keys, const struct json *row, struct arena *a,
+                 struct stream_record *rec, const char **empty, struct err *e)
+{
+    const struct reading r = {keys, keys->role ? keys->role : "from",
+                              keys->content ? keys->content : "value", true, false};
+    const struct json *v = row_need_list(keys, row, e);
+    if (!v || row_room(rec, v->count, a, e)) return -1;
+    *empty = row_no_answer;
+    if (add_messages(&r, v, a, rec, empty, e)) return -1;
     return row_tools_wrapped(row, a, rec, e);
 }

@@ -23,6 +23,9 @@ int row_system(const struct json *row, const char *key, struct arena *a, struct 
     if (v->kind != JSON_STRING)
         return err_set(e, ERR_DATA, "\"%s\" is %s, not a string", key, row_kind(v));
     const struct stream_message *first = rec->messages;
+    if (!first->role.text.n)
+        return err_set(e, ERR_DATA,
+                       "\"%s\" is filled beside plain text, which takes no system prompt", key);
     if (!str_is(first->role.text, "system")) return add_first(rec, v->s, a, e);
     if (first->content.text.p && str_eq(first->content.text, v->s)) return 0;
     return err_set(e, ERR_DATA,

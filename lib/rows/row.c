@@ -43,6 +43,43 @@ const struct json *row_need(const struct json *row, const char *key, const char 
     return NULL;
 }
 
+int row_string(const struct json *v, const char *key, bool null_too, struct str *s, struct err *e)
+{
+    *s = STR("");
+    if (!v || (null_too && v->kind == JSON_NULL)) return 0;
+    if (v->kind != JSON_STRING)
+        return err_set(e, ERR_DATA, "\"%s\" is %s, not a string", key, row_kind(v));
+    *s = v->s;
+    return 0;
+}
+
+const char *row_list_key(const struct row_keys *keys, const struct json *row)
+{
+    if (keys->messages) return keys->messages;
+    return json_get(row, "messages") || !json_get(row, "conversations") ? "messages"
+                                                                        : "conversations";
+}
+
+const struct json *row_object(const struct row_keys *keys, const struct json *row,
+                              struct row_box *box)
+{
+    if (row->kind != JSON_ARRAY) return row;
+    box->key = str_z(keys->messages ? keys->messages : "messages");
+    box->object = (struct json){
+        .kind = JSON_OBJECT, .count = 1, .items = (struct json *)row, .keys = &box->key};
+    return &box->object;
+}
+
+const struct json *row_need_list(const struct row_keys *keys, const struct json *row, struct err *e)
+{
+    const char *key = row_list_key(keys, row);
+    const struct json *v = row_need(row, key, "name the column with --messages-key", e);
+    if (!v || (v->kind == JSON_ARRAY && v->count)) return v;
+    err_set(e, ERR_DATA, "\"%s\" is %s, not a list of messages", key,
+            v->kind == JSON_ARRAY ? "an empty list" : row_kind(v));
+    return NULL;
+}
+
 int row_copy(struct str *to, struct str from, struct arena *a, struct err *e)
 {
     char *p = arena_copy(a, from.p, from.n, e);

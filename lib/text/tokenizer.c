@@ -87,7 +87,8 @@ static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e
     if (load_model(t, doc, e) ||
         !(t->normalizer = normalizer_load(json_get(doc, "normalizer"), e)) ||
         !(t->pretok = pretok_load(json_get(doc, "pre_tokenizer"), e)) ||
-        !(t->decoder = decoder_load(json_get(doc, "decoder"), e)))
+        !(t->decoder = decoder_load(json_get(doc, "decoder"), e)) ||
+        prefix_load(&t->prefix, json_get(doc, "post_processor"), e))
         return -1;
     if (pretok_ends_in_bytes(t->pretok) && bpe_has_bytes(t->bpe)) {
         pretok_drop_bytes(t->pretok);
@@ -145,6 +146,12 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->named);
     mem_free(t->templates);
     mem_free(t);
+}
+
+size_t tokenizer_prefix(const struct tokenizer *t, const uint32_t **ids)
+{
+    *ids = t->prefix.ids;
+    return t->prefix.n;
 }
 
 uint32_t tokenizer_vocab_size(const struct tokenizer *t)

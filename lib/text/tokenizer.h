@@ -41,6 +41,12 @@ void tokenizer_scratch_free(struct tokenizer_scratch *s);
 int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, struct str text,
                      struct token_list *out, struct err *e);
 
+/* Puts n tokens, whose byte ranges are empty, before those of the list. */
+int token_list_prepend(struct token_list *l, const uint32_t *ids, size_t n, struct err *e);
+/* Returns the number of tokens that tokenizer(text) of transformers puts before a text, such as
+ * BOS, by the "post_processor" of tokenizer.json, and their ids. */
+size_t tokenizer_prefix(const struct tokenizer *t, const uint32_t **ids);
+
 /* Appends the text of the ids to b, as tokenizer.decode(ids, skip_special_tokens=skip_special,
  * clean_up_tokenization_spaces=False) of transformers does. Bytes that are not UTF-8 become U+FFFD;
  * unknown ids are skipped. */

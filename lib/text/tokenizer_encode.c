@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Encodes text: added tokens, normalization, pre-tokenization, BPE, and the byte range of each
  * token. */
+#include <string.h>
+
 #include "text/tokenizer_impl.h"
 #include "unicode/utf8.h"
 
@@ -60,6 +62,19 @@ static void put(struct token_list *l, uint32_t id, struct ntext_range r)
     l->ids[l->n] = id;
     l->begin[l->n] = r.begin;
     l->end[l->n++] = r.end;
+}
+
+int token_list_prepend(struct token_list *l, const uint32_t *ids, size_t n, struct err *e)
+{
+    if (grow(l, l->n + n, e)) return -1;
+    memmove(l->ids + n, l->ids, l->n * sizeof *l->ids);
+    memmove(l->begin + n, l->begin, l->n * sizeof *l->begin);
+    memmove(l->end + n, l->end, l->n * sizeof *l->end);
+    memcpy(l->ids, ids, n * sizeof *ids);
+    memset(l->begin, 0, n * sizeof *l->begin);
+    memset(l->end, 0, n * sizeof *l->end);
+    l->n += n;
+    return 0;
 }
 
 /* Splits every piece of text at the added tokens of a trie. */

@@ -7,6 +7,7 @@
 #include "text/bpe.h"
 #include "text/decoder.h"
 #include "text/normalizer.h"
+#include "text/prefix.h"
 #include "text/pretok.h"
 #include "text/tokenizer.h"
 
@@ -24,6 +25,7 @@ struct tokenizer {
     struct pretok *pretok;
     struct bpe *bpe;
     struct decoder *decoder;
+    struct prefix prefix;
     struct buf description; /* normalizer, pre_tokenizer and decoder in canonical JSON */
     struct named_text *named;
     size_t nnamed, named_cap;

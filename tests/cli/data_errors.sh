@@ -29,18 +29,20 @@ bad_row 'rows: a prompt that is null is refused' 'row 0 .*"instruction" is null,
 bad_row 'rows: a response that is a list is refused' 'row 0 .*"output" is a list, not a string' \
     '[{"instruction":"a","output":["b"]}]'
 bad_row 'rows: a mapped column that no row has is refused' \
-    'no row has "inptu" \(--query-key\); the keys of the first row are "instruction", "output"' \
-    "$good" --query-key inptu
+    'no row has "sytem" \(--system-key\); the keys of the first row are "instruction", "output"' \
+    "$good" --system-key sytem
 bad_row 'rows: bytes that are not UTF-8 are refused' 'rows.json: row 0' \
     "$(printf '{"instruction":"\xff","output":"b"}')"
 bad_row 'rows: a key that occurs twice is refused' 'rows.json: row 0' \
     '{"instruction":"a","instruction":"a","output":"b"}'
-bad_row 'rows: messages that are no list are refused' 'row 0 .*"messages" is not a list' \
+bad_row 'rows: messages that are no list are refused' \
+    'row 0 .*"messages" is an object, not a list of messages' \
     '{"messages":{}}'
 bad_row 'rows: a message without a role is refused' \
     'row 0 .*message 1: no "role" \(the keys are "content"\)' \
     '{"messages":[{"role":"user","content":"a"},{"content":"b"}]}'
-bad_row 'rows: a turn of an unknown speaker is refused' 'row 0 .*turn 0: "from" is not human' \
+bad_row 'rows: a turn of an unknown speaker is refused' \
+    'row 0 .*turn 0: "from" is "nobody", not human' \
     '{"conversations":[{"from":"nobody","value":"b"}]}'
 bad_row 'rows: a function call that is not JSON is refused' 'row 0 .*turn 0: the function call' \
     '{"conversations":[{"from":"function_call","value":"f(1)"}]}'

@@ -75,6 +75,9 @@ static void test_forms(void)
     CHECK("rows: brackets and quotes in strings are text",
           reads("[{\"a\":\"]}\\\"[{\",\"v\":4},{\"v\":1,\"b\":\"\\\\\"}]", 2, 5));
     struct outcome o;
+    CHECK("rows: lists on lines of their own are rows",
+          reads("[{\"v\":\"]\\n[\"}]\n\n [7]\r\n[]", 3, 0) && reads("[1]\n[2]", 2, 0));
+    CHECK("rows: lists in an array are rows", reads("[[1],\n[2]\n]", 2, 0));
     const char *t = "\n\n{\"v\":1}\n\n{\"v\":2}\n";
     CHECK("rows: a row of JSON Lines tells its line",
           read_rows(t, strlen(t), &o) == 0 && o.last_line == 5);
@@ -97,24 +100,27 @@ static void test_refusals(void)
     CHECK("rows refused: a fault in an array",
           refuses("[{\"v\":1},\n {\n \"v\":x}]", "row 1 (line 3): column 6: not a JSON value"));
     CHECK("rows refused: one object over lines",
-          refuses("{\n \"v\": 1\n}\n", "a whole object on each line"));
+          refuses("{\n \"v\": 1\n}\n", "a whole row on each line"));
     CHECK("rows refused: a list inside one object",
-          refuses("{\"data\": [\n{\"v\":1}]}", "a whole object on each line"));
+          refuses("{\"data\": [\n{\"v\":1}]}", "a whole row on each line"));
     CHECK("rows refused: last line cut",
           refuses("{\"v\":1}\n{\"v\":", "row 1 (line 2): column 6: the text ends"));
     CHECK("rows refused: two objects on a line",
           refuses("{\"v\":1}{\"v\":2}\n", "text after the end"));
     CHECK("rows refused: a line that is no object",
-          refuses("{\"v\":1}\n[1]\n", "row 1 (line 2): is not an object"));
+          refuses("{\"v\":1}\n1\n", "row 1 (line 2): is neither an object nor a list"));
     CHECK("rows refused: an item that is no object",
-          refuses("[{\"v\":1},\n2]", "row 1 (line 2): is not an object"));
-    CHECK("rows refused: array of arrays", refuses("[[1]]", "row 0 (line 1): is not an object"));
+          refuses("[{\"v\":1},\n2]", "row 1 (line 2): is neither an object nor a list"));
     CHECK("rows refused: comma at the end", refuses("[{\"v\":1},]", "a comma before the end"));
-    CHECK("rows refused: comma at the start", refuses("[,{\"v\":1}]", "is not an object"));
+    CHECK("rows refused: comma at the start",
+          refuses("[,{\"v\":1}]", "is neither an object nor a list"));
     CHECK("rows refused: no comma", refuses("[{\"v\":1} {\"v\":2}]", "expected ','"));
     CHECK("rows refused: text after the array",
           refuses("[{\"v\":1}]\n{\"v\":2}", "text after the end of the array"));
-    CHECK("rows refused: a second array", refuses("[]\n[]", "text after the end of the array"));
+    CHECK("rows refused: an array over lines and a second one",
+          refuses("[\n{\"v\":1}]\n[]", "text after the end of the array"));
+    CHECK("rows refused: a list on a line and an object",
+          refuses("[{\"v\":1}]\n{\"v\":2}\n[]", "text after the end of the array"));
     CHECK("rows refused: wrong bracket", refuses("[{\"v\":[1}]}]", "row 0 (line 1)"));
     CHECK("rows refused: duplicate key in a row", refuses("{\"v\":1,\"v\":2}\n", "twice"));
     bool all = true;
