@@ -28,10 +28,15 @@ static int work(void *arg, void *job, int worker, struct err *e)
 {
     struct job *j = arg;
     struct chunk *c = job;
-    for (int i = 0; i < c->n; i++)
-        if (make_sample(j, c, i, &j->workers[worker], e))
-            return err_prefix(e, "file %" PRIu32 " row %" PRIu64, c->turns[i].source.file,
-                              c->turns[i].source.row);
+    for (int i = 0; i < c->n; i++) {
+        if (make_sample(j, c, i, &j->workers[worker], e) == 0) continue;
+        err_prefix(e, "file %" PRIu32 " row %" PRIu64, c->turns[i].source.file,
+                   c->turns[i].source.row);
+        if (!bad_rows_skips(&j->bad, e)) return -1;
+        c->bad[i] = arena_copy(&c->arena, e, sizeof *e, e);
+        if (!c->bad[i]) return -1;
+        *e = (struct err){0};
+    }
     return 0;
 }
 
@@ -47,17 +52,28 @@ static void drop(void *arg, void *job)
     chunk_free(job);
 }
 
+static int skip(struct job *j, struct stream_source at, const struct err *why)
+{
+    bool shown = bad_rows_add(&j->bad, at, why);
+    log_line(shown ? LOG_WARN : LOG_DEBUG, "skipped: %s", why->msg);
+    return 0;
+}
+
+static int put(struct job *j, const struct chunk *c, int i, struct err *e)
+{
+    struct stream_sample sample = c->samples[i];
+    const struct stream_record rec = {.kind = STREAM_SAMPLES, .samples = &sample, .nsamples = 1};
+    faults_count(&j->faults, &c->facts[i], sample.source);
+    return stream_put(j->out, &rec, e);
+}
+
 static int done(void *arg, void *job, struct err *e)
 {
     struct job *j = arg;
     struct chunk *c = job;
     int rc = 0;
-    for (int i = 0; rc == 0 && i < c->n; i++) {
-        const struct stream_record rec = {
-            .kind = STREAM_SAMPLES, .samples = &c->samples[i], .nsamples = 1};
-        faults_count(&j->faults, &c->facts[i], c->samples[i].source);
-        rc = stream_put(j->out, &rec, e);
-    }
+    for (int i = 0; rc == 0 && i < c->n; i++)
+        rc = c->bad[i] ? skip(j, c->turns[i].source, c->bad[i]) : put(j, c, i, e);
     chunk_free(c);
     return rc;
 }

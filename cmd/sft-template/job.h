@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "chat/chat.h"
 #include "faults.h"
+#include "rows/bad.h"
 
 enum { CHUNK_TURNS = 32, CHUNK_BYTES = 256 << 10 };
 
@@ -16,6 +17,7 @@ struct chunk {
     int n;
     struct stream_record turns[CHUNK_TURNS];
     struct chat_facts facts[CHUNK_TURNS];
+    const struct err *bad[CHUNK_TURNS]; /* why the row is skipped; NULL: it is not */
     struct stream_sample samples[CHUNK_TURNS];
 };
 
@@ -43,6 +45,7 @@ struct job {
     struct stream_writer *out;
     struct chunk *chunk; /* the chunk that conversations are added to */
     struct faults faults;
+    struct bad_rows bad;
     struct progress progress;
 };
 

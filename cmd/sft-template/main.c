@@ -73,6 +73,7 @@ static int create(struct job *j, struct err *e)
     buf_puts(&options, "\"template\":");
     buf_json(&options, str_z(template_word(j->template)));
     buf_printf(&options, ",\"mask\":\"%s\"", masks[j->mask]);
+    if (j->bad.skip) buf_puts(&options, ",\"skip_bad\":true");
     if (j->arguments) buf_puts(&options, ",\"arguments\":\"text\"");
     if (j->variables) buf_puts(&options, ",\"vars\":");
     if (j->variables) json_write(j->variables, &options);
@@ -106,13 +107,22 @@ static int prepare(struct job *j, char *const *paths, int n, struct err *e)
     return j->pool ? create(j, e) : -1;
 }
 
+static int report_bad(struct job *j, struct err *e)
+{
+    struct buf text = {0};
+    int rc = bad_rows_end(&j->bad, j->faults.samples, j->out, &text, e);
+    if (rc == 0 && text.len) log_line(LOG_WARN, "%s", text.data);
+    buf_free(&text);
+    return rc;
+}
+
 static int run(struct job *j, char *const *paths, int n, struct err *e)
 {
     if (prepare(j, paths, n, e)) return -1;
     progress_start(&j->progress, "samples", 0);
     if (read_all(j, e)) return -1;
     progress_end(&j->progress);
-    if (faults_summary(&j->faults, e) || faults_check(&j->faults, e) ||
+    if (faults_summary(&j->faults, e) || faults_check(&j->faults, e) || report_bad(j, e) ||
         stream_set_origins(j->in, j->out, e) || faults_notes(&j->faults, j->out, e))
         return -1;
     struct stream_writer *out = j->out;
@@ -135,6 +145,7 @@ static void release(struct job *j)
     tokenizer_free(j->tokenizer);
     mem_free(j->dir);
     faults_free(&j->faults);
+    bad_rows_free(&j->bad);
     arena_free(&j->arena);
 }
 
@@ -183,6 +194,11 @@ int main(int argc, char **argv)
          .to = &j.arguments,
          .arg = "json|text",
          .help = "decode arguments of calls that are JSON text (default), or keep the text"},
+        {.name = "skip-bad",
+         .kind = OPT_FLAG,
+         .to = &j.bad.skip,
+         .help = "skip conversations that the template refuses or that are bad, and tell them, "
+                 "instead of failing"},
         {.name = "allow",
          .kind = OPT_STR,
          .to = &j.allow,

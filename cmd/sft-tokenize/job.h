@@ -7,6 +7,7 @@
 #include "base/opt.h"
 #include "base/pool.h"
 #include "columns.h"
+#include "rows/bad.h"
 #include "text/tokenizer.h"
 
 enum { CHUNK_ROWS = 64, CHUNK_BYTES = 256 << 10 };
@@ -32,6 +33,7 @@ struct job {
     struct stream_writer *out;
     struct chunk *chunk; /* the chunk that rows are added to */
     struct columns columns;
+    struct bad_rows bad;
     uint64_t rows, empty, count; /* count: tokens */
     struct progress progress;
 };

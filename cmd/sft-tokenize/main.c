@@ -17,6 +17,16 @@ static int flush(struct job *j, struct err *e)
     return c ? pool_put(j->pool, c, e) : 0;
 }
 
+/* Reports a bad row, if such rows are skipped; else it is the failure of the command. */
+static int skip_row(struct job *j, uint32_t file, uint64_t index, struct err *e)
+{
+    if (!bad_rows_skips(&j->bad, e)) return -1;
+    bool shown = bad_rows_add(&j->bad, (struct stream_source){file, index}, e);
+    log_line(shown ? LOG_WARN : LOG_DEBUG, "skipped: %s", e->msg);
+    *e = (struct err){0};
+    return 0;
+}
+
 static int take_row(struct job *j, enum row_format *format, const struct json *row, uint32_t file,
                     struct json_rows *rows, const char *name, struct err *e)
 {
@@ -40,14 +50,25 @@ static int take_row(struct job *j, enum row_format *format, const struct json *r
     return c->n == CHUNK_ROWS || c->arena.used >= CHUNK_BYTES ? flush(j, e) : 0;
 }
 
+/* Reads and takes the next row. Returns 1, 0 at the end of the file, or -1. */
+static int next_row(struct job *j, struct json_rows *rows, enum row_format *format, uint32_t file,
+                    const char *name, struct err *e)
+{
+    const struct json *row;
+    int rc = json_rows_next(rows, &row, e);
+    if (rc == 0) return 0;
+    if (rc < 0 ? json_rows_skip(rows) : take_row(j, format, row, file, rows, name, e))
+        return skip_row(j, file, json_rows_index(rows), e) ? -1 : 1;
+    return rc;
+}
+
 static int read_rows(struct job *j, struct io_in *in, uint32_t file, struct err *e)
 {
     struct json_rows *rows = json_rows_open(in, e);
     enum row_format format = (enum row_format)j->format;
-    const struct json *row;
     int rc = rows ? 1 : -1;
-    while (rc > 0 && (rc = json_rows_next(rows, &row, e)) > 0) {
-        if (take_row(j, &format, row, file, rows, io_name(in), e)) rc = -1;
+    while (rc > 0) {
+        rc = next_row(j, rows, &format, file, io_name(in), e);
         if (j->rows % 1024 == 0) progress_step(&j->progress, j->rows, NULL);
     }
     json_rows_close(rows);
@@ -73,11 +94,20 @@ static int read_file(struct job *j, const char *path, uint32_t file, struct err 
     return rc;
 }
 
+static int report_bad(struct job *j, struct err *e)
+{
+    struct buf text = {0};
+    int rc = bad_rows_end(&j->bad, j->rows, j->out, &text, e);
+    if (rc == 0 && text.len) log_line(LOG_WARN, "%s", text.data);
+    buf_free(&text);
+    return rc;
+}
+
 static int read_files(struct job *j, char *const *paths, int n, struct err *e)
 {
     for (int i = 0; i < (n ? n : 1); i++)
         if (read_file(j, n ? paths[i] : "-", (uint32_t)i, e)) return -1;
-    if (flush(j, e) || pool_finish(j->pool, e)) return -1;
+    if (flush(j, e) || pool_finish(j->pool, e) || report_bad(j, e)) return -1;
     return columns_report(&j->columns, &j->keys, e);
 }
 
@@ -107,6 +137,7 @@ static int create(struct job *j, struct err *e)
     put_key(&options, "role_key", j->keys.role);
     put_key(&options, "content_key", j->keys.content);
     put_key(&options, "role_tags", j->tags);
+    if (j->bad.skip) buf_puts(&options, ",\"skip_bad\":true");
     if (strcmp(j->keys.text, "text") != 0) put_key(&options, "text_key", j->keys.text);
     int rc = buf_check(&options, e);
     if (rc == 0) rc = stream_add_stage(&h, "sft-tokenize", options.data, e);
@@ -170,6 +201,7 @@ static void release(struct job *j)
     tokenizer_free(j->tokenizer);
     mem_free(j->dir);
     columns_free(&j->columns);
+    bad_rows_free(&j->bad);
     row_tags_free(&j->keys.tags);
 }
 
@@ -247,6 +279,10 @@ int main(int argc, char **argv)
          .to = &j.keys.text,
          .arg = "KEY",
          .help = "plain text, all of it trained (default text)"},
+        {.name = "skip-bad",
+         .kind = OPT_FLAG,
+         .to = &j.bad.skip,
+         .help = "skip rows that are bad, and tell them, instead of failing"},
         {.name = "ids",
          .kind = OPT_FLAG,
          .to = &j.ids,

@@ -50,7 +50,10 @@ struct json_rows *json_rows_open(struct io_in *in, struct err *e);
 /* Returns 1 and *row (valid until the next call), 0 at the end, or -1 with a message that names the
  * file, the row (from 0) and the line (from 1). */
 int json_rows_next(struct json_rows *r, const struct json **row, struct err *e);
-uint64_t json_rows_index(const struct json_rows *r); /* index of the last row returned, from 0 */
+/* After a failure inside a row whose end is known: moves behind that row, which counts as one, so
+ * that the next call reads on. False after any other failure. */
+bool json_rows_skip(struct json_rows *r);
+uint64_t json_rows_index(const struct json_rows *r); /* index of the last row, from 0 */
 uint64_t json_rows_line(const struct json_rows *r);  /* line where that row starts, from 1 */
 void json_rows_close(struct json_rows *r);
 

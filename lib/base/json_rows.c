@@ -18,6 +18,7 @@ struct json_rows {
     uint64_t line;     /* line of data[at], from 1 */
     uint64_t rows;     /* rows returned so far */
     uint64_t row_line; /* line where the last row starts */
+    size_t bad;        /* length of the row in which the reader failed; 0: not known */
     struct arena arena;
     struct json_scratch scratch;
     struct err err; /* the failure, which further calls report again */
@@ -201,7 +202,10 @@ static int parse_row(struct json_rows *r, size_t n, const struct json **row, str
 {
     struct json_fault f = {0};
     const char *text = r->data + r->at;
+    const uint64_t line = r->line;
     arena_reset(&r->arena);
+    r->row_line = line;
+    r->bad = n;
     struct json *v = json_parse_with(text, n, ROW_MAX_VALUES, &r->arena, &r->scratch, &f);
     if (!v) {
         size_t from = 0; /* start of the line with the fault */
@@ -216,12 +220,13 @@ static int parse_row(struct json_rows *r, size_t n, const struct json **row, str
         char why[sizeof f.why + 200];
         snprintf(why, sizeof why, "column %zu: %s%s", f.at - from + 1, f.why, hint);
         fail(r, e, why);
+        r->line = line;
         if (e && f.code != ERR_DATA) e->code = f.code;
         return -1;
     }
     if (v->kind != JSON_OBJECT && v->kind != JSON_ARRAY)
         return fail(r, e, "is neither an object nor a list");
-    r->row_line = r->line;
+    r->bad = 0;
     r->rows++;
     consume(r, n);
     *row = v;
@@ -277,6 +282,17 @@ int json_rows_next(struct json_rows *r, const struct json **row, struct err *e)
     r->finished = false;
     if (e) *e = r->err;
     return -1;
+}
+
+bool json_rows_skip(struct json_rows *r)
+{
+    if (!r->failed || !r->bad || r->err.code != ERR_DATA) return false;
+    consume(r, r->bad);
+    r->rows++;
+    r->bad = 0;
+    r->failed = false;
+    r->err = (struct err){0};
+    return true;
 }
 
 uint64_t json_rows_index(const struct json_rows *r) { return r->rows ? r->rows - 1 : 0; }

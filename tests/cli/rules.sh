@@ -124,7 +124,7 @@ options options
 pack pack
 parallel collect mesh zero
 regex regex
-rows rows turns
+rows bad rows turns
 save ckpt folder layout restore saver
 stream run stream
 text tokenizer
