@@ -72,21 +72,25 @@ values() {
     unset 'into[-1]'
     return "$rc"
 }
-columns=(prompt_key query_key response_key system_key)
-keys=("${columns[@]}" sft_train.data_args.preprocessing_num_workers sft.allow model_path template
+columns=(prompt_key query_key response_key system_key sft.history_key sft.messages_key sft.role_key
+    sft.content_key sft.role_tags sft.text_key)
+keys=(sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
     sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device
-    sft.template_vars sft.arguments)
+    sft.template_vars sft.arguments sft.skip_bad "${columns[@]}")
 values v "${keys[@]/#/--get=}" || exit
-threads=${v[4]:-0} allow=${v[5]} model=${v[6]} template=${v[7]} mask=${v[8]} length=${v[9]}
-batch=${v[10]} mode=${v[11]} epochs=${v[12]%.0} shuffle=${v[13]} over=${v[14]} val_batch=${v[15]}
-output=${v[16]} seed=${v[17]} workers=${v[18]} device=${v[19]} vars=${v[20]}
-tokenize=(sft-tokenize -@ "$threads" -m "$model")
+threads=${v[0]:-0} allow=${v[1]} model=${v[2]} template=${v[3]} mask=${v[4]} length=${v[5]}
+batch=${v[6]} mode=${v[7]} epochs=${v[8]%.0} shuffle=${v[9]} over=${v[10]} val_batch=${v[11]}
+output=${v[12]} seed=${v[13]} workers=${v[14]} device=${v[15]} vars=${v[16]} arguments=${v[17]}
+skip=()
+[ "${v[18]}" != true ] || skip=(--skip-bad)
+tokenize=(sft-tokenize -@ "$threads" -m "$model" "${skip[@]}")
 for i in "${!columns[@]}"; do
-    [ -z "${v[i]}" ] || tokenize+=("--${columns[i]/_/-}" "${v[i]}")
+    option=${columns[i]#sft.}
+    [ -z "${v[i + 19]}" ] || tokenize+=("--${option/_/-}" "${v[i + 19]}")
 done
-render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" --arguments "${v[21]}"
-    ${allow:+--allow "$allow"} ${vars:+--vars "$vars"})
+render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" "${skip[@]}"
+    --arguments "$arguments" ${allow:+--allow "$allow"} ${vars:+--vars "$vars"})
 order=(--seed "$seed")
 [ "$shuffle" = true ] || order=(--in-order)
 values train_files --get train_files || exit

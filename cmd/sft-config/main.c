@@ -70,7 +70,11 @@ static int print(struct buf *b, struct err *e)
 static int show(const struct config *c, const struct options *o, struct buf *b, struct err *e)
 {
     if (!o->get_count && !o->json) {
+        const char *unused = config_lora_unused(c);
         config_no_effect(c, print_idle, (void *)(uintptr_t)c->path);
+        if (unused)
+            log_line(LOG_INFO, "%s: %s: no effect without lora_target: the whole model is trained",
+                     c->path, unused);
         return config_write_yaml(c, b, e);
     }
     if (o->json) return config_write_json(c, b, e);

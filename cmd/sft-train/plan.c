@@ -35,6 +35,13 @@ static void warn_idle(const struct run *r)
         log_line(LOG_WARN, "freeze_module_prefix has no effect beside an adapter");
     if (!on && o->whole)
         log_line(LOG_WARN, "additional_target has no effect without lora_target: all is trained");
+    const char *unused = config_lora_unused(r->config);
+    if (unused)
+        log_line(LOG_WARN,
+                 "%s is set, but not lora_target: there is no adapter, and the whole model is "
+                 "trained, as in ROLL; lora_target=all-linear trains an adapter, "
+                 "lora_target=null says that none is wanted",
+                 unused);
     if (o->path && o->target)
         log_line(LOG_WARN, "lora_target has no effect beside adapter_name_or_path");
 }

@@ -155,8 +155,11 @@ struct config {
         const char *allow;         /* NULL: none; what sft-template's --allow takes */
         const char *template_vars; /* NULL: none; a JSON object, what sft-template's --vars takes */
         const char *arguments;     /* of CONFIG_ARGUMENTS_WORDS */
-        const char *device;        /* of CONFIG_DEVICE_WORDS */
-        int64_t threads;           /* 0: what affinity and cgroup allow */
+        /* Options of sft-tokenize: names of columns and members, NULL: not given. */
+        const char *history_key, *messages_key, *role_key, *content_key, *role_tags, *text_key;
+        bool skip_bad;      /* of sft-tokenize and sft-template */
+        const char *device; /* of CONFIG_DEVICE_WORDS */
+        int64_t threads;    /* 0: what affinity and cgroup allow */
         enum dtype master_dtype, moments_dtype, gradient_dtype, logits_dtype;
         const char *recompute; /* NULL: from the strategy; see run.recompute */
         bool rslora;           /* the scale of an adapter is alpha / sqrt(r) */
@@ -225,6 +228,10 @@ int config_get(const struct config *c, const char *key, char end, struct buf *b,
 size_t config_no_effect(const struct config *c,
                         void (*f)(void *arg, const char *key, unsigned line, const char *why),
                         void *arg);
+
+/* Returns the key of an adapter's setting, such as lora_rank, that the file sets without any word
+ * of lora_target, so that the whole model is trained as in ROLL; NULL when there is none. */
+const char *config_lora_unused(const struct config *c);
 
 /* The mapping sft.run of a config.yaml, which identifies the run that wrote the file; config_load()
  * ignores it. A missing string is NULL. */

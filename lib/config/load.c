@@ -73,6 +73,16 @@ static int store_all(struct loaded *l, struct err *e)
     return 0;
 }
 
+/* Writes into the resolved configuration that no adapter is wanted, where the file names no target:
+ * beside a rank, which has a default, a missing one is a mistake (config_lora_unused). */
+static int show_no_target(struct loaded *l, struct err *e)
+{
+    static const char key[] = "sft_train.model_args.lora_target";
+    if (setting_of(l, key)) return 0;
+    struct node *none = node_scalar(&l->tree, "null", false, l->tree.root, e);
+    return none ? node_put(&l->tree, l->shown, key, none, e) : -1;
+}
+
 /* Sets exp_name, if it is missing, to the name of the file without .yaml. */
 static int name_run(struct loaded *l, struct err *e)
 {
@@ -102,7 +112,7 @@ static int load(struct loaded *l, const char *path, char *const *overrides, size
     l->shown = node_new(&l->tree, NODE_MAP, l->tree.root, e);
     if (!l->shown || name_run(l, e) || tree_interpolate(&l->tree, e) || bind_settings(l, e))
         return -1;
-    return store_all(l, e) ? -1 : derive_run(l, e);
+    return store_all(l, e) || show_no_target(l, e) ? -1 : derive_run(l, e);
 }
 
 int config_load(const char *path, char *const *overrides, size_t n, struct config **out,
@@ -125,6 +135,21 @@ void config_free(struct config *c)
     mem_free(l->settings);
     arena_free(&l->tree.arena);
     mem_free(l);
+}
+
+const char *config_lora_unused(const struct config *c)
+{
+    static const char *const keys[] = {"lora_rank", "lora_alpha", "lora_dropout"};
+    const struct loaded *l = (const struct loaded *)c;
+    const struct node *n = node_member(l->tree.root, "sft_train");
+    if (n && n->kind == NODE_MAP) n = node_member(n, "model_args");
+    if (!n || n->kind != NODE_MAP || c->sft_train.model_args.adapter_name_or_path) return NULL;
+    if (node_member(n, "lora_target")) return NULL; /* null is a decision, too */
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct node *v = node_member(n, keys[i]);
+        if (v && !node_is_null(v)) return keys[i];
+    }
+    return NULL;
 }
 
 size_t config_no_effect(const struct config *c,

@@ -116,7 +116,7 @@ static int put_part(const struct node *n, const struct sink *to, bool json, stru
 static int put_node(const struct node *n, const struct sink *to, struct err *e)
 {
     if (n->kind == NODE_MAP) return put_part(n, to, false, e);
-    if (n->kind == NODE_SCALAR) return put_text(to, n->text), 0;
+    if (n->kind == NODE_SCALAR) return put_text(to, node_is_null(n) ? "" : n->text), 0;
     for (size_t i = 0; i < n->count; i++)
         if (n->items[i]->kind == NODE_SCALAR)
             put_text(to, n->items[i]->text);

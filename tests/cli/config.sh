@@ -54,6 +54,23 @@ equal 'values: a variable of the environment is put in' \
 equal 'values: ~ is the home folder' "$(HOME=/h got "$c" 'output_dir=~/x' -g output_dir)" /h/x
 equal 'values: -z ends each value with NUL' \
     "$(got "$c" 'exp_name="a b"' -z -g exp_name -g query_key -g seed | tr '\0' '|')" 'a b||1|'
+model_args=sft_train.model_args
+lora() { sft-config "$c" "$@" 2>&1 >/dev/null | grep -c 'no effect without lora_target'; }
+for key in lora_rank lora_alpha lora_dropout; do
+    equal "LoRA: $key without lora_target is told" "$(lora $model_args.$key=0.5)$(
+        lora $model_args.$key=1)" "$([ $key = lora_rank ] && echo 01 || echo "$(
+        [ $key = lora_alpha ] && echo 11 || echo 10)")"
+done
+equal 'LoRA: no word is said without them' "$(lora)" 0
+equal 'LoRA: lora_target=null is a decision' \
+    "$(lora $model_args.lora_rank=8 $model_args.lora_target=null)" 0
+equal 'LoRA: a target needs no word' \
+    "$(lora $model_args.lora_rank=8 $model_args.lora_target=q_proj)" 0
+sft-config -q "$c" >"$T/whole.yaml"
+equal 'LoRA: the printed configuration of a full training needs no word' \
+    "$(sft-config "$T/whole.yaml" 2>&1 >/dev/null | grep -c lora)" 0
+equal 'LoRA: no target is an empty line' \
+    "$(got "$c" -g $model_args.lora_target -g $model_args.lora_rank)" $'\n8'
 sft-config --keys >"$T/keys.md"
 sed -n '/^## Keys that work/,$p' docs/config.md >"$T/doc.md"
 same 'keys: docs/config.md has the table that --keys prints' "$T/keys.md" "$T/doc.md"

@@ -163,6 +163,13 @@ tells 'warning: whole modules without an adapter have no effect' \
 tells 'warning: frozen modules beside an adapter have no effect' \
     'freeze_module_prefix has no effect beside an adapter' w2 \
     "$M.freeze_module_prefix=model.layers.0" max_steps=1 train.sfts
+cp config.yaml with.yaml
+sed -i 's/lora_target: "[^"]*", //' config.yaml
+tells 'warning: a rank without a target trains the whole model' \
+    'lora_rank is set, but not lora_target: there is no adapter, and the whole model is trained' \
+    w4 max_steps=1 train.sfts
+equal 'warning: that model is whole' "$(sft-ckpt show "$(checkpoint w4 1)" | grep -c lora_)" 0
+cp with.yaml config.yaml
 tells 'warning: a name that is no layer is told' 'no layer is named mlp' w3 \
     "$M.lora_target='q_proj,mlp'" max_steps=1 train.sfts
 

@@ -124,6 +124,13 @@ equal 'failure: bad data exit with 65' \
     "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/bad.jsonl")" 65
 equal "failure: bad data leave no stream and no trainer's command" \
     "$(find "$T/bad" -type f ! -name .lock; grep -c '^sft-train' "$T/stderr")" 0
+equal 'columns: the keys of rows reach the commands' \
+    "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/bad.jsonl" prompt_key=p \
+        sft.history_key=h sft.messages_key=m sft.role_key=r sft.content_key='c d' sft.text_key=t \
+        sft.role_tags=a=user,b=tool sft.skip_bad=true)" 65
+said 'columns: all of them do' "^sft-tokenize -@ 2 -m [^ ]* --skip-bad --prompt-key p $(
+    )--query-key input --response-key output --history-key h --messages-key m --role-key r $(
+    )--content-key c\\\\ d --role-tags a=user\\\\,b=tool --text-key t .* sft-template .* --skip-bad "
 equal 'failure: missing data exit with 66' \
     "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/none.jsonl")" 66
 equal 'failure: a configuration without data exits with 78' \
