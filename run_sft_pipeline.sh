@@ -178,7 +178,8 @@ stamp() {
     printf '%s\n' "$shown"
     sha256sum -- "$(type -P sft-tokenize)" "$(type -P sft-template)" "$(type -P sft-pack)" "${files[@]}"
     for d in "$model" "$model/sft_train"; do # the second: of a checkpoint
-        for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja; do
+        for f in tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja \
+            vocab.json merges.txt added_tokens.json config.json; do
             [ ! -e "$d/$f" ] || sha256sum -- "$d/$f"
         done
         [ ! -d "$d/additional_chat_templates" ] ||

@@ -79,7 +79,7 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
  * adapter and none from the base, whose chat template would override the adapter's. */
 static int copy_files(const char *base, const char *adapter, const char *tmp, struct err *e)
 {
-    const int own = io_has(adapter, "tokenizer.json", e);
+    const int own = hf_folder_has_tokenizer(adapter, e);
     if (own < 0) return -1;
     if (own == 0) return hf_folder_copy(base, tmp, e);
     return hf_folder_copy_config(base, tmp, e) ? -1 : hf_folder_copy_tokenizer(adapter, tmp, e);

@@ -23,10 +23,19 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
 #define TEMPLATES       "additional_chat_templates"
 #define TEMPLATE_SUFFIX ".jinja"
 
+int hf_folder_has_tokenizer(const char *dir, struct err *e)
+{
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "tokenizer.model"};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof names / sizeof *names; i++)
+        rc = io_has(dir, names[i], e);
+    return rc;
+}
+
 static int is_model(const char *dir, struct err *e)
 {
     const int config = io_has(dir, "config.json", e);
-    return config ? config : io_has(dir, "tokenizer.json", e);
+    return config ? config : hf_folder_has_tokenizer(dir, e);
 }
 
 static int check_folder(const char *path, struct err *e)
@@ -144,7 +153,7 @@ int hf_folder_copy(const char *from, const char *to, struct err *e)
 
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
-    const int there = io_has(from, "tokenizer.json", e);
+    const int there = hf_folder_has_tokenizer(from, e);
     if (there < 0) return -1;
     if (there == 0) return err_set(e, ERR_NOINPUT, "%s: contains no tokenizer.json", from);
     return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);

@@ -10,15 +10,18 @@
 
 /* Resolves MODEL of a command line: a Hugging Face folder, or a checkpoint-N folder, whose model is
  * in sft_train/. Sets *out, released by mem_free(), to the folder that contains config.json or
- * tokenizer.json. ERR_NOINPUT when there is none. */
+ * the files of a tokenizer. ERR_NOINPUT when there is none. */
 int hf_folder_resolve(const char *path, char **out, struct err *e);
+
+/* 1 when the folder has tokenizer.json, vocab.json or tokenizer.model, 0 or -1. */
+int hf_folder_has_tokenizer(const char *dir, struct err *e);
 
 /* Copies config.json, generation_config.json and the files of the tokenizer, as far as they exist,
  * and the .jinja files of additional_chat_templates/. */
 int hf_folder_copy(const char *from, const char *to, struct err *e);
 /* Copies only config.json and generation_config.json. */
 int hf_folder_copy_config(const char *from, const char *to, struct err *e);
-/* Copies only the files of the tokenizer; a folder without tokenizer.json is ERR_NOINPUT. */
+/* Copies only the files of the tokenizer; a folder without any is ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
 /* Sets *bytes to the size of the files that hf_folder_copy (config) or hf_folder_copy_tokenizer
  * would copy. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads tokenizer.json; look-ups and decoding. */
+/* Loads a tokenizer; look-ups and decoding. */
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
@@ -100,32 +100,53 @@ static int load_parts(struct tokenizer *t, const struct json *doc, struct err *e
                : 0;
 }
 
-static int load_document(struct tokenizer *t, const char *path, const char *dir, struct err *e)
+static int load_added(struct tokenizer *t, const struct json *doc, struct err *e)
+{
+    if (doc->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "is not a JSON object");
+    if (load_parts(t, doc, e)) return -1;
+    return added_load(&t->added, json_get(doc, "added_tokens"), bpe_vocab(t->bpe), t->normalizer,
+                      e);
+}
+
+static int load_new(struct tokenizer *t, const char *path, struct err *e)
 {
     struct arena arena = {0};
     struct io_map map;
-    const struct json *doc;
-    int rc = -1;
     if (io_map(path, &map, e)) return -1;
-    doc = json_parse((const char *)map.p, map.n, &arena, e);
-    if (doc && doc->kind != JSON_OBJECT)
-        err_set(e, ERR_DATA, "is not a JSON object");
-    else if (doc && !load_parts(t, doc, e))
-        rc = added_load(&t->added, json_get(doc, "added_tokens"), bpe_vocab(t->bpe), t->normalizer,
-                        e);
+    const struct json *doc = json_parse((const char *)map.p, map.n, &arena, e);
+    int rc = doc ? load_added(t, doc, e) : -1;
     if (rc) err_prefix(e, "%s", path);
     arena_free(&arena);
     io_unmap(&map);
-    if (!rc) rc = tokenizer_load_config(t, dir, e);
-    if (!rc && added_finish(&t->added, e)) rc = err_prefix(e, "%s: added tokens", path);
     return rc;
+}
+
+static int load_old(struct tokenizer *t, const char *dir, struct tokenizer_defaults *defaults,
+                    struct err *e)
+{
+    struct arena arena = {0};
+    struct json *doc;
+    int rc = tokenizer_old_document(dir, &arena, &doc, defaults, e);
+    if (!rc && (rc = load_added(t, doc, e))) err_prefix(e, "%s/vocab.json and merges.txt", dir);
+    arena_free(&arena);
+    return rc;
+}
+
+static int load(struct tokenizer *t, const char *dir, const char *path, struct err *e)
+{
+    struct tokenizer_defaults defaults = {.n = 0};
+    const int there = io_exists(path, e), old = there ? 0 : tokenizer_old_find(dir, e);
+    if (there < 0 || old < 0) return -1;
+    if (old ? load_old(t, dir, &defaults, e) : load_new(t, path, e)) return -1;
+    if (tokenizer_load_config(t, dir, &defaults, e)) return -1;
+    return added_finish(&t->added, e) ? err_prefix(e, "%s: added tokens", path) : 0;
 }
 
 struct tokenizer *tokenizer_load(const char *dir, struct err *e)
 {
     struct tokenizer *t = mem_alloc(1, sizeof *t, e);
     char *path = t ? io_path(dir, "tokenizer.json", e) : NULL;
-    int rc = path ? load_document(t, path, dir, e) : -1;
+    int rc = path ? load(t, dir, path, e) : -1;
     mem_free(path);
     if (!rc) return t;
     tokenizer_free(t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Hugging Face tokenizer, loaded from tokenizer.json and tokenizer_config.json: text to token ids
- * and back, with the ids of the library `tokenizers`. */
+/* A Hugging Face tokenizer, loaded from tokenizer.json, or from vocab.json and merges.txt, and
+ * tokenizer_config.json: text to token ids and back, with the ids of the library `tokenizers`. */
 #ifndef SFT_TEXT_TOKENIZER_H
 #define SFT_TEXT_TOKENIZER_H
 
@@ -16,8 +16,8 @@
 struct tokenizer; /* immutable once loaded: any number of threads may use one */
 
 /* Loads the tokenizer files of a model folder; tokenizer_free() releases the result. NULL with
- * ERR_DATA, which names a feature that is not supported, ERR_NOINPUT for a missing tokenizer.json,
- * or ERR_MEMORY. */
+ * ERR_DATA, which names a feature that is not supported, ERR_NOINPUT for missing files and for
+ * those of SentencePiece, with the command that converts them, or ERR_MEMORY. */
 struct tokenizer *tokenizer_load(const char *dir, struct err *e);
 void tokenizer_free(struct tokenizer *t);
 

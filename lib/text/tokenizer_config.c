@@ -145,11 +145,14 @@ static int read_file(struct tokenizer *t, const char *dir, const char *name, boo
     return rc;
 }
 
-int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e)
+int tokenizer_load_config(struct tokenizer *t, const char *dir,
+                          const struct tokenizer_defaults *defaults, struct err *e)
 {
     if (tokenizer_file_templates(t, dir, e) ||
         read_file(t, dir, "tokenizer_config.json", true, e) ||
         read_file(t, dir, "special_tokens_map.json", false, e))
         return -1;
+    for (size_t i = 0; i < defaults->n; i++)
+        if (add_named(t, str_z(defaults->v[i][0]), str_z(defaults->v[i][1]), e)) return -1;
     return add_named_tokens(t, e);
 }

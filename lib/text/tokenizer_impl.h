@@ -34,8 +34,27 @@ struct tokenizer {
 };
 
 /* ---- tokenizer_config.json and special_tokens_map.json (tokenizer_config.c) ---- */
+/* Names and texts of special tokens that a class has where no file names them. */
+struct tokenizer_defaults {
+    const char *const *v[8]; /* pairs */
+    size_t n;
+};
 /* Loads named tokens, added tokens and chat templates; the files are optional. */
-int tokenizer_load_config(struct tokenizer *t, const char *dir, struct err *e);
+int tokenizer_load_config(struct tokenizer *t, const char *dir,
+                          const struct tokenizer_defaults *defaults, struct err *e);
+
+/* ---- files older than tokenizer.json (tokenizer_old.c) ---- */
+/* A command that makes tokenizer.json; its arguments are the folder, twice. */
+#define TOKENIZER_CONVERT                                                                          \
+    "python3 -c \"from transformers import AutoTokenizer; "                                        \
+    "AutoTokenizer.from_pretrained('%s').save_pretrained('%s')\""
+/* Returns 1 when the folder has vocab.json and merges.txt; 0 when it has no old form; -1 with
+ * ERR_NOINPUT for a form that must be converted. */
+int tokenizer_old_find(const char *dir, struct err *e);
+/* Makes the document of tokenizer.json in the arena. -1 with ERR_NOINPUT for a tokenizer_class that
+ * is not known, or ERR_DATA. */
+int tokenizer_old_document(const char *dir, struct arena *a, struct json **doc,
+                           struct tokenizer_defaults *defaults, struct err *e);
 
 /* ---- chat templates (tokenizer_template.c) ---- */
 /* Loads the templates that are files of their own. */

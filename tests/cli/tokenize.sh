@@ -128,4 +128,23 @@ equal 'ids: all lines are there' "$(wc -l <"$T/i1")" 40000
 printf 'good\nb\xffd\n' >"$T/bad.txt"
 fails 'ids: bytes that are not UTF-8 are refused with their line' 65 \
     'bad.txt: line 2: is not UTF-8' sft-tokenize --ids -m $model "$T/bad.txt"
+
+# ---- files older than tokenizer.json ----
+mkdir "$T/older"
+jq .model.vocab $model/tokenizer.json >"$T/older/vocab.json"
+jq -r '.model.merges[] | if type == "array" then join(" ") else . end' $model/tokenizer.json \
+    >"$T/older/merges.txt"
+jq '.tokenizer_class = "Qwen2Tokenizer"' $model/tokenizer_config.json \
+    >"$T/older/tokenizer_config.json"
+line='A pipe joins 12 commands.<|im_end|>'
+equal 'older: vocab.json and merges.txt are a tokenizer' \
+    "$(echo "$line" | sft-tokenize --ids -m "$T/older")" \
+    "$(echo "$line" | sft-tokenize --ids -m $model)"
+edit "$T/older/tokenizer_config.json" '.tokenizer_class = "BartTokenizer"'
+fails 'older: a class that is not known is refused with the command that converts' 66 \
+    'older: has vocab.json and merges.txt .* BartTokenizer; .*save_pretrained' \
+    sft-tokenize --ids -m "$T/older"
+mkdir "$T/spm" && echo x >"$T/spm/tokenizer.model"
+fails 'older: tokenizer.model is refused with the command that converts' 66 \
+    'spm: has tokenizer.model .*save_pretrained' sft-tokenize --ids -m "$T/spm"
 exit $bad

@@ -130,7 +130,8 @@ equal 'columns: the keys of rows reach the commands' \
         sft.role_tags=a=user,b=tool sft.skip_bad=true)" 65
 said 'columns: all of them do' "^sft-tokenize -@ 2 -m [^ ]* --skip-bad --prompt-key p $(
     )--query-key input --response-key output --history-key h --messages-key m --role-key r $(
-    )--content-key c\\\\ d --role-tags a=user\\\\,b=tool --text-key t .* sft-template .* --skip-bad "
+    )--content-key c\\\\ d --role-tags a=user\\\\,b=tool --text-key t $(
+    ).* sft-template .* --skip-bad "
 equal 'failure: missing data exit with 66' \
     "$(code job "${elsewhere[@]}" sft_train.data_args.file_name="$T/none.jsonl")" 66
 equal 'failure: a configuration without data exits with 78' \
