@@ -90,7 +90,7 @@ enum node_kind {
     N_CALLBLOCK,   /* kids: call, an N_MACRO */
     N_FILTERBLOCK, /* kids: filter, body */
     N_WITH,        /* kids: body, then target, expression, target, expression ... */
-    N_SCOPE,       /* kids[0]: a body with a scope */
+    N_BLOCK,       /* name, kids[0]: body; flag: BLOCK_* */
     N_GENERATION,  /* kids[0] */
     N_BREAK,
     N_CONTINUE,
@@ -106,6 +106,7 @@ struct call_args {
 };
 enum { MACRO_CALLER = 1, MACRO_KWARGS = 2, MACRO_VARARGS = 4, USES_LOOP = 8 };
 enum { FOR_RECURSIVE = 1, FOR_USES_LOOP = 2 };
+enum { BLOCK_SCOPED = 1, BLOCK_REQUIRED = 2 };
 struct node {
     enum node_kind kind;
     enum tok op;
@@ -131,7 +132,10 @@ struct jinja {
     const struct jstr **symbols;
     const struct jfunc **globals; /* [nsymbols]: the global function of that name, or NULL */
     size_t nsymbols, symcap;
-    uint32_t sym_loop, sym_caller, sym_kwargs, sym_varargs;
+    uint32_t sym_loop, sym_caller, sym_kwargs, sym_varargs, sym_self;
+    struct node **blocks; /* [nblocks] */
+    size_t nblocks, blockcap;
+    bool uses_self;
     bool has_generation;
 };
 
@@ -145,6 +149,7 @@ struct parser {
     const struct token *tok;
     size_t at;
     unsigned depth;
+    unsigned loops;   /* for loops around the current place */
     uint32_t uses;    /* MACRO_*, USES_LOOP: special names that the current body uses */
     const char *open; /* the innermost open block, for messages */
 };
@@ -160,6 +165,9 @@ struct node *parse_filter(struct parser *p, struct node *n, bool inline_start);
 struct call_args *parse_args(struct parser *p);
 /* Parses "(a, b=1)", the parameters of a macro, into its params; defaults into kids[1..]. */
 int parse_signature(struct parser *p, struct node *macro);
+/* Clears in n->flag the special names that are parameters of the macro. A parameter called caller
+ * takes the block of a call, which is passed by its name, and needs a default for calls without. */
+int parse_special_params(struct parser *p, struct node *n);
 struct node *parse_body(struct parser *p, const char *const *ends);
 int parse_add(struct parser *p, struct node ***kids, size_t *n, size_t *cap, struct node *k);
 bool parse_skip(struct parser *p, enum tok type);
@@ -218,6 +226,10 @@ int jinja_capture(struct vm *vm, const struct node *body, struct jval *out);
 int jinja_for(struct vm *vm, const struct node *n);
 int jinja_macro_make(struct vm *vm, const struct node *n, struct jval *out);
 int jinja_call_block(struct vm *vm, const struct node *n);
+/* Renders a block in its place. */
+int jinja_block(struct vm *vm, const struct node *n);
+/* Binds `self`, whose members render the blocks. */
+int jinja_self(struct vm *vm);
 int jinja_scope_set(struct vm *vm, struct scope *s, uint32_t sym, struct jval v);
 int jinja_assign(struct vm *vm, const struct node *target, struct jval v);
 int vm_enter(struct vm *vm, const struct node *n);

@@ -29,6 +29,10 @@ static int attribute(struct vm *vm, struct jval v, const struct jstr *name, stru
         *out = jval_str(v.u.macro->node->name);
         return 1;
     }
+    if (v.kind == J_TUPLE && v.u.list->group && (str_is(s, "grouper") || str_is(s, "list"))) {
+        *out = v.u.list->v[str_is(s, "list")];
+        return 1;
+    }
     if (jinja_method_unsafe(v, s)) return undef(vm, v, UNDEF_UNSAFE, jval_str(name), out) ? -1 : 1;
     const struct jfunc *f = jinja_method(v, s);
     if (!f) return 0;

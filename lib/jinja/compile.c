@@ -15,7 +15,7 @@ static int check_names(struct parser *p, const struct node *n, bool soft)
     bool branch = n->kind == N_IF || n->kind == N_COND;
     bool scope = n->kind == N_FOR || n->kind == N_MACRO || n->kind == N_SETBLOCK ||
                  n->kind == N_CALLBLOCK || n->kind == N_FILTERBLOCK || n->kind == N_WITH ||
-                 n->kind == N_GENERATION || n->kind == N_SCOPE;
+                 n->kind == N_GENERATION || n->kind == N_BLOCK;
     for (uint32_t i = 0; i < n->nkids; i++) {
         bool inner = scope && !(n->kind == N_FOR && i == 1) ? false : soft;
         if (check_names(p, n->kids[i], branch || inner)) return -1;
@@ -46,9 +46,11 @@ static int compile(struct jinja *t, struct str source, struct err *e)
         parse_symbol(&p, STR("caller"), &t->sym_caller) ||
         parse_symbol(&p, STR("kwargs"), &t->sym_kwargs) ||
         parse_symbol(&p, STR("varargs"), &t->sym_varargs) ||
-        jinja_lex(source, &t->arena, &tok, &ntok, e))
+        parse_symbol(&p, STR("self"), &t->sym_self) || jinja_lex(source, &t->arena, &tok, &ntok, e))
         return -1;
     p.tok = tok;
+    for (size_t i = 0; i < ntok; i++)
+        t->uses_self |= tok[i].type == T_NAME && str_is(tok[i].text, "self");
     t->body = parse_body(&p, NULL);
     if (!t->body || check_names(&p, t->body, false)) return -1;
     return resolve_globals(t, e);

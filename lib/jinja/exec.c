@@ -155,15 +155,6 @@ static int exec_with(struct vm *vm, const struct node *n)
     return flow;
 }
 
-static int exec_scope(struct vm *vm, const struct node *n)
-{
-    struct scope *outer = vm->scope;
-    if (!jinja_scope_push(vm)) return -1;
-    int flow = jinja_exec(vm, n->kids[0]);
-    vm->scope = outer;
-    return flow;
-}
-
 static int exec_body(struct vm *vm, const struct node *n)
 {
     int flow = FLOW_NEXT;
@@ -199,8 +190,8 @@ static int exec_node(struct vm *vm, const struct node *n)
         return exec_filter_block(vm, n);
     case N_WITH:
         return exec_with(vm, n);
-    case N_SCOPE:
-        return exec_scope(vm, n);
+    case N_BLOCK:
+        return jinja_block(vm, n);
     case N_GENERATION:
         return exec_generation(vm, n);
     case N_BREAK:
@@ -235,8 +226,8 @@ int jinja_render(const struct jinja *t, struct vm *vm, const struct jinja_var *v
 {
     struct jval text;
     vm->t = t;
-    if (!jinja_scope_push(vm) || set_variables(vm, vars, nvars) || !jinja_scope_push(vm) ||
-        jinja_capture(vm, t->body, &text))
+    if (!jinja_scope_push(vm) || set_variables(vm, vars, nvars) ||
+        !(vm->top = jinja_scope_push(vm)) || jinja_self(vm) || jinja_capture(vm, t->body, &text))
         return -1;
     *out = text.u.s;
     return 0;

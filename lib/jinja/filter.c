@@ -212,10 +212,12 @@ static const struct jfunc filters[] = {
     {"dictsort", jfilter_dictsort, "case_sensitive by reverse", 0},
     {"e", f_escape, "", 0},
     {"escape", f_escape, "", 0},
+    {"filesizeformat", jfilter_filesizeformat, "binary", 0},
     {"first", jfilter_first, "", 0},
     {"float", jfilter_float, "default", 0},
     {"forceescape", f_forceescape, "", 0},
     {"format", f_format, NULL, 0},
+    {"groupby", jfilter_groupby, "attribute default case_sensitive", 1},
     {"indent", f_indent, "width first blank", 0},
     {"int", jfilter_int, "default base", 0},
     {"items", jfilter_items, "", 0},
@@ -238,6 +240,7 @@ static const struct jfunc filters[] = {
     {"slice", jfilter_slice, "slices fill_with", 1},
     {"sort", jfilter_sort, "reverse case_sensitive attribute", 0},
     {"string", f_string, "", 0},
+    {"striptags", jfilter_striptags, "", 0},
     {"sum", jfilter_sum, "attribute start", 0},
     {"title", f_title, "", 0},
     {"tojson", f_tojson, "ensure_ascii indent separators sort_keys", 0},
@@ -245,17 +248,14 @@ static const struct jfunc filters[] = {
     {"truncate", f_truncate, "length killwords end leeway", 0},
     {"unique", jfilter_unique, "case_sensitive attribute", 0},
     {"upper", f_upper, "", 0},
-    /* filters of Jinja that chat templates do not use */
-    {"filesizeformat", NULL, "", 0},
-    {"groupby", NULL, "", 0},
+    {"urlencode", jfilter_urlencode, "", 0},
+    {"wordcount", jfilter_wordcount, "", 0},
+    {"xmlattr", jfilter_xmlattr, "autospace", 0},
+    /* filters of Jinja that chat templates do not use; a random text would not be repeatable */
     {"pprint", NULL, "", 0},
     {"random", NULL, "", 0},
-    {"striptags", NULL, "", 0},
-    {"urlencode", NULL, "", 0},
     {"urlize", NULL, "", 0},
-    {"wordcount", NULL, "", 0},
     {"wordwrap", NULL, "", 0},
-    {"xmlattr", NULL, "", 0},
 };
 
 const struct jfunc *jinja_filter(struct str name)

@@ -127,6 +127,54 @@ int jfilter_dictsort(struct vm *vm, struct jval self, const struct jargs *a, str
     return sorted_values(vm, v, d->n, jval_truth(a->pos[2]), out);
 }
 
+/* Appends the tuple (grouper, items) for the items [from, to). */
+static int add_group(struct vm *vm, struct jlist *groups, const struct jlist *l, size_t from,
+                     size_t to, struct jval grouper)
+{
+    struct jlist *items = jlist_new(vm, to - from), *pair = jlist_new(vm, 2);
+    if (!items || !pair) return -1;
+    for (size_t i = from; i < to; i++)
+        if (jlist_add(vm, items, l->v[i])) return -1;
+    pair->group = true;
+    if (jlist_add(vm, pair, grouper) || jlist_add(vm, pair, jval_list(items, J_LIST))) return -1;
+    return jlist_add(vm, groups, jval_list(pair, J_TUPLE));
+}
+
+static int group_key(struct vm *vm, struct jval v, const struct jargs *a, bool exact,
+                     struct jval *out)
+{
+    if (jval_path(vm, v, a->pos[0], a->pos[1], out)) return -1;
+    return out->kind == J_STR && !exact ? jstr_case(vm, out->u.s, JCASE_LOWER, out) : 0;
+}
+
+int jfilter_groupby(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    struct jlist *l, *groups = jlist_new(vm, 0);
+    bool exact = jval_truth(a->pos[2]);
+    struct jval sorted, key, next, grouper;
+    if (!groups || jval_elements(vm, self, &l)) return -1;
+    struct sort_item *v = vm_alloc(vm, l->n, sizeof *v);
+    if (!v) return -1;
+    for (size_t i = 0; i < l->n; i++) {
+        v[i].value = l->v[i];
+        if (group_key(vm, l->v[i], a, exact, &v[i].key)) return -1;
+    }
+    if (sorted_values(vm, v, l->n, false, &sorted)) return -1;
+    l = sorted.u.list;
+    for (size_t from = 0, to; from < l->n; from = to) {
+        if (group_key(vm, l->v[from], a, exact, &key) ||
+            jval_path(vm, l->v[from], a->pos[0], a->pos[1], &grouper))
+            return -1;
+        for (to = from + 1; to < l->n; to++) {
+            if (group_key(vm, l->v[to], a, exact, &next)) return -1;
+            if (!jval_eq(vm, key, next)) break;
+        }
+        if (add_group(vm, groups, l, from, to, grouper)) return -1;
+    }
+    *out = jval_list(groups, J_LIST);
+    return 0;
+}
+
 static int extreme(struct vm *vm, struct jval self, const struct jargs *a, int want,
                    struct jval *out)
 {

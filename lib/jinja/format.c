@@ -66,6 +66,20 @@ static int format_value(struct jbuild *b, const char *spec, const char *end, str
     return 0;
 }
 
+/* Appends a value to a string that is safe: it is escaped, unless it is safe itself. */
+static int format_safe(struct jbuild *b, const char *spec, const char *end, struct jval v)
+{
+    struct jbuild r;
+    struct jval text;
+    bool safe = v.kind == J_STR && v.u.s->markup;
+    if (safe && spec < end) return vm_fail(b->vm, "unsupported format specification for Markup");
+    jbuild_init(&r, b->vm);
+    if (format_value(&r, spec, end, v) || jbuild_done(&r, &text)) return -1;
+    if (!safe && jstr_escape(b->vm, text.u.s, &text)) return -1;
+    jbuild_str(b, text.u.s);
+    return 0;
+}
+
 /* Finds the argument of a field name: "" (the next one), "0" or "name". */
 static int field_value(struct vm *vm, struct str name, const struct jargs *a, size_t *next,
                        struct jval *v)
@@ -114,10 +128,13 @@ int jval_format(struct vm *vm, const struct jstr *format, const struct jargs *a,
         struct jval v;
         struct str name = {p, (size_t)((colon ? colon : end) - p)};
         if (field_value(vm, name, a, &next, &v)) return -1;
-        if (format_value(&b, colon ? colon + 1 : end, end, v)) return -1;
+        if ((format->markup ? format_safe : format_value)(&b, colon ? colon + 1 : end, end, v))
+            return -1;
         from = (size_t)(end - format->p) + 1;
         i = from - 1;
     }
     jbuild_part(&b, format, from, format->n);
-    return jbuild_done(&b, out);
+    if (jbuild_done(&b, out)) return -1;
+    ((struct jstr *)out->u.s)->markup = format->markup;
+    return 0;
 }

@@ -120,6 +120,35 @@ int jinja_call_block(struct vm *vm, const struct node *n)
     return jinja_print(vm, v);
 }
 
+/* ---- blocks ---- */
+/* A block sees the variables of the template, and those around it only when it is `scoped`. */
+int jinja_block(struct vm *vm, const struct node *n)
+{
+    struct jmacro m = {n, n->flag & BLOCK_SCOPED ? vm->scope : vm->top};
+    struct jargs none = {0};
+    struct jval text;
+    if (n->flag & BLOCK_REQUIRED)
+        return vm_fail(vm, "required block `%.*s` is not found", STR_FMT(jstr_str(n->name)));
+    if (call_macro(vm, &m, &none, &text)) return -1;
+    return jinja_print(vm, text);
+}
+
+int jinja_self(struct vm *vm)
+{
+    const struct jinja *t = vm->t;
+    struct jdict *d = t->uses_self ? jdict_new(vm) : NULL;
+    if (!d) return t->uses_self ? -1 : 0;
+    for (size_t i = 0; i < t->nblocks; i++) {
+        struct jmacro *m = vm_alloc(vm, 1, sizeof *m);
+        if (!m) return -1;
+        *m = (struct jmacro){t->blocks[i], vm->top};
+        if (jdict_set(vm, d, jval_str(m->node->name), (struct jval){.kind = J_MACRO, .u.macro = m}))
+            return -1;
+    }
+    vm->top->captured = true;
+    return jinja_scope_set(vm, vm->top, t->sym_self, (struct jval){.kind = J_NS, .u.dict = d});
+}
+
 int vm_call(struct vm *vm, struct jval f, const struct jargs *a, struct jval *out)
 {
     switch (f.kind) {

@@ -55,12 +55,26 @@ static struct node *parse_if(struct parser *p)
     return n;
 }
 
+/* Refuses the name `loop` as a target inside a for loop or as its own, as jinja2 does: the loop's
+ * variable would be lost. */
+static int check_target(struct parser *p, const struct node *target)
+{
+    if (!p->loops) return 0;
+    for (uint32_t i = 0; target->kind == N_TUPLE && i < target->nkids; i++)
+        if (check_target(p, target->kids[i])) return -1;
+    if (target->kind != N_NAME || target->sym != p->t->sym_loop) return 0;
+    return err_set(p->e, ERR_DATA, "line %u: `loop` cannot be assigned to in a for loop",
+                   (unsigned)target->line);
+}
+
 static struct node *parse_for(struct parser *p)
 {
     static const char *const ends[] = {"else", "endfor", NULL};
     struct node *n = parse_node(p, N_FOR, 5);
     const char *open = p->open;
-    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET, "in"))) return NULL;
+    p->loops++;
+    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET, "in")) || check_target(p, n->kids[0]))
+        return NULL;
     if (!parse_skip_name(p, "in")) return parse_null(p, "`in` expected");
     if (!(n->kids[1] = parse_tuple(p, TUPLE_NO_COND, "recursive"))) return NULL;
     if (parse_skip_name(p, "if") && !(n->kids[2] = parse_expression(p))) return NULL;
@@ -80,13 +94,16 @@ static struct node *parse_for(struct parser *p)
     } else {
         p->at++;
     }
+    p->loops--;
     return n;
 }
 
 static struct node *parse_set(struct parser *p)
 {
     struct node *n = parse_node(p, N_SET, 3);
-    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET | TUPLE_NS, NULL))) return NULL;
+    if (!n || !(n->kids[0] = parse_tuple(p, TUPLE_TARGET | TUPLE_NS, NULL)) ||
+        check_target(p, n->kids[0]))
+        return NULL;
     if (parse_skip(p, T_ASSIGN)) {
         n->nkids = 2;
         return (n->kids[1] = parse_tuple(p, TUPLE_PLAIN, NULL)) ? n : NULL;
@@ -104,7 +121,7 @@ static int macro_body(struct parser *p, struct node *n, const char *end)
     n->kids[0] = block_body(p, end);
     n->flag = p->uses;
     p->uses = uses;
-    return n->kids[0] ? 0 : -1;
+    return n->kids[0] ? parse_special_params(p, n) : -1;
 }
 
 static struct node *parse_macro(struct parser *p)
@@ -162,17 +179,42 @@ static struct node *parse_generation(struct parser *p)
     return n && (n->kids[0] = block_body(p, "endgeneration")) ? n : NULL;
 }
 
+static int add_block(struct parser *p, struct node *n)
+{
+    struct jinja *t = p->t;
+    for (size_t i = 0; i < t->nblocks; i++)
+        if (str_eq(jstr_str(t->blocks[i]->name), jstr_str(n->name)))
+            return err_set(p->e, ERR_DATA, "line %u: block `%.*s` is defined twice",
+                           (unsigned)n->line, STR_FMT(jstr_str(n->name)));
+    return parse_add(p, &t->blocks, &t->nblocks, &t->blockcap, n);
+}
+
+static bool is_blank(const struct node *body)
+{
+    size_t from, to;
+    for (uint32_t i = 0; i < body->nkids; i++) {
+        if (body->kids[i]->kind != N_DATA) return false;
+        jstr_strip(body->kids[i]->name, NULL, true, true, &from, &to);
+        if (from < to) return false;
+    }
+    return true;
+}
+
 /* A block renders in its place because no template extends a chat template. */
 static struct node *parse_block(struct parser *p)
 {
-    struct node *n = parse_node(p, N_SCOPE, 1);
+    struct node *n = parse_node(p, N_BLOCK, 1);
     if (!n) return NULL;
     if (cur(p)->type != T_NAME) return parse_null(p, "a block name expected");
+    if (!(n->name = parse_string(p, cur(p)->text)) || add_block(p, n)) return NULL;
     p->at++;
-    parse_skip_name(p, "scoped");
-    parse_skip_name(p, "required");
+    if (cur(p)->type == T_SUB) return parse_null(p, "a block name cannot have a hyphen");
+    if (parse_skip_name(p, "scoped")) n->flag |= BLOCK_SCOPED;
+    if (parse_skip_name(p, "required")) n->flag |= BLOCK_REQUIRED;
     if (!(n->kids[0] = block_body(p, "endblock"))) return NULL;
-    if (cur(p)->type == T_NAME) p->at++;
+    if (n->flag & BLOCK_REQUIRED && !is_blank(n->kids[0]))
+        return parse_null(p, "a required block can only have white space and comments");
+    if (cur(p)->type == T_NAME && str_eq(cur(p)->text, jstr_str(n->name))) p->at++;
     return n;
 }
 

@@ -95,3 +95,20 @@ int parse_signature(struct parser *p, struct node *macro)
     macro->param_names = arena_copy(a, s.names, s.n * sizeof *s.names, p->e);
     return macro->params && macro->param_names ? 0 : -1;
 }
+
+int parse_special_params(struct parser *p, struct node *n)
+{
+    const uint32_t special[] = {p->t->sym_caller, p->t->sym_kwargs, p->t->sym_varargs};
+    static const uint32_t flags[] = {MACRO_CALLER, MACRO_KWARGS, MACRO_VARARGS};
+    const uint32_t uses = n->flag;
+    for (uint32_t i = 0; i < n->nparams; i++)
+        for (size_t k = 0; k < 3; k++) {
+            if (n->params[i] != special[k]) continue;
+            n->flag &= ~flags[k];
+            if (k == 0 && uses & MACRO_CALLER && i + n->nkids - 1 < n->nparams)
+                return err_set(p->e, ERR_DATA,
+                               "line %u: the parameter `caller` of a macro needs a default",
+                               (unsigned)n->line);
+        }
+    return 0;
+}

@@ -26,7 +26,8 @@ static int percent_spec(struct vm *vm, const char **p, const char *end, struct s
     return 0;
 }
 
-static int percent_value(struct jbuild *b, const struct spec *s, struct jval v)
+/* safe: the format is a string that is safe, so that text is escaped. */
+static int percent_value(struct jbuild *b, const struct spec *s, struct jval v, bool safe)
 {
     struct jbuild r;
     struct jval text;
@@ -37,6 +38,8 @@ static int percent_value(struct jbuild *b, const struct spec *s, struct jval v)
         else
             jval_repr(&r, v, 0);
         if (jbuild_done(&r, &text)) return -1;
+        bool escaped = v.kind == J_STR && v.u.s->markup && s->type == 's';
+        if (safe && !escaped && jstr_escape(b->vm, text.u.s, &text)) return -1;
         spec_put_text(b, s, text.u.s, s->left);
         return 0;
     }
@@ -51,7 +54,6 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
     struct spec s;
     size_t used = 0;
     const char *p = format->p, *end = p + format->n;
-    if (format->markup) return vm_fail(vm, "%% on a `safe` string is not supported");
     jbuild_init(&b, vm);
     while (p < end && !b.failed) {
         const char *k = memchr(p, '%', (size_t)(end - p));
@@ -81,11 +83,13 @@ int jval_percent(struct vm *vm, const struct jstr *format, struct jval args, str
             v = args.kind == J_TUPLE ? args.u.list->v[used] : args;
             used++;
         }
-        if (percent_value(&b, &s, v)) return -1;
+        if (percent_value(&b, &s, v, format->markup)) return -1;
     }
     bool mapping = args.kind == J_DICT || args.kind == J_LIST || args.kind == J_RANGE ||
                    args.kind == J_UNDEF; /* Python lets types with __getitem__ stay unused */
     if (args.kind == J_TUPLE ? used < args.u.list->n : !used && !mapping)
         return vm_fail(vm, "not all arguments converted during string formatting");
-    return jbuild_done(&b, out);
+    if (jbuild_done(&b, out)) return -1;
+    ((struct jstr *)out->u.s)->markup = format->markup;
+    return 0;
 }

@@ -83,6 +83,7 @@ struct jlist {
     struct jval *v;
     size_t n, cap;
     uint32_t depth; /* 1 + the depth of its deepest element */
+    bool group;     /* a tuple of groupby: its elements are called grouper and list */
 };
 struct jdict { /* keeps the order of insertion */
     struct jval *keys, *vals;
@@ -135,6 +136,7 @@ struct vm {
     struct arena *a;
     struct err *e;
     struct scope *scope;
+    struct scope *top; /* the scope of the template itself */
     struct jbuild *out;
     int64_t clock;
     uint64_t steps;

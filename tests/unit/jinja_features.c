@@ -140,6 +140,16 @@ static void bounds(void)
     CHECK("jinja bounds: an error names its line",
           fails("a\nb\n\n{{ x.y }}", "line 4: 'x' is undefined"));
     CHECK("jinja bounds: a parse error names its line", fails("\n\n{% if %}", "line 3"));
+    CHECK("jinja: a loop's variable called loop is refused with its line",
+          fails("a\nb{% for x,\n loop in l %}{% endfor %}", "line 3: `loop` cannot be assigned"));
+    CHECK("jinja: a block that is defined twice is refused with its line",
+          fails("{% block a %}{% endblock %}\n{% block a %}{% endblock %}",
+                "line 2: block `a` is defined twice"));
+    CHECK("jinja: a caller without a default is refused with its line",
+          fails("\n{% macro m(a, caller) %}{{ caller() }}{% endmacro %}",
+                "line 2: the parameter `caller` of a macro needs a default"));
+    CHECK("jinja: the end of another block is refused",
+          fails("{% block a %}{% endblock b %}", "line 1: the end of the tag expected before `b`"));
     CHECK("jinja bounds: include is refused by name",
           fails("{% include 'x' %}", "`include` is not supported"));
     CHECK("jinja bounds: raise_exception gives its text",
