@@ -64,7 +64,7 @@ REF_OBJ := $(foreach r,f32 f64,$(patsubst %.c,$(O)/obj/%.$(r).o,$(REF_SRC)))
 CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
 
 ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
-LIBS      = $(ZSTD_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
+LIBS      = $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
 LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(RELRO) $(LDFLAGS) $(BUNDLED) -Wl,--as-needed -o $@ $(1) \
             -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
 
@@ -266,7 +266,7 @@ $(O)/fuzz/%: tests/fuzz/%.c $(wildcard lib/*/*.h) $(O)/config.mk
 	@mkdir -p $(@D)
 	@echo "  clang $<"
 	$(Q)clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -std=c11 -D_GNU_SOURCE \
-		-Ilib -Itests -pthread -o $@ $< $(LIB_SRC) $(ZSTD_LIBS) $(YAML_LIBS) -lm
+		-Ilib -Itests -pthread $(PROBED) -o $@ $< $(LIB_SRC) $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) -lm
 fuzz: $(FUZZ:%=$(O)/fuzz/%)
 	@failed=0; for f in $(FUZZ); do \
 		echo "== $$f"; mkdir -p $(O)/fuzz/$$f.corpus; \

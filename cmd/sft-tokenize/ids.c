@@ -127,7 +127,7 @@ static int run_file(struct ids *x, const char *path, struct err *e)
     struct io_in *in = io_open(path, e);
     if (!in) return -1;
     const struct pool_ops ops = {work, done, drop, x};
-    x->pool = pool_new(x->threads, 2 * x->threads + 1, &ops, e);
+    x->pool = io_expand(in, e) ? NULL : pool_new(x->threads, 2 * x->threads + 1, &ops, e);
     int rc = x->pool ? read_file(x, in, &text, e) : -1;
     if (rc == 0) rc = pool_finish(x->pool, e);
     pool_free(x->pool);

@@ -81,7 +81,7 @@ static int read_file(struct job *j, const char *path, uint32_t file, struct err 
 {
     char digest[HASH128_HEX];
     struct io_in *in = io_open(path, e);
-    struct hash128 *h = in ? hash128_new(e) : NULL;
+    struct hash128 *h = in && !io_expand(in, e) ? hash128_new(e) : NULL;
     int rc = h ? 0 : -1;
     if (h) {
         io_tap(in, tap, h);

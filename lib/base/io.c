@@ -13,6 +13,7 @@ struct io_in {
     int fd;
     bool standard; /* standard input, which io_close leaves open */
     char *name;
+    struct io_source source;
     void (*tap)(void *arg, const void *p, size_t n);
     void *tap_arg;
 };
@@ -34,6 +35,28 @@ int file_open(const char *path, enum file_kind kind, struct stat *st, struct err
     return -1;
 }
 
+/* Reads until n bytes are there or the input ends. Returns the bytes read, or -1 with errno. */
+static ssize_t read_full(int fd, char *p, size_t n)
+{
+    size_t got = 0;
+    while (got < n) {
+        size_t some = n - got < ((size_t)1 << 30) ? n - got : (size_t)1 << 30;
+        ssize_t k = io_sys.read(fd, p + got, some);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return -1;
+        if (k == 0) break;
+        got += (size_t)k;
+    }
+    return (ssize_t)got;
+}
+
+static ssize_t read_file(void *arg, void *p, size_t n, struct err *e)
+{
+    const struct io_in *in = arg;
+    ssize_t k = read_full(in->fd, p, n);
+    return k < 0 ? err_errno(e, ERR_IO, "%s: read failed", in->name) : k;
+}
+
 static struct io_in *open_in(const char *path, enum file_kind kind, struct err *e)
 {
     bool standard = kind == ANY_FILE && strcmp(path, "-") == 0;
@@ -50,6 +73,7 @@ static struct io_in *open_in(const char *path, enum file_kind kind, struct err *
     }
     in->fd = fd;
     in->standard = standard;
+    in->source = (struct io_source){.read = read_file, .arg = in};
     return in;
 }
 
@@ -60,28 +84,16 @@ struct io_in *io_open_regular(const char *path, struct err *e)
     return open_in(path, REGULAR_FILE, e);
 }
 
-/* Reads until n bytes are there or the input ends. Returns the bytes read, or -1 with errno. */
-static ssize_t read_full(int fd, char *p, size_t n)
-{
-    size_t got = 0;
-    while (got < n) {
-        size_t some = n - got < ((size_t)1 << 30) ? n - got : (size_t)1 << 30;
-        ssize_t k = io_sys.read(fd, p + got, some);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return -1;
-        if (k == 0) break;
-        got += (size_t)k;
-    }
-    return (ssize_t)got;
-}
-
 ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e)
 {
-    ssize_t k = read_full(in->fd, p, n);
-    if (k < 0) return err_errno(e, ERR_IO, "%s: read failed", in->name);
+    ssize_t k = in->source.read(in->source.arg, p, n, e);
     if (k > 0 && in->tap) in->tap(in->tap_arg, p, (size_t)k);
     return k;
 }
+
+struct io_source io_source(const struct io_in *in) { return in->source; }
+
+void io_set_source(struct io_in *in, struct io_source s) { in->source = s; }
 
 void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), void *arg)
 {
@@ -94,6 +106,7 @@ const char *io_name(const struct io_in *in) { return in->name; }
 void io_close(struct io_in *in)
 {
     if (!in) return;
+    if (in->source.free) in->source.free(in->source.arg);
     if (!in->standard) sys_close(in->fd);
     mem_free(in->name);
     mem_free(in);

@@ -45,6 +45,10 @@ struct io_in *io_open(const char *path, struct err *e);
 struct io_in *io_open_regular(const char *path, struct err *e);
 /* Reads n bytes, fewer only at the end of the input. Returns their number, or -1 with ERR_IO. */
 ssize_t io_read(struct io_in *in, void *p, size_t n, struct err *e);
+/* Lets io_read return the contents of an input that is compressed with zstd or gzip, by its first
+ * bytes; any other input stays as it is. Must run before io_tap and the first io_read. -1 with
+ * ERR_DATA for gzip in a program without zlib. Memory is bounded by a window of 128 MiB. */
+int io_expand(struct io_in *in, struct err *e);
 /* Passes every byte that io_read returns from now on to f, in order (for a digest of the input). */
 void io_tap(struct io_in *in, void (*f)(void *arg, const void *p, size_t n), void *arg);
 const char *io_name(const struct io_in *in); /* the path, or "<stdin>" */

@@ -19,6 +19,15 @@ int sys_close(int fd);                                /* a failure closes the de
 int sys_write_all(int fd, const void *p, size_t n);   /* 0 or -1 with errno */
 int sys_pwrite_all(int fd, const void *p, size_t n, off_t at);
 
+/* Where io_read() takes bytes from: `read` returns n bytes, fewer only at the end, or -1. */
+struct io_source {
+    ssize_t (*read)(void *arg, void *p, size_t n, struct err *e);
+    void (*free)(void *arg); /* NULL: nothing to free */
+    void *arg;
+};
+struct io_source io_source(const struct io_in *in);
+void io_set_source(struct io_in *in, struct io_source s); /* io_close() frees it */
+
 /* Syncs a folder, or the folder that contains path. 0, or -1 with errno. */
 int sys_sync_dir(const char *dir);
 int sys_sync_parent(const char *path);
