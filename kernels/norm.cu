@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RMSNorm with the residual addition before it, and its gradient. One block per row. Bytes: each
- * operand once, except that the second pass of the gradient reads s from the cache; limit: 85 % of
- * the copy rate. */
+/* RMSNorm with the residual addition before it, one block per row, and its gradient. Bytes: each
+ * operand once; limit: 85 % of the copy rate. Predicted for the gradient on an H100: 85 %, of which
+ * the sum of the parts takes 5 % (52 % was measured with sums of dw in global memory and one thread
+ * adding all parts of a column). */
 #include "element.cuh"
 #include "ops/cuda_rules.h"
 
@@ -54,61 +55,109 @@ template <typename T, typename S, int N> __global__ void norm_forward(const stru
 }
 
 /* Computes dx of the rows blockIdx.x, blockIdx.x + gridDim.x, ...; their sum of dw goes to
- * partial[gridDim.x, H], where each thread owns the same columns for all rows. */
-template <typename T, typename S, int N>
-__global__ void norm_backward(const struct op_rmsnorm_grad a, float *partial, int64_t rows)
+ * partial[gridDim.x, H]. A thread has PACKS x N columns, the same for all rows: a row is read once,
+ * and dw is summed in registers. */
+template <typename T, typename S, int N, int PACKS>
+__global__ void __launch_bounds__(512)
+    norm_backward(const struct op_rmsnorm_grad a, float *partial, int64_t rows)
 {
     __shared__ float part[32];
-    float *const own = partial + (int64_t)blockIdx.x * a.H;
-    if (a.dw)
-        for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N)
-            for (int k = 0; k < N; k++) own[i + k] = 0;
+    float dw[PACKS][N] = {};
     for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
         const int64_t at = row_at(row, a.H, a.heads, a.stride), dense = row * a.H;
         const float rstd = ((const float *)a.rstd)[row];
-        float s[N], dy[N], w[N], r[N], sum = 0;
-        for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
-            load<S, N>(s, (const S *)a.s + at + i);
-            load<T, N>(dy, (const T *)a.dy + at + i);
+        float s[PACKS][N], dy[PACKS][N], w[N], r[N], sum = 0;
+#pragma unroll
+        for (int p = 0; p < PACKS; p++) {
+            const int64_t i = (p * blockDim.x + threadIdx.x) * N;
+            if (i >= a.H) break;
+            load<S, N>(s[p], (const S *)a.s + at + i);
+            load<T, N>(dy[p], (const T *)a.dy + at + i);
             load<T, N>(w, (const T *)a.w + i);
 #pragma unroll
-            for (int k = 0; k < N; k++) sum += dy[k] * w[k] * s[k] * rstd;
+            for (int k = 0; k < N; k++) sum += dy[p][k] * w[k] * s[p][k] * rstd;
         }
         const float mean = block_sum(sum, part) / (float)a.H;
-        for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
+#pragma unroll
+        for (int p = 0; p < PACKS; p++) {
+            const int64_t i = (p * blockDim.x + threadIdx.x) * N;
+            if (i >= a.H) break;
             float dx[N], y[N];
-            load<S, N>(s, (const S *)a.s + at + i);
-            load<T, N>(dy, (const T *)a.dy + at + i);
             load<T, N>(w, (const T *)a.w + i);
             if (a.dres) load<T, N>(r, (const T *)a.dres + at + i);
 #pragma unroll
             for (int k = 0; k < N; k++) {
-                const float n = s[k] * rstd;
-                dx[k] = rstd * (dy[k] * w[k] - n * mean) + (a.dres ? r[k] : 0);
+                const float n = s[p][k] * rstd;
+                dx[k] = rstd * (dy[p][k] * w[k] - n * mean) + (a.dres ? r[k] : 0);
                 y[k] = n * w[k];
-                if (a.dw) own[i + k] += dy[k] * n;
+                dw[p][k] += dy[p][k] * n;
             }
             if (a.y) store<T, N>((T *)a.y + dense + i, y);
             store<T, N>((T *)a.dx + at + i, dx);
         }
     }
+    if (!a.dw) return;
+#pragma unroll
+    for (int p = 0; p < PACKS; p++) {
+        const int64_t i = (p * blockDim.x + threadIdx.x) * N;
+        if (i < a.H) store<float, N>(partial + (int64_t)blockIdx.x * a.H + i, dw[p]);
+    }
 }
 
-/* Adds to y[n] the sum over the blocks of partial[blocks, n], in order. */
+/* The same for rows of any length, read twice; dw is summed in partial itself. */
+template <typename T, typename S>
+__global__ void norm_backward_long(const struct op_rmsnorm_grad a, float *partial, int64_t rows)
+{
+    __shared__ float part[32];
+    float *const own = partial + (int64_t)blockIdx.x * a.H;
+    for (int64_t i = threadIdx.x; a.dw && i < a.H; i += blockDim.x) own[i] = 0;
+    for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+        const int64_t at = row_at(row, a.H, a.heads, a.stride);
+        const S *const s = (const S *)a.s + at;
+        const T *const dy = (const T *)a.dy + at, *const w = (const T *)a.w;
+        const float rstd = ((const float *)a.rstd)[row];
+        float sum = 0;
+        for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x)
+            sum += to_float(dy[i]) * to_float(w[i]) * to_float(s[i]) * rstd;
+        const float mean = block_sum(sum, part) / (float)a.H;
+        for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x) {
+            const float n = to_float(s[i]) * rstd, d = to_float(dy[i]), weight = to_float(w[i]);
+            const float more = a.dres ? to_float(((const T *)a.dres)[at + i]) : 0;
+            if (a.dw) own[i] += d * n;
+            if (a.y) from_float(((T *)a.y)[row * a.H + i], n * weight);
+            from_float(((T *)a.dx)[at + i], rstd * (d * weight - n * mean) + more);
+        }
+    }
+}
+
+/* Adds to y[n] the sum over the blocks of partial[blocks, n]. A block has 32 columns; each of its 8
+ * warps sums an eighth of the parts in order, and the first adds these in order: one thread that
+ * sums hundreds of parts would take longer than the kernel that made them. */
 template <typename G> __global__ void add_partial(G *y, const float *partial, int64_t n, int blocks)
 {
-    for (int64_t i = grid_index(); i < n; i += grid_size()) {
-        float sum = 0;
-        for (int b = 0; b < blocks; b++) sum += partial[b * n + i];
-        from_float(y[i], to_float(y[i]) + sum);
+    __shared__ float sums[8][32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int from = blocks * warp / 8, to = blocks * (warp + 1) / 8;
+    const int64_t i = (int64_t)blockIdx.x * 32 + lane;
+    float sum = 0;
+    if (i < n) {
+#pragma unroll 8
+        for (int b = from; b < to; b++) sum += partial[b * n + i];
     }
+    sums[warp][lane] = sum;
+    __syncthreads();
+    if (warp > 0 || i >= n) return;
+#pragma unroll
+    for (int k = 1; k < 8; k++) sum += sums[k][lane];
+    from_float(y[i], to_float(y[i]) + sum);
 }
 
 int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
                      cudaStream_t stream)
 {
     return by_type(type, [&](auto g) {
-        add_partial<<<blocks_for(n), THREADS, 0, stream>>>((decltype(g) *)y, partial, n, blocks);
+        add_partial<<<(unsigned)((n + 31) / 32), 256, 0, stream>>>((decltype(g) *)y, partial, n,
+                                                                   blocks);
         return (int)cudaGetLastError();
     });
 }
@@ -140,10 +189,29 @@ int kernel_rmsnorm(const struct op_rmsnorm *a, const struct kernel_context *c)
     });
 }
 
+/* Starts norm_backward with as few packs a thread as 512 threads need. */
+template <typename T, typename S, int N>
+static int start_backward(const struct op_rmsnorm_grad *a, int64_t rows, float *partial,
+                          cudaStream_t stream)
+{
+    const int64_t packs = (a->H + N - 1) / N;
+    auto run = [&](auto kernel) {
+        kernel<<<(unsigned)cuda_norm_blocks(rows, a->H), threads_for(a->H, N), 0, stream>>>(
+            *a, partial, rows);
+        return (int)cudaGetLastError();
+    };
+    if (packs <= 512) return run(norm_backward<T, S, N, 1>);
+    if (packs <= 1024) return run(norm_backward<T, S, N, 2>);
+    if constexpr (N < 8) { /* else registers do not suffice */
+        if (packs <= 2048) return run(norm_backward<T, S, N, 4>);
+    }
+    return run(norm_backward_long<T, S>);
+}
+
 int kernel_rmsnorm_grad(const struct op_rmsnorm_grad *a, const struct kernel_context *c)
 {
     const int64_t rows = norm_rows(a->T, a->heads), step = a->heads > 0 ? a->stride : a->H;
-    const int blocks = cuda_norm_blocks(rows);
+    const int blocks = cuda_norm_blocks(rows, a->H);
     if (rows == 0) return 0;
     int rc = by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;
@@ -152,15 +220,13 @@ int kernel_rmsnorm_grad(const struct op_rmsnorm_grad *a, const struct kernel_con
                     aligned(a->dx, a->H, sizeof(T)) && aligned(a->w, a->H, sizeof(T)) &&
                     (!a->dres || aligned(a->dres, step, sizeof(T))) &&
                     (!a->y || aligned(a->y, a->H, sizeof(T)));
-        auto run = [&](auto kernel, int N) {
-            kernel<<<(unsigned)blocks, threads_for(a->H, N), 0, c->stream>>>(*a, (float *)c->work,
-                                                                             rows);
-            return (int)cudaGetLastError();
-        };
+        float *const partial = (float *)c->work;
+        constexpr int N = 16 / sizeof(T);
         if (wide)
-            return fast ? run(norm_backward<T, float, 4>, 4) : run(norm_backward<T, float, 1>, 1);
-        return fast ? run(norm_backward<T, T, 16 / sizeof(T)>, 16 / sizeof(T))
-                    : run(norm_backward<T, T, 1>, 1);
+            return fast ? start_backward<T, float, N>(a, rows, partial, c->stream)
+                        : start_backward<T, float, 1>(a, rows, partial, c->stream);
+        return fast ? start_backward<T, T, N>(a, rows, partial, c->stream)
+                    : start_backward<T, T, 1>(a, rows, partial, c->stream);
     });
     if (rc || !a->dw) return rc;
     return add_partial_sums(a->dw, a->dw_dtype, (const float *)c->work, a->H, blocks, c->stream);

@@ -2,14 +2,27 @@
 /* The scratch of each operation of the CUDA backend. */
 #include "ops/cuda_rules.h"
 
-int cuda_norm_blocks(int64_t rows)
+int cuda_norm_blocks(int64_t rows, int64_t H)
 {
-    return (int)(rows < CUDA_NORM_BLOCKS ? rows : CUDA_NORM_BLOCKS);
+    const int64_t threads = (H / 8 + 31) / 32 * 32;
+    const int64_t each = threads < 64 ? 8 : threads < 512 ? 512 / threads : 1;
+    const int64_t most = CUDA_NORM_BLOCKS * each;
+    return (int)(rows < most ? rows : most);
+}
+
+int64_t cuda_embed_windows(int64_t T)
+{
+    return T > CUDA_EMBED_RUN ? (T + CUDA_EMBED_RUN - 1) / CUDA_EMBED_RUN : 0;
+}
+
+static size_t embed_grad(const struct op_embed_grad *a)
+{
+    return (size_t)(2 * cuda_embed_windows(a->T) * a->H) * sizeof(float);
 }
 
 static size_t rmsnorm_grad(const struct op_rmsnorm_grad *a)
 {
-    return (size_t)cuda_norm_blocks(norm_rows(a->T, a->heads)) * (size_t)a->H * sizeof(float);
+    return (size_t)cuda_norm_blocks(norm_rows(a->T, a->heads), a->H) * (size_t)a->H * sizeof(float);
 }
 
 static size_t attention_grad(const struct op_attention_grad *a)
@@ -27,6 +40,8 @@ size_t cuda_work_bytes(enum op_id op, const void *args)
     switch (op) {
     case OP_matmul:
         return CUDA_MATMUL_WORK;
+    case OP_embed_grad:
+        return embed_grad(args);
     case OP_rmsnorm_grad:
         return rmsnorm_grad(args);
     case OP_attention_grad:

@@ -27,8 +27,13 @@ enum { CUDA_LEAST = 80 };
 #define CUDA_CONTEXT ((size_t)512 << 20)
 #define CUDA_PEERS   ((size_t)256 << 20)
 
-/* Returns the number of blocks that normalise so many rows in the backward pass. */
-int cuda_norm_blocks(int64_t rows);
+/* Returns the number of blocks that normalise so many rows of H elements in the backward pass. A
+ * block has a thread for each 8 of a row, at most 512; together about CUDA_NORM_BLOCKS x 512. */
+int cuda_norm_blocks(int64_t rows, int64_t H);
+/* Rows of one id that a block of the embedding's gradient sums, and the windows of so many rows
+ * into which longer runs are cut; 0 windows: no run is longer. */
+enum { CUDA_EMBED_RUN = 64 };
+int64_t cuda_embed_windows(int64_t T);
 /* Returns the scratch of an operation in bytes. */
 size_t cuda_work_bytes(enum op_id op, const void *args);
 
