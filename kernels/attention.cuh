@@ -39,6 +39,7 @@ static __device__ __forceinline__ bool find_piece(const int32_t *cu, int docs, i
 /* The keys [*from, *to) that query row i of document d sees. */
 struct sight {
     int q_end, k_begin, k_end, window;
+    sight() = default;
     __device__ __forceinline__ sight(const struct op_attention &a, int d)
         : q_end(a.cu_q[d + 1]), k_begin(a.cu_k[d]), k_end(a.cu_k[d + 1]), window(a.window)
     {
@@ -54,6 +55,15 @@ struct sight {
     {
         return window > 0 ? min(q_end, first_query(j) + window) : q_end;
     }
+};
+
+/* The arguments of the backward kernels. */
+struct backward {
+    struct op_attention f; /* q, k, v, lse and the shapes */
+    const bf16 *dout;
+    bf16 *dq, *dk, *dv;
+    float *delta;  /* [heads, Tq] */
+    int *counters; /* [2], 0 once attention_delta has run */
 };
 
 static constexpr float LOG2E = 1.4426950408889634f;
@@ -76,6 +86,13 @@ static inline bool attention_fits(const struct op_attention *a)
     const uintptr_t at = (uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->o;
     return known && a->dtype == DT_BF16 && odd == 0 && at % 16 == 0;
 }
+/* Returns true if the kernels for sm_90a support the arguments on this device; attention_fits
+ * holds.
+ */
+bool attention_fits_hopper(const struct op_attention *a);
+int attention_forward_hopper(const struct op_attention *a, int *counter, cudaStream_t stream);
+int attention_dq_hopper(const struct backward *b, cudaStream_t stream);
+int attention_dkv_hopper(const struct backward *b, cudaStream_t stream);
 int attention_plain(const struct op_attention *a, cudaStream_t stream);
 int attention_grad_plain(const struct op_attention_grad *a, cudaStream_t stream);
 

@@ -9,18 +9,13 @@
  * pair of query and key; limit: the rate of mma.sync. */
 #include "attention.cuh"
 
-struct backward {
-    struct op_attention f; /* q, k, v, lse and the shapes */
-    const bf16 *dout;
-    bf16 *dq, *dk, *dv;
-    float *delta; /* [heads, Tq] */
-};
-
 /* ---- delta ---- */
-/* Computes delta, one warp per query and head. Bytes: o and dout read once. */
+/* Computes delta, one warp per query and head, and zeroes the counters. Bytes: o and dout read
+ * once. */
 static __global__ void attention_delta(const struct backward b, const bf16 *o)
 {
     const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
+    if (blockIdx.x == 0 && threadIdx.x < 2) b.counters[threadIdx.x] = 0;
     const int lane = threadIdx.x % 32;
     const int64_t t = i / b.f.heads, head = i % b.f.heads;
     if (t >= b.f.Tq) return;
@@ -298,26 +293,31 @@ int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel
     struct op_attention all = a->fwd; /* combines the addresses for the alignment check */
     all.o = (void *)((uintptr_t)a->dout | (uintptr_t)a->dq | (uintptr_t)a->dk | (uintptr_t)a->dv);
     if (!attention_fits(&all)) return attention_grad_plain(a, stream);
-    const struct backward b = {a->fwd,        (const bf16 *)a->dout, (bf16 *)a->dq,
-                               (bf16 *)a->dk, (bf16 *)a->dv,         (float *)c->work};
-    struct backward with_lse = b;
-    with_lse.f.lse = (void *)a->lse;
-    int rc = zero_outside(b, stream);
-    if (rc || a->fwd.docs == 0 || a->fwd.Tq == 0) return rc;
     const int64_t warps = a->fwd.Tq * a->fwd.heads;
-    attention_delta<<<(unsigned)((warps + 3) / 4), 128, 0, stream>>>(with_lse, (const bf16 *)a->o);
+    float *const delta = (float *)c->work;
+    struct backward b = {a->fwd, (const bf16 *)a->dout, (bf16 *)a->dq, (bf16 *)a->dk, (bf16 *)a->dv,
+                         delta,  (int *)(delta + warps)};
+    b.f.lse = (void *)a->lse;
+    const bool none = a->fwd.docs == 0 || a->fwd.Tq == 0, hopper = attention_fits_hopper(&a->fwd);
+    int rc = hopper ? 0 : zero_outside(b, stream);
+    if (rc || none) return rc;
+    attention_delta<<<(unsigned)((warps + 3) / 4), 128, 0, stream>>>(b, (const bf16 *)a->o);
     if ((rc = cudaGetLastError()) != 0) return rc;
+    if (hopper) {
+        rc = attention_dq_hopper(&b, stream);
+        return rc ? rc : attention_dkv_hopper(&b, stream);
+    }
     switch (a->fwd.dim) {
     case 64:
-        return launch<64, 128, 64, 64, 64>(with_lse, stream);
+        return launch<64, 128, 64, 64, 64>(b, stream);
     case 80:
-        return launch<80, 128, 32, 64, 64>(with_lse, stream);
+        return launch<80, 128, 32, 64, 64>(b, stream);
     case 96:
-        return launch<96, 128, 32, 64, 64>(with_lse, stream);
+        return launch<96, 128, 32, 64, 64>(b, stream);
     case 128:
-        return launch<128, 128, 32, 64, 64>(with_lse, stream);
+        return launch<128, 128, 32, 64, 64>(b, stream);
     case 256:
-        return launch<256, 64, 32, 64, 32>(with_lse, stream);
+        return launch<256, 64, 32, 64, 32>(b, stream);
     default:
         return cudaErrorInvalidValue;
     }

@@ -5,90 +5,12 @@
  * in tiles of BN, with the running maximum and sum of each query. Copies of V overlap the product
  * with K; copies of the next K overlap the softmax and the product with V. FLOPs: 4 D for each pair
  * of query and key; limit: the rate of mma.sync, about 0.6 of the rate of wgmma. */
-#include "attention.cuh"
+#include "softmax.cuh"
 
 template <int D, int BM, int BN, int WARPS> struct forward_shape {
     enum { M = BM / WARPS / 16, THREADS = WARPS * 32 };
     static constexpr size_t shared = tile<D>::bytes(BM + 2 * BN);
 };
-
-/* The running softmax of the rows that a lane holds: l / 4 and l / 4 + 8 of each 16. */
-template <int M> struct softmax {
-    float max[M][2], sum[M][2];
-    __device__ __forceinline__ softmax()
-    {
-#pragma unroll
-        for (int m = 0; m < M; m++)
-            for (int i = 0; i < 2; i++) max[m][i] = -INFINITY, sum[m][i] = 0;
-    }
-};
-
-static __device__ __forceinline__ float quad_max(float x)
-{
-    x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
-    return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
-}
-static __device__ __forceinline__ float quad_sum(float x)
-{
-    x += __shfl_xor_sync(~0u, x, 1);
-    return x + __shfl_xor_sync(~0u, x, 2);
-}
-
-/* Replaces s by exp2(scale s - row maximum); rescales acc and the sums to the new maximum. */
-template <int D, int M, int N>
-static __device__ __forceinline__ void softmax_step(struct softmax<M> &r, float s[M][N / 8][4],
-                                                    float acc[M][D / 8][4], float scale)
-{
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            float x = r.max[m][i];
-#pragma unroll
-            for (int n = 0; n < N / 8; n++) x = fmaxf(x, fmaxf(s[m][n][2 * i], s[m][n][2 * i + 1]));
-            x = quad_max(x);
-            const float base = x == -INFINITY ? 0 : x * scale;
-            const float shrink = exp2_fast(r.max[m][i] * scale - base);
-            r.max[m][i] = x;
-            float sum = r.sum[m][i] * shrink;
-#pragma unroll
-            for (int n = 0; n < N / 8; n++)
-#pragma unroll
-                for (int j = 2 * i; j < 2 * i + 2; j++) {
-                    s[m][n][j] = exp2_fast(fmaf(s[m][n][j], scale, -base));
-                    sum += s[m][n][j];
-                }
-            r.sum[m][i] = sum;
-#pragma unroll
-            for (int d = 0; d < D / 8; d++) {
-                acc[m][d][2 * i] *= shrink;
-                acc[m][d][2 * i + 1] *= shrink;
-            }
-        }
-    }
-}
-
-/* Masks the keys that the rows of this warp do not see; `row` is its first row. */
-template <int M, int N>
-static __device__ __forceinline__ void hide(float s[M][N / 8][4], const struct sight &see, int row,
-                                            int key)
-{
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int m = 0; m < M; m++)
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int r = row + 16 * m + lane / 4 + 8 * i;
-            const int from = see.from(r), to = min(see.to(r), see.k_end);
-#pragma unroll
-            for (int n = 0; n < N / 8; n++)
-#pragma unroll
-                for (int j = 0; j < 2; j++) {
-                    const int c = key + 8 * n + lane % 4 * 2 + j;
-                    if (c < from || c >= to) s[m][n][2 * i + j] = -INFINITY;
-                }
-        }
-}
 
 template <int D, int M>
 static __device__ __forceinline__ void store(const struct op_attention &a, struct softmax<M> &r,
@@ -109,8 +31,7 @@ static __device__ __forceinline__ void store(const struct op_attention &a, struc
                 *(uint32_t *)(o + 8 * d) =
                     pack(acc[m][d][2 * i] * inverse, acc[m][d][2 * i + 1] * inverse);
             if (a.lse && lane % 4 == 0)
-                ((float *)a.lse)[head * a.Tq + t] =
-                    sum > 0 ? (r.max[m][i] * scale + log2f(sum)) / LOG2E : -INFINITY;
+                ((float *)a.lse)[head * a.Tq + t] = softmax_log(r, m, i, sum, scale);
         }
 }
 
@@ -134,7 +55,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
     const bf16 *const q = (const bf16 *)a.q + p.first * a.q_stride + head * D;
     const bf16 *k = (const bf16 *)a.k + key * a.kv_stride + kv_head * D;
     const bf16 *v = (const bf16 *)a.v + key * a.kv_stride + kv_head * D;
-    float acc[M][D / 8][4] = {}, s[M][BN / 8][4];
+    float acc[M][D / 8][4] = {}, s[M][BN / 8][4], shrink[M][2];
     struct softmax<M> r;
 
     tile_copy<D, BM, THREADS>(q_tile, q, a.q_stride, p.rows);
@@ -153,7 +74,8 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
         if (key + BN < to) tile_copy<D, BN, THREADS>(k_tile, k, a.kv_stride, see.k_end - key - BN);
         copy_commit();
         if (key + BN > see.to(p.first) || key < see.from(last)) hide<M, BN>(s, see, row, key);
-        softmax_step<D, M, BN>(r, s, acc, scale);
+        softmax_step<M, BN>(r, s, shrink, scale);
+        softmax_shrink<D, M>(acc, shrink);
         product_columns<D, M, BN>(acc, s, v_tile);
     }
     copy_wait<0>();
@@ -164,16 +86,20 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
 static __global__ void attention_outside(bf16 *o, int64_t stride, int width, int64_t T,
                                          const int32_t *cu, int docs)
 {
-    const int64_t t = blockIdx.x;
-    if (t >= cu[0] && t < cu[docs]) return;
-    for (int i = threadIdx.x; i < width; i += blockDim.x) o[t * stride + i] = __float2bfloat16(0);
+    const int64_t before = cu[0], rows = before + T - cu[docs];
+    for (int64_t i = blockIdx.x; i < rows; i += gridDim.x) {
+        const int64_t t = i < before ? i : i - before + cu[docs];
+        for (int c = threadIdx.x; c < width; c += blockDim.x)
+            o[t * stride + c] = __float2bfloat16(0);
+    }
 }
 
 int attention_zero_outside(void *o, int64_t stride, int width, int64_t T, const int32_t *cu,
                            int docs, cudaStream_t stream)
 {
     if (T == 0) return 0;
-    attention_outside<<<(unsigned)T, 128, 0, stream>>>((bf16 *)o, stride, width, T, cu, docs);
+    attention_outside<<<(unsigned)(T < 64 ? T : 64), 128, 0, stream>>>((bf16 *)o, stride, width, T,
+                                                                       cu, docs);
     return cudaGetLastError();
 }
 
@@ -194,6 +120,7 @@ int kernel_attention(const struct op_attention *a, const struct kernel_context *
 {
     const cudaStream_t stream = c->stream;
     if (!attention_fits(a)) return attention_plain(a, stream);
+    if (attention_fits_hopper(a)) return attention_forward_hopper(a, (int *)c->work, stream);
     int rc = attention_zero_outside(a->o, a->o_stride, a->heads * a->dim, a->Tq, a->cu_q, a->docs,
                                     stream);
     if (rc || a->docs == 0 || a->Tq == 0) return rc;

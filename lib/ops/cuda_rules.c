@@ -25,9 +25,10 @@ static size_t rmsnorm_grad(const struct op_rmsnorm_grad *a)
     return (size_t)cuda_norm_blocks(norm_rows(a->T, a->heads), a->H) * (size_t)a->H * sizeof(float);
 }
 
+/* delta, then the counters of dq and of dk with dv. */
 static size_t attention_grad(const struct op_attention_grad *a)
 {
-    return (size_t)a->fwd.heads * (size_t)a->fwd.Tq * sizeof(float);
+    return (size_t)a->fwd.heads * (size_t)a->fwd.Tq * sizeof(float) + 2 * sizeof(int);
 }
 
 static size_t bias_grad(const struct op_bias_grad *a)
@@ -44,6 +45,8 @@ size_t cuda_work_bytes(enum op_id op, const void *args)
         return embed_grad(args);
     case OP_rmsnorm_grad:
         return rmsnorm_grad(args);
+    case OP_attention:
+        return sizeof(int); /* a counter */
     case OP_attention_grad:
         return attention_grad(args);
     case OP_bias_grad:

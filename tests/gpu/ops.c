@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops [--more] [NAME...|-NAME...]: every case of the operations on a GPU, against the reference in
- * double, and twice: the same bytes. --more: and attention of every size of a head, with windows,
- * more keys than queries, and rows of no document. */
+/* ops [--more] [--bf16] [--first] [NAME...|-NAME...]: every case of the operations on a GPU, against
+ * the reference in double, and twice: the same bytes. --more: and attention of every size of a head,
+ * with windows, more keys than queries, and rows of no document. --bf16 leaves out the cases in
+ * fp32; --first ends at the first case that fails. */
 #include "../unit/ops_list.h"
 
 #include "ops/table.h"
 
 static struct device *gpu, *truth;
+static bool ends_early;
 static char **wanted; /* names of operations, or -NAME of those to leave out; ends with NULL */
 static struct tally {
     int cases, wrong, twice;
@@ -74,6 +76,7 @@ static void check_case(const struct test_case *c, void *to)
     }
     t->wrong += bad;
     if (bad) printf("# WRONG %s\n", c->name);
+    if (bad && ends_early) exit(1);
     outcome_free(&want), outcome_free(&x), outcome_free(&y);
 }
 
@@ -116,15 +119,20 @@ static void more_attention(struct sink s)
 int main(int argc, char **argv)
 {
     struct err e;
-    const bool more = argc > 1 && strcmp(argv[1], "--more") == 0;
-    wanted = argv + 1 + more;
+    bool more = false, fp32 = true;
+    (void)argc;
+    for (wanted = argv + 1; *wanted && !strncmp(*wanted, "--", 2); wanted++) {
+        more |= !strcmp(*wanted, "--more");
+        fp32 &= strcmp(*wanted, "--bf16") != 0;
+        ends_early |= !strcmp(*wanted, "--first");
+    }
     gpu = device_open("cuda:0", 1, &e);
     truth = ref_open(true, 1, &e);
     if (!gpu || !truth) {
         printf("not ok open: %s\n", e.msg);
         return 1;
     }
-    list_cases((struct sink){check_case, NULL}, DT_F32);
+    if (fp32) list_cases((struct sink){check_case, NULL}, DT_F32);
     list_cases((struct sink){check_case, NULL}, DT_BF16);
     if (more) more_attention((struct sink){check_case, NULL});
     int bad = 0;

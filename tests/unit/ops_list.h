@@ -435,6 +435,8 @@ static const struct attention_shape attention_shapes[] = {
     {"tiles of 256", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 256, 0, 99, 99},
     {"tiles, window", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 64, 33, 199, 199},
     {"tiles, more keys", 2, {0, 30, 49}, {0, 190, 209}, 2, 1, 64, 0, 49, 209},
+    {"tiles, room", 2, {0, 70, 140}, {0, 70, 140}, 2, 2, 64, 0, 140, 16500},
+    {"tiles of 128, room", 2, {3, 70, 140}, {3, 70, 140}, 4, 2, 128, 40, 145, 16500},
     {"one", 1, {0, 5}, {0, 5}, 1, 1, 16, 0, 5, 5},
     {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130},
     {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170},
@@ -467,9 +469,10 @@ enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 static struct op_attention attention_args(const struct attention_shape *f, enum dtype t)
 {
     const int64_t q = f->heads * f->dim, kv = f->kv_heads * f->dim;
-    /* rows of these begin at multiples of 16 bytes, as the tensor cores of a GPU want them */
+    /* rows of these begin at multiples of 16 bytes, as the tensor cores of a GPU want them; where
+     * there is room for longer documents, its kernels divide the work in another way */
     const bool tiles = !strncmp(f->name, "tiles", 5);
-    int64_t max_len = 0;
+    int64_t max_len = strstr(f->name, "room") ? 4096 : 0;
     for (int d = 0; d < f->docs; d++) {
         if (f->cu_q[d + 1] - f->cu_q[d] > max_len) max_len = f->cu_q[d + 1] - f->cu_q[d];
         if (f->cu_k[d + 1] - f->cu_k[d] > max_len) max_len = f->cu_k[d + 1] - f->cu_k[d];
