@@ -30,8 +30,8 @@ found() {
         not_ok "broken: $1 is built" "$(tail -n 1 "$dir.log")"
         return
     fi
-    SFT_PLUGIN_PATH=$dir LD_LIBRARY_PATH=$O/emu timeout 300 "$O/gpu/ops" "$4" >"$dir.log" 2>&1 ||
-        rc=$?
+    SFT_PLUGIN_PATH=$dir LD_LIBRARY_PATH=$O/emu timeout 300 "$O/gpu/ops" --first $4 \
+        >"$dir.log" 2>&1 || rc=$?
     if [ "$rc" -ne 1 ]; then not_ok "broken: $1 makes $4 fail" "exit $rc"
     elif ! grep -qE "$6" "$dir.log"; then
         not_ok "broken: $1 is told" "$(grep -m 1 emulator: "$dir.log")"
