@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops [--more] [--bf16] [--first] [NAME...|-NAME...]: every case of the operations on a GPU, against
- * the reference in double, and twice: the same bytes. --more: and attention of every size of a head,
- * with windows, more keys than queries, and rows of no document. --bf16 leaves out the cases in
- * fp32; --first ends at the first case that fails. */
+/* ops [--more] [--bf16] [--first] [NAME...|-NAME...]: every case of the operations on a GPU,
+ * against the reference in double, and twice: the same bytes. --more: and attention of every size
+ * of a head, with windows, more keys than queries, and rows of no document. --bf16 leaves out the
+ * cases in fp32; --first ends at the first case that fails. */
 #include "../unit/ops_list.h"
 
 #include "ops/table.h"
