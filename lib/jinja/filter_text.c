@@ -234,6 +234,7 @@ int jfilter_xmlattr(struct vm *vm, struct jval self, const struct jargs *a, stru
     struct jval v;
     if (self.kind == J_UNDEF) return vm_undefined(vm, self);
     if (self.kind != J_DICT) return vm_fail(vm, "xmlattr expects a mapping");
+    if (vm_charge_items(vm, self.u.dict->n)) return -1;
     jbuild_init(&b, vm);
     for (size_t i = 0; i < self.u.dict->n; i++) {
         v = self.u.dict->vals[i];

@@ -87,9 +87,10 @@ static void try_table(const char *area, const char *file, finder *find, struct j
 
 int main(void)
 {
-    const char *parts = "attr d default first float int last length count safe string items "
-                        "abs round format forceescape e escape dictsort "
-                        "map indent truncate"; /* they refuse the other kind of value */
+    const char *parts =
+        "attr d default first float int last length count safe string items "
+        "abs round format forceescape e escape dictsort "
+        "map indent truncate filesizeformat xmlattr"; /* they refuse the other kind of value */
     const char *kinds =
         "odd even divisibleby defined undefined filter test none boolean false true "
         "integer float string mapping number sequence iterable callable sameas "
