@@ -43,6 +43,28 @@ LD_LIBRARY_PATH=$PWD/other:$O/emu code ranks 2 "$O/test/comm_ranks" wrong count 
 equal 'no NCCL: all ranks tell what to install' \
     "$(grep -cE 'NCCL 2.18 or later \(libnccl.so.2\): install it' stdout)" 2
 
+# ---- a queue that does not wait for the other shows ----
+# unordered QUEUE: a plugin in ./QUEUE in which this queue does not wait for the other's work
+unordered() {
+    local nvcc objects=()
+    nvcc=$(sed -n 's/^NVCC := //p' "$O/config.mk")
+    mkdir -p "$1" && ln -s "$O/lib/sft/mpi.so" "$1/mpi.so"
+    sed "s/^    keep(c, cudaStreamWaitEvent/    if (q != $1) &/" "$root/lib/ops/cuda_plugin.c" \
+        >"$1/cuda_plugin.c"
+    for o in "$root"/kernels/*.cu; do objects+=("$O/obj/kernels/$(basename "$o" .cu).o"); done
+    ! cmp -s "$root/lib/ops/cuda_plugin.c" "$1/cuda_plugin.c" &&
+        "$nvcc" -Xcompiler -fPIC,-fvisibility=hidden -I"$root/lib" -I"$root" \
+            -c "$1/cuda_plugin.c" -o "$1/cuda_plugin.o" &&
+        "$nvcc" -shared -cudart shared -o "$1/cuda.so" "$1/cuda_plugin.o" "${objects[@]}" \
+            "$O"/obj/lib/{ops/cuda_rules,comm/nccl_plugin,base/err}.pic.o -lcublasLt
+}
+for q in QUEUE_COMM QUEUE_COMPUTE; do
+    check "unordered $q: the plugin is built" unordered $q
+    SFT_PLUGIN_PATH=$PWD/$q emu ranks 2 "$O/test/comm_ranks" on cuda >unordered 2>err && rc=0 || rc=$?
+    check "unordered $q: a collective has wrong results" \
+        [ "$rc $(grep -c '^not ok' unordered)" != '0 0' ]
+done
+
 # ---- the declarations, beside NCCL's own header where there is one ----
 cat >abi.c <<'END'
 #include <nccl.h>
