@@ -60,7 +60,8 @@ unordered() {
 }
 for q in QUEUE_COMM QUEUE_COMPUTE; do
     check "unordered $q: the plugin is built" unordered $q
-    SFT_PLUGIN_PATH=$PWD/$q emu ranks 2 "$O/test/comm_ranks" on cuda >unordered 2>err && rc=0 || rc=$?
+    SFT_PLUGIN_PATH=$PWD/$q emu ranks 2 "$O/test/comm_ranks" on cuda >unordered 2>err &&
+        rc=0 || rc=$?
     check "unordered $q: a collective has wrong results" \
         [ "$rc $(grep -c '^not ok' unordered)" != '0 0' ]
 done

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops [--more] [--bf16] [--first] [NAME...|-NAME...]: every case of the operations on a GPU,
+/* ops [--more] [--fp32|--bf16] [--first] [NAME...|-NAME...]: every case of the operations on a GPU,
  * against the reference in double, and twice: the same bytes. --more: and attention of every size
- * of a head, with windows, more keys than queries, and rows of no document. --bf16 leaves out the
- * cases in fp32; --first ends at the first case that fails. */
+ * of a head, with windows, more keys than queries, and rows of no document. --fp32 and --bf16 leave
+ * out the cases of the other type; --first ends at the first case that fails. */
 #include "../unit/ops_list.h"
 
 #include "ops/table.h"
@@ -119,11 +119,12 @@ static void more_attention(struct sink s)
 int main(int argc, char **argv)
 {
     struct err e;
-    bool more = false, fp32 = true;
+    bool more = false, fp32 = true, bf16 = true;
     (void)argc;
     for (wanted = argv + 1; *wanted && !strncmp(*wanted, "--", 2); wanted++) {
         more |= !strcmp(*wanted, "--more");
         fp32 &= strcmp(*wanted, "--bf16") != 0;
+        bf16 &= strcmp(*wanted, "--fp32") != 0;
         ends_early |= !strcmp(*wanted, "--first");
     }
     gpu = device_open("cuda:0", 1, &e);
@@ -133,17 +134,17 @@ int main(int argc, char **argv)
         return 1;
     }
     if (fp32) list_cases((struct sink){check_case, NULL}, DT_F32);
-    list_cases((struct sink){check_case, NULL}, DT_BF16);
+    if (bf16) list_cases((struct sink){check_case, NULL}, DT_BF16);
     if (more) more_attention((struct sink){check_case, NULL});
     int bad = 0;
-    for (int bf16 = 0; bf16 < 2; bf16++)
+    for (int narrow = 0; narrow < 2; narrow++)
         for (int op = 0; op < OP_COUNT; op++) {
-            const struct tally *t = &tally[bf16][op];
+            const struct tally *t = &tally[narrow][op];
             if (!t->cases) continue;
             bad += t->wrong + t->twice;
             printf(
                 "%s %s %-15s %3d cases, %d wrong, %d not the same twice, worst error %.1e in %s\n",
-                t->wrong + t->twice ? "not ok" : "ok", bf16 ? "bf16" : "fp32", op_name(op),
+                t->wrong + t->twice ? "not ok" : "ok", narrow ? "bf16" : "fp32", op_name(op),
                 t->cases, t->wrong, t->twice, t->worst, t->where);
         }
     device_close(truth);
