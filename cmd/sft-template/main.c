@@ -176,14 +176,12 @@ int main(int argc, char **argv)
          .to = &j.mask,
          .arg = CHAT_MASK_WORDS,
          .help = "train the assistant's turns from the generation prompt to the stop (default), "
-                 "the bytes "
-                 "of its messages and the stop, or by ROLL's rule"},
+                 "the bytes of its messages and the stop, or by ROLL's rule"},
         {.name = "var",
          .kind = OPT_LIST,
          .to = &j.vars,
          .arg = "NAME=JSON",
-         .help = "a variable for the template, such as enable_thinking=false; may be given several "
-                 "times"},
+         .help = "a variable for the template, such as enable_thinking=false; repeatable"},
         {.name = "vars",
          .kind = OPT_STR,
          .to = &j.vars_object,
@@ -203,10 +201,10 @@ int main(int argc, char **argv)
          .kind = OPT_STR,
          .to = &j.allow,
          .arg = FAULT_WORDS,
-         .help = "accept samples with these faults: no trained token in any sample, "
-                 "no trained stop token, BOS twice, a turn without the "
-                 "generation prompt before it, or messages, calls or tools that the template does "
-                 "not render"},
+         .help =
+             "accept samples with these faults: no trained token in any sample, no trained stop "
+             "token, BOS twice, a turn without the generation prompt before it, or messages, "
+             "calls or tools that the template does not render"},
         {0},
     };
     const struct opt_cmd cmd = {.name = "sft-template",
