@@ -93,9 +93,8 @@ shrinks() {
     fails "$1: a file that becomes shorter is told" 74 "$2: became shorter while it was read" \
         env LD_PRELOAD="$O/test/shrink_map.so" SHRINK="$PWD/m/$2" "${@:3}"
 }
-if sanitized; then
-    skip 'shrink: a shorter file is an I/O error' 'the sanitizer is loaded first'
-else
+# A sanitizer's library must be loaded first, and maps memory by its own functions.
+if ! sanitized; then
     weights=model.safetensors
     shrinks 'weights that are evaluated' $weights sft-eval -q -m m train.sfts
     shrinks 'weights that are trained' $weights sft-train -q --config config.yaml pretrain=./m \
