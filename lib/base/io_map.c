@@ -24,6 +24,8 @@ struct mapping {
     dev_t dev;
     ino_t ino;
 };
+enum { FIRST = 8 }; /* mappings at a time that need no allocation */
+static struct mapping first[FIRST];
 static _Atomic(struct mapping *) mappings;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all but what the handler reads */
 static char lost[PATH_MAX];                              /* a file that became shorter, or "" */
@@ -55,20 +57,24 @@ static void on_bus(int sig, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static void install(void)
+/* Starts the list and installs the handler. */
+static void start(void)
 {
     struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
+    for (int i = 0; i + 1 < FIRST; i++) first[i].next = &first[i + 1];
+    atomic_store(&mappings, first);
     sigemptyset(&act.sa_mask);
     sigaction(SIGBUS, &act, &before);
 }
 
-/* Registers a mapping. -1 with ERR_MEMORY. The caller holds the lock. */
+/* Registers a mapping. -1 with ERR_MEMORY. The caller holds the lock. The list outlives the seal of
+ * a program. */
 static int add(void *p, const struct stat *st, const char *path, struct err *e)
 {
     struct mapping *k = atomic_load(&mappings);
     while (k && atomic_load(&k->p)) k = k->next;
     const bool fresh = !k;
-    if (fresh && !(k = mem_alloc(1, sizeof *k, e))) return -1;
+    if (fresh && !(k = mem_lasting(1, sizeof *k, e))) return -1;
     if (!(k->path = mem_strndup(path, strlen(path), e))) {
         if (fresh) mem_free(k);
         return -1;
@@ -108,7 +114,7 @@ int io_intact(struct err *e)
 static int map(int fd, const struct stat *st, const char *path, struct io_map *m, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install);
+    pthread_once(&once, start);
     void *p = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) return err_errno(e, ERR_IO, "%s: cannot map", path);
     pthread_mutex_lock(&lock);

@@ -71,18 +71,31 @@ static bool fits(struct heap *h, void *p, size_t bytes)
 }
 
 /* ---- allocation ---- */
+static int array_bytes(size_t count, size_t size, size_t *n, struct err *e)
+{
+    if (!mem_mul(count, size, n)) return 0;
+    return err_set(e, ERR_MEMORY, "out of memory (%zu times %zu bytes wanted)", count, size);
+}
+
+static void *from_system(size_t n, struct err *e)
+{
+    void *p = calloc(n ? n : 1, 1);
+    if (!p) no_memory(e, n);
+    return p;
+}
+
 void *mem_alloc(size_t count, size_t size, struct err *e)
 {
     size_t n;
-    if (mem_mul(count, size, &n)) {
-        err_set(e, ERR_MEMORY, "out of memory (%zu times %zu bytes wanted)", count, size);
-        return NULL;
-    }
+    if (array_bytes(count, size, &n, e)) return NULL;
     void *p = take(1, n);
-    if (p) return memset(p, 0, n);
-    p = calloc(n ? n : 1, 1);
-    if (!p) no_memory(e, n);
-    return p;
+    return p ? memset(p, 0, n) : from_system(n, e);
+}
+
+void *mem_lasting(size_t count, size_t size, struct err *e)
+{
+    size_t n;
+    return array_bytes(count, size, &n, e) ? NULL : from_system(n, e);
 }
 
 void *mem_aligned(size_t align, size_t bytes, struct err *e)

@@ -15,6 +15,8 @@
 /* Allocates count * size zeroed bytes, at least one, or NULL with ERR_MEMORY; checks the product
  * for overflow. Released by mem_free(). */
 MUST_CHECK void *mem_alloc(size_t count, size_t size, struct err *e);
+/* As mem_alloc, but from the system also in a sealed program, for what outlives the seal. */
+MUST_CHECK void *mem_lasting(size_t count, size_t size, struct err *e);
 
 /* Allocates `bytes` bytes, not zeroed, at a multiple of `align` (a power of two), or NULL with
  * ERR_MEMORY. */
