@@ -25,7 +25,7 @@ FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden 
 
 all: tools trainer man
 
-# What was found where; made by compiling a line against each library.
+# The libraries and tools that were found, and where; made by compiling a line against each library.
 # (Not for goals that build nothing: they must work before the libraries are there.)
 PASSIVE := demo test test-oracle bench deps clean help format uninstall
 ifneq ($(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all)),)

@@ -172,7 +172,7 @@ pipeline() {
     first_failure "${PIPESTATUS[@]}"
 }
 
-# What a stream depends on: the commands as typed, and the contents of their programs, of the data
+# A stream depends on: the commands as typed, and the contents of their programs, of the data
 # and of the tokenizer's files; and the stream itself, so that another file in its place is noticed.
 stamp() {
     printf '%s\n' "$shown"

@@ -7,7 +7,7 @@
 #include "ops/choose.h"
 #include "run.h"
 
-/* What each rank tells the others of its device. */
+/* Each rank tells the others this about its device. */
 struct device_note {
     int32_t gpu;
     unsigned char id[16];

@@ -34,8 +34,8 @@ static void write_settings(const struct run *r, const struct trainer_options *to
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-/* What a plan may take. The context of a GPU grows while kernels are loaded, after the plan is
- * allocated, so its whole size counts from the start. */
+/* The memory that a plan may take. The context of a GPU grows while kernels are loaded, after the
+ * plan is allocated, so its whole size counts from the start. */
 static struct trainer_room room_of(const struct run *r)
 {
     const struct device_card *card = r->device->card;

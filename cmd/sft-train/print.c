@@ -93,7 +93,7 @@ static void text_of_first(const struct trainer *t, struct buf *b)
     plan_print(&t->memory.plan, b);
 }
 
-/* What the plan takes of a GPU, and what is taken there beside it. */
+/* Prints the memory that the plan takes of a GPU, and that which is taken there beside it. */
 static void text_of_card(const struct run *r, struct buf *b)
 {
     const struct plan *p = &r->trainer.memory.plan;

@@ -68,7 +68,7 @@ static const char *arguments(struct config_optimizer *o, const char *text)
     return NULL;
 }
 
-/* What is computed in fp32 has nothing in bf16 beside it, but moments. */
+/* A computation in fp32 has nothing in bf16 beside it, except moments. */
 static int narrow_types(struct loaded *l, struct err *e)
 {
     const struct config *c = &l->c;

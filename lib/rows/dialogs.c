@@ -60,7 +60,7 @@ struct reading {
     bool untrained;             /* answers that set no weight are not trained */
 };
 
-/* What a message is made of. */
+/* The members of a message. */
 struct parts {
     struct str role;
     const struct json *text; /* the content, when it is a string */

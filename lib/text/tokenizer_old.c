@@ -9,8 +9,8 @@
 
 enum { MAX_VOCAB = 256 << 20, MAX_MERGES = 64 << 20, MAX_CONFIG = 16 << 20 };
 
-/* What transformers makes of the two files, for each class that it has for them. Nothing in the
- * files tells how text is split: the class is the name of their format. */
+/* The tokenizer that transformers makes of the two files, for each class that it has for them.
+ * Nothing in the files tells how text is split: the class is the name of their format. */
 static const struct form {
     const char *class, *model_type;
     const char *document;          /* tokenizer.json without its vocabulary, merges and tokens */

@@ -409,7 +409,8 @@ riddles() { grep -nE '^ *(#|/\*|\*|//) *(-+ )?(Of|What|Who|Whose|Those|Whether)\
 printf '%s\n' '# What is kept' '/* Of X, Y */' '# The X of Y' 'x # What' >"$T/try/riddles.sh"
 equal 'comments: one that begins with a pronoun is found' \
     "$(riddles "$T/try/riddles.sh" /dev/null | cut -d: -f2 | paste -sd' ')" '1 2'
-mapfile -t scripts < <(find tests -name '*.sh')
-riddles "${scripts[@]}" >"$T/found"
-none 'comments: none of the scripts begins with a pronoun' "$T/found"
+mapfile -t commented < <(find lib cmd kernels tests tools -type f \( -name '*.[ch]' \
+    -o -name '*.cu*' -o -name '*.cpp' -o -name '*.sh' \) | LC_ALL=C sort)
+riddles "${commented[@]}" Makefile run_sft_pipeline.sh .ci/run >"$T/found"
+none 'comments: none begins with a pronoun' "$T/found"
 exit $bad

@@ -134,7 +134,7 @@ static void round_tf32(unsigned char *row, uint32_t n)
     }
 }
 
-/* What lies outside of the tensor: zeros, or a NaN of its own. */
+/* The value outside of the tensor: zero, or a NaN of its own. */
 static void fill_row(const struct bulk *b, unsigned char *row, uint32_t n)
 {
     memset(row, 0, n);

@@ -157,7 +157,7 @@ PASSES("fence.proxy.async.shared::cluster", "fence.proxy.async.shared::cluster;"
 PASSES("fence.mbarrier_init.release.cluster", "fence.mbarrier_init.release.cluster;")
 PASSES("griddepcontrol", "griddepcontrol.wait; griddepcontrol.launch_dependents;")
 #endif
-/* What one block writes before its flag, another reads after it. */
+/* Another block reads after the flag the value that one block writes before it. */
 static __device__ uint32_t ready;
 static __global__ void flag(const void *in, void *out)
 {

@@ -55,7 +55,7 @@ uint16_t half_round(enum half_format f, double x, double rest)
     return sign | (uint16_t)(q > infinity_of(f) ? infinity_of(f) : q);
 }
 
-/* What a + b loses in rounding. */
+/* Returns the part of a + b that is lost in rounding. */
 static double lost(double a, double b)
 {
     const volatile double sum = a + b, other = sum - a;

@@ -8,7 +8,7 @@
 
 enum { WIRE_RANKS = 16, WIRE_TEXT = 160 };
 
-/* What both sides of a message say about it. */
+/* The description of a message that both sides give. */
 enum letter_kind { LETTER_POINT, LETTER_GATHER, LETTER_BROADCAST };
 struct letter {
     enum letter_kind kind;
