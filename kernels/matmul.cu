@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products by cuBLASLt. A row-major matrix is the transpose of a column-major one, so C = A
- * B is computed as C^T = B^T A^T. The algorithm is the first result of the heuristic, never chosen
- * by timing, and is cached per product. FLOPs: 2 m n k; limit: 0.75 to 0.8 of the rate of the
- * tensor cores. */
+ * B is computed as C^T = B^T A^T. The algorithm is one of the heuristic's results, chosen by a
+ * rule (prefer) and never by timing, and is cached per product. FLOPs: 2 m n k; limit: 0.75 to 0.8
+ * of the rate of the tensor cores. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "element.cuh"
+#include "hopper.cuh"
 #include "matmul.h"
 #include "ops/cuda_rules.h"
 
-enum { PLANS = 1024 };
+enum { PLANS = 1024, RESULTS = 8 };
 static const size_t WORKSPACE = CUDA_MATMUL_WORK;
 
 /* All inputs of the choice of an algorithm. */
 struct product {
     int64_t m, n, k, lda, ldb, ldc;
     uint32_t align_a, align_b, align_c;
-    int32_t flags; /* ta, tb, accumulate, bias, types */
+    int32_t flags; /* TA, TB, ...; types from bit 4 and 8 on */
 };
+enum { TA = 1, TB = 2, ACCUMULATES = 4, ADDS_BIAS = 8 };
 struct plan {
     struct product key;
     bool made, possible;
@@ -79,8 +81,8 @@ static struct product product_of(const struct op_matmul *a)
     p.ldb = a->ldb ? a->ldb : a->tb ? a->k : a->n;
     p.ldc = a->ldc ? a->ldc : a->n;
     p.align_a = alignment_of(a->a), p.align_b = alignment_of(a->b), p.align_c = alignment_of(a->c);
-    p.flags = a->ta | a->tb << 1 | a->accumulate << 2 | fuses_bias(a) << 3 | a->ab_dtype << 4 |
-              a->c_dtype << 8;
+    p.flags = (a->ta ? TA : 0) | (a->tb ? TB : 0) | (a->accumulate ? ACCUMULATES : 0) |
+              (fuses_bias(a) ? ADDS_BIAS : 0) | a->ab_dtype << 4 | a->c_dtype << 8;
     return p;
 }
 
@@ -115,10 +117,43 @@ static cublasStatus_t describe(struct plan *p, const struct op_matmul *a)
     return rc;
 }
 
+/* Returns the cublasLtMatmulTile_t of an algorithm, or -1 for one that splits k. */
+static int whole_tile(const cublasLtMatmulAlgo_t *algo)
+{
+    uint32_t tile = 0;
+    int32_t parts = 0;
+    size_t size;
+    if (cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_TILE_ID, &tile, sizeof tile,
+                                             &size) ||
+        cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts,
+                                             sizeof parts, &size))
+        return -1;
+    return parts > 1 ? -1 : (int)tile;
+}
+
+/* Returns which of the n results to take. On compute capability 9.0 the heuristic puts large tiles
+ * first, which both groups of a block's warps compute together, so that no product runs while the
+ * result is stored. With the tiles named here each group computes its own: one multiplies while the
+ * other stores. That pays where k is short and every multiprocessor gets several tiles; else large
+ * tiles, which read less, use less of the power that bounds a step. Measured with cuBLASLt 13.1 at
+ * the limit of power (docs/benchmarks.md). */
+static int prefer(const struct product *k, const cublasLtMatmulHeuristicResult_t *found, int n)
+{
+    static const int tiles[] = {CUBLASLT_MATMUL_TILE_176x128, CUBLASLT_MATMUL_TILE_128x128,
+                                CUBLASLT_MATMUL_TILE_128x160};
+    enum { SHORT = 10000 };
+    const float rounds = 2.5f; /* of all multiprocessors */
+    if (k->k > SHORT || !is_hopper()) return 0;
+    for (int tile : tiles)
+        for (int i = 0; i < n; i++)
+            if (whole_tile(&found[i].algo) == tile && found[i].wavesCount >= rounds) return i;
+    return 0;
+}
+
 static cublasStatus_t choose(struct blas *b, struct plan *p)
 {
     cublasLtMatmulPreference_t pref;
-    cublasLtMatmulHeuristicResult_t found;
+    cublasLtMatmulHeuristicResult_t found[RESULTS];
     int n = 0;
     cublasStatus_t rc = cublasLtMatmulPreferenceCreate(&pref);
     if (rc) return rc;
@@ -135,11 +170,11 @@ static cublasStatus_t choose(struct blas *b, struct plan *p)
         rc = cublasLtMatmulPreferenceSetAttribute(pref, alignments[i].attribute,
                                                   &alignments[i].bytes, sizeof(uint32_t));
     if (!rc)
-        rc = cublasLtMatmulAlgoGetHeuristic(b->handle, p->desc, p->a, p->b, p->c, p->c, pref, 1,
-                                            &found, &n);
+        rc = cublasLtMatmulAlgoGetHeuristic(b->handle, p->desc, p->a, p->b, p->c, p->c, pref,
+                                            RESULTS, found, &n);
     cublasLtMatmulPreferenceDestroy(pref);
     p->possible = !rc && n > 0;
-    if (p->possible) p->algo = found.algo;
+    if (p->possible) p->algo = found[prefer(&p->key, found, n)].algo;
     return rc == CUBLAS_STATUS_NOT_SUPPORTED ? CUBLAS_STATUS_SUCCESS : rc;
 }
 

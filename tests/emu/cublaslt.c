@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cuBLASLt functions that our programs use: products in fp32 of bf16 and fp32 matrices. The
  * heuristic refuses matrices that are not aligned to 16 bytes and unsupported combinations of
- * types. */
+ * types, and names several algorithms, which all compute the same. EMU_TRACE=1 prints that of each
+ * product. */
 #include <cublasLt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,17 @@ struct preference {
     size_t workspace;
     uint32_t align[4]; /* layouts of A, B, C, D */
 };
+
+/* The results of the heuristic, in this order. */
+static const struct algorithm {
+    uint32_t tile, rows, columns, parts;
+} algorithms[] = {
+    {CUBLASLT_MATMUL_TILE_192x192, 192, 192, 1}, {CUBLASLT_MATMUL_TILE_128x128, 128, 128, 3},
+    {CUBLASLT_MATMUL_TILE_128x160, 128, 160, 1}, {CUBLASLT_MATMUL_TILE_128x128, 128, 128, 1},
+    {CUBLASLT_MATMUL_TILE_176x128, 176, 128, 1},
+};
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+#define MADE_HERE UINT64_C(0x656d752d626c6173)
 
 static size_t size_of(cudaDataType_t t) { return t == CUDA_R_16BF ? 2 : 4; }
 
@@ -152,9 +164,38 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmul
     if (!suits(A, p->align[0]) || !suits(B, p->align[1]) || !suits(C, p->align[2]) ||
         !suits(D, p->align[3]))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    memset(found, 0, sizeof *found);
-    found->workspaceSize = p->workspace;
-    *n = 1;
+    const int sms = emu_setting("EMU_SMS", 4);
+    *n = most < ALGORITHMS ? most : ALGORITHMS;
+    for (int i = 0; i < *n; i++) {
+        const struct algorithm *x = &algorithms[i];
+        const uint64_t tiles =
+            (D->rows + x->rows - 1) / x->rows * ((D->columns + x->columns - 1) / x->columns);
+        found[i] = (cublasLtMatmulHeuristicResult_t){
+            .algo.data = {MADE_HERE, (uint64_t)i},
+            .workspaceSize = x->parts > 1 ? p->workspace : 0,
+            .wavesCount = (float)(tiles * x->parts) / (float)sms,
+        };
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static const struct algorithm *algorithm_of(const cublasLtMatmulAlgo_t *a)
+{
+    return a && a->data[0] == MADE_HERE && a->data[1] < ALGORITHMS ? &algorithms[a->data[1]] : NULL;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo,
+                                                    cublasLtMatmulAlgoConfigAttributes_t a, void *v,
+                                                    size_t n, size_t *written)
+{
+    const struct algorithm *x = algorithm_of(algo);
+    const uint32_t *from = !x                                     ? NULL
+                           : a == CUBLASLT_ALGO_CONFIG_TILE_ID    ? &x->tile
+                           : a == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? &x->parts
+                                                                  : NULL;
+    if (!from || n != sizeof *from) return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(v, from, n);
+    *written = n;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -274,7 +315,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, con
                               cudaStream_t stream)
 {
     const struct matrix *ma = (void *)a, *mb = (void *)b, *mc = (void *)c, *md = (void *)d;
-    (void)h, (void)algo;
+    const struct algorithm *x = algorithm_of(algo);
+    (void)h;
+    if (!x || (x->parts > 1 && !bytes)) return CUBLAS_STATUS_INVALID_VALUE;
     if (!possible((const struct product_desc *)(void *)desc, ma, mb, mc, md))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if ((uintptr_t)A % ALIGNED || (uintptr_t)B % ALIGNED || (uintptr_t)C % ALIGNED ||
@@ -282,6 +325,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc, con
         return CUBLAS_STATUS_INVALID_VALUE;
     if (bytes && !device_see((uint64_t)(uintptr_t)workspace, bytes))
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (emu_setting("EMU_TRACE", 0))
+        fprintf(stderr, "emulator: product %llu x %llu, tile %u x %u, parts %u\n",
+                (unsigned long long)md->rows, (unsigned long long)md->columns, x->rows, x->columns,
+                x->parts);
     struct job *j = malloc(sizeof *j);
     if (!j) return CUBLAS_STATUS_ALLOC_FAILED;
     *j = (struct job){*(const struct product_desc *)(void *)desc,

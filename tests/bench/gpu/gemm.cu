@@ -6,7 +6,8 @@
  *   wgrad    dW[out,in] += dy[T,out]^T x[T,in]          column-major: m=in  n=out k=T    A=x  (N)  B=dy (T)
  *
  * A row-major [r,c] matrix is a column-major matrix of c rows, r columns and leading dimension c.
- * usage: gemm SECONDS [tiny]. One line a measurement, flushed. */
+ * usage: gemm SECONDS [tiny|each]. One line a measurement, flushed. each: every algorithm that the
+ * heuristic names for the products of the group bench of `make check-gpu`, and its time. */
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 #include <math.h>
@@ -18,7 +19,7 @@
 
 enum { MAX_SETS = 4, TOP = 8 };
 static const size_t WORKSPACE = 32u << 20;
-static bool tiny;
+static bool tiny, each;
 static double budget = 50, started;
 static char *in_arena, *out_arena;
 static size_t in_bytes, out_bytes, out_from; /* out_from: where the next product's results may begin */
@@ -223,21 +224,49 @@ static void describe(const cublasLtMatmulHeuristicResult_t *r, char *s, size_t n
     int id = -1, split = -1;
     uint32_t tile = 0, stages = 0;
     uint16_t cluster = 0;
+    uint32_t swizzle = 0, custom = 0;
+    uint16_t inner = 0;
     size_t w;
+    cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, &swizzle, sizeof swizzle, &w);
+    cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, &custom, sizeof custom, &w);
+    cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, &inner, sizeof inner, &w);
     cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_ID, &id, sizeof id, &w);
     cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_TILE_ID, &tile, sizeof tile, &w);
     cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split, sizeof split, &w);
     cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_STAGES_ID, &stages, sizeof stages, &w);
     cublasLtMatmulAlgoConfigGetAttribute(&r->algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &cluster, sizeof cluster, &w);
-    snprintf(s, n, "id%d tile%u st%u cl%u sk%d ws%.1fM w%.2f", id, tile, stages, (unsigned)cluster, split,
-             (double)r->workspaceSize / 1048576, (double)r->wavesCount);
+    snprintf(s, n, "id%d tile%u st%u cl%u sk%d sw%u cu%u in%u ws%.1fM w%.2f", id, tile, stages, (unsigned)cluster, split, swizzle,
+             custom, (unsigned)inner, (double)r->workspaceSize / 1048576, (double)r->wavesCount);
+}
+
+static const char *type_name(cudaDataType t) { return t == CUDA_R_32F ? "f32" : "bf16"; }
+
+/* Prints the time of each algorithm: alone for 4 ms, and of those that are not much slower than the
+ * best, while the card is at its limit of power. */
+static void each_algorithm(const struct problem *p, const cublasLtMatmulHeuristicResult_t *r, int found, const char *model,
+                           const char *shape, int64_t T)
+{
+    static const char *names[] = {"fwd", "dgrad", "wgrad"};
+    double brief[TOP], low = 1e9;
+    char text[160];
+    for (int i = 0; i < found; i++) {
+        brief[i] = time_one(p, &r[i].algo, 4);
+        if (brief[i] > 0 && brief[i] < low) low = brief[i];
+    }
+    for (int i = 0; i < found; i++) {
+        double held = 0;
+        if (brief[i] > 0 && (i == 0 || brief[i] < 1.12 * low)) time_one(p, &r[i].algo, 70), held = time_one(p, &r[i].algo, 110);
+        describe(&r[i], text, sizeof text);
+        printf("each %-4s %-8s T %-6ld %-5s D %-4s m %-6ld n %-6ld k %-6ld #%d %8.4f ms %6.1f TF held %6.1f TF [%s]\n", model, shape,
+               (long)T, names[p->kind], type_name(p->d_type), (long)p->m, (long)p->n, (long)p->k, i, brief[i],
+               flops(p) * 1e-9 / brief[i], held > 0 ? flops(p) * 1e-9 / held : 0, text);
+    }
+    fflush(stdout);
 }
 
 struct result {
     double first, best; /* ms; 0: not measured */
 };
-
-static const char *type_name(cudaDataType t) { return t == CUDA_R_32F ? "f32" : "bf16"; }
 
 static struct result measure(const char *model, const char *shape, enum kind kind, int64_t T, int64_t out, int64_t in,
                              cudaDataType d_type, bool with_bias)
@@ -257,6 +286,11 @@ static struct result measure(const char *model, const char *shape, enum kind kin
         return res;
     }
     for (int i = 0; i < p.sets; i++) CUDA(cudaMemsetAsync(p.D[i], 0, p.d_bytes, stream));
+    if (each) {
+        each_algorithm(&p, r, found, model, shape, T);
+        drop(&p);
+        return res;
+    }
     res.first = res.best = time_one(&p, &r[0].algo, least);
     if (res.first < 0) {
         printf("gemm %-4s %-8s T %-6ld %-5s FIRST ALGORITHM FAILED\n", model, shape, (long)T, names[kind]);
@@ -528,6 +562,25 @@ static void open_device(void)
     fflush(stdout);
 }
 
+/* The products that the group bench has, those that take most of the time first. */
+static void each_model(void)
+{
+    static const int64_t rows[MODELS] = {4096, 32768, 16384, 8192};
+    for (int s = 0; s < 5; s++)
+        for (int i = 0; i < MODELS; i++) {
+            const struct model *m = &models[i];
+            const int64_t H = m->hidden, I = m->inter, q = m->heads * m->dim;
+            const int64_t out[5] = {2 * I, H, m->vocab, q + 2 * m->kv * m->dim, H}, in[5] = {H, I, H, H, q};
+            static const char *names[] = {"gate_up", "down", "head", "qkv", "o"};
+            const bool wide = s == 1 || s == 2 || s == 4;
+            const int64_t T = s == 2 ? 4096 : rows[i];
+            if (now() - started > budget) return;
+            measure(m->name, names[s], FORWARD, T, out[s], in[s], wide ? CUDA_R_32F : CUDA_R_16BF, s == 3);
+            measure(m->name, names[s], DGRAD, T, out[s], in[s], CUDA_R_16BF, false);
+            measure(m->name, names[s], WGRAD, T, out[s], in[s], i == 0 ? CUDA_R_16BF : CUDA_R_32F, false);
+        }
+}
+
 int main(int argc, char **argv)
 {
     started = now();
@@ -538,7 +591,10 @@ int main(int argc, char **argv)
             struct model *m = &models[i];
             m->hidden = m->heads * 8, m->inter = 64, m->dim = 8, m->vocab = 128;
         }
+    each = argc > 2 && !strcmp(argv[2], "each");
     open_device();
+    if (each) each_model();
+    if (each) return 0;
     check_one(FORWARD, CUDA_R_16BF, true);
     check_one(FORWARD, CUDA_R_16BF, false);
     check_one(FORWARD, CUDA_R_32F, false);
