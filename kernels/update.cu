@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AdamW and SGD with the random bits of op_random_bits, so that values stored in bf16 round as on a
- * CPU. A warp updates 256 elements at a time, each lane 8 successive ones, which are read and
- * written 16 bytes at a time. A block of 64 elements has 16 draws of Philox, each for four elements
- * 16 apart: a lane draws two, and shared memory carries their words to the lanes that need them.
- * Bytes per element: AdamW 30 with fp32 master and moments, 14 with everything in bf16; limit: 85 %
- * of the copy rate. Predicted for an H100 with state in bf16: 85 %, by about 60 instructions an
- * element, a third of the time that its bytes take (66 % was measured when a lane accessed single
- * elements).
+ * CPU. A warp updates 128 elements at a time, each lane 4 successive ones, so that every access of
+ * a warp covers whole sectors of 32 bytes, in bf16 as in fp32. A block of 64 elements has 16 draws
+ * of Philox, each for four elements 16 apart: a lane draws one, and shared memory carries its words
+ * to the lanes that need them. Bytes per element: AdamW 30 with fp32 master and moments, 14 with
+ * everything in bf16; limit: 85 % of the copy rate. An H200 gives 110 % in fp32 and 90 % in bf16.
+ * It gave 79 and 55 % when a lane had 8 elements (an fp32 access of a warp touched each sector
+ * twice), a lane waited for one array before it read the next, and divisions and square roots were
+ * exact, which takes 25 instructions each, in branches.
  */
 #include "element.cuh"
 #include "random.cuh"
@@ -22,63 +23,71 @@ static struct kept kept_of(void *p, enum dtype t)
     return k;
 }
 
-enum { PACK = 8, WARP_PACK = 32 * PACK };
+enum { PACK = 4, WARP_PACK = 32 * PACK };
 
-/* Loads the elements [from, to) of the pack that begins at element i. `whole`: all, 16 bytes at a
- * time. */
-static __device__ __forceinline__ void kept_load(float (&x)[PACK], const struct kept &k, int64_t i,
-                                                 int from, int to, bool whole)
+/* A lane's pack: the elements [i + from, i + to) of the arrays. whole: all, in one access. */
+struct place {
+    int64_t i;
+    int from, to;
+    bool whole;
+};
+
+/* Elements as they were read: two bf16 elements a word where a whole pack of these was read, else
+ * the bits of fp32 elements. Nothing waits for the values before they are unpacked. */
+struct packed {
+    uint32_t w[PACK];
+};
+
+static __device__ __forceinline__ void kept_load(struct packed &x, const struct kept &k,
+                                                 const struct place &at)
 {
-    if (whole && k.narrow) {
-        load<bf16, PACK>(x, (const bf16 *)k.p + i);
-    } else if (whole) {
-        load<float, 4>(x, (const float *)k.p + i);
-        load<float, 4>(x + 4, (const float *)k.p + i + 4);
+    if (at.whole && k.narrow) {
+        *(uint2 *)x.w = *(const uint2 *)((const bf16 *)k.p + at.i);
+    } else if (at.whole) {
+        *(uint4 *)x.w = *(const uint4 *)((const float *)k.p + at.i);
     } else {
 #pragma unroll
         for (int e = 0; e < PACK; e++)
-            if (e >= from && e < to)
-                x[e] = k.narrow ? __bfloat162float(((const bf16 *)k.p)[i + e])
-                                : ((const float *)k.p)[i + e];
+            if (e >= at.from && e < at.to)
+                x.w[e] = k.narrow ? (uint32_t)((const uint16_t *)k.p)[at.i + e] << 16
+                                  : ((const uint32_t *)k.p)[at.i + e];
     }
 }
 
-static __device__ __forceinline__ void store_bits(const struct kept &k, const uint16_t (&r)[PACK],
-                                                  int64_t i, int from, int to, bool whole)
+static __device__ __forceinline__ void unpack(float (&y)[PACK], const struct packed &x,
+                                              const struct kept &k, const struct place &at)
 {
-    if (whole) {
-        pack_of<uint16_t, PACK> all;
+    const bool pairs = at.whole && k.narrow;
 #pragma unroll
-        for (int e = 0; e < PACK; e++) all.v[e] = r[e];
-        *(pack_of<uint16_t, PACK> *)((uint16_t *)k.p + i) = all;
-    } else {
-#pragma unroll
-        for (int e = 0; e < PACK; e++)
-            if (e >= from && e < to) ((uint16_t *)k.p)[i + e] = r[e];
+    for (int e = 0; e < PACK; e++) {
+        const uint32_t pair = x.w[e / 2], own = e % 2 ? pair & 0xffff0000u : pair << 16;
+        y[e] = __uint_as_float(pairs ? own : x.w[e]);
     }
 }
 
-static __device__ __forceinline__ void store_floats(const struct kept &k, const float (&x)[PACK],
-                                                    int64_t i, int from, int to, bool whole)
+template <typename T>
+static __device__ __forceinline__ void put(void *to, const T (&x)[PACK], const struct place &at)
 {
-    if (whole) {
-        store<float, 4>((float *)k.p + i, x);
-        store<float, 4>((float *)k.p + i + 4, x + 4);
+    if (at.whole) {
+        pack_of<T, PACK> all;
+#pragma unroll
+        for (int e = 0; e < PACK; e++) all.v[e] = x[e];
+        *(pack_of<T, PACK> *)((T *)to + at.i) = all;
     } else {
 #pragma unroll
         for (int e = 0; e < PACK; e++)
-            if (e >= from && e < to) ((float *)k.p)[i + e] = x[e];
+            if (e >= at.from && e < at.to) ((T *)to)[at.i + e] = x[e];
     }
 }
 
 /* Stores x for the next update, in bf16 by stochastic rounding with the low 16 of the bits; x
  * becomes the stored values. */
-static __device__ __forceinline__ void kept_store(const struct kept &k, float (&x)[PACK], int64_t i,
-                                                  int from, int to, bool whole,
+static __device__ __forceinline__ void kept_store(const struct kept &k, float (&x)[PACK],
+                                                  const struct place &at,
                                                   const uint32_t (&bits)[PACK])
 {
     if (!k.narrow) {
-        store_floats(k, x, i, from, to, whole);
+        put<float>(k.p, x, at);
         return;
     }
     uint16_t r[PACK];
@@ -87,7 +96,7 @@ static __device__ __forceinline__ void kept_store(const struct kept &k, float (&
         r[e] = round_random(x[e], bits[e]);
         x[e] = __uint_as_float((uint32_t)r[e] << 16);
     }
-    store_bits(k, r, i, from, to, whole);
+    put<uint16_t>(k.p, r, at);
 }
 
 struct update {
@@ -98,7 +107,7 @@ struct update {
     double max_norm;
     struct op_random random;
     bool draws; /* stochastic rounding is used */
-    bool fast;  /* every pack begins at a multiple of 16 bytes in all arrays */
+    bool fast;  /* every pack can be accessed at once in all arrays */
 };
 
 static struct update update_of(void *param, enum dtype param_type, void *master,
@@ -124,44 +133,44 @@ static __device__ __forceinline__ float clip_of(const struct update &u)
     return (float)(clip > 1 ? 1 : clip);
 }
 
-/* Draws the bits of 256 elements from element 256 w on; a lane gets those of its 8. room: 320 words
- * of the warp. */
+/* Draws the bits of 128 elements from element 128 w on; a lane gets those of its 4. room: ROOM
+ * words of the warp. */
+enum { ROOM_BLOCK = 64 + 16, ROOM = 2 * ROOM_BLOCK }; /* 16: the blocks lie in other banks */
 static __device__ __forceinline__ void draw_bits(uint32_t (&bits)[PACK], const struct op_random &r,
                                                  uint64_t w, uint32_t *room)
 {
-    enum { BLOCK = 64 + 16 }; /* words between blocks, so that they lie in other banks */
-    const int lane = threadIdx.x % 32, block = lane / 8 * BLOCK;
-    uint32_t word[2][4];
-#pragma unroll
-    for (int k = 0; k < 2; k++) {
-        const uint64_t d = w * 64 + 2 * lane + k;
-        philox((uint32_t)d, (uint32_t)(d >> 32), (uint32_t)r.step,
-               ((uint32_t)(r.step >> 32) & 0xffffff) | 4u << 24, r.seed, word[k]);
-    }
+    const int lane = threadIdx.x % 32;
+    uint32_t *const block = room + lane / 16 * ROOM_BLOCK;
+    const uint64_t d = w * 32 + lane;
+    uint32_t word[4];
+    philox((uint32_t)d, (uint32_t)(d >> 32), (uint32_t)r.step,
+           ((uint32_t)(r.step >> 32) & 0xffffff) | 4u << 24, r.seed, word);
     __syncwarp();
 #pragma unroll
-    for (int k = 0; k < 4; k++)
-        *(uint2 *)(room + block + 16 * k + lane % 8 * 2) = make_uint2(word[0][k], word[1][k]);
+    for (int k = 0; k < 4; k++) block[16 * k + lane % 16] = word[k];
     __syncwarp();
-#pragma unroll
-    for (int e = 0; e < PACK; e++) bits[e] = room[block + lane % 8 * 8 + e];
+    const uint4 mine = *(const uint4 *)(block + lane % 16 * PACK);
+    bits[0] = mine.x, bits[1] = mine.y, bits[2] = mine.z, bits[3] = mine.w;
 }
 
-/* Calls f(i, from, to, whole, bits) for the packs of this thread: elements [from, to) of the 8 from
- * i on. */
-template <typename F> static __device__ __forceinline__ void each_pack(const struct update &u, F f)
+/* Calls read(place), then update(values, place, bits) with what it returned, for the packs of this
+ * thread. The bits are drawn while the values are on their way. */
+template <typename R, typename F>
+static __device__ __forceinline__ void each_pack(const struct update &u, R read, F update)
 {
-    __shared__ __align__(16) uint32_t room[THREADS / 32][320];
+    __shared__ __align__(16) uint32_t room[THREADS / 32][ROOM];
     const uint64_t begin = u.random.first, end = begin + (uint64_t)u.n;
     const uint64_t past = (end + WARP_PACK - 1) / WARP_PACK;
     for (uint64_t w = begin / WARP_PACK + (uint64_t)grid_index() / 32; w < past;
          w += (uint64_t)grid_size() / 32) {
         uint32_t bits[PACK] = {};
+        struct place at = {(int64_t)(w * WARP_PACK + threadIdx.x % 32 * PACK - begin)};
+        at.from = at.i < 0 ? (int)min((int64_t)PACK, -at.i) : 0;
+        at.to = (int)max((int64_t)0, min((int64_t)PACK, u.n - at.i));
+        at.whole = u.fast && at.to - at.from == PACK;
+        auto values = read(at);
         if (u.draws) draw_bits(bits, u.random, w, room[threadIdx.x / 32]);
-        const int64_t i = (int64_t)(w * WARP_PACK + threadIdx.x % 32 * PACK - begin);
-        const int from = i < 0 ? (int)min((int64_t)PACK, -i) : 0;
-        const int to = (int)max((int64_t)0, min((int64_t)PACK, u.n - i));
-        if (from < to) f(i, from, to, u.fast && to - from == PACK, bits);
+        if (at.from < at.to) update(values, at, bits);
     }
 }
 
@@ -174,50 +183,73 @@ static bool packs_align(const struct update &u)
 }
 
 static __device__ __forceinline__ void store_weights(const struct update &u, float (&p)[PACK],
-                                                     int64_t i, int from, int to, bool whole,
+                                                     const struct place &at,
                                                      const uint32_t (&bits)[PACK])
 {
-    kept_store(u.own, p, i, from, to, whole, bits);
+    kept_store(u.own, p, at, bits);
     if (!u.copy.p) return;
     if (!u.copy.narrow) {
-        store_floats(u.copy, p, i, from, to, whole);
+        put<float>(u.copy.p, p, at);
         return;
     }
     uint16_t r[PACK];
 #pragma unroll
     for (int e = 0; e < PACK; e++) r[e] = __bfloat16_as_ushort(__float2bfloat16_rn(p[e]));
-    store_bits(u.copy, r, i, from, to, whole);
+    put<uint16_t>(u.copy.p, r, at);
 }
 
-struct adamw_factors {
-    float step, shrink, root, b1, b2, c1, c2, eps;
+/* The operands of an update. */
+struct values {
+    struct packed g, m, v, p;
 };
+
+struct adamw_factors {
+    float step, shrink, scale, b1, b2, c1, c2, eps;
+};
+
+/* Returns m / (sqrt(v) scale + eps) with an error of a few units in the last place: sqrt.approx and
+ * div.approx, which have no branches. The divisor is below 2^126, where div.approx is accurate. */
+static __device__ __forceinline__ float direction(float m, float v, const struct adamw_factors &k)
+{
+    float root;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(v));
+    return __fdividef(m, root * k.scale + k.eps);
+}
 
 static __global__ void __launch_bounds__(THREADS)
     adamw(const struct update u, const struct adamw_factors k)
 {
     const float clip = clip_of(u);
-    each_pack(u, [&](int64_t i, int from, int to, bool whole, const uint32_t(&bits)[PACK]) {
-        float g[PACK] = {}, m[PACK] = {}, v[PACK] = {}, p[PACK] = {};
-        uint32_t other[PACK];
-        kept_load(g, u.grad, i, from, to, whole);
-        kept_load(m, u.m, i, from, to, whole);
-        kept_load(v, u.v, i, from, to, whole);
-        kept_load(p, u.own, i, from, to, whole);
+    auto read = [&](const struct place &at) {
+        struct values x = {};
+        kept_load(x.g, u.grad, at);
+        kept_load(x.m, u.m, at);
+        kept_load(x.v, u.v, at);
+        kept_load(x.p, u.own, at);
+        return x;
+    };
+    each_pack(u, read,
+              [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
+                  float g[PACK], m[PACK], v[PACK], p[PACK];
+                  uint32_t other[PACK];
+                  unpack(g, x.g, u.grad, at);
+                  unpack(m, x.m, u.m, at);
+                  unpack(v, x.v, u.v, at);
+                  unpack(p, x.p, u.own, at);
 #pragma unroll
-        for (int e = 0; e < PACK; e++) {
-            g[e] *= clip;
-            m[e] = k.b1 * m[e] + k.c1 * g[e];
-            v[e] = k.b2 * v[e] + k.c2 * g[e] * g[e];
-            p[e] = p[e] * k.shrink - k.step * (m[e] / (sqrtf(v[e]) / k.root + k.eps));
-            other[e] = bits[e] ^ bits[e] >> 16;
-        }
-        kept_store(u.m, m, i, from, to, whole, other);
+                  for (int e = 0; e < PACK; e++) {
+                      g[e] *= clip;
+                      m[e] = k.b1 * m[e] + k.c1 * g[e];
+                      v[e] = k.b2 * v[e] + k.c2 * g[e] * g[e];
+                      p[e] = p[e] * k.shrink - k.step * direction(m[e], v[e], k);
+                      other[e] = bits[e] ^ bits[e] >> 16;
+                  }
+                  kept_store(u.m, m, at, other);
 #pragma unroll
-        for (int e = 0; e < PACK; e++) other[e] = bits[e] >> 16;
-        kept_store(u.v, v, i, from, to, whole, other);
-        store_weights(u, p, i, from, to, whole, bits);
-    });
+                  for (int e = 0; e < PACK; e++) other[e] = bits[e] >> 16;
+                  kept_store(u.v, v, at, other);
+                  store_weights(u, p, at, bits);
+              });
 }
 
 int kernel_adamw(const struct op_adamw *a, const struct kernel_context *c)
@@ -228,10 +260,10 @@ int kernel_adamw(const struct op_adamw *a, const struct kernel_context *c)
     u.m = kept_of(a->m, a->m_dtype);
     u.v = kept_of(a->v, a->v_dtype);
     u.draws = u.own.narrow || u.m.narrow || u.v.narrow;
-    const struct adamw_factors k = {(float)(a->lr / a->c1), (float)(1 - a->lr * a->weight_decay),
-                                    (float)sqrt(a->c2),     (float)a->beta1,
-                                    (float)a->beta2,        (float)(1 - a->beta1),
-                                    (float)(1 - a->beta2),  (float)a->eps};
+    const struct adamw_factors k = {(float)(a->lr / a->c1),   (float)(1 - a->lr * a->weight_decay),
+                                    (float)(1 / sqrt(a->c2)), (float)a->beta1,
+                                    (float)a->beta2,          (float)(1 - a->beta1),
+                                    (float)(1 - a->beta2),    (float)a->eps};
     u.fast = packs_align(u);
     adamw<<<blocks_for(a->n / PACK + 1), THREADS, 0, c->stream>>>(u, k);
     return cudaGetLastError();
@@ -246,23 +278,31 @@ static __global__ void __launch_bounds__(THREADS)
     sgd(const struct update u, const struct sgd_factors k)
 {
     const float clip = clip_of(u);
-    each_pack(u, [&](int64_t i, int from, int to, bool whole, const uint32_t(&bits)[PACK]) {
-        float g[PACK] = {}, m[PACK] = {}, p[PACK] = {};
-        uint32_t other[PACK];
-        kept_load(g, u.grad, i, from, to, whole);
-        kept_load(p, u.own, i, from, to, whole);
-        if (u.m.p && !k.begins) kept_load(m, u.m, i, from, to, whole);
+    auto read = [&](const struct place &at) {
+        struct values x = {};
+        kept_load(x.g, u.grad, at);
+        kept_load(x.p, u.own, at);
+        if (u.m.p && !k.begins) kept_load(x.m, u.m, at);
+        return x;
+    };
+    each_pack(u, read,
+              [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
+                  float g[PACK], m[PACK], p[PACK];
+                  uint32_t other[PACK];
+                  unpack(g, x.g, u.grad, at);
+                  unpack(m, x.m, u.m, at);
+                  unpack(p, x.p, u.own, at);
 #pragma unroll
-        for (int e = 0; e < PACK; e++) {
-            g[e] = g[e] * clip + k.decay * p[e];
-            m[e] = k.begins ? g[e] : k.momentum * m[e] + k.keep * g[e];
-            if (u.m.p) g[e] = k.nesterov ? g[e] + k.momentum * m[e] : m[e];
-            p[e] -= k.lr * g[e];
-            other[e] = bits[e] ^ bits[e] >> 16;
-        }
-        if (u.m.p) kept_store(u.m, m, i, from, to, whole, other);
-        store_weights(u, p, i, from, to, whole, bits);
-    });
+                  for (int e = 0; e < PACK; e++) {
+                      g[e] = g[e] * clip + k.decay * p[e];
+                      m[e] = k.begins ? g[e] : k.momentum * m[e] + k.keep * g[e];
+                      if (u.m.p) g[e] = k.nesterov ? g[e] + k.momentum * m[e] : m[e];
+                      p[e] -= k.lr * g[e];
+                      other[e] = bits[e] ^ bits[e] >> 16;
+                  }
+                  if (u.m.p) kept_store(u.m, m, at, other);
+                  store_weights(u, p, at, bits);
+              });
 }
 
 int kernel_sgd(const struct op_sgd *a, const struct kernel_context *c)
