@@ -8,27 +8,28 @@
  * is the sum of dout o of a query. This takes seven products instead of five. FLOPs: 14 D for each
  * pair of query and key; limit: the rate of mma.sync. */
 #include "attention.cuh"
+#include "element.cuh"
 
 /* ---- delta ---- */
-/* Computes delta, one warp per query and head, and zeroes the counters. Bytes: o and dout read
+/* Computes delta and zeroes the counters. A block has 32 queries of a head, 8 lanes for each, of
+ * which each reads 8 elements at a time; delta of a head is contiguous. Bytes: o and dout read
  * once. */
+enum { DELTA_ROWS = 32, DELTA_LANES = 8 };
 static __global__ void attention_delta(const struct backward b, const bf16 *o)
 {
-    const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / 32;
     if (blockIdx.x == 0 && threadIdx.x < 2) b.counters[threadIdx.x] = 0;
-    const int lane = threadIdx.x % 32;
-    const int64_t t = i / b.f.heads, head = i % b.f.heads;
-    if (t >= b.f.Tq) return;
-    const int64_t at = t * b.f.o_stride + head * b.f.dim;
-    float sum = 0;
-    for (int c = 2 * lane; c < b.f.dim; c += 64) {
-        const float2 x = __bfloat1622float2(*(const __nv_bfloat162 *)(o + at + c));
-        const float2 y = __bfloat1622float2(*(const __nv_bfloat162 *)(b.dout + at + c));
-        sum += x.x * y.x + x.y * y.y;
+    const int64_t t = blockIdx.x / b.f.heads * (int64_t)DELTA_ROWS + threadIdx.x / DELTA_LANES;
+    const int64_t head = blockIdx.x % b.f.heads, at = t * b.f.o_stride + head * b.f.dim;
+    float sum = 0, x[8], y[8];
+    for (int c = threadIdx.x % DELTA_LANES * 8; t < b.f.Tq && c < b.f.dim; c += 8 * DELTA_LANES) {
+        load<bf16, 8>(x, o + at + c);
+        load<bf16, 8>(y, b.dout + at + c);
+#pragma unroll
+        for (int k = 0; k < 8; k++) sum += x[k] * y[k];
     }
 #pragma unroll
-    for (int k = 16; k; k >>= 1) sum += __shfl_xor_sync(~0u, sum, k);
-    if (lane == 0) b.delta[head * b.f.Tq + t] = sum;
+    for (int k = DELTA_LANES / 2; k; k >>= 1) sum += __shfl_xor_sync(~0u, sum, k);
+    if (t < b.f.Tq && threadIdx.x % DELTA_LANES == 0) b.delta[head * b.f.Tq + t] = sum;
 }
 
 /* ---- dq ---- */
@@ -301,7 +302,9 @@ int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel
     const bool none = a->fwd.docs == 0 || a->fwd.Tq == 0, hopper = attention_fits_hopper(&a->fwd);
     int rc = hopper ? 0 : zero_outside(b, stream);
     if (rc || none) return rc;
-    attention_delta<<<(unsigned)((warps + 3) / 4), 128, 0, stream>>>(b, (const bf16 *)a->o);
+    const int64_t tiles = (a->fwd.Tq + DELTA_ROWS - 1) / DELTA_ROWS;
+    attention_delta<<<(unsigned)(tiles * a->fwd.heads), DELTA_ROWS * DELTA_LANES, 0, stream>>>(
+        b, (const bf16 *)a->o);
     if ((rc = cudaGetLastError()) != 0) return rc;
     if (hopper) {
         rc = attention_dq_hopper(&b, stream);
