@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Which device is taken, with and without an emulated GPU; the plan for a GPU, and what a run
-# allocates; the record of the GPU in a checkpoint.
+# allocates; the record of the GPU in a checkpoint; the algorithm of a product.
 source "$(dirname "$0")/../train.sh"
 shape=(hidden_size=64 intermediate_size=128 num_hidden_layers=2 head_dim=64 num_attention_heads=2
     num_key_value_heads=1)
@@ -85,7 +85,7 @@ done
 equal 'plan: a kind of GPU has the plan of the GPU, without one' "$differing" ''
 equal 'plan: it tells the kind, its memory and what is taken beside the plan' \
     "$(bare --device cuda:h100 | jq -c '[.device | .name, .memory > 79e9, .context, .peers]')" \
-    '["H100 80 GB",true,536870912,0]'
+    '["H100 80 GB",true,603979776,0]'
 equal 'plan: with several ranks it tells what NCCL takes' \
     "$(bare --device cuda:b200 'sft_train.device_mapping=[0,1]' | jq .device.peers)" 268435456
 rows=sft_train.training_args.per_device_train_batch_size
@@ -105,8 +105,8 @@ fails 'plan: sft-eval takes no kind of GPU' 78 'only sft-train --plan' \
 fails 'plan: an unknown kind names those that there are' 78 'cuda:h101: .*a100-40, .*b200' \
     plan --device cuda:h101
 
-EMU_MEMORY=530 fails 'plan: the room of the context is not available' 71 \
-    ' of the GPU, and 0\.02 of 0\.52 GiB are available' plain large
+EMU_MEMORY=594 fails 'plan: the room of the context is not available' 71 \
+    ' of the GPU, and 0\.02 of 0\.58 GiB are available' plain large
 
 # ---- allocations ----
 EMU_ALLOC=1 quiet='' run taken --val val.sfts train.sfts >out 2>stderr
@@ -145,6 +145,20 @@ equal 'record: a checkpoint of the CPU has no GPU' "$(recorded again)" null
 rm -r "$(checkpoint again 3)" "$(checkpoint again 2)" goes && mv again goes
 run goes --resume auto --device cpu max_steps=2 train.sfts >/dev/null
 resumed 'a GPU after the CPU' 'the run was on the CPU, is on emulated device'
+
+# ---- which of cuBLASLt's algorithms runs ----
+# tiles SM MULTIPROCESSORS PRODUCT: prints the tile that computes the product of gpu/rates
+tiles() {
+    CHECK_GPU_TINY=1 EMU_SM=$1 EMU_SMS=$2 EMU_TRACE=1 LD_LIBRARY_PATH=$O/emu "$O/gpu/rates" 2>&1 |
+        sed -n "s/^emulator: product $3, tile \(.*\), parts 1$/\1/p" | sort -u
+}
+equal 'product: a named tile that fills the device several times is taken' \
+    "$(tiles 90 1 '512 x 32')" '176 x 128'
+equal 'product: the next named tile is taken where the first gives too few' \
+    "$(tiles 90 1 '288 x 32')" '128 x 128'
+equal 'product: a small one has the first algorithm' "$(tiles 90 4 '512 x 32')" '192 x 192'
+equal 'product: another architecture has the first algorithm' "$(tiles 80 1 '512 x 32')" \
+    '192 x 192'
 
 # ---- several ranks ----
 if have_mpi; then

@@ -164,6 +164,7 @@ values() { sed -n 's|.*"'"$2"'":\([^,}]*\).*|\1|p' "$1"; }
 # planned OPTION...: prints the bytes that the plan of a run puts on the device
 planned() {
     sft-train --config "$W/config.yaml" "$@" --plan --json "$W/train.sfts" |
-        sed -n 's/.*"total":\([0-9]*\),"host":\([0-9]*\).*/\1 \2/p' | awk '{ print $1 - $2 }'
+        sed -n 's/.*"total":\([0-9]*\),"host":\([0-9]*\).*/\1 \2/p' |
+        awk '{ printf("%.0f", $1 - $2) }'
 }
 mib() { awk -v b="$1" 'BEGIN { printf("%.1f", b / 1048576) }'; }
