@@ -12,9 +12,9 @@
  * FLOPs: 4 D for each pair of query and key; bytes: q and o once, k and v once for each tile of
  * queries, mostly from the L2. Limit: wgmma, 4096 FLOP a cycle and multiprocessor, beside the
  * exponentials, 16 a cycle: of 64 x 128 pairs the products take 8 D cycles and the exponentials
- * 512, so that dimension 64 cannot hide all of its softmax. Predicted for an H100, TF of the causal
- * count: 7B shape (28/4 heads, dimension 128) 330 for 8 x 1024, 520 for 1 x 8192, 170 for documents
- * of 350; 0.5B shape (14/2, dimension 64) 210, 350, 110.
+ * 512, so that dimension 64 cannot hide all of its softmax. An H200 gave, in TF of the causal
+ * count: 7B shape (28/4 heads, dimension 128) 476 for 8 x 1024, 724 for 1 x 8192, 281 for documents
+ * of 350; 0.5B shape (14/2, dimension 64) 258, 421, 158.
  */
 #include "attention_sm90.cuh"
 #include "softmax.cuh"
