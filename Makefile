@@ -180,7 +180,7 @@ $(EMU):
 	$(Q)$(EMU_LINK)
 emu: $(EMU)
 check-emu: $(if $(NVCC),all unit emu bundle)
-	@$(if $(NVCC),O=$(O) tests/run emu_conform emu_ring emu_ops emu_random emu_train emu_device emu_ranks emu_check_gpu emu_broken, \
+	@$(if $(NVCC),O=$(O) JOBS=2 tests/run emu_ops emu_train emu_broken emu_ranks emu_device emu_check_gpu emu_random emu_conform emu_ring, \
 		echo 'check-emu: no nvcc was found, so there is no CUDA plugin to execute')
 
 $(O)/obj/%.o: %.c $(O)/config.mk

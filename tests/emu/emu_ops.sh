@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Every operation of the CUDA plugin on the emulated device, against the reference in double, and
-# twice: the same bytes. The PTX for sm_90a runs all cases; that for sm_80 leaves out the operations
-# that take minutes.
+# twice: the same bytes; but the PTX for sm_80 runs attention and products once.
 source "$(dirname "$0")/../cli.sh"
 export LD_LIBRARY_PATH=$O/emu
 slow='attention attention_grad matmul'
@@ -17,9 +16,14 @@ export T
 xargs -P 2 -I '{}' bash -c 'ran {}' <<'END'
 90 --fp32 attention_grad
 90 --bf16 attention_grad
+80 --fp32 --once attention_grad
+80 --bf16 --once attention_grad
 90 --fp32 attention
 90 --bf16 attention
+80 --fp32 --once attention
+80 --bf16 --once attention
 90 matmul
+80 --once matmul
 90 -attention -attention_grad -matmul
 80 -attention -attention_grad -matmul
 END
@@ -30,6 +34,9 @@ for f in "$T"/[89]0\ *; do
         "$(grep -E '^(emulator|exit|# WRONG)' "$f" | head -n 3)" ''
 done
 for op in $slow; do
-    equal "sm_90: the cases of $op ran" "$(cat "$T"/90\ * | grep -cE "^ok (fp32|bf16) $op ")" 2
+    for sm in 80 90; do
+        equal "sm_$sm: the cases of $op ran" \
+            "$(cat "$T/$sm"\ * | grep -cE "^ok (fp32|bf16) $op ")" 2
+    done
 done
 exit $bad

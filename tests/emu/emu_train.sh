@@ -9,7 +9,8 @@ model model "${shape[@]}"
 model qwen3 "${shape[@]}" tie_word_embeddings=false 'model_type="qwen3"' \
     'architectures=["Qwen3ForCausalLM"]'
 model qwen2 "${shape[@]}" 'model_type="qwen2"' 'architectures=["Qwen2ForCausalLM"]'
-rows 1 24 >train.jsonl
+rows 1 40 >train.jsonl
+last=5
 samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
 head -n 4 train.jsonl >val.jsonl
 samples val.jsonl | sft-pack -q -l 128 -b 8 -o val.sfts
