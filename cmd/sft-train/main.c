@@ -48,6 +48,11 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
          .to = &r->validation,
          .arg = "STREAM",
          .help = "packed stream for the validation loss"},
+        {.name = "trace",
+         .kind = OPT_STR,
+         .to = &r->trace,
+         .arg = "FILE",
+         .help = "write what the run does when, for Perfetto; FILE.RANK if there are several"},
         {0},
     };
     const struct opt_cmd cmd = {.name = "sft-train",

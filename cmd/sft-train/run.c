@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/trace.h"
+#include "comm/comm.h"
 #include "config/settings.h"
 
 static void say(void *arg, const char *text)
@@ -216,6 +218,32 @@ static void tell_reserve(void)
              (double)m.most / (1 << 20), (double)m.room / (1 << 20), (unsigned long long)m.beyond);
 }
 
+/* Opens --trace FILE; of several ranks, each has FILE.RANK. */
+static int open_trace(const struct run *r, struct err *e)
+{
+    struct buf b = {0};
+    if (!r->trace) return 0;
+    buf_puts(&b, r->trace);
+    if (r->world.place.size > 1) buf_printf(&b, ".%d", r->world.place.rank);
+    const int rc = buf_check(&b, e) ? -1 : trace_open(b.data, r->world.place.rank, e);
+    buf_free(&b);
+    return rc;
+}
+
+/* Logs what this rank has sent to others. */
+static void tell_sent(const struct run *r)
+{
+    for (int g = 0; g < MESH_GROUPS; g++) {
+        const struct comm *c = mesh_group(&r->mesh, g);
+        if (!c || strcmp(c->label, mesh_group_name(g)) != 0) continue; /* told as another group */
+        for (int k = 0; k < COMM_KINDS; k++)
+            if (c->sent[k].calls)
+                log_line(LOG_DEBUG, "sent: %s %s: %llu bytes in %llu calls", c->label,
+                         comm_kind_name(k), (unsigned long long)c->sent[k].bytes,
+                         (unsigned long long)c->sent[k].calls);
+    }
+}
+
 static void log_start(const struct run *r, uint64_t steps)
 {
     char on[300];
@@ -242,7 +270,9 @@ int run_loop(struct run *r, struct err *e)
         .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
     const uint64_t steps = loop_steps(&l.o, feed_header(r->feed));
     l.sched = sched_make(&r->options.sched, steps);
-    if (run_agreed(r, open_outputs(r, e), e)) return -1;
+    int rc = open_outputs(r, e);
+    if (rc == 0) rc = open_trace(r, e);
+    if (run_agreed(r, rc, e)) return -1;
     l.track = r->track;
     l.saver = r->saver;
     l.settings = r->settings.data;
@@ -251,9 +281,14 @@ int run_loop(struct run *r, struct err *e)
     trainer_seal(&r->trainer);
     r->first_step = r->trainer.step;
     progress_start(&r->progress, "train", steps);
-    int rc = loop_run(&l, &x, e);
+    rc = loop_run(&l, &x, e);
     progress_end(&r->progress);
     tell_reserve();
+    tell_sent(r);
+    if (rc == 0)
+        rc = run_agreed(r, trace_close(e), e);
+    else
+        trace_close(NULL);
     if (rc == 0) rc = finish(r, &x, e);
     mem_free(x.checkpoint);
     return rc;

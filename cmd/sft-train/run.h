@@ -16,7 +16,7 @@
 struct run {
     /* from the command line */
     struct opt_common common;
-    const char *config_path, *device_name, *resume, *validation, *stream;
+    const char *config_path, *device_name, *resume, *validation, *stream, *trace;
     char **overrides;
     size_t noverrides;
     bool plan, json, check;

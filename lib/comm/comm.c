@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions: each passes a call to the implementation of its group. */
+#include "base/trace.h"
 #include "comm/comm_impl.h"
 
 int comm_fail(struct comm *c, const struct err *e)
@@ -15,6 +16,24 @@ int comm_take_failure(struct comm *c, struct err *e)
     if (e) *e = c->why;
     c->failed = false;
     return -1;
+}
+
+void comm_begin(struct comm *c, const struct comm_call *k)
+{
+    c->running.kind = k->kind;
+    c->running.bytes = 0;
+    c->running.began = trace_begin();
+}
+
+void comm_count(struct comm *c, size_t bytes) { c->running.bytes += bytes; }
+void comm_count_each(struct comm *c, size_t bytes) { comm_count(c, bytes * ((size_t)c->size - 1)); }
+
+void comm_end(struct comm *c)
+{
+    const enum comm_kind kind = c->running.kind;
+    c->sent[kind].calls++;
+    c->sent[kind].bytes += c->running.bytes;
+    trace_end(c->running.began, "comm", comm_kind_name(kind), c->label, (int64_t)c->running.bytes);
 }
 
 void comm_close(struct comm *c)

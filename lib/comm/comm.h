@@ -50,9 +50,14 @@ struct comm_ops {
     void (*join)(struct comm *c);
     int (*finish)(struct comm *c, struct err *e);
 };
+/* The bytes that this rank has sent to others in the collectives of a kind. */
+struct comm_sent {
+    uint64_t calls, bytes;
+};
 struct comm {
     const struct comm_ops *ops;
-    int rank, size; /* of this process in the group; ranks of the group */
+    const char *label; /* in messages and traces: "dp"; its owner sets it, "group" until then */
+    int rank, size;    /* of this process in the group; ranks of the group */
     struct device *device;
     void *staging; /* `room` bytes, which the owner of the memory plan sets before the first
                     * collective; see comm_room */
@@ -61,7 +66,16 @@ struct comm {
                   * memory */
     bool failed; /* since the last comm_finish; the thread of the queue writes this and why */
     struct err why;
+    struct comm_sent sent[COMM_KINDS]; /* since it was opened; complete after comm_finish */
+    struct {
+        enum comm_kind kind;
+        double began;
+        uint64_t bytes; /* sent so far */
+    } running;          /* the collective that runs, or is queued in a GPU */
 };
+
+/* Returns the name of a kind: "all_reduce". */
+const char *comm_kind_name(enum comm_kind kind);
 
 /* Opens the group of one rank, where a collective is at most a copy. */
 struct comm *comm_self(struct device *d, struct err *e);

@@ -12,9 +12,15 @@ int comm_fail(struct comm *c, const struct err *e);
 /* Returns 0, or -1 with the kept failure, which it forgets. */
 int comm_take_failure(struct comm *c, struct err *e);
 
+/* Enclose the running of a collective: comm_begin, comm_count for what this rank sends to others,
+ * comm_end, which adds it up and records it in the trace. */
+void comm_begin(struct comm *c, const struct comm_call *k);
+void comm_count(struct comm *c, size_t bytes);
+void comm_count_each(struct comm *c, size_t bytes); /* so many to every other rank */
+void comm_end(struct comm *c);
+
 /* ---- call.c ---- */
 enum { COMM_MEMBERS = 80 };
-const char *comm_kind_name(enum comm_kind kind); /* "all_reduce" */
 /* Fails with ERR_INTERNAL when an argument is wrong, which it then is on every rank. */
 int comm_check(const struct comm *c, const struct comm_call *k, struct err *e);
 /* text = "ranks 0, 2 and 4", for comm_prefix. */

@@ -112,7 +112,7 @@ struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int
     if (comm_direct(d)) return nccl_group_open(w, d, ranks, n, rank, e);
     struct staged *s = mem_alloc(1, sizeof *s, e);
     if (!s) return NULL;
-    s->c = (struct comm){.ops = &group_ops, .rank = rank, .size = n, .device = d};
+    s->c = (struct comm){.ops = &group_ops, .label = "group", .rank = rank, .size = n, .device = d};
     s->world = w;
     comm_name_members(s->members, ranks, n);
     if (open_group(s, ranks, e) == 0) return &s->c;

@@ -225,7 +225,12 @@ struct comm *nccl_group_open(struct world *w, struct device *d, const int *ranks
         mem_free(n);
         return NULL;
     }
-    n->c = (struct comm){.ops = &nccl_ops, .rank = rank, .size = size, .device = d, .direct = true};
+    n->c = (struct comm){.ops = &nccl_ops,
+                         .label = "group",
+                         .rank = rank,
+                         .size = size,
+                         .device = d,
+                         .direct = true};
     n->world = w;
     n->watch = (struct device_watch){nccl_look, d->watch};
     d->watch = &n->watch;

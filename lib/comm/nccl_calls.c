@@ -67,6 +67,7 @@ static int exchange(struct nccl *n, char *to, size_t spread, bool packed, const 
                     size_t stride, size_t bytes, struct err *e)
 {
     const struct nccl_plugin *p = n->plugin;
+    comm_count_each(&n->c, bytes);
     int code = p->begin();
     if (code) return nccl_check(n, code, e);
     for (int r = 0; r < n->c.size; r++) {
@@ -80,6 +81,7 @@ static int exchange(struct nccl *n, char *to, size_t spread, bool packed, const 
 
 static int gather(struct nccl *n, void *dst, const void *src, size_t bytes, struct err *e)
 {
+    comm_count_each(&n->c, bytes);
     return nccl_check(n, n->plugin->gather(n->group, dst, src, bytes), e) ? -1 : nccl_settle(n, e);
 }
 
@@ -144,6 +146,7 @@ static int all_to_all(struct nccl *n, const struct comm_call *k, struct err *e)
 static int broadcast(struct nccl *n, const struct comm_call *k, struct err *e)
 {
     if (!k->n) return 0;
+    if (n->c.rank == k->from) comm_count_each(&n->c, k->n);
     const int code = n->plugin->broadcast(n->group, k->dst, k->n, k->from);
     return nccl_check(n, code, e) ? -1 : nccl_settle(n, e);
 }
@@ -152,6 +155,7 @@ static int send_receive(struct nccl *n, const struct comm_call *k, struct err *e
 {
     const size_t out = k->to < 0 ? 0 : k->n, in = k->from < 0 ? 0 : k->received;
     if (!out && !in) return 0;
+    if (k->to != n->c.rank) comm_count(&n->c, out);
     int code = n->plugin->begin();
     if (code) return nccl_check(n, code, e);
     if (out) code = n->plugin->send(n->group, k->src, out, k->to);
@@ -165,5 +169,8 @@ int nccl_queue_call(struct nccl *n, const struct comm_call *k, struct err *e)
         [COMM_ALL_REDUCE] = all_reduce, [COMM_REDUCE_SCATTER] = reduce_scatter,
         [COMM_ALL_GATHER] = all_gather, [COMM_ALL_TO_ALL] = all_to_all,
         [COMM_BROADCAST] = broadcast,   [COMM_SEND_RECEIVE] = send_receive};
-    return kinds[k->kind](n, k, e);
+    comm_begin(&n->c, k);
+    const int rc = kinds[k->kind](n, k, e);
+    comm_end(&n->c);
+    return rc;
 }

@@ -32,7 +32,10 @@ struct comm *comm_planned(struct device *d, int size, struct err *e)
     if (size == 1) return comm_self(d, e);
     struct comm *c = mem_alloc(1, sizeof *c, e);
     if (c)
-        *c =
-            (struct comm){.ops = &planned_ops, .size = size, .device = d, .direct = comm_direct(d)};
+        *c = (struct comm){.ops = &planned_ops,
+                           .label = "planned",
+                           .size = size,
+                           .device = d,
+                           .direct = comm_direct(d)};
     return c;
 }

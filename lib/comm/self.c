@@ -55,6 +55,6 @@ static const struct comm_ops self_ops = {.name = "self",
 struct comm *comm_self(struct device *d, struct err *e)
 {
     struct comm *c = mem_alloc(1, sizeof *c, e);
-    if (c) *c = (struct comm){.ops = &self_ops, .rank = 0, .size = 1, .device = d};
+    if (c) *c = (struct comm){.ops = &self_ops, .label = "self", .rank = 0, .size = 1, .device = d};
     return c;
 }

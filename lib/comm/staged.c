@@ -42,6 +42,7 @@ static int complete(struct staged *s, int code, struct comm_transfer *t)
 static int exchange(struct staged *s, size_t each)
 {
     struct comm_transfer t = {0};
+    comm_count_each(&s->c, each);
     const int code =
         s->world->plugin->exchange(s->group, receive_half(&s->c), send_half(&s->c), each, &t);
     return complete(s, code, &t);
@@ -50,6 +51,7 @@ static int exchange(struct staged *s, size_t each)
 static int gather(struct staged *s, void *dst, const void *src, size_t each)
 {
     struct comm_transfer t = {0};
+    comm_count_each(&s->c, each);
     return complete(s, s->world->plugin->gather(s->group, dst, src, each, &t), &t);
 }
 
@@ -158,7 +160,10 @@ static int broadcast(struct staged *s, const struct comm_call *k)
     for (size_t at = 0; at < k->n;) {
         struct comm_transfer t = {0};
         const size_t n = least(k->n - at, half(c));
-        if (c->rank == k->from) to_host(s, send_half(c), (const char *)k->src + at, n);
+        if (c->rank == k->from) {
+            to_host(s, send_half(c), (const char *)k->src + at, n);
+            comm_count_each(c, n);
+        }
         const int code = s->world->plugin->broadcast(s->group, send_half(c), n, k->from, &t);
         if (complete(s, code, &t)) return -1;
         if (c->rank != k->from) to_device(s, (char *)k->dst + at, send_half(c), n);
@@ -177,6 +182,7 @@ static int send_receive(struct staged *s, const struct comm_call *k)
         const size_t o = at < out ? least(out - at, half(c)) : 0;
         const size_t i = at < in ? least(in - at, half(c)) : 0;
         to_host(s, send_half(c), (const char *)k->src + at, o);
+        if (k->to != c->rank) comm_count(c, o);
         const int code =
             s->world->plugin->send_receive(s->group, send_half(c), o, o ? k->to : COMM_NOBODY,
                                            receive_half(c), i, i ? k->from : COMM_NOBODY, &t);
@@ -197,9 +203,11 @@ void staged_run(struct comm *c, const struct comm_call *k)
     struct err e;
     struct staged *s = staged_of(c);
     const bool failed_before = c->failed;
+    comm_begin(c, k);
     if (world_check(s->world, &e))
         comm_fail(c, &e);
     else
         kinds[k->kind](s, k);
+    comm_end(c);
     if (c->failed && !failed_before) comm_prefix(&c->why, k, s->members);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backward pass of the layers, in the reverse order of forward.c. */
+#include "base/trace.h"
 #include "model/model_impl.h"
 
 void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
@@ -169,11 +170,15 @@ void stage_backward(struct stage *s, struct pass *p, double scale, const struct 
 {
     const int trained = s->w->params.lowest, lowest = trained > s->first ? trained : s->first;
     if (s->head) {
+        const double began = trace_begin();
         head_backward(s, p, scale);
+        trace_end(began, "compute", "backward", "head", -1);
         tell(done, s->end);
     }
     for (int l = s->end - 1; l >= lowest; l--) {
+        const double began = trace_begin();
         layer_backward(s, p, l);
+        trace_end(began, "compute", "backward", "layer", l);
         tell(done, l);
     }
     s->w->overwrite = false;

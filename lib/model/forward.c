@@ -2,6 +2,7 @@
 /* The forward pass of the layers. */
 #include <math.h>
 
+#include "base/trace.h"
 #include "model/model_impl.h"
 
 static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void *rstd,
@@ -187,7 +188,9 @@ void stage_forward(struct stage *s, struct pass *p)
     const struct weights *w = s->w;
     const void *x = embed(s, p), *r = NULL;
     for (int l = s->first; l < s->end; l++) {
+        const double began = trace_begin();
         layer_forward(s, p, l, x, r, false);
+        trace_end(began, "compute", "forward", "layer", l);
         x = stage_activations(s, p, l).res2;
         r = s->branch;
     }

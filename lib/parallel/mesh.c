@@ -7,6 +7,13 @@
 #include "base/mem.h"
 #include "comm/comm.h"
 
+const char *mesh_group_name(int group)
+{
+    static const char *const names[MESH_GROUPS] = {"tp",    "cp",    "dp",  "pp",
+                                                   "dp_cp", "model", "ends"};
+    return names[group];
+}
+
 /* Returns an earlier group with the same ranks as `group`, or `group` itself if there is none. */
 static int same_as(const struct mesh *m, int group, int *ranks, int *others)
 {
@@ -30,6 +37,7 @@ static int open_groups(struct mesh *m, struct world *w, struct device *d, int *r
         else
             m->comm[g] = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
         if (!m->comm[g]) return -1;
+        if (same == g) m->comm[g]->label = mesh_group_name(g);
     }
     return 0;
 }

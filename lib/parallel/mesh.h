@@ -65,6 +65,9 @@ bool mesh_cuts(const struct mesh *m);
 void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end);
 
 /* ---- groups ---- */
+/* Returns the name of a group: "tp". A group that has the same ranks as an earlier one has that
+ * one's. */
+const char *mesh_group_name(int group);
 /* Returns a group of mesh.comm; NULL if this rank is not in the group, or alone in it. */
 struct comm *mesh_group(const struct mesh *m, int group);
 /* Declares the staging of a group whose collectives have up to this many bytes, in host or device

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "base/mem.h"
 #include "save/saver_impl.h"
 
@@ -110,7 +111,9 @@ void *saver_writer(void *arg)
         if (!s->writing) break;
         pthread_mutex_unlock(&s->lock);
         char *path = NULL;
+        const double began = trace_begin();
         if (write_all(s, &path, &e)) saver_fail(s, &e);
+        trace_end(began, "run", "save", NULL, (int64_t)s->step);
         pthread_mutex_lock(&s->lock);
         report(s, path);
     }

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "train/shares.h"
 #include "train/trainer_impl.h"
 
@@ -141,7 +142,9 @@ uint64_t trainer_updates(const struct trainer *t) { return t->step - t->guard.sk
 int trainer_update(struct trainer *t, double lr, struct err *e)
 {
     struct weights *w = &t->weights;
+    const double began = trace_begin();
     optimizer_update(&t->optimizer, lr, trainer_updates(t) + 1);
+    trace_end(began, "compute", "update", NULL, -1);
     t->step++;
     zero_gather(&t->optimizer.zero, w->values, w->compute);
     int rc = mesh_finish(t->mesh, e);
@@ -152,6 +155,7 @@ int trainer_update(struct trainer *t, double lr, struct err *e)
 int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct trainer_report *r,
                  struct err *e)
 {
+    const double began = trace_begin();
     if (trainer_gradients(t, s, r, e) ||
         guard_check(&t->guard, t->step + 1, s, r->loss, r->grad_norm, &r->finding, e))
         return -1;
@@ -165,5 +169,6 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
     span_end(&t->spans);
     spans_add(&t->spans);
     r->time.step += log_clock() - start;
+    trace_end(began, "run", "step", NULL, (int64_t)t->step);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loss over a stream: forward passes only, no weight changes. */
 #include "base/log.h"
+#include "base/trace.h"
 #include "train/shares.h"
 #include "train/trainer_impl.h"
 
@@ -19,6 +20,7 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     struct device *d = t->weights.device;
     struct feed_step s = {0};
     double weight = 0, loss = 0, start = log_clock();
+    const double began = trace_begin();
     int rc;
     *r = (struct trainer_report){0};
     lora_drop(&t->stage, false, 0);
@@ -36,6 +38,7 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     if (rc == 0) rc = d->ops->download(d, &loss, t->stage.loss, sizeof loss, e);
     if (mesh_agree(t->mesh, rc, e)) return -1;
     r->time.step = log_clock() - start;
+    trace_end(began, "run", "validation", NULL, (int64_t)t->step);
     if (!(weight > 0)) return err_set(e, ERR_DATA, "no trained token, so there is no loss");
     r->loss = loss / weight;
     return 0;

@@ -126,10 +126,18 @@ same_bits() {
 trains 'job: one rank trains on the CPU' five 1 cpu --device cpu
 for n in 2 4; do
     trains "job: $n devices train with ZeRO-0" gpus $n z0.$n
-    EMU_SEED=7 EMU_CHECK=0 trains "job: $n devices train with ZeRO-1" gpus $n z1.$n $zero1
+    EMU_SEED=7 EMU_CHECK=0 trains "job: $n devices train with ZeRO-1" gpus $n z1.$n $zero1 \
+        --trace z1.$n
     near "job: $n devices have the losses of one CPU" z0.$n cpu
     same_bits "job: $n devices: ZeRO-0 and ZeRO-1 are the same" z0.$n z1.$n
 done
+# sent FILE: prints the bytes that a rank has sent in the calls of ZeRO-1
+sent() {
+    jq -c '[.[] | select(.name == "reduce_scatter" or .name == "all_gather") | .args.n] | add' "$1"
+}
+trains 'trace: 2 ranks train with ZeRO-1 on the CPU' five 2 z1.cpu $zero1 --device cpu \
+    --trace z1.cpu
+equal 'trace: a GPU counts the bytes that a CPU counts' "$(sent z1.2.1)" "$(sent z1.cpu.1)"
 export EMU_CHECK=0 # as the runs above have checked the kernels
 narrow=($bf16 sft.gradient_dtype=bf16 $zero1)
 trains 'bf16: 2 devices train with bf16 gradients' gpus 2 narrow "${narrow[@]}"
