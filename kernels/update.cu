@@ -228,28 +228,28 @@ static __global__ void __launch_bounds__(THREADS)
         kept_load(x.p, u.own, at);
         return x;
     };
-    each_pack(u, read,
-              [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
-                  float g[PACK], m[PACK], v[PACK], p[PACK];
-                  uint32_t other[PACK];
-                  unpack(g, x.g, u.grad, at);
-                  unpack(m, x.m, u.m, at);
-                  unpack(v, x.v, u.v, at);
-                  unpack(p, x.p, u.own, at);
+    auto step = [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
+        float g[PACK], m[PACK], v[PACK], p[PACK];
+        uint32_t other[PACK];
+        unpack(g, x.g, u.grad, at);
+        unpack(m, x.m, u.m, at);
+        unpack(v, x.v, u.v, at);
+        unpack(p, x.p, u.own, at);
 #pragma unroll
-                  for (int e = 0; e < PACK; e++) {
-                      g[e] *= clip;
-                      m[e] = k.b1 * m[e] + k.c1 * g[e];
-                      v[e] = k.b2 * v[e] + k.c2 * g[e] * g[e];
-                      p[e] = p[e] * k.shrink - k.step * direction(m[e], v[e], k);
-                      other[e] = bits[e] ^ bits[e] >> 16;
-                  }
-                  kept_store(u.m, m, at, other);
+        for (int e = 0; e < PACK; e++) {
+            g[e] *= clip;
+            m[e] = k.b1 * m[e] + k.c1 * g[e];
+            v[e] = k.b2 * v[e] + k.c2 * g[e] * g[e];
+            p[e] = p[e] * k.shrink - k.step * direction(m[e], v[e], k);
+            other[e] = bits[e] ^ bits[e] >> 16;
+        }
+        kept_store(u.m, m, at, other);
 #pragma unroll
-                  for (int e = 0; e < PACK; e++) other[e] = bits[e] >> 16;
-                  kept_store(u.v, v, at, other);
-                  store_weights(u, p, at, bits);
-              });
+        for (int e = 0; e < PACK; e++) other[e] = bits[e] >> 16;
+        kept_store(u.v, v, at, other);
+        store_weights(u, p, at, bits);
+    };
+    each_pack(u, read, step);
 }
 
 int kernel_adamw(const struct op_adamw *a, const struct kernel_context *c)
@@ -285,24 +285,24 @@ static __global__ void __launch_bounds__(THREADS)
         if (u.m.p && !k.begins) kept_load(x.m, u.m, at);
         return x;
     };
-    each_pack(u, read,
-              [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
-                  float g[PACK], m[PACK], p[PACK];
-                  uint32_t other[PACK];
-                  unpack(g, x.g, u.grad, at);
-                  unpack(m, x.m, u.m, at);
-                  unpack(p, x.p, u.own, at);
+    auto step = [&](const struct values &x, const struct place &at, const uint32_t(&bits)[PACK]) {
+        float g[PACK], m[PACK], p[PACK];
+        uint32_t other[PACK];
+        unpack(g, x.g, u.grad, at);
+        unpack(m, x.m, u.m, at);
+        unpack(p, x.p, u.own, at);
 #pragma unroll
-                  for (int e = 0; e < PACK; e++) {
-                      g[e] = g[e] * clip + k.decay * p[e];
-                      m[e] = k.begins ? g[e] : k.momentum * m[e] + k.keep * g[e];
-                      if (u.m.p) g[e] = k.nesterov ? g[e] + k.momentum * m[e] : m[e];
-                      p[e] -= k.lr * g[e];
-                      other[e] = bits[e] ^ bits[e] >> 16;
-                  }
-                  if (u.m.p) kept_store(u.m, m, at, other);
-                  store_weights(u, p, at, bits);
-              });
+        for (int e = 0; e < PACK; e++) {
+            g[e] = g[e] * clip + k.decay * p[e];
+            m[e] = k.begins ? g[e] : k.momentum * m[e] + k.keep * g[e];
+            if (u.m.p) g[e] = k.nesterov ? g[e] + k.momentum * m[e] : m[e];
+            p[e] -= k.lr * g[e];
+            other[e] = bits[e] ^ bits[e] >> 16;
+        }
+        if (u.m.p) kept_store(u.m, m, at, other);
+        store_weights(u, p, at, bits);
+    };
+    each_pack(u, read, step);
 }
 
 int kernel_sgd(const struct op_sgd *a, const struct kernel_context *c)
