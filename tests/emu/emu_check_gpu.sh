@@ -39,7 +39,7 @@ run() {
         CHECK_GPU_PYTHON=/nonexistent "$@"
 }
 check 'check-gpu: no check of the bundle fails on the emulated device' run "$here/check-gpu"
-for group in conform ops nccl curve plan; do
+for group in conform ops nccl curve job plan; do
     check "check-gpu: checks of $group hold" [ "$(rows $group ok)" -gt 0 ]
 done
 for group in probe attention elementwise bench; do
