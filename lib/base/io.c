@@ -18,6 +18,17 @@ struct io_in {
     void *tap_arg;
 };
 
+/* Tests an open file by its first bytes. A pointer has less than 1024 bytes, says the specification
+ * of git-lfs. A read that fails is told by the one that follows. */
+static bool is_lfs_pointer(int fd, const struct stat *st)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/";
+    enum { BEGIN = sizeof begin - 1, LONGEST = 1024 };
+    char text[BEGIN];
+    return S_ISREG(st->st_mode) && st->st_size > BEGIN && st->st_size < LONGEST &&
+           io_sys.pread(fd, text, BEGIN, 0) == BEGIN && memcmp(text, begin, BEGIN) == 0;
+}
+
 /* A FIFO is opened without O_NONBLOCK only where any file will do: the open waits for a writer. */
 int file_open(const char *path, enum file_kind kind, struct stat *st, struct err *e)
 {
@@ -29,6 +40,10 @@ int file_open(const char *path, enum file_kind kind, struct stat *st, struct err
         err_set(e, ERR_NOINPUT, "%s: is a folder, not a file", path);
     else if (kind == REGULAR_FILE && !S_ISREG(st->st_mode))
         err_set(e, ERR_NOINPUT, "%s: is not a regular file", path);
+    else if (is_lfs_pointer(fd, st))
+        err_set(e, ERR_DATA,
+                "%s: is a git-lfs pointer, not the file itself; fetch the file with: git lfs pull",
+                path);
     else
         return fd;
     sys_close(fd);

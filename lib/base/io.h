@@ -17,6 +17,7 @@
 struct io_sys {
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *p, size_t n);
+    ssize_t (*pread)(int fd, void *p, size_t n, off_t at);
     ssize_t (*write)(int fd, const void *p, size_t n);
     ssize_t (*pwrite)(int fd, const void *p, size_t n, off_t at);
     int (*fsync)(int fd);
@@ -38,6 +39,8 @@ int io_standard(struct err *e);
 
 /* ---- reading ---- */
 struct io_in; /* an unbuffered reader */
+/* Every function that opens a file to read it refuses a git-lfs pointer, the few lines of text that
+ * a clone without git-lfs has in the place of a large file, with ERR_DATA. */
 /* Opens path, or standard input for "-". NULL with ERR_NOINPUT when missing or unreadable. */
 struct io_in *io_open(const char *path, struct err *e);
 /* Opens a regular file, as the members of model folders and checkpoints are; anything else is

@@ -6,7 +6,7 @@
 #include "base/io.h"
 
 /* Opens a file for reading and stats it. -1 with ERR_NOINPUT when it is missing, unreadable, a
- * folder, or not regular where it has to be. */
+ * folder, or not regular where it has to be; -1 with ERR_DATA when it is a git-lfs pointer. */
 enum file_kind { ANY_FILE, REGULAR_FILE };
 int file_open(const char *path, enum file_kind kind, struct stat *st, struct err *e);
 

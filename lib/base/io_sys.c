@@ -28,6 +28,7 @@ static int call_rename_new(const char *from, const char *to)
 struct io_sys io_sys = {
     .open = call_open,
     .read = read,
+    .pread = pread,
     .write = write,
     .pwrite = pwrite,
     .fsync = fsync,

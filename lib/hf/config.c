@@ -66,14 +66,27 @@ static void read_dtype(struct reader *r, struct hf_config *c)
         reader_fail(r, key, "the name of an element type such as bfloat16");
 }
 
+/* Reads a model that lib/model refuses by its name: other families have other keys, whose values
+ * must not be what the message is about. Keeps what copying and merging such a model need. */
+static void read_other_family(const struct reader *r, struct hf_config *c)
+{
+    struct reader lenient = {.object = r->object, .where = r->where};
+    read_experts(&lenient, c);
+    reader_bool(&lenient, "tie_word_embeddings", &c->tie_word_embeddings);
+}
+
 /* f: the family; NULL: the one of model_type. */
 static void read_all(struct reader *r, const struct hf_family *f, struct hf_config *c)
 {
-    const struct json *names = reader_get(r, "architectures");
     if (!reader_get(r, "model_type"))
         reader_fail(r, "model_type", "present: a string such as \"llama\"");
     reader_name(r, "model_type", c->model_type);
     c->family = f ? f : hf_family_find(c->model_type);
+    if (!c->family) {
+        read_other_family(r, c);
+        return;
+    }
+    const struct json *names = reader_get(r, "architectures");
     if (names && names->kind == JSON_ARRAY && names->count > 0)
         reader_copy_name(r, "architectures", &names->items[0], c->architecture);
     /* Experts first: such models have other keys for their sizes, and are refused as such. */

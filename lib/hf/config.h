@@ -33,8 +33,8 @@ struct hf_rope {
 };
 
 /* Absent keys have the defaults of the family's configuration in transformers. All sizes are
- * positive, except that they are 0 for a mixture of experts and for models with a text_config,
- * which are not supported: check hf_config_is_moe and family first. */
+ * positive, except that they are 0 for an unknown family, a mixture of experts and models with a
+ * text_config, which are not supported: check family and hf_config_is_moe first. */
 struct hf_config {
     const struct hf_family *family; /* the row of model_type; NULL: unknown */
     char model_type[HF_MAX_NAME];   /* "llama" */

@@ -65,15 +65,32 @@ static int describe_part(struct tokenizer *t, const struct json *doc, const char
     return buf_check(&t->description, e);
 }
 
+/* Returns the type of the model. In a file from before models had one it follows from the members,
+ * as in `tokenizers`. */
+static struct str model_type(const struct json *m, struct str type)
+{
+    const struct json *vocab = json_get(m, "vocab");
+    if (type.p) return type;
+    if (json_get(m, "merges")) return STR("BPE");
+    if (vocab && vocab->kind == JSON_ARRAY) return STR("Unigram");
+    if (json_get(m, "max_input_chars_per_word") || json_get(m, "continuing_subword_prefix"))
+        return STR("WordPiece");
+    return vocab ? STR("WordLevel") : STR("");
+}
+
 static int load_model(struct tokenizer *t, const struct json *doc, struct err *e)
 {
     const struct json *m = json_get(doc, "model");
     struct str type;
     if (!m || m->kind != JSON_OBJECT) return err_set(e, ERR_DATA, "there is no \"model\"");
     if (field_str(m, "type", &type, e)) return -1;
-    if (type.p ? !str_is(type, "BPE") : !json_get(m, "merges"))
-        return err_set(e, ERR_DATA, "model \"%.*s\" is not supported; only BPE is",
-                       !type.p ? 1 : (int)type.n, !type.p ? "?" : type.p);
+    type = model_type(m, type);
+    if (type.n == 0)
+        return err_set(e, ERR_DATA,
+                       "\"model\" has neither a type nor a vocabulary; a BPE model is "
+                       "supported");
+    if (!str_is(type, "BPE"))
+        return err_set(e, ERR_DATA, "model \"%.*s\" is not supported; only BPE is", STR_FMT(type));
     t->bpe = bpe_load(m, e);
     return t->bpe ? 0 : err_prefix(e, "model");
 }

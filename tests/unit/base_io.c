@@ -158,6 +158,35 @@ static void test_read(void)
     unlink(at("r"));
 }
 
+static void test_pointer(void)
+{
+    static const char text[] = "version https://git-lfs.github.com/spec/v1\n"
+                               "oid sha256:00ff\nsize 268435456\n";
+    struct err e = {0};
+    struct buf b = {0};
+    struct io_map m;
+    io_put(at("p"), text, strlen(text), &e);
+    CHECK("io read: a git-lfs pointer is not mapped, and the command that helps is told",
+          io_map(at("p"), &m, &e) < 0 && e.code == ERR_DATA && strstr(e.msg, "git-lfs pointer") &&
+              strstr(e.msg, "git lfs pull") && strstr(e.msg, at("p")));
+    CHECK("io read: nor is it opened",
+          !io_open(at("p"), &e) && e.code == ERR_DATA && strstr(e.msg, "git-lfs"));
+    CHECK("io read: nor is it slurped",
+          io_slurp(at("p"), 1000, &b, &e) < 0 && e.code == ERR_DATA && b.len == 0);
+    io_put(at("p"), text + 1, strlen(text) - 1, &e);
+    CHECK("io read: a text that only has such a line is read",
+          io_slurp(at("p"), 1000, &b, &e) == 0 && b.len == strlen(text) - 1);
+    char *more = calloc(1, 1024);
+    memcpy(more, text, strlen(text));
+    io_put(at("p"), more, 1024, &e);
+    buf_reset(&b);
+    CHECK("io read: a file that is longer than a pointer can be is read",
+          io_slurp(at("p"), 1024, &b, &e) == 0 && b.len == 1024);
+    free(more);
+    buf_free(&b);
+    unlink(at("p"));
+}
+
 static void test_log(void)
 {
     struct err e = {0};
@@ -367,6 +396,7 @@ int main(void)
     test_write();
     test_cannot_write();
     test_read();
+    test_pointer();
     test_log();
     test_folders();
     test_past_cache();

@@ -2,6 +2,7 @@
 /* config.json: defaults, families, both forms of the rotary settings, and what is refused. */
 #include "hf/config.h"
 #include "hf/params.h"
+#include "model/model.h"
 #include "test.h"
 
 #define SIZES                                                                                      \
@@ -191,6 +192,31 @@ static void families(void)
     }
 }
 
+/* Families that have no row, some with keys that no family of the table may have. */
+static void others(void)
+{
+    static const char *const texts[][2] = {
+        {"falcon", "\"vocab_size\":65024,\"hidden_size\":64,\"ffn_hidden_size\":256,"
+                   "\"num_kv_heads\":1,\"rope_theta\":\"10000\",\"torch_dtype\":\"auto\""},
+        {"gpt2", "\"n_embd\":64,\"n_layer\":2,\"n_head\":4,\"head_dim\":null"},
+        {"opt",
+         "\"ffn_dim\":256,\"architectures\":[7],\"eos_token_id\":\"</s>\",\"num_experts\":{}"},
+        {"mpt", "\"d_model\":64,\"n_layers\":2,\"attention_dropout\":{},\"hidden_act\":[1]"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct hf_config c;
+        struct model m;
+        struct err e = {0};
+        char text[400], wanted[80];
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\",%s}", texts[i][0], texts[i][1]);
+        snprintf(wanted, sizeof wanted, "model_type %s is not supported; supported are",
+                 texts[i][0]);
+        CHECK_IN("other families: the name is told, not a key that they have not", texts[i][0],
+                 parse(text, &c, &e) == 0 && !c.family && model_from_hf(&c, &m, &e) < 0 &&
+                     e.code == ERR_DATA && strstr(e.msg, wanted) && strstr(e.msg, "qwen3"));
+        hf_config_free(&c);
+    }
+}
+
 static void rope(void)
 {
     struct hf_config c;
@@ -353,6 +379,7 @@ int main(void)
 {
     defaults();
     families();
+    others();
     layers_with_windows();
     round_trips();
     rope();

@@ -69,6 +69,24 @@ static void test_documents(void)
     CHECK("tokenizer.json refused: another kind of model",
           load_text("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", &e) == NULL &&
               strstr(e.msg, "\"Unigram\"") != NULL);
+    static const char *const untyped[][2] = {
+        {"\"unk_token\":\"a\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0}",
+         "WordPiece"},
+        {"\"max_input_chars_per_word\":9,\"vocab\":{\"a\":0}", "WordPiece"},
+        {"\"unk_id\":0,\"vocab\":[[\"a\",0.0]]", "Unigram"},
+        {"\"unk_token\":\"a\",\"vocab\":{\"a\":0}", "WordLevel"}};
+    for (size_t i = 0; i < sizeof untyped / sizeof *untyped; i++) {
+        char text[300], wanted[60];
+        snprintf(text, sizeof text, "{\"model\":{%s}}", untyped[i][0]);
+        snprintf(wanted, sizeof wanted, "model \"%s\" is not supported", untyped[i][1]);
+        CHECK_IN("tokenizer.json refused: a model without a type by its members", untyped[i][0],
+                 load_text(text, &e) == NULL && e.code == ERR_DATA && strstr(e.msg, wanted));
+    }
+    CHECK("tokenizer.json refused: a model without members",
+          load_text("{\"model\":{}}", &e) == NULL && strstr(e.msg, "neither a type nor"));
+    struct tokenizer *t = load_text("{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}", &e);
+    CHECK("tokenizer.json: a model with merges and without a type is BPE", t);
+    tokenizer_free(t);
     CHECK("tokenizer.json refused: no folder",
           tokenizer_load("/nonexistent/model", &e) == NULL && e.code == ERR_NOINPUT);
 }
