@@ -3,7 +3,7 @@
 # Fine-tunes as a configuration says: makes the data streams, then trains. Installed as sft-run.
 usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKPOINT] [key=value ...]
 
-Reads DIR/NAME.yaml (DIR is relative to the current folder), makes OUTPUT_DIR/data/train.sfts and
+Reads DIR/NAME.yaml, or DIR/NAME where NAME has an ending (.yaml, .yml), makes OUTPUT_DIR/data/train.sfts and
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
 printed before it runs. More than one device in sft_train.device_mapping: the trainer runs as that
 many ranks under mpirun. The exit status is that of the first stage that failed; 69 when a rank was
@@ -46,7 +46,8 @@ case $dir in '~' | '~/'*)
     [ -n "${HOME:-}" ] || die 78 "$dir: HOME is not set, so ~ stands for no folder"
     dir=$HOME${dir#\~} ;;
 esac
-config=${dir%/}/${name%.yaml}.yaml
+case $name in *.yaml | *.yml) ;; *) name+=.yaml ;; esac
+config=${dir%/}/$name
 if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
     [ "${SLURM_PROCID:-0}" -eq 0 ] || exit 78
     die 78 "srun started $SLURM_STEP_NUM_TASKS of this, which starts the ranks by itself; use srun -n 1, or sbatch"

@@ -7,21 +7,66 @@
 
 #include "base/io.h"
 
+/* Puts the path with another ending into `other`, if there is such a file. */
+static bool other_ending(const char *path, size_t stem, const char *end, struct buf *other)
+{
+    buf_reset(other);
+    buf_printf(other, "%.*s%s", (int)stem, path, end);
+    return !buf_check(other, NULL) && strcmp(other->data, path) != 0 &&
+           io_exists(other->data, NULL) > 0 && io_is_dir(other->data, NULL) == 0;
+}
+
+/* Lets the message about a missing file name one with the ending that was meant. */
+static void name_other(const char *path, struct err *e)
+{
+    static const char *const ends[] = {".yaml", ".yml", ""};
+    enum { ENDS = sizeof ends / sizeof *ends };
+    struct buf other = {0};
+    const char *dot = strrchr(path, '.');
+    const bool known = dot && (!strcmp(dot, ends[0]) || !strcmp(dot, ends[1]));
+    const size_t stem = known ? (size_t)(dot - path) : strlen(path);
+    bool found = false;
+    for (size_t i = 0; i < ENDS && !found; i++) found = other_ending(path, stem, ends[i], &other);
+    if (found)
+        err_set(e, ERR_NOINPUT, "%s: there is no such file, but there is %s", path, other.data);
+    buf_free(&other);
+}
+
+static int read_text(const char *path, struct buf *text, struct err *e)
+{
+    if (io_slurp_any(path, TREE_MAX_FILE, text, e) == 0) return 0;
+    if (e && e->code == ERR_DATA) e->code = ERR_CONFIG;
+    if (e && e->code == ERR_NOINPUT && io_exists(path, NULL) == 0) name_other(path, e);
+    return -1;
+}
+
+/* Editors on Windows save UTF-8 with a byte order mark, which PyYAML skips too. */
+static int skip_mark(const char *path, struct str *text, struct err *e)
+{
+    if (text->n >= 2 && (!memcmp(text->p, "\xff\xfe", 2) || !memcmp(text->p, "\xfe\xff", 2)))
+        return err_set(e, ERR_CONFIG,
+                       "%s: is UTF-16; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)", path);
+    if (text->n >= 3 && !memcmp(text->p, "\xef\xbb\xbf", 3))
+        *text = (struct str){text->p + 3, text->n - 3};
+    return 0;
+}
+
+static int parse(struct loaded *l, struct str text, struct err *e)
+{
+    struct tree *t = &l->tree;
+    if (skip_mark(l->c.path, &text, e)) return -1;
+    t->root = yaml_read(t, text.p, text.n, l->c.path, true, e);
+    if (!t->root) return -1;
+    if (node_is_null(t->root)) return err_set(e, ERR_CONFIG, "%s: the file is empty", l->c.path);
+    if (t->root->kind == NODE_MAP) return 0;
+    return node_fail(t->root, NULL, e, "the file has to be a mapping of keys to values");
+}
+
 static int read_file(struct loaded *l, struct err *e)
 {
     struct buf text = {0};
-    int rc = io_slurp_any(l->c.path, TREE_MAX_FILE, &text, e);
-    if (rc && e && e->code == ERR_DATA) e->code = ERR_CONFIG;
-    if (!rc) {
-        struct tree *t = &l->tree;
-        t->root = yaml_read(t, text.data ? text.data : "", text.len, l->c.path, true, e);
-        if (!t->root)
-            rc = -1;
-        else if (node_is_null(t->root))
-            rc = err_set(e, ERR_CONFIG, "%s: the file is empty", l->c.path);
-        else if (t->root->kind != NODE_MAP)
-            rc = node_fail(t->root, NULL, e, "the file has to be a mapping of keys to values");
-    }
+    int rc = read_text(l->c.path, &text, e);
+    if (rc == 0) rc = parse(l, (struct str){text.data ? text.data : "", text.len}, e);
     buf_free(&text);
     return rc;
 }

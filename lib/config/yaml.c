@@ -14,11 +14,34 @@ struct anchor {
 struct reader {
     yaml_parser_t parser;
     struct tree *tree;
+    const char *text, *end;
     struct node place; /* origin of the document, line of the current event */
     bool lines;
     struct anchor anchors[TREE_MAX_ANCHORS];
     size_t anchor_count;
 };
+
+/* True when the indentation of this line of the text, counted from 0, has a tab. */
+static bool has_tab(const struct reader *r, size_t line)
+{
+    const char *p = r->text;
+    for (; line > 0 && p; line--) {
+        p = memchr(p, '\n', (size_t)(r->end - p));
+        if (p) p++;
+    }
+    while (p && p < r->end && *p == ' ') p++;
+    return p && p < r->end && *p == '\t';
+}
+
+static int not_yaml(const struct reader *r, struct err *e)
+{
+    if (has_tab(r, r->parser.problem_mark.line))
+        return node_fail(&r->place, NULL, e,
+                         "a tab indents this line, and YAML takes spaces alone for that; replace "
+                         "it with spaces");
+    return node_fail(&r->place, NULL, e, "not YAML: %s",
+                     r->parser.problem ? r->parser.problem : "unknown error");
+}
 
 static int next_event(struct reader *r, yaml_event_t *ev, struct err *e)
 {
@@ -29,8 +52,7 @@ static int next_event(struct reader *r, yaml_event_t *ev, struct err *e)
     if (r->parser.error == YAML_MEMORY_ERROR)
         return err_set(e, ERR_MEMORY, "%s: out of memory", r->place.origin);
     r->place.line = r->lines ? (unsigned)r->parser.problem_mark.line + 1 : 0;
-    return node_fail(&r->place, NULL, e, "not YAML: %s",
-                     r->parser.problem ? r->parser.problem : "unknown error");
+    return not_yaml(r, e);
 }
 
 /* Accepts only the tags of YAML itself. !!str makes its scalar a string. */
@@ -230,6 +252,8 @@ struct node *yaml_read(struct tree *t, const char *text, size_t n, const char *o
     struct reader *r = arena_alloc(&t->arena, sizeof *r, e);
     if (!r) return NULL;
     r->tree = t;
+    r->text = text;
+    r->end = text + n;
     r->lines = lines;
     r->place.origin = origin;
     r->place.line = lines;

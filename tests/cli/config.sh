@@ -105,6 +105,38 @@ fails 'refusal: an empty file is an error' 78 'empty' sft-config "$T/empty.yaml"
 fails 'refusal: a call without a file is a usage error' 64 'which file' sft-config
 fails 'refusal: an operand without = is a usage error' 64 'key=value' sft-config "$c" seed
 
+# ---- files as editors save them ----
+{ printf '\xef\xbb\xbf'; cat "$c"; } >"$T/mark.yaml"
+equal 'file: a byte order mark at the start is accepted' "$(got "$T/mark.yaml" -g seed)" 1
+printf '\xff\xfes\0' >"$T/wide.yaml"
+fails 'file: UTF-16 is refused with the command that converts it' 78 'iconv -f UTF-16' \
+    sft-config "$T/wide.yaml"
+# tab NAME LINE TEXT: the text, in the notation of printf, has a tab that indents this line
+tab() {
+    # shellcheck disable=SC2059
+    printf "$3" >"$T/tab.yaml"
+    fails "$1" 78 "tab.yaml:$2: a tab indents this line" sft-config "$T/tab.yaml"
+}
+tab 'tab: one before a mapping is named with its line' 3 \
+    'pretrain: x\nsft_train:\n\ttraining_args: {}\n'
+tab 'tab: one after spaces is named with its line' 4 \
+    'pretrain: x\nsft_train:\n  training_args:\n  \tlearning_rate: 1\n'
+tab 'tab: one after a value is named with its line' 2 'pretrain: x\n\tseed: 2\n'
+tab 'tab: one before a list is named with its line' 4 \
+    'sft_train:\n  data_args:\n    file_name:\n\t- a\n'
+printf 'pretrain:\tx\nseed:\t3\nsequence_length: 64\t# short\n' >"$T/tab.yaml"
+equal 'tab: one between a key and its value is accepted' "$(got "$T/tab.yaml" -g seed)" 3
+cp "$c" "$T/short.yml"
+cp "$c" "$T/long.yaml"
+fails 'ending: where .yaml is missing the message names the .yml that is there' 66 \
+    'short.yaml: there is no such file, but there is .*/short.yml$' sft-config "$T/short.yaml"
+fails 'ending: where .yml is missing the message names the .yaml that is there' 66 \
+    'long.yml: there is no such file, but there is .*/long.yaml$' sft-config "$T/long.yml"
+fails 'ending: where a name has none the message names the file that has one' 66 \
+    'short: there is no such file, but there is .*/short.yml$' sft-config "$T/short"
+fails 'ending: a name that no file has with any is missing' 66 'none.yaml: cannot open' \
+    sft-config "$T/none.yaml"
+
 # ---- models ----
 export HF_HOME=$T/hf MODELSCOPE_CACHE=$T/ms
 unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE

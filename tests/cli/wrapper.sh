@@ -14,6 +14,12 @@ SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0 fails 'refusal: two launchers under srun a
     'use srun -n 1' "$launch" --config_path . --config_name c
 fails 'refusal: a configuration that does not exist is refused' 66 'nope.yaml' "$launch" \
     --config_path "$T" --config_name nope
+printf 'pretrain: ./none\nsequence_length: 9\n' >"$T/short.yml"
+fails 'refusal: a configuration that ends in .yml is named where .yaml is looked for' 66 \
+    'short.yaml: there is no such file, but there is .*/short.yml' "$launch" --config_path "$T" \
+    --config_name short
+fails 'refusal: a name with .yml is that file' 66 './none: there is no such folder' "$launch" \
+    --config_path "$T" --config_name short.yml
 check 'help: --help exits with 0' "$launch" --help
 for d in examples/*/; do
     [ -f "$d/run_sft_pipeline.sh" ] || continue
