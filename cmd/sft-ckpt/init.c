@@ -125,16 +125,28 @@ static enum dtype weights_dtype(const struct hf_config *c, int dtype)
     return dtype == DTYPE_BF16 ? DT_BF16 : dtype == DTYPE_FP32 ? DT_F32 : c->dtype;
 }
 
+/* Reads a config.json, or that of a model: a folder or a hub id. */
+static int read_config(const char *config, struct hf_config *c, struct err *e)
+{
+    char *dir = NULL;
+    const size_t n = strlen(config);
+    const bool json = n > 5 && strcmp(config + n - 5, ".json") == 0;
+    const int folder = io_is_dir(config, e), there = folder ? folder : io_exists(config, e);
+    if (there < 0) return -1;
+    if (!folder && (there || json)) return hf_config_read_file(config, c, e);
+    int rc = hf_folder_find(config, &dir, e) ? -1 : hf_config_read(dir, c, e);
+    mem_free(dir);
+    return rc;
+}
+
 static int init(const char *config, const char *out, int64_t seed, int dtype, const char *tokenizer,
                 struct err *e)
 {
-    struct hf_config c;
+    struct hf_config c = {0};
     struct model m; /* only to check that the configuration is supported */
     struct io_folder *f = NULL;
-    const int folder = io_is_dir(config, e);
-    if (folder < 0) return -1;
-    if (folder ? hf_config_read(config, &c, e) : hf_config_read_file(config, &c, e)) return -1;
-    int rc = model_from_hf(&c, &m, e);
+    int rc = read_config(config, &c, e);
+    if (rc == 0) rc = model_from_hf(&c, &m, e);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
     if (rc == 0)
         rc = fill(io_folder_path(f), &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);

@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "hf/folder.h"
 #include "hf/peft.h"
 #include "verbs.h"
 
@@ -72,11 +73,23 @@ static struct safetensors *open_folder(const char *path, struct err *e)
     return s;
 }
 
+/* True for the name of a file rather than of a model. */
+static bool is_file_name(const char *path)
+{
+    static const char end[] = ".safetensors";
+    const size_t n = strlen(path), m = sizeof end - 1;
+    return n > m && strcmp(path + n - m, end) == 0;
+}
+
 struct safetensors *verb_open(const char *path, struct err *e)
 {
-    const int folder = io_is_dir(path, e);
-    if (folder < 0) return NULL;
-    return folder ? open_folder(path, e) : safetensors_open(path, e);
+    const int folder = io_is_dir(path, e), there = folder ? folder : io_exists(path, e);
+    if (there < 0) return NULL;
+    if (!folder && (there || is_file_name(path))) return safetensors_open(path, e);
+    char *found = NULL;
+    struct safetensors *s = hf_folder_find(path, &found, e) ? NULL : open_folder(found, e);
+    mem_free(found);
+    return s;
 }
 
 /* Handles a command line without a known verb: --help, --version, or an error. */

@@ -37,13 +37,14 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .kind = OPT_STR,
          .to = &v->model,
          .arg = "MODEL",
-         .help = "Hugging Face folder or checkpoint-N folder (required)"},
+         .help = "Hugging Face folder, checkpoint-N folder or hub id (required)"},
         {.letter = 'a',
          .name = "adapter",
          .kind = OPT_STR,
          .to = &v->adapter_name,
          .arg = "DIR",
-         .help = "LoRA adapter of that model: a folder of peft's, or a checkpoint-N folder"},
+         .help = "LoRA adapter of that model: a folder of peft's, its hub id, or a checkpoint-N "
+                 "folder"},
         {.letter = 'd',
          .name = "device",
          .kind = OPT_STR,
@@ -108,8 +109,10 @@ static int check_alone(const struct launch *l, struct err *e)
 /* Refuses a checkpoint of an adapter: it has no model. */
 static int check_whole(struct eval *v, struct err *e)
 {
-    char *dir;
-    const int found = peft_find_dir(v->model, &dir, e);
+    char *dir, *folder;
+    if (hf_folder_find(v->model, &folder, e)) return -1;
+    const int found = peft_find_dir(folder, &dir, e);
+    mem_free(folder);
     if (found <= 0) return found;
     mem_free(dir);
     return err_set(e, ERR_NOINPUT,

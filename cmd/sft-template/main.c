@@ -94,7 +94,8 @@ static int prepare(struct job *j, char *const *paths, int n, struct err *e)
                                          .vars = j->variables};
     if (faults_allow(&j->faults, j->allow, e)) return -1;
     if (!j->model)
-        return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
+        return err_set(e, ERR_USAGE,
+                       "-m MODEL is needed: a folder or hub id with the tokenizer's files");
     if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)) ||
         !(j->chat = chat_new(j->tokenizer, &options, e)) ||
         !(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e))
@@ -158,7 +159,7 @@ int main(int argc, char **argv)
          .kind = OPT_STR,
          .to = &j.model,
          .arg = "MODEL",
-         .help = "folder with the tokenizer's files"},
+         .help = "model with the tokenizer's files: a folder, a checkpoint-N folder or a hub id"},
         {.letter = 'o',
          .name = "output",
          .kind = OPT_STR,

@@ -178,7 +178,8 @@ static int convert(struct job *j, char *const *paths, int n, struct err *e)
 static int run(struct job *j, char *const *paths, int n, struct err *e)
 {
     if (!j->model)
-        return err_set(e, ERR_USAGE, "-m MODEL is needed: a folder with the tokenizer's files");
+        return err_set(e, ERR_USAGE,
+                       "-m MODEL is needed: a folder or hub id with the tokenizer's files");
     if (row_tags_parse(j->tags, &j->keys.tags, e)) return -1;
     j->threads = opt_threads(j->common.threads);
     if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)))
@@ -222,7 +223,7 @@ int main(int argc, char **argv)
          .kind = OPT_STR,
          .to = &j.model,
          .arg = "MODEL",
-         .help = "folder with the tokenizer's files"},
+         .help = "model with the tokenizer's files: a folder, a checkpoint-N folder or a hub id"},
         {.letter = 'o',
          .name = "output",
          .kind = OPT_STR,

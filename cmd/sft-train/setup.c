@@ -18,7 +18,7 @@ static void count_no_effect(void *arg, const char *key, unsigned line, const cha
 static int choose_resume(struct run *r, struct err *e)
 {
     if (!r->resume) return r->resume = r->config->resume_from_checkpoint, 0;
-    if (config_expand_path(r->resume, &r->resume_path, e)) return err_prefix(e, "--resume");
+    if (io_expand_home(r->resume, &r->resume_path, e)) return err_prefix(e, "--resume");
     r->resume = r->resume_path.data ? r->resume_path.data : "";
     return 0;
 }
@@ -44,12 +44,9 @@ int run_config(struct run *r, struct err *e)
 
 int run_model(struct run *r, struct err *e)
 {
-    char *found = NULL;
-    int rc = config_find_model(r->config->run.model, &found, e);
-    if (rc == 0) rc = hf_folder_resolve(found, &r->model_dir, e);
+    int rc = hf_folder_resolve(r->config->run.model, &r->model_dir, e);
     if (rc == 0) rc = hf_config_read(r->model_dir, &r->hf, e);
     if (rc == 0) rc = model_from_hf(&r->hf, &r->model, e) ? err_prefix(e, "%s", r->model_dir) : 0;
-    mem_free(found);
     return rc;
 }
 

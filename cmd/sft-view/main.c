@@ -205,7 +205,7 @@ int main(int argc, char **argv)
          .kind = OPT_STR,
          .to = &j.model,
          .arg = "MODEL",
-         .help = "folder whose tokenizer --show uses"},
+         .help = "model whose tokenizer --show uses: a folder, a checkpoint-N folder or a hub id"},
         {.name = "color",
          .kind = OPT_ENUM,
          .to = &j.color,

@@ -160,6 +160,9 @@ void io_unlock_named(int fd); /* also empties the file */
 /* The absolute path of a file or folder that exists, with links resolved; released by mem_free().
  */
 char *io_real(const char *path, struct err *e);
+/* Appends path to out, with the home folder in place of a leading ~ or ~USER. -1 with ERR_CONFIG
+ * when there is no home folder; the message does not contain the path. */
+int io_expand_home(const char *path, struct buf *out, struct err *e);
 /* dir + "/" + name, released by mem_free(). */
 char *io_path(const char *dir, const char *name, struct err *e);
 

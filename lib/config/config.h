@@ -174,7 +174,7 @@ struct config {
 
     /* Values that depend on several of the keys above. */
     struct {
-        const char *model;     /* folder or hub id, to be given to config_find_model */
+        const char *model;     /* folder or hub id, to be given to hf_folder_find */
         const char *template;  /* "native", another name, or a .jinja file */
         enum dtype dtype;      /* of computation */
         const char *pack_mode; /* of CONFIG_PACK_WORDS */
@@ -197,10 +197,6 @@ void config_free(struct config *c); /* NULL is fine */
 
 /* True when the argument is an override and not a file: dotted identifiers, then '='. */
 bool config_is_override(const char *arg);
-
-/* Appends path to out, with the home folder in place of a leading ~ or ~USER. -1 with ERR_CONFIG
- * when there is no home folder; the message does not contain the path. */
-int config_expand_path(const char *path, struct buf *out, struct err *e);
 
 /* How this program was started. */
 struct config_start {
@@ -251,10 +247,5 @@ int config_run_put(struct config *c, const struct config_run *r, struct err *e);
  * for a file that is not YAML. Returns 0, then config_run_free() releases *r; or -1. */
 int config_run_read(const char *path, struct config_run *r, struct err *e);
 void config_run_free(struct config_run *r);
-
-/* Finds the folder of a model: `name` itself if it is a folder, else the snapshot of that hub id in
- * the Hugging Face or ModelScope cache. mem_free() releases *path. ERR_NOINPUT with the command
- * that downloads the model. */
-int config_find_model(const char *name, char **path, struct err *e);
 
 #endif

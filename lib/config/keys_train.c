@@ -46,7 +46,7 @@ const struct config_key config_keys_train[] = {
          .doc = "Modules trained in full beside the adapter, separated by commas: "
                 "embed_tokens, lm_head, norm"),
     USED(M "adapter_name_or_path", KEY_PATH, TO(sft_train.model_args.adapter_name_or_path),
-         .doc = "Folder of an adapter to start from; its configuration overrides "
+         .doc = "Adapter to start from: a folder or a hub id; its configuration overrides "
                 "lora_target, lora_rank and so on"),
     IDLE(M "autocast_adapter_dtype", KEY_BOOL, "the master weights of an adapter are always fp32"),
     IDLE(M "model_type", KEY_STR, RL),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "config/load.h"
 
 struct target {
@@ -95,7 +96,7 @@ static struct node *normal_path(const struct target *t, struct err *e)
     struct err why = {0};
     struct node *n = NULL;
     char shown[80];
-    if (config_expand_path(t->n->text, &full, &why) == 0)
+    if (io_expand_home(t->n->text, &full, &why) == 0)
         n = normal(t, full.data ? full.data : "", true, e);
     else if (why.code == ERR_CONFIG)
         node_fail(t->n, t->path, e, "%s: %s", value_quote(t->n, shown), why.msg);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/load.h"
+#include "hf/folder.h"
 
 int config_write_yaml(const struct config *c, struct buf *b, struct err *e)
 {
@@ -41,7 +42,7 @@ static int put_files(const struct config *c, const struct config_strings *s, con
 static int get_model_path(const struct config *c, const struct sink *to, struct err *e)
 {
     char *path;
-    if (config_find_model(c->run.model, &path, e)) return -1;
+    if (hf_folder_find(c->run.model, &path, e)) return -1;
     put_text(to, path);
     mem_free(path);
     return 0;

@@ -38,32 +38,29 @@ static int is_model(const char *dir, struct err *e)
     return config ? config : hf_folder_has_tokenizer(dir, e);
 }
 
-static int check_folder(const char *path, struct err *e)
+/* Resolves a folder. Sets *out to it or to its sft_train/. */
+static int resolve(char *folder, char **out, struct err *e)
 {
-    const int there = io_exists(path, e), folder = there > 0 ? io_is_dir(path, e) : there;
-    if (there == 0)
-        return err_set(e, ERR_NOINPUT, "%s: no such folder; a model is a folder on disk", path);
-    return folder ? folder : err_set(e, ERR_NOINPUT, "%s: not a folder", path);
+    int found = is_model(folder, e);
+    char *inner = found == 0 ? io_path(folder, "sft_train", e) : NULL;
+    if (found == 0) found = inner ? is_model(inner, e) : -1;
+    if (found > 0) *out = mem_strndup(inner ? inner : folder, strlen(inner ? inner : folder), e);
+    mem_free(inner);
+    if (found) return *out ? 0 : -1;
+    return err_set(e, ERR_NOINPUT,
+                   "%s: contains no config.json or tokenizer.json, so it is neither a Hugging Face "
+                   "model folder nor a checkpoint-N folder",
+                   folder);
 }
 
 int hf_folder_resolve(const char *path, char **out, struct err *e)
 {
+    char *folder = NULL;
     *out = NULL;
-    int found = check_folder(path, e) < 0 ? -1 : is_model(path, e);
-    if (found < 0) return -1;
-    if (found) return (*out = mem_strndup(path, strlen(path), e)) ? 0 : -1;
-    char *inner = io_path(path, "sft_train", e);
-    found = inner ? is_model(inner, e) : -1;
-    if (found > 0) {
-        *out = inner;
-        return 0;
-    }
-    mem_free(inner);
-    if (found < 0) return -1;
-    return err_set(e, ERR_NOINPUT,
-                   "%s: contains no config.json or tokenizer.json, so it is neither a Hugging Face "
-                   "model folder nor a checkpoint-N folder",
-                   path);
+    int rc = hf_folder_find(path, &folder, e);
+    if (rc == 0) rc = resolve(folder, out, e);
+    mem_free(folder);
+    return rc;
 }
 
 static int copy_file(const char *from, const char *to, struct err *e)
@@ -153,10 +150,14 @@ int hf_folder_copy(const char *from, const char *to, struct err *e)
 
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
-    const int there = hf_folder_has_tokenizer(from, e);
-    if (there < 0) return -1;
-    if (there == 0) return err_set(e, ERR_NOINPUT, "%s: contains no tokenizer.json", from);
-    return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
+    char *dir;
+    if (hf_folder_resolve(from, &dir, e)) return -1;
+    const int there = hf_folder_has_tokenizer(dir, e);
+    int rc = there < 0 ? -1 : 0;
+    if (there == 0) rc = err_set(e, ERR_NOINPUT, "%s: contains no tokenizer.json", from);
+    if (rc == 0) rc = each_tokenizer_file(dir, copy_one, &(struct copying){dir, to}, e);
+    mem_free(dir);
+    return rc;
 }
 
 struct sizes {

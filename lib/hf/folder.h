@@ -8,9 +8,14 @@
 
 #include "base/err.h"
 
-/* Resolves MODEL of a command line: a Hugging Face folder, or a checkpoint-N folder, whose model is
- * in sft_train/. Sets *out, released by mem_free(), to the folder that contains config.json or
- * the files of a tokenizer. ERR_NOINPUT when there is none. */
+/* Finds a folder: `name` itself if it is one, else the snapshot of that hub id in the Hugging Face
+ * or ModelScope cache. mem_free() releases *path. ERR_NOINPUT with the command that downloads it.
+ */
+int hf_folder_find(const char *name, char **path, struct err *e);
+
+/* Resolves MODEL of a command line: a Hugging Face folder, its hub id, or a checkpoint-N folder,
+ * whose model is in sft_train/. Sets *out, released by mem_free(), to the folder that contains
+ * config.json or the files of a tokenizer. ERR_NOINPUT when there is none. */
 int hf_folder_resolve(const char *path, char **out, struct err *e);
 
 /* 1 when the folder has tokenizer.json, vocab.json or tokenizer.model, 0 or -1. */
@@ -21,7 +26,8 @@ int hf_folder_has_tokenizer(const char *dir, struct err *e);
 int hf_folder_copy(const char *from, const char *to, struct err *e);
 /* Copies only config.json and generation_config.json. */
 int hf_folder_copy_config(const char *from, const char *to, struct err *e);
-/* Copies only the files of the tokenizer; a folder without any is ERR_NOINPUT. */
+/* Copies only the files of the tokenizer; `from` as of hf_folder_resolve. A folder without any is
+ * ERR_NOINPUT. */
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e);
 /* Sets *bytes to the size of the files that hf_folder_copy (config) or hf_folder_copy_tokenizer
  * would copy. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "hf/folder.h"
 
 #define PREFIX "base_model.model."
 static const char *const suffix[] = {".lora_A.weight", ".lora_B.weight", NULL};
@@ -125,7 +126,10 @@ struct peft *peft_open(const char *path, struct err *e)
 {
     struct peft *p = mem_alloc(1, sizeof *p, e);
     if (!p) return NULL;
-    const int found = peft_find_dir(path, &p->dir, e);
+    char *folder = NULL;
+    const int missing = hf_folder_find(path, &folder, e);
+    const int found = missing ? -1 : peft_find_dir(folder, &p->dir, e);
+    mem_free(folder);
     if (found == 0)
         err_set(e, ERR_NOINPUT, "%s: no adapter: there is no adapter_config.json", path);
     if (found <= 0) goto fail;

@@ -78,8 +78,9 @@ struct peft {
 /* Finds the folder that contains adapter_config.json: path, or its sft_train/ (a checkpoint-N
  * folder). Returns 1 with *dir, which mem_free() releases; 0 when there is none; or -1. */
 MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
-/* Opens an adapter; checks that every A has its B and that both have the rank of the configuration.
- * NULL with ERR_NOINPUT when path is no adapter, ERR_DATA for an unsupported tensor. */
+/* Opens an adapter: its folder, a hub id, or a checkpoint-N folder. Checks that every A has its B
+ * and that both have the rank of the configuration. NULL with ERR_NOINPUT when there is none,
+ * ERR_DATA for an unsupported tensor. */
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */
 const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param);

@@ -76,7 +76,7 @@ text regex unicode
 jinja
 chat text jinja stream:run
 rows stream chat
-config
+config hf
 stream
 pack
 hf

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/io.h"
-#include "config/config.h"
+#include "hf/folder.h"
 
 /* True for "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-'; no part begins with '.'. */
 static bool is_hub_id(const char *name)
@@ -40,7 +39,7 @@ static const char *env(const char *name)
 static void put_below(struct buf *b, const char *path, const char *below)
 {
     struct err why;
-    if (config_expand_path(path, b, &why)) {
+    if (io_expand_home(path, b, &why)) {
         if (why.code == ERR_MEMORY) b->failed = true;
         buf_puts(b, path);
     }
@@ -131,16 +130,17 @@ static int missing(const char *name, struct err *e)
 {
     struct buf b = {0};
     hf_cache(&b);
-    err_set(e, ERR_NOINPUT,
-            "%s: neither a folder nor a model in %s; get it with: hf download %s%s%s", name,
-            b.data ? b.data : "the cache", name,
-            strchr(name, '/') ? "   or: modelscope download --model " : "",
-            strchr(name, '/') ? name : "");
+    err_set(
+        e, ERR_NOINPUT,
+        "%s: neither a folder nor a model in %s; a hub id is downloaded with: hf download %s%s%s",
+        name, b.data ? b.data : "the cache", name,
+        strchr(name, '/') ? "   or: modelscope download --model " : "",
+        strchr(name, '/') ? name : "");
     buf_free(&b);
     return -1;
 }
 
-int config_find_model(const char *name, char **path, struct err *e)
+int hf_folder_find(const char *name, char **path, struct err *e)
 {
     struct buf b = {.max = 65536};
     const int folder = io_is_dir(name, e), there = folder ? folder : io_exists(name, e);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
+#include "base/io.h"
 
 static int own_home(struct buf *out, struct err *e)
 {
@@ -39,7 +39,7 @@ static int home_of(const char *user, size_t n, struct buf *out, struct err *e)
     return 0;
 }
 
-int config_expand_path(const char *path, struct buf *out, struct err *e)
+int io_expand_home(const char *path, struct buf *out, struct err *e)
 {
     if (*path == '~') {
         const size_t start = out->len, n = strcspn(++path, "/");
