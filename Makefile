@@ -28,12 +28,16 @@ all: tools trainer man
 # The libraries and tools that were found, and where; made by compiling a line against each library.
 # (Not for goals that build nothing: they must work before the libraries are there.)
 PASSIVE := demo test test-oracle bench deps clean help format uninstall
-ifneq ($(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all)),)
+GOALS   := $(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all))
+ifneq ($(GOALS),)
 -include $(O)/config.mk
 endif
+TOOLS   := sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt
+# The commands in TOOLS need no OpenMP and no oneDNN; all else does, and then probes for them again.
+ONLY_TOOLS = $(if $(filter-out tools $(TOOLS:%=$(O)/bin/%),$(GOALS)),,tools)
 $(O)/config.mk: tools/probe
 	@mkdir -p $(O)
-	@CC="$(CC)" tools/probe $@
+	@CC="$(CC)" tools/probe $@ $(ONLY_TOOLS)
 # An MPI that was installed since then is noticed.
 ifneq ($(ZSTD_LIBS),)
 ifeq ($(MPICC_SEEN),)
@@ -42,13 +46,20 @@ ifneq ($(shell command -v mpicc 2>/dev/null),)
 $(O)/config.mk: mpicc-appeared
 endif
 endif
+ifeq ($(ONLY_TOOLS),)
+ifneq ($(LACKING),)
+.PHONY: trainer-wanted
+$(O)/config.mk: trainer-wanted
+endif
+endif
 endif
 
 # ---- sources: a folder of lib/ is a module and becomes an archive ----
 MODULES  := $(notdir $(patsubst %/,%,$(wildcard lib/*/)))
-TOOLS    := sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt
 TRAINER  := sft-train sft-eval
 COMMANDS := $(TOOLS) $(TRAINER)
+# The modules that the commands in TOOLS link; none of them includes OpenMP or oneDNN.
+TOOL_MODULES := base chat config hf jinja model pack regex rows save stream text unicode
 
 obj      = $(patsubst %.c,$(O)/obj/%.o,$(1))
 lib_src  = $(filter-out %_plugin.c,$(wildcard lib/$(1)/*.c))
@@ -64,9 +75,11 @@ REF_OBJ := $(foreach r,f32 f64,$(patsubst %.c,$(O)/obj/%.$(r).o,$(REF_SRC)))
 CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
 
 ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
+TOOL_ARCHIVES := $(TOOL_MODULES:%=$(O)/lib/%.a)
 LIBS      = $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
+# LINK OBJECTS: with the archives that the target depends on
 LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(RELRO) $(LDFLAGS) $(BUNDLED) -Wl,--as-needed -o $@ $(1) \
-            -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
+            -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 tools:   $(TOOLS:%=$(O)/bin/%)
 trainer: $(TRAINER:%=$(O)/bin/%) $(PLUGINS)
@@ -79,14 +92,16 @@ $(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
+# command_rule COMMAND, ARCHIVES
 define command_rule
-$(O)/bin/$(1) $(O)/bundle/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(ARCHIVES)
+$(O)/bin/$(1) $(O)/bundle/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(2)
 	@mkdir -p $$(@D)
 	@echo "  link  $$@"
 	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
 $(O)/bundle/bin/$(1): $(O)/bin/$(1)
 endef
-$(foreach c,$(COMMANDS),$(eval $(call command_rule,$(c))))
+$(foreach c,$(TOOLS),$(eval $(call command_rule,$(c),$(TOOL_ARCHIVES))))
+$(foreach c,$(TRAINER),$(eval $(call command_rule,$(c),$(ARCHIVES))))
 
 $(O)/lib/sft/mpi.so: lib/comm/mpi_plugin.c lib/comm/plugin.h lib/base/err.h $(O)/config.mk
 	@mkdir -p $(@D)

@@ -89,8 +89,9 @@ static const ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
 int main(void) { return config.magic != NCCL_CONFIG_MAGIC; }
 END
 nvcc=$(sed -n 's/^NVCC := //p' "$O/config.mk")
-compiled=(cc -std=c11 -I"$root/lib" -I"$(dirname "$nvcc")/../include" -o abi abi.c)
-if echo '#include <nccl.h>' | cc -E -I"$(dirname "$nvcc")/../include" - >/dev/null 2>&1; then
+read -ra compiler <<<"${CC:-cc} -I$(dirname "$nvcc")/../include"
+compiled=("${compiler[@]}" -std=c11 -I"$root/lib" -o abi abi.c)
+if echo '#include <nccl.h>' | "${compiler[@]}" -E - >/dev/null 2>&1; then
     check 'NCCL: our declarations are those of nccl.h' "${compiled[@]}"
     check 'NCCL: the configuration has the mark of nccl.h' ./abi
 else
