@@ -306,24 +306,46 @@ $(O)/man/%.1: man/%.in man/exit-status.in $(O)/bin/%
 deps:
 	@tools/deps build test demo oracle
 
-install: all man
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(COMMANDS:%=$(O)/bin/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 run_sft_pipeline.sh $(DESTDIR)$(PREFIX)/bin/sft-run
-	$(if $(PLUGINS),install -d $(DESTDIR)$(PREFIX)/lib/sft && install -m 644 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/sft)
-	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -d $(DESTDIR)$(PREFIX)/share/sft && install -m 755 share/slurm/train.sbatch $(DESTDIR)$(PREFIX)/share/sft
+# ---- installation ----
+SHELLS := bash zsh fish
+completions: $(foreach s,$(SHELLS),$(COMMANDS:%=$(O)/completions/%.$(s)))
+define completion_rule
+$(O)/completions/%.$(1): $(O)/bin/%
+	@mkdir -p $$(@D)
+	$$(Q)$(O)/bin/$$* --help-complete=$(1) >$$@
+endef
+$(foreach s,$(SHELLS),$(eval $(call completion_rule,$(s))))
+
+# The files that are installed, as MODE:FILE:PLACE, a place below PREFIX: completions where each shell
+# looks for those of programs, the documents as README.md links them.
+placed = $(foreach n,$(2),$(1):$(3)$(n)$(5):$(4)$(n)$(6))
+# completed SHELL, FOLDER AND PREFIX, SUFFIX
+completed = $(call placed,644,$(COMMANDS),$(O)/completions/,$(2),.$(1),$(3)) \
+            $(call placed,644,sft-run,share/completions/,$(2),.$(1),$(3))
+PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.sh:bin/sft-run \
+            $(call placed,644,$(notdir $(MAN)),$(O)/man/,share/man/man1/) \
+            $(call completed,bash,share/bash-completion/completions/) \
+            $(call completed,zsh,share/zsh/site-functions/_) \
+            $(call completed,fish,share/fish/vendor_completions.d/,.fish) \
+            $(call placed,644,README.md LICENSE $(wildcard docs/*.md),,share/doc/sft/) \
+            755:share/slurm/train.sbatch:share/sft/train.sbatch
+install: all man completions
+	@for p in $(PLACED) $(call placed,644,$(notdir $(PLUGINS)),$(O)/lib/sft/,lib/sft/); do \
+		mode=$${p%%:*} place=$${p##*:} file=$${p#*:}; \
+		install -D -m $$mode "$${file%:*}" "$(DESTDIR)$(PREFIX)/$$place" || exit; \
+	done
+# A folder that is the project's own goes when nothing else is in it.
 uninstall:
-	rm -f $(COMMANDS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/bin/sft-run
-	rm -rf $(DESTDIR)$(PREFIX)/lib/sft $(DESTDIR)$(PREFIX)/share/sft
-	rm -f $(MAN:$(O)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
+	@for p in $(PLACED) :lib/sft/mpi.so :lib/sft/cuda.so; do rm -f "$(DESTDIR)$(PREFIX)/$${p##*:}" || exit; done
+	@for d in share/doc/sft/docs share/doc/sft share/sft lib/sft; do \
+		rmdir "$(DESTDIR)$(PREFIX)/$$d" 2>/dev/null; done; :
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle install uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: check-gpu check-emu bundle emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: completions check-gpu check-emu bundle emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

@@ -92,6 +92,18 @@ struct safetensors *verb_open(const char *path, struct err *e)
     return s;
 }
 
+/* Handles the end of an option such as --help. The completions of the command are followed by those
+ * of its verbs. */
+static int no_operands(int argc, char **argv, struct err *e)
+{
+    const bool completion = argc > 1 && strncmp(argv[1], "--help-complete=", 16) == 0;
+    for (int i = 0; completion && i < VERBS; i++) {
+        char *args[] = {(char *)(uintptr_t)verbs[i].name, argv[1], NULL};
+        if (verbs[i].run(2, args, e)) return -1;
+    }
+    return 0;
+}
+
 /* Handles a command line without a known verb: --help, --version, or an error. */
 static int no_verb(int argc, char **argv, struct err *e)
 {
@@ -101,10 +113,11 @@ static int no_verb(int argc, char **argv, struct err *e)
                                 .synopsis = "ls|show|verify|diff|convert|merge|init [options] ...",
                                 .about = "Manages checkpoints and model folders.",
                                 .opts = none,
-                                .examples = examples};
+                                .examples = examples,
+                                .verbs = "ls|show|verify|diff|convert|merge|init"};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
-    if (rc) return rc > 0 ? 0 : -1;
+    if (rc) return rc > 0 ? no_operands(argc, argv, e) : -1;
     if (nargs == 0)
         return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, merge, init");
     for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;

@@ -42,6 +42,7 @@ struct opt_cmd {
     const char *about;      /* one sentence */
     const struct opt *opts; /* ends with {0} */
     const char *examples;   /* printed at the end of --help; may be NULL */
+    const char *verbs;      /* "ls|show": a completion's first words; may be NULL */
 };
 
 /* The values of the options that every command has. */

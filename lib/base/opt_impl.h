@@ -13,6 +13,9 @@ void opt_common_table(struct opt table[OPT_COMMON_MAX], struct opt_common *c);
 /* The name of the value in --help: "N", "a|b|c"; NULL for an option without a value. */
 const char *opt_value_name(const struct opt *o);
 
+/* Calls f for the command's visible options, then for the common ones. */
+void opt_each(const struct opt_cmd *cmd, void (*f)(const struct opt *, void *), void *arg);
+
 /* Each appends a text generated from the options of the command and the common ones. */
 void opt_help(const struct opt_cmd *cmd, struct buf *b);
 void opt_man(const struct opt_cmd *cmd, struct buf *b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generates --help, a part of the man page and shell completions from the option table. */
+/* Generates --help and a part of the man page from the option table. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,7 @@
 
 enum { HELP_WIDTH = 80, HELP_INDENT = 2, HELP_COLUMN_MAX = 32 };
 
-/* Calls f for the command's visible options, then for the common ones. */
-static void each(const struct opt_cmd *cmd, void (*f)(const struct opt *, void *), void *arg)
+void opt_each(const struct opt_cmd *cmd, void (*f)(const struct opt *, void *), void *arg)
 {
     struct opt_common unused = {0};
     struct opt common[OPT_COMMON_MAX];
@@ -95,8 +94,8 @@ void opt_help(const struct opt_cmd *cmd, struct buf *b)
     buf_printf(b, "usage: %s %s\n", cmd->name, cmd->synopsis);
     wrap(b, cmd->about, 0, 0);
     buf_puts(b, "\nOptions:\n");
-    each(cmd, widen, &h);
-    each(cmd, help_line, &h);
+    opt_each(cmd, widen, &h);
+    opt_each(cmd, help_line, &h);
     if (cmd->examples) buf_printf(b, "\nExamples:\n%s", cmd->examples);
     if (cmd->examples && b->len > 0 && b->data[b->len - 1] != '\n') buf_putc(b, '\n');
 }
@@ -165,133 +164,5 @@ void opt_man(const struct opt_cmd *cmd, struct buf *b)
     buf_puts(b, "\\fR ");
     roff(b, cmd->synopsis);
     buf_puts(b, "\n.SH OPTIONS\n");
-    each(cmd, man_option, b);
-}
-
-/* ---- completion ---- */
-static void bash_names(const struct opt *o, void *arg)
-{
-    struct buf *b = arg;
-    buf_printf(b, " --%s", o->name);
-    if (o->letter) buf_printf(b, " -%c", o->letter);
-}
-
-static void bash_values(const struct opt *o, void *arg)
-{
-    struct buf *b = arg;
-    if (!opt_value_name(o)) return;
-    buf_printf(b, "    --%s", o->name);
-    if (o->letter) buf_printf(b, "|-%c", o->letter);
-    buf_puts(b, ")\n        ");
-    if (o->kind == OPT_ENUM) {
-        buf_puts(b, "COMPREPLY=($(compgen -W '");
-        for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
-        buf_puts(b, "' -- \"$cur\"))");
-    } else {
-        buf_puts(b, o->kind == OPT_STR ? "COMPREPLY=($(compgen -f -- \"$cur\"))" : "COMPREPLY=()");
-    }
-    buf_puts(b, "\n        return ;;\n");
-}
-
-static void complete_bash(const struct opt_cmd *cmd, struct buf *b)
-{
-    buf_puts(b, "_");
-    for (const char *p = cmd->name; *p; p++) buf_putc(b, *p == '-' ? '_' : *p);
-    buf_puts(b, "() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                "    case $prev in\n");
-    each(cmd, bash_values, b);
-    buf_puts(b, "    esac\n    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W '");
-    each(cmd, bash_names, b);
-    buf_puts(b,
-             "' -- \"$cur\"))\n    else\n        COMPREPLY=($(compgen -f -- \"$cur\"))\n    fi\n}\n"
-             "complete -o filenames -F _");
-    for (const char *p = cmd->name; *p; p++) buf_putc(b, *p == '-' ? '_' : *p);
-    buf_printf(b, " %s\n", cmd->name);
-}
-
-/* Escapes text for single quotes, and the `special` characters, such as the brackets and colons of
- * zsh's _arguments, with backslashes. */
-static void quoted(struct buf *b, const char *s, const char *special)
-{
-    for (; *s; s++) {
-        if (*s == '\'')
-            buf_puts(b, "'\\''");
-        else if (strchr(special, *s))
-            buf_printf(b, "\\%c", *s);
-        else
-            buf_putc(b, *s);
-    }
-}
-
-static void zsh_option(const struct opt *o, void *arg)
-{
-    struct buf *b = arg;
-    const char *value = opt_value_name(o);
-    char names[2][80] = {"", ""};
-    int n = 0;
-    if (o->letter) snprintf(names[n++], sizeof *names, "-%c%s", o->letter, value ? "+" : "");
-    snprintf(names[n++], sizeof *names, "--%s%s", o->name, value ? "=" : "");
-    for (int i = 0; i < n; i++) {
-        buf_printf(b, " \\\n    '%s%s[", o->kind == OPT_COUNT || o->kind == OPT_LIST ? "*" : "",
-                   names[i]);
-        quoted(b, o->help, "[]:\\");
-        buf_puts(b, "]");
-        if (value) {
-            buf_puts(b, ":");
-            quoted(b, o->kind == OPT_ENUM ? "word" : value, "[]:\\");
-            buf_puts(b, ":");
-        }
-        if (o->kind == OPT_STR) buf_puts(b, "_files");
-        if (o->kind == OPT_ENUM) {
-            buf_puts(b, "(");
-            for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
-            buf_puts(b, ")");
-        }
-        buf_puts(b, "'");
-    }
-}
-
-static void fish_option(const struct opt *o, void *arg)
-{
-    struct buf *b = arg;
-    if (o->letter) buf_printf(b, " -s %c", o->letter);
-    buf_printf(b, " -l %s", o->name);
-    if (opt_value_name(o)) buf_puts(b, o->kind == OPT_STR ? " -r -F" : " -x");
-    if (o->kind == OPT_ENUM) {
-        buf_puts(b, " -a '");
-        for (const char *p = o->arg; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
-        buf_puts(b, "'");
-    }
-    buf_puts(b, " -d '");
-    quoted(b, o->help, "\\");
-    buf_puts(b, "'\n");
-}
-
-struct fish {
-    const struct opt_cmd *cmd;
-    struct buf *out;
-};
-
-static void fish_line(const struct opt *o, void *arg)
-{
-    struct fish *f = arg;
-    buf_printf(f->out, "complete -c %s", f->cmd->name);
-    fish_option(o, f->out);
-}
-
-int opt_complete(const struct opt_cmd *cmd, const char *shell, struct buf *b, struct err *e)
-{
-    if (strcmp(shell, "bash") == 0) {
-        complete_bash(cmd, b);
-    } else if (strcmp(shell, "zsh") == 0) {
-        buf_printf(b, "#compdef %s\n_arguments -s -S", cmd->name);
-        each(cmd, zsh_option, b);
-        buf_puts(b, " \\\n    '*:file:_files'\n");
-    } else if (strcmp(shell, "fish") == 0) {
-        struct fish f = {cmd, b};
-        each(cmd, fish_line, &f);
-    } else {
-        return err_set(e, ERR_USAGE, "--help-complete: '%s' is not one of bash|zsh|fish", shell);
-    }
-    return 0;
+    opt_each(cmd, man_option, b);
 }

@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# make install puts the commands, plugins, manual pages, completions and documents in the usual
+# places; make uninstall removes them and nothing else. The completions know every option.
+source "$(dirname "$0")/../cli.sh"
+cd "$(dirname "$0")/../.." || exit 70
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+# files: prints what lies below the installation, sorted
+files() { (cd "$T/dest" && find . ! -type d | LC_ALL=C sort); }
+make_it() { make O="$O" DESTDIR="$T/dest" PREFIX=/opt/x "$@"; }
+prefix=$T/dest/opt/x
+
+# ---- what is installed ----
+mkdir -p "$prefix"/{bin,lib/sft,share/sft,share/doc/sft/docs}
+touch "$prefix"/{bin,lib/sft,share/sft,share/doc/sft/docs}/own
+files >"$T/before"
+{
+    cat "$T/before"
+    for c in "${commands[@]}" sft-run; do
+        printf './opt/x/%s\n' "bin/$c" "share/man/man1/$c.1" \
+            "share/bash-completion/completions/$c" "share/zsh/site-functions/_$c" \
+            "share/fish/vendor_completions.d/$c.fish"
+    done
+    for d in README.md LICENSE docs/*.md; do echo "./opt/x/share/doc/sft/$d"; done
+    for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
+    echo ./opt/x/share/sft/train.sbatch
+} | LC_ALL=C sort >"$T/wanted"
+check 'install: make installs below DESTDIR and PREFIX' make_it install
+files >"$T/installed"
+equal 'install: exactly the listed files are there' \
+    "$(diff "$T/installed" "$T/wanted" | paste -sd' ')" ''
+equal 'install: commands can be run by everybody, and documents be read' \
+    "$(stat -c %a "$prefix"/{bin/sft-pack,bin/sft-run,share/doc/sft/README.md} | paste -sd' ')" \
+    '755 755 644'
+check 'install: an installed command runs' "$prefix/bin/sft-pack" --version
+same 'install: sft-run is the wrapper' "$prefix/bin/sft-run" run_sft_pipeline.sh
+# Links in the installed README lead to installed documents.
+grep -oE '\]\(docs/[^)#]*' README.md | cut -c3- | sort -u >"$T/links"
+check 'install: README links documents' [ "$(wc -l <"$T/links")" -ge 5 ]
+equal 'install: each document that README links is installed' \
+    "$(cd "$prefix/share/doc/sft" && xargs ls -d <"$T/links" 2>&1 >/dev/null)" ''
+
+# ---- completions ----
+completion=$prefix/share/bash-completion/completions
+# bash_words WORD...: prints what bash completes for the last word of that line
+bash_words() {
+    bash -c '. "$1/$2"; COMP_WORDS=("${@:2}") COMP_CWORD=$(($# - 2)) COMPREPLY=()
+        "_${2//-/_}"; printf "%s\n" "${COMPREPLY[@]}"' bash "$completion" "$@" | sort -u
+}
+# help_options COMMAND...: prints the long options of its --help, without --help and --version
+help_options() {
+    "$@" --help | grep -oE '^  (-.,|   ) --[a-z-]+|\[--[a-z_]+|^usage.*--config_name' |
+        grep -oE -- '--[a-z_-]+' | sort -u
+}
+PATH=$prefix/bin:$PATH
+for c in "${commands[@]}" sft-run; do
+    help_options "$c" >"$T/options"
+    check "completion, $c: --help has options" [ "$(wc -l <"$T/options")" -ge 3 ]
+    bash_words "$c" -- >"$T/words"
+    equal "completion, $c: bash completes each of them" "$(comm -23 "$T/options" "$T/words")" ''
+    for shell in zsh/site-functions/_"$c" "fish/vendor_completions.d/$c.fish"; do
+        sed -E 's/ -l ([a-z])/ --\1/g' "$prefix/share/$shell" | grep -oE -- '--[a-z_-]+' |
+            sort -u >"$T/words"
+        equal "completion, $c: ${shell%%/*} knows each of them" \
+            "$(comm -23 "$T/options" "$T/words")" ''
+    done
+    for shell in bash zsh fish; do
+        case $shell in
+            bash) file=$completion/$c ;;
+            zsh) file=$prefix/share/zsh/site-functions/_$c ;;
+            fish) file=$prefix/share/fish/vendor_completions.d/$c.fish ;;
+        esac
+        if command -v $shell >/dev/null; then
+            check "completion, $c: $shell can read it" $shell -n "$file"
+        fi
+    done
+done
+verbs=$(sft-ckpt --help | sed -n '1s/^usage: sft-ckpt \([a-z|]*\) .*/\1/p' | tr '|' '\n' | sort)
+equal 'completion, sft-ckpt: bash completes the verbs' "$(bash_words sft-ckpt '')" "$verbs"
+for verb in $verbs; do
+    help_options sft-ckpt "$verb" >"$T/options"
+    bash_words sft-ckpt "$verb" -- >"$T/words"
+    equal "completion, sft-ckpt $verb: bash completes each option" \
+        "$(comm -23 "$T/options" "$T/words")" ''
+    check "completion, sft-ckpt $verb: zsh has its options" \
+        grep -qF "[[ \$words[2] == $verb ]]" "$prefix/share/zsh/site-functions/_sft-ckpt"
+    equal "completion, sft-ckpt $verb: fish has each option behind the verb" \
+        "$(sed -nE "s/.*seen_subcommand_from $verb'.* -l ([a-z-]+).*/--\1/p" \
+            "$prefix/share/fish/vendor_completions.d/sft-ckpt.fish" | sort |
+            comm -23 "$T/options" -)" ''
+done
+equal 'completion: bash completes the words of an option' \
+    "$(bash_words sft-pack --over-length d)" drop
+
+# ---- and removed ----
+check 'uninstall: make removes what it installed' make_it uninstall
+files >"$T/after"
+same 'uninstall: all else is left' "$T/after" "$T/before"
+rm "$prefix"/{lib/sft,share/sft,share/doc/sft/docs}/own
+make_it uninstall >/dev/null
+equal 'uninstall: folders of its own go when they are empty' \
+    "$(ls -d "$prefix"/{lib/sft,share/sft,share/doc/sft} 2>/dev/null)" ''
+exit $bad
