@@ -272,24 +272,37 @@ bench:
 	$(AGAIN) all $(O)/test/bench_gemm
 	@O=$(O) tests/bench/run
 
-# Every parser on made-up input for FUZZ_SECONDS each, under the sanitizers; needs clang. What a target
-# finds is kept in $(O)/fuzz.
+# Every parser on generated input for FUZZ_SECONDS each, under the sanitizers; needs clang. The build
+# is one of its own, by the rules above. The inputs begin with those in tests/fuzz/seeds/NAME; what a
+# target finds is kept in $(O)/fuzz, and its corpus too.
 FUZZ_SECONDS ?= 60
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-LIB_SRC   = $(filter-out lib/ops/%,$(foreach m,base config stream regex unicode text jinja chat rows pack hf,$(call lib_src,$(m)))) $(wildcard lib/save/manifest*.c lib/save/ckpt_*.c)
-$(O)/fuzz/%: tests/fuzz/%.c $(wildcard lib/*/*.h) $(O)/config.mk
+FUZZ_MAKE = $(MAKE) --no-print-directory O=$(O)/fuzz/build CC=clang SAN=1 CFLAGS='-g -O1 -fsanitize=fuzzer-no-link'
+$(O)/fuzzer/%: $(O)/obj/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	@echo "  clang $<"
-	$(Q)clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -std=c11 -D_GNU_SOURCE \
-		-Ilib -Itests -pthread $(PROBED) -o $@ $< $(LIB_SRC) $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) -lm
-fuzz: $(FUZZ:%=$(O)/fuzz/%)
+	@echo "  link  $@"
+	$(Q)$(call LINK,-fsanitize=fuzzer $<)
+fuzzers: $(FUZZ:%=$(O)/fuzzer/%)
+fuzz:
+	+@$(FUZZ_MAKE) fuzzers
 	@failed=0; for f in $(FUZZ); do \
-		echo "== $$f"; mkdir -p $(O)/fuzz/$$f.corpus; \
-		$(O)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
-			-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$f- $(O)/fuzz/$$f.corpus \
+		echo "== $$f"; mkdir -p $(O)/fuzz/$$f.corpus; seeds=tests/fuzz/seeds/$$f; [ -d $$seeds ] || seeds=; \
+		$(O)/fuzz/build/fuzzer/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$f- $(O)/fuzz/$$f.corpus $$seeds \
 			>$(O)/fuzz/$$f.log 2>&1 || { failed=1; tail -n 30 $(O)/fuzz/$$f.log; }; \
 		grep number_of_executed $(O)/fuzz/$$f.log; \
 	done; exit $$failed
+
+# The unit test of the same name runs every target on its seeds.
+REPLAY   := $(FUZZ:%=$(O)/obj/tests/fuzz/%.replay.o)
+$(O)/test/fuzz_replay: $(O)/obj/tests/unit/fuzz_replay.o $(REPLAY) $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(call LINK,$(filter %.o,$^))
+$(REPLAY): $(O)/obj/tests/fuzz/%.replay.o: tests/fuzz/%.c $(O)/config.mk
+	@mkdir -p $(@D)
+	@echo "  cc    $< (replay)"
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -DLLVMFuzzerTestOneInput=$* -MMD -MP -c $< -o $@
 
 # ---- manual pages: the option table's part from the command itself, the rest by hand ----
 MAN := $(patsubst man/%.in,$(O)/man/%.1,$(wildcard man/sft-*.in))
@@ -347,5 +360,5 @@ help:
 	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: completions check-gpu check-emu bundle emu all fuzz man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
 .SECONDARY:

@@ -24,9 +24,10 @@ void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int
                                              .c_dtype = s->logit_type});
 }
 
+/* NULL while the plan is made, when there is no memory yet. */
 static void *at(void *base, int64_t elements, enum dtype t)
 {
-    return (char *)base + (size_t)elements * dtype_size(t);
+    return base ? (char *)base + (size_t)elements * dtype_size(t) : NULL;
 }
 
 /* Computes the nll of targets [i, i + c) and, unless dlogits is NULL, the gradient of their logits.

@@ -29,7 +29,9 @@ struct row_tags { /* zero-initialise; row_tags_free() releases it */
 int row_tags_parse(const char *text, struct row_tags *tags, struct err *e);
 void row_tags_free(struct row_tags *tags);
 
-struct row_keys { /* names of columns and members; NULL: not used, or the format's own name */
+/* Names of columns and members; NULL: not used, or the format's own name. prompt, response and text
+ * are never NULL. */
+struct row_keys {
     const char *prompt, *query, *response, *system, *history;
     const char *messages, *role, *content; /* the column of messages, and the members of each */
     const char *text;

@@ -3,13 +3,9 @@
  * rendered, tokenized with the tiny tokenizer and weighed by every mask; spans and runs are
  * checked.
  */
-#include <string.h>
-
 #include "base/json.h"
-#include "chat/chat_impl.h"
 #include "conversation.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "fuzz/fuzz_chat.h"
 
 static const char conversation[] =
     "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\" a\\n\\u00e9\"},"
@@ -20,59 +16,22 @@ static const char conversation[] =
 static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":"
                             "{\"properties\":{\"a\":{\"type\":[\"x\",\"y\"]}}}}}]";
 
-static void need(bool good)
-{
-    if (!good) __builtin_trap();
-}
-
-static void check_spans(const struct chat_rendering *r)
-{
-    uint32_t end = 0;
-    for (size_t i = 0; i < r->nspans; i++) {
-        need(r->spans[i].begin == end && r->spans[i].end > end);
-        end = r->spans[i].end;
-    }
-    need(end == r->text.len);
-}
-
-static void check_runs(const struct chat_sample *s)
-{
-    size_t n = 0, trained = 0;
-    for (size_t i = 0; i < s->nruns; i++) {
-        n += s->runs[i].n;
-        need(s->runs[i].n > 0 && s->runs[i].weight >= 0);
-        if (s->runs[i].weight > 0) trained += s->runs[i].n;
-    }
-    need(n == s->tokens.n && n == s->facts.tokens && trained == s->facts.trained);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static struct tokenizer *tok;
     struct err e = {0};
     struct arena a = {0};
-    const char *text = (const char *)data, *nul = n ? memchr(text, 0, n) : NULL;
-    size_t len = nul ? (size_t)(nul - text) : n;
+    const struct str text = fuzz_part(&data, &n);
     const struct json *m = NULL, *t = json_parse(tools, sizeof tools - 1, &a, &e);
-    if (!tok) need((tok = tokenizer_load("share/tiny-tokenizer", &e)) != NULL);
-    if (nul) m = json_parse(nul + 1, n - len - 1, &a, &e);
+    if (n) m = json_parse((const char *)data, n, &a, &e);
     if (!m) m = json_parse(conversation, sizeof conversation - 1, &a, &e);
-    struct chat c = {.t = {.jinja = jinja_compile((struct str){text, len}, &e), .tok = tok},
-                     .has_eos = true};
-    need(tokenizer_id(tok, STR("<|im_end|>"), &c.eos) && m);
+    struct chat c = {.t = {.jinja = jinja_compile(text, &e), .tok = tiny_tokenizer()},
+                     .has_eos = text.n % 2 == 0};
+    need(tokenizer_id(c.t.tok, STR("<|im_end|>"), &c.eos) && m);
     struct chat_conversation conv = conversation_of(m, t, &a);
-    struct chat_sample s = {0};
-    for (int mask = CHAT_MASK_TURN; c.t.jinja && mask <= CHAT_MASK_ROLL; mask++) {
-        struct chat_scratch *scratch = chat_scratch_new(&c, &e);
-        c.mask = (enum chat_mask)mask;
-        c.has_eos = len % 2 == 0;
-        if (scratch && chat_sample(&c, scratch, &conv, &s, &e) == 0) {
-            check_spans(&s.rendering);
-            check_runs(&s);
-        }
-        chat_scratch_free(scratch);
-    }
-    chat_sample_free(&s);
+    if (c.t.jinja)
+        check_samples(&c, &conv);
+    else
+        need_refusal(&e);
     jinja_free(c.t.jinja);
     arena_free(&a);
     return 0;

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == NULL || utf8_valid(rest.p, rest.n, NULL) != rest.n) return regex_free(r), 0;
     regex_allow(&mem, rest.n);
     regex_iter_init(&it, r, &mem, rest.p, rest.n);
-    it.budget = 100000;
+    mem.budget = 100000;
     while (regex_next(&it, &begin, &stop, &e) > 0) {
         if (begin < last || stop < begin || stop > rest.n) __builtin_trap();
         last = stop;
