@@ -6,8 +6,7 @@
 #include "base/log.h"
 #include "run.h"
 
-/* Appends a word, quoted for a shell. */
-static void put_word(struct buf *b, const char *s)
+void run_quote(struct buf *b, const char *s)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-_./=,:@%+";
@@ -34,7 +33,7 @@ int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
     buf_puts(&r->typed, "sft-train");
     for (int i = 1; i < argc; i++) {
         buf_puts(&r->typed, " ");
-        put_word(&r->typed, argv[i]);
+        run_quote(&r->typed, argv[i]);
     }
     return buf_check(&r->typed, e) ? -1 : 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads the weights, runs the loop and writes the summary. */
+/* Loads the weights and runs the loop. */
 #include "run.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -16,11 +16,19 @@ static void say(void *arg, const char *text)
     log_line(LOG_WARN, "%s", text);
 }
 
+static int restore(struct run *r, struct restore_cursor *cursor, struct err *e)
+{
+    char text[48];
+    snprintf(text, sizeof text, "restoring checkpoint-%llu", (unsigned long long)r->folder.step);
+    progress_doing(&r->progress, text, 0, 0);
+    signals_stop(r->folder.step, r->steps);
+    return run_agreed(r, checkpoint_load(&r->trainer, r->folder.resume, cursor, e), e);
+}
+
 /* Loads the newest checkpoint that is whole, and sets aside each that is not. 1: there is none. */
 static int load(struct run *r, struct restore_cursor *cursor, struct err *e)
 {
-    while (r->folder.resume &&
-           run_agreed(r, checkpoint_load(&r->trainer, r->folder.resume, cursor, e), e)) {
+    while (r->folder.resume && restore(r, cursor, e)) {
         if (!r->folder.automatic || e->code != ERR_DATA) return -1;
         log_line(LOG_WARN, "%s; it is set aside, and the checkpoint before it is used", e->msg);
         restore_cursor_free(cursor);
@@ -65,6 +73,7 @@ static int resume(struct run *r, struct err *e)
 
 static int load_model(struct run *r, struct err *e)
 {
+    progress_doing(&r->progress, "loading the model", 0, 0);
     struct safetensors *s = safetensors_open(r->model_dir, e);
     int rc = s ? trainer_load(&r->trainer, s, e) : -1;
     if (rc == 0)
@@ -77,6 +86,7 @@ static int load_model(struct run *r, struct err *e)
 int run_weights(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
+    signals_stop(0, r->steps);
     const struct feed_rooms *rooms = &t->o.rooms;
     int rc = trainer_alloc(t, e);
     if (rc == 0) rc = feed_prefetch(r->feed, &rooms->training, rooms->ahead, t->steps, e);
@@ -136,79 +146,28 @@ static void note(void *arg, const char *text)
     log_line(LOG_INFO, "%s", text);
 }
 
+static void show_doing(void *arg, const char *what, uint64_t done, uint64_t all)
+{
+    struct run *r = arg;
+    progress_doing(&r->progress, what, done, all);
+}
+
 /* Shows a bar on a terminal, and logs a line every logging_steps with the time that is left. */
-static void show_step(void *arg, uint64_t done, uint64_t total, const char *note)
+static void show_step(void *arg, uint64_t done, uint64_t total, const char *note, double left)
 {
     struct run *r = arg;
     const uint64_t every = (uint64_t)r->config->logging_steps;
-    double past = log_clock() - r->progress.started;
+    progress_left(&r->progress, left);
     if (r->progress.tty) progress_step(&r->progress, done, note);
     if (done != r->first_step + 1 && done != total && done % every) return;
-    double left = past / (double)(done - r->first_step) * (double)(total - done);
     log_line(LOG_INFO, "step %llu of %llu: %s, %.0f s left", (unsigned long long)done,
              (unsigned long long)total, note, left);
 }
 
-static void put(struct buf *b, const char *name, double v, int digits)
+static bool stop(void *arg)
 {
-    buf_printf(b, "\"%s\":", name);
-    buf_json_number(b, v, digits);
-    buf_putc(b, ',');
-}
-
-/* Writes the results of the run on standard output, as one JSON object. */
-static int summary(struct run *r, const struct loop_result *x, struct err *e)
-{
-    struct buf b = {0};
-    const char *path = x->checkpoint ? x->checkpoint : r->folder.resume;
-    double seconds = x->seconds > 0 ? x->seconds : INFINITY;
-    buf_printf(&b, "{\"step\":%llu,\"steps\":%llu,\"tokens\":%llu,\"label_tokens\":%llu,",
-               (unsigned long long)r->trainer.step, (unsigned long long)x->steps,
-               (unsigned long long)x->tokens, (unsigned long long)x->label_tokens);
-    put(&b, "seconds", x->seconds, 6);
-    put(&b, "tokens_per_s", (double)x->tokens / seconds, 6);
-    put(&b, "gflops", x->flops / seconds * 1e-9, 6);
-    put(&b, "skipped_steps", (double)r->trainer.guard.skipped, 6);
-    put(&b, "loss", x->loss, 9);
-    if (r->validation) {
-        put(&b, "val_loss_before", x->val_before, 9);
-        put(&b, "val_loss_after", x->val_after, 9);
-    }
-    if (x->saving > 0) put(&b, "checkpoint_MB_per_s", x->saved_bytes / x->saving * 1e-6, 4);
-    buf_puts(&b, "\"checkpoint\":");
-    buf_json(&b, str_z(path ? path : ""));
-    buf_puts(&b, "}\n");
-    int rc = buf_check(&b, e) ? -1 : io_write(r->out, b.data, b.len, e);
-    buf_free(&b);
-    return rc;
-}
-
-static int report(struct run *r, const struct loop_result *x, struct err *e)
-{
-    int rc = track_close(r->track, e);
-    r->track = NULL;
-    if (r->trainer.guard.skipped)
-        log_line(LOG_WARN, "%llu of %llu steps were left out; suspect_rows in %s names their rows",
-                 (unsigned long long)r->trainer.guard.skipped, (unsigned long long)r->trainer.step,
-                 r->folder.metrics);
-    if (rc || summary(r, x, e)) return -1;
-    struct io_out *out = r->out;
-    r->out = NULL;
-    return io_commit(out, e);
-}
-
-static int finish(struct run *r, const struct loop_result *x, struct err *e)
-{
-    if (run_agreed(r, r->silent ? 0 : report(r, x, e), e)) return -1;
-    if (!x->stopped) return 0;
-    if (trainer_updates(&r->trainer) == 0)
-        return err_set(e, ERR_STOPPED,
-                       "stopped as asked after step %llu; nothing was learnt yet, so there is no "
-                       "checkpoint: start it again",
-                       (unsigned long long)r->trainer.step);
-    return err_set(e, ERR_STOPPED,
-                   "stopped as asked after step %llu, saved as %s; --resume auto continues it",
-                   (unsigned long long)r->trainer.step, x->checkpoint ? x->checkpoint : "");
+    const struct run *r = arg;
+    return signals_stop(r->trainer.step, r->steps);
 }
 
 static void tell_reserve(void)
@@ -246,10 +205,14 @@ static void tell_sent(const struct run *r)
 
 static void log_start(const struct run *r, uint64_t steps)
 {
-    char on[300];
+    char on[300], what[100];
+    const struct params *p = trainer_params(&r->trainer);
+    int n = 0;
+    if (p->elements_trained < p->elements)
+        n = snprintf(what, sizeof what, "%.2f M trained of ", (double)p->elements_trained * 1e-6);
+    snprintf(what + n, sizeof what - (size_t)n, "%.1f M parameters", (double)p->elements * 1e-6);
     device_about(r->device, on, sizeof on);
-    log_line(LOG_INFO, "%llu steps, %.1f M parameters in %s on %s, %.2f GiB",
-             (unsigned long long)steps, (double)trainer_params(&r->trainer)->elements * 1e-6,
+    log_line(LOG_INFO, "%llu steps, %s in %s on %s, %.2f GiB", (unsigned long long)steps, what,
              dtype_name(r->trainer.weights.compute), on,
              (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
     if (r->config->run.max_steps > (int64_t)steps)
@@ -260,15 +223,19 @@ static void log_start(const struct run *r, uint64_t steps)
 
 int run_loop(struct run *r, struct err *e)
 {
-    struct loop l = {
-        .o = r->options.loop,
-        .trainer = &r->trainer,
-        .train = r->feed,
-        .vocab = run_vocab(r),
-        .validation = r->validation,
-        .validation_wanted = r->options.validation,
-        .hooks = {.arg = r, .say = say, .note = note, .step = show_step, .stop = signals_stop}};
-    const uint64_t steps = loop_steps(&l.o, feed_header(r->feed));
+    struct loop l = {.o = r->options.loop,
+                     .trainer = &r->trainer,
+                     .train = r->feed,
+                     .vocab = run_vocab(r),
+                     .validation = r->validation,
+                     .validation_wanted = r->options.validation,
+                     .hooks = {.arg = r,
+                               .say = say,
+                               .note = note,
+                               .step = show_step,
+                               .doing = show_doing,
+                               .stop = stop}};
+    const uint64_t steps = r->steps;
     l.sched = sched_make(&r->options.sched, steps);
     int rc = open_outputs(r, e);
     if (rc == 0) rc = open_trace(r, e);
@@ -280,16 +247,18 @@ int run_loop(struct run *r, struct err *e)
     struct loop_result x;
     trainer_seal(&r->trainer);
     r->first_step = r->trainer.step;
-    progress_start(&r->progress, "train", steps);
+    progress_total(&r->progress, steps);
+    progress_step(&r->progress, r->first_step, NULL);
+    stop(r);
     rc = loop_run(&l, &x, e);
-    progress_end(&r->progress);
+    progress_erase(&r->progress);
     tell_reserve();
     tell_sent(r);
     if (rc == 0)
         rc = run_agreed(r, trace_close(e), e);
     else
         trace_close(NULL);
-    if (rc == 0) rc = finish(r, &x, e);
+    if (rc == 0) rc = run_report(r, &x, e);
     mem_free(x.checkpoint);
     return rc;
 }

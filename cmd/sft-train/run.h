@@ -43,13 +43,14 @@ struct run {
     struct track *track;
     struct io_out *out;
     struct progress progress;
-    uint64_t first_step; /* updates done before this process */
+    uint64_t first_step, steps; /* updates done before this process; those of the whole run */
     int log_fd;
 };
 
 /* Each part returns 0, or -1 with the error. */
 /* launch.c: */
 int run_begin(struct run *r, int argc, char *const *argv, struct err *e); /* before parsing */
+void run_quote(struct buf *b, const char *s);         /* appends a word, quoted for a shell */
 int run_launch(struct run *r, struct err *e);         /* joins the other ranks, if there are any */
 int run_check_start(struct run *r, struct err *e);    /* their number is the configuration's */
 int run_agreed(struct run *r, int rc, struct err *e); /* see world_agree */
@@ -74,6 +75,8 @@ struct model_vocab run_vocab(struct run *r);   /* the vocabulary of their ids */
 int run_folders(struct run *r, struct err *e); /* creates and locks them, finds where to resume */
 int run_weights(struct run *r, struct err *e); /* loads the model or a checkpoint */
 int run_loop(struct run *r, struct err *e);    /* trains; prints the summary to stdout */
+/* report.c: writes the summary. ERR_STOPPED for a run that was asked to stop. */
+int run_report(struct run *r, const struct loop_result *x, struct err *e);
 void run_close(struct run *r);
 
 /* folders.c: */
@@ -82,9 +85,11 @@ void run_tell_aside(struct run *r);
 /* r->folder.resume turned out damaged: sets it aside and takes the checkpoint before it. */
 int run_fall_back(struct run *r, struct err *e);
 
-/* signals.c: SIGUSR1, SIGTERM, SIGHUP and the first SIGINT ask the run to stop after its step. Call
- * it before any other thread is started. */
+/* signals.c: SIGUSR1, SIGHUP and the first SIGINT or SIGTERM ask the run to stop after its step,
+ * which a line says at once; a second SIGINT or SIGTERM ends the process. Call it before any other
+ * thread is started. */
 int signals_catch(struct err *e);
-bool signals_stop(void *unused);
+/* True when the run was asked to stop. done of `total` steps are done, which lines say. */
+bool signals_stop(uint64_t done, uint64_t total);
 
 #endif

@@ -106,13 +106,15 @@ static int check_validation(struct run *r, struct err *e)
 int run_stream(struct run *r, struct err *e)
 {
     const struct model_vocab v = run_vocab(r);
+    progress_start(&r->progress, "train", 0);
+    progress_doing(&r->progress, "checking the streams", 0, 0);
     if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
     r->options.stream.tokenizer = r->options.validation.tokenizer = r->tokenizer;
     r->feed = feed_open_broadcast(r->stream, &v, &r->mesh, e);
     if (!r->feed || feed_check(r->feed, &r->options.stream, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);
-    const uint64_t steps = loop_steps(&r->options.loop, feed_header(r->feed));
-    if (survey(r, r->stream, &v, steps, e)) return -1;
+    r->steps = loop_steps(&r->options.loop, feed_header(r->feed));
+    if (survey(r, r->stream, &v, r->steps, e)) return -1;
     return r->validation ? check_validation(r, e) : 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bar_impl.h"
 #include "base/io_impl.h"
 
 struct io_out {
@@ -121,9 +122,21 @@ static int write_rest(struct io_out *out)
     return used ? put_block(out, used) : 0;
 }
 
+/* A bar on the same terminal makes way for the bytes. */
+static int write_stdout(const char *p, size_t n)
+{
+    bar_hide();
+    const int rc = sys_write_all(STDOUT_FILENO, p, n), why = errno;
+    bar_show();
+    errno = why;
+    return rc;
+}
+
 int io_write(struct io_out *out, const void *p, size_t n, struct err *e)
 {
-    int rc = out->block ? write_blocks(out, p, n) : sys_write_all(out->fd, p, n);
+    const int rc = out->stdio   ? write_stdout(p, n)
+                   : out->block ? write_blocks(out, p, n)
+                                : sys_write_all(out->fd, p, n);
     if (rc) return err_errno(e, ERR_IO, "%s: write failed", out->path);
     if (!out->block) out->written += n;
     return 0;

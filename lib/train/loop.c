@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps, and after each of them metrics, validation and checkpoints when they are due. */
-#include "train/loop.h"
-
 #include <math.h>
 #include <stdio.h>
 
 #include "base/log.h"
 #include "train/checkpoint.h"
+#include "train/loop_impl.h"
 #include "train/numbers.h"
 
 uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h)
@@ -38,15 +37,21 @@ static int measure_peak(struct loop *l, struct err *e)
 static int validate(struct loop *l, struct numbers *a, double *loss, struct err *e)
 {
     struct trainer_report r;
+    const double start = log_clock();
+    const struct trainer_watch watch = {loop_tell_validating, l};
     const struct feed_rooms *rooms = &l->trainer->o.rooms;
+    loop_tell_validating(l, 0, 0);
     void *memory = feed_rooms_validation(rooms, l->trainer->steps);
     struct feed *f = feed_open(l->validation, false, &l->vocab, e);
     int rc = agreed(l, f ? feed_check(f, &l->validation_wanted, e) : -1, e);
     if (rc == 0) rc = agreed(l, feed_prefetch(f, &rooms->validation, 0, memory, e), e);
-    if (rc == 0) rc = trainer_validate(l->trainer, f, &r, e);
+    if (rc == 0) rc = trainer_validate(l->trainer, f, &watch, &r, e);
     feed_close(f);
     if (rc) return err_prefix(e, "validation");
     *loss = r.loss;
+    eta_measure(&l->eta, ETA_VALIDATION, log_clock() - start);
+    eta_done(&l->eta, ETA_VALIDATION);
+    loop_tell_validation(l, &r);
     numbers_add(a, "sft_train/val_loss", r.loss);
     numbers_add(a, "time/val", r.time.step);
     return 0;
@@ -84,10 +89,8 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
     int rc = wait ? saver_wait(l->saver, &s, e) : saver_poll(l->saver, &s, e);
     if (rc <= 0) return rc;
     const double rate = (double)s.bytes / s.seconds * 1e-6;
-    char text[200];
-    snprintf(text, sizeof text, "checkpoint-%llu: %.1f MB in %.2f s, %.0f MB/s",
-             (unsigned long long)s.step, (double)s.bytes * 1e-6, s.seconds, rate);
-    if (l->hooks.note) l->hooks.note(l->hooks.arg, text);
+    eta_measure(&l->eta, ETA_LAST, s.seconds);
+    loop_tell_saved(l, &s, rate);
     mem_free(r->checkpoint);
     r->checkpoint = s.path;
     r->saved_bytes += (double)s.bytes;
@@ -98,35 +101,26 @@ static int note_saved(struct loop *l, struct loop_result *r, struct numbers *a, 
     return 0;
 }
 
-/* No checkpoint is written before a weight has changed: a run that starts again is the same. */
-static int skip_save(const struct loop *l)
-{
-    char text[100];
-    snprintf(text, sizeof text, "checkpoint-%llu: not written, nothing was learnt yet",
-             (unsigned long long)l->trainer->step);
-    if (l->hooks.note) l->hooks.note(l->hooks.arg, text);
-    return 0;
-}
-
 /* metrics.jsonl is synced first, so that it has every step that the checkpoint has. */
-static int save(struct loop *l, struct loop_result *r, struct err *e)
+static int begin_save(struct loop *l, struct loop_result *r, struct err *e)
 {
-    if (trainer_updates(l->trainer) == 0) return skip_save(l);
     int rc = writes(l) ? track_sync(l->track, e) : 0;
     if (rc == 0) rc = note_saved(l, r, NULL, true, e);
     if (agreed(l, rc, e)) return -1;
     return checkpoint_save(l->trainer, l->saver, l->train, l->settings, e);
 }
 
-static void tell(const struct loop *l, const struct trainer_report *s, uint64_t total)
+/* No checkpoint is written before a weight has changed: a run that starts again is the same. */
+static int save(struct loop *l, struct loop_result *r, struct err *e)
 {
-    char note[120];
-    int n = s->label_tokens
-                ? snprintf(note, sizeof note, "loss %.4f, grad norm %.3g", s->loss, s->grad_norm)
-                : snprintf(note, sizeof note, "no trained token");
-    snprintf(note + n, sizeof note - (size_t)n, ", lr %.3g, %.0f tokens/s", s->lr,
-             (double)s->tokens / s->time.step);
-    if (l->hooks.step) l->hooks.step(l->hooks.arg, l->trainer->step, total, note);
+    const double start = log_clock();
+    if (trainer_updates(l->trainer) == 0) return loop_tell_unsaved(l), 0;
+    loop_tell_saving(l);
+    const int rc = begin_save(l, r, e);
+    eta_measure(&l->eta, ETA_SAVE, log_clock() - start);
+    eta_done(&l->eta, ETA_SAVE);
+    loop_tell_beside(l);
+    return rc;
 }
 
 /* Adds all rows of the step to the numbers, as text in `rows`. */
@@ -209,19 +203,23 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     return end || due(l->o.save_steps, k) ? save(l, r, e) : 0;
 }
 
-static int one_step(struct loop *l, const struct feed_step *s, double waited, uint64_t total,
+/* start: when the loop asked for the rows of this step. */
+static int one_step(struct loop *l, const struct feed_step *s, double start, uint64_t total,
                     struct loop_result *r, struct err *e)
 {
     struct numbers a = {0};
     struct buf rows = {0};
     struct trainer_report report;
     struct trainer *t = l->trainer;
+    const double waited = log_clock() - start;
     if (trainer_step(t, s, sched_rate(&l->sched, t->step + 1), &report, e))
         return last_words(l, &report, s, e);
     if (measure_peak(l, e)) return -1;
     numbers_step(&a, t, feed_header(l->train), &report, s->nsamples, l->peak);
     numbers_add(&a, "time/data", waited);
-    tell(l, &report, total);
+    eta_measure(&l->eta, ETA_STEP, log_clock() - start);
+    eta_done(&l->eta, ETA_STEP);
+    loop_tell_step(l, &report, total);
     bool last = t->step >= total;
     int stop = mesh_any(t->mesh, l->hooks.stop && l->hooks.stop(l->hooks.arg), e);
     if (stop < 0) return -1;
@@ -265,17 +263,19 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     const uint64_t total = loop_steps(&l->o, feed_header(l->train));
     struct feed_step s = {0};
     *r = (struct loop_result){.loss = NAN, .val_before = NAN, .val_after = NAN};
+    loop_expect(l, total);
     int rc = first_validation(l, r, e);
     while (rc == 0 && l->trainer->step < total && !r->stopped) {
         double start = log_clock();
         rc = feed_next(l->train, &s, e);
         if (rc == 0) rc = err_set(e, ERR_DATA, "the stream has fewer steps than its header says");
         rc = agreed(l, rc == 1 ? 0 : -1, e);
-        if (rc == 0) rc = one_step(l, &s, log_clock() - start, total, r, e);
+        if (rc == 0) rc = one_step(l, &s, start, total, r, e);
     }
     feed_step_free(&s);
     if (rc == 0 && !r->stopped) rc = check_learnt(l, r, e);
     /* a save that has begun is finished after a failure too, and reports its own failure */
+    if (trainer_updates(l->trainer) > 0) loop_tell_saving(l);
     int saved = note_saved(l, r, NULL, true, rc ? NULL : e);
     return agreed(l, rc || saved ? -1 : 0, e);
 }

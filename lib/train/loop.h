@@ -6,15 +6,19 @@
 #include "data/feed_check.h"
 #include "save/saver.h"
 #include "track/track.h"
+#include "train/eta.h"
 #include "train/sched.h"
 #include "train/trainer.h"
 
 /* Functions of the caller; each may be NULL. */
 struct loop_hooks {
     void *arg;
-    void (*say)(void *arg, const char *text);                                 /* a warning */
-    void (*note)(void *arg, const char *text);                                /* information */
-    void (*step)(void *arg, uint64_t done, uint64_t total, const char *note); /* progress */
+    void (*say)(void *arg, const char *text);  /* a warning */
+    void (*note)(void *arg, const char *text); /* information */
+    /* progress, with the seconds that the run still takes */
+    void (*step)(void *arg, uint64_t done, uint64_t total, const char *note, double left);
+    /* what goes on beside the steps, and how much of it is done (all 0: not known) */
+    void (*doing)(void *arg, const char *what, uint64_t done, uint64_t all);
     bool (*stop)(void *arg); /* true: end after this step, with a checkpoint */
 };
 /* The number of steps, and how often they are followed by something else. */
@@ -37,6 +41,7 @@ struct loop {
     struct sched sched;
     double peak;    /* highest FLOP/s of this device's matrix products so far; begin with 0 */
     unsigned peaks; /* measurements so far */
+    struct eta eta; /* set by loop_run */
     struct loop_hooks hooks;
 };
 struct loop_result {

@@ -98,8 +98,14 @@ int trainer_step(struct trainer *t, const struct feed_step *s, double lr, struct
                  struct err *e);
 /* The number of steps that changed the weights. */
 uint64_t trainer_updates(const struct trainer *t);
+/* Called after each step of a validation. */
+struct trainer_watch {
+    void (*step)(void *arg, uint64_t done, uint64_t all);
+    void *arg;
+};
 /* Computes the loss over all steps that f still has, weighted by the tokens' weights. ERR_DATA
  * where no token is trained. */
-int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e);
+int trainer_validate(struct trainer *t, struct feed *f, const struct trainer_watch *w,
+                     struct trainer_report *r, struct err *e);
 
 #endif

@@ -15,7 +15,8 @@ static int add_losses(struct trainer *t, struct feed *f, struct feed_step *s, st
     return more;
 }
 
-int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r, struct err *e)
+int trainer_validate(struct trainer *t, struct feed *f, const struct trainer_watch *w,
+                     struct trainer_report *r, struct err *e)
 {
     struct device *d = t->weights.device;
     struct feed_step s = {0};
@@ -25,10 +26,11 @@ int trainer_validate(struct trainer *t, struct feed *f, struct trainer_report *r
     *r = (struct trainer_report){0};
     lora_drop(&t->stage, false, 0);
     trainer_clear_loss(t);
-    while ((rc = add_losses(t, f, &s, e)) == 1) {
+    for (uint64_t done = 1; (rc = add_losses(t, f, &s, e)) == 1; done++) {
         weight += s.weight;
         r->tokens += s.tokens;
         r->label_tokens += s.label_tokens;
+        w->step(w->arg, done, feed_header(f)->steps);
     }
     feed_step_free(&s);
     if (rc) return -1;
