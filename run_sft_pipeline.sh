@@ -102,6 +102,12 @@ train_files=("${train_files[@]/#-/./-}") val_files=("${val_files[@]/#-/./-}")
 case $output in /* | ./* | ../*) ;; *) output=./$output ;; esac
 data=$output/data root=$output/sft_train
 
+# ---- waiting threads ----
+# A thread that waits for others spins for some microseconds, then sleeps. By default it spins for
+# milliseconds, in which a process that shares the CPU, or the thread it waits for, cannot run.
+# libgomp reads this when a program starts, so the trainer cannot set it for itself.
+[ -n "${OMP_WAIT_POLICY:-}${GOMP_SPINCOUNT:-}" ] || export GOMP_SPINCOUNT=1000
+
 # ---- the ranks ----
 container() {
     [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${container:-}" ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]
@@ -115,6 +121,7 @@ mpirun_options() {
     ranks=(mpirun -np "$workers" --bind-to none)
     case $(mpirun --version 2>/dev/null) in *'Open MPI'* | *OpenRTE* | *PRTE*) ;; *) return ;; esac
     ranks+=(-q) lend=(-x SFT_LOCK)
+    [ -z "${GOMP_SPINCOUNT:-}" ] || lend+=(-x GOMP_SPINCOUNT)
     [ "$device" = cuda ] || ranks+=(--oversubscribe)
     if [ "$(id -u)" -ne 0 ] || [ -n "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then return; fi
     container || die 69 'mpirun does not run as root outside a container: use another account, or set
