@@ -139,7 +139,7 @@ GPU_NAMES := probe ops random nccl beside rates attention train_random
 GPU_TEST  := $(GPU_NAMES:%=$(O)/gpu/%) $(O)/gpu/memory.so $(O)/conform/conform
 CUDA_LIBS  = $(CUDA_HOME)/lib64/libcudart.so.13 $(CUDA_HOME)/lib64/libcublasLt.so.13 \
              -Wl,--enable-new-dtags,-rpath,$(CUDA_HOME)/lib64
-WRAPPED    = -Wl,--wrap=safetensors_open,--wrap=weights_load
+WRAPPED    = -Wl,--wrap=safetensors_open,--wrap=weights_load,--wrap=weights_check
 # gpu_rule NAME, OBJECTS, FLAGS: a program, and its like in the bundle
 define gpu_rule
 $(O)/gpu/$(1) $(O)/bundle/gpu/$(1): $(2) $(O)/lib/sft/cuda.so $(ARCHIVES)

@@ -134,15 +134,17 @@ OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1'
 # ---- the run's folder: locked before anything is made in it ----
 # The lock belongs to the open file, which every process started from here inherits: it lasts until
 # the last of them ends, with no gap between the streams and the trainer. The check takes it, and
-# refuses what would stop the trainer, before any data is made. The ranks of mpirun inherit no open
+# refuses what would stop the trainer, before any data is made; its warnings are told here, too. The ranks of mpirun inherit no open
 # file: rank 0 compares the line in SFT_LOCK with that in the file.
 mkdir -p -- "$root" || die 73 "$root: cannot be created"
 { exec {lock}<>"$root/.lock"; } 2>/dev/null || die 73 "$root/.lock: cannot be created"
 train=(sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
 [ ${#val_files[@]} -eq 0 ] || train+=(--val "$data/validation.sfts")
-SFT_LOCK=$lock "${train[@]}" -q --check || exit
+SFT_LOCK=$lock "${train[@]}" --check || exit
 held="$lock $(<"$root/.lock")"
 trap ': >"$root/.lock"' EXIT # which names nobody then
+"${render[@]}" -q --check || exit
+"${tokenize[@]}" -q --check "${train_files[@]}" "${val_files[@]}" || exit
 
 # ---- running things ----
 # In a process group of its own, so that Ctrl-C reaches this script alone. $1: what INT and TERM do.
@@ -197,15 +199,27 @@ stamp() {
     stat -c '%n %s %Y' -- "$1"
 } 2>/dev/null
 
-# stream NAME PACK-OPTION... -- FILE...: makes $data/NAME.sfts, or keeps it
+# ---- the streams ----
+# stream NAME PACK-OPTION... -- FILE...: with doing=look, adds up what a stream that is not there, or
+# not up to date, takes on the disk; with doing=make, makes $data/NAME.sfts, or keeps it.
+declare -A kept=()
+spool=0 streams=0 # bytes
 stream() {
-    local out=$data/$1.sfts pack=(sft-pack -@ "$threads" -l "$length" --over-length "$over") shown
+    local name=$1 out=$data/$1.sfts pack=(sft-pack -@ "$threads" -l "$length" --over-length "$over") shown
     shift
     while [ "$1" != -- ]; do pack+=("$1"); shift; done
     local files=("${@:2}")
     pack+=(-o "$out")
     shown="$(quote "${tokenize[@]}" "${files[@]}") | $(quote "${render[@]}") | $(quote "${pack[@]}")"
-    if [ -e "$out" ] && [ "$(stamp "$out")" = "$(cat "$out.stamp" 2>/dev/null)" ]; then
+    if [ "$doing" = look ]; then
+        if [ -e "$out" ] && [ "$(stamp "$out")" = "$(cat "$out.stamp" 2>/dev/null)" ]; then
+            kept[$name]=1
+        else
+            weigh "${files[@]}"
+        fi
+        return
+    fi
+    if [ -n "${kept[$name]:-}" ]; then
         say "$out: kept, nothing it depends on has changed"
         return
     fi
@@ -214,11 +228,38 @@ stream() {
     run 'kill -TERM -- "-$job"' pipeline || return
     stamp "$out" >"$out.stamp" || die 73 "$out.stamp: cannot be written"
 }
-
+# weigh FILE...: sft-pack stores 4 bytes a token in $TMPDIR, about as many as the text has; the
+# compressed stream has about a quarter of that.
+weigh() {
+    local f n sum=0
+    for f; do
+        n=$(stat -L -c %s -- "$f" 2>/dev/null) && sum=$((sum + n))
+    done
+    [ "$sum" -le "$spool" ] || spool=$sum
+    streams=$((streams + sum / 4))
+}
+# room FOLDER BYTES HELP: refuses a folder that cannot take as many bytes; a file system that tells no
+# size is left alone.
+room() {
+    local blocks='' free size
+    [ "$2" -gt 0 ] || return 0
+    { [ -d "$1" ] && [ -w "$1" ]; } || die 73 "$1: is no folder that can be written; $3"
+    read -r blocks free size <<<"$(stat -f -c '%b %a %S' -- "$1" 2>/dev/null)"
+    [ "${blocks:-0}" -gt 0 ] && [ "$2" -gt $((free * size)) ] || return 0
+    die 74 "$1: the streams take about $(($2 >> 20)) MiB, and $((free * size >> 20)) MiB are free; $3"
+}
+streams() {
+    stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || return
+    [ ${#val_files[@]} -eq 0 ] ||
+        stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}"
+}
+doing=look
+streams
+room "${TMPDIR:-/tmp}" "$spool" 'set TMPDIR to another folder'
+room "$root" "$streams" 'give another output_dir'
 mkdir -p -- "$data" || die 73 "$data: cannot be created"
-stream train --mode "$mode" -b "$batch" --epochs "$epochs" "${order[@]}" -- "${train_files[@]}" || exit
-[ ${#val_files[@]} -eq 0 ] ||
-    stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}" || exit
+doing=make
+streams || exit
 train+=("$data/train.sfts")
 printf '%s\n' "$(quote "${ranks[@]}" "${train[@]}")" >&2
 SFT_LOCK=$held run 'kill -USR1 "$job"' "${ranks[@]}" "${lend[@]}" "${train[@]}"

@@ -28,6 +28,7 @@ struct worker {
 
 struct job {
     const char *model, *output, *template, *allow;
+    bool check;    /* stop before any input is read */
     char *dir;     /* the resolved folder of the model */
     int mask;      /* enum chat_mask */
     int arguments; /* 0: decoded, 1: kept as text */

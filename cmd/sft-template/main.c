@@ -85,7 +85,8 @@ static int create(struct job *j, struct err *e)
     return rc == 0 && j->out ? 0 : -1;
 }
 
-static int prepare(struct job *j, char *const *paths, int n, struct err *e)
+/* Loads what the options name. */
+static int load(struct job *j, struct err *e)
 {
     if (vars_parse(j->vars_object, &j->vars, &j->arena, &j->variables, e)) return -1;
     const struct chat_options options = {.name = j->template,
@@ -97,9 +98,14 @@ static int prepare(struct job *j, char *const *paths, int n, struct err *e)
         return err_set(e, ERR_USAGE,
                        "-m MODEL is needed: a folder or hub id with the tokenizer's files");
     if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)) ||
-        !(j->chat = chat_new(j->tokenizer, &options, e)) ||
-        !(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e))
+        !(j->chat = chat_new(j->tokenizer, &options, e)))
         return -1;
+    return 0;
+}
+
+static int prepare(struct job *j, char *const *paths, int n, struct err *e)
+{
+    if (!(j->in = stream_set_open(paths, n, STREAM_TURNS, e)) || check_tokenizer(j, e)) return -1;
     j->threads = opt_threads(j->common.threads);
     j->workers = mem_alloc((size_t)j->threads, sizeof *j->workers, e);
     for (int i = 0; j->workers && i < j->threads; i++)
@@ -119,6 +125,8 @@ static int report_bad(struct job *j, struct err *e)
 
 static int run(struct job *j, char *const *paths, int n, struct err *e)
 {
+    if (load(j, e)) return -1;
+    if (j->check) return 0;
     if (prepare(j, paths, n, e)) return -1;
     progress_start(&j->progress, "samples", 0);
     if (read_all(j, e)) return -1;
@@ -206,6 +214,10 @@ int main(int argc, char **argv)
              "accept samples with these faults: no trained token in any sample, no trained stop "
              "token, BOS twice, a turn without the generation prompt before it, or messages, "
              "calls or tools that the template does not render"},
+        {.name = "check",
+         .kind = OPT_FLAG,
+         .to = &j.check,
+         .help = "check the options, the model and its template, and stop; no input is read"},
         {0},
     };
     const struct opt_cmd cmd = {.name = "sft-template",

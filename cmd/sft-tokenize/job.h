@@ -23,7 +23,7 @@ struct job {
     char *dir; /* the resolved folder of the model */
     struct row_keys keys;
     int format; /* enum row_format */
-    bool ids;
+    bool ids, check;
     struct opt_common common;
     int threads;
     struct tokenizer *tokenizer;

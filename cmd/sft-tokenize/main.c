@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "check.h"
 #include "hf/folder.h"
 #include "ids.h"
 #include "job.h"
@@ -184,6 +185,7 @@ static int run(struct job *j, char *const *paths, int n, struct err *e)
     j->threads = opt_threads(j->common.threads);
     if (hf_folder_resolve(j->model, &j->dir, e) || !(j->tokenizer = tokenizer_load(j->dir, e)))
         return -1;
+    if (j->check) return check_inputs(paths, n, j->ids, e);
     if (j->ids) return ids_run(j->tokenizer, paths, n, j->output, j->threads, e);
     return convert(j, paths, n, e);
 }
@@ -259,6 +261,10 @@ int main(int argc, char **argv)
          .kind = OPT_FLAG,
          .to = &j.ids,
          .help = "text in, a line of token ids out for each line"},
+        {.name = "check",
+         .kind = OPT_FLAG,
+         .to = &j.check,
+         .help = "check the options, the model and the beginning of each file, and stop"},
         {0},
     };
     const struct opt_cmd cmd = {.name = "sft-tokenize",

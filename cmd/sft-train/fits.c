@@ -76,7 +76,7 @@ static void write_remedy(struct run *r, const struct trainer_room *room, struct 
         b,
         "; neither sft.recompute=full nor micro-batches of one row nor the optimizer in bf16 "
         "nor small buffers are enough: take a shorter sequence_length%s or a smaller model",
-        adapter_on(r->adapter) ? "" : ", an adapter (model_args.lora_target=all-linear)");
+        adapter_on(r->adapter) ? "" : ", an adapter (sft_train.model_args.lora_target=all-linear)");
 }
 
 int run_fits(struct run *r, struct err *e)

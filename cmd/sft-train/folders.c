@@ -68,9 +68,10 @@ static const char *lent_lock(void) { return getenv("SFT_LOCK"); }
 
 int run_check(struct run *r, struct err *e)
 {
-    if (!r->check || r->silent) return 0;
     const struct run_names names = names_of(r);
-    return run_folder_check(&names, r->resume, lent_lock(), e);
+    r->resumes = r->resume;
+    if (!r->check || r->silent) return 0;
+    return run_folder_check(&names, r->resume, lent_lock(), &r->resumes, e);
 }
 
 static int open_folders(struct run *r, struct err *e)

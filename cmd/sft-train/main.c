@@ -62,6 +62,7 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
                                 .examples = examples};
     int nargs, rc = opt_parse(&cmd, &r->common, argc, argv, &nargs, e);
     if (rc) return rc;
+    if (r->check && log_level() == LOG_INFO) log_init("sft-train", LOG_WARN);
     r->overrides = argv + 1;
     for (int i = 1; i <= nargs; i++) {
         if (config_is_override(argv[i])) {
@@ -89,7 +90,8 @@ static int train(struct run *r, struct err *e)
         run_plan,       /* all memory, before any is used */
         run_print_plan, /* with --plan */
         run_fits,       /* before anything is loaded */
-        run_check,      /* the last part of --plan and --check */
+        run_check,      /* with --check: the folders */
+        run_ready,      /* what later parts need; the last part of --plan and --check */
         run_stream,     /* the steps */
         run_folders,    /* output and logs */
         run_weights,    /* of the model, or of a checkpoint */
@@ -98,7 +100,7 @@ static int train(struct run *r, struct err *e)
     if (run_launch(r, e)) return -1; /* alone, or one of many */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (run_agreed(r, parts[i](r, e), e)) return -1;
-        if (parts[i] == run_check && run_alone(r)) break;
+        if (parts[i] == run_ready && run_alone(r)) break;
     }
     return 0;
 }

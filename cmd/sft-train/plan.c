@@ -38,9 +38,10 @@ static void warn_idle(const struct run *r)
     const char *unused = config_lora_unused(r->config);
     if (unused)
         log_line(LOG_WARN,
-                 "%s is set, but not lora_target: there is no adapter, and the whole model is "
-                 "trained, as in ROLL; lora_target=all-linear trains an adapter, "
-                 "lora_target=null says that none is wanted",
+                 "sft_train.model_args.%s is set, but not lora_target: there is no adapter, and "
+                 "the whole model is "
+                 "trained, as in ROLL; sft_train.model_args.lora_target=all-linear trains an "
+                 "adapter, sft_train.model_args.lora_target=null says that none is wanted",
                  unused);
     if (o->path && o->target)
         log_line(LOG_WARN, "lora_target has no effect beside adapter_name_or_path");

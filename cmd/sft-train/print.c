@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --plan: the memory of each kind of rank, and what a checkpoint takes. */
-#include "hf/folder.h"
 #include "ops/cuda_rules.h"
 #include "run.h"
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
-
-/* Bytes of a checkpoint on the disk, but for headers and the manifest. */
-struct disk {
-    uint64_t model, state, files; /* files: those of the model's folder beside its weights */
-};
-
-static int disk_of(const struct run *r, struct disk *d, struct err *e)
-{
-    uint64_t all;
-    layout_bytes(&r->trainer.layout, &d->model, &all);
-    d->state = all - d->model;
-    return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
-}
 
 size_t run_peers(const struct run *r) { return mesh_ranks(&r->mesh) > 1 ? CUDA_PEERS : 0; }
 
@@ -107,7 +93,8 @@ static void text_of_card(const struct run *r, struct buf *b)
     buf_puts(b, "\n");
 }
 
-static int plan_text(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
+static int plan_text(const struct run *r, const struct checkpoint_bytes *d, struct buf *b,
+                     struct err *e)
 {
     const struct trainer *t = &r->trainer;
     buf_printf(b, "%s, %.1f M parameters, %s; micro-batches of up to %lld tokens\n",
@@ -152,7 +139,8 @@ static void json_of_card(const struct run *r, struct buf *b)
                run_peers(r));
 }
 
-static int plan_object(const struct run *r, const struct disk *d, struct buf *b, struct err *e)
+static int plan_object(const struct run *r, const struct checkpoint_bytes *d, struct buf *b,
+                       struct err *e)
 {
     buf_printf(b,
                "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu,"
@@ -169,9 +157,9 @@ static int plan_object(const struct run *r, const struct disk *d, struct buf *b,
 int run_print_plan(struct run *r, struct err *e)
 {
     struct buf b = {0};
-    struct disk d;
+    struct checkpoint_bytes d;
     if (!r->plan || r->silent) return 0;
-    int rc = disk_of(r, &d, e);
+    int rc = run_checkpoint_bytes(r, &d, e);
     if (rc == 0) rc = (r->json ? plan_object : plan_text)(r, &d, &b, e);
     if (rc == 0) rc = buf_check(&b, e) ? -1 : io_put("-", b.data, b.len, e);
     buf_free(&b);

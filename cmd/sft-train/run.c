@@ -244,9 +244,10 @@ int run_loop(struct run *r, struct err *e)
     l.saver = r->saver;
     l.settings = r->settings.data;
     log_start(r, steps);
+    r->first_step = r->trainer.step;
+    run_tell_room(r, steps);
     struct loop_result x;
     trainer_seal(&r->trainer);
-    r->first_step = r->trainer.step;
     progress_total(&r->progress, steps);
     progress_step(&r->progress, r->first_step, NULL);
     stop(r);

@@ -43,6 +43,7 @@ struct run {
     struct track *track;
     struct io_out *out;
     struct progress progress;
+    bool resumes; /* a checkpoint is named, or --check has found one */
     uint64_t first_step, steps; /* updates done before this process; those of the whole run */
     int log_fd;
 };
@@ -69,6 +70,7 @@ size_t run_peers(const struct run *r);
 int run_print_plan(struct run *r, struct err *e); /* for --plan */
 int run_fits(struct run *r, struct err *e);       /* ERR_MEMORY when the plan is too large */
 int run_check(struct run *r, struct err *e);      /* for --check: the folders are this run's */
+int run_ready(struct run *r, struct err *e);      /* ready.c: what the run will need is there */
 bool run_alone(const struct run *r);           /* true for --plan and --check: no rank is needed */
 int run_stream(struct run *r, struct err *e);  /* opens and checks the streams */
 struct model_vocab run_vocab(struct run *r);   /* the vocabulary of their ids */
@@ -78,6 +80,16 @@ int run_loop(struct run *r, struct err *e);    /* trains; prints the summary to 
 /* report.c: writes the summary. ERR_STOPPED for a run that was asked to stop. */
 int run_report(struct run *r, const struct loop_result *x, struct err *e);
 void run_close(struct run *r);
+
+/* ready.c: */
+/* Bytes of a checkpoint on the disk, but for headers and the manifest. */
+struct checkpoint_bytes {
+    uint64_t model, state, files; /* files: those of the model's folder beside its weights */
+};
+int run_checkpoint_bytes(const struct run *r, struct checkpoint_bytes *d, struct err *e);
+int run_tokenizer(struct run *r, struct err *e); /* loads it for its identity, r->tokenizer */
+/* Warns when the checkpoints of this many steps will not fit on the disk. */
+void run_tell_room(const struct run *r, uint64_t steps);
 
 /* folders.c: */
 /* Logs once which files r->folder set aside or kept. */

@@ -50,15 +50,6 @@ int run_model(struct run *r, struct err *e)
     return rc;
 }
 
-static int tokenizer_of(struct run *r, struct err *e)
-{
-    struct tokenizer *t = tokenizer_load(r->model_dir, e);
-    if (!t) return -1;
-    int rc = tokenizer_identity(t, r->tokenizer, e);
-    tokenizer_free(t);
-    return rc;
-}
-
 /* Appends the text of a token, for a message. The tokenizer is loaded for it alone. */
 static void put_token(void *arg, uint32_t id, struct buf *b)
 {
@@ -108,7 +99,7 @@ int run_stream(struct run *r, struct err *e)
     const struct model_vocab v = run_vocab(r);
     progress_start(&r->progress, "train", 0);
     progress_doing(&r->progress, "checking the streams", 0, 0);
-    if (run_agreed(r, tokenizer_of(r, e), e)) return -1;
+    if (run_agreed(r, run_tokenizer(r, e), e)) return -1;
     r->options.stream.tokenizer = r->options.validation.tokenizer = r->tokenizer;
     r->feed = feed_open_broadcast(r->stream, &v, &r->mesh, e);
     if (!r->feed || feed_check(r->feed, &r->options.stream, e)) return -1;

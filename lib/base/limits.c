@@ -4,11 +4,14 @@
  * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/, proc(5). */
 #include "base/limits.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 
 #include "base/io.h"
 
@@ -164,4 +167,27 @@ uint64_t limits_memory(void)
     const uint64_t group = cgroup_limit("memory", folder_memory), own = resource_memory();
     if (group < least) least = group;
     return own < least ? own : least;
+}
+
+/* Cuts the last part of a path. False when nothing is left to cut. */
+static bool to_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (strcmp(path, "/") == 0 || strcmp(path, ".") == 0) return false;
+    if (!slash)
+        memcpy(path, ".", 2);
+    else
+        slash[slash == path] = 0;
+    return true;
+}
+
+uint64_t limits_disk(const char *dir)
+{
+    struct statvfs s;
+    char path[PATH_MAX];
+    const int n = snprintf(path, sizeof path, "%s", *dir ? dir : ".");
+    if (n < 0 || (size_t)n >= sizeof path) return UINT64_MAX;
+    while (statvfs(path, &s))
+        if (errno != ENOENT || !to_parent(path)) return UINT64_MAX;
+    return s.f_blocks ? (uint64_t)s.f_bavail * s.f_frsize : UINT64_MAX;
 }

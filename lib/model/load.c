@@ -150,6 +150,35 @@ static int check_extra(const struct weights *w, const struct safetensors *s, str
                    first->file, first->name, extra);
 }
 
+static int unsupported(const struct hf_tensor *t, struct err *e)
+{
+    return err_set(e, ERR_DATA,
+                   "%s: tensor %s: weights of type %s are not supported; bf16, fp16 and fp32 are",
+                   t->file, t->name, hf_dtype_name(t->dtype));
+}
+
+static int check_tensors(const struct params *all, const struct safetensors *s, struct err *e)
+{
+    float none;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct param *p = &all->p[i];
+        if (p->adapter) continue;
+        const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->whole, e);
+        if (!t) return -1;
+        if (dtype_to_f32(t->dtype, t->data, 0, &none)) return unsupported(t, e);
+    }
+    return 0;
+}
+
+int weights_check(const struct weights *w, const struct safetensors *s, struct err *e)
+{
+    struct params made = {0};
+    const struct params *all = whole_table(w, &made, e);
+    int rc = all ? check_tensors(all, s, e) : -1;
+    params_free(&made);
+    return rc ? -1 : check_extra(w, s, e);
+}
+
 /* Loads a run of at most STAGING elements in the file's type, with a conversion through fp32. */
 static int load_converted(struct weights *w, const struct param *p, const struct hf_tensor *t,
                           const struct weights_state *master, const struct param_run *r)
@@ -194,10 +223,7 @@ static int load_tensor(struct weights *w, const struct param *p, const struct hf
         if (same)
             load_same(w, p, t, master, &r);
         else if (load_converted(w, p, t, master, &r))
-            return err_set(
-                e, ERR_DATA,
-                "%s: tensor %s: weights of type %s are not supported; bf16, fp16 and fp32 are",
-                t->file, t->name, hf_dtype_name(t->dtype));
+            return unsupported(t, e);
         if (r.n == STAGING) safetensors_forget(s, t, r.whole * size, r.n * size);
     }
     return 0;

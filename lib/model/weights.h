@@ -84,6 +84,9 @@ static inline bool weights_trained(const struct weights *w, size_t offset)
 }
 
 /* ---- transfer of values (load.c) ---- */
+/* Checks names, shapes and types of the tensors of the whole model, without reading their values.
+ * Needs a weights_init. ERR_DATA as weights_load. */
+int weights_check(const struct weights *w, const struct safetensors *s, struct err *e);
 /* Reads all tensors of the table to the values and, unless it is NULL, to the master weights. Fails
  * with ERR_DATA for a tensor that is missing, has another shape, or is not the model's. */
 int weights_load(struct weights *w, const struct safetensors *s, const struct weights_state *master,

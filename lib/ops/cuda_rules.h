@@ -22,9 +22,9 @@ enum { CUDA_LEAST = 80 };
 #define CUDA_HEAD                                                                                  \
     (struct device_head) { .bytes = (size_t)1 << 30, .most = 8192 }
 
-/* Device memory beside the plan. CUDA takes CUDA_CONTEXT for its context and the code of kernels (535
- * MiB were measured on an H200, with all kernels of a step loaded);
- * NCCL takes CUDA_PEERS for the buffers of a job of several ranks. */
+/* Device memory beside the plan. CUDA takes CUDA_CONTEXT for its context and the code of kernels
+ * (535 MiB were measured on an H200, with all kernels of a step loaded); NCCL takes CUDA_PEERS for
+ * the buffers of a job of several ranks. */
 #define CUDA_CONTEXT ((size_t)576 << 20)
 #define CUDA_PEERS   ((size_t)256 << 20)
 

@@ -176,13 +176,15 @@ static int check_logs(struct run_folder *f, const struct run_names *n, struct er
     return record_check(f, n, e);
 }
 
-int run_folder_check(const struct run_names *n, const char *resume, const char *lent, struct err *e)
+int run_folder_check(const struct run_names *n, const char *resume, const char *lent, bool *resumes,
+                     struct err *e)
 {
     struct run_folder f = RUN_FOLDER_NONE;
     int rc = make_names(&f, n, e);
     if (rc == 0) rc = own_root(&f, lent, e);
     if (rc == 0) rc = find(&f, n, resume, e);
     if (rc == 0) rc = check_logs(&f, n, e);
+    *resumes = f.resume;
     run_folder_close(&f);
     return rc;
 }

@@ -57,8 +57,8 @@ struct run_folder {
 int run_folder_open(struct run_folder *f, const struct run_names *n, const char *resume,
                     const char *lent, struct err *e);
 /* Makes the checks of run_folder_open, but creates only root and its lock file. Releases the lock,
- * unless it was lent. */
-int run_folder_check(const struct run_names *n, const char *resume, const char *lent,
+ * unless it was lent. *resumes: there is a checkpoint to continue from. */
+int run_folder_check(const struct run_names *n, const char *resume, const char *lent, bool *resumes,
                      struct err *e);
 /* Sets f->resume, which turned out damaged, aside as damaged-checkpoint-N; f->resume becomes the
  * checkpoint before it, or NULL. */

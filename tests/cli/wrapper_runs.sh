@@ -186,4 +186,58 @@ refused 'a batch that does not fit' 71 'the run needs' new short \
 refused 'a missing checkpoint' 66 'no such checkpoint' new short --resume out/checkpoint-1
 refused 'a name that leads out of the logs' 78 'exp_name=.*: has a /' new short exp_name=../../x
 refused 'a variable that is not set' 78 "'seed=': a value is missing" new short seed=
+refused 'a missing model folder' 66 './none: there is no such folder' new short pretrain=./none
+refused 'a hub id that is in no cache' 66 'hf download org/none' new short pretrain=org/none
+cp -r model other
+echo '{"model_type":"gpt2","n_embd":64}' >other/config.json
+refused 'a family that is not supported' 65 'model_type gpt2 is not supported' new short \
+    pretrain=./other
+cp model/config.json other
+for name in tokenizer.json model.safetensors; do
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >other/$name
+    refused "a git-lfs pointer in the place of $name" 65 "$name: is a git-lfs pointer" new short \
+        pretrain=./other
+    cp model/$name other
+done
+jq '.num_hidden_layers = 3' model/config.json >other/config.json
+refused 'a model with too few tensors' 65 'model.layers.2.*is missing' new short pretrain=./other
+rm other/model.safetensors
+refused 'a model without weights' 66 'contains neither model.safetensors nor' new short \
+    pretrain=./other
+refused 'a template that is unknown' 64 'there is no template "nativ"' new short \
+    global_template=nativ
+echo '{% if %}' >bad.jinja
+refused 'a template that is no template' 65 'bad.jinja: line 1' new short \
+    global_template=bad.jinja
+refused 'variables that are no object' 64 'vars' new short sft.template_vars='"[1]"'
+refused 'a fault that cannot be allowed' 64 "allow: 'heads' is not one of" new short sft.allow=heads
+refused 'a role that is unknown' 64 'role-tags' new short sft.role_tags=bot=robot
+refused 'a data file that is missing' 66 'none.jsonl: cannot open' new short \
+    sft_train.data_args.file_name='[short.jsonl,none.jsonl]'
+refused 'a missing file for validation' 66 'none.jsonl: cannot open' new short \
+    validation.data_args.file_name=none.jsonl
+printf 'PAR1' >rows.parquet
+refused 'a file of another form' 65 'is Parquet; export it' new short \
+    sft_train.data_args.file_name='[short.jsonl,rows.parquet]'
+TMPDIR=$PWD/none refused 'a folder for temporary files that is not there' 73 \
+    'none: is no folder that can be written; set TMPDIR' new short
+# A sparse file of twice the room that there is.
+cp short.jsonl huge.jsonl
+if truncate -s $(($(stat -f -c '2*%a*%S' .))) huge.jsonl; then
+    refused 'streams that will not fit on the disk' 74 'the streams take about .* MiB are free; ' \
+        new huge
+else
+    skip 'early: streams that will not fit on the disk are refused' 'no file can be as large'
+fi
+rm huge.jsonl
+if ! sanitized; then
+    LD_PRELOAD="$O/test/small_disk.so" ROOM=9999 refused \
+        'a checkpoint that will not fit on the disk' 74 \
+        'new: a checkpoint takes .* MiB, and 0.0 MiB of the disk are free' new short
+fi
+
+# ---- warnings come before data, too ----
+equal 'early: a rank without a target is told before the rows are read' "$(code into told short \
+    sft_train.model_args.lora_rank=4) $(grep -m 1 -nE 'lora_target|^sft-tokenize ' stderr |
+    cut -c -59)" '0 1:sft-train: sft_train.model_args.lora_rank is set, but not'
 exit $bad
