@@ -68,14 +68,50 @@ static int list_own(const struct tokenizer *tok, struct buf *b, struct err *e)
     return buf_check(b, e);
 }
 
+/* True for a name of ROLL's that this model can use: some need a template of the model. */
+static bool is_usable(const struct chat *c, const struct chat_name *n)
+{
+    const struct tokenizer *tok = c->t.tok;
+    return !n->refused && (n->source || tokenizer_template(tok, "default").p ||
+                           tokenizer_template(tok, "tool_use").p);
+}
+
+/* Finds the nearest of the names that can be used, ROLL's and the model's; NULL when none is near.
+ */
+static const char *nearest_name(const struct chat *c, const char *name)
+{
+    enum { NAMES = sizeof names / sizeof *names };
+    const struct tokenizer *tok = c->t.tok;
+    const size_t own = tokenizer_template_count(tok);
+    const char **words = mem_alloc(NAMES + own + 1, sizeof *words, NULL);
+    size_t n = 0;
+    for (size_t i = 0; words && i < NAMES; i++)
+        if (is_usable(c, &names[i])) words[n++] = names[i].name;
+    for (size_t i = 0; words && i < own; i++) {
+        struct str text;
+        tokenizer_template_at(tok, i, &words[n++], &text);
+    }
+    const char *near = words ? opt_nearest(name, words) : NULL;
+    mem_free(words);
+    return near;
+}
+
 static int unknown_name(const struct chat *c, const char *name, struct err *e)
 {
     struct buf list = {0};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        buf_printf(&list, "%s%s", i ? ", " : "", names[i].name);
+    const char *near = nearest_name(c, name), *comma = "";
+    if (io_exists(name, NULL) > 0 && io_is_dir(name, NULL) == 0)
+        return err_set(e, ERR_USAGE, "%.200s: a file with a template has to end in .jinja", name);
+    buf_puts(&list, near ? "did you mean " : "there are ");
+    if (near) buf_printf(&list, "%s? There are ", near);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!is_usable(c, &names[i])) continue;
+        buf_printf(&list, "%s%s", comma, names[i].name);
+        comma = ", ";
+    }
     if (c->own.len) buf_printf(&list, ", the model's own %s", c->own.data);
     if (!buf_check(&list, e))
-        err_set(e, ERR_USAGE, "there is no template \"%.200s\"; give %s, or a file FILE.jinja",
+        err_set(e, ERR_USAGE, "there is no template \"%.200s\"; %s; or give a file FILE.jinja",
                 name, list.data);
     buf_free(&list);
     return -1;

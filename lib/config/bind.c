@@ -27,15 +27,18 @@ struct binder {
     enum key_scope scope;
 };
 
-static int unknown(const struct node *n, const char *path, struct err *e)
+static int unknown(const struct binder *b, const struct node *n, const char *path, struct err *e)
 {
     char near[300];
     if (!n->line && io_exists(n->origin, NULL) > 0)
         return node_fail(n, path, e,
                          "unknown key; if the file of that name is meant, write ./%.300s",
                          n->origin);
-    if (config_key_nearest(path, near, sizeof near))
+    const enum config_near found = config_key_nearest(path, b->scope, near, sizeof near);
+    if (found == CONFIG_NEAR_KEY)
         return node_fail(n, path, e, "unknown key; did you mean %s?", near);
+    if (found == CONFIG_NEAR_USELESS)
+        return node_fail(n, path, e, "unknown key; leave it out: %s", near);
     return node_fail(n, path, e, "unknown key; docs/config.md lists all");
 }
 
@@ -79,7 +82,7 @@ static int bind_value(struct binder *b, const char *path, const struct node *n, 
 {
     struct setting s = {.path = path, .node = n};
     s.key = find(b, path, &s.idle);
-    if (!s.key) return unknown(n, path, e);
+    if (!s.key) return unknown(b, n, path, e);
     if (s.idle == not_this_strategy && b->scope == KEY_MEGATRON)
         return node_fail(n, path, e, "is a key of fsdp2_train, not of megatron_train");
     return add(b->l, s, e);

@@ -41,6 +41,7 @@ struct config_key {
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */
     bool unshown;      /* not part of the resolved configuration */
+    bool fixed;        /* KEY_USED: values other than the default are refused elsewhere */
     bool first;        /* KEY_LIMIT: checked before the others, because it concerns the model */
     const char *as;    /* path of another key under which the value is shown */
     const char *doc;   /* one line: what it does, why it has no effect, or what is missing */
@@ -51,9 +52,14 @@ const struct config_key *config_key_at(size_t i); /* NULL after the last */
  * another strategy or a row "a.*". */
 const struct config_key *config_key_find(const char *path, enum key_scope scope);
 bool config_key_is_group(const char *path); /* true when a key lies below path */
-/* Writes the path that was probably meant: the same last word elsewhere, else a similar word in the
- * same group, else a similar word anywhere. false when none is near. */
-bool config_key_nearest(const char *path, char *out, size_t size);
+/* Looks for the key that was probably meant: the same last word elsewhere, else another trainer's
+ * name for a setting, else a similar word in the same group, else a similar word anywhere. */
+enum config_near {
+    CONFIG_NEAR_NONE,
+    CONFIG_NEAR_KEY,    /* out is its path */
+    CONFIG_NEAR_USELESS /* it is refused or has no effect; out is the reason */
+};
+enum config_near config_key_nearest(const char *path, enum key_scope scope, char *out, size_t size);
 bool config_word_in(const char *word, const char *words); /* words: "a|b|c" */
 
 /* The tables, in the order of the resolved configuration. */

@@ -22,7 +22,7 @@ const struct config_key config_keys_train[] = {
          TO(sft_train.model_args.disable_gradient_checkpointing), .dflt = "false",
          .doc = "fsdp2_train: true keeps activations instead of recomputing them"),
     USED(M "ulysses_size", KEY_INT, TO(sft_train.model_args.ulysses_size), .dflt = "1", .lo = 1,
-         .hi = 65536, .doc = "fsdp2_train: context-parallel workers"),
+         .hi = 65536, .fixed = true, .doc = "fsdp2_train: context-parallel workers"),
     IDLE(M "attn_implementation", KEY_STR, "there is only one implementation of attention"),
     IDLE(M "gradient_checkpointing_use_reentrant", KEY_BOOL,
          "there is only one implementation of recomputation"),

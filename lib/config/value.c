@@ -114,26 +114,32 @@ static struct node *store_path(const struct target *t, const struct scalar *s, s
     return n;
 }
 
+/* Lists the words that sft-train takes: of those that ROLL has, some are refused. */
+static struct node *no_word(const struct target *t, struct err *e)
+{
+    const char *p = t->key->only && *t->key->only ? t->key->only : t->key->words;
+    char shown[80], words[400];
+    size_t len = 0;
+    for (; *p && len + 3 < sizeof words; p++) {
+        if (*p == '|')
+            words[len++] = ',', words[len++] = ' ';
+        else
+            words[len++] = *p;
+    }
+    words[len] = 0;
+    const char *hint = !strncmp(t->n->kind == NODE_SCALAR ? t->n->text : "", "deepspeed", 9)
+                           ? "; ROLL removed DeepSpeed in 0.3.0: use fsdp2_train"
+                           : "";
+    node_fail(t->n, t->path, e, "%s is none of: %s%s", value_quote(t->n, shown), words, hint);
+    return NULL;
+}
+
 static struct node *store_word(const struct target *t, struct err *e)
 {
     const struct config_key *k = t->key;
-    char shown[80], words[400];
     if (t->n->kind != NODE_SCALAR || strchr(t->n->text, '|') ||
-        !config_word_in(t->n->text, k->words)) {
-        size_t len = 0;
-        for (const char *p = k->words; *p && len + 3 < sizeof words; p++) {
-            if (*p == '|')
-                words[len++] = ',', words[len++] = ' ';
-            else
-                words[len++] = *p;
-        }
-        words[len] = 0;
-        const char *hint = !strncmp(t->n->kind == NODE_SCALAR ? t->n->text : "", "deepspeed", 9)
-                               ? "; ROLL removed DeepSpeed in 0.3.0: use fsdp2_train"
-                               : "";
-        node_fail(t->n, t->path, e, "%s is none of: %s%s", value_quote(t->n, shown), words, hint);
-        return NULL;
-    }
+        !config_word_in(t->n->text, k->words))
+        return no_word(t, e);
     struct node *n = normal(t, t->n->text, true, e);
     if (!n) return NULL;
     enum dtype dtype;

@@ -148,7 +148,8 @@ int config_get(const struct config *c, const char *key, char end, struct buf *b,
         return buf_check(b, e);
     }
     char near[300];
-    if (config_key_nearest(key, near, sizeof near))
+    const enum key_scope scope = config_is_fsdp(c) ? KEY_FSDP2 : KEY_MEGATRON;
+    if (config_key_nearest(key, scope, near, sizeof near) == CONFIG_NEAR_KEY)
         return err_set(e, ERR_CONFIG, "%s: unknown key; did you mean %s?", key, near);
     return err_set(e, ERR_CONFIG, "%s: unknown key; sft-config --help lists the derived ones", key);
 }

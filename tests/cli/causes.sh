@@ -68,4 +68,23 @@ echo '{"model":{"unk_token":"a","max_input_chars_per_word":100,"vocab":{"a":0}}}
     >other/tokenizer.json
 fails 'tokenizer: a kind that the file does not name is told by its members' 65 \
     'model "WordPiece" is not supported' sft-tokenize -q --ids -m other rows.jsonl
+
+# ---- templates that are unknown ----
+# unknown NAME PATTERN TEMPLATE [MODEL]: the template is refused before any input is read
+unknown() { fails "$1" 64 "$2" sft-template --check -m "${4:-model}" -t "$3"; }
+unknown 'template: an unknown one is refused with those there are' \
+    "no template \"other\"; there are native, qwen2_5, qwen3, .*, the model's own default; " other
+unknown 'template: a name that is near is suggested' 'did you mean qwen2_5\? There are ' qwen25
+unknown "template: a name of the model's own is suggested" 'did you mean default\? ' defualt
+code sft-template --check -m model -t bas >/dev/null
+equal 'template: a name that is refused is neither suggested nor listed' \
+    "$(grep -cE 'base|empty' stderr)" 0
+mkdir plain
+jq 'del(.chat_template)' model/tokenizer_config.json >plain/tokenizer_config.json
+cp model/tokenizer.json plain
+unknown 'template: a model without one has none of the names that need it' \
+    'no template "natve"; there are chatml; or give a file' natve plain
+cp model/config.json mine.txt
+unknown 'template: a file that does not end in .jinja is told as one' \
+    'mine.txt: a file with a template has to end in .jinja' mine.txt
 exit $bad

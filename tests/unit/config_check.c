@@ -83,6 +83,60 @@ static void test_types(void)
           refused("num_nodes: many\n", "not an integer"));
 }
 
+/* True when a configuration may set the path with an effect: it is a used key, or the group of one.
+ */
+static bool leads(const char *path, enum key_scope scope)
+{
+    const size_t n = strlen(path);
+    const struct config_key *k;
+    for (size_t i = 0; (k = config_key_at(i)); i++)
+        if (k->effect == KEY_USED && !k->fixed && (k->scope == KEY_ALWAYS || k->scope == scope) &&
+            strncmp(k->path, path, n) == 0 && (!k->path[n] || k->path[n] == '.'))
+            return true;
+    return false;
+}
+
+/* Leaves a letter out of the middle of a key's last word; false for a suggestion that does not
+ * lead. */
+static bool leads_from(const struct config_key *k, enum key_scope scope, size_t *suggested)
+{
+    char typed[300], near[300];
+    const char *dot = strrchr(k->path, '.');
+    const size_t from = dot ? (size_t)(dot + 1 - k->path) : 0, at = (from + strlen(k->path)) / 2;
+    snprintf(typed, sizeof typed, "%.*s%s", (int)at, k->path, k->path + at + 1);
+    if (config_key_nearest(typed, scope, near, sizeof near) != CONFIG_NEAR_KEY) return true;
+    ++*suggested;
+    return EXPECT(typed, leads(near, scope));
+}
+
+static void test_suggestions(void)
+{
+    const struct config_key *k;
+    size_t bad = 0, suggested = 0;
+    for (int scope = KEY_MEGATRON; scope <= KEY_FSDP2; scope++)
+        for (size_t i = 0; (k = config_key_at(i)); i++)
+            bad += !leads_from(k, (enum key_scope)scope, &suggested);
+    CHECK("configuration keys: misspelt ones get suggestions", suggested > 200);
+    CHECK("configuration keys: each suggestion has an effect", bad == 0);
+    CHECK("configuration keys: where a key without effect is near, its reason is told",
+          refused("num_gpus_per_nod: 8\n", "leave it out: the launcher places the processes"));
+    CHECK("configuration keys: so it is where a refused one is near",
+          refused("moe_aux_loss_coeff: 1\n", "leave it out: mixture of experts (MoE) is not"));
+    CHECK("configuration keys: a key that is nearer elsewhere goes before one without effect",
+          refused("lora_rnk: 8\n", "did you mean sft_train.model_args.lora_rank?"));
+    CHECK("configuration keys: a key of the other strategy is not suggested",
+          refused(MEGATRON("{param_dtyp: fp32}") "}\n", "only fsdp2_train reads it"));
+    CHECK("configuration keys: another trainer's name leads to the key",
+          refused("save_total_limit: 2\n", "did you mean max_ckpt_to_keep?") &&
+              refused("fp16: true\n", "did you mean sft_train.model_args.dtype?"));
+    CHECK("configuration keys: a key of two sections is that of the section, or of training",
+          refused("validation: {file_name: x}\n", "did you mean validation.data_args.file_name?") &&
+              refused("file_name: x\n", "did you mean sft_train.data_args.file_name?"));
+    CHECK("configuration types: a word that is none lists those that are supported",
+          refused("sft_train: {training_args: {optim: adam}}\n",
+                  "'adam' is none of: adamw_torch, adamw_torch_fused, sgd"));
+}
+
 static void test_unknown(void)
 {
     CHECK("configuration keys: an unknown key names the nearest",
@@ -316,6 +370,7 @@ int main(void)
     test_defaults();
     test_types();
     test_unknown();
+    test_suggestions();
     test_devices();
     test_derived();
     test_trainable();
