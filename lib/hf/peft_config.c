@@ -140,6 +140,8 @@ static int read_all(const struct reader *r, const struct json *root)
     if (root->kind != JSON_OBJECT || !json_get(root, "peft_type"))
         return err_set(r->e, ERR_DATA, "%s: not the configuration of an adapter: no peft_type",
                        r->name);
+    /* Another kind of adapter has other keys, which must not be what the message is about. */
+    if (read_known(r, STR("peft_type"), json_get(root, "peft_type"))) return -1;
     for (size_t i = 0; i < root->count; i++)
         if (read_key(r, root->keys[i], &root->items[i])) return -1;
     if (!json_get(root, "r")) return refuse(r, STR("r"), "must be present");

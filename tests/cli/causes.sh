@@ -69,6 +69,13 @@ echo '{"model":{"unk_token":"a","max_input_chars_per_word":100,"vocab":{"a":0}}}
 fails 'tokenizer: a kind that the file does not name is told by its members' 65 \
     'model "WordPiece" is not supported' sft-tokenize -q --ids -m other rows.jsonl
 
+mkdir adapter
+echo '{"auto_mapping":null,"feedforward_modules":["down_proj"],"peft_type":"IA3"}' \
+    >adapter/adapter_config.json
+fails 'adapter: another kind is refused by its name, not by its keys' 65 \
+    'peft_type: only adapters of type LORA are supported' \
+    sft-eval -q -m model --adapter adapter --prompt x
+
 # ---- templates that are unknown ----
 # unknown NAME PATTERN TEMPLATE [MODEL]: the template is refused before any input is read
 unknown() { fails "$1" 64 "$2" sft-template --check -m "${4:-model}" -t "$3"; }
