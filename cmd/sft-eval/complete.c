@@ -99,14 +99,23 @@ static int extend(struct eval *v, const struct token_list *prompt, float *logits
     int32_t *ids = mem_alloc(prompt->n, sizeof *ids, e);
     if (!ids) return -1;
     for (size_t i = 0; i < prompt->n; i++) ids[i] = (int32_t)prompt->ids[i];
+    progress_doing(&v->progress, "reading the prompt", 0, 0);
     stage_extend(&v->stage, ids, (int64_t)prompt->n, 0);
     mem_free(ids);
     return next_logits(v, (int64_t)prompt->n, logits, e);
 }
 
+/* After n tokens of the answer. live NULL: they are printed at the end. */
+static int show(struct eval *v, struct live *live, const uint32_t *ids, int64_t n, struct err *e)
+{
+    if (live) return live_write(live, ids, (size_t)n, false, e);
+    if (v->progress.tty) progress_step(&v->progress, (uint64_t)n, "tokens");
+    return 0;
+}
+
 /* Stores up to `most` tokens in out, after extend. Returns their number, -1 on failure. */
-static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits, uint32_t *out,
-                      struct err *e)
+static int64_t decode(struct eval *v, struct live *live, int64_t past, int64_t most, float *logits,
+                      uint32_t *out, struct err *e)
 {
     struct stops stops = {0};
     int32_t id;
@@ -115,6 +124,7 @@ static int64_t decode(struct eval *v, int64_t past, int64_t most, float *logits,
         if (stage_next(&v->stage, &id, e)) return -1;
         if (is_stop(&stops, id)) return n;
         out[n] = (uint32_t)id;
+        if (show(v, live, out, n + 1, e)) return -1;
         if (n + 1 == most) break;
         stage_extend(&v->stage, &id, 1, past + n);
         if (next_logits(v, past + n + 1, logits, e)) return -1;
@@ -166,12 +176,19 @@ static int print_logits(struct eval *v, const float *logits, struct err *e)
     return rc;
 }
 
+/* On a terminal the answer is written token by token. A failure ends its line. */
 static int answer(struct eval *v, int64_t past, int64_t most, float *logits, struct err *e)
 {
+    struct live live = {.v = v}, *to = io_out_is_tty(v->out) ? &live : NULL;
     uint32_t *out = mem_alloc((size_t)most, sizeof *out, e);
-    int64_t n = out ? decode(v, past, most, logits, out, e) : -1;
+    if (to) progress_erase(&v->progress);
+    int64_t n = out ? decode(v, to, past, most, logits, out, e) : -1;
+    progress_erase(&v->progress);
+    int rc = n < 0 ? -1 : 0;
+    if (n < 0 && live.to) io_write(v->out, "\n", 1, NULL);
+    if (n >= 0 && to) rc = live_write(to, out, (size_t)n, true, e);
     if (n > 0) warn_nameless(v, out, n);
-    int rc = n < 0 ? -1 : print(v, out, n, e);
+    if (n >= 0 && !to) rc = print(v, out, n, e);
     mem_free(out);
     return rc;
 }
@@ -196,6 +213,7 @@ static int complete(struct eval *v, const struct token_list *prompt, int64_t mos
     float *logits = mem_alloc((size_t)v->m.vocab, sizeof *logits, e);
     int rc = logits ? eval_open(v, &o, n + most, e) : -1;
     if (rc == 0) rc = extend(v, prompt, logits, e);
+    if (v->logits) progress_erase(&v->progress);
     if (rc == 0) rc = v->logits ? print_logits(v, logits, e) : answer(v, n, most, logits, e);
     mem_free(logits);
     return rc;

@@ -4,6 +4,7 @@
 #define SFT_CMD_EVAL_EVAL_H
 
 #include "base/io.h"
+#include "base/log.h"
 #include "hf/config.h"
 #include "hf/peft.h"
 #include "model/stage.h"
@@ -27,6 +28,7 @@ struct eval {
     struct weights weights;
     struct stage stage;
     struct io_out *out;
+    struct progress progress;
 };
 
 /* Loads the model for forward passes. length: tokens of the longest document. */
@@ -36,6 +38,14 @@ struct model_vocab eval_vocab(struct eval *v);
 /* Sets ERR_NONFINITE with the text `what` and the first weight that is not finite, if there is one.
  * Returns -1. */
 int eval_nonfinite(struct eval *v, const char *what, struct err *e);
+/* live.c: an answer on a terminal. Tokens [from, to) are those whose text was written last. */
+struct live {
+    struct eval *v;
+    size_t from, to;
+};
+/* Writes the text that n tokens have beyond what is written. end: with all that is left, and a line
+ * break. */
+int live_write(struct live *l, const uint32_t *ids, size_t n, bool end, struct err *e);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */
 

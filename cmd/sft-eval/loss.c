@@ -140,6 +140,14 @@ static struct feed *open_feed(struct eval *v, int64_t *length, struct err *e)
     return f;
 }
 
+/* Shows the steps of a packed stream, or the samples, and the loss so far. */
+static void show(struct eval *v, uint64_t steps, const struct sums *s)
+{
+    char note[40] = "";
+    if (s->weight > 0) snprintf(note, sizeof note, "loss %.4f", s->loss / s->weight);
+    if (v->progress.tty) progress_step(&v->progress, steps, note);
+}
+
 int eval_loss(struct eval *v, struct err *e)
 {
     struct batch b = {0};
@@ -155,9 +163,14 @@ int eval_loss(struct eval *v, struct err *e)
         rc = eval_open(v, &o, length, e);
     }
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
+    if (rc == 0) progress_total(&v->progress, feed_header(f)->steps);
     /* --per-sample reads all samples; else reading ends where no loss is possible any more */
-    while (rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1)
+    for (uint64_t n = 1; rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1;
+         n++) {
         rc = step_loss(v, &b, &s, nll, &all, e);
+        show(v, n, &all);
+    }
+    progress_erase(&v->progress);
     if (rc == 0) rc = conclude(v, feed_name(f), &all, e);
     mem_free(nll);
     feed_step_free(&s);

@@ -168,6 +168,7 @@ int eval_open(struct eval *v, const struct stage_options *o, int64_t length, str
 {
     struct weights_options w = {.compute = v->compute, .length = length};
     if (v->adapter) w.params.lora = lora_of_peft(v->adapter);
+    progress_doing(&v->progress, "loading the model", 0, 0);
     struct safetensors *s = safetensors_open(v->dir, e);
     int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.family, v->m.tied, e) : s ? 0 : -1;
     if (rc == 0) rc = plan(v, &w, o, e);
@@ -201,6 +202,7 @@ int eval_nonfinite(struct eval *v, const char *what, struct err *e)
 
 static int eval(struct eval *v, int threads, struct err *e)
 {
+    progress_start(&v->progress, "eval", 0);
     if (open_model(v, e) || open_device(v, threads, e)) return -1;
     v->out = io_create("-", e);
     if (!v->out) return -1;
@@ -221,6 +223,7 @@ int main(int argc, char **argv)
     const struct launch l = launch_detect(getenv);
     if (rc == 0) rc = check_alone(&l, &e);
     if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
+    progress_erase(&v.progress);
     int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one rank tells */
     io_abort(v.out);
     stage_free(&v.stage);

@@ -195,7 +195,8 @@ void progress_start(struct progress *p, const char *what, uint64_t total)
 /* Draws the bar, or logs a line, unless the last one is not `wait` seconds old. */
 static void show(struct progress *p)
 {
-    const double wait = !p->tty ? LINE_EVERY : p->drawn ? DRAW_EVERY : DRAW_FIRST;
+    const bool last = p->drawn && p->total && p->done >= p->total;
+    const double wait = !p->tty ? LINE_EVERY : last ? 0 : p->drawn ? DRAW_EVERY : DRAW_FIRST;
     if (log_level() < LOG_INFO || log_clock() - p->shown < wait) return;
     if (p->tty) {
         draw(p);

@@ -91,6 +91,45 @@ has 'resume: the bar says which checkpoint is restored' again.bars ', restoring 
 has 'resume: the summary tells the steps of this process' again.lines \
     '^  steps       6 of 6, 3 of them now$'
 
+# ---- an adapter ----
+lora=sft_train.model_args.lora_target=all-linear
+check 'LoRA: a run succeeds on a terminal' seen lora "${typed//=a/=l}" $lora train.sfts
+# elements: reads what sft-ckpt show prints, and prints the millions of elements of all tensors
+elements() {
+    awk -F'\t' '{ gsub(/[][ ]/, "", $3); k = split($3, n, ","); p = 1
+        for (i = 1; i <= k; i++) p *= n[i]; all += p } END { printf "%.2f", all / 1e6 }'
+}
+trained=$(sft-ckpt show l/sft_train/checkpoint-6 | grep lora_ | elements)
+has 'LoRA: the start line has the trained parameters, and all' lora.lines \
+    "^sft-train: 6 steps, ${trained/./\\.} M trained of [0-9.]+ M parameters in "
+has 'LoRA: the command to go on with has base and adapter' lora.lines \
+    '^  next        sft-eval -m ./model --adapter l/sft_train/checkpoint-6 --prompt TEXT$'
+
+# ---- sft-eval ----
+check 'eval: it succeeds on a terminal' seen loss "sft-eval -m model val.sfts"
+has 'eval: the bar says that the model is loaded' loss.bars '^eval: 0:00, loading the model$'
+has 'eval: the bar has the steps, and the loss so far' loss.bars '^eval: 100% .* 3/3 .*, loss [0-9.]+$'
+equal 'eval: the result stays on the screen, and nothing else' \
+    "$(jq -c 'keys' loss.lines)" '["label_tokens","loss","perplexity","samples"]'
+equal 'eval: a file gets no bar' "$(sft-eval -m model val.sfts 2>&1 | grep -c '^eval')" 0
+for i in 1 2 3 4 5 6 7 8; do echo '{"q":"Say it.","a":"Größe: 漢字 und 語, 🙂."}'; done >say.jsonl
+samples say.jsonl | sft-pack -q -l 256 -b 8 --epochs 60 -o say.sfts
+quiet=-q run say sft_train.training_args.num_train_epochs=60 save_steps=0 \
+    sft_train.training_args.learning_rate=1e-2 say.sfts >/dev/null
+answer="sft-eval -m say/sft_train/checkpoint-60 --dtype fp32 --prompt 'Say it.'"
+check 'answer: it succeeds on a terminal' seen answer "$answer"
+eval "$answer" >whole
+equal 'answer: the model has learnt its text, of characters of several tokens' "$(<whole)" \
+    'Größe: 漢字 und 語, 🙂.'
+same 'answer: its text on a terminal is that in a file' answer.lines whole
+if command -v strace >/dev/null; then
+    script -qec "strace -f -e trace=write -o calls $answer" /dev/null \
+        </dev/null >/dev/null 2>&1
+    check 'answer: it is written token by token' [ "$(grep -c 'write(1, ".* = [0-9]$' calls)" -gt 8 ]
+else
+    skip 'answer: it is written token by token' 'no strace'
+fi
+
 # ---- signals: $job is a run that has done a step; err has its lines ----
 # endless DIR [ARGUMENT...]
 endless() {
