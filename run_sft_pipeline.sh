@@ -7,8 +7,8 @@ Reads DIR/NAME.yaml, or DIR/NAME where NAME has an ending (.yaml, .yml), makes O
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
 printed before it runs. More than one device in sft_train.device_mapping: the trainer runs as that
 many ranks under mpirun. The exit status is that of the first stage that failed; 69 when a rank was
-lost. INT, TERM, HUP and USR1 become USR1 for the trainer, which finishes its step, saves and exits
-with 75.'
+lost. INT, TERM, HUP and USR1 let the trainer finish its step, save and exit with 75. A second INT or
+TERM ends it at once, and a third ends all that is left.'
 set -u
 
 # A standard descriptor that is closed would be given to the next file that is opened. To use the one in
@@ -21,6 +21,7 @@ say() { printf '%s\n' "sft-run: $*" >&2; }
 die() { say "${@:2}"; exit "$1"; }
 
 # ---- arguments ----
+typed=("$0" "$@")
 dir='' name='' overrides=() resume=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -147,16 +148,42 @@ trap ': >"$root/.lock"' EXIT # which names nobody then
 "${tokenize[@]}" -q --check "${train_files[@]}" "${val_files[@]}" || exit
 
 # ---- running things ----
-# In a process group of its own, so that Ctrl-C reaches this script alone. $1: what INT and TERM do.
-job=''
+# descendants PID: prints the process and all that it started; mpirun gives its ranks groups of their own
+descendants() {
+    local pid
+    echo "$1"
+    for pid in $(grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3); do
+        descendants "$pid"
+    done
+}
+# stop SIGNAL: passes it on to the job. The first INT or TERM asks it to stop, the second stops it at
+# once, the third ends whatever is left of it. mpirun ends its ranks soon after INT and TERM, so USR1
+# asks them; the data commands have nothing to finish.
+asked=0 last=''
+stop() {
+    local signal=USR1 all
+    case $1 in INT | TERM) asked=$((asked + 1)) last=$1 signal=$1 ;; esac
+    case $asked:$kind:$signal in
+        [012]:data:* | 2:ranks:[IT]*) send TERM "-$job" ;;
+        1:ranks:[IT]*) send USR1 "$job" && say 'again to stop now' ;;
+        [012]:*) send "$signal" "$job" ;;
+        *) mapfile -t all < <(descendants "$job"); send KILL "-$job" "${all[@]}" ;;
+    esac
+}
+send() { kill "-$1" -- "${@:2}" 2>/dev/null; }
+# run KIND COMMAND...: in a process group of its own, so that Ctrl-C reaches this script alone. KIND:
+# data, train, or ranks, which are under mpirun.
+job='' kind=''
 run() {
-    local on_signal=$1 rc=0 status interrupted
+    local rc=0 status interrupted signal
+    kind=$1
     shift
     set -m
     "$@" </dev/null &
     job=$!
     set +m
-    trap 'interrupted=1; '"$on_signal" INT TERM HUP USR1
+    # shellcheck disable=SC2064
+    for signal in INT TERM HUP USR1; do trap "interrupted=1; stop $signal" $signal; done
     while :; do
         interrupted=''
         wait "$job"
@@ -225,7 +252,7 @@ stream() {
     fi
     printf '%s\n' "$shown" >&2
     rm -f -- "$out.stamp"
-    run 'kill -TERM -- "-$job"' pipeline || return
+    run data pipeline || return
     stamp "$out" >"$out.stamp" || die 73 "$out.stamp: cannot be written"
 }
 # weigh FILE...: sft-pack stores 4 bytes a token in $TMPDIR, about as many as the text has; the
@@ -262,9 +289,12 @@ doing=make
 streams || exit
 train+=("$data/train.sfts")
 printf '%s\n' "$(quote "${ranks[@]}" "${train[@]}")" >&2
-SFT_LOCK=$held run 'kill -USR1 "$job"' "${ranks[@]}" "${lend[@]}" "${train[@]}"
+how=train
+[ ${#ranks[@]} -eq 0 ] || how=ranks
+SFT_LOCK=$held SFT_TYPED=$(quote "${typed[@]}") run $how "${ranks[@]}" "${lend[@]}" "${train[@]}"
 rc=$?
-[ ${#ranks[@]} -gt 0 ] || exit $rc
+[ $how = ranks ] || exit $rc
+[ $asked -lt 2 ] || exit $((128 + $(kill -l "$last")))
 case $rc in
     0 | 6[4569] | 7[0134568]) exit $rc ;; # the trainer's own
     *) die 69 "a rank was lost: mpirun ended with $rc" ;;

@@ -123,7 +123,8 @@ static void put_text(const struct run *r, const struct loop_result *x, struct bu
 static int summary(struct run *r, const struct loop_result *x, struct err *e)
 {
     struct buf b = {0};
-    (io_out_is_tty(r->out) ? put_text : put_object)(r, x, &b);
+    const bool people = r->launch.size <= 1 && io_out_is_tty(r->out); /* mpirun gives ranks one */
+    (people ? put_text : put_object)(r, x, &b);
     const int rc = buf_check(&b, e) ? -1 : io_write(r->out, b.data, b.len, e);
     buf_free(&b);
     return rc;

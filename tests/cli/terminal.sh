@@ -108,7 +108,8 @@ has 'LoRA: the command to go on with has base and adapter' lora.lines \
 # ---- sft-eval ----
 check 'eval: it succeeds on a terminal' seen loss "sft-eval -m model val.sfts"
 has 'eval: the bar says that the model is loaded' loss.bars '^eval: 0:00, loading the model$'
-has 'eval: the bar has the steps, and the loss so far' loss.bars '^eval: 100% .* 3/3 .*, loss [0-9.]+$'
+has 'eval: the bar has the steps, and the loss so far' loss.bars \
+    '^eval: 100% .* 3/3 .*, loss [0-9.]+$'
 equal 'eval: the result stays on the screen, and nothing else' \
     "$(jq -c 'keys' loss.lines)" '["label_tokens","loss","perplexity","samples"]'
 equal 'eval: a file gets no bar' "$(sft-eval -m model val.sfts 2>&1 | grep -c '^eval')" 0
@@ -125,7 +126,8 @@ same 'answer: its text on a terminal is that in a file' answer.lines whole
 if command -v strace >/dev/null; then
     script -qec "strace -f -e trace=write -o calls $answer" /dev/null \
         </dev/null >/dev/null 2>&1
-    check 'answer: it is written token by token' [ "$(grep -c 'write(1, ".* = [0-9]$' calls)" -gt 8 ]
+    check 'answer: it is written token by token' \
+        [ "$(grep -c 'write(1, ".* = [0-9]$' calls)" -gt 8 ]
 else
     skip 'answer: it is written token by token' 'no strace'
 fi

@@ -196,6 +196,60 @@ else
     skip 'ranks: two workers train' 'no MPI here'
 fi
 
+# ---- Ctrl-C: once, twice, three times ----
+# interrupt DIR [KEY=VALUE...]: starts an endless job, the launcher is process $pid, and sends INT
+# after its first step
+interrupt() {
+    env --default-signal=INT "$launch" --config_path "$T/job" --config_name tiny \
+        output_dir="$1" logging_dir="$1/logs" save_steps=0 eval_steps=0 \
+        sft_train.training_args.num_train_epochs=20000 "${@:2}" \
+        >"$T/stdout" 2>"$T/stderr" </dev/null &
+    pid=$!
+    lines '^sft-train: step 1 of '
+    trainers=$(pgrep -f "sft-train .*output_dir=$1 ")
+    [ -z "${freeze:-}" ] || kill -STOP $trainers
+    kill -INT $pid
+}
+# lines PATTERN: waits until standard error has such a line
+lines() { timeout 120 tail -s 0.1 -n +1 -F "$T/stderr" 2>/dev/null | grep -m 1 -q -- "$1"; }
+# alive: prints the number of trainers that have not ended
+alive() { ps -o stat= -p "${trainers//$'\n'/,}" | grep -vc '^Z'; }
+interrupt "$T/int"
+wait $pid
+equal 'Ctrl-C: the first stops the run with 75' $? 75
+said 'Ctrl-C: the first is answered' '^sft-train: stopping after step [0-9]+; again to stop now$'
+equal 'Ctrl-C: the answer names the step of the checkpoint' "$(ls "$T/int/sft_train")" \
+    "checkpoint-$(sed -n 's/^sft-train: stopping after step \([0-9]*\).*/\1/p' "$T/stderr")"
+# again: sends INT once more; two at the same time count as one
+again() { sleep 0.5 && kill -INT $pid; }
+# ended: waits for the launcher and prints its status
+ended() {
+    timeout 60 tail --pid=$pid -f /dev/null || kill -KILL $pid $trainers
+    wait $pid
+    echo $?
+}
+# A trainer that is stopped (SIGSTOP) answers nothing, and only SIGKILL ends it.
+freeze=1 interrupt "$T/kill"
+sleep 0.5 && kill -TERM $pid && sleep 0.5
+equal 'Ctrl-C: the trainer gets the first signal and the second, INT and TERM, as they are' \
+    "$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$trainers/status" | tail -c 5)" 4002
+kill -INT $pid
+ended >"$T/status"
+equal 'Ctrl-C: the third ends everything' "$(<"$T/status") $(alive)" '137 0'
+if have_mpi; then
+    interrupt "$T/int2" 'sft_train.device_mapping=[0,1]'
+    lines 'again to stop now'
+    wait $pid
+    equal 'Ctrl-C: the first stops all ranks with 75' $? 75
+    said 'Ctrl-C: the answer of the ranks has the step' '^sft-train: stopping after step [0-9]+$'
+    freeze=1 interrupt "$T/kill2" 'sft_train.device_mapping=[0,1]'
+    lines 'again to stop now'
+    again
+    again
+    ended >"$T/status"
+    equal 'Ctrl-C: the third ends all ranks' "$(<"$T/status") $(alive)" '130 0'
+fi
+
 # ---- signals: the step is finished and saved; Slurm sends USR1 to a batch script ----
 for signal in TERM HUP USR1; do
     d=$T/$signal
