@@ -189,7 +189,8 @@ run() {
         wait "$job"
         status=$?
         [ $status -eq 127 ] || rc=$status # 127: the status was taken before the signal came
-        [ -n "$interrupted" ] || break
+        # Only the end of the job counts, and not that somebody has stopped it for a while.
+        [ -n "$interrupted" ] || { kill -0 "$job" 2>/dev/null && sleep 0.1; } || break
     done
     trap - INT TERM HUP USR1
     return $rc
