@@ -115,15 +115,31 @@ static bool sequence(struct jval v)
     return v.kind == J_STR || v.kind == J_LIST || v.kind == J_TUPLE;
 }
 
+/* As for strings, the result takes the room behind a where a is the longest list in its memory. */
+static struct jlist *begin_list(struct vm *vm, const struct jlist *a, size_t more)
+{
+    struct jlist *l = jlist_new(vm, 0);
+    if (!l) return NULL;
+    if (a->used && *a->used == a->n && a->cap - a->n >= more) {
+        *l = *a;
+        return l;
+    }
+    if (!(l = jlist_new(vm, 2 * (a->n + more)))) return NULL;
+    for (size_t i = 0; i < a->n; i++)
+        if (jlist_add(vm, l, a->v[i])) return NULL;
+    l->used = vm_alloc(vm, 1, sizeof *l->used);
+    return l->used ? l : NULL;
+}
+
 static int add_sequences(struct vm *vm, struct jval a, struct jval b, struct jval *out)
 {
     if (a.kind == J_STR) return jstr_concat(vm, a.u.s, b.u.s, out);
-    struct jlist *l = jlist_new(vm, a.u.list->n + b.u.list->n);
+    const size_t more = b.u.list->n;
+    struct jlist *l = begin_list(vm, a.u.list, more);
     if (!l) return -1;
-    for (size_t i = 0; i < a.u.list->n; i++)
-        if (jlist_add(vm, l, a.u.list->v[i])) return -1;
-    for (size_t i = 0; i < b.u.list->n; i++)
+    for (size_t i = 0; i < more; i++)
         if (jlist_add(vm, l, b.u.list->v[i])) return -1;
+    *l->used = l->n;
     *out = jval_list(l, a.kind);
     return 0;
 }

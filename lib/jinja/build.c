@@ -53,6 +53,26 @@ static void add_span(struct jbuild *b, struct jspan s)
     b->spans[b->nspans++] = s;
 }
 
+void jbuild_append(struct jbuild *b, struct vm *vm, const struct jstr *s)
+{
+    struct jtail *t = s->tail;
+    jbuild_init(b, vm);
+    if (t && t->n == s->n && t->nspans == s->nspans) {
+        b->p = t->p;
+        b->n = t->n;
+        b->cap = t->cap;
+        b->spans = t->spans;
+        b->nspans = t->nspans;
+        b->spancap = t->spancap;
+        b->tail = t;
+        t->n = SIZE_MAX;
+        return;
+    }
+    jbuild_str(b, s);
+    b->tail = vm_alloc(vm, 1, sizeof *b->tail);
+    b->failed |= !b->tail;
+}
+
 void jbuild_bytes(struct jbuild *b, const char *p, size_t n)
 {
     char *to = n ? room(b, n) : NULL;
@@ -118,7 +138,9 @@ int jbuild_done(struct jbuild *b, struct jval *out)
     *s = (struct jstr){.p = b->p ? b->p : "",
                        .n = (uint32_t)b->n,
                        .spans = b->spans,
-                       .nspans = (uint32_t)b->nspans};
+                       .nspans = (uint32_t)b->nspans,
+                       .tail = b->tail};
+    if (b->tail) *b->tail = (struct jtail){b->p, b->n, b->cap, b->spans, b->nspans, b->spancap};
     *out = jval_str(s);
     return 0;
 }
@@ -158,8 +180,7 @@ int jstr_concat(struct vm *vm, const struct jstr *a, const struct jstr *b, struc
         b = e.u.s;
     }
     struct jbuild k;
-    jbuild_init(&k, vm);
-    jbuild_str(&k, a);
+    jbuild_append(&k, vm, a);
     jbuild_str(&k, b);
     if (jbuild_done(&k, out)) return -1;
     ((struct jstr *)out->u.s)->markup = markup;
@@ -179,12 +200,14 @@ int jstr_generation(struct vm *vm, const struct jstr *s, struct jval *out)
                 .begin = (uint32_t)at, .end = (uint32_t)end, .flags = JSPAN_GENERATION};
         if (i == s->nspans) break;
         spans[n] = s->spans[i];
-        spans[n++].flags |= JSPAN_GENERATION;
-        at = s->spans[i].end;
+        spans[n].flags |= JSPAN_GENERATION;
+        if (spans[n].end > s->n) spans[n].end = s->n;
+        at = spans[n++].end;
     }
     *k = *s;
     k->spans = spans;
     k->nspans = (uint32_t)n;
+    k->tail = NULL;
     *out = jval_str(k);
     return vm_charge_items(vm, n);
 }

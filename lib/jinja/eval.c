@@ -227,7 +227,10 @@ static int eval_concat(struct vm *vm, const struct node *n, struct jval *out)
     jbuild_init(&b, vm);
     for (uint32_t i = 0; i < n->nkids; i++) {
         if (jinja_eval(vm, n->kids[i], &v)) return -1;
-        jbuild_value(&b, v);
+        if (i == 0 && v.kind == J_STR)
+            jbuild_append(&b, vm, v.u.s);
+        else
+            jbuild_value(&b, v);
     }
     return jbuild_done(&b, out);
 }

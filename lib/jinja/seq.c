@@ -160,8 +160,15 @@ int jval_slice(struct vm *vm, struct jval v, const struct jval part[3], struct j
         *out = (struct jval){.kind = J_RANGE, .u.range = r};
         return 0;
     }
-    struct jlist *l = jlist_new(vm, (size_t)count);
+    struct jlist *l = jlist_new(vm, step == 1 ? 0 : (size_t)count);
     if (!l) return -1;
+    if (step == 1 && count) { /* shares the elements */
+        *l = (struct jlist){.v = v.u.list->v + first,
+                            .n = (size_t)count,
+                            .cap = (size_t)count,
+                            .depth = v.u.list->depth};
+        count = 0;
+    }
     for (int64_t i = 0; i < count; i++)
         if (jlist_add(vm, l, v.u.list->v[first + i * step])) return -1;
     *out = jval_list(l, v.kind);

@@ -46,12 +46,23 @@ struct jspan {
 };
 enum { JSPAN_GENERATION = 1 };
 
-/* Immutable UTF-8, owned by an arena. */
+/* The memory of a string that was made by appending, with room behind it: the next string that
+ * appends to the longest one there takes the room and copies nothing. */
+struct jtail {
+    char *p;
+    size_t n, cap; /* n: bytes of the longest string; SIZE_MAX: one is being made */
+    struct jspan *spans;
+    size_t nspans, spancap;
+};
+
+/* Immutable UTF-8, owned by an arena. The last span may end behind the string, where a longer one
+ * continues it. */
 struct jstr {
     const char *p;
     uint32_t n, nspans;
     const struct jspan *spans;
-    bool markup; /* markupsafe.Markup: a plain string that is added to it is escaped */
+    struct jtail *tail; /* NULL: there is no room */
+    bool markup;        /* markupsafe.Markup: a plain string that is added to it is escaped */
 };
 
 static inline struct str jstr_str(const struct jstr *s) { return (struct str){s->p, s->n}; }
@@ -82,6 +93,7 @@ enum { UNDEF_SHIFT = 3 }; /* aux = enum undef_why | kind of the object << UNDEF_
 struct jlist {
     struct jval *v;
     size_t n, cap;
+    size_t *used;   /* elements of the longest list in this memory; NULL: this is the only one */
     uint32_t depth; /* 1 + the depth of its deepest element */
     bool group;     /* a tuple of groupby: its elements are called grouper and list */
 };
@@ -229,9 +241,13 @@ struct jbuild {
     size_t n, cap;
     struct jspan *spans;
     size_t nspans, spancap;
+    struct jtail *tail; /* of jbuild_append */
     bool failed;
 };
 void jbuild_init(struct jbuild *b, struct vm *vm);
+/* Begins with s, as jbuild_str, for a result that more is appended to later: a loop that appends
+ * to one string takes time in proportion to what it appends. */
+void jbuild_append(struct jbuild *b, struct vm *vm, const struct jstr *s);
 void jbuild_bytes(struct jbuild *b, const char *p, size_t n); /* appends template text */
 void jbuild_z(struct jbuild *b, const char *z);
 void jbuild_str(struct jbuild *b, const struct jstr *s);
