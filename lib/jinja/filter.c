@@ -168,6 +168,12 @@ static int f_attr(struct vm *vm, struct jval self, const struct jargs *a, struct
     return jval_getattr(vm, self, a->pos[0].u.s, out);
 }
 
+static int f_random(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    (void)self, (void)a, (void)out;
+    return vm_fail(vm, "`random` is not supported: equal rows must give equal samples");
+}
+
 /* ---- JSON ---- */
 static int f_tojson(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
@@ -251,11 +257,10 @@ static const struct jfunc filters[] = {
     {"urlencode", jfilter_urlencode, "", 0},
     {"wordcount", jfilter_wordcount, "", 0},
     {"xmlattr", jfilter_xmlattr, "autospace", 0},
-    /* filters of Jinja that chat templates do not use; a random text would not be repeatable */
-    {"pprint", NULL, "", 0},
-    {"random", NULL, "", 0},
-    {"urlize", NULL, "", 0},
-    {"wordwrap", NULL, "", 0},
+    {"pprint", jfilter_pprint, "", 0},
+    {"urlize", jfilter_urlize, "trim_url_limit nofollow target rel extra_schemes", 0},
+    {"wordwrap", jfilter_wordwrap, "width break_long_words wrapstring break_on_hyphens", 0},
+    {"random", f_random, "", 0},
 };
 
 const struct jfunc *jinja_filter(struct str name)

@@ -20,10 +20,7 @@ int jfilter_wordcount(struct vm *vm, struct jval self, const struct jargs *a, st
     if (jval_tostr(vm, self, true, &s) || vm_charge(vm, s->n)) return -1;
     for (size_t i = 0, len; i < s->n; i += len) {
         uint32_t c = jchar_get(s->p + i, s->n - i, &len);
-        bool ascii = c < 0x80, cased = jchar_cased(c);
-        if (!ascii && !cased && !jchar_space(c))
-            return vm_fail(vm, "wordcount does not support scripts without case");
-        bool word = cased || (ascii && (is_digit((char)c) || c == '_'));
+        const bool word = jchar_word(c);
         words += word && !inside;
         inside = word;
     }

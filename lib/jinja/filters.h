@@ -18,7 +18,10 @@ jfn jfilter_abs, jfilter_batch, jfilter_dictsort, jfilter_first, jfilter_float, 
     jfilter_wordcount, jfilter_xmlattr, jfilter_items, jfilter_join, jfilter_last, jfilter_length,
     jfilter_list, jfilter_map, jfilter_max, jfilter_min, jfilter_reject, jfilter_rejectattr,
     jfilter_reverse, jfilter_round, jfilter_select, jfilter_selectattr, jfilter_slice, jfilter_sort,
-    jfilter_sum, jfilter_unique;
+    jfilter_sum, jfilter_unique, jfilter_pprint, jfilter_urlize, jfilter_wordwrap;
+jfn jmethod_isalpha, jmethod_isdecimal, jmethod_isdigit, jmethod_isnumeric, jmethod_isalnum,
+    jmethod_isspace, jmethod_isascii, jmethod_isprintable, jmethod_isupper, jmethod_islower,
+    jmethod_istitle;
 extern const struct jfunc jinja_str_methods[]; /* the last entry has no name */
 
 /* Calls a method of str on str(self) with the first nargs of the bound arguments. */

@@ -3,9 +3,9 @@
  * ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks, loop controls, {% generation %}).
  *
  * It refuses, with an error that names the construct: include, import, extends and autoescape;
- * filters that chat templates do not use (urlize, wordwrap, groupby, ...); arithmetic beyond 64
- * bits (such integers can be printed); isalpha and similar methods on scripts without case; rare
- * conversions of % and format().
+ * random and lipsum, which are not repeatable; arithmetic beyond 64 bits (such integers can be
+ * printed); a few methods of str (casefold, encode, translate, ...); rare conversions of % and
+ * format().
  *
  * Known differences: slicing a constant such as `none[1:]` is an
  * error here and undefined in Jinja; generators run at once, so an error in one that is never read

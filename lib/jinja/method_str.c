@@ -153,6 +153,7 @@ static int find(struct vm *vm, struct jval self, const struct jargs *a, bool las
 JFN(str_find, find(vm, self, a, false, false, out))
 JFN(str_rfind, find(vm, self, a, true, false, out))
 JFN(str_index, find(vm, self, a, false, true, out))
+JFN(str_rindex, find(vm, self, a, true, true, out))
 
 static int str_count(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
 {
@@ -205,37 +206,6 @@ JFN(str_swapcase, with_case(vm, self, JCASE_SWAP, out))
 
 JFN(str_format, jval_format(vm, self.u.s, a, out))
 
-/* str.isalpha and similar methods: true when s is not empty and each character is of the class.
- * Beyond ASCII the tables have only letters with case and white space; other characters are an
- * error. */
-static int classify(struct vm *vm, const struct jstr *s, char which, struct jval *out)
-{
-    bool yes = s->n > 0, seen = false;
-    for (size_t i = 0, len; i < s->n; i += len) {
-        uint32_t c = jchar_get(s->p + i, s->n - i, &len);
-        char more[8];
-        bool digit = c >= '0' && c <= '9', cased = jchar_cased(c);
-        bool upper = cased && jchar_lower(c) != c, lower = cased && jchar_upper(c, more) != c;
-        if (c >= 0x80 && !cased && strchr("adn", which))
-            return vm_fail(vm, "isalpha, isdigit and isalnum do not support scripts without case");
-        if (which == 'a') yes &= cased;
-        if (which == 'd') yes &= digit;
-        if (which == 'n') yes &= digit || cased;
-        if (which == 's') yes &= jchar_space(c);
-        if (which == 'u') yes &= !lower || upper;
-        if (which == 'l') yes &= !upper || lower;
-        seen |= cased;
-    }
-    *out = jval_bool(yes && (seen || !strchr("ul", which)));
-    return vm_charge(vm, s->n);
-}
-JFN(str_isalpha, classify(vm, self.u.s, 'a', out))
-JFN(str_isdigit, classify(vm, self.u.s, 'd', out))
-JFN(str_isalnum, classify(vm, self.u.s, 'n', out))
-JFN(str_isspace, classify(vm, self.u.s, 's', out))
-JFN(str_isupper, classify(vm, self.u.s, 'u', out))
-JFN(str_islower, classify(vm, self.u.s, 'l', out))
-
 enum justify { JUSTIFY_LEFT, JUSTIFY_RIGHT, JUSTIFY_CENTRE };
 static int justify(struct vm *vm, struct jval self, const struct jargs *a, enum justify how,
                    struct jval *out)
@@ -258,6 +228,45 @@ JFN(str_ljust, justify(vm, self, a, JUSTIFY_LEFT, out))
 JFN(str_rjust, justify(vm, self, a, JUSTIFY_RIGHT, out))
 JFN(str_center, justify(vm, self, a, JUSTIFY_CENTRE, out))
 
+/* Zeros go behind a sign. */
+static int str_zfill(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    const struct jstr *s = self.u.s;
+    int64_t width, n = (int64_t)jstr_chars(s);
+    struct jbuild b;
+    if (int_arg(vm, a->pos[0], 0, &width) || vm_charge(vm, s->n)) return -1;
+    const size_t sign = s->n && (s->p[0] == '+' || s->p[0] == '-');
+    jbuild_init(&b, vm);
+    jbuild_part(&b, s, 0, sign);
+    for (; n < width && !b.failed; n++) jbuild_z(&b, "0");
+    jbuild_part(&b, s, sign, s->n);
+    if (jbuild_done(&b, out)) return -1;
+    *out = keep_markup(*out, self);
+    return 0;
+}
+
+static int str_expandtabs(struct vm *vm, struct jval self, const struct jargs *a, struct jval *out)
+{
+    const struct jstr *s = self.u.s;
+    int64_t size, column = 0;
+    struct jbuild b;
+    if (int_arg(vm, a->pos[0], 8, &size) || vm_charge(vm, s->n)) return -1;
+    jbuild_init(&b, vm);
+    for (size_t i = 0, len; i < s->n && !b.failed; i += len) {
+        uint32_t c = jchar_get(s->p + i, s->n - i, &len);
+        if (c != '\t') {
+            jbuild_part(&b, s, i, i + len);
+            column = c == '\n' || c == '\r' ? 0 : column + 1;
+        } else if (size > 0) {
+            for (int64_t k = size - column % size; k > 0 && !b.failed; k--, column++)
+                jbuild_derived(&b, " ", 1, s, i, i + 1);
+        }
+    }
+    if (jbuild_done(&b, out)) return -1;
+    *out = keep_markup(*out, self);
+    return 0;
+}
+
 const struct jfunc jinja_str_methods[] = {{"strip", str_strip, "chars", 0},
                                           {"lstrip", str_lstrip, "chars", 0},
                                           {"rstrip", str_rstrip, "chars", 0},
@@ -273,6 +282,7 @@ const struct jfunc jinja_str_methods[] = {{"strip", str_strip, "chars", 0},
                                           {"find", str_find, "sub start end", 1},
                                           {"rfind", str_rfind, "sub start end", 1},
                                           {"index", str_index, "sub start end", 1},
+                                          {"rindex", str_rindex, "sub start end", 1},
                                           {"count", str_count, "sub start end", 1},
                                           {"replace", str_replace, "old new count", 2},
                                           {"join", str_join, "iterable", 1},
@@ -283,26 +293,25 @@ const struct jfunc jinja_str_methods[] = {{"strip", str_strip, "chars", 0},
                                           {"title", str_title, "", 0},
                                           {"swapcase", str_swapcase, "", 0},
                                           {"format", str_format, NULL, 0},
-                                          {"isalpha", str_isalpha, "", 0},
-                                          {"isdigit", str_isdigit, "", 0},
-                                          {"isdecimal", str_isdigit, "", 0},
-                                          {"isnumeric", str_isdigit, "", 0},
-                                          {"isalnum", str_isalnum, "", 0},
-                                          {"isspace", str_isspace, "", 0},
-                                          {"isupper", str_isupper, "", 0},
-                                          {"islower", str_islower, "", 0},
+                                          {"isalpha", jmethod_isalpha, "", 0},
+                                          {"isdigit", jmethod_isdigit, "", 0},
+                                          {"isdecimal", jmethod_isdecimal, "", 0},
+                                          {"isnumeric", jmethod_isnumeric, "", 0},
+                                          {"isalnum", jmethod_isalnum, "", 0},
+                                          {"isspace", jmethod_isspace, "", 0},
+                                          {"isupper", jmethod_isupper, "", 0},
+                                          {"islower", jmethod_islower, "", 0},
+                                          {"istitle", jmethod_istitle, "", 0},
+                                          {"isascii", jmethod_isascii, "", 0},
+                                          {"isprintable", jmethod_isprintable, "", 0},
+                                          {"zfill", str_zfill, "width", 1},
+                                          {"expandtabs", str_expandtabs, "tabsize", 0},
                                           {"ljust", str_ljust, "width fillchar", 1},
                                           {"rjust", str_rjust, "width fillchar", 1},
                                           {"center", str_center, "width fillchar", 1},
-                                          {"rindex", NULL, "", 0},
                                           {"encode", NULL, "", 0},
-                                          {"expandtabs", NULL, "", 0},
                                           {"format_map", NULL, "", 0},
-                                          {"isascii", NULL, "", 0},
                                           {"isidentifier", NULL, "", 0},
-                                          {"isprintable", NULL, "", 0},
-                                          {"istitle", NULL, "", 0},
                                           {"maketrans", NULL, "", 0},
                                           {"translate", NULL, "", 0},
-                                          {"zfill", NULL, "", 0},
                                           {NULL, NULL, NULL, 0}};

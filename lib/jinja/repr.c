@@ -48,15 +48,6 @@ void jval_float_text(double f, char out[JFLOAT_TEXT])
         snprintf(out, JFLOAT_TEXT, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
 }
 
-/* str.isprintable beyond ASCII: repr() escapes the other characters. */
-static bool printable(uint32_t c)
-{
-    return c >= 0xA1 && c != 0xAD && !jchar_space(c) && !(c >= 0x200B && c <= 0x200F) &&
-           !(c >= 0x2028 && c <= 0x202E) && !(c >= 0x2060 && c <= 0x206F) &&
-           !(c >= 0xE000 && c <= 0xF8FF) && c != 0xFEFF && !(c >= 0xFFF0 && c <= 0xFFFB) &&
-           c < 0xE0000;
-}
-
 static void repr_char(struct jbuild *b, const struct jstr *s, size_t i, size_t len, uint32_t c,
                       char quote)
 {
@@ -67,9 +58,9 @@ static void repr_char(struct jbuild *b, const struct jstr *s, size_t i, size_t l
         snprintf(text, sizeof text, "\\%c", names[k - special]);
     else if (c == (uint32_t)quote)
         snprintf(text, sizeof text, "\\%c", quote);
-    else if (c < 0x20 || c == 0x7F || (c >= 0x80 && c < 0x100 && !printable(c)))
+    else if (c < 0x20 || c == 0x7F || (c >= 0x80 && c < 0x100 && !jchar_printable(c)))
         snprintf(text, sizeof text, "\\x%02x", (unsigned)c);
-    else if (c >= 0x100 && !printable(c))
+    else if (c >= 0x100 && !jchar_printable(c))
         snprintf(text, sizeof text, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
     else {
         jbuild_part(b, s, i, i + len);

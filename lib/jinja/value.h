@@ -291,6 +291,12 @@ uint32_t jchar_get(const char *p, size_t n, size_t *len);
 size_t jchar_put(uint32_t c, char out[4]);
 bool jchar_space(uint32_t c);                   /* str.isspace */
 bool jchar_linebreak(uint32_t c);               /* str.splitlines */
+bool jchar_letter(uint32_t c);                  /* str.isalpha */
+bool jchar_decimal(uint32_t c);                 /* str.isdecimal */
+bool jchar_digit(uint32_t c);                   /* str.isdigit */
+bool jchar_numeric(uint32_t c);                 /* str.isnumeric */
+bool jchar_word(uint32_t c);                    /* \w of Python's re: str.isalnum, or _ */
+bool jchar_printable(uint32_t c);               /* str.isprintable */
 uint32_t jchar_upper(uint32_t c, char more[8]); /* more: the UTF-8 of any further characters */
 uint32_t jchar_lower(uint32_t c);
 const char *jchar_title(uint32_t c); /* NULL: the same as its upper case */

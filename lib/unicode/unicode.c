@@ -20,6 +20,19 @@ static const struct unicode_run *find_run(const struct unicode_run *runs, size_t
     return NULL;
 }
 
+unsigned unicode_category_of(uint32_t c)
+{
+    size_t lo = 0, hi = unicode_category_n;
+    while (hi - lo > 1) {
+        const size_t mid = (lo + hi) / 2;
+        if (unicode_category[mid] >> 8 <= c)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return unicode_category[lo] & 0xff;
+}
+
 uint32_t unicode_fold_least(uint32_t c)
 {
     const struct unicode_run *r = find_run(unicode_fold, unicode_fold_n, c);

@@ -56,6 +56,17 @@ uint32_t unicode_fold_least(uint32_t c); /* the least character that equals c wi
 /* Writes the lower case of c to out and returns the number of characters. */
 unsigned unicode_to_lower(uint32_t c, uint32_t out[3]);
 unsigned unicode_combining(uint32_t c); /* the canonical combining class */
+/* The general category of c, numbered as in unicode_category: ranges of it are the letters (L), the
+ * numbers (N) and what is neither printed nor assigned. */
+enum {
+    UNICODE_UNASSIGNED = 0,
+    UNICODE_LETTER_FIRST = 1,
+    UNICODE_LETTER_LAST = 5,
+    UNICODE_DECIMAL = 9,
+    UNICODE_NUMBER_LAST = 11,
+    UNICODE_SEPARATOR_FIRST = 23, /* separators, controls, formats, surrogates, private use */
+};
+unsigned unicode_category_of(uint32_t c);
 /* Writes the full decomposition of c, also of Hangul, to out and returns its length. */
 #define UNICODE_DECOMPOSED_MAX 18
 unsigned unicode_decompose(uint32_t c, bool compat, uint32_t out[UNICODE_DECOMPOSED_MAX]);

@@ -73,7 +73,7 @@ base
 unicode
 regex unicode
 text regex unicode
-jinja
+jinja unicode
 chat text jinja stream:run
 rows stream chat
 config hf

@@ -90,7 +90,8 @@ int main(void)
     const char *parts =
         "attr d default first float int last length count safe string items "
         "abs round format forceescape e escape dictsort "
-        "map indent truncate filesizeformat xmlattr"; /* they refuse the other kind of value */
+        "map indent truncate filesizeformat xmlattr wordwrap random"; /* they refuse a kind of value
+                                                                       */
     const char *kinds =
         "odd even divisibleby defined undefined filter test none boolean false true "
         "integer float string mapping number sequence iterable callable sameas "

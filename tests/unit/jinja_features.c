@@ -140,6 +140,8 @@ static void bounds(void)
     CHECK("jinja bounds: an error names its line",
           fails("a\nb\n\n{{ x.y }}", "line 4: 'x' is undefined"));
     CHECK("jinja bounds: a parse error names its line", fails("\n\n{% if %}", "line 3"));
+    CHECK("jinja: random is refused, since it is not repeatable",
+          fails("a\n{{ [1]|random }}", "line 2: `random` is not supported: equal rows"));
     CHECK("jinja: a loop's variable called loop is refused with its line",
           fails("a\nb{% for x,\n loop in l %}{% endfor %}", "line 3: `loop` cannot be assigned"));
     CHECK("jinja: a block that is defined twice is refused with its line",
