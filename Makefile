@@ -76,7 +76,7 @@ CPU_OBJ := $(foreach i,$(CPU_ISAS),$(patsubst %.c,$(O)/obj/%.$(i).o,$(CPU_SRC)))
 
 ARCHIVES := $(MODULES:%=$(O)/lib/%.a)
 TOOL_ARCHIVES := $(TOOL_MODULES:%=$(O)/lib/%.a)
-LIBS      = $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
+LIBS      = $(CJSON_LIBS) $(ZSTD_LIBS) $(ZLIB_LIBS) $(YAML_LIBS) $(DNNL_LIBS) -ldl -lm
 # LINK OBJECTS: with the archives that the target depends on
 LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pthread $(OPENMP) $(RELRO) $(LDFLAGS) $(BUNDLED) -Wl,--as-needed -o $@ $(1) \
             -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)

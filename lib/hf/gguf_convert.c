@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/io.h"
+#include "base/doc.h"
 #include "base/num.h"
 #include "hf/config_read.h"
 #include "hf/family.h"
@@ -157,14 +157,6 @@ int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)
     return 0;
 }
 
-static int put_in(const char *dir, const char *name, const struct buf *b, struct err *e)
-{
-    char *path = buf_check(b, e) == 0 ? io_path(dir, name, e) : NULL;
-    int rc = path ? io_put(path, b->data, b->len, e) : -1;
-    mem_free(path);
-    return rc;
-}
-
 static int write_generation(const struct hf_config *c, const char *dir, struct err *e)
 {
     const struct {
@@ -173,18 +165,11 @@ static int write_generation(const struct hf_config *c, const char *dir, struct e
     } ids[] = {{"bos_token_id", c->bos_token_id},
                {"eos_token_id", c->eos_count ? c->eos_token_id[0] : HF_NO_TOKEN},
                {"pad_token_id", c->pad_token_id}};
-    struct buf b = {0};
-    const char *sep = "";
-    buf_puts(&b, "{");
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        if (ids[i].id < 0) continue;
-        buf_printf(&b, "%s\n  \"%s\": %" PRId64, sep, ids[i].key, ids[i].id);
-        sep = ",";
-    }
-    buf_puts(&b, "\n}\n");
-    int rc = put_in(dir, "generation_config.json", &b, e);
-    buf_free(&b);
-    return rc;
+    struct doc d;
+    doc_begin(&d);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (ids[i].id >= 0) doc_int(&d, ids[i].key, ids[i].id);
+    return doc_put(&d, dir, "generation_config.json", e);
 }
 
 int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer, struct err *e)

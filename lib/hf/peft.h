@@ -47,7 +47,7 @@ int peft_config_parse(const char *text, size_t n, const char *name, struct peft_
 int peft_config_read(const char *dir, struct peft_config *c, struct err *e);
 void peft_config_free(struct peft_config *c);
 /* Appends the text of adapter_config.json. */
-void peft_config_format(const struct peft_config *c, struct buf *b);
+int peft_config_format(const struct peft_config *c, struct buf *b, struct err *e);
 int peft_config_write(const struct peft_config *c, const char *dir, struct err *e);
 
 /* ---- tensors ---- */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "hf/config.h"
@@ -184,60 +185,50 @@ double peft_scale(const struct peft_config *c)
 }
 
 /* ---- writing ---- */
-static void put_names(struct buf *b, const struct peft_names *n)
+static void put_names(struct doc *d, const char *key, const struct peft_names *n)
 {
     if (n->n == 0) {
-        buf_puts(b, "null");
+        doc_text(d, key, NULL);
         return;
     }
-    for (size_t i = 0; i < n->n; i++) {
-        buf_puts(b, i ? ",\n    " : "[\n    ");
-        buf_json(b, str_z(n->v[i]));
-    }
-    buf_puts(b, "\n  ]");
+    doc_list(d, key);
+    for (size_t i = 0; i < n->n; i++) doc_text(d, NULL, n->v[i]);
+    doc_close(d);
 }
 
-static void put_text(struct buf *b, const char *s)
+int peft_config_format(const struct peft_config *c, struct buf *b, struct err *e)
 {
-    if (s)
-        buf_json(b, str_z(s));
-    else
-        buf_puts(b, "null");
-}
-
-/* peft declares lora_alpha as an integer, but accepts any number. */
-static void put_number(struct buf *b, double v) { buf_json_number(b, v, 0); }
-
-static const char *truth(bool v) { return v ? "true" : "false"; }
-
-void peft_config_format(const struct peft_config *c, struct buf *b)
-{
-    char dropout[NUM_TEXT];
+    char alpha[NUM_TEXT], dropout[NUM_TEXT];
+    struct doc d;
+    num_text(c->alpha, false, alpha); /* peft declares an integer, but accepts any number */
     hf_real_text(c->dropout, false, dropout);
-    buf_puts(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n"
-                "  \"base_model_name_or_path\": ");
-    put_text(b, c->base);
-    buf_printf(b, ",\n  \"r\": %lld,\n  \"lora_alpha\": ", (long long)c->rank);
-    put_number(b, c->alpha);
-    buf_printf(b, ",\n  \"lora_dropout\": %s,\n  \"use_rslora\": %s,\n", dropout, truth(c->rslora));
-    buf_puts(b, "  \"target_modules\": ");
+    doc_begin(&d);
+    doc_text(&d, "peft_type", "LORA");
+    doc_text(&d, "task_type", "CAUSAL_LM");
+    doc_text(&d, "base_model_name_or_path", c->base);
+    doc_int(&d, "r", c->rank);
+    doc_raw(&d, "lora_alpha", alpha);
+    doc_raw(&d, "lora_dropout", dropout);
+    doc_bool(&d, "use_rslora", c->rslora);
     if (c->pattern)
-        put_text(b, c->pattern);
+        doc_text(&d, "target_modules", c->pattern);
     else
-        put_names(b, &c->targets);
-    buf_puts(b, ",\n  \"modules_to_save\": ");
-    put_names(b, &c->saved);
-    buf_printf(b, ",\n  \"ensure_weight_tying\": %s,\n", truth(c->tie));
-    buf_puts(b, "  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
-                "  \"init_lora_weights\": true,\n  \"inference_mode\": true,\n"
-                "  \"rank_pattern\": {},\n  \"alpha_pattern\": {}\n}\n");
+        put_names(&d, "target_modules", &c->targets);
+    put_names(&d, "modules_to_save", &c->saved);
+    doc_bool(&d, "ensure_weight_tying", c->tie);
+    doc_text(&d, "bias", "none");
+    doc_bool(&d, "fan_in_fan_out", false);
+    doc_bool(&d, "init_lora_weights", true);
+    doc_bool(&d, "inference_mode", true);
+    doc_raw(&d, "rank_pattern", "{}");
+    doc_raw(&d, "alpha_pattern", "{}");
+    return doc_print(&d, b, e);
 }
 
 int peft_config_write(const struct peft_config *c, const char *dir, struct err *e)
 {
     struct buf b = {0};
-    peft_config_format(c, &b);
-    char *path = buf_check(&b, e) == 0 ? io_path(dir, "adapter_config.json", e) : NULL;
+    char *path = peft_config_format(c, &b, e) == 0 ? io_path(dir, "adapter_config.json", e) : NULL;
     int rc = path ? io_put(path, b.data, b.len, e) : -1;
     mem_free(path);
     buf_free(&b);

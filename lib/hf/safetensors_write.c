@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "hf/safetensors.h"
 
-enum { DATA_ALIGN = 64, MAX_NAME = 1000 };
+enum { DATA_ALIGN = 64, MAX_NAME = 1000, FILE_NAME = 128 };
 
 struct safetensors_writer {
     char *dir, *stem;
@@ -84,7 +85,7 @@ static void header_text(const struct safetensors_writer *w, size_t shard, struct
 
 static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e)
 {
-    char name[128];
+    char name[FILE_NAME];
     struct buf header = {0}, head = {0};
     shard_name(w, shard, name, sizeof name);
     header_text(w, shard, &header);
@@ -107,7 +108,7 @@ static int begin_shard(struct safetensors_writer *w, size_t shard, struct err *e
 
 static int end_shard(struct safetensors_writer *w, size_t shard, struct err *e)
 {
-    char name[128], hex[HASH128_HEX];
+    char name[FILE_NAME], hex[HASH128_HEX];
     const uint64_t size = io_written(w->out);
     struct io_out *out = w->out;
     hash128_hex(w->hash, hex);
@@ -209,36 +210,43 @@ static int by_tensor_name(const void *a, const void *b)
                   (*(const struct hf_tensor *const *)b)->name);
 }
 
-/* Writes STEM.safetensors.index.json, with the names sorted as transformers sorts them. */
-static int write_index(const struct safetensors_writer *w, struct err *e)
+/* Fills `sorted` with the tensors by name, as transformers sorts them, and `files` with the name of
+ * each shard. */
+static void fill_index(struct doc *d, const struct safetensors_writer *w,
+                       const struct hf_tensor **sorted, char (*files)[FILE_NAME])
 {
-    char name[128];
-    struct buf b = {0};
     uint64_t total = 0;
-    int rc = -1;
-    char *path = NULL;
-    const struct hf_tensor **sorted = mem_alloc(w->count, sizeof *sorted, e);
-    if (!sorted) return -1;
     for (size_t i = 0; i < w->count; i++) {
         sorted[i] = &w->list[i];
         total += w->list[i].bytes;
     }
     qsort(sorted, w->count, sizeof *sorted, by_tensor_name);
-    buf_printf(&b, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64 "\n  },\n", total);
-    buf_puts(&b, "  \"weight_map\": {");
-    for (size_t i = 0; i < w->count; i++) {
-        buf_puts(&b, i ? ",\n    " : "\n    ");
-        buf_json(&b, str_z(sorted[i]->name));
-        shard_name(w, w->shard[sorted[i] - w->list], name, sizeof name);
-        buf_printf(&b, ": \"%s\"", name);
+    for (size_t i = 0; i < w->shards; i++) shard_name(w, i, files[i], sizeof files[i]);
+    doc_object(d, "metadata");
+    doc_uint(d, "total_size", total);
+    doc_close(d);
+    doc_object(d, "weight_map");
+    for (size_t i = 0; i < w->count; i++)
+        doc_text(d, sorted[i]->name, files[w->shard[sorted[i] - w->list]]);
+    doc_close(d);
+}
+
+/* Writes STEM.safetensors.index.json. */
+static int write_index(const struct safetensors_writer *w, struct err *e)
+{
+    char name[FILE_NAME + 16];
+    struct doc d;
+    int rc = -1;
+    const struct hf_tensor **sorted = mem_alloc(w->count, sizeof *sorted, e);
+    char(*files)[FILE_NAME] = sorted ? mem_alloc(w->shards, sizeof *files, e) : NULL;
+    if (files) {
+        doc_begin(&d);
+        fill_index(&d, w, sorted, files);
+        snprintf(name, sizeof name, "%s.safetensors.index.json", w->stem);
+        rc = doc_put(&d, w->dir, name, e);
     }
-    buf_puts(&b, "\n  }\n}\n");
-    snprintf(name, sizeof name, "%s.safetensors.index.json", w->stem);
-    if (buf_check(&b, e) == 0 && (path = io_path(w->dir, name, e)))
-        rc = io_put(path, b.data, b.len, e);
-    mem_free(path);
     mem_free(sorted);
-    buf_free(&b);
+    mem_free(files);
     return rc;
 }
 

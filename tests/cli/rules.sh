@@ -110,7 +110,7 @@ edges() {
 # A line for each module: its name, then its public headers, which others may include.
 cat >"$T/public" <<'EOF'
 adapter adapter
-base buf dtype err hash io json limits log mem num opt plugin pool rng scratch trace
+base buf doc dtype err hash io json limits log mem num opt plugin pool rng scratch trace
 chat chat
 comm comm launch world
 config config keys settings
@@ -289,9 +289,10 @@ headers 'headers: only the CUDA backend, NCCL and kernels include those of CUDA'
     '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)'
 headers "headers: only the CUDA plugin includes the kernels' launchers" 'kernels/[^>"]*' \
     '^lib/(ops/cuda|comm/nccl)_plugin'
+headers 'headers: only doc.c of base includes that of cJSON' '(cjson/)?cJSON\.h' '^lib/base/doc\.c'
 headers 'headers: only ops includes those of oneDNN' '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/'
-check 'headers: those of MPI, CUDA and oneDNN are included somewhere' \
-    [ "$(grep -cE '<mpi\.h>|<cuda|<dnnl|dnnl\.h' "$T/includes")" -ge 3 ]
+check 'headers: those of MPI, CUDA, oneDNN and cJSON are included somewhere' \
+    [ "$(grep -cE '<mpi\.h>|<cuda|<dnnl|dnnl\.h|cJSON\.h' "$T/includes")" -ge 4 ]
 
 # ---- the libraries that commands link ----
 # links COMMAND PATTERN: checks that the command links no library that matches
@@ -307,7 +308,8 @@ links() {
 for c in "${commands[@]}"; do
     case $c in
         sft-train | sft-eval) links "$c" 'libmpi|libopen-|libcuda|libcublas|libnccl' ;;
-        *) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl' ;;
+        sft-ckpt) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl' ;;
+        *) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl|libcjson' ;;
     esac
 done
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes the JSON parser: what it takes is walked over, written, parsed again and must be the same;
- * the row reader must agree with it about every row. */
+/* Fuzzes the JSON parser: what it takes is walked over, written, also as a document, parsed again
+ * and must be the same; the row reader must agree with it about every row. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/doc.h"
 #include "base/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +24,48 @@ static int same(const struct json *a, const struct json *b)
     return 1;
 }
 
+/* Copies s as a C string; NULL when it has a NUL, which a document cannot. */
+static char *text_of(struct str s, struct arena *a)
+{
+    return memchr(s.p ? s.p : "", 0, s.n) ? NULL : arena_copy(a, s.p, s.n, NULL);
+}
+
+/* Adds v to d. False when a document cannot have it. */
+static bool add(struct doc *d, const char *key, const struct json *v, struct arena *a)
+{
+    char *text = text_of(v->s, a);
+    if (!text || (v->kind >= JSON_ARRAY && d->depth + 1 == DOC_DEPTH)) return false;
+    if (v->kind == JSON_NULL) doc_text(d, key, NULL);
+    if (v->kind == JSON_BOOL) doc_bool(d, key, v->truth);
+    if (v->kind == JSON_NUMBER) doc_raw(d, key, text);
+    if (v->kind == JSON_STRING) doc_text(d, key, text);
+    if (v->kind < JSON_ARRAY) return true;
+    bool ok = true;
+    v->kind == JSON_OBJECT ? doc_object(d, key) : doc_list(d, key);
+    for (size_t i = 0; i < v->count; i++) {
+        char *name = v->kind == JSON_OBJECT ? text_of(v->keys[i], a) : NULL;
+        ok = ok && (name || v->kind == JSON_ARRAY) && add(d, name, &v->items[i], a);
+    }
+    doc_close(d);
+    return ok;
+}
+
+/* v as the only member of a document. */
+static void check_printed(const struct json *v)
+{
+    struct arena a = {0};
+    struct err e = {0};
+    struct buf b = {0};
+    struct doc d;
+    doc_begin(&d);
+    const bool fits = add(&d, "v", v, &a);
+    if (doc_print(&d, &b, &e)) abort();
+    const struct json *again = fits ? json_parse(b.data, b.len, &a, &e) : NULL;
+    if (fits && (!again || again->count != 1 || !same(v, &again->items[0]))) abort();
+    buf_free(&b);
+    arena_free(&a);
+}
+
 static void check_document(const char *text, size_t size)
 {
     struct arena a = {0};
@@ -34,6 +77,7 @@ static void check_document(const char *text, size_t size)
         json_write(v, &b);
         struct json *again = json_parse(b.data, b.len, &a, &e);
         if (!again || !same(v, again)) abort();
+        check_printed(v);
     }
     buf_free(&b);
     arena_free(&a);

@@ -27,9 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_name(name);
     if (peft_config_parse((const char *)data, size, "fuzz", &c, &e) == 0) {
         struct buf a = {0}, b = {0};
-        peft_config_format(&c, &a);
+        if (peft_config_format(&c, &a, &e) != 0) abort();
         if (peft_config_parse(a.data, a.len, "again", &d, &e) != 0) abort();
-        peft_config_format(&d, &b);
+        if (peft_config_format(&d, &b, &e) != 0) abort();
         if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0) abort();
         buf_free(&a);
         buf_free(&b);

@@ -87,8 +87,8 @@ static void writing(void)
     struct peft_config d;
     struct buf b = {0};
     struct err e;
-    peft_config_format(&c, &b);
-    CHECK("adapter writing: the written file can be read", parse(b.data, &d, &e) == 0);
+    CHECK("adapter writing: the written file can be read",
+          peft_config_format(&c, &b, &e) == 0 && parse(b.data, &d, &e) == 0);
     CHECK("adapter writing: the file reads back the same",
           d.rank == 16 && d.alpha == 12.5 && d.dropout == 0.05 && d.rslora && d.tie &&
               d.targets.n == 2 && strcmp(d.targets.v[1], "v_proj") == 0 && d.saved.n == 1 &&
