@@ -21,7 +21,8 @@ size_t saver_staging(const struct saver_list *l, size_t limit)
 }
 
 /* The last bytes of each file; of each tensor its places in lists, names and header; the buffers
- * that small files are hashed through; paths and the manifest. */
+ * that small files are hashed through; paths and the manifest. An index is made when the last file
+ * is closed, so that its tree has the memory of that file's last bytes. */
 size_t saver_reserve(const struct saver_list *l)
 {
     enum { TENSOR = 1 << 10, REST = 2 << 20 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 
@@ -33,16 +34,23 @@ static int hash_text(const void *p, size_t n, char hex[HASH128_HEX], struct err 
 int manifest_format(const struct manifest *m, struct buf *b, struct err *e)
 {
     char self[HASH128_HEX];
-    buf_printf(b, "{\n  \"format\": \"%s\",\n  \"version\": %d,\n  \"step\": %" PRIu64 ",\n",
-               FORMAT, MANIFEST_VERSION, m->step);
-    buf_puts(b, "  \"files\": [");
+    struct doc d;
+    doc_begin(&d);
+    doc_text(&d, "format", FORMAT);
+    doc_int(&d, "version", MANIFEST_VERSION);
+    doc_uint(&d, "step", m->step);
+    doc_list(&d, "files");
     for (size_t i = 0; i < m->count; i++) {
         const struct manifest_file *f = &m->files[i];
-        buf_puts(b, i ? ",\n    {\"path\": " : "\n    {\"path\": ");
-        buf_json(b, str_z(f->path));
-        buf_printf(b, ", \"size\": %" PRIu64 ", \"xxh128\": \"%s\"}", f->size, f->hash);
+        doc_object(&d, NULL);
+        doc_text(&d, "path", f->path);
+        doc_uint(&d, "size", f->size);
+        doc_text(&d, "xxh128", f->hash);
+        doc_close(&d);
     }
-    buf_puts(b, "\n  ],\n");
+    if (doc_print(&d, b, e)) return -1;
+    b->len -= strlen("\n}\n");
+    buf_puts(b, ",\n");
     if (buf_check(b, e) || hash_text(b->data, b->len, self, e)) return -1;
     buf_printf(b, "  \"self\": \"%s\"\n}\n", self);
     return buf_check(b, e);

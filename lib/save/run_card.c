@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/doc.h"
+
 /* The versions, by their names in run.json. */
 struct version {
     const char *name, *text;
@@ -19,15 +21,14 @@ static void versions_of(const struct device_card *c, struct version v[VERSIONS])
     memcpy(v, all, sizeof all);
 }
 
-void run_card_write(const struct device_card *c, struct buf *b)
+void run_card_write(const struct device_card *c, struct doc *d)
 {
     struct version v[VERSIONS];
-    if (!c) return;
     versions_of(c, v);
-    buf_puts(b, "\"gpu\":{\"name\":");
-    buf_json(b, str_z(c->name));
-    for (int i = 0; i < VERSIONS; i++) buf_printf(b, ",\"%s\":%d", v[i].name, v[i].value);
-    buf_puts(b, "},");
+    doc_object(d, "gpu");
+    doc_text(d, "name", c->name);
+    for (int i = 0; i < VERSIONS; i++) doc_int(d, v[i].name, v[i].value);
+    doc_close(d);
 }
 
 static void name_change(const struct json *was, const struct device_card *now, struct buf *b)

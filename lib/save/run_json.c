@@ -2,9 +2,12 @@
 /* The text of run.json. */
 #include "save/run_json_impl.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 
 enum { RUN_VERSION = 1, RUN_MOST = 1 << 16 };
@@ -12,16 +15,22 @@ enum { RUN_VERSION = 1, RUN_MOST = 1 << 16 };
 int run_json_write(const struct saver_point *p, struct buf *b, struct err *e)
 {
     if (buf_check(p->guard, e)) return -1;
+    char checksum[17];
+    struct doc d;
+    snprintf(checksum, sizeof checksum, "%016" PRIx64, p->checksum);
+    doc_begin(&d);
+    doc_int(&d, "version", RUN_VERSION);
+    doc_uint(&d, "step", p->step);
+    doc_text(&d, "rows_checksum", checksum);
+    doc_text(&d, "tokenizer", p->tokenizer);
+    doc_uint(&d, "length", p->length);
+    doc_uint(&d, "global_batch", p->global_batch);
+    doc_uint(&d, "seed", p->seed);
+    if (p->card) run_card_write(p->card, &d);
+    doc_raw(&d, "guard", p->guard->data);
+    doc_raw(&d, "settings", p->settings);
     buf_reset(b);
-    buf_printf(b,
-               "{\"version\":%d,\"step\":%llu,\"rows_checksum\":\"%016llx\",\"tokenizer\":\"%s\","
-               "\"length\":%llu,\"global_batch\":%llu,\"seed\":%llu,",
-               RUN_VERSION, (unsigned long long)p->step, (unsigned long long)p->checksum,
-               p->tokenizer, (unsigned long long)p->length, (unsigned long long)p->global_batch,
-               (unsigned long long)p->seed);
-    run_card_write(p->card, b);
-    buf_printf(b, "\"guard\":%s,\"settings\":%s}\n", p->guard->data, p->settings);
-    return buf_check(b, e);
+    return doc_print(&d, b, e);
 }
 
 static int parse_checksum(const struct json *v, uint64_t *sum, struct err *e)

@@ -7,8 +7,8 @@
 #include "save/saver.h"
 
 int run_json_write(const struct saver_point *p, struct buf *b, struct err *e);
-/* Appends the member "gpu" and a comma; nothing for the CPU, NULL. */
-void run_card_write(const struct device_card *c, struct buf *b);
+struct doc;
+void run_card_write(const struct device_card *c, struct doc *d); /* adds the member "gpu" */
 /* Reads c->path. A failure is ERR_DATA, or that of reading the file. */
 int run_json_read(struct restore_cursor *c, struct err *e);
 
