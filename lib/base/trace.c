@@ -54,11 +54,15 @@ int trace_open(const char *path, int process, struct err *e)
 
 int trace_close(struct err *e)
 {
+    pthread_mutex_lock(&trace.lock);
     struct io_log *file = trace.file;
-    if (!file) return 0;
-    put("\n]\n", 3);
-    flush();
+    if (file) {
+        put("\n]\n", 3);
+        flush();
+    }
     trace.file = NULL;
+    pthread_mutex_unlock(&trace.lock);
+    if (!file) return 0;
     const int rc = io_log_close(file, trace.failed ? NULL : e);
     if (trace.failed && e) *e = trace.why;
     return rc || trace.failed ? -1 : 0;
@@ -81,7 +85,7 @@ static int write_args(char *text, size_t room, const char *of, int64_t n)
 void trace_end(double began, const char *kind, const char *what, const char *of, int64_t n)
 {
     char line[LINE];
-    if (began <= 0 || !trace.file) return;
+    if (began <= 0) return;
     const long long from = microseconds(began), to = microseconds(log_clock());
     pthread_mutex_lock(&trace.lock);
     if (!own) own = ++trace.threads;
@@ -90,6 +94,8 @@ void trace_end(double began, const char *kind, const char *what, const char *of,
                  ",\n{\"ph\":\"X\",\"cat\":\"%s\",\"name\":\"%s\",\"pid\":%d,\"tid\":%d,"
                  "\"ts\":%lld,\"dur\":%lld",
                  kind, what, trace.process, own, from, to - from);
-    put(line, (size_t)(head + write_args(line + head, sizeof line - (size_t)head, of, n)));
+    /* A failed run closes the file while a collective still waits on its thread. */
+    if (trace.file)
+        put(line, (size_t)(head + write_args(line + head, sizeof line - (size_t)head, of, n)));
     pthread_mutex_unlock(&trace.lock);
 }
