@@ -103,12 +103,6 @@ train_files=("${train_files[@]/#-/./-}") val_files=("${val_files[@]/#-/./-}")
 case $output in /* | ./* | ../*) ;; *) output=./$output ;; esac
 data=$output/data root=$output/sft_train
 
-# ---- waiting threads ----
-# A thread that waits for others spins for some microseconds, then sleeps. By default it spins for
-# milliseconds, in which a process that shares the CPU, or the thread it waits for, cannot run.
-# libgomp reads this when a program starts, so the trainer cannot set it for itself.
-[ -n "${OMP_WAIT_POLICY:-}${GOMP_SPINCOUNT:-}" ] || export GOMP_SPINCOUNT=1000
-
 # ---- the ranks ----
 container() {
     [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${container:-}" ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]

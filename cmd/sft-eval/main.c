@@ -9,6 +9,7 @@
 #include "eval.h"
 #include "hf/folder.h"
 #include "ops/choose.h"
+#include "ops/waits.h"
 
 static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
@@ -215,6 +216,7 @@ static int eval(struct eval *v, int threads, struct err *e)
 
 int main(int argc, char **argv)
 {
+    waits_short(argv);
     struct err e = {0};
     struct opt_common common = {0};
     struct eval v = {.max_tokens = 256, .length = 4096};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "ops/waits.h"
 #include "run.h"
 
 static const char examples[] =
@@ -107,6 +108,7 @@ static int train(struct run *r, struct err *e)
 
 int main(int argc, char **argv)
 {
+    waits_short(argv);
     struct err e = {0};
     struct run r = {.log_fd = -1, .folder = RUN_FOLDER_NONE};
     int rc = run_begin(&r, argc, argv, &e);

@@ -119,7 +119,7 @@ hf config family folder gguf_convert params peft safetensors
 jinja jinja
 kernels fold kernels matmul
 model freeze lora micro_batch model plan schedule stage weights
-ops choose cuda_rules cuda_stream dropout ops
+ops choose cuda_rules cuda_stream dropout ops waits
 options options
 pack pack
 parallel collect mesh zero
