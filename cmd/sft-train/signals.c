@@ -22,14 +22,22 @@ static struct {
 /* "stopping after step 12". All steps may be done already. */
 static void describe(char *out, size_t n)
 {
-    pthread_mutex_lock(&state.lock);
-    state.asked = true;
     if (state.total == 0)
         snprintf(out, n, "stopping after the first step");
     else if (state.done < state.total)
         snprintf(out, n, "stopping after step %llu", (unsigned long long)state.done + 1);
     else
         snprintf(out, n, "all steps are done, and their end is being saved");
+}
+
+/* Answers under the lock, so that the run cannot end between the request and its answer. */
+static void answer(bool tell, const char *more)
+{
+    char text[80];
+    pthread_mutex_lock(&state.lock);
+    state.asked = true;
+    describe(text, sizeof text);
+    if (tell) log_line(LOG_INFO, "%s%s", text, more);
     pthread_mutex_unlock(&state.lock);
 }
 
@@ -63,16 +71,12 @@ static void take_copies(void)
  * any number of times. */
 static void *note(void *unused)
 {
-    char text[80];
     bool told = false, again = false;
     for (int sig; sigwait(&waited, &sig) == 0;) {
         const bool ends = sig == SIGINT || sig == SIGTERM;
         if (ends) let_through(SIGINT);
-        describe(text, sizeof text);
-        if (ends && !again)
-            log_line(LOG_INFO, "%s; again to stop now", text);
-        else if (!told)
-            log_line(LOG_INFO, "%s", text);
+        const bool first = ends && !again;
+        answer(first || !told, first ? "; again to stop now" : "");
         told = true;
         if (!ends || again) continue;
         again = true;
