@@ -145,8 +145,9 @@ static void run(struct course *c, int micro_batches)
         act(c, &a);
         out = result_of(p, &a);
     }
+    /* The memory of the passes has other uses after the step, so the last message leaves it now. */
     in.peer = NOBODY;
-    exchange(p, &out, &in, c->forward_only);
+    exchange(p, &out, &in, true);
 }
 
 void pipeline_train(struct pipeline *p, const struct feed_step *s, int micro_batches, double scale,
