@@ -158,7 +158,8 @@ bool param_next(const struct param *p, size_t most, struct param_run *r);
  * its frozen tensors. Each list goes from the embedding to the head, and each block begins at a
  * multiple of 64. The position of an element does not depend on the buckets or on the part of this
  * rank. Files, stochastic rounding and sums of squares use this order. A range of it is a sequence
- * of trained tensors with the same weight decay and without a frozen tensor between them. */
+ * of trained tensors of one bucket with the same weight decay and without a frozen tensor between
+ * them. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
         down_bias;

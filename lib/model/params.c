@@ -21,6 +21,7 @@ struct maker {
     struct params_blocks blocks;
     size_t range; /* place where the range of the last trained tensor begins */
     bool open;    /* the next trained tensor may continue that range */
+    int layer;    /* of the last block */
     bool decays;  /* the tensors of that range decay */
     bool failed;
     size_t linear;    /* number of blocks of linear layers in a layer */
@@ -83,6 +84,8 @@ static size_t put_block(struct maker *k, int layer, size_t at, struct param *p, 
     enum zone zone = !trained ? ZONE_FROZEN : p->decay ? ZONE_MATRICES : ZONE_VECTORS;
     if (k->failed || zone != k->zone) return at;
     if (trained && layer < k->t->lowest) k->t->lowest = layer;
+    k->open &= layer == k->layer;
+    k->layer = layer;
     at = k->t->places = params_aligned(k->t->places, 0);
     const struct params_block b = {at, k->t->count, n, layer, trained, p->decay, 0};
     const bool held = holds(k, layer);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of squares over the runs of this rank's parts, group by group. */
+/* Sums of squares over the runs of this rank's parts, bucket by bucket and group by group. */
 #include "train/norm.h"
 
 #include "parallel/collect.h"
 
-/* A pass over the runs in canonical order, which counts the groups in `edges` or computes the sums.
- */
+/* A pass over the runs of a bucket in canonical order, which counts the groups in `edges` or
+ * computes the sums. */
 struct pass {
     struct norm *n;
     bool counts;
+    double *sum;          /* of the bucket */
     size_t groups;        /* in `edges` so far */
     size_t origin, group; /* the last group: its number, counted from position `origin` */
 };
@@ -25,13 +26,12 @@ static char *at(void *base, size_t element, enum dtype t)
     return (char *)base + element * dtype_size(t);
 }
 
-static void add_squares(struct norm *n, const void *x, size_t count)
+static void add_squares(const struct norm *n, double *sum, const void *x, size_t count)
 {
     const struct weights *w = n->weights;
-    op_sum(
-        w->device,
-        &(struct op_sum){
-            .sum = n->sumsq, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->gradient});
+    op_sum(w->device,
+           &(struct op_sum){
+               .sum = sum, .x = x, .n = (int64_t)count, .squares = true, .dtype = w->gradient});
 }
 
 /* Copies elements [from, to) of a piece, a part of one group, to that group in `edges`. */
@@ -65,7 +65,7 @@ static void sum_piece(struct pass *p, const struct piece *x)
     const size_t body = (count - head) / NORM_GROUP * NORM_GROUP;
     put_edge(p, x, x->begin, x->begin + head);
     if (body && x->own && !p->counts)
-        add_squares(p->n, at(w->gradients, x->begin + head, w->gradient), body);
+        add_squares(p->n, p->sum, at(w->gradients, x->begin + head, w->gradient), body);
     put_edge(p, x, x->begin + head + body, x->end);
 }
 
@@ -74,27 +74,27 @@ static void sum_run(struct pass *p, const struct params_run *r, int rank)
 {
     const struct zero *z = p->n->zero;
     const struct params_part part = params_part(z->params, r->bucket, z->ranks, rank);
-    struct piece x = {0};
+    struct piece x = {.origin = r->range};
     size_t begin = r->begin, end = r->end;
     params_clip(&begin, &end, part.begin, part.end);
     for (; begin < end; begin = x.end) {
         x.begin = begin;
+        x.end = end;
         x.place = r->place + (begin - r->begin);
-        x.origin = x.place / p->n->each * p->n->each;
-        const size_t left = x.origin + p->n->each - x.place;
-        x.end = left < end - begin ? begin + left : end;
-        if (x.origin < r->range) x.origin = r->range;
         x.own = weights_counted(p->n->weights, begin, &x.end) && rank == z->at;
         sum_piece(p, &x);
     }
 }
 
-static size_t pass(struct norm *n, bool counts)
+/* Returns the number of groups in `edges` after those of the bucket; `groups` are before them. */
+static size_t pass(struct norm *n, size_t bucket, size_t groups, bool counts)
 {
     const struct params *t = &n->weights->params;
-    struct pass p = {.n = n, .counts = counts};
+    struct pass p = {.n = n, .counts = counts, .groups = groups, .origin = SIZE_MAX};
+    p.sum = counts ? NULL : n->sums + t->buckets[bucket].layer + 1;
     for (size_t i = 0; i < t->nruns; i++)
-        for (int rank = 0; rank < n->zero->ranks; rank++) sum_run(&p, &t->runs[i], rank);
+        for (int rank = 0; rank < n->zero->ranks && t->runs[i].bucket == bucket; rank++)
+            sum_run(&p, &t->runs[i], rank);
     return p.groups;
 }
 
@@ -103,18 +103,23 @@ static size_t edge_bytes(const struct norm *n)
     return n->groups * NORM_GROUP * dtype_size(n->weights->gradient);
 }
 
+size_t norm_buckets(const struct norm *n) { return (size_t)n->weights->whole.layers + 2; }
+
 size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan)
 {
-    const size_t unit = ZERO_ALIGN * (size_t)z->ranks;
     *n = (struct norm){.weights = w, .zero = z};
-    n->each = (w->params.places_trained + unit - 1) / unit * ZERO_ALIGN;
-    n->groups = pass(n, true);
-    plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0, &n->sumsq);
+    const size_t buckets = norm_buckets(n), bytes = buckets * sizeof(double);
+    for (size_t b = 0; b < w->params.nbuckets; b++) n->groups = pass(n, b, n->groups, true);
+    plan_add(plan, PLAN_DATA, "gradient norm", -1, buckets, sizeof(double), PLAN_ALWAYS, 0,
+             (void **)&n->sums);
+    plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0,
+             (void **)&n->sumsq);
+    plan_add_host(plan, PLAN_DATA, "gradient norm", bytes, (void **)&n->total);
     const int then = plan_after(plan); /* a time without a pass in flight */
     if (n->groups)
         plan_add(plan, PLAN_DATA, "gradient norm's edges", -1, edge_bytes(n), 1, then, then,
                  &n->edges);
-    return edge_bytes(n);
+    return edge_bytes(n) > bytes ? edge_bytes(n) : bytes;
 }
 
 static void zero_bytes(const struct norm *n, void *y, size_t bytes)
@@ -122,18 +127,43 @@ static void zero_bytes(const struct norm *n, void *y, size_t bytes)
     if (bytes) op_zero(n->weights->device, &(struct op_zero){.y = y, .bytes = bytes});
 }
 
-/* Sums the edges over the ranks: each rank has its own elements and zeros elsewhere. The first rank
- * adds the result. */
+/* Adds the squares of the edges, on the first rank. */
+static void add_edges(struct norm *n)
+{
+    const struct params *t = &n->weights->params;
+    size_t from = 0, to;
+    for (size_t b = 0; b < t->nbuckets; b++, from = to) {
+        to = pass(n, b, from, true);
+        if (to > from)
+            add_squares(n, n->sums + t->buckets[b].layer + 1,
+                        at(n->edges, from * NORM_GROUP, n->weights->gradient),
+                        (to - from) * NORM_GROUP);
+    }
+}
+
+/* Sums the edges over the ranks: each rank has its own elements and zeros elsewhere. */
 void norm_sum(struct norm *n)
 {
     const struct weights *w = n->weights;
     const size_t edges = n->groups * NORM_GROUP;
-    zero_bytes(n, n->sumsq, sizeof(double));
+    size_t groups = 0;
+    zero_bytes(n, n->sums, norm_buckets(n) * sizeof(double));
     zero_bytes(n, n->edges, edge_bytes(n));
-    pass(n, false);
+    for (size_t b = 0; b < w->params.nbuckets; b++) groups = pass(n, b, groups, false);
     if (edges) collect_sum(w->device, n->zero->dp, n->edges, edges, w->gradient);
     collect_join(w->device, n->zero->dp);
-    if (edges && n->zero->at == 0) add_squares(n, n->edges, edges);
-    collect_sum(w->device, n->zero->dp, n->sumsq, 1, DT_F64);
+    if (n->zero->at == 0) add_edges(n);
+    collect_sum(w->device, n->zero->dp, n->sums, norm_buckets(n), DT_F64);
     collect_join(w->device, n->zero->dp);
+}
+
+int norm_total(struct norm *n, double *sumsq, struct err *e)
+{
+    struct device *d = n->weights->device;
+    const size_t buckets = norm_buckets(n);
+    if (d->ops->download(d, n->total, n->sums, buckets * sizeof(double), e)) return -1;
+    for (size_t i = 1; i < buckets; i++) n->total[0] += n->total[i];
+    *sumsq = n->total[0];
+    device_upload(d, n->sumsq, n->total, sizeof(double));
+    return 0;
 }

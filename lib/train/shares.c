@@ -36,12 +36,13 @@ int shares_options(const struct model *m, const struct mesh *mesh, struct weight
 }
 
 /* ---- memory ---- */
-void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, struct plan *plan)
+void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, size_t norms,
+                 struct plan *plan)
 {
     const size_t bytes[MESH_GROUPS] = {
         [MESH_TP] = stage_collective(s),
         [MESH_PP] = message,
-        [MESH_MODEL] = sizeof(double),
+        [MESH_MODEL] = norms * sizeof(double),
         [MESH_ENDS] = weights_tied(s->w) * dtype_size(s->w->accum),
     };
     mesh_plan(mesh, bytes, plan);
@@ -66,10 +67,10 @@ void shares_loss(const struct mesh *mesh, struct weights *w, double *loss)
     collect_join(w->device, pp);
 }
 
-void shares_norm(const struct mesh *mesh, struct weights *w, double *sumsq)
+void shares_norm(const struct mesh *mesh, struct weights *w, double *sums, size_t n)
 {
     struct comm *all = mesh_group(mesh, MESH_MODEL);
-    collect_sum(w->device, all, sumsq, 1, DT_F64);
+    collect_sum(w->device, all, sums, n, DT_F64);
     collect_join(w->device, all);
 }
 

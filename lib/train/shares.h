@@ -12,8 +12,9 @@
 int shares_options(const struct model *m, const struct mesh *mesh, struct weights_options *w,
                    struct stage_options *s, struct err *e);
 /* Declares the host memory of collectives among these ranks; message: the bytes of the largest
- * message between stages. */
-void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, struct plan *plan);
+ * message between stages; norms: the number of sums of the gradient's norm. */
+void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, size_t norms,
+                 struct plan *plan);
 
 /* Returns true if shares_gradients has sums to compute: until then no gradient is complete. */
 bool shares_has_sums(const struct mesh *mesh, const struct weights *w);
@@ -25,8 +26,8 @@ bool shares_has_sums(const struct mesh *mesh, const struct weights *w);
 void shares_gradients(const struct mesh *mesh, struct weights *w);
 /* Broadcasts *loss (double, on the device) from the last stage. */
 void shares_loss(const struct mesh *mesh, struct weights *w, double *loss);
-/* Sums *sumsq (double, on the device) over the ranks, see weights_counted. */
-void shares_norm(const struct mesh *mesh, struct weights *w, double *sumsq);
+/* Sums sums[n] (double, on the device) over the ranks, see weights_counted. */
+void shares_norm(const struct mesh *mesh, struct weights *w, double *sums, size_t n);
 /* Returns true on one of these ranks, which counts the work that all of them do. */
 bool shares_report(const struct mesh *mesh);
 

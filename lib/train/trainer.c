@@ -72,10 +72,10 @@ static int reduce(struct trainer *t, double scale, struct trainer_report *r, str
     norm_sum(norm);
     zero_sum(z, t->stage.loss);
     shares_loss(t->mesh, w, t->stage.loss);
-    shares_norm(t->mesh, w, norm->sumsq);
+    shares_norm(t->mesh, w, norm->sums, norm_buckets(norm));
     int rc = mesh_finish(t->mesh, e);
     if (rc == 0) rc = w->device->ops->download(w->device, &loss, t->stage.loss, sizeof loss, e);
-    if (rc == 0) rc = w->device->ops->download(w->device, &sumsq, norm->sumsq, sizeof sumsq, e);
+    if (rc == 0) rc = norm_total(norm, &sumsq, e);
     if (mesh_agree(t->mesh, rc, e)) return -1;
     r->loss = scale > 0 ? loss * scale : NAN; /* a loss of 0 would be a perfect one */
     r->grad_norm = scale > 0 ? sqrt(sumsq) : NAN;

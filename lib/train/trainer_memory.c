@@ -64,7 +64,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (balance_init(&t->balance, &t->weights.whole, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
     pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
-    shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), plan);
+    shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), norm_buckets(&t->optimizer.norm),
+                plan);
     const bool reads = o->rooms.training.rows > 0;
     if (reads) plan_add_host(plan, PLAN_DATA, "steps", feed_rooms_bytes(&o->rooms), &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;
