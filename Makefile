@@ -237,6 +237,22 @@ $(O)/test/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 $(O)/obj/tests/%.o: FLAGS += -Itests
 $(O)/obj/tests/%.o: HARDEN =
 
+# The table of layouts of ranks, and the same with a fault in it: tests/dist/broken.tsv lists edits
+# of a source of the library, which is linked before the archive that has it whole.
+BROKEN   := $(shell sed -n 's/^\([a-z_]*\)\t.*/\1/p' tests/dist/broken.tsv)
+DIST_BIN := $(O)/dist/grid $(BROKEN:%=$(O)/dist/grid_%)
+$(O)/dist/grid: $(O)/obj/tests/dist/grid.o $(ARCHIVES)
+$(BROKEN:%=$(O)/dist/grid_%): $(O)/dist/grid_%: $(O)/obj/tests/dist/grid.o $(O)/dist/%.o $(ARCHIVES)
+$(O)/dist/grid $(BROKEN:%=$(O)/dist/grid_%):
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(call LINK,$(filter %.o,$^))
+$(BROKEN:%=$(O)/dist/%.o): $(O)/dist/%.o: tests/dist/break tests/dist/broken.tsv $(wildcard lib/*/*.[ch])
+	@mkdir -p $(@D)
+	@echo "  cc    $@"
+	$(Q)tests/dist/break $* >$(@:.o=.c)
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -c $(@:.o=.c) -o $@
+
 # Loaded before a command by a test.
 PRELOAD  := $(patsubst tests/preload/%.c,$(O)/test/%.so,$(wildcard tests/preload/*.c))
 $(O)/test/%.so: tests/preload/%.c
@@ -250,7 +266,7 @@ $(O)/test/train_kill: $(call obj,tests/kill/kill_at.c $(wildcard cmd/sft-train/*
 	@echo "  link  $@"
 	$(Q)$(call LINK,$(filter %.o,$^))
 
-unit: $(UNIT_BIN) $(O)/test/train_kill $(PLUGINS) $(PRELOAD)
+unit: $(UNIT_BIN) $(DIST_BIN) $(O)/test/train_kill $(PLUGINS) $(PRELOAD)
 check: all unit man
 	O=$(O) tests/run
 # These install what is missing first, so they ask make again for what they need.

@@ -12,7 +12,7 @@
 enum { JOB_STEPS = 5, JOB_ROWS = 9, JOB_DOCS = 3, JOB_TOKENS = 17 };
 static const char *device_name = "cpu";
 
-/* What is trained, and how. */
+/* A model and the way to train it. */
 struct form {
     const char *name;
     struct model m;
@@ -24,9 +24,10 @@ struct form {
     int64_t chunk;        /* the most targets of the head's chunks; 0: as the device has it */
     bool narrow;          /* bf16 computation */
     int rows;             /* of a step, each of which is a micro-batch; at most JOB_ROWS */
+    int batches;          /* in turn: with few of them the loss falls */
     double rate, epsilon; /* of AdamW */
 };
-/* How the ranks are arranged. */
+/* An arrangement of the ranks. */
 struct job_layout {
     struct mesh_sizes sizes;
     int zero; /* the level of ZeRO */
@@ -130,14 +131,14 @@ TINY void job_fill(struct feed_step *s, int k, int nrows, int64_t vocab)
     s->nrows = (size_t)nrows;
 }
 
-/* Runs step k. There are two batches in turn, so that the loss falls. */
+/* Runs step k. */
 TINY bool job_step(struct job *j, int k)
 {
     struct err e = {0};
     struct feed_step s;
     struct trainer_report r = {0};
     if (!j->open) return false;
-    job_fill(&s, k % 2, j->f->rows, j->t.weights.whole.vocab);
+    job_fill(&s, k % j->f->batches, j->f->rows, j->t.weights.whole.vocab);
     const bool ok =
         trainer_gradients(&j->t, &s, &r, &e) == 0 && trainer_update(&j->t, j->f->rate, &e) == 0;
     j->loss[k] = r.loss;
@@ -166,11 +167,14 @@ TINY bool job_near(const double *a, const double *b, double most, const char *wh
     return ok;
 }
 
-/* The largest relative difference. */
+/* The largest relative difference; infinite where one is not a number. */
 TINY double job_off(const double *a, const double *b)
 {
     double most = 0;
-    for (int k = 0; k < JOB_STEPS; k++) most = fmax(most, fabs(a[k] / b[k] - 1));
+    for (int k = 0; k < JOB_STEPS; k++) {
+        const double off = fabs(a[k] / b[k] - 1);
+        most = isfinite(off) ? fmax(most, off) : INFINITY;
+    }
     return most;
 }
 

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A table of layouts of ranks. Five steps of the trainer in each of them give the losses, norms and
+ * first gradients of one rank. tests/dist/grid.sh starts it as 1 to 8 ranks; it runs the layouts of
+ * so many ranks. For each run in fp32 it prints a line "bits KEY HASH": runs with the same key have
+ * the same losses and norms, bit by bit, also in processes of other numbers of ranks.
+ * usage: grid [DEVICE [FORM [LAYOUT]]]  only those whose name contains that text */
+#include "job.h"
+
+enum { LAYERS = 6, WINDOW = 4 };
+
+/* The forms beside llama, which runs in all layouts. */
+enum {
+    QWEN2 = 1,
+    QWEN3 = 2,
+    MISTRAL = 4,
+    LORA = 8,
+    MODES = 16 /* llama in each mode of recomputation */
+};
+/* A row of the table: the ranks of each axis, the level of ZeRO, the forms. To add a layout is to
+ * add a line here. */
+struct row {
+    int tp, cp, dp, pp, zero;
+    unsigned forms;
+};
+static const struct row table[] = {
+    /* tp cp dp pp zero */
+    {1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 1, 2, 1, 0, QWEN2},
+    {1, 1, 2, 1, 1, MODES | QWEN3 | LORA},
+    {1, 1, 3, 1, 1, 0},
+    {1, 1, 4, 1, 0, 0},
+    {1, 1, 4, 1, 1, 0},
+    {1, 1, 8, 1, 1, MISTRAL},
+    {2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 1, 1, 2, 0, MODES | QWEN2 | MISTRAL | LORA},
+    {1, 1, 1, 3, 0, 0},
+    {1, 1, 1, 4, 0, QWEN2},
+    {1, 1, 1, 6, 0, 0},
+    {2, 1, 2, 1, 0, MISTRAL},
+    {2, 1, 2, 1, 1, QWEN3},
+    {2, 1, 1, 2, 0, QWEN3 | LORA},
+    {1, 1, 2, 2, 0, 0},
+    {1, 1, 2, 2, 1, LORA},
+    {1, 1, 4, 2, 1, 0},
+    {1, 1, 2, 4, 1, 0},
+    {2, 1, 4, 1, 1, 0},
+    {2, 1, 1, 4, 0, 0},
+    {2, 1, 2, 2, 0, 0},
+    {2, 1, 2, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+};
+
+static struct job_layout layout_of(const struct row *r)
+{
+    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}}, .zero = r->zero};
+}
+
+static void name_of(const struct row *r, char *text, size_t size)
+{
+    snprintf(text, size, "tp %d cp %d dp %d pp %d ZeRO-%d", r->tp, r->cp, r->dp, r->pp, r->zero);
+}
+
+/* ---- the run of one rank ---- */
+struct reference {
+    struct job job;
+    float **gradient; /* [parameters] of the first step; NULL: frozen */
+    double all;       /* the length of them all */
+};
+
+/* The first moment after one step is 0.1 of the gradient. Reads this rank's part of it, elements
+ * [*begin, *end) of the parameter. */
+enum { TIMES = 10 };
+static float *first_gradient(struct job *j, const struct param *p, size_t *begin, size_t *end)
+{
+    struct err e;
+    const struct optimizer *o = &j->t.optimizer;
+    const struct params_part held = zero_held(&o->zero, p->bucket);
+    size_t from = p->offset, to = p->offset + p->n;
+    params_clip(&from, &to, held.begin, held.end);
+    float *v = malloc((to - from + 1) * sizeof *v);
+    if (weights_get(&j->t.weights, o->m.flat, o->m.type, held.state + (from - held.begin),
+                    to - from, v, &e))
+        v[0] = NAN;
+    *begin = from - p->offset;
+    *end = to - p->offset;
+    return v;
+}
+
+static double square(double x) { return x * x; }
+
+static void keep_gradients(struct reference *r)
+{
+    const struct params *t = &r->job.t.weights.params;
+    double sum = 0;
+    size_t begin, end;
+    r->gradient = calloc(t->count, sizeof *r->gradient);
+    for (size_t i = 0; i < t->count; i++) {
+        if (!t->p[i].trained) continue;
+        r->gradient[i] = first_gradient(&r->job, &t->p[i], &begin, &end);
+        for (size_t k = 0; k < end; k++) sum += square(TIMES * (double)r->gradient[i][k]);
+    }
+    r->all = sqrt(sum);
+}
+
+static bool reference_open(struct reference *r, const struct form *f)
+{
+    bool ok = job_open(&r->job, f, NULL, "cpu") && job_step(&r->job, 0);
+    if (!ok) return false;
+    keep_gradients(r);
+    for (int k = 1; ok && k < JOB_STEPS; k++) ok = job_step(&r->job, k);
+    return ok;
+}
+
+static void reference_close(struct reference *r)
+{
+    for (size_t i = 0; r->gradient && i < r->job.t.weights.params.count; i++) free(r->gradient[i]);
+    free(r->gradient);
+    job_close(&r->job);
+}
+
+/* ---- comparison ---- */
+/* The squares of the differences of one parameter's gradient, and how many elements a rank has. */
+struct difference {
+    double squares;
+    uint64_t elements;
+};
+
+/* Adds this rank's part of whole->p[i], if it has one. */
+static void compare(struct job *j, const struct reference *r, size_t i, struct difference *d)
+{
+    const struct param *q = &r->job.t.weights.params.p[i];
+    const struct param *p = params_find(&j->t.weights.params, q->name, strlen(q->name));
+    size_t begin, end;
+    if (!p) return;
+    float *v = first_gradient(j, p, &begin, &end);
+    for (struct param_run run = {0}; param_next(p, SIZE_MAX, &run);)
+        for (size_t k = 0; k < run.n; k++) {
+            const size_t at = run.at + k;
+            if (at < begin || at >= end) continue;
+            const double other = (double)r->gradient[i][run.whole + k];
+            d->squares += square(TIMES * ((double)v[at - begin] - other));
+            d->elements++;
+        }
+    free(v);
+}
+
+/* Checks |dg| <= 1e-5 |g| + 1e-7 |all g| of one parameter, whichever ranks have it. */
+static bool near_gradient(struct job *j, const struct reference *r, size_t i)
+{
+    struct err e;
+    const struct param *p = &r->job.t.weights.params.p[i];
+    struct difference mine = {0}, sum = {0};
+    double g = 0;
+    compare(j, r, i, &mine);
+    const struct difference *all = world_notes(w, &mine, sizeof mine, &e);
+    for (int rank = 0; all && rank < w->place.size; rank++) {
+        sum.squares += all[rank].squares;
+        sum.elements += all[rank].elements;
+    }
+    for (size_t k = 0; k < p->n; k++) g += square(TIMES * (double)r->gradient[i][k]);
+    const bool ok = sqrt(sum.squares) <= 1e-5 * sqrt(g) + 1e-7 * r->all && sum.elements >= p->n;
+    if (!ok && !w->place.rank)
+        printf("# %s: off by %.2e of %.2e, %llu elements of %zu\n", p->name, sqrt(sum.squares),
+               sqrt(g), (unsigned long long)sum.elements, p->n);
+    return ok;
+}
+
+static bool near_gradients(struct job *j, const struct reference *r)
+{
+    bool ok = true;
+    for (size_t i = 0; i < r->job.t.weights.params.count; i++)
+        if (r->gradient[i]) ok &= near_gradient(j, r, i);
+    return ok;
+}
+
+static uint64_t hash(const struct job *j)
+{
+    uint64_t h = 14695981039346656037u;
+    const unsigned char *p[] = {(const void *)j->loss, (const void *)j->norm};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < sizeof j->loss; i++) h = (h ^ p[k][i]) * 1099511628211u;
+    return h;
+}
+
+/* A tied matrix has its gradient summed in another order by the stages at both ends. */
+static void print_bits(const struct row *r, const struct job *j, const char *name)
+{
+    const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
+    if (w->place.rank) return;
+    printf("bits %s,tp%d,cp%d,dp%d%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
+           ends ? ",ends" : "", (unsigned long long)hash(j), name);
+}
+
+/* ---- the checks ---- */
+static void check(const char *form, const char *layout, const char *what, bool ok)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s, %s: %s", layout, form, what);
+    all_agree(name, ok);
+}
+
+/* The first run of a row, and a second one with the same bits. */
+static void runs(const struct row *r, const struct form *f, struct reference *one)
+{
+    char layout[64];
+    static struct job first, second;
+    const struct job_layout l = layout_of(r);
+    name_of(r, layout, sizeof layout);
+    bool ran = job_open(&first, f, &l, device_name) && job_step(&first, 0);
+    check(f->name, layout, "the gradients of the first step are those of one rank",
+          ran && near_gradients(&first, one));
+    for (int k = 1; ran && k < JOB_STEPS; k++) ran = job_step(&first, k);
+    check(f->name, layout, "losses are those of one rank",
+          ran && job_off(first.loss, one->job.loss) <= 1e-6);
+    check(f->name, layout, "norms are those of one rank",
+          ran && job_off(first.norm, one->job.norm) <= 1e-6);
+    if (!w->place.rank)
+        printf("# %s, %s: loss off by %.1e, norm by %.1e\n", layout, f->name,
+               job_off(first.loss, one->job.loss), job_off(first.norm, one->job.norm));
+    print_bits(r, &first, layout);
+    const bool again = job_open(&second, f, &l, device_name) && job_run(&second);
+    check(f->name, layout, "a second run has the same bits",
+          ran && again && job_same(&first, &second));
+    job_close(&second);
+    job_close(&first);
+}
+
+/* The other modes of recomputation. */
+static void modes(const struct row *r, struct form f)
+{
+    char layout[64];
+    static struct job j;
+    static const char *const names[] = {"selective", "full"};
+    const struct job_layout l = layout_of(r);
+    name_of(r, layout, sizeof layout);
+    for (int i = 0; i < 2; i++) {
+        char name[100];
+        f.recompute = i ? RECOMPUTE_FULL : RECOMPUTE_SELECTIVE;
+        const bool ran = job_open(&j, &f, &l, device_name) && job_run(&j);
+        snprintf(name, sizeof name, "%s, recomputed: %s", layout, names[i]);
+        if (!ran) check(f.name, name, "it runs", false);
+        print_bits(r, &j, name);
+        job_close(&j);
+    }
+}
+
+static void narrow(const struct row *r, struct form f, struct reference *one)
+{
+    char layout[64];
+    static struct job j;
+    const struct job_layout l = layout_of(r);
+    name_of(r, layout, sizeof layout);
+    f.narrow = true;
+    const bool ran = job_open(&j, &f, &l, device_name) && job_run(&j);
+    check("bf16", layout, "losses are those of one rank in fp32",
+          ran && job_off(j.loss, one->job.loss) <= 5e-3);
+    if (!w->place.rank)
+        printf("# %s, bf16: loss off by %.1e\n", layout, job_off(j.loss, one->job.loss));
+    job_close(&j);
+}
+
+static bool matches(const char *name, const char *part) { return !part || strstr(name, part); }
+
+static bool runs_here(const struct row *r, const char *only)
+{
+    char layout[64];
+    name_of(r, layout, sizeof layout);
+    return r->tp * r->cp * r->dp * r->pp == w->place.size && matches(layout, only);
+}
+
+static void rows(const struct form *f, unsigned bit, const char *only)
+{
+    struct reference one = {0};
+    const bool ok = reference_open(&one, f);
+    const double *loss = one.job.loss;
+    check(f->name, "one rank", "the loss falls by a fifth",
+          ok && loss[JOB_STEPS - 1] < 0.8 * loss[0]);
+    if (!w->place.rank) printf("# %s: loss %.4f to %.4f\n", f->name, loss[0], loss[JOB_STEPS - 1]);
+    for (const struct row *r = table; ok && r < table + sizeof table / sizeof *table; r++) {
+        if (!runs_here(r, only) || (bit && !(r->forms & bit))) continue;
+        runs(r, f, &one);
+        if (bit) continue;
+        if (r->forms & MODES) modes(r, *f);
+        if (job_has_bf16()) narrow(r, *f, &one);
+    }
+    reference_close(&one);
+}
+
+static struct model model_of(const char *family, bool tied, bool bias)
+{
+    struct model m = tiny_model(tied, bias);
+    m.family = hf_family_find(family);
+    m.layers = LAYERS;
+    return m;
+}
+
+int main(int argc, char **argv)
+{
+    struct {
+        struct form f;
+        unsigned bit;
+    } forms[] = {
+        {{.name = "llama", .m = model_of("llama", false, false)}, 0},
+        {{.name = "qwen2", .m = model_of("qwen2", true, true)}, QWEN2},
+        {{.name = "qwen3", .m = model_of("qwen3", false, false)}, QWEN3},
+        {{.name = "mistral", .m = model_of("mistral", false, false)}, MISTRAL},
+        {{.name = "lora", .m = model_of("qwen3", false, false), .frozen = "model.", .lora = true},
+         LORA},
+    };
+    if (argc > 1) device_name = argv[1];
+    if (!join()) return test_failed;
+    forms[2].f.m.qk_norm = forms[4].f.m.qk_norm = true;
+    forms[3].f.m.window = WINDOW;
+    forms[3].f.m.window_layers[0] = (1U << LAYERS) - 1;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct form *f = &forms[i].f;
+        f->rows = JOB_ROWS;
+        f->batches = 1;
+        f->rate = f->lora ? 1.2e-2 : 7e-3; /* as much as lets the loss fall by a fifth */
+        f->epsilon = 1e-6;
+        f->max_norm = 1;
+        if (matches(f->name, argc > 2 ? argv[2] : NULL))
+            rows(f, forms[i].bit, argc > 3 ? argv[3] : NULL);
+    }
+    world_leave(w, 1);
+    return test_failed;
+}

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The table of layouts in grid.c, on 1 to 8 ranks: each trains as one rank does, and layouts that
+# add in the same order have the same bits. With a fault in a collective the same program fails.
+source "$(dirname "$0")/../cli.sh"
+broken=$PWD/tests/dist/broken.tsv
+cd "$T" || exit 70
+if ! have_mpi; then
+    skip 'grid: several ranks train' 'no MPI here'
+    exit $bad
+fi
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+export MPIEXEC_TIMEOUT=300 # seconds after which mpirun ends a job that hangs
+# grid PROGRAM RANKS ARGUMENT...: runs it on so many ranks
+grid() { mpirun -q -np "$2" --bind-to none --oversubscribe "$O/dist/$1" cpu "${@:3}"; }
+
+# ---- the table ----
+for n in 1 2 3 4 6 8; do
+    grid grid $n >"$n.out" 2>"$n.err" && rc=0 || rc=$?
+    sed -nE 's/^(ok|not ok) /&grid: /p' $n.out
+    equal "grid: $n ranks run all their layouts" "$rc" 0
+done
+cat ./*.out >all
+[ $bad -eq 0 ] || grep '^#' all >&2
+
+# ---- bits ----
+# bits KEY: the runs with this key have one hash
+bits() {
+    awk -v key="$1" '$1 == "bits" && $2 == key' all >runs
+    equal "grid: $1: the bits of $(wc -l <runs) runs" "$(cut -d' ' -f3 runs | sort -u | wc -l)" 1
+}
+awk '$1 == "bits" { n[$2]++ } END { for (k in n) if (n[k] > 1) print k }' all | sort >keys
+while read -r key; do bits "$key"; done <keys
+check 'grid: pipelines and levels of ZeRO have bits to compare' [ "$(wc -l <keys)" -ge 5 ]
+
+# ---- faults ----
+# found NAME RANKS FORM LAYOUT MESSAGE: the grid with this fault fails, for this reason
+found() {
+    grid "grid_$1" "$2" "$3" "$4" >"$1.out" 2>"$1.err" && rc=0 || rc=$?
+    equal "grid: the fault '$1' is found" "$rc" 1
+    check "grid: the fault '$1' is told" grep -Eq "^# $5" "$1.out"
+}
+while IFS=$'\t' read -r name _ _ n form layout message; do
+    [[ $name == '#'* ]] || found "$name" "$n" "$form" "$layout" "$message"
+done <"$broken"
+exit $bad
