@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Fine-tunes as a configuration says: makes the data streams, then trains. Installed as sft-run.
-usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKPOINT] [key=value ...]
+usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKPOINT] [--hostfile FILE]
+               [key=value ...]
 
 Reads DIR/NAME.yaml, or DIR/NAME where NAME has an ending (.yaml, .yml), makes OUTPUT_DIR/data/train.sfts and
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
 printed before it runs. More than one device in sft_train.device_mapping: the trainer runs as that
-many ranks under mpirun. The exit status is that of the first stage that failed; 69 when a rank was
+many ranks under mpirun, on this host or on those in FILE (a line each: NAME slots=RANKS). The exit status is that of the first stage that failed; 69 when a rank was
 lost. INT, TERM, HUP and USR1 let the trainer finish its step, save and exit with 75. A second INT or
 TERM ends it at once, and a third ends all that is left.'
 set -u
@@ -22,17 +23,18 @@ die() { say "${@:2}"; exit "$1"; }
 
 # ---- arguments ----
 typed=("$0" "$@")
-dir='' name='' overrides=() resume=()
+dir='' name='' hostfile='' overrides=() resume=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) printf '%s\n' "$usage" 2>/dev/null || die 74 '<stdout>: write failed'; exit 0 ;;
-        --config_path=* | --config_name=* | --resume=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-        --config_path | --config_name | --resume)
+        --config_path=* | --config_name=* | --resume=* | --hostfile=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+        --config_path | --config_name | --resume | --hostfile)
             [ $# -ge 2 ] || die 64 "$1: a value is missing"
             case $1 in
                 --config_path) dir=$2 ;;
                 --config_name) name=$2 ;;
                 --resume) resume=(--resume "$2") ;;
+                --hostfile) hostfile=$2 ;;
             esac
             shift 2 ;;
         -*) die 64 "$1: unknown option; see --help" ;;
@@ -49,6 +51,7 @@ case $dir in '~' | '~/'*)
 esac
 case $name in *.yaml | *.yml) ;; *) name+=.yaml ;; esac
 config=${dir%/}/$name
+[ -z "$hostfile" ] || [ -r "$hostfile" ] || die 66 "$hostfile: cannot read it; a line of it is: NAME slots=RANKS"
 if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
     [ "${SLURM_PROCID:-0}" -eq 0 ] || exit 78
     die 78 "srun started $SLURM_STEP_NUM_TASKS of this, which starts the ranks by itself; use srun -n 1, or sbatch"
@@ -79,17 +82,18 @@ columns=(prompt_key query_key response_key system_key sft.history_key sft.messag
 keys=(sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
     sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device
-    sft.template_vars sft.arguments sft.skip_bad "${columns[@]}")
+    sft.template_vars sft.arguments sft.skip_bad sft.collective_timeout "${columns[@]}")
 values v "${keys[@]/#/--get=}" || exit
 threads=${v[0]:-0} allow=${v[1]} model=${v[2]} template=${v[3]} mask=${v[4]} length=${v[5]}
 batch=${v[6]} mode=${v[7]} epochs=${v[8]%.0} shuffle=${v[9]} over=${v[10]} val_batch=${v[11]}
 output=${v[12]} seed=${v[13]} workers=${v[14]} device=${v[15]} vars=${v[16]} arguments=${v[17]}
+patience=${v[19]} # seconds that a rank waits for another
 skip=()
 [ "${v[18]}" != true ] || skip=(--skip-bad)
 tokenize=(sft-tokenize -@ "$threads" -m "$model" "${skip[@]}")
 for i in "${!columns[@]}"; do
     option=${columns[i]#sft.}
-    [ -z "${v[i + 19]}" ] || tokenize+=("--${option/_/-}" "${v[i + 19]}")
+    [ -z "${v[i + 20]}" ] || tokenize+=("--${option/_/-}" "${v[i + 20]}")
 done
 render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" "${skip[@]}"
     --arguments "$arguments" ${allow:+--allow "$allow"} ${vars:+--vars "$vars"})
@@ -107,24 +111,55 @@ data=$output/data root=$output/sft_train
 container() {
     [ -e /.dockerenv ] || [ -e /run/.containerenv ] || [ -n "${container:-}" ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]
 }
+# host_options: what ranks of other hosts need. They get no environment but what -x names, so the variables
+# of the configuration and of the libraries go along. mpirun cannot end ranks on a host that it does not
+# reach, and would wait for their end for a quarter of an hour; so it must notice a dead connection before
+# the ranks give up, which Open MPI's own values (8 minutes) do not.
+host_options() {
+    local name alive=$((patience < 120 ? patience / 2 : 60)) # seconds
+    for name in $(compgen -e); do
+        case $name in
+            SFT_LOCK | SFT_TYPED | GOMP_SPINCOUNT) ;;
+            SFT_* | HF_* | MODELSCOPE_* | NCCL_* | OMP_* | LD_LIBRARY_PATH) lend+=(-x "$name") ;;
+            *) ! grep -q "oc\.env: *$name\b" "$config" || lend+=(-x "$name") ;;
+        esac
+    done
+    lend+=(-x SFT_TYPED)
+    export OMPI_MCA_oob_tcp_keepalive_time=${OMPI_MCA_oob_tcp_keepalive_time:-$((alive / 3 + 1))}
+    export OMPI_MCA_oob_tcp_keepalive_intvl=${OMPI_MCA_oob_tcp_keepalive_intvl:-$((alive / 6 + 1))}
+    export OMPI_MCA_oob_tcp_keepalive_probes=${OMPI_MCA_oob_tcp_keepalive_probes:-2}
+}
+# silent_hosts: prints the other hosts of the file that cannot be entered
+silent_hosts() {
+    local host _ agent
+    read -ra agent <<<"${OMPI_MCA_plm_rsh_agent:-ssh}"
+    while read -r host _; do
+        case $host in '' | '#'* | localhost | "$HOSTNAME" | "${HOSTNAME%%.*}") continue ;; esac
+        timeout 10 "${agent[@]}" "$host" true </dev/null >/dev/null 2>&1 || printf ' %s' "$host"
+    done <"$hostfile"
+}
 # mpirun with what it needs here; $ranks stays empty for one worker. Ranks are not bound to cores: each
 # computes with several threads, and shares the CPUs with the others of its node by itself.
 ranks=() lend=()
 mpirun_options() {
     command -v mpirun >/dev/null ||
         die 69 "$workers workers need mpirun: install an MPI (Debian: apt-get install libopenmpi-dev openmpi-bin) and run make again"
-    ranks=(mpirun -np "$workers" --bind-to none)
+    ranks=(mpirun -np "$workers" --bind-to none ${hostfile:+--hostfile "$hostfile"})
     case $(mpirun --version 2>/dev/null) in *'Open MPI'* | *OpenRTE* | *PRTE*) ;; *) return ;; esac
     ranks+=(-q) lend=(-x SFT_LOCK)
     [ -z "${GOMP_SPINCOUNT:-}" ] || lend+=(-x GOMP_SPINCOUNT)
     [ "$device" = cuda ] || ranks+=(--oversubscribe)
+    [ -z "$hostfile" ] || host_options
     if [ "$(id -u)" -ne 0 ] || [ -n "${OMPI_ALLOW_RUN_AS_ROOT:-}" ]; then return; fi
     container || die 69 'mpirun does not run as root outside a container: use another account, or set
 OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1'
     say 'root in a container: mpirun gets --allow-run-as-root'
     ranks+=(--allow-run-as-root)
 }
-[ "$workers" -eq 1 ] || mpirun_options
+if [ "$workers" -gt 1 ]; then mpirun_options
+elif [ -n "$hostfile" ]; then
+    die 78 "$hostfile: one worker needs no hosts; give sft_train.device_mapping as many devices as all hosts have"
+fi
 
 # ---- the run's folder: locked before anything is made in it ----
 # The lock belongs to the open file, which every process started from here inherits: it lasts until
@@ -283,6 +318,7 @@ mkdir -p -- "$data" || die 73 "$data: cannot be created"
 doing=make
 streams || exit
 train+=("$data/train.sfts")
+[ -z "$hostfile" ] || train[0]=$(type -P sft-train) # other hosts may have another PATH
 printf '%s\n' "$(quote "${ranks[@]}" "${train[@]}")" >&2
 how=train
 [ ${#ranks[@]} -eq 0 ] || how=ranks
@@ -292,5 +328,7 @@ rc=$?
 [ $asked -lt 2 ] || exit $((128 + $(kill -l "$last")))
 case $rc in
     0 | 6[4569] | 7[0134568]) exit $rc ;; # the trainer's own
-    *) die 69 "a rank was lost: mpirun ended with $rc" ;;
 esac
+silent=''
+[ -z "$hostfile" ] || silent=$(silent_hosts)
+die 69 "a rank was lost: mpirun ended with $rc${silent:+; no answer from the host$silent}"

@@ -5,6 +5,9 @@ _sft_run() {
     --config_path)
         COMPREPLY=($(compgen -d -- "$cur"))
         return ;;
+    --hostfile)
+        COMPREPLY=($(compgen -f -- "$cur"))
+        return ;;
     --config_name)
         COMPREPLY=()
         return ;;
@@ -12,6 +15,6 @@ _sft_run() {
         COMPREPLY=($(compgen -W auto -- "$cur") $(compgen -d -- "$cur"))
         return ;;
     esac
-    COMPREPLY=($(compgen -W '--config_path --config_name --resume --help -h' -- "$cur"))
+    COMPREPLY=($(compgen -W '--config_path --config_name --resume --hostfile --help -h' -- "$cur"))
 }
 complete -o filenames -F _sft_run sft-run

@@ -361,7 +361,7 @@ names() {
             command = operator "([A-Za-z_]+=[^ ]* )*[a-z_]+ +[\"\047]"
         }
         # A comment "# function NAME" or "# function AREA" tells what the function takes first.
-        FILENAME !~ /\/cli\// && /^# [a-z_]+ (NAME|AREA)/ { first[$2] = substr($3, 1, 4) }
+        FILENAME !~ /\/(cli|dist)\// && /^# [a-z_]+ (NAME|AREA)/ { first[$2] = substr($3, 1, 4) }
         FNR == 1 { split("", own); here = "" }
         match($0, /^ *# [a-z_]+ (NAME|AREA)/) { own[$2] = substr($3, 1, 4); next }
         /^ *#/ { next }
@@ -398,7 +398,7 @@ whole 'step 1' x # equal 'in a comment' 1 1
 EOF
 equal 'names: half sentences and wrong areas are found' \
     "$(names "$T/try/bad.sh" | cut -d: -f2 | paste -sd' ')" '1 3 5 5'
-names tests/cli/*.sh >"$T/found"
+names tests/cli/*.sh tests/dist/*.sh >"$T/found"
 none 'names: each check of the commands says "area: what holds"' "$T/found"
 # wide FILE...: prints lines of more than 100 characters
 wide() { LC_ALL=C.UTF-8 grep -nE '^.{101}' "$@"; }
