@@ -8,6 +8,8 @@ model=${MODEL:-$O/demo/SmolLM2-135M-Instruct}
 length=2048 # of a row
 batch=24    # samples of a step: one row of them, so one micro-batch
 columns=(--prompt-key instruction --query-key input --response-key output --system-key system)
+launcher=() # before sft-train, as mpirun -np 2
+stream=      # instead of $B/train.sfts
 note() { echo "bench: $*" >&2; }
 
 # training_stream FILE: packs the demo's data for the timed steps
@@ -16,15 +18,15 @@ training_stream() {
         sft-template -q -m "$model" | sft-pack -q -l $length -b $batch -o "$1"
 }
 
-# train RUN MAX_STEPS [OPTION...]: becomes sft-train on $B/train.sfts, with results in $B/RUN-out
+# train RUN MAX_STEPS [OPTION...]: becomes sft-train on the stream, with results in $B/RUN-out
 # and $B/RUN-log/*/; it saves nothing before the end
 train() {
-    exec sft-train --config examples/smollm2-135M-sft/sft_config.yaml "pretrain=$model" \
-        "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with='""' "sequence_length=$length" \
+    exec "${launcher[@]}" sft-train --config examples/smollm2-135M-sft/sft_config.yaml \
+        "pretrain=$model" "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with='""' "sequence_length=$length" \
         sft_train.training_args.per_device_train_batch_size=1 \
         "sft_train.training_args.gradient_accumulation_steps=$batch" \
         sft_train.training_args.num_train_epochs=1 "max_steps=$2" logging_steps=1 \
-        save_steps=100000 eval_steps=100000 "${@:3}" "$B/train.sfts"
+        save_steps=100000 eval_steps=100000 "${@:3}" "${stream:-$B/train.sfts}"
 }
 
 # gemm FILE: appends {"gflops": ...} to the file, the rate of the matrix products of a micro-batch

@@ -21,6 +21,9 @@ def part(lines): if . then lines else empty end;
 (.save | part(
     "a checkpoint         \(.alone_MB_s | round) MB/s, \(.alone_over_dd | places(2)) of dd with fsync (\(.dd_MB_s | round) MB/s); \(.MiB) MiB",
     "  beside training    \(.beside_training_MB_s | round) MB/s, \(.beside_training_over_dd | places(2)) of dd; the next step (\(.step_s | places(2)) s) waited \(.waited_s | places(2)) s")),
+(.ranks | part(
+    "two ranks, ZeRO-1    \(.ratio | places(3)) times one rank (\(.two_tokens_per_s | round) and \(.one_tokens_per_s | round) tokens/s, one thread each, steps of \(.tokens_a_step) tokens)",
+    "  communication      runs in \(.communication * 100 | places(1)) % of a step, is not hidden in \(.not_hidden * 100 | places(1)) %")),
 (.data | part(
     "sft-tokenize         \(.tokenize_MB_s | places(1)) MB/s of JSON",
     "sft-template         \(.template_MB_s | places(1)) MB/s",
