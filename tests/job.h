@@ -57,7 +57,7 @@ TINY struct trainer_options job_options(const struct form *f, const struct job_l
                                 .recompute = f->recompute,
                                 .tokens = JOB_TOKENS,
                                 .length = JOB_TOKENS,
-                                .shard_optimizer = l && l->zero == 1,
+                                .zero_stage = l ? l->zero : 0,
                                 .optimizer = {.kind = OPTIMIZER_ADAMW,
                                               .beta1 = 0.9,
                                               .beta2 = 0.999,

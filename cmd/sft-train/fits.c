@@ -12,7 +12,7 @@ static void write_settings(const struct run *r, const struct trainer_options *to
     const struct trainer_options *from = &r->trainer.o;
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
     const int64_t fewer = to->tokens / to->length;
-    if (to->shard_optimizer && !from->shard_optimizer)
+    if (to->zero_stage > from->zero_stage)
         buf_puts(b, " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
     if (to->recompute > from->recompute)
         buf_printf(b, " sft.recompute=%s", option_recompute(to->recompute));

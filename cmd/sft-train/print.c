@@ -75,7 +75,7 @@ static void text_of_first(const struct trainer *t, struct buf *b)
         buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
     if (mesh_ranks(m) > 1)
         buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", mesh_ranks(m),
-                   t->optimizer.zero.sharded ? "its part" : "all");
+                   t->optimizer.zero.stage ? "its part" : "all");
     plan_print(&t->memory.plan, b);
 }
 

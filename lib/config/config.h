@@ -136,7 +136,7 @@ struct config {
                 int64_t tensor_model_parallel_size, pipeline_model_parallel_size,
                     context_parallel_size;
                 const char *recompute_granularity; /* NULL, "full" or "selective" */
-                bool use_distributed_optimizer;    /* see run.shard_optimizer */
+                bool use_distributed_optimizer;    /* see run.zero_stage */
                 const char *optimizer;             /* NULL, "adam" or "sgd" */
                 /* fsdp2_train */
                 const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
@@ -183,7 +183,7 @@ struct config {
         int64_t max_steps; /* updates after which the run ends; 0: none */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             context_parallel_size;
-        bool shard_optimizer;      /* each worker has only its shard of the optimizer's state */
+        int64_t zero_stage;        /* 0 to 3: what data-parallel workers have in parts */
         int64_t global_batch_size; /* samples per step (rows in mode dense) */
     } run;
 };

@@ -101,7 +101,7 @@ static int derive_layout(struct loaded *l, struct err *e)
     c->run.pipeline_parallel_size = pp;
     c->run.context_parallel_size = cp;
     c->run.data_parallel_size = world / (tp * pp * cp);
-    c->run.shard_optimizer =
+    c->run.zero_stage =
         fsdp || c->sft_train.strategy_args.strategy_config.use_distributed_optimizer;
     c->run.global_batch_size = c->run.data_parallel_size *
                                c->sft_train.training_args.gradient_accumulation_steps *

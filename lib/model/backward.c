@@ -161,28 +161,37 @@ static void embedding_backward(struct stage *s, const struct pass *p)
                                                      .dw_dtype = w->gradient});
 }
 
-static void tell(const struct layer_done *done, int layer)
+/* The gradients of a layer are complete, of this pass or of the step. */
+static void end_layer(struct stage *s, const struct layer_done *done, int layer)
 {
+    weights_end_layer(s->w, layer);
     if (done) done->call(done->arg, layer);
+}
+
+int stage_lowest(const struct stage *s)
+{
+    return s->w->params.lowest > s->first ? s->w->params.lowest : s->first;
 }
 
 void stage_backward(struct stage *s, struct pass *p, double scale, const struct layer_done *done)
 {
-    const int trained = s->w->params.lowest, lowest = trained > s->first ? trained : s->first;
+    if (p->b.T == 0) return stage_idle_backward(s);
     if (s->head) {
+        stage_use_backward(s, s->end);
         const double began = trace_begin();
         head_backward(s, p, scale);
         trace_end(began, "compute", "backward", "head", -1);
-        tell(done, s->end);
+        end_layer(s, done, s->end);
     }
-    for (int l = s->end - 1; l >= lowest; l--) {
+    for (int l = s->end - 1; l >= stage_lowest(s); l--) {
+        stage_use_backward(s, l);
         const double began = trace_begin();
         layer_backward(s, p, l);
         trace_end(began, "compute", "backward", "layer", l);
-        tell(done, l);
+        end_layer(s, done, l);
     }
-    s->w->overwrite = false;
-    if (!s->embedding) return;
-    embedding_backward(s, p);
-    tell(done, -1);
+    s->w->overwrite = s->w->sum.parts > 0; /* in a buffer each pass begins anew */
+    if (s->embedding) stage_use_backward(s, -1);
+    if (s->embedding) embedding_backward(s, p);
+    end_layer(s, s->embedding ? done : NULL, -1);
 }

@@ -186,14 +186,18 @@ static const void *embed(struct stage *s, const struct pass *p)
 void stage_forward(struct stage *s, struct pass *p)
 {
     const struct weights *w = s->w;
+    if (p->b.T == 0) return stage_idle_forward(s);
+    if (s->embedding) stage_use(s, -1);
     const void *x = embed(s, p), *r = NULL;
     for (int l = s->first; l < s->end; l++) {
+        stage_use(s, l);
         const double began = trace_begin();
         layer_forward(s, p, l, x, r, false);
         trace_end(began, "compute", "forward", "layer", l);
         x = stage_activations(s, p, l).res2;
         r = s->branch;
     }
+    if (s->head) stage_use(s, s->end);
     if (s->head)
         norm(s, p, p->h_final, p->res_final, p->rstd_final, x, r, w->params.final_norm);
     else

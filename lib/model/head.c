@@ -81,7 +81,10 @@ static void chunks(struct stage *s, struct pass *p, void *dlogits, double scale)
                .sum = s->loss, .x = p->nll, .w = p->weight, .n = p->b.targets, .dtype = w->accum});
 }
 
-void stage_loss(struct stage *s, struct pass *p) { chunks(s, p, NULL, 0); }
+void stage_loss(struct stage *s, struct pass *p)
+{
+    if (p->b.T > 0) chunks(s, p, NULL, 0);
+}
 
 void head_backward(struct stage *s, struct pass *p, double scale)
 {

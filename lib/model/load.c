@@ -54,7 +54,10 @@ void weights_put_state(struct weights *w, const struct weights_state *s, const s
 void weights_set(struct weights *w, const struct weights_state *master, const struct param *p,
                  size_t at, size_t count, const float *values)
 {
-    weights_put(w, w->values, w->compute, p->offset + at, count, values);
+    if (w->own.parts)
+        weights_put_state(w, &w->own, p, at, count, values);
+    else
+        weights_put(w, w->values, w->compute, p->offset + at, count, values);
     if (master && p->trained) weights_put_state(w, master, p, at, count, values);
 }
 
@@ -201,18 +204,29 @@ static void load_same(struct weights *w, const struct param *p, const struct hf_
     struct device *d = w->device;
     const size_t size = dtype_size(w->compute);
     size_t from = p->offset + r->at, to = from + r->n;
-    device_upload(d, (char *)w->values + from * size, t->data + r->whole * size, r->n * size);
+    device_upload(d, weights_own_value(w, p->bucket, from), t->data + r->whole * size, r->n * size);
     if (!master || !p->trained) return;
     void *state = state_at(w, master, p->bucket, &from, &to);
     if (from < to)
         op_cast(d, &(struct op_cast){.y = state,
-                                     .x = (char *)w->values + from * size,
+                                     .x = weights_own_value(w, p->bucket, from),
                                      .n = (int64_t)(to - from),
                                      .to = master->type,
                                      .from = w->compute});
 }
 
-/* Loads the blocks of a tensor that this rank has. */
+bool weights_clip(const struct weights *w, const struct weights_state *s, const struct param *p,
+                  struct param_run *r)
+{
+    const size_t first = p->offset + r->at;
+    size_t from = first, to = first + r->n;
+    if (s->parts) state_at(w, s, p->bucket, &from, &to);
+    *r = (struct param_run){
+        .at = from - p->offset, .n = to - from, .whole = r->whole + from - first};
+    return from < to;
+}
+
+/* Loads the elements of a tensor that this rank has. */
 static int load_tensor(struct weights *w, const struct param *p, const struct hf_tensor *t,
                        const struct safetensors *s, const struct weights_state *master,
                        struct err *e)
@@ -220,10 +234,13 @@ static int load_tensor(struct weights *w, const struct param *p, const struct hf
     const size_t size = dtype_size(t->dtype);
     const bool same = t->dtype == DT_BF16 && w->compute == DT_BF16 && w->accum == DT_F32;
     for (struct param_run r = {0}; param_next(p, STAGING, &r);) {
-        if (same)
-            load_same(w, p, t, master, &r);
-        else if (load_converted(w, p, t, master, &r))
-            return unsupported(t, e);
+        struct param_run own = r;
+        if (weights_clip(w, &w->own, p, &own)) {
+            if (same)
+                load_same(w, p, t, master, &own);
+            else if (load_converted(w, p, t, master, &own))
+                return unsupported(t, e);
+        }
         if (r.n == STAGING) safetensors_forget(s, t, r.whole * size, r.n * size);
     }
     return 0;

@@ -132,7 +132,7 @@ struct param {
     size_t offset, n; /* elements, in the flat allocation */
     size_t place;     /* canonical position of the whole tensor's first element */
     size_t range;     /* position of the begin of its range of the canonical order */
-    size_t bucket;    /* index of its bucket; params.nbuckets: no bucket */
+    size_t bucket;    /* index of its bucket */
     enum shard shard;
     bool decay;   /* weight decay applies: matrices, not norms and biases */
     bool trained; /* it has a gradient */
@@ -150,9 +150,10 @@ bool param_next(const struct param *p, size_t most, struct param_run *r);
 
 /* q, k and v of a layer are adjacent, so [q; k; v] is one matrix of qkv_width rows. gate and up are
  * adjacent too. The allocation begins with the buckets of trained tensors: the embedding, each
- * layer, then the last norm with the head. The frozen tensors follow in [trained, total). The
- * values have both parts. The gradients have the buckets only, at the same offsets. A whole block
- * of adjacent tensors is in a bucket if one of them is trained; the runs omit its frozen tensors.
+ * layer, then the last norm with the head. The buckets of frozen tensors follow in [trained,
+ * total), in the same order. The values have both. The gradients have the first only, at the same
+ * offsets. A whole block of adjacent tensors is trained if one of them is; the runs omit its frozen
+ * tensors.
  *
  * The canonical order lists the trained matrices of the whole model, then its trained vectors, then
  * its frozen tensors. Each list goes from the embedding to the head, and each block begins at a
@@ -164,12 +165,14 @@ struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
         down_bias;
 };
-/* A bucket of gradients that are complete at the same time. Each data-parallel rank owns an equal
- * part of it. layer: -1 is the embedding; the number of layers is the last norm and the head. */
+/* The trained tensors of a layer, whose gradients are complete at the same time, or its frozen
+ * ones. Each data-parallel rank owns an equal part of it. layer: -1 is the embedding; the number of
+ * layers is the last norm and the head. */
 struct params_bucket {
     size_t begin, end; /* elements; a multiple of params_options.multiple */
     size_t decay_end;  /* end of the matrices, which decay; then vectors, then padding */
     int layer;
+    bool gaps; /* there is alignment between the matrices, or behind them */
 };
 /* Elements [begin, end) of a bucket, including alignment, that an optimizer updates in the same
  * way. They are also adjacent in the canonical order, where they begin at position `place`. */
@@ -193,9 +196,10 @@ struct params {
                                           alignment; of its trained tensors */
     size_t embed, head, final_norm;    /* head is embed if tied */
     struct layer_offsets *layers;      /* for all layers of the model; valid in [first, end) */
-    struct params_bucket *buckets;     /* one after the other, from element 0 */
+    struct params_bucket *buckets;     /* one after the other, from element 0: those of
+                                        * trained tensors, then those of frozen ones */
     struct params_run *runs;           /* in canonical order */
-    size_t nbuckets, buckets_cap, nruns, runs_cap;
+    size_t nbuckets, nfrozen, buckets_cap, nruns, runs_cap;
     struct lora_block *lora; /* see lora.h; blocks without an adapter have no parts */
     size_t nlora;
     int lowest;                   /* the lowest layer from which gradients are needed */
@@ -219,6 +223,8 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
 void params_free(struct params *t);
 /* Returns part `at` of `parts` equal parts of a bucket; `parts` divides params_options.multiple. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
+/* Returns the index of the bucket with the element at this offset. */
+size_t params_bucket_at(const struct params *t, size_t offset);
 /* Clips [*begin, *end) to its intersection with [from, to); if that is empty, *begin = *end. */
 void params_clip(size_t *begin, size_t *end, size_t from, size_t to);
 /* Returns the parameter of that name, or NULL if there is none. */

@@ -15,6 +15,21 @@ enum {
 const void *weights_at(const struct weights *w, size_t offset);
 void *weights_gradient(const struct weights *w, size_t offset);
 
+/* Returns true if backward adds to the embedding's gradient; else the head overwrites it before. */
+bool weights_sums_embedding(const struct weights *w);
+
+/* ---- parts.c ---- */
+/* Adds this rank's parts and the buffers to the plan, of what the options have in parts. */
+int parts_init(struct weights *w, const struct weights_parts *o, struct plan *plan, struct err *e);
+void parts_free(struct weights *w);
+/* Use the weights of a layer in a forward or backward pass; the latter also begins the layer's
+ * gradients. */
+void stage_use(struct stage *s, int layer);
+void stage_use_backward(struct stage *s, int layer);
+/* Run a pass of a rank without a micro-batch: only the collectives of the others. */
+void stage_idle_forward(struct stage *s);
+void stage_idle_backward(struct stage *s);
+
 /* stage_plan.c: Adds all buffers of a stage. The options are already checked. */
 void stage_declare(struct stage *s, struct plan *plan);
 
@@ -79,6 +94,8 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);
 
 /* ---- backward.c ---- */
+/* Returns the lowest layer whose backward pass is needed. */
+int stage_lowest(const struct stage *s);
 void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
                    const void *dres, const void *x, const void *rstd);
 

@@ -70,12 +70,13 @@ static bool next_partial(const struct params *t, size_t *i, size_t *at, size_t *
     return true;
 }
 
-void weights_sum_partial(struct weights *w)
+void weights_sum_partial(struct weights *w, size_t from, size_t to)
 {
     size_t i = 0, at, end;
     if (!is_cut(w)) return;
     while (next_partial(&w->params, &i, &at, &end))
-        collect_sum(w->device, w->tp, weights_gradient(w, at), end - at, w->gradient);
+        if (at >= from && at < to)
+            collect_sum(w->device, w->tp, weights_gradient(w, at), end - at, w->gradient);
     collect_join(w->device, w->tp);
 }
 
@@ -85,11 +86,18 @@ size_t weights_tied(const struct weights *w)
     return has && weights_trained(w, w->params.embed) ? (size_t)(w->m.vocab * w->m.hidden) : 0;
 }
 
+/* Where ranks have parts both stages have the same one, for the bucket is the same. */
 void weights_sum_tied(struct weights *w, struct comm *ends)
 {
-    const size_t n = weights_tied(w);
-    if (n == 0) return;
-    collect_sum(w->device, ends, weights_gradient(w, w->params.embed), n, w->gradient);
+    const size_t embed = w->params.embed;
+    size_t from = embed, to = embed + weights_tied(w);
+    if (from == to) return;
+    if (w->sum.parts) {
+        const struct params_part own = params_part(&w->params, 0, w->sum.parts, w->sum.at);
+        params_clip(&from, &to, own.begin, own.end);
+    }
+    if (from < to)
+        collect_sum(w->device, ends, weights_own_gradient(w, 0, from), to - from, w->gradient);
     collect_join(w->device, ends);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The offsets in memory of the tensors in a parameter table: the buckets, then the frozen tensors.
- */
+/* The offsets in memory of the tensors in a parameter table: the buckets of the trained tensors,
+ * then those of the frozen ones. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -71,39 +71,40 @@ static int put(struct params *t, struct params_block *b, struct err *e)
     for (int i = 0; i < b->n; i++) {
         struct param *p = &t->p[b->first + (size_t)i];
         p->offset = t->total;
-        p->bucket = b->trained ? t->nbuckets : SIZE_MAX;
+        p->bucket = t->nbuckets + t->nfrozen;
         if (mem_add(t->total, p->n, &t->total) || t->total > SIZE_MAX / 64)
             return err_set(e, ERR_DATA, "tensor %s is too large", p->name);
     }
     return 0;
 }
 
-/* Adds the bucket of a layer, unless nothing in the layer is trained. */
-static int put_bucket(struct params *t, int layer, struct params_blocks *blocks, size_t multiple,
-                      struct err *e)
+/* Adds the bucket of a layer's trained or frozen tensors, unless the layer has none. */
+static int put_bucket(struct params *t, int layer, bool trained, struct params_blocks *blocks,
+                      size_t multiple, struct err *e)
 {
     struct params_bucket k = {.begin = t->total, .decay_end = t->total, .layer = layer};
+    const size_t n = t->nbuckets + t->nfrozen;
     for (size_t i = 0; i < blocks->n; i++) {
         struct params_block *b = &blocks->b[i];
-        if (!b->trained || b->layer != layer) continue;
+        if (b->trained != trained || b->layer != layer) continue;
         if (put(t, b, e)) return -1;
-        if (b->decay) k.decay_end = params_aligned(t->total, 0);
+        if (!b->decay) continue;
+        k.decay_end = params_aligned(t->total, 0);
+        k.gaps |= k.decay_end != t->total;
     }
     if (t->total == k.begin) return 0;
     k.end = t->total = k.begin + params_aligned(t->total - k.begin, multiple);
-    if (mem_grow(&t->buckets, &t->buckets_cap, t->nbuckets + 1, sizeof *t->buckets, e)) return -1;
-    t->buckets[t->nbuckets++] = k;
+    if (mem_grow(&t->buckets, &t->buckets_cap, n + 1, sizeof *t->buckets, e)) return -1;
+    t->buckets[n] = k;
+    ++*(trained ? &t->nbuckets : &t->nfrozen);
     return 0;
 }
 
-static int put_frozen(struct params *t, struct params_blocks *blocks, struct err *e)
+static int put_buckets(struct params *t, int layers, bool trained, struct params_blocks *blocks,
+                       size_t multiple, struct err *e)
 {
-    t->trained = t->total;
-    for (size_t i = 0; i < blocks->n; i++)
-        if (!blocks->b[i].trained && put(t, &blocks->b[i], e)) return -1;
-    t->total = params_aligned(t->total, 0);
-    for (size_t i = 0; i < t->count; i++)
-        if (t->p[i].bucket == SIZE_MAX) t->p[i].bucket = t->nbuckets;
+    for (int layer = -1; layer <= layers; layer++)
+        if (put_bucket(t, layer, trained, blocks, multiple, e)) return -1;
     return 0;
 }
 
@@ -154,9 +155,9 @@ int params_arrange(struct params *t, int layers, struct params_blocks *blocks, s
                    struct err *e)
 {
     t->total = 0;
-    for (int layer = -1; layer <= layers; layer++)
-        if (put_bucket(t, layer, blocks, multiple, e)) return -1;
-    if (put_frozen(t, blocks, e)) return -1;
+    if (put_buckets(t, layers, true, blocks, multiple, e)) return -1;
+    t->trained = t->total;
+    if (put_buckets(t, layers, false, blocks, multiple, e)) return -1;
     resolve_all(t, layers, blocks);
     for (size_t i = 0; i < t->count; i++)
         if (t->p[i].trained && add_runs(t, &t->p[i], e)) return -1;
@@ -169,6 +170,19 @@ struct params_part params_part(const struct params *t, size_t bucket, int parts,
     const struct params_bucket *b = &t->buckets[bucket];
     const size_t each = (b->end - b->begin) / (size_t)parts, begin = b->begin + (size_t)at * each;
     return (struct params_part){begin, begin + each, b->begin / (size_t)parts};
+}
+
+size_t params_bucket_at(const struct params *t, size_t offset)
+{
+    size_t low = 0, high = t->nbuckets + t->nfrozen - 1;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (offset < t->buckets[middle].end)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
 }
 
 void params_clip(size_t *begin, size_t *end, size_t from, size_t to)

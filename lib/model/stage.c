@@ -110,12 +110,15 @@ void stage_rehearse(struct stage *s)
         generate_rehearse(s, 1);
         generate_rehearse(s, length < T ? length : T);
     }
+    weights_end_step(s->w);
+    weights_changed(s->w);
 }
 
 double stage_product(struct stage *s)
 {
-    const struct weights *w = s->w;
+    struct weights *w = s->w;
     const struct activations a = stage_activations(s, &s->pass[0], s->first);
+    weights_place(w, s->first);
     const struct op_matmul p = {.c = a.gate_up,
                                 .a = a.h2,
                                 .b = weights_at(w, w->params.layers[s->first].gate_up),

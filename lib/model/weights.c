@@ -33,9 +33,11 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
     w->most_vocab = o->params.tp > 1 ? (m->vocab - 1) / o->params.tp + 1 : m->vocab;
     w->staging = mem_alloc(STAGING, sizeof(double), e);
     if (!w->staging) return -1;
-    plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
-             PLAN_ALWAYS, 0, &w->values);
-    if (o->gradients)
+    if (parts_init(w, &o->parts, plan, e)) return -1;
+    if (!w->own.parts)
+        plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total, dtype_size(w->compute),
+                 PLAN_ALWAYS, 0, &w->values);
+    if (o->gradients && !w->sum.parts)
         plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained, dtype_size(w->gradient),
                  PLAN_ALWAYS, 0, &w->gradients);
     rotary_plan(w, plan);
@@ -51,20 +53,48 @@ int weights_table(const struct weights *w, struct params *t, struct err *e)
 
 void weights_free(struct weights *w)
 {
+    parts_free(w);
     params_free(&w->params);
     mem_free(w->staging);
     *w = (struct weights){0};
 }
 
+/* Returns the address of an element in a flat allocation, or in the buffer that has its bucket. */
+static void *find(const struct weights *w, void *flat, char **buckets, size_t offset, enum dtype t)
+{
+    if (!buckets) return (char *)flat + offset * dtype_size(t);
+    const size_t b = params_bucket_at(&w->params, offset);
+    return buckets[b] + (offset - w->params.buckets[b].begin) * dtype_size(t);
+}
+
 const void *weights_at(const struct weights *w, size_t offset)
 {
-    return (const char *)w->values + offset * dtype_size(w->compute);
+    return find(w, w->values, w->buffers.value, offset, w->compute);
 }
 
 void *weights_gradient(const struct weights *w, size_t offset)
 {
     if (!weights_trained(w, offset)) return NULL;
-    return (char *)w->gradients + offset * dtype_size(w->gradient);
+    return find(w, w->gradients, w->buffers.gradient, offset, w->gradient);
+}
+
+/* Returns the address of an element in a flat allocation, or in this rank's parts. */
+static void *find_own(const struct weights *w, void *flat, const struct weights_state *s,
+                      size_t bucket, size_t element, enum dtype t)
+{
+    if (!s->parts) return (char *)flat + element * dtype_size(t);
+    const struct params_part own = params_part(&w->params, bucket, s->parts, s->at);
+    return (char *)s->flat + (own.state + element - own.begin) * dtype_size(t);
+}
+
+void *weights_own_value(const struct weights *w, size_t bucket, size_t element)
+{
+    return find_own(w, w->values, &w->own, bucket, element, w->compute);
+}
+
+void *weights_own_gradient(const struct weights *w, size_t bucket, size_t element)
+{
+    return find_own(w, w->gradients, &w->sum, bucket, element, w->gradient);
 }
 
 void weights_clear(struct weights *w, size_t from, size_t to)
@@ -74,13 +104,25 @@ void weights_clear(struct weights *w, size_t from, size_t to)
                                          .bytes = (to - from) * dtype_size(w->gradient)});
 }
 
+void weights_clear_all(struct weights *w)
+{
+    void *const all = w->sum.parts ? w->sum.flat : w->gradients;
+    const size_t n = w->params.trained / (size_t)(w->sum.parts ? w->sum.parts : 1);
+    op_zero(w->device, &(struct op_zero){.y = all, .bytes = n * dtype_size(w->gradient)});
+}
+
+bool weights_sums_embedding(const struct weights *w)
+{
+    return w->params.has_embedding && !(w->params.has_head && w->m.tied);
+}
+
 void weights_begin(struct weights *w)
 {
     const struct params *p = &w->params;
-    const bool is_head = p->has_head && w->m.tied; /* the head overwrites it */
+    w->overwrite = w->buffers.first = true;
+    if (w->sum.parts) return; /* begin_gradients clears */
     for (size_t i = 0; i < p->nbuckets; i++)
         weights_clear(w, p->buckets[i].decay_end, p->buckets[i].end);
-    if (p->has_embedding && !is_head)
+    if (weights_sums_embedding(w))
         weights_clear(w, p->embed, p->embed + (size_t)(w->m.vocab * w->m.hidden));
-    w->overwrite = true;
 }

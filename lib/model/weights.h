@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The weights of a model, or of some of its layers, on a device: the parameter table, one flat
- * allocation of the values, one of their gradients, and the rotary tables. */
+ * allocation of the values, one of their gradients, and the rotary tables.
+ *
+ * Data-parallel ranks may each have a part of the gradients (ZeRO-2), and of the values too
+ * (ZeRO-3). A flat allocation then has this rank's parts of all buckets, and a pass works on
+ * buffers with the buckets of the layers that it is at; see parts.c. */
 #ifndef SFT_MODEL_WEIGHTS_H
 #define SFT_MODEL_WEIGHTS_H
 
@@ -19,7 +23,38 @@ struct weights_options {
     int64_t length;               /* positions of the longest document */
     struct params_options params; /* the layers, their frozen tensors, and this rank's part */
     struct comm *tp;              /* the params.tp ranks that each have a part; NULL: one rank */
+    struct weights_parts {
+        struct comm *group;     /* the ranks that each have an equal part of every bucket */
+        bool gradients, values; /* what is in parts; values: then gradients too */
+    } parts;
 };
+/* A buffer of which a rank has part `at` of `parts` equal parts of every bucket, one after the
+ * other: the optimizer's state, gradients, values. */
+struct weights_state {
+    void *flat; /* NULL: there is none */
+    enum dtype type;
+    int parts, at;
+};
+/* The buffers of weights in parts. */
+enum { WEIGHTS_OF_ENDS = 2, WEIGHTS_SLOTS }; /* two take turns for the layers, one has the ends */
+enum { WEIGHTS_NO_LAYER = -2 };
+struct weights_slot {
+    void *memory;
+    int layer; /* whose buckets are in it; WEIGHTS_NO_LAYER: none */
+};
+struct weights_buffers {
+    struct comm *group;
+    struct weights_slot slot[WEIGHTS_SLOTS]; /* for values */
+    int current;                             /* slot of the last layer that was used */
+    bool gathers;                            /* a gather is queued that was not waited for */
+    char **value;                            /* [all buckets] its begin in a slot, or NULL */
+    void *gradients[WEIGHTS_SLOTS];
+    char **gradient;  /* [trained buckets] its begin in a buffer, or NULL */
+    size_t left;      /* buckets that are not reduced yet in this backward pass */
+    size_t reduced;   /* the bucket whose reduction is queued and not yet added; or SIZE_MAX */
+    bool adds, first; /* it has to be added; this is the first micro-batch of a step */
+};
+
 struct weights {
     struct model whole, m;      /* the whole model; this rank's part */
     int64_t most_vocab;         /* the most rows of the vocabulary that a rank has */
@@ -32,21 +67,17 @@ struct weights {
     struct lora_options lora;
     bool has_gradients;
     struct device *device;
-    struct comm *tp;       /* see weights_options */
-    void *values;          /* [params.total] compute type */
-    void *gradients;       /* [params.trained] of type `gradient` */
+    struct comm *tp;          /* see weights_options */
+    void *values;             /* [params.total] compute type; NULL: in parts */
+    void *gradients;          /* [params.trained] of type `gradient`; NULL: in parts */
+    struct weights_state own; /* the values in parts: of all buckets */
+    struct weights_state sum; /* the gradients in parts: summed over the group, of the micro-batches
+                               * of a step so far */
+    struct weights_buffers buffers;
     void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
     bool overwrite;        /* the next gradient of a matrix overwrites the old one */
     void *staging;         /* host memory for conversions */
 };
-/* A buffer of the optimizer's state: part `at` of `parts` equal parts of every bucket, one after
- * the other. */
-struct weights_state {
-    void *flat; /* NULL: there is no state */
-    enum dtype type;
-    int parts, at;
-};
-
 /* Makes the parameter table and adds the flat allocations to the plan; without gradients, only the
  * values. The model is copied; the device must outlive w. */
 int weights_init(struct weights *w, const struct model *m, const struct weights_options *o,
@@ -62,11 +93,13 @@ void weights_fill_rotary(struct weights *w);
 /* Starts the gradient of a step at zero. The gradients of matrices are not cleared: the first
  * backward pass, which must have tokens, overwrites them. */
 void weights_begin(struct weights *w);
-/* Clears the gradient of elements [from, to), except frozen ones. */
+/* Clears the gradient of elements [from, to) of one bucket, except frozen ones. */
 void weights_clear(struct weights *w, size_t from, size_t to);
-/* Sums partial gradients, of which each rank of w->tp has one term, after the last backward pass of
- * a step (parallel.c). */
-void weights_sum_partial(struct weights *w);
+/* Clears all gradients of a step, in which no rank has a micro-batch. */
+void weights_clear_all(struct weights *w);
+/* Sums partial gradients of elements [from, to), of which each rank of w->tp has one term, when
+ * they are complete (parallel.c). */
+void weights_sum_partial(struct weights *w, size_t from, size_t to);
 /* Returns the number of elements of the trained matrix that is the embedding and the output
  * projection, or 0 if there is none. */
 size_t weights_tied(const struct weights *w);
@@ -77,6 +110,24 @@ void weights_sum_tied(struct weights *w, struct comm *ends);
  * element that several ranks of a model have. Lowers *end to the position where the result may
  * change. */
 bool weights_counted(const struct weights *w, size_t at, size_t *end);
+/* Return the address of an element of a bucket in memory that lasts: the value, which this rank has
+ * whole or in its part, and the gradient that it has for the update. */
+void *weights_own_value(const struct weights *w, size_t bucket, size_t element);
+void *weights_own_gradient(const struct weights *w, size_t bucket, size_t element);
+
+/* ---- weights in parts (parts.c); without, these do nothing ---- */
+/* Queues the reduction of the gradients of this layer and later ones, which this backward pass has
+ * completed. Layer -1 ends the pass. */
+void weights_end_layer(struct weights *w, int layer);
+/* Ends the sum of a step's gradients, after the last backward pass. */
+void weights_end_step(struct weights *w);
+/* Forgets what has been gathered, after the values have changed. */
+void weights_changed(struct weights *w);
+/* Lets weights_at find a layer between steps, with any values. */
+void weights_place(struct weights *w, int layer);
+/* Returns the bytes of the largest collective on the group. */
+size_t weights_collective(const struct weights *w);
+
 /* Returns true if the block at this offset has a gradient. */
 static inline bool weights_trained(const struct weights *w, size_t offset)
 {
@@ -98,7 +149,11 @@ void weights_set(struct weights *w, const struct weights_state *master, const st
 /* Sets elements [at, at + count) of one flat allocation of type t. */
 void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
                  const float *values);
-/* Sets the state of elements [at, at + count) of a trained tensor, as far as this rank has it. */
+/* Clips a run of a tensor to the elements of which this rank has the state; s->parts 0: all.
+ * Returns false if it has none. */
+bool weights_clip(const struct weights *w, const struct weights_state *s, const struct param *p,
+                  struct param_run *r);
+/* Sets the state of elements [at, at + count) of a tensor, as far as this rank has it. */
 void weights_put_state(struct weights *w, const struct weights_state *s, const struct param *p,
                        size_t at, size_t count, const float *values);
 /* Reads elements [at, at + count) of a flat allocation of type t, rounded to float. */

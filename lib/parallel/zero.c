@@ -5,15 +5,21 @@
 #include "base/mem.h"
 #include "comm/comm.h"
 
-void zero_init(struct zero *z, const struct mesh *m, const struct params *params, bool sharded)
+void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage)
 {
     const int ranks = m->size[MESH_DP], at = m->at[MESH_DP];
     *z = (struct zero){
         .dp = m->comm[MESH_DP], .ranks = ranks, .at = at, .parts = 1, .params = params};
-    z->sharded = sharded && ranks > 1;
-    if (!z->sharded) return;
+    z->stage = ranks > 1 ? stage : 0;
+    if (z->stage == 0) return;
     z->parts = ranks;
     z->part = at;
+}
+
+struct weights_parts zero_parts(const struct mesh *m, int stage)
+{
+    return (struct weights_parts){
+        .group = mesh_group(m, MESH_DP), .gradients = stage >= 2, .values = stage >= 3};
 }
 
 /* The smallest collective is the sum of one double. */
@@ -48,7 +54,7 @@ static char *at(void *base, size_t element, enum dtype t)
 /* ---- gradients ---- */
 struct zero_reduction zero_reduce(const struct zero *z, void *gradients, enum dtype t)
 {
-    return (struct zero_reduction){z, gradients, t, z->params->nbuckets};
+    return (struct zero_reduction){z, gradients, t, z->stage < 2 ? z->params->nbuckets : 0};
 }
 
 static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
@@ -57,7 +63,7 @@ static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
     const struct params_bucket *b = &z->params->buckets[bucket];
     const struct params_part own = zero_part(z, bucket);
     void *begin = at(r->gradients, b->begin, r->t);
-    if (z->sharded)
+    if (z->stage == 1)
         comm_reduce_scatter(z->dp, at(r->gradients, own.begin, r->t), begin, own.end - own.begin,
                             r->t);
     else
@@ -86,7 +92,7 @@ void zero_sum(const struct zero *z, double *x)
 /* ---- weights ---- */
 void zero_gather(const struct zero *z, void *weights, enum dtype t)
 {
-    if (!z->sharded) return;
+    if (z->stage != 1 && z->stage != 2) return;
     for (size_t i = 0; i < z->params->nbuckets; i++) {
         const struct params_part own = zero_part(z, i);
         comm_all_gather(z->dp, at(weights, z->params->buckets[i].begin, t),

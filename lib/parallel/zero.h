@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data parallelism over the buckets of the trained elements: it decides which rank sums and updates
- * which part. Every bucket is cut in equal parts, one per rank. ZeRO-0: each rank has all gradients
- * and updates everything. ZeRO-1 (sharded): a rank has the summed gradients and the optimizer's
- * state of its own parts only, updates these, and gathers the weights. Both sum in rank order and
- * compute the norm by parts, so their results have equal bits. */
+ * which part. Every bucket is cut in equal parts, one per rank. Stage 0: each rank has all
+ * gradients and updates everything. Stage 1: a rank has the summed gradients and the optimizer's
+ * state of its own parts only, updates these, and gathers the weights. Stage 2: it also has no more
+ * of the gradients, which are summed over the ranks after each micro-batch. Stage 3: nor of the
+ * weights. The passes of stages 2 and 3 do this themselves, see model/parts.c. All sum in rank
+ * order and compute the norm by parts, so stages 0 and 1 have equal bits, stages 2 and 3 have, and
+ * all have where no rank has more than one micro-batch a step: the first two add up a rank's
+ * micro-batches before they add up ranks, for one exchange a step. */
 #ifndef SFT_PARALLEL_ZERO_H
 #define SFT_PARALLEL_ZERO_H
 
 #include "model/plan.h"
+#include "model/weights.h"
 #include "parallel/mesh.h"
 
 /* The parts are equal if the elements of a bucket are a multiple of this for each rank. */
@@ -17,11 +22,13 @@ struct zero {
     struct comm *dp;
     int ranks, at;               /* number of data-parallel ranks, and this rank's index */
     int parts, part;             /* this rank's state is part `part` of `parts` of every bucket */
-    bool sharded;                /* parts is ranks, not 1 */
+    int stage;                   /* 0 to 3; 0 for one rank */
     const struct params *params; /* with params_options.multiple = ZERO_ALIGN * ranks */
 };
 /* Initialises z. params must outlive z. */
-void zero_init(struct zero *z, const struct mesh *m, const struct params *params, bool sharded);
+void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage);
+/* Returns what of the weights is in parts, and on which ranks. */
+struct weights_parts zero_parts(const struct mesh *m, int stage);
 /* Declares the staging of the group's collectives: sums and gathers of elements of type t, and
  * others of up to this many bytes. Does nothing for one rank. */
 void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others);
@@ -33,8 +40,8 @@ struct params_part zero_held(const struct zero *z, size_t bucket);
 size_t zero_count(const struct zero *z);
 
 /* ---- collectives: queued; mesh_finish reports failures ---- */
-/* The reduction of a step's gradients[params.trained] of type t: it sums this rank's parts over the
- * ranks, or all elements unless sharded. Buckets are queued from the last to the first.
+/* The reduction of a step's gradients[params.trained] of type t in stages 0 and 1: it sums all
+ * elements over the ranks, or this rank's parts. Buckets are queued from the last to the first.
  * zero_layer_done queues a bucket as soon as its gradients are complete, so the reduction overlaps
  * the rest of the backward pass; zero_reduce_rest queues the others. All ranks queue the same
  * collectives in the same order, and the time of queuing does not change the result. */
@@ -53,7 +60,8 @@ void zero_layer_done(void *reduction, int layer);
 void zero_reduce_rest(struct zero_reduction *r);
 /* Sums *x, a double on the device, over the ranks. */
 void zero_sum(const struct zero *z, double *x);
-/* Gathers weights[params.trained] of type t: each part from the rank that updated it. */
+/* Gathers weights[params.trained] of type t after an update in stages 1 and 2: each part from the
+ * rank that updated it. */
 void zero_gather(const struct zero *z, void *weights, enum dtype t);
 
 #endif

@@ -85,15 +85,18 @@ static int add_whole(struct layout *c, enum dtype dtype, struct err *e)
 
 static void add_part(struct layout *c, const struct save_part *s)
 {
-    c->parts[c->nparts++] = (struct layout_part){s->name, s->state, s->type, c};
+    const struct weights *w = c->weights;
+    const struct weights_state *weights = w->own.parts ? &w->own : NULL;
+    c->parts[c->nparts++] =
+        (struct layout_part){s->name, s->state ? s->state : weights, s->type, c};
 }
 
 /* Decides what this rank does for a checkpoint. */
-static int spread(struct layout *c, bool sharded, struct err *e)
+static int spread(struct layout *c, struct err *e)
 {
     const struct mesh *m = c->mesh;
     const bool writes = mesh_writes(m);
-    if (layout_list(c, sharded, e)) return -1;
+    if (layout_list(c, e)) return -1;
     for (int r = 1; r < mesh_ranks(m) && writes; r++) c->exchanges |= layout_has(c, r);
     if (!writes) c->exchanges = layout_has(c, mesh_rank_at(m->size, m->at));
     c->list.ntensors = writes || c->exchanges ? c->count : 0;
@@ -104,10 +107,10 @@ static int spread(struct layout *c, bool sharded, struct err *e)
     return layout_buffers(c, e);
 }
 
-int layout_make(struct layout *c, struct weights *w, const struct mesh *m, bool sharded,
+int layout_make(struct layout *c, struct weights *w, const struct mesh *m, int parts,
                 const struct save_part *state, int nstate, enum dtype dtype, struct err *e)
 {
-    *c = (struct layout){.weights = w, .mesh = m};
+    *c = (struct layout){.weights = w, .mesh = m, .shards = parts};
     add_part(c, &(struct save_part){NULL, NULL, w->compute});
     for (int i = 0; i < nstate; i++) {
         if (!strcmp(state[i].name, "master")) c->best = c->nparts;
@@ -118,7 +121,7 @@ int layout_make(struct layout *c, struct weights *w, const struct mesh *m, bool 
         .tensors = c->tensors,
         .files = {{w->params.nlora ? "adapter_model" : "model", false}, {"optimizer", true}},
         .nfiles = nstate ? 2 : 1};
-    return spread(c, sharded, e);
+    return spread(c, e);
 }
 
 void layout_free(struct layout *c)

@@ -20,7 +20,7 @@ struct save_part {
 /* The memory of this rank that tensors are read from. */
 struct layout_part {
     const char *name;                  /* before the parameter's: "exp_avg"; NULL: the weights */
-    const struct weights_state *state; /* NULL: the weights */
+    const struct weights_state *state; /* NULL: the weights, which are whole */
     enum dtype type;
     struct layout *owner;
 };
@@ -42,6 +42,7 @@ struct layout {
     struct layout_block *blocks; /* rising by place, row, column and `from` */
     size_t nblocks, blocks_cap;
     struct layout_part parts[LAYOUT_PARTS]; /* weights, then the optimizer's */
+    int shards;       /* data-parallel ranks that each have a part of the trained tensors */
     int nparts, best; /* best: the part that has trained weights at their most exact */
     float *buffer;    /* for conversions */
     void *received;   /* a piece from another rank that is not one run of the tensor; or NULL */
@@ -59,9 +60,10 @@ struct layout {
  * The rank that writes reads the elements that it has. The other ranks that have some pass over the
  * same list and send theirs of each piece over the mesh's side channel: a save is one pass over the
  * list on each rank, and the ranks may be at different places in it. The list of a rank that has no
- * element is empty. sharded: each data-parallel rank has a part of every bucket; the first one has
- * the frozen tensors. c must stay where it is; weights, mesh and state must outlive it. */
-int layout_make(struct layout *c, struct weights *w, const struct mesh *m, bool sharded,
+ * element is empty. parts: the first so many data-parallel ranks each have a part of every bucket
+ * of trained tensors; 1: the first one has all. Frozen tensors are as the weights have them. c must
+ * stay where it is; weights, mesh and state must outlive it. */
+int layout_make(struct layout *c, struct weights *w, const struct mesh *m, int parts,
                 const struct save_part *state, int nstate, enum dtype dtype, struct err *e);
 /* Bytes of a checkpoint's tensors on the disk, in the model's file and in all. */
 void layout_bytes(const struct layout *c, uint64_t *model, uint64_t *all);

@@ -21,19 +21,17 @@ static int append(struct layout *c, const struct layout_block *b, struct err *e)
  * all of it on the first rank. at: the coordinates of the first rank. b has the offset of the whole
  * block, and its number of elements. */
 static int add_parts(struct layout *c, const struct params *t, const struct param *p,
-                     struct layout_block b, const int at[MESH_AXES], bool sharded, struct err *e)
+                     struct layout_block b, const int at[MESH_AXES], struct err *e)
 {
-    const bool in_bucket = p->bucket < t->nbuckets;
-    const int parts = sharded && in_bucket ? c->mesh->size[MESH_DP] : 1;
+    const bool frozen = p->bucket >= t->nbuckets;
+    const int parts = frozen && !c->weights->own.parts ? 1 : c->shards;
     const size_t first = b.offset, last = first + b.n;
     int holder[MESH_AXES] = {at[MESH_TP], at[MESH_CP], 0, at[MESH_PP]};
     for (int r = 0; r < parts; r++) {
         size_t begin = first, end = last;
-        if (in_bucket) {
-            const struct params_part part = params_part(t, p->bucket, parts, r);
-            params_clip(&begin, &end, part.begin, part.end);
-            b.state = part.state + begin - part.begin;
-        }
+        const struct params_part part = params_part(t, p->bucket, parts, r);
+        params_clip(&begin, &end, part.begin, part.end);
+        b.state = part.state + begin - part.begin;
         if (begin == end) continue;
         holder[MESH_DP] = r;
         b.rank = mesh_rank_at(c->mesh->size, holder);
@@ -56,7 +54,7 @@ static bool is_copy(const struct layout *c, const struct params *t, const struct
 
 /* Adds the blocks of the data-parallel ranks through coordinates `at`, which have the table t. */
 static int add_table(struct layout *c, const struct params *t, const int at[MESH_AXES],
-                     bool sharded, struct err *e)
+                     struct err *e)
 {
     for (size_t i = 0; i < t->count; i++) {
         const struct param *p = &t->p[i];
@@ -68,7 +66,7 @@ static int add_table(struct layout *c, const struct params *t, const int at[MESH
                                      .block = p->block[k],
                                      .offset = offset};
             b.n = (size_t)(b.block.rows * b.block.columns);
-            if (add_parts(c, t, p, b, at, sharded, e)) return -1;
+            if (add_parts(c, t, p, b, at, e)) return -1;
             offset += b.n;
         }
     }
@@ -86,7 +84,7 @@ static int in_order(const void *x, const void *y)
 }
 
 /* Adds the blocks of the ranks with those coordinates, which this rank may be one of. */
-static int add_ranks(struct layout *c, const int at[MESH_AXES], bool sharded, struct err *e)
+static int add_ranks(struct layout *c, const int at[MESH_AXES], struct err *e)
 {
     const struct weights *w = c->weights;
     struct params_options o = w->made;
@@ -94,27 +92,27 @@ static int add_ranks(struct layout *c, const int at[MESH_AXES], bool sharded, st
     o.at = at[MESH_TP];
     mesh_layers(c->mesh, w->whole.layers, at[MESH_PP], &o.first, &o.end);
     int rc = params_make(&w->whole, &o, &t, e);
-    if (rc == 0) rc = add_table(c, &t, at, sharded, e);
+    if (rc == 0) rc = add_table(c, &t, at, e);
     params_free(&t);
     return rc;
 }
 
-static int add_all(struct layout *c, bool sharded, struct err *e)
+static int add_all(struct layout *c, struct err *e)
 {
     const int *size = c->mesh->size;
     int rc = 0, at[MESH_AXES] = {0};
-    if (!mesh_cuts(c->mesh)) return add_table(c, &c->weights->params, at, sharded, e);
+    if (!mesh_cuts(c->mesh)) return add_table(c, &c->weights->params, at, e);
     for (int r = 0; r < size[MESH_TP] * size[MESH_PP] && rc == 0; r++) {
         at[MESH_TP] = r % size[MESH_TP];
         at[MESH_PP] = r / size[MESH_TP];
-        rc = add_ranks(c, at, sharded, e);
+        rc = add_ranks(c, at, e);
     }
     return rc;
 }
 
-int layout_list(struct layout *c, bool sharded, struct err *e)
+int layout_list(struct layout *c, struct err *e)
 {
-    if (add_all(c, sharded, e)) return -1;
+    if (add_all(c, e)) return -1;
     if (c->nblocks) qsort(c->blocks, c->nblocks, sizeof *c->blocks, in_order);
     return 0;
 }

@@ -9,7 +9,7 @@
 /* True if a checkpoint has the tensor: a run with an adapter saves only what it trains. */
 bool layout_saves(const struct layout *c, const struct param *p);
 /* Lists the blocks of all tensors. */
-int layout_list(struct layout *c, bool sharded, struct err *e);
+int layout_list(struct layout *c, struct err *e);
 /* The blocks of the tensor that has the canonical position `at`: *n of them. */
 const struct layout_block *layout_find(const struct layout *c, size_t at, size_t *n);
 /* The next run of the block's elements among elements [begin, end) of the tensor; begins after {0}.

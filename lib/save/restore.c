@@ -69,6 +69,14 @@ static void put(const struct restore *r, const struct save_part *part, const str
     if (part->state) weights_put_state(r->weights, part->state, p, at, n, v);
 }
 
+/* Clips a run to the elements that put() needs. */
+static bool clip(const struct restore *r, const struct save_part *part, const struct param *p,
+                 struct param_run *run)
+{
+    const bool sets = strcmp(part->name, "master") == 0;
+    return weights_clip(r->weights, sets ? &r->weights->own : part->state, p, run);
+}
+
 /* One parameter's tensor of a part, by way of buffer[CHUNK]. */
 static int read_tensor(const struct restore *r, const struct safetensors *s,
                        const struct save_part *part, const struct param *p, float *buffer,
@@ -78,7 +86,9 @@ static int read_tensor(const struct restore *r, const struct safetensors *s,
     snprintf(name, sizeof name, "%s.%s", part->name, p->name);
     const struct hf_tensor *x = safetensors_need(s, name, p->rank, p->whole, e);
     if (!x) return -1;
-    for (struct param_run run = {0}; param_next(p, CHUNK, &run);) {
+    for (struct param_run next = {0}; param_next(p, CHUNK, &next);) {
+        struct param_run run = next;
+        if (!clip(r, part, p, &run)) continue;
         const void *from = x->data + run.whole * dtype_size(x->dtype);
         if (dtype_to_f32(x->dtype, from, run.n, buffer))
             return err_set(e, ERR_DATA,

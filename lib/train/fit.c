@@ -4,7 +4,7 @@
 
 /* The reductions of a run beside its options. */
 struct smaller {
-    bool sharded; /* each rank has a part of the optimizer's state */
+    bool sharded; /* ZeRO-1 at least: each rank has a part of the optimizer's state */
     enum recompute recompute;
     int64_t rows; /* of a micro-batch */
     int buffers;  /* beside training: 0 as configured, 1 smaller, 2 least */
@@ -42,7 +42,7 @@ static bool fits(const struct search *s, struct smaller w)
     static const size_t staging[BUFFERS] = {SIZE_MAX, (size_t)64 << 20, (size_t)8 << 20};
     struct trainer_options *o = s->out;
     *o = *s->o;
-    o->shard_optimizer = w.sharded;
+    if (w.sharded && o->zero_stage == 0) o->zero_stage = 1;
     o->recompute = w.recompute;
     o->tokens = w.rows * o->length;
     if (o->staging > staging[w.buffers]) o->staging = staging[w.buffers];
@@ -66,7 +66,7 @@ bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct mod
 {
     const struct search s = {o, m, mesh, d, room, out};
     const int most = o->compute == DT_BF16 ? 2 : 1;
-    const bool sharded = mesh->size[MESH_DP] > 1 || o->shard_optimizer;
+    const bool sharded = mesh->size[MESH_DP] > 1 || o->zero_stage > 0;
     if (!fits(&s, (struct smaller){sharded, RECOMPUTE_FULL, 1, BUFFERS - 1, most})) return false;
     for (struct smaller w = {.sharded = sharded}; w.kept <= most; w.kept++)
         for (w.buffers = 0; w.buffers < BUFFERS; w.buffers++)

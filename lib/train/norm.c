@@ -17,7 +17,7 @@ struct pass {
 /* Elements [begin, end) of the gradients that one rank owns. The first element has position
  * `place`; groups are counted from position `origin`. */
 struct piece {
-    size_t begin, end, place, origin;
+    size_t begin, end, place, origin, bucket;
     bool own;
 };
 
@@ -48,7 +48,7 @@ static void put_edge(struct pass *p, const struct piece *x, size_t from, size_t 
     if (p->counts || !x->own) return;
     const size_t slot = (p->groups - 1) * NORM_GROUP + position % NORM_GROUP;
     op_copy_rows(w->device, &(struct op_copy_rows){.y = at(n->edges, slot, w->gradient),
-                                                   .x = at(w->gradients, from, w->gradient),
+                                                   .x = weights_own_gradient(w, x->bucket, from),
                                                    .rows = 1,
                                                    .bytes = bytes,
                                                    .y_stride = bytes,
@@ -65,7 +65,7 @@ static void sum_piece(struct pass *p, const struct piece *x)
     const size_t body = (count - head) / NORM_GROUP * NORM_GROUP;
     put_edge(p, x, x->begin, x->begin + head);
     if (body && x->own && !p->counts)
-        add_squares(p->n, p->sum, at(w->gradients, x->begin + head, w->gradient), body);
+        add_squares(p->n, p->sum, weights_own_gradient(w, x->bucket, x->begin + head), body);
     put_edge(p, x, x->begin + head + body, x->end);
 }
 
@@ -74,7 +74,7 @@ static void sum_run(struct pass *p, const struct params_run *r, int rank)
 {
     const struct zero *z = p->n->zero;
     const struct params_part part = params_part(z->params, r->bucket, z->ranks, rank);
-    struct piece x = {.origin = r->range};
+    struct piece x = {.origin = r->range, .bucket = r->bucket};
     size_t begin = r->begin, end = r->end;
     params_clip(&begin, &end, part.begin, part.end);
     for (; begin < end; begin = x.end) {

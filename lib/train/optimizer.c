@@ -29,15 +29,17 @@ static bool has_master(const struct optimizer *p)
 }
 
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
-                    struct plan *plan, const struct mesh *m, bool sharded)
+                    struct plan *plan, const struct mesh *m, int zero_stage)
 {
     const enum dtype moments = o->moments == DT_BF16 ? DT_BF16 : w->accum;
     *p = (struct optimizer){.o = *o, .weights = w};
-    zero_init(&p->zero, m, &w->params, sharded);
+    zero_init(&p->zero, m, &w->params, zero_stage);
     if (has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
     if (has_m(p)) plan_state(p, plan, PLAN_MOMENTS, "first moment", moments, &p->m);
     if (has_v(p)) plan_state(p, plan, PLAN_MOMENTS, "second moment", moments, &p->v);
-    zero_plan(&p->zero, plan, w->gradient, norm_plan(&p->norm, w, &p->zero, plan));
+    size_t others = norm_plan(&p->norm, w, &p->zero, plan);
+    if (others < weights_collective(w)) others = weights_collective(w);
+    zero_plan(&p->zero, plan, w->gradient, others);
 }
 
 const struct weights_state *optimizer_master(const struct optimizer *p)
@@ -131,13 +133,13 @@ static void update(struct optimizer *p, const struct params_run *r, size_t begin
     const struct weights *w = p->weights;
     const struct params_part held = zero_held(&p->zero, r->bucket);
     const size_t state = held.state + (begin - held.begin);
-    void *values = at(w->values, begin, w->compute);
+    void *values = weights_own_value(w, r->bucket, begin);
     const struct update u = {.param = is_master(w) ? NULL : values,
                              .master =
                                  is_master(w) ? values : at(p->master.flat, state, p->master.type),
                              .m = at(p->m.flat, state, p->m.type),
                              .v = at(p->v.flat, state, p->v.type),
-                             .grad = at(w->gradients, begin, w->gradient),
+                             .grad = weights_own_gradient(w, r->bucket, begin),
                              .n = (int64_t)(end - begin),
                              .decay = r->decay ? p->o.weight_decay : 0,
                              .random = {p->o.seed, k, r->place + (begin - r->begin)}};

@@ -33,9 +33,9 @@ struct optimizer {
 };
 
 /* Adds the state of the weights' optimizer to the plan, and the host memory of its collectives.
- * sharded: each data-parallel rank of the mesh has its part. */
+ * zero_stage: as in parallel/zero.h; from 1 on each data-parallel rank of the mesh has its part. */
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
-                    struct plan *plan, const struct mesh *m, bool sharded);
+                    struct plan *plan, const struct mesh *m, int zero_stage);
 /* The stored master weights, once the plan is bound; NULL where there are none. */
 const struct weights_state *optimizer_master(const struct optimizer *p);
 enum { OPTIMIZER_PARTS = 3 };

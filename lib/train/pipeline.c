@@ -43,6 +43,12 @@ size_t pipeline_message(const struct pipeline *p)
 /* ---- messages ---- */
 static int behind(const struct pipeline *p) { return p->at + 1 < p->stages ? p->at + 1 : NOBODY; }
 
+/* An empty micro-batch has no message. */
+static struct message message_of(void *data, size_t bytes, int peer)
+{
+    return (struct message){data, bytes, bytes ? peer : NOBODY};
+}
+
 static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, enum dtype t)
 {
     return (size_t)(pass->b.T * p->stage->w->m.hidden) * dtype_size(t);
@@ -55,9 +61,8 @@ static struct message input_of(const struct pipeline *p, const struct action *a)
     struct pass *pass = &p->stage->pass[a->pass];
     const struct weights *w = p->stage->w;
     if (a->kind == FORWARD)
-        return (struct message){stage_input(p->stage, pass), stream_bytes(p, pass, w->accum),
-                                p->at - 1};
-    return (struct message){stage_gradient(pass), stream_bytes(p, pass, w->compute), behind(p)};
+        return message_of(stage_input(p->stage, pass), stream_bytes(p, pass, w->accum), p->at - 1);
+    return message_of(stage_gradient(pass), stream_bytes(p, pass, w->compute), behind(p));
 }
 
 /* Returns the result of a completed action that goes to another stage. */
@@ -66,8 +71,8 @@ static struct message result_of(const struct pipeline *p, const struct action *a
     struct pass *pass = &p->stage->pass[a->pass];
     const struct weights *w = p->stage->w;
     if (a->kind == FORWARD)
-        return (struct message){stage_output(pass), stream_bytes(p, pass, w->accum), behind(p)};
-    return (struct message){stage_gradient(pass), stream_bytes(p, pass, w->compute), p->at - 1};
+        return message_of(stage_output(pass), stream_bytes(p, pass, w->accum), behind(p));
+    return message_of(stage_gradient(pass), stream_bytes(p, pass, w->compute), p->at - 1);
 }
 
 static void transfer(const struct pipeline *p, const struct message *out, const struct message *in)
@@ -95,20 +100,20 @@ static void exchange(const struct pipeline *p, const struct message *out, const 
 }
 
 /* ---- actions ---- */
-/* Takes the next micro-batch with tokens; there must be one. */
+/* Takes the next micro-batch with tokens; an empty one if there is none. */
 static void take(struct course *c, struct pass *pass)
 {
     stage_refill(c->p->stage, pass);
     do {
         c->row = batch_take(c->p->batch, c->step, c->row, &pass->b);
-    } while (pass->b.T == 0);
-    if (c->watch) c->watch->took(c->watch->arg, &pass->b);
+    } while (pass->b.T == 0 && c->row < c->step->nrows);
+    if (c->watch && pass->b.T > 0) c->watch->took(c->watch->arg, &pass->b);
 }
 
 static void forward(struct course *c, struct pass *pass)
 {
     struct stage *s = c->p->stage;
-    stage_upload(s, pass);
+    if (pass->b.T > 0) stage_upload(s, pass);
     stage_forward(s, pass);
     if (c->forward_only && s->head) stage_loss(s, pass);
 }

@@ -56,7 +56,7 @@ bool shares_has_sums(const struct mesh *mesh, const struct weights *w)
 
 void shares_gradients(const struct mesh *mesh, struct weights *w)
 {
-    weights_sum_partial(w);
+    if (!w->sum.parts) weights_sum_partial(w, 0, w->params.trained);
     weights_sum_tied(w, mesh_group(mesh, MESH_ENDS));
 }
 

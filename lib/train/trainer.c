@@ -12,12 +12,23 @@ void trainer_clear_loss(struct trainer *t)
     op_zero(t->weights.device, &(struct op_zero){.y = t->stage.loss, .bytes = sizeof(double)});
 }
 
+/* Returns the most micro-batches that a rank has, or -1. */
+static int count_most(const struct trainer *t, const struct feed_step *s, struct err *e)
+{
+    struct batch b = t->batch;
+    int most = 0, n = 0;
+    for (b.rank = 0; b.rank < (uint32_t)t->mesh->size[MESH_DP] && n >= 0; b.rank++)
+        if ((n = batch_count(&b, s, e)) > most) most = n;
+    return n < 0 ? -1 : most;
+}
+
 int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
 {
     if (balance_rows(&t->balance, s, e)) return -1;
     t->batch.owner = t->balance.owner;
     t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
-    return batch_count(&t->batch, s, e);
+    if (t->optimizer.zero.stage < 2) return batch_count(&t->batch, s, e);
+    return count_most(t, s, e);
 }
 
 /* Adds a micro-batch to the report. A backward pass costs as much as a forward pass for the inputs,
@@ -52,13 +63,13 @@ static void run_passes(struct trainer *t, const struct feed_step *s, int micro_b
 {
     const struct layer_done done = {zero_layer_done, sum};
     struct noted noted = {t, r};
+    const bool at_once = t->optimizer.zero.stage < 2 && !shares_has_sums(t->mesh, &t->weights);
     const struct pipeline_watch watch = {.spans = &t->spans,
                                          .forward = &r->time.forward,
                                          .backward = &r->time.backward,
                                          .took = took,
                                          .arg = &noted,
-                                         .done =
-                                             shares_has_sums(t->mesh, &t->weights) ? NULL : &done};
+                                         .done = at_once ? &done : NULL};
     pipeline_train(&t->pipeline, s, micro_batches, scale, &watch);
 }
 
@@ -101,8 +112,8 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
     return 0;
 }
 
-/* Runs this rank's n micro-batches and sums all ranks' gradients. Without a micro-batch it takes
- * part in the same collectives, with zeros. */
+/* Runs n passes, this rank's micro-batches and empty ones, and sums all ranks' gradients. Without a
+ * micro-batch it takes part in the same collectives, with zeros. */
 static void accumulate(struct trainer *t, const struct feed_step *s, int n, double scale,
                        struct trainer_report *r)
 {
@@ -112,7 +123,8 @@ static void accumulate(struct trainer *t, const struct feed_step *s, int n, doub
     lora_drop(&t->stage, true, t->step);
     trainer_clear_loss(t);
     run_passes(t, s, n, scale, &sum, r);
-    if (n == 0) weights_clear(w, 0, w->params.trained);
+    if (n == 0) weights_clear_all(w);
+    weights_end_step(w);
     shares_gradients(t->mesh, w);
     zero_reduce_rest(&sum);
 }
@@ -147,6 +159,7 @@ int trainer_update(struct trainer *t, double lr, struct err *e)
     trace_end(began, "compute", "update", NULL, -1);
     t->step++;
     zero_gather(&t->optimizer.zero, w->values, w->compute);
+    weights_changed(w);
     int rc = mesh_finish(t->mesh, e);
     if (w->device->ops->sync(w->device, rc ? NULL : e)) rc = -1;
     return mesh_agree(t->mesh, rc, e);

@@ -22,7 +22,7 @@ struct trainer_options {
     int64_t tokens;               /* most tokens of a micro-batch */
     int64_t length;               /* longest document */
     struct params_options params; /* frozen and adapted parameters; the trainer sets `multiple` */
-    bool shard_optimizer;         /* ZeRO-1 */
+    int zero_stage;               /* 0 to 3: what data-parallel ranks have in parts */
     struct optimizer_options optimizer;
     struct guard_options guard;
     /* memory of the streams; training.rows 0: no stream is read, and trainer_seal does nothing */
@@ -87,7 +87,7 @@ void trainer_close(struct trainer *t);
 /* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole
  * step and computes its share of the rows. */
 /* Computes the gradients of the step's loss, sum(w * NLL) / sum(w), in this rank's part of
- * t->weights.gradients, see zero.h. */
+ * the weights' gradients, see zero.h. */
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,
                       struct err *e);
 /* Updates the weights; t->step grows by one. */

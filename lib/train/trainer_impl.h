@@ -7,8 +7,9 @@
 
 /* Sets the loss on the device to 0. */
 void trainer_clear_loss(struct trainer *t);
-/* Deals the rows of the step to the ranks. Returns the number of this rank's micro-batches, or -1.
- */
+/* Assigns the rows of the step to the ranks. Returns the number of this rank's passes, or -1: its
+ * micro-batches, or from ZeRO-2 on the most that a data-parallel rank has, since these take part in
+ * one another's collectives. */
 int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e);
 
 #endif

@@ -16,7 +16,7 @@ static int plan_staging(struct trainer *t, struct err *e)
 {
     struct save_part part[OPTIMIZER_PARTS];
     const int n = optimizer_parts(&t->optimizer, part);
-    if (layout_make(&t->layout, &t->weights, t->mesh, t->optimizer.zero.sharded, part, n,
+    if (layout_make(&t->layout, &t->weights, t->mesh, t->optimizer.zero.parts, part, n,
                     t->o.saved_dtype, e))
         return -1;
     t->staging_bytes = saver_staging(&t->layout.list, mesh_writes(t->mesh) ? t->o.staging : 0);
@@ -48,6 +48,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                 .gradients = true,
                                 .gradient = o->gradient,
                                 .length = o->length,
+                                .parts = zero_parts(mesh, o->zero_stage),
                                 .params = {.frozen = o->params.frozen,
                                            .arg = o->params.arg,
                                            .lora = o->params.lora,
@@ -62,7 +63,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
     if (balance_init(&t->balance, &t->weights.whole, mesh->size[MESH_DP], e)) return -1;
-    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->shard_optimizer);
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->zero_stage);
     pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
     shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), norm_buckets(&t->optimizer.norm),
                 plan);

@@ -61,7 +61,7 @@ static int layer_of(const char *name)
 
 static bool in_its_bucket(const struct params *t, const struct param *p)
 {
-    if (p->bucket == t->nbuckets) return !p->trained && p->offset >= t->trained;
+    if (p->bucket >= t->nbuckets) return !p->trained && p->offset >= t->trained;
     const struct params_bucket *b = &t->buckets[p->bucket];
     return b->layer == layer_of(p->name) && b->begin <= p->offset && p->offset + p->n <= b->end &&
            (p->decay ? p->offset + p->n <= b->decay_end : p->offset >= b->decay_end);
@@ -143,7 +143,7 @@ static void clipping(void)
 /* 0: trained matrices, 1: trained vectors, 2: frozen; a block is where one member is trained. */
 static int zone(const struct params *t, const struct param *p)
 {
-    return p->bucket == t->nbuckets ? 2 : p->decay ? 0 : 1;
+    return p->bucket >= t->nbuckets ? 2 : p->decay ? 0 : 1;
 }
 
 /* Zone by zone, each from the embedding to the head. */

@@ -287,8 +287,8 @@ static void checkpoints(void)
                                                 .recompute = RECOMPUTE_NONE,
                                                 .tokens = 32,
                                                 .optimizer = RIG_ADAMW}) &&
-              layout_make(&c, &r.t.weights, &r.mesh, false, part,
-                          optimizer_parts(&r.t.optimizer, part), DT_F32, &e) == 0;
+              layout_make(&c, &r.t.weights, &r.mesh, 1, part, optimizer_parts(&r.t.optimizer, part),
+                          DT_F32, &e) == 0;
     for (size_t i = 0; i < c.count; i++)
         if (c.tensors[i].file == 0)
             buf_printf(&b, " %s:%llu", c.tensors[i].name, (unsigned long long)c.tensors[i].n);

@@ -130,10 +130,9 @@ int main(void)
     small.moments = DT_BF16;
     stays_inside((struct form){"fp32", m, {.recompute = RECOMPUTE_NONE}});
     stays_inside((struct form){"fp32, selective", q, {.recompute = RECOMPUTE_SELECTIVE}});
-    stays_inside(
-        (struct form){"fp32, full, in parts",
-                      m,
-                      {.recompute = RECOMPUTE_FULL, .shard_optimizer = true, .optimizer = sgd}});
+    stays_inside((struct form){"fp32, full, in parts",
+                               m,
+                               {.recompute = RECOMPUTE_FULL, .zero_stage = 1, .optimizer = sgd}});
     stays_inside((struct form){
         "fp32, adapters", q, {.recompute = RECOMPUTE_SELECTIVE, .params = {.lora = lora}}});
     struct device *cpu = device_open("cpu", 1, &e);
@@ -145,7 +144,7 @@ int main(void)
                                    m,
                                    {.compute = DT_BF16,
                                     .recompute = RECOMPUTE_SELECTIVE,
-                                    .shard_optimizer = true,
+                                    .zero_stage = 1,
                                     .optimizer = small}});
         stays_inside((struct form){
             "bf16, adapters, full",

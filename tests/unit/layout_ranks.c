@@ -45,7 +45,7 @@ static int plan(struct share *s, bool lora, bool sharded, struct err *e)
              &s->moments.flat);
     const struct save_part p = part(s);
     return memory_place(&s->memory, &s->w.device, nothing, NULL, e) ||
-                   layout_make(&s->layout, &s->w, &s->mesh, sharded, &p, 1, DT_F32, e) ||
+                   layout_make(&s->layout, &s->w, &s->mesh, sharded ? dp : 1, &p, 1, DT_F32, e) ||
                    memory_alloc(&s->memory, e)
                ? -1
                : 0;

@@ -30,7 +30,7 @@ static void reads(enum dtype kept, enum dtype as, const char *name)
     const size_t size = dtype_size(as), most = size > dtype_size(kept) ? size : dtype_size(kept);
     unsigned char *out = malloc(N * most + 1);
     bool ok = open_mesh_alone(&mesh, d, &e) == 0 &&
-              layout_make(&c, &t->w, &mesh, false, NULL, 0, as, &e) == 0;
+              layout_make(&c, &t->w, &mesh, 1, NULL, 0, as, &e) == 0;
     for (size_t i = 0; ok && i < c.count; i++) ok &= c.tensors[i].room == dtype_size(kept);
     struct ops counted = *d->ops;
     plain = d->ops;

@@ -258,7 +258,7 @@ static bool set_up(struct err *e)
                                       .recompute = RECOMPUTE_NONE,
                                       .tokens = 32,
                                       .length = 32,
-                                      .shard_optimizer = true,
+                                      .zero_stage = 1,
                                       .optimizer = {.kind = OPTIMIZER_ADAMW},
                                       .staging = 1,
                                       .saved_dtype = DT_BF16};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums of gradients, bucket by bucket: beside backward they are those made after it, and those of
- * whole buffers, bit for bit; and ZeRO-0 and ZeRO-1 train alike. tests/cli/ranks.sh starts it as
+ * whole buffers, bit for bit; and the stages of ZeRO train alike. tests/cli/ranks.sh starts it as
  * several ranks, with a device's name; alone it is one. */
 #include "comm/comm.h"
 #include "rig.h"
@@ -121,8 +121,8 @@ static bool same(const struct part *p, const float *a, const float *b)
     for (size_t i = 0; i < p->w.params.nbuckets; i++) {
         const struct params_part own = zero_part(&p->z, i);
         const struct params_bucket *k = &p->w.params.buckets[i];
-        const size_t begin = p->z.sharded ? own.begin : k->begin;
-        const size_t end = p->z.sharded ? own.end : k->end;
+        const size_t begin = p->z.stage ? own.begin : k->begin;
+        const size_t end = p->z.stage ? own.end : k->end;
         ok &= memcmp(a + begin, b + begin, (end - begin) * sizeof *a) == 0;
     }
     return ok;
@@ -162,58 +162,172 @@ static void sums(const struct form *f)
 }
 
 /* ---- training ---- */
+/* The outcome of a few steps on this rank: its parts of all buckets. */
 struct outcome {
     double norm, loss;
-    uint16_t *values; /* of all weights, in bf16 */
-    size_t n;
+    char *values, *gradients; /* of the first step */
+    size_t value_bytes, gradient_bytes;
+};
+static void outcome_free(struct outcome *o)
+{
+    free(o->values);
+    free(o->gradients);
+    *o = (struct outcome){0};
+}
+
+/* A kind of run. */
+struct kind {
+    const char *name;
+    struct trainer_options t;
+    bool tied;
+    const char *frozen; /* a word of the names of frozen tensors */
+    bool lora;
 };
 
-/* A few steps. */
-static bool train(struct outcome *o, struct trainer_options t)
+static bool is_frozen(void *arg, const char *name) { return strstr(name, arg) != NULL; }
+static bool every(void *arg, const char *module)
+{
+    (void)arg, (void)module;
+    return true;
+}
+
+typedef void *own_fn(const struct weights *w, size_t bucket, size_t element);
+/* Downloads this rank's parts of the first n buckets. */
+static char *parts_of(struct trainer *t, own_fn *own, size_t n, enum dtype type, size_t *bytes)
+{
+    struct err e;
+    const struct zero *z = &t->optimizer.zero;
+    struct device *d = t->weights.device;
+    char *out = malloc(t->weights.params.total / (size_t)z->ranks * dtype_size(type) + 1);
+    *bytes = 0;
+    for (size_t b = 0; b < n; b++) {
+        const struct params_part part = zero_part(z, b);
+        const size_t size = (part.end - part.begin) * dtype_size(type);
+        if (d->ops->download(d, out + *bytes, own(&t->weights, b, part.begin), size, &e))
+            test_failed = 1;
+        *bytes += size;
+    }
+    return out;
+}
+
+static struct trainer_options options_of(const struct kind *k, int64_t tokens, int stage)
+{
+    struct trainer_options t = k->t;
+    t.zero_stage = stage;
+    t.tokens = tokens;
+    t.length = 32;
+    if (k->frozen) {
+        t.params.frozen = is_frozen;
+        t.params.arg = (void *)(uintptr_t)k->frozen;
+    }
+    if (k->lora) t.params.lora = (struct lora_options){.rank = 3, .scale = 1, .target = every};
+    return t;
+}
+
+static bool steps(struct rig *r, struct outcome *o, struct err *e)
+{
+    bool ok = true;
+    for (uint32_t k = 0; k < 4 && ok; k++) {
+        struct trainer_report x;
+        struct feed_step s = rig_step(k);
+        ok = trainer_step(&r->t, &s, 1e-2, &x, e) == 0;
+        o->norm = x.grad_norm;
+        o->loss = x.loss;
+        feed_step_free(&s);
+        if (k == 0 && ok)
+            o->gradients = parts_of(&r->t, weights_own_gradient, r->t.weights.params.nbuckets,
+                                    r->t.weights.gradient, &o->gradient_bytes);
+    }
+    return ok;
+}
+
+/* Trains with micro-batches of up to so many tokens. */
+static bool train(struct outcome *o, const struct kind *k, int64_t tokens, int stage)
 {
     struct rig r = {0};
     struct err e = {0};
-    const struct model m = tiny_model(true, false);
-    t.compute = DT_BF16;
-    t.recompute = RECOMPUTE_NONE;
-    t.tokens = RIG_TOKENS;
-    t.length = 32;
+    struct model m = tiny_model(k->tied, false);
+    m.layers = 5;
+    const struct trainer_options t = options_of(k, tokens, stage);
     r.device = device_open(device, 1, &e);
     bool ok = r.device && open_mesh(&r.mesh, w, r.device, &e) == 0 &&
               trainer_init(&r.t, &m, &t, &r.mesh, r.device, &e) == 0 &&
               trainer_alloc(&r.t, &e) == 0;
+    *o = (struct outcome){0};
     if (ok) tiny_weights(&r.t.weights, optimizer_master(&r.t.optimizer));
-    for (uint32_t k = 0; k < 4 && ok; k++) {
-        struct trainer_report x;
-        struct feed_step s = rig_step(k);
-        ok = trainer_step(&r.t, &s, 1e-2, &x, &e) == 0;
-        o->norm = x.grad_norm;
-        o->loss = x.loss;
-        feed_step_free(&s);
-    }
-    o->n = ok ? r.t.weights.params.total : 0;
-    o->values = malloc(o->n * sizeof *o->values + 1);
+    ok = ok && steps(&r, o, &e);
+    const struct params *p = &r.t.weights.params;
     if (ok)
-        ok = r.device->ops->download(r.device, o->values, r.t.weights.values, o->n * 2, &e) == 0;
+        o->values = parts_of(&r.t, weights_own_value, p->nbuckets + p->nfrozen, r.t.weights.compute,
+                             &o->value_bytes);
     if (!ok) printf("# %s\n", e.msg);
     rig_close(&r);
     return ok;
 }
 
-static void alike(const char *name, struct trainer_options t)
+static bool is_same(const struct outcome *a, const struct outcome *b)
 {
-    struct outcome a = {0}, b = {0};
+    return a->value_bytes == b->value_bytes && a->gradient_bytes == b->gradient_bytes &&
+           memcmp(a->values, b->values, a->value_bytes) == 0 &&
+           memcmp(a->gradients, b->gradients, a->gradient_bytes) == 0 && a->norm > 0 &&
+           !(a->norm < b->norm) && !(a->norm > b->norm) && !(a->loss < b->loss) &&
+           !(a->loss > b->loss);
+}
+
+/* All stages are equal where a rank has one micro-batch at most; else the first two are, and the
+ * last two, and all nearly so. */
+static void alike(const struct kind *k)
+{
+    enum { ONE = RIG_TOKENS, SOME = 24 };
     char what[160];
-    bool ok = train(&a, t);
-    t.shard_optimizer = true;
-    ok &= train(&b, t);
-    ok &= a.n == b.n && memcmp(a.values, b.values, a.n * 2) == 0;
-    ok &= !(a.norm < b.norm) && !(a.norm > b.norm) && !(a.loss < b.loss) && !(a.loss > b.loss);
-    snprintf(what, sizeof what, "training: %s: ZeRO-0 and ZeRO-1 give the same weights and norm",
-             name);
-    all_agree(what, ok && a.norm > 0);
-    free(a.values);
-    free(b.values);
+    struct outcome o[4];
+    for (int several = 0; several < 2; several++) {
+        bool ok = true;
+        for (int i = 0; i < 4; i++) ok &= train(&o[i], k, several ? SOME : ONE, i);
+        for (int i = 1; i < 4 && !several; i++) {
+            snprintf(what, sizeof what, "training: %s, one micro-batch: ZeRO-%d is ZeRO-0", k->name,
+                     i);
+            all_agree(what, ok && is_same(&o[0], &o[i]));
+        }
+        for (int i = 0; i < 4 && several; i += 2) {
+            snprintf(what, sizeof what, "training: %s, some micro-batches: ZeRO-%d is ZeRO-%d",
+                     k->name, i + 1, i);
+            all_agree(what, ok && is_same(&o[i], &o[i + 1]));
+        }
+        snprintf(what, sizeof what, "training: %s: ZeRO-3 has the loss of ZeRO-0 within 1e-%d",
+                 k->name, k->t.compute == DT_BF16 ? 2 : 6);
+        if (several)
+            all_agree(what, ok && fabs(o[3].loss - o[0].loss) <=
+                                      (k->t.compute == DT_BF16 ? 1e-2 : 1e-6) * o[0].loss);
+        for (int i = 0; i < 4; i++) outcome_free(&o[i]);
+    }
+}
+
+static void trainings(void)
+{
+    const struct optimizer_options adamw = RIG_ADAMW;
+    struct optimizer_options small = adamw, plain = adamw;
+    small.no_master = true;
+    small.moments = DT_BF16;
+    plain.epsilon = 1e-6;
+    const struct trainer_options bf16 = {.compute = DT_BF16, .optimizer = adamw};
+    struct trainer_options fp32 = {.compute = DT_F32, .optimizer = plain};
+    struct trainer_options narrow = bf16, full = fp32, random = bf16;
+    narrow.gradient = DT_BF16;
+    full.recompute = RECOMPUTE_FULL;
+    random.optimizer = small;
+    const struct kind kinds[] = {
+        {"master weights", bf16, true, NULL, false},
+        {"all in bf16, rounded at random", random, true, NULL, false},
+        {"gradients in bf16", narrow, false, NULL, false},
+        {"fp32, untied", fp32, false, NULL, false},
+        {"fp32, tied, recomputed", full, true, NULL, false},
+        {"frozen layers", fp32, false, "layers.1.", false},
+        {"frozen from below", fp32, true, "embed", false},
+        {"adapters", fp32, true, "", true},
+        {"adapters, recomputed, untied", full, false, "", true},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) alike(&kinds[i]);
 }
 
 int main(int argc, char **argv)
@@ -230,11 +344,7 @@ int main(int argc, char **argv)
         {"more buckets than a queue holds", true, true, last, 70},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) sums(&forms[i]);
-    struct trainer_options t = {.optimizer = RIG_ADAMW};
-    alike("master weights", t);
-    t.optimizer.no_master = true;
-    t.optimizer.moments = DT_BF16;
-    alike("all in bf16, rounded at random", t);
+    trainings();
     world_leave(w, 1);
     return test_failed;
 }
