@@ -27,8 +27,8 @@ static const char examples[] =
     "\n"
     "--get also prints derived values: model, model_path, template, dtype,\n"
     "pack_mode, recompute, world_size, data_parallel_size, tensor_parallel_size,\n"
-    "pipeline_parallel_size, context_parallel_size, global_batch_size, train_files,\n"
-    "validation_files.\n";
+    "pipeline_parallel_size, context_parallel_size, zero_stage, shard_size,\n"
+    "global_batch_size, train_files, validation_files.\n";
 
 /* Collects the values of --get, which may be repeated, and leaves them in argv for opt_parse. -1
  * when there are too many. */
@@ -47,13 +47,13 @@ static int note_gets(int argc, char **argv, struct options *o)
     return 0;
 }
 
-static void print_idle(void *arg, const char *key, unsigned line, const char *why)
+static void print_idle(void *arg, const struct config_idle *k)
 {
-    const char *file = arg;
-    if (line)
-        log_line(LOG_INFO, "%s:%u: %s: no effect: %s", file, line, key, why);
+    (void)arg;
+    if (k->line)
+        log_line(LOG_INFO, "%s:%u: %s: no effect: %s", k->file, k->line, k->key, k->why);
     else
-        log_line(LOG_INFO, "%s: no effect: %s", key, why);
+        log_line(LOG_INFO, "%s: no effect: %s", k->key, k->why);
 }
 
 static int print(struct buf *b, struct err *e)
@@ -71,7 +71,7 @@ static int show(const struct config *c, const struct options *o, struct buf *b, 
 {
     if (!o->get_count && !o->json) {
         const char *unused = config_lora_unused(c);
-        config_no_effect(c, print_idle, (void *)(uintptr_t)c->path);
+        config_no_effect(c, print_idle, NULL);
         if (unused)
             log_line(LOG_INFO, "%s: %s: no effect without lora_target: the whole model is trained",
                      c->path, unused);

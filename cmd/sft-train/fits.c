@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compares the plan with the memory that there is, and names settings that make a run fit. */
+#include <string.h>
+
 #include "base/limits.h"
 #include "ops/cuda_rules.h"
 #include "run.h"
@@ -13,7 +15,10 @@ static void write_settings(const struct run *r, const struct trainer_options *to
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
     const int64_t fewer = to->tokens / to->length;
     if (to->zero_stage > from->zero_stage)
-        buf_puts(b, " sft_train.strategy_args.strategy_config.use_distributed_optimizer=true");
+        buf_printf(b, " sft_train.strategy_args.strategy_config.%s",
+                   strcmp(c->sft_train.strategy_args.strategy_name, "deepspeed_train") == 0
+                       ? "zero_optimization.stage=1"
+                       : "use_distributed_optimizer=true");
     if (to->recompute > from->recompute)
         buf_printf(b, " sft.recompute=%s", option_recompute(to->recompute));
     if (fewer < rows)

@@ -68,14 +68,18 @@ static void text_of_stage(const struct trainer *t, struct buf *b)
 
 static void text_of_first(const struct trainer *t, struct buf *b)
 {
+    static const char *const in_parts[] = {
+        "all of the optimizer's state", "its part of the optimizer's state",
+        "its part of gradients and the optimizer's state",
+        "its part of weights, gradients and the optimizer's state"};
     const struct mesh *m = t->mesh;
     if (m->size[MESH_PP] > 1)
         buf_printf(b, "stage 1 of %d, with layers 0 to %d; ", m->size[MESH_PP], t->stage.end - 1);
     if (m->size[MESH_TP] > 1)
         buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
     if (mesh_ranks(m) > 1)
-        buf_printf(b, "rank 0 of %d, with %s of the optimizer's state:\n", mesh_ranks(m),
-                   t->optimizer.zero.stage ? "its part" : "all");
+        buf_printf(b, "rank 0 of %d, ZeRO-%d, with %s:\n", mesh_ranks(m), t->optimizer.zero.stage,
+                   in_parts[t->optimizer.zero.stage]);
     plan_print(&t->memory.plan, b);
 }
 
@@ -142,10 +146,12 @@ static void json_of_card(const struct run *r, struct buf *b)
 static int plan_object(const struct run *r, const struct checkpoint_bytes *d, struct buf *b,
                        struct err *e)
 {
+    const struct zero *z = &r->trainer.optimizer.zero;
     buf_printf(b,
-               "{\"ranks\":%d,\"process\":%d,\"checkpoint\":{\"model\":%llu,\"state\":%llu,"
+               "{\"ranks\":%d,\"zero_stage\":%d,\"shard_size\":%d,\"process\":%d,\"checkpoint\":{"
+               "\"model\":%llu,\"state\":%llu,"
                "\"files\":%llu},",
-               mesh_ranks(&r->mesh), RUN_PROCESS, (unsigned long long)d->model,
+               mesh_ranks(&r->mesh), z->stage, z->parts, RUN_PROCESS, (unsigned long long)d->model,
                (unsigned long long)d->state, (unsigned long long)d->files);
     json_of_card(r, b);
     plan_json(&r->trainer.memory.plan, b);

@@ -8,10 +8,10 @@
 #include "run.h"
 #include "text/tokenizer.h"
 
-static void count_no_effect(void *arg, const char *key, unsigned line, const char *why)
+static void count_no_effect(void *arg, const struct config_idle *k)
 {
     (void)arg;
-    log_line(LOG_DEBUG, "%s (line %u) has no effect: %s", key, line, why);
+    log_line(LOG_DEBUG, "%s (line %u) has no effect: %s", k->key, k->line, k->why);
 }
 
 /* --resume overrides the key resume_from_checkpoint, and a leading ~ is expanded in both. */

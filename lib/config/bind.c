@@ -18,8 +18,7 @@ static enum key_scope scope_of(const struct node *root)
     n = n ? node_member(n, "strategy_args") : NULL;
     n = n ? node_member(n, "strategy_name") : NULL;
     if (!n || n->kind != NODE_SCALAR || node_is_null(n)) return KEY_FSDP2;
-    if (!strcmp(n->text, "megatron_train")) return KEY_MEGATRON;
-    return !strcmp(n->text, "fsdp2_train") ? KEY_FSDP2 : KEY_ALWAYS;
+    return config_scope_of(n->text);
 }
 
 struct binder {
@@ -83,12 +82,20 @@ static int bind_value(struct binder *b, const char *path, const struct node *n, 
     struct setting s = {.path = path, .node = n};
     s.key = find(b, path, &s.idle);
     if (!s.key) return unknown(b, n, path, e);
-    if (s.idle == not_this_strategy && b->scope == KEY_MEGATRON)
-        return node_fail(n, path, e, "is a key of fsdp2_train, not of megatron_train");
+    if (s.idle == not_this_strategy && b->scope != KEY_FSDP2)
+        return node_fail(n, path, e, "is a key of %s, not of %s", config_scope_name(s.key->scope),
+                         config_scope_name(b->scope));
     return add(b->l, s, e);
 }
 
 static int bind_map(struct binder *b, const char *path, const struct node *map, struct err *e);
+
+/* Returns true for a section that is no key. In a file of `defaults` it is there for references,
+ * such as strategy_config: ${deepspeed_zero3}. */
+static bool is_foreign(const struct binder *b, const char *path)
+{
+    return !strchr(path, '.') && !is_group(path) && !config_key_find(path, b->scope);
+}
 
 static int bind_member(struct binder *b, const char *path, const struct node *n, struct err *e)
 {
@@ -98,6 +105,7 @@ static int bind_member(struct binder *b, const char *path, const struct node *n,
         !strcmp(path, "validation.strategy_args.strategy_config"))
         return add(b->l, (struct setting){&other_engine, path, n, NULL, "not for training"}, e);
     if (node_is_null(n) && (is_group(path) || config_key_find(path, b->scope))) return 0;
+    if (is_included(b->l, n) && is_foreign(b, path)) return 0;
     if (!is_group(path)) return bind_value(b, path, n, e);
     if (n->kind == NODE_MAP) return bind_map(b, path, n, e);
     return node_fail(n, path, e, "%s is not a mapping", value_quote(n, shown));

@@ -42,7 +42,7 @@ static void advise(struct advice *a, const char *key, int64_t current, int64_t w
 /* Writes the overrides for `workers` data-parallel workers with the same global batch. */
 static void data_parallel_only(const struct config *c, int64_t workers, struct advice *a)
 {
-    const bool fsdp = config_is_fsdp(c);
+    const bool ulysses = config_scope(c) != KEY_MEGATRON;
     const int64_t more = c->sft_train.training_args.gradient_accumulation_steps;
     *a = (struct advice){0};
     a->n = (size_t)snprintf(a->text, sizeof a->text,
@@ -54,7 +54,8 @@ static void data_parallel_only(const struct config *c, int64_t workers, struct a
     advise(a, "strategy_args.strategy_config.pipeline_model_parallel_size",
            c->run.pipeline_parallel_size, 1);
     advise(a,
-           fsdp ? "model_args.ulysses_size" : "strategy_args.strategy_config.context_parallel_size",
+           ulysses ? "model_args.ulysses_size"
+                   : "strategy_args.strategy_config.context_parallel_size",
            c->run.context_parallel_size, 1);
     advise(a, "training_args.gradient_accumulation_steps", more,
            more * c->run.data_parallel_size / workers);
@@ -63,6 +64,12 @@ static void data_parallel_only(const struct config *c, int64_t workers, struct a
 static int check_layout(const struct config *c, struct err *e)
 {
     struct advice a;
+    if (c->run.shard_size < c->run.data_parallel_size)
+        return err_set(
+            e, ERR_CONFIG,
+            "%s: sft_train.strategy_args.strategy_config.fsdp_size: %lld of %lld workers "
+            "is not supported yet; leave it out to share the weights among all",
+            c->path, (long long)c->run.shard_size, (long long)c->run.data_parallel_size);
     if (c->run.context_parallel_size == 1) return 0;
     data_parallel_only(c, c->run.data_parallel_size, &a);
     return err_set(e, ERR_CONFIG,

@@ -15,7 +15,8 @@
  * has the enum, and lib/options the one table from the word to it. */
 #define CONFIG_DTYPE_WORDS "fp32|bf16|fp16" /* of enum dtype */
 #define CONFIG_STRATEGY_WORDS                                                                      \
-    "hf_infer|vllm|sglang|megatron_infer|megatron_train|fsdp2_train|fsdp2_infer"
+    "hf_infer|vllm|sglang|megatron_infer|megatron_train|fsdp2_train|fsdp2_infer|"                  \
+    "deepspeed_train"
 #define CONFIG_SCHEDULE_WORDS                                                                      \
     "linear|cosine|constant|constant_with_warmup|cosine_with_restarts|polynomial|inverse_sqrt|"    \
     "reduce_lr_on_plateau|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay|greedy"
@@ -38,6 +39,7 @@
 #define CONFIG_OVER_WORDS      "error|drop|cut"
 #define CONFIG_DEVICE_WORDS    "auto|cpu|cuda"
 #define CONFIG_RECOMPUTE_WORDS "none|selective|full"
+#define CONFIG_ZERO_WORDS      "0|1|2|3"
 #define CONFIG_SPIKE_WORDS     "warn|skip|stop"
 #define CONFIG_MASK_WORDS      "turn|content|roll"
 #define CONFIG_ARGUMENTS_WORDS "json|text"
@@ -140,6 +142,15 @@ struct config {
                 const char *optimizer;             /* NULL, "adam" or "sgd" */
                 /* fsdp2_train */
                 const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
+                int64_t fsdp_size;       /* see run.shard_size */
+                bool reshard_after_forward;
+                /* deepspeed_train */
+                struct {
+                    int64_t stage;
+                } zero_optimization; /* see run.zero_stage */
+                struct {
+                    const char *enabled; /* NULL, "true", "false" or "auto" */
+                } bf16;
             } strategy_config;
         } strategy_args;
         bool use_sequence_packing;
@@ -161,8 +172,9 @@ struct config {
         const char *device; /* of CONFIG_DEVICE_WORDS */
         int64_t threads;    /* 0: what affinity and cgroup allow */
         enum dtype master_dtype, moments_dtype, gradient_dtype, logits_dtype;
-        const char *recompute; /* NULL: from the strategy; see run.recompute */
-        bool rslora;           /* the scale of an adapter is alpha / sqrt(r) */
+        const char *recompute;  /* NULL: from the strategy; see run.recompute */
+        const char *zero_stage; /* NULL, or a word of CONFIG_ZERO_WORDS; see run.zero_stage */
+        bool rslora;            /* the scale of an adapter is alpha / sqrt(r) */
         bool skip_nonfinite;
         double spike_factor;      /* 0: off; else above 1 */
         int64_t spike_window;     /* steps */
@@ -184,6 +196,7 @@ struct config {
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             context_parallel_size;
         int64_t zero_stage;        /* 0 to 3: what data-parallel workers have in parts */
+        int64_t shard_size;        /* data-parallel workers that share one copy of it */
         int64_t global_batch_size; /* samples per step (rows in mode dense) */
     } run;
 };
@@ -219,10 +232,13 @@ int config_write_json(const struct config *c, struct buf *b, struct err *e);
  * a derived value: "model_path", "global_batch_size", ... ERR_CONFIG when there is no such key. */
 int config_get(const struct config *c, const char *key, char end, struct buf *b, struct err *e);
 
-/* Calls f, which may be NULL, for each key that the file or an override sets without effect, with
- * the reason. Returns the number of these keys. */
-size_t config_no_effect(const struct config *c,
-                        void (*f)(void *arg, const char *key, unsigned line, const char *why),
+/* A key that is set without effect: in which file and line (0: by an override), and the reason. */
+struct config_idle {
+    const char *key, *file, *why;
+    unsigned line;
+};
+/* Calls f, which may be NULL, for each such key. Returns the number of these keys. */
+size_t config_no_effect(const struct config *c, void (*f)(void *arg, const struct config_idle *k),
                         void *arg);
 
 /* Returns the key of an adapter's setting, such as lora_rank, that the file sets without any word

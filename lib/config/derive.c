@@ -12,9 +12,9 @@ static int fail(const struct loaded *l, const char *key, struct err *e, const ch
     return err_set(e, ERR_CONFIG, "%s: %s: %s", l->c.path, key, text);
 }
 
-bool config_is_fsdp(const struct config *c)
+enum key_scope config_scope(const struct config *c)
 {
-    return strcmp(c->sft_train.strategy_args.strategy_name, "fsdp2_train") == 0;
+    return config_scope_of(c->sft_train.strategy_args.strategy_name);
 }
 
 /* exp_name is the name of one folder in logging_dir. */
@@ -81,14 +81,45 @@ static int derive_length(struct loaded *l, struct err *e)
     return fail(l, "sequence_length", e, "is not set; for example: sequence_length: 2048");
 }
 
+static int64_t zero_stage(const struct config *c)
+{
+    if (c->sft.zero_stage) return *c->sft.zero_stage - '0';
+    switch (config_scope(c)) {
+    case KEY_FSDP2:
+        return c->sft_train.strategy_args.strategy_config.reshard_after_forward ? 3 : 2;
+    case KEY_DEEPSPEED:
+        return c->sft_train.strategy_args.strategy_config.zero_optimization.stage;
+    default:
+        return c->sft_train.strategy_args.strategy_config.use_distributed_optimizer;
+    }
+}
+
+/* A size up to 1, or from all data-parallel workers on, is all of them, as in ROLL. */
+static int derive_zero(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    const int64_t all = c->run.data_parallel_size * c->run.context_parallel_size;
+    const int64_t size = c->sft_train.strategy_args.strategy_config.fsdp_size;
+    c->run.zero_stage = zero_stage(c);
+    c->run.shard_size = all;
+    if (config_scope(c) != KEY_FSDP2 || size <= 1 || size >= all) return 0;
+    c->run.shard_size = size;
+    if (all % size == 0) return 0;
+    return err_set(
+        e, ERR_CONFIG,
+        "%s: sft_train.strategy_args.strategy_config.fsdp_size: %lld does not divide the "
+        "%lld workers that share the weights; choose a divisor",
+        c->path, (long long)size, (long long)all);
+}
+
 static int derive_layout(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
-    bool fsdp = config_is_fsdp(c);
-    int64_t tp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.tensor_model_parallel_size;
-    int64_t pp = fsdp ? 1 : c->sft_train.strategy_args.strategy_config.pipeline_model_parallel_size;
-    int64_t cp = fsdp ? c->sft_train.model_args.ulysses_size
-                      : c->sft_train.strategy_args.strategy_config.context_parallel_size;
+    const bool one = config_scope(c) != KEY_MEGATRON; /* a strategy without tensor parallelism */
+    int64_t tp = one ? 1 : c->sft_train.strategy_args.strategy_config.tensor_model_parallel_size;
+    int64_t pp = one ? 1 : c->sft_train.strategy_args.strategy_config.pipeline_model_parallel_size;
+    int64_t cp = one ? c->sft_train.model_args.ulysses_size
+                     : c->sft_train.strategy_args.strategy_config.context_parallel_size;
     int64_t world = (int64_t)c->sft_train.device_mapping.n;
     if (world % (tp * pp * cp))
         return err_set(e, ERR_CONFIG,
@@ -101,19 +132,17 @@ static int derive_layout(struct loaded *l, struct err *e)
     c->run.pipeline_parallel_size = pp;
     c->run.context_parallel_size = cp;
     c->run.data_parallel_size = world / (tp * pp * cp);
-    c->run.zero_stage =
-        fsdp || c->sft_train.strategy_args.strategy_config.use_distributed_optimizer;
     c->run.global_batch_size = c->run.data_parallel_size *
                                c->sft_train.training_args.gradient_accumulation_steps *
                                c->sft_train.training_args.per_device_train_batch_size;
-    return 0;
+    return derive_zero(l, e);
 }
 
 static const char *recompute_of(const struct config *c)
 {
     const char *granularity = c->sft_train.strategy_args.strategy_config.recompute_granularity;
     if (c->sft.recompute) return c->sft.recompute;
-    if (config_is_fsdp(c))
+    if (config_scope(c) != KEY_MEGATRON)
         return c->sft_train.model_args.disable_gradient_checkpointing ? "none" : "full";
     return granularity ? granularity : "none";
 }
@@ -140,6 +169,8 @@ int derive_run(struct loaded *l, struct err *e)
     const char *param = c->sft_train.strategy_args.strategy_config.param_dtype;
     if (param && dtype_find(param, &c->run.dtype))
         return err_set(e, ERR_INTERNAL, "param_dtype: %s is no element type", param);
+    const char *narrow = c->sft_train.strategy_args.strategy_config.bf16.enabled;
+    if (narrow && strcmp(narrow, "true") == 0) c->run.dtype = DT_BF16;
     if (optimizer_derive(l, e)) return -1;
     c->run.model = c->pretrain ? c->pretrain : c->sft_train.model_args.model_name_or_path;
     if (!c->run.model) return fail(l, "pretrain", e, "is not set; give a model folder or a hub id");

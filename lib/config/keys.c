@@ -13,8 +13,22 @@ static const struct part parts[] = {
     {config_keys_train, &config_keys_train_count},
     {config_keys_megatron, &config_keys_megatron_count},
     {config_keys_fsdp2, &config_keys_fsdp2_count},
+    {config_keys_deepspeed, &config_keys_deepspeed_count},
     {config_keys_sft, &config_keys_sft_count},
 };
+
+static const char *const strategies[] = {[KEY_MEGATRON] = "megatron_train",
+                                         [KEY_FSDP2] = "fsdp2_train",
+                                         [KEY_DEEPSPEED] = "deepspeed_train"};
+
+enum key_scope config_scope_of(const char *strategy)
+{
+    for (enum key_scope s = KEY_MEGATRON; s <= KEY_DEEPSPEED; s++)
+        if (strcmp(strategies[s], strategy) == 0) return s;
+    return KEY_ALWAYS;
+}
+
+const char *config_scope_name(enum key_scope scope) { return strategies[scope]; }
 
 const struct config_key *config_key_at(size_t i)
 {

@@ -28,7 +28,7 @@ enum key_effect {
     KEY_LIMIT /* sft-train accepts only the values in `only` */
 };
 /* The strategy whose strategy_config has the key. */
-enum key_scope { KEY_ALWAYS, KEY_MEGATRON, KEY_FSDP2 };
+enum key_scope { KEY_ALWAYS, KEY_MEGATRON, KEY_FSDP2, KEY_DEEPSPEED };
 
 struct config_key {
     const char *path; /* "a.b.c" */
@@ -47,6 +47,11 @@ struct config_key {
     const char *doc;   /* one line: what it does, why it has no effect, or what is missing */
 };
 
+/* Return the scope of a strategy, KEY_ALWAYS if it has no keys here, and the strategy of a scope.
+ */
+enum key_scope config_scope_of(const char *strategy);
+const char *config_scope_name(enum key_scope scope);
+
 const struct config_key *config_key_at(size_t i); /* NULL after the last */
 /* Returns the row for path, or NULL. Prefers an exact row of the given strategy, then one of
  * another strategy or a row "a.*". */
@@ -64,9 +69,9 @@ bool config_word_in(const char *word, const char *words); /* words: "a|b|c" */
 
 /* The tables, in the order of the resolved configuration. */
 extern const struct config_key config_keys_top[], config_keys_train[], config_keys_megatron[],
-    config_keys_fsdp2[], config_keys_sft[];
+    config_keys_fsdp2[], config_keys_deepspeed[], config_keys_sft[];
 extern const size_t config_keys_top_count, config_keys_train_count, config_keys_megatron_count,
-    config_keys_fsdp2_count, config_keys_sft_count;
+    config_keys_fsdp2_count, config_keys_deepspeed_count, config_keys_sft_count;
 
 /* Rows of the tables. */
 #define TO(field) .to = offsetof(struct config, field) + 1

@@ -59,7 +59,12 @@ const struct config_key config_keys_top[] = {
      .effect = KEY_IDLE,
      .unshown = true,
      .doc = "settings of Hydra itself"},
-    LIMIT("defaults", KEY_ANY, "", "other files are not merged; write their keys into this file"),
+    {.path = "defaults",
+     .type = KEY_ANY,
+     .effect = KEY_IDLE,
+     .unshown = true,
+     .doc = "files whose keys are merged into this one, as ../config/X@_here_; their sections that "
+            "are no keys can be referred to"},
     IDLE("num_gpus_per_node", KEY_INT, "the launcher places the processes"),
     IDLE("num_nodes", KEY_INT, "the launcher places the processes"),
     IDLE("system_envs", KEY_ANY, "the environment of the shell is used"),
@@ -134,6 +139,9 @@ const struct config_key config_keys_sft[] = {
          .doc = "Threads on the CPU; 0: the CPUs that affinity and the cgroup allow"),
     USED("sft.recompute", KEY_WORD, TO(sft.recompute), .words = CONFIG_RECOMPUTE_WORDS,
          .doc = "Activations computed again in the backward pass; default: as the strategy says"),
+    USED("sft.zero_stage", KEY_WORD, TO(sft.zero_stage), .words = CONFIG_ZERO_WORDS,
+         .doc = "What each data-parallel worker has only a part of: 1 the optimizer's state, 2 also "
+                "gradients, 3 also weights; default: as the strategy says"),
     USED("sft.master_dtype", KEY_DTYPE, TO(sft.master_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32|bf16",
          .doc = "bf16: no master weights; those of the computation are updated, rounded at random"),

@@ -78,8 +78,7 @@ static int store_default(struct loaded *l, const struct config_key *k, struct er
     struct node *n = yaml_read(t, k->dflt, strlen(k->dflt), k->path, false, e);
     struct node *shown = n ? value_store(l, k, k->path, n, e) : NULL;
     if (!shown) return -1;
-    bool other = k->scope == KEY_MEGATRON &&
-                 strcmp(l->c.sft_train.strategy_args.strategy_name, "megatron_train") != 0;
+    const bool other = k->scope != KEY_ALWAYS && k->scope != config_scope(&l->c);
     return other ? 0 : node_put(t, l->shown, k->path, shown, e);
 }
 
@@ -151,7 +150,7 @@ static int load(struct loaded *l, const char *path, char *const *overrides, size
     l->tree.arena.max = TREE_MAX_BYTES;
     schedule_unset(&c->sft_train.training_args.lr_scheduler_kwargs);
     c->path = arena_copy(&l->tree.arena, path, strlen(path), e);
-    if (!c->path || read_file(l, e)) return -1;
+    if (!c->path || read_file(l, e) || include_defaults(l, e)) return -1;
     for (size_t i = 0; i < n; i++)
         if (override_apply(l, overrides[i], e)) return -1;
     l->shown = node_new(&l->tree, NODE_MAP, l->tree.root, e);
@@ -197,8 +196,7 @@ const char *config_lora_unused(const struct config *c)
     return NULL;
 }
 
-size_t config_no_effect(const struct config *c,
-                        void (*f)(void *arg, const char *key, unsigned line, const char *why),
+size_t config_no_effect(const struct config *c, void (*f)(void *arg, const struct config_idle *k),
                         void *arg)
 {
     const struct loaded *l = (const struct loaded *)c;
@@ -207,7 +205,7 @@ size_t config_no_effect(const struct config *c,
         const struct setting *s = &l->settings[i];
         if (!s->idle) continue;
         n++;
-        if (f) f(arg, s->path, s->node->line, s->idle);
+        if (f) f(arg, &(struct config_idle){s->path, s->node->origin, s->idle, s->node->line});
     }
     return n;
 }

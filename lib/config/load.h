@@ -23,6 +23,9 @@ struct loaded {
     struct node *shown; /* the resolved configuration, a map */
 };
 
+/* include.c: merges the files that `defaults` names into the tree, and removes the list. */
+int include_defaults(struct loaded *l, struct err *e);
+bool is_included(const struct loaded *l, const struct node *n); /* n is of such a file */
 /* bind.c: finds the key of every value in the tree. */
 int bind_settings(struct loaded *l, struct err *e);
 /* value.c: checks n against the type of the key, stores it in l->c and returns its normal form. */
@@ -42,7 +45,7 @@ int devices_check(const struct config_ints *d, const char **problem);
 int derive_run(struct loaded *l, struct err *e);
 /* schedule.c: marks all arguments as not set. */
 void schedule_unset(struct config_schedule_kwargs *k);
-bool config_is_fsdp(const struct config *c);
+enum key_scope config_scope(const struct config *c);
 int schedule_check(const struct loaded *l, struct err *e);
 /* optim.c: fills c.run.optimizer. Needs c.run.dtype. */
 int optimizer_derive(struct loaded *l, struct err *e);

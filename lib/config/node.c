@@ -134,6 +134,22 @@ static int merge(struct tree *t, struct node *to, struct node *from, int depth, 
     return 0;
 }
 
+int node_merge(struct tree *t, struct node *to, struct node *from, struct err *e)
+{
+    return merge(t, to, from, 0, e);
+}
+
+void node_remove(struct node *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (strcmp(map->keys[i], key)) continue;
+        map->count--;
+        memmove(map->keys + i, map->keys + i + 1, (map->count - i) * sizeof *map->keys);
+        memmove(map->items + i, map->items + i + 1, (map->count - i) * sizeof *map->items);
+        return;
+    }
+}
+
 /* Returns the map below `at` with the first len bytes of key as its name. Creates it when it is
  * missing or null. */
 static struct node *enter(struct tree *t, struct node *at, const char *key, size_t len,

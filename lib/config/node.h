@@ -55,6 +55,9 @@ struct node *node_member_n(const struct node *n, const char *key, size_t len); /
 /* Sets the value at the dotted path and creates missing maps; a map merges into a map. */
 int node_put(struct tree *t, struct node *root, const char *path, struct node *value,
              struct err *e);
+/* Merges the members of a map into another; a map merges into a map, other values replace. */
+int node_merge(struct tree *t, struct node *to, struct node *from, struct err *e);
+void node_remove(struct node *map, const char *key); /* does nothing if there is no such member */
 /* Sets e to "FILE:LINE: key: text" or "'a.b=v': key: text"; key may be NULL. Returns -1. */
 int node_fail(const struct node *n, const char *key, struct err *e, const char *fmt, ...)
     ERR_PRINTF(4, 5);

@@ -34,16 +34,18 @@ static const char *const keys[] = {"seed",
                                    "sft.spike_window",
                                    "sft.spike_action",
                                    "sft.gradient_dtype",
-                                   "sft.logits_dtype"};
+                                   "sft.logits_dtype",
+                                   "zero_stage"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 /* The value of a setting that a checkpoint does not have; NULL: unknown. Checkpoints older than a
  * key lack it, and it is left out of new ones, too, where it has this value. */
 static const char *absent(const char *key)
 {
-    static const char *const later[] = {"sft.gradient_dtype", "sft.logits_dtype"};
+    static const char *const later[][2] = {
+        {"sft.gradient_dtype", "fp32"}, {"sft.logits_dtype", "fp32"}, {"zero_stage", "0"}};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (strcmp(key, later[i]) == 0) return "fp32";
+        if (strcmp(key, later[i][0]) == 0) return later[i][1];
     return NULL;
 }
 

@@ -47,7 +47,9 @@ static const char *reason(const struct search *s, const struct config_key *k)
     if (k->effect != KEY_USED) return k->doc;
     if (k->scope == KEY_ALWAYS || k->scope == s->scope)
         return "values other than the default are not supported yet";
-    return k->scope == KEY_FSDP2 ? "only fsdp2_train reads it" : "only megatron_train reads it";
+    return k->scope == KEY_FSDP2      ? "only fsdp2_train reads it"
+           : k->scope == KEY_MEGATRON ? "only megatron_train reads it"
+                                      : "only deepspeed_train reads it";
 }
 
 static enum config_near suggest(const char *path, char *out, size_t size)

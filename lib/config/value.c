@@ -127,10 +127,7 @@ static struct node *no_word(const struct target *t, struct err *e)
             words[len++] = *p;
     }
     words[len] = 0;
-    const char *hint = !strncmp(t->n->kind == NODE_SCALAR ? t->n->text : "", "deepspeed", 9)
-                           ? "; ROLL removed DeepSpeed in 0.3.0: use fsdp2_train"
-                           : "";
-    node_fail(t->n, t->path, e, "%s is none of: %s%s", value_quote(t->n, shown), words, hint);
+    node_fail(t->n, t->path, e, "%s is none of: %s", value_quote(t->n, shown), words);
     return NULL;
 }
 

@@ -77,6 +77,8 @@ static const struct derived derived[] = {
     {"tensor_parallel_size", NUMBER, AT(run.tensor_parallel_size), NULL},
     {"pipeline_parallel_size", NUMBER, AT(run.pipeline_parallel_size), NULL},
     {"context_parallel_size", NUMBER, AT(run.context_parallel_size), NULL},
+    {"zero_stage", NUMBER, AT(run.zero_stage), NULL},
+    {"shard_size", NUMBER, AT(run.shard_size), NULL},
     {"global_batch_size", NUMBER, AT(run.global_batch_size), NULL},
     {"train_files", CALL, 0, get_train_files},
     {"validation_files", CALL, 0, get_validation_files},
@@ -148,8 +150,7 @@ int config_get(const struct config *c, const char *key, char end, struct buf *b,
         return buf_check(b, e);
     }
     char near[300];
-    const enum key_scope scope = config_is_fsdp(c) ? KEY_FSDP2 : KEY_MEGATRON;
-    if (config_key_nearest(key, scope, near, sizeof near) == CONFIG_NEAR_KEY)
+    if (config_key_nearest(key, config_scope(c), near, sizeof near) == CONFIG_NEAR_KEY)
         return err_set(e, ERR_CONFIG, "%s: unknown key; did you mean %s?", key, near);
     return err_set(e, ERR_CONFIG, "%s: unknown key; sft-config --help lists the derived ones", key);
 }

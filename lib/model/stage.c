@@ -129,5 +129,6 @@ double stage_product(struct stage *s)
                                 .ab_dtype = w->compute,
                                 .c_dtype = w->compute};
     op_matmul(w->device, &p);
+    weights_changed(w); /* the layer was not gathered */
     return 2 * (double)p.m * (double)p.n * (double)p.k;
 }

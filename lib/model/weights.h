@@ -123,7 +123,7 @@ void weights_end_layer(struct weights *w, int layer);
 void weights_end_step(struct weights *w);
 /* Forgets what has been gathered, after the values have changed. */
 void weights_changed(struct weights *w);
-/* Lets weights_at find a layer between steps, with any values. */
+/* Lets weights_at find a layer between steps, with any values, until weights_changed. */
 void weights_place(struct weights *w, int layer);
 /* Returns the bytes of the largest collective on the group. */
 size_t weights_collective(const struct weights *w);

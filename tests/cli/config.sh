@@ -71,6 +71,56 @@ equal 'LoRA: the printed configuration of a full training needs no word' \
     "$(sft-config "$T/whole.yaml" 2>&1 >/dev/null | grep -c lora)" 0
 equal 'LoRA: no target is an empty line' \
     "$(got "$c" -g $model_args.lora_target -g $model_args.lora_rank)" $'\n8'
+# ---- other files: the list `defaults` ----
+mkdir -p "$T/a" "$T/config"
+cat >"$T/config/zero2.yaml" <<'END'
+zero2:
+  zero_optimization: {stage: 2, overlap_comm: true, offload_optimizer: {device: cpu}}
+  gradient_clipping: auto
+seed: 7
+save_steps: 9
+END
+printf 'zero2: {zero_optimization: {stage: 3}}\n' >"$T/config/more.yaml"
+cat >"$T/a/run.yaml" <<'END'
+defaults:
+  - ../config/zero2@_here_
+pretrain: org/name
+sequence_length: 64
+seed: 1
+sft_train:
+  device_mapping: [0, 1]
+  strategy_args: {strategy_name: deepspeed_train, strategy_config: "${zero2}"}
+END
+with() { sed "s|^  - ../config.*|&\n$1|" "$T/a/run.yaml" >"$T/a/$2.yaml"; }
+equal 'defaults: the keys of a file are merged under those of the run' \
+    "$(got "$T/a/run.yaml" -g zero_stage -g seed -g save_steps | tr '\n' ' ')" '2 1 9 '
+equal 'defaults: an override goes before both' "$(got "$T/a/run.yaml" seed=5 save_steps=6 \
+    -g seed -g save_steps | tr '\n' ' ')" '5 6 '
+with '  - ../config/more@_here_' two
+equal 'defaults: a later file goes before an earlier one' "$(got "$T/a/two.yaml" -g zero_stage)" 3
+with '  - _self_\n  - ../config/zero2.yaml' self
+equal 'defaults: a file behind _self_ goes before the run' "$(got "$T/a/self.yaml" -g seed)" 7
+equal 'defaults: keys without an effect are told with their file' \
+    "$(sft-config "$T/a/run.yaml" 2>&1 >/dev/null |
+        grep -c 'config/zero2.yaml:[23]: sft_train.*\.\(device\|gradient_clipping\): no effect')" 2
+sft-config -q "$T/a/run.yaml" >"$T/a/printed.yaml"
+sft-config -q "$T/a/printed.yaml" >"$T/a/again.yaml"
+same 'defaults: the printed configuration reads back the same' "$T/a/printed.yaml" "$T/a/again.yaml"
+with '  - ../config/none@_here_' none
+fails 'defaults: a missing file is named with the line' 78 \
+    'none.yaml:3: defaults: .*/config/none.yaml: there is no such file' sft-config "$T/a/none.yaml"
+with '  - ../config/zero2@other' other
+fails 'defaults: a package other than _here_ is refused' 78 \
+    'only a file whose keys are merged here' sft-config "$T/a/other.yaml"
+printf 'defaults: [../config/zero2]\n' >"$T/config/nested.yaml"
+with '  - ../config/nested' nested
+fails 'defaults: a list within a list is refused' 78 'nested.yaml:1: .*without such a list' \
+    sft-config "$T/a/nested.yaml"
+printf 'sft_train: {nonsense: 1}\n' >"$T/config/bad.yaml"
+with '  - ../config/bad' bad
+fails 'defaults: an unknown key below a section of ours is told with its file' 78 \
+    'config/bad.yaml:1: sft_train.nonsense: unknown key' sft-config "$T/a/bad.yaml"
+
 sft-config --keys >"$T/keys.md"
 sed -n '/^## Keys that work/,$p' docs/config.md >"$T/doc.md"
 same 'keys: docs/config.md has the table that --keys prints' "$T/keys.md" "$T/doc.md"

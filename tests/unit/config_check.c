@@ -5,6 +5,8 @@
 
 #include "config/keys.h"
 
+#define DEEPSPEED(config)                                                                          \
+    "sft_train: {strategy_args: {strategy_name: deepspeed_train, strategy_config: " config "}"
 #define MEGATRON(config)                                                                           \
     "sft_train: {strategy_args: {strategy_name: megatron_train, strategy_config: " config "}"
 
@@ -113,7 +115,7 @@ static void test_suggestions(void)
 {
     const struct config_key *k;
     size_t bad = 0, suggested = 0;
-    for (int scope = KEY_MEGATRON; scope <= KEY_FSDP2; scope++)
+    for (int scope = KEY_MEGATRON; scope <= KEY_DEEPSPEED; scope++)
         for (size_t i = 0; (k = config_key_at(i)); i++)
             bad += !leads_from(k, (enum key_scope)scope, &suggested);
     CHECK("configuration keys: misspelt ones get suggestions", suggested > 200);
@@ -155,7 +157,10 @@ static void test_unknown(void)
     CHECK("configuration keys: validation has the keys of sft_train",
           gives("validation: {data_args: {template: x}, infer_batch_size: 2}\n", "seed", "42\n"));
     CHECK("configuration keys: a key of the other strategy",
-          refused(MEGATRON("{fsdp_size: 2}") "}\n", "is a key of fsdp2_train"));
+          refused(MEGATRON("{fsdp_size: 2}") "}\n", "is a key of fsdp2_train, not of megatron") &&
+              refused(DEEPSPEED("{fsdp_size: 2}") "}\n", "not of deepspeed_train") &&
+              refused(MEGATRON("{zero_optimization: {stage: 2}}") "}\n",
+                      "is a key of deepspeed_train"));
     CHECK("configuration keys: fsdp2_train ignores keys of megatron, as in ROLL",
           gives("sft_train: {strategy_args: {strategy_config: {tensor_model_parallel_size: 2}}}\n",
                 "tensor_parallel_size", "1\n"));
@@ -206,6 +211,46 @@ static void test_devices(void)
         ok &= EXPECT(bad[i], refused(text, "device_mapping: "));
     }
     CHECK("device_mapping: other forms are refused", ok);
+}
+
+#define FSDP(config)                                                                               \
+    "sft_train: {device_mapping: [0, 1, 2, 3], strategy_args: {strategy_config: " config "}}\n"
+static void test_zero(void)
+{
+    static const char *const stages[][2] = {
+        {MEGATRON("{}") "}\n", "0\n"},
+        {MEGATRON("{use_distributed_optimizer: true}") "}\n", "1\n"},
+        {FSDP("{}"), "3\n"},
+        {FSDP("{reshard_after_forward: null}"), "3\n"},
+        {FSDP("{reshard_after_forward: true}"), "3\n"},
+        {FSDP("{reshard_after_forward: false}"), "2\n"},
+        {DEEPSPEED("{}") "}\n", "0\n"},
+        {MEGATRON("{}") "}\nsft: {zero_stage: 3}\n", "3\n"},
+        {FSDP("{}") "sft: {zero_stage: 1}\n", "1\n"},
+        {DEEPSPEED("{zero_optimization: {stage: 1}}") "}\n", "1\n"},
+        {DEEPSPEED("{zero_optimization: {stage: 2, overlap_comm: true}}") "}\n", "2\n"},
+        {DEEPSPEED("{zero_optimization: {stage: 3, sub_group_size: 1e9}}") "}\n", "3\n"},
+    };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        ok &= EXPECT(stages[i][0], gives(stages[i][0], "zero_stage", stages[i][1]));
+    CHECK("ZeRO: each strategy's keys give the stage", ok);
+    CHECK("ZeRO: a stage that there is not",
+          refused(DEEPSPEED("{zero_optimization: {stage: 4}}") "}\n", "zero_optimization.stage"));
+    CHECK("ZeRO: fsdp_size up to 1, or from all workers on, is all of them",
+          gives(FSDP("{fsdp_size: 1}"), "shard_size", "4\n") &&
+              gives(FSDP("{fsdp_size: -1}"), "shard_size", "4\n") &&
+              gives(FSDP("{fsdp_size: 8}"), "shard_size", "4\n") &&
+              gives(FSDP("{fsdp_size: 2}"), "shard_size", "2\n"));
+    CHECK("ZeRO: fsdp_size has to divide the workers",
+          refused(FSDP("{fsdp_size: 3}"), "fsdp_size: 3 does not divide the 4 workers"));
+    CHECK("ZeRO: bf16 of DeepSpeed is the dtype, auto is not",
+          gives(DEEPSPEED("{bf16: {enabled: true}}") ", model_args: {dtype: fp32}}\n", "dtype",
+                "bf16\n") &&
+              gives(DEEPSPEED("{bf16: {enabled: auto}}") ", model_args: {dtype: fp32}}\n", "dtype",
+                    "fp32\n"));
+    CHECK("ZeRO: DeepSpeed's recomputation is that of model_args",
+          gives(DEEPSPEED("{}") "}\n", "recompute", "full\n"));
 }
 
 static void test_derived(void)
@@ -278,6 +323,14 @@ static bool untrainable(const char *text, const char *part)
 
 static void test_trainable(void)
 {
+    CHECK("trainable: DeepSpeed is, with what is offloaded told",
+          !untrainable(
+              DEEPSPEED("{zero_optimization: {stage: 3, offload_optimizer: {device: cpu}}}") "}\n",
+              ""));
+    CHECK("trainable: fp16 and compressed exchanges of DeepSpeed are not",
+          untrainable(DEEPSPEED("{fp16: {enabled: true}}") "}\n", "fp16 is not supported") &&
+              untrainable(DEEPSPEED("{zero_optimization: {zero_quantized_weights: true}}") "}\n",
+                          "compressed exchanges"));
     CHECK("trainable: a mixture of experts is not",
           untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
                       "(MoE) is not supported; leave it out or set it to 1"));
@@ -372,6 +425,7 @@ int main(void)
     test_unknown();
     test_suggestions();
     test_devices();
+    test_zero();
     test_derived();
     test_trainable();
     test_table();
