@@ -27,10 +27,16 @@ static const struct row table[] = {
     {1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {1, 1, 2, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, MODES | QWEN3 | LORA},
+    {1, 1, 2, 1, 2, QWEN2 | LORA},
+    {1, 1, 2, 1, 3, MODES | QWEN2 | QWEN3 | LORA},
     {1, 1, 3, 1, 1, 0},
+    {1, 1, 3, 1, 3, QWEN2},
     {1, 1, 4, 1, 0, 0},
     {1, 1, 4, 1, 1, 0},
+    {1, 1, 4, 1, 2, 0},
+    {1, 1, 4, 1, 3, MISTRAL},
     {1, 1, 8, 1, 1, MISTRAL},
+    {1, 1, 8, 1, 3, 0},
     {2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {1, 1, 1, 2, 0, MODES | QWEN2 | MISTRAL | LORA},
     {1, 1, 1, 3, 0, 0},
@@ -38,15 +44,20 @@ static const struct row table[] = {
     {1, 1, 1, 6, 0, 0},
     {2, 1, 2, 1, 0, MISTRAL},
     {2, 1, 2, 1, 1, QWEN3},
+    {2, 1, 2, 1, 2, QWEN3},
+    {2, 1, 2, 1, 3, QWEN3 | LORA},
     {2, 1, 1, 2, 0, QWEN3 | LORA},
     {1, 1, 2, 2, 0, 0},
     {1, 1, 2, 2, 1, LORA},
+    {1, 1, 2, 2, 2, QWEN2},
+    {1, 1, 2, 2, 3, QWEN2 | LORA},
     {1, 1, 4, 2, 1, 0},
     {1, 1, 2, 4, 1, 0},
     {2, 1, 4, 1, 1, 0},
     {2, 1, 1, 4, 0, 0},
     {2, 1, 2, 2, 0, 0},
     {2, 1, 2, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {2, 1, 2, 2, 3, QWEN2 | QWEN3},
 };
 
 static struct job_layout layout_of(const struct row *r)
@@ -181,13 +192,15 @@ static uint64_t hash(const struct job *j)
     return h;
 }
 
-/* A tied matrix has its gradient summed in another order by the stages at both ends. */
+/* A tied matrix has its gradient summed in another order by the stages at both ends, and from
+ * ZeRO-2 on ranks are summed before micro-batches. */
 static void print_bits(const struct row *r, const struct job *j, const char *name)
 {
     const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
     if (w->place.rank) return;
-    printf("bits %s,tp%d,cp%d,dp%d%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
-           ends ? ",ends" : "", (unsigned long long)hash(j), name);
+    printf("bits %s,tp%d,cp%d,dp%d%s%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
+           ends ? ",ends" : "", r->zero >= 2 ? ",ranks-first" : "", (unsigned long long)hash(j),
+           name);
 }
 
 /* ---- the checks ---- */
