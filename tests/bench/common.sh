@@ -22,7 +22,8 @@ training_stream() {
 # and $B/RUN-log/*/; it saves nothing before the end
 train() {
     exec "${launcher[@]}" sft-train --config examples/smollm2-135M-sft/sft_config.yaml \
-        "pretrain=$model" "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with='""' "sequence_length=$length" \
+        "pretrain=$model" "output_dir=$B/$1-out" "logging_dir=$B/$1-log" track_with='""' \
+        "sequence_length=$length" \
         sft_train.training_args.per_device_train_batch_size=1 \
         "sft_train.training_args.gradient_accumulation_steps=$batch" \
         sft_train.training_args.num_train_epochs=1 "max_steps=$2" logging_steps=1 \

@@ -130,7 +130,8 @@ equal 'signals: a second INT ends the process' $rc 130
 
 # ---- the example for Slurm: this srun starts one task, this scontrol prints its arguments ----
 mkdir slurm
-printf '#!/bin/bash\nshift\nexec "$@" 2>/dev/null </dev/null\n' >slurm/srun
+printf '#!/bin/bash\nwhile [[ $1 = -* ]]; do shift; done\nexec "$@" 2>/dev/null </dev/null\n' \
+    >slurm/srun
 printf '#!/bin/bash\necho "$*"\n' >slurm/scontrol
 chmod +x slurm/*
 batch=(env "PATH=$PWD/slurm:$PATH" SLURM_JOB_ID=7 "$root/share/slurm/train.sbatch" config.yaml)
