@@ -133,15 +133,29 @@ ends() {
 }
 # left: prints the processes of runs
 left() { ps -eo pid=,stat=,comm= | awk '$2 !~ /^Z/ && $3 ~ /^(sft-train|orted|mpirun)$/'; }
+# trainers HOST: prints the processes of its ranks
+trainers() {
+    local p net
+    net=$(readlink "/proc/${host[$1]}/ns/net")
+    for p in $(pgrep -x sft-train); do
+        [ "$(readlink "/proc/$p/ns/net")" != "$net" ] || echo "$p"
+    done
+}
 begins stopped
 kill -TERM $job
 ends
 equal 'stop: TERM to the launcher ends both hosts with a checkpoint' \
     "$rc $(ls stopped/sft_train | wc -l) $(left)" '75 1 '
 begins killed
-kill -KILL "$(nsenter -t "${host[node2]}" -u pgrep -n sft-train)"
+kill -KILL $(trainers node2)
 ends
 equal "lost rank: its host's ranks and the other's end" "$rc $(left)" '69 '
+begins frozen sft.collective_timeout=4
+kill -STOP $(trainers node2)
+ends
+equal 'frozen host: the run ends with 69 and leaves no process' "$rc $(left)" '69 '
+said 'frozen host: a message tells of waiting in vain, or names it' \
+    '^sft-train: .*(waited [0-9]+ seconds in vain|host node2|on node2)'
 begins cut save_steps=2 sft.collective_timeout=12
 on node2 ip link set veth0 down
 ends
