@@ -2,6 +2,7 @@
 /* Detects the launcher, joins the other ranks, and keeps the command line for messages. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "run.h"
@@ -38,11 +39,29 @@ int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
     return buf_check(&r->typed, e) ? -1 : 0;
 }
 
+/* A signal that asks the run to stop would say so after this: the launcher may send one. */
+static void tell_lost(void *arg, const char *text)
+{
+    struct run *r = arg;
+    signals_over();
+    progress_erase(&r->progress);
+    log_line(LOG_ERROR, "%s", text);
+}
+
+/* The other threads may wait for ever, and the ranks that the launcher did not end do the same. */
+static void end_lost(void *arg)
+{
+    (void)arg;
+    _exit(ERR_DEVICE);
+}
+
 int run_launch(struct run *r, struct err *e)
 {
     const struct launch l = r->launch;
     if (l.size == 1) return 0;
+    r->world.hooks = (struct world_hooks){.tell = tell_lost, .end = end_lost, .arg = r};
     if (world_join(&r->world, "mpi", e)) return -1;
+    r->world.timeout = (double)r->comm_timeout;
     const struct comm_place *p = &r->world.place;
     r->silent = p->rank > 0;
     if (r->silent) log_init("sft-train", LOG_ERROR);
@@ -96,8 +115,12 @@ int run_broadcast_resume(struct run *r, struct err *e)
     return world_broadcast(&r->world, f->resume, x.bytes, 0, e);
 }
 
-int run_fail(const struct run *r, const struct err *e)
+int run_fail(struct run *r, const struct err *e)
 {
-    if (r->silent && !r->world.broken) return e->code ? (int)e->code : ERR_INTERNAL;
-    return log_fail(e);
+    const int code = e->code ? (int)e->code : ERR_INTERNAL;
+    if (r->world.broken && r->world.plugin) {
+        world_tell(&r->world, e->msg);
+        return code;
+    }
+    return r->silent ? code : log_fail(e);
 }

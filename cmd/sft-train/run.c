@@ -166,7 +166,8 @@ static void show_step(void *arg, uint64_t done, uint64_t total, const char *note
 
 static bool stop(void *arg)
 {
-    const struct run *r = arg;
+    struct run *r = arg;
+    world_step(&r->world, r->trainer.step + 1);
     return signals_stop(r->trainer.step, r->steps);
 }
 

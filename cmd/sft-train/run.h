@@ -20,6 +20,7 @@ struct run {
     char **overrides;
     size_t noverrides;
     bool plan, json, check;
+    int64_t comm_timeout;   /* seconds; 0: as configured */
     struct buf resume_path; /* --resume, with its ~ expanded */
     struct buf typed;       /* the command line, quoted for a shell */
     struct launch launch;   /* the launcher that started this process */
@@ -43,7 +44,7 @@ struct run {
     struct track *track;
     struct io_out *out;
     struct progress progress;
-    bool resumes; /* a checkpoint is named, or --check has found one */
+    bool resumes;               /* a checkpoint is named, or --check has found one */
     uint64_t first_step, steps; /* updates done before this process; those of the whole run */
     int log_fd;
 };
@@ -56,7 +57,7 @@ int run_launch(struct run *r, struct err *e);         /* joins the other ranks, 
 int run_check_start(struct run *r, struct err *e);    /* their number is the configuration's */
 int run_agreed(struct run *r, int rc, struct err *e); /* see world_agree */
 int run_broadcast_resume(struct run *r, struct err *e); /* rank 0's choice in r->folder */
-int run_fail(const struct run *r, const struct err *e); /* as log_fail, on one rank */
+int run_fail(struct run *r, const struct err *e);       /* as log_fail, on one rank */
 
 int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
@@ -103,5 +104,8 @@ int run_fall_back(struct run *r, struct err *e);
 int signals_catch(struct err *e);
 /* True when the run was asked to stop. done of `total` steps are done, which lines say. */
 bool signals_stop(uint64_t done, uint64_t total);
+
+/* The job ends, so from now on no line says that the run stops after a step. */
+void signals_over(void);
 
 #endif

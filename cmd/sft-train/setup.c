@@ -32,7 +32,7 @@ int run_config(struct run *r, struct err *e)
     if (n)
         log_line(LOG_INFO, "%zu keys have no effect here; sft-config %s lists them", n,
                  r->config_path);
-    r->world.timeout = (double)r->config->sft.collective_timeout;
+    if (!r->comm_timeout) r->world.timeout = (double)r->config->sft.collective_timeout;
     const char *track = r->config->track_with;
     if (track && *track && strcmp(track, "tensorboard") != 0 && strcmp(track, "stdout") != 0)
         log_line(LOG_WARN,

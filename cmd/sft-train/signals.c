@@ -15,7 +15,7 @@ static sigset_t waited; /* blocked in every thread */
 /* The step at which the run stops is known exactly: the loop asks under the lock. */
 static struct {
     pthread_mutex_t lock;
-    bool asked;
+    bool asked, over;
     uint64_t done, total; /* steps; total 0: training has not begun */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -37,7 +37,7 @@ static void answer(bool tell, const char *more)
     pthread_mutex_lock(&state.lock);
     state.asked = true;
     describe(text, sizeof text);
-    if (tell) log_line(LOG_INFO, "%s%s", text, more);
+    if (tell && !state.over) log_line(LOG_INFO, "%s%s", text, more);
     pthread_mutex_unlock(&state.lock);
 }
 
@@ -104,6 +104,13 @@ int signals_catch(struct err *e)
         return err_set(e, ERR_MEMORY, "cannot start a thread that waits for signals");
     pthread_detach(thread);
     return 0;
+}
+
+void signals_over(void)
+{
+    pthread_mutex_lock(&state.lock);
+    state.over = true;
+    pthread_mutex_unlock(&state.lock);
 }
 
 bool signals_stop(uint64_t done, uint64_t total)

@@ -83,6 +83,22 @@ int io_slurp_any(const char *path, size_t max, struct buf *b, struct err *e);
  * files of /proc and /sys. false when the file cannot be read. */
 bool io_glance(const char *path, char *text, size_t room);
 
+/* ---- memory that processes share ---- */
+struct io_shared {
+    void *p; /* n bytes, at first zero */
+    size_t n;
+    int fd;
+};
+/* Makes such memory; no name leads to it, and it ends with the last process that has it. ERR_IO. */
+int io_shared_make(struct io_shared *s, size_t n, struct err *e);
+/* Opens the memory that process `pid` of this user made, whose descriptor there is `theirs`. */
+int io_shared_open(struct io_shared *s, long pid, int theirs, size_t n, struct err *e);
+void io_shared_close(struct io_shared *s);
+/* Holds byte `at` until this process ends or closes the memory; 0, or -1 when another has it. */
+int io_shared_hold(const struct io_shared *s, size_t at);
+/* True if another process holds the byte, or if the system cannot tell. */
+bool io_shared_held(const struct io_shared *s, size_t at);
+
 /* ---- writing: a file appears complete under its name, or not at all ---- */
 struct io_out;
 /* Starts an output; NULL with ERR_CREATE. "-" is standard output, without a buffer; io_commit

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions: each passes a call to the implementation of its group. */
+#include <stdio.h>
+
 #include "base/trace.h"
+#include "comm/board.h"
 #include "comm/comm_impl.h"
 
 int comm_fail(struct comm *c, const struct err *e)
@@ -34,6 +37,12 @@ void comm_end(struct comm *c)
     c->sent[kind].calls++;
     c->sent[kind].bytes += c->running.bytes;
     trace_end(c->running.began, "comm", comm_kind_name(kind), c->label, (int64_t)c->running.bytes);
+}
+
+void comm_label(struct comm *c, const char *label)
+{
+    c->label = label;
+    if (c->slot) snprintf(c->slot->label, sizeof c->slot->label, "%s", label);
 }
 
 void comm_close(struct comm *c)

@@ -56,8 +56,10 @@ struct comm_sent {
 };
 struct comm {
     const struct comm_ops *ops;
-    const char *label; /* in messages and traces: "dp"; its owner sets it, "group" until then */
-    int rank, size;    /* of this process in the group; ranks of the group */
+    const char *label;       /* in messages and traces: "dp"; "group" until comm_label */
+    struct board_slot *slot; /* where the other ranks see what it does; NULL: nowhere */
+    uint64_t begun;          /* collectives so far */
+    int rank, size;          /* of this process in the group; ranks of the group */
     struct device *device;
     void *staging; /* `room` bytes, which the owner of the memory plan sets before the first
                     * collective; see comm_room */
@@ -87,6 +89,9 @@ struct comm *comm_self(struct device *d, struct err *e);
 struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int n, struct err *e);
 /* Opens a group of `size` ranks for planning memory only: its collectives fail. */
 struct comm *comm_planned(struct device *d, int size, struct err *e);
+/* Names a group in messages, before its first collective: the same on all its ranks, and no two
+ * groups of a name have a rank in common. label must outlive the group. */
+void comm_label(struct comm *c, const char *label);
 /* Runs the queued collectives and frees the group. NULL is fine. */
 void comm_close(struct comm *c);
 

@@ -62,7 +62,7 @@ void comm_fold(void *into, const void *from, int ranks, size_t n, enum dtype t, 
 
 /* ---- world.c ---- */
 struct world_wait {
-    double limit; /* seconds; 0: none */
+    bool limited; /* by world.timeout */
     bool sleep;   /* sleep between polls: the transfer is not urgent */
 };
 /* Waits for a transfer; `code` is the result of the function that began it. Returns 0, or -1 when
@@ -72,9 +72,22 @@ int world_complete(struct world *w, struct comm_transfer *t, int code, struct wo
                    struct err *e);
 /* Returns 0, or -1 with ERR_DEVICE when the world is broken. */
 int world_check(const struct world *w, struct err *e);
-/* Breaks the world because this rank waited `limit` seconds in vain. Returns -1 with ERR_DEVICE. */
-int world_timed_out(struct world *w, double limit, struct err *e);
 /* Returns the queue that all groups share when only one thread may call the plugin. */
 struct comm_queue *world_queue(struct world *w, struct err *e);
+
+/* ---- mark.c ---- */
+/* Takes a place on the board for a group of ranks[0, n), until world_unmark. NULL when there is
+ * none, as in a world of one; NULL is fine for the others. */
+struct board_slot *world_mark(struct world *w, const char *label, const int *ranks, int n);
+void world_unmark(struct board_slot *slot);
+/* Show on the board that this rank is in a collective of the group, its number-th, and no longer.
+ */
+void world_enter(struct world *w, struct board_slot *slot, unsigned kind, uint64_t number);
+void world_exit(struct world *w, struct board_slot *slot);
+/* Returns seconds of the clock that measures waiting. */
+double world_clock(const struct world *w);
+/* Returns 0 while this rank, which waits since that time, may go on to do so. Else breaks the world
+ * and returns -1 with ERR_DEVICE and who is missing. */
+int world_late(struct world *w, double since, struct err *e);
 
 #endif

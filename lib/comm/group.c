@@ -75,6 +75,7 @@ static void group_close(struct comm *c)
     if (s->group) wait_queue(s);
     if (s->threaded) comm_queue_close(s->queue);
     if (s->group && !s->world->broken) s->world->plugin->group_close(s->group);
+    world_unmark(c->slot);
     mem_free(s);
 }
 
@@ -100,6 +101,19 @@ static int open_group(struct staged *s, const int *ranks, struct err *e)
     return code ? world_complete(s->world, &none, code, (struct world_wait){0}, e) : 0;
 }
 
+static struct comm *staged_open(struct world *w, struct device *d, const int *ranks, int n,
+                                int rank, struct err *e)
+{
+    struct staged *s = mem_alloc(1, sizeof *s, e);
+    if (!s) return NULL;
+    s->c = (struct comm){.ops = &group_ops, .label = "group", .rank = rank, .size = n, .device = d};
+    s->world = w;
+    comm_name_members(s->members, ranks, n);
+    if (open_group(s, ranks, e) == 0) return &s->c;
+    comm_close(&s->c);
+    return NULL;
+}
+
 struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int n, struct err *e)
 {
     int rank = 0;
@@ -109,13 +123,8 @@ struct comm *comm_group(struct world *w, struct device *d, const int *ranks, int
         err_set(e, ERR_INTERNAL, "rank %d opens a group without itself", w->place.rank);
         return NULL;
     }
-    if (comm_direct(d)) return nccl_group_open(w, d, ranks, n, rank, e);
-    struct staged *s = mem_alloc(1, sizeof *s, e);
-    if (!s) return NULL;
-    s->c = (struct comm){.ops = &group_ops, .label = "group", .rank = rank, .size = n, .device = d};
-    s->world = w;
-    comm_name_members(s->members, ranks, n);
-    if (open_group(s, ranks, e) == 0) return &s->c;
-    comm_close(&s->c);
-    return NULL;
+    struct comm *c = comm_direct(d) ? nccl_group_open(w, d, ranks, n, rank, e)
+                                    : staged_open(w, d, ranks, n, rank, e);
+    if (c) c->slot = world_mark(w, c->label, ranks, n);
+    return c;
 }

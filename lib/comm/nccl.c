@@ -23,6 +23,24 @@ static const struct nccl_plugin *load_plugin(struct err *e)
     return plugin_load(&p, e);
 }
 
+/* ---- what the other ranks see ---- */
+static const struct comm_call *oldest(const struct nccl *n)
+{
+    return &n->ring[n->done % NCCL_CALLS];
+}
+/* Shows on the board that the device is in the oldest call, or that it is in none. */
+static void show(struct nccl *n)
+{
+    n->begun = n->done + 1;
+    n->since = world_clock(n->world);
+    world_enter(n->world, n->c.slot, oldest(n)->kind, n->begun);
+}
+static void hide(struct nccl *n)
+{
+    if (n->begun) world_exit(n->world, n->c.slot);
+    n->begun = 0;
+}
+
 /* ---- failures ---- */
 static struct nccl *nccl_watching(struct device_watch *w) { return (struct nccl *)(void *)w; }
 
@@ -31,6 +49,7 @@ static void give_up(struct nccl *n)
     if (n->group) n->plugin->abort(n->group);
     n->group = NULL;
     n->done = n->queued;
+    hide(n);
 }
 
 /* Ends all groups of the device with the failure of one of them: their work shares a queue. They
@@ -48,10 +67,6 @@ static void give_all_up(struct nccl *n, const struct err *e)
 }
 
 /* ---- progress ---- */
-static const struct comm_call *oldest(const struct nccl *n)
-{
-    return &n->ring[n->done % NCCL_CALLS];
-}
 static int slot_of(uint64_t call) { return (int)(call % NCCL_CALLS) * 2; }
 
 /* Asks NCCL for an error, and the device for calls that it has completed. */
@@ -63,6 +78,7 @@ static int observe(struct nccl *n, struct err *e)
         code = n->plugin->noted(n->group, slot_of(n->done) + 1, &past);
         n->done += past && !code;
     }
+    if (n->begun && n->begun <= n->done) hide(n);
     return nccl_check(n, code, e) ? -1 : world_check(n->world, e);
 }
 
@@ -70,13 +86,11 @@ static int observe(struct nccl *n, struct err *e)
 static int check_time(struct nccl *n, struct err *e)
 {
     bool in = false;
-    const double limit = n->world->timeout;
     if (n->done == n->queued) return 0;
     if (nccl_check(n, n->plugin->noted(n->group, slot_of(n->done), &in), e)) return -1;
     if (!in) return 0; /* the device has earlier work */
-    if (n->begun != n->done + 1) n->since = log_clock();
-    n->begun = n->done + 1;
-    return limit > 0 && log_clock() - n->since > limit ? world_timed_out(n->world, limit, e) : 0;
+    if (n->begun != n->done + 1) show(n);
+    return world_late(n->world, n->since, e);
 }
 
 static void nccl_look(struct device_watch *w)
@@ -152,6 +166,7 @@ static void nccl_close(struct comm *c)
         n->plugin->close(n->group);
     else
         give_up(n);
+    world_unmark(c->slot);
     mem_free(n);
 }
 
@@ -172,7 +187,7 @@ struct hello {
 static int exchange_hello(struct nccl *n, comm_handle members, struct hello *all, struct err *e)
 {
     struct comm_transfer t = {0};
-    const struct world_wait how = {.limit = n->world->timeout};
+    const struct world_wait how = {.limited = true};
     struct hello mine = all[n->c.rank];
     const int code = n->world->plugin->gather(members, all, &mine, sizeof mine, &t);
     return world_complete(n->world, &t, code, how, e);

@@ -20,7 +20,7 @@ struct nccl {
     struct comm_call ring[NCCL_CALLS];
     uint64_t queued, done; /* calls so far; those that the device has completed or that failed */
     uint64_t begun;        /* 1 + the number of the call that the device is in; 0: none */
-    double since;          /* when that was noticed */
+    double since;          /* when that was noticed, by world_clock */
 };
 static inline struct nccl *nccl_of(struct comm *c)
 {

@@ -6,8 +6,6 @@
 
 #include <sched.h>
 
-#include "base/log.h"
-
 enum {
     MAX_STAGING = 64 << 20, /* bytes: about 9 MB from each of 7 peers, at which links are busy */
     UNIT = 64 /* elements: sizes of pieces are multiples, so that blocks stay aligned */
@@ -42,13 +40,13 @@ int nccl_check(struct nccl *n, int code, struct err *e)
 
 int nccl_settle(struct nccl *n, struct err *e)
 {
-    const double start = log_clock(), limit = n->world->timeout;
+    const double start = world_clock(n->world);
     for (;;) {
         bool done = true;
         if (nccl_check(n, n->plugin->settled(n->group, &done), e)) return -1;
         if (done) return 0;
         if (world_check(n->world, e)) return -1;
-        if (limit > 0 && log_clock() - start > limit) return world_timed_out(n->world, limit, e);
+        if (world_late(n->world, start, e)) return -1;
         sched_yield();
     }
 }

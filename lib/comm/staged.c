@@ -34,7 +34,7 @@ size_t staged_room(const struct comm *c, size_t largest)
 static int complete(struct staged *s, int code, struct comm_transfer *t)
 {
     struct err e;
-    const struct world_wait how = {.limit = s->world->timeout};
+    const struct world_wait how = {.limited = true};
     return world_complete(s->world, t, code, how, &e) ? comm_fail(&s->c, &e) : 0;
 }
 
@@ -204,10 +204,12 @@ void staged_run(struct comm *c, const struct comm_call *k)
     struct staged *s = staged_of(c);
     const bool failed_before = c->failed;
     comm_begin(c, k);
+    world_enter(s->world, c->slot, k->kind, ++c->begun);
     if (world_check(s->world, &e))
         comm_fail(c, &e);
     else
         kinds[k->kind](s, k);
+    world_exit(s->world, c->slot);
     comm_end(c);
     if (c->failed && !failed_before) comm_prefix(&c->why, k, s->members);
 }

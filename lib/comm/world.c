@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "comm/comm_impl.h"
+#include "comm/watch.h"
 
 enum { CALL_MAX = 1 << 29 }; /* bytes of one call: MPI counts in int */
 
@@ -19,37 +20,25 @@ struct world *world_self(void)
     return &self;
 }
 
+/* The reason that is on the board is better than what MPI knows. */
 static int failed(struct world *w, int code, struct err *e)
 {
     char text[500];
     w->plugin->explain(code, text, sizeof text);
     w->broken = true;
+    const char *reason = w->watch ? watch_reason(w->watch) : NULL;
+    if (reason) return err_set(e, ERR_DEVICE, "%s", reason);
     return err_set(e, ERR_DEVICE, "rank %d: %s; was a rank lost?", w->place.rank, text);
 }
 
 int world_check(const struct world *w, struct err *e)
 {
-    return w->broken ? err_set(e, ERR_DEVICE, "the other ranks are lost") : 0;
+    if (!w->broken) return 0;
+    const char *reason = w->watch ? board_text(watch_board(w->watch)) : NULL;
+    return err_set(e, ERR_DEVICE, "%s", reason ? reason : "the other ranks are lost");
 }
 
 /* ---- waiting for a transfer ---- */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-int world_timed_out(struct world *w, double limit, struct err *e)
-{
-    w->broken = true;
-    return err_set(
-        e, ERR_DEVICE,
-        "rank %d waited %g seconds in vain: another rank is lost or stuck, or needs more "
-        "time; sft.collective_timeout sets the limit",
-        w->place.rank, limit);
-}
-
 /* Pauses between two polls. Where MPI cannot copy from process to process, it moves about 128 KiB
  * per poll, so the pauses start short and grow slowly. *length: of the pause, in nanoseconds. */
 static void pause_poll(bool sleep, long *length)
@@ -68,14 +57,14 @@ int world_complete(struct world *w, struct comm_transfer *t, int code, struct wo
                    struct err *e)
 {
     long length = 0;
-    const double start = how.limit > 0 ? now() : 0;
+    const double start = world_clock(w);
     for (;;) {
         int done = 0;
         if (code == 0) code = w->plugin->test(t, &done);
         if (code) return failed(w, code, e);
         if (done) return 0;
         if (world_check(w, e)) return -1;
-        if (how.limit > 0 && now() - start > how.limit) return world_timed_out(w, how.limit, e);
+        if (how.limited && world_late(w, start, e)) return -1;
         pause_poll(how.sleep, &length);
     }
 }
@@ -100,7 +89,9 @@ static int open_side(struct world *w, struct err *e)
 
 int world_join(struct world *w, const char *plugin, struct err *e)
 {
+    const struct world_hooks hooks = w->hooks;
     *w = *world_self();
+    w->hooks = hooks;
     const struct comm_plugin *p = comm_plugin_load(plugin, e);
     if (!p) return -1;
     w->plugin = p;
@@ -109,8 +100,8 @@ int world_join(struct world *w, const char *plugin, struct err *e)
         failed(w, code, e);
         return err_prefix(e, "joining the other ranks");
     }
-    w->board = mem_alloc((size_t)w->place.size, WORLD_NOTE, e);
-    if (w->board && open_side(w, e) == 0) return 0;
+    w->notes = mem_alloc((size_t)w->place.size, WORLD_NOTE, e);
+    if (w->notes && open_side(w, e) == 0 && (w->watch = watch_open(w, e))) return 0;
     w->broken = true;
     return -1;
 }
@@ -124,24 +115,38 @@ void world_leave(struct world *w, int status)
     } else {
         w->plugin->group_close(w->side);
         w->plugin->finish();
+        if (w->watch) watch_leave(w->watch);
     }
-    mem_free(w->board);
+    watch_close(w->watch);
+    mem_free(w->notes);
     *w = *world_self();
 }
 
 /* ---- small exchanges of host memory ---- */
+/* On the board they are collectives of "all", the first slot of a rank. */
+static void enter(struct world *w, unsigned kind)
+{
+    struct board_slot *all = w->watch ? watch_mine(w->watch)->slot : NULL;
+    if (all) world_enter(w, all, kind, atomic_load(&all->number) + 1);
+}
+static void leave(struct world *w)
+{
+    if (w->watch) world_exit(w, watch_mine(w->watch)->slot);
+}
 
 int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct err *e)
 {
     if (world_check(w, e)) return -1;
-    for (size_t at = 0; w->plugin && at < bytes; at += CALL_MAX) {
+    int rc = 0;
+    enter(w, BOARD_BROADCAST);
+    for (size_t at = 0; w->plugin && rc == 0 && at < bytes; at += CALL_MAX) {
         struct comm_transfer t = {0};
         const size_t n = bytes - at < CALL_MAX ? bytes - at : CALL_MAX;
         const int code = w->plugin->broadcast(w->place.all, (char *)buf + at, n, root, &t);
-        if (world_complete(w, &t, code, (struct world_wait){0}, e))
-            return err_prefix(e, "a broadcast of rank %d", root);
+        rc = world_complete(w, &t, code, (struct world_wait){0}, e);
     }
-    return 0;
+    leave(w);
+    return rc ? err_prefix(e, "a broadcast of rank %d", root) : 0;
 }
 
 int world_side_send(struct world *w, const void *buf, size_t bytes, int to, struct err *e)
@@ -175,8 +180,11 @@ const void *world_notes(struct world *w, const void *note, size_t bytes, struct 
     }
     if (world_check(w, e)) return NULL;
     struct comm_transfer t = {0};
-    const int code = w->plugin->gather(w->place.all, w->board, note, bytes, &t);
-    if (!world_complete(w, &t, code, (struct world_wait){.limit = w->timeout}, e)) return w->board;
+    enter(w, BOARD_AGREEMENT);
+    const int code = w->plugin->gather(w->place.all, w->notes, note, bytes, &t);
+    const int rc = world_complete(w, &t, code, (struct world_wait){.limited = true}, e);
+    leave(w);
+    if (rc == 0) return w->notes;
     err_prefix(e, "an agreement of all ranks");
     return NULL;
 }

@@ -13,23 +13,41 @@
 
 enum { WORLD_NOTE = 64 };
 struct comm_queue;
+struct watch;
+/* What a program does when its job ends because a rank died, stands still or waited in vain. Called
+ * by a thread of the world. */
+struct world_hooks {
+    void (*tell)(void *arg, const char *text); /* prints the reason; on one rank of a node */
+    void (*end)(void *arg); /* ends the process, which had ten seconds to end by itself */
+    void *arg;
+};
 struct world {
     struct comm_place place;          /* rank, size, ... */
     const struct comm_plugin *plugin; /* NULL: a world of one */
-    double timeout;                   /* seconds that a rank waits for another; the owner may set it
-                                       * at any time; 0: no limit */
+    _Atomic double timeout;           /* seconds that a rank may stand still, and that a collective
+                                       * waits as long as no rank works outside of collectives; the
+                                       * owner may set it at any time; 0: no limit */
     atomic_bool broken;               /* a rank is lost: waiting for the others may never end */
-    void *board;                      /* size * WORLD_NOTE bytes, for world_notes */
+    struct world_hooks hooks;         /* the owner sets them before world_join */
+    struct watch *watch;              /* see watch.h; NULL: a world of one */
+    void *notes;                      /* size * WORLD_NOTE bytes, for world_notes */
     comm_handle side;                 /* all ranks, for world_side_send and world_side_receive */
     struct comm_queue *queue;         /* see comm_impl.h; NULL until a group needs it */
 };
 /* Returns the world of this process alone, a constant that all callers share. */
 struct world *world_self(void);
-/* Loads the plugin and connects to the other ranks. 0, or -1 with ERR_DEVICE. */
+/* Loads the plugin and connects to the other ranks. From then on a thread watches them: when one
+ * dies or stands still, the world is broken. w must stay where it is. 0, or -1 with ERR_DEVICE. */
 int world_join(struct world *w, const char *plugin, struct err *e);
 /* Disconnects; all groups must be closed. In a broken world it ends every rank with this exit
  * status instead and does not return. */
 void world_leave(struct world *w, int status);
+
+/* Tells the others which step this rank trains, from 1 on, for their messages. */
+void world_step(struct world *w, uint64_t step);
+/* In a broken world: gives the reason, unless another rank has given one, and waits until the rank
+ * that prints it has done so, for some seconds. */
+void world_tell(struct world *w, const char *text);
 
 /* Copies buf of rank `root` to all ranks. Waits without limit, because `root` may wait for input.
  */

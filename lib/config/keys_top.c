@@ -159,8 +159,10 @@ const struct config_key config_keys_sft[] = {
          .doc = "Training continues while a checkpoint is written"),
     USED("sft.staging", KEY_INT, TO(sft.staging), .dflt = "256", .lo = 8, .hi = 1 << 20,
          .doc = "Most MiB of staging memory for a checkpoint; a small model needs less"),
-    USED("sft.collective_timeout", KEY_INT, TO(sft.collective_timeout), .dflt = "1800", .lo = 1,
-         .hi = 1 << 20, .doc = "Seconds that a worker waits for another before the run ends (69)"),
+    USED("sft.collective_timeout", KEY_INT, TO(sft.collective_timeout), .dflt = "600", .lo = 1,
+         .hi = 1 << 20,
+         .doc = "Seconds that a worker may stand still, or keep others waiting in a collective, "
+                "before the run ends (69); `--comm-timeout` goes before it"),
     USED("sft.rslora", KEY_BOOL, TO(sft.rslora), .dflt = "false",
          .doc = "Rank-stabilised LoRA: the scale of the adapter is lora_alpha / sqrt(r)"),
     USED("sft.skip_nonfinite", KEY_BOOL, TO(sft.skip_nonfinite), .dflt = "false",

@@ -37,7 +37,7 @@ static int open_groups(struct mesh *m, struct world *w, struct device *d, int *r
         else
             m->comm[g] = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
         if (!m->comm[g]) return -1;
-        if (same == g) m->comm[g]->label = mesh_group_name(g);
+        if (same == g) comm_label(m->comm[g], mesh_group_name(g));
     }
     return 0;
 }

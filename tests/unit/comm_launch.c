@@ -119,7 +119,7 @@ int main(void)
     CHECK("world: a world of one has nobody to send to",
           world_side_send(w, &note, 1, 1, &e) && e.code == ERR_INTERNAL);
 
-    struct world none;
+    struct world none = *world_self();
     setenv("SFT_PLUGIN_PATH", "/nowhere", 1);
     CHECK("launchers: a plugin that is missing says what to install",
           world_join(&none, "mpi", &e) && e.code == ERR_DEVICE &&
