@@ -146,7 +146,7 @@ mpirun_options() {
         die 69 "$workers workers need mpirun: install an MPI (Debian: apt-get install libopenmpi-dev openmpi-bin) and run make again"
     ranks=(mpirun -np "$workers" --bind-to none ${hostfile:+--hostfile "$hostfile"})
     case $(mpirun --version 2>/dev/null) in *'Open MPI'* | *OpenRTE* | *PRTE*) ;; *) return ;; esac
-    ranks+=(-q) lend=(-x SFT_LOCK)
+    ranks+=(-q) lend=(-x SFT_LOCK -x SFT_LOST)
     [ -z "${GOMP_SPINCOUNT:-}" ] || lend+=(-x GOMP_SPINCOUNT)
     [ "$device" = cuda ] || ranks+=(--oversubscribe)
     [ -z "$hostfile" ] || host_options
@@ -201,10 +201,11 @@ stop() {
 }
 send() { kill "-$1" -- "${@:2}" 2>/dev/null; }
 # run KIND COMMAND...: in a process group of its own, so that Ctrl-C reaches this script alone. KIND:
-# data, train, or ranks, which are under mpirun.
+# data, train, or ranks, which are under mpirun. After the trainer nothing is left to be stopped: a
+# signal that comes late must not change the status.
 job='' kind=''
 run() {
-    local rc=0 status interrupted signal
+    local rc=127 status interrupted signal
     kind=$1
     shift
     set -m
@@ -221,7 +222,7 @@ run() {
         # Only the end of the job counts, and not that somebody has stopped it for a while.
         [ -n "$interrupted" ] || { kill -0 "$job" 2>/dev/null && sleep 0.1; } || break
     done
-    trap - INT TERM HUP USR1
+    if [ $kind = data ]; then trap - INT TERM HUP USR1; else trap '' INT TERM HUP USR1; fi
     return $rc
 }
 quote() { local s; printf -v s ' %q' "$@"; printf '%s' "${s:1}"; }
@@ -322,6 +323,7 @@ train+=("$data/train.sfts")
 printf '%s\n' "$(quote "${ranks[@]}" "${train[@]}")" >&2
 how=train
 [ ${#ranks[@]} -eq 0 ] || how=ranks
+export SFT_LOST=$root/.lock # where a rank notes that it has told why the job ends
 SFT_LOCK=$held SFT_TYPED=$(quote "${typed[@]}") run $how "${ranks[@]}" "${lend[@]}" "${train[@]}"
 rc=$?
 [ $how = ranks ] || exit $rc
@@ -331,4 +333,6 @@ case $rc in
 esac
 silent=''
 [ -z "$hostfile" ] || silent=$(silent_hosts)
+# A rank has told of the one for which mpirun ended them all.
+[ -n "$silent" ] || ! grep -qx lost "$root/.lock" || exit 69
 die 69 "a rank was lost: mpirun ended with $rc${silent:+; no answer from the host$silent}"

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "run.h"
 
@@ -39,6 +40,17 @@ int run_begin(struct run *r, int argc, char *const *argv, struct err *e)
     return buf_check(&r->typed, e) ? -1 : 0;
 }
 
+/* sft-run has nothing to add then, whatever mpirun ends with. */
+static void note_told(void)
+{
+    static const char line[] = "lost\n";
+    const char *path = getenv("SFT_LOST");
+    const int fd = path ? io_append_fd(path, NULL) : -1;
+    if (fd < 0) return;
+    (void)!io_sys.write(fd, line, sizeof line - 1);
+    io_sys.close(fd);
+}
+
 /* A signal that asks the run to stop would say so after this: the launcher may send one. */
 static void tell_lost(void *arg, const char *text)
 {
@@ -46,6 +58,7 @@ static void tell_lost(void *arg, const char *text)
     signals_over();
     progress_erase(&r->progress);
     log_line(LOG_ERROR, "%s", text);
+    note_told();
 }
 
 /* The other threads may wait for ever, and the ranks that the launcher did not end do the same. */

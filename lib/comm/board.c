@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ranks write on the board. Each place has one writer, its rank; the others read at any time,
+/* Writing to the board and reading it. Each place has one writer, its rank; the others read at any time,
  * so counters are atomic, and a label is complete before its first collective is counted. */
 #include "comm/board.h"
 

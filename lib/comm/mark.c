@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a rank of a world writes on the board, and what it reads there while it waits. */
+/* Marks of a world on the board: a rank shows what it does, and reads it while it waits. */
 #include <time.h>
 
 #include "comm/comm_impl.h"
@@ -47,6 +47,10 @@ void world_tell(struct world *w, const char *text)
 }
 
 /* ---- waiting ---- */
+/* Seconds beyond the time-out, so that a watcher is the first to tell of a rank that stands still.
+ */
+static const double LONGER = 1;
+
 double world_clock(const struct world *w) { return w->watch ? watch_clock(w->watch) : 0; }
 
 int world_late(struct world *w, double since, struct err *e)
@@ -55,7 +59,8 @@ int world_late(struct world *w, double since, struct err *e)
     const double limit = w->timeout;
     if (!w->watch || limit <= 0) return 0;
     const double waited = watch_clock(w->watch) - since;
-    if (waited <= limit || (waited <= limit * WATCH_PATIENCE && watch_busy(w->watch))) return 0;
+    if (waited <= limit + LONGER || (waited <= limit * WATCH_PATIENCE && watch_busy(w->watch)))
+        return 0;
     w->broken = true;
     board_tell(watch_board(w->watch), w->place.size, w->place.rank, BOARD_WAITS, waited, text,
                sizeof text);

@@ -23,7 +23,7 @@ static const struct nccl_plugin *load_plugin(struct err *e)
     return plugin_load(&p, e);
 }
 
-/* ---- what the other ranks see ---- */
+/* ---- the board ---- */
 static const struct comm_call *oldest(const struct nccl *n)
 {
     return &n->ring[n->done % NCCL_CALLS];

@@ -45,7 +45,7 @@ struct board_rank *watch_mine(const struct watch *watch)
 double watch_clock(const struct watch *watch) { return (double)atomic_load(&watch->clock) * 1e-6; }
 bool watch_busy(const struct watch *watch) { return atomic_load(&watch->busy); }
 
-/* ---- what is seen ---- */
+/* ---- observing the ranks ---- */
 static bool here(const struct board_rank *r) { return atomic_load(&r->state) == BOARD_HERE; }
 static bool near(const struct watch *t, int rank)
 {
@@ -67,7 +67,7 @@ static void see(struct watch *t, int rank, double now)
     if (gone && s->gone == 0) s->gone = now;
 }
 
-/* ---- what follows from it ---- */
+/* ---- ending the job ---- */
 static void decide(struct watch *t, int rank, enum board_cause cause, double seconds)
 {
     char text[BOARD_TEXT];

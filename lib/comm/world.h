@@ -14,7 +14,7 @@
 enum { WORLD_NOTE = 64 };
 struct comm_queue;
 struct watch;
-/* What a program does when its job ends because a rank died, stands still or waited in vain. Called
+/* The program's part when its job ends because a rank died, stands still or waited in vain. Called
  * by a thread of the world. */
 struct world_hooks {
     void (*tell)(void *arg, const char *text); /* prints the reason; on one rank of a node */
