@@ -49,21 +49,20 @@ case \$1 in
     *) exit 255 ;;
 esac
 timeout 5 bash -c "exec 3<>/dev/tcp/\$at/22" 2>&1 | grep -q refused || exit 255
+set -- "\${*:2}" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 exec nsenter -t \$process -n -u -i -m --wd=/ env -i PATH=/usr/bin:/bin HOME=/ $(
-    )OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 sh -c "\${*:2}"
+    )ASAN_OPTIONS=$ASAN_OPTIONS "\${@:2}" sh -c "\$1"
 END
 chmod +x agent
 export OMPI_MCA_plm_rsh_agent=$PWD/agent OMPI_MCA_orte_tmpdir_base=$PWD
 printf 'node1 slots=1\nnode2 slots=1\n' >two
 printf 'node1 slots=2\nnode2 slots=2\n' >four
 program=("$(type -P sft-train)" -@ 1)
-asan=(${ASAN_OPTIONS:+-x ASAN_OPTIONS})
 # ranks N COMMAND...: on both hosts, half of them on each
-hosts=(mpirun --bind-to none "${asan[@]}")
 ranks() {
     local file=two
     [ "$1" -eq 2 ] || file=four
-    on node1 "${hosts[@]}" -q -np "$1" --hostfile $file "${@:2}"
+    on node1 mpirun -q -np "$1" --hostfile $file --bind-to none "${@:2}"
 }
 # crossed HOST: prints the bytes that have arrived on its link
 crossed() { on "$1" awk '$1 == "veth0:" { print $2 }' /proc/net/dev; }
