@@ -30,7 +30,8 @@ struct form {
 /* An arrangement of the ranks. */
 struct job_layout {
     struct mesh_sizes sizes;
-    int zero; /* the level of ZeRO */
+    int zero;  /* the stage of ZeRO */
+    int shard; /* ranks that share one copy of what is in parts; 0: all */
 };
 
 /* A trainer of one rank, or of all, and what came of its steps. */
@@ -84,6 +85,7 @@ TINY bool job_open(struct job *j, const struct form *f, const struct job_layout 
     *j = (struct job){.f = f, .d = device_open(device, 1, &e)};
     bool ok = j->d && (l ? mesh_open(&j->mesh, &l->sizes, w, j->d, &e)
                          : open_mesh_alone(&j->mesh, j->d, &e)) == 0;
+    if (ok && l && l->shard) ok = mesh_split(&j->mesh, l->shard, w, j->d, &e) == 0;
     if (ok && l && f->chunk) j->d->head.most = f->chunk;
     if (l && f->narrow) o.logits = DT_BF16;
     ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0 &&

@@ -94,7 +94,10 @@ int run_device(struct run *r, struct err *e)
                                       [MESH_CP] = 1,
                                       [MESH_DP] = (int)r->config->run.data_parallel_size,
                                       [MESH_PP] = (int)r->config->run.pipeline_parallel_size}};
-    if (!run_alone(r) || r->world.plugin)
-        return mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
-    return mesh_planned(&r->mesh, &sizes, r->device, e); /* for rank 0 of those that will be */
+    const bool planned = run_alone(r) && !r->world.plugin; /* for rank 0 of those that will be */
+    const int rc = planned ? mesh_planned(&r->mesh, &sizes, r->device, e)
+                           : mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
+    if (rc) return -1;
+    return mesh_split(&r->mesh, (int)r->config->run.shard_size, planned ? NULL : &r->world,
+                      r->device, e);
 }

@@ -64,12 +64,6 @@ static void data_parallel_only(const struct config *c, int64_t workers, struct a
 static int check_layout(const struct config *c, struct err *e)
 {
     struct advice a;
-    if (c->run.shard_size < c->run.data_parallel_size)
-        return err_set(
-            e, ERR_CONFIG,
-            "%s: sft_train.strategy_args.strategy_config.fsdp_size: %lld of %lld workers "
-            "is not supported yet; leave it out to share the weights among all",
-            c->path, (long long)c->run.shard_size, (long long)c->run.data_parallel_size);
     if (c->run.context_parallel_size == 1) return 0;
     data_parallel_only(c, c->run.data_parallel_size, &a);
     return err_set(e, ERR_CONFIG,

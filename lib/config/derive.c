@@ -102,7 +102,7 @@ static int derive_zero(struct loaded *l, struct err *e)
     const int64_t size = c->sft_train.strategy_args.strategy_config.fsdp_size;
     c->run.zero_stage = zero_stage(c);
     c->run.shard_size = all;
-    if (config_scope(c) != KEY_FSDP2 || size <= 1 || size >= all) return 0;
+    if (config_scope(c) != KEY_FSDP2 || c->run.zero_stage < 2 || size <= 1 || size >= all) return 0;
     c->run.shard_size = size;
     if (all % size == 0) return 0;
     return err_set(

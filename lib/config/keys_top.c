@@ -140,8 +140,9 @@ const struct config_key config_keys_sft[] = {
     USED("sft.recompute", KEY_WORD, TO(sft.recompute), .words = CONFIG_RECOMPUTE_WORDS,
          .doc = "Activations computed again in the backward pass; default: as the strategy says"),
     USED("sft.zero_stage", KEY_WORD, TO(sft.zero_stage), .words = CONFIG_ZERO_WORDS,
-         .doc = "What each data-parallel worker has only a part of: 1 the optimizer's state, 2 also "
-                "gradients, 3 also weights; default: as the strategy says"),
+         .doc =
+             "What each data-parallel worker has only a part of: 1 the optimizer's state, 2 also "
+             "gradients, 3 also weights; default: as the strategy says"),
     USED("sft.master_dtype", KEY_DTYPE, TO(sft.master_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32|bf16",
          .doc = "bf16: no master weights; those of the computation are updated, rounded at random"),

@@ -30,7 +30,8 @@ static unsigned axes_of(int group)
     static const unsigned axes[MESH_GROUPS - MESH_AXES] = {
         [MESH_DP_CP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
         [MESH_MODEL - MESH_AXES] = 1U << MESH_TP | 1U << MESH_PP,
-        [MESH_ENDS - MESH_AXES] = 1U << MESH_PP};
+        [MESH_ENDS - MESH_AXES] = 1U << MESH_PP,
+        [MESH_SHARD - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP};
     return group < MESH_AXES ? 1U << group : axes[group - MESH_AXES];
 }
 
@@ -52,6 +53,22 @@ int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, 
         if (group == MESH_ENDS) in &= is_end(size, other);
         if (in) ranks[n++] = r;
     }
+    return n;
+}
+
+int mesh_replicas(const struct mesh *m) { return m->size[MESH_CP] * m->size[MESH_DP]; }
+int mesh_replica(const struct mesh *m)
+{
+    return m->at[MESH_CP] + m->size[MESH_CP] * m->at[MESH_DP];
+}
+
+int mesh_split_members(const struct mesh *m, int group, int *ranks)
+{
+    const int all = mesh_members(m->size, m->at, MESH_DP_CP, ranks), own = mesh_replica(m);
+    int n = 0;
+    for (int i = 0; i < all; i++)
+        if (group == MESH_SHARD ? i / m->shard == own / m->shard : i % m->shard == own % m->shard)
+            ranks[n++] = ranks[i];
     return n;
 }
 

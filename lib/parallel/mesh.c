@@ -9,8 +9,8 @@
 
 const char *mesh_group_name(int group)
 {
-    static const char *const names[MESH_GROUPS] = {"tp",    "cp",    "dp",  "pp",
-                                                   "dp_cp", "model", "ends"};
+    static const char *const names[MESH_GROUPS] = {"tp",    "cp",   "dp",    "pp",       "dp_cp",
+                                                   "model", "ends", "shard", "replicate"};
     return names[group];
 }
 
@@ -66,6 +66,29 @@ int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struc
                    "tensor x context x data x pipeline parallelism of %d x %d x %d x %d needs "
                    "another number of ranks than %d",
                    n[MESH_TP], n[MESH_CP], n[MESH_DP], n[MESH_PP], ranks);
+}
+
+static int open_split(struct mesh *m, struct world *w, struct device *d, int *ranks, struct err *e)
+{
+    for (int g = MESH_SHARD; g <= MESH_REPLICATE; g++) {
+        const int n = mesh_split_members(m, g, ranks);
+        struct comm *c = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
+        if (!c) return -1;
+        c->label = mesh_group_name(g);
+        m->comm[g] = c; /* what it had is an earlier group's too */
+    }
+    return 0;
+}
+
+int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e)
+{
+    if (shard == mesh_replicas(m)) return 0;
+    int *ranks = mem_alloc((size_t)mesh_ranks(m), sizeof *ranks, e);
+    if (!ranks) return -1;
+    m->shard = shard;
+    const int rc = open_split(m, w, d, ranks, e);
+    mem_free(ranks);
+    return rc;
 }
 
 int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e)

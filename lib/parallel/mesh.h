@@ -19,6 +19,8 @@ enum mesh_group {
     MESH_DP_CP = MESH_AXES, /* dp x cp: the ranks that hold the same parameters */
     MESH_MODEL,             /* tp x pp: the ranks that hold one copy of the model */
     MESH_ENDS,              /* the first and the last stage, which share a tied embedding */
+    MESH_SHARD,             /* of MESH_DP_CP: those that share one copy of what ZeRO has in parts */
+    MESH_REPLICATE,         /* of MESH_DP_CP: those that have the same parts */
     MESH_GROUPS
 };
 struct mesh_sizes {
@@ -29,6 +31,7 @@ struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
     struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
                                          * the same ranks share one */
+    int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
     struct world *world;                /* all ranks; the mesh does not own it */
 };
 
@@ -40,6 +43,9 @@ int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struc
 /* Opens the mesh of rank 0 of a future run with such a grid, to plan its memory; it cannot exchange
  * data. */
 int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e);
+/* Divides MESH_DP_CP into groups of `shard` adjacent ranks, which must divide it, as FSDP's hybrid
+ * sharding does; until then all of it is one. w NULL: for planning. */
+int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e);
 void mesh_close(struct mesh *m);
 /* Waits on the host for the collectives of all groups. Returns 0, or fails with their first failure
  * since the last call: ERR_DEVICE for a lost rank or a timeout; the run then has to end. */
@@ -53,8 +59,14 @@ int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES]);
 void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
 /* Writes the numbers of the ranks of the group that contains at[] to ranks[], in increasing order;
  * returns how many. A rank between the ends has no MESH_ENDS: 0. ranks has space for all ranks of
- * the grid. */
+ * the grid. MESH_SHARD and MESH_REPLICATE are those of a mesh that is not split. */
 int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
+/* Writes the members of MESH_SHARD or MESH_REPLICATE of a split mesh as mesh_members does. */
+int mesh_split_members(const struct mesh *m, int group, int *ranks);
+/* Return the number of ranks that hold the same parameters, MESH_DP_CP, and this rank's index among
+ * them. */
+int mesh_replicas(const struct mesh *m);
+int mesh_replica(const struct mesh *m);
 /* Returns true on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
 

@@ -4,34 +4,45 @@
 
 #include "base/mem.h"
 #include "comm/comm.h"
+#include "parallel/collect.h"
 
 void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage)
 {
-    const int ranks = m->size[MESH_DP], at = m->at[MESH_DP];
-    *z = (struct zero){
-        .dp = m->comm[MESH_DP], .ranks = ranks, .at = at, .parts = 1, .params = params};
+    const int ranks = mesh_replicas(m), at = mesh_replica(m);
+    const int shard = stage >= 2 && m->shard ? m->shard : ranks;
+    *z = (struct zero){.dp = m->comm[MESH_DP_CP],
+                       .shard = m->comm[stage >= 2 ? MESH_SHARD : MESH_DP_CP],
+                       .replicate = m->comm[MESH_REPLICATE],
+                       .ranks = ranks,
+                       .at = at % shard * (ranks / shard) + at / shard,
+                       .parts = 1,
+                       .params = params};
     z->stage = ranks > 1 ? stage : 0;
     if (z->stage == 0) return;
-    z->parts = ranks;
-    z->part = at;
+    z->parts = shard;
+    z->part = at % shard;
 }
 
 struct weights_parts zero_parts(const struct mesh *m, int stage)
 {
     return (struct weights_parts){
-        .group = mesh_group(m, MESH_DP), .gradients = stage >= 2, .values = stage >= 3};
+        .group = mesh_group(m, MESH_SHARD), .gradients = stage >= 2, .values = stage >= 3};
 }
 
 /* The smallest collective is the sum of one double. */
 void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others)
 {
+    const size_t sums = zero_count(z) * dtype_size(t);
     size_t largest = others > sizeof(double) ? others : sizeof(double), bytes;
     for (size_t i = 0; i < z->params->nbuckets; i++) {
         const struct params_bucket *b = &z->params->buckets[i];
         if (mem_mul(b->end - b->begin, dtype_size(t), &bytes)) bytes = SIZE_MAX;
         if (bytes > largest) largest = bytes;
     }
-    mesh_plan_group(z->dp, largest, p);
+    mesh_plan_group(z->shard, largest, p);
+    if (z->shard == z->dp) return;
+    mesh_plan_group(z->dp, others > sizeof(double) ? others : sizeof(double), p);
+    mesh_plan_group(z->replicate, sums > sizeof(double) ? sums : sizeof(double), p);
 }
 
 struct params_part zero_part(const struct zero *z, size_t bucket)
@@ -83,6 +94,13 @@ void zero_reduce_rest(struct zero_reduction *r)
     comm_join(r->z->dp);
 }
 
+void zero_sum_groups(const struct zero *z, const struct weights *w)
+{
+    if (z->shard == z->dp) return;
+    collect_sum(w->device, z->replicate, w->sum.flat, zero_count(z), w->gradient);
+    collect_join(w->device, z->replicate);
+}
+
 void zero_sum(const struct zero *z, double *x)
 {
     comm_all_reduce(z->dp, x, 1, DT_F64, COMM_SUM);
@@ -94,9 +112,9 @@ void zero_gather(const struct zero *z, void *weights, enum dtype t)
 {
     if (z->stage != 1 && z->stage != 2) return;
     for (size_t i = 0; i < z->params->nbuckets; i++) {
-        const struct params_part own = zero_part(z, i);
-        comm_all_gather(z->dp, at(weights, z->params->buckets[i].begin, t),
+        const struct params_part own = zero_held(z, i);
+        comm_all_gather(z->shard, at(weights, z->params->buckets[i].begin, t),
                         at(weights, own.begin, t), own.end - own.begin, t);
     }
-    comm_join(z->dp);
+    comm_join(z->shard);
 }

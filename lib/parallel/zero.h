@@ -7,7 +7,9 @@
  * weights. The passes of stages 2 and 3 do this themselves, see model/parts.c. All sum in rank
  * order and compute the norm by parts, so stages 0 and 1 have equal bits, stages 2 and 3 have, and
  * all have where no rank has more than one micro-batch a step: the first two add up a rank's
- * micro-batches before they add up ranks, for one exchange a step. */
+ * micro-batches before they add up ranks, for one exchange a step. Hybrid (stages 2 and 3): groups
+ * of ranks share one copy of what is in parts, and the sums of their parts are added up over the
+ * groups. */
 #ifndef SFT_PARALLEL_ZERO_H
 #define SFT_PARALLEL_ZERO_H
 
@@ -20,7 +22,9 @@ enum { ZERO_ALIGN = 64 };
 
 struct zero {
     struct comm *dp;
-    int ranks, at;               /* number of data-parallel ranks, and this rank's index */
+    struct comm *shard, *replicate; /* hybrid: parts of dp; else dp, and this rank alone */
+    int ranks, at;               /* number of data-parallel ranks; this rank's part, of as many as
+                                  * there are ranks, which lies in its part of `parts` */
     int parts, part;             /* this rank's state is part `part` of `parts` of every bucket */
     int stage;                   /* 0 to 3; 0 for one rank */
     const struct params *params; /* with params_options.multiple = ZERO_ALIGN * ranks */
@@ -58,6 +62,8 @@ void zero_layer_done(void *reduction, int layer);
 /* Queues the remaining buckets, after all gradients are complete. Later work on the device waits
  * for all sums. */
 void zero_reduce_rest(struct zero_reduction *r);
+/* Sums this rank's parts of the gradients over the groups of hybrid sharding. */
+void zero_sum_groups(const struct zero *z, const struct weights *w);
 /* Sums *x, a double on the device, over the ranks. */
 void zero_sum(const struct zero *z, double *x);
 /* Gathers weights[params.trained] of type t after an update in stages 1 and 2: each part from the

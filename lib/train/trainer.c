@@ -127,6 +127,7 @@ static void accumulate(struct trainer *t, const struct feed_step *s, int n, doub
     weights_end_step(w);
     shares_gradients(t->mesh, w);
     zero_reduce_rest(&sum);
+    zero_sum_groups(&t->optimizer.zero, w);
 }
 
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,

@@ -95,6 +95,52 @@ check 'ZeRO-1: sums run beside backward' jq -es '
         any($b[]; .pid == $c.pid and .ts < $c.ts + $c.dur and $c.ts < .ts + .dur))' \
     zero1.json.0 zero1.json.1
 
+# ---- ZeRO-2 and ZeRO-3 ----
+# passes DIR: prints the sum over the steps of the most micro-batches that a rank has in one
+passes() {
+    jq -s '[.[] | [.[] | select(.name == "step") as $s | $s | [.ts, .ts + .dur]] as $steps |
+        [.[] | select(.name == "backward" and .args.of == "head") | .ts] as $heads |
+        [$steps[] as $s | [$heads[] | select(. >= $s[0] and . <= $s[1])] | length]] |
+        transpose | map(max) | add' "$1".json.*
+}
+# beside NAME CALL PASS: in the traces of $traces such a collective runs while a layer is computed
+beside() {
+    check "$1" jq -es "
+        [.[][] | select(.name == \"$3\" and .args.of == \"layer\")] as \$b |
+        any(.[][] | select(.name == \"$2\"); . as \$c |
+            any(\$b[]; .pid == \$c.pid and .ts < \$c.ts + \$c.dur and \$c.ts < .ts + .dur))" \
+        "${traces[@]}"
+}
+for z in 2 3; do
+    equal "ZeRO-$z: two ranks train" "$(code two zero$z model 4 sft.zero_stage=$z \
+        sft_train.training_args.per_device_train_batch_size=1)" 0
+    n=$(passes zero$z) traces=(zero$z.json.0 zero$z.json.1)
+    check "ZeRO-$z: a rank has several micro-batches a step" [ "$n" -gt $steps ]
+    gathered=$((steps * all))
+    [ $z = 2 ] || gathered=$((steps * (embedding + norm) +
+        (steps * L + (2 * n - steps) * (L - 2)) * layer))
+    for rank in 0 1; do
+        equal "ZeRO-$z: reduce_scatter of rank $rank" \
+            "$(sent zero$z.json.$rank dp reduce_scatter)" $((n * all / 2 * 4))
+        equal "ZeRO-$z: all_gather of rank $rank" "$(sent zero$z.json.$rank dp all_gather)" \
+            $((gathered / 2 * 4))
+    done
+done
+# A layer that takes longer than the turn of a thread, where ranks and their threads share a CPU.
+model wide "${shape[@]}" hidden_size=512 intermediate_size=1024 tie_word_embeddings=true
+equal 'ZeRO-3, wide: two ranks train' "$(code two wide wide 2 sft.zero_stage=3 \
+    sft_train.training_args.per_device_train_batch_size=2 max_steps=3)" 0
+traces=(wide.json.0 wide.json.1)
+beside 'ZeRO-3: sums run beside backward' reduce_scatter backward
+beside 'ZeRO-3: weights are gathered beside forward' all_gather forward
+beside 'ZeRO-3: weights are gathered beside backward' all_gather backward
+equal 'ZeRO-3, untied: two ranks train' "$(code two zero3u untied 4 sft.zero_stage=3 \
+    sft_train.training_args.per_device_train_batch_size=1)" 0
+n=$(passes zero3u)
+equal 'ZeRO-3, untied: all_gather of the ends in each pass' \
+    "$(sent zero3u.json.1 dp all_gather)" $((((steps * L + (2 * n - steps) * (L - 2)) * layer +
+        n * (embedding + $(pad $((V * H + H))))) / 2 * 4))
+
 total() { values zero0 "$1" | awk '{ s += $1 } END { print s }'; }
 tokens=$(total sft_train/tokens) labels=$(total sft_train/label_tokens)
 equal 'tensor parallel: two ranks train' \

@@ -14,9 +14,11 @@ enum {
     QWEN3 = 2,
     MISTRAL = 4,
     LORA = 8,
-    MODES = 16 /* llama in each mode of recomputation */
+    MODES = 16,  /* llama in each mode of recomputation */
+    OVER_2 = 32, /* hybrid: so many ranks share one copy of what ZeRO has in parts */
+    OVER_4 = 64
 };
-/* A row of the table: the ranks of each axis, the level of ZeRO, the forms. To add a layout is to
+/* A row of the table: the ranks of each axis, the stage of ZeRO, the forms. To add a layout is to
  * add a line here. */
 struct row {
     int tp, cp, dp, pp, zero;
@@ -35,8 +37,11 @@ static const struct row table[] = {
     {1, 1, 4, 1, 1, 0},
     {1, 1, 4, 1, 2, 0},
     {1, 1, 4, 1, 3, MISTRAL},
+    {1, 1, 4, 1, 2, LORA | OVER_2},
+    {1, 1, 4, 1, 3, QWEN2 | LORA | OVER_2},
     {1, 1, 8, 1, 1, MISTRAL},
     {1, 1, 8, 1, 3, 0},
+    {1, 1, 8, 1, 3, OVER_4},
     {2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {1, 1, 1, 2, 0, MODES | QWEN2 | MISTRAL | LORA},
     {1, 1, 1, 3, 0, 0},
@@ -52,6 +57,7 @@ static const struct row table[] = {
     {1, 1, 2, 2, 2, QWEN2},
     {1, 1, 2, 2, 3, QWEN2 | LORA},
     {1, 1, 4, 2, 1, 0},
+    {1, 1, 4, 2, 3, QWEN2 | OVER_2},
     {1, 1, 2, 4, 1, 0},
     {2, 1, 4, 1, 1, 0},
     {2, 1, 1, 4, 0, 0},
@@ -60,14 +66,22 @@ static const struct row table[] = {
     {2, 1, 2, 2, 3, QWEN2 | QWEN3},
 };
 
+static int shard_of(const struct row *r)
+{
+    return r->forms & OVER_2 ? 2 : r->forms & OVER_4 ? 4 : 0;
+}
+
 static struct job_layout layout_of(const struct row *r)
 {
-    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}}, .zero = r->zero};
+    return (struct job_layout){
+        .sizes = {{r->tp, r->cp, r->dp, r->pp}}, .zero = r->zero, .shard = shard_of(r)};
 }
 
 static void name_of(const struct row *r, char *text, size_t size)
 {
-    snprintf(text, size, "tp %d cp %d dp %d pp %d ZeRO-%d", r->tp, r->cp, r->dp, r->pp, r->zero);
+    const int n = snprintf(text, size, "tp %d cp %d dp %d pp %d ZeRO-%d", r->tp, r->cp, r->dp,
+                           r->pp, r->zero);
+    if (shard_of(r)) snprintf(text + n, size - (size_t)n, " over %d", shard_of(r));
 }
 
 /* ---- the run of one rank ---- */
@@ -198,9 +212,9 @@ static void print_bits(const struct row *r, const struct job *j, const char *nam
 {
     const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
     if (w->place.rank) return;
-    printf("bits %s,tp%d,cp%d,dp%d%s%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
-           ends ? ",ends" : "", r->zero >= 2 ? ",ranks-first" : "", (unsigned long long)hash(j),
-           name);
+    printf("bits %s,tp%d,cp%d,dp%d,shard%d%s%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
+           shard_of(r), ends ? ",ends" : "", r->zero >= 2 ? ",ranks-first" : "",
+           (unsigned long long)hash(j), name);
 }
 
 /* ---- the checks ---- */

@@ -30,6 +30,10 @@ static int group_size(const int n[MESH_AXES], int group)
         return n[MESH_TP] * n[MESH_PP];
     case MESH_ENDS:
         return n[MESH_PP] == 1 ? 1 : 2;
+    case MESH_SHARD:
+        return n[MESH_DP] * n[MESH_CP];
+    case MESH_REPLICATE:
+        return 1;
     default:
         return n[group];
     }
@@ -100,6 +104,22 @@ static void by_hand(void)
           mesh_members(n, at, MESH_ENDS, ranks) == 2 && ranks[0] == 1 && ranks[1] == 19);
 }
 
+/* Rank 14 of 2 x 2 x 4 x 1 ranks (tp, cp, dp, pp) is tp 0, cp 1, dp 3, so index 7 of the 8 ranks of
+ * dp x cp, which are the even ones. */
+static void split(void)
+{
+    static const int shard[] = {8, 10, 12, 14}, replicate[] = {6, 14};
+    struct mesh m = {.size = {2, 2, 4, 1}, .shard = 4};
+    int ranks[16];
+    mesh_locate(m.size, 14, m.at);
+    CHECK("split: a copy is on adjacent ranks of dp x cp",
+          mesh_split_members(&m, MESH_SHARD, ranks) == 4 &&
+              memcmp(ranks, shard, sizeof shard) == 0);
+    CHECK("split: the same parts are as far apart as a copy is large",
+          mesh_split_members(&m, MESH_REPLICATE, ranks) == 2 &&
+              memcmp(ranks, replicate, sizeof replicate) == 0);
+}
+
 static void planned(void)
 {
     struct err e;
@@ -122,16 +142,22 @@ static void planned(void)
 int main(void)
 {
     CHECK("order: tensor, context, data, pipeline, in every small grid", every_grid(ordered, 0));
-    static const char *const names[MESH_GROUPS] = {
-        [MESH_TP] = "tensor",     [MESH_CP] = "context",           [MESH_DP] = "data",
-        [MESH_PP] = "pipeline",   [MESH_DP_CP] = "data x context", [MESH_MODEL] = "one model copy",
-        [MESH_ENDS] = "both ends"};
+    static const char *const names[MESH_GROUPS] = {[MESH_TP] = "tensor",
+                                                   [MESH_CP] = "context",
+                                                   [MESH_DP] = "data",
+                                                   [MESH_PP] = "pipeline",
+                                                   [MESH_DP_CP] = "data x context",
+                                                   [MESH_MODEL] = "one model copy",
+                                                   [MESH_ENDS] = "both ends",
+                                                   [MESH_SHARD] = "one copy of the parts",
+                                                   [MESH_REPLICATE] = "the same parts"};
     for (int g = 0; g < MESH_GROUPS; g++) {
         char name[80];
         snprintf(name, sizeof name, "groups: %s, in every small grid", names[g]);
         CHECK(name, every_grid(group_holds, g));
     }
     by_hand();
+    split();
     planned();
     TEST_END();
 }
