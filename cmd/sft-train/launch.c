@@ -75,6 +75,7 @@ int run_launch(struct run *r, struct err *e)
     r->world.hooks = (struct world_hooks){.tell = tell_lost, .end = end_lost, .arg = r};
     if (world_join(&r->world, "mpi", e)) return -1;
     r->world.timeout = (double)r->comm_timeout;
+    if (!r->launch.srun) signals_under_mpirun(&r->world);
     const struct comm_place *p = &r->world.place;
     r->silent = p->rank > 0;
     if (r->silent) log_init("sft-train", LOG_ERROR);

@@ -105,6 +105,8 @@ int signals_catch(struct err *e);
 /* True when the run was asked to stop. done of `total` steps are done, which lines say. */
 bool signals_stop(uint64_t done, uint64_t total);
 
+/* SIGTERM comes from a launcher that ends the ranks a second later, perhaps because it lost one. */
+void signals_under_mpirun(struct world *w);
 /* The job ends, so from now on no line says that the run stops after a step. */
 void signals_over(void);
 

@@ -5,12 +5,14 @@
  * 4845; up to version 3.11), where a signal's frame would overwrite what lies below. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "run.h"
 
-static sigset_t waited; /* blocked in every thread */
+static sigset_t waited;                    /* blocked in every thread */
+static struct world *_Atomic under_mpirun; /* NULL: SIGTERM asks the run to stop */
 
 /* The step at which the run stops is known exactly: the loop asks under the lock. */
 static struct {
@@ -75,6 +77,8 @@ static void *note(void *unused)
     for (int sig; sigwait(&waited, &sig) == 0;) {
         const bool ends = sig == SIGINT || sig == SIGTERM;
         if (ends) let_through(SIGINT);
+        struct world *w = atomic_load(&under_mpirun);
+        if (sig == SIGTERM && w) world_doubt(w);
         const bool first = ends && !again;
         answer(first || !told, first ? "; again to stop now" : "");
         told = true;
@@ -112,6 +116,8 @@ void signals_over(void)
     state.over = true;
     pthread_mutex_unlock(&state.lock);
 }
+
+void signals_under_mpirun(struct world *w) { atomic_store(&under_mpirun, w); }
 
 bool signals_stop(uint64_t done, uint64_t total)
 {

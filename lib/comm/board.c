@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing to the board and reading it. Each place has one writer, its rank; the others read at any time,
- * so counters are atomic, and a label is complete before its first collective is counted. */
+/* Writing to the board and reading it. Each place has one writer, its rank; the others read at any
+ * time, so counters are atomic, and a label is complete before its first collective is counted. */
 #include "comm/board.h"
 
 #include <stdio.h>

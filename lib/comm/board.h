@@ -66,7 +66,7 @@ const struct board_slot *board_same(const struct board_rank *r, const struct boa
 bool board_in(const struct board_rank *r);
 
 /* ---- board_tell.c ---- */
-enum board_cause { BOARD_DIED, BOARD_STILL, BOARD_SILENT, BOARD_WAITS };
+enum board_cause { BOARD_DIED, BOARD_STILL, BOARD_SILENT, BOARD_CUT, BOARD_WAITS };
 /* Writes one line: that `rank` is the cause, how long that was noticed, where the rank is, and
  * which ranks the others miss. */
 void board_tell(const struct board *b, int ranks, int rank, enum board_cause cause, double seconds,

@@ -115,7 +115,7 @@ void board_tell(const struct board *b, int ranks, int rank, enum board_cause cau
     const struct board_rank *r = &b->rank[rank];
     const bool own = cause == BOARD_WAITS;
     const struct board_slot *s = own ? waits(b, rank, 0, ranks) : waits_for(b, ranks, rank);
-    if (cause == BOARD_SILENT)
+    if (cause == BOARD_SILENT || cause == BOARD_CUT)
         put_silent(&l, b, ranks, r->node, seconds);
     else
         put(&l, "rank %d on %s (process %ld)", rank, r->host, (long)r->pid);
@@ -124,7 +124,7 @@ void board_tell(const struct board *b, int ranks, int rank, enum board_cause cau
     if (own) put(&l, " waited %.0f seconds in vain", seconds);
     put_place(&l, r);
     if (s) put_waiting(&l, b, ranks, s);
-    if (own && !s) put(&l, ", for which no rank is missing");
-    if (cause != BOARD_DIED) put(&l, "; --comm-timeout sets the limit");
+    if (own && !s) put(&l, ", for which no rank is missing that it knows of");
+    if (cause != BOARD_DIED && cause != BOARD_CUT) put(&l, "; --comm-timeout sets the limit");
     put(&l, "; --resume auto goes on from the newest checkpoint");
 }

@@ -46,6 +46,11 @@ void world_tell(struct world *w, const char *text)
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 }
 
+void world_doubt(struct world *w)
+{
+    if (w->watch) watch_doubt(w->watch);
+}
+
 /* ---- waiting ---- */
 /* Seconds beyond the time-out, so that a watcher is the first to tell of a rank that stands still.
  */

@@ -14,11 +14,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "comm/comm_impl.h"
+#include "comm/link.h"
 
-/* In seconds. Between two looks; the most of them that a late look counts; before a death is told,
- * since the launcher may be ending all ranks; before another rank than the first one that is alive
- * prints the line; from then on until the process is ended, if it does not end by itself. */
-static const double LOOK = 0.1, LATE = 1, SURE = 0.3, DEFER = 3, END = 10, REASON = 2;
+/* In seconds. LOOK: between two looks. LATE: the most of them that a late look counts. SURE: before
+ * a death is told, since the launcher may be ending all ranks. DEFER: before another rank than the
+ * first one that is alive prints the line. END: from then on until the process is ended, if it does
+ * not end by itself. REASON: for a reason to appear when MPI fails. DOUBT: for one when the
+ * launcher ends the ranks, QUIET: of a host that is silent then. */
+static const double LOOK = 0.1, LATE = 1, SURE = 0.3, DEFER = 3, END = 10, REASON = 2, DOUBT = 0.8,
+                    QUIET = 1;
 
 struct seen {
     unsigned long long beats, moves;
@@ -30,11 +34,13 @@ struct watch {
     struct io_shared memory;
     struct board *b;
     struct seen *seen;
+    pthread_mutex_t gate;
+    struct link *link; /* NULL: there is no other board; the gate guards it */
     pthread_t thread;
     bool started;
     double told;         /* when the reason was noticed; 0: there is none */
     atomic_ullong clock; /* microseconds */
-    atomic_bool quit, busy;
+    atomic_bool quit, busy, doubt;
 };
 
 struct board *watch_board(const struct watch *watch) { return watch->b; }
@@ -75,13 +81,26 @@ static void decide(struct watch *t, int rank, enum board_cause cause, double sec
     board_write(t->b, text);
 }
 
+/* True if no rank of another host is heard of. */
+static bool silent(const struct watch *t, int rank, double now, double limit)
+{
+    const struct board_rank *all = t->b->rank;
+    for (int r = 0; r < t->w->place.size; r++)
+        if (all[r].node == all[rank].node && (near(t, r) || now - t->seen[r].beat <= limit))
+            return false;
+    return true;
+}
+
 static void judge(struct watch *t, int rank, double now)
 {
     const struct seen *s = &t->seen[rank];
     const double limit = t->w->timeout;
     if (!here(&t->b->rank[rank]) || rank == t->w->place.rank) return;
     if (s->gone > 0 && now - s->gone > SURE) decide(t, rank, BOARD_DIED, 0);
-    if (limit > 0 && now - s->beat > limit) decide(t, rank, BOARD_STILL, now - s->beat);
+    if (atomic_load(&t->doubt) && silent(t, rank, now, QUIET))
+        decide(t, rank, BOARD_CUT, now - s->beat);
+    if (limit <= 0 || now - s->beat <= limit) return;
+    decide(t, rank, silent(t, rank, now, limit) ? BOARD_SILENT : BOARD_STILL, now - s->beat);
 }
 
 static bool works(const struct watch *t, int rank, double now)
@@ -97,8 +116,7 @@ static bool works(const struct watch *t, int rank, double now)
 static bool speaks(const struct watch *t, double now)
 {
     for (int r = 0; r < t->w->place.rank; r++)
-        if (near(t, r) && here(&t->b->rank[r]) && t->seen[r].gone == 0 &&
-            now - t->seen[r].beat < DEFER)
+        if (here(&t->b->rank[r]) && t->seen[r].gone == 0 && now - t->seen[r].beat < DEFER)
             return now - t->told > DEFER;
     return true;
 }
@@ -139,9 +157,21 @@ static void *work(void *arg)
         const double now = log_clock(), passed = now - before;
         atomic_fetch_add(&t->clock, (unsigned long long)((passed < LATE ? passed : LATE) * 1e6));
         before = now;
+        pthread_mutex_lock(&t->gate);
+        link_turn(t->link);
+        pthread_mutex_unlock(&t->gate);
         look(t);
     }
     return NULL;
+}
+
+void watch_doubt(struct watch *watch)
+{
+    const double start = log_clock();
+    atomic_store(&watch->doubt, true);
+    while (!board_text(watch->b) && log_clock() - start < DOUBT)
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    atomic_store(&watch->doubt, false);
 }
 
 const char *watch_reason(const struct watch *watch)
@@ -206,7 +236,7 @@ static int meet(struct watch *t, struct err *e)
     if (rc) card.node = p->rank;
     if (!(all = world_notes(w, &card, sizeof card, e))) return -1;
     take_place(t, all);
-    return world_agree(w, 0, e);
+    return world_agree(w, 0, e) || link_open(&t->link, w, t->b, e) ? -1 : 0;
 }
 
 /* A thread that takes no signal. */
@@ -226,6 +256,7 @@ struct watch *watch_open(struct world *w, struct err *e)
     if (!t) return NULL;
     t->w = w;
     t->memory.fd = -1;
+    pthread_mutex_init(&t->gate, NULL);
     t->seen = mem_alloc((size_t)w->place.size, sizeof *t->seen, e);
     if (world_agree(w, t->seen ? 0 : -1, e) == 0 && meet(t, e) == 0 &&
         world_agree(w, start(t, e), e) == 0)
@@ -234,13 +265,25 @@ struct watch *watch_open(struct world *w, struct err *e)
     return NULL;
 }
 
-void watch_leave(struct watch *watch) { atomic_store(&watch_mine(watch)->state, BOARD_LEFT); }
+void watch_leave(struct watch *watch)
+{
+    link_leave(watch->link);
+    pthread_mutex_lock(&watch->gate);
+    struct link *l = watch->link;
+    watch->link = NULL;
+    pthread_mutex_unlock(&watch->gate);
+    link_close(l);
+}
+
+void watch_left(struct watch *watch) { atomic_store(&watch_mine(watch)->state, BOARD_LEFT); }
 
 void watch_close(struct watch *watch)
 {
     if (!watch) return;
     atomic_store(&watch->quit, true);
     if (watch->started) pthread_join(watch->thread, NULL);
+    link_close(watch->link);
+    pthread_mutex_destroy(&watch->gate);
     io_shared_close(&watch->memory);
     mem_free(watch->seen);
     mem_free(watch);

@@ -14,10 +14,10 @@ enum { WATCH_PATIENCE = 6 };
 /* Meets the other ranks at the boards of their nodes and starts the watcher. All ranks call it,
  * before the world has a time-out. NULL with ERR_DEVICE or ERR_MEMORY. */
 struct watch *watch_open(struct world *w, struct err *e);
-/* Ends the thread. The rank has left before, by watch_leave, or its end is a death to the others.
- */
+/* Ends the thread. The end of a rank that has not told before that it left is a death. */
 void watch_close(struct watch *watch);
-void watch_leave(struct watch *watch);
+void watch_leave(struct watch *watch); /* before the ranks part: closes the links of hosts */
+void watch_left(struct watch *watch);  /* after they have parted */
 
 struct board *watch_board(const struct watch *watch);
 struct board_rank *watch_mine(const struct watch *watch); /* this rank's place */
@@ -25,6 +25,8 @@ struct board_rank *watch_mine(const struct watch *watch); /* this rank's place *
 double watch_clock(const struct watch *watch);
 /* True if a rank works outside of collectives, for which the others may wait longer. */
 bool watch_busy(const struct watch *watch);
+/* Looks for a moment whether a host is silent, for the launcher seems to know of a loss. */
+void watch_doubt(struct watch *watch);
 /* Waits a moment for the reason why a transfer failed, as a watcher sees it a moment later than
  * MPI. NULL: nobody knows. */
 const char *watch_reason(const struct watch *watch);

@@ -113,9 +113,10 @@ void world_leave(struct world *w, int status)
     if (w->broken) {
         w->plugin->abandon(status);
     } else {
+        if (w->watch) watch_leave(w->watch);
         w->plugin->group_close(w->side);
         w->plugin->finish();
-        if (w->watch) watch_leave(w->watch);
+        if (w->watch) watch_left(w->watch);
     }
     watch_close(w->watch);
     mem_free(w->notes);

@@ -49,6 +49,10 @@ void world_step(struct world *w, uint64_t step);
  * that prints it has done so, for some seconds. */
 void world_tell(struct world *w, const char *text);
 
+/* The launcher begins to end all ranks: looks for most of a second whether that is because a host
+ * is silent, which then is the reason. */
+void world_doubt(struct world *w);
+
 /* Copies buf of rank `root` to all ranks. Waits without limit, because `root` may wait for input.
  */
 int world_broadcast(struct world *w, void *buf, size_t bytes, int root, struct err *e);

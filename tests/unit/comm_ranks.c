@@ -601,7 +601,7 @@ static void call_wrongly(struct comm *c, const char *fault, char *p)
 static void wrong(const char *fault)
 {
     struct err e = {0};
-    w->timeout = strcmp(fault, "alone") ? 30 : 1;
+    w->timeout = strcmp(fault, "alone") ? 30 : 0.2;
     d = open_device(strcmp(fault, "device") ? "cuda" : "cuda:0");
     struct comm *c = comm_group(w, d, (const int[]){0, 1}, 2, &e);
     if (c) {
