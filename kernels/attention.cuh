@@ -36,12 +36,19 @@ static __device__ __forceinline__ bool find_piece(const int32_t *cu, int docs, i
     return p->rows > 0;
 }
 
-/* The keys [*from, *to) that query row i of document d sees. */
+/* Returns the number of ranges in cu_q: documents, or two chunks of each. */
+static __host__ __device__ __forceinline__ int query_ranges(const struct op_attention &a)
+{
+    return a.key_end ? 2 * a.docs : a.docs;
+}
+
+/* The keys [*from, *to) that query row i of range r of cu_q sees. */
 struct sight {
     int q_end, k_begin, k_end, window;
     sight() = default;
-    __device__ __forceinline__ sight(const struct op_attention &a, int d)
-        : q_end(a.cu_q[d + 1]), k_begin(a.cu_k[d]), k_end(a.cu_k[d + 1]), window(a.window)
+    __device__ __forceinline__ sight(const struct op_attention &a, int r)
+        : q_end(a.cu_q[r + 1]), k_begin(a.cu_k[a.key_end ? r / 2 : r]),
+          k_end(a.key_end ? a.key_end[r] : a.cu_k[r + 1]), window(a.window)
     {
     }
     __device__ __forceinline__ int to(int i) const { return k_end - q_end + i + 1; }
@@ -49,11 +56,36 @@ struct sight {
     {
         return window > 0 ? max(k_begin, to(i) - window) : k_begin;
     }
-    /* Returns the first query that sees key j; below: the end of these queries. */
-    __device__ __forceinline__ int first_query(int j) const { return j + q_end - k_end; }
+};
+
+/* The queries of document d that see a key. The positions of a document's queries rise, also from
+ * one chunk to the next, so these queries are adjacent. */
+struct viewers {
+    int q_begin, q_end, k_end; /* of the document */
+    int middle, middle_key;    /* ends of the first chunk's queries and keys */
+    int last_key, window;      /* end of the keys that the last query sees */
+    viewers() = default;
+    __device__ __forceinline__ viewers(const struct op_attention &a, int d)
+        : k_end(a.cu_k[d + 1]), middle(INT32_MIN), middle_key(INT32_MIN), last_key(k_end),
+          window(a.window)
+    {
+        const int r = a.key_end ? 2 * d : d;
+        q_begin = a.cu_q[r];
+        q_end = a.cu_q[a.key_end ? r + 2 : r + 1];
+        if (!a.key_end) return;
+        middle = a.cu_q[r + 1];
+        middle_key = a.key_end[r];
+        last_key = a.key_end[r + 1];
+    }
+    /* Returns the first query that sees key j; below: the end of these queries. Both may lie before
+     * q_begin. */
+    __device__ __forceinline__ int first_query(int j) const
+    {
+        return j < middle_key ? j + middle - middle_key : max(middle, j + q_end - last_key);
+    }
     __device__ __forceinline__ int last_query(int j) const
     {
-        return window > 0 ? min(q_end, first_query(j) + window) : q_end;
+        return window > 0 ? min(q_end, first_query(j + window)) : q_end;
     }
 };
 
@@ -61,12 +93,31 @@ struct sight {
 struct backward {
     struct op_attention f; /* q, k, v, lse and the shapes */
     const bf16 *dout;
-    bf16 *dq, *dk, *dv;
+    bf16 *dq;
+    void *dk, *dv; /* bf16, or float if wide */
+    bool wide;
     float *delta;  /* [heads, Tq] */
     int *counters; /* [2], 0 once attention_delta has run */
 };
 
 static constexpr float LOG2E = 1.4426950408889634f;
+
+/* Stores the rows of a warp that lie before `end` as floats; `row` is the first. */
+template <int D>
+static __device__ __forceinline__ void
+store_wide(float *to, int64_t stride, const float (&acc)[D / 8][4], int row, int end, float scale)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const int t = row + lane / 4 + 8 * i;
+        if (t >= end) continue;
+        float *const at = to + t * stride + lane % 4 * 2;
+#pragma unroll
+        for (int d = 0; d < D / 8; d++)
+            *(float2 *)(at + 8 * d) = make_float2(acc[d][2 * i] * scale, acc[d][2 * i + 1] * scale);
+    }
+}
 
 static __device__ __forceinline__ float exp2_fast(float x)
 {

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_dq(const struct backward
     const struct op_attention &a = b.f;
     const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads), lane = threadIdx.x % 32;
     struct piece p;
-    if (!find_piece(a.cu_q, a.docs, BM, gridDim.x - 1 - blockIdx.x, &p)) return;
+    if (!find_piece(a.cu_q, query_ranges(a), BM, gridDim.x - 1 - blockIdx.x, &p)) return;
     const struct sight see(a, p.doc);
     const int end = p.first + p.rows, last = end - 1, to = min(see.to(last), see.k_end);
     const int own = threadIdx.x / 32 * 16 * M, row = p.first + own;
@@ -151,7 +151,7 @@ static __device__ __forceinline__ void copy_floats(float *dst, const float *src,
 template <int BQ>
 static __device__ __forceinline__ void
 gradient_columns(float s[1][BQ / 8][4], float dp[1][BQ / 8][4], const float *lse,
-                 const float *delta, const struct sight &see, int key, int query, float scale)
+                 const float *delta, const struct viewers &see, int key, int query, float scale)
 {
     const int lane = threadIdx.x % 32;
     int first[2], last[2];
@@ -184,6 +184,18 @@ template <int D, int BQ> struct query_stage {
     float lse[BQ], delta[BQ];
 };
 
+/* Stores the rows of dk or dv of this warp; scales acc. */
+template <int D>
+static __device__ __forceinline__ void store_keys(const struct backward &b, void *to,
+                                                  float acc[1][D / 8][4], int kv_head, int row,
+                                                  int end, float scale)
+{
+    if (b.wide)
+        store_wide<D>((float *)to + kv_head * D, b.f.kv_stride, acc[0], row, end, scale);
+    else
+        store_rows<D, 1>((bf16 *)to + kv_head * D, b.f.kv_stride, acc, row, end, scale);
+}
+
 /* Computes the gradients selected by DK and DV; both where the registers suffice. */
 template <int D, int BK, int BQ, bool DK, bool DV>
 __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
@@ -196,9 +208,9 @@ __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
     const int kv_head = blockIdx.y, group = a.heads / a.kv_heads, own = threadIdx.x / 32 * 16;
     struct piece p;
     if (!find_piece(a.cu_k, a.docs, BK, blockIdx.x, &p)) return;
-    const struct sight see(a, p.doc);
-    const int q_begin = a.cu_q[p.doc], end = p.first + p.rows;
-    const int from = max(q_begin, see.first_query(p.first)), to = see.last_query(end - 1);
+    const struct viewers see(a, p.doc);
+    const int end = p.first + p.rows;
+    const int from = max(see.q_begin, see.first_query(p.first)), to = see.last_query(end - 1);
     const int tiles = max(0, (to - from + BQ - 1) / BQ), steps = tiles * group;
     const float scale = (float)a.scale * LOG2E;
     float dk[1][D / 8][4] = {}, dv[1][D / 8][4] = {}, s[1][BQ / 8][4], dp[1][BQ / 8][4];
@@ -234,9 +246,8 @@ __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
         __syncthreads();
     }
     copy_wait<0>();
-    if (DK)
-        store_rows<D, 1>(b.dk + kv_head * D, a.kv_stride, dk, p.first + own, end, (float)a.scale);
-    if (DV) store_rows<D, 1>(b.dv + kv_head * D, a.kv_stride, dv, p.first + own, end, 1);
+    if (DK) store_keys<D>(b, b.dk, dk, kv_head, p.first + own, end, (float)a.scale);
+    if (DV) store_keys<D>(b, b.dv, dv, kv_head, p.first + own, end, 1);
 }
 
 /* ---- launching ---- */
@@ -262,7 +273,7 @@ static int start_dkv(const struct backward &b, cudaStream_t stream)
 template <int D, int BM, int BN, int BK, int BQ>
 static int launch(const struct backward &b, cudaStream_t stream)
 {
-    const dim3 grid((unsigned)(b.f.Tq / BM + b.f.docs), (unsigned)b.f.heads);
+    const dim3 grid((unsigned)(b.f.Tq / BM + query_ranges(b.f)), (unsigned)b.f.heads);
     int rc =
         start(attention_dq<D, BM, BN, 4>, grid, 128, tile<D>::bytes(2 * BM + 2 * BN), b, stream);
     if (rc) return rc;
@@ -274,17 +285,18 @@ static int launch(const struct backward &b, cudaStream_t stream)
     }
 }
 
+/* Zeroes rows outside all documents; without queries, all rows of dk and dv. */
 static int zero_outside(const struct backward &b, cudaStream_t stream)
 {
     const struct op_attention &a = b.f;
-    int rc =
-        attention_zero_outside(b.dq, a.q_stride, a.heads * a.dim, a.Tq, a.cu_q, a.docs, stream);
+    const int words = b.wide ? 2 : 1, width = words * a.kv_heads * a.dim;
+    const int docs = a.Tq ? a.docs : 0;
+    int rc = attention_zero_outside(b.dq, a.q_stride, a.heads * a.dim, a.Tq, a.cu_q,
+                                    query_ranges(a), stream);
     if (!rc)
-        rc = attention_zero_outside(b.dk, a.kv_stride, a.kv_heads * a.dim, a.Tk, a.cu_k, a.docs,
-                                    stream);
+        rc = attention_zero_outside(b.dk, words * a.kv_stride, width, a.Tk, a.cu_k, docs, stream);
     if (!rc)
-        rc = attention_zero_outside(b.dv, a.kv_stride, a.kv_heads * a.dim, a.Tk, a.cu_k, a.docs,
-                                    stream);
+        rc = attention_zero_outside(b.dv, words * a.kv_stride, width, a.Tk, a.cu_k, docs, stream);
     return rc;
 }
 
@@ -296,7 +308,7 @@ int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel
     if (!attention_fits(&all)) return attention_grad_plain(a, stream);
     const int64_t warps = a->fwd.Tq * a->fwd.heads;
     float *const delta = (float *)c->work;
-    struct backward b = {a->fwd, (const bf16 *)a->dout, (bf16 *)a->dq, (bf16 *)a->dk, (bf16 *)a->dv,
+    struct backward b = {a->fwd, (const bf16 *)a->dout, (bf16 *)a->dq, a->dk, a->dv, a->wide,
                          delta,  (int *)(delta + warps)};
     b.f.lse = (void *)a->lse;
     const bool none = a->fwd.docs == 0 || a->fwd.Tq == 0, hopper = attention_fits_hopper(&a->fwd);

@@ -31,7 +31,7 @@ struct dkv_maps {
  * group `tiles` tiles from query `from` on. */
 struct key_task {
     struct piece p;
-    struct sight see;
+    struct viewers see;
     int kv_head, from, tiles, steps;
 };
 
@@ -50,9 +50,9 @@ static __device__ __forceinline__ bool find_key_task(const struct op_attention &
                                                      struct key_task *t)
 {
     if (!find_piece(a.cu_k, a.docs, KEYS, item / a.kv_heads, &t->p)) return false;
-    t->see = sight(a, t->p.doc);
+    t->see = viewers(a, t->p.doc);
     t->kv_head = item % a.kv_heads;
-    t->from = max(a.cu_q[t->p.doc], t->see.first_query(t->p.first));
+    t->from = max(t->see.q_begin, t->see.first_query(t->p.first));
     const int to = t->see.last_query(t->p.first + t->p.rows - 1);
     t->tiles = max(0, (to - t->from + BQ - 1) / BQ);
     t->steps = t->tiles * (a.heads / a.kv_heads);
@@ -137,8 +137,8 @@ static __device__ __forceinline__ void weigh(float (&s)[BQ / 8][4], const float 
 
 /* Replaces p^T by 0 for queries, from `query` on, that do not see the keys of the warp, from `key`
  * on. */
-static __device__ __forceinline__ void hide(float (&p)[BQ / 8][4], const struct sight &see, int key,
-                                            int query)
+static __device__ __forceinline__ void hide(float (&p)[BQ / 8][4], const struct viewers &see,
+                                            int key, int query)
 {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -181,6 +181,19 @@ static __device__ __forceinline__ void exchange(float (&sums)[2][64 * D], float 
     for (int d = 0; d < D / 2; d++) own[d / 4][d % 4] += sums[!group][d * WARPGROUP + thread];
 }
 
+/* Stores the rows of dk or dv of this warp, at a head's first column; scales acc. */
+template <int D>
+static __device__ __forceinline__ void store_keys(const struct backward &b, void *to,
+                                                  const float (&acc)[D / 8][4], int column, int row,
+                                                  int end, float scale)
+{
+    const float scales[2] = {scale, scale};
+    if (b.wide)
+        store_wide<D>((float *)to + column, b.f.kv_stride, acc, row, end, scale);
+    else
+        store_rows<D>((bf16 *)to + column, b.f.kv_stride, acc, row, end, scales);
+}
+
 /* A consumer warpgroup, 0 or 1. */
 template <int D, int SPLIT>
 static __device__ __forceinline__ void consume(dkv_memory<D, SPLIT> &m, const struct backward &b,
@@ -188,8 +201,7 @@ static __device__ __forceinline__ void consume(dkv_memory<D, SPLIT> &m, const st
 {
     constexpr int KEYS = shape<SPLIT>::KEYS;
     constexpr bool AHEAD = D == 64; /* where registers suffice */
-    const float scale = (float)b.f.scale * LOG2E, one[2] = {1, 1},
-                scales[2] = {(float)b.f.scale, (float)b.f.scale};
+    const float scale = (float)b.f.scale * LOG2E;
     const int own = SPLIT == 1 ? group * 64 : 0, warp = threadIdx.x / 32 % 4;
     const uint64_t k = descriptor<KEYS>(m.k + own * BLOCK_COLUMNS);
     const uint64_t v = descriptor<KEYS>(m.v + own * BLOCK_COLUMNS);
@@ -248,7 +260,7 @@ static __device__ __forceinline__ void consume(dkv_memory<D, SPLIT> &m, const st
         }
         n += steps;
         const int end = t.p.first + t.p.rows, row = begin + warp * 16;
-        bf16 *const to_dk = b.dk + t.kv_head * D, *const to_dv = b.dv + t.kv_head * D;
+        const int column = t.kv_head * D;
         barrier_arrive_warp(&m.kv_empty);
         if constexpr (SPLIT == 2) {
             if (group == 0)
@@ -256,8 +268,9 @@ static __device__ __forceinline__ void consume(dkv_memory<D, SPLIT> &m, const st
             else
                 exchange<D>(m.sums, dv, dk, 1);
         }
-        if (SPLIT == 1 || group == 0) store_rows<D>(to_dk, b.f.kv_stride, dk, row, end, scales);
-        if (SPLIT == 1 || group == 1) store_rows<D>(to_dv, b.f.kv_stride, dv, row, end, one);
+        if (SPLIT == 1 || group == 0)
+            store_keys<D>(b, b.dk, dk, column, row, end, (float)b.f.scale);
+        if (SPLIT == 1 || group == 1) store_keys<D>(b, b.dv, dv, column, row, end, 1);
     }
 }
 
@@ -292,8 +305,9 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
             produce(m, maps, b, slots, counter);
         } else {
             const struct op_attention &a = b.f;
-            zero_outside(b.dk, a.kv_stride, a.kv_heads * D, a.Tk, a.cu_k, a.docs);
-            zero_outside(b.dv, a.kv_stride, a.kv_heads * D, a.Tk, a.cu_k, a.docs);
+            const int words = b.wide ? 2 : 1, width = words * a.kv_heads * D;
+            zero_outside(b.dk, words * a.kv_stride, width, a.Tk, a.cu_k, a.docs);
+            zero_outside(b.dv, words * a.kv_stride, width, a.Tk, a.cu_k, a.docs);
         }
     } else {
         registers_more<CONSUMER_REGISTERS>();

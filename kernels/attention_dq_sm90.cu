@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
         if (warp == 0)
             produce(m, maps, b.f, slots, counter);
         else
-            zero_outside(b.dq, b.f.q_stride, b.f.heads * D, b.f.Tq, b.f.cu_q, b.f.docs);
+            zero_outside(b.dq, b.f.q_stride, b.f.heads * D, b.f.Tq, b.f.cu_q, query_ranges(b.f));
     } else {
         registers_more<CONSUMER_REGISTERS>();
         consume(m, b, group - 1);
@@ -213,7 +213,8 @@ template <int D, int BN, int STAGES>
 static int launch(const struct backward *b, cudaStream_t stream)
 {
     const struct op_attention *a = &b->f;
-    const int slots = (int)(a->Tq / BM) + a->docs, shared = sizeof(dq_memory<D, BN, STAGES>);
+    const int slots = (int)(a->Tq / BM) + query_ranges(*a),
+              shared = sizeof(dq_memory<D, BN, STAGES>);
     struct dq_maps maps;
     int rc = map_heads(&maps.q, a->q, a->Tq, a->q_stride, a->heads, D, BM);
     if (!rc) rc = map_heads(&maps.dout, b->dout, a->Tq, a->o_stride, a->heads, D, BM);

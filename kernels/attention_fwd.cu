@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
     const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
     struct piece p;
     /* rows with many tiles run first, so that the last blocks are short */
-    if (!find_piece(a.cu_q, a.docs, BM, gridDim.x - 1 - blockIdx.x, &p)) return;
+    if (!find_piece(a.cu_q, query_ranges(a), BM, gridDim.x - 1 - blockIdx.x, &p)) return;
     const struct sight see(a, p.doc);
     const int last = p.first + p.rows - 1, to = min(see.to(last), see.k_end);
     const int row = p.first + threadIdx.x / 32 * 16 * M;
@@ -107,7 +107,7 @@ template <int D, int BM, int BN, int WARPS>
 static int launch(const struct op_attention *a, cudaStream_t stream)
 {
     typedef forward_shape<D, BM, BN, WARPS> shape;
-    const dim3 grid((unsigned)(a->Tq / BM + a->docs), (unsigned)a->heads);
+    const dim3 grid((unsigned)(a->Tq / BM + query_ranges(*a)), (unsigned)a->heads);
     cudaError_t rc =
         cudaFuncSetAttribute(attention_forward<D, BM, BN, WARPS>,
                              cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shape::shared);
@@ -121,8 +121,8 @@ int kernel_attention(const struct op_attention *a, const struct kernel_context *
     const cudaStream_t stream = c->stream;
     if (!attention_fits(a)) return attention_plain(a, stream);
     if (attention_fits_hopper(a)) return attention_forward_hopper(a, (int *)c->work, stream);
-    int rc = attention_zero_outside(a->o, a->o_stride, a->heads * a->dim, a->Tq, a->cu_q, a->docs,
-                                    stream);
+    int rc = attention_zero_outside(a->o, a->o_stride, a->heads * a->dim, a->Tq, a->cu_q,
+                                    query_ranges(*a), stream);
     if (rc || a->docs == 0 || a->Tq == 0) return rc;
     switch (a->dim) {
     case 64:

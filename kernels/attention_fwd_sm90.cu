@@ -208,7 +208,7 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
         if (warp == 0)
             produce(m, maps, a, slots, counter);
         else
-            zero_outside(a.o, a.o_stride, a.heads * D, a.Tq, a.cu_q, a.docs);
+            zero_outside(a.o, a.o_stride, a.heads * D, a.Tq, a.cu_q, query_ranges(a));
     } else {
         registers_more<CONSUMER_REGISTERS>();
         consume(m, a, group - 1);
@@ -219,7 +219,8 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
 template <int D, int STAGES>
 static int launch(const struct op_attention *a, int *counter, cudaStream_t stream)
 {
-    const int slots = (int)(a->Tq / BM) + a->docs, shared = sizeof(forward_memory<D, STAGES>);
+    const int slots = (int)(a->Tq / BM) + query_ranges(*a),
+              shared = sizeof(forward_memory<D, STAGES>);
     struct forward_maps maps;
     int rc = map_heads(&maps.q, a->q, a->Tq, a->q_stride, a->heads, D, BM);
     if (!rc) rc = map_heads(&maps.k, a->k, a->Tk, a->kv_stride, a->kv_heads, D, BN);

@@ -42,7 +42,7 @@ static __device__ __forceinline__ void add_scaled(row &y, const row &x, float a)
     for (int k = 0; k < EACH; k++) y.v[k] += a * x.v[k];
 }
 
-/* Returns the document of row i of cu; -1: none. */
+/* Returns the range of cu that row i lies in; -1: none. */
 static __device__ __forceinline__ int document_of(const int32_t *cu, int docs, int64_t i)
 {
     if (docs == 0 || i < cu[0] || i >= cu[docs]) return -1;
@@ -62,7 +62,7 @@ template <typename T> __global__ void plain_forward(const struct op_attention a)
     const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
     if (i >= a.Tq) return;
-    const int doc = document_of(a.cu_q, a.docs, i);
+    const int doc = document_of(a.cu_q, query_ranges(a), i);
     row o = {};
     float max = -INFINITY, sum = 0;
     if (doc >= 0) {
@@ -88,6 +88,7 @@ struct plain_grad {
     struct op_attention f;
     const void *dout, *o, *lse;
     void *dq, *dk, *dv;
+    bool wide;
 };
 
 template <typename T> __global__ void plain_dq(const struct plain_grad g)
@@ -96,7 +97,7 @@ template <typename T> __global__ void plain_dq(const struct plain_grad g)
     const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     const int head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
     if (i >= a.Tq) return;
-    const int doc = document_of(a.cu_q, a.docs, i);
+    const int doc = document_of(a.cu_q, query_ranges(a), i);
     row dq = {};
     if (doc >= 0) {
         const struct sight see(a, doc);
@@ -126,10 +127,10 @@ template <typename T> __global__ void plain_dkv(const struct plain_grad g)
     row dk = {}, dv = {};
     const int64_t key = j * a.kv_stride + kv_head * a.dim;
     if (doc >= 0) {
-        const struct sight see(a, doc);
+        const struct viewers see(a, doc);
         const row k = load_row((const T *)a.k + key, a.dim),
                   v = load_row((const T *)a.v + key, a.dim);
-        const int from = max(a.cu_q[doc], see.first_query((int)j)), to = see.last_query((int)j);
+        const int from = max(see.q_begin, see.first_query((int)j)), to = see.last_query((int)j);
         for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
             for (int i = from; i < to; i++) {
                 const int64_t at = i * a.o_stride + head * a.dim;
@@ -142,8 +143,13 @@ template <typename T> __global__ void plain_dkv(const struct plain_grad g)
                 add_scaled(dk, q, p * (dot(dout, v) - delta));
             }
     }
-    store_row((T *)g.dk + key, dk, a.dim, (float)a.scale);
-    store_row((T *)g.dv + key, dv, a.dim, 1);
+    if (g.wide) {
+        store_row((float *)g.dk + key, dk, a.dim, (float)a.scale);
+        store_row((float *)g.dv + key, dv, a.dim, 1);
+    } else {
+        store_row((T *)g.dk + key, dk, a.dim, (float)a.scale);
+        store_row((T *)g.dv + key, dv, a.dim, 1);
+    }
 }
 
 int attention_plain(const struct op_attention *a, cudaStream_t stream)
@@ -160,7 +166,7 @@ int attention_plain(const struct op_attention *a, cudaStream_t stream)
 int attention_grad_plain(const struct op_attention_grad *a, cudaStream_t stream)
 {
     const struct op_attention *f = &a->fwd;
-    const struct plain_grad g = {*f, a->dout, a->o, a->lse, a->dq, a->dk, a->dv};
+    const struct plain_grad g = {*f, a->dout, a->o, a->lse, a->dq, a->dk, a->dv, a->wide};
     const dim3 queries((unsigned)((f->Tq + WARPS - 1) / WARPS), (unsigned)f->heads);
     const dim3 keys((unsigned)((f->Tk + WARPS - 1) / WARPS), (unsigned)f->kv_heads);
     if (f->dim > MOST_DIM) return cudaErrorInvalidValue;

@@ -36,7 +36,7 @@ static __device__ __forceinline__ bool find_query_task(const struct op_attention
                                                        int item, struct query_task *t)
 {
     /* rows with many tiles run first, so that the last blocks are short */
-    if (!find_piece(a.cu_q, a.docs, BM, slots - 1 - item / a.heads, &t->p)) return false;
+    if (!find_piece(a.cu_q, query_ranges(a), BM, slots - 1 - item / a.heads, &t->p)) return false;
     t->see = sight(a, t->p.doc);
     t->head = item % a.heads;
     const int last = t->p.first + t->p.rows - 1, begin = t->see.k_begin;

@@ -94,22 +94,33 @@ struct op_rope {
  * [Tq, o_stride]; each row begins with `heads` (q, o) or `kv_heads` (k, v) heads of `dim` elements.
  * lse [heads, Tq] of the accumulation type: log of the sum of exp(scale * q.k); may be NULL.
  * max_len is at least the number of queries and of keys of any document. Rows of o whose query sees
- * no key or lies in no document are 0. */
+ * no key or lies in no document are 0.
+ *
+ * key_end, when not NULL, makes the queries of a document two chunks of its positions (context
+ * parallelism). Chunk e = 2 d or 2 d + 1 of document d has queries [cu_q[e], cu_q[e+1]) and keys
+ * [cu_k[d], key_end[e]); its last query sees its last key. Chunks may be empty; the positions of
+ * the second are behind those of the first. cu_q has 2 docs + 1 items. */
 struct op_attention {
     void *o, *lse;
     const void *q, *k, *v;
-    const int32_t *cu_q, *cu_k;
+    const int32_t *cu_q, *cu_k, *key_end;
     int64_t Tq, Tk, q_stride, kv_stride, o_stride, max_len;
     int32_t docs, heads, kv_heads, dim, window;
     double scale;
     enum dtype dtype;
 };
+/* The number of ranges of queries in cu_q. */
+static inline int32_t attention_entries(const struct op_attention *a)
+{
+    return a->key_end ? 2 * a->docs : a->docs;
+}
 /* Writes dq, dk, dv (strides as q, k, v); rows of no document are 0. Outputs must not overlap
- * inputs. */
+ * inputs. wide: dk and dv have the accumulation type, for sums with those of other queries. */
 struct op_attention_grad {
     void *dq, *dk, *dv;
     const void *dout, *o, *lse;
     struct op_attention fwd; /* q, k, v and the shapes; its o and lse are unused */
+    bool wide;
 };
 /* y[T,I] = silu(gu[:, :I]) * gu[:, I:];  gu [T, 2I] */
 struct op_swiglu {

@@ -86,14 +86,14 @@ static void attention(const struct attention_shape *f, struct sink s)
     struct test_case c;
     attention_case(&c, f, DT_BF16);
     emit(s, &c, f->name);
-    attention_grad_case(&c, f, DT_BF16);
+    attention_grad_case(&c, f, DT_BF16, f->ends[0] > 0);
     emit(s, &c, f->name);
 }
 
 static void more_attention(struct sink s)
 {
     static const struct attention_shape shapes[] = {
-        {"tiles, one", 1, {0, 200}, {0, 200}, 2, 1, 0, 0, 200, 200},
+        {"tiles, one", 1, {0, 200}, {0, 200}, 2, 1, 0, 0, 200, 200, {0}},
         {"tiles, rows of none",
          4,
          {5, 6, 69, 133, 198},
@@ -103,10 +103,33 @@ static void more_attention(struct sink s)
          0,
          0,
          268,
-         268},
-        {"tiles, window", 3, {0, 300, 320, 397}, {0, 300, 320, 397}, 2, 2, 0, 50, 400, 400},
-        {"tiles, more keys", 3, {0, 1, 34, 164}, {0, 91, 214, 434}, 6, 2, 0, 0, 164, 434},
-        {"tiles, window, more keys", 2, {0, 1, 98}, {0, 61, 218}, 3, 1, 0, 33, 98, 218},
+         268,
+         {0}},
+        {"tiles, window", 3, {0, 300, 320, 397}, {0, 300, 320, 397}, 2, 2, 0, 50, 400, 400, {0}},
+        {"tiles, more keys", 3, {0, 1, 34, 164}, {0, 91, 214, 434}, 6, 2, 0, 0, 164, 434, {0}},
+        {"tiles, window, more keys", 2, {0, 1, 98}, {0, 61, 218}, 3, 1, 0, 33, 98, 218, {0}},
+        {"tiles, chunks",
+         2,
+         {0, 70, 141, 241, 341},
+         {0, 282, 682},
+         4,
+         2,
+         0,
+         0,
+         341,
+         682,
+         {141, 211, 382, 682}},
+        {"tiles, chunks, window",
+         2,
+         {2, 72, 143, 143, 144},
+         {0, 282, 286},
+         2,
+         1,
+         0,
+         90,
+         150,
+         290,
+         {70, 282, 282, 285}},
     };
     static const int32_t dims[] = {64, 80, 96, 128, 256};
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)

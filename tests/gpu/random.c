@@ -119,13 +119,33 @@ static void random_loss(struct sink s, enum dtype t)
     list_xent(s, &a, random_ints(n, V), BESIDE);
 }
 
-/* Documents with as many keys as queries, or with more. */
+/* Makes the queries of each document two chunks of its keys; the first key has no chunk. */
+static void cut_chunks(struct attention_shape *f)
+{
+    for (int d = 0; d < f->docs; d++) {
+        const int32_t n = f->cu_k[d + 1] - f->cu_k[d];
+        int32_t at[4];
+        for (int i = 0; i < 4; i++) at[i] = f->cu_k[d] + (int32_t)between(n > 0, n);
+        for (int i = 1; i < 4; i++)
+            for (int j = i; j > 0 && at[j] < at[j - 1]; j--) {
+                const int32_t t = at[j];
+                at[j] = at[j - 1];
+                at[j - 1] = t;
+            }
+        for (int c = 0; c < 2; c++) {
+            f->ends[2 * d + c] = at[2 * c + 1];
+            f->cu_q[2 * d + c + 1] = f->cu_q[2 * d + c] + at[2 * c + 1] - at[2 * c];
+        }
+    }
+}
+
+/* Documents with as many keys as queries, or with more; or with two chunks of queries. */
 static void random_attention(struct sink s, enum dtype t)
 {
     static const int32_t dims[] = {64, 80, 96, 128, 256};
     struct test_case c;
     struct attention_shape f = {.name = "tiles", .docs = (int32_t)between(1, 4)};
-    const bool more = coin();
+    const bool more = coin(), chunks = coin(), wide = coin();
     char what[60];
     for (int d = 0; d < f.docs; d++) {
         const int32_t n = (int32_t)length(300 / f.docs);
@@ -136,12 +156,14 @@ static void random_attention(struct sink s, enum dtype t)
     f.heads = f.kv_heads * (int32_t)between(1, 2);
     f.dim = dims[between(0, 4)];
     f.window = coin() ? 0 : (int32_t)length(150);
-    f.Tq = f.cu_q[f.docs], f.Tk = f.cu_k[f.docs];
-    snprintf(what, sizeof what, "%d of %d keys, %d docs, %d/%d of %d, window %d", (int)f.Tq,
-             (int)f.Tk, f.docs, f.heads, f.kv_heads, f.dim, f.window);
+    if (chunks && f.cu_k[1] > 0) cut_chunks(&f);
+    f.Tq = f.cu_q[f.ends[0] ? 2 * f.docs : f.docs], f.Tk = f.cu_k[f.docs];
+    snprintf(what, sizeof what, "%d of %d keys, %d%s, %d/%d of %d, window %d%s", (int)f.Tq,
+             (int)f.Tk, f.docs, f.ends[0] ? " cut" : "", f.heads, f.kv_heads, f.dim, f.window,
+             wide ? ", wide" : "");
     attention_case(&c, &f, t);
     emit(s, &c, what);
-    attention_grad_case(&c, &f, t);
+    attention_grad_case(&c, &f, t, wide);
     emit(s, &c, what);
 }
 

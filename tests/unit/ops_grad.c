@@ -275,10 +275,11 @@ static void grad_attention(const struct attention_shape *f)
     attention_case(&p.fwd, f, t);
     problem_make(&p);
     memset(p.weight[1], 0, (size_t)p.fwd.buf[1].n * sizeof(double)); /* lse has no gradient */
-    attention_grad_case(&g, f, t);
+    attention_grad_case(&g, f, t, false);
     struct outcome o =
         run_grad(&g, (void *[BUFS]){p.in[2], p.in[3], p.in[4], p.weight[0], p.out.bytes[0],
-                                    p.out.bytes[1], p.in[2], p.in[3], p.in[4], p.in[5], p.in[6]});
+                                    p.out.bytes[1], p.in[2], p.in[3], p.in[4], p.in[5], p.in[6],
+                                    f->ends[0] ? p.in[7] : NULL});
     for (int i = 0; i < 3; i++) {
         /* what lies between the heads of a row is not written: no gradient there */
         const struct op_attention *a = &g.args.attention_grad.fwd;
@@ -295,11 +296,13 @@ static void grad_attention(const struct attention_shape *f)
 int main(void)
 {
     static const struct attention_shape shapes[] = {
-        {"documents", 3, {0, 4, 5, 9}, {0, 4, 5, 9}, 4, 2, 4, 0, 10, 9},
-        {"window", 2, {0, 7, 9}, {0, 7, 9}, 2, 1, 3, 3, 9, 9},
-        {"more keys", 2, {1, 3, 5}, {0, 6, 9}, 2, 2, 4, 0, 6, 10},
-        {"window, more keys", 1, {0, 3}, {0, 8}, 4, 2, 4, 2, 3, 8},
-        {"more queries", 1, {0, 5}, {0, 3}, 2, 1, 4, 0, 5, 3},
+        {"documents", 3, {0, 4, 5, 9}, {0, 4, 5, 9}, 4, 2, 4, 0, 10, 9, {0}},
+        {"window", 2, {0, 7, 9}, {0, 7, 9}, 2, 1, 3, 3, 9, 9, {0}},
+        {"more keys", 2, {1, 3, 5}, {0, 6, 9}, 2, 2, 4, 0, 6, 10, {0}},
+        {"window, more keys", 1, {0, 3}, {0, 8}, 4, 2, 4, 2, 3, 8, {0}},
+        {"more queries", 1, {0, 5}, {0, 3}, 2, 1, 4, 0, 5, 3, {0}},
+        {"chunks", 2, {0, 2, 5, 5, 6}, {0, 8, 11}, 4, 2, 4, 0, 6, 12, {3, 8, 9, 10}},
+        {"chunks, window", 1, {0, 2, 4}, {0, 8}, 2, 1, 4, 3, 4, 8, {2, 8}},
     };
     struct err e;
     dev = device_open("ref64", 1, &e);

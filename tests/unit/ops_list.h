@@ -422,35 +422,37 @@ static void list_matmul(struct sink s, enum dtype t)
         }
 }
 
+/* Queries lie in documents, or with ends[0] above 0 in two chunks of each. */
 struct attention_shape {
     const char *name;
-    int32_t docs, cu_q[5], cu_k[5];
+    int32_t docs, cu_q[9], cu_k[5];
     int32_t heads, kv_heads, dim, window;
     int64_t Tq, Tk;
+    int32_t ends[8];
 };
 static const struct attention_shape attention_shapes[] = {
-    {"tiles, long", 1, {0, 330}, {0, 700}, 2, 1, 64, 0, 330, 700},
-    {"tiles of 64", 3, {0, 1, 134, 201}, {0, 1, 134, 201}, 4, 2, 64, 0, 201, 201},
-    {"tiles of 80", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 80, 0, 99, 99},
-    {"tiles of 96", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 96, 0, 99, 99},
-    {"tiles of 128", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 128, 0, 199, 199},
-    {"tiles of 256", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 256, 0, 99, 99},
-    {"tiles, window", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 64, 33, 199, 199},
-    {"tiles, more keys", 2, {0, 30, 49}, {0, 190, 209}, 2, 1, 64, 0, 49, 209},
-    {"tiles of 128, long", 1, {0, 330}, {0, 700}, 2, 1, 128, 0, 330, 700},
-    {"tiles, room", 2, {0, 70, 140}, {0, 70, 140}, 2, 2, 64, 0, 140, 16500},
-    {"tiles of 128, room", 2, {3, 70, 140}, {3, 70, 140}, 4, 2, 128, 40, 145, 16500},
-    {"one", 1, {0, 5}, {0, 5}, 1, 1, 16, 0, 5, 5},
-    {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130},
-    {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170},
-    {"wide window", 1, {0, 390}, {0, 390}, 2, 1, 16, 300, 390, 390},
-    {"narrow window", 2, {0, 400, 530}, {0, 400, 530}, 4, 2, 32, 40, 530, 530},
-    {"window of one", 1, {0, 70}, {0, 70}, 2, 2, 16, 1, 70, 70},
-    {"window, more keys", 2, {0, 30, 49}, {0, 390, 409}, 2, 1, 16, 33, 49, 409},
-    {"window, decode", 1, {0, 1}, {0, 700}, 3, 1, 64, 100, 1, 700},
-    {"more keys", 2, {2, 4, 20}, {0, 90, 120}, 4, 4, 40, 0, 21, 123},
-    {"more queries", 1, {0, 20}, {0, 9}, 2, 1, 16, 0, 20, 9},
-    {"long", 1, {0, 530}, {0, 530}, 2, 1, 16, 0, 530, 530},
+    {"tiles, long", 1, {0, 330}, {0, 700}, 2, 1, 64, 0, 330, 700, {0}},
+    {"tiles of 64", 3, {0, 1, 134, 201}, {0, 1, 134, 201}, 4, 2, 64, 0, 201, 201, {0}},
+    {"tiles of 80", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 80, 0, 99, 99, {0}},
+    {"tiles of 96", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 96, 0, 99, 99, {0}},
+    {"tiles of 128", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 128, 0, 199, 199, {0}},
+    {"tiles of 256", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 256, 0, 99, 99, {0}},
+    {"tiles, window", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 64, 33, 199, 199, {0}},
+    {"tiles, more keys", 2, {0, 30, 49}, {0, 190, 209}, 2, 1, 64, 0, 49, 209, {0}},
+    {"tiles of 128, long", 1, {0, 330}, {0, 700}, 2, 1, 128, 0, 330, 700, {0}},
+    {"tiles, room", 2, {0, 70, 140}, {0, 70, 140}, 2, 2, 64, 0, 140, 16500, {0}},
+    {"tiles of 128, room", 2, {3, 70, 140}, {3, 70, 140}, 4, 2, 128, 40, 145, 16500, {0}},
+    {"one", 1, {0, 5}, {0, 5}, 1, 1, 16, 0, 5, 5, {0}},
+    {"documents", 3, {0, 70, 71, 130}, {0, 70, 71, 130}, 6, 2, 64, 0, 133, 130, {0}},
+    {"window", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 17, 170, 170, {0}},
+    {"wide window", 1, {0, 390}, {0, 390}, 2, 1, 16, 300, 390, 390, {0}},
+    {"narrow window", 2, {0, 400, 530}, {0, 400, 530}, 4, 2, 32, 40, 530, 530, {0}},
+    {"window of one", 1, {0, 70}, {0, 70}, 2, 2, 16, 1, 70, 70, {0}},
+    {"window, more keys", 2, {0, 30, 49}, {0, 390, 409}, 2, 1, 16, 33, 49, 409, {0}},
+    {"window, decode", 1, {0, 1}, {0, 700}, 3, 1, 64, 100, 1, 700, {0}},
+    {"more keys", 2, {2, 4, 20}, {0, 90, 120}, 4, 4, 40, 0, 21, 123, {0}},
+    {"more queries", 1, {0, 20}, {0, 9}, 2, 1, 16, 0, 20, 9, {0}},
+    {"long", 1, {0, 530}, {0, 530}, 2, 1, 16, 0, 530, 530, {0}},
     {"several long",
      4,
      {0, 520, 530, 1050, 1600},
@@ -460,12 +462,97 @@ static const struct attention_shape attention_shapes[] = {
      24,
      0,
      1600,
-     1603},
-    {"large head", 1, {0, 101}, {0, 101}, 2, 1, 128, 0, 101, 101},
-    {"odd dim", 2, {0, 33, 40}, {0, 33, 40}, 3, 3, 7, 5, 40, 40},
-    {"decode", 1, {0, 1}, {0, 300}, 3, 1, 64, 0, 1, 300},
-    {"empty documents", 4, {0, 0, 3, 3, 9}, {0, 2, 5, 5, 11}, 2, 2, 8, 0, 9, 11},
-    {"nothing", 0, {0}, {0}, 2, 1, 8, 0, 0, 0},
+     1603,
+     {0}},
+    {"large head", 1, {0, 101}, {0, 101}, 2, 1, 128, 0, 101, 101, {0}},
+    {"odd dim", 2, {0, 33, 40}, {0, 33, 40}, 3, 3, 7, 5, 40, 40, {0}},
+    {"decode", 1, {0, 1}, {0, 300}, 3, 1, 64, 0, 1, 300, {0}},
+    {"empty documents", 4, {0, 0, 3, 3, 9}, {0, 2, 5, 5, 11}, 2, 2, 8, 0, 9, 11, {0}},
+    {"nothing", 0, {0}, {0}, 2, 1, 8, 0, 0, 0, {0}},
+    {"chunks", 1, {0, 5, 10}, {0, 20}, 2, 1, 16, 0, 10, 20, {5, 20}},
+    {"chunks, inner",
+     2,
+     {0, 25, 50, 51, 53},
+     {0, 100, 108},
+     4,
+     2,
+     32,
+     0,
+     53,
+     108,
+     {50, 75, 103, 106}},
+    {"chunks, window",
+     2,
+     {0, 90, 180, 190, 200},
+     {0, 360, 400},
+     4,
+     2,
+     32,
+     70,
+     200,
+     400,
+     {90, 360, 370, 400}},
+    {"chunks, empty",
+     4,
+     {0, 0, 2, 3, 3, 3, 3, 9, 9},
+     {1, 4, 6, 7, 31},
+     2,
+     2,
+     8,
+     0,
+     9,
+     32,
+     {2, 4, 5, 6, 7, 7, 13, 31}},
+    {"chunks, long", 1, {0, 260, 520}, {0, 1040}, 4, 2, 24, 0, 520, 1040, {260, 1040}},
+    {"chunks, no query", 2, {0, 0, 0, 0, 0}, {0, 2, 70}, 2, 1, 64, 0, 0, 71, {1, 2, 19, 70}},
+    {"tiles, chunks",
+     2,
+     {0, 40, 80, 110, 139},
+     {0, 160, 280},
+     2,
+     1,
+     64,
+     0,
+     139,
+     280,
+     {80, 120, 190, 279}},
+    {"tiles of 128, chunks",
+     2,
+     {0, 70, 139, 172, 205},
+     {0, 280, 414},
+     4,
+     2,
+     128,
+     0,
+     205,
+     414,
+     {70, 280, 313, 414}},
+    {"tiles of 80, chunks", 1, {0, 30, 60}, {0, 120}, 2, 1, 80, 0, 60, 120, {30, 120}},
+    {"tiles of 96, chunks", 1, {0, 30, 60}, {0, 120}, 2, 1, 96, 0, 60, 120, {60, 90}},
+    {"tiles of 256, chunks", 1, {0, 30, 60}, {0, 120}, 2, 1, 256, 0, 60, 120, {30, 120}},
+    {"tiles, chunks, window",
+     2,
+     {0, 70, 140, 140, 141},
+     {0, 280, 283},
+     2,
+     1,
+     64,
+     50,
+     141,
+     283,
+     {70, 280, 281, 283}},
+    {"tiles of 128, chunks, window, room",
+     1,
+     {0, 70, 140},
+     {3, 283},
+     2,
+     2,
+     128,
+     90,
+     143,
+     16500,
+     {73, 283}},
+    {"tiles, chunks, no query", 1, {0, 0, 0}, {0, 150}, 2, 1, 64, 0, 0, 150, {40, 150}},
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -477,7 +564,8 @@ static struct op_attention attention_args(const struct attention_shape *f, enum 
     const bool tiles = !strncmp(f->name, "tiles", 5);
     int64_t max_len = strstr(f->name, "room") ? 4096 : 0;
     for (int d = 0; d < f->docs; d++) {
-        if (f->cu_q[d + 1] - f->cu_q[d] > max_len) max_len = f->cu_q[d + 1] - f->cu_q[d];
+        if (f->ends[0] == 0 && f->cu_q[d + 1] - f->cu_q[d] > max_len)
+            max_len = f->cu_q[d + 1] - f->cu_q[d];
         if (f->cu_k[d + 1] - f->cu_k[d] > max_len) max_len = f->cu_k[d + 1] - f->cu_k[d];
     }
     return (struct op_attention){.Tq = f->Tq,
@@ -499,13 +587,15 @@ static void attention_inputs(struct test_case *c, const struct attention_shape *
                              size_t at)
 {
     const struct op_attention a = attention_args(f, t);
+    const int32_t entries = f->ends[0] ? 2 * f->docs : f->docs;
     const struct buf bufs[] = {
         {offsetof(struct op_attention, q), f->Tq * a.q_stride, t, .spread = 1},
         {offsetof(struct op_attention, k), f->Tk * a.kv_stride, t, .spread = 1},
         {offsetof(struct op_attention, v), f->Tk * a.kv_stride, t, .spread = 1},
-        {offsetof(struct op_attention, cu_q), f->docs + 1, DT_I32, .ints = f->cu_q},
-        {offsetof(struct op_attention, cu_k), f->docs + 1, DT_I32, .ints = f->cu_k}};
-    for (int i = 0; i < 5; i++) {
+        {offsetof(struct op_attention, cu_q), entries + 1, DT_I32, .ints = f->cu_q},
+        {offsetof(struct op_attention, cu_k), f->docs + 1, DT_I32, .ints = f->cu_k},
+        {offsetof(struct op_attention, key_end), entries, DT_I32, .ints = f->ends}};
+    for (int i = 0; i < (f->ends[0] ? 6 : 5); i++) {
         c->buf[c->bufs] = bufs[i];
         c->buf[c->bufs++].field += at;
     }
@@ -523,20 +613,22 @@ static void attention_case(struct test_case *c, const struct attention_shape *f,
 }
 
 /* o and lse come from a forward run. */
-static void attention_grad_case(struct test_case *c, const struct attention_shape *f, enum dtype t)
+static void attention_grad_case(struct test_case *c, const struct attention_shape *f, enum dtype t,
+                                bool wide)
 {
+    const enum dtype real = t == DT_F64 ? t : DT_F32, to = wide ? real : t;
     memset(c, 0, sizeof *c);
     c->op = OP_attention_grad;
     c->size = sizeof(struct op_attention_grad);
     c->args.attention_grad.fwd = attention_args(f, t);
+    c->args.attention_grad.wide = wide;
     const struct op_attention *a = &c->args.attention_grad.fwd;
     BUF(c, attention_grad, dq, f->Tq * a->q_stride, t, .out = true);
-    BUF(c, attention_grad, dk, f->Tk * a->kv_stride, t, .out = true);
-    BUF(c, attention_grad, dv, f->Tk * a->kv_stride, t, .out = true);
+    BUF(c, attention_grad, dk, f->Tk * a->kv_stride, to, .out = true);
+    BUF(c, attention_grad, dv, f->Tk * a->kv_stride, to, .out = true);
     BUF(c, attention_grad, dout, f->Tq * a->o_stride, t);
     BUF(c, attention_grad, o, f->Tq * a->o_stride, t);
-    BUF(c, attention_grad, lse, f->heads * f->Tq, t == DT_F64 ? t : DT_F32, .offset = 5,
-        .spread = 0.1);
+    BUF(c, attention_grad, lse, f->heads * f->Tq, real, .offset = 5, .spread = 0.1);
     attention_inputs(c, f, t, offsetof(struct op_attention_grad, fwd));
 }
 
@@ -544,10 +636,16 @@ static void list_attention(struct sink s, enum dtype t)
 {
     struct test_case c;
     for (int i = 0; i < ATTENTION_SHAPES; i++) {
-        attention_case(&c, &attention_shapes[i], t);
-        emit(s, &c, attention_shapes[i].name);
-        attention_grad_case(&c, &attention_shapes[i], t);
-        emit(s, &c, attention_shapes[i].name);
+        const struct attention_shape *f = &attention_shapes[i];
+        char what[60];
+        attention_case(&c, f, t);
+        emit(s, &c, f->name);
+        attention_grad_case(&c, f, t, false);
+        emit(s, &c, f->name);
+        if (f->ends[0] == 0) continue;
+        snprintf(what, sizeof what, "%s, wide", f->name);
+        attention_grad_case(&c, f, t, true);
+        emit(s, &c, what);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Causal attention within documents. A task is one document and one kv head with all heads that
- * share it, or with one of these heads where the document is long. Tasks run on any thread; their
+/* Causal attention within documents. A task is one document, or forward one chunk of it, and one kv
+ * head with all heads that share it, or with one of these heads where it is long. Tasks run on any
+ * thread; their
  * results are added in the order of the heads. Scores and probabilities stay in scratch, one strip
  * at a time. With AVX512_BF16, bf16 operands are multiplied directly and probabilities are rounded
  * to bf16; otherwise all arithmetic is fp32. */
@@ -54,29 +55,43 @@ static bool is_long(const struct op_attention *a, const struct task *t)
     return a->heads > a->kv_heads && t->nq >= LONG && t->nk >= LONG;
 }
 
-/* Returns the task of head index % heads of document index / heads. In a long document each head is
- * a task; otherwise the first head of a kv head covers all, and the others are empty (h0 == h1). */
+/* Chooses the heads of a task whose rows are set. Of long ones each head is a task; otherwise the
+ * first head of a kv head covers all, and the others are empty (h0 == h1). */
+static void choose_heads(struct task *t, int64_t h)
+{
+    const int64_t group = t->a->heads / t->a->kv_heads;
+    t->g = h / group;
+    t->h0 = h;
+    t->alone = is_long(t->a, t);
+    t->h1 = t->alone ? h + 1 : h % group == 0 ? h + group : h;
+}
+
+/* Returns the task of head index % heads of document index / heads. */
 static struct task task_of(const struct op_attention *a, int64_t index)
 {
-    const int64_t doc = index / a->heads, h = index % a->heads, group = a->heads / a->kv_heads;
+    const int64_t doc = index / a->heads, each = a->key_end ? 2 : 1;
     struct task t = {.a = a,
-                     .q0 = a->cu_q[doc],
-                     .nq = a->cu_q[doc + 1] - a->cu_q[doc],
+                     .q0 = a->cu_q[each * doc],
+                     .nq = a->cu_q[each * (doc + 1)] - a->cu_q[each * doc],
                      .k0 = a->cu_k[doc],
                      .nk = a->cu_k[doc + 1] - a->cu_k[doc],
-                     .g = h / group,
-                     .h0 = h,
+                     .entry = each * doc,
                      .dim = a->dim,
                      .width = padded(a->dim, WIDE)};
-    t.alone = is_long(a, &t);
-    t.h1 = t.alone ? h + 1 : h % group == 0 ? h + group : h;
+    choose_heads(&t, index % a->heads);
     return t;
 }
 
-/* Returns the task without the keys before the window of its first query, for the forward pass. */
+/* Returns the task of head index % heads of document or chunk index / heads, without the keys
+ * before the window of its first query, for the forward pass. */
 static struct task task_seen(const struct op_attention *a, int64_t index)
 {
-    struct task t = task_of(a, index);
+    const int64_t entry = index / a->heads, doc = a->key_end ? entry / 2 : entry;
+    struct task t = task_of(a, doc * a->heads + index % a->heads);
+    if (a->key_end) {
+        t = task_chunk(&t, entry % 2);
+        choose_heads(&t, index % a->heads);
+    }
     int64_t from, to;
     visible(&t, 0, &from, &to);
     t.k0 += from / PAD * PAD;
@@ -84,15 +99,21 @@ static struct task task_seen(const struct op_attention *a, int64_t index)
     return t;
 }
 
-/* Zeroes `heads` heads of the rows of x outside all documents. */
-static void clear_rest(void *x, const struct op_attention *a, const int32_t *cu, int64_t rows,
-                       int64_t stride, int64_t heads)
+/* Rows [rows, stride] of type t; each begins with `heads` heads. */
+struct rows {
+    void *x;
+    int64_t rows, stride, heads;
+    enum dtype t;
+};
+/* Zeroes the heads of the rows outside all of the n ranges in cu. */
+static void clear_rest(const struct rows *r, const struct op_attention *a, const int32_t *cu,
+                       int32_t n)
 {
-    const int64_t first = a->docs > 0 ? cu[0] : rows, last = a->docs > 0 ? cu[a->docs] : rows;
-    for (int64_t t = 0; t < rows; t = t + 1 == first ? last : t + 1)
+    const int64_t first = n > 0 ? cu[0] : r->rows, last = n > 0 ? cu[n] : r->rows;
+    for (int64_t t = 0; t < r->rows; t = t + 1 == first ? last : t + 1)
         if (t < first || t >= last)
-            memset(elem(x, t * stride, a->dtype), 0,
-                   (size_t)(heads * a->dim) * dtype_size(a->dtype));
+            memset(elem(r->x, t * r->stride, r->t), 0,
+                   (size_t)(r->heads * a->dim) * dtype_size(r->t));
 }
 
 static bool paired(const struct op_attention *a) { return PAIRED && a->dtype == DT_BF16; }
@@ -112,9 +133,10 @@ CPU_WORK(attention) { return (size_t)d->threads * forward_bytes(a); }
 CPU_OP(attention)
 {
     const size_t bytes = forward_bytes(a);
-    clear_rest(a->o, a, a->cu_q, a->Tq, a->o_stride, a->heads);
+    const int32_t n = attention_entries(a);
+    clear_rest(&(struct rows){a->o, a->Tq, a->o_stride, a->heads, a->dtype}, a, a->cu_q, n);
 #pragma omp parallel for schedule(dynamic) num_threads(d->threads)
-    for (int64_t i = 0; i < (int64_t)a->docs * a->heads; i++) {
+    for (int64_t i = 0; i < (int64_t)n * a->heads; i++) {
         const struct task t = task_seen(a, i);
         if (t.h0 == t.h1) continue;
         char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * bytes;
@@ -146,9 +168,12 @@ CPU_OP(attention_grad)
     const size_t bytes = backward_bytes(f);
     const int64_t group = f->heads / f->kv_heads;
     float *partials = (float *)((char *)device_work(d)->p + (size_t)d->threads * bytes);
-    clear_rest(a->dq, f, f->cu_q, f->Tq, f->q_stride, f->heads);
-    clear_rest(a->dk, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
-    clear_rest(a->dv, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
+    const struct rows dq = {a->dq, f->Tq, f->q_stride, f->heads, f->dtype};
+    struct rows dkv = {a->dk, f->Tk, f->kv_stride, f->kv_heads, key_type(a)};
+    clear_rest(&dq, f, f->cu_q, attention_entries(f));
+    clear_rest(&dkv, f, f->cu_k, f->docs);
+    dkv.x = a->dv;
+    clear_rest(&dkv, f, f->cu_k, f->docs);
 #pragma omp parallel for schedule(dynamic) num_threads(d->threads)
     for (int64_t i = 0; i < (int64_t)f->docs * f->heads; i++) {
         const struct task t = task_of(f, i);

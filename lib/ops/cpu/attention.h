@@ -22,10 +22,28 @@ enum {
 struct task {
     const struct op_attention *a;
     int64_t q0, nq, k0, nk; /* its rows of q and of k */
+    int64_t entry;          /* the first of its ranges in a->cu_q */
     int64_t g, h0, h1;      /* kv head, and heads [h0, h1) */
     bool alone;             /* one of several heads that share dK and dV */
     int64_t dim, width;     /* channels, and padded channels */
 };
+
+/* Returns the part of a document's task that belongs to its chunk c; only with a->key_end. */
+INLINE struct task task_chunk(const struct task *t, int64_t c)
+{
+    const int64_t e = t->entry + c;
+    struct task part = *t;
+    part.q0 = t->a->cu_q[e];
+    part.nq = t->a->cu_q[e + 1] - part.q0;
+    part.nk = t->a->key_end[e] - t->k0;
+    return part;
+}
+
+/* Returns the type of dk and dv. */
+INLINE enum dtype key_type(const struct op_attention_grad *a)
+{
+    return a->wide ? DT_F32 : a->fwd.dtype;
+}
 
 /* Computes the keys [*from, *to) of the document that its query i sees; from <= to. */
 INLINE void visible(const struct task *s, int64_t i, int64_t *from, int64_t *to)

@@ -226,8 +226,11 @@ static void T(backward_task)(const struct op_attention_grad *g, const struct tas
     memset(b.dkt, 0, (size_t)(tall * b.ld) * sizeof *b.dkt);
     memset(b.dvt, 0, (size_t)(tall * b.ld) * sizeof *b.dvt);
     for (int64_t h = t->h0; h < t->h1; h++)
-        for (int64_t i = 0; i < t->nq; i += ROWS) T(grad_queries)(g, t, &b, &k, h, i);
+        for (int64_t part = 0; part < (a->key_end ? 2 : 1); part++) {
+            const struct task own = a->key_end ? task_chunk(t, part) : *t;
+            for (int64_t i = 0; i < own.nq; i += ROWS) T(grad_queries)(g, &own, &b, &k, h, i);
+        }
     if (t->alone) return;
-    put_columns(t, g->dk, b.dkt, b.ld, b.dq);
-    put_columns(t, g->dv, b.dvt, b.ld, b.dq);
+    put_columns(t, g->dk, key_type(g), b.dkt, b.ld, b.dq);
+    put_columns(t, g->dv, key_type(g), b.dvt, b.ld, b.dq);
 }

@@ -32,16 +32,18 @@ static float *partial_of(const struct task *t, float *partials, int64_t head, in
            partial_tall(t->a) * (t->k0 + t->k0 / LONG * (PAD + VL));
 }
 
-/* Stores the columns of x [width, keys] as rows of y. tmp: [VL, width] floats. */
-static void put_columns(const struct task *t, void *y, const float *x, int64_t ld, float *tmp)
+/* Stores the columns of x [width, keys] as rows of y, of type `to_type`. tmp: [VL, width] floats.
+ */
+static void put_columns(const struct task *t, void *y, enum dtype to_type, const float *x,
+                        int64_t ld, float *tmp)
 {
     const struct op_attention *a = t->a;
     for (int64_t j = 0; j < t->nk; j += VL) {
         transpose((uint32_t *)tmp, t->width, (const uint32_t *)x + j, ld, t->width, VL);
         for (int64_t r = 0; r < cpu_min(VL, t->nk - j); r++) {
-            void *to = elem(y, (t->k0 + j + r) * a->kv_stride + t->g * t->dim, a->dtype);
+            void *to = elem(y, (t->k0 + j + r) * a->kv_stride + t->g * t->dim, to_type);
             for (int64_t i = 0; i < t->dim; i += VL)
-                v_put(to, i, a->dtype, t->dim - i, v_load(tmp + r * t->width + i));
+                v_put(to, i, to_type, t->dim - i, v_load(tmp + r * t->width + i));
         }
     }
 }
@@ -57,7 +59,7 @@ static void join_heads(const struct op_attention_grad *g, const struct task *t, 
             const float *x = partial_of(t, partials, h, which);
             for (int64_t i = 0; i < n; i += VL) v_store(sum + i, v_load(sum + i) + v_load(x + i));
         }
-        put_columns(t, which ? g->dv : g->dk, sum, ld, tmp);
+        put_columns(t, which ? g->dv : g->dk, key_type(g), sum, ld, tmp);
     }
 }
 

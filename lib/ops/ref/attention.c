@@ -6,8 +6,8 @@ enum { PART = 64 }; /* channels summed at a time, so that the stack is bounded *
 
 struct head {
     const struct op_attention *a;
-    int32_t doc;
-    int64_t h; /* query head */
+    int32_t entry; /* document, or chunk of one */
+    int64_t h;     /* query head */
 };
 
 static int64_t q_at(const struct head *s, int64_t i)
@@ -27,9 +27,11 @@ static int64_t kv_at(const struct head *s, int64_t j)
  * key. */
 static void visible(const struct head *s, int64_t i, int64_t *from, int64_t *to)
 {
-    const int32_t *q = s->a->cu_q + s->doc, *k = s->a->cu_k + s->doc;
-    int64_t end = (int64_t)k[1] - q[1] + i + 1, begin = s->a->window > 0 ? end - s->a->window : 0;
-    if (s->a->window <= 0 || begin < k[0]) begin = k[0];
+    const struct op_attention *a = s->a;
+    const int32_t e = s->entry, *k = a->cu_k + (a->key_end ? e / 2 : e);
+    const int64_t last = a->key_end ? a->key_end[e] : k[1], end = last - a->cu_q[e + 1] + i + 1;
+    int64_t begin = a->window > 0 ? end - a->window : 0;
+    if (a->window <= 0 || begin < k[0]) begin = k[0];
     *from = begin;
     *to = end > begin ? end : begin;
 }
@@ -81,23 +83,30 @@ static void attend(const struct head *s, int64_t i, void *o, void *lse)
     if (lse) put(lse, s->h * s->a->Tq + i, real_of(s->a->dtype), l);
 }
 
-/* Zeroes `heads` heads of the rows of x outside all documents. */
-static void clear_rest(void *x, const struct op_attention *a, const int32_t *cu, int64_t rows,
-                       int64_t stride, int64_t heads)
+/* Rows [rows, stride] of type t; each begins with `heads` heads. */
+struct rows {
+    void *x;
+    int64_t rows, stride, heads;
+    enum dtype t;
+};
+/* Zeroes the heads of the rows outside all of the n ranges in cu. */
+static void clear_rest(const struct rows *r, const struct op_attention *a, const int32_t *cu,
+                       int32_t n)
 {
-    for (int64_t t = 0; t < rows; t++)
-        if (a->docs <= 0 || t < cu[0] || t >= cu[a->docs])
-            memset(elem(x, t * stride, a->dtype), 0,
-                   (size_t)(heads * a->dim) * dtype_size(a->dtype));
+    for (int64_t t = 0; t < r->rows; t++)
+        if (n <= 0 || t < cu[0] || t >= cu[n])
+            memset(elem(r->x, t * r->stride, r->t), 0,
+                   (size_t)(r->heads * a->dim) * dtype_size(r->t));
 }
 
 REF_OP(attention)
 {
-    clear_rest(a->o, a, a->cu_q, a->Tq, a->o_stride, a->heads);
-    for (int32_t d = 0; d < a->docs; d++)
+    const int32_t n = attention_entries(a);
+    clear_rest(&(struct rows){a->o, a->Tq, a->o_stride, a->heads, a->dtype}, a, a->cu_q, n);
+    for (int32_t e = 0; e < n; e++)
         for (int64_t h = 0; h < a->heads; h++)
-            for (int64_t i = a->cu_q[d]; i < a->cu_q[d + 1]; i++)
-                attend(&(struct head){a, d, h}, i, a->o, a->lse);
+            for (int64_t i = a->cu_q[e]; i < a->cu_q[e + 1]; i++)
+                attend(&(struct head){a, e, h}, i, a->o, a->lse);
 }
 
 /* p = exp(score - lse) and ds = p * (dout.v - dout.o), the gradient of the score, for one pair. */
@@ -122,45 +131,65 @@ static void query_grad(const struct op_attention_grad *a, const struct head *s, 
                  kv_at(s, j));
 }
 
-/* Computes channels [c0, c0 + n) of the gradients of key and value j, summed over the queries of
- * all heads of its group that see it. */
-static void key_grad(const struct op_attention_grad *a, const struct head *first, int64_t j,
-                     int64_t c0, int64_t n)
+/* Channels [c0, c0 + n) of the gradients of key and value j. */
+struct key {
+    int64_t j, c0, n;
+    REAL dk[PART], dv[PART];
+};
+
+/* Adds the terms of the queries of one head in one document or chunk that see the key. */
+static void add_queries(const struct op_attention_grad *a, const struct head *s, struct key *k)
 {
-    const struct op_attention *f = first->a;
-    REAL dk[PART] = {0}, dv[PART] = {0};
-    for (int64_t h = first->h; h < first->h + f->heads / f->kv_heads; h++)
-        for (int64_t i = f->cu_q[first->doc]; i < f->cu_q[first->doc + 1]; i++) {
-            struct head s = {f, first->doc, h};
-            int64_t from, to;
-            visible(&s, i, &from, &to);
-            if (j < from || j >= to) continue;
-            struct pair w = pair_of(a, &s, i, j);
-            for (int64_t c = 0; c < n; c++) {
-                dk[c] += w.ds * (REAL)f->scale * get(f->q, q_at(&s, i) + c0 + c, f->dtype);
-                dv[c] += w.p * get(a->dout, o_at(&s, i) + c0 + c, f->dtype);
-            }
+    const struct op_attention *f = s->a;
+    for (int64_t i = f->cu_q[s->entry]; i < f->cu_q[s->entry + 1]; i++) {
+        int64_t from, to;
+        visible(s, i, &from, &to);
+        if (k->j < from || k->j >= to) continue;
+        const struct pair w = pair_of(a, s, i, k->j);
+        for (int64_t c = 0; c < k->n; c++) {
+            k->dk[c] += w.ds * (REAL)f->scale * get(f->q, q_at(s, i) + k->c0 + c, f->dtype);
+            k->dv[c] += w.p * get(a->dout, o_at(s, i) + k->c0 + c, f->dtype);
         }
-    for (int64_t c = 0; c < n; c++) {
-        put(a->dk, kv_at(first, j) + c0 + c, f->dtype, dk[c]);
-        put(a->dv, kv_at(first, j) + c0 + c, f->dtype, dv[c]);
+    }
+}
+
+/* Computes the gradients of some channels of a key of document d, summed over all heads of the
+ * group of head h. */
+static void key_grad(const struct op_attention_grad *a, int32_t d, int64_t h, struct key *k)
+{
+    const struct op_attention *f = &a->fwd;
+    const enum dtype t = a->wide ? real_of(f->dtype) : f->dtype;
+    const int32_t each = f->key_end ? 2 : 1;
+    const int64_t at = kv_at(&(struct head){f, d, h}, k->j) + k->c0;
+    for (int64_t i = h; i < h + f->heads / f->kv_heads; i++)
+        for (int32_t e = each * d; e < each * (d + 1); e++)
+            add_queries(a, &(struct head){f, e, i}, k);
+    for (int64_t c = 0; c < k->n; c++) {
+        put(a->dk, at + c, t, k->dk[c]);
+        put(a->dv, at + c, t, k->dv[c]);
     }
 }
 
 REF_OP(attention_grad)
 {
     const struct op_attention *f = &a->fwd;
-    clear_rest(a->dq, f, f->cu_q, f->Tq, f->q_stride, f->heads);
-    clear_rest(a->dk, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
-    clear_rest(a->dv, f, f->cu_k, f->Tk, f->kv_stride, f->kv_heads);
-    for (int32_t d = 0; d < f->docs; d++) {
+    const int32_t n = attention_entries(f);
+    const struct rows dq = {a->dq, f->Tq, f->q_stride, f->heads, f->dtype};
+    struct rows dkv = {a->dk, f->Tk, f->kv_stride, f->kv_heads, f->dtype};
+    if (a->wide) dkv.t = real_of(f->dtype);
+    clear_rest(&dq, f, f->cu_q, n);
+    clear_rest(&dkv, f, f->cu_k, f->docs);
+    dkv.x = a->dv;
+    clear_rest(&dkv, f, f->cu_k, f->docs);
+    for (int32_t e = 0; e < n; e++)
         for (int64_t h = 0; h < f->heads; h++)
-            for (int64_t i = f->cu_q[d]; i < f->cu_q[d + 1]; i++)
-                query_grad(a, &(struct head){f, d, h}, i);
+            for (int64_t i = f->cu_q[e]; i < f->cu_q[e + 1]; i++)
+                query_grad(a, &(struct head){f, e, h}, i);
+    for (int32_t d = 0; d < f->docs; d++)
         for (int64_t h = 0; h < f->heads; h += f->heads / f->kv_heads)
             for (int64_t j = f->cu_k[d]; j < f->cu_k[d + 1]; j++)
                 for (int64_t c = 0; c < f->dim; c += PART)
-                    key_grad(a, &(struct head){f, d, h}, j, c,
-                             f->dim - c < PART ? f->dim - c : PART);
-    }
+                    key_grad(
+                        a, d, h,
+                        &(struct key){.j = j, .c0 = c, .n = f->dim - c < PART ? f->dim - c : PART});
 }
