@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cuts a step into micro-batches: each has as many whole rows as fit, in order, without padding. */
+/* Cuts a step into micro-batches: each has as many whole rows as fit, in order, without padding.
+ * The ranks that share a micro-batch (context parallelism) take their chunks of it. */
 #ifndef SFT_DATA_BATCH_H
 #define SFT_DATA_BATCH_H
 
@@ -8,14 +9,20 @@
 #include "model/model.h"
 
 struct batch {
-    int64_t capacity;      /* tokens */
+    int64_t capacity;      /* tokens, of all ranks that share a micro-batch */
+    int ranks, at;         /* how many share one, and this rank's index; 0: one rank */
     const uint32_t *owner; /* [rows of the step] their ranks; NULL: all are this one's */
     uint32_t rank;
 };
+/* Returns the most tokens of a micro-batch that a rank has. */
+static inline int64_t batch_tokens(const struct batch *b)
+{
+    return b->ranks > 1 ? (b->capacity - 1) / b->ranks + 1 : b->capacity;
+}
 /* Returns how many micro-batches with tokens the rows of b->rank make; -1 when a row is longer than
  * the capacity. */
 int batch_count(const struct batch *b, const struct feed_step *s, struct err *e);
-/* Fills `to`, which has room for the capacity, with the rows of b->rank from `row` on, and returns
+/* Fills `to`, which has room for batch_tokens, with the rows of b->rank from `row` on, and returns
  * the row after them. */
 size_t batch_take(const struct batch *b, const struct feed_step *s, size_t row,
                   struct micro_batch *to);

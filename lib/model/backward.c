@@ -97,14 +97,16 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     const struct model *m = &w->m;
     const int64_t q = model_q_width(m), kv = model_kv_width(m);
     void *dqkv = s->dqkv;
-    op_attention_grad(w->device,
-                      &(struct op_attention_grad){.dq = dqkv,
-                                                  .dk = stage_columns(s, dqkv, q),
-                                                  .dv = stage_columns(s, dqkv, q + kv),
-                                                  .dout = s->dout,
-                                                  .o = a->o,
-                                                  .lse = a->lse,
-                                                  .fwd = layer_attention(s, p, l, a->rot)});
+    struct op_attention_grad g = {.dq = dqkv,
+                                  .dk = stage_columns(s, dqkv, q),
+                                  .dv = stage_columns(s, dqkv, q + kv),
+                                  .dout = s->dout,
+                                  .o = a->o,
+                                  .lse = a->lse,
+                                  .fwd = layer_attention(s, p, l, a)};
+    if (s->o.cp) context_write(s, &g);
+    op_attention_grad(w->device, &g);
+    if (s->o.cp) context_reduce(s, p, dqkv);
     op_rope(w->device, &(struct op_rope){.x = dqkv,
                                          .cos = p->cosines,
                                          .sin = p->sines,
@@ -127,6 +129,7 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     linear_dgrad(s, p, s->dout, p->dres, at->o, H, q);
     linear_wgrad(s, p, p->dres, a->o, at->o, H, q);
     if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a);
+    if (s->o.cp && s->o.recompute == RECOMPUTE_SELECTIVE) context_gather(s, p, a);
     qkv_backward(s, p, l, a);
     if (m->qk_norm) norm_qk_backward(s, p, at, a);
     bias_backward(s, p, m->qkv_bias, at->qkv_bias, s->dqkv, row);

@@ -22,29 +22,32 @@ static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void
                                                .dtype = w->compute});
 }
 
-/* Describes attention among the tokens of a micro-batch; it reads and writes rows of qkv. */
-struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l, void *qkv)
+struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
+                                    const struct activations *a)
 {
     const struct model *m = &s->w->m;
     const int64_t q = model_q_width(m), kv = model_kv_width(m), row = model_qkv_width(m);
-    return (struct op_attention){.q = qkv,
-                                 .k = stage_columns(s, qkv, q),
-                                 .v = stage_columns(s, qkv, q + kv),
-                                 .cu_q = p->cu,
-                                 .cu_k = p->cu,
-                                 .Tq = p->b.T,
-                                 .Tk = p->b.T,
-                                 .q_stride = row,
-                                 .kv_stride = row,
-                                 .o_stride = q,
-                                 .max_len = p->b.max_len,
-                                 .docs = p->b.docs,
-                                 .heads = m->heads,
-                                 .kv_heads = m->kv_heads,
-                                 .dim = m->head_dim,
-                                 .window = model_window(m, l),
-                                 .scale = 1 / sqrt((double)m->head_dim),
-                                 .dtype = s->w->compute};
+    void *qkv = a->rot;
+    struct op_attention t = {.q = qkv,
+                             .k = stage_columns(s, qkv, q),
+                             .v = stage_columns(s, qkv, q + kv),
+                             .cu_q = p->cu,
+                             .cu_k = p->cu,
+                             .Tq = p->b.T,
+                             .Tk = p->b.T,
+                             .q_stride = row,
+                             .kv_stride = row,
+                             .o_stride = q,
+                             .max_len = p->b.max_len,
+                             .docs = p->b.docs,
+                             .heads = m->heads,
+                             .kv_heads = m->kv_heads,
+                             .dim = m->head_dim,
+                             .window = model_window(m, l),
+                             .scale = 1 / sqrt((double)m->head_dim),
+                             .dtype = s->w->compute};
+    if (s->o.cp) context_read(s, p, a, &t);
+    return t;
 }
 
 /* Appends k and v to the cache, and makes t read the whole cache. k and v are adjacent in a row of
@@ -71,9 +74,10 @@ static void through_cache(struct stage *s, const struct pass *p, int l, struct o
 /* Computes o = attention of the rotated qkv; with a cache, over all positions so far. */
 static void attention(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
-    struct op_attention t = layer_attention(s, p, l, a->rot);
+    struct op_attention t = layer_attention(s, p, l, a);
     t.o = a->o;
     t.lse = a->lse;
+    if (s->o.cp) context_gather(s, p, a);
     if (p->b.cached) through_cache(s, p, l, &t);
     op_attention(s->w->device, &t);
 }

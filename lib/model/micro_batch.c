@@ -13,14 +13,26 @@ static size_t take(size_t *bytes, int64_t count)
     return at;
 }
 
-struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs, bool order)
+/* A document has at least one token of all, and two chunks. */
+static void take_keys(struct micro_batch_layout *k, const struct micro_batch_room *r)
 {
-    struct micro_batch_layout k = {.has_order = order};
+    size_t *const end = &k->bytes;
+    k->key_cu = take(end, r->all + 1);
+    k->key_end = take(end, 2 * r->all);
+    k->key_row = take(end, r->all);
+    k->key_token = take(end, r->ranks * r->tokens);
+}
+
+struct micro_batch_layout micro_batch_layout(const struct micro_batch_room *r)
+{
+    struct micro_batch_layout k = {.has_order = r->order};
     size_t *const end = &k.bytes;
+    const int64_t tokens = r->tokens, pairs = r->pairs, order = r->order;
+    const bool chunks = r->ranks > 1;
     k.ids = take(end, tokens);
     k.pos = take(end, tokens);
     k.sample = take(end, tokens);
-    k.cu = take(end, tokens + 1);
+    k.cu = take(end, (chunks ? 2 * r->all : tokens) + 1);
     k.rows = take(end, tokens);
     k.target = take(end, tokens);
     k.weight = take(end, tokens);
@@ -30,6 +42,7 @@ struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs, bool
     k.sines = take(end, tokens * pairs);
     k.order = take(end, order ? tokens : 0);
     k.starts = take(end, order ? tokens + 1 : 0);
+    if (chunks) take_keys(&k, r);
     return k;
 }
 
@@ -45,6 +58,10 @@ void micro_batch_place(struct micro_batch *b, const struct micro_batch_layout *k
     b->weight = (void *)(at + k->weight);
     b->order = k->has_order ? (void *)(at + k->order) : NULL;
     b->starts = k->has_order ? (void *)(at + k->starts) : NULL;
+    b->keys.cu = (void *)(at + k->key_cu);
+    b->keys.end = (void *)(at + k->key_end);
+    b->keys.row = (void *)(at + k->key_row);
+    b->keys.token = (void *)(at + k->key_token);
 }
 
 static uint32_t digit(const struct micro_batch *b, int32_t token, int which)

@@ -8,21 +8,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The loss at targets[i] is the loss of the prediction of token target[i] from row rows[i]. */
+/* The loss at targets[i] is the loss of the prediction of token target[i] from row rows[i].
+ *
+ * With context parallelism a rank has two chunks of each document, see data/chunks.h. Its arrays of
+ * tokens have the chunks of all documents, one after the other; a chunk may be empty. */
 struct micro_batch {
     int64_t T, targets, max_len; /* tokens; tokens of the longest document */
+    int64_t all, all_targets;    /* of all ranks of the group; without one, T and targets */
     int64_t unique;              /* distinct ids */
     int32_t docs;
     int32_t *ids, *pos;     /* [T] */
     int32_t *sample;        /* [T] identifier of the token's sample; only dropout reads it */
-    int32_t *cu;            /* [docs + 1] begin of each document, then T */
+    int32_t *cu;            /* [docs + 1] begin of each document, then T; of each chunk:
+                               [2 docs + 1] */
     int32_t *rows, *target; /* [targets]; rows increase */
     float *weight;          /* [targets] */
     int32_t *order;         /* [T] the tokens sorted by id (stable) */
     int32_t *starts;        /* [unique + 1] begin of each distinct id in order, then T. Both are
                                NULL if the embedding has no gradient */
-    bool cached;            /* generation: one document with a cache */
-    int64_t past;           /* its first positions, whose keys and values are cached */
+    struct {
+        int64_t each;   /* rows of a rank's block in a gather: the most tokens of a rank */
+        int32_t *cu;    /* [docs + 1] begin of each document among all tokens, then all */
+        int32_t *end;   /* [2 docs] end of the keys of each chunk of this rank */
+        int32_t *row;   /* [all] row of each token in the gathered blocks, rank * each + t */
+        int32_t *token; /* [ranks * each] token of each of these rows; all: none */
+    } keys;             /* with context parallelism */
+    bool cached;        /* generation: one document with a cache */
+    int64_t past;       /* its first positions, whose keys and values are cached */
 };
 
 /* Offsets in the block, in bytes. */
@@ -33,13 +45,20 @@ struct micro_batch_layout {
     /* if documents have their own rotary frequencies: [tokens, pairs] float; and int32, each
      * token's row in them */
     size_t cosines, sines, turn;
-    size_t order, starts; /* int32; valid if has_order */
+    size_t order, starts;                       /* int32; valid if has_order */
+    size_t key_cu, key_end, key_row, key_token; /* int32; with context parallelism */
     bool has_order;
     size_t bytes;
 };
-/* Returns the layout for up to `tokens` tokens. pairs: head_dim/2 if there are rotary rows, else 0.
- * order: the layout includes the tokens' order, which the gradient of the embedding reads. */
-struct micro_batch_layout micro_batch_layout(int64_t tokens, int64_t pairs, bool order);
+/* The sizes that a layout depends on. */
+struct micro_batch_room {
+    int64_t tokens; /* the most of a rank */
+    int64_t pairs;  /* head_dim/2 if there are rotary rows, else 0 */
+    bool order;     /* it includes the tokens' order, which the gradient of the embedding reads */
+    int64_t all;    /* with context parallelism the most tokens of all ranks, and their number */
+    int ranks;      /* 0 or 1: no context parallelism */
+};
+struct micro_batch_layout micro_batch_layout(const struct micro_batch_room *r);
 /* Sets the array pointers to their places in a block of that layout. */
 void micro_batch_place(struct micro_batch *b, const struct micro_batch_layout *k, void *block);
 /* Computes order, starts and unique from the ids. Does nothing if the block has no space for them.

@@ -81,13 +81,31 @@ void parallel_plan(struct stage *s, struct plan *plan, int time); /* adds s->par
 /* Gathers in s->parts the results of op_xent for each rank's part of the logits[c,V]. */
 void parallel_parts(struct stage *s, const int32_t *target, int64_t c);
 
+/* ---- context.c: context parallelism; only with s->o.cp ---- */
+/* Adds the buffers of one layer's keys, shared by all layers, from time `begin` to `end`. */
+void context_plan(struct stage *s, struct plan *plan, int begin, int end);
+/* Returns the elements of activations.keys. */
+int64_t context_count(const struct stage *s);
+/* Gathers k and v of all ranks from their rows of a->rot in a->keys. */
+void context_gather(struct stage *s, const struct pass *p, const struct activations *a);
+/* Makes t read the keys and values in a->keys. */
+void context_read(const struct stage *s, const struct pass *p, const struct activations *a,
+                  struct op_attention *t);
+/* Makes g write the gradients of all keys and values. */
+void context_write(const struct stage *s, struct op_attention_grad *g);
+/* Sums these gradients over the ranks, and writes this rank's to the columns of k and v of dqkv. */
+void context_reduce(struct stage *s, const struct pass *p, void *dqkv);
+
 /* ---- forward.c ---- */
 /* Computes one layer: the input of the residual stream is x + r (r NULL: x), the output is res2 +
  * branch. recompute: runs for the backward pass, from the stored res1, and computes only the
  * activations that the backward pass reads. */
 void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, const void *r,
                    bool recompute);
-struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l, void *qkv);
+/* Describes attention among the tokens of a micro-batch: over rows of a->rot, or with s->o.cp over
+ * the keys in a->keys. */
+struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
+                                    const struct activations *a);
 /* Computes rot from qkv. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a);
 /* Returns rstd of the heads of k; with qk_norm. */
@@ -119,8 +137,8 @@ void pass_upload(struct stage *s, struct pass *p);
 /* Returns true if documents may have their own rotary frequencies. */
 bool rotary_is_own(const struct weights *w);
 void rotary_plan(struct weights *w, struct plan *plan); /* adds the tables of weights */
-/* Computes the rotary rows of all documents in the host's block. */
-void rotary_fill(const struct weights *w, const struct micro_batch *b,
+/* Computes the rotary rows of all documents, or of this rank's chunks, in the host's block. */
+void rotary_fill(const struct weights *w, const struct micro_batch *b, bool chunks,
                  const struct micro_batch_layout *k, void *block);
 
 #endif

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inputs of a pass: one block, which the host fills and uploads without conversion. */
 #include "model/model_impl.h"
+#include "parallel/collect.h"
 
 struct micro_batch_layout pass_layout(const struct stage *s)
 {
     const struct weights *w = s->w;
     const int64_t pairs = rotary_is_own(w) ? w->m.head_dim / 2 : 0;
     const bool order = s->embedding && w->has_gradients && weights_trained(w, w->params.embed);
-    return micro_batch_layout(s->o.tokens, pairs, order);
+    return micro_batch_layout(&(struct micro_batch_room){.tokens = s->o.tokens,
+                                                         .pairs = pairs,
+                                                         .order = order,
+                                                         .all = s->o.all,
+                                                         .ranks = collect_size(s->o.cp)});
 }
 
 static void *at(void *block, size_t offset) { return (char *)block + offset; }
@@ -27,6 +32,10 @@ static void bind_device(struct stage *s, struct pass *p, const struct micro_batc
     p->keys = at(p->block, k->keys);
     p->order = at(p->block, k->order);
     p->starts = at(p->block, k->starts);
+    p->key_cu = at(p->block, k->key_cu);
+    p->key_end = at(p->block, k->key_end);
+    p->key_row = at(p->block, k->key_row);
+    p->key_token = at(p->block, k->key_token);
     p->turn = own ? at(p->block, k->turn) : p->pos;
     p->cosines = own ? at(p->block, k->cosines) : w->cosines;
     p->sines = own ? at(p->block, k->sines) : w->sines;
@@ -71,7 +80,7 @@ void pass_upload(struct stage *s, struct pass *p)
     const struct micro_batch_layout k = pass_layout(s);
     const struct weights *w = s->w;
     const bool own = rotary_is_own(w);
-    if (own) rotary_fill(w, &p->b, &k, p->host);
+    if (own) rotary_fill(w, &p->b, s->o.cp != NULL, &k, p->host);
     w->device->ops->upload(w->device, p->block, p->host, k.bytes);
     w->device->ops->mark(w->device, mark_of(s, p));
     if (w->accum != DT_F64) return;

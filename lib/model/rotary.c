@@ -30,7 +30,7 @@ void weights_fill_rotary(struct weights *w)
     }
 }
 
-void rotary_fill(const struct weights *w, const struct micro_batch *b,
+void rotary_fill(const struct weights *w, const struct micro_batch *b, bool chunks,
                  const struct micro_batch_layout *k, void *block)
 {
     const int64_t half = w->m.head_dim / 2;
@@ -38,8 +38,10 @@ void rotary_fill(const struct weights *w, const struct micro_batch *b,
     float *sines = (float *)(void *)((char *)block + k->sines);
     int32_t *turn = (int32_t *)(void *)((char *)block + k->turn);
     for (int64_t t = 0; t < b->T; t++) turn[t] = (int32_t)t;
-    for (int32_t d = 0; d < b->docs; d++) {
-        const int64_t at = b->cu[d], n = b->cu[d + 1] - at;
-        rope_table(&w->m, n, 0, n, cosines + at * half, sines + at * half);
+    for (int32_t r = 0; r < (chunks ? 2 : 1) * b->docs; r++) {
+        const int64_t at = b->cu[r], count = b->cu[r + 1] - at;
+        const int64_t n = chunks ? b->keys.cu[r / 2 + 1] - b->keys.cu[r / 2] : count;
+        if (count == 0) continue;
+        rope_table(&w->m, n, b->pos[at], count, cosines + at * half, sines + at * half);
     }
 }

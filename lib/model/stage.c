@@ -25,9 +25,10 @@ static int64_t default_chunk(const struct device *d, enum dtype logits, int64_t 
 static int check(const struct stage *s, struct err *e)
 {
     const struct model *m = &s->w->m;
-    if (s->o.tokens < 1 || s->o.tokens > TOKENS_MOST)
+    const int64_t tokens = s->o.cp ? s->o.all : s->o.tokens;
+    if (s->o.tokens < 1 || tokens > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
-                       (long long)s->o.tokens);
+                       (long long)tokens);
     if (s->o.cache && rope_is_own(m, s->w->length))
         return err_set(e, ERR_DATA,
                        "config.json: generation beyond max_position_embeddings (%lld) is not "
@@ -76,6 +77,7 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
     if (!stage_stores_all(s)) {
         a.z = s->z;
         a.rot = s->rot;
+        a.keys = s->context.keys;
     }
     if (!s->w->m.qk_norm) a.rot = a.qkv;
     return a;
@@ -97,10 +99,12 @@ void stage_rehearse(struct stage *s)
 {
     const int64_t T = s->o.tokens, length = s->w->length;
     struct pass *p = &s->pass[0];
+    const int64_t all = s->o.cp ? s->o.all : T;
     /* many documents, each of maximum length: an upper bound of every batch */
-    p->b.T = p->b.targets = T;
-    p->b.docs = (int32_t)T;
-    p->b.max_len = length < T ? length : T;
+    p->b.T = p->b.targets = p->b.keys.each = T;
+    p->b.all = all;
+    p->b.docs = (int32_t)all;
+    p->b.max_len = length < all ? length : all;
     stage_forward(s, p);
     if (s->w->has_gradients)
         stage_backward(s, p, 1, NULL);

@@ -21,8 +21,10 @@ enum recompute {
 };
 struct stage_options {
     enum recompute recompute; /* without gradients no activation outlives its layer */
-    int64_t tokens;           /* the largest micro-batch */
-    int64_t chunk;            /* targets whose logits exist at one time; 0: the device's value */
+    int64_t tokens;           /* the most of a micro-batch that this rank has */
+    struct comm *cp;   /* the ranks that share a micro-batch; NULL: this rank has all of it */
+    int64_t all;       /* with cp: the most tokens of a micro-batch, of all its ranks */
+    int64_t chunk;     /* targets whose logits exist at one time; 0: the device's value */
     enum dtype logits; /* DT_BF16, for compute type bf16; else they are of the accumulation type */
     int passes;        /* the most in flight: schedule_passes; 0: 1 */
     bool cache;        /* keys and values of all positions are stored: generation */
@@ -34,6 +36,7 @@ struct activations {
     void *h1;           /* [T,H] normalised res1 */
     void *qkv, *rot;    /* [T,qkv_width] the projection; attention's input: qkv rotated in place,
                            or with qk_norm its heads normalised and rotated */
+    void *keys;         /* [all+1,2*kv_width] with cp: k and v of all ranks, see context.c */
     void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads]; accumulation type */
     void *o, *lse;      /* [T,q_width]; [heads,T] accumulation type */
     void *res2, *rstd2; /* [T,H] the MLP block's input; [T]; both accumulation type */
@@ -45,8 +48,8 @@ struct activations {
 struct pass {
     struct micro_batch b; /* on the host, in `host`; the caller fills it */
     void *host, *block;   /* the block of the micro-batch, on the host and on the device */
-    void *ids, *pos, *sample, *cu, *rows, *target, *keys, *order,
-        *starts;                  /* in `block`, as in micro_batch.h */
+    void *ids, *pos, *sample, *cu, *rows, *target, *keys, *order, *starts, *key_cu, *key_end,
+        *key_row, *key_token;     /* in `block`, as in micro_batch.h */
     void *weight;                 /* [targets] accumulation type */
     void *turn, *cosines, *sines; /* [T] row indices; the rows; accumulation type */
     struct {
@@ -75,9 +78,15 @@ struct stage {
     void *parts;                 /* [ranks,C,3] of op_xent; NULL if the vocabulary is not cut */
     void *dlogits, *dhead;       /* [C,V] NULL: they overwrite logits; [T,H] */
     void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] [T,qkv_width] [T,q_width] */
-    void *loss;                  /* double: sum of weight * nll */
-    void **cache;                /* [layers of the model] [length, 2 * kv_width] */
-    void *argmax;                /* the next token, int32 [1] */
+    struct {
+        void *blocks;  /* [ranks*each,2*kv_width] k and v, block by block */
+        void *keys;    /* [all+1,2*kv_width] in the order of tokens, if they are gathered again */
+        void *dkeys;   /* the same: their gradients; accumulation type */
+        void *dblocks; /* [ranks*each,2*kv_width] the same, block by block */
+    } context;         /* with cp */
+    void *loss;        /* double: sum of weight * nll */
+    void **cache;      /* [layers of the model] [length, 2 * kv_width] */
+    void *argmax;      /* the next token, int32 [1] */
     struct {
         void *u, *du; /* [T, parts * r] x A^T and its gradient, of the current block */
         void *x;      /* [T, in] x after dropout; NULL without dropout */
@@ -97,6 +106,8 @@ void stage_rehearse(struct stage *s);
 
 /* Returns the bytes of the largest collective that the stage queues on w->tp; 0: none. */
 size_t stage_collective(const struct stage *s);
+/* Returns the bytes of the largest collective that the stage queues on o.cp; 0: none. */
+size_t stage_context(const struct stage *s);
 
 /* ---- a pass ---- */
 /* Waits until the device has read p->b, before the caller fills it again. The device reads it

@@ -75,6 +75,7 @@ static void declare_layer(const struct declare *d, int l)
     act(d, "gate_up", l, T * 2 * m->inter, t, mlp, end_mlp, &a->gate_up);
     if (!stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
+    if (s->o.cp) act(d, "keys", l, context_count(s), t, attn, end, &a->keys);
     act(d, "swiglu", l, T * m->inter, t, mlp, end_mlp, &a->z);
 }
 
@@ -199,5 +200,6 @@ void stage_declare(struct stage *s, struct plan *plan)
         each_pass(&all, declare_stream_gradient);
         declare_backward(&all);
     }
+    context_plan(s, plan, 0, end_time(s));
     lora_plan(s, plan, end_time(s));
 }

@@ -14,12 +14,19 @@ const char *mesh_group_name(int group)
     return names[group];
 }
 
+/* Returns true if two groups with the same ranks stay two: the gradients of dp_cp are reduced while
+ * a layer gathers the keys of cp, which would otherwise wait for them. */
+static bool are_apart(const struct mesh *m, int a, int b)
+{
+    return a == MESH_CP && b == MESH_DP_CP && m->size[MESH_CP] > 1;
+}
+
 /* Returns an earlier group with the same ranks as `group`, or `group` itself if there is none. */
 static int same_as(const struct mesh *m, int group, int *ranks, int *others)
 {
     const int n = mesh_members(m->size, m->at, group, ranks);
     for (int g = 0; g < group; g++)
-        if (mesh_members(m->size, m->at, g, others) == n &&
+        if (!are_apart(m, g, group) && mesh_members(m->size, m->at, g, others) == n &&
             memcmp(ranks, others, (size_t)n * sizeof *ranks) == 0)
             return g;
     return group;

@@ -26,14 +26,14 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
     const bool frozen = p->bucket >= t->nbuckets;
     const int parts = frozen && !c->weights->own.parts ? 1 : c->shards;
     const size_t first = b.offset, last = first + b.n;
-    int holder[MESH_AXES] = {at[MESH_TP], at[MESH_CP], 0, at[MESH_PP]};
+    const int contexts = c->mesh->size[MESH_CP];
     for (int r = 0; r < parts; r++) {
         size_t begin = first, end = last;
         const struct params_part part = params_part(t, p->bucket, parts, r);
         params_clip(&begin, &end, part.begin, part.end);
         b.state = part.state + begin - part.begin;
         if (begin == end) continue;
-        holder[MESH_DP] = r;
+        const int holder[MESH_AXES] = {at[MESH_TP], r % contexts, r / contexts, at[MESH_PP]};
         b.rank = mesh_rank_at(c->mesh->size, holder);
         b.from = begin - first;
         b.n = end - begin;

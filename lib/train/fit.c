@@ -66,7 +66,7 @@ bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct mod
 {
     const struct search s = {o, m, mesh, d, room, out};
     const int most = o->compute == DT_BF16 ? 2 : 1;
-    const bool sharded = mesh->size[MESH_DP] > 1 || o->zero_stage > 0;
+    const bool sharded = mesh_replicas(mesh) > 1 || o->zero_stage > 0;
     if (!fits(&s, (struct smaller){sharded, RECOMPUTE_FULL, 1, BUFFERS - 1, most})) return false;
     for (struct smaller w = {.sharded = sharded}; w.kept <= most; w.kept++)
         for (w.buffers = 0; w.buffers < BUFFERS; w.buffers++)

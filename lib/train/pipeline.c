@@ -106,8 +106,8 @@ static void take(struct course *c, struct pass *pass)
     stage_refill(c->p->stage, pass);
     do {
         c->row = batch_take(c->p->batch, c->step, c->row, &pass->b);
-    } while (pass->b.T == 0 && c->row < c->step->nrows);
-    if (c->watch && pass->b.T > 0) c->watch->took(c->watch->arg, &pass->b);
+    } while (pass->b.all == 0 && c->row < c->step->nrows);
+    if (c->watch && pass->b.all > 0) c->watch->took(c->watch->arg, &pass->b);
 }
 
 static void forward(struct course *c, struct pass *pass)

@@ -31,6 +31,7 @@ int shares_options(const struct model *m, const struct mesh *mesh, struct weight
     w->params.tp = mesh->size[MESH_TP];
     w->params.at = mesh->at[MESH_TP];
     w->tp = mesh_group(mesh, MESH_TP);
+    s->cp = mesh_group(mesh, MESH_CP);
     s->passes = schedule_passes(at, pp);
     return 0;
 }
@@ -41,6 +42,7 @@ void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message,
 {
     const size_t bytes[MESH_GROUPS] = {
         [MESH_TP] = stage_collective(s),
+        [MESH_CP] = stage_context(s),
         [MESH_PP] = message,
         [MESH_MODEL] = norms * sizeof(double),
         [MESH_ENDS] = weights_tied(s->w) * dtype_size(s->w->accum),
@@ -76,5 +78,5 @@ void shares_norm(const struct mesh *mesh, struct weights *w, double *sums, size_
 
 bool shares_report(const struct mesh *mesh)
 {
-    return mesh->at[MESH_TP] == 0 && mesh->at[MESH_PP] == 0;
+    return mesh->at[MESH_TP] == 0 && mesh->at[MESH_CP] == 0 && mesh->at[MESH_PP] == 0;
 }

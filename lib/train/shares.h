@@ -28,7 +28,8 @@ void shares_gradients(const struct mesh *mesh, struct weights *w);
 void shares_loss(const struct mesh *mesh, struct weights *w, double *loss);
 /* Sums sums[n] (double, on the device) over the ranks, see weights_counted. */
 void shares_norm(const struct mesh *mesh, struct weights *w, double *sums, size_t n);
-/* Returns true on one of these ranks, which counts the work that all of them do. */
+/* Returns true on one of these ranks and of those that share its micro-batches, which counts the
+ * work that all of them do. */
 bool shares_report(const struct mesh *mesh);
 
 #endif

@@ -39,7 +39,7 @@ static void note_work(const struct trainer *t, const struct micro_batch *b,
     const struct model *m = &t->weights.whole;
     const struct params *p = trainer_params(t);
     r->flops += (2 + (double)p->elements_trained / (double)p->elements) *
-                model_flops(m, (double)b->T, (double)b->targets, batch_squares(b, m));
+                model_flops(m, (double)b->all, (double)b->all_targets, batch_squares(b, m));
     r->micro_batches++;
     if ((uint64_t)b->max_len > r->longest) r->longest = (uint64_t)b->max_len;
 }

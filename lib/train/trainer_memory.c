@@ -44,6 +44,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                  struct mesh *mesh, struct device *d, struct err *e)
 {
     *t = (struct trainer){.o = *o, .mesh = mesh, .batch = {.capacity = o->tokens}};
+    t->batch.ranks = mesh->size[MESH_CP];
+    t->batch.at = mesh->at[MESH_CP];
     struct weights_options w = {.compute = o->compute,
                                 .gradients = true,
                                 .gradient = o->gradient,
@@ -52,8 +54,11 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                 .params = {.frozen = o->params.frozen,
                                            .arg = o->params.arg,
                                            .lora = o->params.lora,
-                                           .multiple = ZERO_ALIGN * (size_t)mesh->size[MESH_DP]}};
-    struct stage_options s = {.recompute = o->recompute, .tokens = o->tokens, .logits = o->logits};
+                                           .multiple = ZERO_ALIGN * (size_t)mesh_replicas(mesh)}};
+    struct stage_options s = {.recompute = o->recompute,
+                              .tokens = batch_tokens(&t->batch),
+                              .all = o->tokens,
+                              .logits = o->logits};
     struct plan *plan = &t->memory.plan;
     if (shares_options(m, mesh, &w, &s, e) || weights_init(&t->weights, m, &w, d, plan, e) ||
         stage_init(&t->stage, &t->weights, &s, plan, e) ||

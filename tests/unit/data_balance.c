@@ -29,7 +29,8 @@ static void balances(const struct model *m)
         struct balance d, again;
         struct batch b = {.capacity = 2 * LONGEST};
         struct micro_batch x = {0};
-        const struct micro_batch_layout k = micro_batch_layout(b.capacity, 0, false);
+        const struct micro_batch_layout k =
+            micro_batch_layout(&(struct micro_batch_room){.tokens = b.capacity});
         void *block = calloc(1, k.bytes);
         micro_batch_place(&x, &k, block);
         struct feed_step s = step(ROWS);

@@ -16,7 +16,8 @@ static void count_upload(struct device *d, void *dst, const void *src, size_t n)
 static void layout(int64_t tokens, int64_t pairs, bool order)
 {
     char name[100];
-    const struct micro_batch_layout k = micro_batch_layout(tokens, pairs, order);
+    const struct micro_batch_layout k = micro_batch_layout(
+        &(struct micro_batch_room){.tokens = tokens, .pairs = pairs, .order = order});
     const size_t n = (size_t)tokens, own = pairs ? n : 0, rotary = n * (size_t)pairs;
     const size_t sorted = order ? n : 0, begun = order ? n + 1 : 0;
     const size_t at[] = {k.ids,  k.pos,  k.sample,  k.cu,    k.rows,  k.target, k.weight,
@@ -32,7 +33,8 @@ static void layout(int64_t tokens, int64_t pairs, bool order)
 /* ids[T] are sorted: each token once, by id, then by place; and starts names each change of id. */
 static bool sorts(int64_t T, const int32_t *ids)
 {
-    const struct micro_batch_layout k = micro_batch_layout(T, 0, true);
+    const struct micro_batch_layout k =
+        micro_batch_layout(&(struct micro_batch_room){.tokens = T, .order = true});
     struct micro_batch b = {.T = T};
     char *block = calloc(1, k.bytes), *seen = calloc(1, (size_t)T + 1);
     micro_batch_place(&b, &k, block);
@@ -92,7 +94,10 @@ static void upload(struct model m, const char *name)
     struct tiny *t = tiny_open(&m, d, DT_F32, RECOMPUTE_NONE, 40);
     struct pass *p = t->s.pass;
     const bool own = rope_is_own(&m, t->w.length);
-    const size_t bytes = micro_batch_layout(40, own ? m.head_dim / 2 : 0, true).bytes;
+    const size_t bytes =
+        micro_batch_layout(&(struct micro_batch_room){
+                               .tokens = 40, .pairs = own ? m.head_dim / 2 : 0, .order = true})
+            .bytes;
     struct ops counted = *d->ops;
     char *block = malloc(bytes);
     plain = d->ops;
@@ -120,7 +125,8 @@ static bool keeps(bool waits)
     struct micro_batch b = tiny_batch(lengths, 4, (int)m.vocab, 0);
     struct tiny *t = tiny_open(&m, d, DT_F32, RECOMPUTE_NONE, 40);
     struct pass *p = t->s.pass;
-    const size_t bytes = micro_batch_layout(40, 0, true).bytes;
+    const size_t bytes =
+        micro_batch_layout(&(struct micro_batch_room){.tokens = 40, .order = true}).bytes;
     char *was = malloc(bytes), *is = malloc(bytes);
     tiny_upload(&t->s, p, &b);
     memcpy(was, p->host, bytes);
