@@ -91,7 +91,7 @@ int run_device(struct run *r, struct err *e)
     if (threads == 0 && world_share_cpus(&r->world, share, &share, e)) return -1;
     if (run_agreed(r, open_device(r, share, e), e) || run_agreed(r, check_all(r, e), e)) return -1;
     const struct mesh_sizes sizes = {{[MESH_TP] = (int)r->config->run.tensor_parallel_size,
-                                      [MESH_CP] = 1,
+                                      [MESH_CP] = (int)r->config->run.context_parallel_size,
                                       [MESH_DP] = (int)r->config->run.data_parallel_size,
                                       [MESH_PP] = (int)r->config->run.pipeline_parallel_size}};
     const bool planned = run_alone(r) && !r->world.plugin; /* for rank 0 of those that will be */

@@ -9,14 +9,15 @@ size_t run_peers(const struct run *r) { return mesh_ranks(&r->mesh) > 1 ? CUDA_P
 
 /* ---- other ranks than this one ---- */
 /* The first stage has rank 0, and maybe others, which are planned as one of them. */
-static bool has_others(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_DP] > 1; }
+static bool has_others(const struct mesh *m) { return m->size[MESH_TP] * mesh_replicas(m) > 1; }
 
 /* The mesh as that rank has it. */
-static struct mesh mesh_at(const struct mesh *mine, int tp, int dp, int pp)
+static struct mesh mesh_at(const struct mesh *mine, int tp, int replica, int pp)
 {
     struct mesh m = *mine;
     m.at[MESH_TP] = tp;
-    m.at[MESH_DP] = dp;
+    m.at[MESH_CP] = replica % m.size[MESH_CP];
+    m.at[MESH_DP] = replica / m.size[MESH_CP];
     m.at[MESH_PP] = pp;
     if (pp > 0 && pp < m.size[MESH_PP] - 1) m.comm[MESH_ENDS] = NULL;
     return m;

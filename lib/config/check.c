@@ -39,16 +39,13 @@ static void advise(struct advice *a, const char *key, int64_t current, int64_t w
                              (long long)wanted);
 }
 
-/* Writes the overrides for `workers` data-parallel workers with the same global batch. */
-static void data_parallel_only(const struct config *c, int64_t workers, struct advice *a)
+/* Writes the overrides for one process with the same global batch. */
+static void one_process(const struct config *c, struct advice *a)
 {
     const bool ulysses = config_scope(c) != KEY_MEGATRON;
     const int64_t more = c->sft_train.training_args.gradient_accumulation_steps;
     *a = (struct advice){0};
-    a->n = (size_t)snprintf(a->text, sizeof a->text,
-                            workers == 1 ? "sft_train.device_mapping='[0]'"
-                                         : "sft_train.device_mapping='list(range(0,%lld))'",
-                            (long long)workers);
+    a->n = (size_t)snprintf(a->text, sizeof a->text, "sft_train.device_mapping='[0]'");
     advise(a, "strategy_args.strategy_config.tensor_model_parallel_size",
            c->run.tensor_parallel_size, 1);
     advise(a, "strategy_args.strategy_config.pipeline_model_parallel_size",
@@ -57,19 +54,7 @@ static void data_parallel_only(const struct config *c, int64_t workers, struct a
            ulysses ? "model_args.ulysses_size"
                    : "strategy_args.strategy_config.context_parallel_size",
            c->run.context_parallel_size, 1);
-    advise(a, "training_args.gradient_accumulation_steps", more,
-           more * c->run.data_parallel_size / workers);
-}
-
-static int check_layout(const struct config *c, struct err *e)
-{
-    struct advice a;
-    if (c->run.context_parallel_size == 1) return 0;
-    data_parallel_only(c, c->run.data_parallel_size, &a);
-    return err_set(e, ERR_CONFIG,
-                   "%s: context parallelism of %lld is not supported yet; for data parallelism "
-                   "with the same global batch, add: %s",
-                   c->path, (long long)c->run.context_parallel_size, a.text);
+    advise(a, "training_args.gradient_accumulation_steps", more, more * c->run.data_parallel_size);
 }
 
 static void start_line(char *out, size_t n, const struct config_start *s, long long workers)
@@ -94,7 +79,7 @@ static int check_processes(const struct config *c, const struct config_start *s,
                        "%s: sft_train.device_mapping: one worker, but %d processes were started; "
                        "type: %s",
                        c->path, s->processes, type);
-    data_parallel_only(c, 1, &a);
+    one_process(c, &a);
     return err_set(e, ERR_CONFIG,
                    "%s: sft_train.device_mapping: %lld workers, but %d process%s started; type: "
                    "%s; or, for one process with the same global batch, add: %s",
@@ -108,6 +93,5 @@ int config_check_trainable(const struct config *c, const struct config_start *s,
     for (int rest = 0; rest < 2; rest++)
         for (size_t i = 0; i < l->count; i++)
             if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
-    if (check_layout(c, e)) return -1;
     return s->processes ? check_processes(c, s, e) : 0;
 }

@@ -35,7 +35,7 @@ const struct config_key config_keys_megatron[] = {
     MUSE("pipeline_model_parallel_size", KEY_INT, F(pipeline_model_parallel_size), .dflt = "1",
          .lo = 1, .hi = 65536, .doc = "Pipeline stages, each with a part of the layers"),
     MUSE("context_parallel_size", KEY_INT, F(context_parallel_size), .dflt = "1", .lo = 1,
-         .hi = 65536, .fixed = true, .doc = "Workers that split each row"),
+         .hi = 65536, .doc = "Workers that split each sample of a row"),
     MUSE("recompute_granularity", KEY_WORD, F(recompute_granularity), .words = "full|selective",
          .doc = "Activations recomputed in the backward pass, unless sft.recompute is set"),
     MUSE("use_distributed_optimizer", KEY_BOOL, F(use_distributed_optimizer), .dflt = "false",

@@ -39,14 +39,12 @@ struct search {
 
 static bool helps(const struct search *s, const struct config_key *k)
 {
-    return k->effect == KEY_USED && !k->fixed && (k->scope == KEY_ALWAYS || k->scope == s->scope);
+    return k->effect == KEY_USED && (k->scope == KEY_ALWAYS || k->scope == s->scope);
 }
 
-static const char *reason(const struct search *s, const struct config_key *k)
+static const char *reason(const struct config_key *k)
 {
     if (k->effect != KEY_USED) return k->doc;
-    if (k->scope == KEY_ALWAYS || k->scope == s->scope)
-        return "values other than the default are not supported yet";
     return k->scope == KEY_FSDP2      ? "only fsdp2_train reads it"
            : k->scope == KEY_MEGATRON ? "only megatron_train reads it"
                                       : "only deepspeed_train reads it";
@@ -58,10 +56,9 @@ static enum config_near suggest(const char *path, char *out, size_t size)
     return CONFIG_NEAR_KEY;
 }
 
-static enum config_near dissuade(const struct search *s, const struct config_key *k, char *out,
-                                 size_t size)
+static enum config_near dissuade(const struct config_key *k, char *out, size_t size)
 {
-    snprintf(out, size, "%s", reason(s, k));
+    snprintf(out, size, "%s", reason(k));
     return CONFIG_NEAR_USELESS;
 }
 
@@ -100,7 +97,7 @@ static enum config_near same_leaf(const struct search *s, const char *word, char
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(others[i].word, word) == 0) return suggest(others[i].path, out, size);
     k = with_leaf(s, word, false);
-    return k ? dissuade(s, k, out, size) : CONFIG_NEAR_NONE;
+    return k ? dissuade(k, out, size) : CONFIG_NEAR_NONE;
 }
 
 /* Finds the nearest to `word` among the words at byte `from` of the keys that begin with the first
@@ -140,7 +137,7 @@ static enum config_near beside(const struct search *s, size_t n, const char *wor
         }
         if (!useless) useless = k;
     }
-    return useless ? dissuade(s, useless, out, size) : CONFIG_NEAR_NONE;
+    return useless ? dissuade(useless, out, size) : CONFIG_NEAR_NONE;
 }
 
 enum config_near config_key_nearest(const char *path, enum key_scope scope, char *out, size_t size)

@@ -78,6 +78,7 @@ pad() { echo $((($1 + 127) / 128 * 128)); }
 layer=$(pad $((4 * H * H + 3 * H * I + 2 * H)))
 embedding=$(pad $((V * H))) norm=$(pad $H)
 all=$((embedding + L * layer + norm)) steps=5
+untied=$((embedding + L * layer + $(pad $((V * H + H)))))
 equal 'ZeRO-0: two ranks train' "$(code two zero0 model 2)" 0
 within 'ZeRO-0: the sums send what the formula says' \
     "$(sent zero0.json.0 dp all_reduce)" $((steps * all * 4))
@@ -149,6 +150,23 @@ within 'tensor parallel: the sums send what the formula says' "$(sent tp.json.0 
     $((tokens * 4 * H * (1 + 4 * L) + labels * 4 * H))
 equal 'tensor parallel: all_gather of the softmax parts' "$(sent tp.json.1 tp all_gather)" \
     $((labels * 3 * 4))
+K=128 # elements of k and v of a token
+for mode in none selective full; do
+    equal "context parallel, $mode: two ranks train" "$(code two cp.$mode untied 4 \
+        $strategy.context_parallel_size=2 sft.recompute=$mode)" 0
+    times=$([ $mode = none ] && echo 1 || echo 2)
+    within "context parallel, $mode: the gathers of keys send what the formula says" \
+        "$(sent cp.$mode.json.0 cp all_gather)" $((times * L * tokens / 2 * K * 4))
+    within "context parallel, $mode: the sums of their gradients do" \
+        "$(sent cp.$mode.json.1 cp reduce_scatter)" $((L * tokens / 2 * K * 4))
+done
+within 'context parallel: gradients are summed over dp_cp' \
+    "$(sent cp.none.json.0 dp_cp all_reduce)" $((steps * untied * 4))
+check 'context parallel: sums run beside gathers of keys' jq -es '
+    [.[][] | select(.name == "all_gather" and .args.of == "cp")] as $b |
+    any(.[][] | select(.name == "all_reduce" and .args.of == "dp_cp"); . as $c |
+        any($b[]; .pid == $c.pid and .ts < $c.ts + $c.dur and $c.ts < .ts + .dur))' \
+    cp.full.json.0 cp.full.json.1
 equal 'pipeline parallel: two ranks train' \
     "$(code two pp untied 4 $strategy.pipeline_model_parallel_size=2)" 0
 equal 'pipeline parallel: the first stage sends the stream' \

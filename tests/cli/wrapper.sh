@@ -119,11 +119,11 @@ same 'kept: the other file is replaced by the stream' "$T/copy.sfts" "$data/vali
 
 # ---- failures ----
 equal 'failure: an unknown key exits with 78' "$(code job save_stepz=1)" 78
-equal 'failure: an unsupported layout exits with 78' \
+equal 'failure: a layout that does not divide the workers exits with 78' \
     "$(code job output_dir="$T/two" 'sft_train.device_mapping=[0,1]' \
-    sft_train.strategy_args.strategy_config.context_parallel_size=2)" 78
-said 'failure: the message names the override' \
-    "add: sft_train.device_mapping='\[0\]' sft_train.strategy_args.*context_parallel_size=1"
+    sft_train.strategy_args.strategy_config.context_parallel_size=3)" 78
+said 'failure: the message has the numbers' \
+    '2 devices cannot be divided by 3 = 1 .tensor. x 1 .pipeline. x 3 .context parallel.'
 echo '{"instruction": 5}' >"$T/bad.jsonl"
 elsewhere=(output_dir="$T/bad" logging_dir="$T/bad/logs")
 equal 'failure: bad data exit with 65' \

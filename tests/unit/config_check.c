@@ -92,7 +92,7 @@ static bool leads(const char *path, enum key_scope scope)
     const size_t n = strlen(path);
     const struct config_key *k;
     for (size_t i = 0; (k = config_key_at(i)); i++)
-        if (k->effect == KEY_USED && !k->fixed && (k->scope == KEY_ALWAYS || k->scope == scope) &&
+        if (k->effect == KEY_USED && (k->scope == KEY_ALWAYS || k->scope == scope) &&
             strncmp(k->path, path, n) == 0 && (!k->path[n] || k->path[n] == '.'))
             return true;
     return false;
@@ -352,21 +352,24 @@ static void test_trainable(void)
           untrainable(MEGATRON("{tensor_model_parallel_size: 2, pipeline_model_parallel_size: "
                                "2}") ", device_mapping: [0, 1, 2, 3]}\n",
                       "4 workers, but 1 process was started; type: mpirun -np 4 "));
-    CHECK("trainable: context parallelism is not; the message has the override to type, with the "
-          "global batch kept",
-          untrainable(
-              MEGATRON("{context_parallel_size: 2}") ", device_mapping: "
-                                                     "\"list(range(0,8))\", training_args: "
-                                                     "{gradient_accumulation_steps: 3}}\n",
-              "context parallelism of 2 is not supported yet; for data parallelism with the same "
-              "global batch, add: sft_train.device_mapping='list(range(0,4))' "
-              "sft_train.strategy_args.strategy_config.context_parallel_size=1"));
     CHECK(
-        "trainable: context parallelism is not, under fsdp2_train too",
-        untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
-                    "context parallelism of 2") &&
-            untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
-                        "add: sft_train.device_mapping='[0]' sft_train.model_args.ulysses_size=1"));
+        "trainable: context parallelism needs a worker for each part; the message has the override "
+        "to type, with the global batch kept",
+        untrainable(MEGATRON("{context_parallel_size: 2}") ", device_mapping: "
+                                                           "\"list(range(0,8))\", "
+                                                           "training_args: "
+                                                           "{gradient_accumulation_steps: 3}}\n",
+                    "8 workers, but 1 process was started; type: mpirun -np 8 --bind-to none "
+                    "sft-train; or, for one process with the same global batch, add: "
+                    "sft_train.device_mapping='[0]' "
+                    "sft_train.strategy_args.strategy_config.context_parallel_size=1 "
+                    "sft_train.training_args.gradient_accumulation_steps=12"));
+    CHECK("trainable: so does it under fsdp2_train",
+          untrainable("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1]}\n",
+                      "add: sft_train.device_mapping='[0]' sft_train.model_args.ulysses_size=1"));
+    CHECK("trainable: contexts that do not divide the workers are named",
+          refused("sft_train: {model_args: {ulysses_size: 2}, device_mapping: [0, 1, 2]}\n",
+                  "3 devices cannot be divided by 2 = 1 (tensor) x 1 (pipeline) x 2 (context"));
     CHECK("trainable: more workers than processes; the message has both ways on",
           untrainable("sft_train: {device_mapping: [0, 1, 2, 3], training_args: "
                       "{gradient_accumulation_steps: 3}}\n",
