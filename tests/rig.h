@@ -56,11 +56,11 @@ TINY struct feed_step rig_rows(const int *lengths, int docs, int vocab, uint32_t
             (struct feed_row){.first = (size_t)d, .samples = 1, .tokens = (uint64_t)lengths[d]};
         for (int i = 0; i < lengths[d]; i++, s.tokens++) {
             uint32_t h = tiny_hash("ids", first + (uint32_t)s.tokens);
-            float w = i == 0 || h >> 30 == 0 ? 0 : h >> 30 == 1 ? 0.5F : 1;
+            float weight = i == 0 || h >> 30 == 0 ? 0 : h >> 30 == 1 ? 0.5F : 1;
             s.ids[s.tokens] = h % (uint32_t)vocab;
-            s.weights[s.tokens] = w;
-            s.weight += (double)w;
-            s.label_tokens += w > 0;
+            s.weights[s.tokens] = weight;
+            s.weight += (double)weight;
+            s.label_tokens += weight > 0;
         }
     }
     s.nsamples = s.nrows = (size_t)docs;

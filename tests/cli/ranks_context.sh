@@ -6,6 +6,14 @@
 source "$(dirname "$0")/../ranks.sh"
 export MPIEXEC_TIMEOUT=120 # seconds after which mpirun ends a job that hangs
 
+# ---- the trainer without its command line ----
+for n in 3 5; do
+    ranks $n "$O/test/context_ranks" far >parts 2>err && rc=0 || rc=$?
+    sed -n "s/^\(ok\|not ok\) /&$n ranks: /p" parts
+    equal "trainer, $n ranks: all checks pass" "$rc" 0
+done
+
+# ---- runs of three steps ----
 model plain hidden_size=32 intermediate_size=64 num_hidden_layers=2 num_attention_heads=4 \
     num_key_value_heads=2 vocab_size=5121 tie_word_embeddings=false
 model windowed hidden_size=32 intermediate_size=64 num_hidden_layers=2 num_attention_heads=4 \

@@ -21,6 +21,11 @@ emu "$O/gpu/nccl" >one 2>err && rc=0 || rc=$?
 cat one
 equal 'one rank: all calls of NCCL that the trainer makes pass' "$rc" 0
 
+# ---- samples that are cut, some with fewer tokens than there are ranks ----
+EMU_SEED=3 emu ranks 4 "$O/test/context_ranks" cuda >context 2>err && rc=0 || rc=$?
+sed -n 's/^\(ok\|not ok\) /&4 ranks: /p' context
+equal 'context parallel, 4 ranks: all checks pass' "$rc $(grep -c '^ok' context)" '0 6'
+
 # ---- calls that NCCL would not take ----
 # told FAULT PATTERN: two ranks with this fault end with 69, and the emulator tells it
 told() {
@@ -109,6 +114,7 @@ samples five.jsonl | sft-pack -q -l 128 -b 4 --mode none -o five.sfts
 strategy=sft_train.strategy_args.strategy_config
 tp=$strategy.tensor_model_parallel_size=2
 pp=$strategy.pipeline_model_parallel_size=2
+cp=$strategy.context_parallel_size=2
 # The rate and epsilon at which another order of sums stays below 1e-6 of the loss.
 settings=(pretrain=./gpu eval_steps=0 save_steps=4 sft_train.use_sequence_packing=false
     sft_train.training_args.learning_rate=5e-3 sft_train.training_args.adam_epsilon=1e-5)
@@ -146,10 +152,14 @@ narrow=($bf16 sft.gradient_dtype=bf16 $zero1)
 trains 'bf16: 2 devices train with bf16 gradients' gpus 2 narrow "${narrow[@]}"
 EMU_SEED=7 trains 'bf16: they train again in another order' gpus 2 again "${narrow[@]}"
 same_bits 'bf16: two runs are the same' narrow again
-for how in tp pp; do
+for how in tp pp cp; do
     DP=1 trains "$how 2: 2 devices train" gpus 2 $how ${!how}
     near "$how 2: the losses are those of one CPU" $how cpu
 done
+
+DP=1 trains 'bf16, cp 2: 2 devices train' gpus 2 narrow.cp "${narrow[@]}" $cp
+close 'bf16, cp 2: the losses are those of 2 data-parallel devices' "$(losses narrow.cp)" \
+    "$(losses narrow)" 5e-3
 
 # ---- a rank that is killed, and checkpoints that go on ----
 cat >held <<'END'
