@@ -119,7 +119,7 @@ host_options() {
     local name alive=$((patience < 120 ? patience / 2 : 60)) # seconds
     for name in $(compgen -e); do
         case $name in
-            SFT_LOCK | SFT_TYPED | GOMP_SPINCOUNT) ;;
+            SFT_LOCK | SFT_LOST | SFT_TYPED | GOMP_SPINCOUNT) ;;
             SFT_* | HF_* | MODELSCOPE_* | NCCL_* | OMP_* | LD_LIBRARY_PATH) lend+=(-x "$name") ;;
             *) ! grep -q "oc\.env: *$name\b" "$config" || lend+=(-x "$name") ;;
         esac
