@@ -216,9 +216,12 @@ static void log_start(const struct run *r, uint64_t steps)
     log_line(LOG_INFO, "%llu steps, %s in %s on %s, %.2f GiB", (unsigned long long)steps, what,
              dtype_name(r->trainer.weights.compute), on,
              (double)plan_size(&r->trainer.memory.plan) / (1 << 30));
-    if (r->mesh.size[MESH_DP] > 1)
-        log_line(LOG_INFO, "%d data-parallel ranks, ZeRO-%d", r->mesh.size[MESH_DP],
-                 r->trainer.optimizer.zero.stage);
+    const struct zero *z = &r->trainer.optimizer.zero;
+    if (z->ranks > 1 && z->stage > 0 && z->parts < z->ranks)
+        log_line(LOG_INFO, "%d data-parallel ranks, ZeRO-%d over %d of them", z->ranks, z->stage,
+                 z->parts);
+    else if (z->ranks > 1)
+        log_line(LOG_INFO, "%d data-parallel ranks, ZeRO-%d", z->ranks, z->stage);
     if (r->config->run.max_steps > (int64_t)steps)
         log_line(LOG_WARN,
                  "max_steps %lld: the stream ends after %llu; a larger num_train_epochs makes more",

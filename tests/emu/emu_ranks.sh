@@ -140,6 +140,12 @@ for n in 2 4; do
     near "job: $n devices have the losses of one CPU" z0.$n cpu
     same_bits "job: $n devices: ZeRO-0 and ZeRO-1 are the same" z0.$n z1.$n
 done
+for z in 2 3; do
+    EMU_SEED=$z EMU_CHECK=0 trains "job: 2 devices train with ZeRO-$z" gpus 2 z$z.2 \
+        sft.zero_stage=$z
+    near "job: 2 devices with ZeRO-$z have the losses of one CPU" z$z.2 cpu
+done
+same_bits 'job: 2 devices: ZeRO-2 and ZeRO-3 are the same' z2.2 z3.2
 # sent FILE: prints the bytes that a rank has sent in the calls of ZeRO-1
 sent() {
     jq -c '[.[] | select(.name == "reduce_scatter" or .name == "all_gather") | .args.n] | add' "$1"
