@@ -95,7 +95,10 @@ static uint64_t train(const struct form *f, bool fenced)
     }
     if (rc) printf("# %s: %s\n", f->name, e.msg);
     const struct weights *v = &r.t.weights;
-    if (rc == 0) sum = hash64(v->values, v->params.total * dtype_size(v->compute), sum);
+    const size_t parts = v->own.parts ? (size_t)v->own.parts : 1;
+    if (rc == 0)
+        sum = hash64(v->own.parts ? v->own.flat : v->values,
+                     v->params.total / parts * dtype_size(v->compute), sum);
     rig_close(&r);
     return rc ? 0 : sum;
 }
@@ -135,6 +138,12 @@ int main(void)
                                {.recompute = RECOMPUTE_FULL, .zero_stage = 1, .optimizer = sgd}});
     stays_inside((struct form){
         "fp32, adapters", q, {.recompute = RECOMPUTE_SELECTIVE, .params = {.lora = lora}}});
+    stays_inside(
+        (struct form){"fp32, ZeRO-2", m, {.recompute = RECOMPUTE_SELECTIVE, .zero_stage = 2}});
+    stays_inside(
+        (struct form){"fp32, full, ZeRO-3", q, {.recompute = RECOMPUTE_FULL, .zero_stage = 3}});
+    stays_inside(
+        (struct form){"fp32, adapters, ZeRO-3", m, {.zero_stage = 3, .params = {.lora = lora}}});
     struct device *cpu = device_open("cpu", 1, &e);
     const bool narrow = cpu && device_has_bf16(cpu);
     device_close(cpu);
@@ -151,6 +160,9 @@ int main(void)
             q,
             {.compute = DT_BF16, .recompute = RECOMPUTE_FULL, .params = {.lora = lora}}});
     }
+    if (narrow)
+        stays_inside((struct form){
+            "bf16, ZeRO-3", m, {.compute = DT_BF16, .gradient = DT_BF16, .zero_stage = 3}});
     world_leave(w, 1);
     TEST_END();
 }
