@@ -14,11 +14,11 @@ const char *mesh_group_name(int group)
     return names[group];
 }
 
-/* Returns true if two groups with the same ranks stay two: the gradients of dp_cp are reduced while
- * a layer gathers the keys of cp, which would otherwise wait for them. */
+/* Returns true if two groups with the same ranks stay two: gradients are reduced, or weights
+ * gathered, while a layer gathers the keys of cp, which would otherwise wait for them. */
 static bool are_apart(const struct mesh *m, int a, int b)
 {
-    return a == MESH_CP && b == MESH_DP_CP && m->size[MESH_CP] > 1;
+    return a == MESH_CP && b >= MESH_AXES && m->size[MESH_CP] > 1;
 }
 
 /* Returns an earlier group with the same ranks as `group`, or `group` itself if there is none. */

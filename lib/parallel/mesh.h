@@ -30,7 +30,7 @@ struct mesh_sizes {
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
     struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
-                                         * the same ranks share one, but for cp and dp_cp */
+                                         * the same ranks share one, but not with cp */
     int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
     struct world *world;                /* all ranks; the mesh does not own it */
 };

@@ -131,6 +131,10 @@ static void planned(void)
     m.at[MESH_DP] = 1;
     CHECK("planned: another rank does not write", !mesh_writes(&m));
     mesh_close(&m);
+    const bool cut = mesh_planned(&m, &(struct mesh_sizes){{1, 2, 1, 1}}, d, &e) == 0;
+    CHECK("planned: cp has a group of its own beside that of gradients and weights",
+          cut && m.comm[MESH_CP] != m.comm[MESH_DP_CP] && m.comm[MESH_SHARD] == m.comm[MESH_DP_CP]);
+    mesh_close(&m);
     const bool one = open_mesh_alone(&m, d, &e) == 0;
     CHECK("alone: the only rank writes, agrees and finishes",
           one && mesh_ranks(&m) == 1 && mesh_writes(&m) && mesh_agree(&m, 0, &e) == 0 &&
