@@ -122,15 +122,18 @@ int kernel_rope(const struct op_rope *a, const struct kernel_context *c)
 template <typename T>
 __global__ void dropout(const struct op_dropout a, uint32_t bound, uint32_t site, float factor)
 {
-    const int64_t tiles = (a.H + 127) / 128, lanes = a.T * tiles * 16;
+    const int64_t tile = a.first / 128, tiles = (a.first + a.H + 127) / 128 - tile;
+    const int64_t lanes = a.T * tiles * 16;
     for (int64_t i = grid_index(); i < lanes; i += grid_size()) {
-        const int64_t t = i / (tiles * 16), lane = i % (tiles * 16);
+        const int64_t t = i / (tiles * 16), lane = tile * 16 + i % (tiles * 16);
         uint32_t word[4] = {~0u, ~0u, ~0u, ~0u};
         if (bound)
             philox((uint32_t)a.pos[t], (uint32_t)a.sample[t], (uint32_t)lane, site, a.key, word);
 #pragma unroll
         for (int k = 0; k < 8; k++) {
-            const int64_t column = lane / 16 * 128 + 16 * k + lane % 16, at = t * a.H + column;
+            const int64_t column = lane / 16 * 128 + 16 * k + lane % 16 - a.first;
+            const int64_t at = t * a.H + column;
+            if (column < 0) continue;
             if (column >= a.H) break;
             const bool dropped = bound && (word[k / 2] >> (k % 2 * 16) & 0xffff) < bound;
             const float y = dropped ? 0 : factor * to_float(((const T *)a.x)[at]);
@@ -144,9 +147,9 @@ int kernel_dropout(const struct op_dropout *a, const struct kernel_context *c)
     const uint32_t bound = dropout_bound(a), site = dropout_site(a);
     const float factor = (float)dropout_factor(a);
     return by_type(a->dtype, [&](auto t) {
+        const int64_t tiles = (a->first + a->H + 127) / 128 - a->first / 128;
         dropout<decltype(t)>
-            <<<blocks_for(a->T * ((a->H + 127) / 128) * 16), THREADS, 0, c->stream>>>(*a, bound,
-                                                                                      site, factor);
+            <<<blocks_for(a->T * tiles * 16), THREADS, 0, c->stream>>>(*a, bound, site, factor);
         return (int)cudaGetLastError();
     });
 }

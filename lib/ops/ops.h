@@ -224,13 +224,13 @@ struct op_argmax {
 };
 /* y[T,H] = (add ? y : 0) + scale / (1 - p) * x[T,H] without the dropped elements of x. Each element
  * is dropped with probability p (a multiple of 2^-16), as a function of key, site, sample[t],
- * pos[t] and the column alone; see ops/dropout.h. p = 0: sample and pos are not read. y may alias
- * x. */
+ * pos[t] and the column alone, where x has columns [first, first + H) of a matrix that may be split
+ * across ranks; see ops/dropout.h. p = 0: sample, pos and first are not read. y may alias x. */
 struct op_dropout {
     void *y;
     const void *x;
     const int32_t *sample, *pos;
-    int64_t T, H;
+    int64_t T, H, first;
     uint64_t key;
     uint32_t site; /* below 2^24 */
     bool add;

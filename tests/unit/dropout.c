@@ -13,10 +13,10 @@ static struct device *device;
 static void drop(const struct op_dropout *a, const int32_t *sample, const int32_t *pos, float *x)
 {
     struct err e;
-    const size_t n = (size_t)a->T * H * sizeof *x, m = (size_t)a->T * sizeof *pos;
+    const size_t n = (size_t)(a->T * a->H) * sizeof *x, m = (size_t)a->T * sizeof *pos;
     char *p = device->ops->alloc(device, n + 2 * m, &e);
     struct op_dropout d = *a;
-    for (int64_t i = 0; i < a->T * H; i++) x[i] = 1;
+    for (int64_t i = 0; i < a->T * a->H; i++) x[i] = 1;
     d.x = d.y = p;
     d.sample = (int32_t *)(void *)(p + n);
     d.pos = (int32_t *)(void *)(p + n + m);
@@ -95,6 +95,27 @@ static void layouts(const struct op_dropout *a, const float *x)
     CHECK("dropout: a token's mask is the same wherever it stands", same);
 }
 
+/* Ranks that have some columns each, wherever they begin, drop what one rank with all of them does.
+ */
+static void columns(const struct op_dropout *a, const float *x)
+{
+    static const int64_t cuts[] = {0, 96, 97, 300, H};
+    static float y[T * H];
+    int32_t sample[T], pos[T];
+    bool same = true;
+    tokens(sample, pos);
+    for (size_t i = 0; i + 1 < sizeof cuts / sizeof *cuts; i++) {
+        const int64_t first = cuts[i], n = cuts[i + 1] - first;
+        struct op_dropout b = *a;
+        b.first = first;
+        b.H = n;
+        drop(&b, sample, pos, y);
+        for (int64_t t = 0; t < T; t++)
+            same &= memcmp(y + t * n, x + t * H + first, (size_t)n * sizeof *y) == 0;
+    }
+    CHECK("dropout: a column's mask is the same in a part of the columns", same);
+}
+
 /* Another key, site or sample: a mask that has nothing to do with the first. */
 static void others(const struct op_dropout *a, const float *x)
 {
@@ -130,6 +151,7 @@ int main(void)
         drop(&a, sample, pos, x);
         statistics(a.p, x);
         if (i == 1) layouts(&a, x);
+        if (i == 1) columns(&a, x);
         if (i == 1) others(&a, x);
         device_close(device);
         device = device_open("ref", 1, &e);

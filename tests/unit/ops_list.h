@@ -307,16 +307,24 @@ static void list_dropout(struct sink s, enum dtype t)
         int64_t T, H;
         double p, scale;
         bool add, in_place;
+        int64_t first;
     } forms[] = {
-        {"odd", 9, 149, 0.25, 1.5, false, false},      {"added", 5, 576, 0.1, 0.5, true, false},
-        {"in place", 3, 70, 0.5, 1, false, true},      {"scaled only", 4, 37, 0, -3, false, true},
-        {"narrow", 3, 5, 0.9, 1, false, false},        {"none", 0, 64, 0.1, 1, false, false},
-        {"nearly all", 2, 300, 1, 1e-6, false, false},
+        {"odd", 9, 149, 0.25, 1.5, false, false, 0},
+        {"added", 5, 576, 0.1, 0.5, true, false, 0},
+        {"in place", 3, 70, 0.5, 1, false, true, 0},
+        {"scaled only", 4, 37, 0, -3, false, true, 0},
+        {"narrow", 3, 5, 0.9, 1, false, false, 0},
+        {"none", 0, 64, 0.1, 1, false, false, 0},
+        {"nearly all", 2, 300, 1, 1e-6, false, false, 0},
+        {"from column 64", 7, 192, 0.3, 2, false, false, 64},
+        {"from column 1141", 5, 163, 0.5, 1, true, false, 1141},
+        {"from column 250", 3, 4, 0.4, 1, false, true, 250},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         const int64_t T = forms[i].T, H = forms[i].H;
-        CASE(&c, dropout, .T = T, .H = H, .key = 0x123456789abcdef0, .site = 77 + (uint32_t)i,
-             .add = forms[i].add, .p = forms[i].p, .scale = forms[i].scale, .dtype = t);
+        CASE(&c, dropout, .T = T, .H = H, .first = forms[i].first, .key = 0x123456789abcdef0,
+             .site = 77 + (uint32_t)i, .add = forms[i].add, .p = forms[i].p,
+             .scale = forms[i].scale, .dtype = t);
         BUF(&c, dropout, y, T * H, t, .out = true,
             .also = forms[i].in_place ? offsetof(struct op_dropout, x) : 0);
         if (!forms[i].in_place) BUF(&c, dropout, x, T * H, t);

@@ -36,34 +36,49 @@ INLINE void philox(vu c[4], uint32_t k0, uint32_t k1)
     }
 }
 
-/* Stores x * factor to y; lanes that are not kept become 0. */
-INLINE void put_part(const struct op_dropout *a, void *y, const void *x, int64_t i, vi keep,
-                     vf factor, enum dtype t)
+/* Stores x * factor to y from element i, where `left` are to be stored; lanes that are not kept
+ * become 0. */
+INLINE void put_part(const struct op_dropout *a, void *y, const void *x, int64_t i, int64_t left,
+                     vi keep, vf factor, enum dtype t)
 {
-    const int64_t left = a->H - i;
     vf v = (vf)(keep & (vi)(v_get(x, i, t, left) * factor));
     v_put(y, i, t, left, a->add ? v_get(y, i, t, left) + v : v);
 }
 
+/* Computes keep[DROPOUT_TILE] = -1 where the element of a row stays, else 0, for the tile that
+ * begins at column `tile`. */
+INLINE void keep_tile(const struct op_dropout *a, int64_t row, int64_t tile, int32_t *keep)
+{
+    const vu bound = (vu){0} + dropout_bound(a);
+    for (int lane = 0; lane < DROPOUT_LANES; lane += VL) {
+        const uint32_t first = (uint32_t)(tile / DROPOUT_EACH + lane);
+        vu c[4] = {(vu){0} + (uint32_t)a->pos[row], (vu){0} + (uint32_t)a->sample[row],
+                   (vu)v_lanes() + first, (vu){0} + dropout_site(a)};
+        philox(c, (uint32_t)a->key, (uint32_t)(a->key >> 32));
+        for (int j = 0; j < DROPOUT_EACH; j++) {
+            const vi stays = (vi)((c[j / 2] >> (j % 2 * 16) & 0xffff) >= bound);
+            memcpy(keep + j * DROPOUT_LANES + lane, &stays, sizeof stays);
+        }
+    }
+}
+
+/* Processes column by column of the whole matrix; the part may begin and end within a tile. */
 INLINE void drop_row(const struct op_dropout *a, int64_t row, enum dtype t)
 {
     const void *x = elem(a->x, row * a->H, t);
     void *y = elem(a->y, row * a->H, t);
-    const vu bound = (vu){0} + dropout_bound(a);
     const vf factor = v_set((float)dropout_factor(a));
-    for (int64_t tile = 0; tile < a->H; tile += DROPOUT_TILE)
-        for (int lane = 0; lane < DROPOUT_LANES && tile + lane < a->H; lane += VL) {
-            const uint32_t first = (uint32_t)(tile / DROPOUT_EACH + lane);
-            vu c[4] = {(vu){0} + (uint32_t)a->pos[row], (vu){0} + (uint32_t)a->sample[row],
-                       (vu)v_lanes() + first, (vu){0} + dropout_site(a)};
-            philox(c, (uint32_t)a->key, (uint32_t)(a->key >> 32));
-            for (int j = 0; j < DROPOUT_EACH; j++) {
-                const int64_t i = tile + j * DROPOUT_LANES + lane;
-                if (i >= a->H) break;
-                vu number = c[j / 2] >> (j % 2 * 16) & 0xffff;
-                put_part(a, y, x, i, (vi)(number >= bound), factor, t);
-            }
+    int32_t keep[DROPOUT_TILE + VL] = {0};
+    for (int64_t i = 0, end; i < a->H; i = end) {
+        const int64_t at = (a->first + i) % DROPOUT_TILE;
+        keep_tile(a, row, a->first + i - at, keep);
+        end = cpu_min(i + DROPOUT_TILE - at, a->H);
+        for (int64_t k = i; k < end; k += VL) {
+            vi stays;
+            memcpy(&stays, keep + at + (k - i), sizeof stays);
+            put_part(a, y, x, k, end - k, stays, factor, t);
         }
+    }
 }
 
 INLINE void scale_row(const struct op_dropout *a, int64_t row, enum dtype t)
@@ -71,7 +86,7 @@ INLINE void scale_row(const struct op_dropout *a, int64_t row, enum dtype t)
     const void *x = elem(a->x, row * a->H, t);
     void *y = elem(a->y, row * a->H, t);
     const vf factor = v_set((float)a->scale);
-    for (int64_t i = 0; i < a->H; i += VL) put_part(a, y, x, i, (vi){0} - 1, factor, t);
+    for (int64_t i = 0; i < a->H; i += VL) put_part(a, y, x, i, a->H - i, (vi){0} - 1, factor, t);
 }
 
 CPU_OP(dropout)

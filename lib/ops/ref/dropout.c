@@ -22,7 +22,7 @@ REF_OP(dropout)
     for (int64_t t = 0; t < a->T; t++)
         for (int64_t i = 0; i < a->H; i++) {
             const int64_t at = t * a->H + i;
-            REAL y = some && is_dropped(a, t, i) ? 0 : factor * get(a->x, at, a->dtype);
+            REAL y = some && is_dropped(a, t, a->first + i) ? 0 : factor * get(a->x, at, a->dtype);
             put(a->y, at, a->dtype, a->add ? get(a->y, at, a->dtype) + y : y);
         }
 }
