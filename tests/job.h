@@ -30,8 +30,9 @@ struct form {
 /* An arrangement of the ranks. */
 struct job_layout {
     struct mesh_sizes sizes;
-    int zero;  /* the stage of ZeRO */
-    int shard; /* ranks that share one copy of what is in parts; 0: all */
+    int zero;      /* the stage of ZeRO */
+    int shard;     /* ranks that share one copy of what is in parts; 0: all */
+    bool sequence; /* sequence parallelism */
 };
 
 /* A trainer of one rank, or of all, and what came of its steps. */
@@ -59,6 +60,7 @@ TINY struct trainer_options job_options(const struct form *f, const struct job_l
                                 .tokens = JOB_TOKENS,
                                 .length = JOB_TOKENS,
                                 .zero_stage = l ? l->zero : 0,
+                                .shard_rows = l && l->sequence,
                                 .optimizer = {.kind = OPTIMIZER_ADAMW,
                                               .beta1 = 0.9,
                                               .beta2 = 0.999,

@@ -147,3 +147,9 @@ const struct setting *setting_of(const struct loaded *l, const char *path)
         if (!strcmp(l->settings[i].path, path)) return &l->settings[i];
     return NULL;
 }
+
+void setting_idle(struct loaded *l, const char *path, const char *why)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->settings[i].idle && !strcmp(l->settings[i].path, path)) l->settings[i].idle = why;
+}

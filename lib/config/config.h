@@ -139,6 +139,7 @@ struct config {
                     context_parallel_size;
                 const char *recompute_granularity; /* NULL, "full" or "selective" */
                 bool use_distributed_optimizer;    /* see run.zero_stage */
+                bool sequence_parallel;            /* see run.shard_rows */
                 const char *optimizer;             /* NULL, "adam" or "sgd" */
                 /* fsdp2_train */
                 const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
@@ -197,6 +198,7 @@ struct config {
             context_parallel_size;
         int64_t zero_stage;        /* 0 to 3: what data-parallel workers have in parts */
         int64_t shard_size;        /* data-parallel workers that share one copy of it */
+        bool shard_rows;           /* tensor-parallel workers have parts of the stream's rows */
         int64_t global_batch_size; /* samples per step (rows in mode dense) */
     } run;
 };

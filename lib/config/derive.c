@@ -112,6 +112,18 @@ static int derive_zero(struct loaded *l, struct err *e)
         c->path, (long long)size, (long long)all);
 }
 
+/* One tensor-parallel worker has all rows. Megatron-LM, too, then turns sequence parallelism off
+ * and says so. */
+static void derive_rows(struct loaded *l, int64_t tp)
+{
+    struct config *c = &l->c;
+    const bool wanted = c->sft_train.strategy_args.strategy_config.sequence_parallel;
+    c->run.shard_rows = wanted && tp > 1;
+    if (wanted && tp == 1)
+        setting_idle(l, "sft_train.strategy_args.strategy_config.sequence_parallel",
+                     "only with tensor_model_parallel_size above 1");
+}
+
 static int derive_layout(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
@@ -132,6 +144,7 @@ static int derive_layout(struct loaded *l, struct err *e)
     c->run.pipeline_parallel_size = pp;
     c->run.context_parallel_size = cp;
     c->run.data_parallel_size = world / (tp * pp * cp);
+    derive_rows(l, tp);
     c->run.global_batch_size = c->run.data_parallel_size *
                                c->sft_train.training_args.gradient_accumulation_steps *
                                c->sft_train.training_args.per_device_train_batch_size;

@@ -40,6 +40,8 @@ const struct config_key config_keys_megatron[] = {
          .doc = "Activations recomputed in the backward pass, unless sft.recompute is set"),
     MUSE("use_distributed_optimizer", KEY_BOOL, F(use_distributed_optimizer), .dflt = "false",
          .doc = "Shards master weights and moments over the workers, with the same result"),
+    MUSE("sequence_parallel", KEY_BOOL, F(sequence_parallel), .dflt = "false",
+         .doc = "Cuts the rows of activations among the workers that split each layer"),
     MUSE("learning_rate", KEY_REAL, A(learning_rate), .lo = 0, .hi = 1e3,
          .doc = "As training_args.learning_rate, and goes before it"),
     MUSE("lr_scheduler_type", KEY_WORD, A(lr_scheduler_type), .words = CONFIG_SCHEDULE_WORDS,
@@ -91,7 +93,6 @@ const struct config_key config_keys_megatron[] = {
     MLIMIT("gradient_accumulation_steps", KEY_INT, "", TWICE),
     MLIMIT("neftune_noise_alpha", KEY_REAL, "", "noise on embeddings is not supported"),
 
-    MIDLE("sequence_parallel", KEY_BOOL, LAYOUT),
     MIDLE("account_for_embedding_in_pipeline_split", KEY_BOOL, LAYOUT),
     MIDLE("account_for_loss_in_pipeline_split", KEY_BOOL, LAYOUT),
     MIDLE("pipeline_model_parallel_layout", KEY_ANY, LAYOUT),

@@ -51,5 +51,8 @@ int schedule_check(const struct loaded *l, struct err *e);
 int optimizer_derive(struct loaded *l, struct err *e);
 /* Returns the setting with this path, or NULL. */
 const struct setting *setting_of(const struct loaded *l, const char *path);
+/* Records the reason why the setting with this path, if there is one, has no effect beside others.
+ */
+void setting_idle(struct loaded *l, const char *path, const char *why);
 
 #endif

@@ -3,35 +3,44 @@
 #include "base/trace.h"
 #include "model/model_impl.h"
 
-void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
-                   const void *dres, const void *x, const void *rstd)
+void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dres,
+                   const void *x, const void *rstd)
 {
     const struct weights *w = s->w;
-    op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = p->dres,
-                                                         .dw = weights_gradient(w, weight),
-                                                         .y = y,
-                                                         .dy = dy,
-                                                         .dres = dres,
-                                                         .s = x,
-                                                         .w = weights_at(w, weight),
-                                                         .rstd = rstd,
-                                                         .T = p->b.T,
-                                                         .H = w->m.hidden,
-                                                         .wide = true,
-                                                         .dtype = w->compute,
-                                                         .dw_dtype = w->gradient});
+    void *own = rows_part(w, p->b.T, y, w->compute);
+    op_rmsnorm_grad(w->device,
+                    &(struct op_rmsnorm_grad){.dx = p->dres,
+                                              .dw = weights_gradient(w, weight),
+                                              .y = own,
+                                              .dy = rows_part(w, p->b.T, s->dh, w->compute),
+                                              .dres = dres,
+                                              .s = x,
+                                              .w = weights_at(w, weight),
+                                              .rstd = rstd,
+                                              .T = rows_own(w, p->b.T),
+                                              .H = w->m.hidden,
+                                              .wide = true,
+                                              .dtype = w->compute,
+                                              .dw_dtype = w->gradient});
+    if (y) rows_gather(w, p->b.T, y, own, w->compute);
 }
 
-/* Adds the sum of the rows of dy[T,width] to the gradient of the bias at this offset, if the model
- * has that bias and trains it. */
-static void bias_backward(struct stage *s, const struct pass *p, bool has, size_t offset,
-                          const void *dy, int64_t width)
+/* Returns the gradient of the stream in all rows, in s->dh if this rank has a part of them. */
+static const void *stream_gradient(struct stage *s, const struct pass *p)
+{
+    return rows_gather(s->w, p->b.T, s->dh, p->dres, s->w->compute);
+}
+
+/* Adds the sum of dy[rows,width] to the gradient of the bias at this offset, if the model has that
+ * bias and trains it. */
+static void bias_backward(struct stage *s, bool has, size_t offset, const void *dy, int64_t rows,
+                          int64_t width)
 {
     const struct weights *w = s->w;
     if (!has || !weights_trained(w, offset)) return;
     op_bias_grad(w->device, &(struct op_bias_grad){.db = weights_gradient(w, offset),
                                                    .dy = dy,
-                                                   .T = p->b.T,
+                                                   .T = rows,
                                                    .n = width,
                                                    .dtype = w->compute,
                                                    .db_dtype = w->gradient});
@@ -43,20 +52,21 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
                          const struct activations *a)
 {
     const struct model *m = &s->w->m;
-    const int64_t H = m->hidden, I = m->inter;
-    bias_backward(s, p, m->mlp_bias, at->down_bias, p->dres, H);
-    linear_dgrad(s, p, s->dz, p->dres, at->down, H, I);
+    const int64_t H = m->hidden, I = m->inter, T = rows_all(s->w, p->b.T);
+    const void *dy = stream_gradient(s, p);
+    bias_backward(s, m->mlp_bias, at->down_bias, p->dres, rows_own(s->w, p->b.T), H);
+    linear_dgrad(s, p, s->dz, dy, at->down, H, I);
     op_swiglu_grad(s->w->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
                                                           .y = stage_stores_all(s) ? NULL : a->z,
                                                           .dy = s->dz,
                                                           .gu = a->gate_up,
-                                                          .T = p->b.T,
+                                                          .T = T,
                                                           .I = I,
                                                           .dtype = s->w->compute});
-    linear_wgrad(s, p, p->dres, a->z, at->down, H, I);
-    bias_backward(s, p, m->mlp_bias, at->gate_up_bias, a->gate_up, 2 * I);
+    linear_wgrad(s, p, dy, a->z, at->down, H, I);
+    bias_backward(s, m->mlp_bias, at->gate_up_bias, a->gate_up, T, 2 * I);
     linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, 2 * I, H);
-    norm_backward(s, p, at->norm2, a->h2, s->dh, p->dres, a->res2, a->rstd2);
+    norm_backward(s, p, at->norm2, a->h2, p->dres, a->res2, a->rstd2);
     linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, 2 * I, H);
 }
 
@@ -72,7 +82,7 @@ static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t c
                                                          .s = x,
                                                          .w = weights_at(w, weight),
                                                          .rstd = rstd,
-                                                         .T = p->b.T,
+                                                         .T = rows_all(w, p->b.T),
                                                          .H = w->m.head_dim,
                                                          .stride = model_qkv_width(&w->m),
                                                          .heads = heads,
@@ -111,7 +121,7 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
                                          .cos = p->cosines,
                                          .sin = p->sines,
                                          .pos = p->turn,
-                                         .T = p->b.T,
+                                         .T = rows_all(w, p->b.T),
                                          .stride = model_qkv_width(m),
                                          .heads = m->heads + m->kv_heads,
                                          .dim = m->head_dim,
@@ -125,16 +135,17 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     const struct model *m = &s->w->m;
     const struct layer_offsets *at = &s->w->params.layers[l];
     const int64_t H = m->hidden, q = model_q_width(m), row = model_qkv_width(m);
-    bias_backward(s, p, m->o_bias, at->o_bias, p->dres, H);
-    linear_dgrad(s, p, s->dout, p->dres, at->o, H, q);
-    linear_wgrad(s, p, p->dres, a->o, at->o, H, q);
+    const void *dy = stream_gradient(s, p);
+    bias_backward(s, m->o_bias, at->o_bias, p->dres, rows_own(s->w, p->b.T), H);
+    linear_dgrad(s, p, s->dout, dy, at->o, H, q);
+    linear_wgrad(s, p, dy, a->o, at->o, H, q);
     if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a);
     if (s->o.cp && s->o.recompute == RECOMPUTE_SELECTIVE) context_gather(s, p, a);
     qkv_backward(s, p, l, a);
     if (m->qk_norm) norm_qk_backward(s, p, at, a);
-    bias_backward(s, p, m->qkv_bias, at->qkv_bias, s->dqkv, row);
+    bias_backward(s, m->qkv_bias, at->qkv_bias, s->dqkv, rows_all(s->w, p->b.T), row);
     linear_dgrad(s, p, s->dh, s->dqkv, at->qkv, row, H);
-    norm_backward(s, p, at->norm1, a->h1, s->dh, p->dres, a->res1, a->rstd1);
+    norm_backward(s, p, at->norm1, a->h1, p->dres, a->res1, a->rstd1);
     linear_wgrad(s, p, s->dqkv, a->h1, at->qkv, row, H);
 }
 
@@ -151,7 +162,7 @@ static void embedding_backward(struct stage *s, const struct pass *p)
     const struct weights *w = s->w;
     if (!weights_trained(w, w->params.embed)) return;
     op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
-                                                     .dy = p->dres,
+                                                     .dy = stream_gradient(s, p),
                                                      .ids = p->ids,
                                                      .order = p->order,
                                                      .starts = p->starts,

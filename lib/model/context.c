@@ -108,6 +108,16 @@ static const void *rounded(struct stage *s, const struct pass *p, const void *su
     return s->context.blocks;
 }
 
+/* Clears the rows of dqkv that belong to no token. */
+static void clear_rest(const struct stage *s, const struct pass *p, void *dqkv)
+{
+    const int64_t row = model_qkv_width(&s->w->m), rest = rows_all(s->w, p->b.T) - p->b.T;
+    if (rest == 0) return;
+    op_zero(s->w->device,
+            &(struct op_zero){.y = stage_columns(s, dqkv, p->b.T * row),
+                              .bytes = (size_t)(rest * row) * dtype_size(s->w->compute)});
+}
+
 void context_reduce(struct stage *s, const struct pass *p, void *dqkv)
 {
     const struct weights *w = s->w;
@@ -130,4 +140,5 @@ void context_reduce(struct stage *s, const struct pass *p, void *dqkv)
                                         .bytes = bytes,
                                         .y_stride = (size_t)model_qkv_width(&w->m) * size,
                                         .x_stride = bytes});
+    clear_rest(s, p, dqkv);
 }

@@ -5,21 +5,24 @@
 #include "base/trace.h"
 #include "model/model_impl.h"
 
+/* Computes y[T,H] from this rank's rows of the stream, x + r, whose sum it stores in `sum`. */
 static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void *rstd,
                  const void *x, const void *r, size_t weight)
 {
     const struct weights *w = s->w;
-    op_rmsnorm(w->device, &(struct op_rmsnorm){.y = y,
+    void *own = rows_part(w, p->b.T, y, w->compute);
+    op_rmsnorm(w->device, &(struct op_rmsnorm){.y = own,
                                                .s = sum,
                                                .rstd = rstd,
                                                .x = x,
                                                .r = r,
                                                .w = weights_at(w, weight),
-                                               .T = p->b.T,
+                                               .T = rows_own(w, p->b.T),
                                                .H = w->m.hidden,
                                                .eps = w->m.eps,
                                                .wide = true,
                                                .dtype = w->compute});
+    rows_gather(w, p->b.T, y, own, w->compute);
 }
 
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
@@ -33,8 +36,8 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
                              .v = stage_columns(s, qkv, q + kv),
                              .cu_q = p->cu,
                              .cu_k = p->cu,
-                             .Tq = p->b.T,
-                             .Tk = p->b.T,
+                             .Tq = rows_all(s->w, p->b.T),
+                             .Tk = rows_all(s->w, p->b.T),
                              .q_stride = row,
                              .kv_stride = row,
                              .o_stride = q,
@@ -91,7 +94,7 @@ static void norm_heads(struct stage *s, const struct pass *p, const struct activ
                                                .rstd = rstd,
                                                .x = stage_columns(s, a->qkv, column),
                                                .w = weights_at(w, weight),
-                                               .T = p->b.T,
+                                               .T = rows_all(w, p->b.T),
                                                .H = w->m.head_dim,
                                                .stride = model_qkv_width(&w->m),
                                                .heads = heads,
@@ -101,7 +104,8 @@ static void norm_heads(struct stage *s, const struct pass *p, const struct activ
 
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a)
 {
-    return (char *)a->rstd_qk + (size_t)(p->b.T * s->w->m.heads) * dtype_size(s->w->accum);
+    const int64_t rows = rows_all(s->w, p->b.T);
+    return (char *)a->rstd_qk + (size_t)(rows * s->w->m.heads) * dtype_size(s->w->accum);
 }
 
 static void norm_qk(struct stage *s, const struct pass *p, const struct layer_offsets *at,
@@ -114,7 +118,7 @@ static void norm_qk(struct stage *s, const struct pass *p, const struct layer_of
     norm_heads(s, p, a, q, m->kv_heads, at->k_norm, layer_rstd_k(s, p, a));
     op_copy_rows(s->w->device, &(struct op_copy_rows){.y = stage_columns(s, a->rot, q + kv),
                                                       .x = stage_columns(s, a->qkv, q + kv),
-                                                      .rows = p->b.T,
+                                                      .rows = rows_all(s->w, p->b.T),
                                                       .bytes = (size_t)kv * size,
                                                       .y_stride = row,
                                                       .x_stride = row});
@@ -128,11 +132,17 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
                                          .cos = p->cosines,
                                          .sin = p->sines,
                                          .pos = p->turn,
-                                         .T = p->b.T,
+                                         .T = rows_all(w, p->b.T),
                                          .stride = model_qkv_width(&w->m),
                                          .heads = w->m.heads + w->m.kv_heads,
                                          .dim = w->m.head_dim,
                                          .dtype = w->compute});
+}
+
+/* Returns this rank's rows of the branch, which the stream adds next. */
+static const void *branch_rows(const struct stage *s, const struct pass *p)
+{
+    return rows_part(s->w, p->b.T, s->branch, s->w->accum);
 }
 
 /* Returns the bias at this offset, or NULL if the model has no such bias. */
@@ -156,13 +166,15 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     attention(s, p, l, &a);
     linear_forward(s, p, s->branch, a.o, w->o, bias_of(s, m->o_bias, w->o_bias), H, q);
 
-    norm(s, p, a.h2, a.res2, a.rstd2, a.res1, s->branch, w->norm2);
+    norm(s, p, a.h2, a.res2, a.rstd2, a.res1, branch_rows(s, p), w->norm2);
     linear_forward(s, p, a.gate_up, a.h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
                    2 * I, H);
     if (recompute) return;
-    op_swiglu(s->w->device,
-              &(struct op_swiglu){
-                  .y = a.z, .gu = a.gate_up, .T = p->b.T, .I = I, .dtype = s->w->compute});
+    op_swiglu(s->w->device, &(struct op_swiglu){.y = a.z,
+                                                .gu = a.gate_up,
+                                                .T = rows_all(s->w, p->b.T),
+                                                .I = I,
+                                                .dtype = s->w->compute});
     linear_forward(s, p, s->branch, a.z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
 }
 
@@ -170,21 +182,24 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
 static const void *embed(struct stage *s, const struct pass *p)
 {
     const struct weights *w = s->w;
-    const int64_t H = w->m.hidden;
+    const int64_t H = w->m.hidden, T = p->b.T;
+    void *const stream = rows_part(w, T, s->branch, w->accum);
     if (!s->embedding) return stage_input(s, p);
     op_embed(w->device, &(struct op_embed){.y = s->h,
                                            .w = weights_at(w, w->params.embed),
                                            .ids = p->ids,
-                                           .T = p->b.T,
+                                           .T = rows_all(w, T),
                                            .H = H,
                                            .V = w->m.vocab,
                                            .first = w->m.vocab_first,
                                            .dtype = w->compute});
-    parallel_sum(w, s->h, p->b.T * H, w->compute); /* one rank has the row, the others have zeros */
-    op_cast(w->device,
-            &(struct op_cast){
-                .y = s->branch, .x = s->h, .n = p->b.T * H, .to = w->accum, .from = w->compute});
-    return s->branch;
+    rows_sum(w, T, s->h, w->compute); /* one rank has the row, the others have zeros */
+    op_cast(w->device, &(struct op_cast){.y = stream,
+                                         .x = rows_part(w, T, s->h, w->compute),
+                                         .n = rows_own(w, T) * H,
+                                         .to = w->accum,
+                                         .from = w->compute});
+    return stream;
 }
 
 void stage_forward(struct stage *s, struct pass *p)
@@ -199,14 +214,15 @@ void stage_forward(struct stage *s, struct pass *p)
         layer_forward(s, p, l, x, r, false);
         trace_end(began, "compute", "forward", "layer", l);
         x = stage_activations(s, p, l).res2;
-        r = s->branch;
+        r = branch_rows(s, p);
     }
     if (s->head) stage_use(s, s->end);
     if (s->head)
         norm(s, p, p->h_final, p->res_final, p->rstd_final, x, r, w->params.final_norm);
     else
-        op_add(
-            w->device,
-            &(struct op_add){
-                .y = p->res_final, .a = x, .b = r, .n = p->b.T * w->m.hidden, .dtype = w->accum});
+        op_add(w->device, &(struct op_add){.y = p->res_final,
+                                           .a = x,
+                                           .b = r,
+                                           .n = rows_own(w, p->b.T) * w->m.hidden,
+                                           .dtype = w->accum});
 }

@@ -91,14 +91,15 @@ void head_backward(struct stage *s, struct pass *p, double scale)
     struct weights *w = s->w;
     const size_t head = w->params.head, count = (size_t)(w->m.vocab * w->m.hidden);
     chunks(s, p, s->dlogits ? s->dlogits : s->logits, scale);
-    parallel_sum(w, s->dhead, p->b.targets * w->m.hidden, w->compute);
+    if (!rows_cut(w)) parallel_sum(w, s->dhead, p->b.targets * w->m.hidden, w->compute);
     if (p->b.targets == 0 && w->overwrite) weights_clear(w, head, head + count);
     op_scatter(w->device, &(struct op_scatter){.y = s->dh,
                                                .x = s->dhead,
                                                .rows = p->rows,
-                                               .T = p->b.T,
+                                               .T = rows_all(w, p->b.T),
                                                .n = p->b.targets,
                                                .H = w->m.hidden,
                                                .dtype = w->compute});
-    norm_backward(s, p, w->params.final_norm, NULL, s->dh, NULL, p->res_final, p->rstd_final);
+    if (rows_cut(w)) rows_sum(w, p->b.T, s->dh, w->compute);
+    norm_backward(s, p, w->params.final_norm, NULL, NULL, p->res_final, p->rstd_final);
 }

@@ -17,14 +17,14 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                                              .a = x,
                                              .b = weights_at(w, weight),
                                              .bias = sums && !parallel_adds(w) ? NULL : bias,
-                                             .m = p->b.T,
+                                             .m = rows_all(w, p->b.T),
                                              .n = out,
                                              .k = in,
                                              .tb = true,
                                              .ab_dtype = w->compute,
                                              .c_dtype = linear_type(s, y)});
     lora_forward(s, p, y, x, weight);
-    if (sums) parallel_sum(w, y, p->b.T * out, w->accum);
+    if (sums) rows_sum(w, p->b.T, y, w->accum);
 }
 
 void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
@@ -59,10 +59,9 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
 void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,
                   int64_t out, int64_t in)
 {
-    matrix_dgrad(s->w, p->b.T, dx, dy, weight, out, in);
+    matrix_dgrad(s->w, rows_all(s->w, p->b.T), dx, dy, weight, out, in);
     lora_dgrad(s, p, dx, dy, weight);
-    if (dx == s->dh)
-        parallel_sum(s->w, dx, p->b.T * in, s->w->compute); /* each rank has a part of `out` */
+    if (dx == s->dh) rows_sum(s->w, p->b.T, dx, s->w->compute); /* each rank has a part of `out` */
 }
 
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,
@@ -70,5 +69,5 @@ void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const v
 {
     const bool add = !s->w->overwrite;
     lora_wgrad(s, p, dy, x, weight, add);
-    matrix_wgrad(s->w, p->b.T, dy, x, weight, out, in, add);
+    matrix_wgrad(s->w, rows_all(s->w, p->b.T), dy, x, weight, out, in, add);
 }

@@ -33,6 +33,7 @@ struct lora_block {
     size_t weight;   /* offset of the block's weight [out, in] */
     size_t a;        /* offset of A [parts * r, in] */
     int64_t in, out; /* widths of the block */
+    int64_t first;   /* its first column in the whole model's block */
     uint32_t site;   /* dropout site of part 0; part i has site + i */
     int parts;
     struct lora_part part[LORA_PARTS];

@@ -36,19 +36,20 @@ void lora_plan(struct stage *s, struct plan *plan, int end)
     plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
 }
 
-/* Computes y[T,H] = scale * dropout(x) with the mask of this site, or adds it to y. */
-static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, const void *x,
-                 uint32_t site, bool add)
+/* Computes y[T,in] = scale * dropout(x) with the mask of part i of a block, or adds it to y. */
+static void drop(struct stage *s, const struct pass *p, const struct lora_block *k, int i, void *y,
+                 const void *x, bool add)
 {
     const struct weights *w = s->w;
     op_dropout(w->device, &(struct op_dropout){.y = y,
                                                .x = x,
                                                .sample = p->sample,
                                                .pos = p->pos,
-                                               .T = p->b.T,
-                                               .H = H,
+                                               .T = rows_all(s->w, p->b.T),
+                                               .H = k->in,
+                                               .first = k->first,
                                                .key = s->lora.key,
-                                               .site = site,
+                                               .site = k->site + (uint32_t)i,
                                                .add = add,
                                                .p = s->lora.on ? w->lora.dropout : 0,
                                                .scale = w->lora.scale,
@@ -59,10 +60,12 @@ static void drop(struct stage *s, const struct pass *p, int64_t H, void *y, cons
 static void scale(struct stage *s, const struct pass *p, int64_t H, void *y)
 {
     const struct weights *w = s->w;
-    op_dropout(
-        w->device,
-        &(struct op_dropout){
-            .y = y, .x = y, .T = p->b.T, .H = H, .scale = w->lora.scale, .dtype = w->compute});
+    op_dropout(w->device, &(struct op_dropout){.y = y,
+                                               .x = y,
+                                               .T = rows_all(s->w, p->b.T),
+                                               .H = H,
+                                               .scale = w->lora.scale,
+                                               .dtype = w->compute});
 }
 
 /* Queues a product of matrices of the compute type. */
@@ -90,7 +93,8 @@ static void project(struct stage *s, const struct pass *p, const struct lora_blo
                     const void *x)
 {
     const int64_t all = k->parts * s->w->lora.rank;
-    struct op_matmul mm = product(s, s->lora.u, x, weights_at(s->w, k->a), p->b.T, all, k->in);
+    struct op_matmul mm =
+        product(s, s->lora.u, x, weights_at(s->w, k->a), rows_all(s->w, p->b.T), all, k->in);
     mm.tb = true;
     op_matmul(s->w->device, &mm);
     scale(s, p, all, s->lora.u);
@@ -101,9 +105,10 @@ static void project_part(struct stage *s, const struct pass *p, const struct lor
                          const void *x)
 {
     const int64_t r = s->w->lora.rank;
-    drop(s, p, k->in, s->lora.x, x, k->site + (uint32_t)i, false);
-    struct op_matmul mm = product(s, stage_columns(s, s->lora.u, i * r), s->lora.x,
-                                  weights_at(s->w, part_a(s, k, i)), p->b.T, r, k->in);
+    drop(s, p, k, i, s->lora.x, x, false);
+    struct op_matmul mm =
+        product(s, stage_columns(s, s->lora.u, i * r), s->lora.x, weights_at(s->w, part_a(s, k, i)),
+                rows_all(s->w, p->b.T), r, k->in);
     mm.tb = true;
     mm.ldc = k->parts * r;
     op_matmul(s->w->device, &mm);
@@ -120,7 +125,7 @@ void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x,
         if (s->lora.x) project_part(s, p, k, i, x);
         struct op_matmul mm =
             product(s, stage_columns(s, y, part->column), stage_columns(s, s->lora.u, i * r),
-                    weights_at(s->w, part->b), p->b.T, part->out, r);
+                    weights_at(s->w, part->b), rows_all(s->w, p->b.T), part->out, r);
         mm.tb = mm.accumulate = true;
         mm.lda = k->parts * r;
         mm.ldc = k->out;
@@ -134,11 +139,12 @@ static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_
                        void *dx)
 {
     const int64_t r = s->w->lora.rank;
-    struct op_matmul mm = product(s, s->lora.x, stage_columns(s, s->lora.du, i * r),
-                                  weights_at(s->w, part_a(s, k, i)), p->b.T, k->in, r);
+    struct op_matmul mm =
+        product(s, s->lora.x, stage_columns(s, s->lora.du, i * r),
+                weights_at(s->w, part_a(s, k, i)), rows_all(s->w, p->b.T), k->in, r);
     mm.lda = k->parts * r;
     op_matmul(s->w->device, &mm);
-    drop(s, p, k->in, dx, s->lora.x, k->site + (uint32_t)i, true);
+    drop(s, p, k, i, dx, s->lora.x, true);
 }
 
 /* Computes du = dy B in s->lora.du and leaves it there for lora_wgrad. du is scaled, unless dropout
@@ -150,9 +156,10 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
     if (!k) return;
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
-        struct op_matmul mm = product(s, stage_columns(s, s->lora.du, i * r),
-                                      stage_columns(s, (void *)(uintptr_t)dy, part->column),
-                                      weights_at(s->w, part->b), p->b.T, r, part->out);
+        struct op_matmul mm =
+            product(s, stage_columns(s, s->lora.du, i * r),
+                    stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                    weights_at(s->w, part->b), rows_all(s->w, p->b.T), r, part->out);
         mm.lda = k->out;
         mm.ldc = k->parts * r;
         op_matmul(s->w->device, &mm);
@@ -160,8 +167,8 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
     }
     if (s->lora.x) return;
     scale(s, p, k->parts * r, s->lora.du);
-    struct op_matmul mm =
-        product(s, dx, s->lora.du, weights_at(s->w, k->a), p->b.T, k->in, k->parts * r);
+    struct op_matmul mm = product(s, dx, s->lora.du, weights_at(s->w, k->a), rows_all(s->w, p->b.T),
+                                  k->in, k->parts * r);
     mm.accumulate = true;
     op_matmul(s->w->device, &mm);
 }
@@ -184,8 +191,8 @@ static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lo
 {
     const int64_t r = s->w->lora.rank;
     project_part(s, p, k, i, x);
-    struct op_matmul mm =
-        product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in, p->b.T);
+    struct op_matmul mm = product(s, NULL, stage_columns(s, s->lora.du, i * r), s->lora.x, r, k->in,
+                                  rows_all(s->w, p->b.T));
     mm.lda = k->parts * r;
     wgrad(s, part_a(s, k, i), mm, add);
 }
@@ -199,14 +206,14 @@ void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const voi
     const int64_t all = k->parts * r;
     if (!s->lora.x) {
         project(s, p, k, x);
-        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, p->b.T), add);
+        wgrad(s, k->a, product(s, NULL, s->lora.du, x, all, k->in, rows_all(s->w, p->b.T)), add);
     }
     for (int i = 0; i < k->parts; i++) {
         const struct lora_part *part = &k->part[i];
         if (s->lora.x) wgrad_dropped(s, p, k, i, x, add);
         struct op_matmul mm =
             product(s, NULL, stage_columns(s, (void *)(uintptr_t)dy, part->column),
-                    stage_columns(s, s->lora.u, i * r), part->out, r, p->b.T);
+                    stage_columns(s, s->lora.u, i * r), part->out, r, rows_all(s->w, p->b.T));
         mm.lda = k->out;
         mm.ldb = all;
         wgrad(s, part->b, mm, add);

@@ -215,6 +215,8 @@ struct params_options {
                         first layer includes the embedding, the last the norm and the head. */
     size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
     int tp, at;      /* number of tensor-parallel ranks, and this rank's index; tp 0: one rank */
+    bool sequence;   /* sequence parallelism: each of the tp ranks has a part of the rows of the
+                        residual stream, and so a part of the gradient of what acts on them */
 };
 /* Makes the table of the parameters of the whole model m that this rank has. o NULL: all
  * parameters, all trained. */

@@ -72,6 +72,24 @@ void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy,
 void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
                 bool add);
 
+/* ---- rows.c: the rows of the residual stream. With sequence parallelism each of the tp ranks has
+ * an equal part of them, in rank order; otherwise each has all. T is the tokens of a micro-batch.
+ * ---- */
+/* Returns true if ranks have parts of the rows. */
+bool rows_cut(const struct weights *w);
+/* Returns the number of rows that a rank's products and its attention compute: T, rounded up to
+ * equal parts by rows of no document. */
+int64_t rows_all(const struct weights *w, int64_t T);
+/* Returns the number of rows of the stream that a rank has. */
+int64_t rows_own(const struct weights *w, int64_t T);
+/* Returns this rank's rows in x[rows_all,H]; NULL if x is NULL. */
+void *rows_part(const struct weights *w, int64_t T, void *x, enum dtype t);
+/* Replaces x[rows_all,H] by its sum over the tp ranks, but only in this rank's rows. */
+void rows_sum(const struct weights *w, int64_t T, void *x, enum dtype t);
+/* Gathers x[rows_all,H] from the ranks' rows `own`, which may lie in x; returns x. Returns `own` if
+ * that has all rows already. */
+void *rows_gather(const struct weights *w, int64_t T, void *x, void *own, enum dtype t);
+
 /* ---- parallel.c: tensor parallelism; with one rank these do nothing ---- */
 /* Replaces x[n] by its sum over the ranks. */
 void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);
@@ -114,8 +132,11 @@ void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct act
 /* ---- backward.c ---- */
 /* Returns the lowest layer whose backward pass is needed. */
 int stage_lowest(const struct stage *s);
-void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dy,
-                   const void *dres, const void *x, const void *rstd);
+/* Computes p->dres from s->dh, the gradient of a norm's result, of which this rank has its rows,
+ * and dres, the gradient of the stream after it (NULL: none). y[T,H] receives the norm's result;
+ * NULL: it is not needed. */
+void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y, const void *dres,
+                   const void *x, const void *rstd);
 
 /* ---- head.c ---- */
 /* Computes the loss as stage_loss does, and the gradients of the output projection and the last
@@ -137,7 +158,8 @@ void pass_upload(struct stage *s, struct pass *p);
 /* Returns true if documents may have their own rotary frequencies. */
 bool rotary_is_own(const struct weights *w);
 void rotary_plan(struct weights *w, struct plan *plan); /* adds the tables of weights */
-/* Computes the rotary rows of all documents, or of this rank's chunks, in the host's block. */
+/* Computes the rotary rows of all documents, or of this rank's chunks, in the host's block. Rows of
+ * no document have those of the first token. */
 void rotary_fill(const struct weights *w, const struct micro_batch *b, bool chunks,
                  const struct micro_batch_layout *k, void *block);
 

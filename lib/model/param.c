@@ -30,14 +30,22 @@ bool param_is_matrix(const struct hf_role_info *x)
     return x->kind == HF_PARAM_MATRIX || x->kind == HF_PARAM_EMBEDDING;
 }
 
+/* Returns how the parameter of a role is cut. A parameter that is replicated acts on the rows of
+ * the residual stream, as norms do, or is added to them. */
+static enum shard shard_of(const struct params_options *o, const struct hf_role_info *x)
+{
+    return o->sequence && x->shard == SHARD_REPLICATED ? SHARD_PARTIAL : x->shard;
+}
+
 /* Each role in a tensor is cut separately. */
 int param_describe(const struct params_options *o, const struct hf_sizes *s,
                    const struct hf_row *row, int layer, struct param *p, struct err *e)
 {
     const struct hf_role_info *x = hf_row_info(row);
     const uint64_t columns = hf_row_columns(row, s);
-    *p = (struct param){
-        .rank = x->columns == HF_DIM_ONE ? 1 : 2, .shard = x->shard, .decay = param_is_matrix(x)};
+    *p = (struct param){.rank = x->columns == HF_DIM_ONE ? 1 : 2,
+                        .shard = shard_of(o, x),
+                        .decay = param_is_matrix(x)};
     hf_row_name(row->name, layer, p->name, sizeof p->name);
     for (const enum hf_role *role = row->roles; *role; role++) {
         const uint64_t rows = s->dim[hf_roles[*role].rows];

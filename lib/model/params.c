@@ -127,6 +127,7 @@ static void put_lora(struct maker *k, int l, size_t at, const struct param *p, i
     struct lora_block *to = &k->t->lora[site];
     if (k->zone == ZONE_MATRICES) {
         to->in = (int64_t)p->shape[1];
+        to->first = (int64_t)p->block[0].column;
         to->site = (uint32_t)(site * LORA_PARTS);
         put_adapters(k, l, to, p, n);
     }

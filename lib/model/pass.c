@@ -75,11 +75,19 @@ static void widen(struct stage *s, void *to, const void *from, int64_t n)
             &(struct op_cast){.y = to, .x = from, .n = n, .to = DT_F64, .from = DT_F32});
 }
 
+/* Gives the rows of no document a token, so that they have finite values. No gradient reaches
+ * them. */
+static void pad(const struct stage *s, struct micro_batch *b)
+{
+    for (int64_t t = b->T; t < rows_all(s->w, b->T); t++) b->ids[t] = b->pos[t] = b->sample[t] = 0;
+}
+
 void pass_upload(struct stage *s, struct pass *p)
 {
     const struct micro_batch_layout k = pass_layout(s);
     const struct weights *w = s->w;
     const bool own = rotary_is_own(w);
+    pad(s, &p->b);
     if (own) rotary_fill(w, &p->b, s->o.cp != NULL, &k, p->host);
     w->device->ops->upload(w->device, p->block, p->host, k.bytes);
     w->device->ops->mark(w->device, mark_of(s, p));

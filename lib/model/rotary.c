@@ -37,7 +37,7 @@ void rotary_fill(const struct weights *w, const struct micro_batch *b, bool chun
     float *cosines = (float *)(void *)((char *)block + k->cosines);
     float *sines = (float *)(void *)((char *)block + k->sines);
     int32_t *turn = (int32_t *)(void *)((char *)block + k->turn);
-    for (int64_t t = 0; t < b->T; t++) turn[t] = (int32_t)t;
+    for (int64_t t = 0; t < rows_all(w, b->T); t++) turn[t] = t < b->T ? (int32_t)t : 0;
     for (int32_t r = 0; r < (chunks ? 2 : 1) * b->docs; r++) {
         const int64_t at = b->cu[r], count = b->cu[r + 1] - at;
         const int64_t n = chunks ? b->keys.cu[r / 2 + 1] - b->keys.cu[r / 2] : count;

@@ -48,6 +48,7 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     s->head = p->has_head;
     if (check(s, e)) return -1;
     if (s->o.passes < 1) s->o.passes = 1;
+    s->o.tokens = rows_all(w, o->tokens);
     s->logit_type = w->accum;
     if (w->compute == DT_BF16 && o->logits == DT_BF16) s->logit_type = DT_BF16;
     if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->device, s->logit_type, w->most_vocab);

@@ -131,7 +131,10 @@ struct layer_done {
  * called for each layer, for the last micro-batch of a step; it may be NULL. */
 void stage_backward(struct stage *s, struct pass *p, double scale, const struct layer_done *done);
 
-/* ---- between stages: tensors that are received and sent, [T,H] ---- */
+/* ---- between stages: tensors that are received and sent, [stage_rows,H] ---- */
+/* Returns the number of rows of the residual stream that this rank has of a micro-batch of T
+ * tokens: all, or with sequence parallelism a part. */
+int64_t stage_rows(const struct stage *s, int64_t T);
 /* Returns the residual stream that a stage without the embedding begins with; accumulation type. It
  * is written before stage_forward, while the pass has no other micro-batch. */
 void *stage_input(const struct stage *s, const struct pass *p);

@@ -53,7 +53,7 @@ static void declare_layer(const struct declare *d, int l)
 {
     const struct stage *s = d->s;
     const struct model *m = &s->w->m;
-    const int64_t T = s->o.tokens;
+    const int64_t T = s->o.tokens, rows = stage_rows(s, T);
     const enum dtype t = s->w->compute, accum = s->w->accum;
     struct activations *a = &d->p->acts[l];
     const bool each = stage_stores_layers(s), own_input = s->w->has_gradients;
@@ -61,17 +61,17 @@ static void declare_layer(const struct declare *d, int l)
     const int end = each ? attention_backward_time(s, l) : end_time(s);
     const int end_mlp = each ? mlp_backward_time(s, l) : end;
     if (l == s->first || own_input)
-        act(d, "res1", l, T * m->hidden, accum, l == s->first && !s->embedding ? 0 : attn,
+        act(d, "res1", l, rows * m->hidden, accum, l == s->first && !s->embedding ? 0 : attn,
             own_input ? attention_backward_time(s, l) : end, &a->res1);
     if (l > s->first && !each) return;
-    act(d, "rstd1", l, T, accum, attn, end, &a->rstd1);
+    act(d, "rstd1", l, rows, accum, attn, end, &a->rstd1);
     act(d, "qkv", l, T * model_qkv_width(m), t, attn, end, &a->qkv);
     if (m->qk_norm)
         act(d, "rstd_qk", l, T * (m->heads + m->kv_heads), accum, attn, end, &a->rstd_qk);
     act(d, "attention", l, T * model_q_width(m), t, attn, end, &a->o);
     act(d, "lse", l, T * m->heads, accum, attn, end, &a->lse);
-    act(d, "res2", l, T * m->hidden, accum, mlp, end_mlp, &a->res2);
-    act(d, "rstd2", l, T, accum, mlp, end_mlp, &a->rstd2);
+    act(d, "res2", l, rows * m->hidden, accum, mlp, end_mlp, &a->res2);
+    act(d, "rstd2", l, rows, accum, mlp, end_mlp, &a->rstd2);
     act(d, "gate_up", l, T * 2 * m->inter, t, mlp, end_mlp, &a->gate_up);
     if (!stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
@@ -83,11 +83,11 @@ static void declare_layer(const struct declare *d, int l)
 static void declare_result(const struct declare *d)
 {
     const struct stage *s = d->s;
-    const int64_t T = s->o.tokens, H = s->w->m.hidden;
+    const int64_t T = s->o.tokens, rows = stage_rows(s, T), H = s->w->m.hidden;
     const int head = head_time(s);
-    act(d, "res_final", -1, T * H, s->w->accum, head, head, &d->p->res_final);
+    act(d, "res_final", -1, rows * H, s->w->accum, head, head, &d->p->res_final);
     if (!s->head) return;
-    act(d, "rstd_final", -1, T, s->w->accum, head, head, &d->p->rstd_final);
+    act(d, "rstd_final", -1, rows, s->w->accum, head, head, &d->p->rstd_final);
     act(d, "norm_final", -1, T * H, s->w->compute, head, head, &d->p->h_final);
     act(d, "nll", -1, T, s->w->accum, head, end_time(s), &d->p->nll);
 }
@@ -157,8 +157,8 @@ static void declare_head_backward(const struct declare *d)
 static void declare_stream_gradient(const struct declare *d)
 {
     const struct stage *s = d->s;
-    act(d, "dres", -1, s->o.tokens * s->w->m.hidden, s->w->compute, head_time(s), end_time(s),
-        &d->p->dres);
+    act(d, "dres", -1, stage_rows(s, s->o.tokens) * s->w->m.hidden, s->w->compute, head_time(s),
+        end_time(s), &d->p->dres);
 }
 
 static void declare_backward(const struct declare *d)

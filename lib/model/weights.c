@@ -48,6 +48,7 @@ int weights_table(const struct weights *w, struct params *t, struct err *e)
 {
     struct params_options o = w->made;
     o.first = o.end = o.tp = o.at = 0;
+    o.sequence = false;
     return params_make(&w->whole, &o, t, e);
 }
 

@@ -107,6 +107,7 @@ static int trainer_from(const struct config *c, struct trainer_options *o, struc
                                   .logits = c->sft.logits_dtype,
                                   .length = c->sequence_length,
                                   .zero_stage = (int)c->run.zero_stage,
+                                  .shard_rows = c->run.shard_rows,
                                   .staging = (size_t)c->sft.staging << 20};
     if (c->run.dtype == DT_F16)
         return err_set(e, ERR_CONFIG, "dtype fp16 is not supported; use bf16 or fp32");

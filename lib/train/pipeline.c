@@ -37,7 +37,7 @@ size_t pipeline_message(const struct pipeline *p)
 {
     const struct weights *w = p->stage->w;
     if (!p->pp) return 0;
-    return (size_t)(p->stage->o.tokens * w->m.hidden) * dtype_size(w->accum);
+    return (size_t)(stage_rows(p->stage, p->stage->o.tokens) * w->m.hidden) * dtype_size(w->accum);
 }
 
 /* ---- messages ---- */
@@ -51,7 +51,7 @@ static struct message message_of(void *data, size_t bytes, int peer)
 
 static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, enum dtype t)
 {
-    return (size_t)(pass->b.T * p->stage->w->m.hidden) * dtype_size(t);
+    return (size_t)(stage_rows(p->stage, pass->b.T) * p->stage->w->m.hidden) * dtype_size(t);
 }
 
 /* Returns the input that an action receives from another stage, once its pass has the micro-batch.

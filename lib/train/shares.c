@@ -5,20 +5,14 @@
 #include "model/schedule.h"
 #include "parallel/collect.h"
 
-static int check(const struct model *m, const struct mesh *mesh, const struct weights_options *w,
-                 struct err *e)
+static int check(const struct model *m, const struct mesh *mesh, struct err *e)
 {
-    const int tp = mesh->size[MESH_TP], pp = mesh->size[MESH_PP];
+    const int pp = mesh->size[MESH_PP];
     if (pp > m->layers)
         return err_set(e, ERR_CONFIG,
                        "pipeline_model_parallel_size %d is more than the model's "
                        "num_hidden_layers, which is %d; choose a smaller one",
                        pp, (int)m->layers);
-    if (tp > 1 && w->params.lora.rank > 0 && w->params.lora.dropout > 0)
-        return err_set(e, ERR_CONFIG,
-                       "lora_dropout does not work with tensor_model_parallel_size %d yet; set "
-                       "sft_train.model_args.lora_dropout=0",
-                       tp);
     return 0;
 }
 
@@ -26,7 +20,7 @@ int shares_options(const struct model *m, const struct mesh *mesh, struct weight
                    struct stage_options *s, struct err *e)
 {
     const int pp = mesh->size[MESH_PP], at = mesh->at[MESH_PP];
-    if (check(m, mesh, w, e)) return -1;
+    if (check(m, mesh, e)) return -1;
     mesh_layers(mesh, m->layers, at, &w->params.first, &w->params.end);
     w->params.tp = mesh->size[MESH_TP];
     w->params.at = mesh->at[MESH_TP];

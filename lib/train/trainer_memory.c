@@ -54,6 +54,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                 .params = {.frozen = o->params.frozen,
                                            .arg = o->params.arg,
                                            .lora = o->params.lora,
+                                           .sequence = o->shard_rows,
                                            .multiple = ZERO_ALIGN * (size_t)mesh_replicas(mesh)}};
     struct stage_options s = {.recompute = o->recompute,
                               .tokens = batch_tokens(&t->batch),

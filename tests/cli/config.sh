@@ -29,8 +29,7 @@ if [ -d $roll ]; then
         ':1: hydra
 :10: system_envs
 :26: num_gpus_per_node
-:46: validation.data_args.template
-:64: sft_train.strategy_args.strategy_config.sequence_parallel'
+:46: validation.data_args.template'
 else
     skip 'ROLL: its five files are read' "$roll is not there"
 fi
@@ -124,6 +123,19 @@ fails 'defaults: an unknown key below a section of ours is told with its file' 7
 sft-config --keys >"$T/keys.md"
 sed -n '/^## Keys that work/,$p' docs/config.md >"$T/doc.md"
 same 'keys: docs/config.md has the table that --keys prints' "$T/keys.md" "$T/doc.md"
+
+# ---- sequence parallelism beside one tensor-parallel worker ----
+printf '%s\n' 'pretrain: a/b' 'sequence_length: 64' 'sft_train:' \
+    '  device_mapping: [0, 1]' '  strategy_args: {strategy_name: megatron_train,' \
+    '    strategy_config: {sequence_parallel: true, tensor_model_parallel_size: 2}}' >"$T/rows.yaml"
+rows() { sft-config "$T/rows.yaml" "$@" 2>&1 >/dev/null; }
+equal 'sequence_parallel: two tensor-parallel workers use it' "$(rows)" ''
+strategy=sft_train.strategy_args.strategy_config
+equal 'sequence_parallel: one has no use for it' \
+    "$(rows $strategy.tensor_model_parallel_size=1 | sed 's/.*:6: //')" \
+    "$strategy.sequence_parallel: no effect: only with tensor_model_parallel_size above 1"
+equal 'sequence_parallel: false is not told' \
+    "$(rows $strategy.tensor_model_parallel_size=1 $strategy.sequence_parallel=false)" ''
 
 # ---- refusals ----
 echo 'seed: 3' >>"$c"

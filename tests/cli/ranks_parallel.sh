@@ -31,6 +31,7 @@ samples val.jsonl | sft-pack -q -l 128 -b 4 -o val.sfts
 last=5
 strategy=sft_train.strategy_args.strategy_config
 tp=$strategy.tensor_model_parallel_size=2
+sp=($tp $strategy.sequence_parallel=true)
 pp=$strategy.pipeline_model_parallel_size=2
 # The rate and epsilon at which another order of sums stays below 1e-6 of the loss.
 settings=(sft_train.training_args.learning_rate=5e-3 sft_train.training_args.adam_epsilon=1e-5
@@ -76,6 +77,17 @@ for kind in tied biased normed; do
             "$(bytes $kind.$how.far)"
     done
 done
+for kind in tied biased normed; do
+    equal "$kind, sequence parallel 2: the ranks train the model" \
+        "$(code cut 2 $kind.sp $kind "${sp[@]}")" 0
+    as_one "$kind, sequence parallel 2" $kind.sp $kind.one
+done
+for how in none selective full; do
+    equal "sequence parallel 2, recompute $how: the ranks train the model" \
+        "$(code cut 2 $how.sp normed "${sp[@]}" sft.recompute=$how)" 0
+    equal "sequence parallel 2, recompute $how: the bytes are those without it" \
+        "$(bytes $how.sp)" "$(bytes normed.sp)"
+done
 for how in tp pp; do
     equal "tied, $how 2: the ranks train it again" "$(code cut 2 tied.$how.2 tied ${!how})" 0
     equal "tied, $how 2: two runs give the same bytes" \
@@ -89,7 +101,13 @@ same 'untied, pp 2: the weights have the bits of one rank' "$(weights exact.one)
 same 'untied, pp 2: the state has the bits of one rank' "$(state exact.one)" "$(state exact.pp)"
 equal 'tp 2 x pp 2: the ranks train the model' "$(code cut 4 grid tied $tp $pp)" 0
 as_one 'tp 2 x pp 2' grid tied.one
+equal 'sequence parallel 2 x pp 2: the ranks train the model' \
+    "$(code cut 4 sp_pp tied "${sp[@]}" $pp)" 0
+as_one 'sequence parallel 2 x pp 2' sp_pp tied.one
 zero1=$strategy.use_distributed_optimizer=true
+equal 'sequence parallel 2 x dp 2: they train it with ZeRO-1' \
+    "$(DP=2 code cut 4 sp_zero tied "${sp[@]}" $zero1)" 0
+as_one 'sequence parallel 2 x dp 2' sp_zero tied.one
 equal 'tp 2 x dp 2: the ranks train the model' "$(DP=2 code cut 4 tp_dp tied $tp)" 0
 equal 'tp 2 x dp 2: they train it with ZeRO-1' "$(DP=2 code cut 4 tp_zero tied $tp $zero1)" 0
 as_one 'tp 2 x dp 2' tp_dp tied.one
@@ -105,6 +123,15 @@ for how in tp pp; do
     as_one "adapters, $how 2" lora.$how lora.one
     equal "adapters, $how 2: a checkpoint has whole tensors" \
         "$(shapes lora.$how)" "$(shapes lora.one)"
+done
+drop=sft_train.model_args.lora_dropout=0.1
+equal 'dropout: one rank trains adapters with it' \
+    "$(code cut 1 drop.one tied "${lora[@]}" $drop)" 0
+for how in tp sp; do
+    many=($tp) && [ $how = tp ] || many=("${sp[@]}")
+    equal "dropout, $how 2: the ranks train with it" \
+        "$(code cut 2 drop.$how tied "${lora[@]}" $drop "${many[@]}")" 0
+    as_one "dropout, $how 2" drop.$how drop.one
 done
 bf16=sft_train.model_args.dtype=bf16
 narrow=($bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16)
@@ -138,6 +165,9 @@ for how in tp pp; do
     as_one "adapters, one rank, then $how 2" l$how.one lora.one
 done
 
+equal 'sequence parallel 2, then one rank: the run goes on' "$(on 1 one.sp tied.sp tied)" 0
+as_one 'sequence parallel 2, then one rank' one.sp tied.one
+
 # ---- a rank allocates its part ----
 planned=(sft-train -q --config config.yaml pretrain=./biased --plan)
 plan() { "${planned[@]}" sft_train.device_mapping="[$1]" "${@:2}" --json; }
@@ -159,6 +189,31 @@ parts() {
 parts weights
 parts gradients
 parts moments
+# activations FILE: prints the bytes of the class
+activations() { jq "$of of(\"activations\")" "$1"; }
+# formula RECOMPUTE TP ROWS: prints the bytes of docs/parallel.md's table for the model `biased` in
+# fp32 with this share of matrices and of rows, and micro-batches of 128 tokens
+formula() {
+    awk -v how="$1" -v tp="$2" -v r=$((128 / $3)) 'BEGIN {
+        T = 128; H = 32; L = 4; c = 4; q = 32 / tp; k = 32 / tp; I = 64 / tp; n = 2 / tp
+        A = 8 * r * H + c * T * (2 * q + 2 * k + 2 * I) + 4 * n * T
+        F = 4 * (r + T) * H + c * (r + 4 * T) * H + c * T * (2 * q + 2 * k + I)
+        if (how == "none") print L * (A + c * T * I) + F
+        if (how == "selective") print L * A + c * T * I + F
+        if (how == "full") print 4 * (L - 1) * r * H + A + c * T * I + F
+    }'
+}
+for how in none selective full; do
+    for layout in '0 1 1' '0,1 2 1' '0,1 2 2'; do
+        read -r devices cut rows <<<"$layout"
+        many=(${strategy}.tensor_model_parallel_size=$cut)
+        [ "$rows" = 1 ] || many+=(${strategy}.sequence_parallel=true)
+        plan "$devices" "${many[@]}" sft.recompute=$how >acts.json
+        check "activations, recompute $how, tp $cut, rows in $rows: as the formula says" \
+            awk -v a="$(activations acts.json)" -v b="$(formula $how $cut $rows)" \
+            'BEGIN { exit !(b > 0 && a >= b && a <= 1.02 * b) }'
+    done
+done
 layers='([.buffers[] | .layer // empty] | unique)'
 equal 'pp 2: each stage has the activations of two layers' \
     "$(jq -c "$layers, (.stages[0] | $layers, .layers)" pp.json | tr '\n' ' ')" '[0,1] [2,3] [2,4] '
@@ -179,7 +234,9 @@ fails 'refused: heads that do not divide' 78 \
 fails 'refused: more stages than layers' 78 \
     'pipeline_model_parallel_size 4 is more than .*num_hidden_layers, which is 2' \
     plan 0,1,2,3 $strategy.pipeline_model_parallel_size=4 pretrain=./model
-fails 'refused: dropout of adapters that are cut' 78 \
-    'lora_dropout does not work with tensor_model_parallel_size 2 yet; set .*lora_dropout=0' \
-    plan 0,1 $tp "${lora[@]}" sft_train.model_args.lora_dropout=0.1
+model smol hidden_size=36 intermediate_size=64 num_hidden_layers=2 num_attention_heads=9 \
+    num_key_value_heads=3
+fails 'refused: nine heads for two ranks' 78 \
+    'tensor_model_parallel_size 2 does not divide .* num_attention_heads, which is 9' \
+    plan 0,1 "${sp[@]}" pretrain=./smol
 exit $bad

@@ -57,12 +57,14 @@ if ! have_mpi; then
 fi
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
-two() { # two DIR MODEL ROWS ARGUMENT...: a run on two ranks, with traces DIR.json.0 and .1
-    run() { mpirun -q -np 2 --bind-to none --oversubscribe sft-train -q --config config.yaml "$@"; }
-    run output_dir="$1" logging_dir="$1/logs" "sft_train.device_mapping=[0,1]" pretrain="./$2" \
-        sft_train.training_args.gradient_accumulation_steps="$3" --trace "$1.json" "${@:4}" \
-        train.sfts
+# many RANKS DIR MODEL ROWS ARGUMENT...: a run on so many ranks, with traces DIR.json.0 and so on
+many() {
+    mpirun -q -np "$1" --bind-to none --oversubscribe sft-train -q --config config.yaml \
+        output_dir="$2" logging_dir="$2/logs" "sft_train.device_mapping=list(range(0,$1))" \
+        pretrain="./$3" sft_train.training_args.gradient_accumulation_steps="$4" \
+        --trace "$2.json" "${@:5}" train.sfts
 }
+two() { many 2 "$@"; }
 # sent FILE GROUP CALL: prints the bytes that the rank sent in these calls
 sent() {
     events "$1" | jq -s "map(select(.args.of == \"$2\" and .name == \"$3\") | .args.n) | add // 0"
@@ -167,10 +169,33 @@ check 'context parallel: sums run beside gathers of keys' jq -es '
     any(.[][] | select(.name == "all_reduce" and .args.of == "dp_cp"); . as $c |
         any($b[]; .pid == $c.pid and .ts < $c.ts + $c.dur and $c.ts < .ts + .dur))' \
     cp.full.json.0 cp.full.json.1
+equal 'sequence parallel: two ranks train' "$(code two sp untied 4 \
+    $strategy.tensor_model_parallel_size=2 $strategy.sequence_parallel=true)" 0
+within 'sequence parallel: reduce_scatter sends what the formula says' \
+    "$(sent sp.json.0 tp reduce_scatter)" $((tokens * H * (2 * 4 + L * (8 + 2 * 4)) / 2))
+within 'sequence parallel: all_gather sends what the formula says' \
+    "$(sent sp.json.1 tp all_gather)" $((tokens * H * 4 * (2 + 6 * L) / 2 + labels * 3 * 4))
+within 'sequence parallel: the sums of the norms send what the formula says' \
+    "$(sent sp.json.0 tp all_reduce)" $((steps * (4 * H * (2 * L + 1) + 8 * (L + 2))))
+equal 'sequence parallel, recompute full: two ranks train' "$(code two sp_full untied 4 \
+    $strategy.tensor_model_parallel_size=2 $strategy.sequence_parallel=true \
+    sft.recompute=full)" 0
+within 'sequence parallel, recompute full: reduce_scatter has the o product, too' \
+    "$(sent sp_full.json.0 tp reduce_scatter)" $((tokens * H * (2 * 4 + L * (12 + 2 * 4)) / 2))
+within 'sequence parallel, recompute full: all_gather has both norms, too' \
+    "$(sent sp_full.json.1 tp all_gather)" \
+    $((tokens * H * 4 * (2 + 8 * L) / 2 + labels * 3 * 4))
 equal 'pipeline parallel: two ranks train' \
     "$(code two pp untied 4 $strategy.pipeline_model_parallel_size=2)" 0
 equal 'pipeline parallel: the first stage sends the stream' \
     "$(sent pp.json.0 pp send_receive)" $((tokens * H * 4))
 equal 'pipeline parallel: the last stage sends its gradient' \
     "$(sent pp.json.1 pp send_receive)" $((tokens * H * 4))
+equal 'sequence and pipeline parallel: four ranks train' "$(code many 4 sp_pp untied 4 \
+    $strategy.tensor_model_parallel_size=2 $strategy.sequence_parallel=true \
+    $strategy.pipeline_model_parallel_size=2)" 0
+within 'sequence and pipeline parallel: the first stage sends its rows of the stream' \
+    "$(sent sp_pp.json.1 pp send_receive)" $((tokens * H * 4 / 2))
+within 'sequence and pipeline parallel: the last stage sends its rows of the gradient' \
+    "$(sent sp_pp.json.2 pp send_receive)" $((tokens * H * 4 / 2))
 exit $bad

@@ -16,7 +16,8 @@ enum {
     LORA = 8,
     MODES = 16,  /* llama in each mode of recomputation */
     OVER_2 = 32, /* hybrid: so many ranks share one copy of what ZeRO has in parts */
-    OVER_4 = 64
+    OVER_4 = 64,
+    SEQUENCE = 128 /* sequence parallelism */
 };
 /* A row of the table: the ranks of each axis, the stage of ZeRO, the forms. To add a layout is to
  * add a line here. */
@@ -43,6 +44,7 @@ static const struct row table[] = {
     {1, 1, 8, 1, 3, 0},
     {1, 1, 8, 1, 3, OVER_4},
     {2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {2, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA},
     {1, 2, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {1, 2, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 3, QWEN3},
@@ -56,6 +58,7 @@ static const struct row table[] = {
     {1, 2, 1, 2, 0, 0},
     {2, 2, 1, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 0},
+    {2, 2, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {1, 1, 1, 2, 0, MODES | QWEN2 | MISTRAL | LORA},
     {1, 1, 1, 3, 0, 0},
     {1, 1, 1, 4, 0, QWEN2},
@@ -65,6 +68,8 @@ static const struct row table[] = {
     {2, 1, 2, 1, 2, QWEN3},
     {2, 1, 2, 1, 3, QWEN3 | LORA},
     {2, 1, 1, 2, 0, QWEN3 | LORA},
+    {2, 1, 1, 2, 0, SEQUENCE | QWEN2},
+    {2, 1, 2, 1, 1, SEQUENCE | MISTRAL},
     {1, 1, 2, 2, 0, 0},
     {1, 1, 2, 2, 1, LORA},
     {1, 1, 2, 2, 2, QWEN2},
@@ -77,6 +82,8 @@ static const struct row table[] = {
     {2, 1, 2, 2, 0, 0},
     {2, 1, 2, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 1, 2, 2, 3, QWEN2 | QWEN3},
+    {2, 1, 2, 2, 1, SEQUENCE | QWEN3 | LORA},
+    {2, 1, 2, 1, 3, SEQUENCE | QWEN3 | LORA},
 };
 
 static int shard_of(const struct row *r)
@@ -86,14 +93,16 @@ static int shard_of(const struct row *r)
 
 static struct job_layout layout_of(const struct row *r)
 {
-    return (struct job_layout){
-        .sizes = {{r->tp, r->cp, r->dp, r->pp}}, .zero = r->zero, .shard = shard_of(r)};
+    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}},
+                               .zero = r->zero,
+                               .shard = shard_of(r),
+                               .sequence = r->forms & SEQUENCE};
 }
 
 static void name_of(const struct row *r, char *text, size_t size)
 {
-    const int n = snprintf(text, size, "tp %d cp %d dp %d pp %d ZeRO-%d", r->tp, r->cp, r->dp,
-                           r->pp, r->zero);
+    const int n = snprintf(text, size, "tp %d%s cp %d dp %d pp %d ZeRO-%d", r->tp,
+                           r->forms & SEQUENCE ? " rows" : "", r->cp, r->dp, r->pp, r->zero);
     if (shard_of(r)) snprintf(text + n, size - (size_t)n, " over %d", shard_of(r));
 }
 
@@ -225,9 +234,9 @@ static void print_bits(const struct row *r, const struct job *j, const char *nam
 {
     const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
     if (w->place.rank) return;
-    printf("bits %s,tp%d,cp%d,dp%d,shard%d%s%s %016llx %s\n", j->f->name, r->tp, r->cp, r->dp,
-           shard_of(r), ends ? ",ends" : "", r->zero >= 2 ? ",ranks-first" : "",
-           (unsigned long long)hash(j), name);
+    printf("bits %s,tp%d%s,cp%d,dp%d,shard%d%s%s %016llx %s\n", j->f->name, r->tp,
+           r->forms & SEQUENCE ? ",rows" : "", r->cp, r->dp, shard_of(r), ends ? ",ends" : "",
+           r->zero >= 2 ? ",ranks-first" : "", (unsigned long long)hash(j), name);
 }
 
 /* ---- the checks ---- */

@@ -162,6 +162,8 @@ for how in tp pp cp; do
     DP=1 trains "$how 2: 2 devices train" gpus 2 $how ${!how}
     near "$how 2: the losses are those of one CPU" $how cpu
 done
+DP=1 trains 'sequence parallel 2: 2 devices train' gpus 2 sp $tp $strategy.sequence_parallel=true
+near 'sequence parallel 2: the losses are those of one CPU' sp cpu
 
 DP=1 trains 'bf16, cp 2: 2 devices train' gpus 2 narrow.cp "${narrow[@]}" $cp
 close 'bf16, cp 2: the losses are those of 2 data-parallel devices' "$(losses narrow.cp)" \
