@@ -118,7 +118,7 @@ int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
               struct shard_block *b);
 /* Makes the descriptor of the part that rank `at` of tp computes: its heads, key-value heads, rows
  * of the MLP and of the vocabulary. tp 0 or 1: m itself. Fails with ERR_CONFIG, which names the
- * size that is not divisible by tp. */
+ * sizes that are not divisible by tp. */
 int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e);
 
 /* ---- the parameter table ---- */

@@ -2,6 +2,8 @@
 /* Tensor parallelism: the part of a model and of each of its tensors that one rank has. */
 #include "model/model.h"
 
+#include <stdio.h>
+
 uint64_t shard_begin(uint64_t n, int parts, int at)
 {
     const uint64_t each = n / (uint64_t)parts, more = n % (uint64_t)parts, i = (uint64_t)at;
@@ -20,7 +22,8 @@ int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
     return shard == SHARD_VOCAB || n % (uint64_t)tp == 0 ? 0 : -1;
 }
 
-int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e)
+/* Fails with a message that names every size which is cut and is not divisible by tp. */
+static int check_sizes(const struct model *m, int tp, struct err *e)
 {
     const struct {
         const char *name;
@@ -28,14 +31,23 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
     } cut[] = {{"num_attention_heads", m->heads},
                {"num_key_value_heads", m->kv_heads},
                {"intermediate_size", m->inter}};
-    *local = *m;
-    if (tp <= 1) return 0;
+    char text[200];
+    int used = 0;
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
         if (cut[i].n % tp)
-            return err_set(e, ERR_CONFIG,
-                           "tensor_model_parallel_size %d does not divide the model's %s, which is "
-                           "%lld; choose a divisor",
-                           tp, cut[i].name, (long long)cut[i].n);
+            used += snprintf(text + used, sizeof text - (size_t)used, "%s%s, which is %lld",
+                             used ? ", and " : "", cut[i].name, (long long)cut[i].n);
+    if (!used) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "tensor_model_parallel_size %d does not divide the model's %s; choose a divisor",
+                   tp, text);
+}
+
+int model_local(const struct model *m, int tp, int at, struct model *local, struct err *e)
+{
+    *local = *m;
+    if (tp <= 1) return 0;
+    if (check_sizes(m, tp, e)) return -1;
     if (m->vocab < tp)
         return err_set(e, ERR_CONFIG,
                        "tensor_model_parallel_size %d is more than the model's vocab_size, which "

@@ -237,6 +237,6 @@ fails 'refused: more stages than layers' 78 \
 model smol hidden_size=36 intermediate_size=64 num_hidden_layers=2 num_attention_heads=9 \
     num_key_value_heads=3
 fails 'refused: nine heads for two ranks' 78 \
-    'tensor_model_parallel_size 2 does not divide .* num_attention_heads, which is 9' \
+    '2 does not divide .*_attention_heads, which is 9, and num_key_value_heads, which is 3;' \
     plan 0,1 "${sp[@]}" pretrain=./smol
 exit $bad
