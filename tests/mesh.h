@@ -8,7 +8,7 @@
 
 static inline int open_mesh(struct mesh *m, struct world *ranks, struct device *d, struct err *e)
 {
-    return mesh_open(m, &(struct mesh_sizes){{1, 1, ranks->place.size, 1}}, ranks, d, e);
+    return mesh_open(m, &(struct mesh_sizes){.axis = {1, 1, ranks->place.size, 1}}, ranks, d, e);
 }
 /* The mesh of this process alone. */
 static inline int open_mesh_alone(struct mesh *m, struct device *d, struct err *e)

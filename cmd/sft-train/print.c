@@ -60,10 +60,21 @@ static void text_of_others(const struct trainer *t, struct buf *b)
     plan_print(&t->memory.plan, b);
 }
 
+/* Writes the layers of the stage: "0 to 1 and 4". */
+static void text_of_layers(const struct stage *s, struct buf *b)
+{
+    for (int c = 0; c < s->chunks; c++) {
+        const struct chunk *k = &s->chunk[c];
+        buf_printf(b, "%s%d", c == 0 ? "" : c + 1 == s->chunks ? " and " : ", ", k->first);
+        if (k->end - 1 > k->first) buf_printf(b, " to %d", k->end - 1);
+    }
+}
+
 static void text_of_stage(const struct trainer *t, struct buf *b)
 {
-    buf_printf(b, "each rank of stage %d, with layers %d to %d:\n", t->mesh->at[MESH_PP] + 1,
-               t->stage.first, t->stage.end - 1);
+    buf_printf(b, "each rank of stage %d, with layers ", t->mesh->at[MESH_PP] + 1);
+    text_of_layers(&t->stage, b);
+    buf_puts(b, ":\n");
     plan_print(&t->memory.plan, b);
 }
 
@@ -74,8 +85,11 @@ static void text_of_first(const struct trainer *t, struct buf *b)
         "its part of gradients and the optimizer's state",
         "its part of weights, gradients and the optimizer's state"};
     const struct mesh *m = t->mesh;
-    if (m->size[MESH_PP] > 1)
-        buf_printf(b, "stage 1 of %d, with layers 0 to %d; ", m->size[MESH_PP], t->stage.end - 1);
+    if (m->size[MESH_PP] > 1) {
+        buf_printf(b, "stage 1 of %d, with layers ", m->size[MESH_PP]);
+        text_of_layers(&t->stage, b);
+        buf_puts(b, "; ");
+    }
     if (m->size[MESH_TP] > 1)
         buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
     if (mesh_ranks(m) > 1)
@@ -128,8 +142,10 @@ static void json_of_others(const struct trainer *t, struct buf *b)
 static void json_of_stage(const struct trainer *t, struct buf *b)
 {
     const int stage = t->mesh->at[MESH_PP];
-    buf_printf(b, "%s{\"stage\":%d,\"layers\":[%d,%d],", stage > 1 ? "," : ",\"stages\":[", stage,
-               t->stage.first, t->stage.end);
+    buf_printf(b, "%s{\"stage\":%d,\"layers\":[", stage > 1 ? "," : ",\"stages\":[", stage);
+    for (int c = 0; c < t->stage.chunks; c++)
+        buf_printf(b, "%s%d,%d", c ? "," : "", t->stage.chunk[c].first, t->stage.chunk[c].end);
+    buf_puts(b, "],");
     plan_json(&t->memory.plan, b);
     buf_puts(b, stage + 1 == t->mesh->size[MESH_PP] ? "}]" : "}");
 }

@@ -50,11 +50,23 @@ static void one_process(const struct config *c, struct advice *a)
            c->run.tensor_parallel_size, 1);
     advise(a, "strategy_args.strategy_config.pipeline_model_parallel_size",
            c->run.pipeline_parallel_size, 1);
+    advise(a, "strategy_args.strategy_config.virtual_pipeline_model_parallel_size",
+           c->run.virtual_pipeline_parallel_size, 1);
     advise(a,
            ulysses ? "model_args.ulysses_size"
                    : "strategy_args.strategy_config.context_parallel_size",
            c->run.context_parallel_size, 1);
     advise(a, "training_args.gradient_accumulation_steps", more, more * c->run.data_parallel_size);
+}
+
+static int check_chunks(const struct config *c, struct err *e)
+{
+    const long long chunks = c->run.virtual_pipeline_parallel_size;
+    if (chunks == 1 || c->run.pipeline_parallel_size > 1) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%s: virtual_pipeline_model_parallel_size %lld needs a "
+                   "pipeline_model_parallel_size above 1, which is 1; set the first to 1",
+                   c->path, chunks);
 }
 
 static void start_line(char *out, size_t n, const struct config_start *s, long long workers)
@@ -93,5 +105,6 @@ int config_check_trainable(const struct config *c, const struct config_start *s,
     for (int rest = 0; rest < 2; rest++)
         for (size_t i = 0; i < l->count; i++)
             if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
+    if (check_chunks(c, e)) return -1;
     return s->processes ? check_processes(c, s, e) : 0;
 }

@@ -142,6 +142,8 @@ static int derive_layout(struct loaded *l, struct err *e)
     c->run.world_size = world;
     c->run.tensor_parallel_size = tp;
     c->run.pipeline_parallel_size = pp;
+    c->run.virtual_pipeline_parallel_size =
+        one ? 1 : c->sft_train.strategy_args.strategy_config.virtual_pipeline_model_parallel_size;
     c->run.context_parallel_size = cp;
     c->run.data_parallel_size = world / (tp * pp * cp);
     derive_rows(l, tp);

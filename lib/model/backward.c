@@ -182,30 +182,47 @@ static void end_layer(struct stage *s, const struct layer_done *done, int layer)
     if (done) done->call(done->arg, layer);
 }
 
-int stage_lowest(const struct stage *s)
+int chunk_lowest(const struct weights *w, const struct chunk *k)
 {
-    return s->w->params.lowest > s->first ? s->w->params.lowest : s->first;
+    return w->params.lowest > k->first ? w->params.lowest : k->first;
+}
+
+bool chunk_has_embedding(const struct weights *w, const struct chunk *k)
+{
+    return k->embedding || (k->head && w->m.tied);
+}
+
+/* The first backward pass of a chunk in a step begins its gradients, and so does each pass that
+ * computes them in a buffer. */
+static void begin_pass(struct weights *w, struct chunk *k)
+{
+    w->buffers.first = k->begun != w->begun;
+    w->overwrite = w->buffers.first || w->sum.parts > 0;
+    k->begun = w->begun;
 }
 
 void stage_backward(struct stage *s, struct pass *p, double scale, const struct layer_done *done)
 {
-    if (p->b.T == 0) return stage_idle_backward(s);
-    if (s->head) {
-        stage_use_backward(s, s->end);
+    struct chunk *k = p->at;
+    begin_pass(s->w, k);
+    if (p->b.T == 0) return stage_idle_backward(s, k);
+    if (k->head) {
+        stage_use_backward(s, k, k->end);
         const double began = trace_begin();
         head_backward(s, p, scale);
         trace_end(began, "compute", "backward", "head", -1);
-        end_layer(s, done, s->end);
+        end_layer(s, done, k->end);
     }
-    for (int l = s->end - 1; l >= stage_lowest(s); l--) {
-        stage_use_backward(s, l);
+    for (int l = k->end - 1; l >= chunk_lowest(s->w, k); l--) {
+        stage_use_backward(s, k, l);
         const double began = trace_begin();
         layer_backward(s, p, l);
         trace_end(began, "compute", "backward", "layer", l);
         end_layer(s, done, l);
     }
-    s->w->overwrite = s->w->sum.parts > 0; /* in a buffer each pass begins anew */
-    if (s->embedding) stage_use_backward(s, -1);
-    if (s->embedding) embedding_backward(s, p);
-    end_layer(s, s->embedding ? done : NULL, -1);
+    if (k->embedding) {
+        stage_use_backward(s, k, -1);
+        embedding_backward(s, p);
+    }
+    if (chunk_has_embedding(s->w, k)) end_layer(s, k->embedding ? done : NULL, -1);
 }

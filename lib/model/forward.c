@@ -184,7 +184,7 @@ static const void *embed(struct stage *s, const struct pass *p)
     const struct weights *w = s->w;
     const int64_t H = w->m.hidden, T = p->b.T;
     void *const stream = rows_part(w, T, s->branch, w->accum);
-    if (!s->embedding) return stage_input(s, p);
+    if (!p->at->embedding) return stage_input(s, p);
     op_embed(w->device, &(struct op_embed){.y = s->h,
                                            .w = weights_at(w, w->params.embed),
                                            .ids = p->ids,
@@ -205,19 +205,20 @@ static const void *embed(struct stage *s, const struct pass *p)
 void stage_forward(struct stage *s, struct pass *p)
 {
     const struct weights *w = s->w;
-    if (p->b.T == 0) return stage_idle_forward(s);
-    if (s->embedding) stage_use(s, -1);
+    const struct chunk *k = p->at;
+    if (p->b.T == 0) return stage_idle_forward(s, k);
+    if (k->embedding) stage_use(s, k, -1);
     const void *x = embed(s, p), *r = NULL;
-    for (int l = s->first; l < s->end; l++) {
-        stage_use(s, l);
+    for (int l = k->first; l < k->end; l++) {
+        stage_use(s, k, l);
         const double began = trace_begin();
         layer_forward(s, p, l, x, r, false);
         trace_end(began, "compute", "forward", "layer", l);
         x = stage_activations(s, p, l).res2;
         r = branch_rows(s, p);
     }
-    if (s->head) stage_use(s, s->end);
-    if (s->head)
+    if (k->head) stage_use(s, k, k->end);
+    if (k->head)
         norm(s, p, p->h_final, p->res_final, p->rstd_final, x, r, w->params.final_norm);
     else
         op_add(w->device, &(struct op_add){.y = p->res_final,

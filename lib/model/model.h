@@ -195,24 +195,25 @@ struct params {
     size_t places, places_trained;     /* positions of the canonical order, with
                                           alignment; of its trained tensors */
     size_t embed, head, final_norm;    /* head is embed if tied */
-    struct layer_offsets *layers;      /* for all layers of the model; valid in [first, end) */
+    struct layer_offsets *layers;      /* for all layers of the model; valid for this rank's */
     struct params_bucket *buckets;     /* one after the other, from element 0: those of
                                         * trained tensors, then those of frozen ones */
     struct params_run *runs;           /* in canonical order */
     size_t nbuckets, nfrozen, buckets_cap, nruns, runs_cap;
     struct lora_block *lora; /* see lora.h; blocks without an adapter have no parts */
     size_t nlora;
-    int lowest;                   /* the lowest layer from which gradients are needed */
-    int first, end;               /* the table has layers [first, end) */
-    bool has_embedding, has_head; /* the last norm is stored with the head */
+    int lowest;                     /* the lowest layer from which gradients are needed */
+    int all, stages, stage, chunks; /* the model's layers; see params_options and params_chunk */
+    bool has_embedding, has_head;   /* the last norm is stored with the head */
 };
 struct params_options {
     struct lora_options lora; /* its matrices are trained, even if `frozen` matches them */
     /* Returns true if the tensor of this name is frozen; NULL: no tensor is frozen. */
     bool (*frozen)(void *arg, const char *name);
     void *arg;
-    int first, end;  /* only the tensors of layers [first, end); end 0: all layers. The
-                        first layer includes the embedding, the last the norm and the head. */
+    /* Only the tensors of one of the stages of a pipeline, which has so many chunks of layers;
+     * 0: 1. The first stage includes the embedding, the last the norm and the head. */
+    int stages, stage, chunks;
     size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
     int tp, at;      /* number of tensor-parallel ranks, and this rank's index; tp 0: one rank */
     bool sequence;   /* sequence parallelism: each of the tp ranks has a part of the rows of the
@@ -223,6 +224,10 @@ struct params_options {
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e);
 void params_free(struct params *t);
+/* Computes the layers [*first, *end) of chunk c of a stage. The model is cut in stages * chunks
+ * parts of equal size, or the first ones have one layer more, and part c * stages + stage is this
+ * chunk. */
+void params_chunk(const struct params *t, int c, int *first, int *end);
 /* Returns part `at` of `parts` equal parts of a bucket; `parts` divides params_options.multiple. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
 /* Returns the index of the bucket with the element at this offset. */

@@ -24,11 +24,11 @@ int parts_init(struct weights *w, const struct weights_parts *o, struct plan *pl
 void parts_free(struct weights *w);
 /* Use the weights of a layer in a forward or backward pass; the latter also begins the layer's
  * gradients. */
-void stage_use(struct stage *s, int layer);
-void stage_use_backward(struct stage *s, int layer);
+void stage_use(struct stage *s, const struct chunk *k, int layer);
+void stage_use_backward(struct stage *s, const struct chunk *k, int layer);
 /* Run a pass of a rank without a micro-batch: only the collectives of the others. */
-void stage_idle_forward(struct stage *s);
-void stage_idle_backward(struct stage *s);
+void stage_idle_forward(struct stage *s, const struct chunk *k);
+void stage_idle_backward(struct stage *s, const struct chunk *k);
 
 /* stage_plan.c: Adds all buffers of a stage. The options are already checked. */
 void stage_declare(struct stage *s, struct plan *plan);
@@ -130,8 +130,10 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);
 
 /* ---- backward.c ---- */
-/* Returns the lowest layer whose backward pass is needed. */
-int stage_lowest(const struct stage *s);
+/* Returns the lowest layer of a chunk that runs backward. */
+int chunk_lowest(const struct weights *w, const struct chunk *k);
+/* Returns true if a backward pass of the chunk completes gradients of the embedding's bucket. */
+bool chunk_has_embedding(const struct weights *w, const struct chunk *k);
 /* Computes p->dres from s->dh, the gradient of a norm's result, of which this rank has its rows,
  * and dres, the gradient of the stream after it (NULL: none). y[T,H] receives the norm's result;
  * NULL: it is not needed. */

@@ -72,7 +72,12 @@ static bool holds(const struct maker *k, int layer)
     const struct params *t = k->t;
     if (layer < 0) return t->has_embedding || (k->m->tied && t->has_head);
     if (layer == k->m->layers) return t->has_head;
-    return layer >= t->first && layer < t->end;
+    bool held = false;
+    for (int c = 0, first, end; c < t->chunks; c++) {
+        params_chunk(t, c, &first, &end);
+        held |= layer >= first && layer < end;
+    }
+    return held;
 }
 
 /* Appends n adjacent tensors of a layer (-1: the embedding) if the current pass makes their zone,
@@ -243,16 +248,25 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     *t = (struct params){.lowest = m->layers};
     struct maker k = {.m = m, .t = t, .e = e};
     if (o) k.o = *o;
-    t->first = k.o.first;
-    t->end = k.o.end ? k.o.end : m->layers;
-    t->has_embedding = t->first == 0;
-    t->has_head = t->end == m->layers;
+    t->all = m->layers;
+    t->stages = k.o.stages > 1 ? k.o.stages : 1;
+    t->stage = k.o.stage;
+    t->chunks = k.o.chunks > 1 ? k.o.chunks : 1;
+    t->has_embedding = t->stage == 0;
+    t->has_head = t->stage + 1 == t->stages;
     if (model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
     model_sizes(m, &k.sizes);
     const int rc = make(&k);
     mem_free(k.blocks.b);
     if (rc) params_free(t);
     return rc;
+}
+
+void params_chunk(const struct params *t, int c, int *first, int *end)
+{
+    const int parts = t->stages * t->chunks, part = c * t->stages + t->stage;
+    *first = (int)shard_begin((uint64_t)t->all, parts, part);
+    *end = (int)shard_begin((uint64_t)t->all, parts, part + 1);
 }
 
 void params_free(struct params *t)

@@ -92,8 +92,7 @@ int parts_init(struct weights *w, const struct weights_parts *o, struct plan *pl
 {
     struct weights_buffers *x = &w->buffers;
     const int parts = collect_size(o->group), at = collect_rank(o->group);
-    *x = (struct weights_buffers){
-        .group = o->group, .left = w->params.nbuckets, .reduced = SIZE_MAX};
+    *x = (struct weights_buffers){.group = o->group, .reduced = SIZE_MAX};
     weights_changed(w);
     if (parts == 1) return 0;
     if (o->values) {
@@ -257,52 +256,53 @@ void weights_end_layer(struct weights *w, int layer)
 {
     struct weights_buffers *x = &w->buffers;
     if (!x->gradient) return;
-    while (x->left > 0 && w->params.buckets[x->left - 1].layer >= layer) reduce(w, --x->left);
-    if (layer >= 0) return;
-    x->left = w->params.nbuckets;
-    x->first = false;
+    for (size_t b = w->params.nbuckets; b-- > 0;)
+        if (w->params.buckets[b].layer == layer) reduce(w, b);
 }
 
 void weights_end_step(struct weights *w) { settle(w); }
 
 /* ---- passes ---- */
-void stage_use(struct stage *s, int layer)
+void stage_use(struct stage *s, const struct chunk *k, int layer)
 {
-    const int next = layer < 0 ? s->first : layer + 1;
-    const bool has = next < s->end || (next == s->end && s->head);
+    const int next = layer < 0 ? k->first : layer + 1;
+    const bool has = next < k->end || (next == k->end && k->head);
     use(s->w, layer, has ? next : WEIGHTS_NO_LAYER);
 }
 
 /* The head of a tied model begins the gradient of the embedding. */
-static void begin_layer(struct stage *s, int layer, bool zeros)
+static void begin_layer(struct weights *w, const struct chunk *k, int layer, bool zeros)
 {
-    if (layer < 0 && !weights_sums_embedding(s->w)) return;
-    begin_gradients(s->w, layer, zeros);
-    if (s->head && layer == s->end && s->w->m.tied) begin_gradients(s->w, -1, zeros);
+    if (layer < 0 && !weights_sums_embedding(w)) return;
+    begin_gradients(w, layer, zeros);
+    if (k->head && layer == k->end && w->m.tied) begin_gradients(w, -1, zeros);
 }
 
-static void use_backward(struct stage *s, int layer, bool zeros)
+static void use_backward(struct weights *w, const struct chunk *k, int layer, bool zeros)
 {
-    const int next = layer - 1 >= stage_lowest(s) ? layer - 1 : WEIGHTS_NO_LAYER;
-    if (layer >= 0) use(s->w, layer, next);
-    begin_layer(s, layer, zeros);
+    const int next = layer - 1 >= chunk_lowest(w, k) ? layer - 1 : WEIGHTS_NO_LAYER;
+    if (layer >= 0) use(w, layer, next);
+    begin_layer(w, k, layer, zeros);
 }
 
-void stage_use_backward(struct stage *s, int layer) { use_backward(s, layer, false); }
-
-void stage_idle_forward(struct stage *s)
+void stage_use_backward(struct stage *s, const struct chunk *k, int layer)
 {
-    if (s->embedding) stage_use(s, -1);
-    for (int l = s->first; l < s->end; l++) stage_use(s, l);
-    if (s->head) stage_use(s, s->end);
+    use_backward(s->w, k, layer, false);
 }
 
-void stage_idle_backward(struct stage *s)
+void stage_idle_forward(struct stage *s, const struct chunk *k)
 {
-    for (int l = s->head ? s->end : s->end - 1; l >= stage_lowest(s); l--) {
-        use_backward(s, l, true);
+    if (k->embedding) stage_use(s, k, -1);
+    for (int l = k->first; l < k->end; l++) stage_use(s, k, l);
+    if (k->head) stage_use(s, k, k->end);
+}
+
+void stage_idle_backward(struct stage *s, const struct chunk *k)
+{
+    for (int l = k->head ? k->end : k->end - 1; l >= chunk_lowest(s->w, k); l--) {
+        use_backward(s->w, k, l, true);
         weights_end_layer(s->w, l);
     }
-    if (s->embedding) use_backward(s, -1, true);
-    weights_end_layer(s->w, -1);
+    if (k->embedding) use_backward(s->w, k, -1, true);
+    if (chunk_has_embedding(s->w, k)) weights_end_layer(s->w, -1);
 }

@@ -53,6 +53,9 @@ void stage_bind(struct stage *s)
     for (int i = 0; i < s->o.passes; i++) {
         struct pass *p = &s->pass[i];
         micro_batch_place(&p->b, &k, p->host);
+        p->rstd_final = s->pass[0].rstd_final;
+        p->h_final = s->pass[0].h_final;
+        p->nll = s->pass[0].nll;
         bind_device(s, p, &k);
     }
 }

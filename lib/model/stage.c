@@ -38,15 +38,36 @@ static int check(const struct stage *s, struct err *e)
     return 0;
 }
 
+/* Describes the chunks, whose first one has the embedding if the stage has it. */
+static void init_chunks(struct stage *s)
+{
+    const struct params *p = &s->w->params;
+    s->embedding = p->has_embedding;
+    s->head = p->has_head;
+    for (int c = 0; c < s->chunks; c++) {
+        struct chunk *k = &s->chunk[c];
+        params_chunk(p, c, &k->first, &k->end);
+        k->embedding = s->embedding && c == 0;
+        k->head = s->head && c + 1 == s->chunks;
+        if (k->end - k->first > s->layers) s->layers = k->end - k->first;
+    }
+}
+
+static void init_passes(struct stage *s)
+{
+    for (int i = 0; i < s->o.passes; i++)
+        s->pass[i] = (struct pass){
+            .at = s->chunk, .micro_batch = -1, .acts = s->layer + (size_t)(i * s->layers)};
+}
+
 int stage_init(struct stage *s, struct weights *w, const struct stage_options *o, struct plan *plan,
                struct err *e)
 {
-    const struct params *p = &w->params;
-    const size_t count = (size_t)w->m.layers;
-    *s = (struct stage){.w = w, .o = *o, .first = p->first, .end = p->end};
-    s->embedding = p->has_embedding;
-    s->head = p->has_head;
+    *s = (struct stage){.w = w, .o = *o, .chunks = w->params.chunks};
     if (check(s, e)) return -1;
+    s->chunk = mem_alloc((size_t)s->chunks, sizeof *s->chunk, e);
+    if (!s->chunk) return -1;
+    init_chunks(s);
     if (s->o.passes < 1) s->o.passes = 1;
     s->o.tokens = rows_all(w, o->tokens);
     s->logit_type = w->accum;
@@ -54,26 +75,47 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     if (s->o.chunk <= 0) s->o.chunk = default_chunk(w->device, s->logit_type, w->most_vocab);
     if (s->o.chunk > o->tokens) s->o.chunk = o->tokens;
     s->pass = mem_alloc((size_t)s->o.passes, sizeof *s->pass, e);
-    s->layer = mem_alloc((size_t)s->o.passes * count, sizeof *s->layer, e);
-    s->cache = mem_alloc(count, sizeof *s->cache, e);
+    s->layer = mem_alloc((size_t)s->o.passes * (size_t)s->layers, sizeof *s->layer, e);
+    s->cache = mem_alloc((size_t)w->m.layers, sizeof *s->cache, e);
     if (!s->pass || !s->layer || !s->cache) return -1;
-    for (int i = 0; i < s->o.passes; i++) s->pass[i].acts = s->layer + (size_t)i * count;
+    init_passes(s);
     stage_declare(s, plan);
     return 0;
 }
 
 void stage_free(struct stage *s)
 {
+    mem_free(s->chunk);
     mem_free(s->pass);
     mem_free(s->layer);
     mem_free(s->cache);
     *s = (struct stage){0};
 }
 
+/* ---- passes ---- */
+struct pass *stage_claim(struct stage *s, int chunk, int micro_batch)
+{
+    struct pass *p = s->pass;
+    while (p->micro_batch >= 0) p++;
+    p->at = &s->chunk[chunk];
+    p->micro_batch = micro_batch;
+    return p;
+}
+
+struct pass *stage_pass(struct stage *s, int chunk, int micro_batch)
+{
+    struct pass *p = s->pass;
+    while (p->micro_batch != micro_batch || p->at != &s->chunk[chunk]) p++;
+    return p;
+}
+
+void stage_release(struct pass *p) { p->micro_batch = -1; }
+
 struct activations stage_activations(const struct stage *s, const struct pass *p, int l)
 {
-    struct activations a = p->acts[stage_stores_layers(s) ? l : s->first];
-    if (s->w->has_gradients) a.res1 = p->acts[l].res1;
+    const int i = l - p->at->first;
+    struct activations a = p->acts[stage_stores_layers(s) ? i : 0];
+    if (s->w->has_gradients) a.res1 = p->acts[i].res1;
     a.h1 = a.h2 = s->h;
     if (!stage_stores_all(s)) {
         a.z = s->z;
@@ -86,7 +128,7 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
 
 void *stage_input(const struct stage *s, const struct pass *p)
 {
-    return stage_activations(s, p, s->first).res1;
+    return stage_activations(s, p, p->at->first).res1;
 }
 void *stage_output(const struct pass *p) { return p->res_final; }
 void *stage_gradient(const struct pass *p) { return p->dres; }
@@ -106,11 +148,14 @@ void stage_rehearse(struct stage *s)
     p->b.all = all;
     p->b.docs = (int32_t)all;
     p->b.max_len = length < all ? length : all;
-    stage_forward(s, p);
-    if (s->w->has_gradients)
-        stage_backward(s, p, 1, NULL);
-    else if (s->head)
-        stage_loss(s, p);
+    for (int c = s->chunks - 1; c >= 0; c--) {
+        p->at = &s->chunk[c];
+        stage_forward(s, p);
+        if (s->w->has_gradients)
+            stage_backward(s, p, 1, NULL);
+        else if (p->at->head)
+            stage_loss(s, p);
+    }
     if (s->o.cache) {
         generate_rehearse(s, 1);
         generate_rehearse(s, length < T ? length : T);
@@ -122,11 +167,12 @@ void stage_rehearse(struct stage *s)
 double stage_product(struct stage *s)
 {
     struct weights *w = s->w;
-    const struct activations a = stage_activations(s, &s->pass[0], s->first);
-    weights_place(w, s->first);
+    const int first = s->pass[0].at->first;
+    const struct activations a = stage_activations(s, &s->pass[0], first);
+    weights_place(w, first);
     const struct op_matmul p = {.c = a.gate_up,
                                 .a = a.h2,
-                                .b = weights_at(w, w->params.layers[s->first].gate_up),
+                                .b = weights_at(w, w->params.layers[first].gate_up),
                                 .m = s->o.tokens,
                                 .n = 2 * w->m.inter,
                                 .k = w->m.hidden,

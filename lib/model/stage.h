@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stage: the layers whose weights are on this rank, with the embedding if they include the first
- * layer, and with the output projection if they include the last. A pass is one micro-batch in
- * flight in a stage: its inputs and activations. A schedule gives the order of the forward and
- * backward passes; these functions only queue operations and allocate nothing.
+ * layer, and with the output projection if they include the last. They are one or more chunks of
+ * consecutive layers. A pass is one micro-batch in flight in a chunk: its inputs and activations. A
+ * schedule gives the order of the forward and backward passes; these functions only queue
+ * operations and allocate nothing.
  *
  * T is the number of tokens of a micro-batch, H the hidden size, I the intermediate size, V the
  * vocabulary, C the number of targets whose logits exist at one time. */
@@ -45,7 +46,15 @@ struct activations {
     void *z;            /* [T,I] the result of SwiGLU */
 };
 
+/* Consecutive layers [first, end) of a stage. */
+struct chunk {
+    int first, end;
+    bool embedding, head; /* it has the embedding; it has the output projection */
+    uint64_t begun;       /* the last step in which it ran backward, see weights_begin */
+};
 struct pass {
+    struct chunk *at;     /* the chunk that runs; stage_claim sets it */
+    int micro_batch;      /* number of the micro-batch in flight; -1: none */
     struct micro_batch b; /* on the host, in `host`; the caller fills it */
     void *host, *block;   /* the block of the micro-batch, on the host and on the device */
     void *ids, *pos, *sample, *cu, *rows, *target, *keys, *order, *starts, *key_cu, *key_end,
@@ -55,21 +64,23 @@ struct pass {
     struct {
         void *weight, *cosines, *sines; /* in double, if that is the accumulation type */
     } wide;
-    struct activations *acts; /* [layers of the model]; see stage_activations */
+    struct activations *acts; /* [s->layers]; see stage_activations */
     void *res_final; /* [T,H] accumulation type: the residual stream after the last layer */
-    void *rstd_final, *h_final; /* [T] accumulation type; [T,H] the last norm's result */
+    void *rstd_final, *h_final; /* [T] accumulation type; [T,H] the last norm's result: all passes
+                                   share them, since the backward pass comes next */
     void *dres;                 /* [T,H] the gradient of the residual stream at the current layer */
-    void *nll;                  /* [targets] accumulation type */
+    void *nll;                  /* [targets] accumulation type; all passes share it */
 };
 
 struct stage {
     struct weights *w;
     struct stage_options o;
-    int first, end;            /* its layers are [first, end) */
-    bool embedding, head;      /* it has the embedding; it has the output projection */
+    struct chunk *chunk;       /* [chunks], from the first layers to the last */
+    int chunks, layers;        /* layers: of the largest chunk */
+    bool embedding, head;      /* a chunk has the embedding; one has the output projection */
     enum dtype logit_type;     /* accumulation type; bf16 if the device requests it */
     struct pass *pass;         /* [o.passes] */
-    struct activations *layer; /* [passes, layers of the model] */
+    struct activations *layer; /* [passes, layers] */
     /* shared by all passes */
     void *branch;                /* [T,H] accumulation type: the next term of the stream */
     void *h;                     /* [T,H] h1 and h2 */
@@ -110,12 +121,19 @@ size_t stage_collective(const struct stage *s);
 size_t stage_context(const struct stage *s);
 
 /* ---- a pass ---- */
+/* Returns a pass that has no micro-batch, and gives it this one in that chunk. There must be one.
+ */
+struct pass *stage_claim(struct stage *s, int chunk, int micro_batch);
+/* Returns the pass that stage_claim gave them. */
+struct pass *stage_pass(struct stage *s, int chunk, int micro_batch);
+/* Takes the micro-batch from a pass, whose activations are not read again. */
+void stage_release(struct pass *p);
 /* Waits until the device has read p->b, before the caller fills it again. The device reads it
  * before the pass that it was uploaded for, so the host can prepare one micro-batch in advance. */
 void stage_refill(struct stage *s, struct pass *p);
 /* Uploads the micro-batch p->b, of at most o.tokens. */
 void stage_upload(struct stage *s, struct pass *p);
-/* Runs the layers; with the output projection, also the last norm. */
+/* Runs the layers of the chunk; with the output projection, also the last norm. */
 void stage_forward(struct stage *s, struct pass *p);
 /* Computes the loss after the forward pass: *loss += sum of weight * nll; fills nll. */
 void stage_loss(struct stage *s, struct pass *p);
@@ -127,21 +145,21 @@ struct layer_done {
     void *arg;
 };
 /* Runs the backward pass after the forward pass: adds the gradient of scale * sum of weight * nll
- * to w->gradients. A stage with the output projection first does what stage_loss does. done is
+ * to w->gradients. A chunk with the output projection first does what stage_loss does. done is
  * called for each layer, for the last micro-batch of a step; it may be NULL. */
 void stage_backward(struct stage *s, struct pass *p, double scale, const struct layer_done *done);
 
-/* ---- between stages: tensors that are received and sent, [stage_rows,H] ---- */
+/* ---- between chunks: tensors that are received and sent, [stage_rows,H] ---- */
 /* Returns the number of rows of the residual stream that this rank has of a micro-batch of T
  * tokens: all, or with sequence parallelism a part. */
 int64_t stage_rows(const struct stage *s, int64_t T);
-/* Returns the residual stream that a stage without the embedding begins with; accumulation type. It
+/* Returns the residual stream that a chunk without the embedding begins with; accumulation type. It
  * is written before stage_forward, while the pass has no other micro-batch. */
 void *stage_input(const struct stage *s, const struct pass *p);
-/* Returns the stream that a stage without the output projection ends with, after stage_forward. */
+/* Returns the stream that a chunk without the output projection ends with, after stage_forward. */
 void *stage_output(const struct pass *p);
 /* Returns the stream's gradient, in the compute type: before stage_backward the gradient of the
- * output, if the stage has no output projection; after it the gradient of the input. */
+ * output, if the chunk has no output projection; after it the gradient of the input. */
 void *stage_gradient(const struct pass *p);
 
 /* ---- generation: a stage that is a whole model, with a cache ---- */

@@ -3,19 +3,15 @@
 #include "model/model_impl.h"
 
 /* The time axis of the memory plan is one forward pass, which ends at the head's time, and one
- * backward pass, which begins there. */
-static int layers(const struct stage *s) { return s->end - s->first; }
-static int attention_time(const struct stage *s, int l) { return 1 + 2 * (l - s->first); }
-static int mlp_time(const struct stage *s, int l) { return attention_time(s, l) + 1; }
-static int head_time(const struct stage *s) { return 2 * layers(s) + 1; }
-static int end_time(const struct stage *s) { return 4 * layers(s) + 2; }
-static int mlp_backward_time(const struct stage *s, int l)
+ * backward pass, which begins there. Layers are counted from the first of a chunk, here i. */
+static int attention_time(int i) { return 1 + 2 * i; }
+static int mlp_time(int i) { return attention_time(i) + 1; }
+static int head_time(const struct stage *s) { return 2 * s->layers + 1; }
+static int end_time(const struct stage *s) { return 4 * s->layers + 2; }
+static int mlp_backward_time(const struct stage *s, int i) { return 2 * (2 * s->layers - i); }
+static int attention_backward_time(const struct stage *s, int i)
 {
-    return 2 * (2 * layers(s) - (l - s->first));
-}
-static int attention_backward_time(const struct stage *s, int l)
-{
-    return mlp_backward_time(s, l) + 1;
+    return mlp_backward_time(s, i) + 1;
 }
 
 /* The context of a declaration; p: the pass that owns the buffers, NULL: all passes share them. */
@@ -47,23 +43,24 @@ static void data(const struct declare *d, const char *name, int64_t count, enum 
     plan_add(d->plan, PLAN_DATA, name, -1, (size_t)count, dtype_size(t), PLAN_ALWAYS, 0, slot);
 }
 
-/* Adds the activations that layer l stores for its backward pass. If layers share them, only the
- * first layer has buffers. */
-static void declare_layer(const struct declare *d, int l)
+/* Adds the activations that layer i of a chunk stores for its backward pass. If layers share them,
+ * only the first layer has buffers. */
+static void declare_layer(const struct declare *d, int i)
 {
     const struct stage *s = d->s;
     const struct model *m = &s->w->m;
     const int64_t T = s->o.tokens, rows = stage_rows(s, T);
     const enum dtype t = s->w->compute, accum = s->w->accum;
-    struct activations *a = &d->p->acts[l];
+    const int l = s->chunk->first + i;
+    struct activations *a = &d->p->acts[i];
     const bool each = stage_stores_layers(s), own_input = s->w->has_gradients;
-    const int attn = attention_time(s, l), mlp = mlp_time(s, l);
-    const int end = each ? attention_backward_time(s, l) : end_time(s);
-    const int end_mlp = each ? mlp_backward_time(s, l) : end;
-    if (l == s->first || own_input)
-        act(d, "res1", l, rows * m->hidden, accum, l == s->first && !s->embedding ? 0 : attn,
-            own_input ? attention_backward_time(s, l) : end, &a->res1);
-    if (l > s->first && !each) return;
+    const int attn = attention_time(i), mlp = mlp_time(i);
+    const int end = each ? attention_backward_time(s, i) : end_time(s);
+    const int end_mlp = each ? mlp_backward_time(s, i) : end;
+    if (i == 0 || own_input)
+        act(d, "res1", l, rows * m->hidden, accum, i == 0 && !s->embedding ? 0 : attn,
+            own_input ? attention_backward_time(s, i) : end, &a->res1);
+    if (i > 0 && !each) return;
     act(d, "rstd1", l, rows, accum, attn, end, &a->rstd1);
     act(d, "qkv", l, T * model_qkv_width(m), t, attn, end, &a->qkv);
     if (m->qk_norm)
@@ -86,7 +83,7 @@ static void declare_result(const struct declare *d)
     const int64_t T = s->o.tokens, rows = stage_rows(s, T), H = s->w->m.hidden;
     const int head = head_time(s);
     act(d, "res_final", -1, rows * H, s->w->accum, head, head, &d->p->res_final);
-    if (!s->head) return;
+    if (!s->head || d->p != s->pass) return; /* see stage_bind */
     act(d, "rstd_final", -1, rows, s->w->accum, head, head, &d->p->rstd_final);
     act(d, "norm_final", -1, T * H, s->w->compute, head, head, &d->p->h_final);
     act(d, "nll", -1, T, s->w->accum, head, end_time(s), &d->p->nll);
@@ -112,7 +109,7 @@ static void declare_cache(const struct declare *d)
 {
     struct stage *s = d->s;
     data(d, "next", 1, DT_I32, &s->argmax);
-    for (int l = s->first; l < s->end; l++)
+    for (int l = 0; l < s->layers; l++)
         plan_add(d->plan, PLAN_ACTIVATIONS, "cache", l,
                  (size_t)(s->w->length * 2 * model_kv_width(&s->w->m)), dtype_size(s->w->compute),
                  PLAN_ALWAYS, 0, &s->cache[l]);
@@ -176,7 +173,7 @@ static void declare_backward(const struct declare *d)
 
 static void declare_layers(const struct declare *d)
 {
-    for (int l = d->s->first; l < d->s->end; l++) declare_layer(d, l);
+    for (int i = 0; i < d->s->layers; i++) declare_layer(d, i);
 }
 
 static void each_pass(const struct declare *all, void (*declare)(const struct declare *d))

@@ -47,7 +47,7 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
 int weights_table(const struct weights *w, struct params *t, struct err *e)
 {
     struct params_options o = w->made;
-    o.first = o.end = o.tp = o.at = 0;
+    o.stages = o.stage = o.chunks = o.tp = o.at = 0;
     o.sequence = false;
     return params_make(&w->whole, &o, t, e);
 }
@@ -120,7 +120,7 @@ bool weights_sums_embedding(const struct weights *w)
 void weights_begin(struct weights *w)
 {
     const struct params *p = &w->params;
-    w->overwrite = w->buffers.first = true;
+    w->begun++;
     if (w->sum.parts) return; /* begin_gradients clears */
     for (size_t i = 0; i < p->nbuckets; i++)
         weights_clear(w, p->buckets[i].decay_end, p->buckets[i].end);

@@ -50,9 +50,9 @@ struct weights_buffers {
     char **value;                            /* [all buckets] its begin in a slot, or NULL */
     void *gradients[WEIGHTS_SLOTS];
     char **gradient;  /* [trained buckets] its begin in a buffer, or NULL */
-    size_t left;      /* buckets that are not reduced yet in this backward pass */
     size_t reduced;   /* the bucket whose reduction is queued and not yet added; or SIZE_MAX */
-    bool adds, first; /* it has to be added; this is the first micro-batch of a step */
+    bool adds, first; /* it has to be added; this is the first micro-batch of a
+                       * step in this chunk */
 };
 
 struct weights {
@@ -75,7 +75,8 @@ struct weights {
                                * of a step so far */
     struct weights_buffers buffers;
     void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
-    bool overwrite;        /* the next gradient of a matrix overwrites the old one */
+    uint64_t begun;        /* steps that weights_begin has started */
+    bool overwrite;        /* the gradient of a matrix overwrites the old one */
     void *staging;         /* host memory for conversions */
 };
 /* Makes the parameter table and adds the flat allocations to the plan; without gradients, only the
@@ -91,7 +92,7 @@ void weights_fill_rotary(struct weights *w);
 
 /* ---- gradients ---- */
 /* Starts the gradient of a step at zero. The gradients of matrices are not cleared: the first
- * backward pass, which must have tokens, overwrites them. */
+ * backward pass of their layer, which must have tokens, overwrites them. */
 void weights_begin(struct weights *w);
 /* Clears the gradient of elements [from, to) of one bucket, except frozen ones. */
 void weights_clear(struct weights *w, size_t from, size_t to);
@@ -116,8 +117,7 @@ void *weights_own_value(const struct weights *w, size_t bucket, size_t element);
 void *weights_own_gradient(const struct weights *w, size_t bucket, size_t element);
 
 /* ---- weights in parts (parts.c); without, these do nothing ---- */
-/* Queues the reduction of the gradients of this layer and later ones, which this backward pass has
- * completed. Layer -1 ends the pass. */
+/* Queues the reduction of the gradients of this layer, which this backward pass has completed. */
 void weights_end_layer(struct weights *w, int layer);
 /* Ends the sum of a step's gradients, after the last backward pass. */
 void weights_end_step(struct weights *w);

@@ -76,9 +76,11 @@ bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 
 
 bool mesh_cuts(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_PP] > 1; }
 
-void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end)
+void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_options *o)
 {
-    const int stages = m->size[MESH_PP];
-    *first = (int)shard_begin((uint64_t)layers, stages, stage);
-    *end = (int)shard_begin((uint64_t)layers, stages, stage + 1);
+    o->tp = m->size[MESH_TP];
+    o->at = at[MESH_TP];
+    o->stages = m->size[MESH_PP];
+    o->stage = at[MESH_PP];
+    o->chunks = m->chunks;
 }

@@ -54,6 +54,7 @@ static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w
 {
     *m = (struct mesh){.world = w ? w : world_self()};
     memcpy(m->size, s->axis, sizeof m->size);
+    m->chunks = s->chunks > 1 ? s->chunks : 1;
     mesh_locate(m->size, w ? w->place.rank : 0, m->at);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), 2 * sizeof *ranks, e);
     if (!ranks) return -1;

@@ -25,10 +25,12 @@ enum mesh_group {
 };
 struct mesh_sizes {
     int axis[MESH_AXES]; /* ranks along each axis, at least 1 */
+    int chunks;          /* chunks of layers that each stage of the pipeline has; 0: 1 */
 };
 
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
+    int chunks;                         /* of each stage, at least 1 */
     struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
                                          * the same ranks share one, but not with cp */
     int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
@@ -72,9 +74,8 @@ bool mesh_writes(const struct mesh *m);
 
 /* Returns true if ranks have parts of the model: by tensors, by layers, or both. */
 bool mesh_cuts(const struct mesh *m);
-/* Computes the layers [*first, *end) of a stage of a model with this many layers. The parts are
- * equal, or the first ones have one layer more. */
-void mesh_layers(const struct mesh *m, int layers, int stage, int *first, int *end);
+/* Sets the part of a model that the rank with coordinates at[] has. */
+void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_options *o);
 
 /* ---- groups ---- */
 /* Returns the name of a group: "tp". A group that has the same ranks as an earlier one has that

@@ -89,8 +89,7 @@ static int add_ranks(struct layout *c, const int at[MESH_AXES], struct err *e)
     const struct weights *w = c->weights;
     struct params_options o = w->made;
     struct params t;
-    o.at = at[MESH_TP];
-    mesh_layers(c->mesh, w->whole.layers, at[MESH_PP], &o.first, &o.end);
+    mesh_params(c->mesh, at, &o);
     int rc = params_make(&w->whole, &o, &t, e);
     if (rc == 0) rc = add_table(c, &t, at, e);
     params_free(&t);

@@ -2,7 +2,6 @@
 /* The schedule of a stage, and its messages. */
 #include "train/pipeline.h"
 
-#include "model/schedule.h"
 #include "parallel/collect.h"
 
 enum { NOBODY = -1 };
@@ -11,11 +10,12 @@ enum { NOBODY = -1 };
 struct course {
     struct pipeline *p;
     const struct feed_step *step;
-    size_t row; /* the row of the step at which the next micro-batch begins */
-    int last;   /* index of the last micro-batch */
+    int last; /* index of the last micro-batch */
     bool forward_only;
     double scale;
     const struct pipeline_watch *watch;
+    struct pass *ran; /* the pass of this stage's last action */
+    bool joins;       /* the next action needs a message that is queued */
 };
 /* The memory that one end of a message reads or writes. */
 struct message {
@@ -30,7 +30,16 @@ void pipeline_init(struct pipeline *p, struct stage *s, const struct batch *b, c
                            .batch = b,
                            .pp = mesh_group(m, MESH_PP),
                            .at = m->at[MESH_PP],
-                           .stages = m->size[MESH_PP]};
+                           .stages = m->size[MESH_PP],
+                           .chunks = m->chunks};
+}
+
+void pipeline_plan(struct pipeline *p, struct plan *plan)
+{
+    const size_t places = (size_t)p->stages * sizeof *p->place;
+    const size_t rows = (size_t)p->chunks * sizeof *p->row;
+    plan_add_host(plan, PLAN_DATA, "pipeline", places, (void **)&p->place);
+    plan_add_host(plan, PLAN_DATA, "pipeline", rows, (void **)&p->row);
 }
 
 size_t pipeline_message(const struct pipeline *p)
@@ -41,8 +50,6 @@ size_t pipeline_message(const struct pipeline *p)
 }
 
 /* ---- messages ---- */
-static int behind(const struct pipeline *p) { return p->at + 1 < p->stages ? p->at + 1 : NOBODY; }
-
 /* An empty micro-batch has no message. */
 static struct message message_of(void *data, size_t bytes, int peer)
 {
@@ -54,105 +61,143 @@ static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, en
     return (size_t)(stage_rows(p->stage, pass->b.T) * p->stage->w->m.hidden) * dtype_size(t);
 }
 
-/* Returns the input that an action receives from another stage, once its pass has the micro-batch.
- */
-static struct message input_of(const struct pipeline *p, const struct action *a)
-{
-    struct pass *pass = &p->stage->pass[a->pass];
-    const struct weights *w = p->stage->w;
-    if (a->kind == FORWARD)
-        return message_of(stage_input(p->stage, pass), stream_bytes(p, pass, w->accum), p->at - 1);
-    return message_of(stage_gradient(pass), stream_bytes(p, pass, w->compute), behind(p));
-}
-
-/* Returns the result of a completed action that goes to another stage. */
-static struct message result_of(const struct pipeline *p, const struct action *a)
-{
-    struct pass *pass = &p->stage->pass[a->pass];
-    const struct weights *w = p->stage->w;
-    if (a->kind == FORWARD)
-        return message_of(stage_output(pass), stream_bytes(p, pass, w->accum), behind(p));
-    return message_of(stage_gradient(pass), stream_bytes(p, pass, w->compute), p->at - 1);
-}
-
 static void transfer(const struct pipeline *p, const struct message *out, const struct message *in)
 {
+    if (out->peer == NOBODY && in->peer == NOBODY) return;
     collect_send_receive(p->stage->w->device, p->pp, out->data, out->bytes, out->peer, in->data,
                          in->bytes, in->peer);
 }
 
-/* Exchanges messages between two actions: sends the result of the first and receives the input of
- * the second. If both are for the same stage, one call does both, so neither side waits for the
- * other to receive first; else the stage sends and then receives. This is Megatron-LM's order of
- * 1F1B: both sides of a boundary have the messages in the same order, so there is no deadlock.
- * wait: the device also waits for the message that is sent. */
-static void exchange(const struct pipeline *p, const struct message *out, const struct message *in,
-                     bool wait)
+/* Takes the next micro-batch with tokens of a chunk; an empty one if there is none. */
+static struct pass *take(struct course *c, const struct action *a)
 {
-    static const struct message none = {.peer = NOBODY};
-    if (out->peer == in->peer) {
-        if (in->peer != NOBODY) transfer(p, out, in);
-    } else {
-        if (out->peer != NOBODY) transfer(p, out, &none);
-        if (in->peer != NOBODY) transfer(p, &none, in);
+    struct pipeline *p = c->p;
+    struct pass *pass = stage_claim(p->stage, a->chunk, a->micro_batch);
+    size_t *row = &p->row[a->chunk];
+    if (a->micro_batch == 0) *row = 0;
+    stage_refill(p->stage, pass);
+    do {
+        *row = batch_take(p->batch, c->step, *row, &pass->b);
+    } while (pass->b.all == 0 && *row < c->step->nrows);
+    if (c->watch && a->chunk == 0 && pass->b.all > 0) c->watch->took(c->watch->arg, &pass->b);
+    return pass;
+}
+
+/* Returns the residual stream that the stage before `to` sends with this forward action of `to`.
+ * Going to the first stage it enters the next chunk. */
+static struct message stream(struct course *c, const struct action *to, int stage, int peer)
+{
+    struct pipeline *p = c->p;
+    struct pass *pass;
+    const bool receives = p->at == stage;
+    if (receives)
+        pass = take(c, to);
+    else
+        pass = stage_pass(p->stage, to->chunk - (stage == 0), to->micro_batch);
+    c->joins |= receives;
+    return message_of(receives ? stage_input(p->stage, pass) : stage_output(pass),
+                      stream_bytes(p, pass, p->stage->w->accum), peer);
+}
+
+/* Returns the gradient that a backward action of `stage` has made for the stage before it. */
+static struct message gradient(struct course *c, const struct action *from, int stage, int peer)
+{
+    struct pipeline *p = c->p;
+    struct pass *pass = c->ran;
+    if (p->at != stage) {
+        pass = stage_pass(p->stage, from->chunk - (stage == 0), from->micro_batch);
+        c->joins = true;
     }
-    if (in->peer != NOBODY || wait) collect_join(p->stage->w->device, p->pp);
+    return message_of(stage_gradient(pass), stream_bytes(p, pass, p->stage->w->compute), peer);
+}
+
+/* Exchanges what comes between two stages, of which this may be one: a sends the stream that b
+ * needs, and b a gradient. One call does both, so neither side waits for the other to receive
+ * first. */
+static void exchange(void *arg, int a, int b, const struct action *forward,
+                     const struct action *backward)
+{
+    struct course *c = arg;
+    const struct pipeline *p = c->p;
+    struct message down = {.peer = NOBODY}, up = down;
+    if (p->at != a && p->at != b) return;
+    const int peer = p->at == a ? b : a;
+    if (backward) up = gradient(c, backward, b, peer);
+    if (forward) down = stream(c, forward, b, peer);
+    if (p->at == a)
+        transfer(p, &down, &up);
+    else
+        transfer(p, &up, &down);
+    /* A stage that runs forward alone uses the pass again before it hears of the message. */
+    if (c->forward_only) c->joins = true;
 }
 
 /* ---- actions ---- */
-/* Takes the next micro-batch with tokens; an empty one if there is none. */
-static void take(struct course *c, struct pass *pass)
-{
-    stage_refill(c->p->stage, pass);
-    do {
-        c->row = batch_take(c->p->batch, c->step, c->row, &pass->b);
-    } while (pass->b.all == 0 && c->row < c->step->nrows);
-    if (c->watch && pass->b.all > 0) c->watch->took(c->watch->arg, &pass->b);
-}
-
-static void forward(struct course *c, struct pass *pass)
+static struct pass *forward(struct course *c, const struct action *a)
 {
     struct stage *s = c->p->stage;
+    struct pass *pass =
+        s->chunk[a->chunk].embedding ? take(c, a) : stage_pass(s, a->chunk, a->micro_batch);
     if (pass->b.T > 0) stage_upload(s, pass);
     stage_forward(s, pass);
-    if (c->forward_only && s->head) stage_loss(s, pass);
+    if (c->forward_only && pass->at->head) stage_loss(s, pass);
+    return pass;
 }
 
-static void act(struct course *c, const struct action *a)
+/* Runs the backward pass. Its activations are not read again; the gradient is, until it is sent. */
+static struct pass *backward(struct course *c, const struct action *a)
 {
     struct stage *s = c->p->stage;
-    struct pass *pass = &s->pass[a->pass];
+    struct pass *pass = stage_pass(s, a->chunk, a->micro_batch);
     const struct pipeline_watch *w = c->watch;
-    if (w) span_begin(w->spans, a->kind == FORWARD ? w->forward : w->backward);
-    if (a->kind == FORWARD)
-        forward(c, pass);
-    else
-        stage_backward(s, pass, c->scale, a->micro_batch == c->last && w ? w->done : NULL);
-    if (w) span_end(w->spans);
+    stage_backward(s, pass, c->scale, a->micro_batch == c->last && w ? w->done : NULL);
+    stage_release(pass);
+    return pass;
 }
 
-/* Runs the actions. A result is sent when the next action receives its input, so its size is
- * recorded before the pass takes another micro-batch. In training a stage writes to a pass again
- * only after it has received the gradient of the result that the pass sent, and so after the send.
- * A stage that only runs forward receives nothing from the next stage, so it waits for the send
- * itself. */
+/* Without backward passes a stage needs two passes: one whose result is sent, and the next one. The
+ * last result goes nowhere, so that one is enough for a stage that has nothing else. */
+static void release_old(struct course *c, struct pass *old)
+{
+    if (!c->forward_only) return;
+    if (old && !old->at->head) stage_release(old);
+    if (c->ran && c->ran->at->head) stage_release(c->ran);
+}
+
+static void act(void *arg, int stage, const struct action *a)
+{
+    struct course *c = arg;
+    struct pass *const old = c->ran;
+    const struct pipeline *p = c->p;
+    const struct pipeline_watch *w = c->watch;
+    if (p->at != stage) return;
+    if (c->joins) collect_join(p->stage->w->device, p->pp);
+    c->joins = false;
+    if (w) span_begin(w->spans, a->kind == FORWARD ? w->forward : w->backward);
+    c->ran = a->kind == FORWARD ? forward(c, a) : backward(c, a);
+    if (w) span_end(w->spans);
+    release_old(c, old);
+}
+
+/* Walks through the actions and messages of all stages, and takes part in those of this one. A
+ * stage writes to the result of a pass again only after it has received the gradient of that
+ * result, and so after the send. */
 static void run(struct course *c, int micro_batches)
 {
-    c->last = micro_batches - 1;
     struct pipeline *p = c->p;
-    const struct schedule k = {p->at, p->stages, micro_batches, c->forward_only};
-    struct message out = {.peer = NOBODY}, in = out;
-    for (int i = 0; i < schedule_length(&k); i++) {
-        const struct action a = schedule_action(&k, i);
-        if (a.kind == FORWARD) take(c, &p->stage->pass[a.pass]);
-        in = input_of(p, &a);
-        exchange(p, &out, &in, c->forward_only);
-        act(c, &a);
-        out = result_of(p, &a);
-    }
+    const struct schedule_walk walk = {.stages = p->stages,
+                                       .chunks = p->chunks,
+                                       .micro_batches = micro_batches,
+                                       .forward_only = c->forward_only,
+                                       .act = act,
+                                       .exchange = exchange,
+                                       .arg = c};
+    c->last = micro_batches - 1;
+    c->ran = NULL;
+    schedule_walk(&walk, p->place);
+    if (c->ran) stage_release(c->ran);
     /* The memory of the passes has other uses after the step, so the last message leaves it now. */
-    in.peer = NOBODY;
-    exchange(p, &out, &in, true);
+    collect_join(p->stage->w->device, p->pp);
 }
 
 void pipeline_train(struct pipeline *p, const struct feed_step *s, int micro_batches, double scale,

@@ -6,6 +6,7 @@
 #define SFT_TRAIN_PIPELINE_H
 
 #include "data/batch.h"
+#include "model/schedule.h"
 #include "model/stage.h"
 #include "parallel/mesh.h"
 #include "train/span.h"
@@ -14,7 +15,9 @@ struct pipeline {
     struct stage *stage;
     const struct batch *batch; /* the partition of a step, the same on all ranks of MESH_MODEL */
     struct comm *pp;           /* the stages in order; NULL: there is one */
-    int at, stages;
+    int at, stages, chunks;
+    struct schedule_place *place; /* [stages] */
+    size_t *row; /* [chunks] the row of the step at which a chunk's next micro-batch begins */
 };
 /* The caller's hooks; may be NULL. */
 struct pipeline_watch {
@@ -28,6 +31,8 @@ struct pipeline_watch {
 
 void pipeline_init(struct pipeline *p, struct stage *s, const struct batch *b,
                    const struct mesh *m);
+/* Declares memory on the host. */
+void pipeline_plan(struct pipeline *p, struct plan *plan);
 /* Queues forward and backward passes of micro_batches, the number that batch_count returns for s.
  * Adds up the gradients of scale * sum(w * NLL), and the last stage's loss. */
 void pipeline_train(struct pipeline *p, const struct feed_step *s, int micro_batches, double scale,

@@ -7,7 +7,13 @@
 
 static int check(const struct model *m, const struct mesh *mesh, struct err *e)
 {
-    const int pp = mesh->size[MESH_PP];
+    const int pp = mesh->size[MESH_PP], chunks = mesh->chunks;
+    if (chunks > 1 && pp * chunks > m->layers)
+        return err_set(e, ERR_CONFIG,
+                       "pipeline_model_parallel_size %d times virtual_pipeline_model_parallel_size "
+                       "%d is %d, more than the model's num_hidden_layers, which is %d; choose "
+                       "smaller ones",
+                       pp, chunks, pp * chunks, (int)m->layers);
     if (pp > m->layers)
         return err_set(e, ERR_CONFIG,
                        "pipeline_model_parallel_size %d is more than the model's "
@@ -16,17 +22,24 @@ static int check(const struct model *m, const struct mesh *mesh, struct err *e)
     return 0;
 }
 
-int shares_options(const struct model *m, const struct mesh *mesh, struct weights_options *w,
-                   struct stage_options *s, struct err *e)
+/* Returns the passes of this stage: as many as the schedule has in flight, of at most `most`
+ * micro-batches. Forward passes alone need two where results are sent, see pipeline.c. */
+static int passes(const struct mesh *mesh, uint64_t most)
 {
-    const int pp = mesh->size[MESH_PP], at = mesh->at[MESH_PP];
+    const int stages = mesh->size[MESH_PP], chunks = mesh->chunks;
+    const int n = schedule_passes(mesh->at[MESH_PP], stages, chunks);
+    const uint64_t all = most * (uint64_t)chunks > 2 ? most * (uint64_t)chunks : 2;
+    return most && all < (uint64_t)n ? (int)all : n;
+}
+
+int shares_options(const struct model *m, const struct mesh *mesh, uint64_t most,
+                   struct weights_options *w, struct stage_options *s, struct err *e)
+{
     if (check(m, mesh, e)) return -1;
-    mesh_layers(mesh, m->layers, at, &w->params.first, &w->params.end);
-    w->params.tp = mesh->size[MESH_TP];
-    w->params.at = mesh->at[MESH_TP];
+    mesh_params(mesh, mesh->at, &w->params);
     w->tp = mesh_group(mesh, MESH_TP);
     s->cp = mesh_group(mesh, MESH_CP);
-    s->passes = schedule_passes(at, pp);
+    s->passes = passes(mesh, most);
     return 0;
 }
 

@@ -61,7 +61,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                               .all = o->tokens,
                               .logits = o->logits};
     struct plan *plan = &t->memory.plan;
-    if (shares_options(m, mesh, &w, &s, e) || weights_init(&t->weights, m, &w, d, plan, e) ||
+    if (shares_options(m, mesh, o->rooms.training.rows, &w, &s, e) ||
+        weights_init(&t->weights, m, &w, d, plan, e) ||
         stage_init(&t->stage, &t->weights, &s, plan, e) ||
         (mesh_cuts(mesh) && weights_table(&t->weights, &t->whole, e)))
         return -1;
@@ -71,6 +72,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     if (balance_init(&t->balance, &t->weights.whole, mesh->size[MESH_DP], e)) return -1;
     optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->zero_stage);
     pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
+    pipeline_plan(&t->pipeline, plan);
     shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), norm_buckets(&t->optimizer.norm),
                 plan);
     const bool reads = o->rooms.training.rows > 0;

@@ -33,6 +33,7 @@ strategy=sft_train.strategy_args.strategy_config
 tp=$strategy.tensor_model_parallel_size=2
 sp=($tp $strategy.sequence_parallel=true)
 pp=$strategy.pipeline_model_parallel_size=2
+virtual=$strategy.virtual_pipeline_model_parallel_size
 # The rate and epsilon at which another order of sums stays below 1e-6 of the loss.
 settings=(sft_train.training_args.learning_rate=5e-3 sft_train.training_args.adam_epsilon=1e-5
     sft_train.use_sequence_packing=false save_steps=4 eval_steps=5 --val val.sfts)
@@ -99,6 +100,15 @@ equal 'untied, pp 2: the losses have the bits of one rank' \
 same 'untied, pp 2: the weights have the bits of one rank' "$(weights exact.one)" \
     "$(weights exact.pp)"
 same 'untied, pp 2: the state has the bits of one rank' "$(state exact.one)" "$(state exact.pp)"
+equal 'pp 2, two chunks: the losses have the bits of one rank' "$(losses exact.one)" \
+    "$(code cut 2 exact.virtual biased $pp $virtual=2 >/dev/null; losses exact.virtual)"
+same 'pp 2, two chunks: the weights have the bits of one rank' "$(weights exact.one)" \
+    "$(weights exact.virtual)"
+same 'pp 2, two chunks: the state has the bits of one rank' "$(state exact.one)" \
+    "$(state exact.virtual)"
+equal 'tied, pp 2, two chunks: the ranks train the model' \
+    "$(code cut 2 tied.virtual tied $pp $virtual=2)" 0
+as_one 'tied, pp 2, two chunks' tied.virtual tied.one
 equal 'tp 2 x pp 2: the ranks train the model' "$(code cut 4 grid tied $tp $pp)" 0
 as_one 'tp 2 x pp 2' grid tied.one
 equal 'sequence parallel 2 x pp 2: the ranks train the model' \
@@ -156,6 +166,13 @@ for how in tp pp; do
     equal "$how 2, resumed: the bytes are those of one run" \
         "$(bytes $how.again)" "$(bytes tied.$how.cpu)"
 done
+equal 'pp 2, then two chunks: the run goes on' \
+    "$(on 2 virtual.pp tied.pp.cpu tied $pp $virtual=2)" 0
+equal 'pp 2, then two chunks: the losses and norms are those of two chunks' \
+    "$(losses virtual.pp; values virtual.pp sft_train/grad_norm)" \
+    "$(losses tied.virtual; values tied.virtual sft_train/grad_norm)"
+equal 'two chunks, then one rank: the run goes on' "$(on 1 one.virtual tied.virtual tied)" 0
+as_one 'two chunks, then one rank' one.virtual tied.one
 for how in tp pp; do
     equal "adapters, $how 2, then one rank: the run goes on" \
         "$(on 1 one.l$how lora.$how normed "${lora[@]}")" 0
@@ -221,11 +238,26 @@ equal 'pp 2: each stage has the activations of two layers' \
 passes='([.buffers[] | select(.name == "res_final")] | length)'
 equal 'pp 2: a stage has as many passes as are in flight' \
     "$(jq -c "$passes, (.stages[0] | $passes)" pp.json | tr '\n' ' ')" '2 1 '
+plan 0,1 $pp $virtual=2 >virtual.json
+equal 'pp 2, two chunks: the plan has the layers of each chunk' \
+    "$(jq -c '.stages[0].layers' virtual.json)" '[1,2,3,4]'
+equal 'pp 2, two chunks: a stage has as many passes as are in flight' \
+    "$(jq -c "$passes, (.stages[0] | $passes)" virtual.json | tr '\n' ' ')" '5 3 '
+plan 0,1 $pp $virtual=2 sft_train.training_args.gradient_accumulation_steps=2 >few.json
+equal 'pp 2, two chunks: two micro-batches a step take no more passes than they have' \
+    "$(jq -c "$passes, (.stages[0] | $passes)" few.json | tr '\n' ' ')" '4 3 '
+equal 'pp 2, two chunks: a pass has the layers of one chunk' \
+    "$(jq -c '(., .stages[0]) | [.buffers[] | select(.name == "qkv")] | length' virtual.json |
+        tr '\n' ' ')" '5 3 '
+equal 'pp 2, two chunks: the norm and the head have one pass' \
+    "$(jq -c '.stages[0] | [.buffers[] | select(.name == "norm_final")] | length' virtual.json)" 1
 equal 'tp 2 x pp 2: the plan has each kind of rank' \
     "$(jq -c '[.ranks, has("others"), (.stages | length)]' grid.json)" '[4,true,1]'
-text() { "${planned[@]}" 'sft_train.device_mapping=[0,1,2,3]' $tp $pp; }
+text() { "${planned[@]}" 'sft_train.device_mapping=[0,1,2,3]' $tp $pp "$@"; }
 equal 'tp 2 x pp 2: the plan as text names the stages' \
     "$(text | grep -c '^each rank of stage 2, with layers 2 to 3:$')" 1
+equal 'pp 2, two chunks: the plan as text names the layers of each' \
+    "$(text $virtual=2 | grep -c '^each rank of stage 2, with layers 1 and 3:$')" 1
 
 # ---- what is refused ----
 fails 'refused: heads that do not divide' 78 \
@@ -239,4 +271,10 @@ model smol hidden_size=36 intermediate_size=64 num_hidden_layers=2 num_attention
 fails 'refused: nine heads for two ranks' 78 \
     '2 does not divide .*_attention_heads, which is 9, and num_key_value_heads, which is 3;' \
     plan 0,1 "${sp[@]}" pretrain=./smol
+fails 'refused: more chunks than layers' 78 \
+    'size 2 times virtual_pipeline_model_parallel_size 3 is 6, more than .* which is 4;' \
+    plan 0,1 $pp $virtual=3
+fails 'refused: chunks of one stage' 78 \
+    'virtual_pipeline_model_parallel_size 2 needs a pipeline_model_parallel_size above 1' \
+    plan 0,1 $virtual=2
 exit $bad

@@ -198,4 +198,14 @@ within 'sequence and pipeline parallel: the first stage sends its rows of the st
     "$(sent sp_pp.json.1 pp send_receive)" $((tokens * H * 4 / 2))
 within 'sequence and pipeline parallel: the last stage sends its rows of the gradient' \
     "$(sent sp_pp.json.2 pp send_receive)" $((tokens * H * 4 / 2))
+# Two chunks of a stage: the stream comes back from the last stage to the first, and its gradient
+# goes from there.
+equal 'interleaved: two ranks train' \
+    "$(code two virtual untied 4 $strategy.pipeline_model_parallel_size=2 \
+        $strategy.virtual_pipeline_model_parallel_size=2)" 0
+equal 'interleaved: the first stage sends two streams and a gradient' \
+    "$(sent virtual.json.0 pp send_receive)" $((tokens * H * (2 * 4 + 4)))
+equal 'interleaved: the last stage sends a stream and two gradients' \
+    "$(sent virtual.json.1 pp send_receive)" $((tokens * H * (4 + 2 * 4)))
+equal 'interleaved: the losses are those of a pipeline' "$(losses virtual)" "$(losses pp)"
 exit $bad

@@ -19,71 +19,81 @@ enum {
     OVER_4 = 64,
     SEQUENCE = 128 /* sequence parallelism */
 };
-/* A row of the table: the ranks of each axis, the stage of ZeRO, the forms. To add a layout is to
- * add a line here. */
+/* A row of the table: the ranks of each axis, the chunks of each stage of the pipeline, the level
+ * of ZeRO, the forms. To add a layout is to add a line here. */
 struct row {
-    int tp, cp, dp, pp, zero;
+    int tp, cp, dp, pp, chunks, zero;
     unsigned forms;
 };
 static const struct row table[] = {
-    /* tp cp dp pp zero */
-    {1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {1, 1, 2, 1, 0, QWEN2},
-    {1, 1, 2, 1, 1, MODES | QWEN3 | LORA},
-    {1, 1, 2, 1, 2, QWEN2 | LORA},
-    {1, 1, 2, 1, 3, MODES | QWEN2 | QWEN3 | LORA},
-    {1, 1, 3, 1, 1, 0},
-    {1, 1, 3, 1, 3, QWEN2},
-    {1, 1, 4, 1, 0, 0},
-    {1, 1, 4, 1, 1, 0},
-    {1, 1, 4, 1, 2, 0},
-    {1, 1, 4, 1, 3, MISTRAL},
-    {1, 1, 4, 1, 2, LORA | OVER_2},
-    {1, 1, 4, 1, 3, QWEN2 | LORA | OVER_2},
-    {1, 1, 8, 1, 1, MISTRAL},
-    {1, 1, 8, 1, 3, 0},
-    {1, 1, 8, 1, 3, OVER_4},
-    {2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {2, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA},
-    {1, 2, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {1, 2, 1, 1, 1, QWEN2},
-    {1, 2, 1, 1, 3, QWEN3},
-    {1, 3, 1, 1, 1, MISTRAL},
-    {1, 4, 1, 1, 0, MODES | QWEN3 | MISTRAL | LORA},
-    {1, 8, 1, 1, 1, 0},
-    {2, 2, 1, 1, 0, QWEN2 | QWEN3},
-    {1, 2, 2, 1, 0, 0},
-    {1, 2, 2, 1, 1, LORA},
-    {1, 2, 2, 1, 3, 0},
-    {1, 2, 1, 2, 0, 0},
-    {2, 2, 1, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {2, 2, 2, 1, 1, 0},
-    {2, 2, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
-    {1, 1, 1, 2, 0, MODES | QWEN2 | MISTRAL | LORA},
-    {1, 1, 1, 3, 0, 0},
-    {1, 1, 1, 4, 0, QWEN2},
-    {1, 1, 1, 6, 0, 0},
-    {2, 1, 2, 1, 0, MISTRAL},
-    {2, 1, 2, 1, 1, QWEN3},
-    {2, 1, 2, 1, 2, QWEN3},
-    {2, 1, 2, 1, 3, QWEN3 | LORA},
-    {2, 1, 1, 2, 0, QWEN3 | LORA},
-    {2, 1, 1, 2, 0, SEQUENCE | QWEN2},
-    {2, 1, 2, 1, 1, SEQUENCE | MISTRAL},
-    {1, 1, 2, 2, 0, 0},
-    {1, 1, 2, 2, 1, LORA},
-    {1, 1, 2, 2, 2, QWEN2},
-    {1, 1, 2, 2, 3, QWEN2 | LORA},
-    {1, 1, 4, 2, 1, 0},
-    {1, 1, 4, 2, 3, QWEN2 | OVER_2},
-    {1, 1, 2, 4, 1, 0},
-    {2, 1, 4, 1, 1, 0},
-    {2, 1, 1, 4, 0, 0},
-    {2, 1, 2, 2, 0, 0},
-    {2, 1, 2, 2, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {2, 1, 2, 2, 3, QWEN2 | QWEN3},
-    {2, 1, 2, 2, 1, SEQUENCE | QWEN3 | LORA},
-    {2, 1, 2, 1, 3, SEQUENCE | QWEN3 | LORA},
+    /* tp cp dp pp chunks zero */
+    {1, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 1, 2, 1, 1, 0, QWEN2},
+    {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
+    {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
+    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA},
+    {1, 1, 3, 1, 1, 1, 0},
+    {1, 1, 3, 1, 1, 3, QWEN2},
+    {1, 1, 4, 1, 1, 0, 0},
+    {1, 1, 4, 1, 1, 1, 0},
+    {1, 1, 4, 1, 1, 2, 0},
+    {1, 1, 4, 1, 1, 3, MISTRAL},
+    {1, 1, 4, 1, 1, 2, LORA | OVER_2},
+    {1, 1, 4, 1, 1, 3, QWEN2 | LORA | OVER_2},
+    {1, 1, 8, 1, 1, 1, MISTRAL},
+    {1, 1, 8, 1, 1, 3, 0},
+    {1, 1, 8, 1, 1, 3, OVER_4},
+    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 2, 1, 1, 1, 1, QWEN2},
+    {1, 2, 1, 1, 1, 3, QWEN3},
+    {1, 3, 1, 1, 1, 1, MISTRAL},
+    {1, 4, 1, 1, 1, 0, MODES | QWEN3 | MISTRAL | LORA},
+    {1, 8, 1, 1, 1, 1, 0},
+    {2, 2, 1, 1, 1, 0, QWEN2 | QWEN3},
+    {1, 2, 2, 1, 1, 0, 0},
+    {1, 2, 2, 1, 1, 1, LORA},
+    {1, 2, 2, 1, 1, 3, 0},
+    {1, 2, 1, 2, 1, 0, 0},
+    {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {2, 2, 2, 1, 1, 1, 0},
+    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA},
+    {1, 1, 1, 3, 1, 0, 0},
+    {1, 1, 1, 4, 1, 0, QWEN2},
+    {1, 1, 1, 6, 1, 0, 0},
+    {2, 1, 2, 1, 1, 0, MISTRAL},
+    {2, 1, 2, 1, 1, 1, QWEN3},
+    {2, 1, 2, 1, 1, 2, QWEN3},
+    {2, 1, 2, 1, 1, 3, QWEN3 | LORA},
+    {2, 1, 1, 2, 1, 0, QWEN3 | LORA},
+    {1, 1, 2, 2, 1, 0, 0},
+    {1, 1, 2, 2, 1, 1, LORA},
+    {1, 1, 2, 2, 1, 2, QWEN2},
+    {1, 1, 2, 2, 1, 3, QWEN2 | LORA},
+    {1, 1, 4, 2, 1, 1, 0},
+    {1, 1, 4, 2, 1, 3, QWEN2 | OVER_2},
+    {1, 1, 2, 4, 1, 1, 0},
+    {2, 1, 4, 1, 1, 1, 0},
+    {2, 1, 1, 4, 1, 0, 0},
+    {2, 1, 2, 2, 1, 0, 0},
+    {2, 1, 2, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {2, 1, 2, 2, 1, 3, QWEN2 | QWEN3},
+    {1, 1, 1, 2, 2, 0, MODES | QWEN2 | QWEN3 | LORA},
+    {1, 1, 1, 2, 3, 0, 0},
+    {1, 1, 1, 3, 2, 0, 0},
+    {1, 1, 2, 2, 2, 1, QWEN2},
+    {2, 1, 1, 2, 3, 0, QWEN3},
+    {2, 1, 2, 2, 2, 1, MISTRAL},
+    {1, 1, 2, 2, 2, 3, QWEN2},
+    {1, 1, 2, 2, 3, 2, QWEN2},
+    {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
+    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA},
+    {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
+    {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
+    {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
+    {2, 1, 2, 2, 1, 1, SEQUENCE | QWEN3 | LORA},
+    {2, 1, 2, 1, 1, 3, SEQUENCE | QWEN3 | LORA},
+    {2, 1, 1, 2, 2, 0, SEQUENCE | QWEN3},
 };
 
 static int shard_of(const struct row *r)
@@ -93,7 +103,7 @@ static int shard_of(const struct row *r)
 
 static struct job_layout layout_of(const struct row *r)
 {
-    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}},
+    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}, r->chunks},
                                .zero = r->zero,
                                .shard = shard_of(r),
                                .sequence = r->forms & SEQUENCE};
@@ -101,8 +111,9 @@ static struct job_layout layout_of(const struct row *r)
 
 static void name_of(const struct row *r, char *text, size_t size)
 {
-    const int n = snprintf(text, size, "tp %d%s cp %d dp %d pp %d ZeRO-%d", r->tp,
-                           r->forms & SEQUENCE ? " rows" : "", r->cp, r->dp, r->pp, r->zero);
+    const int n =
+        snprintf(text, size, "tp %d%s cp %d dp %d pp %d x %d ZeRO-%d", r->tp,
+                 r->forms & SEQUENCE ? " rows" : "", r->cp, r->dp, r->pp, r->chunks, r->zero);
     if (shard_of(r)) snprintf(text + n, size - (size_t)n, " over %d", shard_of(r));
 }
 

@@ -172,7 +172,7 @@ static void same_places(const struct form *f)
     bool fine = true;
     for (int other = 0; other < 3; other++) {
         struct params_options o = options(f, other == 0 ? 3 : 2);
-        if (other) o.first = other - 1, o.end = other;
+        if (other) o.stage = other - 1, o.stages = tiny_model(false, false).layers;
         struct params t = make(f, o);
         for (size_t i = 0; i < t.count; i++) {
             const struct param *p = params_find(&one, t.p[i].name, strlen(t.p[i].name));

@@ -472,12 +472,12 @@ static void in_mesh(const char *device, struct mesh_sizes s)
 
 static void in_meshes(int n)
 {
-    in_mesh("cpu", (struct mesh_sizes){{1, 1, n, 1}});
-    in_mesh("far", (struct mesh_sizes){{n, 1, 1, 1}});
-    in_mesh("cpu", (struct mesh_sizes){{1, 1, 1, n}});
+    in_mesh("cpu", (struct mesh_sizes){.axis = {1, 1, n, 1}});
+    in_mesh("far", (struct mesh_sizes){.axis = {n, 1, 1, 1}});
+    in_mesh("cpu", (struct mesh_sizes){.axis = {1, 1, 1, n}});
     if (n % 2) return;
-    in_mesh("cpu", (struct mesh_sizes){{2, 1, n / 2, 1}});
-    in_mesh("far", (struct mesh_sizes){{1, 2, 1, n / 2}});
+    in_mesh("cpu", (struct mesh_sizes){.axis = {2, 1, n / 2, 1}});
+    in_mesh("far", (struct mesh_sizes){.axis = {1, 2, 1, n / 2}});
 }
 
 /* ---- the side channel ---- */
@@ -626,9 +626,9 @@ int main(int argc, char **argv)
     if (argc > 2) {
         sizes[SIZES - 1] = 70001;
         on_device(argv[2]);
-        in_mesh(argv[2], (struct mesh_sizes){{w->place.size, 1, 1, 1}});
+        in_mesh(argv[2], (struct mesh_sizes){.axis = {w->place.size, 1, 1, 1}});
         if (w->place.size % 2 == 0)
-            in_mesh(argv[2], (struct mesh_sizes){{2, 1, w->place.size / 2, 1}});
+            in_mesh(argv[2], (struct mesh_sizes){.axis = {2, 1, w->place.size / 2, 1}});
         missing_dependencies(argv[2]);
         world_leave(w, test_failed);
         TEST_END();

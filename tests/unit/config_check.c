@@ -335,9 +335,7 @@ static void test_trainable(void)
           untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
                       "(MoE) is not supported; leave it out or set it to 1"));
     CHECK("trainable: a mixture of experts is told before a layout",
-          untrainable(
-              MEGATRON("{virtual_pipeline_model_parallel_size: 8, moe_grouped_gemm: true}") "}\n",
-              "(MoE)"));
+          untrainable(MEGATRON("{mtp_num_layers: 8, moe_grouped_gemm: true}") "}\n", "(MoE)"));
     CHECK("trainable: LoRA is",
           !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
     CHECK("trainable: fp16 is not",

@@ -125,13 +125,13 @@ static void planned(void)
     struct err e;
     struct mesh m;
     struct device *d = device_open("cpu", 1, &e);
-    const bool open = mesh_planned(&m, &(struct mesh_sizes){{2, 1, 3, 4}}, d, &e) == 0;
+    const bool open = mesh_planned(&m, &(struct mesh_sizes){.axis = {2, 1, 3, 4}}, d, &e) == 0;
     CHECK("planned: a grid without ranks is rank 0 of it",
           open && mesh_ranks(&m) == 24 && mesh_writes(&m));
     m.at[MESH_DP] = 1;
     CHECK("planned: another rank does not write", !mesh_writes(&m));
     mesh_close(&m);
-    const bool cut = mesh_planned(&m, &(struct mesh_sizes){{1, 2, 1, 1}}, d, &e) == 0;
+    const bool cut = mesh_planned(&m, &(struct mesh_sizes){.axis = {1, 2, 1, 1}}, d, &e) == 0;
     CHECK("planned: cp has a group of its own beside that of gradients and weights",
           cut && m.comm[MESH_CP] != m.comm[MESH_DP_CP] && m.comm[MESH_SHARD] == m.comm[MESH_DP_CP]);
     mesh_close(&m);

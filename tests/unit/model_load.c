@@ -234,8 +234,8 @@ static int load_stage(const struct model *m, const struct params *file_has, stru
                       struct device *d, struct err *e)
 {
     struct tiny_options o = tiny_options(DT_F32, RECOMPUTE_NONE, 16);
-    o.w.params.first = m->layers - 1;
-    o.w.params.end = m->layers;
+    o.w.params.stages = m->layers;
+    o.w.params.stage = m->layers - 1;
     *n = tiny_open_with(m, d, &o);
     struct buf file = make_file(file_has, false, file_has->p[file_has->count - 1].name);
     struct safetensors *s = safetensors_parse(file.data, file.len, "weights", e);

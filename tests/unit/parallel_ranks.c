@@ -150,7 +150,8 @@ static void runs(const struct form *f, const char *how, const struct job_layout 
 static void halves(const struct form *f)
 {
     const int n = w->place.size;
-    const struct job_layout tp = {.sizes = {{n, 1, 1, 1}}}, pp = {.sizes = {{1, 1, 1, n}}};
+    const struct job_layout tp = {.sizes = {.axis = {n, 1, 1, 1}}},
+                            pp = {.sizes = {.axis = {1, 1, 1, n}}};
     static struct job alone, cut, staged;
     bool ok = job_open(&alone, f, NULL, "cpu") && job_open(&cut, f, &tp, device_name) &&
               job_open(&staged, f, &pp, device_name);
@@ -188,7 +189,8 @@ static bool exact(const struct form *f) { return !f->m.tied || f->frozen; }
 static void all_forms(const struct form *forms, size_t n)
 {
     const int ranks = w->place.size;
-    const struct job_layout tp = {.sizes = {{ranks, 1, 1, 1}}}, pp = {.sizes = {{1, 1, 1, ranks}}};
+    const struct job_layout tp = {.sizes = {.axis = {ranks, 1, 1, 1}}},
+                            pp = {.sizes = {.axis = {1, 1, 1, ranks}}};
     const struct job_layout rows = {.sizes = tp.sizes, .sequence = true};
     for (size_t i = 0; i < n; i++) {
         runs(&forms[i], "tensor parallel", &tp, ranks == 1);
@@ -203,11 +205,12 @@ static void grids(const struct form *forms, size_t n)
     static const struct {
         const char *name;
         struct job_layout l;
-    } grid[] = {{"tensor and pipeline parallel", {.sizes = {{2, 1, 1, 2}}}},
-                {"sequence and pipeline parallel", {.sizes = {{2, 1, 1, 2}}, .sequence = true}},
-                {"tensor and data parallel", {.sizes = {{2, 1, 2, 1}}}},
-                {"pipeline and data parallel", {.sizes = {{1, 1, 2, 2}}}},
-                {"four stages", {.sizes = {{1, 1, 1, 4}}}}};
+    } grid[] = {
+        {"tensor and pipeline parallel", {.sizes = {.axis = {2, 1, 1, 2}}}},
+        {"sequence and pipeline parallel", {.sizes = {.axis = {2, 1, 1, 2}}, .sequence = true}},
+        {"tensor and data parallel", {.sizes = {.axis = {2, 1, 2, 1}}}},
+        {"pipeline and data parallel", {.sizes = {.axis = {1, 1, 2, 2}}}},
+        {"four stages", {.sizes = {.axis = {1, 1, 1, 4}}}}};
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < sizeof grid / sizeof *grid; k++)
             runs(&forms[i], grid[k].name, &grid[k].l, k == 4 && exact(&forms[i]));
@@ -251,7 +254,8 @@ int main(int argc, char **argv)
         halves(&forms[0]);
         plain.layers = 1;
         forms[0].m = plain;
-        refuses(&forms[0], &(struct job_layout){.sizes = {{1, 1, 1, ranks}}}, "num_hidden_layers");
+        refuses(&forms[0], &(struct job_layout){.sizes = {.axis = {1, 1, 1, ranks}}},
+                "num_hidden_layers");
     }
     world_leave(w, 1);
     return test_failed;

@@ -5,7 +5,7 @@
 #include "test.h"
 #include "tiny.h"
 
-enum { MOST = 3, BATCHES = 4, DOCS = 3, TOKENS = 17, HIDDEN = 24, LAYERS = 5 };
+enum { MOST = 3, PARTS = 4, BATCHES = 4, DOCS = 3, TOKENS = 17, HIDDEN = 24, LAYERS = 5 };
 static const int lengths[BATCHES][DOCS] = {{5, 1, 9}, {3, 12, 2}, {4, 4, 4}, {9, 7, 1}};
 
 struct form {
@@ -16,15 +16,16 @@ struct form {
     bool lora;
 };
 
-/* One stage after another of a model, and what they have sent for each micro-batch. */
+/* One stage after another of a model, and what they have sent for each micro-batch. Part c * stages
+ * + i is chunk c of stage i. */
 struct pipe {
-    int stages;
+    int stages, chunks;
     struct device *device[MOST];
     struct tiny *at[MOST];
-    int done[MOST];                                 /* actions of its schedule */
-    float forward[MOST][BATCHES][TOKENS * HIDDEN];  /* output of a stage */
-    float backward[MOST][BATCHES][TOKENS * HIDDEN]; /* gradient of its input */
-    bool sent[MOST][2][BATCHES];                    /* by kind of action */
+    int done[MOST];                                  /* position in its schedule */
+    float forward[PARTS][BATCHES][TOKENS * HIDDEN];  /* output of a part */
+    float backward[PARTS][BATCHES][TOKENS * HIDDEN]; /* gradient of its input */
+    bool sent[PARTS][2][BATCHES];                    /* by kind of action */
     struct micro_batch batch[BATCHES];
     double weight;                  /* of all targets */
     const struct layer_done *watch; /* of stage 0; NULL: nobody listens */
@@ -37,14 +38,15 @@ static bool every(void *arg, const char *module)
     return true;
 }
 
-static struct tiny *open_stage(const struct form *f, struct device *d, int first, int end,
-                               int passes, bool gradients)
+static struct tiny *open_stage(const struct form *f, struct device *d, int stage, int stages,
+                               int chunks, bool gradients)
 {
     struct tiny_options o = tiny_options(DT_F32, f->recompute, TOKENS);
     o.w.gradients = gradients;
-    o.w.params.first = first;
-    o.w.params.end = end;
-    o.s.passes = passes;
+    o.w.params.stages = stages;
+    o.w.params.stage = stage;
+    o.w.params.chunks = chunks;
+    o.s.passes = gradients ? schedule_passes(stage, stages, chunks) : 1;
     if (f->frozen) {
         o.w.params.frozen = starts;
         o.w.params.arg = (void *)(uintptr_t)f->frozen;
@@ -57,18 +59,14 @@ static struct tiny *open_stage(const struct form *f, struct device *d, int first
     return t;
 }
 
-/* Stage i has layers [i * L / n, (i + 1) * L / n). */
 static bool pipe_open(struct pipe *p, const struct form *f, const char *device, int stages,
-                      bool gradients)
+                      int chunks, bool gradients)
 {
     struct err e;
-    const int L = f->m.layers;
-    *p = (struct pipe){.stages = stages};
+    *p = (struct pipe){.stages = stages, .chunks = chunks};
     for (int i = 0; i < stages; i++) {
-        const int passes = gradients ? schedule_passes(i, stages) : 1;
         if (!(p->device[i] = device_open(device, 1, &e))) return false;
-        p->at[i] =
-            open_stage(f, p->device[i], i * L / stages, (i + 1) * L / stages, passes, gradients);
+        p->at[i] = open_stage(f, p->device[i], i, stages, chunks, gradients);
         if (!p->at[i]) return false;
     }
     for (int k = 0; k < BATCHES; k++) {
@@ -101,25 +99,29 @@ static void down(struct tiny *t, float *to, const void *from, int64_t T)
 }
 
 /* Runs action a of stage i, if what it needs was sent. */
-static bool act(struct pipe *p, int i, struct action a)
+static bool act(struct pipe *p, int i, struct action a, bool forward_only)
 {
     struct tiny *t = p->at[i];
-    struct pass *pass = &t->s.pass[a.pass];
     const struct micro_batch *b = &p->batch[a.micro_batch];
-    const int k = a.micro_batch, from = a.kind == FORWARD ? i - 1 : i + 1;
-    const bool outside = from < 0 || from == p->stages;
+    const int k = a.micro_batch, part = a.chunk * p->stages + i;
+    const int from = a.kind == FORWARD ? part - 1 : part + 1;
+    const bool outside = from < 0 || from == p->stages * p->chunks;
     if (!outside && !p->sent[from][a.kind][k]) return false;
+    struct pass *pass =
+        a.kind == FORWARD ? stage_claim(&t->s, a.chunk, k) : stage_pass(&t->s, a.chunk, k);
     if (a.kind == FORWARD) {
         tiny_upload(&t->s, pass, b);
         if (!outside) up(t, stage_input(&t->s, pass), p->forward[from][k], b->T);
         stage_forward(&t->s, pass);
-        if (i + 1 < p->stages) down(t, p->forward[i][k], stage_output(pass), b->T);
+        if (!pass->at->head) down(t, p->forward[part][k], stage_output(pass), b->T);
+        if (forward_only && pass->at->head) stage_loss(&t->s, pass);
     } else {
         if (!outside) up(t, stage_gradient(pass), p->backward[from][k], b->T);
         stage_backward(&t->s, pass, 1 / p->weight, k == BATCHES - 1 ? p->watch : NULL);
-        if (i > 0) down(t, p->backward[i][k], stage_gradient(pass), b->T);
+        if (part > 0) down(t, p->backward[part][k], stage_gradient(pass), b->T);
     }
-    return p->sent[i][a.kind][k] = true;
+    if (a.kind == BACKWARD || forward_only) stage_release(pass);
+    return p->sent[part][a.kind][k] = true;
 }
 
 /* Every stage by its schedule, in any order that the messages allow. Returns the loss; NAN when the
@@ -134,14 +136,15 @@ static double run(struct pipe *p, bool forward_only)
     for (int left = p->stages, moved = 1; left && moved;) {
         left = moved = 0;
         for (int i = 0; i < p->stages; i++) {
-            const struct schedule s = {i, p->stages, BATCHES, forward_only};
-            const int n = schedule_length(&s);
-            while (p->done[i] < n && act(p, i, schedule_action(&s, p->done[i]))) {
-                if (forward_only && p->at[i] == last) stage_loss(&last->s, last->s.pass);
-                p->done[i]++;
+            const struct schedule s = {i, p->stages, p->chunks, BATCHES, forward_only};
+            struct action a;
+            int next = p->done[i];
+            bool more;
+            while ((more = schedule_next(&s, &next, &a)) && act(p, i, a, forward_only)) {
+                p->done[i] = next;
                 moved = 1;
             }
-            left += p->done[i] < n;
+            left += more;
         }
         if (left && !moved) return NAN;
     }
@@ -205,13 +208,14 @@ static bool same_tied(struct tiny *whole, struct pipe *p)
 }
 
 /* ---- the checks ---- */
-static void cut(const struct form *f, const char *device, int stages)
+static void cut(const struct form *f, const char *device, int stages, int chunks)
 {
     char name[120];
     static struct pipe one, many; /* large */
-    snprintf(name, sizeof name, "stages: %s, %s, %d: loss and gradients are those of one", f->name,
-             device, stages);
-    bool same = pipe_open(&one, f, device, 1, true) && pipe_open(&many, f, device, stages, true);
+    snprintf(name, sizeof name, "stages: %s, %s, %d x %d: loss and gradients are those of one",
+             f->name, device, stages, chunks);
+    bool same =
+        pipe_open(&one, f, device, 1, 1, true) && pipe_open(&many, f, device, stages, chunks, true);
     const double want = same ? run(&one, false) : NAN, got = same ? run(&many, false) : NAN;
     for (int i = 0; same && i < stages; i++) same = same_gradients(one.at[0], many.at[i]);
     CHECK(name, same && want == got && want > 0 && same_tied(one.at[0], &many));
@@ -222,7 +226,7 @@ static void cut(const struct form *f, const char *device, int stages)
 static void forward_only(const struct form *f, const char *device)
 {
     static struct pipe one, many;
-    bool fine = pipe_open(&one, f, device, 1, false) && pipe_open(&many, f, device, 3, false);
+    bool fine = pipe_open(&one, f, device, 1, 1, false) && pipe_open(&many, f, device, 3, 1, false);
     const double want = fine ? run(&one, true) : NAN, got = fine ? run(&many, true) : NAN;
     CHECK("stages: forward only: the loss is that of one", want == got && want > 0);
     pipe_close(&many);
@@ -242,7 +246,7 @@ static void halves(struct form f)
 {
     static struct pipe one, two;
     f.m.layers = 4;
-    bool fine = pipe_open(&one, &f, "cpu", 1, true) && pipe_open(&two, &f, "cpu", 2, true);
+    bool fine = pipe_open(&one, &f, "cpu", 1, 1, true) && pipe_open(&two, &f, "cpu", 2, 1, true);
     const struct params *all = &one.at[0]->w.params;
     size_t sum = 0, class[2] = {0};
     for (int i = 0; fine && i < 2; i++) {
@@ -296,7 +300,7 @@ static void tell(void *arg, int layer)
 static void layers_done(const struct form *f)
 {
     static struct pipe p;
-    bool order = pipe_open(&p, f, "far", 1, true), complete = true;
+    bool order = pipe_open(&p, f, "far", 1, 1, true), complete = true;
     struct watch w = {.t = p.at[0]};
     const struct layer_done done = {tell, &w};
     p.watch = &done;
@@ -308,43 +312,6 @@ static void layers_done(const struct form *f)
     CHECK("stages: layers are told from the head to the embedding", order);
     CHECK("stages: a layer that is told has its whole gradient", complete);
     pipe_close(&p);
-}
-
-/* All schedules of up to 5 stages and 9 micro-batches. */
-static bool one_schedule(const struct schedule *s)
-{
-    int holds[5], forward = 0, backward = 0, most = 0;
-    for (int i = 0; i < 5; i++) holds[i] = -1;
-    for (int i = 0; i < schedule_length(s); i++) {
-        const struct action a = schedule_action(s, i);
-        int *const slot = &holds[a.pass];
-        if (a.kind == FORWARD && (a.micro_batch != forward++ || *slot >= 0)) return false;
-        if (a.kind == BACKWARD && (a.micro_batch != backward++ || *slot != a.micro_batch))
-            return false;
-        *slot = a.kind == FORWARD ? a.micro_batch : -1;
-        if (forward - backward > most) most = forward - backward;
-    }
-    const int limit = schedule_passes(s->stage, s->stages);
-    return forward == s->micro_batches && backward == forward &&
-           most == (limit < forward ? limit : forward);
-}
-static void schedules(void)
-{
-    bool fine = true;
-    for (int stages = 1; stages <= 5; stages++)
-        for (int stage = 0; stage < stages; stage++)
-            for (int n = 0; n <= 9; n++)
-                fine &= EXPECT("stages: schedule",
-                               one_schedule(&(struct schedule){stage, stages, n, false}));
-    CHECK("schedule: each micro-batch once, in passes that are free", fine);
-    const struct schedule one = {.micro_batches = 2};
-    static const struct action want[] = {
-        {FORWARD, 0, 0}, {BACKWARD, 0, 0}, {FORWARD, 1, 0}, {BACKWARD, 1, 0}};
-    for (int i = 0; i < 4; i++) {
-        const struct action a = schedule_action(&one, i);
-        fine &= a.kind == want[i].kind && a.micro_batch == want[i].micro_batch && a.pass == 0;
-    }
-    CHECK("schedule: one stage runs backward after each forward", fine);
 }
 
 int main(void)
@@ -367,10 +334,12 @@ int main(void)
         {.name = "first layer frozen", .m = plain, .frozen = "model.layers.0"},
         {.name = "adapter with dropout", .m = rich, .frozen = "model.", .lora = true},
     };
-    schedules();
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         for (int d = i < 3 ? 0 : 2; d < 3; d++)
-            for (int stages = 2; stages <= MOST; stages++) cut(&forms[i], devices[d], stages);
+            for (int stages = 2; stages <= MOST; stages++) {
+                cut(&forms[i], devices[d], stages, 1);
+                if (stages == 2) cut(&forms[i], devices[d], stages, 2);
+            }
     forward_only(&forms[1], "far");
     halves(forms[0]);
     layers_done(&forms[0]);
