@@ -77,6 +77,14 @@ TINY struct trainer_options job_options(const struct form *f, const struct job_l
     return o;
 }
 
+/* Opens a device; "cuda" is this rank's GPU. */
+TINY struct device *job_device(const char *name, struct err *e)
+{
+    char gpu[16];
+    snprintf(gpu, sizeof gpu, "cuda:%d", w->place.node_rank);
+    return device_open(strcmp(name, "cuda") == 0 ? gpu : name, 1, e);
+}
+
 /* The chunks and the bf16 logits of a form are those of several ranks: one rank alone has a whole
  * head with logits in fp32. */
 TINY bool job_open(struct job *j, const struct form *f, const struct job_layout *l,
@@ -84,7 +92,7 @@ TINY bool job_open(struct job *j, const struct form *f, const struct job_layout 
 {
     struct err e = {0};
     struct trainer_options o = job_options(f, l);
-    *j = (struct job){.f = f, .d = device_open(device, 1, &e)};
+    *j = (struct job){.f = f, .d = job_device(device, &e)};
     bool ok = j->d && (l ? mesh_open(&j->mesh, &l->sizes, w, j->d, &e)
                          : open_mesh_alone(&j->mesh, j->d, &e)) == 0;
     if (ok && l && l->shard) ok = mesh_split(&j->mesh, l->shard, w, j->d, &e) == 0;
