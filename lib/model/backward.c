@@ -205,7 +205,7 @@ void stage_backward(struct stage *s, struct pass *p, double scale, const struct 
 {
     struct chunk *k = p->at;
     begin_pass(s->w, k);
-    if (p->b.T == 0) return stage_idle_backward(s, k);
+    if (micro_batch_empty(&p->b)) return stage_idle_backward(s, k);
     if (k->head) {
         stage_use_backward(s, k, k->end);
         const double began = trace_begin();

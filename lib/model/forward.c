@@ -206,7 +206,7 @@ void stage_forward(struct stage *s, struct pass *p)
 {
     const struct weights *w = s->w;
     const struct chunk *k = p->at;
-    if (p->b.T == 0) return stage_idle_forward(s, k);
+    if (micro_batch_empty(&p->b)) return stage_idle_forward(s, k);
     if (k->embedding) stage_use(s, k, -1);
     const void *x = embed(s, p), *r = NULL;
     for (int l = k->first; l < k->end; l++) {

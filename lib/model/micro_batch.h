@@ -37,6 +37,12 @@ struct micro_batch {
     int64_t past;       /* its first positions, whose keys and values are cached */
 };
 
+/* Returns true if no rank has a token of the micro-batch: nothing is computed for it. */
+static inline bool micro_batch_empty(const struct micro_batch *b)
+{
+    return b->T == 0 && b->all == 0;
+}
+
 /* Offsets in the block, in bytes. */
 struct micro_batch_layout {
     size_t ids, pos, sample, cu, rows, target; /* int32 */

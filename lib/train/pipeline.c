@@ -138,7 +138,7 @@ static struct pass *forward(struct course *c, const struct action *a)
     struct stage *s = c->p->stage;
     struct pass *pass =
         s->chunk[a->chunk].embedding ? take(c, a) : stage_pass(s, a->chunk, a->micro_batch);
-    if (pass->b.T > 0) stage_upload(s, pass);
+    if (!micro_batch_empty(&pass->b)) stage_upload(s, pass);
     stage_forward(s, pass);
     if (c->forward_only && pass->at->head) stage_loss(s, pass);
     return pass;
