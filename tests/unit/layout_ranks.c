@@ -55,7 +55,7 @@ static bool share_open(struct share *s, const int size[MESH_AXES], bool live, bo
                        bool sharded)
 {
     struct err e = {0};
-    struct mesh_sizes n;
+    struct mesh_sizes n = {.chunks = 1};
     memcpy(n.axis, size, sizeof n.axis);
     *s = (struct share){.d = device_open("cpu", 1, &e)};
     if (s->d &&
