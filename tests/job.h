@@ -23,6 +23,7 @@ struct form {
     double max_norm;      /* of the gradient; 0: it is not clipped */
     int64_t chunk;        /* the most targets of the head's chunks; 0: as the device has it */
     bool narrow;          /* bf16 computation */
+    int64_t tokens;       /* of a micro-batch; 0: JOB_TOKENS */
     int rows;             /* of a step, each of which is a micro-batch; at most JOB_ROWS */
     int batches;          /* in turn: with few of them the loss falls */
     double rate, epsilon; /* of AdamW */
@@ -57,8 +58,8 @@ TINY struct trainer_options job_options(const struct form *f, const struct job_l
 {
     struct trainer_options o = {.compute = f->narrow ? DT_BF16 : DT_F32,
                                 .recompute = f->recompute,
-                                .tokens = JOB_TOKENS,
-                                .length = JOB_TOKENS,
+                                .tokens = f->tokens ? f->tokens : JOB_TOKENS,
+                                .length = f->tokens ? f->tokens : JOB_TOKENS,
                                 .zero_stage = l ? l->zero : 0,
                                 .shard_rows = l && l->sequence,
                                 .optimizer = {.kind = OPTIMIZER_ADAMW,
@@ -87,7 +88,7 @@ TINY struct device *job_device(const char *name, struct err *e)
 
 /* The chunks and the bf16 logits of a form are those of several ranks: one rank alone has a whole
  * head with logits in fp32. */
-TINY bool job_open(struct job *j, const struct form *f, const struct job_layout *l,
+TINY bool job_plan(struct job *j, const struct form *f, const struct job_layout *l,
                    const char *device)
 {
     struct err e = {0};
@@ -98,9 +99,20 @@ TINY bool job_open(struct job *j, const struct form *f, const struct job_layout 
     if (ok && l && l->shard) ok = mesh_split(&j->mesh, l->shard, w, j->d, &e) == 0;
     if (ok && l && f->chunk) j->d->head.most = f->chunk;
     if (l && f->narrow) o.logits = DT_BF16;
-    ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0 &&
-         trainer_alloc(&j->t, &e) == 0;
+    ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0;
     if (!ok) printf("# %s\n", e.msg);
+    return ok;
+}
+
+TINY bool job_open(struct job *j, const struct form *f, const struct job_layout *l,
+                   const char *device)
+{
+    struct err e = {0};
+    bool ok = job_plan(j, f, l, device);
+    if (ok && trainer_alloc(&j->t, &e)) {
+        printf("# %s\n", e.msg);
+        ok = false;
+    }
     if (ok) tiny_weights(&j->t.weights, optimizer_master(&j->t.optimizer));
     return j->open = ok;
 }

@@ -4,7 +4,7 @@
  * so many ranks. For each run in fp32 it prints a line "bits KEY HASH": runs with the same key have
  * the same losses and norms, bit by bit, also in processes of other numbers of ranks.
  * usage: grid [DEVICE [FORM [LAYOUT]]]  only those whose name contains that text */
-#include "job.h"
+#include "memory.h"
 
 enum { LAYERS = 6, WINDOW = 4 };
 
@@ -284,6 +284,40 @@ static void runs(const struct row *r, const struct form *f, struct reference *on
     job_close(&second);
 }
 
+/* ---- memory ---- */
+/* The planned bytes of a class are these, up to a fiftieth. */
+static bool planned(const struct job *j, enum plan_class class, const char *what, double expected)
+{
+    const double bytes = (double)tiny_planned(&j->t.memory.plan, class);
+    const bool ok = fabs(bytes - expected) <= 0.02 * expected;
+    if (!ok)
+        printf("# rank %d: %s: %.0f bytes are planned, the formula says %.0f\n", w->place.rank,
+               what, bytes, expected);
+    return ok;
+}
+
+/* A rank plans its part of a larger model of the same form, and no more. */
+static void memory(const struct row *r, struct form f)
+{
+    char layout[64];
+    static struct job j;
+    const struct job_layout l = layout_of(r);
+    const int all = r->dp * r->cp, stage = all > 1 ? r->zero : 0;
+    const int ranks = stage >= 2 && shard_of(r) ? shard_of(r) : all;
+    name_of(r, layout, sizeof layout);
+    f.m = memory_model(&f.m);
+    f.tokens = MEMORY_TOKENS;
+    bool ok = job_plan(&j, &f, &l, device_name);
+    const struct memory_sizes s = memory_sizes(&j, &f.m);
+    ok = ok && planned(&j, PLAN_WEIGHTS, "weights", memory_weights(&s, stage, ranks)) &
+                   planned(&j, PLAN_GRADIENTS, "gradients", memory_gradients(&s, stage, ranks)) &
+                   planned(&j, PLAN_MOMENTS, "moments", memory_moments(&s, stage, ranks)) &
+                   (f.lora || planned(&j, PLAN_ACTIVATIONS, "activations",
+                                      memory_activations(&j, &s, l.sequence)));
+    check(f.name, layout, "a rank plans the memory that the formulas say", ok);
+    job_close(&j);
+}
+
 /* The other modes of recomputation. */
 static void modes(const struct row *r, struct form f)
 {
@@ -338,6 +372,7 @@ static void rows(const struct form *f, unsigned bit, const char *only)
     for (const struct row *r = table; ok && r < table + sizeof table / sizeof *table; r++) {
         if (!runs_here(r, only) || (bit && !(r->forms & bit))) continue;
         runs(r, f, &one);
+        memory(r, *f);
         if (bit) continue;
         if (r->forms & MODES) modes(r, *f);
         if (job_has_bf16()) narrow(r, *f, &one);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The planned memory of a layout, beside the closed formulas of docs/parallel.md. The model has the
+ * form of a tiny one, but sizes at which alignment is small. */
+#ifndef SFT_TEST_MEMORY_H
+#define SFT_TEST_MEMORY_H
+
+#include "job.h"
+
+enum { MEMORY_TOKENS = 512, WIDTH = 4 }; /* of a micro-batch; bytes of fp32 */
+
+TINY struct model memory_model(const struct model *tiny)
+{
+    struct model m = *tiny;
+    m.hidden = 512;
+    m.inter = 1024;
+    m.heads = 8;
+    m.kv_heads = 4;
+    m.head_dim = 64;
+    m.vocab = 6001;
+    return m;
+}
+
+/* Numbers of elements that a rank has: of a layer, the embedding, and the head with its norm; all,
+ * and the trained ones. */
+struct memory_part {
+    double layer, embedding, head;
+};
+struct memory_sizes {
+    const struct model *m;
+    double q, k, inter, layers, most; /* its widths; layers, and those of its largest chunk */
+    struct memory_part all, trained;
+};
+
+static double linear(const struct memory_sizes *s, double rank)
+{
+    const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter;
+    if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + 2 * H + 2 * I + I + H);
+    return H * (q + 2 * k) + q * H + 3 * H * I;
+}
+
+TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m)
+{
+    const struct mesh *mesh = &j->mesh;
+    const int tp = mesh->size[MESH_TP], pp = mesh->size[MESH_PP], at = mesh->at[MESH_PP];
+    const double H = (double)m->hidden, dim = m->head_dim;
+    const double rows = (double)(shard_begin((uint64_t)m->vocab, tp, mesh->at[MESH_TP] + 1) -
+                                 shard_begin((uint64_t)m->vocab, tp, mesh->at[MESH_TP]));
+    struct memory_sizes s = {.m = m,
+                             .q = m->heads * dim / tp,
+                             .k = m->kv_heads * dim / tp,
+                             .inter = (double)m->inter / tp};
+    for (int c = 0, parts = pp * mesh->chunks; c < mesh->chunks; c++) {
+        const double n = (double)(shard_begin((uint64_t)m->layers, parts, c * pp + at + 1) -
+                                  shard_begin((uint64_t)m->layers, parts, c * pp + at));
+        s.layers += n;
+        s.most = fmax(s.most, n);
+    }
+    s.all.layer =
+        linear(&s, 0) + 2 * H + (m->qkv_bias ? s.q + 2 * s.k : 0) + (m->qk_norm ? 2 * dim : 0);
+    s.all.embedding = at == 0 ? rows * H : 0;
+    s.all.head = at + 1 == pp ? H + (m->tied && at == 0 ? 0 : rows * H) : 0;
+    s.trained = s.all;
+    if (j->f->lora) { /* beside the head */
+        s.trained = (struct memory_part){linear(&s, 3), 0, at + 1 == pp ? rows * H : 0};
+        s.all.layer += s.trained.layer;
+    }
+    return s;
+}
+
+/* The elements of all that the rank has, and of two layers of a chunk and the larger end. */
+static double sum(const struct memory_sizes *s, const struct memory_part *p)
+{
+    return s->layers * p->layer + p->embedding + p->head;
+}
+static double buffers(const struct memory_sizes *s, const struct memory_part *p)
+{
+    const double ends =
+        s->m->tied && p->embedding > 0 ? p->embedding + p->head : fmax(p->embedding, p->head);
+    return fmin(2, s->most) * p->layer + ends;
+}
+
+TINY double memory_weights(const struct memory_sizes *s, int stage, int ranks)
+{
+    const double n = sum(s, &s->all);
+    return WIDTH * (stage < 3 ? n : n / ranks + buffers(s, &s->all));
+}
+TINY double memory_gradients(const struct memory_sizes *s, int stage, int ranks)
+{
+    const double n = sum(s, &s->trained);
+    return WIDTH * (stage < 2 ? n : n / ranks + buffers(s, &s->trained));
+}
+TINY double memory_moments(const struct memory_sizes *s, int stage, int ranks)
+{
+    return 2 * WIDTH * sum(s, &s->trained) / (stage < 1 ? 1 : ranks);
+}
+
+/* The activations of the passes that are in flight, all stored. */
+TINY double memory_activations(const struct job *j, const struct memory_sizes *s, bool sequence)
+{
+    const struct mesh *mesh = &j->mesh;
+    const int tp = mesh->size[MESH_TP], cp = mesh->size[MESH_CP], pp = mesh->size[MESH_PP];
+    const int V = mesh->chunks, later = pp - mesh->at[MESH_PP] - 1;
+    const double passes = V > 1 ? 2 * later + (V - 1) * pp + 1 : later + 1;
+    const double all = MEMORY_TOKENS, T = all / cp, H = (double)s->m->hidden, c = WIDTH;
+    const double rows = sequence ? T / tp : T, heads = (double)s->m->heads / tp;
+    const double K = 2 * s->k, keys = cp > 1 ? c * (all + 1) * K : 0;
+    const double layer =
+        8 * rows * H + c * T * (2 * s->q + 2 * s->k + 3 * s->inter) + 4 * heads * T + keys +
+        (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * (heads + (double)s->m->kv_heads / tp)
+                       : 0);
+    const double shared = 4 * T * H + c * (later ? 2 : 4) * T * H +
+                          c * T * (2 * s->q + 2 * s->k + s->inter) +
+                          (cp > 1 ? (c + 8) * all * K : 0);
+    return passes * (s->most * layer + (4 + c) * rows * H) + shared;
+}
+
+#endif
