@@ -71,11 +71,21 @@ static int resume(struct run *r, struct err *e)
     return rc;
 }
 
+static void tell_loaded(const struct run *r, const struct safetensors *s)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < safetensors_count(s); i++) all += safetensors_at(s, i)->bytes;
+    log_line(LOG_DEBUG, "rank %d has copied %llu of the %llu bytes of the model's tensors",
+             r->world.place.rank, (unsigned long long)r->trainer.weights.loaded,
+             (unsigned long long)all);
+}
+
 static int load_model(struct run *r, struct err *e)
 {
     progress_doing(&r->progress, "loading the model", 0, 0);
     struct safetensors *s = safetensors_open(r->model_dir, e);
     int rc = s ? trainer_load(&r->trainer, s, e) : -1;
+    if (rc == 0) tell_loaded(r, s);
     if (rc == 0)
         rc = adapter_load(r->adapter, s, &r->trainer.weights,
                           optimizer_master(&r->trainer.optimizer), e);

@@ -236,6 +236,7 @@ static int load_tensor(struct weights *w, const struct param *p, const struct hf
     for (struct param_run r = {0}; param_next(p, STAGING, &r);) {
         struct param_run own = r;
         if (weights_clip(w, &w->own, p, &own)) {
+            w->loaded += own.n * size;
             if (same)
                 load_same(w, p, t, master, &own);
             else if (load_converted(w, p, t, master, &own))

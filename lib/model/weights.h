@@ -78,6 +78,7 @@ struct weights {
     uint64_t begun;        /* steps that weights_begin has started */
     bool overwrite;        /* the gradient of a matrix overwrites the old one */
     void *staging;         /* host memory for conversions */
+    uint64_t loaded;       /* bytes of files that weights_load has copied */
 };
 /* Makes the parameter table and adds the flat allocations to the plan; without gradients, only the
  * values. The model is copied; the device must outlive w. */

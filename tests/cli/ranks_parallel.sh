@@ -185,6 +185,23 @@ done
 equal 'sequence parallel 2, then one rank: the run goes on' "$(on 1 one.sp tied.sp tied)" 0
 as_one 'sequence parallel 2, then one rank' one.sp tied.one
 
+# ---- a rank reads its part ----
+# copied RANKS ARGUMENT...: prints the elements of `tied` (bf16) that rank 0 copies from its files
+copied() {
+    quiet=-v code cut "$1" copy tied "${@:2}" max_steps=1 save_steps=0 >/dev/null
+    rm -rf copy
+    awk '/ has copied / { print $6 / 2 " of " $9 / 2 }' "$T/stderr"
+}
+layer=$((4 * 32 * 32 + 3 * 32 * 64)) vectors=64 matrix=$((5121 * 32))
+all=$((4 * (layer + vectors) + matrix + 32))
+equal 'loading: one rank copies all' "$(copied 1)" "$all of $all"
+equal 'loading, tp 2: a rank copies its part of each matrix' "$(copied 2 $tp)" \
+    "$((4 * (layer / 2 + vectors) + 2561 * 32 + 32)) of $all"
+equal 'loading, pp 2: a rank copies its layers' "$(copied 2 $pp)" \
+    "$((2 * (layer + vectors) + matrix)) of $all"
+equal 'loading, ZeRO-3: a rank copies its part' \
+    "$(DP=2 copied 2 sft.zero_stage=3 | awk '{ print ($1 > 0.49 * $3 && $1 < 0.51 * $3) }')" 1
+
 # ---- a rank allocates its part ----
 planned=(sft-train -q --config config.yaml pretrain=./biased --plan)
 plan() { "${planned[@]}" sft_train.device_mapping="[$1]" "${@:2}" --json; }
