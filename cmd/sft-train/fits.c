@@ -14,7 +14,9 @@ static void write_settings(const struct run *r, const struct trainer_options *to
     const struct trainer_options *from = &r->trainer.o;
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
     const int64_t fewer = to->tokens / to->length;
-    if (to->zero_stage > from->zero_stage)
+    if (to->zero_stage > from->zero_stage && to->zero_stage > 1)
+        buf_printf(b, " sft.zero_stage=%d", to->zero_stage);
+    else if (to->zero_stage > from->zero_stage)
         buf_printf(b, " sft_train.strategy_args.strategy_config.%s",
                    strcmp(c->sft_train.strategy_args.strategy_name, "deepspeed_train") == 0
                        ? "zero_optimization.stage=1"

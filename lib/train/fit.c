@@ -4,7 +4,7 @@
 
 /* The reductions of a run beside its options. */
 struct smaller {
-    bool sharded; /* ZeRO-1 at least: each rank has a part of the optimizer's state */
+    int stage; /* of ZeRO, at least */
     enum recompute recompute;
     int64_t rows; /* of a micro-batch */
     int buffers;  /* beside training: 0 as configured, 1 smaller, 2 least */
@@ -42,7 +42,7 @@ static bool fits(const struct search *s, struct smaller w)
     static const size_t staging[BUFFERS] = {SIZE_MAX, (size_t)64 << 20, (size_t)8 << 20};
     struct trainer_options *o = s->out;
     *o = *s->o;
-    if (w.sharded && o->zero_stage == 0) o->zero_stage = 1;
+    if (o->zero_stage < w.stage) o->zero_stage = w.stage;
     o->recompute = w.recompute;
     o->tokens = w.rows * o->length;
     if (o->staging > staging[w.buffers]) o->staging = staging[w.buffers];
@@ -60,18 +60,30 @@ static int64_t fewer(int64_t rows, int64_t now)
     return now;
 }
 
+/* Searches settings of this precision and stage of ZeRO; those that cost least time come first. */
+static bool fits_at(const struct search *s, int64_t rows, int kept, int stage)
+{
+    struct smaller w = {.kept = kept, .stage = stage};
+    for (; w.buffers < BUFFERS; w.buffers++)
+        for (w.rows = rows; w.rows >= 1; w.rows = fewer(rows, w.rows))
+            for (w.recompute = s->o->recompute; w.recompute <= RECOMPUTE_FULL; w.recompute++)
+                if (fits(s, w)) return true;
+    return false;
+}
+
 bool trainer_fit(const struct trainer_options *o, int64_t rows, const struct model *m,
                  struct mesh *mesh, struct device *d, const struct trainer_room *room,
                  struct trainer_options *out)
 {
+    enum { OPTIMIZER = 1, WEIGHTS = 3 }; /* in parts */
     const struct search s = {o, m, mesh, d, room, out};
     const int most = o->compute == DT_BF16 ? 2 : 1;
-    const bool sharded = mesh_replicas(mesh) > 1 || o->zero_stage > 0;
-    if (!fits(&s, (struct smaller){sharded, RECOMPUTE_FULL, 1, BUFFERS - 1, most})) return false;
-    for (struct smaller w = {.sharded = sharded}; w.kept <= most; w.kept++)
-        for (w.buffers = 0; w.buffers < BUFFERS; w.buffers++)
-            for (w.rows = rows; w.rows >= 1; w.rows = fewer(rows, w.rows))
-                for (w.recompute = o->recompute; w.recompute <= RECOMPUTE_FULL; w.recompute++)
-                    if (fits(&s, w)) return true;
+    const bool many = mesh_replicas(mesh) > 1;
+    const struct smaller least = {many ? WEIGHTS : 0, RECOMPUTE_FULL, 1, BUFFERS - 1, most};
+    if (!fits(&s, least)) return false;
+    for (int kept = 0; kept <= most; kept++)
+        if (fits_at(&s, rows, kept, many ? OPTIMIZER : 0) ||
+            (many && fits_at(&s, rows, kept, WEIGHTS)))
+            return true;
     return false;
 }

@@ -87,6 +87,14 @@ equal 'GPU: a plan that does not fit ends with 71' "$(code bare cuda:a100-40 \
     sft_train.training_args.per_device_train_batch_size=65536)" 71
 said 'GPU: the GPU and settings that fit it are named' \
     'needs [0-9.]+ GiB of the GPU, .*\(A100 40 GB\); it fits with:'
+jq '.hidden_size = 3584 | .intermediate_size = 18944 | .num_hidden_layers = 28 |
+    .num_attention_heads = 28 | .num_key_value_heads = 4 | .vocab_size = 152064' \
+    model/config.json >config.json
+cp -r model seven && mv config.json seven/config.json
+equal 'GPU: 7B does not fit eight of 40 GB with ZeRO-1' \
+    "$(code bare cuda:a100-40 $eight $zero1 pretrain=./seven)" 71
+said 'GPU: it fits in parts of the weights, before a less exact optimizer' \
+    'it fits with: sft.zero_stage=3( sft.recompute=(selective|full))?$'
 fails 'GPU: an unknown kind names those that there are' 78 'cuda:h101: .*a100-40' bare cuda:h101
 fails 'GPU: a run takes no kind of it' 78 'a run takes cuda or cuda:N' \
     sft-train -q --config config.yaml --device cuda:h100 nothing.sfts
