@@ -160,7 +160,7 @@ equal 'product: a small one has the first algorithm' "$(tiles 90 4 '512 x 32')" 
 EMU_SM=90 EMU_SMS=1 EMU_TRACE=1 LD_LIBRARY_PATH=$O/emu \
     "$O/gpu/ops" --bf16 --once matmul >products 2>&1
 equal 'product: one with a long k has the first algorithm' \
-    "$(sed -n 's/^emulator: product 512 x 8, tile \(.*\), parts 1$/\1/p' products)" '192 x 192'
+    "$(sed -n 's/^emulator: product 512 x 2, tile \(.*\), parts 1$/\1/p' products)" '192 x 192'
 equal 'product: another architecture has the first algorithm' "$(tiles 80 1 '512 x 32')" \
     '192 x 192'
 
