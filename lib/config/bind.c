@@ -106,7 +106,9 @@ static int bind_member(struct binder *b, const char *path, const struct node *n,
         return add(b->l, (struct setting){&other_engine, path, n, NULL, "not for training"}, e);
     if (node_is_null(n) && (is_group(path) || config_key_find(path, b->scope))) return 0;
     if (is_included(b->l, n) && is_foreign(b, path)) return 0;
-    if (!is_group(path)) return bind_value(b, path, n, e);
+    /* a word of one strategy may be a group of another, such as optimizer */
+    const bool word = n->kind != NODE_MAP && config_key_find(path, b->scope);
+    if (word || !is_group(path)) return bind_value(b, path, n, e);
     if (n->kind == NODE_MAP) return bind_map(b, path, n, e);
     return node_fail(n, path, e, "%s is not a mapping", value_quote(n, shown));
 }

@@ -220,7 +220,7 @@ bool weights_clip(const struct weights *w, const struct weights_state *s, const 
 {
     const size_t first = p->offset + r->at;
     size_t from = first, to = first + r->n;
-    if (s->parts) state_at(w, s, p->bucket, &from, &to);
+    if (s && s->parts) state_at(w, s, p->bucket, &from, &to);
     *r = (struct param_run){
         .at = from - p->offset, .n = to - from, .whole = r->whole + from - first};
     return from < to;

@@ -150,8 +150,8 @@ void weights_set(struct weights *w, const struct weights_state *master, const st
 /* Sets elements [at, at + count) of one flat allocation of type t. */
 void weights_put(struct weights *w, void *flat, enum dtype t, size_t at, size_t count,
                  const float *values);
-/* Clips a run of a tensor to the elements of which this rank has the state; s->parts 0: all.
- * Returns false if it has none. */
+/* Clips a run of a tensor to the elements of which this rank has the state; s NULL or s->parts 0:
+ * all. Returns false if it has none. */
 bool weights_clip(const struct weights *w, const struct weights_state *s, const struct param *p,
                   struct param_run *r);
 /* Sets the state of elements [at, at + count) of a tensor, as far as this rank has it. */
