@@ -207,8 +207,19 @@ interrupt() {
     pid=$!
     lines '^sft-train: step 1 of '
     trainers=$(pgrep -f "sft-train .*output_dir=$1 ")
-    [ -z "${freeze:-}" ] || kill -STOP $trainers
+    [ -z "${freeze:-}" ] || freeze $trainers
     kill -INT $pid
+}
+# freeze PID...: stops processes, and waits until all of their threads stand
+freeze() {
+    local p
+    kill -STOP "$@"
+    for p in "$@"; do
+        for _ in $(seq 200); do
+            awk '$1 == "State:" && $2 != "T" { exit 1 }' /proc/"$p"/task/*/status && break
+            sleep 0.05
+        done
+    done
 }
 # lines PATTERN: waits until standard error has such a line
 lines() { timeout 120 tail -s 0.1 -n +1 -F "$T/stderr" 2>/dev/null | grep -m 1 -q -- "$1"; }

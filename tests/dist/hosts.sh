@@ -166,8 +166,9 @@ on node2 ip link set veth0 down
 ends
 equal 'cut host: the run ends with 69 and leaves no process' "$rc $(left)" '69 '
 said 'cut host: the message of the launcher names it' 'no answer from the host node2$'
-equal 'cut host: one line of a rank names it, and its ranks' "$(silent)" \
-    'sft-train: host node2 has been silent rank 1'
+# mpirun may have found out first, and have ended the ranks before one tells.
+equal 'cut host: no other line of a rank tells why' \
+    "$(silent | grep -vx 'sft-train: host node2 has been silent rank 1')" ''
 check 'cut host: the newest checkpoint is whole' \
     sft-ckpt verify "cut/sft_train/$(ls -v cut/sft_train | tail -n 1)"
 equal 'cut host: no run begins without it' "$(code launched cold 2 --hostfile two)" 69
