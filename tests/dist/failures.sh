@@ -104,8 +104,9 @@ ended 'a launcher that hangs' paused 69 "^sft-train: rank 1 $where died $step"
 # ---- in the middle of a save, which rank 0 is kept from ending ----
 # saves LAUNCHER DIR ARGUMENT...: starts a run, and waits until it is about to rename its second
 # checkpoint
+asan=$(ldd "$(type -P sft-train)" | awk '/libasan/ { print $3 }') # which has to be the first
 saves() {
-    HOLD=$2/sft_train/checkpoint-2 LD_PRELOAD=$O/test/hold_rename.so long "$@"
+    HOLD=$2/sft_train/checkpoint-2 LD_PRELOAD="$asan $O/test/hold_rename.so" long "$@"
     for _ in $(seq 300); do [ ! -s "$2/sft_train/checkpoint-2.held" ] || break; sleep 0.1; done
 }
 for rank in 1 0; do
