@@ -82,7 +82,7 @@ static int open_split(struct mesh *m, struct world *w, struct device *d, int *ra
         const int n = mesh_split_members(m, g, ranks);
         struct comm *c = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
         if (!c) return -1;
-        c->label = mesh_group_name(g);
+        comm_label(c, mesh_group_name(g));
         m->comm[g] = c; /* what it had is an earlier group's too */
     }
     return 0;
