@@ -2,7 +2,6 @@
 /* Shows the progress of a long job: a bar on a terminal, a line every ten seconds elsewhere. */
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/bar_impl.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #define LINE_EVERY 10.0 /* seconds between lines */
 #define DRAW_EVERY 0.1  /* seconds between drawings of the bar */
@@ -157,20 +157,16 @@ static void *tick(void *unused)
     return unused;
 }
 
-/* No signal is handled on the thread. Without it, the bar is drawn when there is progress. */
+/* Without the thread, the bar is drawn when there is progress. */
 static void start_clock(struct progress *p)
 {
-    sigset_t all, before;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&clock_of.end, &monotonic);
     pthread_condattr_destroy(&monotonic);
     clock_of.of = p;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    clock_of.started = pthread_create(&clock_of.thread, NULL, tick, NULL) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    clock_of.started = thread_start(&clock_of.thread, tick, NULL);
 }
 
 static void stop_clock(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A bounded queue of collectives. Its own thread, or the thread that waits, runs them in order. */
 #include <pthread.h>
-#include <signal.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "comm/comm_impl.h"
 
 enum { DEPTH = 64 }; /* queued calls; comm_queue_push waits when the queue is full */
@@ -49,14 +49,9 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Blocks all signals in the new thread: other threads handle them. */
 static int start(struct comm_queue *q, struct err *e)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    q->threaded = pthread_create(&q->thread, NULL, work, q) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    q->threaded = thread_start(&q->thread, work, q);
     return q->threaded ? 0 : err_set(e, ERR_MEMORY, "cannot start a thread for collectives");
 }
 

@@ -5,7 +5,6 @@
 #include "comm/watch.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "comm/comm_impl.h"
 #include "comm/link.h"
 
@@ -239,14 +239,9 @@ static int meet(struct watch *t, struct err *e)
     return world_agree(w, 0, e) || link_open(&t->link, w, t->b, e) ? -1 : 0;
 }
 
-/* A thread that takes no signal. */
 static int start(struct watch *t, struct err *e)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    t->started = pthread_create(&t->thread, NULL, work, t) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    t->started = thread_start(&t->thread, work, t);
     return t->started ? 0 : err_set(e, ERR_MEMORY, "cannot start a thread that watches the ranks");
 }
 

@@ -2,10 +2,9 @@
 /* The caller's side of a saver: begins saves, waits for them, and takes their results. */
 #include "save/saver.h"
 
-#include <signal.h>
-
 #include "base/io.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "save/run_json_impl.h"
 #include "save/saver_impl.h"
 
@@ -115,16 +114,11 @@ double saver_stalled(struct saver *s)
     return seconds;
 }
 
-/* The threads block all signals: the thread that trains handles them. */
 static int start(struct saver *s, struct err *e)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     const bool want_reader = s->o.async && s->o.read_beside;
-    if (s->ring) s->has_writer = pthread_create(&s->writer, NULL, saver_writer, s) == 0;
-    if (want_reader) s->has_reader = pthread_create(&s->reader, NULL, saver_reader, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (s->ring) s->has_writer = thread_start(&s->writer, saver_writer, s);
+    if (want_reader) s->has_reader = thread_start(&s->reader, saver_reader, s);
     if (s->has_writer == (s->ring != NULL) && s->has_reader == want_reader) return 0;
     return err_set(e, ERR_MEMORY, "cannot start a thread to write checkpoints");
 }

@@ -110,7 +110,7 @@ edges() {
 # A line for each module: its name, then its public headers, which others may include.
 cat >"$T/public" <<'EOF'
 adapter adapter
-base buf doc dtype err hash io json limits log mem num opt plugin pool rng scratch trace
+base buf doc dtype err hash io json limits log mem num opt plugin pool rng scratch thread trace
 chat chat
 comm comm launch world
 config config keys settings
