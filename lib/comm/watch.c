@@ -20,9 +20,10 @@
  * a death is told, since the launcher may be ending all ranks. DEFER: before another rank than the
  * first one that is alive prints the line. END: from then on until the process is ended, if it does
  * not end by itself. REASON: for a reason to appear when MPI fails. DOUBT: for one when the
- * launcher ends the ranks, QUIET: of a host that is silent then. */
-static const double LOOK = 0.1, LATE = 1, SURE = 0.3, DEFER = 3, END = 10, REASON = 2, DOUBT = 0.8,
-                    QUIET = 1;
+ * launcher ends the ranks, which Open MPI kills a second later; QUIET: of a host that is silent
+ * then, which is two letters of it and a look (link.c). */
+static const double LOOK = 0.1, LATE = 1, SURE = 0.3, DEFER = 3, END = 10, REASON = 2, DOUBT = 0.85,
+                    QUIET = 0.6;
 
 struct seen {
     unsigned long long beats, moves;
