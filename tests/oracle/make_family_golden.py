@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden values of every family from transformers in fp32: tests/golden/families/.
 
-usage: make_family_golden.py OUTPUT_DIR
+usage: make_family_golden.py OUTPUT_DIR [GROUP...]
 
-families.json: for each case its config.json and, for one packed batch of documents, the norm and
-projections of the logits, loss, NLLs, and those of every gradient. Each document is run alone in a
+GROUP.json: for each case of the group its config.json and, for one packed batch of documents, the
+norm and projections of the logits, loss, NLLs, and those of every gradient. Each document is run alone in a
 model that saw none before: packing is to change nothing. Weights are made by the formula of
 tests/tiny.h; those of cases with a "folder" are as transformers saved them there (config.json and
 safetensors, one of them in shards, one for each type of element).
@@ -35,7 +35,7 @@ def llama3(**more):
 
 
 # name, config.json; those written by transformers 5 hold rope_parameters, older ones rope_scaling
-CASES = [
+LLAMA = [
     ("llama 2: all heads have their own keys, untied",
      {"model_type": "llama", **SIZES, "num_key_value_heads": None}),
     ("llama 3.2: llama3 scaling, tied",
@@ -76,7 +76,8 @@ CASES = [
      {"model_type": "mistral", **SIZES, "sliding_window": None, "tie_word_embeddings": True,
       "head_dim": 16}),
 ]
-# name, config.json, folder, type of element, size of a shard
+GROUPS = {"families": LLAMA}
+# name, config.json, folder, type of element, size of a shard; in families.json too
 SAVED = [
     ("qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
     ("mistral in fp16", {"model_type": "mistral", **SMALL, "sliding_window": 24}, "fp16", torch.float16, "1GB"),
@@ -127,14 +128,16 @@ def saved(out, name, config, folder, dtype, shard):
     return {"folder": folder, **run(model.float(), name)}
 
 
-def main():
-    out, cases = sys.argv[1], []
-    for name, config in CASES:
-        cases.append({"config": config, **run(build(config, f"{out}/tmp"), name)})
+def cases_of(out, group):
+    cases = [{"config": config, **run(build(config, f"{out}/tmp"), name)} for name, config in GROUPS[group]]
     shutil.rmtree(f"{out}/tmp")
-    for case in SAVED:
-        cases.append(saved(out, *case))
-    write(f"{out}/families.json", {"lengths": LENGTHS, "cases": cases}, 8)
+    return cases + [saved(out, *case) for case in SAVED if group == "families"]
+
+
+def main():
+    out = sys.argv[1]
+    for group in sys.argv[2:] or GROUPS:
+        write(f"{out}/{group}.json", {"lengths": LENGTHS, "cases": cases_of(out, group)}, 8)
 
 
 if __name__ == "__main__":
