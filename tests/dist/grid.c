@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A table of layouts of ranks. Five steps of the trainer in each of them give the losses, norms and
- * first gradients of one rank. tests/dist/grid.sh starts it as 1 to 8 ranks; it runs the layouts of
- * so many ranks. For each run in fp32 it prints a line "bits KEY HASH": runs with the same key have
- * the same losses and norms, bit by bit, also in processes of other numbers of ranks.
+ * first gradients of one rank; memory and bytes that are sent are those of docs/parallel.md.
+ * tests/dist/grid.sh starts it as 1 to 8 ranks; it runs the layouts of so many ranks. For each run
+ * in fp32 it prints a line "bits KEY HASH": runs with the same key have the same losses and norms,
+ * bit by bit, also in processes of other numbers of ranks.
  * usage: grid [DEVICE [FORM [LAYOUT]]]  only those whose name contains that text */
-#include "memory.h"
+#include "wire.h"
 
 enum { LAYERS = 6, WINDOW = 4 };
 
@@ -258,6 +259,12 @@ static void check(const char *form, const char *layout, const char *what, bool o
     all_agree(name, ok);
 }
 
+/* The counters of the collectives beside the formulas, after all steps. */
+static void sends(const char *form, const char *layout, bool ran, const struct job *j)
+{
+    check(form, layout, "a rank sends the bytes that the formulas say", ran && wire_is_sent(j));
+}
+
 /* The first run of a row, and a second one with the same bits. */
 static void runs(const struct row *r, const struct form *f, struct reference *one)
 {
@@ -277,6 +284,7 @@ static void runs(const struct row *r, const struct form *f, struct reference *on
         printf("# %s, %s: loss off by %.1e, norm by %.1e\n", layout, f->name,
                job_off(first.loss, one->job.loss), job_off(first.norm, one->job.norm));
     print_bits(r, &first, layout);
+    sends(f->name, layout, ran, &first);
     job_close(&first); /* a GPU is open once */
     const bool again = job_open(&second, f, &l, device_name) && job_run(&second);
     check(f->name, layout, "a second run has the same bits",
@@ -331,7 +339,7 @@ static void modes(const struct row *r, struct form f)
         f.recompute = i ? RECOMPUTE_FULL : RECOMPUTE_SELECTIVE;
         const bool ran = job_open(&j, &f, &l, device_name) && job_run(&j);
         snprintf(name, sizeof name, "%s, recomputed: %s", layout, names[i]);
-        if (!ran) check(f.name, name, "it runs", false);
+        sends(f.name, name, ran, &j);
         print_bits(r, &j, name);
         job_close(&j);
     }
@@ -349,6 +357,7 @@ static void narrow(const struct row *r, struct form f, struct reference *one)
           ran && job_off(j.loss, one->job.loss) <= 5e-3);
     if (!w->place.rank)
         printf("# %s, bf16: loss off by %.1e\n", layout, job_off(j.loss, one->job.loss));
+    sends("bf16", layout, ran, &j);
     job_close(&j);
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The table of layouts in grid.c, on 1 to 8 ranks: each trains as one rank does, and layouts that
-# add in the same order have the same bits. With a fault in a collective the same program fails.
+# The table of layouts in grid.c, on 1 to 8 ranks: each trains as one rank does, plans the memory
+# and sends the bytes that docs/parallel.md says, and layouts that add in the same order have the
+# same bits. With a fault in the library the same program fails.
 source "$(dirname "$0")/../cli.sh"
 broken=$PWD/tests/dist/broken.tsv
 cd "$T" || exit 70

@@ -27,7 +27,8 @@ struct memory_part {
 };
 struct memory_sizes {
     const struct model *m;
-    double q, k, inter, layers, most; /* its widths; layers, and those of its largest chunk */
+    double q, k, inter, vocab; /* its widths; rows of the vocabulary */
+    double layers, most;       /* its layers, and those of its largest chunk */
     struct memory_part all, trained;
 };
 
@@ -48,7 +49,8 @@ TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m
     struct memory_sizes s = {.m = m,
                              .q = m->heads * dim / tp,
                              .k = m->kv_heads * dim / tp,
-                             .inter = (double)m->inter / tp};
+                             .inter = (double)m->inter / tp,
+                             .vocab = rows};
     for (int c = 0, parts = pp * mesh->chunks; c < mesh->chunks; c++) {
         const double n = (double)(shard_begin((uint64_t)m->layers, parts, c * pp + at + 1) -
                                   shard_begin((uint64_t)m->layers, parts, c * pp + at));

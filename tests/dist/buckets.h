@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The buckets that a rank of a job has, by the sizes of its model and docs/parallel.md: the
+ * elements of their trained and of their frozen tensors, with alignment. */
+#ifndef SFT_TEST_BUCKETS_H
+#define SFT_TEST_BUCKETS_H
+
+#include "memory.h"
+
+/* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
+enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 20 };
+enum { BUCKET_EMBEDDING, BUCKET_LAYER, BUCKET_HEAD, BUCKETS };
+
+/* Adjacent tensors of n elements; 0: the model has none. */
+struct bucket_block {
+    uint64_t n;
+    bool trained;
+    bool partial; /* each rank of tp has a part of their gradients, which are summed */
+};
+/* count: the rank has so many of this kind. An absent one has no elements. */
+struct bucket {
+    struct bucket_block b[BUCKET_BLOCKS]; /* matrices, then vectors; adapters alone */
+    uint64_t count, trained, frozen;
+};
+
+static uint64_t aligned(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+static bool has_embedding(const struct job *j) { return j->mesh.at[MESH_PP] == 0; }
+static bool has_head(const struct job *j)
+{
+    return j->mesh.at[MESH_PP] + 1 == j->mesh.size[MESH_PP];
+}
+
+/* Sequence parallelism leaves each rank a part of the gradients of what acts on rows. */
+static struct bucket bucket_layer(const struct job *j, const struct memory_sizes *s)
+{
+    const struct model *m = s->m;
+    const bool base = !j->f->lora, rows = j->t.o.shard_rows;
+    const uint64_t H = (uint64_t)m->hidden, q = (uint64_t)s->q, k = (uint64_t)s->k,
+                   I = (uint64_t)s->inter, norm = m->qk_norm ? (uint64_t)m->head_dim : 0,
+                   r = (uint64_t)j->t.o.params.lora.rank;
+    return (struct bucket){.count = (uint64_t)s->layers,
+                           .b = {{(q + 2 * k) * H, base, false},
+                                 {q * H, base, false},
+                                 {2 * I * H, base, false},
+                                 {I * H, base, false},
+                                 {H, base, rows},
+                                 {m->qkv_bias ? q + 2 * k : 0, base, false},
+                                 {norm, base, true},
+                                 {norm, base, true},
+                                 {H, base, rows},
+                                 /* A of q, k and v together, then B of each; o */
+                                 {3 * r * H, true, true},
+                                 {r * q, true, false},
+                                 {r * k, true, false},
+                                 {r * k, true, false},
+                                 {r * q, true, false},
+                                 {r * H, true, true},
+                                 /* gate and up; down */
+                                 {2 * r * H, true, true},
+                                 {r * I, true, false},
+                                 {r * I, true, false},
+                                 {r * I, true, false},
+                                 {r * H, true, true}}};
+}
+
+/* A tied matrix is on both ends. */
+static struct bucket bucket_embedding(const struct job *j, const struct memory_sizes *s)
+{
+    const uint64_t n = (uint64_t)(s->vocab * (double)s->m->hidden);
+    const bool has = has_embedding(j) || (has_head(j) && s->m->tied);
+    return (struct bucket){.count = 1, .b = {{has ? n : 0, !j->f->lora, false}}};
+}
+
+static struct bucket bucket_head(const struct job *j, const struct memory_sizes *s)
+{
+    const uint64_t H = has_head(j) ? (uint64_t)s->m->hidden : 0;
+    const uint64_t n = s->m->tied ? 0 : (uint64_t)s->vocab * H;
+    return (struct bucket){.count = 1,
+                           .b = {{n, true, false}, {H, !j->f->lora, j->t.o.shard_rows}}};
+}
+
+/* Adds up the trained tensors, or the frozen ones, in equal parts for all ranks. */
+static uint64_t bucket_elements(const struct job *j, const struct bucket *k, bool trained)
+{
+    uint64_t n = 0;
+    for (const struct bucket_block *b = k->b; b < k->b + BUCKET_BLOCKS; b++)
+        if (b->trained == trained) n += aligned(b->n, BUCKET_ALIGN);
+    return aligned(n, BUCKET_ALIGN * (uint64_t)mesh_replicas(&j->mesh));
+}
+
+TINY void buckets_of(const struct job *j, const struct memory_sizes *s, struct bucket k[BUCKETS])
+{
+    k[BUCKET_EMBEDDING] = bucket_embedding(j, s);
+    k[BUCKET_LAYER] = bucket_layer(j, s);
+    k[BUCKET_HEAD] = bucket_head(j, s);
+    for (int i = 0; i < BUCKETS; i++) {
+        k[i].trained = bucket_elements(j, &k[i], true);
+        k[i].frozen = bucket_elements(j, &k[i], false);
+    }
+}
+
+#endif
