@@ -147,6 +147,12 @@ static int init(const char *config, const char *out, int64_t seed, int dtype, co
     struct io_folder *f = NULL;
     int rc = read_config(config, &c, e);
     if (rc == 0) rc = model_from_hf(&c, &m, e);
+    if (rc == 0 && c.shell[0])
+        rc =
+            err_set(e, ERR_DATA,
+                    "%s: model_type %s has parts beside its text model, which cannot be made here; "
+                    "give the object text_config as a configuration of its own",
+                    config, c.shell);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
     if (rc == 0)
         rc = fill(io_folder_path(f), &c, (uint64_t)seed, weights_dtype(&c, dtype), tokenizer, e);

@@ -95,7 +95,7 @@ static int merge(const char *model, const char *adapter, const char *out, struct
     int rc = p ? hf_folder_resolve(model, &dir, e) : -1;
     if (rc == 0) rc = hf_config_read(dir, &c, e);
     if (rc == 0) rc = (base = safetensors_open(dir, e)) ? 0 : -1;
-    if (rc == 0) rc = peft_check(p, base, c.family, c.tie_word_embeddings, e);
+    if (rc == 0) rc = peft_check(p, base, c.family, c.names, c.tie_word_embeddings, e);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
     if (rc == 0) rc = copy_files(dir, p->dir, io_folder_path(f), e);
     if (rc == 0) rc = write_weights(p, base, io_folder_path(f), e);

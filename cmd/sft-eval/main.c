@@ -171,7 +171,9 @@ int eval_open(struct eval *v, const struct stage_options *o, int64_t length, str
     if (v->adapter) w.params.lora = lora_of_peft(v->adapter);
     progress_doing(&v->progress, "loading the model", 0, 0);
     struct safetensors *s = safetensors_open(v->dir, e);
-    int rc = s && v->adapter ? peft_check(v->adapter, s, v->m.family, v->m.tied, e) : s ? 0 : -1;
+    int rc = s ? 0 : -1;
+    if (rc == 0 && v->adapter)
+        rc = peft_check(v->adapter, s, v->m.family, v->m.names, v->m.tied, e);
     if (rc == 0) rc = plan(v, &w, o, e);
     if (rc == 0) rc = memory_alloc(&v->memory, e);
     if (rc == 0) stage_bind(&v->stage);

@@ -63,6 +63,18 @@ static int complete_options(struct run *r, struct err *e)
     return check_length(r, e);
 }
 
+/* Counts what checkpoints keep of the model's files; run_ready tells what is wrong with those. */
+static void count_kept(struct run *r)
+{
+    struct kept k = {0};
+    struct err why;
+    struct safetensors *s =
+        r->silent || adapter_on(r->adapter) ? NULL : safetensors_open(r->model_dir, &why);
+    if (s && kept_find(&r->trainer.weights, s, &k, &why) == 0) r->kept_bytes = k.bytes;
+    kept_free(&k);
+    safetensors_close(s);
+}
+
 static void warn(const char *text) { log_line(LOG_WARN, "%s", text); }
 
 int run_plan(struct run *r, struct err *e)
@@ -76,6 +88,7 @@ int run_plan(struct run *r, struct err *e)
         adapter_check(r->adapter, params, r->config->run.model, warn, e))
         return -1; /* it says more than trainer_init, for which nothing is trained */
     if (rc || adapter_on(r->adapter)) return rc;
+    count_kept(r);
     const char *frozen = r->config->sft_train.model_args.freeze_module_prefix;
     return frozen ? freeze_check(frozen, params, e) : 0;
 }

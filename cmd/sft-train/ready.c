@@ -13,6 +13,7 @@ int run_checkpoint_bytes(const struct run *r, struct checkpoint_bytes *d, struct
     uint64_t all;
     layout_bytes(&r->trainer.layout, &d->model, &all);
     d->state = all - d->model;
+    d->model += r->kept_bytes;
     return hf_folder_bytes(r->model_dir, !adapter_on(r->adapter), &d->files, e);
 }
 

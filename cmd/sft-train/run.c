@@ -9,6 +9,7 @@
 #include "base/trace.h"
 #include "comm/comm.h"
 #include "config/settings.h"
+#include "hf/folder.h"
 
 static void say(void *arg, const char *text)
 {
@@ -131,13 +132,44 @@ static int open_tracker(struct run *r, struct err *e)
     return 0;
 }
 
+/* Tells what is kept; closes the files if there is nothing. */
+static void tell_kept(struct run *r)
+{
+    const struct kept *k = &r->kept;
+    if (k->count) {
+        log_line(LOG_INFO,
+                 "%zu tensors beside the text model, %.1f MiB, such as %s, are not trained; "
+                 "checkpoints keep them",
+                 k->count, (double)k->bytes / (1 << 20), k->list[0].name);
+        return;
+    }
+    safetensors_close(r->source);
+    r->source = NULL;
+}
+
+/* Opens the files that have what checkpoints keep: those of the checkpoint that the run continues
+ * from, or of the model. */
+static int open_kept(struct run *r, struct err *e)
+{
+    char *dir = NULL;
+    if (r->silent || adapter_on(r->adapter)) return 0;
+    if (hf_folder_resolve(r->folder.resume ? r->folder.resume : r->model_dir, &dir, e)) return -1;
+    r->source = safetensors_open(dir, e);
+    mem_free(dir);
+    if (!r->source || kept_find(&r->trainer.weights, r->source, &r->kept, e)) return -1;
+    tell_kept(r);
+    return 0;
+}
+
 static int open_saver(struct run *r, struct err *e)
 {
     const struct config *c = r->config;
+    if (open_kept(r, e)) return -1;
     const struct saver_options o = {.async = c->sft.async_save,
                                     .root = r->folder.root,
                                     .source = r->model_dir,
                                     .adapter = adapter_config(r->adapter),
+                                    .kept = r->kept.count ? &r->kept : NULL,
                                     .keep = (uint64_t)c->max_ckpt_to_keep};
     if (config_settings_write(c, &r->settings, e) || buf_check(&r->settings, e)) return -1;
     r->saver = checkpoint_open(&r->trainer, o, e);
@@ -287,6 +319,8 @@ void run_close(struct run *r)
     io_abort(r->out);
     feed_close(r->feed);
     checkpoint_close(&r->trainer, r->saver);
+    kept_free(&r->kept);
+    safetensors_close(r->source);
     trainer_close(&r->trainer);
     adapter_free(r->adapter);
     mesh_close(&r->mesh);

@@ -40,6 +40,9 @@ struct run {
     struct feed *feed;
     struct run_folder folder;
     struct saver *saver;
+    struct safetensors *source; /* the files of what checkpoints keep, on the rank that writes */
+    struct kept kept;
+    uint64_t kept_bytes; /* as far as the model's files tell before the run */
     struct buf settings; /* JSON, for the checkpoints */
     struct track *track;
     struct io_out *out;

@@ -111,7 +111,10 @@ int adapter_check(struct adapter *a, const struct params *t, const char *base,
     if (!p) return 0;
     for (size_t i = 0; i < t->count; i++) any |= t->p[i].adapter;
     if (!a->from && targets_check(&a->targets, any, say, e)) return -1;
-    if ((a->from ? p->fewer : targets_say_more(&a->targets)) && list_layers(t, p, e)) return -1;
+    /* the other parts of a multimodal model have modules of the same short names */
+    const bool shell = a->model->names != HF_NAMES_OWN;
+    const bool more = a->from ? p->fewer : shell || targets_say_more(&a->targets);
+    if (more && list_layers(t, p, e)) return -1;
     p->base = arena_copy(&p->arena, base, strlen(base), e);
     return p->base ? 0 : -1;
 }
@@ -144,6 +147,7 @@ int adapter_load(const struct adapter *a, const struct safetensors *base, struct
 {
     if (!adapter_on(a)) return 0;
     if (!a->from) return lora_start(w, a->o.seed, master, e);
-    if (peft_check(a->from, base, a->model->family, a->model->tied, e)) return -1;
+    const struct model *m = a->model;
+    if (peft_check(a->from, base, m->family, m->names, m->tied, e)) return -1;
     return lora_load(w, a->from, master, e);
 }

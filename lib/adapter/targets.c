@@ -137,7 +137,8 @@ static bool has_name(const struct peft_names *list, const char *name)
 /* The module of the tensor that holds a role: its name without ".weight". */
 static const char *module_of(const struct targets *t, enum hf_role role, char out[PEFT_MAX_NAME])
 {
-    const char *name = hf_family_tensor(t->model->family, role);
+    char name[HF_TENSOR_NAME];
+    hf_name_of_role(t->model->family, hf_module_names(t->model->names), role, name);
     snprintf(out, PEFT_MAX_NAME, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
     return out;
 }
@@ -201,9 +202,11 @@ static int check_ends(struct targets *t, struct err *e)
 static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME])
 {
     const struct hf_row *r, *end;
+    char own[HF_TENSOR_NAME];
     hf_rows_of(t->model->family->tensors, HF_LAYER, &r, &end);
     while (r < end && !hf_row_is_linear(r)) r++;
-    hf_row_name(r->name, 0, out, PEFT_MAX_NAME);
+    hf_row_name(r->name, 0, own, sizeof own);
+    hf_name_in(hf_module_names(t->model->names), own, out, PEFT_MAX_NAME);
     out[strlen(out) - strlen(".weight")] = 0;
     return out;
 }

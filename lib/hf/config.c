@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "hf/config_read.h"
 #include "hf/family.h"
+#include "hf/shell.h"
 
 enum { MAX_CONFIG = 16 << 20 };
 
@@ -23,6 +24,7 @@ static void read_eos(struct reader *r, struct hf_config *c)
 {
     const struct json *v = reader_get(r, "eos_token_id");
     if (!v) return;
+    c->eos_count = 0;
     const struct json *items = v->kind == JSON_ARRAY ? v->items : v;
     size_t n = v->kind == JSON_ARRAY ? v->count : 1;
     if (n > HF_MAX_EOS) {
@@ -60,10 +62,18 @@ static void read_experts(struct reader *r, struct hf_config *c)
 static void read_dtype(struct reader *r, struct hf_config *c)
 {
     const char *key = reader_get(r, "dtype") ? "dtype" : "torch_dtype";
-    char name[HF_MAX_NAME] = "float32";
+    char name[HF_MAX_NAME];
+    if (!reader_get(r, key)) return;
     reader_name(r, key, name);
     if (!r->failed && hf_dtype_find(str_z(name), &c->dtype))
         reader_fail(r, key, "the name of an element type such as bfloat16");
+}
+
+static void read_tokens(struct reader *r, struct hf_config *c)
+{
+    reader_int(r, "bos_token_id", -1, INT32_MAX, &c->bos_token_id);
+    reader_int(r, "pad_token_id", -1, INT32_MAX, &c->pad_token_id);
+    read_eos(r, c);
 }
 
 /* Reads a model that lib/model refuses by its name: other families have other keys, whose values
@@ -75,11 +85,9 @@ static void read_other_family(const struct reader *r, struct hf_config *c)
     reader_bool(&lenient, "tie_word_embeddings", &c->tie_word_embeddings);
 }
 
-/* f: the family; NULL: the one of model_type. */
-static void read_all(struct reader *r, const struct hf_family *f, struct hf_config *c)
+/* Reads the object that describes the model. f: the family; NULL: the one of model_type. */
+static void read_model(struct reader *r, const struct hf_family *f, struct hf_config *c)
 {
-    if (!reader_get(r, "model_type"))
-        reader_fail(r, "model_type", "present: a string such as \"llama\"");
     reader_name(r, "model_type", c->model_type);
     c->family = f ? f : hf_family_find(c->model_type);
     if (!c->family) {
@@ -95,18 +103,53 @@ static void read_all(struct reader *r, const struct hf_family *f, struct hf_conf
     memcpy(c->hidden_act, "silu", sizeof "silu");
     reader_name(r, "hidden_act", c->hidden_act);
     c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
-    reader_int(r, "bos_token_id", -1, INT32_MAX, &c->bos_token_id);
-    reader_int(r, "pad_token_id", -1, INT32_MAX, &c->pad_token_id);
-    read_eos(r, c);
+    read_tokens(r, c);
     read_dtype(r, c);
-    /* lib/model refuses these models, whose sizes have other keys or are in text_config. */
-    if (hf_config_is_moe(c) || reader_get(r, "text_config")) return;
+    /* lib/model refuses these models, whose sizes have other keys. */
+    if (hf_config_is_moe(c)) return;
     hf_read_keys(r, c);
     hf_read_rope(r, c);
     read_sizes(r, c);
     if (r->failed) return;
     hf_read_windows(r, c);
     hf_resolve_rope(r, c);
+}
+
+/* The text_config of a multimodal model, which has a model_type of its own; NULL: there is none. */
+static const struct json *text_of(const struct reader *r)
+{
+    const struct json *text = reader_get(r, "text_config");
+    return text && text->kind == JSON_OBJECT && json_get(text, "model_type") ? text : NULL;
+}
+
+/* Reads what a multimodal model says of its text model outside text_config. */
+static void read_shell(struct reader *r, struct hf_config *c)
+{
+    bool tied = true;
+    reader_name(r, "model_type", c->shell);
+    c->names = HF_NAMES_INNER;
+    if (!c->family) return;
+    reader_bool(r, "tie_word_embeddings", &tied);
+    reader_bool(r, "tie_word_embeddings", &c->tie_word_embeddings);
+    c->untied = !tied;
+    c->quantized |= reader_get(r, "quantization_config") != NULL;
+    read_tokens(r, c);
+    read_dtype(r, c);
+}
+
+static void read_all(struct reader *r, const struct hf_family *f, struct hf_config *c)
+{
+    const struct json *text = text_of(r);
+    if (!reader_get(r, "model_type"))
+        reader_fail(r, "model_type", "present: a string such as \"llama\"");
+    if (!text) {
+        read_model(r, f, c);
+        return;
+    }
+    struct reader inner = {text, "text_config.", r->e, r->failed};
+    read_model(&inner, f, c);
+    r->failed = inner.failed;
+    read_shell(r, c);
 }
 
 int hf_config_parse_as(const char *text, size_t n, const char *name, const struct hf_family *f,
@@ -156,12 +199,23 @@ int hf_config_read_file(const char *path, struct hf_config *c, struct err *e)
     return read_file(path, false, c, e);
 }
 
+/* Completes the configuration of a multimodal model by its files. Those who read the tensors tell
+ * what is wrong with the files. */
+static void resolve(const char *dir, struct hf_config *c)
+{
+    struct err why;
+    struct safetensors *s = safetensors_open(dir, &why);
+    if (s) hf_shell_resolve(c->family, s, &c->names, c->untied ? NULL : &c->tie_word_embeddings);
+    safetensors_close(s);
+}
+
 int hf_config_read(const char *dir, struct hf_config *c, struct err *e)
 {
     memset(c, 0, sizeof *c);
     char *path = io_path(dir, "config.json", e);
     int rc = path ? read_file(path, true, c, e) : -1;
     mem_free(path);
+    if (rc == 0 && c->shell[0] && c->family) resolve(dir, c);
     return rc;
 }
 

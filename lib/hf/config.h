@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/num.h"
 #include "hf/dtype.h"
+#include "hf/names.h"
 
 struct hf_family;
 
@@ -33,12 +34,17 @@ struct hf_rope {
 };
 
 /* Absent keys have the defaults of the family's configuration in transformers. All sizes are
- * positive, except that they are 0 for an unknown family, a mixture of experts and models with a
- * text_config, which are not supported: check family and hf_config_is_moe first. */
+ * positive, except that they are 0 for an unknown family and a mixture of experts, which are not
+ * supported: check family and hf_config_is_moe first. A multimodal model is described by its
+ * text_config, and by the keys outside it that are told here. */
 struct hf_config {
     const struct hf_family *family; /* the row of model_type; NULL: unknown */
     char model_type[HF_MAX_NAME];   /* "llama" */
     char architecture[HF_MAX_NAME]; /* the first of architectures, "" when absent */
+    char
+        shell[HF_MAX_NAME]; /* model_type of the multimodal model around it, "mistral3"; "": none */
+    enum hf_names names;    /* of the tensors in its files */
+    bool untied;            /* tie_word_embeddings outside text_config is false */
     int64_t vocab_size, hidden_size, intermediate_size;
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
@@ -54,7 +60,7 @@ struct hf_config {
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];
     int eos_count;
-    enum dtype dtype;    /* of torch_dtype or dtype; DT_F32 when absent */
+    enum dtype dtype; /* of torch_dtype or dtype, outside text_config first; DT_F32 when absent */
     int64_t num_experts; /* 0: dense */
     bool quantized;      /* has a quantization_config */
     struct buf text;     /* the file as read, for hf_config_write; empty for a new configuration */
@@ -62,7 +68,7 @@ struct hf_config {
 
 /* Reads dir/config.json, a file, or a text of n bytes (name is for messages). 0, or -1 with
  * ERR_NOINPUT for a missing file, ERR_DATA for a wrong one. hf_config_free is safe in either case.
- */
+ * Reading the folder of a multimodal model also reads the names of its tensors. */
 int hf_config_read(const char *dir, struct hf_config *c, struct err *e);
 int hf_config_read_file(const char *path, struct hf_config *c, struct err *e);
 int hf_config_parse(const char *text, size_t n, const char *name, struct hf_config *c,

@@ -7,6 +7,9 @@
 #include "base/io.h"
 
 static const char *const config_files[] = {"config.json", "generation_config.json", NULL};
+/* The settings with which multimodal models read images, video and sound. */
+static const char *const processor_files[] = {"processor_config.json", "preprocessor_config.json",
+                                              "video_preprocessor_config.json", NULL};
 /* The files of the various kinds of tokenizers. */
 static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "tokenizer_config.json",
@@ -18,6 +21,7 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "merges.txt",
                                               "vocab.txt",
                                               "tokenizer.model",
+                                              "tekken.json",
                                               NULL};
 /* A folder of further chat templates, NAME.jinja, which belong to the tokenizer too. */
 #define TEMPLATES       "additional_chat_templates"
@@ -137,9 +141,15 @@ static int copy_one(void *arg, const char *name, struct err *e)
     return rc;
 }
 
+static int each_config(const char *dir, file_fn *f, void *arg, struct err *e)
+{
+    const int rc = each_listed(dir, config_files, f, arg, e);
+    return rc ? rc : each_listed(dir, processor_files, f, arg, e);
+}
+
 int hf_folder_copy_config(const char *from, const char *to, struct err *e)
 {
-    return each_listed(from, config_files, copy_one, &(struct copying){from, to}, e);
+    return each_config(from, copy_one, &(struct copying){from, to}, e);
 }
 
 int hf_folder_copy(const char *from, const char *to, struct err *e)
@@ -180,7 +190,7 @@ int hf_folder_bytes(const char *from, bool config, uint64_t *bytes, struct err *
 {
     struct sizes s = {.dir = from};
     int rc = each_tokenizer_file(from, add_size, &s, e);
-    if (rc == 0 && config) rc = each_listed(from, config_files, add_size, &s, e);
+    if (rc == 0 && config) rc = each_config(from, add_size, &s, e);
     *bytes = s.bytes;
     return rc;
 }

@@ -21,10 +21,11 @@ int hf_folder_resolve(const char *path, char **out, struct err *e);
 /* 1 when the folder has tokenizer.json, vocab.json or tokenizer.model, 0 or -1. */
 int hf_folder_has_tokenizer(const char *dir, struct err *e);
 
-/* Copies config.json, generation_config.json and the files of the tokenizer, as far as they exist,
- * and the .jinja files of additional_chat_templates/. */
+/* Copies config.json, generation_config.json, the files of a multimodal model's processors and
+ * those of the tokenizer, as far as they exist, and the .jinja files of additional_chat_templates/.
+ */
 int hf_folder_copy(const char *from, const char *to, struct err *e);
-/* Copies only config.json and generation_config.json. */
+/* Copies only config.json, generation_config.json and the files of processors. */
 int hf_folder_copy_config(const char *from, const char *to, struct err *e);
 /* Copies only the files of the tokenizer; `from` as of hf_folder_resolve. A folder without any is
  * ERR_NOINPUT. */

@@ -101,15 +101,16 @@ void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
 }
 
 /* The rows of one bucket; layer: -1 outside the layers. */
-static int list_bucket(const struct hf_row *table, const struct hf_sizes *s, enum hf_bucket bucket,
+static int list_bucket(const struct hf_config *c, const struct hf_sizes *s, enum hf_bucket bucket,
                        int layer, hf_param_fn *f, void *arg, struct err *e)
 {
     const struct hf_row *r, *end;
     int rc = 0;
-    for (hf_rows_of(table, bucket, &r, &end); r < end && rc == 0; r++) {
-        char name[128];
+    for (hf_rows_of(c->family->tensors, bucket, &r, &end); r < end && rc == 0; r++) {
+        char own[HF_TENSOR_NAME], name[HF_TENSOR_NAME];
         if (!hf_row_exists(r, s)) continue;
-        hf_row_name(r->name, layer, name, sizeof name);
+        hf_row_name(r->name, layer, own, sizeof own);
+        hf_name_in(c->names, own, name, sizeof name);
         struct hf_param p = {.name = name,
                              .row = r,
                              .kind = hf_row_info(r)->kind,
@@ -131,10 +132,9 @@ int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct e
                        "supported",
                        c->model_type);
     if (!c->family) return err_set(e, ERR_DATA, "model type %s is not supported", c->model_type);
-    const struct hf_row *table = c->family->tensors;
     hf_sizes_of(c, &s);
-    int rc = list_bucket(table, &s, HF_EMBED, -1, f, arg, e);
+    int rc = list_bucket(c, &s, HF_EMBED, -1, f, arg, e);
     for (int64_t i = 0; i < c->num_hidden_layers && rc == 0; i++)
-        rc = list_bucket(table, &s, HF_LAYER, (int)i, f, arg, e);
-    return rc ? rc : list_bucket(table, &s, HF_HEAD, -1, f, arg, e);
+        rc = list_bucket(c, &s, HF_LAYER, (int)i, f, arg, e);
+    return rc ? rc : list_bucket(c, &s, HF_HEAD, -1, f, arg, e);
 }

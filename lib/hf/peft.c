@@ -20,9 +20,11 @@ static bool ends(const char *s, const char *tail)
 
 void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t size)
 {
-    size_t n = strlen(param);
-    if (role != PEFT_SAVED && ends(param, ".weight")) n -= strlen(".weight");
-    snprintf(out, size, PREFIX "%.*s%s", (int)n, param, role == PEFT_SAVED ? "" : suffix[role]);
+    char module[2 * PEFT_MAX_NAME];
+    hf_module_name(param, module, sizeof module);
+    size_t n = strlen(module);
+    if (role != PEFT_SAVED && ends(module, ".weight")) n -= strlen(".weight");
+    snprintf(out, size, PREFIX "%.*s%s", (int)n, module, role == PEFT_SAVED ? "" : suffix[role]);
 }
 
 int peft_tensor_role(const char *name, enum peft_role *role, char *param)
@@ -38,7 +40,9 @@ int peft_tensor_role(const char *name, enum peft_role *role, char *param)
     else if (strstr(name, "lora_") || strstr(name, ".base_layer.") ||
              (!ends(name, ".weight") && !ends(name, ".bias")))
         return -1;
-    snprintf(param, PEFT_MAX_NAME, "%.*s%s", (int)n, name, *role == PEFT_SAVED ? "" : ".weight");
+    char file[2 * PEFT_MAX_NAME];
+    snprintf(file, sizeof file, "%.*s%s", (int)n, name, *role == PEFT_SAVED ? "" : ".weight");
+    hf_module_name(file, param, PEFT_MAX_NAME);
     return 0;
 }
 
@@ -69,7 +73,7 @@ const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, con
 {
     struct peft_tensor key = {.role = role};
     if (p->count == 0 || strlen(param) >= sizeof key.param) return NULL;
-    snprintf(key.param, sizeof key.param, "%s", param);
+    hf_module_name(param, key.param, sizeof key.param);
     const struct peft_tensor *x = bsearch(&key, p->list, p->count, sizeof key, compare);
     return x ? x->t : NULL;
 }
@@ -177,10 +181,10 @@ static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, 
 }
 
 /* A tied model has one matrix, which peft saves under both names. */
-static int check_tied(const struct peft *p, const struct hf_family *f, struct err *e)
+static int check_tied(const struct peft *p, const char *embed, const char *head, struct err *e)
 {
-    const struct hf_tensor *in = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_EMBED));
-    const struct hf_tensor *out = peft_find(p, PEFT_SAVED, hf_family_tensor(f, HF_ROLE_HEAD));
+    const struct hf_tensor *in = peft_find(p, PEFT_SAVED, embed);
+    const struct hf_tensor *out = peft_find(p, PEFT_SAVED, head);
     if (!in && !out) return 0;
     if (in && out ? in->bytes == out->bytes && memcmp(in->data, out->data, in->bytes) == 0
                   : in && p->config.tie)
@@ -192,13 +196,15 @@ static int check_tied(const struct peft *p, const struct hf_family *f, struct er
 }
 
 int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
-               bool tied, struct err *e)
+               enum hf_names names, bool tied, struct err *e)
 {
-    const char *head = hf_family_tensor(f, HF_ROLE_HEAD);
-    if (tied && check_tied(p, f, e)) return -1;
+    char embed[HF_TENSOR_NAME], head[HF_TENSOR_NAME];
+    hf_name_of_role(f, hf_module_names(names), HF_ROLE_EMBED, embed);
+    hf_name_of_role(f, hf_module_names(names), HF_ROLE_HEAD, head);
+    if (tied && check_tied(p, embed, head, e)) return -1;
     for (size_t i = 0; i < p->count; i++) {
         const struct peft_tensor *x = &p->list[i];
-        const struct hf_tensor *t = safetensors_find(base, x->param);
+        const struct hf_tensor *t = hf_module_find(base, x->param);
         if (!t && tied && x->role == PEFT_SAVED && strcmp(x->param, head) == 0) continue;
         if (!t)
             return err_set(e, ERR_DATA, "%s: tensor %s: the base model has no %s", x->t->file,

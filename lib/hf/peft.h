@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "hf/family.h"
 #include "hf/safetensors.h"
+#include "hf/shell.h"
 
 enum { PEFT_MAX_RANK = 1 << 16, PEFT_MAX_NAME = 200 };
 
@@ -57,14 +58,15 @@ enum peft_role {
     PEFT_SAVED /* replaces the parameter of the base */
 };
 /* Writes the name in adapter_model.safetensors of a tensor for the parameter "X.weight" of the
- * base. */
+ * base, which may be a name in the base's files or one of transformers' modules. */
 void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t size);
-/* Finds role and parameter from such a name; -1 for another name. param: PEFT_MAX_NAME bytes. */
+/* Finds role and parameter, as modules name it, from such a name; -1 for another name. param:
+ * PEFT_MAX_NAME bytes. */
 int peft_tensor_role(const char *name, enum peft_role *role, char *param);
 
 /* An open adapter. */
 struct peft_tensor {
-    char param[PEFT_MAX_NAME]; /* the parameter of the base */
+    char param[PEFT_MAX_NAME]; /* the parameter of the base, as transformers' modules name it */
     enum peft_role role;
     const struct hf_tensor *t;
 };
@@ -83,12 +85,13 @@ MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
  * ERR_DATA for an unsupported tensor. */
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */
+/* Finds a tensor for the parameter, by its name in the base's files or among modules. */
 const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, const char *param);
-/* Checks that each tensor belongs to a parameter of the base and fits its shape. f: the family of
- * the base, NULL: unknown. tied: the head of the base is its embedding, so that a saved head must
- * equal the saved embedding bit for bit. */
+/* Checks that each tensor belongs to a parameter of the base and fits its shape. f, names: the
+ * family of the base, NULL: unknown, and the form of its names. tied: the head of the base is its
+ * embedding, so that a saved head must equal the saved embedding bit for bit. */
 int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
-               bool tied, struct err *e);
+               enum hf_names names, bool tied, struct err *e);
 
 /* Applies the adapter to rows [row, row + rows) of a parameter of the base (elements, for a
  * vector), which are in w as fp32: adds scale * B A, or replaces them. Leaves w unchanged if the

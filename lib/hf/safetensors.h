@@ -47,6 +47,9 @@ const struct hf_tensor *safetensors_find(const struct safetensors *s, const char
 /* Finds a tensor; a missing one or another shape is ERR_DATA. ndim < 0: any shape. */
 const struct hf_tensor *safetensors_need(const struct safetensors *s, const char *name, int ndim,
                                          const uint64_t *dim, struct err *e);
+/* True for two tensors of one type, size and content. */
+bool safetensors_same(const struct safetensors *s, const struct hf_tensor *a,
+                      const struct hf_tensor *b);
 /* Tells the kernel that n bytes of the data of a tensor, from offset `from` on, are not needed for
  * now; see io_forget. */
 void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, uint64_t from,

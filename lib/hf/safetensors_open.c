@@ -34,6 +34,20 @@ void safetensors_forget(const struct safetensors *s, const struct hf_tensor *t, 
     }
 }
 
+bool safetensors_same(const struct safetensors *s, const struct hf_tensor *a,
+                      const struct hf_tensor *b)
+{
+    enum { PIECE = 1 << 18 };
+    bool same = a->dtype == b->dtype && a->bytes == b->bytes;
+    for (uint64_t at = 0, c; same && at < a->bytes; at += c) {
+        c = a->bytes - at < PIECE ? a->bytes - at : PIECE;
+        same = memcmp(a->data + at, b->data + at, (size_t)c) == 0;
+        safetensors_forget(s, a, at, c);
+        safetensors_forget(s, b, at, c);
+    }
+    return same;
+}
+
 /* Maps path and reads its header. Takes ownership of path, also on failure. */
 static int add_file(struct safetensors *s, char *path, struct err *e)
 {

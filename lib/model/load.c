@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "model/kept.h"
 #include "model/model_impl.h"
 
 /* Uploads values as type t to the elements from `at` on of a flat allocation; count <= STAGING. */
@@ -77,36 +78,16 @@ int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, si
     return 0;
 }
 
-/* Returns true if a tensor is not needed: a second copy of the tied projection, or an old rotary
- * buffer. */
-static bool ignored(const struct weights *w, const char *name)
-{
-    const char *tail = strrchr(name, '.');
-    return (w->m.tied && strcmp(name, hf_family_tensor(w->m.family, HF_ROLE_HEAD)) == 0) ||
-           (tail && strcmp(tail, ".inv_freq") == 0);
-}
-
-static bool same_bytes(const struct safetensors *s, const struct hf_tensor *a,
-                       const struct hf_tensor *b)
-{
-    bool same = a->dtype == b->dtype && a->bytes == b->bytes;
-    for (uint64_t at = 0, c; same && at < a->bytes; at += c) {
-        c = a->bytes - at < STAGING ? a->bytes - at : STAGING;
-        same = memcmp(a->data + at, b->data + at, (size_t)c) == 0;
-        safetensors_forget(s, a, at, c);
-        safetensors_forget(s, b, at, c);
-    }
-    return same;
-}
-
 /* Fails if two tied matrices differ in the file: transformers does not tie them then, even if
  * config.json says that they are tied. */
 static int check_tied(const struct weights *w, const struct safetensors *s, struct err *e)
 {
-    const char *embed = hf_family_tensor(w->m.family, HF_ROLE_EMBED);
-    const struct hf_tensor *in = safetensors_find(s, embed);
-    const struct hf_tensor *out = safetensors_find(s, hf_family_tensor(w->m.family, HF_ROLE_HEAD));
-    if (!w->m.tied || !in || !out || same_bytes(s, in, out)) return 0;
+    char embed[HF_TENSOR_NAME], head[HF_TENSOR_NAME];
+    const struct hf_tensor *in =
+        safetensors_find(s, hf_name_of_role(w->m.family, w->m.names, HF_ROLE_EMBED, embed));
+    const struct hf_tensor *out =
+        safetensors_find(s, hf_name_of_role(w->m.family, w->m.names, HF_ROLE_HEAD, head));
+    if (!w->m.tied || !in || !out || safetensors_same(s, in, out)) return 0;
     return err_set(
         e, ERR_DATA,
         "%s: tensor %s is not %s, which config.json's tie_word_embeddings says it is; set that to "
@@ -114,43 +95,21 @@ static int check_tied(const struct weights *w, const struct safetensors *s, stru
         out->file, out->name, embed);
 }
 
-/* Returns the table of the whole model. If the weights are of some layers only, it makes that table
- * in *made, which the caller frees. */
-static const struct params *whole_table(const struct weights *w, struct params *made, struct err *e)
-{
-    if (w->params.has_embedding && w->params.has_head) return &w->params;
-    return weights_table(w, made, e) ? NULL : made;
-}
-
-/* Returns the number of tensors that are not the model's. *first is the first of them, or NULL if
- * there is none. */
-static size_t count_extra(const struct weights *w, const struct params *all,
-                          const struct safetensors *s, const struct hf_tensor **first)
-{
-    size_t extra = 0;
-    *first = NULL;
-    for (size_t i = 0; i < safetensors_count(s); i++) {
-        const struct hf_tensor *t = safetensors_at(s, i);
-        if (params_find(all, t->name, strlen(t->name)) || ignored(w, t->name)) continue;
-        if (!*first) *first = t;
-        extra++;
-    }
-    return extra;
-}
-
 static int check_extra(const struct weights *w, const struct safetensors *s, struct err *e)
 {
-    struct params made = {0};
-    const struct params *all = whole_table(w, &made, e);
-    if (!all) return -1;
-    const struct hf_tensor *first;
-    const size_t extra = count_extra(w, all, s, &first);
-    params_free(&made);
-    if (!first) return 0;
-    return err_set(e, ERR_DATA,
-                   "%s: tensor %s does not belong to the model that config.json "
-                   "describes (%zu such tensors)",
-                   first->file, first->name, extra);
+    struct kept k;
+    const int rc = kept_find(w, s, &k, e);
+    kept_free(&k);
+    return rc;
+}
+
+/* Returns the tensor of a parameter, or NULL if it is missing or of another shape. */
+static const struct hf_tensor *need(const struct weights *w, const struct safetensors *s,
+                                    const struct param *p, struct err *e)
+{
+    char name[HF_TENSOR_NAME];
+    hf_file_name(w->m.names, p->name, name, sizeof name);
+    return safetensors_need(s, name, p->rank, p->whole, e);
 }
 
 static int unsupported(const struct hf_tensor *t, struct err *e)
@@ -160,13 +119,14 @@ static int unsupported(const struct hf_tensor *t, struct err *e)
                    t->file, t->name, hf_dtype_name(t->dtype));
 }
 
-static int check_tensors(const struct params *all, const struct safetensors *s, struct err *e)
+static int check_tensors(const struct weights *w, const struct params *all,
+                         const struct safetensors *s, struct err *e)
 {
     float none;
     for (size_t i = 0; i < all->count; i++) {
         const struct param *p = &all->p[i];
         if (p->adapter) continue;
-        const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->whole, e);
+        const struct hf_tensor *t = need(w, s, p, e);
         if (!t) return -1;
         if (dtype_to_f32(t->dtype, t->data, 0, &none)) return unsupported(t, e);
     }
@@ -175,9 +135,9 @@ static int check_tensors(const struct params *all, const struct safetensors *s, 
 
 int weights_check(const struct weights *w, const struct safetensors *s, struct err *e)
 {
-    struct params made = {0};
-    const struct params *all = whole_table(w, &made, e);
-    int rc = all ? check_tensors(all, s, e) : -1;
+    struct params made;
+    const struct params *all = weights_whole(w, &made, e);
+    int rc = all ? check_tensors(w, all, s, e) : -1;
     params_free(&made);
     return rc ? -1 : check_extra(w, s, e);
 }
@@ -253,7 +213,7 @@ int weights_load(struct weights *w, const struct safetensors *s, const struct we
     for (size_t i = 0; i < w->params.count; i++) {
         const struct param *p = &w->params.p[i];
         if (p->adapter) continue;
-        const struct hf_tensor *t = safetensors_need(s, p->name, p->rank, p->whole, e);
+        const struct hf_tensor *t = need(w, s, p, e);
         if (!t || load_tensor(w, p, t, s, master, e)) return -1;
         safetensors_forget(s, t, 0, t->bytes);
     }

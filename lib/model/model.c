@@ -19,11 +19,14 @@ static int unsupported(struct err *e, const char *what)
 
 static int check_features(const struct hf_config *c, struct err *e)
 {
-    char what[HF_MAX_NAME + 64];
+    char what[2 * HF_MAX_NAME + 96];
     const bool moe = hf_config_is_moe(c);
-    snprintf(what, sizeof what, "model_type %s%s", c->model_type,
+    snprintf(what, sizeof what, "model_type %s%s%s%s", c->model_type,
+             c->shell[0] ? " in the text_config of " : "", c->shell,
              moe ? " is a mixture of experts (MoE), which" : "");
     if (moe || !c->family) return unsupported(e, what);
+    /* its attention is not causal within the prompt */
+    if (strcmp(c->shell, "paligemma") == 0) return unsupported(e, "model_type paligemma");
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
     if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* synonyms */
         return unsupported(e, "hidden_act other than silu");
@@ -55,6 +58,7 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
     if (check_features(c, e) || check_sizes(c, e)) return -1;
     *m = (struct model){
         .family = c->family,
+        .names = c->names,
         .layers = (int32_t)c->num_hidden_layers,
         .heads = (int32_t)c->num_attention_heads,
         .kv_heads = (int32_t)c->num_key_value_heads,
@@ -118,6 +122,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         const char *what;
     } all[] = {
         {a->family != b->family, "model_type"},
+        {a->names != b->names, "form of tensor names"},
         {a->layers != b->layers, "num_hidden_layers"},
         {a->heads != b->heads, "num_attention_heads"},
         {a->kv_heads != b->kv_heads, "num_key_value_heads"},

@@ -30,6 +30,7 @@ struct rope {
 /* The Llama family: RMSNorm, rotary positions (half-split), grouped-query attention, SwiGLU. */
 struct model {
     const struct hf_family *family;
+    enum hf_names names; /* of the tensors in files; parameters have those of modules */
     int32_t layers, heads, kv_heads, head_dim;
     int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
     int64_t vocab_first;                     /* of model_local: its first row of the vocabulary */
@@ -123,7 +124,7 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
 
 /* ---- the parameter table ---- */
 struct param {
-    char name[72];                          /* the Hugging Face name */
+    char name[72];                          /* the Hugging Face name of its module */
     int rank;                               /* 1 or 2 */
     uint64_t shape[2];                      /* shape of this rank's part */
     uint64_t whole[2];                      /* shape of the tensor in files */

@@ -15,6 +15,10 @@ enum {
 const void *weights_at(const struct weights *w, size_t offset);
 void *weights_gradient(const struct weights *w, size_t offset);
 
+/* Returns the table of the whole model, or NULL. If the weights are of some layers only, it makes
+ * that table in *made. The caller frees *made in any case. */
+const struct params *weights_whole(const struct weights *w, struct params *made, struct err *e);
+
 /* Returns true if backward adds to the embedding's gradient; else the head overwrites it before. */
 bool weights_sums_embedding(const struct weights *w);
 

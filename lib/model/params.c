@@ -143,8 +143,9 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
 {
     struct param p[HF_BLOCK_ROWS];
     const struct hf_role_info *x = hf_row_info(rows[0]);
+    const enum hf_names names = hf_module_names(k->m->names);
     for (int i = 0; i < n && !k->failed; i++)
-        k->failed = param_describe(&k->o, &k->sizes, rows[i], layer, &p[i], k->e) != 0;
+        k->failed = param_describe(&k->o, &k->sizes, rows[i], names, layer, &p[i], k->e) != 0;
     if (k->failed) return;
     size_t *to = params_slot(k->t, layer, x->block);
     *to = put_block(k, layer, *to, p, n);

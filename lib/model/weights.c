@@ -52,6 +52,13 @@ int weights_table(const struct weights *w, struct params *t, struct err *e)
     return params_make(&w->whole, &o, t, e);
 }
 
+const struct params *weights_whole(const struct weights *w, struct params *made, struct err *e)
+{
+    *made = (struct params){0};
+    if (w->params.has_embedding && w->params.has_head) return &w->params;
+    return weights_table(w, made, e) ? NULL : made;
+}
+
 void weights_free(struct weights *w)
 {
     parts_free(w);

@@ -19,7 +19,7 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
     else if (c->weights->params.nlora)
         peft_tensor_name(PEFT_SAVED, p->name, name, sizeof name);
     else
-        snprintf(name, sizeof name, "%s", p->name);
+        hf_file_name(c->weights->m.names, p->name, name, sizeof name);
     if (mem_grow(&c->tensors, &c->cap, c->count + 1, sizeof *c->tensors, e)) return -1;
     struct saver_tensor *t = &c->tensors[c->count];
     *t = (struct saver_tensor){.name = arena_copy(&c->names, name, strlen(name), e),
@@ -43,7 +43,8 @@ static int add_tied(struct layout *c, const struct params *t, const struct param
     const struct weights *w = c->weights;
     struct param head = *p;
     if (!w->params.nlora || !w->m.tied || p->offset != t->embed) return 0;
-    snprintf(head.name, sizeof head.name, "%s", hf_family_tensor(w->m.family, HF_ROLE_HEAD));
+    hf_name_in(hf_module_names(w->m.names), hf_family_tensor(w->m.family, HF_ROLE_HEAD), head.name,
+               sizeof head.name);
     return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "hf/peft.h"
+#include "model/kept.h"
 #include "parallel/mesh.h"
 #include "save/list.h"
 
@@ -25,6 +26,7 @@ struct saver_options {
     const char *root;                  /* <output_dir>/sft_train */
     const char *source;                /* model folder; its config.json and tokenizer are copied */
     const struct peft_config *adapter; /* not NULL: checkpoints are folders of this adapter */
+    const struct kept *kept;           /* follows the tensors of the model's file; NULL: none */
     uint64_t keep;                     /* the newest `keep` checkpoints remain; 0: all */
 };
 struct saver;

@@ -3,10 +3,13 @@
  * all that follow, so that the reader never waits for it. */
 #include <stdio.h>
 
+#include "base/io.h"
 #include "base/log.h"
-#include "base/trace.h"
 #include "base/mem.h"
+#include "base/trace.h"
 #include "save/saver_impl.h"
+
+enum { KEPT_FILE = 0 }; /* the model's */
 
 /* The files of one save. */
 struct files {
@@ -21,8 +24,10 @@ struct files {
 int saver_list_files(struct saver *s, struct err *e)
 {
     const struct saver_list *l = &s->o.list;
+    const struct kept *k = s->o.kept;
     for (int f = 0; f < l->nfiles; f++) {
-        s->lists[f] = mem_alloc(l->ntensors, sizeof **s->lists, e);
+        const size_t more = k && f == KEPT_FILE ? k->count : 0;
+        s->lists[f] = mem_alloc(l->ntensors + more, sizeof **s->lists, e);
         if (!s->lists[f]) return -1;
     }
     for (size_t i = 0; i < l->ntensors; i++) {
@@ -31,6 +36,9 @@ int saver_list_files(struct saver *s, struct err *e)
             .name = t->name, .dtype = t->dtype, .ndim = t->rank, .dim = {t->shape[0], t->shape[1]}};
         s->bytes += t->n * dtype_size(t->dtype);
     }
+    for (size_t i = 0; k && i < k->count; i++)
+        s->lists[KEPT_FILE][s->count[KEPT_FILE]++] = k->list[i];
+    if (k) s->bytes += k->bytes;
     return 0;
 }
 
@@ -69,6 +77,19 @@ static int stream(struct saver *s, struct files *f, int rc, struct err *e)
     return rc || saver_failed(s, e) ? -1 : 0;
 }
 
+/* Writes the tensors that are kept as the model's files have them. They are the last of their file,
+ * and so no piece in the ring comes after them. */
+static int put_kept(const struct saver *s, struct files *f, struct err *e)
+{
+    const struct kept *k = s->o.kept;
+    for (size_t i = 0; k && i < k->count; i++) {
+        const struct hf_tensor *t = &k->list[i];
+        if (safetensors_write(f->w[KEPT_FILE], t->data, (size_t)t->bytes, e)) return -1;
+        safetensors_forget(k->files, t, 0, t->bytes);
+    }
+    return k ? io_intact(e) : 0;
+}
+
 static int finish(struct saver *s, struct files *f, char **path, struct err *e)
 {
     for (int i = 0; i < s->o.list.nfiles; i++) {
@@ -85,6 +106,7 @@ static int write_all(struct saver *s, char **path, struct err *e)
 {
     struct files f = {0};
     int rc = stream(s, &f, begin(s, &f, e), e);
+    if (rc == 0) rc = put_kept(s, &f, e);
     if (rc == 0) rc = finish(s, &f, path, e);
     for (int i = 0; i < SAVER_FILES; i++) safetensors_abort(f.w[i]);
     ckpt_abort(f.k);

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 import torch
 from make_train_golden import describe, documents, weights, write
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 LENGTHS = [37, 9, 1, 83, 12]
 VOCAB = 97
@@ -76,13 +76,27 @@ LLAMA = [
      {"model_type": "mistral", **SIZES, "sliding_window": None, "tie_word_embeddings": True,
       "head_dim": 16}),
 ]
-GROUPS = {"families": LLAMA}
-# name, config.json, folder, type of element, size of a shard; in families.json too
+# A text model inside of a multimodal one, whose other parts a text does not reach.
+PIXTRAL = {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+           "num_attention_heads": 2, "head_dim": 8, "image_size": 16, "patch_size": 4}
+SHELLS = [
+    ("mistral3 around mistral: a window, untied",
+     {"model_type": "mistral3", "tie_word_embeddings": False, "vision_config": PIXTRAL,
+      "text_config": {"model_type": "mistral", **SIZES, "sliding_window": 24}}),
+    ("llava around qwen3: tied by text_config",
+     {"model_type": "llava", "image_token_index": 96, "vision_config": PIXTRAL,
+      "text_config": {"model_type": "qwen3", **SIZES, "head_dim": 24, "tie_word_embeddings": True}}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS}
+# group, name, config.json, folder, type of element, size of a shard
 SAVED = [
-    ("qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
-    ("mistral in fp16", {"model_type": "mistral", **SMALL, "sliding_window": 24}, "fp16", torch.float16, "1GB"),
-    ("llama in fp32", {"model_type": "llama", **SMALL, "tie_word_embeddings": True,
-                       "rope_parameters": llama3(rope_theta=500000.0)}, "fp32", torch.float32, "1GB"),
+    ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
+    ("families", "mistral in fp16", {"model_type": "mistral", **SMALL, "sliding_window": 24}, "fp16", torch.float16, "1GB"),
+    ("families", "llama in fp32", {"model_type": "llama", **SMALL, "tie_word_embeddings": True,
+                                   "rope_parameters": llama3(rope_theta=500000.0)}, "fp32", torch.float32, "1GB"),
+    ("shells", "mistral3 as it is saved, in bf16",
+     {"model_type": "mistral3", "tie_word_embeddings": False, "vision_config": PIXTRAL,
+      "text_config": {"model_type": "mistral", **SMALL, "sliding_window": None}}, "mistral3", torch.bfloat16, "1GB"),
 ]
 
 
@@ -90,8 +104,8 @@ def build(config, folder):
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/config.json", "w") as f:
         json.dump(config, f)
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
-                                             attn_implementation="eager")
+    kind = AutoModelForImageTextToText if "text_config" in config else AutoModelForCausalLM
+    model = kind.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.from_numpy(weights(name, p.numel()).reshape(p.shape)))
@@ -102,8 +116,9 @@ def run(model, name):
     """Each document alone; a new rotary embedding, since that of dynamic scaling remembers."""
     docs, logits, nll, loss = documents(LENGTHS, VOCAB, 0), [], [], 0.0
     total = sum(w.sum().item() for _, w in docs)
+    text = getattr(model.model, "language_model", model.model)
     for ids, w in docs:
-        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+        text.rotary_emb = type(text.rotary_emb)(text.config)
         x = model(input_ids=ids[None], use_cache=False).logits[0]
         logits.append(x.detach().double().numpy())
         if len(ids) < 2:
@@ -113,7 +128,7 @@ def run(model, name):
         loss = loss + (each.double() * w[1:]).sum()
     loss = loss / total
     loss.backward()
-    grads = {n: p.grad.double().flatten().numpy() for n, p in model.named_parameters()}
+    grads = {n: p.grad.double().flatten().numpy() for n, p in model.named_parameters() if p.grad is not None}
     return {"name": name, "loss": loss.item(), "nll": nll,
             "logits": describe({"logits": np.concatenate(logits).flatten()})["logits"],
             "gradients": describe(grads)}
@@ -131,7 +146,7 @@ def saved(out, name, config, folder, dtype, shard):
 def cases_of(out, group):
     cases = [{"config": config, **run(build(config, f"{out}/tmp"), name)} for name, config in GROUPS[group]]
     shutil.rmtree(f"{out}/tmp")
-    return cases + [saved(out, *case) for case in SAVED if group == "families"]
+    return cases + [saved(out, *case[1:]) for case in SAVED if case[0] == group]
 
 
 def main():

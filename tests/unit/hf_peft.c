@@ -132,7 +132,7 @@ static double worst(const char *adapter, const char *base, const char *merged, b
     double bad = 0;
     struct peft *p = peft_open(adapter, &e);
     struct safetensors *s = safetensors_open(base, &e), *want = safetensors_open(merged, &e);
-    if (!p || !s || !want || peft_check(p, s, NULL, tied, &e)) {
+    if (!p || !s || !want || peft_check(p, s, NULL, HF_NAMES_OWN, tied, &e)) {
         printf("# %s\n", e.msg);
         bad = INFINITY;
     }
@@ -172,9 +172,10 @@ static void misfits(void)
     struct peft *p = peft_open(GOLDEN "rslora/adapter", &e);
     struct safetensors *other = safetensors_open(GOLDEN "list/base", &e);
     CHECK("adapter misfits: an adapter of an untied model on a tied one is refused",
-          peft_check(p, other, NULL, true, &e) == -1 && strstr(e.msg, "ensure_weight_tying"));
+          peft_check(p, other, NULL, HF_NAMES_OWN, true, &e) == -1 &&
+              strstr(e.msg, "ensure_weight_tying"));
     CHECK("adapter misfits: a tensor that the base lacks is refused",
-          peft_check(p, other, NULL, false, &e) == -1 &&
+          peft_check(p, other, NULL, HF_NAMES_OWN, false, &e) == -1 &&
               strstr(e.msg, "the base model has no lm_head"));
     peft_close(p);
     safetensors_close(other);
