@@ -25,14 +25,20 @@ source ./definitions
 mkdir -p examples && ln -s "$root/examples/qwen2.5-7B-sft_megatron" examples/
 sft-train() { command sft-train -q "$@" pretrain=./qwen --json; }
 # layout GPUS TP PP MICRO-BATCHES SETTING...: prints these, the GiB of the fullest rank, the bytes
-# of a gradient, and the trained parameters of a rank, of the document's plan()
+# of a gradient, the trained parameters of a rank, the stage of ZeRO, the ranks that share one copy,
+# cp, and 1 with sequence parallelism, of the document's plan()
 layout() {
+    local cp=1 rows=0
+    [[ $* =~ context_parallel_size=([0-9]+) ]] && cp=${BASH_REMATCH[1]}
+    [[ $* == *sequence_parallel=true* ]] && rows=1
     plan "$@" >plan.json
-    jq -r --arg given "$1 $2 $3 $4" '.device.context as $c | .device.peers as $p |
-        [., .others // empty, (.stages // [])[]] as $kinds |
+    jq -r --arg given "$1 $2 $3 $4" --arg cut "$cp $rows" '.device.context as $c |
+        .device.peers as $p | [., .others // empty, (.stages // [])[]] as $kinds |
         ($kinds | map(.total - (.host // 0)) | max) as $most | [$given, ($most + $c + $p) /
         1073741824, (if .classes.master.bytes > 0 then 4 else 2 end),
-        .classes.weights.bytes / 2] | map(tostring) | join(" ")' plan.json
+        (if .zero_stage < 3 then .classes.weights.bytes / 2
+        else .classes.master.bytes / 4 * .shard_size end), .zero_stage, .shard_size, $cut] |
+        map(tostring) | join(" ")' plan.json
 }
 source ./layouts >rows
 check 'commands: each layout can be planned' \
@@ -41,29 +47,53 @@ check 'commands: each layout can be planned' \
 # nodes of 8. A micro-batch has 4096 tokens, all of them trained.
 awk 'function other(n, R) { return R > 1 ? (R - 1) / R * n : 0 }
     function most(a, b) { return a > b ? a : b }
+    # bytes a second to R ranks alike, `near` of which are on a node
+    function rate(R, near) { return R > near ? 50e9 * (R - 1) / (R - near) : 450e9 }
     {
         N = $1; tp = $2; pp = $3; m = $4; GiB = $5; g = $6; P = $7
-        H = 3584; L = 28 / pp; T = 4096; c = 2; dp = N / tp / pp
-        tokens = T * m * dp
+        zero = $8; S = $9; cp = $10; sp = $11
+        H = 3584; I = 18944; q = 3584; k = 512; V = 152064; L = 28 / pp; c = 2
+        R = N / tp / pp; dp = R / cp; tokens = 4096 * m * dp; T = 4096 / cp; head = pp == 1
         # sent by a rank in a step
-        reduced = other(g * P, dp); gathered = other(c * P, dp)
-        rows = T * H * (c + L * (8 + 2 * c)); head = pp == 1
-        summed = m * (2 * other(rows + head * T * H * c, tp) + head * (tp - 1) * 12 * T)
-        passed = pp > 1 ? m * 4 * T * H : 0
-        # seconds; a dp group of more than a node sends to all ranks alike
-        near = 8 / tp; if (near > dp) near = dp
-        speed = 450e9
-        if (N > 8) speed = 50e9 * (dp - 1) / (dp - near)
-        alone = 13779 * tp * pp # tokens a second of one copy of the model
-        compute = tokens / dp / alone * (1 + (pp - 1) / m)
-        bare = most(0, reduced / speed - 2 / 3 * T / alone) + gathered / speed
-        bare += (summed + passed) / 450e9
+        reduced = other(g * P, R); gathered = other(c * P, R); copied = 0
+        if (zero == 3) {
+            layer = H * (q + 2 * k) + q + 2 * k + q * H + 3 * H * I + 2 * H
+            ends = 2 * V * H + H
+            reduced = m * other(g * P, S)
+            gathered = other(c * ((L + (2 * m - 1) * (L - 2)) * layer + m * ends), S)
+            copied = 2 * other(g * P / S, R / S)
+        }
+        parts = head * (tp - 1) * 12 * T
+        rows = T * H * (c + head * c + L * (8 + 2 * c))
+        summed = m * (2 * other(rows, tp) + parts)
+        if (sp) {
+            norms = T * H * c * (1 + head + 6 * L)
+            summed = m * (other(rows + norms, tp) + parts) + 2 * other(g * H * (2 * L + head), tp)
+        }
+        keys = m * (cp - 1) * (c + 4) * L * T * 2 * k / tp
+        passed = pp > 1 ? m * 4 * T * H / (sp ? tp : 1) : 0
+        # seconds
+        near = 8 / tp; if (near > R) near = R
+        alone = 13779 * tp * pp * cp # tokens a second of one copy of the model
+        pass = 4096 / alone / 3      # of a micro-batch forward; backward takes two
+        compute = m * 3 * pass * (1 + (pp - 1) / m)
+        bare = most(0, reduced / rate(R, near) - 2 * pass) + gathered / rate(R, near)
+        if (zero == 3) {
+            speed = rate(S, S < near ? S : near)
+            bare = m * most(0, gathered / m / 2 / speed - pass)
+            bare += m * most(0, (gathered / 2 + reduced) / m / speed - 2 * pass) + copied / 50e9
+        }
+        bare += (summed + keys + passed) / 450e9
         layout = N == 1 ? "one GPU" : ""
-        if (tp > 1) layout = layout "tp " tp " x "
+        if (tp > 1) layout = layout "tp " tp (sp ? " sp" : "") " x "
+        if (cp > 1) layout = layout "cp " cp " x "
         if (pp > 1) layout = layout "pp " pp " x "
-        if (N > 1) layout = layout "dp " dp
+        if (dp > 1) layout = layout "dp " dp
+        sub(/ x $/, "", layout)
+        if (zero == 3) layout = layout ", ZeRO-3" (S < R ? " over " S : "")
         printf "| %d | %s | %.1f | %d | ", N, layout, GiB, tokens
-        printf "%.1f | %.1f | %.1f | ", (reduced + gathered) / 1e9, summed / 1e9, passed / 1e9
+        printf "%.1f | %.1f | ", (reduced + gathered + copied) / 1e9, summed / 1e9
+        printf "%.1f | %.1f | ", keys / 1e9, passed / 1e9
         printf "%.1f | %.2f | %.2f | ", tokens * 43.0e-6, compute, bare
         printf "%d |\n", tokens / (compute + bare)
     }' rows >table
