@@ -49,8 +49,7 @@ struct hf_config {
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
     int64_t sliding_window; /* keys that a query attends to, itself included; 0: all */
-    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* bit l % 64 of word l / 64: layer l has the window
-                                                 */
+    uint64_t window_layers[HF_MAX_LAYERS / 64]; /* hf_layer_is: layer l has the window */
     double rms_norm_eps, initializer_range, attention_dropout;
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;
@@ -82,6 +81,9 @@ void hf_config_free(struct hf_config *c);
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e);
 /* Writes dir/config.json: c->text if it is not empty, else the formatted text. */
 int hf_config_write(const struct hf_config *c, const char *dir, struct err *e);
+
+/* True if layer l is in a set of layers: bit l % 64 of word l / 64. */
+static inline bool hf_layer_is(const uint64_t *set, int64_t l) { return set[l / 64] >> l % 64 & 1; }
 
 /* True for a mixture of experts, by model_type or by keys that only such models have. */
 bool hf_config_is_moe(const struct hf_config *c);

@@ -3,27 +3,25 @@
 #include <string.h>
 
 #include "hf/config_read.h"
-#include "hf/family.h"
 
-enum type { INTEGER, REAL, TRUTH };
 #define AT(field) offsetof(struct hf_config, field)
 static const struct {
     size_t at;
-    enum type type;
+    enum hf_field_type type;
     double min, max;
 } fields[HF_FIELDS] = {
-    [HF_FIELD_KV_HEADS] = {AT(num_key_value_heads), INTEGER, 1, 1 << 16},
-    [HF_FIELD_HEAD_DIM] = {AT(head_dim), INTEGER, 1, 1 << 16},
-    [HF_FIELD_POSITIONS] = {AT(max_position_embeddings), INTEGER, 1, INT32_MAX},
-    [HF_FIELD_EPS] = {AT(rms_norm_eps), REAL, 0, 1},
-    [HF_FIELD_INIT_RANGE] = {AT(initializer_range), REAL, 0, 1},
-    [HF_FIELD_DROPOUT] = {AT(attention_dropout), REAL, 0, 1},
-    [HF_FIELD_THETA] = {AT(rope.theta), REAL, 1, 1e15},
-    [HF_FIELD_TIED] = {AT(tie_word_embeddings), TRUTH, 0, 1},
-    [HF_FIELD_QKV_BIAS] = {AT(qkv_bias), TRUTH, 0, 1},
-    [HF_FIELD_O_BIAS] = {AT(o_bias), TRUTH, 0, 1},
-    [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), TRUTH, 0, 1},
-    [HF_FIELD_QK_NORM] = {AT(qk_norm), TRUTH, 0, 1},
+    [HF_FIELD_KV_HEADS] = {AT(num_key_value_heads), HF_INTEGER, 1, 1 << 16},
+    [HF_FIELD_HEAD_DIM] = {AT(head_dim), HF_INTEGER, 1, 1 << 16},
+    [HF_FIELD_POSITIONS] = {AT(max_position_embeddings), HF_INTEGER, 1, INT32_MAX},
+    [HF_FIELD_EPS] = {AT(rms_norm_eps), HF_REAL, 0, 1},
+    [HF_FIELD_INIT_RANGE] = {AT(initializer_range), HF_REAL, 0, 1},
+    [HF_FIELD_DROPOUT] = {AT(attention_dropout), HF_REAL, 0, 1},
+    [HF_FIELD_THETA] = {AT(rope.theta), HF_REAL, 1, 1e15},
+    [HF_FIELD_TIED] = {AT(tie_word_embeddings), HF_TRUTH, 0, 1},
+    [HF_FIELD_QKV_BIAS] = {AT(qkv_bias), HF_TRUTH, 0, 1},
+    [HF_FIELD_O_BIAS] = {AT(o_bias), HF_TRUTH, 0, 1},
+    [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), HF_TRUTH, 0, 1},
+    [HF_FIELD_QK_NORM] = {AT(qk_norm), HF_TRUTH, 0, 1},
 };
 
 /* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to
@@ -34,10 +32,10 @@ static void read_key(struct reader *r, const struct hf_key *k, struct hf_config 
     const double value = v && v->kind == JSON_NULL ? k->null : k->absent;
     const double min = fields[k->field].min, max = fields[k->field].max;
     void *to = (char *)c + fields[k->field].at;
-    if (fields[k->field].type == INTEGER) {
+    if (fields[k->field].type == HF_INTEGER) {
         *(int64_t *)to = (int64_t)value;
         if (v) reader_int(r, k->key, (int64_t)min, (int64_t)max, to);
-    } else if (fields[k->field].type == REAL) {
+    } else if (fields[k->field].type == HF_REAL) {
         *(double *)to = value;
         if (v) reader_real(r, k->key, min, max, to);
     } else {
@@ -53,10 +51,24 @@ void hf_read_keys(struct reader *r, struct hf_config *c)
         read_key(r, k, c);
 }
 
+static void set_fixed(const struct hf_key *keys, struct hf_config *c)
+{
+    for (const struct hf_key *k = keys; k->field; k++)
+        if (!k->key) read_key(NULL, k, c);
+}
+
 void hf_set_fixed(const struct hf_family *f, struct hf_config *c)
 {
-    for (const struct hf_key *k = f->keys; k->field; k++)
-        if (!k->key) read_key(NULL, k, c);
+    set_fixed(hf_common_keys, c);
+    set_fixed(f->keys, c);
+}
+
+double hf_field_get(const struct hf_config *c, enum hf_field field, enum hf_field_type *type)
+{
+    const void *at = (const char *)c + fields[field].at;
+    *type = fields[field].type;
+    if (*type == HF_INTEGER) return (double)*(const int64_t *)at;
+    return *type == HF_REAL ? *(const double *)at : *(const bool *)at;
 }
 
 void hf_resolve_sizes(struct reader *r, struct hf_config *c)
@@ -71,10 +83,7 @@ void hf_resolve_sizes(struct reader *r, struct hf_config *c)
     if (c->head_dim == 0) reader_fail(r, "num_attention_heads", "at most hidden_size");
 }
 
-static void set_window(struct hf_config *c, int64_t layer)
-{
-    c->window_layers[layer / 64] |= (uint64_t)1 << layer % 64;
-}
+static void set_layer(uint64_t *set, int64_t l) { set[l / 64] |= (uint64_t)1 << l % 64; }
 
 /* layer_types: a list with the type of each layer. */
 static void read_layer_types(struct reader *r, const struct json *list, struct hf_config *c)
@@ -88,35 +97,51 @@ static void read_layer_types(struct reader *r, const struct json *list, struct h
         const struct json *t = &list->items[i];
         bool window = t->kind == JSON_STRING && str_is(t->s, "sliding_attention");
         if (window)
-            set_window(c, (int64_t)i);
+            set_layer(c->window_layers, (int64_t)i);
         else if (t->kind != JSON_STRING || !str_is(t->s, "full_attention"))
             reader_fail(r, "layer_types", wanted);
     }
 }
 
-/* Layers with a window come after max_window_layers others. */
-static void read_last_layers(struct reader *r, struct hf_config *c)
+/* Reports whether layer l has a window by the rule of the family, which has this number. */
+static bool has_window(const struct hf_config *c, int64_t number, int64_t l)
 {
-    int64_t full = c->family->window_layers;
-    reader_int(r, "max_window_layers", 0, INT32_MAX, &full);
-    for (int64_t l = full; l < c->num_hidden_layers && c->sliding_window; l++) set_window(c, l);
+    switch (c->family->window) {
+    case HF_WINDOW_ALL:
+        return true;
+    case HF_WINDOW_PERIODIC:
+        return (l + 1) % number != 0;
+    case HF_WINDOW_LAST:
+        return l >= number;
+    case HF_WINDOW_NONE:
+        break;
+    }
+    return false;
+}
+
+static void apply_rule(struct reader *r, struct hf_config *c)
+{
+    const struct hf_family *f = c->family;
+    int64_t number = f->window_number;
+    if (f->window_key)
+        reader_int(r, f->window_key, f->window == HF_WINDOW_PERIODIC, INT32_MAX, &number);
+    for (int64_t l = 0; l < c->num_hidden_layers; l++)
+        if (has_window(c, number, l)) set_layer(c->window_layers, l);
 }
 
 void hf_read_windows(struct reader *r, struct hf_config *c)
 {
     const struct hf_family *f = c->family;
-    const struct json *types = reader_get(r, "layer_types");
-    bool use = f && f->window == HF_WINDOW_ALL, any = false;
-    if (!f || f->window == HF_WINDOW_NONE) return;
-    if (f->window == HF_WINDOW_LAYERS) reader_bool(r, "use_sliding_window", &use);
+    const struct json *types = f->layer_types ? reader_get(r, "layer_types") : NULL;
+    bool use = !f->window_flag, any = false;
+    if (f->window == HF_WINDOW_NONE) return;
+    if (f->window_flag) reader_bool(r, "use_sliding_window", &use);
     if (use && !json_get(r->object, "sliding_window")) c->sliding_window = f->window_keys;
     if (use) reader_int(r, "sliding_window", 1, INT32_MAX, &c->sliding_window);
-    if (f->window == HF_WINDOW_ALL)
-        for (int64_t l = 0; l < c->num_hidden_layers && c->sliding_window; l++) set_window(c, l);
-    else if (types)
+    if (types)
         read_layer_types(r, types, c);
-    else
-        read_last_layers(r, c);
+    else if (c->sliding_window)
+        apply_rule(r, c);
     for (size_t i = 0; i < sizeof c->window_layers / sizeof *c->window_layers; i++)
         any |= c->window_layers[i] != 0;
     if (any && !c->sliding_window)

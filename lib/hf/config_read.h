@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "hf/config.h"
+#include "hf/family.h"
 
 /* A reader of one object. It keeps the first failure, so that a run of gets needs one check.
  * `where` precedes key names in messages: "" or "rope_scaling.". */
@@ -27,13 +28,16 @@ void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME]);
 void reader_copy_name(struct reader *r, const char *key, const struct json *v,
                       char out[HF_MAX_NAME]);
 
+/* Returns the value of a field of c, and of which type it is in config.json. */
+enum hf_field_type { HF_INTEGER, HF_REAL, HF_TRUTH };
+double hf_field_get(const struct hf_config *c, enum hf_field field, enum hf_field_type *type);
 /* Reads the keys of every family and those of c->family. */
 void hf_read_keys(struct reader *r, struct hf_config *c);
 /* Derives the sizes that config.json leaves out from the other sizes. */
 void hf_resolve_sizes(struct reader *r, struct hf_config *c);
 /* Finds the layers that have a window. Needs the sizes. */
 void hf_read_windows(struct reader *r, struct hf_config *c);
-/* Sets the fields that have one value in the whole family. */
+/* Sets the fields that have one value in every family or in this one. */
 void hf_set_fixed(const struct hf_family *f, struct hf_config *c);
 /* Reads the rotary settings. Must follow hf_read_keys. */
 void hf_read_rope(struct reader *r, struct hf_config *c);

@@ -5,8 +5,7 @@
 
 #include "base/doc.h"
 #include "base/io.h"
-#include "hf/config.h"
-#include "hf/family.h"
+#include "hf/config_read.h"
 
 void hf_real_text(double f, bool single, char out[NUM_TEXT])
 {
@@ -60,22 +59,50 @@ static void put_rope(struct doc *d, const struct hf_rope *r)
     doc_close(d);
 }
 
-/* A family with a window in all layers needs sliding_window even when it is null, because an absent
- * key means the family's default. Other families list the type of each layer. */
+/* A family with a window by default needs sliding_window even when it is null. */
 static void put_window(struct doc *d, const struct hf_config *c)
 {
-    const bool all = c->family && c->family->window == HF_WINDOW_ALL;
+    const struct hf_family *f = c->family;
+    if (!f || f->window == HF_WINDOW_NONE) return;
     if (c->sliding_window)
         doc_int(d, "sliding_window", c->sliding_window);
-    else if (all)
+    else if (f->window_keys && !f->window_flag)
         doc_text(d, "sliding_window", NULL);
-    if (!c->sliding_window || all) return;
-    doc_bool(d, "use_sliding_window", true);
+    if (!c->sliding_window) return;
+    if (f->window_flag) doc_bool(d, "use_sliding_window", true);
+    if (!f->layer_types) return;
     doc_list(d, "layer_types");
     for (int64_t l = 0; l < c->num_hidden_layers; l++)
         doc_text(d, NULL,
-                 c->window_layers[l / 64] >> l % 64 & 1 ? "sliding_attention" : "full_attention");
+                 hf_layer_is(c->window_layers, l) ? "sliding_attention" : "full_attention");
     doc_close(d);
+}
+
+/* A list has a key once for each field that it sets; a field of every family is written already. */
+static bool is_written(const struct hf_key *keys, const struct hf_key *k)
+{
+    for (const struct hf_key *p = hf_common_keys; p->field; p++)
+        if (p->field == k->field && p->key) return true;
+    for (; keys < k; keys++)
+        if (keys->key && strcmp(keys->key, k->key) == 0) return true;
+    return false;
+}
+
+/* Writes the keys that only some families have. */
+static void put_keys(struct doc *d, const struct hf_config *c)
+{
+    const struct hf_key *keys = c->family ? c->family->keys : NULL;
+    for (const struct hf_key *k = keys; k && k->field; k++) {
+        if (!k->key || is_written(keys, k)) continue;
+        enum hf_field_type type;
+        const double value = hf_field_get(c, k->field, &type);
+        if (type == HF_INTEGER)
+            doc_int(d, k->key, (int64_t)value);
+        else if (type == HF_REAL)
+            put_real(d, k->key, value);
+        else
+            doc_bool(d, k->key, value != 0);
+    }
 }
 
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
@@ -97,9 +124,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     doc_text(&d, "hidden_act", c->hidden_act);
     put_real(&d, "rms_norm_eps", c->rms_norm_eps);
     put_rope(&d, &c->rope);
-    /* A family with a bias of only q, k and v always has it and has no such key. */
-    doc_bool(&d, "attention_bias", c->qkv_bias && c->o_bias);
-    doc_bool(&d, "mlp_bias", c->mlp_bias);
+    put_keys(&d, c);
     put_real(&d, "attention_dropout", c->attention_dropout);
     put_real(&d, "initializer_range", c->initializer_range);
     put_window(&d, c);

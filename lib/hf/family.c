@@ -94,6 +94,22 @@ static const struct hf_key qwen3_keys[] = {
     END,
 };
 
+/* Windows in the layers from max_window_layers on. */
+#define LAST_LAYERS(absent)                                                                        \
+    .window = HF_WINDOW_LAST, .window_key = "max_window_layers", .window_number = absent,          \
+    .window_keys = 4096, .window_flag = true, .layer_types = true
+
+static const struct hf_key seed_oss_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, true),
+    KEY("attention_out_bias", HF_FIELD_O_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    KV_HEADS(8),
+    {"head_dim", HF_FIELD_HEAD_DIM, 128, 0}, /* null: hidden_size / heads */
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 524288),
+    FIXED(HF_FIELD_DROPOUT, 0), /* its files ask for 0.1; nothing is dropped here */
+    END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -111,17 +127,24 @@ static const struct hf_family families[] = {
      .architecture = "Qwen2ForCausalLM",
      .tensors = llama_tensors,
      .keys = qwen2_keys,
-     .window = HF_WINDOW_LAYERS,
-     .window_keys = 4096,
-     .window_layers = 28,
+     LAST_LAYERS(28),
      .gguf = HF_GGUF_PLAIN},
     {.type = "qwen3",
      .architecture = "Qwen3ForCausalLM",
      .tensors = llama_tensors,
      .keys = qwen3_keys,
-     .window = HF_WINDOW_LAYERS,
+     LAST_LAYERS(28)},
+    {.type = "seed_oss",
+     .architecture = "SeedOssForCausalLM",
+     .tensors = llama_tensors,
+     .keys = seed_oss_keys},
+    {.type = "ministral",
+     .architecture = "MinistralForCausalLM",
+     .tensors = llama_tensors,
+     .keys = mistral_keys,
+     .window = HF_WINDOW_ALL,
      .window_keys = 4096,
-     .window_layers = 28},
+     .layer_types = true},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -35,11 +35,13 @@ struct hf_key {
     double absent, null;
 };
 
-/* Which layers attend within a window. */
+/* The rule by which layers attend within a window, if sliding_window is not null and layer_types
+ * does not say it. The rule may have a number. */
 enum hf_window {
-    HF_WINDOW_NONE,  /* the keys are ignored */
-    HF_WINDOW_ALL,   /* every layer, unless sliding_window is null */
-    HF_WINDOW_LAYERS /* as layer_types says, or from max_window_layers on; if use_sliding_window */
+    HF_WINDOW_NONE,     /* no layer does; the keys are ignored */
+    HF_WINDOW_ALL,      /* every layer */
+    HF_WINDOW_PERIODIC, /* all but every number-th; 2: layers 0, 2, 4 ... */
+    HF_WINDOW_LAST      /* the layers from the number on */
 };
 /* How the family's GGUF files lay out the rows of q and k. */
 enum hf_gguf {
@@ -53,9 +55,12 @@ struct hf_family {
     const struct hf_row *tensors;
     const struct hf_key *keys; /* besides those of every family, which they override */
     enum hf_window window;
-    int64_t window_keys;   /* sliding_window when absent */
-    int64_t window_layers; /* max_window_layers when absent */
-    bool divides;          /* heads must divide hidden_size, also where head_dim is told */
+    const char *window_key; /* the key of the rule's number; NULL: it always is window_number */
+    int64_t window_number;  /* the number when its key is absent */
+    int64_t window_keys;    /* sliding_window when absent; 0: null */
+    bool window_flag;       /* there is a window only if use_sliding_window is true */
+    bool layer_types;       /* layer_types, if there is one, overrides the rule */
+    bool divides;           /* heads must divide hidden_size, also where head_dim is told */
     enum hf_gguf gguf;
 };
 

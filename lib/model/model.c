@@ -138,8 +138,9 @@ const char *model_difference(const struct model *a, const struct model *b)
              memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
          "sliding_window"},
         {a->tied != b->tied, "tie_word_embeddings"},
-        {a->qkv_bias != b->qkv_bias || a->o_bias != b->o_bias || a->mlp_bias != b->mlp_bias,
-         "attention_bias or mlp_bias"},
+        {a->qkv_bias != b->qkv_bias, "attention_bias"},
+        {a->o_bias != b->o_bias, "attention_bias or attention_out_bias"},
+        {a->mlp_bias != b->mlp_bias, "mlp_bias"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].differ) return all[i].what;

@@ -79,7 +79,7 @@ static inline int64_t model_qkv_width(const struct model *m)
 /* Returns the window of layer l as operations take it; 0: no window. */
 static inline int32_t model_window(const struct model *m, int l)
 {
-    return m->window_layers[l / 64] >> l % 64 & 1 ? m->window : 0;
+    return hf_layer_is(m->window_layers, l) ? m->window : 0;
 }
 
 /* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */

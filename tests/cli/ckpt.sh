@@ -96,6 +96,9 @@ family qwen2 27 use_sliding_window=true max_window_layers=1 \
     'rope_scaling={"type":"yarn","factor":2.0}'
 family qwen3 25 head_dim=16
 family qwen3 33 head_dim=16 attention_bias=true
+family seed_oss 27
+family seed_oss 29 attention_out_bias=true
+family ministral 21 sliding_window=16
 config 'rope_scaling={"type":"longrope","factor":2.0}' >longrope.json
 fails 'init: a scaling that no model supports is refused with those that are' 65 \
     'type longrope is not supported; supported are .*qwen3.*yarn' sft-ckpt init longrope.json -o x

@@ -67,6 +67,8 @@ family mistral sliding_window=24
 family qwen2 tie_word_embeddings=true use_sliding_window=true sliding_window=24 \
     max_window_layers=1 "rope_scaling=$yarn"
 family qwen3 tie_word_embeddings=true head_dim=24
+family seed_oss head_dim=24 attention_out_bias=true mlp_bias=true attention_dropout=0.1
+family ministral sliding_window=24 'layer_types=["sliding_attention","full_attention"]'
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

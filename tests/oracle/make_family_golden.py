@@ -87,7 +87,22 @@ SHELLS = [
      {"model_type": "llava", "image_token_index": 96, "vision_config": PIXTRAL,
       "text_config": {"model_type": "qwen3", **SIZES, "head_dim": 24, "tie_word_embeddings": True}}),
 ]
-GROUPS = {"families": LLAMA, "shells": SHELLS}
+NO_PAD = {"pad_token_id": None}  # by default an id, whose embedding has no gradient there
+NO_DROPOUT = {"attention_dropout": 0.0, "residual_dropout": 0.0}
+ROWS = [
+    ("seed_oss: biases of q, k and v by default, head_dim apart from hidden_size",
+     {"model_type": "seed_oss", **SIZES, "head_dim": 16, **NO_DROPOUT, **NO_PAD}),
+    ("seed_oss: no biases of q, k and v, but of the others, tied",
+     {"model_type": "seed_oss", **SIZES, "head_dim": None, "attention_bias": False, "attention_out_bias": True,
+      "mlp_bias": True, "tie_word_embeddings": True, "rope_parameters": {"rope_type": "default", "rope_theta": 1e7},
+      **NO_DROPOUT, **NO_PAD}),
+    ("ministral: windows in all layers by default",
+     {"model_type": "ministral", **SIZES, "head_dim": 16, "sliding_window": 24}),
+    ("ministral: windows by layer_types",
+     {"model_type": "ministral", **THREE, "head_dim": 8, "sliding_window": 10, "rope_theta": 1e8,
+      "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),

@@ -33,9 +33,17 @@ static const struct hf_family fused = {.type = "fused",
                                        .keys = keys,
                                        .window = HF_WINDOW_ALL,
                                        .window_keys = 16};
+static const struct hf_family periodic = {.type = "periodic",
+                                          .tensors = tensors,
+                                          .keys = keys,
+                                          .window = HF_WINDOW_PERIODIC,
+                                          .window_key = "pattern",
+                                          .window_number = 2,
+                                          .window_keys = 16,
+                                          .layer_types = true};
 
 /* ---- config.json ---- */
-static bool parse(const char *more, struct hf_config *c)
+static bool parse_as(const struct hf_family *f, const char *more, struct hf_config *c)
 {
     char text[1000];
     struct err e;
@@ -44,10 +52,11 @@ static bool parse(const char *more, struct hf_config *c)
              "\"intermediate_size\":40,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
              "\"head_dim\":8%s}",
              more);
-    if (hf_config_parse_as(text, strlen(text), "config.json", &fused, c, &e) == 0) return true;
+    if (hf_config_parse_as(text, strlen(text), "config.json", f, c, &e) == 0) return true;
     printf("# %s\n", e.msg);
     return false;
 }
+static bool parse(const char *more, struct hf_config *c) { return parse_as(&fused, more, c); }
 
 static void absent_keys(void)
 {
@@ -65,6 +74,26 @@ static void absent_keys(void)
           parse(",\"use_bias\":false,\"attention_bias\":true,\"norm_epsilon\":0.25", &c) &&
               !c.qkv_bias && !c.o_bias && c.rms_norm_eps == 0.25);
     hf_config_free(&c);
+}
+
+/* The first word of the set of layers with a window; UINT64_MAX: the text is refused. */
+static uint64_t windows(const char *more)
+{
+    struct hf_config c;
+    const uint64_t set = parse_as(&periodic, more, &c) ? c.window_layers[0] : UINT64_MAX;
+    hf_config_free(&c);
+    return set;
+}
+
+static void periodic_windows(void)
+{
+    CHECK("windows: all but every second layer", windows("") == 1);
+    CHECK("windows: the period has a key", windows(",\"pattern\":3") == 3);
+    CHECK("windows: a period of one leaves none", windows(",\"pattern\":1") == 0);
+    CHECK("windows: a period of zero is refused", windows(",\"pattern\":0") == UINT64_MAX);
+    CHECK("windows: layer_types override the period, whatever it is",
+          windows(",\"pattern\":\"LG\",\"layer_types\":[\"full_attention\","
+                  "\"sliding_attention\"]") == 2);
 }
 
 /* ---- tensors ---- */
@@ -356,6 +385,7 @@ static void families(void)
 int main(void)
 {
     absent_keys();
+    periodic_windows();
     listing();
     sizes();
     computing(false);

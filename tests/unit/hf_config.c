@@ -61,7 +61,9 @@ static int windows(const char *text)
 #define THREE                                                                                      \
     "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":3,"      \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2"
-#define QWEN(more) "{\"model_type\":\"qwen3\"," more "," THREE "}"
+#define QWEN(more)      "{\"model_type\":\"qwen3\"," more "," THREE "}"
+#define MINISTRAL(more) "{\"model_type\":\"ministral\"," more "," THREE "}"
+#define SEED_OSS(more)  "{\"model_type\":\"seed_oss\"," more THREE "}"
 
 static void layers_with_windows(void)
 {
@@ -85,6 +87,15 @@ static void layers_with_windows(void)
     CHECK("qwen: layer_types of full attention need no window",
           windows(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"full_attention\"]")) == 0);
+    CHECK("ministral: in all layers", windows(MINISTRAL("\"sliding_window\":9")) == 7);
+    CHECK("ministral: absent means 4096", windows(MINISTRAL("\"head_dim\":16")) == 7);
+    CHECK("ministral: null means none", windows(MINISTRAL("\"sliding_window\":null")) == 0);
+    CHECK("ministral: layer_types say which layers have the window",
+          windows(MINISTRAL("\"layer_types\":[\"full_attention\",\"sliding_attention\","
+                            "\"full_attention\"]")) == 2);
+    CHECK("mistral: layer_types have no effect",
+          windows("{\"model_type\":\"mistral\",\"layer_types\":[\"full_attention\"]," THREE "}") ==
+              7);
     CHECK("windows: too few layer_types are refused",
           refused(QWEN("\"layer_types\":[\"full_attention\"]"), "layer_types: must be a list"));
     CHECK("windows: another type of layer is refused",
@@ -130,6 +141,13 @@ static void round_trips(void)
     round_trip("written: qwen3 with windows",
                QWEN("\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":1,"
                     "\"attention_bias\":true,\"head_dim\":24"));
+    round_trip("written: ministral with windows in some layers",
+               MINISTRAL("\"sliding_window\":9,\"layer_types\":[\"full_attention\","
+                         "\"sliding_attention\",\"full_attention\"]"));
+    round_trip("written: ministral without a window", MINISTRAL("\"sliding_window\":null"));
+    round_trip("written: seed_oss", SEED_OSS(""));
+    round_trip("written: seed_oss with other biases",
+               SEED_OSS("\"attention_bias\":false,\"attention_out_bias\":true,\"mlp_bias\":true,"));
     round_trip("written: yarn",
                QWEN("\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1e6,"
                     "\"factor\":4.0,\"attention_factor\":1.5,\"beta_fast\":16.0,"
@@ -169,6 +187,17 @@ static void families(void)
     CHECK("family: absent sizes are the family's",
           parse("{\"model_type\":\"qwen3\"," KV SIZES "}", &c, &e) == 0 && c.head_dim == 128 &&
               c.max_position_embeddings == 32768);
+    hf_config_free(&c);
+    CHECK("family: seed_oss has a bias of q, k and v, and drops nothing whatever it says",
+          parse(SEED_OSS("\"attention_dropout\":0.1,\"residual_dropout\":0.1,"), &c, &e) == 0 &&
+              c.qkv_bias && !c.o_bias && !c.mlp_bias && c.attention_dropout == 0 &&
+              c.head_dim == 128 && c.max_position_embeddings == 524288);
+    hf_config_free(&c);
+    CHECK("family: seed_oss has a key for the bias of o, and null head_dim is derived",
+          parse(SEED_OSS("\"attention_bias\":false,\"attention_out_bias\":true,"
+                         "\"head_dim\":null,"),
+                &c, &e) == 0 &&
+              !c.qkv_bias && c.o_bias && c.head_dim == 16);
     hf_config_free(&c);
     CHECK("family: null heads of keys are as many as heads",
           parse("{\"model_type\":\"mistral\",\"num_key_value_heads\":null," SIZES "}", &c, &e) ==
