@@ -68,6 +68,7 @@ TINY struct model tiny_model(bool tied, bool bias)
                           .positions = 64,
                           .eps = 1e-5,
                           .rope = {.theta = 10000},
+                          .rope_layers = {UINT64_MAX},
                           .tied = tied,
                           .qkv_bias = bias};
 }

@@ -111,6 +111,7 @@ static void read_model(struct reader *r, const struct hf_family *f, struct hf_co
     hf_read_rope(r, c);
     read_sizes(r, c);
     if (r->failed) return;
+    hf_read_rope_layers(r, c);
     hf_read_windows(r, c);
     hf_resolve_rope(r, c);
 }

@@ -50,6 +50,7 @@ struct hf_config {
     int64_t max_position_embeddings;
     int64_t sliding_window; /* keys that a query attends to, itself included; 0: all */
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* hf_layer_is: layer l has the window */
+    uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layer l has rotary positions */
     double rms_norm_eps, initializer_range, attention_dropout;
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;

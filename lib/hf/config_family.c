@@ -85,6 +85,37 @@ void hf_resolve_sizes(struct reader *r, struct hf_config *c)
 
 static void set_layer(uint64_t *set, int64_t l) { set[l / 64] |= (uint64_t)1 << l % 64; }
 
+/* no_rope_layers: a list with an item for each layer, and maybe more. */
+static void read_rope_layers(struct reader *r, const struct json *list, struct hf_config *c)
+{
+    const char *wanted = "a list with 0 (no rotary positions) or 1 for each layer";
+    if (list->kind != JSON_ARRAY || (int64_t)list->count < c->num_hidden_layers) {
+        reader_fail(r, "no_rope_layers", wanted);
+        return;
+    }
+    for (int64_t l = 0; l < c->num_hidden_layers; l++) {
+        int64_t rotates;
+        if (json_int(&list->items[l], &rotates) || rotates < 0 || rotates > 1)
+            reader_fail(r, "no_rope_layers", wanted);
+        else if (rotates)
+            set_layer(c->rope_layers, l);
+    }
+}
+
+void hf_read_rope_layers(struct reader *r, struct hf_config *c)
+{
+    const bool some = c->family->no_rope_interval > 0;
+    const struct json *list = some ? reader_get(r, "no_rope_layers") : NULL;
+    int64_t interval = c->family->no_rope_interval;
+    if (list) {
+        read_rope_layers(r, list, c);
+        return;
+    }
+    if (some) reader_int(r, "no_rope_layer_interval", 1, INT32_MAX, &interval);
+    for (int64_t l = 0; l < c->num_hidden_layers; l++)
+        if (!some || (l + 1) % interval != 0) set_layer(c->rope_layers, l);
+}
+
 /* layer_types: a list with the type of each layer. */
 static void read_layer_types(struct reader *r, const struct json *list, struct hf_config *c)
 {
@@ -113,6 +144,8 @@ static bool has_window(const struct hf_config *c, int64_t number, int64_t l)
         return (l + 1) % number != 0;
     case HF_WINDOW_LAST:
         return l >= number;
+    case HF_WINDOW_UNROTATED:
+        return !hf_layer_is(c->rope_layers, l);
     case HF_WINDOW_NONE:
         break;
     }
@@ -144,7 +177,9 @@ void hf_read_windows(struct reader *r, struct hf_config *c)
         apply_rule(r, c);
     for (size_t i = 0; i < sizeof c->window_layers / sizeof *c->window_layers; i++)
         any |= c->window_layers[i] != 0;
-    if (any && !c->sliding_window)
+    if (any && !use)
+        reader_fail(r, "use_sliding_window", "true: layer_types has sliding_attention");
+    else if (any && !c->sliding_window)
         reader_fail(r, "sliding_window", "set: layer_types has sliding_attention");
     if (!any) c->sliding_window = 0;
 }

@@ -35,7 +35,9 @@ double hf_field_get(const struct hf_config *c, enum hf_field field, enum hf_fiel
 void hf_read_keys(struct reader *r, struct hf_config *c);
 /* Derives the sizes that config.json leaves out from the other sizes. */
 void hf_resolve_sizes(struct reader *r, struct hf_config *c);
-/* Finds the layers that have a window. Needs the sizes. */
+/* Finds the layers that have rotary positions. Needs the sizes. */
+void hf_read_rope_layers(struct reader *r, struct hf_config *c);
+/* Finds the layers that have a window. Needs the sizes and the layers with rotary positions. */
 void hf_read_windows(struct reader *r, struct hf_config *c);
 /* Sets the fields that have one value in every family or in this one. */
 void hf_set_fixed(const struct hf_family *f, struct hf_config *c);

@@ -105,6 +105,15 @@ static void put_keys(struct doc *d, const struct hf_config *c)
     }
 }
 
+static void put_rope_layers(struct doc *d, const struct hf_config *c)
+{
+    if (!c->family || !c->family->no_rope_interval) return;
+    doc_list(d, "no_rope_layers");
+    for (int64_t l = 0; l < c->num_hidden_layers; l++)
+        doc_int(d, NULL, hf_layer_is(c->rope_layers, l));
+    doc_close(d);
+}
+
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
 {
     struct doc d;
@@ -127,6 +136,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     put_keys(&d, c);
     put_real(&d, "attention_dropout", c->attention_dropout);
     put_real(&d, "initializer_range", c->initializer_range);
+    put_rope_layers(&d, c);
     put_window(&d, c);
     doc_bool(&d, "tie_word_embeddings", c->tie_word_embeddings);
     if (c->bos_token_id >= 0) doc_int(&d, "bos_token_id", c->bos_token_id);

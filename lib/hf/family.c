@@ -110,6 +110,17 @@ static const struct hf_key seed_oss_keys[] = {
     END,
 };
 
+static const struct hf_key smollm3_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    KV_HEADS(4),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
+    KEY("rope_theta", HF_FIELD_THETA, 2e6),
+    KEY("tie_word_embeddings", HF_FIELD_TIED, true),
+    END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -144,6 +155,14 @@ static const struct hf_family families[] = {
      .keys = mistral_keys,
      .window = HF_WINDOW_ALL,
      .window_keys = 4096,
+     .layer_types = true},
+    {.type = "smollm3",
+     .architecture = "SmolLM3ForCausalLM",
+     .tensors = llama_tensors,
+     .keys = smollm3_keys,
+     .no_rope_interval = 4,
+     .window = HF_WINDOW_UNROTATED,
+     .window_flag = true,
      .layer_types = true},
 };
 enum { FAMILIES = sizeof families / sizeof *families };

@@ -41,7 +41,8 @@ enum hf_window {
     HF_WINDOW_NONE,     /* no layer does; the keys are ignored */
     HF_WINDOW_ALL,      /* every layer */
     HF_WINDOW_PERIODIC, /* all but every number-th; 2: layers 0, 2, 4 ... */
-    HF_WINDOW_LAST      /* the layers from the number on */
+    HF_WINDOW_LAST,     /* the layers from the number on */
+    HF_WINDOW_UNROTATED /* the layers without rotary positions */
 };
 /* How the family's GGUF files lay out the rows of q and k. */
 enum hf_gguf {
@@ -55,12 +56,15 @@ struct hf_family {
     const struct hf_row *tensors;
     const struct hf_key *keys; /* besides those of every family, which they override */
     enum hf_window window;
-    const char *window_key; /* the key of the rule's number; NULL: it always is window_number */
-    int64_t window_number;  /* the number when its key is absent */
-    int64_t window_keys;    /* sliding_window when absent; 0: null */
-    bool window_flag;       /* there is a window only if use_sliding_window is true */
-    bool layer_types;       /* layer_types, if there is one, overrides the rule */
-    bool divides;           /* heads must divide hidden_size, also where head_dim is told */
+    const char *window_key;   /* the key of the rule's number; NULL: it always is window_number */
+    int64_t window_number;    /* the number when its key is absent */
+    int64_t window_keys;      /* sliding_window when absent; 0: null */
+    bool window_flag;         /* there is a window only if use_sliding_window is true */
+    bool layer_types;         /* layer_types, if there is one, overrides the rule */
+    int64_t no_rope_interval; /* the layers whose item of no_rope_layers is 0 have no rotary
+                               * positions, by default every no_rope_layer_interval-th; this is
+                               * the interval when absent. 0: all have them, whatever a file says */
+    bool divides;             /* heads must divide hidden_size, also where head_dim is told */
     enum hf_gguf gguf;
 };
 

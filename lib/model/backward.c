@@ -100,7 +100,8 @@ static void norm_qk_backward(struct stage *s, const struct pass *p, const struct
                         layer_rstd_k(s, p, a));
 }
 
-/* Computes dqkv from dout, the gradient of o, and applies the backward pass of the rotation. */
+/* Computes dqkv from dout, the gradient of o, and applies the backward pass of the layer's
+ * rotation. */
 static void qkv_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
@@ -117,6 +118,7 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     if (s->o.cp) context_write(s, &g);
     op_attention_grad(w->device, &g);
     if (s->o.cp) context_reduce(s, p, dqkv);
+    if (!model_rotates(m, l)) return;
     op_rope(w->device, &(struct op_rope){.x = dqkv,
                                          .cos = p->cosines,
                                          .sin = p->sines,

@@ -128,6 +128,7 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
 {
     const struct weights *w = s->w;
     if (w->m.qk_norm) norm_qk(s, p, &w->params.layers[l], a);
+    if (!model_rotates(&w->m, l)) return;
     op_rope(w->device, &(struct op_rope){.x = a->rot,
                                          .cos = p->cosines,
                                          .sin = p->sines,

@@ -76,6 +76,7 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .qk_norm = c->qk_norm,
     };
     memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
+    memcpy(m->rope_layers, c->rope_layers, sizeof m->rope_layers);
     struct err what;
     return rope_from_hf(c, &m->rope, &what) ? unsupported(e, what.msg) : 0;
 }
@@ -137,6 +138,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->window != b->window ||
              memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
          "sliding_window"},
+        {memcmp(a->rope_layers, b->rope_layers, sizeof a->rope_layers) != 0, "no_rope_layers"},
         {a->tied != b->tied, "tie_word_embeddings"},
         {a->qkv_bias != b->qkv_bias, "attention_bias"},
         {a->o_bias != b->o_bias, "attention_bias or attention_out_bias"},

@@ -38,6 +38,7 @@ struct model {
     struct rope rope;
     int32_t window;                             /* keys that a query reads, including its own */
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* layers with a window; the others read all keys */
+    uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layers with rotary positions */
     bool tied;                                  /* the embedding is the output projection */
     bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
     bool qk_norm; /* RMSNorm of each head of q and k, before the rotation */
@@ -80,6 +81,12 @@ static inline int64_t model_qkv_width(const struct model *m)
 static inline int32_t model_window(const struct model *m, int l)
 {
     return hf_layer_is(m->window_layers, l) ? m->window : 0;
+}
+
+/* Returns true if layer l rotates q and k. */
+static inline bool model_rotates(const struct model *m, int l)
+{
+    return hf_layer_is(m->rope_layers, l);
 }
 
 /* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */

@@ -128,7 +128,8 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
  * the keys in a->keys. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
                                     const struct activations *a);
-/* Computes rot from qkv. */
+/* Computes rot from qkv: its heads are normalised, if the model does so, and rotated in the layers
+ * with rotary positions. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a);
 /* Returns rstd of the heads of k; with qk_norm. */
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);

@@ -36,7 +36,8 @@ struct activations {
     void *res1, *rstd1; /* [T,H] the attention block's input; [T]; both accumulation type */
     void *h1;           /* [T,H] normalised res1 */
     void *qkv, *rot;    /* [T,qkv_width] the projection; attention's input: qkv rotated in place,
-                           or with qk_norm its heads normalised and rotated */
+                           or with qk_norm its heads normalised and rotated; some layers do not
+                           rotate */
     void *keys;         /* [all+1,2*kv_width] with cp: k and v of all ranks, see context.c */
     void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads]; accumulation type */
     void *o, *lse;      /* [T,q_width]; [heads,T] accumulation type */

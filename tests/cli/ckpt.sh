@@ -99,6 +99,8 @@ family qwen3 33 head_dim=16 attention_bias=true
 family seed_oss 27
 family seed_oss 29 attention_out_bias=true
 family ministral 21 sliding_window=16
+family smollm3 20 no_rope_layer_interval=2
+family smollm3 35 attention_bias=true mlp_bias=true tie_word_embeddings=false
 config 'rope_scaling={"type":"longrope","factor":2.0}' >longrope.json
 fails 'init: a scaling that no model supports is refused with those that are' 65 \
     'type longrope is not supported; supported are .*qwen3.*yarn' sft-ckpt init longrope.json -o x

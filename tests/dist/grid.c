@@ -18,7 +18,8 @@ enum {
     MODES = 16,  /* llama in each mode of recomputation */
     OVER_2 = 32, /* hybrid: so many ranks share one copy of what ZeRO has in parts */
     OVER_4 = 64,
-    SEQUENCE = 128 /* sequence parallelism */
+    SEQUENCE = 128, /* sequence parallelism */
+    SMOLLM3 = 256
 };
 /* A row of the table: the ranks of each axis, the chunks of each stage of the pipeline, the level
  * of ZeRO, the forms. To add a layout is to add a line here. */
@@ -44,8 +45,8 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 1, MISTRAL},
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
-    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {1, 2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3},
+    {1, 2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
     {1, 3, 1, 1, 1, 1, MISTRAL},
@@ -58,7 +59,7 @@ static const struct row table[] = {
     {1, 2, 1, 2, 1, 0, 0},
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
-    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA},
+    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -409,12 +410,14 @@ int main(int argc, char **argv)
         {{.name = "mistral", .m = model_of("mistral", false, false)}, MISTRAL},
         {{.name = "lora", .m = model_of("qwen3", false, false), .frozen = "model.", .lora = true},
          LORA},
+        {{.name = "smollm3", .m = model_of("smollm3", true, false)}, SMOLLM3},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;
     forms[2].f.m.qk_norm = forms[4].f.m.qk_norm = true;
     forms[3].f.m.window = WINDOW;
     forms[3].f.m.window_layers[0] = (1U << LAYERS) - 1;
+    forms[5].f.m.rope_layers[0] = 0x25; /* other layers of each stage rotate */
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct form *f = &forms[i].f;
         f->rows = JOB_ROWS;

@@ -101,6 +101,16 @@ ROWS = [
     ("ministral: windows by layer_types",
      {"model_type": "ministral", **THREE, "head_dim": 8, "sliding_window": 10, "rope_theta": 1e8,
       "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}),
+    ("smollm3: every fourth layer is not rotated, tied",
+     {"model_type": "smollm3", **SIZES, "num_hidden_layers": 5, **NO_PAD}),
+    # without attention_bias: where nothing is rotated a bias of k changes no score, and its gradient is 0
+    ("smollm3: a list of layers that are not rotated, windows in those, biases of the MLP, untied",
+     {"model_type": "smollm3", **THREE, "head_dim": 16, "no_rope_layers": [0, 1, 0, 1], "use_sliding_window": True,
+      "sliding_window": 24, "mlp_bias": True, "tie_word_embeddings": False, **NO_PAD}),
+    ("smollm3: every second layer is not rotated, windows by layer_types, yarn",
+     {"model_type": "smollm3", **THREE, "no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 10,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+      "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, **NO_PAD}),
 ]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS}
 # group, name, config.json, folder, type of element, size of a shard

@@ -63,6 +63,7 @@ static int windows(const char *text)
     "\"num_attention_heads\":4,\"num_key_value_heads\":2"
 #define QWEN(more)      "{\"model_type\":\"qwen3\"," more "," THREE "}"
 #define MINISTRAL(more) "{\"model_type\":\"ministral\"," more "," THREE "}"
+#define SMOLLM3(more)   "{\"model_type\":\"smollm3\"," more THREE "}"
 #define SEED_OSS(more)  "{\"model_type\":\"seed_oss\"," more THREE "}"
 
 static void layers_with_windows(void)
@@ -96,19 +97,70 @@ static void layers_with_windows(void)
     CHECK("mistral: layer_types have no effect",
           windows("{\"model_type\":\"mistral\",\"layer_types\":[\"full_attention\"]," THREE "}") ==
               7);
+    CHECK("smollm3: no window unless use_sliding_window says so",
+          windows(SMOLLM3("\"sliding_window\":9,\"no_rope_layers\":[0,1,0],")) == 0);
+    CHECK("smollm3: in the layers without rotary positions",
+          windows(SMOLLM3("\"sliding_window\":9,\"use_sliding_window\":true,"
+                          "\"no_rope_layers\":[0,1,0],")) == 5);
+    CHECK("smollm3: an absent sliding_window is none",
+          windows(SMOLLM3("\"use_sliding_window\":true,\"no_rope_layers\":[0,1,0],")) == 0);
+    CHECK("smollm3: layer_types override that rule",
+          windows(SMOLLM3("\"sliding_window\":9,\"use_sliding_window\":true,\"no_rope_layers\":"
+                          "[0,1,0],\"layer_types\":[\"full_attention\",\"sliding_attention\","
+                          "\"full_attention\"],")) == 2);
     CHECK("windows: too few layer_types are refused",
           refused(QWEN("\"layer_types\":[\"full_attention\"]"), "layer_types: must be a list"));
     CHECK("windows: another type of layer is refused",
           refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"linear_attention\"]"),
                   "layer_types: must be a list"));
+    CHECK("windows: layer_types without use_sliding_window are refused",
+          refused(QWEN("\"sliding_window\":9,\"layer_types\":[\"full_attention\","
+                       "\"full_attention\",\"sliding_attention\"]"),
+                  "use_sliding_window: must be true"));
     CHECK("windows: layer_types without the window's size are refused",
-          refused(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
-                       "\"sliding_attention\"]"),
-                  "sliding_window: must be set"));
+          refused(MINISTRAL("\"sliding_window\":null,\"layer_types\":[\"full_attention\","
+                            "\"full_attention\",\"sliding_attention\"]"),
+                  ": sliding_window: must be set"));
     CHECK("windows: a window of 0 is refused",
           refused("{\"model_type\":\"mistral\",\"sliding_window\":0," THREE "}",
                   "sliding_window: must be a positive integer"));
+}
+
+/* The layers with rotary positions, as a number. */
+static int rotated(const char *text)
+{
+    struct hf_config c;
+    struct err e;
+    const int got = parse(text, &c, &e) == 0 ? (int)c.rope_layers[0] : -1;
+    if (got < 0) printf("# %s\n", e.msg);
+    hf_config_free(&c);
+    return got;
+}
+
+static void layers_with_rotation(void)
+{
+    CHECK("rotation: in all layers of llama, whatever it says",
+          rotated("{\"model_type\":\"llama\",\"no_rope_layers\":[0,0,0],"
+                  "\"no_rope_layer_interval\":2," THREE "}") == 7);
+    CHECK("rotation: not in every fourth layer of smollm3",
+          rotated("{\"model_type\":\"smollm3\",\"num_hidden_layers\":9,"
+                  "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,"
+                  "\"num_attention_heads\":4}") == 0x177);
+    CHECK("rotation: not in every layer of the interval",
+          rotated(SMOLLM3("\"no_rope_layer_interval\":2,")) == 5);
+    CHECK("rotation: an interval of 1 leaves none",
+          rotated(SMOLLM3("\"no_rope_layer_interval\":1,")) == 0);
+    CHECK("rotation: the list overrides the interval, and may be longer",
+          rotated(SMOLLM3("\"no_rope_layer_interval\":2,\"no_rope_layers\":[0,1,1,0],")) == 6);
+    CHECK("rotation: null is no list",
+          rotated(SMOLLM3("\"no_rope_layer_interval\":3,\"no_rope_layers\":null,")) == 3);
+    CHECK("rotation: a list that is too short is refused",
+          refused(SMOLLM3("\"no_rope_layers\":[0,1],"), "no_rope_layers: must be a list"));
+    CHECK("rotation: another value than 0 and 1 is refused",
+          refused(SMOLLM3("\"no_rope_layers\":[0,1,2],"), "no_rope_layers: must be a list"));
+    CHECK("rotation: an interval of 0 is refused",
+          refused(SMOLLM3("\"no_rope_layer_interval\":0,"), "no_rope_layer_interval"));
 }
 
 /* Formatted and read again: every field but the text. */
@@ -145,6 +197,9 @@ static void round_trips(void)
                MINISTRAL("\"sliding_window\":9,\"layer_types\":[\"full_attention\","
                          "\"sliding_attention\",\"full_attention\"]"));
     round_trip("written: ministral without a window", MINISTRAL("\"sliding_window\":null"));
+    round_trip("written: smollm3 with windows where nothing rotates",
+               SMOLLM3("\"sliding_window\":9,\"use_sliding_window\":true,"
+                       "\"no_rope_layers\":[0,1,0],\"tie_word_embeddings\":false,"));
     round_trip("written: seed_oss", SEED_OSS(""));
     round_trip("written: seed_oss with other biases",
                SEED_OSS("\"attention_bias\":false,\"attention_out_bias\":true,\"mlp_bias\":true,"));
@@ -410,6 +465,7 @@ int main(void)
     families();
     others();
     layers_with_windows();
+    layers_with_rotation();
     round_trips();
     rope();
     refusals();

@@ -40,6 +40,28 @@
     "\"rope_theta\":10000.0,\"sliding_window\":4096,\"tie_word_embeddings\":false,"                \
     "\"vocab_size\":32000}"
 
+#define SEED_OSS_36B                                                                               \
+    "{\"model_type\":\"seed_oss\",\"attention_bias\":true,\"attention_dropout\":0.1,"              \
+    "\"attention_out_bias\":false,\"head_dim\":128,\"hidden_act\":\"silu\",\"hidden_size\":5120,"  \
+    "\"intermediate_size\":27648,\"max_position_embeddings\":524288,\"mlp_bias\":false,"           \
+    "\"num_attention_heads\":80,\"num_hidden_layers\":64,\"num_key_value_heads\":8,"               \
+    "\"residual_dropout\":0.1,\"rms_norm_eps\":1e-06,\"rope_scaling\":{\"rope_type\":\"default\"}" \
+    ","                                                                                            \
+    "\"rope_theta\":10000000.0,\"tie_word_embeddings\":false,\"vocab_size\":155136}"
+#define MINISTRAL_8B                                                                               \
+    "{\"model_type\":\"ministral\",\"head_dim\":128,\"hidden_act\":\"silu\",\"hidden_size\":4096," \
+    "\"intermediate_size\":12288,\"max_position_embeddings\":32768,\"num_attention_heads\":32,"    \
+    "\"num_hidden_layers\":36,\"num_key_value_heads\":8,\"rms_norm_eps\":1e-05,"                   \
+    "\"rope_theta\":100000000.0,\"sliding_window\":32768,\"tie_word_embeddings\":false,"           \
+    "\"vocab_size\":131072}"
+#define SMOLLM_3_3B                                                                                \
+    "{\"model_type\":\"smollm3\",\"attention_bias\":false,\"hidden_act\":\"silu\","                \
+    "\"hidden_size\":2048,\"intermediate_size\":11008,\"max_position_embeddings\":65536,"          \
+    "\"max_window_layers\":28,\"mlp_bias\":false,\"no_rope_layer_interval\":4,"                    \
+    "\"num_attention_heads\":16,\"num_hidden_layers\":36,\"num_key_value_heads\":4,"               \
+    "\"rms_norm_eps\":1e-06,\"rope_scaling\":null,\"rope_theta\":5000000.0,"                       \
+    "\"sliding_window\":null,\"use_sliding_window\":false,\"vocab_size\":128256}"
+
 static bool parse(const char *text, struct hf_config *c, struct model *m, struct err *e)
 {
     *e = (struct err){0};
@@ -54,9 +76,14 @@ static void published(void)
         size_t elements;
         int32_t window;
     } models[] = {
-        {"Llama-3.2-1B", LLAMA_3_2_1B, 1235814400, 0}, {"Llama-2-7B", LLAMA_2_7B, 6738415616, 0},
-        {"Qwen2.5-0.5B", QWEN_2_5_0_5B, 494032768, 0}, {"Qwen3-0.6B", QWEN_3_0_6B, 596049920, 0},
+        {"Llama-3.2-1B", LLAMA_3_2_1B, 1235814400, 0},
+        {"Llama-2-7B", LLAMA_2_7B, 6738415616, 0},
+        {"Qwen2.5-0.5B", QWEN_2_5_0_5B, 494032768, 0},
+        {"Qwen3-0.6B", QWEN_3_0_6B, 596049920, 0},
         {"Mistral-7B", MISTRAL_7B, 7241732096, 4096},
+        {"Seed-OSS-36B", SEED_OSS_36B, 36151104512, 0},
+        {"Ministral-8B", MINISTRAL_8B, 8019808256, 32768},
+        {"SmolLM3-3B", SMOLLM_3_3B, 3075098624, 0},
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         struct hf_config c;
@@ -148,9 +175,42 @@ static void reach(void)
     CHECK("model: the longest document follows from positions and scaling", right);
 }
 
+#define FORM "{\"model_type\":\"%s\",%s," SIZES "}"
+
+/* Configurations that differ in one key. */
+static void differences(void)
+{
+    static const struct {
+        const char *type, *a, *b, *name;
+    } cases[] = {
+        {"seed_oss", "\"attention_bias\":true", "\"attention_bias\":false", "attention_bias"},
+        {"seed_oss", "\"attention_out_bias\":true", "\"attention_out_bias\":false",
+         "attention_bias or attention_out_bias"},
+        {"ministral", "\"sliding_window\":9", "\"sliding_window\":null", "sliding_window"},
+        {"smollm3", "\"no_rope_layers\":[0,1]", "\"no_rope_layer_interval\":2", "no_rope_layers"},
+        {"smollm3", "\"no_rope_layers\":[1,0]", "\"no_rope_layer_interval\":2", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2][400];
+        struct hf_config c[2];
+        struct model m[2];
+        struct err e;
+        const char *got = "none was read";
+        snprintf(text[0], sizeof text[0], FORM, cases[i].type, cases[i].a);
+        snprintf(text[1], sizeof text[1], FORM, cases[i].type, cases[i].b);
+        if (parse(text[0], &c[0], &m[0], &e) && parse(text[1], &c[1], &m[1], &e))
+            got = model_difference(&m[0], &m[1]);
+        CHECK_IN("model: the key that differs is told", cases[i].b,
+                 cases[i].name ? got && strcmp(got, cases[i].name) == 0 : !got);
+        hf_config_free(&c[0]);
+        hf_config_free(&c[1]);
+    }
+}
+
 int main(void)
 {
     published();
+    differences();
     refusals();
     spellings();
     squares();
