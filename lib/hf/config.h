@@ -52,6 +52,10 @@ struct hf_config {
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* hf_layer_is: layer l has the window */
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layer l has rotary positions */
     double rms_norm_eps, initializer_range, attention_dropout;
+    double embed_scale;     /* a factor of embeddings */
+    double residual_scale;  /* of what a branch adds to the residual stream */
+    double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(head_dim) */
+    double logit_divisor;   /* logits are divided by it */
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;
     bool qkv_bias, o_bias;

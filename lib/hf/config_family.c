@@ -22,6 +22,10 @@ static const struct {
     [HF_FIELD_O_BIAS] = {AT(o_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_QK_NORM] = {AT(qk_norm), HF_TRUTH, 0, 1},
+    [HF_FIELD_EMBED_SCALE] = {AT(embed_scale), HF_REAL, 1e-6, 1e6},
+    [HF_FIELD_RESIDUAL_SCALE] = {AT(residual_scale), HF_REAL, 1e-6, 1e6},
+    [HF_FIELD_ATTENTION_SCALE] = {AT(attention_scale), HF_REAL, 1e-6, 1e6},
+    [HF_FIELD_LOGIT_DIVISOR] = {AT(logit_divisor), HF_REAL, 1e-6, 1e6},
 };
 
 /* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to

@@ -65,6 +65,10 @@ const struct hf_key hf_common_keys[] = {
     KEY("attention_dropout", HF_FIELD_DROPOUT, 0),
     KEY("rope_theta", HF_FIELD_THETA, 10000),
     KEY("tie_word_embeddings", HF_FIELD_TIED, false),
+    FIXED(HF_FIELD_EMBED_SCALE, 1),
+    FIXED(HF_FIELD_RESIDUAL_SCALE, 1),
+    FIXED(HF_FIELD_LOGIT_DIVISOR, 1),
+    FIXED(HF_FIELD_ATTENTION_SCALE, 0),
     END,
 };
 static const struct hf_key llama_keys[] = {
@@ -121,6 +125,17 @@ static const struct hf_key smollm3_keys[] = {
     END,
 };
 
+static const struct hf_key granite_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    KEY("embedding_multiplier", HF_FIELD_EMBED_SCALE, 1),
+    KEY("residual_multiplier", HF_FIELD_RESIDUAL_SCALE, 1),
+    KEY("attention_multiplier", HF_FIELD_ATTENTION_SCALE, 1),
+    KEY("logits_scaling", HF_FIELD_LOGIT_DIVISOR, 1),
+    END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -164,6 +179,10 @@ static const struct hf_family families[] = {
      .window = HF_WINDOW_UNROTATED,
      .window_flag = true,
      .layer_types = true},
+    {.type = "granite",
+     .architecture = "GraniteForCausalLM",
+     .tensors = llama_tensors,
+     .keys = granite_keys},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -25,10 +25,15 @@ enum hf_field {
     HF_FIELD_O_BIAS,
     HF_FIELD_MLP_BIAS,
     HF_FIELD_QK_NORM,
+    HF_FIELD_EMBED_SCALE,
+    HF_FIELD_RESIDUAL_SCALE,
+    HF_FIELD_ATTENTION_SCALE,
+    HF_FIELD_LOGIT_DIVISOR,
     HF_FIELDS
 };
 /* A key, and the value of its field when the key is absent or null. A number of key-value heads of
- * 0 stands for as many as heads, a head_dim of 0 for hidden_size / heads. */
+ * 0 stands for as many as heads, a head_dim of 0 for hidden_size / heads, a scale of attention of 0
+ * for 1 / sqrt(head_dim). */
 struct hf_key {
     const char *key; /* NULL: no key; the field always has the value `absent` */
     enum hf_field field;

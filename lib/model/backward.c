@@ -25,10 +25,20 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
     if (y) rows_gather(w, p->b.T, y, own, w->compute);
 }
 
-/* Returns the gradient of the stream in all rows, in s->dh if this rank has a part of them. */
-static const void *stream_gradient(struct stage *s, const struct pass *p)
+/* Returns the gradient of a branch's result in all rows: that of the stream times the branch's
+ * factor. It is in s->dh if there is a factor, or if this rank has a part of the rows. *own
+ * receives this rank's rows. */
+static const void *branch_gradient(struct stage *s, const struct pass *p, const void **own)
 {
-    return rows_gather(s->w, p->b.T, s->dh, p->dres, s->w->compute);
+    const struct weights *w = s->w;
+    const int64_t T = p->b.T;
+    void *rows = p->dres;
+    if (w->m.residual_scale != 1) {
+        rows = rows_part(w, T, s->dh, w->compute);
+        rows_scale(w, rows, p->dres, rows_own(w, T), w->m.residual_scale, w->compute);
+    }
+    *own = rows;
+    return rows_gather(w, T, s->dh, rows, w->compute);
 }
 
 /* Adds the sum of dy[rows,width] to the gradient of the bias at this offset, if the model has that
@@ -53,8 +63,9 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
 {
     const struct model *m = &s->w->m;
     const int64_t H = m->hidden, I = m->inter, T = rows_all(s->w, p->b.T);
-    const void *dy = stream_gradient(s, p);
-    bias_backward(s, m->mlp_bias, at->down_bias, p->dres, rows_own(s->w, p->b.T), H);
+    const void *own;
+    const void *dy = branch_gradient(s, p, &own);
+    bias_backward(s, m->mlp_bias, at->down_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dz, dy, at->down, H, I);
     op_swiglu_grad(s->w->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
                                                           .y = stage_stores_all(s) ? NULL : a->z,
@@ -137,8 +148,9 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     const struct model *m = &s->w->m;
     const struct layer_offsets *at = &s->w->params.layers[l];
     const int64_t H = m->hidden, q = model_q_width(m), row = model_qkv_width(m);
-    const void *dy = stream_gradient(s, p);
-    bias_backward(s, m->o_bias, at->o_bias, p->dres, rows_own(s->w, p->b.T), H);
+    const void *own;
+    const void *dy = branch_gradient(s, p, &own);
+    bias_backward(s, m->o_bias, at->o_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dout, dy, at->o, H, q);
     linear_wgrad(s, p, dy, a->o, at->o, H, q);
     if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a);
@@ -162,13 +174,16 @@ static void layer_backward(struct stage *s, const struct pass *p, int l)
 static void embedding_backward(struct stage *s, const struct pass *p)
 {
     const struct weights *w = s->w;
+    const int64_t T = p->b.T;
     if (!weights_trained(w, w->params.embed)) return;
+    rows_scale(w, p->dres, p->dres, rows_own(w, T), w->m.embed_scale, w->compute);
+    const void *dy = rows_gather(w, T, s->dh, p->dres, w->compute);
     op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
-                                                     .dy = stream_gradient(s, p),
+                                                     .dy = dy,
                                                      .ids = p->ids,
                                                      .order = p->order,
                                                      .starts = p->starts,
-                                                     .T = p->b.T,
+                                                     .T = T,
                                                      .H = w->m.hidden,
                                                      .V = w->m.vocab,
                                                      .first = w->m.vocab_first,

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The forward pass of the layers. */
-#include <math.h>
-
 #include "base/trace.h"
 #include "model/model_impl.h"
 
@@ -47,7 +45,7 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
                              .kv_heads = m->kv_heads,
                              .dim = m->head_dim,
                              .window = model_window(m, l),
-                             .scale = 1 / sqrt((double)m->head_dim),
+                             .scale = m->attention_scale,
                              .dtype = s->w->compute};
     if (s->o.cp) context_read(s, p, a, &t);
     return t;
@@ -140,10 +138,13 @@ void layer_rotate(struct stage *s, const struct pass *p, int l, const struct act
                                          .dtype = w->compute});
 }
 
-/* Returns this rank's rows of the branch, which the stream adds next. */
-static const void *branch_rows(const struct stage *s, const struct pass *p)
+/* Scales this rank's rows of a branch's result, and returns them: the stream adds them next. */
+static const void *branch_term(const struct stage *s, const struct pass *p)
 {
-    return rows_part(s->w, p->b.T, s->branch, s->w->accum);
+    const struct weights *w = s->w;
+    void *own = rows_part(w, p->b.T, s->branch, w->accum);
+    rows_scale(w, own, own, rows_own(w, p->b.T), w->m.residual_scale, w->accum);
+    return own;
 }
 
 /* Returns the bias at this offset, or NULL if the model has no such bias. */
@@ -167,7 +168,7 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     attention(s, p, l, &a);
     linear_forward(s, p, s->branch, a.o, w->o, bias_of(s, m->o_bias, w->o_bias), H, q);
 
-    norm(s, p, a.h2, a.res2, a.rstd2, a.res1, branch_rows(s, p), w->norm2);
+    norm(s, p, a.h2, a.res2, a.rstd2, a.res1, branch_term(s, p), w->norm2);
     linear_forward(s, p, a.gate_up, a.h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
                    2 * I, H);
     if (recompute) return;
@@ -200,6 +201,7 @@ static const void *embed(struct stage *s, const struct pass *p)
                                          .n = rows_own(w, T) * H,
                                          .to = w->accum,
                                          .from = w->compute});
+    rows_scale(w, stream, stream, rows_own(w, T), w->m.embed_scale, w->accum);
     return stream;
 }
 
@@ -216,7 +218,7 @@ void stage_forward(struct stage *s, struct pass *p)
         layer_forward(s, p, l, x, r, false);
         trace_end(began, "compute", "forward", "layer", l);
         x = stage_activations(s, p, l).res2;
-        r = branch_rows(s, p);
+        r = branch_term(s, p);
     }
     if (k->head) stage_use(s, k, k->end);
     if (k->head)

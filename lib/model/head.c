@@ -13,6 +13,9 @@ void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int
                                              .n = count,
                                              .H = w->m.hidden,
                                              .dtype = w->compute});
+    /* The logits' factor, on the smaller side of the product, which also gives the projection its
+     * gradient. */
+    rows_scale(w, s->head_in, s->head_in, count, w->m.logit_scale, w->compute);
     op_matmul(w->device, &(struct op_matmul){.c = s->logits,
                                              .a = s->head_in,
                                              .b = weights_at(w, w->params.head),
@@ -92,6 +95,7 @@ void head_backward(struct stage *s, struct pass *p, double scale)
     const size_t head = w->params.head, count = (size_t)(w->m.vocab * w->m.hidden);
     chunks(s, p, s->dlogits ? s->dlogits : s->logits, scale);
     if (!rows_cut(w)) parallel_sum(w, s->dhead, p->b.targets * w->m.hidden, w->compute);
+    rows_scale(w, s->dhead, s->dhead, p->b.targets, w->m.logit_scale, w->compute);
     if (p->b.targets == 0 && w->overwrite) weights_clear(w, head, head + count);
     op_scatter(w->device, &(struct op_scatter){.y = s->dh,
                                                .x = s->dhead,

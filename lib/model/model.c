@@ -2,6 +2,7 @@
 /* Conversion of config.json to a descriptor, and rejection of unsupported models. */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,6 +69,11 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .vocab = c->vocab_size,
         .positions = c->max_position_embeddings,
         .eps = c->rms_norm_eps,
+        .embed_scale = c->embed_scale,
+        .logit_scale = 1 / c->logit_divisor,
+        .residual_scale = c->residual_scale,
+        .attention_scale =
+            c->attention_scale > 0 ? c->attention_scale : 1 / sqrt((double)c->head_dim),
         .window = (int32_t)c->sliding_window,
         .tied = c->tie_word_embeddings,
         .qkv_bias = c->qkv_bias,
@@ -133,6 +139,10 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->vocab != b->vocab, "vocab_size"},
         {a->positions != b->positions, "max_position_embeddings"},
         {differ(a->eps, b->eps), "rms_norm_eps"},
+        {differ(a->embed_scale, b->embed_scale), "embedding_multiplier"},
+        {differ(a->logit_scale, b->logit_scale), "logits_scaling"},
+        {differ(a->residual_scale, b->residual_scale), "residual_multiplier"},
+        {differ(a->attention_scale, b->attention_scale), "attention_multiplier"},
         {differ(a->rope.theta, b->rope.theta), "rope_theta"},
         {ropes_differ(&a->rope, &b->rope), "rope_scaling"},
         {a->window != b->window ||

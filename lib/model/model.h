@@ -35,6 +35,9 @@ struct model {
     int64_t hidden, inter, vocab, positions; /* positions: max_position_embeddings */
     int64_t vocab_first;                     /* of model_local: its first row of the vocabulary */
     double eps;
+    double embed_scale, logit_scale; /* factors of embeddings, and of logits */
+    double residual_scale;           /* factor of what a branch adds to the residual stream */
+    double attention_scale;          /* factor of q k^T */
     struct rope rope;
     int32_t window;                             /* keys that a query reads, including its own */
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* layers with a window; the others read all keys */

@@ -94,6 +94,10 @@ void rows_sum(const struct weights *w, int64_t T, void *x, enum dtype t);
  * that has all rows already. */
 void *rows_gather(const struct weights *w, int64_t T, void *x, void *own, enum dtype t);
 
+/* Computes y[rows,H] = factor * x[rows,H]; y may be x. Does nothing if the factor is 1. */
+void rows_scale(const struct weights *w, void *y, const void *x, int64_t rows, double factor,
+                enum dtype t);
+
 /* ---- parallel.c: tensor parallelism; with one rank these do nothing ---- */
 /* Replaces x[n] by its sum over the ranks. */
 void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);

@@ -45,4 +45,13 @@ void *rows_gather(const struct weights *w, int64_t T, void *x, void *own, enum d
     return x;
 }
 
+void rows_scale(const struct weights *w, void *y, const void *x, int64_t rows, double factor,
+                enum dtype t)
+{
+    if (factor == 1 || rows == 0) return;
+    op_dropout(w->device,
+               &(struct op_dropout){
+                   .y = y, .x = x, .T = rows, .H = w->m.hidden, .scale = factor, .dtype = t});
+}
+
 int64_t stage_rows(const struct stage *s, int64_t T) { return rows_own(s->w, T); }

@@ -99,6 +99,7 @@ family qwen3 33 head_dim=16 attention_bias=true
 family seed_oss 27
 family seed_oss 29 attention_out_bias=true
 family ministral 21 sliding_window=16
+family granite 35 embedding_multiplier=12.0 attention_bias=true mlp_bias=true
 family smollm3 20 no_rope_layer_interval=2
 family smollm3 35 attention_bias=true mlp_bias=true tie_word_embeddings=false
 config 'rope_scaling={"type":"longrope","factor":2.0}' >longrope.json

@@ -70,6 +70,8 @@ family qwen3 tie_word_embeddings=true head_dim=24
 family seed_oss head_dim=24 attention_out_bias=true mlp_bias=true attention_dropout=0.1
 family ministral sliding_window=24 'layer_types=["sliding_attention","full_attention"]'
 family smollm3 'no_rope_layers=[0,1]' use_sliding_window=true sliding_window=24
+family granite embedding_multiplier=12.0 logits_scaling=8.0 residual_multiplier=0.22 \
+    attention_multiplier=0.0625
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

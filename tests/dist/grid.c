@@ -19,7 +19,8 @@ enum {
     OVER_2 = 32, /* hybrid: so many ranks share one copy of what ZeRO has in parts */
     OVER_4 = 64,
     SEQUENCE = 128, /* sequence parallelism */
-    SMOLLM3 = 256
+    SMOLLM3 = 256,
+    GRANITE = 512
 };
 /* A row of the table: the ranks of each axis, the chunks of each stage of the pipeline, the level
  * of ZeRO, the forms. To add a layout is to add a line here. */
@@ -33,7 +34,7 @@ static const struct row table[] = {
     {1, 1, 2, 1, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
     {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
-    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA},
+    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE},
     {1, 1, 3, 1, 1, 1, 0},
     {1, 1, 3, 1, 1, 3, QWEN2},
     {1, 1, 4, 1, 1, 0, 0},
@@ -45,7 +46,7 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 1, MISTRAL},
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
-    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3},
+    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3 | GRANITE},
     {1, 2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
@@ -59,7 +60,7 @@ static const struct row table[] = {
     {1, 2, 1, 2, 1, 0, 0},
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
-    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3},
+    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -89,13 +90,13 @@ static const struct row table[] = {
     {1, 1, 2, 2, 2, 3, QWEN2},
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
-    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA},
+    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
     {2, 1, 2, 2, 1, 1, SEQUENCE | QWEN3 | LORA},
     {2, 1, 2, 1, 1, 3, SEQUENCE | QWEN3 | LORA},
-    {2, 1, 1, 2, 2, 0, SEQUENCE | QWEN3},
+    {2, 1, 1, 2, 2, 0, SEQUENCE | QWEN3 | GRANITE},
 };
 
 static int shard_of(const struct row *r)
@@ -398,6 +399,17 @@ static struct model model_of(const char *family, bool tied, bool bias)
     return m;
 }
 
+static struct model granite(void)
+{
+    struct model m = model_of("granite", true, true);
+    m.o_bias = m.mlp_bias = true;
+    m.embed_scale = 3;
+    m.residual_scale = 0.7;
+    m.attention_scale = 0.5;
+    m.logit_scale = 0.6;
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -411,6 +423,7 @@ int main(int argc, char **argv)
         {{.name = "lora", .m = model_of("qwen3", false, false), .frozen = "model.", .lora = true},
          LORA},
         {{.name = "smollm3", .m = model_of("smollm3", true, false)}, SMOLLM3},
+        {{.name = "granite", .m = granite()}, GRANITE},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

@@ -9,6 +9,10 @@ model model "${shape[@]}"
 model qwen3 "${shape[@]}" tie_word_embeddings=false 'model_type="qwen3"' \
     'architectures=["Qwen3ForCausalLM"]'
 model qwen2 "${shape[@]}" 'model_type="qwen2"' 'architectures=["Qwen2ForCausalLM"]'
+model granite "${shape[@]}" 'model_type="granite"' 'architectures=["GraniteForCausalLM"]' \
+    embedding_multiplier=12.0 logits_scaling=0.6 residual_multiplier=0.22 attention_multiplier=0.1
+model smollm3 "${shape[@]}" 'model_type="smollm3"' 'architectures=["SmolLM3ForCausalLM"]' \
+    no_rope_layer_interval=2
 rows 1 40 >train.jsonl
 last=5
 samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
@@ -58,6 +62,8 @@ gradients() {
 gradients 'fp32' gradient
 gradients 'fp32, norms of q and k' gradient3 pretrain=./qwen3
 gradients 'fp32, biases' gradient2 pretrain=./qwen2
+gradients 'fp32, factors' gradient-granite pretrain=./granite
+gradients 'fp32, a layer without rotation' gradient-smollm3 pretrain=./smollm3
 gradients 'adapter' gradient-lora $M.lora_target=all-linear $M.lora_rank=4
 
 again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }

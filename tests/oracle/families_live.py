@@ -76,48 +76,70 @@ def draw_rope(r, config):
     config[key] = scaling
 
 
-def draw_windows(r, config):
-    width = r.choice([1, 2, 7, 16, 24, 63, 64, 65, 130, 4096])
-    maybe(r, config, "sliding_window", width, width, width, None, chance=0.8)
-    if config["model_type"] not in ("qwen2", "qwen3"):
-        return
-    maybe(r, config, "use_sliding_window", True, True, False, chance=0.8)
-    maybe(r, config, "max_window_layers", 0, 1, 2, 28, chance=0.8)
-    on = config.get("use_sliding_window", False) and config.get("sliding_window", 4096) is not None
+FLAGGED = ("qwen2", "qwen3", "smollm3")  # they read use_sliding_window
+
+
+def draw_types(r, config, on):
+    """layer_types, with windows if they are on."""
     if r.random() < 0.3:
         kinds = ["full_attention", "sliding_attention"] if on else ["full_attention"]
         config["layer_types"] = [r.choice(kinds) for _ in range(config["num_hidden_layers"])]
 
 
+def draw_windows(r, config):
+    width = r.choice([1, 2, 7, 16, 24, 63, 64, 65, 130, 4096])
+    maybe(r, config, "sliding_window", width, width, width, None, chance=0.8)
+    family = config["model_type"]
+    if family == "smollm3":
+        maybe(r, config, "no_rope_layer_interval", 1, 2, 3)
+        maybe(r, config, "no_rope_layers", [r.choice([0, 1]) for _ in range(4)], None)
+    if family not in FLAGGED:
+        on = config.get("sliding_window", 4096) is not None
+        draw_types(r, config, on if family == "ministral" else r.random() < 0.5)
+        return
+    maybe(r, config, "use_sliding_window", True, True, False, chance=0.8)
+    maybe(r, config, "max_window_layers", 0, 1, 2, 28, chance=0.8)
+    width = config.get("sliding_window", None if family == "smollm3" else 4096)
+    draw_types(r, config, config.get("use_sliding_window", False) and width is not None)
+
+
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite"]
+
+
 def draw(r):
-    family = r.choice(["llama", "mistral", "qwen2", "qwen3"])
+    family = r.choice(FAMILIES)
     heads = r.choice([1, 2, 3, 4, 6, 8])
     c = {"model_type": family, "vocab_size": r.choice([2048, 2049, 2053, 2111]),
          "intermediate_size": r.choice([1, 7, 24, 40, 65, 100]), "num_hidden_layers": r.choice([1, 2, 3]),
          "num_attention_heads": heads,
          "num_key_value_heads": r.choice([k for k in range(1, heads + 1) if heads % k == 0])}
     dim = r.choice([2, 4, 6, 8, 10, 16, 20, 32, 64])
-    if family == "qwen3" and r.random() < 0.15:
+    if family in ("qwen3", "seed_oss") and r.random() < 0.15:
         c["hidden_size"] = r.choice([24, 33])  # head_dim is 128
     elif r.random() < 0.6:
         c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family == "llama" else r.choice([24, 33, 50])}
     else:
         c["hidden_size"] = heads * dim
-        if family == "qwen3":
+        if family in ("qwen3", "ministral"):
             c["head_dim"] = dim
-        elif r.random() < 0.3 and family == "llama":
+        elif family == "seed_oss" or (r.random() < 0.3 and family == "llama"):
             c["head_dim"] = None
-    if family == "llama" and r.random() < 0.3:
+    if family in ("seed_oss", "smollm3"):
+        c["pad_token_id"] = None  # by default an id, whose embedding has no gradient there
+    if family == "granite":
+        for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"):
+            maybe(r, c, key, 0.3, 0.22, 1, 1.7, 12.0, chance=0.8)
+    if family in ("llama", "granite") and r.random() < 0.3:
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
-    if family in ("qwen2", "qwen3") and r.random() < 0.2:
+    if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
         c["num_key_value_heads"] = None
     draw_rope(r, c)
     draw_windows(r, c)
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
-    for key in ("attention_bias", "mlp_bias", "tie_word_embeddings", "use_cache"):
+    for key in ("attention_bias", "attention_out_bias", "mlp_bias", "tie_word_embeddings", "use_cache"):
         maybe(r, c, key, True, False)
     maybe(r, c, "hidden_act", "silu", "swish")
-    maybe(r, c, "attention_dropout", 0.0, 0)
+    maybe(r, c, "attention_dropout", 0.0, *([0.1] if family == "seed_oss" else [0]))
     maybe(r, c, "eos_token_id", 2, [2, 1], None)
     maybe(r, c, "pretraining_tp", 1, 2)
     maybe(r, c, "transformers_version", "4.37.0", "5.23.0")
@@ -147,7 +169,7 @@ def make(r, config, folder, seed):
     (folder / "config.json").write_text(json.dumps(config))
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
                                              attn_implementation="eager")
-    fill(model, seed)
+    fill(model.eval(), seed)  # without the dropout of seed_oss
     dtype = r.choice(list(DTYPES))
     model.to(DTYPES[dtype]).save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "20KB"]))
     model.to(torch.float32)
@@ -274,7 +296,10 @@ def main():
     first, count = (int(x) for x in (sys.argv[1:] + ["0", "20"][len(sys.argv) - 1:]))
     streams(tmp)
     for config in ({"model_type": "llama", "attention_bias": True, "mlp_bias": True}, {"model_type": "mistral"},
-                   {"model_type": "qwen2"}, {"model_type": "qwen3", "tie_word_embeddings": True}):
+                   {"model_type": "qwen2"}, {"model_type": "qwen3", "tie_word_embeddings": True},
+                   {"model_type": "seed_oss", "attention_out_bias": True, "pad_token_id": None},
+                   {"model_type": "ministral", "head_dim": 24}, {"model_type": "smollm3", "pad_token_id": None},
+                   {"model_type": "granite", "attention_bias": True}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

@@ -21,6 +21,8 @@ BASE = dict(model_type="llama", vocab_size=2048, hidden_size=64, intermediate_si
             num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
             max_position_embeddings=512, rope_theta=10000.0, hidden_act="silu", bos_token_id=1,
             eos_token_id=2, tie_word_embeddings=True, torch_dtype="float32")
+GRANITE = dict(model_type="granite", embedding_multiplier=12.0, logits_scaling=0.5, residual_multiplier=1.7,
+               attention_multiplier=0.1)
 RUNS = {
     "a list": ({}, dict(lora_target="q_proj,v_proj,down_proj", lora_rank=4)),
     "all linear, rank-stabilised": ({}, dict(lora_target="all-linear", lora_rank=3, lora_alpha=5,
@@ -34,6 +36,7 @@ RUNS = {
     "names that are no layers": ({}, dict(lora_target="v_proj,mlp,norm,self_attn")),
     "an embedding by both names": ({}, dict(lora_target="v_proj", additional_target="norm,lm_head,embed_tokens")),
     "qwen2": (dict(model_type="qwen2", num_key_value_heads=4), dict(lora_target="k_proj,up_proj")),
+    "granite": (GRANITE, dict(lora_target="all-linear", lora_rank=4)),
 }
 
 
@@ -165,6 +168,7 @@ VARIANTS = {
     "gaussian": ({}, dict(init_lora_weights="gaussian"), None),
     "orthogonal": ({}, dict(init_lora_weights="orthogonal", r=8), None),
     "qwen3": (dict(model_type="qwen3", head_dim=24), dict(target_modules=["k_proj", "o_proj"], modules_to_save=["q_norm"]), None),
+    "granite": (GRANITE, dict(), None),
     "ranks of their own": ({}, dict(rank_pattern={"q_proj": 2}), "rank_pattern"),
     "scales of their own": ({}, dict(alpha_pattern={"q_proj": 2}), "alpha_pattern"),
     "DoRA": ({}, dict(use_dora=True), "use_dora"),

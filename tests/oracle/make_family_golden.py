@@ -111,6 +111,15 @@ ROWS = [
      {"model_type": "smollm3", **THREE, "no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 10,
       "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
       "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, **NO_PAD}),
+    ("granite: multipliers of a released model, tied",
+     {"model_type": "granite", **SIZES, "embedding_multiplier": 12.0, "logits_scaling": 8.0, "residual_multiplier": 0.22,
+      "attention_multiplier": 0.015625, "tie_word_embeddings": True, "rope_theta": 1e7}),
+    ("granite: absent multipliers are 1, attention's too, biases",
+     {"model_type": "granite", **SIZES, "attention_bias": True, "mlp_bias": True}),
+    ("granite: multipliers below and above 1, biases, linear",
+     {"model_type": "granite", **THREE, "num_key_value_heads": None, "head_dim": 16, "embedding_multiplier": 0.3,
+      "logits_scaling": 0.7, "residual_multiplier": 1.7, "attention_multiplier": 0.6, "attention_bias": True,
+      "mlp_bias": True, "rope_scaling": {"type": "linear", "factor": 4.0}}),
 ]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS}
 # group, name, config.json, folder, type of element, size of a shard

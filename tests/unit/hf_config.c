@@ -64,6 +64,7 @@ static int windows(const char *text)
 #define QWEN(more)      "{\"model_type\":\"qwen3\"," more "," THREE "}"
 #define MINISTRAL(more) "{\"model_type\":\"ministral\"," more "," THREE "}"
 #define SMOLLM3(more)   "{\"model_type\":\"smollm3\"," more THREE "}"
+#define GRANITE(more)   "{\"model_type\":\"granite\"," more THREE "}"
 #define SEED_OSS(more)  "{\"model_type\":\"seed_oss\"," more THREE "}"
 
 static void layers_with_windows(void)
@@ -200,6 +201,9 @@ static void round_trips(void)
     round_trip("written: smollm3 with windows where nothing rotates",
                SMOLLM3("\"sliding_window\":9,\"use_sliding_window\":true,"
                        "\"no_rope_layers\":[0,1,0],\"tie_word_embeddings\":false,"));
+    round_trip("written: granite",
+               GRANITE("\"embedding_multiplier\":12,\"logits_scaling\":49.3,"
+                       "\"residual_multiplier\":0.22,\"attention_multiplier\":0.0078125,"));
     round_trip("written: seed_oss", SEED_OSS(""));
     round_trip("written: seed_oss with other biases",
                SEED_OSS("\"attention_bias\":false,\"attention_out_bias\":true,\"mlp_bias\":true,"));
@@ -254,6 +258,25 @@ static void families(void)
                 &c, &e) == 0 &&
               !c.qkv_bias && c.o_bias && c.head_dim == 16);
     hf_config_free(&c);
+    CHECK("family: the multipliers of granite are 1 when absent or null",
+          parse(GRANITE("\"embedding_multiplier\":null,"), &c, &e) == 0 && c.embed_scale == 1 &&
+              c.residual_scale == 1 && c.attention_scale == 1 && c.logit_divisor == 1);
+    hf_config_free(&c);
+    CHECK("family: granite has four multipliers",
+          parse(GRANITE("\"embedding_multiplier\":12,\"logits_scaling\":8,"
+                        "\"residual_multiplier\":0.25,\"attention_multiplier\":0.5,"),
+                &c, &e) == 0 &&
+              c.embed_scale == 12 && c.residual_scale == 0.25 && c.attention_scale == 0.5 &&
+              c.logit_divisor == 8);
+    hf_config_free(&c);
+    CHECK("family: granite's multipliers have no effect in llama",
+          parse("{\"model_type\":\"llama\",\"embedding_multiplier\":12,\"logits_scaling\":0,"
+                "\"attention_multiplier\":3," THREE "}",
+                &c, &e) == 0 &&
+              c.embed_scale == 1 && c.attention_scale == 0 && c.logit_divisor == 1);
+    hf_config_free(&c);
+    CHECK("family: logits that are divided by 0 are refused",
+          refused(GRANITE("\"logits_scaling\":0,"), "logits_scaling: must be a number"));
     CHECK("family: null heads of keys are as many as heads",
           parse("{\"model_type\":\"mistral\",\"num_key_value_heads\":null," SIZES "}", &c, &e) ==
                   0 &&

@@ -62,6 +62,15 @@
     "\"rms_norm_eps\":1e-06,\"rope_scaling\":null,\"rope_theta\":5000000.0,"                       \
     "\"sliding_window\":null,\"use_sliding_window\":false,\"vocab_size\":128256}"
 
+#define GRANITE_3_1_2B                                                                             \
+    "{\"model_type\":\"granite\",\"attention_bias\":false,\"attention_multiplier\":0.015625,"      \
+    "\"embedding_multiplier\":12.0,\"hidden_act\":\"silu\",\"hidden_size\":2048,"                  \
+    "\"intermediate_size\":8192,\"logits_scaling\":8.0,\"max_position_embeddings\":131072,"        \
+    "\"mlp_bias\":false,\"num_attention_heads\":32,\"num_hidden_layers\":40,"                      \
+    "\"num_key_value_heads\":8,\"residual_multiplier\":0.22,\"rms_norm_eps\":1e-05,"               \
+    "\"rope_scaling\":null,\"rope_theta\":5000000.0,\"tie_word_embeddings\":true,"                 \
+    "\"vocab_size\":49155}"
+
 static bool parse(const char *text, struct hf_config *c, struct model *m, struct err *e)
 {
     *e = (struct err){0};
@@ -84,6 +93,7 @@ static void published(void)
         {"Seed-OSS-36B", SEED_OSS_36B, 36151104512, 0},
         {"Ministral-8B", MINISTRAL_8B, 8019808256, 32768},
         {"SmolLM3-3B", SMOLLM_3_3B, 3075098624, 0},
+        {"granite-3.1-2b", GRANITE_3_1_2B, 2533531648, 0},
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         struct hf_config c;
@@ -188,6 +198,14 @@ static void differences(void)
          "attention_bias or attention_out_bias"},
         {"ministral", "\"sliding_window\":9", "\"sliding_window\":null", "sliding_window"},
         {"smollm3", "\"no_rope_layers\":[0,1]", "\"no_rope_layer_interval\":2", "no_rope_layers"},
+        {"granite", "\"embedding_multiplier\":2", "\"embedding_multiplier\":3",
+         "embedding_multiplier"},
+        {"granite", "\"logits_scaling\":2", "\"logits_scaling\":3", "logits_scaling"},
+        {"granite", "\"residual_multiplier\":2", "\"residual_multiplier\":3",
+         "residual_multiplier"},
+        {"granite", "\"attention_multiplier\":2", "\"attention_multiplier\":3",
+         "attention_multiplier"},
+        {"llama", "\"embedding_multiplier\":2", "\"embedding_multiplier\":3", NULL},
         {"smollm3", "\"no_rope_layers\":[1,0]", "\"no_rope_layer_interval\":2", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

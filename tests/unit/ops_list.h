@@ -313,6 +313,7 @@ static void list_dropout(struct sink s, enum dtype t)
         {"added", 5, 576, 0.1, 0.5, true, false, 0},
         {"in place", 3, 70, 0.5, 1, false, true, 0},
         {"scaled only", 4, 37, 0, -3, false, true, 0},
+        {"scaled to elsewhere", 6, 200, 0, 0.22, false, false, 0},
         {"narrow", 3, 5, 0.9, 1, false, false, 0},
         {"none", 0, 64, 0.1, 1, false, false, 0},
         {"nearly all", 2, 300, 1, 1e-6, false, false, 0},
