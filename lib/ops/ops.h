@@ -291,6 +291,99 @@ struct op_sgd {
     struct op_random random;
 };
 
+/* ---- mixtures of experts ----
+ * Each of T tokens chooses K <= E experts. Choice (t, k) has a row among `rows` = T * K rows that
+ * are sorted by expert, within one by token: rows [starts[e], starts[e+1]) are those of expert e.
+ * op_route makes row, token and starts on the device, and no host reads them: callers know the
+ * number of rows, not which expert has how many. op_gather with rows = token copies the tokens to
+ * their rows, op_grouped multiplies them, op_combine adds the results of each token. The gradient
+ * by the tokens is op_combine without weights. T * K is below 2^31. */
+
+/* prob[T,E] = softmax of logits[T,E] (it may alias logits); expert[T,K] = the K largest logits of
+ * each token in falling order, the lowest index first on a tie; weight[T,K] = their probabilities,
+ * divided by their sum if normalise. row[T,K] and token[T*K] are inverse to each other, up to k:
+ * choice (t, k) has row row[t,k], whose token is token[row[t,k]] = t. starts has E + 1 items. NaN
+ * is chosen like -infinity. */
+struct op_route {
+    void *prob, *weight; /* accumulation type */
+    int32_t *expert, *row, *token, *starts;
+    const void *logits; /* accumulation type */
+    int64_t T;
+    int32_t E, K;
+    bool normalise;
+    enum dtype dtype; /* the accumulation type */
+};
+/* dlogits[T,E] from dweight[T,K], and from the loss of op_load_loss if pool is not NULL: `balance`
+ * is that operation's scale, times the gradient by its sum. The choice itself and the counts of
+ * pool have no gradient. */
+struct op_route_grad {
+    void *dlogits; /* d_dtype */
+    const void *dweight, *prob;
+    const int32_t *expert;
+    const double *pool; /* [2,E], of all rows that the loss pools */
+    int64_t T;
+    int32_t E, K;
+    bool normalise;
+    double balance;
+    enum dtype dtype, d_dtype; /* dtype: the accumulation type */
+};
+/* The load of the experts, which layers and ranks may pool: pool[0,e] += the choices of expert e;
+ * pool[1,e] += the sum over tokens of prob[t,e]. */
+struct op_load {
+    double *pool; /* [2,E] */
+    const void *prob;
+    const int32_t *starts;
+    int64_t T;
+    int32_t E;
+    enum dtype dtype; /* of prob: the accumulation type */
+};
+/* sum (one double on the device) += scale * sum over e of pool[0,e] * pool[1,e]. With scale = E /
+ * R^2 for pools of R tokens (each layer's count) this is the auxiliary loss of Switch Transformers,
+ * E * sum f_e P_e, with f_e the choices of e per token and P_e its mean probability: K when all
+ * experts are equal. */
+struct op_load_loss {
+    double *sum;
+    const double *pool;
+    int32_t E;
+    double scale;
+};
+/* For each expert e and its rows r: c[r,n] = a[r,k] b[e] (+ c when accumulate), b is [E,k,n], each
+ * matrix stored [n,k] when tb. weights: the gradient by matrices instead, c[e] = a_e^T b_e (+ c[e]
+ * when accumulate) for c [E,k,n], a [rows,k], b [rows,n]; an expert without rows gets zeros, or
+ * keeps its sum; tb is not read. Matrices are dense; a and b have type ab_dtype, c may be wider.
+ * starts may be a part of a longer list, whose experts have their matrices elsewhere: other rows
+ * are neither read nor written. */
+struct op_grouped {
+    void *c;
+    const void *a, *b;
+    const int32_t *starts; /* [E + 1] */
+    int64_t rows, n, k;    /* rows: of all experts of the list */
+    int32_t E;
+    bool tb, weights, accumulate;
+    enum dtype ab_dtype, c_dtype;
+};
+/* y[T,H] = (add ? y : 0) + sum over k, in order, of weight[t,k] * z[row[t,k],:]. weight [T,K] has
+ * the accumulation type; NULL: 1. */
+struct op_combine {
+    void *y;
+    const void *z, *weight;
+    const int32_t *row;
+    int64_t T, H;
+    int32_t K;
+    bool add;
+    enum dtype dtype, y_dtype; /* dtype: of z */
+};
+/* dz[row[t,k],:] = weight[t,k] * dy[t,:]; dweight[t,k] = the product of dy[t,:] and z[row[t,k],:],
+ * of the accumulation type. dz may alias z when both have one type. */
+struct op_combine_grad {
+    void *dz, *dweight;
+    const void *dy, *z, *weight;
+    const int32_t *row;
+    int64_t T, H;
+    int32_t K;
+    enum dtype dtype, z_dtype; /* dtype: of dz and dy */
+};
+
 /* Returns the number of rows that a norm of T tokens normalises; below: the begin of row i in a
  * strided operand. */
 static inline int64_t norm_rows(int64_t T, int32_t heads) { return heads > 0 ? T * heads : T; }
@@ -316,6 +409,13 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(xent_part)                                                                                   \
     X(gather)                                                                                      \
     X(scatter)                                                                                     \
+    X(route)                                                                                       \
+    X(route_grad)                                                                                  \
+    X(load)                                                                                        \
+    X(load_loss)                                                                                   \
+    X(grouped)                                                                                     \
+    X(combine)                                                                                     \
+    X(combine_grad)                                                                                \
     X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {
