@@ -11,7 +11,8 @@
 #include "base/mem.h"
 
 enum {
-    CACHE = 256, /* tile shapes; a micro-batch uses about 60; about 40 KiB each */
+    CACHE = 512, /* tile shapes of about 40 KiB; a micro-batch uses about 60, and with experts,
+                    which have any number of rows, up to 250 */
     ARGS = 5,
 };
 

@@ -8,6 +8,16 @@
 /* matmul.c: the operation. d is a host_device with a gemm. */
 void gemm_matmul(struct device *d, const struct op_matmul *a);
 size_t gemm_matmul_work(struct device *d, const struct op_matmul *a);
+/* [0, n) in pieces of `size`; the last piece has `last`. */
+struct gemm_cut {
+    int64_t size, count, last;
+};
+/* Returns at most `count` pieces, whose size is a multiple of a vector's; n and count are positive.
+ */
+struct gemm_cut gemm_cut_even(int64_t n, int64_t count);
+/* Cuts an m x n result into tiles that balance the threads and read little of both operands. */
+void gemm_cut_tiles(int64_t m, int64_t n, struct gemm_cut *rows, struct gemm_cut *columns);
+enum { GEMM_TILE_M = 256, GEMM_TILE_N = 576 }; /* the most of a tile; measured: docs/ops.md */
 
 /* gemm.c: single-threaded products and the cache of oneDNN primitives. */
 struct gemm *gemm_new(int threads, struct err *e);

@@ -8,29 +8,24 @@
 #include "ops/gemm.h"
 
 enum {
-    TILE_M = 256, /* measured: docs/ops.md */
-    TILE_N = 576,
     SHARE = 4,   /* the number of tiles is a multiple of this, to balance 2 or 4 threads */
     ROUND = 16,  /* tile sizes are multiples of a vector */
     ALIGN = 4096 /* alignment of each thread's scratch */
 };
 
-/* [0, n) in pieces of `size`; the last piece has `last` */
-struct cut {
-    int64_t size, count, last;
-};
-static struct cut cut_even(int64_t n, int64_t count)
+struct gemm_cut gemm_cut_even(int64_t n, int64_t count)
 {
-    struct cut c = {.size = ((n + count - 1) / count + ROUND - 1) / ROUND * ROUND};
+    struct gemm_cut c = {.size = ((n + count - 1) / count + ROUND - 1) / ROUND * ROUND};
     c.count = (n + c.size - 1) / c.size;
     c.last = n - (c.count - 1) * c.size;
     return c;
 }
 /* Chooses the fewest tiles that balance the threads, and among those the cut that reads least of A
  * and B: each column of tiles reads A again, each row of tiles reads B again. */
-static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *columns)
+void gemm_cut_tiles(int64_t m, int64_t n, struct gemm_cut *rows, struct gemm_cut *columns)
 {
-    const int64_t least_r = (m + TILE_M - 1) / TILE_M, least_c = (n + TILE_N - 1) / TILE_N;
+    const int64_t least_r = (m + GEMM_TILE_M - 1) / GEMM_TILE_M,
+                  least_c = (n + GEMM_TILE_N - 1) / GEMM_TILE_N;
     int64_t best_r = least_r, best_c = least_c, best = INT64_MAX;
     for (int64_t r = least_r; r < least_r + SHARE; r++)
         for (int64_t c = least_c; c < least_c + SHARE; c++) {
@@ -38,15 +33,15 @@ static void cut_tiles(int64_t m, int64_t n, struct cut *rows, struct cut *column
             if (r * c % SHARE || m / r < ROUND || n / c < ROUND || reads >= best) continue;
             best = reads, best_r = r, best_c = c;
         }
-    *rows = cut_even(m, best_r);
-    *columns = cut_even(n, best_c);
+    *rows = gemm_cut_even(m, best_r);
+    *columns = gemm_cut_even(n, best_c);
 }
 
 /* A product and the primitives of its tiles; index [1] is for the last row or column of tiles. */
 struct product {
     const struct op_matmul *a;
     struct gemm_shape shape; /* shape of the whole product */
-    struct cut m, n;
+    struct gemm_cut m, n;
     struct gemm_tile *tile[2][2];
     size_t scratch; /* bytes of one thread */
 };
@@ -76,7 +71,7 @@ static int plan(struct gemm *g, const struct op_matmul *a, struct product *p, st
                                    .bias = a->bias != NULL,
                                    .ab = a->ab_dtype,
                                    .c = a->c_dtype};
-    cut_tiles(a->m, a->n, &p->m, &p->n);
+    gemm_cut_tiles(a->m, a->n, &p->m, &p->n);
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
             struct gemm_shape s = p->shape;
@@ -176,13 +171,14 @@ static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
 }
 
 /* Returns the scratch in bytes. Fewer rows can need more scratch: oneDNN keeps a bf16 tile in fp32
- * there until it rounds the tile, and tiles are largest with TILE_M rows, where 1, 2 or SHARE of
- * them cut the columns least. */
+ * there until it rounds the tile, and tiles are largest with GEMM_TILE_M rows, where 1, 2 or SHARE
+ * of them cut the columns least. */
 size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
 {
     if (!a->m || !a->n || !a->k) return 0;
     size_t most = scratch_of(d, a, a->m);
-    for (int64_t m = TILE_M; m < a->m && m <= SHARE * TILE_M && a->c_dtype == DT_BF16; m *= 2) {
+    for (int64_t m = GEMM_TILE_M; m < a->m && m <= SHARE * GEMM_TILE_M && a->c_dtype == DT_BF16;
+         m *= 2) {
         const size_t some = scratch_of(d, a, m);
         if (some > most) most = some;
     }

@@ -658,6 +658,8 @@ static void list_attention(struct sink s, enum dtype t)
     }
 }
 
+#include "ops_list_experts.h"
+
 /* Every case with activations of type t. */
 static inline void list_cases(struct sink s, enum dtype t)
 {
@@ -671,6 +673,9 @@ static inline void list_cases(struct sink s, enum dtype t)
     list_loss(s, t);
     list_matmul(s, t);
     list_attention(s, t);
+    list_routing(s, t);
+    list_products(s, t);
+    list_combine(s, t);
 }
 
 #endif

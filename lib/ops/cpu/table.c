@@ -17,6 +17,7 @@ const struct op_table TABLE = {
 #undef X
         },
     .work = {[OP_matmul] = CPU_WORK_OF(matmul),
+             [OP_grouped] = CPU_WORK_OF(grouped),
              [OP_rmsnorm_grad] = CPU_WORK_OF(rmsnorm_grad),
              [OP_attention] = CPU_WORK_OF(attention),
              [OP_attention_grad] = CPU_WORK_OF(attention_grad),

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cases of the operations of mixtures of experts, a part of ops_list.h: an expert without a
+ * token and one with all, ties, as many choices as experts, parts of a list of experts. */
+static void list_route(struct sink s, int64_t T, int32_t E, int32_t K, const char *form)
+{
+    struct test_case c;
+    char what[64];
+    const bool normalise = !strcmp(form, "normalised"), ties = !strcmp(form, "ties");
+    const bool in_place = !strcmp(form, "in place");
+    snprintf(what, sizeof what, "%d tokens, %d of %d, %s", (int)T, K, E, form);
+    CASE(&c, route, .T = T, .E = E, .K = K, .normalise = normalise || ties, .dtype = DT_F32);
+    BUF(&c, route, prob, T * E, DT_F32, .out = true, .spread = 4,
+        .also = in_place ? offsetof(struct op_route, logits) : 0);
+    BUF(&c, route, weight, T * K, DT_F32, .out = true);
+    BUF(&c, route, expert, T * K, DT_I32, .out = true);
+    BUF(&c, route, row, T * K, DT_I32, .out = true);
+    BUF(&c, route, token, T * K, DT_I32, .out = true);
+    BUF(&c, route, starts, E + 1, DT_I32, .out = true);
+    if (!in_place)
+        BUF(&c, route, logits, T * E, DT_F32, .spread = 4,
+            .ints = ties ? random_ints(T * E, 3) : NULL);
+    emit(s, &c, what);
+}
+
+/* Experts (t + 5 k) mod E of token t; 5 and E have no common divisor, or K is 1. */
+static int32_t *some_choices(int64_t T, int32_t E, int32_t K)
+{
+    int32_t *p = some_ints();
+    for (int64_t i = 0; i < T * K; i++) p[i] = (int32_t)((i / K + 5 * (i % K)) % E);
+    return p;
+}
+
+static void list_route_grad(struct sink s, int64_t T, int32_t E, int32_t K, bool pooled,
+                            enum dtype to)
+{
+    struct test_case c;
+    char what[64];
+    snprintf(what, sizeof what, "%d tokens, %d of %d, %s%s", (int)T, K, E, dtype_name(to),
+             pooled ? ", pooled" : "");
+    CASE(&c, route_grad, .T = T, .E = E, .K = K, .normalise = T % 2, .balance = 0.01,
+         .dtype = DT_F32, .d_dtype = to);
+    BUF(&c, route_grad, dlogits, T * E, to, .out = true);
+    BUF(&c, route_grad, dweight, T * K, DT_F32);
+    BUF(&c, route_grad, prob, T * E, DT_F32, .offset = 0.2, .spread = 0.15);
+    BUF(&c, route_grad, expert, T * K, DT_I32, .ints = some_choices(T, E, K));
+    if (pooled) BUF(&c, route_grad, pool, 2 * E, DT_F64, .offset = 40, .spread = 30);
+    emit(s, &c, what);
+}
+
+static void list_load(struct sink s, int64_t T, int32_t E)
+{
+    struct test_case c;
+    int32_t *starts = some_ints();
+    for (int32_t e = 0; e <= E; e++) starts[e] = (int32_t)(2 * T * e * e / E / E);
+    CASE(&c, load, .T = T, .E = E, .dtype = DT_F32);
+    BUF(&c, load, pool, 2 * E, DT_F64, .out = true, .spread = 100);
+    BUF(&c, load, prob, T * E, DT_F32, .offset = 0.5, .spread = 0.5);
+    BUF(&c, load, starts, E + 1, DT_I32, .ints = starts);
+    emit(s, &c, T ? "" : "of no token");
+    CASE(&c, load_loss, .E = E, .scale = 0.125);
+    BUF(&c, load_loss, sum, 1, DT_F64, .out = true);
+    BUF(&c, load_loss, pool, 2 * E, DT_F64, .offset = 1);
+    emit(s, &c, "");
+}
+
+static void list_routing(struct sink s, enum dtype t)
+{
+    static const struct {
+        int64_t T;
+        int32_t E, K;
+    } sizes[] = {{37, 8, 2},  {70, 33, 7}, {5, 4, 4}, {530, 6, 1}, {1, 128, 8},
+                 {9, 300, 3}, {3, 1, 1},   {0, 8, 2}, {700, 4, 3}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t T = sizes[i].T;
+        const int32_t E = sizes[i].E, K = sizes[i].K;
+        list_route(s, T, E, K, "plain");
+        list_route(s, T, E, K, "normalised");
+        list_route(s, T, E, K, "in place");
+        if (T * E <= 4096) list_route(s, T, E, K, "ties");
+        list_route_grad(s, T, E, K, false, t);
+        list_route_grad(s, T, E, K, true, DT_F32);
+        list_load(s, T, E);
+    }
+}
+
+/* Rows of experts [starts[e], starts[e + 1]); others are at the begin and at the end of `rows`. */
+struct grouped_shape {
+    const char *name;
+    int64_t rows, n, k;
+    int32_t E, starts[8];
+};
+
+/* The product by rows, or the gradient by matrices. form: bit 0: b is stored transposed; bit 1: c
+ * is added to; bit 2: c is fp32. */
+static void list_grouped(struct sink s, const struct grouped_shape *f, enum dtype t, bool weights,
+                         int form)
+{
+    struct test_case c;
+    char what[64];
+    const bool tb = form & 1, acc = form & 2;
+    const enum dtype ct = form & 4 ? DT_F32 : t;
+    const int64_t matrices = f->E * f->n * f->k, results = f->rows * f->n;
+    snprintf(what, sizeof what, "%s%s%s%s to %s", f->name, weights ? ", weights" : "",
+             tb ? " T" : "", acc ? " +C" : "", dtype_name(ct));
+    CASE(&c, grouped, .rows = f->rows, .n = f->n, .k = f->k, .E = f->E, .tb = tb,
+         .weights = weights, .accumulate = acc, .ab_dtype = t, .c_dtype = ct);
+    BUF(&c, grouped, c, weights ? matrices : results, ct, .out = true);
+    BUF(&c, grouped, a, f->rows * f->k, t);
+    BUF(&c, grouped, b, weights ? results : matrices, t);
+    BUF(&c, grouped, starts, f->E + 1, DT_I32, .ints = f->starts);
+    emit(s, &c, what);
+}
+
+static void list_products(struct sink s, enum dtype t)
+{
+    static const struct grouped_shape shapes[] = {
+        {"odd", 61, 37, 21, 4, {0, 7, 7, 40, 61}},
+        {"all to one", 140, 24, 48, 3, {0, 0, 140, 140}},
+        {"none", 0, 16, 8, 3, {0, 0, 0, 0}},
+        {"one row", 1, 130, 40, 2, {0, 0, 1}},
+        {"tiles", 301, 200, 136, 5, {0, 128, 129, 129, 200, 301}},
+        {"some experts", 90, 64, 72, 2, {17, 30, 81}},
+        {"long", 1109, 17, 24, 2, {0, 9, 1109}},
+        {"k odd", 70, 72, 33, 2, {0, 30, 70}},
+        {"n odd", 70, 33, 72, 2, {0, 30, 70}},
+        {"k of nothing", 9, 8, 0, 2, {0, 4, 9}},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int form = 0; form < 8; form++) {
+            list_grouped(s, &shapes[i], t, false, form);
+            if (!(form & 1)) list_grouped(s, &shapes[i], t, true, form);
+        }
+}
+
+/* A permutation of n numbers. */
+static int32_t *some_rows(int64_t n)
+{
+    int32_t *p = some_ints();
+    for (int64_t i = 0; i < n; i++) p[i] = (int32_t)i;
+    for (int64_t i = n - 1; i > 0; i--) {
+        const int64_t j = (int64_t)(case_random() * (double)(i + 1));
+        const int32_t x = p[i];
+        p[i] = p[j], p[j] = x;
+    }
+    return p;
+}
+
+static void list_combine(struct sink s, enum dtype t)
+{
+    static const int64_t sizes[][3] = {
+        {13, 70, 2}, {3, 1, 1}, {0, 8, 2}, {40, 136, 8}, {7, 2053, 3}};
+    struct test_case c;
+    char what[64];
+    for (int i = 0; i < 5; i++)
+        for (int form = 0; form < 8; form++) {
+            const int64_t T = sizes[i][0], H = sizes[i][1], K = sizes[i][2];
+            const bool weighted = form & 1, add = form & 2;
+            const enum dtype to = form & 4 ? DT_F32 : t;
+            snprintf(what, sizeof what, "%dx%dx%d%s%s to %s", (int)T, (int)K, (int)H,
+                     weighted ? " weighted" : "", add ? " +Y" : "", dtype_name(to));
+            CASE(&c, combine, .T = T, .H = H, .K = (int32_t)K, .add = add, .dtype = t,
+                 .y_dtype = to);
+            BUF(&c, combine, y, T * H, to, .out = true);
+            BUF(&c, combine, z, T * K * H, t);
+            if (weighted) BUF(&c, combine, weight, T * K, DT_F32);
+            BUF(&c, combine, row, T * K, DT_I32, .ints = some_rows(T * K));
+            emit(s, &c, what);
+            if (form > 2) continue;
+            const bool in_place = form == 1;
+            const enum dtype tz = form == 2 ? DT_F32 : t;
+            snprintf(what, sizeof what, "%dx%dx%d of %s%s", (int)T, (int)K, (int)H, dtype_name(tz),
+                     in_place ? ", in place" : "");
+            CASE(&c, combine_grad, .T = T, .H = H, .K = (int32_t)K, .dtype = t, .z_dtype = tz);
+            BUF(&c, combine_grad, dz, T * K * H, t, .out = true,
+                .also = in_place ? offsetof(struct op_combine_grad, z) : 0);
+            BUF(&c, combine_grad, dweight, T * K, DT_F32, .out = true);
+            BUF(&c, combine_grad, dy, T * H, t);
+            if (!in_place) BUF(&c, combine_grad, z, T * K * H, tz);
+            BUF(&c, combine_grad, weight, T * K, DT_F32);
+            BUF(&c, combine_grad, row, T * K, DT_I32, .ints = some_rows(T * K));
+            emit(s, &c, what);
+        }
+}
