@@ -15,6 +15,17 @@ int64_t cuda_embed_windows(int64_t T)
     return T > CUDA_EMBED_RUN ? (T + CUDA_EMBED_RUN - 1) / CUDA_EMBED_RUN : 0;
 }
 
+int64_t cuda_route_chunks(int64_t T, int32_t K)
+{
+    return (T * K + CUDA_ROUTE_CHUNK - 1) / CUDA_ROUTE_CHUNK;
+}
+
+/* The rows of each chunk's choices of each expert. */
+static size_t route(const struct op_route *a)
+{
+    return (size_t)(cuda_route_chunks(a->T, a->K) * a->E) * sizeof(int32_t);
+}
+
 static size_t embed_grad(const struct op_embed_grad *a)
 {
     return (size_t)(2 * cuda_embed_windows(a->T) * a->H) * sizeof(float);
@@ -51,6 +62,8 @@ size_t cuda_work_bytes(enum op_id op, const void *args)
         return attention_grad(args);
     case OP_bias_grad:
         return bias_grad(args);
+    case OP_route:
+        return route(args);
     case OP_sum:
         return CUDA_SUM_BLOCKS * sizeof(double);
     default:

@@ -35,6 +35,9 @@ int cuda_norm_blocks(int64_t rows, int64_t H);
  * into which longer runs are cut; 0 windows: no run is longer. */
 enum { CUDA_EMBED_RUN = 64 };
 int64_t cuda_embed_windows(int64_t T);
+/* Choices of experts that a warp counts, and the chunks of so many. */
+enum { CUDA_ROUTE_CHUNK = 1024 };
+int64_t cuda_route_chunks(int64_t T, int32_t K);
 /* Returns the scratch of an operation in bytes. */
 size_t cuda_work_bytes(enum op_id op, const void *args);
 

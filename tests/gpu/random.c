@@ -119,6 +119,23 @@ static void random_loss(struct sink s, enum dtype t)
     list_xent(s, &a, random_ints(n, V), BESIDE);
 }
 
+static void random_experts(struct sink s, enum dtype t)
+{
+    struct test_case c;
+    const struct grouped_shape f = {"", length(300), width(), width(), (int32_t)between(1, 50),
+                                    {0}};
+    const int64_t T = length(60), H = width(), K = between(1, 4);
+    char what[60];
+    snprintf(what, sizeof what, "%dx%dx%d of %d", (int)f.rows, (int)f.n, (int)f.k, (int)f.E);
+    grouped_case(&c, &f, t, coin(), (int)between(0, 7));
+    emit(s, &c, what);
+    snprintf(what, sizeof what, "%dx%dx%d", (int)T, (int)K, (int)H);
+    combine_case(&c, T, K, H, t, (int)between(0, 7));
+    emit(s, &c, what);
+    combine_grad_case(&c, T, K, H, t, coin() ? DT_F32 : t, false);
+    emit(s, &c, what);
+}
+
 /* Makes the queries of each document two chunks of its keys; the first key has no chunk. */
 static void cut_chunks(struct attention_shape *f)
 {
@@ -191,6 +208,18 @@ static void widen_args(struct test_case *c)
 #define ONE(op)                                                                                    \
     case OP_##op:                                                                                  \
         WIDEN(op, dtype);                                                                          \
+        break;
+    case OP_grouped:
+        WIDEN(grouped, ab_dtype);
+        WIDEN(grouped, c_dtype);
+        break;
+    case OP_combine:
+        WIDEN(combine, dtype);
+        WIDEN(combine, y_dtype);
+        break;
+    case OP_combine_grad:
+        WIDEN(combine_grad, dtype);
+        WIDEN(combine_grad, z_dtype);
         break;
         ONE(rmsnorm)
         ONE(rmsnorm_grad)
@@ -291,7 +320,8 @@ static void check_case(const struct test_case *c, void *narrow)
 static void all_shapes(enum dtype t, uint64_t seed)
 {
     static void (*const families[])(struct sink, enum dtype) = {
-        random_matmul, random_norm, random_elementwise, random_sums, random_loss, random_attention};
+        random_matmul, random_norm,      random_elementwise, random_sums,
+        random_loss,   random_attention, random_experts};
     const struct sink s = {check_case, t == DT_BF16 ? &tally : NULL};
     case_seed = seed;
     for (int i = 0; i < EACH; i++)

@@ -83,31 +83,46 @@ static void list_routing(struct sink s, enum dtype t)
     }
 }
 
-/* Rows of experts [starts[e], starts[e + 1]); others are at the begin and at the end of `rows`. */
+/* Rows [starts[e], starts[e + 1]) of `rows` are those of expert e. Without starts, later experts
+ * have more of them than earlier ones, and some have none. */
 struct grouped_shape {
     const char *name;
     int64_t rows, n, k;
     int32_t E, starts[8];
 };
 
+static const int32_t *starts_of(const struct grouped_shape *f)
+{
+    if (f->starts[f->E < 8 ? f->E : 0] || f->rows == 0) return f->starts;
+    int32_t *p = some_ints();
+    for (int32_t e = 0; e <= f->E; e++) p[e] = (int32_t)(f->rows * e * e / f->E / f->E);
+    return p;
+}
+
 /* The product by rows, or the gradient by matrices. form: bit 0: b is stored transposed; bit 1: c
  * is added to; bit 2: c is fp32. */
+static void grouped_case(struct test_case *c, const struct grouped_shape *f, enum dtype t,
+                         bool weights, int form)
+{
+    const bool tb = form & 1, acc = form & 2;
+    const enum dtype ct = form & 4 ? DT_F32 : t;
+    const int64_t matrices = f->E * f->n * f->k, results = f->rows * f->n;
+    CASE(c, grouped, .rows = f->rows, .n = f->n, .k = f->k, .E = f->E, .tb = tb, .weights = weights,
+         .accumulate = acc, .ab_dtype = t, .c_dtype = ct);
+    BUF(c, grouped, c, weights ? matrices : results, ct, .out = true);
+    BUF(c, grouped, a, f->rows * f->k, t);
+    BUF(c, grouped, b, weights ? results : matrices, t);
+    BUF(c, grouped, starts, f->E + 1, DT_I32, .ints = starts_of(f));
+}
+
 static void list_grouped(struct sink s, const struct grouped_shape *f, enum dtype t, bool weights,
                          int form)
 {
     struct test_case c;
     char what[64];
-    const bool tb = form & 1, acc = form & 2;
-    const enum dtype ct = form & 4 ? DT_F32 : t;
-    const int64_t matrices = f->E * f->n * f->k, results = f->rows * f->n;
-    snprintf(what, sizeof what, "%s%s%s%s to %s", f->name, weights ? ", weights" : "",
-             tb ? " T" : "", acc ? " +C" : "", dtype_name(ct));
-    CASE(&c, grouped, .rows = f->rows, .n = f->n, .k = f->k, .E = f->E, .tb = tb,
-         .weights = weights, .accumulate = acc, .ab_dtype = t, .c_dtype = ct);
-    BUF(&c, grouped, c, weights ? matrices : results, ct, .out = true);
-    BUF(&c, grouped, a, f->rows * f->k, t);
-    BUF(&c, grouped, b, weights ? results : matrices, t);
-    BUF(&c, grouped, starts, f->E + 1, DT_I32, .ints = f->starts);
+    snprintf(what, sizeof what, "%s%s%s%s%s", f->name, weights ? ", weights" : "",
+             form & 1 ? " T" : "", form & 2 ? " +C" : "", form & 4 ? " to fp32" : "");
+    grouped_case(&c, f, t, weights, form);
     emit(s, &c, what);
 }
 
@@ -124,6 +139,8 @@ static void list_products(struct sink s, enum dtype t)
         {"k odd", 70, 72, 33, 2, {0, 30, 70}},
         {"n odd", 70, 33, 72, 2, {0, 30, 70}},
         {"k of nothing", 9, 8, 0, 2, {0, 4, 9}},
+        {"deep tiles", 330, 136, 328, 2, {0, 327, 330}},
+        {"many experts", 190, 24, 40, 70, {0}},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int form = 0; form < 8; form++) {
@@ -145,39 +162,51 @@ static int32_t *some_rows(int64_t n)
     return p;
 }
 
+/* form: bit 0: with weights; bit 1: y is added to; bit 2: y is fp32. */
+static void combine_case(struct test_case *c, int64_t T, int64_t K, int64_t H, enum dtype t,
+                         int form)
+{
+    const enum dtype to = form & 4 ? DT_F32 : t;
+    CASE(c, combine, .T = T, .H = H, .K = (int32_t)K, .add = form & 2, .dtype = t, .y_dtype = to);
+    BUF(c, combine, y, T * H, to, .out = true);
+    BUF(c, combine, z, T * K * H, t);
+    if (form & 1) BUF(c, combine, weight, T * K, DT_F32);
+    BUF(c, combine, row, T * K, DT_I32, .ints = some_rows(T * K));
+}
+
+static void combine_grad_case(struct test_case *c, int64_t T, int64_t K, int64_t H, enum dtype t,
+                              enum dtype tz, bool in_place)
+{
+    CASE(c, combine_grad, .T = T, .H = H, .K = (int32_t)K, .dtype = t, .z_dtype = tz);
+    BUF(c, combine_grad, dz, T * K * H, t, .out = true,
+        .also = in_place ? offsetof(struct op_combine_grad, z) : 0);
+    BUF(c, combine_grad, dweight, T * K, DT_F32, .out = true);
+    BUF(c, combine_grad, dy, T * H, t);
+    if (!in_place) BUF(c, combine_grad, z, T * K * H, tz);
+    BUF(c, combine_grad, weight, T * K, DT_F32);
+    BUF(c, combine_grad, row, T * K, DT_I32, .ints = some_rows(T * K));
+}
+
 static void list_combine(struct sink s, enum dtype t)
 {
     static const int64_t sizes[][3] = {
-        {13, 70, 2}, {3, 1, 1}, {0, 8, 2}, {40, 136, 8}, {7, 2053, 3}};
+        {13, 2, 70}, {3, 1, 1}, {0, 2, 8}, {40, 8, 136}, {7, 3, 2053}};
     struct test_case c;
     char what[64];
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
+        const int64_t T = sizes[i][0], K = sizes[i][1], H = sizes[i][2];
         for (int form = 0; form < 8; form++) {
-            const int64_t T = sizes[i][0], H = sizes[i][1], K = sizes[i][2];
-            const bool weighted = form & 1, add = form & 2;
-            const enum dtype to = form & 4 ? DT_F32 : t;
-            snprintf(what, sizeof what, "%dx%dx%d%s%s to %s", (int)T, (int)K, (int)H,
-                     weighted ? " weighted" : "", add ? " +Y" : "", dtype_name(to));
-            CASE(&c, combine, .T = T, .H = H, .K = (int32_t)K, .add = add, .dtype = t,
-                 .y_dtype = to);
-            BUF(&c, combine, y, T * H, to, .out = true);
-            BUF(&c, combine, z, T * K * H, t);
-            if (weighted) BUF(&c, combine, weight, T * K, DT_F32);
-            BUF(&c, combine, row, T * K, DT_I32, .ints = some_rows(T * K));
-            emit(s, &c, what);
-            if (form > 2) continue;
-            const bool in_place = form == 1;
-            const enum dtype tz = form == 2 ? DT_F32 : t;
-            snprintf(what, sizeof what, "%dx%dx%d of %s%s", (int)T, (int)K, (int)H, dtype_name(tz),
-                     in_place ? ", in place" : "");
-            CASE(&c, combine_grad, .T = T, .H = H, .K = (int32_t)K, .dtype = t, .z_dtype = tz);
-            BUF(&c, combine_grad, dz, T * K * H, t, .out = true,
-                .also = in_place ? offsetof(struct op_combine_grad, z) : 0);
-            BUF(&c, combine_grad, dweight, T * K, DT_F32, .out = true);
-            BUF(&c, combine_grad, dy, T * H, t);
-            if (!in_place) BUF(&c, combine_grad, z, T * K * H, tz);
-            BUF(&c, combine_grad, weight, T * K, DT_F32);
-            BUF(&c, combine_grad, row, T * K, DT_I32, .ints = some_rows(T * K));
+            snprintf(what, sizeof what, "%dx%dx%d%s%s%s", (int)T, (int)K, (int)H,
+                     form & 1 ? " weighted" : "", form & 2 ? " +Y" : "",
+                     form & 4 ? " to fp32" : "");
+            combine_case(&c, T, K, H, t, form);
             emit(s, &c, what);
         }
+        for (int form = 0; form < 3; form++) {
+            static const char *const forms[] = {"", " in place", " of fp32"};
+            snprintf(what, sizeof what, "%dx%dx%d%s", (int)T, (int)K, (int)H, forms[form]);
+            combine_grad_case(&c, T, K, H, t, form == 2 ? DT_F32 : t, form == 1);
+            emit(s, &c, what);
+        }
+    }
 }
