@@ -78,42 +78,69 @@ int kernel_swiglu_grad(const struct op_swiglu_grad *a, const struct kernel_conte
 }
 
 /* ---- rotary positions ---- */
-/* Rotates N pairs (x[i], x[i + half]) at once. */
-template <typename T, int N> __global__ void rope(const struct op_rope a)
+/* Returns the number of elements of a head that rotate. */
+static __host__ __device__ __forceinline__ int64_t rope_dims(const struct op_rope &a)
 {
-    const int64_t half = a.dim / 2, parts = half / N, row = a.heads * parts;
+    return a.rotary > 0 ? a.rotary : a.dim;
+}
+
+/* Rotates N pairs at once: (x[i], x[i + pairs]), or (x[2i], x[2i + 1]) if they are interleaved. */
+template <typename T, int N, bool INTERLEAVED, bool SCALED>
+__global__ void rope(const struct op_rope a)
+{
+    constexpr int STEP = INTERLEAVED ? 2 : 1, NEXT = INTERLEAVED ? 1 : N;
+    const int64_t pairs = rope_dims(a) / 2, parts = pairs / N, row = a.heads * parts;
     for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
-        const int64_t t = i / row, at = i % row % parts * N;
-        T *const x = (T *)a.x + t * a.stride + i % row / parts * a.dim + at;
-        const int64_t angle = a.pos[t] * half + at;
-        float u[N], v[N], cosines[N], sines[N];
-        load<T, N>(u, x);
-        load<T, N>(v, x + half);
+        const int64_t t = i / row, head = i % row / parts, at = i % row % parts * N;
+        T *const x = (T *)a.x + t * a.stride + head * a.dim + STEP * at;
+        T *const rest = x + (INTERLEAVED ? N : pairs);
+        const int64_t angle = a.pos[t] * pairs + at;
+        float v[2 * N], cosines[N], sines[N];
+        load<T, N>(v, x);
+        load<T, N>(v + N, rest);
         load<float, N>(cosines, (const float *)a.cos + angle);
         load<float, N>(sines, (const float *)a.sin + angle);
+        const float scale = SCALED && head < a.scaled ? ((const float *)a.scale)[a.pos[t]] : 1;
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            const float s = a.inverse ? -sines[k] : sines[k], first = u[k];
-            u[k] = first * cosines[k] - v[k] * s;
-            v[k] = v[k] * cosines[k] + first * s;
+            const float c = SCALED ? cosines[k] * scale : cosines[k];
+            const float turned = SCALED ? sines[k] * scale : sines[k];
+            const float s = a.inverse ? -turned : turned;
+            float &first = v[STEP * k], &second = v[STEP * k + NEXT];
+            const float u = first;
+            first = u * c - second * s;
+            second = second * c + u * s;
         }
-        store<T, N>(x, u);
-        store<T, N>(x + half, v);
+        store<T, N>(x, v);
+        store<T, N>(rest, v + N);
     }
+}
+
+template <typename T, int N>
+static void launch_rope(const struct op_rope *a, const struct kernel_context *c)
+{
+    const unsigned blocks = blocks_for(a->T * a->heads * (rope_dims(*a) / 2) / N);
+    if (a->interleaved && a->scale)
+        rope<T, N, true, true><<<blocks, THREADS, 0, c->stream>>>(*a);
+    else if (a->interleaved)
+        rope<T, N, true, false><<<blocks, THREADS, 0, c->stream>>>(*a);
+    else if (a->scale)
+        rope<T, N, false, true><<<blocks, THREADS, 0, c->stream>>>(*a);
+    else
+        rope<T, N, false, false><<<blocks, THREADS, 0, c->stream>>>(*a);
 }
 
 int kernel_rope(const struct op_rope *a, const struct kernel_context *c)
 {
-    const int64_t pairs = a->T * a->heads * (a->dim / 2);
     return by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;
-        const bool fast = aligned(a->x, a->stride, 2 * sizeof(T)) && a->dim % 8 == 0 &&
+        const bool fast = aligned(a->x, a->stride, 2 * sizeof(T)) && rope_dims(*a) % 8 == 0 &&
                           a->dim * sizeof(T) % 16 == 0 && aligned(a->cos, 4, 4) &&
                           aligned(a->sin, 4, 4);
         if (fast)
-            rope<T, 4><<<blocks_for(pairs / 4), THREADS, 0, c->stream>>>(*a);
+            launch_rope<T, 4>(a, c);
         else
-            rope<T, 1><<<blocks_for(pairs), THREADS, 0, c->stream>>>(*a);
+            launch_rope<T, 1>(a, c);
         return (int)cudaGetLastError();
     });
 }

@@ -197,7 +197,7 @@ static int answer(struct eval *v, int64_t past, int64_t most, float *logits, str
 static int check_prompt(struct eval *v, const struct token_list *prompt, struct err *e)
 {
     const struct model_vocab vocab = eval_vocab(v);
-    const int64_t reach = rope_reach(&v->m, true);
+    const int64_t reach = rope_reach(&v->m, (int64_t)prompt->n);
     if (prompt->n == 0 || (int64_t)prompt->n >= reach)
         return err_set(e, ERR_DATA, "the prompt has %zu tokens; the model takes 1 to %lld",
                        prompt->n, (long long)reach - 1);
@@ -224,7 +224,7 @@ int eval_complete(struct eval *v, struct err *e)
     struct token_list prompt = {0};
     int rc = encode(v, &prompt, e) || check_prompt(v, &prompt, e) ? -1 : 0;
     if (rc == 0) {
-        int64_t most = rope_reach(&v->m, true) - (int64_t)prompt.n;
+        int64_t most = rope_reach(&v->m, (int64_t)prompt.n) - (int64_t)prompt.n;
         rc = complete(v, &prompt, most < v->max_tokens ? most : v->max_tokens, e);
     }
     token_list_free(&prompt);

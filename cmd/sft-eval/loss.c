@@ -135,7 +135,7 @@ static struct feed *open_feed(struct eval *v, int64_t *length, struct err *e)
     }
     *length = v->length;
     if (feed_header(f)->kind == STREAM_PACKED) *length = (int64_t)feed_header(f)->length;
-    if (*length > rope_reach(&v->m, false)) *length = rope_reach(&v->m, false);
+    if (*length > rope_reach(&v->m, 0)) *length = rope_reach(&v->m, 0);
     feed_limit(f, (uint64_t)*length);
     return f;
 }

@@ -20,7 +20,7 @@ static void adjust_compute(const struct run *r, struct trainer_options *o)
 
 static int check_length(const struct run *r, struct err *e)
 {
-    const int64_t reach = rope_reach(&r->model, false);
+    const int64_t reach = rope_reach(&r->model, 0);
     if (r->config->sequence_length <= reach) return 0;
     return err_set(e, ERR_CONFIG, "sequence_length %lld: the model has %lld positions",
                    (long long)r->config->sequence_length, (long long)reach);

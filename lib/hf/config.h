@@ -17,7 +17,7 @@
 
 struct hf_family;
 
-enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096 };
+enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096, HF_ROPE_PAIRS = 256 };
 #define HF_NO_TOKEN ((int64_t)-1)
 
 /* The scaling of the rotary embedding. Fields that the type does not use are 0. */
@@ -31,6 +31,10 @@ struct hf_rope {
     bool truncate; /* yarn: the ramp begins and ends at whole pairs; true when absent */
     int64_t original_max_position;
     double partial_rotary_factor; /* the rotated part of a head; 1: all of it */
+    /* longrope: `factors` numbers in each, one for each pair; transformers reads them as fp32 */
+    float short_factor[HF_ROPE_PAIRS], long_factor[HF_ROPE_PAIRS];
+    int64_t factors;
+    double q_beta; /* llama_4_scaling_beta: q grows with the position (ministral3) */
 };
 
 /* Absent keys have the defaults of the family's configuration in transformers. All sizes are
@@ -51,7 +55,7 @@ struct hf_config {
     int64_t sliding_window; /* keys that a query attends to, itself included; 0: all */
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* hf_layer_is: layer l has the window */
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layer l has rotary positions */
-    double rms_norm_eps, initializer_range, attention_dropout;
+    double rms_norm_eps, initializer_range, attention_dropout, residual_dropout;
     double embed_scale;     /* a factor of embeddings */
     double residual_scale;  /* of what a branch adds to the residual stream */
     double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(head_dim) */
@@ -89,6 +93,9 @@ int hf_config_write(const struct hf_config *c, const char *dir, struct err *e);
 
 /* True if layer l is in a set of layers: bit l % 64 of word l / 64. */
 static inline bool hf_layer_is(const uint64_t *set, int64_t l) { return set[l / 64] >> l % 64 & 1; }
+
+/* Returns the number of elements of a head that rotate. */
+int64_t hf_rotary_dim(const struct hf_config *c);
 
 /* True for a mixture of experts, by model_type or by keys that only such models have. */
 bool hf_config_is_moe(const struct hf_config *c);

@@ -16,7 +16,9 @@ static const struct {
     [HF_FIELD_EPS] = {AT(rms_norm_eps), HF_REAL, 0, 1},
     [HF_FIELD_INIT_RANGE] = {AT(initializer_range), HF_REAL, 0, 1},
     [HF_FIELD_DROPOUT] = {AT(attention_dropout), HF_REAL, 0, 1},
+    [HF_FIELD_RESIDUAL_DROPOUT] = {AT(residual_dropout), HF_REAL, 0, 1},
     [HF_FIELD_THETA] = {AT(rope.theta), HF_REAL, 1, 1e15},
+    [HF_FIELD_PARTIAL] = {AT(rope.partial_rotary_factor), HF_REAL, 0, 1},
     [HF_FIELD_TIED] = {AT(tie_word_embeddings), HF_TRUTH, 0, 1},
     [HF_FIELD_QKV_BIAS] = {AT(qkv_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_O_BIAS] = {AT(o_bias), HF_TRUTH, 0, 1},
@@ -85,6 +87,8 @@ void hf_resolve_sizes(struct reader *r, struct hf_config *c)
     if (heads % c->num_key_value_heads)
         reader_fail(r, "num_key_value_heads", "a divisor of num_attention_heads");
     if (c->head_dim == 0) reader_fail(r, "num_attention_heads", "at most hidden_size");
+    if (c->family && c->family->square && c->head_dim * heads != c->hidden_size)
+        reader_fail(r, "head_dim", "hidden_size / num_attention_heads in this family");
 }
 
 static void set_layer(uint64_t *set, int64_t l) { set[l / 64] |= (uint64_t)1 << l % 64; }

@@ -57,8 +57,8 @@ void reader_copy_name(struct reader *r, const char *key, const struct json *v,
         reader_fail(r, key, "a short string");
         return;
     }
+    memset(out, 0, HF_MAX_NAME);
     memcpy(out, v->s.p, v->s.n);
-    out[v->s.n] = 0;
 }
 
 void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME])

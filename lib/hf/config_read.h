@@ -4,6 +4,7 @@
 #ifndef SFT_HF_CONFIG_READ_H
 #define SFT_HF_CONFIG_READ_H
 
+#include "base/doc.h"
 #include "base/json.h"
 #include "hf/config.h"
 #include "hf/family.h"

@@ -4,6 +4,32 @@
 #include <string.h>
 
 #include "hf/config_read.h"
+#include "hf/family.h"
+
+/* Reads a list of factors, one for each pair, and their number. */
+static void read_factors(struct reader *r, const char *key, float out[HF_ROPE_PAIRS], int64_t *n)
+{
+    const char *wanted = "a list of at most 256 numbers above 0";
+    const struct json *v = reader_get(r, key);
+    if (!v) return;
+    *n = v->kind == JSON_ARRAY ? (int64_t)v->count : HF_ROPE_PAIRS + 1;
+    if (*n > HF_ROPE_PAIRS) reader_fail(r, key, wanted);
+    for (int64_t i = 0; i < *n && !r->failed; i++) {
+        double d;
+        if (json_real(&v->items[i], &d) || !(d >= 1e-6 && d <= 1e6))
+            reader_fail(r, key, wanted);
+        else
+            out[i] = (float)d;
+    }
+}
+
+static void read_longrope(struct reader *r, struct hf_rope *rope)
+{
+    int64_t others = 0;
+    read_factors(r, "short_factor", rope->short_factor, &rope->factors);
+    read_factors(r, "long_factor", rope->long_factor, &others);
+    if (rope->factors != others) reader_fail(r, "long_factor", "a list as long as short_factor");
+}
 
 static void read_object(struct reader *top, const char *key, const char *where,
                         struct hf_rope *rope)
@@ -24,10 +50,21 @@ static void read_object(struct reader *top, const char *key, const char *where,
     reader_bool(&r, "truncate", &rope->truncate);
     reader_real(&r, "partial_rotary_factor", 0, 1, &rope->partial_rotary_factor);
     reader_int(&r, "original_max_position_embeddings", 1, INT32_MAX, &rope->original_max_position);
+    reader_real(&r, "llama_4_scaling_beta", 0, 1e6, &rope->q_beta);
+    read_longrope(&r, rope);
     /* transformers 5 may have settings for each kind of layer: {"full_attention": {...}, ...}. */
     for (size_t i = 0; i < v->count; i++)
         if (v->items[i].kind == JSON_OBJECT) memcpy(rope->type, "per-layer", sizeof "per-layer");
     top->failed = r.failed;
+}
+
+/* Returns true if the file has no rotary settings: rope_parameters as an empty object are some, but
+ * rope_scaling is none. */
+static bool is_absent(const struct reader *r)
+{
+    const struct json *scaling = reader_get(r, "rope_scaling");
+    return !reader_get(r, "rope_parameters") &&
+           (!scaling || (scaling->kind == JSON_OBJECT && scaling->count == 0));
 }
 
 void hf_read_rope(struct reader *r, struct hf_config *c)
@@ -36,9 +73,8 @@ void hf_read_rope(struct reader *r, struct hf_config *c)
     static const char *const where[] = {"rope_scaling.", "rope_parameters."};
     bool done = false;
     memcpy(c->rope.type, "default", sizeof "default");
-    c->rope.partial_rotary_factor = 1;
     c->rope.truncate = true;
-    reader_real(r, "partial_rotary_factor", 0, 1, &c->rope.partial_rotary_factor);
+    if (c->family && c->family->rope && is_absent(r)) c->rope = *c->family->rope;
     for (int i = 0; i < 2 && !done; i++) {
         const struct json *v = reader_get(r, keys[i]);
         if (!v) continue;
@@ -56,16 +92,39 @@ static bool is_rope(const struct hf_config *c, const char *type)
     return strcmp(c->rope.type, type) == 0;
 }
 
+/* In the family of Phi-3, su and yarn are older names of longrope, and there is no other scaling.
+ */
+static void resolve_type(struct reader *r, struct hf_config *c)
+{
+    if (!c->family || !c->family->longrope || is_rope(c, "default")) return;
+    if (is_rope(c, "su") || is_rope(c, "yarn")) memcpy(c->rope.type, "longrope", sizeof "longrope");
+    if (!is_rope(c, "longrope"))
+        reader_fail(r, "rope_scaling.type", "longrope, su or yarn in this family");
+}
+
+/* Sets the positions of the base model's training. */
+static void resolve_original(struct reader *r, struct hf_config *c)
+{
+    struct hf_rope *p = &c->rope;
+    if (c->family && c->family->original) p->original_max_position = c->family->original;
+    if (!p->original_max_position) p->original_max_position = c->max_position_embeddings;
+    /* the top-level key overrides the one inside the settings */
+    reader_int(r, "original_max_position_embeddings", 1, INT32_MAX, &p->original_max_position);
+}
+
 void hf_resolve_rope(struct reader *r, struct hf_config *c)
 {
     struct hf_rope *p = &c->rope;
-    if (is_rope(c, "llama3") || is_rope(c, "yarn") || is_rope(c, "longrope")) {
-        if (!p->original_max_position) p->original_max_position = c->max_position_embeddings;
-        /* the top-level key overrides the one inside the settings */
-        reader_int(r, "original_max_position_embeddings", 1, INT32_MAX, &p->original_max_position);
-    }
-    if (is_rope(c, "yarn") && p->factor == 0)
+    resolve_type(r, c);
+    if (is_rope(c, "llama3") || is_rope(c, "yarn") || is_rope(c, "longrope"))
+        resolve_original(r, c);
+    if ((is_rope(c, "yarn") || is_rope(c, "longrope")) && p->factor == 0)
         p->factor = (double)c->max_position_embeddings / (double)p->original_max_position;
     if (p->factor == 0 && (is_rope(c, "linear") || is_rope(c, "dynamic") || is_rope(c, "llama3")))
         reader_fail(r, "rope_scaling.factor", "present: a number");
+}
+
+int64_t hf_rotary_dim(const struct hf_config *c)
+{
+    return (int64_t)((double)c->head_dim * c->rope.partial_rotary_factor);
 }

@@ -30,8 +30,31 @@ static void put_eos(struct doc *d, const struct hf_config *c)
     doc_close(d);
 }
 
-static void put_rope(struct doc *d, const struct hf_rope *r)
+static void put_factors(struct doc *d, const char *key, const float *factors, int64_t n)
 {
+    char text[NUM_TEXT];
+    doc_list(d, key);
+    for (int64_t i = 0; i < n; i++) {
+        hf_real_text((double)factors[i], true, text);
+        doc_raw(d, NULL, text);
+    }
+    doc_close(d);
+}
+
+/* A part of a head that is the family's when absent, and positions that are read at the top. */
+static void put_rope_top(struct doc *d, const struct hf_config *c)
+{
+    const struct hf_rope *r = &c->rope;
+    put_real(d, "rope_theta", r->theta);
+    if (r->partial_rotary_factor != 1 || (c->family && c->family->partial_rotary))
+        put_real(d, "partial_rotary_factor", r->partial_rotary_factor);
+    if (c->family && c->family->original && r->original_max_position)
+        doc_int(d, "original_max_position_embeddings", r->original_max_position);
+}
+
+static void put_rope(struct doc *d, const struct hf_config *c)
+{
+    const struct hf_rope *r = &c->rope;
     const struct {
         const char *key;
         double value;
@@ -44,16 +67,17 @@ static void put_rope(struct doc *d, const struct hf_rope *r)
         {"attention_factor", r->attention_factor},
         {"mscale", r->mscale},
         {"mscale_all_dim", r->mscale_all_dim},
+        {"llama_4_scaling_beta", r->q_beta},
     };
-    put_real(d, "rope_theta", r->theta);
-    if (r->partial_rotary_factor != 1)
-        put_real(d, "partial_rotary_factor", r->partial_rotary_factor);
-    if (strcmp(r->type, "default") == 0) return;
+    put_rope_top(d, c);
+    if (strcmp(r->type, "default") == 0 && !(c->family && c->family->rope)) return;
     doc_object(d, "rope_scaling");
     doc_text(d, "rope_type", r->type);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         if (reals[i].value != 0) put_real(d, reals[i].key, reals[i].value);
     if (!r->truncate) doc_bool(d, "truncate", false);
+    if (r->factors) put_factors(d, "short_factor", r->short_factor, r->factors);
+    if (r->factors) put_factors(d, "long_factor", r->long_factor, r->factors);
     if (r->original_max_position)
         doc_int(d, "original_max_position_embeddings", r->original_max_position);
     doc_close(d);
@@ -132,7 +156,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     doc_int(&d, "max_position_embeddings", c->max_position_embeddings);
     doc_text(&d, "hidden_act", c->hidden_act);
     put_real(&d, "rms_norm_eps", c->rms_norm_eps);
-    put_rope(&d, &c->rope);
+    put_rope(&d, c);
     put_keys(&d, c);
     put_real(&d, "attention_dropout", c->attention_dropout);
     put_real(&d, "initializer_range", c->initializer_range);

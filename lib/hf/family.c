@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "hf/config.h"
 
 #define LAYER "model.layers.%d."
 #define BLOCK "blk.%d."
@@ -37,6 +38,37 @@ static const struct hf_row llama_tensors[] = {
     {NULL, NULL, {HF_ROLE_END}},
 };
 
+/* As llama_tensors, with gate and up in one tensor. */
+static const struct hf_row glm_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", NULL, {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", NULL, {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", NULL, {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "mlp.gate_up_proj.weight", NULL, {HF_ROLE_GATE, HF_ROLE_UP}},
+    {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
+static const struct hf_row phi3_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.qkv_proj.weight", NULL, {HF_ROLE_Q, HF_ROLE_K, HF_ROLE_V}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "mlp.gate_up_proj.weight", NULL, {HF_ROLE_GATE, HF_ROLE_UP}},
+    {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
+
 /* A key with one value for absent and null; a value without a key. */
 #define KEY(key, field, absent)                                                                    \
     {                                                                                              \
@@ -55,6 +87,11 @@ static const struct hf_row llama_tensors[] = {
     {                                                                                              \
         "num_key_value_heads", HF_FIELD_KV_HEADS, absent, 0                                        \
     }
+/* null: hidden_size / heads */
+#define HEAD_DIM(absent)                                                                           \
+    {                                                                                              \
+        "head_dim", HF_FIELD_HEAD_DIM, absent, 0                                                   \
+    }
 
 const struct hf_key hf_common_keys[] = {
     KV_HEADS(0),
@@ -64,6 +101,7 @@ const struct hf_key hf_common_keys[] = {
     KEY("initializer_range", HF_FIELD_INIT_RANGE, 0.02),
     KEY("attention_dropout", HF_FIELD_DROPOUT, 0),
     KEY("rope_theta", HF_FIELD_THETA, 10000),
+    KEY("partial_rotary_factor", HF_FIELD_PARTIAL, 1),
     KEY("tie_word_embeddings", HF_FIELD_TIED, false),
     FIXED(HF_FIELD_EMBED_SCALE, 1),
     FIXED(HF_FIELD_RESIDUAL_SCALE, 1),
@@ -96,6 +134,64 @@ static const struct hf_key qwen3_keys[] = {
     KEY("head_dim", HF_FIELD_HEAD_DIM, 128),
     KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
     END,
+};
+static const struct hf_key ernie_keys[] = {
+    KEY("use_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("use_bias", HF_FIELD_O_BIAS, false),
+    KEY("use_bias", HF_FIELD_MLP_BIAS, false),
+    KV_HEADS(2),
+    HEAD_DIM(128),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 131072),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    KEY("rope_theta", HF_FIELD_THETA, 500000),
+    KEY("tie_word_embeddings", HF_FIELD_TIED, true),
+    FIXED(HF_FIELD_DROPOUT, 0), /* it has no such key */
+    END,
+};
+static const struct hf_key helium_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    KV_HEADS(20),
+    HEAD_DIM(128),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 4096),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-8),
+    KEY("rope_theta", HF_FIELD_THETA, 100000),
+    END,
+};
+static const struct hf_key phi3_keys[] = {
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 4096),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    KEY("resid_pdrop", HF_FIELD_RESIDUAL_DROPOUT, 0),
+    END,
+};
+static const struct hf_key glm_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, true),
+    KV_HEADS(2),
+    HEAD_DIM(128),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 131072),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1.5625e-7),
+    KEY("partial_rotary_factor", HF_FIELD_PARTIAL, 0.5),
+    END,
+};
+static const struct hf_key ministral3_keys[] = {
+    KV_HEADS(8),
+    HEAD_DIM(128),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 262144),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    END,
+};
+static const struct hf_rope ministral3_rope = {
+    .type = "yarn",
+    .theta = 1e6,
+    .factor = 16,
+    .original_max_position = 16384,
+    .beta_fast = 32,
+    .beta_slow = 1,
+    .mscale = 1,
+    .mscale_all_dim = 1,
+    .truncate = true,
+    .partial_rotary_factor = 1,
+    .q_beta = 0.1,
 };
 
 /* Windows in the layers from max_window_layers on. */
@@ -183,6 +279,38 @@ static const struct hf_family families[] = {
      .architecture = "GraniteForCausalLM",
      .tensors = llama_tensors,
      .keys = granite_keys},
+    {.type = "ernie4_5",
+     .architecture = "Ernie4_5ForCausalLM",
+     .tensors = llama_tensors,
+     .keys = ernie_keys,
+     .interleaved = true},
+    {.type = "helium",
+     .architecture = "HeliumForCausalLM",
+     .tensors = llama_tensors,
+     .keys = helium_keys,
+     .square = true,
+     .interleaved = true},
+    {.type = "phi3",
+     .architecture = "Phi3ForCausalLM",
+     .tensors = phi3_tensors,
+     .keys = phi3_keys,
+     .window = HF_WINDOW_ALL,
+     .partial_rotary = true,
+     .longrope = true,
+     .original = 4096},
+    {.type = "glm",
+     .architecture = "GlmForCausalLM",
+     .tensors = glm_tensors,
+     .keys = glm_keys,
+     .interleaved = true,
+     .partial_rotary = true},
+    {.type = "ministral3",
+     .architecture = "Ministral3ForCausalLM",
+     .tensors = llama_tensors,
+     .keys = ministral3_keys,
+     .window = HF_WINDOW_ALL,
+     .position_scale = true,
+     .rope = &ministral3_rope},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

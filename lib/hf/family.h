@@ -10,6 +10,8 @@
 
 #include "hf/params.h"
 
+struct hf_rope;
+
 /* Fields of struct hf_config that keys of config.json set. */
 enum hf_field {
     HF_FIELD_END, /* ends a list */
@@ -19,7 +21,9 @@ enum hf_field {
     HF_FIELD_EPS,
     HF_FIELD_INIT_RANGE,
     HF_FIELD_DROPOUT,
+    HF_FIELD_RESIDUAL_DROPOUT,
     HF_FIELD_THETA,
+    HF_FIELD_PARTIAL, /* the part of a head that rotates */
     HF_FIELD_TIED,
     HF_FIELD_QKV_BIAS,
     HF_FIELD_O_BIAS,
@@ -70,6 +74,14 @@ struct hf_family {
                                * positions, by default every no_rope_layer_interval-th; this is
                                * the interval when absent. 0: all have them, whatever a file says */
     bool divides;             /* heads must divide hidden_size, also where head_dim is told */
+    bool square;              /* heads * head_dim must be hidden_size */
+    bool interleaved;         /* the rotary embedding rotates neighbours, not halves */
+    bool partial_rotary;      /* partial_rotary_factor counts; others with one are refused */
+    bool position_scale;      /* llama_4_scaling_beta counts */
+    bool longrope;            /* the only rotary scaling; su and yarn are names of it */
+    int64_t original;         /* longrope: original_max_position_embeddings when absent at the top;
+                                 the one inside the rotary settings does not count */
+    const struct hf_rope *rope; /* rotary settings when there are none; NULL: the default type */
     enum hf_gguf gguf;
 };
 

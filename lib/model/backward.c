@@ -129,17 +129,7 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     if (s->o.cp) context_write(s, &g);
     op_attention_grad(w->device, &g);
     if (s->o.cp) context_reduce(s, p, dqkv);
-    if (!model_rotates(m, l)) return;
-    op_rope(w->device, &(struct op_rope){.x = dqkv,
-                                         .cos = p->cosines,
-                                         .sin = p->sines,
-                                         .pos = p->turn,
-                                         .T = rows_all(w, p->b.T),
-                                         .stride = model_qkv_width(m),
-                                         .heads = m->heads + m->kv_heads,
-                                         .dim = m->head_dim,
-                                         .inverse = true,
-                                         .dtype = w->compute});
+    qkv_rotate(s, p, l, dqkv, true);
 }
 
 static void attention_backward(struct stage *s, const struct pass *p, int l,

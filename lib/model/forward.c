@@ -122,20 +122,31 @@ static void norm_qk(struct stage *s, const struct pass *p, const struct layer_of
                                                       .x_stride = row});
 }
 
-void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a)
+void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse)
 {
     const struct weights *w = s->w;
-    if (w->m.qk_norm) norm_qk(s, p, &w->params.layers[l], a);
-    if (!model_rotates(&w->m, l)) return;
-    op_rope(w->device, &(struct op_rope){.x = a->rot,
+    const struct model *m = &w->m;
+    if (!model_rotates(m, l)) return;
+    op_rope(w->device, &(struct op_rope){.x = qkv,
                                          .cos = p->cosines,
                                          .sin = p->sines,
+                                         .scale = w->q_scale,
                                          .pos = p->turn,
                                          .T = rows_all(w, p->b.T),
-                                         .stride = model_qkv_width(&w->m),
-                                         .heads = w->m.heads + w->m.kv_heads,
-                                         .dim = w->m.head_dim,
+                                         .stride = model_qkv_width(m),
+                                         .heads = m->heads + m->kv_heads,
+                                         .dim = m->head_dim,
+                                         .rotary = m->rotary_dim,
+                                         .scaled = m->heads,
+                                         .inverse = inverse,
+                                         .interleaved = m->rope_interleaved,
                                          .dtype = w->compute});
+}
+
+void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a)
+{
+    if (s->w->m.qk_norm) norm_qk(s, p, &s->w->params.layers[l], a);
+    qkv_rotate(s, p, l, a->rot, false);
 }
 
 /* Scales this rank's rows of a branch's result, and returns them: the stream adds them next. */

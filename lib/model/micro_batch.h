@@ -59,7 +59,7 @@ struct micro_batch_layout {
 /* The sizes that a layout depends on. */
 struct micro_batch_room {
     int64_t tokens; /* the most of a rank */
-    int64_t pairs;  /* head_dim/2 if there are rotary rows, else 0 */
+    int64_t pairs;  /* model_pairs if there are rotary rows, else 0 */
     bool order;     /* it includes the tokens' order, which the gradient of the embedding reads */
     int64_t all;    /* with context parallelism the most tokens of all ranks, and their number */
     int ranks;      /* 0 or 1: no context parallelism */

@@ -13,8 +13,8 @@ static int unsupported(struct err *e, const char *what)
     return err_set(e, ERR_DATA,
                    "config.json: %s is not supported; supported are dense models of the Llama "
                    "family (model_type %s; hidden_act silu; full or sliding-window attention; "
-                   "rotary scaling default, linear, dynamic, yarn or llama3; weights in bf16, fp16 "
-                   "or fp32)",
+                   "rotary scaling default, linear, dynamic, yarn, llama3 or longrope; weights in "
+                   "bf16, fp16 or fp32)",
                    what, hf_family_names(false, ", ", names));
 }
 
@@ -32,7 +32,9 @@ static int check_features(const struct hf_config *c, struct err *e)
     if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* synonyms */
         return unsupported(e, "hidden_act other than silu");
     if (c->attention_dropout != 0) return unsupported(e, "attention_dropout");
-    if (c->rope.partial_rotary_factor != 1) return unsupported(e, "partial_rotary_factor");
+    if (c->residual_dropout != 0) return unsupported(e, "resid_pdrop");
+    if (c->rope.partial_rotary_factor != 1 && !c->family->partial_rotary)
+        return unsupported(e, "partial_rotary_factor in this family");
     return 0;
 }
 
@@ -51,6 +53,8 @@ static int check_sizes(const struct hf_config *c, struct err *e)
                        "num_key_value_heads (%lld)",
                        (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
     if (c->head_dim % 2) return unsupported(e, "an odd head_dim");
+    if (hf_rotary_dim(c) < 2 || hf_rotary_dim(c) % 2)
+        return unsupported(e, "a partial_rotary_factor that rotates no even part of a head");
     return 0;
 }
 
@@ -80,6 +84,8 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .o_bias = c->o_bias,
         .mlp_bias = c->mlp_bias,
         .qk_norm = c->qk_norm,
+        .rotary_dim = (int32_t)hf_rotary_dim(c),
+        .rope_interleaved = c->family->interleaved,
     };
     memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
     memcpy(m->rope_layers, c->rope_layers, sizeof m->rope_layers);
@@ -119,7 +125,10 @@ static bool ropes_differ(const struct rope *a, const struct rope *b)
     return a->type != b->type || differ(a->factor, b->factor) || differ(a->original, b->original) ||
            differ(a->low, b->low) || differ(a->high, b->high) ||
            differ(a->beta_fast, b->beta_fast) || differ(a->beta_slow, b->beta_slow) ||
-           differ(a->attention, b->attention) || a->truncate != b->truncate;
+           differ(a->attention, b->attention) || a->truncate != b->truncate ||
+           differ(a->q_beta, b->q_beta) ||
+           memcmp(a->short_factor, b->short_factor, sizeof a->short_factor) != 0 ||
+           memcmp(a->long_factor, b->long_factor, sizeof a->long_factor) != 0;
 }
 
 const char *model_difference(const struct model *a, const struct model *b)
@@ -128,7 +137,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         bool differ;
         const char *what;
     } all[] = {
-        {a->family != b->family, "model_type"},
+        {a->family != b->family || a->rope_interleaved != b->rope_interleaved, "model_type"},
         {a->names != b->names, "form of tensor names"},
         {a->layers != b->layers, "num_hidden_layers"},
         {a->heads != b->heads, "num_attention_heads"},
@@ -145,6 +154,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         {differ(a->attention_scale, b->attention_scale), "attention_multiplier"},
         {differ(a->rope.theta, b->rope.theta), "rope_theta"},
         {ropes_differ(&a->rope, &b->rope), "rope_scaling"},
+        {model_pairs(a) != model_pairs(b), "partial_rotary_factor"},
         {a->window != b->window ||
              memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
          "sliding_window"},

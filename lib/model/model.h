@@ -14,20 +14,24 @@
 #include "hf/family.h"
 #include "model/lora.h"
 
-enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3 };
-/* Rotary positions: pair i of a head's dim/2 pairs rotates by position * frequency(i). */
+enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3, ROPE_LONGROPE };
+/* Rotary positions: pair i of a head rotates by position * frequency(i). */
 struct rope {
     enum rope_type type;
     double theta;
-    double factor;               /* all types except the default */
-    double original;             /* llama3, yarn: positions of the base model's training */
-    double low, high;            /* llama3 */
+    double factor;    /* all types except the default */
+    double original;  /* llama3, yarn, longrope, q_beta: positions of the base model's training */
+    double low, high; /* llama3 */
     double beta_fast, beta_slow; /* yarn */
-    double attention;            /* yarn: a factor of cos and sin */
+    double attention;            /* yarn, longrope: a factor of cos and sin */
     bool truncate;               /* yarn */
+    /* longrope: divisors of the frequencies in documents of up to `original` tokens, and in longer
+     * ones */
+    float short_factor[HF_ROPE_PAIRS], long_factor[HF_ROPE_PAIRS];
+    double q_beta; /* q is multiplied by 1 + q_beta ln(1 + floor(position / original)) */
 };
 
-/* The Llama family: RMSNorm, rotary positions (half-split), grouped-query attention, SwiGLU. */
+/* The Llama family: RMSNorm, rotary positions, grouped-query attention, SwiGLU. */
 struct model {
     const struct hf_family *family;
     enum hf_names names; /* of the tensors in files; parameters have those of modules */
@@ -39,7 +43,9 @@ struct model {
     double residual_scale;           /* factor of what a branch adds to the residual stream */
     double attention_scale;          /* factor of q k^T */
     struct rope rope;
-    int32_t window;                             /* keys that a query reads, including its own */
+    int32_t rotary_dim;    /* elements of a head that rotate, its first ones; 0: all */
+    bool rope_interleaved; /* pairs are (2i, 2i+1), not (i, i + rotary_dim/2) */
+    int32_t window;        /* keys that a query reads, including its own */
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* layers with a window; the others read all keys */
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layers with rotary positions */
     bool tied;                                  /* the embedding is the output projection */
@@ -92,18 +98,31 @@ static inline bool model_rotates(const struct model *m, int l)
     return hf_layer_is(m->rope_layers, l);
 }
 
+/* Returns the number of pairs of a head that rotate. */
+static inline int64_t model_pairs(const struct model *m)
+{
+    return (m->rotary_dim > 0 ? m->rotary_dim : m->head_dim) / 2;
+}
+
 /* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */
 int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
 /* Returns true if documents of n tokens have their own rotary frequencies. */
 bool rope_is_own(const struct model *m, int64_t n);
 /* Returns the length of the longest document: max_position_embeddings, or the length to which the
- * scaling extends it. decoding: token by token; dynamic scaling cannot exceed
- * max_position_embeddings then. */
-int64_t rope_reach(const struct model *m, bool decoding);
-/* Computes cos and sin, each [count, head_dim/2], of positions [first, first + count) of a document
- * of n tokens, times the attention factor. */
+ * scaling extends it. prompt > 0: the document grows token by token from so many. Then its
+ * frequencies must not change: dynamic scaling cannot exceed max_position_embeddings, and a prompt
+ * below the original positions of longrope cannot grow beyond them. */
+int64_t rope_reach(const struct model *m, int64_t prompt);
+/* Returns true if a document that grows to n tokens changes its frequencies with every token. */
+bool rope_moves(const struct model *m, int64_t n);
+/* Computes cos and sin, each [count, model_pairs], of positions [first, first + count) of a
+ * document of n tokens, times the attention factor. */
 void rope_table(const struct model *m, int64_t n, int64_t first, int64_t count, float *cosines,
                 float *sines);
+/* Returns true if q has a factor that differs from 1 within documents of n tokens. */
+bool rope_scales_q(const struct model *m, int64_t n);
+/* Computes this factor for positions [first, first + count). */
+void rope_q_scale(const struct model *m, int64_t first, int64_t count, float *scale);
 
 /* Returns the floating-point operations of a forward pass over `tokens` tokens; the output
  * projection computes `targets` of them. Attention is causal within documents; squares is the sum

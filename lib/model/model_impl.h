@@ -132,6 +132,9 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
  * the keys in a->keys. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
                                     const struct activations *a);
+/* Rotates q and k in rows of qkv, if layer l has rotary positions; inverse: the backward pass of
+ * that. */
+void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse);
 /* Computes rot from qkv: its heads are normalised, if the model does so, and rotated in the layers
  * with rotary positions. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a);

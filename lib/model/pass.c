@@ -6,7 +6,7 @@
 struct micro_batch_layout pass_layout(const struct stage *s)
 {
     const struct weights *w = s->w;
-    const int64_t pairs = rotary_is_own(w) ? w->m.head_dim / 2 : 0;
+    const int64_t pairs = rotary_is_own(w) ? model_pairs(&w->m) : 0;
     const bool order = s->embedding && w->has_gradients && weights_trained(w, w->params.embed);
     return micro_batch_layout(&(struct micro_batch_room){.tokens = s->o.tokens,
                                                          .pairs = pairs,
@@ -97,8 +97,8 @@ void pass_upload(struct stage *s, struct pass *p)
     if (w->accum != DT_F64) return;
     widen(s, p->wide.weight, at(p->block, k.weight), p->b.targets);
     if (!own) return;
-    widen(s, p->wide.cosines, at(p->block, k.cosines), p->b.T * (w->m.head_dim / 2));
-    widen(s, p->wide.sines, at(p->block, k.sines), p->b.T * (w->m.head_dim / 2));
+    widen(s, p->wide.cosines, at(p->block, k.cosines), p->b.T * model_pairs(&w->m));
+    widen(s, p->wide.sines, at(p->block, k.sines), p->b.T * model_pairs(&w->m));
 }
 
 void stage_upload(struct stage *s, struct pass *p)

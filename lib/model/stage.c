@@ -29,7 +29,7 @@ static int check(const struct stage *s, struct err *e)
     if (s->o.tokens < 1 || tokens > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)tokens);
-    if (s->o.cache && rope_is_own(m, s->w->length))
+    if (s->o.cache && rope_moves(m, s->w->length))
         return err_set(e, ERR_DATA,
                        "config.json: generation beyond max_position_embeddings (%lld) is not "
                        "supported with rope_scaling of type dynamic, whose frequencies change with "

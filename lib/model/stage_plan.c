@@ -94,7 +94,7 @@ static void declare_inputs(const struct declare *d)
 {
     struct pass *p = d->p;
     const struct weights *w = d->s->w;
-    const int64_t T = d->s->o.tokens, rotary = rotary_is_own(w) ? T * (w->m.head_dim / 2) : 0;
+    const int64_t T = d->s->o.tokens, rotary = rotary_is_own(w) ? T * model_pairs(&w->m) : 0;
     const size_t bytes = pass_layout(d->s).bytes;
     plan_add(d->plan, PLAN_DATA, "micro-batch", -1, bytes, 1, PLAN_ALWAYS, 0, &p->block);
     plan_add_host(d->plan, PLAN_DATA, "micro-batch", bytes, &p->host);

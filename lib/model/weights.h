@@ -74,7 +74,8 @@ struct weights {
     struct weights_state sum; /* the gradients in parts: summed over the group, of the micro-batches
                                * of a step so far */
     struct weights_buffers buffers;
-    void *cosines, *sines; /* [length, head_dim/2] accumulation type; see rotary.c */
+    void *cosines, *sines; /* [length, model_pairs] accumulation type; see rotary.c */
+    void *q_scale;         /* [length] accumulation type; NULL: q has no factor */
     uint64_t begun;        /* steps that weights_begin has started */
     bool overwrite;        /* the gradient of a matrix overwrites the old one */
     void *staging;         /* host memory for conversions */

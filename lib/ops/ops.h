@@ -76,18 +76,27 @@ struct op_matmul {
     bool ta, tb, accumulate;
     enum dtype ab_dtype, c_dtype;
 };
-/* Rotates `heads` successive heads of each row of x in place (Hugging Face's half-split form): with
- * h = dim/2, (x[i], x[i+h]) by angle pos[t]*f[i]. cos and sin are [positions, dim/2] of the
- * accumulation type. inverse: rotates by the opposite angle (the gradient). */
+/* Rotates `heads` successive heads of each row of x in place. Of a head of dim elements the first
+ * `rotary` (0: all) are rotated, and the others stay. With h = rotary/2, a pair is (x[i], x[i+h])
+ * (Hugging Face's half-split form) or, interleaved, (x[2i], x[2i+1]); its angle is pos[t]*f[i]. cos
+ * and sin are [positions, h] of the accumulation type. The arithmetic is that of the accumulation
+ * type. inverse: rotates by the opposite angle (the gradient). scale [positions] of the
+ * accumulation type (may be NULL) multiplies cos and sin of the first `scaled` heads by
+ * scale[pos[t]], also with inverse. */
 struct op_rope {
     void *x;
-    const void *cos, *sin;
+    const void *cos, *sin, *scale;
     const int32_t *pos;
     int64_t T, stride;
-    int32_t heads, dim;
-    bool inverse;
+    int32_t heads, dim, rotary, scaled;
+    bool inverse, interleaved;
     enum dtype dtype;
 };
+/* Returns the number of pairs of a head that rotate. */
+static inline int64_t rope_pairs(const struct op_rope *a)
+{
+    return (a->rotary > 0 ? a->rotary : a->dim) / 2;
+}
 /* Causal attention within documents. Document d has queries [cu_q[d], cu_q[d+1]) and keys [cu_k[d],
  * cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a query sees at
  * most `window` keys, including its own. q is [Tq, q_stride], k and v are [Tk, kv_stride], o is

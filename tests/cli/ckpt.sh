@@ -102,9 +102,16 @@ family ministral 21 sliding_window=16
 family granite 35 embedding_multiplier=12.0 attention_bias=true mlp_bias=true
 family smollm3 20 no_rope_layer_interval=2
 family smollm3 35 attention_bias=true mlp_bias=true tie_word_embeddings=false
-config 'rope_scaling={"type":"longrope","factor":2.0}' >longrope.json
+family ernie4_5 34 head_dim=8 use_bias=true
+family helium 29 head_dim=8 attention_bias=true tie_word_embeddings=false \
+    max_position_embeddings=256
+longrope='{"type":"longrope","short_factor":[1.0,1.1],"long_factor":[2.0,4.0]}'
+family phi3 15 partial_rotary_factor=0.5 "rope_scaling=$longrope"
+family glm 25 head_dim=8
+family ministral3 21 head_dim=8
+config 'rope_scaling={"type":"proportional"}' >other.json
 fails 'init: a scaling that no model supports is refused with those that are' 65 \
-    'type longrope is not supported; supported are .*qwen3.*yarn' sft-ckpt init longrope.json -o x
+    'type proportional is not supported; supported are .*qwen3.*yarn' sft-ckpt init other.json -o x
 
 # ---- show ----
 equal 'show: each tensor has a line, and the total has one' "$(sft-ckpt show a | wc -l)" 21

@@ -20,7 +20,12 @@ enum {
     OVER_4 = 64,
     SEQUENCE = 128, /* sequence parallelism */
     SMOLLM3 = 256,
-    GRANITE = 512
+    GRANITE = 512,
+    GLM = 1024,
+    PHI3 = 2048,
+    MINISTRAL3 = 4096,
+    FIRST = QWEN2 | QWEN3 | MISTRAL,
+    ROTATED = GLM | PHI3 | MINISTRAL3
 };
 /* A row of the table: the ranks of each axis, the chunks of each stage of the pipeline, the level
  * of ZeRO, the forms. To add a layout is to add a line here. */
@@ -46,8 +51,8 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 1, MISTRAL},
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
-    {2, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3 | GRANITE},
-    {1, 2, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | SMOLLM3},
+    {2, 1, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED},
+    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
     {1, 3, 1, 1, 1, 1, MISTRAL},
@@ -60,7 +65,7 @@ static const struct row table[] = {
     {1, 2, 1, 2, 1, 0, 0},
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
-    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE},
+    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -409,6 +414,13 @@ static struct model granite(void)
     m.logit_scale = 0.6;
     return m;
 }
+/* Documents on both sides of its limit. */
+static const struct rope longrope = {.type = ROPE_LONGROPE,
+                                     .theta = 10000,
+                                     .original = 6,
+                                     .attention = 1.2,
+                                     .short_factor = {1, 1.5F},
+                                     .long_factor = {2, 4}};
 
 int main(int argc, char **argv)
 {
@@ -420,6 +432,9 @@ int main(int argc, char **argv)
         {{.name = "qwen2", .m = model_of("qwen2", true, true)}, QWEN2},
         {{.name = "qwen3", .m = model_of("qwen3", false, false)}, QWEN3},
         {{.name = "mistral", .m = model_of("mistral", false, false)}, MISTRAL},
+        {{.name = "glm", .m = model_of("glm", false, true)}, GLM},
+        {{.name = "phi3", .m = model_of("phi3", true, false)}, PHI3},
+        {{.name = "ministral3", .m = model_of("ministral3", false, false)}, MINISTRAL3},
         {{.name = "lora", .m = model_of("qwen3", false, false), .frozen = "model.", .lora = true},
          LORA},
         {{.name = "smollm3", .m = model_of("smollm3", true, false)}, SMOLLM3},
@@ -427,10 +442,15 @@ int main(int argc, char **argv)
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;
-    forms[2].f.m.qk_norm = forms[4].f.m.qk_norm = true;
+    forms[2].f.m.qk_norm = forms[7].f.m.qk_norm = true;
+    forms[4].f.m.rope_interleaved = true;
+    forms[4].f.m.rotary_dim = forms[5].f.m.rotary_dim = 4;
+    forms[5].f.m.rope = longrope;
+    forms[6].f.m.rope.original = 4;
+    forms[6].f.m.rope.q_beta = 0.5;
     forms[3].f.m.window = WINDOW;
     forms[3].f.m.window_layers[0] = (1U << LAYERS) - 1;
-    forms[5].f.m.rope_layers[0] = 0x25; /* other layers of each stage rotate */
+    forms[8].f.m.rope_layers[0] = 0x25; /* other layers of each stage rotate */
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct form *f = &forms[i].f;
         f->rows = JOB_ROWS;

@@ -80,13 +80,17 @@ static void random_elementwise(struct sink s, enum dtype t)
     BUF(&c, swiglu_grad, gu, 2 * T * I, t, .spread = 12);
     emit(s, &c, what);
     const int32_t dim = coin() ? 64 : 2 * (int32_t)length(50), heads = (int32_t)between(1, 3);
-    snprintf(what, sizeof what, "%d, %d heads of %d", (int)T, (int)heads, (int)dim);
-    CASE(&c, rope, .T = T, .stride = heads * dim + 8, .heads = heads, .dim = dim, .inverse = coin(),
+    const int32_t rotary = coin() ? dim : 2 * (int32_t)between(1, dim / 2);
+    snprintf(what, sizeof what, "%d, %d heads of %d of %d", (int)T, (int)heads, (int)rotary,
+             (int)dim);
+    CASE(&c, rope, .T = T, .stride = heads * dim + 8, .heads = heads, .dim = dim, .rotary = rotary,
+         .scaled = (int32_t)between(0, heads), .inverse = coin(), .interleaved = coin(),
          .dtype = t);
     BUF(&c, rope, x, T * (heads * dim + 8), t, .out = true);
-    BUF(&c, rope, cos, 20 * dim / 2, DT_F32);
-    BUF(&c, rope, sin, 20 * dim / 2, DT_F32);
+    BUF(&c, rope, cos, 20 * rotary / 2, DT_F32);
+    BUF(&c, rope, sin, 20 * rotary / 2, DT_F32);
     BUF(&c, rope, pos, T, DT_I32, .ints = random_ints(T, 20));
+    if (coin()) BUF(&c, rope, scale, 20, DT_F32, .offset = 2);
     emit(s, &c, what);
 }
 

@@ -27,6 +27,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 # ---- random configurations ----
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "ernie4_5", "helium", "phi3", "glm", "ministral3"]
+
+
 def maybe(r, config, key, *values, chance=0.5):
     if r.random() < chance:
         config[key] = r.choice(values)
@@ -34,7 +37,10 @@ def maybe(r, config, key, *values, chance=0.5):
 
 def draw_rope(r, config):
     """Rotary scaling with which documents of LENGTH tokens are allowed, in either spelling."""
-    kind = r.choice(["default", "default", "linear", "dynamic", "yarn", "llama3"])
+    kinds = ["default", "default", "linear", "dynamic", "yarn", "llama3"]
+    if config["model_type"] == "ministral3":
+        kinds.remove("dynamic")  # refused with a factor of q
+    kind = r.choice(kinds)
     factor = r.choice([1.0, 1.5, 2, 4.0, 8.0])
     theta = r.choice([10000.0, 500000.0, 1000000, 100.0, 12345.678])
     scaling = {"factor": factor}
@@ -76,6 +82,51 @@ def draw_rope(r, config):
     config[key] = scaling
 
 
+def draw_longrope(r, config, dim):
+    """phi3: no scaling, or factors for the pairs of the part of a head that rotates."""
+    part = r.choice([p for p in (0.25, 0.5, 0.75, 1.0) if dim * p >= 2 and dim * p % 2 == 0])
+    inside = {"rope_theta": r.choice([10000.0, 500.0])} if r.random() < 0.5 else {}
+    if r.random() < 0.5:
+        config["rope_theta"] = r.choice([10000.0, 777.0])
+    config["max_position_embeddings"] = LENGTH * r.choice([1, 2])
+    (inside if r.random() < 0.5 else config)["partial_rotary_factor"] = part
+    if r.random() < 0.3:
+        if inside:
+            config["rope_parameters"] = inside
+        return
+    pairs = int(dim * part) // 2
+    inside |= {"short_factor": [r.choice([1, 1.05, 1.3]) for _ in range(pairs)],
+               "long_factor": [r.choice([1, 2.5, 8.0, 21.25]) for _ in range(pairs)],
+               "original_max_position_embeddings": r.choice([16, 70])}
+    maybe(r, inside, "factor", 4.0, 1.5)
+    maybe(r, inside, "attention_factor", 1.25, chance=0.3)
+    maybe(r, config, "original_max_position_embeddings", 32, 64, 100, chance=0.8)
+    key, name, kind = r.choice([("rope_scaling", "type", "su"), ("rope_scaling", "type", "longrope"),
+                                ("rope_parameters", "rope_type", "longrope"), ("rope_scaling", "rope_type", "yarn")])
+    config[key] = inside | {name: kind}
+
+
+def draw_part(r, config):
+    """glm: the part of a head that rotates, half of it when absent."""
+    parts = [p for p in (0.25, 0.5, 1.0) if config["head_dim"] * p % 2 == 0 and config["head_dim"] * p > 2]
+    if config["head_dim"] % 4 or config["head_dim"] < 8 or r.random() < 0.6:
+        settings = config.get("rope_parameters") or config
+        settings["partial_rotary_factor"] = r.choice(parts or [1.0])
+
+
+def draw_q_factor(r, config):
+    """ministral3: its settings, or none, which are yarn of 16 times 16384 positions."""
+    if r.random() < 0.15:
+        for key in ("rope_scaling", "rope_parameters", "original_max_position_embeddings"):
+            config.pop(key, None)
+        return
+    key = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
+    config.setdefault(key, {"rope_type": "default"})
+    config[key] |= {"llama_4_scaling_beta": r.choice([0.0, 0.1, 0.5])}
+    if "original_max_position_embeddings" not in config:
+        config[key].setdefault("original_max_position_embeddings", r.choice([16, 64, 4096]))
+
+
 FLAGGED = ("qwen2", "qwen3", "smollm3")  # they read use_sliding_window
 
 
@@ -103,7 +154,8 @@ def draw_windows(r, config):
     draw_types(r, config, config.get("use_sliding_window", False) and width is not None)
 
 
-FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite"]
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
+            "helium", "phi3", "glm", "ministral3"]
 
 
 def draw(r):
@@ -116,6 +168,12 @@ def draw(r):
     dim = r.choice([2, 4, 6, 8, 10, 16, 20, 32, 64])
     if family in ("qwen3", "seed_oss") and r.random() < 0.15:
         c["hidden_size"] = r.choice([24, 33])  # head_dim is 128
+    elif family in ("helium", "phi3"):
+        c["hidden_size"] = heads * dim
+        if family == "helium":
+            c["head_dim"] = dim
+    elif family in ("ernie4_5", "glm", "ministral3"):
+        c |= {"head_dim": dim, "hidden_size": r.choice([24, 33, 50])}
     elif r.random() < 0.6:
         c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family == "llama" else r.choice([24, 33, 50])}
     else:
@@ -124,8 +182,6 @@ def draw(r):
             c["head_dim"] = dim
         elif family == "seed_oss" or (r.random() < 0.3 and family == "llama"):
             c["head_dim"] = None
-    if family in ("seed_oss", "smollm3"):
-        c["pad_token_id"] = None  # by default an id, whose embedding has no gradient there
     if family == "granite":
         for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"):
             maybe(r, c, key, 0.3, 0.22, 1, 1.7, 12.0, chance=0.8)
@@ -133,10 +189,19 @@ def draw(r):
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
     if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
         c["num_key_value_heads"] = None
-    draw_rope(r, c)
+    if family in FAMILIES[4:]:
+        c["pad_token_id"] = None  # transformers gives the row of a padding token no gradient
+    if family == "phi3":
+        draw_longrope(r, c, dim)
+    else:
+        draw_rope(r, c)
+    if family == "ministral3":
+        draw_q_factor(r, c)
+    if family == "glm":
+        draw_part(r, c)
     draw_windows(r, c)
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
-    for key in ("attention_bias", "attention_out_bias", "mlp_bias", "tie_word_embeddings", "use_cache"):
+    for key in ("attention_bias", "attention_out_bias", "mlp_bias", "use_bias", "tie_word_embeddings", "use_cache"):
         maybe(r, c, key, True, False)
     maybe(r, c, "hidden_act", "silu", "swish")
     maybe(r, c, "attention_dropout", 0.0, *([0.1] if family == "seed_oss" else [0]))
@@ -299,7 +364,10 @@ def main():
                    {"model_type": "qwen2"}, {"model_type": "qwen3", "tie_word_embeddings": True},
                    {"model_type": "seed_oss", "attention_out_bias": True, "pad_token_id": None},
                    {"model_type": "ministral", "head_dim": 24}, {"model_type": "smollm3", "pad_token_id": None},
-                   {"model_type": "granite", "attention_bias": True}):
+                   {"model_type": "granite", "attention_bias": True},
+                   {"model_type": "ernie4_5", "use_bias": True}, {"model_type": "helium", "head_dim": 16},
+                   {"model_type": "phi3", "pad_token_id": None}, {"model_type": "glm", "pad_token_id": None},
+                   {"model_type": "ministral3"}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

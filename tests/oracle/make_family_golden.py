@@ -121,7 +121,52 @@ ROWS = [
       "logits_scaling": 0.7, "residual_multiplier": 1.7, "attention_multiplier": 0.6, "attention_bias": True,
       "mlp_bias": True, "rope_scaling": {"type": "linear", "factor": 4.0}}),
 ]
-GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS}
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0, 1.1], "long_factor": [2.0, 4.0]}
+# transformers gives the row of the padding token no gradient
+PADLESS = {**SIZES, "pad_token_id": None}
+ROTATION = [
+    ("ernie4_5: use_bias, tied by default", {"model_type": "ernie4_5", **PADLESS, "head_dim": 16, "use_bias": True}),
+    ("ernie4_5: seven pairs, llama3 scaling, untied",
+     {"model_type": "ernie4_5", **PADLESS, "head_dim": 14, "tie_word_embeddings": False,
+      "rope_scaling": llama3(factor=8.0)}),
+    ("helium: attention_bias and mlp_bias",
+     {"model_type": "helium", **PADLESS, "head_dim": 8, "attention_bias": True, "mlp_bias": True}),
+    ("helium: yarn, tied",
+     {"model_type": "helium", **PADLESS, "head_dim": 8, "tie_word_embeddings": True,
+      "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}),
+    ("phi3: a window", {"model_type": "phi3", **PADLESS, "sliding_window": 24}),
+    ("phi4-mini: a part of a head, tied, all heads have their own keys",
+     {"model_type": "phi3", **PADLESS, "num_key_value_heads": None, "partial_rotary_factor": 0.75,
+      "tie_word_embeddings": True, "rope_scaling": None}),
+    ("phi3: longrope of a part, documents on both sides of the limit",
+     {"model_type": "phi3", **PADLESS, "original_max_position_embeddings": 32,
+      "rope_parameters": {**LONGROPE, "rope_theta": 10000.0, "partial_rotary_factor": 0.5}}),
+    ("phi3: su, the positions at the top count, a factor, a window",
+     {"model_type": "phi3", **PADLESS, "original_max_position_embeddings": 16, "sliding_window": 30,
+      "partial_rotary_factor": 0.5,
+      "rope_scaling": {**LONGROPE, "rope_type": "su", "factor": 6.0, "original_max_position_embeddings": 64}}),
+    ("llama: longrope with its attention_factor",
+     {"model_type": "llama", **PADLESS,
+      "rope_scaling": {"rope_type": "longrope", "original_max_position_embeddings": 40, "factor": 4.0,
+                       "attention_factor": 1.3, "short_factor": [1.0, 1.05, 1.2, 1.5],
+                       "long_factor": [1.0, 2.0, 5.0, 11.5]}}),
+    ("glm: defaults", {"model_type": "glm", **PADLESS, "head_dim": 16}),
+    ("glm: rope_parameters, no biases, tied",
+     {"model_type": "glm", **PADLESS, "head_dim": 24, "attention_bias": False, "tie_word_embeddings": True,
+      "partial_rotary_factor": 0.5,
+      "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0, "partial_rotary_factor": 0.25}}),
+    ("ministral3: no rotary settings", {"model_type": "ministral3", **PADLESS, "head_dim": 16}),
+    ("ministral3: documents beyond the original positions, a window",
+     {"model_type": "ministral3", **PADLESS, "head_dim": 16, "sliding_window": 24,
+      "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "mscale": 1.0,
+                          "mscale_all_dim": 1.0, "original_max_position_embeddings": 16,
+                          "llama_4_scaling_beta": 0.3}}),
+    ("ministral3: not scaled but for q, tied",
+     {"model_type": "ministral3", **PADLESS, "head_dim": 8, "tie_word_embeddings": True,
+      "rope_scaling": {"rope_type": "default", "rope_theta": 10000.0,
+                       "original_max_position_embeddings": 20, "llama_4_scaling_beta": 0.2}}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),

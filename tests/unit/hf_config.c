@@ -212,6 +212,23 @@ static void round_trips(void)
                     "\"factor\":4.0,\"attention_factor\":1.5,\"beta_fast\":16.0,"
                     "\"beta_slow\":2.0,\"mscale\":0.7,\"mscale_all_dim\":1.3,"
                     "\"truncate\":false}"));
+    round_trip("written: longrope, positions at the top",
+               "{\"model_type\":\"phi3\",\"original_max_position_embeddings\":512,"
+               "\"rope_scaling\":{\"type\":\"su\",\"short_factor\":[1.0,1.1],"
+               "\"long_factor\":[2,4.7]},\"partial_rotary_factor\":0.25," THREE "}");
+    round_trip(
+        "written: glm without biases, whole heads",
+        "{\"model_type\":\"glm\",\"attention_bias\":false,\"partial_rotary_factor\":1.0," THREE
+        "}");
+    round_trip("written: ernie4_5 with biases, untied",
+               "{\"model_type\":\"ernie4_5\",\"use_bias\":true,\"tie_word_embeddings\":false," THREE
+               "}");
+    round_trip("written: ministral3 without rotary settings",
+               "{\"model_type\":\"ministral3\"," THREE "}");
+    round_trip("written: ministral3 with others",
+               "{\"model_type\":\"ministral3\",\"rope_parameters\":{\"rope_type\":\"default\","
+               "\"rope_theta\":7e5,\"original_max_position_embeddings\":64,"
+               "\"llama_4_scaling_beta\":0.3}," THREE "}");
     round_trip("written: dynamic", QWEN("\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}"));
 }
 
@@ -288,6 +305,17 @@ static void families(void)
           parse("{\"model_type\":\"llama\",\"attention_bias\":true," SIZES "}", &c, &e) == 0 &&
               c.qkv_bias && c.o_bias);
     hf_config_free(&c);
+    CHECK("family: attention_bias of glm is on q, k and v, and true when absent",
+          parse("{\"model_type\":\"glm\"," KV SIZES "}", &c, &e) == 0 && c.qkv_bias && !c.o_bias &&
+              !c.mlp_bias && c.rope.partial_rotary_factor == 0.5 && c.head_dim == 128);
+    hf_config_free(&c);
+    CHECK("family: use_bias of ernie4_5 is on all seven matrices",
+          parse("{\"model_type\":\"ernie4_5\",\"use_bias\":true," KV SIZES "}", &c, &e) == 0 &&
+              c.qkv_bias && c.o_bias && c.mlp_bias && c.tie_word_embeddings &&
+              c.rope.theta == 500000);
+    hf_config_free(&c);
+    CHECK("family: heads of helium fill hidden_size",
+          refused("{\"model_type\":\"helium\",\"head_dim\":8," KV SIZES "}", "head_dim: must be"));
     static const char *const moe[] = {"{\"model_type\":\"qwen3_moe\",\"num_experts\":128," SIZES
                                       "}",
                                       "{\"model_type\":\"qwen3_5_moe\",\"text_config\":{}}",
@@ -358,6 +386,44 @@ static void rope(void)
                 "\"original_max_position_embeddings\":64}," SIZES "}",
                 &c, &e) == 0 &&
               c.rope.original_max_position == 128 && c.rope.factor == 4);
+    hf_config_free(&c);
+    CHECK("rope: partial_rotary_factor of the settings counts before that at the top",
+          parse("{\"model_type\":\"phi3\",\"partial_rotary_factor\":0.5,\"rope_parameters\":"
+                "{\"partial_rotary_factor\":0.75}," SIZES "}",
+                &c, &e) == 0 &&
+              c.rope.partial_rotary_factor == 0.75 && hf_rotary_dim(&c) == 12);
+    hf_config_free(&c);
+    CHECK("rope: yarn of phi3 is longrope, its positions are those at the top",
+          parse("{\"model_type\":\"phi3\",\"max_position_embeddings\":8192,\"rope_scaling\":{"
+                "\"type\":\"yarn\",\"original_max_position_embeddings\":64,"
+                "\"short_factor\":[1,1.5],\"long_factor\":[2,3]}," SIZES "}",
+                &c, &e) == 0 &&
+              strcmp(c.rope.type, "longrope") == 0 && c.rope.original_max_position == 4096 &&
+              c.rope.factor == 2 && c.rope.factors == 2 && c.rope.short_factor[1] == 1.5f &&
+              c.rope.long_factor[0] == 2);
+    hf_config_free(&c);
+    CHECK("rope: another scaling of phi3 is refused",
+          refused(
+              "{\"model_type\":\"phi3\",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}," SIZES
+              "}",
+              "longrope, su or yarn"));
+    CHECK("rope: lists of longrope that differ in length are refused",
+          refused("{\"model_type\":\"phi3\",\"rope_scaling\":{\"type\":\"su\",\"short_factor\":[1],"
+                  "\"long_factor\":[1,2]}," SIZES "}",
+                  "as long as short_factor"));
+    CHECK("rope: a factor of longrope that is no number is refused",
+          refused("{\"model_type\":\"phi3\",\"rope_scaling\":{\"type\":\"su\",\"short_factor\":"
+                  "[\"1\"]}," SIZES "}",
+                  "rope_scaling.short_factor: must be a list"));
+    CHECK("rope: ministral3 without settings has yarn and a factor of q",
+          parse("{\"model_type\":\"ministral3\",\"rope_theta\":5," KV SIZES "}", &c, &e) == 0 &&
+              strcmp(c.rope.type, "yarn") == 0 && c.rope.theta == 1e6 && c.rope.factor == 16 &&
+              c.rope.original_max_position == 16384 && c.rope.q_beta == 0.1);
+    hf_config_free(&c);
+    CHECK("rope: ministral3 with settings has those alone",
+          parse("{\"model_type\":\"ministral3\",\"rope_parameters\":{}," KV SIZES "}", &c, &e) ==
+                  0 &&
+              strcmp(c.rope.type, "default") == 0 && c.rope.theta == 10000 && c.rope.q_beta == 0);
     hf_config_free(&c);
     CHECK("rope: rope_scaling counts before rope_parameters",
           parse("{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"yarn\","

@@ -70,6 +70,27 @@
     "\"num_key_value_heads\":8,\"residual_multiplier\":0.22,\"rms_norm_eps\":1e-05,"               \
     "\"rope_scaling\":null,\"rope_theta\":5000000.0,\"tie_word_embeddings\":true,"                 \
     "\"vocab_size\":49155}"
+#define PHI_3_MINI                                                                                 \
+    "{\"model_type\":\"phi3\",\"hidden_act\":\"silu\",\"hidden_size\":3072,"                       \
+    "\"intermediate_size\":8192,\"max_position_embeddings\":4096,\"num_attention_heads\":32,"      \
+    "\"num_hidden_layers\":32,\"num_key_value_heads\":32,"                                         \
+    "\"original_max_position_embeddings\":4096,\"rms_norm_eps\":1e-05,\"rope_scaling\":null,"      \
+    "\"sliding_window\":2047,\"tie_word_embeddings\":false,\"vocab_size\":32064}"
+#define PHI_4_MINI                                                                                 \
+    "{\"model_type\":\"phi3\",\"hidden_size\":3072,\"intermediate_size\":8192,"                    \
+    "\"max_position_embeddings\":131072,\"num_attention_heads\":24,\"num_hidden_layers\":32,"      \
+    "\"num_key_value_heads\":8,\"original_max_position_embeddings\":4096,"                         \
+    "\"partial_rotary_factor\":0.75,\"rope_scaling\":null,\"sliding_window\":262144,"              \
+    "\"tie_word_embeddings\":true,\"vocab_size\":200064}"
+#define ERNIE_4_5_0_3B                                                                             \
+    "{\"model_type\":\"ernie4_5\",\"hidden_size\":1024,\"intermediate_size\":3072,"                \
+    "\"num_attention_heads\":16,\"num_hidden_layers\":18,\"num_key_value_heads\":2,"               \
+    "\"tie_word_embeddings\":true,\"use_bias\":false,\"vocab_size\":103424}"
+#define GLM_4_9B                                                                                   \
+    "{\"model_type\":\"glm\",\"attention_bias\":true,\"head_dim\":128,\"hidden_size\":4096,"       \
+    "\"intermediate_size\":13696,\"max_position_embeddings\":131072,\"num_attention_heads\":32,"   \
+    "\"num_hidden_layers\":40,\"num_key_value_heads\":2,\"partial_rotary_factor\":0.5,"            \
+    "\"tie_word_embeddings\":false,\"vocab_size\":151552}"
 
 static bool parse(const char *text, struct hf_config *c, struct model *m, struct err *e)
 {
@@ -94,6 +115,10 @@ static void published(void)
         {"Ministral-8B", MINISTRAL_8B, 8019808256, 32768},
         {"SmolLM3-3B", SMOLLM_3_3B, 3075098624, 0},
         {"granite-3.1-2b", GRANITE_3_1_2B, 2533531648, 0},
+        {"Phi-3-mini-4k", PHI_3_MINI, 3821079552, 2047},
+        {"Phi-4-mini", PHI_4_MINI, 3836021760, 262144},
+        {"ERNIE-4.5-0.3B", ERNIE_4_5_0_3B, 360748032, 0},
+        {"GLM-4-9B-chat", GLM_4_9B, 9399951360, 0},
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         struct hf_config c;
@@ -127,7 +152,17 @@ static void refusals(void)
         {"{\"model_type\":\"llama\",\"quantization_config\":{}," SIZES "}", "quantized"},
         {"{\"model_type\":\"llama\",\"head_dim\":7," SIZES "}", "an odd head_dim"},
         {"{\"model_type\":\"llama\",\"partial_rotary_factor\":0.5," SIZES "}", "partial_rotary"},
-        {ROPE("\"type\":\"longrope\",\"factor\":2.0"), "type longrope"},
+        {"{\"model_type\":\"glm\",\"partial_rotary_factor\":0.1," SIZES "}",
+         "rotates no even part"},
+        {"{\"model_type\":\"phi3\",\"resid_pdrop\":0.1," SIZES "}", "resid_pdrop"},
+        {ROPE("\"type\":\"longrope\",\"factor\":2.0"),
+         "short_factor and a long_factor of 8 numbers"},
+        {"{\"model_type\":\"ministral3\",\"rope_parameters\":{\"llama_4_scaling_beta\":0.1}," SIZES
+         "}",
+         "llama_4_scaling_beta without"},
+        {"{\"model_type\":\"ministral3\",\"rope_parameters\":{\"llama_4_scaling_beta\":0.1,"
+         "\"original_max_position_embeddings\":8,\"type\":\"dynamic\",\"factor\":2}," SIZES "}",
+         "llama_4_scaling_beta with"},
         {ROPE("\"type\":\"yarn\",\"factor\":0.5"), "factor below 1"},
         {ROPE("\"rope_type\":\"llama3\",\"factor\":8.0"), "llama3 with these factors"},
         {"{\"model_type\":\"llama\",\"head_dim\":2,\"rope_scaling\":{\"type\":\"dynamic\","
@@ -140,7 +175,8 @@ static void refusals(void)
         struct err e;
         bool ok = !parse(cases[i].text, &c, &m, &e) && e.code == ERR_DATA &&
                   strstr(e.msg, cases[i].why) && strstr(e.msg, "is not supported; supported are") &&
-                  strstr(e.msg, "llama, mistral, qwen2, qwen3") && strstr(e.msg, "yarn or llama3");
+                  strstr(e.msg, "llama, mistral, qwen2, qwen3") &&
+                  strstr(e.msg, "llama3 or longrope");
         if (!ok) printf("# %s\n", e.msg);
         CHECK_IN("model refused", cases[i].why, ok);
         hf_config_free(&c);
@@ -175,13 +211,16 @@ static void squares(void)
 static void reach(void)
 {
     struct model m = tiny_model(true, false);
-    bool right = rope_reach(&m, false) == 64;
+    bool right = rope_reach(&m, 0) == 64;
     m.rope = (struct rope){.type = ROPE_DYNAMIC, .theta = 10000, .factor = 2.5};
-    right &= rope_reach(&m, false) == 160 && rope_reach(&m, true) == 64;
+    right &= rope_reach(&m, 0) == 160 && rope_reach(&m, 1) == 64;
     m.rope = (struct rope){.type = ROPE_YARN, .theta = 10000, .factor = 4, .original = 32};
-    right &= rope_reach(&m, false) == 128 && rope_reach(&m, true) == 128;
+    right &= rope_reach(&m, 0) == 128 && rope_reach(&m, 1) == 128;
     m.rope.original = 8; /* less than max_position_embeddings says already */
-    right &= rope_reach(&m, true) == 64;
+    right &= rope_reach(&m, 1) == 64;
+    m.rope = (struct rope){.type = ROPE_LONGROPE, .theta = 10000, .factor = 4, .original = 16};
+    right &= rope_reach(&m, 0) == 64 && rope_reach(&m, 15) == 16 && rope_reach(&m, 16) == 64;
+    right &= rope_is_own(&m, 17) && !rope_is_own(&m, 16) && !rope_moves(&m, 17);
     CHECK("model: the longest document follows from positions and scaling", right);
 }
 

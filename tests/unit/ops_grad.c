@@ -78,23 +78,53 @@ static void grad_swiglu(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
-/* The rotation's gradient is the rotation back. */
-static void grad_rope(void)
+/* The rotation's gradient is the rotation back, with the same scale. */
+static void grad_rope(bool interleaved, const char *name)
 {
     enum { T = 4, HEADS = 2, DIM = 6, STRIDE = 15, POSITIONS = 8 };
     static const int32_t pos[T] = {0, 3, 1, 7};
-    struct problem p;
-    CASE(&p.fwd, rope, .T = T, .stride = STRIDE, .heads = HEADS, .dim = DIM, .dtype = t);
+    const int32_t rotary = interleaved ? 4 : 0, pairs = interleaved ? 2 : 3;
+    struct problem p = {.out = {{NULL}}};
+    CASE(&p.fwd, rope, .T = T, .stride = STRIDE, .heads = HEADS, .dim = DIM, .rotary = rotary,
+         .scaled = 1, .interleaved = interleaved, .dtype = t);
     BUF(&p.fwd, rope, x, T * STRIDE, t, .out = true);
-    BUF(&p.fwd, rope, cos, POSITIONS * DIM / 2, t);
-    BUF(&p.fwd, rope, sin, POSITIONS * DIM / 2, t);
+    BUF(&p.fwd, rope, cos, POSITIONS * pairs, t);
+    BUF(&p.fwd, rope, sin, POSITIONS * pairs, t);
     BUF(&p.fwd, rope, pos, T, DT_I32, .ints = pos);
+    if (interleaved) BUF(&p.fwd, rope, scale, POSITIONS, t, .offset = 2);
     problem_make(&p);
     struct test_case g = p.fwd;
     g.args.rope.inverse = true;
-    struct outcome o = run_grad(&g, (void *[BUFS]){p.weight[0], p.in[1], p.in[2], p.in[3]});
-    CHECK("gradients: rope by x", is_gradient(&p, 0, o.bytes[0]));
+    struct outcome o =
+        run_grad(&g, (void *[BUFS]){p.weight[0], p.in[1], p.in[2], p.in[3], p.in[4]});
+    CHECK(name, is_gradient(&p, 0, o.bytes[0]));
     outcome_free(&o), problem_free(&p);
+}
+
+/* The pairs themselves, which a wrong choice on every device would not show. */
+static void pairs(void)
+{
+    enum { DIM = 6 };
+    static const double halves[DIM] = {-3, -4, 1, 2, 5, 6}, neighbours[DIM] = {-2, 1, -4, 3, 5, 6};
+    static const double cosine[2] = {0, 0}, sine[2] = {1, 1};
+    static const int32_t pos[1] = {0};
+    bool right = true;
+    for (int form = 0; form < 2; form++) {
+        double x[DIM] = {1, 2, 3, 4, 5, 6};
+        op_rope(dev, &(struct op_rope){.x = x,
+                                       .cos = cosine,
+                                       .sin = sine,
+                                       .pos = pos,
+                                       .T = 1,
+                                       .stride = DIM,
+                                       .heads = 1,
+                                       .dim = DIM,
+                                       .rotary = 4,
+                                       .interleaved = form,
+                                       .dtype = t});
+        right &= memcmp(x, form ? neighbours : halves, sizeof x) == 0;
+    }
+    CHECK("rope: halves or neighbours of a head's first part are pairs", right);
 }
 
 static void grad_matmul(void)
@@ -242,7 +272,9 @@ int main(void)
     grad_norm();
     grad_head_norm();
     grad_swiglu();
-    grad_rope();
+    grad_rope(false, "gradients: rope by x");
+    grad_rope(true, "gradients: rope of neighbours in a part of a scaled head by x");
+    pairs();
     grad_matmul();
     grad_embed();
     grad_gather();

@@ -231,6 +231,28 @@ static void list_head_norm(struct sink s, enum dtype t)
     }
 }
 
+/* Halves and neighbours, whole heads and parts of them, some heads scaled; both ways. */
+static void list_rope(struct sink s, enum dtype t, int i, int64_t T)
+{
+    static const int32_t dims[] = {64, 6, 64}, parts[] = {36, 4, 48};
+    struct test_case c;
+    for (int form = 0; form < 8; form++) {
+        const int32_t dim = dims[i], rotary = form & 4 ? parts[i] : 0, heads = 3;
+        const int64_t stride = heads * dim + (i ? 5 : 8), pairs = (rotary ? rotary : dim) / 2;
+        char what[60];
+        snprintf(what, sizeof what, "%d%s%s%s", (int)T, form & 1 ? ", inverse" : "",
+                 form & 2 ? ", neighbours" : "", form & 4 ? ", a part, scaled" : "");
+        CASE(&c, rope, .T = T, .stride = stride, .heads = heads, .dim = dim, .rotary = rotary,
+             .scaled = 2, .inverse = form & 1, .interleaved = form & 2, .dtype = t);
+        BUF(&c, rope, x, T * stride, t, .out = true);
+        BUF(&c, rope, cos, 20 * pairs, DT_F32);
+        BUF(&c, rope, sin, 20 * pairs, DT_F32);
+        BUF(&c, rope, pos, T, DT_I32, .ints = random_ints(T, 20));
+        if (form & 4) BUF(&c, rope, scale, 20, DT_F32, .offset = 2);
+        emit(s, &c, what);
+    }
+}
+
 static void list_elementwise(struct sink s, enum dtype t)
 {
     struct test_case c;
@@ -249,17 +271,7 @@ static void list_elementwise(struct sink s, enum dtype t)
         BUF(&c, swiglu_grad, dy, T * I, t);
         BUF(&c, swiglu_grad, gu, 2 * T * I, t, .spread = 12);
         emit(s, &c, what);
-        for (int inverse = 0; inverse < 2; inverse++) {
-            const int32_t dim = i == 1 ? 6 : 64, heads = 3;
-            const int64_t stride = heads * dim + 5;
-            CASE(&c, rope, .T = T, .stride = stride, .heads = heads, .dim = dim, .inverse = inverse,
-                 .dtype = t);
-            BUF(&c, rope, x, T * stride, t, .out = true);
-            BUF(&c, rope, cos, 20 * dim / 2, DT_F32);
-            BUF(&c, rope, sin, 20 * dim / 2, DT_F32);
-            BUF(&c, rope, pos, T, DT_I32, .ints = random_ints(T, 20));
-            emit(s, &c, what);
-        }
+        list_rope(s, t, i, T);
     }
 }
 
