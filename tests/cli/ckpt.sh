@@ -103,8 +103,7 @@ family granite 35 embedding_multiplier=12.0 attention_bias=true mlp_bias=true
 family smollm3 20 no_rope_layer_interval=2
 family smollm3 35 attention_bias=true mlp_bias=true tie_word_embeddings=false
 family ernie4_5 34 head_dim=8 use_bias=true
-family helium 29 head_dim=8 attention_bias=true tie_word_embeddings=false \
-    max_position_embeddings=256
+family helium 27 head_dim=8 attention_bias=true
 longrope='{"type":"longrope","short_factor":[1.0,1.1],"long_factor":[2.0,4.0]}'
 family phi3 15 partial_rotary_factor=0.5 "rope_scaling=$longrope"
 family glm 25 head_dim=8

@@ -74,13 +74,15 @@ family granite embedding_multiplier=12.0 logits_scaling=8.0 residual_multiplier=
     attention_multiplier=0.0625
 family ernie4_5 head_dim=24 use_bias=true
 family helium head_dim=16
-longrope='{"type":"longrope","short_factor":[1.0,1.1,1.2,1.3,1.4,1.5],
-    "long_factor":[1.0,1.5,2.0,3.0,5.0,8.0]}'
+longrope='{"type":"longrope","short_factor":[1,1,1,1.5,1.5,1.5],"long_factor":[1,1.5,2,3,5,8]}'
 family phi3 max_position_embeddings=256 original_max_position_embeddings=64 \
-    partial_rotary_factor=0.75 tie_word_embeddings=true sliding_window=40 "rope_scaling=$longrope"
+    partial_rotary_factor=0.75 sliding_window=40 "rope_scaling=$longrope"
+check 'longrope: a prompt beyond the original positions is completed' \
+    sft-eval -q -m "$(checkpoint a)" --prompt "$(printf 'word %d, ' $(seq 24))" --max-tokens 4
 family glm head_dim=24
-family ministral3 head_dim=24 'rope_parameters={"type":"yarn","factor":4.0,
-    "original_max_position_embeddings":64,"llama_4_scaling_beta":0.3}'
+beta='"llama_4_scaling_beta":0.3'
+family ministral3 head_dim=24 \
+    'rope_parameters={"type":"yarn","factor":4.0,"original_max_position_embeddings":64,'"$beta}"
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

@@ -152,7 +152,7 @@ static void refusals(void)
         {"{\"model_type\":\"llama\",\"quantization_config\":{}," SIZES "}", "quantized"},
         {"{\"model_type\":\"llama\",\"head_dim\":7," SIZES "}", "an odd head_dim"},
         {"{\"model_type\":\"llama\",\"partial_rotary_factor\":0.5," SIZES "}", "partial_rotary"},
-        {"{\"model_type\":\"glm\",\"partial_rotary_factor\":0.1," SIZES "}",
+        {"{\"model_type\":\"glm\",\"partial_rotary_factor\":0.01," SIZES "}",
          "rotates no even part"},
         {"{\"model_type\":\"phi3\",\"resid_pdrop\":0.1," SIZES "}", "resid_pdrop"},
         {ROPE("\"type\":\"longrope\",\"factor\":2.0"),

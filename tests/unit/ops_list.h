@@ -234,7 +234,7 @@ static void list_head_norm(struct sink s, enum dtype t)
 /* Halves and neighbours, whole heads and parts of them, some heads scaled; both ways. */
 static void list_rope(struct sink s, enum dtype t, int i, int64_t T)
 {
-    static const int32_t dims[] = {64, 6, 64}, parts[] = {36, 4, 48};
+    static const int32_t dims[] = {64, 6, 64}, parts[] = {48, 4, 36};
     struct test_case c;
     for (int form = 0; form < 8; form++) {
         const int32_t dim = dims[i], rotary = form & 4 ? parts[i] : 0, heads = 3;
