@@ -1,79 +1,123 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on single elements: SwiGLU, rotary positions, dropout, sums, casts.
+/* Operations on single elements: activations, rotary positions, dropout, sums, casts.
  * Bytes: each operand once; limit: 85 % of the copy rate. */
+#include <type_traits>
+
 #include "element.cuh"
 #include "ops/dropout.h"
 #include "random.cuh"
 
-/* ---- SwiGLU ---- */
+/* ---- activations ---- */
 static __device__ __forceinline__ float sigmoid(float x) { return 1 / (1 + __expf(-x)); }
 
-template <typename T, int N> __global__ void swiglu(const struct op_swiglu a)
+/* Returns f(x) of the function A, and f'(x) in slope; lib/ops/ref/activation.c has the formulas. */
+template <enum act A> static __device__ __forceinline__ float curve(float x, float &slope)
 {
-    const int64_t row = a.I / N;
+    if constexpr (A == ACT_RELU2) {
+        const float r = x < 0 ? 0 : x; /* NaN stays NaN */
+        slope = 2 * r;
+        return r * r;
+    } else if constexpr (A == ACT_GELU) {
+        const float below = 0.5f * (1 + erff(0.70710678f * x));
+        slope = below + x * (0.39894228f * __expf(-0.5f * x * x));
+        return x * below;
+    } else { /* x sigmoid(z) */
+        const float z = A == ACT_SILU ? x : 1.59576912f * x * (1 + 0.044715f * x * x);
+        const float dz = A == ACT_SILU ? 1 : 1.59576912f * (1 + 3 * 0.044715f * x * x);
+        const float s = sigmoid(z);
+        slope = s * (1 + x * dz * (1 - s));
+        return x * s;
+    }
+}
+
+template <typename T, int N, enum act A, bool GATED>
+__global__ void activation(const struct op_activation a)
+{
+    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I;
     for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
-        const T *const gu = (const T *)a.gu + i / row * 2 * a.I + i % row * N;
-        float g[N], u[N];
-        load<T, N>(g, gu);
-        load<T, N>(u, gu + a.I);
+        const T *const x = (const T *)a.x + i / row * width + i % row * N;
+        float g[N], u[N], slope;
+        load<T, N>(g, x);
+        if (GATED) load<T, N>(u, x + a.I);
 #pragma unroll
-        for (int k = 0; k < N; k++) g[k] = g[k] * sigmoid(g[k]) * u[k];
+        for (int k = 0; k < N; k++) g[k] = curve<A>(g[k], slope) * (GATED ? u[k] : 1);
         store<T, N>((T *)a.y + i * N, g);
     }
 }
 
-/* d silu(g) = s (1 + g (1 - s)) with s = sigmoid(g). */
-template <typename T, int N> __global__ void swiglu_back(const struct op_swiglu_grad a)
+template <typename T, int N, enum act A, bool GATED>
+__global__ void activation_back(const struct op_activation_grad a)
 {
-    const int64_t row = a.I / N;
+    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I;
     for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
-        const int64_t at = i / row * 2 * a.I + i % row * N;
-        const T *const gu = (const T *)a.gu + at;
-        T *const dgu = (T *)a.dgu + at;
+        const int64_t at = i / row * width + i % row * N;
+        const T *const x = (const T *)a.x + at;
+        T *const dx = (T *)a.dx + at;
         float g[N], u[N], dy[N], y[N];
-        load<T, N>(g, gu);
-        load<T, N>(u, gu + a.I);
+        load<T, N>(g, x);
+        if (GATED) load<T, N>(u, x + a.I);
         load<T, N>(dy, (const T *)a.dy + i * N);
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            const float s = sigmoid(g[k]), silu = g[k] * s;
-            y[k] = silu * u[k];
-            g[k] = dy[k] * u[k] * s * (1 + g[k] * (1 - s));
-            u[k] = dy[k] * silu;
+            float slope;
+            const float f = curve<A>(g[k], slope), up = GATED ? u[k] : 1;
+            y[k] = f * up;
+            g[k] = dy[k] * up * slope;
+            u[k] = dy[k] * f;
         }
-        store<T, N>(dgu, g);
-        store<T, N>(dgu + a.I, u);
+        store<T, N>(dx, g);
+        if (GATED) store<T, N>(dx + a.I, u);
         if (a.y) store<T, N>((T *)a.y + i * N, y);
     }
 }
 
-int kernel_swiglu(const struct op_swiglu *a, const struct kernel_context *c)
+/* Calls f with the function and whether it is gated, as constants. */
+template <enum act A> using act_of = std::integral_constant<enum act, A>;
+template <typename F> static int by_act(enum act act, bool gated, F f)
+{
+    auto run = [&](auto kind) {
+        return gated ? f(kind, std::true_type()) : f(kind, std::false_type());
+    };
+    if (act == ACT_SILU) return run(act_of<ACT_SILU>());
+    if (act == ACT_GELU) return run(act_of<ACT_GELU>());
+    if (act == ACT_GELU_TANH) return run(act_of<ACT_GELU_TANH>());
+    if (act == ACT_RELU2) return run(act_of<ACT_RELU2>());
+    return cudaErrorInvalidValue;
+}
+
+int kernel_activation(const struct op_activation *a, const struct kernel_context *c)
 {
     return by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;
-        constexpr int N = 16 / sizeof(T);
-        const bool fast = aligned(a->gu, a->I, sizeof(T)) && aligned(a->y, a->I, sizeof(T));
-        if (fast)
-            swiglu<T, N><<<blocks_for(a->T * a->I / N), THREADS, 0, c->stream>>>(*a);
-        else
-            swiglu<T, 1><<<blocks_for(a->T * a->I), THREADS, 0, c->stream>>>(*a);
-        return (int)cudaGetLastError();
+        return by_act(a->act, a->gated, [&](auto act, auto gated) {
+            constexpr int N = 16 / sizeof(T);
+            const bool fast = aligned(a->x, a->I, sizeof(T)) && aligned(a->y, a->I, sizeof(T));
+            auto run = [&](auto kernel, int n) {
+                kernel<<<blocks_for(a->T * a->I / n), THREADS, 0, c->stream>>>(*a);
+                return (int)cudaGetLastError();
+            };
+            return fast ? run(activation<T, N, act(), gated()>, N)
+                        : run(activation<T, 1, act(), gated()>, 1);
+        });
     });
 }
 
-int kernel_swiglu_grad(const struct op_swiglu_grad *a, const struct kernel_context *c)
+int kernel_activation_grad(const struct op_activation_grad *a, const struct kernel_context *c)
 {
     return by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;
-        constexpr int N = 16 / sizeof(T);
-        const bool fast = aligned(a->gu, a->I, sizeof(T)) && aligned(a->dgu, a->I, sizeof(T)) &&
-                          aligned(a->dy, a->I, sizeof(T)) &&
-                          (!a->y || aligned(a->y, a->I, sizeof(T)));
-        if (fast)
-            swiglu_back<T, N><<<blocks_for(a->T * a->I / N), THREADS, 0, c->stream>>>(*a);
-        else
-            swiglu_back<T, 1><<<blocks_for(a->T * a->I), THREADS, 0, c->stream>>>(*a);
-        return (int)cudaGetLastError();
+        return by_act(a->act, a->gated, [&](auto act, auto gated) {
+            constexpr int N = 16 / sizeof(T);
+            const bool fast = aligned(a->x, a->I, sizeof(T)) && aligned(a->dx, a->I, sizeof(T)) &&
+                              aligned(a->dy, a->I, sizeof(T)) &&
+                              (!a->y || aligned(a->y, a->I, sizeof(T)));
+            auto run = [&](auto kernel, int n) {
+                kernel<<<blocks_for(a->T * a->I / n), THREADS, 0, c->stream>>>(*a);
+                return (int)cudaGetLastError();
+            };
+            return fast ? run(activation_back<T, N, act(), gated()>, N)
+                        : run(activation_back<T, 1, act(), gated()>, 1);
+        });
     });
 }
 

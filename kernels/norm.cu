@@ -48,7 +48,7 @@ template <typename T, typename S, int N> __global__ void norm_forward(const stru
                 from_float(rounded, v[k] + u[k]);
                 v[k] = to_float(rounded);
             }
-            v[k] = v[k] * rstd * w[k];
+            v[k] = v[k] * rstd * (a.gain_offset + w[k]);
         }
         store<T, N>(y + i, v);
     }
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(512)
             load<T, N>(w, (const T *)a.w + i);
             if (a.dres) dres[p] = *(const pack_of<T, N> *)((const T *)a.dres + at + i);
 #pragma unroll
-            for (int k = 0; k < N; k++) sum += dy[p][k] * w[k] * s[p][k] * rstd;
+            for (int k = 0; k < N; k++) sum += dy[p][k] * (a.gain_offset + w[k]) * s[p][k] * rstd;
         }
         const float mean = block_sum(sum, part) / (float)a.H;
 #pragma unroll
@@ -88,9 +88,9 @@ __global__ void __launch_bounds__(512)
             load<T, N>(w, (const T *)a.w + i);
 #pragma unroll
             for (int k = 0; k < N; k++) {
-                const float n = s[p][k] * rstd;
-                dx[k] = rstd * (dy[p][k] * w[k] - n * mean) + to_float(dres[p].v[k]);
-                y[k] = n * w[k];
+                const float n = s[p][k] * rstd, gain = a.gain_offset + w[k];
+                dx[k] = rstd * (dy[p][k] * gain - n * mean) + to_float(dres[p].v[k]);
+                y[k] = n * gain;
                 dw[p][k] += dy[p][k] * n;
             }
             if (a.y) store<T, N>((T *)a.y + dense + i, y);
@@ -119,14 +119,15 @@ __global__ void norm_backward_long(const struct op_rmsnorm_grad a, float *partia
         const float rstd = ((const float *)a.rstd)[row];
         float sum = 0;
         for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x)
-            sum += to_float(dy[i]) * to_float(w[i]) * to_float(s[i]) * rstd;
+            sum += to_float(dy[i]) * (a.gain_offset + to_float(w[i])) * to_float(s[i]) * rstd;
         const float mean = block_sum(sum, part) / (float)a.H;
         for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x) {
-            const float n = to_float(s[i]) * rstd, d = to_float(dy[i]), weight = to_float(w[i]);
+            const float n = to_float(s[i]) * rstd, d = to_float(dy[i]);
+            const float gain = a.gain_offset + to_float(w[i]);
             const float more = a.dres ? to_float(((const T *)a.dres)[at + i]) : 0;
             if (a.dw) own[i] += d * n;
-            if (a.y) from_float(((T *)a.y)[row * a.H + i], n * weight);
-            from_float(((T *)a.dx)[at + i], rstd * (d * weight - n * mean) + more);
+            if (a.y) from_float(((T *)a.y)[row * a.H + i], n * gain);
+            from_float(((T *)a.dx)[at + i], rstd * (d * gain - n * mean) + more);
         }
     }
 }

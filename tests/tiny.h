@@ -73,6 +73,7 @@ TINY struct model tiny_model(bool tied, bool bias)
                           .attention_scale = 1 / sqrt(8),
                           .rope = {.theta = 10000},
                           .rope_layers = {UINT64_MAX},
+                          .gated = true,
                           .tied = tied,
                           .qkv_bias = bias};
 }

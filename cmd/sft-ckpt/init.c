@@ -45,7 +45,7 @@ static int add_param(void *arg, const struct hf_param *p, struct err *e)
 }
 
 /* Writes one tensor. Element i is draw i of a stream that the tensor's name selects, so that it
- * does not depend on the order or on other tensors. Norms are 1, biases 0. */
+ * does not depend on the order or on other tensors. Gains of norms are 1, biases 0. */
 static int write_tensor(const struct plan *plan, size_t index, struct safetensors_writer *w,
                         struct err *e)
 {
@@ -57,7 +57,7 @@ static int write_tensor(const struct plan *plan, size_t index, struct safetensor
     for (uint64_t at = 0; at < t->count; at += BLOCK) {
         size_t n = t->count - at < BLOCK ? (size_t)(t->count - at) : BLOCK;
         for (size_t i = 0; i < n; i++) {
-            x[i] = kind == HF_PARAM_NORM ? 1.0f : 0.0f;
+            x[i] = kind == HF_PARAM_NORM && !plan->c->gain_offset ? 1.0f : 0.0f;
             if (kind == HF_PARAM_MATRIX || kind == HF_PARAM_EMBEDDING)
                 x[i] = (float)(plan->c->initializer_range *
                                rng_normal(plan->seed, RNG_INIT, stream, at + i));
@@ -199,10 +199,10 @@ int verb_init(int argc, char **argv, struct err *e)
     const struct opt_cmd cmd = {
         .name = "sft-ckpt init",
         .synopsis = "[options] -o DIR CONFIG.json",
-        .about =
-            "Makes a model with random weights: matrices normal with standard deviation "
-            "initializer_range, norms 1, biases 0. The same configuration and seed give the same "
-            "bytes.",
+        .about = "Makes a model with random weights: matrices normal with standard deviation "
+                 "initializer_range, the gains of norms 1, biases 0. The same configuration and "
+                 "seed give the same "
+                 "bytes.",
         .opts = opts,
         .examples = "  sft-ckpt init config.json --tokenizer tok/ --seed 7 -o random/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);

@@ -121,7 +121,9 @@ static int read_adapted(struct targets *t, const char *adapted, struct peft_conf
                         struct err *e)
 {
     char names[HF_FAMILY_NAMES];
-    if (t->all) adapted = hf_family_linear(t->model->family, ",", ",", names);
+    struct hf_sizes sizes;
+    model_sizes(t->model, &sizes);
+    if (t->all) adapted = hf_family_linear(t->model->family, &sizes, ",", ",", names);
     if (t->all || !is_pattern(adapted)) return split(&c->arena, adapted, &c->targets, e);
     c->pattern = arena_copy(&c->arena, adapted, strlen(adapted), e);
     return c->pattern ? make_pattern(t, adapted, e) : -1;
@@ -225,6 +227,8 @@ int targets_check(struct targets *t, bool any, void (*say)(const char *text), st
 {
     const struct peft_names *saved = &t->whole;
     char names[HF_FAMILY_NAMES], example[PEFT_MAX_NAME];
+    struct hf_sizes sizes;
+    model_sizes(t->model, &sizes);
     if (check_ends(t, e)) return -1;
     const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
     if (t->failed) return err_set(e, why, "lora_target: %s", t->why.msg);
@@ -232,7 +236,7 @@ int targets_check(struct targets *t, bool any, void (*say)(const char *text), st
         return err_set(e, ERR_CONFIG,
                        "sft_train.model_args.lora_target: no layer has such a name; there are %s, "
                        "for example %s",
-                       hf_family_linear(t->model->family, ", ", " and ", names),
+                       hf_family_linear(t->model->family, &sizes, ", ", " and ", names),
                        first_linear(t, example));
     tell_unused(t, say);
     for (size_t i = 0; i < saved->n; i++)

@@ -3,6 +3,7 @@
 #include "hf/config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -76,6 +77,15 @@ static void read_tokens(struct reader *r, struct hf_config *c)
     read_eos(r, c);
 }
 
+static void read_act(struct reader *r, struct hf_config *c)
+{
+    const struct hf_family *f = c->family;
+    snprintf(c->hidden_act, sizeof c->hidden_act, "%s", f->act ? f->act : "silu");
+    reader_name(r, "hidden_act", c->hidden_act);
+    if (f->gelu_tanh && strcmp(c->hidden_act, "gelu") == 0)
+        snprintf(c->hidden_act, sizeof c->hidden_act, "gelu_pytorch_tanh");
+}
+
 /* Reads a model that lib/model refuses by its name: other families have other keys, whose values
  * must not be what the message is about. Keeps what copying and merging such a model need. */
 static void read_other_family(const struct reader *r, struct hf_config *c)
@@ -100,8 +110,7 @@ static void read_model(struct reader *r, const struct hf_family *f, struct hf_co
     /* Experts first: such models have other keys for their sizes, and are refused as such. */
     read_experts(r, c);
     c->quantized = reader_get(r, "quantization_config");
-    memcpy(c->hidden_act, "silu", sizeof "silu");
-    reader_name(r, "hidden_act", c->hidden_act);
+    read_act(r, c);
     c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
     read_tokens(r, c);
     read_dtype(r, c);

@@ -30,6 +30,7 @@ struct hf_rope {
     double beta_fast, beta_slow, attention_factor, mscale, mscale_all_dim; /* yarn */
     bool truncate; /* yarn: the ramp begins and ends at whole pairs; true when absent */
     int64_t original_max_position;
+    double alpha; /* dynamic, in families that have it: theta is scaled by a constant */
     double partial_rotary_factor; /* the rotated part of a head; 1: all of it */
     /* longrope: `factors` numbers in each, one for each pair; transformers reads them as fp32 */
     float short_factor[HF_ROPE_PAIRS], long_factor[HF_ROPE_PAIRS];
@@ -63,7 +64,11 @@ struct hf_config {
     struct hf_rope rope;
     bool tie_word_embeddings, mlp_bias;
     bool qkv_bias, o_bias;
-    bool qk_norm; /* RMSNorm of each head of q and k (Qwen3) */
+    bool qk_norm;            /* RMSNorm of each head of q and k (Qwen3) */
+    bool qk_norm_after_rope; /* of the rotated q and k */
+    bool gain_offset;        /* the gain of every norm is 1 + w */
+    bool bidirectional;      /* a token sees later ones: not supported */
+    bool gated;              /* the MLP has a gate; its activation is hidden_act */
     char hidden_act[HF_MAX_NAME];
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];

@@ -28,6 +28,10 @@ static const struct {
     [HF_FIELD_RESIDUAL_SCALE] = {AT(residual_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_ATTENTION_SCALE] = {AT(attention_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_LOGIT_DIVISOR] = {AT(logit_divisor), HF_REAL, 1e-6, 1e6},
+    [HF_FIELD_QK_NORM_AFTER_ROPE] = {AT(qk_norm_after_rope), HF_TRUTH, 0, 1},
+    [HF_FIELD_GATED] = {AT(gated), HF_TRUTH, 0, 1},
+    [HF_FIELD_GAIN_OFFSET] = {AT(gain_offset), HF_TRUTH, 0, 1},
+    [HF_FIELD_BIDIRECTIONAL] = {AT(bidirectional), HF_TRUTH, 0, 1},
 };
 
 /* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to

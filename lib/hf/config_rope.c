@@ -32,7 +32,7 @@ static void read_longrope(struct reader *r, struct hf_rope *rope)
 }
 
 static void read_object(struct reader *top, const char *key, const char *where,
-                        struct hf_rope *rope)
+                        const struct hf_family *f, struct hf_rope *rope)
 {
     const struct json *v = reader_get(top, key);
     struct reader r = {v, where, top->e, top->failed};
@@ -40,6 +40,7 @@ static void read_object(struct reader *top, const char *key, const char *where,
     reader_name(&r, "rope_type", rope->type);
     reader_real(&r, "rope_theta", 1, 1e15, &rope->theta);
     reader_real(&r, "factor", 1e-3, 1e6, &rope->factor);
+    if (f->rope_alpha) reader_real(&r, "alpha", 0, 1e9, &rope->alpha);
     reader_real(&r, "low_freq_factor", 0, 1e6, &rope->low_freq_factor);
     reader_real(&r, "high_freq_factor", 0, 1e6, &rope->high_freq_factor);
     reader_real(&r, "beta_fast", 0, 1e6, &rope->beta_fast);
@@ -83,7 +84,7 @@ void hf_read_rope(struct reader *r, struct hf_config *c)
             return;
         }
         done = v->count > 0; /* only the first object that is not empty counts */
-        read_object(r, keys[i], where[i], &c->rope);
+        read_object(r, keys[i], where[i], c->family, &c->rope);
     }
 }
 
@@ -120,6 +121,7 @@ void hf_resolve_rope(struct reader *r, struct hf_config *c)
         resolve_original(r, c);
     if ((is_rope(c, "yarn") || is_rope(c, "longrope")) && p->factor == 0)
         p->factor = (double)c->max_position_embeddings / (double)p->original_max_position;
+    if (p->alpha > 0 && is_rope(c, "dynamic")) return;
     if (p->factor == 0 && (is_rope(c, "linear") || is_rope(c, "dynamic") || is_rope(c, "llama3")))
         reader_fail(r, "rope_scaling.factor", "present: a number");
 }

@@ -60,6 +60,7 @@ static void put_rope(struct doc *d, const struct hf_config *c)
         double value;
     } reals[] = {
         {"factor", r->factor},
+        {"alpha", r->alpha},
         {"low_freq_factor", r->low_freq_factor},
         {"high_freq_factor", r->high_freq_factor},
         {"beta_fast", r->beta_fast},

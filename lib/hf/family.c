@@ -107,6 +107,7 @@ const struct hf_key hf_common_keys[] = {
     FIXED(HF_FIELD_RESIDUAL_SCALE, 1),
     FIXED(HF_FIELD_LOGIT_DIVISOR, 1),
     FIXED(HF_FIELD_ATTENTION_SCALE, 0),
+    FIXED(HF_FIELD_GATED, true),
     END,
 };
 static const struct hf_key llama_keys[] = {
@@ -362,15 +363,20 @@ static struct str short_name(const char *name)
     return (struct str){begin, (size_t)(end - begin)};
 }
 
-const char *hf_family_linear(const struct hf_family *f, const char *between, const char *last,
-                             char out[HF_FAMILY_NAMES])
+static bool is_adapted(const struct hf_row *r, const struct hf_sizes *s)
+{
+    return hf_row_is_linear(r) && (!s || hf_row_exists(r, s));
+}
+
+const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,
+                             const char *between, const char *last, char out[HF_FAMILY_NAMES])
 {
     const struct hf_row *begin, *end;
     size_t left = 0;
     hf_rows_of(tensors_of(f), HF_LAYER, &begin, &end);
-    for (const struct hf_row *r = begin; r < end; r++) left += hf_row_is_linear(r);
+    for (const struct hf_row *r = begin; r < end; r++) left += is_adapted(r, s);
     out[0] = 0;
     for (const struct hf_row *r = begin; r < end; r++)
-        if (hf_row_is_linear(r)) append(out, short_name(r->name), left--, between, last);
+        if (is_adapted(r, s)) append(out, short_name(r->name), left--, between, last);
     return out;
 }

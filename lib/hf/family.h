@@ -33,6 +33,10 @@ enum hf_field {
     HF_FIELD_RESIDUAL_SCALE,
     HF_FIELD_ATTENTION_SCALE,
     HF_FIELD_LOGIT_DIVISOR,
+    HF_FIELD_QK_NORM_AFTER_ROPE,
+    HF_FIELD_GATED,
+    HF_FIELD_GAIN_OFFSET,
+    HF_FIELD_BIDIRECTIONAL,
     HF_FIELDS
 };
 /* A key, and the value of its field when the key is absent or null. A number of key-value heads of
@@ -82,6 +86,9 @@ struct hf_family {
     int64_t original;         /* longrope: original_max_position_embeddings when absent at the top;
                                  the one inside the rotary settings does not count */
     const struct hf_rope *rope; /* rotary settings when there are none; NULL: the default type */
+    bool rope_alpha;            /* dynamic scaling may have an alpha, which is a factor of theta */
+    bool gelu_tanh;             /* hidden_act gelu stands for gelu_pytorch_tanh */
+    const char *act;            /* hidden_act when absent; NULL: silu */
     enum hf_gguf gguf;
 };
 
@@ -97,8 +104,9 @@ const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAME
 /* The name in checkpoints of the tensor that holds a role outside the layers. */
 const char *hf_family_tensor(const struct hf_family *f, enum hf_role role);
 /* The linear layers of a layer by the last part of their names, which an adapter may name: "q_proj,
- * k_proj", with `between` and, before the last one, `last`. */
-const char *hf_family_linear(const struct hf_family *f, const char *between, const char *last,
-                             char out[HF_FAMILY_NAMES]);
+ * k_proj", with `between` and, before the last one, `last`. s: only those that a model of these
+ * sizes has; NULL: all. */
+const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,
+                             const char *between, const char *last, char out[HF_FAMILY_NAMES]);
 
 #endif

@@ -32,6 +32,8 @@ enum hf_when {
     HF_IF_QKV_BIAS,
     HF_IF_O_BIAS,
     HF_IF_MLP_BIAS,
+    HF_IF_GATED,
+    HF_IF_GATE_BIAS, /* both */
     HF_IF_QK_NORM,
     HF_IF_UNTIED,
     HF_WHENS

@@ -118,7 +118,7 @@ static int read_tensors(struct peft *p, struct err *e)
             return err_set(e, ERR_DATA,
                            "%s: tensor %s is not supported; LoRA on %s is, and modules_to_save",
                            p->list[i].t->file, p->list[i].t->name,
-                           hf_family_linear(NULL, ", ", " and ", names));
+                           hf_family_linear(NULL, NULL, ", ", " and ", names));
     }
     qsort(p->list, p->count, sizeof *p->list, compare);
     for (size_t i = 0; i < p->count; i++)

@@ -19,6 +19,7 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
                                               .rstd = rstd,
                                               .T = rows_own(w, p->b.T),
                                               .H = w->m.hidden,
+                                              .gain_offset = w->m.gain_offset,
                                               .wide = true,
                                               .dtype = w->compute,
                                               .dw_dtype = w->gradient});
@@ -62,23 +63,27 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
                          const struct activations *a)
 {
     const struct model *m = &s->w->m;
-    const int64_t H = m->hidden, I = m->inter, T = rows_all(s->w, p->b.T);
+    const int64_t H = m->hidden, I = m->inter, up = model_up_width(m);
+    const int64_t T = rows_all(s->w, p->b.T);
     const void *own;
     const void *dy = branch_gradient(s, p, &own);
     bias_backward(s, m->mlp_bias, at->down_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dz, dy, at->down, H, I);
-    op_swiglu_grad(s->w->device, &(struct op_swiglu_grad){.dgu = a->gate_up,
-                                                          .y = stage_stores_all(s) ? NULL : a->z,
-                                                          .dy = s->dz,
-                                                          .gu = a->gate_up,
-                                                          .T = T,
-                                                          .I = I,
-                                                          .dtype = s->w->compute});
+    op_activation_grad(s->w->device,
+                       &(struct op_activation_grad){.dx = a->gate_up,
+                                                    .y = stage_stores_all(s) ? NULL : a->z,
+                                                    .dy = s->dz,
+                                                    .x = a->gate_up,
+                                                    .T = T,
+                                                    .I = I,
+                                                    .gated = m->gated,
+                                                    .act = m->act,
+                                                    .dtype = s->w->compute});
     linear_wgrad(s, p, dy, a->z, at->down, H, I);
-    bias_backward(s, m->mlp_bias, at->gate_up_bias, a->gate_up, T, 2 * I);
-    linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, 2 * I, H);
+    bias_backward(s, m->mlp_bias, at->gate_up_bias, a->gate_up, T, up);
+    linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, up, H);
     norm_backward(s, p, at->norm2, a->h2, p->dres, a->res2, a->rstd2);
-    linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, 2 * I, H);
+    linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, up, H);
 }
 
 /* Computes the backward pass of the norm of the heads in dqkv that start at `column`, in place. */
@@ -97,6 +102,7 @@ static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t c
                                                          .H = w->m.head_dim,
                                                          .stride = model_qkv_width(&w->m),
                                                          .heads = heads,
+                                                         .gain_offset = w->m.gain_offset,
                                                          .dtype = w->compute,
                                                          .dw_dtype = w->gradient});
 }
@@ -111,8 +117,7 @@ static void norm_qk_backward(struct stage *s, const struct pass *p, const struct
                         layer_rstd_k(s, p, a));
 }
 
-/* Computes dqkv from dout, the gradient of o, and applies the backward pass of the layer's
- * rotation. */
+/* Computes dqkv from dout, the gradient of o: the gradient of the projection's result. */
 static void qkv_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
@@ -129,7 +134,9 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     if (s->o.cp) context_write(s, &g);
     op_attention_grad(w->device, &g);
     if (s->o.cp) context_reduce(s, p, dqkv);
-    qkv_rotate(s, p, l, dqkv, true);
+    if (m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
+    if (model_rotates(m, l)) qkv_rotate(s, p, dqkv, true);
+    if (m->qk_norm && !m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
 }
 
 static void attention_backward(struct stage *s, const struct pass *p, int l,
@@ -143,10 +150,9 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     bias_backward(s, m->o_bias, at->o_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dout, dy, at->o, H, q);
     linear_wgrad(s, p, dy, a->o, at->o, H, q);
-    if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a);
+    if (m->qk_norm && s->o.recompute == RECOMPUTE_SELECTIVE) layer_rotate(s, p, l, a, true);
     if (s->o.cp && s->o.recompute == RECOMPUTE_SELECTIVE) context_gather(s, p, a);
     qkv_backward(s, p, l, a);
-    if (m->qk_norm) norm_qk_backward(s, p, at, a);
     bias_backward(s, m->qkv_bias, at->qkv_bias, s->dqkv, rows_all(s->w, p->b.T), row);
     linear_dgrad(s, p, s->dh, s->dqkv, at->qkv, row, H);
     norm_backward(s, p, at->norm1, a->h1, p->dres, a->res1, a->rstd1);

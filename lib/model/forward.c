@@ -17,6 +17,7 @@ static void norm(struct stage *s, const struct pass *p, void *y, void *sum, void
                                                .w = weights_at(w, weight),
                                                .T = rows_own(w, p->b.T),
                                                .H = w->m.hidden,
+                                               .gain_offset = w->m.gain_offset,
                                                .eps = w->m.eps,
                                                .wide = true,
                                                .dtype = w->compute});
@@ -96,6 +97,7 @@ static void norm_heads(struct stage *s, const struct pass *p, const struct activ
                                                .H = w->m.head_dim,
                                                .stride = model_qkv_width(&w->m),
                                                .heads = heads,
+                                               .gain_offset = w->m.gain_offset,
                                                .eps = w->m.eps,
                                                .dtype = w->compute});
 }
@@ -122,11 +124,10 @@ static void norm_qk(struct stage *s, const struct pass *p, const struct layer_of
                                                       .x_stride = row});
 }
 
-void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse)
+void qkv_rotate(const struct stage *s, const struct pass *p, void *qkv, bool inverse)
 {
     const struct weights *w = s->w;
     const struct model *m = &w->m;
-    if (!model_rotates(m, l)) return;
     op_rope(w->device, &(struct op_rope){.x = qkv,
                                          .cos = p->cosines,
                                          .sin = p->sines,
@@ -143,10 +144,14 @@ void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, b
                                          .dtype = w->compute});
 }
 
-void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a)
+void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                  bool again)
 {
-    if (s->w->m.qk_norm) norm_qk(s, p, &s->w->params.layers[l], a);
-    qkv_rotate(s, p, l, a->rot, false);
+    const struct model *m = &s->w->m;
+    const bool rotates = model_rotates(m, l), after = m->qk_norm_after_rope;
+    if (rotates && after && !again) qkv_rotate(s, p, a->qkv, false);
+    if (m->qk_norm) norm_qk(s, p, &s->w->params.layers[l], a);
+    if (rotates && !after) qkv_rotate(s, p, a->rot, false);
 }
 
 /* Scales this rank's rows of a branch's result, and returns them: the stream adds them next. */
@@ -175,19 +180,21 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     norm(s, p, a.h1, recompute ? NULL : a.res1, a.rstd1, x, r, w->norm1);
     linear_forward(s, p, a.qkv, a.h1, w->qkv, bias_of(s, m->qkv_bias, w->qkv_bias),
                    model_qkv_width(m), H);
-    layer_rotate(s, p, l, &a);
+    layer_rotate(s, p, l, &a, false);
     attention(s, p, l, &a);
     linear_forward(s, p, s->branch, a.o, w->o, bias_of(s, m->o_bias, w->o_bias), H, q);
 
     norm(s, p, a.h2, a.res2, a.rstd2, a.res1, branch_term(s, p), w->norm2);
     linear_forward(s, p, a.gate_up, a.h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
-                   2 * I, H);
+                   model_up_width(m), H);
     if (recompute) return;
-    op_swiglu(s->w->device, &(struct op_swiglu){.y = a.z,
-                                                .gu = a.gate_up,
-                                                .T = rows_all(s->w, p->b.T),
-                                                .I = I,
-                                                .dtype = s->w->compute});
+    op_activation(s->w->device, &(struct op_activation){.y = a.z,
+                                                        .x = a.gate_up,
+                                                        .T = rows_all(s->w, p->b.T),
+                                                        .I = I,
+                                                        .gated = m->gated,
+                                                        .act = m->act,
+                                                        .dtype = s->w->compute});
     linear_forward(s, p, s->branch, a.z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
 }
 

@@ -10,12 +10,33 @@
 static int unsupported(struct err *e, const char *what)
 {
     char names[HF_FAMILY_NAMES];
-    return err_set(e, ERR_DATA,
-                   "config.json: %s is not supported; supported are dense models of the Llama "
-                   "family (model_type %s; hidden_act silu; full or sliding-window attention; "
-                   "rotary scaling default, linear, dynamic, yarn, llama3 or longrope; weights in "
-                   "bf16, fp16 or fp32)",
-                   what, hf_family_names(false, ", ", names));
+    return err_set(
+        e, ERR_DATA,
+        "config.json: %s is not supported; supported are dense models of the Llama "
+        "family (model_type %s; hidden_act silu, gelu, gelu_pytorch_tanh or relu2; full or "
+        "sliding-window attention; "
+        "rotary scaling default, linear, dynamic, yarn, llama3 or longrope; weights in bf16, "
+        "fp16 or fp32)",
+        what, hf_family_names(false, ", ", names));
+}
+
+/* Finds the activation of that name. */
+static int read_act(const char *name, enum act *act, struct err *e)
+{
+    static const struct {
+        const char *name;
+        enum act act;
+    } all[] = {{"silu", ACT_SILU},          {"swish", ACT_SILU},
+               {"gelu", ACT_GELU},          {"gelu_pytorch_tanh", ACT_GELU_TANH},
+               {"gelu_new", ACT_GELU_TANH}, {"relu2", ACT_RELU2}};
+    char what[HF_MAX_NAME + 64];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].name, name) == 0) {
+            *act = all[i].act;
+            return 0;
+        }
+    snprintf(what, sizeof what, "hidden_act %s", name);
+    return unsupported(e, what);
 }
 
 static int check_features(const struct hf_config *c, struct err *e)
@@ -29,8 +50,7 @@ static int check_features(const struct hf_config *c, struct err *e)
     /* its attention is not causal within the prompt */
     if (strcmp(c->shell, "paligemma") == 0) return unsupported(e, "model_type paligemma");
     if (c->quantized) return unsupported(e, "a quantized model (quantization_config)");
-    if (strcmp(c->hidden_act, "silu") != 0 && strcmp(c->hidden_act, "swish") != 0) /* synonyms */
-        return unsupported(e, "hidden_act other than silu");
+    if (c->bidirectional) return unsupported(e, "use_bidirectional_attention");
     if (c->attention_dropout != 0) return unsupported(e, "attention_dropout");
     if (c->residual_dropout != 0) return unsupported(e, "resid_pdrop");
     if (c->rope.partial_rotary_factor != 1 && !c->family->partial_rotary)
@@ -60,7 +80,8 @@ static int check_sizes(const struct hf_config *c, struct err *e)
 
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
 {
-    if (check_features(c, e) || check_sizes(c, e)) return -1;
+    enum act act = ACT_SILU;
+    if (check_features(c, e) || read_act(c->hidden_act, &act, e) || check_sizes(c, e)) return -1;
     *m = (struct model){
         .family = c->family,
         .names = c->names,
@@ -86,6 +107,10 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .qk_norm = c->qk_norm,
         .rotary_dim = (int32_t)hf_rotary_dim(c),
         .rope_interleaved = c->family->interleaved,
+        .qk_norm_after_rope = c->qk_norm_after_rope,
+        .gain_offset = c->gain_offset,
+        .act = act,
+        .gated = c->gated,
     };
     memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
     memcpy(m->rope_layers, c->rope_layers, sizeof m->rope_layers);
@@ -112,6 +137,8 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_IF_QKV_BIAS] = m->qkv_bias,
                 [HF_IF_O_BIAS] = m->o_bias,
                 [HF_IF_MLP_BIAS] = m->mlp_bias,
+                [HF_IF_GATED] = m->gated,
+                [HF_IF_GATE_BIAS] = m->gated && m->mlp_bias,
                 [HF_IF_QK_NORM] = m->qk_norm,
                 [HF_IF_UNTIED] = !m->tied,
             },
@@ -159,6 +186,7 @@ const char *model_difference(const struct model *a, const struct model *b)
              memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
          "sliding_window"},
         {memcmp(a->rope_layers, b->rope_layers, sizeof a->rope_layers) != 0, "no_rope_layers"},
+        {a->act != b->act, "hidden_act"},
         {a->tied != b->tied, "tie_word_embeddings"},
         {a->qkv_bias != b->qkv_bias, "attention_bias"},
         {a->o_bias != b->o_bias, "attention_bias or attention_out_bias"},

@@ -13,6 +13,7 @@
 #include "hf/config.h"
 #include "hf/family.h"
 #include "model/lora.h"
+#include "ops/ops.h"
 
 enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE_LLAMA3, ROPE_LONGROPE };
 /* Rotary positions: pair i of a head rotates by position * frequency(i). */
@@ -31,7 +32,8 @@ struct rope {
     double q_beta; /* q is multiplied by 1 + q_beta ln(1 + floor(position / original)) */
 };
 
-/* The Llama family: RMSNorm, rotary positions, grouped-query attention, SwiGLU. */
+/* The Llama family: RMSNorm, rotary positions, grouped-query attention, an MLP with or
+ * without gate. */
 struct model {
     const struct hf_family *family;
     enum hf_names names; /* of the tensors in files; parameters have those of modules */
@@ -50,7 +52,12 @@ struct model {
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layers with rotary positions */
     bool tied;                                  /* the embedding is the output projection */
     bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
-    bool qk_norm; /* RMSNorm of each head of q and k, before the rotation */
+    bool qk_norm;            /* RMSNorm of each head of q and k, before the rotation */
+    bool qk_norm_after_rope; /* of the rotated q and k */
+    bool gain_offset;        /* the gain of every norm is 1 + w */
+    enum act act;            /* of the MLP */
+    bool gated;              /* MLP: down(act(gate x) * up x); not gated:
+                                down(act(up x)) */
 };
 
 /* Makes the descriptor of the model in config.json. Fails with ERR_DATA, which says what is not
@@ -84,6 +91,12 @@ static inline int64_t model_kv_width(const struct model *m)
 static inline int64_t model_qkv_width(const struct model *m)
 {
     return model_q_width(m) + 2 * model_kv_width(m);
+}
+
+/* Returns the width of the MLP's first product: gate and up, or up. */
+static inline int64_t model_up_width(const struct model *m)
+{
+    return m->gated ? 2 * m->inter : m->inter;
 }
 
 /* Returns the window of layer l as operations take it; 0: no window. */

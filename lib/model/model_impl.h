@@ -39,7 +39,7 @@ void stage_declare(struct stage *s, struct plan *plan);
 
 /* stage.c: report which activations the recompute policy stores. */
 bool stage_stores_layers(const struct stage *s); /* each layer has its own activations */
-bool stage_stores_all(const struct stage *s);    /* also SwiGLU's result, rotated q and k */
+bool stage_stores_all(const struct stage *s);    /* also the activation, rotated q and k */
 /* Returns the activations of layer l: its own, the ones that all layers share, or temporaries. */
 struct activations stage_activations(const struct stage *s, const struct pass *p, int l);
 
@@ -132,12 +132,13 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
  * the keys in a->keys. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
                                     const struct activations *a);
-/* Rotates q and k in rows of qkv, if layer l has rotary positions; inverse: the backward pass of
- * that. */
-void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse);
+/* Rotates q and k in rows of qkv; inverse: the backward pass of that. */
+void qkv_rotate(const struct stage *s, const struct pass *p, void *qkv, bool inverse);
 /* Computes rot from qkv: its heads are normalised, if the model does so, and rotated in the layers
- * with rotary positions. */
-void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a);
+ * with rotary positions. With qk_norm_after_rope it rotates qkv in place. again: recomputes rot
+ * from qkv as the first call left it. */
+void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                  bool again);
 /* Returns rstd of the heads of k; with qk_norm. */
 void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);
 

@@ -85,6 +85,11 @@ int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e)
                        .attention = yarn_attention(h),
                        .truncate = h->truncate,
                        .q_beta = c->family->position_scale ? h->q_beta : 0};
+    if (r->type == ROPE_DYNAMIC && h->alpha > 0 && c->head_dim >= 4) {
+        const double dim = (double)c->head_dim;
+        r->type = ROPE_DEFAULT;
+        r->theta *= pow(h->alpha, dim / (dim - 2));
+    }
     if (r->type == ROPE_LONGROPE) r->attention = longrope_attention(h);
     memcpy(r->short_factor, h->short_factor, sizeof r->short_factor);
     memcpy(r->long_factor, h->long_factor, sizeof r->long_factor);

@@ -174,7 +174,7 @@ double stage_product(struct stage *s)
                                 .a = a.h2,
                                 .b = weights_at(w, w->params.layers[first].gate_up),
                                 .m = s->o.tokens,
-                                .n = 2 * w->m.inter,
+                                .n = model_up_width(&w->m),
                                 .k = w->m.hidden,
                                 .tb = true,
                                 .ab_dtype = w->compute,

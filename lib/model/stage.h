@@ -17,7 +17,7 @@
  * the same bits. */
 enum recompute {
     RECOMPUTE_NONE,      /* only the results of norms, which their backward computes anyway */
-    RECOMPUTE_SELECTIVE, /* also the results of SwiGLU, and q and k after their norms */
+    RECOMPUTE_SELECTIVE, /* also the activations of MLPs, and q and k after their norms */
     RECOMPUTE_FULL,      /* all except each layer's input: the layer runs again */
 };
 struct stage_options {
@@ -36,15 +36,16 @@ struct activations {
     void *res1, *rstd1; /* [T,H] the attention block's input; [T]; both accumulation type */
     void *h1;           /* [T,H] normalised res1 */
     void *qkv, *rot;    /* [T,qkv_width] the projection; attention's input: qkv rotated in place,
-                           or with qk_norm its heads normalised and rotated; some layers do not
-                           rotate */
+                           or with qk_norm its heads normalised and rotated; with
+                           qk_norm_after_rope qkv rotated in place, rot its heads normalised;
+                           some layers do not rotate */
     void *keys;         /* [all+1,2*kv_width] with cp: k and v of all ranks, see context.c */
     void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads]; accumulation type */
     void *o, *lse;      /* [T,q_width]; [heads,T] accumulation type */
     void *res2, *rstd2; /* [T,H] the MLP block's input; [T]; both accumulation type */
     void *h2;           /* [T,H] normalised res2 */
-    void *gate_up;      /* [T,2I]; holds its own gradient in backward */
-    void *z;            /* [T,I] the result of SwiGLU */
+    void *gate_up;      /* [T,2I], not gated [T,I]; holds its own gradient in backward */
+    void *z;            /* [T,I] the result of the activation */
 };
 
 /* Consecutive layers [first, end) of a stage. */

@@ -69,11 +69,11 @@ static void declare_layer(const struct declare *d, int i)
     act(d, "lse", l, T * m->heads, accum, attn, end, &a->lse);
     act(d, "res2", l, rows * m->hidden, accum, mlp, end_mlp, &a->res2);
     act(d, "rstd2", l, rows, accum, mlp, end_mlp, &a->rstd2);
-    act(d, "gate_up", l, T * 2 * m->inter, t, mlp, end_mlp, &a->gate_up);
+    act(d, "gate_up", l, T * model_up_width(m), t, mlp, end_mlp, &a->gate_up);
     if (!stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
     if (s->o.cp) act(d, "keys", l, context_count(s), t, attn, end, &a->keys);
-    act(d, "swiglu", l, T * m->inter, t, mlp, end_mlp, &a->z);
+    act(d, "activation", l, T * m->inter, t, mlp, end_mlp, &a->z);
 }
 
 /* Adds the residual stream after the last layer, and the head's activations. */
@@ -127,7 +127,7 @@ static void declare_shared(const struct declare *d)
     act(d, "norm", -1, T * H, t, 0, end, &s->h);
     if (stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
-    act(d, "swiglu", -1, T * m->inter, t, 0, end, &s->z);
+    act(d, "activation", -1, T * m->inter, t, 0, end, &s->z);
 }
 
 static void declare_head(const struct declare *d)
@@ -166,7 +166,7 @@ static void declare_backward(const struct declare *d)
     const enum dtype t = s->w->compute;
     const int head = head_time(s), end = end_time(s);
     act(d, "dnorm", -1, T * m->hidden, t, head, end, &s->dh);
-    act(d, "dswiglu", -1, T * m->inter, t, head + 1, end, &s->dz);
+    act(d, "dactivation", -1, T * m->inter, t, head + 1, end, &s->dz);
     act(d, "dqkv", -1, T * model_qkv_width(m), t, head + 1, end, &s->dqkv);
     act(d, "dattention", -1, T * model_q_width(m), t, head + 1, end, &s->dout);
 }

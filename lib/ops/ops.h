@@ -38,30 +38,33 @@ struct op_embed_grad {
     int64_t T, H, V, first, unique;
     enum dtype dtype, dw_dtype; /* type of dy */
 };
-/* s = x + r (s = x when r is NULL; s may be NULL or alias x); y = s * rstd * w, rstd[t] =
- * 1/sqrt(mean(s^2) + eps). x, r, s, y [T,H], w [H], rstd [T] of the accumulation type (may be
- * NULL). heads > 0: every token has `heads` rows of H, each normalised with the same w. In x and y
- * (which may alias) row h of token t begins at element t * stride + h * H; r, s and rstd are dense,
- * [T,heads,H] and [T,heads]. wide: x, r and s have the accumulation type regardless of dtype, for a
- * residual stream with bf16 branches. */
+/* s = x + r (s = x when r is NULL; s may be NULL or alias x); y = s * rstd * (gain_offset + w),
+ * rstd[t] = 1/sqrt(mean(s^2) + eps), computed in the accumulation type and rounded once. x, r, s, y
+ * [T,H], w [H], rstd [T] of the accumulation type (may be NULL). heads > 0: every token has `heads`
+ * rows of H, each normalised with the same w. In x and y (which may alias) row h of token t begins
+ * at element t * stride + h * H; r, s and rstd are dense, [T,heads,H] and [T,heads]. gain_offset is
+ * 0 or 1. wide: x, r and s have the accumulation type regardless of dtype, for a residual stream
+ * with bf16 branches. */
 struct op_rmsnorm {
     void *y, *s, *rstd;
     const void *x, *r, *w;
     int64_t T, H, stride;
     int32_t heads;
+    float gain_offset;
     double eps;
     bool wide;
     enum dtype dtype;
 };
 /* dx = (dres ? dres : 0) + d rmsnorm; dw[H] += ...; dx may alias dres or dy. s is the input of the
- * normalisation. y, when not NULL, receives the recomputed forward result. heads and stride are as
- * in the forward; the stride applies to s, dy, dx and dres; rstd and y are dense. wide: s has the
- * accumulation type. */
+ * normalisation. y, when not NULL, receives the recomputed forward result. heads, stride and
+ * gain_offset are as in the forward; the stride applies to s, dy, dx and dres; rstd and y are
+ * dense. wide: s has the accumulation type. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
     const void *dy, *dres, *s, *w, *rstd;
     int64_t T, H, stride;
     int32_t heads;
+    float gain_offset;
     bool wide;
     enum dtype dtype, dw_dtype;
 };
@@ -131,19 +134,25 @@ struct op_attention_grad {
     struct op_attention fwd; /* q, k, v and the shapes; its o and lse are unused */
     bool wide;
 };
-/* y[T,I] = silu(gu[:, :I]) * gu[:, I:];  gu [T, 2I] */
-struct op_swiglu {
+/* Activation functions: x sigmoid(x); x P(x), where P is the normal distribution function;
+ * the approximation of that one by tanh; max(x, 0)^2. */
+enum act { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_RELU2, ACTS };
+/* y[T,I] = f(x), x [T,I]; gated: y = f(x[:, :I]) * x[:, I:], x [T,2I]. f is the function act. */
+struct op_activation {
     void *y;
-    const void *gu;
+    const void *x;
     int64_t T, I;
+    bool gated;
+    enum act act;
     enum dtype dtype;
 };
-/* Computes dgu from dy; dgu may alias gu. y, when not NULL, receives the recomputed forward result.
- */
-struct op_swiglu_grad {
-    void *dgu, *y;
-    const void *dy, *gu;
+/* Computes dx from dy; dx may alias x. y, when not NULL, receives the recomputed forward result. */
+struct op_activation_grad {
+    void *dx, *y;
+    const void *dy, *x;
     int64_t T, I;
+    bool gated;
+    enum act act;
     enum dtype dtype;
 };
 /* nll[t] = log sum exp(logits[t,:]) - logits[t, target[t]], [n] of the accumulation type; dlogits
@@ -412,8 +421,8 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(rope)                                                                                        \
     X(attention)                                                                                   \
     X(attention_grad)                                                                              \
-    X(swiglu)                                                                                      \
-    X(swiglu_grad)                                                                                 \
+    X(activation)                                                                                  \
+    X(activation_grad)                                                                             \
     X(xent)                                                                                        \
     X(xent_part)                                                                                   \
     X(gather)                                                                                      \

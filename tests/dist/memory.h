@@ -35,8 +35,9 @@ struct memory_sizes {
 static double linear(const struct memory_sizes *s, double rank)
 {
     const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter;
-    if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + 2 * H + 2 * I + I + H);
-    return H * (q + 2 * k) + q * H + 3 * H * I;
+    const double ups = s->m->gated ? 2 : 1; /* gate and up, or up */
+    if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + ups * (H + I) + I + H);
+    return H * (q + 2 * k) + q * H + (ups + 1) * H * I;
 }
 
 TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m)
@@ -106,8 +107,9 @@ TINY double memory_activations(const struct job *j, const struct memory_sizes *s
     const double all = MEMORY_TOKENS, T = all / cp, H = (double)s->m->hidden, c = WIDTH;
     const double rows = sequence ? T / tp : T, heads = (double)s->m->heads / tp;
     const double K = 2 * s->k, keys = cp > 1 ? c * (all + 1) * K : 0;
+    const double mlp = (s->m->gated ? 3 : 2) * s->inter;
     const double layer =
-        8 * rows * H + c * T * (2 * s->q + 2 * s->k + 3 * s->inter) + 4 * heads * T + keys +
+        8 * rows * H + c * T * (2 * s->q + 2 * s->k + mlp) + 4 * heads * T + keys +
         (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * (heads + (double)s->m->kv_heads / tp)
                        : 0);
     const double shared = 4 * T * H + c * (later ? 2 : 4) * T * H +

@@ -40,17 +40,17 @@ def add(a, b):
     return {"y": b["a"] + b["b"]}
 
 
-def swiglu_of(gu, I):
-    return F.silu(gu[:, :I]) * gu[:, I:]
+def swiglu(x, I):
+    return F.silu(x[:, :I]) * x[:, I:]
 
 
-def swiglu(a, b):
-    return {"y": swiglu_of(b["gu"].view(a["T"], -1), a["I"])}
+def activation(a, b):
+    return {"y": swiglu(b["x"].view(a["T"], -1), a["I"])}
 
 
-def swiglu_grad(a, b):
-    gu = leaf(b["gu"].view(a["T"], -1))
-    return {"dgu": gradients(swiglu_of(gu, a["I"]), gu, b["dy"].view(a["T"], -1))[0]}
+def activation_grad(a, b):
+    x = leaf(b["x"].view(a["T"], -1))
+    return {"dx": gradients(swiglu(x, a["I"]), x, b["dy"].view(a["T"], -1))[0]}
 
 
 def bias_grad(a, b):

@@ -4,7 +4,7 @@
 # error of bf16 beside PyTorch's, at most 1.25 times that one.
 . tests/gpu/common.sh
 what=(--more)
-[ -z "$tiny" ] || what=(add rmsnorm swiglu xent bias_grad)
+[ -z "$tiny" ] || what=(add rmsnorm activation xent bias_grad)
 "$O/gpu/ops" "${what[@]}" >"$W/ops"
 rc=$?
 cat "$W/ops" >&2

@@ -55,7 +55,8 @@ static void random_norm(struct sink s, enum dtype t)
     struct test_case c;
     const int32_t heads = (int32_t)between(1, 3);
     const int64_t H = coin() ? 64 : length(100);
-    const struct head_norm f = {"", length(300), H, heads * H + between(0, 1) * 8, heads, coin()};
+    const struct head_norm f = {"",     length(300),   H, heads * H + between(0, 1) * 8, heads,
+                                coin(), coin() ? 1 : 0};
     char what[40];
     snprintf(what, sizeof what, "%d, %d heads of %d", (int)f.T, (int)heads, (int)H);
     head_norm_case(&c, &f, t);
@@ -67,18 +68,10 @@ static void random_norm(struct sink s, enum dtype t)
 static void random_elementwise(struct sink s, enum dtype t)
 {
     struct test_case c;
-    const int64_t T = length(300), I = width();
+    const int64_t T = length(300);
+    const struct activation f = {T, width(), (enum act)between(0, ACTS - 1), coin()};
     char what[40];
-    snprintf(what, sizeof what, "%dx%d", (int)T, (int)I);
-    CASE(&c, swiglu, .T = T, .I = I, .dtype = t);
-    BUF(&c, swiglu, y, T * I, t, .out = true);
-    BUF(&c, swiglu, gu, 2 * T * I, t, .spread = 12);
-    emit(s, &c, what);
-    CASE(&c, swiglu_grad, .T = T, .I = I, .dtype = t);
-    BUF(&c, swiglu_grad, dgu, 2 * T * I, t, .out = true);
-    BUF(&c, swiglu_grad, dy, T * I, t);
-    BUF(&c, swiglu_grad, gu, 2 * T * I, t, .spread = 12);
-    emit(s, &c, what);
+    list_activation(s, t, &f, coin());
     const int32_t dim = coin() ? 64 : 2 * (int32_t)length(50), heads = (int32_t)between(1, 3);
     const int32_t rotary = coin() ? dim : 2 * (int32_t)between(1, dim / 2);
     snprintf(what, sizeof what, "%d, %d heads of %d of %d", (int)T, (int)heads, (int)rotary,
@@ -227,8 +220,8 @@ static void widen_args(struct test_case *c)
         break;
         ONE(rmsnorm)
         ONE(rmsnorm_grad)
-        ONE(swiglu)
-        ONE(swiglu_grad)
+        ONE(activation)
+        ONE(activation_grad)
         ONE(rope)
         ONE(bias_grad)
         ONE(embed_grad)

@@ -84,9 +84,10 @@ static void layer(void)
          .T = T, .H = H, .eps = 1e-6, .wide = true, .dtype = h);
     RATE("rmsnorm_grad", rmsnorm_grad, 10 * T * H, .dx = a, .dw = d, .dy = b, .dres = a, .s = c,
          .w = w, .rstd = rstd, .T = T, .H = H, .wide = true, .dtype = h);
-    RATE("swiglu", swiglu, 6 * T * I, .y = a, .gu = b, .T = T, .I = I, .dtype = h);
-    RATE("swiglu_grad", swiglu_grad, 12 * T * I, .dgu = a, .y = d, .dy = c, .gu = b, .T = T, .I = I,
+    RATE("swiglu", activation, 6 * T * I, .y = a, .x = b, .T = T, .I = I, .gated = true,
          .dtype = h);
+    RATE("swiglu_grad", activation_grad, 12 * T * I, .dx = a, .y = d, .dy = c, .x = b, .T = T,
+         .I = I, .gated = true, .dtype = h);
     RATE("rope", rope, 4 * T * heads * dim, .x = a, .cos = b, .sin = c, .pos = pos, .T = T,
          .stride = qkv, .heads = heads, .dim = dim, .dtype = h);
     RATE("bias_grad", bias_grad, 2 * T * qkv, .db = d, .dy = a, .T = T, .n = qkv, .dtype = h);

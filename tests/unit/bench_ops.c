@@ -113,9 +113,9 @@ static void bench_rows(int64_t T)
     MEASURE(rmsnorm_grad, 10 * T * H, 0, .dx = dres, .dw = dw, .dy = y, .dres = dres, .s = s,
             .w = w, .rstd = rstd, .T = T, .H = H, .wide = true, .dtype = t);
     void *gu = make(2 * T * I, t), *dgu = make(2 * T * I, t), *act = make(T * I, t);
-    MEASURE(swiglu, 6 * T * I, 0, .y = act, .gu = gu, .T = T, .I = I, .dtype = t);
-    MEASURE(swiglu_grad, 10 * T * I, 0, .dgu = dgu, .dy = act, .gu = gu, .T = T, .I = I,
-            .dtype = t);
+    MEASURE(activation, 6 * T * I, 0, .y = act, .x = gu, .T = T, .I = I, .gated = true, .dtype = t);
+    MEASURE(activation_grad, 10 * T * I, 0, .dx = dgu, .dy = act, .x = gu, .T = T, .I = I,
+            .gated = true, .dtype = t);
     int32_t *pos = make(T, DT_F32);
     for (int64_t i = 0; i < T; i++) pos[i] = (int32_t)i;
     void *cosine = make(T * DIM / 2, DT_F32), *sine = make(T * DIM / 2, DT_F32);

@@ -268,7 +268,7 @@ static void adapters(void)
     struct err e;
     char names[HF_FAMILY_NAMES];
     CHECK("adapters: the linear layers have the row's names",
-          strcmp(hf_family_linear(&fused, ",", ",", names),
+          strcmp(hf_family_linear(&fused, NULL, ",", ",", names),
                  "qkv_proj,out_proj,gate_up_proj,down_proj") == 0);
     bool ok = params_make(&m, &o, &t, &e) == 0;
     const struct param *a = params_find(&t, "blocks.1.attn.qkv_proj.lora_A.weight", 36);
@@ -347,7 +347,8 @@ static bool row_fits(const struct hf_row *r, bool *seen)
     for (const enum hf_role *role = r->roles; ok && *role; role++) {
         const struct hf_role_info *a = hf_row_info(r), *b = &hf_roles[*role];
         ok = !seen[*role] && a->bucket == b->bucket && a->block == b->block && a->kind == b->kind &&
-             a->columns == b->columns && a->shard == b->shard && a->when == b->when &&
+             a->columns == b->columns && a->shard == b->shard &&
+             (a->when == b->when || b->when == HF_ALWAYS) &&
              (role == r->roles || *role == role[-1] + 1);
         seen[*role] = true;
     }

@@ -147,7 +147,7 @@ static void refusals(void)
     } cases[] = {
         {"{\"model_type\":\"gemma\"," SIZES "}", "model_type gemma"},
         {"{\"model_type\":\"qwen3_moe\",\"num_experts\":8," SIZES "}", "mixture of experts"},
-        {"{\"model_type\":\"llama\",\"hidden_act\":\"gelu\"," SIZES "}", "hidden_act"},
+        {"{\"model_type\":\"llama\",\"hidden_act\":\"tanh\"," SIZES "}", "hidden_act tanh"},
         {"{\"model_type\":\"llama\",\"attention_dropout\":0.1," SIZES "}", "attention_dropout"},
         {"{\"model_type\":\"llama\",\"quantization_config\":{}," SIZES "}", "quantized"},
         {"{\"model_type\":\"llama\",\"head_dim\":7," SIZES "}", "an odd head_dim"},

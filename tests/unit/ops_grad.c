@@ -3,11 +3,11 @@
  * d/dx of sum_i c_i y_i for random c, with relative error below 1e-6. */
 #include "ops_grad.h"
 
-static void grad_norm(void)
+static void grad_norm(float offset)
 {
     enum { T = 5, H = 7 };
     struct problem p;
-    CASE(&p.fwd, rmsnorm, .T = T, .H = H, .eps = 1e-2, .dtype = t);
+    CASE(&p.fwd, rmsnorm, .T = T, .H = H, .gain_offset = offset, .eps = 1e-2, .dtype = t);
     BUF(&p.fwd, rmsnorm, y, T * H, t, .out = true);
     BUF(&p.fwd, rmsnorm, s, T * H, t, .out = true);
     BUF(&p.fwd, rmsnorm, rstd, T, t, .out = true);
@@ -17,7 +17,7 @@ static void grad_norm(void)
     problem_make(&p);
     memset(p.weight[2], 0, T * sizeof(double));
     struct test_case g;
-    CASE(&g, rmsnorm_grad, .T = T, .H = H, .dtype = t);
+    CASE(&g, rmsnorm_grad, .T = T, .H = H, .gain_offset = offset, .dtype = t);
     BUF(&g, rmsnorm_grad, dx, T * H, t, .out = true);
     BUF(&g, rmsnorm_grad, dw, H, t, .out = true);
     BUF(&g, rmsnorm_grad, y, T * H, t, .out = true);
@@ -29,18 +29,22 @@ static void grad_norm(void)
     double *zero = zeros(T * H);
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, zero, p.weight[0], p.weight[1],
                                                    p.out.bytes[1], p.in[5], p.out.bytes[2]});
-    CHECK("gradients: rmsnorm by x", is_gradient(&p, 3, o.bytes[0]));
-    CHECK("gradients: rmsnorm by r", is_gradient(&p, 4, o.bytes[0]));
-    CHECK("gradients: rmsnorm by w", is_gradient(&p, 5, o.bytes[1]));
-    CHECK("recomputing: rmsnorm gives the same bytes",
-          !memcmp(o.bytes[2], p.out.bytes[0], T * H * sizeof(double)));
+    const bool x = is_gradient(&p, 3, o.bytes[0]), r = is_gradient(&p, 4, o.bytes[0]);
+    const bool w = is_gradient(&p, 5, o.bytes[1]);
+    const bool same = !memcmp(o.bytes[2], p.out.bytes[0], T * H * sizeof(double));
+    CHECK(offset > 0 ? "gradients: rmsnorm with 1+w by x" : "gradients: rmsnorm by x", x);
+    CHECK(offset > 0 ? "gradients: rmsnorm with 1+w by r" : "gradients: rmsnorm by r", r);
+    CHECK(offset > 0 ? "gradients: rmsnorm with 1+w by w" : "gradients: rmsnorm by w", w);
+    CHECK(offset > 0 ? "recomputing: rmsnorm with 1+w gives the same bytes"
+                     : "recomputing: rmsnorm gives the same bytes",
+          same);
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
 /* Elements between the heads of a row are left alone. */
 static void grad_head_norm(void)
 {
-    static const struct head_norm f = {"in place", 3, 5, 13, 2, true};
+    static const struct head_norm f = {"in place", 3, 5, 13, 2, true, 1};
     struct problem p;
     struct test_case g;
     head_norm_case(&p.fwd, &f, t);
@@ -56,25 +60,22 @@ static void grad_head_norm(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
-static void grad_swiglu(void)
+static void grad_activation(enum act act, bool gated)
 {
-    enum { T = 4, I = 9 };
+    const struct activation f = {4, 9, act, gated};
+    char name[40], what[120];
     struct problem p;
-    CASE(&p.fwd, swiglu, .T = T, .I = I, .dtype = t);
-    BUF(&p.fwd, swiglu, y, T * I, t, .out = true);
-    BUF(&p.fwd, swiglu, gu, 2 * T * I, t, .spread = 3);
-    problem_make(&p);
     struct test_case g;
-    CASE(&g, swiglu_grad, .T = T, .I = I, .dtype = t);
-    BUF(&g, swiglu_grad, dgu, 2 * T * I, t, .out = true);
-    BUF(&g, swiglu_grad, y, T * I, t, .out = true);
-    BUF(&g, swiglu_grad, dy, T * I, t);
-    BUF(&g, swiglu_grad, gu, 2 * T * I, t);
-    double *zero = zeros(2 * T * I);
-    struct outcome o = run_grad(&g, (void *[BUFS]){zero, zero, p.weight[0], p.in[1]});
-    CHECK("gradients: swiglu by gu", is_gradient(&p, 1, o.bytes[0]));
-    CHECK("recomputing: swiglu gives the same bytes",
-          !memcmp(o.bytes[1], p.out.bytes[0], T * I * sizeof(double)));
+    activation_name(&f, name);
+    activation_case(&p.fwd, &f, t, 3);
+    problem_make(&p);
+    activation_grad_case(&g, &f, t, 3, true);
+    double *zero = zeros(2 * f.T * f.I);
+    struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.weight[0], p.in[1], zero});
+    snprintf(what, sizeof what, "gradients: activation %s by x", name);
+    CHECK(what, is_gradient(&p, 1, o.bytes[0]));
+    snprintf(what, sizeof what, "recomputing: activation %s gives the same bytes", name);
+    CHECK(what, !memcmp(o.bytes[3], p.out.bytes[0], (size_t)(f.T * f.I) * sizeof(double)));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -269,12 +270,13 @@ int main(void)
     struct err e;
     dev = device_open("ref64", 1, &e);
     CHECK("gradients: the reference opens", dev);
-    grad_norm();
+    grad_norm(0);
+    grad_norm(1);
     grad_head_norm();
-    grad_swiglu();
     grad_rope(false, "gradients: rope by x");
     grad_rope(true, "gradients: rope of neighbours in a part of a scaled head by x");
     pairs();
+    for (int form = 0; form < 2 * ACTS; form++) grad_activation((enum act)(form / 2), form % 2);
     grad_matmul();
     grad_embed();
     grad_gather();

@@ -134,14 +134,16 @@ static void list_norm(struct sink s, enum dtype t)
     struct test_case c;
     const int64_t sizes[][2] = {{5, 576}, {131, 33}, {1, 7}, {0, 16}, {3, 4104}, {2, 2053}};
     for (int i = 0; i < 6; i++)
-        for (int form = 0; form < 4; form++) {
+        for (int form = 0; form < 8; form++) {
             const int64_t T = sizes[i][0], H = sizes[i][1];
             const bool full = form & 1, wide = form & 2;
+            const float offset = form & 4 ? 1 : 0;
             const enum dtype st = wide ? DT_F32 : t; /* of the residual stream */
             char what[40];
-            snprintf(what, sizeof what, "%dx%d%s%s", (int)T, (int)H, full ? " full" : "",
-                     wide ? " wide" : "");
-            CASE(&c, rmsnorm, .T = T, .H = H, .eps = 1e-5, .wide = wide, .dtype = t);
+            snprintf(what, sizeof what, "%dx%d%s%s%s", (int)T, (int)H, full ? " full" : "",
+                     wide ? " wide" : "", form & 4 ? " 1+w" : "");
+            CASE(&c, rmsnorm, .T = T, .H = H, .gain_offset = offset, .eps = 1e-5, .wide = wide,
+                 .dtype = t);
             BUF(&c, rmsnorm, y, T * H, t, .out = true);
             BUF(&c, rmsnorm, x, T * H, st);
             BUF(&c, rmsnorm, w, H, t, .offset = 1);
@@ -151,7 +153,7 @@ static void list_norm(struct sink s, enum dtype t)
                 BUF(&c, rmsnorm, r, T * H, st);
             }
             emit(s, &c, what);
-            CASE(&c, rmsnorm_grad, .T = T, .H = H, .wide = wide, .dtype = t);
+            CASE(&c, rmsnorm_grad, .T = T, .H = H, .gain_offset = offset, .wide = wide, .dtype = t);
             BUF(&c, rmsnorm_grad, dx, T * H, t, .out = true);
             BUF(&c, rmsnorm_grad, dy, T * H, t);
             BUF(&c, rmsnorm_grad, s, T * H, st);
@@ -176,14 +178,15 @@ struct head_norm {
     int64_t T, H, stride;
     int32_t heads;
     bool in_place;
+    float gain_offset;
 };
 
 static void head_norm_case(struct test_case *c, const struct head_norm *f, enum dtype t)
 {
     const enum dtype real = t == DT_F64 ? t : DT_F32;
     const int64_t rows = f->T * f->heads;
-    CASE(c, rmsnorm, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride, .eps = 1e-2,
-         .dtype = t);
+    CASE(c, rmsnorm, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride,
+         .gain_offset = f->gain_offset, .eps = 1e-2, .dtype = t);
     BUF(c, rmsnorm, y, f->T * f->stride, t, .out = true,
         .also = f->in_place ? offsetof(struct op_rmsnorm, x) : 0);
     BUF(c, rmsnorm, s, rows * f->H, t, .out = true);
@@ -199,7 +202,8 @@ static void head_norm_grad_case(struct test_case *c, const struct head_norm *f, 
 {
     const enum dtype real = t == DT_F64 ? t : DT_F32;
     const int64_t rows = f->T * f->heads;
-    CASE(c, rmsnorm_grad, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride, .dtype = t);
+    CASE(c, rmsnorm_grad, .T = f->T, .H = f->H, .heads = f->heads, .stride = f->stride,
+         .gain_offset = f->gain_offset, .dtype = t);
     BUF(c, rmsnorm_grad, dx, f->T * f->stride, t, .out = true,
         .also = f->in_place ? offsetof(struct op_rmsnorm_grad, dy) : 0);
     BUF(c, rmsnorm_grad, dw, f->H, real, .out = true);
@@ -216,11 +220,12 @@ static void head_norm_grad_case(struct test_case *c, const struct head_norm *f, 
 static void list_head_norm(struct sink s, enum dtype t)
 {
     static const struct head_norm shapes[] = {
-        {"heads in place", 21, 64, 5 * 64, 3, true},
-        {"heads of odd size", 9, 7, 31, 4, true},
-        {"heads apart", 30, 40, 3 * 40 + 1, 3, false},
-        {"one head", 70, 16, 16, 1, true},
-        {"no token", 0, 16, 32, 2, true},
+        {"heads in place", 21, 64, 5 * 64, 3, true, 0},
+        {"heads of odd size, 1+w", 9, 7, 31, 4, true, 1},
+        {"heads apart", 30, 40, 3 * 40 + 1, 3, false, 0},
+        {"one head", 70, 16, 16, 1, true, 0},
+        {"no token", 0, 16, 32, 2, true, 0},
+        {"wide heads, 1+w", 6, 256, 3 * 256, 2, true, 1},
     };
     struct test_case c;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -253,29 +258,64 @@ static void list_rope(struct sink s, enum dtype t, int i, int64_t T)
     }
 }
 
-static void list_elementwise(struct sink s, enum dtype t)
+/* An activation of [T,I], or of gates of that size. */
+struct activation {
+    int64_t T, I;
+    enum act act;
+    bool gated;
+};
+
+static void activation_case(struct test_case *c, const struct activation *f, enum dtype t,
+                            double spread)
+{
+    const int64_t n = f->T * f->I;
+    CASE(c, activation, .T = f->T, .I = f->I, .act = f->act, .gated = f->gated, .dtype = t);
+    BUF(c, activation, y, n, t, .out = true);
+    BUF(c, activation, x, f->gated ? 2 * n : n, t, .spread = spread);
+}
+
+static void activation_grad_case(struct test_case *c, const struct activation *f, enum dtype t,
+                                 double spread, bool again)
+{
+    const int64_t n = f->T * f->I, x = f->gated ? 2 * n : n;
+    CASE(c, activation_grad, .T = f->T, .I = f->I, .act = f->act, .gated = f->gated, .dtype = t);
+    BUF(c, activation_grad, dx, x, t, .out = true);
+    BUF(c, activation_grad, dy, n, t);
+    BUF(c, activation_grad, x, x, t, .spread = spread);
+    if (again) BUF(c, activation_grad, y, n, t, .out = true);
+}
+
+static const char *activation_name(const struct activation *f, char name[40])
+{
+    static const char *const acts[ACTS] = {"silu", "gelu", "gelu_tanh", "relu2"};
+    snprintf(name, 40, "%s%s %dx%d", acts[f->act], f->gated ? " gated" : "", (int)f->T, (int)f->I);
+    return name;
+}
+
+/* again: the gradient recomputes the result. */
+static void list_activation(struct sink s, enum dtype t, const struct activation *f, bool again)
 {
     struct test_case c;
+    char name[40];
+    activation_case(&c, f, t, 12);
+    emit(s, &c, activation_name(f, name));
+    activation_grad_case(&c, f, t, 12, again);
+    emit(s, &c, name);
+}
+
+static void list_elementwise(struct sink s, enum dtype t)
+{
     const int64_t sizes[][2] = {{7, 96}, {3, 21}, {0, 32}};
     for (int i = 0; i < 3; i++) {
         const int64_t T = sizes[i][0], I = sizes[i][1];
-        char what[32];
-        snprintf(what, sizeof what, "%dx%d", (int)T, (int)I);
-        CASE(&c, swiglu, .T = T, .I = I, .dtype = t);
-        BUF(&c, swiglu, y, T * I, t, .out = true);
-        BUF(&c, swiglu, gu, 2 * T * I, t, .spread = 12);
-        emit(s, &c, what);
-        CASE(&c, swiglu_grad, .T = T, .I = I, .dtype = t);
-        BUF(&c, swiglu_grad, dgu, 2 * T * I, t, .out = true);
-        if (i) BUF(&c, swiglu_grad, y, T * I, t, .out = true);
-        BUF(&c, swiglu_grad, dy, T * I, t);
-        BUF(&c, swiglu_grad, gu, 2 * T * I, t, .spread = 12);
-        emit(s, &c, what);
         list_rope(s, t, i, T);
+        for (int form = 0; form < 2 * ACTS; form++)
+            list_activation(s, t, &(struct activation){T, I, (enum act)(form / 2), form % 2}, i);
     }
 }
 
-/* Masters, none, and moments of either type, elements that start within a block of random bits. */
+/* Masters, none, and moments of either type, elements that start within a block of random bits.
+ */
 static void list_update(struct sink s, enum dtype t)
 {
     struct test_case c;
@@ -580,8 +620,8 @@ enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 static struct op_attention attention_args(const struct attention_shape *f, enum dtype t)
 {
     const int64_t q = f->heads * f->dim, kv = f->kv_heads * f->dim;
-    /* rows of these begin at multiples of 16 bytes, as the tensor cores of a GPU want them; where
-     * there is room for longer documents, its kernels divide the work in another way */
+    /* rows of these begin at multiples of 16 bytes, as the tensor cores of a GPU want them;
+     * where there is room for longer documents, its kernels divide the work in another way */
     const bool tiles = !strncmp(f->name, "tiles", 5);
     int64_t max_len = strstr(f->name, "room") ? 4096 : 0;
     for (int d = 0; d < f->docs; d++) {

@@ -124,6 +124,7 @@ static void tables(void)
                       .head_dim = 8,
                       .hidden = 32,
                       .inter = 48,
+                      .gated = true,
                       .vocab = 64,
                       .tied = true};
     struct params t;

@@ -4,7 +4,10 @@
 
 enum { ROWS = 64 }; /* rows whose part of dw is summed before it is added to the total */
 
-/* Calls f(..., type, type of the residual stream), so that f is compiled for each pair. */
+/* Calls f(..., offset of the gain, type, type of the residual stream), so that f is compiled for
+ * each. */
+#define BY_OFFSET(a, f, ...)                                                                       \
+    ((a)->gain_offset > 0 ? BY_STREAM(a, f, __VA_ARGS__, 1) : BY_STREAM(a, f, __VA_ARGS__, 0))
 #define BY_STREAM(a, f, ...)                                                                       \
     ((a)->dtype != DT_BF16 ? f(__VA_ARGS__, DT_F32, DT_F32)                                        \
      : (a)->wide           ? f(__VA_ARGS__, DT_BF16, DT_F32)                                       \
@@ -17,7 +20,15 @@ INLINE vf stream(const void *x, const void *r, int64_t i, enum dtype t, int64_t 
     return r ? v_round(v + v_get(r, i, t, left), t) : v;
 }
 
-INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t, enum dtype st)
+/* Returns lanes of the gain. */
+INLINE vf gain(const void *w, int64_t i, int offset, enum dtype t, int64_t left)
+{
+    vf v = v_get(w, i, t, left);
+    return offset ? v + (float)offset : v;
+}
+
+INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, int offset, enum dtype t,
+                     enum dtype st)
 {
     const int64_t H = a->H, at = row * H, strided = norm_at(row, H, a->heads, a->stride);
     const void *x = elem(a->x, strided, st), *r = a->r ? elem(a->r, at, st) : NULL;
@@ -32,15 +43,15 @@ INLINE void norm_row(const struct op_rmsnorm *a, int64_t row, enum dtype t, enum
     if (a->rstd) ((float *)a->rstd)[row] = rstd;
     for (int64_t i = 0; i < H; i += VL) { /* x may alias s */
         vf v = s ? v_get(s, i, st, H - i) : stream(x, r, i, st, H - i);
-        v_put(y, i, t, H - i, v * rstd * v_get(a->w, i, t, H - i));
+        v_put(y, i, t, H - i, v * rstd * gain(a->w, i, offset, t, H - i));
     }
 }
 
-CPU_OP(rmsnorm) { PARALLEL_FOR(d, row, norm_rows(a->T, a->heads)) BY_STREAM(a, norm_row, a, row); }
+CPU_OP(rmsnorm) { PARALLEL_FOR(d, row, norm_rows(a->T, a->heads)) BY_OFFSET(a, norm_row, a, row); }
 
 /* Computes the gradient of a row; see lib/ops/ref/norm.c for the formula. */
-INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, enum dtype t,
-                     enum dtype st)
+INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, int offset,
+                     enum dtype t, enum dtype st)
 {
     const int64_t H = a->H, at = row * H, strided = norm_at(row, H, a->heads, a->stride);
     const void *s = elem(a->s, strided, st), *dy = elem(a->dy, strided, t);
@@ -48,12 +59,15 @@ INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, en
     void *dx = elem(a->dx, strided, t), *y = a->y ? elem(a->y, at, t) : NULL;
     const float rstd = ((const float *)a->rstd)[row];
     vf sum = v_set(0);
-    for (int64_t i = 0; i < H; i += VL)
-        sum = v_fma(v_get(dy, i, t, H - i) * v_get(a->w, i, t, H - i), v_get(s, i, st, H - i), sum);
+    for (int64_t i = 0; i < H; i += VL) {
+        vf g = v_get(dy, i, t, H - i) * gain(a->w, i, offset, t, H - i);
+        sum = v_fma(g, v_get(s, i, st, H - i), sum);
+    }
     const float mean = v_sum(sum) * rstd / (float)H;
     for (int64_t i = 0; i < H; i += VL) {
         const int64_t left = H - i;
-        vf n = v_get(s, i, st, left) * rstd, g = v_get(dy, i, t, left), w = v_get(a->w, i, t, left);
+        vf n = v_get(s, i, st, left) * rstd, g = v_get(dy, i, t, left);
+        vf w = gain(a->w, i, offset, t, left);
         vf out = (g * w - n * mean) * rstd;
         if (dres) out += v_get(dres, i, t, left);
         if (y) v_put(y, i, t, left, n * w);
@@ -62,12 +76,12 @@ INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, en
     }
 }
 
-INLINE void grad_rows(const struct op_rmsnorm_grad *a, int64_t block, float *dw, enum dtype t,
-                      enum dtype st)
+INLINE void grad_rows(const struct op_rmsnorm_grad *a, int64_t block, float *dw, int offset,
+                      enum dtype t, enum dtype st)
 {
     const int64_t end = cpu_min((block + 1) * ROWS, norm_rows(a->T, a->heads));
     memset(dw, 0, (size_t)a->H * sizeof *dw);
-    for (int64_t row = block * ROWS; row < end; row++) grad_row(a, row, dw, t, st);
+    for (int64_t row = block * ROWS; row < end; row++) grad_row(a, row, dw, offset, t, st);
 }
 
 static int64_t grad_blocks(const struct op_rmsnorm_grad *a)
@@ -95,7 +109,7 @@ CPU_OP(rmsnorm_grad)
 {
     const int64_t blocks = grad_blocks(a);
     float *part = device_work(d)->p;
-    PARALLEL_FOR(d, b, blocks) BY_STREAM(a, grad_rows, a, b, part + b * a->H);
+    PARALLEL_FOR(d, b, blocks) BY_OFFSET(a, grad_rows, a, b, part + b * a->H);
     if (!a->dw) return;
     PARALLEL_FOR(d, i, a->H)
     {

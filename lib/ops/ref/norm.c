@@ -18,6 +18,12 @@ static REAL residual(const struct op_rmsnorm *a, int64_t row, int64_t i)
     return s;
 }
 
+/* Returns what element i of a normalised row is multiplied with. */
+static REAL gain(const void *w, int64_t i, enum dtype t, float offset)
+{
+    return (REAL)offset + get(w, i, t);
+}
+
 REF_OP(rmsnorm)
 {
     for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
@@ -29,7 +35,7 @@ REF_OP(rmsnorm)
         for (int64_t i = 0; i < a->H; i++) {
             REAL s = residual(a, row, i);
             if (a->s) put(a->s, row * a->H + i, stream_type(a->dtype, a->wide), s);
-            put(a->y, y + i, a->dtype, s * rstd * get(a->w, i, a->dtype));
+            put(a->y, y + i, a->dtype, s * rstd * gain(a->w, i, a->dtype, a->gain_offset));
         }
     }
 }
@@ -49,23 +55,24 @@ static void add_dw(const struct op_rmsnorm_grad *a, enum dtype real, enum dtype 
     }
 }
 
-/* With n = s * rstd and g = dy * w:  ds = rstd * (g - n * mean(g * n)),  dw = sum over t of dy * n
- */
+/* With n = s * rstd, g = dy * u and u the gain:  ds = rstd * (g - n * mean(g * n)),  dw = sum over
+ * t of dy * n */
 REF_OP(rmsnorm_grad)
 {
     enum dtype t = a->dtype, real = real_of(t), wide = stream_type(t, a->wide);
+    const float offset = a->gain_offset;
     if (a->dw) add_dw(a, real, wide);
     for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
         const int64_t at = row * a->H, d = norm_at(row, a->H, a->heads, a->stride);
         REAL rstd = get(a->rstd, row, real), mean = 0;
         for (int64_t i = 0; i < a->H; i++)
-            mean += get(a->dy, d + i, t) * get(a->w, i, t) * get(a->s, d + i, wide) * rstd;
+            mean += get(a->dy, d + i, t) * gain(a->w, i, t, offset) * get(a->s, d + i, wide) * rstd;
         mean /= (REAL)a->H;
         for (int64_t i = 0; i < a->H; i++) {
-            REAL n = get(a->s, d + i, wide) * rstd, w = get(a->w, i, t), dy = get(a->dy, d + i, t);
-            REAL dx = rstd * (dy * w - n * mean);
+            REAL n = get(a->s, d + i, wide) * rstd, dy = get(a->dy, d + i, t);
+            REAL u = gain(a->w, i, t, offset), dx = rstd * (dy * u - n * mean);
             if (a->dres) dx += get(a->dres, d + i, t);
-            if (a->y) put(a->y, at + i, t, n * w);
+            if (a->y) put(a->y, at + i, t, n * u);
             put(a->dx, d + i, t, dx);
         }
     }
