@@ -38,6 +38,27 @@ static const struct hf_row llama_tensors[] = {
     {NULL, NULL, {HF_ROLE_END}},
 };
 
+static const struct hf_row hunyuan_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", NULL, {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", NULL, {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", NULL, {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.query_layernorm.weight", NULL, {HF_ROLE_Q_NORM}},
+    {LAYER "self_attn.key_layernorm.weight", NULL, {HF_ROLE_K_NORM}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "self_attn.o_proj.bias", NULL, {HF_ROLE_O_BIAS}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "mlp.gate_proj.weight", NULL, {HF_ROLE_GATE}},
+    {LAYER "mlp.up_proj.weight", NULL, {HF_ROLE_UP}},
+    {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
 /* As llama_tensors, with gate and up in one tensor. */
 static const struct hf_row glm_tensors[] = {
     {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
@@ -233,6 +254,22 @@ static const struct hf_key granite_keys[] = {
     END,
 };
 
+static const struct hf_key arcee_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("mlp_bias", HF_FIELD_MLP_BIAS, false),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 4096),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    FIXED(HF_FIELD_GATED, false),
+    END,
+};
+
+static const struct hf_key hunyuan_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false), KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),         FIXED(HF_FIELD_QK_NORM, true),
+    FIXED(HF_FIELD_QK_NORM_AFTER_ROPE, true),        END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -312,6 +349,17 @@ static const struct hf_family families[] = {
      .window = HF_WINDOW_ALL,
      .position_scale = true,
      .rope = &ministral3_rope},
+    {.type = "arcee",
+     .architecture = "ArceeForCausalLM",
+     .tensors = llama_tensors,
+     .keys = arcee_keys,
+     .divides = true,
+     .act = "relu2"},
+    {.type = "hunyuan_v1_dense",
+     .architecture = "HunYuanDenseV1ForCausalLM",
+     .tensors = hunyuan_tensors,
+     .keys = hunyuan_keys,
+     .rope_alpha = true},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

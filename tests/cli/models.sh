@@ -83,6 +83,9 @@ family glm head_dim=24
 beta='"llama_4_scaling_beta":0.3'
 family ministral3 head_dim=24 \
     'rope_parameters={"type":"yarn","factor":4.0,"original_max_position_embeddings":64,'"$beta}"
+family arcee mlp_bias=true
+family hunyuan_v1_dense head_dim=16 attention_bias=true \
+    'rope_scaling={"type":"dynamic","alpha":1000.0,"factor":1.0}'
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

@@ -24,6 +24,8 @@ enum {
     GLM = 1024,
     PHI3 = 2048,
     MINISTRAL3 = 4096,
+    ARCEE = 8192,
+    HUNYUAN = 16384,
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -51,8 +53,8 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 1, MISTRAL},
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
-    {2, 1, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED},
-    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3},
+    {2, 1, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN},
+    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
     {1, 3, 1, 1, 1, 1, MISTRAL},
@@ -65,7 +67,8 @@ static const struct row table[] = {
     {1, 2, 1, 2, 1, 0, 0},
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
-    {1, 1, 1, 2, 1, 0, MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED},
+    {1, 1, 1, 2, 1, 0,
+     MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -95,7 +98,7 @@ static const struct row table[] = {
     {1, 1, 2, 2, 2, 3, QWEN2},
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
-    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE},
+    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
@@ -422,6 +425,21 @@ static const struct rope longrope = {.type = ROPE_LONGROPE,
                                      .short_factor = {1, 1.5F},
                                      .long_factor = {2, 4}};
 
+static struct model arcee(void)
+{
+    struct model m = model_of("arcee", false, false);
+    m.act = ACT_RELU2;
+    m.gated = false;
+    return m;
+}
+
+static struct model hunyuan(void)
+{
+    struct model m = model_of("hunyuan_v1_dense", false, false);
+    m.qk_norm = m.qk_norm_after_rope = true;
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -439,6 +457,8 @@ int main(int argc, char **argv)
          LORA},
         {{.name = "smollm3", .m = model_of("smollm3", true, false)}, SMOLLM3},
         {{.name = "granite", .m = granite()}, GRANITE},
+        {{.name = "arcee", .m = arcee()}, ARCEE},
+        {{.name = "hunyuan", .m = hunyuan()}, HUNYUAN},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

@@ -27,12 +27,13 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 # ---- random configurations ----
-FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "ernie4_5", "helium", "phi3", "glm", "ministral3"]
-
-
 def maybe(r, config, key, *values, chance=0.5):
     if r.random() < chance:
         config[key] = r.choice(values)
+
+
+DIVIDES = ("llama", "arcee")  # heads must divide hidden_size
+OWN_HEAD = ("qwen3", "ministral", "hunyuan_v1_dense")  # an absent head_dim is not hidden_size / heads
 
 
 def draw_rope(r, config):
@@ -66,6 +67,9 @@ def draw_rope(r, config):
             positions = r.choice([positions, 2 * LENGTH])
     if kind == "dynamic" and 2 in (config.get("head_dim"), config["hidden_size"] // config["num_attention_heads"]):
         kind = "linear"  # transformers divides by head_dim - 2
+    if kind == "dynamic" and config["model_type"] == "hunyuan_v1_dense":
+        maybe(r, scaling, "alpha", 1000.0, 2, 50.5)
+        positions = LENGTH if "alpha" in scaling else positions  # nothing is stretched by length
     config["max_position_embeddings"] = r.choice([LENGTH, 4096]) if kind == "default" else positions
     key, name = r.choice([("rope_scaling", "type"), ("rope_scaling", "rope_type"), ("rope_parameters", "rope_type")])
     if kind == "default":
@@ -175,17 +179,17 @@ def draw(r):
     elif family in ("ernie4_5", "glm", "ministral3"):
         c |= {"head_dim": dim, "hidden_size": r.choice([24, 33, 50])}
     elif r.random() < 0.6:
-        c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family == "llama" else r.choice([24, 33, 50])}
+        c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family in DIVIDES else r.choice([24, 33, 50])}
     else:
         c["hidden_size"] = heads * dim
-        if family in ("qwen3", "ministral"):
+        if family in OWN_HEAD:
             c["head_dim"] = dim
-        elif family == "seed_oss" or (r.random() < 0.3 and family == "llama"):
+        elif family == "seed_oss" or (r.random() < 0.3 and family in DIVIDES):
             c["head_dim"] = None
     if family == "granite":
         for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"):
             maybe(r, c, key, 0.3, 0.22, 1, 1.7, 12.0, chance=0.8)
-    if family in ("llama", "granite") and r.random() < 0.3:
+    if family in ("llama", "granite", "arcee", "hunyuan_v1_dense") and r.random() < 0.3:
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
     if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
         c["num_key_value_heads"] = None
@@ -203,7 +207,7 @@ def draw(r):
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
     for key in ("attention_bias", "attention_out_bias", "mlp_bias", "use_bias", "tie_word_embeddings", "use_cache"):
         maybe(r, c, key, True, False)
-    maybe(r, c, "hidden_act", "silu", "swish")
+    maybe(r, c, "hidden_act", "silu", "swish", "gelu", "gelu_pytorch_tanh", "relu2")
     maybe(r, c, "attention_dropout", 0.0, *([0.1] if family == "seed_oss" else [0]))
     maybe(r, c, "eos_token_id", 2, [2, 1], None)
     maybe(r, c, "pretraining_tp", 1, 2)
@@ -367,7 +371,8 @@ def main():
                    {"model_type": "granite", "attention_bias": True},
                    {"model_type": "ernie4_5", "use_bias": True}, {"model_type": "helium", "head_dim": 16},
                    {"model_type": "phi3", "pad_token_id": None}, {"model_type": "glm", "pad_token_id": None},
-                   {"model_type": "ministral3"}):
+                   {"model_type": "ministral3"}, {"model_type": "arcee", "mlp_bias": True},
+                   {"model_type": "hunyuan_v1_dense", "head_dim": 16}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

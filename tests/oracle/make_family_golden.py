@@ -166,7 +166,20 @@ ROTATION = [
       "rope_scaling": {"rope_type": "default", "rope_theta": 10000.0,
                        "original_max_position_embeddings": 20, "llama_4_scaling_beta": 0.2}}),
 ]
-GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION}
+HUNYUAN = {"model_type": "hunyuan_v1_dense", **SIZES, "head_dim": 16, **NO_PAD}
+ACT = [
+    ("arcee: no gate, all heads have their own keys", {"model_type": "arcee", **SIZES, "num_key_value_heads": None}),
+    ("arcee: biases, gelu, tied",
+     {"model_type": "arcee", **SIZES, "attention_bias": True, "mlp_bias": True, "hidden_act": "gelu",
+      "tie_word_embeddings": True}),
+    ("llama: gates of relu2", {"model_type": "llama", **SIZES, "hidden_act": "relu2"}),
+    ("hunyuan: alpha", {**HUNYUAN, "rope_scaling": {"type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
+    ("hunyuan: dynamic without alpha, biases, tied",
+     {**HUNYUAN, "attention_bias": True, "tie_word_embeddings": True, "max_position_embeddings": 32,
+      "rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}),
+    ("hunyuan: untied, kv heads absent", {k: v for k, v in HUNYUAN.items() if k != "num_key_value_heads"}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),

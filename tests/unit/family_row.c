@@ -270,6 +270,10 @@ static void adapters(void)
     CHECK("adapters: the linear layers have the row's names",
           strcmp(hf_family_linear(&fused, NULL, ",", ",", names),
                  "qkv_proj,out_proj,gate_up_proj,down_proj") == 0);
+    const struct hf_sizes gateless = {.has = {[HF_ALWAYS] = true}};
+    CHECK("adapters: a linear layer that the model lacks has no name",
+          strcmp(hf_family_linear(hf_family_find("arcee"), &gateless, ",", ",", names),
+                 "q_proj,k_proj,v_proj,o_proj,up_proj,down_proj") == 0);
     bool ok = params_make(&m, &o, &t, &e) == 0;
     const struct param *a = params_find(&t, "blocks.1.attn.qkv_proj.lora_A.weight", 36);
     const struct param *b = params_find(&t, "blocks.1.attn.qkv_proj.lora_B.weight", 36);

@@ -145,7 +145,7 @@ static void refusals(void)
     static const struct {
         const char *text, *why;
     } cases[] = {
-        {"{\"model_type\":\"gemma\"," SIZES "}", "model_type gemma"},
+        {"{\"model_type\":\"mpt\"," SIZES "}", "model_type mpt"},
         {"{\"model_type\":\"qwen3_moe\",\"num_experts\":8," SIZES "}", "mixture of experts"},
         {"{\"model_type\":\"llama\",\"hidden_act\":\"tanh\"," SIZES "}", "hidden_act tanh"},
         {"{\"model_type\":\"llama\",\"attention_dropout\":0.1," SIZES "}", "attention_dropout"},
@@ -189,7 +189,52 @@ static void spellings(void)
     struct model m;
     struct err e;
     CHECK("model: swish is taken as silu",
-          parse("{\"model_type\":\"llama\",\"hidden_act\":\"swish\"," SIZES "}", &c, &m, &e));
+          parse("{\"model_type\":\"llama\",\"hidden_act\":\"swish\"," SIZES "}", &c, &m, &e) &&
+              m.act == ACT_SILU && m.gated);
+    hf_config_free(&c);
+}
+
+static void activations(void)
+{
+    static const struct {
+        const char *family, *more;
+        enum act act;
+        bool gated;
+    } cases[] = {
+        {"llama", "", ACT_SILU, true},
+        {"llama", "\"hidden_act\":\"gelu\",", ACT_GELU, true},
+        {"arcee", "", ACT_RELU2, false},
+        {"arcee", "\"hidden_act\":\"silu\",", ACT_SILU, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct hf_config c;
+        struct model m;
+        struct err e;
+        char text[400], name[100];
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\",%s" SIZES "}", cases[i].family,
+                 cases[i].more);
+        snprintf(name, sizeof name, "%s with {%s}", cases[i].family, cases[i].more);
+        CHECK_IN("the activation is the one that transformers takes", name,
+                 parse(text, &c, &m, &e) && m.act == cases[i].act && m.gated == cases[i].gated);
+        hf_config_free(&c);
+    }
+}
+
+/* Scaling by alpha does not depend on the length. */
+static void alpha(void)
+{
+    struct hf_config c;
+    struct model m;
+    struct err e;
+    CHECK("hunyuan: alpha is a factor of theta, whatever the length",
+          parse("{\"model_type\":\"hunyuan_v1_dense\",\"head_dim\":18,\"rope_scaling\":{"
+                "\"type\":\"dynamic\",\"alpha\":256.0}," SIZES "}",
+                &c, &m, &e) &&
+              m.rope.type == ROPE_DEFAULT && fabs(m.rope.theta - 10000 * 512) < 1e-6);
+    hf_config_free(&c);
+    CHECK("llama: an alpha has no effect",
+          parse(ROPE("\"type\":\"dynamic\",\"alpha\":\"?\",\"factor\":2.0"), &c, &m, &e) &&
+              m.rope.type == ROPE_DYNAMIC);
     hf_config_free(&c);
 }
 
@@ -270,6 +315,8 @@ int main(void)
     differences();
     refusals();
     spellings();
+    activations();
+    alpha();
     squares();
     reach();
     TEST_END();
