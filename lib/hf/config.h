@@ -57,7 +57,7 @@ struct hf_config {
     uint64_t window_layers[HF_MAX_LAYERS / 64]; /* hf_layer_is: layer l has the window */
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layer l has rotary positions */
     double rms_norm_eps, initializer_range, attention_dropout, residual_dropout;
-    double embed_scale;     /* a factor of embeddings */
+    double embed_scale;     /* a factor of embeddings; 0: sqrt(hidden_size) in the weights' type */
     double residual_scale;  /* of what a branch adds to the residual stream */
     double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(head_dim) */
     double logit_divisor;   /* logits are divided by it */

@@ -270,6 +270,19 @@ static const struct hf_key hunyuan_keys[] = {
     FIXED(HF_FIELD_QK_NORM_AFTER_ROPE, true),        END,
 };
 
+static const struct hf_key gemma_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KV_HEADS(16),
+    KEY("head_dim", HF_FIELD_HEAD_DIM, 256),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 8192),
+    KEY("tie_word_embeddings", HF_FIELD_TIED, true),
+    KEY("use_bidirectional_attention", HF_FIELD_BIDIRECTIONAL, false),
+    FIXED(HF_FIELD_EMBED_SCALE, 0), /* sqrt(hidden_size) */
+    FIXED(HF_FIELD_GAIN_OFFSET, true),
+    END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -360,6 +373,12 @@ static const struct hf_family families[] = {
      .tensors = hunyuan_tensors,
      .keys = hunyuan_keys,
      .rope_alpha = true},
+    {.type = "gemma",
+     .architecture = "GemmaForCausalLM",
+     .tensors = llama_tensors,
+     .keys = gemma_keys,
+     .gelu_tanh = true,
+     .act = "gelu_pytorch_tanh"},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

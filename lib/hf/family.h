@@ -41,7 +41,8 @@ enum hf_field {
 };
 /* A key, and the value of its field when the key is absent or null. A number of key-value heads of
  * 0 stands for as many as heads, a head_dim of 0 for hidden_size / heads, a scale of attention of 0
- * for 1 / sqrt(head_dim). */
+ * for 1 / sqrt(head_dim), a scale of embeddings of 0 for sqrt(hidden_size) rounded to the type of
+ * the weights. */
 struct hf_key {
     const char *key; /* NULL: no key; the field always has the value `absent` */
     enum hf_field field;

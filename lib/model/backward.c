@@ -172,7 +172,7 @@ static void embedding_backward(struct stage *s, const struct pass *p)
     const struct weights *w = s->w;
     const int64_t T = p->b.T;
     if (!weights_trained(w, w->params.embed)) return;
-    rows_scale(w, p->dres, p->dres, rows_own(w, T), w->m.embed_scale, w->compute);
+    rows_scale(w, p->dres, p->dres, rows_own(w, T), rows_embed_scale(w), w->compute);
     const void *dy = rows_gather(w, T, s->dh, p->dres, w->compute);
     op_embed_grad(w->device, &(struct op_embed_grad){.dw = weights_gradient(w, w->params.embed),
                                                      .dy = dy,

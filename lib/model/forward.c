@@ -219,7 +219,7 @@ static const void *embed(struct stage *s, const struct pass *p)
                                          .n = rows_own(w, T) * H,
                                          .to = w->accum,
                                          .from = w->compute});
-    rows_scale(w, stream, stream, rows_own(w, T), w->m.embed_scale, w->accum);
+    rows_scale(w, stream, stream, rows_own(w, T), rows_embed_scale(w), w->accum);
     return stream;
 }
 

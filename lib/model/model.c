@@ -94,7 +94,8 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .vocab = c->vocab_size,
         .positions = c->max_position_embeddings,
         .eps = c->rms_norm_eps,
-        .embed_scale = c->embed_scale,
+        .embed_scale = c->embed_scale > 0 ? c->embed_scale : sqrt((double)c->hidden_size),
+        .embed_scale_rounded = !(c->embed_scale > 0),
         .logit_scale = 1 / c->logit_divisor,
         .residual_scale = c->residual_scale,
         .attention_scale =

@@ -42,6 +42,7 @@ struct model {
     int64_t vocab_first;                     /* of model_local: its first row of the vocabulary */
     double eps;
     double embed_scale, logit_scale; /* factors of embeddings, and of logits */
+    bool embed_scale_rounded;        /* to the type of the weights */
     double residual_scale;           /* factor of what a branch adds to the residual stream */
     double attention_scale;          /* factor of q k^T */
     struct rope rope;

@@ -94,6 +94,8 @@ void rows_sum(const struct weights *w, int64_t T, void *x, enum dtype t);
  * that has all rows already. */
 void *rows_gather(const struct weights *w, int64_t T, void *x, void *own, enum dtype t);
 
+/* Returns the factor of embeddings. */
+double rows_embed_scale(const struct weights *w);
 /* Computes y[rows,H] = factor * x[rows,H]; y may be x. Does nothing if the factor is 1. */
 void rows_scale(const struct weights *w, void *y, const void *x, int64_t rows, double factor,
                 enum dtype t);

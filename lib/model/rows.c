@@ -45,6 +45,14 @@ void *rows_gather(const struct weights *w, int64_t T, void *x, void *own, enum d
     return x;
 }
 
+double rows_embed_scale(const struct weights *w)
+{
+    const double x = w->m.embed_scale;
+    if (!w->m.embed_scale_rounded || w->compute == DT_F64) return x;
+    const float f = (float)x;
+    return (double)(w->compute == DT_BF16 ? bf16_to_f32(bf16_from_f32(f)) : f);
+}
+
 void rows_scale(const struct weights *w, void *y, const void *x, int64_t rows, double factor,
                 enum dtype t)
 {

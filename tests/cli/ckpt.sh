@@ -27,6 +27,13 @@ equal 'init: the configuration tells the type of the weights' \
     "$(jq -r .torch_dtype a/config.json)" bfloat16
 check 'init: --dtype fp32 makes a model' sft-ckpt init --dtype fp32 --seed 7 -o f config.json
 config 'num_hidden_layers_x=1' 'tie_word_embeddings_x=false' >more.json
+config 'model_type="gemma"' head_dim=8 >offset.json
+check 'init: a model with gains of 1 + w is made' sft-ckpt init offset.json -o offset --seed 7
+gain() { # gain MODEL: the bytes of the gain of the last norm that are not 0
+    tail -c "+$(($(tensor_at "$1/model.safetensors" model.norm.weight) + 1))" \
+        "$1/model.safetensors" | head -c 64 | tr -d '\0' | wc -c
+}
+equal 'init: gains begin with 1, those of 1 + w with 0' "$(gain a) $(gain offset)" '64 0'
 check 'init: the configuration may be in a model folder' sft-ckpt init a -o g --seed 7
 same 'init: a model folder gives the same model as its config.json' a/model.safetensors \
     g/model.safetensors

@@ -86,6 +86,7 @@ family ministral3 head_dim=24 \
 family arcee mlp_bias=true
 family hunyuan_v1_dense head_dim=16 attention_bias=true \
     'rope_scaling={"type":"dynamic","alpha":1000.0,"factor":1.0}'
+family gemma head_dim=24
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

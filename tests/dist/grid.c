@@ -26,6 +26,7 @@ enum {
     MINISTRAL3 = 4096,
     ARCEE = 8192,
     HUNYUAN = 16384,
+    GEMMA = 32768,
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -53,7 +54,8 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 1, MISTRAL},
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
-    {2, 1, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN},
+    {2, 1, 1, 1, 1, 0,
+     MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA},
     {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
@@ -68,7 +70,7 @@ static const struct row table[] = {
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
-     MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN},
+     MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -98,7 +100,7 @@ static const struct row table[] = {
     {1, 1, 2, 2, 2, 3, QWEN2},
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
-    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN},
+    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
@@ -440,6 +442,16 @@ static struct model hunyuan(void)
     return m;
 }
 
+static struct model gemma(void)
+{
+    struct model m = model_of("gemma", true, false);
+    m.act = ACT_GELU_TANH;
+    m.gain_offset = true;
+    m.embed_scale = sqrt((double)m.hidden);
+    m.embed_scale_rounded = true;
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -459,6 +471,7 @@ int main(int argc, char **argv)
         {{.name = "granite", .m = granite()}, GRANITE},
         {{.name = "arcee", .m = arcee()}, ARCEE},
         {{.name = "hunyuan", .m = hunyuan()}, HUNYUAN},
+        {{.name = "gemma", .m = gemma()}, GEMMA},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

@@ -178,6 +178,13 @@ ACT = [
      {**HUNYUAN, "attention_bias": True, "tie_word_embeddings": True, "max_position_embeddings": 32,
       "rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}),
     ("hunyuan: untied, kv heads absent", {k: v for k, v in HUNYUAN.items() if k != "num_key_value_heads"}),
+    ("gemma: head_dim and activation absent", {"model_type": "gemma", **SIZES, **NO_PAD}),
+    ("gemma: gelu of old files, biases, untied",
+     {"model_type": "gemma", **SIZES, "head_dim": 16, "hidden_act": "gelu", "hidden_activation": None,
+      "attention_bias": True, "tie_word_embeddings": False, **NO_PAD}),
+    ("gemma: silu, yarn",
+     {"model_type": "gemma", **SIZES, "head_dim": 16, "hidden_act": "silu",
+      "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, **NO_PAD}),
 ]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT}
 # group, name, config.json, folder, type of element, size of a shard

@@ -146,6 +146,8 @@ static void refusals(void)
         const char *text, *why;
     } cases[] = {
         {"{\"model_type\":\"mpt\"," SIZES "}", "model_type mpt"},
+        {"{\"model_type\":\"gemma\",\"use_bidirectional_attention\":true," SIZES "}",
+         "use_bidirectional_attention"},
         {"{\"model_type\":\"qwen3_moe\",\"num_experts\":8," SIZES "}", "mixture of experts"},
         {"{\"model_type\":\"llama\",\"hidden_act\":\"tanh\"," SIZES "}", "hidden_act tanh"},
         {"{\"model_type\":\"llama\",\"attention_dropout\":0.1," SIZES "}", "attention_dropout"},
@@ -205,6 +207,9 @@ static void activations(void)
         {"llama", "\"hidden_act\":\"gelu\",", ACT_GELU, true},
         {"arcee", "", ACT_RELU2, false},
         {"arcee", "\"hidden_act\":\"silu\",", ACT_SILU, false},
+        {"gemma", "\"hidden_activation\":\"relu2\",", ACT_GELU_TANH, true},
+        {"gemma", "\"hidden_act\":\"gelu\",", ACT_GELU_TANH, true},
+        {"gemma", "\"hidden_act\":\"relu2\",", ACT_RELU2, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct hf_config c;
