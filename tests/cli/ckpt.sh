@@ -27,7 +27,7 @@ equal 'init: the configuration tells the type of the weights' \
     "$(jq -r .torch_dtype a/config.json)" bfloat16
 check 'init: --dtype fp32 makes a model' sft-ckpt init --dtype fp32 --seed 7 -o f config.json
 config 'num_hidden_layers_x=1' 'tie_word_embeddings_x=false' >more.json
-config 'model_type="gemma"' head_dim=8 >offset.json
+jq '.model_type = "gemma" | .head_dim = 8' config.json >offset.json
 check 'init: a model with gains of 1 + w is made' sft-ckpt init offset.json -o offset --seed 7
 gain() { # gain MODEL: the bytes of the gain of the last norm that are not 0
     tail -c "+$(($(tensor_at "$1/model.safetensors" model.norm.weight) + 1))" \

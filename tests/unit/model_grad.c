@@ -59,6 +59,16 @@ static struct model rich_model(bool tied)
     return m;
 }
 
+/* No gate, gains of 1 + w, and norms of the rotated q and k. */
+static struct model gateless_model(void)
+{
+    struct model m = rich_model(true);
+    m.gated = false;
+    m.act = ACT_GELU;
+    m.gain_offset = m.qk_norm_after_rope = true;
+    return m;
+}
+
 static void finite_differences(struct model m, const char *name)
 {
     struct err e;
@@ -135,6 +145,27 @@ static void recomputing(struct model m, const char *device, enum dtype t)
         free(other);
     }
     free(all);
+    tiny_free(&b);
+}
+
+/* sqrt(24) is 4.90625 in bf16. */
+static void scale_of_embeddings(void)
+{
+    const int lengths[] = {5, 9};
+    struct model exact = tiny_model(false, false), rounded = exact;
+    struct micro_batch b = tiny_batch(lengths, 2, (int)exact.vocab, 0);
+    double want[2], got[2];
+    exact.embed_scale = 4.90625;
+    rounded.embed_scale = sqrt(24);
+    rounded.embed_scale_rounded = true;
+    for (int i = 0; i < 2; i++) {
+        const enum dtype t = i ? DT_F32 : DT_BF16;
+        size_t n;
+        free(gradients(&exact, "ref", t, RECOMPUTE_NONE, &b, &want[i], &n));
+        free(gradients(&rounded, "ref", t, RECOMPUTE_NONE, &b, &got[i], &n));
+    }
+    CHECK("the scale of embeddings is rounded to the type of the weights",
+          want[0] == got[0] && want[1] != got[1]);
     tiny_free(&b);
 }
 
@@ -257,12 +288,15 @@ int main(void)
     finite_differences(tiny_model(false, true),
                        "untied, biased: gradients equal finite differences");
     finite_differences(rich_model(false), "with all parts: gradients equal finite differences");
+    finite_differences(gateless_model(), "without gate: gradients equal finite differences");
     with_adapter(tiny_model(true, true), 0, "with an adapter: gradients equal finite differences");
     with_adapter(rich_model(false), 0.4, "with dropout: gradients equal finite differences");
     recomputing(tiny_model(true, true), "ref", DT_F32);
     recomputing(tiny_model(true, true), "ref", DT_BF16);
     recomputing(rich_model(true), "ref", DT_F32);
     recomputing(rich_model(true), "cpu", DT_BF16);
+    recomputing(gateless_model(), "far", DT_BF16);
+    scale_of_embeddings();
     documents_are_separate(tiny_model(false, false), "packed documents do not see each other");
     documents_are_separate(rich_model(false), "with all parts: nor do they");
     TEST_END();
