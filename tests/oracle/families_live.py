@@ -143,14 +143,14 @@ def draw_types(r, config, on):
 
 def draw_windows(r, config):
     width = r.choice([1, 2, 7, 16, 24, 63, 64, 65, 130, 4096])
-    maybe(r, config, "sliding_window", width, width, width, None, chance=0.8)
     family = config["model_type"]
+    none = width if family == "ministral" else None  # transformers fails where it is null
+    maybe(r, config, "sliding_window", width, width, width, none, chance=0.8)
     if family == "smollm3":
         maybe(r, config, "no_rope_layer_interval", 1, 2, 3)
         maybe(r, config, "no_rope_layers", [r.choice([0, 1]) for _ in range(4)], None)
     if family not in FLAGGED:
-        on = config.get("sliding_window", 4096) is not None
-        draw_types(r, config, on if family == "ministral" else r.random() < 0.5)
+        draw_types(r, config, family == "ministral" or r.random() < 0.5)
         return
     maybe(r, config, "use_sliding_window", True, True, False, chance=0.8)
     maybe(r, config, "max_window_layers", 0, 1, 2, 28, chance=0.8)
