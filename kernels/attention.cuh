@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 #include <math.h>
 
+#include "cap.cuh"
 #include "kernels.h"
 #include "tile.cuh"
 
@@ -126,20 +127,19 @@ static __device__ __forceinline__ float exp2_fast(float x)
     return y;
 }
 
-/* Returns true if the tensor-core kernels support the arguments: bf16, a supported dimension, and
- * rows that begin at multiples of 16 bytes. */
+/* Returns true if the tensor-core kernels support the arguments: bf16, a supported dimension (fewer
+ * with a cap), and rows that begin at multiples of 16 bytes. */
 static inline bool attention_fits(const struct op_attention *a)
 {
-    const int dims[] = {64, 80, 96, 128, 256};
+    const int dims[] = {64, 128, 256, 80, 96};
     bool known = false;
-    for (int d : dims) known = known || a->dim == d;
+    for (int i = 0; i < (a->cap > 0 ? 3 : 5); i++) known = known || a->dim == dims[i];
     const int64_t odd = (a->q_stride | a->kv_stride | a->o_stride) % 8;
     const uintptr_t at = (uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->o;
     return known && a->dtype == DT_BF16 && odd == 0 && at % 16 == 0;
 }
-/* Returns true if the kernels for sm_90a support the arguments on this device; attention_fits
- * holds.
- */
+/* Returns true if the kernels for sm_90a support the arguments on this device, which they do
+ * without a cap; attention_fits holds. */
 bool attention_fits_hopper(const struct op_attention *a);
 int attention_forward_hopper(const struct op_attention *a, int *counter, cudaStream_t stream);
 int attention_dq_hopper(const struct backward *b, cudaStream_t stream);

@@ -53,8 +53,9 @@ static __device__ __forceinline__ void store_rows(bf16 *to, int64_t stride, floa
         }
 }
 
-/* Replaces s by ds = p (dp - delta), with p = exp2(scale s - lse) where the query sees the key. */
-template <int M, int N>
+/* Replaces s by ds = p (dp - delta), with p = exp2(scale s - lse) where the query sees the key.
+ * CAP: s has been through cap_scores, and ds is of the score before. */
+template <int M, int N, bool CAP>
 static __device__ __forceinline__ void
 gradient_rows(float s[M][N / 8][4], const float dp[M][N / 8][4], const float lse[M][2],
               const float delta[M][2], const struct sight &see, int row, int key, bool partly,
@@ -75,12 +76,13 @@ gradient_rows(float s[M][N / 8][4], const float dp[M][N / 8][4], const float lse
                     const int c = key + 8 * n + lane % 4 * 2 + j, x = 2 * i + j;
                     const float p = exp2_fast(fmaf(s[m][n][x], scale, -lse[m][i]));
                     const bool sees = c >= from && c < to;
-                    s[m][n][x] = sees ? p * (dp[m][n][x] - delta[m][i]) : 0;
+                    const float ds = p * (dp[m][n][x] - delta[m][i]);
+                    s[m][n][x] = !sees ? 0 : CAP ? ds * (1 - s[m][n][x] * s[m][n][x]) : ds;
                 }
         }
 }
 
-template <int D, int BM, int BN, int WARPS>
+template <int D, int BM, int BN, int WARPS, bool CAP>
 __global__ void __launch_bounds__(WARPS * 32) attention_dq(const struct backward b)
 {
     constexpr int M = BM / WARPS / 16, THREADS = WARPS * 32, S = tile<D>::STRIDE;
@@ -94,7 +96,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_dq(const struct backward
     const struct sight see(a, p.doc);
     const int end = p.first + p.rows, last = end - 1, to = min(see.to(last), see.k_end);
     const int own = threadIdx.x / 32 * 16 * M, row = p.first + own;
-    const float scale = (float)a.scale * LOG2E;
+    const float scale = (float)(CAP ? a.cap : a.scale) * LOG2E;
     int key = see.k_begin + max(0, see.from(p.first) - see.k_begin) / BN * BN;
     const bf16 *k = (const bf16 *)a.k + key * a.kv_stride + kv_head * D;
     const bf16 *v = (const bf16 *)a.v + key * a.kv_stride + kv_head * D;
@@ -121,9 +123,10 @@ __global__ void __launch_bounds__(WARPS * 32) attention_dq(const struct backward
         product_rows<D, M, BN>(s, q_tile, own, k_tile);
         copy_wait<0>();
         __syncthreads();
+        if (CAP) cap_scores<M, BN>(s, (float)(a.scale / a.cap));
         product_rows<D, M, BN>(dp, d_tile, own, v_tile);
         const bool partly = key + BN > see.to(p.first) || key < see.from(last);
-        gradient_rows<M, BN>(s, dp, lse, delta, see, row, key, partly, scale);
+        gradient_rows<M, BN, CAP>(s, dp, lse, delta, see, row, key, partly, scale);
         product_columns<D, M, BN>(acc, s, k_tile);
         k += BN * a.kv_stride;
         v += BN * a.kv_stride;
@@ -147,8 +150,9 @@ static __device__ __forceinline__ void copy_floats(float *dst, const float *src,
             : "memory");
 }
 
-/* Replaces s^T by p and dp^T by ds, for keys along the rows and BQ queries along the columns. */
-template <int BQ>
+/* Replaces s^T by p and dp^T by ds, for keys along the rows and BQ queries along the columns. CAP:
+ * as in gradient_rows. */
+template <int BQ, bool CAP>
 static __device__ __forceinline__ void
 gradient_columns(float s[1][BQ / 8][4], float dp[1][BQ / 8][4], const float *lse,
                  const float *delta, const struct viewers &see, int key, int query, float scale)
@@ -172,8 +176,9 @@ gradient_columns(float s[1][BQ / 8][4], float dp[1][BQ / 8][4], const float *lse
                 const int x = 2 * i + j;
                 const bool sees = c >= first[i] && c < last[i];
                 const float p = sees ? exp2_fast(fmaf(s[0][n][x], scale, -l)) : 0;
+                const float ds = sees ? p * (dp[0][n][x] - d) : 0;
+                dp[0][n][x] = CAP ? ds * (1 - s[0][n][x] * s[0][n][x]) : ds;
                 s[0][n][x] = p;
-                dp[0][n][x] = sees ? p * (dp[0][n][x] - d) : 0;
             }
         }
 }
@@ -197,7 +202,7 @@ static __device__ __forceinline__ void store_keys(const struct backward &b, void
 }
 
 /* Computes the gradients selected by DK and DV; both where the registers suffice. */
-template <int D, int BK, int BQ, bool DK, bool DV>
+template <int D, int BK, int BQ, bool DK, bool DV, bool CAP>
 __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
 {
     constexpr int THREADS = BK * 2, S = tile<D>::STRIDE; /* 16 keys per warp */
@@ -212,7 +217,7 @@ __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
     const int end = p.first + p.rows;
     const int from = max(see.q_begin, see.first_query(p.first)), to = see.last_query(end - 1);
     const int tiles = max(0, (to - from + BQ - 1) / BQ), steps = tiles * group;
-    const float scale = (float)a.scale * LOG2E;
+    const float scale = (float)(CAP ? a.cap : a.scale) * LOG2E;
     float dk[1][D / 8][4] = {}, dv[1][D / 8][4] = {}, s[1][BQ / 8][4], dp[1][BQ / 8][4];
 
     auto load = [&](int step) {
@@ -238,9 +243,10 @@ __global__ void __launch_bounds__(BK * 2) attention_dkv(const struct backward b)
         __syncthreads();
         const query_stage<D, BQ> &x = stage[step & 1];
         product_rows<D, 1, BQ>(s, k_tile, own, x.q);
+        if (CAP) cap_scores<1, BQ>(s, (float)(a.scale / a.cap));
         product_rows<D, 1, BQ>(dp, v_tile, own, x.dout);
-        gradient_columns<BQ>(s, dp, x.lse, x.delta, see, p.first + own, from + step % tiles * BQ,
-                             scale);
+        gradient_columns<BQ, CAP>(s, dp, x.lse, x.delta, see, p.first + own,
+                                  from + step % tiles * BQ, scale);
         if (DV) product_columns<D, 1, BQ>(dv, s, x.dout);
         if (DK) product_columns<D, 1, BQ>(dk, dp, x.q);
         __syncthreads();
@@ -262,26 +268,26 @@ static int start(KERNEL *kernel, dim3 grid, int threads, size_t shared, const st
     return cudaGetLastError();
 }
 
-template <int D, int BK, int BQ, bool DK, bool DV>
+template <int D, int BK, int BQ, bool DK, bool DV, bool CAP>
 static int start_dkv(const struct backward &b, cudaStream_t stream)
 {
     const dim3 grid((unsigned)(b.f.Tk / BK + b.f.docs), (unsigned)b.f.kv_heads);
-    return start(attention_dkv<D, BK, BQ, DK, DV>, grid, BK * 2,
+    return start(attention_dkv<D, BK, BQ, DK, DV, CAP>, grid, BK * 2,
                  tile<D>::bytes(2 * BK) + 2 * sizeof(query_stage<D, BQ>), b, stream);
 }
 
-template <int D, int BM, int BN, int BK, int BQ>
+template <int D, int BM, int BN, int BK, int BQ, bool CAP>
 static int launch(const struct backward &b, cudaStream_t stream)
 {
     const dim3 grid((unsigned)(b.f.Tq / BM + query_ranges(b.f)), (unsigned)b.f.heads);
-    int rc =
-        start(attention_dq<D, BM, BN, 4>, grid, 128, tile<D>::bytes(2 * BM + 2 * BN), b, stream);
+    int rc = start(attention_dq<D, BM, BN, 4, CAP>, grid, 128, tile<D>::bytes(2 * BM + 2 * BN), b,
+                   stream);
     if (rc) return rc;
     if constexpr (D < 256) {
-        return start_dkv<D, BK, BQ, true, true>(b, stream);
+        return start_dkv<D, BK, BQ, true, true, CAP>(b, stream);
     } else {
-        rc = start_dkv<D, BK, BQ, true, false>(b, stream);
-        return rc ? rc : start_dkv<D, BK, BQ, false, true>(b, stream);
+        rc = start_dkv<D, BK, BQ, true, false, CAP>(b, stream);
+        return rc ? rc : start_dkv<D, BK, BQ, false, true, CAP>(b, stream);
     }
 }
 
@@ -298,6 +304,13 @@ static int zero_outside(const struct backward &b, cudaStream_t stream)
     if (!rc)
         rc = attention_zero_outside(b.dv, words * a.kv_stride, width, a.Tk, a.cu_k, docs, stream);
     return rc;
+}
+
+static int launch_capped(const struct backward &b, cudaStream_t stream)
+{
+    return b.f.dim == 64    ? launch<64, 128, 64, 64, 64, true>(b, stream)
+           : b.f.dim == 128 ? launch<128, 128, 32, 64, 64, true>(b, stream)
+                            : launch<256, 64, 32, 64, 32, true>(b, stream);
 }
 
 int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel_context *c)
@@ -322,17 +335,18 @@ int kernel_attention_grad(const struct op_attention_grad *a, const struct kernel
         rc = attention_dq_hopper(&b, stream);
         return rc ? rc : attention_dkv_hopper(&b, stream);
     }
+    if (a->fwd.cap > 0) return launch_capped(b, stream);
     switch (a->fwd.dim) {
     case 64:
-        return launch<64, 128, 64, 64, 64>(b, stream);
+        return launch<64, 128, 64, 64, 64, false>(b, stream);
     case 80:
-        return launch<80, 128, 32, 64, 64>(b, stream);
+        return launch<80, 128, 32, 64, 64, false>(b, stream);
     case 96:
-        return launch<96, 128, 32, 64, 64>(b, stream);
+        return launch<96, 128, 32, 64, 64, false>(b, stream);
     case 128:
-        return launch<128, 128, 32, 64, 64>(b, stream);
+        return launch<128, 128, 32, 64, 64, false>(b, stream);
     case 256:
-        return launch<256, 64, 32, 64, 32>(b, stream);
+        return launch<256, 64, 32, 64, 32, false>(b, stream);
     default:
         return cudaErrorInvalidValue;
     }

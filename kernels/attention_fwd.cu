@@ -35,7 +35,7 @@ static __device__ __forceinline__ void store(const struct op_attention &a, struc
         }
 }
 
-template <int D, int BM, int BN, int WARPS>
+template <int D, int BM, int BN, int WARPS, bool CAP>
 __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_attention a)
 {
     typedef forward_shape<D, BM, BN, WARPS> shape;
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
     const struct sight see(a, p.doc);
     const int last = p.first + p.rows - 1, to = min(see.to(last), see.k_end);
     const int row = p.first + threadIdx.x / 32 * 16 * M;
-    const float scale = (float)a.scale * LOG2E;
+    const float scale = (float)(CAP ? a.cap : a.scale) * LOG2E;
     int key = see.k_begin + max(0, see.from(p.first) - see.k_begin) / BN * BN;
     const bf16 *const q = (const bf16 *)a.q + p.first * a.q_stride + head * D;
     const bf16 *k = (const bf16 *)a.k + key * a.kv_stride + kv_head * D;
@@ -73,6 +73,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_forward(const struct op_
         v += BN * a.kv_stride;
         if (key + BN < to) tile_copy<D, BN, THREADS>(k_tile, k, a.kv_stride, see.k_end - key - BN);
         copy_commit();
+        if (CAP) cap_scores<M, BN>(s, (float)(a.scale / a.cap));
         if (key + BN > see.to(p.first) || key < see.from(last)) hide<M, BN>(s, see, row, key);
         softmax_step<M, BN>(r, s, shrink, scale);
         softmax_shrink<D, M>(acc, shrink);
@@ -103,17 +104,24 @@ int attention_zero_outside(void *o, int64_t stride, int width, int64_t T, const 
     return cudaGetLastError();
 }
 
-template <int D, int BM, int BN, int WARPS>
+template <int D, int BM, int BN, int WARPS, bool CAP>
 static int launch(const struct op_attention *a, cudaStream_t stream)
 {
     typedef forward_shape<D, BM, BN, WARPS> shape;
     const dim3 grid((unsigned)(a->Tq / BM + query_ranges(*a)), (unsigned)a->heads);
     cudaError_t rc =
-        cudaFuncSetAttribute(attention_forward<D, BM, BN, WARPS>,
+        cudaFuncSetAttribute(attention_forward<D, BM, BN, WARPS, CAP>,
                              cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shape::shared);
     if (rc != cudaSuccess) return rc;
-    attention_forward<D, BM, BN, WARPS><<<grid, shape::THREADS, shape::shared, stream>>>(*a);
+    attention_forward<D, BM, BN, WARPS, CAP><<<grid, shape::THREADS, shape::shared, stream>>>(*a);
     return cudaGetLastError();
+}
+
+static int launch_capped(const struct op_attention *a, cudaStream_t stream)
+{
+    return a->dim == 64    ? launch<64, 128, 64, 4, true>(a, stream)
+           : a->dim == 128 ? launch<128, 128, 64, 4, true>(a, stream)
+                           : launch<256, 64, 64, 4, true>(a, stream);
 }
 
 int kernel_attention(const struct op_attention *a, const struct kernel_context *c)
@@ -124,17 +132,18 @@ int kernel_attention(const struct op_attention *a, const struct kernel_context *
     int rc = attention_zero_outside(a->o, a->o_stride, a->heads * a->dim, a->Tq, a->cu_q,
                                     query_ranges(*a), stream);
     if (rc || a->docs == 0 || a->Tq == 0) return rc;
+    if (a->cap > 0) return launch_capped(a, stream);
     switch (a->dim) {
     case 64:
-        return launch<64, 128, 64, 4>(a, stream);
+        return launch<64, 128, 64, 4, false>(a, stream);
     case 80:
-        return launch<80, 128, 64, 4>(a, stream);
+        return launch<80, 128, 64, 4, false>(a, stream);
     case 96:
-        return launch<96, 128, 64, 4>(a, stream);
+        return launch<96, 128, 64, 4, false>(a, stream);
     case 128:
-        return launch<128, 128, 64, 4>(a, stream);
+        return launch<128, 128, 64, 4, false>(a, stream);
     case 256:
-        return launch<256, 64, 64, 4>(a, stream);
+        return launch<256, 64, 64, 4, false>(a, stream);
     default:
         return cudaErrorInvalidValue;
     }

@@ -233,7 +233,8 @@ static int launch(const struct op_attention *a, int *counter, cudaStream_t strea
 
 bool attention_fits_hopper(const struct op_attention *a)
 {
-    return (a->dim == 64 || a->dim == 128) && a->docs > 0 && a->Tq > 0 && a->Tk > 0 && is_hopper();
+    return (a->dim == 64 || a->dim == 128) && !(a->cap > 0) && a->docs > 0 && a->Tq > 0 &&
+           a->Tk > 0 && is_hopper();
 }
 
 int attention_forward_hopper(const struct op_attention *a, int *counter, cudaStream_t stream)

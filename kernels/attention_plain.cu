@@ -57,6 +57,18 @@ static __device__ __forceinline__ int document_of(const int32_t *cu, int docs, i
     return low;
 }
 
+/* The score of a pair from its product. */
+static __device__ __forceinline__ float score(const struct op_attention &a, float product)
+{
+    const float s = (float)a.scale * product, cap = (float)a.cap;
+    return cap > 0 ? cap * tanhf(s / cap) : s;
+}
+/* The derivative of the score by scale * product, where it is s. */
+static __device__ __forceinline__ float slope(const struct op_attention &a, float s)
+{
+    return a.cap > 0 ? cap_slope<true>(s, (float)a.cap) : 1;
+}
+
 template <typename T> __global__ void plain_forward(const struct op_attention a)
 {
     const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -70,7 +82,7 @@ template <typename T> __global__ void plain_forward(const struct op_attention a)
         const row q = load_row((const T *)a.q + i * a.q_stride + head * a.dim, a.dim);
         for (int j = see.from((int)i), to = min(see.to((int)i), see.k_end); j < to; j++) {
             const int64_t at = j * a.kv_stride + kv_head * a.dim;
-            const float s = (float)a.scale * dot(q, load_row((const T *)a.k + at, a.dim));
+            const float s = score(a, dot(q, load_row((const T *)a.k + at, a.dim)));
             const float more = fmaxf(max, s), shrink = expf(max - more), p = expf(s - more);
 #pragma unroll
             for (int k = 0; k < EACH; k++) o.v[k] *= shrink;
@@ -109,9 +121,9 @@ template <typename T> __global__ void plain_dq(const struct plain_grad g)
         for (int j = see.from((int)i), to = min(see.to((int)i), see.k_end); j < to; j++) {
             const int64_t key = j * a.kv_stride + kv_head * a.dim;
             const row k = load_row((const T *)a.k + key, a.dim);
-            const float p = expf((float)a.scale * dot(q, k) - lse);
+            const float s = score(a, dot(q, k)), p = expf(s - lse);
             const float dp = dot(dout, load_row((const T *)a.v + key, a.dim));
-            add_scaled(dq, k, p * (dp - delta));
+            add_scaled(dq, k, p * (dp - delta) * slope(a, s));
         }
     }
     store_row((T *)g.dq + i * a.q_stride + head * a.dim, dq, a.dim, (float)a.scale);
@@ -137,10 +149,10 @@ template <typename T> __global__ void plain_dkv(const struct plain_grad g)
                 const row q = load_row((const T *)a.q + i * a.q_stride + head * a.dim, a.dim);
                 const row dout = load_row((const T *)g.dout + at, a.dim);
                 const float delta = dot(dout, load_row((const T *)g.o + at, a.dim));
-                const float p =
-                    expf((float)a.scale * dot(q, k) - ((const float *)g.lse)[head * a.Tq + i]);
+                const float s = score(a, dot(q, k));
+                const float p = expf(s - ((const float *)g.lse)[head * a.Tq + i]);
                 add_scaled(dv, dout, p);
-                add_scaled(dk, q, p * (dot(dout, v) - delta));
+                add_scaled(dk, q, p * (dot(dout, v) - delta) * slope(a, s));
             }
     }
     if (g.wide) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax cross-entropy, argmax, and sums of whole arrays. One block per row of logits. Bytes: the
  * logits twice (the second pass from the cache where a row fits), dlogits once. */
+#include "cap.cuh"
 #include "element.cuh"
 #include "ops/cuda_rules.h"
 
@@ -19,15 +20,15 @@ struct log_sum {
 };
 
 /* Returns the log_sum of a row of V logits to every thread of the block; shared: 32 floats. */
-template <int N, typename L>
-static __device__ struct log_sum row_log_sum(const L *x, int64_t V, float *shared)
+template <int N, bool CAP, typename L>
+static __device__ struct log_sum row_log_sum(const L *x, int64_t V, float cap, float *shared)
 {
     struct log_sum own = {-INFINITY, 0};
     float v[N];
     for (int64_t j = threadIdx.x * N; j < V; j += blockDim.x * N) {
         load<L, N>(v, x + j);
 #pragma unroll
-        for (int k = 0; k < N; k++) own.take(v[k]);
+        for (int k = 0; k < N; k++) own.take(capped<CAP>(v[k], cap));
     }
     const float max = block_max(own.max, shared);
     const float sum = own.max == -INFINITY ? 0 : own.sum * __expf(own.max - max);
@@ -50,20 +51,21 @@ static __device__ struct log_sum joined(const struct op_xent &a, int64_t t, floa
 }
 
 /* T: type of dlogits; L: type of logits. */
-template <typename T, typename L, int N> __global__ void xent(const struct op_xent a)
+template <typename T, typename L, int N, bool CAP> __global__ void xent(const struct op_xent a)
 {
     __shared__ float part[32];
     const int64_t t = blockIdx.x;
     const L *const x = (const L *)a.logits + t * a.V;
     const int64_t target = a.target[t] - (a.parts ? a.first : 0); /* in x */
     const bool counts = a.target[t] >= 0 && a.target[t] < (a.parts ? a.all : a.V);
+    const float cap = (float)a.cap;
     float v[N], hit = 0;
     struct log_sum row;
     if (a.parts) {
         row = joined(a, t, &hit);
     } else {
-        row = row_log_sum<N>(x, a.V, part);
-        if (counts) hit = to_float(x[target]);
+        row = row_log_sum<N, CAP>(x, a.V, cap, part);
+        if (counts) hit = capped<CAP>(to_float(x[target]), cap);
     }
     const float base = row.max + logf(row.sum);
     if (threadIdx.x == 0) ((float *)a.nll)[t] = counts ? base - hit : 0;
@@ -74,14 +76,16 @@ template <typename T, typename L, int N> __global__ void xent(const struct op_xe
     for (int64_t j = threadIdx.x * N; j < a.V; j += blockDim.x * N) {
         load<L, N>(v, x + j);
 #pragma unroll
-        for (int k = 0; k < N; k++) v[k] = scale * (__expf(v[k] - base) - (j + k == target));
+        for (int k = 0; k < N; k++) {
+            const float y = capped<CAP>(v[k], cap);
+            v[k] = scale * (__expf(y - base) - (j + k == target)) * cap_slope<CAP>(y, cap);
+        }
         store<T, N>(d + j, v);
     }
 }
 
-int kernel_xent(const struct op_xent *a, const struct kernel_context *c)
+template <bool CAP> static int launch_xent(const struct op_xent *a, cudaStream_t stream)
 {
-    if (a->n == 0) return 0;
     return by_type(a->d_dtype, [&](auto t) {
         return by_type(a->logits_dtype, [&](auto l) {
             typedef decltype(t) T;
@@ -89,38 +93,50 @@ int kernel_xent(const struct op_xent *a, const struct kernel_context *c)
             const bool fast = aligned(a->logits, a->V, sizeof(L)) &&
                               (!a->dlogits || aligned(a->dlogits, a->V, sizeof(T)));
             if (fast)
-                xent<T, L, 4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+                xent<T, L, 4, CAP><<<(unsigned)a->n, 512, 0, stream>>>(*a);
             else
-                xent<T, L, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
+                xent<T, L, 1, CAP><<<(unsigned)a->n, 512, 0, stream>>>(*a);
             return (int)cudaGetLastError();
         });
     });
 }
 
-template <typename L, int N> __global__ void xent_part(const struct op_xent_part a)
+int kernel_xent(const struct op_xent *a, const struct kernel_context *c)
+{
+    if (a->n == 0) return 0;
+    return a->cap > 0 ? launch_xent<true>(a, c->stream) : launch_xent<false>(a, c->stream);
+}
+
+template <typename L, int N, bool CAP> __global__ void xent_part(const struct op_xent_part a)
 {
     __shared__ float shared[32];
     const int64_t t = blockIdx.x, target = a.target[t] - a.first;
     const L *const x = (const L *)a.logits + t * a.V;
-    const struct log_sum row = row_log_sum<N>(x, a.V, shared);
+    const struct log_sum row = row_log_sum<N, CAP>(x, a.V, (float)a.cap, shared);
     float *const part = (float *)a.part + t * 3;
     if (threadIdx.x > 0) return;
     part[0] = row.max;
     part[1] = row.sum;
-    part[2] = target >= 0 && target < a.V ? to_float(x[target]) : 0;
+    const bool here = target >= 0 && target < a.V;
+    part[2] = here ? capped<CAP>(to_float(x[target]), (float)a.cap) : 0;
+}
+
+template <bool CAP> static int launch_part(const struct op_xent_part *a, cudaStream_t stream)
+{
+    return by_type(a->logits_dtype, [&](auto l) {
+        typedef decltype(l) L;
+        if (aligned(a->logits, a->V, sizeof(L)))
+            xent_part<L, 4, CAP><<<(unsigned)a->n, 512, 0, stream>>>(*a);
+        else
+            xent_part<L, 1, CAP><<<(unsigned)a->n, 512, 0, stream>>>(*a);
+        return (int)cudaGetLastError();
+    });
 }
 
 int kernel_xent_part(const struct op_xent_part *a, const struct kernel_context *c)
 {
     if (a->n == 0) return 0;
-    return by_type(a->logits_dtype, [&](auto l) {
-        typedef decltype(l) L;
-        if (aligned(a->logits, a->V, sizeof(L)))
-            xent_part<L, 4><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-        else
-            xent_part<L, 1><<<(unsigned)a->n, 512, 0, c->stream>>>(*a);
-        return (int)cudaGetLastError();
-    });
+    return a->cap > 0 ? launch_part<true>(a, c->stream) : launch_part<false>(a, c->stream);
 }
 
 template <typename L> __global__ void argmax(const struct op_argmax a)

@@ -47,6 +47,7 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
                              .dim = m->head_dim,
                              .window = model_window(m, l),
                              .scale = m->attention_scale,
+                             .cap = m->attention_cap,
                              .dtype = s->w->compute};
     if (s->o.cp) context_read(s, p, a, &t);
     return t;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Generation of one document with a cache of keys and values. */
+#include <math.h>
+
 #include "model/model_impl.h"
 
 static void next_token(struct stage *s, struct pass *p)
@@ -54,5 +56,9 @@ int stage_next(struct stage *s, int32_t *id, struct err *e)
 
 int stage_logits(struct stage *s, float *out, struct err *e)
 {
-    return weights_get(s->w, s->logits, s->logit_type, 0, (size_t)s->w->m.vocab, out, e);
+    const struct model *m = &s->w->m;
+    if (weights_get(s->w, s->logits, s->logit_type, 0, (size_t)m->vocab, out, e)) return -1;
+    for (int64_t i = 0; i < m->vocab && m->logit_cap > 0; i++)
+        out[i] = (float)(m->logit_cap * tanh((double)out[i] / m->logit_cap));
+    return 0;
 }

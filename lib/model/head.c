@@ -48,6 +48,7 @@ static void chunk_loss(struct stage *s, struct pass *p, int64_t i, int64_t c, vo
                                          .target = at(p->target, i, DT_I32),
                                          .weight = at(p->weight, i, w->accum),
                                          .scale = scale,
+                                         .cap = w->m.logit_cap,
                                          .n = c,
                                          .V = w->m.vocab,
                                          .first = w->m.vocab_first,

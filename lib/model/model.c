@@ -192,6 +192,8 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->qkv_bias != b->qkv_bias, "attention_bias"},
         {a->o_bias != b->o_bias, "attention_bias or attention_out_bias"},
         {a->mlp_bias != b->mlp_bias, "mlp_bias"},
+        {differ(a->attention_cap, b->attention_cap), "attn_logit_softcapping"},
+        {differ(a->logit_cap, b->logit_cap), "final_logit_softcapping"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].differ) return all[i].what;

@@ -53,6 +53,7 @@ struct model {
     uint64_t rope_layers[HF_MAX_LAYERS / 64];   /* layers with rotary positions */
     bool tied;                                  /* the embedding is the output projection */
     bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
+    double attention_cap, logit_cap;            /* soft caps of scores and of logits; 0: none */
     bool qk_norm;            /* RMSNorm of each head of q and k, before the rotation */
     bool qk_norm_after_rope; /* of the rotated q and k */
     bool gain_offset;        /* the gain of every norm is 1 + w */

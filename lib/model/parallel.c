@@ -43,6 +43,7 @@ void parallel_parts(struct stage *s, const int32_t *target, int64_t c)
                                                    .n = c,
                                                    .V = w->m.vocab,
                                                    .first = w->m.vocab_first,
+                                                   .cap = w->m.logit_cap,
                                                    .dtype = w->accum,
                                                    .logits_dtype = s->logit_type});
     collect_all_gather(w->device, w->tp, s->parts, own, each, w->accum);

@@ -104,7 +104,8 @@ static inline int64_t rope_pairs(const struct op_rope *a)
  * cu_k[d+1]); its last query sees its last key. kv_heads divides heads. window > 0: a query sees at
  * most `window` keys, including its own. q is [Tq, q_stride], k and v are [Tk, kv_stride], o is
  * [Tq, o_stride]; each row begins with `heads` (q, o) or `kv_heads` (k, v) heads of `dim` elements.
- * lse [heads, Tq] of the accumulation type: log of the sum of exp(scale * q.k); may be NULL.
+ * The score of a pair is s = scale * q.k or, with a cap > 0, cap * tanh(s / cap), before the mask.
+ * lse [heads, Tq] of the accumulation type: log of the sum of exp(score); may be NULL.
  * max_len is at least the number of queries and of keys of any document. Rows of o whose query sees
  * no key or lies in no document are 0.
  *
@@ -118,7 +119,7 @@ struct op_attention {
     const int32_t *cu_q, *cu_k, *key_end;
     int64_t Tq, Tk, q_stride, kv_stride, o_stride, max_len;
     int32_t docs, heads, kv_heads, dim, window;
-    double scale;
+    double scale, cap;
     enum dtype dtype;
 };
 /* The number of ranges of queries in cu_q. */
@@ -162,25 +163,28 @@ struct op_activation_grad {
  * vocabulary is split across ranks, logits are those of tokens [first, first + V) of `all`, and
  * parts [ranks,n,3] of the accumulation type has the results of op_xent_part of each rank, which
  * are combined in rank order. parts NULL: the vocabulary is whole, and first, all and ranks are not
- * read. */
+ * read. cap > 0: the softmax is of cap * tanh(logit / cap), and dlogits are of the logits before
+ * it; op_xent_part then has the same cap. */
 struct op_xent {
     void *nll, *dlogits;
     const void *logits, *parts;
     const int32_t *target;
     const void *weight; /* [n], accumulation type */
-    double scale;
+    double scale, cap;
     int64_t n, V, first, all;
     int32_t ranks;
     enum dtype dtype, d_dtype, logits_dtype;
 };
 /* part[n,3] (accumulation type): for each row of logits [n,V] of tokens [first, first + V): the
  * maximum, the sum of exp(x - maximum), and the logit of the target, or 0 if the target is not
- * among them. logits have the accumulation type unless logits_dtype is DT_BF16. */
+ * among them. logits have the accumulation type unless logits_dtype is DT_BF16; cap > 0: x is
+ * cap * tanh(logit / cap). */
 struct op_xent_part {
     void *part;
     const void *logits;
     const int32_t *target;
     int64_t n, V, first;
+    double cap;
     enum dtype dtype, logits_dtype;
 };
 /* y[n,H] = x[rows[i],:] */

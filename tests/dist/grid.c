@@ -461,7 +461,7 @@ int main(int argc, char **argv)
         {{.name = "llama", .m = model_of("llama", false, false)}, 0},
         {{.name = "qwen2", .m = model_of("qwen2", true, true)}, QWEN2},
         {{.name = "qwen3", .m = model_of("qwen3", false, false)}, QWEN3},
-        {{.name = "mistral", .m = model_of("mistral", false, false)}, MISTRAL},
+        {{.name = "mistral with soft caps", .m = model_of("mistral", false, false)}, MISTRAL},
         {{.name = "glm", .m = model_of("glm", false, true)}, GLM},
         {{.name = "phi3", .m = model_of("phi3", true, false)}, PHI3},
         {{.name = "ministral3", .m = model_of("ministral3", false, false)}, MINISTRAL3},
@@ -483,6 +483,8 @@ int main(int argc, char **argv)
     forms[6].f.m.rope.q_beta = 0.5;
     forms[3].f.m.window = WINDOW;
     forms[3].f.m.window_layers[0] = (1U << LAYERS) - 1;
+    forms[3].f.m.attention_cap = 1;
+    forms[3].f.m.logit_cap = 3;
     forms[8].f.m.rope_layers[0] = 0x25; /* other layers of each stage rotate */
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct form *f = &forms[i].f;

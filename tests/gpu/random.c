@@ -104,6 +104,7 @@ static void random_loss(struct sink s, enum dtype t)
 {
     const int64_t n = length(60), V = width();
     struct op_xent a = {.scale = 0.25,
+                        .cap = coin() ? 0 : 9,
                         .n = n,
                         .V = V,
                         .all = V,
@@ -158,9 +159,10 @@ static void random_attention(struct sink s, enum dtype t)
 {
     static const int32_t dims[] = {64, 80, 96, 128, 256};
     struct test_case c;
-    struct attention_shape f = {.name = "tiles", .docs = (int32_t)between(1, 4)};
+    struct attention_shape f = {.name = coin() ? "tiles" : "tiles, cap",
+                                .docs = (int32_t)between(1, 4)};
     const bool more = coin(), chunks = coin(), wide = coin();
-    char what[60];
+    char what[80];
     for (int d = 0; d < f.docs; d++) {
         const int32_t n = (int32_t)length(300 / f.docs);
         f.cu_q[d + 1] = f.cu_q[d] + n;
@@ -172,9 +174,9 @@ static void random_attention(struct sink s, enum dtype t)
     f.window = coin() ? 0 : (int32_t)length(150);
     if (chunks && f.cu_k[1] > 0) cut_chunks(&f);
     f.Tq = f.cu_q[f.ends[0] ? 2 * f.docs : f.docs], f.Tk = f.cu_k[f.docs];
-    snprintf(what, sizeof what, "%d of %d keys, %d%s, %d/%d of %d, window %d%s", (int)f.Tq,
+    snprintf(what, sizeof what, "%d of %d keys, %d%s, %d/%d of %d, window %d%s%s", (int)f.Tq,
              (int)f.Tk, f.docs, f.ends[0] ? " cut" : "", f.heads, f.kv_heads, f.dim, f.window,
-             wide ? ", wide" : "");
+             wide ? ", wide" : "", strstr(f.name, "cap") ? ", cap" : "");
     attention_case(&c, &f, t);
     emit(s, &c, what);
     attention_grad_case(&c, &f, t, wide);

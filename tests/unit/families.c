@@ -138,6 +138,8 @@ static float *all_logits(struct tiny *n)
     }
     tiny_loss(&n->s, &b, false);
     if (weights_get(&n->w, n->s.logits, n->w.accum, 0, TOKENS * VOCAB, x, &e)) x[0] = NAN;
+    const float cap = (float)n->w.m.logit_cap; /* which the loss applies */
+    for (int i = 0; i < TOKENS * VOCAB && cap > 0; i++) x[i] = cap * tanhf(x[i] / cap);
     tiny_free(&b);
     return x;
 }

@@ -46,12 +46,14 @@ static double worst(struct tiny *n, const struct micro_batch *b)
     return bad;
 }
 
-/* All that a family may have besides: norms of q and k, every bias, a window in one layer, and
- * documents with rotary frequencies of their own. */
+/* All that a family may have besides: norms of q and k, every bias, a window in one layer, soft
+ * caps, and documents with rotary frequencies of their own. */
 static struct model rich_model(bool tied)
 {
     struct model m = tiny_model(tied, true);
     m.qk_norm = m.o_bias = m.mlp_bias = true;
+    m.attention_cap = 1.5;
+    m.logit_cap = 3;
     m.window = 3;
     m.window_layers[0] = 2;
     m.rope = (struct rope){.type = ROPE_DYNAMIC, .theta = 10000, .factor = 2};

@@ -210,12 +210,12 @@ static void grad_gather(void)
 }
 
 /* dlogits of weight[t] * scale * nll[t] */
-static void grad_xent(void)
+static void grad_xent(double cap)
 {
     enum { N = 4, V = 9 };
     static const int32_t target[N] = {8, 0, 3, -100};
     struct problem p;
-    CASE(&p.fwd, xent, .n = N, .V = V, .scale = 0.7, .dtype = t, .d_dtype = t);
+    CASE(&p.fwd, xent, .n = N, .V = V, .scale = 0.7, .cap = cap, .dtype = t, .d_dtype = t);
     BUF(&p.fwd, xent, nll, N, t, .out = true);
     BUF(&p.fwd, xent, logits, N * V, t, .spread = 4);
     BUF(&p.fwd, xent, target, N, DT_I32, .ints = target);
@@ -226,7 +226,8 @@ static void grad_xent(void)
     double weights[N], *zero = zeros(N * V);
     for (int i = 0; i < N; i++) weights[i] = p.weight[0][i] / 0.7;
     struct outcome o = run_grad(&g, (void *[BUFS]){zero, p.in[1], p.in[2], weights, zero});
-    CHECK("gradients: xent by logits", is_gradient(&p, 1, o.bytes[4]));
+    CHECK_IN("gradients: xent by logits", cap > 0 ? "cap" : "no cap",
+             is_gradient(&p, 1, o.bytes[4]));
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
@@ -265,6 +266,8 @@ int main(void)
         {"window, more keys", 1, {0, 3}, {0, 8}, 4, 2, 4, 2, 3, 8, {0}},
         {"more queries", 1, {0, 5}, {0, 3}, 2, 1, 4, 0, 5, 3, {0}},
         {"chunks", 2, {0, 2, 5, 5, 6}, {0, 8, 11}, 4, 2, 4, 0, 6, 12, {3, 8, 9, 10}},
+        {"cap", 2, {0, 4, 9}, {0, 4, 9}, 4, 2, 4, 0, 9, 9, {0}},
+        {"cap, chunks, window", 1, {0, 2, 4}, {0, 8}, 2, 1, 4, 3, 4, 8, {2, 8}},
         {"chunks, window", 1, {0, 2, 4}, {0, 8}, 2, 1, 4, 3, 4, 8, {2, 8}},
     };
     struct err e;
@@ -280,7 +283,8 @@ int main(void)
     grad_matmul();
     grad_embed();
     grad_gather();
-    grad_xent();
+    grad_xent(0);
+    grad_xent(3);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) grad_attention(&shapes[i]);
     device_close(dev);
     TEST_END();

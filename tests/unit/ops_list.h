@@ -394,8 +394,9 @@ static void list_xent(struct sink s, const struct op_xent *a, const int32_t *tar
     struct test_case c;
     char what[64];
     const int64_t n = a->n, V = a->V, parts = a->ranks * n * 3;
-    snprintf(what, sizeof what, "%dx%d of %d, logits %s%s", (int)n, (int)V, (int)a->all,
-             dtype_name(a->logits_dtype), p == IN_PLACE ? ", in place" : "");
+    snprintf(what, sizeof what, "%dx%d of %d, logits %s%s%s", (int)n, (int)V, (int)a->all,
+             dtype_name(a->logits_dtype), p == IN_PLACE ? ", in place" : "",
+             a->cap > 0 ? ", cap" : "");
     CASE(&c, xent, .n = n);
     c.args.xent = *a;
     BUF(&c, xent, nll, n, DT_F32, .out = true);
@@ -412,9 +413,9 @@ static void list_xent_part(struct sink s, const struct op_xent *a, const int32_t
 {
     struct test_case c;
     char what[64];
-    snprintf(what, sizeof what, "%dx%d of %d, logits %s", (int)a->n, (int)a->V, (int)a->all,
-             dtype_name(a->logits_dtype));
-    CASE(&c, xent_part, .n = a->n, .V = a->V, .first = a->first, .dtype = DT_F32,
+    snprintf(what, sizeof what, "%dx%d of %d, logits %s%s", (int)a->n, (int)a->V, (int)a->all,
+             dtype_name(a->logits_dtype), a->cap > 0 ? ", cap" : "");
+    CASE(&c, xent_part, .n = a->n, .V = a->V, .first = a->first, .cap = a->cap, .dtype = DT_F32,
          .logits_dtype = a->logits_dtype);
     BUF(&c, xent_part, part, a->n * 3, DT_F32, .out = true);
     BUF(&c, xent_part, logits, a->n * a->V, a->logits_dtype, .spread = 20);
@@ -430,13 +431,17 @@ static void list_logits(struct sink s, enum dtype t, enum dtype to, int64_t n, i
     char what[48];
     struct op_xent a = {
         .scale = 0.25, .n = n, .V = V, .all = V, .dtype = DT_F32, .d_dtype = to, .logits_dtype = t};
-    list_xent(s, &a, target, V < 20000 ? BESIDE : NOWHERE);
-    if (t == to) list_xent(s, &a, target, IN_PLACE);
-    /* the vocabulary is cut among three ranks, of which this one has the second part */
-    a.ranks = 3, a.first = V / 4, a.V = V / 3;
-    list_xent_part(s, &a, target);
-    list_xent(s, &a, target, BESIDE);
-    if (t == to) list_xent(s, &a, target, IN_PLACE);
+    for (int cap = 0; cap <= (V < 5000 ? 9 : 0); cap += 9) {
+        a.cap = cap;
+        a.ranks = 0, a.first = 0, a.V = V;
+        list_xent(s, &a, target, V < 20000 ? BESIDE : NOWHERE);
+        if (t == to) list_xent(s, &a, target, IN_PLACE);
+        /* the vocabulary is cut among three ranks, of which this one has the second part */
+        a.ranks = 3, a.first = V / 4, a.V = V / 3;
+        list_xent_part(s, &a, target);
+        list_xent(s, &a, target, BESIDE);
+        if (t == to) list_xent(s, &a, target, IN_PLACE);
+    }
     snprintf(what, sizeof what, "%dx%d, logits %s", (int)n, (int)V, dtype_name(t));
     CASE(&c, argmax, .n = n, .V = V, .dtype = t);
     BUF(&c, argmax, y, n, DT_I32, .out = true);
@@ -613,6 +618,14 @@ static const struct attention_shape attention_shapes[] = {
      143,
      16500,
      {73, 283}},
+    {"cap", 2, {0, 60, 170}, {0, 60, 170}, 4, 2, 32, 0, 170, 170, {0}},
+    {"cap, window, long", 1, {0, 530}, {0, 530}, 2, 1, 24, 300, 530, 530, {0}},
+    {"cap, chunks", 1, {0, 25, 50}, {0, 100}, 4, 2, 16, 0, 50, 100, {50, 75}},
+    {"tiles, cap", 3, {0, 1, 134, 201}, {0, 1, 134, 201}, 4, 2, 64, 33, 201, 201, {0}},
+    {"tiles of 80, cap", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 80, 0, 99, 99, {0}},
+    {"tiles of 128, cap", 2, {0, 150, 199}, {0, 150, 199}, 2, 1, 128, 0, 199, 199, {0}},
+    {"tiles of 256, cap", 2, {0, 70, 99}, {0, 70, 99}, 2, 1, 256, 40, 99, 99, {0}},
+    {"tiles, cap, chunks", 1, {0, 70, 140}, {0, 280}, 2, 1, 128, 0, 140, 280, {70, 280}},
     {"tiles, chunks, no query", 1, {0, 0, 0}, {0, 150}, 2, 1, 64, 0, 0, 150, {40, 150}},
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
@@ -641,6 +654,7 @@ static struct op_attention attention_args(const struct attention_shape *f, enum 
                                  .dim = f->dim,
                                  .window = f->window,
                                  .scale = 0.3,
+                                 .cap = strstr(f->name, "cap") ? 2 : 0,
                                  .dtype = t};
 }
 

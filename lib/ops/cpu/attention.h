@@ -61,6 +61,22 @@ INLINE vf only(vf x, int64_t v, int64_t from, int64_t to, float other)
     return v_select((key >= (int32_t)from) & (key < (int32_t)to), x, v_set(other));
 }
 
+/* With a cap, replaces the products q.k of GROUP queries, in vectors [v0, v1) of their strips, by
+ * tanh(scale q.k / cap). score_scale() is then what they are to be multiplied with. */
+INLINE void cap_scores(const struct op_attention *a, float *s, int64_t rows, int64_t v0, int64_t v1)
+{
+    if (!(a->cap > 0)) return;
+    const vf scale = v_set((float)(a->scale / a->cap));
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t v = v0; v < v1; v++)
+            v_store(s + r * KEYS + v * VL, v_tanh(v_load(s + r * KEYS + v * VL) * scale));
+}
+/* Returns the factor from what cap_scores leaves to scores in units of log 2. */
+INLINE float score_scale(const struct op_attention *a)
+{
+    return (float)((a->cap > 0 ? a->cap : a->scale) * LOG2E);
+}
+
 /* Allocates pieces of scratch; with base NULL it only counts. */
 struct carve {
     char *base;

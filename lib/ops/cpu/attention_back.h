@@ -67,11 +67,12 @@ static void T(load_queries)(const struct op_attention_grad *g, const struct task
     }
 }
 
-/* Computes P and dS of two adjacent queries r and r + 1 from their strips of scores. */
+/* Computes P and dS of two adjacent queries r and r + 1 from their strips of scores, which with a
+ * cap have been through cap_scores. */
 INLINE void T(pair_grad)(const struct task *t, struct T(backward) * b, int64_t r, int64_t i,
-                         int64_t key, int64_t v0, int64_t v1)
+                         int64_t key, int64_t v0, int64_t v1, bool capped)
 {
-    const float scale = (float)t->a->scale, scale2 = (float)(t->a->scale * LOG2E);
+    const float scale = (float)t->a->scale, scale2 = score_scale(t->a);
     int64_t from[2], to[2];
     for (int x = 0; x < 2; x++) visible(t, i + x, &from[x], &to[x]);
     for (int64_t v = v0; v < v1; v++) {
@@ -79,9 +80,11 @@ INLINE void T(pair_grad)(const struct task *t, struct T(backward) * b, int64_t r
 #pragma GCC unroll 2
         for (int x = 0; x < 2; x++) {
             const int64_t at = (r % GROUP + x) * KEYS + v * VL;
-            p[x] = EXP2(v_fma(v_load(b->s + at), v_set(scale2), v_set(-b->lse[r + x])));
+            const vf s = v_load(b->s + at);
+            p[x] = EXP2(v_fma(s, v_set(scale2), v_set(-b->lse[r + x])));
             p[x] = only(p[x], v, from[x] - key, to[x] - key, 0);
             ds[x] = p[x] * (v_load(b->dp + at) - b->mean[r + x]) * scale;
+            if (capped) ds[x] = ds[x] * (1 - s * s);
         }
 #if PAIR == 2
         vh p0 = v_to_bf16(p[0]), p1 = v_to_bf16(p[1]), d0 = v_to_bf16(ds[0]), d1 = v_to_bf16(ds[1]);
@@ -144,7 +147,13 @@ static void T(grad_scores)(const struct task *t, struct T(backward) * b, const s
         if (g0 == g1) continue;
         MULTIPLY(steps, b->q + r * t->width, t->width, kt, g0, g1, b->s, KEYS, false);
         MULTIPLY(steps, b->dout + r * t->width, t->width, vt, g0, g1, b->dp, KEYS, false);
-        for (int64_t x = r; x < r + GROUP; x += 2) T(pair_grad)(t, b, x, i0 + x, key, g0, g1);
+        cap_scores(t->a, b->s, GROUP, g0, g1);
+        for (int64_t x = r; x < r + GROUP; x += 2) {
+            if (t->a->cap > 0)
+                T(pair_grad)(t, b, x, i0 + x, key, g0, g1, true);
+            else
+                T(pair_grad)(t, b, x, i0 + x, key, g0, g1, false);
+        }
         const struct T(paired)
             kc = {k->kc.p + (key + g0 * VL) / PAIR * k->kc.ld, k->kc.ld, k->kc.panel};
         MULTIPLY((g1 - g0) * VL / PAIR, b->ds + r * KEYS + g0 * VL, KEYS, kc, 0, t->width / VL,

@@ -66,9 +66,10 @@ static void T(attend)(const struct task *t, struct T(forward) * f, struct T(pair
         struct T(paired) kb = {k.p + key / PANEL * k.panel, k.ld, k.panel};
         struct T(paired) vb = {v.p + (key + v0 * VL) / PAIR * v.ld, v.ld, v.panel};
         MULTIPLY(steps, f->q, t->width, kb, v0, v1, f->s, KEYS, false);
+        cap_scores(a, f->s, GROUP, v0, v1);
         for (int r = 0; r < GROUP; r++) T(softmax_row)
-        (f->s + r * KEYS, f->p + r * KEYS, v0, v1, from[r] - key, to[r] - key,
-         (float)(a->scale * LOG2E), &max[r], &sum[r], f->o + r * t->width, t->width);
+        (f->s + r * KEYS, f->p + r * KEYS, v0, v1, from[r] - key, to[r] - key, score_scale(a),
+         &max[r], &sum[r], f->o + r * t->width, t->width);
         MULTIPLY((v1 - v0) * VL / PAIR, f->p + v0 * VL, KEYS, vb, 0, t->width / VL, f->o, t->width,
                  true);
     }

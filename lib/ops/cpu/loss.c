@@ -13,25 +13,39 @@ INLINE float one(const void *x, int64_t i, enum dtype t)
     return t == DT_BF16 ? bf16_to_f32(((const uint16_t *)x)[i]) : ((const float *)x)[i];
 }
 
+/* n logits from i on, one logit, and the derivative of one that has the value y; cap 0: none, which
+ * is a constant wherever speed matters. */
+INLINE vf logits(const void *x, int64_t i, enum dtype t, int64_t n, float cap)
+{
+    const vf v = v_get(x, i, t, n);
+    return cap > 0 ? v_tanh(v / cap) * cap : v;
+}
+INLINE float logit(const void *x, int64_t i, enum dtype t, float cap)
+{
+    const float v = one(x, i, t);
+    return cap > 0 ? logits(&v, 0, DT_F32, 1, cap)[0] : v;
+}
+INLINE vf slope(vf y, float cap) { return cap > 0 ? 1 - y / cap * (y / cap) : v_set(1); }
+
 /* Computes the maximum and the sum of exp(x - maximum) of a row, one block at a time (Milakov and
  * Gimelshein 2018). */
-INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float *total)
+INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float cap, float *total)
 {
     float max = -INFINITY, sum = 0;
     for (int64_t at = 0; at < V; at += PIECE) {
         const int64_t end = cpu_min(at + PIECE, V);
         vf m = v_set(-INFINITY), s = v_set(0);
         int64_t i = at;
-        for (; i + VL <= end; i += VL) m = v_max(m, v_get(x, i, t, VL));
+        for (; i + VL <= end; i += VL) m = v_max(m, logits(x, i, t, VL, cap));
         float most = v_hmax(m);
-        for (; i < end; i++) most = one(x, i, t) > most ? one(x, i, t) : most;
+        for (; i < end; i++) most = logit(x, i, t, cap) > most ? logit(x, i, t, cap) : most;
         if (most > max) {
             sum *= expf(max - most);
             max = most;
         }
-        for (i = at; i + VL <= end; i += VL) s += v_exp(v_get(x, i, t, VL) - max);
+        for (i = at; i + VL <= end; i += VL) s += v_exp(logits(x, i, t, VL, cap) - max);
         sum += v_sum(s);
-        for (; i < end; i++) sum += expf(one(x, i, t) - max);
+        for (; i < end; i++) sum += expf(logit(x, i, t, cap) - max);
     }
     *total = sum;
     return max;
@@ -42,10 +56,10 @@ INLINE float row_max_sum(const void *x, int64_t V, enum dtype t, float *total)
 struct row {
     float max, sum, hit;
 };
-INLINE struct row whole_row(const void *x, int64_t V, int64_t target, enum dtype t)
+INLINE struct row whole_row(const void *x, int64_t V, int64_t target, enum dtype t, float cap)
 {
-    struct row r = {.hit = target >= 0 && target < V ? one(x, target, t) : 0};
-    r.max = row_max_sum(x, V, t, &r.sum);
+    struct row r = {.hit = target >= 0 && target < V ? logit(x, target, t, cap) : 0};
+    r.max = row_max_sum(x, V, t, cap, &r.sum);
     return r;
 }
 INLINE struct row joined_row(const struct op_xent *a, int64_t row)
@@ -64,16 +78,16 @@ INLINE struct row joined_row(const struct op_xent *a, int64_t row)
     return r;
 }
 
-INLINE void xent_to(const struct op_xent *a, int64_t row, enum dtype t, enum dtype to)
+INLINE void xent_row(const struct op_xent *a, int64_t row, float cap, enum dtype t, enum dtype to)
 {
     const int64_t V = a->V, all = a->parts ? a->all : V;
     const void *x = elem(a->logits, row * V, t);
     const bool counts = a->target[row] >= 0 && a->target[row] < all;
     const int64_t target = a->target[row] - (a->parts ? a->first : 0); /* in x */
-    const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target, t);
+    const struct row r = a->parts ? joined_row(a, row) : whole_row(x, V, target, t, cap);
     const float max = r.max, sum = r.sum;
     const bool here = target >= 0 && target < V;
-    const float hit = here ? one(x, target, t) : 0; /* dx may alias x */
+    const float hit = here ? logit(x, target, t, cap) : 0; /* dx may alias x */
     ((float *)a->nll)[row] = counts ? max + logf(sum) - r.hit : 0;
     if (!a->dlogits) return;
     void *dx = elem(a->dlogits, row * V, to);
@@ -83,9 +97,19 @@ INLINE void xent_to(const struct op_xent *a, int64_t row, enum dtype t, enum dty
     }
     const float scale = ((const float *)a->weight)[row] * (float)a->scale, each = scale / sum;
     const float at_target = scale * (expf(hit - max) / sum - 1);
-    for (int64_t i = 0; i < V; i += VL)
-        v_put(dx, i, to, V - i, v_exp(v_get(x, i, t, V - i) - max) * each);
-    if (here) v_put(dx, target, to, 1, v_set(at_target));
+    for (int64_t i = 0; i < V; i += VL) {
+        const vf y = logits(x, i, t, V - i, cap), d = v_exp(y - max) * each;
+        v_put(dx, i, to, V - i, cap > 0 ? d * slope(y, cap) : d);
+    }
+    if (here) v_put(dx, target, to, 1, v_set(at_target) * slope(v_set(hit), cap));
+}
+
+INLINE void xent_to(const struct op_xent *a, int64_t row, enum dtype t, enum dtype to)
+{
+    if (a->cap > 0)
+        xent_row(a, row, (float)a->cap, t, to);
+    else
+        xent_row(a, row, 0, t, to);
 }
 
 INLINE void xent_logits(const struct op_xent *a, int64_t row, enum dtype t)
@@ -97,7 +121,9 @@ CPU_OP(xent) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->logits_dtype, xent_logits,
 INLINE void part_row(const struct op_xent_part *a, int64_t row, enum dtype t)
 {
     const void *x = elem(a->logits, row * a->V, t);
-    const struct row r = whole_row(x, a->V, a->target[row] - a->first, t);
+    const int64_t target = a->target[row] - a->first;
+    const struct row r = a->cap > 0 ? whole_row(x, a->V, target, t, (float)a->cap)
+                                    : whole_row(x, a->V, target, t, 0);
     memcpy((float *)a->part + row * 3, &r, sizeof r);
 }
 CPU_OP(xent_part) { PARALLEL_FOR(d, row, a->n) BY_DTYPE(a->logits_dtype, part_row, a, row); }

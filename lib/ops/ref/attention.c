@@ -46,7 +46,16 @@ static REAL dot(const struct head *s, const void *x, int64_t x_at, const void *y
 
 static REAL score(const struct head *s, int64_t i, int64_t j)
 {
-    return (REAL)s->a->scale * dot(s, s->a->q, q_at(s, i), s->a->k, kv_at(s, j));
+    const REAL cap = (REAL)s->a->cap;
+    const REAL x = (REAL)s->a->scale * dot(s, s->a->q, q_at(s, i), s->a->k, kv_at(s, j));
+    return cap > 0 ? cap * tanh(x / cap) : x;
+}
+
+/* The derivative of a score by scale * q.k. */
+static REAL slope(const struct op_attention *a, REAL score)
+{
+    const REAL y = a->cap > 0 ? score / (REAL)a->cap : 0;
+    return 1 - y * y;
 }
 
 /* Returns the log of the sum of exp(score) over the keys that query i sees. */
@@ -109,7 +118,8 @@ REF_OP(attention)
                 attend(&(struct head){a, e, h}, i, a->o, a->lse);
 }
 
-/* p = exp(score - lse) and ds = p * (dout.v - dout.o), the gradient of the score, for one pair. */
+/* p = exp(score - lse) and ds, the gradient of scale * q.k, for one pair: that of the score is
+ * p * (dout.v - dout.o). */
 struct pair {
     REAL p, ds;
 };
@@ -117,10 +127,10 @@ static struct pair pair_of(const struct op_attention_grad *a, const struct head 
                            int64_t j)
 {
     REAL lse = get(a->lse, s->h * s->a->Tq + i, real_of(s->a->dtype));
-    REAL p = exp(score(s, i, j) - lse);
+    REAL x = score(s, i, j), p = exp(x - lse);
     REAL dp = dot(s, a->dout, o_at(s, i), s->a->v, kv_at(s, j));
     REAL mean = dot(s, a->dout, o_at(s, i), a->o, o_at(s, i));
-    return (struct pair){p, p * (dp - mean)};
+    return (struct pair){p, p * (dp - mean) * slope(s->a, x)};
 }
 
 static void query_grad(const struct op_attention_grad *a, const struct head *s, int64_t i)

@@ -7,12 +7,15 @@ struct row {
     REAL max, sum, hit; /* hit: the target's logit */
 };
 
-static struct row row_of(const void *logits, int64_t at, int64_t V, int64_t target, enum dtype t)
+static REAL capped(REAL x, double cap) { return cap > 0 ? (REAL)cap * tanh(x / (REAL)cap) : x; }
+
+static struct row row_of(const void *logits, int64_t at, int64_t V, int64_t target, enum dtype t,
+                         double cap)
 {
     struct row r = {.max = -(REAL)INFINITY};
-    for (int64_t j = 0; j < V; j++) r.max = fmax(r.max, get(logits, at + j, t));
-    for (int64_t j = 0; j < V; j++) r.sum += exp(get(logits, at + j, t) - r.max);
-    if (target >= 0 && target < V) r.hit = get(logits, at + target, t);
+    for (int64_t j = 0; j < V; j++) r.max = fmax(r.max, capped(get(logits, at + j, t), cap));
+    for (int64_t j = 0; j < V; j++) r.sum += exp(capped(get(logits, at + j, t), cap) - r.max);
+    if (target >= 0 && target < V) r.hit = capped(get(logits, at + target, t), cap);
     return r;
 }
 
@@ -36,13 +39,14 @@ static void xent_row(const struct op_xent *a, int64_t t)
     const int64_t target = a->target[t];
     const bool counts = target >= 0 && target < all;
     const enum dtype tl = kept_as(a->logits_dtype, a->dtype);
-    const struct row r = a->parts ? joined(a, t) : row_of(a->logits, at, a->V, target, tl);
+    const struct row r = a->parts ? joined(a, t) : row_of(a->logits, at, a->V, target, tl, a->cap);
     put(a->nll, t, a->dtype, counts ? r.max + log(r.sum) - r.hit : 0);
     if (!a->dlogits) return;
     REAL scale = counts ? get(a->weight, t, a->dtype) * (REAL)a->scale : 0;
     for (int64_t j = 0; j < a->V; j++) {
-        REAL p = exp(get(a->logits, at + j, tl) - r.max) / r.sum;
-        put(a->dlogits, at + j, a->d_dtype, scale * (p - (first + j == target)));
+        const REAL x = capped(get(a->logits, at + j, tl), a->cap);
+        const REAL p = exp(x - r.max) / r.sum, y = a->cap > 0 ? x / (REAL)a->cap : 0;
+        put(a->dlogits, at + j, a->d_dtype, scale * (p - (first + j == target)) * (1 - y * y));
     }
 }
 
@@ -55,7 +59,7 @@ REF_OP(xent_part)
 {
     const enum dtype tl = kept_as(a->logits_dtype, a->dtype);
     for (int64_t t = 0; t < a->n; t++) {
-        const struct row r = row_of(a->logits, t * a->V, a->V, a->target[t] - a->first, tl);
+        const struct row r = row_of(a->logits, t * a->V, a->V, a->target[t] - a->first, tl, a->cap);
         put(a->part, t * 3, a->dtype, r.max);
         put(a->part, t * 3 + 1, a->dtype, r.sum);
         put(a->part, t * 3 + 2, a->dtype, r.hit);
