@@ -11,6 +11,19 @@ static __device__ __forceinline__ int64_t row_at(int64_t row, int64_t H, int hea
     return heads > 0 ? row / heads * stride + row % heads * H : row * H;
 }
 
+/* Loads N floats, rounded to type T. */
+template <typename T, int N>
+static __device__ __forceinline__ void load_rounded(float v[N], const float *x)
+{
+    load<float, N>(v, x);
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+        T rounded;
+        from_float(rounded, v[k]);
+        v[k] = to_float(rounded);
+    }
+}
+
 /* T: type of y and w; S: type of x, r and s. N: elements that a thread handles at once. */
 template <typename T, typename S, int N> __global__ void norm_forward(const struct op_rmsnorm a)
 {
@@ -33,7 +46,9 @@ template <typename T, typename S, int N> __global__ void norm_forward(const stru
         }
         if (s) store<S, N>(s + i, v);
     }
-    const float rstd = 1 / sqrtf(block_sum(sum, part) / (float)a.H + (float)a.eps);
+    sum = block_sum(sum, part) / (float)a.H;
+    if (a.squares) sum = ((const float *)a.squares)[row] / (float)a.all;
+    const float rstd = 1 / sqrtf(sum + (float)a.eps);
     if (a.rstd && threadIdx.x == 0) ((float *)a.rstd)[row] = rstd;
     T *y = (T *)a.y + at;
     for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
@@ -52,6 +67,49 @@ template <typename T, typename S, int N> __global__ void norm_forward(const stru
         }
         store<T, N>(y + i, v);
     }
+}
+
+/* The norm of a branch: x and y are float, s has type T, to which x is rounded first. */
+template <typename T, int N> __global__ void norm_branch(const struct op_rmsnorm a)
+{
+    __shared__ float part[32];
+    const int64_t row = blockIdx.x, at = row * a.H;
+    const float *x = (const float *)a.x + at;
+    T *s = a.s ? (T *)a.s + at : NULL;
+    float v[N], w[N], sum = 0;
+    for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
+        load_rounded<T, N>(v, x + i);
+#pragma unroll
+        for (int k = 0; k < N; k++) sum += v[k] * v[k];
+        if (s) store<T, N>(s + i, v);
+    }
+    const float rstd = 1 / sqrtf(block_sum(sum, part) / (float)a.H + (float)a.eps);
+    if (a.rstd && threadIdx.x == 0) ((float *)a.rstd)[row] = rstd;
+    float *y = (float *)a.y + at;
+    for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
+        load_rounded<T, N>(v, x + i); /* y may alias x: a thread has the same columns again */
+        load<T, N>(w, (const T *)a.w + i);
+#pragma unroll
+        for (int k = 0; k < N; k++) v[k] = v[k] * rstd * (a.gain_offset + w[k]);
+        store<float, N>(y + i, v);
+    }
+}
+
+/* Computes the dot product of a row of a and of b in a block. */
+template <typename T, int N> __global__ void row_dot(const struct op_row_dot a)
+{
+    __shared__ float part[32];
+    const int64_t row = blockIdx.x, at = row * a.stride;
+    float x[N], y[N], w[N], sum = 0;
+    for (int64_t i = threadIdx.x * N; i < a.H; i += blockDim.x * N) {
+        load<T, N>(x, (const T *)a.a + at + i);
+        load<T, N>(y, (const T *)a.b + at + i);
+        if (a.w) load<T, N>(w, (const T *)a.w + i);
+#pragma unroll
+        for (int k = 0; k < N; k++) sum += a.w ? x[k] * (a.gain_offset + w[k]) * y[k] : x[k] * y[k];
+    }
+    sum = block_sum(sum, part);
+    if (threadIdx.x == 0) ((float *)a.y)[row] = sum;
 }
 
 /* Computes dx of the rows blockIdx.x, blockIdx.x + gridDim.x, ...; their sum of dw goes to
@@ -79,7 +137,8 @@ __global__ void __launch_bounds__(512)
 #pragma unroll
             for (int k = 0; k < N; k++) sum += dy[p][k] * (a.gain_offset + w[k]) * s[p][k] * rstd;
         }
-        const float mean = block_sum(sum, part) / (float)a.H;
+        float mean = block_sum(sum, part) / (float)a.H;
+        if (a.dots) mean = ((const float *)a.dots)[row] * rstd / (float)a.all;
 #pragma unroll
         for (int p = 0; p < PACKS; p++) {
             const int64_t i = (p * blockDim.x + threadIdx.x) * N;
@@ -120,7 +179,8 @@ __global__ void norm_backward_long(const struct op_rmsnorm_grad a, float *partia
         float sum = 0;
         for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x)
             sum += to_float(dy[i]) * (a.gain_offset + to_float(w[i])) * to_float(s[i]) * rstd;
-        const float mean = block_sum(sum, part) / (float)a.H;
+        float mean = block_sum(sum, part) / (float)a.H;
+        if (a.dots) mean = ((const float *)a.dots)[row] * rstd / (float)a.all;
         for (int64_t i = threadIdx.x; i < a.H; i += blockDim.x) {
             const float n = to_float(s[i]) * rstd, d = to_float(dy[i]);
             const float gain = a.gain_offset + to_float(w[i]);
@@ -170,10 +230,43 @@ static int threads_for(int64_t H, int N)
     return (int)(t < 32 ? 32 : t > 512 ? 512 : t);
 }
 
+static int start_branch(const struct op_rmsnorm *a, const struct kernel_context *c)
+{
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        auto run = [&](auto kernel, int N) {
+            kernel<<<(unsigned)a->T, threads_for(a->H, N), 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        };
+        const bool fast = aligned(a->x, a->H, sizeof(T)) && aligned(a->y, a->H, sizeof(T)) &&
+                          aligned(a->w, a->H, sizeof(T)) &&
+                          (!a->s || aligned(a->s, a->H, sizeof(T)));
+        return fast ? run(norm_branch<T, 4>, 4) : run(norm_branch<T, 1>, 1);
+    });
+}
+
+int kernel_row_dot(const struct op_row_dot *a, const struct kernel_context *c)
+{
+    if (a->T == 0) return 0;
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        auto run = [&](auto kernel, int N) {
+            kernel<<<(unsigned)a->T, threads_for(a->H, N), 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        };
+        constexpr int N = 16 / sizeof(T);
+        const bool fast = aligned(a->a, a->stride, sizeof(T)) &&
+                          aligned(a->b, a->stride, sizeof(T)) && a->H % N == 0 &&
+                          (!a->w || aligned(a->w, a->H, sizeof(T)));
+        return fast ? run(row_dot<T, N>, N) : run(row_dot<T, 1>, 1);
+    });
+}
+
 int kernel_rmsnorm(const struct op_rmsnorm *a, const struct kernel_context *c)
 {
     const int64_t rows = norm_rows(a->T, a->heads), step = a->heads > 0 ? a->stride : a->H;
     if (rows == 0) return 0;
+    if (a->branch) return start_branch(a, c);
     return by_type(a->dtype, [&](auto t) {
         typedef decltype(t) T;
         const bool wide = a->wide || a->dtype == DT_F32;

@@ -44,29 +44,45 @@ struct op_embed_grad {
  * rows of H, each normalised with the same w. In x and y (which may alias) row h of token t begins
  * at element t * stride + h * H; r, s and rstd are dense, [T,heads,H] and [T,heads]. gain_offset is
  * 0 or 1. wide: x, r and s have the accumulation type regardless of dtype, for a residual stream
- * with bf16 branches. */
+ * with bf16 branches.
+ *
+ * branch: the norm of a term of such a stream. x and y have the accumulation type; s is x rounded
+ * to dtype, the norm is that of s, and r is NULL. squares, when not NULL, has the sum of squares of
+ * each row in the accumulation type, where x has only some of its `all` elements; rstd is then
+ * 1/sqrt(squares/all + eps); branch has no squares. */
 struct op_rmsnorm {
     void *y, *s, *rstd;
-    const void *x, *r, *w;
-    int64_t T, H, stride;
+    const void *x, *r, *w, *squares;
+    int64_t T, H, stride, all;
     int32_t heads;
     float gain_offset;
     double eps;
-    bool wide;
+    bool wide, branch;
     enum dtype dtype;
 };
 /* dx = (dres ? dres : 0) + d rmsnorm; dw[H] += ...; dx may alias dres or dy. s is the input of the
  * normalisation. y, when not NULL, receives the recomputed forward result. heads, stride and
  * gain_offset are as in the forward; the stride applies to s, dy, dx and dres; rstd and y are
- * dense. wide: s has the accumulation type. */
+ * dense. wide: s has the accumulation type. dots, when not NULL, has the sum of
+ * dy * (gain_offset + w) * s of each row in the accumulation type, where s has only some of its
+ * `all` elements. */
 struct op_rmsnorm_grad {
     void *dx, *dw, *y;
-    const void *dy, *dres, *s, *w, *rstd;
-    int64_t T, H, stride;
+    const void *dy, *dres, *s, *w, *rstd, *dots;
+    int64_t T, H, stride, all;
     int32_t heads;
     float gain_offset;
     bool wide;
     enum dtype dtype, dw_dtype;
+};
+/* y[t] = sum over i of a[t,i] * b[t,i], or of a[t,i] * b[t,i] * (gain_offset + w[i]) if w is not
+ * NULL; y [T] has the accumulation type. Row t of a and of b begins at element t * stride. */
+struct op_row_dot {
+    void *y;
+    const void *a, *b, *w;
+    int64_t T, H, stride;
+    float gain_offset;
+    enum dtype dtype;
 };
 /* C[m,n] = op(A) op(B) (+ C when accumulate) (+ bias[n]); op(A) is [m,k], stored [k,m] when ta;
  * op(B) is [k,n], stored [n,k] when tb. a, b and bias have type ab_dtype; c may be wider. Leading
@@ -421,6 +437,7 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(embed_grad)                                                                                  \
     X(rmsnorm)                                                                                     \
     X(rmsnorm_grad)                                                                                \
+    X(row_dot)                                                                                     \
     X(matmul)                                                                                      \
     X(rope)                                                                                        \
     X(attention)                                                                                   \

@@ -60,6 +60,95 @@ static void grad_head_norm(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
+enum { CUT_T = 3, CUT_H = 8, CUT_AT = 3 };
+/* Rows of a norm over their whole width, in one part or in two. */
+struct cut_norm {
+    double x[CUT_T * CUT_H], w[CUT_H], dy[CUT_T * CUT_H];
+    double y[CUT_T * CUT_H], rstd[CUT_T], dx[CUT_T * CUT_H], dw[CUT_H];
+};
+
+/* Adds the sum of a * b (* w) over columns [from, to) of each row. */
+static void add_dots(double *sum, const double *a, const double *b, const double *w, int from,
+                     int to)
+{
+    double part[CUT_T];
+    op_row_dot(dev, &(struct op_row_dot){.y = part,
+                                         .a = a + from,
+                                         .b = b + from,
+                                         .w = w ? w + from : NULL,
+                                         .T = CUT_T,
+                                         .H = to - from,
+                                         .stride = CUT_H,
+                                         .gain_offset = 1,
+                                         .dtype = t});
+    for (int i = 0; i < CUT_T; i++) sum[i] += part[i];
+}
+
+/* Computes the norm of columns [from, to), and its gradient; sums NULL: they are the whole row. */
+static void norm_columns(struct cut_norm *n, const double *squares, const double *dots, int from,
+                         int to)
+{
+    op_rmsnorm(dev, &(struct op_rmsnorm){.y = n->y + from,
+                                         .rstd = n->rstd,
+                                         .x = n->x + from,
+                                         .w = n->w + from,
+                                         .squares = squares,
+                                         .T = CUT_T,
+                                         .H = to - from,
+                                         .stride = CUT_H,
+                                         .all = CUT_H,
+                                         .heads = 1,
+                                         .gain_offset = 1,
+                                         .eps = 1e-2,
+                                         .dtype = t});
+    op_rmsnorm_grad(dev, &(struct op_rmsnorm_grad){.dx = n->dx + from,
+                                                   .dw = n->dw + from,
+                                                   .dy = n->dy + from,
+                                                   .s = n->x + from,
+                                                   .w = n->w + from,
+                                                   .rstd = n->rstd,
+                                                   .dots = dots,
+                                                   .T = CUT_T,
+                                                   .H = to - from,
+                                                   .stride = CUT_H,
+                                                   .all = CUT_H,
+                                                   .heads = 1,
+                                                   .gain_offset = 1,
+                                                   .dtype = t,
+                                                   .dw_dtype = t});
+}
+
+static double cut_off(const double *a, const double *b, int n)
+{
+    double worst = 0;
+    for (int i = 0; i < n; i++) worst = fmax(worst, fabs(a[i] - b[i]));
+    return worst;
+}
+
+static void cut_norm(void)
+{
+    struct cut_norm whole = {.y = {0}}, parts;
+    double squares[CUT_T] = {0}, dots[CUT_T] = {0};
+    case_seed = 17;
+    for (int i = 0; i < CUT_T * CUT_H; i++) whole.x[i] = case_random(), whole.dy[i] = case_random();
+    for (int i = 0; i < CUT_H; i++) whole.w[i] = 1 + case_random();
+    parts = whole;
+    norm_columns(&whole, NULL, NULL, 0, CUT_H);
+    for (int k = 0; k < 2; k++) {
+        const int from = k ? CUT_AT : 0, to = k ? CUT_H : CUT_AT;
+        add_dots(squares, parts.x, parts.x, NULL, from, to);
+        add_dots(dots, parts.dy, parts.x, parts.w, from, to);
+    }
+    norm_columns(&parts, squares, dots, 0, CUT_AT);
+    norm_columns(&parts, squares, dots, CUT_AT, CUT_H);
+    CHECK("rmsnorm: parts of rows with the sums of all give the rows' norm",
+          cut_off(parts.y, whole.y, CUT_T * CUT_H) < 1e-14 &&
+              cut_off(parts.rstd, whole.rstd, CUT_T) < 1e-14);
+    CHECK("gradients: rmsnorm of parts of rows gives those of the rows",
+          cut_off(parts.dx, whole.dx, CUT_T * CUT_H) < 1e-14 &&
+              cut_off(parts.dw, whole.dw, CUT_H) < 1e-14);
+}
+
 static void grad_activation(enum act act, bool gated)
 {
     const struct activation f = {4, 9, act, gated};
@@ -276,6 +365,7 @@ int main(void)
     grad_norm(0);
     grad_norm(1);
     grad_head_norm();
+    cut_norm();
     grad_rope(false, "gradients: rope by x");
     grad_rope(true, "gradients: rope of neighbours in a part of a scaled head by x");
     pairs();

@@ -236,6 +236,70 @@ static void list_head_norm(struct sink s, enum dtype t)
     }
 }
 
+/* The norm of a branch's result, in place or not. */
+static void list_branch_norm(struct sink s, enum dtype t)
+{
+    static const int64_t sizes[][2] = {{5, 576}, {131, 33}, {0, 16}, {3, 4104}, {2, 2053}};
+    struct test_case c;
+    for (int i = 0; i < 10; i++) {
+        const int64_t T = sizes[i / 2][0], H = sizes[i / 2][1];
+        const bool kept = i % 2 == 0; /* what the backward pass reads is kept */
+        char what[48];
+        snprintf(what, sizeof what, "%dx%d of a branch%s", (int)T, (int)H, kept ? ", kept" : "");
+        CASE(&c, rmsnorm, .T = T, .H = H, .gain_offset = (float)(i % 3 % 2), .eps = 1e-2,
+             .branch = true, .dtype = t);
+        BUF(&c, rmsnorm, y, T * H, DT_F32, .out = true,
+            .also = kept ? 0 : offsetof(struct op_rmsnorm, x));
+        BUF(&c, rmsnorm, w, H, t, .offset = 1);
+        if (kept) {
+            BUF(&c, rmsnorm, x, T * H, DT_F32);
+            BUF(&c, rmsnorm, s, T * H, t, .out = true);
+            BUF(&c, rmsnorm, rstd, T, DT_F32, .out = true);
+        }
+        emit(s, &c, what);
+    }
+}
+
+/* Norms of rows of which ranks have parts, and the sums that they need. */
+static void list_cut_norm(struct sink s, enum dtype t)
+{
+    static const int64_t sizes[][3] = {{9, 64, 160}, {5, 33, 101}, {0, 16, 16}, {3, 4104, 5008}};
+    struct test_case c;
+    for (int i = 0; i < 4; i++) {
+        const int64_t T = sizes[i][0], H = sizes[i][1], stride = sizes[i][2], all = 3 * H;
+        const float offset = (float)(i % 2);
+        char what[48];
+        snprintf(what, sizeof what, "%dx%d of rows of %d", (int)T, (int)H, (int)all);
+        CASE(&c, rmsnorm, .T = T, .H = H, .heads = 1, .stride = stride, .all = all,
+             .gain_offset = offset, .eps = 1e-2, .dtype = t);
+        BUF(&c, rmsnorm, y, T * stride, t, .out = true);
+        BUF(&c, rmsnorm, rstd, T, DT_F32, .out = true);
+        BUF(&c, rmsnorm, x, T * stride, t);
+        BUF(&c, rmsnorm, w, H, t, .offset = 1);
+        BUF(&c, rmsnorm, squares, T, DT_F32, .offset = 60, .spread = 50);
+        emit(s, &c, what);
+        CASE(&c, rmsnorm_grad, .T = T, .H = H, .heads = 1, .stride = stride, .all = all,
+             .gain_offset = offset, .dtype = t);
+        BUF(&c, rmsnorm_grad, dx, T * stride, t, .out = true,
+            .also = offsetof(struct op_rmsnorm_grad, dy));
+        BUF(&c, rmsnorm_grad, dw, H, DT_F32, .out = true);
+        BUF(&c, rmsnorm_grad, s, T * stride, t);
+        BUF(&c, rmsnorm_grad, rstd, T, DT_F32, .offset = 1.5, .spread = 0.5);
+        BUF(&c, rmsnorm_grad, w, H, t, .offset = 1);
+        BUF(&c, rmsnorm_grad, dots, T, DT_F32, .spread = 50);
+        emit(s, &c, what);
+        for (int gains = 0; gains < 2; gains++) {
+            snprintf(what, sizeof what, "%dx%d%s", (int)T, (int)H, gains ? " with gains" : "");
+            CASE(&c, row_dot, .T = T, .H = H, .stride = stride, .gain_offset = offset, .dtype = t);
+            BUF(&c, row_dot, y, T, DT_F32, .out = true);
+            BUF(&c, row_dot, a, T * stride, t, .offset = 1);
+            BUF(&c, row_dot, b, T * stride, t, .offset = 1);
+            if (gains) BUF(&c, row_dot, w, H, t, .offset = 1);
+            emit(s, &c, what);
+        }
+    }
+}
+
 /* Halves and neighbours, whole heads and parts of them, some heads scaled; both ways. */
 static void list_rope(struct sink s, enum dtype t, int i, int64_t T)
 {
@@ -733,6 +797,8 @@ static inline void list_cases(struct sink s, enum dtype t)
     list_move(s, t);
     list_norm(s, t);
     list_head_norm(s, t);
+    list_branch_norm(s, t);
+    list_cut_norm(s, t);
     list_elementwise(s, t);
     list_update(s, t);
     list_dropout(s, t);

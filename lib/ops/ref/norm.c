@@ -5,17 +5,29 @@
 /* The type of the residual stream. */
 static enum dtype stream_type(enum dtype t, bool wide) { return wide ? real_of(t) : t; }
 
+static REAL rounded(REAL x, enum dtype t)
+{
+    if (t == DT_BF16) return (REAL)bf16_to_f32(bf16_from_f32((float)x));
+    return t == DT_F32 ? (REAL)(float)x : x;
+}
+
 /* Returns element i of the row's s = x + r, rounded to its type as the backward pass reads it. */
 static REAL residual(const struct op_rmsnorm *a, int64_t row, int64_t i)
 {
     const enum dtype t = stream_type(a->dtype, a->wide);
-    REAL s = get(a->x, norm_at(row, a->H, a->heads, a->stride) + i, t);
-    if (a->r) {
-        s += get(a->r, row * a->H + i, t);
-        if (t == DT_BF16) s = (REAL)bf16_to_f32(bf16_from_f32((float)s));
-        if (t == DT_F32) s = (REAL)(float)s;
-    }
-    return s;
+    const enum dtype x = stream_type(a->dtype, a->wide || a->branch);
+    REAL s = get(a->x, norm_at(row, a->H, a->heads, a->stride) + i, x);
+    if (a->r) s += get(a->r, row * a->H + i, t);
+    return rounded(s, t);
+}
+
+/* Returns 1 / (the root of the mean square of the row). */
+static REAL norm_rstd(const struct op_rmsnorm *a, int64_t row)
+{
+    REAL sum = 0;
+    for (int64_t i = 0; i < a->H; i++) sum += residual(a, row, i) * residual(a, row, i);
+    if (a->squares) sum = get(a->squares, row, real_of(a->dtype));
+    return 1 / sqrt(sum / (REAL)(a->squares ? a->all : a->H) + (REAL)a->eps);
 }
 
 /* Returns what element i of a normalised row is multiplied with. */
@@ -28,14 +40,13 @@ REF_OP(rmsnorm)
 {
     for (int64_t row = 0; row < norm_rows(a->T, a->heads); row++) {
         const int64_t y = norm_at(row, a->H, a->heads, a->stride);
-        REAL sum = 0;
-        for (int64_t i = 0; i < a->H; i++) sum += residual(a, row, i) * residual(a, row, i);
-        REAL rstd = 1 / sqrt(sum / (REAL)a->H + (REAL)a->eps);
+        const REAL rstd = norm_rstd(a, row);
         if (a->rstd) put(a->rstd, row, real_of(a->dtype), rstd);
         for (int64_t i = 0; i < a->H; i++) {
             REAL s = residual(a, row, i);
             if (a->s) put(a->s, row * a->H + i, stream_type(a->dtype, a->wide), s);
-            put(a->y, y + i, a->dtype, s * rstd * gain(a->w, i, a->dtype, a->gain_offset));
+            put(a->y, y + i, stream_type(a->dtype, a->branch),
+                s * rstd * gain(a->w, i, a->dtype, a->gain_offset));
         }
     }
 }
@@ -67,7 +78,8 @@ REF_OP(rmsnorm_grad)
         REAL rstd = get(a->rstd, row, real), mean = 0;
         for (int64_t i = 0; i < a->H; i++)
             mean += get(a->dy, d + i, t) * gain(a->w, i, t, offset) * get(a->s, d + i, wide) * rstd;
-        mean /= (REAL)a->H;
+        if (a->dots) mean = get(a->dots, row, real) * rstd;
+        mean /= (REAL)(a->dots ? a->all : a->H);
         for (int64_t i = 0; i < a->H; i++) {
             REAL n = get(a->s, d + i, wide) * rstd, dy = get(a->dy, d + i, t);
             REAL u = gain(a->w, i, t, offset), dx = rstd * (dy * u - n * mean);
@@ -75,6 +87,19 @@ REF_OP(rmsnorm_grad)
             if (a->y) put(a->y, at + i, t, n * u);
             put(a->dx, d + i, t, dx);
         }
+    }
+}
+
+REF_OP(row_dot)
+{
+    for (int64_t row = 0; row < a->T; row++) {
+        REAL sum = 0;
+        for (int64_t i = 0; i < a->H; i++) {
+            const int64_t at = row * a->stride + i;
+            const REAL w = a->w ? gain(a->w, i, a->dtype, a->gain_offset) : 1;
+            sum += get(a->a, at, a->dtype) * get(a->b, at, a->dtype) * w;
+        }
+        put(a->y, row, real_of(a->dtype), sum);
     }
 }
 
