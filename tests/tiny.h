@@ -71,6 +71,7 @@ TINY struct model tiny_model(bool tied, bool bias)
                           .logit_scale = 1,
                           .residual_scale = 1,
                           .attention_scale = 1 / sqrt(8),
+                          .pre_norm = true,
                           .rope = {.theta = 10000},
                           .rope_layers = {UINT64_MAX},
                           .gated = true,

@@ -20,6 +20,9 @@ struct hf_family;
 enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096, HF_ROPE_PAIRS = 256 };
 #define HF_NO_TOKEN ((int64_t)-1)
 
+/* RMSNorm of q and k before the rotation: none, of each head, of all heads together. */
+enum hf_qk_norm { HF_QK_NORM_NONE, HF_QK_NORM_HEAD, HF_QK_NORM_ROW };
+
 /* The scaling of the rotary embedding. Fields that the type does not use are 0. */
 struct hf_rope {
     char type[HF_MAX_NAME]; /* "default", "linear", "dynamic", "yarn", "longrope", "llama3";
@@ -62,13 +65,15 @@ struct hf_config {
     double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(head_dim) */
     double logit_divisor;   /* logits are divided by it */
     struct hf_rope rope;
+    struct hf_rope window_rope; /* of layers with a window, where the family has two; else unused */
     bool tie_word_embeddings, mlp_bias;
     bool qkv_bias, o_bias;
-    bool qk_norm;            /* RMSNorm of each head of q and k (Qwen3) */
-    bool qk_norm_after_rope; /* of the rotated q and k */
-    bool gain_offset;        /* the gain of every norm is 1 + w */
-    bool bidirectional;      /* a token sees later ones: not supported */
-    bool gated;              /* the MLP has a gate; its activation is hidden_act */
+    int64_t qk_norm;          /* enum hf_qk_norm */
+    bool pre_norm, post_norm; /* RMSNorm of the input of attention and of the MLP; of the result */
+    bool qk_norm_after_rope;  /* of the rotated q and k */
+    bool gain_offset;         /* the gain of every norm is 1 + w */
+    bool bidirectional;       /* a token sees later ones: not supported */
+    bool gated;               /* the MLP has a gate; its activation is hidden_act */
     char hidden_act[HF_MAX_NAME];
     int64_t bos_token_id, pad_token_id; /* HF_NO_TOKEN when null or absent */
     int64_t eos_token_id[HF_MAX_EOS];

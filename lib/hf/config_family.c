@@ -19,11 +19,12 @@ static const struct {
     [HF_FIELD_RESIDUAL_DROPOUT] = {AT(residual_dropout), HF_REAL, 0, 1},
     [HF_FIELD_THETA] = {AT(rope.theta), HF_REAL, 1, 1e15},
     [HF_FIELD_PARTIAL] = {AT(rope.partial_rotary_factor), HF_REAL, 0, 1},
+    [HF_FIELD_WINDOW_THETA] = {AT(window_rope.theta), HF_REAL, 1, 1e15},
     [HF_FIELD_TIED] = {AT(tie_word_embeddings), HF_TRUTH, 0, 1},
     [HF_FIELD_QKV_BIAS] = {AT(qkv_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_O_BIAS] = {AT(o_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), HF_TRUTH, 0, 1},
-    [HF_FIELD_QK_NORM] = {AT(qk_norm), HF_TRUTH, 0, 1},
+    [HF_FIELD_QK_NORM] = {AT(qk_norm), HF_INTEGER, HF_QK_NORM_NONE, HF_QK_NORM_ROW},
     [HF_FIELD_EMBED_SCALE] = {AT(embed_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_RESIDUAL_SCALE] = {AT(residual_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_ATTENTION_SCALE] = {AT(attention_scale), HF_REAL, 1e-6, 1e6},
@@ -32,6 +33,8 @@ static const struct {
     [HF_FIELD_GATED] = {AT(gated), HF_TRUTH, 0, 1},
     [HF_FIELD_GAIN_OFFSET] = {AT(gain_offset), HF_TRUTH, 0, 1},
     [HF_FIELD_BIDIRECTIONAL] = {AT(bidirectional), HF_TRUTH, 0, 1},
+    [HF_FIELD_PRE_NORM] = {AT(pre_norm), HF_TRUTH, 0, 1},
+    [HF_FIELD_POST_NORM] = {AT(post_norm), HF_TRUTH, 0, 1},
 };
 
 /* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to
@@ -187,6 +190,8 @@ void hf_read_windows(struct reader *r, struct hf_config *c)
         read_layer_types(r, types, c);
     else if (c->sliding_window)
         apply_rule(r, c);
+    if (f->rope_within && c->sliding_window)
+        memcpy(c->rope_layers, c->window_layers, sizeof c->rope_layers);
     for (size_t i = 0; i < sizeof c->window_layers / sizeof *c->window_layers; i++)
         any |= c->window_layers[i] != 0;
     if (any && !use)

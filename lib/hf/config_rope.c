@@ -68,13 +68,64 @@ static bool is_absent(const struct reader *r)
            (!scaling || (scaling->kind == JSON_OBJECT && scaling->count == 0));
 }
 
+static void set_default(struct hf_rope *rope)
+{
+    memcpy(rope->type, "default", sizeof "default");
+    rope->truncate = true;
+}
+
+/* rope_parameters: an object with settings for full_attention, for sliding_attention, or both. */
+static void read_types(struct reader *r, const struct json *v, struct hf_config *c)
+{
+    static const char *const keys[] = {"full_attention", "sliding_attention"};
+    static const char *const where[] = {"rope_parameters.full_attention.",
+                                        "rope_parameters.sliding_attention."};
+    struct hf_rope *const ropes[] = {&c->rope, &c->window_rope};
+    struct reader inner = {v, "rope_parameters.", r->e, r->failed};
+    size_t known = 0;
+    for (int i = 0; v->kind == JSON_OBJECT && i < 2; i++) {
+        const struct json *one = json_get(v, keys[i]);
+        known += one != NULL;
+        if (!one || one->kind == JSON_NULL) continue;
+        if (one->kind == JSON_OBJECT)
+            read_object(&inner, keys[i], where[i], c->family, ropes[i]);
+        else
+            reader_fail(&inner, keys[i], "an object");
+    }
+    r->failed = inner.failed;
+    if (v->kind != JSON_OBJECT || known != v->count)
+        reader_fail(r, "rope_parameters",
+                    "an object with full_attention and sliding_attention in this family");
+}
+
+/* The old key rope_scaling is for layers without a window. */
+static void read_ropes(struct reader *r, struct hf_config *c)
+{
+    const struct json *types = reader_get(r, "rope_parameters");
+    const struct json *old = reader_get(r, "rope_scaling");
+    set_default(&c->rope);
+    set_default(&c->window_rope);
+    c->window_rope.partial_rotary_factor = 1;
+    if (types) read_types(r, types, c);
+    if (!old) return;
+    if (old->kind != JSON_OBJECT)
+        reader_fail(r, "rope_scaling", "an object");
+    else if (json_get(old, "type") && !json_get(old, "rope_type"))
+        reader_fail(r, "rope_scaling.rope_type", "present: in this family type does not count");
+    else
+        read_object(r, "rope_scaling", "rope_scaling.", c->family, &c->rope);
+}
+
 void hf_read_rope(struct reader *r, struct hf_config *c)
 {
+    if (c->family && c->family->ropes) {
+        read_ropes(r, c);
+        return;
+    }
     static const char *const keys[] = {"rope_scaling", "rope_parameters"};
     static const char *const where[] = {"rope_scaling.", "rope_parameters."};
     bool done = false;
-    memcpy(c->rope.type, "default", sizeof "default");
-    c->rope.truncate = true;
+    set_default(&c->rope);
     if (c->family && c->family->rope && is_absent(r)) c->rope = *c->family->rope;
     for (int i = 0; i < 2 && !done; i++) {
         const struct json *v = reader_get(r, keys[i]);
@@ -88,42 +139,47 @@ void hf_read_rope(struct reader *r, struct hf_config *c)
     }
 }
 
-static bool is_rope(const struct hf_config *c, const char *type)
+static bool is_rope(const struct hf_rope *p, const char *type)
 {
-    return strcmp(c->rope.type, type) == 0;
+    return strcmp(p->type, type) == 0;
 }
 
 /* In the family of Phi-3, su and yarn are older names of longrope, and there is no other scaling.
  */
 static void resolve_type(struct reader *r, struct hf_config *c)
 {
-    if (!c->family || !c->family->longrope || is_rope(c, "default")) return;
-    if (is_rope(c, "su") || is_rope(c, "yarn")) memcpy(c->rope.type, "longrope", sizeof "longrope");
-    if (!is_rope(c, "longrope"))
+    if (!c->family || !c->family->longrope || is_rope(&c->rope, "default")) return;
+    if (is_rope(&c->rope, "su") || is_rope(&c->rope, "yarn"))
+        memcpy(c->rope.type, "longrope", sizeof "longrope");
+    if (!is_rope(&c->rope, "longrope"))
         reader_fail(r, "rope_scaling.type", "longrope, su or yarn in this family");
 }
 
 /* Sets the positions of the base model's training. */
-static void resolve_original(struct reader *r, struct hf_config *c)
+static void resolve_original(struct reader *r, const struct hf_config *c, struct hf_rope *p)
 {
-    struct hf_rope *p = &c->rope;
     if (c->family && c->family->original) p->original_max_position = c->family->original;
     if (!p->original_max_position) p->original_max_position = c->max_position_embeddings;
     /* the top-level key overrides the one inside the settings */
     reader_int(r, "original_max_position_embeddings", 1, INT32_MAX, &p->original_max_position);
 }
 
+static void resolve(struct reader *r, const struct hf_config *c, struct hf_rope *p)
+{
+    if (is_rope(p, "llama3") || is_rope(p, "yarn") || is_rope(p, "longrope"))
+        resolve_original(r, c, p);
+    if ((is_rope(p, "yarn") || is_rope(p, "longrope")) && p->factor == 0)
+        p->factor = (double)c->max_position_embeddings / (double)p->original_max_position;
+    if (p->alpha > 0 && is_rope(p, "dynamic")) return;
+    if (p->factor == 0 && (is_rope(p, "linear") || is_rope(p, "dynamic") || is_rope(p, "llama3")))
+        reader_fail(r, "rope_scaling.factor", "present: a number");
+}
+
 void hf_resolve_rope(struct reader *r, struct hf_config *c)
 {
-    struct hf_rope *p = &c->rope;
     resolve_type(r, c);
-    if (is_rope(c, "llama3") || is_rope(c, "yarn") || is_rope(c, "longrope"))
-        resolve_original(r, c);
-    if ((is_rope(c, "yarn") || is_rope(c, "longrope")) && p->factor == 0)
-        p->factor = (double)c->max_position_embeddings / (double)p->original_max_position;
-    if (p->alpha > 0 && is_rope(c, "dynamic")) return;
-    if (p->factor == 0 && (is_rope(c, "linear") || is_rope(c, "dynamic") || is_rope(c, "llama3")))
-        reader_fail(r, "rope_scaling.factor", "present: a number");
+    resolve(r, c, &c->rope);
+    if (c->family && c->family->ropes) resolve(r, c, &c->window_rope);
 }
 
 int64_t hf_rotary_dim(const struct hf_config *c)

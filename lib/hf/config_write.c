@@ -52,9 +52,9 @@ static void put_rope_top(struct doc *d, const struct hf_config *c)
         doc_int(d, "original_max_position_embeddings", r->original_max_position);
 }
 
-static void put_rope(struct doc *d, const struct hf_config *c)
+/* Writes the type of scaling and its numbers. */
+static void put_scaling(struct doc *d, const struct hf_rope *r)
 {
-    const struct hf_rope *r = &c->rope;
     const struct {
         const char *key;
         double value;
@@ -70,9 +70,6 @@ static void put_rope(struct doc *d, const struct hf_config *c)
         {"mscale_all_dim", r->mscale_all_dim},
         {"llama_4_scaling_beta", r->q_beta},
     };
-    put_rope_top(d, c);
-    if (strcmp(r->type, "default") == 0 && !(c->family && c->family->rope)) return;
-    doc_object(d, "rope_scaling");
     doc_text(d, "rope_type", r->type);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         if (reals[i].value != 0) put_real(d, reals[i].key, reals[i].value);
@@ -81,6 +78,29 @@ static void put_rope(struct doc *d, const struct hf_config *c)
     if (r->factors) put_factors(d, "long_factor", r->long_factor, r->factors);
     if (r->original_max_position)
         doc_int(d, "original_max_position_embeddings", r->original_max_position);
+}
+
+static void put_rope(struct doc *d, const struct hf_config *c)
+{
+    put_rope_top(d, c);
+    if (strcmp(c->rope.type, "default") == 0 && !(c->family && c->family->rope)) return;
+    doc_object(d, "rope_scaling");
+    put_scaling(d, &c->rope);
+    doc_close(d);
+}
+
+/* Settings for each type of layer. */
+static void put_ropes(struct doc *d, const struct hf_config *c)
+{
+    const struct hf_rope *const ropes[] = {&c->rope, &c->window_rope};
+    static const char *const keys[] = {"full_attention", "sliding_attention"};
+    doc_object(d, "rope_parameters");
+    for (int i = 0; i < 2; i++) {
+        doc_object(d, keys[i]);
+        put_real(d, "rope_theta", ropes[i]->theta);
+        put_scaling(d, ropes[i]);
+        doc_close(d);
+    }
     doc_close(d);
 }
 
@@ -157,7 +177,10 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     doc_int(&d, "max_position_embeddings", c->max_position_embeddings);
     doc_text(&d, "hidden_act", c->hidden_act);
     put_real(&d, "rms_norm_eps", c->rms_norm_eps);
-    put_rope(&d, c);
+    if (c->family && c->family->ropes)
+        put_ropes(&d, c);
+    else
+        put_rope(&d, c);
     put_keys(&d, c);
     put_real(&d, "attention_dropout", c->attention_dropout);
     put_real(&d, "initializer_range", c->initializer_range);

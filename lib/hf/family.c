@@ -89,6 +89,31 @@ static const struct hf_row phi3_tensors[] = {
     {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
 };
+/* Names of families with norms behind attention and the MLP, not before them. The norms of q and k
+ * are of each head or of all, as the family's key says. */
+static const struct hf_row post_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", NULL, {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", NULL, {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", NULL, {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM}},
+    {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM_ROW}},
+    {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM}},
+    {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM_ROW}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "self_attn.o_proj.bias", NULL, {HF_ROLE_O_BIAS}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM1_OUT}},
+    {LAYER "mlp.gate_proj.weight", NULL, {HF_ROLE_GATE}},
+    {LAYER "mlp.up_proj.weight", NULL, {HF_ROLE_UP}},
+    {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {LAYER "post_feedforward_layernorm.weight", NULL, {HF_ROLE_NORM2_OUT}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
 
 /* A key with one value for absent and null; a value without a key. */
 #define KEY(key, field, absent)                                                                    \
@@ -129,6 +154,7 @@ const struct hf_key hf_common_keys[] = {
     FIXED(HF_FIELD_LOGIT_DIVISOR, 1),
     FIXED(HF_FIELD_ATTENTION_SCALE, 0),
     FIXED(HF_FIELD_GATED, true),
+    FIXED(HF_FIELD_PRE_NORM, true),
     END,
 };
 static const struct hf_key llama_keys[] = {
@@ -151,7 +177,7 @@ static const struct hf_key qwen2_keys[] = {
 static const struct hf_key qwen3_keys[] = {
     KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
     KEY("attention_bias", HF_FIELD_O_BIAS, false),
-    FIXED(HF_FIELD_QK_NORM, true),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_HEAD),
     KV_HEADS(32),
     KEY("head_dim", HF_FIELD_HEAD_DIM, 128),
     KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
@@ -266,7 +292,7 @@ static const struct hf_key arcee_keys[] = {
 
 static const struct hf_key hunyuan_keys[] = {
     KEY("attention_bias", HF_FIELD_QKV_BIAS, false), KEY("attention_bias", HF_FIELD_O_BIAS, false),
-    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),         FIXED(HF_FIELD_QK_NORM, true),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),         FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_HEAD),
     FIXED(HF_FIELD_QK_NORM_AFTER_ROPE, true),        END,
 };
 
@@ -282,6 +308,41 @@ static const struct hf_key gemma_keys[] = {
     FIXED(HF_FIELD_GAIN_OFFSET, true),
     END,
 };
+
+static const struct hf_key olmo2_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_ROW),
+    FIXED(HF_FIELD_PRE_NORM, false),
+    FIXED(HF_FIELD_POST_NORM, true),
+    END,
+};
+
+static const struct hf_key exaone4_keys[] = {
+    KV_HEADS(32),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_HEAD),
+    FIXED(HF_FIELD_PRE_NORM, false),
+    FIXED(HF_FIELD_POST_NORM, true),
+    END,
+};
+/* rope_theta is of layers without a window. */
+static const struct hf_key olmo3_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    KEY("rope_theta", HF_FIELD_THETA, 5e5),
+    FIXED(HF_FIELD_WINDOW_THETA, 5e5),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_ROW),
+    FIXED(HF_FIELD_PRE_NORM, false),
+    FIXED(HF_FIELD_POST_NORM, true),
+    END,
+};
+
+/* Windows in all layers but each fourth, unless layer_types tells them. */
+#define THREE_OF_FOUR                                                                              \
+    .window = HF_WINDOW_PERIODIC, .window_number = 4, .window_keys = 4096, .layer_types = true
 
 static const struct hf_family families[] = {
     {.type = "llama",
@@ -379,6 +440,23 @@ static const struct hf_family families[] = {
      .keys = gemma_keys,
      .gelu_tanh = true,
      .act = "gelu_pytorch_tanh"},
+    {.type = "olmo2",
+     .architecture = "Olmo2ForCausalLM",
+     .tensors = post_tensors,
+     .keys = olmo2_keys},
+    {.type = "exaone4",
+     .architecture = "Exaone4ForCausalLM",
+     .tensors = post_tensors,
+     .keys = exaone4_keys,
+     .window_key = "sliding_window_pattern",
+     .rope_within = true,
+     THREE_OF_FOUR},
+    {.type = "olmo3",
+     .architecture = "Olmo3ForCausalLM",
+     .tensors = post_tensors,
+     .keys = olmo3_keys,
+     .ropes = true,
+     THREE_OF_FOUR},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

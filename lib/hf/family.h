@@ -24,11 +24,12 @@ enum hf_field {
     HF_FIELD_RESIDUAL_DROPOUT,
     HF_FIELD_THETA,
     HF_FIELD_PARTIAL, /* the part of a head that rotates */
+    HF_FIELD_WINDOW_THETA,
     HF_FIELD_TIED,
     HF_FIELD_QKV_BIAS,
     HF_FIELD_O_BIAS,
     HF_FIELD_MLP_BIAS,
-    HF_FIELD_QK_NORM,
+    HF_FIELD_QK_NORM, /* enum hf_qk_norm */
     HF_FIELD_EMBED_SCALE,
     HF_FIELD_RESIDUAL_SCALE,
     HF_FIELD_ATTENTION_SCALE,
@@ -37,6 +38,8 @@ enum hf_field {
     HF_FIELD_GATED,
     HF_FIELD_GAIN_OFFSET,
     HF_FIELD_BIDIRECTIONAL,
+    HF_FIELD_PRE_NORM,
+    HF_FIELD_POST_NORM,
     HF_FIELDS
 };
 /* A key, and the value of its field when the key is absent or null. A number of key-value heads of
@@ -90,6 +93,8 @@ struct hf_family {
     bool rope_alpha;            /* dynamic scaling may have an alpha, which is a factor of theta */
     bool gelu_tanh;             /* hidden_act gelu stands for gelu_pytorch_tanh */
     const char *act;            /* hidden_act when absent; NULL: silu */
+    bool rope_within;           /* if sliding_window is set, only layers with a window rotate */
+    bool ropes;                 /* rope_parameters has settings for each type of layer */
     enum hf_gguf gguf;
 };
 

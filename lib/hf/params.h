@@ -33,8 +33,11 @@ enum hf_when {
     HF_IF_O_BIAS,
     HF_IF_MLP_BIAS,
     HF_IF_GATED,
-    HF_IF_GATE_BIAS, /* both */
-    HF_IF_QK_NORM,
+    HF_IF_GATE_BIAS,   /* both */
+    HF_IF_QK_NORM,     /* of each head */
+    HF_IF_QK_NORM_ROW, /* of all heads together */
+    HF_IF_PRE_NORM,
+    HF_IF_POST_NORM,
     HF_IF_UNTIED,
     HF_WHENS
 };
@@ -59,11 +62,13 @@ enum hf_block {
     HF_BLOCK_K_NORM,
     HF_BLOCK_O,
     HF_BLOCK_O_BIAS,
+    HF_BLOCK_NORM1_OUT,
     HF_BLOCK_NORM2,
     HF_BLOCK_GATE_UP,
     HF_BLOCK_GATE_UP_BIAS,
     HF_BLOCK_DOWN,
     HF_BLOCK_DOWN_BIAS,
+    HF_BLOCK_NORM2_OUT,
     HF_BLOCK_NORM_FINAL,
     HF_BLOCK_HEAD,
     HF_BLOCKS
@@ -80,15 +85,19 @@ enum hf_role {
     HF_ROLE_V_BIAS,
     HF_ROLE_Q_NORM, /* over each head, before the rotation */
     HF_ROLE_K_NORM,
+    HF_ROLE_Q_NORM_ROW, /* over all heads together, before the rotation */
+    HF_ROLE_K_NORM_ROW,
     HF_ROLE_O,
     HF_ROLE_O_BIAS,
-    HF_ROLE_NORM2, /* before the MLP */
+    HF_ROLE_NORM1_OUT, /* behind attention, before its result is added to the stream */
+    HF_ROLE_NORM2,     /* before the MLP */
     HF_ROLE_GATE,
     HF_ROLE_UP,
     HF_ROLE_GATE_BIAS,
     HF_ROLE_UP_BIAS,
     HF_ROLE_DOWN,
     HF_ROLE_DOWN_BIAS,
+    HF_ROLE_NORM2_OUT, /* behind the MLP */
     HF_ROLE_NORM_FINAL,
     HF_ROLE_HEAD, /* the output projection */
     HF_ROLES

@@ -26,20 +26,54 @@ void norm_backward(struct stage *s, const struct pass *p, size_t weight, void *y
     if (y) rows_gather(w, p->b.T, y, own, w->compute);
 }
 
-/* Returns the gradient of a branch's result in all rows: that of the stream times the branch's
- * factor. It is in s->dh if there is a factor, or if this rank has a part of the rows. *own
- * receives this rank's rows. */
-static const void *branch_gradient(struct stage *s, const struct pass *p, const void **own)
+/* Computes the gradient of a block's result, which is that of the stream times the branch's factor,
+ * through the norm behind the block. Returns it in all rows; *own receives this rank's rows. It is
+ * in s->dh if there is a factor or a norm, or if this rank has a part of the rows. `weight`, out
+ * and rstd are those of the norm. */
+static const void *branch_gradient(struct stage *s, const struct pass *p, size_t weight,
+                                   const void *out, const void *rstd, const void **own)
 {
     const struct weights *w = s->w;
     const int64_t T = p->b.T;
-    void *rows = p->dres;
+    void *rows = p->dres, *dx = rows_part(w, T, s->dh, w->compute);
     if (w->m.residual_scale != 1) {
-        rows = rows_part(w, T, s->dh, w->compute);
-        rows_scale(w, rows, p->dres, rows_own(w, T), w->m.residual_scale, w->compute);
+        rows_scale(w, dx, rows, rows_own(w, T), w->m.residual_scale, w->compute);
+        rows = dx;
+    }
+    if (w->m.post_norm) {
+        op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = dx,
+                                                             .dw = weights_gradient(w, weight),
+                                                             .dy = rows,
+                                                             .s = out,
+                                                             .w = weights_at(w, weight),
+                                                             .rstd = rstd,
+                                                             .T = rows_own(w, T),
+                                                             .H = w->m.hidden,
+                                                             .gain_offset = w->m.gain_offset,
+                                                             .dtype = w->compute,
+                                                             .dw_dtype = w->gradient});
+        rows = dx;
     }
     *own = rows;
     return rows_gather(w, T, s->dh, rows, w->compute);
+}
+
+/* Adds s->dh, the gradient of a block's input, to the gradient of the stream at that block, whose
+ * input from the stream is x. h receives the block's input. */
+static void input_backward(struct stage *s, const struct pass *p, size_t weight, void *h,
+                           const void *x, const void *rstd)
+{
+    const struct weights *w = s->w;
+    if (w->m.pre_norm) {
+        norm_backward(s, p, weight, h, p->dres, x, rstd);
+        return;
+    }
+    op_add(w->device, &(struct op_add){.y = p->dres,
+                                       .a = p->dres,
+                                       .b = rows_part(w, p->b.T, s->dh, w->compute),
+                                       .n = rows_own(w, p->b.T) * w->m.hidden,
+                                       .dtype = w->compute});
+    layer_narrow(s, p, h, x);
 }
 
 /* Adds the sum of dy[rows,width] to the gradient of the bias at this offset, if the model has that
@@ -66,7 +100,7 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
     const int64_t H = m->hidden, I = m->inter, up = model_up_width(m);
     const int64_t T = rows_all(s->w, p->b.T);
     const void *own;
-    const void *dy = branch_gradient(s, p, &own);
+    const void *dy = branch_gradient(s, p, at->norm2_out, a->out2, a->rstd_out2, &own);
     bias_backward(s, m->mlp_bias, at->down_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dz, dy, at->down, H, I);
     op_activation_grad(s->w->device,
@@ -82,26 +116,28 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
     linear_wgrad(s, p, dy, a->z, at->down, H, I);
     bias_backward(s, m->mlp_bias, at->gate_up_bias, a->gate_up, T, up);
     linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, up, H);
-    norm_backward(s, p, at->norm2, a->h2, p->dres, a->res2, a->rstd2);
+    input_backward(s, p, at->norm2, a->h2, a->res2, a->rstd2);
     linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, up, H);
 }
 
-/* Computes the backward pass of the norm of the heads in dqkv that start at `column`, in place. */
-static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t column,
-                                int32_t heads, size_t weight, const void *x, const void *rstd)
+/* Computes the backward pass of a norm in its columns of dqkv, in place. */
+static void norm_heads_backward(struct stage *s, const struct pass *p, const struct activations *a,
+                                const struct qk_norm *n)
 {
     const struct weights *w = s->w;
-    void *dx = stage_columns(s, s->dqkv, column);
+    void *dx = stage_columns(s, s->dqkv, n->column);
     op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = dx,
-                                                         .dw = weights_gradient(w, weight),
+                                                         .dw = weights_gradient(w, n->weight),
                                                          .dy = dx,
-                                                         .s = x,
-                                                         .w = weights_at(w, weight),
-                                                         .rstd = rstd,
+                                                         .s = stage_columns(s, a->qkv, n->column),
+                                                         .w = weights_at(w, n->weight),
+                                                         .rstd = n->rstd,
+                                                         .dots = n->sums,
                                                          .T = rows_all(w, p->b.T),
-                                                         .H = w->m.head_dim,
+                                                         .H = n->width,
                                                          .stride = model_qkv_width(&w->m),
-                                                         .heads = heads,
+                                                         .all = n->all,
+                                                         .heads = n->heads,
                                                          .gain_offset = w->m.gain_offset,
                                                          .dtype = w->compute,
                                                          .dw_dtype = w->gradient});
@@ -110,11 +146,10 @@ static void norm_heads_backward(struct stage *s, const struct pass *p, int64_t c
 static void norm_qk_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
                              const struct activations *a)
 {
-    const struct model *m = &s->w->m;
-    const int64_t q = model_q_width(m);
-    norm_heads_backward(s, p, 0, m->heads, at->q_norm, a->qkv, a->rstd_qk);
-    norm_heads_backward(s, p, q, m->kv_heads, at->k_norm, stage_columns(s, a->qkv, q),
-                        layer_rstd_k(s, p, a));
+    struct qk_norm n[2];
+    layer_qk_norms(s, p, at, a, n);
+    layer_sum_rows(s, p, n, s->dqkv, a->qkv, true);
+    for (int i = 0; i < 2; i++) norm_heads_backward(s, p, a, &n[i]);
 }
 
 /* Computes dqkv from dout, the gradient of o: the gradient of the projection's result. */
@@ -135,7 +170,7 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     op_attention_grad(w->device, &g);
     if (s->o.cp) context_reduce(s, p, dqkv);
     if (m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
-    if (model_rotates(m, l)) qkv_rotate(s, p, dqkv, true);
+    if (model_rotates(m, l)) qkv_rotate(s, p, l, dqkv, true);
     if (m->qk_norm && !m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
 }
 
@@ -146,7 +181,7 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     const struct layer_offsets *at = &s->w->params.layers[l];
     const int64_t H = m->hidden, q = model_q_width(m), row = model_qkv_width(m);
     const void *own;
-    const void *dy = branch_gradient(s, p, &own);
+    const void *dy = branch_gradient(s, p, at->norm1_out, a->out1, a->rstd_out1, &own);
     bias_backward(s, m->o_bias, at->o_bias, own, rows_own(s->w, p->b.T), H);
     linear_dgrad(s, p, s->dout, dy, at->o, H, q);
     linear_wgrad(s, p, dy, a->o, at->o, H, q);
@@ -155,7 +190,7 @@ static void attention_backward(struct stage *s, const struct pass *p, int l,
     qkv_backward(s, p, l, a);
     bias_backward(s, m->qkv_bias, at->qkv_bias, s->dqkv, rows_all(s->w, p->b.T), row);
     linear_dgrad(s, p, s->dh, s->dqkv, at->qkv, row, H);
-    norm_backward(s, p, at->norm1, a->h1, p->dres, a->res1, a->rstd1);
+    input_backward(s, p, at->norm1, a->h1, a->res1, a->rstd1);
     linear_wgrad(s, p, s->dqkv, a->h1, at->qkv, row, H);
 }
 

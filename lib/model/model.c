@@ -78,6 +78,28 @@ static int check_sizes(const struct hf_config *c, struct err *e)
     return 0;
 }
 
+/* Returns true if the frequencies depend on the document's length. */
+static bool has_own(const struct rope *r)
+{
+    return r->type == ROPE_DYNAMIC || r->type == ROPE_LONGROPE;
+}
+
+/* Sets the rotary settings of layers with a window, if the family has some for each type. */
+static int set_window_rope(const struct hf_config *c, struct model *m, struct err *e)
+{
+    struct hf_config other = *c;
+    m->two_ropes = c->family->ropes && m->window;
+    if (!m->two_ropes) return 0;
+    other.rope = c->window_rope;
+    if (rope_from_hf(&other, &m->window_rope, e)) return -1;
+    if (c->window_rope.partial_rotary_factor != 1)
+        return err_set(e, ERR_DATA, "partial_rotary_factor in this family");
+    if (has_own(&m->rope) || has_own(&m->window_rope))
+        return err_set(e, ERR_DATA,
+                       "rope_type dynamic or longrope beside settings for another type of layer");
+    return 0;
+}
+
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
 {
     enum act act = ACT_SILU;
@@ -105,7 +127,9 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .qkv_bias = c->qkv_bias,
         .o_bias = c->o_bias,
         .mlp_bias = c->mlp_bias,
-        .qk_norm = c->qk_norm,
+        .qk_norm = (enum hf_qk_norm)c->qk_norm,
+        .pre_norm = c->pre_norm,
+        .post_norm = c->post_norm,
         .rotary_dim = (int32_t)hf_rotary_dim(c),
         .rope_interleaved = c->family->interleaved,
         .qk_norm_after_rope = c->qk_norm_after_rope,
@@ -116,7 +140,8 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
     memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
     memcpy(m->rope_layers, c->rope_layers, sizeof m->rope_layers);
     struct err what;
-    return rope_from_hf(c, &m->rope, &what) ? unsupported(e, what.msg) : 0;
+    const bool bad = rope_from_hf(c, &m->rope, &what) || set_window_rope(c, m, &what);
+    return bad ? unsupported(e, what.msg) : 0;
 }
 
 void model_sizes(const struct model *m, struct hf_sizes *s)
@@ -140,7 +165,10 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_IF_MLP_BIAS] = m->mlp_bias,
                 [HF_IF_GATED] = m->gated,
                 [HF_IF_GATE_BIAS] = m->gated && m->mlp_bias,
-                [HF_IF_QK_NORM] = m->qk_norm,
+                [HF_IF_QK_NORM] = m->qk_norm == HF_QK_NORM_HEAD,
+                [HF_IF_QK_NORM_ROW] = m->qk_norm == HF_QK_NORM_ROW,
+                [HF_IF_PRE_NORM] = m->pre_norm,
+                [HF_IF_POST_NORM] = m->post_norm,
                 [HF_IF_UNTIED] = !m->tied,
             },
     };
@@ -165,7 +193,9 @@ const char *model_difference(const struct model *a, const struct model *b)
         bool differ;
         const char *what;
     } all[] = {
-        {a->family != b->family || a->rope_interleaved != b->rope_interleaved, "model_type"},
+        {a->family != b->family || a->rope_interleaved != b->rope_interleaved ||
+             a->qk_norm != b->qk_norm || a->pre_norm != b->pre_norm || a->post_norm != b->post_norm,
+         "model_type"},
         {a->names != b->names, "form of tensor names"},
         {a->layers != b->layers, "num_hidden_layers"},
         {a->heads != b->heads, "num_attention_heads"},
@@ -183,6 +213,9 @@ const char *model_difference(const struct model *a, const struct model *b)
         {differ(a->rope.theta, b->rope.theta), "rope_theta"},
         {ropes_differ(&a->rope, &b->rope), "rope_scaling"},
         {model_pairs(a) != model_pairs(b), "partial_rotary_factor"},
+        {a->two_ropes != b->two_ropes || differ(a->window_rope.theta, b->window_rope.theta) ||
+             ropes_differ(&a->window_rope, &b->window_rope),
+         "rope_parameters"},
         {a->window != b->window ||
              memcmp(a->window_layers, b->window_layers, sizeof a->window_layers) != 0,
          "sliding_window"},

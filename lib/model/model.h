@@ -45,7 +45,8 @@ struct model {
     bool embed_scale_rounded;        /* to the type of the weights */
     double residual_scale;           /* factor of what a branch adds to the residual stream */
     double attention_scale;          /* factor of q k^T */
-    struct rope rope;
+    struct rope rope, window_rope;   /* two_ropes: that of layers with a window */
+    bool two_ropes;
     int32_t rotary_dim;    /* elements of a head that rotate, its first ones; 0: all */
     bool rope_interleaved; /* pairs are (2i, 2i+1), not (i, i + rotary_dim/2) */
     int32_t window;        /* keys that a query reads, including its own */
@@ -54,12 +55,13 @@ struct model {
     bool tied;                                  /* the embedding is the output projection */
     bool qkv_bias, o_bias, mlp_bias;            /* of q, k and v; of o; of gate, up and down */
     double attention_cap, logit_cap;            /* soft caps of scores and of logits; 0: none */
-    bool qk_norm;            /* RMSNorm of each head of q and k, before the rotation */
-    bool qk_norm_after_rope; /* of the rotated q and k */
-    bool gain_offset;        /* the gain of every norm is 1 + w */
-    enum act act;            /* of the MLP */
-    bool gated;              /* MLP: down(act(gate x) * up x); not gated:
-                                down(act(up x)) */
+    enum hf_qk_norm qk_norm;  /* RMSNorm of q and k, before the rotation: of each head or of all */
+    bool pre_norm, post_norm; /* RMSNorm of the input of attention and of the MLP; of the result */
+    bool qk_norm_after_rope;  /* of the rotated q and k */
+    bool gain_offset;         /* the gain of every norm is 1 + w */
+    enum act act;             /* of the MLP */
+    bool gated;               /* MLP: down(act(gate x) * up x); not gated:
+                                 down(act(up x)) */
 };
 
 /* Makes the descriptor of the model in config.json. Fails with ERR_DATA, which says what is not
@@ -101,6 +103,16 @@ static inline int64_t model_up_width(const struct model *m)
     return m->gated ? 2 * m->inter : m->inter;
 }
 
+/* Returns the number of norms of a token's q, and of its q and k together. */
+static inline int64_t model_q_norms(const struct model *m)
+{
+    return m->qk_norm == HF_QK_NORM_ROW ? 1 : m->heads;
+}
+static inline int64_t model_qk_norms(const struct model *m)
+{
+    return m->qk_norm == HF_QK_NORM_ROW ? 2 : m->heads + m->kv_heads;
+}
+
 /* Returns the window of layer l as operations take it; 0: no window. */
 static inline int32_t model_window(const struct model *m, int l)
 {
@@ -117,6 +129,12 @@ static inline bool model_rotates(const struct model *m, int l)
 static inline int64_t model_pairs(const struct model *m)
 {
     return (m->rotary_dim > 0 ? m->rotary_dim : m->head_dim) / 2;
+}
+
+/* Reports whether layer l rotates by window_rope. */
+static inline bool model_has_window_rope(const struct model *m, int l)
+{
+    return m->two_ropes && model_window(m, l);
 }
 
 /* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */
@@ -207,8 +225,8 @@ bool param_next(const struct param *p, size_t most, struct param_run *r);
  * of trained tensors of one bucket with the same weight decay and without a frozen tensor between
  * them. */
 struct layer_offsets {
-    size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm2, gate_up, gate_up_bias, down,
-        down_bias;
+    size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm1_out, norm2, gate_up, gate_up_bias,
+        down, down_bias, norm2_out;
 };
 /* The trained tensors of a layer, whose gradients are complete at the same time, or its frozen
  * ones. Each data-parallel rank owns an equal part of it. layer: -1 is the embedding; the number of

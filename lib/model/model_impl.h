@@ -103,6 +103,8 @@ void rows_scale(const struct weights *w, void *y, const void *x, int64_t rows, d
 /* ---- parallel.c: tensor parallelism; with one rank these do nothing ---- */
 /* Replaces x[n] by its sum over the ranks. */
 void parallel_sum(const struct weights *w, void *x, int64_t n, enum dtype t);
+/* Returns true if ranks have parts of the rows of q and k that a norm takes whole. */
+bool norm_is_cut(const struct weights *w);
 /* Returns true on the one rank that adds a term which a sum over the ranks must have once. */
 bool parallel_adds(const struct weights *w);
 void parallel_plan(struct stage *s, struct plan *plan, int time); /* adds s->parts at that time */
@@ -134,15 +136,30 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
  * the keys in a->keys. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
                                     const struct activations *a);
-/* Rotates q and k in rows of qkv; inverse: the backward pass of that. */
-void qkv_rotate(const struct stage *s, const struct pass *p, void *qkv, bool inverse);
+/* Rotates q and k of layer l in rows of qkv; inverse: the backward pass of that. */
+void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse);
 /* Computes rot from qkv: its heads are normalised, if the model does so, and rotated in the layers
  * with rotary positions. With qk_norm_after_rope it rotates qkv in place. again: recomputes rot
  * from qkv as the first call left it. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a,
                   bool again);
-/* Returns rstd of the heads of k; with qk_norm. */
-void *layer_rstd_k(const struct stage *s, const struct pass *p, const struct activations *a);
+/* Writes this rank's rows x of the stream in the compute type to y[T,H], and gathers all rows. */
+void layer_narrow(struct stage *s, const struct pass *p, void *y, const void *x);
+/* The norm of q or of k: of `heads` parts of a row of qkv, of `width` columns each, from `column`
+ * on. If ranks have parts of a row of `all` columns, a sum over the ranks for each token is at
+ * `sums`; else that is NULL. */
+struct qk_norm {
+    int64_t column, width, all;
+    int32_t heads;
+    size_t weight; /* offset of the gains */
+    void *rstd, *sums;
+};
+void layer_qk_norms(const struct stage *s, const struct pass *p, const struct layer_offsets *at,
+                    const struct activations *a, struct qk_norm n[2]);
+/* Computes these sums, if there are any: of the products of a and b, rows of qkv, and with `gains`
+ * of the gains too. */
+void layer_sum_rows(struct stage *s, const struct pass *p, const struct qk_norm n[2], void *a,
+                    void *b, bool gains);
 
 /* ---- backward.c ---- */
 /* Returns the lowest layer of a chunk that runs backward. */

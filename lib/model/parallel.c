@@ -16,6 +16,8 @@ bool parallel_adds(const struct weights *w) { return collect_rank(w->tp) == 0; }
 /* Returns true if the vocabulary is cut. */
 static bool is_cut(const struct weights *w) { return collect_size(w->tp) > 1; }
 
+bool norm_is_cut(const struct weights *w) { return is_cut(w) && w->m.qk_norm == HF_QK_NORM_ROW; }
+
 /* Numbers per row that op_xent_part computes; alignment of tensors in elements. */
 enum { PART = 3, ALIGN = 64 };
 
@@ -135,6 +137,7 @@ size_t stage_collective(const struct stage *s)
     size_t most = (size_t)(s->o.tokens * w->m.hidden), i = 0, at, end;
     if (!is_cut(w)) return 0;
     if (parts_count(s, s->o.chunk) > most) most = parts_count(s, s->o.chunk);
+    if (norm_is_cut(w) && 2 * (size_t)s->o.tokens > most) most = 2 * (size_t)s->o.tokens;
     while (next_partial(&w->params, &i, &at, &end))
         if (end - at > most) most = end - at;
     return most * dtype_size(w->accum);

@@ -20,6 +20,10 @@ void rotary_plan(struct weights *w, struct plan *plan)
     if (rope_scales_q(&w->m, w->length))
         plan_add(plan, PLAN_DATA, "factors of q", -1, (size_t)w->length, size, PLAN_ALWAYS, 0,
                  &w->q_scale);
+    if (!w->m.two_ropes) return;
+    plan_add(plan, PLAN_DATA, "window cosines", -1, count, size, PLAN_ALWAYS, 0,
+             &w->window.cosines);
+    plan_add(plan, PLAN_DATA, "window sines", -1, count, size, PLAN_ALWAYS, 0, &w->window.sines);
 }
 
 static void fill_q_scale(struct weights *w, float *factors)
@@ -31,17 +35,27 @@ static void fill_q_scale(struct weights *w, float *factors)
     }
 }
 
-void weights_fill_rotary(struct weights *w)
+/* Fills the tables with the rows of the model m. */
+static void fill_tables(struct weights *w, const struct model *m, void *to_cosines, void *to_sines)
 {
     const int64_t pairs = model_pairs(&w->m), most = PART / pairs, rows = rows_of(w);
     float *cosines = (float *)((double *)w->staging + 2 * PART), *sines = cosines + PART;
     for (int64_t p = 0, c; p < rows; p += c) {
         c = rows - p < most ? rows - p : most;
-        rope_table(&w->m, 1, p, c, cosines, sines);
-        weights_put(w, w->cosines, w->accum, (size_t)(p * pairs), (size_t)(c * pairs), cosines);
-        weights_put(w, w->sines, w->accum, (size_t)(p * pairs), (size_t)(c * pairs), sines);
+        rope_table(m, 1, p, c, cosines, sines);
+        weights_put(w, to_cosines, w->accum, (size_t)(p * pairs), (size_t)(c * pairs), cosines);
+        weights_put(w, to_sines, w->accum, (size_t)(p * pairs), (size_t)(c * pairs), sines);
     }
     if (w->q_scale) fill_q_scale(w, cosines);
+}
+
+void weights_fill_rotary(struct weights *w)
+{
+    fill_tables(w, &w->m, w->cosines, w->sines);
+    if (!w->m.two_ropes) return;
+    struct model other = w->m;
+    other.rope = other.window_rope;
+    fill_tables(w, &other, w->window.cosines, w->window.sines);
 }
 
 void rotary_fill(const struct weights *w, const struct micro_batch *b, bool chunks,

@@ -34,18 +34,21 @@ struct stage_options {
 /* The activations of one layer; compute type unless said otherwise. */
 struct activations {
     void *res1, *rstd1; /* [T,H] the attention block's input; [T]; both accumulation type */
-    void *h1;           /* [T,H] normalised res1 */
+    void *h1;           /* [T,H] normalised res1, or without pre_norm res1 itself */
     void *qkv, *rot;    /* [T,qkv_width] the projection; attention's input: qkv rotated in place,
                            or with qk_norm its heads normalised and rotated; with
                            qk_norm_after_rope qkv rotated in place, rot its heads normalised;
                            some layers do not rotate */
     void *keys;         /* [all+1,2*kv_width] with cp: k and v of all ranks, see context.c */
-    void *rstd_qk;      /* with qk_norm: [T,heads] then [T,kv_heads]; accumulation type */
+    void *rstd_qk;      /* with qk_norm: [T, norms of q] then [T, of k]; accumulation type */
     void *o, *lse;      /* [T,q_width]; [heads,T] accumulation type */
-    void *res2, *rstd2; /* [T,H] the MLP block's input; [T]; both accumulation type */
-    void *h2;           /* [T,H] normalised res2 */
-    void *gate_up;      /* [T,2I], not gated [T,I]; holds its own gradient in backward */
-    void *z;            /* [T,I] the result of the activation */
+    void *out1, *rstd_out1; /* with post_norm, for backward: [T,H] the attention block's result; [T]
+                               accumulation type */
+    void *res2, *rstd2;     /* [T,H] the MLP block's input; [T]; both accumulation type */
+    void *h2;               /* [T,H] normalised res2, or res2 itself */
+    void *gate_up;          /* [T,2I], not gated [T,I]; holds its own gradient in backward */
+    void *z;                /* [T,I] the result of the activation */
+    void *out2, *rstd_out2; /* the same for the MLP block's result */
 };
 
 /* Consecutive layers [first, end) of a stage. */
@@ -86,6 +89,8 @@ struct stage {
     /* shared by all passes */
     void *branch;                /* [T,H] accumulation type: the next term of the stream */
     void *h;                     /* [T,H] h1 and h2 */
+    void *sums;                  /* [2,T] accumulation type: sums over the tp ranks' parts of rows
+                                    of q and of k, with a norm of all heads */
     void *z, *rot;               /* [T,I], [T,qkv_width] if they are recomputed */
     void *head_in, *logits;      /* [C,H], [C,V] logit_type */
     void *parts;                 /* [ranks,C,3] of op_xent; NULL if the vocabulary is not cut */

@@ -43,6 +43,19 @@ static void data(const struct declare *d, const char *name, int64_t count, enum 
     plan_add(d->plan, PLAN_DATA, name, -1, (size_t)count, dtype_size(t), PLAN_ALWAYS, 0, slot);
 }
 
+/* Adds what the backward pass of the norms behind the blocks reads, until it has run. */
+static void declare_results(const struct declare *d, int l, struct activations *a, int end,
+                            int end_mlp)
+{
+    const struct stage *s = d->s;
+    const int64_t rows = stage_rows(s, s->o.tokens), H = s->w->m.hidden;
+    const int attn = attention_time(l - s->chunk->first), mlp = attn + 1;
+    act(d, "attention_out", l, rows * H, s->w->compute, attn, end, &a->out1);
+    act(d, "rstd_attention_out", l, rows, s->w->accum, attn, end, &a->rstd_out1);
+    act(d, "mlp_out", l, rows * H, s->w->compute, mlp, end_mlp, &a->out2);
+    act(d, "rstd_mlp_out", l, rows, s->w->accum, mlp, end_mlp, &a->rstd_out2);
+}
+
 /* Adds the activations that layer i of a chunk stores for its backward pass. If layers share them,
  * only the first layer has buffers. */
 static void declare_layer(const struct declare *d, int i)
@@ -61,15 +74,15 @@ static void declare_layer(const struct declare *d, int i)
         act(d, "res1", l, rows * m->hidden, accum, i == 0 && !s->embedding ? 0 : attn,
             own_input ? attention_backward_time(s, i) : end, &a->res1);
     if (i > 0 && !each) return;
-    act(d, "rstd1", l, rows, accum, attn, end, &a->rstd1);
+    if (m->pre_norm) act(d, "rstd1", l, rows, accum, attn, end, &a->rstd1);
     act(d, "qkv", l, T * model_qkv_width(m), t, attn, end, &a->qkv);
-    if (m->qk_norm)
-        act(d, "rstd_qk", l, T * (m->heads + m->kv_heads), accum, attn, end, &a->rstd_qk);
+    if (m->qk_norm) act(d, "rstd_qk", l, T * model_qk_norms(m), accum, attn, end, &a->rstd_qk);
     act(d, "attention", l, T * model_q_width(m), t, attn, end, &a->o);
     act(d, "lse", l, T * m->heads, accum, attn, end, &a->lse);
     act(d, "res2", l, rows * m->hidden, accum, mlp, end_mlp, &a->res2);
-    act(d, "rstd2", l, rows, accum, mlp, end_mlp, &a->rstd2);
+    if (m->pre_norm) act(d, "rstd2", l, rows, accum, mlp, end_mlp, &a->rstd2);
     act(d, "gate_up", l, T * model_up_width(m), t, mlp, end_mlp, &a->gate_up);
+    if (m->post_norm && own_input) declare_results(d, l, a, end, end_mlp);
     if (!stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
     if (s->o.cp) act(d, "keys", l, context_count(s), t, attn, end, &a->keys);
@@ -125,6 +138,7 @@ static void declare_shared(const struct declare *d)
     const int end = end_time(s);
     act(d, "branch", -1, T * H, s->w->accum, 0, end, &s->branch);
     act(d, "norm", -1, T * H, t, 0, end, &s->h);
+    if (norm_is_cut(s->w)) act(d, "sums of rows", -1, 2 * T, s->w->accum, 0, end, &s->sums);
     if (stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
     act(d, "activation", -1, T * m->inter, t, 0, end, &s->z);

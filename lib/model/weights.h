@@ -75,11 +75,14 @@ struct weights {
                                * of a step so far */
     struct weights_buffers buffers;
     void *cosines, *sines; /* [length, model_pairs] accumulation type; see rotary.c */
-    void *q_scale;         /* [length] accumulation type; NULL: q has no factor */
-    uint64_t begun;        /* steps that weights_begin has started */
-    bool overwrite;        /* the gradient of a matrix overwrites the old one */
-    void *staging;         /* host memory for conversions */
-    uint64_t loaded;       /* bytes of files that weights_load has copied */
+    struct {
+        void *cosines, *sines; /* the same of layers with a window, if they have their own */
+    } window;
+    void *q_scale;   /* [length] accumulation type; NULL: q has no factor */
+    uint64_t begun;  /* steps that weights_begin has started */
+    bool overwrite;  /* the gradient of a matrix overwrites the old one */
+    void *staging;   /* host memory for conversions */
+    uint64_t loaded; /* bytes of files that weights_load has copied */
 };
 /* Makes the parameter table and adds the flat allocations to the plan; without gradients, only the
  * values. The model is copied; the device must outlive w. */

@@ -27,6 +27,7 @@ enum {
     ARCEE = 8192,
     HUNYUAN = 16384,
     GEMMA = 32768,
+    OLMO3 = 65536,
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -38,7 +39,7 @@ struct row {
 };
 static const struct row table[] = {
     /* tp cp dp pp chunks zero */
-    {1, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
+    {1, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | OLMO3},
     {1, 1, 2, 1, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
     {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
@@ -55,8 +56,8 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
     {2, 1, 1, 1, 1, 0,
-     MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA},
-    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN},
+     MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3},
+    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
     {1, 3, 1, 1, 1, 1, MISTRAL},
@@ -70,7 +71,8 @@ static const struct row table[] = {
     {2, 2, 1, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
-     MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA},
+     MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA |
+         OLMO3},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -90,7 +92,7 @@ static const struct row table[] = {
     {2, 1, 1, 4, 1, 0, 0},
     {2, 1, 2, 2, 1, 0, 0},
     {2, 1, 2, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
-    {2, 1, 2, 2, 1, 3, QWEN2 | QWEN3},
+    {2, 1, 2, 2, 1, 3, QWEN2 | QWEN3 | OLMO3},
     {1, 1, 1, 2, 2, 0, MODES | QWEN2 | QWEN3 | LORA},
     {1, 1, 1, 2, 3, 0, 0},
     {1, 1, 1, 3, 2, 0, 0},
@@ -100,7 +102,8 @@ static const struct row table[] = {
     {1, 1, 2, 2, 2, 3, QWEN2},
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
-    {2, 1, 1, 1, 1, 0, SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA},
+    {2, 1, 1, 1, 1, 0,
+     SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
@@ -409,6 +412,21 @@ static struct model model_of(const char *family, bool tied, bool bias)
     return m;
 }
 
+/* Norms of results and of all heads together; other frequencies in the layers with a window. */
+static struct model olmo3(void)
+{
+    struct model m = model_of("olmo3", false, false);
+    m.qk_norm = HF_QK_NORM_ROW;
+    m.pre_norm = false;
+    m.post_norm = true;
+    m.eps = 0.1; /* a norm of small results enlarges their rounding from step to step */
+    m.window = WINDOW;
+    m.window_layers[0] = 0x1b;
+    m.window_rope.theta = 20;
+    m.two_ropes = true;
+    return m;
+}
+
 static struct model granite(void)
 {
     struct model m = model_of("granite", true, true);
@@ -472,6 +490,7 @@ int main(int argc, char **argv)
         {{.name = "arcee", .m = arcee()}, ARCEE},
         {{.name = "hunyuan", .m = hunyuan()}, HUNYUAN},
         {{.name = "gemma", .m = gemma()}, GEMMA},
+        {{.name = "olmo3", .m = olmo3()}, OLMO3},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;
@@ -490,7 +509,9 @@ int main(int argc, char **argv)
         struct form *f = &forms[i].f;
         f->rows = JOB_ROWS;
         f->batches = 1;
-        f->rate = f->lora ? 1.2e-2 : 7e-3; /* as much as lets the loss fall by a fifth */
+        f->rate = f->lora          ? 1.2e-2
+                  : f->m.post_norm ? 8e-3
+                                   : 7e-3; /* as much as lets the loss fall by a fifth */
         f->epsilon = 1e-6;
         f->max_norm = 1;
         if (matches(f->name, argc > 2 ? argv[2] : NULL))

@@ -58,8 +58,11 @@ TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m
         s.layers += n;
         s.most = fmax(s.most, n);
     }
-    s.all.layer =
-        linear(&s, 0) + 2 * H + (m->qkv_bias ? s.q + 2 * s.k : 0) + (m->qk_norm ? 2 * dim : 0);
+    s.all.layer = linear(&s, 0) + 2 * H * (m->pre_norm + m->post_norm) +
+                  (m->qkv_bias ? s.q + 2 * s.k : 0) +
+                  (m->qk_norm == HF_QK_NORM_ROW ? s.q + s.k
+                   : m->qk_norm                 ? 2 * dim
+                                                : 0);
     s.all.embedding = at == 0 ? rows * H : 0;
     s.all.head = at + 1 == pp ? H + (m->tied && at == 0 ? 0 : rows * H) : 0;
     s.trained = s.all;
@@ -108,10 +111,10 @@ TINY double memory_activations(const struct job *j, const struct memory_sizes *s
     const double rows = sequence ? T / tp : T, heads = (double)s->m->heads / tp;
     const double K = 2 * s->k, keys = cp > 1 ? c * (all + 1) * K : 0;
     const double mlp = (s->m->gated ? 3 : 2) * s->inter;
-    const double layer =
-        8 * rows * H + c * T * (2 * s->q + 2 * s->k + mlp) + 4 * heads * T + keys +
-        (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * (heads + (double)s->m->kv_heads / tp)
-                       : 0);
+    const double norms = s->m->qk_norm == HF_QK_NORM_ROW ? 2 : heads + (double)s->m->kv_heads / tp;
+    const double layer = 8 * rows * H + c * T * (2 * s->q + 2 * s->k + mlp) + 4 * heads * T + keys +
+                         (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * norms : 0) +
+                         (s->m->post_norm ? 2 * c * rows * H : 0);
     const double shared = 4 * T * H + c * (later ? 2 : 4) * T * H +
                           c * T * (2 * s->q + 2 * s->k + s->inter) +
                           (cp > 1 ? (c + 8) * all * K : 0);

@@ -168,8 +168,12 @@ static void wire_tensor(struct wire *x, const struct wire_rows *t)
     const enum comm_kind sum = cut ? COMM_REDUCE_SCATTER : COMM_ALL_REDUCE;
     const uint64_t tp = (uint64_t)x->mesh->size[MESH_TP], L = x->layers;
     const uint64_t n = (cut ? aligned(t->T, tp) : t->T) * x->hidden;
+    const uint64_t again = x->s.m->post_norm ? 4 : 3; /* o, and what a norm behind the MLP takes */
     if (x->first) wire_add(x, MESH_TP, sum, 1, n, x->c);
-    wire_add(x, MESH_TP, sum, (full ? 3 : 2) * L, n, WIDTH);
+    wire_add(x, MESH_TP, sum, (full ? again : 2) * L, n, WIDTH);
+    if (x->s.m->qk_norm == HF_QK_NORM_ROW)
+        wire_add(x, MESH_TP, COMM_ALL_REDUCE, (x->j->f->recompute ? 3 : 2) * L, 2 * n / x->hidden,
+                 WIDTH);
     wire_add(x, MESH_TP, sum, 2 * L, n, x->c);
     if (x->last) wire_add(x, MESH_TP, sum, 1, cut ? n : t->C * x->hidden, x->c);
     if (x->last) wire_add(x, MESH_TP, COMM_ALL_GATHER, 1, 3 * t->C * tp, WIDTH);

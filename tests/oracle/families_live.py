@@ -131,6 +131,19 @@ def draw_q_factor(r, config):
         config[key].setdefault("original_max_position_embeddings", r.choice([16, 64, 4096]))
 
 
+def draw_ropes(r, config):
+    """Settings for each type of layer, or the old keys, which are for layers without a window."""
+    full = r.choice([{"rope_type": "default"}, {"rope_type": "linear", "factor": 2.0},
+                     {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": LENGTH // 4}])
+    theta, local = r.choice([10000.0, 123.4]), r.choice([500000.0, 77.0])
+    config["max_position_embeddings"] = LENGTH
+    if r.random() < 0.5:
+        config |= {"rope_theta": theta, "rope_scaling": full}
+        return
+    config["rope_parameters"] = {"full_attention": full | {"rope_theta": theta}}
+    maybe(r, config["rope_parameters"], "sliding_attention", {"rope_type": "default", "rope_theta": local})
+
+
 FLAGGED = ("qwen2", "qwen3", "smollm3")  # they read use_sliding_window
 
 
@@ -149,6 +162,15 @@ def draw_windows(r, config):
     if family == "smollm3":
         maybe(r, config, "no_rope_layer_interval", 1, 2, 3)
         maybe(r, config, "no_rope_layers", [r.choice([0, 1]) for _ in range(4)], None)
+    if family in ("exaone4", "olmo3"):
+        maybe(r, config, "sliding_window_pattern", 1, 2, 3)
+        if config.get("sliding_window", 4096) is None and family == "olmo3":
+            config["sliding_window"] = width  # transformers makes no mask without it
+        if config.get("sliding_window", 4096) is None:  # transformers divides by 0 without layer_types
+            config["layer_types"] = ["full_attention"] * config["num_hidden_layers"]
+        else:
+            draw_types(r, config, True)
+        return
     if family not in FLAGGED:
         draw_types(r, config, family == "ministral" or r.random() < 0.5)
         return
@@ -159,7 +181,7 @@ def draw_windows(r, config):
 
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
-            "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma"]
+            "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "olmo2", "exaone4", "olmo3"]
 
 
 def draw(r):
@@ -197,6 +219,8 @@ def draw(r):
         c["pad_token_id"] = None  # transformers gives the row of a padding token no gradient
     if family == "phi3":
         draw_longrope(r, c, dim)
+    elif family == "olmo3":
+        draw_ropes(r, c)
     else:
         draw_rope(r, c)
     if family == "ministral3":
@@ -211,6 +235,8 @@ def draw(r):
     maybe(r, c, "attention_dropout", 0.0, *([0.1] if family == "seed_oss" else [0]))
     maybe(r, c, "eos_token_id", 2, [2, 1], None)
     maybe(r, c, "pretraining_tp", 1, 2)
+    if family in ("olmo2", "olmo3"):
+        c["pad_token_id"] = None  # the row of such a token has no gradient in transformers
     maybe(r, c, "transformers_version", "4.37.0", "5.23.0")
     maybe(r, c, "something_else", {"nested": [1, 2]}, None)
     return c
@@ -372,7 +398,9 @@ def main():
                    {"model_type": "ernie4_5", "use_bias": True}, {"model_type": "helium", "head_dim": 16},
                    {"model_type": "phi3", "pad_token_id": None}, {"model_type": "glm", "pad_token_id": None},
                    {"model_type": "ministral3"}, {"model_type": "arcee", "mlp_bias": True},
-                   {"model_type": "hunyuan_v1_dense", "head_dim": 16}, {"model_type": "gemma", "head_dim": 16}):
+                   {"model_type": "hunyuan_v1_dense", "head_dim": 16}, {"model_type": "gemma", "head_dim": 16},
+                   {"model_type": "olmo2", "pad_token_id": None}, {"model_type": "exaone4"},
+                   {"model_type": "olmo3", "pad_token_id": None}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

@@ -186,7 +186,36 @@ ACT = [
      {"model_type": "gemma", **SIZES, "head_dim": 16, "hidden_act": "silu",
       "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, **NO_PAD}),
 ]
-GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT}
+NORMS = [
+    ("olmo2: norms of results, norms of whole q and k",
+     {"model_type": "olmo2", **SIZES, **NO_PAD, "num_key_value_heads": None}),
+    ("olmo2: attention_bias, grouped keys, tied, yarn",
+     {"model_type": "olmo2", **SIZES, **NO_PAD, "head_dim": 16, "attention_bias": True, "tie_word_embeddings": True,
+      "rope_parameters": {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 4.0,
+                          "original_max_position_embeddings": 32}}),
+]
+FIVE = {**SIZES, "num_hidden_layers": 5, "num_attention_heads": 2, "head_dim": 8}
+NORMS += [
+    ("exaone4: norms of heads, windows in three of four layers, the other is not rotated",
+     {"model_type": "exaone4", **FIVE, "sliding_window": 10}),
+    ("exaone4: no window, all layers are rotated, llama3 scaling, tied",
+     {"model_type": "exaone4", **SIZES, "sliding_window": None, "sliding_window_pattern": None,
+      "layer_types": ["full_attention"] * 2, "tie_word_embeddings": True, "rope_theta": 1e6,
+      "rope_scaling": llama3(factor=16.0)}),
+    ("exaone4: windows by layer_types beside a pattern of letters",
+     {"model_type": "exaone4", **SIZES, "sliding_window": 24, "sliding_window_pattern": "LG",
+      "layer_types": ["sliding_attention", "full_attention"]}),
+    ("olmo3: windows in three of four layers, yarn in the other, by the old keys",
+     {"model_type": "olmo3", **FIVE, **NO_PAD, "sliding_window": 10, "attention_bias": True, "rope_theta": 7000.0,
+      "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}}),
+    ("olmo3: rope_parameters by type of layer, windows by layer_types, tied",
+     {"model_type": "olmo3", **SIZES, **NO_PAD, "sliding_window": 24, "tie_word_embeddings": True,
+      "layer_types": ["sliding_attention", "full_attention"],
+      "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 20000.0},
+                          "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT,
+          "norms": NORMS}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),

@@ -71,6 +71,22 @@ static struct model gateless_model(void)
     return m;
 }
 
+/* Norms behind the blocks, not before them, and over all heads of q and of k; biases; another
+ * rotation in the layer with a window. */
+static struct model behind_model(void)
+{
+    struct model m = tiny_model(false, true);
+    m.family = hf_family_find("olmo3");
+    m.window = 3;
+    m.window_layers[0] = 2;
+    m.window_rope.theta = 20;
+    m.two_ropes = true;
+    m.qk_norm = HF_QK_NORM_ROW;
+    m.o_bias = m.post_norm = true;
+    m.pre_norm = false;
+    return m;
+}
+
 static void finite_differences(struct model m, const char *name)
 {
     struct err e;
@@ -291,6 +307,8 @@ int main(void)
                        "untied, biased: gradients equal finite differences");
     finite_differences(rich_model(false), "with all parts: gradients equal finite differences");
     finite_differences(gateless_model(), "without gate: gradients equal finite differences");
+    finite_differences(behind_model(), "norms behind: gradients equal finite differences");
+    with_adapter(behind_model(), 0.4, "norms behind: gradients of adapters do");
     with_adapter(tiny_model(true, true), 0, "with an adapter: gradients equal finite differences");
     with_adapter(rich_model(false), 0.4, "with dropout: gradients equal finite differences");
     recomputing(tiny_model(true, true), "ref", DT_F32);
@@ -298,6 +316,7 @@ int main(void)
     recomputing(rich_model(true), "ref", DT_F32);
     recomputing(rich_model(true), "cpu", DT_BF16);
     recomputing(gateless_model(), "far", DT_BF16);
+    recomputing(behind_model(), "far", DT_BF16);
     scale_of_embeddings();
     documents_are_separate(tiny_model(false, false), "packed documents do not see each other");
     documents_are_separate(rich_model(false), "with all parts: nor do they");

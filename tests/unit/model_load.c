@@ -131,7 +131,8 @@ static void load_blocks(const char *device, enum dtype t, bool bf16)
     snprintf(name, sizeof name, "blocks: two ranks hold the file's bytes: %s, %s of %s", device,
              dtype_name(t), bf16 ? "bf16" : "fp32");
     struct model m = tiny_model(false, true);
-    m.o_bias = m.mlp_bias = m.qk_norm = true;
+    m.o_bias = m.mlp_bias = true;
+    m.qk_norm = HF_QK_NORM_HEAD;
     struct params all;
     struct device *d = device_open(device, 2, &e);
     bool ok = d && params_make(&m, NULL, &all, &e) == 0;

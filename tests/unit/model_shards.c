@@ -7,7 +7,8 @@
 static struct model full_model(bool tied)
 {
     struct model m = tiny_model(tied, true);
-    m.o_bias = m.mlp_bias = m.qk_norm = true;
+    m.o_bias = m.mlp_bias = true;
+    m.qk_norm = HF_QK_NORM_HEAD;
     return m;
 }
 static bool every(void *arg, const char *module)

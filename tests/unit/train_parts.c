@@ -126,6 +126,7 @@ static void tables(void)
                       .inter = 48,
                       .gated = true,
                       .vocab = 64,
+                      .pre_norm = true,
                       .tied = true};
     struct params t;
     struct err e;
