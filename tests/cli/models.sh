@@ -80,6 +80,7 @@ family phi3 max_position_embeddings=256 original_max_position_embeddings=64 \
 check 'longrope: a prompt beyond the original positions is completed' \
     sft-eval -q -m "$(checkpoint a)" --prompt "$(printf 'word %d, ' $(seq 24))" --max-tokens 4
 family glm head_dim=24
+family glm4 head_dim=24
 beta='"llama_4_scaling_beta":0.3'
 family ministral3 head_dim=24 \
     'rope_parameters={"type":"yarn","factor":4.0,"original_max_position_embeddings":64,'"$beta}"

@@ -181,7 +181,8 @@ def draw_windows(r, config):
 
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
-            "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "olmo2", "exaone4", "olmo3"]
+            "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
+            "olmo2", "exaone4", "olmo3"]
 
 
 def draw(r):
@@ -198,7 +199,7 @@ def draw(r):
         c["hidden_size"] = heads * dim
         if family == "helium":
             c["head_dim"] = dim
-    elif family in ("ernie4_5", "glm", "ministral3"):
+    elif family in ("ernie4_5", "glm", "glm4", "ministral3"):
         c |= {"head_dim": dim, "hidden_size": r.choice([24, 33, 50])}
     elif r.random() < 0.6:
         c |= {"head_dim": dim, "hidden_size": heads * r.choice([5, 8, 11]) if family in DIVIDES else r.choice([24, 33, 50])}
@@ -225,7 +226,7 @@ def draw(r):
         draw_rope(r, c)
     if family == "ministral3":
         draw_q_factor(r, c)
-    if family == "glm":
+    if family in ("glm", "glm4"):
         draw_part(r, c)
     draw_windows(r, c)
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
@@ -397,6 +398,7 @@ def main():
                    {"model_type": "granite", "attention_bias": True},
                    {"model_type": "ernie4_5", "use_bias": True}, {"model_type": "helium", "head_dim": 16},
                    {"model_type": "phi3", "pad_token_id": None}, {"model_type": "glm", "pad_token_id": None},
+                   {"model_type": "glm4", "pad_token_id": None},
                    {"model_type": "ministral3"}, {"model_type": "arcee", "mlp_bias": True},
                    {"model_type": "hunyuan_v1_dense", "head_dim": 16}, {"model_type": "gemma", "head_dim": 16},
                    {"model_type": "olmo2", "pad_token_id": None}, {"model_type": "exaone4"},

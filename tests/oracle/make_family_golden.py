@@ -194,6 +194,9 @@ NORMS = [
       "rope_parameters": {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 4.0,
                           "original_max_position_embeddings": 32}}),
 ]
+NORMS += [("glm4: norms before and behind", {"model_type": "glm4", **SIZES, **NO_PAD, "head_dim": 16}),
+          ("glm4: no biases, tied",
+           {"model_type": "glm4", **SIZES, **NO_PAD, "head_dim": 8, "attention_bias": False, "tie_word_embeddings": True})]
 FIVE = {**SIZES, "num_hidden_layers": 5, "num_attention_heads": 2, "head_dim": 8}
 NORMS += [
     ("exaone4: norms of heads, windows in three of four layers, the other is not rotated",
