@@ -7,7 +7,7 @@
 #include "memory.h"
 
 /* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
-enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 22 };
+enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 25 };
 enum { BUCKET_EMBEDDING, BUCKET_LAYER, BUCKET_HEAD, BUCKETS };
 
 /* Adjacent tensors of n elements; 0: the model has none. */
@@ -39,18 +39,22 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
     const uint64_t H = (uint64_t)m->hidden, q = (uint64_t)s->q, k = (uint64_t)s->k,
                    I = (uint64_t)s->inter, before = m->pre_norm ? H : 0,
                    behind = m->post_norm ? H : 0, head = heads ? (uint64_t)m->head_dim : 0,
-                   all = m->qk_norm == HF_QK_NORM_ROW, r = (uint64_t)j->t.o.params.lora.rank;
+                   all = m->qk_norm == HF_QK_NORM_ROW, up = (uint64_t)(m->gated ? 2 : 1) * I,
+                   r = (uint64_t)j->t.o.params.lora.rank;
     return (struct bucket){.count = (uint64_t)s->layers,
                            .b = {{(q + 2 * k) * H, base, false},
                                  {q * H, base, false},
-                                 {2 * I * H, base, false},
+                                 {up * H, base, false},
                                  {I * H, base, false},
                                  {before, base, rows},
                                  {m->qkv_bias ? q + 2 * k : 0, base, false},
                                  {all ? q : head, base, heads},
                                  {all ? k : head, base, heads},
+                                 {m->o_bias ? H : 0, base, rows},
                                  {behind, base, rows},
                                  {before, base, rows},
+                                 {m->mlp_bias ? up : 0, base, false},
+                                 {m->mlp_bias ? H : 0, base, rows},
                                  {behind, base, rows},
                                  /* A of q, k and v together, then B of each; o */
                                  {3 * r * H, true, true},
