@@ -165,6 +165,11 @@ ROTATION = [
      {"model_type": "ministral3", **PADLESS, "head_dim": 8, "tie_word_embeddings": True,
       "rope_scaling": {"rope_type": "default", "rope_theta": 10000.0,
                        "original_max_position_embeddings": 20, "llama_4_scaling_beta": 0.2}}),
+    ("mistral3 around ministral3",
+     {"model_type": "mistral3", "tie_word_embeddings": False, "vision_config": PIXTRAL,
+      "text_config": {"model_type": "ministral3", **PADLESS, "head_dim": 16,
+                      "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0,
+                                          "original_max_position_embeddings": 16, "llama_4_scaling_beta": 0.3}}}),
 ]
 HUNYUAN = {"model_type": "hunyuan_v1_dense", **SIZES, "head_dim": 16, **NO_PAD}
 ACT = [
