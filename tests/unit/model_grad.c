@@ -310,6 +310,8 @@ int main(void)
     finite_differences(behind_model(), "norms behind: gradients equal finite differences");
     with_adapter(behind_model(), 0.4, "norms behind: gradients of adapters do");
     with_adapter(tiny_model(true, true), 0, "with an adapter: gradients equal finite differences");
+    with_adapter(gateless_model(), 0,
+                 "without gate, an adapter: gradients equal finite differences");
     with_adapter(rich_model(false), 0.4, "with dropout: gradients equal finite differences");
     recomputing(tiny_model(true, true), "ref", DT_F32);
     recomputing(tiny_model(true, true), "ref", DT_BF16);
