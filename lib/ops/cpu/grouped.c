@@ -78,20 +78,33 @@ static void cut(struct grouped *p, const struct op_grouped *a)
         p->n = gemm_cut_even(a->n, 2 * cpu_blocks(a->n, 2 * GEMM_TILE_N));
 }
 
+/* A tile of m x n of a gradient that sums `size` rows, or adds them to a sum if more; else one of
+ * `size` rows and n columns. */
+static struct gemm_shape shape_of(const struct grouped *p, int64_t size, int64_t m, int64_t n,
+                                  bool more)
+{
+    const struct op_grouped *a = p->a;
+    struct gemm_shape s = {.n = n, .ldc = p->n.size, .ab = a->ab_dtype, .c = DT_F32};
+    if (a->weights) {
+        s.m = m, s.k = size, s.ta = true, s.accumulate = more;
+        s.lda = p->m.size, s.ldb = p->n.size;
+    } else {
+        s.m = size, s.k = a->k, s.tb = a->tb;
+        s.lda = a->k, s.ldb = a->tb ? a->k : a->n;
+    }
+    return s;
+}
+
 /* Finds the tiles of blocks of `size` rows; more: those that add to a gradient's sum. */
 static int get_tiles(struct gemm *g, struct grouped *p, int64_t size, bool more,
                      struct gemm_tile *tile[2][2], struct err *e)
 {
-    const struct op_grouped *a = p->a;
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
             const int64_t m = i ? p->m.last : p->m.size, n = j ? p->n.last : p->n.size;
-            const struct gemm_shape rows = {size, n,     a->k, a->k, a->tb ? a->k : a->n, p->n.size,
-                                            0,    a->tb, 0,    0,    a->ab_dtype,         DT_F32};
-            const struct gemm_shape weights = {m,    n, size, p->m.size, p->n.size,   p->n.size,
-                                               true, 0, more, 0,         a->ab_dtype, DT_F32};
+            const struct gemm_shape shape = shape_of(p, size, m, n, more);
             if ((!i && p->m.count == 1) || (!j && p->n.count == 1)) continue;
-            tile[i][j] = gemm_tile_get(g, a->weights ? &weights : &rows, e);
+            tile[i][j] = gemm_tile_get(g, &shape, e);
             if (!tile[i][j]) return -1;
             const size_t scratch = gemm_tile_scratch(tile[i][j]);
             if (scratch > p->room.left) p->room.left = scratch;
