@@ -88,9 +88,11 @@ family arcee mlp_bias=true
 family hunyuan_v1_dense head_dim=16 attention_bias=true \
     'rope_scaling={"type":"dynamic","alpha":1000.0,"factor":1.0}'
 family gemma head_dim=24
-family olmo2 attention_bias=true
-family exaone4 num_hidden_layers=4 sliding_window=24
-family olmo3 num_hidden_layers=4 sliding_window=24 rope_theta=8000.0
+# Behind a norm each block adds as much as a large embedding has: as these have.
+types='layer_types=["sliding_attention","full_attention"]'
+family olmo2 initializer_range=0.3 attention_bias=true
+family exaone4 initializer_range=0.3 sliding_window=24 "$types"
+family olmo3 initializer_range=0.3 sliding_window=24 "$types" rope_theta=8000.0
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json
