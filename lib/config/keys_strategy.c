@@ -9,7 +9,11 @@
 #define F(field) TO(sft_train.strategy_args.strategy_config.field)
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
-#define MOE             "mixture of experts (MoE) is not supported"
+#define EXPERTS         "expert parallelism (MoE) is not supported"
+#define DROPLESS        "experts (MoE) compute every token that chooses them"
+#define GROUPED         "the experts of a layer are always one grouped product"
+#define REPLAY          "a replay of the choice of experts (MoE) is not supported"
+#define ROUTED          "the model's config.json decides: output_router_logits, router_aux_loss_coef"
 #define FUSED           "kernels are fused where that is faster, with the same result"
 #define LAYOUT          "it changes where a value is computed, not the result"
 #define ENGINE          "the engine is not Megatron"
@@ -26,7 +30,7 @@
 #define MLIMIT(p, t, ok, why)                                                                      \
     MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
 #define MMOE(p, t, ok)                                                                             \
-    MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = MOE, .first = true)
+    MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = EXPERTS, .first = true)
 #define TRAINER(p) MIDLE(p, KEY_ANY, HF)
 
 const struct config_key config_keys_megatron[] = {
@@ -76,15 +80,16 @@ const struct config_key config_keys_megatron[] = {
     MUSE("optimizer", KEY_WORD, F(optimizer), .words = "adam|sgd",
          .doc = "Overrides training_args.optim; sgd has Megatron's momentum of 0.9"),
     MMOE("expert_model_parallel_size", KEY_INT, "1"),
-    MMOE("expert_tensor_parallel_size", KEY_INT, "1"), MMOE("moe_aux_loss_coeff", KEY_REAL, "0.0"),
-    MMOE("moe_grouped_gemm", KEY_BOOL, "false"), MMOE("moe_layer_recompute", KEY_BOOL, "false"),
-    MMOE("moe_expert_capacity_factor", KEY_REAL, ""),
-    MMOE("moe_pad_expert_input_to_capacity", KEY_BOOL, "false"),
-    MMOE("moe_token_drop_policy", KEY_STR, ""),
-    MMOE("moe_shared_expert_overlap", KEY_BOOL, "false"),
-    MMOE("moe_enable_routing_replay", KEY_BOOL, "false"),
-    MIDLE("moe_router_dtype", KEY_STR, "only with experts (MoE)"),
-    MIDLE("moe_token_dispatcher_type", KEY_STR, "only with experts (MoE)"),
+    MMOE("expert_tensor_parallel_size", KEY_INT, "1"),
+    MLIMIT("moe_aux_loss_coeff", KEY_REAL, "0.0", ROUTED),
+    MIDLE("moe_grouped_gemm", KEY_BOOL, GROUPED), MIDLE("moe_layer_recompute", KEY_BOOL, LAYOUT),
+    MLIMIT("moe_expert_capacity_factor", KEY_REAL, "", DROPLESS),
+    MLIMIT("moe_pad_expert_input_to_capacity", KEY_BOOL, "false", DROPLESS),
+    MLIMIT("moe_token_drop_policy", KEY_STR, "", DROPLESS),
+    MIDLE("moe_shared_expert_overlap", KEY_BOOL, LAYOUT),
+    MLIMIT("moe_enable_routing_replay", KEY_BOOL, "false", REPLAY),
+    MIDLE("moe_router_dtype", KEY_STR, "the router computes in fp32"),
+    MIDLE("moe_token_dispatcher_type", KEY_STR, "only with expert parallelism (MoE)"),
     MLIMIT("mtp_num_layers", KEY_INT, "0", "multi-token prediction is not supported"),
     MLIMIT("fp8", KEY_STR, "", "fp8 is not supported"),
     MIDLE("fp8_recipe", KEY_STR, "only with fp8, which is not supported"),
@@ -192,7 +197,7 @@ const size_t config_keys_megatron_count =
 #define FLIMIT(p, t, ok, why)                                                                      \
     FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
 #define FMOE(p, t, ok)                                                                             \
-    FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = MOE, .first = true)
+    FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = EXPERTS, .first = true)
 
 const struct config_key config_keys_fsdp2[] = {
     FUSE("param_dtype", KEY_WORD, F(param_dtype), .words = CONFIG_DTYPE_WORDS, .only = "fp32|bf16",
@@ -204,10 +209,10 @@ const struct config_key config_keys_fsdp2[] = {
          .doc = "true: each worker has a part of the weights (ZeRO-3); false: it has them whole, "
                 "and parts of gradients and state (ZeRO-2)"),
     FMOE("ep_size", KEY_INT, "1"),
-    FMOE("moe_use_grouped_mm", KEY_BOOL, "false"),
-    FMOE("apply_expert_patch", KEY_BOOL, "false"),
-    FMOE("wrap_policy.moe_experts", KEY_STRS, ""),
-    FIDLE("efsdp_size", KEY_INT, "only with experts (MoE)"),
+    FIDLE("moe_use_grouped_mm", KEY_BOOL, GROUPED),
+    FIDLE("apply_expert_patch", KEY_BOOL, GROUPED),
+    FIDLE("wrap_policy.moe_experts", KEY_STRS, LAYOUT),
+    FIDLE("efsdp_size", KEY_INT, "only with expert parallelism (MoE)"),
     FIDLE("reduce_dtype", KEY_STR, "gradients are always summed in fp32"),
     FIDLE("offload_policy", KEY_ANY, LAYOUT),
     FIDLE("reduce_scatter_during_grad_accumulation", KEY_BOOL, LAYOUT),

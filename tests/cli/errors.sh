@@ -90,12 +90,12 @@ fails 'configuration: an unknown key in the file names its line' 78 \
     sft-train -q --config "$T/typo.yaml" "$T/s"
 fails 'configuration: more workers than processes are refused' 78 "device_mapping='\[0\]'" train \
     "$T/s" 'sft_train.device_mapping=[0,1]'
-for f in ../shared/data/roll/*3*.yaml; do
-    [ -e "$f" ] || { skip "configuration: ROLL's mixtures of experts are refused" \
+for f in ../shared/data/roll/*3*_{ep,megatron}.yaml; do
+    [ -e "$f" ] || { skip "configuration: ROLL's parallel experts are refused" \
         '../shared/data/roll is not there'; break; }
     name=$(basename "$f")
-    fails "configuration: $name is refused as a mixture of experts" 78 \
-        'mixture of experts \(MoE\) is not supported' sft-train --config "$f" "$T/s"
+    fails "configuration: $name is refused for its parallel experts" 78 \
+        'expert parallelism \(MoE\) is not supported' sft-train --config "$f" "$T/s"
 done
 export HF_HOME=$T/hf MODELSCOPE_CACHE=$T/ms
 unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE
@@ -129,7 +129,7 @@ edit "$T/wide/config.json" '.hidden_size = 32'
 fails 'model: sft-train refuses weights of another shape' 65 'embed_tokens' train "$T/s" \
     pretrain="$T/wide"
 cp -r "$T/model" "$T/moe"
-edit "$T/moe/config.json" '.model_type = "qwen3_moe" | .num_experts = 8'
+edit "$T/moe/config.json" '.model_type = "deepseek_v3" | .n_routed_experts = 8'
 fails 'model: sft-train refuses a mixture of experts' 65 'MoE' train "$T/s" pretrain="$T/moe"
 mkdir "$T/bare"
 fails 'model: sft-train refuses a folder without a model' 66 'bare' train "$T/s" pretrain="$T/bare"

@@ -123,7 +123,7 @@ static void test_suggestions(void)
     CHECK("configuration keys: where a key without effect is near, its reason is told",
           refused("num_gpus_per_nod: 8\n", "leave it out: the launcher places the processes"));
     CHECK("configuration keys: so it is where a refused one is near",
-          refused("moe_aux_loss_coeff: 1\n", "leave it out: mixture of experts (MoE) is not"));
+          refused("moe_aux_loss_coeff: 1\n", "leave it out: the model's config.json decides"));
     CHECK("configuration keys: a key that is nearer elsewhere goes before one without effect",
           refused("lora_rnk: 8\n", "did you mean sft_train.model_args.lora_rank?"));
     CHECK("configuration keys: a key of the other strategy is not suggested",
@@ -331,11 +331,12 @@ static void test_trainable(void)
           untrainable(DEEPSPEED("{fp16: {enabled: true}}") "}\n", "fp16 is not supported") &&
               untrainable(DEEPSPEED("{zero_optimization: {zero_quantized_weights: true}}") "}\n",
                           "compressed exchanges"));
-    CHECK("trainable: a mixture of experts is not",
+    CHECK("trainable: parallel experts are not",
           untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
                       "(MoE) is not supported; leave it out or set it to 1"));
-    CHECK("trainable: a mixture of experts is told before a layout",
-          untrainable(MEGATRON("{mtp_num_layers: 8, moe_grouped_gemm: true}") "}\n", "(MoE)"));
+    CHECK("trainable: parallel experts are told before another key",
+          untrainable(MEGATRON("{mtp_num_layers: 8, expert_model_parallel_size: 2}") "}\n",
+                      "(MoE)"));
     CHECK("trainable: LoRA is",
           !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
     CHECK("trainable: fp16 is not",
