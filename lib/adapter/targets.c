@@ -200,6 +200,46 @@ static int check_ends(struct targets *t, struct err *e)
     return 0;
 }
 
+static int refuse_experts(const char *key, const char *module, struct err *e)
+{
+    return err_set(e, ERR_CONFIG,
+                   "sft_train.model_args.%s: %s is not supported: in a mixture of experts only the "
+                   "linear layers of attention can be named",
+                   key, module);
+}
+
+/* Refuses the module of a row in a mixture of experts, also by the name that peft gives it, which
+ * has no number of the expert. */
+static int check_row(struct targets *t, const struct hf_row *r, int layer, struct err *e)
+{
+    char own[HF_TENSOR_NAME], module[PEFT_MAX_NAME], all[PEFT_MAX_NAME], *number;
+    hf_row_name(r->name, layer, 0, own, sizeof own);
+    hf_name_in(hf_module_names(t->model->names), own, module, sizeof module);
+    module[strlen(module) - strlen(".weight")] = 0;
+    snprintf(all, sizeof all, "%s", module);
+    if (hf_row_is_expert(r) && (number = strstr(all, "experts.0.")))
+        memmove(number + strlen("experts"), number + strlen("experts.0"),
+                strlen(number) - strlen("experts.0") + 1);
+    if (!t->all && (is_target(t, module) || is_target(t, all)))
+        return refuse_experts("lora_target", module, e);
+    if (!hf_row_is_linear(r) && (targets_keeps_whole(t, module) || targets_keeps_whole(t, all)))
+        return refuse_experts("additional_target", module, e);
+    return 0;
+}
+
+/* Refuses what peft has in another form: the experts of a layer are two tensors there. */
+static int check_experts(struct targets *t, const struct hf_sizes *s, struct err *e)
+{
+    const struct hf_row *begin, *end;
+    hf_rows_of(t->model->family->tensors, HF_LAYER, &begin, &end);
+    for (int l = 0; l < s->layers; l++)
+        for (const struct hf_row *r = begin; r < end; r++)
+            if (hf_row_info(r)->kind == HF_PARAM_MATRIX && hf_row_exists(r, s, l) &&
+                !hf_row_is_adapted(r, s) && check_row(t, r, l, e))
+                return -1;
+    return 0;
+}
+
 /* The full name of a linear layer, as an example. */
 static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME])
 {
@@ -207,7 +247,7 @@ static const char *first_linear(const struct targets *t, char out[PEFT_MAX_NAME]
     char own[HF_TENSOR_NAME];
     hf_rows_of(t->model->family->tensors, HF_LAYER, &r, &end);
     while (r < end && !hf_row_is_linear(r)) r++;
-    hf_row_name(r->name, 0, own, sizeof own);
+    hf_row_name(r->name, 0, 0, own, sizeof own);
     hf_name_in(hf_module_names(t->model->names), own, out, PEFT_MAX_NAME);
     out[strlen(out) - strlen(".weight")] = 0;
     return out;
@@ -229,7 +269,7 @@ int targets_check(struct targets *t, bool any, void (*say)(const char *text), st
     char names[HF_FAMILY_NAMES], example[PEFT_MAX_NAME];
     struct hf_sizes sizes;
     model_sizes(t->model, &sizes);
-    if (check_ends(t, e)) return -1;
+    if (check_ends(t, e) || check_experts(t, &sizes, e)) return -1;
     const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
     if (t->failed) return err_set(e, why, "lora_target: %s", t->why.msg);
     if (!any)

@@ -52,6 +52,7 @@ static void read_sizes(struct reader *r, struct hf_config *c)
     hf_resolve_sizes(r, c);
 }
 
+/* Reads the number of experts, whose key differs between versions of transformers. */
 static void read_experts(struct reader *r, struct hf_config *c)
 {
     static const char *const keys[] = {"num_experts", "num_local_experts", "n_routed_experts",
@@ -117,11 +118,13 @@ static void read_model(struct reader *r, const struct hf_family *f, struct hf_co
     /* lib/model refuses these models, whose sizes have other keys. */
     if (hf_config_is_moe(c)) return;
     hf_read_keys(r, c);
+    if (c->family->sparse != HF_SPARSE_NONE) read_experts(r, c);
     hf_read_rope(r, c);
     read_sizes(r, c);
     if (r->failed) return;
     hf_read_rope_layers(r, c);
     hf_read_windows(r, c);
+    hf_read_sparse_layers(r, c);
     hf_resolve_rope(r, c);
 }
 

@@ -18,6 +18,9 @@
 struct hf_family;
 
 enum { HF_MAX_EOS = 16, HF_MAX_NAME = 64, HF_MAX_LAYERS = 4096, HF_ROPE_PAIRS = 256 };
+/* A set of layers: bit l % 64 of word l / 64 stands for layer l. */
+enum { HF_LAYER_WORDS = HF_MAX_LAYERS / 64 };
+static inline void hf_layer_add(uint64_t *set, int64_t l) { set[l / 64] |= (uint64_t)1 << l % 64; }
 #define HF_NO_TOKEN ((int64_t)-1)
 
 /* RMSNorm of q and k before the rotation: none, of each head, of all heads together. */
@@ -42,9 +45,10 @@ struct hf_rope {
 };
 
 /* Absent keys have the defaults of the family's configuration in transformers. All sizes are
- * positive, except that they are 0 for an unknown family and a mixture of experts, which are not
- * supported: check family and hf_config_is_moe first. A multimodal model is described by its
- * text_config, and by the keys outside it that are told here. */
+ * positive, except that those of experts are 0 for a dense model, and all are 0 for an unknown
+ * family and a mixture of experts in a family that has none, which are not supported: check family
+ * and hf_config_is_moe first. A multimodal model is described by its text_config, and by the keys
+ * outside it that are told here. */
 struct hf_config {
     const struct hf_family *family; /* the row of model_type; NULL: unknown */
     char model_type[HF_MAX_NAME];   /* "llama" */
@@ -79,9 +83,16 @@ struct hf_config {
     int64_t eos_token_id[HF_MAX_EOS];
     int eos_count;
     enum dtype dtype; /* of torch_dtype or dtype, outside text_config first; DT_F32 when absent */
-    int64_t num_experts; /* 0: dense */
-    bool quantized;      /* has a quantization_config */
-    struct buf text;     /* the file as read, for hf_config_write; empty for a new configuration */
+    int64_t num_experts;                    /* 0: dense */
+    int64_t experts_per_token, expert_size; /* experts that a token chooses; their inner size */
+    bool normalise_experts;                 /* the weights of a token's experts have sum 1 */
+    uint64_t sparse_layers[HF_LAYER_WORDS]; /* the layers with experts instead of an MLP */
+    int64_t sparse_step;                    /* decoder_sparse_step */
+    bool router_loss;                       /* output_router_logits: the loss has a term that
+                                               balances the experts, times router_loss_scale */
+    double router_loss_scale, router_jitter;
+    bool quantized;  /* has a quantization_config */
+    struct buf text; /* the file as read, for hf_config_write; empty for a new configuration */
 };
 
 /* Reads dir/config.json, a file, or a text of n bytes (name is for messages). 0, or -1 with
@@ -107,7 +118,8 @@ static inline bool hf_layer_is(const uint64_t *set, int64_t l) { return set[l / 
 /* Returns the number of elements of a head that rotate. */
 int64_t hf_rotary_dim(const struct hf_config *c);
 
-/* True for a mixture of experts, by model_type or by keys that only such models have. */
+/* True for a mixture of experts of a family that has no row here or has none in it, by model_type
+ * or by keys that only such models have. */
 bool hf_config_is_moe(const struct hf_config *c);
 
 /* Writes f as num_text does, but always as a real number: 1.0, not 1. */

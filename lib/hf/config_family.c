@@ -35,6 +35,14 @@ static const struct {
     [HF_FIELD_BIDIRECTIONAL] = {AT(bidirectional), HF_TRUTH, 0, 1},
     [HF_FIELD_PRE_NORM] = {AT(pre_norm), HF_TRUTH, 0, 1},
     [HF_FIELD_POST_NORM] = {AT(post_norm), HF_TRUTH, 0, 1},
+    [HF_FIELD_EXPERTS] = {AT(num_experts), HF_INTEGER, 0, 1 << 20},
+    [HF_FIELD_EXPERTS_PER_TOKEN] = {AT(experts_per_token), HF_INTEGER, 1, 1 << 20},
+    [HF_FIELD_EXPERT_SIZE] = {AT(expert_size), HF_INTEGER, 1, 1 << 24},
+    [HF_FIELD_NORMALISE_EXPERTS] = {AT(normalise_experts), HF_TRUTH, 0, 1},
+    [HF_FIELD_SPARSE_STEP] = {AT(sparse_step), HF_INTEGER, 1, INT32_MAX},
+    [HF_FIELD_ROUTER_LOSS] = {AT(router_loss), HF_TRUTH, 0, 1},
+    [HF_FIELD_ROUTER_LOSS_SCALE] = {AT(router_loss_scale), HF_REAL, 0, 1e6},
+    [HF_FIELD_ROUTER_JITTER] = {AT(router_jitter), HF_REAL, 0, 1},
 };
 
 /* Sets a key's field: to its value in config.json, else as an absent key or null means. r NULL: to
@@ -199,4 +207,33 @@ void hf_read_windows(struct reader *r, struct hf_config *c)
     else if (any && !c->sliding_window)
         reader_fail(r, "sliding_window", "set: layer_types has sliding_attention");
     if (!any) c->sliding_window = 0;
+}
+
+/* ---- experts ---- */
+/* mlp_only_layers: a list of the indices of dense layers, which need not exist. */
+static void read_dense_layers(struct reader *r, struct hf_config *c)
+{
+    const struct json *list = reader_get(r, "mlp_only_layers");
+    const size_t n = list && list->kind == JSON_ARRAY ? list->count : 0;
+    bool ok = !list || list->kind == JSON_ARRAY;
+    for (size_t i = 0; i < n; i++) {
+        int64_t l;
+        const bool is = json_int(&list->items[i], &l) == 0;
+        ok &= is;
+        if (is && l >= 0 && l < HF_MAX_LAYERS) c->sparse_layers[l / 64] &= ~((uint64_t)1 << l % 64);
+    }
+    if (!ok) reader_fail(r, "mlp_only_layers", "a list of indices of layers");
+}
+
+void hf_read_sparse_layers(struct reader *r, struct hf_config *c)
+{
+    const enum hf_sparse sparse = c->family ? c->family->sparse : HF_SPARSE_NONE;
+    if (sparse == HF_SPARSE_NONE) return;
+    const int64_t step = sparse == HF_SPARSE_STEPS ? c->sparse_step : 1;
+    for (int64_t l = step - 1; l < c->num_hidden_layers && c->num_experts; l += step)
+        hf_layer_add(c->sparse_layers, l);
+    if (sparse == HF_SPARSE_STEPS) read_dense_layers(r, c);
+    if (c->expert_size == 0) c->expert_size = c->intermediate_size;
+    if (c->num_experts && c->experts_per_token > c->num_experts)
+        reader_fail(r, "num_experts_per_tok", "at most the number of experts");
 }

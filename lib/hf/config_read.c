@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "hf/family.h"
+
 const struct json *reader_get(const struct reader *r, const char *key)
 {
     const struct json *v = json_get(r->object, key);
@@ -70,6 +72,7 @@ void reader_name(struct reader *r, const char *key, char out[HF_MAX_NAME])
 bool hf_config_is_moe(const struct hf_config *c)
 {
     size_t n = strlen(c->model_type);
+    if (c->family && c->family->sparse != HF_SPARSE_NONE) return false;
     return c->num_experts > 1 || strcmp(c->model_type, "mixtral") == 0 ||
            (n > 4 && strcmp(c->model_type + n - 4, "_moe") == 0);
 }

@@ -40,6 +40,8 @@ void hf_resolve_sizes(struct reader *r, struct hf_config *c);
 void hf_read_rope_layers(struct reader *r, struct hf_config *c);
 /* Finds the layers that have a window. Needs the sizes and the layers with rotary positions. */
 void hf_read_windows(struct reader *r, struct hf_config *c);
+/* Finds the layers that have experts, and checks the sizes of these. Needs the sizes. */
+void hf_read_sparse_layers(struct reader *r, struct hf_config *c);
 /* Sets the fields that have one value in every family or in this one. */
 void hf_set_fixed(const struct hf_family *f, struct hf_config *c);
 /* Reads the rotary settings. Must follow hf_read_keys. */

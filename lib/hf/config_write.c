@@ -159,6 +159,19 @@ static void put_rope_layers(struct doc *d, const struct hf_config *c)
     doc_close(d);
 }
 
+/* Layers without experts are listed, whatever made them so. */
+static void put_experts(struct doc *d, const struct hf_config *c)
+{
+    if (!c->family || c->family->sparse == HF_SPARSE_NONE) return;
+    const bool steps = c->family->sparse == HF_SPARSE_STEPS;
+    doc_int(d, steps ? "num_experts" : "num_local_experts", c->num_experts);
+    if (!steps) return;
+    doc_list(d, "mlp_only_layers");
+    for (int64_t l = 0; l < c->num_hidden_layers; l++)
+        if (!hf_layer_is(c->sparse_layers, l)) doc_int(d, NULL, l);
+    doc_close(d);
+}
+
 int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
 {
     struct doc d;
@@ -186,6 +199,7 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     put_real(&d, "initializer_range", c->initializer_range);
     put_rope_layers(&d, c);
     put_window(&d, c);
+    put_experts(&d, c);
     doc_bool(&d, "tie_word_embeddings", c->tie_word_embeddings);
     if (c->bos_token_id >= 0) doc_int(&d, "bos_token_id", c->bos_token_id);
     put_eos(&d, c);

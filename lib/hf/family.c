@@ -33,6 +33,10 @@ static const struct hf_row llama_tensors[] = {
     {LAYER "mlp.up_proj.bias", BLOCK "ffn_up.bias", {HF_ROLE_UP_BIAS}},
     {LAYER "mlp.down_proj.weight", BLOCK "ffn_down.weight", {HF_ROLE_DOWN}},
     {LAYER "mlp.down_proj.bias", BLOCK "ffn_down.bias", {HF_ROLE_DOWN_BIAS}},
+    {LAYER "mlp.gate.weight", NULL, {HF_ROLE_ROUTER}},
+    {LAYER "mlp.experts.%d.gate_proj.weight", NULL, {HF_ROLE_EXPERT_GATE}},
+    {LAYER "mlp.experts.%d.up_proj.weight", NULL, {HF_ROLE_EXPERT_UP}},
+    {LAYER "mlp.experts.%d.down_proj.weight", NULL, {HF_ROLE_EXPERT_DOWN}},
     {"model.norm.weight", "output_norm.weight", {HF_ROLE_NORM_FINAL}},
     {"lm_head.weight", "output.weight", {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
@@ -87,6 +91,22 @@ static const struct hf_row phi3_tensors[] = {
     {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
     {LAYER "mlp.gate_up_proj.weight", NULL, {HF_ROLE_GATE, HF_ROLE_UP}},
     {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
+static const struct hf_row mixtral_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "block_sparse_moe.gate.weight", NULL, {HF_ROLE_ROUTER}},
+    {LAYER "block_sparse_moe.experts.%d.w1.weight", NULL, {HF_ROLE_EXPERT_GATE}},
+    {LAYER "block_sparse_moe.experts.%d.w3.weight", NULL, {HF_ROLE_EXPERT_UP}},
+    {LAYER "block_sparse_moe.experts.%d.w2.weight", NULL, {HF_ROLE_EXPERT_DOWN}},
     {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
     {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
@@ -356,6 +376,36 @@ static const struct hf_key olmo3_keys[] = {
 #define THREE_OF_FOUR                                                                              \
     .window = HF_WINDOW_PERIODIC, .window_number = 4, .window_keys = 4096, .layer_types = true
 
+/* The number of experts has one of several names: see hf_read_experts. */
+static const struct hf_key qwen3_moe_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_HEAD),
+    KV_HEADS(4),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
+    FIXED(HF_FIELD_EXPERTS, 128),
+    KEY("num_experts_per_tok", HF_FIELD_EXPERTS_PER_TOKEN, 8),
+    KEY("moe_intermediate_size", HF_FIELD_EXPERT_SIZE, 768),
+    KEY("norm_topk_prob", HF_FIELD_NORMALISE_EXPERTS, false),
+    KEY("decoder_sparse_step", HF_FIELD_SPARSE_STEP, 1),
+    KEY("output_router_logits", HF_FIELD_ROUTER_LOSS, false),
+    KEY("router_aux_loss_coef", HF_FIELD_ROUTER_LOSS_SCALE, 0.001),
+    END,
+};
+static const struct hf_key mixtral_keys[] = {
+    KV_HEADS(8),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 131072),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    KEY("rope_theta", HF_FIELD_THETA, 1e6),
+    FIXED(HF_FIELD_EXPERTS, 8),
+    KEY("num_experts_per_tok", HF_FIELD_EXPERTS_PER_TOKEN, 2),
+    FIXED(HF_FIELD_NORMALISE_EXPERTS, true),
+    KEY("output_router_logits", HF_FIELD_ROUTER_LOSS, false),
+    KEY("router_aux_loss_coef", HF_FIELD_ROUTER_LOSS_SCALE, 0.001),
+    KEY("router_jitter_noise", HF_FIELD_ROUTER_JITTER, 0),
+    END,
+};
+
 static const struct hf_family families[] = {
     {.type = "llama",
      .architecture = "LlamaForCausalLM",
@@ -475,6 +525,20 @@ static const struct hf_family families[] = {
      .keys = olmo3_keys,
      .ropes = true,
      THREE_OF_FOUR},
+    {.type = "qwen3_moe",
+     .architecture = "Qwen3MoeForCausalLM",
+     .tensors = llama_tensors,
+     .keys = qwen3_moe_keys,
+     .window = HF_WINDOW_ALL,
+     .window_keys = 4096,
+     .window_flag = true,
+     .sparse = HF_SPARSE_STEPS},
+    {.type = "mixtral",
+     .architecture = "MixtralForCausalLM",
+     .tensors = mixtral_tensors,
+     .keys = mixtral_keys,
+     .window = HF_WINDOW_ALL,
+     .sparse = HF_SPARSE_ALL},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -528,7 +592,7 @@ static struct str short_name(const char *name)
 
 static bool is_adapted(const struct hf_row *r, const struct hf_sizes *s)
 {
-    return hf_row_is_linear(r) && (!s || hf_row_exists(r, s));
+    return s ? hf_row_is_adapted(r, s) : hf_row_is_linear(r);
 }
 
 const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,

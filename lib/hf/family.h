@@ -40,6 +40,14 @@ enum hf_field {
     HF_FIELD_BIDIRECTIONAL,
     HF_FIELD_PRE_NORM,
     HF_FIELD_POST_NORM,
+    HF_FIELD_EXPERTS,
+    HF_FIELD_EXPERTS_PER_TOKEN,
+    HF_FIELD_EXPERT_SIZE, /* 0: intermediate_size */
+    HF_FIELD_NORMALISE_EXPERTS,
+    HF_FIELD_SPARSE_STEP,
+    HF_FIELD_ROUTER_LOSS,
+    HF_FIELD_ROUTER_LOSS_SCALE,
+    HF_FIELD_ROUTER_JITTER,
     HF_FIELDS
 };
 /* A key, and the value of its field when the key is absent or null. A number of key-value heads of
@@ -61,6 +69,12 @@ enum hf_window {
     HF_WINDOW_LAST,     /* the layers from the number on */
     HF_WINDOW_UNROTATED /* the layers without rotary positions */
 };
+/* Which layers have experts instead of an MLP. */
+enum hf_sparse {
+    HF_SPARSE_NONE,
+    HF_SPARSE_ALL,
+    HF_SPARSE_STEPS /* every decoder_sparse_step-th layer that mlp_only_layers does not list */
+};
 /* How the family's GGUF files lay out the rows of q and k. */
 enum hf_gguf {
     HF_GGUF_NONE,    /* its GGUF files are not converted */
@@ -81,14 +95,15 @@ struct hf_family {
     int64_t no_rope_interval; /* the layers whose item of no_rope_layers is 0 have no rotary
                                * positions, by default every no_rope_layer_interval-th; this is
                                * the interval when absent. 0: all have them, whatever a file says */
-    bool divides;             /* heads must divide hidden_size, also where head_dim is told */
-    bool square;              /* heads * head_dim must be hidden_size */
-    bool interleaved;         /* the rotary embedding rotates neighbours, not halves */
-    bool partial_rotary;      /* partial_rotary_factor counts; others with one are refused */
-    bool position_scale;      /* llama_4_scaling_beta counts */
-    bool longrope;            /* the only rotary scaling; su and yarn are names of it */
-    int64_t original;         /* longrope: original_max_position_embeddings when absent at the top;
-                                 the one inside the rotary settings does not count */
+    enum hf_sparse sparse;
+    bool divides;        /* heads must divide hidden_size, also where head_dim is told */
+    bool square;         /* heads * head_dim must be hidden_size */
+    bool interleaved;    /* the rotary embedding rotates neighbours, not halves */
+    bool partial_rotary; /* partial_rotary_factor counts; others with one are refused */
+    bool position_scale; /* llama_4_scaling_beta counts */
+    bool longrope;       /* the only rotary scaling; su and yarn are names of it */
+    int64_t original;    /* longrope: original_max_position_embeddings when absent at the top;
+                            the one inside the rotary settings does not count */
     const struct hf_rope *rope; /* rotary settings when there are none; NULL: the default type */
     bool rope_alpha;            /* dynamic scaling may have an alpha, which is a factor of theta */
     bool gelu_tanh;             /* hidden_act gelu stands for gelu_pytorch_tanh */
@@ -110,8 +125,8 @@ const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAME
 /* The name in checkpoints of the tensor that holds a role outside the layers. */
 const char *hf_family_tensor(const struct hf_family *f, enum hf_role role);
 /* The linear layers of a layer by the last part of their names, which an adapter may name: "q_proj,
- * k_proj", with `between` and, before the last one, `last`. s: only those that a model of these
- * sizes has; NULL: all. */
+ * k_proj", with `between` and, before the last one, `last`. s: only those of a model of
+ * these sizes; NULL: all. */
 const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,
                              const char *between, const char *last, char out[HF_FAMILY_NAMES]);
 

@@ -139,7 +139,7 @@ static void set_biases(const struct gguf *g, struct hf_config *c)
     char name[128];
     const struct hf_row *r = hf_row_find(c->family->tensors, HF_ROLE_Q_BIAS);
     if (c->qkv_bias || !r || !r->gguf) return;
-    hf_row_name(r->gguf, 0, name, sizeof name);
+    hf_row_name(r->gguf, 0, 0, name, sizeof name);
     c->qkv_bias = c->o_bias = gguf_find(g, name);
 }
 

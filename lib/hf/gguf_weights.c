@@ -45,7 +45,7 @@ static int plan_param(void *arg, const struct hf_param *p, struct err *e)
 {
     struct plan *plan = arg;
     char name[64];
-    hf_row_name(p->row->gguf ? p->row->gguf : "", p->layer, name, sizeof name);
+    hf_row_name(p->row->gguf ? p->row->gguf : "", p->layer, p->expert, name, sizeof name);
     const struct gguf_tensor *t = gguf_find(plan->g, name);
     if (!t)
         return err_set(e, ERR_DATA, "%s: tensor \"%s\": is missing (it becomes %s)",

@@ -12,7 +12,8 @@
     [HF_ROLE_##role] = {HF_##bucket,      HF_BLOCK_##block, HF_PARAM_##kind, HF_DIM_##rows,        \
                         HF_DIM_##columns, SHARD_##shard,    HF_##when}
 /* A bias of rows that are cut is cut with them; a bias of a sum over ranks is added once, and so is
- * whole on each. The norm of a head is that of the heads of all ranks. */
+ * whole on each. The norm of a head is that of the heads of all ranks; the weights that the router
+ * gives have their gradient from the parts of the experts on all ranks. */
 const struct hf_role_info hf_roles[HF_ROLES] = {
     ROLE(EMBED, EMBED, EMBED, EMBEDDING, VOCAB, HIDDEN, VOCAB, ALWAYS),
     ROLE(NORM1, LAYER, NORM1, NORM, HIDDEN, ONE, REPLICATED, IF_PRE_NORM),
@@ -37,6 +38,10 @@ const struct hf_role_info hf_roles[HF_ROLES] = {
     ROLE(DOWN, LAYER, DOWN, MATRIX, HIDDEN, INNER, COLUMNS, ALWAYS),
     ROLE(DOWN_BIAS, LAYER, DOWN_BIAS, BIAS, HIDDEN, ONE, REPLICATED, IF_MLP_BIAS),
     ROLE(NORM2_OUT, LAYER, NORM2_OUT, NORM, HIDDEN, ONE, REPLICATED, IF_POST_NORM),
+    ROLE(ROUTER, LAYER, ROUTER, MATRIX, EXPERTS, HIDDEN, PARTIAL, ALWAYS),
+    ROLE(EXPERT_GATE, LAYER, EXPERT_GATE_UP, MATRIX, EXPERT_INNER, HIDDEN, ROWS, ALWAYS),
+    ROLE(EXPERT_UP, LAYER, EXPERT_GATE_UP, MATRIX, EXPERT_INNER, HIDDEN, ROWS, ALWAYS),
+    ROLE(EXPERT_DOWN, LAYER, EXPERT_DOWN, MATRIX, HIDDEN, EXPERT_INNER, COLUMNS, ALWAYS),
     ROLE(NORM_FINAL, HEAD, NORM_FINAL, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
     ROLE(HEAD, HEAD, HEAD, MATRIX, VOCAB, HIDDEN, VOCAB, IF_UNTIED),
 };
@@ -49,9 +54,55 @@ uint64_t hf_row_rows(const struct hf_row *r, const struct hf_sizes *s)
     return n;
 }
 
+/* ---- dense and sparse layers ---- */
+/* A dense layer has an MLP; a sparse one has a router and experts in its place. */
+static bool is_dense(enum hf_block b) { return b >= HF_BLOCK_GATE_UP && b <= HF_BLOCK_DOWN_BIAS; }
+static bool is_sparse(enum hf_block b) { return b >= HF_BLOCK_ROUTER && b <= HF_BLOCK_EXPERT_DOWN; }
+
+bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer)
+{
+    const struct hf_role_info *x = hf_row_info(r);
+    const bool sparse = x->bucket == HF_LAYER && hf_layer_is(s->sparse_layers, layer);
+    return s->has[x->when] && !(sparse ? is_dense(x->block) : is_sparse(x->block));
+}
+
+bool hf_row_exists_anywhere(const struct hf_row *r, const struct hf_sizes *s)
+{
+    for (int l = 0; l < s->layers; l++)
+        if (hf_row_exists(r, s, l)) return true;
+    return false;
+}
+
 bool hf_row_is_linear(const struct hf_row *r)
 {
-    return hf_row_info(r)->bucket == HF_LAYER && hf_row_info(r)->kind == HF_PARAM_MATRIX;
+    const struct hf_role_info *x = hf_row_info(r);
+    return x->bucket == HF_LAYER && x->kind == HF_PARAM_MATRIX && !is_sparse(x->block);
+}
+
+bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s)
+{
+    bool experts = false;
+    for (int i = 0; i < HF_LAYER_WORDS; i++) experts |= s->sparse_layers[i] != 0;
+    return hf_row_is_linear(r) && hf_row_exists_anywhere(r, s) &&
+           !(experts && is_dense(hf_row_info(r)->block));
+}
+
+bool hf_row_is_expert(const struct hf_row *r)
+{
+    const enum hf_block b = hf_row_info(r)->block;
+    return b == HF_BLOCK_EXPERT_GATE_UP || b == HF_BLOCK_EXPERT_DOWN;
+}
+
+uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s)
+{
+    return hf_row_is_expert(r) ? s->dim[HF_DIM_EXPERTS] : 1;
+}
+
+const struct hf_row *hf_row_block_end(const struct hf_row *r)
+{
+    const enum hf_block b = hf_row_info(r)->block;
+    while (r->name && hf_row_info(r)->block == b) r++;
+    return r;
 }
 
 void hf_rows_of(const struct hf_row *table, enum hf_bucket bucket, const struct hf_row **begin,
@@ -69,10 +120,13 @@ const struct hf_row *hf_row_find(const struct hf_row *table, enum hf_role role)
     return NULL;
 }
 
-void hf_row_name(const char *name, int layer, char *out, size_t size)
+void hf_row_name(const char *name, int layer, int expert, char *out, size_t size)
 {
-    const char *d = strstr(name, "%d");
-    if (d)
+    const char *d = strstr(name, "%d"), *second = d ? strstr(d + 2, "%d") : NULL;
+    if (second)
+        snprintf(out, size, "%.*s%d%.*s%d%s", (int)(d - name), name, layer, (int)(second - d - 2),
+                 d + 2, expert, second + 2);
+    else if (d)
         snprintf(out, size, "%.*s%d%s", (int)(d - name), name, layer, d + 2);
     else
         snprintf(out, size, "%s", name);
@@ -91,6 +145,8 @@ void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
                 [HF_DIM_KEYS] = (uint64_t)(c->num_key_value_heads * c->head_dim),
                 [HF_DIM_HEAD] = (uint64_t)c->head_dim,
                 [HF_DIM_VOCAB] = (uint64_t)c->vocab_size,
+                [HF_DIM_EXPERTS] = (uint64_t)c->num_experts,
+                [HF_DIM_EXPERT_INNER] = (uint64_t)c->expert_size,
             },
         .has =
             {
@@ -106,44 +162,66 @@ void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
                 [HF_IF_POST_NORM] = c->post_norm,
                 [HF_IF_UNTIED] = !c->tie_word_embeddings,
             },
+        .layers = (int)c->num_hidden_layers,
     };
+    memcpy(s->sparse_layers, c->sparse_layers, sizeof s->sparse_layers);
 }
 
-/* The rows of one bucket; layer: -1 outside the layers. */
-static int list_bucket(const struct hf_config *c, const struct hf_sizes *s, enum hf_bucket bucket,
-                       int layer, hf_param_fn *f, void *arg, struct err *e)
+struct lister {
+    struct hf_sizes sizes;
+    enum hf_names names;
+    hf_param_fn *f;
+    void *arg;
+    struct err *e;
+};
+
+static int list_tensor(const struct lister *k, const struct hf_row *r, int layer, int expert)
 {
-    const struct hf_row *r, *end;
+    char own[HF_TENSOR_NAME], name[HF_TENSOR_NAME];
+    if (!hf_row_exists(r, &k->sizes, layer)) return 0;
+    hf_row_name(r->name, layer, expert, own, sizeof own);
+    hf_name_in(k->names, own, name, sizeof name);
+    struct hf_param p = {.name = name,
+                         .row = r,
+                         .kind = hf_row_info(r)->kind,
+                         .layer = layer,
+                         .expert = expert,
+                         .ndim = hf_row_info(r)->columns == HF_DIM_ONE ? 1 : 2,
+                         .dim = {hf_row_rows(r, &k->sizes)}};
+    if (p.ndim == 2) p.dim[1] = hf_row_columns(r, &k->sizes);
+    return k->f(k->arg, &p, k->e);
+}
+
+/* The rows of one bucket, and for a block of experts those of each; layer: -1 outside the layers.
+ */
+static int list_bucket(const struct lister *k, const struct hf_row *table, enum hf_bucket bucket,
+                       int layer)
+{
+    const struct hf_row *r, *end, *next;
     int rc = 0;
-    for (hf_rows_of(c->family->tensors, bucket, &r, &end); r < end && rc == 0; r++) {
-        char own[HF_TENSOR_NAME], name[HF_TENSOR_NAME];
-        if (!hf_row_exists(r, s)) continue;
-        hf_row_name(r->name, layer, own, sizeof own);
-        hf_name_in(c->names, own, name, sizeof name);
-        struct hf_param p = {.name = name,
-                             .row = r,
-                             .kind = hf_row_info(r)->kind,
-                             .layer = layer,
-                             .ndim = hf_row_info(r)->columns == HF_DIM_ONE ? 1 : 2,
-                             .dim = {hf_row_rows(r, s)}};
-        if (p.ndim == 2) p.dim[1] = hf_row_columns(r, s);
-        rc = f(arg, &p, e);
+    for (hf_rows_of(table, bucket, &r, &end); r < end && rc == 0; r = next) {
+        const int n = (int)hf_row_tensors(r, &k->sizes);
+        next = hf_row_is_expert(r) ? hf_row_block_end(r) : r + 1;
+        for (int expert = 0; expert < n; expert++)
+            for (const struct hf_row *x = r; x < next && rc == 0; x++)
+                rc = list_tensor(k, x, layer, expert);
     }
     return rc;
 }
 
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e)
 {
-    struct hf_sizes s;
+    struct lister k = {.names = c->names, .f = f, .arg = arg, .e = e};
     if (hf_config_is_moe(c))
         return err_set(e, ERR_DATA,
                        "model type %s is a mixture of experts (MoE), which is not "
                        "supported",
                        c->model_type);
     if (!c->family) return err_set(e, ERR_DATA, "model type %s is not supported", c->model_type);
-    hf_sizes_of(c, &s);
-    int rc = list_bucket(c, &s, HF_EMBED, -1, f, arg, e);
+    const struct hf_row *table = c->family->tensors;
+    hf_sizes_of(c, &k.sizes);
+    int rc = list_bucket(&k, table, HF_EMBED, -1);
     for (int64_t i = 0; i < c->num_hidden_layers && rc == 0; i++)
-        rc = list_bucket(c, &s, HF_LAYER, (int)i, f, arg, e);
-    return rc ? rc : list_bucket(c, &s, HF_HEAD, -1, f, arg, e);
+        rc = list_bucket(&k, table, HF_LAYER, (int)i);
+    return rc ? rc : list_bucket(&k, table, HF_HEAD, -1);
 }

@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-
-struct hf_config;
+#include "hf/config.h"
 
 /* ---- roles: the function of a parameter, independent of its name ---- */
 enum hf_param_kind { HF_PARAM_MATRIX, HF_PARAM_EMBEDDING, HF_PARAM_NORM, HF_PARAM_BIAS };
@@ -24,6 +23,8 @@ enum hf_dim {
     HF_DIM_KEYS,   /* kv_heads * head_dim */
     HF_DIM_HEAD,   /* one head */
     HF_DIM_VOCAB,
+    HF_DIM_EXPERTS,      /* experts of a sparse layer */
+    HF_DIM_EXPERT_INNER, /* the MLP of one expert */
     HF_DIMS
 };
 /* When a parameter exists. */
@@ -52,7 +53,8 @@ static inline bool shard_is_cut(enum shard s)
 /* The parts of a model, in the order of the forward pass. */
 enum hf_bucket { HF_EMBED, HF_LAYER, HF_HEAD };
 /* Parameters of one block lie side by side in memory, in the order of the roles, as one matrix of
- * all their rows (or one vector): q, k and v are one product, and so are gate and up. */
+ * all their rows (or one vector): q, k and v are one product, and so are gate and up. A block of
+ * experts has this for the first expert, then for the second, and so on. */
 enum hf_block {
     HF_BLOCK_EMBED,
     HF_BLOCK_NORM1,
@@ -69,6 +71,9 @@ enum hf_block {
     HF_BLOCK_DOWN,
     HF_BLOCK_DOWN_BIAS,
     HF_BLOCK_NORM2_OUT,
+    HF_BLOCK_ROUTER,
+    HF_BLOCK_EXPERT_GATE_UP,
+    HF_BLOCK_EXPERT_DOWN,
     HF_BLOCK_NORM_FINAL,
     HF_BLOCK_HEAD,
     HF_BLOCKS
@@ -97,7 +102,11 @@ enum hf_role {
     HF_ROLE_UP_BIAS,
     HF_ROLE_DOWN,
     HF_ROLE_DOWN_BIAS,
-    HF_ROLE_NORM2_OUT, /* behind the MLP */
+    HF_ROLE_NORM2_OUT,   /* behind the MLP */
+    HF_ROLE_ROUTER,      /* a row for each expert */
+    HF_ROLE_EXPERT_GATE, /* of each expert of a sparse layer, which has no MLP */
+    HF_ROLE_EXPERT_UP,
+    HF_ROLE_EXPERT_DOWN,
     HF_ROLE_NORM_FINAL,
     HF_ROLE_HEAD, /* the output projection */
     HF_ROLES
@@ -120,7 +129,8 @@ enum { HF_ROW_ROLES = 3, HF_BLOCK_ROWS = 3 };
  * and v: roles of one block, in its order. A table lists its rows in the order of the forward pass:
  * embedding, one layer, head. */
 struct hf_row {
-    const char *name;                     /* "%d" stands for the layer; NULL ends a table */
+    const char *name;                     /* the first "%d" stands for the layer, a second one for
+                                             the expert: one tensor of each; NULL ends a table */
     const char *gguf;                     /* its name in a GGUF file; NULL: there is none */
     enum hf_role roles[HF_ROW_ROLES + 1]; /* ended by HF_ROLE_END */
 };
@@ -128,6 +138,8 @@ struct hf_row {
 struct hf_sizes {
     uint64_t dim[HF_DIMS];
     bool has[HF_WHENS];
+    int layers;
+    uint64_t sparse_layers[HF_LAYER_WORDS]; /* as in struct hf_config */
 };
 void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s);
 
@@ -142,36 +154,45 @@ static inline uint64_t hf_row_columns(const struct hf_row *r, const struct hf_si
 {
     return s->dim[hf_row_info(r)->columns];
 }
-static inline bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s)
-{
-    return s->has[hf_row_info(r)->when];
-}
-/* A linear layer of the layers, which an adapter may adapt. */
+/* True if the model has the tensor; of a layer, in this layer. */
+bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer);
+/* True if a layer of the model has the tensor. */
+bool hf_row_exists_anywhere(const struct hf_row *r, const struct hf_sizes *s);
+/* A linear layer of the layers. The router and the experts are none, as in transformers 5. */
 bool hf_row_is_linear(const struct hf_row *r);
+/* A linear layer that an adapter may adapt in a model of these sizes. In one with experts it is of
+ * attention: peft takes the names of an MLP's layers for those of the experts. */
+bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s);
+/* The row is a tensor of each expert. */
+bool hf_row_is_expert(const struct hf_row *r);
+/* The number of tensors that the row stands for in a layer: one, or one for each expert. */
+uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s);
+/* The end of the rows from r on that belong to the same block: [r, *). */
+const struct hf_row *hf_row_block_end(const struct hf_row *r);
 /* The table's rows of one bucket: [*begin, *end). */
 void hf_rows_of(const struct hf_row *table, enum hf_bucket bucket, const struct hf_row **begin,
                 const struct hf_row **end);
 /* The row that holds a role; NULL when the table has none. */
 const struct hf_row *hf_row_find(const struct hf_row *table, enum hf_role role);
-/* A name with the layer put in; cut to size. */
-void hf_row_name(const char *name, int layer, char *out, size_t size);
+/* A name with the layer and, where it has one, the expert put in; cut to size. */
+void hf_row_name(const char *name, int layer, int expert, char *out, size_t size);
 
 /* ---- the parameters of one model ---- */
 /* The name lives only during the call. dim: rows and columns; [n] of norms and biases. layer: -1
- * outside the layers. */
+ * outside the layers. expert: 0 where there are none. */
 struct hf_param {
     const char *name;
     const struct hf_row *row;
     enum hf_param_kind kind;
-    int layer;
+    int layer, expert;
     int ndim;
     uint64_t dim[2];
 };
 typedef int hf_param_fn(void *arg, const struct hf_param *p, struct err *e);
 
 /* Calls f for each parameter in the order of the forward pass; stops at the first non-zero, which
- * it returns. The output projection only when it is not tied. ERR_DATA for a mixture of experts and
- * for a model of no known family. */
+ * it returns. The output projection only when it is not tied. ERR_DATA for a model of no known
+ * family. */
 int hf_param_list(const struct hf_config *c, hf_param_fn *f, void *arg, struct err *e);
 
 #endif

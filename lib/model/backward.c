@@ -93,10 +93,10 @@ static void bias_backward(struct stage *s, bool has, size_t offset, const void *
 
 /* Computes the backward pass of the MLP block. On entry dres is the gradient of the layer's result;
  * on return it is the gradient of the attention block's result. */
-static void mlp_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
-                         const struct activations *a)
+static void mlp_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct model *m = &s->w->m;
+    const struct layer_offsets *at = &s->w->params.layers[l];
     const int64_t H = m->hidden, I = m->inter, up = model_up_width(m);
     const int64_t T = rows_all(s->w, p->b.T);
     const void *own;
@@ -118,6 +118,18 @@ static void mlp_backward(struct stage *s, const struct pass *p, const struct lay
     linear_dgrad(s, p, s->dh, a->gate_up, at->gate_up, up, H);
     input_backward(s, p, at->norm2, a->h2, a->res2, a->rstd2);
     linear_wgrad(s, p, a->gate_up, a->h2, at->gate_up, up, H);
+}
+
+/* The same of the experts of a sparse layer. */
+static void experts_backward(struct stage *s, const struct pass *p, int l,
+                             const struct activations *a)
+{
+    const void *own;
+    const struct layer_offsets *at = &s->w->params.layers[l];
+    const void *dy = branch_gradient(s, p, at->norm2_out, a->out2, a->rstd_out2, &own);
+    experts_dgrad(s, p, l, a, dy);
+    input_backward(s, p, at->norm2, a->h2, a->res2, a->rstd2);
+    experts_wgrad(s, p, l, a);
 }
 
 /* Computes the backward pass of a norm in its columns of dqkv, in place. */
@@ -198,7 +210,10 @@ static void layer_backward(struct stage *s, const struct pass *p, int l)
 {
     const struct activations a = stage_activations(s, p, l);
     if (s->o.recompute == RECOMPUTE_FULL) layer_forward(s, p, l, a.res1, NULL, true);
-    mlp_backward(s, p, &s->w->params.layers[l], &a);
+    if (model_is_sparse(&s->w->m, l))
+        experts_backward(s, p, l, &a);
+    else
+        mlp_backward(s, p, l, &a);
     attention_backward(s, p, l, &a);
 }
 

@@ -268,13 +268,32 @@ static const void *bias_of(const struct stage *s, bool has, size_t offset)
     return has ? weights_at(s->w, offset) : NULL;
 }
 
+/* Computes the branch of the MLP from h2; recompute: only the activations that are stored. */
+static void mlp_forward(struct stage *s, const struct pass *p, const struct layer_offsets *w,
+                        const struct activations *a, bool recompute)
+{
+    const struct model *m = &s->w->m;
+    const int64_t H = m->hidden, I = m->inter;
+    linear_forward(s, p, a->gate_up, a->h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
+                   model_up_width(m), H);
+    if (recompute && !m->post_norm) return;
+    op_activation(s->w->device, &(struct op_activation){.y = a->z,
+                                                        .x = a->gate_up,
+                                                        .T = rows_all(s->w, p->b.T),
+                                                        .I = I,
+                                                        .gated = m->gated,
+                                                        .act = m->act,
+                                                        .dtype = s->w->compute});
+    linear_forward(s, p, s->branch, a->z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
+}
+
 void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, const void *r,
                    bool recompute)
 {
     const struct model *m = &s->w->m;
     const struct layer_offsets *w = &s->w->params.layers[l];
     const struct activations a = stage_activations(s, p, l);
-    const int64_t H = m->hidden, I = m->inter, q = model_q_width(m);
+    const int64_t H = m->hidden, q = model_q_width(m);
 
     block_input(s, p, a.h1, recompute ? NULL : a.res1, a.rstd1, x, r, w->norm1);
     linear_forward(s, p, a.qkv, a.h1, w->qkv, bias_of(s, m->qkv_bias, w->qkv_bias),
@@ -285,17 +304,10 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
     norm_result(s, p, a.out1, a.rstd_out1, w->norm1_out);
 
     block_input(s, p, a.h2, a.res2, a.rstd2, a.res1, branch_term(s, p), w->norm2);
-    linear_forward(s, p, a.gate_up, a.h2, w->gate_up, bias_of(s, m->mlp_bias, w->gate_up_bias),
-                   model_up_width(m), H);
-    if (recompute && !m->post_norm) return;
-    op_activation(s->w->device, &(struct op_activation){.y = a.z,
-                                                        .x = a.gate_up,
-                                                        .T = rows_all(s->w, p->b.T),
-                                                        .I = I,
-                                                        .gated = m->gated,
-                                                        .act = m->act,
-                                                        .dtype = s->w->compute});
-    linear_forward(s, p, s->branch, a.z, w->down, bias_of(s, m->mlp_bias, w->down_bias), H, I);
+    if (model_is_sparse(m, l))
+        experts_forward(s, p, l, &a, recompute);
+    else
+        mlp_forward(s, p, w, &a, recompute);
     norm_result(s, p, a.out2, a.rstd_out2, w->norm2_out);
 }
 
@@ -331,6 +343,7 @@ void stage_forward(struct stage *s, struct pass *p)
     if (micro_batch_empty(&p->b)) return stage_idle_forward(s, k);
     if (k->embedding) stage_use(s, k, -1);
     const void *x = embed(s, p), *r = NULL;
+    experts_begin(s, p);
     for (int l = k->first; l < k->end; l++) {
         stage_use(s, k, l);
         const double began = trace_begin();

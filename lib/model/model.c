@@ -12,7 +12,7 @@ static int unsupported(struct err *e, const char *what)
     char names[HF_FAMILY_NAMES];
     return err_set(
         e, ERR_DATA,
-        "config.json: %s is not supported; supported are dense models of the Llama "
+        "config.json: %s is not supported; supported are models of the Llama "
         "family (model_type %s; hidden_act silu, gelu, gelu_pytorch_tanh or relu2; full or "
         "sliding-window attention; "
         "rotary scaling default, linear, dynamic, yarn, llama3 or longrope; weights in bf16, "
@@ -55,6 +55,7 @@ static int check_features(const struct hf_config *c, struct err *e)
     if (c->residual_dropout != 0) return unsupported(e, "resid_pdrop");
     if (c->rope.partial_rotary_factor != 1 && !c->family->partial_rotary)
         return unsupported(e, "partial_rotary_factor in this family");
+    if (c->router_jitter > 0) return unsupported(e, "router_jitter_noise");
     return 0;
 }
 
@@ -72,6 +73,8 @@ static int check_sizes(const struct hf_config *c, struct err *e)
                        "config.json: num_attention_heads (%lld) is not a multiple of "
                        "num_key_value_heads (%lld)",
                        (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
+    if (c->num_experts > 1 << 16 || c->expert_size > most)
+        return unsupported(e, "a size of experts out of range");
     if (c->head_dim % 2) return unsupported(e, "an odd head_dim");
     if (hf_rotary_dim(c) < 2 || hf_rotary_dim(c) % 2)
         return unsupported(e, "a partial_rotary_factor that rotates no even part of a head");
@@ -136,7 +139,13 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .gain_offset = c->gain_offset,
         .act = act,
         .gated = c->gated,
+        .experts = (int32_t)c->num_experts,
+        .chosen = (int32_t)c->experts_per_token,
+        .expert_inter = c->expert_size,
+        .normalise = c->normalise_experts,
+        .router_loss = c->router_loss ? c->router_loss_scale : 0,
     };
+    memcpy(m->sparse_layers, c->sparse_layers, sizeof m->sparse_layers);
     memcpy(m->window_layers, c->window_layers, sizeof m->window_layers);
     memcpy(m->rope_layers, c->rope_layers, sizeof m->rope_layers);
     struct err what;
@@ -156,6 +165,8 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_DIM_KEYS] = (uint64_t)model_kv_width(m),
                 [HF_DIM_HEAD] = (uint64_t)m->head_dim,
                 [HF_DIM_VOCAB] = (uint64_t)m->vocab,
+                [HF_DIM_EXPERTS] = (uint64_t)m->experts,
+                [HF_DIM_EXPERT_INNER] = (uint64_t)m->expert_inter,
             },
         .has =
             {
@@ -171,7 +182,16 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_IF_POST_NORM] = m->post_norm,
                 [HF_IF_UNTIED] = !m->tied,
             },
+        .layers = m->layers,
     };
+    memcpy(s->sparse_layers, m->sparse_layers, sizeof s->sparse_layers);
+}
+
+int model_sparse_layers(const struct model *m)
+{
+    int n = 0;
+    for (int l = 0; l < m->layers; l++) n += model_is_sparse(m, l);
+    return n;
 }
 
 static bool differ(double a, double b) { return a < b || a > b; }
@@ -227,6 +247,13 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->mlp_bias != b->mlp_bias, "mlp_bias"},
         {differ(a->attention_cap, b->attention_cap), "attn_logit_softcapping"},
         {differ(a->logit_cap, b->logit_cap), "final_logit_softcapping"},
+        {a->experts != b->experts, "num_experts"},
+        {a->chosen != b->chosen, "num_experts_per_tok"},
+        {a->expert_inter != b->expert_inter, "moe_intermediate_size"},
+        {a->normalise != b->normalise, "norm_topk_prob"},
+        {differ(a->router_loss, b->router_loss), "router_aux_loss_coef"},
+        {memcmp(a->sparse_layers, b->sparse_layers, sizeof a->sparse_layers) != 0,
+         "decoder_sparse_step or mlp_only_layers"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].differ) return all[i].what;
@@ -241,18 +268,28 @@ double model_squares(const struct model *m, double n)
     return sum / m->layers;
 }
 
+/* Returns the parameters of layer l that a token is multiplied with: of a tensor that each expert
+ * has, those of the chosen experts. */
+static double active(const struct model *m, const struct hf_sizes *s, int l)
+{
+    const struct hf_row *r, *end;
+    double n = 0;
+    for (hf_rows_of(m->family->tensors, HF_LAYER, &r, &end); r < end; r++)
+        if (hf_row_info(r)->kind == HF_PARAM_MATRIX && hf_row_exists(r, s, l))
+            n += (double)hf_row_rows(r, s) * (double)hf_row_columns(r, s) *
+                 (hf_row_is_expert(r) ? m->chosen : 1);
+    return n;
+}
+
 double model_flops(const struct model *m, double tokens, double targets, double squares)
 {
     const double q = (double)model_q_width(m);
-    const struct hf_row *r, *end;
     struct hf_sizes s;
-    double per_layer = 0;
+    double layers = 0;
     model_sizes(m, &s);
-    for (hf_rows_of(m->family->tensors, HF_LAYER, &r, &end); r < end; r++)
-        if (hf_row_is_linear(r) && hf_row_exists(r, &s))
-            per_layer += (double)hf_row_rows(r, &s) * (double)hf_row_columns(r, &s);
+    for (int l = 0; l < m->layers; l++) layers += active(m, &s, l);
     const double head = 2 * targets * (double)m->hidden * (double)m->vocab;
-    const double gemm = 2 * tokens * per_layer * m->layers + head;
+    const double gemm = 2 * tokens * layers + head;
     /* q k^T and p v: each costs 2 * width * half of the square of the length */
     return gemm + 2 * q * squares * m->layers;
 }

@@ -62,6 +62,13 @@ struct model {
     enum act act;             /* of the MLP */
     bool gated;               /* MLP: down(act(gate x) * up x); not gated:
                                  down(act(up x)) */
+    /* Sparse layers have experts instead of an MLP. Each token has the results of `chosen` of them,
+     * times the probabilities that the router gives them, divided by their sum if `normalise`. */
+    int32_t experts, chosen;
+    int64_t expert_inter;
+    bool normalise;
+    double router_loss; /* the factor of the auxiliary loss; 0: none */
+    uint64_t sparse_layers[HF_LAYER_WORDS];
 };
 
 /* Makes the descriptor of the model in config.json. Fails with ERR_DATA, which says what is not
@@ -136,6 +143,12 @@ static inline bool model_has_window_rope(const struct model *m, int l)
 {
     return m->two_ropes && model_window(m, l);
 }
+static inline bool model_is_sparse(const struct model *m, int l)
+{
+    return hf_layer_is(m->sparse_layers, l);
+}
+/* Returns the number of sparse layers. */
+int model_sparse_layers(const struct model *m);
 
 /* Reads the rotary settings. Fails with ERR_DATA, which says what is not supported. */
 int rope_from_hf(const struct hf_config *c, struct rope *r, struct err *e);
@@ -212,11 +225,12 @@ struct param_run {
 bool param_next(const struct param *p, size_t most, struct param_run *r);
 
 /* q, k and v of a layer are adjacent, so [q; k; v] is one matrix of qkv_width rows. gate and up are
- * adjacent too. The allocation begins with the buckets of trained tensors: the embedding, each
- * layer, then the last norm with the head. The buckets of frozen tensors follow in [trained,
- * total), in the same order. The values have both. The gradients have the first only, at the same
- * offsets. A whole block of adjacent tensors is trained if one of them is; the runs omit its frozen
- * tensors.
+ * adjacent too, and the experts of a layer: [experts, 2 * expert_inter, hidden] and, of down,
+ * [experts, hidden, expert_inter]. The allocation begins with the buckets of trained tensors: the
+ * embedding, each layer, then the last norm with the head. The buckets of frozen tensors follow in
+ * [trained, total), in the same order. The values have both. The gradients have the first only, at
+ * the same offsets. A whole block of adjacent tensors is trained if one of them is; the runs omit
+ * its frozen tensors.
  *
  * The canonical order lists the trained matrices of the whole model, then its trained vectors, then
  * its frozen tensors. Each list goes from the embedding to the head, and each block begins at a
@@ -226,7 +240,7 @@ bool param_next(const struct param *p, size_t most, struct param_run *r);
  * them. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm1_out, norm2, gate_up, gate_up_bias,
-        down, down_bias, norm2_out;
+        down, down_bias, norm2_out, router, expert_gate_up, expert_down;
 };
 /* The trained tensors of a layer, whose gradients are complete at the same time, or its frozen
  * ones. Each data-parallel rank owns an equal part of it. layer: -1 is the embedding; the number of

@@ -161,6 +161,23 @@ void layer_qk_norms(const struct stage *s, const struct pass *p, const struct la
 void layer_sum_rows(struct stage *s, const struct pass *p, const struct qk_norm n[2], void *a,
                     void *b, bool gains);
 
+/* ---- experts.c: the experts of a sparse layer, in the place of its MLP ---- */
+/* Computes s->branch from a->h2; recompute: as in layer_forward. */
+void experts_forward(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                     bool recompute);
+/* Computes s->dh, the gradient of a->h2, and what experts_wgrad reads, from dy, the gradient of the
+ * layer's result in all rows. */
+void experts_dgrad(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                   const void *dy);
+/* Computes the gradients of the weights that multiply a->h2, whose values are there again. */
+void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a);
+/* Begins the load of the experts in a forward pass. */
+void experts_begin(struct stage *s, const struct pass *p);
+/* Adds the auxiliary loss, if the model has one, to s->loss before the backward pass of the layers:
+ * times the micro-batch's weight, so that a step has the mean over its micro-batches. scale: as in
+ * stage_backward. */
+void experts_loss(struct stage *s, struct pass *p, double scale);
+
 /* ---- backward.c ---- */
 /* Returns the lowest layer of a chunk that runs backward. */
 int chunk_lowest(const struct weights *w, const struct chunk *k);

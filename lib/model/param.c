@@ -39,8 +39,8 @@ static enum shard shard_of(const struct params_options *o, const struct hf_role_
 
 /* Each role in a tensor is cut separately. */
 int param_describe(const struct params_options *o, const struct hf_sizes *s,
-                   const struct hf_row *row, enum hf_names names, int layer, struct param *p,
-                   struct err *e)
+                   const struct hf_row *row, enum hf_names names, int layer, int expert,
+                   struct param *p, struct err *e)
 {
     const struct hf_role_info *x = hf_row_info(row);
     const uint64_t columns = hf_row_columns(row, s);
@@ -48,7 +48,7 @@ int param_describe(const struct params_options *o, const struct hf_sizes *s,
     *p = (struct param){.rank = x->columns == HF_DIM_ONE ? 1 : 2,
                         .shard = shard_of(o, x),
                         .decay = param_is_matrix(x)};
-    hf_row_name(row->name, layer, own, sizeof own);
+    hf_row_name(row->name, layer, expert, own, sizeof own);
     hf_name_in(names, own, p->name, sizeof p->name);
     for (const enum hf_role *role = row->roles; *role; role++) {
         const uint64_t rows = s->dim[hf_roles[*role].rows];

@@ -24,6 +24,8 @@ struct maker {
     int layer;    /* of the last block */
     bool decays;  /* the tensors of that range decay */
     bool failed;
+    struct param *members; /* of the current block */
+    size_t members_cap;
     size_t linear;    /* number of blocks of linear layers in a layer */
     size_t at_linear; /* index of the next of them */
 };
@@ -139,17 +141,27 @@ static void put_lora(struct maker *k, int l, size_t at, const struct param *p, i
     to->weight = at;
 }
 
+/* Describes the members of a block: its rows, or the rows of each expert. */
+static struct param *describe(struct maker *k, int layer, const struct hf_row *const *rows, int n,
+                              int experts)
+{
+    const size_t count = (size_t)n * (size_t)experts;
+    const enum hf_names names = hf_module_names(k->m->names);
+    k->failed |= mem_grow(&k->members, &k->members_cap, count, sizeof *k->members, k->e) != 0;
+    for (int i = 0; i < n * experts && !k->failed; i++)
+        k->failed = param_describe(&k->o, &k->sizes, rows[i % n], names, layer, i / n,
+                                   &k->members[i], k->e) != 0;
+    return k->members;
+}
+
 static void put_rows(struct maker *k, int layer, const struct hf_row *const *rows, int n)
 {
-    struct param p[HF_BLOCK_ROWS];
-    const struct hf_role_info *x = hf_row_info(rows[0]);
-    const enum hf_names names = hf_module_names(k->m->names);
-    for (int i = 0; i < n && !k->failed; i++)
-        k->failed = param_describe(&k->o, &k->sizes, rows[i], names, layer, &p[i], k->e) != 0;
+    const int experts = (int)hf_row_tensors(rows[0], &k->sizes);
+    struct param *p = describe(k, layer, rows, n, experts);
     if (k->failed) return;
-    size_t *to = params_slot(k->t, layer, x->block);
-    *to = put_block(k, layer, *to, p, n);
-    if (k->t->lora && hf_row_is_linear(rows[0])) put_lora(k, layer, *to, p, n);
+    size_t *to = params_slot(k->t, layer, hf_row_info(rows[0])->block);
+    *to = put_block(k, layer, *to, p, n * experts);
+    if (k->t->lora && hf_row_is_adapted(rows[0], &k->sizes)) put_lora(k, layer, *to, p, n);
 }
 
 /* ---- passes ---- */
@@ -165,7 +177,8 @@ static void put_bucket(struct maker *k, enum hf_bucket bucket, int layer, bool m
     const struct hf_row *r, *end, *rows[HF_BLOCK_ROWS];
     int n = 0;
     for (hf_rows_of(k->m->family->tensors, bucket, &r, &end); r < end; r++) {
-        if (!hf_row_exists(r, &k->sizes) || param_is_matrix(hf_row_info(r)) != matrices) continue;
+        if (!hf_row_exists(r, &k->sizes, layer) || param_is_matrix(hf_row_info(r)) != matrices)
+            continue;
         if (ends_block(rows, n, r)) {
             put_rows(k, layer, rows, n);
             n = 0;
@@ -259,6 +272,7 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     model_sizes(m, &k.sizes);
     const int rc = make(&k);
     mem_free(k.blocks.b);
+    mem_free(k.members);
     if (rc) params_free(t);
     return rc;
 }

@@ -21,13 +21,23 @@ size_t params_aligned(size_t n, size_t multiple)
 size_t *params_slot(struct params *t, int layer, enum hf_block block)
 {
     static const size_t of_layer[HF_BLOCKS] = {
-        [HF_BLOCK_NORM1] = SLOT(norm1),         [HF_BLOCK_QKV] = SLOT(qkv),
-        [HF_BLOCK_QKV_BIAS] = SLOT(qkv_bias),   [HF_BLOCK_Q_NORM] = SLOT(q_norm),
-        [HF_BLOCK_K_NORM] = SLOT(k_norm),       [HF_BLOCK_O] = SLOT(o),
-        [HF_BLOCK_O_BIAS] = SLOT(o_bias),       [HF_BLOCK_NORM2] = SLOT(norm2),
-        [HF_BLOCK_GATE_UP] = SLOT(gate_up),     [HF_BLOCK_GATE_UP_BIAS] = SLOT(gate_up_bias),
-        [HF_BLOCK_DOWN] = SLOT(down),           [HF_BLOCK_DOWN_BIAS] = SLOT(down_bias),
-        [HF_BLOCK_NORM1_OUT] = SLOT(norm1_out), [HF_BLOCK_NORM2_OUT] = SLOT(norm2_out),
+        [HF_BLOCK_NORM1] = SLOT(norm1),
+        [HF_BLOCK_QKV] = SLOT(qkv),
+        [HF_BLOCK_QKV_BIAS] = SLOT(qkv_bias),
+        [HF_BLOCK_Q_NORM] = SLOT(q_norm),
+        [HF_BLOCK_K_NORM] = SLOT(k_norm),
+        [HF_BLOCK_O] = SLOT(o),
+        [HF_BLOCK_O_BIAS] = SLOT(o_bias),
+        [HF_BLOCK_NORM2] = SLOT(norm2),
+        [HF_BLOCK_GATE_UP] = SLOT(gate_up),
+        [HF_BLOCK_GATE_UP_BIAS] = SLOT(gate_up_bias),
+        [HF_BLOCK_DOWN] = SLOT(down),
+        [HF_BLOCK_DOWN_BIAS] = SLOT(down_bias),
+        [HF_BLOCK_NORM1_OUT] = SLOT(norm1_out),
+        [HF_BLOCK_NORM2_OUT] = SLOT(norm2_out),
+        [HF_BLOCK_ROUTER] = SLOT(router),
+        [HF_BLOCK_EXPERT_GATE_UP] = SLOT(expert_gate_up),
+        [HF_BLOCK_EXPERT_DOWN] = SLOT(expert_down),
     };
     if (block == HF_BLOCK_EMBED) return &t->embed;
     if (block == HF_BLOCK_HEAD) return &t->head;

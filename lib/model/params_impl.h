@@ -6,11 +6,11 @@
 #include "model/model.h"
 
 /* Fills in p, except for its place and offset: the tensor of a row of the family's table, in a
- * model of sizes s. Call it after model_local with the same o->tp. Fails with ERR_DATA if the
- * number of elements overflows. */
+ * model of sizes s; expert: whose tensor, 0 where there are none. Call it after model_local with
+ * the same o->tp. Fails with ERR_DATA if the number of elements overflows. */
 int param_describe(const struct params_options *o, const struct hf_sizes *s,
-                   const struct hf_row *row, enum hf_names names, int layer, struct param *p,
-                   struct err *e);
+                   const struct hf_row *row, enum hf_names names, int layer, int expert,
+                   struct param *p, struct err *e);
 /* Fill in p in the same way for the adapter's A [r, in] and B [out, r] of a linear layer. */
 int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e);

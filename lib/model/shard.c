@@ -25,13 +25,17 @@ int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
 /* Fails with a message that names every size which is cut and is not divisible by tp. */
 static int check_sizes(const struct model *m, int tp, struct err *e)
 {
+    const int sparse = model_sparse_layers(m);
+    const char *inner =
+        m->family->sparse == HF_SPARSE_STEPS ? "moe_intermediate_size" : "intermediate_size";
     const struct {
         const char *name;
         int64_t n;
     } cut[] = {{"num_attention_heads", m->heads},
                {"num_key_value_heads", m->kv_heads},
-               {"intermediate_size", m->inter}};
-    char text[200];
+               {"intermediate_size", sparse < m->layers ? m->inter : 0},
+               {inner, sparse ? m->expert_inter : 0}};
+    char text[300];
     int used = 0;
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
         if (cut[i].n % tp)
@@ -56,6 +60,7 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
     local->heads /= tp;
     local->kv_heads /= tp;
     local->inter /= tp;
+    local->expert_inter /= tp;
     local->vocab_first = (int64_t)shard_begin((uint64_t)m->vocab, tp, at);
     local->vocab = (int64_t)shard_begin((uint64_t)m->vocab, tp, at + 1) - local->vocab_first;
     return 0;

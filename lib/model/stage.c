@@ -29,6 +29,15 @@ static int check(const struct stage *s, struct err *e)
     if (s->o.tokens < 1 || tokens > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)tokens);
+    if (model_sparse_layers(m) && s->o.tokens > INT32_MAX / 4 / m->chosen)
+        return err_set(e, ERR_MEMORY,
+                       "a micro-batch of %lld tokens with num_experts_per_tok %d does not fit",
+                       (long long)s->o.tokens, m->chosen);
+    if (m->router_loss > 0 && s->w->has_gradients && s->w->params.stages > 1)
+        return err_set(e, ERR_CONFIG,
+                       "config.json: output_router_logits asks for an auxiliary loss, which is not "
+                       "supported with pipeline_model_parallel_size %d; set either to false or 1",
+                       s->w->params.stages);
     if (s->o.cache && rope_moves(m, s->w->length))
         return err_set(e, ERR_DATA,
                        "config.json: generation beyond max_position_embeddings (%lld) is not "
@@ -119,6 +128,7 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
     a.h1 = a.h2 = s->h;
     if (!stage_stores_all(s)) {
         a.z = s->z;
+        a.experts.rows = s->expert_rows;
         a.rot = s->rot;
         a.keys = s->context.keys;
     }
@@ -169,12 +179,14 @@ double stage_product(struct stage *s)
     struct weights *w = s->w;
     const int first = s->pass[0].at->first;
     const struct activations a = stage_activations(s, &s->pass[0], first);
+    const bool sparse = model_is_sparse(&w->m, first); /* has no product so large of all tokens */
+    const struct layer_offsets *at = &w->params.layers[first];
     weights_place(w, first);
-    const struct op_matmul p = {.c = a.gate_up,
+    const struct op_matmul p = {.c = sparse ? a.qkv : a.gate_up,
                                 .a = a.h2,
-                                .b = weights_at(w, w->params.layers[first].gate_up),
+                                .b = weights_at(w, sparse ? at->qkv : at->gate_up),
                                 .m = s->o.tokens,
-                                .n = model_up_width(&w->m),
+                                .n = sparse ? model_qkv_width(&w->m) : model_up_width(&w->m),
                                 .k = w->m.hidden,
                                 .tb = true,
                                 .ab_dtype = w->compute,

@@ -6,7 +6,9 @@
  * operations and allocate nothing.
  *
  * T is the number of tokens of a micro-batch, H the hidden size, I the intermediate size, V the
- * vocabulary, C the number of targets whose logits exist at one time. */
+ * vocabulary, C the number of targets whose logits exist at one time. In a sparse layer E is the
+ * number of experts, K those that a token chooses, F their intermediate size; R = T * K is the
+ * number of rows that the experts compute. */
 #ifndef SFT_MODEL_STAGE_H
 #define SFT_MODEL_STAGE_H
 
@@ -46,9 +48,14 @@ struct activations {
                                accumulation type */
     void *res2, *rstd2;     /* [T,H] the MLP block's input; [T]; both accumulation type */
     void *h2;               /* [T,H] normalised res2, or res2 itself */
-    void *gate_up;          /* [T,2I], not gated [T,I]; holds its own gradient in backward */
-    void *z;                /* [T,I] the result of the activation */
-    void *out2, *rstd_out2; /* the same for the MLP block's result */
+    void *gate_up; /* [T,2I], not gated [T,I], or [R,2F]; holds its own gradient in backward */
+    void *z;       /* [T,I] or [R,F] the result of the activation */
+    void *out2, *rstd_out2; /* as out1, rstd_out1 of the MLP block's result */
+    struct {
+        void *prob, *weight;                 /* [T,E], [T,K] of op_route; accumulation type */
+        void *expert, *row, *token, *starts; /* [T,K] [T,K] [R] [E+1] of op_route */
+        void *rows; /* [R,H] the experts' results; before and after it their inputs and gradients */
+    } experts;      /* of a sparse layer */
 };
 
 /* Consecutive layers [first, end) of a stage. */
@@ -75,6 +82,8 @@ struct pass {
                                    share them, since the backward pass comes next */
     void *dres;                 /* [T,H] the gradient of the residual stream at the current layer */
     void *nll;                  /* [targets] accumulation type; all passes share it */
+    double *load; /* [2,E] of op_load, of all sparse layers; NULL if the model has no router loss */
+    double balance; /* op_route_grad.balance */
 };
 
 struct stage {
@@ -92,10 +101,12 @@ struct stage {
     void *sums;                  /* [2,T] accumulation type: sums over the tp ranks' parts of rows
                                     of q and of k, with a norm of all heads */
     void *z, *rot;               /* [T,I], [T,qkv_width] if they are recomputed */
+    void *expert_rows;           /* [R,H] the same */
     void *head_in, *logits;      /* [C,H], [C,V] logit_type */
     void *parts;                 /* [ranks,C,3] of op_xent; NULL if the vocabulary is not cut */
     void *dlogits, *dhead;       /* [C,V] NULL: they overwrite logits; [T,H] */
-    void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] [T,qkv_width] [T,q_width] */
+    void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] or [R,F] [T,qkv_width] [T,q_width] */
+    void *dweight, *drouter;     /* [T,K] accumulation type; [T,E]: of the router */
     struct {
         void *blocks;  /* [ranks*each,2*kv_width] k and v, block by block */
         void *keys;    /* [all+1,2*kv_width] in the order of tokens, if they are gathered again */

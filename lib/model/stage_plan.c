@@ -56,6 +56,61 @@ static void declare_results(const struct declare *d, int l, struct activations *
     act(d, "rstd_mlp_out", l, rows, s->w->accum, mlp, end_mlp, &a->rstd_out2);
 }
 
+/* Returns the end of the layers, from i on, that share the activations of layer i. */
+static int sharing(const struct stage *s, int i)
+{
+    return stage_stores_layers(s) ? i + 1 : s->layers;
+}
+
+/* Returns true if one of layers [i, end) of a chunk is sparse, or dense. */
+static bool has(const struct stage *s, int i, int end, bool sparse)
+{
+    bool any = false;
+    for (const struct chunk *k = s->chunk; k < s->chunk + s->chunks; k++)
+        for (int l = k->first + i; l < k->end && l < k->first + end; l++)
+            any |= model_is_sparse(&s->w->m, l) == sparse;
+    return any;
+}
+
+/* Returns the elements of a token of which a dense or a sparse layer has so many; the most of
+ * layers [i, end). */
+static int64_t widest(const struct stage *s, int i, int end, int64_t dense, int64_t sparse)
+{
+    if (!has(s, i, end, false)) return sparse;
+    return !has(s, i, end, true) || dense > sparse ? dense : sparse;
+}
+
+/* The same of z and of gate_up. */
+static int64_t inner(const struct stage *s, int i, int end)
+{
+    const struct model *m = &s->w->m;
+    return widest(s, i, end, m->inter, m->chosen * m->expert_inter);
+}
+static int64_t upper(const struct stage *s, int i, int end)
+{
+    const struct model *m = &s->w->m;
+    return widest(s, i, end, model_up_width(m), m->chosen * 2 * m->expert_inter);
+}
+
+/* Adds the results of the router, and the experts' if they are stored. */
+static void declare_experts(const struct declare *d, int i, int begin, int end)
+{
+    const struct stage *s = d->s;
+    const struct model *m = &s->w->m;
+    const int64_t T = s->o.tokens, rows = T * m->chosen;
+    const int l = s->chunk->first + i;
+    struct activations *a = &d->p->acts[i];
+    if (!has(s, i, sharing(s, i), true)) return;
+    act(d, "router", l, T * m->experts, s->w->accum, begin, end, &a->experts.prob);
+    act(d, "expert weights", l, rows, s->w->accum, begin, end, &a->experts.weight);
+    act(d, "expert choice", l, rows, DT_I32, begin, end, &a->experts.expert);
+    act(d, "expert row", l, rows, DT_I32, begin, end, &a->experts.row);
+    act(d, "expert token", l, rows, DT_I32, begin, end, &a->experts.token);
+    act(d, "expert starts", l, m->experts + 1, DT_I32, begin, end, &a->experts.starts);
+    if (stage_stores_all(s))
+        act(d, "expert rows", l, rows * m->hidden, s->w->compute, begin, end, &a->experts.rows);
+}
+
 /* Adds the activations that layer i of a chunk stores for its backward pass. If layers share them,
  * only the first layer has buffers. */
 static void declare_layer(const struct declare *d, int i)
@@ -81,12 +136,13 @@ static void declare_layer(const struct declare *d, int i)
     act(d, "lse", l, T * m->heads, accum, attn, end, &a->lse);
     act(d, "res2", l, rows * m->hidden, accum, mlp, end_mlp, &a->res2);
     if (m->pre_norm) act(d, "rstd2", l, rows, accum, mlp, end_mlp, &a->rstd2);
-    act(d, "gate_up", l, T * model_up_width(m), t, mlp, end_mlp, &a->gate_up);
+    act(d, "gate_up", l, T * upper(s, i, sharing(s, i)), t, mlp, end_mlp, &a->gate_up);
     if (m->post_norm && own_input) declare_results(d, l, a, end, end_mlp);
+    declare_experts(d, i, mlp, end_mlp);
     if (!stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", l, T * model_qkv_width(m), t, attn, end, &a->rot);
     if (s->o.cp) act(d, "keys", l, context_count(s), t, attn, end, &a->keys);
-    act(d, "activation", l, T * m->inter, t, mlp, end_mlp, &a->z);
+    act(d, "activation", l, T * inner(s, i, sharing(s, i)), t, mlp, end_mlp, &a->z);
 }
 
 /* Adds the residual stream after the last layer, and the head's activations. */
@@ -111,6 +167,8 @@ static void declare_inputs(const struct declare *d)
     const size_t bytes = pass_layout(d->s).bytes;
     plan_add(d->plan, PLAN_DATA, "micro-batch", -1, bytes, 1, PLAN_ALWAYS, 0, &p->block);
     plan_add_host(d->plan, PLAN_DATA, "micro-batch", bytes, &p->host);
+    if (w->has_gradients && w->m.router_loss > 0)
+        data(d, "expert load", 2 * w->m.experts, DT_F64, (void **)&p->load);
     if (w->accum != DT_F64) return;
     data(d, "weights", T, DT_F64, &p->wide.weight);
     if (!rotary) return;
@@ -141,7 +199,9 @@ static void declare_shared(const struct declare *d)
     if (norm_is_cut(s->w)) act(d, "sums of rows", -1, 2 * T, s->w->accum, 0, end, &s->sums);
     if (stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
-    act(d, "activation", -1, T * m->inter, t, 0, end, &s->z);
+    act(d, "activation", -1, T * inner(s, 0, s->layers), t, 0, end, &s->z);
+    if (model_sparse_layers(m))
+        act(d, "expert rows", -1, T * m->chosen * H, t, 0, end, &s->expert_rows);
 }
 
 static void declare_head(const struct declare *d)
@@ -180,9 +240,12 @@ static void declare_backward(const struct declare *d)
     const enum dtype t = s->w->compute;
     const int head = head_time(s), end = end_time(s);
     act(d, "dnorm", -1, T * m->hidden, t, head, end, &s->dh);
-    act(d, "dactivation", -1, T * m->inter, t, head + 1, end, &s->dz);
+    act(d, "dactivation", -1, T * inner(s, 0, s->layers), t, head + 1, end, &s->dz);
     act(d, "dqkv", -1, T * model_qkv_width(m), t, head + 1, end, &s->dqkv);
     act(d, "dattention", -1, T * model_q_width(m), t, head + 1, end, &s->dout);
+    if (!model_sparse_layers(m)) return;
+    act(d, "dweight", -1, T * m->chosen, s->w->accum, head + 1, end, &s->dweight);
+    act(d, "drouter", -1, T * m->experts, t, head + 1, end, &s->drouter);
 }
 
 static void declare_layers(const struct declare *d)

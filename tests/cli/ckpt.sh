@@ -53,7 +53,7 @@ fails 'init: a missing configuration is refused' 66 'none.json' sft-ckpt init no
 fails 'init: a --tokenizer folder without a tokenizer is refused' 66 \
     'a: contains no tokenizer.json' \
     sft-ckpt init config.json --tokenizer a -o x
-echo '{"model_type":"qwen3_moe","num_experts":8}' >moe.json
+echo '{"model_type":"deepseek_v3","n_routed_experts":8}' >moe.json
 fails 'init: a mixture of experts is refused' 65 'MoE' sft-ckpt init moe.json -o x
 echo '{"model_type":"gemma3","text_config":{}}' >gemma.json
 fails 'init: a family that is not in the table is refused' 65 'gemma3' sft-ckpt init gemma.json -o x

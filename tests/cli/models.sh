@@ -93,6 +93,9 @@ types='layer_types=["sliding_attention","full_attention"]'
 family olmo2 initializer_range=0.3 attention_bias=true
 family exaone4 initializer_range=0.3 sliding_window=24 "$types"
 family olmo3 initializer_range=0.3 sliding_window=24 "$types" rope_theta=8000.0
+family qwen3_moe num_experts=6 num_experts_per_tok=2 moe_intermediate_size=40 norm_topk_prob=true \
+    mlp_only_layers='[1]'
+family mixtral num_local_experts=4 sliding_window=24
 
 # ---- the list of families ----
 jq '.model_type = "none"' "$root/examples/random-model.json" >none.json

@@ -200,7 +200,7 @@ broken flat '.num_hidden_layers = 3'
 fails 'refusal: a model with a tensor too many is refused' 65 'layers.3.*does not belong' run x \
     pretrain=./flat train.sfts
 rm -rf x
-broken moe '.model_type = "qwen3_moe" | .num_experts = 8'
+broken moe '.model_type = "deepseek_v3" | .n_routed_experts = 8'
 fails 'refusal: a mixture of experts is refused' 65 'MoE' run x pretrain=./moe train.sfts
 cp -r model nan && damage nan/model.safetensors -2 '\xff\x7f'
 fails 'refusal: a loss that is not finite is refused, with its rows' 76 \

@@ -7,7 +7,7 @@
 #include "memory.h"
 
 /* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
-enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 25 };
+enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 26 };
 enum { BUCKET_EMBEDDING, BUCKET_LAYER, BUCKET_HEAD, BUCKETS };
 
 /* Adjacent tensors of n elements; 0: the model has none. */
@@ -40,12 +40,14 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                    I = (uint64_t)s->inter, before = m->pre_norm ? H : 0,
                    behind = m->post_norm ? H : 0, head = heads ? (uint64_t)m->head_dim : 0,
                    all = m->qk_norm == HF_QK_NORM_ROW, up = (uint64_t)(m->gated ? 2 : 1) * I,
-                   r = (uint64_t)j->t.o.params.lora.rank;
+                   r = (uint64_t)j->t.o.params.lora.rank, router = (uint64_t)m->experts * H,
+                   ups = m->gated ? 2 : 1, mlp = ((uint64_t)s->mlp - router) / (ups + 1);
     return (struct bucket){.count = (uint64_t)s->layers,
                            .b = {{(q + 2 * k) * H, base, false},
                                  {q * H, base, false},
-                                 {up * H, base, false},
-                                 {I * H, base, false},
+                                 {router, base, true},
+                                 {ups * mlp, base, false},
+                                 {mlp, base, false},
                                  {before, base, rows},
                                  {m->qkv_bias ? q + 2 * k : 0, base, false},
                                  {all ? q : head, base, heads},

@@ -28,6 +28,7 @@ enum {
     HUNYUAN = 16384,
     GEMMA = 32768,
     OLMO3 = 65536,
+    EXPERTS = 131072, /* all layers are sparse */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -39,11 +40,11 @@ struct row {
 };
 static const struct row table[] = {
     /* tp cp dp pp chunks zero */
-    {1, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | OLMO3},
+    {1, 1, 1, 1, 1, 0, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | OLMO3 | EXPERTS},
     {1, 1, 2, 1, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
     {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
-    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE},
+    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE | EXPERTS},
     {1, 1, 3, 1, 1, 1, 0},
     {1, 1, 3, 1, 1, 3, QWEN2},
     {1, 1, 4, 1, 1, 0, 0},
@@ -56,8 +57,10 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 3, 0},
     {1, 1, 8, 1, 1, 3, OVER_4},
     {2, 1, 1, 1, 1, 0,
-     MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3},
-    {1, 2, 1, 1, 1, 0, MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3},
+     MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3 |
+         EXPERTS},
+    {1, 2, 1, 1, 1, 0,
+     MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3 | EXPERTS},
     {1, 2, 1, 1, 1, 1, QWEN2},
     {1, 2, 1, 1, 1, 3, QWEN3},
     {1, 3, 1, 1, 1, 1, MISTRAL},
@@ -72,7 +75,7 @@ static const struct row table[] = {
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
      MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA |
-         OLMO3},
+         OLMO3 | EXPERTS},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -94,7 +97,7 @@ static const struct row table[] = {
     {2, 1, 2, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA},
     {2, 1, 2, 2, 1, 3, QWEN2 | QWEN3 | OLMO3},
     {1, 1, 1, 2, 2, 0, MODES | QWEN2 | QWEN3 | LORA},
-    {1, 1, 1, 2, 3, 0, 0},
+    {1, 1, 1, 2, 3, 0, EXPERTS},
     {1, 1, 1, 3, 2, 0, 0},
     {1, 1, 2, 2, 2, 1, QWEN2},
     {2, 1, 1, 2, 3, 0, QWEN3},
@@ -103,7 +106,7 @@ static const struct row table[] = {
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
     {2, 1, 1, 1, 1, 0,
-     SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3},
+     SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3 | EXPERTS},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
@@ -470,6 +473,17 @@ static struct model gemma(void)
     return m;
 }
 
+static struct model experts_model(void)
+{
+    struct model m = model_of("qwen3_moe", false, false);
+    m.qk_norm = m.normalise = true;
+    m.experts = 5;
+    m.chosen = 2;
+    m.expert_inter = 24;
+    for (int l = 0; l < LAYERS; l++) hf_layer_add(m.sparse_layers, l);
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -491,6 +505,7 @@ int main(int argc, char **argv)
         {{.name = "hunyuan", .m = hunyuan()}, HUNYUAN},
         {{.name = "gemma", .m = gemma()}, GEMMA},
         {{.name = "olmo3", .m = olmo3()}, OLMO3},
+        {{.name = "qwen3_moe", .m = experts_model()}, EXPERTS},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

@@ -17,6 +17,11 @@ TINY struct model memory_model(const struct model *tiny)
     m.kv_heads = 4;
     m.head_dim = 64;
     m.vocab = 6001;
+    if (m.experts) {
+        m.experts = 8;
+        m.expert_inter = 256;
+        memset(m.sparse_layers, 0xff, sizeof m.sparse_layers);
+    }
     return m;
 }
 
@@ -28,6 +33,7 @@ struct memory_part {
 struct memory_sizes {
     const struct model *m;
     double q, k, inter, vocab; /* its widths; rows of the vocabulary */
+    double mlp;                /* the elements of an MLP or of experts */
     double layers, most;       /* its layers, and those of its largest chunk */
     struct memory_part all, trained;
 };
@@ -37,7 +43,7 @@ static double linear(const struct memory_sizes *s, double rank)
     const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter;
     const double ups = s->m->gated ? 2 : 1; /* gate and up, or up */
     if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + ups * (H + I) + I + H);
-    return H * (q + 2 * k) + q * H + (ups + 1) * H * I;
+    return H * (q + 2 * k) + q * H + s->mlp;
 }
 
 TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m)
@@ -52,6 +58,11 @@ TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m
                              .k = m->kv_heads * dim / tp,
                              .inter = (double)m->inter / tp,
                              .vocab = rows};
+    s.mlp = (m->gated ? 3 : 2) * H * s.inter;
+    if (m->experts) {
+        s.mlp = m->experts * (3 * H * (double)m->expert_inter / tp + H);
+        s.inter = m->chosen * (double)m->expert_inter / tp; /* of a token */
+    }
     for (int c = 0, parts = pp * mesh->chunks; c < mesh->chunks; c++) {
         const double n = (double)(shard_begin((uint64_t)m->layers, parts, c * pp + at + 1) -
                                   shard_begin((uint64_t)m->layers, parts, c * pp + at));
@@ -115,10 +126,12 @@ TINY double memory_activations(const struct job *j, const struct memory_sizes *s
     const double layer = 8 * rows * H + c * T * (2 * s->q + 2 * s->k + mlp) + 4 * heads * T + keys +
                          (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * norms : 0) +
                          (s->m->post_norm ? 2 * c * rows * H : 0);
+    const double E = (double)s->m->experts, chosen = s->m->chosen;
+    const double experts = c * T * chosen * H + 4 * T * (E + 4 * chosen) + 4 * E;
     const double shared = 4 * T * H + c * (later ? 2 : 4) * T * H +
                           c * T * (2 * s->q + 2 * s->k + s->inter) +
-                          (cp > 1 ? (c + 8) * all * K : 0);
-    return passes * (s->most * layer + (4 + c) * rows * H) + shared;
+                          (cp > 1 ? (c + 8) * all * K : 0) + 4 * T * (E + chosen);
+    return passes * (s->most * (layer + (E > 0 ? experts : 0)) + (4 + c) * rows * H) + shared;
 }
 
 #endif

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from live import check, failures, run, tmp
+from on_disk import on_disk
 from rows import IGNORED
 
 LENGTH, RATE = 160, 1000.0  # tokens of a row; the learning rate
@@ -144,7 +145,7 @@ def draw_ropes(r, config):
     maybe(r, config["rope_parameters"], "sliding_attention", {"rope_type": "default", "rope_theta": local})
 
 
-FLAGGED = ("qwen2", "qwen3", "smollm3")  # they read use_sliding_window
+FLAGGED = ("qwen2", "qwen3", "smollm3", "qwen3_moe")  # they read use_sliding_window
 
 
 def draw_types(r, config, on):
@@ -176,13 +177,30 @@ def draw_windows(r, config):
         return
     maybe(r, config, "use_sliding_window", True, True, False, chance=0.8)
     maybe(r, config, "max_window_layers", 0, 1, 2, 28, chance=0.8)
+    if family == "qwen3_moe":
+        return
     width = config.get("sliding_window", None if family == "smollm3" else 4096)
     draw_types(r, config, config.get("use_sliding_window", False) and width is not None)
 
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
             "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
-            "olmo2", "exaone4", "olmo3"]
+            "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral"]
+
+
+def draw_experts(r, config):
+    family, layers = config["model_type"], config["num_hidden_layers"]
+    if family not in ("qwen3_moe", "mixtral"):
+        return
+    n = r.choice([1, 2, 3, 5, 8, 17])
+    config[r.choice(["num_experts", "num_local_experts"]) if family == "qwen3_moe" else "num_local_experts"] = n
+    config["num_experts_per_tok"] = r.choice([k for k in (1, 2, 3, 8) if k <= n])
+    if family == "mixtral":
+        return
+    config["moe_intermediate_size"] = r.choice([1, 7, 24, 33])
+    maybe(r, config, "norm_topk_prob", True, True, False, chance=0.8)
+    maybe(r, config, "decoder_sparse_step", 1, 2, chance=0.4)
+    maybe(r, config, "mlp_only_layers", [], None, [0], [layers - 1, 7], chance=0.5)
 
 
 def draw(r):
@@ -229,6 +247,7 @@ def draw(r):
     if family in ("glm", "glm4"):
         draw_part(r, c)
     draw_windows(r, c)
+    draw_experts(r, c)
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
     for key in ("attention_bias", "attention_out_bias", "mlp_bias", "use_bias", "tie_word_embeddings", "use_cache"):
         maybe(r, c, key, True, False)
@@ -255,7 +274,7 @@ def fill(model, seed):
             elif p.dim() == 1:
                 p.copy_(0.5 * x)
             else:
-                p.copy_(x if "embed" in name else x * 1.5 / math.sqrt(p.shape[1]))
+                p.copy_(x if "embed" in name else x * 1.5 / math.sqrt(p.shape[-1]))
 
 
 def make(r, config, folder, seed):
@@ -265,6 +284,8 @@ def make(r, config, folder, seed):
     (folder / "config.json").write_text(json.dumps(config))
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
                                              attn_implementation="eager")
+    if config["model_type"] in ("qwen3_moe", "mixtral"):
+        model.set_experts_implementation("eager")  # others need sizes that are multiples of 16 bytes
     fill(model.eval(), seed)  # without the dropout of seed_oss
     dtype = r.choice(list(DTYPES))
     model.to(DTYPES[dtype]).save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "20KB"]))
@@ -308,7 +329,8 @@ def reference(model, samples):
         each.append(nll.item() / n)
         total, count = total + nll, count + n
     (total / count).backward()
-    return each, total.item() / count, {n: p.grad.double() for n, p in model.named_parameters()}
+    return each, total.item() / count, {n: x.double() for name, p in model.named_parameters()
+                                        for n, x in on_disk(model, name, p.grad)}
 
 
 def after_prompt(model, tokenizer):
@@ -405,7 +427,10 @@ def main():
                    {"model_type": "ministral3"}, {"model_type": "arcee", "mlp_bias": True},
                    {"model_type": "hunyuan_v1_dense", "head_dim": 16}, {"model_type": "gemma", "head_dim": 16},
                    {"model_type": "olmo2", "pad_token_id": None}, {"model_type": "exaone4"},
-                   {"model_type": "olmo3", "pad_token_id": None}):
+                   {"model_type": "olmo3", "pad_token_id": None},
+                   {"model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
+                    "mlp_only_layers": [1]},
+                   {"model_type": "mixtral", "num_local_experts": 3}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

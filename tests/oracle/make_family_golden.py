@@ -17,7 +17,9 @@ import sys
 import numpy as np
 import torch
 from make_train_golden import describe, documents, weights, write
+from on_disk import on_disk
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 LENGTHS = [37, 9, 1, 83, 12]
 VOCAB = 97
@@ -222,8 +224,30 @@ NORMS += [
       "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 20000.0},
                           "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}}),
 ]
-GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT,
-          "norms": NORMS}
+QWEN3_MOE = {"model_type": "qwen3_moe", **SIZES, "head_dim": 16, "num_experts": 4,
+             "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MIXTRAL = {"model_type": "mixtral", **SIZES, "num_local_experts": 4, "num_experts_per_tok": 2}
+EXPERTS = [
+    ("qwen3_moe: normalised, a window in all layers",
+     {**QWEN3_MOE, "norm_topk_prob": True, "use_sliding_window": True, "sliding_window": 10}),
+    ("qwen3_moe: a dense layer between, attention_bias, the key of transformers 5",
+     {**{k: v for k, v in QWEN3_MOE.items() if k != "num_experts"}, "num_hidden_layers": 3,
+      "num_local_experts": 5, "attention_bias": True, "mlp_only_layers": [1],
+      "norm_topk_prob": True, "num_experts_per_tok": 3}),
+    ("qwen3_moe: every second layer, tied, an expert without a token",
+     {**QWEN3_MOE, "decoder_sparse_step": 2, "num_experts": 24, "num_experts_per_tok": 1,
+      "tie_word_embeddings": True}),
+    ("qwen3_moe: every expert has every token", {**QWEN3_MOE, "num_experts_per_tok": 4}),
+    ("qwen3_moe: with its auxiliary loss",
+     {**QWEN3_MOE, "num_hidden_layers": 3, "mlp_only_layers": [0], "norm_topk_prob": True,
+      "output_router_logits": True, "router_aux_loss_coef": 0.5}),
+    ("mixtral: a window", {**MIXTRAL, "sliding_window": 24}),
+    ("mixtral: tied, its auxiliary loss",
+     {**MIXTRAL, "num_key_value_heads": 4, "tie_word_embeddings": True,
+      "output_router_logits": True}),
+]
+GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT, "norms": NORMS,
+          "experts": EXPERTS}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
@@ -236,6 +260,16 @@ SAVED = [
 ]
 
 
+def auxiliary(model, router):
+    """The loss that balances experts, over the rows of all documents, as for one batch."""
+    config = model.config
+    if not getattr(config, "output_router_logits", False):
+        return 0.0
+    layers = tuple(torch.cat(x) for x in zip(*router))
+    loss = load_balancing_loss_func(layers, config.num_local_experts, config.num_experts_per_tok)
+    return config.router_aux_loss_coef * loss.double()
+
+
 def build(config, folder):
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/config.json", "w") as f:
@@ -244,27 +278,31 @@ def build(config, folder):
     model = kind.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.copy_(torch.from_numpy(weights(name, p.numel()).reshape(p.shape)))
+            for n, x in on_disk(model, name, p):
+                x.copy_(torch.from_numpy(weights(n, x.numel()).reshape(x.shape)))
     return model.train()
 
 
 def run(model, name):
     """Each document alone; a new rotary embedding, since that of dynamic scaling remembers."""
-    docs, logits, nll, loss = documents(LENGTHS, VOCAB, 0), [], [], 0.0
+    docs, logits, nll, router, loss = documents(LENGTHS, VOCAB, 0), [], [], [], 0.0
     total = sum(w.sum().item() for _, w in docs)
     text = getattr(model.model, "language_model", model.model)
     for ids, w in docs:
         text.rotary_emb = type(text.rotary_emb)(text.config)
-        x = model(input_ids=ids[None], use_cache=False).logits[0]
+        out = model(input_ids=ids[None], use_cache=False)
+        router.append(getattr(out, "router_logits", None) or ())
+        x = out.logits[0]
         logits.append(x.detach().double().numpy())
         if len(ids) < 2:
             continue
         each = torch.nn.functional.cross_entropy(x[:-1], ids[1:], reduction="none")
         nll += [v for v, y in zip(each.tolist(), w[1:].tolist()) if y > 0]
         loss = loss + (each.double() * w[1:]).sum()
-    loss = loss / total
+    loss = loss / total + auxiliary(model, router)
     loss.backward()
-    grads = {n: p.grad.double().flatten().numpy() for n, p in model.named_parameters() if p.grad is not None}
+    grads = {n: x.double().flatten().numpy() for name, p in model.named_parameters() if p.grad is not None
+             for n, x in on_disk(model, name, p.grad)}
     return {"name": name, "loss": loss.item(), "nll": nll,
             "logits": describe({"logits": np.concatenate(logits).flatten()})["logits"],
             "gradients": describe(grads)}

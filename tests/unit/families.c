@@ -21,15 +21,17 @@ struct family {
 };
 
 /* ---- model folders with the weights of tests/tiny.h ---- */
+enum { TENSORS = 256 };
 struct tensors {
-    struct hf_tensor list[128];
-    char names[128][96];
+    struct hf_tensor list[TENSORS];
+    char names[TENSORS][96];
     size_t count;
 };
 static int add_tensor(void *arg, const struct hf_param *p, struct err *e)
 {
     struct tensors *t = arg;
-    if (t->count == 128) return err_set(e, ERR_INTERNAL, "more tensors than the test has room for");
+    if (t->count == TENSORS)
+        return err_set(e, ERR_INTERNAL, "more tensors than the test has room for");
     snprintf(t->names[t->count], sizeof t->names[0], "%s", p->name);
     struct hf_tensor *x = &t->list[t->count];
     *x = (struct hf_tensor){.name = t->names[t->count], .dtype = DT_F32, .ndim = p->ndim};
@@ -288,7 +290,8 @@ static void check_case(const struct json *want)
 static const struct group {
     const char *name;
     size_t cases;
-} groups[] = {{"families", 17}, {"shells", 3}, {"rows", 10}, {"rotation", 15}, {"act", 9}, {"norms", 9}};
+} groups[] = {{"families", 17}, {"shells", 3}, {"rows", 10},  {"rotation", 15},
+              {"act", 9},       {"norms", 9},  {"experts", 7}};
 
 static void check_group(const struct group *group)
 {

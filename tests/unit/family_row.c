@@ -140,7 +140,7 @@ static void sizes(void)
     memset(&b, 0, sizeof b);
     hf_sizes_of(&c, &a);
     model_sizes(&m, &b);
-    for (int i = 0; i < HF_DIMS; i++) ok &= a.dim[i] == b.dim[i] && a.dim[i] > 0;
+    for (int i = 0; i < HF_DIMS; i++) ok &= a.dim[i] == b.dim[i];
     for (int i = 0; i < HF_WHENS; i++) ok &= a.has[i] == b.has[i];
     CHECK("sizes: the descriptor's are those of config.json", ok);
     hf_config_free(&c);
@@ -155,7 +155,7 @@ static float value(const struct hf_row *row, int layer, const struct hf_sizes *s
     for (const enum hf_role *role = row->roles; *role; role++) {
         const struct hf_role_info *x = &hf_roles[*role];
         const size_t n = (size_t)(s->dim[x->rows] * s->dim[x->columns]);
-        hf_row_name(hf_row_find(llama->tensors, *role)->name, layer, name, sizeof name);
+        hf_row_name(hf_row_find(llama->tensors, *role)->name, layer, 0, name, sizeof name);
         if (i < n) return tiny_value(name, (uint32_t)i);
         i -= n;
     }
@@ -270,7 +270,7 @@ static void adapters(void)
     CHECK("adapters: the linear layers have the row's names",
           strcmp(hf_family_linear(&fused, NULL, ",", ",", names),
                  "qkv_proj,out_proj,gate_up_proj,down_proj") == 0);
-    const struct hf_sizes gateless = {.has = {[HF_ALWAYS] = true}};
+    const struct hf_sizes gateless = {.layers = 1, .has = {[HF_ALWAYS] = true}};
     CHECK("adapters: a linear layer that the model lacks has no name",
           strcmp(hf_family_linear(hf_family_find("arcee"), &gateless, ",", ",", names),
                  "q_proj,k_proj,v_proj,o_proj,up_proj,down_proj") == 0);
@@ -359,9 +359,19 @@ static bool row_fits(const struct hf_row *r, bool *seen)
     return ok && (hf_row_info(r)->bucket == HF_LAYER) == (strstr(r->name, "%d") != NULL);
 }
 
+/* A sparse layer has no MLP, and a dense one no experts. */
+static bool is_needed(enum hf_role role, enum hf_sparse sparse)
+{
+    const struct hf_role_info *x = &hf_roles[role];
+    const enum hf_block b = x->block;
+    if (b >= HF_BLOCK_GATE_UP && b <= HF_BLOCK_DOWN_BIAS && sparse == HF_SPARSE_ALL) return false;
+    if (b >= HF_BLOCK_ROUTER && b <= HF_BLOCK_EXPERT_DOWN && sparse == HF_SPARSE_NONE) return false;
+    return x->when == HF_ALWAYS || x->when == HF_IF_UNTIED;
+}
+
 /* Rows are in the order of the forward pass, a block has no more than there is room for, and no
  * role that every model has is missing. */
-static bool table_fits(const struct hf_row *table)
+static bool table_fits(const struct hf_row *table, enum hf_sparse sparse)
 {
     bool seen[HF_ROLES] = {false}, ok = true;
     int rows[HF_BLOCKS] = {0};
@@ -369,8 +379,7 @@ static bool table_fits(const struct hf_row *table)
         ok &= row_fits(r, seen) && ++rows[hf_row_info(r)->block] <= HF_BLOCK_ROWS;
         ok &= r == table || hf_row_info(r - 1)->bucket <= hf_row_info(r)->bucket;
     }
-    for (int i = 1; i < HF_ROLES; i++)
-        ok &= seen[i] || (hf_roles[i].when != HF_ALWAYS && hf_roles[i].when != HF_IF_UNTIED);
+    for (int i = 1; i < HF_ROLES; i++) ok &= seen[i] || !is_needed(i, sparse);
     return ok;
 }
 
@@ -381,9 +390,10 @@ static void families(void)
     for (char *name = strtok(names, ", "); name; name = strtok(NULL, ", ")) {
         const struct hf_family *f = hf_family_find(name);
         snprintf(check, sizeof check, "rows: those of %s fit the roles", name);
-        CHECK(check, f && table_fits(f->tensors));
+        CHECK(check, f && table_fits(f->tensors, f->sparse));
     }
-    CHECK("rows: those of the family made up here fit the roles", table_fits(tensors));
+    CHECK("rows: those of the family made up here fit the roles",
+          table_fits(tensors, fused.sparse));
     CHECK("rows: an unknown family has none", !hf_family_find("fused"));
 }
 

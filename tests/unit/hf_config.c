@@ -164,6 +164,51 @@ static void layers_with_rotation(void)
           refused(SMOLLM3("\"no_rope_layer_interval\":0,"), "no_rope_layer_interval"));
 }
 
+/* Which of three layers have experts, as a number; the last of `more` may be any key. */
+static int sparse(const char *type, const char *more, struct hf_config *c)
+{
+    char text[500];
+    struct err e;
+    snprintf(text, sizeof text, "{\"model_type\":\"%s\",%s" THREE "}", type, more);
+    const int got = parse(text, c, &e) == 0 ? (int)c->sparse_layers[0] : -1;
+    if (got < 0) printf("# %s\n", e.msg);
+    hf_config_free(c);
+    return got;
+}
+
+static void layers_with_experts(void)
+{
+    struct hf_config c;
+    CHECK("experts: absent keys of qwen3_moe have transformers' defaults",
+          sparse("qwen3_moe", "", &c) == 7 && c.num_experts == 128 && c.experts_per_token == 8 &&
+              c.expert_size == 768 && !c.normalise_experts && c.head_dim == 16 && !c.router_loss &&
+              c.router_loss_scale == 0.001 && c.sliding_window == 0 && !hf_config_is_moe(&c));
+    CHECK("experts: absent keys of mixtral have transformers' defaults",
+          sparse("mixtral", "", &c) == 7 && c.num_experts == 8 && c.experts_per_token == 2 &&
+              c.expert_size == 96 && c.normalise_experts && c.rope.theta == 1e6 &&
+              c.rms_norm_eps == 1e-5 && c.sliding_window == 0);
+    CHECK("experts: their number has the key of transformers 4 or that of 5",
+          sparse("qwen3_moe", "\"num_experts\":16,", &c) == 7 && c.num_experts == 16 &&
+              sparse("qwen3_moe", "\"num_local_experts\":12,", &c) == 7 && c.num_experts == 12);
+    CHECK("experts: every decoder_sparse_step-th layer has them",
+          sparse("qwen3_moe", "\"decoder_sparse_step\":2,", &c) == 2);
+    CHECK("experts: the layers of mlp_only_layers have none",
+          sparse("qwen3_moe", "\"mlp_only_layers\":[0,2,70],", &c) == 2);
+    CHECK("experts: mixtral does not read mlp_only_layers",
+          sparse("mixtral", "\"mlp_only_layers\":[0],", &c) == 7);
+    CHECK("experts: a model without one has an MLP in every layer",
+          sparse("qwen3_moe", "\"num_experts\":0,", &c) == 0);
+    CHECK("experts: use_sliding_window of qwen3_moe is about every layer",
+          sparse("qwen3_moe", "\"use_sliding_window\":true,\"sliding_window\":9,", &c) == 7 &&
+              c.sliding_window == 9 && c.window_layers[0] == 7);
+    CHECK("experts: more choices than experts are refused",
+          refused("{\"model_type\":\"mixtral\",\"num_experts_per_tok\":9," THREE "}",
+                  "num_experts_per_tok: must be at most the number of experts"));
+    CHECK("experts: a list that is none is refused",
+          refused("{\"model_type\":\"qwen3_moe\",\"mlp_only_layers\":3," THREE "}",
+                  "mlp_only_layers: must be a list of indices of layers"));
+}
+
 /* Formatted and read again: every field but the text. */
 static void round_trip(const char *name, const char *text)
 {
@@ -207,6 +252,13 @@ static void round_trips(void)
     round_trip("written: seed_oss", SEED_OSS(""));
     round_trip("written: seed_oss with other biases",
                SEED_OSS("\"attention_bias\":false,\"attention_out_bias\":true,\"mlp_bias\":true,"));
+    round_trip("written: qwen3_moe with dense layers",
+               "{\"model_type\":\"qwen3_moe\",\"num_local_experts\":6,\"norm_topk_prob\":true,"
+               "\"decoder_sparse_step\":2,\"mlp_only_layers\":[2],\"use_sliding_window\":true,"
+               "\"sliding_window\":9,\"num_experts_per_tok\":3," THREE "}");
+    round_trip("written: mixtral",
+               "{\"model_type\":\"mixtral\",\"num_local_experts\":6,"
+               "\"output_router_logits\":true,\"router_aux_loss_coef\":0.01," THREE "}");
     round_trip("written: yarn",
                QWEN("\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1e6,"
                     "\"factor\":4.0,\"attention_factor\":1.5,\"beta_fast\":16.0,"
@@ -316,12 +368,10 @@ static void families(void)
     hf_config_free(&c);
     CHECK("family: heads of helium fill hidden_size",
           refused("{\"model_type\":\"helium\",\"head_dim\":8," KV SIZES "}", "head_dim: must be"));
-    static const char *const moe[] = {"{\"model_type\":\"qwen3_moe\",\"num_experts\":128," SIZES
-                                      "}",
+    static const char *const moe[] = {"{\"model_type\":\"llama\",\"num_experts\":128," SIZES "}",
                                       "{\"model_type\":\"qwen3_5_moe\",\"text_config\":{}}",
-                                      "{\"model_type\":\"mixtral\",\"num_local_experts\":8}",
                                       "{\"model_type\":\"deepseek_v3\",\"n_routed_experts\":256}"};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         CHECK_IN("mixture of experts", moe[i], parse(moe[i], &c, &e) == 0 && hf_config_is_moe(&c));
         hf_config_free(&c);
     }
@@ -555,6 +605,7 @@ int main(void)
     others();
     layers_with_windows();
     layers_with_rotation();
+    layers_with_experts();
     round_trips();
     rope();
     refusals();

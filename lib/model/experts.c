@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The experts of a sparse layer. Each token has K rows, sorted by expert, which the experts compute
+ * in one product; no host reads how many rows an expert has. With tensor parallelism each rank has
+ * a part of the inner size of every expert, and so a term of the experts' results: what is linear
+ * in them, the gradient of the router included, is a term too. */
+#include "model/model_impl.h"
+
+/* Returns true if the loss has a term that balances the experts. */
+static bool balances(const struct stage *s)
+{
+    return s->w->has_gradients && s->w->m.router_loss > 0;
+}
+
+static int64_t rows(const struct stage *s, const struct pass *p)
+{
+    return rows_all(s->w, p->b.T) * s->w->m.chosen;
+}
+
+/* ---- products of the experts' rows ---- */
+/* Describes c[rows,n] = a[rows,k] times each expert's matrix at `weight`, [n,k] if transposed. */
+static struct op_grouped grouped(const struct stage *s, const struct pass *p,
+                                 const struct activations *a, size_t weight, int64_t n, int64_t k)
+{
+    const struct weights *w = s->w;
+    return (struct op_grouped){.b = weights_at(w, weight),
+                               .starts = a->experts.starts,
+                               .rows = rows(s, p),
+                               .n = n,
+                               .k = k,
+                               .E = w->m.experts,
+                               .ab_dtype = w->compute,
+                               .c_dtype = w->compute};
+}
+
+/* Computes y[R,out] = x[R,in] W[out,in]^T. */
+static void forward(const struct stage *s, const struct pass *p, const struct activations *a,
+                    void *y, const void *x, size_t weight, int64_t out, int64_t in)
+{
+    struct op_grouped g = grouped(s, p, a, weight, out, in);
+    g.c = y;
+    g.a = x;
+    g.tb = true;
+    op_grouped(s->w->device, &g);
+}
+
+/* Computes dx[R,in] = dy[R,out] W[out,in]. */
+static void dgrad(const struct stage *s, const struct pass *p, const struct activations *a,
+                  void *dx, const void *dy, size_t weight, int64_t out, int64_t in)
+{
+    struct op_grouped g = grouped(s, p, a, weight, in, out);
+    g.c = dx;
+    g.a = dy;
+    op_grouped(s->w->device, &g);
+}
+
+/* Computes dW = dy^T x of each expert; does nothing if the experts are frozen. */
+static void wgrad(const struct stage *s, const struct pass *p, const struct activations *a,
+                  const void *dy, const void *x, size_t weight, int64_t out, int64_t in)
+{
+    const struct weights *w = s->w;
+    if (!weights_trained(w, weight)) return;
+    struct op_grouped g = grouped(s, p, a, weight, in, out);
+    g.c = weights_gradient(w, weight);
+    g.a = dy;
+    g.b = x;
+    g.weights = true;
+    g.accumulate = !w->overwrite;
+    g.c_dtype = w->gradient;
+    op_grouped(w->device, &g);
+}
+
+/* Copies the tokens of h2 to their rows. */
+static void gather(const struct stage *s, const struct pass *p, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    op_gather(w->device, &(struct op_gather){.y = a->experts.rows,
+                                             .x = a->h2,
+                                             .rows = a->experts.token,
+                                             .n = rows(s, p),
+                                             .H = w->m.hidden,
+                                             .dtype = w->compute});
+}
+
+/* ---- forward ---- */
+/* Computes the router's choice from h2. */
+static void route(const struct stage *s, const struct pass *p, int l, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const struct model *m = &w->m;
+    const int64_t T = rows_all(w, p->b.T);
+    op_matmul(w->device, &(struct op_matmul){.c = a->experts.prob,
+                                             .a = a->h2,
+                                             .b = weights_at(w, w->params.layers[l].router),
+                                             .m = T,
+                                             .n = m->experts,
+                                             .k = m->hidden,
+                                             .tb = true,
+                                             .ab_dtype = w->compute,
+                                             .c_dtype = w->accum});
+    op_route(w->device, &(struct op_route){.prob = a->experts.prob,
+                                           .weight = a->experts.weight,
+                                           .expert = a->experts.expert,
+                                           .row = a->experts.row,
+                                           .token = a->experts.token,
+                                           .starts = a->experts.starts,
+                                           .logits = a->experts.prob,
+                                           .T = T,
+                                           .E = m->experts,
+                                           .K = m->chosen,
+                                           .normalise = m->normalise,
+                                           .dtype = w->accum});
+}
+
+/* Computes z and the experts' results from gate_up. */
+static void down(const struct stage *s, const struct pass *p, int l, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const int64_t H = w->m.hidden, F = w->m.expert_inter;
+    op_activation(w->device, &(struct op_activation){.y = a->z,
+                                                     .x = a->gate_up,
+                                                     .T = rows(s, p),
+                                                     .I = F,
+                                                     .gated = true,
+                                                     .act = w->m.act,
+                                                     .dtype = w->compute});
+    forward(s, p, a, a->experts.rows, a->z, w->params.layers[l].expert_down, H, F);
+}
+
+static void add_load(const struct stage *s, const struct pass *p, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    op_load(w->device, &(struct op_load){.pool = p->load,
+                                         .prob = a->experts.prob,
+                                         .starts = a->experts.starts,
+                                         .T = rows_all(w, p->b.T),
+                                         .E = w->m.experts,
+                                         .dtype = w->accum});
+}
+
+void experts_forward(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                     bool recompute)
+{
+    const struct weights *w = s->w;
+    const int64_t H = w->m.hidden, F = w->m.expert_inter;
+    route(s, p, l, a);
+    gather(s, p, a);
+    forward(s, p, a, a->gate_up, a->experts.rows, w->params.layers[l].expert_gate_up, 2 * F, H);
+    if (recompute) return;
+    if (balances(s)) add_load(s, p, a);
+    down(s, p, l, a);
+    op_combine(w->device, &(struct op_combine){.y = s->branch,
+                                               .z = a->experts.rows,
+                                               .weight = a->experts.weight,
+                                               .row = a->experts.row,
+                                               .T = rows_all(w, p->b.T),
+                                               .H = H,
+                                               .K = w->m.chosen,
+                                               .dtype = w->compute,
+                                               .y_dtype = w->accum});
+    rows_sum(w, p->b.T, s->branch, w->accum);
+}
+
+/* ---- backward ---- */
+/* Computes the gradients of the experts' results in their place, and of the weights of each token.
+ */
+static void combine_backward(const struct stage *s, const struct pass *p,
+                             const struct activations *a, const void *dy)
+{
+    const struct weights *w = s->w;
+    op_combine_grad(w->device, &(struct op_combine_grad){.dz = a->experts.rows,
+                                                         .dweight = s->dweight,
+                                                         .dy = dy,
+                                                         .z = a->experts.rows,
+                                                         .weight = a->experts.weight,
+                                                         .row = a->experts.row,
+                                                         .T = rows_all(w, p->b.T),
+                                                         .H = w->m.hidden,
+                                                         .K = w->m.chosen,
+                                                         .dtype = w->compute,
+                                                         .z_dtype = w->compute});
+}
+
+/* Computes the gradients of down, then of gate_up in its place. */
+static void down_backward(const struct stage *s, const struct pass *p, int l,
+                          const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const int64_t H = w->m.hidden, F = w->m.expert_inter;
+    const size_t weight = w->params.layers[l].expert_down;
+    dgrad(s, p, a, s->dz, a->experts.rows, weight, H, F);
+    wgrad(s, p, a, a->experts.rows, a->z, weight, H, F);
+    op_activation_grad(w->device, &(struct op_activation_grad){.dx = a->gate_up,
+                                                               .dy = s->dz,
+                                                               .x = a->gate_up,
+                                                               .T = rows(s, p),
+                                                               .I = F,
+                                                               .gated = true,
+                                                               .act = w->m.act,
+                                                               .dtype = w->compute});
+}
+
+/* Computes the gradient of the router's logits. One rank has the term of the auxiliary loss. */
+static void route_backward(const struct stage *s, const struct pass *p, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const bool balanced = balances(s) && parallel_adds(w);
+    op_route_grad(w->device, &(struct op_route_grad){.dlogits = s->drouter,
+                                                     .dweight = s->dweight,
+                                                     .prob = a->experts.prob,
+                                                     .expert = a->experts.expert,
+                                                     .pool = balanced ? p->load : NULL,
+                                                     .T = rows_all(w, p->b.T),
+                                                     .E = w->m.experts,
+                                                     .K = w->m.chosen,
+                                                     .normalise = w->m.normalise,
+                                                     .balance = p->balance,
+                                                     .dtype = w->accum,
+                                                     .d_dtype = w->compute});
+}
+
+/* Computes dh from the gradients of the experts' inputs and of the router's logits. */
+static void input_backward(struct stage *s, const struct pass *p, int l,
+                           const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
+    matrix_dgrad(w, T, s->dh, s->drouter, w->params.layers[l].router, w->m.experts, H);
+    op_combine(w->device, &(struct op_combine){.y = s->dh,
+                                               .z = a->experts.rows,
+                                               .row = a->experts.row,
+                                               .T = T,
+                                               .H = H,
+                                               .K = w->m.chosen,
+                                               .add = true,
+                                               .dtype = w->compute,
+                                               .y_dtype = w->compute});
+    rows_sum(w, p->b.T, s->dh, w->compute);
+}
+
+void experts_dgrad(struct stage *s, const struct pass *p, int l, const struct activations *a,
+                   const void *dy)
+{
+    const struct weights *w = s->w;
+    if (!stage_stores_all(s)) down(s, p, l, a);
+    combine_backward(s, p, a, dy);
+    down_backward(s, p, l, a);
+    route_backward(s, p, a);
+    dgrad(s, p, a, a->experts.rows, a->gate_up, w->params.layers[l].expert_gate_up,
+          2 * w->m.expert_inter, w->m.hidden);
+    input_backward(s, p, l, a);
+}
+
+void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a)
+{
+    const struct weights *w = s->w;
+    const struct layer_offsets *at = &w->params.layers[l];
+    const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
+    if (weights_trained(w, at->expert_gate_up)) gather(s, p, a);
+    wgrad(s, p, a, a->gate_up, a->experts.rows, at->expert_gate_up, 2 * w->m.expert_inter, H);
+    matrix_wgrad(w, T, s->drouter, a->h2, at->router, w->m.experts, H, !w->overwrite);
+}
+
+/* ---- the auxiliary loss ---- */
+void experts_begin(struct stage *s, const struct pass *p)
+{
+    if (balances(s))
+        op_zero(s->w->device,
+                &(struct op_zero){.y = p->load,
+                                  .bytes = 2 * (size_t)s->w->m.experts * sizeof *p->load});
+}
+
+/* Returns the sum of the weights of a micro-batch; 0 while the plan is made, which has none. */
+static double weight_of(const struct micro_batch *b)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < b->targets && b->weight; i++) sum += (double)b->weight[i];
+    return sum;
+}
+
+void experts_loss(struct stage *s, struct pass *p, double scale)
+{
+    const struct model *m = &s->w->m;
+    const double routed = (double)rows_all(s->w, p->b.T) * model_sparse_layers(m);
+    if (!balances(s)) return;
+    const double each = m->router_loss * m->experts / (routed * routed);
+    const double factor = routed > 0 ? each * weight_of(&p->b) : 0;
+    p->balance = scale * factor;
+    op_load_loss(
+        s->w->device,
+        &(struct op_load_loss){.sum = s->loss, .pool = p->load, .E = m->experts, .scale = factor});
+}

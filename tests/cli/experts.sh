@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A mixture of experts through the commands: checkpoints have the tensors of the model's files,
+# adapters are on attention, the auxiliary loss; refusals.
+source "$(dirname "$0")/../train.sh"
+
+model model torch_dtype='"float32"' model_type='"qwen3_moe"' num_experts=5 num_experts_per_tok=2 \
+    moe_intermediate_size=24 norm_topk_prob=true num_hidden_layers=2 mlp_only_layers='[1]'
+rows 1 12 >train.jsonl
+samples train.jsonl >samples.sfts
+sft-pack -q -l 256 -b 6 --epochs 1 samples.sfts -o train.sfts
+config <<'END'
+seed: 42
+sequence_length: 256
+save_steps: 100
+logging_steps: 1
+sft_train:
+  model_args: {dtype: fp32}
+  training_args:
+    num_train_epochs: 1
+    per_device_train_batch_size: 6
+    gradient_accumulation_steps: 1
+    learning_rate: 1.0e-2
+    lr_scheduler_type: constant
+END
+last=2
+M=sft_train.model_args
+names() { sft-ckpt show "$1" | grep -o 'model.*weight' | LC_ALL=C sort; }
+
+# ---- checkpoints ----
+check 'checkpoint: a run succeeds' run a train.sfts
+equal 'checkpoint: it has the tensors of the model' "$(names "$(checkpoint a)")" "$(names model)"
+equal 'checkpoint: each expert has three' "$(names model | grep -c 'layers.0.mlp.experts')" 15
+check 'checkpoint: a run of no learning succeeds' run still \
+    sft_train.training_args.learning_rate=0 train.sfts
+check 'checkpoint: without learning its values are those of the model' \
+    sft-ckpt diff -q model "$(checkpoint still)"
+
+# ---- the auxiliary loss ----
+cp -r model balanced
+jq '.output_router_logits = true | .router_aux_loss_coef = 0.5' model/config.json \
+    >balanced/config.json
+check 'auxiliary loss: a run with it succeeds' run b pretrain=./balanced train.sfts
+# 0.5 times at least 2, the number of experts of a token, when it is balanced
+equal 'auxiliary loss: the loss of a step has it' \
+    "$(awk -v a="$(losses a | head -n 1)" -v b="$(losses b | head -n 1)" \
+        'BEGIN { print (b - a > 0.9 && b - a < 2.5) }')" 1
+differ 'auxiliary loss: it changes what is learned' "$(weights a)" "$(weights b)"
+equal 'auxiliary loss: an evaluation has none' \
+    "$(sft-eval -q --dtype fp32 -m balanced samples.sfts | jq .loss)" \
+    "$(sft-eval -q --dtype fp32 -m model samples.sfts | jq .loss)"
+
+# ---- adapters ----
+check 'adapter: a run with all-linear succeeds' run lora $M.lora_target=all-linear train.sfts
+equal 'adapter: it is on attention alone' \
+    "$(jq -c '.target_modules | sort' "$(checkpoint lora)/sft_train/adapter_config.json")" \
+    '["k_proj","o_proj","q_proj","v_proj"]'
+check 'adapter: it is merged' sft-ckpt merge -q model "$(checkpoint lora)" -o merged
+equal 'adapter: the merged model has the tensors of the model' "$(names merged)" "$(names model)"
+for name in gate_proj gate mlp.experts.gate_proj '.*down_proj'; do
+    fails "adapter: lora_target $name is refused" 78 'in a mixture of experts only .* attention' \
+        run x "$M.lora_target='$name'" train.sfts
+done
+for name in experts mlp.gate; do
+    fails "adapter: additional_target $name is refused" 78 \
+        'additional_target: .* is not supported: in a mixture of experts' \
+        run x $M.lora_target=q_proj "$M.additional_target=$name" train.sfts
+done
+
+# ---- refusals ----
+jq '.router_jitter_noise = 0.1 | .model_type = "mixtral"' model/config.json >jitter.json
+fails 'refusal: router_jitter_noise above 0' 65 'router_jitter_noise is not supported' \
+    sft-ckpt init jitter.json -o x
+fails 'refusal: expert parallelism' 78 'expert parallelism \(MoE\) is not supported' run x \
+    sft_train.strategy_args.strategy_config.expert_model_parallel_size=2 train.sfts
+exit $bad

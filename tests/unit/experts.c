@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Experts in the tables: which tensors there are, how they lie in memory and are cut among ranks,
+ * what is adapted, what a token costs, and what is refused. */
+#include "hf/params.h"
+#include "test.h"
+#include "tiny.h"
+
+/* Three layers; the second one is dense. */
+static struct model sparse_model(void)
+{
+    struct model m = tiny_model(false, false);
+    m.family = hf_family_find("qwen3_moe");
+    m.layers = 3;
+    m.qk_norm = true;
+    m.experts = 4;
+    m.chosen = 2;
+    m.expert_inter = 10;
+    m.sparse_layers[0] = 5;
+    return m;
+}
+
+static const struct param *find(const struct params *t, const char *name)
+{
+    return params_find(t, name, strlen(name));
+}
+
+/* ---- names ---- */
+static int add_name(void *arg, const struct hf_param *p, struct err *e)
+{
+    struct buf *b = arg;
+    (void)e;
+    if (strstr(p->name, ".mlp."))
+        buf_printf(b, "%s %dx%d\n", p->name + strlen("model.layers."), (int)p->dim[0],
+                   (int)p->dim[1]);
+    return 0;
+}
+
+static void names(void)
+{
+    static const char text[] = "{\"model_type\":\"qwen3_moe\",\"vocab_size\":9,\"hidden_size\":8,"
+                               "\"intermediate_size\":6,\"num_hidden_layers\":2,"
+                               "\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+                               "\"num_experts\":2,\"num_experts_per_tok\":1,"
+                               "\"moe_intermediate_size\":3,\"mlp_only_layers\":[0]}";
+    static const char want[] = "0.mlp.gate_proj.weight 6x8\n"
+                               "0.mlp.up_proj.weight 6x8\n"
+                               "0.mlp.down_proj.weight 8x6\n"
+                               "1.mlp.gate.weight 2x8\n"
+                               "1.mlp.experts.0.gate_proj.weight 3x8\n"
+                               "1.mlp.experts.0.up_proj.weight 3x8\n"
+                               "1.mlp.experts.1.gate_proj.weight 3x8\n"
+                               "1.mlp.experts.1.up_proj.weight 3x8\n"
+                               "1.mlp.experts.0.down_proj.weight 8x3\n"
+                               "1.mlp.experts.1.down_proj.weight 8x3\n";
+    struct hf_config c;
+    struct buf b = {0};
+    struct err e;
+    bool ok = hf_config_parse(text, strlen(text), "config.json", &c, &e) == 0 &&
+              hf_param_list(&c, add_name, &b, &e) == 0;
+    CHECK("names: a sparse layer has a router and experts, a dense one an MLP",
+          ok && strcmp(b.data, want) == 0);
+    buf_free(&b);
+    hf_config_free(&c);
+}
+
+/* ---- memory ---- */
+static void memory(void)
+{
+    const struct model m = sparse_model();
+    struct params t;
+    struct err e;
+    bool ok = params_make(&m, NULL, &t, &e) == 0;
+    size_t up = ok ? t.layers[2].expert_gate_up : 0, down = ok ? t.layers[2].expert_down : 0;
+    const size_t gate_up = up;
+    static const char *const kinds[] = {"gate", "up"};
+    for (int x = 0; ok && x < 4; x++) {
+        char name[100];
+        for (int i = 0; i < 2; i++, up += 240) {
+            snprintf(name, sizeof name, "model.layers.2.mlp.experts.%d.%s_proj.weight", x,
+                     kinds[i]);
+            ok &= find(&t, name) && find(&t, name)->offset == up && find(&t, name)->n == 240;
+        }
+        snprintf(name, sizeof name, "model.layers.2.mlp.experts.%d.down_proj.weight", x);
+        ok &= find(&t, name) && find(&t, name)->offset == down && find(&t, name)->decay;
+        down += 240;
+    }
+    CHECK("memory: the experts of a layer lie side by side, gate and up of each",
+          ok && gate_up != t.layers[0].expert_gate_up);
+    CHECK("memory: a dense layer has no experts, and a sparse one no MLP",
+          ok && find(&t, "model.layers.1.mlp.gate_proj.weight") &&
+              !find(&t, "model.layers.1.mlp.gate.weight") &&
+              !find(&t, "model.layers.1.mlp.experts.0.up_proj.weight") &&
+              !find(&t, "model.layers.0.mlp.gate_proj.weight"));
+    params_free(&t);
+}
+
+static void shards(void)
+{
+    const struct model m = sparse_model();
+    const struct params_options o = {.tp = 2, .at = 1};
+    struct params t;
+    struct err e = {0};
+    bool ok = params_make(&m, &o, &t, &e) == 0;
+    const struct param *up = find(&t, "model.layers.0.mlp.experts.3.up_proj.weight");
+    const struct param *down = find(&t, "model.layers.0.mlp.experts.3.down_proj.weight");
+    const struct param *router = find(&t, "model.layers.0.mlp.gate.weight");
+    CHECK("shards: a rank has its part of every expert's inner size",
+          ok && up && up->block[0].row == 5 && up->block[0].rows == 5 && down &&
+              down->block[0].column == 5 && down->block[0].columns == 5 &&
+              up->offset == t.layers[0].expert_gate_up + (2 * 3 + 1) * 5 * 24);
+    CHECK("shards: each rank has the router, and a part of its gradient",
+          ok && router && router->n == 4 * 24 && router->shard == SHARD_PARTIAL);
+    params_free(&t);
+    struct model odd = m;
+    odd.expert_inter = 9;
+    struct model local;
+    CHECK("shards: an inner size that ranks do not divide is refused by its name",
+          model_local(&odd, 2, 0, &local, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "moe_intermediate_size, which is 9") && !strstr(e.msg, "heads"));
+    memset(odd.sparse_layers, 0xff, sizeof odd.sparse_layers);
+    odd.expert_inter = 10;
+    odd.inter = 41;
+    CHECK("shards: the MLP's size counts where a layer has one",
+          model_local(&odd, 2, 0, &local, &e) == 0);
+}
+
+/* ---- adapters ---- */
+static bool every(void *arg, const char *module)
+{
+    (void)arg;
+    return module[0] != 0;
+}
+
+static void adapters(void)
+{
+    struct model m = sparse_model();
+    struct hf_sizes s;
+    struct err e;
+    struct params t;
+    char list[HF_FAMILY_NAMES];
+    model_sizes(&m, &s);
+    CHECK("adapters: the linear layers are those of attention",
+          strcmp(hf_family_linear(m.family, &s, ",", ",", list), "q_proj,k_proj,v_proj,o_proj") ==
+              0);
+    const struct params_options o = {.lora = {.rank = 3, .scale = 1, .target = every}};
+    bool ok = params_make(&m, &o, &t, &e) == 0;
+    size_t n = 0;
+    for (size_t i = 0; ok && i < t.count; i++) {
+        n += t.p[i].adapter;
+        ok &= !t.p[i].adapter || strstr(t.p[i].name, ".self_attn.");
+    }
+    CHECK("adapters: no router, expert or MLP beside experts has one", ok && n == 3 * 4 * 2);
+    params_free(&t);
+}
+
+/* ---- work ---- */
+static void work(void)
+{
+    struct model m = sparse_model();
+    const double both = model_flops(&m, 10, 0, 0);
+    m.chosen = 3;
+    const double more = model_flops(&m, 10, 0, 0);
+    m.chosen = 2;
+    m.experts = 5;
+    const double wide = model_flops(&m, 10, 0, 0);
+    CHECK("work: a token costs the experts that it chooses",
+          more - both == 10.0 * 2 * 2 * 3 * 10 * 24);
+    CHECK("work: another expert costs its row of the router", wide - both == 10.0 * 2 * 2 * 24);
+}
+
+/* ---- plans ---- */
+static size_t planned(const struct tiny *n, const char *name)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n->memory.plan.count; i++)
+        if (strcmp(n->memory.plan.b[i].name, name) == 0) bytes += n->memory.plan.b[i].bytes;
+    return bytes;
+}
+
+static void plans(void)
+{
+    struct err e = {0};
+    struct model m = sparse_model();
+    struct device *d = device_open("cpu", 1, &e);
+    struct tiny_options o = tiny_options(DT_F32, RECOMPUTE_NONE, 32);
+    struct tiny *n = calloc(1, sizeof *n);
+    CHECK("plan: experts have exactly the rows that their tokens choose",
+          tiny_plan(n, &m, d, &o, &e) == 0 &&
+              planned(n, "expert rows") == 2 * 32 * 2 * 24 * sizeof(float) &&
+              planned(n, "gate_up") == 32 * 2 * sizeof(float) * (2 * 2 * 10 + 40));
+    tiny_close(n);
+    n = calloc(1, sizeof *n);
+    m.router_loss = 0.1;
+    o.w.params.stages = 3;
+    CHECK("plan: an auxiliary loss over several stages is refused",
+          tiny_plan(n, &m, d, &o, &e) == -1 && e.code == ERR_CONFIG &&
+              strstr(e.msg, "output_router_logits") &&
+              strstr(e.msg, "pipeline_model_parallel_size 3"));
+    tiny_close(n);
+    device_close(d);
+}
+
+int main(void)
+{
+    names();
+    memory();
+    shards();
+    adapters();
+    work();
+    plans();
+    TEST_END();
+}
