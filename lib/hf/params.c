@@ -66,7 +66,8 @@ bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer)
     return s->has[x->when] && !(sparse ? is_dense(x->block) : is_sparse(x->block));
 }
 
-bool hf_row_exists_anywhere(const struct hf_row *r, const struct hf_sizes *s)
+/* Returns true if a layer of the model has the tensor. */
+static bool exists_in_some(const struct hf_row *r, const struct hf_sizes *s)
 {
     for (int l = 0; l < s->layers; l++)
         if (hf_row_exists(r, s, l)) return true;
@@ -83,7 +84,7 @@ bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s)
 {
     bool experts = false;
     for (int i = 0; i < HF_LAYER_WORDS; i++) experts |= s->sparse_layers[i] != 0;
-    return hf_row_is_linear(r) && hf_row_exists_anywhere(r, s) &&
+    return hf_row_is_linear(r) && exists_in_some(r, s) &&
            !(experts && is_dense(hf_row_info(r)->block));
 }
 
@@ -98,7 +99,8 @@ uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s)
     return hf_row_is_expert(r) ? s->dim[HF_DIM_EXPERTS] : 1;
 }
 
-const struct hf_row *hf_row_block_end(const struct hf_row *r)
+/* Returns the end of the rows from r on that belong to the same block. */
+static const struct hf_row *block_end(const struct hf_row *r)
 {
     const enum hf_block b = hf_row_info(r)->block;
     while (r->name && hf_row_info(r)->block == b) r++;
@@ -201,7 +203,7 @@ static int list_bucket(const struct lister *k, const struct hf_row *table, enum 
     int rc = 0;
     for (hf_rows_of(table, bucket, &r, &end); r < end && rc == 0; r = next) {
         const int n = (int)hf_row_tensors(r, &k->sizes);
-        next = hf_row_is_expert(r) ? hf_row_block_end(r) : r + 1;
+        next = hf_row_is_expert(r) ? block_end(r) : r + 1;
         for (int expert = 0; expert < n; expert++)
             for (const struct hf_row *x = r; x < next && rc == 0; x++)
                 rc = list_tensor(k, x, layer, expert);

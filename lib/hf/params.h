@@ -156,8 +156,6 @@ static inline uint64_t hf_row_columns(const struct hf_row *r, const struct hf_si
 }
 /* True if the model has the tensor; of a layer, in this layer. */
 bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer);
-/* True if a layer of the model has the tensor. */
-bool hf_row_exists_anywhere(const struct hf_row *r, const struct hf_sizes *s);
 /* A linear layer of the layers. The router and the experts are none, as in transformers 5. */
 bool hf_row_is_linear(const struct hf_row *r);
 /* A linear layer that an adapter may adapt in a model of these sizes. In one with experts it is of
@@ -167,8 +165,6 @@ bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s);
 bool hf_row_is_expert(const struct hf_row *r);
 /* The number of tensors that the row stands for in a layer: one, or one for each expert. */
 uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s);
-/* The end of the rows from r on that belong to the same block: [r, *). */
-const struct hf_row *hf_row_block_end(const struct hf_row *r);
 /* The table's rows of one bucket: [*begin, *end). */
 void hf_rows_of(const struct hf_row *table, enum hf_bucket bucket, const struct hf_row **begin,
                 const struct hf_row **end);

@@ -71,6 +71,7 @@ done
 jq '.router_jitter_noise = 0.1 | .model_type = "mixtral"' model/config.json >jitter.json
 fails 'refusal: router_jitter_noise above 0' 65 'router_jitter_noise is not supported' \
     sft-ckpt init jitter.json -o x
-fails 'refusal: expert parallelism' 78 'expert parallelism \(MoE\) is not supported' run x \
+fails 'refusal: ranks cannot share out the experts' 78 \
+    'expert parallelism \(MoE\) is not supported' run x \
     sft_train.strategy_args.strategy_config.expert_model_parallel_size=2 train.sfts
 exit $bad

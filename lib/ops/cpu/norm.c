@@ -100,8 +100,10 @@ INLINE void grad_row(const struct op_rmsnorm_grad *a, int64_t row, float *dw, in
     void *dx = elem(a->dx, strided, t), *y = a->y ? elem(a->y, at, t) : NULL;
     const float rstd = ((const float *)a->rstd)[row];
     vf sum = v_set(0);
-    for (int64_t i = 0; i < H; i += VL)
-        sum = v_fma(v_get(dy, i, t, H - i) * v_get(a->w, i, t, H - i), v_get(s, i, st, H - i), sum);
+    for (int64_t i = 0; i < H; i += VL) {
+        vf g = v_get(dy, i, t, H - i) * gain(a->w, i, offset, t, H - i);
+        sum = v_fma(g, v_get(s, i, st, H - i), sum);
+    }
     const float mean = a->dots ? ((const float *)a->dots)[row] * rstd / (float)a->all
                                : v_sum(sum) * rstd / (float)H;
     for (int64_t i = 0; i < H; i += VL) {
