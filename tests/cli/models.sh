@@ -107,4 +107,9 @@ told=$(tr '\n' ' ' <"$root/man/sft-train.in" |
     grep -oE 'model_type [a-z0-9_]+(, [a-z0-9_]+)* or [a-z0-9_]+')
 told=$(sed 's/model_type //; s/ or / /; s/,//g' <<<"$told")
 equal 'families: the manual has those that the refusal lists' "$told" "$listed"
+# words TEXT: its words in order, a line each
+words() { tr ' ' '\n' <<<"$1" | sort; }
+table=$(sed -n '/^| model_type/,/^$/s/^| \([a-z0-9_]*\) |.*/\1/p' "$root/docs/families.md" | sed 1d)
+equal 'families: the table of docs/families.md has them all' "$(words "$table")" \
+    "$(words "$listed")"
 exit $bad
