@@ -41,13 +41,20 @@ static void read_eos(struct reader *r, struct hf_config *c)
     }
 }
 
+/* Reads a size that only some families may leave out: then it is `absent`, unless that is 0. */
+static void read_size(struct reader *r, const char *key, int64_t absent, int64_t max, int64_t *out)
+{
+    *out = absent;
+    if (absent == 0 || reader_get(r, key)) need_int(r, key, max, out);
+}
+
 static void read_sizes(struct reader *r, struct hf_config *c)
 {
-    need_int(r, "vocab_size", 1 << 26, &c->vocab_size);
+    read_size(r, "vocab_size", c->family->vocab, 1 << 26, &c->vocab_size);
     need_int(r, "hidden_size", 1 << 20, &c->hidden_size);
     need_int(r, "intermediate_size", 1 << 24, &c->intermediate_size);
     need_int(r, "num_hidden_layers", HF_MAX_LAYERS, &c->num_hidden_layers);
-    need_int(r, "num_attention_heads", 1 << 16, &c->num_attention_heads);
+    read_size(r, "num_attention_heads", c->family->heads, 1 << 16, &c->num_attention_heads);
     if (r->failed) return;
     hf_resolve_sizes(r, c);
 }
@@ -82,7 +89,7 @@ static void read_act(struct reader *r, struct hf_config *c)
 {
     const struct hf_family *f = c->family;
     snprintf(c->hidden_act, sizeof c->hidden_act, "%s", f->act ? f->act : "silu");
-    reader_name(r, "hidden_act", c->hidden_act);
+    reader_name(r, f->act_key ? f->act_key : "hidden_act", c->hidden_act);
     if (f->gelu_tanh && strcmp(c->hidden_act, "gelu") == 0)
         snprintf(c->hidden_act, sizeof c->hidden_act, "gelu_pytorch_tanh");
 }

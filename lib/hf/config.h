@@ -66,8 +66,10 @@ struct hf_config {
     double rms_norm_eps, initializer_range, attention_dropout, residual_dropout;
     double embed_scale;     /* a factor of embeddings; 0: sqrt(hidden_size) in the weights' type */
     double residual_scale;  /* of what a branch adds to the residual stream */
-    double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(head_dim) */
-    double logit_divisor;   /* logits are divided by it */
+    double attention_scale; /* of the products of queries and keys; 0: 1 / sqrt(query_scalar) */
+    double query_scalar;    /* 0: head_dim */
+    double attention_cap, logit_cap; /* soft caps of scores and of logits; 0: none */
+    double logit_divisor;            /* logits are divided by it */
     struct hf_rope rope;
     struct hf_rope window_rope; /* of layers with a window, where the family has two; else unused */
     bool tie_word_embeddings, mlp_bias;

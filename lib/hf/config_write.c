@@ -133,6 +133,12 @@ static bool is_written(const struct hf_key *keys, const struct hf_key *k)
     return false;
 }
 
+/* Returns true for a soft cap that is off. */
+static bool is_no_cap(enum hf_field field, double value)
+{
+    return (field == HF_FIELD_ATTENTION_CAP || field == HF_FIELD_LOGIT_CAP) && !(value > 0);
+}
+
 /* Writes the keys that only some families have. */
 static void put_keys(struct doc *d, const struct hf_config *c)
 {
@@ -143,6 +149,8 @@ static void put_keys(struct doc *d, const struct hf_config *c)
         const double value = hf_field_get(c, k->field, &type);
         if (type == HF_INTEGER)
             doc_int(d, k->key, (int64_t)value);
+        else if (is_no_cap(k->field, value))
+            doc_text(d, k->key, NULL);
         else if (type == HF_REAL)
             put_real(d, k->key, value);
         else
@@ -188,7 +196,8 @@ int hf_config_format(const struct hf_config *c, struct buf *b, struct err *e)
     doc_int(&d, "num_key_value_heads", c->num_key_value_heads);
     doc_int(&d, "head_dim", c->head_dim);
     doc_int(&d, "max_position_embeddings", c->max_position_embeddings);
-    doc_text(&d, "hidden_act", c->hidden_act);
+    doc_text(&d, c->family && c->family->act_key ? c->family->act_key : "hidden_act",
+             c->hidden_act);
     put_real(&d, "rms_norm_eps", c->rms_norm_eps);
     if (c->family && c->family->ropes)
         put_ropes(&d, c);

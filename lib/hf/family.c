@@ -111,6 +111,30 @@ static const struct hf_row mixtral_tensors[] = {
     {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
 };
+/* Norms before and behind attention and the MLP. */
+static const struct hf_row gemma2_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", NULL, {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", NULL, {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", NULL, {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM}},
+    {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "self_attn.o_proj.bias", NULL, {HF_ROLE_O_BIAS}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM1_OUT}},
+    {LAYER "pre_feedforward_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "mlp.gate_proj.weight", NULL, {HF_ROLE_GATE}},
+    {LAYER "mlp.up_proj.weight", NULL, {HF_ROLE_UP}},
+    {LAYER "mlp.down_proj.weight", NULL, {HF_ROLE_DOWN}},
+    {LAYER "post_feedforward_layernorm.weight", NULL, {HF_ROLE_NORM2_OUT}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
 /* Names of families with norms behind attention and the MLP, not before them. The norms of q and k
  * are of each head or of all, as the family's key says. */
 static const struct hf_row post_tensors[] = {
@@ -175,6 +199,9 @@ const struct hf_key hf_common_keys[] = {
     FIXED(HF_FIELD_RESIDUAL_SCALE, 1),
     FIXED(HF_FIELD_LOGIT_DIVISOR, 1),
     FIXED(HF_FIELD_ATTENTION_SCALE, 0),
+    FIXED(HF_FIELD_QUERY_SCALAR, 0),
+    FIXED(HF_FIELD_ATTENTION_CAP, 0),
+    FIXED(HF_FIELD_LOGIT_CAP, 0),
     FIXED(HF_FIELD_GATED, true),
     FIXED(HF_FIELD_PRE_NORM, true),
     END,
@@ -338,6 +365,33 @@ static const struct hf_key gemma_keys[] = {
     KEY("use_bidirectional_attention", HF_FIELD_BIDIRECTIONAL, false),
     FIXED(HF_FIELD_EMBED_SCALE, 0), /* sqrt(hidden_size) */
     FIXED(HF_FIELD_GAIN_OFFSET, true),
+    END,
+};
+
+/* The cap of attention's scores is read of gemma3_text too, and has no effect there. */
+#define GEMMA_KEYS                                                                                 \
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),                                               \
+        KEY("attention_bias", HF_FIELD_O_BIAS, false), KV_HEADS(4), HEAD_DIM(256),                 \
+        KEY("tie_word_embeddings", HF_FIELD_TIED, true),                                           \
+        KEY("use_bidirectional_attention", HF_FIELD_BIDIRECTIONAL, false),                         \
+        KEY("query_pre_attn_scalar", HF_FIELD_QUERY_SCALAR, 256),                                  \
+        FIXED(HF_FIELD_EMBED_SCALE, 0), /* sqrt(hidden_size) */                                    \
+        FIXED(HF_FIELD_GAIN_OFFSET, true), FIXED(HF_FIELD_POST_NORM, true)
+static const struct hf_key gemma2_keys[] = {
+    GEMMA_KEYS,
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 8192),
+    {"attn_logit_softcapping", HF_FIELD_ATTENTION_CAP, 50, 0},
+    {"final_logit_softcapping", HF_FIELD_LOGIT_CAP, 30, 0},
+    END,
+};
+/* rope_theta is of layers without a window. */
+static const struct hf_key gemma3_keys[] = {
+    GEMMA_KEYS,
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 131072),
+    KEY("final_logit_softcapping", HF_FIELD_LOGIT_CAP, 0),
+    KEY("rope_theta", HF_FIELD_THETA, 1e6),
+    KEY("rope_local_base_freq", HF_FIELD_WINDOW_THETA, 1e4),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_HEAD),
     END,
 };
 
@@ -508,6 +562,32 @@ static const struct hf_family families[] = {
      .keys = gemma_keys,
      .gelu_tanh = true,
      .act = "gelu_pytorch_tanh"},
+    {.type = "gemma2",
+     .architecture = "Gemma2ForCausalLM",
+     .tensors = gemma2_tensors,
+     .keys = gemma2_keys,
+     .divides = true,
+     .act_key = "hidden_activation",
+     .act = "gelu_pytorch_tanh",
+     .window = HF_WINDOW_PERIODIC,
+     .window_number = 2,
+     .window_keys = 4096,
+     .layer_types = true},
+    {.type = "gemma3_text",
+     .architecture = "Gemma3ForCausalLM",
+     .tensors = gemma2_tensors,
+     .keys = gemma3_keys,
+     .vocab = 262208, /* what released files leave out */
+     .heads = 8,
+     .divides = true,
+     .act_key = "hidden_activation",
+     .act = "gelu_pytorch_tanh",
+     .window = HF_WINDOW_PERIODIC,
+     .window_key = "sliding_window_pattern",
+     .window_number = 6,
+     .window_keys = 4096,
+     .layer_types = true,
+     .ropes = true},
     {.type = "olmo2",
      .architecture = "Olmo2ForCausalLM",
      .tensors = post_tensors,

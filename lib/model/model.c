@@ -124,7 +124,11 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .logit_scale = 1 / c->logit_divisor,
         .residual_scale = c->residual_scale,
         .attention_scale =
-            c->attention_scale > 0 ? c->attention_scale : 1 / sqrt((double)c->head_dim),
+            c->attention_scale > 0
+                ? c->attention_scale
+                : 1 / sqrt(c->query_scalar > 0 ? c->query_scalar : (double)c->head_dim),
+        .attention_cap = c->attention_cap,
+        .logit_cap = c->logit_cap,
         .window = (int32_t)c->sliding_window,
         .tied = c->tie_word_embeddings,
         .qkv_bias = c->qkv_bias,

@@ -33,8 +33,10 @@ def maybe(r, config, key, *values, chance=0.5):
         config[key] = r.choice(values)
 
 
-DIVIDES = ("llama", "arcee")  # heads must divide hidden_size
-OWN_HEAD = ("qwen3", "ministral", "hunyuan_v1_dense", "gemma")  # an absent head_dim is not hidden_size / heads
+DIVIDES = ("llama", "arcee", "gemma2", "gemma3_text")  # heads must divide hidden_size
+BEHIND = ("glm4", "olmo2", "olmo3", "exaone4", "gemma2", "gemma3_text")  # a norm follows the MLP
+# an absent head_dim is not hidden_size / heads
+OWN_HEAD = ("qwen3", "ministral", "hunyuan_v1_dense", "gemma", "gemma2", "gemma3_text")
 
 
 def draw_rope(r, config):
@@ -129,7 +131,8 @@ def draw_q_factor(r, config):
     config.setdefault(key, {"rope_type": "default"})
     config[key] |= {"llama_4_scaling_beta": r.choice([0.0, 0.1, 0.5])}
     if "original_max_position_embeddings" not in config:
-        config[key].setdefault("original_max_position_embeddings", r.choice([16, 64, 4096]))
+        least = math.ceil(LENGTH / (config[key].get("factor") or LENGTH))  # rows of LENGTH are allowed
+        config[key].setdefault("original_max_position_embeddings", max(least, r.choice([16, 64, 4096])))
 
 
 def draw_ropes(r, config):
@@ -163,6 +166,11 @@ def draw_windows(r, config):
     if family == "smollm3":
         maybe(r, config, "no_rope_layer_interval", 1, 2, 3)
         maybe(r, config, "no_rope_layers", [r.choice([0, 1]) for _ in range(4)], None)
+    if family in ("gemma2", "gemma3_text"):
+        config["sliding_window"] = width
+        maybe(r, config, "sliding_window_pattern", 1, 2, 3)
+        draw_types(r, config, True)
+        return
     if family in ("exaone4", "olmo3"):
         maybe(r, config, "sliding_window_pattern", 1, 2, 3)
         if config.get("sliding_window", 4096) is None and family == "olmo3":
@@ -185,7 +193,7 @@ def draw_windows(r, config):
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
             "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
-            "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral"]
+            "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral", "gemma2", "gemma3_text"]
 
 
 def draw_experts(r, config):
@@ -230,6 +238,11 @@ def draw(r):
     if family == "granite":
         for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"):
             maybe(r, c, key, 0.3, 0.22, 1, 1.7, 12.0, chance=0.8)
+    if family in ("gemma2", "gemma3_text"):
+        maybe(r, c, "query_pre_attn_scalar", 7, 64, 256, chance=0.8)
+        maybe(r, c, "attn_logit_softcapping", 0.5, 5.0, None)
+        maybe(r, c, "final_logit_softcapping", 2.0, 30.0, None)
+        maybe(r, c, "hidden_activation", "gelu_pytorch_tanh", "gelu", "silu")
     if family in ("llama", "granite", "arcee", "hunyuan_v1_dense") and r.random() < 0.3:
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
     if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
@@ -238,7 +251,7 @@ def draw(r):
         c["pad_token_id"] = None  # transformers gives the row of a padding token no gradient
     if family == "phi3":
         draw_longrope(r, c, dim)
-    elif family == "olmo3":
+    elif family in ("olmo3", "gemma3_text"):
         draw_ropes(r, c)
     else:
         draw_rope(r, c)
@@ -247,6 +260,11 @@ def draw(r):
     if family in ("glm", "glm4"):
         draw_part(r, c)
     draw_windows(r, c)
+    kind = (c.get("rope_scaling") or c.get("rope_parameters") or {}).get("rope_type", "")
+    if kind == "dynamic" and family not in FLAGGED:
+        c.pop("layer_types", None)  # transformers computes no frequencies then
+    if family in BEHIND:
+        c["intermediate_size"] = max(c["intermediate_size"], 7)  # the norm of one direction has no gradient
     draw_experts(r, c)
     maybe(r, c, "rms_norm_eps", 1e-5, 1e-6, 1e-3, 0.1, chance=0.8)
     for key in ("attention_bias", "attention_out_bias", "mlp_bias", "use_bias", "tie_word_embeddings", "use_cache"):
@@ -407,7 +425,7 @@ def initialised(config):
     check(f"{name}: all tensors", not any(told.values()), told)
     for n, p in model.named_parameters():
         z = p.detach().double().flatten()
-        fine = (z == ("norm" in n and config["model_type"] != "gemma")).all() if p.dim() == 1 else (
+        fine = (z == ("norm" in n and "gemma" not in config["model_type"])).all() if p.dim() == 1 else (
             abs(z.mean()) < 4 * 0.05 / len(z) ** 0.5 and abs(z.std() / 0.05 - 1) < 4 / (2 * len(z)) ** 0.5
             and abs((z / 0.05).pow(4).mean() - 3) < 4 * (96 / len(z)) ** 0.5)
         check(f"{name}: {n}", fine, f"mean {z.mean()}, deviation {z.std()}")

@@ -246,8 +246,26 @@ EXPERTS = [
      {**MIXTRAL, "num_key_value_heads": 4, "tie_word_embeddings": True,
       "output_router_logits": True}),
 ]
+GEMMA2 = {"model_type": "gemma2", **SIZES, **NO_PAD, "head_dim": 16, "sliding_window": 24}
+GEMMA3 = {"model_type": "gemma3_text", **SIZES, **NO_PAD, "head_dim": 16, "sliding_window": 24}
+GEMMA = [
+    ("gemma2: caps of scores and logits that count", {**GEMMA2, "query_pre_attn_scalar": 24, "attn_logit_softcapping": 0.5,
+                                                      "final_logit_softcapping": 2.0}),
+    ("gemma2: defaults but for the windows, biases", {**GEMMA2, "attention_bias": True}),
+    ("gemma2: no caps, untied, windows by layer_types",
+     {**GEMMA2, "num_hidden_layers": 3, "attn_logit_softcapping": None, "final_logit_softcapping": None,
+      "tie_word_embeddings": False, "layer_types": ["full_attention", "sliding_attention", "full_attention"]}),
+    ("gemma3: windows in two of three layers, frequencies of their own, the other linear",
+     {**GEMMA3, "num_hidden_layers": 3, "rms_norm_eps": 1e-3, "sliding_window_pattern": 3,
+      "query_pre_attn_scalar": 64, "rope_theta": 7000.0, "rope_local_base_freq": 300.0, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+    ("gemma3: a cap of logits, rope_parameters by type of layer, untied, gelu",
+     {**GEMMA3, "final_logit_softcapping": 2.0, "attn_logit_softcapping": 1.0, "tie_word_embeddings": False,
+      "hidden_activation": "gelu", "layer_types": ["sliding_attention", "full_attention"],
+      "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 20000.0},
+                          "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}}),
+]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT, "norms": NORMS,
-          "experts": EXPERTS}
+          "experts": EXPERTS, "gemma": GEMMA}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),

@@ -592,9 +592,9 @@ static void params(void)
               strstr(t.names, "layers.1.self_attn.v_proj.bias") &&
               strstr(t.names, " lm_head.weight"));
     hf_config_free(&c);
-    parse("{\"model_type\":\"gemma2\"," SIZES "}", &c, &e);
+    parse("{\"model_type\":\"gemma3n_text\"," SIZES "}", &c, &e);
     CHECK("parameters: another family is refused",
-          hf_param_list(&c, tally_param, &t, &e) == -1 && strstr(e.msg, "gemma2"));
+          hf_param_list(&c, tally_param, &t, &e) == -1 && strstr(e.msg, "gemma3n_text"));
     hf_config_free(&c);
 }
 
