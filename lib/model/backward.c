@@ -132,38 +132,6 @@ static void experts_backward(struct stage *s, const struct pass *p, int l,
     experts_wgrad(s, p, l, a);
 }
 
-/* Computes the backward pass of a norm in its columns of dqkv, in place. */
-static void norm_heads_backward(struct stage *s, const struct pass *p, const struct activations *a,
-                                const struct qk_norm *n)
-{
-    const struct weights *w = s->w;
-    void *dx = stage_columns(s, s->dqkv, n->column);
-    op_rmsnorm_grad(w->device, &(struct op_rmsnorm_grad){.dx = dx,
-                                                         .dw = weights_gradient(w, n->weight),
-                                                         .dy = dx,
-                                                         .s = stage_columns(s, a->qkv, n->column),
-                                                         .w = weights_at(w, n->weight),
-                                                         .rstd = n->rstd,
-                                                         .dots = n->sums,
-                                                         .T = rows_all(w, p->b.T),
-                                                         .H = n->width,
-                                                         .stride = model_qkv_width(&w->m),
-                                                         .all = n->all,
-                                                         .heads = n->heads,
-                                                         .gain_offset = w->m.gain_offset,
-                                                         .dtype = w->compute,
-                                                         .dw_dtype = w->gradient});
-}
-
-static void norm_qk_backward(struct stage *s, const struct pass *p, const struct layer_offsets *at,
-                             const struct activations *a)
-{
-    struct qk_norm n[2];
-    layer_qk_norms(s, p, at, a, n);
-    layer_sum_rows(s, p, n, s->dqkv, a->qkv, true);
-    for (int i = 0; i < 2; i++) norm_heads_backward(s, p, a, &n[i]);
-}
-
 /* Computes dqkv from dout, the gradient of o: the gradient of the projection's result. */
 static void qkv_backward(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
@@ -181,9 +149,7 @@ static void qkv_backward(struct stage *s, const struct pass *p, int l, const str
     if (s->o.cp) context_write(s, &g);
     op_attention_grad(w->device, &g);
     if (s->o.cp) context_reduce(s, p, dqkv);
-    if (m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
-    if (model_rotates(m, l)) qkv_rotate(s, p, l, dqkv, true);
-    if (m->qk_norm && !m->qk_norm_after_rope) norm_qk_backward(s, p, &w->params.layers[l], a);
+    layer_rotate_backward(s, p, l, a);
 }
 
 static void attention_backward(struct stage *s, const struct pass *p, int l,

@@ -136,30 +136,18 @@ void layer_forward(struct stage *s, const struct pass *p, int l, const void *x, 
  * the keys in a->keys. */
 struct op_attention layer_attention(const struct stage *s, const struct pass *p, int l,
                                     const struct activations *a);
-/* Rotates q and k of layer l in rows of qkv; inverse: the backward pass of that. */
-void qkv_rotate(const struct stage *s, const struct pass *p, int l, void *qkv, bool inverse);
+/* Writes this rank's rows x of the stream in the compute type to y[T,H], and gathers all rows. */
+void layer_narrow(struct stage *s, const struct pass *p, void *y, const void *x);
+
+/* ---- qkv.c: the norms of q and k and their rotation ---- */
 /* Computes rot from qkv: its heads are normalised, if the model does so, and rotated in the layers
  * with rotary positions. With qk_norm_after_rope it rotates qkv in place. again: recomputes rot
  * from qkv as the first call left it. */
 void layer_rotate(struct stage *s, const struct pass *p, int l, const struct activations *a,
                   bool again);
-/* Writes this rank's rows x of the stream in the compute type to y[T,H], and gathers all rows. */
-void layer_narrow(struct stage *s, const struct pass *p, void *y, const void *x);
-/* The norm of q or of k: of `heads` parts of a row of qkv, of `width` columns each, from `column`
- * on. If ranks have parts of a row of `all` columns, a sum over the ranks for each token is at
- * `sums`; else that is NULL. */
-struct qk_norm {
-    int64_t column, width, all;
-    int32_t heads;
-    size_t weight; /* offset of the gains */
-    void *rstd, *sums;
-};
-void layer_qk_norms(const struct stage *s, const struct pass *p, const struct layer_offsets *at,
-                    const struct activations *a, struct qk_norm n[2]);
-/* Computes these sums, if there are any: of the products of a and b, rows of qkv, and with `gains`
- * of the gains too. */
-void layer_sum_rows(struct stage *s, const struct pass *p, const struct qk_norm n[2], void *a,
-                    void *b, bool gains);
+/* Replaces dqkv, the gradient of what attention read, by that of the projection's result. */
+void layer_rotate_backward(struct stage *s, const struct pass *p, int l,
+                           const struct activations *a);
 
 /* ---- experts.c: the experts of a sparse layer, in the place of its MLP ---- */
 /* Computes s->branch from a->h2; recompute: as in layer_forward. */
