@@ -113,6 +113,13 @@ static bool works(const struct watch *t, int rank, double now)
            now - s->move <= limit * WATCH_PATIENCE;
 }
 
+/* A rank that is not heard of is told of at the time-out, which may be later than that of a
+ * collective that waits for it. */
+static bool suspect(const struct watch *t, int rank, double now)
+{
+    return here(&t->b->rank[rank]) && rank != t->w->place.rank && now - t->seen[rank].beat > LATE;
+}
+
 /* The first rank that is alive prints; another one when that does not come to it. */
 static bool speaks(const struct watch *t, double now)
 {
@@ -142,7 +149,7 @@ static void look(struct watch *t)
     for (int r = 0; r < t->w->place.size; r++) {
         see(t, r, now);
         judge(t, r, now);
-        busy |= works(t, r, now);
+        busy |= works(t, r, now) || suspect(t, r, now);
     }
     atomic_store(&t->busy, busy);
     const char *text = board_text(t->b);

@@ -23,7 +23,8 @@ struct board *watch_board(const struct watch *watch);
 struct board_rank *watch_mine(const struct watch *watch); /* this rank's place */
 /* Seconds of a clock that does not count the time in which this process was stopped. */
 double watch_clock(const struct watch *watch);
-/* True if a rank works outside of collectives, for which the others may wait longer. */
+/* True if the others may wait longer: a rank works outside of collectives, or one is not heard of.
+ */
 bool watch_busy(const struct watch *watch);
 /* Looks for a moment whether a host is silent, for the launcher seems to know of a loss. */
 void watch_doubt(struct watch *watch);
