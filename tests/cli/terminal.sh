@@ -135,7 +135,7 @@ fi
 # ---- signals: $job is a run that has done a step; err has its lines ----
 # endless DIR [ARGUMENT...]
 endless() {
-    rm -rf "$1" && mkdir -p "$1/logs/tiny"
+    rm -rf "$1" err && mkdir -p "$1/logs/tiny"
     env --default-signal=INT sft-train --config config.yaml output_dir="$1" logging_dir="$1/logs" \
         save_steps=0 eval_steps=0 sft_train.training_args.num_train_epochs=20000 "${@:2}" \
         endless.sfts >out 2>err &
