@@ -2,14 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # ROLL's example for eight workers: tensor 2, pipeline 2, context 2, sequence parallel, distributed
 # optimizer, sequence packing, with every key that its file sets, through run_sft_pipeline.sh on
-# CPU ranks. Overridden are the model, the names of data files, and the numbers of steps.
-source "$(dirname "$0")/../train.sh"
-if ! have_mpi; then
-    skip 'ROLL: its eight workers train' 'no MPI here'
-    exit $bad
-fi
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 MPIEXEC_TIMEOUT=200
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+# CPU ranks.
+source "$(dirname "$0")/../roll.sh"
 cat >sft_config.yaml <<'END'
 hydra: {run: {dir: .}, output_subdir: null}
 exp_name: "qwen2.5-7B-sft-config"
@@ -54,41 +48,21 @@ sft_train:
   device_mapping: list(range(0,8))
   infer_batch_size: 2
 END
-model qwen 'architectures=["Qwen2ForCausalLM"]' 'model_type="qwen2"' hidden_size=64 \
+model model 'architectures=["Qwen2ForCausalLM"]' 'model_type="qwen2"' hidden_size=64 \
     intermediate_size=128 num_hidden_layers=4 num_attention_heads=4 num_key_value_heads=2 \
     tie_word_embeddings=false rms_norm_eps=1e-6 rope_theta=1000000.0
-rows 1 100 | jq -cs 'map({instruction: .q, input: "", output: .a})' >train.json
-jq -c '.[:6]' train.json >val.json
-# roll DIR ARGUMENT...: a run of the file in a folder of its own
-roll() {
-    mkdir -p "$1"
-    (cd "$1" && "$root/run_sft_pipeline.sh" --config_path .. --config_name sft_config \
-        pretrain=../qwen sft_train.data_args.file_name=../train.json \
-        validation.data_args.file_name=../val.json max_steps=3 eval_steps=2 "${@:2}")
-}
-steps() { jq -c '.["sft_train/loss"] // empty' "$1"/output/logs/*/metrics.jsonl; }
-final() { echo "$1/output_sft/sft_train/checkpoint-3/sft_train"; }
-strategy=sft_train.strategy_args.strategy_config
+# example DIR ARGUMENT...: a run of the file
+example() { roll sft_config "$1" validation.data_args.file_name=../val.json "${@:2}"; }
+events() { find "$1/rl_examples/llm/tensorboard/roll_exp/rlvr" -name 'events.*' | wc -l; }
 alone=('sft_train.device_mapping=[0]' $strategy.tensor_model_parallel_size=1
     $strategy.pipeline_model_parallel_size=1 $strategy.context_parallel_size=1
     $strategy.sequence_parallel=false)
-equal 'ROLL: one worker trains from its file' "$(code roll one "${alone[@]}")" 0
-# like_one AREA DIR RANKS: the run of DIR is that of one worker
-like_one() {
-    said "$1: mpirun starts $3 ranks" "^mpirun -np $3 "
-    close "$1: each loss is that of one worker" "$(steps "$2")" "$(steps one)" 5e-3
-    check "$1: the checkpoint is whole" sft-ckpt verify "$2/output_sft/sft_train/checkpoint-3"
-    check "$1: the checkpoint is a model" sft-eval -q -m "$(final "$2")" \
-        "$2/output_sft/data/validation.sfts"
-    equal "$1: it has the tensors of the model" \
-        "$(sft-ckpt show --json "$(final "$2")" | jq -c '.. | .shape? // empty' | sort)" \
-        "$(sft-ckpt show --json "$(final one)" | jq -c '.. | .shape? // empty' | sort)"
-    equal "$1: it has events for TensorBoard" \
-        "$(find "$2/rl_examples/llm/tensorboard/roll_exp/rlvr" -name 'events.*' | wc -l)" 1
-}
-equal 'ROLL, data for context parallelism: its eight workers train' "$(code roll data \
+equal 'ROLL: one worker trains from its file' "$(code example one "${alone[@]}")" 0
+equal 'ROLL, data for context parallelism: its eight workers train' "$(code example data \
     $strategy.context_parallel_size=1 sft_train.training_args.gradient_accumulation_steps=8)" 0
-like_one 'ROLL, data for context parallelism' data 8
-equal 'ROLL: its eight workers train from the unmodified file' "$(code roll eight)" 0
-like_one 'ROLL' eight 8
+like_one 'ROLL, data for context parallelism' data 8 one
+equal 'ROLL, data for context parallelism: it has events for TensorBoard' "$(events data)" 1
+equal 'ROLL: its eight workers train from the unmodified file' "$(code example eight)" 0
+like_one 'ROLL' eight 8 one
+equal 'ROLL: it has events for TensorBoard' "$(events eight)" 1
 exit $bad
