@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of a run before its memory is filled: configuration, model, streams. */
+#include <math.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -42,11 +43,25 @@ int run_config(struct run *r, struct err *e)
     return 0;
 }
 
+/* Sets the factor of the loss that balances experts, where the configuration gives one. */
+static void give_router_loss(struct run *r)
+{
+    const double factor = r->config->sft_train.model_args.moe_aux_loss_coef;
+    if (isnan(factor)) return;
+    if (!r->model.experts) {
+        log_line(LOG_WARN, "sft_train.model_args.moe_aux_loss_coef: the model has no experts");
+        return;
+    }
+    r->model.router_loss = factor;
+    r->model.router_loss_given = true;
+}
+
 int run_model(struct run *r, struct err *e)
 {
     int rc = hf_folder_resolve(r->config->run.model, &r->model_dir, e);
     if (rc == 0) rc = hf_config_read(r->model_dir, &r->hf, e);
     if (rc == 0) rc = model_from_hf(&r->hf, &r->model, e) ? err_prefix(e, "%s", r->model_dir) : 0;
+    if (rc == 0) give_router_loss(r);
     return rc;
 }
 

@@ -110,6 +110,7 @@ struct config {
             int64_t lora_rank;
             double lora_alpha; /* 0: twice the rank */
             double lora_dropout;
+            double moe_aux_loss_coef; /* NAN: as the model's config.json says */
             bool disable_gradient_checkpointing;
             int64_t ulysses_size;
         } model_args;

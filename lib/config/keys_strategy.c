@@ -13,7 +13,7 @@
 #define DROPLESS        "experts (MoE) compute every token that chooses them"
 #define GROUPED         "the experts of a layer are always one grouped product"
 #define REPLAY          "a replay of the choice of experts (MoE) is not supported"
-#define ROUTED          "the model's config.json decides: output_router_logits, router_aux_loss_coef"
+#define ROUTED          "the auxiliary loss is that of transformers: sft_train.model_args.moe_aux_loss_coef"
 #define FUSED           "kernels are fused where that is faster, with the same result"
 #define LAYOUT          "it changes where a value is computed, not the result"
 #define ENGINE          "the engine is not Megatron"

@@ -27,8 +27,10 @@ const struct config_key config_keys_train[] = {
     IDLE(M "attn_implementation", KEY_STR, "there is only one implementation of attention"),
     IDLE(M "gradient_checkpointing_use_reentrant", KEY_BOOL,
          "there is only one implementation of recomputation"),
-    LIMIT(M "moe_aux_loss_coef", KEY_REAL, "0.0",
-          "the model's config.json decides: output_router_logits, router_aux_loss_coef"),
+    USED(M "moe_aux_loss_coef", KEY_REAL, TO(sft_train.model_args.moe_aux_loss_coef), .lo = 0,
+         .hi = 1e6,
+         .doc = "Factor of the loss that balances experts, 0: none; default: router_aux_loss_coef "
+                "of the model's config.json, if its output_router_logits is true"),
     LIMIT(M "model_config_kwargs", KEY_ANY, "",
           "changing the model's configuration is not supported; edit its config.json"),
     USED(M "freeze_module_prefix", KEY_STR, TO(sft_train.model_args.freeze_module_prefix),

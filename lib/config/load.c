@@ -2,6 +2,7 @@
 /* Loads a configuration from a file and overrides. */
 #include "config/load.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +150,7 @@ static int load(struct loaded *l, const char *path, char *const *overrides, size
     struct config *c = &l->c;
     l->tree.arena.max = TREE_MAX_BYTES;
     schedule_unset(&c->sft_train.training_args.lr_scheduler_kwargs);
+    c->sft_train.model_args.moe_aux_loss_coef = NAN;
     c->path = arena_copy(&l->tree.arena, path, strlen(path), e);
     if (!c->path || read_file(l, e) || include_defaults(l, e)) return -1;
     for (size_t i = 0; i < n; i++)

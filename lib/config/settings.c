@@ -14,6 +14,7 @@ static const char *const keys[] = {"seed",
                                    "max_grad_norm",
                                    MODEL "dtype",
                                    MODEL "freeze_module_prefix",
+                                   MODEL "moe_aux_loss_coef",
                                    TRAINING "num_train_epochs",
                                    TRAINING "max_steps",
                                    TRAINING "learning_rate",
@@ -42,8 +43,10 @@ enum { KEYS = sizeof keys / sizeof *keys };
  * key lack it, and it is left out of new ones, too, where it has this value. */
 static const char *absent(const char *key)
 {
-    static const char *const later[][2] = {
-        {"sft.gradient_dtype", "fp32"}, {"sft.logits_dtype", "fp32"}, {"zero_stage", "0"}};
+    static const char *const later[][2] = {{"sft.gradient_dtype", "fp32"},
+                                           {"sft.logits_dtype", "fp32"},
+                                           {"zero_stage", "0"},
+                                           {MODEL "moe_aux_loss_coef", ""}};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (strcmp(key, later[i][0]) == 0) return later[i][1];
     return NULL;

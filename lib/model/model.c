@@ -255,7 +255,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->chosen != b->chosen, "num_experts_per_tok"},
         {a->expert_inter != b->expert_inter, "moe_intermediate_size"},
         {a->normalise != b->normalise, "norm_topk_prob"},
-        {differ(a->router_loss, b->router_loss), "router_aux_loss_coef"},
+        {!a->router_loss_given && differ(a->router_loss, b->router_loss), "router_aux_loss_coef"},
         {memcmp(a->sparse_layers, b->sparse_layers, sizeof a->sparse_layers) != 0,
          "decoder_sparse_step or mlp_only_layers"},
     };

@@ -67,7 +67,8 @@ struct model {
     int32_t experts, chosen;
     int64_t expert_inter;
     bool normalise;
-    double router_loss; /* the factor of the auxiliary loss; 0: none */
+    double router_loss;     /* the factor of the auxiliary loss; 0: none */
+    bool router_loss_given; /* by the run, not by the model's config.json */
     uint64_t sparse_layers[HF_LAYER_WORDS];
 };
 
@@ -75,7 +76,7 @@ struct model {
  * supported and what is. */
 int model_from_hf(const struct hf_config *c, struct model *m, struct err *e);
 /* Returns the config.json name of a value that differs in a and b, or NULL if both compute the
- * same. */
+ * same. A factor that the run gives to a (router_loss_given) is not compared. */
 const char *model_difference(const struct model *a, const struct model *b);
 
 /* The tokens that have an embedding: ids [0, size). text(arg, id, b) appends the text of an id for

@@ -50,6 +50,19 @@ equal 'auxiliary loss: an evaluation has none' \
     "$(sft-eval -q --dtype fp32 -m balanced samples.sfts | jq .loss)" \
     "$(sft-eval -q --dtype fp32 -m model samples.sfts | jq .loss)"
 
+check 'auxiliary loss: a run with its key succeeds' run key $M.moe_aux_loss_coef=0.5 train.sfts
+same 'auxiliary loss: the key is as config.json' "$(weights b)" "$(weights key)"
+check 'auxiliary loss: a run with its key at 0 succeeds' run none pretrain=./balanced \
+    $M.moe_aux_loss_coef=0 train.sfts
+same 'auxiliary loss: 0 is as none in config.json' "$(weights a)" "$(weights none)"
+equal 'auxiliary loss: a finished run is resumed with the key' \
+    "$(code run key $M.moe_aux_loss_coef=0.5 train.sfts --resume auto)" 0
+tells 'auxiliary loss: another value is told on resume' \
+    'moe_aux_loss_coef is 0.25, but was 0.5' key $M.moe_aux_loss_coef=0.25 train.sfts --resume auto
+model dense torch_dtype='"float32"' num_hidden_layers=2
+tells 'auxiliary loss: without experts it is told' 'moe_aux_loss_coef: the model has no experts' \
+    plain pretrain=./dense $M.moe_aux_loss_coef=0.5 train.sfts
+
 # ---- adapters ----
 check 'adapter: a run with all-linear succeeds' run lora $M.lora_target=all-linear train.sfts
 equal 'adapter: it is on attention alone' \

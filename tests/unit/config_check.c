@@ -123,7 +123,7 @@ static void test_suggestions(void)
     CHECK("configuration keys: where a key without effect is near, its reason is told",
           refused("num_gpus_per_nod: 8\n", "leave it out: the launcher places the processes"));
     CHECK("configuration keys: so it is where a refused one is near",
-          refused("moe_aux_loss_coeff: 1\n", "leave it out: the model's config.json decides"));
+          refused("moe_aux_loss_coeff: 1\n", "leave it out: the auxiliary loss is that of"));
     CHECK("configuration keys: a key that is nearer elsewhere goes before one without effect",
           refused("lora_rnk: 8\n", "did you mean sft_train.model_args.lora_rank?"));
     CHECK("configuration keys: a key of the other strategy is not suggested",
