@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Helpers for the tests that run ROLL's example files, beside those in tests/train.sh: rows, and
-# runs of run_sft_pipeline.sh on CPU ranks. Overridden are the model, the names of data files, and the
-# numbers of steps.
+# runs of run_sft_pipeline.sh on CPU ranks. Overridden are the model, the names of data
+# files, and the numbers of steps.
 source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
 if ! have_mpi; then
     skip 'ROLL: its eight workers train' 'no MPI here'
