@@ -33,7 +33,7 @@ if [ -d $roll ]; then
 else
     skip 'ROLL: its five files are read' "$roll is not there"
 fi
-for f in examples/*/sft_config.yaml; do check "examples: $f is read" sft-config -q "$f"; done
+for f in examples/*/sft_config*.yaml; do check "examples: $f is read" sft-config -q "$f"; done
 equal 'examples: the 7B example has its layout' \
     "$(got examples/qwen2.5-7B-sft_megatron/sft_config.yaml -g tensor_parallel_size \
     -g pipeline_parallel_size -g context_parallel_size -g global_batch_size | tr '\n' ' ')" \

@@ -51,18 +51,16 @@ END
 model model 'architectures=["Qwen2ForCausalLM"]' 'model_type="qwen2"' hidden_size=64 \
     intermediate_size=128 num_hidden_layers=4 num_attention_heads=4 num_key_value_heads=2 \
     tie_word_embeddings=false rms_norm_eps=1e-6 rope_theta=1000000.0
-# example DIR ARGUMENT...: a run of the file
-example() { roll sft_config "$1" validation.data_args.file_name=../val.json "${@:2}"; }
 events() { find "$1/rl_examples/llm/tensorboard/roll_exp/rlvr" -name 'events.*' | wc -l; }
 alone=('sft_train.device_mapping=[0]' $strategy.tensor_model_parallel_size=1
     $strategy.pipeline_model_parallel_size=1 $strategy.context_parallel_size=1
     $strategy.sequence_parallel=false)
-equal 'ROLL: one worker trains from its file' "$(code example one "${alone[@]}")" 0
-equal 'ROLL, data for context parallelism: its eight workers train' "$(code example data \
+equal 'ROLL: one worker trains from its file' "$(code roll sft_config one "${alone[@]}")" 0
+equal 'ROLL, data for context parallelism: its eight workers train' "$(code roll sft_config data \
     $strategy.context_parallel_size=1 sft_train.training_args.gradient_accumulation_steps=8)" 0
 like_one 'ROLL, data for context parallelism' data 8 one
 equal 'ROLL, data for context parallelism: it has events for TensorBoard' "$(events data)" 1
-equal 'ROLL: its eight workers train from the unmodified file' "$(code example eight)" 0
+equal 'ROLL: its eight workers train from the unmodified file' "$(code roll sft_config eight)" 0
 like_one 'ROLL' eight 8 one
 equal 'ROLL: it has events for TensorBoard' "$(events eight)" 1
 exit $bad
