@@ -157,7 +157,7 @@ kill -STOP "$(trainers | tail -n 1)"
 wait $job && rc=0 || rc=$?
 equal 'stuck rank: the job ends with 69' "$rc $(trainers)" '69 '
 said 'stuck rank: the message tells which one and how long' \
-    'rank [01] on .* has stood still for [0-9]+ seconds in step .* waits for rank [01]; '
+    'rank [01] on .* has stood still for [0-9]+ seconds in step [0-9]+, (in|after) [a-z_]+ '
 
 # ---- one error for all ----
 equal 'errors: a folder in use exits with 73' "$(code train 2 two0 train.sfts)" 73
