@@ -13,6 +13,16 @@ model granite "${shape[@]}" 'model_type="granite"' 'architectures=["GraniteForCa
     embedding_multiplier=12.0 logits_scaling=0.6 residual_multiplier=0.22 attention_multiplier=0.1
 model smollm3 "${shape[@]}" 'model_type="smollm3"' 'architectures=["SmolLM3ForCausalLM"]' \
     no_rope_layer_interval=2
+model gemma2 "${shape[@]}" 'model_type="gemma2"' 'architectures=["Gemma2ForCausalLM"]' \
+    query_pre_attn_scalar=64 attn_logit_softcapping=2.0 final_logit_softcapping=3.0 \
+    sliding_window=12 'hidden_activation="gelu_pytorch_tanh"'
+model olmo2 "${shape[@]}" 'model_type="olmo2"' 'architectures=["Olmo2ForCausalLM"]' \
+    rms_norm_eps=1e-3
+model glm "${shape[@]}" 'model_type="glm"' 'architectures=["GlmForCausalLM"]' \
+    partial_rotary_factor=0.5 attention_bias=true pad_token_id=0
+model experts "${shape[@]}" 'model_type="qwen3_moe"' 'architectures=["Qwen3MoeForCausalLM"]' \
+    num_experts=6 num_experts_per_tok=2 moe_intermediate_size=40 norm_topk_prob=true \
+    mlp_only_layers='[1]' output_router_logits=true router_aux_loss_coef=0.1
 rows 1 40 >train.jsonl
 last=5
 samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
@@ -39,8 +49,10 @@ beside() {
 beside 'fp32' 1e-6 fp32
 beside 'fp32, norms of q and k' 1e-6 qwen3 pretrain=./qwen3
 beside 'fp32, biases' 1e-6 qwen2 pretrain=./qwen2
+beside 'fp32, experts' 1e-6 experts pretrain=./experts
 beside 'adapter' 1e-6 lora $M.lora_target=all-linear $M.lora_rank=4
 beside 'bf16' 2e-2 bf16 $M.dtype=bf16
+beside 'bf16, experts' 2e-2 bf16-experts $M.dtype=bf16 pretrain=./experts
 beside 'bf16, recomputed' 2e-2 full $M.dtype=bf16 sft.recompute=full
 beside 'bf16, stored' 2e-2 none $M.dtype=bf16 sft.recompute=none
 beside 'bf16 alone' 2e-2 narrow $M.dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16 \
@@ -64,6 +76,10 @@ gradients 'fp32, norms of q and k' gradient3 pretrain=./qwen3
 gradients 'fp32, biases' gradient2 pretrain=./qwen2
 gradients 'fp32, factors' gradient-granite pretrain=./granite
 gradients 'fp32, a layer without rotation' gradient-smollm3 pretrain=./smollm3
+gradients 'fp32, caps and norms behind' gradient-gemma2 pretrain=./gemma2
+gradients 'fp32, norms of rows' gradient-olmo2 pretrain=./olmo2
+gradients 'fp32, a part of heads is rotated' gradient-glm pretrain=./glm
+gradients 'fp32, experts' gradient-experts pretrain=./experts
 gradients 'adapter' gradient-lora $M.lora_target=all-linear $M.lora_rank=4
 
 again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }
