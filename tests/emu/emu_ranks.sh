@@ -107,8 +107,8 @@ fi
 
 # ---- a job of five steps, each of four rows ----
 last=5
-model gpu hidden_size=64 intermediate_size=64 num_hidden_layers=2 head_dim=64 \
-    num_attention_heads=2 num_key_value_heads=2
+model gpu 'torch_dtype="float32"' hidden_size=64 intermediate_size=64 num_hidden_layers=2 \
+    head_dim=64 num_attention_heads=2 num_key_value_heads=2
 for i in $(seq 20); do printf '{"q":"Say %d.","a":"It is %d."}\n' $i $((i * 7)); done >five.jsonl
 samples five.jsonl | sft-pack -q -l 128 -b 4 --mode none -o five.sfts
 strategy=sft_train.strategy_args.strategy_config
@@ -168,6 +168,29 @@ near 'sequence parallel 2: the losses are those of one CPU' sp cpu
 DP=1 trains 'bf16, cp 2: 2 devices train' gpus 2 narrow.cp "${narrow[@]}" $cp
 close 'bf16, cp 2: the losses are those of 2 data-parallel devices' "$(losses narrow.cp)" \
     "$(losses narrow)" 5e-3
+
+# ---- the gradients of a step: SGD at so high a rate that the new weights are these times it ----
+one=(sft_train.training_args.{optim=sgd,learning_rate=1000,lr_scheduler_type=constant}
+    max_grad_norm=0 max_steps=1)
+first() { echo "$1/sft_train/checkpoint-1/sft_train"; }
+trains 'gradients: one CPU makes a step' five 1 g.cpu "${one[@]}" --device cpu
+# gradients RANKS DP NAME ARGUMENT...: in this layout each is that of one CPU to 1e-5 of its norm
+gradients() {
+    DP=$2 trains "gradients, $3: $1 devices make a step" gpus "$1" "g.$3" "${one[@]}" "${@:4}"
+    sft-ckpt diff "$(first "g.$3")" "$(first g.cpu)" >diff
+    check "gradients, $3: each is that of one CPU" awk '
+        $2 != "values" || $4 > 1e-5 { print; bad = 1 } END { exit bad || NR < 9 }' diff
+}
+gradients 2 2 dp2
+gradients 2 2 dp2-zero2 sft.zero_stage=2
+gradients 2 2 dp2-zero3 sft.zero_stage=3
+gradients 2 1 tp2 $tp
+gradients 2 1 sp2 $tp $strategy.sequence_parallel=true
+gradients 2 1 pp2 $pp
+gradients 2 1 cp2 $cp
+gradients 4 2 tp2-dp2 $tp $zero1
+gradients 4 1 cp2-pp2 $cp $pp
+gradients 4 1 tp2-pp2 $tp $pp
 
 # ---- a rank that is killed, and checkpoints that go on ----
 cat >held <<'END'
