@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* The use of the numbers. It is part of the counter, so that two uses never share numbers. */
-enum rng_site { RNG_SHUFFLE = 1, RNG_INIT, RNG_DROPOUT, RNG_ROUND, RNG_TEST };
+enum rng_site { RNG_SHUFFLE = 1, RNG_INIT, RNG_DROPOUT, RNG_ROUND, RNG_TEST, RNG_SAMPLE };
 
 /* Writes the four words of Philox for counter c and key k. */
 void rng_philox(const uint32_t c[4], const uint32_t k[2], uint32_t out[4]);
