@@ -7,14 +7,17 @@
 #include "base/log.h"
 #include "hf/config.h"
 #include "hf/peft.h"
+#include "model/sampler.h"
 #include "model/stage.h"
 #include "text/tokenizer.h"
 
 struct eval {
     /* from the command line */
-    const char *model, *adapter_name, *device_name, *prompt, *stream;
+    const char *model, *adapter_name, *device_name, *stream;
+    const char *prompt, *system, *prompts, *output;
+    struct sampling sampling;
     enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
-    bool per_sample, logits;
+    bool per_sample, logits, chat;
     int64_t max_tokens, length;
     /* made */
     char *dir;
@@ -48,5 +51,7 @@ struct live {
 int live_write(struct live *l, const uint32_t *ids, size_t n, bool end, struct err *e);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */
+int eval_chat(struct eval *v, struct err *e);     /* chat.c */
+int eval_prompts(struct eval *v, struct err *e);  /* prompts.c */
 
 #endif

@@ -118,7 +118,7 @@ data balance batch feed feed_check rooms
 hf config family folder gguf_convert params peft safetensors
 jinja jinja
 kernels fold kernels matmul
-model freeze kept lora micro_batch model plan schedule stage weights
+model freeze kept lora micro_batch model plan sampler schedule stage weights
 ops choose cuda_rules cuda_stream dropout ops waits
 options options
 pack pack

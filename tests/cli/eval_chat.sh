@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# sft-eval answers: a conversation line by line, rows of a file, draws by temperature; refusals.
+source "$(dirname "$0")/../train.sh"
+
+model model initializer_range=0.3 # answers with different tokens
+eval_on() { sft-eval -q -m model --dtype fp32 --max-tokens 12 "$@"; }
+
+# ---- a conversation ----
+printf 'Say number 1.\nAnd now 2.\n' | eval_on --chat >chat
+first=$(eval_on --prompt 'Say number 1.')
+equal 'chat: the first answer is that of --prompt' "$(head -n 1 chat)" "$(head -n 1 <<<"$first")"
+# what the template makes of the whole conversation, as one row
+row() { jq -cn --arg a "$1" '{messages: [{role: "user", content: "Say number 1."},
+    {role: "assistant", content: $a}, {role: "user", content: "And now 2."}]}'; }
+row "$first" >whole.jsonl
+second=$(eval_on --prompts whole.jsonl | jq -r .answer)
+equal 'chat: the second has the conversation before it' "$(cat chat)" "$first"$'\n'"$second"
+printf 'Say number 1.\nAnd now 2.\n/clear\nSay number 1.\n' | eval_on --chat >cleared
+equal 'chat: /clear begins anew' "$(cat cleared)" "$(cat chat)"$'\n'"$first"
+equal 'chat: an empty line is no message' \
+    "$(printf '\nSay number 1.\n\n' | eval_on --chat)" "$first"
+equal 'chat: no line at all is no error' "$(eval_on --chat </dev/null; echo $?)" 0
+differ 'chat: a system prompt changes the answer' chat \
+    <(printf 'Say number 1.\nAnd now 2.\n' | eval_on --chat --system 'Be brief.')
+long=$(printf 'word %.0s' $(seq 60))
+printf '%s\nSay number 1.\n' "$long" | sft-eval -m model --dtype fp32 --max-tokens 12 --chat \
+    --length 48 >told 2>err
+equal 'chat: a message that does not fit is left out, and the next is answered' "$(cat told)" \
+    "$first"
+check 'chat: it is told' grep -Eq 'the prompt has [0-9]+ tokens; the model takes 1 to 47; this' err
+if command -v script >/dev/null; then
+    printf 'Say number 1.\n\004' | script -qec 'sft-eval -m model --dtype fp32 --chat \
+        --max-tokens 12' /dev/null >terminal 2>&1
+    check 'chat: on a terminal it says how to leave' grep -q 'Ctrl-D ends the program' terminal
+fi
+
+# ---- rows ----
+for i in 1 2 3; do printf '{"id":%d,"prompt":"Say number %d."}\n' $i $i; done >rows.jsonl
+check 'prompts: a file is written' eval_on --prompts rows.jsonl -o answers.jsonl
+equal 'prompts: each row keeps its members and gets its answer' \
+    "$(jq -c '[.id, .prompt, keys]' answers.jsonl | head -n 1)" \
+    '[1,"Say number 1.",["answer","answer_end","answer_tokens","id","prompt"]]'
+equal 'prompts: all rows are there, in their order' "$(jq -c .id answers.jsonl | paste -sd' ')" \
+    '1 2 3'
+equal 'prompts: an answer is that of --prompt' "$(head -n 1 answers.jsonl | jq -r .answer)" "$first"
+equal 'prompts: an answer that is cut says so' \
+    "$(jq -c '[.answer_tokens, .answer_end]' answers.jsonl | head -n 1)" '[12,"length"]'
+equal 'prompts: an answer of a file that is answered again is replaced' \
+    "$(eval_on --prompts answers.jsonl | jq -cS .)" "$(jq -cS . answers.jsonl)"
+jq -cs . rows.jsonl >array.json
+same 'prompts: a JSON array has the answers of JSON Lines' <(eval_on --prompts array.json) \
+    answers.jsonl
+same 'prompts: --system is that of each row' \
+    <(eval_on --prompts rows.jsonl --system S | jq .answer) \
+    <(jq -c '{messages: [{role: "system", content: "S"}, {role: "user", content: .prompt}]}' \
+        rows.jsonl | eval_on --prompts - | jq .answer)
+same "prompts: a row's own system prompt goes before --system" \
+    <(jq -c '{messages: [{role: "system", content: "S"}, {role: "user", content: .prompt}]}' \
+        rows.jsonl | eval_on --prompts - --system T | jq .answer) \
+    <(eval_on --prompts rows.jsonl --system S | jq .answer)
+echo '{"text": "no prompt"}' >bad.jsonl
+fails 'prompts: a row without a prompt is refused' 65 \
+    'bad.jsonl:1: a row is an object with "prompt", a text, or "messages", a list' \
+    eval_on --prompts bad.jsonl
+echo '{"messages": [{"content": "no role"}]}' >bad.jsonl
+fails 'prompts: a message without a role is refused' 65 'bad.jsonl:1: a message is an object' \
+    eval_on --prompts bad.jsonl
+jq -cn --arg p "$long" '{prompt: $p}' >bad.jsonl
+fails 'prompts: a prompt that does not fit is refused' 65 'bad.jsonl:1: the prompt has' \
+    eval_on --prompts bad.jsonl --length 20
+cat rows.jsonl bad.jsonl >mixed.jsonl
+fails 'prompts: a failure leaves no output' 65 'mixed.jsonl:4: the prompt has' \
+    eval_on --prompts mixed.jsonl --length 40 -o none.jsonl
+equal 'prompts: no file is left' "$(ls none.jsonl 2>/dev/null)" ''
+
+# ---- draws ----
+drawn() { eval_on --prompts rows.jsonl --temperature 1.5 "$@"; }
+same 'draws: the same seed draws the same' <(drawn --seed 3) <(drawn --seed 3)
+differ 'draws: another seed draws others' <(drawn --seed 3) <(drawn --seed 4)
+differ 'draws: they are not the likeliest tokens' <(drawn) answers.jsonl
+same 'draws: of one token there is one draw' <(drawn --top-k 1) answers.jsonl
+same 'draws: so it is with the smallest top-p' <(drawn --top-p 0.0001) answers.jsonl
+same 'draws: and with min-p 1' <(drawn --min-p 1) answers.jsonl
+differ 'draws: a penalty changes the likeliest tokens' \
+    <(eval_on --prompts rows.jsonl --repetition-penalty 0.1) answers.jsonl
+
+# ---- refusals ----
+fails 'options: a filter without a temperature' 64 '--top-k: without --temperature' \
+    eval_on --chat --top-k 5
+for o in --temperature=-1 --top-p=0 --top-p=1.5 --min-p=-1 \
+    --repetition-penalty=0; do
+    fails "options: $o is refused" 64 "${o%=*}: not " eval_on --chat --temperature 1 "$o"
+done
+fails 'options: two tasks at once' 64 'give a STREAM .*, or one of' eval_on --chat --prompt x
+fails 'options: an output without rows' 64 '--output: only with --prompts' eval_on --chat -o x
+exit $bad
