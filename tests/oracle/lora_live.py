@@ -264,13 +264,18 @@ def in_bf16():
     check("no gradient in bf16 is further off than 1.5 times peft's", max(ratio.values()) < 1.5, ratio)
 
 
-in_bf16()
-for name, (changes, settings, refused) in VARIANTS.items():
-    try:
-        variant(name, changes, settings, refused)
-    except Exception as e:
-        check(f"peft's adapter, {name}", False, f"{type(e).__name__}: {str(e)[-500:]}")
-for name, (changes, model_args) in RUNS.items():
-    ours_to_peft(name, changes, model_args)
-peft_to_ours()
-sys.exit(bool(failures))
+def main():
+    in_bf16()
+    for name, (changes, settings, refused) in VARIANTS.items():
+        try:
+            variant(name, changes, settings, refused)
+        except Exception as e:
+            check(f"peft's adapter, {name}", False, f"{type(e).__name__}: {str(e)[-500:]}")
+    for name, (changes, model_args) in RUNS.items():
+        ours_to_peft(name, changes, model_args)
+    peft_to_ours()
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

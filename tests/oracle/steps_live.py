@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A model of every family with random weights against PyTorch. Ten steps of AdamW in fp32: losses
+and the weights at the end within 1e-6, norms of gradients within 2e-5. In bf16: logits after a prompt, losses of samples and
+gradients of a step are at most 1.25 times as far from PyTorch's in fp32 as PyTorch's in bf16 are.
+
+usage: steps_live.py [SEED [FAMILY...]]   SEED: one of today by default"""
+import json
+import shutil
+import sys
+import time
+
+import torch
+from transformers import AutoTokenizer
+
+from family_folder import STEPS, build, forward, loss_of, make, steps_of, stored, streams, train
+from family_models import MODELS, chooses_all
+from live import check, failures, run, tmp
+from make_steps_golden import ADAMW, Error
+from on_disk import on_disk
+
+RATE = 1000.0  # of a step of SGD, off which gradients are read
+PROMPTS = ["x = 1", "Tell me, how do I list open files?", "the quick fox", "once and again", "seven dogs", "over", "a?", "jump 12"]
+
+
+def tensors(model, of=lambda p: p):
+    return {n: x.detach().double() for name, p in model.named_parameters() for n, x in on_disk(model, name, of(p))}
+
+
+def their_steps(model, steps):
+    vector = [p for p in model.parameters() if p.dim() == 1]
+    matrix = [p for p in model.parameters() if p.dim() > 1]
+    opt = torch.optim.AdamW([{"params": matrix, "weight_decay": ADAMW["weight_decay"]}, {"params": vector, "weight_decay": 0.0}],
+                            lr=ADAMW["lr"], betas=(ADAMW["beta1"], ADAMW["beta2"]), eps=ADAMW["eps"])
+    losses, norms = [], []
+    for documents in steps:
+        opt.zero_grad()
+        loss = loss_of(model, documents)
+        loss.backward()
+        losses.append(loss.item())
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), ADAMW["max_norm"]).item())
+        opt.step()
+    return losses, norms
+
+
+def ten_steps(name, folder, steps):
+    model = build(folder)
+    their_losses, their_norms = their_steps(model, steps)
+    saved, losses, norms = train(folder, "steps", "fp32", norm=ADAMW["max_norm"], learning_rate=ADAMW["lr"],
+                                 adam_beta1=ADAMW["beta1"], adam_beta2=ADAMW["beta2"], adam_epsilon=ADAMW["eps"],
+                                 weight_decay=ADAMW["weight_decay"])
+    ours, theirs = stored(saved), tensors(model)
+    off = max(((ours[n].double() - w).norm() / w.norm()).item() for n, w in theirs.items() if n in ours)
+    loss = max(abs(a / b - 1) for a, b in zip(losses, their_losses))
+    norm = max(abs(a / b - 1) for a, b in zip(norms, their_norms))
+    print(f"# {name}: losses {loss:.1e}, norms {norm:.1e}, weights {off:.1e}")
+    check(f"{name}: ten steps of AdamW", len(losses) == STEPS and max(loss, off) <= 1e-6 and norm <= 2e-5, f"losses {loss}, norms {norm}, weights {off}")
+    check(f"{name}: all tensors", set(theirs) - set(ours) <= {"lm_head.weight"}, set(theirs) ^ set(ours))
+
+
+def their_values(folder, dtype, step, samples, prompts):
+    model = build(folder, dtype)
+    with torch.no_grad():
+        logits = [forward(model, ids)[-1].double() for ids in prompts]
+        losses = torch.tensor([loss_of(model, [sample]) for sample in samples])
+    loss_of(model, step).backward()
+    return {"logits": logits, "losses": [losses.double()], **{n: [g] for n, g in tensors(model, lambda p: p.grad).items()}}
+
+
+def our_values(folder):
+    text = run("sft-eval", "-q", "--dtype", "bf16", "--per-sample", "-m", folder, tmp / "train.sfts")
+    losses = {x["source"][1]: x["loss"] for x in map(json.loads, text.splitlines()) if "source" in x}
+    losses = [losses[i] for i in sorted(losses)]
+    logits = [json.loads(run("sft-eval", "-q", "--dtype", "bf16", "-m", folder, "--prompt", p, "--logits")) for p in PROMPTS]
+    saved, _, _ = train(folder, "bf16", "bf16", steps=1, norm=0, learning_rate=RATE, optim="sgd")
+    before = stored(folder)
+    return {"logits": [torch.tensor(x).double() for x in logits], "losses": [torch.tensor(losses).double()],
+            **{n: [(before[n].double() - w.double()) / RATE] for n, w in stored(saved).items()}}
+
+
+def errors(rough, exact):
+    """Of logits, losses, and all gradients together."""
+    out = {"logits": Error(), "losses": Error(), "gradients": Error()}
+    for n, values in exact.items():
+        for a, b in zip(rough[n], values):
+            out.get(n, out["gradients"]).add(a.numpy(), b.numpy())
+    return {n: e.get() for n, e in out.items()}
+
+
+def in_bf16(name, folder, family, step):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {k: v for k, v in chooses_all(family).items() if k == "num_experts_per_tok"}))
+    samples = [(torch.tensor(x["ids"]), torch.tensor(x["labels"])) for x in map(json.loads, run("sft-view", tmp / "samples.sfts").splitlines())]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = [tokenizer.apply_chat_template([{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True) for p in PROMPTS]
+    prompts = [torch.tensor(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
+    exact, theirs = (their_values(folder, t, step, samples, prompts) for t in (torch.float32, torch.bfloat16))
+    ours, theirs = errors(our_values(folder), exact), errors(theirs, exact)
+    ratio = {n: ours[n] / theirs[n] for n in theirs}
+    told = ", ".join(f"{n} {x:.2f}" for n, x in ratio.items())
+    print(f"# {name}: {told}")
+    check(f"{name}: in bf16 at most 1.25 times as far off as PyTorch", max(ratio.values()) <= 1.25, f"{told}: {ours}, {theirs}")
+
+
+def main():
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time()) // 86400
+    streams(seed)
+    steps = steps_of(tmp / "train.sfts")
+    for family in sys.argv[2:] or MODELS:
+        name = f"{family}, seed {seed}"
+        try:
+            folder = make(family, seed)
+            ten_steps(name, folder, steps)
+            in_bf16(name, folder, family, steps[0])
+            shutil.rmtree(folder)
+        except Exception as e:
+            check(name, False, f"{type(e).__name__} {str(e)[-600:]}")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()
