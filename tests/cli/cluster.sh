@@ -106,4 +106,32 @@ done <table
 equal 'table: the document has no other layouts' "$(grep -cE '^\| [0-9]+ \| ' "$doc")" $n
 fits=$(awk '$5 > 79.1' rows)
 equal 'table: each layout fits an H100' "$fits" ''
+
+# ---- a mixture of experts: the plans of the document's settings ----
+mkdir experts
+cat >experts/config.json <<'END'
+{"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "vocab_size": 151936,
+ "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 48,
+ "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "num_experts": 128,
+ "num_experts_per_tok": 8, "moe_intermediate_size": 768, "norm_topk_prob": true,
+ "max_position_embeddings": 32768, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
+ "tie_word_embeddings": false, "torch_dtype": "bfloat16"}
+END
+# experts FILE SETTING...: prints the line of the table for that file and these settings
+experts() {
+    command sft-train -q --config "$root/examples/qwen3-30BA3B-sft_fsdp2/$1.yaml" --plan --json \
+        --device cuda:h100 "${@:2}" pretrain=./experts 2>/dev/null |
+        jq -r --arg given "$*" '.device.context as $c | .device.peers as $p |
+            [., .others // empty, (.stages // [])[]] | map(.total - (.host // 0)) | max |
+            (. + $c + $p) / 1073741824 | [$given, (. * 10 | round / 10 | tostring |
+                if contains(".") then . else . + ".0" end), if . <= 79.1 then "yes" else "no" end] |
+            "| `\(.[0])` | \(.[1]) | \(.[2]) |"'
+}
+sed -n 's/^| `\(sft_config.*\)` | .*/\1/p' "$doc" >settings
+check 'experts: the document has four plans or more' [ "$(wc -l <settings)" -ge 4 ]
+while read -ra setting; do
+    row=$(experts "${setting[@]}")
+    if grep -qxF -- "$row" "$doc"; then ok "experts: ${setting[*]} needs what the document says"
+    else not_ok "experts: ${setting[*]} needs what the document says" "computed: $row"; fi
+done <settings
 exit $bad
