@@ -11,14 +11,24 @@
 #include "model/stage.h"
 #include "text/tokenizer.h"
 
+/* The losses of all samples of a stream, in its order: sum(w * NLL) and sum(w) of each. */
+struct sample_loss {
+    double loss, weight;
+};
+struct sample_losses {
+    struct sample_loss *v;
+    size_t n, cap;
+};
+
 struct eval {
     /* from the command line */
     const char *model, *adapter_name, *device_name, *stream;
-    const char *prompt, *system, *prompts, *output;
+    const char *prompt, *system, *prompts, *output, *compare;
     struct sampling sampling;
     enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
     bool per_sample, logits, chat;
     int64_t max_tokens, length;
+    int threads;
     /* made */
     char *dir;
     struct peft *adapter; /* NULL: none */
@@ -32,8 +42,13 @@ struct eval {
     struct stage stage;
     struct io_out *out;
     struct progress progress;
+    struct sample_losses *losses; /* NULL: the losses are printed, else kept here */
 };
 
+/* Finds the model and its tokenizer, and opens the device; eval_close(), which may come twice,
+ * releases all but the output. */
+int eval_begin(struct eval *v, struct err *e);
+void eval_close(struct eval *v);
 /* Loads the model for forward passes. length: tokens of the longest document. */
 int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e);
 /* The vocabulary that every token id is checked against. */
@@ -50,6 +65,7 @@ struct live {
  * break. */
 int live_write(struct live *l, const uint32_t *ids, size_t n, bool end, struct err *e);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
+int eval_compare(struct eval *v, struct err *e);  /* compare.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */
 int eval_chat(struct eval *v, struct err *e);     /* chat.c */
 int eval_prompts(struct eval *v, struct err *e);  /* prompts.c */

@@ -15,6 +15,13 @@ struct sums {
     char where[96]; /* place of the first of them, and its first token with such a loss */
 };
 
+static int keep(struct sample_losses *l, double loss, double weight, struct err *e)
+{
+    if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e)) return -1;
+    l->v[l->n++] = (struct sample_loss){loss, weight};
+    return 0;
+}
+
 static void add(struct sums *to, const struct sums *from)
 {
     to->loss += from->loss;
@@ -66,6 +73,7 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
             }
             add(all, &one);
             if (v->per_sample && print_sample(v, x, &one, e)) return -1;
+            if (v->losses && keep(v->losses, one.loss, one.weight, e)) return -1;
         }
     }
     return 0;
@@ -112,7 +120,7 @@ static int conclude(struct eval *v, const char *name, const struct sums *s, stru
     char what[400];
     if (!(s->weight > 0))
         return err_set(e, ERR_DATA, "%s: no trained token, so there is no loss", name);
-    if (s->bad == 0) return print_sums(v, s, e);
+    if (s->bad == 0) return v->losses ? 0 : print_sums(v, s, e);
     snprintf(what, sizeof what,
              "%.200s: the loss of %llu of the %llu samples read is not finite, "
              "first at %s",

@@ -15,6 +15,7 @@ static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
     "  sft-eval -m M --adapter output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
     "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
+    "  sft-eval -m M --compare output/sft_train/checkpoint-100 val.sfts\n"
     "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n"
     "  sft-eval -m M --chat --system 'Be brief.' --temperature 0.7 --top-p 0.9\n"
     "  sft-eval -m M --prompts questions.jsonl -o answers.jsonl\n";
@@ -46,6 +47,11 @@ static int check_arguments(struct eval *v, int nargs, char **args, struct err *e
     v->stream = nargs ? args[0] : NULL;
     if (v->logits && !v->prompt)
         return err_set(e, ERR_USAGE, "--logits: of which prompt? --prompt TEXT");
+    if (v->compare && (!v->stream || strcmp(v->stream, "-") == 0))
+        return err_set(e, ERR_USAGE, "--compare: on which stream? A file, as it is read twice");
+    if (v->compare && (v->per_sample || v->adapter_name))
+        return err_set(e, ERR_USAGE, "--compare: not with %s",
+                       v->per_sample ? "--per-sample" : "--adapter");
     if (v->system && v->stream)
         return err_set(e, ERR_USAGE, "--system: a stream has its own system prompts");
     if (v->output && !v->prompts)
@@ -89,6 +95,11 @@ static int parse(struct eval *v, struct opt_common *common, int argc, char **arg
          .kind = OPT_FLAG,
          .to = &v->per_sample,
          .help = "print an object for each sample first"},
+        {.name = "compare",
+         .kind = OPT_STR,
+         .to = &v->compare,
+         .arg = "MODEL",
+         .help = "compare with this model, or this adapter of the model, sample by sample"},
         {.letter = 'p',
          .name = "prompt",
          .kind = OPT_STR,
@@ -214,13 +225,13 @@ static int open_model(struct eval *v, struct err *e)
     return v->tokenizer ? 0 : -1;
 }
 
-static int open_device(struct eval *v, int threads, struct err *e)
+static int open_device(struct eval *v, struct err *e)
 {
     struct device_choice c;
     char about[300];
     if (device_choose(v->device_name ? v->device_name : "auto", 0, &c, e)) return -1;
     if (*c.why) log_line(c.hidden ? LOG_WARN : LOG_INFO, "computing on the CPU: %s", c.why);
-    v->device = device_open(c.name, threads, e);
+    v->device = device_open(c.name, v->threads, e);
     if (!v->device) return -1;
     if (v->device->card && v->device->card->planned)
         return err_set(e, ERR_CONFIG, "%s: only sft-train --plan takes a kind of GPU", c.name);
@@ -287,15 +298,38 @@ int eval_nonfinite(struct eval *v, const char *what, struct err *e)
                    !found && v->compute == DT_BF16 ? ": --dtype fp32 may do" : "");
 }
 
-static int eval(struct eval *v, int threads, struct err *e)
+int eval_begin(struct eval *v, struct err *e)
 {
     progress_start(&v->progress, "eval", 0);
-    if (open_model(v, e) || open_device(v, threads, e)) return -1;
+    return open_model(v, e) || open_device(v, e) ? -1 : 0;
+}
+
+void eval_close(struct eval *v)
+{
+    progress_erase(&v->progress);
+    stage_free(&v->stage);
+    weights_free(&v->weights);
+    memory_free(&v->memory);
+    peft_close(v->adapter);
+    device_close(v->device);
+    tokenizer_free(v->tokenizer);
+    hf_config_free(&v->hf);
+    mem_free(v->dir);
+    v->adapter = NULL;
+    v->device = NULL;
+    v->tokenizer = NULL;
+    v->dir = NULL;
+}
+
+static int eval(struct eval *v, struct err *e)
+{
+    if (eval_begin(v, e)) return -1;
     v->out = io_create(v->output ? v->output : "-", e);
     if (!v->out) return -1;
     const int rc = v->prompt    ? eval_complete(v, e)
                    : v->prompts ? eval_prompts(v, e)
                    : v->chat    ? eval_chat(v, e)
+                   : v->compare ? eval_compare(v, e)
                                 : eval_loss(v, e);
     if (rc && e->code != ERR_NONFINITE) return -1;
     struct io_out *out = v->out; /* the losses of samples are kept beside one that is not finite */
@@ -313,17 +347,11 @@ int main(int argc, char **argv)
     if (rc > 0) return 0;
     const struct launch l = launch_detect(getenv);
     if (rc == 0) rc = check_alone(&l, &e);
-    if (rc == 0) rc = eval(&v, opt_threads(common.threads), &e);
+    v.threads = opt_threads(common.threads);
+    if (rc == 0) rc = eval(&v, &e);
     progress_erase(&v.progress);
     int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one rank tells */
     io_abort(v.out);
-    stage_free(&v.stage);
-    weights_free(&v.weights);
-    memory_free(&v.memory);
-    peft_close(v.adapter);
-    device_close(v.device);
-    tokenizer_free(v.tokenizer);
-    hf_config_free(&v.hf);
-    mem_free(v.dir);
+    eval_close(&v);
     return status;
 }

@@ -39,6 +39,31 @@ close 'per sample: the losses add up to the whole' \
             (map(.loss * .label_tokens) | add) / (map(.label_tokens) | add)' \
         each)" "$(number loss <<<"$a")" 1e-5
 
+# ---- two models on one stream ----
+model other initializer_range=0.05
+sft-eval -q -m other --dtype fp32 --per-sample samples.sfts | jq -c 'select(.source)' >theirs
+fp32 -q --compare other samples.sfts >compared
+jq -c 'select(.source)' each | paste - theirs | jq -cs '
+    [range(0; length; 2) as $i | [.[$i], .[$i + 1]]] |
+    (map(.[0].label_tokens) | add) as $w | length as $n |
+    (map(.[0].label_tokens * (.[1].loss - .[0].loss)) | add / $w) as $d |
+    (map((.[0].label_tokens * (.[1].loss - .[0].loss - $d)) | . * .) | add) as $s |
+    (1.96 * ($n / ($n - 1) * $s | sqrt) / $w) as $half | [$d, $d - $half, $d + $half]' \
+    >wanted
+close 'compare: difference and interval follow from the losses of the samples' \
+    "$(jq -c '[.difference, .low, .high] | .[]' compared)" "$(jq '.[]' wanted)" 1e-5
+close 'compare: the two losses are those of each model' \
+    "$(jq '.loss, .other_loss' compared)" \
+    "$(fp32 samples.sfts | jq .loss; sft-eval -m other --dtype fp32 samples.sfts | jq .loss)" 1e-6
+equal 'compare: the first is better here, and swapped the other' \
+    "$(jq -c .better compared) $(sft-eval -q -m other --dtype fp32 --compare model samples.sfts |
+        jq -c .better)" '"model" "other"'
+equal 'compare: a model is not better than itself' \
+    "$(fp32 -q --compare model samples.sfts | jq -c '[.difference, .low, .high, .better]')" \
+    '[0,0,0,null]'
+fails 'compare: standard input is refused' 64 'on which stream' fp32 --compare other - <samples.sfts
+fails 'compare: a model that is not there is told' 66 'nowhere' fp32 --compare nowhere samples.sfts
+
 answer() { sft-eval -m model --dtype fp32 --prompt 'Say number 1.' --max-tokens "$@"; }
 answer 12 >one
 answer 12 >two
