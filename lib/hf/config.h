@@ -75,6 +75,7 @@ struct hf_config {
     bool tie_word_embeddings, mlp_bias;
     bool qkv_bias, o_bias;
     int64_t qk_norm;          /* enum hf_qk_norm */
+    double qkv_clip;          /* a bound of the elements of q, k and v; 0: none */
     bool pre_norm, post_norm; /* RMSNorm of the input of attention and of the MLP; of the result */
     bool qk_norm_after_rope;  /* of the rotated q and k */
     bool gain_offset;         /* the gain of every norm is 1 + w */

@@ -25,6 +25,7 @@ static const struct {
     [HF_FIELD_O_BIAS] = {AT(o_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_MLP_BIAS] = {AT(mlp_bias), HF_TRUTH, 0, 1},
     [HF_FIELD_QK_NORM] = {AT(qk_norm), HF_INTEGER, HF_QK_NORM_NONE, HF_QK_NORM_ROW},
+    [HF_FIELD_QKV_CLIP] = {AT(qkv_clip), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_EMBED_SCALE] = {AT(embed_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_RESIDUAL_SCALE] = {AT(residual_scale), HF_REAL, 1e-6, 1e6},
     [HF_FIELD_ATTENTION_SCALE] = {AT(attention_scale), HF_REAL, 1e-6, 1e6},

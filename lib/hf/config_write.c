@@ -133,10 +133,11 @@ static bool is_written(const struct hf_key *keys, const struct hf_key *k)
     return false;
 }
 
-/* Returns true for a soft cap that is off. */
-static bool is_no_cap(enum hf_field field, double value)
+/* Returns true for a bound or a soft cap that is off. */
+static bool is_off(enum hf_field field, double value)
 {
-    return (field == HF_FIELD_ATTENTION_CAP || field == HF_FIELD_LOGIT_CAP) && !(value > 0);
+    const bool cap = field == HF_FIELD_ATTENTION_CAP || field == HF_FIELD_LOGIT_CAP;
+    return (cap || field == HF_FIELD_QKV_CLIP) && !(value > 0);
 }
 
 /* Writes the keys that only some families have. */
@@ -149,7 +150,7 @@ static void put_keys(struct doc *d, const struct hf_config *c)
         const double value = hf_field_get(c, k->field, &type);
         if (type == HF_INTEGER)
             doc_int(d, k->key, (int64_t)value);
-        else if (is_no_cap(k->field, value))
+        else if (is_off(k->field, value))
             doc_text(d, k->key, NULL);
         else if (type == HF_REAL)
             put_real(d, k->key, value);
@@ -172,7 +173,7 @@ static void put_experts(struct doc *d, const struct hf_config *c)
 {
     if (!c->family || c->family->sparse == HF_SPARSE_NONE) return;
     const bool steps = c->family->sparse == HF_SPARSE_STEPS;
-    doc_int(d, steps ? "num_experts" : "num_local_experts", c->num_experts);
+    doc_int(d, c->family->experts_key ? c->family->experts_key : "num_experts", c->num_experts);
     if (!steps) return;
     doc_list(d, "mlp_only_layers");
     for (int64_t l = 0; l < c->num_hidden_layers; l++)

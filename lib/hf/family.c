@@ -23,7 +23,9 @@ static const struct hf_row llama_tensors[] = {
     {LAYER "self_attn.v_proj.weight", BLOCK "attn_v.weight", {HF_ROLE_V}},
     {LAYER "self_attn.v_proj.bias", BLOCK "attn_v.bias", {HF_ROLE_V_BIAS}},
     {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM}},
+    {LAYER "self_attn.q_norm.weight", NULL, {HF_ROLE_Q_NORM_ROW}},
     {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM}},
+    {LAYER "self_attn.k_norm.weight", NULL, {HF_ROLE_K_NORM_ROW}},
     {LAYER "self_attn.o_proj.weight", BLOCK "attn_output.weight", {HF_ROLE_O}},
     {LAYER "self_attn.o_proj.bias", BLOCK "attn_output.bias", {HF_ROLE_O_BIAS}},
     {LAYER "post_attention_layernorm.weight", BLOCK "ffn_norm.weight", {HF_ROLE_NORM2}},
@@ -459,6 +461,20 @@ static const struct hf_key mixtral_keys[] = {
     KEY("router_jitter_noise", HF_FIELD_ROUTER_JITTER, 0),
     END,
 };
+static const struct hf_key olmoe_keys[] = {
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
+    KEY("attention_bias", HF_FIELD_O_BIAS, false),
+    FIXED(HF_FIELD_QK_NORM, HF_QK_NORM_ROW),
+    KEY("clip_qkv", HF_FIELD_QKV_CLIP, 0),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 4096),
+    KEY("rms_norm_eps", HF_FIELD_EPS, 1e-5),
+    FIXED(HF_FIELD_EXPERTS, 64),
+    KEY("num_experts_per_tok", HF_FIELD_EXPERTS_PER_TOKEN, 8),
+    KEY("norm_topk_prob", HF_FIELD_NORMALISE_EXPERTS, false),
+    KEY("output_router_logits", HF_FIELD_ROUTER_LOSS, false),
+    KEY("router_aux_loss_coef", HF_FIELD_ROUTER_LOSS_SCALE, 0.01),
+    END,
+};
 
 static const struct hf_family families[] = {
     {.type = "llama",
@@ -618,6 +634,13 @@ static const struct hf_family families[] = {
      .tensors = mixtral_tensors,
      .keys = mixtral_keys,
      .window = HF_WINDOW_ALL,
+     .sparse = HF_SPARSE_ALL,
+     .experts_key = "num_local_experts"},
+    {.type = "olmoe",
+     .architecture = "OlmoeForCausalLM",
+     .tensors = llama_tensors,
+     .keys = olmoe_keys,
+     .square = true,
      .sparse = HF_SPARSE_ALL},
 };
 enum { FAMILIES = sizeof families / sizeof *families };

@@ -30,6 +30,7 @@ enum hf_field {
     HF_FIELD_O_BIAS,
     HF_FIELD_MLP_BIAS,
     HF_FIELD_QK_NORM, /* enum hf_qk_norm */
+    HF_FIELD_QKV_CLIP,
     HF_FIELD_EMBED_SCALE,
     HF_FIELD_RESIDUAL_SCALE,
     HF_FIELD_ATTENTION_SCALE,
@@ -99,15 +100,16 @@ struct hf_family {
                                * positions, by default every no_rope_layer_interval-th; this is
                                * the interval when absent. 0: all have them, whatever a file says */
     enum hf_sparse sparse;
-    int64_t vocab, heads; /* vocab_size and num_attention_heads when absent; 0: must be there */
-    bool divides;         /* heads must divide hidden_size, also where head_dim is told */
-    bool square;          /* heads * head_dim must be hidden_size */
-    bool interleaved;     /* the rotary embedding rotates neighbours, not halves */
-    bool partial_rotary;  /* partial_rotary_factor counts; others with one are refused */
-    bool position_scale;  /* llama_4_scaling_beta counts */
-    bool longrope;        /* the only rotary scaling; su and yarn are names of it */
-    int64_t original;     /* longrope: original_max_position_embeddings when absent at the top;
-                             the one inside the rotary settings does not count */
+    const char *experts_key; /* the key of the number of experts; NULL: num_experts */
+    int64_t vocab, heads;    /* vocab_size and num_attention_heads when absent; 0: must be there */
+    bool divides;            /* heads must divide hidden_size, also where head_dim is told */
+    bool square;             /* heads * head_dim must be hidden_size */
+    bool interleaved;        /* the rotary embedding rotates neighbours, not halves */
+    bool partial_rotary;     /* partial_rotary_factor counts; others with one are refused */
+    bool position_scale;     /* llama_4_scaling_beta counts */
+    bool longrope;           /* the only rotary scaling; su and yarn are names of it */
+    int64_t original;        /* longrope: original_max_position_embeddings when absent at the top;
+                                the one inside the rotary settings does not count */
     const struct hf_rope *rope; /* rotary settings when there are none; NULL: the default type */
     bool rope_alpha;            /* dynamic scaling may have an alpha, which is a factor of theta */
     bool gelu_tanh;             /* hidden_act gelu stands for gelu_pytorch_tanh */

@@ -55,6 +55,7 @@ static int check_features(const struct hf_config *c, struct err *e)
     if (c->residual_dropout != 0) return unsupported(e, "resid_pdrop");
     if (c->rope.partial_rotary_factor != 1 && !c->family->partial_rotary)
         return unsupported(e, "partial_rotary_factor in this family");
+    if (c->qkv_clip > 0) return unsupported(e, "clip_qkv");
     if (c->router_jitter > 0) return unsupported(e, "router_jitter_noise");
     return 0;
 }

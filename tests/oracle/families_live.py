@@ -193,17 +193,22 @@ def draw_windows(r, config):
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
             "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
-            "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral", "gemma2", "gemma3_text"]
+            "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral", "gemma2", "gemma3_text",
+            "olmoe"]
+SPARSE = ("qwen3_moe", "mixtral", "olmoe")
 
 
 def draw_experts(r, config):
     family, layers = config["model_type"], config["num_hidden_layers"]
-    if family not in ("qwen3_moe", "mixtral"):
+    if family not in SPARSE:
         return
     n = r.choice([1, 2, 3, 5, 8, 17])
-    config[r.choice(["num_experts", "num_local_experts"]) if family == "qwen3_moe" else "num_local_experts"] = n
+    config[r.choice(["num_experts", "num_local_experts"]) if family != "mixtral" else "num_local_experts"] = n
     config["num_experts_per_tok"] = r.choice([k for k in (1, 2, 3, 8) if k <= n])
-    if family == "mixtral":
+    if family == "olmoe":
+        maybe(r, config, "norm_topk_prob", True, False, chance=0.8)
+        maybe(r, config, "clip_qkv", None)
+    if family in ("mixtral", "olmoe"):
         return
     config["moe_intermediate_size"] = r.choice([1, 7, 24, 33])
     maybe(r, config, "norm_topk_prob", True, True, False, chance=0.8)
@@ -221,7 +226,7 @@ def draw(r):
     dim = r.choice([2, 4, 6, 8, 10, 16, 20, 32, 64])
     if family in ("qwen3", "seed_oss") and r.random() < 0.15:
         c["hidden_size"] = r.choice([24, 33])  # head_dim is 128
-    elif family in ("helium", "phi3"):
+    elif family in ("helium", "phi3", "olmoe"):
         c["hidden_size"] = heads * dim
         if family == "helium":
             c["head_dim"] = dim
@@ -243,7 +248,7 @@ def draw(r):
         maybe(r, c, "attn_logit_softcapping", 0.5, 5.0, None)
         maybe(r, c, "final_logit_softcapping", 2.0, 30.0, None)
         maybe(r, c, "hidden_activation", "gelu_pytorch_tanh", "gelu", "silu")
-    if family in ("llama", "granite", "arcee", "hunyuan_v1_dense") and r.random() < 0.3:
+    if family in ("llama", "granite", "arcee", "hunyuan_v1_dense", "olmoe") and r.random() < 0.3:
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
     if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
         c["num_key_value_heads"] = None
@@ -302,7 +307,7 @@ def make(r, config, folder, seed):
     (folder / "config.json").write_text(json.dumps(config))
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32,
                                              attn_implementation="eager")
-    if config["model_type"] in ("qwen3_moe", "mixtral"):
+    if config["model_type"] in SPARSE:
         model.set_experts_implementation("eager")  # others need sizes that are multiples of 16 bytes
     fill(model.eval(), seed)  # without the dropout of seed_oss
     dtype = r.choice(list(DTYPES))
@@ -448,7 +453,8 @@ def main():
                    {"model_type": "olmo3", "pad_token_id": None},
                    {"model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
                     "mlp_only_layers": [1]},
-                   {"model_type": "mixtral", "num_local_experts": 3}):
+                   {"model_type": "mixtral", "num_local_experts": 3},
+                   {"model_type": "olmoe", "num_experts": 5, "num_experts_per_tok": 2, "pad_token_id": None}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

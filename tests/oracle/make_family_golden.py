@@ -264,8 +264,15 @@ GEMMA = [
       "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 20000.0},
                           "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}}),
 ]
+OLMOE = {"model_type": "olmoe", **SIZES, **NO_PAD, "num_experts": 4, "num_experts_per_tok": 2}
+SPARSE = [
+    ("olmoe: all heads have their own keys, weights that do not sum to 1", {**OLMOE, "num_key_value_heads": None}),
+    ("olmoe: normalised, attention_bias, tied, its auxiliary loss",
+     {**OLMOE, "attention_bias": True, "norm_topk_prob": True, "tie_word_embeddings": True, "clip_qkv": None,
+      "output_router_logits": True, "router_aux_loss_coef": 0.5}),
+]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT, "norms": NORMS,
-          "experts": EXPERTS, "gemma": GEMMA}
+          "experts": EXPERTS, "gemma": GEMMA, "sparse": SPARSE}
 # group, name, config.json, folder, type of element, size of a shard
 SAVED = [
     ("families", "qwen3 in shards of bf16", {"model_type": "qwen3", **SMALL}, "sharded-bf16", torch.bfloat16, "6KB"),
@@ -284,7 +291,7 @@ def auxiliary(model, router):
     if not getattr(config, "output_router_logits", False):
         return 0.0
     layers = tuple(torch.cat(x) for x in zip(*router))
-    loss = load_balancing_loss_func(layers, config.num_local_experts, config.num_experts_per_tok)
+    loss = load_balancing_loss_func(layers, model.num_experts, config.num_experts_per_tok)
     return config.router_aux_loss_coef * loss.double()
 
 

@@ -187,6 +187,12 @@ static void layers_with_experts(void)
           sparse("mixtral", "", &c) == 7 && c.num_experts == 8 && c.experts_per_token == 2 &&
               c.expert_size == 96 && c.normalise_experts && c.rope.theta == 1e6 &&
               c.rms_norm_eps == 1e-5 && c.sliding_window == 0);
+    CHECK("experts: absent keys of olmoe have transformers' defaults",
+          sparse("olmoe", "", &c) == 7 && c.num_experts == 64 && c.experts_per_token == 8 &&
+              c.expert_size == 96 && !c.normalise_experts && c.qk_norm == HF_QK_NORM_ROW &&
+              c.router_loss_scale == 0.01 && c.rms_norm_eps == 1e-5 && c.sliding_window == 0);
+    CHECK("experts: heads of olmoe fill hidden_size",
+          refused("{\"model_type\":\"olmoe\",\"head_dim\":8," THREE "}", "head_dim: must be"));
     CHECK("experts: their number has the key of transformers 4 or that of 5",
           sparse("qwen3_moe", "\"num_experts\":16,", &c) == 7 && c.num_experts == 16 &&
               sparse("qwen3_moe", "\"num_local_experts\":12,", &c) == 7 && c.num_experts == 12);
@@ -259,6 +265,11 @@ static void round_trips(void)
     round_trip("written: mixtral",
                "{\"model_type\":\"mixtral\",\"num_local_experts\":6,"
                "\"output_router_logits\":true,\"router_aux_loss_coef\":0.01," THREE "}");
+    round_trip("written: olmoe",
+               "{\"model_type\":\"olmoe\",\"num_experts\":6,\"num_experts_per_tok\":3,"
+               "\"clip_qkv\":null,\"attention_bias\":true,\"norm_topk_prob\":true," THREE "}");
+    round_trip("written: olmoe with a bound of q, k and v",
+               "{\"model_type\":\"olmoe\",\"clip_qkv\":8.0," THREE "}");
     round_trip("written: yarn",
                QWEN("\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1e6,"
                     "\"factor\":4.0,\"attention_factor\":1.5,\"beta_fast\":16.0,"

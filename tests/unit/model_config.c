@@ -151,6 +151,7 @@ static void refusals(void)
         {"{\"model_type\":\"deepseek_v3\",\"n_routed_experts\":8," SIZES "}", "mixture of experts"},
         {"{\"model_type\":\"mixtral\",\"router_jitter_noise\":0.1," SIZES "}",
          "router_jitter_noise"},
+        {"{\"model_type\":\"olmoe\",\"clip_qkv\":8.0," SIZES "}", "clip_qkv"},
         {"{\"model_type\":\"llama\",\"hidden_act\":\"tanh\"," SIZES "}", "hidden_act tanh"},
         {"{\"model_type\":\"llama\",\"attention_dropout\":0.1," SIZES "}", "attention_dropout"},
         {"{\"model_type\":\"llama\",\"quantization_config\":{}," SIZES "}", "quantized"},
