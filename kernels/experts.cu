@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mixtures of experts: the choice of experts and the order of rows, sums of the experts' results.
+/* Mixtures of experts: the choice of experts and the order of rows, sums of the experts' results,
+ * the weight of an expert of all tokens.
  * The counts of rows stay on the device. Integers are counted by shared atomics, whose results have
  * no order; sums of fractions have a fixed one. */
 #include "element.cuh"
@@ -327,5 +328,75 @@ int kernel_combine_grad(const struct op_combine_grad *a, const struct kernel_con
             };
             return wide ? run(combine_back<T, Z, 8>) : run(combine_back<T, Z, 1>);
         });
+    });
+}
+
+/* ---- the weight of an expert of all tokens ---- */
+static __device__ __forceinline__ float gate_of(const void *gate, int64_t t)
+{
+    return 1 / (1 + expf(-((const float *)gate)[t]));
+}
+
+template <typename T, int N> __global__ void gate(const struct op_gate a)
+{
+    const int64_t each = a.I / N;
+    for (int64_t i = grid_index(); i < a.T * each; i += grid_size()) {
+        const float w = gate_of(a.gate, i / each);
+        float x[N];
+        load<T, N>(x, (const T *)a.x + i * N);
+#pragma unroll
+        for (int j = 0; j < N; j++) x[j] *= w;
+        store<T, N>((T *)a.y + i * N, x);
+    }
+}
+
+int kernel_gate(const struct op_gate *a, const struct kernel_context *c)
+{
+    const bool wide = aligned(a->x, a->I, 2) && aligned(a->y, a->I, 2);
+    if (a->T == 0 || a->I == 0) return 0;
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        auto run = [&](auto kernel, int64_t n) {
+            kernel<<<blocks_for(a->T * a->I / n), THREADS, 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        };
+        return wide ? run(gate<T, 8>, 8) : run(gate<T, 1>, 1);
+    });
+}
+
+/* A warp for each token. dx may be the memory of dy: a lane reads elements before it writes them.
+ */
+template <typename T, int N> __global__ void gate_back(const struct op_gate_grad a)
+{
+    for (int64_t t = grid_warp(); t < a.T; t += grid_warps()) {
+        const int64_t row = t * a.I;
+        const float w = gate_of(a.gate, t);
+        float sum = 0, g[N], y[N];
+        for (int64_t at = threadIdx.x % 32 * N; at < a.I; at += 32 * N) {
+            load<T, N>(g, (const T *)a.dy + row + at);
+            load<T, N>(y, (const T *)a.y + row + at);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                sum += g[j] * y[j];
+                g[j] *= w;
+            }
+            store<T, N>((T *)a.dx + row + at, g);
+        }
+        sum = warp_sum(sum);
+        if (threadIdx.x % 32 == 0) from_float(((T *)a.dgate)[t], (1 - w) * sum);
+    }
+}
+
+int kernel_gate_grad(const struct op_gate_grad *a, const struct kernel_context *c)
+{
+    const bool wide = aligned(a->dy, a->I, 2) && aligned(a->y, a->I, 2) && aligned(a->dx, a->I, 2);
+    if (a->T == 0) return 0;
+    return by_type(a->dtype, [&](auto t) {
+        typedef decltype(t) T;
+        auto run = [&](auto kernel) {
+            kernel<<<warps_for(a->T), THREADS, 0, c->stream>>>(*a);
+            return (int)cudaGetLastError();
+        };
+        return wide ? run(gate_back<T, 8>) : run(gate_back<T, 1>);
     });
 }

@@ -422,6 +422,23 @@ struct op_combine_grad {
     enum dtype dtype, z_dtype; /* dtype: of dz and dy */
 };
 
+/* The weight that an expert of all tokens may have: y[T,I] = sigmoid(gate[t]) * x[t,:]. gate [T]
+ * has the accumulation type. y may alias x. */
+struct op_gate {
+    void *y;
+    const void *x, *gate;
+    int64_t T, I;
+    enum dtype dtype;
+};
+/* dx[t,:] = sigmoid(gate[t]) * dy[t,:]; dgate[t] = (1 - sigmoid(gate[t])) * the product of dy[t,:]
+ * and y[t,:], the result of op_gate. dx may alias dy. All but gate have type dtype. */
+struct op_gate_grad {
+    void *dx, *dgate;
+    const void *dy, *y, *gate;
+    int64_t T, I;
+    enum dtype dtype;
+};
+
 /* Returns the number of rows that a norm of T tokens normalises; below: the begin of row i in a
  * strided operand. */
 static inline int64_t norm_rows(int64_t T, int32_t heads) { return heads > 0 ? T * heads : T; }
@@ -455,6 +472,8 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(grouped)                                                                                     \
     X(combine)                                                                                     \
     X(combine_grad)                                                                                \
+    X(gate)                                                                                        \
+    X(gate_grad)                                                                                   \
     X(add) X(zero) X(cast) X(copy_rows) X(sum) X(argmax) X(bias_grad) X(dropout) X(adamw) X(sgd)
 
 enum op_id {

@@ -13,7 +13,7 @@ for sm in 80 90; do
     sed -nE "s/^(not ok|ok) /&sm_$sm, seed $seed: /p" "$T/$sm"
     equal "sm_$sm, seed $seed: the run tells no fault" \
         "$(grep -E '^(emulator|exit|# WRONG)' "$T/$sm" | head -n 3)" ''
-    equal "sm_$sm, seed $seed: fifteen operations ran in both types" \
-        "$(grep -cE '^ok (fp32|bf16) ' "$T/$sm")" 30
+    equal "sm_$sm, seed $seed: seventeen operations ran in both types" \
+        "$(grep -cE '^ok (fp32|bf16) ' "$T/$sm")" 34
 done
 exit $bad

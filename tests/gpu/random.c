@@ -132,6 +132,11 @@ static void random_experts(struct sink s, enum dtype t)
     emit(s, &c, what);
     combine_grad_case(&c, T, K, H, t, coin() ? DT_F32 : t, false);
     emit(s, &c, what);
+    snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
+    gate_case(&c, T, H, t, coin());
+    emit(s, &c, what);
+    gate_grad_case(&c, T, H, t, coin());
+    emit(s, &c, what);
 }
 
 /* Makes the queries of each document two chunks of its keys; the first key has no chunk. */
@@ -228,6 +233,8 @@ static void widen_args(struct test_case *c)
         ONE(bias_grad)
         ONE(embed_grad)
         ONE(attention)
+        ONE(gate)
+        ONE(gate_grad)
     default:
         break;
     }

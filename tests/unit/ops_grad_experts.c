@@ -185,6 +185,30 @@ static void grad_combine(void)
     free(zero), outcome_free(&o), problem_free(&p);
 }
 
+static void grad_gate(void)
+{
+    enum { T = 4, I = 5 };
+    struct problem p;
+    struct test_case g;
+    CASE(&p.fwd, gate, .T = T, .I = I, .dtype = t);
+    BUF(&p.fwd, gate, y, T * I, t, .out = true);
+    BUF(&p.fwd, gate, x, T * I, t);
+    BUF(&p.fwd, gate, gate, T, t, .spread = 2);
+    problem_make(&p);
+    double *zero = zeros(T * I);
+    CASE(&g, gate_grad, .T = T, .I = I, .dtype = t);
+    BUF(&g, gate_grad, dx, T * I, t, .out = true);
+    BUF(&g, gate_grad, dgate, T, t, .out = true);
+    BUF(&g, gate_grad, dy, T * I, t);
+    BUF(&g, gate_grad, y, T * I, t);
+    BUF(&g, gate_grad, gate, T, t);
+    struct outcome o =
+        run_grad(&g, (void *[BUFS]){zero, zero, p.weight[0], p.out.bytes[0], p.in[2]});
+    CHECK("gradients: gate by x", is_gradient(&p, 1, o.bytes[0]));
+    CHECK("gradients: gate by gate", is_gradient(&p, 2, o.bytes[1]));
+    free(zero), outcome_free(&o), problem_free(&p);
+}
+
 int main(void)
 {
     struct err e;
@@ -195,6 +219,7 @@ int main(void)
     grad_grouped(false);
     grad_grouped(true);
     grad_combine();
+    grad_gate();
     device_close(dev);
     TEST_END();
 }

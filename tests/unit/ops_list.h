@@ -808,6 +808,7 @@ static inline void list_cases(struct sink s, enum dtype t)
     list_routing(s, t);
     list_products(s, t);
     list_combine(s, t);
+    list_gate(s, t);
 }
 
 #endif

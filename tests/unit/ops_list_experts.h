@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of the operations of mixtures of experts, a part of ops_list.h: an expert without a
- * token and one with all, ties, as many choices as experts, parts of a list of experts. */
+ * token and one with all, ties, as many choices as experts, parts of a list of experts, the weight
+ * of an expert of all tokens. */
 static void list_route(struct sink s, int64_t T, int32_t E, int32_t K, const char *form)
 {
     struct test_case c;
@@ -209,4 +210,40 @@ static void list_combine(struct sink s, enum dtype t)
             emit(s, &c, what);
         }
     }
+}
+
+/* Gates of +-20 and more are as good as 1 and 0. */
+static void gate_case(struct test_case *c, int64_t T, int64_t I, enum dtype t, bool in_place)
+{
+    CASE(c, gate, .T = T, .I = I, .dtype = t);
+    BUF(c, gate, y, T * I, t, .out = true, .also = in_place ? offsetof(struct op_gate, x) : 0);
+    if (!in_place) BUF(c, gate, x, T * I, t);
+    BUF(c, gate, gate, T, DT_F32, .spread = T % 2 ? 4 : 30);
+}
+
+static void gate_grad_case(struct test_case *c, int64_t T, int64_t I, enum dtype t, bool in_place)
+{
+    CASE(c, gate_grad, .T = T, .I = I, .dtype = t);
+    BUF(c, gate_grad, dx, T * I, t, .out = true,
+        .also = in_place ? offsetof(struct op_gate_grad, dy) : 0);
+    BUF(c, gate_grad, dgate, T, t, .out = true);
+    if (!in_place) BUF(c, gate_grad, dy, T * I, t);
+    BUF(c, gate_grad, y, T * I, t);
+    BUF(c, gate_grad, gate, T, DT_F32, .spread = T % 2 ? 4 : 30);
+}
+
+static void list_gate(struct sink s, enum dtype t)
+{
+    static const int64_t sizes[][2] = {{13, 70}, {3, 1}, {0, 8}, {40, 136}, {7, 2053}, {64, 256}};
+    struct test_case c;
+    char what[64];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            const int64_t T = sizes[i][0], I = sizes[i][1];
+            snprintf(what, sizeof what, "%dx%d%s", (int)T, (int)I, in_place ? " in place" : "");
+            gate_case(&c, T, I, t, in_place);
+            emit(s, &c, what);
+            gate_grad_case(&c, T, I, t, in_place);
+            emit(s, &c, what);
+        }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routing of tokens to experts, and the sums of the experts' results. Limits: of routing the exp of
+/* Routing of tokens to experts, the sums of the experts' results, and the weight of an expert of
+ * all tokens. Limits: of routing the exp of
  * each logit; of the sums memory bandwidth, each operand once. */
 #include "ops/cpu/cpu.h"
 
@@ -162,3 +163,33 @@ CPU_OP(combine_grad)
     PARALLEL_FOR(d, c, a->T * a->K)
     BY_PAIR(a->dtype, a->z_dtype, combine_grad_choice, a, c);
 }
+
+/* Returns the sigmoid of the gate of token t. */
+INLINE float gate_of(const void *gate, int64_t t)
+{
+    const vf x = v_max(v_set(((const float *)gate)[t]), v_set(-88)); /* so that exp is finite */
+    return (1 / (1 + v_exp(-x)))[0];
+}
+
+INLINE void gate_token(const struct op_gate *a, int64_t t, enum dtype type)
+{
+    const float w = gate_of(a->gate, t);
+    for (int64_t i = 0; i < a->I; i += VL) {
+        const vf x = v_get(a->x, t * a->I + i, type, a->I - i);
+        v_put(a->y, t * a->I + i, type, a->I - i, w * x);
+    }
+}
+CPU_OP(gate) { PARALLEL_FOR(d, t, a->T) BY_DTYPE(a->dtype, gate_token, a, t); }
+
+INLINE void gate_grad_token(const struct op_gate_grad *a, int64_t t, enum dtype type)
+{
+    const float w = gate_of(a->gate, t);
+    vf sum = v_set(0);
+    for (int64_t i = 0; i < a->I; i += VL) {
+        const vf dy = v_get(a->dy, t * a->I + i, type, a->I - i);
+        sum = v_fma(dy, v_get(a->y, t * a->I + i, type, a->I - i), sum);
+        v_put(a->dx, t * a->I + i, type, a->I - i, w * dy);
+    }
+    v_put(a->dgate, t, type, 1, v_set((1 - w) * v_sum(sum)));
+}
+CPU_OP(gate_grad) { PARALLEL_FOR(d, t, a->T) BY_DTYPE(a->dtype, gate_grad_token, a, t); }

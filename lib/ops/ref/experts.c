@@ -162,3 +162,28 @@ REF_OP(combine_grad)
         put(a->dweight, c, real_of(a->dtype), sum);
     }
 }
+
+static REAL weight_of(const void *gate, int64_t t, enum dtype dtype)
+{
+    return 1 / (1 + exp(-get(gate, t, real_of(dtype))));
+}
+
+REF_OP(gate)
+{
+    for (int64_t i = 0; i < a->T * a->I; i++)
+        put(a->y, i, a->dtype, weight_of(a->gate, i / a->I, a->dtype) * get(a->x, i, a->dtype));
+}
+
+REF_OP(gate_grad)
+{
+    for (int64_t t = 0; t < a->T; t++) {
+        const REAL w = weight_of(a->gate, t, a->dtype);
+        REAL sum = 0;
+        for (int64_t i = t * a->I; i < (t + 1) * a->I; i++) {
+            const REAL dy = get(a->dy, i, a->dtype);
+            sum += dy * get(a->y, i, a->dtype);
+            put(a->dx, i, a->dtype, w * dy);
+        }
+        put(a->dgate, t, a->dtype, (1 - w) * sum);
+    }
+}
