@@ -89,6 +89,8 @@ struct hf_config {
     int64_t num_experts;                    /* 0: dense */
     int64_t experts_per_token, expert_size; /* experts that a token chooses; their inner size */
     bool normalise_experts;                 /* the weights of a token's experts have sum 1 */
+    int64_t shared_size; /* the inner size of the expert of all tokens; 0: none */
+    bool shared_router;  /* it has a weight, the sigmoid of a product */
     uint64_t sparse_layers[HF_LAYER_WORDS]; /* the layers with experts instead of an MLP */
     int64_t sparse_step;                    /* decoder_sparse_step */
     bool router_loss;                       /* output_router_logits: the loss has a term that

@@ -43,6 +43,8 @@ static const struct {
     [HF_FIELD_EXPERTS_PER_TOKEN] = {AT(experts_per_token), HF_INTEGER, 1, 1 << 20},
     [HF_FIELD_EXPERT_SIZE] = {AT(expert_size), HF_INTEGER, 1, 1 << 24},
     [HF_FIELD_NORMALISE_EXPERTS] = {AT(normalise_experts), HF_TRUTH, 0, 1},
+    [HF_FIELD_SHARED_SIZE] = {AT(shared_size), HF_INTEGER, 0, 1 << 24},
+    [HF_FIELD_SHARED_ROUTER] = {AT(shared_router), HF_TRUTH, 0, 1},
     [HF_FIELD_SPARSE_STEP] = {AT(sparse_step), HF_INTEGER, 1, INT32_MAX},
     [HF_FIELD_ROUTER_LOSS] = {AT(router_loss), HF_TRUTH, 0, 1},
     [HF_FIELD_ROUTER_LOSS_SCALE] = {AT(router_loss_scale), HF_REAL, 0, 1e6},
@@ -171,6 +173,8 @@ static bool has_window(const struct hf_config *c, int64_t number, int64_t l)
         return (l + 1) % number != 0;
     case HF_WINDOW_LAST:
         return l >= number;
+    case HF_WINDOW_EVEN:
+        return l % 2 == 0 && l < number;
     case HF_WINDOW_UNROTATED:
         return !hf_layer_is(c->rope_layers, l);
     case HF_WINDOW_NONE:

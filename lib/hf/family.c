@@ -36,9 +36,13 @@ static const struct hf_row llama_tensors[] = {
     {LAYER "mlp.down_proj.weight", BLOCK "ffn_down.weight", {HF_ROLE_DOWN}},
     {LAYER "mlp.down_proj.bias", BLOCK "ffn_down.bias", {HF_ROLE_DOWN_BIAS}},
     {LAYER "mlp.gate.weight", NULL, {HF_ROLE_ROUTER}},
+    {LAYER "mlp.shared_expert_gate.weight", NULL, {HF_ROLE_SHARED_ROUTER}},
     {LAYER "mlp.experts.%d.gate_proj.weight", NULL, {HF_ROLE_EXPERT_GATE}},
     {LAYER "mlp.experts.%d.up_proj.weight", NULL, {HF_ROLE_EXPERT_UP}},
     {LAYER "mlp.experts.%d.down_proj.weight", NULL, {HF_ROLE_EXPERT_DOWN}},
+    {LAYER "mlp.shared_expert.gate_proj.weight", NULL, {HF_ROLE_SHARED_GATE}},
+    {LAYER "mlp.shared_expert.up_proj.weight", NULL, {HF_ROLE_SHARED_UP}},
+    {LAYER "mlp.shared_expert.down_proj.weight", NULL, {HF_ROLE_SHARED_DOWN}},
     {"model.norm.weight", "output_norm.weight", {HF_ROLE_NORM_FINAL}},
     {"lm_head.weight", "output.weight", {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
@@ -461,6 +465,21 @@ static const struct hf_key mixtral_keys[] = {
     KEY("router_jitter_noise", HF_FIELD_ROUTER_JITTER, 0),
     END,
 };
+static const struct hf_key qwen2_moe_keys[] = {
+    KEY("qkv_bias", HF_FIELD_QKV_BIAS, true),
+    KV_HEADS(16),
+    KEY("max_position_embeddings", HF_FIELD_POSITIONS, 32768),
+    FIXED(HF_FIELD_EXPERTS, 60),
+    KEY("num_experts_per_tok", HF_FIELD_EXPERTS_PER_TOKEN, 4),
+    KEY("moe_intermediate_size", HF_FIELD_EXPERT_SIZE, 1408),
+    KEY("shared_expert_intermediate_size", HF_FIELD_SHARED_SIZE, 5632),
+    FIXED(HF_FIELD_SHARED_ROUTER, true),
+    KEY("norm_topk_prob", HF_FIELD_NORMALISE_EXPERTS, false),
+    KEY("decoder_sparse_step", HF_FIELD_SPARSE_STEP, 1),
+    KEY("output_router_logits", HF_FIELD_ROUTER_LOSS, false),
+    KEY("router_aux_loss_coef", HF_FIELD_ROUTER_LOSS_SCALE, 0.001),
+    END,
+};
 static const struct hf_key olmoe_keys[] = {
     KEY("attention_bias", HF_FIELD_QKV_BIAS, false),
     KEY("attention_bias", HF_FIELD_O_BIAS, false),
@@ -642,6 +661,17 @@ static const struct hf_family families[] = {
      .keys = olmoe_keys,
      .square = true,
      .sparse = HF_SPARSE_ALL},
+    {.type = "qwen2_moe",
+     .architecture = "Qwen2MoeForCausalLM",
+     .tensors = llama_tensors,
+     .keys = qwen2_moe_keys,
+     .window = HF_WINDOW_EVEN,
+     .window_key = "max_window_layers",
+     .window_number = 28,
+     .window_keys = 4096,
+     .window_flag = true,
+     .layer_types = true,
+     .sparse = HF_SPARSE_STEPS},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -48,6 +48,8 @@ enum hf_field {
     HF_FIELD_EXPERTS_PER_TOKEN,
     HF_FIELD_EXPERT_SIZE, /* 0: intermediate_size */
     HF_FIELD_NORMALISE_EXPERTS,
+    HF_FIELD_SHARED_SIZE,
+    HF_FIELD_SHARED_ROUTER,
     HF_FIELD_SPARSE_STEP,
     HF_FIELD_ROUTER_LOSS,
     HF_FIELD_ROUTER_LOSS_SCALE,
@@ -71,6 +73,7 @@ enum hf_window {
     HF_WINDOW_ALL,      /* every layer */
     HF_WINDOW_PERIODIC, /* all but every number-th; 2: layers 0, 2, 4 ... */
     HF_WINDOW_LAST,     /* the layers from the number on */
+    HF_WINDOW_EVEN,     /* layers 0, 2, 4 ... below the number */
     HF_WINDOW_UNROTATED /* the layers without rotary positions */
 };
 /* Which layers have experts instead of an MLP. */

@@ -39,9 +39,13 @@ const struct hf_role_info hf_roles[HF_ROLES] = {
     ROLE(DOWN_BIAS, LAYER, DOWN_BIAS, BIAS, HIDDEN, ONE, REPLICATED, IF_MLP_BIAS),
     ROLE(NORM2_OUT, LAYER, NORM2_OUT, NORM, HIDDEN, ONE, REPLICATED, IF_POST_NORM),
     ROLE(ROUTER, LAYER, ROUTER, MATRIX, EXPERTS, HIDDEN, PARTIAL, ALWAYS),
+    ROLE(SHARED_ROUTER, LAYER, SHARED_ROUTER, MATRIX, ONE, HIDDEN, PARTIAL, IF_SHARED_ROUTER),
     ROLE(EXPERT_GATE, LAYER, EXPERT_GATE_UP, MATRIX, EXPERT_INNER, HIDDEN, ROWS, ALWAYS),
     ROLE(EXPERT_UP, LAYER, EXPERT_GATE_UP, MATRIX, EXPERT_INNER, HIDDEN, ROWS, ALWAYS),
     ROLE(EXPERT_DOWN, LAYER, EXPERT_DOWN, MATRIX, HIDDEN, EXPERT_INNER, COLUMNS, ALWAYS),
+    ROLE(SHARED_GATE, LAYER, SHARED_GATE_UP, MATRIX, SHARED_INNER, HIDDEN, ROWS, IF_SHARED),
+    ROLE(SHARED_UP, LAYER, SHARED_GATE_UP, MATRIX, SHARED_INNER, HIDDEN, ROWS, IF_SHARED),
+    ROLE(SHARED_DOWN, LAYER, SHARED_DOWN, MATRIX, HIDDEN, SHARED_INNER, COLUMNS, IF_SHARED),
     ROLE(NORM_FINAL, HEAD, NORM_FINAL, NORM, HIDDEN, ONE, REPLICATED, ALWAYS),
     ROLE(HEAD, HEAD, HEAD, MATRIX, VOCAB, HIDDEN, VOCAB, IF_UNTIED),
 };
@@ -57,7 +61,7 @@ uint64_t hf_row_rows(const struct hf_row *r, const struct hf_sizes *s)
 /* ---- dense and sparse layers ---- */
 /* A dense layer has an MLP; a sparse one has a router and experts in its place. */
 static bool is_dense(enum hf_block b) { return b >= HF_BLOCK_GATE_UP && b <= HF_BLOCK_DOWN_BIAS; }
-static bool is_sparse(enum hf_block b) { return b >= HF_BLOCK_ROUTER && b <= HF_BLOCK_EXPERT_DOWN; }
+static bool is_sparse(enum hf_block b) { return b >= HF_BLOCK_ROUTER && b <= HF_BLOCK_SHARED_DOWN; }
 
 bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer)
 {
@@ -149,6 +153,7 @@ void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
                 [HF_DIM_VOCAB] = (uint64_t)c->vocab_size,
                 [HF_DIM_EXPERTS] = (uint64_t)c->num_experts,
                 [HF_DIM_EXPERT_INNER] = (uint64_t)c->expert_size,
+                [HF_DIM_SHARED_INNER] = (uint64_t)c->shared_size,
             },
         .has =
             {
@@ -162,6 +167,8 @@ void hf_sizes_of(const struct hf_config *c, struct hf_sizes *s)
                 [HF_IF_QK_NORM_ROW] = c->qk_norm == HF_QK_NORM_ROW,
                 [HF_IF_PRE_NORM] = c->pre_norm,
                 [HF_IF_POST_NORM] = c->post_norm,
+                [HF_IF_SHARED] = c->shared_size > 0,
+                [HF_IF_SHARED_ROUTER] = c->shared_router && c->shared_size > 0,
                 [HF_IF_UNTIED] = !c->tie_word_embeddings,
             },
         .layers = (int)c->num_hidden_layers,

@@ -25,6 +25,7 @@ enum hf_dim {
     HF_DIM_VOCAB,
     HF_DIM_EXPERTS,      /* experts of a sparse layer */
     HF_DIM_EXPERT_INNER, /* the MLP of one expert */
+    HF_DIM_SHARED_INNER, /* the MLP of the expert of all tokens */
     HF_DIMS
 };
 /* When a parameter exists. */
@@ -39,6 +40,8 @@ enum hf_when {
     HF_IF_QK_NORM_ROW, /* of all heads together */
     HF_IF_PRE_NORM,
     HF_IF_POST_NORM,
+    HF_IF_SHARED,        /* an expert of all tokens */
+    HF_IF_SHARED_ROUTER, /* with a weight */
     HF_IF_UNTIED,
     HF_WHENS
 };
@@ -72,8 +75,11 @@ enum hf_block {
     HF_BLOCK_DOWN_BIAS,
     HF_BLOCK_NORM2_OUT,
     HF_BLOCK_ROUTER,
+    HF_BLOCK_SHARED_ROUTER,
     HF_BLOCK_EXPERT_GATE_UP,
     HF_BLOCK_EXPERT_DOWN,
+    HF_BLOCK_SHARED_GATE_UP,
+    HF_BLOCK_SHARED_DOWN,
     HF_BLOCK_NORM_FINAL,
     HF_BLOCK_HEAD,
     HF_BLOCKS
@@ -102,11 +108,15 @@ enum hf_role {
     HF_ROLE_UP_BIAS,
     HF_ROLE_DOWN,
     HF_ROLE_DOWN_BIAS,
-    HF_ROLE_NORM2_OUT,   /* behind the MLP */
-    HF_ROLE_ROUTER,      /* a row for each expert */
-    HF_ROLE_EXPERT_GATE, /* of each expert of a sparse layer, which has no MLP */
+    HF_ROLE_NORM2_OUT,     /* behind the MLP */
+    HF_ROLE_ROUTER,        /* a row for each expert */
+    HF_ROLE_SHARED_ROUTER, /* a row for the logit of the weight of the expert of all tokens */
+    HF_ROLE_EXPERT_GATE,   /* of each expert of a sparse layer, which has no MLP */
     HF_ROLE_EXPERT_UP,
     HF_ROLE_EXPERT_DOWN,
+    HF_ROLE_SHARED_GATE, /* of the expert of all tokens */
+    HF_ROLE_SHARED_UP,
+    HF_ROLE_SHARED_DOWN,
     HF_ROLE_NORM_FINAL,
     HF_ROLE_HEAD, /* the output projection */
     HF_ROLES

@@ -145,6 +145,7 @@ void experts_forward(struct stage *s, const struct pass *p, int l, const struct 
     route(s, p, l, a);
     gather(s, p, a);
     forward(s, p, a, a->gate_up, a->experts.rows, w->params.layers[l].expert_gate_up, 2 * F, H);
+    shared_expert_up(s, p, l, a);
     if (recompute) return;
     if (balances(s)) add_load(s, p, a);
     down(s, p, l, a);
@@ -157,6 +158,7 @@ void experts_forward(struct stage *s, const struct pass *p, int l, const struct 
                                                .K = w->m.chosen,
                                                .dtype = w->compute,
                                                .y_dtype = w->accum});
+    shared_expert_down(s, p, l, a);
     rows_sum(w, p->b.T, s->branch, w->accum);
 }
 
@@ -218,13 +220,14 @@ static void route_backward(const struct stage *s, const struct pass *p, const st
                                                      .d_dtype = w->compute});
 }
 
-/* Computes dh from the gradients of the experts' inputs and of the router's logits. */
+/* Computes dh from the gradients of the experts' inputs and of the router's logits, and the
+ * gradient through the shared expert. */
 static void input_backward(struct stage *s, const struct pass *p, int l,
                            const struct activations *a)
 {
     const struct weights *w = s->w;
     const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
-    matrix_dgrad(w, T, s->dh, s->drouter, w->params.layers[l].router, w->m.experts, H);
+    matrix_dgrad(w, T, s->dh, s->drouter, w->params.layers[l].router, w->m.experts, H, false);
     op_combine(w->device, &(struct op_combine){.y = s->dh,
                                                .z = a->experts.rows,
                                                .row = a->experts.row,
@@ -234,6 +237,7 @@ static void input_backward(struct stage *s, const struct pass *p, int l,
                                                .add = true,
                                                .dtype = w->compute,
                                                .y_dtype = w->compute});
+    shared_expert_input_backward(s, p, l, a);
     rows_sum(w, p->b.T, s->dh, w->compute);
 }
 
@@ -247,6 +251,7 @@ void experts_dgrad(struct stage *s, const struct pass *p, int l, const struct ac
     route_backward(s, p, a);
     dgrad(s, p, a, a->experts.rows, a->gate_up, w->params.layers[l].expert_gate_up,
           2 * w->m.expert_inter, w->m.hidden);
+    shared_expert_down_backward(s, p, l, a, dy);
     input_backward(s, p, l, a);
 }
 
@@ -258,6 +263,7 @@ void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct ac
     if (weights_trained(w, at->expert_gate_up)) gather(s, p, a);
     wgrad(s, p, a, a->gate_up, a->experts.rows, at->expert_gate_up, 2 * w->m.expert_inter, H);
     matrix_wgrad(w, T, s->drouter, a->h2, at->router, w->m.experts, H, !w->overwrite);
+    shared_expert_wgrad(s, p, l, a);
 }
 
 /* ---- the auxiliary loss ---- */

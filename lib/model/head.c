@@ -65,7 +65,7 @@ static void chunk_backward(struct stage *s, int64_t i, int64_t c, const void *dl
 {
     struct weights *w = s->w;
     const int64_t H = w->m.hidden, V = w->m.vocab;
-    matrix_dgrad(w, c, at(s->dhead, i * H, w->compute), dlogits, w->params.head, V, H);
+    matrix_dgrad(w, c, at(s->dhead, i * H, w->compute), dlogits, w->params.head, V, H, false);
     matrix_wgrad(w, c, dlogits, s->head_in, w->params.head, V, H, i > 0 || !w->overwrite);
 }
 

@@ -8,6 +8,21 @@ enum dtype linear_type(const struct stage *s, const void *y)
     return y == s->branch ? s->w->accum : s->w->compute;
 }
 
+void matrix_forward(const struct weights *w, int64_t rows, void *y, enum dtype t, const void *x,
+                    size_t weight, int64_t out, int64_t in, bool add)
+{
+    op_matmul(w->device, &(struct op_matmul){.c = y,
+                                             .a = x,
+                                             .b = weights_at(w, weight),
+                                             .m = rows,
+                                             .n = out,
+                                             .k = in,
+                                             .tb = true,
+                                             .accumulate = add,
+                                             .ab_dtype = w->compute,
+                                             .c_dtype = t});
+}
+
 void linear_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight,
                     const void *bias, int64_t out, int64_t in)
 {
@@ -28,7 +43,7 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
 }
 
 void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
-                  int64_t out, int64_t in)
+                  int64_t out, int64_t in, bool add)
 {
     op_matmul(w->device, &(struct op_matmul){.c = dx,
                                              .a = dy,
@@ -36,6 +51,7 @@ void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *d
                                              .m = rows,
                                              .n = in,
                                              .k = out,
+                                             .accumulate = add,
                                              .ab_dtype = w->compute,
                                              .c_dtype = w->compute});
 }
@@ -59,7 +75,7 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
 void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight,
                   int64_t out, int64_t in)
 {
-    matrix_dgrad(s->w, rows_all(s->w, p->b.T), dx, dy, weight, out, in);
+    matrix_dgrad(s->w, rows_all(s->w, p->b.T), dx, dy, weight, out, in, false);
     lora_dgrad(s, p, dx, dy, weight);
     if (dx == s->dh) rows_sum(s->w, p->b.T, dx, s->w->compute); /* each rank has a part of `out` */
 }

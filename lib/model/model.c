@@ -74,7 +74,7 @@ static int check_sizes(const struct hf_config *c, struct err *e)
                        "config.json: num_attention_heads (%lld) is not a multiple of "
                        "num_key_value_heads (%lld)",
                        (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
-    if (c->num_experts > 1 << 16 || c->expert_size > most)
+    if (c->num_experts > 1 << 16 || c->expert_size > most || c->shared_size > most)
         return unsupported(e, "a size of experts out of range");
     if (c->head_dim % 2) return unsupported(e, "an odd head_dim");
     if (hf_rotary_dim(c) < 2 || hf_rotary_dim(c) % 2)
@@ -148,6 +148,8 @@ int model_from_hf(const struct hf_config *c, struct model *m, struct err *e)
         .chosen = (int32_t)c->experts_per_token,
         .expert_inter = c->expert_size,
         .normalise = c->normalise_experts,
+        .shared_inter = c->shared_size,
+        .shared_router = c->shared_router && c->shared_size > 0,
         .router_loss = c->router_loss ? c->router_loss_scale : 0,
     };
     memcpy(m->sparse_layers, c->sparse_layers, sizeof m->sparse_layers);
@@ -172,6 +174,7 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_DIM_VOCAB] = (uint64_t)m->vocab,
                 [HF_DIM_EXPERTS] = (uint64_t)m->experts,
                 [HF_DIM_EXPERT_INNER] = (uint64_t)m->expert_inter,
+                [HF_DIM_SHARED_INNER] = (uint64_t)m->shared_inter,
             },
         .has =
             {
@@ -185,6 +188,8 @@ void model_sizes(const struct model *m, struct hf_sizes *s)
                 [HF_IF_QK_NORM_ROW] = m->qk_norm == HF_QK_NORM_ROW,
                 [HF_IF_PRE_NORM] = m->pre_norm,
                 [HF_IF_POST_NORM] = m->post_norm,
+                [HF_IF_SHARED] = m->shared_inter > 0,
+                [HF_IF_SHARED_ROUTER] = m->shared_router,
                 [HF_IF_UNTIED] = !m->tied,
             },
         .layers = m->layers,
@@ -256,6 +261,7 @@ const char *model_difference(const struct model *a, const struct model *b)
         {a->chosen != b->chosen, "num_experts_per_tok"},
         {a->expert_inter != b->expert_inter, "moe_intermediate_size"},
         {a->normalise != b->normalise, "norm_topk_prob"},
+        {a->shared_inter != b->shared_inter, "shared_expert_intermediate_size"},
         {!a->router_loss_given && differ(a->router_loss, b->router_loss), "router_aux_loss_coef"},
         {memcmp(a->sparse_layers, b->sparse_layers, sizeof a->sparse_layers) != 0,
          "decoder_sparse_step or mlp_only_layers"},

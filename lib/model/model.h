@@ -67,6 +67,8 @@ struct model {
     int32_t experts, chosen;
     int64_t expert_inter;
     bool normalise;
+    int64_t shared_inter;   /* the inner size of an expert that all tokens have too; 0: none */
+    bool shared_router;     /* its result is multiplied by the sigmoid of a product of the token */
     double router_loss;     /* the factor of the auxiliary loss; 0: none */
     bool router_loss_given; /* by the run, not by the model's config.json */
     uint64_t sparse_layers[HF_LAYER_WORDS];
@@ -241,7 +243,8 @@ bool param_next(const struct param *p, size_t most, struct param_run *r);
  * them. */
 struct layer_offsets {
     size_t norm1, qkv, qkv_bias, q_norm, k_norm, o, o_bias, norm1_out, norm2, gate_up, gate_up_bias,
-        down, down_bias, norm2_out, router, expert_gate_up, expert_down;
+        down, down_bias, norm2_out, router, shared_router, expert_gate_up, expert_down,
+        shared_gate_up, shared_down;
 };
 /* The trained tensors of a layer, whose gradients are complete at the same time, or its frozen
  * ones. Each data-parallel rank owns an equal part of it. layer: -1 is the embedding; the number of

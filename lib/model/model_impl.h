@@ -59,9 +59,12 @@ void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *d
 /* Computes dW = dy^T x, or dW += dy^T x if w->overwrite is off; does nothing if W is frozen. */
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,
                   size_t weight, int64_t out, int64_t in);
-/* Compute the product of the matrix alone, for any number of rows; with add, add to the result. */
+/* Compute the product of the matrix alone, for any number of rows; with add, add to the result. t:
+ * the type of y. */
+void matrix_forward(const struct weights *w, int64_t rows, void *y, enum dtype t, const void *x,
+                    size_t weight, int64_t out, int64_t in, bool add);
 void matrix_dgrad(const struct weights *w, int64_t rows, void *dx, const void *dy, size_t weight,
-                  int64_t out, int64_t in);
+                  int64_t out, int64_t in, bool add);
 void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const void *x,
                   size_t weight, int64_t out, int64_t in, bool add);
 
@@ -165,6 +168,24 @@ void experts_begin(struct stage *s, const struct pass *p);
  * times the micro-batch's weight, so that a step has the mean over its micro-batches. scale: as in
  * stage_backward. */
 void experts_loss(struct stage *s, struct pass *p, double scale);
+
+/* ---- shared_expert.c: the expert of all tokens, beside the chosen ones of a layer ---- */
+/* Computes from a->h2 what the backward pass reads. */
+void shared_expert_up(const struct stage *s, const struct pass *p, int l,
+                      const struct activations *a);
+/* Adds the expert's weighted result to s->branch. */
+void shared_expert_down(const struct stage *s, const struct pass *p, int l,
+                        const struct activations *a);
+/* Computes the gradients down to those of gate and up, from dy, the gradient of the layer's result
+ * in all rows. Overwrites s->dz. */
+void shared_expert_down_backward(const struct stage *s, const struct pass *p, int l,
+                                 const struct activations *a, const void *dy);
+/* Adds to s->dh, the gradient of a->h2. */
+void shared_expert_input_backward(const struct stage *s, const struct pass *p, int l,
+                                  const struct activations *a);
+/* Computes the gradients of the weights that multiply a->h2, whose values are there again. */
+void shared_expert_wgrad(const struct stage *s, const struct pass *p, int l,
+                         const struct activations *a);
 
 /* ---- backward.c ---- */
 /* Returns the lowest layer of a chunk that runs backward. */

@@ -38,6 +38,9 @@ size_t *params_slot(struct params *t, int layer, enum hf_block block)
         [HF_BLOCK_ROUTER] = SLOT(router),
         [HF_BLOCK_EXPERT_GATE_UP] = SLOT(expert_gate_up),
         [HF_BLOCK_EXPERT_DOWN] = SLOT(expert_down),
+        [HF_BLOCK_SHARED_ROUTER] = SLOT(shared_router),
+        [HF_BLOCK_SHARED_GATE_UP] = SLOT(shared_gate_up),
+        [HF_BLOCK_SHARED_DOWN] = SLOT(shared_down),
     };
     if (block == HF_BLOCK_EMBED) return &t->embed;
     if (block == HF_BLOCK_HEAD) return &t->head;

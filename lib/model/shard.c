@@ -34,7 +34,8 @@ static int check_sizes(const struct model *m, int tp, struct err *e)
     } cut[] = {{"num_attention_heads", m->heads},
                {"num_key_value_heads", m->kv_heads},
                {"intermediate_size", sparse < m->layers ? m->inter : 0},
-               {inner, sparse ? m->expert_inter : 0}};
+               {inner, sparse ? m->expert_inter : 0},
+               {"shared_expert_intermediate_size", sparse ? m->shared_inter : 0}};
     char text[300];
     int used = 0;
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
@@ -61,6 +62,7 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
     local->kv_heads /= tp;
     local->inter /= tp;
     local->expert_inter /= tp;
+    local->shared_inter /= tp;
     local->vocab_first = (int64_t)shard_begin((uint64_t)m->vocab, tp, at);
     local->vocab = (int64_t)shard_begin((uint64_t)m->vocab, tp, at + 1) - local->vocab_first;
     return 0;

@@ -129,6 +129,7 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
     if (!stage_stores_all(s)) {
         a.z = s->z;
         a.experts.rows = s->expert_rows;
+        a.shared.z = s->z;
         a.rot = s->rot;
         a.keys = s->context.keys;
     }

@@ -7,8 +7,8 @@
  *
  * T is the number of tokens of a micro-batch, H the hidden size, I the intermediate size, V the
  * vocabulary, C the number of targets whose logits exist at one time. In a sparse layer E is the
- * number of experts, K those that a token chooses, F their intermediate size; R = T * K is the
- * number of rows that the experts compute. */
+ * number of experts, K those that a token chooses, F their intermediate size, S that of the expert
+ * of all tokens; R = T * K is the number of rows that the chosen experts compute. */
 #ifndef SFT_MODEL_STAGE_H
 #define SFT_MODEL_STAGE_H
 
@@ -56,6 +56,10 @@ struct activations {
         void *expert, *row, *token, *starts; /* [T,K] [T,K] [R] [E+1] of op_route */
         void *rows; /* [R,H] the experts' results; before and after it their inputs and gradients */
     } experts;      /* of a sparse layer */
+    struct {
+        void *gate;        /* [T] accumulation type: the logits of its weights */
+        void *gate_up, *z; /* [T,2S]; [T,S] the result of the activation times the weights */
+    } shared;              /* of the expert of all tokens */
 };
 
 /* Consecutive layers [first, end) of a stage. */
@@ -100,13 +104,14 @@ struct stage {
     void *h;                     /* [T,H] h1 and h2 */
     void *sums;                  /* [2,T] accumulation type: sums over the tp ranks' parts of rows
                                     of q and of k, with a norm of all heads */
-    void *z, *rot;               /* [T,I], [T,qkv_width] if they are recomputed */
+    void *z, *rot;               /* [T,I] or [T,S], [T,qkv_width] if they are recomputed */
     void *expert_rows;           /* [R,H] the same */
     void *head_in, *logits;      /* [C,H], [C,V] logit_type */
     void *parts;                 /* [ranks,C,3] of op_xent; NULL if the vocabulary is not cut */
     void *dlogits, *dhead;       /* [C,V] NULL: they overwrite logits; [T,H] */
-    void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I] or [R,F] [T,qkv_width] [T,q_width] */
+    void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I], [R,F] or [T,S] [T,qkv_width] [T,q_width] */
     void *dweight, *drouter;     /* [T,K] accumulation type; [T,E]: of the router */
+    void *dshared;               /* [T]: of the logits of the weights of the expert of all tokens */
     struct {
         void *blocks;  /* [ranks*each,2*kv_width] k and v, block by block */
         void *keys;    /* [all+1,2*kv_width] in the order of tokens, if they are gathered again */

@@ -92,6 +92,29 @@ static int64_t upper(const struct stage *s, int i, int end)
     return widest(s, i, end, model_up_width(m), m->chosen * 2 * m->expert_inter);
 }
 
+/* The same of z while no layer stores it: the expert of all tokens has it after the others. */
+static int64_t inner_once(const struct stage *s)
+{
+    const int64_t any = inner(s, 0, s->layers), shared = s->w->m.shared_inter;
+    return has(s, 0, s->layers, true) && shared > any ? shared : any;
+}
+
+/* Adds what the expert of all tokens computes before its result. */
+static void declare_shared_expert(const struct declare *d, int i, int begin, int end)
+{
+    const struct stage *s = d->s;
+    const struct model *m = &s->w->m;
+    const int64_t T = s->o.tokens, S = m->shared_inter;
+    const int l = s->chunk->first + i;
+    struct activations *a = &d->p->acts[i];
+    if (S == 0) return;
+    if (m->shared_router)
+        act(d, "shared expert gate", l, T, s->w->accum, begin, end, &a->shared.gate);
+    act(d, "shared expert gate_up", l, T * 2 * S, s->w->compute, begin, end, &a->shared.gate_up);
+    if (stage_stores_all(s))
+        act(d, "shared expert activation", l, T * S, s->w->compute, begin, end, &a->shared.z);
+}
+
 /* Adds the results of the router, and the experts' if they are stored. */
 static void declare_experts(const struct declare *d, int i, int begin, int end)
 {
@@ -109,6 +132,7 @@ static void declare_experts(const struct declare *d, int i, int begin, int end)
     act(d, "expert starts", l, m->experts + 1, DT_I32, begin, end, &a->experts.starts);
     if (stage_stores_all(s))
         act(d, "expert rows", l, rows * m->hidden, s->w->compute, begin, end, &a->experts.rows);
+    declare_shared_expert(d, i, begin, end);
 }
 
 /* Adds the activations that layer i of a chunk stores for its backward pass. If layers share them,
@@ -199,7 +223,7 @@ static void declare_shared(const struct declare *d)
     if (norm_is_cut(s->w)) act(d, "sums of rows", -1, 2 * T, s->w->accum, 0, end, &s->sums);
     if (stage_stores_all(s)) return;
     if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
-    act(d, "activation", -1, T * inner(s, 0, s->layers), t, 0, end, &s->z);
+    act(d, "activation", -1, T * inner_once(s), t, 0, end, &s->z);
     if (model_sparse_layers(m))
         act(d, "expert rows", -1, T * m->chosen * H, t, 0, end, &s->expert_rows);
 }
@@ -240,12 +264,13 @@ static void declare_backward(const struct declare *d)
     const enum dtype t = s->w->compute;
     const int head = head_time(s), end = end_time(s);
     act(d, "dnorm", -1, T * m->hidden, t, head, end, &s->dh);
-    act(d, "dactivation", -1, T * inner(s, 0, s->layers), t, head + 1, end, &s->dz);
+    act(d, "dactivation", -1, T * inner_once(s), t, head + 1, end, &s->dz);
     act(d, "dqkv", -1, T * model_qkv_width(m), t, head + 1, end, &s->dqkv);
     act(d, "dattention", -1, T * model_q_width(m), t, head + 1, end, &s->dout);
     if (!model_sparse_layers(m)) return;
     act(d, "dweight", -1, T * m->chosen, s->w->accum, head + 1, end, &s->dweight);
     act(d, "drouter", -1, T * m->experts, t, head + 1, end, &s->drouter);
+    if (m->shared_router) act(d, "dshared", -1, T, t, head + 1, end, &s->dshared);
 }
 
 static void declare_layers(const struct declare *d)

@@ -7,8 +7,8 @@
 #include "memory.h"
 
 /* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
-enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 26 };
-enum { BUCKET_EMBEDDING, BUCKET_LAYER, BUCKET_HEAD, BUCKETS };
+enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 29 };
+enum { BUCKET_EMBEDDING, BUCKET_DENSE, BUCKET_SPARSE, BUCKET_HEAD, BUCKETS };
 
 /* Adjacent tensors of n elements; 0: the model has none. */
 struct bucket_block {
@@ -31,23 +31,29 @@ static bool has_head(const struct job *j)
 }
 
 /* Sequence parallelism leaves each rank a part of the gradients of what acts on rows. */
-static struct bucket bucket_layer(const struct job *j, const struct memory_sizes *s)
+static struct bucket bucket_layer(const struct job *j, const struct memory_sizes *s, int kind)
 {
     const struct model *m = s->m;
     const bool base = !j->f->lora, rows = j->t.o.shard_rows;
     const bool heads = m->qk_norm == HF_QK_NORM_HEAD;
     const uint64_t H = (uint64_t)m->hidden, q = (uint64_t)s->q, k = (uint64_t)s->k,
-                   I = (uint64_t)s->inter, before = m->pre_norm ? H : 0,
+                   I = (uint64_t)s->inter[kind], before = m->pre_norm ? H : 0,
                    behind = m->post_norm ? H : 0, head = heads ? (uint64_t)m->head_dim : 0,
                    all = m->qk_norm == HF_QK_NORM_ROW, up = (uint64_t)(m->gated ? 2 : 1) * I,
-                   r = (uint64_t)j->t.o.params.lora.rank, router = (uint64_t)m->experts * H,
-                   ups = m->gated ? 2 : 1, mlp = ((uint64_t)s->mlp - router) / (ups + 1);
-    return (struct bucket){.count = (uint64_t)s->layers,
+                   r = (uint64_t)j->t.o.params.lora.rank, ups = m->gated ? 2 : 1,
+                   router = kind == SPARSE ? (uint64_t)m->experts * H : 0,
+                   weight = kind == SPARSE && m->shared_router ? H : 0,
+                   shared = kind == SPARSE ? (uint64_t)s->shared * H : 0,
+                   mlp = ((uint64_t)s->mlp[kind] - router - weight - 3 * shared) / (ups + 1);
+    return (struct bucket){.count = (uint64_t)s->layers[kind],
                            .b = {{(q + 2 * k) * H, base, false},
                                  {q * H, base, false},
                                  {router, base, true},
+                                 {weight, base, true},
                                  {ups * mlp, base, false},
                                  {mlp, base, false},
+                                 {2 * shared, base, false},
+                                 {shared, base, false},
                                  {before, base, rows},
                                  {m->qkv_bias ? q + 2 * k : 0, base, false},
                                  {all ? q : head, base, heads},
@@ -101,7 +107,8 @@ static uint64_t bucket_elements(const struct job *j, const struct bucket *k, boo
 TINY void buckets_of(const struct job *j, const struct memory_sizes *s, struct bucket k[BUCKETS])
 {
     k[BUCKET_EMBEDDING] = bucket_embedding(j, s);
-    k[BUCKET_LAYER] = bucket_layer(j, s);
+    k[BUCKET_DENSE] = bucket_layer(j, s, DENSE);
+    k[BUCKET_SPARSE] = bucket_layer(j, s, SPARSE);
     k[BUCKET_HEAD] = bucket_head(j, s);
     for (int i = 0; i < BUCKETS; i++) {
         k[i].trained = bucket_elements(j, &k[i], true);

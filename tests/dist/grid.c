@@ -29,6 +29,8 @@ enum {
     GEMMA = 32768,
     OLMO3 = 65536,
     EXPERTS = 131072, /* all layers are sparse */
+    SHARED = 262144,  /* with an expert of all tokens */
+    MIXED = 524288,   /* some layers are dense */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -44,7 +46,7 @@ static const struct row table[] = {
     {1, 1, 2, 1, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
     {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
-    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE | EXPERTS},
+    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE | EXPERTS | MIXED},
     {1, 1, 3, 1, 1, 1, 0},
     {1, 1, 3, 1, 1, 3, QWEN2},
     {1, 1, 4, 1, 1, 0, 0},
@@ -58,7 +60,7 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 3, OVER_4},
     {2, 1, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3 |
-         EXPERTS},
+         EXPERTS | SHARED | MIXED},
     {1, 2, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3 | EXPERTS},
     {1, 2, 1, 1, 1, 1, QWEN2},
@@ -75,7 +77,7 @@ static const struct row table[] = {
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
      MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA |
-         OLMO3 | EXPERTS},
+         OLMO3 | EXPERTS | SHARED | MIXED},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -106,7 +108,8 @@ static const struct row table[] = {
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
     {2, 1, 1, 1, 1, 0,
-     SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3 | EXPERTS},
+     SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3 | EXPERTS |
+         SHARED},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
     {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
@@ -484,6 +487,25 @@ static struct model experts_model(void)
     return m;
 }
 
+static struct model shared_model(void)
+{
+    struct model m = experts_model();
+    m.family = hf_family_find("qwen2_moe");
+    m.qk_norm = m.normalise = false;
+    m.qkv_bias = true;
+    m.shared_inter = 56;
+    m.shared_router = true;
+    return m;
+}
+
+/* Each stage of two has layers of both kinds, and so have the odd and the even ones. */
+static struct model mixed_model(void)
+{
+    struct model m = experts_model();
+    m.sparse_layers[0] = 0x26;
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -506,6 +528,8 @@ int main(int argc, char **argv)
         {{.name = "gemma", .m = gemma()}, GEMMA},
         {{.name = "olmo3", .m = olmo3()}, OLMO3},
         {{.name = "qwen3_moe", .m = experts_model()}, EXPERTS},
+        {{.name = "qwen2_moe", .m = shared_model()}, SHARED},
+        {{.name = "mixed", .m = mixed_model()}, MIXED},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

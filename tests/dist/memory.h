@@ -20,30 +20,59 @@ TINY struct model memory_model(const struct model *tiny)
     if (m.experts) {
         m.experts = 8;
         m.expert_inter = 256;
-        memset(m.sparse_layers, 0xff, sizeof m.sparse_layers);
     }
+    if (m.shared_inter) m.shared_inter = 640;
     return m;
 }
 
-/* Numbers of elements that a rank has: of a layer, the embedding, and the head with its norm; all,
- * and the trained ones. */
+/* Dense layers, which have an MLP, and sparse ones, which have experts. */
+enum { DENSE, SPARSE, KINDS };
+/* Numbers of elements that a rank has: of a layer of each kind, the embedding, and the head with
+ * its norm; all, and the trained ones. */
 struct memory_part {
-    double layer, embedding, head;
+    double layer[KINDS], embedding, head;
 };
 struct memory_sizes {
     const struct model *m;
-    double q, k, inter, vocab; /* its widths; rows of the vocabulary */
-    double mlp;                /* the elements of an MLP or of experts */
-    double layers, most;       /* its layers, and those of its largest chunk */
+    double q, k, vocab;          /* its widths; rows of the vocabulary */
+    double inter[KINDS], shared; /* of a token: of the MLP or of its experts; of that of all */
+    double mlp[KINDS];           /* the elements of an MLP or of experts */
+    double layers[KINDS], all_layers, most; /* its layers, and those of its largest chunk */
     struct memory_part all, trained;
 };
 
-static double linear(const struct memory_sizes *s, double rank)
+static double linear(const struct memory_sizes *s, int kind, double rank)
 {
-    const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter;
+    const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter[kind];
     const double ups = s->m->gated ? 2 : 1; /* gate and up, or up */
     if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + ups * (H + I) + I + H);
-    return H * (q + 2 * k) + q * H + s->mlp;
+    return H * (q + 2 * k) + q * H + s->mlp[kind];
+}
+
+/* Returns the elements of a layer. */
+static double layer_of(const struct memory_sizes *s, int kind)
+{
+    const struct model *m = s->m;
+    const double H = (double)m->hidden, dim = m->head_dim;
+    return linear(s, kind, 0) + 2 * H * (m->pre_norm + m->post_norm) +
+           (m->qkv_bias ? s->q + 2 * s->k : 0) +
+           (m->qk_norm == HF_QK_NORM_ROW ? s->q + s->k
+            : m->qk_norm                 ? 2 * dim
+                                         : 0);
+}
+
+/* Counts the layers of the rank, of each kind. */
+static void count_layers(const struct mesh *mesh, struct memory_sizes *s)
+{
+    const int pp = mesh->size[MESH_PP], at = mesh->at[MESH_PP];
+    for (int c = 0, parts = pp * mesh->chunks; c < mesh->chunks; c++) {
+        const uint64_t all = (uint64_t)s->m->layers;
+        const int begin = (int)shard_begin(all, parts, c * pp + at);
+        const int end = (int)shard_begin(all, parts, c * pp + at + 1);
+        for (int l = begin; l < end; l++) s->layers[model_is_sparse(s->m, l) ? SPARSE : DENSE]++;
+        s->most = fmax(s->most, end - begin);
+    }
+    s->all_layers = s->layers[DENSE] + s->layers[SPARSE];
 }
 
 TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m)
@@ -53,47 +82,42 @@ TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m
     const double H = (double)m->hidden, dim = m->head_dim;
     const double rows = (double)(shard_begin((uint64_t)m->vocab, tp, mesh->at[MESH_TP] + 1) -
                                  shard_begin((uint64_t)m->vocab, tp, mesh->at[MESH_TP]));
-    struct memory_sizes s = {.m = m,
-                             .q = m->heads * dim / tp,
-                             .k = m->kv_heads * dim / tp,
-                             .inter = (double)m->inter / tp,
-                             .vocab = rows};
-    s.mlp = (m->gated ? 3 : 2) * H * s.inter;
-    if (m->experts) {
-        s.mlp = m->experts * (3 * H * (double)m->expert_inter / tp + H);
-        s.inter = m->chosen * (double)m->expert_inter / tp; /* of a token */
-    }
-    for (int c = 0, parts = pp * mesh->chunks; c < mesh->chunks; c++) {
-        const double n = (double)(shard_begin((uint64_t)m->layers, parts, c * pp + at + 1) -
-                                  shard_begin((uint64_t)m->layers, parts, c * pp + at));
-        s.layers += n;
-        s.most = fmax(s.most, n);
-    }
-    s.all.layer = linear(&s, 0) + 2 * H * (m->pre_norm + m->post_norm) +
-                  (m->qkv_bias ? s.q + 2 * s.k : 0) +
-                  (m->qk_norm == HF_QK_NORM_ROW ? s.q + s.k
-                   : m->qk_norm                 ? 2 * dim
-                                                : 0);
+    struct memory_sizes s = {
+        .m = m,
+        .q = m->heads * dim / tp,
+        .k = m->kv_heads * dim / tp,
+        .inter = {(double)m->inter / tp, m->chosen * (double)m->expert_inter / tp},
+        .shared = (double)m->shared_inter / tp,
+        .vocab = rows};
+    s.mlp[DENSE] = (m->gated ? 3 : 2) * H * s.inter[DENSE];
+    s.mlp[SPARSE] = m->experts * (3 * H * (double)m->expert_inter / tp + H) + 3 * H * s.shared +
+                    (m->shared_router ? H : 0);
+    count_layers(mesh, &s);
+    for (int kind = 0; kind < KINDS; kind++) s.all.layer[kind] = layer_of(&s, kind);
     s.all.embedding = at == 0 ? rows * H : 0;
     s.all.head = at + 1 == pp ? H + (m->tied && at == 0 ? 0 : rows * H) : 0;
     s.trained = s.all;
     if (j->f->lora) { /* beside the head */
-        s.trained = (struct memory_part){linear(&s, 3), 0, at + 1 == pp ? rows * H : 0};
-        s.all.layer += s.trained.layer;
+        s.trained = (struct memory_part){{linear(&s, DENSE, 3)}, 0, at + 1 == pp ? rows * H : 0};
+        s.all.layer[DENSE] += s.trained.layer[DENSE];
     }
     return s;
 }
 
-/* The elements of all that the rank has, and of two layers of a chunk and the larger end. */
+/* The elements of all that the rank has, and of two layers of a chunk and the larger end. If layers
+ * differ, odd and even ones have some of the larger kind. */
 static double sum(const struct memory_sizes *s, const struct memory_part *p)
 {
-    return s->layers * p->layer + p->embedding + p->head;
+    return s->layers[DENSE] * p->layer[DENSE] + s->layers[SPARSE] * p->layer[SPARSE] +
+           p->embedding + p->head;
 }
 static double buffers(const struct memory_sizes *s, const struct memory_part *p)
 {
     const double ends =
         s->m->tied && p->embedding > 0 ? p->embedding + p->head : fmax(p->embedding, p->head);
-    return fmin(2, s->most) * p->layer + ends;
+    const double layer = fmax(s->layers[DENSE] > 0 ? p->layer[DENSE] : 0,
+                              s->layers[SPARSE] > 0 ? p->layer[SPARSE] : 0);
+    return fmin(2, s->most) * layer + ends;
 }
 
 TINY double memory_weights(const struct memory_sizes *s, int stage, int ranks)
@@ -121,17 +145,22 @@ TINY double memory_activations(const struct job *j, const struct memory_sizes *s
     const double all = MEMORY_TOKENS, T = all / cp, H = (double)s->m->hidden, c = WIDTH;
     const double rows = sequence ? T / tp : T, heads = (double)s->m->heads / tp;
     const double K = 2 * s->k, keys = cp > 1 ? c * (all + 1) * K : 0;
-    const double mlp = (s->m->gated ? 3 : 2) * s->inter;
+    const double ups = s->m->gated ? 3 : 2; /* gate, up and what they give; or up */
     const double norms = s->m->qk_norm == HF_QK_NORM_ROW ? 2 : heads + (double)s->m->kv_heads / tp;
-    const double layer = 8 * rows * H + c * T * (2 * s->q + 2 * s->k + mlp) + 4 * heads * T + keys +
+    const double layer = 8 * rows * H + c * T * (2 * s->q + 2 * s->k) + 4 * heads * T + keys +
                          (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * norms : 0) +
                          (s->m->post_norm ? 2 * c * rows * H : 0);
     const double E = (double)s->m->experts, chosen = s->m->chosen;
-    const double experts = c * T * chosen * H + 4 * T * (E + 4 * chosen) + 4 * E;
-    const double shared = 4 * T * H + c * (later ? 2 : 4) * T * H +
-                          c * T * (2 * s->q + 2 * s->k + s->inter) +
-                          (cp > 1 ? (c + 8) * all * K : 0) + 4 * T * (E + chosen);
-    return passes * (s->most * (layer + (E > 0 ? experts : 0)) + (4 + c) * rows * H) + shared;
+    const double dense = layer + c * T * ups * s->inter[DENSE];
+    const double sparse = layer + c * T * (3 * s->inter[SPARSE] + 3 * s->shared + chosen * H) +
+                          4 * T * (E + 4 * chosen + s->m->shared_router) + 4 * E;
+    const double inner = fmax(s->layers[DENSE] > 0 ? s->inter[DENSE] : 0,
+                              s->layers[SPARSE] > 0 ? fmax(s->inter[SPARSE], s->shared) : 0);
+    const double once = 4 * T * H + c * (later ? 2 : 4) * T * H +
+                        c * T * (2 * s->q + 2 * s->k + inner) + (cp > 1 ? (c + 8) * all * K : 0) +
+                        4 * T * (E + chosen);
+    const double layers = s->layers[DENSE] * dense + s->layers[SPARSE] * sparse;
+    return passes * (s->most / s->all_layers * layers + (4 + c) * rows * H) + once;
 }
 
 #endif

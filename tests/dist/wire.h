@@ -63,9 +63,8 @@ static void wire_partial(struct wire *x, const struct bucket *k)
     wire_add(x, MESH_TP, COMM_ALL_REDUCE, calls, run, x->g);
 }
 
-/* Counts the layers that are in neither of two buffers when a pass uses them, with several chunks.
- */
-static uint64_t wire_missed(const struct wire *x)
+/* Counts the layers of a kind that are in neither of two buffers when a pass uses them. */
+static uint64_t wire_missed(const struct wire *x, int kind)
 {
     const int pp = x->mesh->size[MESH_PP], stage = x->mesh->at[MESH_PP];
     const int parts = pp * x->mesh->chunks;
@@ -80,7 +79,7 @@ static uint64_t wire_missed(const struct wire *x)
         for (int i = begin; i < end; i++) {
             const int l = a.kind == FORWARD ? i : begin + end - 1 - i;
             if (l == held[0]) continue;
-            n += l != held[1];
+            n += l != held[1] && model_is_sparse(x->s.m, l) == (kind == SPARSE);
             held[1] = held[0];
             held[0] = l;
         }
@@ -88,12 +87,12 @@ static uint64_t wire_missed(const struct wire *x)
     return n;
 }
 
-/* G, the layers that ZeRO-3 gathers in a step. */
-static uint64_t wire_gathered(const struct wire *x)
+/* G, the layers of a kind that ZeRO-3 gathers in a step. */
+static uint64_t wire_gathered(const struct wire *x, int kind)
 {
-    const uint64_t L = x->layers, n = x->passes;
+    const uint64_t L = (uint64_t)x->s.layers[kind], n = x->passes;
     const uint64_t later = (uint64_t)(x->mesh->size[MESH_PP] - x->mesh->at[MESH_PP] - 1);
-    if (x->mesh->chunks > 1) return wire_missed(x);
+    if (x->mesh->chunks > 1 || L < x->layers) return wire_missed(x, kind);
     return L > 2 ? L + (2 * n - 1) * (L - 2) + 4 * (later < n - 1 ? later : n - 1) : L;
 }
 
@@ -103,7 +102,8 @@ static void wire_buckets(struct wire *x)
     uint64_t trained = 0;
     for (int i = 0; i < BUCKETS; i++) {
         const struct bucket *k = &x->bucket[i];
-        const uint64_t gathers = i == BUCKET_LAYER ? wire_gathered(x) : ends;
+        const bool end = i == BUCKET_EMBEDDING || i == BUCKET_HEAD;
+        const uint64_t gathers = end ? ends : wire_gathered(x, i == BUCKET_SPARSE ? SPARSE : DENSE);
         trained += k->count * k->trained;
         wire_trained(x, k->count, k->trained);
         wire_partial(x, k);
@@ -231,7 +231,7 @@ static struct wire wire_begin(const struct job *j, const struct feed_step *s)
                      .last = has_head(j),
                      .zero = zero,
                      .parts = zero >= 2 && j->mesh.shard ? j->mesh.shard : R};
-    x.layers = (uint64_t)x.s.layers;
+    x.layers = (uint64_t)x.s.all_layers;
     buckets_of(j, &x.s, x.bucket);
     return x;
 }

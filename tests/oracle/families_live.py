@@ -148,7 +148,7 @@ def draw_ropes(r, config):
     maybe(r, config["rope_parameters"], "sliding_attention", {"rope_type": "default", "rope_theta": local})
 
 
-FLAGGED = ("qwen2", "qwen3", "smollm3", "qwen3_moe")  # they read use_sliding_window
+FLAGGED = ("qwen2", "qwen3", "smollm3", "qwen3_moe", "qwen2_moe")  # they read use_sliding_window
 
 
 def draw_types(r, config, on):
@@ -161,7 +161,7 @@ def draw_types(r, config, on):
 def draw_windows(r, config):
     width = r.choice([1, 2, 7, 16, 24, 63, 64, 65, 130, 4096])
     family = config["model_type"]
-    none = width if family == "ministral" else None  # transformers fails where it is null
+    none = width if family in ("ministral", "qwen2_moe") else None  # transformers fails where it is null
     maybe(r, config, "sliding_window", width, width, width, none, chance=0.8)
     if family == "smollm3":
         maybe(r, config, "no_rope_layer_interval", 1, 2, 3)
@@ -194,8 +194,8 @@ def draw_windows(r, config):
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
             "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
             "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral", "gemma2", "gemma3_text",
-            "olmoe"]
-SPARSE = ("qwen3_moe", "mixtral", "olmoe")
+            "olmoe", "qwen2_moe"]
+SPARSE = ("qwen3_moe", "mixtral", "olmoe", "qwen2_moe")
 
 
 def draw_experts(r, config):
@@ -203,7 +203,8 @@ def draw_experts(r, config):
     if family not in SPARSE:
         return
     n = r.choice([1, 2, 3, 5, 8, 17])
-    config[r.choice(["num_experts", "num_local_experts"]) if family != "mixtral" else "num_local_experts"] = n
+    config[r.choice(["num_experts", "num_local_experts"] if family in ("qwen3_moe", "olmoe") else [
+        "num_experts" if family == "qwen2_moe" else "num_local_experts"])] = n
     config["num_experts_per_tok"] = r.choice([k for k in (1, 2, 3, 8) if k <= n])
     if family == "olmoe":
         maybe(r, config, "norm_topk_prob", True, False, chance=0.8)
@@ -211,6 +212,9 @@ def draw_experts(r, config):
     if family in ("mixtral", "olmoe"):
         return
     config["moe_intermediate_size"] = r.choice([1, 7, 24, 33])
+    if family == "qwen2_moe":
+        config["shared_expert_intermediate_size"] = r.choice([1, 9, 40, 65])
+        maybe(r, config, "qkv_bias", True, False)
     maybe(r, config, "norm_topk_prob", True, True, False, chance=0.8)
     maybe(r, config, "decoder_sparse_step", 1, 2, chance=0.4)
     maybe(r, config, "mlp_only_layers", [], None, [0], [layers - 1, 7], chance=0.5)
@@ -454,7 +458,9 @@ def main():
                    {"model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
                     "mlp_only_layers": [1]},
                    {"model_type": "mixtral", "num_local_experts": 3},
-                   {"model_type": "olmoe", "num_experts": 5, "num_experts_per_tok": 2, "pad_token_id": None}):
+                   {"model_type": "olmoe", "num_experts": 5, "num_experts_per_tok": 2, "pad_token_id": None},
+                   {"model_type": "qwen2_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
+                    "shared_expert_intermediate_size": 48, "mlp_only_layers": [1]}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

@@ -57,6 +57,9 @@ MODELS = {
                   "mlp_only_layers": [0]},
     "mixtral": {**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": WINDOW},
     "olmoe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "attention_bias": True},
+    "qwen2_moe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+                  "shared_expert_intermediate_size": 56, "mlp_only_layers": [1], "use_sliding_window": True,
+                  "sliding_window": WINDOW},
 }
 MODELS = {family: {"model_type": family, **config} for family, config in MODELS.items()}
 
@@ -64,7 +67,7 @@ MODELS = {family: {"model_type": family, **config} for family, config in MODELS.
 USUAL = ["q_proj", "v_proj", "down_proj"]
 SOME = {"phi3": ["qkv_proj", "down_proj"], "glm": ["v_proj", "gate_up_proj"], "glm4": ["o_proj", "gate_up_proj"],
         "arcee": ["k_proj", "up_proj"], "qwen3_moe": ["q_proj", "v_proj"], "mixtral": ["k_proj", "o_proj"],
-        "olmoe": ["q_proj", "o_proj"]}
+        "olmoe": ["q_proj", "o_proj"], "qwen2_moe": ["k_proj", "v_proj"]}
 # peft puts adapters on experts too, which it has in one tensor; here all-linear is attention's layers.
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 

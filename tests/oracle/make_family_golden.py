@@ -265,11 +265,22 @@ GEMMA = [
                           "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}}),
 ]
 OLMOE = {"model_type": "olmoe", **SIZES, **NO_PAD, "num_experts": 4, "num_experts_per_tok": 2}
+QWEN2_MOE = {"model_type": "qwen2_moe", **SIZES, **NO_PAD, "num_experts": 4, "num_experts_per_tok": 2,
+             "moe_intermediate_size": 24, "shared_expert_intermediate_size": 56}
 SPARSE = [
     ("olmoe: all heads have their own keys, weights that do not sum to 1", {**OLMOE, "num_key_value_heads": None}),
     ("olmoe: normalised, attention_bias, tied, its auxiliary loss",
      {**OLMOE, "attention_bias": True, "norm_topk_prob": True, "tie_word_embeddings": True, "clip_qkv": None,
       "output_router_logits": True, "router_aux_loss_coef": 0.5}),
+    ("qwen2_moe: windows in every second layer",
+     {**QWEN2_MOE, "num_hidden_layers": 4, "max_window_layers": 3, "use_sliding_window": True, "sliding_window": 10}),
+    ("qwen2_moe: normalised, dense layers between, no biases, tied, a shared expert smaller than the others",
+     {**QWEN2_MOE, "num_hidden_layers": 4, "decoder_sparse_step": 2, "mlp_only_layers": [3], "qkv_bias": False,
+      "norm_topk_prob": True, "tie_word_embeddings": True, "shared_expert_intermediate_size": 13, "hidden_act": "gelu",
+      "use_sliding_window": False, "sliding_window": 10}),
+    ("qwen2_moe: its auxiliary loss, windows by layer_types",
+     {**QWEN2_MOE, "num_experts": 5, "num_experts_per_tok": 3, "output_router_logits": True, "router_aux_loss_coef": 0.5,
+      "use_sliding_window": True, "sliding_window": 24, "layer_types": ["full_attention", "sliding_attention"]}),
 ]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT, "norms": NORMS,
           "experts": EXPERTS, "gemma": GEMMA, "sparse": SPARSE}

@@ -19,6 +19,18 @@ static struct model sparse_model(void)
     return m;
 }
 
+/* The same with an expert of all tokens. */
+static struct model shared_model(void)
+{
+    struct model m = sparse_model();
+    m.family = hf_family_find("qwen2_moe");
+    m.qk_norm = false;
+    m.qkv_bias = true;
+    m.shared_inter = 14;
+    m.shared_router = true;
+    return m;
+}
+
 static const struct param *find(const struct params *t, const char *name)
 {
     return params_find(t, name, strlen(name));
@@ -35,13 +47,30 @@ static int add_name(void *arg, const struct hf_param *p, struct err *e)
     return 0;
 }
 
+/* Returns true if a model with these keys beside others has these tensors in the place of MLPs. */
+static bool has_names(const char *keys, const char *want)
+{
+    char text[500];
+    struct hf_config c;
+    struct buf b = {0};
+    struct err e;
+    snprintf(text, sizeof text,
+             "{\"vocab_size\":9,\"hidden_size\":8,\"num_hidden_layers\":2,"
+             "\"intermediate_size\":6,\"num_attention_heads\":2,\"num_key_value_heads\":1,%s}",
+             keys);
+    bool ok = hf_config_parse(text, strlen(text), "config.json", &c, &e) == 0 &&
+              hf_param_list(&c, add_name, &b, &e) == 0 && b.len && strcmp(b.data, want) == 0;
+    if (!ok) printf("# %s\n", b.len ? b.data : e.msg);
+    buf_free(&b);
+    hf_config_free(&c);
+    return ok;
+}
+
 static void names(void)
 {
-    static const char text[] = "{\"model_type\":\"qwen3_moe\",\"vocab_size\":9,\"hidden_size\":8,"
-                               "\"intermediate_size\":6,\"num_hidden_layers\":2,"
-                               "\"num_attention_heads\":2,\"num_key_value_heads\":1,"
-                               "\"num_experts\":2,\"num_experts_per_tok\":1,"
-                               "\"moe_intermediate_size\":3,\"mlp_only_layers\":[0]}";
+    static const char keys[] = "\"model_type\":\"qwen3_moe\",\"num_experts\":2,"
+                               "\"num_experts_per_tok\":1,\"moe_intermediate_size\":3,"
+                               "\"mlp_only_layers\":[0]";
     static const char want[] = "0.mlp.gate_proj.weight 6x8\n"
                                "0.mlp.up_proj.weight 6x8\n"
                                "0.mlp.down_proj.weight 8x6\n"
@@ -52,15 +81,24 @@ static void names(void)
                                "1.mlp.experts.1.up_proj.weight 3x8\n"
                                "1.mlp.experts.0.down_proj.weight 8x3\n"
                                "1.mlp.experts.1.down_proj.weight 8x3\n";
-    struct hf_config c;
-    struct buf b = {0};
-    struct err e;
-    bool ok = hf_config_parse(text, strlen(text), "config.json", &c, &e) == 0 &&
-              hf_param_list(&c, add_name, &b, &e) == 0;
     CHECK("names: a sparse layer has a router and experts, a dense one an MLP",
-          ok && strcmp(b.data, want) == 0);
-    buf_free(&b);
-    hf_config_free(&c);
+          has_names(keys, want));
+    static const char more[] = "\"model_type\":\"qwen2_moe\",\"num_experts\":1,"
+                               "\"num_experts_per_tok\":1,\"moe_intermediate_size\":3,"
+                               "\"shared_expert_intermediate_size\":5,\"mlp_only_layers\":[1]";
+    static const char all[] = "0.mlp.gate.weight 1x8\n"
+                              "0.mlp.shared_expert_gate.weight 1x8\n"
+                              "0.mlp.experts.0.gate_proj.weight 3x8\n"
+                              "0.mlp.experts.0.up_proj.weight 3x8\n"
+                              "0.mlp.experts.0.down_proj.weight 8x3\n"
+                              "0.mlp.shared_expert.gate_proj.weight 5x8\n"
+                              "0.mlp.shared_expert.up_proj.weight 5x8\n"
+                              "0.mlp.shared_expert.down_proj.weight 8x5\n"
+                              "1.mlp.gate_proj.weight 6x8\n"
+                              "1.mlp.up_proj.weight 6x8\n"
+                              "1.mlp.down_proj.weight 8x6\n";
+    CHECK("names: a sparse layer has the expert of all tokens and its weight, a dense one neither",
+          has_names(more, all));
 }
 
 /* ---- memory ---- */
@@ -124,6 +162,33 @@ static void shards(void)
           model_local(&odd, 2, 0, &local, &e) == 0);
 }
 
+static void shared_shards(void)
+{
+    const struct model m = shared_model();
+    const struct params_options o = {.tp = 2, .at = 1};
+    struct params t;
+    struct err e = {0};
+    bool ok = params_make(&m, &o, &t, &e) == 0;
+    const struct param *up = find(&t, "model.layers.0.mlp.shared_expert.up_proj.weight");
+    const struct param *down = find(&t, "model.layers.0.mlp.shared_expert.down_proj.weight");
+    const struct param *gate = find(&t, "model.layers.0.mlp.shared_expert_gate.weight");
+    CHECK("shards: a rank has its part of the inner size of the expert of all tokens",
+          ok && up && up->block[0].row == 7 && up->block[0].rows == 7 && down &&
+              down->block[0].column == 7 && down->block[0].columns == 7 &&
+              up->offset == t.layers[0].shared_gate_up + 7 * 24 &&
+              down->offset == t.layers[0].shared_down);
+    CHECK("shards: each rank has its weight, and a part of the gradient, beside the router's",
+          ok && gate && gate->n == 24 && gate->shard == SHARD_PARTIAL && gate->decay &&
+              gate->offset == t.layers[0].shared_router &&
+              gate->offset - t.layers[0].router == 128);
+    params_free(&t);
+    struct model local, odd = m;
+    odd.shared_inter = 15;
+    CHECK("shards: its inner size is refused by its name if ranks do not divide it",
+          model_local(&odd, 2, 0, &local, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "model's shared_expert_intermediate_size, which is 15;"));
+}
+
 /* ---- adapters ---- */
 static bool every(void *arg, const char *module)
 {
@@ -151,6 +216,12 @@ static void adapters(void)
     }
     CHECK("adapters: no router, expert or MLP beside experts has one", ok && n == 3 * 4 * 2);
     params_free(&t);
+    m = shared_model();
+    CHECK("adapters: nor has the expert of all tokens",
+          params_make(&m, &o, &t, &e) == 0 &&
+              !find(&t, "model.layers.0.mlp.shared_expert.up_proj.lora_A.weight") &&
+              find(&t, "model.layers.0.self_attn.o_proj.lora_A.weight"));
+    params_free(&t);
 }
 
 /* ---- work ---- */
@@ -166,6 +237,12 @@ static void work(void)
     CHECK("work: a token costs the experts that it chooses",
           more - both == 10.0 * 2 * 2 * 3 * 10 * 24);
     CHECK("work: another expert costs its row of the router", wide - both == 10.0 * 2 * 2 * 24);
+    struct model a = shared_model(), b = a;
+    b.shared_inter = 0;
+    b.shared_router = false;
+    CHECK("work: every token costs the expert of all tokens and its weight",
+          model_flops(&a, 10, 0, 0) - model_flops(&b, 10, 0, 0) ==
+              10.0 * 2 * 2 * (3 * 14 + 1) * 24);
 }
 
 /* ---- plans ---- */
@@ -190,6 +267,16 @@ static void plans(void)
               planned(n, "gate_up") == 32 * 2 * sizeof(float) * (2 * 2 * 10 + 40));
     tiny_close(n);
     n = calloc(1, sizeof *n);
+    struct model shared = shared_model();
+    shared.shared_inter = 50; /* more than anything else of its kind */
+    CHECK("plan: the expert of all tokens has a row for each, and no result of its own",
+          tiny_plan(n, &shared, d, &o, &e) == 0 &&
+              planned(n, "shared expert gate_up") == 2 * 32 * 2 * 50 * sizeof(float) &&
+              planned(n, "shared expert activation") == 2 * 32 * 50 * sizeof(float) &&
+              planned(n, "dactivation") == 32 * 50 * sizeof(float) &&
+              planned(n, "expert rows") == 2 * 32 * 2 * 24 * sizeof(float));
+    tiny_close(n);
+    n = calloc(1, sizeof *n);
     m.router_loss = 0.1;
     o.w.params.stages = 3;
     CHECK("plan: an auxiliary loss over several stages is refused",
@@ -205,6 +292,7 @@ int main(void)
     names();
     memory();
     shards();
+    shared_shards();
     adapters();
     work();
     plans();

@@ -62,6 +62,7 @@ static int windows(const char *text)
     "\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":3,"      \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2"
 #define QWEN(more)      "{\"model_type\":\"qwen3\"," more "," THREE "}"
+#define QWEN2_MOE(more) "{\"model_type\":\"qwen2_moe\"," more "," THREE "}"
 #define MINISTRAL(more) "{\"model_type\":\"ministral\"," more "," THREE "}"
 #define SMOLLM3(more)   "{\"model_type\":\"smollm3\"," more THREE "}"
 #define GRANITE(more)   "{\"model_type\":\"granite\"," more THREE "}"
@@ -86,6 +87,17 @@ static void layers_with_windows(void)
     CHECK("qwen: layer_types say which layers have the window",
           windows(QWEN("\"sliding_window\":9,\"use_sliding_window\":true,\"layer_types\":["
                        "\"sliding_attention\",\"full_attention\",\"sliding_attention\"]")) == 5);
+    CHECK("qwen2_moe: in every second layer below max_window_layers, from the first on",
+          windows(QWEN2_MOE("\"sliding_window\":9,\"use_sliding_window\":true")) == 5 &&
+              windows(QWEN2_MOE("\"sliding_window\":9,\"use_sliding_window\":true,"
+                                "\"max_window_layers\":2")) == 1 &&
+              windows(QWEN2_MOE("\"sliding_window\":9,\"use_sliding_window\":true,"
+                                "\"max_window_layers\":0")) == 0);
+    CHECK("qwen2_moe: no window unless use_sliding_window says so",
+          windows(QWEN2_MOE("\"sliding_window\":9")) == 0);
+    CHECK("qwen2_moe: layer_types override that rule",
+          windows(QWEN2_MOE("\"sliding_window\":9,\"use_sliding_window\":true,\"layer_types\":["
+                            "\"full_attention\",\"sliding_attention\",\"full_attention\"]")) == 2);
     CHECK("qwen: layer_types of full attention need no window",
           windows(QWEN("\"layer_types\":[\"full_attention\",\"full_attention\","
                        "\"full_attention\"]")) == 0);
@@ -191,6 +203,12 @@ static void layers_with_experts(void)
           sparse("olmoe", "", &c) == 7 && c.num_experts == 64 && c.experts_per_token == 8 &&
               c.expert_size == 96 && !c.normalise_experts && c.qk_norm == HF_QK_NORM_ROW &&
               c.router_loss_scale == 0.01 && c.rms_norm_eps == 1e-5 && c.sliding_window == 0);
+    CHECK("experts: absent keys of qwen2_moe have transformers' defaults",
+          sparse("qwen2_moe", "", &c) == 7 && c.num_experts == 60 && c.experts_per_token == 4 &&
+              c.expert_size == 1408 && c.shared_size == 5632 && c.shared_router && c.qkv_bias &&
+              !c.o_bias && !c.normalise_experts && c.max_position_embeddings == 32768 &&
+              sparse("llama", "\"shared_expert_intermediate_size\":9,", &c) == 0 &&
+              c.shared_size == 0);
     CHECK("experts: heads of olmoe fill hidden_size",
           refused("{\"model_type\":\"olmoe\",\"head_dim\":8," THREE "}", "head_dim: must be"));
     CHECK("experts: their number has the key of transformers 4 or that of 5",
@@ -265,6 +283,10 @@ static void round_trips(void)
     round_trip("written: mixtral",
                "{\"model_type\":\"mixtral\",\"num_local_experts\":6,"
                "\"output_router_logits\":true,\"router_aux_loss_coef\":0.01," THREE "}");
+    round_trip("written: qwen2_moe with windows, without biases",
+               QWEN2_MOE("\"num_experts\":6,\"shared_expert_intermediate_size\":48,"
+                         "\"qkv_bias\":false,\"use_sliding_window\":true,\"sliding_window\":9,"
+                         "\"mlp_only_layers\":[0]"));
     round_trip("written: olmoe",
                "{\"model_type\":\"olmoe\",\"num_experts\":6,\"num_experts_per_tok\":3,"
                "\"clip_qkv\":null,\"attention_bias\":true,\"norm_topk_prob\":true," THREE "}");
