@@ -117,6 +117,29 @@ static const struct hf_row mixtral_tensors[] = {
     {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
     {NULL, NULL, {HF_ROLE_END}},
 };
+/* The experts of a layer are stacked; in some models the expert of all tokens has gate and up in
+ * one tensor, too. */
+static const struct hf_row granitemoe_tensors[] = {
+    {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
+    {LAYER "input_layernorm.weight", NULL, {HF_ROLE_NORM1}},
+    {LAYER "self_attn.q_proj.weight", NULL, {HF_ROLE_Q}},
+    {LAYER "self_attn.q_proj.bias", NULL, {HF_ROLE_Q_BIAS}},
+    {LAYER "self_attn.k_proj.weight", NULL, {HF_ROLE_K}},
+    {LAYER "self_attn.k_proj.bias", NULL, {HF_ROLE_K_BIAS}},
+    {LAYER "self_attn.v_proj.weight", NULL, {HF_ROLE_V}},
+    {LAYER "self_attn.v_proj.bias", NULL, {HF_ROLE_V_BIAS}},
+    {LAYER "self_attn.o_proj.weight", NULL, {HF_ROLE_O}},
+    {LAYER "self_attn.o_proj.bias", NULL, {HF_ROLE_O_BIAS}},
+    {LAYER "post_attention_layernorm.weight", NULL, {HF_ROLE_NORM2}},
+    {LAYER "block_sparse_moe.router.layer.weight", NULL, {HF_ROLE_ROUTER}},
+    {LAYER "block_sparse_moe.input_linear.weight", NULL, {HF_ROLE_EXPERT_GATE, HF_ROLE_EXPERT_UP}},
+    {LAYER "block_sparse_moe.output_linear.weight", NULL, {HF_ROLE_EXPERT_DOWN}},
+    {LAYER "shared_mlp.input_linear.weight", NULL, {HF_ROLE_SHARED_GATE, HF_ROLE_SHARED_UP}},
+    {LAYER "shared_mlp.output_linear.weight", NULL, {HF_ROLE_SHARED_DOWN}},
+    {"model.norm.weight", NULL, {HF_ROLE_NORM_FINAL}},
+    {"lm_head.weight", NULL, {HF_ROLE_HEAD}},
+    {NULL, NULL, {HF_ROLE_END}},
+};
 /* Norms before and behind attention and the MLP. */
 static const struct hf_row gemma2_tensors[] = {
     {"model.embed_tokens.weight", NULL, {HF_ROLE_EMBED}},
@@ -342,6 +365,27 @@ static const struct hf_key granite_keys[] = {
     KEY("residual_multiplier", HF_FIELD_RESIDUAL_SCALE, 1),
     KEY("attention_multiplier", HF_FIELD_ATTENTION_SCALE, 1),
     KEY("logits_scaling", HF_FIELD_LOGIT_DIVISOR, 1),
+    END,
+};
+
+#define GRANITEMOE_KEYS                                                                            \
+    KEY("attention_bias", HF_FIELD_QKV_BIAS, false),                                               \
+        KEY("attention_bias", HF_FIELD_O_BIAS, false),                                             \
+        KEY("embedding_multiplier", HF_FIELD_EMBED_SCALE, 1),                                      \
+        KEY("residual_multiplier", HF_FIELD_RESIDUAL_SCALE, 1),                                    \
+        KEY("attention_multiplier", HF_FIELD_ATTENTION_SCALE, 1),                                  \
+        KEY("logits_scaling", HF_FIELD_LOGIT_DIVISOR, 1), FIXED(HF_FIELD_EXPERTS, 8),              \
+        KEY("num_experts_per_tok", HF_FIELD_EXPERTS_PER_TOKEN, 2),                                 \
+        FIXED(HF_FIELD_NORMALISE_EXPERTS, true),                                                   \
+        KEY("output_router_logits", HF_FIELD_ROUTER_LOSS, false),                                  \
+        KEY("router_aux_loss_coef", HF_FIELD_ROUTER_LOSS_SCALE, 0.001)
+static const struct hf_key granitemoe_keys[] = {
+    GRANITEMOE_KEYS,
+    END,
+};
+static const struct hf_key granitemoeshared_keys[] = {
+    GRANITEMOE_KEYS,
+    KEY("shared_intermediate_size", HF_FIELD_SHARED_SIZE, 0),
     END,
 };
 
@@ -672,6 +716,18 @@ static const struct hf_family families[] = {
      .window_flag = true,
      .layer_types = true,
      .sparse = HF_SPARSE_STEPS},
+    {.type = "granitemoe",
+     .architecture = "GraniteMoeForCausalLM",
+     .tensors = granitemoe_tensors,
+     .keys = granitemoe_keys,
+     .sparse = HF_SPARSE_ALL,
+     .experts_key = "num_local_experts"},
+    {.type = "granitemoeshared",
+     .architecture = "GraniteMoeSharedForCausalLM",
+     .tensors = granitemoe_tensors,
+     .keys = granitemoeshared_keys,
+     .sparse = HF_SPARSE_ALL,
+     .experts_key = "num_local_experts"},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -680,6 +736,13 @@ const struct hf_family *hf_family_find(const char *type)
     for (size_t i = 0; i < FAMILIES; i++)
         if (strcmp(families[i].type, type) == 0) return &families[i];
     return NULL;
+}
+
+const char *hf_family_key(const struct hf_family *f, enum hf_field field, const char *none)
+{
+    for (const struct hf_key *k = f->keys; k->field; k++)
+        if (k->field == field && k->key) return k->key;
+    return none;
 }
 
 /* ---- lists for messages ---- */

@@ -127,6 +127,8 @@ struct hf_family {
 extern const struct hf_key hf_common_keys[];
 /* By model_type; NULL: not a known family. */
 const struct hf_family *hf_family_find(const char *type);
+/* The key of config.json by which the family sets a field; `none` if it has none. */
+const char *hf_family_key(const struct hf_family *f, enum hf_field field, const char *none);
 /* The names of all families, or of those whose GGUF files can be converted: "a, b, c", with `last`
  * before the last one. */
 enum { HF_FAMILY_NAMES = 512 };

@@ -98,9 +98,15 @@ bool hf_row_is_expert(const struct hf_row *r)
     return b == HF_BLOCK_EXPERT_GATE_UP || b == HF_BLOCK_EXPERT_DOWN;
 }
 
+bool hf_row_is_stacked(const struct hf_row *r)
+{
+    const char *layer = strstr(r->name, "%d");
+    return hf_row_is_expert(r) && !strstr(layer + 2, "%d");
+}
+
 uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s)
 {
-    return hf_row_is_expert(r) ? s->dim[HF_DIM_EXPERTS] : 1;
+    return hf_row_is_expert(r) && !hf_row_is_stacked(r) ? s->dim[HF_DIM_EXPERTS] : 1;
 }
 
 /* Returns the end of the rows from r on that belong to the same block. */
@@ -184,20 +190,23 @@ struct lister {
     struct err *e;
 };
 
+/* Fills in the shape of a row's tensor. */
+static void set_shape(const struct hf_row *r, const struct hf_sizes *s, struct hf_param *p)
+{
+    if (hf_row_is_stacked(r)) p->dim[p->ndim++] = s->dim[HF_DIM_EXPERTS];
+    p->dim[p->ndim++] = hf_row_rows(r, s);
+    if (hf_row_info(r)->columns != HF_DIM_ONE) p->dim[p->ndim++] = hf_row_columns(r, s);
+}
+
 static int list_tensor(const struct lister *k, const struct hf_row *r, int layer, int expert)
 {
     char own[HF_TENSOR_NAME], name[HF_TENSOR_NAME];
     if (!hf_row_exists(r, &k->sizes, layer)) return 0;
     hf_row_name(r->name, layer, expert, own, sizeof own);
     hf_name_in(k->names, own, name, sizeof name);
-    struct hf_param p = {.name = name,
-                         .row = r,
-                         .kind = hf_row_info(r)->kind,
-                         .layer = layer,
-                         .expert = expert,
-                         .ndim = hf_row_info(r)->columns == HF_DIM_ONE ? 1 : 2,
-                         .dim = {hf_row_rows(r, &k->sizes)}};
-    if (p.ndim == 2) p.dim[1] = hf_row_columns(r, &k->sizes);
+    struct hf_param p = {
+        .name = name, .row = r, .kind = hf_row_info(r)->kind, .layer = layer, .expert = expert};
+    set_shape(r, &k->sizes, &p);
     return k->f(k->arg, &p, k->e);
 }
 

@@ -137,7 +137,8 @@ enum { HF_ROW_ROLES = 3, HF_BLOCK_ROWS = 3 };
 
 /* A tensor in a checkpoint. It may hold several roles one below the other, as qkv_proj holds q, k
  * and v: roles of one block, in its order. A table lists its rows in the order of the forward pass:
- * embedding, one layer, head. */
+ * embedding, one layer, head. Experts have a tensor each, or all of them one [experts, rows,
+ * columns]: then they are stacked. */
 struct hf_row {
     const char *name;                     /* the first "%d" stands for the layer, a second one for
                                              the expert: one tensor of each; NULL ends a table */
@@ -158,7 +159,8 @@ static inline const struct hf_role_info *hf_row_info(const struct hf_row *r)
 {
     return &hf_roles[r->roles[0]];
 }
-/* Elements of the tensor: rows of all its roles, and the columns they share. */
+/* Elements of the tensor, or of each matrix of a stacked one: rows of all its roles, and the
+ * columns they share. */
 uint64_t hf_row_rows(const struct hf_row *r, const struct hf_sizes *s);
 static inline uint64_t hf_row_columns(const struct hf_row *r, const struct hf_sizes *s)
 {
@@ -171,8 +173,9 @@ bool hf_row_is_linear(const struct hf_row *r);
 /* A linear layer that an adapter may adapt in a model of these sizes. In one with experts it is of
  * attention: peft takes the names of an MLP's layers for those of the experts. */
 bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s);
-/* The row is a tensor of each expert. */
+/* The row is a tensor of each expert, or a stacked one of all. */
 bool hf_row_is_expert(const struct hf_row *r);
+bool hf_row_is_stacked(const struct hf_row *r);
 /* The number of tensors that the row stands for in a layer: one, or one for each expert. */
 uint64_t hf_row_tensors(const struct hf_row *r, const struct hf_sizes *s);
 /* The table's rows of one bucket: [*begin, *end). */
@@ -184,15 +187,15 @@ const struct hf_row *hf_row_find(const struct hf_row *table, enum hf_role role);
 void hf_row_name(const char *name, int layer, int expert, char *out, size_t size);
 
 /* ---- the parameters of one model ---- */
-/* The name lives only during the call. dim: rows and columns; [n] of norms and biases. layer: -1
- * outside the layers. expert: 0 where there are none. */
+/* The name lives only during the call. dim: rows and columns, of stacked experts behind their
+ * number; [n] of norms and biases. layer: -1 outside the layers. expert: 0 where there are none. */
 struct hf_param {
     const char *name;
     const struct hf_row *row;
     enum hf_param_kind kind;
     int layer, expert;
     int ndim;
-    uint64_t dim[2];
+    uint64_t dim[3];
 };
 typedef int hf_param_fn(void *arg, const struct hf_param *p, struct err *e);
 

@@ -34,10 +34,13 @@ static int look(struct weights *w, const struct param *p, struct found *f, struc
 static void describe(const struct param *p, const struct found *f, char *text, size_t size)
 {
     const char *value = isnan(f->value) ? "nan" : f->value < 0 ? "-inf" : "inf";
-    char place[48];
-    if (p->rank == 2)
-        snprintf(place, sizeof place, "[%zu,%zu]", f->first / (size_t)p->shape[1],
-                 f->first % (size_t)p->shape[1]);
+    char place[72];
+    const size_t width = p->rank > 1 ? (size_t)p->shape[1] : 1, row = f->first / width;
+    const size_t rows = p->rank > 2 ? (size_t)(p->shape[0] / p->whole[0]) : 1; /* of an expert */
+    if (p->rank == 3)
+        snprintf(place, sizeof place, "[%zu,%zu,%zu]", row / rows, row % rows, f->first % width);
+    else if (p->rank == 2)
+        snprintf(place, sizeof place, "[%zu,%zu]", row, f->first % width);
     else
         snprintf(place, sizeof place, "[%zu]", f->first);
     snprintf(text, size, "tensor %s is not finite: %s at %s, %zu of its %zu elements", p->name,

@@ -52,7 +52,7 @@ static int load_one(struct weights *w, const struct param *p, const struct hf_te
 {
     float *v = mem_alloc(p->n, sizeof *v, e);
     if (!v) return -1;
-    int rc = t->count == p->whole[0] * (p->rank == 2 ? p->whole[1] : 1) ? 0 : -1;
+    int rc = t->count == param_whole(p) ? 0 : -1;
     for (struct param_run r = {0}; rc == 0 && param_next(p, SIZE_MAX, &r);)
         rc = dtype_to_f32(t->dtype, t->data + r.whole * dtype_size(t->dtype), r.n, v + r.at);
     if (rc)

@@ -202,12 +202,16 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
 
 /* ---- the parameter table ---- */
 struct param {
-    char name[72];                          /* the Hugging Face name of its module */
-    int rank;                               /* 1 or 2 */
-    uint64_t shape[2];                      /* shape of this rank's part */
-    uint64_t whole[2];                      /* shape of the tensor in files */
-    struct shard_block block[HF_ROW_ROLES]; /* of the whole; stored one below the other */
-    int blocks;
+    char name[72];     /* the Hugging Face name of its module */
+    int rank;          /* 1, 2, or of stacked experts 3 */
+    uint64_t shape[2]; /* shape of this rank's part; stacked matrices are one below the other */
+    uint64_t whole[3]; /* shape of the tensor in files */
+    /* The blocks of the whole, as one matrix, that this rank has: these, then for each next one of
+     * `stacked` experts the same ones as many rows below as an expert has, `each`. They are stored
+     * one below the other. See param_block. */
+    struct shard_block block[HF_ROW_ROLES];
+    int blocks, stacked;
+    uint64_t each;
     size_t offset, n; /* elements, in the flat allocation */
     size_t place;     /* canonical position of the whole tensor's first element */
     size_t range;     /* position of the begin of its range of the canonical order */
@@ -217,6 +221,24 @@ struct param {
     bool trained; /* it has a gradient */
     bool adapter; /* a LoRA matrix, which is not in the model's own files */
 };
+/* Returns the number of blocks of a parameter, and block i. */
+static inline int param_blocks(const struct param *p)
+{
+    return p->blocks * (p->stacked > 0 ? p->stacked : 1);
+}
+static inline struct shard_block param_block(const struct param *p, int i)
+{
+    struct shard_block b = p->block[i % p->blocks];
+    b.row += (uint64_t)(i / p->blocks) * p->each;
+    return b;
+}
+/* Returns the columns of the whole tensor, as one matrix; of a vector 1. */
+static inline uint64_t param_width(const struct param *p)
+{
+    return p->rank > 1 ? p->whole[p->rank - 1] : 1;
+}
+/* Returns the elements of the whole tensor. */
+uint64_t param_whole(const struct param *p);
 /* Elements [at, at + n) of a parameter that are also adjacent in the whole tensor, where they begin
  * at element `whole`. */
 struct param_run {

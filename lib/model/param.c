@@ -15,12 +15,27 @@ static void add_block(struct param *p, const struct shard_block *b)
     else
         p->block[p->blocks++] = *b;
     p->shape[0] += b->rows;
-    if (p->rank == 2) p->shape[1] = b->columns;
+    if (p->rank > 1) p->shape[1] = b->columns;
+}
+
+/* Makes p, the matrix of one expert, the stacked ones of so many. Blocks of all rows of an expert
+ * are one. */
+static void stack(struct param *p, uint64_t experts)
+{
+    p->rank = 3;
+    p->whole[2] = p->whole[1];
+    p->whole[1] = p->each = p->whole[0];
+    p->whole[0] = experts;
+    p->shape[0] *= experts;
+    if (p->blocks == 1 && p->block[0].rows == p->each)
+        p->block[0].rows *= experts;
+    else
+        p->stacked = (int)experts;
 }
 
 static int count_elements(struct param *p, struct err *e)
 {
-    if (mem_mul((size_t)p->shape[0], p->rank == 2 ? (size_t)p->shape[1] : 1, &p->n))
+    if (mem_mul((size_t)p->shape[0], p->rank > 1 ? (size_t)p->shape[1] : 1, &p->n))
         return err_set(e, ERR_DATA, "tensor %s is too large", p->name);
     return 0;
 }
@@ -59,6 +74,7 @@ int param_describe(const struct params_options *o, const struct hf_sizes *s,
         add_block(p, &b);
     }
     if (p->rank == 2) p->whole[1] = columns;
+    if (hf_row_is_stacked(row)) stack(p, s->dim[HF_DIM_EXPERTS]);
     p->trained = !o->frozen || !o->frozen(o->arg, p->name);
     return count_elements(p, e);
 }

@@ -35,7 +35,7 @@ static int place(struct maker *k, struct param *p)
 {
     size_t n;
     p->place = k->t->places;
-    if (mem_mul((size_t)p->whole[0], p->rank == 2 ? (size_t)p->whole[1] : 1, &n) ||
+    if (mem_mul((size_t)(param_whole(p) / param_width(p)), (size_t)param_width(p), &n) ||
         mem_add(p->place, n, &k->t->places) || k->t->places > SIZE_MAX / 64)
         return err_set(k->e, ERR_DATA, "tensor %s is too large", p->name);
     k->open &= p->trained && k->decays == p->decay;

@@ -148,14 +148,15 @@ static int add_run(struct params *t, const struct params_run *r, struct err *e)
  * columns to its left, so it is also one run. */
 static int add_runs(struct params *t, const struct param *p, struct err *e)
 {
-    const uint64_t width = p->rank == 2 ? p->whole[1] : 1;
+    const uint64_t width = param_width(p);
     size_t at = p->offset;
-    for (const struct shard_block *b = p->block; b < p->block + p->blocks; b++) {
-        const size_t n = (size_t)(b->rows * b->columns);
+    for (int i = 0; i < param_blocks(p); i++) {
+        const struct shard_block b = param_block(p, i);
+        const size_t n = (size_t)(b.rows * b.columns);
         const struct params_run r = {.begin = at,
                                      .end = at + n,
                                      .place =
-                                         p->place + (size_t)(b->row * width + b->column * b->rows),
+                                         p->place + (size_t)(b.row * width + b.column * b.rows),
                                      .range = p->range,
                                      .bucket = p->bucket,
                                      .decay = p->decay};

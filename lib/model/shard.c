@@ -26,8 +26,8 @@ int shard_cut(enum shard shard, uint64_t rows, uint64_t columns, int tp, int at,
 static int check_sizes(const struct model *m, int tp, struct err *e)
 {
     const int sparse = model_sparse_layers(m);
-    const char *inner =
-        m->family->sparse == HF_SPARSE_STEPS ? "moe_intermediate_size" : "intermediate_size";
+    const char *inner = hf_family_key(m->family, HF_FIELD_EXPERT_SIZE, "intermediate_size");
+    const char *shared = hf_family_key(m->family, HF_FIELD_SHARED_SIZE, "");
     const struct {
         const char *name;
         int64_t n;
@@ -35,7 +35,7 @@ static int check_sizes(const struct model *m, int tp, struct err *e)
                {"num_key_value_heads", m->kv_heads},
                {"intermediate_size", sparse < m->layers ? m->inter : 0},
                {inner, sparse ? m->expert_inter : 0},
-               {"shared_expert_intermediate_size", sparse ? m->shared_inter : 0}};
+               {shared, sparse ? m->shared_inter : 0}};
     char text[300];
     int used = 0;
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
@@ -68,20 +68,43 @@ int model_local(const struct model *m, int tp, int at, struct model *local, stru
     return 0;
 }
 
+uint64_t param_whole(const struct param *p)
+{
+    uint64_t n = 1;
+    for (int i = 0; i < p->rank; i++) n *= p->whole[i];
+    return n;
+}
+
+/* Finds the block with element *i of the parameter, which becomes the index in the block. Returns
+ * false if there is none. */
+static bool find_block(const struct param *p, uint64_t *i, struct shard_block *b)
+{
+    const int blocks = param_blocks(p);
+    const uint64_t expert = p->n / (uint64_t)(blocks / p->blocks);
+    if (*i >= p->n) return false;
+    int k = (int)(*i / expert) * p->blocks;
+    *i %= expert;
+    for (; k < blocks; k++) {
+        *b = param_block(p, k);
+        if (*i < b->rows * b->columns) return true;
+        *i -= b->rows * b->columns;
+    }
+    return false;
+}
+
 bool param_next(const struct param *p, size_t most, struct param_run *r)
 {
-    const uint64_t width = p->rank == 2 ? p->whole[1] : 1;
-    const struct shard_block *b = p->block, *end = p->block + p->blocks;
+    const uint64_t width = param_width(p);
+    struct shard_block b;
     uint64_t i = r->at + r->n, left;
     r->at = (size_t)i;
-    for (; b < end && i >= b->rows * b->columns; b++) i -= b->rows * b->columns;
-    if (b == end) return false;
-    if (b->columns == width) { /* the rows are adjacent */
-        left = b->rows * b->columns - i;
-        r->whole = b->row * width + i;
+    if (!find_block(p, &i, &b)) return false;
+    if (b.columns == width) { /* the rows are adjacent */
+        left = b.rows * b.columns - i;
+        r->whole = b.row * width + i;
     } else {
-        left = b->columns - i % b->columns;
-        r->whole = (b->row + i / b->columns) * width + b->column + i % b->columns;
+        left = b.columns - i % b.columns;
+        r->whole = (b.row + i / b.columns) * width + b.column + i % b.columns;
     }
     r->n = left < most ? (size_t)left : most;
     return true;

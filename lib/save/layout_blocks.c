@@ -60,10 +60,10 @@ static int add_table(struct layout *c, const struct params *t, const int at[MESH
         const struct param *p = &t->p[i];
         size_t offset = p->offset;
         if (!layout_saves(c, p) || is_copy(c, t, p, at)) continue;
-        for (int k = 0; k < p->blocks; k++) {
+        for (int k = 0; k < param_blocks(p); k++) {
             struct layout_block b = {.place = p->place,
-                                     .width = p->rank == 2 ? p->whole[1] : 1,
-                                     .block = p->block[k],
+                                     .width = param_width(p),
+                                     .block = param_block(p, k),
                                      .offset = offset};
             b.n = (size_t)(b.block.rows * b.block.columns);
             if (add_parts(c, t, p, b, at, e)) return -1;

@@ -18,7 +18,7 @@ struct saver_tensor {
     const char *name;
     enum dtype dtype; /* in the file */
     int rank;
-    uint64_t shape[2];
+    uint64_t shape[3];
     size_t n;  /* elements */
     int file;  /* index of saver_list.files */
     size_t at; /* the position of its first element, for read */

@@ -32,8 +32,11 @@ int saver_list_files(struct saver *s, struct err *e)
     }
     for (size_t i = 0; i < l->ntensors; i++) {
         const struct saver_tensor *t = &l->tensors[i];
-        s->lists[t->file][s->count[t->file]++] = (struct hf_tensor){
-            .name = t->name, .dtype = t->dtype, .ndim = t->rank, .dim = {t->shape[0], t->shape[1]}};
+        s->lists[t->file][s->count[t->file]++] =
+            (struct hf_tensor){.name = t->name,
+                               .dtype = t->dtype,
+                               .ndim = t->rank,
+                               .dim = {t->shape[0], t->shape[1], t->shape[2]}};
         s->bytes += t->n * dtype_size(t->dtype);
     }
     for (size_t i = 0; k && i < k->count; i++)

@@ -100,6 +100,9 @@ family olmoe num_experts=6 num_experts_per_tok=2 attention_bias=true
 family qwen2_moe num_experts=6 num_experts_per_tok=2 moe_intermediate_size=40 \
     shared_expert_intermediate_size=72 mlp_only_layers='[1]' use_sliding_window=true \
     sliding_window=24
+family granitemoe num_local_experts=5 num_experts_per_tok=2 embedding_multiplier=12.0 \
+    logits_scaling=6.0 residual_multiplier=0.22 attention_multiplier=0.0625
+family granitemoeshared num_local_experts=4 shared_intermediate_size=40 attention_bias=true
 family gemma2 head_dim=24 query_pre_attn_scalar=20 sliding_window=24
 family gemma3_text head_dim=24 sliding_window=24 "$types" final_logit_softcapping=30.0
 

@@ -28,9 +28,10 @@ enum {
     HUNYUAN = 16384,
     GEMMA = 32768,
     OLMO3 = 65536,
-    EXPERTS = 131072, /* all layers are sparse */
-    SHARED = 262144,  /* with an expert of all tokens */
-    MIXED = 524288,   /* some layers are dense */
+    EXPERTS = 131072,  /* all layers are sparse */
+    SHARED = 262144,   /* with an expert of all tokens */
+    MIXED = 524288,    /* some layers are dense */
+    STACKED = 1048576, /* experts in one tensor, an expert of all tokens without a weight */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -60,7 +61,7 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 3, OVER_4},
     {2, 1, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3 |
-         EXPERTS | SHARED | MIXED},
+         EXPERTS | SHARED | MIXED | STACKED},
     {1, 2, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3 | EXPERTS},
     {1, 2, 1, 1, 1, 1, QWEN2},
@@ -77,14 +78,14 @@ static const struct row table[] = {
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
      MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA |
-         OLMO3 | EXPERTS | SHARED | MIXED},
+         OLMO3 | EXPERTS | SHARED | MIXED | STACKED},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
     {2, 1, 2, 1, 1, 0, MISTRAL},
     {2, 1, 2, 1, 1, 1, QWEN3},
     {2, 1, 2, 1, 1, 2, QWEN3},
-    {2, 1, 2, 1, 1, 3, QWEN3 | LORA},
+    {2, 1, 2, 1, 1, 3, QWEN3 | LORA | STACKED},
     {2, 1, 1, 2, 1, 0, QWEN3 | LORA},
     {1, 1, 2, 2, 1, 0, 0},
     {1, 1, 2, 2, 1, 1, LORA},
@@ -498,6 +499,16 @@ static struct model shared_model(void)
     return m;
 }
 
+static struct model stacked_model(void)
+{
+    struct model m = experts_model();
+    m.family = hf_family_find("granitemoeshared");
+    m.qk_norm = false;
+    m.shared_inter = 40;
+    m.residual_scale = 0.7;
+    return m;
+}
+
 /* Each stage of two has layers of both kinds, and so have the odd and the even ones. */
 static struct model mixed_model(void)
 {
@@ -530,6 +541,7 @@ int main(int argc, char **argv)
         {{.name = "qwen3_moe", .m = experts_model()}, EXPERTS},
         {{.name = "qwen2_moe", .m = shared_model()}, SHARED},
         {{.name = "mixed", .m = mixed_model()}, MIXED},
+        {{.name = "granitemoeshared", .m = stacked_model()}, STACKED},
     };
     if (argc > 1) device_name = argv[1];
     if (!join()) return test_failed;

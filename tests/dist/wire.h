@@ -278,7 +278,10 @@ static bool wire_squares(const struct wire *x)
 {
     const struct params *p = &x->j->t.weights.params;
     const size_t borders = ((size_t)mesh_replicas(x->mesh) - 1) * p->nbuckets;
-    const bool ok = x->j->t.optimizer.norm.groups <= borders + 2 * p->count;
+    size_t tensors = 0; /* stacked ones count by the pieces that this rank has of each expert */
+    for (size_t i = 0; i < p->count; i++)
+        tensors += p->p[i].stacked ? (size_t)param_blocks(&p->p[i]) : 1;
+    const bool ok = x->j->t.optimizer.norm.groups <= borders + 2 * tensors;
     if (!ok)
         printf("# rank %d: %zu groups of squares\n", w->place.rank, x->j->t.optimizer.norm.groups);
     return ok;

@@ -194,8 +194,8 @@ def draw_windows(r, config):
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "seed_oss", "ministral", "smollm3", "granite", "ernie4_5",
             "helium", "phi3", "glm", "ministral3", "arcee", "hunyuan_v1_dense", "gemma", "glm4",
             "olmo2", "exaone4", "olmo3", "qwen3_moe", "mixtral", "gemma2", "gemma3_text",
-            "olmoe", "qwen2_moe"]
-SPARSE = ("qwen3_moe", "mixtral", "olmoe", "qwen2_moe")
+            "olmoe", "qwen2_moe", "granitemoe", "granitemoeshared"]
+SPARSE = ("qwen3_moe", "mixtral", "olmoe", "qwen2_moe", "granitemoe", "granitemoeshared")
 
 
 def draw_experts(r, config):
@@ -209,7 +209,9 @@ def draw_experts(r, config):
     if family == "olmoe":
         maybe(r, config, "norm_topk_prob", True, False, chance=0.8)
         maybe(r, config, "clip_qkv", None)
-    if family in ("mixtral", "olmoe"):
+    if family == "granitemoeshared":
+        maybe(r, config, "shared_intermediate_size", 0, 1, 9, 40, chance=0.8)
+    if family not in ("qwen2_moe", "qwen3_moe"):
         return
     config["moe_intermediate_size"] = r.choice([1, 7, 24, 33])
     if family == "qwen2_moe":
@@ -244,15 +246,16 @@ def draw(r):
             c["head_dim"] = dim
         elif family == "seed_oss" or (r.random() < 0.3 and family in DIVIDES):
             c["head_dim"] = None
-    if family == "granite":
-        for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"):
+    if family.startswith("granite"):
+        for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier"):
             maybe(r, c, key, 0.3, 0.22, 1, 1.7, 12.0, chance=0.8)
+        maybe(r, c, "attention_multiplier", 0.3, 0.22, 1, 1.7, chance=0.8)  # 12 is too much for fp32
     if family in ("gemma2", "gemma3_text"):
         maybe(r, c, "query_pre_attn_scalar", 7, 64, 256, chance=0.8)
         maybe(r, c, "attn_logit_softcapping", 0.5, 5.0, None)
         maybe(r, c, "final_logit_softcapping", 2.0, 30.0, None)
         maybe(r, c, "hidden_activation", "gelu_pytorch_tanh", "gelu", "silu")
-    if family in ("llama", "granite", "arcee", "hunyuan_v1_dense", "olmoe") and r.random() < 0.3:
+    if family in ("llama", "granite", "arcee", "hunyuan_v1_dense", "olmoe", "granitemoe") and r.random() < 0.3:
         c.pop("num_key_value_heads") if r.random() < 0.5 else c.update(num_key_value_heads=None)
     if family in ("qwen2", "qwen3", "seed_oss", "smollm3") and r.random() < 0.2:
         c["num_key_value_heads"] = None
@@ -460,7 +463,9 @@ def main():
                    {"model_type": "mixtral", "num_local_experts": 3},
                    {"model_type": "olmoe", "num_experts": 5, "num_experts_per_tok": 2, "pad_token_id": None},
                    {"model_type": "qwen2_moe", "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
-                    "shared_expert_intermediate_size": 48, "mlp_only_layers": [1]}):
+                    "shared_expert_intermediate_size": 48, "mlp_only_layers": [1]},
+                   {"model_type": "granitemoe", "num_local_experts": 3},
+                   {"model_type": "granitemoeshared", "num_local_experts": 3, "shared_intermediate_size": 24}):
         initialised(config)
     for seed in range(first, first + count):
         compare(seed, tmp)

@@ -60,6 +60,11 @@ MODELS = {
     "qwen2_moe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
                   "shared_expert_intermediate_size": 56, "mlp_only_layers": [1], "use_sliding_window": True,
                   "sliding_window": WINDOW},
+    "granitemoe": {**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2, "embedding_multiplier": 3.0,
+                   "logits_scaling": 1.7, "residual_multiplier": 0.7, "attention_multiplier": 0.5,
+                   "tie_word_embeddings": True},
+    "granitemoeshared": {**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 24,
+                         "residual_multiplier": 0.7, "attention_bias": True},
 }
 MODELS = {family: {"model_type": family, **config} for family, config in MODELS.items()}
 
@@ -67,7 +72,8 @@ MODELS = {family: {"model_type": family, **config} for family, config in MODELS.
 USUAL = ["q_proj", "v_proj", "down_proj"]
 SOME = {"phi3": ["qkv_proj", "down_proj"], "glm": ["v_proj", "gate_up_proj"], "glm4": ["o_proj", "gate_up_proj"],
         "arcee": ["k_proj", "up_proj"], "qwen3_moe": ["q_proj", "v_proj"], "mixtral": ["k_proj", "o_proj"],
-        "olmoe": ["q_proj", "o_proj"], "qwen2_moe": ["k_proj", "v_proj"]}
+        "olmoe": ["q_proj", "o_proj"], "qwen2_moe": ["k_proj", "v_proj"], "granitemoe": ["q_proj", "v_proj"],
+        "granitemoeshared": ["v_proj", "o_proj"]}
 # peft puts adapters on experts too, which it has in one tensor; here all-linear is attention's layers.
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 

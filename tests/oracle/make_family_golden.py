@@ -267,6 +267,7 @@ GEMMA = [
 OLMOE = {"model_type": "olmoe", **SIZES, **NO_PAD, "num_experts": 4, "num_experts_per_tok": 2}
 QWEN2_MOE = {"model_type": "qwen2_moe", **SIZES, **NO_PAD, "num_experts": 4, "num_experts_per_tok": 2,
              "moe_intermediate_size": 24, "shared_expert_intermediate_size": 56}
+GRANITEMOE = {"model_type": "granitemoe", **SIZES, **NO_PAD, "num_local_experts": 4, "num_experts_per_tok": 2}
 SPARSE = [
     ("olmoe: all heads have their own keys, weights that do not sum to 1", {**OLMOE, "num_key_value_heads": None}),
     ("olmoe: normalised, attention_bias, tied, its auxiliary loss",
@@ -281,6 +282,16 @@ SPARSE = [
     ("qwen2_moe: its auxiliary loss, windows by layer_types",
      {**QWEN2_MOE, "num_experts": 5, "num_experts_per_tok": 3, "output_router_logits": True, "router_aux_loss_coef": 0.5,
       "use_sliding_window": True, "sliding_window": 24, "layer_types": ["full_attention", "sliding_attention"]}),
+    ("granitemoe: multipliers, tied",
+     {**GRANITEMOE, "embedding_multiplier": 12.0, "logits_scaling": 6.0, "residual_multiplier": 0.22,
+      "attention_multiplier": 0.015625, "tie_word_embeddings": True}),
+    ("granitemoe: absent multipliers are 1, attention's too, biases, its auxiliary loss",
+     {**GRANITEMOE, "num_local_experts": 5, "num_experts_per_tok": 3, "attention_bias": True, "output_router_logits": True,
+      "router_aux_loss_coef": 0.5}),
+    ("granitemoeshared: an expert of all tokens without a weight, multipliers",
+     {**GRANITEMOE, "model_type": "granitemoeshared", "num_key_value_heads": None, "shared_intermediate_size": 56,
+      "residual_multiplier": 1.7, "embedding_multiplier": 0.3, "logits_scaling": 0.7}),
+    ("granitemoeshared: no expert of all tokens", {**GRANITEMOE, "model_type": "granitemoeshared"}),
 ]
 GROUPS = {"families": LLAMA, "shells": SHELLS, "rows": ROWS, "rotation": ROTATION, "act": ACT, "norms": NORMS,
           "experts": EXPERTS, "gemma": GEMMA, "sparse": SPARSE}

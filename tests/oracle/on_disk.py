@@ -6,6 +6,11 @@ def on_disk(model, name, p):
     """The tensors of a checkpoint that a parameter holds: transformers stacks those of experts."""
     mlp, *names = ("block_sparse_moe", "w1", "w3", "w2") if model.config.model_type == "mixtral" else (
         "mlp", "gate_proj", "up_proj", "down_proj")
+    if model.config.model_type.startswith("granitemoe"):  # they are stacked on the disk, too
+        for there, here in (("experts.gate_up_proj", "input_linear.weight"), ("router.weight", "router.layer.weight"),
+                            ("experts.down_proj", "output_linear.weight")):
+            name = name.replace(f".block_sparse_moe.{there}", f".block_sparse_moe.{here}")
+        return [(name, p)]
     at, experts, part = name.rpartition(".mlp.experts.")
     if not experts:
         return [(name.replace(".mlp.", f".{mlp}."), p)]

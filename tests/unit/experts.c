@@ -41,9 +41,10 @@ static int add_name(void *arg, const struct hf_param *p, struct err *e)
 {
     struct buf *b = arg;
     (void)e;
-    if (strstr(p->name, ".mlp."))
-        buf_printf(b, "%s %dx%d\n", p->name + strlen("model.layers."), (int)p->dim[0],
-                   (int)p->dim[1]);
+    if (!strstr(p->name, "mlp.") && !strstr(p->name, "moe.")) return 0;
+    buf_puts(b, p->name + strlen("model.layers."));
+    for (int i = 0; i < p->ndim; i++) buf_printf(b, "%c%d", i ? 'x' : ' ', (int)p->dim[i]);
+    buf_puts(b, "\n");
     return 0;
 }
 
@@ -55,7 +56,7 @@ static bool has_names(const char *keys, const char *want)
     struct buf b = {0};
     struct err e;
     snprintf(text, sizeof text,
-             "{\"vocab_size\":9,\"hidden_size\":8,\"num_hidden_layers\":2,"
+             "{\"vocab_size\":9,\"hidden_size\":8,"
              "\"intermediate_size\":6,\"num_attention_heads\":2,\"num_key_value_heads\":1,%s}",
              keys);
     bool ok = hf_config_parse(text, strlen(text), "config.json", &c, &e) == 0 &&
@@ -69,6 +70,7 @@ static bool has_names(const char *keys, const char *want)
 static void names(void)
 {
     static const char keys[] = "\"model_type\":\"qwen3_moe\",\"num_experts\":2,"
+                               "\"num_hidden_layers\":2,"
                                "\"num_experts_per_tok\":1,\"moe_intermediate_size\":3,"
                                "\"mlp_only_layers\":[0]";
     static const char want[] = "0.mlp.gate_proj.weight 6x8\n"
@@ -84,6 +86,7 @@ static void names(void)
     CHECK("names: a sparse layer has a router and experts, a dense one an MLP",
           has_names(keys, want));
     static const char more[] = "\"model_type\":\"qwen2_moe\",\"num_experts\":1,"
+                               "\"num_hidden_layers\":2,"
                                "\"num_experts_per_tok\":1,\"moe_intermediate_size\":3,"
                                "\"shared_expert_intermediate_size\":5,\"mlp_only_layers\":[1]";
     static const char all[] = "0.mlp.gate.weight 1x8\n"
@@ -99,6 +102,20 @@ static void names(void)
                               "1.mlp.down_proj.weight 8x6\n";
     CHECK("names: a sparse layer has the expert of all tokens and its weight, a dense one neither",
           has_names(more, all));
+    static const char one[] = "\"model_type\":\"granitemoeshared\",\"num_local_experts\":3,"
+                              "\"shared_intermediate_size\":5,\"num_hidden_layers\":1";
+    CHECK("names: a family may have the experts of a layer stacked",
+          has_names(one, "0.block_sparse_moe.router.layer.weight 3x8\n"
+                         "0.block_sparse_moe.input_linear.weight 3x12x8\n"
+                         "0.block_sparse_moe.output_linear.weight 3x8x6\n"
+                         "0.shared_mlp.input_linear.weight 10x8\n"
+                         "0.shared_mlp.output_linear.weight 8x5\n"));
+    static const char none[] = "\"model_type\":\"granitemoeshared\",\"num_local_experts\":3,"
+                               "\"num_hidden_layers\":1";
+    CHECK("names: without a size there is no expert of all tokens",
+          has_names(none, "0.block_sparse_moe.router.layer.weight 3x8\n"
+                          "0.block_sparse_moe.input_linear.weight 3x12x8\n"
+                          "0.block_sparse_moe.output_linear.weight 3x8x6\n"));
 }
 
 /* ---- memory ---- */
@@ -187,6 +204,63 @@ static void shared_shards(void)
     CHECK("shards: its inner size is refused by its name if ranks do not divide it",
           model_local(&odd, 2, 0, &local, &e) && e.code == ERR_CONFIG &&
               strstr(e.msg, "model's shared_expert_intermediate_size, which is 15;"));
+}
+
+static struct model stacked_model(void)
+{
+    struct model m = sparse_model();
+    m.family = hf_family_find("granitemoeshared");
+    m.qk_norm = false;
+    m.layers = 1;
+    m.sparse_layers[0] = 1;
+    m.shared_inter = 14;
+    return m;
+}
+
+/* Returns true if runs of the parameter have all its elements once, expert by expert, where this
+ * rank of two has rows, or columns, [5, 10) of each role. */
+static bool stacked_runs(const struct param *p, bool columns)
+{
+    uint64_t at = 0;
+    bool ok = p && p->n == (columns ? 4 * 24 * 5 : 4 * 10 * 24);
+    for (struct param_run r = {0}; ok && param_next(p, SIZE_MAX, &r); at += r.n)
+        for (uint64_t i = at; i < at + r.n; i++) {
+            const uint64_t row = columns ? i / 5 : i / 24, expert = row / 10, part = row % 10;
+            const uint64_t want = columns
+                                      ? row * 10 + 5 + i % 5
+                                      : (expert * 20 + part + (part < 5 ? 5 : 10)) * 24 + i % 24;
+            ok &= r.at == at && r.whole + (i - at) == want;
+        }
+    return ok && at == p->n;
+}
+
+static void stacked_shards(void)
+{
+    const struct model m = stacked_model();
+    const struct params_options o = {.tp = 2, .at = 1};
+    struct params t;
+    struct err e = {0};
+    bool ok = params_make(&m, NULL, &t, &e) == 0;
+    const struct param *up = find(&t, "model.layers.0.block_sparse_moe.input_linear.weight");
+    const struct param *down = find(&t, "model.layers.0.block_sparse_moe.output_linear.weight");
+    CHECK("shards: stacked experts are one tensor, all of it on one rank",
+          ok && up && up->rank == 3 && up->whole[0] == 4 && up->whole[1] == 20 &&
+              up->whole[2] == 24 && up->n == 4 * 20 * 24 && param_blocks(up) == 1 &&
+              up->offset == t.layers[0].expert_gate_up && down && down->whole[1] == 24 &&
+              down->whole[2] == 10 && down->offset == t.layers[0].expert_down && down->decay);
+    params_free(&t);
+    ok = params_make(&m, &o, &t, &e) == 0;
+    up = find(&t, "model.layers.0.block_sparse_moe.input_linear.weight");
+    down = find(&t, "model.layers.0.block_sparse_moe.output_linear.weight");
+    CHECK("shards: of stacked experts a rank has its rows of gate and of up of each",
+          ok && stacked_runs(up, false));
+    CHECK("shards: and its columns of down of each", ok && stacked_runs(down, true));
+    params_free(&t);
+    struct model local, odd = m;
+    odd.shared_inter = 15;
+    CHECK("shards: the size of the expert of all tokens has the family's name",
+          model_local(&odd, 2, 0, &local, &e) &&
+              strstr(e.msg, "model's shared_intermediate_size, which is 15;"));
 }
 
 /* ---- adapters ---- */
@@ -293,6 +367,7 @@ int main(void)
     memory();
     shards();
     shared_shards();
+    stacked_shards();
     adapters();
     work();
     plans();

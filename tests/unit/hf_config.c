@@ -209,6 +209,12 @@ static void layers_with_experts(void)
               !c.o_bias && !c.normalise_experts && c.max_position_embeddings == 32768 &&
               sparse("llama", "\"shared_expert_intermediate_size\":9,", &c) == 0 &&
               c.shared_size == 0);
+    CHECK("experts: absent keys of granitemoe have transformers' defaults",
+          sparse("granitemoe", "\"shared_intermediate_size\":9,", &c) == 7 && c.num_experts == 8 &&
+              c.experts_per_token == 2 && c.expert_size == 96 && c.normalise_experts &&
+              c.attention_scale == 1 && c.residual_scale == 1 && c.shared_size == 0 &&
+              sparse("granitemoeshared", "\"shared_intermediate_size\":9,", &c) == 7 &&
+              c.shared_size == 9 && !c.shared_router);
     CHECK("experts: heads of olmoe fill hidden_size",
           refused("{\"model_type\":\"olmoe\",\"head_dim\":8," THREE "}", "head_dim: must be"));
     CHECK("experts: their number has the key of transformers 4 or that of 5",
@@ -287,6 +293,10 @@ static void round_trips(void)
                QWEN2_MOE("\"num_experts\":6,\"shared_expert_intermediate_size\":48,"
                          "\"qkv_bias\":false,\"use_sliding_window\":true,\"sliding_window\":9,"
                          "\"mlp_only_layers\":[0]"));
+    round_trip("written: granitemoeshared",
+               "{\"model_type\":\"granitemoeshared\",\"num_local_experts\":6,"
+               "\"shared_intermediate_size\":48,\"attention_multiplier\":0.0078125,"
+               "\"residual_multiplier\":0.22," THREE "}");
     round_trip("written: olmoe",
                "{\"model_type\":\"olmoe\",\"num_experts\":6,\"num_experts_per_tok\":3,"
                "\"clip_qkv\":null,\"attention_bias\":true,\"norm_topk_prob\":true," THREE "}");

@@ -29,15 +29,33 @@ static struct save_part part(const struct share *s)
 
 static void nothing(void *arg) { (void)arg; }
 
-static int plan(struct share *s, bool lora, bool sharded, struct err *e)
+/* What a run has beside others: adapters; a state in parts; stacked experts. */
+enum { ADAPTERS = 1, PARTS = 2, STACKED = 4, FORMS = 8 };
+
+static struct model model_of(unsigned form)
 {
     struct model m = tiny_model(false, true);
+    if (!(form & STACKED)) return m;
+    m.family = hf_family_find("granitemoeshared");
+    m.experts = 5;
+    m.chosen = 2;
+    m.expert_inter = 12;
+    m.shared_inter = 8;
+    m.sparse_layers[0] = 3;
+    return m;
+}
+
+static int plan(struct share *s, unsigned form, struct err *e)
+{
+    const struct model m = model_of(form);
+    const bool sharded = form & PARTS;
     const int dp = s->mesh.size[MESH_DP];
     struct weights_options o = {.compute = DT_BF16, .gradients = true, .length = 32};
     o.params.multiple = 64 * (size_t)dp;
     o.params.tp = s->mesh.size[MESH_TP];
     o.params.at = s->mesh.at[MESH_TP];
-    if (lora) o.params.lora = (struct lora_options){.rank = 3, .scale = 1, .target = every};
+    if (form & ADAPTERS)
+        o.params.lora = (struct lora_options){.rank = 3, .scale = 1, .target = every};
     if (weights_init(&s->w, &m, &o, s->d, &s->memory.plan, e)) return -1;
     s->moments = (struct weights_state){
         .type = DT_F32, .parts = sharded ? dp : 1, .at = sharded ? s->mesh.at[MESH_DP] : 0};
@@ -51,8 +69,7 @@ static int plan(struct share *s, bool lora, bool sharded, struct err *e)
                : 0;
 }
 
-static bool share_open(struct share *s, const int size[MESH_AXES], bool live, bool lora,
-                       bool sharded)
+static bool share_open(struct share *s, const int size[MESH_AXES], bool live, unsigned form)
 {
     struct err e = {0};
     struct mesh_sizes n = {.chunks = 1};
@@ -60,7 +77,7 @@ static bool share_open(struct share *s, const int size[MESH_AXES], bool live, bo
     *s = (struct share){.d = device_open("cpu", 1, &e)};
     if (s->d &&
         (live ? mesh_open(&s->mesh, &n, w, s->d, &e) : mesh_planned(&s->mesh, &n, s->d, &e)) == 0 &&
-        plan(s, lora, sharded, &e) == 0)
+        plan(s, form, &e) == 0)
         return true;
     printf("# %s\n", e.msg);
     return false;
@@ -116,11 +133,21 @@ static bool where(const struct layout *c, const struct params *t, int rank)
     return ok;
 }
 
-static void lists(const int size[MESH_AXES], bool lora, bool sharded)
+/* Writes the name of a check of a layout and a form. */
+static const char *name_of(const char *what, const int size[MESH_AXES], unsigned form,
+                           const char *holds, char name[160])
 {
-    char name[120];
+    snprintf(name, 160, "%s: tp %d, dp %d%s%s%s: %s", what, size[MESH_TP], size[MESH_DP],
+             form & PARTS ? ", in parts" : "", form & ADAPTERS ? ", adapters" : "",
+             form & STACKED ? ", stacked experts" : "", holds);
+    return name;
+}
+
+static void lists(const int size[MESH_AXES], unsigned form)
+{
+    char name[160];
     struct share s;
-    bool ok = share_open(&s, size, false, lora, sharded);
+    bool ok = share_open(&s, size, false, form);
     for (size_t i = 0; ok && i < s.layout.count; i++) ok = covered(&s.layout, &s.layout.tensors[i]);
     for (int at[MESH_AXES] = {0}; ok && at[MESH_TP] < size[MESH_TP]; at[MESH_TP]++) {
         struct params_options o = s.w.made;
@@ -133,8 +160,7 @@ static void lists(const int size[MESH_AXES], bool lora, bool sharded)
         at[MESH_DP] = 0;
         params_free(&t);
     }
-    snprintf(name, sizeof name, "lists: tp %d, dp %d%s%s: each element once, where its rank has it",
-             size[MESH_TP], size[MESH_DP], sharded ? ", in parts" : "", lora ? ", adapters" : "");
+    name_of("lists", size, form, "each element once, where its rank has it", name);
     if (!w->place.rank) CHECK(name, ok);
     share_close(&s);
 }
@@ -189,16 +215,14 @@ static bool passes(struct share *s)
     return ok && rc == 0;
 }
 
-static void together(const int size[MESH_AXES], bool lora, bool sharded)
+static void together(const int size[MESH_AXES], unsigned form)
 {
-    char name[120];
+    char name[160];
     struct share s;
-    bool ok = share_open(&s, size, true, lora, sharded);
+    bool ok = share_open(&s, size, true, form);
     for (size_t i = 0; ok && i < s.layout.nblocks; i++)
         if (s.layout.blocks[i].rank == w->place.rank) fill(&s, &s.layout.blocks[i]);
-    snprintf(name, sizeof name, "together: tp %d, dp %d%s%s: each tensor is whole", size[MESH_TP],
-             size[MESH_DP], sharded ? ", in parts" : "", lora ? ", adapters" : "");
-    all_agree(name, ok && passes(&s));
+    all_agree(name_of("together", size, form, "each tensor is whole", name), ok && passes(&s));
     share_close(&s);
 }
 
@@ -208,10 +232,11 @@ int main(void)
     const int n = w->place.size;
     for (int tp = 1; tp <= 2; tp++)
         for (int dp = 1; dp <= 3; dp++)
-            for (int i = 0; i < 4; i++) lists((int[MESH_AXES]){tp, 1, dp, 1}, i & 1, i & 2);
-    for (int i = 0; i < 4; i++) {
-        together((int[MESH_AXES]){1, 1, n, 1}, i & 1, i & 2);
-        if (n % 2 == 0) together((int[MESH_AXES]){2, 1, n / 2, 1}, i & 1, i & 2);
+            for (unsigned form = 0; form < FORMS; form++)
+                lists((int[MESH_AXES]){tp, 1, dp, 1}, form);
+    for (unsigned form = 0; form < FORMS; form++) {
+        together((int[MESH_AXES]){1, 1, n, 1}, form);
+        if (n % 2 == 0) together((int[MESH_AXES]){2, 1, n / 2, 1}, form);
     }
     world_leave(w, 1);
     return test_failed;

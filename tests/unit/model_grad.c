@@ -87,6 +87,23 @@ static struct model behind_model(void)
     return m;
 }
 
+/* Experts, one of which has all tokens: with a weight, beside a dense layer; or without, stacked.
+ */
+static struct model sparse_model(bool stacked)
+{
+    struct model m = tiny_model(false, false);
+    m.family = hf_family_find(stacked ? "granitemoeshared" : "qwen2_moe");
+    m.experts = 4;
+    m.chosen = 2;
+    m.expert_inter = 10;
+    m.shared_inter = 14;
+    m.normalise = stacked;
+    m.shared_router = !stacked;
+    m.residual_scale = stacked ? 0.7 : 1;
+    m.sparse_layers[0] = stacked ? 3 : 2;
+    return m;
+}
+
 static void finite_differences(struct model m, const char *name)
 {
     struct err e;
@@ -308,6 +325,9 @@ int main(void)
     finite_differences(rich_model(false), "with all parts: gradients equal finite differences");
     finite_differences(gateless_model(), "without gate: gradients equal finite differences");
     finite_differences(behind_model(), "norms behind: gradients equal finite differences");
+    finite_differences(sparse_model(false),
+                       "an expert of all tokens: gradients equal finite differences");
+    finite_differences(sparse_model(true), "stacked experts: gradients equal finite differences");
     with_adapter(behind_model(), 0.4, "norms behind: gradients of adapters do");
     with_adapter(tiny_model(true, true), 0, "with an adapter: gradients equal finite differences");
     with_adapter(gateless_model(), 0,
@@ -319,6 +339,8 @@ int main(void)
     recomputing(rich_model(true), "cpu", DT_BF16);
     recomputing(gateless_model(), "far", DT_BF16);
     recomputing(behind_model(), "far", DT_BF16);
+    recomputing(sparse_model(false), "far", DT_BF16);
+    recomputing(sparse_model(true), "cpu", DT_F32);
     scale_of_embeddings();
     documents_are_separate(tiny_model(false, false), "packed documents do not see each other");
     documents_are_separate(rich_model(false), "with all parts: nor do they");

@@ -323,6 +323,26 @@ static void nonfinite(const char *device, enum dtype t)
     device_close(d);
 }
 
+static void nonfinite_stacked(void)
+{
+    static const char name[] = "model.layers.1.block_sparse_moe.input_linear.weight";
+    struct err e = {0};
+    struct device *d = device_open("cpu", 1, &e);
+    struct model m = tiny_model(true, false);
+    m.family = hf_family_find("granitemoe");
+    m.experts = 3;
+    m.chosen = 1;
+    m.expert_inter = 10;
+    m.sparse_layers[0] = 3;
+    struct tiny *n = d ? tiny_open(&m, d, DT_F32, RECOMPUTE_NONE, 16) : NULL;
+    if (n) spoil(&n->w, name, (2 * 20 + 7) * 24 + 3, NAN);
+    CHECK("loading: of stacked experts the one with a weight that is not finite is told",
+          n && found(&n->w, "tensor model.layers.1.block_sparse_moe.input_linear.weight is not "
+                            "finite: nan at [2,7,3], 1 of its 1440 elements"));
+    tiny_close(n);
+    device_close(d);
+}
+
 int main(void)
 {
     static const char *const devices[] = {"ref", "cpu", "far"};
@@ -340,5 +360,6 @@ int main(void)
     nonfinite("ref", DT_BF16);
     nonfinite("far", DT_F32);
     stages();
+    nonfinite_stacked();
     TEST_END();
 }
