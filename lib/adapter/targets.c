@@ -263,6 +263,14 @@ static void tell_unused(const struct targets *t, void (*say)(const char *text))
     }
 }
 
+/* peft 0.21 reads all-linear in a mixture of experts as transformers 4 had its layers. */
+static void tell_experts(const struct targets *t, void (*say)(const char *text))
+{
+    if (t->all && t->model->experts > 0)
+        say("lora_target: all-linear: in a mixture of experts only the linear layers of attention "
+            "have adapters; peft adapts the router and the experts too");
+}
+
 int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e)
 {
     const struct peft_names *saved = &t->whole;
@@ -279,6 +287,7 @@ int targets_check(struct targets *t, bool any, void (*say)(const char *text), st
                        hf_family_linear(t->model->family, &sizes, ", ", " and ", names),
                        first_linear(t, example));
     tell_unused(t, say);
+    tell_experts(t, say);
     for (size_t i = 0; i < saved->n; i++)
         if (!t->used[t->adapted.n + i])
             return err_set(e, ERR_CONFIG,

@@ -32,7 +32,7 @@ bool targets_keeps_whole(struct targets *t, const char *module);
 
 /* After every module was asked for. any: some layer has an adapter. ERR_CONFIG where a name has no
  * module, or one that is not supported. Calls say with a line for each name of lora_target that no
- * layer has, where another has one. */
+ * layer has, where another has one, and one where all-linear leaves out experts. */
 int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e);
 /* Then: true when lora_target names more than layers. peft compares it with every module there is,
  * and fails where it names one that is not a linear layer. */

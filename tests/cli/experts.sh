@@ -64,7 +64,8 @@ tells 'auxiliary loss: without experts it is told' 'moe_aux_loss_coef: the model
     plain pretrain=./dense $M.moe_aux_loss_coef=0.5 train.sfts
 
 # ---- adapters ----
-check 'adapter: a run with all-linear succeeds' run lora $M.lora_target=all-linear train.sfts
+tells 'adapter: all-linear leaves out the experts, and says so' \
+    'only the linear layers of attention have adapters' lora $M.lora_target=all-linear train.sfts
 equal 'adapter: it is on attention alone' \
     "$(jq -c '.target_modules | sort' "$(checkpoint lora)/sft_train/adapter_config.json")" \
     '["k_proj","o_proj","q_proj","v_proj"]'

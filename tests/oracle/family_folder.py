@@ -16,21 +16,22 @@ from family_models import MODELS, has_experts
 from live import run, tmp
 from rows import IGNORED
 
-LENGTH, SAMPLES, STEPS = 128, 60, 10
+LENGTH, SAMPLES, STEPS = 128, 120, 10
 BATCH = SAMPLES // STEPS
 TOKENIZER = Path("share/tiny-tokenizer")
 
 
 def streams(seed):
-    """Samples of 20 to 60 tokens, and a step for every six of them."""
+    """Samples of 40 to 90 tokens; train.sfts has a step for every twelve of them, whole.sfts one for all."""
     words = "the quick brown fox jumps over a lazy dog and then it opens seven files at once".split()
     r = random.Random(seed)
-    rows = [{"q": f"Say {n} words.", "a": " ".join(r.choice(words) for _ in range(n))} for n in r.choices(range(1, 24), k=SAMPLES)]
+    rows = [{"q": f"Say {n} words.", "a": " ".join(r.choice(words) for _ in range(n))} for n in r.choices(range(8, 24), k=SAMPLES)]
     (tmp / "rows.json").write_text(json.dumps(rows))
     tokenize = subprocess.run(["sft-tokenize", "-q", "-m", TOKENIZER, "--prompt-key", "q", "--response-key", "a",
                                tmp / "rows.json"], capture_output=True, check=True)
     subprocess.run(["sft-template", "-q", "-m", TOKENIZER, "-o", tmp / "samples.sfts"], input=tokenize.stdout, check=True)
-    run("sft-pack", "-q", "-l", LENGTH, "-b", BATCH, "--mode", "none", "-o", tmp / "train.sfts", tmp / "samples.sfts")
+    for name, batch in ("train", BATCH), ("whole", SAMPLES):
+        run("sft-pack", "-q", "-l", LENGTH, "-b", batch, "--mode", "none", "-o", tmp / f"{name}.sfts", tmp / "samples.sfts")
 
 
 def build(folder, dtype=torch.float32):
@@ -52,7 +53,9 @@ def make(family, seed):
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
     fill(model, seed)
     with torch.no_grad():
-        for p in model.parameters():
+        for name, p in model.named_parameters():
+            if "norm" in name and family.startswith("gemma"):
+                p.sub_(1)  # a gain is 1 + w; with gains of 2 scores and roundings are large
             p.copy_(p.bfloat16().float())
     model.save_pretrained(folder)
     (folder / "config.json").write_text(config)
@@ -87,7 +90,7 @@ def loss_of(model, documents):
     return sum(x for x, _ in nll) / sum(n for _, n in nll)
 
 
-def train(folder, out, dtype, steps=STEPS, model_args=None, norm=1.0, **training_args):
+def train(folder, out, dtype, steps=STEPS, model_args=None, norm=1.0, batch=BATCH, **training_args):
     """Runs the trainer; returns the checkpoint's weights, the losses, and the norms."""
     shutil.rmtree(folder / out, ignore_errors=True)
     (folder / "job.yaml").write_text(json.dumps({
@@ -95,11 +98,12 @@ def train(folder, out, dtype, steps=STEPS, model_args=None, norm=1.0, **training
         "track_with": "", "sequence_length": LENGTH, "prompt_key": "q", "response_key": "a", "max_steps": steps,
         "max_grad_norm": norm, "save_steps": steps,
         "sft_train": {"model_args": {"dtype": dtype} | (model_args or {}),
-                      "training_args": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": BATCH // 2,
+                      "training_args": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": batch // 2,
                                         "lr_scheduler_type": "constant"} | training_args,
                       "strategy_args": {"strategy_name": "megatron_train"}, "use_sequence_packing": False},
         "sft": {"device": "cpu", "threads": 2}}))
-    run("sft-train", "-q", "--config", folder / "job.yaml", tmp / "train.sfts")
+    stream = "whole" if batch == SAMPLES else "train"
+    run("sft-train", "-q", "--config", folder / "job.yaml", tmp / f"{stream}.sfts")
     metrics = [json.loads(x) for x in (folder / out / "logs/job/metrics.jsonl").read_text().splitlines()]
     saved = folder / out / f"sft_train/checkpoint-{steps}/sft_train"
     return saved, [m["sft_train/loss"] for m in metrics], [m["sft_train/grad_norm"] for m in metrics]

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A model of every family with random weights against PyTorch. Ten steps of AdamW in fp32: losses
-and the weights at the end within 1e-6, norms of gradients within 2e-5. In bf16: logits after a prompt, losses of samples and
-gradients of a step are at most 1.25 times as far from PyTorch's in fp32 as PyTorch's in bf16 are.
+and the weights at the end within 1e-6, norms of gradients within 2e-5. In bf16
+logits after twelve prompts, losses of 120 samples and, on average over all tensors, gradients of a step
+of these samples are at most 1.25 times as far from PyTorch's in fp32 as PyTorch's in bf16 are: a
+single one has few independent errors, and its ratio is a matter of chance.
 
 usage: steps_live.py [SEED [FAMILY...]]   SEED: one of today by default"""
 import json
@@ -13,14 +15,14 @@ import time
 import torch
 from transformers import AutoTokenizer
 
-from family_folder import STEPS, build, forward, loss_of, make, steps_of, stored, streams, train
+from family_folder import SAMPLES, STEPS, build, forward, loss_of, make, nll_of, steps_of, stored, streams, train
 from family_models import MODELS, chooses_all
 from live import check, failures, run, tmp
-from make_steps_golden import ADAMW, Error
+from make_steps_golden import ADAMW
 from on_disk import on_disk
 
 RATE = 1000.0  # of a step of SGD, off which gradients are read
-PROMPTS = ["x = 1", "Tell me, how do I list open files?", "the quick fox", "once and again", "seven dogs", "over", "a?", "jump 12"]
+PROMPTS = [f"Say {n} words, then {w}." for n, w in enumerate("stop go on and list all open files of a folder or none".split())]
 
 
 def tensors(model, of=lambda p: p):
@@ -58,48 +60,45 @@ def ten_steps(name, folder, steps):
     check(f"{name}: all tensors", set(theirs) - set(ours) <= {"lm_head.weight"}, set(theirs) ^ set(ours))
 
 
-def their_values(folder, dtype, step, samples, prompts):
+def their_values(folder, dtype, samples, prompts):
     model = build(folder, dtype)
     with torch.no_grad():
         logits = [forward(model, ids)[-1].double() for ids in prompts]
-        losses = torch.tensor([loss_of(model, [sample]) for sample in samples])
-    loss_of(model, step).backward()
-    return {"logits": logits, "losses": [losses.double()], **{n: [g] for n, g in tensors(model, lambda p: p.grad).items()}}
+    nll = [nll_of(model, *s) for s in samples]
+    (sum(x for x, _ in nll) / sum(n for _, n in nll)).backward()
+    losses = torch.tensor([x.item() / n for x, n in nll]).double()
+    return {"logits": torch.stack(logits), "losses": losses}, tensors(model, lambda p: p.grad)
 
 
 def our_values(folder):
-    text = run("sft-eval", "-q", "--dtype", "bf16", "--per-sample", "-m", folder, tmp / "train.sfts")
+    text = run("sft-eval", "-q", "--dtype", "bf16", "--per-sample", "-m", folder, tmp / "samples.sfts")
     losses = {x["source"][1]: x["loss"] for x in map(json.loads, text.splitlines()) if "source" in x}
-    losses = [losses[i] for i in sorted(losses)]
     logits = [json.loads(run("sft-eval", "-q", "--dtype", "bf16", "-m", folder, "--prompt", p, "--logits")) for p in PROMPTS]
-    saved, _, _ = train(folder, "bf16", "bf16", steps=1, norm=0, learning_rate=RATE, optim="sgd")
+    saved, _, _ = train(folder, "bf16", "bf16", steps=1, norm=0, batch=SAMPLES, learning_rate=RATE, optim="sgd")
     before = stored(folder)
-    return {"logits": [torch.tensor(x).double() for x in logits], "losses": [torch.tensor(losses).double()],
-            **{n: [(before[n].double() - w.double()) / RATE] for n, w in stored(saved).items()}}
+    return ({"logits": torch.tensor(logits).double(), "losses": torch.tensor([losses[i] for i in sorted(losses)]).double()},
+            {n: (before[n].double() - w.double()) / RATE for n, w in stored(saved).items()})
 
 
-def errors(rough, exact):
-    """Of logits, losses, and all gradients together."""
-    out = {"logits": Error(), "losses": Error(), "gradients": Error()}
-    for n, values in exact.items():
-        for a, b in zip(rough[n], values):
-            out.get(n, out["gradients"]).add(a.numpy(), b.numpy())
-    return {n: e.get() for n, e in out.items()}
+def ratios(ours, theirs, exact):
+    """Our error over theirs, of each."""
+    return {n: ((ours[n] - x).norm() / (theirs[n] - x).norm()).item() for n, x in exact.items() if x.norm() > 0}
 
 
-def in_bf16(name, folder, family, step):
+def in_bf16(name, folder, family):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {k: v for k, v in chooses_all(family).items() if k == "num_experts_per_tok"}))
     samples = [(torch.tensor(x["ids"]), torch.tensor(x["labels"])) for x in map(json.loads, run("sft-view", tmp / "samples.sfts").splitlines())]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [tokenizer.apply_chat_template([{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True) for p in PROMPTS]
     prompts = [torch.tensor(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
-    exact, theirs = (their_values(folder, t, step, samples, prompts) for t in (torch.float32, torch.bfloat16))
-    ours, theirs = errors(our_values(folder), exact), errors(theirs, exact)
-    ratio = {n: ours[n] / theirs[n] for n in theirs}
+    exact, theirs = (their_values(folder, t, samples, prompts) for t in (torch.float32, torch.bfloat16))
+    ours = our_values(folder)
+    ratio, each = (ratios(*x) for x in zip(ours, theirs, exact))
+    ratio["gradients"] = sum(each.values()) / len(each)
     told = ", ".join(f"{n} {x:.2f}" for n, x in ratio.items())
-    print(f"# {name}: {told}")
-    check(f"{name}: in bf16 at most 1.25 times as far off as PyTorch", max(ratio.values()) <= 1.25, f"{told}: {ours}, {theirs}")
+    print(f"# {name}: {told}, {min(each.values()):.2f} to {max(each.values()):.2f}")
+    check(f"{name}: in bf16 at most 1.25 times as far off as PyTorch", max(ratio.values()) <= 1.25, f"{told}: {each}")
 
 
 def main():
@@ -111,7 +110,7 @@ def main():
         try:
             folder = make(family, seed)
             ten_steps(name, folder, steps)
-            in_bf16(name, folder, family, steps[0])
+            in_bf16(name, folder, family)
             shutil.rmtree(folder)
         except Exception as e:
             check(name, False, f"{type(e).__name__} {str(e)[-600:]}")
