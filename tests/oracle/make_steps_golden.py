@@ -49,10 +49,18 @@ def forward(model, ids):
     return x if x.dtype == torch.float64 else x.float()
 
 
-def run(model, docs):
-    """Loss, logits, NLLs and gradients as they lie on the disk."""
+def gradients_of(model):
+    """As they lie on the disk."""
+    base = base_of(model)
+    return {n: x.detach().double().flatten().numpy().copy() for name, p in base.named_parameters() if p.grad is not None
+            for n, x in on_disk(base, name, p.grad)}
+
+
+def run(model, docs, apart=False):
+    """Loss, logits, NLLs and gradients. apart: the gradients of each document are added here, in double, and not by
+    PyTorch, which would round each sum to the model's type, and so more often than one batch of all does."""
     model.zero_grad()
-    total, loss, logits, nlls = sum(w.sum().item() for _, w in docs), 0.0, [], []
+    total, loss, logits, nlls, grads = sum(w.sum().item() for _, w in docs), 0.0, [], [], {}
     for ids, w in docs:
         x = forward(model, ids)
         logits.append(x.detach().double().flatten().numpy())
@@ -60,11 +68,13 @@ def run(model, docs):
             continue
         nll = torch.nn.functional.cross_entropy(x[:-1], ids[1:], reduction="none")
         nlls.append(nll.detach().double().numpy()[w[1:].numpy() > 0])
-        loss = loss + (nll.double() * w[1:]).sum()
-    (loss / total).backward()
-    grads = {n: x.detach().double().flatten().numpy().copy() for name, p in base_of(model).named_parameters()
-             if p.grad is not None for n, x in on_disk(base_of(model), name, p.grad)}
-    return (loss / total).item(), np.concatenate(logits), np.concatenate(nlls), grads
+        part = (nll.double() * w[1:]).sum() / total
+        part.backward()
+        loss += part.item()
+        if apart:
+            grads = {n: g + grads.get(n, 0) for n, g in gradients_of(model).items()}
+            model.zero_grad()
+    return loss, np.concatenate(logits), np.concatenate(nlls), grads or gradients_of(model)
 
 
 def batch(k):
@@ -118,8 +128,8 @@ def bf16(family):
             p.copy_(p.bfloat16().float())
     rough, errors = copy.deepcopy(model).bfloat16(), {}
     for k in range(BATCHES):
-        _, x, nll, grads = run(model, batch(k))
-        _, x16, nll16, grads16 = run(rough, batch(k))
+        _, x, nll, grads = run(model, batch(k), True)
+        _, x16, nll16, grads16 = run(rough, batch(k), True)
         for name, a, b in [("logits", x16, x), ("nll", nll16, nll)] + [(n, grads16[n], g) for n, g in grads.items()]:
             errors.setdefault(name, Error()).add(a, b)
     out = {n: errors.pop(n).get() for n in ("logits", "nll")}
