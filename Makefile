@@ -5,6 +5,8 @@
 #   WERROR=1     warnings are errors
 #   V=1          print every command
 O       ?= build
+# One name for the folder, however it is typed: the lists of headers (*.d) name the objects by it.
+override O := $(patsubst $(CURDIR)/%,%,$(O))
 PREFIX  ?= /usr/local
 CC      ?= cc
 AR      ?= ar
