@@ -137,11 +137,21 @@ static double vectors_of(const struct errors *s, const struct params *t, const s
     return of(sum);
 }
 
+/* The worst of single matrices. */
+static double matrices(const struct errors *s, const struct params *t, const struct json *want)
+{
+    double worst = 0;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->p[i].decay && s->tensor[i].size > 0)
+            worst = worse(worst,
+                          ratio(t->p[i].name, of(s->tensor[i]), golden_number(want, t->p[i].name)));
+    return worst;
+}
+
 static void compare(const struct family *f, struct errors *s, const struct params *t)
 {
     char name[GOLDEN_NAME];
     const struct json *want = json_get(f->g.root, "bf16"), *each = json_get(want, "tensors");
-    double worst = 0;
     for (size_t i = 0; i < t->count; i++) {
         add_error(&s->gradients, s->tensor[i]);
         if (!t->p[i].decay) add_error(&s->vectors, s->tensor[i]);
@@ -150,10 +160,7 @@ static void compare(const struct family *f, struct errors *s, const struct param
     const double nll = ratio("NLLs", of(s->nll), golden_number(want, "nll"));
     const double all = ratio("gradients", of(s->gradients), golden_number(want, "gradients"));
     const double vectors = ratio("norms and biases", of(s->vectors), vectors_of(s, t, each));
-    for (size_t i = 0; i < t->count; i++)
-        if (t->p[i].decay && s->tensor[i].size > 0)
-            worst = worse(worst,
-                          ratio(t->p[i].name, of(s->tensor[i]), golden_number(each, t->p[i].name)));
+    const double worst = matrices(s, t, each);
     golden_name(name, f->g.root, "cpu", "in bf16 at most 1.25 times as far off as PyTorch");
     printf("# %s: logits %.2f, NLLs %.2f, gradients %.2f, vectors' %.2f, worst matrix %.2f\n", name,
            logits, nll, all, vectors, worst);

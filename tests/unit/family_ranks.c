@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model of every family cut among the ranks by tensors, and by layers: the losses of five steps,
- * the gradients of the first and the weights after the last are those of one rank within 1e-6; the
- * norms of all gradients, which have the roundings of the steps before, within 5e-6.
- * tests/cli/ranks_families.sh starts it as two ranks; alone it is one.
+/* A model of every family cut among the ranks by tensors, by tensors and rows, and by layers: the
+ * losses of five steps, the gradients of the first and the weights after the last are those of one
+ * rank within 1e-6; the norms of all gradients, which have the roundings of the steps before,
+ * within 5e-6. tests/cli/ranks_families.sh starts it as two ranks; alone it is one.
  *
  * usage: family_ranks [DEVICE [FAMILY]]  only those whose name has this text */
 #include "family.h"
@@ -61,23 +61,25 @@ static double part_off(const struct param *p, const float *v, const float *whole
 }
 
 /* The worst distance of a gradient from one rank's, relative to its length and a tenth of that of
- * all: |dg| <= 1e-6 |g| + 1e-7 |all g|, as a short one has the roundings of long ones. */
+ * all: |dg| <= 1e-6 |g| + 1e-7 |all g|, as a short one has the roundings of long ones. Or that of
+ * this rank's gradients together, relative to all. */
 static double gradients_off(struct job *j, const struct reference *one)
 {
-    double worst = 0;
+    double worst = 0, squares = 0;
     const struct weights *of = &j->t.weights;
     for (size_t i = 0; i < of->params.count; i++) {
         const struct param *p = &of->params.p[i];
         const struct param *q = params_find(&one->job.t.weights.params, p->name, strlen(p->name));
         const float *whole = one->gradients + q->offset;
         float *v = get(j, of->gradients, of->gradient, p->offset, p->n);
-        const double size = length(whole, q->n) + 0.1 * one->all;
-        const double off = part_off(p, v, whole) / size;
+        const double distance = part_off(p, v, whole);
+        const double off = distance / (length(whole, q->n) + 0.1 * one->all);
         if (!(off <= 1e-6)) printf("# gradient of %s: %.1e\n", p->name, off);
         worst = worse(worst, off);
+        squares += distance * distance;
         free(v);
     }
-    return worst;
+    return worse(worst, sqrt(squares) / one->all);
 }
 
 static double weights_off(struct job *j, struct reference *one)
@@ -144,6 +146,8 @@ static void check(struct family *f, const char *arg)
     (void)arg;
     const bool ok = reference_open(&one, &form) && one.job.loss[JOB_STEPS - 1] < one.job.loss[0];
     cut(&form, &one, ok, "tensor parallel", &(struct job_layout){.sizes = {.axis = {n, 1, 1, 1}}});
+    cut(&form, &one, ok, "sequence parallel",
+        &(struct job_layout){.sizes = {.axis = {n, 1, 1, 1}}, .sequence = true});
     cut(&form, &one, ok, "pipeline parallel",
         &(struct job_layout){.sizes = {.axis = {1, 1, 1, n}}});
     reference_close(&one);
