@@ -36,6 +36,18 @@ check 'checkpoint: a run of no learning succeeds' run still \
 check 'checkpoint: without learning its values are those of the model' \
     sft-ckpt diff -q model "$(checkpoint still)"
 
+model shared torch_dtype='"float32"' model_type='"qwen2_moe"' num_experts=3 num_experts_per_tok=2 \
+    moe_intermediate_size=24 shared_expert_intermediate_size=40 num_hidden_layers=2
+check 'checkpoint: a run with an expert of all tokens succeeds' run all pretrain=./shared train.sfts
+equal 'checkpoint: it has the tensors of such a model' "$(names "$(checkpoint all)")" \
+    "$(names shared)"
+equal 'checkpoint: the expert of all tokens has four' \
+    "$(names shared | grep -c 'layers.1.*shared')" 4
+check 'checkpoint: a run of no learning of such a model succeeds' run calm pretrain=./shared \
+    sft_train.training_args.learning_rate=0 train.sfts
+check 'checkpoint: without learning its values are those of such a model' \
+    sft-ckpt diff -q shared "$(checkpoint calm)"
+
 # ---- the auxiliary loss ----
 cp -r model balanced
 jq '.output_router_logits = true | .router_aux_loss_coef = 0.5' model/config.json \
@@ -80,11 +92,20 @@ for name in experts mlp.gate; do
         'additional_target: .* is not supported: in a mixture of experts' \
         run x $M.lora_target=q_proj "$M.additional_target=$name" train.sfts
 done
+for name in shared_expert.up_proj shared_expert_gate; do
+    fails "adapter: lora_target $name is refused" 78 'in a mixture of experts only .* attention' \
+        run x pretrain=./shared "$M.lora_target=$name" train.sfts
+    fails "adapter: additional_target $name is refused" 78 \
+        'additional_target: .* is not supported: in a mixture of experts' \
+        run x pretrain=./shared $M.lora_target=q_proj "$M.additional_target=$name" train.sfts
+done
 
 # ---- refusals ----
 jq '.router_jitter_noise = 0.1 | .model_type = "mixtral"' model/config.json >jitter.json
 fails 'refusal: router_jitter_noise above 0' 65 'router_jitter_noise is not supported' \
     sft-ckpt init jitter.json -o x
+jq '.clip_qkv = 8.0 | .model_type = "olmoe"' model/config.json >clip.json
+fails 'refusal: clip_qkv' 65 'clip_qkv is not supported' sft-ckpt init clip.json -o x
 fails 'refusal: ranks cannot share out the experts' 78 \
     'expert parallelism \(MoE\) is not supported' run x \
     sft_train.strategy_args.strategy_config.expert_model_parallel_size=2 train.sfts

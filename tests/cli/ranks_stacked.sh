@@ -16,12 +16,15 @@ cut() {
         pretrain=./stacked 'sft_train.device_mapping=list(range(0,2))' "${@:2}" train.sfts
 }
 # shapes FOLDER: names and shapes of a model's tensors
-shapes() { sft-ckpt show --json "$1" | jq -c '.. | select(.shape? != null) | [.name, .shape]' | sort; }
+shapes() {
+    sft-ckpt show --json "$1" | jq -c '.. | select(.shape? != null) | [.name, .shape]' | sort
+}
 
 check 'stacked: one rank trains' run one pretrain=./stacked train.sfts
 check 'stacked: two ranks train, each with a part of every expert' cut two $tp
 near 'stacked: their losses are those of one rank' one two
-equal 'stacked: a tensor has all experts' "$(shapes stacked | grep -c 'input_linear.*\[5,24,32\]')" 2
+equal 'stacked: a tensor has all experts' \
+    "$(shapes stacked | grep -c 'input_linear.*\[5,24,32\]')" 2
 equal 'stacked: a checkpoint of two ranks has the tensors of the model' \
     "$(shapes "$(checkpoint two)")" "$(shapes stacked)"
 check 'stacked: a run of no learning succeeds' cut still $tp \

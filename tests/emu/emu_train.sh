@@ -23,6 +23,12 @@ model glm "${shape[@]}" 'model_type="glm"' 'architectures=["GlmForCausalLM"]' \
 model experts "${shape[@]}" 'model_type="qwen3_moe"' 'architectures=["Qwen3MoeForCausalLM"]' \
     num_experts=6 num_experts_per_tok=2 moe_intermediate_size=40 norm_topk_prob=true \
     mlp_only_layers='[1]' output_router_logits=true router_aux_loss_coef=0.1
+model shared "${shape[@]}" 'model_type="qwen2_moe"' 'architectures=["Qwen2MoeForCausalLM"]' \
+    num_experts=4 num_experts_per_tok=2 moe_intermediate_size=24 mlp_only_layers='[0]' \
+    shared_expert_intermediate_size=72
+model stacked "${shape[@]}" 'model_type="granitemoeshared"' \
+    'architectures=["GraniteMoeSharedForCausalLM"]' num_local_experts=3 num_experts_per_tok=2 \
+    shared_intermediate_size=40 residual_multiplier=0.7
 rows 1 40 >train.jsonl
 last=5
 samples train.jsonl | sft-pack -q -l 128 -b 8 -o train.sfts
@@ -53,6 +59,7 @@ beside 'fp32, experts' 1e-6 experts pretrain=./experts
 beside 'adapter' 1e-6 lora $M.lora_target=all-linear $M.lora_rank=4
 beside 'bf16' 2e-2 bf16 $M.dtype=bf16
 beside 'bf16, experts' 2e-2 bf16-experts $M.dtype=bf16 pretrain=./experts
+beside 'bf16, an expert of all tokens' 2e-2 bf16-shared $M.dtype=bf16 pretrain=./shared
 beside 'bf16, recomputed' 2e-2 full $M.dtype=bf16 sft.recompute=full
 beside 'bf16, stored' 2e-2 none $M.dtype=bf16 sft.recompute=none
 beside 'bf16 alone' 2e-2 narrow $M.dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16 \
@@ -80,6 +87,8 @@ gradients 'fp32, caps and norms behind' gradient-gemma2 pretrain=./gemma2
 gradients 'fp32, norms of rows' gradient-olmo2 pretrain=./olmo2
 gradients 'fp32, a part of heads is rotated' gradient-glm pretrain=./glm
 gradients 'fp32, experts' gradient-experts pretrain=./experts
+gradients 'fp32, an expert of all tokens' gradient-shared pretrain=./shared
+gradients 'fp32, stacked experts' gradient-stacked pretrain=./stacked
 gradients 'adapter' gradient-lora $M.lora_target=all-linear $M.lora_rank=4
 
 again() { EMU_SEED=7 on cuda again $M.dtype=bf16; }
