@@ -33,8 +33,8 @@ template <enum act A> static __device__ __forceinline__ float curve(float x, flo
 template <typename T, int N, enum act A, bool GATED>
 __global__ void activation(const struct op_activation a)
 {
-    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I;
-    for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
+    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I, rows = a.count ? *a.count : a.T;
+    for (int64_t i = grid_index(); i < rows * row; i += grid_size()) {
         const T *const x = (const T *)a.x + i / row * width + i % row * N;
         float g[N], u[N], slope;
         load<T, N>(g, x);
@@ -48,8 +48,8 @@ __global__ void activation(const struct op_activation a)
 template <typename T, int N, enum act A, bool GATED>
 __global__ void activation_back(const struct op_activation_grad a)
 {
-    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I;
-    for (int64_t i = grid_index(); i < a.T * row; i += grid_size()) {
+    const int64_t row = a.I / N, width = GATED ? 2 * a.I : a.I, rows = a.count ? *a.count : a.T;
+    for (int64_t i = grid_index(); i < rows * row; i += grid_size()) {
         const int64_t at = i / row * width + i % row * N;
         const T *const x = (const T *)a.x + at;
         T *const dx = (T *)a.dx + at;

@@ -68,30 +68,43 @@ __global__ void route_tokens(const struct op_route a)
         chosen = a.normalise ? warp_sum(chosen) : 1;
         for (int k = lane; k < a.K; k += 32) w[k] = p[expert[k]] / chosen;
     }
+    const int64_t rest = (a.padded - a.T) * a.K;
+    for (int64_t i = grid_index(); i < rest; i += grid_size()) {
+        a.expert[a.T * a.K + i] = -1;
+        ((float *)a.weight)[a.T * a.K + i] = 0;
+    }
+}
+
+int kernel_route(const struct op_route *a, const struct kernel_context *c)
+{
+    if (a->padded == 0) return 0;
+    route_tokens<<<warps_for(a->padded), THREADS, 0, c->stream>>>(*a);
+    return cudaGetLastError();
 }
 
 /* ---- the order of rows ---- */
 /* A warp, the only one of its block, takes the choices of chunk blockIdx.x in order, 32 at a time;
  * next[e] is the number of those of expert e so far, or the row of the next one. Calls f(choice,
- * expert, row). */
+ * row); row -1: the expert is not of the list. */
 template <typename F>
-static __device__ __forceinline__ void take_chunk(const struct op_route &a, int *next, F f)
+static __device__ __forceinline__ void take_chunk(const struct op_dispatch &a, int *next, F f)
 {
     const int64_t n = a.T * a.K, begin = (int64_t)blockIdx.x * CUDA_ROUTE_CHUNK;
     const int64_t end = min(begin + CUDA_ROUTE_CHUNK, n);
     for (int64_t at = begin; at < end; at += 32) {
         const int64_t i = at + threadIdx.x;
-        const int e = i < end ? a.expert[i] : -1;
+        const int chosen = i < end ? a.expert[i] - a.first : -1;
+        const int e = chosen >= 0 && chosen < a.E ? chosen : -1;
         const unsigned same = __match_any_sync(ALL, e), before = same & ((1u << threadIdx.x) - 1);
-        if (i < end) f(i, next[e] + __popc(before));
+        if (i < end) f(i, e < 0 ? -1 : next[e] + __popc(before));
         __syncwarp();
-        if (i < end && before == 0) next[e] += __popc(same);
+        if (e >= 0 && before == 0) next[e] += __popc(same);
         __syncwarp();
     }
 }
 
 /* counts[chunk,E] */
-__global__ void count_choices(const struct op_route a, int *counts)
+__global__ void count_choices(const struct op_dispatch a, int *counts)
 {
     extern __shared__ int next[];
     for (int e = threadIdx.x; e < a.E; e += 32) next[e] = 0;
@@ -122,7 +135,7 @@ static __device__ __forceinline__ int sum_before(int x, int *part, int *all)
 }
 
 /* Turns counts into the first row of each chunk and expert, and writes starts; one block. */
-__global__ void place_chunks(const struct op_route a, int *counts, int chunks)
+__global__ void place_chunks(const struct op_dispatch a, int *counts, int chunks)
 {
     __shared__ int part[WARPS];
     int first = 0;
@@ -147,26 +160,25 @@ __global__ void place_chunks(const struct op_route a, int *counts, int chunks)
     if (threadIdx.x == 0) a.starts[a.E] = first;
 }
 
-__global__ void place_choices(const struct op_route a, const int *counts)
+__global__ void place_choices(const struct op_dispatch a, const int *counts)
 {
     extern __shared__ int next[];
     for (int e = threadIdx.x; e < a.E; e += 32) next[e] = counts[(int64_t)blockIdx.x * a.E + e];
     __syncwarp();
     take_chunk(a, next, [&](int64_t i, int row) {
         a.row[i] = row;
-        a.token[row] = (int32_t)(i / a.K);
+        if (row >= 0) a.token[row] = (int32_t)(i / a.K);
     });
 }
 
-int kernel_route(const struct op_route *a, const struct kernel_context *c)
+int kernel_dispatch(const struct op_dispatch *a, const struct kernel_context *c)
 {
     const size_t bytes = (size_t)a->E * sizeof(int);
     const unsigned chunks = (unsigned)cuda_route_chunks(a->T, a->K);
     int *counts = (int *)c->work;
-    if (chunks) {
-        route_tokens<<<warps_for(a->T), THREADS, 0, c->stream>>>(*a);
-        count_choices<<<chunks, 32, bytes, c->stream>>>(*a, counts);
-    }
+    const int rc = cudaMemsetAsync(a->token, 0xff, (size_t)a->rows * sizeof(int32_t), c->stream);
+    if (rc) return rc;
+    if (chunks) count_choices<<<chunks, 32, bytes, c->stream>>>(*a, counts);
     place_chunks<<<1, THREADS, 0, c->stream>>>(*a, counts, (int)chunks);
     if (chunks) place_choices<<<chunks, 32, bytes, c->stream>>>(*a, counts);
     return cudaGetLastError();
@@ -263,6 +275,7 @@ template <typename Z, typename Y, int N> __global__ void combine(const struct op
         if (a.add) load<Y, N>(sum, y);
         for (int k = 0; k < a.K; k++) {
             const int64_t choice = t * a.K + k;
+            if (a.row[choice] < 0) continue;
             const float w = a.weight ? ((const float *)a.weight)[choice] : 1;
             load<Z, N>(z, (const Z *)a.z + a.row[choice] * a.H + at);
 #pragma unroll
@@ -299,7 +312,7 @@ __global__ void combine_back(const struct op_combine_grad a)
         const int64_t row = a.row[i] * a.H;
         const float w = ((const float *)a.weight)[i];
         float sum = 0, g[N], z[N];
-        for (int64_t at = threadIdx.x % 32 * N; at < a.H; at += 32 * N) {
+        for (int64_t at = threadIdx.x % 32 * N; at < a.H && row >= 0; at += 32 * N) {
             load<T, N>(g, dy + at);
             load<Z, N>(z, (const Z *)a.z + row + at);
 #pragma unroll

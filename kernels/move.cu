@@ -7,14 +7,15 @@
 int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
                      cudaStream_t stream);
 
-/* Copies x row rows[t] (rows NULL: t) to y row t, or x row t to y row rows[t] when scattering. A
- * row has n units of type U. */
+/* Copies x row rows[t] (rows NULL: t) to y row t, or x row t to y row rows[t] when scattering; does
+ * nothing where rows[t] is below 0. A row has n units of type U. */
 template <typename U>
 __global__ void move_rows(U *y, const U *x, const int32_t *rows, int64_t count, int64_t n,
                           int64_t y_step, int64_t x_step, bool scatter)
 {
     for (int64_t i = grid_index(); i < count * n; i += grid_size()) {
         const int64_t t = i / n, at = i % n, other = rows ? rows[t] : t;
+        if (other < 0) continue;
         y[(scatter ? other : t) * y_step + at] = x[(scatter ? t : other) * x_step + at];
     }
 }

@@ -100,15 +100,21 @@ static void route(const struct stage *s, const struct pass *p, int l, const stru
     op_route(w->device, &(struct op_route){.prob = a->experts.prob,
                                            .weight = a->experts.weight,
                                            .expert = a->experts.expert,
-                                           .row = a->experts.row,
-                                           .token = a->experts.token,
-                                           .starts = a->experts.starts,
                                            .logits = a->experts.prob,
                                            .T = T,
+                                           .padded = T,
                                            .E = m->experts,
                                            .K = m->chosen,
                                            .normalise = m->normalise,
                                            .dtype = w->accum});
+    op_dispatch(w->device, &(struct op_dispatch){.row = a->experts.row,
+                                                 .token = a->experts.token,
+                                                 .starts = a->experts.starts,
+                                                 .expert = a->experts.expert,
+                                                 .T = T,
+                                                 .rows = rows(s, p),
+                                                 .E = m->experts,
+                                                 .K = m->chosen});
 }
 
 /* Computes z and the experts' results from gate_up. */

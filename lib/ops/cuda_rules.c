@@ -21,7 +21,7 @@ int64_t cuda_route_chunks(int64_t T, int32_t K)
 }
 
 /* The rows of each chunk's choices of each expert. */
-static size_t route(const struct op_route *a)
+static size_t dispatch(const struct op_dispatch *a)
 {
     return (size_t)(cuda_route_chunks(a->T, a->K) * a->E) * sizeof(int32_t);
 }
@@ -62,8 +62,8 @@ size_t cuda_work_bytes(enum op_id op, const void *args)
         return attention_grad(args);
     case OP_bias_grad:
         return bias_grad(args);
-    case OP_route:
-        return route(args);
+    case OP_dispatch:
+        return dispatch(args);
     case OP_sum:
         return CUDA_SUM_BLOCKS * sizeof(double);
     default:

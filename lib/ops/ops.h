@@ -154,19 +154,23 @@ struct op_attention_grad {
 /* Activation functions: x sigmoid(x); x P(x), where P is the normal distribution function;
  * the approximation of that one by tanh; max(x, 0)^2. */
 enum act { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_RELU2, ACTS };
-/* y[T,I] = f(x), x [T,I]; gated: y = f(x[:, :I]) * x[:, I:], x [T,2I]. f is the function act. */
+/* y[T,I] = f(x), x [T,I]; gated: y = f(x[:, :I]) * x[:, I:], x [T,2I]. f is the function act.
+ * count: on the device, the number of first rows that are computed, at most T; NULL: all. */
 struct op_activation {
     void *y;
     const void *x;
+    const int32_t *count;
     int64_t T, I;
     bool gated;
     enum act act;
     enum dtype dtype;
 };
-/* Computes dx from dy; dx may alias x. y, when not NULL, receives the recomputed forward result. */
+/* Computes dx from dy; dx may alias x. y, when not NULL, receives the recomputed forward result.
+ * count: as above. */
 struct op_activation_grad {
     void *dx, *y;
     const void *dy, *x;
+    const int32_t *count;
     int64_t T, I;
     bool gated;
     enum act act;
@@ -203,7 +207,7 @@ struct op_xent_part {
     double cap;
     enum dtype dtype, logits_dtype;
 };
-/* y[n,H] = x[rows[i],:] */
+/* y[n,H] = x[rows[i],:]; where rows[i] is below 0, the row of y stays as it is. */
 struct op_gather {
     void *y;
     const void *x;
@@ -332,24 +336,37 @@ struct op_sgd {
 /* ---- mixtures of experts ----
  * Each of T tokens chooses K <= E experts. Choice (t, k) has a row among `rows` = T * K rows that
  * are sorted by expert, within one by token: rows [starts[e], starts[e+1]) are those of expert e.
- * op_route makes row, token and starts on the device, and no host reads them: callers know the
+ * op_dispatch makes row, token and starts on the device, and no host reads them: callers know the
  * number of rows, not which expert has how many. op_gather with rows = token copies the tokens to
  * their rows, op_grouped multiplies them, op_combine adds the results of each token. The gradient
- * by the tokens is op_combine without weights. T * K is below 2^31. */
+ * by the tokens is op_combine without weights. T * K is below 2^31.
+ *
+ * If ranks share out the experts, the rows are those of the choices of this rank's experts alone,
+ * and fewer than callers know: other choices have row -1, which op_combine leaves out, and rows of
+ * no choice have token -1. */
 
 /* prob[T,E] = softmax of logits[T,E] (it may alias logits); expert[T,K] = the K largest logits of
  * each token in falling order, the lowest index first on a tie; weight[T,K] = their probabilities,
- * divided by their sum if normalise. row[T,K] and token[T*K] are inverse to each other, up to k:
- * choice (t, k) has row row[t,k], whose token is token[row[t,k]] = t. starts has E + 1 items. NaN
- * is chosen like -infinity. */
+ * divided by their sum if normalise. expert and weight have `padded` rows, at least T: those behind
+ * the tokens are -1 and 0. NaN is chosen like -infinity. */
 struct op_route {
     void *prob, *weight; /* accumulation type */
-    int32_t *expert, *row, *token, *starts;
+    int32_t *expert;
     const void *logits; /* accumulation type */
-    int64_t T;
+    int64_t T, padded;
     int32_t E, K;
     bool normalise;
     enum dtype dtype; /* the accumulation type */
+};
+/* Sorts the choices expert[T,K] of experts [first, first + E). row[T,K] and token[rows] are inverse
+ * to each other, up to k: choice (t, k) has row row[t,k], whose token is token[row[t,k]] = t. A
+ * choice of another expert has row -1; the rows behind the last choice have token -1. starts has
+ * E + 1 items. rows: at least the number of choices of these experts. */
+struct op_dispatch {
+    int32_t *row, *token, *starts;
+    const int32_t *expert;
+    int64_t T, rows;
+    int32_t first, E, K;
 };
 /* dlogits[T,E] from dweight[T,K], and from the loss of op_load_loss if pool is not NULL: `balance`
  * is that operation's scale, times the gradient by its sum. The choice itself and the counts of
@@ -400,8 +417,8 @@ struct op_grouped {
     bool tb, weights, accumulate;
     enum dtype ab_dtype, c_dtype;
 };
-/* y[T,H] = (add ? y : 0) + sum over k, in order, of weight[t,k] * z[row[t,k],:]. weight [T,K] has
- * the accumulation type; NULL: 1. */
+/* y[T,H] = (add ? y : 0) + sum over k, in order, of weight[t,k] * z[row[t,k],:], without those
+ * whose row is -1. weight [T,K] has the accumulation type; NULL: 1. */
 struct op_combine {
     void *y;
     const void *z, *weight;
@@ -412,7 +429,7 @@ struct op_combine {
     enum dtype dtype, y_dtype; /* dtype: of z */
 };
 /* dz[row[t,k],:] = weight[t,k] * dy[t,:]; dweight[t,k] = the product of dy[t,:] and z[row[t,k],:],
- * of the accumulation type. dz may alias z when both have one type. */
+ * of the accumulation type, or 0 if the row is -1. dz may alias z when both have one type. */
 struct op_combine_grad {
     void *dz, *dweight;
     const void *dy, *z, *weight;
@@ -467,6 +484,7 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(scatter)                                                                                     \
     X(route)                                                                                       \
     X(route_grad)                                                                                  \
+    X(dispatch)                                                                                    \
     X(load)                                                                                        \
     X(load_loss)                                                                                   \
     X(grouped)                                                                                     \

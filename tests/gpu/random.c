@@ -128,9 +128,9 @@ static void random_experts(struct sink s, enum dtype t)
     grouped_case(&c, &f, t, coin(), (int)between(0, 7));
     emit(s, &c, what);
     snprintf(what, sizeof what, "%dx%dx%d", (int)T, (int)K, (int)H);
-    combine_case(&c, T, K, H, t, (int)between(0, 7));
+    combine_case(&c, T, K, H, t, (int)between(0, 15));
     emit(s, &c, what);
-    combine_grad_case(&c, T, K, H, t, coin() ? DT_F32 : t, false);
+    combine_grad_case(&c, T, K, H, t, coin() ? DT_F32 : t, false, coin());
     emit(s, &c, what);
     snprintf(what, sizeof what, "%dx%d", (int)T, (int)H);
     gate_case(&c, T, H, t, coin());

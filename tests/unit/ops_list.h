@@ -54,7 +54,7 @@ static void list_embed_grad(struct sink s, enum dtype t, enum dtype to, int64_t 
 static void list_move(struct sink s, enum dtype t)
 {
     struct test_case c;
-    static const int32_t rows[] = {1, 2, 5, 8, 12};
+    static const int32_t rows[] = {1, 2, 5, 8, 12}, gaps[] = {-1, 2, 5, -1, 12};
     const int64_t sizes[][2] = {{13, 70}, {3, 5}, {0, 8}, {40, 129}, {70, 520}};
     for (int i = 0; i < 5; i++) {
         const int64_t T = sizes[i][0], H = sizes[i][1], V = 11;
@@ -121,6 +121,11 @@ static void list_move(struct sink s, enum dtype t)
         BUF(&c, gather, x, 13 * 37, t);
         BUF(&c, gather, rows, n, DT_I32, .ints = rows);
         emit(s, &c, "");
+        CASE(&c, gather, .n = n, .H = 37, .dtype = t);
+        BUF(&c, gather, y, n * 37, t, .out = true);
+        BUF(&c, gather, x, 13 * 37, t);
+        BUF(&c, gather, rows, n, DT_I32, .ints = gaps);
+        emit(s, &c, "of some rows");
         CASE(&c, scatter, .T = 13, .n = n, .H = 37, .dtype = t);
         BUF(&c, scatter, y, 13 * 37, t, .out = true);
         BUF(&c, scatter, x, n * 37, t);
@@ -367,6 +372,22 @@ static void list_activation(struct sink s, enum dtype t, const struct activation
     emit(s, &c, name);
 }
 
+/* The first rows alone, of which the device has the number. */
+static void list_counted(struct sink s, enum dtype t, const struct activation *f)
+{
+    struct test_case c;
+    char name[40], what[60];
+    int32_t *const count = some_ints();
+    *count = (int32_t)(f->T / 2);
+    snprintf(what, sizeof what, "%s, %d rows", activation_name(f, name), (int)*count);
+    activation_case(&c, f, t, 12);
+    BUF(&c, activation, count, 1, DT_I32, .ints = count);
+    emit(s, &c, what);
+    activation_grad_case(&c, f, t, 12, true);
+    BUF(&c, activation_grad, count, 1, DT_I32, .ints = count);
+    emit(s, &c, what);
+}
+
 static void list_elementwise(struct sink s, enum dtype t)
 {
     const int64_t sizes[][2] = {{7, 96}, {3, 21}, {0, 32}};
@@ -375,6 +396,8 @@ static void list_elementwise(struct sink s, enum dtype t)
         list_rope(s, t, i, T);
         for (int form = 0; form < 2 * ACTS; form++)
             list_activation(s, t, &(struct activation){T, I, (enum act)(form / 2), form % 2}, i);
+        list_counted(s, t, &(struct activation){T, I, ACT_SILU, true});
+        list_counted(s, t, &(struct activation){T, I, ACT_GELU, false});
     }
 }
 

@@ -8,15 +8,14 @@ static void list_route(struct sink s, int64_t T, int32_t E, int32_t K, const cha
     char what[64];
     const bool normalise = !strcmp(form, "normalised"), ties = !strcmp(form, "ties");
     const bool in_place = !strcmp(form, "in place");
+    const int64_t padded = T + (strcmp(form, "padded") ? 0 : 5);
     snprintf(what, sizeof what, "%d tokens, %d of %d, %s", (int)T, K, E, form);
-    CASE(&c, route, .T = T, .E = E, .K = K, .normalise = normalise || ties, .dtype = DT_F32);
+    CASE(&c, route, .T = T, .padded = padded, .E = E, .K = K, .normalise = normalise || ties,
+         .dtype = DT_F32);
     BUF(&c, route, prob, T * E, DT_F32, .out = true, .spread = 4,
         .also = in_place ? offsetof(struct op_route, logits) : 0);
-    BUF(&c, route, weight, T * K, DT_F32, .out = true);
-    BUF(&c, route, expert, T * K, DT_I32, .out = true);
-    BUF(&c, route, row, T * K, DT_I32, .out = true);
-    BUF(&c, route, token, T * K, DT_I32, .out = true);
-    BUF(&c, route, starts, E + 1, DT_I32, .out = true);
+    BUF(&c, route, weight, padded * K, DT_F32, .out = true);
+    BUF(&c, route, expert, padded * K, DT_I32, .out = true);
     if (!in_place)
         BUF(&c, route, logits, T * E, DT_F32, .spread = 4,
             .ints = ties ? random_ints(T * E, 3) : NULL);
@@ -29,6 +28,27 @@ static int32_t *some_choices(int64_t T, int32_t E, int32_t K)
     int32_t *p = some_ints();
     for (int64_t i = 0; i < T * K; i++) p[i] = (int32_t)((i / K + 5 * (i % K)) % E);
     return p;
+}
+
+/* Choices of all E experts, of which those of [first, first + own) are sorted; every ninth token is
+ * padding, which chooses none. */
+static void list_dispatch(struct sink s, int64_t T, int32_t E, int32_t K, int32_t first,
+                          int32_t own)
+{
+    struct test_case c;
+    char what[64];
+    int32_t *expert = some_choices(T, E, K);
+    const int64_t rows = T * (K < own ? K : own);
+    snprintf(what, sizeof what, "%d tokens, %d of %d, experts from %d on, %d", (int)T, K, E, first,
+             own);
+    for (int64_t i = 0; i < T * K; i++)
+        if (own < E && i / K % 9 == 8) expert[i] = -1;
+    CASE(&c, dispatch, .T = T, .rows = rows, .first = first, .E = own, .K = K);
+    BUF(&c, dispatch, row, T * K, DT_I32, .out = true);
+    BUF(&c, dispatch, token, rows, DT_I32, .out = true);
+    BUF(&c, dispatch, starts, own + 1, DT_I32, .out = true);
+    BUF(&c, dispatch, expert, T * K, DT_I32, .ints = expert);
+    emit(s, &c, what);
 }
 
 static void list_route_grad(struct sink s, int64_t T, int32_t E, int32_t K, bool pooled,
@@ -77,6 +97,10 @@ static void list_routing(struct sink s, enum dtype t)
         list_route(s, T, E, K, "plain");
         list_route(s, T, E, K, "normalised");
         list_route(s, T, E, K, "in place");
+        list_route(s, T, E, K, "padded");
+        list_dispatch(s, T, E, K, 0, E);
+        list_dispatch(s, T, E, K, E / 2, (E + 1) / 2);
+        list_dispatch(s, T, E, K, E / 3, 1);
         if (T * E <= 4096) list_route(s, T, E, K, "ties");
         list_route_grad(s, T, E, K, false, t);
         list_route_grad(s, T, E, K, true, DT_F32);
@@ -150,8 +174,8 @@ static void list_products(struct sink s, enum dtype t)
         }
 }
 
-/* A permutation of n numbers. */
-static int32_t *some_rows(int64_t n)
+/* A permutation of n numbers; absent: every third of them is -1. */
+static int32_t *some_rows(int64_t n, bool absent)
 {
     int32_t *p = some_ints();
     for (int64_t i = 0; i < n; i++) p[i] = (int32_t)i;
@@ -160,10 +184,12 @@ static int32_t *some_rows(int64_t n)
         const int32_t x = p[i];
         p[i] = p[j], p[j] = x;
     }
+    for (int64_t i = 0; i < n && absent; i += 3) p[i] = -1;
     return p;
 }
 
-/* form: bit 0: with weights; bit 1: y is added to; bit 2: y is fp32. */
+/* form: bit 0: with weights; bit 1: y is added to; bit 2: y is fp32; bit 3: choices without a row.
+ */
 static void combine_case(struct test_case *c, int64_t T, int64_t K, int64_t H, enum dtype t,
                          int form)
 {
@@ -172,11 +198,11 @@ static void combine_case(struct test_case *c, int64_t T, int64_t K, int64_t H, e
     BUF(c, combine, y, T * H, to, .out = true);
     BUF(c, combine, z, T * K * H, t);
     if (form & 1) BUF(c, combine, weight, T * K, DT_F32);
-    BUF(c, combine, row, T * K, DT_I32, .ints = some_rows(T * K));
+    BUF(c, combine, row, T * K, DT_I32, .ints = some_rows(T * K, form & 8));
 }
 
 static void combine_grad_case(struct test_case *c, int64_t T, int64_t K, int64_t H, enum dtype t,
-                              enum dtype tz, bool in_place)
+                              enum dtype tz, bool in_place, bool absent)
 {
     CASE(c, combine_grad, .T = T, .H = H, .K = (int32_t)K, .dtype = t, .z_dtype = tz);
     BUF(c, combine_grad, dz, T * K * H, t, .out = true,
@@ -185,7 +211,7 @@ static void combine_grad_case(struct test_case *c, int64_t T, int64_t K, int64_t
     BUF(c, combine_grad, dy, T * H, t);
     if (!in_place) BUF(c, combine_grad, z, T * K * H, tz);
     BUF(c, combine_grad, weight, T * K, DT_F32);
-    BUF(c, combine_grad, row, T * K, DT_I32, .ints = some_rows(T * K));
+    BUF(c, combine_grad, row, T * K, DT_I32, .ints = some_rows(T * K, absent));
 }
 
 static void list_combine(struct sink s, enum dtype t)
@@ -196,17 +222,17 @@ static void list_combine(struct sink s, enum dtype t)
     char what[64];
     for (int i = 0; i < 5; i++) {
         const int64_t T = sizes[i][0], K = sizes[i][1], H = sizes[i][2];
-        for (int form = 0; form < 8; form++) {
-            snprintf(what, sizeof what, "%dx%dx%d%s%s%s", (int)T, (int)K, (int)H,
-                     form & 1 ? " weighted" : "", form & 2 ? " +Y" : "",
-                     form & 4 ? " to fp32" : "");
+        for (int form = 0; form < 16; form++) {
+            snprintf(what, sizeof what, "%dx%dx%d%s%s%s%s", (int)T, (int)K, (int)H,
+                     form & 1 ? " weighted" : "", form & 2 ? " +Y" : "", form & 4 ? " to fp32" : "",
+                     form & 8 ? " of some rows" : "");
             combine_case(&c, T, K, H, t, form);
             emit(s, &c, what);
         }
-        for (int form = 0; form < 3; form++) {
-            static const char *const forms[] = {"", " in place", " of fp32"};
+        for (int form = 0; form < 4; form++) {
+            static const char *const forms[] = {"", " in place", " of fp32", " of some rows"};
             snprintf(what, sizeof what, "%dx%dx%d%s", (int)T, (int)K, (int)H, forms[form]);
-            combine_grad_case(&c, T, K, H, t, form == 2 ? DT_F32 : t, form == 1);
+            combine_grad_case(&c, T, K, H, t, form == 2 ? DT_F32 : t, form == 1, form == 3);
             emit(s, &c, what);
         }
     }

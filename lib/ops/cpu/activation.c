@@ -80,7 +80,11 @@ INLINE void row_of(const struct op_activation *a, int64_t row, enum act act, boo
     }
 }
 
-CPU_OP(activation) { PARALLEL_FOR(d, row, a->T) BY_ACT(a, row_of, a, row); }
+CPU_OP(activation)
+{
+    const int64_t rows = a->count ? *a->count : a->T;
+    PARALLEL_FOR(d, row, rows) BY_ACT(a, row_of, a, row);
+}
 
 INLINE void grad_row(const struct op_activation_grad *a, int64_t row, enum act act, bool gated,
                      enum dtype t)
@@ -98,4 +102,8 @@ INLINE void grad_row(const struct op_activation_grad *a, int64_t row, enum act a
     }
 }
 
-CPU_OP(activation_grad) { PARALLEL_FOR(d, row, a->T) BY_ACT(a, grad_row, a, row); }
+CPU_OP(activation_grad)
+{
+    const int64_t rows = a->count ? *a->count : a->T;
+    PARALLEL_FOR(d, row, rows) BY_ACT(a, grad_row, a, row);
+}

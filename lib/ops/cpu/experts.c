@@ -52,28 +52,40 @@ static void route_token(const struct op_route *a, int64_t t)
     for (int32_t k = 0; k < a->K; k++) weight[k] = a->normalise ? p[expert[k]] / sum : p[expert[k]];
 }
 
-/* Sorts the choices by counting: ends[e] is the number of choices of e, then the end of its rows,
- * and falls to their begin as rows are taken from behind. */
-static void sort_choices(const struct op_route *a)
-{
-    const int64_t n = a->T * a->K;
-    int32_t *ends = a->starts + 1;
-    memset(a->starts, 0, (size_t)(a->E + 1) * sizeof *a->starts);
-    for (int64_t i = 0; i < n; i++) ends[a->expert[i]]++;
-    for (int32_t e = 1; e < a->E; e++) ends[e] += ends[e - 1];
-    for (int64_t i = n - 1; i >= 0; i--) {
-        const int32_t row = --ends[a->expert[i]];
-        a->row[i] = row;
-        a->token[row] = (int32_t)(i / a->K);
-    }
-    for (int32_t e = 0; e < a->E; e++) a->starts[e] = ends[e];
-    a->starts[a->E] = (int32_t)n;
-}
-
 CPU_OP(route)
 {
+    const int64_t from = a->T * a->K, rest = (a->padded - a->T) * a->K;
     PARALLEL_FOR(d, t, a->T) route_token(a, t);
-    sort_choices(a);
+    for (int64_t i = 0; i < rest; i++) a->expert[from + i] = -1;
+    memset((float *)a->weight + from, 0, (size_t)rest * sizeof(float));
+}
+
+/* Returns the number of the expert of choice i among those of the list, or -1. */
+INLINE int32_t listed(const struct op_dispatch *a, int64_t i)
+{
+    const int32_t e = a->expert[i] - a->first;
+    return e >= 0 && e < a->E ? e : -1;
+}
+
+/* Sorts the choices by counting: ends[e] is the number of choices of e, then the end of its rows,
+ * and falls to their begin as rows are taken from behind. */
+CPU_OP(dispatch)
+{
+    const int64_t n = a->T * a->K;
+    int32_t *ends = a->starts + 1, all = 0;
+    (void)d;
+    memset(a->starts, 0, (size_t)(a->E + 1) * sizeof *a->starts);
+    for (int64_t i = 0; i < n; i++)
+        if (listed(a, i) >= 0) ends[listed(a, i)]++;
+    for (int32_t e = 0; e < a->E; e++) all = ends[e] += all;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        const int32_t e = listed(a, i), row = e < 0 ? -1 : --ends[e];
+        a->row[i] = row;
+        if (e >= 0) a->token[row] = (int32_t)(i / a->K);
+    }
+    for (int32_t e = 0; e < a->E; e++) a->starts[e] = ends[e];
+    a->starts[a->E] = all;
+    for (int64_t r = all; r < a->rows; r++) a->token[r] = -1;
 }
 
 INLINE float pool_grad(const struct op_route_grad *a, int64_t e)
@@ -137,6 +149,7 @@ INLINE void combine_token(const struct op_combine *a, int64_t t, enum dtype from
     for (int64_t i = 0; i < a->H; i += VL) {
         vf sum = a->add ? v_get(a->y, t * a->H + i, to, a->H - i) : v_set(0);
         for (int64_t c = t * a->K; c < (t + 1) * a->K; c++) {
+            if (a->row[c] < 0) continue;
             const vf z = v_get(a->z, a->row[c] * a->H + i, from, a->H - i);
             sum = weight ? v_fma(v_set(weight[c]), z, sum) : sum + z;
         }
@@ -151,7 +164,7 @@ INLINE void combine_grad_choice(const struct op_combine_grad *a, int64_t c, enum
     const int64_t from = c / a->K * a->H, at = a->row[c] * a->H;
     const float weight = ((const float *)a->weight)[c];
     vf sum = v_set(0);
-    for (int64_t i = 0; i < a->H; i += VL) {
+    for (int64_t i = 0; i < a->H && at >= 0; i += VL) {
         const vf dy = v_get(a->dy, from + i, t, a->H - i);
         sum = v_fma(dy, v_get(a->z, at + i, tz, a->H - i), sum);
         v_put(a->dz, at + i, t, a->H - i, weight * dy);

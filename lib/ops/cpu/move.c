@@ -29,7 +29,11 @@ INLINE void embed_row(const struct op_embed *a, int64_t t)
 }
 CPU_OP(embed) { PARALLEL_FOR(d, t, a->T) embed_row(a, t); }
 
-CPU_OP(gather) { PARALLEL_FOR(d, i, a->n) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype); }
+CPU_OP(gather)
+{
+    PARALLEL_FOR(d, i, a->n)
+    if (a->rows[i] >= 0) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype);
+}
 
 /* Piece i clears the rows before its own and copies its row; the piece after the last only clears.
  */

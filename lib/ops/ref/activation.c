@@ -39,8 +39,8 @@ static struct curve (*const curves[ACTS])(REAL x) = {
 
 REF_OP(activation)
 {
-    const int64_t width = a->gated ? 2 * a->I : a->I;
-    for (int64_t t = 0; t < a->T; t++)
+    const int64_t width = a->gated ? 2 * a->I : a->I, rows = a->count ? *a->count : a->T;
+    for (int64_t t = 0; t < rows; t++)
         for (int64_t i = 0; i < a->I; i++) {
             const int64_t at = t * width + i;
             const REAL up = a->gated ? get(a->x, at + a->I, a->dtype) : 1;
@@ -50,8 +50,8 @@ REF_OP(activation)
 
 REF_OP(activation_grad)
 {
-    const int64_t width = a->gated ? 2 * a->I : a->I;
-    for (int64_t t = 0; t < a->T; t++)
+    const int64_t width = a->gated ? 2 * a->I : a->I, rows = a->count ? *a->count : a->T;
+    for (int64_t t = 0; t < rows; t++)
         for (int64_t i = 0; i < a->I; i++) {
             const int64_t x = t * width + i, y = t * a->I + i;
             const struct curve c = curves[a->act](get(a->x, x, a->dtype));

@@ -41,17 +41,27 @@ static void route_token(const struct op_route *a, int64_t t)
 
 REF_OP(route)
 {
-    int32_t next = 0;
     for (int64_t t = 0; t < a->T; t++) route_token(a, t);
+    for (int64_t i = a->T * a->K; i < a->padded * a->K; i++) {
+        a->expert[i] = -1;
+        put(a->weight, i, a->dtype, 0);
+    }
+}
+
+REF_OP(dispatch)
+{
+    int32_t next = 0;
+    for (int64_t i = 0; i < a->T * a->K; i++) a->row[i] = -1;
     for (int32_t e = 0; e < a->E; e++) {
         a->starts[e] = next;
         for (int64_t i = 0; i < a->T * a->K; i++) {
-            if (a->expert[i] != e) continue;
+            if (a->expert[i] != a->first + e) continue;
             a->token[next] = (int32_t)(i / a->K);
             a->row[i] = next++;
         }
     }
     a->starts[a->E] = next;
+    for (int64_t r = next; r < a->rows; r++) a->token[r] = -1;
 }
 
 /* Returns the gradient by prob[t,e]. */
@@ -141,6 +151,7 @@ REF_OP(combine)
         for (int64_t i = 0; i < a->H; i++) {
             REAL sum = a->add ? get(a->y, t * a->H + i, a->y_dtype) : 0;
             for (int64_t c = t * a->K; c < (t + 1) * a->K; c++) {
+                if (a->row[c] < 0) continue;
                 const REAL w = a->weight ? get(a->weight, c, real_of(a->dtype)) : 1;
                 sum += w * get(a->z, a->row[c] * a->H + i, a->dtype);
             }
@@ -154,7 +165,7 @@ REF_OP(combine_grad)
         const int64_t t = c / a->K, row = a->row[c];
         const REAL w = get(a->weight, c, real_of(a->dtype));
         REAL sum = 0;
-        for (int64_t i = 0; i < a->H; i++) {
+        for (int64_t i = 0; i < a->H && row >= 0; i++) {
             const REAL dy = get(a->dy, t * a->H + i, a->dtype);
             sum += dy * get(a->z, row * a->H + i, a->z_dtype);
             put(a->dz, row * a->H + i, a->dtype, w * dy);

@@ -35,7 +35,8 @@ REF_OP(embed_grad)
 
 REF_OP(gather)
 {
-    for (int64_t i = 0; i < a->n; i++) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype);
+    for (int64_t i = 0; i < a->n; i++)
+        if (a->rows[i] >= 0) copy_row(a->y, i, a->x, a->rows[i], a->H, a->dtype);
 }
 
 REF_OP(scatter)
