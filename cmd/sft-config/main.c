@@ -27,8 +27,8 @@ static const char examples[] =
     "\n"
     "--get also prints derived values: model, model_path, template, dtype,\n"
     "pack_mode, recompute, world_size, data_parallel_size, tensor_parallel_size,\n"
-    "pipeline_parallel_size, context_parallel_size, zero_stage, shard_size,\n"
-    "global_batch_size, train_files, validation_files.\n";
+    "pipeline_parallel_size, context_parallel_size, expert_parallel_size,\n"
+    "zero_stage, shard_size, global_batch_size, train_files, validation_files.\n";
 
 /* Collects the values of --get, which may be repeated, and leaves them in argv for opt_parse. -1
  * when there are too many. */

@@ -92,6 +92,7 @@ static void text_of_first(const struct trainer *t, struct buf *b)
     }
     if (m->size[MESH_TP] > 1)
         buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
+    if (m->experts > 1) buf_printf(b, "1/%d of the experts; ", m->experts);
     if (mesh_ranks(m) > 1)
         buf_printf(b, "rank 0 of %d, ZeRO-%d, with %s:\n", mesh_ranks(m), t->optimizer.zero.stage,
                    in_parts[t->optimizer.zero.stage]);

@@ -56,6 +56,8 @@ static void one_process(const struct config *c, struct advice *a)
            ulysses ? "model_args.ulysses_size"
                    : "strategy_args.strategy_config.context_parallel_size",
            c->run.context_parallel_size, 1);
+    advise(a, "strategy_args.strategy_config.expert_model_parallel_size",
+           c->run.expert_parallel_size, 1);
     advise(a, "training_args.gradient_accumulation_steps", more, more * c->run.data_parallel_size);
 }
 

@@ -137,7 +137,8 @@ struct config {
             struct {
                 /* megatron_train */
                 int64_t tensor_model_parallel_size, pipeline_model_parallel_size,
-                    virtual_pipeline_model_parallel_size, context_parallel_size;
+                    virtual_pipeline_model_parallel_size, context_parallel_size,
+                    expert_model_parallel_size, expert_tensor_parallel_size; /* 0: not set */
                 const char *recompute_granularity; /* NULL, "full" or "selective" */
                 bool use_distributed_optimizer;    /* see run.zero_stage */
                 bool sequence_parallel;            /* see run.shard_rows */
@@ -196,7 +197,7 @@ struct config {
         struct config_optimizer optimizer;
         int64_t max_steps; /* updates after which the run ends; 0: none */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
-            virtual_pipeline_parallel_size, context_parallel_size;
+            virtual_pipeline_parallel_size, context_parallel_size, expert_parallel_size;
         int64_t zero_stage;        /* 0 to 3: what data-parallel workers have in parts */
         int64_t shard_size;        /* data-parallel workers that share one copy of it */
         bool shard_rows;           /* tensor-parallel workers have parts of the stream's rows */

@@ -124,6 +124,31 @@ static void derive_rows(struct loaded *l, int64_t tp)
                      "only with tensor_model_parallel_size above 1");
 }
 
+/* The workers that share out the experts are data-parallel ones, and each expert is cut like the
+ * rest of its layer. */
+static int derive_experts(struct loaded *l, struct err *e)
+{
+    struct config *c = &l->c;
+    const int64_t tp = c->run.tensor_parallel_size, dp = c->run.data_parallel_size;
+    const int64_t cut = c->sft_train.strategy_args.strategy_config.expert_tensor_parallel_size;
+    int64_t *ep = &c->run.expert_parallel_size;
+    *ep = 1;
+    if (config_scope(c) != KEY_MEGATRON) return 0;
+    *ep = c->sft_train.strategy_args.strategy_config.expert_model_parallel_size;
+    if (dp % *ep)
+        return err_set(e, ERR_CONFIG,
+                       "%s: sft_train.strategy_args.strategy_config.expert_model_parallel_size: "
+                       "%lld does not divide the %lld data-parallel workers; choose a divisor",
+                       c->path, (long long)*ep, (long long)dp);
+    if (cut && cut != tp)
+        return err_set(e, ERR_CONFIG,
+                       "%s: sft_train.strategy_args.strategy_config.expert_tensor_parallel_size: "
+                       "%lld is not tensor_model_parallel_size, which is %lld; experts are split "
+                       "like their layer: leave it out",
+                       c->path, (long long)cut, (long long)tp);
+    return 0;
+}
+
 static int derive_layout(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
@@ -147,6 +172,7 @@ static int derive_layout(struct loaded *l, struct err *e)
     c->run.context_parallel_size = cp;
     c->run.data_parallel_size = world / (tp * pp * cp);
     derive_rows(l, tp);
+    if (derive_experts(l, e)) return -1;
     c->run.global_batch_size = c->run.data_parallel_size *
                                c->sft_train.training_args.gradient_accumulation_steps *
                                c->sft_train.training_args.per_device_train_batch_size;

@@ -9,7 +9,8 @@
 #define F(field) TO(sft_train.strategy_args.strategy_config.field)
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
-#define EXPERTS         "expert parallelism (MoE) is not supported"
+#define EXPERTS         "expert parallelism (MoE) is supported by megatron_train alone"
+#define DISPATCH        "a worker gathers the tokens of all that share out the experts"
 #define DROPLESS        "experts (MoE) compute every token that chooses them"
 #define GROUPED         "the experts of a layer are always one grouped product"
 #define REPLAY          "a replay of the choice of experts (MoE) is not supported"
@@ -29,8 +30,6 @@
 #define MIDLE(p, t, why) MEGA(.path = C p, .type = t, .effect = KEY_IDLE, .doc = why)
 #define MLIMIT(p, t, ok, why)                                                                      \
     MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
-#define MMOE(p, t, ok)                                                                             \
-    MEGA(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = EXPERTS, .first = true)
 #define TRAINER(p) MIDLE(p, KEY_ANY, HF)
 
 const struct config_key config_keys_megatron[] = {
@@ -79,8 +78,12 @@ const struct config_key config_keys_megatron[] = {
            "Megatron's name for decay_type of transformers; use that name"),
     MUSE("optimizer", KEY_WORD, F(optimizer), .words = "adam|sgd",
          .doc = "Overrides training_args.optim; sgd has Megatron's momentum of 0.9"),
-    MMOE("expert_model_parallel_size", KEY_INT, "1"),
-    MMOE("expert_tensor_parallel_size", KEY_INT, "1"),
+    MUSE("expert_model_parallel_size", KEY_INT, F(expert_model_parallel_size), .dflt = "1", .lo = 1,
+         .hi = 65536,
+         .doc = "Workers that share out the experts of each layer; they divide the data-parallel "
+                "ones"),
+    MUSE("expert_tensor_parallel_size", KEY_INT, F(expert_tensor_parallel_size), .lo = 1,
+         .hi = 65536, .doc = "Workers that split each expert: tensor_model_parallel_size"),
     MLIMIT("moe_aux_loss_coeff", KEY_REAL, "0.0", ROUTED),
     MIDLE("moe_grouped_gemm", KEY_BOOL, GROUPED), MIDLE("moe_layer_recompute", KEY_BOOL, LAYOUT),
     MLIMIT("moe_expert_capacity_factor", KEY_REAL, "", DROPLESS),
@@ -89,7 +92,7 @@ const struct config_key config_keys_megatron[] = {
     MIDLE("moe_shared_expert_overlap", KEY_BOOL, LAYOUT),
     MLIMIT("moe_enable_routing_replay", KEY_BOOL, "false", REPLAY),
     MIDLE("moe_router_dtype", KEY_STR, "the router computes in fp32"),
-    MIDLE("moe_token_dispatcher_type", KEY_STR, "only with expert parallelism (MoE)"),
+    MIDLE("moe_token_dispatcher_type", KEY_STR, DISPATCH),
     MLIMIT("mtp_num_layers", KEY_INT, "0", "multi-token prediction is not supported"),
     MLIMIT("fp8", KEY_STR, "", "fp8 is not supported"),
     MIDLE("fp8_recipe", KEY_STR, "only with fp8, which is not supported"),

@@ -77,6 +77,7 @@ static const struct derived derived[] = {
     {"tensor_parallel_size", NUMBER, AT(run.tensor_parallel_size), NULL},
     {"pipeline_parallel_size", NUMBER, AT(run.pipeline_parallel_size), NULL},
     {"context_parallel_size", NUMBER, AT(run.context_parallel_size), NULL},
+    {"expert_parallel_size", NUMBER, AT(run.expert_parallel_size), NULL},
     {"zero_stage", NUMBER, AT(run.zero_stage), NULL},
     {"shard_size", NUMBER, AT(run.shard_size), NULL},
     {"global_batch_size", NUMBER, AT(run.global_batch_size), NULL},

@@ -137,6 +137,14 @@ size_t batch_take(const struct batch *b, const struct feed_step *s, size_t row,
     return row;
 }
 
+size_t batch_skip(const struct batch *b, const struct feed_step *s, size_t row, int64_t *tokens)
+{
+    do row = cut(b, s, row, tokens);
+    while (*tokens == 0 && row < s->nrows);
+    if (b->ranks > 1) *tokens = (*tokens + b->ranks - 1) / b->ranks;
+    return row;
+}
+
 int batch_count(const struct batch *b, const struct feed_step *s, struct err *e)
 {
     int n = 0;

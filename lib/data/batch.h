@@ -26,6 +26,9 @@ int batch_count(const struct batch *b, const struct feed_step *s, struct err *e)
  * the row after them. */
 size_t batch_take(const struct batch *b, const struct feed_step *s, size_t row,
                   struct micro_batch *to);
+/* Passes over the next micro-batch with tokens of b->rank from `row` on, and returns the row after
+ * it. *tokens: the most that a rank that shares it has; 0: there is none. */
+size_t batch_skip(const struct batch *b, const struct feed_step *s, size_t row, int64_t *tokens);
 /* Returns the sum of model_squares over the documents, for model_flops. */
 double batch_squares(const struct micro_batch *b, const struct model *m);
 

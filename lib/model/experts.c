@@ -2,18 +2,14 @@
 /* The experts of a sparse layer. Each token has K rows, sorted by expert, which the experts compute
  * in one product; no host reads how many rows an expert has. With tensor parallelism each rank has
  * a part of the inner size of every expert, and so a term of the experts' results: what is linear
- * in them, the gradient of the router included, is a term too. */
+ * in them, the gradient of the router included, is a term too. Where ranks share out the experts,
+ * the rows are those of all their tokens, see dispatch.c. */
 #include "model/model_impl.h"
 
 /* Returns true if the loss has a term that balances the experts. */
 static bool balances(const struct stage *s)
 {
     return s->w->has_gradients && s->w->m.router_loss > 0;
-}
-
-static int64_t rows(const struct stage *s, const struct pass *p)
-{
-    return rows_all(s->w, p->b.T) * s->w->m.chosen;
 }
 
 /* ---- products of the experts' rows ---- */
@@ -24,10 +20,10 @@ static struct op_grouped grouped(const struct stage *s, const struct pass *p,
     const struct weights *w = s->w;
     return (struct op_grouped){.b = weights_at(w, weight),
                                .starts = a->experts.starts,
-                               .rows = rows(s, p),
+                               .rows = dispatch_rows(s, p),
                                .n = n,
                                .k = k,
-                               .E = w->m.experts,
+                               .E = dispatch_experts(s),
                                .ab_dtype = w->compute,
                                .c_dtype = w->compute};
 }
@@ -74,9 +70,9 @@ static void gather(const struct stage *s, const struct pass *p, const struct act
 {
     const struct weights *w = s->w;
     op_gather(w->device, &(struct op_gather){.y = a->experts.rows,
-                                             .x = a->h2,
+                                             .x = dispatch_gather(s, p, a->h2),
                                              .rows = a->experts.token,
-                                             .n = rows(s, p),
+                                             .n = dispatch_rows(s, p),
                                              .H = w->m.hidden,
                                              .dtype = w->compute});
 }
@@ -97,24 +93,18 @@ static void route(const struct stage *s, const struct pass *p, int l, const stru
                                              .tb = true,
                                              .ab_dtype = w->compute,
                                              .c_dtype = w->accum});
-    op_route(w->device, &(struct op_route){.prob = a->experts.prob,
-                                           .weight = a->experts.weight,
-                                           .expert = a->experts.expert,
-                                           .logits = a->experts.prob,
-                                           .T = T,
-                                           .padded = T,
-                                           .E = m->experts,
-                                           .K = m->chosen,
-                                           .normalise = m->normalise,
-                                           .dtype = w->accum});
-    op_dispatch(w->device, &(struct op_dispatch){.row = a->experts.row,
-                                                 .token = a->experts.token,
-                                                 .starts = a->experts.starts,
-                                                 .expert = a->experts.expert,
-                                                 .T = T,
-                                                 .rows = rows(s, p),
-                                                 .E = m->experts,
-                                                 .K = m->chosen});
+    op_route(w->device, &(struct op_route){
+                            .prob = a->experts.prob,
+                            .weight = dispatch_own(s, p, a->experts.weight, m->chosen, w->accum),
+                            .expert = dispatch_own(s, p, a->experts.expert, m->chosen, DT_I32),
+                            .logits = a->experts.prob,
+                            .T = T,
+                            .padded = dispatch_padded(s, p),
+                            .E = m->experts,
+                            .K = m->chosen,
+                            .normalise = m->normalise,
+                            .dtype = w->accum});
+    dispatch_sort(s, p, a);
 }
 
 /* Computes z and the experts' results from gate_up. */
@@ -124,7 +114,8 @@ static void down(const struct stage *s, const struct pass *p, int l, const struc
     const int64_t H = w->m.hidden, F = w->m.expert_inter;
     op_activation(w->device, &(struct op_activation){.y = a->z,
                                                      .x = a->gate_up,
-                                                     .T = rows(s, p),
+                                                     .count = dispatch_count(s, a),
+                                                     .T = dispatch_rows(s, p),
                                                      .I = F,
                                                      .gated = true,
                                                      .act = w->m.act,
@@ -137,7 +128,7 @@ static void add_load(const struct stage *s, const struct pass *p, const struct a
     const struct weights *w = s->w;
     op_load(w->device, &(struct op_load){.pool = p->load,
                                          .prob = a->experts.prob,
-                                         .starts = a->experts.starts,
+                                         .starts = dispatch_load(s, p, a),
                                          .T = rows_all(w, p->b.T),
                                          .E = w->m.experts,
                                          .dtype = w->accum});
@@ -155,15 +146,16 @@ void experts_forward(struct stage *s, const struct pass *p, int l, const struct 
     if (recompute) return;
     if (balances(s)) add_load(s, p, a);
     down(s, p, l, a);
-    op_combine(w->device, &(struct op_combine){.y = s->branch,
+    op_combine(w->device, &(struct op_combine){.y = dispatch_terms(s, s->branch),
                                                .z = a->experts.rows,
                                                .weight = a->experts.weight,
                                                .row = a->experts.row,
-                                               .T = rows_all(w, p->b.T),
+                                               .T = dispatch_tokens(s, p),
                                                .H = H,
                                                .K = w->m.chosen,
                                                .dtype = w->compute,
                                                .y_dtype = w->accum});
+    dispatch_sum(s, p, s->branch);
     shared_expert_down(s, p, l, a);
     rows_sum(w, p->b.T, s->branch, w->accum);
 }
@@ -177,15 +169,16 @@ static void combine_backward(const struct stage *s, const struct pass *p,
     const struct weights *w = s->w;
     op_combine_grad(w->device, &(struct op_combine_grad){.dz = a->experts.rows,
                                                          .dweight = s->dweight,
-                                                         .dy = dy,
+                                                         .dy = dispatch_gather(s, p, dy),
                                                          .z = a->experts.rows,
                                                          .weight = a->experts.weight,
                                                          .row = a->experts.row,
-                                                         .T = rows_all(w, p->b.T),
+                                                         .T = dispatch_tokens(s, p),
                                                          .H = w->m.hidden,
                                                          .K = w->m.chosen,
                                                          .dtype = w->compute,
                                                          .z_dtype = w->compute});
+    dispatch_sum_weights(s, p);
 }
 
 /* Computes the gradients of down, then of gate_up in its place. */
@@ -200,7 +193,8 @@ static void down_backward(const struct stage *s, const struct pass *p, int l,
     op_activation_grad(w->device, &(struct op_activation_grad){.dx = a->gate_up,
                                                                .dy = s->dz,
                                                                .x = a->gate_up,
-                                                               .T = rows(s, p),
+                                                               .count = dispatch_count(s, a),
+                                                               .T = dispatch_rows(s, p),
                                                                .I = F,
                                                                .gated = true,
                                                                .act = w->m.act,
@@ -212,18 +206,20 @@ static void route_backward(const struct stage *s, const struct pass *p, const st
 {
     const struct weights *w = s->w;
     const bool balanced = balances(s) && parallel_adds(w);
-    op_route_grad(w->device, &(struct op_route_grad){.dlogits = s->drouter,
-                                                     .dweight = s->dweight,
-                                                     .prob = a->experts.prob,
-                                                     .expert = a->experts.expert,
-                                                     .pool = balanced ? p->load : NULL,
-                                                     .T = rows_all(w, p->b.T),
-                                                     .E = w->m.experts,
-                                                     .K = w->m.chosen,
-                                                     .normalise = w->m.normalise,
-                                                     .balance = p->balance,
-                                                     .dtype = w->accum,
-                                                     .d_dtype = w->compute});
+    const int32_t K = w->m.chosen;
+    op_route_grad(w->device, &(struct op_route_grad){
+                                 .dlogits = s->drouter,
+                                 .dweight = dispatch_own(s, p, s->dweight, K, w->accum),
+                                 .prob = a->experts.prob,
+                                 .expert = dispatch_own(s, p, a->experts.expert, K, DT_I32),
+                                 .pool = balanced ? p->load : NULL,
+                                 .T = rows_all(w, p->b.T),
+                                 .E = w->m.experts,
+                                 .K = K,
+                                 .normalise = w->m.normalise,
+                                 .balance = p->balance,
+                                 .dtype = w->accum,
+                                 .d_dtype = w->compute});
 }
 
 /* Computes dh from the gradients of the experts' inputs and of the router's logits, and the
@@ -234,15 +230,16 @@ static void input_backward(struct stage *s, const struct pass *p, int l,
     const struct weights *w = s->w;
     const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
     matrix_dgrad(w, T, s->dh, s->drouter, w->params.layers[l].router, w->m.experts, H, false);
-    op_combine(w->device, &(struct op_combine){.y = s->dh,
+    op_combine(w->device, &(struct op_combine){.y = dispatch_terms(s, s->dh),
                                                .z = a->experts.rows,
                                                .row = a->experts.row,
-                                               .T = T,
+                                               .T = dispatch_tokens(s, p),
                                                .H = H,
                                                .K = w->m.chosen,
-                                               .add = true,
+                                               .add = !dispatch_shares(s),
                                                .dtype = w->compute,
                                                .y_dtype = w->compute});
+    dispatch_add(s, p, s->dh);
     shared_expert_input_backward(s, p, l, a);
     rows_sum(w, p->b.T, s->dh, w->compute);
 }

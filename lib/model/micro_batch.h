@@ -15,6 +15,8 @@
 struct micro_batch {
     int64_t T, targets, max_len; /* tokens; tokens of the longest document */
     int64_t all, all_targets;    /* of all ranks of the group; without one, T and targets */
+    int64_t peers;               /* where ranks share out the experts, the most tokens of one of
+                                    them; else 0 */
     int64_t unique;              /* distinct ids */
     int32_t docs;
     int32_t *ids, *pos;     /* [T] */
@@ -40,7 +42,7 @@ struct micro_batch {
 /* Returns true if no rank has a token of the micro-batch: nothing is computed for it. */
 static inline bool micro_batch_empty(const struct micro_batch *b)
 {
-    return b->T == 0 && b->all == 0;
+    return b->T == 0 && b->all == 0 && b->peers == 0;
 }
 
 /* Offsets in the block, in bytes. */

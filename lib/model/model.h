@@ -270,12 +270,16 @@ struct layer_offsets {
 };
 /* The trained tensors of a layer, whose gradients are complete at the same time, or its frozen
  * ones. Each data-parallel rank owns an equal part of it. layer: -1 is the embedding; the number of
- * layers is the last norm and the head. */
+ * layers is the last norm and the head. Where ranks share out the experts, those of a layer are a
+ * bucket of their own behind the layer's other one, and the ranks that have the same experts own
+ * its parts. */
 struct params_bucket {
     size_t begin, end; /* elements; a multiple of params_options.multiple */
     size_t decay_end;  /* end of the matrices, which decay; then vectors, then padding */
     int layer;
-    bool gaps; /* there is alignment between the matrices, or behind them */
+    bool gaps;     /* there is alignment between the matrices, or behind them */
+    bool experts;  /* its tensors are this rank's share of a layer's experts */
+    size_t shared; /* elements of such buckets before it */
 };
 /* Elements [begin, end) of a bucket, including alignment, that an optimizer updates in the same
  * way. They are also adjacent in the canonical order, where they begin at position `place`. */
@@ -307,6 +311,7 @@ struct params {
     size_t nlora;
     int lowest;                     /* the lowest layer from which gradients are needed */
     int all, stages, stage, chunks; /* the model's layers; see params_options and params_chunk */
+    int ep, ep_at, contexts;        /* see params_options; ep, contexts: at least 1 */
     bool has_embedding, has_head;   /* the last norm is stored with the head */
 };
 struct params_options {
@@ -319,8 +324,12 @@ struct params_options {
     int stages, stage, chunks;
     size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
     int tp, at;      /* number of tensor-parallel ranks, and this rank's index; tp 0: one rank */
-    bool sequence;   /* sequence parallelism: each of the tp ranks has a part of the rows of the
-                        residual stream, and so a part of the gradient of what acts on them */
+    /* Experts parallel: so many ranks share out the experts of a layer, in equal ranges, and this
+     * is number ep_at of them; 0: one rank. Of the data-parallel ranks, which count those of a
+     * context-parallel group first, rank r has range r / contexts % ep. */
+    int ep, ep_at, contexts;
+    bool sequence; /* sequence parallelism: each of the tp ranks has a part of the rows of the
+                      residual stream, and so a part of the gradient of what acts on them */
 };
 /* Makes the table of the parameters of the whole model m that this rank has. o NULL: all
  * parameters, all trained. */
@@ -331,8 +340,14 @@ void params_free(struct params *t);
  * parts of equal size, or the first ones have one layer more, and part c * stages + stage is this
  * chunk. */
 void params_chunk(const struct params *t, int c, int *first, int *end);
-/* Returns part `at` of `parts` equal parts of a bucket; `parts` divides params_options.multiple. */
+/* Returns the part of a bucket that data-parallel rank `at` of `parts` has, which are all or one;
+ * `parts` divides params_options.multiple. In a bucket of experts it is the part among the ranks
+ * with the same experts, whichever these are. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
+/* Returns the number of elements of a rank's parts of the first so many buckets. */
+size_t params_held(const struct params *t, size_t buckets, int parts);
+/* Returns true if data-parallel rank r has the tensors of the bucket, which are this rank's. */
+bool params_shares(const struct params *t, size_t bucket, int r);
 /* Returns the index of the bucket with the element at this offset. */
 size_t params_bucket_at(const struct params *t, size_t offset);
 /* Clips [*begin, *end) to its intersection with [from, to); if that is empty, *begin = *end. */

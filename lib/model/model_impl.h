@@ -15,8 +15,8 @@ enum {
 const void *weights_at(const struct weights *w, size_t offset);
 void *weights_gradient(const struct weights *w, size_t offset);
 
-/* Returns the table of the whole model, or NULL. If the weights are of some layers only, it makes
- * that table in *made. The caller frees *made in any case. */
+/* Returns the table of the whole model, or NULL. If the weights are of some layers or experts, it
+ * makes that table in *made. The caller frees *made in any case. */
 const struct params *weights_whole(const struct weights *w, struct params *made, struct err *e);
 
 /* Returns true if backward adds to the embedding's gradient; else the head overwrites it before. */
@@ -186,6 +186,45 @@ void shared_expert_input_backward(const struct stage *s, const struct pass *p, i
 /* Computes the gradients of the weights that multiply a->h2, whose values are there again. */
 void shared_expert_wgrad(const struct stage *s, const struct pass *p, int l,
                          const struct activations *a);
+
+/* ---- dispatch.c: ranks that share out the experts; with one of them the tokens are this rank's
+ * own, and nothing is exchanged ---- */
+/* Returns true if there are several of these ranks. */
+bool dispatch_shares(const struct stage *s);
+/* Returns the number of experts that this rank has of a layer. */
+int32_t dispatch_experts(const struct stage *s);
+/* Return the number of tokens whose choices this rank sorts, those of all ranks; and of the rows
+ * that they may take: each token at most one for each of the experts, dispatch_width of them. */
+int64_t dispatch_tokens(const struct stage *s, const struct pass *p);
+int64_t dispatch_rows(const struct stage *s, const struct pass *p);
+int64_t dispatch_width(const struct stage *s);
+/* Returns the tokens that a rank's block has room for, at least rows_all. */
+int64_t dispatch_padded(const struct stage *s, const struct pass *p);
+/* Returns this rank's block of those at `blocks`, whose rows have `width` elements. */
+void *dispatch_own(const struct stage *s, const struct pass *p, void *blocks, int64_t width,
+                   enum dtype t);
+/* Returns where the device has the number of rows that are taken; NULL: all are. */
+const int32_t *dispatch_count(const struct stage *s, const struct activations *a);
+/* Gathers x[rows_all,H] of all ranks, which x has room for, until the next call; returns them. */
+const void *dispatch_gather(const struct stage *s, const struct pass *p, const void *x);
+/* Gathers the choices and weights of all ranks, and sorts the choices of this rank's experts. */
+void dispatch_sort(const struct stage *s, const struct pass *p, const struct activations *a);
+/* Returns the starts of the experts of the whole layer among the choices of this rank's tokens. */
+const int32_t *dispatch_load(const struct stage *s, const struct pass *p,
+                             const struct activations *a);
+/* Returns where the terms of all tokens are added up, of the type of x; x itself if this rank has
+ * all terms. */
+void *dispatch_terms(const struct stage *s, void *x);
+/* Sums the terms of this rank's tokens over the ranks: in x, of the accumulation type; or adds the
+ * sum to x, of the compute type. */
+void dispatch_sum(const struct stage *s, const struct pass *p, void *x);
+void dispatch_add(const struct stage *s, const struct pass *p, void *x);
+/* Completes the gradients of the weights of this rank's tokens, in its block of s->dweight. */
+void dispatch_sum_weights(const struct stage *s, const struct pass *p);
+/* Returns the most of dispatch_tokens. */
+int64_t dispatch_most(const struct stage *s);
+/* Adds the buffers of one layer, shared by all layers, from time `begin` to `end`. */
+void dispatch_plan(struct stage *s, struct plan *plan, int begin, int end);
 
 /* ---- backward.c ---- */
 /* Returns the lowest layer of a chunk that runs backward. */

@@ -18,19 +18,22 @@ static void add_block(struct param *p, const struct shard_block *b)
     if (p->rank > 1) p->shape[1] = b->columns;
 }
 
-/* Makes p, the matrix of one expert, the stacked ones of so many. Blocks of all rows of an expert
- * are one. */
-static void stack(struct param *p, uint64_t experts)
+/* Makes p, the matrix of one expert, the stacked ones of so many, of which this rank may have a
+ * range. Blocks of all rows of an expert are one. */
+static void stack(struct param *p, const struct params_options *o, uint64_t experts)
 {
+    const uint64_t own = o->ep > 1 ? experts / (uint64_t)o->ep : experts;
     p->rank = 3;
     p->whole[2] = p->whole[1];
     p->whole[1] = p->each = p->whole[0];
     p->whole[0] = experts;
-    p->shape[0] *= experts;
+    p->shape[0] *= own;
+    for (int i = 0; i < p->blocks; i++)
+        p->block[i].row += (uint64_t)(o->ep > 1 ? o->ep_at : 0) * own * p->each;
     if (p->blocks == 1 && p->block[0].rows == p->each)
-        p->block[0].rows *= experts;
+        p->block[0].rows *= own;
     else
-        p->stacked = (int)experts;
+        p->stacked = (int)own;
 }
 
 static int count_elements(struct param *p, struct err *e)
@@ -74,7 +77,7 @@ int param_describe(const struct params_options *o, const struct hf_sizes *s,
         add_block(p, &b);
     }
     if (p->rank == 2) p->whole[1] = columns;
-    if (hf_row_is_stacked(row)) stack(p, s->dim[HF_DIM_EXPERTS]);
+    if (hf_row_is_stacked(row)) stack(p, o, s->dim[HF_DIM_EXPERTS]);
     p->trained = !o->frozen || !o->frozen(o->arg, p->name);
     return count_elements(p, e);
 }

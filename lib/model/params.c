@@ -23,6 +23,7 @@ struct maker {
     bool open;    /* the next trained tensor may continue that range */
     int layer;    /* of the last block */
     bool decays;  /* the tensors of that range decay */
+    bool experts; /* the last block is a share of experts */
     bool failed;
     struct param *members; /* of the current block */
     size_t members_cap;
@@ -82,24 +83,41 @@ static bool holds(const struct maker *k, int layer)
     return held;
 }
 
-/* Appends n adjacent tensors of a layer (-1: the embedding) if the current pass makes their zone,
- * and returns their place; in another pass, returns `at`. */
-static size_t put_block(struct maker *k, int layer, size_t at, struct param *p, int n)
+/* Adjacent tensors p[n], of which this rank has [begin, end) if it has their layer. */
+struct members {
+    struct param *p;
+    int n, begin, end;
+    bool experts; /* ranks share them out */
+};
+
+/* Appends the tensors of a layer (-1: the embedding) if the current pass makes their zone, and
+ * returns their place; in another pass, returns `at`. */
+static size_t put_members(struct maker *k, int layer, size_t at, const struct members *m)
 {
+    struct param *p = m->p;
+    const int n = m->n;
     bool trained = false;
     for (int i = 0; i < n; i++) trained |= p[i].trained;
     enum zone zone = !trained ? ZONE_FROZEN : p->decay ? ZONE_MATRICES : ZONE_VECTORS;
     if (k->failed || zone != k->zone) return at;
     if (trained && layer < k->t->lowest) k->t->lowest = layer;
-    k->open &= layer == k->layer;
+    k->open &= layer == k->layer && m->experts == k->experts;
     k->layer = layer;
+    k->experts = m->experts;
     at = k->t->places = params_aligned(k->t->places, 0);
-    const struct params_block b = {at, k->t->count, n, layer, trained, p->decay, 0};
+    const struct params_block b = {at,      k->t->count, m->end - m->begin, layer,
+                                   trained, p->decay,    m->experts,        0};
     const bool held = holds(k, layer);
     if (held) k->failed = append_block(k, &b) != 0;
     for (int i = 0; i < n && !k->failed; i++)
-        k->failed = place(k, &p[i]) || (held && append(k, &p[i]));
+        k->failed = place(k, &p[i]) || (held && i >= m->begin && i < m->end && append(k, &p[i]));
     return at;
+}
+
+/* The same of tensors that every rank with their layer has. */
+static size_t put_block(struct maker *k, int layer, size_t at, struct param *p, int n)
+{
+    return put_members(k, layer, at, &(struct members){p, n, 0, n, false});
 }
 
 static bool is_target(const struct maker *k, const struct param *base)
@@ -154,13 +172,25 @@ static struct param *describe(struct maker *k, int layer, const struct hf_row *c
     return k->members;
 }
 
+/* Returns the members of a block of rows, of which this rank may have the share of some experts. */
+static struct members members_of(const struct maker *k, const struct hf_row *row, struct param *p,
+                                 int n, int experts)
+{
+    const struct params *t = k->t;
+    const bool shared = t->ep > 1 && hf_row_is_expert(row);
+    const bool apart = shared && !hf_row_is_stacked(row); /* stacked ones are cut in themselves */
+    const int each = n * experts / (apart ? t->ep : 1), begin = apart ? t->ep_at * each : 0;
+    return (struct members){p, n * experts, begin, begin + each, shared};
+}
+
 static void put_rows(struct maker *k, int layer, const struct hf_row *const *rows, int n)
 {
     const int experts = (int)hf_row_tensors(rows[0], &k->sizes);
     struct param *p = describe(k, layer, rows, n, experts);
     if (k->failed) return;
+    const struct members m = members_of(k, rows[0], p, n, experts);
     size_t *to = params_slot(k->t, layer, hf_row_info(rows[0])->block);
-    *to = put_block(k, layer, *to, p, n * experts);
+    *to = put_members(k, layer, *to, &m);
     if (k->t->lora && hf_row_is_adapted(rows[0], &k->sizes)) put_lora(k, layer, *to, p, n);
 }
 
@@ -255,6 +285,23 @@ static int make(struct maker *k)
     return make_index(t, k->e);
 }
 
+/* Fails with a message if ranks cannot share out the experts of the model. */
+static int check_experts(const struct model *m, int ep, struct err *e)
+{
+    const char *key = m->family->experts_key ? m->family->experts_key : "num_experts";
+    if (ep <= 1) return 0;
+    if (model_sparse_layers(m) == 0)
+        return err_set(e, ERR_CONFIG,
+                       "expert_model_parallel_size %d needs a model with experts, and this one has "
+                       "none; set it to 1",
+                       ep);
+    if (m->experts % ep == 0) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "expert_model_parallel_size %d does not divide the model's %s, which is %d; "
+                   "choose a divisor",
+                   ep, key, (int)m->experts);
+}
+
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
                 struct err *e)
 {
@@ -266,9 +313,12 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     t->stages = k.o.stages > 1 ? k.o.stages : 1;
     t->stage = k.o.stage;
     t->chunks = k.o.chunks > 1 ? k.o.chunks : 1;
+    t->ep = k.o.ep > 1 ? k.o.ep : 1;
+    t->ep_at = k.o.ep_at;
+    t->contexts = k.o.contexts > 1 ? k.o.contexts : 1;
     t->has_embedding = t->stage == 0;
     t->has_head = t->stage + 1 == t->stages;
-    if (model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
+    if (check_experts(m, t->ep, e) || model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
     model_sizes(m, &k.sizes);
     const int rc = make(&k);
     mem_free(k.blocks.b);

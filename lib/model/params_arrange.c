@@ -92,15 +92,38 @@ static int put(struct params *t, struct params_block *b, struct err *e)
     return 0;
 }
 
-/* Adds the bucket of a layer's trained or frozen tensors, unless the layer has none. */
-static int put_bucket(struct params *t, int layer, bool trained, struct params_blocks *blocks,
+/* The tensors of a bucket. */
+struct kind {
+    int layer;
+    bool trained, experts;
+};
+
+static bool is_of(const struct params_block *b, const struct kind *k)
+{
+    return b->trained == k->trained && b->layer == k->layer && b->experts == k->experts;
+}
+
+/* Returns the elements of the buckets so far that have shares of experts. */
+static size_t shared(const struct params *t, size_t buckets)
+{
+    const struct params_bucket *last = buckets ? &t->buckets[buckets - 1] : NULL;
+    if (!last) return 0;
+    return last->shared + (last->experts ? last->end - last->begin : 0);
+}
+
+/* Adds the bucket of these tensors of a layer, unless the layer has none. */
+static int put_bucket(struct params *t, const struct kind *kind, struct params_blocks *blocks,
                       size_t multiple, struct err *e)
 {
-    struct params_bucket k = {.begin = t->total, .decay_end = t->total, .layer = layer};
     const size_t n = t->nbuckets + t->nfrozen;
+    struct params_bucket k = {.begin = t->total,
+                              .decay_end = t->total,
+                              .layer = kind->layer,
+                              .experts = kind->experts,
+                              .shared = shared(t, n)};
     for (size_t i = 0; i < blocks->n; i++) {
         struct params_block *b = &blocks->b[i];
-        if (b->trained != trained || b->layer != layer) continue;
+        if (!is_of(b, kind)) continue;
         if (put(t, b, e)) return -1;
         if (!b->decay) continue;
         k.decay_end = params_aligned(t->total, 0);
@@ -110,7 +133,7 @@ static int put_bucket(struct params *t, int layer, bool trained, struct params_b
     k.end = t->total = k.begin + params_aligned(t->total - k.begin, multiple);
     if (mem_grow(&t->buckets, &t->buckets_cap, n + 1, sizeof *t->buckets, e)) return -1;
     t->buckets[n] = k;
-    ++*(trained ? &t->nbuckets : &t->nfrozen);
+    ++*(kind->trained ? &t->nbuckets : &t->nfrozen);
     return 0;
 }
 
@@ -118,7 +141,9 @@ static int put_buckets(struct params *t, int layers, bool trained, struct params
                        size_t multiple, struct err *e)
 {
     for (int layer = -1; layer <= layers; layer++)
-        if (put_bucket(t, layer, trained, blocks, multiple, e)) return -1;
+        for (int experts = 0; experts < 2; experts++)
+            if (put_bucket(t, &(struct kind){layer, trained, experts}, blocks, multiple, e))
+                return -1;
     return 0;
 }
 
@@ -180,11 +205,28 @@ int params_arrange(struct params *t, int layers, struct params_blocks *blocks, s
 }
 
 /* ---- parts ---- */
+/* Every ep-th data-parallel rank has the same experts. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at)
 {
     const struct params_bucket *b = &t->buckets[bucket];
-    const size_t each = (b->end - b->begin) / (size_t)parts, begin = b->begin + (size_t)at * each;
-    return (struct params_part){begin, begin + each, b->begin / (size_t)parts};
+    const int same = parts > 1 ? parts / t->ep : 1;
+    const size_t state = (b->begin - b->shared) / (size_t)parts + b->shared / (size_t)same;
+    if (b->experts && parts > 1) at = at % t->contexts + at / t->contexts / t->ep * t->contexts;
+    const size_t each = (b->end - b->begin) / (size_t)(b->experts ? same : parts);
+    const size_t begin = b->begin + (size_t)at * each;
+    return (struct params_part){begin, begin + each, state};
+}
+
+size_t params_held(const struct params *t, size_t buckets, int parts)
+{
+    if (buckets == 0) return 0;
+    const struct params_part last = params_part(t, buckets - 1, parts, 0);
+    return last.state + (last.end - last.begin);
+}
+
+bool params_shares(const struct params *t, size_t bucket, int r)
+{
+    return !t->buckets[bucket].experts || r / t->contexts % t->ep == t->ep_at;
 }
 
 size_t params_bucket_at(const struct params *t, size_t offset)

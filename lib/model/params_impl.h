@@ -29,6 +29,7 @@ struct params_block {
     int n;               /* number of tensors */
     int layer;           /* -1: the embedding; the number of layers: the norm and head */
     bool trained, decay;
+    bool experts; /* a share of the experts, which has a bucket of its own */
     size_t offset;
 };
 struct params_blocks {

@@ -5,6 +5,9 @@
  * layer before is computed. Two buffers take turns for the layers; a third one has the embedding or
  * the head, or both of them where they share a matrix.
  *
+ * Where ranks share out the experts, a layer may have two buckets, of which one is exchanged by the
+ * ranks with the same experts.
+ *
  * A group has one queue. To leave a reduction running beside the next layer, everything queued is
  * waited for just before the next reduction and the next gather are queued. */
 #include <stdint.h>
@@ -46,13 +49,20 @@ static size_t gathered(const struct weights *w, int layer)
     return n;
 }
 
+/* Returns the group that has the parts of a bucket. */
+static struct comm *group_of(const struct weights *w, size_t bucket)
+{
+    return w->buffers.group[w->params.buckets[bucket].experts];
+}
+
 /* Returns the buffer for the gradients of a bucket, and its offset in it: those of tied ends are
- * computed at one time. */
+ * computed at one time, and the buckets of one layer. */
 static int buffer_of(const struct weights *w, size_t bucket, size_t *offset)
 {
     const struct params *p = &w->params;
     const int layer = p->buckets[bucket].layer;
     *offset = 0;
+    if (bucket > 0 && p->buckets[bucket - 1].layer == layer) *offset = size_of(w, bucket - 1);
     if (!is_end(w, layer)) return layer & 1;
     if (w->m.tied && layer >= 0 && p->buckets[0].layer < 0) *offset = size_of(w, 0);
     return WEIGHTS_OF_ENDS;
@@ -67,8 +77,9 @@ static void plan_values(struct weights *w, struct plan *plan)
         size_t *most = is_end(w, l) ? &end : &layer;
         if ((n = gathered(w, l)) > *most) *most = n;
     }
-    plan_add(plan, PLAN_WEIGHTS, "weights", -1, w->params.total / (size_t)w->own.parts,
-             dtype_size(w->compute), PLAN_ALWAYS, 0, &w->own.flat);
+    plan_add(plan, PLAN_WEIGHTS, "weights", -1,
+             params_held(&w->params, all_buckets(w), w->own.parts), dtype_size(w->compute),
+             PLAN_ALWAYS, 0, &w->own.flat);
     for (int i = 0; i < WEIGHTS_SLOTS; i++)
         plan_add(plan, PLAN_WEIGHTS, "gathered weights", -1, i == WEIGHTS_OF_ENDS ? end : layer,
                  dtype_size(w->compute), PLAN_ALWAYS, 0, &x->slot[i].memory);
@@ -81,8 +92,9 @@ static void plan_gradients(struct weights *w, struct plan *plan)
         const int i = buffer_of(w, b, &offset);
         if (offset + size_of(w, b) > most[i]) most[i] = offset + size_of(w, b);
     }
-    plan_add(plan, PLAN_GRADIENTS, "gradients", -1, w->params.trained / (size_t)w->sum.parts,
-             dtype_size(w->gradient), PLAN_ALWAYS, 0, &w->sum.flat);
+    plan_add(plan, PLAN_GRADIENTS, "gradients", -1,
+             params_held(&w->params, w->params.nbuckets, w->sum.parts), dtype_size(w->gradient),
+             PLAN_ALWAYS, 0, &w->sum.flat);
     for (int i = 0; i < WEIGHTS_SLOTS; i++)
         plan_add(plan, PLAN_GRADIENTS, "gradients of a layer", -1, most[i], dtype_size(w->gradient),
                  PLAN_ALWAYS, 0, &w->buffers.gradients[i]);
@@ -92,7 +104,7 @@ int parts_init(struct weights *w, const struct weights_parts *o, struct plan *pl
 {
     struct weights_buffers *x = &w->buffers;
     const int parts = collect_size(o->group), at = collect_rank(o->group);
-    *x = (struct weights_buffers){.group = o->group, .reduced = SIZE_MAX};
+    *x = (struct weights_buffers){.group = {o->group, o->experts}, .reduced = {SIZE_MAX, SIZE_MAX}};
     weights_changed(w);
     if (parts == 1) return 0;
     if (o->values) {
@@ -114,10 +126,11 @@ void parts_free(struct weights *w)
     mem_free(w->buffers.gradient);
 }
 
-size_t weights_collective(const struct weights *w)
+size_t weights_collective(const struct weights *w, bool experts)
 {
     size_t most = 0;
     for (size_t b = 0; b < (w->own.parts ? all_buckets(w) : w->params.nbuckets); b++) {
+        if (w->params.buckets[b].experts != experts) continue;
         size_t bytes = size_of(w, b) * dtype_size(w->compute);
         if (b < w->params.nbuckets && dtype_size(w->gradient) > dtype_size(w->compute))
             bytes = size_of(w, b) * dtype_size(w->gradient);
@@ -127,28 +140,35 @@ size_t weights_collective(const struct weights *w)
 }
 
 /* ---- collectives ---- */
+/* Adds the parts of a bucket that have been reduced. */
+static void add_reduced(struct weights *w, size_t bucket)
+{
+    const struct params_bucket *b = &w->params.buckets[bucket];
+    const struct params_part own = params_part(&w->params, bucket, w->sum.parts, w->sum.at);
+    void *sum = weights_own_gradient(w, bucket, own.begin);
+    op_add(w->device, &(struct op_add){.y = sum,
+                                       .a = sum,
+                                       .b = w->buffers.gradient[bucket] +
+                                            (own.begin - b->begin) * dtype_size(w->gradient),
+                                       .n = (int64_t)(own.end - own.begin),
+                                       .dtype = w->gradient});
+}
+
 /* Makes the device wait for all that is queued, and adds the parts that have been reduced. */
 static void settle(struct weights *w)
 {
     struct weights_buffers *x = &w->buffers;
-    if (x->gathers || x->reduced != SIZE_MAX) collect_join(w->device, x->group);
+    for (int g = 0; g < WEIGHTS_GROUPS; g++)
+        if (x->gathers || x->reduced[g] != SIZE_MAX) collect_join(w->device, x->group[g]);
     x->gathers = false;
-    if (x->reduced != SIZE_MAX && x->adds) {
-        const struct params_bucket *b = &w->params.buckets[x->reduced];
-        const struct params_part own = params_part(&w->params, x->reduced, w->sum.parts, w->sum.at);
-        void *sum = weights_own_gradient(w, x->reduced, own.begin);
-        op_add(w->device, &(struct op_add){.y = sum,
-                                           .a = sum,
-                                           .b = x->gradient[x->reduced] +
-                                                (own.begin - b->begin) * dtype_size(w->gradient),
-                                           .n = (int64_t)(own.end - own.begin),
-                                           .dtype = w->gradient});
+    for (int g = 0; g < WEIGHTS_GROUPS; g++) {
+        if (x->reduced[g] != SIZE_MAX && x->adds) add_reduced(w, x->reduced[g]);
+        x->reduced[g] = SIZE_MAX;
     }
-    x->reduced = SIZE_MAX;
 }
 
-/* Queues the reduction of a bucket. The parts of a step's first micro-batch are written to their
- * sum; those of later ones go to the buffer first. */
+/* Queues the reduction of a bucket, after all that was queued is settled. The parts of a step's
+ * first micro-batch are written to their sum; those of later ones go to the buffer first. */
 static void reduce(struct weights *w, size_t bucket)
 {
     struct weights_buffers *x = &w->buffers;
@@ -157,10 +177,9 @@ static void reduce(struct weights *w, size_t bucket)
     char *from = x->gradient[bucket];
     void *to = x->first ? weights_own_gradient(w, bucket, own.begin)
                         : from + (own.begin - b->begin) * dtype_size(w->gradient);
-    weights_sum_partial(w, b->begin, b->end);
-    settle(w);
-    collect_reduce_scatter(w->device, x->group, to, from, own.end - own.begin, w->gradient);
-    x->reduced = bucket;
+    collect_reduce_scatter(w->device, group_of(w, bucket), to, from, own.end - own.begin,
+                           w->gradient);
+    x->reduced[b->experts] = bucket;
     x->adds = !x->first;
 }
 
@@ -196,8 +215,8 @@ static int gather(struct weights *w, int name)
     for (size_t b = 0; b < all_buckets(w); b++) {
         if (!is_in(w, b, name)) continue;
         const struct params_part own = params_part(&w->params, b, w->own.parts, w->own.at);
-        collect_all_gather(w->device, x->group, x->value[b], weights_own_value(w, b, own.begin),
-                           own.end - own.begin, w->compute);
+        collect_all_gather(w->device, group_of(w, b), x->value[b],
+                           weights_own_value(w, b, own.begin), own.end - own.begin, w->compute);
         x->gathers = true;
     }
     return at;
@@ -229,6 +248,21 @@ void weights_changed(struct weights *w)
 }
 
 /* ---- gradients ---- */
+/* Returns true if the memory of a bucket is that of one whose reduction is queued. */
+static bool is_busy(const struct weights *w, size_t bucket, const char *to)
+{
+    const struct weights_buffers *x = &w->buffers;
+    const char *const end = to + size_of(w, bucket) * dtype_size(w->gradient);
+    bool busy = false;
+    for (int g = 0; g < WEIGHTS_GROUPS; g++) {
+        const size_t b = x->reduced[g];
+        if (b == SIZE_MAX) continue;
+        const char *from = x->gradient[b];
+        busy |= from < end && to < from + size_of(w, b) * dtype_size(w->gradient);
+    }
+    return busy;
+}
+
 /* Products overwrite the gradients of matrices; vectors and alignment have to be zero before. */
 static void begin_bucket(struct weights *w, size_t bucket, bool zeros)
 {
@@ -238,7 +272,7 @@ static void begin_bucket(struct weights *w, size_t bucket, bool zeros)
     size_t offset;
     const int i = buffer_of(w, bucket, &offset);
     char *to = (char *)x->gradients[i] + offset * dtype_size(w->gradient);
-    if (x->reduced != SIZE_MAX && x->gradient[x->reduced] == to) settle(w);
+    if (is_busy(w, bucket, to)) settle(w);
     x->gradient[bucket] = to;
     weights_clear(w, zeros || sums || b->gaps ? b->begin : b->decay_end, b->end);
 }
@@ -256,6 +290,13 @@ void weights_end_layer(struct weights *w, int layer)
 {
     struct weights_buffers *x = &w->buffers;
     if (!x->gradient) return;
+    bool any = false;
+    for (size_t b = 0; b < w->params.nbuckets; b++) {
+        if (w->params.buckets[b].layer != layer) continue;
+        weights_sum_partial(w, w->params.buckets[b].begin, w->params.buckets[b].end);
+        any = true;
+    }
+    if (any) settle(w);
     for (size_t b = w->params.nbuckets; b-- > 0;)
         if (w->params.buckets[b].layer == layer) reduce(w, b);
 }

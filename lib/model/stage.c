@@ -29,10 +29,10 @@ static int check(const struct stage *s, struct err *e)
     if (s->o.tokens < 1 || tokens > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)tokens);
-    if (model_sparse_layers(m) && s->o.tokens > INT32_MAX / 4 / m->chosen)
+    if (model_sparse_layers(m) && dispatch_most(s) > INT32_MAX / 4 / m->chosen)
         return err_set(e, ERR_MEMORY,
                        "a micro-batch of %lld tokens with num_experts_per_tok %d does not fit",
-                       (long long)s->o.tokens, m->chosen);
+                       (long long)dispatch_most(s), m->chosen);
     if (m->router_loss > 0 && s->w->has_gradients && s->w->params.stages > 1)
         return err_set(e, ERR_CONFIG,
                        "config.json: output_router_logits asks for an auxiliary loss, which is not "
@@ -157,6 +157,7 @@ void stage_rehearse(struct stage *s)
     /* many documents, each of maximum length: an upper bound of every batch */
     p->b.T = p->b.targets = p->b.keys.each = T;
     p->b.all = all;
+    p->b.peers = s->o.ep ? T : 0;
     p->b.docs = (int32_t)all;
     p->b.max_len = length < all ? length : all;
     for (int c = s->chunks - 1; c >= 0; c--) {

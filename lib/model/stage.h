@@ -8,7 +8,9 @@
  * T is the number of tokens of a micro-batch, H the hidden size, I the intermediate size, V the
  * vocabulary, C the number of targets whose logits exist at one time. In a sparse layer E is the
  * number of experts, K those that a token chooses, F their intermediate size, S that of the expert
- * of all tokens; R = T * K is the number of rows that the chosen experts compute. */
+ * of all tokens; R = T * K is the number of rows that the chosen experts compute. Where ranks share
+ * out the experts, A is the number of tokens of all of them, N that of this rank's experts, and
+ * R = A * min(K, N); else A is T and N is E. */
 #ifndef SFT_MODEL_STAGE_H
 #define SFT_MODEL_STAGE_H
 
@@ -27,6 +29,7 @@ struct stage_options {
     int64_t tokens;           /* the most of a micro-batch that this rank has */
     struct comm *cp;   /* the ranks that share a micro-batch; NULL: this rank has all of it */
     int64_t all;       /* with cp: the most tokens of a micro-batch, of all its ranks */
+    struct comm *ep;   /* the ranks that share out the experts; NULL: this rank has all */
     int64_t chunk;     /* targets whose logits exist at one time; 0: the device's value */
     enum dtype logits; /* DT_BF16, for compute type bf16; else they are of the accumulation type */
     int passes;        /* the most in flight: schedule_passes; 0: 1 */
@@ -52,8 +55,9 @@ struct activations {
     void *z;       /* [T,I] or [R,F] the result of the activation */
     void *out2, *rstd_out2; /* as out1, rstd_out1 of the MLP block's result */
     struct {
-        void *prob, *weight;                 /* [T,E], [T,K] of op_route; accumulation type */
-        void *expert, *row, *token, *starts; /* [T,K] [T,K] [R] [E+1] of op_route */
+        void *prob, *weight;        /* [T,E], [A,K] of op_route; accumulation type */
+        void *expert;               /* [A,K] of op_route */
+        void *row, *token, *starts; /* [A,K] [R] [N+1] of op_dispatch */
         void *rows; /* [R,H] the experts' results; before and after it their inputs and gradients */
     } experts;      /* of a sparse layer */
     struct {
@@ -110,8 +114,14 @@ struct stage {
     void *parts;                 /* [ranks,C,3] of op_xent; NULL if the vocabulary is not cut */
     void *dlogits, *dhead;       /* [C,V] NULL: they overwrite logits; [T,H] */
     void *dh, *dz, *dqkv, *dout; /* [T,H] [T,I], [R,F] or [T,S] [T,qkv_width] [T,q_width] */
-    void *dweight, *drouter;     /* [T,K] accumulation type; [T,E]: of the router */
+    void *dweight, *drouter;     /* [A,K] accumulation type; [T,E]: of the router */
     void *dshared;               /* [T]: of the logits of the weights of the expert of all tokens */
+    struct {
+        void *tokens;               /* [A,H] the rows of all ranks */
+        void *terms;                /* [A,H] accumulation type: sums over this rank's experts */
+        void *row, *token, *starts; /* [T,K] [T*K] [E+1] this rank's tokens by expert, with an
+                                       auxiliary loss */
+    } dispatch;                     /* with ep */
     struct {
         void *blocks;  /* [ranks*each,2*kv_width] k and v, block by block */
         void *keys;    /* [all+1,2*kv_width] in the order of tokens, if they are gathered again */
@@ -142,6 +152,8 @@ void stage_rehearse(struct stage *s);
 size_t stage_collective(const struct stage *s);
 /* Returns the bytes of the largest collective that the stage queues on o.cp; 0: none. */
 size_t stage_context(const struct stage *s);
+/* The same of o.ep. */
+size_t stage_experts(const struct stage *s);
 
 /* ---- a pass ---- */
 /* Returns a pass that has no micro-batch, and gives it this one in that chunk. There must be one.

@@ -80,16 +80,23 @@ static int64_t widest(const struct stage *s, int i, int end, int64_t dense, int6
     return !has(s, i, end, true) || dense > sparse ? dense : sparse;
 }
 
+/* Returns the rows of the experts for each token of this rank: its own, and those of the ranks that
+ * share out the experts. */
+static int64_t expert_rows(const struct stage *s)
+{
+    return dispatch_most(s) / s->o.tokens * dispatch_width(s);
+}
+
 /* The same of z and of gate_up. */
 static int64_t inner(const struct stage *s, int i, int end)
 {
     const struct model *m = &s->w->m;
-    return widest(s, i, end, m->inter, m->chosen * m->expert_inter);
+    return widest(s, i, end, m->inter, expert_rows(s) * m->expert_inter);
 }
 static int64_t upper(const struct stage *s, int i, int end)
 {
     const struct model *m = &s->w->m;
-    return widest(s, i, end, model_up_width(m), m->chosen * 2 * m->expert_inter);
+    return widest(s, i, end, model_up_width(m), expert_rows(s) * 2 * m->expert_inter);
 }
 
 /* The same of z while no layer stores it: the expert of all tokens has it after the others. */
@@ -120,16 +127,17 @@ static void declare_experts(const struct declare *d, int i, int begin, int end)
 {
     const struct stage *s = d->s;
     const struct model *m = &s->w->m;
-    const int64_t T = s->o.tokens, rows = T * m->chosen;
+    const int64_t T = s->o.tokens, rows = T * expert_rows(s),
+                  choices = dispatch_most(s) * m->chosen;
     const int l = s->chunk->first + i;
     struct activations *a = &d->p->acts[i];
     if (!has(s, i, sharing(s, i), true)) return;
     act(d, "router", l, T * m->experts, s->w->accum, begin, end, &a->experts.prob);
-    act(d, "expert weights", l, rows, s->w->accum, begin, end, &a->experts.weight);
-    act(d, "expert choice", l, rows, DT_I32, begin, end, &a->experts.expert);
-    act(d, "expert row", l, rows, DT_I32, begin, end, &a->experts.row);
+    act(d, "expert weights", l, choices, s->w->accum, begin, end, &a->experts.weight);
+    act(d, "expert choice", l, choices, DT_I32, begin, end, &a->experts.expert);
+    act(d, "expert row", l, choices, DT_I32, begin, end, &a->experts.row);
     act(d, "expert token", l, rows, DT_I32, begin, end, &a->experts.token);
-    act(d, "expert starts", l, m->experts + 1, DT_I32, begin, end, &a->experts.starts);
+    act(d, "expert starts", l, dispatch_experts(s) + 1, DT_I32, begin, end, &a->experts.starts);
     if (stage_stores_all(s))
         act(d, "expert rows", l, rows * m->hidden, s->w->compute, begin, end, &a->experts.rows);
     declare_shared_expert(d, i, begin, end);
@@ -225,7 +233,7 @@ static void declare_shared(const struct declare *d)
     if (m->qk_norm) act(d, "rotated", -1, T * model_qkv_width(m), t, 0, end, &s->rot);
     act(d, "activation", -1, T * inner_once(s), t, 0, end, &s->z);
     if (model_sparse_layers(m))
-        act(d, "expert rows", -1, T * m->chosen * H, t, 0, end, &s->expert_rows);
+        act(d, "expert rows", -1, T * expert_rows(s) * H, t, 0, end, &s->expert_rows);
 }
 
 static void declare_head(const struct declare *d)
@@ -268,7 +276,7 @@ static void declare_backward(const struct declare *d)
     act(d, "dqkv", -1, T * model_qkv_width(m), t, head + 1, end, &s->dqkv);
     act(d, "dattention", -1, T * model_q_width(m), t, head + 1, end, &s->dout);
     if (!model_sparse_layers(m)) return;
-    act(d, "dweight", -1, T * m->chosen, s->w->accum, head + 1, end, &s->dweight);
+    act(d, "dweight", -1, dispatch_most(s) * m->chosen, s->w->accum, head + 1, end, &s->dweight);
     act(d, "drouter", -1, T * m->experts, t, head + 1, end, &s->drouter);
     if (m->shared_router) act(d, "dshared", -1, T, t, head + 1, end, &s->dshared);
 }
@@ -300,5 +308,6 @@ void stage_declare(struct stage *s, struct plan *plan)
         declare_backward(&all);
     }
     context_plan(s, plan, 0, end_time(s));
+    dispatch_plan(s, plan, 0, end_time(s));
     lora_plan(s, plan, end_time(s));
 }

@@ -47,7 +47,7 @@ int weights_init(struct weights *w, const struct model *m, const struct weights_
 int weights_table(const struct weights *w, struct params *t, struct err *e)
 {
     struct params_options o = w->made;
-    o.stages = o.stage = o.chunks = o.tp = o.at = 0;
+    o.stages = o.stage = o.chunks = o.tp = o.at = o.ep = o.ep_at = 0;
     o.sequence = false;
     return params_make(&w->whole, &o, t, e);
 }
@@ -55,7 +55,8 @@ int weights_table(const struct weights *w, struct params *t, struct err *e)
 const struct params *weights_whole(const struct weights *w, struct params *made, struct err *e)
 {
     *made = (struct params){0};
-    if (w->params.has_embedding && w->params.has_head) return &w->params;
+    const bool has = w->params.has_embedding && w->params.has_head && w->params.ep == 1;
+    if (has) return &w->params;
     return weights_table(w, made, e) ? NULL : made;
 }
 
@@ -115,7 +116,8 @@ void weights_clear(struct weights *w, size_t from, size_t to)
 void weights_clear_all(struct weights *w)
 {
     void *const all = w->sum.parts ? w->sum.flat : w->gradients;
-    const size_t n = w->params.trained / (size_t)(w->sum.parts ? w->sum.parts : 1);
+    const size_t n = w->sum.parts ? params_held(&w->params, w->params.nbuckets, w->sum.parts)
+                                  : w->params.trained;
     op_zero(w->device, &(struct op_zero){.y = all, .bytes = n * dtype_size(w->gradient)});
 }
 

@@ -25,6 +25,8 @@ struct weights_options {
     struct comm *tp;              /* the params.tp ranks that each have a part; NULL: one rank */
     struct weights_parts {
         struct comm *group;     /* the ranks that each have an equal part of every bucket */
+        struct comm *experts;   /* those of them with the same experts, which have the parts of the
+                                   buckets of experts; NULL: there is no such bucket */
         bool gradients, values; /* what is in parts; values: then gradients too */
     } parts;
 };
@@ -38,21 +40,23 @@ struct weights_state {
 /* The buffers of weights in parts. */
 enum { WEIGHTS_OF_ENDS = 2, WEIGHTS_SLOTS }; /* two take turns for the layers, one has the ends */
 enum { WEIGHTS_NO_LAYER = -2 };
+enum { WEIGHTS_GROUPS = 2 };
 struct weights_slot {
     void *memory;
     int layer; /* whose buckets are in it; WEIGHTS_NO_LAYER: none */
 };
 struct weights_buffers {
-    struct comm *group;
+    struct comm *group[WEIGHTS_GROUPS];      /* of most buckets; of those of experts */
     struct weights_slot slot[WEIGHTS_SLOTS]; /* for values */
     int current;                             /* slot of the last layer that was used */
     bool gathers;                            /* a gather is queued that was not waited for */
     char **value;                            /* [all buckets] its begin in a slot, or NULL */
     void *gradients[WEIGHTS_SLOTS];
-    char **gradient;  /* [trained buckets] its begin in a buffer, or NULL */
-    size_t reduced;   /* the bucket whose reduction is queued and not yet added; or SIZE_MAX */
-    bool adds, first; /* it has to be added; this is the first micro-batch of a
-                       * step in this chunk */
+    char **gradient;                /* [trained buckets] its begin in a buffer, or NULL */
+    size_t reduced[WEIGHTS_GROUPS]; /* the bucket of each group whose reduction is queued and not
+                                     * yet added; or SIZE_MAX */
+    bool adds, first;               /* they have to be added; this is the first micro-batch of a
+                                     * step in this chunk */
 };
 
 struct weights {
@@ -130,8 +134,8 @@ void weights_end_step(struct weights *w);
 void weights_changed(struct weights *w);
 /* Lets weights_at find a layer between steps, with any values, until weights_changed. */
 void weights_place(struct weights *w, int layer);
-/* Returns the bytes of the largest collective on the group. */
-size_t weights_collective(const struct weights *w);
+/* Returns the bytes of the largest collective on the group, or on that of the experts. */
+size_t weights_collective(const struct weights *w, bool experts);
 
 /* Returns true if the block at this offset has a gradient. */
 static inline bool weights_trained(const struct weights *w, size_t offset)

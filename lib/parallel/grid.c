@@ -31,7 +31,8 @@ static unsigned axes_of(int group)
         [MESH_DP_CP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
         [MESH_MODEL - MESH_AXES] = 1U << MESH_TP | 1U << MESH_PP,
         [MESH_ENDS - MESH_AXES] = 1U << MESH_PP,
-        [MESH_SHARD - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP};
+        [MESH_SHARD - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
+        [MESH_EDP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP};
     return group < MESH_AXES ? 1U << group : axes[group - MESH_AXES];
 }
 
@@ -72,9 +73,25 @@ int mesh_split_members(const struct mesh *m, int group, int *ranks)
     return n;
 }
 
+int mesh_expert_members(const struct mesh *m, int group, int *ranks)
+{
+    const int from = group == MESH_EP ? MESH_DP : MESH_DP_CP, own = m->at[MESH_DP];
+    const int all = mesh_members(m->size, m->at, from, ranks);
+    int n = 0, at[MESH_AXES];
+    for (int i = 0; i < all; i++) {
+        mesh_locate(m->size, ranks[i], at);
+        const int dp = at[MESH_DP], E = m->experts;
+        if (group == MESH_EP ? dp / E == own / E : dp % E == own % E) ranks[n++] = ranks[i];
+    }
+    return n;
+}
+
 bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
 
-bool mesh_cuts(const struct mesh *m) { return m->size[MESH_TP] * m->size[MESH_PP] > 1; }
+bool mesh_cuts(const struct mesh *m)
+{
+    return m->size[MESH_TP] * m->size[MESH_PP] * m->experts > 1;
+}
 
 void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_options *o)
 {
@@ -83,4 +100,7 @@ void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_op
     o->stages = m->size[MESH_PP];
     o->stage = at[MESH_PP];
     o->chunks = m->chunks;
+    o->ep = m->experts;
+    o->ep_at = at[MESH_DP] % m->experts;
+    o->contexts = m->size[MESH_CP];
 }

@@ -9,24 +9,32 @@
 
 const char *mesh_group_name(int group)
 {
-    static const char *const names[MESH_GROUPS] = {"tp",    "cp",   "dp",    "pp",       "dp_cp",
-                                                   "model", "ends", "shard", "replicate"};
+    static const char *const names[MESH_GROUPS] = {
+        "tp", "cp", "dp", "pp", "dp_cp", "model", "ends", "shard", "replicate", "ep", "edp"};
     return names[group];
 }
 
 /* Returns true if two groups with the same ranks stay two: gradients are reduced, or weights
- * gathered, while a layer gathers the keys of cp, which would otherwise wait for them. */
+ * gathered, while a layer gathers the keys of cp or the tokens of ep, which would otherwise wait
+ * for them. */
 static bool are_apart(const struct mesh *m, int a, int b)
 {
+    if ((a == MESH_EP || b == MESH_EP) && m->experts > 1) return true;
     return a == MESH_CP && b >= MESH_AXES && m->size[MESH_CP] > 1;
+}
+
+static int members(const struct mesh *m, int group, int *ranks)
+{
+    if (group == MESH_EP || group == MESH_EDP) return mesh_expert_members(m, group, ranks);
+    return mesh_members(m->size, m->at, group, ranks);
 }
 
 /* Returns an earlier group with the same ranks as `group`, or `group` itself if there is none. */
 static int same_as(const struct mesh *m, int group, int *ranks, int *others)
 {
-    const int n = mesh_members(m->size, m->at, group, ranks);
+    const int n = members(m, group, ranks);
     for (int g = 0; g < group; g++)
-        if (!are_apart(m, g, group) && mesh_members(m->size, m->at, g, others) == n &&
+        if (!are_apart(m, g, group) && members(m, g, others) == n &&
             memcmp(ranks, others, (size_t)n * sizeof *ranks) == 0)
             return g;
     return group;
@@ -37,7 +45,7 @@ static int open_groups(struct mesh *m, struct world *w, struct device *d, int *r
                        struct err *e)
 {
     for (int g = 0; g < MESH_GROUPS; g++) {
-        const int n = mesh_members(m->size, m->at, g, ranks), same = same_as(m, g, ranks, others);
+        const int n = members(m, g, ranks), same = same_as(m, g, ranks, others);
         if (n == 0) continue;
         if (same < g)
             m->comm[g] = m->comm[same];
@@ -55,6 +63,12 @@ static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w
     *m = (struct mesh){.world = w ? w : world_self()};
     memcpy(m->size, s->axis, sizeof m->size);
     m->chunks = s->chunks > 1 ? s->chunks : 1;
+    m->experts = s->experts > 1 ? s->experts : 1;
+    if (m->size[MESH_DP] % m->experts)
+        return err_set(e, ERR_CONFIG,
+                       "expert_model_parallel_size %d does not divide the %d data-parallel ranks; "
+                       "choose a divisor",
+                       m->experts, m->size[MESH_DP]);
     mesh_locate(m->size, w ? w->place.rank : 0, m->at);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), 2 * sizeof *ranks, e);
     if (!ranks) return -1;
@@ -91,6 +105,11 @@ static int open_split(struct mesh *m, struct world *w, struct device *d, int *ra
 int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e)
 {
     if (shard == mesh_replicas(m)) return 0;
+    if (m->experts > 1)
+        return err_set(e, ERR_CONFIG,
+                       "expert_model_parallel_size %d is not supported with fsdp_size %d; set "
+                       "either to 1",
+                       m->experts, shard);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), sizeof *ranks, e);
     if (!ranks) return -1;
     m->shard = shard;

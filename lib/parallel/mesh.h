@@ -21,19 +21,23 @@ enum mesh_group {
     MESH_ENDS,              /* the first and the last stage, which share a tied embedding */
     MESH_SHARD,             /* of MESH_DP_CP: those that share one copy of what ZeRO has in parts */
     MESH_REPLICATE,         /* of MESH_DP_CP: those that have the same parts */
+    MESH_EP,                /* of MESH_DP: those that share out the experts of one copy */
+    MESH_EDP,               /* of MESH_DP_CP: those that have the same experts */
     MESH_GROUPS
 };
 struct mesh_sizes {
     int axis[MESH_AXES]; /* ranks along each axis, at least 1 */
     int chunks;          /* chunks of layers that each stage of the pipeline has; 0: 1 */
+    int experts;         /* ranks of MESH_EP, which divide MESH_DP: experts parallel; 0: 1 */
 };
 
 struct mesh {
     int size[MESH_AXES], at[MESH_AXES]; /* at: this rank's coordinate */
     int chunks;                         /* of each stage, at least 1 */
     struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
-                                         * the same ranks share one, but not with cp */
+                                         * the same ranks share one, but not with cp or ep */
     int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
+    int experts;                        /* ranks of MESH_EP, at least 1 */
     struct world *world;                /* all ranks; the mesh does not own it */
 };
 
@@ -61,10 +65,14 @@ int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES]);
 void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
 /* Writes the numbers of the ranks of the group that contains at[] to ranks[], in increasing order;
  * returns how many. A rank between the ends has no MESH_ENDS: 0. ranks has space for all ranks of
- * the grid. MESH_SHARD and MESH_REPLICATE are those of a mesh that is not split. */
+ * the grid. MESH_SHARD and MESH_REPLICATE are those of a mesh that is not split, MESH_EP and
+ * MESH_EDP those of one whose ranks have all experts. */
 int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
 /* Writes the members of MESH_SHARD or MESH_REPLICATE of a split mesh as mesh_members does. */
 int mesh_split_members(const struct mesh *m, int group, int *ranks);
+/* Writes the members of MESH_EP or MESH_EDP of a mesh as mesh_members does. The ranks of MESH_EP
+ * are adjacent in MESH_DP, as Megatron-LM has them. */
+int mesh_expert_members(const struct mesh *m, int group, int *ranks);
 /* Return the number of ranks that hold the same parameters, MESH_DP_CP, and this rank's index among
  * them. */
 int mesh_replicas(const struct mesh *m);
@@ -72,7 +80,7 @@ int mesh_replica(const struct mesh *m);
 /* Returns true on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
 
-/* Returns true if ranks have parts of the model: by tensors, by layers, or both. */
+/* Returns true if ranks have parts of the model: by tensors, by layers, by experts. */
 bool mesh_cuts(const struct mesh *m);
 /* Sets the part of a model that the rank with coordinates at[] has. */
 void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_options *o);

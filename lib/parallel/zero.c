@@ -13,6 +13,7 @@ void zero_init(struct zero *z, const struct mesh *m, const struct params *params
     *z = (struct zero){.dp = m->comm[MESH_DP_CP],
                        .shard = m->comm[stage >= 2 ? MESH_SHARD : MESH_DP_CP],
                        .replicate = m->comm[MESH_REPLICATE],
+                       .experts = m->comm[MESH_EDP],
                        .ranks = ranks,
                        .at = at % shard * (ranks / shard) + at / shard,
                        .parts = 1,
@@ -25,21 +26,32 @@ void zero_init(struct zero *z, const struct mesh *m, const struct params *params
 
 struct weights_parts zero_parts(const struct mesh *m, int stage)
 {
-    return (struct weights_parts){
-        .group = mesh_group(m, MESH_SHARD), .gradients = stage >= 2, .values = stage >= 3};
+    return (struct weights_parts){.group = mesh_group(m, MESH_SHARD),
+                                  .experts = m->experts > 1 ? m->comm[MESH_EDP]
+                                                            : NULL, /* a group of one rank copies */
+                                  .gradients = stage >= 2,
+                                  .values = stage >= 3};
 }
 
-/* The smallest collective is the sum of one double. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others)
+/* Returns the bytes of the largest collective on the group of most buckets, or of the experts'. */
+static size_t largest_of(const struct zero *z, bool experts, enum dtype t, size_t others)
 {
-    const size_t sums = zero_count(z) * dtype_size(t);
     size_t largest = others > sizeof(double) ? others : sizeof(double), bytes;
     for (size_t i = 0; i < z->params->nbuckets; i++) {
         const struct params_bucket *b = &z->params->buckets[i];
+        if (b->experts != experts) continue;
         if (mem_mul(b->end - b->begin, dtype_size(t), &bytes)) bytes = SIZE_MAX;
         if (bytes > largest) largest = bytes;
     }
-    mesh_plan_group(z->shard, largest, p);
+    return largest;
+}
+
+/* The smallest collective is the sum of one double. */
+void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others, size_t experts)
+{
+    const size_t sums = zero_count(z) * dtype_size(t);
+    mesh_plan_group(z->shard, largest_of(z, false, t, others), p);
+    if (z->params->ep > 1) mesh_plan_group(z->experts, largest_of(z, true, t, experts), p);
     if (z->shard == z->dp) return;
     mesh_plan_group(z->dp, others > sizeof(double) ? others : sizeof(double), p);
     mesh_plan_group(z->replicate, sums > sizeof(double) ? sums : sizeof(double), p);
@@ -55,7 +67,16 @@ struct params_part zero_held(const struct zero *z, size_t bucket)
     return params_part(z->params, bucket, z->parts, z->part);
 }
 
-size_t zero_count(const struct zero *z) { return z->params->trained / (size_t)z->parts; }
+size_t zero_count(const struct zero *z)
+{
+    return params_held(z->params, z->params->nbuckets, z->parts);
+}
+
+/* Returns the ranks that exchange a bucket: `others`, or those with the same experts. */
+static struct comm *group_of(const struct zero *z, size_t bucket, struct comm *others)
+{
+    return z->params->buckets[bucket].experts ? z->experts : others;
+}
 
 static char *at(void *base, size_t element, enum dtype t)
 {
@@ -73,12 +94,13 @@ static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
     const struct zero *z = r->z;
     const struct params_bucket *b = &z->params->buckets[bucket];
     const struct params_part own = zero_part(z, bucket);
+    struct comm *group = group_of(z, bucket, z->dp);
     void *begin = at(r->gradients, b->begin, r->t);
     if (z->stage == 1)
-        comm_reduce_scatter(z->dp, at(r->gradients, own.begin, r->t), begin, own.end - own.begin,
+        comm_reduce_scatter(group, at(r->gradients, own.begin, r->t), begin, own.end - own.begin,
                             r->t);
     else
-        comm_all_reduce(z->dp, begin, b->end - b->begin, r->t, COMM_SUM);
+        comm_all_reduce(group, begin, b->end - b->begin, r->t, COMM_SUM);
 }
 
 void zero_layer_done(void *reduction, int layer)
@@ -92,6 +114,7 @@ void zero_reduce_rest(struct zero_reduction *r)
 {
     while (r->left > 0) reduce_bucket(r, --r->left);
     comm_join(r->z->dp);
+    if (r->z->params->ep > 1) comm_join(r->z->experts);
 }
 
 void zero_sum_groups(const struct zero *z, const struct weights *w)
@@ -113,8 +136,9 @@ void zero_gather(const struct zero *z, void *weights, enum dtype t)
     if (z->stage != 1 && z->stage != 2) return;
     for (size_t i = 0; i < z->params->nbuckets; i++) {
         const struct params_part own = zero_held(z, i);
-        comm_all_gather(z->shard, at(weights, z->params->buckets[i].begin, t),
+        comm_all_gather(group_of(z, i, z->shard), at(weights, z->params->buckets[i].begin, t),
                         at(weights, own.begin, t), own.end - own.begin, t);
     }
     comm_join(z->shard);
+    if (z->params->ep > 1) comm_join(z->experts);
 }

@@ -23,6 +23,8 @@ enum { ZERO_ALIGN = 64 };
 struct zero {
     struct comm *dp;
     struct comm *shard, *replicate; /* hybrid: parts of dp; else dp, and this rank alone */
+    struct comm *experts;        /* the ranks of dp with this rank's experts, which sum and gather
+                                  * the buckets of experts */
     int ranks, at;               /* number of data-parallel ranks; this rank's part, of as many as
                                   * there are ranks, which lies in its part of `parts` */
     int parts, part;             /* this rank's state is part `part` of `parts` of every bucket */
@@ -33,9 +35,9 @@ struct zero {
 void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage);
 /* Returns what of the weights is in parts, and on which ranks. */
 struct weights_parts zero_parts(const struct mesh *m, int stage);
-/* Declares the staging of the group's collectives: sums and gathers of elements of type t, and
- * others of up to this many bytes. Does nothing for one rank. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others);
+/* Declares the staging of the groups' collectives: sums and gathers of elements of type t, and
+ * others of up to this many bytes, also on the group of the experts. Does nothing for one rank. */
+void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others, size_t experts);
 /* Returns this rank's part of a bucket, whose summed gradients it has in both modes. */
 struct params_part zero_part(const struct zero *z, size_t bucket);
 /* Returns the elements of a bucket that this rank updates: its part, or all of them. */

@@ -18,8 +18,8 @@ static int append(struct layout *c, const struct layout_block *b, struct err *e)
 }
 
 /* Adds the parts of block b on the data-parallel ranks: those in the rank's part of the bucket, or
- * all of it on the first rank. at: the coordinates of the first rank. b has the offset of the whole
- * block, and its number of elements. */
+ * all of it on the first rank. at: the coordinates of the first rank that has the table. b has the
+ * offset of the whole block, and its number of elements. */
 static int add_parts(struct layout *c, const struct params *t, const struct param *p,
                      struct layout_block b, const int at[MESH_AXES], struct err *e)
 {
@@ -29,11 +29,13 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
     const int contexts = c->mesh->size[MESH_CP];
     for (int r = 0; r < parts; r++) {
         size_t begin = first, end = last;
+        if (parts > 1 && !params_shares(t, p->bucket, r)) continue;
         const struct params_part part = params_part(t, p->bucket, parts, r);
         params_clip(&begin, &end, part.begin, part.end);
         b.state = part.state + begin - part.begin;
         if (begin == end) continue;
-        const int holder[MESH_AXES] = {at[MESH_TP], r % contexts, r / contexts, at[MESH_PP]};
+        const int dp = parts > 1 ? r / contexts : at[MESH_DP];
+        const int holder[MESH_AXES] = {at[MESH_TP], r % contexts, dp, at[MESH_PP]};
         b.rank = mesh_rank_at(c->mesh->size, holder);
         b.from = begin - first;
         b.n = end - begin;
@@ -44,12 +46,14 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
 }
 
 /* True if a rank before these has the tensor too: the first tensor-parallel one has those that are
- * not cut, and the first stage has a tied model's one matrix. */
+ * not cut, the first stage has a tied model's one matrix, and the first of the ranks that share out
+ * the experts has what is not theirs. */
 static bool is_copy(const struct layout *c, const struct params *t, const struct param *p,
                     const int at[MESH_AXES])
 {
     const bool last = c->weights->whole.tied && t->has_head && !t->has_embedding;
-    return (!shard_is_cut(p->shard) && at[MESH_TP] > 0) || (last && p->offset == t->embed);
+    return (!shard_is_cut(p->shard) && at[MESH_TP] > 0) || (last && p->offset == t->embed) ||
+           (t->ep_at > 0 && !t->buckets[p->bucket].experts);
 }
 
 /* Adds the blocks of the data-parallel ranks through coordinates `at`, which have the table t. */
@@ -98,12 +102,13 @@ static int add_ranks(struct layout *c, const int at[MESH_AXES], struct err *e)
 
 static int add_all(struct layout *c, struct err *e)
 {
-    const int *size = c->mesh->size;
+    const int *size = c->mesh->size, shares = c->mesh->experts;
     int rc = 0, at[MESH_AXES] = {0};
     if (!mesh_cuts(c->mesh)) return add_table(c, &c->weights->params, at, e);
-    for (int r = 0; r < size[MESH_TP] * size[MESH_PP] && rc == 0; r++) {
+    for (int r = 0; r < size[MESH_TP] * size[MESH_PP] * shares && rc == 0; r++) {
         at[MESH_TP] = r % size[MESH_TP];
-        at[MESH_PP] = r / size[MESH_TP];
+        at[MESH_DP] = r / size[MESH_TP] % shares;
+        at[MESH_PP] = r / size[MESH_TP] / shares;
         rc = add_ranks(c, at, e);
     }
     return rc;

@@ -94,22 +94,35 @@ static size_t pass(struct norm *n, size_t bucket, size_t groups, bool counts)
     p.sum = counts ? NULL : n->sums + t->buckets[bucket].layer + 1;
     for (size_t i = 0; i < t->nruns; i++)
         for (int rank = 0; rank < n->zero->ranks && t->runs[i].bucket == bucket; rank++)
-            sum_run(&p, &t->runs[i], rank);
+            if (params_shares(t, bucket, rank)) sum_run(&p, &t->runs[i], rank);
     return p.groups;
 }
 
-static size_t edge_bytes(const struct norm *n)
+/* Runs the passes of all buckets of experts, or of all others, and returns as `pass` does. */
+static size_t passes(struct norm *n, bool experts, size_t groups, bool counts)
 {
-    return n->groups * NORM_GROUP * dtype_size(n->weights->gradient);
+    const struct params *t = &n->weights->params;
+    for (size_t b = 0; b < t->nbuckets; b++)
+        if (t->buckets[b].experts == experts) groups = pass(n, b, groups, counts);
+    return groups;
+}
+
+static size_t edge_bytes(const struct norm *n, size_t groups)
+{
+    return groups * NORM_GROUP * dtype_size(n->weights->gradient);
 }
 
 size_t norm_buckets(const struct norm *n) { return (size_t)n->weights->whole.layers + 2; }
 
-size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan)
+size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct plan *plan,
+                 size_t *experts)
 {
     *n = (struct norm){.weights = w, .zero = z};
     const size_t buckets = norm_buckets(n), bytes = buckets * sizeof(double);
-    for (size_t b = 0; b < w->params.nbuckets; b++) n->groups = pass(n, b, n->groups, true);
+    const size_t others = passes(n, false, 0, true);
+    n->groups = passes(n, true, others, true);
+    n->experts = n->groups - others;
+    *experts = edge_bytes(n, n->experts);
     plan_add(plan, PLAN_DATA, "gradient norm", -1, buckets, sizeof(double), PLAN_ALWAYS, 0,
              (void **)&n->sums);
     plan_add(plan, PLAN_DATA, "gradient norm", -1, 1, sizeof(double), PLAN_ALWAYS, 0,
@@ -117,9 +130,9 @@ size_t norm_plan(struct norm *n, struct weights *w, const struct zero *z, struct
     plan_add_host(plan, PLAN_DATA, "gradient norm", bytes, (void **)&n->total);
     const int then = plan_after(plan); /* a time without a pass in flight */
     if (n->groups)
-        plan_add(plan, PLAN_DATA, "gradient norm's edges", -1, edge_bytes(n), 1, then, then,
-                 &n->edges);
-    return edge_bytes(n) > bytes ? edge_bytes(n) : bytes;
+        plan_add(plan, PLAN_DATA, "gradient norm's edges", -1, edge_bytes(n, n->groups), 1, then,
+                 then, &n->edges);
+    return edge_bytes(n, others) > bytes ? edge_bytes(n, others) : bytes;
 }
 
 static void zero_bytes(const struct norm *n, void *y, size_t bytes)
@@ -127,13 +140,13 @@ static void zero_bytes(const struct norm *n, void *y, size_t bytes)
     if (bytes) op_zero(n->weights->device, &(struct op_zero){.y = y, .bytes = bytes});
 }
 
-/* Adds the squares of the edges, on the first rank. */
-static void add_edges(struct norm *n)
+/* Adds the squares of the edges of all buckets of experts, or of all others. */
+static void add_edges(struct norm *n, bool experts)
 {
     const struct params *t = &n->weights->params;
-    size_t from = 0, to;
+    size_t from = experts ? n->groups - n->experts : 0, to;
     for (size_t b = 0; b < t->nbuckets; b++, from = to) {
-        to = pass(n, b, from, true);
+        to = t->buckets[b].experts == experts ? pass(n, b, from, true) : from;
         if (to > from)
             add_squares(n, n->sums + t->buckets[b].layer + 1,
                         at(n->edges, from * NORM_GROUP, n->weights->gradient),
@@ -141,18 +154,28 @@ static void add_edges(struct norm *n)
     }
 }
 
-/* Sums the edges over the ranks: each rank has its own elements and zeros elsewhere. */
+/* Sums edges over the ranks of a group: each rank has its own elements and zeros elsewhere. The
+ * first rank adds their squares. */
+static void sum_edges(struct norm *n, bool experts, struct comm *group, size_t first, size_t groups)
+{
+    const struct weights *w = n->weights;
+    if (groups)
+        collect_sum(w->device, group, at(n->edges, first * NORM_GROUP, w->gradient),
+                    groups * NORM_GROUP, w->gradient);
+    collect_join(w->device, group);
+    if (collect_rank(group) == 0) add_edges(n, experts);
+}
+
 void norm_sum(struct norm *n)
 {
     const struct weights *w = n->weights;
-    const size_t edges = n->groups * NORM_GROUP;
-    size_t groups = 0;
+    const struct zero *z = n->zero;
+    const size_t others = n->groups - n->experts;
     zero_bytes(n, n->sums, norm_buckets(n) * sizeof(double));
-    zero_bytes(n, n->edges, edge_bytes(n));
-    for (size_t b = 0; b < w->params.nbuckets; b++) groups = pass(n, b, groups, false);
-    if (edges) collect_sum(w->device, n->zero->dp, n->edges, edges, w->gradient);
-    collect_join(w->device, n->zero->dp);
-    if (n->zero->at == 0) add_edges(n);
+    zero_bytes(n, n->edges, edge_bytes(n, n->groups));
+    passes(n, true, passes(n, false, 0, false), false);
+    sum_edges(n, false, z->dp, 0, others);
+    if (w->params.ep > 1) sum_edges(n, true, z->experts, others, n->experts);
     collect_sum(w->device, n->zero->dp, n->sums, norm_buckets(n), DT_F64);
     collect_join(w->device, n->zero->dp);
 }

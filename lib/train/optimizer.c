@@ -37,9 +37,10 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
     if (has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
     if (has_m(p)) plan_state(p, plan, PLAN_MOMENTS, "first moment", moments, &p->m);
     if (has_v(p)) plan_state(p, plan, PLAN_MOMENTS, "second moment", moments, &p->v);
-    size_t others = norm_plan(&p->norm, w, &p->zero, plan);
-    if (others < weights_collective(w)) others = weights_collective(w);
-    zero_plan(&p->zero, plan, w->gradient, others);
+    size_t experts, others = norm_plan(&p->norm, w, &p->zero, plan, &experts);
+    if (others < weights_collective(w, false)) others = weights_collective(w, false);
+    if (experts < weights_collective(w, true)) experts = weights_collective(w, true);
+    zero_plan(&p->zero, plan, w->gradient, others, experts);
 }
 
 const struct weights_state *optimizer_master(const struct optimizer *p)

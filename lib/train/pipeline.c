@@ -31,7 +31,9 @@ void pipeline_init(struct pipeline *p, struct stage *s, const struct batch *b, c
                            .pp = mesh_group(m, MESH_PP),
                            .at = m->at[MESH_PP],
                            .stages = m->size[MESH_PP],
-                           .chunks = m->chunks};
+                           .chunks = m->chunks,
+                           .first = m->at[MESH_DP] / m->experts * m->experts,
+                           .peers = m->experts};
 }
 
 void pipeline_plan(struct pipeline *p, struct plan *plan)
@@ -40,6 +42,8 @@ void pipeline_plan(struct pipeline *p, struct plan *plan)
     const size_t rows = (size_t)p->chunks * sizeof *p->row;
     plan_add_host(plan, PLAN_DATA, "pipeline", places, (void **)&p->place);
     plan_add_host(plan, PLAN_DATA, "pipeline", rows, (void **)&p->row);
+    if (p->peers > 1)
+        plan_add_host(plan, PLAN_DATA, "pipeline", rows * (size_t)p->peers, (void **)&p->peer);
 }
 
 size_t pipeline_message(const struct pipeline *p)
@@ -68,6 +72,24 @@ static void transfer(const struct pipeline *p, const struct message *out, const 
                          in->bytes, in->peer);
 }
 
+/* Returns the most tokens that a rank has in this micro-batch, of those that share out the experts;
+ * 0: this rank has all experts. All these ranks read the same step. */
+static int64_t most_tokens(struct course *c, const struct action *a)
+{
+    struct pipeline *p = c->p;
+    struct batch other = *p->batch;
+    int64_t most = 0, tokens;
+    if (p->peers == 1) return 0;
+    for (int i = 0; i < p->peers; i++) {
+        size_t *row = &p->peer[a->chunk * p->peers + i];
+        if (a->micro_batch == 0) *row = 0;
+        other.rank = (uint32_t)(p->first + i);
+        *row = batch_skip(&other, c->step, *row, &tokens);
+        if (tokens > most) most = tokens;
+    }
+    return most;
+}
+
 /* Takes the next micro-batch with tokens of a chunk; an empty one if there is none. */
 static struct pass *take(struct course *c, const struct action *a)
 {
@@ -79,6 +101,7 @@ static struct pass *take(struct course *c, const struct action *a)
     do {
         *row = batch_take(p->batch, c->step, *row, &pass->b);
     } while (pass->b.all == 0 && *row < c->step->nrows);
+    pass->b.peers = most_tokens(c, a);
     if (c->watch && a->chunk == 0 && pass->b.all > 0) c->watch->took(c->watch->arg, &pass->b);
     return pass;
 }

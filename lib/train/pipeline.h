@@ -17,7 +17,9 @@ struct pipeline {
     struct comm *pp;           /* the stages in order; NULL: there is one */
     int at, stages, chunks;
     struct schedule_place *place; /* [stages] */
-    size_t *row; /* [chunks] the row of the step at which a chunk's next micro-batch begins */
+    size_t *row;      /* [chunks] the row of the step at which a chunk's next micro-batch begins */
+    int first, peers; /* the data-parallel ranks [first, first + peers) share out the experts */
+    size_t *peer;     /* [chunks, peers] the same rows of each of them */
 };
 /* The caller's hooks; may be NULL. */
 struct pipeline_watch {

@@ -39,6 +39,7 @@ int shares_options(const struct model *m, const struct mesh *mesh, uint64_t most
     mesh_params(mesh, mesh->at, &w->params);
     w->tp = mesh_group(mesh, MESH_TP);
     s->cp = mesh_group(mesh, MESH_CP);
+    s->ep = mesh_group(mesh, MESH_EP);
     s->passes = passes(mesh, most);
     return 0;
 }
@@ -50,6 +51,7 @@ void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message,
     const size_t bytes[MESH_GROUPS] = {
         [MESH_TP] = stage_collective(s),
         [MESH_CP] = stage_context(s),
+        [MESH_EP] = stage_experts(s),
         [MESH_PP] = message,
         [MESH_MODEL] = norms * sizeof(double),
         [MESH_ENDS] = weights_tied(s->w) * dtype_size(s->w->accum),

@@ -7,9 +7,9 @@
 #include "model/stage.h"
 #include "parallel/mesh.h"
 
-/* Sets the part of the model that this rank has: layers, tensor-parallel part, passes. most: the
- * most micro-batches of a step; 0: any number. Fails with ERR_CONFIG if the model cannot be cut
- * like this, or a setting is not supported with it. */
+/* Sets the part of the model that this rank has: layers, tensor-parallel part, experts, passes.
+ * most: the most micro-batches of a step; 0: any number. Fails with ERR_CONFIG if the model cannot
+ * be cut like this, or a setting is not supported with it. */
 int shares_options(const struct model *m, const struct mesh *mesh, uint64_t most,
                    struct weights_options *w, struct stage_options *s, struct err *e);
 /* Declares the host memory of collectives among these ranks; message: the bytes of the largest

@@ -12,12 +12,13 @@ void trainer_clear_loss(struct trainer *t)
     op_zero(t->weights.device, &(struct op_zero){.y = t->stage.loss, .bytes = sizeof(double)});
 }
 
-/* Returns the most micro-batches that a rank has, or -1. */
-static int count_most(const struct trainer *t, const struct feed_step *s, struct err *e)
+/* Returns the most micro-batches that a data-parallel rank of [first, end) has, or -1. */
+static int count_most(const struct trainer *t, const struct feed_step *s, int first, int end,
+                      struct err *e)
 {
     struct batch b = t->batch;
     int most = 0, n = 0;
-    for (b.rank = 0; b.rank < (uint32_t)t->mesh->size[MESH_DP] && n >= 0; b.rank++)
+    for (b.rank = (uint32_t)first; b.rank < (uint32_t)end && n >= 0; b.rank++)
         if ((n = batch_count(&b, s, e)) > most) most = n;
     return n < 0 ? -1 : most;
 }
@@ -27,8 +28,9 @@ int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
     if (balance_rows(&t->balance, s, e)) return -1;
     t->batch.owner = t->balance.owner;
     t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
-    if (t->optimizer.zero.stage < 2) return batch_count(&t->batch, s, e);
-    return count_most(t, s, e);
+    const int own = t->mesh->at[MESH_DP], shares = t->mesh->experts, first = own / shares * shares;
+    if (t->optimizer.zero.stage < 2) return count_most(t, s, first, first + shares, e);
+    return count_most(t, s, 0, t->mesh->size[MESH_DP], e);
 }
 
 /* Adds a micro-batch to the report. A backward pass costs as much as a forward pass for the inputs,
@@ -112,8 +114,9 @@ static int add_reports(struct trainer *t, struct trainer_report *r, struct err *
     return 0;
 }
 
-/* Runs n passes, this rank's micro-batches and empty ones, and sums all ranks' gradients. Without a
- * micro-batch it takes part in the same collectives, with zeros. */
+/* Runs n passes, this rank's micro-batches and empty ones, in which other ranks that share out the
+ * experts may have one, and sums all ranks' gradients. Without a micro-batch it takes part in the
+ * same collectives, with zeros. */
 static void accumulate(struct trainer *t, const struct feed_step *s, int n, double scale,
                        struct trainer_report *r)
 {

@@ -106,7 +106,11 @@ fails 'refusal: router_jitter_noise above 0' 65 'router_jitter_noise is not supp
     sft-ckpt init jitter.json -o x
 jq '.clip_qkv = 8.0 | .model_type = "olmoe"' model/config.json >clip.json
 fails 'refusal: clip_qkv' 65 'clip_qkv is not supported' sft-ckpt init clip.json -o x
-fails 'refusal: ranks cannot share out the experts' 78 \
-    'expert parallelism \(MoE\) is not supported' run x \
-    sft_train.strategy_args.strategy_config.expert_model_parallel_size=2 train.sfts
+E=sft_train.strategy_args.strategy_config.expert_model_parallel_size
+fails 'refusal: ranks that do not divide the data-parallel ones cannot share out the experts' 78 \
+    'expert_model_parallel_size: 2 does not divide the 1 data-parallel workers' \
+    run x $E=2 train.sfts
+fails 'refusal: ranks that do not divide the experts cannot share them out' 78 \
+    "expert_model_parallel_size 2 does not divide the model's num_experts, which is 5" \
+    sft-train --config config.yaml --plan $E=2 'sft_train.device_mapping=[0,1]'
 exit $bad

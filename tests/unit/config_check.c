@@ -331,12 +331,31 @@ static void test_trainable(void)
           untrainable(DEEPSPEED("{fp16: {enabled: true}}") "}\n", "fp16 is not supported") &&
               untrainable(DEEPSPEED("{zero_optimization: {zero_quantized_weights: true}}") "}\n",
                           "compressed exchanges"));
-    CHECK("trainable: parallel experts are not",
-          untrainable(MEGATRON("{expert_model_parallel_size: 4}") "}\n",
-                      "(MoE) is not supported; leave it out or set it to 1"));
-    CHECK("trainable: parallel experts are told before another key",
-          untrainable(MEGATRON("{mtp_num_layers: 8, expert_model_parallel_size: 2}") "}\n",
-                      "(MoE)"));
+    CHECK("trainable: parallel experts are",
+          gives(MEGATRON("{expert_model_parallel_size: 4}") ", device_mapping: [0, 1, 2, 3]}\n",
+                "expert_parallel_size", "4\n"));
+    CHECK("trainable: parallel experts that do not divide the data-parallel workers are not",
+          refused(MEGATRON("{expert_model_parallel_size: 4}") ", device_mapping: [0, 1]}\n",
+                  "expert_model_parallel_size: 4 does not divide the 2 data-parallel workers"));
+    CHECK(
+        "trainable: experts that are split like their layer are",
+        gives(
+            MEGATRON(
+                "{tensor_model_parallel_size: 2, expert_tensor_parallel_size: 2}") ", "
+                                                                                   "device_mapping:"
+                                                                                   " [0, 1]}\n",
+            "tensor_parallel_size", "2\n"));
+    CHECK(
+        "trainable: experts that are split otherwise are not",
+        refused(
+            MEGATRON(
+                "{tensor_model_parallel_size: 2, expert_tensor_parallel_size: 1}") ", "
+                                                                                   "device_mapping:"
+                                                                                   " [0, 1]}\n",
+            "expert_tensor_parallel_size: 1 is not tensor_model_parallel_size, which is 2"));
+    CHECK("trainable: parallel experts of fsdp2_train are not",
+          untrainable("sft_train: {strategy_args: {strategy_config: {ep_size: 8}}}\n",
+                      "by megatron_train alone; leave it out or set it to 1"));
     CHECK("trainable: LoRA is",
           !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
     CHECK("trainable: fp16 is not",

@@ -263,6 +263,106 @@ static void stacked_shards(void)
               strstr(e.msg, "model's shared_intermediate_size, which is 15;"));
 }
 
+/* ---- ranks that share out the experts ---- */
+static void ranks(void)
+{
+    struct model m = sparse_model();
+    const struct params_options o = {.ep = 2, .ep_at = 1, .contexts = 1, .multiple = 64 * 4};
+    struct params t, all;
+    struct err e = {0};
+    bool ok = params_make(&m, NULL, &all, &e) == 0 && params_make(&m, &o, &t, &e) == 0;
+    const struct param *up = find(&t, "model.layers.2.mlp.experts.2.gate_proj.weight");
+    CHECK("ranks: each has an equal range of the experts, and no other",
+          ok && up && up->offset == t.layers[2].expert_gate_up &&
+              find(&t, "model.layers.2.mlp.experts.3.down_proj.weight") &&
+              !find(&t, "model.layers.2.mlp.experts.1.gate_proj.weight"));
+    CHECK("ranks: each has the router and all of a dense layer",
+          find(&t, "model.layers.0.mlp.gate.weight") &&
+              find(&t, "model.layers.0.mlp.gate.weight")->n == 4 * 24 &&
+              find(&t, "model.layers.1.mlp.up_proj.weight"));
+    for (size_t i = 0; ok && i < t.count; i++) ok = t.p[i].place == find(&all, t.p[i].name)->place;
+    CHECK("ranks: the canonical order does not depend on them", ok && t.places == all.places);
+    for (size_t i = 0; ok && i < t.count; i++)
+        ok = t.buckets[t.p[i].bucket].experts == (strstr(t.p[i].name, ".experts.") != NULL);
+    CHECK("ranks: the experts of a layer have a bucket of their own", ok && t.nbuckets == 5 + 2);
+    params_free(&t);
+    params_free(&all);
+}
+
+/* The parts of the buckets of 2 x 2 x 2 ranks: cp, ep, and those with the same experts. */
+static void rank_parts(void)
+{
+    const struct model m = sparse_model();
+    const struct params_options o = {.ep = 2, .contexts = 2, .multiple = 64 * 8};
+    struct params t;
+    struct err e = {0};
+    size_t state = 0;
+    bool ok = params_make(&m, &o, &t, &e) == 0, holds = ok, mine = ok;
+    for (size_t b = 0; ok && b < t.nbuckets; b++) {
+        const struct params_bucket *k = &t.buckets[b];
+        size_t next = k->begin;
+        for (int r = 0; r < 8; r++) {
+            const struct params_part part = params_part(&t, b, 8, r);
+            mine &= params_shares(&t, b, r) == (!k->experts || r / 2 % 2 == 0);
+            if (!params_shares(&t, b, r)) continue;
+            holds &= part.begin == next && part.state == state;
+            next = part.end;
+        }
+        holds &= next == k->end;
+        state += (k->end - k->begin) / (k->experts ? 4 : 8);
+    }
+    CHECK("parts: ranks with the same experts own equal parts of them, in their order", holds);
+    CHECK("parts: every other pair of ranks has the same experts", mine);
+    CHECK("parts: a rank's state has no gap", ok && params_held(&t, t.nbuckets, 8) == state &&
+                                                  params_held(&t, t.nbuckets, 1) == t.trained);
+    params_free(&t);
+}
+
+/* Two of four stacked experts, of which this rank of two has columns, or rows, [5, 10). */
+static void stacked_ranks(void)
+{
+    const struct model m = stacked_model();
+    const struct params_options o = {.tp = 2, .at = 1, .ep = 2, .ep_at = 1};
+    const struct params_options whole = {.ep = 2, .ep_at = 1};
+    struct params t;
+    struct err e = {0};
+    bool ok = params_make(&m, &o, &t, &e) == 0;
+    const struct param *up = find(&t, "model.layers.0.block_sparse_moe.input_linear.weight");
+    struct param_run r = {0};
+    CHECK("ranks: of stacked experts a rank has its rows of its range",
+          ok && up && up->n == 2 * 10 * 24 && up->whole[0] == 4 && param_next(up, SIZE_MAX, &r) &&
+              r.whole == (2 * 20 + 5) * 24 && r.n == 5 * 24 && param_next(up, SIZE_MAX, &r) &&
+              r.whole == (2 * 20 + 15) * 24 && param_next(up, SIZE_MAX, &r) &&
+              r.whole == (3 * 20 + 5) * 24);
+    params_free(&t);
+    ok = params_make(&m, &whole, &t, &e) == 0;
+    up = find(&t, "model.layers.0.block_sparse_moe.input_linear.weight");
+    r = (struct param_run){0};
+    CHECK("ranks: they are one run if they are whole", ok && up && param_next(up, SIZE_MAX, &r) &&
+                                                           r.n == up->n && r.n == 2 * 20 * 24 &&
+                                                           r.whole == 2 * 20 * 24);
+    params_free(&t);
+}
+
+static void not_shared(void)
+{
+    struct model m = sparse_model();
+    struct params_options o = {.ep = 3};
+    struct params t;
+    struct err e = {0};
+    CHECK("ranks: a number of experts that they do not divide is refused by its name",
+          params_make(&m, &o, &t, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "expert_model_parallel_size 3") &&
+              strstr(e.msg, "num_experts, which is 4"));
+    m.family = hf_family_find("mixtral");
+    CHECK("ranks: it has another name in mixtral",
+          params_make(&m, &o, &t, &e) && strstr(e.msg, "num_local_experts, which is 4"));
+    m = tiny_model(false, false);
+    CHECK("ranks: a model without experts is refused",
+          params_make(&m, &o, &t, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "needs a model with experts"));
+}
+
 /* ---- adapters ---- */
 static bool every(void *arg, const char *module)
 {
@@ -368,6 +468,10 @@ int main(void)
     shards();
     shared_shards();
     stacked_shards();
+    ranks();
+    rank_parts();
+    stacked_ranks();
+    not_shared();
     adapters();
     work();
     plans();

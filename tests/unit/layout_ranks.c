@@ -29,15 +29,19 @@ static struct save_part part(const struct share *s)
 
 static void nothing(void *arg) { (void)arg; }
 
-/* What a run has beside others: adapters; a state in parts; stacked experts. */
-enum { ADAPTERS = 1, PARTS = 2, STACKED = 4, FORMS = 8 };
+/* What a run has beside others: adapters; a state in parts; stacked experts; experts that two ranks
+ * share out. */
+enum { ADAPTERS = 1, PARTS = 2, STACKED = 4, SHARED = 8, FORMS = 16 };
+
+/* Returns the number of ranks that share out the experts. */
+static int ranks_of(unsigned form) { return form & SHARED ? 2 : 1; }
 
 static struct model model_of(unsigned form)
 {
     struct model m = tiny_model(false, true);
-    if (!(form & STACKED)) return m;
-    m.family = hf_family_find("granitemoeshared");
-    m.experts = 5;
+    if (!(form & (STACKED | SHARED))) return m;
+    m.family = hf_family_find(form & STACKED ? "granitemoeshared" : "qwen2_moe");
+    m.experts = form & SHARED ? 4 : 5;
     m.chosen = 2;
     m.expert_inter = 12;
     m.shared_inter = 8;
@@ -52,8 +56,7 @@ static int plan(struct share *s, unsigned form, struct err *e)
     const int dp = s->mesh.size[MESH_DP];
     struct weights_options o = {.compute = DT_BF16, .gradients = true, .length = 32};
     o.params.multiple = 64 * (size_t)dp;
-    o.params.tp = s->mesh.size[MESH_TP];
-    o.params.at = s->mesh.at[MESH_TP];
+    mesh_params(&s->mesh, s->mesh.at, &o.params);
     if (form & ADAPTERS)
         o.params.lora = (struct lora_options){.rank = 3, .scale = 1, .target = every};
     if (weights_init(&s->w, &m, &o, s->d, &s->memory.plan, e)) return -1;
@@ -72,7 +75,7 @@ static int plan(struct share *s, unsigned form, struct err *e)
 static bool share_open(struct share *s, const int size[MESH_AXES], bool live, unsigned form)
 {
     struct err e = {0};
-    struct mesh_sizes n = {.chunks = 1};
+    struct mesh_sizes n = {.chunks = 1, .experts = ranks_of(form)};
     memcpy(n.axis, size, sizeof n.axis);
     *s = (struct share){.d = device_open("cpu", 1, &e)};
     if (s->d &&
@@ -137,9 +140,9 @@ static bool where(const struct layout *c, const struct params *t, int rank)
 static const char *name_of(const char *what, const int size[MESH_AXES], unsigned form,
                            const char *holds, char name[160])
 {
-    snprintf(name, 160, "%s: tp %d, dp %d%s%s%s: %s", what, size[MESH_TP], size[MESH_DP],
-             form & PARTS ? ", in parts" : "", form & ADAPTERS ? ", adapters" : "",
-             form & STACKED ? ", stacked experts" : "", holds);
+    snprintf(name, 160, "%s: tp %d, dp %d%s%s%s%s: %s", what, size[MESH_TP], size[MESH_DP],
+             form & SHARED ? ", ep 2" : "", form & PARTS ? ", in parts" : "",
+             form & ADAPTERS ? ", adapters" : "", form & STACKED ? ", stacked experts" : "", holds);
     return name;
 }
 
@@ -149,15 +152,14 @@ static void lists(const int size[MESH_AXES], unsigned form)
     struct share s;
     bool ok = share_open(&s, size, false, form);
     for (size_t i = 0; ok && i < s.layout.count; i++) ok = covered(&s.layout, &s.layout.tensors[i]);
-    for (int at[MESH_AXES] = {0}; ok && at[MESH_TP] < size[MESH_TP]; at[MESH_TP]++) {
+    for (int rank = 0; ok && rank < size[MESH_TP] * size[MESH_DP]; rank++) {
         struct params_options o = s.w.made;
         struct params t;
         struct err e;
-        o.at = at[MESH_TP];
-        ok = params_make(&s.w.whole, &o, &t, &e) == 0;
-        for (at[MESH_DP] = 0; ok && at[MESH_DP] < size[MESH_DP]; at[MESH_DP]++)
-            ok = where(&s.layout, &t, mesh_rank_at(size, at));
-        at[MESH_DP] = 0;
+        int at[MESH_AXES];
+        mesh_locate(size, rank, at);
+        mesh_params(&s.mesh, at, &o);
+        ok = params_make(&s.w.whole, &o, &t, &e) == 0 && where(&s.layout, &t, rank);
         params_free(&t);
     }
     name_of("lists", size, form, "each element once, where its rank has it", name);
@@ -231,12 +233,13 @@ int main(void)
     if (!join()) return test_failed;
     const int n = w->place.size;
     for (int tp = 1; tp <= 2; tp++)
-        for (int dp = 1; dp <= 3; dp++)
+        for (int dp = 1; dp <= 4; dp++)
             for (unsigned form = 0; form < FORMS; form++)
-                lists((int[MESH_AXES]){tp, 1, dp, 1}, form);
+                if (dp % ranks_of(form) == 0) lists((int[MESH_AXES]){tp, 1, dp, 1}, form);
     for (unsigned form = 0; form < FORMS; form++) {
-        together((int[MESH_AXES]){1, 1, n, 1}, form);
-        if (n % 2 == 0) together((int[MESH_AXES]){2, 1, n / 2, 1}, form);
+        const int ep = ranks_of(form);
+        if (n % ep == 0) together((int[MESH_AXES]){1, 1, n, 1}, form);
+        if (n % (2 * ep) == 0) together((int[MESH_AXES]){2, 1, n / 2, 1}, form);
     }
     world_leave(w, 1);
     return test_failed;

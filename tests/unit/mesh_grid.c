@@ -2,6 +2,7 @@
 /* The grid of ranks: Megatron-LM's order, and the groups of every small grid. */
 #include <string.h>
 
+#include "comm/comm.h"
 #include "mesh.h"
 #include "test.h"
 
@@ -32,7 +33,10 @@ static int group_size(const int n[MESH_AXES], int group)
         return n[MESH_PP] == 1 ? 1 : 2;
     case MESH_SHARD:
         return n[MESH_DP] * n[MESH_CP];
+    case MESH_EDP:
+        return n[MESH_DP] * n[MESH_CP];
     case MESH_REPLICATE:
+    case MESH_EP:
         return 1;
     default:
         return n[group];
@@ -120,6 +124,37 @@ static void split(void)
               memcmp(ranks, replicate, sizeof replicate) == 0);
 }
 
+/* Rank 14 of the same grid is dp 3: with rank 10, dp 2, it has all experts of two parts. */
+static void experts(void)
+{
+    static const int ep[] = {10, 14}, same[] = {4, 6, 12, 14};
+    struct mesh m = {.size = {2, 2, 4, 1}, .experts = 2};
+    int ranks[16];
+    mesh_locate(m.size, 14, m.at);
+    CHECK("experts: ranks that are adjacent in dp share them out",
+          mesh_expert_members(&m, MESH_EP, ranks) == 2 && memcmp(ranks, ep, sizeof ep) == 0);
+    CHECK("experts: ranks of dp x cp that are as far apart have the same ones",
+          mesh_expert_members(&m, MESH_EDP, ranks) == 4 && memcmp(ranks, same, sizeof same) == 0);
+}
+
+static void refused(struct device *d)
+{
+    struct err e = {0};
+    struct mesh m;
+    const struct mesh_sizes odd = {.axis = {1, 1, 4, 1}, .experts = 3};
+    const struct mesh_sizes two = {.axis = {1, 1, 4, 1}, .experts = 2};
+    CHECK("experts: ranks that do not divide the data-parallel ones are refused",
+          mesh_planned(&m, &odd, d, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "expert_model_parallel_size 3 does not divide the 4"));
+    const bool open = mesh_planned(&m, &two, d, &e) == 0;
+    CHECK("experts: their groups are their own beside those of gradients",
+          open && m.comm[MESH_EP] != m.comm[MESH_DP] && m.comm[MESH_EP]->size == 2 &&
+              m.comm[MESH_EDP] != m.comm[MESH_DP_CP] && m.comm[MESH_EDP]->size == 2);
+    CHECK("experts: hybrid sharding beside them is refused",
+          mesh_split(&m, 2, NULL, d, &e) && e.code == ERR_CONFIG && strstr(e.msg, "fsdp_size 2"));
+    mesh_close(&m);
+}
+
 static void planned(void)
 {
     struct err e;
@@ -140,6 +175,7 @@ static void planned(void)
           one && mesh_ranks(&m) == 1 && mesh_writes(&m) && mesh_agree(&m, 0, &e) == 0 &&
               mesh_finish(&m, &e) == 0);
     mesh_close(&m);
+    refused(d);
     device_close(d);
 }
 
@@ -154,7 +190,9 @@ int main(void)
                                                    [MESH_MODEL] = "one model copy",
                                                    [MESH_ENDS] = "both ends",
                                                    [MESH_SHARD] = "one copy of the parts",
-                                                   [MESH_REPLICATE] = "the same parts"};
+                                                   [MESH_REPLICATE] = "the same parts",
+                                                   [MESH_EP] = "the experts of one copy",
+                                                   [MESH_EDP] = "the same experts"};
     for (int g = 0; g < MESH_GROUPS; g++) {
         char name[80];
         snprintf(name, sizeof name, "groups: %s, in every small grid", names[g]);
@@ -162,6 +200,7 @@ int main(void)
     }
     by_hand();
     split();
+    experts();
     planned();
     TEST_END();
 }
