@@ -8,7 +8,7 @@
 
 /* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
 enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 29 };
-enum { BUCKET_EMBEDDING, BUCKET_DENSE, BUCKET_SPARSE, BUCKET_HEAD, BUCKETS };
+enum { BUCKET_EMBEDDING, BUCKET_DENSE, BUCKET_SPARSE, BUCKET_EXPERTS, BUCKET_HEAD, BUCKETS };
 
 /* Adjacent tensors of n elements; 0: the model has none. */
 struct bucket_block {
@@ -44,7 +44,8 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                    router = kind == SPARSE ? (uint64_t)m->experts * H : 0,
                    weight = kind == SPARSE && m->shared_router ? H : 0,
                    shared = kind == SPARSE ? (uint64_t)s->shared * H : 0,
-                   mlp = ((uint64_t)s->mlp[kind] - router - weight - 3 * shared) / (ups + 1);
+                   mlp = ((uint64_t)s->mlp[kind] - router - weight - 3 * shared) / (ups + 1),
+                   rm = m->experts ? 0 : r; /* no MLP has adapters beside experts */
     return (struct bucket){.count = (uint64_t)s->layers[kind],
                            .b = {{(q + 2 * k) * H, base, false},
                                  {q * H, base, false},
@@ -72,11 +73,20 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                                  {r * q, true, false},
                                  {r * H, true, true},
                                  /* gate and up; down */
-                                 {2 * r * H, true, true},
-                                 {r * I, true, false},
-                                 {r * I, true, false},
-                                 {r * I, true, false},
-                                 {r * H, true, true}}};
+                                 {2 * rm * H, true, true},
+                                 {rm * I, true, false},
+                                 {rm * I, true, false},
+                                 {rm * I, true, false},
+                                 {rm * H, true, true}}};
+}
+
+/* Gate and up, and down, of the experts that ranks share out. */
+static struct bucket bucket_experts(const struct job *j, const struct memory_sizes *s)
+{
+    const uint64_t n = (uint64_t)s->own / 3;
+    const bool base = !j->f->lora;
+    return (struct bucket){.count = (uint64_t)s->layers[SPARSE],
+                           .b = {{2 * n, base, false}, {n, base, false}}};
 }
 
 /* A tied matrix is on both ends. */
@@ -109,6 +119,7 @@ TINY void buckets_of(const struct job *j, const struct memory_sizes *s, struct b
     k[BUCKET_EMBEDDING] = bucket_embedding(j, s);
     k[BUCKET_DENSE] = bucket_layer(j, s, DENSE);
     k[BUCKET_SPARSE] = bucket_layer(j, s, SPARSE);
+    k[BUCKET_EXPERTS] = bucket_experts(j, s);
     k[BUCKET_HEAD] = bucket_head(j, s);
     for (int i = 0; i < BUCKETS; i++) {
         k[i].trained = bucket_elements(j, &k[i], true);

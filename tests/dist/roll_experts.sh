@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The examples of a mixture of experts on eight workers, which have every key of ROLL's: fsdp2_train
-# with ulysses_size 2, and megatron_train with 2 stages of 8 chunks.
+# with ulysses_size 2, and megatron_train with 2 stages of 8 chunks and 4 workers that share out the
+# experts.
 source "$(dirname "$0")/../roll.sh"
 cp "$root"/examples/qwen3-30BA3B-sft_fsdp2/*.yaml .
 model model 'architectures=["Qwen3MoeForCausalLM"]' 'model_type="qwen3_moe"' hidden_size=64 \
@@ -18,7 +19,7 @@ equal 'megatron: one worker trains from the file' "$(code roll sft_config_megatr
     "${one[@]}" $strategy.pipeline_model_parallel_size=1 $strategy.expert_model_parallel_size=1 \
     $strategy.virtual_pipeline_model_parallel_size=1 $strategy.sequence_parallel=false \
     sft_train.training_args.gradient_accumulation_steps=8)" 0
-equal 'megatron: its eight workers train' "$(code roll sft_config_megatron megatron \
-    $strategy.expert_model_parallel_size=1)" 0
+equal 'megatron: its eight workers train, of which four share out the experts' \
+    "$(code roll sft_config_megatron megatron)" 0
 like_one 'megatron' megatron 8 megatron-one
 exit $bad

@@ -41,13 +41,14 @@ static void wire_add(struct wire *x, int group, enum comm_kind kind, uint64_t ca
 }
 
 /* ---- once a step ---- */
-static void wire_trained(struct wire *x, uint64_t calls, uint64_t n)
+static void wire_trained(struct wire *x, bool experts, uint64_t calls, uint64_t n)
 {
-    if (x->zero == 0) wire_add(x, MESH_DP_CP, COMM_ALL_REDUCE, calls, n, x->g);
-    if (x->zero == 1) wire_add(x, MESH_DP_CP, COMM_REDUCE_SCATTER, calls, n, x->g);
-    if (x->zero == 1) wire_add(x, MESH_DP_CP, COMM_ALL_GATHER, calls, n, x->c);
-    if (x->zero >= 2) wire_add(x, MESH_SHARD, COMM_REDUCE_SCATTER, calls * x->passes, n, x->g);
-    if (x->zero == 2) wire_add(x, MESH_SHARD, COMM_ALL_GATHER, calls, n, x->c);
+    const int all = experts ? MESH_EDP : MESH_DP_CP, shard = experts ? MESH_EDP : MESH_SHARD;
+    if (x->zero == 0) wire_add(x, all, COMM_ALL_REDUCE, calls, n, x->g);
+    if (x->zero == 1) wire_add(x, all, COMM_REDUCE_SCATTER, calls, n, x->g);
+    if (x->zero == 1) wire_add(x, all, COMM_ALL_GATHER, calls, n, x->c);
+    if (x->zero >= 2) wire_add(x, shard, COMM_REDUCE_SCATTER, calls * x->passes, n, x->g);
+    if (x->zero == 2) wire_add(x, shard, COMM_ALL_GATHER, calls, n, x->c);
 }
 
 /* Adjacent tensors with partial gradients are one call. */
@@ -102,14 +103,16 @@ static void wire_buckets(struct wire *x)
     uint64_t trained = 0;
     for (int i = 0; i < BUCKETS; i++) {
         const struct bucket *k = &x->bucket[i];
-        const bool end = i == BUCKET_EMBEDDING || i == BUCKET_HEAD;
-        const uint64_t gathers = end ? ends : wire_gathered(x, i == BUCKET_SPARSE ? SPARSE : DENSE);
+        const bool end = i == BUCKET_EMBEDDING || i == BUCKET_HEAD, experts = i == BUCKET_EXPERTS;
+        const uint64_t gathers =
+            end ? ends : wire_gathered(x, i == BUCKET_SPARSE || experts ? SPARSE : DENSE);
+        const int group = experts ? MESH_EDP : MESH_SHARD;
         trained += k->count * k->trained;
-        wire_trained(x, k->count, k->trained);
+        wire_trained(x, experts, k->count, k->trained);
         wire_partial(x, k);
         if (x->zero < 3) continue;
-        wire_add(x, MESH_SHARD, COMM_ALL_GATHER, gathers, k->trained, x->c);
-        wire_add(x, MESH_SHARD, COMM_ALL_GATHER, gathers, k->frozen, x->c);
+        wire_add(x, group, COMM_ALL_GATHER, gathers, k->trained, x->c);
+        wire_add(x, group, COMM_ALL_GATHER, gathers, k->frozen, x->c);
     }
     if (x->parts < mesh_replicas(x->mesh))
         wire_add(x, MESH_REPLICATE, COMM_ALL_REDUCE, 1, trained / (uint64_t)x->parts, x->g);
@@ -131,7 +134,10 @@ static void wire_numbers(struct wire *x)
 {
     const uint64_t sums = (uint64_t)x->s.m->layers + 2;
     const size_t size = sizeof(double);
-    wire_add(x, MESH_DP_CP, COMM_ALL_REDUCE, 1, x->j->t.optimizer.norm.groups * WIRE_SQUARES, x->g);
+    const struct norm *norm = &x->j->t.optimizer.norm;
+    const uint64_t others = norm->groups - norm->experts;
+    wire_add(x, MESH_DP_CP, COMM_ALL_REDUCE, 1, others * WIRE_SQUARES, x->g);
+    wire_add(x, MESH_EDP, COMM_ALL_REDUCE, 1, norm->experts * WIRE_SQUARES, x->g);
     wire_add(x, MESH_DP_CP, COMM_ALL_REDUCE, 1, sums, size);
     wire_add(x, MESH_DP_CP, COMM_ALL_REDUCE, 1, 1, size);
     wire_add(x, MESH_MODEL, COMM_ALL_REDUCE, 1, sums, size);
@@ -217,6 +223,45 @@ static uint64_t wire_passes(const struct job *j, const struct feed_step *s)
     return most;
 }
 
+/* ---- ranks that share out the experts ---- */
+/* Returns the tokens of micro-batch `pass` of a data-parallel rank that each rank of cp has at
+ * most.
+ */
+static uint64_t wire_tokens(const struct wire *x, const struct feed_step *s, int rank,
+                            uint64_t pass)
+{
+    const uint64_t cp = (uint64_t)x->mesh->size[MESH_CP];
+    for (size_t i = 0; i < s->nrows; i++)
+        if (wire_owns(x->j, i, rank) && pass-- == 0) return (s->rows[i].tokens + cp - 1) / cp;
+    return 0;
+}
+
+/* n: the tokens of the blocks of all ranks. */
+static void wire_dispatch(struct wire *x, uint64_t n)
+{
+    const bool full = x->j->f->recompute == RECOMPUTE_FULL;
+    const uint64_t L = (uint64_t)x->s.layers[SPARSE], H = x->hidden, K = (uint64_t)x->s.m->chosen;
+    wire_add(x, MESH_EP, COMM_ALL_GATHER, (full ? 2 : 1) * 2 * L, n * K, WIDTH);
+    wire_add(x, MESH_EP, COMM_ALL_GATHER, ((full ? 3 : 2) + !x->j->f->lora) * L, n * H, x->c);
+    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, WIDTH);
+    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * K, WIDTH);
+    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, x->c);
+}
+
+static void wire_experts(struct wire *x, const struct feed_step *s)
+{
+    const int ep = x->mesh->experts, first = x->mesh->at[MESH_DP] / ep * ep;
+    const uint64_t tp = (uint64_t)x->mesh->size[MESH_TP];
+    for (uint64_t pass = 0; pass < x->passes; pass++) {
+        uint64_t most = 0;
+        for (int i = 0; i < ep; i++) {
+            const uint64_t n = wire_tokens(x, s, first + i, pass);
+            most = n > most ? n : most;
+        }
+        wire_dispatch(x, (uint64_t)ep * (x->j->t.o.shard_rows ? aligned(most, tp) : most));
+    }
+}
+
 static struct wire wire_begin(const struct job *j, const struct feed_step *s)
 {
     const int R = mesh_replicas(&j->mesh), zero = R > 1 ? j->t.o.zero_stage : 0;
@@ -242,6 +287,7 @@ static struct wire wire_step(const struct job *j, const struct feed_step *s)
     wire_buckets(&x);
     wire_tied(&x);
     wire_numbers(&x);
+    wire_experts(&x, s);
     for (size_t i = 0; i < s->nrows; i++) {
         const struct wire_rows t = wire_rows(&x, s, &s->rows[i]);
         if (!wire_owns(j, i, j->mesh.at[MESH_DP])) continue;

@@ -234,4 +234,18 @@ planned() {
 }
 equal 'plan: the staging of collectives is device memory on a GPU' "$(planned cuda)" false
 equal 'plan: on the CPU it is host memory' "$(planned cpu)" true
+
+# ---- ranks that share out the experts, whose tokens and choices they gather ----
+model experts 'torch_dtype="float32"' 'model_type="qwen3_moe"' hidden_size=64 num_hidden_layers=2 \
+    head_dim=64 num_attention_heads=2 num_key_value_heads=2 num_experts=4 num_experts_per_tok=2 \
+    moe_intermediate_size=24 norm_topk_prob=true tie_word_embeddings=false
+sparse=(pretrain=./experts)
+ep=$strategy.expert_model_parallel_size=2
+trains 'ep 2: one CPU trains' five 1 sparse "${sparse[@]}" --device cpu
+EMU_CHECK=1 trains 'ep 2: 2 devices train' gpus 2 ep "${sparse[@]}" $ep
+near 'ep 2: the losses are those of one CPU' ep sparse
+EMU_SEED=7 trains 'ep 2: they train again in another order' gpus 2 ep.again "${sparse[@]}" $ep
+same_bits 'ep 2: two runs are the same' ep ep.again
+trains 'ep 2 x edp 2, ZeRO-3: 4 devices train' gpus 4 edp "${sparse[@]}" $ep sft.zero_stage=3
+near 'ep 2 x edp 2, ZeRO-3: the losses are those of one CPU' edp sparse
 exit $bad
