@@ -29,8 +29,8 @@ static struct save_part part(const struct share *s)
 
 static void nothing(void *arg) { (void)arg; }
 
-/* What a run has beside others: adapters; a state in parts; stacked experts; experts that two ranks
- * share out. */
+/* The features of a run: adapters; a state in parts; stacked experts; experts that two ranks share
+ * out. */
 enum { ADAPTERS = 1, PARTS = 2, STACKED = 4, SHARED = 8, FORMS = 16 };
 
 /* Returns the number of ranks that share out the experts. */
