@@ -105,7 +105,8 @@ jq '.router_jitter_noise = 0.1 | .model_type = "mixtral"' model/config.json >jit
 fails 'refusal: router_jitter_noise above 0' 65 'router_jitter_noise is not supported' \
     sft-ckpt init jitter.json -o x
 jq '.clip_qkv = 8.0 | .model_type = "olmoe"' model/config.json >clip.json
-fails 'refusal: clip_qkv' 65 'clip_qkv is not supported' sft-ckpt init clip.json -o x
+fails 'refusal: clip_qkv that is not null' 65 'clip_qkv is not supported' \
+    sft-ckpt init clip.json -o x
 E=sft_train.strategy_args.strategy_config.expert_model_parallel_size
 fails 'refusal: ranks that do not divide the data-parallel ones cannot share out the experts' 78 \
     'expert_model_parallel_size: 2 does not divide the 1 data-parallel workers' \
