@@ -167,7 +167,7 @@ static void random_attention(struct sink s, enum dtype t)
     struct attention_shape f = {.name = coin() ? "tiles" : "tiles, cap",
                                 .docs = (int32_t)between(1, 4)};
     const bool more = coin(), chunks = coin(), wide = coin();
-    char what[80];
+    char what[120];
     for (int d = 0; d < f.docs; d++) {
         const int32_t n = (int32_t)length(300 / f.docs);
         f.cu_q[d + 1] = f.cu_q[d] + n;
