@@ -200,6 +200,7 @@ fi
 # interrupt DIR [KEY=VALUE...]: starts an endless job, the launcher is process $pid, and sends INT
 # after its first step
 interrupt() {
+    rm -f "$T/stderr" # of the job before, which has such a line too
     env --default-signal=INT "$launch" --config_path "$T/job" --config_name tiny \
         output_dir="$1" logging_dir="$1/logs" save_steps=0 eval_steps=0 \
         sft_train.training_args.num_train_epochs=20000 "${@:2}" \
