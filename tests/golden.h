@@ -52,7 +52,8 @@ TINY void golden_name(char out[GOLDEN_NAME], const struct json *c, const char *d
                       const char *what)
 {
     const struct json *v = json_get(c, "name");
-    snprintf(out, GOLDEN_NAME, "%.*s on %s: %s", STR_FMT(v->s), device, what);
+    const int n = v->s.n < 120 ? (int)v->s.n : 120;
+    snprintf(out, GOLDEN_NAME, "%.*s on %s: %s", n, v->s.p, device, what);
 }
 
 TINY double apart(double got, double want) { return fabs(got - want) / fabs(want); }

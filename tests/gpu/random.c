@@ -167,7 +167,7 @@ static void random_attention(struct sink s, enum dtype t)
     struct attention_shape f = {.name = coin() ? "tiles" : "tiles, cap",
                                 .docs = (int32_t)between(1, 4)};
     const bool more = coin(), chunks = coin(), wide = coin();
-    char what[120];
+    char what[64]; /* emit has room for it; a longer one may be cut */
     for (int d = 0; d < f.docs; d++) {
         const int32_t n = (int32_t)length(300 / f.docs);
         f.cu_q[d + 1] = f.cu_q[d] + n;
@@ -179,9 +179,10 @@ static void random_attention(struct sink s, enum dtype t)
     f.window = coin() ? 0 : (int32_t)length(150);
     if (chunks && f.cu_k[1] > 0) cut_chunks(&f);
     f.Tq = f.cu_q[f.ends[0] ? 2 * f.docs : f.docs], f.Tk = f.cu_k[f.docs];
-    snprintf(what, sizeof what, "%d of %d keys, %d%s, %d/%d of %d, window %d%s%s", (int)f.Tq,
-             (int)f.Tk, f.docs, f.ends[0] ? " cut" : "", f.heads, f.kv_heads, f.dim, f.window,
-             wide ? ", wide" : "", strstr(f.name, "cap") ? ", cap" : "");
+    if (snprintf(what, sizeof what, "%d of %d keys, %d%s, %d/%d of %d, window %d%s%s", (int)f.Tq,
+                 (int)f.Tk, f.docs, f.ends[0] ? " cut" : "", f.heads, f.kv_heads, f.dim, f.window,
+                 wide ? ", wide" : "", strstr(f.name, "cap") ? ", cap" : "") < 0)
+        return;
     attention_case(&c, &f, t);
     emit(s, &c, what);
     attention_grad_case(&c, &f, t, wide);
