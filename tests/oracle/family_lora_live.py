@@ -4,7 +4,8 @@
 adapts the layers that peft adapts, and saves its tensors under peft's names; peft reads them, with the
 same loss and merged weights; and the gradients of an adapter of peft's own making are peft's.
 
-usage: family_lora_live.py [SEED [FAMILY...]]   SEED: one of today by default"""
+usage: family_lora_live.py [SEED [FAMILY...]]   SEED: one of today by default;
+FAMILY: without one a third of the families, by the seed"""
 import json
 import shutil
 import sys
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from family_folder import build, loss_of, make, steps_of, stored, streams, train
-from family_models import MODELS, targets
+from family_models import of_the_day, targets
 from live import check, failures, run, tmp
 from on_disk import on_disk
 
@@ -77,7 +78,7 @@ def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time()) // 86400
     streams(seed)
     steps = steps_of(tmp / "train.sfts")
-    for family in sys.argv[2:] or MODELS:
+    for family in sys.argv[2:] or of_the_day(seed):
         folder = make(family, seed)
         for ours, their in targets(family):
             name = f"{family}, {ours}, seed {seed}"

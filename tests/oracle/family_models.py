@@ -68,6 +68,12 @@ MODELS = {
 }
 MODELS = {family: {"model_type": family, **config} for family, config in MODELS.items()}
 
+
+def of_the_day(seed):
+    """Every third family, others on the next day: the golden files hold all of them on each."""
+    return list(MODELS)[seed % 3::3]
+
+
 # The layers of the second adapter, where they are not these; the first is on all linear ones.
 USUAL = ["q_proj", "v_proj", "down_proj"]
 SOME = {"phi3": ["qkv_proj", "down_proj"], "glm": ["v_proj", "gate_up_proj"], "glm4": ["o_proj", "gate_up_proj"],

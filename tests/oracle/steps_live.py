@@ -8,7 +8,8 @@ single one has few independent errors, and its ratio is a matter of chance. That
 most: it is a sum that nearly cancels, as far as attention's backward takes the sum of dO * O from a result
 that is not rounded. PyTorch's eager mode does, its sdpa and this program do not.
 
-usage: steps_live.py [SEED [FAMILY...]]   SEED: one of today by default"""
+usage: steps_live.py [SEED [FAMILY...]]   SEED: one of today by default;
+FAMILY: without one a third of the families, by the seed"""
 import json
 import shutil
 import sys
@@ -18,7 +19,7 @@ import torch
 from transformers import AutoTokenizer
 
 from family_folder import SAMPLES, STEPS, build, forward, loss_of, make, nll_of, steps_of, stored, streams, train
-from family_models import MODELS, chooses_all
+from family_models import chooses_all, of_the_day
 from live import check, failures, run, tmp
 from make_steps_golden import ADAMW
 from on_disk import on_disk
@@ -113,7 +114,7 @@ def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time()) // 86400
     streams(seed)
     steps = steps_of(tmp / "train.sfts")
-    for family in sys.argv[2:] or MODELS:
+    for family in sys.argv[2:] or of_the_day(seed):
         name = f"{family}, seed {seed}"
         try:
             folder = make(family, seed)
