@@ -53,3 +53,19 @@ again() {
 }
 # near NAME DIR DIR: the losses of all steps of both runs agree within 1e-6
 near() { close "$1" "$(losses "$2")" "$(losses "$3")" 1e-6; }
+# bytes DIR: of the checkpoints' tensors, and every loss and norm
+bytes() {
+    find "$1/sft_train" -name '*.safetensors' -exec sha256sum {} + | sed "s| $1/| |" | sort
+    losses "$1"
+    values "$1" sft_train/grad_norm
+}
+# as_one AREA DIR ONE [NORM]: the losses, norms (within NORM) and the validation loss are those of
+# one rank
+as_one() {
+    close "$1: each loss is that of one rank" "$(losses "$2")" "$(losses "$3")" 1e-6
+    local of=sft_train/grad_norm
+    close "$1: each norm is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" "${4:-1e-5}"
+    of=sft_train/val_loss
+    close "$1: the validation loss is that of one rank" \
+        "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
+}

@@ -143,6 +143,7 @@ static int converse(struct talk *t, struct history *h, struct err *e)
         hold_interrupt(true);
         if (!line) return 0;
         rc = turn(t, h, line, e);
+        interrupted(); /* one that came when the answer had ended does not end the program */
         free(line);
         if (rc) return -1;
     }

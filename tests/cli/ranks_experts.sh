@@ -32,24 +32,10 @@ share() {
         sft_train.training_args.gradient_accumulation_steps=$((4 / ${DP:-n})) \
         "${settings[@]}" "${@:3}" five.sfts
 }
-bytes() {
-    find "$1/sft_train" -name '*.safetensors' -exec sha256sum {} + | sed "s| $1/| |" | sort
-    losses "$1"
-    values "$1" sft_train/grad_norm
-}
 # names DIR: the names and shapes of a checkpoint's tensors
 names() {
     sft-ckpt show --json "$(checkpoint "$1")" |
         jq -c '.. | objects | select(has("shape")) | [.name, .shape]' | sort
-}
-# as_one AREA DIR ONE: the losses, norms and the validation loss are those of one rank
-as_one() {
-    close "$1: each loss is that of one rank" "$(losses "$2")" "$(losses "$3")" 1e-6
-    local of=sft_train/grad_norm
-    close "$1: each norm is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-5
-    of=sft_train/val_loss
-    close "$1: the validation loss is that of one rank" \
-        "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
 }
 equal 'one rank: it trains the model' "$(code share 1 one)" 0
 for device in cpu far; do

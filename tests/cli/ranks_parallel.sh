@@ -46,23 +46,8 @@ cut() {
         sft_train.training_args.gradient_accumulation_steps=$((4 / ${DP:-1})) \
         "${settings[@]}" "${@:4}" five.sfts
 }
-# bytes DIR: of the checkpoints' tensors, and every loss and norm
-bytes() {
-    find "$1/sft_train" -name '*.safetensors' -exec sha256sum {} + | sed "s| $1/| |" | sort
-    losses "$1"
-    values "$1" sft_train/grad_norm
-}
 # shapes DIR: of a checkpoint's tensors
 shapes() { sft-ckpt show --json "$(checkpoint "$1")" | jq -c '.. | .shape? // empty' | sort; }
-# as_one AREA DIR ONE: the losses, norms and the validation loss are those of one rank
-as_one() {
-    close "$1: each loss is that of one rank" "$(losses "$2")" "$(losses "$3")" 1e-6
-    local of=sft_train/grad_norm
-    close "$1: each norm is that of one rank" "$(values "$2" $of)" "$(values "$3" $of)" 1e-5
-    of=sft_train/val_loss
-    close "$1: the validation loss is that of one rank" \
-        "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
-}
 for kind in tied biased normed; do
     equal "$kind: one rank trains the model" "$(code cut 1 $kind.one $kind)" 0
     for device in cpu far; do
