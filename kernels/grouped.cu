@@ -1,76 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products of each expert's rows, in one launch: a block finds the expert of its tile from starts,
  * and blocks that have none end. FLOPs: 2 n k for each row; limit: the rate of mma.sync, about
- * two thirds of that of wgmma on compute capability 9.0. */
-#include "element.cuh"
-#include "tile.cuh"
-
-enum { ALL = ~0u };
-
-/* A tile of `rows` rows from row `first` on, all of expert e. */
-struct place {
-    int e, first, rows;
-};
-
-/* Returns tile number `tile` of up to `size` rows; its rows are 0 when there are not so many. Every
- * warp of a block finds the same. */
-static __device__ __forceinline__ place find_rows(const int32_t *starts, int E, int tile, int size)
-{
-    const int lane = threadIdx.x % 32;
-    int before = 0;
-    for (int from = 0; from < E; from += 32) {
-        const int e = from + lane, first = e < E ? starts[e] : 0;
-        const int rows = e < E ? starts[e + 1] - first : 0, tiles = (rows + size - 1) / size;
-        int sum = tiles;
-#pragma unroll
-        for (int k = 1; k < 32; k <<= 1) {
-            const int x = __shfl_up_sync(ALL, sum, k);
-            if (lane >= k) sum += x;
-        }
-        const unsigned behind = __ballot_sync(ALL, before + sum > tile);
-        if (behind) {
-            const int owner = __ffs((int)behind) - 1;
-            const int at = (tile - before - __shfl_sync(ALL, sum - tiles, owner)) * size;
-            return {from + owner, __shfl_sync(ALL, first, owner) + at,
-                    min(size, __shfl_sync(ALL, rows, owner) - at)};
-        }
-        before += __shfl_sync(ALL, sum, 31);
-    }
-    return {0, 0, 0};
-}
-
-/* The part of one expert's product that a block computes: c[m,n] (+)= a[m,depth] b[depth,n] for
- * elements of c in rows [row, m) and columns [column, n). */
-struct part {
-    int64_t a, b, c; /* the first elements of the operands */
-    int64_t m, n, depth;
-    int64_t row, column;
-};
-static __device__ __forceinline__ part find_part(const struct op_grouped &a, int BM, int BN)
-{
-    part p = {};
-    p.n = a.n;
-    p.column = (int64_t)blockIdx.x * BN;
-    if (a.weights) {
-        const int e = (int)blockIdx.z, first = a.starts[e];
-        p.a = first * a.k, p.b = first * a.n, p.c = e * a.k * a.n;
-        p.m = a.k, p.depth = a.starts[e + 1] - first, p.row = (int64_t)blockIdx.y * BM;
-    } else {
-        const place x = find_rows(a.starts, a.E, (int)blockIdx.y, BM);
-        p.a = x.first * a.k, p.b = x.e * a.k * a.n, p.c = x.first * a.n;
-        p.m = x.rows, p.depth = a.k;
-    }
-    return p;
-}
-
-/* Blocks in x, y and z: columns; tiles of rows, at most one for each expert above their quotient;
- * experts of a gradient. */
-static dim3 grid_of(const struct op_grouped *a, int BM, int BN)
-{
-    const int64_t columns = (a->n + BN - 1) / BN;
-    return a->weights ? dim3((unsigned)columns, (unsigned)((a->k + BM - 1) / BM), (unsigned)a->E)
-                      : dim3((unsigned)columns, (unsigned)(a->rows / BM + a->E));
-}
+ * two thirds of that of wgmma, which grouped_sm90.cu uses. */
+#include "grouped.cuh"
+#include "hopper.cuh"
 
 /* ---- bf16, by tensor cores ---- */
 enum { BM = 128, BN = 128, BK = 64, STAGES = 3, WARP_M = 64, WARP_N = 32 };
@@ -148,37 +81,6 @@ static __device__ __forceinline__ void multiply(float sum[4][4][4], const bf16 *
     }
 }
 
-/* Rounds, or adds, two successive sums to c. */
-template <typename C>
-static __device__ __forceinline__ void put_pair(C *c, float x, float y, bool accumulate)
-{
-    float pair[2] = {x, y}, was[2];
-    if (accumulate) {
-        load<C, 2>(was, c);
-        pair[0] += was[0], pair[1] += was[1];
-    }
-    store<C, 2>(c, pair);
-}
-
-template <typename C>
-static __device__ __forceinline__ void put_sums(const struct op_grouped &a, const part &p,
-                                                const float sum[4][4][4], int m, int n)
-{
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const int64_t row = p.row + m + 8 * i + lane / 4;
-        if (row >= p.m) continue;
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const int64_t column = p.column + n + 8 * j + lane % 4 * 2;
-            if (column >= p.n) continue;
-            put_pair((C *)a.c + p.c + row * p.n + column, sum[i / 2][j][i % 2 * 2],
-                     sum[i / 2][j][i % 2 * 2 + 1], a.accumulate);
-        }
-    }
-}
-
 /* A: rows of a are stored, else columns; B: columns of b are stored, else rows. */
 template <bool A, bool B, typename C>
 __global__ void __launch_bounds__(THREADS, 2) grouped_tiles(const struct op_grouped a)
@@ -208,7 +110,9 @@ __global__ void __launch_bounds__(THREADS, 2) grouped_tiles(const struct op_grou
         const bf16 *const at = tiles + step % STAGES * STAGE;
         multiply<A, B>(sum, at, at + operand<A>::SIZE, m, n);
     }
-    put_sums<C>(a, p, sum, m, n);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        put_sums<C, 4>(a, p, sum[i], p.row + m + 16 * i, p.column + n);
 }
 
 template <bool A, bool B, typename C>
@@ -288,6 +192,7 @@ int kernel_grouped(const struct op_grouped *a, const struct kernel_context *c)
 {
     if (a->E == 0 || a->n == 0 || (a->weights ? a->k == 0 : a->rows == 0)) return 0;
     if (!fits_tiles(a)) return run_plain(a, c->stream);
+    if (a->rows > 0 && a->k > 0 && is_hopper()) return grouped_hopper(a, c->stream);
     return by_type(a->c_dtype, [&](auto u) {
         typedef decltype(u) C;
         return a->weights ? start_tiles<false, false, C>(a, c->stream)

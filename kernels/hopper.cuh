@@ -24,6 +24,10 @@ int multiprocessors(void);
 int map_heads(CUtensorMap *map, const void *x, int64_t T, int64_t stride, int heads, int dim,
               int rows);
 
+/* Makes the map of x [matrices, rows, columns], bf16, dense: boxes of 64 rows and 64 columns of one
+ * matrix. x is aligned to 16 bytes, columns a multiple of 8. Returns 0 or a cudaError_t. */
+int map_matrices(CUtensorMap *map, const void *x, int64_t matrices, int64_t rows, int64_t columns);
+
 /* ---- barriers ---- */
 static __device__ __forceinline__ void barrier_init(uint64_t *barrier, int arrivals)
 {
@@ -106,20 +110,25 @@ static __device__ __forceinline__ void prefetch_map(const CUtensorMap *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
-/* Starts copying ROWS rows of D columns of a head, from row `row` on, as a tile. Rows beyond the
- * map's end become zeros. One thread calls it. */
+/* Starts copying the map's box at these coordinates. What is beyond the map's end becomes zeros. One
+ * thread calls it. */
+static __device__ __forceinline__ void box_load(uint32_t to, const CUtensorMap *map,
+                                                uint64_t *barrier, int x, int y, int z)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::"
+                 "complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to),
+                 "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z)
+                 : "memory");
+}
+/* Starts copying ROWS rows of D columns of a head, from row `row` on, as a tile. */
 template <int D, int ROWS>
 static __device__ __forceinline__ void tile_load(void *tile, const CUtensorMap *map,
                                                  uint64_t *barrier, int head, int row)
 {
 #pragma unroll
     for (int block = 0; block < D / BLOCK_COLUMNS; block++)
-        asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::"
-                     "complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(
-                         shared_address(tile) + block * ROWS * BLOCK_ROW),
-                     "l"(map), "r"(shared_address(barrier)), "r"(block * BLOCK_COLUMNS), "r"(head),
-                     "r"(row)
-                     : "memory");
+        box_load(shared_address(tile) + block * ROWS * BLOCK_ROW, map, barrier,
+                 block * BLOCK_COLUMNS, head, row);
 }
 /* Zeroes the rows [from, ROWS) of a tile, by one warp. */
 template <int D, int ROWS>
@@ -211,13 +220,15 @@ static __device__ __forceinline__ void wgmma_shared(float (&d)[8][4], uint64_t a
                  : "l"(a), "l"(b), "r"(keep)
                  : "memory");
 }
+/* ROWS_A, ROWS_B: their depth runs along the rows. */
+template <bool ROWS_A = false, bool ROWS_B = false>
 static __device__ __forceinline__ void wgmma_shared(float (&d)[16][4], uint64_t a, uint64_t b,
                                                     int keep)
 {
     asm volatile("{.reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16."
-                 "f32.bf16.bf16 {" WGMMA_R64 "}, %64, %65, p, 1, 1, 0, 0;}"
+                 "f32.bf16.bf16 {" WGMMA_R64 "}, %64, %65, p, 1, 1, %67, %68;}"
                  : WGMMA_D64
-                 : "l"(a), "l"(b), "r"(keep)
+                 : "l"(a), "l"(b), "r"(keep), "n"((int)ROWS_A), "n"((int)ROWS_B)
                  : "memory");
 }
 /* Starts d[64, N] += a[64, 16] b[16, N], a in registers, b in shared memory, its depth along the

@@ -3,7 +3,7 @@
  * the arguments. Each launcher queues its kernels on the stream of the context and returns 0 or a
  * cudaError_t (matmul may also return KERNEL_BLAS + a cublasStatus_t). Types are DT_F32 and
  * DT_BF16; pointers are device pointers. Sums have a fixed order that depends on the shapes alone;
- * there are no atomic additions. */
+ * no result depends on the order of atomic additions. */
 #ifndef SFT_KERNELS_KERNELS_H
 #define SFT_KERNELS_KERNELS_H
 

@@ -4,8 +4,22 @@
 #include "element.cuh"
 #include "ops/cuda_rules.h"
 
-int add_partial_sums(void *y, enum dtype type, const float *partial, int64_t n, int blocks,
-                     cudaStream_t stream);
+/* Counters by which a block knows that it is the last of some; 0 between kernels. Kernels that use
+ * them run on one stream. */
+enum { TICKETS = 1 << 16 };
+static __device__ unsigned tickets[TICKETS];
+
+/* Returns true to the threads of the block that calls this as the last of n with a ticket: it then
+ * sees what the others wrote before. All threads of a block call it. */
+static __device__ __forceinline__ bool last_of(unsigned ticket, unsigned n)
+{
+    __threadfence();
+    __syncthreads();
+    const int last =
+        __syncthreads_or(threadIdx.x == 0 && atomicInc(&tickets[ticket], n - 1) == n - 1);
+    __threadfence();
+    return last;
+}
 
 /* Copies x row rows[t] (rows NULL: t) to y row t, or x row t to y row rows[t] when scattering; does
  * nothing where rows[t] is below 0. A row has n units of type U. */
@@ -105,11 +119,10 @@ int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
 /* Rows of the same id follow one another in `order`: a run. A block sums a run of up to EMBED_RUN
  * rows, N columns of type G per thread. Longer ones (one token may be a large part of a text) are
  * cut where `order` passes multiples of EMBED_RUN; their parts are summed by blocks of their own,
- * then added in order by another kernel. In a window of EMBED_RUN rows at most two long runs have
+ * of which the last adds them in order. In a window of EMBED_RUN rows at most two long runs have
  * parts: part 2 w of window w is that of the run that begins before it, 2 w + 1 that of the run
- * that begins in it and goes on. Bytes: dy once, dw of the ids twice. On an H200 80 % of the
- * copy rate for 8 rows an id, in 28 us. */
-enum { EMBED_THREADS = 128, EMBED_ROWS = 4, EMBED_RUN = CUDA_EMBED_RUN };
+ * that begins in it and goes on. Bytes: dy once, dw of the ids twice. */
+enum { EMBED_THREADS = 128, EMBED_ROWS = 8, EMBED_PARTS = 4, EMBED_RUN = CUDA_EMBED_RUN };
 
 /* A long run's part, or where `to` is 0 none. */
 struct run_part {
@@ -168,62 +181,69 @@ static __device__ __forceinline__ int64_t row_of_run(const struct op_embed_grad 
     return id >= 0 && id < a.V ? id : -1;
 }
 
-/* Blocks [0, unique) have the short runs, the others the parts of long ones. */
+/* Adds to dw the parts of the long run that begins in window `first` and ends in window `last`. */
+template <typename G, int N>
+static __device__ __forceinline__ void join_parts(G *dw, const float *partial, int64_t H, int first,
+                                                  int last)
+{
+    float sum[N];
+    load<G, N>(sum, dw);
+    for (int from = first; from <= last; from += EMBED_PARTS) {
+        float more[EMBED_PARTS][N];
+#pragma unroll
+        for (int i = 0; i < EMBED_PARTS; i++)
+            if (from + i <= last)
+                load<float, N>(more[i], partial + (2 * (from + i) + (from + i == first)) * H);
+#pragma unroll
+        for (int i = 0; i < EMBED_PARTS; i++)
+            for (int k = 0; from + i <= last && k < N; k++) sum[k] += more[i][k];
+    }
+    store<G, N>(dw, sum);
+}
+
+/* A block with a part of a long run, N columns of each thread; `live` threads have some. */
+template <typename T, typename G, int N>
+static __device__ __forceinline__ void back_part(const struct op_embed_grad &a, float *partial,
+                                                 int part, int64_t h, bool live)
+{
+    const run_part p = find_part(a, part);
+    const int64_t row = p.to ? row_of_run(a, p.run) : -1;
+    if (row < 0) return;
+    if (live) {
+        float sum[N] = {};
+        add_rows<T, G, N>(sum, a, p.from, p.to, h, NULL);
+        store<float, N>(partial + part * a.H + h, sum);
+    }
+    const int first = a.starts[p.run] / EMBED_RUN, last = (a.starts[p.run + 1] - 1) / EMBED_RUN;
+    if (last_of(first * gridDim.y + blockIdx.y, last - first + 1) && live)
+        join_parts<G, N>((G *)a.dw + row * a.H + h, partial + h, a.H, first, last);
+}
+
+/* Blocks [0, parts) have the parts of long runs, the others the short runs. */
 template <typename T, typename G, int N>
 __global__ void __launch_bounds__(EMBED_THREADS, 8)
-    embed_back(const struct op_embed_grad a, float *parts)
+    embed_back(const struct op_embed_grad a, float *partial, int parts)
 {
     const int64_t h = ((int64_t)blockIdx.y * EMBED_THREADS + threadIdx.x) * N;
-    float sum[N] = {};
-    if (h >= a.H) return;
-    if (blockIdx.x >= a.unique) {
-        const int part = (int)(blockIdx.x - a.unique);
-        const run_part p = find_part(a, part);
-        if (p.to == 0) return;
-        add_rows<T, G, N>(sum, a, p.from, p.to, h, NULL);
-        store<float, N>(parts + part * a.H + h, sum);
-        return;
-    }
-    const int from = a.starts[blockIdx.x], to = a.starts[blockIdx.x + 1];
-    const int64_t row = row_of_run(a, blockIdx.x);
-    if (to - from > EMBED_RUN || row < 0) return;
+    const int run = (int)blockIdx.x - parts;
+    if (run < 0) return back_part<T, G, N>(a, partial, (int)blockIdx.x, h, h < a.H);
+    const int from = a.starts[run], to = a.starts[run + 1];
+    const int64_t row = row_of_run(a, run);
+    if (to - from > EMBED_RUN || row < 0 || h >= a.H) return;
     G *const dw = (G *)a.dw + row * a.H + h;
+    float sum[N] = {};
     add_rows<T, G, N>(sum, a, from, to, h, dw);
     store<G, N>(dw, sum);
 }
 
-/* Adds the parts of the long run that begins in window blockIdx.x. */
-template <typename G, int N>
-__global__ void embed_join(const struct op_embed_grad a, const float *parts)
-{
-    const int64_t h = ((int64_t)blockIdx.y * EMBED_THREADS + threadIdx.x) * N;
-    const run_part p = find_part(a, (int)blockIdx.x * 2 + 1);
-    if (h >= a.H || p.to == 0) return;
-    const int64_t row = row_of_run(a, p.run);
-    const int last = (a.starts[p.run + 1] - 1) / EMBED_RUN;
-    if (row < 0) return;
-    G *const dw = (G *)a.dw + row * a.H + h;
-    float sum[N], more[N];
-    load<G, N>(sum, dw);
-#pragma unroll 4
-    for (int part = (int)blockIdx.x * 2 + 1; part / 2 <= last; part = (part / 2 + 1) * 2) {
-        load<float, N>(more, parts + part * a.H + h);
-#pragma unroll
-        for (int k = 0; k < N; k++) sum[k] += more[k];
-    }
-    store<G, N>(dw, sum);
-}
-
 template <typename T, typename G, int N>
-static int start_embed(const struct op_embed_grad *a, float *parts, cudaStream_t stream)
+static int start_embed(const struct op_embed_grad *a, float *partial, cudaStream_t stream)
 {
     const int64_t windows = cuda_embed_windows(a->T), each = EMBED_THREADS * N;
-    const unsigned columns = (unsigned)((a->H + each - 1) / each);
-    const dim3 grid((unsigned)(a->unique + 2 * windows), columns);
-    embed_back<T, G, N><<<grid, EMBED_THREADS, 0, stream>>>(*a, parts);
-    const int rc = cudaGetLastError();
-    if (rc || windows == 0) return rc;
-    embed_join<G, N><<<dim3((unsigned)windows, columns), EMBED_THREADS, 0, stream>>>(*a, parts);
+    const int64_t columns = (a->H + each - 1) / each;
+    if (windows * columns > TICKETS) return cudaErrorInvalidValue;
+    const dim3 grid((unsigned)(a->unique + 2 * windows), (unsigned)columns);
+    embed_back<T, G, N><<<grid, EMBED_THREADS, 0, stream>>>(*a, partial, (int)(2 * windows));
     return cudaGetLastError();
 }
 
@@ -242,51 +262,92 @@ int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context
 }
 
 /* ---- bias ---- */
-enum { BIAS_PARTS = CUDA_BIAS_PARTS, BIAS_WARPS = 8 };
+/* A block has BIAS_WARPS warps; a multiprocessor holds BIAS_RESIDENT blocks. Loads are made in groups
+ * of BIAS_GROUP, since a load that waits for the addition before it takes as long as a group. */
+enum { BIAS_WARPS = 8, BIAS_RESIDENT = 4, BIAS_GROUP = 8 };
 
-/* partial[part, n]: sums over the rows of the part. Lane l of each warp has N columns; a warp sums
- * every eighth row in order, then the warps' sums are added in order. */
-template <typename T, int N> __global__ void bias_back(const struct op_bias_grad a, float *partial)
+/* sums[n]: the block's sums over its rows. Lane l of each warp has N columns; a warp sums every
+ * eighth row in order, then the warps' sums are added in order. of_warp is shared memory. */
+template <typename T, int N>
+static __device__ __forceinline__ void sum_rows(const struct op_bias_grad &a, float *sums,
+                                                float (*of_warp)[32 * N])
 {
-    __shared__ float sums[BIAS_WARPS][32 * N];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int64_t column = ((int64_t)blockIdx.x * 32 + lane) * N;
-    const int64_t from = a.T * blockIdx.y / gridDim.y, to = a.T * (blockIdx.y + 1) / gridDim.y;
-    float sum[N] = {}, x[N];
-    if (column < a.n) {
-#pragma unroll 8
-        for (int64_t t = from + warp; t < to; t += BIAS_WARPS) {
-            load<T, N>(x, (const T *)a.dy + t * a.n + column);
+    const int count = (int)a.T, rows = (count + (int)gridDim.y - 1) / (int)gridDim.y;
+    const int from = (int)blockIdx.y * rows, to = min(count, from + rows);
+    const T *const dy = (const T *)a.dy + column;
+    float sum[N] = {};
+    for (int t = from + warp; t < to && column < a.n; t += BIAS_GROUP * BIAS_WARPS) {
+        pack_of<T, N> row[BIAS_GROUP];
 #pragma unroll
-            for (int k = 0; k < N; k++) sum[k] += x[k];
-        }
+        for (int r = 0; r < BIAS_GROUP; r++)
+            row[r] = t + r * BIAS_WARPS < to
+                         ? *(const pack_of<T, N> *)(dy + (t + r * BIAS_WARPS) * a.n)
+                         : pack_of<T, N>();
+#pragma unroll
+        for (int r = 0; r < BIAS_GROUP; r++)
+#pragma unroll
+            for (int k = 0; k < N; k++) sum[k] += to_float(row[r].v[k]);
     }
 #pragma unroll
-    for (int k = 0; k < N; k++) sums[warp][k * 32 + lane] = sum[k];
+    for (int k = 0; k < N; k++) of_warp[warp][k * 32 + lane] = sum[k];
     __syncthreads();
     for (int i = threadIdx.x; i < 32 * N; i += 32 * BIAS_WARPS) {
-        float all = sums[0][i];
+        float all = of_warp[0][i];
 #pragma unroll
-        for (int k = 1; k < BIAS_WARPS; k++) all += sums[k][i];
+        for (int k = 1; k < BIAS_WARPS; k++) all += of_warp[k][i];
         const int64_t at = ((int64_t)blockIdx.x * 32 + i % 32) * N + i / 32;
-        if (at < a.n) partial[blockIdx.y * a.n + at] = all;
+        if (at < a.n) sums[at] = all;
+    }
+}
+
+/* Returns y plus x[0], x[step], ... x[(n - 1) step], added in order. */
+static __device__ __forceinline__ float add_strided(float y, const float *x, int n, int64_t step)
+{
+    for (int from = 0; from < n; from += BIAS_GROUP) {
+        float group[BIAS_GROUP];
+#pragma unroll
+        for (int i = 0; i < BIAS_GROUP; i++) group[i] = from + i < n ? x[(from + i) * step] : 0;
+#pragma unroll
+        for (int i = 0; i < BIAS_GROUP; i++) y += group[i];
+    }
+    return y;
+}
+
+/* Block (x, y) sums part y of the rows for 32 N columns. The last block of these columns adds the
+ * parts to db, in order. */
+template <typename T, typename G, int N>
+__global__ void __launch_bounds__(32 * BIAS_WARPS, BIAS_RESIDENT)
+    bias_back(const struct op_bias_grad a, float *partial)
+{
+    __shared__ float of_warp[BIAS_WARPS][32 * N];
+    const int64_t begin = (int64_t)blockIdx.x * 32 * N;
+    sum_rows<T, N>(a, partial + blockIdx.y * a.n, of_warp);
+    if (!last_of(blockIdx.x, gridDim.y)) return;
+    for (int64_t i = begin + threadIdx.x; i < begin + 32 * N && i < a.n; i += 32 * BIAS_WARPS) {
+        G &db = ((G *)a.db)[i];
+        from_float(db, add_strided(to_float(db), partial + i, (int)gridDim.y, a.n));
     }
 }
 
 int kernel_bias_grad(const struct op_bias_grad *a, const struct kernel_context *c)
 {
     if (a->n == 0 || a->T == 0) return 0;
-    const int rc = by_type(a->dtype, [&](auto t) {
-        typedef decltype(t) T;
-        constexpr int N = 16 / sizeof(T);
-        auto run = [&](auto kernel, int64_t each) {
-            const dim3 grid((unsigned)((a->n + 32 * each - 1) / (32 * each)), BIAS_PARTS);
-            kernel<<<grid, 32 * BIAS_WARPS, 0, c->stream>>>(*a, (float *)c->work);
-            return (int)cudaGetLastError();
-        };
-        return aligned(a->dy, a->n, sizeof(T)) ? run(bias_back<T, N>, N) : run(bias_back<T, 1>, 1);
+    return by_type(a->dtype, [&](auto t) {
+        return by_type(a->db_dtype, [&](auto g) {
+            typedef decltype(t) T;
+            typedef decltype(g) G;
+            constexpr int N = 16 / sizeof(T);
+            auto run = [&](auto kernel, int64_t each) {
+                const int64_t width = 32 * each, columns = (a->n + width - 1) / width;
+                const dim3 grid((unsigned)columns, (unsigned)cuda_bias_parts(a->n, width));
+                if (columns > TICKETS) return (int)cudaErrorInvalidValue;
+                kernel<<<grid, 32 * BIAS_WARPS, 0, c->stream>>>(*a, (float *)c->work);
+                return (int)cudaGetLastError();
+            };
+            return aligned(a->dy, a->n, sizeof(T)) ? run(bias_back<T, G, N>, N)
+                                                   : run(bias_back<T, G, 1>, 1);
+        });
     });
-    if (rc) return rc;
-    return add_partial_sums(a->db, a->db_dtype, (const float *)c->work, a->n, BIAS_PARTS,
-                            c->stream);
 }

@@ -15,6 +15,12 @@ int64_t cuda_embed_windows(int64_t T)
     return T > CUDA_EMBED_RUN ? (T + CUDA_EMBED_RUN - 1) / CUDA_EMBED_RUN : 0;
 }
 
+int64_t cuda_bias_parts(int64_t n, int64_t width)
+{
+    const int64_t columns = n > width ? (n + width - 1) / width : 1, parts = 132 * 4 / columns;
+    return parts < 1 ? 1 : parts > 128 ? 128 : parts;
+}
+
 int64_t cuda_route_chunks(int64_t T, int32_t K)
 {
     return (T * K + CUDA_ROUTE_CHUNK - 1) / CUDA_ROUTE_CHUNK;
@@ -42,9 +48,10 @@ static size_t attention_grad(const struct op_attention_grad *a)
     return (size_t)a->fwd.heads * (size_t)a->fwd.Tq * sizeof(float) + 2 * sizeof(int);
 }
 
+/* Blocks with fewer than 256 columns have fewer parts. */
 static size_t bias_grad(const struct op_bias_grad *a)
 {
-    return (size_t)a->n * CUDA_BIAS_PARTS * sizeof(float);
+    return (size_t)(a->n * cuda_bias_parts(a->n, 256)) * sizeof(float);
 }
 
 size_t cuda_work_bytes(enum op_id op, const void *args)

@@ -10,7 +10,7 @@ extern "C" {
 #include "ops/ops.h"
 
 /* Blocks whose partial sums a second kernel adds in order. */
-enum { CUDA_NORM_BLOCKS = 264, CUDA_SUM_BLOCKS = 528, CUDA_BIAS_PARTS = 64 };
+enum { CUDA_NORM_BLOCKS = 264, CUDA_SUM_BLOCKS = 528 };
 /* cuBLASLt's workspace, the same for all products: a plan cannot ask the heuristic. */
 #define CUDA_MATMUL_WORK ((size_t)32 << 20)
 /* The compute capability from which the kernels run: mma.sync with bf16, cp.async. */
@@ -35,6 +35,9 @@ int cuda_norm_blocks(int64_t rows, int64_t H);
  * into which longer runs are cut; 0 windows: no run is longer. */
 enum { CUDA_EMBED_RUN = 64 };
 int64_t cuda_embed_windows(int64_t T);
+/* Returns the parts into which the gradient of a bias of n elements cuts the rows, where a block
+ * has `width` columns: as many as make one round of blocks on 132 multiprocessors, at most 128. */
+int64_t cuda_bias_parts(int64_t n, int64_t width);
 /* Choices of experts that a warp counts, and the chunks of so many. */
 enum { CUDA_ROUTE_CHUNK = 1024 };
 int64_t cuda_route_chunks(int64_t T, int32_t K);

@@ -412,7 +412,7 @@ struct op_grouped {
     void *c;
     const void *a, *b;
     const int32_t *starts; /* [E + 1] */
-    int64_t rows, n, k;    /* rows: at least those of the experts of the list */
+    int64_t rows, n, k;    /* rows: of the matrices of rows; starts[E] or more */
     int32_t E;
     bool tb, weights, accumulate;
     enum dtype ab_dtype, c_dtype;

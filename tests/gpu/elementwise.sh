@@ -11,6 +11,7 @@ h100() {
     'gate_up wgrad, fp32') echo 669 ;;
     'down forward, fp32') echo 717 ;;
     'qkv with bias') echo 653 ;;
+    *) echo - ;; # not measured there
     esac
 }
 "$O/gpu/rates" >"$W/rates" || exit

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate of each operation on a GPU at the shapes of Qwen2.5 7B, 8192 tokens. A line for each:
- * "rate NAME MS GB/s PERCENT" of the bytes that it must move, beside a copy's, or
- * "product NAME MS TF". Fields are separated by tabs. */
+/* The rate of each operation on a GPU at the shapes of Qwen2.5 7B, and those of experts at the
+ * shapes of Qwen3-30B-A3B, 8192 tokens. A line for each: "rate NAME MS GB/s PERCENT" of the bytes
+ * that it must move, beside a copy's, or "product NAME MS TF". Fields are separated by tabs. */
 #include "gpu.h"
 
 enum { UNIQUE = 1024 }; /* different tokens at most */
@@ -111,13 +111,17 @@ static void ends(void)
          .random = {1, 2, 0});
 }
 
+static void product_rate(const char *what, double seconds, int64_t m, int64_t n, int64_t k)
+{
+    const double flops = 2.0 * (double)m * (double)n * (double)k;
+    printf("product\t%s\t%.3f\t%.4g\n", what, seconds * 1e3, 1e-12 * flops / seconds);
+    fflush(stdout);
+}
+
 static void product(const char *what, struct op_matmul p)
 {
     p.a = a, p.b = b, p.c = c, p.ab_dtype = DT_BF16;
-    const double seconds = gpu_seconds(OP_matmul, &p, sizeof p);
-    const double flops = 2.0 * (double)p.m * (double)p.n * (double)p.k;
-    printf("product\t%s\t%.3f\t%.4g\n", what, seconds * 1e3, 1e-12 * flops / seconds);
-    fflush(stdout);
+    product_rate(what, gpu_seconds(OP_matmul, &p, sizeof p), p.m, p.n, p.k);
 }
 #define PRODUCT(what, M, N, K, ...)                                                                \
     product(what, (struct op_matmul){.m = (M), .n = (N), .k = (K), __VA_ARGS__})
@@ -133,6 +137,40 @@ static void products(void)
     PRODUCT("qkv with bias", T, qkv, H, .bias = d, .tb = true, .c_dtype = h);
 }
 
+/* ---- experts ---- */
+enum { EACH = 8 };
+static int64_t experts;
+/* Every expert has as many rows, which are all over the order of the choices. */
+static int32_t first_row_of(int64_t e) { return (int32_t)(e * (s.T * EACH / experts)); }
+static int32_t row_of_choice(int64_t i) { return (int32_t)(i * 7919 % (s.T * EACH)); }
+
+static void grouped(const char *what, struct op_grouped p)
+{
+    p.a = a, p.b = b, p.c = c, p.E = (int32_t)experts, p.rows = s.T * EACH;
+    p.ab_dtype = p.c_dtype = DT_BF16;
+    product_rate(what, gpu_seconds(OP_grouped, &p, sizeof p), p.rows, p.n, p.k);
+}
+
+static void of_experts(void)
+{
+    const int64_t T = s.T, H = tiny() ? 64 : 2048, I = tiny() ? 32 : 768;
+    experts = tiny() ? 4 : 128;
+    const int32_t *at = sequence(experts + 1, first_row_of),
+                  *row = sequence(T * EACH, row_of_choice);
+    grouped("experts, gate_up forward",
+            (struct op_grouped){.starts = at, .n = 2 * I, .k = H, .tb = true});
+    grouped("experts, gate_up dgrad", (struct op_grouped){.starts = at, .n = H, .k = 2 * I});
+    grouped(
+        "experts, gate_up wgrad",
+        (struct op_grouped){.starts = at, .n = H, .k = 2 * I, .weights = true, .accumulate = true});
+    grouped("experts, down forward", (struct op_grouped){.starts = at, .n = H, .k = I, .tb = true});
+    RATE("combine", combine, (2 * EACH + 4) * T * H, .y = a, .z = b, .weight = d, .row = row,
+         .T = T, .H = H, .K = EACH, .dtype = DT_BF16, .y_dtype = DT_F32);
+    RATE("combine_grad", combine_grad, (4 * EACH + 2) * T * H, .dz = a, .dweight = d, .dy = c,
+         .z = b, .weight = d, .row = row, .T = T, .H = H, .K = EACH, .dtype = DT_BF16,
+         .z_dtype = DT_BF16);
+}
+
 int main(void)
 {
     gpu_open();
@@ -141,6 +179,7 @@ int main(void)
     layer();
     ends();
     products();
+    of_experts();
     device_close(gpu);
     return 0;
 }

@@ -13,6 +13,7 @@ h100() {
     'torch 1.5B') echo 36452 ;;
     'torch 3B') echo 20697 ;;
     'torch 7B') echo 9935 ;;
+    'torch A3B') echo - ;; # not measured there
     'compile 0.5B') echo 121589 ;;
     'compile 1.5B') echo 49346 ;;
     esac
@@ -33,7 +34,7 @@ while IFS='|' read -r size how rate note; do
         ;;
     esac
 done < <(result "$W/$group.txt")
-for size in 0.5B 1.5B 3B 7B; do
+for size in 0.5B 1.5B 3B 7B A3B; do
     [ -n "$(h100 "$group $size")" ] && ! grep -q "^RESULT torch $size " "$W/$group.txt" &&
         left_out "$size" "it had no time, or failed: $group.log"
 done

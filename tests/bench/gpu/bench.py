@@ -6,6 +6,8 @@ import torch.nn.functional as Fn
 import transformers
 from transformers.models.qwen2 import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM, Qwen2RMSNorm
+from transformers.models.qwen3_moe import Qwen3MoeConfig
+from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeForCausalLM
 
 PEAK = 989.4e12
 SHAPES = {  # hidden, inter, layers, heads, kv heads, vocab, tied
@@ -13,7 +15,9 @@ SHAPES = {  # hidden, inter, layers, heads, kv heads, vocab, tied
     "1.5B": (1536, 8960, 28, 12, 2, 151936, True),
     "3B": (2048, 11008, 36, 16, 2, 151936, True),
     "7B": (3584, 18944, 28, 28, 4, 152064, False),
+    "A3B": (2048, 768, 8, 32, 4, 151936, False),  # Qwen3-30B-A3B with 8 of its 48 layers
 }
+EXPERTS, EACH = 128, 8
 
 
 class Clock:
@@ -261,16 +265,22 @@ def build(name, device, tiny):
     H, I, L, heads, kv, V, tied = SHAPES[name]
     if tiny:
         H, I, L, V = heads * 8, 64, 2, 512
-    cfg = Qwen2Config(vocab_size=V, hidden_size=H, intermediate_size=I, num_hidden_layers=L, num_attention_heads=heads,
-                      num_key_value_heads=kv, max_position_embeddings=32768, tie_word_embeddings=tied, use_cache=False,
-                      rope_parameters={"rope_type": "default", "rope_theta": 1e6}, rms_norm_eps=1e-6)
+    shape = dict(vocab_size=V, hidden_size=H, intermediate_size=I, num_hidden_layers=L, num_attention_heads=heads,
+                 num_key_value_heads=kv, max_position_embeddings=32768, tie_word_embeddings=tied, use_cache=False,
+                 rope_parameters={"rope_type": "default", "rope_theta": 1e6}, rms_norm_eps=1e-6)
+    kind, cfg = Qwen2ForCausalLM, Qwen2Config
+    if name == "A3B":
+        kind, cfg = Qwen3MoeForCausalLM, Qwen3MoeConfig
+        shape.update(num_experts=EXPERTS, num_experts_per_tok=EACH, moe_intermediate_size=I, norm_topk_prob=True, head_dim=H // heads if tiny else 128)
     with torch.device(device):
-        model = Qwen2ForCausalLM._from_config(cfg, attn_implementation="sdpa", dtype=torch.bfloat16)
+        model = kind._from_config(cfg(**shape), attn_implementation="sdpa", dtype=torch.bfloat16)
     model.train()
     assert all(p.dtype == torch.bfloat16 and p.device.type == device for p in model.parameters())
     total = sum(p.numel() for p in model.parameters())
     active = total - (0 if tied else V * H)  # products a token takes part in: the head once, no embedding table
-    return model, total, active, L, H
+    if name == "A3B":
+        active -= L * 3 * H * I * (EXPERTS - EACH)
+    return model, total, active, L, heads * 128 if name == "A3B" else H
 
 
 class Run:

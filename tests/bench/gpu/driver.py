@@ -169,6 +169,7 @@ def groups(bench):
         ("torch", "7B", 80, lambda s, e: bench.train(s, e, d, TINY, "7B", [(1, 0), (2, 0), (4, 1)], 4096)),
         ("torch", "1.5B", 45, lambda s, e: bench.train(s, e, d, TINY, "1.5B", [(4, 0), (8, 0), (16, 0)], 0)),
         ("torch", "3B", 50, lambda s, e: bench.train(s, e, d, TINY, "3B", [(2, 0), (4, 0), (8, 0)], 0)),
+        ("torch", "A3B", 60, lambda s, e: bench.train(s, e, d, TINY, "A3B", [(4, 0), (8, 0), (16, 0)], 0)),
         ("compile", "compile 0.5B", 110, lambda s, e: bench.compiled(s, e, d, TINY, "0.5B", [16, 8])),
         ("compile", "compile 1.5B", 100, lambda s, e: bench.compiled(s, e, d, TINY, "1.5B", [8, 4])),
     ]
