@@ -5,6 +5,7 @@
  * in fp32 it prints a line "bits KEY HASH": runs with the same key have the same losses and norms,
  * bit by bit, also in processes of other numbers of ranks.
  * usage: grid [DEVICE [FORM [LAYOUT]]]  only those whose name contains that text */
+#include "loads.h"
 #include "wire.h"
 
 enum { LAYERS = 6, WINDOW = 4 };
@@ -394,14 +395,24 @@ static bool planned(const struct job *j, enum plan_class class, const char *what
     return ok;
 }
 
+/* The level of ZeRO, which one rank does not have, and the ranks that share one copy. */
+struct sharing {
+    int stage, ranks;
+};
+static struct sharing sharing_of(const struct row *r)
+{
+    const int all = r->dp * r->cp, stage = all > 1 ? r->zero : 0;
+    return (struct sharing){stage, stage >= 2 && shard_of(r) ? shard_of(r) : all};
+}
+
 /* A rank plans its part of a larger model of the same form, and no more. */
 static void memory(const struct row *r, struct form f)
 {
     char layout[64];
     static struct job j;
     const struct job_layout l = layout_of(r);
-    const int all = r->dp * r->cp, stage = all > 1 ? r->zero : 0;
-    const int ranks = stage >= 2 && shard_of(r) ? shard_of(r) : all;
+    const struct sharing x = sharing_of(r);
+    const int stage = x.stage, ranks = x.ranks;
     name_of(r, layout, sizeof layout);
     f.m = memory_model(&f.m);
     f.tokens = MEMORY_TOKENS;
@@ -414,6 +425,35 @@ static void memory(const struct row *r, struct form f)
                                       memory_activations(&j, &s, l.sequence)));
     check(f.name, layout, "a rank plans the memory that the formulas say", ok);
     job_close(&j);
+}
+
+/* ---- files ---- */
+/* A rank copies its part of a model's file, and no more. */
+static void loads(const struct row *r, struct form f, const char *dir)
+{
+    char layout[64];
+    double bytes, expected;
+    const struct job_layout l = layout_of(r);
+    const struct sharing x = sharing_of(r);
+    name_of(r, layout, sizeof layout);
+    f.m = loads_model(&f.m);
+    bool ok = loads_run(&f, &l, dir, x.stage, x.ranks, &bytes, &expected);
+    if (fabs(bytes - expected) > 0.02 * expected) {
+        printf("# rank %d: %.0f bytes are copied, the formula says %.0f\n", w->place.rank, bytes,
+               expected);
+        ok = false;
+    }
+    check(f.name, layout, "a rank copies the bytes of a file that the formula says", ok);
+}
+
+/* Writes the file that all layouts of a form load. */
+static bool loads_begin(struct form f, char *dir, size_t size)
+{
+    snprintf(dir, size, "model-%d", w->place.size);
+    f.m = loads_model(&f.m);
+    const bool ok = w->place.rank || loads_write(&f, dir);
+    check(f.name, "one rank", "the model's file is written", ok); /* all ranks wait for it */
+    return ok;
 }
 
 /* The other modes of recomputation. */
@@ -463,7 +503,8 @@ static bool runs_here(const struct row *r, const char *only)
 static void rows(const struct form *f, unsigned bit, const char *only)
 {
     struct reference one = {0};
-    const bool ok = reference_open(&one, f);
+    char dir[32];
+    const bool ok = loads_begin(*f, dir, sizeof dir) & reference_open(&one, f);
     const double *loss = one.job.loss;
     check(f->name, "one rank", "the loss falls by a fifth",
           ok && loss[JOB_STEPS - 1] < 0.8 * loss[0]);
@@ -473,6 +514,7 @@ static void rows(const struct form *f, unsigned bit, const char *only)
         if (!runs_here(r, only) || ((bit || shared) && !(r->forms & bit))) continue;
         runs(r, f, &one);
         memory(r, *f);
+        loads(r, *f, dir);
         if (bit && !(shared && bit == MIXTRAL)) continue;
         if (r->forms & MODES) modes(r, *f);
         if (job_has_bf16()) narrow(r, *f, &one);
