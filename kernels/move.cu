@@ -118,11 +118,11 @@ int kernel_zero(const struct op_zero *a, const struct kernel_context *c)
 /* ---- gradient of the embedding ---- */
 /* Rows of the same id follow one another in `order`: a run. A block sums a run of up to EMBED_RUN
  * rows, N columns of type G per thread. Longer ones (one token may be a large part of a text) are
- * cut where `order` passes multiples of EMBED_RUN; their parts are summed by blocks of their own,
- * of which the last adds them in order. In a window of EMBED_RUN rows at most two long runs have
- * parts: part 2 w of window w is that of the run that begins before it, 2 w + 1 that of the run
- * that begins in it and goes on. Bytes: dy once, dw of the ids twice. */
-enum { EMBED_THREADS = 128, EMBED_ROWS = 8, EMBED_PARTS = 4, EMBED_RUN = CUDA_EMBED_RUN };
+ * cut where `order` passes multiples of EMBED_RUN; their parts are summed by a block for each
+ * window between these, and the last of a run's blocks adds them in order. In a window at most two
+ * long runs have parts: part 2 w of window w is that of the run that begins before it, 2 w + 1 that
+ * of the run that begins in it and goes on. Bytes: dy once, dw of the ids twice. */
+enum { EMBED_THREADS = 64, EMBED_ROWS = 4, EMBED_PARTS = 2, EMBED_RUN = CUDA_EMBED_RUN };
 
 /* A long run's part, or where `to` is 0 none. */
 struct run_part {
@@ -138,11 +138,13 @@ static __device__ __forceinline__ bool long_run_crosses(const struct op_embed_gr
               far_after = id(edge + EMBED_RUN / 2);
     return own == before && (own == far_before || own == far_after);
 }
-static __device__ __forceinline__ run_part find_part(const struct op_embed_grad &a, int part)
+/* Returns part i of a window; `crosses`: a long run passes its begin (i 0) or its end (i 1). */
+static __device__ __forceinline__ run_part find_part(const struct op_embed_grad &a, int window,
+                                                     int i, bool crosses)
 {
-    const int begin = part / 2 * EMBED_RUN, end = min(begin + EMBED_RUN, a.starts[a.unique]);
-    const int row = part % 2 ? end - 1 : begin;
-    if (begin >= end || !long_run_crosses(a, part % 2 ? end : begin)) return {};
+    const int begin = window * EMBED_RUN, end = min(begin + EMBED_RUN, a.starts[a.unique]);
+    const int row = i ? end - 1 : begin;
+    if (begin >= end || !crosses) return {};
     int low = 0, high = (int)a.unique;
     while (high - low > 1) {
         const int mid = (low + high) / 2;
@@ -152,7 +154,7 @@ static __device__ __forceinline__ run_part find_part(const struct op_embed_grad 
             high = mid;
     }
     const int from = a.starts[low], to = a.starts[low + 1];
-    if (to - from <= EMBED_RUN || (from >= begin) != part % 2) return {};
+    if (to - from <= EMBED_RUN || (from >= begin) != i) return {};
     return {low, max(from, begin), min(to, end)};
 }
 
@@ -201,12 +203,12 @@ static __device__ __forceinline__ void join_parts(G *dw, const float *partial, i
     store<G, N>(dw, sum);
 }
 
-/* A block with a part of a long run, N columns of each thread; `live` threads have some. */
+/* Sums a part of a long run, N columns of each thread, and if it is the last of the run's, adds
+ * them; `live` threads have columns. All threads of a block call it. */
 template <typename T, typename G, int N>
 static __device__ __forceinline__ void back_part(const struct op_embed_grad &a, float *partial,
-                                                 int part, int64_t h, bool live)
+                                                 const run_part &p, int part, int64_t h, bool live)
 {
-    const run_part p = find_part(a, part);
     const int64_t row = p.to ? row_of_run(a, p.run) : -1;
     if (row < 0) return;
     if (live) {
@@ -219,14 +221,26 @@ static __device__ __forceinline__ void back_part(const struct op_embed_grad &a, 
         join_parts<G, N>((G *)a.dw + row * a.H + h, partial + h, a.H, first, last);
 }
 
-/* Blocks [0, parts) have the parts of long runs, the others the short runs. */
 template <typename T, typename G, int N>
-__global__ void __launch_bounds__(EMBED_THREADS, 8)
-    embed_back(const struct op_embed_grad a, float *partial, int parts)
+static __device__ __forceinline__ void back_window(const struct op_embed_grad &a, float *partial,
+                                                   int window, int64_t h)
+{
+    const int begin = window * EMBED_RUN;
+    const bool before = long_run_crosses(a, begin), behind = long_run_crosses(a, begin + EMBED_RUN);
+#pragma unroll 1
+    for (int i = 0; i < 2; i++)
+        back_part<T, G, N>(a, partial, find_part(a, window, i, i ? behind : before), 2 * window + i, h,
+                           h < a.H);
+}
+
+/* Blocks [0, windows) have the parts of long runs, which take longest, the others the short runs. */
+template <typename T, typename G, int N>
+__global__ void __launch_bounds__(EMBED_THREADS, 12)
+    embed_back(const struct op_embed_grad a, float *partial, int windows)
 {
     const int64_t h = ((int64_t)blockIdx.y * EMBED_THREADS + threadIdx.x) * N;
-    const int run = (int)blockIdx.x - parts;
-    if (run < 0) return back_part<T, G, N>(a, partial, (int)blockIdx.x, h, h < a.H);
+    const int run = (int)blockIdx.x - windows;
+    if (run < 0) return back_window<T, G, N>(a, partial, (int)blockIdx.x, h);
     const int from = a.starts[run], to = a.starts[run + 1];
     const int64_t row = row_of_run(a, run);
     if (to - from > EMBED_RUN || row < 0 || h >= a.H) return;
@@ -242,8 +256,8 @@ static int start_embed(const struct op_embed_grad *a, float *partial, cudaStream
     const int64_t windows = cuda_embed_windows(a->T), each = EMBED_THREADS * N;
     const int64_t columns = (a->H + each - 1) / each;
     if (windows * columns > TICKETS) return cudaErrorInvalidValue;
-    const dim3 grid((unsigned)(a->unique + 2 * windows), (unsigned)columns);
-    embed_back<T, G, N><<<grid, EMBED_THREADS, 0, stream>>>(*a, partial, (int)(2 * windows));
+    const dim3 grid((unsigned)(a->unique + windows), (unsigned)columns);
+    embed_back<T, G, N><<<grid, EMBED_THREADS, 0, stream>>>(*a, partial, (int)windows);
     return cudaGetLastError();
 }
 
@@ -255,7 +269,7 @@ int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context
         return by_type(a->dw_dtype, [&](auto g) {
             typedef decltype(t) T;
             typedef decltype(g) G;
-            return wide ? start_embed<T, G, 8>(a, (float *)c->work, c->stream)
+            return wide ? start_embed<T, G, 16 / sizeof(T)>(a, (float *)c->work, c->stream)
                         : start_embed<T, G, 1>(a, (float *)c->work, c->stream);
         });
     });
@@ -263,8 +277,9 @@ int kernel_embed_grad(const struct op_embed_grad *a, const struct kernel_context
 
 /* ---- bias ---- */
 /* A block has BIAS_WARPS warps; a multiprocessor holds BIAS_RESIDENT blocks. Loads are made in groups
- * of BIAS_GROUP, since a load that waits for the addition before it takes as long as a group. */
-enum { BIAS_WARPS = 8, BIAS_RESIDENT = 4, BIAS_GROUP = 8 };
+ * of BIAS_GROUP rows or BIAS_PARTS parts, since a load that waits for the addition before it takes as
+ * long as a group; with more rows registers spill. */
+enum { BIAS_WARPS = 8, BIAS_RESIDENT = 4, BIAS_GROUP = 4, BIAS_PARTS = 16 };
 
 /* sums[n]: the block's sums over its rows. Lane l of each warp has N columns; a warp sums every
  * eighth row in order, then the warps' sums are added in order. of_warp is shared memory. */
@@ -275,16 +290,15 @@ static __device__ __forceinline__ void sum_rows(const struct op_bias_grad &a, fl
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int64_t column = ((int64_t)blockIdx.x * 32 + lane) * N;
     const int count = (int)a.T, rows = (count + (int)gridDim.y - 1) / (int)gridDim.y;
-    const int from = (int)blockIdx.y * rows, to = min(count, from + rows);
-    const T *const dy = (const T *)a.dy + column;
+    const int from = (int)blockIdx.y * rows + warp, to = min(count, (int)(blockIdx.y + 1) * rows);
+    const int64_t step = BIAS_WARPS * a.n;
+    const T *dy = (const T *)a.dy + from * a.n + column;
     float sum[N] = {};
-    for (int t = from + warp; t < to && column < a.n; t += BIAS_GROUP * BIAS_WARPS) {
-        pack_of<T, N> row[BIAS_GROUP];
+    for (int t = from; t < to && column < a.n; t += BIAS_GROUP * BIAS_WARPS) {
+        pack_of<T, N> row[BIAS_GROUP] = {};
 #pragma unroll
-        for (int r = 0; r < BIAS_GROUP; r++)
-            row[r] = t + r * BIAS_WARPS < to
-                         ? *(const pack_of<T, N> *)(dy + (t + r * BIAS_WARPS) * a.n)
-                         : pack_of<T, N>();
+        for (int r = 0; r < BIAS_GROUP; r++, dy += step)
+            if (t + r * BIAS_WARPS < to) row[r] = *(const pack_of<T, N> *)dy;
 #pragma unroll
         for (int r = 0; r < BIAS_GROUP; r++)
 #pragma unroll
@@ -305,12 +319,12 @@ static __device__ __forceinline__ void sum_rows(const struct op_bias_grad &a, fl
 /* Returns y plus x[0], x[step], ... x[(n - 1) step], added in order. */
 static __device__ __forceinline__ float add_strided(float y, const float *x, int n, int64_t step)
 {
-    for (int from = 0; from < n; from += BIAS_GROUP) {
-        float group[BIAS_GROUP];
+    for (int from = 0; from < n; from += BIAS_PARTS) {
+        float group[BIAS_PARTS];
 #pragma unroll
-        for (int i = 0; i < BIAS_GROUP; i++) group[i] = from + i < n ? x[(from + i) * step] : 0;
+        for (int i = 0; i < BIAS_PARTS; i++) group[i] = from + i < n ? x[(from + i) * step] : 0;
 #pragma unroll
-        for (int i = 0; i < BIAS_GROUP; i++) y += group[i];
+        for (int i = 0; i < BIAS_PARTS; i++) y += group[i];
     }
     return y;
 }
