@@ -13,8 +13,9 @@ static const struct verb {
     const char *name;
     verb_fn *run;
 } verbs[] = {
-    {"ls", verb_ls},           {"show", verb_show},   {"verify", verb_verify}, {"diff", verb_diff},
-    {"convert", verb_convert}, {"merge", verb_merge}, {"init", verb_init},
+    {"ls", verb_ls},           {"show", verb_show},       {"verify", verb_verify},
+    {"diff", verb_diff},       {"convert", verb_convert}, {"merge", verb_merge},
+    {"average", verb_average}, {"init", verb_init},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -25,6 +26,7 @@ static const char examples[] =
     "  diff A B                        the tensors that differ, and by how much\n"
     "  convert --from gguf FILE -o DIR a GGUF file to a Hugging Face folder\n"
     "  merge BASE ADAPTER -o DIR       a LoRA adapter into its base model\n"
+    "  average MODEL MODEL... -o DIR   the mean of the weights of several\n"
     "  init CONFIG.json -o DIR         a model with random weights\n"
     "\n"
     "sft-ckpt VERB --help lists the options of a verb.\n";
@@ -110,16 +112,18 @@ static int no_verb(int argc, char **argv, struct err *e)
     const char *words[VERBS + 1] = {NULL};
     const struct opt none[] = {{0}};
     const struct opt_cmd cmd = {.name = "sft-ckpt",
-                                .synopsis = "ls|show|verify|diff|convert|merge|init [options] ...",
+                                .synopsis =
+                                    "ls|show|verify|diff|convert|merge|average|init [options] ...",
                                 .about = "Manages checkpoints and model folders.",
                                 .opts = none,
                                 .examples = examples,
-                                .verbs = "ls|show|verify|diff|convert|merge|init"};
+                                .verbs = "ls|show|verify|diff|convert|merge|average|init"};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
     if (rc) return rc > 0 ? no_operands(argc, argv, e) : -1;
     if (nargs == 0)
-        return err_set(e, ERR_USAGE, "what to do? ls, show, verify, diff, convert, merge, init");
+        return err_set(e, ERR_USAGE,
+                       "what to do? ls, show, verify, diff, convert, merge, average, init");
     for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;
     const char *near = opt_nearest(argv[1], words);
     return err_set(e, ERR_USAGE, "'%s' is not a verb; %s%s", argv[1],

@@ -158,6 +158,14 @@ int hf_folder_copy(const char *from, const char *to, struct err *e)
     return each_tokenizer_file(from, copy_one, &(struct copying){from, to}, e);
 }
 
+int hf_folder_copy_adapter(const char *from, const char *to, struct err *e)
+{
+    static const char *const names[] = {"adapter_config.json", NULL};
+    struct copying c = {from, to};
+    const int rc = each_listed(from, names, copy_one, &c, e);
+    return rc ? rc : each_tokenizer_file(from, copy_one, &c, e);
+}
+
 int hf_folder_copy_tokenizer(const char *from, const char *to, struct err *e)
 {
     char *dir;
