@@ -15,7 +15,7 @@ static const struct verb {
 } verbs[] = {
     {"ls", verb_ls},           {"show", verb_show},       {"verify", verb_verify},
     {"diff", verb_diff},       {"convert", verb_convert}, {"merge", verb_merge},
-    {"average", verb_average}, {"init", verb_init},
+    {"average", verb_average}, {"export", verb_export},   {"init", verb_init},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
@@ -27,6 +27,7 @@ static const char examples[] =
     "  convert --from gguf FILE -o DIR a GGUF file to a Hugging Face folder\n"
     "  merge BASE ADAPTER -o DIR       a LoRA adapter into its base model\n"
     "  average MODEL MODEL... -o DIR   the mean of the weights of several\n"
+    "  export CHECKPOINT -o DIR        a model to publish, with a model card\n"
     "  init CONFIG.json -o DIR         a model with random weights\n"
     "\n"
     "sft-ckpt VERB --help lists the options of a verb.\n";
@@ -111,19 +112,19 @@ static int no_verb(int argc, char **argv, struct err *e)
 {
     const char *words[VERBS + 1] = {NULL};
     const struct opt none[] = {{0}};
-    const struct opt_cmd cmd = {.name = "sft-ckpt",
-                                .synopsis =
-                                    "ls|show|verify|diff|convert|merge|average|init [options] ...",
-                                .about = "Manages checkpoints and model folders.",
-                                .opts = none,
-                                .examples = examples,
-                                .verbs = "ls|show|verify|diff|convert|merge|average|init"};
+    const struct opt_cmd cmd = {
+        .name = "sft-ckpt",
+        .synopsis = "ls|show|verify|diff|convert|merge|average|export|init [options] ...",
+        .about = "Manages checkpoints and model folders.",
+        .opts = none,
+        .examples = examples,
+        .verbs = "ls|show|verify|diff|convert|merge|average|export|init"};
     struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
     if (rc) return rc > 0 ? no_operands(argc, argv, e) : -1;
     if (nargs == 0)
         return err_set(e, ERR_USAGE,
-                       "what to do? ls, show, verify, diff, convert, merge, average, init");
+                       "what to do? ls, show, verify, diff, convert, merge, average, export, init");
     for (int i = 0; i < VERBS; i++) words[i] = verbs[i].name;
     const char *near = opt_nearest(argv[1], words);
     return err_set(e, ERR_USAGE, "'%s' is not a verb; %s%s", argv[1],

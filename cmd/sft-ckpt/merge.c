@@ -4,9 +4,8 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "hf/config.h"
 #include "hf/folder.h"
-#include "hf/peft.h"
+#include "merge.h"
 #include "verbs.h"
 
 enum { CHUNK = 1 << 20 }; /* elements merged at a time, or one row if that is longer */
@@ -85,28 +84,43 @@ static int copy_files(const char *base, const char *adapter, const char *tmp, st
     return hf_folder_copy_config(base, tmp, e) ? -1 : hf_folder_copy_tokenizer(adapter, tmp, e);
 }
 
+int merge_open(struct merge *m, const char *model, const char *adapter, struct err *e)
+{
+    *m = (struct merge){.adapter = peft_open(adapter, e)};
+    int rc = m->adapter ? hf_folder_resolve(model, &m->dir, e) : -1;
+    if (rc == 0) rc = hf_config_read(m->dir, &m->config, e);
+    if (rc == 0) rc = (m->base = safetensors_open(m->dir, e)) ? 0 : -1;
+    const struct hf_config *c = &m->config;
+    return rc ? -1
+              : peft_check(m->adapter, m->base, c->family, c->names, c->tie_word_embeddings, e);
+}
+
+int merge_fill(const struct merge *m, const char *to, struct err *e)
+{
+    if (copy_files(m->dir, m->adapter->dir, to, e)) return -1;
+    return write_weights(m->adapter, m->base, to, e);
+}
+
+void merge_close(struct merge *m)
+{
+    safetensors_close(m->base);
+    hf_config_free(&m->config);
+    mem_free(m->dir);
+    peft_close(m->adapter);
+}
+
 static int merge(const char *model, const char *adapter, const char *out, struct err *e)
 {
-    struct hf_config c = {0};
-    char *dir = NULL;
+    struct merge m;
     struct io_folder *f = NULL;
-    struct safetensors *base = NULL;
-    struct peft *p = peft_open(adapter, e);
-    int rc = p ? hf_folder_resolve(model, &dir, e) : -1;
-    if (rc == 0) rc = hf_config_read(dir, &c, e);
-    if (rc == 0) rc = (base = safetensors_open(dir, e)) ? 0 : -1;
-    if (rc == 0) rc = peft_check(p, base, c.family, c.names, c.tie_word_embeddings, e);
+    int rc = merge_open(&m, model, adapter, e);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
-    if (rc == 0) rc = copy_files(dir, p->dir, io_folder_path(f), e);
-    if (rc == 0) rc = write_weights(p, base, io_folder_path(f), e);
+    if (rc == 0) rc = merge_fill(&m, io_folder_path(f), e);
     if (rc == 0)
         rc = io_folder_commit(f, e);
     else
         io_folder_abort(f);
-    safetensors_close(base);
-    hf_config_free(&c);
-    mem_free(dir);
-    peft_close(p);
+    merge_close(&m);
     return rc;
 }
 

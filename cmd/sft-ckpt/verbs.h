@@ -11,7 +11,7 @@
 /* Runs a verb; argv[0] is its name. Returns 0, ERR_DIFFER, or -1 with *e. */
 typedef int verb_fn(int argc, char **argv, struct err *e);
 verb_fn verb_ls, verb_show, verb_verify, verb_diff, verb_convert, verb_merge, verb_init,
-    verb_average;
+    verb_average, verb_export;
 
 /* Parses the options and checks that the number of operands is in [min, max]. Returns 0 to go on, 1
  * after printing help, when the verb is done, or -1. */

@@ -13,6 +13,10 @@
  */
 int hf_folder_find(const char *name, char **path, struct err *e);
 
+/* True for the form of a hub id: "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-'; no part
+ * begins with '.'. */
+bool hf_is_hub_id(const char *name);
+
 /* Resolves MODEL of a command line: a Hugging Face folder, its hub id, or a checkpoint-N folder,
  * whose model is in sft_train/. Sets *out, released by mem_free(), to the folder that contains
  * config.json or the files of a tokenizer. ERR_NOINPUT when there is none. */

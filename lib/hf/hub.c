@@ -9,8 +9,7 @@
 #include "base/io.h"
 #include "hf/folder.h"
 
-/* True for "NAME" or "ORG/NAME" of letters, digits, '.', '_' and '-'; no part begins with '.'. */
-static bool is_hub_id(const char *name)
+bool hf_is_hub_id(const char *name)
 {
     size_t slashes = 0, part = 0;
     for (const char *p = name; *p; p++) {
@@ -147,7 +146,7 @@ int hf_folder_find(const char *name, char **path, struct err *e)
     if (there < 0) return -1;
     if (folder) return (*path = mem_strndup(name, strlen(name), e)) ? 0 : -1;
     if (there) return err_set(e, ERR_NOINPUT, "%s: is a file, not a model folder", name);
-    if (!is_hub_id(name)) return err_set(e, ERR_NOINPUT, "%s: there is no such folder", name);
+    if (!hf_is_hub_id(name)) return err_set(e, ERR_NOINPUT, "%s: there is no such folder", name);
     int found = in_hf_cache(name, &b, e);
     if (found == 0) found = in_modelscope_cache(name, &b, e);
     if (found > 0) *path = mem_strndup(b.data, b.len, e);
