@@ -4,7 +4,6 @@
 
 #include "average.h"
 #include "base/io.h"
-#include "base/log.h"
 
 /* Writes the files of the new model. */
 static int fill(const struct average *a, const char *dir, struct err *e)
@@ -40,6 +39,7 @@ int verb_average(int argc, char **argv, struct err *e)
 {
     const char *out = NULL;
     int nargs;
+    bool json = false;
     const struct opt opts[] = {
         {.letter = 'o',
          .name = "output",
@@ -47,6 +47,7 @@ int verb_average(int argc, char **argv, struct err *e)
          .to = &out,
          .arg = "DIR",
          .help = "the new folder; must not exist"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {
@@ -62,6 +63,5 @@ int verb_average(int argc, char **argv, struct err *e)
     if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
     if (average(argv + 1, (size_t)nargs, out, e)) return -1;
-    log_line(LOG_INFO, "%s: the mean of %d", out, nargs);
-    return 0;
+    return verb_made(json, out, argv + 1, nargs, e);
 }

@@ -2,7 +2,6 @@
 /* sft-ckpt convert: converts a model in another format to a Hugging Face folder. */
 
 #include "base/io.h"
-#include "base/log.h"
 #include "hf/gguf_convert.h"
 #include "verbs.h"
 
@@ -23,6 +22,7 @@ int verb_convert(int argc, char **argv, struct err *e)
 {
     const char *out = NULL, *tokenizer = NULL;
     int from = 0, nargs;
+    bool json = false;
     const struct opt opts[] = {
         {.letter = 'f',
          .name = "from",
@@ -42,6 +42,7 @@ int verb_convert(int argc, char **argv, struct err *e)
          .to = &tokenizer,
          .arg = "DIR",
          .help = "copy the tokenizer from this folder instead of making it"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {
@@ -56,6 +57,5 @@ int verb_convert(int argc, char **argv, struct err *e)
     if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
     if (convert(argv[1], out, tokenizer, e)) return -1;
-    log_line(LOG_INFO, "%s: written from %s", out, argv[1]);
-    return 0;
+    return verb_made(json, out, argv + 1, nargs, e);
 }

@@ -5,7 +5,6 @@
 
 #include "base/io.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "card.h"
 #include "merge.h"
 #include "save/ckpt.h"
@@ -134,6 +133,7 @@ int verb_export(int argc, char **argv, struct err *e)
     struct exported x = {0};
     struct card card = {0};
     int nargs;
+    bool json = false;
     const struct opt opts[] = {
         {.letter = 'o',
          .name = "output",
@@ -161,6 +161,7 @@ int verb_export(int argc, char **argv, struct err *e)
          .to = &card.base,
          .arg = "ID",
          .help = "hub id of the base model"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {
@@ -177,6 +178,5 @@ int verb_export(int argc, char **argv, struct err *e)
     if (!x.out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
     x.path = argv[1];
     if (export_model(&x, &card, e)) return -1;
-    log_line(LOG_INFO, "%s: written from %s", x.out, x.path);
-    return 0;
+    return verb_made(json, x.out, argv + 1, nargs, e);
 }

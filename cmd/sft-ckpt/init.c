@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt init: makes a model with random weights, which depend only on configuration and seed. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/rng.h"
 #include "hf/config.h"
 #include "hf/folder.h"
@@ -169,6 +167,7 @@ int verb_init(int argc, char **argv, struct err *e)
     const char *out = NULL, *tokenizer = NULL;
     int64_t seed = 0;
     int dtype = DTYPE_CONFIG, nargs;
+    bool json = false;
     const struct opt opts[] = {
         {.letter = 'o',
          .name = "output",
@@ -194,6 +193,7 @@ int verb_init(int argc, char **argv, struct err *e)
          .to = &tokenizer,
          .arg = "DIR",
          .help = "copy the tokenizer's files from here"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {
@@ -209,6 +209,5 @@ int verb_init(int argc, char **argv, struct err *e)
     if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
     if (init(argv[1], out, seed, dtype, tokenizer, e)) return -1;
-    log_line(LOG_INFO, "%s: written from %s, seed %" PRId64, out, argv[1], seed);
-    return 0;
+    return verb_made(json, out, argv + 1, nargs, e);
 }

@@ -52,11 +52,7 @@ int verb_ls(int argc, char **argv, struct err *e)
     bool json = false;
     int nargs;
     const struct opt opts[] = {
-        {.letter = 'j',
-         .name = "json",
-         .kind = OPT_FLAG,
-         .to = &json,
-         .help = "one JSON object a line"},
+        VERB_JSON(json, "one JSON object a line"),
         {0},
     };
     const struct opt_cmd cmd = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft-ckpt: manages checkpoints and model folders, with one verb for each task. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,41 @@ int verb_print(const struct buf *b, struct err *e)
 {
     if (buf_check(b, e)) return -1;
     return b->len ? io_put("-", b->data, b->len, e) : 0;
+}
+
+static int put_made(const struct safetensors *s, const char *out, char *const *from, int n,
+                    struct err *e)
+{
+    struct buf b = {0};
+    uint64_t count = 0, bytes = 0;
+    for (size_t i = 0; i < safetensors_count(s); i++) {
+        count += safetensors_at(s, i)->count;
+        bytes += safetensors_at(s, i)->bytes;
+    }
+    buf_puts(&b, "{\"output\":");
+    buf_json(&b, str_z(out));
+    for (int i = 0; i < n; i++) {
+        buf_puts(&b, i ? "," : ",\"inputs\":[");
+        buf_json(&b, str_z(from[i]));
+    }
+    buf_printf(&b, "],\"tensors\":%zu,\"parameters\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
+               safetensors_count(s), count, bytes);
+    int rc = verb_print(&b, e);
+    buf_free(&b);
+    return rc;
+}
+
+int verb_made(bool json, const char *out, char *const *from, int n, struct err *e)
+{
+    log_line(LOG_INFO, "%s: written from %s%s%s", out, from[0], n > 1 ? " and " : "",
+             n == 2  ? from[1]
+             : n > 2 ? "others"
+                     : "");
+    if (!json) return 0;
+    struct safetensors *s = verb_open(out, e);
+    int rc = s ? put_made(s, out, from, n, e) : -1;
+    safetensors_close(s);
+    return rc;
 }
 
 void verb_name(struct buf *b, const char *name)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "base/log.h"
 #include "hf/folder.h"
 #include "merge.h"
 #include "verbs.h"
@@ -128,6 +127,7 @@ int verb_merge(int argc, char **argv, struct err *e)
 {
     const char *out = NULL;
     int nargs;
+    bool json = false;
     const struct opt opts[] = {
         {.letter = 'o',
          .name = "output",
@@ -135,6 +135,7 @@ int verb_merge(int argc, char **argv, struct err *e)
          .to = &out,
          .arg = "DIR",
          .help = "the new folder; must not exist"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {
@@ -149,6 +150,5 @@ int verb_merge(int argc, char **argv, struct err *e)
     if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
     if (merge(argv[1], argv[2], out, e)) return -1;
-    log_line(LOG_INFO, "%s: %s with %s", out, argv[1], argv[2]);
-    return 0;
+    return verb_made(json, out, argv + 1, nargs, e);
 }

@@ -37,7 +37,7 @@ int verb_show(int argc, char **argv, struct err *e)
     bool json = false;
     int nargs;
     const struct opt opts[] = {
-        {.letter = 'j', .name = "json", .kind = OPT_FLAG, .to = &json, .help = "one JSON object"},
+        VERB_JSON(json, "one JSON object"),
         {0},
     };
     const struct opt_cmd cmd = {

@@ -17,6 +17,14 @@ verb_fn verb_ls, verb_show, verb_verify, verb_diff, verb_convert, verb_merge, ve
  * after printing help, when the verb is done, or -1. */
 int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int max, int *nargs,
                struct err *e);
+/* The option --json; flag: a bool. */
+#define VERB_JSON(flag, text)                                                                      \
+    {                                                                                              \
+        .letter = 'j', .name = "json", .kind = OPT_FLAG, .to = &(flag), .help = text               \
+    }
+/* Tells of a new model folder that was made of n operands: one line, or with json one object on
+ * standard output. */
+int verb_made(bool json, const char *out, char *const *from, int n, struct err *e);
 /* Writes b to standard output. */
 int verb_print(const struct buf *b, struct err *e);
 /* Appends the name of a tensor; as a JSON string if it contains control characters. */

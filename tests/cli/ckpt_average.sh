@@ -6,8 +6,8 @@ source "$(dirname "$0")/../train.sh"
 
 # made DIR SEED [OPTION...]: a model with random weights, which are not those of other seeds
 made() { sft-ckpt init -q small.json -o "$1" --seed "$2" "${@:3}"; }
-jq '.num_hidden_layers = 2 | .torch_dtype = "bfloat16"' "$root/examples/random-model.json" \
-    >small.json
+jq '.num_hidden_layers = 2 | .hidden_size = 64 | .vocab_size = 256' \
+    "$root/examples/random-model.json" >small.json
 for seed in 1 2 3; do
     made "b$seed" $seed --tokenizer "$root/share/tiny-tokenizer"
     made "f$seed" $seed --dtype fp32
