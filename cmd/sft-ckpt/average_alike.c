@@ -145,6 +145,18 @@ static int same_number(const struct verb_model *a, const struct verb_model *b, c
                    y, b->path);
 }
 
+/* Adapters that do not tell their base may have the same. */
+static int same_base(const struct verb_model *a, const struct verb_model *b, struct err *e)
+{
+    char x[HASH128_HEX], y[HASH128_HEX];
+    const int tells = peft_base_read(a->dir, x, e),
+              both = tells > 0 ? peft_base_read(b->dir, y, e) : tells;
+    if (both <= 0 || strcmp(x, y) == 0) return both < 0 ? -1 : 0;
+    return err_set(e, ERR_DATA,
+                   "%s and %s were trained on different base models; they have no mean", a->path,
+                   b->path);
+}
+
 /* The adapted layers are compared by their tensors. */
 static int same_adapter(const struct verb_model *a, const struct verb_model *b, struct err *e)
 {
@@ -155,7 +167,7 @@ static int same_adapter(const struct verb_model *a, const struct verb_model *b, 
     if (rc == 0) rc = same_number(a, b, "use_rslora", x.rslora, y.rslora, e);
     peft_config_free(&x);
     peft_config_free(&y);
-    return rc;
+    return rc ? -1 : same_base(a, b, e);
 }
 
 int average_alike(const struct verb_model *a, const struct verb_model *b, struct err *e)

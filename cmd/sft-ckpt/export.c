@@ -14,6 +14,7 @@ enum { MAX_CONFIG = 16 << 20 };
 
 struct exported {
     const char *path, *out, *base; /* base: the model to merge into; NULL: none */
+    bool force;                    /* as of merge_open */
     struct verb_model model;
     struct merge merge;
 };
@@ -60,7 +61,7 @@ static int open_whole(struct exported *x, struct err *e)
     if (!x->base) return 0;
     if (!x->model.adapter)
         return err_set(e, ERR_USAGE, "%s: is no adapter; leave out --merge", x->path);
-    return merge_open(&x->merge, x->base, x->path, e);
+    return merge_open(&x->merge, x->base, x->path, x->force, e);
 }
 
 /* Writes the adapter's configuration with another name of the base. */
@@ -146,6 +147,7 @@ int verb_export(int argc, char **argv, struct err *e)
          .to = &x.base,
          .arg = "BASE",
          .help = "merge the adapter into this model"},
+        MERGE_FORCE(x.force),
         {.name = "logs",
          .kind = OPT_STR,
          .to = &card.logs,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "hf/folder.h"
 #include "merge.h"
 #include "verbs.h"
@@ -83,15 +84,32 @@ static int copy_files(const char *base, const char *adapter, const char *tmp, st
     return hf_folder_copy_config(base, tmp, e) ? -1 : hf_folder_copy_tokenizer(adapter, tmp, e);
 }
 
-int merge_open(struct merge *m, const char *model, const char *adapter, struct err *e)
+/* Refuses, or with force tells, an adapter that was trained on other weights. */
+static int check_base(const struct merge *m, const char *model, const char *adapter, bool force,
+                      struct err *e)
+{
+    const int differs = peft_base_differs(m->adapter, m->base, e);
+    if (differs <= 0) return differs;
+    const char *name = m->adapter->config.base;
+    if (!force)
+        return err_set(e, ERR_DATA,
+                       "%s: was trained on other weights than those of %s; give its base%s%s, or "
+                       "--force",
+                       adapter, model, name ? ", " : "", name ? name : "");
+    log_line(LOG_WARN, "%s: was trained on other weights than those of %s", adapter, model);
+    return 0;
+}
+
+int merge_open(struct merge *m, const char *model, const char *adapter, bool force, struct err *e)
 {
     *m = (struct merge){.adapter = peft_open(adapter, e)};
     int rc = m->adapter ? hf_folder_resolve(model, &m->dir, e) : -1;
     if (rc == 0) rc = hf_config_read(m->dir, &m->config, e);
     if (rc == 0) rc = (m->base = safetensors_open(m->dir, e)) ? 0 : -1;
     const struct hf_config *c = &m->config;
-    return rc ? -1
-              : peft_check(m->adapter, m->base, c->family, c->names, c->tie_word_embeddings, e);
+    if (rc == 0)
+        rc = peft_check(m->adapter, m->base, c->family, c->names, c->tie_word_embeddings, e);
+    return rc ? -1 : check_base(m, model, adapter, force, e);
 }
 
 int merge_fill(const struct merge *m, const char *to, struct err *e)
@@ -108,11 +126,11 @@ void merge_close(struct merge *m)
     peft_close(m->adapter);
 }
 
-static int merge(const char *model, const char *adapter, const char *out, struct err *e)
+static int merge(const char *model, const char *adapter, const char *out, bool force, struct err *e)
 {
     struct merge m;
     struct io_folder *f = NULL;
-    int rc = merge_open(&m, model, adapter, e);
+    int rc = merge_open(&m, model, adapter, force, e);
     if (rc == 0) rc = (f = io_folder_new(out, e)) ? 0 : -1;
     if (rc == 0) rc = merge_fill(&m, io_folder_path(f), e);
     if (rc == 0)
@@ -127,7 +145,7 @@ int verb_merge(int argc, char **argv, struct err *e)
 {
     const char *out = NULL;
     int nargs;
-    bool json = false;
+    bool json = false, force = false;
     const struct opt opts[] = {
         {.letter = 'o',
          .name = "output",
@@ -135,6 +153,7 @@ int verb_merge(int argc, char **argv, struct err *e)
          .to = &out,
          .arg = "DIR",
          .help = "the new folder; must not exist"},
+        MERGE_FORCE(force),
         VERB_JSON(json, "one JSON object"),
         {0},
     };
@@ -149,6 +168,6 @@ int verb_merge(int argc, char **argv, struct err *e)
     int rc = verb_parse(&cmd, argc, argv, 2, 2, &nargs, e);
     if (rc) return rc > 0 ? 0 : -1;
     if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
-    if (merge(argv[1], argv[2], out, e)) return -1;
+    if (merge(argv[1], argv[2], out, force, e)) return -1;
     return verb_made(json, out, argv + 1, nargs, e);
 }

@@ -260,6 +260,16 @@ static int plan(struct eval *v, const struct weights_options *w, const struct st
     return memory_place(&v->memory, &v->weights.device, rehearse, &v->stage, e);
 }
 
+/* Warns of an adapter that was trained on other weights: the results are those of neither. */
+static int tell_base(const struct eval *v, const struct safetensors *s, struct err *e)
+{
+    const int differs = peft_base_differs(v->adapter, s, e);
+    if (differs > 0)
+        log_line(LOG_WARN, "%s: was trained on other weights than those of %s", v->adapter_name,
+                 v->model);
+    return differs < 0 ? -1 : 0;
+}
+
 int eval_open(struct eval *v, const struct stage_options *o, int64_t length, struct err *e)
 {
     struct weights_options w = {.compute = v->compute, .length = length};
@@ -269,6 +279,7 @@ int eval_open(struct eval *v, const struct stage_options *o, int64_t length, str
     int rc = s ? 0 : -1;
     if (rc == 0 && v->adapter)
         rc = peft_check(v->adapter, s, v->m.family, v->m.names, v->m.tied, e);
+    if (rc == 0 && v->adapter) rc = tell_base(v, s, e);
     if (rc == 0) rc = plan(v, &w, o, e);
     if (rc == 0) rc = memory_alloc(&v->memory, e);
     if (rc == 0) stage_bind(&v->stage);

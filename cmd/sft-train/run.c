@@ -90,6 +90,7 @@ static int load_model(struct run *r, struct err *e)
     if (rc == 0)
         rc = adapter_load(r->adapter, s, &r->trainer.weights,
                           optimizer_master(&r->trainer.optimizer), e);
+    if (rc == 0 && adapter_on(r->adapter) && !r->silent) rc = peft_base_id(s, r->base, e);
     safetensors_close(s);
     return rc;
 }
@@ -169,6 +170,7 @@ static int open_saver(struct run *r, struct err *e)
                                     .root = r->folder.root,
                                     .source = r->model_dir,
                                     .adapter = adapter_config(r->adapter),
+                                    .base = *r->base ? r->base : NULL,
                                     .kept = r->kept.count ? &r->kept : NULL,
                                     .keep = (uint64_t)c->max_ckpt_to_keep};
     if (config_settings_write(c, &r->settings, e) || buf_check(&r->settings, e)) return -1;

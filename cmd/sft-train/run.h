@@ -36,6 +36,7 @@ struct run {
     struct mesh mesh;
     struct train_options options; /* of the configuration, made by run_plan */
     struct adapter *adapter;      /* LoRA, if there is any */
+    char base[HASH128_HEX];       /* of the weights that the adapter is trained on; rank 0 */
     struct trainer trainer;
     struct feed *feed;
     struct run_folder folder;

@@ -160,7 +160,7 @@ int hf_folder_copy(const char *from, const char *to, struct err *e)
 
 int hf_folder_copy_adapter(const char *from, const char *to, struct err *e)
 {
-    static const char *const names[] = {"adapter_config.json", NULL};
+    static const char *const names[] = {"adapter_config.json", "base_weights.json", NULL};
     struct copying c = {from, to};
     const int rc = each_listed(from, names, copy_one, &c, e);
     return rc ? rc : each_tokenizer_file(from, copy_one, &c, e);

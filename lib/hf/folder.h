@@ -31,7 +31,8 @@ int hf_folder_has_tokenizer(const char *dir, struct err *e);
 int hf_folder_copy(const char *from, const char *to, struct err *e);
 /* Copies only config.json, generation_config.json and the files of processors. */
 int hf_folder_copy_config(const char *from, const char *to, struct err *e);
-/* Copies an adapter's adapter_config.json and the files of its tokenizer, as far as they exist. */
+/* Copies an adapter's adapter_config.json, base_weights.json and the files of its tokenizer, as far
+ * as they exist. */
 int hf_folder_copy_adapter(const char *from, const char *to, struct err *e);
 /* Copies only the files of the tokenizer; `from` as of hf_folder_resolve. A folder without any is
  * ERR_NOINPUT. */

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "hf/family.h"
 #include "hf/safetensors.h"
@@ -92,6 +93,19 @@ const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, con
  * embedding, so that a saved head must equal the saved embedding bit for bit. */
 int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
                enum hf_names names, bool tied, struct err *e);
+
+/* ---- the weights that an adapter was trained on ---- */
+/* Computes an identity of a model's weights: the XXH3-128 of the name, type, shape and up to 16 KiB
+ * from the middle of every tensor, in byte order of the names. Models that differ elsewhere only
+ * have the same. */
+int peft_base_id(const struct safetensors *base, char id[HASH128_HEX], struct err *e);
+/* Write an identity to base_weights.json in the folder of an adapter, and read it: 1, 0 when there
+ * is none, or -1. */
+int peft_base_write(const char *dir, const char *id, struct err *e);
+int peft_base_read(const char *dir, char id[HASH128_HEX], struct err *e);
+/* Returns 1 when the adapter was trained on other weights than these; 0 when it was not, or when
+ * its folder does not tell, as one of peft; or -1. */
+int peft_base_differs(const struct peft *p, const struct safetensors *base, struct err *e);
 
 /* Applies the adapter to rows [row, row + rows) of a parameter of the base (elements, for a
  * vector), which are in w as fp32: adds scale * B A, or replaces them. Leaves w unchanged if the

@@ -26,8 +26,9 @@ struct saver_options {
     const char *root;                  /* <output_dir>/sft_train */
     const char *source;                /* model folder; its config.json and tokenizer are copied */
     const struct peft_config *adapter; /* not NULL: checkpoints are folders of this adapter */
-    const struct kept *kept;           /* follows the tensors of the model's file; NULL: none */
-    uint64_t keep;                     /* the newest `keep` checkpoints remain; 0: all */
+    const char *base; /* of an adapter: the identity of the base's weights, from peft_base_id() */
+    const struct kept *kept; /* follows the tensors of the model's file; NULL: none */
+    uint64_t keep;           /* the newest `keep` checkpoints remain; 0: all */
 };
 struct saver;
 struct saver *saver_open(const struct saver_options *o, struct err *e);

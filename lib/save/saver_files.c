@@ -7,6 +7,7 @@
 static int put_adapter(const struct saver_options *o, const char *dir, struct err *e)
 {
     if (peft_config_write(o->adapter, dir, e)) return -1;
+    if (o->base && peft_base_write(dir, o->base, e)) return -1;
     return hf_folder_copy_tokenizer(o->source, dir, e);
 }
 

@@ -102,8 +102,10 @@ equal 'markup: there is one title' "$(grep '^# ' 'na`me/README.md')" '# `` na`me
 
 # ---- adapters ----
 check 'adapter: it is exported' sft-ckpt export $adapter --base-model Org/Base -o lora-out
-equal "adapter: the folder has peft's files" "$(ls lora-out | paste -sd' ')" \
-    'README.md adapter_config.json adapter_model.safetensors tokenizer.json tokenizer_config.json'
+equal "adapter: the folder has peft's files and the identity of the base's weights" \
+    "$(ls lora-out | paste -sd' ')" \
+    "README.md adapter_config.json adapter_model.safetensors base_weights.json $(
+        echo tokenizer.json tokenizer_config.json)"
 same 'adapter: its weights are those of the checkpoint' \
     $adapter/sft_train/adapter_model.safetensors lora-out/adapter_model.safetensors
 equal 'adapter: its configuration names the base by its id, and is else unchanged' \

@@ -34,7 +34,7 @@ eval_loss() { sft-eval -q --dtype fp32 "$@" | jq .loss; }
 check 'checkpoint: a run with an adapter succeeds' run one --val val.sfts train.sfts
 equal 'checkpoint: it is an adapter folder with the tokenizer' \
     "$(ls "$(checkpoint one)/sft_train" | paste -sd' ')" \
-    "adapter_config.json adapter_model.safetensors manifest.json state $(
+    "adapter_config.json adapter_model.safetensors base_weights.json manifest.json state $(
         echo tokenizer.json tokenizer_config.json)"
 equal 'checkpoint: it has two matrices for each adapted layer' \
     "$(sft-ckpt show "$(checkpoint one)" |
