@@ -143,6 +143,8 @@ sweep - sft-pack --help
 sweep result sft-ckpt init -q model.json --tokenizer named -o result
 sweep result sft-ckpt convert -q m.gguf -o result
 sweep result sft-ckpt merge -q model "$(checkpoint tuned)" -o result
+sweep result sft-ckpt average -q model model -o result
+sweep result sft-ckpt export -q "$(checkpoint tuned)" --logs tuned/logs/tiny -o result
 sweep - sft-ckpt ls begun
 sweep - sft-ckpt show model
 sweep - sft-ckpt show "$(checkpoint tuned)"
