@@ -95,6 +95,17 @@ equal 'files: the tensors are divided as in the first' \
     "$(jq -Sc .weight_map three/model.safetensors.index.json)" \
     "$(jq -Sc .weight_map f1.split/model.safetensors.index.json)"
 
+# ---- memory ----
+# bounded COMMAND...: with 24 MB of memory beside the mapped files; the sanitizers take more
+bounded() { (sanitized || ulimit -d 24000; exec "$@"); }
+jq '.vocab_size = 32768' small.json >wide.json && sft-ckpt init -q wide.json --dtype fp32 -o w
+check 'memory: the program alone has enough' bounded sft-ckpt show w
+check 'memory: the test has a tensor of 8 MB, which six models have' \
+    [ "$(sft-ckpt show --json w | jq '[.tensors[].bytes] | max')" -ge 8000000 ]
+check 'memory: it does not grow with models or tensors' bounded sft-ckpt average w w w w w w -o wide
+check 'memory: the mean is right' sft-ckpt diff w wide
+rm -r w wide
+
 # ---- models without a mean ----
 fails 'input: a single model is refused' 64 'too few operands' sft-ckpt average b1 -o x
 fails 'output: a call without -o is refused' 64 'where to' sft-ckpt average b1 b2

@@ -118,6 +118,17 @@ equal 'adapter: the model card has rank and layers' \
 check 'adapter: without an id it is exported' sft-ckpt export $adapter -o as-is
 same 'adapter: its configuration is then unchanged' $adapter/sft_train/adapter_config.json \
     as-is/adapter_config.json
+cp -r $adapter/sft_train hub && rm hub/manifest.json
+edit hub/adapter_config.json '.base_model_name_or_path = "Org/Small"'
+check 'adapter: one that was trained on a model of the hub is exported' sft-ckpt export hub \
+    -o of-hub
+equal 'adapter: the model card has that id' "$(front of-hub | cut -d' ' -f1,2)" \
+    'base_model: "Org/Small"'
+mkdir -p Org/Small
+check 'adapter: one that was trained on a folder of such a name is exported' sft-ckpt export hub \
+    -o of-folder
+equal "adapter: a folder's name is no id" "$(front of-folder | cut -d' ' -f1,2)" \
+    'library_name: peft'
 check 'adapter: it is exported as a part of its base' sft-ckpt export $adapter \
     --merge model -o whole
 check 'adapter: it is merged' sft-ckpt merge model $adapter -o merged
