@@ -55,7 +55,7 @@ static int gather(const struct card *c, struct facts *f, struct err *e)
         return err_set(e, ERR_USAGE, "%s: is no checkpoint of a run; leave out --%s",
                        c->model->path, c->logs ? "logs" : "stream");
     if (c->model->adapter && card_adapter(c->model, &f->settings, e)) return -1;
-    if (c->logs && card_logs(c, f->point.step, &f->data, &f->losses, &f->base, e)) return -1;
+    if (c->logs && card_logs(c, &f->point, &f->data, &f->losses, &f->base, e)) return -1;
     if (c->stream && card_stream(c, &f->point, &f->data, e)) return -1;
     return c->base ? set_base(c->base, f, e) : find_base(c, f, e);
 }

@@ -30,6 +30,7 @@ void card_section(struct buf *b, const char *title, const struct buf *lines);
 /* The place of a checkpoint in its run. */
 struct card_point {
     int64_t step;  /* -1: the folder has no state */
+    double loss;   /* of the last step that the guard counted; NaN: unknown */
     char rows[17]; /* the checksum of the stream's rows up to there, in hexadecimal */
 };
 /* Appends the lines of settings, and sets *p. */
@@ -38,10 +39,10 @@ int card_run(const struct verb_model *m, struct buf *settings, struct card_point
 int card_adapter(const struct verb_model *m, struct buf *settings, struct err *e);
 
 /* ---- card_logs.c: the run's logs ---- */
-/* Appends the lines of the data and of the losses up to `step`, and the name of the base model as
- * the configuration has it. */
-int card_logs(const struct card *c, int64_t step, struct buf *data, struct buf *losses,
-              struct buf *base, struct err *e);
+/* Appends the lines of the data and of the losses up to the checkpoint, and the name of the base
+ * model as the configuration has it. */
+int card_logs(const struct card *c, const struct card_point *p, struct buf *data,
+              struct buf *losses, struct buf *base, struct err *e);
 
 /* ---- card_stream.c: the stream that the run was trained on ---- */
 /* Appends the lines of the data. Reads the whole stream, whose rows up to the checkpoint must have

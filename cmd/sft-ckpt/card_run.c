@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The settings of a run, as a checkpoint has them in state/run.json and in adapter_config.json. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,17 @@ static void put_settings(const struct json *run, struct buf *b)
     if (name && name->kind == JSON_STRING) card_item(b, "GPU", name->s);
 }
 
+static double last_loss(const struct json *run)
+{
+    double v = NAN;
+    const struct json *guard = json_get(run, "guard");
+    const struct json *losses =
+        guard && guard->kind == JSON_OBJECT ? json_get(guard, "losses") : NULL;
+    if (losses && losses->kind == JSON_ARRAY && losses->count)
+        json_real(&losses->items[losses->count - 1], &v);
+    return v;
+}
+
 static int parse(const struct json *run, struct card_point *p, struct err *e)
 {
     const struct json *rows = json_get(run, "rows_checksum");
@@ -58,6 +70,7 @@ static int parse(const struct json *run, struct card_point *p, struct err *e)
     if (!rows || rows->kind != JSON_STRING || rows->s.n != sizeof p->rows - 1)
         return err_set(e, ERR_DATA, "rows_checksum is missing");
     memcpy(p->rows, rows->s.p, sizeof p->rows - 1);
+    p->loss = last_loss(run);
     return 0;
 }
 

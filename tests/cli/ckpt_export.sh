@@ -141,6 +141,15 @@ equal 'adapter: that model is one of transformers' "$(front whole)" \
 fails 'refusal: logs of another run are refused' 65 \
     'lora/logs/tiny: the logs of another run than full' \
     sft-ckpt export $step4 --logs lora/logs/tiny -o x
+cp -r $step2 copied
+fails 'refusal: logs of another run for a copied checkpoint are refused' 65 \
+    'lora/logs/tiny: has not the last loss of copied; give the logs of its run' \
+    sft-ckpt export copied --logs lora/logs/tiny -o x
+check 'card: a copied checkpoint is known by its loss' sft-ckpt export copied \
+    --logs full/logs/tiny -o from-copy
+equal 'card: it tells the same of the copy' "$(tail -n +10 from-copy/README.md)" \
+    "$(sft-ckpt export -q $step2 --logs full/logs/tiny -o from-run
+        tail -n +10 from-run/README.md)"
 fails 'refusal: a stream of other data is refused' 65 \
     'val.sfts: its first 4 steps are not those of' \
     sft-ckpt export $step4 --stream val.sfts -o x
