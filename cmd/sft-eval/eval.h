@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/opt.h"
 #include "hf/config.h"
 #include "hf/peft.h"
 #include "model/sampler.h"
@@ -27,7 +28,7 @@ struct eval {
     struct sampling sampling;
     enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
     bool per_sample, logits, chat;
-    int64_t max_tokens, length;
+    int64_t max_tokens, length, seed;
     int threads;
     /* made */
     char *dir;
@@ -45,6 +46,8 @@ struct eval {
     struct sample_losses *losses; /* NULL: the losses are printed, else kept here */
 };
 
+/* options.c: parses the command line, as opt_parse; v has the defaults. */
+int eval_parse(struct eval *v, struct opt_common *common, int argc, char **argv, struct err *e);
 /* Finds the model and its tokenizer, and opens the device; eval_close(), which may come twice,
  * releases all but the output. */
 int eval_begin(struct eval *v, struct err *e);
