@@ -30,7 +30,7 @@ int talk_encode(struct talk *t, const struct chat_conversation *c, struct err *e
 
 int talk_open(struct talk *t, int64_t length, int64_t pass, struct err *e)
 {
-    const struct stage_options o = {.tokens = pass, .chunk = 1, .cache = true};
+    const struct stage_options o = {.tokens = pass, .chunk = 1, .cache = length};
     const int64_t vocab = t->v->m.vocab;
     t->length = length;
     t->pass = pass;
@@ -68,7 +68,7 @@ static int next_logits(struct eval *v, int64_t n, float *x, struct err *e)
 {
     char what[160];
     int64_t bad = 0, first = 0;
-    if (stage_logits(&v->stage, x, e)) return -1;
+    if (stage_logits(&v->stage, 0, x, e)) return -1;
     for (int64_t i = v->m.vocab; i-- > 0;) {
         if (isfinite(x[i])) continue;
         first = i;
@@ -88,7 +88,8 @@ static int extend(struct talk *t, const uint32_t *ids, int64_t n, struct err *e)
     int32_t *next = mem_alloc((size_t)n, sizeof *next, e);
     if (!next) return -1;
     for (int64_t i = 0; i < n; i++) next[i] = (int32_t)(t->ids[t->n + i] = ids[i]);
-    stage_extend(&t->v->stage, next, n, t->n);
+    const struct stage_tokens x = {next, n, t->n, 0};
+    stage_extend(&t->v->stage, &x, 1);
     t->n += n;
     mem_free(next);
     return next_logits(t->v, t->n, t->logits, e);

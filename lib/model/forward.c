@@ -111,27 +111,6 @@ struct op_attention layer_attention(const struct stage *s, const struct pass *p,
     return t;
 }
 
-/* Appends k and v to the cache, and makes t read the whole cache. k and v are adjacent in a row of
- * qkv, and so in a row of the cache. */
-static void through_cache(struct stage *s, const struct pass *p, int l, struct op_attention *t)
-{
-    const int64_t kv = model_kv_width(&s->w->m);
-    const size_t size = dtype_size(s->w->compute), bytes = (size_t)(2 * kv) * size;
-    void *cache = s->cache[l];
-    op_copy_rows(s->w->device,
-                 &(struct op_copy_rows){.y = stage_columns(s, cache, p->b.past * 2 * kv),
-                                        .x = t->k,
-                                        .rows = p->b.T,
-                                        .bytes = bytes,
-                                        .y_stride = bytes,
-                                        .x_stride = (size_t)t->kv_stride * size});
-    t->k = cache;
-    t->v = stage_columns(s, cache, kv);
-    t->kv_stride = 2 * kv;
-    t->cu_k = p->keys;
-    t->Tk = p->b.past + p->b.T;
-}
-
 /* Computes o = attention of the rotated qkv; with a cache, over all positions so far. */
 static void attention(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
@@ -139,7 +118,7 @@ static void attention(struct stage *s, const struct pass *p, int l, const struct
     t.o = a->o;
     t.lse = a->lse;
     if (s->o.cp) context_gather(s, p, a);
-    if (p->b.cached) through_cache(s, p, l, &t);
+    if (p->b.cached) generate_attend(s, p, l, &t);
     op_attention(s->w->device, &t);
 }
 

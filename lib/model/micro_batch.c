@@ -23,26 +23,35 @@ static void take_keys(struct micro_batch_layout *k, const struct micro_batch_roo
     k->key_token = take(end, r->ranks * r->tokens);
 }
 
+/* Returns the most ranges of cu: documents, or with chunks or a cache two of each. */
+static int64_t ranges(const struct micro_batch_room *r)
+{
+    if (r->ranks > 1) return 2 * r->all;
+    return 2 * r->docs > r->tokens ? 2 * r->docs : r->tokens;
+}
+
 struct micro_batch_layout micro_batch_layout(const struct micro_batch_room *r)
 {
     struct micro_batch_layout k = {.has_order = r->order};
     size_t *const end = &k.bytes;
     const int64_t tokens = r->tokens, pairs = r->pairs, order = r->order;
-    const bool chunks = r->ranks > 1;
     k.ids = take(end, tokens);
     k.pos = take(end, tokens);
     k.sample = take(end, tokens);
-    k.cu = take(end, (chunks ? 2 * r->all : tokens) + 1);
+    k.cu = take(end, ranges(r) + 1);
     k.rows = take(end, tokens);
     k.target = take(end, tokens);
     k.weight = take(end, tokens);
-    k.keys = take(end, 2);
     k.turn = take(end, pairs ? tokens : 0);
     k.cosines = take(end, tokens * pairs);
     k.sines = take(end, tokens * pairs);
     k.order = take(end, order ? tokens : 0);
     k.starts = take(end, order ? tokens + 1 : 0);
-    if (chunks) take_keys(&k, r);
+    if (r->ranks > 1) take_keys(&k, r);
+    if (r->docs) {
+        k.key_cu = take(end, r->docs + 1);
+        k.key_end = take(end, 2 * r->docs);
+    }
     return k;
 }
 

@@ -11,7 +11,10 @@
 /* The loss at targets[i] is the loss of the prediction of token target[i] from row rows[i].
  *
  * With context parallelism a rank has two chunks of each document, see data/chunks.h. Its arrays of
- * tokens have the chunks of all documents, one after the other; a chunk may be empty. */
+ * tokens have the chunks of all documents, one after the other; a chunk may be empty.
+ *
+ * With a cache the documents' keys are in its rows, with gaps between them: keys.end tells where
+ * those of each end. A document's tokens are then its first chunk, and its second one is empty. */
 struct micro_batch {
     int64_t T, targets, max_len; /* tokens; tokens of the longest document */
     int64_t all, all_targets;    /* of all ranks of the group; without one, T and targets */
@@ -34,9 +37,8 @@ struct micro_batch {
         int32_t *end;   /* [2 docs] end of the keys of each chunk of this rank */
         int32_t *row;   /* [all] row of each token in the gathered blocks, rank * each + t */
         int32_t *token; /* [ranks * each] token of each of these rows; all: none */
-    } keys;             /* with context parallelism */
-    bool cached;        /* generation: one document with a cache */
-    int64_t past;       /* its first positions, whose keys and values are cached */
+    } keys;             /* with context parallelism; cu and end also with a cache, of whose rows */
+    bool cached;        /* generation: the documents' keys are in the cache */
 };
 
 /* Returns true if no rank has a token of the micro-batch: nothing is computed for it. */
@@ -49,12 +51,11 @@ static inline bool micro_batch_empty(const struct micro_batch *b)
 struct micro_batch_layout {
     size_t ids, pos, sample, cu, rows, target; /* int32 */
     size_t weight;                             /* float */
-    size_t keys;                               /* int32 [2]: cu of the keys in the cache */
     /* if documents have their own rotary frequencies: [tokens, pairs] float; and int32, each
      * token's row in them */
     size_t cosines, sines, turn;
     size_t order, starts;                       /* int32; valid if has_order */
-    size_t key_cu, key_end, key_row, key_token; /* int32; with context parallelism */
+    size_t key_cu, key_end, key_row, key_token; /* int32; as micro_batch.keys */
     bool has_order;
     size_t bytes;
 };
@@ -65,6 +66,7 @@ struct micro_batch_room {
     bool order;     /* it includes the tokens' order, which the gradient of the embedding reads */
     int64_t all;    /* with context parallelism the most tokens of all ranks, and their number */
     int ranks;      /* 0 or 1: no context parallelism */
+    int32_t docs;   /* with a cache: the most documents; else 0 */
 };
 struct micro_batch_layout micro_batch_layout(const struct micro_batch_room *r);
 /* Sets the array pointers to their places in a block of that layout. */

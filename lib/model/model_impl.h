@@ -245,8 +245,10 @@ void head_backward(struct stage *s, struct pass *p, double scale);
 void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int64_t count);
 
 /* ---- generate.c ---- */
-/* Rehearses generation of the last T positions of the longest document. */
-void generate_rehearse(struct stage *s, int64_t T);
+/* Rehearses a pass of T tokens of so many documents, of the greatest length. */
+void generate_rehearse(struct stage *s, int64_t T, int32_t docs);
+/* Appends layer l's k and v to the cache, and makes t read them there. */
+void generate_attend(struct stage *s, const struct pass *p, int l, struct op_attention *t);
 
 /* ---- pass.c ---- */
 struct micro_batch_layout pass_layout(const struct stage *s);

@@ -12,6 +12,7 @@ struct micro_batch_layout pass_layout(const struct stage *s)
                                                          .pairs = pairs,
                                                          .order = order,
                                                          .all = s->o.all,
+                                                         .docs = s->o.cache ? s->o.docs : 0,
                                                          .ranks = collect_size(s->o.cp)});
 }
 
@@ -29,7 +30,6 @@ static void bind_device(struct stage *s, struct pass *p, const struct micro_batc
     p->cu = at(p->block, k->cu);
     p->rows = at(p->block, k->rows);
     p->target = at(p->block, k->target);
-    p->keys = at(p->block, k->keys);
     p->order = at(p->block, k->order);
     p->starts = at(p->block, k->starts);
     p->key_cu = at(p->block, k->key_cu);
@@ -91,7 +91,7 @@ void pass_upload(struct stage *s, struct pass *p)
     const struct weights *w = s->w;
     const bool own = rotary_is_own(w);
     pad(s, &p->b);
-    if (own) rotary_fill(w, &p->b, s->o.cp != NULL, &k, p->host);
+    if (own) rotary_fill(w, &p->b, s->o.cp || p->b.cached, &k, p->host);
     w->device->ops->upload(w->device, p->block, p->host, k.bytes);
     w->device->ops->mark(w->device, mark_of(s, p));
     if (w->accum != DT_F64) return;

@@ -78,6 +78,7 @@ int stage_init(struct stage *s, struct weights *w, const struct stage_options *o
     if (!s->chunk) return -1;
     init_chunks(s);
     if (s->o.passes < 1) s->o.passes = 1;
+    if (s->o.docs < 1) s->o.docs = 1;
     s->o.tokens = rows_all(w, o->tokens);
     s->logit_type = w->accum;
     if (w->compute == DT_BF16 && o->logits == DT_BF16) s->logit_type = DT_BF16;
@@ -169,8 +170,8 @@ void stage_rehearse(struct stage *s)
             stage_loss(s, p);
     }
     if (s->o.cache) {
-        generate_rehearse(s, 1);
-        generate_rehearse(s, length < T ? length : T);
+        for (int32_t d = 1; d <= s->o.docs; d++) generate_rehearse(s, d, d);
+        generate_rehearse(s, length < T ? length : T, 1);
     }
     weights_end_step(s->w);
     weights_changed(s->w);

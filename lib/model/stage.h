@@ -33,7 +33,8 @@ struct stage_options {
     int64_t chunk;     /* targets whose logits exist at one time; 0: the device's value */
     enum dtype logits; /* DT_BF16, for compute type bf16; else they are of the accumulation type */
     int passes;        /* the most in flight: schedule_passes; 0: 1 */
-    bool cache;        /* keys and values of all positions are stored: generation */
+    int64_t cache;     /* generation: the tokens whose keys and values are stored; 0: none */
+    int32_t docs;      /* with a cache: the most documents of a pass, at most `chunk`; 0: 1 */
 };
 
 /* The activations of one layer; compute type unless said otherwise. */
@@ -77,8 +78,8 @@ struct pass {
     int micro_batch;      /* number of the micro-batch in flight; -1: none */
     struct micro_batch b; /* on the host, in `host`; the caller fills it */
     void *host, *block;   /* the block of the micro-batch, on the host and on the device */
-    void *ids, *pos, *sample, *cu, *rows, *target, *keys, *order, *starts, *key_cu, *key_end,
-        *key_row, *key_token;     /* in `block`, as in micro_batch.h */
+    void *ids, *pos, *sample, *cu, *rows, *target, *order, *starts, *key_cu, *key_end, *key_row,
+        *key_token;               /* in `block`, as in micro_batch.h */
     void *weight;                 /* [targets] accumulation type */
     void *turn, *cosines, *sines; /* [T] row indices; the rows; accumulation type */
     struct {
@@ -129,8 +130,8 @@ struct stage {
         void *dblocks; /* [ranks*each,2*kv_width] the same, block by block */
     } context;         /* with cp */
     void *loss;        /* double: sum of weight * nll */
-    void **cache;      /* [layers of the model] [length, 2 * kv_width] */
-    void *argmax;      /* the next token, int32 [1] */
+    void **cache;      /* [layers of the model] [o.cache, 2 * kv_width] */
+    void *argmax;      /* the next tokens, int32 [o.docs] */
     struct {
         void *u, *du; /* [T, parts * r] x A^T and its gradient, of the current block */
         void *x;      /* [T, in] x after dropout; NULL without dropout */
@@ -198,12 +199,21 @@ void *stage_output(const struct pass *p);
 void *stage_gradient(const struct pass *p);
 
 /* ---- generation: a stage that is a whole model, with a cache ---- */
-/* Runs one document: tokens at positions [past, past + T). stage_next then returns the most likely
- * next token. */
-void stage_extend(struct stage *s, const int32_t *ids, int64_t T, int64_t past);
-int stage_next(struct stage *s, int32_t *id, struct err *e);
-/* Copies the logits of the next token, [vocab] as float, to out. */
-int stage_logits(struct stage *s, float *out, struct err *e);
+/* The next T tokens of a document, at its positions [past, past + T). Rows [row, row + past) of the
+ * cache have the keys and values of those before, and get those of these tokens behind them. */
+struct stage_tokens {
+    const int32_t *ids; /* [T] */
+    int64_t T, past, row;
+};
+/* Runs tokens of each of the documents, together at most o.tokens. */
+void stage_extend(struct stage *s, const struct stage_tokens *x, int32_t docs);
+/* Stores the most likely next token of each of these documents in ids [docs]. */
+int stage_next(struct stage *s, int32_t *ids, struct err *e);
+/* Copies the logits of document d's next token, [vocab] as float, to out. */
+int stage_logits(struct stage *s, int32_t d, float *out, struct err *e);
+/* Copies n rows of the cache from row `from` to row `to`; they do not overlap. A document there
+ * then begins with the same n tokens. */
+void stage_copy(struct stage *s, int64_t to, int64_t from, int64_t n);
 
 /* Queues the largest matrix product of a layer on the largest micro-batch, and returns its
  * floating-point operations. It writes activations only. */

@@ -211,10 +211,10 @@ static void declare_inputs(const struct declare *d)
 static void declare_cache(const struct declare *d)
 {
     struct stage *s = d->s;
-    data(d, "next", 1, DT_I32, &s->argmax);
+    data(d, "next", s->o.docs, DT_I32, &s->argmax);
     for (int l = 0; l < s->layers; l++)
         plan_add(d->plan, PLAN_ACTIVATIONS, "cache", l,
-                 (size_t)(s->w->length * 2 * model_kv_width(&s->w->m)), dtype_size(s->w->compute),
+                 (size_t)(s->o.cache * 2 * model_kv_width(&s->w->m)), dtype_size(s->w->compute),
                  PLAN_ALWAYS, 0, &s->cache[l]);
 }
 

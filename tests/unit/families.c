@@ -117,12 +117,16 @@ static struct tiny *open_model(const struct family *f, struct device *d, enum dt
                                    .s = {.recompute = r, .tokens = TOKENS, .chunk = TOKENS}};
     return open_with(f, d, &o);
 }
-/* Forward only; with a cache for the longest document. */
+/* Rows of the cache for a document, and for all of them and one more. */
+enum { PLACE = LONGEST + 4, PLACES = (DOCS + 1) * PLACE };
+/* Forward only; or with a cache. */
 static struct tiny *open_forward(const struct family *f, struct device *d, bool cache)
 {
-    const struct tiny_options o = {
-        .w = {.compute = DT_F32, .length = LONGEST},
-        .s = {.tokens = cache ? LONGEST : TOKENS, .chunk = TOKENS, .cache = cache}};
+    const struct tiny_options o = {.w = {.compute = DT_F32, .length = LONGEST},
+                                   .s = {.tokens = cache ? LONGEST : TOKENS,
+                                         .chunk = TOKENS,
+                                         .cache = cache ? PLACES : 0,
+                                         .docs = DOCS}};
     return open_with(f, d, &o);
 }
 
@@ -238,11 +242,78 @@ static void decoding(const struct family *f, const char *device)
     float *want = whole ? all_logits(whole) : NULL;
     if (n) memory_use(&n->memory); /* all_logits used the other's */
     for (int past = 0, c = 30; n && whole && past < LONGEST; past += c, c = past < 40 ? 7 : 1) {
-        stage_extend(&n->s, b.ids + LONGEST_AT + past, c, past);
-        if (stage_logits(&n->s, x, &e)) bad = INFINITY;
+        const struct stage_tokens next = {b.ids + LONGEST_AT + past, c, past, 0};
+        stage_extend(&n->s, &next, 1);
+        if (stage_logits(&n->s, 0, x, &e)) bad = INFINITY;
         bad = worse(bad, distance(x, want + (LONGEST_AT + past + c - 1) * VOCAB, VOCAB));
     }
     golden_name(name, f->want, device, "decoding with a cache gives the whole document's logits");
+    if (!(bad <= 1e-5)) printf("# off by %g\n", bad);
+    CHECK(name, bad <= 1e-5);
+    free(want);
+    tiny_close(n);
+    tiny_close(whole);
+    tiny_free(&b);
+    device_close(d);
+}
+
+/* Runs these tokens; returns how far the logits behind them are from those that the batch has at
+ * tokens at[docs]; -1: it has none. */
+static double extended(struct tiny *n, const struct stage_tokens *next, const int *at, int docs,
+                       const float *want)
+{
+    struct err e;
+    float x[VOCAB];
+    double bad = 0;
+    stage_extend(&n->s, next, docs);
+    for (int i = 0; i < docs; i++) {
+        if (stage_logits(&n->s, i, x, &e)) bad = INFINITY;
+        if (at[i] >= 0) bad = worse(bad, distance(x, want + at[i] * VOCAB, VOCAB));
+    }
+    return bad;
+}
+
+/* Up to `most` tokens of each document that has more than `past`. 0 documents: -1. The batch has no
+ * logits of a document that has other frequencies than the longest one, to which it may grow. */
+static double all_extended(struct tiny *n, const struct micro_batch *b, int past, int most,
+                           const float *want)
+{
+    struct stage_tokens next[DOCS];
+    const bool own = rope_is_own(&n->w.m, LONGEST);
+    int at[DOCS], docs = 0;
+    for (int d = 0; d < DOCS; d++) {
+        const int c = lengths[d] - past < most ? lengths[d] - past : most;
+        if (c <= 0) continue;
+        next[docs] = (struct stage_tokens){b->ids + b->cu[d] + past, c, past, d * PLACE};
+        at[docs++] = own && lengths[d] < LONGEST ? -1 : b->cu[d] + past + c - 1;
+    }
+    return docs ? extended(n, next, at, docs, want) : -1;
+}
+
+/* All documents together, a few tokens, then one by one while one has more: their logits. Then a
+ * document that begins with the tokens of another, whose rows are copied. */
+static void together(const struct family *f, const char *device)
+{
+    char name[GOLDEN_NAME];
+    struct err e;
+    struct device *d = device_open(device, 2, &e);
+    struct tiny *whole = open_forward(f, d, false);
+    struct tiny *n = open_forward(f, d, true);
+    struct micro_batch b = tiny_batch(lengths, DOCS, VOCAB, 0);
+    double bad = whole && n ? 0 : INFINITY, off = 0;
+    float *want = whole ? all_logits(whole) : NULL;
+    if (n) memory_use(&n->memory);
+    for (int past = 0, c = 15; n && whole && off >= 0; past += c, c = 1) {
+        off = all_extended(n, &b, past, c, want);
+        bad = worse(bad, off);
+    }
+    if (n && whole) {
+        const int place = DOCS * PLACE, same = 50, at = LONGEST_AT + same;
+        stage_copy(&n->s, place, 3 * PLACE, same);
+        const struct stage_tokens next = {b.ids + at, 20, same, place};
+        bad = worse(bad, extended(n, &next, (int[]){at + 19}, 1, want));
+    }
+    golden_name(name, f->want, device, "decoding documents together gives the logits of each");
     if (!(bad <= 1e-5)) printf("# off by %g\n", bad);
     CHECK(name, bad <= 1e-5);
     free(want);
@@ -260,7 +331,7 @@ static void no_decoding(const struct family *f)
     struct tiny *n = calloc(1, sizeof *n);
     struct device *d = device_open("ref", 1, &e);
     const struct tiny_options o = {.w = {.length = f->m.positions + 1},
-                                   .s = {.tokens = 40, .cache = true}};
+                                   .s = {.tokens = 40, .cache = 40}};
     golden_name(name, f->want, "ref", "no generation beyond the limit");
     CHECK(name,
           tiny_plan(n, &f->m, d, &o, &e) == -1 && e.code == ERR_DATA && strstr(e.msg, "dynamic"));
@@ -281,6 +352,8 @@ static void check_case(const struct json *want)
         } else {
             decoding(&f, "ref");
             decoding(&f, "cpu");
+            together(&f, "ref");
+            together(&f, "cpu");
         }
     }
     family_close(&f);

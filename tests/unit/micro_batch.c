@@ -20,11 +20,11 @@ static void layout(int64_t tokens, int64_t pairs, bool order)
         &(struct micro_batch_room){.tokens = tokens, .pairs = pairs, .order = order});
     const size_t n = (size_t)tokens, own = pairs ? n : 0, rotary = n * (size_t)pairs;
     const size_t sorted = order ? n : 0, begun = order ? n + 1 : 0;
-    const size_t at[] = {k.ids,  k.pos,  k.sample,  k.cu,    k.rows,  k.target, k.weight,
-                         k.keys, k.turn, k.cosines, k.sines, k.order, k.starts, k.bytes};
-    const size_t items[] = {n, n, n, n + 1, n, n, n, 2, own, rotary, rotary, sorted, begun};
+    const size_t at[] = {k.ids,  k.pos,     k.sample, k.cu,    k.rows,   k.target, k.weight,
+                         k.turn, k.cosines, k.sines,  k.order, k.starts, k.bytes};
+    const size_t items[] = {n, n, n, n + 1, n, n, n, own, rotary, rotary, sorted, begun};
     bool fine = at[0] == 0;
-    for (int i = 0; i < 13; i++) fine &= at[i + 1] >= at[i] + 4 * items[i] && at[i] % 64 == 0;
+    for (int i = 0; i < 12; i++) fine &= at[i + 1] >= at[i] + 4 * items[i] && at[i] % 64 == 0;
     snprintf(name, sizeof name, "micro-batch: %lld tokens, %lld pairs: arrays do not overlap",
              (long long)tokens, (long long)pairs);
     CHECK(name, fine);
