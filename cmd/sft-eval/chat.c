@@ -101,9 +101,9 @@ static int answer(struct talk *t, struct history *h, struct err *e)
     struct buf text = {0};
     struct talk_answer a = {.most = t->v->max_tokens};
     a.ids = mem_alloc((size_t)a.most, sizeof *a.ids, e);
-    int rc = a.ids ? talk_read(t, e) : -1;
+    int rc = a.ids ? talk_read(t, t->docs, NULL, e) : -1;
     progress_erase(&t->v->progress);
-    if (rc == 0) rc = talk_decode(t, &live, &a, e);
+    if (rc == 0) rc = talk_decode(t, &live, &a, 1, e);
     if (rc == 0) rc = live_write(&live, a.ids, (size_t)a.n, true, e);
     if (rc == 0) talk_warn_nameless(t->v, a.ids, a.n);
     if (rc == 0 && a.end == TALK_LENGTH)
@@ -124,9 +124,9 @@ static int turn(struct talk *t, struct history *h, const char *line, struct err 
     if (strlen(line) > LINE_MOST) return err_set(e, ERR_DATA, "a message of more than 1 MiB");
     if (append(h, STR("user"), line, strlen(line), e)) return -1;
     const struct chat_conversation c = {.messages = h->m, .nmessages = h->n};
-    t->number++;
+    t->docs->number++;
     if (talk_encode(t, &c, e)) return -1;
-    if (talk_check(t, t->length, e) == 0) return answer(t, h, e);
+    if (talk_check(t, t->room.length, e) == 0) return answer(t, h, e);
     log_line(LOG_WARN, "%s; this message is left out; /clear begins anew", e->msg);
     history_cut(h, before);
     return 0;
@@ -160,7 +160,9 @@ int eval_chat(struct eval *v, struct err *e)
     sigaddset(&interrupt, SIGINT);
     hold_interrupt(true); /* also of the threads that compute, which start now */
     t.stop = interrupted;
-    if (rc == 0) rc = talk_open(&t, length, length < PASS ? length : PASS, e);
+    const struct talk_room room = {
+        .length = length, .pass = length < PASS ? length : PASS, .cache = length, .docs = 1};
+    if (rc == 0) rc = talk_open(&t, &room, e);
     progress_erase(&v->progress);
     if (rc == 0 && v->system) rc = append(&h, STR("system"), v->system, strlen(v->system), e);
     h.first = h.n;

@@ -46,7 +46,7 @@ static int answer(struct talk *t, int64_t most, struct err *e)
     struct live live = {.v = v}, *to = io_out_is_tty(v->out) ? &live : NULL;
     struct talk_answer a = {.ids = mem_alloc((size_t)most, sizeof *a.ids, e), .most = most};
     if (to) progress_erase(&v->progress);
-    int rc = a.ids ? talk_decode(t, to, &a, e) : -1;
+    int rc = a.ids ? talk_decode(t, to, &a, 1, e) : -1;
     progress_erase(&v->progress);
     if (rc && live.to) io_write(v->out, "\n", 1, NULL);
     if (rc == 0 && to) rc = live_write(to, a.ids, (size_t)a.n, true, e);
@@ -63,7 +63,8 @@ static int complete(struct talk *t, struct err *e)
     const int64_t n = (int64_t)t->prompt.n, reach = rope_reach(&v->m, n);
     if (talk_check(t, reach, e)) return -1;
     const int64_t most = reach - n < v->max_tokens ? reach - n : v->max_tokens;
-    if (talk_open(t, n + most, n, e) || talk_read(t, e)) return -1;
+    const struct talk_room room = {.length = n + most, .pass = n, .cache = n + most, .docs = 1};
+    if (talk_open(t, &room, e) || talk_read(t, t->docs, NULL, e)) return -1;
     if (!v->logits) return answer(t, most, e);
     progress_erase(&v->progress);
     return print_logits(v, t->logits, e);

@@ -28,7 +28,7 @@ struct eval {
     struct sampling sampling;
     enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
     bool per_sample, logits, chat;
-    int64_t max_tokens, length, seed;
+    int64_t max_tokens, length, seed, batch; /* batch 0: as many as have room */
     int threads;
     /* made */
     char *dir;

@@ -47,6 +47,7 @@ static int check_arguments(struct eval *v, int nargs, char **args, struct err *e
                        v->per_sample ? "--per-sample" : "--adapter");
     if (v->system && v->stream)
         return err_set(e, ERR_USAGE, "--system: a stream has its own system prompts");
+    if (v->batch && !v->prompts) return err_set(e, ERR_USAGE, "--batch: only with --prompts FILE");
     if (v->output && !v->prompts)
         return err_set(e, ERR_USAGE, "--output: only with --prompts FILE");
     if ((v->stream != NULL) + (v->prompt != NULL) + (v->prompts != NULL) + v->chat != 1)
@@ -124,6 +125,14 @@ static struct opt *prompt_options(struct opt *to, struct eval *v)
          .to = &v->prompts,
          .arg = "FILE|-",
          .help = "answer each row of this JSON file: its \"prompt\", or its \"messages\""},
+        {.name = "batch",
+         .kind = OPT_INT,
+         .to = &v->batch,
+         .arg = "N",
+         .min = 1,
+         .max = 256,
+         .help = "with --prompts: answer N rows together, in memory for N of --length tokens "
+                 "(default: up to 16 that have room in the memory of one)"},
         {.letter = 'o',
          .name = "output",
          .kind = OPT_STR,

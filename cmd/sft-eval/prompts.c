@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers each row of a file: an object with "prompt", a text, or "messages", a conversation. The
- * rows are written as they are, with the answer as a member. */
+ * rows are written as they are, with the answer as a member. Rows that follow one another are
+ * answered together, as a group: as many as have room in the cache. */
 #include <string.h>
 
 #include "base/json.h"
@@ -14,7 +15,13 @@ struct job {
     struct io_in *in;
     struct json_rows *rows;
     struct chat_message messages[MESSAGES_MOST];
-    struct talk_answer answer;
+    /* the group */
+    struct buf *texts;           /* [docs] of each row, its members */
+    struct talk_answer *answers; /* [docs] */
+    uint32_t *ids;               /* [docs, length] of the answers */
+    /* the row that was read last: talk.prompt, and */
+    struct buf text; /* its members */
+    bool waits;      /* it is not in a group yet */
 };
 
 static int bad(const struct job *j, const char *what, struct err *e)
@@ -78,62 +85,137 @@ static void put_members(struct buf *b, const struct json *row)
     }
 }
 
-static int put_row(struct job *j, const struct json *row, struct err *e)
+/* Writes the row of an answer, whose members are in b. */
+static int put_row(struct eval *v, struct buf *b, const struct talk_answer *a, struct err *e)
 {
-    struct eval *v = j->talk.v;
-    struct buf b = {0}, text = {0};
-    const struct talk_answer *a = &j->answer;
+    struct buf text = {0};
     int rc = tokenizer_decode(v->tokenizer, a->ids, (size_t)a->n, true, &text, e);
-    buf_putc(&b, '{');
-    put_members(&b, row);
-    buf_puts(&b, "\"answer\":");
-    buf_json(&b, (struct str){text.data ? text.data : "", text.len});
-    buf_printf(&b, ",\"answer_tokens\":%lld,\"answer_end\":\"%s\"}\n", (long long)a->n,
+    buf_puts(b, "\"answer\":");
+    buf_json(b, (struct str){text.data ? text.data : "", text.len});
+    buf_printf(b, ",\"answer_tokens\":%lld,\"answer_end\":\"%s\"}\n", (long long)a->n,
                a->end == TALK_STOP ? "stop" : "length");
-    if (rc == 0) rc = buf_check(&b, e) ? -1 : io_write(v->out, b.data, b.len, e);
-    buf_free(&b);
+    if (rc == 0) rc = buf_check(b, e) ? -1 : io_write(v->out, b->data, b->len, e);
     buf_free(&text);
     return rc;
 }
 
-static int answer_row(struct job *j, const struct json *row, struct err *e)
+/* Makes a row the one that waits. */
+static int take_row(struct job *j, const struct json *row, struct err *e)
 {
     struct talk *t = &j->talk;
     const int64_t n = conversation(j, row, e);
     if (n < 0) return -1;
     const struct chat_conversation c = {.messages = j->messages, .nmessages = (size_t)n};
-    t->number = json_rows_index(j->rows);
-    if (talk_encode(t, &c, e) || talk_check(t, t->length, e))
+    if (talk_encode(t, &c, e) || talk_check(t, t->room.length, e))
         return err_prefix(e, "%s:%llu", t->v->prompts, (unsigned long long)json_rows_line(j->rows));
-    if (talk_read(t, e) || talk_decode(t, NULL, &j->answer, e)) return -1;
-    talk_warn_nameless(t->v, j->answer.ids, j->answer.n);
-    return put_row(j, row, e);
+    j->text.len = 0;
+    buf_putc(&j->text, '{');
+    put_members(&j->text, row);
+    j->waits = true;
+    return 0;
+}
+
+/* Makes the row that waits document i, with rows of the cache from *row on; 1, or 0 where it has no
+ * room there. The first document keeps its place, and what it may begin with. */
+static int join(struct job *j, int32_t i, int64_t *row, struct err *e)
+{
+    struct talk *t = &j->talk;
+    const int64_t length = t->room.length, whole = (int64_t)t->prompt.n + t->v->max_tokens;
+    const int64_t room = whole < length ? whole : length;
+    struct talk_doc *d = &t->docs[i];
+    if (*row + room > t->room.cache) return 0;
+    if (i > 0) talk_place(t, i, *row, room);
+    d->room = room;
+    d->number = json_rows_index(j->rows);
+    if (talk_read(t, d, i > 0 ? d - 1 : NULL, e)) return -1;
+    const struct buf swap = j->texts[i];
+    j->texts[i] = j->text;
+    j->text = swap;
+    j->waits = false;
+    *row += room;
+    return 1;
+}
+
+/* Reads the next rows as a group; returns their number, -1 on failure. */
+static int32_t read_group(struct job *j, struct err *e)
+{
+    const struct json *json;
+    int64_t row = 0;
+    for (int32_t i = 0; i < j->talk.room.docs; i++) {
+        int rc = j->waits ? 1 : json_rows_next(j->rows, &json, e);
+        if (rc == 1 && !j->waits && take_row(j, json, e)) return -1;
+        if (rc == 1) rc = join(j, i, &row, e);
+        if (rc < 1) return rc < 0 ? -1 : i;
+    }
+    return j->talk.room.docs;
+}
+
+static int answer_group(struct job *j, int32_t n, struct err *e)
+{
+    struct talk *t = &j->talk;
+    if (talk_decode(t, NULL, j->answers, n, e)) return -1;
+    for (int32_t i = 0; i < n; i++) {
+        talk_warn_nameless(t->v, j->answers[i].ids, j->answers[i].n);
+        if (put_row(t->v, &j->texts[i], &j->answers[i], e)) return -1;
+    }
+    return 0;
+}
+
+/* A given number of rows has room whatever their lengths are; else the cache is that of one. */
+static struct talk_room room_of(const struct eval *v)
+{
+    enum { PASS = 512, DOCS = 16 };
+    const int64_t reach = rope_reach(&v->m, 1), length = reach < v->length ? reach : v->length;
+    const int64_t docs = v->batch ? v->batch : DOCS, pass = length < PASS ? length : PASS;
+    return (struct talk_room){.length = length,
+                              .pass = pass > docs ? pass : docs,
+                              .cache = v->batch ? docs * length : length,
+                              .docs = (int32_t)docs};
+}
+
+static int open_group(struct job *j, const struct talk_room *r, struct err *e)
+{
+    const size_t docs = (size_t)r->docs, each = (size_t)r->length;
+    j->texts = mem_alloc(docs, sizeof *j->texts, e);
+    j->answers = mem_alloc(docs, sizeof *j->answers, e);
+    j->ids = mem_alloc(docs * each, sizeof *j->ids, e);
+    if (!j->texts || !j->answers || !j->ids) return -1;
+    for (size_t i = 0; i < docs; i++)
+        j->answers[i] =
+            (struct talk_answer){.ids = j->ids + i * each, .most = j->talk.v->max_tokens};
+    return 0;
 }
 
 static int open_job(struct job *j, struct eval *v, struct err *e)
 {
-    enum { PASS = 512 };
-    const int64_t reach = rope_reach(&v->m, 1), length = reach < v->length ? reach : v->length;
-    if (talk_begin(&j->talk, v, e)) return -1;
-    j->answer.most = v->max_tokens;
-    j->answer.ids = mem_alloc((size_t)v->max_tokens, sizeof *j->answer.ids, e);
-    j->in = j->answer.ids ? io_open(v->prompts, e) : NULL;
+    const struct talk_room room = room_of(v);
+    if (talk_begin(&j->talk, v, e) || open_group(j, &room, e)) return -1;
+    j->in = io_open(v->prompts, e);
     j->rows = j->in ? json_rows_open(j->in, e) : NULL;
-    return j->rows ? talk_open(&j->talk, length, length < PASS ? length : PASS, e) : -1;
+    return j->rows ? talk_open(&j->talk, &room, e) : -1;
+}
+
+static void close_job(struct job *j)
+{
+    for (int32_t i = 0; j->texts && i < j->talk.room.docs; i++) buf_free(&j->texts[i]);
+    buf_free(&j->text);
+    mem_free(j->texts);
+    mem_free(j->answers);
+    mem_free(j->ids);
+    json_rows_close(j->rows);
+    io_close(j->in);
+    talk_close(&j->talk);
+    mem_free(j);
 }
 
 int eval_prompts(struct eval *v, struct err *e)
 {
     struct job *j = mem_alloc(1, sizeof *j, e);
-    const struct json *row;
     if (!j) return -1;
     int rc = open_job(j, v, e);
-    while (rc == 0 && (rc = json_rows_next(j->rows, &row, e)) == 1) rc = answer_row(j, row, e);
+    for (int32_t n; rc == 0 && (n = read_group(j, e)) != 0;)
+        rc = n < 0 ? -1 : answer_group(j, n, e);
     progress_erase(&v->progress);
-    json_rows_close(j->rows);
-    io_close(j->in);
-    mem_free(j->answer.ids);
-    talk_close(&j->talk);
-    mem_free(j);
+    close_job(j);
     return rc;
 }

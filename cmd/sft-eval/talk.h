@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A conversation with a model, whose cache keeps the keys and values of its tokens from one answer
+/* Conversations with a model, whose cache keeps the keys and values of their tokens from one answer
  * to the next. */
 #ifndef SFT_CMD_EVAL_TALK_H
 #define SFT_CMD_EVAL_TALK_H
@@ -16,42 +16,64 @@ struct stops {
 int talk_find_stops(struct eval *v, struct stops *s, struct err *e); /* stops.c */
 bool talk_stops_at(const struct stops *s, int64_t id);
 
+/* A conversation in the cache, and the answer that is made to it. */
+struct talk_doc {
+    uint32_t *ids;   /* [room]: the tokens whose keys and values are in the cache */
+    int64_t n, room; /* their number; the most there may be */
+    int64_t row;     /* the first one's, in the cache */
+    uint64_t number; /* of the conversation or the turn: it decides the draws */
+    int32_t next;    /* the token that is chosen behind them */
+};
+
+/* What talk_open makes room for. */
+struct talk_room {
+    int64_t length; /* the most tokens of a conversation */
+    int64_t pass;   /* the most tokens that are read at a time, at least `docs` */
+    int64_t cache;  /* tokens of all conversations that are in the cache at one time */
+    int32_t docs;   /* conversations that are answered together */
+};
+
 struct talk {
     struct eval *v;
     struct chat *chat;
     struct tokenizer_scratch *scratch;
     struct stops stops;
     struct sampler sampler;
-    struct token_list prompt; /* the conversation, up to where the answer begins */
-    float *logits;            /* [vocab], of the next token */
-    uint32_t *ids;            /* [length]: the tokens whose keys and values are in the cache */
-    int64_t n;                /* their number */
-    int64_t length, pass;     /* the most tokens of a conversation, and of a pass */
-    uint64_t number;          /* of the conversation or the turn: it decides the draws */
-    bool (*stop)(void);       /* asked after each token whether the answer ends; NULL: never */
+    struct token_list prompt; /* a conversation, up to where the answer begins */
+    struct talk_room room;
+    float *logits;            /* [vocab], of the last next token that was chosen */
+    uint32_t *ids;            /* [room.cache] those of all documents */
+    struct talk_doc *docs;    /* [room.docs]; talk_open places the first one */
+    struct talk_doc **going;  /* [room.docs] of a step: those whose answers go on, */
+    struct stage_tokens *add; /* their tokens, and the tokens behind them */
+    int32_t *next;
+    bool (*stop)(void); /* asked after each token whether the answer ends; NULL: never */
 };
 
 /* Loads the template; talk_close() releases all. */
 int talk_begin(struct talk *t, struct eval *v, struct err *e);
 /* Encodes a conversation, whose next turn is the assistant's, into t->prompt. */
 int talk_encode(struct talk *t, const struct chat_conversation *c, struct err *e);
-/* Loads the model for conversations of up to `length` tokens and passes of up to `pass` tokens. */
-int talk_open(struct talk *t, int64_t length, int64_t pass, struct err *e);
+int talk_open(struct talk *t, const struct talk_room *room, struct err *e); /* loads the model */
+/* Gives document i `room` rows of the cache from `row` on; what was there is forgotten. */
+void talk_place(struct talk *t, int32_t i, int64_t row, int64_t room);
 void talk_close(struct talk *t);
 /* Fails with ERR_DATA if the conversation leaves no room for a token of the answer, or has a token
  * that the model does not have. */
 int talk_check(struct talk *t, int64_t length, struct err *e);
-/* Computes t->logits after t->prompt. Tokens with which the one before began are in the cache. */
-int talk_read(struct talk *t, struct err *e);
+/* Makes t->prompt document d, and t->logits those behind it. What the document begins with is not
+ * computed again; nor is what document `like` begins with, unless that is NULL. */
+int talk_read(struct talk *t, struct talk_doc *d, const struct talk_doc *like, struct err *e);
 
-enum talk_end { TALK_STOP, TALK_LENGTH, TALK_ASKED };
+enum talk_end { TALK_GOES_ON, TALK_STOP, TALK_LENGTH, TALK_ASKED };
 struct talk_answer {
     uint32_t *ids; /* [most]; the caller's */
     int64_t n, most;
     enum talk_end end; /* a token that ends the turn; most tokens; talk.stop */
 };
-/* Decodes an answer after talk_read. live NULL: nothing is written. */
-int talk_decode(struct talk *t, struct live *live, struct talk_answer *a, struct err *e);
+/* Decodes the answers to the first n documents, after talk_read of each; a step adds a token to
+ * every answer that has not ended. live NULL: nothing is written; else n is 1. */
+int talk_decode(struct talk *t, struct live *live, struct talk_answer *a, int32_t n, struct err *e);
 /* Warns of ids that only the embedding has and the tokenizer does not: they have no text. */
 void talk_warn_nameless(const struct eval *v, const uint32_t *ids, int64_t n);
 

@@ -29,6 +29,8 @@ static int check(const struct stage *s, struct err *e)
     if (s->o.tokens < 1 || tokens > TOKENS_MOST)
         return err_set(e, ERR_MEMORY, "a micro-batch of %lld tokens does not fit",
                        (long long)tokens);
+    if (s->o.cache > TOKENS_MOST)
+        return err_set(e, ERR_MEMORY, "a cache of %lld tokens does not fit", (long long)s->o.cache);
     if (model_sparse_layers(m) && dispatch_most(s) > INT32_MAX / 4 / m->chosen)
         return err_set(e, ERR_MEMORY,
                        "a micro-batch of %lld tokens with num_experts_per_tok %d does not fit",

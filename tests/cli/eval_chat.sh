@@ -74,6 +74,48 @@ fails 'prompts: a failure leaves no output' 65 'mixed.jsonl:4: the prompt has' \
     eval_on --prompts mixed.jsonl --length 40 -o none.jsonl
 equal 'prompts: no file is left' "$(ls none.jsonl 2>/dev/null)" ''
 
+# ---- rows that are answered together ----
+# Some begin alike, one is long; tokens that some of the answers have end answers early.
+cp -r model ends
+{
+    cat rows.jsonl
+    for i in 4 5; do jq -cn --arg p "Say number 1. And then $i." '{prompt: $p}'; done
+    jq -cn --arg p "${long:0:100}" '{prompt: $p}'
+    for i in 6 7 8; do jq -cn --arg p "Count to $i, and say it." '{prompt: $p}'; done
+} >many.jsonl
+eval_on --prompts many.jsonl | jq -r .answer | sft-tokenize -q --ids -m model |
+    awk 'NR == 2 || NR == 5 { print $4, $6 }' | jq -s '{eos_token_id: .}' \
+    >ends/generation_config.json
+together() { sft-eval -q -m ends --dtype fp32 --max-tokens 12 "$@"; }
+while read -r row; do together --prompts - <<<"$row"; done <many.jsonl >alone.jsonl
+equal 'batch: the test has answers that end early, and others' \
+    "$(jq -r .answer_end alone.jsonl | sort -u | paste -sd' ')" 'length stop'
+for n in 1 2 3 9 40; do
+    same "batch: answers of $n rows together are those of each row alone" \
+        <(together --prompts many.jsonl --batch $n) alone.jsonl
+done
+same 'batch: so are those of as many as have room' <(together --prompts many.jsonl) alone.jsonl
+same 'batch: rows that have no room together are answered one after the other' \
+    <(together --prompts many.jsonl --length 100) alone.jsonl
+same 'batch: the reference device gives the same' \
+    <(together --prompts many.jsonl --device ref --batch 4) alone.jsonl
+same 'batch: the far device gives the same' \
+    <(together --prompts many.jsonl --device far --batch 4) alone.jsonl
+draws() { together --prompts many.jsonl --temperature 1.5 --top-p 0.95 --seed 3 "$@"; }
+draws --batch 1 >drawn.jsonl
+for n in 2 9; do
+    same "batch: draws of $n rows together are those of one by one" <(draws --batch $n) drawn.jsonl
+done
+same 'batch: draws of as many as have room are the same' <(draws) drawn.jsonl
+same 'batch: a penalty counts the tokens of its own row' \
+    <(draws --repetition-penalty 1.5 --batch 5) <(draws --repetition-penalty 1.5 --batch 1)
+fails 'batch: a stream has no rows to answer' 64 '--batch: only with --prompts FILE' \
+    eval_on --chat --batch 2
+fails 'batch: no row at a time is refused' 64 '--batch' eval_on --prompts rows.jsonl --batch 0
+model vast max_position_embeddings=16777216
+fails 'batch: a cache that is too large is refused' 71 'a cache of 4294967296 tokens does not fit' \
+    sft-eval -q -m vast --prompts rows.jsonl --batch 256 --length 16777216
+
 # ---- draws ----
 drawn() { eval_on --prompts rows.jsonl --temperature 1.5 "$@"; }
 same 'draws: the same seed draws the same' <(drawn --seed 3) <(drawn --seed 3)
