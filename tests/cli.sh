@@ -65,6 +65,8 @@ damage() {
     # shellcheck disable=SC2059
     printf "$3" | dd of="$1" bs=1 seek=$at conv=notrunc status=none
 }
+# timeless [FILE...]: prints results of sft-eval without the time that they took
+timeless() { sed -E 's/,"seconds":[^,}]+,"tokens_per_s":[^,}]+//' "$@"; }
 # flip FILE OFFSET: inverts the third bit of that byte
 flip() { damage "$1" "$2" "\\x$(printf %02x $(($(od -An -tu1 -j "$2" -N 1 "$1") ^ 4)))"; }
 # edit FILE FILTER: changes a JSON file by a filter of jq

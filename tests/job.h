@@ -139,8 +139,8 @@ TINY void job_fill(struct feed_step *s, int k, int nrows, int64_t vocab)
         rows[r] = (struct feed_row){.first = s->nsamples, .samples = JOB_DOCS};
         for (int d = 0; d < JOB_DOCS; d++) {
             const uint32_t n = lengths[r][d];
-            samples[s->nsamples++] =
-                (struct feed_sample){{0, (uint64_t)(r * JOB_DOCS + d)}, s->tokens, n};
+            samples[s->nsamples++] = (struct feed_sample){
+                .source = {0, (uint64_t)(r * JOB_DOCS + d)}, .first = s->tokens, .n = n};
             for (uint32_t i = 0; i < n; i++, s->tokens++) {
                 const uint32_t h =
                     tiny_hash("ids", (uint32_t)(k * nrows * JOB_TOKENS) + (uint32_t)s->tokens);

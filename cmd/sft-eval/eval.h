@@ -21,6 +21,9 @@ struct sample_losses {
     size_t n, cap;
 };
 
+/* The words of --by: the field of a sample that groups have in common. */
+enum eval_by { EVAL_BY_NONE, EVAL_BY_FILE, EVAL_BY_LENGTH, EVAL_BY_MESSAGES };
+
 struct eval {
     /* from the command line */
     const char *model, *adapter_name, *device_name, *stream;
@@ -28,6 +31,7 @@ struct eval {
     struct sampling sampling;
     enum { EVAL_AUTO, EVAL_BF16, EVAL_FP32 } dtype; /* the words of --dtype */
     bool per_sample, logits, chat;
+    enum eval_by by;
     int64_t max_tokens, length, seed, batch; /* batch 0: as many as have room */
     int threads;
     /* made */

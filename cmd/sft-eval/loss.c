@@ -6,13 +6,13 @@
 
 #include "data/batch.h"
 #include "data/feed_check.h"
-#include "eval.h"
+#include "sums.h"
 
-struct sums {
-    double loss, weight;
-    uint64_t label_tokens, samples;
-    uint64_t bad;   /* samples whose loss is not finite */
-    char where[96]; /* place of the first of them, and its first token with such a loss */
+/* The sums while a stream is read. */
+struct tally {
+    struct sums all;
+    struct groups groups;
+    double began; /* log_clock() when the model was there */
 };
 
 static int keep(struct sample_losses *l, double loss, double weight, struct err *e)
@@ -20,15 +20,6 @@ static int keep(struct sample_losses *l, double loss, double weight, struct err 
     if (mem_grow(&l->v, &l->cap, l->n + 1, sizeof *l->v, e)) return -1;
     l->v[l->n++] = (struct sample_loss){loss, weight};
     return 0;
-}
-
-static void add(struct sums *to, const struct sums *from)
-{
-    to->loss += from->loss;
-    to->weight += from->weight;
-    to->label_tokens += from->label_tokens;
-    to->samples += from->samples;
-    if (from->bad && to->bad++ == 0) memcpy(to->where, from->where, sizeof to->where);
 }
 
 /* Adds the loss of token t of x, a target of weight w > 0. */
@@ -61,17 +52,18 @@ static int print_sample(struct eval *v, const struct feed_sample *x, const struc
 /* Adds up the rows [from, to). nll has the losses of their targets, in the order of the samples'
  * tokens. */
 static int count_samples(struct eval *v, const struct feed_step *s, size_t from, size_t to,
-                         const float *nll, struct sums *all, struct err *e)
+                         const float *nll, struct tally *all, struct err *e)
 {
     for (size_t row = from; row < to; row++) {
         for (uint32_t i = 0; i < s->rows[row].samples; i++) {
             const struct feed_sample *x = &s->samples[s->rows[row].first + i];
-            struct sums one = {.samples = 1};
+            struct sums one = {.samples = 1, .tokens = x->n};
             for (uint32_t t = 0; t < x->n; t++) {
                 double w = (double)s->weights[x->first + t];
                 if (w > 0) add_target(&one, x, t, w, *nll++);
             }
-            add(all, &one);
+            sums_add(&all->all, &one);
+            if (groups_add(&all->groups, x, &one, e)) return -1;
             if (v->per_sample && print_sample(v, x, &one, e)) return -1;
             if (v->losses && keep(v->losses, one.loss, one.weight, e)) return -1;
         }
@@ -80,7 +72,7 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
 }
 
 static int step_loss(struct eval *v, const struct batch *b, const struct feed_step *s, float *nll,
-                     struct sums *all, struct err *e)
+                     struct tally *all, struct err *e)
 {
     struct pass *p = &v->stage.pass[0];
     for (size_t row = 0, next; row < s->nrows; row = next) {
@@ -99,28 +91,31 @@ static int step_loss(struct eval *v, const struct batch *b, const struct feed_st
     return 0;
 }
 
-/* The perplexity of a finite loss may be too large for a number; it is null then. */
-static int print_sums(struct eval *v, const struct sums *s, struct err *e)
+/* Prints the groups, and the sums of all samples with the time that they took. */
+static int print_sums(struct eval *v, const struct tally *t, struct err *e)
 {
     struct buf b = {0};
-    double loss = s->loss / s->weight;
-    buf_puts(&b, "{\"loss\":");
-    buf_json_number(&b, loss, 9);
-    buf_puts(&b, ",\"perplexity\":");
-    buf_json_number(&b, exp(loss), 9);
-    buf_printf(&b, ",\"label_tokens\":%llu,\"samples\":%llu}\n",
-               (unsigned long long)s->label_tokens, (unsigned long long)s->samples);
+    const double seconds = log_clock() - t->began;
+    groups_put(&t->groups, &b);
+    buf_putc(&b, '{');
+    sums_put(&t->all, &b);
+    buf_puts(&b, ",\"seconds\":");
+    buf_json_number(&b, seconds, 6);
+    buf_puts(&b, ",\"tokens_per_s\":");
+    buf_json_number(&b, seconds > 0 ? (double)t->all.tokens / seconds : NAN, 6);
+    buf_puts(&b, "}\n");
     int rc = buf_check(&b, e) ? -1 : io_write(v->out, b.data, b.len, e);
     buf_free(&b);
     return rc;
 }
 
-static int conclude(struct eval *v, const char *name, const struct sums *s, struct err *e)
+static int conclude(struct eval *v, const char *name, const struct tally *t, struct err *e)
 {
     char what[400];
+    const struct sums *s = &t->all;
     if (!(s->weight > 0))
         return err_set(e, ERR_DATA, "%s: no trained token, so there is no loss", name);
-    if (s->bad == 0) return v->losses ? 0 : print_sums(v, s, e);
+    if (s->bad == 0) return v->losses ? 0 : print_sums(v, t, e);
     snprintf(what, sizeof what,
              "%.200s: the loss of %llu of the %llu samples read is not finite, "
              "first at %s",
@@ -160,7 +155,7 @@ int eval_loss(struct eval *v, struct err *e)
 {
     struct batch b = {0};
     struct feed_step s = {0};
-    struct sums all = {0};
+    struct tally t = {.groups = {.by = v->by}};
     float *nll = NULL;
     int64_t length;
     struct feed *f = open_feed(v, &length, e);
@@ -172,15 +167,17 @@ int eval_loss(struct eval *v, struct err *e)
     }
     if (rc == 0) rc = (nll = mem_alloc((size_t)length, sizeof *nll, e)) ? 0 : -1;
     if (rc == 0) progress_total(&v->progress, feed_header(f)->steps);
+    t.began = log_clock();
     /* --per-sample reads all samples; else reading ends where no loss is possible any more */
-    for (uint64_t n = 1; rc == 0 && (v->per_sample || !all.bad) && (rc = feed_next(f, &s, e)) == 1;
-         n++) {
-        rc = step_loss(v, &b, &s, nll, &all, e);
-        show(v, n, &all);
+    for (uint64_t n = 1;
+         rc == 0 && (v->per_sample || !t.all.bad) && (rc = feed_next(f, &s, e)) == 1; n++) {
+        rc = step_loss(v, &b, &s, nll, &t, e);
+        show(v, n, &t.all);
     }
     progress_erase(&v->progress);
-    if (rc == 0) rc = conclude(v, feed_name(f), &all, e);
+    if (rc == 0) rc = conclude(v, feed_name(f), &t, e);
     mem_free(nll);
+    mem_free(t.groups.v);
     feed_step_free(&s);
     feed_close(f);
     return rc;

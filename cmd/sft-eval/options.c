@@ -8,6 +8,7 @@ static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
     "  sft-eval -m M --adapter output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
     "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
+    "  sft-eval -m M --by file samples.sfts\n"
     "  sft-eval -m M --compare output/sft_train/checkpoint-100 val.sfts\n"
     "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n"
     "  sft-eval -m M --chat --system 'Be brief.' --temperature 0.7 --top-p 0.9\n"
@@ -42,9 +43,12 @@ static int check_arguments(struct eval *v, int nargs, char **args, struct err *e
         return err_set(e, ERR_USAGE, "--logits: of which prompt? --prompt TEXT");
     if (v->compare && (!v->stream || strcmp(v->stream, "-") == 0))
         return err_set(e, ERR_USAGE, "--compare: on which stream? A file, as it is read twice");
-    if (v->compare && (v->per_sample || v->adapter_name))
+    if (v->compare && (v->per_sample || v->adapter_name || v->by))
         return err_set(e, ERR_USAGE, "--compare: not with %s",
-                       v->per_sample ? "--per-sample" : "--adapter");
+                       v->per_sample ? "--per-sample"
+                       : v->by       ? "--by"
+                                     : "--adapter");
+    if (v->by && !v->stream) return err_set(e, ERR_USAGE, "--by: groups of which STREAM?");
     if (v->system && v->stream)
         return err_set(e, ERR_USAGE, "--system: a stream has its own system prompts");
     if (v->batch && !v->prompts) return err_set(e, ERR_USAGE, "--batch: only with --prompts FILE");
@@ -102,6 +106,12 @@ static struct opt *stream_options(struct opt *to, struct eval *v)
          .kind = OPT_FLAG,
          .to = &v->per_sample,
          .help = "print an object for each sample first"},
+        {.name = "by",
+         .kind = OPT_ENUM,
+         .to = &v->by,
+         .arg = "none|file|length|messages",
+         .help = "print an object for each group of samples first: those of one file, of about one "
+                 "length, or with so many messages"},
         {.name = "compare",
          .kind = OPT_STR,
          .to = &v->compare,

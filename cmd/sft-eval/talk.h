@@ -25,7 +25,7 @@ struct talk_doc {
     int32_t next;    /* the token that is chosen behind them */
 };
 
-/* What talk_open makes room for. */
+/* The sizes that talk_open makes room for. */
 struct talk_room {
     int64_t length; /* the most tokens of a conversation */
     int64_t pass;   /* the most tokens that are read at a time, at least `docs` */

@@ -170,6 +170,14 @@ static int name_unknown(const struct feed *f, struct err *e)
                       (unsigned long long)f->unknown.source.row);
 }
 
+static uint32_t messages_of(const struct stream_sample *x)
+{
+    int32_t last = -1;
+    for (uint32_t r = 0; r < x->nruns; r++)
+        if (x->runs[r].message > last) last = x->runs[r].message;
+    return (uint32_t)(last + 1);
+}
+
 static int put_sample(struct feed *f, struct feed_step *s, const struct stream_sample *x,
                       struct err *e)
 {
@@ -182,8 +190,8 @@ static int put_sample(struct feed *f, struct feed_step *s, const struct stream_s
         s->ids[s->tokens + i] = x->ids[i];
     }
     if (put_weights(f, s, x, e)) return -1;
-    s->samples[s->nsamples++] =
-        (struct feed_sample){.source = x->source, .first = s->tokens, .n = x->n};
+    s->samples[s->nsamples++] = (struct feed_sample){
+        .source = x->source, .first = s->tokens, .n = x->n, .messages = messages_of(x)};
     s->tokens += x->n;
     s->squares += (double)x->n * x->n;
     return 0;

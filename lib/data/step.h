@@ -13,6 +13,7 @@ struct feed_sample {
     struct stream_source source;
     size_t first; /* of its tokens in feed_step.ids */
     uint32_t n;
+    uint32_t messages; /* up to the last of those that a token is from */
 };
 struct feed_row {
     size_t first; /* of its samples in feed_step.samples */

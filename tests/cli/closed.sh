@@ -62,7 +62,8 @@ to_stdout() {
                 [[ $list == *2* ]] ||
                     grep -q "^$name: <stdout>: write failed: Bad file" stderr ||
                     wrong+=" $list:$(head -c 200 stderr)" ;;
-            *) [ $status -eq 0 ] && cmp -s stdout want || wrong+=" $list:$status" ;;
+            *) [ $status -eq 0 ] && cmp -s <(timeless stdout) <(timeless want) ||
+                wrong+=" $list:$status" ;;
         esac
     done
     equal "closed, data to standard output: $* fails without it and is the same without others" \

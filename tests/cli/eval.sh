@@ -12,9 +12,12 @@ number() { jq ".$1"; }
 
 fp32() { sft-eval -m model --dtype fp32 "$@"; }
 a=$(fp32 samples.sfts) b=$(fp32 packed.sfts)
-equal 'fields: the result has loss, perplexity, label_tokens and samples' \
-    "$(jq -c 'map_values(type)' <<<"$a")" \
-    '{"loss":"number","perplexity":"number","label_tokens":"number","samples":"number"}'
+equal 'fields: the result has the loss, what it is of, and the time that it took' \
+    "$(jq -c 'map_values(type) | to_entries | map(select(.value == "number").key)' <<<"$a")" \
+    '["loss","perplexity","label_tokens","samples","seconds","tokens_per_s"]'
+close 'fields: tokens_per_s are the tokens of all samples, by the seconds' \
+    "$(jq '.tokens_per_s * .seconds' <<<"$a")" \
+    "$(fp32 --per-sample samples.sfts | jq -s 'map(.tokens // 0) | add')" 1e-4
 close 'loss: packed and unpacked streams have the same' "$(number loss <<<"$a")" \
     "$(number loss <<<"$b")" 1e-6
 equal 'samples: packed and unpacked streams have the same number' \
@@ -27,8 +30,9 @@ close 'loss: bf16 gives that of fp32 within 2e-3' \
     "$(sft-eval -m model --dtype bf16 samples.sfts | number loss)" "$(number loss <<<"$a")" 2e-3
 close 'loss: the reference device gives the same' \
     "$(fp32 --device ref samples.sfts | number loss)" "$(number loss <<<"$a")" 1e-6
-equal 'loss: the far device gives the same bytes' "$(fp32 --device far samples.sfts)" "$a"
-equal 'loss: standard input gives the same' "$(fp32 - <samples.sfts)" "$a"
+same 'loss: the far device gives the same bytes' <(fp32 --device far samples.sfts | timeless) \
+    <(timeless <<<"$a")
+same 'loss: standard input gives the same' <(fp32 - <samples.sfts | timeless) <(timeless <<<"$a")
 
 fp32 --per-sample samples.sfts >each
 equal 'per sample: each sample has a line, and the sum has one' "$(wc -l <each)" 6
@@ -38,6 +42,70 @@ close 'per sample: the losses add up to the whole' \
     "$(jq -s 'map(select(.source)) |
             (map(.loss * .label_tokens) | add) / (map(.label_tokens) | add)' \
         each)" "$(number loss <<<"$a")" 1e-5
+
+# ---- groups ----
+for i in 1 2; do echo '{"messages":[{"role":"user","content":"Say it."}]}'; done >unanswered.jsonl
+rows 6 7 | jq -c '{messages: [{role: "user", content: .q}, {role: "assistant", content: .a},
+    {role: "user", content: "And what comes then?"}, {role: "assistant", content: .a}]}' \
+    >turns.jsonl
+rows 1 5 | jq -c '{messages: [{role: "user", content: .q}, {role: "assistant", content: .a}]}' \
+    >short.jsonl
+sft-tokenize -q -m model short.jsonl turns.jsonl <(head -n 1 unanswered.jsonl) |
+    sft-template -q --allow empty -m model -o mixed.sfts
+sft-pack -q -l 256 -b 4 mixed.sfts -o mixed.pack
+# groups KEY EXPRESSION: what --by KEY has to print, from the samples that --per-sample prints
+groups() {
+    jq -cs --arg key "$1" "[.[] | select(.source)] | group_by($2)[] |
+        (map(.label_tokens) | add) as \$n | {key: \$key, value: (.[0] | $2), loss: (if \$n > 0
+            then (map((.loss // 0) * .label_tokens) | add) / \$n else null end),
+        label_tokens: \$n, samples: length}" apart
+}
+# compared: prints a line of the fields of groups but the perplexity, with the loss in seven digits
+compared() {
+    jq -c 'select(.key) | del(.perplexity) | .loss |= (. // -1) * 1e6 | .loss |= round'
+}
+fp32 --per-sample mixed.sfts >apart
+whole=$(fp32 mixed.sfts)
+same 'groups: those of a file have the losses of its samples' \
+    <(fp32 --by file mixed.sfts | compared) <(groups file '.source[0]' | compared)
+equal 'groups: each file has one, in order' \
+    "$(fp32 --by file mixed.sfts | jq -c 'select(.key) | [.value, .samples]' | paste -sd' ')" \
+    '[0,5] [1,2] [2,1]'
+same 'groups: those of a length are from a power of two to below twice that' \
+    <(fp32 --by length mixed.sfts | compared) \
+    <(groups length '.tokens | log2 | floor | exp2 | "\(.)-\(2 * . - 1)"' | jq -s -c \
+        'sort_by(.value | split("-")[0] | tonumber)[]' | compared)
+same 'groups: those of messages are of the rows with so many' \
+    <(fp32 --by messages mixed.sfts | jq -c 'select(.key) | [.value, .samples]') \
+    <(cat short.jsonl turns.jsonl <(head -n 1 unanswered.jsonl) | jq -cs \
+        'map(.messages | length) | group_by(.)[] | [.[0], length]')
+for key in file length messages; do
+    fp32 --by $key mixed.sfts >grouped
+    check "groups: by $key there are several" [ "$(grep -c '"key"' grouped)" -gt 1 ]
+    close "groups: the losses by $key add up to the whole" \
+        "$(jq -s 'map(select(.key)) | (map((.loss // 0) * .label_tokens) | add) /
+            (map(.label_tokens) | add)' grouped)" "$(jq .loss <<<"$whole")" 1e-12
+    same "groups: behind those by $key comes the whole" <(tail -n 1 grouped | timeless) \
+        <(timeless <<<"$whole")
+    same "groups: by $key a packed stream has the same" <(fp32 --by $key mixed.pack | compared) \
+        <(compared <grouped)
+done
+equal 'groups: one without a trained token has no loss' \
+    "$(fp32 --by file mixed.sfts | jq -c 'select(.value == 2) | [.loss, .perplexity]')" \
+    '[null,null]'
+close 'groups: the perplexity is the exponential of the loss' \
+    "$(jq 'select(.key and .loss).perplexity' grouped)" \
+    "$(jq 'select(.key and .loss).loss | exp' grouped)" 1e-8
+equal 'groups: samples come before them' \
+    "$(fp32 --per-sample --by file mixed.sfts | jq -c 'keys[0]' | uniq | paste -sd' ')" \
+    '"label_tokens" "key" "label_tokens"'
+same 'groups: none is the result without them' <(fp32 --by none mixed.sfts | timeless) \
+    <(timeless <<<"$whole")
+fails 'groups: a field that no sample has names those it has' 64 \
+    "--by: 'domain' is not one of none.file.length.messages" fp32 --by domain mixed.sfts
+fails 'groups: they need a stream' 64 '--by: groups of which STREAM' fp32 --by file --prompt x
+fails 'groups: two models are compared sample by sample' 64 '--compare: not with --by' \
+    fp32 --by file --compare model mixed.sfts
 
 # ---- two models on one stream ----
 model other initializer_range=0.05
@@ -101,7 +169,6 @@ equal 'unknown tokens: --per-sample prints the samples before it' \
     "$(code sft-eval -m more --per-sample strange.sfts) $(grep -c resize_token stderr)" '65 1'
 
 # ---- nothing to learn from ----
-for i in 1 2; do echo '{"messages":[{"role":"user","content":"Say it."}]}'; done >unanswered.jsonl
 sft-tokenize -q -m model unanswered.jsonl |
     sft-template -q --allow empty -m model -o unanswered.sfts
 fails 'no label: a stream without a trained token is refused' 65 \

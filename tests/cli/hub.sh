@@ -26,7 +26,7 @@ both() {
     shift
     "${@//MODEL/model}" >by_folder 2>by_folder.err && "${@//MODEL/org/name}" >by_id 2>by_id.err
     local rc=$?
-    [ $rc -eq 0 ] && cmp -s by_folder by_id && { ok "$name"; return; }
+    [ $rc -eq 0 ] && cmp -s <(timeless by_folder) <(timeless by_id) && { ok "$name"; return; }
     not_ok "$name" "exit $rc: $(head -n 2 by_id.err)"
 }
 both 'hub: sft-tokenize takes an id' sft-tokenize -q -m MODEL --prompt-key q --response-key a \

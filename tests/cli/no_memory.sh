@@ -105,8 +105,8 @@ sweep() {
             71) refused=$((refused + 1))
                 one_line || wrong+=" $n($(head -c 200 stderr))"
                 [ ! -e result ] || wrong+=" $n(made)" ;;
-            0)  if [ "$output" = - ]; then cmp -s stdout whole; else diff -r result \
-                whole >/dev/null; fi || wrong+=" $n(differs)"
+            0)  if [ "$output" = - ]; then cmp -s <(timeless stdout) <(timeless whole); else
+                    diff -r result whole >/dev/null; fi || wrong+=" $n(differs)"
                 rm -rf result ;;
             *)  wrong+=" $n($rc: $(head -c 200 stderr))" ;;
         esac
@@ -151,7 +151,10 @@ sweep - sft-ckpt show "$(checkpoint tuned)"
 tail=25
 sweep - sft-eval -q -@ 1 -m model val.sfts
 sweep - sft-eval -q -@ 1 -m model --adapter "$(checkpoint tuned)" --per-sample samples.sfts
+sweep - sft-eval -q -@ 1 -m model --by file samples.sfts
 sweep - sft-eval -q -@ 1 -m model --max-tokens 3 --prompt Say
+jq -c '{prompt: .q}' train.jsonl >prompts.jsonl
+sweep - sft-eval -q -@ 1 -m model --max-tokens 3 --batch 4 --prompts prompts.jsonl
 sweep - sft-train -q --config config.yaml --plan
 
 # The result of these is the exit code.

@@ -111,7 +111,8 @@ has 'eval: the bar says that the model is loaded' loss.bars '^eval: 0:00, loadin
 has 'eval: the bar has the steps, and the loss so far' loss.bars \
     '^eval: 100% .* 3/3 .*, loss [0-9.]+$'
 equal 'eval: the result stays on the screen, and nothing else' \
-    "$(jq -c 'keys' loss.lines)" '["label_tokens","loss","perplexity","samples"]'
+    "$(jq -c 'keys' loss.lines)" \
+    '["label_tokens","loss","perplexity","samples","seconds","tokens_per_s"]'
 equal 'eval: a file gets no bar' "$(sft-eval -m model val.sfts 2>&1 | grep -c '^eval')" 0
 for i in 1 2 3 4 5 6 7 8; do echo '{"q":"Say it.","a":"Größe: 漢字 und 語, 🙂."}'; done >say.jsonl
 samples say.jsonl | sft-pack -q -l 256 -b 8 --epochs 60 -o say.sfts
