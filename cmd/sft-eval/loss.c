@@ -52,7 +52,7 @@ static int print_sample(struct eval *v, const struct feed_sample *x, const struc
 /* Adds up the rows [from, to). nll has the losses of their targets, in the order of the samples'
  * tokens. */
 static int count_samples(struct eval *v, const struct feed_step *s, size_t from, size_t to,
-                         const float *nll, struct tally *all, struct err *e)
+                         const float *nll, struct tally *sum, struct err *e)
 {
     for (size_t row = from; row < to; row++) {
         for (uint32_t i = 0; i < s->rows[row].samples; i++) {
@@ -62,8 +62,8 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
                 double w = (double)s->weights[x->first + t];
                 if (w > 0) add_target(&one, x, t, w, *nll++);
             }
-            sums_add(&all->all, &one);
-            if (groups_add(&all->groups, x, &one, e)) return -1;
+            sums_add(&sum->all, &one);
+            if (groups_add(&sum->groups, x, &one, e)) return -1;
             if (v->per_sample && print_sample(v, x, &one, e)) return -1;
             if (v->losses && keep(v->losses, one.loss, one.weight, e)) return -1;
         }
@@ -72,7 +72,7 @@ static int count_samples(struct eval *v, const struct feed_step *s, size_t from,
 }
 
 static int step_loss(struct eval *v, const struct batch *b, const struct feed_step *s, float *nll,
-                     struct tally *all, struct err *e)
+                     struct tally *sum, struct err *e)
 {
     struct pass *p = &v->stage.pass[0];
     for (size_t row = 0, next; row < s->nrows; row = next) {
@@ -85,7 +85,7 @@ static int step_loss(struct eval *v, const struct batch *b, const struct feed_st
             stage_loss(&v->stage, p);
         }
         if (weights_get(&v->weights, p->nll, v->weights.accum, 0, (size_t)p->b.targets, nll, e) ||
-            count_samples(v, s, row, next, nll, all, e))
+            count_samples(v, s, row, next, nll, sum, e))
             return -1;
     }
     return 0;

@@ -142,7 +142,7 @@ static struct opt *prompt_options(struct opt *to, struct eval *v)
          .min = 1,
          .max = 256,
          .help = "with --prompts: answer N rows together, in memory for N of --length tokens "
-                 "(default: up to 16 that have room in the memory of one)"},
+                 "(default: up to 64 that have room in the memory of one)"},
         {.letter = 'o',
          .name = "output",
          .kind = OPT_STR,

@@ -164,7 +164,7 @@ static int answer_group(struct job *j, int32_t n, struct err *e)
 /* A given number of rows has room whatever their lengths are; else the cache is that of one. */
 static struct talk_room room_of(const struct eval *v)
 {
-    enum { PASS = 512, DOCS = 16 };
+    enum { PASS = 512, DOCS = 64 };
     const int64_t reach = rope_reach(&v->m, 1), length = reach < v->length ? reach : v->length;
     const int64_t docs = v->batch ? v->batch : DOCS, pass = length < PASS ? length : PASS;
     return (struct talk_room){.length = length,
