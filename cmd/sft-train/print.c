@@ -16,8 +16,7 @@ static struct mesh mesh_at(const struct mesh *mine, int tp, int replica, int pp)
 {
     struct mesh m = *mine;
     m.at[MESH_TP] = tp;
-    m.at[MESH_CP] = replica % m.size[MESH_CP];
-    m.at[MESH_DP] = replica / m.size[MESH_CP];
+    mesh_locate_replica(m.size, replica, m.at);
     m.at[MESH_PP] = pp;
     if (pp > 0 && pp < m.size[MESH_PP] - 1) m.comm[MESH_ENDS] = NULL;
     return m;

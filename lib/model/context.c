@@ -5,7 +5,10 @@
  * put in blocks by rank, summed in the accumulation type in rank order, and rounded once.
  *
  * Row `all` of keys in order belongs to no token. The rows of a block beyond a rank's tokens take
- * its gradient, which op_attention_grad sets to 0. */
+ * its gradient, which op_attention_grad sets to 0.
+ *
+ * A pass without tokens, which a rank makes for the experts of others, exchanges nothing: not all
+ * ranks of the group may make it. */
 #include "model/model_impl.h"
 #include "parallel/collect.h"
 
@@ -58,6 +61,7 @@ void context_gather(struct stage *s, const struct pass *p, const struct activati
     const struct weights *w = s->w;
     const size_t size = dtype_size(w->compute), bytes = (size_t)width(s) * size;
     void *block = own(s, p, s->context.blocks, w->compute);
+    if (p->b.all == 0) return;
     op_copy_rows(w->device,
                  &(struct op_copy_rows){.y = block,
                                         .x = columns(s, a->rot),
@@ -124,6 +128,7 @@ void context_reduce(struct stage *s, const struct pass *p, void *dqkv)
     const int64_t each = p->b.keys.each;
     const size_t size = dtype_size(w->compute), bytes = (size_t)width(s) * size;
     void *sums = own(s, p, s->context.dblocks, w->accum);
+    if (p->b.all == 0) return;
     op_gather(w->device, &(struct op_gather){.y = s->context.dblocks,
                                              .x = s->context.dkeys,
                                              .rows = p->key_token,

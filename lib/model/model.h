@@ -311,7 +311,7 @@ struct params {
     size_t nlora;
     int lowest;                     /* the lowest layer from which gradients are needed */
     int all, stages, stage, chunks; /* the model's layers; see params_options and params_chunk */
-    int ep, ep_at, contexts;        /* see params_options; ep, contexts: at least 1 */
+    int ep, ep_at;                  /* see params_options; ep: at least 1 */
     bool has_embedding, has_head;   /* the last norm is stored with the head */
 };
 struct params_options {
@@ -325,9 +325,11 @@ struct params_options {
     size_t multiple; /* the size of a bucket is a multiple of it: equal parts; 0: of 64 */
     int tp, at;      /* number of tensor-parallel ranks, and this rank's index; tp 0: one rank */
     /* Experts parallel: so many ranks share out the experts of a layer, in equal ranges, and this
-     * is number ep_at of them; 0: one rank. Of the data-parallel ranks, which count those of a
-     * context-parallel group first, rank r has range r / contexts % ep. */
-    int ep, ep_at, contexts;
+     * is number ep_at of them; 0: one rank. Rank r of those that would have the same parameters
+     * without it has range r % ep. ep_key: the setting's name for messages; NULL:
+     * expert_model_parallel_size. */
+    int ep, ep_at;
+    const char *ep_key;
     bool sequence; /* sequence parallelism: each of the tp ranks has a part of the rows of the
                       residual stream, and so a part of the gradient of what acts on them */
 };

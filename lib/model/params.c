@@ -286,20 +286,19 @@ static int make(struct maker *k)
 }
 
 /* Fails with a message if ranks cannot share out the experts of the model. */
-static int check_experts(const struct model *m, int ep, struct err *e)
+static int check_experts(const struct model *m, const struct params_options *o, struct err *e)
 {
+    const char *ep_key = o->ep_key ? o->ep_key : "expert_model_parallel_size";
     const char *key = m->family->experts_key ? m->family->experts_key : "num_experts";
-    if (ep <= 1) return 0;
+    if (o->ep <= 1) return 0;
     if (model_sparse_layers(m) == 0)
         return err_set(e, ERR_CONFIG,
-                       "expert_model_parallel_size %d needs a model with experts, and this one has "
-                       "none; set it to 1",
-                       ep);
-    if (m->experts % ep == 0) return 0;
+                       "%s %d needs a model with experts, and this one has none; set it to 1",
+                       ep_key, o->ep);
+    if (m->experts % o->ep == 0) return 0;
     return err_set(e, ERR_CONFIG,
-                   "expert_model_parallel_size %d does not divide the model's %s, which is %d; "
-                   "choose a divisor",
-                   ep, key, (int)m->experts);
+                   "%s %d does not divide the model's %s, which is %d; choose a divisor", ep_key,
+                   o->ep, key, (int)m->experts);
 }
 
 int params_make(const struct model *m, const struct params_options *o, struct params *t,
@@ -315,10 +314,9 @@ int params_make(const struct model *m, const struct params_options *o, struct pa
     t->chunks = k.o.chunks > 1 ? k.o.chunks : 1;
     t->ep = k.o.ep > 1 ? k.o.ep : 1;
     t->ep_at = k.o.ep_at;
-    t->contexts = k.o.contexts > 1 ? k.o.contexts : 1;
     t->has_embedding = t->stage == 0;
     t->has_head = t->stage + 1 == t->stages;
-    if (check_experts(m, t->ep, e) || model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
+    if (check_experts(m, &k.o, e) || model_local(m, k.o.tp, k.o.at, &local, e)) return -1;
     model_sizes(m, &k.sizes);
     const int rc = make(&k);
     mem_free(k.blocks.b);

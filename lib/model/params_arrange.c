@@ -205,13 +205,13 @@ int params_arrange(struct params *t, int layers, struct params_blocks *blocks, s
 }
 
 /* ---- parts ---- */
-/* Every ep-th data-parallel rank has the same experts. */
+/* Every ep-th rank has the same experts. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at)
 {
     const struct params_bucket *b = &t->buckets[bucket];
     const int same = parts > 1 ? parts / t->ep : 1;
     const size_t state = (b->begin - b->shared) / (size_t)parts + b->shared / (size_t)same;
-    if (b->experts && parts > 1) at = at % t->contexts + at / t->contexts / t->ep * t->contexts;
+    if (b->experts && parts > 1) at /= t->ep;
     const size_t each = (b->end - b->begin) / (size_t)(b->experts ? same : parts);
     const size_t begin = b->begin + (size_t)at * each;
     return (struct params_part){begin, begin + each, state};
@@ -226,7 +226,7 @@ size_t params_held(const struct params *t, size_t buckets, int parts)
 
 bool params_shares(const struct params *t, size_t bucket, int r)
 {
-    return !t->buckets[bucket].experts || r / t->contexts % t->ep == t->ep_at;
+    return !t->buckets[bucket].experts || r % t->ep == t->ep_at;
 }
 
 size_t params_bucket_at(const struct params *t, size_t offset)

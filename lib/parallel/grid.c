@@ -58,9 +58,16 @@ int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, 
 }
 
 int mesh_replicas(const struct mesh *m) { return m->size[MESH_CP] * m->size[MESH_DP]; }
-int mesh_replica(const struct mesh *m)
+static int replica_of(const int size[MESH_AXES], const int at[MESH_AXES])
 {
-    return m->at[MESH_CP] + m->size[MESH_CP] * m->at[MESH_DP];
+    return at[MESH_CP] + size[MESH_CP] * at[MESH_DP];
+}
+int mesh_replica(const struct mesh *m) { return replica_of(m->size, m->at); }
+
+void mesh_locate_replica(const int size[MESH_AXES], int replica, int at[MESH_AXES])
+{
+    at[MESH_CP] = replica % size[MESH_CP];
+    at[MESH_DP] = replica / size[MESH_CP];
 }
 
 int mesh_split_members(const struct mesh *m, int group, int *ranks)
@@ -75,15 +82,19 @@ int mesh_split_members(const struct mesh *m, int group, int *ranks)
 
 int mesh_expert_members(const struct mesh *m, int group, int *ranks)
 {
-    const int from = group == MESH_EP ? MESH_DP : MESH_DP_CP, own = m->at[MESH_DP];
-    const int all = mesh_members(m->size, m->at, from, ranks);
-    int n = 0, at[MESH_AXES];
-    for (int i = 0; i < all; i++) {
-        mesh_locate(m->size, ranks[i], at);
-        const int dp = at[MESH_DP], E = m->experts;
-        if (group == MESH_EP ? dp / E == own / E : dp % E == own % E) ranks[n++] = ranks[i];
-    }
+    const int all = mesh_members(m->size, m->at, MESH_DP_CP, ranks), own = mesh_replica(m);
+    const int E = m->experts;
+    int n = 0;
+    for (int i = 0; i < all; i++)
+        if (group == MESH_EP ? i / E == own / E : i % E == own % E) ranks[n++] = ranks[i];
     return n;
+}
+
+int mesh_expert_rows(const struct mesh *m, int *end)
+{
+    const int own = mesh_replica(m), first = own - own % m->experts, cp = m->size[MESH_CP];
+    *end = (first + m->experts - 1) / cp + 1;
+    return first / cp;
 }
 
 bool mesh_writes(const struct mesh *m) { return mesh_rank_at(m->size, m->at) == 0; }
@@ -101,6 +112,6 @@ void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_op
     o->stage = at[MESH_PP];
     o->chunks = m->chunks;
     o->ep = m->experts;
-    o->ep_at = at[MESH_DP] % m->experts;
-    o->contexts = m->size[MESH_CP];
+    o->ep_at = replica_of(m->size, at) % m->experts;
+    o->ep_key = m->experts_key;
 }

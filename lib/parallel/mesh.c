@@ -57,6 +57,11 @@ static int open_groups(struct mesh *m, struct world *w, struct device *d, int *r
     return 0;
 }
 
+static const char *experts_key(const struct mesh *m)
+{
+    return m->experts_key ? m->experts_key : "expert_model_parallel_size";
+}
+
 static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
                      struct err *e)
 {
@@ -64,11 +69,12 @@ static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w
     memcpy(m->size, s->axis, sizeof m->size);
     m->chunks = s->chunks > 1 ? s->chunks : 1;
     m->experts = s->experts > 1 ? s->experts : 1;
-    if (m->size[MESH_DP] % m->experts)
+    m->experts_key = s->experts_key;
+    if (mesh_replicas(m) % m->experts)
         return err_set(e, ERR_CONFIG,
-                       "expert_model_parallel_size %d does not divide the %d data-parallel ranks; "
+                       "%s %d does not divide the %d data-parallel and context-parallel ranks; "
                        "choose a divisor",
-                       m->experts, m->size[MESH_DP]);
+                       experts_key(m), m->experts, mesh_replicas(m));
     mesh_locate(m->size, w ? w->place.rank : 0, m->at);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), 2 * sizeof *ranks, e);
     if (!ranks) return -1;
@@ -106,10 +112,8 @@ int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, str
 {
     if (shard == mesh_replicas(m)) return 0;
     if (m->experts > 1)
-        return err_set(e, ERR_CONFIG,
-                       "expert_model_parallel_size %d is not supported with fsdp_size %d; set "
-                       "either to 1",
-                       m->experts, shard);
+        return err_set(e, ERR_CONFIG, "%s %d is not supported with fsdp_size %d; set either to 1",
+                       experts_key(m), m->experts, shard);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), sizeof *ranks, e);
     if (!ranks) return -1;
     m->shard = shard;

@@ -21,14 +21,15 @@ enum mesh_group {
     MESH_ENDS,              /* the first and the last stage, which share a tied embedding */
     MESH_SHARD,             /* of MESH_DP_CP: those that share one copy of what ZeRO has in parts */
     MESH_REPLICATE,         /* of MESH_DP_CP: those that have the same parts */
-    MESH_EP,                /* of MESH_DP: those that share out the experts of one copy */
+    MESH_EP,                /* of MESH_DP_CP: those that share out the experts of one copy */
     MESH_EDP,               /* of MESH_DP_CP: those that have the same experts */
     MESH_GROUPS
 };
 struct mesh_sizes {
-    int axis[MESH_AXES]; /* ranks along each axis, at least 1 */
-    int chunks;          /* chunks of layers that each stage of the pipeline has; 0: 1 */
-    int experts;         /* ranks of MESH_EP, which divide MESH_DP: experts parallel; 0: 1 */
+    int axis[MESH_AXES];     /* ranks along each axis, at least 1 */
+    int chunks;              /* chunks of layers that each stage of the pipeline has; 0: 1 */
+    int experts;             /* ranks of MESH_EP, which divide MESH_DP_CP: experts parallel; 0: 1 */
+    const char *experts_key; /* its key, for messages; NULL: expert_model_parallel_size */
 };
 
 struct mesh {
@@ -38,6 +39,7 @@ struct mesh {
                                          * the same ranks share one, but not with cp or ep */
     int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
     int experts;                        /* ranks of MESH_EP, at least 1 */
+    const char *experts_key;            /* of mesh_sizes; NULL: the default */
     struct world *world;                /* all ranks; the mesh does not own it */
 };
 
@@ -71,12 +73,18 @@ int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, 
 /* Writes the members of MESH_SHARD or MESH_REPLICATE of a split mesh as mesh_members does. */
 int mesh_split_members(const struct mesh *m, int group, int *ranks);
 /* Writes the members of MESH_EP or MESH_EDP of a mesh as mesh_members does. The ranks of MESH_EP
- * are adjacent in MESH_DP, as Megatron-LM has them. */
+ * are adjacent in MESH_DP_CP, where the ranks of cp come first, as FSDP and Megatron-LM have them.
+ */
 int mesh_expert_members(const struct mesh *m, int group, int *ranks);
+/* Returns the first of the data-parallel coordinates of this rank's MESH_EP, and sets *end to the
+ * one behind the last: these ranks' micro-batches have the tokens that MESH_EP gathers. */
+int mesh_expert_rows(const struct mesh *m, int *end);
 /* Return the number of ranks that hold the same parameters, MESH_DP_CP, and this rank's index among
  * them. */
 int mesh_replicas(const struct mesh *m);
 int mesh_replica(const struct mesh *m);
+/* Sets the coordinates in at[] of the rank with this index in MESH_DP_CP. */
+void mesh_locate_replica(const int size[MESH_AXES], int replica, int at[MESH_AXES]);
 /* Returns true on the one rank that writes the run's log, metrics and checkpoints. */
 bool mesh_writes(const struct mesh *m);
 

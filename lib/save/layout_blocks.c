@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of blocks, which says of each element of a tensor on which rank it lies. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "save/layout_impl.h"
@@ -26,7 +27,7 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
     const bool frozen = p->bucket >= t->nbuckets;
     const int parts = frozen && !c->weights->own.parts ? 1 : c->shards;
     const size_t first = b.offset, last = first + b.n;
-    const int contexts = c->mesh->size[MESH_CP];
+    int holder[MESH_AXES];
     for (int r = 0; r < parts; r++) {
         size_t begin = first, end = last;
         if (parts > 1 && !params_shares(t, p->bucket, r)) continue;
@@ -34,8 +35,8 @@ static int add_parts(struct layout *c, const struct params *t, const struct para
         params_clip(&begin, &end, part.begin, part.end);
         b.state = part.state + begin - part.begin;
         if (begin == end) continue;
-        const int dp = parts > 1 ? r / contexts : at[MESH_DP];
-        const int holder[MESH_AXES] = {at[MESH_TP], r % contexts, dp, at[MESH_PP]};
+        memcpy(holder, at, sizeof holder);
+        if (parts > 1) mesh_locate_replica(c->mesh->size, r, holder);
         b.rank = mesh_rank_at(c->mesh->size, holder);
         b.from = begin - first;
         b.n = end - begin;
@@ -102,13 +103,13 @@ static int add_ranks(struct layout *c, const int at[MESH_AXES], struct err *e)
 
 static int add_all(struct layout *c, struct err *e)
 {
-    const int *size = c->mesh->size, shares = c->mesh->experts;
+    const int *size = c->mesh->size, shares = c->mesh->experts, tp = size[MESH_TP];
     int rc = 0, at[MESH_AXES] = {0};
     if (!mesh_cuts(c->mesh)) return add_table(c, &c->weights->params, at, e);
-    for (int r = 0; r < size[MESH_TP] * size[MESH_PP] * shares && rc == 0; r++) {
-        at[MESH_TP] = r % size[MESH_TP];
-        at[MESH_DP] = r / size[MESH_TP] % shares;
-        at[MESH_PP] = r / size[MESH_TP] / shares;
+    for (int r = 0; r < tp * size[MESH_PP] * shares && rc == 0; r++) {
+        at[MESH_TP] = r % tp;
+        mesh_locate_replica(size, r / tp % shares, at);
+        at[MESH_PP] = r / tp / shares;
         rc = add_ranks(c, at, e);
     }
     return rc;

@@ -31,9 +31,10 @@ void pipeline_init(struct pipeline *p, struct stage *s, const struct batch *b, c
                            .pp = mesh_group(m, MESH_PP),
                            .at = m->at[MESH_PP],
                            .stages = m->size[MESH_PP],
-                           .chunks = m->chunks,
-                           .first = m->at[MESH_DP] / m->experts * m->experts,
-                           .peers = m->experts};
+                           .chunks = m->chunks};
+    if (m->experts == 1) return;
+    p->first = mesh_expert_rows(m, &p->peers);
+    p->peers -= p->first;
 }
 
 void pipeline_plan(struct pipeline *p, struct plan *plan)
@@ -42,7 +43,7 @@ void pipeline_plan(struct pipeline *p, struct plan *plan)
     const size_t rows = (size_t)p->chunks * sizeof *p->row;
     plan_add_host(plan, PLAN_DATA, "pipeline", places, (void **)&p->place);
     plan_add_host(plan, PLAN_DATA, "pipeline", rows, (void **)&p->row);
-    if (p->peers > 1)
+    if (p->peers > 0)
         plan_add_host(plan, PLAN_DATA, "pipeline", rows * (size_t)p->peers, (void **)&p->peer);
 }
 
@@ -79,7 +80,6 @@ static int64_t most_tokens(struct course *c, const struct action *a)
     struct pipeline *p = c->p;
     struct batch other = *p->batch;
     int64_t most = 0, tokens;
-    if (p->peers == 1) return 0;
     for (int i = 0; i < p->peers; i++) {
         size_t *row = &p->peer[a->chunk * p->peers + i];
         if (a->micro_batch == 0) *row = 0;

@@ -18,7 +18,8 @@ struct pipeline {
     int at, stages, chunks;
     struct schedule_place *place; /* [stages] */
     size_t *row;      /* [chunks] the row of the step at which a chunk's next micro-batch begins */
-    int first, peers; /* the data-parallel ranks [first, first + peers) share out the experts */
+    int first, peers; /* with the micro-batches of the data-parallel ranks [first, first + peers)
+                       * ranks share out the experts; peers 0: this rank has all */
     size_t *peer;     /* [chunks, peers] the same rows of each of them */
 };
 /* The caller's hooks; may be NULL. */

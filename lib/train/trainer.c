@@ -28,8 +28,9 @@ int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
     if (balance_rows(&t->balance, s, e)) return -1;
     t->batch.owner = t->balance.owner;
     t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
-    const int own = t->mesh->at[MESH_DP], shares = t->mesh->experts, first = own / shares * shares;
-    if (t->optimizer.zero.stage < 2) return count_most(t, s, first, first + shares, e);
+    int end;
+    const int first = mesh_expert_rows(t->mesh, &end);
+    if (t->optimizer.zero.stage < 2) return count_most(t, s, first, end, e);
     return count_most(t, s, 0, t->mesh->size[MESH_DP], e);
 }
 

@@ -128,7 +128,16 @@ static const struct row table[] = {
     {1, 1, 2, 1, 1, 3, SHARE_2 | MIXTRAL | MODES},
     {2, 1, 2, 1, 1, 0, SHARE_2 | MIXTRAL | SHARED | STACKED},
     {2, 1, 2, 1, 1, 1, SHARE_2 | MIXTRAL | SEQUENCE},
+    {1, 2, 1, 1, 1, 0, SHARE_2 | MIXTRAL | MODES},
+    {1, 2, 1, 1, 1, 1, SHARE_2 | SHARED | MIXED},
+    {1, 2, 1, 1, 1, 3, SHARE_2 | MIXTRAL | MIXTRAL_LORA | STACKED},
+    {1, 2, 2, 1, 1, 0, SHARE_2 | MIXTRAL},
     {1, 2, 2, 1, 1, 1, SHARE_2 | MIXTRAL},
+    {1, 2, 2, 1, 1, 3, SHARE_4 | MIXTRAL},
+    {1, 3, 2, 1, 1, 1, SHARE_2 | MIXTRAL},
+    {1, 3, 2, 1, 1, 3, SHARE_2 | MIXTRAL},
+    {2, 2, 1, 1, 1, 1, SHARE_2 | MIXTRAL | SEQUENCE},
+    {1, 2, 1, 2, 1, 1, SHARE_2 | MIXTRAL},
     {1, 1, 2, 2, 1, 1, SHARE_2 | MIXTRAL},
     {1, 1, 2, 2, 2, 2, SHARE_2 | MIXTRAL},
     {1, 1, 4, 1, 1, 0, SHARE_2 | MIXTRAL},
@@ -138,6 +147,8 @@ static const struct row table[] = {
     {1, 1, 4, 1, 1, 1, SHARE_4 | MIXTRAL},
     {2, 1, 2, 2, 1, 3, SHARE_2 | MIXTRAL},
     {1, 2, 4, 1, 1, 3, SHARE_2 | MIXTRAL},
+    {1, 2, 4, 1, 1, 3, SHARE_4 | MIXTRAL},
+    {2, 2, 2, 1, 1, 1, SHARE_4 | MIXTRAL},
 };
 
 static int shard_of(const struct row *r)

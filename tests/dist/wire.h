@@ -250,12 +250,13 @@ static void wire_dispatch(struct wire *x, uint64_t n)
 
 static void wire_experts(struct wire *x, const struct feed_step *s)
 {
-    const int ep = x->mesh->experts, first = x->mesh->at[MESH_DP] / ep * ep;
+    int end;
+    const int ep = x->mesh->experts, first = mesh_expert_rows(x->mesh, &end);
     const uint64_t tp = (uint64_t)x->mesh->size[MESH_TP];
     for (uint64_t pass = 0; pass < x->passes; pass++) {
         uint64_t most = 0;
-        for (int i = 0; i < ep; i++) {
-            const uint64_t n = wire_tokens(x, s, first + i, pass);
+        for (int i = first; i < end; i++) {
+            const uint64_t n = wire_tokens(x, s, i, pass);
             most = n > most ? n : most;
         }
         wire_dispatch(x, (uint64_t)ep * (x->j->t.o.shard_rows ? aligned(most, tp) : most));

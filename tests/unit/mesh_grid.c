@@ -124,28 +124,38 @@ static void split(void)
               memcmp(ranks, replicate, sizeof replicate) == 0);
 }
 
-/* Rank 14 of the same grid is dp 3: with rank 10, dp 2, it has all experts of two parts. */
+/* Rank 14 of the same grid is index 7 of dp x cp: with rank 12, index 6, it has all experts of two
+ * parts. Two of 3 x 2 ranks (cp, dp): ranks 2 and 3 are of one group, and of both rows. */
 static void experts(void)
 {
-    static const int ep[] = {10, 14}, same[] = {4, 6, 12, 14};
+    static const int ep[] = {12, 14}, same[] = {2, 6, 10, 14};
     struct mesh m = {.size = {2, 2, 4, 1}, .experts = 2};
     int ranks[16];
     mesh_locate(m.size, 14, m.at);
-    CHECK("experts: ranks that are adjacent in dp share them out",
+    CHECK("experts: ranks that are adjacent in dp x cp share them out",
           mesh_expert_members(&m, MESH_EP, ranks) == 2 && memcmp(ranks, ep, sizeof ep) == 0);
-    CHECK("experts: ranks of dp x cp that are as far apart have the same ones",
+    CHECK("experts: ranks of dp x cp that are so far apart have the same ones",
           mesh_expert_members(&m, MESH_EDP, ranks) == 4 && memcmp(ranks, same, sizeof same) == 0);
+    static const int odd[] = {2, 3};
+    int end;
+    struct mesh o = {.size = {1, 3, 2, 1}, .at = {0, 2, 0, 0}, .experts = 2};
+    CHECK("experts: a group has ranks of two rows of dp where it has some of cp of each",
+          mesh_expert_members(&o, MESH_EP, ranks) == 2 && memcmp(ranks, odd, sizeof odd) == 0 &&
+              mesh_expert_rows(&o, &end) == 0 && end == 2);
+    mesh_locate(o.size, 1, o.at);
+    CHECK("experts: a group within cp has the tokens of one row of dp",
+          mesh_expert_rows(&o, &end) == 0 && end == 1);
 }
 
 static void refused(struct device *d)
 {
     struct err e = {0};
     struct mesh m;
-    const struct mesh_sizes odd = {.axis = {1, 1, 4, 1}, .experts = 3};
+    const struct mesh_sizes odd = {.axis = {1, 2, 2, 1}, .experts = 3, .experts_key = "ep_size"};
     const struct mesh_sizes two = {.axis = {1, 1, 4, 1}, .experts = 2};
-    CHECK("experts: ranks that do not divide the data-parallel ones are refused",
+    CHECK("experts: ranks that do not divide those of dp x cp are refused",
           mesh_planned(&m, &odd, d, &e) && e.code == ERR_CONFIG &&
-              strstr(e.msg, "expert_model_parallel_size 3 does not divide the 4"));
+              strstr(e.msg, "ep_size 3 does not divide the 4"));
     const bool open = mesh_planned(&m, &two, d, &e) == 0;
     CHECK("experts: their groups are their own beside those of gradients",
           open && m.comm[MESH_EP] != m.comm[MESH_DP] && m.comm[MESH_EP]->size == 2 &&
