@@ -95,7 +95,8 @@ int run_device(struct run *r, struct err *e)
                                       [MESH_DP] = (int)r->config->run.data_parallel_size,
                                       [MESH_PP] = (int)r->config->run.pipeline_parallel_size},
                                      (int)r->config->run.virtual_pipeline_parallel_size,
-                                     (int)r->config->run.expert_parallel_size};
+                                     (int)r->config->run.expert_parallel_size,
+                                     r->config->run.expert_key};
     const bool planned = run_alone(r) && !r->world.plugin; /* for rank 0 of those that will be */
     const int rc = planned ? mesh_planned(&r->mesh, &sizes, r->device, e)
                            : mesh_open(&r->mesh, &sizes, &r->world, r->device, e);

@@ -56,8 +56,9 @@ static void one_process(const struct config *c, struct advice *a)
            ulysses ? "model_args.ulysses_size"
                    : "strategy_args.strategy_config.context_parallel_size",
            c->run.context_parallel_size, 1);
-    advise(a, "strategy_args.strategy_config.expert_model_parallel_size",
-           c->run.expert_parallel_size, 1);
+    char expert[100];
+    snprintf(expert, sizeof expert, "strategy_args.strategy_config.%s", c->run.expert_key);
+    advise(a, expert, c->run.expert_parallel_size, 1);
     advise(a, "training_args.gradient_accumulation_steps", more, more * c->run.data_parallel_size);
 }
 
@@ -104,9 +105,8 @@ static int check_processes(const struct config *c, const struct config_start *s,
 int config_check_trainable(const struct config *c, const struct config_start *s, struct err *e)
 {
     const struct loaded *l = (const struct loaded *)c;
-    for (int rest = 0; rest < 2; rest++)
-        for (size_t i = 0; i < l->count; i++)
-            if (l->settings[i].key->first != rest && check_setting(&l->settings[i], e)) return -1;
+    for (size_t i = 0; i < l->count; i++)
+        if (check_setting(&l->settings[i], e)) return -1;
     if (check_chunks(c, e)) return -1;
     return s->processes ? check_processes(c, s, e) : 0;
 }

@@ -144,8 +144,9 @@ struct config {
                 bool sequence_parallel;            /* see run.shard_rows */
                 const char *optimizer;             /* NULL, "adam" or "sgd" */
                 /* fsdp2_train */
-                const char *param_dtype; /* NULL, or a word of CONFIG_DTYPE_WORDS */
-                int64_t fsdp_size;       /* see run.shard_size */
+                const char *param_dtype;     /* NULL, or a word of CONFIG_DTYPE_WORDS */
+                int64_t fsdp_size;           /* see run.shard_size */
+                int64_t ep_size, efsdp_size; /* see run.expert_parallel_size; 0: not set */
                 bool reshard_after_forward;
                 /* deepspeed_train */
                 struct {
@@ -198,6 +199,7 @@ struct config {
         int64_t max_steps; /* updates after which the run ends; 0: none */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             virtual_pipeline_parallel_size, context_parallel_size, expert_parallel_size;
+        const char *expert_key;    /* the key of strategy_config that gives the last one */
         int64_t zero_stage;        /* 0 to 3: what data-parallel workers have in parts */
         int64_t shard_size;        /* data-parallel workers that share one copy of it */
         bool shard_rows;           /* tensor-parallel workers have parts of the stream's rows */

@@ -5,6 +5,8 @@
 
 #include "config/load.h"
 
+#define C "sft_train.strategy_args.strategy_config."
+
 static int fail(const struct loaded *l, const char *key, struct err *e, const char *text)
 {
     const struct setting *s = setting_of(l, key);
@@ -104,12 +106,18 @@ static int derive_zero(struct loaded *l, struct err *e)
     c->run.shard_size = all;
     if (config_scope(c) != KEY_FSDP2 || c->run.zero_stage < 2 || size <= 1 || size >= all) return 0;
     c->run.shard_size = size;
+    if (c->run.expert_parallel_size > 1)
+        return err_set(e, ERR_CONFIG,
+                       "%s: " C "fsdp_size: %lld of %lld workers is not supported with ep_size "
+                       "%lld; leave one of them out",
+                       c->path, (long long)size, (long long)all,
+                       (long long)c->run.expert_parallel_size);
     if (all % size == 0) return 0;
-    return err_set(
-        e, ERR_CONFIG,
-        "%s: sft_train.strategy_args.strategy_config.fsdp_size: %lld does not divide the "
-        "%lld workers that share the weights; choose a divisor",
-        c->path, (long long)size, (long long)all);
+    return err_set(e, ERR_CONFIG,
+                   "%s: " C
+                   "fsdp_size: %lld does not divide the %lld workers that share the weights; "
+                   "choose a divisor",
+                   c->path, (long long)size, (long long)all);
 }
 
 /* One tensor-parallel worker has all rows. Megatron-LM, too, then turns sequence parallelism off
@@ -120,33 +128,53 @@ static void derive_rows(struct loaded *l, int64_t tp)
     const bool wanted = c->sft_train.strategy_args.strategy_config.sequence_parallel;
     c->run.shard_rows = wanted && tp > 1;
     if (wanted && tp == 1)
-        setting_idle(l, "sft_train.strategy_args.strategy_config.sequence_parallel",
-                     "only with tensor_model_parallel_size above 1");
+        setting_idle(l, C "sequence_parallel", "only with tensor_model_parallel_size above 1");
 }
 
-/* The workers that share out the experts are data-parallel ones, and each expert is cut like the
- * rest of its layer. */
+/* Each expert is cut like the rest of its layer. */
+static int check_cut(const struct config *c, struct err *e)
+{
+    const int64_t cut = c->sft_train.strategy_args.strategy_config.expert_tensor_parallel_size;
+    if (!cut || cut == c->run.tensor_parallel_size) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%s: " C "expert_tensor_parallel_size: %lld is not tensor_model_parallel_size, "
+                   "which is %lld; experts are split like their layer: leave it out",
+                   c->path, (long long)cut, (long long)c->run.tensor_parallel_size);
+}
+
+/* The workers with the same experts have their weights and state in parts, all of them. */
+static int check_same(struct loaded *l, int64_t all, struct err *e)
+{
+    const struct config *c = &l->c;
+    const int64_t same = c->sft_train.strategy_args.strategy_config.efsdp_size;
+    const int64_t ep = c->run.expert_parallel_size;
+    if (same && ep == 1) setting_idle(l, C "efsdp_size", "only with ep_size above 1");
+    if (ep == 1 || !same || same == all / ep) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%s: " C "efsdp_size: %lld is not the %lld workers that have the same experts, "
+                   "%lld / ep_size %lld; leave it out",
+                   c->path, (long long)same, (long long)(all / ep), (long long)all, (long long)ep);
+}
+
+/* Data-parallel and context-parallel workers share out the experts. */
 static int derive_experts(struct loaded *l, struct err *e)
 {
     struct config *c = &l->c;
-    const int64_t tp = c->run.tensor_parallel_size, dp = c->run.data_parallel_size;
-    const int64_t cut = c->sft_train.strategy_args.strategy_config.expert_tensor_parallel_size;
+    const enum key_scope scope = config_scope(c);
+    const int64_t all = c->run.data_parallel_size * c->run.context_parallel_size;
     int64_t *ep = &c->run.expert_parallel_size;
     *ep = 1;
-    if (config_scope(c) != KEY_MEGATRON) return 0;
-    *ep = c->sft_train.strategy_args.strategy_config.expert_model_parallel_size;
-    if (dp % *ep)
+    c->run.expert_key = scope == KEY_FSDP2 ? "ep_size" : "expert_model_parallel_size";
+    if (scope != KEY_MEGATRON && scope != KEY_FSDP2) return 0;
+    *ep = scope == KEY_FSDP2
+              ? c->sft_train.strategy_args.strategy_config.ep_size
+              : c->sft_train.strategy_args.strategy_config.expert_model_parallel_size;
+    if (all % *ep)
         return err_set(e, ERR_CONFIG,
-                       "%s: sft_train.strategy_args.strategy_config.expert_model_parallel_size: "
-                       "%lld does not divide the %lld data-parallel workers; choose a divisor",
-                       c->path, (long long)*ep, (long long)dp);
-    if (cut && cut != tp)
-        return err_set(e, ERR_CONFIG,
-                       "%s: sft_train.strategy_args.strategy_config.expert_tensor_parallel_size: "
-                       "%lld is not tensor_model_parallel_size, which is %lld; experts are split "
-                       "like their layer: leave it out",
-                       c->path, (long long)cut, (long long)tp);
-    return 0;
+                       "%s: " C "%s: %lld does not divide the %lld data-parallel x "
+                       "context-parallel workers; choose a divisor",
+                       c->path, c->run.expert_key, (long long)*ep, (long long)all);
+    return scope == KEY_FSDP2 ? check_same(l, all, e) : check_cut(c, e);
 }
 
 static int derive_layout(struct loaded *l, struct err *e)

@@ -41,7 +41,6 @@ struct config_key {
     const char *only;  /* "a|b": what sft-train takes (null always); "": only when empty */
     size_t to;         /* offset in struct config plus 1; 0: not stored */
     bool unshown;      /* not part of the resolved configuration */
-    bool first;        /* KEY_LIMIT: checked before the others, because it concerns the model */
     const char *as;    /* path of another key under which the value is shown */
     const char *doc;   /* one line: what it does, why it has no effect, or what is missing */
 };

@@ -9,7 +9,6 @@
 #define F(field) TO(sft_train.strategy_args.strategy_config.field)
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
-#define EXPERTS         "expert parallelism (MoE) is supported by megatron_train alone"
 #define DISPATCH        "a worker gathers the tokens of all that share out the experts"
 #define DROPLESS        "experts (MoE) compute every token that chooses them"
 #define GROUPED         "the experts of a layer are always one grouped product"
@@ -80,8 +79,8 @@ const struct config_key config_keys_megatron[] = {
          .doc = "Overrides training_args.optim; sgd has Megatron's momentum of 0.9"),
     MUSE("expert_model_parallel_size", KEY_INT, F(expert_model_parallel_size), .dflt = "1", .lo = 1,
          .hi = 65536,
-         .doc = "Workers that share out the experts of each layer; they divide the data-parallel "
-                "ones"),
+         .doc = "Workers that share out the experts of each layer; they divide the data-parallel x "
+                "context-parallel ones"),
     MUSE("expert_tensor_parallel_size", KEY_INT, F(expert_tensor_parallel_size), .lo = 1,
          .hi = 65536, .doc = "Workers that split each expert: tensor_model_parallel_size"),
     MLIMIT("moe_aux_loss_coeff", KEY_REAL, "0.0", ROUTED),
@@ -197,10 +196,6 @@ const size_t config_keys_megatron_count =
     }
 #define FUSE(p, t, ...)  FSDP(.path = C p, .type = t, .effect = KEY_USED, __VA_ARGS__)
 #define FIDLE(p, t, why) FSDP(.path = C p, .type = t, .effect = KEY_IDLE, .doc = why)
-#define FLIMIT(p, t, ok, why)                                                                      \
-    FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = why)
-#define FMOE(p, t, ok)                                                                             \
-    FSDP(.path = C p, .type = t, .effect = KEY_LIMIT, .only = ok, .doc = EXPERTS, .first = true)
 
 const struct config_key config_keys_fsdp2[] = {
     FUSE("param_dtype", KEY_WORD, F(param_dtype), .words = CONFIG_DTYPE_WORDS, .only = "fp32|bf16",
@@ -211,11 +206,13 @@ const struct config_key config_keys_fsdp2[] = {
     FUSE("reshard_after_forward", KEY_BOOL, F(reshard_after_forward), .dflt = "true",
          .doc = "true: each worker has a part of the weights (ZeRO-3); false: it has them whole, "
                 "and parts of gradients and state (ZeRO-2)"),
-    FMOE("ep_size", KEY_INT, "1"),
+    FUSE("ep_size", KEY_INT, F(ep_size), .dflt = "1", .lo = 1, .hi = 65536,
+         .doc = "Workers that share out the experts of each layer; they divide all workers"),
+    FUSE("efsdp_size", KEY_INT, F(efsdp_size), .lo = 1, .hi = 65536,
+         .doc = "Workers that share one copy of the same experts: all workers / ep_size"),
     FIDLE("moe_use_grouped_mm", KEY_BOOL, GROUPED),
     FIDLE("apply_expert_patch", KEY_BOOL, GROUPED),
     FIDLE("wrap_policy.moe_experts", KEY_STRS, LAYOUT),
-    FIDLE("efsdp_size", KEY_INT, "only with expert parallelism (MoE)"),
     FIDLE("reduce_dtype", KEY_STR, "gradients are always summed in fp32"),
     FIDLE("offload_policy", KEY_ANY, LAYOUT),
     FIDLE("reduce_scatter_during_grad_accumulation", KEY_BOOL, LAYOUT),

@@ -137,6 +137,15 @@ equal 'sequence_parallel: one has no use for it' \
 equal 'sequence_parallel: false is not told' \
     "$(rows $strategy.tensor_model_parallel_size=1 $strategy.sequence_parallel=false)" ''
 
+# ---- efsdp_size beside workers that have all experts ----
+printf '%s\n' 'pretrain: a/b' 'sequence_length: 64' 'sft_train:' '  device_mapping: [0, 1]' \
+    '  strategy_args: {strategy_name: fsdp2_train,' \
+    '    strategy_config: {ep_size: 2, efsdp_size: 1}}' >"$T/experts.yaml"
+experts() { sft-config "$T/experts.yaml" "$@" 2>&1 >/dev/null; }
+equal 'efsdp_size: workers that share out the experts use it' "$(experts)" ''
+equal 'efsdp_size: others have no use for it' "$(experts $strategy.ep_size=1 | sed 's/.*:6: //')" \
+    "$strategy.efsdp_size: no effect: only with ep_size above 1"
+
 # ---- refusals ----
 echo 'seed: 3' >>"$c"
 fails 'refusal: a duplicate key names both lines' 78 \

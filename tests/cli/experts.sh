@@ -108,8 +108,8 @@ jq '.clip_qkv = 8.0 | .model_type = "olmoe"' model/config.json >clip.json
 fails 'refusal: clip_qkv that is not null' 65 'clip_qkv is not supported' \
     sft-ckpt init clip.json -o x
 E=sft_train.strategy_args.strategy_config.expert_model_parallel_size
-fails 'refusal: ranks that do not divide the data-parallel ones cannot share out the experts' 78 \
-    'expert_model_parallel_size: 2 does not divide the 1 data-parallel workers' \
+fails 'refusal: ranks that do not divide the workers cannot share out the experts' 78 \
+    'expert_model_parallel_size: 2 does not divide the 1 data-parallel x context-parallel workers' \
     run x $E=2 train.sfts
 fails 'refusal: ranks that do not divide the experts cannot share them out' 78 \
     "expert_model_parallel_size 2 does not divide the model's num_experts, which is 5" \

@@ -74,6 +74,35 @@ as_one 'ep 2 x pp 2' pp one
 equal 'ep 2 x cp 2: the ranks train the model' \
     "$(DP=2 code share 4 cp $ep=2 $strategy.context_parallel_size=2)" 0
 as_one 'ep 2 x cp 2' cp one
+
+# ---- fsdp2_train: over dp x cp ----
+fsdp2=(sft_train.strategy_args.strategy_name=fsdp2_train)
+ulysses=sft_train.model_args.ulysses_size
+over=$strategy.ep_size
+same=$strategy.efsdp_size
+# shared AREA RANKS DIR DP ARGUMENT...: a run under fsdp2_train, with the losses of one rank
+shared() {
+    equal "$1: the ranks train the model" "$(DP=$4 code share "$2" "$3" "${fsdp2[@]}" "${@:5}")" 0
+    as_one "$1" "$3" one
+}
+shared 'fsdp2, ep 2 of dp 2' 2 fsdp2.dp 2 $over=2 $same=1
+shared 'fsdp2, ep 2 of cp 2' 2 fsdp2.cp 1 $over=2 $ulysses=2
+shared 'fsdp2, ep 2 of dp 2 x cp 2' 4 fsdp2.two 2 $over=2 $same=2 $ulysses=2
+shared 'fsdp2, ep 4 of dp 2 x cp 2' 4 fsdp2.four 2 $over=4 $same=1 $ulysses=2
+shared 'fsdp2, ep 4 of dp 2 x cp 2, whole weights' 4 fsdp2.whole 2 $over=4 $ulysses=2 \
+    $strategy.reshard_after_forward=false
+equal 'fsdp2, ep 4 of dp 2 x cp 2: weights in parts give the same bytes' "$(bytes fsdp2.whole)" \
+    "$(bytes fsdp2.four)"
+equal 'fsdp2, ep 4 of dp 2 x cp 2: a checkpoint has the tensors of the model' \
+    "$(names fsdp2.four)" "$(names one)"
+balanced=("${fsdp2[@]}" pretrain=./balanced $ulysses=2)
+equal 'fsdp2, cp 2 with an auxiliary loss: the ranks train the model' \
+    "$(DP=1 code share 2 balanced.cp "${balanced[@]}")" 0
+equal 'fsdp2, ep 2 of cp 2 with an auxiliary loss: the ranks train the model' \
+    "$(DP=1 code share 2 balanced.ep "${balanced[@]}" $over=2)" 0
+as_one 'fsdp2, ep 2 of cp 2 with an auxiliary loss, beside cp 2' balanced.ep balanced.cp
+
+# ---- adapters ----
 lora=(sft_train.model_args.lora_target=all-linear sft_train.model_args.lora_rank=4)
 equal 'adapters: one rank trains them' "$(code share 1 lora.one "${lora[@]}")" 0
 equal 'adapters, ep 2: the ranks train them' "$(code share 2 lora $ep=2 "${lora[@]}")" 0
@@ -97,6 +126,10 @@ goes 'one rank, then ep 2' 2 two.one one $ep=2
 goes 'ep 2 x edp 2 with ZeRO-3, then ep 4' 4 four.zero3 zero3 $ep=4 sft.zero_stage=1
 DP=2 goes 'ep 4, then ep 2 x tp 2' 4 tp.four four $ep=2 $tp
 goes 'ep 2 x pp 2, then dp 2 without ep' 2 dp.pp pp
+goes 'fsdp2, ep 4 of dp 2 x cp 2, then one rank' 1 one.fsdp2 fsdp2.four
+DP=1 goes 'one rank, then fsdp2, ep 2 of cp 2' 2 fsdp2.one one "${fsdp2[@]}" $over=2 $ulysses=2
+DP=2 goes 'fsdp2, ep 4 of dp 2 x cp 2, then ep 2 of them' 4 fsdp2.less fsdp2.four \
+    "${fsdp2[@]}" $over=2 $ulysses=2
 equal 'ep 2, a model of its checkpoint: one rank begins with it' \
     "$(code share 1 next "pretrain=$(checkpoint two.cpu)" max_steps=1)" 0
 
@@ -139,15 +172,25 @@ equal 'plan, ep 2: there is room for all choices that fall on its experts' \
     "$(jq "$rows" two.json)" "$((2 * $(jq "$rows" one.json)))"
 equal 'plan, ep 4: no token has more rows than a rank has experts' \
     "$(plan 0,1,2,3 $ep=4 | jq "$rows")" "$((2 * $(jq "$rows" one.json)))"
+plan 0,1,2,3 "${fsdp2[@]}" sft.zero_stage=1 $ulysses=4 >cp.json
+plan 0,1,2,3 "${fsdp2[@]}" sft.zero_stage=1 $ulysses=4 $over=4 >shared.json
+equal 'plan, fsdp2, ep 4 of cp 4: a rank has a quarter of the experts' \
+    "$(jq -n "$of (input | of(\"weights\")) as \$all | \$all - (input | of(\"weights\")) -
+        $((less * 3 / 2)) | . > -4096 and . < 4096" cp.json shared.json)" true
 
 # ---- what is refused ----
 fails 'refused: experts that do not divide' 78 \
     "expert_model_parallel_size 3 does not divide the model's num_experts, which is 4" \
     plan 0,1,2 $ep=3
-fails 'refused: ranks that do not divide the data-parallel ones' 78 \
-    'expert_model_parallel_size: 4 does not divide the 2 data-parallel workers' plan 0,1 $ep=4
+fails 'refused: ranks that do not divide those of dp x cp' 78 \
+    'expert_model_parallel_size: 4 does not divide the 2 data-parallel x context-parallel workers' \
+    plan 0,1 $ep=4
 fails 'refused: a model without experts' 78 \
     'expert_model_parallel_size 2 needs a model with experts' plan 0,1 $ep=2 pretrain=./model
+fails 'refused: ep_size beside a model without experts' 78 'ep_size 2 needs a model with experts' \
+    plan 0,1 "${fsdp2[@]}" $over=2 pretrain=./model
+fails 'refused: an ep_size that does not divide the experts' 78 \
+    "ep_size 3 does not divide the model's num_experts, which is 4" plan 0,1,2 "${fsdp2[@]}" $over=3
 fails 'refused: experts split otherwise than their layer' 78 \
     'expert_tensor_parallel_size: 2 is not tensor_model_parallel_size, which is 1' \
     plan 0,1 $strategy.expert_tensor_parallel_size=2

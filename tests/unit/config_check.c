@@ -9,6 +9,8 @@
     "sft_train: {strategy_args: {strategy_name: deepspeed_train, strategy_config: " config "}"
 #define MEGATRON(config)                                                                           \
     "sft_train: {strategy_args: {strategy_name: megatron_train, strategy_config: " config "}"
+#define FSDP2_OF_8(keys)                                                                           \
+    "strategy_args: {strategy_config: {" keys "}}, device_mapping: [0, 1, 2, 3, 4, 5, 6, 7]"
 
 static void test_defaults(void)
 {
@@ -336,7 +338,8 @@ static void test_trainable(void)
                 "expert_parallel_size", "4\n"));
     CHECK("trainable: parallel experts that do not divide the data-parallel workers are not",
           refused(MEGATRON("{expert_model_parallel_size: 4}") ", device_mapping: [0, 1]}\n",
-                  "expert_model_parallel_size: 4 does not divide the 2 data-parallel workers"));
+                  "expert_model_parallel_size: 4 does not divide the 2 data-parallel x "
+                  "context-parallel workers"));
     CHECK(
         "trainable: experts that are split like their layer are",
         gives(
@@ -353,9 +356,23 @@ static void test_trainable(void)
                                                                                    "device_mapping:"
                                                                                    " [0, 1]}\n",
             "expert_tensor_parallel_size: 1 is not tensor_model_parallel_size, which is 2"));
-    CHECK("trainable: parallel experts of fsdp2_train are not",
-          untrainable("sft_train: {strategy_args: {strategy_config: {ep_size: 8}}}\n",
-                      "by megatron_train alone; leave it out or set it to 1"));
+    CHECK("trainable: parallel experts of fsdp2_train are, over all workers",
+          gives("sft_train: {model_args: {ulysses_size: 2}, " FSDP2_OF_8("ep_size: 8") "}\n",
+                "expert_parallel_size", "8\n"));
+    CHECK("trainable: parallel experts of fsdp2_train that do not divide the workers are not",
+          refused("sft_train: {" FSDP2_OF_8("ep_size: 3") "}\n",
+                  "ep_size: 3 does not divide the 8 data-parallel x context-parallel workers"));
+    CHECK("trainable: an efsdp_size of the workers with the same experts is",
+          gives("sft_train: {" FSDP2_OF_8("ep_size: 4, efsdp_size: 2") "}\n",
+                "expert_parallel_size", "4\n"));
+    CHECK("trainable: another efsdp_size is not",
+          refused("sft_train: {" FSDP2_OF_8("ep_size: 4, efsdp_size: 1") "}\n",
+                  "efsdp_size: 1 is not the 2 workers that have the same experts, 8 / ep_size 4"));
+    CHECK("trainable: parallel experts beside hybrid sharding are not",
+          refused("sft_train: {" FSDP2_OF_8("ep_size: 4, fsdp_size: 4") "}\n",
+                  "fsdp_size: 4 of 8 workers is not supported with ep_size 4"));
+    CHECK("trainable: more processes than one; the message names ep_size",
+          untrainable("sft_train: {" FSDP2_OF_8("ep_size: 8") "}\n", "strategy_config.ep_size=1"));
     CHECK("trainable: LoRA is",
           !untrainable("sft_train: {model_args: {lora_target: all-linear}}\n", ""));
     CHECK("trainable: fp16 is not",
