@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The examples of a mixture of experts on eight workers, which have every key of ROLL's: fsdp2_train
-# with ulysses_size 2, and megatron_train with 2 stages of 8 chunks and 4 workers that share out the
-# experts.
+# with ulysses_size 2, the same where all eight share out the experts, and megatron_train with 2
+# stages of 8 chunks and 4 workers that share out the experts.
 source "$(dirname "$0")/../roll.sh"
 cp "$root"/examples/qwen3-30BA3B-sft_fsdp2/*.yaml .
 model model 'architectures=["Qwen3MoeForCausalLM"]' 'model_type="qwen3_moe"' hidden_size=64 \
@@ -15,6 +15,8 @@ equal 'fsdp2: one worker trains from the file' "$(code roll sft_config fsdp2-one
     sft_train.training_args.gradient_accumulation_steps=4)" 0
 equal 'fsdp2: its eight workers train' "$(code roll sft_config fsdp2)" 0
 like_one 'fsdp2' fsdp2 8 fsdp2-one
+equal 'fsdp2, ep 8: its eight workers train' "$(code roll sft_config_ep fsdp2-ep)" 0
+like_one 'fsdp2, ep 8' fsdp2-ep 8 fsdp2-one
 equal 'megatron: one worker trains from the file' "$(code roll sft_config_megatron megatron-one \
     "${one[@]}" $strategy.pipeline_model_parallel_size=1 $strategy.expert_model_parallel_size=1 \
     $strategy.virtual_pipeline_model_parallel_size=1 $strategy.sequence_parallel=false \
