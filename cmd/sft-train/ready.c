@@ -63,7 +63,9 @@ void run_tell_room(const struct run *r, uint64_t steps)
 {
     struct checkpoint_bytes d;
     const struct config *c = r->config;
-    const uint64_t every = (uint64_t)c->save_steps, keep = (uint64_t)c->max_ckpt_to_keep;
+    const uint64_t every = (uint64_t)c->save_steps;
+    uint64_t keep = (uint64_t)c->max_ckpt_to_keep;
+    if (keep == 1 && r->best.o.on) keep = 2; /* the best beside the newest */
     const uint64_t left = steps > r->first_step ? steps - r->first_step : 0;
     uint64_t saves = every ? (left + every - 1) / every : 1;
     if (keep && saves > keep + 1) saves = keep + 1; /* one is removed once the next is there */

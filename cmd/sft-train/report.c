@@ -23,6 +23,19 @@ static void put(struct buf *b, const char *name, double v, int digits)
     buf_putc(b, ',');
 }
 
+/* The best checkpoint, and with load_best_model_at_end the folder of its model. */
+static void put_best(const struct run *r, const struct loop_result *x, struct buf *b)
+{
+    if (!r->best.o.on) return;
+    if (r->best.o.patience) buf_printf(b, "\"stopped_early\":%s,", x->early ? "true" : "false");
+    buf_printf(b, "\"best_step\":%llu,", (unsigned long long)r->best.step);
+    put(b, "best_val_loss", r->best.step ? r->best.loss : NAN, 9);
+    if (!r->best_model) return;
+    buf_puts(b, "\"best_model\":");
+    buf_json(b, str_z(r->best_model));
+    buf_putc(b, ',');
+}
+
 static void put_object(const struct run *r, const struct loop_result *x, struct buf *b)
 {
     buf_printf(b, "{\"step\":%llu,\"steps\":%llu,\"tokens\":%llu,\"label_tokens\":%llu,",
@@ -38,6 +51,7 @@ static void put_object(const struct run *r, const struct loop_result *x, struct 
         put(b, "val_loss_after", x->val_after, 9);
     }
     if (x->saving > 0) put(b, "checkpoint_MB_per_s", x->saved_bytes / x->saving * 1e-6, 4);
+    put_best(r, x, b);
     buf_puts(b, "\"checkpoint\":");
     buf_json(b, str_z(checkpoint_of(r, x)));
     buf_puts(b, "}\n");
@@ -79,6 +93,16 @@ static void put_losses(const struct loop_result *x, struct buf *b)
     if (isfinite(x->val_before) || isfinite(x->val_after)) put_line(b, "val_loss", text);
 }
 
+static void put_best_line(const struct run *r, struct buf *b)
+{
+    char text[100];
+    if (!r->best.step) return;
+    snprintf(text, sizeof text, "checkpoint-%llu, val_loss %.4f", (unsigned long long)r->best.step,
+             r->best.loss);
+    put_line(b, "best", text);
+    if (r->best_model) put_line(b, "best model", r->best_model);
+}
+
 /* The command that tries the model. */
 static void put_try(const struct run *r, const char *checkpoint, struct buf *b)
 {
@@ -105,6 +129,19 @@ static void put_again(const struct run *r, struct buf *b)
         buf_printf(b, "%s%s\n", r->typed.data, option);
 }
 
+/* sft-run itself tells what to try after a run that is done. */
+static void put_next(const struct run *r, const struct loop_result *x, const char *model,
+                     struct buf *b)
+{
+    const char *typed = getenv("SFT_TYPED");
+    if (!x->stopped && typed && *typed) return;
+    buf_printf(b, "  %-11s ", "next");
+    if (x->stopped)
+        put_again(r, b);
+    else
+        put_try(r, model, b);
+}
+
 static void put_text(const struct run *r, const struct loop_result *x, struct buf *b)
 {
     const char *checkpoint = checkpoint_of(r, x);
@@ -112,11 +149,8 @@ static void put_text(const struct run *r, const struct loop_result *x, struct bu
     put_work(r, x, b);
     put_losses(x, b);
     if (*checkpoint) put_line(b, "checkpoint", checkpoint);
-    buf_printf(b, "  %-11s ", "next");
-    if (x->stopped)
-        put_again(r, b);
-    else
-        put_try(r, checkpoint, b);
+    put_best_line(r, b);
+    put_next(r, x, r->best_model ? r->best_model : checkpoint, b);
 }
 
 /* ---- either ---- */

@@ -57,7 +57,9 @@ static int go_on(struct run *r, const struct restore_cursor *cursor, struct err 
                        r->folder.resume, (unsigned long long)cursor->step);
     log_line(LOG_INFO, "continuing after step %llu from %s", (unsigned long long)cursor->step,
              r->folder.resume);
-    if (tell_gpu(r, cursor, e)) return -1;
+    int rc = tell_gpu(r, cursor, e);
+    if (rc == 0) rc = run_restore_best(r, cursor, e);
+    if (run_agreed(r, rc, e)) return -1;
     if (cursor->settings && config_settings_compare(r->config, cursor->settings, say, NULL, e))
         return -1;
     return feed_seek(r->feed, cursor->step, cursor->checksum, e);
@@ -99,6 +101,7 @@ int run_weights(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
     signals_stop(0, r->steps);
+    best_init(&r->best, &r->options.best);
     const struct feed_rooms *rooms = &t->o.rooms;
     int rc = trainer_alloc(t, e);
     if (rc == 0) rc = feed_prefetch(r->feed, &rooms->training, rooms->ahead, t->steps, e);
@@ -280,6 +283,7 @@ int run_loop(struct run *r, struct err *e)
                      .vocab = run_vocab(r),
                      .validation = r->validation,
                      .validation_wanted = r->options.validation,
+                     .best = &r->best,
                      .hooks = {.arg = r,
                                .say = say,
                                .note = note,
@@ -310,6 +314,7 @@ int run_loop(struct run *r, struct err *e)
         rc = run_agreed(r, trace_close(e), e);
     else
         trace_close(NULL);
+    if (rc == 0) rc = run_agreed(r, run_best_model(r, &x, e), e);
     if (rc == 0) rc = run_report(r, &x, e);
     mem_free(x.checkpoint);
     return rc;
@@ -319,6 +324,7 @@ void run_close(struct run *r)
 {
     track_close(r->track, NULL);
     io_abort(r->out);
+    mem_free(r->best_model); /* of the trainer's memory */
     feed_close(r->feed);
     checkpoint_close(&r->trainer, r->saver);
     kept_free(&r->kept);

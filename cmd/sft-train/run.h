@@ -38,6 +38,7 @@ struct run {
     struct adapter *adapter;      /* LoRA, if there is any */
     char base[HASH128_HEX];       /* of the weights that the adapter is trained on; rank 0 */
     struct trainer trainer;
+    struct best best; /* the best checkpoint so far, and early stopping */
     struct feed *feed;
     struct run_folder folder;
     struct saver *saver;
@@ -49,6 +50,7 @@ struct run {
     struct io_out *out;
     struct progress progress;
     bool resumes;               /* a checkpoint is named, or --check has found one */
+    char *best_model;           /* the folder with the best model, at the end; NULL: none */
     uint64_t first_step, steps; /* updates done before this process; those of the whole run */
     int log_fd;
 };
@@ -95,6 +97,13 @@ int run_checkpoint_bytes(const struct run *r, struct checkpoint_bytes *d, struct
 int run_tokenizer(struct run *r, struct err *e); /* loads it for its identity, r->tokenizer */
 /* Warns when the checkpoints of this many steps will not fit on the disk. */
 void run_tell_room(const struct run *r, uint64_t steps);
+
+/* best.c: */
+int run_check_best(const struct run *r, struct err *e); /* ERR_CONFIG without a validation stream */
+/* r->best as the checkpoint has it. */
+int run_restore_best(struct run *r, const struct restore_cursor *c, struct err *e);
+/* With load_best_model_at_end, makes r->best_model when the run is done. */
+int run_best_model(struct run *r, const struct loop_result *x, struct err *e);
 
 /* folders.c: */
 /* Logs once which files r->folder set aside or kept. */

@@ -27,7 +27,7 @@ static int choose_resume(struct run *r, struct err *e)
 int run_config(struct run *r, struct err *e)
 {
     if (config_load(r->config_path, r->overrides, r->noverrides, &r->config, e) ||
-        run_check_start(r, e) || choose_resume(r, e))
+        run_check_start(r, e) || choose_resume(r, e) || run_check_best(r, e))
         return -1;
     size_t n = config_no_effect(r->config, count_no_effect, NULL);
     if (n)

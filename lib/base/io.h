@@ -24,6 +24,7 @@ struct io_sys {
     int (*close)(int fd);
     int (*rename)(const char *from, const char *to);
     int (*rename_new)(const char *from, const char *to); /* EEXIST when `to` exists */
+    int (*link)(const char *from, const char *to);
     int (*unlink)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
@@ -121,6 +122,9 @@ int io_commit(struct io_out *out, struct err *e);
 void io_abort(struct io_out *out); /* removes the temporary file, frees out; NULL is fine */
 /* Creates, writes and commits a file. */
 int io_put(const char *path, const void *p, size_t n, struct err *e);
+/* Makes `to`, which is not there, a second name (hard link) of the regular file `from`, which no
+ * one changes any more; or a copy of it where the file system has no such names. */
+int io_duplicate(const char *from, const char *to, struct err *e);
 
 /* Appends to a file, opened with O_APPEND (metrics.jsonl, event files). Each io_append writes one
  * whole record. */

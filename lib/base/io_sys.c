@@ -35,6 +35,7 @@ struct io_sys io_sys = {
     .close = close,
     .rename = rename,
     .rename_new = call_rename_new,
+    .link = link,
     .unlink = unlink,
     .mkdir = mkdir,
     .rmdir = rmdir,

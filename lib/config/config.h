@@ -126,6 +126,10 @@ struct config {
             int64_t per_device_train_batch_size, gradient_accumulation_steps;
             int64_t dataloader_num_workers; /* steps that are prefetched */
             int64_t max_steps;              /* <= 0: none; see run.max_steps */
+            bool load_best_model_at_end;
+            const char *metric_for_best_model; /* NULL: not set; see run.keeps_best */
+            int64_t early_stopping_patience;   /* validations; 0: the run does not end early */
+            double early_stopping_threshold;
         } training_args;
         struct {
             struct config_strings file_name;
@@ -197,6 +201,7 @@ struct config {
         const char *recompute; /* of CONFIG_RECOMPUTE_WORDS */
         struct config_optimizer optimizer;
         int64_t max_steps; /* updates after which the run ends; 0: none */
+        bool keeps_best;   /* the checkpoint with the least validation loss is known, and kept */
         int64_t world_size, data_parallel_size, tensor_parallel_size, pipeline_parallel_size,
             virtual_pipeline_parallel_size, context_parallel_size, expert_parallel_size;
         const char *expert_key;    /* the key of strategy_config that gives the last one */

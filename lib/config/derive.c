@@ -69,6 +69,7 @@ static void drop_empty(struct config *c)
                              &c->sft_train.model_args.lora_target,
                              &c->sft_train.model_args.additional_target,
                              &c->sft_train.model_args.adapter_name_or_path,
+                             &c->sft_train.training_args.metric_for_best_model,
                              &c->sft_train.data_args.template};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (*fields[i] && !**fields[i]) *fields[i] = NULL;
@@ -240,7 +241,7 @@ int derive_run(struct loaded *l, struct err *e)
         return err_set(e, ERR_INTERNAL, "param_dtype: %s is no element type", param);
     const char *narrow = c->sft_train.strategy_args.strategy_config.bf16.enabled;
     if (narrow && strcmp(narrow, "true") == 0) c->run.dtype = DT_BF16;
-    if (optimizer_derive(l, e)) return -1;
+    if (optimizer_derive(l, e) || best_derive(l, e)) return -1;
     c->run.model = c->pretrain ? c->pretrain : c->sft_train.model_args.model_name_or_path;
     if (!c->run.model) return fail(l, "pretrain", e, "is not set; give a model folder or a hub id");
     if (!c->prompt_key || !*c->prompt_key)

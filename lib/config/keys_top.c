@@ -41,7 +41,9 @@ const struct config_key config_keys_top[] = {
     USED("save_steps", KEY_INT, TO(save_steps), .dflt = "50", .lo = 0, .hi = MAX_COUNT,
          .doc = "Steps between checkpoints; the last step is always saved; 0: only the last step"),
     USED("max_ckpt_to_keep", KEY_INT, TO(max_ckpt_to_keep), .dflt = "0", .lo = 0, .hi = MAX_COUNT,
-         .doc = "Newest checkpoints to keep; older ones are removed; 0: keep all"),
+         .doc = "Checkpoints to keep, the newest and, where it is known, the best; others are "
+                "removed; 0: "
+                "keep all"),
     USED("eval_steps", KEY_INT, TO(eval_steps), .dflt = "10", .lo = 0, .hi = MAX_COUNT,
          .doc = "Steps between validations, besides one before the first step and one after the "
                 "last; 0: only those two"),

@@ -100,6 +100,23 @@ const struct config_key config_keys_train[] = {
              "torch does"),
     USED(T "optim_args", KEY_STR, TO(sft_train.training_args.optim_args),
          .doc = "sgd: any of momentum=0,dampening=0,nesterov=false; default none"),
+    USED(T "load_best_model_at_end", KEY_BOOL, TO(sft_train.training_args.load_best_model_at_end),
+         .dflt = "false",
+         .doc = "At the end, <output_dir>/sft_train/best is the model of the checkpoint with the "
+                "least validation loss; save_steps has to be a multiple of eval_steps"),
+    USED(T "metric_for_best_model", KEY_STR, TO(sft_train.training_args.metric_for_best_model),
+         .only = "loss|eval_loss",
+         .doc = "Keeps the checkpoint with the least validation loss beside the newest; default "
+                "loss with load_best_model_at_end, else none"),
+    LIMIT(T "greater_is_better", KEY_BOOL, "false",
+          "the metric is a loss, of which the least is the best"),
+    USED(T "early_stopping_patience", KEY_INT, TO(sft_train.training_args.early_stopping_patience),
+         .lo = 1, .hi = MAX_COUNT,
+         .doc = "Ends the run when so many validations in a row did not improve on the least loss "
+                "before them, as EarlyStoppingCallback does; default never"),
+    USED(T "early_stopping_threshold", KEY_REAL,
+         TO(sft_train.training_args.early_stopping_threshold), .dflt = "0.0", .lo = 0, .hi = 1e9,
+         .doc = "An improvement is a loss lower by more than this"),
     IDLE(T "output_dir", KEY_STR, "the top-level output_dir is used"),
     IDLE(T "seed", KEY_INT, "the top-level seed is used"),
     IDLE(T "data_seed", KEY_INT, "the top-level seed is used"),

@@ -49,6 +49,8 @@ enum key_scope config_scope(const struct config *c);
 int schedule_check(const struct loaded *l, struct err *e);
 /* optim.c: fills c.run.optimizer. Needs c.run.dtype. */
 int optimizer_derive(struct loaded *l, struct err *e);
+/* best.c: fills c.run.keeps_best, and checks that the best checkpoint can be known. */
+int best_derive(struct loaded *l, struct err *e);
 /* Returns the setting with this path, or NULL. */
 const struct setting *setting_of(const struct loaded *l, const char *path);
 /* Records the reason why the setting with this path, if there is one, has no effect beside others.

@@ -28,6 +28,8 @@ static const char *const keys[] = {"seed",
                                    TRAINING "adam_epsilon",
                                    TRAINING "optim",
                                    TRAINING "optim_args",
+                                   TRAINING "early_stopping_patience",
+                                   TRAINING "early_stopping_threshold",
                                    "sft.master_dtype",
                                    "sft.moments_dtype",
                                    "sft.skip_nonfinite",
@@ -46,7 +48,9 @@ static const char *absent(const char *key)
     static const char *const later[][2] = {{"sft.gradient_dtype", "fp32"},
                                            {"sft.logits_dtype", "fp32"},
                                            {"zero_stage", "0"},
-                                           {MODEL "moe_aux_loss_coef", ""}};
+                                           {MODEL "moe_aux_loss_coef", ""},
+                                           {TRAINING "early_stopping_patience", ""},
+                                           {TRAINING "early_stopping_threshold", "0.0"}};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (strcmp(key, later[i][0]) == 0) return later[i][1];
     return NULL;

@@ -27,6 +27,7 @@ static const struct {
     {"lora_target_modules", "sft_train.model_args.lora_target"},
     {"report_to", "track_with"},
     {"num_epochs", "sft_train.training_args.num_train_epochs"},
+    {"early_stopping_steps", "sft_train.training_args.early_stopping_patience"},
     {"train_file", "sft_train.data_args.file_name"},
     {"validation_file", "validation.data_args.file_name"},
 };

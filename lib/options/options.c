@@ -121,6 +121,14 @@ static int trainer_from(const struct config *c, struct trainer_options *o, struc
     return 0;
 }
 
+static struct best_options best_from(const struct config *c)
+{
+    return (struct best_options){.on = c->run.keeps_best,
+                                 .patience =
+                                     (uint64_t)c->sft_train.training_args.early_stopping_patience,
+                                 .threshold = c->sft_train.training_args.early_stopping_threshold};
+}
+
 int train_options_from(const struct config *c, bool validates, struct train_options *o,
                        struct err *e)
 {
@@ -128,6 +136,7 @@ int train_options_from(const struct config *c, bool validates, struct train_opti
                                          .eval_steps = (uint64_t)c->eval_steps,
                                          .save_steps = (uint64_t)c->save_steps,
                                          .logging_steps = (uint64_t)c->logging_steps},
+                                .best = best_from(c),
                                 .adapter = adapter_from(c)};
     if (stream_mode_find(c->run.pack_mode, &o->stream.mode))
         return err_set(e, ERR_INTERNAL, "sft.pack_mode: nothing acts on the word %s",

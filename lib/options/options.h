@@ -11,6 +11,7 @@
 struct train_options {
     struct trainer_options trainer;
     struct loop_options loop;
+    struct best_options best;
     struct sched_options sched;
     struct adapter_options adapter;
     struct feed_wanted stream, validation; /* demands on the streams, but for the tokenizer */

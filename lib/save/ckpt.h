@@ -35,7 +35,14 @@ int ckpt_step_of(const char *name, uint64_t *step);
  * names the first file that is damaged, missing or not in the manifest; ERR_NOINPUT: there is no
  * manifest. */
 int ckpt_verify(const char *path, struct err *e);
-/* Removes the complete checkpoints but the newest `keep` (0: removes none). */
-int ckpt_prune(const char *root, uint64_t keep, struct err *e);
+/* Removes the complete checkpoints but the newest `keep` (0: removes none). That of the step `best`
+ * (0: none) is one of those that remain, beside the newest. */
+int ckpt_prune(const char *root, uint64_t keep, uint64_t best, struct err *e);
+/* 1 when root has a complete checkpoint-STEP; 0; -1. */
+int ckpt_has(const char *root, uint64_t step, struct err *e);
+/* Makes ROOT/NAME a folder of the model of checkpoint-STEP, without state/ and with a manifest of
+ * its own. Its files are other names of those of the checkpoint, see io_duplicate. It replaces an
+ * earlier ROOT/NAME. *path: ROOT/NAME, mem_free(). */
+int ckpt_model(const char *root, uint64_t step, const char *name, char **path, struct err *e);
 
 #endif

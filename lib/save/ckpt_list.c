@@ -175,15 +175,45 @@ static int remove_one(const char *root, const struct ckpt_item *item, struct err
     return rc;
 }
 
-int ckpt_prune(const char *root, uint64_t keep, struct err *e)
+static const struct ckpt_item *find_complete(const struct ckpt_list *l, uint64_t step)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->items[i].complete && l->items[i].step == step) return &l->items[i];
+    return NULL;
+}
+
+int ckpt_has(const char *root, uint64_t step, struct err *e)
+{
+    struct ckpt_list l;
+    if (ckpt_list_read(root, &l, e)) return -1;
+    const int there = find_complete(&l, step) != NULL;
+    ckpt_list_free(&l);
+    return there;
+}
+
+/* The number of complete checkpoints that remain beside the best. As in transformers, the best is
+ * one of `keep`, but never the only one: a run goes on from the newest. */
+static uint64_t others_of(const struct ckpt_list *l, uint64_t keep, const struct ckpt_item *best)
+{
+    size_t last = l->count;
+    while (last > 0 && !l->items[last - 1].complete) last--;
+    if (!best) return keep;
+    return keep == 1 && best != &l->items[last - 1] ? 1 : keep - 1;
+}
+
+int ckpt_prune(const char *root, uint64_t keep, uint64_t best, struct err *e)
 {
     struct ckpt_list l;
     uint64_t seen = 0;
     int rc = 0;
     if (keep == 0) return 0;
     if (ckpt_list_read(root, &l, e)) return -1;
-    for (size_t i = l.count; i-- > 0 && rc == 0;)
-        if (l.items[i].complete && ++seen > keep) rc = remove_one(root, &l.items[i], e);
+    const struct ckpt_item *kept = find_complete(&l, best);
+    const uint64_t others = others_of(&l, keep, kept);
+    for (size_t i = l.count; i-- > 0 && rc == 0;) {
+        const struct ckpt_item *x = &l.items[i];
+        if (x->complete && x != kept && ++seen > others) rc = remove_one(root, x, e);
+    }
     ckpt_list_free(&l);
     return rc;
 }

@@ -11,6 +11,7 @@
 struct restore_cursor {
     uint64_t step, checksum;
     const struct json *guard, *settings; /* the texts of saver_point; NULL: absent */
+    const struct json *best;             /* the same for the best checkpoint's state */
     const struct json *gpu;              /* what is recorded of the GPU; NULL: there was none */
     char *path;                          /* of run.json, for messages */
     struct buf text;                     /* what guard and settings lie in */

@@ -14,7 +14,7 @@ enum { RUN_VERSION = 1, RUN_MOST = 1 << 16 };
 
 int run_json_write(const struct saver_point *p, struct buf *b, struct err *e)
 {
-    if (buf_check(p->guard, e)) return -1;
+    if (buf_check(p->guard, e) || (p->best && buf_check(p->best, e))) return -1;
     char checksum[17];
     struct doc d;
     snprintf(checksum, sizeof checksum, "%016" PRIx64, p->checksum);
@@ -28,6 +28,7 @@ int run_json_write(const struct saver_point *p, struct buf *b, struct err *e)
     doc_uint(&d, "seed", p->seed);
     if (p->card) run_card_write(p->card, &d);
     doc_raw(&d, "guard", p->guard->data);
+    if (p->best) doc_raw(&d, "best", p->best->data);
     doc_raw(&d, "settings", p->settings);
     buf_reset(b);
     return doc_print(&d, b, e);
@@ -52,6 +53,7 @@ static int parse(const struct json *v, struct restore_cursor *c, struct err *e)
     if (!step || json_int(step, &n) || n < 0) return err_set(e, ERR_DATA, "step is missing");
     c->step = (uint64_t)n;
     c->guard = json_get(v, "guard");
+    c->best = json_get(v, "best");
     c->settings = json_get(v, "settings");
     c->gpu = json_get(v, "gpu");
     return parse_checksum(json_get(v, "rows_checksum"), &c->checksum, e);

@@ -57,12 +57,13 @@ static int settle(struct saver *s, struct err *e)
 }
 
 /* Starts the threads; without a reader, reads here. */
-static int begin(struct saver *s, uint64_t step, struct err *e)
+static int begin(struct saver *s, const struct saver_point *p, struct err *e)
 {
     const double start = log_clock();
     if (s->ring) ring_begin(s->ring);
     pthread_mutex_lock(&s->lock);
-    s->step = step;
+    s->step = p->step;
+    s->best = p->best_step;
     s->began = start;
     s->passed = 0;
     s->reading = true;
@@ -102,7 +103,7 @@ static int prepare(struct saver *s, const struct saver_point *p, struct err *e)
 int saver_save(struct saver *s, const struct saver_point *p, struct err *e)
 {
     if (mesh_agree(s->o.mesh, prepare(s, p, e), e)) return -1;
-    return mesh_agree(s->o.mesh, begin(s, p->step, e), e);
+    return mesh_agree(s->o.mesh, begin(s, p, e), e);
 }
 
 double saver_stalled(struct saver *s)

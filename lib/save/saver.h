@@ -28,7 +28,7 @@ struct saver_options {
     const struct peft_config *adapter; /* not NULL: checkpoints are folders of this adapter */
     const char *base; /* of an adapter: the identity of the base's weights, from peft_base_id() */
     const struct kept *kept; /* follows the tensors of the model's file; NULL: none */
-    uint64_t keep;           /* the newest `keep` checkpoints remain; 0: all */
+    uint64_t keep;           /* so many checkpoints remain, see ckpt_prune; 0: all */
 };
 struct saver;
 struct saver *saver_open(const struct saver_options *o, struct err *e);
@@ -42,7 +42,9 @@ struct saver_point {
     uint64_t length, global_batch, seed;
     const struct device_card *card; /* the GPU of rank 0; NULL: none */
     const struct buf *guard;        /* JSON texts, which restore.h reads again */
+    const struct buf *best;         /* NULL: the run has no best checkpoint */
     const char *settings;
+    uint64_t best_step; /* its checkpoint remains; 0: none */
 };
 /* Begins to write checkpoint-<step>, once the save before it has ended. All ranks of the mesh call
  * it together, and succeed or fail together; the ranks that do not write need only the step. -1:

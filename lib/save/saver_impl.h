@@ -24,6 +24,7 @@ struct saver {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t change;
     uint64_t step; /* of the save under way */
+    uint64_t best; /* step of the best checkpoint by then; 0: none */
     double began, stalled;
     bool reading; /* until the last piece is in the ring */
     bool writing; /* until the checkpoint is in place, or the last piece was dropped */

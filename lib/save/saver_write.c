@@ -102,7 +102,7 @@ static int finish(struct saver *s, struct files *f, char **path, struct err *e)
     }
     struct ckpt *k = f->k;
     f->k = NULL;
-    return ckpt_commit(k, path, e) || ckpt_prune(s->o.root, s->o.keep, e) ? -1 : 0;
+    return ckpt_commit(k, path, e) || ckpt_prune(s->o.root, s->o.keep, s->best, e) ? -1 : 0;
 }
 
 static int write_all(struct saver *s, char **path, struct err *e)

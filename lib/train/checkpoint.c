@@ -21,12 +21,13 @@ void checkpoint_close(struct trainer *t, struct saver *s)
     optimizer_gate(&t->optimizer, NULL, NULL);
 }
 
-int checkpoint_save(struct trainer *t, struct saver *s, const struct feed *f, const char *settings,
-                    struct err *e)
+int checkpoint_save(struct trainer *t, struct saver *s, const struct feed *f, const struct best *b,
+                    const char *settings, struct err *e)
 {
     const struct stream_header *h = feed_header(f);
-    struct buf guard = {0};
+    struct buf guard = {0}, best = {0};
     if (mesh_writes(t->mesh)) guard_write(&t->guard, &guard);
+    if (mesh_writes(t->mesh) && b->o.on) best_write(b, &best);
     const struct saver_point p = {.step = t->step,
                                   .checksum = feed_checksum(f),
                                   .tokenizer = h->tokenizer,
@@ -35,9 +36,12 @@ int checkpoint_save(struct trainer *t, struct saver *s, const struct feed *f, co
                                   .seed = h->seed,
                                   .card = t->weights.device->card,
                                   .guard = &guard,
+                                  .best = b->o.on ? &best : NULL,
+                                  .best_step = b->step,
                                   .settings = settings};
     int rc = saver_save(s, &p, e);
     buf_free(&guard);
+    buf_free(&best);
     return rc;
 }
 

@@ -107,7 +107,7 @@ static int begin_save(struct loop *l, struct loop_result *r, struct err *e)
     int rc = writes(l) ? track_sync(l->track, e) : 0;
     if (rc == 0) rc = note_saved(l, r, NULL, true, e);
     if (agreed(l, rc, e)) return -1;
-    return checkpoint_save(l->trainer, l->saver, l->train, l->settings, e);
+    return checkpoint_save(l->trainer, l->saver, l->train, l->best, l->settings, e);
 }
 
 /* No checkpoint is written before a weight has changed: a run that starts again is the same. */
@@ -188,8 +188,11 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
                       struct numbers *a, bool last, struct err *e)
 {
     const uint64_t k = l->trainer->step;
-    bool end = last || r->stopped, validates = l->validation && (last || due(l->o.eval_steps, k));
+    const bool saves = last || due(l->o.save_steps, k),
+               validates = l->validation && (last || due(l->o.eval_steps, k));
     if (validates && validate(l, a, &r->val_after, e)) return -1;
+    if (validates && loop_judge_best(l, r, a, saves, e)) return -1;
+    const bool end = last || r->stopped || r->early;
     r->steps++;
     r->tokens += s->tokens;
     r->label_tokens += s->label_tokens;
@@ -200,7 +203,7 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     if (agreed(l, write_step(l, r, a, end || k == 1 || due(l->o.logging_steps, k), e), e))
         return -1;
     if (validates && judge_validation(l, r->val_after, e)) return -1;
-    return end || due(l->o.save_steps, k) ? save(l, r, e) : 0;
+    return end || saves ? save(l, r, e) : 0;
 }
 
 /* start: when the loop asked for the rows of this step. */
@@ -265,7 +268,8 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     *r = (struct loop_result){.loss = NAN, .val_before = NAN, .val_after = NAN};
     loop_expect(l, total);
     int rc = first_validation(l, r, e);
-    while (rc == 0 && l->trainer->step < total && !r->stopped) {
+    r->early = best_ends(l->best);
+    while (rc == 0 && l->trainer->step < total && !r->stopped && !r->early) {
         double start = log_clock();
         rc = feed_next(l->train, &s, e);
         if (rc == 0) rc = err_set(e, ERR_DATA, "the stream has fewer steps than its header says");
@@ -277,5 +281,6 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     /* a save that has begun is finished after a failure too, and reports its own failure */
     if (trainer_updates(l->trainer) > 0) loop_tell_saving(l);
     int saved = note_saved(l, r, NULL, true, rc ? NULL : e);
+    if (rc == 0 && saved == 0 && !r->stopped) loop_tell_best(l, r);
     return agreed(l, rc || saved ? -1 : 0, e);
 }

@@ -6,6 +6,7 @@
 #include "data/feed_check.h"
 #include "save/saver.h"
 #include "track/track.h"
+#include "train/best.h"
 #include "train/eta.h"
 #include "train/sched.h"
 #include "train/trainer.h"
@@ -38,6 +39,7 @@ struct loop {
     struct track *track;
     struct saver *saver;
     const char *settings; /* JSON text, for the checkpoints */
+    struct best *best;    /* initialized, or as the checkpoint to continue from has it */
     struct sched sched;
     double peak;    /* highest FLOP/s of this device's matrix products so far; begin with 0 */
     unsigned peaks; /* measurements so far */
@@ -52,13 +54,14 @@ struct loop_result {
     char *checkpoint;                     /* the last one written; mem_free() */
     double saved_bytes, saving;           /* of all checkpoints, with the seconds of writing them */
     bool stopped;                         /* hooks.stop asked for it; the run can be resumed */
+    bool early;                           /* best_ends: the run is done before its last step */
 };
 /* The steps of the whole run: those of the stream, or max_steps when that is fewer. */
 uint64_t loop_steps(const struct loop_options *o, const struct stream_header *h);
 /* Runs the steps after trainer->step, which the stream `train` has been moved to. No checkpoint is
  * written before a weight has changed; a run that changes none is ERR_DATA, or ERR_NONFINITE where
  * the guard left out every step. A validation loss that is not finite is ERR_NONFINITE, unless the
- * guard's skip_nonfinite is set. */
+ * guard's skip_nonfinite is set. A run whose checkpoint says that it ended early does no step. */
 int loop_run(struct loop *l, struct loop_result *r, struct err *e);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The messages of the loop to its caller while it runs. */
+/* The messages of the loop to its caller while it runs, and its best checkpoint. */
 #ifndef SFT_TRAIN_LOOP_IMPL_H
 #define SFT_TRAIN_LOOP_IMPL_H
 
 #include "train/loop.h"
+#include "train/numbers.h"
 
 /* Counts what is to come up to the last step. */
 void loop_expect(struct loop *l, uint64_t total);
@@ -18,6 +19,12 @@ void loop_tell_saving(const struct loop *l);
 void loop_tell_beside(const struct loop *l);
 /* A save has ended; rate: MB/s. */
 void loop_tell_saved(const struct loop *l, const struct saver_report *s, double rate);
+/* loop_best.c: judges the loss of a validation, r->val_after, and sets r->early, the same on all
+ * ranks. saves: the schedule of the run saves this step. */
+int loop_judge_best(struct loop *l, struct loop_result *r, struct numbers *a, bool saves,
+                    struct err *e);
+/* At the end of a run: its best checkpoint, and why it ended early. */
+void loop_tell_best(const struct loop *l, const struct loop_result *r);
 /* No checkpoint is written, because nothing was learnt. */
 void loop_tell_unsaved(const struct loop *l);
 

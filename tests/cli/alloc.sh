@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Before the first step sft-train has all its memory: its own code allocates nothing until the end,
-# also while it validates and saves. The allocations of its libraries are listed.
+# also while it validates, saves and judges which checkpoint is the best. The allocations of its
+# libraries are listed.
 source "$(dirname "$0")/../train.sh"
 watch=$O/test/alloc_watch.so
 
@@ -22,6 +23,8 @@ sft_train:
     gradient_accumulation_steps: 16
     learning_rate: 1.0e-4
     num_train_epochs: 1
+    load_best_model_at_end: true
+    early_stopping_patience: 9
 END
 # From the validation before step 1 to the end of step 7: three saves and four validations
 cat >watch <<END

@@ -66,6 +66,10 @@ static int k_rename_new(const char *a, const char *b)
 {
     return counted(-1, NULL, 0) ? -1 : real.rename_new(a, b);
 }
+static int k_link(const char *a, const char *b)
+{
+    return counted(-1, NULL, 0) ? -1 : real.link(a, b);
+}
 static int k_unlink(const char *path)
 {
     /* what is there can be removed although nothing can be written */
@@ -110,6 +114,7 @@ __attribute__((constructor)) static void hook(void)
     io_sys.fsync = k_fsync;
     io_sys.rename = k_rename;
     io_sys.rename_new = k_rename_new;
+    io_sys.link = k_link;
     io_sys.unlink = k_unlink;
     io_sys.rmdir = k_rmdir;
     io_sys.mkdir = k_mkdir;

@@ -94,9 +94,66 @@ static void basics(void)
           ckpt_verify(at("checkpoint-10/sft_train"), &e) == 0);
     CHECK("checkpoint: a save leaves no temporary name", hidden() == 0);
     CHECK("checkpoint: prune keeps the newest",
-          ckpt_prune(root, 2, &e) == 0 && strcmp(steps(), "2 10") == 0);
+          ckpt_prune(root, 2, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
     CHECK("checkpoint: prune 0 keeps all",
-          ckpt_prune(root, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
+          ckpt_prune(root, 0, 0, &e) == 0 && strcmp(steps(), "2 10") == 0);
+    CHECK("checkpoint: those that are there are found",
+          ckpt_has(root, 2, &e) == 1 && ckpt_has(root, 3, &e) == 0);
+}
+
+/* Prunes steps 1 to 5 of a root of their own; returns those that remain. */
+static const char *pruned(uint64_t keep, uint64_t best)
+{
+    struct err e;
+    struct ckpt_list l;
+    ckpt_list_read(root, &l, &e);
+    for (size_t i = 0; i < l.count; i++) io_remove_tree(l.items[i].path, &e);
+    ckpt_list_free(&l);
+    for (uint64_t i = 1; i <= 5; i++)
+        if (save(i, &e)) return "failed";
+    return ckpt_prune(root, keep, best, &e) ? "failed" : steps();
+}
+
+static void best(void)
+{
+    CHECK("best: it is one of those that remain",
+          strcmp(pruned(2, 3), "3 5") == 0 && strcmp(pruned(3, 1), "1 4 5") == 0);
+    CHECK("best: one of the newest takes no place of its own", strcmp(pruned(2, 4), "4 5") == 0);
+    CHECK("best: the newest remains beside it", strcmp(pruned(1, 2), "2 5") == 0);
+    CHECK("best: it may be the newest", strcmp(pruned(1, 5), "5") == 0);
+    CHECK("best: one that is not there takes no place", strcmp(pruned(2, 9), "4 5") == 0);
+}
+
+static int no_links(const char *from, const char *to)
+{
+    (void)from, (void)to;
+    errno = EPERM;
+    return -1;
+}
+
+static void model(void)
+{
+    struct err e = {0};
+    struct stat a, b;
+    char *path = NULL;
+    CHECK("model: a folder has the model of a checkpoint",
+          ckpt_model(root, 5, "best", &path, &e) == 0 && strstr(path, "/best") &&
+              ckpt_verify(path, &e) == 0 && io_has(path, "state", &e) == 0);
+    free(path);
+    CHECK("model: its files are those of the checkpoint",
+          io_stat(at("best/model.safetensors"), &a, &e) == 0 &&
+              io_stat(at("checkpoint-5/sft_train/model.safetensors"), &b, &e) == 0 &&
+              a.st_ino == b.st_ino);
+    io_sys.link = no_links;
+    CHECK("model: where there are no links they are copies, in the place of the earlier folder",
+          ckpt_model(root, 5, "best", &path, &e) == 0 && ckpt_verify(path, &e) == 0 &&
+              io_stat(at("best/model.safetensors"), &a, &e) == 0 && a.st_ino != b.st_ino);
+    free(path);
+    io_sys.link = link;
+    CHECK("model: one of no checkpoint is refused, and the earlier one stays",
+          ckpt_model(root, 6, "best", &path, &e) == -1 && !path && hidden() == 0 &&
+              ckpt_verify(at("best"), &e) == 0);
+    io_remove_tree(at("best"), &e);
 }
 
 /* Somebody removes what is being saved: no input is missing, an output cannot be made. */
@@ -308,6 +365,8 @@ int main(int argc, char **argv)
     bad_manifests();
     faults();
     leftovers();
+    best();
+    model();
     io_remove_tree(root, NULL);
     TEST_END();
 }
