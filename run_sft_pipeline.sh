@@ -60,6 +60,7 @@ fi
 # ---- the commands: beside this script, else in the build folder beside it, else on PATH ----
 here=$(dirname "$(readlink -f "$0")")
 case ${O:-build} in /*) build=${O}/bin ;; *) build=$here/${O:-build}/bin ;; esac
+typed_path=$PATH # where the user's shell finds commands
 for d in "$here" "$build"; do
     [ -x "$d/sft-config" ] && { PATH=$d:$PATH; break; }
 done
@@ -82,18 +83,20 @@ columns=(prompt_key query_key response_key system_key sft.history_key sft.messag
 keys=(sft_train.data_args.preprocessing_num_workers sft.allow model_path template
     sft.mask sequence_length global_batch_size pack_mode sft_train.training_args.num_train_epochs sft.shuffle
     sft.over_length sft_train.infer_batch_size output_dir seed world_size sft.device
-    sft.template_vars sft.arguments sft.skip_bad sft.collective_timeout "${columns[@]}")
+    sft.template_vars sft.arguments sft.skip_bad sft.collective_timeout
+    sft_train.training_args.load_best_model_at_end max_steps sft_train.training_args.max_steps "${columns[@]}")
 values v "${keys[@]/#/--get=}" || exit
 threads=${v[0]:-0} allow=${v[1]} model=${v[2]} template=${v[3]} mask=${v[4]} length=${v[5]}
 batch=${v[6]} mode=${v[7]} epochs=${v[8]%.0} shuffle=${v[9]} over=${v[10]} val_batch=${v[11]}
 output=${v[12]} seed=${v[13]} workers=${v[14]} device=${v[15]} vars=${v[16]} arguments=${v[17]}
 patience=${v[19]} # seconds that a rank waits for another
+load_best=${v[20]} max_steps=${v[21]} own_max_steps=${v[22]}
 skip=()
 [ "${v[18]}" != true ] || skip=(--skip-bad)
 tokenize=(sft-tokenize -@ "$threads" -m "$model" "${skip[@]}")
 for i in "${!columns[@]}"; do
     option=${columns[i]#sft.}
-    [ -z "${v[i + 20]}" ] || tokenize+=("--${option/_/-}" "${v[i + 20]}")
+    [ -z "${v[i + 23]}" ] || tokenize+=("--${option/_/-}" "${v[i + 23]}")
 done
 render=(sft-template -@ "$threads" -m "$model" -t "$template" --mask "$mask" "${skip[@]}"
     --arguments "$arguments" ${allow:+--allow "$allow"} ${vars:+--vars "$vars"})
@@ -311,6 +314,40 @@ streams() {
     [ ${#val_files[@]} -eq 0 ] ||
         stream validation --mode none -b "$val_batch" --epochs 1 --in-order -- "${val_files[@]}"
 }
+
+# ---- what to do with the model ----
+# as_typed NAME: the command by its name where the user's shell has this one, else by its path
+as_typed() { [ "$(PATH=$typed_path type -P "$1")" = "$(type -P "$1")" ] && echo "$1" || type -P "$1"; }
+# has_template FOLDER: the folder of a tokenizer has a chat template
+has_template() { [ -e "$1/chat_template.jinja" ] || grep -qs '"chat_template"' "$1/tokenizer_config.json"; }
+# tell_next: prints commands for the last checkpoint, or with load_best_model_at_end the best model
+tell_next() {
+    local n folder files eval more
+    n=$(for d in "$root"/checkpoint-*/sft_train; do
+        d=${d%/sft_train}
+        case ${d##*/checkpoint-} in *[!0-9]*) ;; *) echo "${d##*/checkpoint-}" ;; esac
+    done | sort -n | tail -n 1)
+    [ -n "$n" ] || return 0
+    folder=$root/checkpoint-$n files=$root/checkpoint-$n/sft_train
+    if [ "$load_best" = true ] && [ -d "$root/best" ]; then folder=$root/best files=$folder; fi
+    eval=("$(as_typed sft-eval)" -m "$folder")
+    more=("${typed[@]}" --resume auto)
+    [ "${max_steps:-0}" -le 0 ] || more+=("max_steps=$((n * 2))")
+    [ "${own_max_steps:-0}" -le 0 ] || more+=("sft_train.training_args.max_steps=$((n * 2))")
+    [ "${more[-1]}" != auto ] ||
+        more+=("sft_train.training_args.num_train_epochs=$(awk "BEGIN { print $epochs + 1 }")")
+    if [ -e "$files/adapter_config.json" ]; then
+        eval=("$(as_typed sft-eval)" -m "$model" --adapter "$folder")
+        more=("$(as_typed sft-ckpt)" merge "$model" "$folder" -o "$output/merged")
+    fi
+    # Without a template of its own, the model has no conversations to be tried in.
+    if [ "$template" = native ] && has_template "$files"; then eval+=(--chat)
+    else eval+=("$data/train.sfts"); fi
+    say 'done; to try the model, to list its tensors, and to go on:'
+    printf '%s\n' "$(quote "${eval[@]}")" "$(quote "$(as_typed sft-ckpt)" show "$folder")" \
+        "$(quote "${more[@]}")" >&2
+}
+
 doing=look
 streams
 room "${TMPDIR:-/tmp}" "$spool" 'set TMPDIR to another folder'
@@ -326,6 +363,7 @@ how=train
 export SFT_LOST=$root/.lock # where a rank notes that it has told why the job ends
 SFT_LOCK=$held SFT_TYPED=$(quote "${typed[@]}") run $how "${ranks[@]}" "${lend[@]}" "${train[@]}"
 rc=$?
+[ $rc -ne 0 ] || tell_next
 [ $how = ranks ] || exit $rc
 [ $asked -lt 2 ] || exit $((128 + $(kill -l "$last")))
 case $rc in
