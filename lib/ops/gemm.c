@@ -25,6 +25,8 @@ struct gemm_tile {
     size_t scratch;
     dnnl_memory_t *mem; /* [threads][ARGS], a part of gemm.mem */
 };
+enum { SCRATCH_ALIGN = 4096 };
+
 struct gemm {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -32,6 +34,8 @@ struct gemm {
     uint64_t clock;
     struct gemm_tile *tile; /* [CACHE] */
     dnnl_memory_t *mem;     /* [CACHE][threads][ARGS] */
+    char *spare;            /* scratch beside what was planned */
+    size_t spare_bytes;
 };
 
 /* ---- differences between oneDNN 2 and 3 ---- */
@@ -265,7 +269,22 @@ void gemm_free(struct gemm *g)
     for (int i = 0; i < g->tiles; i++) tile_free(g, &g->tile[i]);
     mem_free(g->tile);
     mem_free(g->mem);
+    mem_free(g->spare);
     if (g->stream) dnnl_stream_destroy(g->stream);
     if (g->engine) dnnl_engine_destroy(g->engine);
     mem_free(g);
+}
+
+char *gemm_scratch(struct gemm *g, void *p, size_t room, size_t each, struct err *e)
+{
+    const size_t need = each * (size_t)g->threads;
+    if (need <= room) return p;
+    if (need > g->spare_bytes) {
+        mem_free(g->spare);
+        g->spare = mem_lasting(need + SCRATCH_ALIGN, 1, e);
+        g->spare_bytes = g->spare ? need : 0;
+    }
+    if (!g->spare) return NULL;
+    const uintptr_t at = (uintptr_t)g->spare;
+    return g->spare + (SCRATCH_ALIGN - at % SCRATCH_ALIGN) % SCRATCH_ALIGN;
 }

@@ -41,6 +41,11 @@ struct gemm_tile;
  * requested. Returns NULL with ERR_DEVICE or ERR_MEMORY. Not thread-safe. */
 struct gemm_tile *gemm_tile_get(struct gemm *g, const struct gemm_shape *k, struct err *e);
 size_t gemm_tile_scratch(const struct gemm_tile *t); /* bytes */
+/* Returns scratch of `each` bytes for each thread of the device: the `room` bytes at p, or memory
+ * of its own, kept until gemm_free, if these do not suffice. What oneDNN needs does not grow evenly
+ * with the rows (with AMX and an odd stride 4 KiB for 32 rows, 2 MiB for 31), so that no rehearsal
+ * of some numbers of rows finds the most. NULL with ERR_MEMORY. Not thread-safe. */
+char *gemm_scratch(struct gemm *g, void *p, size_t room, size_t each, struct err *e);
 /* Runs the product on the calling thread, number `thread` of the device. Returns 0, or a status for
  * gemm_failed. omp_set_num_threads(1) must be in effect. */
 int gemm_tile_run(struct gemm *g, const struct gemm_tile *t, int thread, const struct gemm_args *a);

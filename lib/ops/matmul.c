@@ -103,19 +103,16 @@ static int run_tile(struct gemm *g, const struct product *p, int64_t index, void
     return gemm_tile_run(g, t, omp_get_thread_num(), &args);
 }
 
-/* Runs the tiles with as many threads as the scratch allows. */
 static int run_tiles(struct device *d, struct gemm *g, const struct product *p, struct err *e)
 {
-    const size_t fit = p->scratch ? device_work(d)->bytes / p->scratch : (size_t)d->threads;
-    const int threads = fit < (size_t)d->threads ? (int)fit : d->threads;
+    const struct device_work *work = device_work(d);
+    char *const all = gemm_scratch(g, work->p, work->bytes, p->scratch, e);
     int status = 0;
-    if (threads == 0)
-        return err_set(e, ERR_INTERNAL, "matmul: %zu bytes of scratch, %zu given", p->scratch,
-                       device_work(d)->bytes);
-#pragma omp parallel num_threads(threads) reduction(max : status)
+    if (!all && p->scratch) return -1;
+#pragma omp parallel num_threads(d->threads) reduction(max : status)
     {
         omp_set_num_threads(1); /* oneDNN runs on this thread only */
-        char *scratch = (char *)device_work(d)->p + (size_t)omp_get_thread_num() * p->scratch;
+        char *scratch = p->scratch ? all + (size_t)omp_get_thread_num() * p->scratch : NULL;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < p->m.count * p->n.count; i++) {
             int s = run_tile(g, p, i, scratch);
@@ -170,9 +167,9 @@ static size_t scratch_of(struct device *d, const struct op_matmul *a, int64_t m)
     return 0;
 }
 
-/* Returns the scratch in bytes. Fewer rows can need more scratch: oneDNN keeps a bf16 tile in fp32
- * there until it rounds the tile, and tiles are largest with GEMM_TILE_M rows, where 1, 2 or SHARE
- * of them cut the columns least. */
+/* Returns the scratch in bytes for up to m rows, as a rule: see gemm_scratch. Fewer rows can need
+ * more scratch: oneDNN keeps a bf16 tile in fp32 there until it rounds the tile, and tiles are
+ * largest with GEMM_TILE_M rows, where 1, 2 or SHARE of them cut the columns least. */
 size_t gemm_matmul_work(struct device *d, const struct op_matmul *a)
 {
     if (!a->m || !a->n || !a->k) return 0;

@@ -235,19 +235,16 @@ static int run_task(struct gemm *g, const struct grouped *p, int64_t index, char
 
 static int run_tasks(struct device *d, struct gemm *g, const struct grouped *p, struct err *e)
 {
-    const size_t list = list_bytes(p->a), given = device_work(d)->bytes;
-    const size_t fit = given > list ? (given - list) / p->room.all : 0;
-    const int threads = fit < (size_t)d->threads ? (int)fit : d->threads;
+    const size_t list = list_bytes(p->a);
+    const struct device_work *work = device_work(d);
     const struct gemm_shape shape = {.m = p->a->rows, .n = p->a->n, .k = p->a->k};
+    char *const all = gemm_scratch(g, (char *)work->p + list, work->bytes - list, p->room.all, e);
     int status = 0;
-    if (threads == 0)
-        return err_set(e, ERR_INTERNAL, "grouped: %zu bytes of scratch, %zu given",
-                       list + p->room.all, given);
-#pragma omp parallel num_threads(threads) reduction(max : status)
+    if (!all) return -1;
+#pragma omp parallel num_threads(d->threads) reduction(max : status)
     {
         omp_set_num_threads(1); /* oneDNN runs on this thread only */
-        char *scratch =
-            (char *)device_work(d)->p + list + (size_t)omp_get_thread_num() * p->room.all;
+        char *scratch = all + (size_t)omp_get_thread_num() * p->room.all;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < p->items * p->m.count * p->n.count; i++) {
             const int s = run_task(g, p, i, scratch);
