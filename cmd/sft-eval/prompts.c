@@ -22,6 +22,9 @@ struct job {
     /* the row that was read last: talk.prompt, and */
     struct buf text; /* its members */
     bool waits;      /* it is not in a group yet */
+    /* the row that cannot be read: those before it are answered first */
+    struct err error;
+    bool failed;
 };
 
 static int bad(const struct job *j, const char *what, struct err *e)
@@ -136,14 +139,27 @@ static int join(struct job *j, int32_t i, int64_t *row, struct err *e)
     return 1;
 }
 
+/* Reads the next row, unless one waits; 1, 0 at the end of the file, -1 on failure. */
+static int next_row(struct job *j, struct err *e)
+{
+    const struct json *json;
+    if (j->waits) return 1;
+    if (!j->failed) {
+        const int rc = json_rows_next(j->rows, &json, &j->error);
+        if (rc == 0 || (rc == 1 && take_row(j, json, &j->error) == 0)) return rc;
+        j->failed = true;
+    }
+    *e = j->error;
+    return -1;
+}
+
 /* Reads the next rows as a group; returns their number, -1 on failure. */
 static int32_t read_group(struct job *j, struct err *e)
 {
-    const struct json *json;
     int64_t row = 0;
     for (int32_t i = 0; i < j->talk.room.docs; i++) {
-        int rc = j->waits ? 1 : json_rows_next(j->rows, &json, e);
-        if (rc == 1 && !j->waits && take_row(j, json, e)) return -1;
+        int rc = next_row(j, e);
+        if (rc < 0 && i > 0) return i;
         if (rc == 1) rc = join(j, i, &row, e);
         if (rc < 1) return rc < 0 ? -1 : i;
     }

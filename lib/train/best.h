@@ -18,12 +18,11 @@ struct best_options {
 /* Checkpoints store this state: a resumed run must decide as one that was not interrupted. */
 struct best {
     struct best_options o;
-    uint64_t seen; /* validations after an update */
-    double least;  /* validation loss of all these; INFINITY: none was finite */
-    uint64_t
-        waited;    /* the last validations in a row that did not improve on the least before them */
-    uint64_t step; /* of the best checkpoint; 0: none */
-    double loss;   /* its validation loss; INFINITY: none */
+    uint64_t seen;   /* validations after an update */
+    double least;    /* validation loss of all these; INFINITY: none was finite */
+    uint64_t waited; /* validations in a row, up to the last, without an improvement */
+    uint64_t step;   /* of the best checkpoint; 0: none */
+    double loss;     /* its validation loss; INFINITY: none */
 };
 
 void best_init(struct best *b, const struct best_options *o);

@@ -73,6 +73,9 @@ cat rows.jsonl bad.jsonl >mixed.jsonl
 fails 'prompts: a failure leaves no output' 65 'mixed.jsonl:4: the prompt has' \
     eval_on --prompts mixed.jsonl --length 40 -o none.jsonl
 equal 'prompts: no file is left' "$(ls none.jsonl 2>/dev/null)" ''
+eval_on --prompts mixed.jsonl --length 40 >part.jsonl 2>/dev/null
+same 'prompts: rows before one that cannot be read are answered' <(jq -c .id part.jsonl) \
+    <(jq -c .id rows.jsonl)
 
 # ---- rows that are answered together ----
 # Some begin alike, one is long; tokens that some of the answers have end answers early.
