@@ -34,7 +34,7 @@ GOALS   := $(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all))
 ifneq ($(GOALS),)
 -include $(O)/config.mk
 endif
-TOOLS   := sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt
+TOOLS   := sft-tokenize sft-template sft-pack sft-view sft-config sft-ckpt sft-report
 # The commands in TOOLS need no OpenMP and no oneDNN; all else does, and then probes for them again.
 ONLY_TOOLS = $(if $(filter-out tools $(TOOLS:%=$(O)/bin/%),$(GOALS)),,tools)
 $(O)/config.mk: tools/probe

@@ -28,7 +28,7 @@ equal 'tools: the build has noticed what is missing' \
     'LACKING := OpenMP oneDNN'
 equal 'tools: they are all commands but the trainer and the evaluation' \
     "$(ls "$T/bare/bin" | paste -sd' ')" \
-    'sft-ckpt sft-config sft-pack sft-template sft-tokenize sft-view'
+    'sft-ckpt sft-config sft-pack sft-report sft-template sft-tokenize sft-view'
 for program in "$T"/bare/bin/*; do
     ldd "$program" >"$T/libraries"
     name=$(basename "$program")

@@ -100,6 +100,8 @@ from_stdin() {
     equal "closed, data from standard input: $* <&- fails and makes no output" "$wrong" ''
 }
 : >stdin
+mkdir logs && cp config.yaml logs
+echo '{"system/step":1,"sft_train/loss":2,"sft_train/tokens_per_s":5}' >logs/metrics.jsonl
 
 to_stdout sft-tokenize sft-tokenize -v -m model --prompt-key q --response-key a train.jsonl
 to_stdout sft-tokenize sft-tokenize -v --ids -m model train.jsonl
@@ -109,16 +111,18 @@ to_stdout sft-pack sft-pack -v -l 46 -b 4 --over-length cut samples.sfts
 to_stdout sft-view sft-view -v train.sfts
 to_stdout sft-view sft-view --stats turns.sfts samples.sfts
 to_stdout sft-config sft-config -v config.yaml
+to_stdout sft-report sft-report logs
 to_stdout sft-eval sft-eval -v -@ 1 -m model samples.sfts
 to_stdout sft-ckpt sft-ckpt show model
 to_stdout sft-train sft-train -v --config config.yaml --plan
-for c in tokenize template pack view config eval ckpt train; do to_stdout "sft-$c" "sft-$c" \
+for c in tokenize template pack view config report eval ckpt train; do to_stdout "sft-$c" "sft-$c" \
     --help; done
 
 to_file sft-tokenize sft-tokenize -v -m model --prompt-key q --response-key a -o result train.jsonl
 to_file sft-template sft-template -v -m model -o result turns.sfts
 to_file sft-pack sft-pack -v -l 46 -b 4 --over-length cut -o result samples.sfts
 to_file sft-view sft-view -v -o result train.sfts
+to_file sft-report sft-report -o result logs
 to_file sft-ckpt sft-ckpt init -v model.json --tokenizer model -o result
 to_file sft-ckpt sft-ckpt merge -v "$root/tests/golden/peft/list/base" \
     "$root/tests/golden/peft/list/adapter" -o result

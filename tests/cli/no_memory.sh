@@ -139,6 +139,10 @@ sweep - sft-config config.yaml
 sweep - sft-config --json config.yaml
 sweep - sft-config --get model_path --get train_files config.yaml
 sweep - sft-config --keys
+mkdir logs && cp config.yaml logs
+echo '{"system/step":1,"sft_train/loss":2,"sft_train/tokens_per_s":5}' >logs/metrics.jsonl
+sweep - sft-report logs
+sweep - sft-report --text logs
 sweep - sft-pack --help
 sweep result sft-ckpt init -q model.json --tokenizer named -o result
 sweep result sft-ckpt convert -q m.gguf -o result
