@@ -5,8 +5,9 @@ usage: make_train_golden.py OUTPUT_DIR [MODEL_FOLDER STEP]
 
 tiny.json: two tiny models whose weights tests/tiny.h makes by the same formula: loss, NLLs, gradients,
 PyTorch's own bf16 errors, and 20 steps of AdamW. smollm2.json (with MODEL_FOLDER): first-step loss,
-gradient norms and seeded projections of a real model; smollm2_bf16.json: the errors of PyTorch's bf16
-gradients of it in the first step of `make demo`, which STEP holds:
+gradient norms and seeded projections of a real model; smollm2_bf16.json, or on a CPU with AMX
+smollm2_bf16_amx.json: the errors of PyTorch's bf16 gradients of it in the first step of `make demo`, which
+STEP holds:
     sft-view build/demo/output/data/train.sfts | jq -c 'select(.step == 0)' >STEP
 """
 import json
@@ -252,7 +253,8 @@ def main():
           {"lengths": LENGTHS, "cases": [tiny_case("tied", True, False, False),
                                          tiny_case("untied, biased", False, True, True)]})
     if len(sys.argv) > 3:
-        write(f"{sys.argv[1]}/smollm2_bf16.json", real_bf16(*sys.argv[2:4]), 5)
+        amx = "_amx" if " amx_bf16" in open("/proc/cpuinfo").read() else ""
+        write(f"{sys.argv[1]}/smollm2_bf16{amx}.json", real_bf16(*sys.argv[2:4]), 5)
         write(f"{sys.argv[1]}/smollm2.json", real(sys.argv[2]), 7)
 
 

@@ -7,7 +7,9 @@
  * that of the channel which this model's first tokens fill, and the ratio of two errors is that of
  * two random numbers. In batches of 50 to 80 tokens PyTorch's own sdpa attention is more than 1.25
  * times as far off as its eager one in one tensor of eight, by up to 8 times; in this one, of 1202
- * tokens, still in 18 of 272, by up to 2.8. */
+ * tokens, still in 18 of 272, by up to 2.8. Products by AMX round otherwise than those by
+ * AVX512_BF16, PyTorch's too, which then is 0.3 to 2.4 times as far off: there the larger of its
+ * two errors counts. */
 #include "base/opt.h"
 #include "golden.h"
 #include "hf/config.h"
@@ -16,7 +18,7 @@ enum { MOST_DOCS = 16, TOKENS = 2048 };
 
 /* The batch of a golden file, and what fp32 makes of it. */
 struct golden_batch {
-    const struct json *want;
+    const struct json *want, *amx; /* amx: as want, made with AMX; NULL: there is none here */
     struct feed_step step;
     double loss;
     float *gradients; /* [trained] */
@@ -106,11 +108,13 @@ static void exact(struct trainer *t, const struct json *want)
 static void compare_errors(const struct params *p, const struct golden_batch *b, const float *g)
 {
     const struct json *errors = json_get(b->want, "errors");
+    const struct json *more = b->amx ? json_get(b->amx, "errors") : NULL;
     double worst = 0, logs = 0;
     for (size_t i = 0; i < p->count; i++) {
         const struct param *q = &p->p[i];
         const double error = distance(g + q->offset, b->gradients + q->offset, q->n);
-        const double ratio = error / golden_number(errors, q->name);
+        const double theirs = golden_number(errors, q->name);
+        const double ratio = error / (more ? fmax(theirs, golden_number(more, q->name)) : theirs);
         if (!(ratio <= 1)) printf("# %s: %.3g of PyTorch's error\n", q->name, ratio);
         worst = worse(worst, ratio);
         logs += log(ratio);
@@ -129,13 +133,15 @@ static void rough(struct trainer *t, const struct golden_batch *b)
     free(g);
 }
 
-static void compare(const struct json *in_double, const struct json *in_bf16, const char *dir)
+static void compare(const struct json *in_double, const struct json *in_bf16,
+                    const struct json *in_amx, const char *dir)
 {
     struct err e = {0};
     struct device *d = device_open("cpu", opt_threads(0), &e);
     struct mesh mesh = {0};
     struct trainer t = {0}, u = {0};
     struct golden_batch b = batch_open(in_bf16);
+    b.amx = in_amx;
     bool opened =
         d && open_mesh_alone(&mesh, d, &e) == 0 && trainer_open(&t, DT_F32, &mesh, d, dir, &e) == 0;
     if (opened) exact(&t, in_double);
@@ -152,18 +158,31 @@ static void compare(const struct json *in_double, const struct json *in_bf16, co
     device_close(d);
 }
 
+/* True if oneDNN takes AMX for products of bf16 on this CPU. */
+static bool has_amx(void)
+{
+    char line[8192];
+    bool found = false;
+    FILE *f = getenv("ONEDNN_MAX_CPU_ISA") ? NULL : fopen("/proc/cpuinfo", "r");
+    while (f && !found && fgets(line, sizeof line, f)) found = strstr(line, " amx_bf16") != NULL;
+    if (f) fclose(f);
+    return found;
+}
+
 int main(void)
 {
     const char *dir = model_folder();
     struct golden in_double = golden_open("tests/golden/train/smollm2.json");
     struct golden in_bf16 = golden_open("tests/golden/train/smollm2_bf16.json");
+    struct golden in_amx = golden_open("tests/golden/train/smollm2_bf16_amx.json");
     if (!dir)
         SKIP("SmolLM2: SmolLM2 against PyTorch", "no model folder; make demo gets it");
-    else if (in_double.root && in_bf16.root)
-        compare(in_double.root, in_bf16.root, dir);
+    else if (in_double.root && in_bf16.root && in_amx.root)
+        compare(in_double.root, in_bf16.root, has_amx() ? in_amx.root : NULL, dir);
     else
         CHECK("SmolLM2: the golden files are there", false);
     golden_close(&in_double);
     golden_close(&in_bf16);
+    golden_close(&in_amx);
     TEST_END();
 }
