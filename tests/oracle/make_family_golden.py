@@ -88,6 +88,12 @@ SHELLS = [
     ("llava around qwen3: tied by text_config",
      {"model_type": "llava", "image_token_index": 96, "vision_config": PIXTRAL,
       "text_config": {"model_type": "qwen3", **SIZES, "head_dim": 24, "tie_word_embeddings": True}}),
+    ("gemma3 around gemma3_text: keys of released files, the others absent",
+     {"model_type": "gemma3", "image_token_index": 96, "mm_tokens_per_image": 4,
+      "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+                        "num_attention_heads": 2, "image_size": 16, "patch_size": 8},
+      "text_config": {"model_type": "gemma3_text", **SIZES, "num_hidden_layers": 7, "head_dim": 16, "sliding_window": 24,
+                      "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "pad_token_id": None}}),
 ]
 NO_PAD = {"pad_token_id": None}  # by default an id, whose embedding has no gradient there
 NO_DROPOUT = {"attention_dropout": 0.0, "residual_dropout": 0.0}
