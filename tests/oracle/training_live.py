@@ -17,7 +17,7 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, EarlyStoppingCallback, Trainer, TrainingArguments
 from transformers.optimization import get_scheduler
 
 from live import check, failures, run, tmp
@@ -258,12 +258,13 @@ def compare(seed):
 
 
 def defaults():
-    """Those of Hugging Face, but for ROLL's one epoch and the plain name of the same optimizer."""
+    """Those of Hugging Face, one of them of its callback, but for ROLL's one epoch and the plain name of the same optimizer."""
     (tmp / "least.yaml").write_text("pretrain: m\nsequence_length: 128\n")
     ours = json.loads(run("sft-config", tmp / "least.yaml", "--json"))
     ours = ours["sft_train"]["training_args"] | {"max_grad_norm": ours["max_grad_norm"], "seed": ours["seed"]}
     theirs = TrainingArguments(output_dir=str(tmp), use_cpu=True).to_dict() | {
-        "num_train_epochs": 1.0, "optim": "adamw_torch", "warmup_ratio": 0.0}
+        "num_train_epochs": 1.0, "optim": "adamw_torch", "warmup_ratio": 0.0,
+        "early_stopping_threshold": EarlyStoppingCallback().early_stopping_threshold}
     check("defaults", all(theirs[k] == v for k, v in ours.items()) and len(ours) > 12,
           {k: (v, theirs[k]) for k, v in ours.items() if theirs[k] != v})
 
