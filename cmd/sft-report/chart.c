@@ -46,7 +46,7 @@ double chart_step(double range, int most)
     return power * (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10);
 }
 
-/* Puts thin spaces between groups of three digits. */
+/* Puts spaces between groups of three digits, from five digits on. */
 static void group(char *text, size_t size)
 {
     char plain[64];

@@ -41,7 +41,7 @@ struct run {
     char *path, *name;
     struct series of[METRICS];
     double speed; /* the median of SPEED; NaN: there is none */
-    uint64_t bad; /* lines of metrics.jsonl that are not JSON objects */
+    uint64_t bad; /* lines of metrics.jsonl that are no JSON objects with a step */
     struct arena memory;
     struct json *settings; /* of config.yaml; NULL: there is none */
 };

@@ -43,7 +43,10 @@ static int add(struct series *s, double step, double value, struct err *e)
 static int take(struct run *r, const struct json *row, struct err *e)
 {
     double step, v[METRICS];
-    if (json_real(json_get(row, "system/step"), &step)) return 0;
+    if (json_real(json_get(row, "system/step"), &step)) {
+        r->bad++;
+        return 0;
+    }
     for (int m = 0; m < METRICS; m++)
         if (!names[m] || json_real(json_get(row, names[m]), &v[m])) v[m] = NAN;
     v[DENSITY] = 1 - v[PADDING];
@@ -76,7 +79,7 @@ static int read_metrics(struct run *r, const char *path, struct err *e)
     json_rows_close(rows);
     io_close(in);
     if (rc == 0 && r->bad)
-        log_line(LOG_WARN, "%s: %llu lines are not JSON objects and are left out", path,
+        log_line(LOG_WARN, "%s: %llu lines are no JSON objects with a step and are left out", path,
                  (unsigned long long)r->bad);
     return rc;
 }

@@ -82,12 +82,14 @@ cp -r a torn
 {
     head -n 2 a/metrics.jsonl
     echo '{"system/step": 2, "sft_train/lo'
+    echo '{"sft_train/loss": 5}'
     tail -n 3 a/metrics.jsonl
 } >torn/metrics.jsonl
-equal 'damage: a line that is torn costs that line' "$(code sft-report torn -o torn.html)" 0
-has 'damage: it is told' "$T/stderr" 'torn/metrics.jsonl: 1 lines are not JSON objects'
+equal 'damage: lines that are torn or have no step cost these lines' \
+    "$(code sft-report torn -o torn.html)" 0
+has 'damage: it is told' "$T/stderr" 'torn/metrics.jsonl: 2 lines are no JSON objects with a step'
 equal 'damage: the others count' "$(cells torn.html steps)" 3
-has 'damage: the page says so' torn.html '1 lines of metrics.jsonl cannot be read'
+has 'damage: the page says so' torn.html '2 lines of metrics.jsonl cannot be read'
 rm a/config.yaml
 equal 'damage: a run without config.yaml has a page' "$(code sft-report a -o bare.html)" 0
 equal 'damage: it has no settings' "$(grep -c '<h2>Settings' bare.html)" 0
