@@ -168,7 +168,7 @@ static int eval(struct eval *v, struct err *e)
 
 int main(int argc, char **argv)
 {
-    waits_short(argv);
+    waits_short(argv, "2000"); /* decoding waits for short operations between long ones */
     struct err e = {0};
     struct opt_common common = {0};
     struct eval v = {

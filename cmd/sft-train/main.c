@@ -116,7 +116,7 @@ static int train(struct run *r, struct err *e)
 
 int main(int argc, char **argv)
 {
-    waits_short(argv);
+    waits_short(argv, "1000"); /* longer than most waits within an operation */
     struct err e = {0};
     struct run r = {.log_fd = -1, .folder = RUN_FOLDER_NONE};
     int rc = run_begin(&r, argc, argv, &e);

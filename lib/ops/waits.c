@@ -6,17 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Spins of 20 to 50 microseconds: longer than most waits within an operation (docs/benchmarks.md).
- */
-#define SPINS "1000"
-
-void waits_short(char **argv)
+void waits_short(char **argv, const char *spins)
 {
     char path[PATH_MAX];
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     /* the path, not the link: a process is listed by the name that it was started by */
     const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 1 || setenv("GOMP_SPINCOUNT", SPINS, 1)) return;
+    if (n < 1 || setenv("GOMP_SPINCOUNT", spins, 1)) return;
     path[n] = 0;
     execv(path, argv);
 }

@@ -551,9 +551,9 @@ static void list_matmul(struct sink s, enum dtype t)
 {
     struct test_case c;
     enum { LONG = 10000 }; /* the CUDA plugin has another rule for a longer k */
-    const int64_t sizes[][3] = {{37, 50, 70}, {1, 130, 64}, {300, 17, 5},   {530, 600, 33},
-                                {4, 5, 0},    {0, 5, 4},    {2, 512, 10016}};
-    for (int i = 0; i < 7; i++)
+    const int64_t sizes[][3] = {{37, 50, 70}, {1, 130, 64}, {300, 17, 5}, {530, 600, 33}, {4, 5, 0},
+                                {0, 5, 4},    {3, 6, 45},   {4, 131, 70}, {2, 512, 10016}};
+    for (int i = 0; i < 9; i++)
         for (int form = 0; form < 16; form++) {
             const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
             if (k > LONG ? form != 2 : i > 2 && form % 4 == 3 && form != 15) continue;

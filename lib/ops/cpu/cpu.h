@@ -30,14 +30,15 @@ OPS_LIST(X)
     size_t CPU_WORK_OF(name)(struct device * d, const void *args) { return name##_work(d, args); } \
     static size_t name##_work(struct device *d, const struct op_##name *a)
 
-/* Runs a parallel loop over [0, n); the pragma's clauses follow d. */
+/* Runs a parallel loop over [0, n); the pragma's clauses follow d. One piece, as decoding often
+ * has, wakes no other thread. */
 #define PRAGMA(x) _Pragma(#x)
 #define PARALLEL_FOR(d, i, n)                                                                      \
-    PRAGMA(omp parallel for schedule(static) num_threads((d)->threads))                            \
+    PRAGMA(omp parallel for schedule(static) num_threads((n) > 1 ? (d)->threads : 1))              \
     for (int64_t i = 0; i < (n); i++)
 /* Runs the same loop for pieces of unequal size: an idle thread takes the next `few` pieces. */
 #define PARALLEL_DYNAMIC(d, i, n, few)                                                             \
-    PRAGMA(omp parallel for schedule(dynamic, few) num_threads((d)->threads))                      \
+    PRAGMA(omp parallel for schedule(dynamic, few) num_threads((n) > 1 ? (d)->threads : 1))        \
     for (int64_t i = 0; i < (n); i++)
 
 /* Calls f(..., DT_BF16) or f(..., DT_F32), so that f is compiled for each type. */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of this instruction set's functions. */
 #include "ops/cpu/cpu.h"
-#include "ops/gemm.h"
-
-CPU_OP(matmul) { gemm_matmul(d, a); }
-CPU_WORK(matmul) { return gemm_matmul_work(d, a); }
 
 #define TABLE CPU_NAME(cpu_, table, ISA)
 extern const struct op_table TABLE;
