@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "talk.h"
+#include "eval.h"
 
 /* ---- lines ---- */
 /* Line editing, where the library is installed: its calls are those of readline(3). */
@@ -95,20 +95,22 @@ static void history_cut(struct history *h, size_t n)
 }
 
 /* Makes the answer to the last message, and its message. */
-static int answer(struct talk *t, struct history *h, struct err *e)
+static int answer(struct talk *t, struct eval *v, struct history *h, struct err *e)
 {
-    struct live live = {.v = t->v};
+    struct live live = {.v = v};
+    const struct talk_watch watch = {live_took, &live};
     struct buf text = {0};
-    struct talk_answer a = {.most = t->v->max_tokens};
+    struct talk_answer a = {.most = v->max_tokens};
     a.ids = mem_alloc((size_t)a.most, sizeof *a.ids, e);
+    progress_doing(&v->progress, "reading the prompt", 0, 0);
     int rc = a.ids ? talk_read(t, t->docs, NULL, e) : -1;
-    progress_erase(&t->v->progress);
-    if (rc == 0) rc = talk_decode(t, &live, &a, 1, e);
+    progress_erase(&v->progress);
+    if (rc == 0) rc = talk_decode(t, &watch, &a, 1, e);
     if (rc == 0) rc = live_write(&live, a.ids, (size_t)a.n, true, e);
-    if (rc == 0) talk_warn_nameless(t->v, a.ids, a.n);
+    if (rc == 0) eval_warn_nameless(v, a.ids, a.n);
     if (rc == 0 && a.end == TALK_LENGTH)
         log_line(LOG_WARN, "the answer was cut after %lld tokens", (long long)a.n);
-    if (rc == 0) rc = tokenizer_decode(t->v->tokenizer, a.ids, (size_t)a.n, true, &text, e);
+    if (rc == 0) rc = tokenizer_decode(v->tokenizer, a.ids, (size_t)a.n, true, &text, e);
     if (rc == 0) rc = append(h, STR("assistant"), text.data ? text.data : "", text.len, e);
     buf_free(&text);
     mem_free(a.ids);
@@ -116,7 +118,7 @@ static int answer(struct talk *t, struct history *h, struct err *e)
 }
 
 /* Answers a line. A conversation that the model has no room for is told, and goes on without it. */
-static int turn(struct talk *t, struct history *h, const char *line, struct err *e)
+static int turn(struct talk *t, struct eval *v, struct history *h, const char *line, struct err *e)
 {
     const size_t before = h->n;
     if (strcmp(line, "/clear") == 0) return history_cut(h, h->first), 0;
@@ -126,13 +128,13 @@ static int turn(struct talk *t, struct history *h, const char *line, struct err 
     const struct chat_conversation c = {.messages = h->m, .nmessages = h->n};
     t->docs->number++;
     if (talk_encode(t, &c, e)) return -1;
-    if (talk_check(t, t->room.length, e) == 0) return answer(t, h, e);
+    if (talk_check(t, t->room.length, e) == 0) return answer(t, v, h, e);
     log_line(LOG_WARN, "%s; this message is left out; /clear begins anew", e->msg);
     history_cut(h, before);
     return 0;
 }
 
-static int converse(struct talk *t, struct history *h, struct err *e)
+static int converse(struct talk *t, struct eval *v, struct history *h, struct err *e)
 {
     const struct editor d = open_editor();
     if (d.tty)
@@ -142,7 +144,7 @@ static int converse(struct talk *t, struct history *h, struct err *e)
         char *line = next_line(&d);
         hold_interrupt(true);
         if (!line) return 0;
-        rc = turn(t, h, line, e);
+        rc = turn(t, v, h, line, e);
         interrupted(); /* one that came when the answer had ended does not end the program */
         free(line);
         if (rc) return -1;
@@ -151,22 +153,23 @@ static int converse(struct talk *t, struct history *h, struct err *e)
 
 int eval_chat(struct eval *v, struct err *e)
 {
-    enum { PASS = 512 };
     struct talk t;
     struct history h = {0};
     const int64_t reach = rope_reach(&v->m, 1), length = reach < v->length ? reach : v->length;
-    int rc = talk_begin(&t, v, e);
+    int rc = eval_talk(&t, v, e);
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     hold_interrupt(true); /* also of the threads that compute, which start now */
     t.stop = interrupted;
-    const struct talk_room room = {
-        .length = length, .pass = length < PASS ? length : PASS, .cache = length, .docs = 1};
-    if (rc == 0) rc = talk_open(&t, &room, e);
+    const struct talk_room room = {.length = length,
+                                   .pass = length < TALK_PASS ? length : TALK_PASS,
+                                   .cache = length,
+                                   .docs = 1};
+    if (rc == 0) rc = eval_talk_open(&t, v, &room, e);
     progress_erase(&v->progress);
     if (rc == 0 && v->system) rc = append(&h, STR("system"), v->system, strlen(v->system), e);
     h.first = h.n;
-    if (rc == 0) rc = converse(&t, &h, e);
+    if (rc == 0) rc = converse(&t, v, &h, e);
     history_cut(&h, 0);
     mem_free(h.m);
     talk_close(&t);

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "decode/talk.h"
 #include "hf/config.h"
 #include "hf/peft.h"
 #include "model/sampler.h"
@@ -63,6 +64,7 @@ struct model_vocab eval_vocab(struct eval *v);
 /* Sets ERR_NONFINITE with the text `what` and the first weight that is not finite, if there is one.
  * Returns -1. */
 int eval_nonfinite(struct eval *v, const char *what, struct err *e);
+extern const char eval_hint[]; /* the end of that message in bf16, where all weights are finite */
 /* live.c: an answer on a terminal. Tokens [from, to) are those whose text was written last. */
 struct live {
     struct eval *v;
@@ -71,6 +73,14 @@ struct live {
 /* Writes the text that n tokens have beyond what is written. end: with all that is left, and a line
  * break. */
 int live_write(struct live *l, const uint32_t *ids, size_t n, bool end, struct err *e);
+/* The same for an answer's tokens so far; arg is a struct live. */
+int live_took(void *arg, const struct talk_answer *a, uint64_t tokens, struct err *e);
+/* talks.c: loads the template; talk_close() releases all. */
+int eval_talk(struct talk *t, struct eval *v, struct err *e);
+/* Loads the model, with room for these conversations. */
+int eval_talk_open(struct talk *t, struct eval *v, const struct talk_room *room, struct err *e);
+/* Warns of ids that only the embedding has and the tokenizer does not: they have no text. */
+void eval_warn_nameless(const struct eval *v, const uint32_t *ids, int64_t n);
 int eval_loss(struct eval *v, struct err *e);     /* loss.c */
 int eval_compare(struct eval *v, struct err *e);  /* compare.c */
 int eval_complete(struct eval *v, struct err *e); /* complete.c */

@@ -119,12 +119,14 @@ struct model_vocab eval_vocab(struct eval *v)
     return (struct model_vocab){.size = v->m.vocab, .text = put_token, .arg = v};
 }
 
+const char eval_hint[] = ": --dtype fp32 may do";
+
 int eval_nonfinite(struct eval *v, const char *what, struct err *e)
 {
     char text[200];
     const bool found = weights_find_nonfinite(&v->weights, text, sizeof text);
     return err_set(e, ERR_NONFINITE, "%s; %s%s", what, text,
-                   !found && v->compute == DT_BF16 ? ": --dtype fp32 may do" : "");
+                   !found && v->compute == DT_BF16 ? eval_hint : "");
 }
 
 int eval_begin(struct eval *v, struct err *e)

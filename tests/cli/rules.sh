@@ -88,6 +88,7 @@ parallel ops comm model
 data stream model parallel
 save hf parallel model ops
 adapter regex hf model
+decode chat text hf model
 train data save parallel stream track model ops hf
 options config adapter train data stream model ops
 EOF
@@ -115,6 +116,7 @@ chat chat
 comm comm launch world
 config config keys settings
 data balance batch feed feed_check rooms
+decode prompt talk
 hf config family folder gguf_convert params peft safetensors
 jinja jinja
 kernels fold kernels matmul

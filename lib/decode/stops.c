@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tokens that end a turn, from config.json, generation_config.json and the tokenizer. */
+#include "base/io.h"
 #include "base/json.h"
-#include "talk.h"
+#include "decode/talk_impl.h"
 
 static void add_stop(struct stops *s, int64_t id)
 {
     if (s->n < (int)(sizeof s->id / sizeof *s->id)) s->id[s->n++] = id;
 }
-bool talk_stops_at(const struct stops *s, int64_t id)
+bool stops_at(const struct stops *s, int64_t id)
 {
     for (int i = 0; i < s->n; i++)
         if (s->id[i] == id) return true;
@@ -15,12 +16,12 @@ bool talk_stops_at(const struct stops *s, int64_t id)
 }
 
 /* Reads "eos_token_id", a number or a list of numbers. A folder without the file is fine. */
-static int add_generation_stops(struct eval *v, struct stops *s, struct err *e)
+static int add_generation_stops(struct stops *s, const char *dir, struct err *e)
 {
     struct buf text = {0};
     struct arena a = {0};
     struct err why = {0};
-    char *path = io_path(v->dir, "generation_config.json", &why);
+    char *path = io_path(dir, "generation_config.json", &why);
     const struct json *root = NULL, *eos = NULL;
     if (path && io_exists(path, &why) > 0 && io_slurp(path, 1 << 20, &text, &why) == 0)
         root = json_parse(text.data, text.len, &a, &why);
@@ -35,12 +36,12 @@ static int add_generation_stops(struct eval *v, struct stops *s, struct err *e)
     return why.code == ERR_MEMORY ? err_set(e, why.code, "%s", why.msg) : 0;
 }
 
-int talk_find_stops(struct eval *v, struct stops *s, struct err *e)
+int stops_find(struct stops *s, const struct talk_with *with, struct err *e)
 {
     uint32_t id;
-    for (int i = 0; i < v->hf.eos_count; i++) add_stop(s, v->hf.eos_token_id[i]);
-    if (add_generation_stops(v, s, e)) return -1;
-    struct str eos = tokenizer_named(v->tokenizer, "eos_token");
-    if (eos.p && tokenizer_id(v->tokenizer, eos, &id)) add_stop(s, id);
+    for (int i = 0; i < with->hf->eos_count; i++) add_stop(s, with->hf->eos_token_id[i]);
+    if (add_generation_stops(s, with->dir, e)) return -1;
+    struct str eos = tokenizer_named(with->tokenizer, "eos_token");
+    if (eos.p && tokenizer_id(with->tokenizer, eos, &id)) add_stop(s, id);
     return 0;
 }

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations with a model, whose cache keeps the keys and values of their tokens from one answer
  * to the next. */
-#ifndef SFT_CMD_EVAL_TALK_H
-#define SFT_CMD_EVAL_TALK_H
+#ifndef SFT_DECODE_TALK_H
+#define SFT_DECODE_TALK_H
 
 #include "chat/chat.h"
-#include "eval.h"
+#include "hf/config.h"
 #include "model/sampler.h"
+#include "model/stage.h"
+#include "text/tokenizer.h"
 
 /* The tokens that end a turn. */
 struct stops {
     int64_t id[2 * HF_MAX_EOS + 1];
     int n;
 };
-int talk_find_stops(struct eval *v, struct stops *s, struct err *e); /* stops.c */
-bool talk_stops_at(const struct stops *s, int64_t id);
 
 /* A conversation in the cache, and the answer that is made to it. */
 struct talk_doc {
@@ -32,9 +32,28 @@ struct talk_room {
     int64_t cache;  /* tokens of all conversations that are in the cache at one time */
     int32_t docs;   /* conversations that are answered together */
 };
+/* The most tokens of a pass, where the caller has no reason for another number. */
+enum { TALK_PASS = 512 };
+
+/* The caller's objects, which outlive the talk. */
+struct talk_with {
+    const char *dir; /* the model's folder */
+    const struct hf_config *hf;
+    const struct tokenizer *tokenizer;
+    struct model_vocab vocab; /* that every token id is checked against */
+    struct stage *stage;      /* a whole model with a cache, see talk_stage */
+    const char *hint;         /* of logits that are not finite though all weights are; NULL: none */
+};
+
+enum talk_end { TALK_GOES_ON, TALK_STOP, TALK_LENGTH, TALK_ASKED };
+struct talk_answer {
+    uint32_t *ids; /* [most]; the caller's */
+    int64_t n, most;
+    enum talk_end end; /* a token that ends the turn; most tokens; talk.stop */
+};
 
 struct talk {
-    struct eval *v;
+    struct talk_with with;
     struct chat *chat;
     struct tokenizer_scratch *scratch;
     struct stops stops;
@@ -51,10 +70,15 @@ struct talk {
 };
 
 /* Loads the template; talk_close() releases all. */
-int talk_begin(struct talk *t, struct eval *v, struct err *e);
+int talk_begin(struct talk *t, const struct talk_with *with, const struct chat_options *o,
+               struct err *e);
 /* Encodes a conversation, whose next turn is the assistant's, into t->prompt. */
 int talk_encode(struct talk *t, const struct chat_conversation *c, struct err *e);
-int talk_open(struct talk *t, const struct talk_room *room, struct err *e); /* loads the model */
+/* The options of a stage with room for these conversations. */
+struct stage_options talk_stage(const struct talk_room *room);
+/* Allocates the room, on the host, and finds the tokens that end a turn. */
+int talk_open(struct talk *t, const struct talk_room *room, const struct sampling *how,
+              struct err *e);
 /* Gives document i `room` rows of the cache from `row` on; what was there is forgotten. */
 void talk_place(struct talk *t, int32_t i, int64_t row, int64_t room);
 void talk_close(struct talk *t);
@@ -62,19 +86,18 @@ void talk_close(struct talk *t);
  * that the model does not have. */
 int talk_check(struct talk *t, int64_t length, struct err *e);
 /* Makes t->prompt document d, and t->logits those behind it. What the document begins with is not
- * computed again; nor is what document `like` begins with, unless that is NULL. */
+ * computed again; nor is what document `like` begins with, unless that is NULL. Logits that are not
+ * finite are ERR_NONFINITE, here and in talk_decode. */
 int talk_read(struct talk *t, struct talk_doc *d, const struct talk_doc *like, struct err *e);
 
-enum talk_end { TALK_GOES_ON, TALK_STOP, TALK_LENGTH, TALK_ASKED };
-struct talk_answer {
-    uint32_t *ids; /* [most]; the caller's */
-    int64_t n, most;
-    enum talk_end end; /* a token that ends the turn; most tokens; talk.stop */
+/* Called after each token of an answer; tokens: those of all answers so far. */
+struct talk_watch {
+    int (*took)(void *arg, const struct talk_answer *a, uint64_t tokens, struct err *e);
+    void *arg;
 };
 /* Decodes the answers to the first n documents, after talk_read of each; a step adds a token to
- * every answer that has not ended. live NULL: nothing is written; else n is 1. */
-int talk_decode(struct talk *t, struct live *live, struct talk_answer *a, int32_t n, struct err *e);
-/* Warns of ids that only the embedding has and the tokenizer does not: they have no text. */
-void talk_warn_nameless(const struct eval *v, const uint32_t *ids, int64_t n);
+ * every answer that has not ended. watch may be NULL. */
+int talk_decode(struct talk *t, const struct talk_watch *watch, struct talk_answer *a, int32_t n,
+                struct err *e);
 
 #endif
