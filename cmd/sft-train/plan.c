@@ -60,6 +60,7 @@ static int complete_options(struct run *r, struct err *e)
     if (frozen && !adapter_on(r->adapter))
         o->params = (struct params_options){.frozen = freeze_match, .arg = (void *)frozen};
     adapter_params(r->adapter, &o->params);
+    run_samples_options(r, o);
     return check_length(r, e);
 }
 

@@ -121,6 +121,8 @@ static int open_tracker(struct run *r, struct err *e)
     r->out = io_create("-", e);
     if (!r->out) return -1;
     const struct track_options o = {.metrics = r->folder.metrics,
+                                    .samples = r->folder.samples,
+                                    .answers = r->samples,
                                     .tensorboard = r->folder.tensorboard,
                                     .lines = with && strcmp(with, "stdout") == 0 ? r->out : NULL,
                                     .resume = r->trainer.step > 0,
@@ -289,6 +291,7 @@ int run_loop(struct run *r, struct err *e)
                                .note = note,
                                .step = show_step,
                                .doing = show_doing,
+                               .answer = r->config->sft.sample_prompts ? run_answer : NULL,
                                .stop = stop}};
     const uint64_t steps = r->steps;
     l.sched = sched_make(&r->options.sched, steps);
@@ -329,6 +332,7 @@ void run_close(struct run *r)
     checkpoint_close(&r->trainer, r->saver);
     kept_free(&r->kept);
     safetensors_close(r->source);
+    run_samples_close(r);
     trainer_close(&r->trainer);
     adapter_free(r->adapter);
     mesh_close(&r->mesh);

@@ -38,7 +38,8 @@ struct run {
     struct adapter *adapter;      /* LoRA, if there is any */
     char base[HASH128_HEX];       /* of the weights that the adapter is trained on; rank 0 */
     struct trainer trainer;
-    struct best best; /* the best checkpoint so far, and early stopping */
+    struct samples *samples; /* prompts that the run answers; NULL: none, or another rank does */
+    struct best best;        /* the best checkpoint so far, and early stopping */
     struct feed *feed;
     struct run_folder folder;
     struct saver *saver;
@@ -65,10 +66,11 @@ int run_agreed(struct run *r, int rc, struct err *e); /* see world_agree */
 int run_broadcast_resume(struct run *r, struct err *e); /* rank 0's choice in r->folder */
 int run_fail(struct run *r, const struct err *e);       /* as log_fail, on one rank */
 
-int run_config(struct run *r, struct err *e); /* YAML and overrides -> config */
-int run_model(struct run *r, struct err *e);  /* pretrain -> folder -> descriptor */
-int run_device(struct run *r, struct err *e); /* device.c: operations and the mesh */
-int run_plan(struct run *r, struct err *e);   /* places every buffer */
+int run_config(struct run *r, struct err *e);  /* YAML and overrides -> config */
+int run_model(struct run *r, struct err *e);   /* pretrain -> folder -> descriptor */
+int run_samples(struct run *r, struct err *e); /* samples.c: reads the prompts */
+int run_device(struct run *r, struct err *e);  /* device.c: operations and the mesh */
+int run_plan(struct run *r, struct err *e);    /* places every buffer */
 /* Bytes of a process beside the plan: code, libraries and their buffers, measured in
  * docs/benchmarks.md. */
 enum { RUN_PROCESS = 48 << 20 };
@@ -97,6 +99,13 @@ int run_checkpoint_bytes(const struct run *r, struct checkpoint_bytes *d, struct
 int run_tokenizer(struct run *r, struct err *e); /* loads it for its identity, r->tokenizer */
 /* Warns when the checkpoints of this many steps will not fit on the disk. */
 void run_tell_room(const struct run *r, uint64_t steps);
+
+/* samples.c: */
+/* Adds what answers need to the options of the trainer. */
+void run_samples_options(const struct run *r, struct trainer_options *o);
+/* Answers the prompts with the weights as they are: lines of samples.jsonl. arg is the run. */
+int run_answer(void *arg, struct err *e);
+void run_samples_close(struct run *r);
 
 /* best.c: */
 int run_check_best(const struct run *r, struct err *e); /* ERR_CONFIG without a validation stream */

@@ -184,9 +184,11 @@ struct config {
         const char *zero_stage; /* NULL, or a word of CONFIG_ZERO_WORDS; see run.zero_stage */
         bool rslora;            /* the scale of an adapter is alpha / sqrt(r) */
         bool skip_nonfinite;
-        double spike_factor;      /* 0: off; else above 1 */
-        int64_t spike_window;     /* steps */
-        const char *spike_action; /* of CONFIG_SPIKE_WORDS */
+        double spike_factor;        /* 0: off; else above 1 */
+        int64_t spike_window;       /* steps */
+        const char *spike_action;   /* of CONFIG_SPIKE_WORDS */
+        const char *sample_prompts; /* NULL: none; a file of prompts that the run answers */
+        int64_t sample_tokens;      /* the most of an answer */
         bool async_save;
         int64_t staging;            /* MiB */
         int64_t collective_timeout; /* seconds */

@@ -179,6 +179,11 @@ const struct config_key config_keys_sft[] = {
     USED("sft.spike_action", KEY_WORD, TO(sft.spike_action), .words = CONFIG_SPIKE_WORDS,
          .dflt = "warn",
          .doc = "What then happens: go on, leave the update out, or end the run (76)"),
+    USED("sft.sample_prompts", KEY_PATH, TO(sft.sample_prompts),
+         .doc = "File of prompts, as `sft-eval --prompts` takes it, that are answered at each "
+                "validation, into samples.jsonl; default none"),
+    USED("sft.sample_tokens", KEY_INT, TO(sft.sample_tokens), .dflt = "64", .lo = 1, .hi = 4096,
+         .doc = "Most tokens of such an answer"),
     {.path = "sft.run",
      .type = KEY_ANY,
      .effect = KEY_IDLE,

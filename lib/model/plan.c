@@ -55,6 +55,21 @@ int plan_after(const struct plan *p)
     return last + 1;
 }
 
+void plan_behind(struct plan *p, size_t first)
+{
+    struct plan before = {.b = p->b, .count = first}, moved = {.b = p->b + first};
+    if (p->failed) return;
+    moved.count = p->count - first;
+    const int then = plan_after(&before), last = then + plan_after(&moved);
+    for (size_t i = 0; i < moved.count; i++) {
+        struct plan_buffer *b = &moved.b[i];
+        if (b->host) continue;
+        const bool always = b->begin == PLAN_ALWAYS;
+        b->begin = always ? then : b->begin + then;
+        b->end = always ? last : b->end + then;
+    }
+}
+
 void plan_bind(const struct plan *p, void *base, void *host)
 {
     for (size_t i = 0; i < p->count; i++)

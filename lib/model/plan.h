@@ -50,6 +50,10 @@ void plan_add(struct plan *p, enum plan_class class, const char *name, int layer
 /* Adds a buffer in host memory for the whole run. */
 void plan_add_host(struct plan *p, enum plan_class class, const char *name, size_t bytes,
                    void **slot);
+/* Moves the buffers from number `first` on to a time behind the lifetimes of those before them:
+ * they are all of something that runs when nothing of the others does, and live only then. Those
+ * that live for the whole run do so no longer, unless they are in host memory. */
+void plan_behind(struct plan *p, size_t first);
 /* Returns a time after the lifetimes of all buffers so far. */
 int plan_after(const struct plan *p);
 /* Assigns every buffer an offset so that no two buffers with overlapping lifetimes overlap. */

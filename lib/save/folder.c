@@ -25,8 +25,9 @@ static int make_names(struct run_folder *f, const struct run_names *n, struct er
     f->logs = join(n->logging_dir, n->exp_name, NULL, e);
     if (!f->output || !f->root || !f->logs) return -1;
     f->metrics = join(f->logs, "metrics.jsonl", NULL, e);
+    f->samples = join(f->logs, "samples.jsonl", NULL, e);
     f->log = join(f->logs, "log", NULL, e);
-    if (!f->metrics || !f->log) return -1;
+    if (!f->metrics || !f->samples || !f->log) return -1;
     if (!n->tensorboard) return 0;
     f->tensorboard = n->events ? join(n->events, n->exp_name, NULL, e)
                                : join(n->logging_dir, "tensorboard", n->exp_name, e);
@@ -200,6 +201,7 @@ void run_folder_close(struct run_folder *f)
     mem_free(f->root);
     mem_free(f->logs);
     mem_free(f->metrics);
+    mem_free(f->samples);
     mem_free(f->log);
     mem_free(f->tensorboard);
     mem_free(f->resume);

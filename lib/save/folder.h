@@ -37,6 +37,7 @@ struct run_folder {
     char *root;        /* <output_dir>/sft_train: checkpoints */
     char *logs;        /* <logging_dir>/<exp_name> */
     char *metrics;     /* logs/metrics.jsonl */
+    char *samples;     /* logs/samples.jsonl */
     char *log;         /* logs/log */
     char *tensorboard; /* folder of event files; NULL when not tracked there */
     char *id;          /* of the run: the same for all processes that continue it */

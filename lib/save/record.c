@@ -192,6 +192,19 @@ static int copy(const char *from, const char *to, struct err *e)
     return rc;
 }
 
+/* Renames the samples.jsonl beside it, if there is one. */
+static int keep_samples(const struct run_folder *f, unsigned n, struct err *e)
+{
+    char name[40];
+    const int there = io_exists(f->samples, e);
+    if (there <= 0) return there;
+    snprintf(name, sizeof name, "samples-%u.jsonl", n);
+    char *path = io_path(f->logs, name, e);
+    const int rc = path ? io_rename_dir(f->samples, path, e) : -1;
+    mem_free(path);
+    return rc;
+}
+
 /* Renames the metrics.jsonl that an earlier attempt at this run left. config.yaml is copied, since
  * it must tell at every moment whose logs these are. */
 static int keep_earlier(struct run_folder *f, const struct record *r, struct err *e)
@@ -202,6 +215,7 @@ static int keep_earlier(struct run_folder *f, const struct record *r, struct err
     if (free_names(f->logs, &metrics, &config, &n, e)) return -1;
     const int there = io_exists(r->config, e);
     int rc = there > 0 ? copy(r->config, config, e) : there;
+    if (rc == 0) rc = keep_samples(f, n, e);
     if (rc == 0) rc = io_rename_dir(f->metrics, metrics, e);
     if (rc == 0) buf_printf(&f->kept, "metrics-%u.jsonl and config-%u.yaml", n, n);
     mem_free(metrics);

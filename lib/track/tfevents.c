@@ -99,19 +99,48 @@ static void put_value(struct buf *b, const struct track_value *v)
     buf_u32(b, u);
 }
 
+/* Appends wall time and step, with which each Event begins. */
+static void put_time(struct buf *b, double wall, uint64_t step)
+{
+    buf_putc(b, 0x09);
+    put_double(b, wall);
+    buf_putc(b, 0x10);
+    buf_varint(b, step);
+}
+
 void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct track_value *v,
                       size_t n)
 {
     size_t summary = 0;
     for (size_t i = 0; i < n; i++) summary += v[i].json ? 0 : field_size(value_size(&v[i]));
     const size_t at = begin_record(b);
-    buf_putc(b, 0x09);
-    put_double(b, wall);
-    buf_putc(b, 0x10);
-    buf_varint(b, step);
+    put_time(b, wall, step);
     put_field(b, 0x2a, summary);
     for (size_t i = 0; i < n; i++)
         if (!v[i].json) put_value(b, &v[i]);
+    end_record(b, at);
+}
+
+/* A text is a value { tag, metadata = 9 { plugin_data = 1 { plugin_name = 1 } }, tensor = 8 { dtype
+ * = 1 (DT_STRING = 7), tensor_shape = 2 { dim = 2 { size = 1 } }, string_val = 8 } }. */
+void tfevents_text(struct buf *b, double wall, uint64_t step, const char *tag, struct str text)
+{
+    static const char shape[] = {0x08, 7, 0x12, 4, 0x12, 2, 0x08, 1}; /* of strings, [1] */
+    static const char plugin[] = {0x0a, 6, 0x0a, 4, 't', 'e', 'x', 't'};
+    const size_t tensor = sizeof shape + field_size(text.n), n = strlen(tag);
+    const size_t value = field_size(n) + field_size(sizeof plugin) + field_size(tensor);
+    const size_t at = begin_record(b);
+    put_time(b, wall, step);
+    put_field(b, 0x2a, field_size(value));
+    put_field(b, 0x0a, value);
+    put_field(b, 0x0a, n);
+    buf_puts(b, tag);
+    put_field(b, 0x4a, sizeof plugin);
+    buf_add(b, plugin, sizeof plugin);
+    put_field(b, 0x42, tensor);
+    buf_add(b, shape, sizeof shape);
+    put_field(b, 0x42, text.n);
+    buf_add(b, text.p, text.n);
     end_record(b, at);
 }
 
@@ -131,10 +160,7 @@ void tfevents_restart(struct buf *b, double wall, uint64_t step)
 {
     static const char start[] = {0x08, 1};
     const size_t at = begin_record(b);
-    buf_putc(b, 0x09);
-    put_double(b, wall);
-    buf_putc(b, 0x10);
-    buf_varint(b, step);
+    put_time(b, wall, step);
     put_field(b, 0x3a, sizeof start);
     buf_add(b, start, sizeof start);
     end_record(b, at);

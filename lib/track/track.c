@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes metrics.jsonl, TensorBoard events and lines on standard output. */
+/* Writes metrics.jsonl, samples.jsonl, TensorBoard events and lines on standard output. */
 #include "track/track.h"
 
 #include <limits.h>
@@ -11,33 +11,33 @@
 #include "base/json.h"
 
 struct track {
-    struct io_log *metrics, *events;
+    struct io_log *metrics, *samples, *events;
     struct io_out *lines; /* the caller's */
     struct buf out;       /* one object; allocated at the start, so that a step allocates nothing */
     bool beside;          /* see track_beside_others */
 };
 enum { ROOM = 16 << 10 };
 
-/* Returns the step of a line of metrics.jsonl, -1 for a damaged line, -2 with ERR_MEMORY. */
-static int64_t line_step(const char *p, size_t n, struct arena *a, struct err *e)
+/* Returns the step of a line, its member `key`, -1 for a damaged line, -2 with ERR_MEMORY. */
+static int64_t line_step(const char *p, size_t n, const char *key, struct arena *a, struct err *e)
 {
     struct err why = {0};
-    const struct json *v = json_parse(p, n, a, &why), *s = v ? json_get(v, "system/step") : NULL;
+    const struct json *v = json_parse(p, n, a, &why), *s = v ? json_get(v, key) : NULL;
     int64_t k;
     if (!v && why.code == ERR_MEMORY) return err_set(e, why.code, "%s", why.msg), -2;
     return !s || json_int(s, &k) || k < 0 ? -1 : k;
 }
 
-/* Returns the bytes of metrics.jsonl before the lines of later steps, or before an incomplete last
- * line. Damaged lines stay, so that the lines after them stay too: those that are no JSON, and one
- * of a later step with an earlier step behind it. -1 with ERR_MEMORY. */
-static int64_t lines_keep(const char *p, size_t n, uint64_t step, struct err *e)
+/* Returns the bytes of a file of lines before the lines of later steps, or before an incomplete
+ * last line. Damaged lines stay, so that the lines after them stay too: those that are no JSON, and
+ * one of a later step with an earlier step behind it. -1 with ERR_MEMORY. */
+static int64_t lines_keep(const char *p, size_t n, const char *key, uint64_t step, struct err *e)
 {
     size_t at = 0, cut = SIZE_MAX; /* of a line of a later step; SIZE_MAX: none */
     int64_t k = -1;
     struct arena a = {0};
     for (const char *end; (end = memchr(p + at, '\n', n - at)); at = (size_t)(end - p) + 1) {
-        k = line_step(p + at, (size_t)(end - p) - at, &a, e);
+        k = line_step(p + at, (size_t)(end - p) - at, key, &a, e);
         arena_reset(&a);
         const bool later = k >= 0 && (uint64_t)k > step;
         if (k == -2 || (later && cut < at)) break;
@@ -59,18 +59,30 @@ static int check_empty(const char *path, struct err *e)
     return err_set(e, ERR_CREATE, "%s: exists already, from another run", path);
 }
 
-static struct io_log *open_metrics(const struct track_options *o, struct err *e)
+/* Opens a file of lines that each have their step as the member `key`. */
+static struct io_log *open_lines(const struct track_options *o, const char *path, const char *key,
+                                 struct err *e)
 {
     struct io_map m;
     int64_t n = 0;
-    if (!o->resume && check_empty(o->metrics, e)) return NULL;
-    const int there = o->resume ? io_exists(o->metrics, e) : 0;
-    if (there < 0 || (there && io_map(o->metrics, &m, e))) return NULL;
+    if (!o->resume && check_empty(path, e)) return NULL;
+    const int there = o->resume ? io_exists(path, e) : 0;
+    if (there < 0 || (there && io_map(path, &m, e))) return NULL;
     if (there) {
-        n = lines_keep((const char *)m.p, m.n, o->from, e);
+        n = lines_keep((const char *)m.p, m.n, key, o->from, e);
         io_unmap(&m);
     }
-    return n < 0 ? NULL : io_log_open(o->metrics, n, e);
+    return n < 0 ? NULL : io_log_open(path, n, e);
+}
+
+/* A run that continues without answers cuts those of an attempt before it, too. */
+static int open_samples(struct track *t, const struct track_options *o, struct err *e)
+{
+    if (!o->samples) return 0;
+    const int there = o->answers ? 1 : o->resume ? io_exists(o->samples, e) : 0;
+    if (there <= 0) return there;
+    t->samples = open_lines(o, o->samples, "step", e);
+    return t->samples ? 0 : -1;
 }
 
 /* ---- event files ---- */
@@ -130,9 +142,10 @@ struct track *track_open(const struct track_options *o, struct err *e)
 {
     struct track *t = mem_alloc(1, sizeof *t, e);
     if (!t) return NULL;
-    t->metrics = buf_room(&t->out, ROOM) ? open_metrics(o, e) : NULL;
+    t->metrics = buf_room(&t->out, ROOM) ? open_lines(o, o->metrics, "system/step", e) : NULL;
     t->lines = o->lines;
-    if (buf_check(&t->out, e) || !t->metrics || (o->tensorboard && open_events(t, o, e))) {
+    if (buf_check(&t->out, e) || !t->metrics || open_samples(t, o, e) ||
+        (o->tensorboard && open_events(t, o, e))) {
         track_close(t, NULL);
         return NULL;
     }
@@ -171,12 +184,28 @@ int track_put(struct track *t, uint64_t step, const struct track_value *v, size_
     return buf_check(b, e) ? -1 : io_append(t->events, b->data, b->len, e);
 }
 
-int track_sync(struct track *t, struct err *e) { return io_log_sync(t->metrics, e); }
+int track_sample(struct track *t, uint64_t step, struct str line, const char *tag, struct str text,
+                 struct err *e)
+{
+    struct buf *b = &t->out;
+    if (io_append(t->samples, line.p, line.n, e)) return -1;
+    if (!t->events) return 0;
+    buf_reset(b);
+    tfevents_text(b, wall_clock(), step, tag, text);
+    return buf_check(b, e) ? -1 : io_append(t->events, b->data, b->len, e);
+}
+
+int track_sync(struct track *t, struct err *e)
+{
+    if (t->samples && io_log_sync(t->samples, e)) return -1;
+    return io_log_sync(t->metrics, e);
+}
 
 int track_close(struct track *t, struct err *e)
 {
     if (!t) return 0;
     int rc = io_log_close(t->metrics, e);
+    if (io_log_close(t->samples, rc ? NULL : e)) rc = -1;
     if (io_log_close(t->events, rc ? NULL : e)) rc = -1;
     buf_free(&t->out);
     mem_free(t);

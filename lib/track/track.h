@@ -18,6 +18,8 @@ struct track_value {
 };
 struct track_options {
     const char *metrics;     /* path of metrics.jsonl */
+    const char *samples;     /* path of samples.jsonl; NULL: none */
+    bool answers;            /* track_sample will be called; else the file is only cut back */
     const char *tensorboard; /* folder of event files; NULL: none */
     struct io_out *lines;    /* NULL, or an output of the caller that gets the objects too */
     bool resume;             /* the run continues after step `from`; later steps are removed */
@@ -36,7 +38,11 @@ bool track_beside_others(const struct track *t);
  * null. shown: also writes it to TensorBoard and to `lines`. */
 int track_put(struct track *t, uint64_t step, const struct track_value *v, size_t n, bool shown,
               struct err *e);
-int track_sync(struct track *t, struct err *e);  /* fsync of metrics.jsonl */
+/* Writes an answer of this step to samples.jsonl, a line with its line break, and to TensorBoard,
+ * where `tag` has a text per step in Markdown. */
+int track_sample(struct track *t, uint64_t step, struct str line, const char *tag, struct str text,
+                 struct err *e);
+int track_sync(struct track *t, struct err *e);  /* fsync of metrics.jsonl and samples.jsonl */
 int track_close(struct track *t, struct err *e); /* syncs and frees t; NULL is fine */
 
 /* ---- TensorBoard's files, for this module and its tests ---- */
@@ -44,6 +50,8 @@ int track_close(struct track *t, struct err *e); /* syncs and frees t; NULL is f
  * value that is not finite is written unchanged, because TensorBoard marks it in the curve. */
 void tfevents_scalars(struct buf *b, double wall, uint64_t step, const struct track_value *v,
                       size_t n);
+/* Appends a TFRecord with an Event of one text, for the plugin "text". */
+void tfevents_text(struct buf *b, double wall, uint64_t step, const char *tag, struct str text);
 /* Appends the first record of a file. */
 void tfevents_version(struct buf *b, double wall);
 /* Appends the second record of a resumed run: TensorBoard drops the steps >= `step` of earlier

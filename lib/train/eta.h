@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The time that a run still takes: its steps, validations and saves, each at its mean so far. */
+/* The time that a run still takes: its steps, validations, answers and saves, each at its mean so
+ * far. */
 #ifndef SFT_TRAIN_ETA_H
 #define SFT_TRAIN_ETA_H
 
@@ -9,8 +10,9 @@
 enum eta_kind {
     ETA_STEP,
     ETA_VALIDATION,
-    ETA_SAVE, /* what training waits for a save before the last */
-    ETA_LAST, /* the last save, which the run waits for; its time is that of a whole save */
+    ETA_ANSWER, /* to all prompts of the run */
+    ETA_SAVE,   /* what training waits for a save before the last */
+    ETA_LAST,   /* the last save, which the run waits for; its time is that of a whole save */
     ETA_KINDS
 };
 struct eta {

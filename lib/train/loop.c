@@ -188,8 +188,8 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
                       struct numbers *a, bool last, struct err *e)
 {
     const uint64_t k = l->trainer->step;
-    const bool saves = last || due(l->o.save_steps, k),
-               validates = l->validation && (last || due(l->o.eval_steps, k));
+    const bool saves = last || due(l->o.save_steps, k), judges = last || due(l->o.eval_steps, k),
+               validates = l->validation && judges;
     if (validates && validate(l, a, &r->val_after, e)) return -1;
     if (validates && loop_judge_best(l, r, a, saves, e)) return -1;
     const bool end = last || r->stopped || r->early;
@@ -203,6 +203,7 @@ static int after_step(struct loop *l, struct loop_result *r, const struct traine
     if (agreed(l, write_step(l, r, a, end || k == 1 || due(l->o.logging_steps, k), e), e))
         return -1;
     if (validates && judge_validation(l, r->val_after, e)) return -1;
+    if (judges && loop_answer(l, r->val_after, e)) return -1;
     return end || saves ? save(l, r, e) : 0;
 }
 
@@ -233,15 +234,21 @@ static int one_step(struct loop *l, const struct feed_step *s, double start, uin
     return rc;
 }
 
-/* Validates before the first update. */
 static int first_validation(struct loop *l, struct loop_result *r, struct err *e)
 {
     struct numbers a = {0};
-    if (!l->validation || l->trainer->step > 0) return 0;
+    if (!l->validation) return 0;
     if (validate(l, &a, &r->val_before, e)) return -1;
     numbers_system(&a);
     if (agreed(l, writes(l) ? track_put(l->track, 0, a.v, a.n, true, e) : 0, e)) return -1;
     return judge_validation(l, r->val_before, e);
+}
+
+/* Validates and answers before the first update. */
+static int before_steps(struct loop *l, struct loop_result *r, struct err *e)
+{
+    if (l->trainer->step > 0) return 0;
+    return first_validation(l, r, e) || loop_answer(l, r->val_before, e) ? -1 : 0;
 }
 
 /* ERR_DATA or ERR_NONFINITE for a run that ended and changed no weight. A stream's header promises
@@ -267,7 +274,7 @@ int loop_run(struct loop *l, struct loop_result *r, struct err *e)
     struct feed_step s = {0};
     *r = (struct loop_result){.loss = NAN, .val_before = NAN, .val_after = NAN};
     loop_expect(l, total);
-    int rc = first_validation(l, r, e);
+    int rc = before_steps(l, r, e);
     r->early = best_ends(l->best);
     while (rc == 0 && l->trainer->step < total && !r->stopped && !r->early) {
         double start = log_clock();

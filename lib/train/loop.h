@@ -20,12 +20,16 @@ struct loop_hooks {
     void (*step)(void *arg, uint64_t done, uint64_t total, const char *note, double left);
     /* what goes on beside the steps, and how much of it is done (all 0: not known) */
     void (*doing)(void *arg, const char *what, uint64_t done, uint64_t all);
+    /* Answers the prompts of the run, after each validation or when one would be due; called on the
+     * rank that writes, but all ranks have it or none. */
+    int (*answer)(void *arg, struct err *e);
     bool (*stop)(void *arg); /* true: end after this step, with a checkpoint */
 };
 /* The number of steps, and how often they are followed by something else. */
 struct loop_options {
     uint64_t max_steps;     /* updates of the run; 0: as many as the stream has steps */
-    uint64_t eval_steps;    /* between validations; 0: only before the first and after the last */
+    uint64_t eval_steps;    /* between validations and answers; 0: only before the first step and
+                               after the last */
     uint64_t save_steps;    /* between checkpoints; 0: only after the last */
     uint64_t logging_steps; /* between steps that metrics.jsonl marks; at least 1 */
 };

@@ -19,6 +19,9 @@ void loop_tell_saving(const struct loop *l);
 void loop_tell_beside(const struct loop *l);
 /* A save has ended; rate: MB/s. */
 void loop_tell_saved(const struct loop *l, const struct saver_report *s, double rate);
+/* loop_answer.c: answers the prompts of the run, if it has any, unless the loss of the validation
+ * before it says that the weights give no finite numbers. */
+int loop_answer(struct loop *l, double val_loss, struct err *e);
 /* loop_best.c: judges the loss of a validation, r->val_after, and sets r->early, the same on all
  * ranks. saves: the schedule of the run saves this step. */
 int loop_judge_best(struct loop *l, struct loop_result *r, struct numbers *a, bool saves,

@@ -9,8 +9,9 @@ void loop_expect(struct loop *l, uint64_t total)
     const uint64_t from = l->trainer->step, saves = eta_times(l->o.save_steps, from, total);
     l->eta = (struct eta){0};
     l->eta.of[ETA_STEP].todo = total - from;
-    if (l->validation)
-        l->eta.of[ETA_VALIDATION].todo = eta_times(l->o.eval_steps, from, total) + (from == 0);
+    const uint64_t judged = eta_times(l->o.eval_steps, from, total) + (from == 0);
+    if (l->validation) l->eta.of[ETA_VALIDATION].todo = judged;
+    if (l->hooks.answer) l->eta.of[ETA_ANSWER].todo = judged;
     l->eta.of[ETA_SAVE].todo = saves ? saves - 1 : 0;
     l->eta.of[ETA_LAST].todo = saves ? 1 : 0;
 }

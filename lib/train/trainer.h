@@ -30,11 +30,15 @@ struct trainer_options {
     struct feed_rooms rooms;
     size_t staging;         /* most bytes of staging memory for checkpoints; 0: none is saved */
     enum dtype saved_dtype; /* of the weights in them: DT_BF16 or DT_F32 */
+    struct stage_options answers; /* of trainer_answers; cache 0: none are made */
+    size_t answering;             /* bytes that the caller allocates while they are made */
 };
 struct trainer {
     struct memory memory; /* of all buffers, those of the optimizer and the host included */
     struct weights weights;
     struct stage stage;
+    struct weights forward; /* the same without gradients, for `answers` */
+    struct stage answers;
     struct trainer_options o;
     struct mesh *mesh;
     struct batch batch;
@@ -83,6 +87,9 @@ const struct params *trainer_params(const struct trainer *t);
 /* Measures FLOP/s of the model's largest layer product on this device; -1 on failure. Call it
  * between steps: it overwrites activations. */
 double trainer_peak(struct trainer *t, struct err *e);
+/* On the rank that writes: the stage with o.answers, a whole model with a cache, on the weights as
+ * they are. It uses memory of the steps, so call this between steps, and again after each. */
+struct stage *trainer_answers(struct trainer *t);
 void trainer_close(struct trainer *t);
 
 /* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole

@@ -2,12 +2,13 @@
 /* The memory of a trainer: planned, allocated, filled and released. */
 #include "base/mem.h"
 #include "train/shares.h"
-#include "train/trainer.h"
+#include "train/trainer_impl.h"
 
 static void rehearse(void *arg)
 {
     struct trainer *t = arg;
     stage_rehearse(&t->stage);
+    answers_rehearse(t);
     norm_sum(&t->optimizer.norm);
     optimizer_update(&t->optimizer, 0, 1);
 }
@@ -28,9 +29,10 @@ static int plan_staging(struct trainer *t, struct err *e)
 
 static void plan_reserve(struct trainer *t)
 {
-    const bool saves = t->o.staging && mesh_writes(t->mesh);
+    const bool writes = mesh_writes(t->mesh), saves = t->o.staging && writes;
     const size_t reading = feed_rooms_reading(&t->o.rooms, (uint64_t)t->o.length);
-    t->reserve_room = reading + (saves ? saver_reserve(&t->layout.list) : 0);
+    t->reserve_room =
+        reading + (saves ? saver_reserve(&t->layout.list) : 0) + (writes ? t->o.answering : 0);
     plan_add_host(&t->memory.plan, PLAN_RESERVE, "reserve", mem_reserve(t->reserve_room),
                   &t->reserve);
 }
@@ -63,7 +65,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
     struct plan *plan = &t->memory.plan;
     if (shares_options(m, mesh, o->rooms.training.rows, &w, &s, e) ||
         weights_init(&t->weights, m, &w, d, plan, e) ||
-        stage_init(&t->stage, &t->weights, &s, plan, e) ||
+        stage_init(&t->stage, &t->weights, &s, plan, e) || answers_init(t, e) ||
         (mesh_cuts(mesh) && weights_table(&t->weights, &t->whole, e)))
         return -1;
     if (trainer_params(t)->trained == 0)
@@ -86,6 +88,7 @@ int trainer_alloc(struct trainer *t, struct err *e)
 {
     if (memory_alloc(&t->memory, e)) return -1;
     stage_bind(&t->stage);
+    answers_bind(t);
     weights_fill_rotary(&t->weights);
     return 0;
 }
@@ -108,6 +111,7 @@ void trainer_close(struct trainer *t)
     balance_free(&t->balance);
     if (t->sealed) mem_unseal();
     stage_free(&t->stage);
+    stage_free(&t->answers);
     weights_free(&t->weights);
     params_free(&t->whole);
     memory_free(&t->memory);

@@ -51,6 +51,7 @@ def train(name, changes):
     run("sft-ckpt", "init", "-q", folder / "config.json", "--tokenizer", "share/tiny-tokenizer",
         "--dtype", name[:4], "--seed", 7, "-o", folder / "model")
     (folder / "train.json").write_text(json.dumps(load("examples/data/train.json")[:40]))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in PROMPTS))
     (folder / "job.yaml").write_text(f"""
 exp_name: job
 pretrain: {folder}/model
@@ -68,7 +69,7 @@ sft_train:
   data_args: {{file_name: {folder}/train.json}}
   strategy_args: {{strategy_name: megatron_train}}
   use_sequence_packing: true
-sft: {{device: cpu, threads: 2}}
+sft: {{device: cpu, threads: 2, sample_prompts: {folder}/prompts.jsonl, sample_tokens: 20}}
 """)
     launch(folder)
     return folder
@@ -174,12 +175,32 @@ def check_events(name, folder, loss, runs=1):
     check(f"{name}: the validation loss is that of the checkpoint", abs(last - loss) < 2e-3, (last, loss))
 
 
+def check_texts(name, folder):
+    """Each answer of samples.jsonl is a text in TensorBoard's reader, at its step and no other."""
+    events = EventAccumulator(str(folder / "tensorboard/job"), size_guidance={"tensors": 0})
+    events.Reload()
+    theirs = {(t, e.step): e.tensor_proto.string_val[0].decode()
+              for t in events.PluginTagToContent("text") for e in events.Tensors(t)}
+    lines = [json.loads(x) for x in (folder / "logs/job/samples.jsonl").read_text().splitlines()]
+    ours = {(f"samples/{m['row']}", m["step"]): m for m in lines}
+    check(f"{name}: the answers of each validation", len(lines) == len(ours) == 4 * len(PROMPTS),
+          sorted(ours))
+    check(f"{name}: no other text in TensorBoard's reader", theirs.keys() == ours.keys(),
+          sorted(theirs.keys() ^ ours.keys()))
+    for k, m in ours.items():
+        text = theirs.get(k, "")
+        block = "    " + m["answer"].replace("\n", "\n    ")
+        check(f"{name}: {k[0]} at step {k[1]}", block in text and
+              f"({m['answer_tokens']} tokens, {m['answer_end']})" in text, text)
+
+
 def check_again(name, folder, loss):
     """The same of a run that goes on from its checkpoint-2, and of one that begins again."""
     for n in (4, 5):
         shutil.rmtree(folder / f"sft_train/checkpoint-{n}")
     launch(folder, "--resume", "auto")
     check_events(f"{name}, resumed", folder, loss, 2)
+    check_texts(f"{name}, resumed", folder)
     shutil.rmtree(folder / "sft_train")
     launch(folder, "sft_train.training_args.learning_rate=9e-3")
     check_events(f"{name}, begun again", folder, metrics(folder)[-1]["sft_train/val_loss"], 3)

@@ -33,7 +33,39 @@ static void records(void)
     tfevents_scalars(&b, 2, 300, &(struct track_value){"a", NAN, NULL}, 1);
     const unsigned char *f = (const unsigned char *)b.data + b.len - 8; /* before the CRC */
     CHECK("event files: a NaN is written as it is", (f[3] & 0x7f) == 0x7f && (f[2] & 0xc0) == 0xc0);
+    static const unsigned char text[] = {
+        0x2a, 42, 0x0a, 40,  0x0a, 3,   'a',  '/', '0',       /* summary, value, tag */
+        0x4a, 8,  0x0a, 6,   0x0a, 4,   't',  'e', 'x',  't', /* metadata of the plugin */
+        0x42, 21, 0x08, 7,   0x12, 4,   0x12, 2,   0x08, 1,   /* tensor: strings, [1] */
+        0x42, 11, '*',  'h', 'i',  '*', '\n', '<', 'b',  '>', 0xc3, 0xa4, '!'};
+    buf_reset(&b);
+    tfevents_text(&b, 2, 5, "a/0", STR("*hi*\n<b>\xc3\xa4!"));
+    CHECK("event files: a text is a tensor of the plugin for texts",
+          b.len == 12 + 11 + sizeof text + 4 && !memcmp(b.data + 23, text, sizeof text));
     buf_free(&b);
+}
+
+static void answers(const char *dir)
+{
+    struct err e = {0};
+    struct buf text = {0};
+    char *metrics = io_path(dir, "m.jsonl", &e), *samples = io_path(dir, "s.jsonl", &e);
+    struct track_options o = {.metrics = metrics, .samples = samples, .answers = true};
+    struct track *t = track_open(&o, &e);
+    const struct str line[] = {STR("{\"step\":0}\n"), STR("{\"step\":2}\n"), STR("{\"step\":4}\n")};
+    for (int i = 0; i < 3; i++)
+        if (t && track_sample(t, 2 * (uint64_t)i, line[i], "samples/0", STR("x"), &e))
+            printf("# %s\n", e.msg);
+    track_close(t, &e);
+    o = (struct track_options){.metrics = metrics, .samples = samples, .resume = true, .from = 3};
+    t = track_open(&o, &e);
+    track_close(t, &e);
+    CHECK("answers: lines of later steps are cut, also by a run without answers",
+          io_slurp(samples, 4096, &text, &e) == 0 && text.data &&
+              !strcmp(text.data, "{\"step\":0}\n{\"step\":2}\n"));
+    buf_free(&text);
+    mem_free(metrics);
+    mem_free(samples);
 }
 
 /* ---- a folder of event files, as TensorBoard reads it: by name, forgetting at each restart ----
@@ -249,6 +281,7 @@ int main(void)
     char dir[] = "/tmp/track.XXXXXX";
     records();
     if (!mkdtemp(dir)) return 70;
+    answers(dir);
     files(dir);
     events(dir);
     clocks(dir);
