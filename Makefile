@@ -4,10 +4,17 @@
 #   SAN=1        AddressSanitizer and UndefinedBehaviorSanitizer
 #   WERROR=1     warnings are errors
 #   V=1          print every command
+#   PREFIX, BINDIR, LIBDIR, DATADIR, MANDIR, DOCDIR, DESTDIR  where it is installed
 O       ?= build
 # One name for the folder, however it is typed: the lists of headers (*.d) name the objects by it.
 override O := $(patsubst $(CURDIR)/%,%,$(O))
-PREFIX  ?= /usr/local
+# Where `make install` puts files, each also by its GNU name (prefix, bindir ...); DESTDIR goes before all.
+PREFIX  ?= $(or $(prefix),/usr/local)
+BINDIR  ?= $(or $(bindir),$(PREFIX)/bin)
+LIBDIR  ?= $(or $(libdir),$(PREFIX)/lib)
+DATADIR ?= $(or $(datadir),$(datarootdir),$(PREFIX)/share)
+MANDIR  ?= $(or $(mandir),$(DATADIR)/man)
+DOCDIR  ?= $(or $(docdir),$(DATADIR)/doc/sft)
 CC      ?= cc
 AR      ?= ar
 Q        = $(if $(V),,@)
@@ -333,6 +340,16 @@ $(O)/man/%.1: man/%.in man/exit-status.in $(O)/bin/%
 	@mkdir -p $(@D)
 	$(Q){ $(O)/bin/$* --help-man && $(hand); } > $@
 
+# The trainer looks for its plugins in LIBDIR/sft, whose path from BINDIR is compiled in. So the
+# installed tree can be moved as a whole, and another PREFIX compiles nothing anew.
+PLUGIN_FOLDER := $(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)/sft')
+$(O)/gen/plugin_folder: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PLUGIN_FOLDER)' | cmp -s - $@ || echo '$(PLUGIN_FOLDER)' >$@
+$(O)/obj/lib/base/plugin.o: $(O)/gen/plugin_folder
+$(O)/obj/lib/base/plugin.o: FLAGS += -DPLUGIN_FOLDER='"$(PLUGIN_FOLDER)"'
+FORCE:
+
 # ---- the rest ----
 deps:
 	@tools/deps build test demo oracle
@@ -347,36 +364,37 @@ $(O)/completions/%.$(1): $(O)/bin/%
 endef
 $(foreach s,$(SHELLS),$(eval $(call completion_rule,$(s))))
 
-# The files that are installed, as MODE:FILE:PLACE, a place below PREFIX: completions where each shell
+# The files that are installed, as MODE:FILE:KIND/PLACE (tools/place): completions where each shell
 # looks for those of programs, the documents as README.md links them.
 placed = $(foreach n,$(2),$(1):$(3)$(n)$(5):$(4)$(n)$(6))
 # completed SHELL, FOLDER AND PREFIX, SUFFIX
-completed = $(call placed,644,$(COMMANDS),$(O)/completions/,$(2),.$(1),$(3)) \
-            $(call placed,644,sft-run,share/completions/,$(2),.$(1),$(3))
+completed = $(call placed,644,$(COMMANDS),$(O)/completions/,data/$(2),.$(1),$(3)) \
+            $(call placed,644,sft-run,share/completions/,data/$(2),.$(1),$(3))
 PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.sh:bin/sft-run \
-            $(call placed,644,$(notdir $(MAN)),$(O)/man/,share/man/man1/) \
-            $(call completed,bash,share/bash-completion/completions/) \
-            $(call completed,zsh,share/zsh/site-functions/_) \
-            $(call completed,fish,share/fish/vendor_completions.d/,.fish) \
-            $(call placed,644,README.md LICENSE $(wildcard docs/*.md),,share/doc/sft/) \
-            755:share/slurm/train.sbatch:share/sft/train.sbatch
+            $(call placed,644,$(notdir $(MAN)),$(O)/man/,man/man1/) \
+            $(call completed,bash,bash-completion/completions/) \
+            $(call completed,zsh,zsh/site-functions/_) \
+            $(call completed,fish,fish/vendor_completions.d/,.fish) \
+            $(call placed,644,README.md LICENSE $(wildcard docs/*.md),,doc/) \
+            $(call placed,644,$(wildcard examples/*.json examples/data/* examples/*/*.yaml),,doc/) \
+            $(call placed,755,$(wildcard examples/*/*.sh),,doc/) \
+            $(call placed,644,$(wildcard share/tiny-tokenizer/*),,doc/) \
+            755:share/slurm/train.sbatch:data/sft/train.sbatch
+PLACE    = DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' MANDIR='$(MANDIR)' DATADIR='$(DATADIR)' \
+           DOCDIR='$(DOCDIR)' STRIP=$(STRIP) tools/place
 install: all man completions
-	@for p in $(PLACED) $(call placed,644,$(notdir $(PLUGINS)),$(O)/lib/sft/,lib/sft/); do \
-		mode=$${p%%:*} place=$${p##*:} file=$${p#*:}; \
-		install -D -m $$mode "$${file%:*}" "$(DESTDIR)$(PREFIX)/$$place" || exit; \
-	done
-# A folder that is the project's own goes when nothing else is in it.
+	@$(PLACE) install $(PLACED) $(call placed,755,$(notdir $(PLUGINS)),$(O)/lib/sft/,lib/sft/)
+install-strip:
+	@$(MAKE) --no-print-directory STRIP=1 install
 uninstall:
-	@for p in $(PLACED) :lib/sft/mpi.so :lib/sft/cuda.so; do rm -f "$(DESTDIR)$(PREFIX)/$${p##*:}" || exit; done
-	@for d in share/doc/sft/docs share/doc/sft share/sft lib/sft; do \
-		rmdir "$(DESTDIR)$(PREFIX)/$$d" 2>/dev/null; done; :
+	@$(PLACE) remove $(PLACED) :x:lib/sft/mpi.so :x:lib/sft/cuda.so
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install install-strip uninstall format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install uninstall format clean help
+.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall format clean help
 .SECONDARY:

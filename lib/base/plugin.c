@@ -10,13 +10,10 @@
 
 #include "base/io.h"
 
-/* Returns the folder of plugins, released by mem_free(). A program in BIN has it at BIN/../lib/sft,
- * in a build and when installed. */
-static char *plugin_folder(struct err *e)
+/* Returns the folder of this program, released by mem_free(). */
+static char *program_folder(struct err *e)
 {
     char program[4000];
-    const char *set = getenv("SFT_PLUGIN_PATH");
-    if (set && *set) return mem_strndup(set, strlen(set), e);
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n <= 0) {
         err_errno(e, ERR_DEVICE,
@@ -25,11 +22,43 @@ static char *plugin_folder(struct err *e)
         return NULL;
     }
     program[n] = 0;
-    for (int i = 0; i < 2; i++) { /* the program's name, and its folder */
-        char *slash = strrchr(program, '/');
+    char *slash = strrchr(program, '/');
+    if (slash) *slash = 0;
+    return mem_strndup(program, strlen(program), e);
+}
+
+/* Joins and normalizes FOLDER/RELATIVE: each "../" of RELATIVE takes a name off the folder. */
+static char *beside(const char *folder, const char *relative, struct err *e)
+{
+    char *base = mem_strndup(folder, strlen(folder), e);
+    if (!base) return NULL;
+    for (; strncmp(relative, "../", 3) == 0; relative += 3) {
+        char *slash = strrchr(base, '/');
         if (slash) *slash = 0;
     }
-    return io_path(program, "lib/sft", e);
+    char *path = io_path(base, relative, e);
+    mem_free(base);
+    return path;
+}
+
+/* Returns the folder of plugins, released by mem_free(): the installed one, or that of a build or a
+ * bundle where only this is there. */
+static char *plugin_folder(struct err *e)
+{
+    static const char *const places[] = {PLUGIN_FOLDER, "../lib/sft", PLUGIN_FOLDER};
+    const char *set = getenv("SFT_PLUGIN_PATH");
+    if (set && *set) return mem_strndup(set, strlen(set), e);
+    char *program = program_folder(e), *folder = NULL;
+    int there = program ? 0 : -1;
+    for (int i = 0; i < 3 && there == 0; i++) {
+        mem_free(folder);
+        folder = beside(program, places[i], e);
+        there = folder ? io_exists(folder, e) : -1;
+    }
+    mem_free(program);
+    if (there >= 0) return folder;
+    mem_free(folder);
+    return NULL;
 }
 
 static void plugin_refuse(const char *path, struct err *e)

@@ -14,8 +14,9 @@ struct plugin {
     int version;         /* must equal the first member of the struct, an int */
 };
 
-/* Loads the file from the folder SFT_PLUGIN_PATH, or else from ../lib/sft relative to the folder of
- * the program. Returns the address of the symbol, or NULL with ERR_DEVICE. The plugin stays loaded.
+/* Loads the file from the folder SFT_PLUGIN_PATH, or else from LIBDIR/sft of the Makefile, as it
+ * lies relative to the folder of the program, or if there is no such folder, from ../lib/sft.
+ * Returns the address of the symbol, or NULL with ERR_DEVICE. The plugin stays loaded.
  */
 void *plugin_load(const struct plugin *p, struct err *e);
 

@@ -21,7 +21,8 @@ files >"$T/before"
             "share/bash-completion/completions/$c" "share/zsh/site-functions/_$c" \
             "share/fish/vendor_completions.d/$c.fish"
     done
-    for d in README.md LICENSE docs/*.md; do echo "./opt/x/share/doc/sft/$d"; done
+    for d in README.md LICENSE docs/*.md examples/*.json examples/data/* examples/*/*.{yaml,sh} \
+        share/tiny-tokenizer/*; do echo "./opt/x/share/doc/sft/$d"; done
     for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
     echo ./opt/x/share/sft/train.sbatch
 } | LC_ALL=C sort >"$T/wanted"
@@ -32,6 +33,8 @@ equal 'install: exactly the listed files are there' \
 equal 'install: commands can be run by everybody, and documents be read' \
     "$(stat -c %a "$prefix"/{bin/sft-pack,bin/sft-run,share/doc/sft/README.md} | paste -sd' ')" \
     '755 755 644'
+equal 'install: plugins can be loaded by everybody' \
+    "$(stat -c %a "$prefix"/lib/sft/*.so | sort -u)" 755
 check 'install: an installed command runs' "$prefix/bin/sft-pack" --version
 same 'install: sft-run is the wrapper' "$prefix/bin/sft-run" run_sft_pipeline.sh
 # Links in the installed README lead to installed documents.
@@ -91,6 +94,53 @@ for verb in $verbs; do
 done
 equal 'completion: bash completes the words of an option' \
     "$(bash_words sft-pack --over-length d)" drop
+
+# ---- other folders ----
+# The names of GNU, and a folder of plugins that is not beside that of the programs.
+given=(DESTDIR="$T/gnu" prefix=/usr bindir=/usr/libexec/x libdir=/usr/lib/arch mandir=/man
+    docdir=/usr/doc)
+# placed VARIABLE=VALUE... show: prints the folders
+placed() { make -s -f - "$@" <<'END'
+include Makefile
+show: ; @printf '%s\n' $(BINDIR) $(LIBDIR) $(MANDIR) $(DATADIR) $(DOCDIR) $(PLUGIN_FOLDER)
+END
+}
+equal 'install: LIBDIR decides where a program in BINDIR looks for plugins' \
+    "$(placed "${given[@]}" show | paste -sd' ')" \
+    '/usr/libexec/x /usr/lib/arch /man /usr/share /usr/doc ../../lib/arch/sft'
+equal 'install: PREFIX moves all folders' "$(placed PREFIX=/p show | paste -sd' ')" \
+    '/p/bin /p/lib /p/share/man /p/share /p/share/doc/sft ../lib/sft'
+
+# A program that loads a plugin, with lib/base/plugin.c as it is compiled for these folders.
+cat >"$T/load.c" <<'END'
+#include <stdio.h>
+#include "base/plugin.h"
+int main(void)
+{
+    const struct plugin p = {"own.so", "own", "it is not there", "it is broken", 7};
+    struct err e = {0};
+    const int *own = plugin_load(&p, &e);
+    puts(own ? "found" : e.msg);
+    return 0;
+}
+END
+echo 'int own = 7;' >"$T/own.c"
+root=$T/gnu/usr
+mkdir -p "$root"/libexec/x "$root"/lib/arch/sft "$root"/libexec/lib/sft
+san=()
+! sanitized || san=(-fsanitize=address,undefined)
+cc=${CC:-cc}
+$cc -std=c11 -D_GNU_SOURCE -Ilib "${san[@]}" -DPLUGIN_FOLDER='"../../lib/arch/sft"' "$T/load.c" \
+    lib/base/plugin.c "$O/lib/base.a" -pthread -ldl -lcjson -o "$root/libexec/x/load"
+$cc -shared -fPIC "$T/own.c" -o "$root/lib/arch/sft/own.so"
+equal 'install: a program finds a plugin in LIBDIR' "$("$root/libexec/x/load" 2>&1)" found
+mv "$root/lib/arch/sft/own.so" "$T"
+equal 'install: the message about a missing plugin names LIBDIR' \
+    "$("$root/libexec/x/load" 2>&1)" "$root/lib/arch/sft/own.so: missing: it is not there"
+rmdir "$root/lib/arch/sft"
+mv "$T/own.so" "$root/libexec/lib/sft"
+equal 'install: without that folder, one beside the program is taken, as in a build' \
+    "$("$root/libexec/x/load" 2>&1)" found
 
 # ---- and removed ----
 check 'uninstall: make removes what it installed' make_it uninstall
