@@ -101,12 +101,25 @@ $(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
+# The version, the commit and the dates of manual pages; the file changes only when one of them does.
+$(O)/version: FORCE
+	@mkdir -p $(@D)
+	@tools/version $@
+$(O)/gen/version.c: $(O)/version
+	@mkdir -p $(@D)
+	@{ echo '#include "base/version.h"'; for n in version commit; do \
+		echo "const char sft_$$n[] = \"$$(sed -n "s/^$$n //p" $<)\";"; done; } >$@
+$(O)/obj/version.o: $(O)/gen/version.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -c $< -o $@
+FORCE:
+
 # command_rule COMMAND, ARCHIVES
 define command_rule
-$(O)/bin/$(1) $(O)/bundle/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(2)
+$(O)/bin/$(1) $(O)/bundle/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(O)/obj/version.o $(2)
 	@mkdir -p $$(@D)
 	@echo "  link  $$@"
-	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)))
+	$$(Q)$$(call LINK,$(call obj,$(wildcard cmd/$(1)/*.c)) $(O)/obj/version.o)
 $(O)/bundle/bin/$(1): $(O)/bin/$(1)
 endef
 $(foreach c,$(TOOLS),$(eval $(call command_rule,$(c),$(TOOL_ARCHIVES))))
@@ -348,7 +361,6 @@ $(O)/gen/plugin_folder: FORCE
 	@echo '$(PLUGIN_FOLDER)' | cmp -s - $@ || echo '$(PLUGIN_FOLDER)' >$@
 $(O)/obj/lib/base/plugin.o: $(O)/gen/plugin_folder
 $(O)/obj/lib/base/plugin.o: FLAGS += -DPLUGIN_FOLDER='"$(PLUGIN_FOLDER)"'
-FORCE:
 
 # ---- the rest ----
 deps:

@@ -3,6 +3,7 @@
 # Fine-tunes as a configuration says: makes the data streams, then trains. Installed as sft-run.
 usage='usage: sft-run --config_path DIR --config_name NAME [--resume auto|CHECKPOINT] [--hostfile FILE]
                [key=value ...]
+       sft-run --help | --version
 
 Reads DIR/NAME.yaml, or DIR/NAME where NAME has an ending (.yaml, .yml), makes OUTPUT_DIR/data/train.sfts and
 validation.sfts unless nothing they depend on has changed, and runs sft-train. Each command is
@@ -21,12 +22,28 @@ set -u
 say() { printf '%s\n' "sft-run: $*" >&2; }
 die() { say "${@:2}"; exit "$1"; }
 
+# ---- the commands: beside this script, else in the build folder beside it, else on PATH ----
+here=$(dirname "$(readlink -f "$0")")
+case ${O:-build} in /*) build=${O}/bin ;; *) build=$here/${O:-build}/bin ;; esac
+typed_path=$PATH # where the user's shell finds commands
+for d in "$here" "$build"; do
+    [ -x "$d/sft-config" ] && { PATH=$d:$PATH; break; }
+done
+found() { command -v sft-config >/dev/null || die 69 'sft-config is not there; run make'; }
+
 # ---- arguments ----
+version() {
+    local text
+    found
+    text=$(sft-config --version) && printf '%s\n' "sft-run${text#sft-config}" 2>/dev/null ||
+        die 74 '<stdout>: write failed'
+}
 typed=("$0" "$@")
 dir='' name='' hostfile='' overrides=() resume=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) printf '%s\n' "$usage" 2>/dev/null || die 74 '<stdout>: write failed'; exit 0 ;;
+        -V | --version) version; exit 0 ;;
         --config_path=* | --config_name=* | --resume=* | --hostfile=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
         --config_path | --config_name | --resume | --hostfile)
             [ $# -ge 2 ] || die 64 "$1: a value is missing"
@@ -57,15 +74,7 @@ if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
     die 78 "srun started $SLURM_STEP_NUM_TASKS of this, which starts the ranks by itself; use srun -n 1, or sbatch"
 fi
 
-# ---- the commands: beside this script, else in the build folder beside it, else on PATH ----
-here=$(dirname "$(readlink -f "$0")")
-case ${O:-build} in /*) build=${O}/bin ;; *) build=$here/${O:-build}/bin ;; esac
-typed_path=$PATH # where the user's shell finds commands
-for d in "$here" "$build"; do
-    [ -x "$d/sft-config" ] && { PATH=$d:$PATH; break; }
-done
-
-command -v sft-config >/dev/null || die 69 'sft-config is not there; run make'
+found
 
 # ---- the values that the data commands need ----
 # values ARRAY OPTION...: what sft-config prints, each value as it is, line breaks too. The status comes

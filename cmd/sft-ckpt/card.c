@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/version.h"
 #include "hf/folder.h"
 #include "hf/peft.h"
 
@@ -106,7 +107,7 @@ int card_write(const struct card *c, struct buf *b, struct err *e)
         card_section(b, "Data", &f.data);
         card_section(b, "Settings", &f.settings);
         card_section(b, "Losses", &f.losses);
-        buf_puts(b, "\nWritten by `sft-ckpt export` of sft " SFT_VERSION ".\n");
+        buf_printf(b, "\nWritten by `sft-ckpt export` of sft %s.\n", sft_version);
         rc = buf_check(b, e);
     }
     if (rc == 0) rc = buf_check(&f.data, e);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "eval.h"
+#include "ops/choose.h"
 
 static const char examples[] =
     "  sft-eval -m output/sft_train/checkpoint-100 val.sfts | jq .loss\n"
@@ -241,6 +242,7 @@ int eval_parse(struct eval *v, struct opt_common *common, int argc, char **argv,
                                 .synopsis = "[options] [STREAM]",
                                 .about = "Computes the loss of a model, or answers prompts.",
                                 .opts = opts,
+                                .built = device_built,
                                 .examples = examples};
     int nargs;
     const int rc = opt_parse(&cmd, common, argc, argv, &nargs, e);

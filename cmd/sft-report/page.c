@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/opt.h"
+#include "base/version.h"
 #include "report.h"
 
 static const char head[] =
@@ -261,9 +261,11 @@ int page_report(struct buf *b, const struct run *runs, size_t n, struct err *e)
     buf_puts(b, "</div>\n");
     put_times(b, runs, n);
     put_settings(b, &s, runs);
-    buf_puts(b, "<p>Written by sft-report " SFT_VERSION ". Of a line with more points than its "
-                "drawing has columns, the least and the greatest of each column are shown.</p>\n"
-                "</body>\n</html>\n");
+    buf_printf(b,
+               "<p>Written by sft-report %s. Of a line with more points than its "
+               "drawing has columns, the least and the greatest of each column are shown.</p>\n"
+               "</body>\n</html>\n",
+               sft_version);
     settings_free(&s);
     return rc;
 }

@@ -226,7 +226,7 @@ static int print_special(const struct walk *w, struct err *e)
         opt_help(w->cmd, &b);
         break;
     case 'V':
-        buf_printf(&b, "%s %s\n", w->cmd->name, SFT_VERSION);
+        opt_version(w->cmd, &b);
         break;
     case 'm':
         opt_man(w->cmd, &b);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/num.h"
 
@@ -43,6 +44,7 @@ struct opt_cmd {
     const struct opt *opts; /* ends with {0} */
     const char *examples;   /* printed at the end of --help; may be NULL */
     const char *verbs;      /* "ls|show": a completion's first words; may be NULL */
+    void (*built)(struct buf *); /* appends lines to --version: what is built in; may be NULL */
 };
 
 /* The values of the options that every command has. */
@@ -64,7 +66,6 @@ int opt_parse(const struct opt_cmd *cmd, struct opt_common *common, int argc, ch
 /* Returns the number of workers to use: n if n > 0, else the CPUs that affinity and the cgroup
  * allow; at most 4096. */
 int opt_threads(int64_t n);
-#define SFT_VERSION "0.1.0"
 
 /* Returns the nearest of `words` (ends with NULL) for "did you mean", or NULL if none is near. */
 const char *opt_nearest(const char *s, const char *const *words);

@@ -16,8 +16,9 @@ const char *opt_value_name(const struct opt *o);
 /* Calls f for the command's visible options, then for the common ones. */
 void opt_each(const struct opt_cmd *cmd, void (*f)(const struct opt *, void *), void *arg);
 
-/* Each appends a text generated from the options of the command and the common ones. */
+/* Each appends a text about the command: the options are its own and the common ones. */
 void opt_help(const struct opt_cmd *cmd, struct buf *b);
+void opt_version(const struct opt_cmd *cmd, struct buf *b);
 void opt_man(const struct opt_cmd *cmd, struct buf *b);
 int opt_complete(const struct opt_cmd *cmd, const char *shell, struct buf *b, struct err *e);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/opt_impl.h"
+#include "base/version.h"
 
 enum { HELP_WIDTH = 80, HELP_INDENT = 2, HELP_COLUMN_MAX = 32 };
 
@@ -100,6 +101,14 @@ void opt_help(const struct opt_cmd *cmd, struct buf *b)
     if (cmd->examples && b->len > 0 && b->data[b->len - 1] != '\n') buf_putc(b, '\n');
 }
 
+/* ---- --version ---- */
+void opt_version(const struct opt_cmd *cmd, struct buf *b)
+{
+    buf_printf(b, "%s %s\n", cmd->name, sft_version);
+    if (*sft_commit) buf_printf(b, "commit %s\n", sft_commit);
+    if (cmd->built) cmd->built(b);
+}
+
 /* ---- man ---- */
 /* Escapes text for roff: hyphens that can be copied, and no line that looks like a request. */
 static void roff(struct buf *b, const char *s)
@@ -157,7 +166,7 @@ void opt_man(const struct opt_cmd *cmd, struct buf *b)
 {
     buf_puts(b, ".TH ");
     for (const char *p = cmd->name; *p; p++) buf_putc(b, (char)toupper((unsigned char)*p));
-    buf_printf(b, " 1 \"\" \"sft %s\" \"User Commands\"\n.SH NAME\n", SFT_VERSION);
+    buf_printf(b, " 1 \"\" \"sft %s\" \"User Commands\"\n.SH NAME\n", sft_version);
     man_name(cmd, b);
     buf_puts(b, ".SH SYNOPSIS\n\\fB");
     roff(b, cmd->name);

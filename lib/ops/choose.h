@@ -3,6 +3,7 @@
 #ifndef SFT_OPS_CHOOSE_H
 #define SFT_OPS_CHOOSE_H
 
+#include "base/buf.h"
 #include "ops/ops.h"
 
 struct device_choice {
@@ -16,5 +17,9 @@ struct device_choice {
  * there is one, else the CPU; "cuda": a GPU, by the place; any other name stands for itself.
  * ERR_DEVICE: "cuda" finds no GPU, or a driver fails, for which "auto" does not take the CPU. */
 int device_choose(const char *asked, int place, struct device_choice *c, struct err *e);
+
+/* Appends a line: the instruction sets that are compiled in, worst first, and the one that the
+ * device "cpu" takes here. */
+void device_built(struct buf *b);
 
 #endif

@@ -2,6 +2,7 @@
 /* The backend "cpu" uses the best compiled instruction set that this CPU supports. */
 #include <string.h>
 
+#include "ops/choose.h"
 #include "ops/gemm.h"
 #include "ops/table.h"
 
@@ -41,6 +42,21 @@ static const struct isa isas[] = {
 #endif
     {"base", "cpu-base", &cpu_table_base, has_base},
 };
+
+/* Returns the best instruction set of this CPU. */
+static const struct isa *best(void)
+{
+    const struct isa *isa = isas;
+    while (!isa->here()) isa++; /* "base", the last, is everywhere */
+    return isa;
+}
+
+void device_built(struct buf *b)
+{
+    buf_puts(b, "instruction sets:");
+    for (size_t i = sizeof isas / sizeof *isas; i-- > 0;) buf_printf(b, " %s", isas[i].name);
+    buf_printf(b, "; this CPU takes %s\n", best()->name);
+}
 
 static void cpu_release(struct device *d) { gemm_free(((struct host_device *)d)->gemm); }
 

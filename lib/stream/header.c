@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/opt.h"
+#include "base/version.h"
 #include "stream/format.h"
 
 static const char *const kind_names[] = {"turns", "samples", "packed"};
@@ -32,7 +32,7 @@ int stream_add_stage(struct stream_header *h, const char *command, const char *o
 {
     struct buf *b = &h->stages;
     buf_printf(b, "%s{\"command\":\"%s\",\"version\":\"%s\"", b->len ? "," : "", command,
-               SFT_VERSION);
+               sft_version);
     if (*options) buf_putc(b, ',');
     buf_puts(b, options);
     buf_putc(b, '}');

@@ -15,6 +15,6 @@ _sft_run() {
         COMPREPLY=($(compgen -W auto -- "$cur") $(compgen -d -- "$cur"))
         return ;;
     esac
-    COMPREPLY=($(compgen -W '--config_path --config_name --resume --hostfile --help -h' -- "$cur"))
+    COMPREPLY=($(compgen -W '--config_path --config_name --resume --hostfile --help -h --version -V' -- "$cur"))
 }
 complete -o filenames -F _sft_run sft-run

@@ -7,4 +7,6 @@ _arguments -S \
     '--hostfile=[hosts for the ranks, a line each: NAME slots=RANKS]:FILE:_files' \
     '-h[print this text]' \
     '--help[print this text]' \
+    '-V[print the version]' \
+    '--version[print the version]' \
     '*:key=value:'

@@ -63,7 +63,7 @@ for tags in bot bot=boss =user a=user,a=tool; do
     fails "names: --role-tags $tags is refused" 64 '^sft-tokenize: --role-tags: ' \
         sft-tokenize -m $model --role-tags "$tags" "$T/bad.jsonl"
 done
-version=$(sft-tokenize --version | awk '{ print $NF }')
+version=$(sft-tokenize --version | awk 'NR == 1 { print $2 }')
 tagged() { echo "{\"messages\":$talk}" | sft-tokenize -q -m $model "$@" | sft-view -H; }
 equal 'names: the stream tells them' \
     "$(tagged --role-tags x=user --role-key role | jq -c '.stages[0]')" \

@@ -112,6 +112,7 @@ edges() {
 cat >"$T/public" <<'EOF'
 adapter adapter
 base buf doc dtype err hash io json limits log mem num opt plugin pool rng scratch thread trace
+base version
 chat chat
 comm comm launch world
 config config keys settings
