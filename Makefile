@@ -21,7 +21,7 @@ Q        = $(if $(V),,@)
 
 CFLAGS  ?= -O2 -g
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-           -Wwrite-strings -Wformat=2 -Wundef $(if $(WERROR),-Werror)
+           -Wwrite-strings -Wformat=2 -Wundef -Wdate-time $(if $(WERROR),-Werror)
 SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE = $(if $(SAN),$(SAN_FLAGS))
 # Against what a hostile file may still find: checked copies, guarded stacks, tables of addresses that
@@ -30,13 +30,15 @@ FORTIFY  = $(if $(SAN)$(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS))$(filte
            $(filter -O%,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 HARDEN   = -fstack-protector-strong $(FORTIFY)
 RELRO    = -Wl,-z,relro,-z,now
-FLAGS    = -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden $(HARDEN) $(WARN) $(SANITIZE)
+# The same bytes in any folder: objects do not name the one that they were built in.
+MAPPED   = -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(O)/gen=gen
+FLAGS    = $(MAPPED) -std=c11 -D_GNU_SOURCE -Ilib -I$(O)/gen -pthread -fvisibility=hidden $(HARDEN) $(WARN) $(SANITIZE)
 
 all: tools trainer man
 
 # The libraries and tools that were found, and where; made by compiling a line against each library.
 # (Not for goals that build nothing: they must work before the libraries are there.)
-PASSIVE := demo test test-oracle bench deps clean help format uninstall
+PASSIVE := demo test test-oracle bench deps clean help format uninstall dist
 GOALS   := $(filter-out $(PASSIVE),$(or $(MAKECMDGOALS),all))
 ifneq ($(GOALS),)
 -include $(O)/config.mk
@@ -97,7 +99,7 @@ define module_rule
 $(O)/lib/$(1).a: $(call obj,$(call lib_src,$(1))) $(if $(filter ops,$(1)),$(REF_OBJ) $(CPU_OBJ))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(Q)$$(AR) rcs $$@ $$^
+	$$(Q)$$(AR) rcsD $$@ $$^
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
@@ -400,13 +402,20 @@ install-strip:
 	@$(MAKE) --no-print-directory STRIP=1 install
 uninstall:
 	@$(PLACE) remove $(PLACED) :x:lib/sft/mpi.so :x:lib/sft/cuda.so
+
+# ---- releases ----
+dist:
+	@tools/dist $(O)
+# Two builds of the tarball, in two folders, compared: all files that are installed.
+check-reproducible: dist
+	@tests/release/reproducible $(O)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install install-strip uninstall format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall format clean help
+.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
 .SECONDARY:
