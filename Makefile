@@ -114,7 +114,6 @@ $(O)/gen/version.c: $(O)/version
 $(O)/obj/version.o: $(O)/gen/version.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(CFLAGS) -c $< -o $@
-FORCE:
 
 # command_rule COMMAND, ARCHIVES
 define command_rule
@@ -345,15 +344,21 @@ $(REPLAY): $(O)/obj/tests/fuzz/%.replay.o: tests/fuzz/%.c $(O)/config.mk
 	$(Q)$(CC) $(CPPFLAGS) $(FLAGS) $(PROBED) $(CFLAGS) -DLLVMFuzzerTestOneInput=$* -MMD -MP -c $< -o $@
 
 # ---- manual pages: the option table's part from the command itself, the rest by hand ----
-MAN := $(patsubst man/%.in,$(O)/man/%.1,$(wildcard man/sft-*.in))
+# Pages of commands are man/NAME.in, others have the section in their name; tools/manpage says what it adds.
+MAN := $(patsubst man/%.in,$(O)/man/%.1,$(wildcard man/sft-*.in)) \
+       $(patsubst man/%.in,$(O)/man/%,$(wildcard man/*.[57].in))
 man: $(MAN)
-hand = sed -e '/^@EXIT_STATUS@$$/{r man/exit-status.in' -e 'd;}' man/$*.in
-$(O)/man/sft-run.1: $(O)/man/%.1: man/%.in man/exit-status.in
+MANPAGE = tools/manpage -v name=$(<F) -v facts=$(O)/version
+man_parts := tools/manpage man/exit-status.tsv $(O)/version
+$(O)/man/sft-run.1: $(O)/man/%.1: man/%.in $(man_parts)
 	@mkdir -p $(@D)
-	$(Q)$(hand) > $@
-$(O)/man/%.1: man/%.in man/exit-status.in $(O)/bin/%
+	$(Q)$(MANPAGE) <$< >$@
+$(O)/man/%.1: man/%.in $(man_parts) $(O)/bin/%
 	@mkdir -p $(@D)
-	$(Q){ $(O)/bin/$* --help-man && $(hand); } > $@
+	$(Q){ $(O)/bin/$* --help-man && cat $<; } | $(MANPAGE) >$@
+$(filter-out %.1,$(MAN)): $(O)/man/%: man/%.in $(man_parts) docs/stream.md docs/config.md
+	@mkdir -p $(@D)
+	$(Q)$(MANPAGE) <$< >$@
 
 # The trainer looks for its plugins in LIBDIR/sft, whose path from BINDIR is compiled in. So the
 # installed tree can be moved as a whole, and another PREFIX compiles nothing anew.
@@ -385,7 +390,7 @@ placed = $(foreach n,$(2),$(1):$(3)$(n)$(5):$(4)$(n)$(6))
 completed = $(call placed,644,$(COMMANDS),$(O)/completions/,data/$(2),.$(1),$(3)) \
             $(call placed,644,sft-run,share/completions/,data/$(2),.$(1),$(3))
 PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.sh:bin/sft-run \
-            $(call placed,644,$(notdir $(MAN)),$(O)/man/,man/man1/) \
+            $(foreach s,1 5 7,$(call placed,644,$(notdir $(filter %.$s,$(MAN))),$(O)/man/,man/man$s/)) \
             $(call completed,bash,bash-completion/completions/) \
             $(call completed,zsh,zsh/site-functions/_) \
             $(call completed,fish,fish/vendor_completions.d/,.fish) \
@@ -417,5 +422,5 @@ help:
 	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
+.PHONY: FORCE completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
 .SECONDARY:

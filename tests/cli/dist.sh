@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# make dist packs the last commit into a tarball, the same bytes each time, which builds without git:
-# it has all files and says its version itself.
+# make dist packs the last commit into a tarball, the same bytes each time, that builds without git.
 source "$(dirname "$0")/../cli.sh"
 cd "$(dirname "$0")/../.." || exit 70
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES SOURCE_DATE_EPOCH

@@ -21,6 +21,10 @@ files >"$T/before"
             "share/bash-completion/completions/$c" "share/zsh/site-functions/_$c" \
             "share/fish/vendor_completions.d/$c.fish"
     done
+    for page in man/*.[57].in; do
+        page=${page#man/} page=${page%.in}
+        echo "./opt/x/share/man/man${page##*.}/$page"
+    done
     for d in README.md LICENSE docs/*.md examples/*.json examples/data/* examples/*/*.{yaml,sh} \
         share/tiny-tokenizer/*; do echo "./opt/x/share/doc/sft/$d"; done
     for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
