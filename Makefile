@@ -283,13 +283,20 @@ $(O)/test/%.so: tests/preload/%.c
 	@echo "  link  $@"
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -fvisibility=hidden -o $@ $< -ldl
 
+FAULT    := $(O)/test/fault
+# Programs that run a command, or rebuild its folder, with a fault. They trace: no sanitizer.
+$(O)/test/%: tests/fault/%.c $(wildcard tests/fault/*.[ch])
+	@mkdir -p $(@D)
+	@echo "  link  $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -o $@ $< $(wildcard tests/fault/$*_*.c)
+
 # sft-train with a system call that kills it; see tests/kill/kill_at.c.
 $(O)/test/train_kill: $(call obj,tests/kill/kill_at.c $(wildcard cmd/sft-train/*.c)) $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
 	$(Q)$(call LINK,$(filter %.o,$^))
 
-unit: $(UNIT_BIN) $(DIST_BIN) $(O)/test/train_kill $(PLUGINS) $(PRELOAD)
+unit: $(UNIT_BIN) $(DIST_BIN) $(O)/test/train_kill $(FAULT) $(PLUGINS) $(PRELOAD)
 check: all unit man
 	O=$(O) tests/run
 # These install what is missing first, so they ask make again for what they need.

@@ -57,11 +57,19 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
     return -1;
 }
 
+/* A disk that is full or broken has one code, whichever system call meets it. */
+static enum err_code code_of(int why, enum err_code code)
+{
+    if (why == ENOMEM) return ERR_MEMORY;
+    const bool disk = why == EIO || why == ENOSPC || why == EDQUOT;
+    return disk && (code == ERR_CREATE || code == ERR_NOINPUT) ? ERR_IO : code;
+}
+
 int err_errno(struct err *e, enum err_code code, const char *fmt, ...)
 {
     int saved = errno;
     if (!e) return -1;
-    if (saved == ENOMEM) code = ERR_MEMORY;
+    code = code_of(saved, code);
     char tail[160] = ": ", why[128];
     strncat(tail, strerror_r(saved, why, sizeof why), sizeof tail - 3);
     va_list ap;

@@ -35,7 +35,8 @@ struct err {
  * `return err_set(...)`. A function that returns a pointer returns NULL on failure. */
 int err_set(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
 
-/* Does the same and appends ": strerror(errno)". ENOMEM turns the code into ERR_MEMORY. */
+/* Does the same and appends ": strerror(errno)". ENOMEM turns the code into ERR_MEMORY; EIO, ENOSPC
+ * and EDQUOT turn ERR_CREATE and ERR_NOINPUT into ERR_IO. */
 int err_errno(struct err *e, enum err_code code, const char *fmt, ...) ERR_PRINTF(3, 4);
 
 /* Puts "text: ", the place of the error, before the current message. Returns -1. */

@@ -30,7 +30,7 @@ static int copy(const char *from, const char *to, struct err *e)
 /* Whatever is wrong beside a file system without links, the copy meets and tells it too. */
 int io_duplicate(const char *from, const char *to, struct err *e)
 {
-    if (io_sys.link(from, to)) return copy(from, to, e);
+    if (sys_link(from, to)) return copy(from, to, e);
     if (sys_sync_parent(to)) return err_errno(e, ERR_IO, "%s: cannot sync its folder", to);
     return 0;
 }

@@ -46,7 +46,7 @@ int io_stat(const char *path, struct stat *st, struct err *e)
 /* Creates one level. A folder that exists already is fine. */
 static int make_one(const char *path, struct err *e)
 {
-    if (io_sys.mkdir(path, 0777) == 0) return 0;
+    if (sys_mkdir(path) == 0) return 0;
     const int why = errno;
     if (io_is_dir(path, NULL) > 0) return 0;
     errno = why;
@@ -113,7 +113,9 @@ static int by_bytes(const void *a, const void *b)
 int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,
             struct err *e)
 {
-    DIR *d = opendir(dir);
+    DIR *d;
+    do d = opendir(dir);
+    while (!d && errno == EINTR);
     if (!d) return err_errno(e, ERR_NOINPUT, "%s: cannot list", dir);
     struct names l = {0};
     int rc = names_read(d, dir, &l, e);
@@ -150,7 +152,7 @@ static int remove_below(const char *path, int depth, struct err *e)
     bool folder = S_ISDIR(st.st_mode);
     struct removal r = {path, depth};
     if (folder && io_list(path, remove_entry, &r, e) != 0) return -1;
-    if ((folder ? io_sys.rmdir(path) : io_sys.unlink(path)) == 0) return 0;
+    if ((folder ? sys_rmdir(path) : sys_unlink(path)) == 0) return 0;
     return err_errno(e, ERR_IO, "%s: cannot remove", path);
 }
 

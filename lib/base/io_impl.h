@@ -15,8 +15,13 @@ int sys_open(const char *path, int flags, mode_t mode);
 int sys_fsync(int fd);
 int sys_rename(const char *from, const char *to);
 int sys_rename_new(const char *from, const char *to); /* EEXIST when `to` exists */
-int sys_close(int fd);                                /* a failure closes the descriptor too */
-int sys_write_all(int fd, const void *p, size_t n);   /* 0 or -1 with errno */
+int sys_link(const char *from, const char *to);
+int sys_mkdir(const char *path);
+int sys_rmdir(const char *path);
+int sys_unlink(const char *path);
+int sys_ftruncate(int fd, off_t size);
+int sys_close(int fd);                              /* a failure closes the descriptor too */
+int sys_write_all(int fd, const void *p, size_t n); /* 0 or -1 with errno */
 int sys_pwrite_all(int fd, const void *p, size_t n, off_t at);
 
 /* Where io_read() takes bytes from: `read` returns n bytes, fewer only at the end, or -1. */

@@ -55,7 +55,7 @@ static int put_line(const char *path, int fd, pid_t holder, struct err *e)
         snprintf(when, sizeof when, "%lld", (long long)now.tv_sec);
     int n = snprintf(line, sizeof line, "%ld %s %s.%06ldZ\n", (long)holder, host, when,
                      now.tv_nsec / 1000);
-    if (sys_pwrite_all(fd, line, (size_t)n, 0) || io_sys.ftruncate(fd, n))
+    if (sys_pwrite_all(fd, line, (size_t)n, 0) || sys_ftruncate(fd, n))
         return err_errno(e, ERR_IO, "%s: write failed", path);
     return 0;
 }
@@ -84,7 +84,7 @@ static int busy(const char *path, const char *line, struct err *e)
 
 void io_unlock_named(int fd)
 {
-    if (fd >= 0 && io_sys.ftruncate(fd, 0)) errno = 0; /* an old line does no harm */
+    if (fd >= 0 && sys_ftruncate(fd, 0)) errno = 0; /* an old line does no harm */
     io_unlock(fd);
 }
 

@@ -221,10 +221,7 @@ static int log_cut(struct io_log *l, int64_t keep)
     if (keep < 0) return 0;
     if (fstat(l->fd, &st) != 0) return -1;
     if (st.st_size <= keep) return 0;
-    int rc;
-    do rc = io_sys.ftruncate(l->fd, (off_t)keep);
-    while (rc && errno == EINTR);
-    return rc;
+    return sys_ftruncate(l->fd, (off_t)keep);
 }
 
 int io_append_fd(const char *path, struct err *e)

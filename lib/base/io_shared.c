@@ -25,7 +25,7 @@ int io_shared_make(struct io_shared *s, size_t n, struct err *e)
 {
     *s = (struct io_shared){.n = n, .fd = memfd_create("sft", MFD_CLOEXEC)};
     if (s->fd < 0) return err_errno(e, ERR_IO, "cannot make shared memory");
-    if (io_sys.ftruncate(s->fd, (off_t)n) == 0) return map_shared(s, e);
+    if (sys_ftruncate(s->fd, (off_t)n) == 0) return map_shared(s, e);
     err_errno(e, ERR_IO, "cannot make %zu bytes of shared memory", n);
     io_shared_close(s);
     return -1;

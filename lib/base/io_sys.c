@@ -42,13 +42,28 @@ struct io_sys io_sys = {
     .ftruncate = ftruncate,
 };
 
+/* Network file systems interrupt also calls that local ones do not. */
+#define REPEAT(call)                                                                               \
+    do {                                                                                           \
+        int rc;                                                                                    \
+        do rc = (call);                                                                            \
+        while (rc < 0 && errno == EINTR);                                                          \
+        return rc;                                                                                 \
+    } while (0)
+
 int sys_open(const char *path, int flags, mode_t mode)
 {
-    int fd;
-    do fd = io_sys.open(path, flags | O_CLOEXEC, mode);
-    while (fd < 0 && errno == EINTR);
-    return fd;
+    REPEAT(io_sys.open(path, flags | O_CLOEXEC, mode));
 }
+
+int sys_fsync(int fd) { REPEAT(io_sys.fsync(fd)); }
+int sys_rename(const char *from, const char *to) { REPEAT(io_sys.rename(from, to)); }
+int sys_rename_new(const char *from, const char *to) { REPEAT(io_sys.rename_new(from, to)); }
+int sys_link(const char *from, const char *to) { REPEAT(io_sys.link(from, to)); }
+int sys_mkdir(const char *path) { REPEAT(io_sys.mkdir(path, 0777)); }
+int sys_rmdir(const char *path) { REPEAT(io_sys.rmdir(path)); }
+int sys_unlink(const char *path) { REPEAT(io_sys.unlink(path)); }
+int sys_ftruncate(int fd, off_t size) { REPEAT(io_sys.ftruncate(fd, size)); }
 
 /* A write beyond the limit of `ulimit -f` then fails with EFBIG and is reported, instead of ending
  * the process. A handler of the program stays. */
@@ -72,30 +87,6 @@ int io_standard(struct err *e)
                              "/dev/null: cannot stand for descriptor %d, which is closed", fd);
     }
     return 0;
-}
-
-int sys_fsync(int fd)
-{
-    int rc;
-    do rc = io_sys.fsync(fd);
-    while (rc && errno == EINTR);
-    return rc;
-}
-
-int sys_rename(const char *from, const char *to)
-{
-    int rc;
-    do rc = io_sys.rename(from, to);
-    while (rc && errno == EINTR);
-    return rc;
-}
-
-int sys_rename_new(const char *from, const char *to)
-{
-    int rc;
-    do rc = io_sys.rename_new(from, to);
-    while (rc && errno == EINTR);
-    return rc;
 }
 
 /* Linux releases the descriptor even when close is interrupted. A second close could close a

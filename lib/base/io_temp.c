@@ -62,7 +62,7 @@ static void remove_slot(int slot)
     if (slots[slot].folder)
         remove_at(AT_FDCWD, slots[slot].path, DEEPEST);
     else
-        io_sys.unlink(slots[slot].path);
+        sys_unlink(slots[slot].path);
 }
 
 static void remove_all(void)
@@ -132,12 +132,12 @@ static int make_name(char *out, const char *path)
  * it; that is EEXIST too. */
 static int make(const char *name, bool folder)
 {
-    if (folder && io_sys.mkdir(name, 0777)) return -1;
+    if (folder && sys_mkdir(name)) return -1;
     int fd = folder ? sys_open(name, O_RDONLY | O_DIRECTORY, 0)
                     : sys_open(name, O_RDWR | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {
         const int why = errno;
-        if (folder) io_sys.rmdir(name);
+        if (folder) sys_rmdir(name);
         errno = folder && why == ENOENT ? EEXIST : why;
         return -1;
     }

@@ -2,6 +2,7 @@
 /* Unnamed temporary files. */
 #include "base/scratch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -25,20 +26,38 @@ static const char *folder(void)
     return dir && *dir ? dir : "/tmp";
 }
 
+/* A file that has a name for a moment: a process that is killed then leaves it. */
+static int make_named(struct err *e)
+{
+    char *name = io_path(folder(), "sft.XXXXXX", e);
+    if (!name) return -1;
+    int fd = mkostemp(name, O_CLOEXEC);
+    if (fd < 0) {
+        err_errno(e, ERR_CREATE, "%s: cannot create a temporary file; set TMPDIR", folder());
+    } else if (sys_unlink(name)) {
+        err_errno(e, ERR_IO, "%s: cannot remove", name);
+        sys_close(fd);
+        fd = -1;
+    }
+    mem_free(name);
+    return fd;
+}
+
+/* Not every file system makes files without a name. */
+static int make(struct err *e)
+{
+    const int fd = sys_open(folder(), O_TMPFILE | O_RDWR, 0600);
+    if (fd >= 0) return fd;
+    if (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)
+        return make_named(e);
+    return err_errno(e, ERR_CREATE, "%s: cannot create a temporary file; set TMPDIR", folder());
+}
+
 struct scratch *scratch_new(struct err *e)
 {
     struct scratch *s = mem_alloc(1, sizeof *s, e);
-    char *name = s ? io_path(folder(), "sft.XXXXXX", e) : NULL;
-    if (!name) {
-        mem_free(s);
-        return NULL;
-    }
-    s->fd = mkostemp(name, O_CLOEXEC);
-    if (s->fd < 0)
-        err_errno(e, ERR_CREATE, "%s: cannot create a temporary file; set TMPDIR", folder());
-    else
-        io_sys.unlink(name);
-    mem_free(name);
+    if (!s) return NULL;
+    s->fd = make(e);
     if (s->fd >= 0) return s;
     mem_free(s);
     return NULL;

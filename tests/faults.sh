@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# Helpers for the tests that make system calls fail, beside those in tests/train.sh. The tracer is
+# tests/fault/fault.c. SWEEP=1: every fault at every call, in the place of a sample.
+# SCORE=FILE: a line "WHAT<tab>INJECTED<tab>HELD" for each check of many faults is added to it.
+if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi # fsync costs nothing there
+source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
+fault=$O/test/fault
+# The tracer stops a leak checker, which wants to trace too.
+sanitized && export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+shopt -s nullglob
+
+# traceable: the kernel lets a process trace another one here
+traceable() { "$fault" "$T" true 2>/dev/null; }
+# score NAME INJECTED WRONG: the check of so many faults, of which WRONG lists those that were not
+# held, a word for each
+score() {
+    local -a wrong
+    read -ra wrong <<<"$3"
+    [ -z "${SCORE:-}" ] || printf '%s\t%d\t%d\n' "$1" "$2" $(($2 - ${#wrong[@]})) >>"$SCORE"
+    if [ "$2" -gt 0 ] && [ -z "$3" ]; then ok "$1 ($2 faults)"
+    else not_ok "$1" "$2 faults:$3"; fi
+}
+# word TEXT: prints it as one word, without the names that change from run to run
+word() { tr -s ' \n' '__' <<<"$1" | sed -E 's/_$//' | head -c 160; }
+# each_fault COUNT KIND...: prints "N KIND" for each fault of so many calls; of a sample, where
+# SWEEP is not set, it prints every $sparse-th
+sparse=5
+each_fault() {
+    local n kind i=0 count=$1
+    shift
+    for ((n = 1; n <= count; n++)); do
+        for kind; do
+            i=$((i + 1))
+            if [ -n "${SWEEP:-}" ] || [ $((i % sparse)) -eq 0 ]; then echo "$n $kind"; fi
+        done
+    done
+}
+# faulty N KIND FOLDER COMMAND...: runs the command with that fault; its exit code is in $rc. KIND
+# is that of the tracer; "+" before it: from there on; "r:" before it: of the calls that read.
+faulty() {
+    local n=$1 kind=$2 folder=$3 options=()
+    shift 3
+    [[ $kind != +* ]] || options+=(-a)
+    [[ $kind != r:* ]] || options+=(-r)
+    kind=${kind#+}
+    rc=0
+    "$fault" ${stdout:+-o} "${options[@]}" -n "$n" -f "${kind#r:}" "$folder" "$@" \
+        >stdout 2>stderr </dev/null || rc=$?
+}
+# calls FOLDER [OPTION] COMMAND...: runs the command; the number of its calls is in $count, its exit
+# code in $rc
+calls() {
+    local folder=$1 options=()
+    shift
+    [ "$1" != -r ] || { options=(-r); shift; }
+    rc=0
+    "$fault" ${stdout:+-o} "${options[@]}" -l list "$folder" "$@" >stdout 2>stderr </dev/null ||
+        rc=$?
+    count=$(wc -l <list)
+}
+# told KIND: the command wrote one line, which names the fault
+told() {
+    local -a lines
+    mapfile -t lines <stderr
+    case $1 in
+        *ENOSPC) [ ${#lines[@]} -eq 1 ] && [[ ${lines[0]} == *'No space left'* ]] ;;
+        *EIO) [ ${#lines[@]} -eq 1 ] && [[ ${lines[0]} == *'nput/output error'* ]] ;;
+        *) [ ${#lines[@]} -eq 0 ] ;;
+    esac
+}
