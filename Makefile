@@ -283,7 +283,7 @@ $(O)/test/%.so: tests/preload/%.c
 	@echo "  link  $@"
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -fvisibility=hidden -o $@ $< -ldl
 
-FAULT    := $(O)/test/fault
+FAULT    := $(O)/test/fault $(O)/test/power
 # Programs that run a command, or rebuild its folder, with a fault. They trace: no sanitizer.
 $(O)/test/%: tests/fault/%.c $(wildcard tests/fault/*.[ch])
 	@mkdir -p $(@D)

@@ -129,7 +129,8 @@ int io_duplicate(const char *from, const char *to, struct err *e);
 /* Appends to a file, opened with O_APPEND (metrics.jsonl, event files). Each io_append writes one
  * whole record. */
 struct io_log;
-/* Creates the file if it is missing. keep >= 0 first truncates a longer file to that many bytes. */
+/* Creates the file if it is missing, and syncs its name. keep >= 0 first truncates a longer file to
+ * that many bytes. */
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e);
 /* Creates the file. Returns 0; 1 when it exists already; -1 on failure. */
 int io_log_new(const char *path, struct io_log **log, struct err *e);
@@ -146,7 +147,8 @@ MUST_CHECK int io_exists(const char *path, struct err *e);
 MUST_CHECK int io_is_dir(const char *path, struct err *e);
 MUST_CHECK int io_has(const char *dir, const char *name, struct err *e);
 int io_stat(const char *path, struct stat *st, struct err *e); /* ERR_NOINPUT */
-int io_mkdirs(const char *path, struct err *e);                /* as mkdir -p; ERR_CREATE */
+/* Makes folders as mkdir -p, and syncs their names. ERR_CREATE, or ERR_IO. */
+int io_mkdirs(const char *path, struct err *e);
 /* Calls f for each entry except . and .. in byte order of the names. Stops at the first result that
  * is not 0 and returns it. */
 int io_list(const char *dir, int (*f)(void *arg, const char *name, struct err *e), void *arg,

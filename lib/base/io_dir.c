@@ -43,10 +43,14 @@ int io_stat(const char *path, struct stat *st, struct err *e)
     return err_errno(e, ERR_NOINPUT, "%s: cannot stat", path);
 }
 
-/* Creates one level. A folder that exists already is fine. */
+/* Creates one level. A folder that exists already is fine. The sync of its parent makes its name
+ * outlast a power cut: a file in it that is committed later is lost without the name. */
 static int make_one(const char *path, struct err *e)
 {
-    if (sys_mkdir(path) == 0) return 0;
+    if (sys_mkdir(path) == 0) {
+        if (sys_sync_parent(path) == 0) return 0;
+        return err_errno(e, ERR_IO, "%s: cannot sync its folder", path);
+    }
     const int why = errno;
     if (io_is_dir(path, NULL) > 0) return 0;
     errno = why;

@@ -247,16 +247,21 @@ static struct io_log *log_make(const char *path, struct err *e)
     return NULL;
 }
 
+/* Prepares an open file. Its name is synced here, its bytes by io_log_sync. */
+static int log_begin(struct io_log *l, int64_t keep, struct err *e)
+{
+    if (log_cut(l, keep)) return err_errno(e, ERR_IO, "%s: cannot shorten", l->path);
+    if (sys_sync_parent(l->path) == 0) return 0;
+    return err_errno(e, ERR_IO, "%s: cannot sync its folder", l->path);
+}
+
 struct io_log *io_log_open(const char *path, int64_t keep, struct err *e)
 {
     struct io_log *l = log_make(path, e);
     if (!l) return NULL;
     l->fd = io_append_fd(path, e);
-    if (l->fd >= 0 && log_cut(l, keep) == 0) return l;
-    if (l->fd >= 0) {
-        err_errno(e, ERR_IO, "%s: cannot shorten", path);
-        sys_close(l->fd);
-    }
+    if (l->fd >= 0 && log_begin(l, keep, e) == 0) return l;
+    if (l->fd >= 0) sys_close(l->fd);
     log_free(l);
     return NULL;
 }

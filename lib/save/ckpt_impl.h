@@ -15,9 +15,11 @@
 /* ROOT/checkpoint-STEP, or its temporary name; free with mem_free(). */
 char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e);
 
+/* Removes temporary folders that an interrupted run left in root, so one process at a time may
+ * write there: the run holds a lock. */
+int ckpt_clear(const char *root, struct err *e);
 struct ckpt;
-/* Starts checkpoint-STEP; ERR_CREATE when it exists. It removes temporary folders that an
- * interrupted run left in root, so one process at a time may write there: the run holds a lock. */
+/* Starts checkpoint-STEP, after ckpt_clear; ERR_CREATE when it exists. */
 struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e);
 const char *ckpt_dir(const struct ckpt *c);       /* the folder of the model's files */
 const char *ckpt_state_dir(const struct ckpt *c); /* its state/ */

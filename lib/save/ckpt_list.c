@@ -170,7 +170,10 @@ static int remove_one(const char *root, const struct ckpt_item *item, struct err
 {
     char *tmp = ckpt_name(root, item->step, true, e);
     int rc = tmp ? io_rename_dir(item->path, tmp, e) : -1;
-    if (rc == 0) rc = io_remove_tree(tmp, e);
+    if (rc == 0)
+        rc = io_remove_tree(tmp, e);
+    else if (tmp && io_exists(tmp, NULL) > 0) /* renamed, but not synced */
+        io_remove_tree(tmp, NULL);
     mem_free(tmp);
     return rc;
 }

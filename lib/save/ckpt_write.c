@@ -47,10 +47,15 @@ static int remove_leftover(void *root, const char *name, struct err *e)
     size_t n = strlen(name);
     if (n < 5 || strncmp(name, ".checkpoint-", 12) != 0 || strcmp(name + n - 4, ".tmp") != 0)
         return 0;
-    char *path = io_path(root, name, e);
+    char *path = io_path(*(const char **)root, name, e);
     int rc = path ? io_remove_tree(path, e) : -1;
     mem_free(path);
     return rc;
+}
+
+int ckpt_clear(const char *root, struct err *e)
+{
+    return io_list(root, remove_leftover, &root, e);
 }
 
 struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
@@ -67,7 +72,7 @@ struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
     const int there = io_exists(c->final, e);
     if (there > 0) err_set(e, ERR_CREATE, "%s: exists already", c->final);
     if (there) goto fail;
-    if (io_list(root, remove_leftover, c->root, e) || io_mkdirs(c->state, e)) goto fail;
+    if (ckpt_clear(root, e) || io_mkdirs(c->state, e)) goto fail;
     return c;
 fail:
     ckpt_abort(c);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "save/ckpt.h"
+#include "save/ckpt_impl.h"
 #include "save/record_impl.h"
 
 /* Returns a/b/c, or a/b without c; mem_free(). */
@@ -163,6 +163,7 @@ int run_folder_open(struct run_folder *f, const struct run_names *n, const char 
     if (rc == 0) rc = find(f, n, resume, e);
     if (rc == 0) rc = own_logs(f, n, e);
     if (rc == 0) rc = record_check(f, n, e);
+    if (rc == 0) rc = ckpt_clear(f->root, e);
     if (rc == 0 && f->automatic) rc = clear_way(f, e);
     if (rc == 0) rc = record_write(f, n, e);
     if (rc) run_folder_close(f);
