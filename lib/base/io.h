@@ -147,7 +147,9 @@ MUST_CHECK int io_exists(const char *path, struct err *e);
 MUST_CHECK int io_is_dir(const char *path, struct err *e);
 MUST_CHECK int io_has(const char *dir, const char *name, struct err *e);
 int io_stat(const char *path, struct stat *st, struct err *e); /* ERR_NOINPUT */
-/* Makes folders as mkdir -p, and syncs their names. ERR_CREATE, or ERR_IO. */
+/* Makes a folder, or finds it there, and syncs its name. ERR_CREATE, or ERR_IO. */
+int io_mkdir(const char *path, struct err *e);
+/* The same for all folders of the path, as mkdir -p. */
 int io_mkdirs(const char *path, struct err *e);
 /* Calls f for each entry except . and .. in byte order of the names. Stops at the first result that
  * is not 0 and returns it. */

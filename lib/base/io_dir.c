@@ -45,7 +45,7 @@ int io_stat(const char *path, struct stat *st, struct err *e)
 
 /* Creates one level. A folder that exists already is fine. The sync of its parent makes its name
  * outlast a power cut: a file in it that is committed later is lost without the name. */
-static int make_one(const char *path, struct err *e)
+int io_mkdir(const char *path, struct err *e)
 {
     if (sys_mkdir(path) == 0) {
         if (sys_sync_parent(path) == 0) return 0;
@@ -73,10 +73,10 @@ int io_mkdirs(const char *path, struct err *e)
     for (char *s = p + 1; *p && *s && rc == 0; s++) {
         if (*s != '/') continue;
         *s = 0;
-        rc = make_one(p, e);
+        rc = io_mkdir(p, e);
         *s = '/';
     }
-    if (rc == 0) rc = make_one(p, e);
+    if (rc == 0) rc = io_mkdir(p, e);
     mem_free(p);
     return rc;
 }

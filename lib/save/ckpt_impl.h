@@ -19,7 +19,7 @@ char *ckpt_name(const char *root, uint64_t step, bool tmp, struct err *e);
  * write there: the run holds a lock. */
 int ckpt_clear(const char *root, struct err *e);
 struct ckpt;
-/* Starts checkpoint-STEP, after ckpt_clear; ERR_CREATE when it exists. */
+/* Starts checkpoint-STEP, after ckpt_clear; ERR_CREATE when it exists, or when root does not. */
 struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e);
 const char *ckpt_dir(const struct ckpt *c);       /* the folder of the model's files */
 const char *ckpt_state_dir(const struct ckpt *c); /* its state/ */

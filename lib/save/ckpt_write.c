@@ -53,9 +53,21 @@ static int remove_leftover(void *root, const char *name, struct err *e)
     return rc;
 }
 
-int ckpt_clear(const char *root, struct err *e)
+int ckpt_clear(const char *root, struct err *e) { return io_list(root, remove_leftover, &root, e); }
+
+/* This process made the folders and files: an absent one was removed since, and is no missing
+ * input. */
+static int removed(int rc, struct err *e)
 {
-    return io_list(root, remove_leftover, &root, e);
+    if (rc && e && e->code == ERR_NOINPUT) e->code = ERR_CREATE;
+    return rc;
+}
+
+/* Level by level: a root that was removed is not made anew, see check_root in saver.c. */
+static int make_folders(const struct ckpt *c, struct err *e)
+{
+    if (removed(ckpt_clear(c->root, e), e) || io_mkdir(c->tmp, e)) return -1;
+    return io_mkdir(c->dir, e) || io_mkdir(c->state, e) ? -1 : 0;
 }
 
 struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
@@ -68,11 +80,11 @@ struct ckpt *ckpt_begin(const char *root, uint64_t step, struct err *e)
     c->final = ckpt_name(root, step, false, e);
     if (c->tmp) c->dir = io_path(c->tmp, CKPT_INNER, e);
     if (c->dir) c->state = io_path(c->dir, "state", e);
-    if (!c->root || !c->final || !c->state || io_mkdirs(root, e)) goto fail;
+    if (!c->root || !c->final || !c->state) goto fail;
     const int there = io_exists(c->final, e);
     if (there > 0) err_set(e, ERR_CREATE, "%s: exists already", c->final);
     if (there) goto fail;
-    if (ckpt_clear(root, e) || io_mkdirs(c->state, e)) goto fail;
+    if (make_folders(c, e)) goto fail;
     return c;
 fail:
     ckpt_abort(c);
@@ -104,15 +116,8 @@ static int describe(struct ckpt *c, struct manifest *m, struct err *e)
     return rc;
 }
 
-/* This process wrote the files: an absent one was removed since, and is no missing input. */
-static int removed(int rc, struct err *e)
-{
-    if (rc && e && e->code == ERR_NOINPUT) e->code = ERR_CREATE;
-    return rc;
-}
-
-/* Each file was fsynced when it was committed, and so was its folder; the manifest, written last,
- * makes the entry of state/ durable, the rename that of sft_train/ and of the checkpoint. */
+/* Each file was fsynced when it was committed, and so was its folder; each folder when it was made;
+ * the rename makes the name of the checkpoint durable. */
 int ckpt_commit(struct ckpt *c, char **path, struct err *e)
 {
     struct manifest m;

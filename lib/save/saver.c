@@ -81,7 +81,7 @@ static int begin(struct saver *s, const struct saver_point *p, struct err *e)
     return rc;
 }
 
-/* ckpt_begin would make it anew: empty, and perhaps on another disk. */
+/* The folder is not made anew: it would be empty, not locked, and perhaps on another disk. */
 static int check_root(const struct saver *s, uint64_t step, struct err *e)
 {
     const int there = io_is_dir(s->o.root, e);

@@ -339,7 +339,7 @@ static int make(const char *where, const char *step, const char *model)
 {
     struct err e = {0};
     struct io_map m = {0};
-    struct ckpt *c = ckpt_begin(where, strtoull(step, NULL, 10), &e);
+    struct ckpt *c = io_mkdirs(where, &e) ? NULL : ckpt_begin(where, strtoull(step, NULL, 10), &e);
     char *from = io_path(model, "model.safetensors", &e);
     char *to = c ? io_path(ckpt_dir(c), "model.safetensors", &e) : NULL;
     int rc = from && to && hf_folder_copy(model, ckpt_dir(c), &e) == 0 &&
