@@ -31,10 +31,25 @@ static int add_named(struct tokenizer *t, struct str name, struct str text, stru
     return 0;
 }
 
+/* Refuses a token that is neither text nor absent, under a name that transformers knows. Under
+ * other names "..._token" may stand for anything. */
+static int check_named(struct str key, const struct json *v, struct err *e)
+{
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    if (v->kind == JSON_NULL || token_text(v).p) return 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(key, names[i]))
+            return err_set(e, ERR_DATA, "\"%s\": must be a string, or an object with \"content\"",
+                           names[i]);
+    return 0;
+}
+
 static int read_named(struct tokenizer *t, const struct json *doc, struct err *e)
 {
     for (size_t i = 0; i < doc->count; i++) {
         struct str text = token_text(&doc->items[i]);
+        if (check_named(doc->keys[i], &doc->items[i], e)) return -1;
         if (is_token_name(doc->keys[i]) && text.p && add_named(t, doc->keys[i], text, e)) return -1;
     }
     return 0;

@@ -59,6 +59,9 @@ cuts() {
     code=$1
     shift
     cp "$file" whole
+    # JSON is whole without the newline at its end.
+    [[ $file != *.json || -n $(tail -c 1 whole) ]] ||
+        legal+=${legal:+|}$(($(stat -c %s whole) - 1))
     mapfile -t all < <(lengths "$(stat -c %s whole)" $dense)
     for n in "${all[@]}"; do
         head -c "$n" whole >"$file"

@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Malformed files and options for every parser, as readable text in tests/corpus/*.txt. A case is
+#
+#     == what is wrong
+#     | a line of the file           bytes: a text with \x escapes in the place of the file
+#     edit: a filter of jq for it    shell: a command that makes it
+#     run: the command, where it is not that at the head of the list
+#     exit: its exit code
+#     says: a part of its message
+#     lines: how many it has, where it is not one
+#
+# The head of a list names the file and the command. The command must end with that code, say one
+# line with that part, and write nothing. FILL=1: prints the lists with codes and messages as they
+# are now, for a new case; read them before they are kept.
+source "$(dirname "$0")/../faults.sh"
+
+# ---- what the commands find in the current folder ----
+model model hidden_size=16 intermediate_size=16 num_hidden_layers=1
+rows 1 6 >train.jsonl
+sft-tokenize -q -m model --prompt-key q --response-key a -o turns.sfts train.jsonl
+sft-template -q -m model -o samples.sfts turns.sfts
+sft-pack -q -l 128 -b 2 -o train.sfts samples.sfts
+config <<'END'
+sequence_length: 128
+sft_train:
+  model_args: {dtype: fp32, lora_target: all-linear}
+  training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 2, max_steps: 1}
+END
+run tuned -@ 1 train.sfts >/dev/null
+cp -r tuned/sft_train/checkpoint-1 . && cp -r checkpoint-1/sft_train adapter
+rm -r adapter/manifest.json
+cp -r model sharded && mv sharded/model.safetensors sharded/model-00001-of-00001.safetensors
+sft-ckpt show model | awk -F'\t' '/^model\./ { print $1 }' | jq -R . | jq -s '{weight_map:
+    (map({key: ., value: "model-00001-of-00001.safetensors"}) | from_entries)}' \
+    >sharded/model.safetensors.index.json
+"$O/test/hf_convert" make m.gguf
+mkdir logs out && cp config.yaml logs
+: >unused
+echo '{"system/step":1,"sft_train/loss":2,"sft_train/tokens_per_s":5}' >logs/metrics.jsonl
+cd .. && mv "$T" "$T.clean" && mkdir "$T" && cd "$T" || exit 70
+trap 'rm -rf "$T" "$T.clean"' EXIT
+
+# ---- helpers of the lists ----
+# st HEADER BYTES: prints a safetensors file
+st() {
+    local n=${#1} i
+    for i in 0 8 16 24 32 40 48 56; do printf "\\x$(printf %02x $((n >> i & 255)))"; done
+    printf '%s' "$1" && head -c "$2" /dev/zero
+}
+# at OFFSET BYTES: overwrites bytes of the file of the list
+at() { damage "$file" "$@"; }
+
+# ---- cases ----
+# begin NAME: begins a case
+begin() { name=$1 lines='' how='' command=$all code='' says='' most=1; }
+# build: makes the file of the case
+build() {
+    local part=${how#*: }
+    rm -rf "$T" && cp -r "$T.clean" "$T" && cd "$T" || exit 70
+    case $how in
+        bytes:*) printf '%b' "${how#bytes:}" | sed '1s/^ //' >"$file" ;;
+        edit:*) edit "$file" "$part" || echo "the filter fails" ;;
+        shell:*) eval "$part" ;;
+        *) printf '%s' "$lines" >"$file" ;;
+    esac
+}
+# verdict: builds and runs the case; prints what is wrong
+verdict() {
+    local rc=0
+    build
+    eval "timeout 60 $command" >"$T/stdout" 2>"$T/stderr" </dev/null || rc=$?
+    message=$(<"$T/stderr")
+    got=$rc
+    [ "$rc" = "$code" ] || echo "exit $rc: $message"
+    [ -n "$says" ] && [[ $message == *"$says"* ]] || echo "message: $message"
+    [ "$(wc -l <"$T/stderr")" -eq "$most" ] || echo "lines: $message"
+    [ ! -s "$T/stdout" ] || echo "data: $(head -c 80 "$T/stdout")"
+    [ -z "$(ls -A "$T/out")" ] || echo "output: $(ls -A "$T/out")"
+}
+# end: checks the case
+end() {
+    local why
+    [ -n "$name" ] || return 0
+    count=$((count + 1))
+    if [ -n "${FILL:-}" ]; then
+        verdict >"$T.clean/why"
+        printf '%s\nexit: %s\nsays: %s\n' "$text" "$got" "${message##*$'\n'}"
+        return
+    fi
+    why=$(verdict)
+    [ -z "$why" ] || wrong+=" $(word "$name:_$why")"
+}
+# list FILE: checks the cases of a list
+list() {
+    local line
+    file='' all='' name='' wrong='' count=0 text=''
+    while IFS= read -r line; do
+        case $line in
+            '== '*) end; begin "${line#== }"; text=$line; continue ;;
+            'file: '*) file=${line#*: } ;;
+            'run: '*) command=${line#*: }; [ -n "$name" ] || all=$command ;;
+            '|'*) how=${line#|}; lines+=${how# }$'\n'; how='' ;;
+            bytes:* | edit:* | shell:*) how=$line ;;
+            'exit: '*) code=${line#*: }; [ -z "${FILL:-}" ] || continue ;;
+            'lines: '*) most=${line#*: } ;;
+            'says: '*) says=${line#*: }; [ -z "${FILL:-}" ] || continue ;;
+        esac
+        if [ -n "${FILL:-}" ] && [ -z "$name" ]; then echo "$line"; else text+=$'\n'$line; fi
+    done <"$1"
+    end
+    [ -n "${FILL:-}" ] ||
+        score "corpus: each malformed case of $(basename "$1" .txt) is refused" $count "$wrong"
+}
+for l in "$root"/tests/corpus/${ONLY:-*}.txt; do list "$l"; done
+exit $bad
