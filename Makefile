@@ -308,6 +308,9 @@ test-oracle:
 	@tools/deps build oracle
 	$(AGAIN) all
 	@O=$(O) tests/oracle/run
+# Every fault that the tests know, everywhere; SUITES='faults corpus': only these
+scoreboard: all unit
+	@O=$(O) tests/scoreboard $(SUITES)
 demo:
 	@tools/deps build demo
 	$(AGAIN) all
@@ -426,8 +429,8 @@ format:
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz scoreboard check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: FORCE completions check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
+.PHONY: FORCE completions scoreboard check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
 .SECONDARY:

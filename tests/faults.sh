@@ -16,7 +16,8 @@ traceable() { "$fault" "$T" true 2>/dev/null; }
 score() {
     local -a wrong
     read -ra wrong <<<"$3"
-    [ -z "${SCORE:-}" ] || printf '%s\t%d\t%d\n' "$1" "$2" $(($2 - ${#wrong[@]})) >>"$SCORE"
+    local missed=$((${#wrong[@]} < $2 ? ${#wrong[@]} : $2))
+    [ -z "${SCORE:-}" ] || printf '%s\t%d\t%d\n' "$1" "$2" $(($2 - missed)) >>"$SCORE"
     if [ "$2" -gt 0 ] && [ -z "$3" ]; then ok "$1 ($2 faults)"
     else not_ok "$1" "$2 faults:$3"; fi
 }

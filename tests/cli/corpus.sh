@@ -52,7 +52,7 @@ st() {
 at() { damage "$file" "$@"; }
 
 # ---- cases ----
-# begin NAME: begins a case
+# begin TEXT: begins the case of that name
 begin() { name=$1 lines='' how='' command=$all code='' says='' most=1; }
 # build: makes the file of the case
 build() {

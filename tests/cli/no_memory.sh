@@ -4,14 +4,12 @@
 # 71 and one line that says so, or with 0 and the output of an undisturbed one, and leaves nothing
 # else.
 # The test prints which allocations fail. SWEEP=1: all of them, everywhere (minutes).
-if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi # fsync costs nothing there
-source "$(dirname "$0")/../train.sh"
+source "$(dirname "$0")/../faults.sh"
 fail=$O/test/alloc_fail.so
 if sanitized; then
     ok 'no memory: a sanitizer has its own allocator, which cannot be made to fail'
     exit
 fi
-shopt -s nullglob
 
 # ---- the input of the commands ----
 model model hidden_size=64 intermediate_size=64 num_hidden_layers=1
@@ -103,16 +101,16 @@ sweep() {
         left=(.*tmp*)
         case $rc in
             71) refused=$((refused + 1))
-                one_line || wrong+=" $n($(head -c 200 stderr))"
+                one_line || wrong+=" $n($(word "$(<stderr)"))"
                 [ ! -e result ] || wrong+=" $n(made)" ;;
             0)  if [ "$output" = - ]; then cmp -s <(timeless stdout) <(timeless whole); else
                     diff -r result whole >/dev/null; fi || wrong+=" $n(differs)"
                 rm -rf result ;;
-            *)  wrong+=" $n($rc: $(head -c 200 stderr))" ;;
+            *)  wrong+=" $n($rc:$(word "$(<stderr)"))" ;;
         esac
-        [ ${#left[@]} -eq 0 ] || wrong+=" $n(left ${left[*]})"
+        [ ${#left[@]} -eq 0 ] || wrong+=" $n(left:${left[0]})"
     done
-    equal "no memory, $how$*: it fails with 71 or gives the same output" "$wrong" ''
+    score "no memory, $how$*: it fails with 71 or gives the same output" ${#all[@]} "$wrong"
     [ $refused -gt $((${#all[@]} / 2)) ] ||
         not_ok "no memory, $how$*: more than half of the failing allocations end it" \
         "$refused of ${#all[@]}"
@@ -220,7 +218,7 @@ trained() {
         left=(k/sft_train/.checkpoint* k/logs/tiny/.*tmp* k/sft_train/damaged*)
         case $rc in
             71) refused=$((refused + 1))
-                one_line || wrong+=" $n($(head -c 200 stderr))"
+                one_line || wrong+=" $n($(word "$(<stderr)"))"
                 [ -z "$before" ] || diff -r "$before/sft_train" k/sft_train >/dev/null ||
                     wrong+=" $n(changed)"
                 [ -z "$before" ] || [[ $(<k/logs/tiny/metrics.jsonl) == \
@@ -228,12 +226,12 @@ trained() {
                 [ -n "$before" ] ||
                     for c in k/sft_train/checkpoint-*; do wrong+=" $n(saved)"; done ;;
             0)  diff -r whole/sft_train k/sft_train >/dev/null || wrong+=" $n(differs)" ;;
-            *)  wrong+=" $n($rc: $(head -c 200 stderr))" ;;
+            *)  wrong+=" $n($rc:$(word "$(<stderr)"))" ;;
         esac
-        [ ${#left[@]} -eq 0 ] || wrong+=" $n(left ${left[*]})"
+        [ ${#left[@]} -eq 0 ] || wrong+=" $n(left:${left[0]})"
     done
-    equal "no memory, $name: it fails with 71 and saves nothing, or ends with the same files" \
-        "$wrong" ''
+    score "no memory, $name: it fails with 71 and saves nothing, or ends with the same files" \
+        ${#all[@]} "$wrong"
     [ $refused -gt $((${#all[@]} / 2)) ] ||
         not_ok "no memory, $name: more than half of the failing allocations end it" \
         "$refused of ${#all[@]}"
