@@ -147,6 +147,13 @@ writes 'sft-ckpt merge' sft-ckpt merge -q model "$tuned" -o out/result
 writes 'sft-ckpt average' sft-ckpt average -q model model -o out/result
 writes 'sft-ckpt export' sft-ckpt export -q "$tuned" --logs tuned/logs/tiny -o out/result
 
+# A process that is killed leaves no file that never had a name.
+rm -rf out/*
+calls out env TMPDIR=out sft-pack -q -@ 1 -l 128 -b 2 -o out/result samples.sfts
+check 'spool: sft-pack writes a temporary file' grep -q 'write .*(deleted)' list
+equal 'spool: the temporary file of sft-pack never has a name' "$rc $(grep -c 'out/sft' list)" '0 0'
+rm -rf out/*
+
 # ---- the same commands into a pipe ----
 # into_pipe AREA COMMAND...: checks a command that writes standard output
 into_pipe() {

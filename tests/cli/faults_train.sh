@@ -78,6 +78,11 @@ trained() {
     score "faults, $name: it goes on or ends with 74, and is continued to the same bytes" \
         ${#all[@]} "$wrong"
 }
+run p/k -@ 1 train.sfts >/dev/null
+mkdir -p p/k/sft_train/.checkpoint-2.tmp/sft_train
+settings=()
+result >want
+check 'continued: a finished run removes what a killed one left' goes_on
 sparse=149
 trained 'a run'
 sparse=311

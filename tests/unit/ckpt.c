@@ -164,6 +164,9 @@ static void removed(void)
     CHECK("checkpoint: removing its folder during the save is an error",
           c && io_remove_tree(at(".checkpoint-77.tmp"), &e) == 0 &&
               ckpt_commit(c, NULL, &e) == -1 && e.code == ERR_CREATE);
+    c = ckpt_begin(at("none"), 77, &e);
+    CHECK("checkpoint: a folder of checkpoints that was removed is not made anew",
+          !c && e.code == ERR_CREATE && io_exists(at("none"), NULL) == 0);
 }
 
 static void names(void)
