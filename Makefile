@@ -408,7 +408,9 @@ PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.s
             $(call placed,644,$(wildcard examples/*.json examples/data/* examples/*/*.yaml),,doc/) \
             $(call placed,755,$(wildcard examples/*/*.sh),,doc/) \
             $(call placed,644,$(wildcard share/tiny-tokenizer/*),,doc/) \
-            755:share/slurm/train.sbatch:data/sft/train.sbatch
+            755:share/slurm/train.sbatch:data/sft/train.sbatch \
+            $(call placed,755,$(notdir $(wildcard share/bridges/sft-to-*)),share/bridges/,data/sft/bridges/) \
+            644:share/bridges/sft_follow.py:data/sft/bridges/sft_follow.py
 PLACE    = DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' MANDIR='$(MANDIR)' DATADIR='$(DATADIR)' \
            DOCDIR='$(DOCDIR)' STRIP=$(STRIP) tools/place
 install: all man completions

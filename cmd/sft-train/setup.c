@@ -37,8 +37,8 @@ int run_config(struct run *r, struct err *e)
     const char *track = r->config->track_with;
     if (track && *track && strcmp(track, "tensorboard") != 0 && strcmp(track, "stdout") != 0)
         log_line(LOG_WARN,
-                 "track_with: %s is not built in; metrics.jsonl is written, and "
-                 "track_with=tensorboard gives event files",
+                 "track_with: %s is not built in; docs/bridges.md tells how metrics.jsonl gets to "
+                 "W&B, MLflow or Prometheus, and track_with=tensorboard gives event files",
                  track);
     return 0;
 }

@@ -29,6 +29,7 @@ files >"$T/before"
         share/tiny-tokenizer/*; do echo "./opt/x/share/doc/sft/$d"; done
     for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
     echo ./opt/x/share/sft/train.sbatch
+    for b in share/bridges/{sft-to-*,sft_follow.py}; do echo "./opt/x/share/sft/${b#share/}"; done
 } | LC_ALL=C sort >"$T/wanted"
 check 'install: make installs below DESTDIR and PREFIX' make_it install
 files >"$T/installed"
