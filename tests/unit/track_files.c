@@ -34,7 +34,7 @@ static void records(void)
     const unsigned char *f = (const unsigned char *)b.data + b.len - 8; /* before the CRC */
     CHECK("event files: a NaN is written as it is", (f[3] & 0x7f) == 0x7f && (f[2] & 0xc0) == 0xc0);
     static const unsigned char text[] = {
-        0x2a, 42, 0x0a, 40,  0x0a, 3,   'a',  '/', '0',       /* summary, value, tag */
+        0x2a, 40, 0x0a, 38,  0x0a, 3,   'a',  '/', '0',       /* summary, value, tag */
         0x4a, 8,  0x0a, 6,   0x0a, 4,   't',  'e', 'x',  't', /* metadata of the plugin */
         0x42, 21, 0x08, 7,   0x12, 4,   0x12, 2,   0x08, 1,   /* tensor: strings, [1] */
         0x42, 11, '*',  'h', 'i',  '*', '\n', '<', 'b',  '>', 0xc3, 0xa4, '!'};
