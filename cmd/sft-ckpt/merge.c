@@ -29,11 +29,6 @@ static int merge_tensor(const struct peft *p, const struct hf_tensor *t, float *
     return 0;
 }
 
-static bool is_changed(const struct peft *p, const char *param)
-{
-    return peft_find(p, PEFT_A, param) || peft_find(p, PEFT_SAVED, param);
-}
-
 static uint64_t widest(const struct safetensors *base)
 {
     uint64_t n = CHUNK;
@@ -54,7 +49,7 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
     int rc = w ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         list[i] = *safetensors_at(base, i);
-        if (!is_changed(p, list[i].name) || dtype_from_f32(list[i].dtype, w, 0, w) == 0) continue;
+        if (!peft_changes(p, list[i].name) || dtype_from_f32(list[i].dtype, w, 0, w) == 0) continue;
         rc = err_set(e, ERR_DATA, "%s: tensor %s: weights of type %s cannot be merged into",
                      list[i].file, list[i].name, hf_dtype_name(list[i].dtype));
     }
@@ -62,8 +57,8 @@ static int write_weights(const struct peft *p, const struct safetensors *base, c
         rc = (out = safetensors_create(dir, "model", list, count, SAFETENSORS_SHARD, e)) ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct hf_tensor *t = &list[i];
-        rc = is_changed(p, t->name) ? merge_tensor(p, t, w, out, e)
-                                    : safetensors_write(out, t->data, (size_t)t->bytes, e);
+        rc = peft_changes(p, t->name) ? merge_tensor(p, t, w, out, e)
+                                      : safetensors_write(out, t->data, (size_t)t->bytes, e);
     }
     if (rc == 0)
         rc = safetensors_commit(out, e);

@@ -87,34 +87,62 @@ void adapter_params(struct adapter *a, struct params_options *o)
     o->lora.seed = a->o.seed;
 }
 
+/* Adds the layer with the adapter p to the names of layers, or of parameters. */
+static int list_layer(struct peft_config *c, const struct param *p, size_t n, struct err *e)
+{
+    char name[PEFT_MAX_NAME];
+    const bool router = p->routed && !p->experts;
+    struct peft_names *to = p->routed ? &c->parameters : &c->targets;
+    const int size =
+        snprintf(name, sizeof name, "%.*s%s", (int)n, p->name, router ? ".weight" : "");
+    to->v[to->n] = arena_copy(&c->arena, name, (size_t)size, e);
+    return to->v[to->n++] ? 0 : -1;
+}
+
 /* Lists each layer that has an adapter by its full name, "model.layers.0.self_attn.q_proj". */
 static int list_layers(const struct params *t, struct peft_config *c, struct err *e)
 {
+    const char **v = arena_alloc(&c->arena, t->count * sizeof *v, e);
+    const char **w = arena_alloc(&c->arena, t->count * sizeof *w, e);
+    if (!v || !w) return -1;
     c->pattern = NULL;
-    c->targets = (struct peft_names){.v = arena_alloc(&c->arena, t->count * sizeof(char *), e)};
-    if (!c->targets.v) return -1;
+    c->targets = (struct peft_names){.v = v};
+    c->parameters = (struct peft_names){.v = w};
     for (size_t i = 0; i < t->count; i++) {
         const char *tail = strstr(t->p[i].name, ".lora_A.");
-        if (!tail) continue;
-        const char *name = arena_copy(&c->arena, t->p[i].name, (size_t)(tail - t->p[i].name), e);
-        if (!name) return -1;
-        c->targets.v[c->targets.n++] = name;
+        if (tail && list_layer(c, &t->p[i], (size_t)(tail - t->p[i].name), e)) return -1;
     }
     return 0;
+}
+
+/* peft cannot drop inputs of an adapter that it adds to the matrix. */
+static int check_dropout(const struct adapter *a, bool routed, struct err *e)
+{
+    if (!routed || a->config->dropout <= 0) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "sft_train.model_args.lora_dropout: adapters of a router and of experts have no "
+                   "dropout, nor have they in peft; set it to 0, or name other layers in "
+                   "lora_target");
 }
 
 int adapter_check(struct adapter *a, const struct params *t, const char *base,
                   void (*say)(const char *text), struct err *e)
 {
-    bool any = false;
+    bool any = false, routed = false, gate_up = false;
     struct peft_config *p = a->config;
     if (!p) return 0;
-    for (size_t i = 0; i < t->count; i++) any |= t->p[i].adapter;
+    for (size_t i = 0; i < t->count; i++) {
+        any |= t->p[i].adapter;
+        routed |= t->p[i].routed;
+        gate_up |= t->p[i].experts && strstr(t->p[i].name, ".gate_up_proj.");
+    }
     if (!a->from && targets_check(&a->targets, any, say, e)) return -1;
+    if (check_dropout(a, routed, e)) return -1;
     /* the other parts of a multimodal model have modules of the same short names */
     const bool shell = a->model->names != HF_NAMES_OWN;
-    const bool more = a->from ? p->fewer : shell || targets_say_more(&a->targets);
+    const bool more = a->from ? p->fewer : shell || routed || targets_say_more(&a->targets);
     if (more && list_layers(t, p, e)) return -1;
+    if (!a->from) p->twice = gate_up;
     p->base = arena_copy(&p->arena, base, strlen(base), e);
     return p->base ? 0 : -1;
 }

@@ -25,9 +25,8 @@ bool adapter_on(const struct adapter *a); /* the run trains an adapter */
  * when a is off. */
 void adapter_params(struct adapter *a, struct params_options *o);
 /* After the parameter table was made with these options: ERR_CONFIG where whole names no module, or
- * target no layer at all. Calls say with a line for each other name of target that no layer has,
- * and one where all-linear leaves out the experts.
- * base: name of the base model, for adapter_config.json. */
+ * target no layer at all, and for dropout of experts. Calls say with a line for each other name of
+ * target that no layer has. base: name of the base model, for adapter_config.json. */
 int adapter_check(struct adapter *a, const struct params *t, const char *base,
                   void (*say)(const char *text), struct err *e);
 /* The configuration of the checkpoints' adapter_config.json; NULL when a is off. */

@@ -59,10 +59,38 @@ static bool is_target(struct targets *t, const char *module)
     return found;
 }
 
+/* ---- experts ---- */
+/* Returns true if the layer of the experts that has this role is a target by its own name, which is
+ * that of transformers 4: "model.layers.0.mlp.experts.gate_proj". experts: its first n bytes are
+ * the name without "gate_proj". */
+static bool is_expert_target(struct targets *t, const char *experts, size_t n, enum hf_role role)
+{
+    char module[PEFT_MAX_NAME];
+    const char *row = hf_row_find(t->model->family->tensors, role)->name;
+    const char *end = strrchr(row, '.'), *last = end;
+    while (last[-1] != '.') last--;
+    snprintf(module, sizeof module, "%.*s%.*s", (int)n, experts, (int)(end - last), last);
+    return is_target(t, module);
+}
+
+/* peft adapts gate and up as one, and so refuses one without the other. */
+static bool adapts_experts(struct targets *t, const char *module, const char *last)
+{
+    const size_t n = (size_t)(last - module);
+    if (strcmp(last, "down_proj") == 0) return is_expert_target(t, module, n, HF_ROLE_EXPERT_DOWN);
+    const bool gate = is_expert_target(t, module, n, HF_ROLE_EXPERT_GATE);
+    const bool up = is_expert_target(t, module, n, HF_ROLE_EXPERT_UP);
+    t->half |= gate != up;
+    return gate && up;
+}
+
 bool targets_adapts(void *arg, const char *module)
 {
     struct targets *t = arg;
-    return is_target(t, module) && !targets_keeps_whole(t, module);
+    const char *experts = strstr(module, ".mlp.experts.");
+    const bool found = experts ? adapts_experts(t, module, experts + strlen(".mlp.experts."))
+                               : is_target(t, module);
+    return found && !targets_keeps_whole(t, module);
 }
 
 /* ---- reading ---- */
@@ -121,9 +149,7 @@ static int read_adapted(struct targets *t, const char *adapted, struct peft_conf
                         struct err *e)
 {
     char names[HF_FAMILY_NAMES];
-    struct hf_sizes sizes;
-    model_sizes(t->model, &sizes);
-    if (t->all) adapted = hf_family_linear(t->model->family, &sizes, ",", ",", names);
+    if (t->all) adapted = hf_family_linear(t->model->family, &t->sizes, ",", ",", names);
     if (t->all || !is_pattern(adapted)) return split(&c->arena, adapted, &c->targets, e);
     c->pattern = arena_copy(&c->arena, adapted, strlen(adapted), e);
     return c->pattern ? make_pattern(t, adapted, e) : -1;
@@ -169,6 +195,7 @@ int targets_read(struct targets *t, const char *adapted, const char *whole, cons
                  struct peft_config *c, struct err *e)
 {
     *t = (struct targets){.model = m, .all = strcmp(adapted, "all-linear") == 0};
+    model_sizes(m, &t->sizes);
     if ((whole && split(&c->arena, whole, &c->saved, e)) || read_adapted(t, adapted, c, e) ||
         (m->tied && tie(t, c, e)))
         return -1;
@@ -203,39 +230,58 @@ static int check_ends(struct targets *t, struct err *e)
 static int refuse_experts(const char *key, const char *module, struct err *e)
 {
     return err_set(e, ERR_CONFIG,
-                   "sft_train.model_args.%s: %s is not supported: in a mixture of experts only the "
-                   "linear layers of attention can be named",
+                   "sft_train.model_args.%s: %s is not supported, nor is it by peft; see "
+                   "docs/families.md",
                    key, module);
 }
 
-/* Refuses the module of a row in a mixture of experts, also by the name that peft gives it, which
- * has no number of the expert. */
+/* Returns true if lora_target names the module and nothing else. peft ignores a pattern's matches
+ * among experts, which transformers has as one tensor. */
+static bool names_only(struct targets *t, const char *module, bool expert)
+{
+    bool only = !expert && t->pattern && matches_pattern(t, module);
+    for (size_t i = 0; i < t->adapted.n; i++)
+        only |= !t->used[i] && is_tail(module, t->adapted.v[i]);
+    return only;
+}
+
+/* Refuses the module of a row that has no adapter, also by the name that it had in transformers 4
+ * without the number of the expert. */
 static int check_row(struct targets *t, const struct hf_row *r, int layer, struct err *e)
 {
     char own[HF_TENSOR_NAME], module[PEFT_MAX_NAME], all[PEFT_MAX_NAME], *number;
+    const bool expert = hf_row_is_expert(r);
     hf_row_name(r->name, layer, 0, own, sizeof own);
     hf_name_in(hf_module_names(t->model->names), own, module, sizeof module);
     module[strlen(module) - strlen(".weight")] = 0;
     snprintf(all, sizeof all, "%s", module);
-    if (hf_row_is_expert(r) && (number = strstr(all, "experts.0.")))
+    if (expert && (number = strstr(all, "experts.0.")))
         memmove(number + strlen("experts"), number + strlen("experts.0"),
                 strlen(number) - strlen("experts.0") + 1);
-    if (!t->all && (is_target(t, module) || is_target(t, all)))
+    const bool adapted = hf_row_is_adapted(r, &t->sizes, t->model->family->adapts_experts);
+    if ((!adapted || strcmp(module, all) != 0) && !t->all && names_only(t, module, expert))
         return refuse_experts("lora_target", module, e);
+    if (!adapted && !t->all && names_only(t, all, expert))
+        return refuse_experts("lora_target", all, e);
     if (!hf_row_is_linear(r) && (targets_keeps_whole(t, module) || targets_keeps_whole(t, all)))
         return refuse_experts("additional_target", module, e);
     return 0;
 }
 
-/* Refuses what peft has in another form: the experts of a layer are two tensors there. */
-static int check_experts(struct targets *t, const struct hf_sizes *s, struct err *e)
+/* Refuses what peft does not adapt either, or what would be another module there. */
+static int check_experts(struct targets *t, struct err *e)
 {
     const struct hf_row *begin, *end;
+    if (t->half)
+        return err_set(e, ERR_CONFIG,
+                       "sft_train.model_args.lora_target: the layers gate and up of experts have "
+                       "one adapter, as in peft; name both or neither");
     hf_rows_of(t->model->family->tensors, HF_LAYER, &begin, &end);
-    for (int l = 0; l < s->layers; l++)
+    for (int l = 0; l < t->sizes.layers; l++)
         for (const struct hf_row *r = begin; r < end; r++)
-            if (hf_row_info(r)->kind == HF_PARAM_MATRIX && hf_row_exists(r, s, l) &&
-                !hf_row_is_adapted(r, s) && check_row(t, r, l, e))
+            if (hf_row_info(r)->kind == HF_PARAM_MATRIX && hf_row_exists(r, &t->sizes, l) &&
+                (!hf_row_is_linear(r) || !hf_row_is_adapted(r, &t->sizes, true)) &&
+                check_row(t, r, l, e))
                 return -1;
     return 0;
 }
@@ -263,31 +309,20 @@ static void tell_unused(const struct targets *t, void (*say)(const char *text))
     }
 }
 
-/* peft 0.21 reads all-linear in a mixture of experts as transformers 4 had its layers. */
-static void tell_experts(const struct targets *t, void (*say)(const char *text))
-{
-    if (t->all && t->model->experts > 0)
-        say("lora_target: all-linear: in a mixture of experts only the linear layers of attention "
-            "have adapters; peft adapts the router and the experts too");
-}
-
 int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e)
 {
     const struct peft_names *saved = &t->whole;
     char names[HF_FAMILY_NAMES], example[PEFT_MAX_NAME];
-    struct hf_sizes sizes;
-    model_sizes(t->model, &sizes);
-    if (check_ends(t, e) || check_experts(t, &sizes, e)) return -1;
+    if (check_ends(t, e) || check_experts(t, e)) return -1;
     const enum err_code why = t->why.code == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
     if (t->failed) return err_set(e, why, "lora_target: %s", t->why.msg);
     if (!any)
         return err_set(e, ERR_CONFIG,
                        "sft_train.model_args.lora_target: no layer has such a name; there are %s, "
                        "for example %s",
-                       hf_family_linear(t->model->family, &sizes, ", ", " and ", names),
+                       hf_family_linear(t->model->family, &t->sizes, ", ", " and ", names),
                        first_linear(t, example));
     tell_unused(t, say);
-    tell_experts(t, say);
     for (size_t i = 0; i < saved->n; i++)
         if (!t->used[t->adapted.n + i])
             return err_set(e, ERR_CONFIG,

@@ -11,6 +11,7 @@
 
 struct targets {
     const struct model *model;
+    struct hf_sizes sizes;
     struct peft_names adapted, whole; /* the names of each */
     bool all;                         /* every linear layer of the layers */
     struct regex *pattern;            /* NULL: lora_target is a list */
@@ -18,6 +19,7 @@ struct targets {
     bool *used; /* for each name of adapted, then of whole: it has a module */
     struct err why;
     bool failed; /* a pattern took too many steps */
+    bool half;   /* of gate and up of experts one is a target */
 };
 /* Reads the names into *t and the names of *c, in the arena of *c. c and m must outlive t. whole:
  * NULL for none. ERR_CONFIG for a pattern that cannot be read. Call targets_free in either case. */
@@ -32,7 +34,7 @@ bool targets_keeps_whole(struct targets *t, const char *module);
 
 /* After every module was asked for. any: some layer has an adapter. ERR_CONFIG where a name has no
  * module, or one that is not supported. Calls say with a line for each name of lora_target that no
- * layer has, where another has one, and one where all-linear leaves out experts. */
+ * layer has, where another has one. */
 int targets_check(struct targets *t, bool any, void (*say)(const char *text), struct err *e);
 /* Then: true when lora_target names more than layers. peft compares it with every module there is,
  * and fails where it names one that is not a linear layer. */

@@ -691,12 +691,14 @@ static const struct hf_family families[] = {
      .window = HF_WINDOW_ALL,
      .window_keys = 4096,
      .window_flag = true,
+     .adapts_experts = true,
      .sparse = HF_SPARSE_STEPS},
     {.type = "mixtral",
      .architecture = "MixtralForCausalLM",
      .tensors = mixtral_tensors,
      .keys = mixtral_keys,
      .window = HF_WINDOW_ALL,
+     .adapts_experts = true,
      .sparse = HF_SPARSE_ALL,
      .experts_key = "num_local_experts"},
     {.type = "olmoe",
@@ -704,6 +706,7 @@ static const struct hf_family families[] = {
      .tensors = llama_tensors,
      .keys = olmoe_keys,
      .square = true,
+     .adapts_experts = true,
      .sparse = HF_SPARSE_ALL},
     {.type = "qwen2_moe",
      .architecture = "Qwen2MoeForCausalLM",
@@ -786,9 +789,19 @@ static struct str short_name(const char *name)
     return (struct str){begin, (size_t)(end - begin)};
 }
 
-static bool is_adapted(const struct hf_row *r, const struct hf_sizes *s)
+static bool is_adapted(const struct hf_family *f, const struct hf_row *r, const struct hf_sizes *s)
 {
-    return s ? hf_row_is_adapted(r, s) : hf_row_is_linear(r);
+    return s ? hf_row_is_adapted(r, s, f->adapts_experts) : hf_row_is_linear(r);
+}
+
+/* Returns true if row r is adapted, and none before it with the same short name. */
+static bool is_next(const struct hf_family *f, const struct hf_row *begin, const struct hf_row *r,
+                    const struct hf_sizes *s)
+{
+    bool next = is_adapted(f, r, s);
+    for (const struct hf_row *x = begin; x < r; x++)
+        next &= !is_adapted(f, x, s) || !str_eq(short_name(x->name), short_name(r->name));
+    return next;
 }
 
 const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,
@@ -797,9 +810,9 @@ const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s
     const struct hf_row *begin, *end;
     size_t left = 0;
     hf_rows_of(tensors_of(f), HF_LAYER, &begin, &end);
-    for (const struct hf_row *r = begin; r < end; r++) left += is_adapted(r, s);
+    for (const struct hf_row *r = begin; r < end; r++) left += is_next(f, begin, r, s);
     out[0] = 0;
     for (const struct hf_row *r = begin; r < end; r++)
-        if (is_adapted(r, s)) append(out, short_name(r->name), left--, between, last);
+        if (is_next(f, begin, r, s)) append(out, short_name(r->name), left--, between, last);
     return out;
 }

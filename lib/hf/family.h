@@ -104,15 +104,19 @@ struct hf_family {
                                * the interval when absent. 0: all have them, whatever a file says */
     enum hf_sparse sparse;
     const char *experts_key; /* the key of the number of experts; NULL: num_experts */
-    int64_t vocab, heads;    /* vocab_size and num_attention_heads when absent; 0: must be there */
-    bool divides;            /* heads must divide hidden_size, also where head_dim is told */
-    bool square;             /* heads * head_dim must be hidden_size */
-    bool interleaved;        /* the rotary embedding rotates neighbours, not halves */
-    bool partial_rotary;     /* partial_rotary_factor counts; others with one are refused */
-    bool position_scale;     /* llama_4_scaling_beta counts */
-    bool longrope;           /* the only rotary scaling; su and yarn are names of it */
-    int64_t original;        /* longrope: original_max_position_embeddings when absent at the top;
-                                the one inside the rotary settings does not count */
+    /* peft takes the names of a sparse layer's router and of its experts' layers for mlp.gate,
+     * mlp.experts.gate_up_proj and mlp.experts.down_proj, in which transformers has them. In other
+     * families it adapts neither. */
+    bool adapts_experts;
+    int64_t vocab, heads; /* vocab_size and num_attention_heads when absent; 0: must be there */
+    bool divides;         /* heads must divide hidden_size, also where head_dim is told */
+    bool square;          /* heads * head_dim must be hidden_size */
+    bool interleaved;     /* the rotary embedding rotates neighbours, not halves */
+    bool partial_rotary;  /* partial_rotary_factor counts; others with one are refused */
+    bool position_scale;  /* llama_4_scaling_beta counts */
+    bool longrope;        /* the only rotary scaling; su and yarn are names of it */
+    int64_t original;     /* longrope: original_max_position_embeddings when absent at the top;
+                             the one inside the rotary settings does not count */
     const struct hf_rope *rope; /* rotary settings when there are none; NULL: the default type */
     bool rope_alpha;            /* dynamic scaling may have an alpha, which is a factor of theta */
     bool gelu_tanh;             /* hidden_act gelu stands for gelu_pytorch_tanh */
@@ -136,9 +140,9 @@ const char *hf_family_names(bool gguf, const char *last, char out[HF_FAMILY_NAME
 /* In both, f NULL stands for the names that most families share. */
 /* The name in checkpoints of the tensor that holds a role outside the layers. */
 const char *hf_family_tensor(const struct hf_family *f, enum hf_role role);
-/* The linear layers of a layer by the last part of their names, which an adapter may name: "q_proj,
- * k_proj", with `between` and, before the last one, `last`. s: only those of a model of
- * these sizes; NULL: all. */
+/* The names of a layer's parts that an adapter may adapt, each the last part of one: "q_proj,
+ * k_proj", with `between` and, before the last one, `last`. s: in a model of these sizes; NULL: all
+ * linear layers. */
 const char *hf_family_linear(const struct hf_family *f, const struct hf_sizes *s,
                              const char *between, const char *last, char out[HF_FAMILY_NAMES]);
 

@@ -78,18 +78,29 @@ static bool exists_in_some(const struct hf_row *r, const struct hf_sizes *s)
     return false;
 }
 
-bool hf_row_is_linear(const struct hf_row *r)
+static bool is_routed(enum hf_block b)
 {
-    const struct hf_role_info *x = hf_row_info(r);
-    return x->bucket == HF_LAYER && x->kind == HF_PARAM_MATRIX && !is_sparse(x->block);
+    return b == HF_BLOCK_ROUTER || b == HF_BLOCK_EXPERT_GATE_UP || b == HF_BLOCK_EXPERT_DOWN;
 }
 
-bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s)
+static bool is_matrix(const struct hf_row *r)
 {
-    bool experts = false;
-    for (int i = 0; i < HF_LAYER_WORDS; i++) experts |= s->sparse_layers[i] != 0;
-    return hf_row_is_linear(r) && exists_in_some(r, s) &&
-           !(experts && is_dense(hf_row_info(r)->block));
+    const struct hf_role_info *x = hf_row_info(r);
+    return x->bucket == HF_LAYER && x->kind == HF_PARAM_MATRIX;
+}
+
+bool hf_row_is_linear(const struct hf_row *r)
+{
+    return is_matrix(r) && !is_routed(hf_row_info(r)->block);
+}
+
+bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s, bool experts)
+{
+    bool sparse = false;
+    const enum hf_block b = hf_row_info(r)->block;
+    for (int i = 0; i < HF_LAYER_WORDS; i++) sparse |= s->sparse_layers[i] != 0;
+    return is_matrix(r) && exists_in_some(r, s) &&
+           (experts && sparse ? !is_dense(b) : !is_routed(b));
 }
 
 bool hf_row_is_expert(const struct hf_row *r)

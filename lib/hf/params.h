@@ -170,9 +170,10 @@ static inline uint64_t hf_row_columns(const struct hf_row *r, const struct hf_si
 bool hf_row_exists(const struct hf_row *r, const struct hf_sizes *s, int layer);
 /* A linear layer of the layers. The router and the experts are none, as in transformers 5. */
 bool hf_row_is_linear(const struct hf_row *r);
-/* A linear layer that an adapter may adapt in a model of these sizes. In one with experts it is of
- * attention: peft takes the names of an MLP's layers for those of the experts. */
-bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s);
+/* An adapter may adapt it in a model of these sizes: a linear layer that the model has. Where peft
+ * adapts experts (experts: see struct hf_family) also the router and the experts, but then no MLP
+ * of a layer without them, for whose layers' names peft reads those of the experts. */
+bool hf_row_is_adapted(const struct hf_row *r, const struct hf_sizes *s, bool experts);
 /* The row is a tensor of each expert, or a stacked one of all. */
 bool hf_row_is_expert(const struct hf_row *r);
 bool hf_row_is_stacked(const struct hf_row *r);

@@ -27,15 +27,18 @@ struct peft_names {
 
 /* adapter_config.json of an adapter of peft_type LORA. */
 struct peft_config {
-    int64_t rank;              /* r */
-    double alpha, dropout;     /* lora_alpha, lora_dropout */
-    bool rslora;               /* use_rslora */
-    bool tie;                  /* ensure_weight_tying: the saved embed_tokens is lm_head too */
-    const char *pattern;       /* target_modules as a string; NULL: see targets */
-    struct peft_names targets; /* target_modules as a list */
-    struct peft_names saved;   /* modules_to_save: trained in full */
-    bool fewer;                /* other keys exclude some of target_modules */
-    const char *base;          /* base_model_name_or_path; NULL: absent */
+    int64_t rank;                 /* r */
+    double alpha, dropout;        /* lora_alpha, lora_dropout */
+    bool rslora;                  /* use_rslora */
+    bool tie;                     /* ensure_weight_tying: the saved embed_tokens is lm_head too */
+    const char *pattern;          /* target_modules as a string; NULL: see targets */
+    struct peft_names targets;    /* target_modules as a list */
+    struct peft_names parameters; /* target_parameters: routers, and experts that are stacked */
+    bool twice;                   /* the rank of gate_up_proj of experts, and its alpha, are twice
+                                     the others */
+    struct peft_names saved;      /* modules_to_save: trained in full */
+    bool fewer;                   /* other keys exclude some of target_modules */
+    const char *base;             /* base_model_name_or_path; NULL: absent */
     struct arena arena;
 };
 /* Returns the scale of the product B A: alpha / r, or alpha / sqrt(r) with rslora. */
@@ -65,6 +68,16 @@ void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t 
  * PEFT_MAX_NAME bytes. */
 int peft_tensor_role(const char *name, enum peft_role *role, char *param);
 
+/* The adapters of a layer's experts are those of their stacked matrices, "X.mlp.experts" standing
+ * for the module: A [experts * r, in], B [out, r * experts], of which column k * experts + e is
+ * column k of expert e's. peft nests the modules, and so names the adapter of gate_up_proj
+ * "X.mlp.experts.base_layer" where down_proj has one too, and else "X.mlp.experts", as that of
+ * down_proj. Here their parameters are "X.mlp.experts.gate_up_proj.weight" and
+ * "X.mlp.experts.down_proj.weight". */
+/* Replaces the name of such a parameter's tensor, from peft_tensor_name, by peft's. both: down_proj
+ * has an adapter too. */
+void peft_nest_name(char *name, bool both);
+
 /* An open adapter. */
 struct peft_tensor {
     char param[PEFT_MAX_NAME]; /* the parameter of the base, as transformers' modules name it */
@@ -77,6 +90,9 @@ struct peft {
     struct safetensors *file;
     struct peft_tensor *list; /* sorted by param, then role */
     size_t count;
+    /* of the base, once peft_check knows it */
+    const struct hf_family *family;
+    enum hf_names names;
 };
 /* Finds the folder that contains adapter_config.json: path, or its sft_train/ (a checkpoint-N
  * folder). Returns 1 with *dir, which mem_free() releases; 0 when there is none; or -1. */
@@ -91,8 +107,30 @@ const struct hf_tensor *peft_find(const struct peft *p, enum peft_role role, con
 /* Checks that each tensor belongs to a parameter of the base and fits its shape. f, names: the
  * family of the base, NULL: unknown, and the form of its names. tied: the head of the base is its
  * embedding, so that a saved head must equal the saved embedding bit for bit. */
-int peft_check(const struct peft *p, const struct safetensors *base, const struct hf_family *f,
+int peft_check(struct peft *p, const struct safetensors *base, const struct hf_family *f,
                enum hf_names names, bool tied, struct err *e);
+/* Returns true if the adapter changes this parameter of the base. Needs a peft_check. */
+bool peft_changes(const struct peft *p, const char *param);
+
+/* ---- routers and experts ---- */
+/* The adapter of a matrix in the base's files: of its own, or its part of that of the experts. */
+struct peft_factors {
+    const struct hf_tensor *a, *b; /* NULL: it has none */
+    uint64_t experts, expert;      /* their number and this one; else 1 and 0 */
+    uint64_t row;                  /* B's row of the matrix's first */
+};
+struct peft_factors peft_factors_of(const struct peft *p, const char *param, uint64_t rows);
+/* The parameter of an adapter's tensor, from read_tensors: replaces the names of nested modules. */
+void peft_unnest(const struct peft_config *c, char param[PEFT_MAX_NAME]);
+/* Returns true if it is of experts, or of a router, whose module has another name than its tensor
+ * in the base. */
+bool peft_is_routed(const char *param);
+bool peft_is_experts(const char *param);
+/* Checks such a tensor against the base. */
+int peft_check_routed(const struct peft *p, const struct peft_tensor *x,
+                      const struct safetensors *base, struct err *e);
+/* Returns the rank of a parameter's adapter. */
+uint64_t peft_rank(const struct peft_config *c, const char *param);
 
 /* ---- the weights that an adapter was trained on ---- */
 /* Computes an identity of a model's weights: the XXH3-128 of the name, type, shape and up to 16 KiB

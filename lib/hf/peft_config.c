@@ -2,6 +2,7 @@
 /* Reads and writes adapter_config.json. The reader refuses every key that would change the
  * computation. Keys and defaults: LoraConfig of peft. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/doc.h"
@@ -87,6 +88,19 @@ static int get_real(const struct reader *r, struct str key, const struct json *v
     return 0;
 }
 
+#define GATE_UP ".*\\.gate_up_proj"
+/* peft doubles rank and alpha of experts' gate_up_proj where gate and up are named, and says so by
+ * a pattern; it is the only one that is supported. once: the value of the others. */
+static int get_twice(const struct reader *r, struct str key, const struct json *v, double once)
+{
+    const struct json *value = v->kind == JSON_OBJECT ? json_get(v, GATE_UP) : NULL;
+    double x;
+    if (!value || v->count != 1 || json_real(value, &x) || x < 2 * once || x > 2 * once)
+        return refuse(r, key, "an adapter with this set is not supported");
+    r->c->twice = true;
+    return 0;
+}
+
 /* Reads the supported keys. Returns 1 for another key. */
 static int read_known(const struct reader *r, struct str key, const struct json *v)
 {
@@ -109,6 +123,9 @@ static int read_known(const struct reader *r, struct str key, const struct json 
     if (str_is(key, "use_rslora")) return get_bool(r, key, v, &c->rslora);
     if (str_is(key, "ensure_weight_tying")) return get_bool(r, key, v, &c->tie);
     if (str_is(key, "modules_to_save")) return get_names(r, key, v, &c->saved);
+    if (str_is(key, "target_parameters")) return get_names(r, key, v, &c->parameters);
+    if (str_is(key, "rank_pattern")) return get_twice(r, key, v, (double)c->rank);
+    if (str_is(key, "alpha_pattern")) return get_twice(r, key, v, c->alpha);
     if (str_is(key, "target_modules"))
         return v->kind == JSON_STRING ? get_string(r, key, v->s, &c->pattern)
                                       : get_names(r, key, v, &c->targets);
@@ -136,6 +153,23 @@ static int read_key(const struct reader *r, struct str key, const struct json *v
     return rc == 1 ? refuse(r, key, "an adapter with this set is not supported") : rc;
 }
 
+static bool is_pattern(struct str key)
+{
+    return str_is(key, "rank_pattern") || str_is(key, "alpha_pattern");
+}
+
+/* One pattern without the other would change the scale of the experts' adapters. */
+static int check_patterns(const struct reader *r, const struct json *root)
+{
+    static const char *const keys[] = {"rank_pattern", "alpha_pattern"};
+    for (size_t i = 0; i < 2 && r->c->twice; i++) {
+        const struct json *v = json_get(root, keys[i]);
+        if (!v || is_nothing(v))
+            return refuse(r, str_z(keys[1 - i]), "an adapter with this set is not supported");
+    }
+    return 0;
+}
+
 static int read_all(const struct reader *r, const struct json *root)
 {
     if (root->kind != JSON_OBJECT || !json_get(root, "peft_type"))
@@ -144,9 +178,11 @@ static int read_all(const struct reader *r, const struct json *root)
     /* Another kind of adapter has other keys, which must not be what the message is about. */
     if (read_known(r, STR("peft_type"), json_get(root, "peft_type"))) return -1;
     for (size_t i = 0; i < root->count; i++)
-        if (read_key(r, root->keys[i], &root->items[i])) return -1;
+        if (!is_pattern(root->keys[i]) && read_key(r, root->keys[i], &root->items[i])) return -1;
+    for (size_t i = 0; i < root->count; i++) /* they are compared with r and lora_alpha */
+        if (is_pattern(root->keys[i]) && read_key(r, root->keys[i], &root->items[i])) return -1;
     if (!json_get(root, "r")) return refuse(r, STR("r"), "must be present");
-    return 0;
+    return check_patterns(r, root);
 }
 
 int peft_config_parse(const char *text, size_t n, const char *name, struct peft_config *c,
@@ -185,9 +221,10 @@ double peft_scale(const struct peft_config *c)
 }
 
 /* ---- writing ---- */
-static void put_names(struct doc *d, const char *key, const struct peft_names *n)
+/* empty: a list without names is one, and not null. */
+static void put_names(struct doc *d, const char *key, const struct peft_names *n, bool empty)
 {
-    if (n->n == 0) {
+    if (n->n == 0 && !empty) {
         doc_text(d, key, NULL);
         return;
     }
@@ -196,9 +233,17 @@ static void put_names(struct doc *d, const char *key, const struct peft_names *n
     doc_close(d);
 }
 
+/* value NULL: no pattern. */
+static void put_pattern(struct doc *d, const char *key, const char *value)
+{
+    doc_object(d, key);
+    if (value) doc_raw(d, GATE_UP, value);
+    doc_close(d);
+}
+
 int peft_config_format(const struct peft_config *c, struct buf *b, struct err *e)
 {
-    char alpha[NUM_TEXT], dropout[NUM_TEXT];
+    char alpha[NUM_TEXT], dropout[NUM_TEXT], rank[NUM_TEXT];
     struct doc d;
     num_text(c->alpha, false, alpha); /* peft declares an integer, but accepts any number */
     hf_real_text(c->dropout, false, dropout);
@@ -213,15 +258,18 @@ int peft_config_format(const struct peft_config *c, struct buf *b, struct err *e
     if (c->pattern)
         doc_text(&d, "target_modules", c->pattern);
     else
-        put_names(&d, "target_modules", &c->targets);
-    put_names(&d, "modules_to_save", &c->saved);
+        put_names(&d, "target_modules", &c->targets, c->parameters.n > 0);
+    if (c->parameters.n) put_names(&d, "target_parameters", &c->parameters, false);
+    put_names(&d, "modules_to_save", &c->saved, false);
     doc_bool(&d, "ensure_weight_tying", c->tie);
     doc_text(&d, "bias", "none");
     doc_bool(&d, "fan_in_fan_out", false);
     doc_bool(&d, "init_lora_weights", true);
     doc_bool(&d, "inference_mode", true);
-    doc_raw(&d, "rank_pattern", "{}");
-    doc_raw(&d, "alpha_pattern", "{}");
+    num_text(2 * c->alpha, false, alpha);
+    snprintf(rank, sizeof rank, "%lld", 2 * (long long)c->rank);
+    put_pattern(&d, "rank_pattern", c->twice ? rank : NULL);
+    put_pattern(&d, "alpha_pattern", c->twice ? alpha : NULL);
     return doc_print(&d, b, e);
 }
 

@@ -37,6 +37,7 @@ static void forward(const struct stage *s, const struct pass *p, const struct ac
     g.a = x;
     g.tb = true;
     op_grouped(s->w->device, &g);
+    lora_experts_forward(s, p, a, y, x, weight, in);
 }
 
 /* Computes dx[R,in] = dy[R,out] W[out,in]. */
@@ -47,13 +48,16 @@ static void dgrad(const struct stage *s, const struct pass *p, const struct acti
     g.c = dx;
     g.a = dy;
     op_grouped(s->w->device, &g);
+    lora_experts_dgrad(s, p, a, dx, dy, weight, in);
 }
 
-/* Computes dW = dy^T x of each expert; does nothing if the experts are frozen. */
+/* Computes dW = dy^T x of each expert, unless the experts are frozen, and the adapters' gradients.
+ */
 static void wgrad(const struct stage *s, const struct pass *p, const struct activations *a,
                   const void *dy, const void *x, size_t weight, int64_t out, int64_t in)
 {
     const struct weights *w = s->w;
+    lora_experts_wgrad(s, p, a, dy, x, weight, in);
     if (!weights_trained(w, weight)) return;
     struct op_grouped g = grouped(s, p, a, weight, in, out);
     g.c = weights_gradient(w, weight);
@@ -79,20 +83,14 @@ static void gather(const struct stage *s, const struct pass *p, const struct act
 
 /* ---- forward ---- */
 /* Computes the router's choice from h2. */
-static void route(const struct stage *s, const struct pass *p, int l, const struct activations *a)
+static void route(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
     const struct model *m = &w->m;
     const int64_t T = rows_all(w, p->b.T);
-    op_matmul(w->device, &(struct op_matmul){.c = a->experts.prob,
-                                             .a = a->h2,
-                                             .b = weights_at(w, w->params.layers[l].router),
-                                             .m = T,
-                                             .n = m->experts,
-                                             .k = m->hidden,
-                                             .tb = true,
-                                             .ab_dtype = w->compute,
-                                             .c_dtype = w->accum});
+    const size_t router = w->params.layers[l].router;
+    matrix_forward(w, T, a->experts.prob, w->accum, a->h2, router, m->experts, m->hidden, false);
+    lora_forward(s, p, a->experts.prob, w->accum, a->h2, router);
     op_route(w->device, &(struct op_route){
                             .prob = a->experts.prob,
                             .weight = dispatch_own(s, p, a->experts.weight, m->chosen, w->accum),
@@ -229,7 +227,9 @@ static void input_backward(struct stage *s, const struct pass *p, int l,
 {
     const struct weights *w = s->w;
     const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
-    matrix_dgrad(w, T, s->dh, s->drouter, w->params.layers[l].router, w->m.experts, H, false);
+    const size_t router = w->params.layers[l].router;
+    matrix_dgrad(w, T, s->dh, s->drouter, router, w->m.experts, H, false);
+    lora_dgrad(s, p, s->dh, s->drouter, router);
     op_combine(w->device, &(struct op_combine){.y = dispatch_terms(s, s->dh),
                                                .z = a->experts.rows,
                                                .row = a->experts.row,
@@ -262,10 +262,11 @@ void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct ac
 {
     const struct weights *w = s->w;
     const struct layer_offsets *at = &w->params.layers[l];
-    const int64_t T = rows_all(w, p->b.T), H = w->m.hidden;
-    if (weights_trained(w, at->expert_gate_up)) gather(s, p, a);
-    wgrad(s, p, a, a->gate_up, a->experts.rows, at->expert_gate_up, 2 * w->m.expert_inter, H);
-    matrix_wgrad(w, T, s->drouter, a->h2, at->router, w->m.experts, H, !w->overwrite);
+    const int64_t H = w->m.hidden;
+    const size_t gate_up = at->expert_gate_up;
+    if (weights_trained(w, gate_up) || lora_block_of(w, gate_up)) gather(s, p, a);
+    wgrad(s, p, a, a->gate_up, a->experts.rows, gate_up, 2 * w->m.expert_inter, H);
+    linear_wgrad_later(s, p, s->drouter, a->h2, at->router, w->m.experts, H);
     shared_expert_wgrad(s, p, l, a);
 }
 

@@ -3,7 +3,9 @@
  * adapters. */
 #include "model/model_impl.h"
 
-enum dtype linear_type(const struct stage *s, const void *y)
+/* Returns the type of a product that is written to y. A product that is added to the residual
+ * stream (s->branch) has the accumulation type. */
+static enum dtype linear_type(const struct stage *s, const void *y)
 {
     return y == s->branch ? s->w->accum : s->w->compute;
 }
@@ -38,7 +40,7 @@ void linear_forward(struct stage *s, const struct pass *p, void *y, const void *
                                              .tb = true,
                                              .ab_dtype = w->compute,
                                              .c_dtype = linear_type(s, y)});
-    lora_forward(s, p, y, x, weight);
+    lora_forward(s, p, y, linear_type(s, y), x, weight);
     if (sums) rows_sum(w, p->b.T, y, w->accum);
 }
 
@@ -86,4 +88,11 @@ void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const v
     const bool add = !s->w->overwrite;
     lora_wgrad(s, p, dy, x, weight, add);
     matrix_wgrad(s->w, rows_all(s->w, p->b.T), dy, x, weight, out, in, add);
+}
+
+void linear_wgrad_later(struct stage *s, const struct pass *p, const void *dy, const void *x,
+                        size_t weight, int64_t out, int64_t in)
+{
+    lora_dproject(s, p, dy, weight);
+    linear_wgrad(s, p, dy, x, weight, out, in);
 }

@@ -11,6 +11,15 @@
 #include "base/rng.h"
 #include "model/weights.h"
 
+bool lora_is_permuted(const struct param *p) { return p->experts > 0 && p->rank == 3; }
+
+uint64_t lora_file_element(const struct param *p, uint64_t i)
+{
+    const uint64_t experts = p->whole[0], out = p->whole[1], r = p->whole[2];
+    const uint64_t expert = i / (out * r), row = i / r % out, k = i % r;
+    return (row * r + k) * experts + expert;
+}
+
 static bool is_a(const struct param *p) { return strstr(p->name, ".lora_A.") != NULL; }
 
 int lora_start(struct weights *w, uint64_t seed, const struct weights_state *master, struct err *e)
@@ -43,8 +52,21 @@ struct lora_options lora_of_peft(const struct peft *p)
 {
     return (struct lora_options){.rank = p->config.rank,
                                  .scale = peft_scale(&p->config),
+                                 .single = !p->config.twice,
                                  .target = peft_has,
                                  .arg = (void *)(uintptr_t)p};
+}
+
+/* Reads elements of an adapter's tensor, whose file has those of B of experts in another order. */
+static int load_run(const struct param *p, const struct hf_tensor *t, const struct param_run *r,
+                    float *v)
+{
+    const size_t size = dtype_size(t->dtype);
+    if (!lora_is_permuted(p)) return dtype_to_f32(t->dtype, t->data + r->whole * size, r->n, v);
+    int rc = 0;
+    for (size_t i = 0; i < r->n && rc == 0; i++)
+        rc = dtype_to_f32(t->dtype, t->data + lora_file_element(p, r->whole + i) * size, 1, v + i);
+    return rc;
 }
 
 static int load_one(struct weights *w, const struct param *p, const struct hf_tensor *t,
@@ -54,7 +76,7 @@ static int load_one(struct weights *w, const struct param *p, const struct hf_te
     if (!v) return -1;
     int rc = t->count == param_whole(p) ? 0 : -1;
     for (struct param_run r = {0}; rc == 0 && param_next(p, SIZE_MAX, &r);)
-        rc = dtype_to_f32(t->dtype, t->data + r.whole * dtype_size(t->dtype), r.n, v + r.at);
+        rc = load_run(p, t, &r, v + r.at);
     if (rc)
         err_set(e, ERR_DATA, "%s: tensor %s has another size or type than the run's", t->file,
                 t->name);

@@ -5,7 +5,7 @@
 #include "base/rng.h"
 #include "model/model_impl.h"
 
-static const struct lora_block *block_of(const struct weights *w, size_t weight)
+const struct lora_block *lora_block_of(const struct weights *w, size_t weight)
 {
     for (size_t i = 0; i < w->params.nlora; i++)
         if (w->params.lora[i].parts && w->params.lora[i].weight == weight)
@@ -26,12 +26,13 @@ static size_t widest(const struct weights *w)
 void lora_plan(struct stage *s, struct plan *plan, int end)
 {
     const struct weights *w = s->w;
-    const size_t T = (size_t)s->o.tokens, size = dtype_size(w->compute);
-    const size_t in = widest(w), ranks = LORA_PARTS * (size_t)w->lora.rank;
+    const size_t T = (size_t)s->o.tokens, size = dtype_size(w->compute), in = widest(w);
+    size_t n = T * LORA_PARTS * (size_t)w->lora.rank;
     if (!in) return;
-    plan_add(plan, PLAN_ACTIVATIONS, "adapter", -1, T * ranks, size, 0, end, &s->lora.u);
+    if (lora_experts_size(s) > n) n = lora_experts_size(s);
+    plan_add(plan, PLAN_ACTIVATIONS, "adapter", -1, n, size, 0, end, &s->lora.u);
     if (w->has_gradients)
-        plan_add(plan, PLAN_ACTIVATIONS, "dadapter", -1, T * ranks, size, 0, end, &s->lora.du);
+        plan_add(plan, PLAN_ACTIVATIONS, "dadapter", -1, n, size, 0, end, &s->lora.du);
     if (w->lora.dropout <= 0) return;
     plan_add(plan, PLAN_ACTIVATIONS, "dropped", -1, T * in, size, 0, end, &s->lora.x);
 }
@@ -114,9 +115,10 @@ static void project_part(struct stage *s, const struct pass *p, const struct lor
     op_matmul(s->w->device, &mm);
 }
 
-void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight)
+void lora_forward(struct stage *s, const struct pass *p, void *y, enum dtype t, const void *x,
+                  size_t weight)
 {
-    const struct lora_block *k = block_of(s->w, weight);
+    const struct lora_block *k = lora_block_of(s->w, weight);
     const int64_t r = s->w->lora.rank;
     if (!k) return;
     if (!s->lora.x) project(s, p, k, x);
@@ -129,7 +131,7 @@ void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x,
         mm.tb = mm.accumulate = true;
         mm.lda = k->parts * r;
         mm.ldc = k->out;
-        mm.c_dtype = linear_type(s, y);
+        mm.c_dtype = t;
         op_matmul(s->w->device, &mm);
     }
 }
@@ -147,28 +149,38 @@ static void dgrad_part(struct stage *s, const struct pass *p, const struct lora_
     drop(s, p, k, i, dx, s->lora.x, true);
 }
 
-/* Computes du = dy B in s->lora.du and leaves it there for lora_wgrad. du is scaled, unless dropout
- * scales x. */
+/* Computes the columns of du = dy B of part i, without the scale. */
+static void dproject_part(struct stage *s, const struct pass *p, const struct lora_block *k, int i,
+                          const void *dy)
+{
+    const int64_t r = s->w->lora.rank;
+    const struct lora_part *part = &k->part[i];
+    struct op_matmul mm = product(s, stage_columns(s, s->lora.du, i * r),
+                                  stage_columns(s, (void *)(uintptr_t)dy, part->column),
+                                  weights_at(s->w, part->b), rows_all(s->w, p->b.T), r, part->out);
+    mm.lda = k->out;
+    mm.ldc = k->parts * r;
+    op_matmul(s->w->device, &mm);
+}
+
+/* du is scaled, unless dropout scales x. */
+void lora_dproject(struct stage *s, const struct pass *p, const void *dy, size_t weight)
+{
+    const struct lora_block *k = lora_block_of(s->w, weight);
+    if (!k) return;
+    for (int i = 0; i < k->parts; i++) dproject_part(s, p, k, i, dy);
+    if (!s->lora.x) scale(s, p, k->parts * s->w->lora.rank, s->lora.du);
+}
+
 void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight)
 {
-    const struct lora_block *k = block_of(s->w, weight);
-    const int64_t r = s->w->lora.rank;
+    const struct lora_block *k = lora_block_of(s->w, weight);
     if (!k) return;
-    for (int i = 0; i < k->parts; i++) {
-        const struct lora_part *part = &k->part[i];
-        struct op_matmul mm =
-            product(s, stage_columns(s, s->lora.du, i * r),
-                    stage_columns(s, (void *)(uintptr_t)dy, part->column),
-                    weights_at(s->w, part->b), rows_all(s->w, p->b.T), r, part->out);
-        mm.lda = k->out;
-        mm.ldc = k->parts * r;
-        op_matmul(s->w->device, &mm);
-        if (s->lora.x) dgrad_part(s, p, k, i, dx);
-    }
+    lora_dproject(s, p, dy, weight);
+    for (int i = 0; i < k->parts && s->lora.x; i++) dgrad_part(s, p, k, i, dx);
     if (s->lora.x) return;
-    scale(s, p, k->parts * r, s->lora.du);
     struct op_matmul mm = product(s, dx, s->lora.du, weights_at(s->w, k->a), rows_all(s->w, p->b.T),
-                                  k->in, k->parts * r);
+                                  k->in, k->parts * s->w->lora.rank);
     mm.accumulate = true;
     op_matmul(s->w->device, &mm);
 }
@@ -200,7 +212,7 @@ static void wgrad_dropped(struct stage *s, const struct pass *p, const struct lo
 void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
                 bool add)
 {
-    const struct lora_block *k = block_of(s->w, weight);
+    const struct lora_block *k = lora_block_of(s->w, weight);
     const int64_t r = s->w->lora.rank;
     if (!k) return;
     const int64_t all = k->parts * r;

@@ -217,9 +217,11 @@ struct param {
     size_t range;     /* position of the begin of its range of the canonical order */
     size_t bucket;    /* index of its bucket */
     enum shard shard;
-    bool decay;   /* weight decay applies: matrices, not norms and biases */
-    bool trained; /* it has a gradient */
-    bool adapter; /* a LoRA matrix, which is not in the model's own files */
+    bool decay;       /* weight decay applies: matrices, not norms and biases */
+    bool trained;     /* it has a gradient */
+    bool adapter;     /* a LoRA matrix, which is not in the model's own files */
+    bool routed;      /* of a router or of experts */
+    uint64_t experts; /* the LoRA matrix of so many experts; 0: of a linear layer */
 };
 /* Returns the number of blocks of a parameter, and block i. */
 static inline int param_blocks(const struct param *p)

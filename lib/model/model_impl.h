@@ -47,9 +47,6 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
 void *stage_columns(const struct stage *s, void *rows, int64_t column);
 
 /* ---- linear.c: a linear layer is a matrix and the adapters of its block ---- */
-/* Returns the type of a product that is written to y. A product that is added to the residual
- * stream (s->branch) has the accumulation type. */
-enum dtype linear_type(const struct stage *s, const void *y);
 /* Computes y[T,out] = x[T,in] W[out,in]^T + bias; bias is NULL if there is none. */
 void linear_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight,
                     const void *bias, int64_t out, int64_t in);
@@ -59,6 +56,9 @@ void linear_dgrad(struct stage *s, const struct pass *p, void *dx, const void *d
 /* Computes dW = dy^T x, or dW += dy^T x if w->overwrite is off; does nothing if W is frozen. */
 void linear_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x,
                   size_t weight, int64_t out, int64_t in);
+/* The same where another layer's gradients were computed after this one's linear_dgrad. */
+void linear_wgrad_later(struct stage *s, const struct pass *p, const void *dy, const void *x,
+                        size_t weight, int64_t out, int64_t in);
 /* Compute the product of the matrix alone, for any number of rows; with add, add to the result. t:
  * the type of y. */
 void matrix_forward(const struct weights *w, int64_t rows, void *y, enum dtype t, const void *x,
@@ -70,14 +70,33 @@ void matrix_wgrad(const struct weights *w, int64_t rows, const void *dy, const v
 
 /* ---- lora_product.c ---- */
 void lora_plan(struct stage *s, struct plan *plan, int end); /* buffers, until time `end` */
-/* Adds the product of the adapters of the block at `weight` to y[T,out]. */
-void lora_forward(struct stage *s, const struct pass *p, void *y, const void *x, size_t weight);
+/* Returns the adapters of the block at `weight`; NULL if it has none. */
+const struct lora_block *lora_block_of(const struct weights *w, size_t weight);
+/* Adds the product of the adapters of the block at `weight` to y[T,out] of type t. */
+void lora_forward(struct stage *s, const struct pass *p, void *y, enum dtype t, const void *x,
+                  size_t weight);
+/* Computes from dy what lora_wgrad of the same block reads. */
+void lora_dproject(struct stage *s, const struct pass *p, const void *dy, size_t weight);
 /* Adds the gradient through the adapters to dx[T,in]; leaves the data that lora_wgrad of the same
  * block reads. */
 void lora_dgrad(struct stage *s, const struct pass *p, void *dx, const void *dy, size_t weight);
 /* Computes dA and dB; overwrites the gradients or adds to them. */
 void lora_wgrad(struct stage *s, const struct pass *p, const void *dy, const void *x, size_t weight,
                 bool add);
+
+/* ---- lora_experts.c: the adapters of a layer's experts; x and y have the rows of op_dispatch,
+ * which begin at a->experts.starts ---- */
+/* Returns the elements of the largest x A^T. */
+size_t lora_experts_size(const struct stage *s);
+/* Adds the product of the adapters of the block at `weight` to y[R,out]. */
+void lora_experts_forward(const struct stage *s, const struct pass *p, const struct activations *a,
+                          void *y, const void *x, size_t weight, int64_t in);
+/* Adds the gradient through the adapters to dx[R,in]. */
+void lora_experts_dgrad(const struct stage *s, const struct pass *p, const struct activations *a,
+                        void *dx, const void *dy, size_t weight, int64_t in);
+/* Computes dA and dB; overwrites the gradients or adds to them. */
+void lora_experts_wgrad(const struct stage *s, const struct pass *p, const struct activations *a,
+                        const void *dy, const void *x, size_t weight, int64_t in);
 
 /* ---- rows.c: the rows of the residual stream. With sequence parallelism each of the tp ranks has
  * an equal part of them, in rank order; otherwise each has all. T is the tokens of a micro-batch.
@@ -171,21 +190,18 @@ void experts_loss(struct stage *s, struct pass *p, double scale);
 
 /* ---- shared_expert.c: the expert of all tokens, beside the chosen ones of a layer ---- */
 /* Computes from a->h2 what the backward pass reads. */
-void shared_expert_up(const struct stage *s, const struct pass *p, int l,
-                      const struct activations *a);
+void shared_expert_up(struct stage *s, const struct pass *p, int l, const struct activations *a);
 /* Adds the expert's weighted result to s->branch. */
-void shared_expert_down(const struct stage *s, const struct pass *p, int l,
-                        const struct activations *a);
+void shared_expert_down(struct stage *s, const struct pass *p, int l, const struct activations *a);
 /* Computes the gradients down to those of gate and up, from dy, the gradient of the layer's result
  * in all rows. Overwrites s->dz. */
-void shared_expert_down_backward(const struct stage *s, const struct pass *p, int l,
+void shared_expert_down_backward(struct stage *s, const struct pass *p, int l,
                                  const struct activations *a, const void *dy);
 /* Adds to s->dh, the gradient of a->h2. */
-void shared_expert_input_backward(const struct stage *s, const struct pass *p, int l,
+void shared_expert_input_backward(struct stage *s, const struct pass *p, int l,
                                   const struct activations *a);
 /* Computes the gradients of the weights that multiply a->h2, whose values are there again. */
-void shared_expert_wgrad(const struct stage *s, const struct pass *p, int l,
-                         const struct activations *a);
+void shared_expert_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a);
 
 /* ---- dispatch.c: ranks that share out the experts; with one of them the tokens are this rank's
  * own, and nothing is exchanged ---- */

@@ -18,18 +18,26 @@ static void add_block(struct param *p, const struct shard_block *b)
     if (p->rank > 1) p->shape[1] = b->columns;
 }
 
+/* Returns the experts that this rank has, from *first on. */
+static uint64_t own_experts(const struct params_options *o, uint64_t experts, uint64_t *first)
+{
+    const uint64_t own = o->ep > 1 ? experts / (uint64_t)o->ep : experts;
+    *first = o->ep > 1 ? (uint64_t)o->ep_at * own : 0;
+    return own;
+}
+
 /* Makes p, the matrix of one expert, the stacked ones of so many, of which this rank may have a
  * range. Blocks of all rows of an expert are one. */
 static void stack(struct param *p, const struct params_options *o, uint64_t experts)
 {
-    const uint64_t own = o->ep > 1 ? experts / (uint64_t)o->ep : experts;
+    uint64_t first;
+    const uint64_t own = own_experts(o, experts, &first);
     p->rank = 3;
     p->whole[2] = p->whole[1];
     p->whole[1] = p->each = p->whole[0];
     p->whole[0] = experts;
     p->shape[0] *= own;
-    for (int i = 0; i < p->blocks; i++)
-        p->block[i].row += (uint64_t)(o->ep > 1 ? o->ep_at : 0) * own * p->each;
+    for (int i = 0; i < p->blocks; i++) p->block[i].row += first * p->each;
     if (p->blocks == 1 && p->block[0].rows == p->each)
         p->block[0].rows *= own;
     else
@@ -84,9 +92,40 @@ int param_describe(const struct params_options *o, const struct hf_sizes *s,
 
 int param_module(const struct param *p) { return (int)(strlen(p->name) - strlen(".weight")); }
 
+/* whole[2] of the result is the number of matrices that are one below the other. */
+int param_describe_routed(const struct param *p, int n, uint64_t experts, const char *name,
+                          struct param *all, struct err *e)
+{
+    *all = (struct param){.rank = 2,
+                          .shard = p->shard,
+                          .routed = true,
+                          .experts = experts,
+                          .whole = {0, p->whole[1], (uint64_t)n}};
+    if ((size_t)snprintf(all->name, sizeof all->name, "%s", name) >= sizeof all->name)
+        return err_set(e, ERR_DATA, "the name %s is too long", name);
+    for (int i = 0; i < n; i++) {
+        struct shard_block b = p[i].block[0]; /* a matrix of one role */
+        b.row += all->whole[0];
+        all->whole[0] += p[i].whole[0];
+        add_block(all, &b);
+    }
+    return 0;
+}
+
+uint64_t param_adapter_rank(const struct params_options *o, const struct param *base)
+{
+    const uint64_t r = (uint64_t)o->lora.rank;
+    return base->experts && !o->lora.single ? r * base->whole[2] : r;
+}
+
 static struct param adapter(const struct param *base, const char *factor)
 {
-    struct param p = {.rank = 2, .decay = true, .trained = true, .adapter = true};
+    struct param p = {.rank = 2,
+                      .decay = true,
+                      .trained = true,
+                      .adapter = true,
+                      .routed = base->routed,
+                      .experts = base->experts};
     snprintf(p.name, sizeof p.name, "%.*s.%s.weight", param_module(base), base->name, factor);
     return p;
 }
@@ -96,12 +135,15 @@ static struct param adapter(const struct param *base, const char *factor)
 int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {
-    const uint64_t r = (uint64_t)o->lora.rank;
+    const uint64_t r = param_adapter_rank(o, base), experts = base->experts ? base->experts : 1;
+    uint64_t first = 0;
+    const uint64_t own = base->experts ? own_experts(o, experts, &first) : 1;
     *p = adapter(base, "lora_A");
     p->shard = base->shard == SHARD_COLUMNS ? SHARD_COLUMNS : SHARD_PARTIAL;
-    p->whole[0] = r;
+    p->whole[0] = experts * r;
     p->whole[1] = base->whole[1];
-    add_block(p, &(struct shard_block){.rows = r,
+    add_block(p, &(struct shard_block){.row = first * r,
+                                       .rows = own * r,
                                        .column = base->block[0].column,
                                        .columns = base->block[0].columns});
     return count_elements(p, e);
@@ -112,7 +154,7 @@ int param_describe_a(const struct params_options *o, const struct param *base, s
 int param_describe_b(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e)
 {
-    const uint64_t r = (uint64_t)o->lora.rank;
+    const uint64_t r = param_adapter_rank(o, base);
     *p = adapter(base, "lora_B");
     p->shard = base->shard == SHARD_COLUMNS ? SHARD_PARTIAL : base->shard;
     p->whole[0] = base->whole[0];
@@ -120,5 +162,6 @@ int param_describe_b(const struct params_options *o, const struct param *base, s
     for (int i = 0; i < base->blocks; i++)
         add_block(p, &(struct shard_block){
                          .row = base->block[i].row, .rows = base->block[i].rows, .columns = r});
+    if (base->experts) stack(p, o, base->experts);
     return count_elements(p, e);
 }

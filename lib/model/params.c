@@ -140,8 +140,26 @@ static void put_adapters(struct maker *k, int l, struct lora_block *to, const st
         to->part[n++] = (struct lora_part){.column = to->out, .out = (int64_t)p[i].shape[0]};
     }
     to->parts = holds(k, l) ? n : 0;
+    to->rank = k->o.lora.rank;
     if (n) to->a = put_block(k, l, 0, a, n);
     for (int i = 0; i < n; i++) to->part[i].b = put_block(k, l, 0, &b[i], 1);
+}
+
+/* Appends the adapters of a layer's experts, as those of one matrix [experts, out, in]. Each rank
+ * has the part of the experts that it has of them. */
+static void put_expert_adapters(struct maker *k, int l, struct lora_block *to,
+                                const struct param *all)
+{
+    struct param a, b;
+    const bool shared = k->t->ep > 1;
+    if (k->failed || !is_target(k, all)) return;
+    k->failed = param_describe_a(&k->o, all, &a, k->e) || param_describe_b(&k->o, all, &b, k->e);
+    to->parts = holds(k, l);
+    to->rank = (int64_t)param_adapter_rank(&k->o, all);
+    to->experts = (int32_t)(all->experts / (uint64_t)k->t->ep);
+    to->part[0].out = (int64_t)all->shape[0];
+    to->a = put_members(k, l, 0, &(struct members){&a, 1, 0, 1, shared});
+    to->part[0].b = put_members(k, l, 0, &(struct members){&b, 1, 0, 1, shared});
 }
 
 /* Records the place `at` of a block of linear layers, and appends its adapters in the first pass.
@@ -154,9 +172,44 @@ static void put_lora(struct maker *k, int l, size_t at, const struct param *p, i
         to->in = (int64_t)p->shape[1];
         to->first = (int64_t)p->block[0].column;
         to->site = (uint32_t)(site * LORA_PARTS);
-        put_adapters(k, l, to, p, n);
+        if (p->experts)
+            put_expert_adapters(k, l, to, p);
+        else
+            put_adapters(k, l, to, p, n);
     }
     to->weight = at;
+}
+
+/* Puts the name of a router or of experts among the modules of transformers in `name`, if the rows
+ * are theirs. */
+static bool is_routed(const struct maker *k, int layer, const struct hf_row *row,
+                      char name[HF_TENSOR_NAME])
+{
+    char own[HF_TENSOR_NAME];
+    const enum hf_block b = hf_row_info(row)->block;
+    const char *module = b == HF_BLOCK_ROUTER           ? "gate"
+                         : b == HF_BLOCK_EXPERT_GATE_UP ? "experts.gate_up_proj"
+                         : b == HF_BLOCK_EXPERT_DOWN    ? "experts.down_proj"
+                                                        : NULL;
+    if (!module) return false;
+    snprintf(own, sizeof own, "model.layers.%d.mlp.%s.weight", layer, module);
+    hf_name_in(hf_module_names(k->m->names), own, name, HF_TENSOR_NAME);
+    return true;
+}
+
+/* The same of the rows p[n] of a block, in the form in which peft adapts it. */
+static void put_adapted(struct maker *k, int l, size_t at, const struct hf_row *row,
+                        const struct param *p, int n)
+{
+    struct param x;
+    char name[HF_TENSOR_NAME];
+    if (!is_routed(k, l, row, name)) {
+        put_lora(k, l, at, p, n);
+        return;
+    }
+    const uint64_t experts = hf_row_is_expert(row) ? hf_row_tensors(row, &k->sizes) : 0;
+    k->failed |= param_describe_routed(p, n, experts, name, &x, k->e) != 0;
+    put_lora(k, l, at, &x, 1);
 }
 
 /* Describes the members of a block: its rows, or the rows of each expert. */
@@ -191,7 +244,8 @@ static void put_rows(struct maker *k, int layer, const struct hf_row *const *row
     const struct members m = members_of(k, rows[0], p, n, experts);
     size_t *to = params_slot(k->t, layer, hf_row_info(rows[0])->block);
     *to = put_members(k, layer, *to, &m);
-    if (k->t->lora && hf_row_is_adapted(rows[0], &k->sizes)) put_lora(k, layer, *to, p, n);
+    if (k->t->lora && hf_row_is_adapted(rows[0], &k->sizes, k->m->family->adapts_experts))
+        put_adapted(k, layer, *to, rows[0], p, n);
 }
 
 /* ---- passes ---- */
@@ -235,13 +289,13 @@ static void put_zone(struct maker *k, enum zone zone)
     k->t->places = params_aligned(k->t->places, 0);
 }
 
-/* Returns the number of blocks of linear layers in a layer. */
-static size_t count_linear(const struct hf_row *table)
+/* Returns the most blocks of a layer that may have adapters. */
+static size_t count_linear(const struct maker *k)
 {
     const struct hf_row *r, *end, *last = NULL;
     size_t n = 0;
-    for (hf_rows_of(table, HF_LAYER, &r, &end); r < end; r++) {
-        if (!hf_row_is_linear(r)) continue;
+    for (hf_rows_of(k->m->family->tensors, HF_LAYER, &r, &end); r < end; r++) {
+        if (!hf_row_is_adapted(r, &k->sizes, k->m->family->adapts_experts)) continue;
         n += !last || hf_row_info(last)->block != hf_row_info(r)->block;
         last = r;
     }
@@ -265,7 +319,7 @@ static int make_index(struct params *t, struct err *e)
 
 static int make_lora(struct maker *k, struct params *t)
 {
-    k->linear = count_linear(k->m->family->tensors);
+    k->linear = count_linear(k);
     t->nlora = (size_t)k->m->layers * k->linear;
     t->lora = mem_alloc(t->nlora, sizeof *t->lora, k->e);
     return t->lora ? 0 : -1;

@@ -11,7 +11,15 @@
 int param_describe(const struct params_options *o, const struct hf_sizes *s,
                    const struct hf_row *row, enum hf_names names, int layer, int expert,
                    struct param *p, struct err *e);
-/* Fill in p in the same way for the adapter's A [r, in] and B [out, r] of a linear layer. */
+/* Makes *all the matrix that peft adapts for the router p[1], with experts 0, or for the experts of
+ * a layer, from the matrices p[n] of one of them: their rows one below the other. name: that of the
+ * result. */
+int param_describe_routed(const struct param *p, int n, uint64_t experts, const char *name,
+                          struct param *all, struct err *e);
+/* Returns the rank of the adapter of base. */
+uint64_t param_adapter_rank(const struct params_options *o, const struct param *base);
+/* Fill in p in the same way for the adapter's A [r, in] and B [out, r] of a linear layer, or of
+ * experts: [experts * r, in] and [experts, out, r]. */
 int param_describe_a(const struct params_options *o, const struct param *base, struct param *p,
                      struct err *e);
 int param_describe_b(const struct params_options *o, const struct param *base, struct param *p,

@@ -29,27 +29,40 @@ static void inner_rows(const struct stage *s, const struct pass *p, const struct
                                              .dtype = w->compute});
 }
 
-void shared_expert_up(const struct stage *s, const struct pass *p, int l,
-                      const struct activations *a)
+/* Computes y[T,out] = x[T,in] W^T with the adapters, or adds that. */
+static void forward(struct stage *s, const struct pass *p, void *y, enum dtype t, const void *x,
+                    size_t weight, int64_t out, int64_t in, bool add)
+{
+    matrix_forward(s->w, rows(s, p), y, t, x, weight, out, in, add);
+    lora_forward(s, p, y, t, x, weight);
+}
+
+/* Adds dy[T,out] W with the adapters to s->dh. */
+static void dgrad(struct stage *s, const struct pass *p, const void *dy, size_t weight, int64_t out)
+{
+    matrix_dgrad(s->w, rows(s, p), s->dh, dy, weight, out, s->w->m.hidden, true);
+    lora_dgrad(s, p, s->dh, dy, weight);
+}
+
+void shared_expert_up(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
     const struct layer_offsets *at = &w->params.layers[l];
-    const int64_t T = rows(s, p), H = w->m.hidden, F = w->m.shared_inter;
+    const int64_t H = w->m.hidden, F = w->m.shared_inter;
     if (F == 0) return;
     if (w->m.shared_router)
-        matrix_forward(w, T, a->shared.gate, w->accum, a->h2, at->shared_router, 1, H, false);
-    matrix_forward(w, T, a->shared.gate_up, w->compute, a->h2, at->shared_gate_up, 2 * F, H, false);
+        forward(s, p, a->shared.gate, w->accum, a->h2, at->shared_router, 1, H, false);
+    forward(s, p, a->shared.gate_up, w->compute, a->h2, at->shared_gate_up, 2 * F, H, false);
 }
 
-void shared_expert_down(const struct stage *s, const struct pass *p, int l,
-                        const struct activations *a)
+void shared_expert_down(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
     const int64_t F = w->m.shared_inter;
     if (F == 0) return;
     inner_rows(s, p, a);
-    matrix_forward(w, rows(s, p), s->branch, w->accum, a->shared.z, w->params.layers[l].shared_down,
-                   w->m.hidden, F, true);
+    forward(s, p, s->branch, w->accum, a->shared.z, w->params.layers[l].shared_down, w->m.hidden, F,
+            true);
 }
 
 /* Computes the gradients of z and of the weights' logits in s->dz and s->dshared, from s->dz. */
@@ -68,7 +81,7 @@ static void weight_backward(const struct stage *s, const struct pass *p,
                                                    .dtype = w->compute});
 }
 
-void shared_expert_down_backward(const struct stage *s, const struct pass *p, int l,
+void shared_expert_down_backward(struct stage *s, const struct pass *p, int l,
                                  const struct activations *a, const void *dy)
 {
     const struct weights *w = s->w;
@@ -76,8 +89,8 @@ void shared_expert_down_backward(const struct stage *s, const struct pass *p, in
     const size_t weight = w->params.layers[l].shared_down;
     if (F == 0) return;
     if (!stage_stores_all(s)) inner_rows(s, p, a);
-    matrix_dgrad(w, T, s->dz, dy, weight, H, F, false);
-    matrix_wgrad(w, T, dy, a->shared.z, weight, H, F, !w->overwrite);
+    linear_dgrad(s, p, s->dz, dy, weight, H, F);
+    linear_wgrad(s, p, dy, a->shared.z, weight, H, F);
     weight_backward(s, p, a);
     op_activation_grad(w->device, &(struct op_activation_grad){.dx = a->shared.gate_up,
                                                                .dy = s->dz,
@@ -89,25 +102,23 @@ void shared_expert_down_backward(const struct stage *s, const struct pass *p, in
                                                                .dtype = w->compute});
 }
 
-void shared_expert_input_backward(const struct stage *s, const struct pass *p, int l,
+void shared_expert_input_backward(struct stage *s, const struct pass *p, int l,
                                   const struct activations *a)
 {
     const struct weights *w = s->w;
     const struct layer_offsets *at = &w->params.layers[l];
-    const int64_t T = rows(s, p), H = w->m.hidden, F = w->m.shared_inter;
+    const int64_t F = w->m.shared_inter;
     if (F == 0) return;
-    matrix_dgrad(w, T, s->dh, a->shared.gate_up, at->shared_gate_up, 2 * F, H, true);
-    if (w->m.shared_router) matrix_dgrad(w, T, s->dh, s->dshared, at->shared_router, 1, H, true);
+    dgrad(s, p, a->shared.gate_up, at->shared_gate_up, 2 * F);
+    if (w->m.shared_router) dgrad(s, p, s->dshared, at->shared_router, 1);
 }
 
-void shared_expert_wgrad(const struct stage *s, const struct pass *p, int l,
-                         const struct activations *a)
+void shared_expert_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
     const struct layer_offsets *at = &w->params.layers[l];
-    const int64_t T = rows(s, p), H = w->m.hidden, F = w->m.shared_inter;
-    const bool add = !w->overwrite;
+    const int64_t H = w->m.hidden, F = w->m.shared_inter;
     if (F == 0) return;
-    matrix_wgrad(w, T, a->shared.gate_up, a->h2, at->shared_gate_up, 2 * F, H, add);
-    if (w->m.shared_router) matrix_wgrad(w, T, s->dshared, a->h2, at->shared_router, 1, H, add);
+    linear_wgrad_later(s, p, a->shared.gate_up, a->h2, at->shared_gate_up, 2 * F, H);
+    if (w->m.shared_router) linear_wgrad_later(s, p, s->dshared, a->h2, at->shared_router, 1, H);
 }

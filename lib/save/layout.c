@@ -4,20 +4,34 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/lora.h"
 #include "save/layout_impl.h"
 
 enum { MODEL = 0, OPTIMIZER = 1 };
 
 enum dtype layout_dtype(enum dtype t) { return t == DT_BF16 ? DT_BF16 : DT_F32; }
 
-static int add(struct layout *c, struct layout_part *from, const struct param *p, int file,
-               enum dtype dtype, struct err *e)
+/* Writes the name that an adapter's file has for a parameter of the table t. */
+static void adapter_name(const struct params *t, const struct param *p, char *name, size_t size)
+{
+    char down[sizeof p->name];
+    const char *at = strstr(p->name, "gate_up_proj.");
+    peft_tensor_name(PEFT_SAVED, p->name, name, size);
+    if (!p->experts) return;
+    const size_t n = at ? (size_t)(at - p->name) : 0;
+    snprintf(down, sizeof down, "%.*sdown_proj.%s", (int)n, p->name,
+             at ? at + strlen("gate_up_proj.") : "");
+    peft_nest_name(name, at && params_find(t, down, strlen(down)));
+}
+
+static int add(struct layout *c, const struct params *table, struct layout_part *from,
+               const struct param *p, int file, enum dtype dtype, struct err *e)
 {
     char name[128];
     if (file == OPTIMIZER)
         snprintf(name, sizeof name, "%s.%s", from->name, p->name);
     else if (c->weights->params.nlora)
-        peft_tensor_name(PEFT_SAVED, p->name, name, sizeof name);
+        adapter_name(table, p, name, sizeof name);
     else
         hf_file_name(c->weights->m.names, p->name, name, sizeof name);
     if (mem_grow(&c->tensors, &c->cap, c->count + 1, sizeof *c->tensors, e)) return -1;
@@ -33,7 +47,8 @@ static int add(struct layout *c, struct layout_part *from, const struct param *p
                                .read = mesh_writes(c->mesh) ? layout_read : layout_give,
                                .arg = from};
     c->count++;
-    return t->name ? 0 : -1;
+    if (!t->name) return -1;
+    return file == MODEL && lora_is_permuted(p) ? layout_permute(c, t, p, e) : 0;
 }
 
 /* peft wants a tied model's one matrix under both of its names. */
@@ -45,7 +60,7 @@ static int add_tied(struct layout *c, const struct params *t, const struct param
     if (!w->params.nlora || !w->m.tied || p->offset != t->embed) return 0;
     hf_name_in(hf_module_names(w->m.names), hf_family_tensor(w->m.family, HF_ROLE_HEAD), head.name,
                sizeof head.name);
-    return add(c, &c->parts[c->best], &head, MODEL, dtype, e);
+    return add(c, t, &c->parts[c->best], &head, MODEL, dtype, e);
 }
 
 /* An adapter's matrices are saved in fp32. */
@@ -54,10 +69,10 @@ static int add_param(struct layout *c, const struct params *t, const struct para
 {
     if (!layout_saves(c, p)) return 0;
     if (p->adapter) dtype = DT_F32;
-    if (add(c, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
+    if (add(c, t, &c->parts[p->trained ? c->best : 0], p, MODEL, dtype, e)) return -1;
     if (p->trained && add_tied(c, t, p, dtype, e)) return -1;
     for (int i = 1; i < c->nparts && p->trained; i++)
-        if (add(c, &c->parts[i], p, OPTIMIZER, layout_dtype(c->parts[i].type), e)) return -1;
+        if (add(c, t, &c->parts[i], p, OPTIMIZER, layout_dtype(c->parts[i].type), e)) return -1;
     return 0;
 }
 
@@ -131,6 +146,7 @@ void layout_free(struct layout *c)
     mem_free(c->blocks);
     mem_free(c->buffer);
     mem_free(c->received);
+    mem_free(c->whole);
     arena_free(&c->names);
     *c = (struct layout){0};
 }

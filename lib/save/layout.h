@@ -45,7 +45,9 @@ struct layout {
     int shards;       /* data-parallel ranks that each have a part of the trained tensors */
     int nparts, best; /* best: the part that has trained weights at their most exact */
     float *buffer;    /* for conversions */
-    void *received;   /* a piece from another rank that is not one run of the tensor; or NULL */
+    void *whole;      /* a tensor that its file has in another order; or NULL */
+    size_t whole_bytes;
+    void *received; /* a piece from another rank that is not one run of the tensor; or NULL */
     struct weights *weights;
     const struct mesh *mesh;
     bool exchanges; /* this rank sends to the one that writes, or receives as that one */

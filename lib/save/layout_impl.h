@@ -18,6 +18,10 @@ bool layout_next(const struct layout_block *b, size_t begin, size_t end, struct 
 /* True if the rank of that number has an element of a checkpoint. */
 bool layout_has(const struct layout *c, int rank);
 
+/* ---- layout_permuted.c ---- */
+/* Makes t, the tensor of B of experts in an adapter's file, have its elements in peft's order. */
+int layout_permute(struct layout *c, struct saver_tensor *t, const struct param *p, struct err *e);
+
 /* ---- layout_read.c ---- */
 /* Allocates the buffers that reading needs. */
 int layout_buffers(struct layout *c, struct err *e);

@@ -20,6 +20,8 @@ int layout_buffers(struct layout *c, struct err *e)
     for (size_t i = 0; i < c->nblocks && mesh_writes(c->mesh); i++)
         scattered |= c->blocks[i].rank > 0 && is_narrow(&c->blocks[i]);
     c->buffer = mem_alloc(STEP, sizeof *c->buffer, e);
+    if (c->whole_bytes && mesh_writes(c->mesh) && !(c->whole = mem_alloc(c->whole_bytes, 1, e)))
+        return -1;
     if (scattered) c->received = mem_alloc(SAVER_PIECE, sizeof(float), e);
     return !c->buffer || (scattered && !c->received) ? -1 : 0;
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A mixture of experts through the commands: checkpoints have the tensors of the model's files,
-# adapters are on attention, the auxiliary loss; refusals.
+# adapters, the auxiliary loss; refusals.
 source "$(dirname "$0")/../train.sh"
 
 model model torch_dtype='"float32"' model_type='"qwen3_moe"' num_experts=5 num_experts_per_tok=2 \
@@ -76,28 +76,62 @@ tells 'auxiliary loss: without experts it is told' 'moe_aux_loss_coef: the model
     plain pretrain=./dense $M.moe_aux_loss_coef=0.5 train.sfts
 
 # ---- adapters ----
-tells 'adapter: all-linear leaves out the experts, and says so' \
-    'only the linear layers of attention have adapters' lora $M.lora_target=all-linear train.sfts
-equal 'adapter: it is on attention alone' \
-    "$(jq -c '.target_modules | sort' "$(checkpoint lora)/sft_train/adapter_config.json")" \
-    '["k_proj","o_proj","q_proj","v_proj"]'
-check 'adapter: it is merged' sft-ckpt merge -q model "$(checkpoint lora)" -o merged
+check 'adapter: all-linear is on attention, the router and the experts' \
+    run lora $M.lora_target=all-linear train.sfts
+adapter=$(checkpoint lora)/sft_train
+equal 'adapter: those of router and experts are named as parameters' \
+    "$(jq -r '.target_parameters[]' "$adapter/adapter_config.json" | cut -d. -f5- | paste -sd,)" \
+    'gate.weight,experts.gate_up_proj,experts.down_proj'
+equal 'adapter: gate and up have twice the rank' \
+    "$(jq -c '[.r, .rank_pattern, .alpha_pattern]' "$adapter/adapter_config.json")" \
+    '[8,{".*\\.gate_up_proj":16},{".*\\.gate_up_proj":32}]'
+shape='s/.*layers\.0\.mlp\.([a-z_.]*lora_[AB])\.weight[^[]*\[?([0-9]+)[^0-9]+([0-9]+).*/\1 \2 \3/p'
+equal "adapter: the file has peft's shapes" "$(sft-ckpt show "$adapter" | sed -nE "$shape" |
+    sed 's/experts.base_layer/inner/' | paste -sd,)" \
+    "$(printf '%s,' 'gate.lora_A 8 128' 'gate.lora_B 5 8' 'inner.lora_A 80 128' \
+        'inner.lora_B 48 80' 'experts.lora_A 40 24')experts.lora_B 128 40"
+check 'adapter: it is merged' sft-ckpt merge -q model "$adapter" -o merged
 equal 'adapter: the merged model has the tensors of the model' "$(names merged)" "$(names model)"
-for name in gate_proj gate mlp.experts.gate_proj '.*down_proj'; do
-    fails "adapter: lora_target $name is refused" 78 'in a mixture of experts only .* attention' \
-        run x "$M.lora_target='$name'" train.sfts
+loss_of() { sft-eval -q --dtype fp32 "$@" samples.sfts | jq .loss; }
+equal 'adapter: the merged model has the loss of model and adapter' \
+    "$(awk -v a="$(loss_of -m merged)" -v b="$(loss_of -m model --adapter "$adapter")" \
+        'BEGIN { print (a - b < 1e-6 && b - a < 1e-6) }')" 1
+equal 'adapter: which is not that of the model' \
+    "$([ "$(loss_of -m merged)" = "$(loss_of -m model)" ] || echo other)" other
+check 'adapter: half of a run' run half $M.lora_target=all-linear max_steps=1 train.sfts
+check 'adapter: the other half' run half $M.lora_target=all-linear --resume auto train.sfts
+check 'adapter: a resumed run is the same run' \
+    sft-ckpt diff -q "$adapter" "$(checkpoint half)/sft_train"
+check 'adapter: a run begins from one' run from pretrain=./model \
+    "$M.adapter_name_or_path=$adapter" train.sfts
+check 'adapter: gate and up alone have the outer name' \
+    run gate "$M.lora_target='gate_proj,up_proj'" train.sfts
+equal 'adapter: and no other tensors' "$(sft-ckpt show "$(checkpoint gate)" |
+    grep -o 'mlp[.a-z_]*lora_[AB]' | paste -sd,)" 'mlp.experts.lora_A,mlp.experts.lora_B'
+fails 'adapter: gate without up is refused' 78 'gate and up of experts have one adapter' \
+    run x "$M.lora_target=gate_proj" train.sfts
+fails 'adapter: dropout is refused' 78 'of experts have no dropout' \
+    run x $M.lora_target=all-linear $M.lora_dropout=0.1 train.sfts
+check 'adapter: attention may have dropout' \
+    run q $M.lora_target=q_proj $M.lora_dropout=0.1 train.sfts
+for name in experts.0.gate_proj layers.1.mlp.up_proj; do
+    fails "adapter: lora_target $name is refused" 78 'lora_target: .* is not supported, nor is it' \
+        run x "$M.lora_target='q_proj,$name'" train.sfts
 done
 for name in experts mlp.gate; do
     fails "adapter: additional_target $name is refused" 78 \
-        'additional_target: .* is not supported: in a mixture of experts' \
+        'additional_target: .* is not supported, nor is it' \
         run x $M.lora_target=q_proj "$M.additional_target=$name" train.sfts
 done
-for name in shared_expert.up_proj shared_expert_gate; do
-    fails "adapter: lora_target $name is refused" 78 'in a mixture of experts only .* attention' \
-        run x pretrain=./shared "$M.lora_target=$name" train.sfts
-    fails "adapter: additional_target $name is refused" 78 \
-        'additional_target: .* is not supported: in a mixture of experts' \
-        run x pretrain=./shared $M.lora_target=q_proj "$M.additional_target=$name" train.sfts
+check 'adapter: the expert of all tokens has one' \
+    run all.lora pretrain=./shared $M.lora_target=all-linear $M.lora_dropout=0.1 train.sfts
+equal 'adapter: on four layers, the chosen experts have none' \
+    "$(sft-ckpt show "$(checkpoint all.lora)" | grep -o 'layers.1.mlp.*lora_A' | cut -d. -f4- |
+        sed 's/.lora_A//; s/shared_expert.//' | paste -sd,)" 'gate,gate_proj,up_proj,down_proj'
+for name in gate experts.gate_proj; do
+    fails "adapter: lora_target $name of such a model is refused" 78 \
+        'lora_target: .* is not supported, nor is it' \
+        run x pretrain=./shared "$M.lora_target='q_proj,$name'" train.sfts
 done
 
 # ---- refusals ----

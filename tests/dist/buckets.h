@@ -7,7 +7,7 @@
 #include "memory.h"
 
 /* Elements to which tensors are aligned, and buckets for each data-parallel rank. */
-enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 29 };
+enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 35 };
 enum { BUCKET_EMBEDDING, BUCKET_DENSE, BUCKET_SPARSE, BUCKET_EXPERTS, BUCKET_HEAD, BUCKETS };
 
 /* Adjacent tensors of n elements; 0: the model has none. */
@@ -45,7 +45,9 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                    weight = kind == SPARSE && m->shared_router ? H : 0,
                    shared = kind == SPARSE ? (uint64_t)s->shared * H : 0,
                    mlp = ((uint64_t)s->mlp[kind] - router - weight - 3 * shared) / (ups + 1),
-                   rm = m->experts ? 0 : r; /* no MLP has adapters beside experts */
+                   rm = m->experts ? 0 : r, /* no MLP has adapters beside experts */
+        rr = kind == SPARSE ? r : 0, E = s->ep > 1 ? 0 : (uint64_t)m->experts,
+                   F = (uint64_t)m->expert_inter / (uint64_t)j->mesh.size[MESH_TP];
     return (struct bucket){.count = (uint64_t)s->layers[kind],
                            .b = {{(q + 2 * k) * H, base, false},
                                  {q * H, base, false},
@@ -77,7 +79,14 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                                  {rm * I, true, false},
                                  {rm * I, true, false},
                                  {rm * I, true, false},
-                                 {rm * H, true, true}}};
+                                 {rm * H, true, true},
+                                 /* the router; gate and up of experts; down */
+                                 {rr * H, true, true},
+                                 {rr * (uint64_t)m->experts, true, true},
+                                 {2 * rr * E * H, true, true},
+                                 {4 * rr * E * F, true, false},
+                                 {rr * E * F, true, false},
+                                 {rr * E * H, true, true}}};
 }
 
 /* Gate and up, and down, of the experts that ranks share out. */
@@ -85,8 +94,17 @@ static struct bucket bucket_experts(const struct job *j, const struct memory_siz
 {
     const uint64_t n = (uint64_t)s->own / 3;
     const bool base = !j->f->lora;
+    const struct model *m = s->m;
+    const uint64_t r = base || s->ep <= 1 ? 0 : (uint64_t)j->t.o.params.lora.rank,
+                   E = (uint64_t)m->experts / (uint64_t)s->ep, H = (uint64_t)m->hidden,
+                   F = (uint64_t)m->expert_inter / (uint64_t)j->mesh.size[MESH_TP];
     return (struct bucket){.count = (uint64_t)s->layers[SPARSE],
-                           .b = {{2 * n, base, false}, {n, base, false}}};
+                           .b = {{2 * n, base, false},
+                                 {n, base, false},
+                                 {2 * r * E * H, true, true},
+                                 {4 * r * E * F, true, false},
+                                 {r * E * F, true, false},
+                                 {r * E * H, true, true}}};
 }
 
 /* A tied matrix is on both ends. */

@@ -97,6 +97,7 @@ static double loads_formula(const struct job *j, const struct model *m, int stag
     struct memory_part base = s.all;
     for (int kind = 0; j->f->lora && kind < KINDS; kind++)
         base.layer[kind] -= s.trained.layer[kind];
+    if (j->f->lora) base.experts -= s.trained.experts;
     return WIDTH * sum(&s, &base, stage < 3 ? 1 : ranks);
 }
 

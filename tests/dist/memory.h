@@ -50,8 +50,16 @@ static double linear(const struct memory_sizes *s, int kind, double rank)
     const double H = (double)s->m->hidden, q = s->q, k = s->k, I = s->inter[kind];
     const double ups = s->m->gated ? 2 : 1; /* gate and up, or up */
     const double mlp = s->m->experts ? 0 : ups * (H + I) + I + H;
-    if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + mlp);
+    const double router = kind == SPARSE ? H + s->m->experts : 0;
+    if (rank > 0) return rank * (3 * H + q + 2 * k + q + H + mlp + router);
     return H * (q + 2 * k) + q * H + s->mlp[kind];
+}
+
+/* Returns the elements of the adapters of one expert, of F columns here: gate and up have one of
+ * twice the rank. */
+static double expert_adapters(double rank, double H, double F)
+{
+    return 2 * rank * (H + 2 * F) + rank * (F + H);
 }
 
 /* Returns the elements of a layer. */
@@ -110,7 +118,10 @@ TINY struct memory_sizes memory_sizes(const struct job *j, const struct model *m
     if (j->f->lora) { /* beside the head */
         s.trained = (struct memory_part){
             {linear(&s, DENSE, 3), linear(&s, SPARSE, 3)}, 0, at + 1 == pp ? rows * H : 0, 0};
+        *(ep > 1 ? &s.trained.experts : &s.trained.layer[SPARSE]) +=
+            experts * expert_adapters(3, H, expert);
         for (int kind = 0; kind < KINDS; kind++) s.all.layer[kind] += s.trained.layer[kind];
+        s.all.experts += s.trained.experts;
     }
     return s;
 }

@@ -242,7 +242,7 @@ static void wire_dispatch(struct wire *x, uint64_t n)
     const bool full = x->j->f->recompute == RECOMPUTE_FULL;
     const uint64_t L = (uint64_t)x->s.layers[SPARSE], H = x->hidden, K = (uint64_t)x->s.m->chosen;
     wire_add(x, MESH_EP, COMM_ALL_GATHER, (full ? 2 : 1) * 2 * L, n * K, WIDTH);
-    wire_add(x, MESH_EP, COMM_ALL_GATHER, ((full ? 3 : 2) + !x->j->f->lora) * L, n * H, x->c);
+    wire_add(x, MESH_EP, COMM_ALL_GATHER, (full ? 4 : 3) * L, n * H, x->c);
     wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, WIDTH);
     wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * K, WIDTH);
     wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, x->c);

@@ -38,17 +38,23 @@ def theirs(folder, target):
     return model.eval()
 
 
+def loaded(folder, adapter):
+    """peft's model, and its complaints about keys. peft 0.21 says of the rank of experts that no module has it."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = peft.PeftModel.from_pretrained(build(folder), adapter).eval()
+    return model, {str(w.message) for w in told if "key" in str(w.message).lower()}
+
+
 def ours_to_peft(name, folder, target, steps):
     """A new adapter, trained some steps."""
     saved, _, _ = train(folder, "lora", "fp32", steps=3, learning_rate=1e-2,
                         model_args={"lora_target": target, "lora_rank": RANK, "lora_alpha": ALPHA})
     names = [set(load_file(f / "adapter_model.safetensors")) for f in (saved, folder / "adapter")]
     check(f"{name}: peft's layers, by peft's names", names[0] == names[1], sorted(names[0] ^ names[1]))
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        model = peft.PeftModel.from_pretrained(build(folder), saved).eval()
-    told = [str(w.message) for w in told if "key" in str(w.message).lower()]
-    check(f"{name}: peft loads it without a complaint", not told, told)
+    _, own = loaded(folder, folder / "adapter")
+    model, told = loaded(folder, saved)
+    check(f"{name}: peft loads it with no other complaint than of its own", told <= own, told - own)
     with torch.no_grad():
         loss, base = (loss_of(m, sum(steps, [])).item() for m in (model, build(folder)))
     ours = json.loads(run("sft-eval", "-q", "--dtype", "fp32", "-m", folder, "--adapter", saved.parent, tmp / "samples.sfts"))["loss"]

@@ -77,11 +77,9 @@ def of_the_day(seed):
 # The layers of the second adapter, where they are not these; the first is on all linear ones.
 USUAL = ["q_proj", "v_proj", "down_proj"]
 SOME = {"phi3": ["qkv_proj", "down_proj"], "glm": ["v_proj", "gate_up_proj"], "glm4": ["o_proj", "gate_up_proj"],
-        "arcee": ["k_proj", "up_proj"], "qwen3_moe": ["q_proj", "v_proj"], "mixtral": ["k_proj", "o_proj"],
-        "olmoe": ["q_proj", "o_proj"], "qwen2_moe": ["k_proj", "v_proj"], "granitemoe": ["q_proj", "v_proj"],
-        "granitemoeshared": ["v_proj", "o_proj"]}
-# peft puts adapters on experts too, which it has in one tensor; here all-linear is attention's layers.
-ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        "arcee": ["k_proj", "up_proj"], "qwen3_moe": ["q_proj", "gate_proj", "up_proj"], "mixtral": ["gate", "w2"],
+        "olmoe": ["o_proj", "down_proj"], "qwen2_moe": ["k_proj", "down_proj", "shared_expert_gate"],
+        "granitemoe": ["q_proj", "v_proj"], "granitemoeshared": ["v_proj", "input_linear"]}
 
 
 def has_experts(family):
@@ -100,4 +98,4 @@ def chooses_all(family):
 def targets(family):
     """Of both adapters: as lora_target has it, and as peft is told."""
     some = SOME.get(family, USUAL)
-    return [("all-linear", ATTENTION if has_experts(family) else "all-linear"), (",".join(some), some)]
+    return [("all-linear", "all-linear"), (",".join(some), some)]

@@ -17,7 +17,8 @@ import peft
 import torch
 import transformers
 import make_train_golden as tiny
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen2Config,
+                          Qwen2ForCausalLM)
 
 SIZES = dict(vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
              num_attention_heads=4, num_key_value_heads=2, head_dim=4, max_position_embeddings=64)
@@ -30,7 +31,10 @@ CASES = {
     "pattern": (Qwen2Config, torch.float32, dict(tie_word_embeddings=True),
                 dict(r=2, lora_alpha=2, target_modules=r".*\.1\.(mlp|self_attn)\.(k|o|gate|up)_proj",
                      modules_to_save=["embed_tokens"], ensure_weight_tying=True)),
+    "experts": (MixtralConfig, torch.float32, dict(tie_word_embeddings=False, num_hidden_layers=1, num_local_experts=3),
+                dict(r=2, lora_alpha=3, target_modules="all-linear")),
 }
+CLASSES = {LlamaConfig: LlamaForCausalLM, Qwen2Config: Qwen2ForCausalLM, MixtralConfig: MixtralForCausalLM}
 
 
 def shake(model):
@@ -52,8 +56,8 @@ def folder(out, model, adapter_of=None):
 def make(out, name, seed):
     kind, dtype, sizes, lora = CASES[name]
     torch.manual_seed(seed)
-    cls = Qwen2ForCausalLM if kind is Qwen2Config else LlamaForCausalLM
-    base = cls(kind(**SIZES, **sizes)).to(dtype)
+    cls = CLASSES[kind]
+    base = cls(kind(**SIZES | sizes)).to(dtype)
     with torch.no_grad():
         for p in base.parameters():
             p.copy_(torch.randn(p.shape) * 0.25)

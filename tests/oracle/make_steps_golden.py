@@ -16,9 +16,9 @@ import sys
 import numpy as np
 import peft
 import torch
+from adapted import canonical, from_canonical, ours
 from family_models import MODELS, chooses_all, has_experts, targets
 from make_family_golden import build
-from make_peft_golden import plain
 from make_train_golden import LENGTHS, documents, signs, weights, write
 from on_disk import on_disk
 
@@ -139,15 +139,17 @@ def bf16(family):
     return {"config": config, **out, "gradients": whole.get(), "tensors": {n: x.get() for n, x in errors.items()}}
 
 
-def adapter(family, ours, theirs):
+def adapter(family, target, theirs):
     model = peft.get_peft_model(make(family), peft.LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=ALPHA, lora_dropout=0.0,
                                                               target_modules=theirs))
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.requires_grad:
-                p.copy_(torch.from_numpy(weights(plain(name), p.numel()).reshape(p.shape)))
-    loss, _, _, grads = run(model, batch(0))
-    return {"name": f"{family}, {ours}", "target": ours, "loss": loss, "gradients": on_signs({plain(n): g for n, g in grads.items()})}
+                p.copy_(from_canonical(model, name, weights(ours(model, name), p.numel()), p.shape))
+    loss = run(model, batch(0))[0]
+    grads = {ours(model, n): canonical(model, n, p.grad).double().flatten().numpy()
+             for n, p in model.named_parameters() if p.requires_grad}
+    return {"name": f"{family}, {target}", "target": target, "loss": loss, "gradients": on_signs(grads)}
 
 
 def case(family):

@@ -2,6 +2,7 @@
 /* Experts in the tables: which tensors there are, how they lie in memory and are cut among ranks,
  * what is adapted, what a token costs, and what is refused. */
 #include "hf/params.h"
+#include "model/lora.h"
 #include "test.h"
 #include "tiny.h"
 
@@ -370,6 +371,7 @@ static bool every(void *arg, const char *module)
     return module[0] != 0;
 }
 
+#define EXPERTS "model.layers.0.mlp.experts."
 static void adapters(void)
 {
     struct model m = sparse_model();
@@ -378,22 +380,32 @@ static void adapters(void)
     struct params t;
     char list[HF_FAMILY_NAMES];
     model_sizes(&m, &s);
-    CHECK("adapters: the linear layers are those of attention",
-          strcmp(hf_family_linear(m.family, &s, ",", ",", list), "q_proj,k_proj,v_proj,o_proj") ==
-              0);
+    CHECK("adapters: the linear layers have the names of attention, router and experts",
+          strcmp(hf_family_linear(m.family, &s, ",", ",", list),
+                 "q_proj,k_proj,v_proj,o_proj,gate,gate_proj,up_proj,down_proj") == 0);
     const struct params_options o = {.lora = {.rank = 3, .scale = 1, .target = every}};
     bool ok = params_make(&m, &o, &t, &e) == 0;
     size_t n = 0;
-    for (size_t i = 0; ok && i < t.count; i++) {
-        n += t.p[i].adapter;
-        ok &= !t.p[i].adapter || strstr(t.p[i].name, ".self_attn.");
-    }
-    CHECK("adapters: no router, expert or MLP beside experts has one", ok && n == 3 * 4 * 2);
+    for (size_t i = 0; ok && i < t.count; i++) n += t.p[i].adapter;
+    CHECK("adapters: experts have two in a layer, the router one, an MLP beside experts none",
+          ok && n == 3 * 4 * 2 + 2 * 3 * 2);
+    const struct param *a = ok ? find(&t, EXPERTS "gate_up_proj.lora_A.weight") : NULL;
+    const struct param *b = ok ? find(&t, EXPERTS "gate_up_proj.lora_B.weight") : NULL;
+    CHECK("adapters: that of gate and up has twice the rank",
+          a && b && a->whole[0] == 6 * (uint64_t)m.experts && a->whole[1] == 24 &&
+              b->whole[0] == (uint64_t)m.experts && b->whole[1] == 20 && b->whole[2] == 6);
+    CHECK("adapters: the file has the number of B's expert last",
+          b && lora_is_permuted(b) && !lora_is_permuted(a) &&
+              lora_file_element(b, (3 * 20 + 5) * 6 + 2) == (5 * 6 + 2) * (uint64_t)m.experts + 3);
     params_free(&t);
     m = shared_model();
-    CHECK("adapters: nor has the expert of all tokens",
+    m.family = hf_family_find("qwen2_moe");
+    CHECK("adapters: in qwen2_moe the expert of all tokens has one, router and experts have none",
           params_make(&m, &o, &t, &e) == 0 &&
-              !find(&t, "model.layers.0.mlp.shared_expert.up_proj.lora_A.weight") &&
+              find(&t, "model.layers.0.mlp.shared_expert.up_proj.lora_A.weight") &&
+              find(&t, "model.layers.0.mlp.shared_expert_gate.lora_B.weight") &&
+              !find(&t, "model.layers.0.mlp.gate.lora_A.weight") &&
+              !find(&t, "model.layers.0.mlp.experts.down_proj.lora_A.weight") &&
               find(&t, "model.layers.0.self_attn.o_proj.lora_A.weight"));
     params_free(&t);
 }

@@ -126,13 +126,15 @@ static void names(void)
 }
 
 /* Every tensor of the base with the adapter, against what peft merged. */
-static double worst(const char *adapter, const char *base, const char *merged, bool tied)
+static double worst(const char *adapter, const char *base, const char *merged, bool tied,
+                    const char *family)
 {
+    const struct hf_family *f = family ? hf_family_find(family) : NULL;
     struct err e = {0};
     double bad = 0;
     struct peft *p = peft_open(adapter, &e);
     struct safetensors *s = safetensors_open(base, &e), *want = safetensors_open(merged, &e);
-    if (!p || !s || !want || peft_check(p, s, NULL, HF_NAMES_OWN, tied, &e)) {
+    if (!p || !s || !want || peft_check(p, s, f, HF_NAMES_OWN, tied, &e)) {
         printf("# %s\n", e.msg);
         bad = INFINITY;
     }
@@ -155,15 +157,68 @@ static double worst(const char *adapter, const char *base, const char *merged, b
     return bad;
 }
 
+/* Opens the adapter of experts with one key of its configuration replaced. */
+static bool refuses(const char *key, const char *value, const char *what)
+{
+    struct err e = {0};
+    struct buf b = {0};
+    struct peft_config c = {0};
+    buf_printf(&b,
+               "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_parameters\":["
+               "\"gate_up_proj\"],%s\"%s\":%s}",
+               strcmp(key, "rank_pattern") ? "\"rank_pattern\":{\".*\\\\.gate_up_proj\":4}," : "",
+               key, value);
+    const int rc = peft_config_parse(b.data, b.len, "config", &c, &e);
+    const bool found = what ? rc == -1 && e.code == ERR_DATA && strstr(e.msg, what) != NULL
+                            : rc == 0 && c.twice && c.parameters.n == 1;
+    if (!found) printf("# %s: %s\n", b.data, rc ? e.msg : "taken");
+    peft_config_free(&c);
+    buf_free(&b);
+    return found;
+}
+
+static void experts(void)
+{
+    struct err e = {0};
+    struct peft *p = peft_open(GOLDEN "experts/adapter", &e);
+    struct safetensors *s = safetensors_open(GOLDEN "experts/base", &e);
+    CHECK("experts: peft's ranks and scales are read",
+          refuses("alpha_pattern", "{\".*\\\\.gate_up_proj\":6}", NULL));
+    CHECK("experts: another scale is refused",
+          refuses("alpha_pattern", "{\".*\\\\.gate_up_proj\":3}", "alpha_pattern"));
+    CHECK("experts: another rank without its scale is refused",
+          refuses("lora_dropout", "0", "rank_pattern"));
+    CHECK("experts: another pattern is refused",
+          refuses("rank_pattern", "{\"q_proj\":4}", "rank_pattern"));
+    CHECK("experts: their modules have the names of parameters",
+          p && peft_find(p, PEFT_A, "model.layers.0.mlp.experts.gate_up_proj.weight") &&
+              peft_find(p, PEFT_B, "model.layers.0.mlp.experts.down_proj.weight"));
+    CHECK("experts: a model of another type has none",
+          p && s && peft_check(p, s, hf_family_find("qwen2_moe"), HF_NAMES_OWN, false, &e) == -1 &&
+              e.code == ERR_DATA && strstr(e.msg, "in a model of this type"));
+    safetensors_close(s);
+    s = safetensors_open(GOLDEN "list/base", &e);
+    CHECK("experts: a model without experts has none",
+          p && s && peft_check(p, s, hf_family_find("mixtral"), HF_NAMES_OWN, true, &e) == -1 &&
+              e.code == ERR_DATA);
+    safetensors_close(s);
+    peft_close(p);
+}
+
 static void sums(void)
 {
     CHECK("merge: a list of targets, as peft merges",
-          worst(GOLDEN "list/adapter", GOLDEN "list/base", GOLDEN "list/merged", true) <= 1.5e-7);
-    CHECK("merge: all linear layers, rank-stabilised, whole modules, bf16, as peft merges",
-          worst(GOLDEN "rslora/adapter", GOLDEN "rslora/base", GOLDEN "rslora/merged", false) == 0);
-    CHECK("merge: a pattern and a tied embedding, as peft merges",
-          worst(GOLDEN "pattern/adapter", GOLDEN "pattern/base", GOLDEN "pattern/merged", true) <=
+          worst(GOLDEN "list/adapter", GOLDEN "list/base", GOLDEN "list/merged", true, NULL) <=
               1.5e-7);
+    CHECK("merge: all linear layers, rank-stabilised, whole modules, bf16, as peft merges",
+          worst(GOLDEN "rslora/adapter", GOLDEN "rslora/base", GOLDEN "rslora/merged", false,
+                NULL) == 0);
+    CHECK("merge: router and experts, as peft merges",
+          worst(GOLDEN "experts/adapter", GOLDEN "experts/base", GOLDEN "experts/merged", false,
+                "mixtral") <= 1.5e-7);
+    CHECK("merge: a pattern and a tied embedding, as peft merges",
+          worst(GOLDEN "pattern/adapter", GOLDEN "pattern/base", GOLDEN "pattern/merged", true,
+                NULL) <= 1.5e-7);
 }
 
 static void misfits(void)
@@ -190,6 +245,7 @@ int main(void)
     writing();
     names();
     sums();
+    experts();
     misfits();
     TEST_END();
 }
