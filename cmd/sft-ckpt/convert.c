@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft-ckpt convert: converts a model in another format to a Hugging Face folder. */
+/* sft-ckpt convert: converts a model in another format to a Hugging Face folder, or the other way.
+ */
+
+#include "convert.h"
 
 #include "base/io.h"
 #include "hf/gguf_convert.h"
 #include "verbs.h"
 
-static int convert(const char *file, const char *out, const char *tokenizer, struct err *e)
+static int convert_from(const char *file, const char *out, const char *tokenizer, struct err *e)
 {
     struct gguf *g = gguf_open(file, e);
     struct io_folder *f = g ? io_folder_new(out, e) : NULL;
@@ -18,10 +21,25 @@ static int convert(const char *file, const char *out, const char *tokenizer, str
     return rc;
 }
 
+/* The formats: the words of --from and --to, and the type when --type is absent. */
+enum { NONE = -1, GGUF, BF16 = 2 };
+
+static int check_options(int from, int to, int type, const char *out, const char *tokenizer,
+                         struct err *e)
+{
+    if (from == GGUF && to == GGUF) return err_set(e, ERR_USAGE, "give --from or --to, not both");
+    if (!out)
+        return err_set(e, ERR_USAGE, "where to? give the new %s",
+                       to == GGUF ? "file with -o FILE" : "folder with -o DIR");
+    if (to == GGUF && tokenizer) return err_set(e, ERR_USAGE, "--tokenizer is for --from gguf");
+    if (to != GGUF && type != NONE) return err_set(e, ERR_USAGE, "--type is for --to gguf");
+    return 0;
+}
+
 int verb_convert(int argc, char **argv, struct err *e)
 {
     const char *out = NULL, *tokenizer = NULL;
-    int from = 0, nargs;
+    int from = NONE, to = NONE, type = NONE, nargs;
     bool json = false;
     const struct opt opts[] = {
         {.letter = 'f',
@@ -29,13 +47,23 @@ int verb_convert(int argc, char **argv, struct err *e)
          .kind = OPT_ENUM,
          .to = &from,
          .arg = "gguf",
-         .help = "format of the input"},
+         .help = "format of the input file; the output is a folder"},
+        {.name = "to",
+         .kind = OPT_ENUM,
+         .to = &to,
+         .arg = "gguf",
+         .help = "format of the output file; the input is a folder"},
+        {.name = "type",
+         .kind = OPT_ENUM,
+         .to = &type,
+         .arg = CONVERT_TYPES,
+         .help = "type of the weights with --to; default bf16"},
         {.letter = 'o',
          .name = "output",
          .kind = OPT_STR,
          .to = &out,
-         .arg = "DIR",
-         .help = "the new folder; must not exist"},
+         .arg = "PATH",
+         .help = "the new folder, which must not exist, or with --to the new file"},
         {.letter = 't',
          .name = "tokenizer",
          .kind = OPT_STR,
@@ -47,15 +75,19 @@ int verb_convert(int argc, char **argv, struct err *e)
     };
     const struct opt_cmd cmd = {
         .name = "sft-ckpt convert",
-        .synopsis = "[options] -o DIR FILE",
+        .synopsis = "[options] -o DIR FILE | --to gguf [options] -o FILE MODEL",
         .about =
-            "Turns a GGUF file of a Llama or Qwen2 model into a Hugging Face folder: bf16 weights, "
-            "config.json, tokenizer.json, tokenizer_config.json with the chat template.",
+            "Turns a GGUF file of a Llama, Mistral, Qwen2 or Qwen3 model into a Hugging Face "
+            "folder: bf16 weights, config.json, tokenizer.json, tokenizer_config.json with the "
+            "chat template. With --to gguf it turns such a folder into a GGUF file that llama.cpp "
+            "runs.",
         .opts = opts,
-        .examples = "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"};
+        .examples = "  sft-ckpt convert --from gguf model.Q4_1.gguf -o model/\n"
+                    "  sft-ckpt convert --to gguf --type q4_k -o model.gguf model/\n"};
     int rc = verb_parse(&cmd, argc, argv, 1, 1, &nargs, e);
     if (rc) return rc > 0 ? 0 : -1;
-    if (!out) return err_set(e, ERR_USAGE, "where to? give the new folder with -o DIR");
-    if (convert(argv[1], out, tokenizer, e)) return -1;
+    if (check_options(from, to, type, out, tokenizer, e)) return -1;
+    if (to == GGUF) return convert_to_gguf(argv[1], type == NONE ? BF16 : type, out, json, e);
+    if (convert_from(argv[1], out, tokenizer, e)) return -1;
     return verb_made(json, out, argv + 1, nargs, e);
 }

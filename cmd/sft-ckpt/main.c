@@ -26,6 +26,7 @@ static const char examples[] =
     "  verify CHECKPOINT               every file against the manifest's hashes\n"
     "  diff A B                        the tensors that differ, and by how much\n"
     "  convert --from gguf FILE -o DIR a GGUF file to a Hugging Face folder\n"
+    "  convert --to gguf MODEL -o FILE a Hugging Face folder to a GGUF file\n"
     "  merge BASE ADAPTER -o DIR       a LoRA adapter into its base model\n"
     "  average MODEL MODEL... -o DIR   the mean of the weights of several\n"
     "  export CHECKPOINT -o DIR        a model to publish, with a model card\n"
@@ -33,10 +34,13 @@ static const char examples[] =
     "\n"
     "sft-ckpt VERB --help lists the options of a verb.\n";
 
+static struct opt_common common; /* of the verb that runs */
+
+int verb_threads(void) { return opt_threads(common.threads); }
+
 int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int max, int *nargs,
                struct err *e)
 {
-    struct opt_common common = {0};
     int rc = opt_parse(cmd, &common, argc, argv, nargs, e);
     if (rc) return rc;
     log_init("sft-ckpt", log_level());
@@ -155,7 +159,6 @@ static int no_verb(int argc, char **argv, struct err *e)
         .opts = none,
         .examples = examples,
         .verbs = "ls|show|verify|diff|convert|merge|average|export|init"};
-    struct opt_common common = {0};
     int nargs, rc = opt_parse(&cmd, &common, argc, argv, &nargs, e);
     if (rc) return rc > 0 ? no_operands(argc, argv, e) : -1;
     if (nargs == 0)

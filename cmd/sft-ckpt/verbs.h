@@ -17,6 +17,8 @@ verb_fn verb_ls, verb_show, verb_verify, verb_diff, verb_convert, verb_merge, ve
  * after printing help, when the verb is done, or -1. */
 int verb_parse(const struct opt_cmd *cmd, int argc, char **argv, int min, int max, int *nargs,
                struct err *e);
+/* The number of workers to use, by -@; after verb_parse. */
+int verb_threads(void);
 /* The option --json; flag: a bool. */
 #define VERB_JSON(flag, text)                                                                      \
     {                                                                                              \

@@ -58,6 +58,17 @@ float f16_to_f32(uint16_t h)
 static int is_nan(uint32_t u) { return (u & 0x7fffffff) > 0x7f800000; }
 static uint16_t quiet_nan(uint32_t u) { return (uint16_t)(u >> 16 | 0x40); }
 
+uint16_t f16_from_f32(float f)
+{
+    const uint32_t u = bits_of_float(f), magnitude = u & 0x7fffffff;
+    const uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
+    if (is_nan(u)) return sign | 0x7e00;
+    if (magnitude >= 0x477ff000) return sign | 0x7c00; /* 65520 and above: infinity */
+    if (magnitude < 0x38800000) /* below 2^-14; the sum rounds to a multiple of 2^-24 */
+        return sign | (uint16_t)(bits_of_float(float_of_bits(magnitude) + 0.5f) - 0x3f000000);
+    return sign | (uint16_t)((magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13);
+}
+
 uint16_t bf16_from_f32(float f)
 {
     const uint32_t u = bits_of_float(f);

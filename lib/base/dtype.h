@@ -32,6 +32,7 @@ const char *dtype_name(enum dtype t); /* as the configuration and messages spell
 int dtype_find(const char *name, enum dtype *out);
 
 float f16_to_f32(uint16_t h);
+uint16_t f16_from_f32(float f); /* round to nearest, ties to even; NaN stays NaN */
 float bf16_to_f32(uint16_t h);
 uint16_t bf16_from_f32(float f); /* round to nearest, ties to even; NaN stays NaN */
 /* Down or up with the probability that keeps the mean: bits, of which the low 16 count, are random.

@@ -44,6 +44,16 @@ enum gguf_type {
     GGUF_TYPE_BF16 = 30
 };
 
+/* The types of tokens in tokenizer.ggml.token_type. */
+enum gguf_token {
+    GGUF_TOKEN_NORMAL = 1,
+    GGUF_TOKEN_UNKNOWN,
+    GGUF_TOKEN_CONTROL,
+    GGUF_TOKEN_USER, /* user-defined */
+    GGUF_TOKEN_UNUSED,
+    GGUF_TOKEN_BYTE
+};
+
 /* One metadata value: a number, a boolean, a string, or an array (see gguf_next). */
 struct gguf_value {
     enum gguf_kind kind;
@@ -99,5 +109,10 @@ const char *gguf_type_name(enum gguf_type t);
 int gguf_type_block(uint32_t t, size_t *elements, size_t *bytes);
 /* Converts n elements (whole blocks) to fp32, rounding as the reference implementation does. */
 void gguf_dequant(enum gguf_type t, const void *from, size_t n, float *to);
+/* Converts n fp32 elements (whole blocks) to F32, F16, BF16, Q4_0, Q5_0, Q8_0, Q4_K or Q6_K with
+ * the bits of ggml's reference. Elements are finite and, unless t is F32 or BF16, no greater in
+ * magnitude than GGUF_MOST. -1 for another type. */
+#define GGUF_MOST 65504.0f
+int gguf_quantize(enum gguf_type t, const float *from, size_t n, void *to);
 
 #endif

@@ -11,6 +11,7 @@
 #include "hf/config_read.h"
 #include "hf/family.h"
 #include "hf/folder.h"
+#include "hf/gguf_rope.h"
 
 /* The name of the architecture is the name of the family. */
 static int set_family(const struct gguf *g, struct hf_config *c, struct err *e)
@@ -58,10 +59,40 @@ static int get_real(const struct gguf *g, const struct hf_config *c, const char 
     return num_f64(text, out);
 }
 
+/* The factor of attention is the usual one, which llama.cpp computes. */
+static int set_yarn(const struct gguf *g, struct hf_config *c, struct err *e)
+{
+    struct hf_rope *r = &c->rope;
+    snprintf(r->type, sizeof r->type, "yarn");
+    r->factor = 1;
+    return need(g, c, "rope.scaling.original_context_length", INT32_MAX, &r->original_max_position,
+                e) ||
+                   get_real(g, c, "rope.scaling.factor", &r->factor, e) < 0 ||
+                   get_real(g, c, "rope.scaling.yarn_beta_fast", &r->beta_fast, e) < 0 ||
+                   get_real(g, c, "rope.scaling.yarn_beta_slow", &r->beta_slow, e) < 0
+               ? -1
+               : 0;
+}
+
+static int set_llama3(const struct gguf *g, struct hf_config *c, const struct gguf_tensor *t,
+                      struct err *e)
+{
+    if (t->type != GGUF_TYPE_F32 || t->ndim != 1)
+        return err_set(e, ERR_DATA, "%s: tensor \"" GGUF_ROPE_FREQS "\": must be a vector in F32",
+                       gguf_name(g));
+    float *f = mem_alloc((size_t)t->count, sizeof *f, e);
+    if (!f) return -1;
+    gguf_dequant(t->type, t->data, (size_t)t->count, f);
+    int rc = gguf_rope_from_factors(c, f, (size_t)t->count, e);
+    mem_free(f);
+    return rc ? err_prefix(e, "%s", gguf_name(g)) : 0;
+}
+
 static int set_rope(const struct gguf *g, struct hf_config *c, struct err *e)
 {
     char k[128];
     struct str type = STR("none");
+    const struct gguf_tensor *factors = gguf_find(g, GGUF_ROPE_FREQS);
     snprintf(c->rope.type, sizeof c->rope.type, "default");
     c->rope.theta = 10000;
     c->rope.partial_rotary_factor = 1;
@@ -74,10 +105,11 @@ static int set_rope(const struct gguf *g, struct hf_config *c, struct err *e)
         c->rope.factor = 1;
         return get_real(g, c, "rope.scaling.factor", &c->rope.factor, e);
     }
+    if (str_is(type, "yarn")) return set_yarn(g, c, e);
     if (!str_is(type, "none"))
         return err_set(e, ERR_DATA, "%s: rotary scaling \"%.*s\" cannot be converted", gguf_name(g),
                        STR_FMT(type));
-    return 0;
+    return factors ? set_llama3(g, c, factors, e) : 0;
 }
 
 static int set_sizes(const struct gguf *g, struct hf_config *c, struct err *e)
@@ -141,6 +173,7 @@ static void set_biases(const struct gguf *g, struct hf_config *c)
     if (c->qkv_bias || !r || !r->gguf) return;
     hf_row_name(r->gguf, 0, 0, name, sizeof name);
     c->qkv_bias = c->o_bias = gguf_find(g, name);
+    c->mlp_bias = gguf_find(g, "blk.0.ffn_gate.bias");
 }
 
 int gguf_config(const struct gguf *g, struct hf_config *c, struct err *e)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Converts a GGUF file of the Llama or Qwen2 family to a Hugging Face model folder. */
+/* Converts a GGUF file of the Llama, Mistral, Qwen2 or Qwen3 family to a Hugging Face model folder.
+ */
 #ifndef SFT_HF_GGUF_CONVERT_H
 #define SFT_HF_GGUF_CONVERT_H
 

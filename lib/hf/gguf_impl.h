@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Internal declarations of the GGUF reader. */
+/* Internal declarations of the GGUF reader and writer. */
 #ifndef SFT_HF_GGUF_IMPL_H
 #define SFT_HF_GGUF_IMPL_H
 
+#include "base/dtype.h"
 #include "base/io.h"
 #include "hf/gguf.h"
 
@@ -36,5 +37,16 @@ struct str gguf_take_str(struct gguf_cursor *c);
 void gguf_take_value(struct gguf_cursor *c, enum gguf_kind kind, int depth, struct gguf_value *v);
 /* Orders struct gguf_pair by key. */
 int gguf_compare_pairs(const void *a, const void *b);
+
+/* Each quantizes one super-block of 256 elements, to 144 and to 210 bytes. */
+void gguf_quantize_q4_k(const float *x, unsigned char *to);
+void gguf_quantize_q6_k(const float *x, unsigned char *to);
+/* Writes f as fp16. */
+static inline void gguf_put_half(unsigned char *p, float f)
+{
+    const uint16_t h = f16_from_f32(f);
+    p[0] = (unsigned char)h;
+    p[1] = (unsigned char)(h >> 8);
+}
 
 #endif

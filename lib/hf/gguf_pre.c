@@ -2,6 +2,8 @@
 /* The pre-tokenizers that GGUF names. */
 #include "hf/gguf_pre.h"
 
+#include <string.h>
+
 /* GGUF contains only the name of the pre-tokenizer. These definitions are those of the
  * tokenizer.json of the original models. */
 #define BYTE_LEVEL(regex)                                                                          \
@@ -16,6 +18,7 @@
 #define SMOLLM                                                                                     \
     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": "  \
     "true}, " BYTE_LEVEL("true") "]}"
+/* The first entry of several that split alike is the one that is written. */
 static const struct gguf_pre pres[] = {
     {"gpt-2", "null", BYTE_LEVEL("true"), false},
     {"smollm", "null", SMOLLM, false},
@@ -43,5 +46,110 @@ const struct gguf_pre *gguf_pre_find(const struct gguf *g, struct err *e)
             "%s: pre-tokenizer \"%.*s\" is not known; give a folder with tokenizer.json with "
             "--tokenizer",
             gguf_name(g), STR_FMT(name));
+    return NULL;
+}
+
+/* The value of a component's member; use_regex is true when absent. trim_offsets does not change
+ * the tokens. */
+static const struct json *member(const struct json *o, const char *key)
+{
+    static const struct json yes = {.kind = JSON_BOOL, .truth = true};
+    const struct json *v = json_get(o, key);
+    return v || strcmp(key, "use_regex") != 0 ? v : &yes;
+}
+
+static bool same(const struct json *a, const struct json *b);
+
+/* True if b has all members of a with the same values. */
+static bool has_members(const struct json *a, const struct json *b)
+{
+    char key[64];
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->keys[i].n >= sizeof key) return false;
+        memcpy(key, a->keys[i].p, a->keys[i].n);
+        key[a->keys[i].n] = 0;
+        if (strcmp(key, "trim_offsets") == 0) continue;
+        const struct json *v = member(b, key);
+        if (!v || !same(&a->items[i], v)) return false;
+    }
+    return true;
+}
+
+static bool same(const struct json *a, const struct json *b)
+{
+    if (a->kind != b->kind) return false;
+    if (a->kind == JSON_OBJECT) return has_members(a, b) && has_members(b, a);
+    if (a->kind == JSON_ARRAY && a->count == b->count) {
+        size_t i = 0;
+        while (i < a->count && same(&a->items[i], &b->items[i])) i++;
+        return i == a->count;
+    }
+    return a->kind == JSON_NULL || (a->kind == JSON_BOOL && a->truth == b->truth) ||
+           ((a->kind == JSON_STRING || a->kind == JSON_NUMBER) && str_eq(a->s, b->s));
+}
+
+/* True if v, where NULL stands for null, is what the JSON text says. */
+static bool is_text(const struct json *v, const char *text)
+{
+    static const struct json null = {.kind = JSON_NULL};
+    struct arena a = {0};
+    struct err e;
+    const struct json *want = json_parse(text, strlen(text), &a, &e);
+    const bool equal = want && same(v ? v : &null, want);
+    arena_free(&a);
+    return equal;
+}
+
+static bool is_true(const struct json *o, const char *key)
+{
+    const struct json *v = json_get(o, key);
+    return v && v->kind == JSON_BOOL && v->truth;
+}
+
+static bool is_empty(const struct json *v)
+{
+    return !v || v->kind == JSON_NULL || (v->kind == JSON_STRING && v->s.n == 0);
+}
+
+static int check_model(const struct json *model, struct err *e)
+{
+    const struct json *type = json_get(model, "type");
+    if (!type || !str_is(type->s, "BPE") || is_true(model, "byte_fallback"))
+        return err_set(e, ERR_DATA, "model: only byte-level BPE can be written as GGUF");
+    if (is_empty(json_get(model, "continuing_subword_prefix")) &&
+        is_empty(json_get(model, "end_of_word_suffix")))
+        return 0;
+    return err_set(e, ERR_DATA,
+                   "model: continuing_subword_prefix and end_of_word_suffix cannot be written");
+}
+
+static void refuse(const struct json *doc, const struct json *model, struct err *e)
+{
+    struct buf b = {0};
+    const struct json *normalizer = json_get(doc, "normalizer");
+    const struct json *pre = json_get(doc, "pre_tokenizer");
+    buf_puts(&b, "normalizer ");
+    if (normalizer) json_write(normalizer, &b);
+    buf_puts(&b, normalizer ? ", pre_tokenizer " : "null, pre_tokenizer ");
+    if (pre) json_write(pre, &b);
+    if (!pre) buf_puts(&b, "null");
+    if (is_true(model, "ignore_merges")) buf_puts(&b, ", ignore_merges");
+    err_set(e, ERR_DATA,
+            "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe "
+            "and qwen2 are known: %.900s",
+            b.data ? b.data : "");
+    buf_free(&b);
+}
+
+const struct gguf_pre *gguf_pre_match(const struct json *doc, const struct json *model,
+                                      struct err *e)
+{
+    if (check_model(model, e)) return NULL;
+    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
+        if (pres[i].ignore_merges == is_true(model, "ignore_merges") &&
+            is_text(json_get(doc, "normalizer"), pres[i].normalizer) &&
+            is_text(json_get(doc, "pre_tokenizer"), pres[i].pre_tokenizer))
+            return &pres[i];
+    refuse(doc, model, e);
     return NULL;
 }

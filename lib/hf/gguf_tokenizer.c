@@ -10,9 +10,6 @@
 #include "hf/gguf_convert.h"
 #include "hf/gguf_pre.h"
 
-/* The types of tokens in GGUF. */
-enum token_type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
-
 struct vocab {
     struct str *text;
     unsigned char *type;
@@ -46,7 +43,7 @@ static int read_vocab(const struct gguf *g, const struct hf_config *c, struct vo
     const unsigned char *at = tokens->items, *type_at = types->items;
     struct gguf_value text, type;
     while (gguf_next(tokens, &at, &text) && gguf_next(types, &type_at, &type)) {
-        if (type.i < NORMAL || type.i > BYTE)
+        if (type.i < GGUF_TOKEN_NORMAL || type.i > GGUF_TOKEN_BYTE)
             return err_set(e, ERR_DATA, "%s: token %zu: unknown type %" PRId64, gguf_name(g),
                            v->count, type.i);
         v->text[v->count] = text.s;
@@ -57,7 +54,7 @@ static int read_vocab(const struct gguf *g, const struct hf_config *c, struct vo
 
 static bool is_added(const struct vocab *v, size_t id)
 {
-    return v->type[id] == CONTROL || v->type[id] == USER_DEFINED;
+    return v->type[id] == GGUF_TOKEN_CONTROL || v->type[id] == GGUF_TOKEN_USER;
 }
 
 /* Appends the members of an added token that are common to tokenizer.json and
@@ -70,7 +67,7 @@ static void put_added(struct buf *b, const struct vocab *v, size_t id, const cha
     buf_printf(b, ",%s\"single_word\": false,%s\"lstrip\": false,%s\"rstrip\": false,", indent,
                indent, indent);
     buf_printf(b, "%s\"normalized\": false,%s\"special\": %s", indent, indent,
-               v->type[id] == CONTROL ? "true" : "false");
+               v->type[id] == GGUF_TOKEN_CONTROL ? "true" : "false");
 }
 
 static void put_added_tokens(struct buf *b, const struct vocab *v)
@@ -93,7 +90,7 @@ static void put_vocab(struct buf *b, const struct vocab *v)
     const char *sep = "";
     buf_puts(b, "    \"vocab\": {");
     for (size_t id = 0; id < v->count; id++) {
-        if (v->type[id] == UNUSED) continue;
+        if (v->type[id] == GGUF_TOKEN_UNUSED) continue;
         buf_printf(b, "%s\n      ", sep);
         buf_json(b, v->text[id]);
         buf_printf(b, ": %zu", id);

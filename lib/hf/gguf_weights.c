@@ -6,6 +6,7 @@
 
 #include "hf/family.h"
 #include "hf/gguf_convert.h"
+#include "hf/gguf_rope.h"
 #include "hf/params.h"
 #include "hf/safetensors.h"
 
@@ -100,10 +101,12 @@ static int write_tensor(const struct job *job, struct safetensors_writer *w, flo
 static int check_all_used(const struct plan *plan, struct err *e)
 {
     const size_t count = gguf_count(plan->g);
-    if (count == plan->count) return 0;
+    const struct gguf_tensor *factors = gguf_find(plan->g, GGUF_ROPE_FREQS); /* in config.json */
+    if (count == plan->count + (factors != NULL)) return 0;
     bool *used = mem_alloc(count, sizeof *used, e);
     if (!used) return -1;
     for (size_t j = 0; j < plan->count; j++) used[plan->jobs[j].from - gguf_at(plan->g, 0)] = true;
+    if (factors) used[factors - gguf_at(plan->g, 0)] = true;
     size_t i = 0;
     while (i < count && used[i]) i++;
     mem_free(used);

@@ -118,7 +118,7 @@ comm comm launch world
 config config keys settings
 data balance batch feed feed_check rooms
 decode prompt talk
-hf config family folder gguf_convert params peft safetensors
+hf config family folder gguf_convert gguf_export params peft safetensors
 jinja jinja
 kernels fold kernels matmul
 model freeze kept lora micro_batch model plan sampler schedule stage weights

@@ -14,7 +14,7 @@ static const struct buf *base(unsigned i)
         {.bos = true},
         {.arch = "qwen2", .pre = "qwen2", .bias = true, .head = true},
         {.pre = "llama-bpe", .named = "tool_use"},
-        {.no_template = true, .yarn = true},
+        {.no_template = true, .longrope = true},
     };
     if (!models[i].data) models[i] = model(&variants[i]);
     return &models[i];

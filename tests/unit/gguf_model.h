@@ -13,7 +13,7 @@ enum { HIDDEN = 32, HEADS = 2, HEAD_DIM = 16, VOCAB = 5 };
 /* The change that a test makes to the model. */
 struct variant {
     const char *arch, *pre, *model, *token, *merge, *missing, *extra;
-    bool bias, head, bos, yarn, experts, one_short, no_template, many;
+    bool bias, head, bos, longrope, experts, one_short, no_template, many;
     const char *named; /* a name in the list of templates; NULL: there is no list */
 };
 
@@ -97,7 +97,7 @@ static inline struct buf model(const struct variant *v)
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
     make_f32(&m, key, 1e-5f);
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
-    if (v->yarn) make_text(&m, key, "yarn");
+    if (v->longrope) make_text(&m, key, "longrope");
     add_tokenizer(&m, v);
     add(&m, v, "token_embd.weight", HIDDEN, VOCAB);
     add_layer(&m, v);

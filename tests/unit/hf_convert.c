@@ -189,7 +189,8 @@ static void refusals(void)
     CHECK("GGUF refused: another architecture",
           refused((struct variant){.arch = "gemma"}, "\"gemma\""));
     CHECK("GGUF refused: a model with experts", refused((struct variant){.experts = true}, "MoE"));
-    CHECK("GGUF refused: a model with yarn", refused((struct variant){.yarn = true}, "\"yarn\""));
+    CHECK("GGUF refused: a model with longrope",
+          refused((struct variant){.longrope = true}, "\"longrope\""));
     CHECK("GGUF refused: a sentencepiece tokenizer",
           refused((struct variant){.model = "llama"}, "\"llama\""));
     CHECK("GGUF refused: an unknown pre-tokenizer",
