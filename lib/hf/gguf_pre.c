@@ -15,6 +15,13 @@
 #define GPT4_PATTERN(digits)                                                                       \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits                 \
     "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define TEKKEN_PATTERN                                                                             \
+    "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*[\\\\p{Ll}"      \
+    "\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+|"                                                                \
+    "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+[\\\\p{Ll}"      \
+    "\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*|"                                                                \
+    "\\\\p{N}| "                                                                                   \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define SMOLLM                                                                                     \
     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": "  \
     "true}, " BYTE_LEVEL("true") "]}"
@@ -25,6 +32,7 @@ static const struct gguf_pre pres[] = {
     {"llama-bpe", "null", SPLIT(GPT4_PATTERN("\\\\p{N}{1,3}")), true},
     {"llama3", "null", SPLIT(GPT4_PATTERN("\\\\p{N}{1,3}")), true},
     {"qwen2", "{\"type\": \"NFC\"}", SPLIT(GPT4_PATTERN("\\\\p{N}")), false},
+    {"tekken", "null", SPLIT(TEKKEN_PATTERN), true}, /* of Mistral Nemo and later models */
 };
 
 const struct gguf_pre *gguf_pre_find(const struct gguf *g, struct err *e)
@@ -135,8 +143,8 @@ static void refuse(const struct json *doc, const struct json *model, struct err 
     if (!pre) buf_puts(&b, "null");
     if (is_true(model, "ignore_merges")) buf_puts(&b, ", ignore_merges");
     err_set(e, ERR_DATA,
-            "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe "
-            "and qwen2 are known: %.900s",
+            "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe, "
+            "qwen2 and tekken are known: %.900s",
             b.data ? b.data : "");
     buf_free(&b);
 }

@@ -13,7 +13,7 @@ enum { HIDDEN = 32, HEADS = 2, HEAD_DIM = 16, VOCAB = 5 };
 /* The change that a test makes to the model. */
 struct variant {
     const char *arch, *pre, *model, *token, *merge, *missing, *extra;
-    bool bias, head, bos, longrope, experts, one_short, no_template, many;
+    bool bias, norms, head, bos, longrope, experts, one_short, no_template, many;
     const char *named; /* a name in the list of templates; NULL: there is no list */
 };
 
@@ -40,6 +40,8 @@ static inline void add_layer(struct make *m, const struct variant *v)
     add(m, v, "blk.0.ffn_gate.weight", HIDDEN, 48);
     add(m, v, "blk.0.ffn_up.weight", HIDDEN, 48);
     add(m, v, "blk.0.ffn_down.weight", 48, HIDDEN);
+    if (v->norms) add(m, v, "blk.0.attn_q_norm.weight", HEAD_DIM, 0);
+    if (v->norms) add(m, v, "blk.0.attn_k_norm.weight", HEAD_DIM, 0);
     if (!v->bias) return;
     add(m, v, "blk.0.attn_q.bias", HIDDEN, 0);
     add(m, v, "blk.0.attn_k.bias", keys, 0);
