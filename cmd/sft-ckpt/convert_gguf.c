@@ -64,7 +64,8 @@ static int open_vocabulary(struct vocabulary *v, const char *dir, struct gguf_to
 {
     struct hf_config c;
     if (hf_config_read(dir, &c, e)) return -1;
-    if ((v->t = tokenizer_load(dir, e))) find_ids(v->t, &c, to);
+    if (gguf_export_check(&c, dir, e) == 0) v->t = tokenizer_load(dir, e);
+    if (v->t) find_ids(v->t, &c, to);
     hf_config_free(&c);
     if (!v->t || find_prefix(v, dir, to, e)) return -1;
     to->names = v->names;

@@ -47,7 +47,6 @@ static int check_family(const struct hf_config *c, struct err *e)
                    hf_family_names(true, " and ", names));
 }
 
-/* Refuses what llama.cpp would compute otherwise, because its file has no key for it. */
 static int check(const struct hf_config *c, struct err *e)
 {
     if (check_family(c, e)) return -1;
@@ -70,6 +69,11 @@ static int check(const struct hf_config *c, struct err *e)
         return err_set(e, ERR_DATA, "attention_bias: llama.cpp has no such bias in %s",
                        c->model_type);
     return 0;
+}
+
+int gguf_export_check(const struct hf_config *c, const char *dir, struct err *e)
+{
+    return check(c, e) ? err_prefix(e, "%s/config.json", dir) : 0;
 }
 
 static void add_rope(struct gguf_head *h, const struct hf_config *c)
@@ -171,7 +175,7 @@ int gguf_export(const struct gguf_export *x, const char *out, struct gguf_export
     struct hf_config c;
     *done = (struct gguf_exported){0};
     if (hf_config_read(x->dir, &c, e)) return -1;
-    int rc = check(&c, e) ? err_prefix(e, "%s/config.json", x->dir) : 0;
+    int rc = gguf_export_check(&c, x->dir, e);
     if (rc == 0) {
         done->window = window_of(&c);
         rc = export_model(x, &c, out, done, e);

@@ -42,6 +42,9 @@ struct gguf_exported {
     int64_t window;  /* keys of a sliding window, which the file cannot say; 0: none */
     size_t stripped; /* added tokens with lstrip, rstrip or single_word, which it cannot say */
 };
+/* Refuses, with ERR_DATA, a family that has no GGUF files here, and what llama.cpp would compute
+ * otherwise, because its files have no key for it. */
+int gguf_export_check(const struct hf_config *c, const char *dir, struct err *e);
 /* Writes the file; "-" is standard output. ERR_DATA for a model or a tokenizer that llama.cpp would
  * compute otherwise. The output depends only on the input. */
 int gguf_export(const struct gguf_export *x, const char *out, struct gguf_exported *done,

@@ -144,6 +144,7 @@ sweep - sft-report --text logs
 sweep - sft-pack --help
 sweep result sft-ckpt init -q model.json --tokenizer named -o result
 sweep result sft-ckpt convert -q m.gguf -o result
+sweep result sft-ckpt convert -q -@ 1 --to gguf --type q8_0 -o result model
 sweep result sft-ckpt merge -q model "$(checkpoint tuned)" -o result
 sweep result sft-ckpt average -q model model -o result
 sweep result sft-ckpt export -q "$(checkpoint tuned)" --logs tuned/logs/tiny -o result

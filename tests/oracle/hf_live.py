@@ -17,8 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from live import check, failures, tmp
-
-data = Path("../shared/data")
+from rows import texts
 
 
 def run(*command):
@@ -29,15 +28,6 @@ def find_gguf():
     places = [os.environ.get("SFT_SMOLLM2_GGUF"),
               Path(os.environ.get("O", "build")) / "demo/SmolLM2-135M-Instruct.Q4_1.gguf"]
     return next((Path(p) for p in places if p and Path(p).exists()), None)
-
-
-def texts():
-    if (data / "instruct").exists():
-        for name in ("alpaca_en_demo", "alpaca_zh_demo", "code_alpaca_2k"):
-            for row in json.loads((data / f"instruct/{name}.json").read_text()):
-                yield from (v for v in row.values() if isinstance(v, str))
-        yield from (data / "corpus/unicode-torture.txt").read_text().splitlines()
-    yield "<|im_start|>user\nIt's 3.14,  12\n\n7 \u0e59 apples\u3000\u00bd<|im_end|>\n"
 
 
 def convert_weights(gguf, folder):

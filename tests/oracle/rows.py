@@ -42,6 +42,17 @@ def smollm2_folder():
     return None
 
 
+def texts():
+    """Texts of many kinds: rows of the shared data sets, where they are, and one line."""
+    data = Path("../shared/data")
+    if (data / "instruct").exists():
+        for name in ("alpaca_en_demo", "alpaca_zh_demo", "code_alpaca_2k"):
+            for row in json.loads((data / f"instruct/{name}.json").read_text()):
+                yield from (v for v in row.values() if isinstance(v, str))
+        yield from (data / "corpus/unicode-torture.txt").read_text().splitlines()
+    yield "<|im_start|>user\nIt's 3.14,  12\n\n7 \u0e59 apples\u3000\u00bd<|im_end|>\n"
+
+
 # ---- rows to messages ----
 def alpaca(row):
     """(prompt messages, response or None), as ROLL reads a row."""
