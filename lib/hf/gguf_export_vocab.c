@@ -122,11 +122,12 @@ static int add_merges(struct gguf_head *h, const struct json *model, struct err 
         return err_set(e, ERR_DATA, "model.merges: must be a list");
     gguf_add_array(h, "tokenizer.ggml.merges", GGUF_STRING, merges->count);
     for (size_t i = 0; rc == 0 && i < merges->count; i++) {
-        if (merge_text(&merges->items[i], &b))
+        const int bad = merge_text(&merges->items[i], &b);
+        rc = buf_check(&b, e);
+        if (rc == 0 && bad)
             rc = err_set(e, ERR_DATA, "model.merges: merge %zu is not two parts", i);
         gguf_add_item(h, (struct str){b.data, b.len});
     }
-    if (rc == 0) rc = buf_check(&b, e);
     buf_free(&b);
     return rc;
 }

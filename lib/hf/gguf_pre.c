@@ -96,14 +96,13 @@ static bool same(const struct json *a, const struct json *b)
            ((a->kind == JSON_STRING || a->kind == JSON_NUMBER) && str_eq(a->s, b->s));
 }
 
-/* True if v, where NULL stands for null, is what the JSON text says. */
-static bool is_text(const struct json *v, const char *text)
+/* 1 if v, where NULL stands for null, is what the JSON text says; 0; -1 without memory. */
+static int is_text(const struct json *v, const char *text, struct err *e)
 {
     static const struct json null = {.kind = JSON_NULL};
     struct arena a = {0};
-    struct err e;
-    const struct json *want = json_parse(text, strlen(text), &a, &e);
-    const bool equal = want && same(v ? v : &null, want);
+    const struct json *want = json_parse(text, strlen(text), &a, e);
+    const int equal = want ? same(v ? v : &null, want) : -1;
     arena_free(&a);
     return equal;
 }
@@ -142,10 +141,12 @@ static void refuse(const struct json *doc, const struct json *model, struct err 
     if (pre) json_write(pre, &b);
     if (!pre) buf_puts(&b, "null");
     if (is_true(model, "ignore_merges")) buf_puts(&b, ", ignore_merges");
-    err_set(e, ERR_DATA,
+    if (buf_check(&b, e) == 0)
+        err_set(
+            e, ERR_DATA,
             "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe, "
             "qwen2 and tekken are known: %.900s",
-            b.data ? b.data : "");
+            b.data);
     buf_free(&b);
 }
 
@@ -153,11 +154,12 @@ const struct gguf_pre *gguf_pre_match(const struct json *doc, const struct json 
                                       struct err *e)
 {
     if (check_model(model, e)) return NULL;
-    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
-        if (pres[i].ignore_merges == is_true(model, "ignore_merges") &&
-            is_text(json_get(doc, "normalizer"), pres[i].normalizer) &&
-            is_text(json_get(doc, "pre_tokenizer"), pres[i].pre_tokenizer))
-            return &pres[i];
+    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
+        if (pres[i].ignore_merges != is_true(model, "ignore_merges")) continue;
+        int rc = is_text(json_get(doc, "normalizer"), pres[i].normalizer, e);
+        if (rc > 0) rc = is_text(json_get(doc, "pre_tokenizer"), pres[i].pre_tokenizer, e);
+        if (rc) return rc > 0 ? &pres[i] : NULL;
+    }
     refuse(doc, model, e);
     return NULL;
 }

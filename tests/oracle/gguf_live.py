@@ -83,7 +83,7 @@ class Llama:
         self.model = llama_cpp.LlamaModel(path_model=str(path), params=llama_cpp.LlamaModelParams(), verbose=False)
         params = llama_cpp.LlamaContextParams()
         params.n_ctx = params.n_batch = 512
-        params.n_threads = params.n_threads_batch = 2
+        params.n_threads = params.n_threads_batch = 1  # its threads spin
         self.context = llama_cpp.LlamaContext(self.model, params, verbose=False)
         self.vocab = self.model.get_vocab()
 
@@ -116,15 +116,14 @@ def tokenize(folder):
 
 def answer(folder):
     hf = AutoTokenizer.from_pretrained(folder)
-    questions = ["Show the last 50 lines of a log and keep following it.", "What is the capital of France?",
-                 "Write a short poem about the sea.", "List three prime numbers."]
-    for t, dtype in (("f32", "fp32"), ("bf16", "fp32")):
+    questions = ["Show the last 50 lines of a log and keep following it.", "What is the capital of France?"]
+    for t in ("f32", "bf16"):
         llama, wrong = Llama(tmp / f"{t}.gguf"), []
         for q in questions:
             prompt = hf.apply_chat_template([{"role": "user", "content": q}], tokenize=False,
                                             add_generation_prompt=True)
-            theirs = hf.decode(llama.answer(prompt, 48), skip_special_tokens=True)
-            ours = run("sft-eval", "-q", "-m", folder, "--dtype", dtype, "-p", q, "--max-tokens", "48")
+            theirs = hf.decode(llama.answer(prompt, 32), skip_special_tokens=True)
+            ours = run("sft-eval", "-q", "-m", folder, "--dtype", "fp32", "-p", q, "--max-tokens", "32")
             if ours.strip() != theirs.strip():
                 wrong.append((q, ours, theirs))
         check(f"llama.cpp answers from the file in {t} as sft-eval does", not wrong, wrong[:1])
