@@ -38,6 +38,12 @@ static const char head[] =
     "  border-bottom: 1px solid var(--faint); vertical-align: top }\n"
     "td.n { text-align: right; font-variant-numeric: tabular-nums } code { overflow-wrap: anywhere "
     "}\n"
+    "pre { margin: 0; font: inherit; white-space: pre-wrap; overflow-wrap: anywhere;\n"
+    "  max-height: 24em; overflow-y: auto }\n"
+    ".texts { width: 100%; table-layout: fixed } .texts th { width: 5.5em } .texts th.text { "
+    "width: "
+    "auto }\n"
+    ".said { border-left: 3px solid var(--faint); padding-left: .6em; margin: .8em 0 .3em }\n"
     ".bar { display: flex; height: 1rem; min-width: 14rem; background: var(--faint) }\n"
     ".swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em }\n";
 
@@ -52,11 +58,10 @@ static void put_colours(struct buf *b)
     buf_puts(b, "</style>\n</head>\n<body>\n");
 }
 
-/* Appends a text of a file: no markup, and no character that would move the text around it. */
-static void put_text(struct buf *b, const char *text)
+void page_text(struct buf *b, struct str text)
 {
-    for (; *text; text++) {
-        const unsigned char c = (unsigned char)*text;
+    for (size_t i = 0; i < text.n; i++) {
+        const unsigned char c = (unsigned char)text.p[i];
         if (c == '&')
             buf_puts(b, "&amp;");
         else if (c == '<')
@@ -66,11 +71,13 @@ static void put_text(struct buf *b, const char *text)
         else if (c == '"')
             buf_puts(b, "&quot;");
         else
-            buf_putc(b, c < 0x20 || c == 0x7f ? ' ' : (char)c);
+            buf_putc(b, c != '\n' && (c < 0x20 || c == 0x7f) ? ' ' : (char)c);
     }
 }
 
-static void put_number(struct buf *b, double v, int digits)
+static void put_text(struct buf *b, const char *text) { page_text(b, str_z(text)); }
+
+void page_number(struct buf *b, double v, int digits)
 {
     char text[64];
     chart_number(v, digits, text, sizeof text);
@@ -147,7 +154,7 @@ static void put_figures(struct buf *b, const struct run *runs, size_t n)
         if (!any) continue;
         buf_printf(b, "<tr><td>%s</td>", figures[i].title);
         for (size_t r = 0; r < n; r++)
-            put_number(b, figures[i].scale * figure_of(&runs[r], i), figures[i].digits);
+            page_number(b, figures[i].scale * figure_of(&runs[r], i), figures[i].digits);
         buf_puts(b, "</tr>\n");
     }
     buf_puts(b, "</table></div>\n");
@@ -179,7 +186,7 @@ static void put_parts(struct buf *b, const struct run *r)
     }
     buf_puts(b, "</div></td>");
     for (int p = 0; p < PARTS; p++)
-        put_number(b, 100 * series_sum(&r->of[parts[p].metric]) / all, 3);
+        page_number(b, 100 * series_sum(&r->of[parts[p].metric]) / all, 3);
     buf_puts(b, "</tr>\n");
 }
 
@@ -248,7 +255,8 @@ static void put_title(struct buf *b, const struct run *runs, size_t n)
     buf_puts(b, "</p>\n");
 }
 
-int page_report(struct buf *b, const struct run *runs, size_t n, struct err *e)
+int page_report(struct buf *b, const struct run *runs, size_t n, const struct worst *w,
+                struct err *e)
 {
     struct settings s = {0};
     const int rc = settings_of(&s, runs, n, e);
@@ -260,6 +268,9 @@ int page_report(struct buf *b, const struct run *runs, size_t n, struct err *e)
     for (size_t c = 0; c < chart_count; c++) svg_chart(b, &charts[c], runs, n);
     buf_puts(b, "</div>\n");
     put_times(b, runs, n);
+    page_answers(b, runs, n);
+    page_worst(b, w);
+    page_origins(b, runs, n);
     put_settings(b, &s, runs);
     buf_printf(b,
                "<p>Written by sft-report %s. Of a line with more points than its "

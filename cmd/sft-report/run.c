@@ -128,6 +128,7 @@ int run_open(struct run *r, const char *path, struct err *e)
     char *config = metrics ? io_path(r->path, "config.yaml", e) : NULL;
     int rc = config ? read_metrics(r, metrics, e) : -1;
     if (rc == 0) rc = read_settings(r, config, e);
+    if (rc == 0) rc = samples_read(r, e);
     if (rc == 0) rc = series_median(&r->of[SPEED], &r->speed, e);
     if (rc == 0) rc = (r->name = name_of(r->path, e)) ? 0 : -1;
     if (rc == 0 && !r->of[LOSS].n && !r->of[VAL_LOSS].n)
@@ -143,6 +144,7 @@ void run_close(struct run *r)
         mem_free(r->of[m].step);
         mem_free(r->of[m].value);
     }
+    samples_close(r);
     mem_free(r->path);
     mem_free(r->name);
     arena_free(&r->memory);

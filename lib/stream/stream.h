@@ -124,6 +124,14 @@ struct stream_note {
 size_t stream_notes(const struct stream_reader *r);
 const struct stream_note *stream_note(const struct stream_reader *r, size_t i);
 void stream_close(struct stream_reader *r);
+/* The checksum that sft-train keeps of the rows that it has trained, in their order: of each row
+ * all ids, then all weights. Zero-initialise it; stream_rows_free() releases it. */
+struct stream_rows {
+    struct buf ids, weights;
+    uint64_t checksum;
+};
+int stream_rows_add(struct stream_rows *r, const struct stream_record *rec, struct err *e);
+void stream_rows_free(struct stream_rows *r);
 /* The most bytes that a reader of a packed stream with rows of at most `length` tokens allocates:
  * the struct, a frame while its buffer grows, a row. A long index needs more. */
 size_t stream_room(uint64_t length);
