@@ -23,6 +23,7 @@ static const char head[] =
     "    --r6: #ff8fb8; --r7: #bbb; } }\n"
     "body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);\n"
     "  max-width: 92rem; margin: 0 auto; padding: 1rem; }\n"
+    "h1, h3, p { overflow-wrap: anywhere }\n"
     "h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }\n"
     ".charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), "
     "1fr));\n"
