@@ -144,6 +144,14 @@ def mlflow_seen(run):
     return got
 
 
+def mlflow_settings():
+    """The parameters that the first run has, by the keys of its config.yaml."""
+    from mlflow.tracking import MlflowClient
+    client = MlflowClient(tracking_uri=f"{TMP}/mlruns")
+    where = client.get_experiment_by_name("live").experiment_id
+    return client.search_runs([where], filter_string="tags.`sft.run` = 'run-1'")[0].data.params
+
+
 def mlflow_sent(run):
     return max((k for k, _ in mlflow_seen(run)["time/step_train"]), default=-1)
 
@@ -197,6 +205,9 @@ def main():
         import mlflow  # noqa: F401
         scenario("mlflow", "mlflow", Logs("m"), ["--uri", f"{TMP}/mlruns", "--experiment", "live"], mlflow_sent,
                  mlflow_seen)
+        got = mlflow_settings()
+        check("mlflow: the keys of config.yaml are parameters",
+              got.get("sft_train.training_args.adam_epsilon") == "1e-08" and got.get("exp_name") == "live", got)
     except ImportError:
         print("skip mlflow: the package is not installed")
     try:
