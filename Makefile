@@ -404,7 +404,7 @@ PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.s
             $(call completed,bash,bash-completion/completions/) \
             $(call completed,zsh,zsh/site-functions/_) \
             $(call completed,fish,fish/vendor_completions.d/,.fish) \
-            $(call placed,644,README.md LICENSE $(wildcard docs/*.md),,doc/) \
+            $(call placed,644,README.md LICENSE CHANGELOG.md $(wildcard docs/*.md),,doc/) \
             $(call placed,644,$(wildcard examples/*.json examples/data/* examples/*/*.yaml),,doc/) \
             $(call placed,755,$(wildcard examples/*/*.sh),,doc/) \
             $(call placed,644,$(wildcard share/tiny-tokenizer/*),,doc/) \
@@ -414,7 +414,7 @@ PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.s
 PLACE    = DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' MANDIR='$(MANDIR)' DATADIR='$(DATADIR)' \
            DOCDIR='$(DOCDIR)' STRIP=$(STRIP) tools/place
 install: all man completions
-	@$(PLACE) install $(PLACED) $(call placed,755,$(notdir $(PLUGINS)),$(O)/lib/sft/,lib/sft/)
+	@$(PLACE) install $(PLACED) $(call placed,644,$(notdir $(PLUGINS)),$(O)/lib/sft/,lib/sft/)
 install-strip:
 	@$(MAKE) --no-print-directory STRIP=1 install
 uninstall:
@@ -426,13 +426,19 @@ dist:
 # Two builds of the tarball, in two folders, compared: all files that are installed.
 check-reproducible: dist
 	@tests/release/reproducible $(O)
+# Packages for Debian, and whether they install and work in a new system; that needs root and a mirror.
+deb: all man completions
+	@tools/deb $(O)
+check-deb: deb
+	@tools/deps deb
+	@tests/release/deb $(O)
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 clean:
 	rm -rf $(O)
 help:
-	@echo 'all tools man demo test test-oracle bench fuzz scoreboard check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible format clean deps'
+	@echo 'all tools man demo test test-oracle bench fuzz scoreboard check check-emu check-gpu bundle completions install install-strip uninstall dist check-reproducible deb check-deb format clean deps'
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
-.PHONY: FORCE completions scoreboard check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible format clean help
+.PHONY: FORCE completions scoreboard check-gpu check-emu bundle emu all fuzz fuzzers man tools trainer unit check test test-oracle demo bench deps install install-strip uninstall dist check-reproducible deb check-deb format clean help
 .SECONDARY:

@@ -91,7 +91,8 @@ for page in "$man"/*.[157]; do
     ln -s "$root/run_sft_pipeline.sh" sft-run
     while IFS= read -r line; do
         case $line in
-            mpirun*) have_mpi || { skip "examples, $name: this works: $line" 'no MPI'; continue; } ;;
+            mpirun*) have_mpi ||
+                { skip "examples, $name: this works: $line" 'no MPI'; continue; } ;;
             *.gguf*) [ -e model.Q4_1.gguf ] ||
                 { skip "examples, $name: this works: $line" 'no GGUF file'; continue; } ;;
         esac

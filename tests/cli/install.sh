@@ -25,7 +25,7 @@ files >"$T/before"
         page=${page#man/} page=${page%.in}
         echo "./opt/x/share/man/man${page##*.}/$page"
     done
-    for d in README.md LICENSE docs/*.md examples/*.json examples/data/* examples/*/*.{yaml,sh} \
+    for d in README.md LICENSE CHANGELOG.md docs/*.md examples/*.json examples/data/* examples/*/*.{yaml,sh} \
         share/tiny-tokenizer/*; do echo "./opt/x/share/doc/sft/$d"; done
     for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
     echo ./opt/x/share/sft/train.sbatch
@@ -38,8 +38,8 @@ equal 'install: exactly the listed files are there' \
 equal 'install: commands can be run by everybody, and documents be read' \
     "$(stat -c %a "$prefix"/{bin/sft-pack,bin/sft-run,share/doc/sft/README.md} | paste -sd' ')" \
     '755 755 644'
-equal 'install: plugins can be loaded by everybody' \
-    "$(stat -c %a "$prefix"/lib/sft/*.so | sort -u)" 755
+equal 'install: plugins can be loaded by everybody, and not be run' \
+    "$(stat -c %a "$prefix"/lib/sft/*.so | sort -u)" 644
 check 'install: an installed command runs' "$prefix/bin/sft-pack" --version
 same 'install: sft-run is the wrapper' "$prefix/bin/sft-run" run_sft_pipeline.sh
 # Links in the installed README lead to installed documents.
@@ -99,6 +99,17 @@ for verb in $verbs; do
 done
 equal 'completion: bash completes the words of an option' \
     "$(bash_words sft-pack --over-length d)" drop
+
+if command -v fish >/dev/null; then
+    # fish_words LINE: prints what fish completes at its end
+    fish_words() { XDG_DATA_DIRS=$prefix/share fish -c 'complete -C "$argv"' "$1" | cut -f1; }
+    equal 'completion: fish completes the words of an option' \
+        "$(fish_words 'sft-pack --over-length d')" drop
+    equal 'completion: fish completes verbs' "$(fish_words 'sft-ckpt dif')" diff
+    equal 'completion: fish completes options of sft-run' "$(fish_words 'sft-run --res')" --resume
+else
+    skip 'completion: fish completes the words of an option' 'no fish'
+fi
 
 # ---- other folders ----
 # The names of GNU, and a folder of plugins that is not beside that of the programs.

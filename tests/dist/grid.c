@@ -163,7 +163,9 @@ static int experts_of(const struct row *r)
 
 static struct job_layout layout_of(const struct row *r)
 {
-    return (struct job_layout){.sizes = {{r->tp, r->cp, r->dp, r->pp}, r->chunks, experts_of(r)},
+    return (struct job_layout){.sizes = {.axis = {r->tp, r->cp, r->dp, r->pp},
+                                         .chunks = r->chunks,
+                                         .experts = experts_of(r)},
                                .zero = r->zero,
                                .shard = shard_of(r),
                                .sequence = r->forms & SEQUENCE};
@@ -429,11 +431,13 @@ static void memory(const struct row *r, struct form f)
     f.tokens = MEMORY_TOKENS;
     bool ok = job_plan(&j, &f, &l, device_name);
     const struct memory_sizes s = memory_sizes(&j, &f.m);
-    ok = ok && planned(&j, PLAN_WEIGHTS, "weights", memory_weights(&s, stage, ranks)) &
-                   planned(&j, PLAN_GRADIENTS, "gradients", memory_gradients(&s, stage, ranks)) &
-                   planned(&j, PLAN_MOMENTS, "moments", memory_moments(&s, stage, ranks)) &
-                   (f.lora || planned(&j, PLAN_ACTIVATIONS, "activations",
-                                      memory_activations(&j, &s, l.sequence)));
+    if (ok) { /* all of them, so that each that is wrong is told */
+        ok &= planned(&j, PLAN_WEIGHTS, "weights", memory_weights(&s, stage, ranks));
+        ok &= planned(&j, PLAN_GRADIENTS, "gradients", memory_gradients(&s, stage, ranks));
+        ok &= planned(&j, PLAN_MOMENTS, "moments", memory_moments(&s, stage, ranks));
+        ok &= f.lora ||
+              planned(&j, PLAN_ACTIVATIONS, "activations", memory_activations(&j, &s, l.sequence));
+    }
     check(f.name, layout, "a rank plans the memory that the formulas say", ok);
     job_close(&j);
 }
@@ -515,7 +519,7 @@ static void rows(const struct form *f, unsigned bit, const char *only)
 {
     struct reference one = {0};
     char dir[32];
-    const bool ok = loads_begin(*f, dir, sizeof dir) & reference_open(&one, f);
+    const bool begun = loads_begin(*f, dir, sizeof dir), ok = reference_open(&one, f) && begun;
     const double *loss = one.job.loss;
     check(f->name, "one rank", "the loss falls by a fifth",
           ok && loss[JOB_STEPS - 1] < 0.8 * loss[0]);

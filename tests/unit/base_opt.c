@@ -32,12 +32,11 @@ static const struct opt opts[] = {
     {0, "secret", OPT_FLAG, &v.secret, NULL, "hidden", 0, 0, true},
     {0, NULL, OPT_FLAG, NULL, NULL, NULL, 0, 0, false},
 };
-static const struct opt_cmd cmd = {"sft-pack",
-                                   "[options] [FILE...]",
-                                   "Packs samples into rows.",
-                                   opts,
-                                   "  sft-pack -l 2048 a.sfts > b.sfts\n",
-                                   NULL};
+static const struct opt_cmd cmd = {.name = "sft-pack",
+                                   .synopsis = "[options] [FILE...]",
+                                   .about = "Packs samples into rows.",
+                                   .opts = opts,
+                                   .examples = "  sft-pack -l 2048 a.sfts > b.sfts\n"};
 static struct opt_common common;
 static char *argv[16];
 static int nargs;

@@ -29,7 +29,7 @@ static void runs(const struct form *f)
 {
     char name[120];
     struct job alone = {0}, cut = {0};
-    const struct job_layout l = {.sizes = {{1, w->place.size, 1, 1}}, .zero = 1};
+    const struct job_layout l = {.sizes = {.axis = {1, w->place.size, 1, 1}}, .zero = 1};
     const bool ok = job_open(&alone, f, NULL, "cpu") && steps(&alone) &&
                     job_open(&cut, f, &l, device_name) && steps(&cut);
     snprintf(name, sizeof name, "context parallel, %s: losses are those of one rank", f->name);

@@ -39,7 +39,7 @@ static bool measure(const char *source, size_t n, struct cost *cost)
     struct arena a = {0};
     struct err e = {0};
     struct vm vm = {.a = &a, .e = &e};
-    struct jval messages;
+    struct jval messages = {0};
     const struct jstr *out;
     struct jinja *t = jinja_compile(str_z(source), &e);
     bool ok = t && make_messages(&vm, n, &messages) == 0;
