@@ -405,7 +405,7 @@ PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.s
             $(call completed,zsh,zsh/site-functions/_) \
             $(call completed,fish,fish/vendor_completions.d/,.fish) \
             $(call placed,644,README.md LICENSE CHANGELOG.md $(wildcard docs/*.md),,doc/) \
-            $(call placed,644,$(wildcard examples/*.json examples/data/* examples/*/*.yaml),,doc/) \
+            $(call placed,644,$(filter-out %.sh examples/data examples/demo,$(wildcard examples/*.json examples/*/*)),,doc/) \
             $(call placed,755,$(wildcard examples/*/*.sh),,doc/) \
             $(call placed,644,$(wildcard share/tiny-tokenizer/*),,doc/) \
             755:share/slurm/train.sbatch:data/sft/train.sbatch \

@@ -25,7 +25,7 @@ files >"$T/before"
         page=${page#man/} page=${page%.in}
         echo "./opt/x/share/man/man${page##*.}/$page"
     done
-    for d in README.md LICENSE CHANGELOG.md docs/*.md examples/*.json examples/data/* examples/*/*.{yaml,sh} \
+    for d in README.md LICENSE CHANGELOG.md docs/*.md examples/*.json examples/*/* \
         share/tiny-tokenizer/*; do echo "./opt/x/share/doc/sft/$d"; done
     for p in "$O"/lib/sft/*.so; do [ ! -e "$p" ] || echo "./opt/x/lib/sft/${p##*/}"; done
     echo ./opt/x/share/sft/train.sbatch
@@ -43,7 +43,7 @@ equal 'install: plugins can be loaded by everybody, and not be run' \
 check 'install: an installed command runs' "$prefix/bin/sft-pack" --version
 same 'install: sft-run is the wrapper' "$prefix/bin/sft-run" run_sft_pipeline.sh
 # Links in the installed README lead to installed documents.
-grep -oE '\]\(docs/[^)#]*' README.md | cut -c3- | sort -u >"$T/links"
+grep -oE '\]\((docs|examples)/[^)#]*' README.md | cut -c3- | sort -u >"$T/links"
 check 'install: README links documents' [ "$(wc -l <"$T/links")" -ge 5 ]
 equal 'install: each document that README links is installed' \
     "$(cd "$prefix/share/doc/sft" && xargs ls -d <"$T/links" 2>&1 >/dev/null)" ''
