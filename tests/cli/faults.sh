@@ -141,6 +141,8 @@ writes sft-pack env TMPDIR=out sft-pack -q -@ 1 -l 128 -b 2 -o out/result sample
 sparse=13
 writes sft-view sft-view -q -o out/result train.sfts
 writes sft-report sft-report -o out/result logs
+jq -c '{prompt: .q}' train.jsonl >prompts.jsonl
+writes sft-eval sft-eval -q -@ 1 -m model --max-tokens 3 --prompts prompts.jsonl -o out/result
 writes 'sft-ckpt init' sft-ckpt init -q model.json --tokenizer model -o out/result
 writes 'sft-ckpt convert' sft-ckpt convert -q m.gguf -o out/result
 writes 'sft-ckpt merge' sft-ckpt merge -q model "$tuned" -o out/result
