@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Helpers for the tests that make system calls fail, beside those in tests/train.sh. The tracer is
-# tests/fault/fault.c. SWEEP=1: every fault at every call, in the place of a sample.
+# tests/fault/fault.c. SWEEP=1: every fault at every call, in the place of a sample; SWEEP=N: every
+# N-th.
 # SCORE=FILE: a line "WHAT<tab>INJECTED<tab>HELD" for each check of many faults is added to it.
 if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi # fsync costs nothing there
 source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
@@ -23,8 +24,8 @@ score() {
 }
 # word TEXT: prints it as one word, without the names that change from run to run
 word() { tr -s ' \n' '__' <<<"$1" | sed -E 's/_$//' | head -c 160; }
-# each_fault COUNT KIND...: prints "N KIND" for each fault of so many calls; of a sample, where
-# SWEEP is not set, it prints every $sparse-th
+# each_fault COUNT KIND...: prints "N KIND" for each fault of so many calls: every $SWEEP-th, or of
+# the sample every $sparse-th
 sparse=5
 each_fault() {
     local n kind i=0 count=$1
@@ -32,7 +33,7 @@ each_fault() {
     for ((n = 1; n <= count; n++)); do
         for kind; do
             i=$((i + 1))
-            if [ -n "${SWEEP:-}" ] || [ $((i % sparse)) -eq 0 ]; then echo "$n $kind"; fi
+            if [ $((i % ${SWEEP:-$sparse})) -eq 0 ]; then echo "$n $kind"; fi
         done
     done
 }

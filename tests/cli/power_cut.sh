@@ -5,7 +5,7 @@
 # is certain. Names without bytes, zeros, torn bytes, and names or writes that are lost by chance
 # are tried (tests/fault/power.h). What was there before or is finished stays whole; the next
 # command succeeds; a run that is continued ends with the same bytes. SWEEP=1: a cut at every
-# operation (minutes).
+# operation (minutes); SWEEP=N: at every N-th.
 source "$(dirname "$0")/../faults.sh"
 if ! traceable; then
     skip 'power cut: only what was synced is certain' 'a process cannot be traced here'
@@ -13,7 +13,7 @@ if ! traceable; then
 fi
 power=$O/test/power
 stride=7 chances=1 # of files; runs have more operations
-[ -z "${SWEEP:-}" ] || stride=1 chances=4
+[ -z "${SWEEP:-}" ] || stride=$SWEEP chances=4
 
 # cut AREA FOLDER COMMAND...: records the command, which changes the folder, and checks each state
 # by the script `check`, which finds it in that folder and prints what is wrong
