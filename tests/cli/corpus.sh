@@ -110,7 +110,7 @@ list() {
     done <"$1"
     end
     [ -n "${FILL:-}" ] ||
-        score "corpus: each malformed case of $(basename "$1" .txt) is refused" $count "$wrong"
+        score "corpus, $(basename "$1" .txt): each malformed case is refused" $count "$wrong"
 }
 for l in "$root"/tests/corpus/${ONLY:-*}.txt; do list "$l"; done
 exit $bad

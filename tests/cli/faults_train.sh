@@ -28,10 +28,11 @@ END
 mkdir p
 train=(sft-train -q -@ 1 --config config.yaml output_dir=p/k logging_dir=p/k/logs)
 # result: prints the hashes of the manifests of the last checkpoint and of the best model, and the
-# metrics without time and memory
+# metrics and the answers without time and memory
 result() {
-    sha256sum <"$(checkpoint p/k)/sft_train/manifest.json" && steady p/k && {
-        [[ "${settings[*]}" != *best* ]] || sha256sum <p/k/sft_train/best/manifest.json; }
+    sha256sum <"$(checkpoint p/k)/sft_train/manifest.json" && steady p/k || return
+    [[ "${settings[*]}" == *best* ]] || return 0
+    sha256sum <p/k/sft_train/best/manifest.json && timeless p/k/logs/tiny/samples.jsonl
 }
 # whole: each checkpoint that is there verifies; a run that did step 3 has one
 whole() {
@@ -87,6 +88,7 @@ sparse=149
 trained 'a run'
 sparse=311
 trained 'a run of an adapter' sft_train.model_args.lora_target=all-linear
+echo '{"prompt": "Say"}' >prompts.jsonl
 trained 'a run that keeps the best' sft_train.training_args.load_best_model_at_end=true \
-    eval_steps=1 --val train.sfts
+    eval_steps=1 sft.sample_prompts=prompts.jsonl sft.sample_tokens=3 --val train.sfts
 exit $bad

@@ -81,14 +81,16 @@ trained() {
     mkdir p
     {
         echo 'exec 2>&1; shopt -s nullglob'
-        declare -f metrics steady hidden
+        declare -f metrics steady hidden timeless
         cat <<END
 for c in p/k/sft_train/checkpoint-*; do sft-ckpt verify -q \$c; done
 ${train[*]@Q} --resume auto train.sfts >said || { echo "the next fails: \$?"; exit; }
 cmp p/k/sft_train/checkpoint-3/sft_train/manifest.json \
     whole/k/sft_train/checkpoint-3/sft_train/manifest.json
 sft-ckpt verify -q p/k/sft_train/checkpoint-3
-[ ! -e whole/k/sft_train/best ] || diff -r p/k/sft_train/best whole/k/sft_train/best
+[ ! -e whole/k/sft_train/best ] || {
+    diff -r p/k/sft_train/best whole/k/sft_train/best
+    diff <(timeless p/k/logs/tiny/samples.jsonl) <(timeless whole/k/logs/tiny/samples.jsonl); }
 [ "\$(steady p/k)" = "\$(steady whole/k)" ] || echo 'other metrics'
 [ -z "\$(hidden p/k)" ] || hidden p/k
 END
@@ -97,6 +99,8 @@ END
 }
 [ -n "${SWEEP:-}" ] || stride=67
 trained 'a run'
+echo '{"prompt": "Say"}' >prompts.jsonl
 trained 'a run that keeps the newest and the best' max_ckpt_to_keep=1 eval_steps=1 \
+    sft.sample_prompts=prompts.jsonl sft.sample_tokens=3 \
     sft_train.training_args.load_best_model_at_end=true --val train.sfts
 exit $bad

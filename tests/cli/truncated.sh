@@ -74,7 +74,7 @@ cuts() {
         rm -rf out/*
     done
     cp whole "$file"
-    score "truncated: ${*:1:2} refuses $file cut anywhere" ${#all[@]} "$wrong"
+    score "truncated, ${file##*/}: $1 refuses it, cut anywhere" ${#all[@]} "$wrong"
 }
 cuts turns.sfts 65 sft-template -q -m model -o out/x turns.sfts
 cuts samples.sfts 65 sft-pack -q -l 128 -b 2 -o out/x samples.sfts
