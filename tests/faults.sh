@@ -6,8 +6,13 @@
 if [ -w /dev/shm ]; then TEST_TMP=/dev/shm; fi # fsync costs nothing there
 source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
 fault=$O/test/fault
-# The tracer stops a leak checker, which wants to trace too.
-sanitized && export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+# The tracer stops a leak checker, which wants to trace too. A sanitizer's commands are slow, and
+# meet a smaller sample.
+thin=1
+if sanitized; then
+    export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+    thin=4
+fi
 shopt -s nullglob
 
 # traceable: the kernel lets a process trace another one here
@@ -28,12 +33,13 @@ word() { tr -s ' \n' '__' <<<"$1" | sed -E 's/_$//' | head -c 160; }
 # the sample every $sparse-th
 sparse=5
 each_fault() {
-    local n kind i=0 count=$1
+    local n kind i=0 count=$1 every=${SWEEP:-$((sparse * thin))} least
     shift
+    least=$((count * $# < every ? count * $# : 0)) # at least one
     for ((n = 1; n <= count; n++)); do
         for kind; do
             i=$((i + 1))
-            if [ $((i % ${SWEEP:-$sparse})) -eq 0 ]; then echo "$n $kind"; fi
+            if [ $((i % every)) -eq 0 ] || [ "$i" -eq $least ]; then echo "$n $kind"; fi
         done
     done
 }

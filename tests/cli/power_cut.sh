@@ -97,7 +97,7 @@ END
     } >check
     cut "$name" p "${train[@]}" train.sfts
 }
-[ -n "${SWEEP:-}" ] || stride=67
+[ -n "${SWEEP:-}" ] || stride=$((97 * thin)) chances=0
 trained 'a run'
 echo '{"prompt": "Say"}' >prompts.jsonl
 trained 'a run that keeps the newest and the best' max_ckpt_to_keep=1 eval_steps=1 \
