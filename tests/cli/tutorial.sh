@@ -47,10 +47,6 @@ printed() {
 for n in $(seq 2 13); do
     [ -e "$n.sh" ] || continue
     ! grep -qE '^(llama-server|cyllama)' "$n.sh" || continue
-    if grep -q -e '--to gguf' "$n.sh" && ! sft-ckpt convert --help | grep -q -e '--to gguf'; then
-        skip 'tutorial: the file for llama.cpp' 'sft-ckpt cannot write it'
-        continue
-    fi
     [ -e tutorial/sft_config.yaml ] || ! [ -d tutorial ] || cp "$config" tutorial/sft_config.yaml
     check "tutorial: command $n succeeds: $(cut -c1-40 "$n.sh")" run "$n"
     [ -n "$real" ] || continue
@@ -59,9 +55,7 @@ for n in $(seq 2 13); do
         *) printed "$n" cat ;;
     esac
 done
-if [ -e tutorial/unix.gguf ]; then
-    equal 'tutorial: the file for llama.cpp is one' "$(head -c 4 tutorial/unix.gguf)" GGUF
-fi
+equal 'tutorial: the file for llama.cpp is one' "$(head -c 4 tutorial/unix.gguf)" GGUF
 [ -n "$real" ] || skip 'tutorial: commands print what stands there' \
     'no model; make demo downloads it'
 exit $bad
