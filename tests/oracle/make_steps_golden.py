@@ -4,11 +4,12 @@
 usage: make_steps_golden.py OUTPUT_DIR [FAMILY...]
 
 FAMILY.json: the config.json of a model of family_models.py; its weights are those of tests/tiny.h, its
-documents those of tests/rig.h. Of ten steps of torch's AdamW in fp32 each loss and norm, and of every
+documents those of tests/rig.h. Of ten steps of torch's AdamW in fp32 each loss, and its norm in double, and of every
 tensor at the end its norm, its projections on signs, and the length of its change. The errors of
 PyTorch's computation in bf16 against fp32, over BATCHES steps, with weights that bf16 has. Loss and
 gradients of two adapters of peft.
 """
+import contextlib
 import copy
 import shutil
 import sys
@@ -89,16 +90,47 @@ def on_signs(values):
     return {n: describe(n, x) for n, x in values.items()}
 
 
-def steps(model):
+@contextlib.contextmanager
+def in_double():
+    """transformers computes softmax, norms and frequencies in fp32 whatever the type of the model."""
+    softmax, float_, to = torch.nn.functional.softmax, torch.Tensor.float, torch.Tensor.to
+
+    def to_double(x, *args, **kwargs):
+        return to(x, *(torch.float64 if a is torch.float32 else a for a in args),
+                  **{k: torch.float64 if a is torch.float32 else a for k, a in kwargs.items()})
+    torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **_: softmax(x, dim)
+    torch.Tensor.float, torch.Tensor.to = torch.Tensor.double, to_double
+    try:
+        yield
+    finally:
+        torch.nn.functional.softmax, torch.Tensor.float, torch.Tensor.to = softmax, float_, to
+
+
+def adamw(model):
     """No decay of norms and biases, as transformers groups them."""
     matrix = [p for p in model.parameters() if p.dim() > 1]
     vector = [p for p in model.parameters() if p.dim() == 1]
-    opt = torch.optim.AdamW([{"params": matrix, "weight_decay": ADAMW["weight_decay"]}, {"params": vector, "weight_decay": 0.0}],
+    return torch.optim.AdamW([{"params": matrix, "weight_decay": ADAMW["weight_decay"]}, {"params": vector, "weight_decay": 0.0}],
                             lr=ADAMW["lr"], betas=(ADAMW["beta1"], ADAMW["beta2"]), eps=ADAMW["eps"])
-    losses, norms = [], []
+
+
+def exact_norms(family):
+    """The norms of the gradients of a run in double. Those of PyTorch in fp32 are up to 8e-7 off them."""
+    with in_double():
+        model, norms = make(family).double(), []
+        opt = adamw(model)
+        for k in range(STEPS):
+            run(model, batch(k))
+            norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), ADAMW["max_norm"]).item())
+            opt.step()
+    return norms
+
+
+def steps(model, norms):
+    opt, losses = adamw(model), []
     for k in range(STEPS):
         losses.append(run(model, batch(k))[0])
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), ADAMW["max_norm"]).item())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), ADAMW["max_norm"])
         opt.step()
     last = {n: x.detach().double().flatten().numpy() for name, p in model.named_parameters()
             for n, x in on_disk(model, name, p)}
@@ -153,7 +185,7 @@ def adapter(family, target, theirs):
 
 
 def case(family):
-    return {"name": family, "config": MODELS[family], "adamw": ADAMW, "steps": steps(make(family)), "bf16": bf16(family),
+    return {"name": family, "config": MODELS[family], "adamw": ADAMW, "steps": steps(make(family), exact_norms(family)), "bf16": bf16(family),
             "rank": RANK, "alpha": ALPHA, "adapters": [adapter(family, *x) for x in targets(family)]}
 
 

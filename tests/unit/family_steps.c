@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ten steps of AdamW in fp32 of a model of every family, within 1e-6 of PyTorch's: each loss, and
- * every tensor at the end, relative to its length. The norm of the gradient is within 5e-6: in
- * models with norms of results it has the roundings of all layers, in PyTorch too.
+ * every tensor at the end, relative to its length. The norm of the gradient is within 1e-6 of that
+ * of PyTorch in double: in models with norms of results it has the roundings of all layers, and so
+ * PyTorch's in fp32 is as far off, up to 8e-7.
  *
  * usage: family_steps [FAMILY]  only those whose name has this text */
 #include "family.h"
 
 enum { STEPS = 10 };
-static const double limit = 1e-6, norm_limit = 5e-6;
+static const double limit = 1e-6;
 
 /* The worst tensor's distance in norm and projections, relative to its norm: a projection on random
  * signs differs by about as much as the tensor. `least` is lowered to how far the one that moved
@@ -56,7 +57,7 @@ static void follow(struct family *f, const char *device)
     golden_name(name, f->g.root, device, "ten steps of AdamW are PyTorch's");
     printf("# %s: losses %.1e, norms %.1e, weights %.1e of their length; moved by %.2g\n", name,
            losses, norms, off, least);
-    CHECK(name, losses <= limit && norms <= norm_limit && off <= limit && least > 1e-3);
+    CHECK(name, losses <= limit && norms <= limit && off <= limit && least > 1e-3);
     rig_close(&r);
 }
 
