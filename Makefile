@@ -298,7 +298,7 @@ $(O)/test/train_kill: $(call obj,tests/kill/kill_at.c $(wildcard cmd/sft-train/*
 
 unit: $(UNIT_BIN) $(DIST_BIN) $(O)/test/train_kill $(FAULT) $(PLUGINS) $(PRELOAD)
 check: all unit man
-	O=$(O) tests/run
+	O=$(O) SAN=$(SAN) tests/run
 # These install what is missing first, so they ask make again for what they need.
 AGAIN = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 test:
