@@ -179,12 +179,15 @@ static struct pass *backward(struct course *c, const struct action *a)
 }
 
 /* Without backward passes a stage needs two passes: one whose result is sent, and the next one. The
- * last result goes nowhere, so that one is enough for a stage that has nothing else. */
+ * last result goes nowhere, so that one is enough for a stage that has nothing else. The next
+ * action may take its pass at once, which is old no more then. */
 static void release_old(struct course *c, struct pass *old)
 {
     if (!c->forward_only) return;
-    if (old && !old->at->head) stage_release(old);
-    if (c->ran && c->ran->at->head) stage_release(c->ran);
+    if (old) stage_release(old);
+    if (!c->ran->at->head) return;
+    stage_release(c->ran);
+    c->ran = NULL;
 }
 
 static void act(void *arg, int stage, const struct action *a)

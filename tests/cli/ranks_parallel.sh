@@ -26,8 +26,9 @@ model normed "${shape[@]}" $untied 'model_type="qwen3"' 'architectures=["Qwen3Fo
     head_dim=16
 head -n 20 train.jsonl >five.jsonl
 samples five.jsonl | sft-pack -q -l 128 -b 4 --mode none -o five.sfts
-head -n 4 five.jsonl >val.jsonl
-samples val.jsonl | sft-pack -q -l 128 -b 4 -o val.sfts
+# Validation has more micro-batches than a pipeline has stages.
+head -n 11 five.jsonl >val.jsonl
+samples val.jsonl | sft-pack -q -l 128 -b 12 -o val.sfts
 last=5
 strategy=sft_train.strategy_args.strategy_config
 tp=$strategy.tensor_model_parallel_size=2
