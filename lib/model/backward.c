@@ -235,6 +235,7 @@ void stage_backward(struct stage *s, struct pass *p, double scale, const struct 
     struct chunk *k = p->at;
     begin_pass(s->w, k);
     if (micro_batch_empty(&p->b)) return stage_idle_backward(s, k);
+    experts_balance(s, p, scale);
     if (k->head) {
         stage_use_backward(s, k, k->end);
         const double began = trace_begin();

@@ -210,7 +210,7 @@ static void route_backward(const struct stage *s, const struct pass *p, const st
                                  .dweight = dispatch_own(s, p, s->dweight, K, w->accum),
                                  .prob = a->experts.prob,
                                  .expert = dispatch_own(s, p, a->experts.expert, K, DT_I32),
-                                 .pool = balanced ? p->load : NULL,
+                                 .pool = balanced ? p->pool : NULL,
                                  .T = rows_all(w, p->b.T),
                                  .E = w->m.experts,
                                  .K = K,
@@ -271,12 +271,17 @@ void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct ac
 }
 
 /* ---- the auxiliary loss ---- */
+/* A chunk behind the first one has received the load of the layers before it. */
 void experts_begin(struct stage *s, const struct pass *p)
 {
-    if (balances(s))
+    if (balances(s) && (p->at->embedding || p->b.T == 0))
         op_zero(s->w->device,
-                &(struct op_zero){.y = p->load,
-                                  .bytes = 2 * (size_t)s->w->m.experts * sizeof *p->load});
+                &(struct op_zero){.y = p->load, .bytes = stage_load_bytes(s, p->b.T + 1)});
+}
+
+size_t stage_load_bytes(const struct stage *s, int64_t T)
+{
+    return balances(s) && T > 0 ? 2 * (size_t)s->w->m.experts * sizeof(double) : 0;
 }
 
 /* Returns the sum of the weights of a micro-batch; 0 while the plan is made, which has none. */
@@ -287,15 +292,31 @@ static double weight_of(const struct micro_batch *b)
     return sum;
 }
 
-void experts_loss(struct stage *s, struct pass *p, double scale)
+/* Returns the factor of the loss that the pool gives. */
+static double factor_of(const struct stage *s, const struct pass *p)
 {
     const struct model *m = &s->w->m;
     const double routed = (double)rows_all(s->w, p->b.T) * model_sparse_layers(m);
+    return routed > 0 ? m->router_loss * m->experts / (routed * routed) * weight_of(&p->b) : 0;
+}
+
+void experts_balance(const struct stage *s, struct pass *p, double scale)
+{
+    if (balances(s)) p->balance = scale * factor_of(s, p);
+}
+
+void experts_loss(struct stage *s, const struct pass *p)
+{
+    const size_t bytes = stage_load_bytes(s, 1);
     if (!balances(s)) return;
-    const double each = m->router_loss * m->experts / (routed * routed);
-    const double factor = routed > 0 ? each * weight_of(&p->b) : 0;
-    p->balance = scale * factor;
-    op_load_loss(
-        s->w->device,
-        &(struct op_load_loss){.sum = s->loss, .pool = p->load, .E = m->experts, .scale = factor});
+    op_copy_rows(s->w->device, &(struct op_copy_rows){.y = p->pool,
+                                                      .x = p->load,
+                                                      .rows = 1,
+                                                      .bytes = bytes,
+                                                      .y_stride = bytes,
+                                                      .x_stride = bytes});
+    op_load_loss(s->w->device, &(struct op_load_loss){.sum = s->loss,
+                                                      .pool = p->pool,
+                                                      .E = s->w->m.experts,
+                                                      .scale = factor_of(s, p)});
 }

@@ -95,7 +95,7 @@ void head_backward(struct stage *s, struct pass *p, double scale)
     struct weights *w = s->w;
     const size_t head = w->params.head, count = (size_t)(w->m.vocab * w->m.hidden);
     chunks(s, p, s->dlogits ? s->dlogits : s->logits, scale);
-    experts_loss(s, p, scale);
+    experts_loss(s, p);
     if (!rows_cut(w)) parallel_sum(w, s->dhead, p->b.targets * w->m.hidden, w->compute);
     rows_scale(w, s->dhead, s->dhead, p->b.targets, w->m.logit_scale, w->compute);
     if (p->b.targets == 0 && w->overwrite) weights_clear(w, head, head + count);

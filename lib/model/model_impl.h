@@ -183,10 +183,12 @@ void experts_dgrad(struct stage *s, const struct pass *p, int l, const struct ac
 void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a);
 /* Begins the load of the experts in a forward pass. */
 void experts_begin(struct stage *s, const struct pass *p);
-/* Adds the auxiliary loss, if the model has one, to s->loss before the backward pass of the layers:
- * times the micro-batch's weight, so that a step has the mean over its micro-batches. scale: as in
- * stage_backward. */
-void experts_loss(struct stage *s, struct pass *p, double scale);
+/* Completes the pool, and adds the auxiliary loss, if the model has one, to s->loss before the
+ * backward pass of the layers: times the micro-batch's weight, so that a step has the mean over its
+ * micro-batches. */
+void experts_loss(struct stage *s, const struct pass *p);
+/* Prepares the backward pass of a chunk for its gradient. scale: as in stage_backward. */
+void experts_balance(const struct stage *s, struct pass *p, double scale);
 
 /* ---- shared_expert.c: the expert of all tokens, beside the chosen ones of a layer ---- */
 /* Computes from a->h2 what the backward pass reads. */

@@ -35,11 +35,6 @@ static int check(const struct stage *s, struct err *e)
         return err_set(e, ERR_MEMORY,
                        "a micro-batch of %lld tokens with num_experts_per_tok %d does not fit",
                        (long long)dispatch_most(s), m->chosen);
-    if (m->router_loss > 0 && s->w->has_gradients && s->w->params.stages > 1)
-        return err_set(e, ERR_CONFIG,
-                       "config.json: output_router_logits asks for an auxiliary loss, which is not "
-                       "supported with pipeline_model_parallel_size %d; set either to false or 1",
-                       s->w->params.stages);
     if (s->o.cache && rope_moves(m, s->w->length))
         return err_set(e, ERR_DATA,
                        "config.json: generation beyond max_position_embeddings (%lld) is not "

@@ -91,7 +91,8 @@ struct pass {
                                    share them, since the backward pass comes next */
     void *dres;                 /* [T,H] the gradient of the residual stream at the current layer */
     void *nll;                  /* [targets] accumulation type; all passes share it */
-    double *load; /* [2,E] of op_load, of all sparse layers; NULL if the model has no router loss */
+    double *load; /* [2,E] of op_load, of the sparse layers up to the chunk; NULL: no router loss */
+    double *pool; /* [2,E] the same of all layers, for the backward pass */
     double balance; /* op_route_grad.balance */
 };
 
@@ -197,6 +198,11 @@ void *stage_output(const struct pass *p);
 /* Returns the stream's gradient, in the compute type: before stage_backward the gradient of the
  * output, if the chunk has no output projection; after it the gradient of the input. */
 void *stage_gradient(const struct pass *p);
+
+/* With an auxiliary loss pass->load goes with the stream: the load of the layers before a chunk.
+ * pass->pool comes back with the gradient: the load of all layers. Returns the bytes of each for a
+ * micro-batch of T tokens; 0: there is none. */
+size_t stage_load_bytes(const struct stage *s, int64_t T);
 
 /* ---- generation: a stage that is a whole model, with a cache ---- */
 /* The next T tokens of a document, at its positions [past, past + T). Rows [row, row + past) of the

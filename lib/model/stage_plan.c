@@ -199,8 +199,10 @@ static void declare_inputs(const struct declare *d)
     const size_t bytes = pass_layout(d->s).bytes;
     plan_add(d->plan, PLAN_DATA, "micro-batch", -1, bytes, 1, PLAN_ALWAYS, 0, &p->block);
     plan_add_host(d->plan, PLAN_DATA, "micro-batch", bytes, &p->host);
-    if (w->has_gradients && w->m.router_loss > 0)
+    if (w->has_gradients && w->m.router_loss > 0) {
         data(d, "expert load", 2 * w->m.experts, DT_F64, (void **)&p->load);
+        data(d, "expert pool", 2 * w->m.experts, DT_F64, (void **)&p->pool);
+    }
     if (w->accum != DT_F64) return;
     data(d, "weights", T, DT_F64, &p->wide.weight);
     if (!rotary) return;

@@ -21,7 +21,9 @@ struct course {
 struct message {
     void *data;
     size_t bytes;
-    int peer; /* stage at the other end, or NOBODY */
+    int peer;     /* stage at the other end, or NOBODY */
+    double *load; /* of experts, sent behind it; see stage_load_bytes */
+    size_t load_bytes;
 };
 
 void pipeline_init(struct pipeline *p, struct stage *s, const struct batch *b, const struct mesh *m)
@@ -51,19 +53,31 @@ size_t pipeline_message(const struct pipeline *p)
 {
     const struct weights *w = p->stage->w;
     if (!p->pp) return 0;
-    return (size_t)(stage_rows(p->stage, p->stage->o.tokens) * w->m.hidden) * dtype_size(w->accum);
+    const size_t load = stage_load_bytes(p->stage, 1);
+    const size_t stream =
+        (size_t)(stage_rows(p->stage, p->stage->o.tokens) * w->m.hidden) * dtype_size(w->accum);
+    return load > stream ? load : stream;
 }
 
 /* ---- messages ---- */
 /* An empty micro-batch has no message. */
-static struct message message_of(void *data, size_t bytes, int peer)
+static struct message message_of(const struct course *c, const struct pass *pass, void *data,
+                                 enum dtype t, double *load, int peer)
 {
-    return (struct message){data, bytes, bytes ? peer : NOBODY};
+    struct stage *s = c->p->stage;
+    const size_t bytes = (size_t)(stage_rows(s, pass->b.T) * s->w->m.hidden) * dtype_size(t);
+    return (struct message){.data = data,
+                            .bytes = bytes,
+                            .peer = bytes ? peer : NOBODY,
+                            .load = load,
+                            .load_bytes = c->forward_only ? 0 : stage_load_bytes(s, pass->b.T)};
 }
 
-static size_t stream_bytes(const struct pipeline *p, const struct pass *pass, enum dtype t)
+/* Returns the message of the load, which follows m. */
+static struct message load_of(const struct message *m)
 {
-    return (size_t)(stage_rows(p->stage, pass->b.T) * p->stage->w->m.hidden) * dtype_size(t);
+    return (struct message){
+        .data = m->load, .bytes = m->load_bytes, .peer = m->load_bytes ? m->peer : NOBODY};
 }
 
 static void transfer(const struct pipeline *p, const struct message *out, const struct message *in)
@@ -118,8 +132,8 @@ static struct message stream(struct course *c, const struct action *to, int stag
     else
         pass = stage_pass(p->stage, to->chunk - (stage == 0), to->micro_batch);
     c->joins |= receives;
-    return message_of(receives ? stage_input(p->stage, pass) : stage_output(pass),
-                      stream_bytes(p, pass, p->stage->w->accum), peer);
+    return message_of(c, pass, receives ? stage_input(p->stage, pass) : stage_output(pass),
+                      p->stage->w->accum, pass->load, peer);
 }
 
 /* Returns the gradient that a backward action of `stage` has made for the stage before it. */
@@ -131,7 +145,7 @@ static struct message gradient(struct course *c, const struct action *from, int 
         pass = stage_pass(p->stage, from->chunk - (stage == 0), from->micro_batch);
         c->joins = true;
     }
-    return message_of(stage_gradient(pass), stream_bytes(p, pass, p->stage->w->compute), peer);
+    return message_of(c, pass, stage_gradient(pass), p->stage->w->compute, pass->pool, peer);
 }
 
 /* Exchanges what comes between two stages, of which this may be one: a sends the stream that b
@@ -147,10 +161,10 @@ static void exchange(void *arg, int a, int b, const struct action *forward,
     const int peer = p->at == a ? b : a;
     if (backward) up = gradient(c, backward, b, peer);
     if (forward) down = stream(c, forward, b, peer);
-    if (p->at == a)
-        transfer(p, &down, &up);
-    else
-        transfer(p, &up, &down);
+    const struct message *out = p->at == a ? &down : &up, *in = p->at == a ? &up : &down;
+    const struct message out_load = load_of(out), in_load = load_of(in);
+    transfer(p, out, in);
+    transfer(p, &out_load, &in_load);
     /* A stage that runs forward alone uses the pass again before it hears of the message. */
     if (c->forward_only) c->joins = true;
 }

@@ -55,6 +55,26 @@ equal 'ep 2 with an auxiliary loss: the ranks train the model' \
 equal 'dp 2 with an auxiliary loss: the ranks train the model' \
     "$(code share 2 balanced.dp pretrain=./balanced)" 0
 as_one 'ep 2 with an auxiliary loss, beside dp 2' balanced balanced.dp
+equal 'one rank with an auxiliary loss: it trains the model' \
+    "$(code share 1 balanced.one pretrain=./balanced)" 0
+for device in cpu far; do
+    equal "pp 2 with an auxiliary loss, $device: the ranks train the model" \
+        "$(DP=1 code share 2 balanced.$device $pp pretrain=./balanced --device $device)" 0
+    equal "pp 2 with an auxiliary loss, $device: the bytes are those of one rank" \
+        "$(bytes balanced.$device)" "$(bytes balanced.one)"
+done
+model deep "${shape[@]}" num_hidden_layers=4
+deep=(pretrain=./deep sft_train.model_args.moe_aux_loss_coef=0.5)
+equal 'one rank, four layers with an auxiliary loss: it trains the model' \
+    "$(code share 1 deep.one "${deep[@]}")" 0
+equal 'pp 2 of two chunks each with an auxiliary loss: the ranks train the model' \
+    "$(DP=1 code share 2 deep.two $pp $strategy.virtual_pipeline_model_parallel_size=2 \
+        "${deep[@]}" --device far)" 0
+equal 'pp 2 of two chunks each with an auxiliary loss: the bytes are those of one rank' \
+    "$(bytes deep.two)" "$(bytes deep.one)"
+equal 'pp 2, ep 2 with an auxiliary loss: the ranks train the model' \
+    "$(DP=2 code share 4 balanced.four $pp $ep=2 pretrain=./balanced)" 0
+as_one 'pp 2, ep 2 with an auxiliary loss, beside ep 2' balanced.four balanced
 equal 'ep 4: a rank without a micro-batch computes for others' "$(code share 4 four $ep=4)" 0
 as_one 'ep 4' four one
 for stage in 0 1 2 3; do
