@@ -188,6 +188,15 @@ static int open_group(struct link *l, struct err *e)
     return code ? world_complete(l->w, &none, code, (struct world_wait){0}, e) : 0;
 }
 
+/* Ranks of other hosts are there before their first letter, and can fall silent before it. */
+static void expect_ranks(struct board *b, int ranks)
+{
+    for (int r = 0; r < ranks; r++) {
+        unsigned unknown = BOARD_UNKNOWN;
+        atomic_compare_exchange_strong(&b->rank[r].state, &unknown, BOARD_HERE);
+    }
+}
+
 int link_open(struct link **link, struct world *w, struct board *b, struct err *e)
 {
     bool several = false;
@@ -200,6 +209,7 @@ int link_open(struct link **link, struct world *w, struct board *b, struct err *
     *link = l;
     if (world_agree(w, rc, e) || open_group(l, e)) return -1;
     for (int i = 0; i < l->n; i++) expect(l, &l->peers[i]);
+    expect_ranks(b, w->place.size);
     return 0;
 }
 

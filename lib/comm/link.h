@@ -9,8 +9,9 @@
 
 struct link;
 /* Opens the links of a job, whose boards have one owner or several. All ranks call it, after the
- * places are taken. A job of one board, or whose MPI allows one thread only, has none: *link is
- * NULL. Returns 0, or -1 with ERR_DEVICE or ERR_MEMORY. */
+ * places are taken; from then on the board has all ranks as here. A job of one board, or whose MPI
+ * allows one thread only, has none: *link is NULL. Returns 0, or -1 with ERR_DEVICE or ERR_MEMORY.
+ */
 int link_open(struct link **link, struct world *w, struct board *b, struct err *e);
 /* Sends and receives what is due; called often, by one thread. */
 void link_turn(struct link *link);

@@ -97,6 +97,8 @@ int main(void)
     CHECK("link: boards of two hosts are linked", link_open(&l, &w, b, &e) == 0 && l);
     write_letters(l, b, 3);
     const unsigned long long newest = atomic_load(&b->rank[0].beats);
+    CHECK("link: a rank of another host is there before its first letter",
+          atomic_load(&b->rank[1].state) == BOARD_HERE && atomic_load(&b->rank[1].beats) == 0);
     CHECK("link: letters on their way tell nothing", atomic_load(&b->rank[1].beats) == 0);
     link_turn(l);
     CHECK("link: all that have arrived are read at once, so the board shows the newest",
