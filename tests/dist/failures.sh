@@ -130,8 +130,8 @@ for rank in 1 0; do
         "^sft-train: rank $rank $where has stood still for [0-9]+ seconds $step"
 done
 # Twice as long as the limit, and less than a rank may be outside of collectives.
-saves seen slow --comm-timeout 3
-sleep 6
+saves seen slow --comm-timeout 5
+sleep 10
 equal 'a slow save: the job goes on' "$(kill -0 "$job" && echo on; cat stderr)" on
 rm slow/sft_train/checkpoint-2.held
 reached slow 4
