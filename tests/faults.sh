@@ -35,7 +35,8 @@ sparse=5
 each_fault() {
     local n kind i=0 count=$1 every=${SWEEP:-$((sparse * thin))} least
     shift
-    least=$((count * $# < every ? count * $# : 0)) # at least one
+    # at least one: the first kind at the last call
+    least=$((count * $# < every ? (count - 1) * $# + 1 : 0))
     for ((n = 1; n <= count; n++)); do
         for kind; do
             i=$((i + 1))

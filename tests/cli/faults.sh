@@ -119,8 +119,8 @@ reads() {
     mapfile -t all < <(each_fault "$count" r:EIO r:EINTR r:short)
     for f in "${all[@]}"; do
         read -r n kind <<<"$f"
-        # Linux interrupts neither of these two.
-        [[ $kind:${names[n - 1]} =~ EINTR:(mmap|getdents64) ]] && continue
+        # Linux interrupts neither of these two: they fail.
+        [[ ! $kind:${names[n - 1]} =~ EINTR:(mmap|getdents64) ]] || kind=r:EIO
         injected=$((injected + 1))
         rm -rf out/*
         faulty "$n" "$kind" . "$@"
