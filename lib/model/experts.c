@@ -13,26 +13,24 @@ static bool balances(const struct stage *s)
 }
 
 /* ---- products of the experts' rows ---- */
-/* Describes c[rows,n] = a[rows,k] times each expert's matrix at `weight`, [n,k] if transposed. */
-static struct op_grouped grouped(const struct stage *s, const struct pass *p,
-                                 const struct activations *a, size_t weight, int64_t n, int64_t k)
+struct op_grouped experts_product(const struct stage *s, const struct pass *p,
+                                  const struct activations *a, const void *b, int64_t n, int64_t k)
 {
-    const struct weights *w = s->w;
-    return (struct op_grouped){.b = weights_at(w, weight),
+    return (struct op_grouped){.b = b,
                                .starts = a->experts.starts,
                                .rows = dispatch_rows(s, p),
                                .n = n,
                                .k = k,
                                .E = dispatch_experts(s),
-                               .ab_dtype = w->compute,
-                               .c_dtype = w->compute};
+                               .ab_dtype = s->w->compute,
+                               .c_dtype = s->w->compute};
 }
 
 /* Computes y[R,out] = x[R,in] W[out,in]^T. */
 static void forward(const struct stage *s, const struct pass *p, const struct activations *a,
                     void *y, const void *x, size_t weight, int64_t out, int64_t in)
 {
-    struct op_grouped g = grouped(s, p, a, weight, out, in);
+    struct op_grouped g = experts_product(s, p, a, weights_at(s->w, weight), out, in);
     g.c = y;
     g.a = x;
     g.tb = true;
@@ -44,7 +42,7 @@ static void forward(const struct stage *s, const struct pass *p, const struct ac
 static void dgrad(const struct stage *s, const struct pass *p, const struct activations *a,
                   void *dx, const void *dy, size_t weight, int64_t out, int64_t in)
 {
-    struct op_grouped g = grouped(s, p, a, weight, in, out);
+    struct op_grouped g = experts_product(s, p, a, weights_at(s->w, weight), in, out);
     g.c = dx;
     g.a = dy;
     op_grouped(s->w->device, &g);
@@ -59,7 +57,7 @@ static void wgrad(const struct stage *s, const struct pass *p, const struct acti
     const struct weights *w = s->w;
     lora_experts_wgrad(s, p, a, dy, x, weight, in);
     if (!weights_trained(w, weight)) return;
-    struct op_grouped g = grouped(s, p, a, weight, in, out);
+    struct op_grouped g = experts_product(s, p, a, weights_at(s->w, weight), in, out);
     g.c = weights_gradient(w, weight);
     g.a = dy;
     g.b = x;

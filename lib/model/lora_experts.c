@@ -18,17 +18,10 @@ static struct op_grouped product(const struct stage *s, const struct pass *p,
                                  const struct activations *a, void *c, const void *x, const void *b,
                                  int64_t n, int64_t k)
 {
-    const struct weights *w = s->w;
-    return (struct op_grouped){.c = c,
-                               .a = x,
-                               .b = b,
-                               .starts = a->experts.starts,
-                               .rows = dispatch_rows(s, p),
-                               .n = n,
-                               .k = k,
-                               .E = dispatch_experts(s),
-                               .ab_dtype = w->compute,
-                               .c_dtype = w->compute};
+    struct op_grouped g = experts_product(s, p, a, b, n, k);
+    g.c = c;
+    g.a = x;
+    return g;
 }
 
 /* Multiplies u[rows,r] by the scale. Rows that no expert has are scaled too, and never read. */

@@ -181,6 +181,10 @@ void experts_dgrad(struct stage *s, const struct pass *p, int l, const struct ac
                    const void *dy);
 /* Computes the gradients of the weights that multiply a->h2, whose values are there again. */
 void experts_wgrad(struct stage *s, const struct pass *p, int l, const struct activations *a);
+/* Describes c[R,n] = a[R,k] times the matrix of each expert at b, [k,n], or [n,k] with tb; the
+ * caller sets c and a. */
+struct op_grouped experts_product(const struct stage *s, const struct pass *p,
+                                  const struct activations *a, const void *b, int64_t n, int64_t k);
 /* Begins the load of the experts in a forward pass. */
 void experts_begin(struct stage *s, const struct pass *p);
 /* Completes the pool, and adds the auxiliary loss, if the model has one, to s->loss before the
