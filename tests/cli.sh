@@ -108,6 +108,24 @@ once() {
 }
 # sanitized: the commands are built with AddressSanitizer
 sanitized() { grep -q __asan_init "$(type -P sft-train)"; }
+# demo_folder ROOT: makes the current folder what the project's is after make demo. $demo is the
+# model: the real one, $real, if it is there, else one with random weights
+demo_folder() {
+    local m
+    mkdir -p build/demo
+    ln -s "$1"/{examples,share} .
+    ln -s "$O/bin" "$O/lib" build/
+    demo=build/demo/SmolLM2-135M-Instruct real=
+    for m in "${SFT_SMOLLM2:-}" "$O/demo/SmolLM2-135M-Instruct"; do
+        [ -n "$real" ] || [ ! -e "${m:-/}/model.safetensors" ] || real=$m
+    done
+    ! sanitized || real= # takes minutes
+    if [ -n "$real" ]; then ln -s "$real" $demo
+    else
+        sft-ckpt init -q examples/random-model.json --tokenizer share/tiny-tokenizer --seed 42 \
+            -o $demo
+    fi
+}
 # have_mpi: mpirun and the plugin are there
 have_mpi() { command -v mpirun >/dev/null && [ -e "$O/lib/sft/mpi.so" ]; }
 # stoppable PID: waits until a thread does not block INT, USR1 and TERM; prints "main" or "other"

@@ -11,19 +11,8 @@ check 'start: it has commands, seven at most' \
 equal 'start: the first command makes the model and sets the path' "$(head -n 1 commands)" \
     "make demo && export PATH=\$PWD/build/bin:\$PATH"
 
-# ---- the folder after make demo: that model if it is there, else one with random weights ----
-mkdir -p build/demo
-ln -s "$root"/{examples,share,run_sft_pipeline.sh} .
-ln -s "$O/bin" "$O/lib" build/
-demo=build/demo/SmolLM2-135M-Instruct real=
-for m in "${SFT_SMOLLM2:-}" "$O/demo/SmolLM2-135M-Instruct"; do
-    [ -n "$real" ] || [ ! -e "${m:-/}/model.safetensors" ] || real=$m
-done
-! sanitized || real= # takes minutes
-if [ -n "$real" ]; then ln -s "$real" $demo
-else
-    sft-ckpt init -q examples/random-model.json --tokenizer share/tiny-tokenizer --seed 42 -o $demo
-fi
+demo_folder "$root"
+ln -s "$root/run_sft_pipeline.sh" .
 
 # ---- the commands behind the first, in one shell ----
 {

@@ -7,19 +7,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 page=$root/docs/tutorial.md
 cd "$T" || exit 70
 
-# ---- the folder after make demo: that model if it is there, else one with random weights ----
-mkdir -p build/demo
-ln -s "$root"/{examples,share} .
-ln -s "$O/bin" "$O/lib" build/
-demo=build/demo/SmolLM2-135M-Instruct real=
-for m in "${SFT_SMOLLM2:-}" "$O/demo/SmolLM2-135M-Instruct"; do
-    [ -n "$real" ] || [ ! -e "${m:-/}/model.safetensors" ] || real=$m
-done
-! sanitized || real= # takes minutes
-if [ -n "$real" ]; then ln -s "$real" $demo
-else
-    sft-ckpt init -q examples/random-model.json --tokenizer share/tiny-tokenizer --seed 42 -o $demo
-fi
+demo_folder "$root"
 
 # ---- the page: a file N.sh with each command, and N.wanted with what stands behind it ----
 sed -n 's/^    //p' "$page" | awk '
