@@ -31,9 +31,10 @@ struct form {
 /* An arrangement of the ranks. */
 struct job_layout {
     struct mesh_sizes sizes;
-    int zero;      /* the stage of ZeRO */
-    int shard;     /* ranks that share one copy of what is in parts; 0: all */
-    bool sequence; /* sequence parallelism */
+    int zero;         /* the stage of ZeRO */
+    bool ranks_first; /* gradients are summed over the ranks in each micro-batch */
+    int shard;        /* ranks that share one copy of what is in parts; 0: all */
+    bool sequence;    /* sequence parallelism */
 };
 
 /* A trainer of one rank, or of all, and what came of its steps. */
@@ -61,6 +62,7 @@ TINY struct trainer_options job_options(const struct form *f, const struct job_l
                                 .tokens = f->tokens ? f->tokens : JOB_TOKENS,
                                 .length = f->tokens ? f->tokens : JOB_TOKENS,
                                 .zero_stage = l ? l->zero : 0,
+                                .ranks_first = l && l->ranks_first,
                                 .shard_rows = l && l->sequence,
                                 .optimizer = {.kind = OPTIMIZER_ADAMW,
                                               .beta1 = 0.9,

@@ -26,6 +26,8 @@ bool weights_sums_embedding(const struct weights *w);
 /* Adds this rank's parts and the buffers to the plan, of what the options have in parts. */
 int parts_init(struct weights *w, const struct weights_parts *o, struct plan *plan, struct err *e);
 void parts_free(struct weights *w);
+/* Returns the elements of a bucket of gradients that this rank sums over the group. */
+struct params_part weights_summed(const struct weights *w, size_t bucket);
 /* Use the weights of a layer in a forward or backward pass; the latter also begins the layer's
  * gradients. */
 void stage_use(struct stage *s, const struct chunk *k, int layer);

@@ -96,7 +96,7 @@ void weights_sum_tied(struct weights *w, struct comm *ends)
     size_t from = embed, to = embed + weights_tied(w);
     if (from == to) return;
     if (w->sum.parts) {
-        const struct params_part own = params_part(&w->params, 0, w->sum.parts, w->sum.at);
+        const struct params_part own = weights_summed(w, 0);
         params_clip(&from, &to, own.begin, own.end);
     }
     if (from < to)

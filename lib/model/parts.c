@@ -104,7 +104,8 @@ int parts_init(struct weights *w, const struct weights_parts *o, struct plan *pl
 {
     struct weights_buffers *x = &w->buffers;
     const int parts = collect_size(o->group), at = collect_rank(o->group);
-    *x = (struct weights_buffers){.group = {o->group, o->experts}, .reduced = {SIZE_MAX, SIZE_MAX}};
+    *x = (struct weights_buffers){
+        .group = {o->group, o->experts}, .parts = parts, .at = at, .reduced = {SIZE_MAX, SIZE_MAX}};
     weights_changed(w);
     if (parts == 1) return 0;
     if (o->values) {
@@ -113,7 +114,8 @@ int parts_init(struct weights *w, const struct weights_parts *o, struct plan *pl
         plan_values(w, plan);
     }
     if (o->gradients && w->has_gradients) {
-        w->sum = (struct weights_state){.type = w->gradient, .parts = parts, .at = at};
+        w->sum = (struct weights_state){.type = w->gradient, .parts = o->all_sums ? 1 : parts};
+        w->sum.at = o->all_sums ? 0 : at;
         if (!(x->gradient = mem_alloc(w->params.nbuckets, sizeof *x->gradient, e))) return -1;
         plan_gradients(w, plan);
     }
@@ -140,11 +142,16 @@ size_t weights_collective(const struct weights *w, bool experts)
 }
 
 /* ---- collectives ---- */
+struct params_part weights_summed(const struct weights *w, size_t bucket)
+{
+    return params_part(&w->params, bucket, w->buffers.parts, w->buffers.at);
+}
+
 /* Adds the parts of a bucket that have been reduced. */
 static void add_reduced(struct weights *w, size_t bucket)
 {
     const struct params_bucket *b = &w->params.buckets[bucket];
-    const struct params_part own = params_part(&w->params, bucket, w->sum.parts, w->sum.at);
+    const struct params_part own = weights_summed(w, bucket);
     void *sum = weights_own_gradient(w, bucket, own.begin);
     op_add(w->device, &(struct op_add){.y = sum,
                                        .a = sum,
@@ -173,7 +180,7 @@ static void reduce(struct weights *w, size_t bucket)
 {
     struct weights_buffers *x = &w->buffers;
     const struct params_bucket *b = &w->params.buckets[bucket];
-    const struct params_part own = params_part(&w->params, bucket, w->sum.parts, w->sum.at);
+    const struct params_part own = weights_summed(w, bucket);
     char *from = x->gradient[bucket];
     void *to = x->first ? weights_own_gradient(w, bucket, own.begin)
                         : from + (own.begin - b->begin) * dtype_size(w->gradient);

@@ -4,7 +4,8 @@
  *
  * Data-parallel ranks may each have a part of the gradients (ZeRO-2), and of the values too
  * (ZeRO-3). A flat allocation then has this rank's parts of all buckets, and a pass works on
- * buffers with the buckets of the layers that it is at; see parts.c. */
+ * buffers with the buckets of the layers that it is at; see parts.c. A rank may also sum its part
+ * of the gradients alone, but in an allocation of them all. */
 #ifndef SFT_MODEL_WEIGHTS_H
 #define SFT_MODEL_WEIGHTS_H
 
@@ -28,6 +29,7 @@ struct weights_options {
         struct comm *experts;   /* those of them with the same experts, which have the parts of the
                                    buckets of experts; NULL: there is no such bucket */
         bool gradients, values; /* what is in parts; values: then gradients too */
+        bool all_sums;          /* the gradients' sums have room for all parts */
     } parts;
 };
 /* A buffer of which a rank has part `at` of `parts` equal parts of every bucket, one after the
@@ -47,6 +49,7 @@ struct weights_slot {
 };
 struct weights_buffers {
     struct comm *group[WEIGHTS_GROUPS];      /* of most buckets; of those of experts */
+    int parts, at;                           /* this rank sums part `at` of so many */
     struct weights_slot slot[WEIGHTS_SLOTS]; /* for values */
     int current;                             /* slot of the last layer that was used */
     bool gathers;                            /* a gather is queued that was not waited for */
@@ -76,7 +79,7 @@ struct weights {
     void *gradients;          /* [params.trained] of type `gradient`; NULL: in parts */
     struct weights_state own; /* the values in parts: of all buckets */
     struct weights_state sum; /* the gradients in parts: summed over the group, of the micro-batches
-                               * of a step so far */
+                               * of a step so far; one part with weights_parts.all_sums */
     struct weights_buffers buffers;
     void *cosines, *sines; /* [length, model_pairs] accumulation type; see rotary.c */
     struct {

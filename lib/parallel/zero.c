@@ -6,7 +6,8 @@
 #include "comm/comm.h"
 #include "parallel/collect.h"
 
-void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage)
+void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage,
+               bool ranks_first)
 {
     const int ranks = mesh_replicas(m), at = mesh_replica(m);
     const int shard = stage >= 2 && m->shard ? m->shard : ranks;
@@ -19,17 +20,19 @@ void zero_init(struct zero *z, const struct mesh *m, const struct params *params
                        .parts = 1,
                        .params = params};
     z->stage = ranks > 1 ? stage : 0;
+    z->ranks_first = ranks > 1 && (ranks_first || stage >= 2);
     if (z->stage == 0) return;
     z->parts = shard;
     z->part = at % shard;
 }
 
-struct weights_parts zero_parts(const struct mesh *m, int stage)
+struct weights_parts zero_parts(const struct mesh *m, int stage, bool ranks_first)
 {
-    return (struct weights_parts){.group = mesh_group(m, MESH_SHARD),
+    return (struct weights_parts){.group = mesh_group(m, stage >= 2 ? MESH_SHARD : MESH_DP_CP),
                                   .experts = m->experts > 1 ? m->comm[MESH_EDP]
                                                             : NULL, /* a group of one rank copies */
-                                  .gradients = stage >= 2,
+                                  .gradients = ranks_first || stage >= 2,
+                                  .all_sums = stage == 0,
                                   .values = stage >= 3};
 }
 
@@ -86,7 +89,7 @@ static char *at(void *base, size_t element, enum dtype t)
 /* ---- gradients ---- */
 struct zero_reduction zero_reduce(const struct zero *z, void *gradients, enum dtype t)
 {
-    return (struct zero_reduction){z, gradients, t, z->stage < 2 ? z->params->nbuckets : 0};
+    return (struct zero_reduction){z, gradients, t, z->ranks_first ? 0 : z->params->nbuckets};
 }
 
 static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
@@ -117,8 +120,21 @@ void zero_reduce_rest(struct zero_reduction *r)
     if (r->z->params->ep > 1) comm_join(r->z->experts);
 }
 
-void zero_sum_groups(const struct zero *z, const struct weights *w)
+/* Gathers a buffer of all buckets from ranks that have these parts of it. */
+static void gather(const struct zero *z, void *base, enum dtype t, int parts, int part)
 {
+    for (size_t i = 0; i < z->params->nbuckets; i++) {
+        const struct params_part own = params_part(z->params, i, parts, part);
+        comm_all_gather(group_of(z, i, z->shard), at(base, z->params->buckets[i].begin, t),
+                        at(base, own.begin, t), own.end - own.begin, t);
+    }
+    comm_join(z->shard);
+    if (z->params->ep > 1) comm_join(z->experts);
+}
+
+void zero_end_sums(const struct zero *z, const struct weights *w)
+{
+    if (z->ranks_first && z->stage == 0) gather(z, w->sum.flat, w->gradient, z->ranks, z->at);
     if (z->shard == z->dp) return;
     collect_sum(w->device, z->replicate, w->sum.flat, zero_count(z), w->gradient);
     collect_join(w->device, z->replicate);
@@ -133,12 +149,5 @@ void zero_sum(const struct zero *z, double *x)
 /* ---- weights ---- */
 void zero_gather(const struct zero *z, void *weights, enum dtype t)
 {
-    if (z->stage != 1 && z->stage != 2) return;
-    for (size_t i = 0; i < z->params->nbuckets; i++) {
-        const struct params_part own = zero_held(z, i);
-        comm_all_gather(group_of(z, i, z->shard), at(weights, z->params->buckets[i].begin, t),
-                        at(weights, own.begin, t), own.end - own.begin, t);
-    }
-    comm_join(z->shard);
-    if (z->params->ep > 1) comm_join(z->experts);
+    if (z->stage == 1 || z->stage == 2) gather(z, weights, t, z->parts, z->part);
 }

@@ -29,11 +29,11 @@ static bool has_master(const struct optimizer *p)
 }
 
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
-                    struct plan *plan, const struct mesh *m, int zero_stage)
+                    struct plan *plan, const struct mesh *m, int zero_stage, bool ranks_first)
 {
     const enum dtype moments = o->moments == DT_BF16 ? DT_BF16 : w->accum;
     *p = (struct optimizer){.o = *o, .weights = w};
-    zero_init(&p->zero, m, &w->params, zero_stage);
+    zero_init(&p->zero, m, &w->params, zero_stage, ranks_first);
     if (has_master(p)) plan_state(p, plan, PLAN_MASTER, "master", w->accum, &p->master);
     if (has_m(p)) plan_state(p, plan, PLAN_MOMENTS, "first moment", moments, &p->m);
     if (has_v(p)) plan_state(p, plan, PLAN_MOMENTS, "second moment", moments, &p->v);

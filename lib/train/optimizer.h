@@ -33,9 +33,10 @@ struct optimizer {
 };
 
 /* Adds the state of the weights' optimizer to the plan, and the host memory of its collectives.
- * zero_stage: as in parallel/zero.h; from 1 on each data-parallel rank of the mesh has its part. */
+ * zero_stage, ranks_first: as in parallel/zero.h; from 1 on each data-parallel rank of the mesh has
+ * its part. */
 void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, struct weights *w,
-                    struct plan *plan, const struct mesh *m, int zero_stage);
+                    struct plan *plan, const struct mesh *m, int zero_stage, bool ranks_first);
 /* The stored master weights, once the plan is bound; NULL where there are none. */
 const struct weights_state *optimizer_master(const struct optimizer *p);
 enum { OPTIMIZER_PARTS = 3 };

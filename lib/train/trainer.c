@@ -30,8 +30,8 @@ int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e)
     t->batch.rank = (uint32_t)t->mesh->at[MESH_DP];
     int end;
     const int first = mesh_expert_rows(t->mesh, &end);
-    if (t->optimizer.zero.stage < 2) return count_most(t, s, first, end, e);
-    return count_most(t, s, 0, t->mesh->size[MESH_DP], e);
+    if (t->optimizer.zero.ranks_first) return count_most(t, s, 0, t->mesh->size[MESH_DP], e);
+    return count_most(t, s, first, end, e);
 }
 
 /* Adds a micro-batch to the report. A backward pass costs as much as a forward pass for the inputs,
@@ -66,7 +66,7 @@ static void run_passes(struct trainer *t, const struct feed_step *s, int micro_b
 {
     const struct layer_done done = {zero_layer_done, sum};
     struct noted noted = {t, r};
-    const bool at_once = t->optimizer.zero.stage < 2 && !shares_has_sums(t->mesh, &t->weights);
+    const bool at_once = !t->optimizer.zero.ranks_first && !shares_has_sums(t->mesh, &t->weights);
     const struct pipeline_watch watch = {.spans = &t->spans,
                                          .forward = &r->time.forward,
                                          .backward = &r->time.backward,
@@ -131,7 +131,7 @@ static void accumulate(struct trainer *t, const struct feed_step *s, int n, doub
     weights_end_step(w);
     shares_gradients(t->mesh, w);
     zero_reduce_rest(&sum);
-    zero_sum_groups(&t->optimizer.zero, w);
+    zero_end_sums(&t->optimizer.zero, w);
 }
 
 int trainer_gradients(struct trainer *t, const struct feed_step *s, struct trainer_report *r,

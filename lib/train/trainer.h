@@ -23,6 +23,7 @@ struct trainer_options {
     int64_t length;               /* longest document */
     struct params_options params; /* frozen and adapted parameters; the trainer sets `multiple` */
     int zero_stage;               /* 0 to 3: what data-parallel ranks have in parts */
+    bool ranks_first;             /* see struct zero; so always from stage 2 on */
     bool shard_rows;              /* sequence parallelism beside tensor parallelism */
     struct optimizer_options optimizer;
     struct guard_options guard;

@@ -52,7 +52,7 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                                 .gradients = true,
                                 .gradient = o->gradient,
                                 .length = o->length,
-                                .parts = zero_parts(mesh, o->zero_stage),
+                                .parts = zero_parts(mesh, o->zero_stage, o->ranks_first),
                                 .params = {.frozen = o->params.frozen,
                                            .arg = o->params.arg,
                                            .lora = o->params.lora,
@@ -72,7 +72,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
         return err_set(e, ERR_CONFIG, "every parameter is frozen: there is nothing to train");
     guard_init(&t->guard, &o->guard);
     if (balance_init(&t->balance, &t->weights.whole, mesh->size[MESH_DP], e)) return -1;
-    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->zero_stage);
+    optimizer_plan(&t->optimizer, &o->optimizer, &t->weights, plan, mesh, o->zero_stage,
+                   o->ranks_first);
     pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
     pipeline_plan(&t->pipeline, plan);
     shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), norm_buckets(&t->optimizer.norm),

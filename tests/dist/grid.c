@@ -37,6 +37,7 @@ enum {
     SHARE_4 = 4194304,
     MIXTRAL = 8388608,
     MIXTRAL_LORA = 16777216,
+    RANKS_FIRST = 33554432, /* stages 0 and 1 of ZeRO sum over the ranks in each micro-batch */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -122,6 +123,22 @@ static const struct row table[] = {
     {2, 1, 2, 2, 1, 1, SEQUENCE | QWEN3 | LORA},
     {2, 1, 2, 1, 1, 3, SEQUENCE | QWEN3 | LORA | MIXTRAL_LORA},
     {2, 1, 1, 2, 2, 0, SEQUENCE | QWEN3 | GRANITE},
+    /* the same bits in all stages of ZeRO */
+    {1, 1, 2, 1, 1, 0, RANKS_FIRST | MODES | QWEN2 | LORA},
+    {1, 1, 2, 1, 1, 1, RANKS_FIRST | QWEN2 | QWEN3 | LORA | MIXED},
+    {1, 1, 3, 1, 1, 0, RANKS_FIRST},
+    {1, 1, 4, 1, 1, 1, RANKS_FIRST | MISTRAL},
+    {1, 2, 1, 1, 1, 0, RANKS_FIRST | QWEN3},
+    {1, 2, 2, 1, 1, 1, RANKS_FIRST},
+    {2, 1, 2, 1, 1, 0, RANKS_FIRST | QWEN3 | LORA},
+    {2, 1, 2, 1, 1, 1, RANKS_FIRST | QWEN3},
+    {2, 1, 2, 1, 1, 0, RANKS_FIRST | SEQUENCE | QWEN3},
+    {1, 1, 2, 2, 1, 0, RANKS_FIRST | QWEN2 | LORA},
+    {1, 1, 2, 2, 1, 1, RANKS_FIRST | QWEN2},
+    {2, 1, 2, 2, 1, 0, RANKS_FIRST},
+    {1, 1, 2, 2, 2, 1, RANKS_FIRST},
+    {1, 1, 4, 1, 1, 0, RANKS_FIRST | SHARE_2 | MIXTRAL},
+    {1, 1, 4, 1, 1, 1, RANKS_FIRST | SHARE_2 | MIXTRAL | MIXTRAL_LORA},
     /* the experts are shared out */
     {1, 1, 2, 1, 1, 0, SHARE_2 | MIXTRAL | MIXTRAL_LORA | MODES},
     {1, 1, 2, 1, 1, 1, SHARE_2 | MIXTRAL | SHARED | MIXED | STACKED},
@@ -167,17 +184,18 @@ static struct job_layout layout_of(const struct row *r)
                                          .chunks = r->chunks,
                                          .experts = experts_of(r)},
                                .zero = r->zero,
+                               .ranks_first = r->forms & RANKS_FIRST,
                                .shard = shard_of(r),
                                .sequence = r->forms & SEQUENCE};
 }
 
 static void name_of(const struct row *r, char *text, size_t size)
 {
-    const int n =
-        snprintf(text, size, "tp %d%s cp %d dp %d pp %d x %d ZeRO-%d", r->tp,
-                 r->forms & SEQUENCE ? " rows" : "", r->cp, r->dp, r->pp, r->chunks, r->zero);
-    if (shard_of(r)) snprintf(text + n, size - (size_t)n, " over %d", shard_of(r));
-    if (experts_of(r) > 1) snprintf(text + n, size - (size_t)n, " ep %d", experts_of(r));
+    int n = snprintf(text, size, "tp %d%s cp %d dp %d pp %d x %d ZeRO-%d", r->tp,
+                     r->forms & SEQUENCE ? " rows" : "", r->cp, r->dp, r->pp, r->chunks, r->zero);
+    if (shard_of(r)) n += snprintf(text + n, size - (size_t)n, " over %d", shard_of(r));
+    if (experts_of(r) > 1) n += snprintf(text + n, size - (size_t)n, " ep %d", experts_of(r));
+    if (r->forms & RANKS_FIRST) snprintf(text + n, size - (size_t)n, " ranks first");
 }
 
 /* ---- the run of one rank ---- */
@@ -342,16 +360,18 @@ static uint64_t hash(const struct job *j)
     return h;
 }
 
-/* A tied matrix has its gradient summed in another order by the stages at both ends, and from
- * ZeRO-2 on ranks are summed before micro-batches. */
+/* Returns true if the gradients are summed over ranks before micro-batches. */
+static bool sums_ranks_first(const struct row *r) { return r->zero >= 2 || r->forms & RANKS_FIRST; }
+
+/* A tied matrix has its gradient summed in another order by the stages at both ends. */
 static void print_bits(const struct row *r, const struct job *j, const char *name)
 {
     const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
     if (w->place.rank) return;
     printf("bits %s,tp%d%s,cp%d,dp%d,ep%d,shard%d%s%s %016llx %s\n", j->f->name, r->tp,
            r->forms & SEQUENCE ? ",rows" : "", r->cp, r->dp, experts_of(r), shard_of(r),
-           ends ? ",ends" : "", r->zero >= 2 ? ",ranks-first" : "", (unsigned long long)hash(j),
-           name);
+           ends ? ",ends" : "", sums_ranks_first(r) ? ",ranks-first" : "",
+           (unsigned long long)hash(j), name);
 }
 
 /* ---- the checks ---- */
@@ -426,6 +446,7 @@ static void memory(const struct row *r, struct form f)
     const struct job_layout l = layout_of(r);
     const struct sharing x = sharing_of(r);
     const int stage = x.stage, ranks = x.ranks;
+    const bool first = ranks > 1 && sums_ranks_first(r);
     name_of(r, layout, sizeof layout);
     f.m = memory_model(&f.m);
     f.tokens = MEMORY_TOKENS;
@@ -433,7 +454,7 @@ static void memory(const struct row *r, struct form f)
     const struct memory_sizes s = memory_sizes(&j, &f.m);
     if (ok) { /* all of them, so that each that is wrong is told */
         ok &= planned(&j, PLAN_WEIGHTS, "weights", memory_weights(&s, stage, ranks));
-        ok &= planned(&j, PLAN_GRADIENTS, "gradients", memory_gradients(&s, stage, ranks));
+        ok &= planned(&j, PLAN_GRADIENTS, "gradients", memory_gradients(&s, stage, ranks, first));
         ok &= planned(&j, PLAN_MOMENTS, "moments", memory_moments(&s, stage, ranks));
         ok &= f.lora ||
               planned(&j, PLAN_ACTIVATIONS, "activations", memory_activations(&j, &s, l.sequence));

@@ -34,6 +34,25 @@ bits() {
 awk '$1 == "bits" { n[$2]++ } END { for (k in n) if (n[k] > 1) print k }' all | sort >keys
 while read -r key; do bits "$key"; done <keys
 check 'grid: pipelines and levels of ZeRO have bits to compare' [ "$(wc -l <keys)" -ge 5 ]
+# levels KEY STAGES: the runs with this key in so many stages have all levels of ZeRO
+levels() {
+    equal "grid: $1: levels of ZeRO with the same bits, $2 stages" "$(awk -v key="$1" \
+        '$1 == "bits" && $2 == key' all | sed -nE "s/.* pp $2 x .*ZeRO-(.).*/\1/p" | sort -u |
+        tr -d '\n')" 0123
+}
+all=ep1,shard0,ranks-first
+for key in llama,tp1,cp1,dp2,$all qwen2,tp1,cp1,dp2,$all lora,tp1,cp1,dp2,$all \
+    llama,tp2,cp1,dp2,$all qwen3,tp2,cp1,dp2,$all mixtral,tp1,cp1,dp4,ep2,shard0,ranks-first; do
+    levels $key 1
+done
+levels llama,tp1,cp1,dp2,$all 2
+levels qwen2,tp1,cp1,dp2,ep1,shard0,ends,ranks-first 2
+# digest KEY: the bits of its runs
+digest() { awk -v key="$1" '$1 == "bits" && $2 == key { print $3; exit }' all; }
+digest llama,tp1,cp1,dp2,ep1,shard0 >step
+digest llama,tp1,cp1,dp2,$all >micro_batch
+check 'grid: ZeRO-0 and ZeRO-1 by default have bits to compare' [ -s step ]
+differ 'grid: sums over the ranks once a step have other bits' step micro_batch
 
 # ---- faults ----
 # found NAME RANKS FORM LAYOUT MESSAGE: the grid with this fault fails, for this reason

@@ -148,10 +148,11 @@ TINY double memory_weights(const struct memory_sizes *s, int stage, int ranks)
     if (stage < 3) return WIDTH * sum(s, &s->all, 1);
     return WIDTH * (sum(s, &s->all, ranks) + buffers(s, &s->all));
 }
-TINY double memory_gradients(const struct memory_sizes *s, int stage, int ranks)
+/* ranks_first: they are summed over the ranks in each micro-batch; so from stage 2 on. */
+TINY double memory_gradients(const struct memory_sizes *s, int stage, int ranks, bool ranks_first)
 {
-    if (stage < 2) return WIDTH * sum(s, &s->trained, 1);
-    return WIDTH * (sum(s, &s->trained, ranks) + buffers(s, &s->trained));
+    if (!ranks_first) return WIDTH * sum(s, &s->trained, 1);
+    return WIDTH * (sum(s, &s->trained, stage == 0 ? 1 : ranks) + buffers(s, &s->trained));
 }
 TINY double memory_moments(const struct memory_sizes *s, int stage, int ranks)
 {

@@ -22,6 +22,7 @@ struct wire {
     size_t c, g;                             /* bytes of the compute type; of a gradient */
     bool first, last;                        /* the stage has the embedding; the head */
     int zero, parts;                         /* the stage of ZeRO; ranks that share one copy */
+    bool ranks_first;                        /* sums over the ranks in each micro-batch */
     uint64_t bytes[MESH_GROUPS][COMM_KINDS]; /* of a step */
 };
 
@@ -44,10 +45,13 @@ static void wire_add(struct wire *x, int group, enum comm_kind kind, uint64_t ca
 static void wire_trained(struct wire *x, bool experts, uint64_t calls, uint64_t n)
 {
     const int all = experts ? MESH_EDP : MESH_DP_CP, shard = experts ? MESH_EDP : MESH_SHARD;
-    if (x->zero == 0) wire_add(x, all, COMM_ALL_REDUCE, calls, n, x->g);
-    if (x->zero == 1) wire_add(x, all, COMM_REDUCE_SCATTER, calls, n, x->g);
+    const uint64_t sums = calls * (x->ranks_first ? x->passes : 1);
+    if (x->zero == 0 && !x->ranks_first) wire_add(x, all, COMM_ALL_REDUCE, calls, n, x->g);
+    if (x->zero == 0 && x->ranks_first) wire_add(x, all, COMM_REDUCE_SCATTER, sums, n, x->g);
+    if (x->zero == 0 && x->ranks_first) wire_add(x, all, COMM_ALL_GATHER, calls, n, x->g);
+    if (x->zero == 1) wire_add(x, all, COMM_REDUCE_SCATTER, sums, n, x->g);
     if (x->zero == 1) wire_add(x, all, COMM_ALL_GATHER, calls, n, x->c);
-    if (x->zero >= 2) wire_add(x, shard, COMM_REDUCE_SCATTER, calls * x->passes, n, x->g);
+    if (x->zero >= 2) wire_add(x, shard, COMM_REDUCE_SCATTER, sums, n, x->g);
     if (x->zero == 2) wire_add(x, shard, COMM_ALL_GATHER, calls, n, x->c);
 }
 
@@ -55,7 +59,7 @@ static void wire_trained(struct wire *x, bool experts, uint64_t calls, uint64_t 
 static void wire_partial(struct wire *x, const struct bucket *k)
 {
     uint64_t run = 0;
-    const uint64_t calls = k->count * (x->zero >= 2 ? x->passes : 1);
+    const uint64_t calls = k->count * (x->ranks_first ? x->passes : 1);
     for (const struct bucket_block *b = k->b; b < k->b + BUCKET_BLOCKS; b++) {
         if (b->n == 0 || !b->trained) continue;
         if (!b->partial) wire_add(x, MESH_TP, COMM_ALL_REDUCE, calls, run, x->g);
@@ -122,7 +126,7 @@ static void wire_buckets(struct wire *x)
 static void wire_tied(struct wire *x)
 {
     const struct bucket *k = &x->bucket[BUCKET_EMBEDDING];
-    const uint64_t parts = x->zero < 2 ? 1 : (uint64_t)x->parts, n = k->b[0].n;
+    const uint64_t parts = x->ranks_first ? (uint64_t)x->parts : 1, n = k->b[0].n;
     const uint64_t each = k->trained / parts;
     const uint64_t begin = (uint64_t)mesh_replica(x->mesh) % parts * each, end = begin + each;
     if (x->s.m->tied && begin < n)
@@ -276,6 +280,7 @@ static struct wire wire_begin(const struct job *j, const struct feed_step *s)
                      .first = has_embedding(j),
                      .last = has_head(j),
                      .zero = zero,
+                     .ranks_first = R > 1 && (zero >= 2 || j->t.o.ranks_first),
                      .parts = zero >= 2 && j->mesh.shard ? j->mesh.shard : R};
     x.layers = (uint64_t)x.s.all_layers;
     buckets_of(j, &x.s, x.bucket);

@@ -109,8 +109,8 @@ static void parts(const struct form *f)
             const struct mesh m = {.size = {1, 1, dp, 1}, .at = {[MESH_DP] = r}};
             struct zero some, all;
             size_t state = 0;
-            zero_init(&some, &m, &t, true);
-            zero_init(&all, &m, &t, false);
+            zero_init(&some, &m, &t, true, false);
+            zero_init(&all, &m, &t, false, false);
             for (size_t i = 0; i < t.nbuckets; i++) {
                 const struct params_bucket *b = &t.buckets[i];
                 const size_t each = (b->end - b->begin) / (size_t)dp;

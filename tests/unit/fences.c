@@ -138,6 +138,7 @@ int main(void)
                                {.recompute = RECOMPUTE_FULL, .zero_stage = 1, .optimizer = sgd}});
     stays_inside((struct form){
         "fp32, adapters", q, {.recompute = RECOMPUTE_SELECTIVE, .params = {.lora = lora}}});
+    stays_inside((struct form){"fp32, ZeRO-0, ranks first", m, {.ranks_first = true}});
     stays_inside(
         (struct form){"fp32, ZeRO-2", m, {.recompute = RECOMPUTE_SELECTIVE, .zero_stage = 2}});
     stays_inside(

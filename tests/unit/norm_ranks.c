@@ -55,7 +55,7 @@ static double norm_of(const struct params_options *o, bool sharded, size_t *grou
     const struct weights_options wo = {
         .compute = DT_F32, .gradients = true, .length = 32, .params = *o};
     if (weights_init(&x, &m, &wo, d, &memory.plan, &e) == 0) {
-        zero_init(&z, &mesh, &x.params, sharded);
+        zero_init(&z, &mesh, &x.params, sharded, false);
         size_t experts, others = norm_plan(&n, &x, &z, &memory.plan, &experts);
         zero_plan(&z, &memory.plan, DT_F32, others, experts);
         if (memory_place(&memory, &x.device, nothing, NULL, &e) == 0 &&

@@ -35,7 +35,7 @@ static int part_plan(struct part *p, const struct form *f, struct err *e)
         weights_init(&p->w, &m, &o.w, p->d, &p->memory.plan, e) ||
         stage_init(&p->s, &p->w, &o.s, &p->memory.plan, e))
         return -1;
-    zero_init(&p->z, &p->mesh, &p->w.params, f->sharded);
+    zero_init(&p->z, &p->mesh, &p->w.params, f->sharded, false);
     zero_plan(&p->z, &p->memory.plan, DT_F32, 0, 0);
     return memory_place(&p->memory, &p->w.device, tiny_rehearse, &p->s, e) ||
                    memory_alloc(&p->memory, e)
@@ -210,10 +210,16 @@ static char *parts_of(struct trainer *t, own_fn *own, size_t n, enum dtype type,
     return out;
 }
 
-static struct trainer_options options_of(const struct kind *k, int64_t tokens, int stage)
+/* A stage of ZeRO; ranks_first: it sums over the ranks in each micro-batch. */
+struct level {
+    int stage;
+    bool ranks_first;
+};
+static struct trainer_options options_of(const struct kind *k, int64_t tokens, struct level level)
 {
     struct trainer_options t = k->t;
-    t.zero_stage = stage;
+    t.zero_stage = level.stage;
+    t.ranks_first = level.ranks_first;
     t.tokens = tokens;
     t.length = 32;
     if (k->frozen) {
@@ -242,13 +248,13 @@ static bool steps(struct rig *r, struct outcome *o, struct err *e)
 }
 
 /* Trains with micro-batches of up to so many tokens. */
-static bool train(struct outcome *o, const struct kind *k, int64_t tokens, int stage)
+static bool train(struct outcome *o, const struct kind *k, int64_t tokens, struct level level)
 {
     struct rig r = {0};
     struct err e = {0};
     struct model m = tiny_model(k->tied, false);
     m.layers = 5;
-    const struct trainer_options t = options_of(k, tokens, stage);
+    const struct trainer_options t = options_of(k, tokens, level);
     r.device = device_open(device, 1, &e);
     bool ok = r.device && open_mesh(&r.mesh, w, r.device, &e) == 0 &&
               trainer_init(&r.t, &m, &t, &r.mesh, r.device, &e) == 0 &&
@@ -274,8 +280,21 @@ static bool is_same(const struct outcome *a, const struct outcome *b)
            !(a->loss > b->loss);
 }
 
+/* Stages 0 and 1 that sum over the ranks in each micro-batch are stage 2; o: of all stages. */
+static void sums_first(const struct kind *k, int64_t tokens, const struct outcome o[4])
+{
+    char what[160];
+    struct outcome first;
+    for (int stage = 0; stage < 2; stage++) {
+        const bool ok = train(&first, k, tokens, (struct level){stage, true});
+        snprintf(what, sizeof what, "training: %s, ranks first: ZeRO-%d is ZeRO-2", k->name, stage);
+        all_agree(what, ok && is_same(&o[2], &first));
+        outcome_free(&first);
+    }
+}
+
 /* All stages are equal where a rank has one micro-batch at most; else the first two are, and the
- * last two, and all nearly so. */
+ * last two, and all nearly so; and all where all sum over the ranks first. */
 static void alike(const struct kind *k)
 {
     enum { ONE = RIG_TOKENS, SOME = 24 };
@@ -283,7 +302,8 @@ static void alike(const struct kind *k)
     struct outcome o[4];
     for (int several = 0; several < 2; several++) {
         bool ok = true;
-        for (int i = 0; i < 4; i++) ok &= train(&o[i], k, several ? SOME : ONE, i);
+        for (int i = 0; i < 4; i++)
+            ok &= train(&o[i], k, several ? SOME : ONE, (struct level){i, false});
         for (int i = 1; i < 4 && !several; i++) {
             snprintf(what, sizeof what, "training: %s, one micro-batch: ZeRO-%d is ZeRO-0", k->name,
                      i);
@@ -299,6 +319,7 @@ static void alike(const struct kind *k)
         if (several)
             all_agree(what, ok && fabs(o[3].loss - o[0].loss) <=
                                       (k->t.compute == DT_BF16 ? 1e-2 : 1e-6) * o[0].loss);
+        if (several && ok) sums_first(k, SOME, o);
         for (int i = 0; i < 4; i++) outcome_free(&o[i]);
     }
 }
