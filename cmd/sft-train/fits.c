@@ -15,7 +15,9 @@ static void write_settings(const struct run *r, const struct trainer_options *to
     const int64_t rows = c->sft_train.training_args.per_device_train_batch_size;
     const int64_t fewer = to->tokens / to->length;
     if (to->zero_stage > from->zero_stage && to->zero_stage > 1)
-        buf_printf(b, " sft.zero_stage=%d", to->zero_stage);
+        buf_printf(b, " sft.zero_stage=%d%s", to->zero_stage,
+                   c->sft.gradient_sum && !from->ranks_first ? " sft.gradient_sum=micro_batch"
+                                                             : "");
     else if (to->zero_stage > from->zero_stage)
         buf_printf(b, " sft_train.strategy_args.strategy_config.%s",
                    strcmp(c->sft_train.strategy_args.strategy_name, "deepspeed_train") == 0

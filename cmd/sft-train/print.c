@@ -84,6 +84,7 @@ static void text_of_first(const struct trainer *t, struct buf *b)
         "its part of gradients and the optimizer's state",
         "its part of weights, gradients and the optimizer's state"};
     const struct mesh *m = t->mesh;
+    const struct zero *z = &t->optimizer.zero;
     if (m->size[MESH_PP] > 1) {
         buf_printf(b, "stage 1 of %d, with layers ", m->size[MESH_PP]);
         text_of_layers(&t->stage, b);
@@ -93,8 +94,8 @@ static void text_of_first(const struct trainer *t, struct buf *b)
         buf_printf(b, "1/%d of each matrix and of the vocabulary; ", m->size[MESH_TP]);
     if (m->experts > 1) buf_printf(b, "1/%d of the experts; ", m->experts);
     if (mesh_ranks(m) > 1)
-        buf_printf(b, "rank 0 of %d, ZeRO-%d, with %s:\n", mesh_ranks(m), t->optimizer.zero.stage,
-                   in_parts[t->optimizer.zero.stage]);
+        buf_printf(b, "rank 0 of %d, ZeRO-%d, with %s:\n", mesh_ranks(m), z->stage,
+                   in_parts[z->stage == 1 && z->ranks_first ? 2 : z->stage]);
     plan_print(&t->memory.plan, b);
 }
 

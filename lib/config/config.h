@@ -40,6 +40,7 @@
 #define CONFIG_DEVICE_WORDS    "auto|cpu|cuda"
 #define CONFIG_RECOMPUTE_WORDS "none|selective|full"
 #define CONFIG_ZERO_WORDS      "0|1|2|3"
+#define CONFIG_SUM_WORDS       "step|micro_batch"
 #define CONFIG_SPIKE_WORDS     "warn|skip|stop"
 #define CONFIG_MASK_WORDS      "turn|content|roll"
 #define CONFIG_ARGUMENTS_WORDS "json|text"
@@ -180,9 +181,10 @@ struct config {
         const char *device; /* of CONFIG_DEVICE_WORDS */
         int64_t threads;    /* 0: what affinity and cgroup allow */
         enum dtype master_dtype, moments_dtype, gradient_dtype, logits_dtype;
-        const char *recompute;  /* NULL: from the strategy; see run.recompute */
-        const char *zero_stage; /* NULL, or a word of CONFIG_ZERO_WORDS; see run.zero_stage */
-        bool rslora;            /* the scale of an adapter is alpha / sqrt(r) */
+        const char *recompute;    /* NULL: from the strategy; see run.recompute */
+        const char *zero_stage;   /* NULL, or a word of CONFIG_ZERO_WORDS; see run.zero_stage */
+        const char *gradient_sum; /* NULL: as the stage says, or a word of CONFIG_SUM_WORDS */
+        bool rslora;              /* the scale of an adapter is alpha / sqrt(r) */
         bool skip_nonfinite;
         double spike_factor;        /* 0: off; else above 1 */
         int64_t spike_window;       /* steps */

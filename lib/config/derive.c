@@ -97,6 +97,16 @@ static int64_t zero_stage(const struct config *c)
     }
 }
 
+/* From stage 2 on a worker has no memory for a sum of its own micro-batches. */
+static int check_sum(const struct loaded *l, struct err *e)
+{
+    const char *sum = l->c.sft.gradient_sum;
+    if (!sum || strcmp(sum, "step") != 0 || l->c.run.zero_stage < 2) return 0;
+    return fail(l, "sft.gradient_sum", e,
+                "is step, but stages 2 and 3 of ZeRO add up gradients in each micro-batch, because "
+                "they keep no more than a part of them; leave it out, or choose stage 0 or 1");
+}
+
 /* A size up to 1, or from all data-parallel workers on, is all of them, as in ROLL. */
 static int derive_zero(struct loaded *l, struct err *e)
 {
@@ -105,6 +115,7 @@ static int derive_zero(struct loaded *l, struct err *e)
     const int64_t size = c->sft_train.strategy_args.strategy_config.fsdp_size;
     c->run.zero_stage = zero_stage(c);
     c->run.shard_size = all;
+    if (check_sum(l, e)) return -1;
     if (config_scope(c) != KEY_FSDP2 || c->run.zero_stage < 2 || size <= 1 || size >= all) return 0;
     c->run.shard_size = size;
     if (c->run.expert_parallel_size > 1)

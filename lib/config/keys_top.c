@@ -145,6 +145,10 @@ const struct config_key config_keys_sft[] = {
          .doc =
              "What each data-parallel worker has only a part of: 1 the optimizer's state, 2 also "
              "gradients, 3 also weights; default: as the strategy says"),
+    USED("sft.gradient_sum", KEY_WORD, TO(sft.gradient_sum), .words = CONFIG_SUM_WORDS,
+         .doc = "When data-parallel workers add up their gradients; default: ZeRO 0 and 1 once a "
+                "step, 2 and 3 in each micro-batch. With micro_batch all stages have the same "
+                "bits, and 0 and 1 send more"),
     USED("sft.master_dtype", KEY_DTYPE, TO(sft.master_dtype), .words = CONFIG_DTYPE_WORDS,
          .dflt = "fp32", .only = "fp32|bf16",
          .doc = "bf16: no master weights; those of the computation are updated, rounded at random"),

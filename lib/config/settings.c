@@ -37,6 +37,7 @@ static const char *const keys[] = {"seed",
                                    "sft.spike_window",
                                    "sft.spike_action",
                                    "sft.gradient_dtype",
+                                   "sft.gradient_sum",
                                    "sft.logits_dtype",
                                    "zero_stage"};
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -46,6 +47,7 @@ enum { KEYS = sizeof keys / sizeof *keys };
 static const char *absent(const char *key)
 {
     static const char *const later[][2] = {{"sft.gradient_dtype", "fp32"},
+                                           {"sft.gradient_sum", ""},
                                            {"sft.logits_dtype", "fp32"},
                                            {"zero_stage", "0"},
                                            {MODEL "moe_aux_loss_coef", ""},

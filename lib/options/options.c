@@ -2,6 +2,8 @@
 /* The keys of the configuration that the trainer, the loop, the schedule and the streams follow. */
 #include "options/options.h"
 
+#include <string.h>
+
 #include "options/words.h"
 
 static int optimizer_from(const struct config *c, struct optimizer_options *o, struct err *e)
@@ -98,6 +100,12 @@ static struct adapter_options adapter_from(const struct config *c)
                                     .seed = (uint64_t)c->seed};
 }
 
+/* Stages 2 and 3 do so in any case. */
+static bool is_ranks_first(const struct config *c)
+{
+    return c->sft.gradient_sum && strcmp(c->sft.gradient_sum, "micro_batch") == 0;
+}
+
 static int trainer_from(const struct config *c, struct trainer_options *o, struct err *e)
 {
     const int64_t each = c->sft_train.training_args.per_device_train_batch_size;
@@ -107,6 +115,7 @@ static int trainer_from(const struct config *c, struct trainer_options *o, struc
                                   .logits = c->sft.logits_dtype,
                                   .length = c->sequence_length,
                                   .zero_stage = (int)c->run.zero_stage,
+                                  .ranks_first = is_ranks_first(c),
                                   .shard_rows = c->run.shard_rows,
                                   .staging = (size_t)c->sft.staging << 20};
     if (c->run.dtype == DT_F16)

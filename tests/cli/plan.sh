@@ -95,6 +95,12 @@ equal 'GPU: 7B does not fit eight of 40 GB with ZeRO-1' \
     "$(code bare cuda:a100-40 $eight $zero1 pretrain=./seven)" 71
 said 'GPU: it fits in parts of the weights, before a less exact optimizer' \
     'it fits with: sft.zero_stage=3( sft.recompute=(selective|full))?$'
+equal 'GPU: nor with sums of gradients once a step' \
+    "$(code bare cuda:a100-40 $eight $zero1 sft.gradient_sum=step pretrain=./seven)" 71
+said 'GPU: parts of the weights need sums in each micro-batch' \
+    'it fits with: sft.zero_stage=3 sft.gradient_sum=micro_batch'
+equal 'GPU: with these settings the run fits' "$(code bare cuda:a100-40 $eight pretrain=./seven \
+    sft.recompute=full sft.zero_stage=3 sft.gradient_sum=micro_batch)" 0
 fails 'GPU: an unknown kind names those that there are' 78 'cuda:h101: .*a100-40' bare cuda:h101
 fails 'GPU: a run takes no kind of it' 78 'a run takes cuda or cuda:N' \
     sft-train -q --config config.yaml --device cuda:h100 nothing.sfts

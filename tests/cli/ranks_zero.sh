@@ -59,6 +59,36 @@ fails 'hybrid: groups that do not divide the ranks are refused' 78 \
 equal 'run.json: a checkpoint has the stage' \
     "$(jq -r '.settings.zero_stage' "$(checkpoint z3.2)"/sft_train/state/run.json)" 3
 
+# ---- sums over the ranks in each micro-batch: all stages are the same ----
+first=sft.gradient_sum=micro_batch
+# single STAGE RANKS DIR ARGUMENT...: as zero, in micro-batches of one sample, several a rank
+single() {
+    code train "$2" "$3" $(stage "$1") sft_train.use_sequence_packing=false "${@:4}" single.sfts
+}
+for n in 2 3; do
+    equal "$n ranks, one sample each: they train with ZeRO-3" "$(single 3 $n s3.$n)" 0
+    for z in 0 1; do
+        equal "$n ranks, micro_batch: they train with ZeRO-$z" "$(single $z $n f$z.$n $first)" 0
+        same_run "$n ranks, micro_batch, ZeRO-$z and ZeRO-3" f$z.$n s3.$n
+    done
+done
+equal '2 ranks, one sample each: they train with ZeRO-0' "$(single 0 2 s0)" 0
+differ '2 ranks, ZeRO-0: micro_batch gives other weights' "$(weights f0.2)" "$(weights s0)"
+equal '2 ranks, micro_batch, far: they train with ZeRO-0' "$(single 0 2 far0 $first --device far)" 0
+same_run '2 ranks, micro_batch, far, ZeRO-0 and ZeRO-3' far0 s3.2
+narrow=($bf16 sft.gradient_dtype=bf16 sft.master_dtype=bf16 sft.moments_dtype=bf16)
+equal 'bf16 alone: 2 ranks train with ZeRO-3' "$(single 3 2 n3 "${narrow[@]}")" 0
+equal 'bf16 alone, micro_batch: 2 ranks train with ZeRO-0' \
+    "$(single 0 2 n0 "${narrow[@]}" $first)" 0
+same_run 'bf16 alone, micro_batch, ZeRO-0 and ZeRO-3' n0 n3
+cp -r s3.2 cut && rm -r "$(checkpoint cut)"
+equal 'micro_batch: a run goes on with ZeRO-0 after ZeRO-3' \
+    "$(quiet='' single 0 2 cut $first --resume auto)" 0
+said 'micro_batch: a run that goes on tells it' 'sft.gradient_sum is micro_batch, but was not set'
+same_run 'micro_batch, ZeRO-0 after ZeRO-3 and the uninterrupted run' cut s3.2
+fails 'step: it is refused in stage 3' 78 'gradient_sum.*: is step, but stages 2 and 3 of ZeRO' \
+    sft-train -q --config config.yaml --plan $fsdp sft.gradient_sum=step
+
 # ---- one micro-batch a rank: all stages are the same; bf16, on the device with queues too ----
 one=(sft_train.training_args.per_device_train_batch_size=6 $bf16
     sft_train.training_args.gradient_accumulation_steps=1)
@@ -135,9 +165,10 @@ for kind in tied untied; do
     head=$((V * H + H)) ends=$((V * H + H)) all=$((L * layer + V * H + H))
     [ $kind = tied ] || all=$((all + V * H)) ends=$head
     for n in 2 4; do for z in 0 1 2 3; do
-        sft-train -q --config config.yaml --plan --json pretrain=./$kind $bf16 sft.zero_stage=$z \
-            "sft_train.device_mapping=list(range(0,$n))" \
-            sft_train.training_args.gradient_accumulation_steps=$((12 / n)) >plan.json
+        plan=(sft-train -q --config config.yaml --plan --json pretrain=./$kind $bf16
+            sft.zero_stage=$z "sft_train.device_mapping=list(range(0,$n))"
+            sft_train.training_args.gradient_accumulation_steps=$((12 / n)))
+        "${plan[@]}" >plan.json
         at="$kind, $n ranks, ZeRO-$z"
         bytes() { jq ".classes.$1.bytes" plan.json; }
         parts=$((z >= 1 ? n : 1)) buffers=$((2 * layer + ends))
@@ -148,6 +179,9 @@ for kind in tied untied; do
         within "moments, $at" "$(bytes moments)" $((8 * all / parts))
         within "master, $at" "$(bytes master)" $((4 * all / parts))
         equal "plan, $at: it has the stage" "$(jq .zero_stage plan.json)" $z
+        [ $z -lt 2 ] || continue
+        "${plan[@]}" $first >plan.json
+        within "gradients, $at, micro_batch" "$(bytes gradients)" $((4 * (all / parts + buffers)))
     done; done
 done
 

@@ -237,6 +237,14 @@ static void test_zero(void)
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
         ok &= EXPECT(stages[i][0], gives(stages[i][0], "zero_stage", stages[i][1]));
     CHECK("ZeRO: each strategy's keys give the stage", ok);
+    CHECK("ZeRO: stages that add up micro-batches first, and others, have gradient_sum step",
+          gives(DEEPSPEED("{}") "}\nsft: {gradient_sum: step}\n", "sft.gradient_sum", "step\n") &&
+              gives(FSDP("{}") "sft: {gradient_sum: micro_batch}\n", "sft.gradient_sum",
+                    "micro_batch\n"));
+    CHECK("ZeRO: gradient_sum step is refused in stages 2 and 3",
+          refused(FSDP("{}") "sft: {gradient_sum: step}\n", "sft.gradient_sum: is step, but") &&
+              refused(FSDP("{}") "sft: {gradient_sum: step, zero_stage: 2}\n",
+                      "sft.gradient_sum: is step, but stages 2 and 3"));
     CHECK("ZeRO: a stage that there is not",
           refused(DEEPSPEED("{zero_optimization: {stage: 4}}") "}\n", "zero_optimization.stage"));
     CHECK("ZeRO: fsdp_size up to 1, or from all workers on, is all of them",
