@@ -49,7 +49,8 @@ int64_t dispatch_padded(const struct stage *s, const struct pass *p) { return ea
 
 const int32_t *dispatch_count(const struct stage *s, const struct activations *a)
 {
-    return dispatch_shares(s) ? (const int32_t *)a->experts.starts + dispatch_experts(s) : NULL;
+    const bool all = !dispatch_shares(s) && !rows_cut(s->w);
+    return all ? NULL : (const int32_t *)a->experts.starts + dispatch_experts(s);
 }
 
 /* ---- exchanges ---- */
@@ -93,7 +94,7 @@ const int32_t *dispatch_load(const struct stage *s, const struct pass *p,
                              const struct activations *a)
 {
     const struct weights *w = s->w;
-    const int64_t T = rows_all(w, p->b.T);
+    const int64_t T = p->b.T;
     if (!dispatch_shares(s)) return a->experts.starts;
     op_dispatch(w->device, &(struct op_dispatch){
                                .row = s->dispatch.row,

@@ -80,7 +80,8 @@ static void gather(const struct stage *s, const struct pass *p, const struct act
 }
 
 /* ---- forward ---- */
-/* Computes the router's choice from h2. */
+/* Computes the router's choice from h2. The rows that fill up those of sequence parallelism choose
+ * no expert. */
 static void route(struct stage *s, const struct pass *p, int l, const struct activations *a)
 {
     const struct weights *w = s->w;
@@ -94,7 +95,7 @@ static void route(struct stage *s, const struct pass *p, int l, const struct act
                             .weight = dispatch_own(s, p, a->experts.weight, m->chosen, w->accum),
                             .expert = dispatch_own(s, p, a->experts.expert, m->chosen, DT_I32),
                             .logits = a->experts.prob,
-                            .T = T,
+                            .T = p->b.T,
                             .padded = dispatch_padded(s, p),
                             .E = m->experts,
                             .K = m->chosen,
@@ -125,7 +126,7 @@ static void add_load(const struct stage *s, const struct pass *p, const struct a
     op_load(w->device, &(struct op_load){.pool = p->load,
                                          .prob = a->experts.prob,
                                          .starts = dispatch_load(s, p, a),
-                                         .T = rows_all(w, p->b.T),
+                                         .T = p->b.T,
                                          .E = w->m.experts,
                                          .dtype = w->accum});
 }
@@ -209,13 +210,16 @@ static void route_backward(const struct stage *s, const struct pass *p, const st
                                  .prob = a->experts.prob,
                                  .expert = dispatch_own(s, p, a->experts.expert, K, DT_I32),
                                  .pool = balanced ? p->pool : NULL,
-                                 .T = rows_all(w, p->b.T),
+                                 .T = p->b.T,
                                  .E = w->m.experts,
                                  .K = K,
                                  .normalise = w->m.normalise,
                                  .balance = p->balance,
                                  .dtype = w->accum,
                                  .d_dtype = w->compute});
+    const size_t row = (size_t)w->m.experts * dtype_size(w->compute), T = (size_t)p->b.T;
+    const size_t fill = (size_t)rows_all(w, p->b.T) - T;
+    if (fill) op_zero(w->device, &(struct op_zero){(char *)s->drouter + T * row, fill * row});
 }
 
 /* Computes dh from the gradients of the experts' inputs and of the router's logits, and the
@@ -294,7 +298,7 @@ static double weight_of(const struct micro_batch *b)
 static double factor_of(const struct stage *s, const struct pass *p)
 {
     const struct model *m = &s->w->m;
-    const double routed = (double)rows_all(s->w, p->b.T) * model_sparse_layers(m);
+    const double routed = (double)p->b.T * model_sparse_layers(m);
     return routed > 0 ? m->router_loss * m->experts / (routed * routed) * weight_of(&p->b) : 0;
 }
 

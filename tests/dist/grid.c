@@ -2,8 +2,8 @@
 /* A table of layouts of ranks. Five steps of the trainer in each of them give the losses, norms and
  * first gradients of one rank; memory and bytes that are sent are those of docs/parallel.md.
  * tests/dist/grid.sh starts it as 1 to 8 ranks; it runs the layouts of so many ranks. For each run
- * in fp32 it prints a line "bits KEY HASH": runs with the same key have the same losses and norms,
- * bit by bit, also in processes of other numbers of ranks.
+ * in fp32 it prints a line "bits<tab>KEY<tab>HASH": runs with the same key have the same losses and
+ * norms, bit by bit, also in processes of other numbers of ranks.
  * usage: grid [DEVICE [FORM [LAYOUT]]]  only those whose name contains that text */
 #include "loads.h"
 #include "wire.h"
@@ -38,6 +38,7 @@ enum {
     MIXTRAL = 8388608,
     MIXTRAL_LORA = 16777216,
     RANKS_FIRST = 33554432, /* stages 0 and 1 of ZeRO sum over the ranks in each micro-batch */
+    BALANCED = 67108864, /* with an auxiliary loss */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -53,7 +54,7 @@ static const struct row table[] = {
     {1, 1, 2, 1, 1, 0, QWEN2},
     {1, 1, 2, 1, 1, 1, MODES | QWEN3 | LORA},
     {1, 1, 2, 1, 1, 2, QWEN2 | LORA},
-    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE | EXPERTS | MIXED},
+    {1, 1, 2, 1, 1, 3, MODES | QWEN2 | QWEN3 | LORA | GRANITE | EXPERTS | MIXED | BALANCED},
     {1, 1, 3, 1, 1, 1, 0},
     {1, 1, 3, 1, 1, 3, QWEN2},
     {1, 1, 4, 1, 1, 0, 0},
@@ -67,7 +68,7 @@ static const struct row table[] = {
     {1, 1, 8, 1, 1, 3, OVER_4},
     {2, 1, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA | OLMO3 |
-         EXPERTS | SHARED | MIXED | STACKED},
+         EXPERTS | SHARED | MIXED | STACKED | BALANCED},
     {1, 2, 1, 1, 1, 0,
      MODES | FIRST | LORA | SMOLLM3 | PHI3 | MINISTRAL3 | HUNYUAN | OLMO3 | EXPERTS},
     {1, 2, 1, 1, 1, 1, QWEN2},
@@ -84,7 +85,7 @@ static const struct row table[] = {
     {2, 2, 2, 1, 1, 1, 0},
     {1, 1, 1, 2, 1, 0,
      MODES | QWEN2 | MISTRAL | LORA | SMOLLM3 | GRANITE | ROTATED | ARCEE | HUNYUAN | GEMMA |
-         OLMO3 | EXPERTS | SHARED | MIXED | STACKED},
+         OLMO3 | EXPERTS | SHARED | MIXED | STACKED | BALANCED},
     {1, 1, 1, 3, 1, 0, 0},
     {1, 1, 1, 4, 1, 0, QWEN2},
     {1, 1, 1, 6, 1, 0, 0},
@@ -94,7 +95,7 @@ static const struct row table[] = {
     {2, 1, 2, 1, 1, 3, QWEN3 | LORA | STACKED},
     {2, 1, 1, 2, 1, 0, QWEN3 | LORA},
     {1, 1, 2, 2, 1, 0, 0},
-    {1, 1, 2, 2, 1, 1, LORA},
+    {1, 1, 2, 2, 1, 1, LORA | BALANCED},
     {1, 1, 2, 2, 1, 2, QWEN2},
     {1, 1, 2, 2, 1, 3, QWEN2 | LORA},
     {1, 1, 4, 2, 1, 1, 0},
@@ -106,19 +107,19 @@ static const struct row table[] = {
     {2, 1, 2, 2, 1, 1, MODES | QWEN2 | QWEN3 | MISTRAL | LORA | MIXTRAL_LORA},
     {2, 1, 2, 2, 1, 3, QWEN2 | QWEN3 | OLMO3},
     {1, 1, 1, 2, 2, 0, MODES | QWEN2 | QWEN3 | LORA},
-    {1, 1, 1, 2, 3, 0, EXPERTS},
+    {1, 1, 1, 2, 3, 0, EXPERTS | BALANCED},
     {1, 1, 1, 3, 2, 0, 0},
     {1, 1, 2, 2, 2, 1, QWEN2},
     {2, 1, 1, 2, 3, 0, QWEN3},
     {2, 1, 2, 2, 2, 1, MISTRAL},
-    {1, 1, 2, 2, 2, 3, QWEN2},
+    {1, 1, 2, 2, 2, 3, QWEN2 | BALANCED},
     {1, 1, 2, 2, 3, 2, QWEN2},
     {1, 2, 1, 2, 2, 1, QWEN2 | MISTRAL},
     {2, 1, 1, 1, 1, 0,
      SEQUENCE | MODES | QWEN2 | QWEN3 | LORA | GRANITE | ARCEE | HUNYUAN | GEMMA | OLMO3 | EXPERTS |
-         SHARED},
+         SHARED | BALANCED},
     {2, 2, 1, 1, 1, 0, SEQUENCE | QWEN2 | QWEN3},
-    {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2},
+    {2, 1, 1, 2, 1, 0, SEQUENCE | QWEN2 | BALANCED},
     {2, 1, 2, 1, 1, 1, SEQUENCE | MISTRAL},
     {2, 1, 2, 2, 1, 1, SEQUENCE | QWEN3 | LORA},
     {2, 1, 2, 1, 1, 3, SEQUENCE | QWEN3 | LORA | MIXTRAL_LORA},
@@ -142,9 +143,9 @@ static const struct row table[] = {
     /* the experts are shared out */
     {1, 1, 2, 1, 1, 0, SHARE_2 | MIXTRAL | MIXTRAL_LORA | MODES},
     {1, 1, 2, 1, 1, 1, SHARE_2 | MIXTRAL | SHARED | MIXED | STACKED},
-    {1, 1, 2, 1, 1, 3, SHARE_2 | MIXTRAL | MODES},
+    {1, 1, 2, 1, 1, 3, SHARE_2 | MIXTRAL | MODES | BALANCED},
     {2, 1, 2, 1, 1, 0, SHARE_2 | MIXTRAL | SHARED | STACKED},
-    {2, 1, 2, 1, 1, 1, SHARE_2 | MIXTRAL | MIXTRAL_LORA | SEQUENCE},
+    {2, 1, 2, 1, 1, 1, SHARE_2 | MIXTRAL | MIXTRAL_LORA | SEQUENCE | BALANCED},
     {1, 2, 1, 1, 1, 0, SHARE_2 | MIXTRAL | MODES},
     {1, 2, 1, 1, 1, 1, SHARE_2 | SHARED | MIXED},
     {1, 2, 1, 1, 1, 3, SHARE_2 | MIXTRAL | MIXTRAL_LORA | STACKED},
@@ -155,8 +156,8 @@ static const struct row table[] = {
     {1, 3, 2, 1, 1, 3, SHARE_2 | MIXTRAL},
     {2, 2, 1, 1, 1, 1, SHARE_2 | MIXTRAL | SEQUENCE},
     {1, 2, 1, 2, 1, 1, SHARE_2 | MIXTRAL},
-    {1, 1, 2, 2, 1, 1, SHARE_2 | MIXTRAL},
-    {1, 1, 2, 2, 2, 2, SHARE_2 | MIXTRAL},
+    {1, 1, 2, 2, 1, 1, SHARE_2 | MIXTRAL | BALANCED},
+    {1, 1, 2, 2, 2, 2, SHARE_2 | MIXTRAL | BALANCED},
     {1, 1, 4, 1, 1, 0, SHARE_2 | MIXTRAL},
     {1, 1, 4, 1, 1, 1, SHARE_2 | MIXTRAL},
     {1, 1, 4, 1, 1, 2, SHARE_2 | MIXTRAL},
@@ -368,7 +369,7 @@ static void print_bits(const struct row *r, const struct job *j, const char *nam
 {
     const bool ends = j->f->m.tied && !j->f->frozen && r->pp > 1;
     if (w->place.rank) return;
-    printf("bits %s,tp%d%s,cp%d,dp%d,ep%d,shard%d%s%s %016llx %s\n", j->f->name, r->tp,
+    printf("bits\t%s,tp%d%s,cp%d,dp%d,ep%d,shard%d%s%s\t%016llx\t%s\n", j->f->name, r->tp,
            r->forms & SEQUENCE ? ",rows" : "", r->cp, r->dp, experts_of(r), shard_of(r),
            ends ? ",ends" : "", sums_ranks_first(r) ? ",ranks-first" : "",
            (unsigned long long)hash(j), name);
@@ -676,6 +677,13 @@ static struct model mixtral(void)
     return m;
 }
 
+static struct model balanced_model(void)
+{
+    struct model m = experts_model();
+    m.router_loss = 0.5;
+    return m;
+}
+
 int main(int argc, char **argv)
 {
     struct {
@@ -701,6 +709,7 @@ int main(int argc, char **argv)
         {{.name = "qwen2_moe", .m = shared_model()}, SHARED},
         {{.name = "mixed", .m = mixed_model()}, MIXED},
         {{.name = "granitemoeshared", .m = stacked_model()}, STACKED},
+        {{.name = "balanced", .m = balanced_model()}, BALANCED},
         {{.name = "mixtral", .m = mixtral()}, MIXTRAL},
         {{.name = "mixtral with lora", .m = mixtral(), .frozen = "model.", .lora = true},
          MIXTRAL_LORA},

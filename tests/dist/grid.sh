@@ -28,10 +28,10 @@ cat ./*.out >all
 # ---- bits ----
 # bits KEY: the runs with this key have one hash
 bits() {
-    awk -v key="$1" '$1 == "bits" && $2 == key' all >runs
-    equal "grid: $1: the bits of $(wc -l <runs) runs" "$(cut -d' ' -f3 runs | sort -u | wc -l)" 1
+    awk -F'\t' -v key="$1" '$1 == "bits" && $2 == key' all >runs
+    equal "grid: $1: the bits of $(wc -l <runs) runs" "$(cut -f3 runs | sort -u | wc -l)" 1
 }
-awk '$1 == "bits" { n[$2]++ } END { for (k in n) if (n[k] > 1) print k }' all | sort >keys
+awk -F'\t' '$1 == "bits" { n[$2]++ } END { for (k in n) if (n[k] > 1) print k }' all | sort >keys
 while read -r key; do bits "$key"; done <keys
 check 'grid: pipelines and levels of ZeRO have bits to compare' [ "$(wc -l <keys)" -ge 5 ]
 # levels KEY STAGES: the runs with this key in so many stages have all levels of ZeRO

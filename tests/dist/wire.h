@@ -207,6 +207,9 @@ static void wire_pipeline(struct wire *x, const struct wire_rows *t)
     const uint64_t rows = x->j->t.o.shard_rows ? aligned(t->T, tp) / tp : t->T;
     wire_add(x, MESH_PP, COMM_SEND_RECEIVE, V - x->last, rows * x->hidden, WIDTH);
     wire_add(x, MESH_PP, COMM_SEND_RECEIVE, V - x->first, rows * x->hidden, x->c);
+    if (x->s.m->router_loss <= 0) return;
+    const uint64_t E = (uint64_t)x->s.m->experts; /* the load, behind each of these messages */
+    wire_add(x, MESH_PP, COMM_SEND_RECEIVE, 2 * V - x->last - x->first, 2 * E, sizeof(double));
 }
 
 /* ---- a step: each row is a micro-batch ---- */
