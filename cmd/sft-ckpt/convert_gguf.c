@@ -22,6 +22,7 @@ static const enum gguf_type types[] = {GGUF_TYPE_F32,  GGUF_TYPE_F16,  GGUF_TYPE
 enum { MAX_TEMPLATES = 64 };
 struct vocabulary {
     struct tokenizer *t;
+    struct tokenizer_scratch *scratch;
     const char *names[MAX_TEMPLATES];
     struct str templates[MAX_TEMPLATES];
 };
@@ -59,6 +60,12 @@ static int find_prefix(const struct vocabulary *v, const char *dir, struct gguf_
                    dir);
 }
 
+static int alone(void *vocabulary, struct str text, size_t *parts, uint32_t *rank, struct err *e)
+{
+    const struct vocabulary *v = vocabulary;
+    return tokenizer_alone(v->t, v->scratch, text, parts, rank, e);
+}
+
 static int open_vocabulary(struct vocabulary *v, const char *dir, struct gguf_tokens *to,
                            struct err *e)
 {
@@ -68,6 +75,9 @@ static int open_vocabulary(struct vocabulary *v, const char *dir, struct gguf_to
     if (v->t) find_ids(v->t, &c, to);
     hf_config_free(&c);
     if (!v->t || find_prefix(v, dir, to, e)) return -1;
+    if (!(v->scratch = tokenizer_scratch_new(v->t, e))) return -1;
+    to->alone = alone;
+    to->tokenizer = v;
     to->names = v->names;
     to->templates = v->templates;
     to->ntemplates = tokenizer_template_count(v->t);
@@ -77,6 +87,16 @@ static int open_vocabulary(struct vocabulary *v, const char *dir, struct gguf_to
 }
 
 /* ---- what was written ---- */
+/* llama.cpp has one switch for a space before a text; by enum gguf_space. */
+static const char *const spaces[] = {
+    [GGUF_SPACE_MISSING] = "puts no space before a text that begins with a word, where the "
+                           "tokenizer puts one; chats, which begin with a special token, are "
+                           "read alike",
+    [GGUF_SPACE_BEHIND] = "puts a space behind each special token, which the tokenizer does not",
+    [GGUF_SPACE_TWICE] = "puts a space before a text that begins with one, which the tokenizer "
+                         "does not",
+};
+
 static void tell(const struct gguf_exported *x, const char *from, const char *out)
 {
     for (size_t i = 0; i < x->fallbacks; i++) {
@@ -92,8 +112,11 @@ static void tell(const struct gguf_exported *x, const char *from, const char *ou
                  " tokens are answered otherwise",
                  from, x->window);
     if (x->stripped)
-        log_line(LOG_WARN, "%s: GGUF cannot say lstrip, rstrip and single_word of %zu added tokens",
-                 from, x->stripped);
+        log_line(
+            LOG_WARN,
+            "%s: GGUF cannot say lstrip, rstrip, single_word and normalized of %zu added tokens",
+            from, x->stripped);
+    if (spaces[x->space]) log_line(LOG_WARN, "%s: llama.cpp %s", from, spaces[x->space]);
     log_line(LOG_INFO, "%s: written from %s", out, from);
 }
 
@@ -160,6 +183,7 @@ int convert_to_gguf(const char *path, int type, const char *out, bool json, stru
     if (rc == 0) rc = gguf_export(&x, out, &done, e);
     if (rc == 0) tell(&done, path, out);
     if (rc == 0 && json) rc = print_json(&done, x.type, path, out, e);
+    tokenizer_scratch_free(v.scratch);
     tokenizer_free(v.t);
     mem_free(name);
     mem_free(dir);

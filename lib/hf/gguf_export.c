@@ -154,7 +154,7 @@ static int export_model(const struct gguf_export *x, const struct hf_config *c, 
     if (t) add_general(&h, x, done->parameters);
     if (t) add_sizes(&h, c);
     if (t) add_rope(&h, c);
-    int rc = t ? gguf_add_tokenizer(&h, x->dir, c, &x->tokens, &done->stripped, e) : -1;
+    int rc = t ? gguf_add_tokenizer(&h, x->dir, c, &x->tokens, done, e) : -1;
     if (rc == 0) rc = write_file(&h, t, x->threads, out, &done->bytes, e);
     gguf_tensors_end(t);
     gguf_head_free(&h);

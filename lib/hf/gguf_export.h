@@ -20,6 +20,11 @@ struct gguf_tokens {
     size_t ntemplates;
     const char *const *names; /* of the chat templates; one may be "default" */
     const struct str *templates;
+    /* Encodes a text as one word of the model; called for a tokenizer with tokens for all bytes
+     * (byte_fallback) alone. *parts: the number of parts that the merges leave, where a character
+     * that is no token is one; *rank: of the last merge, UINT32_MAX where there is none. */
+    int (*alone)(void *tokenizer, struct str text, size_t *parts, uint32_t *rank, struct err *e);
+    void *tokenizer; /* for alone */
 };
 struct gguf_export {
     const char *dir;     /* the folder */
@@ -35,12 +40,21 @@ struct gguf_fallback {
     size_t count; /* tensors */
 };
 enum { GGUF_MAX_FALLBACKS = 16 };
+/* Spaces before a text that llama.cpp puts and the tokenizer does not, or the reverse. */
+enum gguf_space {
+    GGUF_SPACE_SAME,    /* none */
+    GGUF_SPACE_MISSING, /* no space before the first word of a text */
+    GGUF_SPACE_BEHIND,  /* a space behind each special token */
+    GGUF_SPACE_TWICE    /* a space before one that begins a text */
+};
 struct gguf_exported {
     size_t tensors, fallbacks; /* fallbacks: entries of `fallback` */
     uint64_t parameters, bytes;
     struct gguf_fallback fallback[GGUF_MAX_FALLBACKS];
     int64_t window;  /* keys of a sliding window, which the file cannot say; 0: none */
-    size_t stripped; /* added tokens with lstrip, rstrip or single_word, which it cannot say */
+    size_t stripped; /* added tokens with lstrip, rstrip, single_word or normalized, which it cannot
+                        say */
+    enum gguf_space space;
 };
 /* Refuses, with ERR_DATA, a family that has no GGUF files here, and what llama.cpp would compute
  * otherwise, because its files have no key for it. */

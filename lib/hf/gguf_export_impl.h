@@ -6,10 +6,26 @@
 #include "base/io.h"
 #include "hf/gguf_export.h"
 #include "hf/gguf_head.h"
+#include "hf/gguf_pre.h"
+
+/* The tokens by id: a row of the embedding without one has a text of the file's own. */
+struct gguf_vocab {
+    struct str *text;
+    unsigned char *type; /* enum gguf_token */
+    int64_t count;
+    struct arena names; /* of the rows without a token */
+};
+/* For a tokenizer of SentencePiece's form: marks the tokens of bytes and the unknown one. */
+int gguf_spm_types(struct gguf_vocab *v, const struct json *model, struct err *e);
+/* Adds its scores and add_space_prefix, and sets done->space. ERR_DATA where llama.cpp would merge
+ * otherwise than the tokenizer. */
+int gguf_spm_add(struct gguf_head *h, const struct gguf_vocab *v, const struct json *model,
+                 const struct gguf_spm *form, const struct gguf_tokens *t,
+                 struct gguf_exported *done, struct err *e);
 
 /* Adds tokenizer.ggml.* of dir/tokenizer.json for an embedding of c->vocab_size rows. */
 int gguf_add_tokenizer(struct gguf_head *h, const char *dir, const struct hf_config *c,
-                       const struct gguf_tokens *tokens, size_t *stripped, struct err *e);
+                       const struct gguf_tokens *tokens, struct gguf_exported *done, struct err *e);
 /* Adds the tensors of the model to the head (begin), and writes their data (write). */
 struct gguf_tensors;
 struct gguf_tensors *gguf_tensors_begin(const struct gguf_export *x, const struct hf_config *c,

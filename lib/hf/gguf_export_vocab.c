@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metadata tokenizer.ggml.* of a tokenizer.json with byte-level BPE. */
+/* The metadata tokenizer.ggml.* of a tokenizer.json with BPE, byte-level or of SentencePiece's
+ * form. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "hf/gguf_export_impl.h"
-#include "hf/gguf_pre.h"
 
 enum { MAX_TOKENIZER = 1 << 30 };
-
-/* The tokens by id: a row of the embedding without one has no text. */
-struct vocab {
-    struct str *text;
-    unsigned char *type;
-    int64_t count;
-};
 
 static bool begins(struct str s, const char *z)
 {
@@ -32,8 +25,8 @@ static bool looks_special(struct str s)
            (begins(s, "<\uff5c") && ends(s, "\uff5c>")) || (begins(s, "<unused") && ends(s, ">"));
 }
 
-static int put_token(struct vocab *v, struct str text, const struct json *id, unsigned char type,
-                     struct err *e)
+static int put_token(struct gguf_vocab *v, struct str text, const struct json *id,
+                     unsigned char type, struct err *e)
 {
     int64_t i;
     if (!id || json_int(id, &i) || i < 0)
@@ -57,19 +50,22 @@ static bool is_true(const struct json *o, const char *key)
     return v && v->kind == JSON_BOOL && v->truth;
 }
 
-static int read_added(struct vocab *v, const struct json *o, size_t *stripped, struct err *e)
+/* prepends: the normalizer changes the text that normalized tokens are looked for in. */
+static int read_added(struct gguf_vocab *v, const struct json *o, bool prepends, size_t *stripped,
+                      struct err *e)
 {
     const struct json *text = o->kind == JSON_OBJECT ? json_get(o, "content") : NULL;
     if (!text || text->kind != JSON_STRING)
         return err_set(e, ERR_DATA, "added_tokens: each must be an object with a content");
-    *stripped += is_true(o, "lstrip") || is_true(o, "rstrip") || is_true(o, "single_word");
+    *stripped += is_true(o, "lstrip") || is_true(o, "rstrip") || is_true(o, "single_word") ||
+                 (prepends && is_true(o, "normalized"));
     const bool special = is_true(o, "special") || looks_special(text->s);
     return put_token(v, text->s, json_get(o, "id"), special ? GGUF_TOKEN_CONTROL : GGUF_TOKEN_USER,
                      e);
 }
 
-static int read_vocab(struct vocab *v, const struct json *doc, const struct json *model,
-                      size_t *stripped, struct err *e)
+static int read_vocab(struct gguf_vocab *v, const struct json *doc, const struct json *model,
+                      bool prepends, size_t *stripped, struct err *e)
 {
     const struct json *tokens = json_get(model, "vocab"), *added = json_get(doc, "added_tokens");
     if (!tokens || tokens->kind != JSON_OBJECT)
@@ -77,21 +73,30 @@ static int read_vocab(struct vocab *v, const struct json *doc, const struct json
     for (size_t i = 0; i < tokens->count; i++)
         if (put_token(v, tokens->keys[i], &tokens->items[i], GGUF_TOKEN_NORMAL, e)) return -1;
     for (size_t i = 0; added && added->kind == JSON_ARRAY && i < added->count; i++)
-        if (read_added(v, &added->items[i], stripped, e)) return -1;
+        if (read_added(v, &added->items[i], prepends, stripped, e)) return -1;
     return 0;
 }
 
-static void add_vocab(struct gguf_head *h, const struct vocab *v)
+static int name_unused(struct gguf_vocab *v, struct err *e)
 {
-    char none[32];
-    gguf_add_array(h, "tokenizer.ggml.tokens", GGUF_STRING, (uint64_t)v->count);
+    char name[32];
     for (int64_t i = 0; i < v->count; i++) {
-        snprintf(none, sizeof none, "[PAD%" PRId64 "]", i);
-        gguf_add_item(h, v->text[i].p ? v->text[i] : str_z(none));
+        if (v->text[i].p) continue;
+        const int n = snprintf(name, sizeof name, "[PAD%" PRId64 "]", i);
+        const char *text = arena_copy(&v->names, name, (size_t)n, e);
+        if (!text) return -1;
+        v->text[i] = (struct str){text, (size_t)n};
+        v->type[i] = GGUF_TOKEN_UNUSED;
     }
+    return 0;
+}
+
+static void add_vocab(struct gguf_head *h, const struct gguf_vocab *v)
+{
+    gguf_add_array(h, "tokenizer.ggml.tokens", GGUF_STRING, (uint64_t)v->count);
+    for (int64_t i = 0; i < v->count; i++) gguf_add_item(h, v->text[i]);
     gguf_add_array(h, "tokenizer.ggml.token_type", GGUF_I32, (uint64_t)v->count);
-    for (int64_t i = 0; i < v->count; i++)
-        buf_u32(&h->pairs, v->text[i].p ? v->type[i] : GGUF_TOKEN_UNUSED);
+    for (int64_t i = 0; i < v->count; i++) buf_u32(&h->pairs, v->type[i]);
 }
 
 /* Makes "a b" of a merge that is ["a", "b"]. */
@@ -152,7 +157,7 @@ static struct str suffix_of(const struct json *p, int depth)
     return none;
 }
 
-static int add_specials(struct gguf_head *h, const struct vocab *v, const struct json *doc,
+static int add_specials(struct gguf_head *h, const struct gguf_vocab *v, const struct json *doc,
                         const struct gguf_tokens *t, struct err *e)
 {
     const struct {
@@ -165,7 +170,7 @@ static int add_specials(struct gguf_head *h, const struct vocab *v, const struct
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (ids[i].id >= 0 && ids[i].id < v->count) gguf_add_u32(h, ids[i].key, ids[i].id);
     const struct str last = suffix_of(json_get(doc, "post_processor"), 0);
-    const bool known = t->eos >= 0 && t->eos < v->count && v->text[t->eos].p;
+    const bool known = t->eos >= 0 && t->eos < v->count;
     const bool add_eos = last.p && known && str_eq(last, v->text[t->eos]);
     if (last.p && !add_eos)
         return err_set(e, ERR_DATA,
@@ -194,45 +199,60 @@ static void add_templates(struct gguf_head *h, const struct gguf_tokens *t)
         if (strcmp(t->names[i], "default") != 0) gguf_add_item(h, str_z(t->names[i]));
 }
 
-static int add_document(struct gguf_head *h, const struct json *doc, struct vocab *v,
-                        const struct gguf_tokens *tokens, size_t *stripped, struct err *e)
+/* Adds the tokens and what merges them. */
+static int add_model(struct gguf_head *h, const struct json *doc, const struct json *model,
+                     struct gguf_vocab *v, const struct gguf_tokens *tokens,
+                     struct gguf_exported *done, struct err *e)
+{
+    const bool is_spm = gguf_is_spm(model);
+    const struct gguf_spm *spm = is_spm ? gguf_spm_match(doc, model, e) : NULL;
+    const struct gguf_pre *pre = is_spm ? NULL : gguf_pre_match(doc, model, e);
+    if (!spm && !pre) return -1;
+    const bool prepends = spm && spm->space == GGUF_SPM_EACH;
+    if (read_vocab(v, doc, model, prepends, &done->stripped, e) || name_unused(v, e)) return -1;
+    if (spm && gguf_spm_types(v, model, e)) return -1;
+    gguf_add_str(h, "tokenizer.ggml.model", spm ? STR("llama") : STR("gpt2"));
+    gguf_add_str(h, "tokenizer.ggml.pre", str_z(spm ? "default" : pre->name));
+    add_vocab(h, v);
+    return spm ? gguf_spm_add(h, v, model, spm, tokens, done, e) : add_merges(h, model, e);
+}
+
+static int add_document(struct gguf_head *h, const struct json *doc, struct gguf_vocab *v,
+                        const struct gguf_tokens *tokens, struct gguf_exported *done, struct err *e)
 {
     const struct json *model = doc->kind == JSON_OBJECT ? json_get(doc, "model") : NULL;
     if (!model || model->kind != JSON_OBJECT)
         return err_set(e, ERR_DATA, "model: must be an object");
-    const struct gguf_pre *pre = gguf_pre_match(doc, model, e);
-    if (!pre || read_vocab(v, doc, model, stripped, e)) return -1;
-    gguf_add_str(h, "tokenizer.ggml.model", STR("gpt2"));
-    gguf_add_str(h, "tokenizer.ggml.pre", str_z(pre->name));
-    add_vocab(h, v);
-    if (add_merges(h, model, e) || add_specials(h, v, doc, tokens, e)) return -1;
+    if (add_model(h, doc, model, v, tokens, done, e) || add_specials(h, v, doc, tokens, e))
+        return -1;
     add_templates(h, tokens);
     return 0;
 }
 
 static int add_file(struct gguf_head *h, const char *path, const struct hf_config *c,
-                    const struct gguf_tokens *tokens, size_t *stripped, struct err *e)
+                    const struct gguf_tokens *tokens, struct gguf_exported *done, struct err *e)
 {
     struct buf text = {0};
     struct arena a = {0};
-    struct vocab v = {.count = c->vocab_size};
+    struct gguf_vocab v = {.count = c->vocab_size};
     v.text = mem_alloc((size_t)v.count, sizeof *v.text, e);
     v.type = mem_alloc((size_t)v.count, 1, e);
     int rc = v.text && v.type ? io_slurp(path, MAX_TOKENIZER, &text, e) : -1;
     if (rc == 0) {
         const struct json *doc = json_parse(text.data ? text.data : "", text.len, &a, e);
-        rc = doc ? add_document(h, doc, &v, tokens, stripped, e) : -1;
+        rc = doc ? add_document(h, doc, &v, tokens, done, e) : -1;
         if (rc) err_prefix(e, "%s", path);
     }
     mem_free(v.text);
     mem_free(v.type);
+    arena_free(&v.names);
     arena_free(&a);
     buf_free(&text);
     return rc;
 }
 
 int gguf_add_tokenizer(struct gguf_head *h, const char *dir, const struct hf_config *c,
-                       const struct gguf_tokens *tokens, size_t *stripped, struct err *e)
+                       const struct gguf_tokens *tokens, struct gguf_exported *done, struct err *e)
 {
     const int there = io_has(dir, "tokenizer.json", e);
     if (there < 0) return -1;
@@ -242,7 +262,7 @@ int gguf_add_tokenizer(struct gguf_head *h, const char *dir, const struct hf_con
                        "tokenizer with transformers' save_pretrained",
                        dir);
     char *path = io_path(dir, "tokenizer.json", e);
-    int rc = path ? add_file(h, path, c, tokens, stripped, e) : -1;
+    int rc = path ? add_file(h, path, c, tokens, done, e) : -1;
     mem_free(path);
     return rc;
 }

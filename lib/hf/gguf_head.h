@@ -23,8 +23,8 @@ void gguf_add_u32(struct gguf_head *h, const char *key, int64_t v);
 void gguf_add_f32(struct gguf_head *h, const char *key, double v);
 void gguf_add_bool(struct gguf_head *h, const char *key, bool v);
 void gguf_add_str(struct gguf_head *h, const char *key, struct str v);
-/* Begins an array of n strings, which gguf_add_item adds, or of n GGUF_I32, which buf_u32 adds to
- * h->pairs. */
+/* Begins an array of n strings, which gguf_add_item adds, or of n GGUF_I32 or GGUF_F32, whose bits
+ * buf_u32 adds to h->pairs. */
 void gguf_add_array(struct gguf_head *h, const char *key, enum gguf_kind item, uint64_t n);
 void gguf_add_item(struct gguf_head *h, struct str v);
 /* Adds a tensor, whose data begins at the first aligned offset after the one before. Sizes are

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pre-tokenizers that GGUF names. */
+/* The pre-tokenizers that GGUF names, and the forms of SentencePiece's tokenizers. */
 #include "hf/gguf_pre.h"
 
 #include <string.h>
@@ -121,8 +121,8 @@ static bool is_empty(const struct json *v)
 static int check_model(const struct json *model, struct err *e)
 {
     const struct json *type = json_get(model, "type");
-    if (!type || !str_is(type->s, "BPE") || is_true(model, "byte_fallback"))
-        return err_set(e, ERR_DATA, "model: only byte-level BPE can be written as GGUF");
+    if (!type || !str_is(type->s, "BPE"))
+        return err_set(e, ERR_DATA, "model: only BPE can be written as GGUF");
     if (is_empty(json_get(model, "continuing_subword_prefix")) &&
         is_empty(json_get(model, "end_of_word_suffix")))
         return 0;
@@ -130,7 +130,8 @@ static int check_model(const struct json *model, struct err *e)
                    "model: continuing_subword_prefix and end_of_word_suffix cannot be written");
 }
 
-static void refuse(const struct json *doc, const struct json *model, struct err *e)
+/* Refuses the normalizer and the pre-tokenizer; why ends with a colon. */
+static void refuse(const struct json *doc, const struct json *model, const char *why, struct err *e)
 {
     struct buf b = {0};
     const struct json *normalizer = json_get(doc, "normalizer");
@@ -141,12 +142,7 @@ static void refuse(const struct json *doc, const struct json *model, struct err 
     if (pre) json_write(pre, &b);
     if (!pre) buf_puts(&b, "null");
     if (is_true(model, "ignore_merges")) buf_puts(&b, ", ignore_merges");
-    if (buf_check(&b, e) == 0)
-        err_set(
-            e, ERR_DATA,
-            "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe, "
-            "qwen2 and tekken are known: %.900s",
-            b.data);
+    if (buf_check(&b, e) == 0) err_set(e, ERR_DATA, "%s %.900s", why, b.data);
     buf_free(&b);
 }
 
@@ -160,6 +156,48 @@ const struct gguf_pre *gguf_pre_match(const struct json *doc, const struct json 
         if (rc > 0) rc = is_text(json_get(doc, "pre_tokenizer"), pres[i].pre_tokenizer, e);
         if (rc) return rc > 0 ? &pres[i] : NULL;
     }
-    refuse(doc, model, e);
+    refuse(doc, model,
+           "no pre-tokenizer that GGUF names splits text like this one; gpt-2, smollm, llama-bpe, "
+           "qwen2 and tekken are known:",
+           e);
+    return NULL;
+}
+
+#define SPM_REPLACE                                                                                \
+    "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\u2581\"}"
+#define SPM_LIST(first) "{\"type\": \"Sequence\", \"normalizers\": [" first SPM_REPLACE "]}"
+#define SPM_PREPEND     SPM_LIST("{\"type\": \"Prepend\", \"prepend\": \"\u2581\"}, ")
+/* No space is left that this could split at; Gemma's files have it. */
+#define SPM_SPLIT                                                                                  \
+    "{\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, \"behavior\": "                       \
+    "\"MergedWithPrevious\", \"invert\": false}"
+#define SPM_META(scheme)                                                                           \
+    "{\"type\": \"Metaspace\", \"replacement\": \"\u2581\", \"prepend_scheme\": \"" scheme         \
+    "\", \"split\": false}"
+static const struct gguf_spm spms[] = {
+    {SPM_PREPEND, "null", GGUF_SPM_EACH},
+    {SPM_REPLACE, "null", GGUF_SPM_NONE},
+    {SPM_LIST(""), "null", GGUF_SPM_NONE},
+    {SPM_REPLACE, SPM_SPLIT, GGUF_SPM_NONE},
+    {"null", SPM_META("never"), GGUF_SPM_NONE},
+    {"null", SPM_META("first"), GGUF_SPM_FIRST},
+    {"null", SPM_META("always"), GGUF_SPM_LACKING},
+};
+
+bool gguf_is_spm(const struct json *model) { return is_true(model, "byte_fallback"); }
+
+const struct gguf_spm *gguf_spm_match(const struct json *doc, const struct json *model,
+                                      struct err *e)
+{
+    if (check_model(model, e)) return NULL;
+    for (size_t i = 0; i < sizeof spms / sizeof *spms && !is_true(model, "ignore_merges"); i++) {
+        int rc = is_text(json_get(doc, "normalizer"), spms[i].normalizer, e);
+        if (rc > 0) rc = is_text(json_get(doc, "pre_tokenizer"), spms[i].pre_tokenizer, e);
+        if (rc) return rc > 0 ? &spms[i] : NULL;
+    }
+    refuse(doc, model,
+           "llama.cpp reads text in another way with byte_fallback; Prepend and Replace of U+2581, "
+           "or Metaspace without split are known:",
+           e);
     return NULL;
 }

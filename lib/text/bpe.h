@@ -36,5 +36,14 @@ void bpe_scratch_free(struct bpe_scratch *s);
 /* Appends the tokens of a word of n bytes. `room` bytes from p on are readable, room >= n. */
 int bpe_word(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n, size_t room,
              struct bpe_tokens *out, struct err *e);
+/* The result of merging a word alone. */
+struct bpe_alone {
+    size_t parts;  /* tokens, and characters that are no tokens */
+    uint32_t rank; /* of the last merge; VOCAB_NONE: there was none */
+};
+/* Encodes a word that is not empty, without the cache, in a model with a token for each byte
+ * (byte_fallback). */
+int bpe_alone(const struct bpe *b, struct bpe_scratch *s, struct str word, struct bpe_alone *out,
+              struct err *e);
 
 #endif

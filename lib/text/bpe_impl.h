@@ -63,11 +63,12 @@ struct bpe_scratch {
     struct heap_entry *heap;
     size_t nheap, heap_cap;
     struct buf text; /* a character with its prefix or suffix */
+    uint32_t last;   /* rank of the merge that was done last; VOCAB_NONE: none */
     bool cacheable;  /* the tokens of the last word depend on this word alone */
     struct word_cache *cache;
 };
 
-/* Merges the symbols of the scratch until no merge applies. */
+/* Merges the symbols of the scratch until no merge applies, and sets `last`. */
 int bpe_merge(const struct bpe *b, struct bpe_scratch *s, struct err *e);
 
 /* ---- cache of words: bounded, one per thread ---- */

@@ -32,6 +32,7 @@ static void merge_short(const struct bpe *b, struct bpe_scratch *s)
         for (size_t i = 0; i + 1 < n; i++)
             if (pair[i].rank < best) best = pair[i].rank, at = i;
         if (best == UINT32_MAX) break;
+        s->last = best;
         y[at].id = pair[at].id;
         y[at].len += y[at + 1].len;
         n--;
@@ -102,6 +103,7 @@ static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
         if (y[at].len == 0 || right < 0) continue;
         m = merge_find(b, y[at].id, y[right].id);
         if (!m || m->id != top.id) continue; /* one of the two symbols changed after the push */
+        s->last = m->rank;
         y[at].id = top.id;
         y[at].len += y[right].len;
         y[at].next = y[right].next;
@@ -117,6 +119,7 @@ static int merge_long(const struct bpe *b, struct bpe_scratch *s, struct err *e)
 
 int bpe_merge(const struct bpe *b, struct bpe_scratch *s, struct err *e)
 {
+    s->last = VOCAB_NONE;
     if (s->nsymbol > INT32_MAX) return err_set(e, ERR_DATA, "a word has more than 2 GiB");
     if (s->nsymbol > SHORT_WORD) return merge_long(b, s, e);
     merge_short(b, s);

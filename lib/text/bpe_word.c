@@ -186,3 +186,24 @@ int bpe_word(const struct bpe *b, struct bpe_scratch *s, const char *p, size_t n
     }
     return 0;
 }
+
+/* Returns the number of symbols by which the bytes of unknown characters exceed the characters. */
+static size_t surplus(const struct bpe *b, struct str word)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < word.n;) {
+        const unsigned len = utf8_len((unsigned char)word.p[i]);
+        if (vocab_find(&b->vocab, (struct str){word.p + i, len}) == VOCAB_NONE) n += len - 1;
+        i += len;
+    }
+    return n;
+}
+
+int bpe_alone(const struct bpe *b, struct bpe_scratch *s, struct str word, struct bpe_alone *out,
+              struct err *e)
+{
+    s->nsymbol = 0;
+    if (symbols_of_chars(b, s, word.p, word.n, e) || bpe_merge(b, s, e)) return -1;
+    *out = (struct bpe_alone){s->nsymbol - surplus(b, word), s->last};
+    return 0;
+}

@@ -41,6 +41,14 @@ void tokenizer_scratch_free(struct tokenizer_scratch *s);
 int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, struct str text,
                      struct token_list *out, struct err *e);
 
+/* Encodes a text as one word: neither normalizer nor pre-tokenizer nor added tokens change it. The
+ * tokenizer has a token for each byte (byte_fallback). *parts: how many parts the merges leave, a
+ * character that is no token being one; *rank: of the last merge in their list, or
+ * TOKENIZER_NO_MERGE. */
+#define TOKENIZER_NO_MERGE UINT32_MAX
+int tokenizer_alone(const struct tokenizer *t, struct tokenizer_scratch *s, struct str text,
+                    size_t *parts, uint32_t *rank, struct err *e);
+
 /* Puts n tokens, whose byte ranges are empty, before those of the list. */
 int token_list_prepend(struct token_list *l, const uint32_t *ids, size_t n, struct err *e);
 /* Returns the number of tokens that tokenizer(text) of transformers puts before a text, such as

@@ -170,3 +170,13 @@ int tokenizer_encode(const struct tokenizer *t, struct tokenizer_scratch *s, str
     }
     return 0;
 }
+
+int tokenizer_alone(const struct tokenizer *t, struct tokenizer_scratch *s, struct str text,
+                    size_t *parts, uint32_t *rank, struct err *e)
+{
+    struct bpe_alone alone;
+    if (bpe_alone(t->bpe, s->bpe, text, &alone, e)) return -1;
+    *parts = alone.parts;
+    *rank = alone.rank;
+    return 0;
+}

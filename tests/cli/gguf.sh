@@ -58,6 +58,48 @@ for type in f16 q8_0 q4_0 q4_k q6_k; do
         sft-ckpt convert -q llama-$type.gguf -o back-$type
 done
 
+# ---- a tokenizer of SentencePiece's form ----
+sft-ckpt init -q "$golden/llama.json" --tokenizer "$golden/spm" --seed 7 -o spm
+family=spm
+to_gguf --type f32 -o spm.gguf spm
+listed gguf f32 spm.gguf
+fails "back: the metadata of SentencePiece's form make no tokenizer" 65 'give a folder with' \
+    sft-ckpt convert -q spm.gguf -o spm-back
+sft-ckpt convert -q -t spm spm.gguf -o spm-back
+to_gguf --type f32 -o again.gguf spm-back
+equal "back: SentencePiece's form comes back beside the file" \
+    "$(diff <(values spm.gguf) <(values again.gguf))" ''
+# spelled FILTER: a copy of that model whose tokenizer.json is edited with jq
+spelled() { rm -rf m; cp -r spm m; jq -c "$1" spm/tokenizer.json >m/tokenizer.json; }
+meta='.normalizer = null | .pre_tokenizer = {type: "Metaspace", replacement: "▁", '
+meta+='prepend_scheme: $scheme, split: false}'
+# space NAME SCHEME TOLD SWITCH: with that scheme of Metaspace, the command tells of the space and
+# the file has that switch
+space() {
+    spelled "\"$2\" as \$scheme | $meta"
+    [ -z "${bare:-}" ] ||
+        jq 'del(.chat_template)' spm/tokenizer_config.json >m/tokenizer_config.json
+    sft-ckpt convert --to gguf --type f32 -o j.gguf m 2>err
+    equal "$1" \
+        "$(grep -oE 'llama.cpp puts [^,;]*' err) $(values j.gguf | grep add_space_prefix)" \
+        "$3 tokenizer.ggml.add_space_prefix"$'\t'"BOOL $4"
+}
+space 'space: one before the first text alone is none in chats' first \
+    'llama.cpp puts no space before a text that begins with a word' 0
+space 'space: one before each text that begins with none is told' always \
+    'llama.cpp puts a space before a text that begins with one' 1
+space 'space: none is none' never '' 0
+bare=1 space 'space: one before the first text alone is one where there are no chats' first \
+    'llama.cpp puts a space behind each special token' 1
+spelled '.added_tokens[-1].normalized = true'
+sft-ckpt convert --to gguf -o j.gguf m 2>err
+check 'space: a token that is looked for behind the first space is told' \
+    grep -q 'cannot say .* normalized of 1 added' err
+spelled '.model.merges |= map(if type == "array" then join(" ") else . end)'
+to_gguf --type f32 -o j.gguf m
+equal 'gguf: merges of both spellings make the same scores' \
+    "$(diff <(values spm.gguf) <(values j.gguf))" ''
+
 # ---- the command ----
 wanted='{"output":"j.gguf","inputs":["llama"],"type":"Q4_K","tensors":21,"parameters":229696,'
 wanted+='"bytes":N,"fallbacks":[{"wanted":"Q6_K","got":"Q8_0","row":64,"tensors":1},'
@@ -126,6 +168,20 @@ fails 'refused: a pattern that GGUF does not name' 65 'm/tokenizer.json: .*qwen2
     to_gguf -o x m
 splits 's/"id":2,"content"/"id":1,"content"/'
 fails 'refused: two tokens with one id' 65 'm/tokenizer.json|m: ' to_gguf -o x m
+spelled '.model.merges |= .[1:]'
+fails 'refused: a vocabulary that llama.cpp would merge further' 65 \
+    'm/tokenizer.json: model: token [0-9]+ ".*": .* in two parts' to_gguf -o x m
+spelled '.model.merges += [["<0x41>", "<0x42>"]] | .model.vocab["<0x41><0x42>"] = 901'
+fails 'refused: a merge of bytes' 65 'merge [0-9]+ joins the token of a byte' to_gguf -o x m
+spelled 'del(.model.vocab["<0x41>"])'
+fails 'refused: bytes without tokens' 65 'has 255 of the tokens <0x00> to <0xFF>' to_gguf -o x m
+spelled '.model.ignore_merges = true'
+fails 'refused: whole words before merges' 65 'with byte_fallback.*ignore_merges' to_gguf -o x m
+spelled '.normalizer = {type: "NFKC"}'
+fails "refused: a normalizer that SentencePiece's form lacks" 65 'with byte_fallback.*"NFKC"' \
+    to_gguf -o x m
+spelled '.model.type = "Unigram"'
+fails 'refused: a model that is no BPE' 65 'm/tokenizer.json.*Unigram' to_gguf -o x m
 behind='{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}},'
 behind+='{"SpecialToken":{"id":"<|im_start|>","type_id":0}}],"pair":[],"special_tokens":{}}'
 splits "s/\"post_processor\":null/\"post_processor\":$behind/"

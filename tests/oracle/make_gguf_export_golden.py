@@ -3,7 +3,8 @@
 
 FAMILY.tsv lists the metadata and tensors of the GGUF files that llama.cpp's converter writes of the
 model that `sft-ckpt init` makes of FAMILY.json; and of those that its llama_model_quantize makes of
-the f32 file. quants.tsv has rows of fp32 and the blocks that this makes of them.
+the f32 file. quants.tsv has rows of fp32 and the blocks that this makes of them. spm/ has a tokenizer
+that sentencepiece trained, as tokenizer.json, and spm.tsv what the converter makes of its tokenizer.model.
 Usage: make_gguf_export_golden.py LLAMA_CPP, a folder with llama.cpp's convert_hf_to_gguf.py (the
 source package of llama-cpp-python has it), in the oracle's environment with sentencepiece and xxhash
 besides. The converter knows pre-tokenizers by what they make of one text; the name of this one is
@@ -18,8 +19,11 @@ from pathlib import Path
 import cyllama
 import gguf
 import numpy as np
+import sentencepiece
 import xxhash
 from cyllama.llama import llama_cpp
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+from transformers.convert_slow_tokenizer import generate_merges
 
 llama = Path(sys.argv[1])
 out = Path("tests/golden/hf/gguf_export")
@@ -135,10 +139,55 @@ def quants():
             print(name, t.data.tobytes().hex(), sep="\t", file=f)
 
 
+def trained(model):
+    """Writes the tokenizer in spm/ with the pieces of that sentencepiece model, as transformers does."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=f"{model}.model")
+    scores = {pieces.id_to_piece(i): pieces.get_score(i) for i in range(pieces.vocab_size())}
+    vocab = {p: i for i, p in enumerate(scores)}
+    normal = {p: s for p, s in scores.items() if vocab[p] > 258}
+    tok = Tokenizer(models.BPE(vocab=vocab, merges=generate_merges(normal, normal), unk_token="<unk>",
+                               fuse_unk=True, byte_fallback=True))
+    tok.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tok.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s> $B", [("<s>", 1)])
+    tok.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                     decoders.Strip(" ", 1, 0)])
+    tok.add_special_tokens([AddedToken(t, normalized=False) for t in ("<unk>", "<s>", "</s>")])
+    tok.add_tokens([AddedToken("<tool>", normalized=False)])
+    (out / "spm").mkdir(exist_ok=True)
+    text = json.dumps(json.loads(tok.to_str()), ensure_ascii=False, separators=(",", ":"))
+    (out / "spm/tokenizer.json").write_text(text + "\n")
+    config = {"add_bos_token": True, "add_eos_token": False, "add_prefix_space": True, "bos_token": "<s>",
+              "eos_token": "</s>", "unk_token": "<unk>", "tokenizer_class": "LlamaTokenizer",
+              "chat_template": "{% for m in messages %}{{ bos_token + '[' + m['role'] + '] ' + m['content'] + "
+                               "eos_token }}{% endfor %}"}
+    (out / "spm/tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def spm():
+    folder = tmp / "spm"
+    sentencepiece.SentencePieceTrainer.train(
+        input="tests/oracle/tiny_corpus.txt", model_prefix=str(tmp / "pieces"), model_type="bpe", vocab_size=900,
+        byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True, split_digits=True, minloglevel=2)
+    trained(tmp / "pieces")
+    subprocess.run(["sft-ckpt", "init", "-q", out / "llama.json", "--tokenizer", out / "spm", "--seed", "7",
+                    "-o", folder], check=True)
+    shutil.copy(tmp / "pieces.model", folder / "tokenizer.model")
+    (folder / "added_tokens.json").write_text(json.dumps({"<tool>": 900}))
+    file = tmp / "spm.gguf"
+    subprocess.run([sys.executable, "convert_hf_to_gguf.py", "--outtype", "f32", "--outfile", file, folder],
+                   cwd=llama, check=True, stderr=subprocess.DEVNULL)
+    with (out / "spm.tsv").open("w") as f:
+        print(versions, file=f)
+        lines = (s for s in listing(file, True) if s.startswith("tokenizer.") and "add_sep_token" not in s)
+        print(*(f"f32\t{s}" for s in lines), sep="\n", file=f)  # without the key that BERT's models have
+
+
 versions = (f"# llama.cpp's converter of {llama.parent.parent.name}; cyllama {cyllama.__version__}, numpy "
             f"{np.__version__}")
 out.mkdir(parents=True, exist_ok=True)
 for n in FAMILIES:
     family(n)
 quants()
+spm()
 shutil.rmtree(tmp)
