@@ -116,7 +116,7 @@ int run_stream(struct run *r, struct err *e)
     progress_doing(&r->progress, "checking the streams", 0, 0);
     if (run_agreed(r, run_tokenizer(r, e), e)) return -1;
     r->options.stream.tokenizer = r->options.validation.tokenizer = r->tokenizer;
-    r->feed = feed_open_broadcast(r->stream, &v, &r->mesh, e);
+    r->feed = feed_open_broadcast(r->stream, false, &v, &r->mesh, e);
     if (!r->feed || feed_check(r->feed, &r->options.stream, e)) return -1;
     if (feed_header(r->feed)->steps == 0)
         return err_set(e, ERR_DATA, "%s: no step to train", r->stream);

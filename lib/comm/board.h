@@ -67,9 +67,9 @@ bool board_in(const struct board_rank *r);
 
 /* ---- board_tell.c ---- */
 enum board_cause { BOARD_DIED, BOARD_STILL, BOARD_SILENT, BOARD_CUT, BOARD_WAITS };
-/* Writes one line: that `rank` is the cause, how long that was noticed, where the rank is, and
- * which ranks the others miss. */
+/* Writes one line: that `rank` is the cause, how long that was noticed, where the rank is, which
+ * ranks the others miss, and the advice, unless it is NULL. */
 void board_tell(const struct board *b, int ranks, int rank, enum board_cause cause, double seconds,
-                char *text, size_t size);
+                const char *advice, char *text, size_t size);
 
 #endif

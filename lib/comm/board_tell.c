@@ -109,7 +109,7 @@ static void put_silent(struct line *l, const struct board *b, int ranks, int nod
 }
 
 void board_tell(const struct board *b, int ranks, int rank, enum board_cause cause, double seconds,
-                char *text, size_t size)
+                const char *advice, char *text, size_t size)
 {
     struct line l = {text, 0, size};
     const struct board_rank *r = &b->rank[rank];
@@ -126,5 +126,5 @@ void board_tell(const struct board *b, int ranks, int rank, enum board_cause cau
     if (s) put_waiting(&l, b, ranks, s);
     if (own && !s) put(&l, ", for which no rank is missing that it knows of");
     if (cause != BOARD_DIED && cause != BOARD_CUT) put(&l, "; --comm-timeout sets the limit");
-    put(&l, "; --resume auto goes on from the newest checkpoint");
+    if (advice) put(&l, "; %s", advice);
 }

@@ -79,6 +79,10 @@ struct comm {
 /* Returns the name of a kind: "all_reduce". */
 const char *comm_kind_name(enum comm_kind kind);
 
+/* Agrees that all ranks compute on one kind of device, and each of those with a GPU on one of its
+ * own. 0, or -1 on all ranks with ERR_DEVICE or ERR_CONFIG. */
+int comm_check_devices(struct world *w, const struct device *d, struct err *e);
+
 /* Opens the group of one rank, where a collective is at most a copy. */
 struct comm *comm_self(struct device *d, struct err *e);
 /* Opens the group of ranks[0, n), which are ranks of the world, in this order. Exactly these ranks

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads the environment variables that launchers set for each rank. */
+/* Reads the environment variables that launchers set for each rank, and joins the ranks. */
 #include "comm/launch.h"
 
 #include <errno.h>
@@ -50,4 +50,17 @@ struct launch launch_detect(char *(*lookup)(const char *name))
     int rank = number(lookup("SLURM_PROCID"));
     if (tasks < 2) return (struct launch){.size = 1, .srun = tasks > 0};
     return (struct launch){.size = 1, .rank = rank > 0 ? rank : 0, .tasks = tasks, .srun = true};
+}
+
+int launch_join(const struct launch *l, struct world *w, struct err *e)
+{
+    if (world_join(w, "mpi", e)) return -1;
+    const struct comm_place *p = &w->place;
+    int rc = 0;
+    if (l->size && p->size != l->size)
+        rc = err_set(e, ERR_DEVICE,
+                     "%s started %d processes, but %s sees %d: they are of different MPIs; use the "
+                     "mpirun that belongs to the mpicc that this was built with",
+                     l->by, l->size, p->library, p->size);
+    return world_agree(w, rc, e);
 }

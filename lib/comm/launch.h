@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "comm/world.h"
+
 struct launch {
     const char *by; /* for messages: "mpirun (Open MPI)"; NULL: no launcher, or a task of Slurm that
                      * cannot reach the other tasks (tasks > 1) */
@@ -16,5 +18,8 @@ struct launch {
 
 /* lookup: getenv, or a replacement in a test. The result keeps none of its strings. */
 struct launch launch_detect(char *(*lookup)(const char *name));
+/* Joins the ranks that a launcher started, see world_join, which agree that MPI sees as many as it
+ * started. 0, or -1 with ERR_DEVICE on all ranks that have met. */
+int launch_join(const struct launch *l, struct world *w, struct err *e);
 
 #endif

@@ -67,7 +67,7 @@ int world_late(struct world *w, double since, struct err *e)
     if (waited <= limit + LONGER || (waited <= limit * WATCH_PATIENCE && watch_busy(w->watch)))
         return 0;
     w->broken = true;
-    board_tell(watch_board(w->watch), w->place.size, w->place.rank, BOARD_WAITS, waited, text,
-               sizeof text);
+    board_tell(watch_board(w->watch), w->place.size, w->place.rank, BOARD_WAITS, waited,
+               w->hooks.advice, text, sizeof text);
     return err_set(e, ERR_DEVICE, "%s", text);
 }

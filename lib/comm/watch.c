@@ -78,7 +78,7 @@ static void see(struct watch *t, int rank, double now)
 static void decide(struct watch *t, int rank, enum board_cause cause, double seconds)
 {
     char text[BOARD_TEXT];
-    board_tell(t->b, t->w->place.size, rank, cause, seconds, text, sizeof text);
+    board_tell(t->b, t->w->place.size, rank, cause, seconds, t->w->hooks.advice, text, sizeof text);
     board_write(t->b, text);
 }
 

@@ -172,6 +172,18 @@ int world_side_receive(struct world *w, void *buf, size_t bytes, int from, struc
     return 0;
 }
 
+/* One collective, whose bytes MPI counts in int on each rank. */
+static int gather(struct world *w, void *dst, const void *src, size_t each, struct err *e)
+{
+    if (world_check(w, e)) return -1;
+    struct comm_transfer t = {0};
+    enter(w, BOARD_AGREEMENT);
+    const int code = w->plugin->gather(w->place.all, dst, src, each, &t);
+    const int rc = world_complete(w, &t, code, (struct world_wait){.limited = true}, e);
+    leave(w);
+    return rc ? err_prefix(e, "an agreement of all ranks") : 0;
+}
+
 const void *world_notes(struct world *w, const void *note, size_t bytes, struct err *e)
 {
     if (!w->plugin) return note;
@@ -179,15 +191,15 @@ const void *world_notes(struct world *w, const void *note, size_t bytes, struct 
         err_set(e, ERR_INTERNAL, "a note of %zu bytes", bytes);
         return NULL;
     }
-    if (world_check(w, e)) return NULL;
-    struct comm_transfer t = {0};
-    enter(w, BOARD_AGREEMENT);
-    const int code = w->plugin->gather(w->place.all, w->notes, note, bytes, &t);
-    const int rc = world_complete(w, &t, code, (struct world_wait){.limited = true}, e);
-    leave(w);
-    if (rc == 0) return w->notes;
-    err_prefix(e, "an agreement of all ranks");
-    return NULL;
+    return gather(w, w->notes, note, bytes, e) ? NULL : w->notes;
+}
+
+int world_gather(struct world *w, void *dst, const void *src, size_t each, struct err *e)
+{
+    if (each > CALL_MAX) return err_set(e, ERR_INTERNAL, "a gather of %zu bytes a rank", each);
+    if (w->plugin) return gather(w, dst, src, each, e);
+    memcpy(dst, src, each);
+    return 0;
 }
 
 int world_any(struct world *w, bool v, struct err *e)

@@ -20,6 +20,7 @@ struct world_hooks {
     void (*tell)(void *arg, const char *text); /* prints the reason; on one rank of a node */
     void (*end)(void *arg); /* ends the process, which had ten seconds to end by itself */
     void *arg;
+    const char *advice; /* the end of that reason: what to do; NULL: nothing */
 };
 struct world {
     struct comm_place place;          /* rank, size, ... */
@@ -69,6 +70,9 @@ int world_agree(struct world *w, int rc, struct err *e);
  * order, valid until the next call; NULL with ERR_DEVICE on failure, also when a rank does not
  * answer within the timeout. Allocates nothing. */
 const void *world_notes(struct world *w, const void *note, size_t bytes, struct err *e);
+/* Gathers `each` bytes from every rank: dst[size * each] = the ranks' src[each] in rank order. It
+ * waits as world_notes does. */
+int world_gather(struct world *w, void *dst, const void *src, size_t each, struct err *e);
 /* Returns 1 when v is true on any rank, else 0, on all ranks; -1 on failure. */
 int world_any(struct world *w, bool v, struct err *e);
 /* Divides this rank's `cpus` CPUs by the number of ranks on its node that run on the same set of

@@ -62,16 +62,16 @@ static bool is_file(const char *path)
     return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-struct feed *feed_open_broadcast(const char *path, const struct model_vocab *v,
+struct feed *feed_open_broadcast(const char *path, bool loose, const struct model_vocab *v,
                                  const struct mesh *m, struct err *e)
 {
     struct feed *f = NULL;
     int32_t file = is_file(path);
-    if (mesh_ranks(m) == 1) return feed_open(path, false, v, e);
+    if (mesh_ranks(m) == 1) return feed_open(path, loose, v, e);
     if (mesh_broadcast(m, &file, sizeof file, e)) return NULL;
-    if (file) return feed_open(path, false, v, e);
+    if (file) return feed_open(path, loose, v, e);
     if (mesh_writes(m))
-        f = feed_open(path, false, v, e);
+        f = feed_open(path, loose, v, e);
     else if ((f = mem_alloc(1, sizeof *f, e)))
         f->name = mem_strndup(path, strlen(path), e);
     /* A broadcast waits until the pipe begins; an agreement has a time limit. */

@@ -13,8 +13,8 @@ struct mesh;
  * copied. */
 struct feed *feed_open(const char *path, bool loose, const struct model_vocab *v, struct err *e);
 /* The same for all ranks of a job, which call it and feed_next together. Each rank reads a file by
- * itself; rank 0 reads anything else and broadcasts it. The stream is packed. */
-struct feed *feed_open_broadcast(const char *path, const struct model_vocab *v,
+ * itself; rank 0 reads anything else and broadcasts it. */
+struct feed *feed_open_broadcast(const char *path, bool loose, const struct model_vocab *v,
                                  const struct mesh *m, struct err *e);
 void feed_close(struct feed *f); /* NULL is fine */
 const struct stream_header *feed_header(const struct feed *f);

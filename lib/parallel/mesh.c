@@ -127,6 +127,13 @@ int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, s
     return open_mesh(m, s, NULL, d, e);
 }
 
+void mesh_host(struct mesh *m, struct world *w)
+{
+    *m = (struct mesh){.size = {1, 1, 1, 1}, .chunks = 1, .experts = 1, .world = w};
+    m->size[MESH_DP] = w->place.size;
+    mesh_locate(m->size, w->place.rank, m->at);
+}
+
 void mesh_close(struct mesh *m)
 {
     for (int g = 0; g < MESH_GROUPS; g++) {
@@ -153,6 +160,11 @@ int mesh_any(const struct mesh *m, bool v, struct err *e) { return world_any(m->
 const void *mesh_notes(const struct mesh *m, const void *note, size_t bytes, struct err *e)
 {
     return world_notes(m->world, note, bytes, e);
+}
+
+int mesh_gather(const struct mesh *m, void *dst, const void *src, size_t each, struct err *e)
+{
+    return world_gather(m->world, dst, src, each, e);
 }
 
 int mesh_broadcast(const struct mesh *m, void *buf, size_t bytes, struct err *e)

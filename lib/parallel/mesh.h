@@ -51,6 +51,9 @@ int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struc
 /* Opens the mesh of rank 0 of a future run with such a grid, to plan its memory; it cannot exchange
  * data. */
 int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e);
+/* Makes a mesh of all ranks of the world, data-parallel and without groups: for exchange in host
+ * memory alone, as below. There is nothing to close. */
+void mesh_host(struct mesh *m, struct world *w);
 /* Divides MESH_DP_CP into groups of `shard` adjacent ranks, which must divide it, as FSDP's hybrid
  * sharding does; until then all of it is one. w NULL: for planning. */
 int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e);
@@ -116,6 +119,8 @@ int mesh_any(const struct mesh *m, bool v, struct err *e);
 /* Gathers the ranks' notes of at most 64 bytes in rank order, valid until the next call; returns
  * NULL on failure. */
 const void *mesh_notes(const struct mesh *m, const void *note, size_t bytes, struct err *e);
+/* Gathers dst[ranks * each] = the ranks' src[each] in rank order, in bytes. */
+int mesh_gather(const struct mesh *m, void *dst, const void *src, size_t each, struct err *e);
 /* Broadcasts buf from the rank that writes (mesh_writes). */
 int mesh_broadcast(const struct mesh *m, void *buf, size_t bytes, struct err *e);
 /* Send and receive a message between two ranks, separate from the collectives, one at a time. */

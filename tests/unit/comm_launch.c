@@ -112,6 +112,9 @@ int main(void)
           world_notes(w, &note, sizeof note, &e) == &note && world_any(w, true, &e) == 1 &&
               world_any(w, false, &e) == 0 && world_share_cpus(w, 7, &share, &e) == 0 &&
               share == 7);
+    int copy = 0;
+    CHECK("world: a world of one gathers its own bytes",
+          world_gather(w, &copy, &note, sizeof note, &e) == 0 && copy == 5);
     err_set(&e, ERR_DATA, "why");
     CHECK("world: a world of one agrees with itself",
           world_agree(w, 0, NULL) == 0 && world_agree(w, -1, &e) == -1 && e.code == ERR_DATA &&

@@ -545,6 +545,12 @@ static void agreements(void)
     all_agree("agree: all ranks have the error of the one that failed", told);
     all_agree("any: one rank's word reaches all",
               world_any(w, rank == size - 1, &e) == 1 && world_any(w, false, &e) == 0);
+    unsigned char mine[100], all[100 * 16];
+    bool gathered = size <= 16;
+    for (int i = 0; i < 100; i++) mine[i] = (unsigned char)(rank * 100 + i);
+    gathered = gathered && world_gather(w, all, mine, sizeof mine, &e) == 0;
+    for (int i = 0; gathered && i < 100 * size; i++) gathered = all[i] == (unsigned char)i;
+    all_agree("gather: every rank has the bytes of all in rank order", gathered);
     all_agree("CPUs: ranks of a node share them",
               world_share_cpus(w, 4 * size + 1, &share, &e) == 0 && (share == 4 || size == 1));
     all_agree("CPUs: a rank has at least one",
