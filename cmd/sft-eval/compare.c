@@ -7,26 +7,31 @@
 #include "eval.h"
 #include "hf/folder.h"
 
+/* Returns 1 if --compare names an adapter, 0 if it names a model. */
+static int find_adapter(const char *name, struct err *e)
+{
+    char *dir = NULL, *folder = NULL;
+    if (hf_folder_find(name, &folder, e)) return -1;
+    const int found = peft_find_dir(folder, &dir, e);
+    mem_free(folder);
+    mem_free(dir);
+    return found;
+}
+
 /* Makes `other` an evaluation of --compare: of a model, or of an adapter of the same model. */
 static int begin_other(const struct eval *v, struct eval *other, struct err *e)
 {
-    char *dir = NULL, *folder = NULL;
-    *other = (struct eval){.model = v->compare,
+    const int adapter = find_adapter(v->compare, e);
+    *other = (struct eval){.model = adapter ? v->model : v->compare,
+                           .adapter_name = adapter ? v->compare : NULL,
                            .device_name = v->device_name,
                            .stream = v->stream,
                            .dtype = v->dtype,
                            .length = v->length,
+                           .mesh = v->mesh,
+                           .silent = v->silent,
                            .threads = v->threads};
-    if (hf_folder_find(v->compare, &folder, e)) return -1;
-    const int found = peft_find_dir(folder, &dir, e);
-    mem_free(folder);
-    mem_free(dir);
-    if (found < 0) return -1;
-    if (found) {
-        other->model = v->model;
-        other->adapter_name = v->compare;
-    }
-    return eval_begin(other, e);
+    return mesh_agree(&v->mesh, adapter < 0 ? -1 : 0, e) ? -1 : eval_begin(other, e);
 }
 
 struct comparison {
@@ -68,6 +73,7 @@ static void put(struct buf *b, const char *key, double x)
 static int print(struct eval *v, const struct comparison *c, struct err *e)
 {
     struct buf b = {0};
+    if (!v->out) return 0;
     buf_puts(&b, "{\"model\":");
     buf_json(&b, str_z(v->model));
     buf_puts(&b, ",\"other\":");

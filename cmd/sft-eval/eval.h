@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of sft-eval: opening a model, the losses of a stream, an answer to a prompt. */
+/* The parts of sft-eval: joining ranks, opening a model, the losses of a stream, an answer to a
+ * prompt. */
 #ifndef SFT_CMD_EVAL_EVAL_H
 #define SFT_CMD_EVAL_EVAL_H
 
 #include "base/io.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "comm/launch.h"
 #include "decode/talk.h"
 #include "hf/config.h"
 #include "hf/peft.h"
 #include "model/sampler.h"
 #include "model/stage.h"
+#include "parallel/mesh.h"
 #include "text/tokenizer.h"
 
 /* The losses of all samples of a stream, in its order: sum(w * NLL) and sum(w) of each. */
@@ -34,6 +37,12 @@ struct eval {
     bool per_sample, logits, chat;
     enum eval_by by;
     int64_t max_tokens, length, seed, batch; /* batch 0: as many as have room */
+    int64_t comm_timeout;                    /* seconds */
+    struct launch launch;                    /* the launcher that started this process */
+    /* made by eval_join */
+    struct world world; /* all ranks */
+    struct mesh mesh;   /* the same, or those of another evaluation; without groups */
+    bool silent;        /* another rank prints messages */
     int threads;
     /* made */
     char *dir;
@@ -46,15 +55,20 @@ struct eval {
     struct memory memory;
     struct weights weights;
     struct stage stage;
-    struct io_out *out;
+    struct io_out *out; /* NULL: another rank writes */
     struct progress progress;
     struct sample_losses *losses; /* NULL: the losses are printed, else kept here */
 };
 
 /* options.c: parses the command line, as opt_parse; v has the defaults. */
 int eval_parse(struct eval *v, struct opt_common *common, int argc, char **argv, struct err *e);
-/* Finds the model and its tokenizer, and opens the device; eval_close(), which may come twice,
- * releases all but the output. */
+/* ranks.c: joins the ranks, if a launcher started several, and shares out the CPUs. threads: of
+ * this process; 0: its share of the CPUs. */
+int eval_join(struct eval *v, int64_t threads, struct err *e);
+/* As log_fail, on one rank. */
+int eval_fail(struct eval *v, const struct err *e);
+/* Finds the model and its tokenizer, and opens the device; the ranks agree on it. eval_close(),
+ * which may come twice, releases all but the output. */
 int eval_begin(struct eval *v, struct err *e);
 void eval_close(struct eval *v);
 /* Loads the model for forward passes. length: tokens of the longest document. */

@@ -4,21 +4,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "comm/launch.h"
+#include "comm/comm.h"
 #include "eval.h"
 #include "hf/folder.h"
 #include "ops/choose.h"
 #include "ops/waits.h"
-
-/* Refuses to run as several ranks: each would print the same. */
-static int check_alone(const struct launch *l, struct err *e)
-{
-    if (l->size <= 1) return 0;
-    return err_set(
-        e, ERR_CONFIG,
-        "%s started %d processes; sft-eval computes in one: type it without the launcher", l->by,
-        l->size);
-}
 
 /* Refuses a checkpoint of an adapter: it has no model. */
 static int check_whole(struct eval *v, struct err *e)
@@ -47,7 +37,8 @@ static int open_device(struct eval *v, struct err *e)
 {
     struct device_choice c;
     char about[300];
-    if (device_choose(v->device_name ? v->device_name : "auto", 0, &c, e)) return -1;
+    const char *asked = v->device_name ? v->device_name : "auto";
+    if (device_choose(asked, v->mesh.world->place.node_rank, &c, e)) return -1;
     if (*c.why) log_line(c.hidden ? LOG_WARN : LOG_INFO, "computing on the CPU: %s", c.why);
     v->device = device_open(c.name, v->threads, e);
     if (!v->device) return -1;
@@ -132,7 +123,9 @@ int eval_nonfinite(struct eval *v, const char *what, struct err *e)
 int eval_begin(struct eval *v, struct err *e)
 {
     progress_start(&v->progress, "eval", 0);
-    return open_model(v, e) || open_device(v, e) ? -1 : 0;
+    if (mesh_agree(&v->mesh, open_model(v, e), e) || mesh_agree(&v->mesh, open_device(v, e), e))
+        return -1;
+    return comm_check_devices(v->mesh.world, v->device, e);
 }
 
 void eval_close(struct eval *v)
@@ -152,20 +145,30 @@ void eval_close(struct eval *v)
     v->dir = NULL;
 }
 
+static int open_output(struct eval *v, struct err *e)
+{
+    if (v->silent) return 0;
+    v->out = io_create(v->output ? v->output : "-", e);
+    return v->out ? 0 : -1;
+}
+
+static int run(struct eval *v, struct err *e)
+{
+    if (v->prompt) return eval_complete(v, e);
+    if (v->prompts) return eval_prompts(v, e);
+    if (v->chat) return eval_chat(v, e);
+    return v->compare ? eval_compare(v, e) : eval_loss(v, e);
+}
+
 static int eval(struct eval *v, struct err *e)
 {
-    if (eval_begin(v, e)) return -1;
-    v->out = io_create(v->output ? v->output : "-", e);
-    if (!v->out) return -1;
-    const int rc = v->prompt    ? eval_complete(v, e)
-                   : v->prompts ? eval_prompts(v, e)
-                   : v->chat    ? eval_chat(v, e)
-                   : v->compare ? eval_compare(v, e)
-                                : eval_loss(v, e);
+    const struct mesh *m = &v->mesh;
+    if (eval_begin(v, e) || mesh_agree(m, open_output(v, e), e)) return -1;
+    const int rc = mesh_agree(m, run(v, e), e);
     if (rc && e->code != ERR_NONFINITE) return -1;
     struct io_out *out = v->out; /* the losses of samples are kept beside one that is not finite */
     v->out = NULL;
-    return io_commit(out, rc ? NULL : e) || rc ? -1 : 0;
+    return mesh_agree(m, out ? io_commit(out, rc ? NULL : e) : 0, e) || rc ? -1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -173,17 +176,22 @@ int main(int argc, char **argv)
     waits_short(argv, "2000"); /* decoding waits for short operations between long ones */
     struct err e = {0};
     struct opt_common common = {0};
-    struct eval v = {
-        .max_tokens = 256, .length = 4096, .seed = 42, .sampling = {.top_p = 1, .repetition = 1}};
+    struct eval v = {.max_tokens = 256,
+                     .length = 4096,
+                     .seed = 42,
+                     .sampling = {.top_p = 1, .repetition = 1},
+                     .comm_timeout = 600,
+                     .launch = launch_detect(getenv),
+                     .world = *world_self()};
+    v.silent = v.launch.rank > 0;
     int rc = eval_parse(&v, &common, argc, argv, &e);
     if (rc > 0) return 0;
-    const struct launch l = launch_detect(getenv);
-    if (rc == 0) rc = check_alone(&l, &e);
-    v.threads = opt_threads(common.threads);
+    if (rc == 0) rc = eval_join(&v, common.threads, &e);
     if (rc == 0) rc = eval(&v, &e);
     progress_erase(&v.progress);
-    int status = !rc ? 0 : l.rank > 0 ? (int)e.code : log_fail(&e); /* one rank tells */
+    const int status = rc ? eval_fail(&v, &e) : 0;
     io_abort(v.out);
     eval_close(&v);
+    world_leave(&v.world, status);
     return status;
 }

@@ -11,6 +11,7 @@ static const char examples[] =
     "  sft-eval -m M --per-sample --dtype fp32 samples.sfts\n"
     "  sft-eval -m M --by file samples.sfts\n"
     "  sft-eval -m M --compare output/sft_train/checkpoint-100 val.sfts\n"
+    "  mpirun -np 8 --bind-to none sft-eval -m M val.sfts\n"
     "  sft-eval -m M --prompt 'How do I list open files?' --max-tokens 80\n"
     "  sft-eval -m M --chat --system 'Be brief.' --temperature 0.7 --top-p 0.9\n"
     "  sft-eval -m M --prompts questions.jsonl -o answers.jsonl\n";
@@ -118,6 +119,14 @@ static struct opt *stream_options(struct opt *to, struct eval *v)
          .to = &v->compare,
          .arg = "MODEL",
          .help = "compare with this model, or this adapter of the model, sample by sample"},
+        {.name = "comm-timeout",
+         .kind = OPT_INT,
+         .to = &v->comm_timeout,
+         .min = 1,
+         .max = 1 << 20,
+         .arg = "SECONDS",
+         .help = "under mpirun or srun: a rank that stands still so long ends the job (default "
+                 "600)"},
     };
     return append(to, o, sizeof o / sizeof *o);
 }

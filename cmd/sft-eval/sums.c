@@ -13,7 +13,9 @@ void sums_add(struct sums *to, const struct sums *from)
     to->label_tokens += from->label_tokens;
     to->samples += from->samples;
     to->tokens += from->tokens;
-    if (from->bad && to->bad++ == 0) memcpy(to->where, from->where, sizeof to->where);
+    if (from->bad == 0 || to->bad++ > 0) return;
+    to->source = from->source;
+    to->token = from->token;
 }
 
 void sums_put(const struct sums *s, struct buf *b)

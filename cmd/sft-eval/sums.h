@@ -9,8 +9,9 @@
 struct sums {
     double loss, weight; /* sum(w * NLL), sum(w) */
     uint64_t label_tokens, samples, tokens;
-    uint64_t bad;   /* samples whose loss is not finite */
-    char where[96]; /* place of the first of them, and its first token with such a loss */
+    uint64_t bad;                /* samples whose loss is not finite */
+    struct stream_source source; /* of the first of them */
+    uint32_t token;              /* its first one with such a loss */
 };
 
 void sums_add(struct sums *to, const struct sums *from);

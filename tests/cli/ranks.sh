@@ -215,9 +215,6 @@ OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 \
     fails 'launch: variables that a launcher left are told' 69 \
     'mpirun.* started 2 processes, but .* sees 1' \
     sft-train -q --config config.yaml train.sfts
-equal 'launch: sft-eval in two processes is refused' \
-    "$(code ranks 2 sft-eval -q -m model val.sfts) $(wc -c <stdout)" '78 0'
-once 'launch: sft-eval tells it once'
 equal 'launch: a plan needs no launcher' "$(code sft-train --config config.yaml $two --plan)" 0
 mkdir other && cp "$O/test/alloc_watch.so" other/mpi.so
 equal 'plugin: one of another version exits with 69' \
