@@ -80,14 +80,6 @@ refused() {
 }
 refused 'a missing model' 66 'nowhere' -m nowhere val.sfts
 refused 'a missing model to compare' 66 'nowhere' -m model --compare nowhere val.sfts
-refused 'no stream' 64 'give a STREAM' -m model
-refused 'answers to rows' 64 '2 processes were started; .* type --prompts without the launcher' \
-    -m model --prompts x
-refused 'logits' 64 '2 processes were started; .* type --prompt without' -m model --logits \
-    --prompt x
-sft-tokenize -q -m model unanswered.jsonl |
-    sft-template -q --allow empty -m model -o nothing.sfts
-refused 'no trained token' 65 'nothing.sfts: no trained token' -m model nothing.sfts
 cp -r model nan && damage nan/model.safetensors -2 '\xff\x7f'
 refused 'a loss that is not finite' 76 'loose.sfts: the loss of .* not finite, first at file' \
     -m nan loose.sfts
@@ -135,6 +127,18 @@ equal 'streams: a rank with a damaged one ends all with 65' \
 said 'streams: the message names the rank' '^sft-eval: rank 1: stream.1: '
 
 # ---- launchers ----
+export OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0
+several='2 processes were started; only the loss of a STREAM .* type'
+fails 'launch: answers by several processes are refused' 64 "$several --prompts without" \
+    sft-eval -m model --prompts x
+fails 'launch: logits of several are refused' 64 "$several --prompt without" \
+    sft-eval -m model --prompt x --logits
+fails 'launch: a chat with several is refused' 64 "$several --chat without" sft-eval -m model --chat
+OMPI_COMM_WORLD_RANK=1
+equal 'launch: one rank tells it' "$(code sft-eval -m model --chat) $(wc -c <stderr)" '64 0'
+equal 'launch: one rank tells of a wrong option' \
+    "$(code sft-eval -m model --none) $(wc -c <stderr)" '64 0'
+unset OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK
 SLURM_NTASKS=2 SLURM_PROCID=0 fails 'Slurm: tasks that no PMI joins are refused' 78 \
     'start them by srun --mpi=pmix -n 2' sft-eval -m model val.sfts
 equal 'Slurm: the other task says nothing' \
@@ -177,7 +181,7 @@ left() {
 lost() {
     local area="a rank gets $1" rc
     rm -f pid.*
-    ranks 3 ./alone sft-eval "${computing[@]}" -m model --per-sample --comm-timeout 2 long.sfts \
+    ranks 3 ./alone sft-eval "${computing[@]}" -m model --per-sample --comm-timeout 1 long.sfts \
         >stdout 2>stderr </dev/null &
     job=$!
     for _ in $(seq 600); do [ ! -s stdout ] || break; sleep 0.1; done
