@@ -103,9 +103,9 @@ static int answer(struct talk *t, struct eval *v, struct history *h, struct err 
     struct talk_answer a = {.most = v->max_tokens};
     a.ids = mem_alloc((size_t)a.most, sizeof *a.ids, e);
     progress_doing(&v->progress, "reading the prompt", 0, 0);
-    int rc = a.ids ? talk_read(t, t->docs, NULL, e) : -1;
+    int rc = a.ids ? talk_read(t, &t->prompt, t->docs, e) : -1;
     progress_erase(&v->progress);
-    if (rc == 0) rc = talk_decode(t, &watch, &a, 1, e);
+    if (rc == 0) rc = talk_decode(t, &watch, &a, e);
     if (rc == 0) rc = live_write(&live, a.ids, (size_t)a.n, true, e);
     if (rc == 0) eval_warn_nameless(v, a.ids, a.n);
     if (rc == 0 && a.end == TALK_LENGTH)

@@ -45,7 +45,7 @@ static int answer(struct talk *t, struct eval *v, int64_t most, struct err *e)
     const struct talk_watch watch = {live_took, &live};
     struct talk_answer a = {.ids = mem_alloc((size_t)most, sizeof *a.ids, e), .most = most};
     if (to) progress_erase(&v->progress);
-    int rc = a.ids ? talk_decode(t, to ? &watch : NULL, &a, 1, e) : -1;
+    int rc = a.ids ? talk_decode(t, to ? &watch : NULL, &a, e) : -1;
     progress_erase(&v->progress);
     if (rc && live.to) io_write(v->out, "\n", 1, NULL);
     if (rc == 0 && to) rc = live_write(to, a.ids, (size_t)a.n, true, e);
@@ -64,7 +64,7 @@ static int complete(struct talk *t, struct eval *v, struct err *e)
     const struct talk_room room = {.length = n + most, .pass = n, .cache = n + most, .docs = 1};
     if (eval_talk_open(t, v, &room, e)) return -1;
     progress_doing(&v->progress, "reading the prompt", 0, 0);
-    if (talk_read(t, t->docs, NULL, e)) return -1;
+    if (talk_read(t, &t->prompt, t->docs, e)) return -1;
     if (!v->logits) return answer(t, v, most, e);
     progress_erase(&v->progress);
     return print_logits(v, t->logits, e);

@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers the prompts of sft.sample_prompts with the weights as they are. Prompts that follow one
- * another are answered together, as many as have room in the cache. */
+/* Answers the prompts of sft.sample_prompts with the weights as they are, as many together as have
+ * room in the cache. */
 #include <stdio.h>
 
 #include "samples.h"
 
-/* Reads prompts [first, ...) into the cache; returns their number, -1 on failure. */
-static int32_t read_group(struct run *r, int32_t first, struct err *e)
+static int next(void *arg, const struct token_list **prompt, struct err *e)
 {
+    struct run *r = arg;
     struct samples *s = r->samples;
-    struct talk *t = &s->talk;
-    int64_t row = 0;
-    int32_t n = 0;
-    for (; first + n < s->n; n++) {
-        const struct token_list *prompt = &s->of[first + n].tokens;
-        const int64_t room = (int64_t)prompt->n + r->config->sft.sample_tokens;
-        if (row + room > t->room.cache) break;
-        talk_place(t, n, row, room);
-        t->prompt = *prompt;
-        const int rc = talk_read(t, &t->docs[n], n > 0 ? &t->docs[n - 1] : NULL, e);
-        t->prompt = (struct token_list){0};
-        if (rc) return -1;
-        row += room;
-    }
-    return n;
+    (void)e;
+    *prompt = s->next < s->n ? &s->of[s->next++].tokens : NULL;
+    return 0;
 }
 
 /* The other ranks wait: their watchers are shown that this one gets on. */
@@ -55,11 +43,14 @@ static int put_text(const struct run *r, int32_t i, const struct talk_answer *a,
     return rc;
 }
 
-/* Writes the answer to prompt i. */
-static int put(struct run *r, int32_t i, const struct talk_answer *a, struct err *e)
+/* Writes the answer to a prompt. */
+static int ended(void *arg, uint64_t row, const struct talk_answer *a, struct err *e)
 {
+    struct run *r = arg;
+    const int32_t i = (int32_t)row;
     struct buf line = {0}, text = {0};
     char tag[40];
+    progress_doing(&r->progress, "answering", row + 1, (uint64_t)r->samples->n);
     snprintf(tag, sizeof tag, "samples/%d", i);
     put_line(r, i, &line);
     int rc = prompt_answer(&line, r->samples->tokenizer, a, e);
@@ -74,33 +65,26 @@ static int put(struct run *r, int32_t i, const struct talk_answer *a, struct err
     return rc;
 }
 
-/* Returns the number of prompts from `first` on that it has answered, -1 on failure. */
-static int32_t answer_group(struct run *r, int32_t first, struct err *e)
+/* Numbers that are not finite end a run that does not skip them. */
+static int judge(const struct run *r, struct err *e)
 {
-    struct samples *s = r->samples;
-    const struct talk_watch watch = {took, r};
-    progress_doing(&r->progress, "answering", (uint64_t)first, (uint64_t)s->n);
-    const int32_t n = read_group(r, first, e);
-    if (n < 0 || talk_decode(&s->talk, &watch, s->answers, n, e)) return -1;
-    for (int32_t i = 0; i < n; i++)
-        if (put(r, first + i, &s->answers[i], e)) return -1;
-    return n;
+    err_prefix(e, "answers after step %llu", (unsigned long long)r->trainer.step);
+    if (e->code != ERR_NONFINITE || !r->config->sft.skip_nonfinite) return -1;
+    log_line(LOG_WARN, "%s", e->msg);
+    return 0;
 }
 
 int run_answer(void *arg, struct err *e)
 {
     struct run *r = arg;
+    struct samples *s = r->samples;
     const double start = log_clock();
-    const unsigned long long step = r->trainer.step;
-    r->samples->talk.with.stage = trainer_answers(&r->trainer);
-    for (int32_t i = 0, n = 0; i < r->samples->n; i += n)
-        if ((n = answer_group(r, i, e)) < 0) {
-            err_prefix(e, "answers after step %llu", step);
-            if (e->code != ERR_NONFINITE || !r->config->sft.skip_nonfinite) return -1;
-            log_line(LOG_WARN, "%s", e->msg);
-            return 0;
-        }
-    log_line(LOG_INFO, "answers after step %llu: %d in %.2f s", step, r->samples->n,
-             log_clock() - start);
+    const struct talk_many many = {.next = next, .ended = ended, .watch = {took, r}, .arg = r};
+    s->talk.with.stage = trainer_answers(&r->trainer);
+    s->next = 0;
+    progress_doing(&r->progress, "answering", 0, (uint64_t)s->n);
+    if (talk_many(&s->talk, &many, e)) return judge(r, e);
+    log_line(LOG_INFO, "answers after step %llu: %d in %.2f s", (unsigned long long)r->trainer.step,
+             s->n, log_clock() - start);
     return 0;
 }

@@ -106,8 +106,10 @@ static int64_t room_of_one(const struct run *r, int32_t i)
 
 static struct talk_room room_of(const struct run *r)
 {
-    struct talk_room room = {.docs = r->samples->n, .pass = r->samples->n};
-    for (int32_t i = 0; i < room.docs; i++) {
+    const int32_t docs = r->samples->n;
+    struct talk_room room = {
+        .docs = docs, .held = docs, .pass = docs, .most = r->config->sft.sample_tokens};
+    for (int32_t i = 0; i < docs; i++) {
         const int64_t n = room_of_one(r, i), prompt = n - r->config->sft.sample_tokens;
         room.cache += n;
         if (n > room.length) room.length = n;
@@ -121,16 +123,9 @@ static struct talk_room room_of(const struct run *r)
 /* Allocates what an answer needs, so that little is allocated while the run is sealed. */
 static int open_answers(struct run *r, struct err *e)
 {
-    struct samples *s = r->samples;
-    const size_t most = (size_t)r->config->sft.sample_tokens;
     const struct sampling greedy = {.top_p = 1, .repetition = 1};
     const struct talk_room room = room_of(r);
-    s->ids = mem_alloc((size_t)s->n * most, sizeof *s->ids, e);
-    if (!s->ids) return -1;
-    for (int32_t i = 0; i < s->n; i++)
-        s->answers[i] =
-            (struct talk_answer){.ids = s->ids + (size_t)i * most, .most = (int64_t)most};
-    return talk_open(&s->talk, &room, &greedy, e);
+    return talk_open(&r->samples->talk, &room, &greedy, e);
 }
 
 int run_samples(struct run *r, struct err *e)
@@ -169,6 +164,5 @@ void run_samples_close(struct run *r)
     talk_close(&s->talk);
     tokenizer_free(s->tokenizer);
     arena_free(&s->memory);
-    mem_free(s->ids);
     mem_free(s);
 }

@@ -19,9 +19,7 @@ struct samples {
     struct arena memory;  /* of the template's variables */
     struct prompt prompt; /* the row that is read */
     struct sample of[PROMPTS_MOST];
-    struct talk_answer answers[PROMPTS_MOST];
-    uint32_t *ids; /* [n, sft.sample_tokens] of the answers */
-    int32_t n;
+    int32_t n, next; /* prompts; the next one to be answered */
 };
 
 /* Appends a text as a block that Markdown shows as it is. */

@@ -43,6 +43,18 @@ static int open_arrays(struct talk *t, struct err *e)
     return t->logits && t->ids && t->docs && t->going && t->add && t->next ? 0 : -1;
 }
 
+static int open_answers(struct talk *t, struct err *e)
+{
+    const size_t held = (size_t)t->room.held, most = (size_t)t->room.most;
+    if (held == 0) return 0;
+    t->answers = mem_alloc(held, sizeof *t->answers, e);
+    t->answer_ids = mem_alloc(held * most, sizeof *t->answer_ids, e);
+    if (!t->answers || !t->answer_ids) return -1;
+    for (size_t i = 0; i < held; i++)
+        t->answers[i] = (struct talk_answer){.ids = t->answer_ids + i * most, .most = t->room.most};
+    return 0;
+}
+
 struct stage_options talk_stage(const struct talk_room *r)
 {
     return (struct stage_options){
@@ -52,14 +64,11 @@ struct stage_options talk_stage(const struct talk_room *r)
 int talk_open(struct talk *t, const struct talk_room *r, const struct sampling *how, struct err *e)
 {
     t->room = *r;
-    if (open_arrays(t, e) || sampler_init(&t->sampler, how, t->with.vocab.size, e)) return -1;
-    talk_place(t, 0, 0, r->length);
+    if (open_arrays(t, e) || open_answers(t, e) ||
+        sampler_init(&t->sampler, how, t->with.vocab.size, e))
+        return -1;
+    t->docs[0] = (struct talk_doc){.ids = t->ids, .room = r->length};
     return stops_find(&t->stops, &t->with, e);
-}
-
-void talk_place(struct talk *t, int32_t i, int64_t row, int64_t room)
-{
-    t->docs[i] = (struct talk_doc){.ids = t->ids + row, .row = row, .room = room};
 }
 
 void talk_close(struct talk *t)
@@ -71,6 +80,8 @@ void talk_close(struct talk *t)
     mem_free(t->going);
     mem_free(t->add);
     mem_free(t->next);
+    mem_free(t->answers);
+    mem_free(t->answer_ids);
     token_list_free(&t->prompt);
     tokenizer_scratch_free(t->scratch);
     chat_free(t->chat);
@@ -136,31 +147,19 @@ static int extend(struct talk *t, int32_t n, struct err *e)
 }
 
 /* ---- the prompt ---- */
-/* Returns the number of tokens that d and the prompt begin with; one of the prompt is left. */
-static int64_t same(const struct talk *t, const struct talk_doc *d)
+int64_t talk_same(const struct talk_doc *d, const struct token_list *prompt)
 {
-    const int64_t most = (int64_t)t->prompt.n - 1;
+    const int64_t most = (int64_t)prompt->n - 1;
     int64_t n = 0;
-    while (n < d->n && n < most && d->ids[n] == t->prompt.ids[n]) n++;
+    while (n < d->n && n < most && d->ids[n] == prompt->ids[n]) n++;
     return n;
 }
 
-/* Makes d begin as another document does, where the prompt does so, too. */
-static void begin_like(struct talk *t, struct talk_doc *d, const struct talk_doc *like)
+int talk_read(struct talk *t, const struct token_list *prompt, struct talk_doc *d, struct err *e)
 {
-    const int64_t n = same(t, like);
-    if (n <= same(t, d)) return;
-    stage_copy(t->with.stage, d->row, like->row, n);
-    memcpy(d->ids, like->ids, (size_t)n * sizeof *d->ids);
-    d->n = n;
-}
-
-int talk_read(struct talk *t, struct talk_doc *d, const struct talk_doc *like, struct err *e)
-{
-    const int64_t n = (int64_t)t->prompt.n;
-    const int32_t *ids = (const int32_t *)t->prompt.ids; /* each is in the vocabulary */
-    if (like) begin_like(t, d, like);
-    d->n = same(t, d);
+    const int64_t n = (int64_t)prompt->n;
+    const int32_t *ids = (const int32_t *)prompt->ids; /* each is in the vocabulary */
+    d->n = talk_same(d, prompt);
     t->going[0] = d;
     while (d->n < n) {
         const int64_t left = n - d->n, part = left < t->room.pass ? left : t->room.pass;
@@ -171,47 +170,59 @@ int talk_read(struct talk *t, struct talk_doc *d, const struct talk_doc *like, s
 }
 
 /* ---- the answer ---- */
-/* Adds the next token to the answer to d, and decides whether it ends. */
-static void take(struct talk *t, const struct talk_doc *d, struct talk_answer *a)
+/* Adds the token that was chosen to the answer to d, and decides whether it ends. */
+static int take(struct talk *t, struct talk_doc *d, struct err *e)
 {
+    struct talk_answer *a = d->answer;
     if (stops_at(&t->stops, d->next)) {
         a->end = TALK_STOP;
-        return;
+    } else {
+        a->ids[a->n++] = (uint32_t)d->next;
+        if (a->n == a->most || d->n + 1 >= d->room) a->end = TALK_LENGTH;
+        t->tokens++;
+        if (t->watch.took && t->watch.took(t->watch.arg, a, t->tokens, e)) return -1;
+        if (t->stop && t->stop()) a->end = TALK_ASKED;
     }
-    a->ids[a->n++] = (uint32_t)d->next;
-    if (a->n == a->most || d->n + 1 >= d->room) a->end = TALK_LENGTH;
+    if (a->end != TALK_GOES_ON) d->answer = NULL;
+    return 0;
 }
 
-/* Adds a token to each answer that goes on. Returns how many still do, and adds theirs to t->add;
- * -1 on failure. */
-static int32_t take_all(struct talk *t, const struct talk_watch *watch, struct talk_answer *a,
-                        int32_t n, uint64_t *tokens, struct err *e)
+void talk_start(struct talk *t, const struct talk_watch *watch)
+{
+    t->watch = watch ? *watch : (struct talk_watch){0};
+    t->tokens = t->passes = 0;
+}
+
+int talk_answer_to(struct talk *t, struct talk_doc *d, struct talk_answer *a, struct err *e)
+{
+    a->n = 0;
+    a->end = TALK_GOES_ON;
+    d->answer = a;
+    return take(t, d, e);
+}
+
+int32_t talk_step(struct talk *t, struct err *e)
 {
     int32_t going = 0;
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0; i < t->room.docs; i++) {
         struct talk_doc *d = &t->docs[i];
-        if (a[i].end != TALK_GOES_ON) continue;
-        take(t, d, &a[i]);
-        if (a[i].end == TALK_STOP) continue;
-        ++*tokens;
-        if (watch && watch->took(watch->arg, &a[i], *tokens, e)) return -1;
-        if (t->stop && t->stop()) a[i].end = TALK_ASKED;
-        if (a[i].end != TALK_GOES_ON) continue;
+        if (!d->answer) continue;
         t->going[going] = d;
         t->add[going++] = (struct stage_tokens){&d->next, 1, d->n, d->row};
     }
+    if (going && extend(t, going, e)) return -1;
+    t->passes += going > 0;
+    for (int32_t i = 0; i < going; i++)
+        if (take(t, t->going[i], e)) return -1;
     return going;
 }
 
-int talk_decode(struct talk *t, const struct talk_watch *watch, struct talk_answer *a, int32_t n,
+int talk_decode(struct talk *t, const struct talk_watch *watch, struct talk_answer *a,
                 struct err *e)
 {
-    uint64_t tokens = 0;
-    for (int32_t i = 0; i < n; i++) {
-        a[i].n = 0;
-        a[i].end = TALK_GOES_ON;
-    }
-    for (int32_t going; (going = take_all(t, watch, a, n, &tokens, e)) != 0;)
-        if (going < 0 || extend(t, going, e)) return -1;
-    return 0;
+    int32_t going = 1;
+    talk_start(t, watch);
+    if (talk_answer_to(t, t->docs, a, e)) return -1;
+    while (going > 0) going = talk_step(t, e);
+    return going;
 }

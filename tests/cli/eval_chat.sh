@@ -97,6 +97,23 @@ for n in 1 2 3 9 40; do
     same "batch: answers of $n rows together are those of each row alone" \
         <(together --prompts many.jsonl --batch $n) alone.jsonl
 done
+# Two rows at a time: one has a long answer, and those that follow it, more than are held, short
+# ones.
+{
+    head -n 1 many.jsonl
+    for i in $(seq 20); do sed -n '2p;5p' many.jsonl; done
+} >mixed.jsonl
+mixed=(-m ends --dtype fp32 --max-tokens 100 --prompts mixed.jsonl)
+sft-eval -q "${mixed[@]}" --batch 1 >alone_mixed.jsonl
+same 'batch: answers keep the order of their rows' <(sft-eval -q "${mixed[@]}" --batch 2) \
+    alone_mixed.jsonl
+# passes of answers that are made in groups of two
+grouped=$(jq -r '.answer_tokens - (if .answer_end == "stop" then 0 else 1 end)' alone_mixed.jsonl |
+    awk '{ if ($1 > n) n = $1 } NR % 2 == 0 { sum += n; n = 0 } END { print sum + n }')
+sft-eval -v "${mixed[@]}" --batch 2 2>told >/dev/null
+check 'batch: the next row takes the place of one whose answer has ended' [ \
+    "$(sed -n 's/.* tokens of answers in \([0-9]*\) passes of up to 2 rows$/\1/p' told)" \
+    -lt "$grouped" ]
 same 'batch: so are those of as many as have room' <(together --prompts many.jsonl) alone.jsonl
 same 'batch: rows that have no room together are answered one after the other' \
     <(together --prompts many.jsonl --length 100) alone.jsonl
