@@ -14,7 +14,7 @@ static int next(void *arg, const struct token_list **prompt, struct err *e)
     return 0;
 }
 
-/* The other ranks wait: their watchers are shown that this one gets on. */
+/* The watchers of ranks that wait are shown that this one gets on. */
 static int took(void *arg, const struct talk_answer *a, uint64_t tokens, struct err *e)
 {
     struct run *r = arg;
@@ -43,14 +43,11 @@ static int put_text(const struct run *r, int32_t i, const struct talk_answer *a,
     return rc;
 }
 
-/* Writes the answer to a prompt. */
-static int ended(void *arg, uint64_t row, const struct talk_answer *a, struct err *e)
+/* Writes the answer to prompt i. */
+static int put(struct run *r, int32_t i, const struct talk_answer *a, struct err *e)
 {
-    struct run *r = arg;
-    const int32_t i = (int32_t)row;
     struct buf line = {0}, text = {0};
     char tag[40];
-    progress_doing(&r->progress, "answering", row + 1, (uint64_t)r->samples->n);
     snprintf(tag, sizeof tag, "samples/%d", i);
     put_line(r, i, &line);
     int rc = prompt_answer(&line, r->samples->tokenizer, a, e);
@@ -65,6 +62,42 @@ static int ended(void *arg, uint64_t row, const struct talk_answer *a, struct er
     return rc;
 }
 
+/* A failure is kept until the end: the other ranks may wait for this one meanwhile. */
+static int ended(void *arg, uint64_t row, const struct talk_answer *a, struct err *e)
+{
+    struct run *r = arg;
+    struct samples *s = r->samples;
+    (void)e;
+    progress_doing(&r->progress, "answering", row + 1, (uint64_t)s->n);
+    if (s->rc == 0 && !r->silent) s->rc = put(r, (int32_t)row, a, &s->error);
+    return 0;
+}
+
+/* The tokens are those of the rank that writes, whatever CPUs the others have. */
+static int agree(void *arg, int rc, int32_t *tokens, int32_t n, struct err *e)
+{
+    const struct run *r = arg;
+    if (mesh_finish(&r->mesh, e)) rc = -1;
+    if (mesh_agree(&r->mesh, rc, e)) return -1;
+    return mesh_broadcast(&r->mesh, tokens, (size_t)n * sizeof *tokens, e);
+}
+
+static int answer_all(struct run *r, struct err *e)
+{
+    struct samples *s = r->samples;
+    struct talk *t = &s->talk;
+    const struct talk_many many = {.next = next, .ended = ended, .watch = {took, r}, .arg = r};
+    const bool together = trainer_answers_together(&r->mesh, r->options.trainer.zero_stage);
+    t->with.stage = trainer_answers(&r->trainer);
+    t->agree = together ? agree : NULL;
+    t->agree_arg = r;
+    s->next = 0;
+    s->rc = 0;
+    if (talk_many(t, &many, e)) return -1;
+    if (s->rc) *e = s->error;
+    return s->rc;
+}
+
 /* Numbers that are not finite end a run that does not skip them. */
 static int judge(const struct run *r, struct err *e)
 {
@@ -77,13 +110,11 @@ static int judge(const struct run *r, struct err *e)
 int run_answer(void *arg, struct err *e)
 {
     struct run *r = arg;
-    struct samples *s = r->samples;
+    const struct samples *s = r->samples;
     const double start = log_clock();
-    const struct talk_many many = {.next = next, .ended = ended, .watch = {took, r}, .arg = r};
-    s->talk.with.stage = trainer_answers(&r->trainer);
-    s->next = 0;
+    if (!s) return 0;
     progress_doing(&r->progress, "answering", 0, (uint64_t)s->n);
-    if (talk_many(&s->talk, &many, e)) return judge(r, e);
+    if (answer_all(r, e)) return judge(r, e);
     log_line(LOG_INFO, "answers after step %llu: %d in %.2f s", (unsigned long long)r->trainer.step,
              s->n, log_clock() - start);
     return 0;

@@ -97,8 +97,8 @@ static int train(struct run *r, struct err *e)
     static int (*const parts[])(struct run *, struct err *) = {
         run_config,     /* sft_config.yaml, key=value */
         run_model,      /* config.json */
-        run_samples,    /* prompts to answer */
         run_device,     /* operations, and the ranks */
+        run_samples,    /* prompts to answer */
         run_plan,       /* all memory, before any is used */
         run_print_plan, /* with --plan */
         run_fits,       /* before anything is loaded */

@@ -68,8 +68,8 @@ int run_fail(struct run *r, const struct err *e);       /* as log_fail, on one r
 
 int run_config(struct run *r, struct err *e);  /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);   /* pretrain -> folder -> descriptor */
-int run_samples(struct run *r, struct err *e); /* samples.c: reads the prompts */
 int run_device(struct run *r, struct err *e);  /* device.c: operations and the mesh */
+int run_samples(struct run *r, struct err *e); /* samples.c: reads the prompts */
 int run_plan(struct run *r, struct err *e);    /* places every buffer */
 /* Bytes of a process beside the plan: code, libraries and their buffers, measured in
  * docs/benchmarks.md. */
@@ -103,7 +103,8 @@ void run_tell_room(const struct run *r, uint64_t steps);
 /* samples.c: */
 /* Adds what answers need to the options of the trainer. */
 void run_samples_options(const struct run *r, struct trainer_options *o);
-/* Answers the prompts with the weights as they are: lines of samples.jsonl. arg is the run. */
+/* Answers the prompts with the weights as they are: lines of samples.jsonl. arg is the run. On a
+ * rank that makes no answers it does nothing. */
 int run_answer(void *arg, struct err *e);
 void run_samples_close(struct run *r);
 

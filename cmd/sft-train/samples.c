@@ -130,7 +130,8 @@ static int open_answers(struct run *r, struct err *e)
 
 int run_samples(struct run *r, struct err *e)
 {
-    if (!r->config->sft.sample_prompts || r->silent) return 0;
+    const bool together = trainer_answers_together(&r->mesh, (int)r->config->run.zero_stage);
+    if (!r->config->sft.sample_prompts || (r->silent && !together)) return 0;
     if (!(r->samples = mem_alloc(1, sizeof *r->samples, e))) return -1;
     r->samples->tokenizer = tokenizer_load(r->model_dir, e);
     return r->samples->tokenizer && begin(r, e) == 0 && read_file(r, e) == 0 ? open_answers(r, e)

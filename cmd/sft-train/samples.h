@@ -20,6 +20,8 @@ struct samples {
     struct prompt prompt; /* the row that is read */
     struct sample of[PROMPTS_MOST];
     int32_t n, next; /* prompts; the next one to be answered */
+    int rc;          /* -1: an answer could not be written, because of */
+    struct err error;
 };
 
 /* Appends a text as a block that Markdown shows as it is. */

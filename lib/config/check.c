@@ -102,31 +102,11 @@ static int check_processes(const struct config *c, const struct config_start *s,
                    a.text);
 }
 
-/* One worker answers, and for that it has the whole model. */
-static int check_samples(const struct config *c, struct err *e)
-{
-    const struct {
-        const char *what;
-        int64_t size, most;
-    } parts[] = {{"tensor_model_parallel_size", c->run.tensor_parallel_size, 1},
-                 {"pipeline_model_parallel_size", c->run.pipeline_parallel_size, 1},
-                 {c->run.expert_key, c->run.expert_parallel_size, 1},
-                 {"ZeRO stage", c->run.zero_stage, 2}};
-    for (size_t i = 0; c->sft.sample_prompts && i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].size > parts[i].most)
-            return err_set(e, ERR_CONFIG,
-                           "%s: sft.sample_prompts: with %s %lld no worker has the whole model to "
-                           "answer with; set it to at most %lld, or leave sft.sample_prompts out",
-                           c->path, parts[i].what, (long long)parts[i].size,
-                           (long long)parts[i].most);
-    return 0;
-}
-
 int config_check_trainable(const struct config *c, const struct config_start *s, struct err *e)
 {
     const struct loaded *l = (const struct loaded *)c;
     for (size_t i = 0; i < l->count; i++)
         if (check_setting(&l->settings[i], e)) return -1;
-    if (check_chunks(c, e) || check_samples(c, e)) return -1;
+    if (check_chunks(c, e)) return -1;
     return s->processes ? check_processes(c, s, e) : 0;
 }

@@ -129,21 +129,31 @@ static int next_logits(struct talk *t, int32_t d, int64_t n, struct err *e)
     return nonfinite(t, what, e);
 }
 
+/* Chooses the token behind each of the first n documents in t->going. */
+static int choose(struct talk *t, int32_t n, struct err *e)
+{
+    if (stage_next(t->with.stage, t->next, e)) return -1;
+    for (int32_t i = 0; i < n; i++) {
+        const struct talk_doc *d = t->going[i];
+        if (next_logits(t, i, d->n, e)) return -1;
+        if (!sampler_greedy(&t->sampler))
+            t->next[i] = sampler_next(&t->sampler, t->logits, d->ids, (size_t)d->n, d->number);
+    }
+    return 0;
+}
+
 /* Extends the first n documents in t->going by their tokens in t->add, and chooses the next. */
 static int extend(struct talk *t, int32_t n, struct err *e)
 {
-    struct stage *s = t->with.stage;
-    stage_extend(s, t->add, n);
-    if (stage_next(s, t->next, e)) return -1;
+    stage_extend(t->with.stage, t->add, n);
     for (int32_t i = 0; i < n; i++) {
         struct talk_doc *d = t->going[i];
         for (int64_t k = 0; k < t->add[i].T; k++) d->ids[d->n++] = (uint32_t)t->add[i].ids[k];
-        if (next_logits(t, i, d->n, e)) return -1;
-        d->next = sampler_greedy(&t->sampler)
-                      ? t->next[i]
-                      : sampler_next(&t->sampler, t->logits, d->ids, (size_t)d->n, d->number);
     }
-    return 0;
+    int rc = choose(t, n, e);
+    if (t->agree) rc = t->agree(t->agree_arg, rc, t->next, n, e);
+    for (int32_t i = 0; i < n; i++) t->going[i]->next = t->next[i];
+    return rc;
 }
 
 /* ---- the prompt ---- */

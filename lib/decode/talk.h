@@ -80,6 +80,10 @@ struct talk {
     struct talk_watch watch;     /* of the answers that are made */
     uint64_t tokens, passes;     /* tokens of all of them; passes that added one to some of them */
     bool (*stop)(void);          /* asked after each token whether the answer ends; NULL: never */
+    /* Where several ranks have the model, called on each with the n tokens it has chosen, or with
+     * rc -1 and its error: gives all of them the same tokens, or fails on all. NULL: one rank. */
+    int (*agree)(void *arg, int rc, int32_t *next, int32_t n, struct err *e);
+    void *agree_arg;
 };
 
 /* Loads the template; talk_close() releases all. */

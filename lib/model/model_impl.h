@@ -269,6 +269,8 @@ void head_backward(struct stage *s, struct pass *p, double scale);
 void head_logits(struct stage *s, const struct pass *p, const int32_t *rows, int64_t count);
 
 /* ---- generate.c ---- */
+/* Adds the cache, and the logits where ranks have parts of them. */
+void generate_plan(struct stage *s, struct plan *plan);
 /* Rehearses a pass of T tokens of so many documents, of the greatest length. */
 void generate_rehearse(struct stage *s, int64_t T, int32_t docs);
 /* Appends layer l's k and v to the cache, and makes t read them there. */

@@ -138,6 +138,8 @@ size_t stage_collective(const struct stage *s)
     if (!is_cut(w)) return 0;
     if (parts_count(s, s->o.chunk) > most) most = parts_count(s, s->o.chunk);
     if (norm_is_cut(w) && 2 * (size_t)s->o.tokens > most) most = 2 * (size_t)s->o.tokens;
+    if (s->o.cache && (size_t)(collect_size(w->tp) * w->most_vocab) > most)
+        most = (size_t)(collect_size(w->tp) * w->most_vocab);
     while (next_partial(&w->params, &i, &at, &end))
         if (end - at > most) most = end - at;
     return most * dtype_size(w->accum);

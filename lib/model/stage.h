@@ -35,6 +35,7 @@ struct stage_options {
     int passes;        /* the most in flight: schedule_passes; 0: 1 */
     int64_t cache;     /* generation: the tokens whose keys and values are stored; 0: none */
     int32_t docs;      /* with a cache: the most documents of a pass, at most `chunk`; 0: 1 */
+    struct comm *pp;   /* with a cache: the stages of the model; NULL: this one is all of it */
 };
 
 /* The activations of one layer; compute type unless said otherwise. */
@@ -131,8 +132,12 @@ struct stage {
         void *dblocks; /* [ranks*each,2*kv_width] the same, block by block */
     } context;         /* with cp */
     void *loss;        /* double: sum of weight * nll */
-    void **cache;      /* [layers of the model] [o.cache, 2 * kv_width] */
+    void **cache;      /* [layers of the model] [o.cache, 2 * kv_width]; NULL: of another stage */
     void *argmax;      /* the next tokens, int32 [o.docs] */
+    struct {
+        void *logits; /* [o.docs, V of the whole model] logit_type */
+        void *parts;  /* [ranks of w->tp, w->most_vocab] the same, of one document */
+    } whole;          /* with a cache, where ranks have parts of the model */
     struct {
         void *u, *du; /* [T, parts * r] x A^T and its gradient, of the current block */
         void *x;      /* [T, in] x after dropout; NULL without dropout */
@@ -154,8 +159,9 @@ void stage_rehearse(struct stage *s);
 size_t stage_collective(const struct stage *s);
 /* Returns the bytes of the largest collective that the stage queues on o.cp; 0: none. */
 size_t stage_context(const struct stage *s);
-/* The same of o.ep. */
+/* The same of o.ep, and of o.pp. */
 size_t stage_experts(const struct stage *s);
+size_t stage_pipeline(const struct stage *s);
 
 /* ---- a pass ---- */
 /* Returns a pass that has no micro-batch, and gives it this one in that chunk. There must be one.
@@ -204,7 +210,8 @@ void *stage_gradient(const struct pass *p);
  * micro-batch of T tokens; 0: there is none. */
 size_t stage_load_bytes(const struct stage *s, int64_t T);
 
-/* ---- generation: a stage that is a whole model, with a cache ---- */
+/* ---- generation: a stage with a cache; where ranks have parts of the model, or of its weights,
+ * all of them call these together, with the same documents ---- */
 /* The next T tokens of a document, at its positions [past, past + T). Rows [row, row + past) of the
  * cache have the keys and values of those before, and get those of these tokens behind them. */
 struct stage_tokens {

@@ -210,16 +210,6 @@ static void declare_inputs(const struct declare *d)
     data(d, "token sines", rotary, DT_F64, &p->wide.sines);
 }
 
-static void declare_cache(const struct declare *d)
-{
-    struct stage *s = d->s;
-    data(d, "next", s->o.docs, DT_I32, &s->argmax);
-    for (int l = 0; l < s->layers; l++)
-        plan_add(d->plan, PLAN_ACTIVATIONS, "cache", l,
-                 (size_t)(s->o.cache * 2 * model_kv_width(&s->w->m)), dtype_size(s->w->compute),
-                 PLAN_ALWAYS, 0, &s->cache[l]);
-}
-
 /* Adds the temporaries of one layer, which all passes share. */
 static void declare_shared(const struct declare *d)
 {
@@ -299,7 +289,7 @@ void stage_declare(struct stage *s, struct plan *plan)
     const struct declare all = {s, plan, NULL};
     each_pass(&all, declare_inputs);
     data(&all, "loss", 1, DT_F64, &s->loss);
-    if (s->o.cache) declare_cache(&all);
+    if (s->o.cache) generate_plan(s, plan);
     declare_shared(&all);
     each_pass(&all, declare_result);
     if (s->head) declare_head(&all);

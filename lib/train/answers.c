@@ -3,9 +3,11 @@
  * changes nothing that a step reads. */
 #include "train/trainer_impl.h"
 
-/* Takes the weights as they are, without their gradients. */
+/* Takes the weights as they are, without their gradients. What has been gathered of them is
+ * forgotten: both stages gather into the same memory. */
 static void refresh(struct trainer *t)
 {
+    weights_changed(&t->weights);
     t->forward = t->weights;
     t->forward.has_gradients = false;
     t->forward.gradients = NULL;
@@ -14,20 +16,22 @@ static void refresh(struct trainer *t)
 
 static bool makes(const struct trainer *t) { return t->answers.w; }
 
-static bool has_all(const struct trainer *t) { return !mesh_cuts(t->mesh) && t->o.zero_stage < 3; }
+bool trainer_answers_together(const struct mesh *m, int zero_stage)
+{
+    return mesh_cuts(m) || zero_stage == 3;
+}
 
 int answers_init(struct trainer *t, struct err *e)
 {
     struct plan *plan = &t->memory.plan;
+    struct stage_options o = t->o.answers;
     const size_t first = plan->count;
-    if (!t->o.answers.cache) return 0;
-    if (!has_all(t))
-        return err_set(e, ERR_CONFIG,
-                       "answers need a rank that has the whole model; this layout "
-                       "has none");
-    if (!mesh_writes(t->mesh)) return 0;
+    if (!o.cache) return 0;
+    if (!mesh_writes(t->mesh) && !trainer_answers_together(t->mesh, t->o.zero_stage)) return 0;
+    o.ep = mesh_group(t->mesh, MESH_EP);
+    o.pp = mesh_group(t->mesh, MESH_PP);
     refresh(t);
-    if (stage_init(&t->answers, &t->forward, &t->o.answers, plan, e)) return -1;
+    if (stage_init(&t->answers, &t->forward, &o, plan, e)) return -1;
     plan_behind(plan, first);
     return 0;
 }

@@ -10,7 +10,7 @@ int loop_answer(struct loop *l, double val_loss, struct err *e)
     struct mesh *mesh = l->trainer->mesh;
     if (!l->hooks.answer || (l->validation && !isfinite(val_loss))) return 0;
     const double start = log_clock();
-    if (mesh_agree(mesh, mesh_writes(mesh) ? l->hooks.answer(l->hooks.arg, e) : 0, e)) return -1;
+    if (mesh_agree(mesh, l->hooks.answer(l->hooks.arg, e), e)) return -1;
     eta_measure(&l->eta, ETA_ANSWER, log_clock() - start);
     eta_done(&l->eta, ETA_ANSWER);
     loop_tell_beside(l);

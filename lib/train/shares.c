@@ -45,14 +45,17 @@ int shares_options(const struct model *m, const struct mesh *mesh, uint64_t most
 }
 
 /* ---- memory ---- */
-void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, size_t norms,
-                 struct plan *plan)
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+void shares_plan(const struct mesh *mesh, const struct stage *s, const struct stage *answers,
+                 size_t message, size_t norms, struct plan *plan)
 {
+    const struct stage *a = answers ? answers : s;
     const size_t bytes[MESH_GROUPS] = {
-        [MESH_TP] = stage_collective(s),
+        [MESH_TP] = larger(stage_collective(s), stage_collective(a)),
         [MESH_CP] = stage_context(s),
-        [MESH_EP] = stage_experts(s),
-        [MESH_PP] = message,
+        [MESH_EP] = larger(stage_experts(s), stage_experts(a)),
+        [MESH_PP] = larger(message, stage_pipeline(a)),
         [MESH_MODEL] = norms * sizeof(double),
         [MESH_ENDS] = weights_tied(s->w) * dtype_size(s->w->accum),
     };

@@ -13,9 +13,10 @@
 int shares_options(const struct model *m, const struct mesh *mesh, uint64_t most,
                    struct weights_options *w, struct stage_options *s, struct err *e);
 /* Declares the host memory of collectives among these ranks; message: the bytes of the largest
- * message between stages; norms: the number of sums of the gradient's norm. */
-void shares_plan(const struct mesh *mesh, const struct stage *s, size_t message, size_t norms,
-                 struct plan *plan);
+ * message between stages; norms: the number of sums of the gradient's norm. answers: the stage of
+ * trainer_answers; NULL: there is none. */
+void shares_plan(const struct mesh *mesh, const struct stage *s, const struct stage *answers,
+                 size_t message, size_t norms, struct plan *plan);
 
 /* Returns true if shares_gradients has sums to compute: until then no gradient is complete. */
 bool shares_has_sums(const struct mesh *mesh, const struct weights *w);

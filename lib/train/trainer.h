@@ -88,9 +88,12 @@ const struct params *trainer_params(const struct trainer *t);
 /* Measures FLOP/s of the model's largest layer product on this device; -1 on failure. Call it
  * between steps: it overwrites activations. */
 double trainer_peak(struct trainer *t, struct err *e);
-/* On the rank that writes: the stage with o.answers, a whole model with a cache, on the weights as
- * they are. It uses memory of the steps, so call this between steps, and again after each. */
+/* The stage with o.answers, on the weights as they are. It uses memory of the steps, so call this
+ * between steps, and again after each. */
 struct stage *trainer_answers(struct trainer *t);
+/* Returns true if all ranks have that stage and must extend the same documents, because none has
+ * the whole model; else only the rank that writes has it. */
+bool trainer_answers_together(const struct mesh *m, int zero_stage);
 void trainer_close(struct trainer *t);
 
 /* All ranks of the mesh call these together, and succeed or fail together. Each is given the whole

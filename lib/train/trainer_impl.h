@@ -12,8 +12,7 @@ void trainer_clear_loss(struct trainer *t);
  * data-parallel rank has, since these take part in one another's collectives. */
 int trainer_share(struct trainer *t, const struct feed_step *s, struct err *e);
 
-/* answers.c: adds the stage of trainer_answers to the plan, if this rank makes answers. ERR_CONFIG
- * where no rank has the whole model. */
+/* answers.c: adds the stage of trainer_answers to the plan, if this rank makes answers. */
 int answers_init(struct trainer *t, struct err *e);
 void answers_bind(struct trainer *t);     /* after the plan is allocated */
 void answers_rehearse(struct trainer *t); /* see memory_place */

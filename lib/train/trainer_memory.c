@@ -76,8 +76,8 @@ int trainer_init(struct trainer *t, const struct model *m, const struct trainer_
                    o->ranks_first);
     pipeline_init(&t->pipeline, &t->stage, &t->batch, mesh);
     pipeline_plan(&t->pipeline, plan);
-    shares_plan(mesh, &t->stage, pipeline_message(&t->pipeline), norm_buckets(&t->optimizer.norm),
-                plan);
+    shares_plan(mesh, &t->stage, t->answers.w ? &t->answers : NULL, pipeline_message(&t->pipeline),
+                norm_buckets(&t->optimizer.norm), plan);
     const bool reads = o->rooms.training.rows > 0;
     if (reads) plan_add_host(plan, PLAN_DATA, "steps", feed_rooms_bytes(&o->rooms), &t->steps);
     if (o->staging && plan_staging(t, e)) return -1;

@@ -96,11 +96,16 @@ same 'again: the answers before it are kept' alone/logs/tiny/samples-1.jsonl who
 same 'again: it has its own' "$(log alone)" whole.jsonl
 
 # ---- the plan ----
+strategy=sft_train.strategy_args.strategy_config
+cut=$strategy.tensor_model_parallel_size stages=$strategy.pipeline_model_parallel_size
+two="sft_train.device_mapping=[0,1]"
 plan() { sft-train -q --config config.yaml --plan --json "$@"; }
 equal 'plan: it has a cache for each layer' \
     "$(plan $prompts | jq -c '[.buffers[] | select(.name == "cache")] | length')" 2
 equal 'plan: without prompts there is none' \
     "$(plan | jq -c '[.buffers[] | select(.name == "cache")] | length')" 0
+equal 'plan: a stage of a pipeline has one for each of its layers' \
+    "$(plan $prompts "$two" $stages=2 | jq -c '[.buffers[] | select(.name == "cache")] | length')" 1
 check 'plan: answers take memory of the steps' jq -ne --argjson a "$(plan)" \
     --argjson b "$(plan $prompts)" '$b.total - $a.total < 2000000 and $b.total >= $a.total'
 
@@ -122,14 +127,6 @@ refused 'length: a prompt without room for the answer is refused' 78 \
     'prompts.jsonl:1: the prompt has .* sft.sample_tokens 250 in sequence_length 256' $prompts \
     sft.sample_tokens=250
 refused 'tokens: none are refused' 78 'tokens=0.: 0 is below 1' $prompts sft.sample_tokens=0
-strategy=sft_train.strategy_args.strategy_config
-two="sft_train.device_mapping=[0,1]"
-refused 'layout: tensor parallelism is refused' 78 'with tensor_model_parallel_size 2 no worker' \
-    $prompts "$two" $strategy.tensor_model_parallel_size=2
-refused 'layout: pipeline parallelism is refused' 78 'with pipeline_model_parallel_size 2 no' \
-    $prompts "$two" $strategy.pipeline_model_parallel_size=2
-refused 'layout: ZeRO-3 is refused' 78 'with ZeRO stage 3 no worker has the whole model' \
-    $prompts "$two" sft.zero_stage=3
 equal 'refusals: they leave no folder' "$(ls -d away 2>/dev/null)" ''
 check 'check: a run that can begin is told so' run check $prompts --check
 fails 'check: one that cannot is told so' 66 none.jsonl run check sft.sample_prompts=none.jsonl \
@@ -156,3 +153,40 @@ ranked() {
 ranked 'ranks, ZeRO-0' zero0 $half=1
 ranked 'ranks, ZeRO-2' zero2 $half=1 sft.zero_stage=2
 ranked 'ranks, parts of a row' context $half=2 $context=2
+
+# ---- ranks that have parts of the model ----
+# An odd vocabulary, logits that differ, checkpoints that have every bit of the weights.
+shape=(hidden_size=32 intermediate_size=64 num_hidden_layers=4 num_attention_heads=2
+    num_key_value_heads=2 vocab_size=2049 initializer_range=0.3 'torch_dtype="float32"')
+model dense "${shape[@]}"
+model mixed "${shape[@]}" 'model_type="qwen3_moe"' num_experts=4 num_experts_per_tok=2 head_dim=16 \
+    moe_intermediate_size=24 norm_topk_prob=true mlp_only_layers='[1]' tie_word_embeddings=false
+for kind in dense mixed; do evaluated $kind >$kind.jsonl; done
+# apart AREA RANKS DIR MODEL ROWS ARGUMENT...: a run of two steps on so many ranks, each with so
+# many micro-batches, has the answers of one rank before the first step, and then those of its
+# checkpoint
+apart() {
+    local area=$1 dir=$3 from=$4 trainer=(mpirun -q -np "$2" --bind-to none --oversubscribe)
+    trainer+=(sft-train)
+    check "$area: the ranks train and answer" run "$dir" pretrain=./"$from" $half="$5" $prompts \
+        "sft_train.device_mapping=list(range(0,$2))" sft_train.training_args.max_steps=2 \
+        "${@:6}" train.sfts
+    same "$area: before the first step the answers are those of one rank" \
+        <(answers "$(log "$dir")" 0) $from.jsonl
+    from=("$(checkpoint "$dir" 2)")
+    [ "$area" != adapters ] || from=(dense --adapter "${from[0]}/sft_train")
+    same "$area: then they are those of the checkpoint" <(answers "$(log "$dir")" 2) \
+        <(evaluated "${from[@]}")
+    differ "$area: they have changed" <(answers "$(log "$dir")" 0) <(answers "$(log "$dir")" 2)
+}
+apart 'ZeRO-3' 2 zero3 dense 1 sft.zero_stage=3
+apart 'ZeRO-3, parts of a row' 2 zero3_context dense 2 sft.zero_stage=3 $context=2
+apart 'tp 2' 2 tp dense 2 $cut=2
+apart 'sequence parallel 2, far' 2 sp dense 2 $cut=2 $strategy.sequence_parallel=true --device far
+apart 'adapters' 2 tp_lora dense 2 $cut=2 sft_train.model_args.lora_target=all-linear
+apart 'pp 2, two chunks, far' 2 virtual dense 2 $stages=2 --device far \
+    $strategy.virtual_pipeline_model_parallel_size=2
+apart 'tp 2 x pp 2' 4 grid dense 2 $cut=2 $stages=2
+apart 'ep 2' 2 ep mixed 1 $strategy.expert_model_parallel_size=2
+apart 'ep 2, ZeRO-3' 2 ep_zero3 mixed 1 $strategy.expert_model_parallel_size=2 sft.zero_stage=3
+exit $bad
