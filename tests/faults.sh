@@ -77,3 +77,50 @@ told() {
         *) [ ${#lines[@]} -eq 0 ] ;;
     esac
 }
+
+# ---- the files of a tiny model ----
+# tiny ROWS: a model of one layer and so many rows, from their text to the steps of a run
+tiny() {
+    model model hidden_size=16 intermediate_size=16 num_hidden_layers=1
+    rows 1 "$1" >train.jsonl
+    sft-tokenize -q -@ 1 -m model --prompt-key q --response-key a -o turns.sfts train.jsonl
+    sft-template -q -m model -o samples.sfts turns.sfts
+    sft-pack -q -l 128 -b 2 -o train.sfts samples.sfts
+}
+# tiny_run: the same for a run of three steps, which saves after each
+tiny_run() {
+    tiny 6
+    config <<'END'
+track_with: tensorboard
+sequence_length: 128
+save_steps: 1
+sft_train:
+  model_args: {dtype: fp32}
+  training_args:
+    per_device_train_batch_size: 1
+    gradient_accumulation_steps: 2
+    num_train_epochs: 1
+    learning_rate: 1.0e-3
+END
+}
+# kinds ROWS: a small file of each kind that a command reads: those of `tiny`, a run of one step in
+# `tuned`, its adapter, the model in parts and as GGUF, logs
+kinds() {
+    tiny "$1"
+    config <<'END'
+sequence_length: 128
+sft_train:
+  model_args: {dtype: fp32, lora_target: all-linear}
+  training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 2, max_steps: 1}
+END
+    run tuned -@ 1 train.sfts >/dev/null
+    last=1
+    cp -r "$(checkpoint tuned)/sft_train" adapter
+    cp -r model sharded && mv sharded/model.safetensors sharded/model-00001-of-00001.safetensors
+    sft-ckpt show model | awk -F'\t' '/^model\./ { print $1 }' | jq -R . | jq -s '{weight_map:
+        (map({key: ., value: "model-00001-of-00001.safetensors"}) | from_entries)}' \
+        >sharded/model.safetensors.index.json
+    "$O/test/hf_convert" make m.gguf
+    mkdir logs && cp config.yaml logs
+    echo '{"system/step":1,"sft_train/loss":2,"sft_train/tokens_per_s":5}' >logs/metrics.jsonl
+}

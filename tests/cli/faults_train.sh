@@ -9,24 +9,10 @@ if ! traceable; then
     skip 'faults: each system call of a run fails once' 'a process cannot be traced here'
     exit
 fi
-model model hidden_size=16 intermediate_size=16 num_hidden_layers=1
-rows 1 6 >train.jsonl
-samples train.jsonl | sft-pack -q -l 128 -b 2 -o train.sfts
-config <<'END'
-track_with: tensorboard
-sequence_length: 128
-save_steps: 1
-max_ckpt_to_keep: 1
-sft_train:
-  model_args: {dtype: fp32}
-  training_args:
-    per_device_train_batch_size: 1
-    gradient_accumulation_steps: 2
-    num_train_epochs: 1
-    learning_rate: 1.0e-3
-END
+tiny_run
 mkdir p
 train=(sft-train -q -@ 1 --config config.yaml output_dir=p/k logging_dir=p/k/logs)
+train+=(max_ckpt_to_keep=1)
 # result: prints the hashes of the manifests of the last checkpoint and of the best model, and the
 # metrics and the answers without time and memory
 result() {
@@ -79,7 +65,7 @@ trained() {
     score "faults, $name: it goes on or ends with 74, and is continued to the same bytes" \
         ${#all[@]} "$wrong"
 }
-run p/k -@ 1 train.sfts >/dev/null
+"${train[@]}" train.sfts >/dev/null
 mkdir -p p/k/sft_train/.checkpoint-2.tmp/sft_train
 settings=()
 result >want

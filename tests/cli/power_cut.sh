@@ -34,8 +34,7 @@ cut() {
 }
 
 # ---- a file that is replaced, and a folder ----
-model model hidden_size=16 intermediate_size=16 num_hidden_layers=1
-rows 1 6 >train.jsonl
+tiny_run
 tokenize=(sft-tokenize -q -m model -@ 1 --prompt-key q --response-key a -o out/sub/result)
 mkdir -p out/sub
 rows 1 2 | "${tokenize[@]}"
@@ -61,19 +60,6 @@ cut 'a new folder in a new folder' out sft-ckpt init -q model.json --tokenizer m
     -o out/new/result
 
 # ---- runs ----
-samples train.jsonl | sft-pack -q -l 128 -b 2 -o train.sfts
-config <<'END'
-track_with: tensorboard
-sequence_length: 128
-save_steps: 1
-sft_train:
-  model_args: {dtype: fp32}
-  training_args:
-    per_device_train_batch_size: 1
-    gradient_accumulation_steps: 2
-    num_train_epochs: 1
-    learning_rate: 1.0e-3
-END
 # trained AREA SETTING...: checks a run with these settings
 trained() {
     local name=$1 train=(sft-train -q -@ 1 --config config.yaml output_dir=p/k logging_dir=p/k/logs)

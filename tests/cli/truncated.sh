@@ -7,34 +7,14 @@ source "$(dirname "$0")/../faults.sh"
 mkdir out
 
 # ---- small files of each kind ----
-model model hidden_size=16 intermediate_size=16 num_hidden_layers=1
+kinds 3
 # a tokenizer without merges
 jq -c '.model.merges = [] | .model.vocab |= with_entries(select(.value < 300))' \
     model/tokenizer.json >small.json
 mkdir small && cp model/*.json small && mv small.json small/tokenizer.json
-rows 1 3 >train.jsonl
 jq -s . train.jsonl >list.json
 gzip -nk list.json
 tokenize=(sft-tokenize -q -@ 1 --prompt-key q --response-key a)
-"${tokenize[@]}" -m model -o turns.sfts train.jsonl
-sft-template -q -m model -o samples.sfts turns.sfts
-sft-pack -q -l 128 -b 2 -o train.sfts samples.sfts
-config <<'END'
-sequence_length: 128
-sft_train:
-  model_args: {dtype: fp32, lora_target: all-linear}
-  training_args: {per_device_train_batch_size: 1, gradient_accumulation_steps: 2, max_steps: 1}
-END
-run tuned -@ 1 train.sfts >/dev/null
-last=1
-cp -r "$(checkpoint tuned)/sft_train" adapter
-cp -r model sharded && mv sharded/model.safetensors sharded/model-00001-of-00001.safetensors
-sft-ckpt show model | awk -F'\t' '/^model\./ { print $1 }' | jq -R . | jq -s '{weight_map:
-    (map({key: ., value: "model-00001-of-00001.safetensors"}) | from_entries)}' \
-    >sharded/model.safetensors.index.json
-"$O/test/hf_convert" make m.gguf
-mkdir logs && cp config.yaml logs
-echo '{"system/step":1,"sft_train/loss":2,"sft_train/tokens_per_s":5}' >logs/metrics.jsonl
 
 # ---- cuts ----
 # lengths SIZE [DENSE]: prints the lengths to which a file of that size is cut; behind its first
