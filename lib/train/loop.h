@@ -20,8 +20,8 @@ struct loop_hooks {
     void (*step)(void *arg, uint64_t done, uint64_t total, const char *note, double left);
     /* what goes on beside the steps, and how much of it is done (all 0: not known) */
     void (*doing)(void *arg, const char *what, uint64_t done, uint64_t all);
-    /* Answers the prompts of the run, after each validation or when one would be due; called on the
-     * rank that writes, but all ranks have it or none. */
+    /* Answers the prompts of the run, after each validation or when one would be due; called on all
+     * ranks; all have it or none. */
     int (*answer)(void *arg, struct err *e);
     bool (*stop)(void *arg); /* true: end after this step, with a checkpoint */
 };
