@@ -200,7 +200,7 @@ bundle: $(if $(NVCC),all $(GPU_TEST) $(COMMANDS:%=$(O)/bundle/bin/%) $(GPU_NAMES
 # execute the PTX in the plugin. tests/emu/emu.h says how.
 EMU       := $(O)/emu/libcuda.so.1 $(O)/emu/libcudart.so.13 $(O)/emu/libcublasLt.so.13 $(O)/emu/libnccl.so.2
 EMU_OBJ   := $(call obj,$(wildcard tests/emu/*.c))
-EMU_FLAGS := -std=gnu11 -O2 -g -march=native -fopenmp -fPIC -ffp-contract=off -fno-strict-aliasing \
+EMU_FLAGS := -std=gnu11 -O3 -g -march=native -fopenmp -fPIC -ffp-contract=off -fno-strict-aliasing \
              -ftls-model=initial-exec -fno-semantic-interposition -Wall -Wextra $(if $(WERROR),-Werror)
 EMU_LINK   = $(CC) -shared -fopenmp -pthread -Wl,-Bsymbolic -Wl,-soname,$(@F) \
              -Wl,--version-script,$(filter %.map,$^) -o $@ $(filter %.o %.13,$^) -lm

@@ -31,7 +31,7 @@ struct warp {
     int depth;        /* of calls */
     int pc[LANES], barrier[LANES];
     uint32_t cluster_at[LANES]; /* openings of barrier.cluster, plus 1, when a lane arrived */
-    struct copy *copies[LANES];
+    struct copy *copies;
     uint64_t begun;    /* copies */
     int groups[LANES]; /* cp.async groups that each lane committed */
     struct bulk *bulks[LANES];
@@ -78,9 +78,10 @@ struct block {
     struct warp *warps;
     int count;
     unsigned char *shared, *shared_known;
-    struct touch *wrote;  /* one for each byte of shared memory */
+    struct touch *wrote;  /* one for each grain of shared memory, of 1 << grain bytes */
     struct readers *read; /* likewise */
     struct chunk *chunks; /* order.h */
+    int grain;
     uint32_t shared_size;
     uint32_t began, time; /* of the block; see order.h */
     bool async;
@@ -148,21 +149,54 @@ static inline void predicate_put(struct warp *w, const struct operand *o, uint32
     uint32_t *p = narrow(w, o);
     *p = (*p & ~on) | (v & on);
 }
-/* Returns true if n bytes, a power of 2, were all stored. */
+/* Copies 1, 2, 4 or 8 bytes; or 16 too. */
+static inline void copy_value(void *to, const void *from, unsigned n)
+{
+    switch (n) {
+    case 1:
+        memcpy(to, from, 1);
+        break;
+    case 2:
+        memcpy(to, from, 2);
+        break;
+    case 4:
+        memcpy(to, from, 4);
+        break;
+    default:
+        memcpy(to, from, 8);
+    }
+}
+static inline void copy_few(void *to, const void *from, unsigned n)
+{
+    if (n == 16)
+        memcpy(to, from, 16);
+    else
+        copy_value(to, from, n);
+}
+/* For each byte of memory there is one that is 1 if it was stored: of n bytes, a power of 2 up to
+ * 16, whether all were; and marks them as stored. */
+#define ALL_KNOWN 0x0101010101010101ull
 static inline bool memory_known(const unsigned char *known, unsigned n)
 {
-    uint64_t a = 0x0101010101010101ull, b = a;
-    memcpy(&a, known, n < 8 ? n : 8);
-    if (n > 8) memcpy(&b, known + 8, 8);
-    return (a & b) == 0x0101010101010101ull;
+    uint64_t v[2] = {ALL_KNOWN, ALL_KNOWN};
+    copy_few(v, known, n);
+    return (v[0] & v[1]) == ALL_KNOWN;
 }
+static inline void memory_mark(unsigned char *known, unsigned n)
+{
+    static const uint64_t v[2] = {ALL_KNOWN, ALL_KNOWN};
+    copy_few(known, v, n);
+}
+/* Executes statements for each lane l. A lane does not read what another one writes: registers are
+ * the same or apart. */
+#define LANE_LOOP _Pragma("GCC ivdep") for (int l = 0; l < LANES; l++)
 #define EACH_LANE(on, ...)                                                                         \
     do {                                                                                           \
-        if ((on) == ~0u)                                                                           \
-            for (int l = 0; l < LANES; l++) { __VA_ARGS__ }                                        \
-        else                                                                                       \
-            for (int l = 0; l < LANES; l++)                                                        \
-                if ((on) >> l & 1) { __VA_ARGS__ }                                                 \
+        if ((on) == ~0u) {                                                                         \
+            LANE_LOOP { __VA_ARGS__ }                                                              \
+        } else {                                                                                   \
+            LANE_LOOP if ((on) >> l & 1) { __VA_ARGS__ }                                           \
+        }                                                                                          \
     } while (0)
 
 /* ---- memory ---- */
@@ -177,6 +211,10 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_BOTH };
 /* Returns the host address of n bytes at a lane's address, after all checks. */
 void *memory_at(struct warp *w, const struct instr *i, int lane, enum space s, uint64_t address,
                 unsigned n, enum access access);
+/* Likewise for each of the lanes. */
+void memory_lanes(struct warp *w, const struct instr *i, enum space s,
+                  const uint64_t address[LANES], uint32_t on, unsigned n, enum access access,
+                  unsigned char *at[LANES]);
 /* Likewise for any number of bytes in device memory. */
 unsigned char *memory_range(struct warp *w, const struct instr *i, int lane, uint64_t address,
                             size_t n, enum access access);
@@ -186,7 +224,13 @@ struct block *memory_block(struct warp *w, const struct instr *i, int lane, enum
 bool memory_checks(void);
 /* Keeps blocks that run on other threads of the host from device memory; fault() ends that too. */
 void memory_lock(struct warp *w, bool locks);
-uint64_t memory_address(struct warp *w, const struct operand *o, int lane);
+/* A 32-bit address is in shared memory and wraps around. */
+static inline uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
+{
+    const uint64_t a = lane_get(w, o, lane) + (uint64_t)o->offset;
+    return o->wide ? a : (uint32_t)a;
+}
+void memory_addresses(struct warp *w, const struct operand *o, uint32_t on, uint64_t to[LANES]);
 /* Returns a value of the type, extended to 64 bits. */
 uint64_t memory_load(const void *p, struct type t);
 /* Consumes a suffix that names a space, which is stored in i->space, or a cache, scope or order,

@@ -89,9 +89,9 @@ struct kernel *fatbin_kernel(const void *host)
         if (f->kernel) return f->kernel;
         if (!f->binary->text) emu_die("%s: no PTX of the architecture that EMU_SM names", f->name);
         if (!f->binary->module) f->binary->module = ptx_parse(f->binary->text);
-        for (struct kernel *k = f->binary->module->kernels; k; k = k->next)
-            if (!strcmp(k->name, f->name)) return f->kernel = k;
-        emu_die("%s: not in its PTX", f->name);
+        f->kernel = ptx_kernel(f->binary->module, f->name);
+        if (!f->kernel) emu_die("%s: not in its PTX", f->name);
+        return f->kernel;
     }
     return NULL;
 }

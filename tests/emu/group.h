@@ -20,6 +20,7 @@ bool decode_barrier(struct instr *i);
 
 /* Checks an instruction's registers against products in flight, and notes those that it writes. */
 void wgmma_registers(struct warp *w, const struct instr *i, uint32_t on);
-bool wgmma_writes(const struct instr *i);
+/* Notes what wgmma_registers needs of a decoded instruction. */
+void wgmma_note(struct instr *i);
 
 #endif

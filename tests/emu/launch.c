@@ -81,33 +81,42 @@ static void run_group(struct group *g)
 }
 
 /* ---- memory ---- */
+/* Memory that grows, and is zero when it has grown. */
+struct room {
+    void *memory;
+    size_t size;
+};
 /* A thread reuses the memory of a block for its next block. The time of touches continues, so that
  * touches of an earlier block are ignored. */
 struct pool {
-    unsigned char *memory;
-    size_t size, used;
-    uint32_t time, shared; /* shared: bytes that the touches cover */
+    struct room all, wrote, read, chunks;
+    size_t used; /* of all */
+    uint32_t time;
 };
 static __thread struct pool pools[CLUSTER_MOST];
 
 static size_t padded(size_t n) { return (n + 63) & ~(size_t)63; }
 
+static void *need(struct room *r, size_t n)
+{
+    if (n <= r->size) return r->memory;
+    free(r->memory);
+    r->memory = aligned_alloc(64, padded(n));
+    if (!r->memory) emu_die("out of memory");
+    r->size = n;
+    return memset(r->memory, 0, n);
+}
+
 static void *take(struct pool *p, size_t n)
 {
-    void *at = p->memory + p->used;
+    void *at = (unsigned char *)p->all.memory + p->used;
     p->used += padded(n);
     return at;
 }
 
-static void need(struct pool *p, size_t n)
+static void forget(struct room *r)
 {
-    p->used = 0;
-    if (n <= p->size) return;
-    free(p->memory);
-    p->memory = aligned_alloc(64, padded(n));
-    if (!p->memory) emu_die("out of memory");
-    p->size = n;
-    p->shared = UINT32_MAX;
+    if (r->size) memset(r->memory, 0, r->size);
 }
 
 static size_t written_bytes(const struct kernel *k)
@@ -139,16 +148,10 @@ static void open_warp(struct block *b, struct pool *p, int index, uint32_t threa
 /* Gives the block its shared memory and what is recorded of it. */
 static void open_shared(struct block *b, struct pool *p)
 {
-    const size_t n = b->shared_size + CHUNK, touches = padded(n * sizeof *b->wrote),
-                 readers = padded(n * sizeof *b->read),
-                 chunks = padded((n / CHUNK + 1) * sizeof *b->chunks);
-    if (p->time > UINT32_MAX / 2) p->shared = UINT32_MAX;
-    b->wrote = take(p, touches);
-    b->read = take(p, readers);
-    b->chunks = take(p, chunks);
-    if (p->shared != b->shared_size) memset(b->wrote, 0, touches + readers + chunks);
-    if (p->shared != b->shared_size) p->time = 0;
-    p->shared = b->shared_size;
+    const size_t n = b->shared_size + CHUNK, grains = n >> b->grain;
+    b->wrote = need(&p->wrote, grains * sizeof *b->wrote);
+    b->read = need(&p->read, grains * sizeof *b->read);
+    b->chunks = need(&p->chunks, (n / CHUNK + 1) * sizeof *b->chunks);
     b->began = ++p->time;
     b->time = b->began + 1;
     b->shared = memset(take(p, n), 0xff, n);
@@ -169,11 +172,11 @@ static void open_block(struct block *b, struct pool *p, uint64_t number)
     b->shared_size = (uint32_t)n - CHUNK;
     b->random = l->seed ^ number * 0x9e3779b97f4a7c15ull;
     b->async = k->async;
-    need(p, padded(n * sizeof *b->wrote) + padded(n * sizeof *b->read) +
-                padded((n / CHUNK + 1) * sizeof *b->chunks) + 2 * padded(n) +
-                padded(warps * sizeof *b->warps) +
-                warps * (padded(k->registers) + padded((size_t)LANES * k->local) +
-                         padded(sizeof(struct order)) + 2 * padded(written_bytes(k))));
+    b->grain = k->grain;
+    p->used = 0;
+    need(&p->all, 2 * padded(n) + padded(warps * sizeof *b->warps) +
+                      warps * (padded(k->registers) + padded((size_t)LANES * k->local) +
+                               padded(sizeof(struct order)) + 2 * padded(written_bytes(k))));
     open_shared(b, p);
     b->warps = take(p, warps * sizeof *b->warps);
     for (int i = 0; i < b->count; i++) open_warp(b, p, i, threads - (uint32_t)i * LANES);
@@ -182,7 +185,11 @@ static void open_block(struct block *b, struct pool *p, uint64_t number)
 static void close_block(struct block *b, struct pool *p, bool failed)
 {
     p->time = b->time;
-    if (failed) p->shared = UINT32_MAX; /* copies are in flight */
+    if (failed) forget(&p->chunks); /* copies are in flight */
+    if (p->time > UINT32_MAX / 2) {
+        forget(&p->wrote), forget(&p->read), forget(&p->chunks);
+        p->time = 0;
+    }
     group_drop(b);
 }
 

@@ -149,16 +149,18 @@ static void check_chunk(struct warp *w, const struct instr *i, int lane, const s
         RACE("%s of line %d read it since the last barrier", at, c->by->text, line_of(c));
 }
 
-static void check_byte(struct warp *w, const struct instr *i, int lane, uint32_t g,
-                       enum access access)
+static void check_grain(struct warp *w, const struct instr *i, int lane, uint32_t g,
+                        enum access access)
 {
     const struct block *b = w->block;
     if (!order_seen(w, &b->wrote[g], lane))
-        RACE("thread %u wrote it since the last barrier", g, b->wrote[g].thread - 1u);
+        RACE("thread %u wrote it since the last barrier", g << b->grain, b->wrote[g].thread - 1u);
     if (access == ACCESS_READ) return;
     if (!order_seen(w, &b->read[g].last, lane))
-        RACE("thread %u read it since the last barrier", g, b->read[g].last.thread - 1u);
-    if (others_read(w, &b->read[g])) RACE("several threads read it since the last barrier", g);
+        RACE("thread %u read it since the last barrier", g << b->grain,
+             b->read[g].last.thread - 1u);
+    if (others_read(w, &b->read[g]))
+        RACE("several threads read it since the last barrier", g << b->grain);
 }
 
 static void note_store(const struct warp *w, struct chunk *c)
@@ -173,6 +175,7 @@ void order_access(struct warp *w, const struct instr *i, int lane, uint32_t at, 
                   enum access access)
 {
     struct block *b = w->block;
+    if ((at | n) & ((1u << b->grain) - 1)) emu_die("an access of %u bytes at %u", n, at);
     const struct touch me = {b->time, (uint16_t)(w->index * LANES + lane + 1)};
     if (b->async)
         for (uint32_t k = at / CHUNK; k <= (at + n - 1) / CHUNK; k++) {
@@ -180,8 +183,9 @@ void order_access(struct warp *w, const struct instr *i, int lane, uint32_t at, 
             b->chunks[k].used = b->time;
             if (access != ACCESS_READ) note_store(w, &b->chunks[k]);
         }
-    for (uint32_t g = at; g < at + n; g++) {
-        check_byte(w, i, lane, g, access);
+    for (uint32_t g = at >> b->grain; g < (at + n) >> b->grain; g++) {
+        if (b->wrote[g].time > w->all || (access != ACCESS_READ && b->read[g].last.time > w->all))
+            check_grain(w, i, lane, g, access);
         if (access != ACCESS_READ) b->wrote[g] = me;
         if (access != ACCESS_WRITE) note_reader(w, &b->read[g], lane);
     }
@@ -193,15 +197,15 @@ static void check_proxy(struct warp *w, const struct instr *i, int lane, uint32_
                         enum access access)
 {
     const struct block *b = w->block;
-    for (uint32_t g = at; g < at + CHUNK; g++) {
+    for (uint32_t g = at >> b->grain; g < (at + CHUNK) >> b->grain; g++) {
         const struct touch *t = &b->wrote[g];
         const unsigned thread = t->thread - 1u;
-        check_byte(w, i, lane, g, access);
+        check_grain(w, i, lane, g, access);
         if (!t->thread || t->time <= b->began) continue;
         if (t->time > w->order->fenced[AGENT_WARP + thread / LANES].lane[thread % LANES])
             fault(w, i, lane,
                   "thread %u stored to %u in shared memory, and no fence.proxy.async came between",
-                  thread, g);
+                  thread, g << b->grain);
     }
 }
 

@@ -57,6 +57,8 @@ enum gather {
     GATHER_ALL   /* all lanes of the warp execute together */
 };
 enum space { SPACE_GENERIC, SPACE_GLOBAL, SPACE_SHARED, SPACE_LOCAL, SPACE_PARAM, SPACE_CONST };
+/* How an instruction uses group 0: not as its result, for a new value, for a copy of a register. */
+enum writes { WRITES_NONE, WRITES_VALUE, WRITES_COPY };
 struct instr {
     execute *run;
     struct operand *op;
@@ -74,18 +76,21 @@ struct instr {
     struct type type, from;
     uint8_t count, mode, compare, combine;
     bool ftz, sat, trans, has_carry;
-    bool writes;  /* group 0 is its result */
+    enum writes writes;
+    bool wgmma;
     bool returns; /* a call whose group 0 is in parentheses */
 };
 struct kernel {
     struct kernel *next;
     char *name;
+    const char *text; /* its parameters and body; NULL when they are parsed */
     struct module *module;
     struct instr *code;
     int count, cap;
     uint32_t registers;     /* bytes for a warp */
     uint32_t shared, local; /* bytes, static */
     uint32_t shared_align;  /* of dynamic shared memory */
+    uint8_t grain;          /* its accesses to shared memory are multiples of 1 << grain bytes */
     bool async;             /* has wgmma, bulk copies or a fence for them */
     uint32_t params;        /* bytes */
     uint32_t cluster[3];    /* .reqnctapercluster; 0: none */
@@ -100,10 +105,13 @@ struct module {
     struct kernel *kernels, *functions;
     char **files; /* by number, from 1 */
     uint32_t nfiles;
-    char *text;
+    struct parser *parser;
 };
-/* Parses PTX, which must stay allocated; ends the program with a message on an error. */
+/* Parses PTX, which must stay allocated, but not its kernels; ends the program with a message on an
+ * error. */
 struct module *ptx_parse(const char *text);
+/* The kernel of that name, parsed; NULL: there is none. */
+struct kernel *ptx_kernel(struct module *m, const char *name);
 /* Sets run and its data; an unknown opcode fails when it runs. */
 void ptx_decode(struct instr *i);
 /* Consumes a suffix of an opcode; returns true while *p begins with ".word". */

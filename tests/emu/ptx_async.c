@@ -5,90 +5,91 @@
 
 #include "emu.h"
 
+/* A cp.async of a warp. */
 struct copy {
-    struct copy *next; /* the previous copy */
-    uint64_t to, from;
-    uint32_t n, taken; /* bytes written; bytes read, the others are zero */
-    int group;
+    struct copy *next;        /* the previous one */
+    uint32_t lanes;           /* whose copies have not landed */
+    uint32_t n, taken[LANES]; /* bytes written; bytes read, the others are zero */
+    uint64_t to[LANES], from[LANES];
+    int group[LANES];
     uint64_t number; /* of the warp's copies */
 };
 
 static void cp_async(struct warp *w, const struct instr *i, uint32_t on)
 {
-    const struct operand *to = operand(i, 0), *from = operand(i, 1), *n = operand(i, 2);
-    const struct operand *taken = i->groups > 3 ? operand(i, 3) : n;
-    for (int l = 0; l < LANES; l++) {
-        if (!(on >> l & 1)) continue;
-        struct copy *c = malloc(sizeof *c);
-        if (!c) emu_die("out of memory");
-        *c = (struct copy){w->copies[l],
-                           memory_address(w, to, l),
-                           memory_address(w, from, l),
-                           (uint32_t)lane_get(w, n, l),
-                           (uint32_t)lane_get(w, taken, l),
-                           w->groups[l],
-                           w->begun++};
-        if (taken->predicate)
-            c->taken = predicate(w, taken) >> l & 1 ? 0 : c->n; /* ignore the bytes */
-        w->copies[l] = c;
-    }
+    const struct operand *n = operand(i, 2), *taken = i->groups > 3 ? operand(i, 3) : n;
+    struct copy *c = malloc(sizeof *c);
+    if (!c) emu_die("out of memory");
+    c->next = w->copies;
+    w->copies = c;
+    c->lanes = on;
+    c->n = (uint32_t)lane_get(w, n, __builtin_ctz(on));
+    c->number = w->begun++;
+    memory_addresses(w, operand(i, 0), on, c->to);
+    memory_addresses(w, operand(i, 1), on, c->from);
+    const uint32_t ignored = taken->predicate ? predicate(w, taken) : 0;
+    EACH_LANE(on, c->group[l] = w->groups[l]; c->taken[l] = !taken->predicate
+                                                                ? (uint32_t)lane_get(w, taken, l)
+                                                            : ignored >> l & 1 ? 0
+                                                                               : c->n;);
 }
 
-static void land(struct warp *w, const struct instr *i, int lane, const struct copy *c)
+/* Reads a part of the bytes of a lane. */
+static void take_part(struct warp *w, const struct instr *i, int lane, const struct copy *c,
+                      unsigned char *to)
 {
-    unsigned char bytes[16] = {0};
-    if (c->from % c->n)
-        fault(w, i, lane, "cp.async of %u bytes from %#llx", c->n, (unsigned long long)c->from);
-    if (c->taken == c->n)
-        memcpy(bytes, memory_at(w, i, lane, SPACE_GLOBAL, c->from, c->n, ACCESS_READ), c->n);
-    else
-        for (uint32_t k = 0; k < c->taken; k++)
-            bytes[k] =
-                *(unsigned char *)memory_at(w, i, lane, SPACE_GLOBAL, c->from + k, 1, ACCESS_READ);
-    memcpy(memory_at(w, i, lane, SPACE_SHARED, c->to, c->n, ACCESS_WRITE), bytes, c->n);
+    memset(to, 0, c->n);
+    for (uint32_t k = 0; k < c->taken[lane]; k++)
+        to[k] = *(unsigned char *)memory_at(w, i, lane, SPACE_GLOBAL, c->from[lane] + k, 1,
+                                            ACCESS_READ);
 }
+
+static void land(struct warp *w, const struct instr *i, uint32_t on, struct copy *c)
+{
+    unsigned char *from[LANES], *to[LANES];
+    uint32_t whole = 0;
+    EACH_LANE(on, whole |= (uint32_t)(c->taken[l] == c->n) << l;
+              if (c->from[l] % c->n) fault(w, i, l, "cp.async of %u bytes from %#llx", c->n,
+                                           (unsigned long long)c->from[l]););
+    memory_lanes(w, i, SPACE_GLOBAL, c->from, whole, c->n, ACCESS_READ, from);
+    memory_lanes(w, i, SPACE_SHARED, c->to, on, c->n, ACCESS_WRITE, to);
+    EACH_LANE(whole, copy_few(to[l], from[l], c->n););
+    EACH_LANE(on & ~whole, take_part(w, i, l, c, to[l]););
+    c->lanes &= ~on;
+}
+
+/* Lands the copies of those lanes for which the condition holds. */
+#define LAND(on, condition)                                                                        \
+    for (struct copy **at = &w->copies; *at;) {                                                    \
+        struct copy *c = *at;                                                                      \
+        uint32_t now = 0;                                                                          \
+        EACH_LANE((on)&c->lanes, now |= (uint32_t)(condition) << l;);                              \
+        if (now) land(w, i, now, c);                                                               \
+        if (c->lanes) {                                                                            \
+            at = &c->next;                                                                         \
+            continue;                                                                              \
+        }                                                                                          \
+        *at = c->next;                                                                             \
+        free(c);                                                                                   \
+    }
 
 void async_land(struct warp *w, const struct instr *i, uint32_t on, int keep, bool uncommitted)
 {
-    for (int l = 0; l < LANES; l++) {
-        if (!(on >> l & 1)) continue;
-        struct copy **at = &w->copies[l];
-        while (*at) {
-            struct copy *c = *at;
-            const bool open = c->group == w->groups[l];
-            if (open ? !uncommitted : c->group >= w->groups[l] - keep) {
-                at = &c->next;
-                continue;
-            }
-            *at = c->next;
-            land(w, i, l, c);
-            free(c);
-        }
-    }
+    LAND(on, c->group[l] == w->groups[l] ? uncommitted : c->group[l] < w->groups[l] - keep)
 }
 
 void async_land_before(struct warp *w, const struct instr *i, int lane, uint64_t before)
 {
-    for (struct copy **at = &w->copies[lane]; *at;) {
-        struct copy *c = *at;
-        if (c->number >= before) {
-            at = &c->next;
-            continue;
-        }
-        *at = c->next;
-        land(w, i, lane, c);
-        free(c);
-    }
+    LAND(1u << lane, c->number < before)
 }
 
 void async_drop(struct warp *w)
 {
-    for (int l = 0; l < LANES; l++)
-        while (w->copies[l]) {
-            struct copy *c = w->copies[l];
-            w->copies[l] = c->next;
-            free(c);
-        }
+    while (w->copies) {
+        struct copy *c = w->copies;
+        w->copies = c->next;
+        free(c);
+    }
 }
 
 static void commit(struct warp *w, const struct instr *i, uint32_t on)

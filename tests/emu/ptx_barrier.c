@@ -60,7 +60,9 @@ static void settle_cluster(struct group *g)
         order_all(&g->block[r]);
         for (int k = 0; k < g->block[r].count; k++) {
             struct warp *w = &g->block[r].warps[k];
-            EACH_LANE(w->blocked, if (w->barrier[l] == CLUSTER_BARRIER) w->blocked &= ~(1u << l););
+            uint32_t freed = 0;
+            EACH_LANE(w->blocked, if (w->barrier[l] == CLUSTER_BARRIER) freed |= 1u << l;);
+            w->blocked &= ~freed;
         }
     }
 }

@@ -251,6 +251,36 @@ static void cvt_narrow_64(struct warp *w, const struct instr *i, uint32_t on)
     EACH_LANE(on, d[l] = (uint32_t)x[l];);
 }
 
+static void cvt_sat_f32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    float *d = (float *)narrow(w, operand(i, 0));
+    const float *x = (const float *)narrow(w, operand(i, 1));
+    EACH_LANE(on, const float v = x[l]; d[l] = v > 0 ? (v < 1 ? v : 1) : 0;);
+}
+static void cvt_from_bf16(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = x[l] << 16;);
+}
+static inline uint32_t bf16_of(uint32_t f32)
+{
+    const bool nan = (f32 & 0x7fffffff) > 0x7f800000;
+    return nan ? 0x7fff : (f32 + 0x7fff + (f32 >> 16 & 1)) >> 16;
+}
+static void cvt_bf16(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, d[l] = bf16_of(x[l]););
+}
+static void cvt_pair_bf16(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *high = narrow(w, operand(i, 1)), *low = narrow(w, operand(i, 2));
+    EACH_LANE(on, d[l] = bf16_of(high[l]) << 16 | bf16_of(low[l]););
+}
+
 /* Converts two values into the halves of a word; the first is the high half. */
 static void cvt_pair(struct warp *w, const struct instr *i, uint32_t on)
 {
@@ -284,7 +314,16 @@ static bool rounding(const char **p, struct instr *i)
 static execute *common(const struct instr *i)
 {
     const bool wide_register = operand(i, 0)->wide, wide_source = operand(i, 1)->wide;
-    if (i->sat || is_real(i->type) || is_real(i->from)) return cvt;
+    if (i->sat) {
+        const bool f32 =
+            i->type.kind == 'f' && i->from.kind == 'f' && i->type.bits == 32 && i->from.bits == 32;
+        return f32 && !i->mode && !i->ftz ? cvt_sat_f32 : cvt;
+    }
+    if (i->from.kind == 'h' && i->type.kind == 'f' && i->type.bits == 32) return cvt_from_bf16;
+    if (i->ftz) return cvt;
+    if (i->type.kind == 'h' && i->from.kind == 'f' && i->from.bits == 32 && i->mode == NEAREST)
+        return cvt_bf16;
+    if (is_real(i->type) || is_real(i->from)) return cvt;
     if (i->type.bits == 64 && i->from.bits == 32 && wide_register && !wide_source)
         return i->from.kind == 's' ? cvt_wide_s32 : cvt_wide_u32;
     if (i->type.bits == 32 && i->from.bits == 64 && !wide_register && wide_source)
@@ -308,7 +347,7 @@ bool decode_cvt(struct instr *i)
     if (ptx_suffix(&p, "bf16x2") || ptx_suffix(&p, "f16x2")) {
         const bool b = p[-5] == 'b' || !strncmp(p - 6, "bf16x2", 6);
         i->type = (struct type){b ? 'h' : 'f', 16};
-        i->run = cvt_pair;
+        i->run = b && i->mode == NEAREST && !i->sat && !i->ftz ? cvt_pair_bf16 : cvt_pair;
         return ptx_suffix(&p, "f32") && !*p && i->groups == 3;
     }
     if (!any_type(&p, &i->type) || !any_type(&p, &i->from) || *p) return false;

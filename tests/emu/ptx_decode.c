@@ -30,17 +30,22 @@ static void unknown(struct warp *w, const struct instr *i, uint32_t on)
     fault(w, i, __builtin_ctz(on), "the emulator has no instruction %s", i->text);
 }
 
+static bool in_family(struct instr *i)
+{
+    return decode_mbarrier(i) || decode_bulk(i) || decode_wgmma(i) || decode_cluster(i) ||
+           decode_half(i) || decode_narrow(i) || decode_integer(i) || decode_call(i) ||
+           decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) ||
+           decode_move(i) || decode_memory(i) || decode_atom_red(i) || decode_warp(i) ||
+           decode_matrix(i) || decode_async(i) || decode_flow(i);
+}
+
 void ptx_decode(struct instr *i)
 {
-    i->writes = wgmma_writes(i);
-    if (decode_mbarrier(i) || decode_bulk(i) || decode_wgmma(i) || decode_cluster(i) ||
-        decode_half(i) || decode_narrow(i) || decode_integer(i) || decode_call(i) ||
-        decode_alu(i) || decode_float(i) || decode_compare(i) || decode_cvt(i) || decode_move(i) ||
-        decode_memory(i) || decode_atom_red(i) || decode_warp(i) || decode_matrix(i) ||
-        decode_async(i) || decode_flow(i))
-        return;
-    i->run = unknown;
-    i->mode = i->count = i->compare = i->combine = 0;
-    i->flow = FLOW_NEXT;
-    i->gather = GATHER_NONE;
+    if (!in_family(i)) {
+        i->run = unknown;
+        i->mode = i->count = i->compare = i->combine = 0;
+        i->flow = FLOW_NEXT;
+        i->gather = GATHER_NONE;
+    }
+    wgmma_note(i);
 }

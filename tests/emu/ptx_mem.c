@@ -2,19 +2,13 @@
 /* Loads and stores. */
 #include <string.h>
 
-#include "order.h"
-
-uint64_t memory_address(struct warp *w, const struct operand *o, int lane)
-{
-    const uint64_t a = lane_get(w, o, lane) + (uint64_t)o->offset;
-    return o->wide ? a : (uint32_t)a; /* a 32-bit address is in shared memory and wraps around */
-}
+#include "emu.h"
 
 /* ---- loads and stores ---- */
 uint64_t memory_load(const void *p, struct type t)
 {
     uint64_t v = 0;
-    memcpy(&v, p, t.bits / 8);
+    copy_value(&v, p, t.bits / 8u);
     if (t.kind == 's') {
         const int up = 64 - t.bits;
         v = (uint64_t)((int64_t)(v << up) >> up);
@@ -22,38 +16,14 @@ uint64_t memory_load(const void *p, struct type t)
     return v;
 }
 
-/* Handles the common case at once: aligned device addresses of one allocation. Fills the host
- * addresses of the lanes; returns false if each access needs its own check. */
-static bool all_lanes(struct warp *w, const struct instr *i, const struct operand *a, uint32_t on,
-                      unsigned n, enum access access, unsigned char *at[LANES])
-{
-    uint64_t least = UINT64_MAX, most = 0, bits = 0, address[LANES];
-    if (!a->wide || (i->space != SPACE_GLOBAL && i->space != SPACE_GENERIC)) return false;
-    const uint64_t *x = wide(w, a), offset = (uint64_t)a->offset;
-    EACH_LANE(on, const uint64_t v = x[l] + offset; address[l] = v; bits |= v;
-              least = v < least ? v : least; most = v > most ? v : most;);
-    unsigned char *host =
-        bits & (n - 1) || !device_owns(least) ? NULL : device_see(least, most - least + n);
-    if (!host) return false;
-    EACH_LANE(on, at[l] = host + (address[l] - least););
-    if (!memory_checks()) return true;
-    unsigned char *known = device_known(least);
-    bool ok = true;
-    if (access == ACCESS_READ)
-        EACH_LANE(on, ok &= memory_known(known + (address[l] - least), n););
-    else
-        EACH_LANE(on, memset(known + (address[l] - least), 1, n););
-    return ok;
-}
-
 static void ld(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0), *a = operand(i, 1);
     const unsigned each = i->type.bits / 8u, n = i->count;
+    uint64_t address[LANES];
     unsigned char *at[LANES];
-    if (!all_lanes(w, i, a, on, each * n, ACCESS_READ, at))
-        EACH_LANE(on, at[l] = memory_at(w, i, l, i->space, memory_address(w, a, l), each * n,
-                                        ACCESS_READ););
+    memory_addresses(w, a, on, address);
+    memory_lanes(w, i, i->space, address, on, each * n, ACCESS_READ, at);
     if (i->type.bits == 32 && !d->wide && !d->sink) {
         for (unsigned k = 0; k < n; k++) {
             uint32_t *to = narrow(w, d + k);
@@ -82,16 +52,14 @@ static void st(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *a = operand(i, 0), *x = operand(i, 1);
     const unsigned each = i->type.bits / 8u, n = i->count;
+    uint64_t address[LANES];
     unsigned char *at[LANES];
     w->block->group->changes++;
-    if (!all_lanes(w, i, a, on, each * n, ACCESS_WRITE, at))
-        EACH_LANE(on, at[l] = memory_at(w, i, l, i->space, memory_address(w, a, l), each * n,
-                                        ACCESS_WRITE););
-    EACH_LANE(
-        on, for (unsigned k = 0; k < n; k++) {
-            const uint64_t v = lane_get(w, x + k, l);
-            memcpy(at[l] + k * each, &v, each);
-        });
+    memory_addresses(w, a, on, address);
+    memory_lanes(w, i, i->space, address, on, each * n, ACCESS_WRITE, at);
+    for (unsigned k = 0; k < n; k++)
+        EACH_LANE(on, const uint64_t v = lane_get(w, x + k, l);
+                  copy_value(at[l] + k * each, &v, each););
 }
 
 /* ---- opcodes ---- */

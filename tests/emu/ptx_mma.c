@@ -6,89 +6,98 @@
 
 #include "order.h"
 
-/* ---- elements ---- */
+/* ---- products ---- */
 enum { E_BF16, E_F16, E_TF32 };
-static float element(int type, uint32_t bits)
+static float element_f16(uint32_t bits)
 {
-    if (type == E_F16) {
-        const uint32_t e = bits >> 10 & 31, m = bits & 1023;
-        float v = e == 31 ? (m ? NAN : INFINITY)
-                  : e     ? ldexpf((float)(m | 1024), (int)e - 25)
-                          : ldexpf((float)m, -24);
-        return bits & 0x8000 ? -v : v;
-    }
-    const uint32_t b = type == E_BF16 ? bits << 16 : bits & 0xffffe000u;
+    const uint32_t e = bits >> 10 & 31, m = bits & 1023;
+    const float v = e == 31 ? (m ? NAN : INFINITY)
+                    : e     ? ldexpf((float)(m | 1024), (int)e - 25)
+                            : ldexpf((float)m, -24);
+    return bits & 0x8000 ? -v : v;
+}
+
+/* The n-th element in the lanes of a register, which has one element of 32 bits or two of 16. */
+static inline float element(int type, const uint32_t *x, int n)
+{
+    uint16_t half;
+    uint32_t bits = x[n / 2];
     float v;
-    memcpy(&v, &b, sizeof v);
+    if (type == E_TF32) {
+        bits = x[n] & 0xffffe000u;
+    } else {
+        memcpy(&half, (const uint16_t *)(const void *)x + n, sizeof half);
+        if (type == E_F16) return element_f16(half);
+        bits = (uint32_t)half << 16;
+    }
+    memcpy(&v, &bits, sizeof v);
     return v;
 }
 
-/* Locates register r of a lane's fragment of A [16, K] or B [K, 8], which has `packed` neighbours
- * along K. */
-static void place_a(int lane, int r, int packed, int *row, int *k)
+/* A register of a fragment holds 8 rows of A, or 8 columns of B, and `across` along K. A's second
+ * and fourth have rows 8 to 15. */
+__attribute__((always_inline)) static inline void gather(struct warp *w, const struct instr *i,
+                                                         int type, float a[16][16], float b[16][8])
 {
-    *row = lane / 4 + (r & 1 ? 8 : 0);
-    *k = lane % 4 * packed + r / 2 * 4 * packed;
-}
-
-static void gather_a(struct warp *w, const struct instr *i, int K, float a[16][16])
-{
-    const int packed = i->mode == E_TF32 ? 1 : 2, regs = group_size(i, 1);
-    (void)K;
-    for (int r = 0; r < regs; r++) {
+    const int across = type == E_TF32 ? 4 : 8;
+    for (int r = 0; r < group_size(i, 1); r++) {
         const uint32_t *x = narrow(w, operand(i, 1) + r);
-        for (int l = 0; l < LANES; l++) {
-            int row, k;
-            place_a(l, r, packed, &row, &k);
-            if (packed == 1)
-                a[row][k] = element(i->mode, x[l]);
-            else
-                a[row][k] = element(i->mode, x[l] & 0xffff),
-                a[row][k + 1] = element(i->mode, x[l] >> 16);
-        }
+        float(*to)[16] = a + r % 2 * 8;
+        for (int row = 0; row < 8; row++)
+            for (int k = 0; k < across; k++)
+                to[row][r / 2 * across + k] = element(type, x, row * across + k);
     }
-}
-
-static void gather_b(struct warp *w, const struct instr *i, float b[16][8])
-{
-    const int packed = i->mode == E_TF32 ? 1 : 2, regs = group_size(i, 2);
-    for (int r = 0; r < regs; r++) {
+    for (int r = 0; r < group_size(i, 2); r++) {
         const uint32_t *x = narrow(w, operand(i, 2) + r);
-        for (int l = 0; l < LANES; l++) {
-            const int k = l % 4 * packed + r * 4 * packed, n = l / 4;
-            if (packed == 1)
-                b[k][n] = element(i->mode, x[l]);
-            else
-                b[k][n] = element(i->mode, x[l] & 0xffff),
-                b[k + 1][n] = element(i->mode, x[l] >> 16);
-        }
+        for (int n = 0; n < 8; n++)
+            for (int k = 0; k < across; k++)
+                b[r * across + k][n] = element(type, x, n * across + k);
     }
 }
 
-/* Computes d[16, 8] = a b + c in fp32. Lane l has rows l / 4 and l / 4 + 8, columns 2 (l % 4) and
- * the next. */
-static void mma(struct warp *w, const struct instr *i, uint32_t on)
+/* Registers 0 and 1 of C have the even and the odd columns of rows 0 to 7. */
+static void gather_c(struct warp *w, const struct operand *o, float c[16][8])
 {
-    float a[16][16], b[16][8], c[16][8];
-    const int K = i->count;
-    (void)on;
-    gather_a(w, i, K, a);
-    gather_b(w, i, b);
     for (int r = 0; r < 4; r++) {
-        const float *x = (const float *)narrow(w, operand(i, 3) + r);
+        const float *x = (const float *)narrow(w, o + r);
         for (int l = 0; l < LANES; l++) c[l / 4 + r / 2 * 8][l % 4 * 2 + r % 2] = x[l];
     }
-    for (int row = 0; row < 16; row++)
-        for (int k = 0; k < K; k++)
-            for (int n = 0; n < 8; n++) c[row][n] += a[row][k] * b[k][n];
+}
+static void scatter_c(struct warp *w, const struct operand *o, float c[16][8])
+{
     for (int r = 0; r < 4; r++) {
-        uint32_t *d = narrow(w, operand(i, 0) + r);
+        uint32_t *d = narrow(w, o + r);
         for (int l = 0; l < LANES; l++) {
             const float v = c[l / 4 + r / 2 * 8][l % 4 * 2 + r % 2];
             memcpy(&d[l], &v, sizeof v);
             if (v != v) d[l] = 0x7fffffff;
         }
     }
+}
+
+/* Computes d[16, 8] = a b + c in fp32. */
+typedef float v8 __attribute__((vector_size(32)));
+static void mma(struct warp *w, const struct instr *i, uint32_t on)
+{
+    float a[16][16], b[16][8], c[16][8];
+    (void)on;
+    if (i->mode == E_BF16)
+        gather(w, i, E_BF16, a, b);
+    else if (i->mode == E_F16)
+        gather(w, i, E_F16, a, b);
+    else
+        gather(w, i, E_TF32, a, b);
+    gather_c(w, operand(i, 3), c);
+    for (int row = 0; row < 16; row++) {
+        v8 sum, x;
+        memcpy(&sum, c[row], sizeof sum);
+        for (int k = 0; k < i->count; k++) {
+            memcpy(&x, b[k], sizeof x);
+            sum += a[row][k] * x;
+        }
+        memcpy(c[row], &sum, sizeof sum);
+    }
+    scatter_c(w, operand(i, 0), c);
     order_warp(w);
 }
 
@@ -97,11 +106,13 @@ static void mma(struct warp *w, const struct instr *i, uint32_t on)
 static void ldmatrix(struct warp *w, const struct instr *i, uint32_t on)
 {
     uint16_t m[4][8][8];
+    uint64_t address[LANES];
+    unsigned char *at[LANES];
+    const uint32_t rows = (uint32_t)((1ull << 8 * i->count) - 1);
     (void)on;
-    for (int l = 0; l < 8 * i->count; l++)
-        memcpy(m[l / 8][l % 8],
-               memory_at(w, i, l, i->space, memory_address(w, operand(i, 1), l), 16, ACCESS_READ),
-               16);
+    memory_addresses(w, operand(i, 1), rows, address);
+    memory_lanes(w, i, i->space, address, rows, 16, ACCESS_READ, at);
+    EACH_LANE(rows, memcpy(m[l / 8][l % 8], at[l], 16););
     for (int r = 0; r < i->count; r++) {
         uint32_t *d = narrow(w, operand(i, 0) + r);
         for (int l = 0; l < LANES; l++) {

@@ -55,7 +55,17 @@ static uint64_t special_value(const struct warp *w, const struct operand *o, int
 static void mov_special(struct warp *w, const struct instr *i, uint32_t on)
 {
     const struct operand *d = operand(i, 0), *x = operand(i, 1);
-    EACH_LANE(on, lane_put(w, d, l, special_value(w, x, l)););
+    const uint32_t *size = w->block->launch->size;
+    const bool row = size[1] == 1 && size[2] == 1, differs = x->special == SPECIAL_LANEMASK ||
+                                                             x->special == SPECIAL_LANE ||
+                                                             x->special == SPECIAL_TID;
+    if (differs && !(row && x->special == SPECIAL_TID)) {
+        EACH_LANE(on, lane_put(w, d, l, special_value(w, x, l)););
+        return;
+    }
+    const uint64_t first = special_value(w, x, 0);
+    const uint32_t step = differs && x->axis == 0;
+    EACH_LANE(on, lane_put(w, d, l, first + step * (uint32_t)l););
 }
 static void mov_narrow(struct warp *w, const struct instr *i, uint32_t on)
 {
@@ -99,6 +109,32 @@ static void mov_unpack(struct warp *w, const struct instr *i, uint32_t on)
     const int n = group_size(i, 0), bits = i->type.bits / n;
     EACH_LANE(on, const uint64_t v = lane_get(w, operand(i, 1), l); for (int k = 0; k < n; k++)
                   lane_put(w, operand(i, 0) + k, l, v >> k * bits & ((1ull << bits) - 1)););
+}
+
+/* The common cases: two halves of 32 bits, or of 64. */
+static void mov_pack_32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *d = narrow(w, operand(i, 0));
+    const uint32_t *low = narrow(w, operand(i, 1)), *high = narrow(w, operand(i, 1) + 1);
+    EACH_LANE(on, d[l] = (low[l] & 0xffff) | high[l] << 16;);
+}
+static void mov_pack_64(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint64_t *d = wide(w, operand(i, 0));
+    const uint32_t *low = narrow(w, operand(i, 1)), *high = narrow(w, operand(i, 1) + 1);
+    EACH_LANE(on, d[l] = low[l] | (uint64_t)high[l] << 32;);
+}
+static void mov_unpack_32(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *low = narrow(w, operand(i, 0)), *high = narrow(w, operand(i, 0) + 1);
+    const uint32_t *x = narrow(w, operand(i, 1));
+    EACH_LANE(on, const uint32_t v = x[l]; low[l] = v & 0xffff; high[l] = v >> 16;);
+}
+static void mov_unpack_64(struct warp *w, const struct instr *i, uint32_t on)
+{
+    uint32_t *low = narrow(w, operand(i, 0)), *high = narrow(w, operand(i, 0) + 1);
+    const uint64_t *x = wide(w, operand(i, 1));
+    EACH_LANE(on, const uint64_t v = x[l]; low[l] = (uint32_t)v; high[l] = (uint32_t)(v >> 32););
 }
 
 /* A register of 128 bits: the low halves of its lanes, then the high ones. */
@@ -157,6 +193,18 @@ static bool space_suffix(const char **p, struct instr *i)
     return true;
 }
 
+static execute *unpacker(const struct instr *i)
+{
+    const struct operand *d = operand(i, 0);
+    if (group_size(i, 0) != 2 || d[0].sink || d[1].sink) return mov_unpack;
+    return i->type.bits == 32 ? mov_unpack_32 : i->type.bits == 64 ? mov_unpack_64 : mov_unpack;
+}
+static execute *packer(const struct instr *i)
+{
+    if (group_size(i, 1) != 2) return mov_pack;
+    return i->type.bits == 32 ? mov_pack_32 : i->type.bits == 64 ? mov_pack_64 : mov_pack;
+}
+
 static bool decode_mov(struct instr *i, const char *p)
 {
     if (ptx_suffix(&p, "pred")) {
@@ -166,9 +214,9 @@ static bool decode_mov(struct instr *i, const char *p)
     if (!strcmp(p, ".b128")) return i->run = mov_128, group_size(i, 0) + group_size(i, 1) == 3;
     if (!ptx_type(&p, &i->type) || *p) return false;
     if (group_size(i, 0) > 1)
-        i->run = mov_unpack;
+        i->run = unpacker(i);
     else if (group_size(i, 1) > 1)
-        i->run = mov_pack;
+        i->run = packer(i);
     else if (operand(i, 1)->special)
         i->run = mov_special;
     else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parses PTX text: the module, its kernels and their bodies. Each instruction has the source
- * location that -lineinfo provides. */
+/* Parses PTX text: a module, and its kernels when they are asked for. Each instruction has the
+ * source location that -lineinfo provides. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,6 @@ static bool label(struct parser *p)
 {
     char name[256];
     const char *before = p->at;
-    const int line = p->line;
     parse_word(p, name, sizeof name);
     if (*name && parse_take(p, ':')) {
         symbol_add(p, name, SYMBOL_LABEL, (uint64_t)p->kernel->count);
@@ -47,7 +46,6 @@ static bool label(struct parser *p)
         return true;
     }
     p->at = before;
-    p->line = line;
     return false;
 }
 
@@ -133,19 +131,34 @@ void parse_body(struct parser *p)
 static void entry(struct parser *p)
 {
     char name[256];
-    const int symbols = p->nsymbols;
     struct kernel *k = parse_zeroed(sizeof *k);
     parse_word(p, name, sizeof name);
     k->name = strdup(name);
+    k->text = p->at;
     k->module = p->module;
     k->shared_align = 16;
+    k->grain = 2;
     k->next = p->module->kernels;
     p->module->kernels = k;
+    parse_skip_body(p);
+}
+
+/* A program launches few of a module's kernels: each is parsed at its first launch. */
+struct kernel *ptx_kernel(struct module *m, const char *name)
+{
+    struct parser *p = m->parser;
+    struct kernel *k = m->kernels;
+    while (k && strcmp(k->name, name)) k = k->next;
+    if (!k || !k->text) return k;
+    const int symbols = p->nsymbols;
+    p->at = k->text;
     p->kernel = k;
     parameters(p);
     directives(p);
     parse_body(p);
     symbol_forget(p, symbols);
+    k->text = NULL;
+    return k;
 }
 
 static void module_variable(struct parser *p, const char *space)
@@ -199,11 +212,10 @@ static void source_files(struct parser *p)
 
 struct module *ptx_parse(const char *text)
 {
-    struct parser p = {.at = text, .line = 1, .module = parse_zeroed(sizeof(struct module))};
-    source_files(&p);
-    for (parse_skip(&p); *p.at; parse_skip(&p)) top_level(&p);
-    symbol_forget(&p, 0);
-    free(p.symbols);
-    free(p.fixups);
-    return p.module;
+    struct parser *p = parse_zeroed(sizeof *p);
+    *p = (struct parser){.begin = text, .at = text, .module = parse_zeroed(sizeof *p->module)};
+    p->module->parser = p;
+    source_files(p);
+    for (parse_skip(p); *p->at; parse_skip(p)) top_level(p);
+    return p->module;
 }

@@ -30,8 +30,7 @@ struct fixup { /* a label that is used before it is defined, or the place of dyn
     char *label;
 };
 struct parser {
-    const char *at;
-    int line;
+    const char *begin, *at;
     struct module *module;
     struct kernel *kernel;
     struct symbol *symbols;
@@ -56,8 +55,9 @@ bool parse_take(struct parser *p, char c);
 void parse_need(struct parser *p, char c);
 /* The next number; the bits of a real one. */
 uint64_t parse_number(struct parser *p);
-/* Skips all up to the next semicolon, and that. */
+/* Skips all up to the next semicolon, and that; all up to the brace that ends a body, and that. */
 void parse_skip_statement(struct parser *p);
+void parse_skip_body(struct parser *p);
 
 /* ---- ptx_symbol.c ---- */
 struct symbol *symbol_add(struct parser *p, const char *name, enum symbol_kind kind,

@@ -68,6 +68,8 @@ void warp_stall(struct warp *w, const struct instr *i, bool again)
 bool warp_run(struct warp *w, int *budget)
 {
     const struct instr *code = w->kernel->code;
+    const int count = w->kernel->count;
+    const bool async = w->kernel->async;
     uint32_t ready = w->live & ~w->parked & ~w->blocked, on = 0;
     bool alone = false; /* no other lane can reach the parked lanes */
     if (!ready && w->parked) {
@@ -80,7 +82,7 @@ bool warp_run(struct warp *w, int *budget)
     EACH_LANE(ready, if (w->pc[l] < pc) pc = w->pc[l];);
     EACH_LANE(ready, if (w->pc[l] == pc) on |= 1u << l; else if (w->pc[l] < next) next = w->pc[l];);
     while (on && pc < next && (*budget)-- > 0) {
-        if (pc >= w->kernel->count) emu_die("%s runs over its end", w->kernel->name);
+        if (pc >= count) emu_die("%s runs over its end", w->kernel->name);
         const struct instr *i = &code[pc];
         uint32_t act = on;
         if (i->guard_slot >= 0) {
@@ -101,7 +103,7 @@ bool warp_run(struct warp *w, int *budget)
         }
         alone = false;
         if (i->flow == FLOW_NEXT) {
-            if (act && w->kernel->async) wgmma_registers(w, i, act);
+            if (act && async && (i->writes || w->products)) wgmma_registers(w, i, act);
             if (act) i->run(w, i, act);
             if (w->yield) {
                 w->yield = false;

@@ -197,6 +197,17 @@ void parse_branch(struct parser *p, const char *label, int target)
     k->count++;
 }
 
+/* Returns the logarithm of the bytes that an instruction's accesses to shared memory are multiples
+ * of, at most 2. */
+static uint8_t grain_of(const struct instr *i)
+{
+    const bool ordinary = !strncmp(i->text, "ld", 2) || !strncmp(i->text, "st.", 3) ||
+                          !strncmp(i->text, "atom.", 5) || !strncmp(i->text, "red.", 4);
+    if (!strncmp(i->text, "call", 4)) return 0; /* the function may access bytes */
+    if (!ordinary || (i->space != SPACE_SHARED && i->space != SPACE_GENERIC)) return 2;
+    return i->type.bits == 8 ? 0 : i->type.bits == 16 ? 1 : 2;
+}
+
 void parse_instruction(struct parser *p)
 {
     struct kernel *k = p->kernel;
@@ -230,5 +241,6 @@ void parse_instruction(struct parser *p)
     ptx_decode(i);
     if (!strncmp(name, "wgmma.", 6) || strstr(name, "async.bulk") || strstr(name, "proxy.async"))
         k->async = true;
+    if (grain_of(i) < k->grain) k->grain = grain_of(i);
     k->count++;
 }

@@ -9,7 +9,9 @@
 
 _Noreturn void parse_fail(const struct parser *p, const char *what)
 {
-    emu_die("PTX, line %d: %s: %.60s", p->line, what, p->at);
+    int line = 1;
+    for (const char *s = p->begin; s < p->at; s++) line += *s == '\n';
+    emu_die("PTX, line %d: %s: %.60s", line, what, p->at);
 }
 
 void *parse_grow(void *items, int n, int *cap, size_t size)
@@ -31,15 +33,12 @@ void *parse_zeroed(size_t size)
 void parse_skip(struct parser *p)
 {
     for (;; p->at++) {
-        if (*p->at == '\n')
-            p->line++;
-        else if (p->at[0] == '/' && p->at[1] == '/')
+        if (p->at[0] == '/' && p->at[1] == '/')
             p->at += strcspn(p->at, "\n") - 1;
         else if (p->at[0] == '/' && p->at[1] == '*') {
             const char *end = strstr(p->at, "*/");
             if (!end) parse_fail(p, "a comment that does not end");
-            for (; p->at < end; p->at++) p->line += *p->at == '\n';
-            p->at++;
+            p->at = end + 1;
         } else if (!isspace((unsigned char)*p->at))
             return;
     }
@@ -107,10 +106,25 @@ void parse_skip_statement(struct parser *p)
 {
     int depth = 0;
     for (; *p->at; p->at++) {
-        if (*p->at == '\n') p->line++;
         if (*p->at == '{') depth++;
         if (*p->at == '}') depth--;
         if (*p->at == ';' && depth == 0) break;
     }
     parse_need(p, ';');
+}
+
+void parse_skip_body(struct parser *p)
+{
+    int depth = 0;
+    p->at += strcspn(p->at, "{");
+    do {
+        p->at += strcspn(p->at, "{}/");
+        if (!*p->at) parse_fail(p, "a body that does not end");
+        if (p->at[0] == '/' && (p->at[1] == '/' || p->at[1] == '*')) {
+            parse_skip(p);
+            continue;
+        }
+        depth += (*p->at == '{') - (*p->at == '}');
+        p->at++;
+    } while (depth);
 }

@@ -7,26 +7,46 @@
 enum { SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_BUTTERFLY, SHUFFLE_INDEX };
 
 /* Operands d|p, a, b, c, mask: b is the lane or distance, c has the segment mask and clamp. */
-static void shfl(struct warp *w, const struct instr *i, uint32_t on)
+__attribute__((always_inline)) static inline void shuffle(struct warp *w, const struct instr *i,
+                                                          uint32_t on, int mode)
 {
     const struct operand *d = operand(i, 0);
-    uint32_t source[LANES], ok = 0;
-    const uint32_t *x = narrow(w, operand(i, 1)), *b = narrow(w, operand(i, 2)),
-                   *c = narrow(w, operand(i, 3));
-    memcpy(source, x, sizeof source);
-    EACH_LANE(on, const int segment = (int)(c[l] >> 8 & 31), clamp = (int)(c[l] & 31),
-              by = (int)(b[l] & 31);
-              const int low = l & segment, high = low | (clamp & ~segment);
-              int j = i->mode == SHUFFLE_UP          ? l - by
-                      : i->mode == SHUFFLE_DOWN      ? l + by
-                      : i->mode == SHUFFLE_BUTTERFLY ? l ^ by
-                                                     : low | (by & ~segment);
-              const bool in = i->mode == SHUFFLE_UP ? j >= high : j <= high; if (!in) j = l;
-              if (!(on >> j & 1))
-                  fault(w, i, l, "lane %d, which it reads from, does not execute the shuffle", j);
-              ok |= (uint32_t)in << l; narrow(w, d)[l] = source[j];);
+    uint32_t value[LANES], ok = 0, lacks = 0, *to = narrow(w, d);
+    int from[LANES];
+    const uint32_t *b = narrow(w, operand(i, 2)), *c = narrow(w, operand(i, 3));
+    memcpy(value, narrow(w, operand(i, 1)), sizeof value);
+    for (int l = 0; l < LANES; l++) {
+        const int segment = (int)(c[l] >> 8 & 31), clamp = (int)(c[l] & 31), by = (int)(b[l] & 31);
+        const int low = l & segment, high = low | (clamp & ~segment);
+        const int j = mode == SHUFFLE_UP          ? l - by
+                      : mode == SHUFFLE_DOWN      ? l + by
+                      : mode == SHUFFLE_BUTTERFLY ? l ^ by
+                                                  : low | (by & ~segment);
+        const bool in = mode == SHUFFLE_UP ? j >= high : j <= high;
+        from[l] = in ? j : l;
+        ok |= (uint32_t)in << l;
+        lacks |= (~on >> from[l] & 1) << l;
+    }
+    if (lacks & on) {
+        const int l = __builtin_ctz(lacks & on);
+        fault(w, i, l, "lane %d, which it reads from, does not execute the shuffle", from[l]);
+    }
+    EACH_LANE(on, to[l] = value[from[l]];);
     order_warp(w);
     if (group_size(i, 0) > 1) predicate_put(w, d + 1, on, ok);
+}
+static void shfl(struct warp *w, const struct instr *i, uint32_t on)
+{
+    switch (i->mode) {
+    case SHUFFLE_UP:
+        return shuffle(w, i, on, SHUFFLE_UP);
+    case SHUFFLE_DOWN:
+        return shuffle(w, i, on, SHUFFLE_DOWN);
+    case SHUFFLE_BUTTERFLY:
+        return shuffle(w, i, on, SHUFFLE_BUTTERFLY);
+    default:
+        shuffle(w, i, on, SHUFFLE_INDEX);
+    }
 }
 
 enum { VOTE_ALL, VOTE_ANY, VOTE_UNI, VOTE_BALLOT };

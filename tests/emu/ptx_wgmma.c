@@ -24,35 +24,41 @@ static bool flies(const struct warp *w, const struct operand *o)
     return !o->constant && !o->special && !o->predicate && w->flying[o->slot / SLOT];
 }
 
-bool wgmma_writes(const struct instr *i)
+/* A copy of a register counts as written when its source was: both become one register. A constant
+ * does not count, for the compiler moves it over the fence, and ptxas puts it before. */
+static enum writes result_of(const struct instr *i)
 {
     static const char *const none[] = {
         "st.",   "red.",   "bar",      "bra",  "cp.",        "wgmma",   "ret",       "exit",
         "fence", "membar", "prefetch", "trap", "setmaxnreg", "griddep", "nanosleep", "brkpt"};
     for (size_t k = 0; k < sizeof none / sizeof *none; k++)
-        if (!strncmp(i->text, none[k], strlen(none[k]))) return false;
-    return i->groups > 0 && strncmp(i->text, "mbarrier.in", 11);
+        if (!strncmp(i->text, none[k], strlen(none[k]))) return WRITES_NONE;
+    if (i->groups == 0 || !strncmp(i->text, "mbarrier.in", 11)) return WRITES_NONE;
+    const struct operand *x = i->groups > 1 ? operand(i, 1) : NULL;
+    const bool copies = x && !x->special && i->type.bits == 32 && !strncmp(i->text, "mov.", 4) &&
+                        group_size(i, 1) == 1;
+    return !copies ? WRITES_VALUE : x->constant ? WRITES_NONE : WRITES_COPY;
 }
 
-/* A copy of a register counts as written when its source was: both become one register. A constant
- * does not count, for the compiler moves it over the fence, and ptxas puts it before. */
+void wgmma_note(struct instr *i)
+{
+    i->writes = result_of(i);
+    i->wgmma = !strncmp(i->text, "wgmma.", 6);
+}
+
 void wgmma_registers(struct warp *w, const struct instr *i, uint32_t on)
 {
-    if (!i->writes && !w->products) return;
-    if (w->products && strncmp(i->text, "wgmma.", 6))
+    if (w->products && !i->wgmma)
         for (int k = 0; k < i->first[i->groups]; k++)
             if (flies(w, &i->op[k]))
                 fault(w, i, __builtin_ctz(on),
                       "uses a register of the wgmma of line %u before wgmma.wait_group",
                       w->products->instr->line);
-    if (!i->writes) return;
-    const struct operand *x = i->groups > 1 ? operand(i, 1) : NULL;
-    const bool copies = x && !x->special && i->type.bits == 32 && !strncmp(i->text, "mov.", 4) &&
-                        group_size(i, 1) == 1;
-    if (copies && x->constant) return;
+    if (i->writes == WRITES_NONE) return;
+    const uint32_t at =
+        i->writes == WRITES_COPY ? w->written[operand(i, 1)->slot / SLOT] : w->fences;
     for (int k = 0; k < group_size(i, 0); k++)
-        if (!i->op[k].constant && !i->op[k].predicate)
-            w->written[i->op[k].slot / SLOT] = copies ? w->written[x->slot / SLOT] : w->fences;
+        if (!i->op[k].constant && !i->op[k].predicate) w->written[i->op[k].slot / SLOT] = at;
 }
 
 /* Counts the registers of A and D as in flight, or no longer. */

@@ -23,10 +23,60 @@ struct place {
     const struct wgmma *product;
     float (*a)[WGMMA_K], (*b)[WGMMA_N];
 };
+typedef void each_chunk(const struct place *p, const struct tile *t, uint32_t at, int row, int k);
+#define INLINED __attribute__((always_inline)) inline /* with the function that it calls */
 
-static void begin_chunk(void *context, const struct tile *t, uint32_t at, int row, int k)
+static uint32_t swizzled(const struct tile *t, uint32_t at)
 {
-    const struct place *p = context;
+    return t->width ? at ^ (at >> 7 & (t->width / 16 - 1)) << 4 : at;
+}
+
+/* Chunks along k: each is 16 bytes of a row. */
+INLINED static void each_along_k(const struct tile *t, int first, int rows, each_chunk *f,
+                                 const struct place *p)
+{
+    const int per = 16 / t->size;
+    const uint32_t pitch = t->width ? t->width : 16, step = t->width ? 16 : t->leading;
+    for (int r = first; r < first + rows; r++)
+        for (int c = 0; c < t->depth / per; c++) {
+            const uint32_t at = t->start + (uint32_t)(r % 8) * pitch +
+                                (uint32_t)(r / 8) * t->stride + (uint32_t)c * step;
+            f(p, t, swizzled(t, at), r, c * per);
+        }
+}
+
+/* Chunks along the rows: each is 16 bytes of one k. */
+INLINED static void each_along_mn(const struct tile *t, int first, int rows, each_chunk *f,
+                                  const struct place *p)
+{
+    const int per = 16 / t->size, across = (int)t->width / 16;
+    for (int k = 0; k < t->depth; k++)
+        for (int g = first / per; g < (first + rows) / per; g++) {
+            uint32_t at = t->start;
+            if (!across)
+                at += (uint32_t)(k % 8) * 16 + (uint32_t)(k / 8) * t->leading +
+                      (uint32_t)g * t->stride;
+            else
+                at += (uint32_t)(g % across) * 16 + (uint32_t)(k % 8) * t->width +
+                      (uint32_t)(k / 8) * t->stride + (uint32_t)(g / across) * t->leading;
+            f(p, t, swizzled(t, at), g * per, k);
+        }
+}
+
+/* Calls f for each 16 bytes of rows [first, first + rows): where they lie, their first row and
+ * their first k; they go along k, or along the rows if mn_major. */
+INLINED static void each_chunk_of(const struct tile *t, int first, int rows, each_chunk *f,
+                                  const struct place *p)
+{
+    if (t->mn_major)
+        each_along_mn(t, first, rows, f, p);
+    else
+        each_along_k(t, first, rows, f, p);
+}
+
+static inline void begin_chunk(const struct place *p, const struct tile *t, uint32_t at, int row,
+                               int k)
+{
     struct block *b = p->warp->block;
     uint64_t known[2];
     (void)t, (void)row, (void)k;
@@ -36,35 +86,33 @@ static void begin_chunk(void *context, const struct tile *t, uint32_t at, int ro
         fault(p->warp, p->product->instr, 0,
               "reads 16 bytes at %u of shared memory, where nothing was stored", at);
 }
-static void end_chunk(void *context, const struct tile *t, uint32_t at, int row, int k)
+static inline void end_chunk(const struct place *p, const struct tile *t, uint32_t at, int row,
+                             int k)
 {
-    const struct place *p = context;
     (void)t, (void)row, (void)k;
     order_end(p->warp, 0, p->warp->block, at, CHUNK, ACCESS_READ);
 }
 
-static void each_operand(struct warp *w, const struct wgmma *x, each_chunk *f)
+INLINED static void each_operand(struct warp *w, const struct wgmma *x, each_chunk *f)
 {
     struct tile a, b;
     struct place p = {w, x, NULL, NULL};
     if (!memory_checks()) return;
     wgmma_tiles(x, &a, &b);
-    if (a.rows) tile_each(&a, w->index % WARPGROUP * WGMMA_M, WGMMA_M, f, &p);
-    tile_each(&b, 0, b.rows, f, &p);
+    if (a.rows) each_chunk_of(&a, w->index % WARPGROUP * WGMMA_M, WGMMA_M, f, &p);
+    each_chunk_of(&b, 0, b.rows, f, &p);
 }
 
 void wgmma_begin(struct warp *w, const struct wgmma *x) { each_operand(w, x, begin_chunk); }
 
 /* ---- values ---- */
-static void a_chunk(void *context, const struct tile *t, uint32_t at, int row, int k)
+static inline void a_chunk(const struct place *p, const struct tile *t, uint32_t at, int row, int k)
 {
-    const struct place *p = context;
     tile_values((enum wgmma_type)p->product->instr->compare, p->warp->block->shared + at,
                 &p->a[row % WGMMA_M][k], t->mn_major ? WGMMA_K : 1);
 }
-static void b_chunk(void *context, const struct tile *t, uint32_t at, int row, int k)
+static inline void b_chunk(const struct place *p, const struct tile *t, uint32_t at, int row, int k)
 {
-    const struct place *p = context;
     tile_values((enum wgmma_type)p->product->instr->combine, p->warp->block->shared + at,
                 &p->b[k][row], t->mn_major ? 1 : WGMMA_N);
 }
@@ -106,7 +154,7 @@ static float (*b_values(struct warp *w, const struct wgmma *x, const struct tile
             return kept[k].b;
     struct kept *new = &kept[next_kept++ % KEPT];
     new->block = w->block->id, new->group = group, new->number = x->number;
-    tile_each(t, 0, t->rows, b_chunk, &(struct place){w, x, NULL, new->b});
+    each_chunk_of(t, 0, t->rows, b_chunk, &(struct place){w, x, NULL, new->b});
     return new->b;
 }
 
@@ -160,8 +208,8 @@ static void multiply(struct warp *w, const struct wgmma *x, float d[][WGMMA_N])
     struct tile ta, tb;
     wgmma_tiles(x, &ta, &tb);
     if (ta.rows)
-        tile_each(&ta, w->index % WARPGROUP * WGMMA_M, WGMMA_M, a_chunk,
-                  &(struct place){w, x, a, NULL});
+        each_chunk_of(&ta, w->index % WARPGROUP * WGMMA_M, WGMMA_M, a_chunk,
+                      &(struct place){w, x, a, NULL});
     else
         a_fragments(w, i, a);
     if (wgmma_sign(i) < 0)

@@ -28,10 +28,6 @@ struct tile {
 /* Reads a descriptor; returns NULL, or why the hardware would misread it. */
 const char *tile_open(struct tile *t, uint64_t descriptor, bool mn_major, int size, int rows,
                       int depth);
-/* Calls f for each 16 bytes of rows [first, first + rows): where they lie, their first row and
- * their first k; they go along k, or along the rows if mn_major. */
-typedef void each_chunk(void *context, const struct tile *t, uint32_t at, int row, int k);
-void tile_each(const struct tile *t, int first, int rows, each_chunk *f, void *context);
 /* Values of 16 bytes; stride: floats from one element to the next. */
 void tile_values(enum wgmma_type type, const unsigned char *bytes, float *to, int stride);
 

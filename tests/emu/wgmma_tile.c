@@ -25,49 +25,6 @@ const char *tile_open(struct tile *t, uint64_t descriptor, bool mn_major, int si
     return NULL;
 }
 
-static uint32_t swizzled(const struct tile *t, uint32_t at)
-{
-    return t->width ? at ^ (at >> 7 & (t->width / 16 - 1)) << 4 : at;
-}
-
-/* Chunks along k: each is 16 bytes of a row. */
-static void each_along_k(const struct tile *t, int first, int rows, each_chunk *f, void *context)
-{
-    const int per = 16 / t->size;
-    const uint32_t pitch = t->width ? t->width : 16, step = t->width ? 16 : t->leading;
-    for (int r = first; r < first + rows; r++)
-        for (int c = 0; c < t->depth / per; c++) {
-            const uint32_t at = t->start + (uint32_t)(r % 8) * pitch +
-                                (uint32_t)(r / 8) * t->stride + (uint32_t)c * step;
-            f(context, t, swizzled(t, at), r, c * per);
-        }
-}
-
-/* Chunks along the rows: each is 16 bytes of one k. */
-static void each_along_mn(const struct tile *t, int first, int rows, each_chunk *f, void *context)
-{
-    const int per = 16 / t->size, across = (int)t->width / 16;
-    for (int k = 0; k < t->depth; k++)
-        for (int g = first / per; g < (first + rows) / per; g++) {
-            uint32_t at = t->start;
-            if (!across)
-                at += (uint32_t)(k % 8) * 16 + (uint32_t)(k / 8) * t->leading +
-                      (uint32_t)g * t->stride;
-            else
-                at += (uint32_t)(g % across) * 16 + (uint32_t)(k % 8) * t->width +
-                      (uint32_t)(k / 8) * t->stride + (uint32_t)(g / across) * t->leading;
-            f(context, t, swizzled(t, at), g * per, k);
-        }
-}
-
-void tile_each(const struct tile *t, int first, int rows, each_chunk *f, void *context)
-{
-    if (t->mn_major)
-        each_along_mn(t, first, rows, f, context);
-    else
-        each_along_k(t, first, rows, f, context);
-}
-
 /* ---- values ---- */
 static float f32_of(uint32_t bits)
 {
