@@ -13,13 +13,17 @@ struct found {
     float value;
 };
 
+/* Looks at the elements that this rank has. */
 static int look(struct weights *w, const struct param *p, struct found *f, struct err *e)
 {
     float x[CHUNK];
+    struct param_run own = {.n = p->n};
     *f = (struct found){0};
-    for (size_t at = 0, c; at < p->n; at += c) {
-        c = p->n - at < CHUNK ? p->n - at : CHUNK;
-        if (weights_get(w, w->values, w->compute, p->offset + at, c, x, e)) return -1;
+    if (!weights_clip(w, &w->own, p, &own)) return 0;
+    for (size_t at = own.at, end = own.at + own.n, c; at < end; at += c) {
+        c = end - at < CHUNK ? end - at : CHUNK;
+        const void *from = weights_own_value(w, p->bucket, p->offset + at);
+        if (weights_get(w, from, w->compute, 0, c, x, e)) return -1;
         for (size_t i = 0; i < c; i++) {
             if (isfinite(x[i])) continue;
             if (f->count++ == 0) {
@@ -47,6 +51,12 @@ static void describe(const struct param *p, const struct found *f, char *text, s
              value, place, f->count, p->n);
 }
 
+static bool has_all(const struct weights *w)
+{
+    const struct params *p = &w->params;
+    return p->has_embedding && p->has_head && p->ep == 1 && !w->tp && !w->own.parts;
+}
+
 bool weights_find_nonfinite(struct weights *w, char *text, size_t size)
 {
     struct found f;
@@ -59,6 +69,6 @@ bool weights_find_nonfinite(struct weights *w, char *text, size_t size)
         describe(&w->params.p[i], &f, text, size);
         return true;
     }
-    snprintf(text, size, "every weight is finite");
+    snprintf(text, size, "every weight %sis finite", has_all(w) ? "" : "of this rank ");
     return false;
 }

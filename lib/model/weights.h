@@ -173,7 +173,7 @@ int weights_get(struct weights *w, const void *flat, enum dtype t, size_t at, si
                 float *out, struct err *e);
 /* Writes the name of the first tensor with a weight that is not finite, and its position, for the
  * message of a loss or logits that are not finite. Returns false if there is none. Reads all
- * weights. */
+ * weights that this rank has. */
 bool weights_find_nonfinite(struct weights *w, char *text, size_t size);
 
 #endif

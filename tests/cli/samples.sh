@@ -180,6 +180,16 @@ apart() {
     differ "$area: they have changed" <(answers "$(log "$dir")" 0) <(answers "$(log "$dir")" 2)
 }
 apart 'ZeRO-3' 2 zero3 dense 1 sft.zero_stage=3
+cp -r dense bad # its last weight is not a number
+damage bad/model.safetensors -4 '\x00\x00\xc0\x7f'
+for layout in '1 sft.zero_stage=3' "2 $stages=2"; do
+    read -r steps how <<<"$layout"
+    fails "${how##*.}: logits that are not finite end all ranks" 76 \
+        'after [0-9]* tokens .* not finite.*; (tensor|every weight of this rank) ' \
+        mpirun -q -np 2 --bind-to none --oversubscribe sft-train -q --config config.yaml \
+        output_dir=bad.out logging_dir=bad.out/logs pretrain=./bad "$two" $half=$steps $prompts \
+        "$how" train.sfts
+done
 apart 'ZeRO-3, parts of a row' 2 zero3_context dense 2 sft.zero_stage=3 $context=2
 apart 'tp 2' 2 tp dense 2 $cut=2
 apart 'sequence parallel 2, far' 2 sp dense 2 $cut=2 $strategy.sequence_parallel=true --device far
