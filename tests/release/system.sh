@@ -37,10 +37,10 @@ new_system() {
     mkdir -p "$root$own"
     cp $own/*.crt "$root$own" 2>/dev/null || true
 }
-# in_root COMMAND...: runs it there
+# in_root COMMAND...: runs it there; threads that wait leave a busy machine to the others
 in_root() {
     chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive "$@"
+        DEBIAN_FRONTEND=noninteractive OMP_WAIT_POLICY=passive "$@"
 }
 # drop_system: removes it
 drop_system() {
