@@ -33,7 +33,6 @@ struct job_layout {
     struct mesh_sizes sizes;
     int zero;         /* the stage of ZeRO */
     bool ranks_first; /* gradients are summed over the ranks in each micro-batch */
-    int shard;        /* ranks that share one copy of what is in parts; 0: all */
     bool sequence;    /* sequence parallelism */
 };
 
@@ -98,7 +97,6 @@ TINY bool job_plan(struct job *j, const struct form *f, const struct job_layout 
     *j = (struct job){.f = f, .d = job_device(device, &e)};
     bool ok = j->d && (l ? mesh_open(&j->mesh, &l->sizes, w, j->d, &e)
                          : open_mesh_alone(&j->mesh, j->d, &e)) == 0;
-    if (ok && l && l->shard) ok = mesh_split(&j->mesh, l->shard, w, j->d, &e) == 0;
     if (ok && l && f->chunk) j->d->head.most = f->chunk;
     if (l && f->narrow) o.logits = DT_BF16;
     ok = ok && trainer_init(&j->t, &f->m, &o, &j->mesh, j->d, &e) == 0;

@@ -41,11 +41,9 @@ int run_device(struct run *r, struct err *e)
                                       [MESH_PP] = (int)r->config->run.pipeline_parallel_size},
                                      (int)r->config->run.virtual_pipeline_parallel_size,
                                      (int)r->config->run.expert_parallel_size,
-                                     r->config->run.expert_key};
+                                     r->config->run.expert_key,
+                                     (int)r->config->run.shard_size};
     const bool planned = run_alone(r) && !r->world.plugin; /* for rank 0 of those that will be */
-    const int rc = planned ? mesh_planned(&r->mesh, &sizes, r->device, e)
-                           : mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
-    if (rc) return -1;
-    return mesh_split(&r->mesh, (int)r->config->run.shard_size, planned ? NULL : &r->world,
-                      r->device, e);
+    return planned ? mesh_planned(&r->mesh, &sizes, r->device, e)
+                   : mesh_open(&r->mesh, &sizes, &r->world, r->device, e);
 }

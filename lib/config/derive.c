@@ -107,6 +107,39 @@ static int check_sum(const struct loaded *l, struct err *e)
                 "they keep no more than a part of them; leave it out, or choose stage 0 or 1");
 }
 
+/* The workers that share one copy of the weights share out the experts among them. */
+static int check_shard(const struct config *c, int64_t all, struct err *e)
+{
+    const int64_t size = c->run.shard_size, ep = c->run.expert_parallel_size;
+    if (all % size)
+        return err_set(e, ERR_CONFIG,
+                       "%s: " C
+                       "fsdp_size: %lld does not divide the %lld workers that share the weights; "
+                       "choose a divisor",
+                       c->path, (long long)size, (long long)all);
+    if (size % ep == 0) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%s: " C "fsdp_size: %lld is not a multiple of ep_size %lld: the workers that "
+                   "share one copy of the weights share out its experts; choose a multiple that "
+                   "divides the %lld workers",
+                   c->path, (long long)size, (long long)ep, (long long)all);
+}
+
+/* Workers that share one copy have the same experts in parts. */
+static int check_same(struct loaded *l, struct err *e)
+{
+    const struct config *c = &l->c;
+    const int64_t same = c->sft_train.strategy_args.strategy_config.efsdp_size;
+    const int64_t size = c->run.shard_size, ep = c->run.expert_parallel_size;
+    if (same && ep == 1) setting_idle(l, C "efsdp_size", "only with ep_size above 1");
+    if (ep == 1 || !same || same == size / ep) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "%s: " C "efsdp_size: %lld is not the %lld workers that share one copy of the "
+                   "same experts, %lld / ep_size %lld; leave it out",
+                   c->path, (long long)same, (long long)(size / ep), (long long)size,
+                   (long long)ep);
+}
+
 /* A size up to 1, or from all data-parallel workers on, is all of them, as in ROLL. */
 static int derive_zero(struct loaded *l, struct err *e)
 {
@@ -116,20 +149,9 @@ static int derive_zero(struct loaded *l, struct err *e)
     c->run.zero_stage = zero_stage(c);
     c->run.shard_size = all;
     if (check_sum(l, e)) return -1;
-    if (config_scope(c) != KEY_FSDP2 || c->run.zero_stage < 2 || size <= 1 || size >= all) return 0;
-    c->run.shard_size = size;
-    if (c->run.expert_parallel_size > 1)
-        return err_set(e, ERR_CONFIG,
-                       "%s: " C "fsdp_size: %lld of %lld workers is not supported with ep_size "
-                       "%lld; leave one of them out",
-                       c->path, (long long)size, (long long)all,
-                       (long long)c->run.expert_parallel_size);
-    if (all % size == 0) return 0;
-    return err_set(e, ERR_CONFIG,
-                   "%s: " C
-                   "fsdp_size: %lld does not divide the %lld workers that share the weights; "
-                   "choose a divisor",
-                   c->path, (long long)size, (long long)all);
+    if (config_scope(c) != KEY_FSDP2) return 0;
+    if (c->run.zero_stage >= 2 && size > 1 && size < all) c->run.shard_size = size;
+    return check_shard(c, all, e) || check_same(l, e) ? -1 : 0;
 }
 
 /* One tensor-parallel worker has all rows. Megatron-LM, too, then turns sequence parallelism off
@@ -154,20 +176,6 @@ static int check_cut(const struct config *c, struct err *e)
                    c->path, (long long)cut, (long long)c->run.tensor_parallel_size);
 }
 
-/* The workers with the same experts have their weights and state in parts, all of them. */
-static int check_same(struct loaded *l, int64_t all, struct err *e)
-{
-    const struct config *c = &l->c;
-    const int64_t same = c->sft_train.strategy_args.strategy_config.efsdp_size;
-    const int64_t ep = c->run.expert_parallel_size;
-    if (same && ep == 1) setting_idle(l, C "efsdp_size", "only with ep_size above 1");
-    if (ep == 1 || !same || same == all / ep) return 0;
-    return err_set(e, ERR_CONFIG,
-                   "%s: " C "efsdp_size: %lld is not the %lld workers that have the same experts, "
-                   "%lld / ep_size %lld; leave it out",
-                   c->path, (long long)same, (long long)(all / ep), (long long)all, (long long)ep);
-}
-
 /* Data-parallel and context-parallel workers share out the experts. */
 static int derive_experts(struct loaded *l, struct err *e)
 {
@@ -186,7 +194,7 @@ static int derive_experts(struct loaded *l, struct err *e)
                        "%s: " C "%s: %lld does not divide the %lld data-parallel x "
                        "context-parallel workers; choose a divisor",
                        c->path, c->run.expert_key, (long long)*ep, (long long)all);
-    return scope == KEY_FSDP2 ? check_same(l, all, e) : check_cut(c, e);
+    return scope == KEY_MEGATRON ? check_cut(c, e) : 0;
 }
 
 static int derive_layout(struct loaded *l, struct err *e)

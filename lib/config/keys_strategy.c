@@ -207,9 +207,11 @@ const struct config_key config_keys_fsdp2[] = {
          .doc = "true: each worker has a part of the weights (ZeRO-3); false: it has them whole, "
                 "and parts of gradients and state (ZeRO-2)"),
     FUSE("ep_size", KEY_INT, F(ep_size), .dflt = "1", .lo = 1, .hi = 65536,
-         .doc = "Workers that share out the experts of each layer; they divide all workers"),
+         .doc = "Workers that share out the experts of each layer; they divide fsdp_size, or all "
+                "workers"),
     FUSE("efsdp_size", KEY_INT, F(efsdp_size), .lo = 1, .hi = 65536,
-         .doc = "Workers that share one copy of the same experts: all workers / ep_size"),
+         .doc = "Workers that share one copy of the same experts: fsdp_size, or all workers, / "
+                "ep_size"),
     FIDLE("moe_use_grouped_mm", KEY_BOOL, GROUPED),
     FIDLE("apply_expert_patch", KEY_BOOL, GROUPED),
     FIDLE("wrap_policy.moe_experts", KEY_STRS, LAYOUT),

@@ -344,9 +344,10 @@ void params_free(struct params *t);
  * parts of equal size, or the first ones have one layer more, and part c * stages + stage is this
  * chunk. */
 void params_chunk(const struct params *t, int c, int *first, int *end);
-/* Returns the part of a bucket that data-parallel rank `at` of `parts` has, which are all or one;
- * `parts` divides params_options.multiple. In a bucket of experts it is the part among the ranks
- * with the same experts, whichever these are. */
+/* Returns the part of a bucket that data-parallel rank `at` of `parts` has, which are all, those of
+ * one copy, or one; `parts` divides params_options.multiple, and ep divides `parts` unless it is 1.
+ * In a bucket of experts it is the part among the ranks with the same experts, whichever these
+ * are. */
 struct params_part params_part(const struct params *t, size_t bucket, int parts, int at);
 /* Returns the number of elements of a rank's parts of the first so many buckets. */
 size_t params_held(const struct params *t, size_t buckets, int parts);

@@ -32,7 +32,8 @@ static unsigned axes_of(int group)
         [MESH_MODEL - MESH_AXES] = 1U << MESH_TP | 1U << MESH_PP,
         [MESH_ENDS - MESH_AXES] = 1U << MESH_PP,
         [MESH_SHARD - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
-        [MESH_EDP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP};
+        [MESH_EDP - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP,
+        [MESH_ESHARD - MESH_AXES] = 1U << MESH_DP | 1U << MESH_CP};
     return group < MESH_AXES ? 1U << group : axes[group - MESH_AXES];
 }
 
@@ -70,23 +71,30 @@ void mesh_locate_replica(const int size[MESH_AXES], int replica, int at[MESH_AXE
     at[MESH_DP] = replica / size[MESH_CP];
 }
 
-int mesh_split_members(const struct mesh *m, int group, int *ranks)
+/* Returns true if ranks i and j of MESH_DP_CP are in one of the groups that divide it. */
+static bool are_together(const struct mesh *m, int group, int i, int j)
 {
-    const int all = mesh_members(m->size, m->at, MESH_DP_CP, ranks), own = mesh_replica(m);
-    int n = 0;
-    for (int i = 0; i < all; i++)
-        if (group == MESH_SHARD ? i / m->shard == own / m->shard : i % m->shard == own % m->shard)
-            ranks[n++] = ranks[i];
-    return n;
+    const int S = m->shard, E = m->experts;
+    switch (group) {
+    case MESH_SHARD:
+        return i / S == j / S;
+    case MESH_REPLICATE:
+        return i % S == j % S;
+    case MESH_EP:
+        return i / E == j / E;
+    case MESH_EDP:
+        return i % E == j % E;
+    default: /* MESH_ESHARD */
+        return i / S == j / S && i % E == j % E;
+    }
 }
 
-int mesh_expert_members(const struct mesh *m, int group, int *ranks)
+int mesh_divided_members(const struct mesh *m, int group, int *ranks)
 {
     const int all = mesh_members(m->size, m->at, MESH_DP_CP, ranks), own = mesh_replica(m);
-    const int E = m->experts;
     int n = 0;
     for (int i = 0; i < all; i++)
-        if (group == MESH_EP ? i / E == own / E : i % E == own % E) ranks[n++] = ranks[i];
+        if (are_together(m, group, i, own)) ranks[n++] = ranks[i];
     return n;
 }
 

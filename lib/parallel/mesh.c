@@ -9,8 +9,9 @@
 
 const char *mesh_group_name(int group)
 {
-    static const char *const names[MESH_GROUPS] = {
-        "tp", "cp", "dp", "pp", "dp_cp", "model", "ends", "shard", "replicate", "ep", "edp"};
+    static const char *const names[MESH_GROUPS] = {"tp",        "cp",    "dp",   "pp",
+                                                   "dp_cp",     "model", "ends", "shard",
+                                                   "replicate", "ep",    "edp",  "eshard"};
     return names[group];
 }
 
@@ -25,7 +26,7 @@ static bool are_apart(const struct mesh *m, int a, int b)
 
 static int members(const struct mesh *m, int group, int *ranks)
 {
-    if (group == MESH_EP || group == MESH_EDP) return mesh_expert_members(m, group, ranks);
+    if (group >= MESH_SHARD) return mesh_divided_members(m, group, ranks);
     return mesh_members(m->size, m->at, group, ranks);
 }
 
@@ -62,6 +63,22 @@ static const char *experts_key(const struct mesh *m)
     return m->experts_key ? m->experts_key : "expert_model_parallel_size";
 }
 
+/* The ranks of a copy share out the experts among them. */
+static int check_divides(const struct mesh *m, struct err *e)
+{
+    const int all = mesh_replicas(m);
+    if (all % m->experts)
+        return err_set(e, ERR_CONFIG,
+                       "%s %d does not divide the %d data-parallel and context-parallel ranks; "
+                       "choose a divisor",
+                       experts_key(m), m->experts, all);
+    if (all % m->shard == 0 && m->shard % m->experts == 0) return 0;
+    return err_set(e, ERR_CONFIG,
+                   "fsdp_size %d is not a divisor of the %d data-parallel and context-parallel "
+                   "ranks that is a multiple of %s %d; choose one",
+                   m->shard, all, experts_key(m), m->experts);
+}
+
 static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w, struct device *d,
                      struct err *e)
 {
@@ -70,11 +87,8 @@ static int open_mesh(struct mesh *m, const struct mesh_sizes *s, struct world *w
     m->chunks = s->chunks > 1 ? s->chunks : 1;
     m->experts = s->experts > 1 ? s->experts : 1;
     m->experts_key = s->experts_key;
-    if (mesh_replicas(m) % m->experts)
-        return err_set(e, ERR_CONFIG,
-                       "%s %d does not divide the %d data-parallel and context-parallel ranks; "
-                       "choose a divisor",
-                       experts_key(m), m->experts, mesh_replicas(m));
+    m->shard = s->shard > 0 ? s->shard : mesh_replicas(m);
+    if (check_divides(m, e)) return -1;
     mesh_locate(m->size, w ? w->place.rank : 0, m->at);
     int *ranks = mem_alloc((size_t)mesh_ranks(m), 2 * sizeof *ranks, e);
     if (!ranks) return -1;
@@ -94,32 +108,6 @@ int mesh_open(struct mesh *m, const struct mesh_sizes *s, struct world *w, struc
                    "tensor x context x data x pipeline parallelism of %d x %d x %d x %d needs "
                    "another number of ranks than %d",
                    n[MESH_TP], n[MESH_CP], n[MESH_DP], n[MESH_PP], ranks);
-}
-
-static int open_split(struct mesh *m, struct world *w, struct device *d, int *ranks, struct err *e)
-{
-    for (int g = MESH_SHARD; g <= MESH_REPLICATE; g++) {
-        const int n = mesh_split_members(m, g, ranks);
-        struct comm *c = w ? comm_group(w, d, ranks, n, e) : comm_planned(d, n, e);
-        if (!c) return -1;
-        comm_label(c, mesh_group_name(g));
-        m->comm[g] = c; /* what it had is an earlier group's too */
-    }
-    return 0;
-}
-
-int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e)
-{
-    if (shard == mesh_replicas(m)) return 0;
-    if (m->experts > 1)
-        return err_set(e, ERR_CONFIG, "%s %d is not supported with fsdp_size %d; set either to 1",
-                       experts_key(m), m->experts, shard);
-    int *ranks = mem_alloc((size_t)mesh_ranks(m), sizeof *ranks, e);
-    if (!ranks) return -1;
-    m->shard = shard;
-    const int rc = open_split(m, w, d, ranks, e);
-    mem_free(ranks);
-    return rc;
 }
 
 int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, struct err *e)

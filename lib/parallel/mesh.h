@@ -23,13 +23,16 @@ enum mesh_group {
     MESH_REPLICATE,         /* of MESH_DP_CP: those that have the same parts */
     MESH_EP,                /* of MESH_DP_CP: those that share out the experts of one copy */
     MESH_EDP,               /* of MESH_DP_CP: those that have the same experts */
+    MESH_ESHARD,            /* of MESH_SHARD: those that have the same experts */
     MESH_GROUPS
 };
 struct mesh_sizes {
     int axis[MESH_AXES];     /* ranks along each axis, at least 1 */
     int chunks;              /* chunks of layers that each stage of the pipeline has; 0: 1 */
-    int experts;             /* ranks of MESH_EP, which divide MESH_DP_CP: experts parallel; 0: 1 */
+    int experts;             /* ranks of MESH_EP, which divide MESH_SHARD: experts parallel; 0: 1 */
     const char *experts_key; /* its key, for messages; NULL: expert_model_parallel_size */
+    int shard;               /* adjacent ranks of MESH_SHARD, which divide MESH_DP_CP, as FSDP's
+                              * hybrid sharding does; 0: all of it */
 };
 
 struct mesh {
@@ -37,7 +40,7 @@ struct mesh {
     int chunks;                         /* of each stage, at least 1 */
     struct comm *comm[MESH_GROUPS];     /* MESH_ENDS: NULL between the ends; groups of
                                          * the same ranks share one, but not with cp or ep */
-    int shard;                          /* ranks of MESH_SHARD; 0: all of MESH_DP_CP */
+    int shard;                          /* ranks of MESH_SHARD, at least 1 */
     int experts;                        /* ranks of MESH_EP, at least 1 */
     const char *experts_key;            /* of mesh_sizes; NULL: the default */
     struct world *world;                /* all ranks; the mesh does not own it */
@@ -54,9 +57,6 @@ int mesh_planned(struct mesh *m, const struct mesh_sizes *s, struct device *d, s
 /* Makes a mesh of all ranks of the world, data-parallel and without groups: for exchange in host
  * memory alone, as below. There is nothing to close. */
 void mesh_host(struct mesh *m, struct world *w);
-/* Divides MESH_DP_CP into groups of `shard` adjacent ranks, which must divide it, as FSDP's hybrid
- * sharding does; until then all of it is one. w NULL: for planning. */
-int mesh_split(struct mesh *m, int shard, struct world *w, struct device *d, struct err *e);
 void mesh_close(struct mesh *m);
 /* Waits on the host for the collectives of all groups. Returns 0, or fails with their first failure
  * since the last call: ERR_DEVICE for a lost rank or a timeout; the run then has to end. */
@@ -70,15 +70,13 @@ int mesh_rank_at(const int size[MESH_AXES], const int at[MESH_AXES]);
 void mesh_locate(const int size[MESH_AXES], int r, int at[MESH_AXES]);
 /* Writes the numbers of the ranks of the group that contains at[] to ranks[], in increasing order;
  * returns how many. A rank between the ends has no MESH_ENDS: 0. ranks has space for all ranks of
- * the grid. MESH_SHARD and MESH_REPLICATE are those of a mesh that is not split, MESH_EP and
- * MESH_EDP those of one whose ranks have all experts. */
+ * the grid. The groups that divide MESH_DP_CP are those of one copy on all its ranks, which have
+ * all experts. */
 int mesh_members(const int size[MESH_AXES], const int at[MESH_AXES], int group, int *ranks);
-/* Writes the members of MESH_SHARD or MESH_REPLICATE of a split mesh as mesh_members does. */
-int mesh_split_members(const struct mesh *m, int group, int *ranks);
-/* Writes the members of MESH_EP or MESH_EDP of a mesh as mesh_members does. The ranks of MESH_EP
- * are adjacent in MESH_DP_CP, where the ranks of cp come first, as FSDP and Megatron-LM have them.
- */
-int mesh_expert_members(const struct mesh *m, int group, int *ranks);
+/* Writes the members of one of the groups that divide MESH_DP_CP, from MESH_SHARD on, as
+ * mesh_members does. The ranks of MESH_SHARD and of MESH_EP are adjacent in MESH_DP_CP, where the
+ * ranks of cp come first, as FSDP and Megatron-LM have them. */
+int mesh_divided_members(const struct mesh *m, int group, int *ranks);
 /* Returns the first of the data-parallel coordinates of this rank's MESH_EP, and sets *end to the
  * one behind the last: these ranks' micro-batches have the tokens that MESH_EP gathers. */
 int mesh_expert_rows(const struct mesh *m, int *end);
@@ -102,12 +100,9 @@ void mesh_params(const struct mesh *m, const int at[MESH_AXES], struct params_op
 const char *mesh_group_name(int group);
 /* Returns a group of mesh.comm; NULL if this rank is not in the group, or alone in it. */
 struct comm *mesh_group(const struct mesh *m, int group);
-/* Declares the staging of a group whose collectives have up to this many bytes, in host or device
- * memory, as the group needs it. */
-void mesh_plan_group(struct comm *c, size_t largest, struct plan *p);
 /* Declares the staging of the groups of a mesh. bytes: the size of each group's largest collective;
- * 0: the group has none, or its user declares its memory, as zero.h does. Groups of the same ranks
- * share the memory. */
+ * 0: the group has none, or another user declares its memory. Groups of the same ranks share the
+ * memory. */
 void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct plan *p);
 
 /* ---- all ranks, in host memory; see comm/world.h for details ---- */

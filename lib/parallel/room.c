@@ -23,7 +23,9 @@ static size_t largest_of(const struct mesh *m, const size_t bytes[MESH_GROUPS], 
     return most;
 }
 
-void mesh_plan_group(struct comm *c, size_t largest, struct plan *p)
+/* Declares the staging of a group whose collectives have up to this many bytes, in host or device
+ * memory, as the group needs it. */
+static void plan_group(struct comm *c, size_t largest, struct plan *p)
 {
     const size_t room = comm_room(c, largest);
     if (room && c->direct)
@@ -37,6 +39,6 @@ void mesh_plan(const struct mesh *m, const size_t bytes[MESH_GROUPS], struct pla
     for (int g = 0; g < MESH_GROUPS; g++) {
         struct comm *c = mesh_group(m, g);
         const size_t most = c ? largest_of(m, bytes, g) : 0;
-        if (most) mesh_plan_group(c, most > sizeof(double) ? most : sizeof(double), p);
+        if (most) plan_group(c, most > sizeof(double) ? most : sizeof(double), p);
     }
 }

@@ -9,28 +9,32 @@
 void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage,
                bool ranks_first)
 {
-    const int ranks = mesh_replicas(m), at = mesh_replica(m);
-    const int shard = stage >= 2 && m->shard ? m->shard : ranks;
+    const int ranks = mesh_replicas(m), E = m->experts, shard = stage >= 2 ? m->shard : ranks;
+    const int part = mesh_replica(m) % shard, copy = mesh_replica(m) / shard;
+    const int copies = ranks / shard;
     *z = (struct zero){.dp = m->comm[MESH_DP_CP],
                        .shard = m->comm[stage >= 2 ? MESH_SHARD : MESH_DP_CP],
                        .replicate = m->comm[MESH_REPLICATE],
                        .experts = m->comm[MESH_EDP],
+                       .eshard = m->comm[stage >= 2 ? MESH_ESHARD : MESH_EDP],
                        .ranks = ranks,
-                       .at = at % shard * (ranks / shard) + at / shard,
+                       .at = part * copies + copy,
+                       .experts_at = (part / E * copies + copy) * E + part % E,
                        .parts = 1,
                        .params = params};
     z->stage = ranks > 1 ? stage : 0;
     z->ranks_first = ranks > 1 && (ranks_first || stage >= 2);
     if (z->stage == 0) return;
     z->parts = shard;
-    z->part = at % shard;
+    z->part = part;
 }
 
 struct weights_parts zero_parts(const struct mesh *m, int stage, bool ranks_first)
 {
     return (struct weights_parts){.group = mesh_group(m, stage >= 2 ? MESH_SHARD : MESH_DP_CP),
-                                  .experts = m->experts > 1 ? m->comm[MESH_EDP]
-                                                            : NULL, /* a group of one rank copies */
+                                  .experts = m->experts > 1
+                                                 ? m->comm[stage >= 2 ? MESH_ESHARD : MESH_EDP]
+                                                 : NULL, /* a group of one rank copies */
                                   .gradients = ranks_first || stage >= 2,
                                   .all_sums = stage == 0,
                                   .values = stage >= 3};
@@ -49,20 +53,29 @@ static size_t largest_of(const struct zero *z, bool experts, enum dtype t, size_
     return largest;
 }
 
-/* The smallest collective is the sum of one double. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others, size_t experts)
+static bool is_hybrid(const struct zero *z) { return z->shard != z->dp; }
+
+void zero_plan(const struct zero *z, const struct mesh *m, struct plan *p, enum dtype t,
+               size_t others, size_t experts)
 {
-    const size_t sums = zero_count(z) * dtype_size(t);
-    mesh_plan_group(z->shard, largest_of(z, false, t, others), p);
-    if (z->params->ep > 1) mesh_plan_group(z->experts, largest_of(z, true, t, experts), p);
-    if (z->shard == z->dp) return;
-    mesh_plan_group(z->dp, others > sizeof(double) ? others : sizeof(double), p);
-    mesh_plan_group(z->replicate, sums > sizeof(double) ? sums : sizeof(double), p);
+    size_t bytes[MESH_GROUPS] = {[MESH_DP_CP] = others};
+    bytes[is_hybrid(z) ? MESH_SHARD : MESH_DP_CP] = largest_of(z, false, t, others);
+    if (is_hybrid(z)) bytes[MESH_REPLICATE] = zero_count(z) * dtype_size(t);
+    if (z->params->ep > 1) {
+        bytes[MESH_EDP] = experts;
+        bytes[is_hybrid(z) ? MESH_ESHARD : MESH_EDP] = largest_of(z, true, t, experts);
+    }
+    mesh_plan(m, bytes, p);
+}
+
+int zero_at(const struct zero *z, size_t bucket)
+{
+    return z->params->buckets[bucket].experts ? z->experts_at : z->at;
 }
 
 struct params_part zero_part(const struct zero *z, size_t bucket)
 {
-    return params_part(z->params, bucket, z->ranks, z->at);
+    return params_part(z->params, bucket, z->ranks, zero_at(z, bucket));
 }
 
 struct params_part zero_held(const struct zero *z, size_t bucket)
@@ -75,10 +88,11 @@ size_t zero_count(const struct zero *z)
     return params_held(z->params, z->params->nbuckets, z->parts);
 }
 
-/* Returns the ranks that exchange a bucket: `others`, or those with the same experts. */
-static struct comm *group_of(const struct zero *z, size_t bucket, struct comm *others)
+/* Returns the ranks that exchange a bucket. */
+static struct comm *group_of(const struct zero *z, size_t bucket, struct comm *others,
+                             struct comm *experts)
 {
-    return z->params->buckets[bucket].experts ? z->experts : others;
+    return z->params->buckets[bucket].experts ? experts : others;
 }
 
 static char *at(void *base, size_t element, enum dtype t)
@@ -97,7 +111,7 @@ static void reduce_bucket(const struct zero_reduction *r, size_t bucket)
     const struct zero *z = r->z;
     const struct params_bucket *b = &z->params->buckets[bucket];
     const struct params_part own = zero_part(z, bucket);
-    struct comm *group = group_of(z, bucket, z->dp);
+    struct comm *group = group_of(z, bucket, z->dp, z->experts);
     void *begin = at(r->gradients, b->begin, r->t);
     if (z->stage == 1)
         comm_reduce_scatter(group, at(r->gradients, own.begin, r->t), begin, own.end - own.begin,
@@ -125,17 +139,18 @@ static void gather(const struct zero *z, void *base, enum dtype t, int parts, in
 {
     for (size_t i = 0; i < z->params->nbuckets; i++) {
         const struct params_part own = params_part(z->params, i, parts, part);
-        comm_all_gather(group_of(z, i, z->shard), at(base, z->params->buckets[i].begin, t),
-                        at(base, own.begin, t), own.end - own.begin, t);
+        comm_all_gather(group_of(z, i, z->shard, z->eshard),
+                        at(base, z->params->buckets[i].begin, t), at(base, own.begin, t),
+                        own.end - own.begin, t);
     }
     comm_join(z->shard);
-    if (z->params->ep > 1) comm_join(z->experts);
+    if (z->params->ep > 1) comm_join(z->eshard);
 }
 
 void zero_end_sums(const struct zero *z, const struct weights *w)
 {
     if (z->ranks_first && z->stage == 0) gather(z, w->sum.flat, w->gradient, z->ranks, z->at);
-    if (z->shard == z->dp) return;
+    if (!is_hybrid(z)) return;
     collect_sum(w->device, z->replicate, w->sum.flat, zero_count(z), w->gradient);
     collect_join(w->device, z->replicate);
 }

@@ -11,7 +11,8 @@
  * up ranks in each micro-batch, as stage 2 does it, and all have equal bits: stage 1 has no more of
  * the gradients than stage 2, and stage 0 gathers the sums at the end of the step. Hybrid (stages 2
  * and 3): groups of ranks share one copy of what is in parts, and the sums of their parts are added
- * up over the groups. */
+ * up over the groups. The parts of a bucket of experts are those of the ranks of such a group that
+ * have the same ones. */
 #ifndef SFT_PARALLEL_ZERO_H
 #define SFT_PARALLEL_ZERO_H
 
@@ -25,24 +26,33 @@ enum { ZERO_ALIGN = 64 };
 struct zero {
     struct comm *dp;
     struct comm *shard, *replicate; /* hybrid: parts of dp; else dp, and this rank alone */
-    struct comm *experts;        /* the ranks of dp with this rank's experts, which sum and gather
-                                  * the buckets of experts */
-    int ranks, at;               /* number of data-parallel ranks; this rank's part, of as many as
-                                  * there are ranks, which lies in its part of `parts` */
-    int parts, part;             /* this rank's state is part `part` of `parts` of every bucket */
-    int stage;                   /* 0 to 3; 0 for one rank */
-    bool ranks_first;            /* gradients are summed over the ranks in each micro-batch, and
-                                  * then over micro-batches; false for one rank */
+    struct comm *experts; /* the ranks of dp with this rank's experts, which sum their buckets
+                           * in stages 0 and 1 */
+    struct comm *eshard;  /* those of them in `shard`, which sum their buckets from stage 2
+                           * on, and gather them */
+    int ranks, at;        /* number of data-parallel ranks; this rank's part, of as many as
+                           * there are ranks, which lies in its part of `parts` */
+    int experts_at;       /* the same for buckets of experts, see zero_at */
+    int parts, part;      /* this rank's state is part `part` of `parts` of every bucket */
+    int stage;            /* 0 to 3; 0 for one rank */
+    bool ranks_first;     /* gradients are summed over the ranks in each micro-batch, and
+                           * then over micro-batches; false for one rank */
     const struct params *params; /* with params_options.multiple = ZERO_ALIGN * ranks */
 };
-/* Initialises z. params must outlive z. ranks_first: also in stages 0 and 1. */
+/* Initialises z. params, made for the mesh, must outlive z. ranks_first: also in stages 0 and 1.
+ */
 void zero_init(struct zero *z, const struct mesh *m, const struct params *params, int stage,
                bool ranks_first);
 /* Returns what of the weights is in parts, and on which ranks. */
 struct weights_parts zero_parts(const struct mesh *m, int stage, bool ranks_first);
 /* Declares the staging of the groups' collectives: sums and gathers of elements of type t, and
- * others of up to this many bytes, also on the group of the experts. Does nothing for one rank. */
-void zero_plan(struct zero *z, struct plan *p, enum dtype t, size_t others, size_t experts);
+ * others of up to this many bytes, also among the ranks with the same experts. Does nothing for one
+ * rank. */
+void zero_plan(const struct zero *z, const struct mesh *m, struct plan *p, enum dtype t,
+               size_t others, size_t experts);
+/* Returns the number of the part of a bucket that this rank has, of as many parts as there are
+ * data-parallel ranks; see params_part. */
+int zero_at(const struct zero *z, size_t bucket);
 /* Returns this rank's part of a bucket, whose summed gradients it has in both modes. */
 struct params_part zero_part(const struct zero *z, size_t bucket);
 /* Returns the elements of a bucket that this rank updates: its part, or all of them. */

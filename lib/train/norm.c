@@ -81,7 +81,7 @@ static void sum_run(struct pass *p, const struct params_run *r, int rank)
         x.begin = begin;
         x.end = end;
         x.place = r->place + (begin - r->begin);
-        x.own = weights_counted(p->n->weights, begin, &x.end) && rank == z->at;
+        x.own = weights_counted(p->n->weights, begin, &x.end) && rank == zero_at(z, r->bucket);
         sum_piece(p, &x);
     }
 }

@@ -40,7 +40,7 @@ void optimizer_plan(struct optimizer *p, const struct optimizer_options *o, stru
     size_t experts, others = norm_plan(&p->norm, w, &p->zero, plan, &experts);
     if (others < weights_collective(w, false)) others = weights_collective(w, false);
     if (experts < weights_collective(w, true)) experts = weights_collective(w, true);
-    zero_plan(&p->zero, plan, w->gradient, others, experts);
+    zero_plan(&p->zero, m, plan, w->gradient, others, experts);
 }
 
 const struct weights_state *optimizer_master(const struct optimizer *p)

@@ -115,6 +115,17 @@ equal 'fsdp2, ep 4 of dp 2 x cp 2: weights in parts give the same bytes' "$(byte
     "$(bytes fsdp2.four)"
 equal 'fsdp2, ep 4 of dp 2 x cp 2: a checkpoint has the tensors of the model' \
     "$(names fsdp2.four)" "$(names one)"
+
+# ---- hybrid: each copy is on two of four ranks, which share out its experts ----
+copies=($over=2 $strategy.fsdp_size=2)
+shared 'copies on 2 of dp 4' 4 copies 4 "${copies[@]}" $same=1
+shared 'copies on 2 of dp 4, whole weights' 4 copies.whole 4 "${copies[@]}" \
+    $strategy.reshard_after_forward=false
+equal 'copies on 2 of dp 4: weights in parts give the same bytes' "$(bytes copies.whole)" \
+    "$(bytes copies)"
+shared 'copies on 2 of dp 2 x cp 2' 4 copies.cp 2 "${copies[@]}" $ulysses=2
+equal 'copies on 2 of dp 4: a checkpoint has the tensors of the model' "$(names copies)" \
+    "$(names one)"
 balanced=("${fsdp2[@]}" pretrain=./balanced $ulysses=2)
 equal 'fsdp2, cp 2 with an auxiliary loss: the ranks train the model' \
     "$(DP=1 code share 2 balanced.cp "${balanced[@]}")" 0
@@ -150,6 +161,12 @@ goes 'fsdp2, ep 4 of dp 2 x cp 2, then one rank' 1 one.fsdp2 fsdp2.four
 DP=1 goes 'one rank, then fsdp2, ep 2 of cp 2' 2 fsdp2.one one "${fsdp2[@]}" $over=2 $ulysses=2
 DP=2 goes 'fsdp2, ep 4 of dp 2 x cp 2, then ep 2 of them' 4 fsdp2.less fsdp2.four \
     "${fsdp2[@]}" $over=2 $ulysses=2
+equal 'copies, resumed: the run goes on' \
+    "$(on 4 copies.again copies "${fsdp2[@]}" "${copies[@]}")" 0
+equal 'copies, resumed: the bytes are those of one run' "$(bytes copies.again)" "$(bytes copies)"
+goes 'copies, then one rank' 1 one.copies copies
+goes 'one rank, then copies' 4 copies.one one "${fsdp2[@]}" "${copies[@]}"
+goes 'copies, then ep 4 with ZeRO-1' 4 four.copies copies $ep=4 sft.zero_stage=1
 equal 'ep 2, a model of its checkpoint: one rank begins with it' \
     "$(code share 1 next "pretrain=$(checkpoint two.cpu)" max_steps=1)" 0
 
@@ -198,6 +215,16 @@ equal 'plan, fsdp2, ep 4 of cp 4: a rank has a quarter of the experts' \
     "$(jq -n "$of (input | of(\"weights\")) as \$all | \$all - (input | of(\"weights\")) -
         $((less * 3 / 2)) | . > -4096 and . < 4096" cp.json shared.json)" true
 
+# A rank of two copies on two ranks each has what a rank of one such copy has.
+plan 0,1 "${fsdp2[@]}" $over=2 >half.json
+plan 0,1,2,3 "${fsdp2[@]}" "${copies[@]}" >copies.json
+for class in weights gradients moments; do
+    equal "plan, copies on 2 of 4: $class are those of one copy" \
+        "$(jq -n "$of (input | of(\"$class\")) as \$one | \$one - (input | of(\"$class\")) |
+            . > -16384 and . < 16384" half.json copies.json)" true
+done
+equal 'plan, copies on 2 of 4: it has their ranks' "$(jq .shard_size copies.json)" 2
+
 # ---- what is refused ----
 fails 'refused: experts that do not divide' 78 \
     "expert_model_parallel_size 3 does not divide the model's num_experts, which is 4" \
@@ -211,6 +238,12 @@ fails 'refused: ep_size beside a model without experts' 78 'ep_size 2 needs a mo
     plan 0,1 "${fsdp2[@]}" $over=2 pretrain=./model
 fails 'refused: an ep_size that does not divide the experts' 78 \
     "ep_size 3 does not divide the model's num_experts, which is 4" plan 0,1,2 "${fsdp2[@]}" $over=3
+fails 'refused: a copy without all experts' 78 \
+    'fsdp_size: 2 is not a multiple of ep_size 4: the workers' \
+    plan 0,1,2,3,4,5,6,7 "${fsdp2[@]}" $over=4 $strategy.fsdp_size=2
+fails 'refused: experts in other copies than the rest' 78 \
+    'efsdp_size: 2 is not the 1 workers that share one copy of the same experts, 2 / ep_size 2' \
+    plan 0,1,2,3 "${fsdp2[@]}" "${copies[@]}" $same=2
 fails 'refused: experts split otherwise than their layer' 78 \
     'expert_tensor_parallel_size: 2 is not tensor_model_parallel_size, which is 1' \
     plan 0,1 $strategy.expert_tensor_parallel_size=2

@@ -38,7 +38,7 @@ enum {
     MIXTRAL = 8388608,
     MIXTRAL_LORA = 16777216,
     RANKS_FIRST = 33554432, /* stages 0 and 1 of ZeRO sum over the ranks in each micro-batch */
-    BALANCED = 67108864, /* with an auxiliary loss */
+    BALANCED = 67108864,    /* with an auxiliary loss */
     FIRST = QWEN2 | QWEN3 | MISTRAL,
     ROTATED = GLM | PHI3 | MINISTRAL3
 };
@@ -165,6 +165,15 @@ static const struct row table[] = {
     {1, 2, 4, 1, 1, 3, SHARE_2 | MIXTRAL},
     {1, 2, 4, 1, 1, 3, SHARE_4 | MIXTRAL},
     {2, 2, 2, 1, 1, 1, SHARE_4 | MIXTRAL},
+    /* and each copy is on some of the ranks */
+    {1, 1, 4, 1, 1, 2, SHARE_2 | OVER_2 | MIXTRAL},
+    {1, 1, 4, 1, 1, 3, SHARE_2 | OVER_2 | MIXTRAL | MODES | STACKED | BALANCED},
+    {1, 2, 2, 1, 1, 3, SHARE_2 | OVER_2 | MIXTRAL | MIXTRAL_LORA},
+    {1, 1, 8, 1, 1, 2, SHARE_2 | OVER_4 | MIXTRAL},
+    {1, 1, 8, 1, 1, 3, SHARE_2 | OVER_4 | MIXTRAL | MIXTRAL_LORA | STACKED},
+    {1, 2, 4, 1, 1, 3, SHARE_4 | OVER_4 | MIXTRAL},
+    {1, 1, 4, 2, 1, 3, SHARE_2 | OVER_2 | MIXTRAL | BALANCED},
+    {2, 1, 4, 1, 1, 3, SHARE_2 | OVER_2 | MIXTRAL | MIXTRAL_LORA},
 };
 
 static int shard_of(const struct row *r)
@@ -181,10 +190,10 @@ static struct job_layout layout_of(const struct row *r)
 {
     return (struct job_layout){.sizes = {.axis = {r->tp, r->cp, r->dp, r->pp},
                                          .chunks = r->chunks,
-                                         .experts = experts_of(r)},
+                                         .experts = experts_of(r),
+                                         .shard = shard_of(r)},
                                .zero = r->zero,
                                .ranks_first = r->forms & RANKS_FIRST,
-                               .shard = shard_of(r),
                                .sequence = r->forms & SEQUENCE};
 }
 

@@ -44,7 +44,7 @@ static void wire_add(struct wire *x, int group, enum comm_kind kind, uint64_t ca
 /* ---- once a step ---- */
 static void wire_trained(struct wire *x, bool experts, uint64_t calls, uint64_t n)
 {
-    const int all = experts ? MESH_EDP : MESH_DP_CP, shard = experts ? MESH_EDP : MESH_SHARD;
+    const int all = experts ? MESH_EDP : MESH_DP_CP, shard = experts ? MESH_ESHARD : MESH_SHARD;
     const uint64_t sums = calls * (x->ranks_first ? x->passes : 1);
     if (x->zero == 0 && !x->ranks_first) wire_add(x, all, COMM_ALL_REDUCE, calls, n, x->g);
     if (x->zero == 0 && x->ranks_first) wire_add(x, all, COMM_REDUCE_SCATTER, sums, n, x->g);
@@ -104,14 +104,15 @@ static uint64_t wire_gathered(const struct wire *x, int kind)
 static void wire_buckets(struct wire *x)
 {
     const uint64_t ends = x->first && x->last && !x->s.m->tied ? x->passes : 1;
-    uint64_t trained = 0;
+    const int ep = x->parts > 1 ? x->mesh->experts : 1;
+    uint64_t parts = 0; /* the elements of this rank's */
     for (int i = 0; i < BUCKETS; i++) {
         const struct bucket *k = &x->bucket[i];
         const bool end = i == BUCKET_EMBEDDING || i == BUCKET_HEAD, experts = i == BUCKET_EXPERTS;
         const uint64_t gathers =
             end ? ends : wire_gathered(x, i == BUCKET_SPARSE || experts ? SPARSE : DENSE);
-        const int group = experts ? MESH_EDP : MESH_SHARD;
-        trained += k->count * k->trained;
+        const int group = experts ? MESH_ESHARD : MESH_SHARD;
+        parts += k->count * k->trained / (uint64_t)(experts ? x->parts / ep : x->parts);
         wire_trained(x, experts, k->count, k->trained);
         wire_partial(x, k);
         if (x->zero < 3) continue;
@@ -119,7 +120,7 @@ static void wire_buckets(struct wire *x)
         wire_add(x, group, COMM_ALL_GATHER, gathers, k->frozen, x->c);
     }
     if (x->parts < mesh_replicas(x->mesh))
-        wire_add(x, MESH_REPLICATE, COMM_ALL_REDUCE, 1, trained / (uint64_t)x->parts, x->g);
+        wire_add(x, MESH_REPLICATE, COMM_ALL_REDUCE, 1, parts, x->g);
 }
 
 /* The gradient of a tied embedding at the ends: all of it, or this rank's part of its bucket. */
@@ -284,7 +285,7 @@ static struct wire wire_begin(const struct job *j, const struct feed_step *s)
                      .last = has_head(j),
                      .zero = zero,
                      .ranks_first = R > 1 && (zero >= 2 || j->t.o.ranks_first),
-                     .parts = zero >= 2 && j->mesh.shard ? j->mesh.shard : R};
+                     .parts = zero >= 2 ? j->mesh.shard : R};
     x.layers = (uint64_t)x.s.all_layers;
     buckets_of(j, &x.s, x.bucket);
     return x;

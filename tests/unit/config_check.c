@@ -375,10 +375,18 @@ static void test_trainable(void)
                 "expert_parallel_size", "4\n"));
     CHECK("trainable: another efsdp_size is not",
           refused("sft_train: {" FSDP2_OF_8("ep_size: 4, efsdp_size: 1") "}\n",
-                  "efsdp_size: 1 is not the 2 workers that have the same experts, 8 / ep_size 4"));
-    CHECK("trainable: parallel experts beside hybrid sharding are not",
-          refused("sft_train: {" FSDP2_OF_8("ep_size: 4, fsdp_size: 4") "}\n",
-                  "fsdp_size: 4 of 8 workers is not supported with ep_size 4"));
+                  "efsdp_size: 1 is not the 2 workers that share one copy of the same experts, 8 / "
+                  "ep_size 4"));
+    CHECK("trainable: parallel experts beside hybrid sharding are",
+          gives("sft_train: {" FSDP2_OF_8("ep_size: 2, fsdp_size: 4, efsdp_size: 2") "}\n",
+                "shard_size", "4\n"));
+    CHECK("trainable: a copy of the weights without all experts is not",
+          refused("sft_train: {" FSDP2_OF_8("ep_size: 4, fsdp_size: 2") "}\n",
+                  "fsdp_size: 2 is not a multiple of ep_size 4"));
+    CHECK("trainable: an efsdp_size of several copies is not",
+          refused("sft_train: {" FSDP2_OF_8("ep_size: 2, fsdp_size: 4, efsdp_size: 4") "}\n",
+                  "efsdp_size: 4 is not the 2 workers that share one copy of the same experts, 4 / "
+                  "ep_size 2"));
     CHECK("trainable: more processes than one; the message names ep_size",
           untrainable("sft_train: {" FSDP2_OF_8("ep_size: 8") "}\n", "strategy_config.ep_size=1"));
     CHECK("trainable: LoRA is",

@@ -34,6 +34,7 @@ static int group_size(const int n[MESH_AXES], int group)
     case MESH_SHARD:
         return n[MESH_DP] * n[MESH_CP];
     case MESH_EDP:
+    case MESH_ESHARD:
         return n[MESH_DP] * n[MESH_CP];
     case MESH_REPLICATE:
     case MESH_EP:
@@ -117,11 +118,16 @@ static void split(void)
     int ranks[16];
     mesh_locate(m.size, 14, m.at);
     CHECK("split: a copy is on adjacent ranks of dp x cp",
-          mesh_split_members(&m, MESH_SHARD, ranks) == 4 &&
+          mesh_divided_members(&m, MESH_SHARD, ranks) == 4 &&
               memcmp(ranks, shard, sizeof shard) == 0);
     CHECK("split: the same parts are as far apart as a copy is large",
-          mesh_split_members(&m, MESH_REPLICATE, ranks) == 2 &&
+          mesh_divided_members(&m, MESH_REPLICATE, ranks) == 2 &&
               memcmp(ranks, replicate, sizeof replicate) == 0);
+    static const int same[] = {10, 14};
+    m.experts = 2;
+    CHECK("split: of a copy every other rank has the same of two parts of the experts",
+          mesh_divided_members(&m, MESH_ESHARD, ranks) == 2 &&
+              memcmp(ranks, same, sizeof same) == 0);
 }
 
 /* Rank 14 of the same grid is index 7 of dp x cp: with rank 12, index 6, it has all experts of two
@@ -133,14 +139,14 @@ static void experts(void)
     int ranks[16];
     mesh_locate(m.size, 14, m.at);
     CHECK("experts: ranks that are adjacent in dp x cp share them out",
-          mesh_expert_members(&m, MESH_EP, ranks) == 2 && memcmp(ranks, ep, sizeof ep) == 0);
+          mesh_divided_members(&m, MESH_EP, ranks) == 2 && memcmp(ranks, ep, sizeof ep) == 0);
     CHECK("experts: ranks of dp x cp that are so far apart have the same ones",
-          mesh_expert_members(&m, MESH_EDP, ranks) == 4 && memcmp(ranks, same, sizeof same) == 0);
+          mesh_divided_members(&m, MESH_EDP, ranks) == 4 && memcmp(ranks, same, sizeof same) == 0);
     static const int odd[] = {2, 3};
     int end;
     struct mesh o = {.size = {1, 3, 2, 1}, .at = {0, 2, 0, 0}, .experts = 2};
     CHECK("experts: a group has ranks of two rows of dp where it has some of cp of each",
-          mesh_expert_members(&o, MESH_EP, ranks) == 2 && memcmp(ranks, odd, sizeof odd) == 0 &&
+          mesh_divided_members(&o, MESH_EP, ranks) == 2 && memcmp(ranks, odd, sizeof odd) == 0 &&
               mesh_expert_rows(&o, &end) == 0 && end == 2);
     mesh_locate(o.size, 1, o.at);
     CHECK("experts: a group within cp has the tokens of one row of dp",
@@ -153,6 +159,9 @@ static void refused(struct device *d)
     struct mesh m;
     const struct mesh_sizes odd = {.axis = {1, 2, 2, 1}, .experts = 3, .experts_key = "ep_size"};
     const struct mesh_sizes two = {.axis = {1, 1, 4, 1}, .experts = 2};
+    const struct mesh_sizes half = {.axis = {1, 1, 4, 1}, .experts = 2, .shard = 2};
+    const struct mesh_sizes few = {.axis = {1, 1, 8, 1}, .experts = 4, .shard = 2};
+    const struct mesh_sizes uneven = {.axis = {1, 1, 4, 1}, .shard = 3};
     CHECK("experts: ranks that do not divide those of dp x cp are refused",
           mesh_planned(&m, &odd, d, &e) && e.code == ERR_CONFIG &&
               strstr(e.msg, "ep_size 3 does not divide the 4"));
@@ -160,9 +169,19 @@ static void refused(struct device *d)
     CHECK("experts: their groups are their own beside those of gradients",
           open && m.comm[MESH_EP] != m.comm[MESH_DP] && m.comm[MESH_EP]->size == 2 &&
               m.comm[MESH_EDP] != m.comm[MESH_DP_CP] && m.comm[MESH_EDP]->size == 2);
-    CHECK("experts: hybrid sharding beside them is refused",
-          mesh_split(&m, 2, NULL, d, &e) && e.code == ERR_CONFIG && strstr(e.msg, "fsdp_size 2"));
     mesh_close(&m);
+    const bool split = mesh_planned(&m, &half, d, &e) == 0;
+    CHECK("split: ranks that share out the experts of a copy each have theirs whole",
+          split && m.comm[MESH_ESHARD]->size == 1 && m.comm[MESH_SHARD]->size == 2);
+    CHECK("split: the ranks with the same parts are then those with the same experts",
+          split && m.comm[MESH_REPLICATE] == m.comm[MESH_EDP] && m.comm[MESH_EDP]->size == 2);
+    mesh_close(&m);
+    CHECK("split: copies that do not divide the ranks are refused",
+          mesh_planned(&m, &uneven, d, &e) && e.code == ERR_CONFIG &&
+              strstr(e.msg, "fsdp_size 3 is not a divisor of the 4"));
+    CHECK("split: copies without all experts are refused",
+          mesh_planned(&m, &few, d, &e) && e.code == ERR_CONFIG && strstr(e.msg, "fsdp_size 2") &&
+              strstr(e.msg, "expert_model_parallel_size 4"));
 }
 
 static void planned(void)
@@ -202,7 +221,8 @@ int main(void)
                                                    [MESH_SHARD] = "one copy of the parts",
                                                    [MESH_REPLICATE] = "the same parts",
                                                    [MESH_EP] = "the experts of one copy",
-                                                   [MESH_EDP] = "the same experts"};
+                                                   [MESH_EDP] = "the same experts",
+                                                   [MESH_ESHARD] = "a copy's same experts"};
     for (int g = 0; g < MESH_GROUPS; g++) {
         char name[80];
         snprintf(name, sizeof name, "groups: %s, in every small grid", names[g]);

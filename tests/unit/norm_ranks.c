@@ -57,7 +57,7 @@ static double norm_of(const struct params_options *o, bool sharded, size_t *grou
     if (weights_init(&x, &m, &wo, d, &memory.plan, &e) == 0) {
         zero_init(&z, &mesh, &x.params, sharded, false);
         size_t experts, others = norm_plan(&n, &x, &z, &memory.plan, &experts);
-        zero_plan(&z, &memory.plan, DT_F32, others, experts);
+        zero_plan(&z, &mesh, &memory.plan, DT_F32, others, experts);
         if (memory_place(&memory, &x.device, nothing, NULL, &e) == 0 &&
             memory_alloc(&memory, &e) == 0)
             out = sum(&x, &z, &n);

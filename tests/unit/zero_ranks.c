@@ -36,7 +36,7 @@ static int part_plan(struct part *p, const struct form *f, struct err *e)
         stage_init(&p->s, &p->w, &o.s, &p->memory.plan, e))
         return -1;
     zero_init(&p->z, &p->mesh, &p->w.params, f->sharded, false);
-    zero_plan(&p->z, &p->memory.plan, DT_F32, 0, 0);
+    zero_plan(&p->z, &p->mesh, &p->memory.plan, DT_F32, 0, 0);
     return memory_place(&p->memory, &p->w.device, tiny_rehearse, &p->s, e) ||
                    memory_alloc(&p->memory, e)
                ? -1
