@@ -12,13 +12,6 @@ static bool ends(const char *s, const char *tail)
     return n >= m && strcmp(s + n - m, tail) == 0;
 }
 
-/* peft's rule: the module's name is `name`, or ends in a dot and `name`. */
-static bool is_tail(const char *module, const char *name)
-{
-    size_t n = strlen(module), m = strlen(name);
-    return ends(module, name) && (n == m || module[n - m - 1] == '.');
-}
-
 static bool matches_pattern(struct targets *t, const char *module)
 {
     struct regex_iter it;
@@ -53,7 +46,7 @@ static bool is_target(struct targets *t, const char *module)
     const struct peft_names *targets = &t->adapted;
     bool found = t->all || (t->pattern && matches_pattern(t, module));
     for (size_t i = 0; i < targets->n; i++) {
-        if (!is_tail(module, targets->v[i])) continue;
+        if (!peft_is_named(module, strlen(module), targets->v[i])) continue;
         t->used[i] = found = true;
     }
     return found;
@@ -241,7 +234,7 @@ static bool names_only(struct targets *t, const char *module, bool expert)
 {
     bool only = !expert && t->pattern && matches_pattern(t, module);
     for (size_t i = 0; i < t->adapted.n; i++)
-        only |= !t->used[i] && is_tail(module, t->adapted.v[i]);
+        only |= !t->used[i] && peft_is_named(module, strlen(module), t->adapted.v[i]);
     return only;
 }
 

@@ -27,6 +27,12 @@ void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t 
     snprintf(out, size, PREFIX "%.*s%s", (int)n, module, role == PEFT_SAVED ? "" : suffix[role]);
 }
 
+bool peft_is_named(const char *module, size_t n, const char *name)
+{
+    const size_t m = strlen(name);
+    return n >= m && strncmp(module + n - m, name, m) == 0 && (n == m || module[n - m - 1] == '.');
+}
+
 int peft_tensor_role(const char *name, enum peft_role *role, char *param)
 {
     const size_t skip = strlen(PREFIX);
@@ -89,6 +95,21 @@ static bool has_rank(const struct peft_tensor *x, uint64_t n, uint64_t rank)
     return peft_is_experts(x->param) ? n > 0 && n % rank == 0 : n == rank;
 }
 
+/* peft leaves out a factor whose module target_modules does not name, as modules are named now or
+ * as the file has it. A pattern is one of Python's, and experts have other names. */
+static bool is_target(const struct peft *p, const struct peft_tensor *x)
+{
+    const char *const name = x->t->name + strlen(PREFIX);
+    const size_t param = strlen(x->param) - strlen(".weight");
+    const size_t module = strlen(name) - strlen(suffix[x->role]);
+    const struct peft_names *targets = &p->config.targets;
+    for (size_t i = 0; i < targets->n; i++)
+        if (peft_is_named(x->param, param, targets->v[i]) ||
+            peft_is_named(name, module, targets->v[i]))
+            return true;
+    return targets->n == 0 || peft_is_routed(x->param);
+}
+
 /* Checks the type and the rank of a tensor (A is [r, in], B is [out, r]), and that the other factor
  * exists. */
 static int check_tensor(const struct peft *p, const struct peft_tensor *x, struct err *e)
@@ -99,6 +120,12 @@ static int check_tensor(const struct peft *p, const struct peft_tensor *x, struc
         return err_set(e, ERR_DATA, "%s: tensor %s is of type %s, not of a floating-point type",
                        t->file, t->name, hf_dtype_name(t->dtype));
     if (x->role == PEFT_SAVED) return 0;
+    if (!is_target(p, x))
+        return err_set(e, ERR_DATA,
+                       "%s: tensor %s: target_modules of adapter_config.json does not name its "
+                       "module, and peft would leave it out; name the module there, or remove the "
+                       "tensor",
+                       t->file, t->name);
     if (t->ndim != 2 || !has_rank(x, t->dim[x->role == PEFT_A ? 0 : 1], rank))
         return err_set(e, ERR_DATA,
                        "%s: tensor %s does not have the rank r = %lld of "

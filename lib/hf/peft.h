@@ -67,6 +67,9 @@ void peft_tensor_name(enum peft_role role, const char *param, char *out, size_t 
 /* Finds role and parameter, as modules name it, from such a name; -1 for another name. param:
  * PEFT_MAX_NAME bytes. */
 int peft_tensor_role(const char *name, enum peft_role *role, char *param);
+/* peft's rule for an item of target_modules: returns true if module[n] is the name, or ends in a
+ * dot and the name. */
+bool peft_is_named(const char *module, size_t n, const char *name);
 
 /* The adapters of a layer's experts are those of their stacked matrices, "X.mlp.experts" standing
  * for the module: A [experts * r, in], B [out, r * experts], of which column k * experts + e is
@@ -97,8 +100,9 @@ struct peft {
 /* Finds the folder that contains adapter_config.json: path, or its sft_train/ (a checkpoint-N
  * folder). Returns 1 with *dir, which mem_free() releases; 0 when there is none; or -1. */
 MUST_CHECK int peft_find_dir(const char *path, char **dir, struct err *e);
-/* Opens an adapter: its folder, a hub id, or a checkpoint-N folder. Checks that every A has its B
- * and that both have the rank of the configuration. NULL with ERR_NOINPUT when there is none,
+/* Opens an adapter: its folder, a hub id, or a checkpoint-N folder. Checks that every A has its B,
+ * that both have the rank of the configuration, and that a list of target_modules names their
+ * module. NULL with ERR_NOINPUT when there is none,
  * ERR_DATA for an unsupported tensor. */
 struct peft *peft_open(const char *path, struct err *e);
 void peft_close(struct peft *p); /* NULL is fine */

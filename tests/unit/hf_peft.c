@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adapters: peft's configuration read, written and refused; tensors' names and pairing; the sum
  * with a base against peft's own. */
+#include <limits.h>
+#include <unistd.h>
+
 #include "base/io.h"
 #include "hf/peft.h"
 #include "test.h"
@@ -221,6 +224,44 @@ static void sums(void)
                 NULL) <= 1.5e-7);
 }
 
+/* Opens peft's adapter with so many of the modules in its list. */
+static struct peft *open_with(const char *dir, size_t modules, struct err *e)
+{
+    char config[100];
+    struct peft_config c;
+    struct peft *p = NULL;
+    snprintf(config, sizeof config, "%s/adapter_config.json", dir);
+    if (peft_config_read(GOLDEN "list/adapter", &c, e) == 0 && c.targets.n >= modules) {
+        c.targets.n = modules;
+        if (peft_config_write(&c, dir, e) == 0) p = peft_open(dir, e);
+    }
+    peft_config_free(&c);
+    unlink(config);
+    return p;
+}
+
+static void unnamed(void)
+{
+    static const char file[] = "/adapter_model.safetensors";
+    char dir[] = "/tmp/sft-peft.XXXXXX", link[100], *target = realpath(GOLDEN "list/adapter", NULL);
+    char whole[PATH_MAX + sizeof file];
+    struct err e = {0};
+    bool made = target && mkdtemp(dir);
+    snprintf(link, sizeof link, "%s%s", dir, file);
+    snprintf(whole, sizeof whole, "%s%s", target ? target : "", file);
+    made = made && symlink(whole, link) == 0;
+    struct peft *p = made ? open_with(dir, 3, &e) : NULL, *less = NULL;
+    CHECK("adapter targets: one whose modules are all named is read", p);
+    CHECK("adapter targets: a tensor whose module is not named is refused",
+          made && !(less = open_with(dir, 2, &e)) && e.code == ERR_DATA &&
+              strstr(e.msg, "target_modules of adapter_config.json does not name its module"));
+    peft_close(p);
+    peft_close(less);
+    unlink(link);
+    rmdir(dir);
+    free(target);
+}
+
 static void misfits(void)
 {
     struct err e = {0};
@@ -246,6 +287,7 @@ int main(void)
     names();
     sums();
     experts();
+    unnamed();
     misfits();
     TEST_END();
 }
