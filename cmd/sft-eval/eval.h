@@ -41,7 +41,7 @@ struct eval {
     struct launch launch;                    /* the launcher that started this process */
     /* made by eval_join */
     struct world world; /* all ranks */
-    struct mesh mesh;   /* the same, or those of another evaluation; without groups */
+    struct mesh mesh;   /* of these ranks, without groups; --compare's other model shares it */
     bool silent;        /* another rank prints messages */
     int threads;
     /* made */
