@@ -385,20 +385,24 @@ deps:
 
 # ---- installation ----
 SHELLS := bash zsh fish
-completions: $(foreach s,$(SHELLS),$(COMMANDS:%=$(O)/completions/%.$(s)))
+completions: $(foreach s,$(SHELLS),$(COMMANDS:%=$(O)/completions/%.$(s)) $(O)/completions/sft-run.$(s))
 define completion_rule
 $(O)/completions/%.$(1): $(O)/bin/%
 	@mkdir -p $$(@D)
 	$$(Q)$(O)/bin/$$* --help-complete=$(1) >$$@
 endef
 $(foreach s,$(SHELLS),$(eval $(call completion_rule,$(s))))
+# The wrapper's are written by hand, but for the keys of overrides.
+KEYS = $(O)/bin/sft-config --keys | sed -n '/^\#\# Keys that sft-train/q; s/^| `\([^`*]*\)` .*/\1=/p' | LC_ALL=C sort -u | paste -sd' '
+$(SHELLS:%=$(O)/completions/sft-run.%): $(O)/completions/sft-run.%: share/completions/sft-run.% $(O)/bin/sft-config
+	@mkdir -p $(@D)
+	$(Q)keys=$$($(KEYS)) && sed "s/@KEYS@/$$keys/" $< >$@
 
 # The files that are installed, as MODE:FILE:KIND/PLACE (tools/place): completions where each shell
 # looks for those of programs, the documents as README.md links them.
 placed = $(foreach n,$(2),$(1):$(3)$(n)$(5):$(4)$(n)$(6))
 # completed SHELL, FOLDER AND PREFIX, SUFFIX
-completed = $(call placed,644,$(COMMANDS),$(O)/completions/,data/$(2),.$(1),$(3)) \
-            $(call placed,644,sft-run,share/completions/,data/$(2),.$(1),$(3))
+completed = $(call placed,644,$(COMMANDS) sft-run,$(O)/completions/,data/$(2),.$(1),$(3))
 PLACED   := $(call placed,755,$(COMMANDS),$(O)/bin/,bin/) 755:run_sft_pipeline.sh:bin/sft-run \
             $(foreach s,1 5 7,$(call placed,644,$(notdir $(filter %.$s,$(MAN))),$(O)/man/,man/man$s/)) \
             $(call completed,bash,bash-completion/completions/) \

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "config/config.h"
+#include "config/keys.h"
 #include "keys.h"
 
 enum { MAX_GETS = 64 };
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
                                 .synopsis = "[options] FILE [key=value...]",
                                 .about = "Prints the resolved configuration of a run.",
                                 .opts = opts,
+                                .key = config_key_used,
                                 .examples = examples};
     int noted = note_gets(argc, argv, &o); /* before opt_parse reorders argv */
     int rc = opt_parse(&cmd, &common, argc, argv, &nargs, &e);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "config/keys.h"
 #include "ops/choose.h"
 #include "ops/waits.h"
 #include "run.h"
@@ -70,6 +71,7 @@ static int parse(struct run *r, int argc, char **argv, struct err *e)
                                 .about = "Trains a model on a packed stream.",
                                 .opts = opts,
                                 .built = device_built,
+                                .key = config_key_used,
                                 .examples = examples};
     int nargs, rc = opt_parse(&cmd, &r->common, argc, argv, &nargs, e);
     if (rc) return rc;

@@ -38,13 +38,16 @@ struct opt {
     bool hidden;      /* parsed, but not shown in any text */
 };
 struct opt_cmd {
-    const char *name;       /* "sft-pack" */
-    const char *synopsis;   /* "[options] [FILE...]" */
-    const char *about;      /* one sentence */
-    const struct opt *opts; /* ends with {0} */
-    const char *examples;   /* printed at the end of --help; may be NULL */
-    const char *verbs;      /* "ls|show": a completion's first words; may be NULL */
+    const char *name;            /* "sft-pack" */
+    const char *synopsis;        /* "[options] [FILE...]" */
+    const char *about;           /* one sentence */
+    const struct opt *opts;      /* ends with {0} */
+    const char *examples;        /* printed at the end of --help; may be NULL */
+    const char *verbs;           /* "ls|show": a completion's first words; may be NULL */
     void (*built)(struct buf *); /* appends lines to --version: what is built in; may be NULL */
+    /* Returns the i-th key that an operand key=value may have, for completions, and NULL after the
+     * last. May be NULL. */
+    const char *(*key)(size_t i);
 };
 
 /* The values of the options that every command has. */

@@ -26,6 +26,13 @@ static void words(const char *list, struct buf *b)
     for (const char *p = list; *p; p++) buf_putc(b, *p == '|' ? ' ' : *p);
 }
 
+/* Appends the keys of operands key=value, each with its "=" and a space between them. */
+static void keys(const struct opt_cmd *cmd, struct buf *b)
+{
+    const char *key;
+    for (size_t i = 0; (key = cmd->key(i)); i++) buf_printf(b, "%s%s=", i ? " " : "", key);
+}
+
 /* ---- bash ---- */
 static void bash_names(const struct opt *o, void *arg)
 {
@@ -62,6 +69,18 @@ static void bash_operand(const struct opt_cmd *cmd, struct buf *b)
     buf_puts(b, "' -- \"$cur\"");
 }
 
+/* Completes a key once a part of it is there; bash has made words of the value and of "=". */
+static void bash_key(const struct opt_cmd *cmd, struct buf *b)
+{
+    if (!cmd->key) return;
+    buf_puts(b, "    elif [[ $cur == = || $prev == = ]]; then\n"
+                "        COMPREPLY=($(compgen -f -- \"${cur#=}\"))\n"
+                "    elif [[ $cur ]] && COMPREPLY=($(compgen -W '");
+    keys(cmd, b);
+    buf_puts(b, "' -- \"$cur\")); then\n        compopt +o filenames -o nospace 2>/dev/null\n"
+                "        COMPREPLY+=($(compgen -f -- \"$cur\"))\n");
+}
+
 /* Hands the line to the function of its verb, if it has one. */
 static void bash_verb(const struct opt_cmd *cmd, struct buf *b)
 {
@@ -81,7 +100,9 @@ static void complete_bash(const struct opt_cmd *cmd, struct buf *b)
     opt_each(cmd, bash_values, b);
     buf_puts(b, "    esac\n    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W '");
     opt_each(cmd, bash_names, b);
-    buf_puts(b, "' -- \"$cur\"))\n    else\n        COMPREPLY=($(");
+    buf_puts(b, "' -- \"$cur\"))\n");
+    bash_key(cmd, b);
+    buf_puts(b, "    else\n        COMPREPLY=($(");
     bash_operand(cmd, b);
     buf_puts(b, "))\n    fi\n}\n");
     if (verb_of(cmd)) return;
@@ -171,15 +192,39 @@ static void fish_line(const struct opt *o, void *arg)
     fish_option(o, f->out);
 }
 
+/* Keys are offered once a part of one is there, beside the files; fish completes the value. */
+static void fish_key(const struct opt_cmd *cmd, struct buf *b)
+{
+    if (!cmd->key) return;
+    fish_begin(cmd, b);
+    buf_puts(b, " -n 'string length -q -- (commandline -ct)' -a '");
+    keys(cmd, b);
+    buf_puts(b, "' -d 'key of the configuration'\n");
+}
+
 static void complete_fish(const struct opt_cmd *cmd, struct buf *b)
 {
     struct fish f = {cmd, b};
     opt_each(cmd, fish_line, &f);
+    fish_key(cmd, b);
     if (!cmd->verbs) return;
     fish_begin(cmd, b);
     buf_puts(b, " -x -a '");
     words(cmd->verbs, b);
     buf_puts(b, "'\n");
+}
+
+/* Files, or a key once a part of it is there, and files as its value. */
+static void zsh_operand(const struct opt_cmd *cmd, struct buf *b)
+{
+    if (!cmd->key) {
+        buf_puts(b, "*:file:_files'\n");
+        return;
+    }
+    buf_puts(b, "*:file or key=value:{ if compset -P \"*=\"; then _files; else "
+                "[[ -z $PREFIX ]] || compadd -S \"\" -- ");
+    keys(cmd, b);
+    buf_puts(b, "; _files; fi }'\n");
 }
 
 /* A command with verbs completes the first word; the lines of its verbs, which follow in the same
@@ -198,7 +243,7 @@ static void complete_zsh(const struct opt_cmd *cmd, struct buf *b)
         words(cmd->verbs, b);
         buf_puts(b, ")'\n");
     } else {
-        buf_puts(b, "*:file:_files'\n");
+        zsh_operand(cmd, b);
     }
     if (verb || cmd->verbs) buf_puts(b, "return\nfi\n");
 }

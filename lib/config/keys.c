@@ -39,6 +39,24 @@ const struct config_key *config_key_at(size_t i)
     return NULL;
 }
 
+/* True for the first row of a path, which several strategies may have. */
+static bool is_first(const struct config_key *k)
+{
+    const struct config_key *other;
+    size_t i = 0;
+    while ((other = config_key_at(i)) != k && strcmp(other->path, k->path) != 0) i++;
+    return other == k;
+}
+
+const char *config_key_used(size_t i)
+{
+    const struct config_key *k;
+    for (size_t at = 0; (k = config_key_at(at)); at++)
+        if (k->effect == KEY_USED && !strchr(k->path, '*') && is_first(k) && i-- == 0)
+            return k->path;
+    return NULL;
+}
+
 /* True when the row matches path: exactly, or as a row "a.*", which matches every path below a. */
 static bool matches(const struct config_key *k, const char *path, bool *exact)
 {

@@ -51,6 +51,8 @@ enum key_scope config_scope_of(const char *strategy);
 const char *config_scope_name(enum key_scope scope);
 
 const struct config_key *config_key_at(size_t i); /* NULL after the last */
+/* Returns the path of the i-th key that has an effect here and no "*"; NULL after the last. */
+const char *config_key_used(size_t i);
 /* Returns the row for path, or NULL. Prefers an exact row of the given strategy, then one of
  * another strategy or a row "a.*". */
 const struct config_key *config_key_find(const char *path, enum key_scope scope);

@@ -15,6 +15,13 @@ _sft_run() {
         COMPREPLY=($(compgen -W auto -- "$cur") $(compgen -d -- "$cur"))
         return ;;
     esac
-    COMPREPLY=($(compgen -W '--config_path --config_name --resume --hostfile --help -h --version -V' -- "$cur"))
+    if [[ $cur == = || $prev == = ]]; then
+        COMPREPLY=($(compgen -f -- "${cur#=}"))
+    elif [[ ${cur:--} == -* ]]; then
+        COMPREPLY=($(compgen -W '--config_path --config_name --resume --hostfile --help -h --version -V' -- "$cur"))
+    else
+        COMPREPLY=($(compgen -W '@KEYS@' -- "$cur"))
+        compopt +o filenames -o nospace 2>/dev/null
+    fi
 }
 complete -o filenames -F _sft_run sft-run

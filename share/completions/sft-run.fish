@@ -6,3 +6,4 @@ complete -c sft-run -l resume -x -a 'auto (__fish_complete_directories)' -d 'con
 complete -c sft-run -l hostfile -r -F -d 'hosts for the ranks, a line each: NAME slots=RANKS'
 complete -c sft-run -s h -l help -d 'print this text'
 complete -c sft-run -s V -l version -d 'print the version'
+complete -c sft-run -n 'string length -q -- (commandline -ct)' -a '@KEYS@' -d 'key of the configuration'

@@ -9,4 +9,4 @@ _arguments -S \
     '--help[print this text]' \
     '-V[print the version]' \
     '--version[print the version]' \
-    '*:key=value:'
+    '*:key=value:{ if compset -P "*="; then _files; else compadd -S "" -- @KEYS@; fi }'

@@ -100,6 +100,28 @@ done
 equal 'completion: bash completes the words of an option' \
     "$(bash_words sft-pack --over-length d)" drop
 
+# ---- keys of the configuration ----
+sft-config --keys | sed -n '/^## Keys that sft-train/q; s/^| `\([^`*]*\)` .*/\1=/p' |
+    sort -u >"$T/keys"
+check 'completion, keys: the table of keys has some' [ "$(wc -l <"$T/keys")" -ge 50 ]
+for c in sft-train sft-config sft-run; do
+    for first in $(cut -c 1 "$T/keys" | sort -u); do bash_words "$c" "$first"; done |
+        grep '=$' | sort >"$T/words"
+    same "completion, $c: bash completes each key that has an effect" "$T/keys" "$T/words"
+    for file in zsh/site-functions/_"$c" "fish/vendor_completions.d/$c.fish"; do
+        equal "completion, $c: ${file%%/*} has the same keys" \
+            "$(grep -oE '[a-z_]+(\.[a-z_0-9]+)*=( |.$|;|.? -d)' "$prefix/share/$file" |
+                sed 's/=.*/=/' | sort -u | comm -3 "$T/keys" -)" ''
+    done
+done
+equal 'completion, keys: bash completes a file as the value' \
+    "$(bash_words sft-train pretrain = "$T/key")" "$T/keys"
+equal 'completion, keys: bash completes all files behind the sign' \
+    "$(cd "$prefix/bin" && bash_words sft-train pretrain = | grep -c '^sft-')" \
+    $((${#commands[@]} + 1))
+equal 'completion, keys: an empty word is completed to files alone' \
+    "$(bash_words sft-train '' | grep -c '=$')" 0
+
 if command -v fish >/dev/null; then
     # fish_words LINE: prints what fish completes at its end
     fish_words() { XDG_DATA_DIRS=$prefix/share fish -c 'complete -C "$argv"' "$1" | cut -f1; }
@@ -107,6 +129,11 @@ if command -v fish >/dev/null; then
         "$(fish_words 'sft-pack --over-length d')" drop
     equal 'completion: fish completes verbs' "$(fish_words 'sft-ckpt dif')" diff
     equal 'completion: fish completes options of sft-run' "$(fish_words 'sft-run --res')" --resume
+    for c in sft-train sft-config sft-run; do
+        equal "completion, $c: fish completes a key" "$(fish_words "$c max_st")" max_steps=
+    done
+    equal 'completion: fish completes a file as the value of a key' \
+        "$(cd "$T" && fish_words 'sft-train pretrain=inst')" pretrain=installed
 else
     skip 'completion: fish completes the words of an option' 'no fish'
 fi
