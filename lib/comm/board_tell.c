@@ -96,15 +96,15 @@ static void put_place(struct line *l, const struct board_rank *r)
 }
 
 /* "host node7 has been silent for 600 seconds: ranks 4, 5, 6 and 7" */
-static void put_silent(struct line *l, const struct board *b, int ranks, int node, double seconds)
+static void put_silent(struct line *l, const struct board *b, int ranks, int rank, double seconds)
 {
     int some[SOME], n = 0, all = 0;
     for (int r = 0; r < ranks; r++) {
-        if (b->rank[r].node != node) continue;
+        if (b->rank[r].node != b->rank[rank].node) continue;
         if (n < SOME) some[n++] = r;
         all++;
     }
-    put(l, "host %s has been silent for %.0f seconds: ", b->rank[node].host, seconds);
+    put(l, "host %s has been silent for %.0f seconds: ", b->rank[rank].host, seconds);
     put_ranks(l, some, n, all);
 }
 
@@ -116,7 +116,7 @@ void board_tell(const struct board *b, int ranks, int rank, enum board_cause cau
     const bool own = cause == BOARD_WAITS;
     const struct board_slot *s = own ? waits(b, rank, 0, ranks) : waits_for(b, ranks, rank);
     if (cause == BOARD_SILENT || cause == BOARD_CUT)
-        put_silent(&l, b, ranks, r->node, seconds);
+        put_silent(&l, b, ranks, rank, seconds);
     else
         put(&l, "rank %d on %s (process %ld)", rank, r->host, (long)r->pid);
     if (cause == BOARD_DIED) put(&l, " died");

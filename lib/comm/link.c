@@ -3,20 +3,14 @@
  * when the reason for the end of the job is known. */
 #include "comm/link.h"
 
-#include <string.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "comm/comm_impl.h"
+#include "comm/letter.h"
 #include "comm/watch.h"
 
-struct letter {
-    uint32_t last; /* no other letter follows */
-    uint32_t told; /* the text is there */
-    char text[BOARD_TEXT];
-    struct board_rank rank[]; /* of the sender's board, in their order */
-};
 struct peer {
     int owner;
     struct letter *in, *out;
@@ -37,45 +31,13 @@ struct link {
 static const double PERIOD = 0.25, PART = 10; /* seconds */
 
 /* ---- letters ---- */
-static int members(const struct link *l, int owner)
-{
-    int n = 0;
-    for (int r = 0; r < l->w->place.size; r++) n += l->b->rank[r].node == owner;
-    return n;
-}
-static size_t letter_bytes(int ranks)
-{
-    return offsetof(struct letter, rank) + (size_t)ranks * sizeof(struct board_rank);
-}
-
-/* Counters may change while they are copied: the next letter has them. */
-static void write_letter(const struct link *l, struct letter *x, bool last)
-{
-    int n = 0;
-    const char *text = board_text(l->b);
-    x->last = last;
-    x->told = text != NULL;
-    if (text) memcpy(x->text, text, BOARD_TEXT);
-    for (int r = 0; r < l->w->place.size; r++)
-        if (l->b->rank[r].node == l->w->place.rank)
-            memcpy(&x->rank[n++], &l->b->rank[r], sizeof *x->rank);
-}
-
 /* The job has one reason, which another host tells. */
 static void read_letter(struct link *l, struct peer *p)
 {
-    int n = 0;
     unsigned none = 0;
-    for (int r = 0; r < l->w->place.size; r++)
-        if (l->b->rank[r].node == p->owner)
-            memcpy(&l->b->rank[r], &p->in->rank[n++], sizeof *p->in->rank);
-    p->in->text[BOARD_TEXT - 1] = 0;
-    if (p->in->told) board_write(l->b, p->in->text);
+    p->ended = letter_read(p->in, l->b, l->w->place.size, p->owner);
     if (p->in->told && p->owner < l->w->place.rank)
         atomic_compare_exchange_strong(&l->b->speaker, &none, 1 + (unsigned)p->owner);
-    p->ended = p->in->last;
-    for (int r = 0; p->ended && r < l->w->place.size; r++)
-        if (l->b->rank[r].node == p->owner) atomic_store(&l->b->rank[r].state, BOARD_LEFT);
 }
 
 /* ---- sending and receiving ---- */
@@ -114,7 +76,7 @@ static void send(struct link *l, struct peer *p, double now)
     const bool last = atomic_load(&l->leaving), news = board_text(l->b) && !p->told;
     if (p->sends && (l->w->plugin->test(&p->going, &done) || done)) p->sends = false;
     if (p->sends || p->parted || (!last && !news && now - p->sent < PERIOD)) return;
-    write_letter(l, p->out, last);
+    letter_write(p->out, l->b, l->w->place.size, l->w->place.rank, last);
     p->told = p->out->told;
     p->parted = last;
     p->sent = now;
@@ -149,9 +111,10 @@ void link_leave(struct link *link)
 static int open_peer(struct link *l, int owner, struct err *e)
 {
     struct peer *p = &l->peers[l->n];
+    const int size = l->w->place.size;
     *p = (struct peer){.owner = owner,
-                       .in_bytes = letter_bytes(members(l, owner)),
-                       .out_bytes = letter_bytes(members(l, l->w->place.rank))};
+                       .in_bytes = letter_bytes(letter_ranks(l->b, size, owner)),
+                       .out_bytes = letter_bytes(letter_ranks(l->b, size, l->w->place.rank))};
     p->in = mem_alloc(p->in_bytes, 1, e);
     p->out = p->in ? mem_alloc(p->out_bytes, 1, e) : NULL;
     if (!p->out) {

@@ -219,7 +219,8 @@ static void take_place(struct watch *t, const struct card *all)
         struct board_rank *x = &t->b->rank[r];
         x->pid = all[r].pid;
         x->node = all[r].node;
-        memcpy(x->host, all[r].host, sizeof x->host);
+        memcpy(x->host, all[r].host, sizeof x->host - 1); /* the last byte stays 0 */
+        err_clean(x->host);
     }
     io_shared_hold(&t->memory, (size_t)rank);
     board_take(watch_mine(t), "all", 0, size);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Letters between two boards, by a plugin that keeps what is sent as long as it is told to. Rank 0
- * is alone: what it sends comes back as the letters of rank 1, and ends with the place of that. */
+ * is alone: what it sends comes back as the letters of rank 1. */
 #include <string.h>
 #include <time.h>
 
 #include "comm/comm_impl.h"
+#include "comm/letter.h"
 #include "comm/link.h"
 #include "test.h"
 
@@ -43,8 +44,6 @@ static int send_receive(comm_handle group, const void *src, size_t sent, int to,
     if (to < 0) return 0;
     if (n_kept == MOST || sent > BYTES) return 1;
     memcpy(kept[n_kept], src, sent);
-    memcpy(kept[n_kept] + sent - sizeof(struct board_rank) + offsetof(struct board_rank, node),
-           &(int32_t){1}, sizeof(int32_t));
     kept_bytes[n_kept++] = sent;
     return 0;
 }
@@ -79,6 +78,31 @@ static void write_letters(struct link *l, struct board *b, int n)
     held = false;
 }
 
+/* A letter of any bytes but that there is no other behind it. */
+static void write_garbled(void)
+{
+    memset(kept[n_kept], 0xff, BYTES);
+    memset(kept[n_kept] + offsetof(struct letter, last), 0, sizeof(uint32_t));
+    kept_bytes[n_kept++] = letter_bytes(1);
+}
+
+static void damage(struct link *l, struct board *b)
+{
+    char text[BOARD_TEXT];
+    snprintf(b->rank[1].host, sizeof b->rank[1].host, "other");
+    write_garbled();
+    link_turn(l);
+    const struct board_rank *r = &b->rank[1];
+    CHECK("link: a garbled letter moves no rank to another host or process",
+          r->node == 1 && r->pid == 0 && strcmp(r->host, "other") == 0);
+    CHECK("link: what is taken of it is within bounds",
+          r->last < BOARD_SLOTS && strlen(r->slot[0].label) < BOARD_LABEL);
+    CHECK("link: its reason is one text", board_text(b) && strlen(board_text(b)) < BOARD_TEXT);
+    board_tell(b, 2, 1, BOARD_DIED, 0, text, sizeof text);
+    CHECK("link: a rank that it is of can be told of",
+          strstr(text, "rank 1 on other (process 0) died") == text);
+}
+
 int main(void)
 {
     static union {
@@ -103,6 +127,7 @@ int main(void)
     link_turn(l);
     CHECK("link: all that have arrived are read at once, so the board shows the newest",
           n_kept <= 1 && atomic_load(&b->rank[1].beats) >= newest);
+    damage(l, b);
     link_close(l);
     TEST_END();
 }
