@@ -14,14 +14,16 @@ static int wrong_shape(const struct hf_tensor *t, const struct hf_tensor *base, 
                    t->name, have, base->name, want);
 }
 
-static int check_fit(const struct peft_tensor *x, const struct hf_tensor *base, struct err *e)
+static int check_fit(const struct peft_config *c, const struct peft_tensor *x,
+                     const struct hf_tensor *base, struct err *e)
 {
     const struct hf_tensor *t = x->t;
+    const uint64_t rank = peft_rank(c, x->param); /* of one matrix, whatever its name */
     bool fits = base->ndim == 2;
     if (x->role == PEFT_A)
-        fits = fits && t->dim[1] == base->dim[1];
+        fits = fits && t->dim[0] == rank && t->dim[1] == base->dim[1];
     else if (x->role == PEFT_B)
-        fits = fits && t->dim[0] == base->dim[0];
+        fits = fits && t->dim[0] == base->dim[0] && t->dim[1] == rank;
     else
         fits = t->ndim == base->ndim &&
                memcmp(t->dim, base->dim, (size_t)t->ndim * sizeof *t->dim) == 0;
@@ -63,7 +65,7 @@ int peft_check(struct peft *p, const struct safetensors *base, const struct hf_f
         if (!t)
             return err_set(e, ERR_DATA, "%s: tensor %s: the base model has no %s", x->t->file,
                            x->t->name, x->param);
-        if (check_fit(x, t, e)) return -1;
+        if (check_fit(&p->config, x, t, e)) return -1;
     }
     return 0;
 }

@@ -180,6 +180,24 @@ static bool refuses(const char *key, const char *value, const char *what)
     return found;
 }
 
+/* A base whose only tensor is one matrix with the name of the experts' down_proj. */
+static struct safetensors *one_matrix(const struct peft *p, struct buf *file)
+{
+    const char *name = "model.layers.0.mlp.experts.down_proj.weight";
+    const struct hf_tensor *a = peft_find(p, PEFT_A, name), *b = peft_find(p, PEFT_B, name);
+    struct buf header = {0};
+    struct err e = {0};
+    if (!a || !b) return NULL;
+    const size_t bytes = (size_t)(b->dim[0] * a->dim[1] * sizeof(float));
+    buf_printf(&header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[0,%zu]}}",
+               name, (int)b->dim[0], (int)a->dim[1], bytes);
+    buf_u64(file, header.len);
+    buf_add(file, header.data, header.len);
+    memset(buf_room(file, bytes), 0, bytes);
+    buf_free(&header);
+    return safetensors_parse(file->data, file->len, "base", &e);
+}
+
 static void experts(void)
 {
     struct err e = {0};
@@ -205,6 +223,13 @@ static void experts(void)
           p && s && peft_check(p, s, hf_family_find("mixtral"), HF_NAMES_OWN, true, &e) == -1 &&
               e.code == ERR_DATA);
     safetensors_close(s);
+    struct buf file = {0};
+    s = p ? one_matrix(p, &file) : NULL;
+    CHECK("experts: one matrix with the name of theirs takes no factors of several",
+          s && peft_check(p, s, NULL, HF_NAMES_OWN, false, &e) == -1 && e.code == ERR_DATA &&
+              strstr(e.msg, "has shape"));
+    safetensors_close(s);
+    buf_free(&file);
     peft_close(p);
 }
 
