@@ -69,6 +69,8 @@ esac
 case $name in *.yaml | *.yml) ;; *) name+=.yaml ;; esac
 config=${dir%/}/$name
 [ -z "$hostfile" ] || [ -r "$hostfile" ] || die 66 "$hostfile: cannot read it; a line of it is: NAME slots=RANKS"
+option=$([ -z "$hostfile" ] || grep -nsm1 '^[[:space:]]*-' -- "$hostfile" || true) # ssh would take it for one
+[ -z "$option" ] || die 65 "$hostfile:${option%%:*}: no host has a name that begins with -; a line is: NAME slots=RANKS"
 if [ "${SLURM_STEP_NUM_TASKS:-1}" -gt 1 ]; then
     [ "${SLURM_PROCID:-0}" -eq 0 ] || exit 78
     die 78 "srun started $SLURM_STEP_NUM_TASKS of this, which starts the ranks by itself; use srun -n 1, or sbatch"
@@ -145,7 +147,7 @@ host_options() {
 silent_hosts() {
     local host _ agent
     read -ra agent <<<"${OMPI_MCA_plm_rsh_agent:-ssh}"
-    while read -r host _; do
+    while read -r host _ || [ -n "$host" ]; do # the last line may have no end
         case $host in '' | '#'* | localhost | "$HOSTNAME" | "${HOSTNAME%%.*}") continue ;; esac
         timeout 10 "${agent[@]}" "$host" true </dev/null >/dev/null 2>&1 || printf ' %s' "$host"
     done <"$hostfile"

@@ -10,6 +10,10 @@ fails 'refusal: a word that is no option is refused' 64 'neither an option' "$la
     --config_path . --config_name c word
 fails 'refusal: an option without its value is refused' 64 'a value is missing' "$launch" \
     --config_path
+printf 'node1 slots=2\n -oProxyCommand=true slots=2' >"$T/hosts"
+fails 'refusal: an option in the place of a host is refused with its line' 65 \
+    'hosts:2: no host has a name that begins with -' "$launch" --config_path . --config_name c \
+    --hostfile "$T/hosts"
 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0 fails 'refusal: two launchers under srun are refused' 78 \
     'use srun -n 1' "$launch" --config_path . --config_name c
 fails 'refusal: a configuration that does not exist is refused' 66 'nope.yaml' "$launch" \
