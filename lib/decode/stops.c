@@ -15,25 +15,33 @@ bool stops_at(const struct stops *s, int64_t id)
     return false;
 }
 
-/* Reads "eos_token_id", a number or a list of numbers. A folder without the file is fine. */
-static int add_generation_stops(struct stops *s, const char *dir, struct err *e)
+/* Adds "eos_token_id", a number or a list of numbers. */
+static void add_listed(struct stops *s, const struct json *eos)
 {
-    struct buf text = {0};
-    struct arena a = {0};
-    struct err why = {0};
-    char *path = io_path(dir, "generation_config.json", &why);
-    const struct json *root = NULL, *eos = NULL;
-    if (path && io_exists(path, &why) > 0 && io_slurp(path, 1 << 20, &text, &why) == 0)
-        root = json_parse(text.data, text.len, &a, &why);
-    if (root && root->kind == JSON_OBJECT) eos = json_get(root, "eos_token_id");
     int64_t id;
-    if (eos && json_int(eos, &id) == 0) add_stop(s, id);
+    if (json_int(eos, &id) == 0) add_stop(s, id);
     for (size_t i = 0; eos && eos->kind == JSON_ARRAY && i < eos->count; i++)
         if (json_int(&eos->items[i], &id) == 0) add_stop(s, id);
-    mem_free(path);
+}
+
+/* A folder without the file is fine. */
+static int add_generation_stops(struct stops *s, const char *dir, struct err *e)
+{
+    enum { MOST = 1 << 20 };
+    struct buf text = {0};
+    struct arena a = {0};
+    char *path = io_path(dir, "generation_config.json", e);
+    const int there = path ? io_exists(path, e) : -1;
+    int rc = there > 0 ? io_slurp(path, MOST, &text, e) : there;
+    if (there > 0 && rc == 0) {
+        const struct json *root = json_parse(text.data ? text.data : "", text.len, &a, e);
+        rc = root ? 0 : err_prefix(e, "%s", path);
+        if (root) add_listed(s, json_get(root, "eos_token_id"));
+    }
     arena_free(&a);
     buf_free(&text);
-    return why.code == ERR_MEMORY ? err_set(e, why.code, "%s", why.msg) : 0;
+    mem_free(path);
+    return rc;
 }
 
 int stops_find(struct stops *s, const struct talk_with *with, struct err *e)

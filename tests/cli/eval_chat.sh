@@ -115,6 +115,10 @@ check 'batch: the next row takes the place of one whose answer has ended' [ \
     "$(sed -n 's/.* tokens of answers in \([0-9]*\) passes of up to 2 rows$/\1/p' told)" \
     -lt "$grouped" ]
 same 'batch: so are those of as many as have room' <(together --prompts many.jsonl) alone.jsonl
+cp -r ends damaged
+head -c 9 ends/generation_config.json >damaged/generation_config.json
+fails 'end: a damaged list of the tokens that end a turn is refused' 65 \
+    'damaged/generation_config.json: line 1' sft-eval -q -m damaged --prompt Hi --max-tokens 1
 same 'batch: rows that have no room together are answered one after the other' \
     <(together --prompts many.jsonl --length 100) alone.jsonl
 same 'batch: the reference device gives the same' \
