@@ -60,6 +60,7 @@ static int go_on(struct run *r, const struct restore_cursor *cursor, struct err 
     int rc = tell_gpu(r, cursor, e);
     if (rc == 0) rc = run_restore_best(r, cursor, e);
     if (run_agreed(r, rc, e)) return -1;
+    if (run_same_stream(r, cursor, e)) return -1;
     if (cursor->settings && config_settings_compare(r->config, cursor->settings, say, NULL, e))
         return -1;
     return feed_seek(r->feed, cursor->step, cursor->checksum, e);
@@ -92,7 +93,8 @@ static int load_model(struct run *r, struct err *e)
     if (rc == 0)
         rc = adapter_load(r->adapter, s, &r->trainer.weights,
                           optimizer_master(&r->trainer.optimizer), e);
-    if (rc == 0 && adapter_on(r->adapter) && !r->silent) rc = peft_base_id(s, r->base, e);
+    if (rc == 0 && adapter_on(r->adapter) && !r->silent)
+        rc = peft_base_id(s, r->base, e) ? -1 : run_same_base(r, e);
     safetensors_close(s);
     return rc;
 }
@@ -304,6 +306,7 @@ int run_loop(struct run *r, struct err *e)
     log_start(r, steps);
     r->first_step = r->trainer.step;
     run_tell_room(r, steps);
+    run_tell_done(r);
     struct loop_result x;
     trainer_seal(&r->trainer);
     progress_total(&r->progress, steps);

@@ -90,6 +90,14 @@ int run_loop(struct run *r, struct err *e);    /* trains; prints the summary to 
 int run_report(struct run *r, const struct loop_result *x, struct err *e);
 void run_close(struct run *r);
 
+/* same.c: */
+/* Refuses to resume with other base weights than an adapter's checkpoint was trained on; warns of
+ * an adapter that a run begins from. Knows nothing where the folder tells nothing. */
+int run_same_base(const struct run *r, struct err *e);
+/* Refuses to resume with another tokenizer or global batch than the checkpoint's. */
+int run_same_stream(const struct run *r, const struct restore_cursor *c, struct err *e);
+void run_tell_done(const struct run *r); /* logs that no step is left, if that is so */
+
 /* ready.c: */
 /* Bytes of a checkpoint on the disk, but for headers and the manifest. */
 struct checkpoint_bytes {

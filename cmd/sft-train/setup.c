@@ -56,10 +56,20 @@ static void give_router_loss(struct run *r)
     r->model.router_loss_given = true;
 }
 
+static int read_config(struct run *r, struct err *e)
+{
+    if (hf_config_read(r->model_dir, &r->hf, e) == 0) return 0;
+    if (e->code != ERR_NOINPUT || io_has(r->model_dir, "adapter_config.json", NULL) <= 0) return -1;
+    return err_set(e, ERR_NOINPUT,
+                   "%s: an adapter; give its base model as pretrain, and this as "
+                   "sft_train.model_args.adapter_name_or_path",
+                   r->config->run.model);
+}
+
 int run_model(struct run *r, struct err *e)
 {
     int rc = hf_folder_resolve(r->config->run.model, &r->model_dir, e);
-    if (rc == 0) rc = hf_config_read(r->model_dir, &r->hf, e);
+    if (rc == 0) rc = read_config(r, e);
     if (rc == 0) rc = model_from_hf(&r->hf, &r->model, e) ? err_prefix(e, "%s", r->model_dir) : 0;
     if (rc == 0) give_router_loss(r);
     return rc;

@@ -170,6 +170,19 @@ int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e)
     return rc;
 }
 
+int adapter_other_base(const struct adapter *a, const char *checkpoint, const char *id,
+                       struct err *e)
+{
+    char was[HASH128_HEX], *dir = NULL;
+    const char *from = a->from ? a->from->dir : NULL;
+    if (checkpoint && peft_find_dir(checkpoint, &dir, e) < 0) return -1;
+    if (checkpoint) from = dir;
+    const int known = from ? peft_base_read(from, was, e) : 0;
+    mem_free(dir);
+    if (known < 0 && checkpoint && e->code == ERR_DATA) return 0; /* restoring reports damage */
+    return known > 0 ? strcmp(was, id) != 0 : known;
+}
+
 int adapter_load(const struct adapter *a, const struct safetensors *base, struct weights *w,
                  const struct weights_state *master, struct err *e)
 {

@@ -33,6 +33,11 @@ int adapter_check(struct adapter *a, const struct params *t, const char *base,
 const struct peft_config *adapter_config(const struct adapter *a);
 /* ERR_CONFIG naming the keys when the checkpoint to resume from has another adapter. */
 int adapter_same(const struct adapter *a, const char *checkpoint, struct err *e);
+/* Tells whether what the run goes on from, an adapter's checkpoint or, where that is NULL, the
+ * adapter that it begins from, was trained on other weights than those with this peft_base_id: 1,
+ * or 0, also where its folder does not tell; -1 on failure. */
+int adapter_other_base(const struct adapter *a, const char *checkpoint, const char *id,
+                       struct err *e);
 /* Stores the adapter's first values in w and, unless NULL, in master, after those of the base. Does
  * nothing when a is off. */
 int adapter_load(const struct adapter *a, const struct safetensors *base, struct weights *w,

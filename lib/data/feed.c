@@ -292,8 +292,9 @@ int feed_seek(struct feed *f, uint64_t step, uint64_t checksum, struct err *e)
     if (rc == 0 || feed_checksum(f) != checksum)
         return err_set(
             e, ERR_CONFIG,
-            "the stream's first %llu steps are not those that the checkpoint was trained "
-            "on; resume with the same stream",
-            (unsigned long long)step);
+            "%s: its first %llu steps are not those that the checkpoint was trained on: the data, "
+            "their order or the chat template is another; resume with the same stream, or begin "
+            "another run with output_dir=OTHER",
+            feed_name(f), (unsigned long long)step);
     return 0;
 }

@@ -13,8 +13,9 @@ struct restore_cursor {
     const struct json *guard, *settings; /* the texts of saver_point; NULL: absent */
     const struct json *best;             /* the same for the best checkpoint's state */
     const struct json *gpu;              /* what is recorded of the GPU; NULL: there was none */
-    char *path;                          /* of run.json, for messages */
-    struct buf text;                     /* what guard and settings lie in */
+    const struct json *tokenizer, *global_batch; /* of its stream; NULL: not recorded */
+    char *path;                                  /* of run.json, for messages */
+    struct buf text;                             /* what guard and settings lie in */
     struct arena tree;
 };
 /* Checks the hashes of a checkpoint-N folder and reads its place; *c is empty, and released with

@@ -56,12 +56,14 @@ static int parse(const struct json *v, struct restore_cursor *c, struct err *e)
     c->best = json_get(v, "best");
     c->settings = json_get(v, "settings");
     c->gpu = json_get(v, "gpu");
+    c->tokenizer = json_get(v, "tokenizer");
+    c->global_batch = json_get(v, "global_batch");
     return parse_checksum(json_get(v, "rows_checksum"), &c->checksum, e);
 }
 
 int run_json_read(struct restore_cursor *c, struct err *e)
 {
     if (io_slurp(c->path, RUN_MOST, &c->text, e)) return -1;
-    const struct json *v = json_parse(c->text.data, c->text.len, &c->tree, e);
+    const struct json *v = json_parse(c->text.data ? c->text.data : "", c->text.len, &c->tree, e);
     return v && parse(v, c, e) == 0 ? 0 : err_prefix(e, "%s", c->path);
 }

@@ -80,6 +80,13 @@ fails 'resume: a run without the adapter is refused' 78 'made with an adapter' r
     --resume auto "$M.lora_target=null" train.sfts
 fails 'resume: another scale is refused' 78 'made with rank 4' run half --resume auto \
     sft.rslora=true train.sfts
+sft-ckpt init -q model.json --tokenizer "$root/share/tiny-tokenizer" --seed 7 -o other
+fails 'resume: a base with other weights of the same shapes is refused' 78 \
+    "half/sft_train/checkpoint-4: its adapter was trained on other weights than those of ./other" \
+    run half --resume auto pretrain=./other train.sfts
+fails 'refusal: an adapter in the place of the model is refused' 66 \
+    'checkpoint-4: an adapter; give its base model as pretrain, and this as .*adapter_name' \
+    run x pretrain="$(checkpoint half)" train.sfts
 
 # ---- eval and merge ----
 val=$(values one sft_train/val_loss | tail -n 1)
@@ -145,6 +152,13 @@ equal 'beginning: it trains the modules of that adapter' \
     "$(sft-ckpt show "$(checkpoint all)" | cut -f1,3)"
 close "beginning: its first loss is the adapter's last" "$(losses from)" \
     "$(eval_loss -m merged-all once.sfts)" 1e-6
+begin=("$M.lora_target=null" "$M.adapter_name_or_path=$(checkpoint one)" max_steps=1 train.sfts)
+tells 'beginning: on a base with other weights, the run warns' \
+    "^sft-train: $(checkpoint one): was trained on other weights than those of ./other$" odd \
+    pretrain=./other "${begin[@]}"
+tells 'beginning: on its own base, the run starts' 'steps, .* trained of' own "${begin[@]}"
+equal 'beginning: nothing is said there of other weights' \
+    "$(grep -c 'other weights' "$T/stderr")" 0
 
 fails 'resume: one whole module less is refused' 78 \
     'has model.[a-z_0-9.]*norm.weight, which this run does not train; leave additional_target' \

@@ -164,7 +164,34 @@ stream=train.sfts
 upto 6
 equal 'done: a run that is done is resumed without a step' \
     "$(code train k --resume auto) $(jq -c '[.step, .steps]' stdout)" '0 [6,0]'
+said 'done: a line tells it' '^sft-train: all 6 steps are done: nothing is left to train$'
 ends 'done: its files stay as they were' k
+equal 'done: so is one that has more steps than it is to have' \
+    "$(code train k --resume auto max_steps=4) $(jq -c '[.step, .steps]' stdout)" '0 [6,0]'
+said 'done: a line has both numbers' \
+    'k/sft_train/checkpoint-6: has 6 steps, and the run has 4: nothing is left to train;'
+
+# ---- another stream ----
+# other NAME PATTERN STREAM ARGUMENT...: a run that goes on with that stream is refused
+other() {
+    upto 3
+    quiet=-q fails "$1" 78 "$2" run k --resume auto "${@:4}" "$3"
+}
+rows 2 21 >later.jsonl
+samples later.jsonl | sft-pack -q -l 128 -b 8 --epochs 2 -o later.sfts
+other 'stream: one of other data is refused, with its name' \
+    '^sft-train: later.sfts: its first 3 steps are not those that the checkpoint' later.sfts
+sft-pack -q -l 128 -b 4 --epochs 2 train.samples -o half.sfts
+other 'stream: one of another global batch is refused, with both numbers' \
+    'checkpoint-3: trained with a global batch of 8, and half.sfts has one of 4; resume' half.sfts \
+    sft_train.training_args.gradient_accumulation_steps=1
+cp -r model model-other
+other_tokenizer model-other
+sft-tokenize -q -m model-other --prompt-key q --response-key a train.jsonl |
+    sft-template -q -m model-other | sft-pack -q -l 128 -b 8 --epochs 2 -o other.sfts
+other 'stream: one of another tokenizer is refused, though its ids are the same' \
+    'checkpoint-3: trained with another tokenizer \([0-9a-f]{32}\) than that of ./model-other and' \
+    other.sfts pretrain=./model-other
 
 # ---- two runs; signals; streams that are closed ----
 mkfifo fifo
