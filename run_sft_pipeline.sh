@@ -180,7 +180,7 @@ fi
 # the last of them ends, with no gap between the streams and the trainer. The check takes it, and
 # refuses what would stop the trainer, before any data is made; its warnings are told here, too. The ranks of mpirun inherit no open
 # file: rank 0 compares the line in SFT_LOCK with that in the file.
-mkdir -p -- "$root" || die 73 "$root: cannot be created"
+why=$(mkdir -p -- "$root" 2>&1) || die 73 "$root: cannot be created: ${why##*: }"
 { exec {lock}<>"$root/.lock"; } 2>/dev/null || die 73 "$root/.lock: cannot be created"
 train=(sft-train --config "$config" "${overrides[@]}" "${resume[@]}")
 [ ${#val_files[@]} -eq 0 ] || train+=(--val "$data/validation.sfts")
@@ -363,7 +363,7 @@ doing=look
 streams
 room "${TMPDIR:-/tmp}" "$spool" 'set TMPDIR to another folder'
 room "$root" "$streams" 'give another output_dir'
-mkdir -p -- "$data" || die 73 "$data: cannot be created"
+why=$(mkdir -p -- "$data" 2>&1) || die 73 "$data: cannot be created: ${why##*: }"
 doing=make
 streams || exit
 train+=("$data/train.sfts")

@@ -68,10 +68,13 @@ static int read_rows(struct job *j, struct io_in *in, uint32_t file, struct err 
     struct json_rows *rows = json_rows_open(in, e);
     enum row_format format = (enum row_format)j->format;
     int rc = rows ? 1 : -1;
+    bool any = false;
     while (rc > 0) {
         rc = next_row(j, rows, &format, file, io_name(in), e);
+        any |= rc > 0;
         if (j->rows % 1024 == 0) progress_step(&j->progress, j->rows, NULL);
     }
+    if (rc == 0 && !any) log_line(LOG_WARN, "%s: has no rows", io_name(in));
     json_rows_close(rows);
     return rc;
 }

@@ -118,7 +118,7 @@ same 'batch: so are those of as many as have room' <(together --prompts many.jso
 cp -r ends damaged
 head -c 9 ends/generation_config.json >damaged/generation_config.json
 fails 'end: a damaged list of the tokens that end a turn is refused' 65 \
-    'damaged/generation_config.json: line 1' sft-eval -q -m damaged --prompt Hi --max-tokens 1
+    'damaged/generation_config.json: line 2' sft-eval -q -m damaged --prompt Hi --max-tokens 1
 same 'batch: rows that have no room together are answered one after the other' \
     <(together --prompts many.jsonl --length 100) alone.jsonl
 same 'batch: the reference device gives the same' \

@@ -39,6 +39,10 @@ equal 'report: a system column that is not mapped is counted' \
     "$(grep -c '"system" is filled in 1 of 3 rows' <<<"$said")" 1
 equal 'report: empty responses are counted' \
     "$(grep -c '3 conversations, .* 1 with an empty response' <<<"$said")" 1
+echo '[]' >"$T/none.json"
+equal 'report: a file without rows is named' \
+    "$(sft-tokenize -m $model "$T/a.json" "$T/none.json" 2>&1 >/dev/null | grep 'no rows')" \
+    "sft-tokenize: $T/none.json: has no rows"
 equal 'report: each empty response is named at -v' \
     "$(grep -c 'a.json: row 2: the response is empty' <<<"$said")" 1
 equal 'report: -q tells nothing' "$(sft-tokenize -q -m $model "$T/a.json" 2>&1 >/dev/null)" ''

@@ -73,6 +73,9 @@ sft_train:
 sft: {device: cpu, threads: 2}
 END
 job() { "$launch" --config_path "$T/job" --config_name tiny "$@"; }
+fails 'job: an output folder that cannot be made is told with the reason' 73 \
+    'short.yml/x/sft_train: cannot be created: Not a directory' job output_dir="$T/short.yml/x" \
+    logging_dir="$T/logs"
 
 equal 'job: the whole pipe runs' "$(code job)" 0
 data=$T/out/data
