@@ -101,6 +101,12 @@ said() {
     if grep -Eq -- "$2" "$T/stderr"; then ok "$1"
     else not_ok "$1" "$(head -c 300 "$T/stderr")"; fi
 }
+# shows NAME FILE PATTERN: the file has a line that matches the extended regular expression
+shows() {
+    local text
+    text=$(<"$2")
+    if grep -Eq -- "$3" <<<"$text"; then ok "$1"; else not_ok "$1" "${text:0:300}"; fi
+}
 # once NAME: standard error has one line
 once() {
     if [ "$(wc -l <"$T/stderr")" -eq 1 ]; then ok "$1"

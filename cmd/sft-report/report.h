@@ -80,7 +80,7 @@ int samples_read(struct run *r, struct err *e);
 void samples_close(struct run *r);
 /* Copies the texts of a row into memory: "prompt", or its other members as "key: text" and the
  * messages of a conversation as "role: text", a line each. */
-int row_text(const struct json *row, struct arena *memory, struct str *out, struct err *e);
+int row_texts(const struct json *row, struct arena *memory, struct str *out, struct err *e);
 
 /* ---- origins (origin.c) ---- */
 /* Follows the hashes from the data files through the stream to the newest checkpoint, as far as

@@ -56,7 +56,7 @@ static int take_text(struct worst *w, int64_t file, uint64_t at, const struct js
 {
     for (size_t i = 0; i < w->n; i++)
         if (w->list[i].file == file && w->list[i].row == (int64_t)at &&
-            row_text(row, &w->memory, &w->list[i].text, e))
+            row_texts(row, &w->memory, &w->list[i].text, e))
             return -1;
     return 0;
 }

@@ -42,8 +42,9 @@ static int add(struct series *s, double step, double value, struct err *e)
 
 static int take(struct run *r, const struct json *row, struct err *e)
 {
+    const double most = 1e300; /* differences of such values are numbers */
     double step, v[METRICS];
-    if (json_real(json_get(row, "system/step"), &step)) {
+    if (json_real(json_get(row, "system/step"), &step) || fabs(step) > most) {
         r->bad++;
         return 0;
     }
@@ -52,7 +53,7 @@ static int take(struct run *r, const struct json *row, struct err *e)
     v[DENSITY] = 1 - v[PADDING];
     v[SHARE] = v[TOKENS] > 0 ? v[LABELS] / v[TOKENS] : NAN;
     for (int m = 0; m < METRICS; m++)
-        if (isfinite(v[m]) && add(&r->of[m], step, v[m], e)) return -1;
+        if (fabs(v[m]) <= most && add(&r->of[m], step, v[m], e)) return -1;
     return 0;
 }
 

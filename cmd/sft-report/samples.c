@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "report.h"
 
+enum { PROMPTS = 4096 }; /* sft-train answers fewer at a validation */
+
 /* ---- the texts of a row ---- */
 static void put_value(struct buf *b, const struct json *v)
 {
@@ -61,7 +63,7 @@ static bool is_added(struct str key)
     return false;
 }
 
-int row_text(const struct json *row, struct arena *memory, struct str *out, struct err *e)
+int row_texts(const struct json *row, struct arena *memory, struct str *out, struct err *e)
 {
     struct buf b = {0};
     const bool object = row->kind == JSON_OBJECT;
@@ -92,7 +94,7 @@ static struct prompt *prompt_of(struct run *r, int64_t number, const struct json
     if (mem_grow(&r->prompts, &r->prompts_cap, r->nprompts + 1, sizeof *r->prompts, e)) return NULL;
     struct prompt *p = &r->prompts[r->nprompts];
     *p = (struct prompt){.row = number};
-    if (row_text(row, &r->memory, &p->text, e)) return NULL;
+    if (row_texts(row, &r->memory, &p->text, e)) return NULL;
     r->nprompts++;
     return p;
 }
@@ -111,7 +113,7 @@ static int take(struct run *r, const struct json *row, struct err *e)
     const struct json *text = json_get(row, "answer"), *end = json_get(row, "answer_end");
     if (json_int(json_get(row, "step"), &step) || json_int(json_get(row, "row"), &number) ||
         json_int(json_get(row, "answer_tokens"), &tokens) || !text || text->kind != JSON_STRING ||
-        !end || end->kind != JSON_STRING)
+        !end || end->kind != JSON_STRING || number < 0 || number >= PROMPTS)
         return 0;
     struct prompt *p = prompt_of(r, number, row, e);
     if (!p) return -1;

@@ -77,7 +77,7 @@ equal 'two runs: none may differ' "$(sft-report a a | grep -c '^<p>None')" 1
 mv b '<i>&"b'
 sft-report '<i>&"b' -o odd.html
 equal 'texts: a name is no markup' "$(grep -c '<i>' odd.html)" 0
-has 'texts: it is shown as it is' odd.html '<h1>&lt;i&gt;&amp;&quot;b</h1>'
+shows 'texts: it is shown as it is' odd.html '<h1>&lt;i&gt;&amp;&quot;b</h1>'
 cp -r a torn
 {
     head -n 2 a/metrics.jsonl
@@ -87,9 +87,22 @@ cp -r a torn
 } >torn/metrics.jsonl
 equal 'damage: lines that are torn or have no step cost these lines' \
     "$(code sft-report torn -o torn.html)" 0
-has 'damage: it is told' "$T/stderr" 'torn/metrics.jsonl: 2 lines are no JSON objects with a step'
+shows 'damage: it is told' "$T/stderr" 'torn/metrics.jsonl: 2 lines are no JSON objects with a step'
 equal 'damage: the others count' "$(cells torn.html steps)" 3
-has 'damage: the page says so' torn.html '2 lines of metrics.jsonl cannot be read'
+shows 'damage: the page says so' torn.html '2 lines of metrics.jsonl cannot be read'
+mkdir huge
+printf '{"system/step":%s,"sft_train/loss":%s}\n' 1 3 2 1e308 3 -1e308 -1e308 1 4 2 \
+    >huge/metrics.jsonl
+sft-report --text huge >text 2>stderr
+shows 'damage: numbers whose differences are none are left out' text '^1  huge: 2 steps, loss 2, '
+shows 'damage: a step without a place is told' stderr 'huge/metrics.jsonl: 1 lines are no JSON'
+{
+    cat a/metrics.jsonl
+    echo '{"step":4,"row":0,"prompt":"Say","answer":"x","answer_tokens":1,"answer_end":"stop"}'
+} >huge/samples.jsonl
+sed -n '$s/"row":0/"row":4096/p' huge/samples.jsonl >>huge/samples.jsonl
+sft-report --text huge >text 2>stderr
+equal 'damage: more prompts than a run has are left out' "$(grep -c '^Say$' text)" 1
 rm a/config.yaml
 equal 'damage: a run without config.yaml has a page' "$(code sft-report a -o bare.html)" 0
 equal 'damage: it has no settings' "$(grep -c '<h2>Settings' bare.html)" 0
@@ -106,7 +119,7 @@ equal 'long runs: a single high loss is shown' \
 
 # ---- text ----
 sft-report --text torn >text
-has 'text: it begins with figures' text \
+shows 'text: it begins with figures' text \
     '^1  torn: 3 steps, loss 2, val_loss 3, least 3 at step 4, 1500 tokens/s'
 equal 'text: losses fall from the upper left to the lower right' \
     "$(sed -n '/^Loss/,/+--/p' text | grep -n 1 | sed -n 's/^\([0-9]*\):.*|\( *\)1.*/\1/p' |

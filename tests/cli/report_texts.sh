@@ -83,7 +83,7 @@ equal 'rows: each has its text' "$(grep -c '<pre dir=auto>q: odd &lt;b&gt; 9</pr
     grep -A 1 '<tr><td>0:13<' rows.html | grep -c 'q: Say number 14 and')" '1 1'
 equal 'rows: without data the page says what is missing' \
     "$(sft-report $logs --rows losses.jsonl | grep -c 'not given: --data')" 20
-has 'rows: they are there as text' \
+shows 'rows: they are there as text' \
     <(sft-report --text $logs --rows losses.jsonl --data train.jsonl) \
     '^ *0:5  *20 |q: Say number 6 and then'
 head -n 2 train.jsonl >two.jsonl
@@ -113,7 +113,7 @@ equal 'origins: the tokenizer is that of both' "$(hash run.html tokenizer)" \
 equal 'origins: the data file is the one that was read' \
     "$(hash run.html 'data file' | cut -d' ' -f 1)" \
     "$(hash run.html 'input of the stream' | cut -d' ' -f 1)"
-has 'origins: they are there as text' <(sft-report --text $logs --stream train.sfts) \
+shows 'origins: they are there as text' <(sft-report --text $logs --stream train.sfts) \
     "^ *checkpoint  $(jq -r .self "$point/manifest.json")  "
 mkdir -p out/data && cp train.sfts out/data/
 same 'origins: the stream that sft-run makes is found' \
@@ -122,7 +122,7 @@ rows 2 30 >train.jsonl
 samples train.jsonl | sft-pack -q -l 256 -b 8 -o other.sfts
 sft-report $logs --stream other.sfts -o other.html
 check 'origins: another stream is told' grep -q 'which was trained on others' other.html
-has 'origins: data that have changed since are told' <(sft-report $logs) \
+shows 'origins: data that have changed since are told' <(sft-report $logs) \
     'the stream was not made from these bytes'
 head -c 200 train.sfts >out/data/train.sfts
 equal 'origins: a damaged stream costs this section' "$(code sft-report $logs -o torn.html)" 0
@@ -130,6 +130,6 @@ said 'origins: it is told' 'train.sfts: .*; the way from the data to the checkpo
 fails 'origins: one that is named is refused' 65 'train.sfts: ' sft-report $logs --stream \
     out/data/train.sfts
 rm -r out/sft_train out/data
-has 'origins: a run whose checkpoints are gone has a page' <(sft-report $logs) \
+shows 'origins: a run whose checkpoints are gone has a page' <(sft-report $logs) \
     'has no checkpoint where its config.yaml says'
 exit $bad

@@ -404,6 +404,24 @@ equal 'names: half sentences and wrong areas are found' \
     "$(names "$T/try/bad.sh" | cut -d: -f2 | paste -sd' ')" '1 3 5 5'
 names tests/cli/*.sh tests/dist/*.sh >"$T/found"
 none 'names: each check of the commands says "area: what holds"' "$T/found"
+# undefined FILE...: prints the commands that a file gives the name of a check and that neither it
+# nor a helper defines: bash goes on without them, and nothing is checked
+undefined() {
+    local t word
+    for t; do
+        grep -oE "^ *([A-Z_]+=[^ ]* )*[a-z_]+ ['\"][a-z][^'\":]*: " "$t" |
+            sed -E "s/ ['\"].*//; s/.* //" | sort -u | while read -r word; do
+            grep -qE "^ *$word\(\)" "$t" tests/*.sh ||
+                type -t -- "$word" | grep -q 'builtin\|file' || echo "$t: $word"
+        done
+    done
+}
+printf '%s\n' "there 'a: one two three' x" "nowhere_ 'a: one two three' x" 'there() { ok; }' \
+    >"$T/try/calls.sh"
+equal 'checks: a call of a function that is not there is found' "$(undefined "$T/try/calls.sh")" \
+    "$T/try/calls.sh: nowhere_"
+undefined tests/cli/*.sh tests/dist/*.sh tests/emu/*.sh >"$T/found"
+none 'checks: each function that a test calls by name is there' "$T/found"
 # wide FILE...: prints lines of more than 100 characters
 wide() { LC_ALL=C.UTF-8 grep -nE '^.{101}' "$@"; }
 printf '%0100d\n%0101d\n%s\n' 0 0 "$(printf '·%.0s' $(seq 100))" >"$T/try/wide.sh"
