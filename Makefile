@@ -327,10 +327,13 @@ bench:
 FUZZ_SECONDS ?= 60
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_MAKE = $(MAKE) --no-print-directory O=$(O)/fuzz/build CC=clang SAN=1 CFLAGS='-g -O1 -fsanitize=fuzzer-no-link'
+# Parsers that are a command's own.
+REPORT   := $(call obj,$(filter-out %/main.c,$(wildcard cmd/sft-report/*.c))) $(O)/obj/version.o
+$(O)/fuzzer/fuzz_report: $(REPORT)
 $(O)/fuzzer/%: $(O)/obj/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
-	$(Q)$(call LINK,-fsanitize=fuzzer $<)
+	$(Q)$(call LINK,-fsanitize=fuzzer $(filter %.o,$^))
 fuzzers: $(FUZZ:%=$(O)/fuzzer/%)
 fuzz:
 	+@$(FUZZ_MAKE) fuzzers
@@ -344,7 +347,7 @@ fuzz:
 
 # The unit test of the same name runs every target on its seeds.
 REPLAY   := $(FUZZ:%=$(O)/obj/tests/fuzz/%.replay.o)
-$(O)/test/fuzz_replay: $(O)/obj/tests/unit/fuzz_replay.o $(REPLAY) $(ARCHIVES)
+$(O)/test/fuzz_replay: $(O)/obj/tests/unit/fuzz_replay.o $(REPLAY) $(REPORT) $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  link  $@"
 	$(Q)$(call LINK,$(filter %.o,$^))

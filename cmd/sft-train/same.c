@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run goes on from was made with the same base, tokenizer and batch, or that is told. */
+/* Compares the base, tokenizer and batch of a run with those of what it goes on from. */
 #include <string.h>
 
 #include "base/log.h"

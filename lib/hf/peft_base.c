@@ -60,7 +60,9 @@ static int parse(const struct json *v, char id[HASH128_HEX], struct err *e)
         return err_set(e, ERR_DATA, "xxh128 is missing");
     memcpy(id, hex->s.p, HASH128_HEX - 1);
     id[HASH128_HEX - 1] = 0;
-    return 1;
+    return strspn(id, "0123456789abcdef") == HASH128_HEX - 1
+               ? 1
+               : err_set(e, ERR_DATA, "xxh128 is not hexadecimal");
 }
 
 int peft_base_read(const char *dir, char id[HASH128_HEX], struct err *e)

@@ -9,23 +9,32 @@
 #include "test.h"
 
 #define TARGETS(X)                                                                                 \
+    X(fuzz_adapter)                                                                                \
+    X(fuzz_beside)                                                                                 \
     X(fuzz_config)                                                                                 \
     X(fuzz_encode)                                                                                 \
+    X(fuzz_expand)                                                                                 \
     X(fuzz_gguf)                                                                                   \
     X(fuzz_gguf_convert)                                                                           \
     X(fuzz_hf_config)                                                                              \
+    X(fuzz_include)                                                                                \
     X(fuzz_index)                                                                                  \
     X(fuzz_jinja)                                                                                  \
     X(fuzz_json)                                                                                   \
+    X(fuzz_launch)                                                                                 \
+    X(fuzz_letter)                                                                                 \
     X(fuzz_manifest)                                                                               \
     X(fuzz_metrics)                                                                                \
     X(fuzz_options)                                                                                \
     X(fuzz_peft_config)                                                                            \
+    X(fuzz_prompts)                                                                                \
     X(fuzz_regex)                                                                                  \
+    X(fuzz_report)                                                                                 \
     X(fuzz_rows)                                                                                   \
     X(fuzz_safetensors)                                                                            \
     X(fuzz_state)                                                                                  \
     X(fuzz_stream)                                                                                 \
+    X(fuzz_tokenizer_files)                                                                        \
     X(fuzz_tokenizer_json)
 
 typedef int target(const uint8_t *data, size_t n);
