@@ -17,7 +17,8 @@ struct record {
     char *config;          /* logs/config.yaml */
     char *id;              /* in output; NULL: none */
     struct run_owner told; /* what config.yaml says */
-    bool metrics, used;    /* metrics.jsonl, or any of the three, has something in it */
+    bool metrics, samples; /* metrics.jsonl, samples.jsonl has something in it */
+    bool used;             /* so has metrics.jsonl, config.yaml or the log */
 };
 
 /* Tells whether a file is there and not empty: 1, 0, or -1. */
@@ -65,8 +66,10 @@ static int record_read(const struct run_folder *f, const struct run_names *n, st
     if (config > 0) rc = n->read(n->arg, r->config, &r->told, e);
     const int metrics = rc || config < 0 ? -1 : has_bytes(f->metrics, e);
     const int log = metrics < 0 ? -1 : has_bytes(f->log, e);
-    if (log < 0) return record_free(r), -1;
+    const int samples = log < 0 ? -1 : has_bytes(f->samples, e);
+    if (samples < 0) return record_free(r), -1;
     r->metrics = metrics;
+    r->samples = samples;
     r->used = metrics || log || config;
     return 0;
 }
@@ -205,19 +208,22 @@ static int keep_samples(const struct run_folder *f, unsigned n, struct err *e)
     return rc;
 }
 
-/* Renames the metrics.jsonl that an earlier attempt at this run left. config.yaml is copied, since
+/* Renames the metrics.jsonl that an earlier attempt at this run left, and its samples.jsonl, which
+ * may be there alone: answers come before the metrics of their step. config.yaml is copied, since
  * it must tell at every moment whose logs these are. */
 static int keep_earlier(struct run_folder *f, const struct record *r, struct err *e)
 {
     char *metrics, *config;
     unsigned n;
-    if (!r->metrics) return 0;
+    if (!r->metrics && !r->samples) return 0;
     if (free_names(f->logs, &metrics, &config, &n, e)) return -1;
     const int there = io_exists(r->config, e);
     int rc = there > 0 ? copy(r->config, config, e) : there;
     if (rc == 0) rc = keep_samples(f, n, e);
-    if (rc == 0) rc = io_rename_dir(f->metrics, metrics, e);
-    if (rc == 0) buf_printf(&f->kept, "metrics-%u.jsonl and config-%u.yaml", n, n);
+    if (rc == 0 && r->metrics) rc = io_rename_dir(f->metrics, metrics, e);
+    if (rc == 0)
+        buf_printf(&f->kept, "%s-%u.jsonl and config-%u.yaml", r->metrics ? "metrics" : "samples",
+                   n, n);
     mem_free(metrics);
     mem_free(config);
     return rc ? -1 : buf_check(&f->kept, e);

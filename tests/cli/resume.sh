@@ -171,6 +171,18 @@ equal 'done: so is one that has more steps than it is to have' \
 said 'done: a line has both numbers' \
     'k/sft_train/checkpoint-6: has 6 steps, and the run has 4: nothing is left to train;'
 
+# ---- answers of an attempt that left no metrics ----
+upto
+: >"$(metrics k)"
+echo '{"step":0,"row":0}' >k/logs/tiny/samples.jsonl
+echo '{"prompt":"Say"}' >prompts.jsonl
+answers=(sft.sample_prompts=prompts.jsonl sft.sample_tokens=2 max_steps=1 --val val.sfts)
+equal 'answers: a run that starts anew does not mind those of an attempt without metrics' \
+    "$(code train k --resume auto "${answers[@]}") $(jq -c .step k/logs/tiny/samples.jsonl |
+        paste -sd' ')" '0 0 1'
+equal 'answers: they are kept beside its own' "$(cat k/logs/tiny/samples-1.jsonl)" \
+    '{"step":0,"row":0}'
+
 # ---- another stream ----
 # other NAME PATTERN STREAM ARGUMENT...: a run that goes on with that stream is refused
 other() {
