@@ -30,6 +30,8 @@ static const char *const names[METRICS] = {
 };
 
 /* ---- metrics.jsonl ---- */
+static const int64_t MOST_STEPS = (int64_t)1 << 53; /* a double counts so far */
+
 static int add(struct series *s, double step, double value, struct err *e)
 {
     if (mem_grow(&s->step, &s->step_cap, s->n + 1, sizeof *s->step, e) ||
@@ -43,8 +45,9 @@ static int add(struct series *s, double step, double value, struct err *e)
 static int take(struct run *r, const struct json *row, struct err *e)
 {
     const double most = 1e300; /* differences of such values are numbers */
-    double step, v[METRICS];
-    if (json_real(json_get(row, "system/step"), &step) || fabs(step) > most) {
+    int64_t step;
+    double v[METRICS];
+    if (json_int(json_get(row, "system/step"), &step) || step < 0 || step > MOST_STEPS) {
         r->bad++;
         return 0;
     }
@@ -53,7 +56,7 @@ static int take(struct run *r, const struct json *row, struct err *e)
     v[DENSITY] = 1 - v[PADDING];
     v[SHARE] = v[TOKENS] > 0 ? v[LABELS] / v[TOKENS] : NAN;
     for (int m = 0; m < METRICS; m++)
-        if (fabs(v[m]) <= most && add(&r->of[m], step, v[m], e)) return -1;
+        if (fabs(v[m]) <= most && add(&r->of[m], (double)step, v[m], e)) return -1;
     return 0;
 }
 

@@ -18,19 +18,23 @@ static double y_of(const struct span *s, double value)
     return BOTTOM - (value - s->low) / (s->high - s->low) * (BOTTOM - TOP);
 }
 
+/* A step that is less than the distance of two doubles would never come to the end. */
+enum { TICKS = 20 };
 static void axes(struct buf *b, const struct span *s)
 {
     char text[64];
     const double dy = chart_step(s->high - s->low, 7);
     const double steps = chart_step(s->right - s->left, 8), dx = steps < 1 ? 1 : steps;
-    for (double v = ceil(s->low / dy) * dy; v <= s->high; v += dy) {
-        const double y = y_of(s, v);
+    for (int i = 0; i < TICKS; i++) {
+        const double v = ceil(s->low / dy) * dy + i * dy, y = y_of(s, v);
+        if (!(v <= s->high)) break;
         chart_number(fabs(v) < dy / 1e6 ? 0 : v, 4, text, sizeof text);
         buf_printf(b, "<line class=grid x1=%d x2=%d y1=%.1f y2=%.1f />", LEFT, RIGHT, y, y);
         buf_printf(b, "<text x=%d y=%.1f text-anchor=end>%s</text>\n", LEFT - 6, y + 4, text);
     }
-    for (double v = ceil(s->left / dx) * dx; v <= s->right; v += dx) {
-        const double x = x_of(s, v);
+    for (int i = 0; i < TICKS; i++) {
+        const double v = ceil(s->left / dx) * dx + i * dx, x = x_of(s, v);
+        if (!(v <= s->right)) break;
         chart_number(v, 9, text, sizeof text);
         buf_printf(b, "<line class=grid x1=%.1f x2=%.1f y1=%d y2=%d />", x, x, BOTTOM, BOTTOM + 4);
         buf_printf(b, "<text x=%.1f y=%d text-anchor=middle>%s</text>\n", x, BOTTOM + 18, text);

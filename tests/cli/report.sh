@@ -95,6 +95,11 @@ printf '{"system/step":%s,"sft_train/loss":%s}\n' 1 3 2 1e308 3 -1e308 -1e308 1 
     >huge/metrics.jsonl
 sft-report --text huge >text 2>stderr
 shows 'damage: numbers whose differences are none are left out' text '^1  huge: 2 steps, loss 2, '
+mkdir near
+printf '{"system/step":%s,"sft_train/loss":%s}\n' 1 1e16 2 1.0000000000000002e16 \
+    >near/metrics.jsonl
+check 'damage: values that differ in the last bit have a page' \
+    timeout 60 sft-report near -o near.html
 shows 'damage: a step without a place is told' stderr 'huge/metrics.jsonl: 1 lines are no JSON'
 {
     cat a/metrics.jsonl

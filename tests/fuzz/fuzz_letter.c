@@ -35,7 +35,7 @@ static void check(const struct board *b, int owner)
         need(x->last < BOARD_SLOTS && x->state <= BOARD_DEAD);
         need(strcmp(x->host, r < owner ? "host0" : "host1") == 0);
         for (int cause = BOARD_DIED; cause <= BOARD_WAITS; cause++) {
-            board_tell(b, RANKS, r, (enum board_cause)cause, 7, text, sizeof text);
+            board_tell(b, RANKS, r, (enum board_cause)cause, 7, "advice", text, sizeof text);
             need_line(text, sizeof text);
         }
     }

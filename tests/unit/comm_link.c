@@ -98,7 +98,7 @@ static void damage(struct link *l, struct board *b)
     CHECK("link: what is taken of it is within bounds",
           r->last < BOARD_SLOTS && strlen(r->slot[0].label) < BOARD_LABEL);
     CHECK("link: its reason is one text", board_text(b) && strlen(board_text(b)) < BOARD_TEXT);
-    board_tell(b, 2, 1, BOARD_DIED, 0, text, sizeof text);
+    board_tell(b, 2, 1, BOARD_DIED, 0, NULL, text, sizeof text);
     CHECK("link: a rank that it is of can be told of",
           strstr(text, "rank 1 on other (process 0) died") == text);
 }
