@@ -15,6 +15,7 @@ struct bucket_block {
     uint64_t n;
     bool trained;
     bool partial; /* each rank of tp has a part of their gradients, which are summed */
+    bool apart;   /* experts in a bucket of their own stand before it: it is summed apart */
 };
 /* count: the rank has so many of this kind. An absent one has no elements. */
 struct bucket {
@@ -57,7 +58,7 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                                  {mlp, base, false},
                                  {2 * shared, base, false},
                                  {shared, base, false},
-                                 {before, base, rows},
+                                 {before, base, rows, kind == SPARSE && s->ep > 1},
                                  {m->qkv_bias ? q + 2 * k : 0, base, false},
                                  {all ? q : head, base, heads},
                                  {all ? k : head, base, heads},
