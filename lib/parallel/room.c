@@ -11,11 +11,11 @@ struct comm *mesh_group(const struct mesh *m, int group)
 }
 
 /* Returns the size of the largest collective of all groups with the same ranks as group g; 0 if g
- * is not the first of them. */
+ * has none, or is not the first of them that has. */
 static size_t largest_of(const struct mesh *m, const size_t bytes[MESH_GROUPS], int g)
 {
-    size_t most = 0;
-    for (int i = 0; i < MESH_GROUPS; i++) {
+    size_t most = bytes[g];
+    for (int i = 0; most && i < MESH_GROUPS; i++) {
         if (m->comm[i] != m->comm[g] || bytes[i] == 0) continue;
         if (i < g) return 0;
         if (bytes[i] > most) most = bytes[i];
