@@ -10,12 +10,13 @@
 enum { BUCKET_ALIGN = 64, BUCKET_BLOCKS = 35 };
 enum { BUCKET_EMBEDDING, BUCKET_DENSE, BUCKET_SPARSE, BUCKET_EXPERTS, BUCKET_HEAD, BUCKETS };
 
+/* Experts in a bucket of their own stand before a partial block: it is summed apart. */
+enum { APART = 2 };
 /* Adjacent tensors of n elements; 0: the model has none. */
 struct bucket_block {
     uint64_t n;
     bool trained;
-    bool partial; /* each rank of tp has a part of their gradients, which are summed */
-    bool apart;   /* experts in a bucket of their own stand before it: it is summed apart */
+    int partial; /* each rank of tp has a part of their gradients, which are summed; or APART */
 };
 /* count: the rank has so many of this kind. An absent one has no elements. */
 struct bucket {
@@ -36,6 +37,7 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
 {
     const struct model *m = s->m;
     const bool base = !j->f->lora, rows = j->t.o.shard_rows;
+    const int first = rows && kind == SPARSE && s->ep > 1 ? APART : rows; /* norms behind experts */
     const bool heads = m->qk_norm == HF_QK_NORM_HEAD;
     const uint64_t H = (uint64_t)m->hidden, q = (uint64_t)s->q, k = (uint64_t)s->k,
                    I = (uint64_t)s->inter[kind], before = m->pre_norm ? H : 0,
@@ -58,7 +60,7 @@ static struct bucket bucket_layer(const struct job *j, const struct memory_sizes
                                  {mlp, base, false},
                                  {2 * shared, base, false},
                                  {shared, base, false},
-                                 {before, base, rows, kind == SPARSE && s->ep > 1},
+                                 {before, base, first},
                                  {m->qkv_bias ? q + 2 * k : 0, base, false},
                                  {all ? q : head, base, heads},
                                  {all ? k : head, base, heads},

@@ -62,7 +62,7 @@ static void wire_partial(struct wire *x, const struct bucket *k)
     const uint64_t calls = k->count * (x->ranks_first ? x->passes : 1);
     for (const struct bucket_block *b = k->b; b < k->b + BUCKET_BLOCKS; b++) {
         if (b->n == 0 || !b->trained) continue;
-        if (!b->partial || b->apart) {
+        if (b->partial != 1) {
             wire_add(x, MESH_TP, COMM_ALL_REDUCE, calls, run, x->g);
             run = 0;
         }

@@ -106,7 +106,8 @@ static void parts(const struct form *f)
     for (int dp = 1; dp <= PARTS; dp++) {
         struct params t = make(f, options(f, dp));
         for (int r = 0; r < dp; r++) {
-            const struct mesh m = {.size = {1, 1, dp, 1}, .at = {[MESH_DP] = r}};
+            const struct mesh m = {
+                .size = {1, 1, dp, 1}, .at = {[MESH_DP] = r}, .shard = dp, .experts = 1};
             struct zero some, all;
             size_t state = 0;
             zero_init(&some, &m, &t, true, false);
