@@ -150,7 +150,12 @@ static int derive_zero(struct loaded *l, struct err *e)
     c->run.shard_size = all;
     if (check_sum(l, e)) return -1;
     if (config_scope(c) != KEY_FSDP2) return 0;
-    if (c->run.zero_stage >= 2 && size > 1 && size < all) c->run.shard_size = size;
+    if (size > 1 && size < all) {
+        if (c->run.zero_stage >= 2)
+            c->run.shard_size = size;
+        else
+            setting_idle(l, C "fsdp_size", "only with stage 2 or 3 of ZeRO");
+    }
     return check_shard(c, all, e) || check_same(l, e) ? -1 : 0;
 }
 

@@ -146,6 +146,15 @@ equal 'efsdp_size: workers that share out the experts use it' "$(experts)" ''
 equal 'efsdp_size: others have no use for it' "$(experts $strategy.ep_size=1 | sed 's/.*:6: //')" \
     "$strategy.efsdp_size: no effect: only with ep_size above 1"
 
+# ---- fsdp_size beside stages of ZeRO that keep all weights and gradients ----
+printf '%s\n' 'pretrain: a/b' 'sequence_length: 64' 'sft_train:' \
+    '  device_mapping: [0, 1, 2, 3]' '  strategy_args: {strategy_name: fsdp2_train,' \
+    '    strategy_config: {fsdp_size: 2}}' >"$T/copies.yaml"
+copies() { sft-config "$T/copies.yaml" "$@" 2>&1 >/dev/null; }
+equal 'fsdp_size: stage 3 of ZeRO uses it' "$(copies)" ''
+equal 'fsdp_size: stage 1 has no use for it' "$(copies sft.zero_stage=1 | sed 's/.*:6: //')" \
+    "$strategy.fsdp_size: no effect: only with stage 2 or 3 of ZeRO"
+
 # ---- refusals ----
 echo 'seed: 3' >>"$c"
 fails 'refusal: a duplicate key names both lines' 78 \
