@@ -57,6 +57,7 @@ class Logs:
 
 
 def start(bridge, logs, *options):
+    time.sleep(1.1)  # wandb names the folder of a run by the second: two in one would be one file
     command = [sys.executable, f"{BRIDGES}/sft-to-{bridge}", "--interval", "0.05", *options, logs.dir]
     return subprocess.Popen(command, cwd=TMP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
