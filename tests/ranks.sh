@@ -69,3 +69,17 @@ as_one() {
     close "$1: the validation loss is that of one rank" \
         "$(values "$2" $of)" "$(values "$3" $of)" 1e-6
 }
+# alone_script: writes the program `alone`, which runs its arguments as a rank with its number in
+# pid.RANK; mpirun sees neither that the rank was killed nor its exit code for a minute
+alone_script() {
+    cat >alone <<'END'
+#!/bin/bash
+"$@" &
+echo $! >pid.$OMPI_COMM_WORLD_RANK
+{ wait $!; } 2>/dev/null
+rc=$?
+[ $rc -lt 128 ] || sleep 60
+exit $rc
+END
+    chmod +x alone
+}

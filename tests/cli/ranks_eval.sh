@@ -153,17 +153,7 @@ said 'plugin: the message names the package to install' 'libopenmpi-dev'
 once 'plugin: one rank tells it'
 
 # ---- a rank that dies, or stands still ----
-# mpirun sees neither that a rank died nor its exit code, as in tests/dist/failures.sh.
-cat >alone <<'END'
-#!/bin/bash
-"$@" &
-echo $! >pid.$OMPI_COMM_WORLD_RANK
-{ wait $!; } 2>/dev/null
-rc=$?
-[ $rc -lt 128 ] || sleep 60
-exit $rc
-END
-chmod +x alone
+alone_script
 sft-pack -q -l 128 -b 12 --epochs 4000 -o long.sfts train.samples
 # left: prints the processes of ranks that are still there after half a minute
 left() {

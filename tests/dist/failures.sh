@@ -12,16 +12,8 @@ cat >seen <<'END'
 echo $$ >pid.$OMPI_COMM_WORLD_RANK
 exec "$@"
 END
-cat >alone <<'END'
-#!/bin/bash
-"$@" &
-echo $! >pid.$OMPI_COMM_WORLD_RANK
-{ wait $!; } 2>/dev/null
-rc=$?
-[ $rc -lt 128 ] || sleep 60
-exit $rc
-END
-chmod +x seen alone
+chmod +x seen
+alone_script
 
 sft-pack -q -l 128 -b 12 --epochs 4000 -o long.sfts train.samples
 # long LAUNCHER DIR ARGUMENT...: starts an endless run of three ranks, which saves after each step
