@@ -82,6 +82,32 @@ int kernel_route(const struct op_route *a, const struct kernel_context *c)
     return cudaGetLastError();
 }
 
+/* ---- the ranks of a token's experts ---- */
+/* A thread for each token looks for the next rank among all choices: K is small. */
+__global__ void find_peers(const struct op_peers a)
+{
+    for (int64_t t = grid_index(); t < a.T; t += grid_size()) {
+        const int32_t *expert = a.expert + t * a.K;
+        int last = -1;
+        for (int w = 0; w < a.W; w++) {
+            int next = INT_MAX;
+            for (int k = 0; k < a.K; k++) {
+                const int rank = expert[k] < 0 ? -1 : expert[k] / a.each;
+                if (rank > last && rank < next) next = rank;
+            }
+            a.peer[t * a.W + w] = next == INT_MAX ? -1 : next;
+            last = next;
+        }
+    }
+}
+
+int kernel_peers(const struct op_peers *a, const struct kernel_context *c)
+{
+    if (a->T == 0) return 0;
+    find_peers<<<blocks_for(a->T), THREADS, 0, c->stream>>>(*a);
+    return cudaGetLastError();
+}
+
 /* ---- the order of rows ---- */
 /* A warp, the only one of its block, takes the choices of chunk blockIdx.x in order, 32 at a time;
  * next[e] is the number of those of expert e so far, or the row of the next one. Calls f(choice,

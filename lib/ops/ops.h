@@ -343,7 +343,8 @@ struct op_sgd {
  *
  * If ranks share out the experts, the rows are those of the choices of this rank's experts alone,
  * and fewer than callers know: other choices have row -1, which op_combine leaves out, and rows of
- * no choice have token -1. */
+ * no choice have token -1. op_peers gives the ranks that have a token's experts; op_dispatch with
+ * ranks in the place of experts sorts what goes to them. */
 
 /* prob[T,E] = softmax of logits[T,E] (it may alias logits); expert[T,K] = the K largest logits of
  * each token in falling order, the lowest index first on a tie; weight[T,K] = their probabilities,
@@ -357,6 +358,16 @@ struct op_route {
     int32_t E, K;
     bool normalise;
     enum dtype dtype; /* the accumulation type */
+};
+/* peer[T,W] = the ranks that have the experts expert[T,K] of each token, rank e / each that of
+ * expert e: every rank once, in rising order, then -1. Expert -1 is none. W: min(K, the number of
+ * ranks).
+ */
+struct op_peers {
+    int32_t *peer;
+    const int32_t *expert;
+    int64_t T;
+    int32_t each, K, W;
 };
 /* Sorts the choices expert[T,K] of experts [first, first + E). row[T,K] and token[rows] are inverse
  * to each other, up to k: choice (t, k) has row row[t,k], whose token is token[row[t,k]] = t. A
@@ -484,6 +495,7 @@ static inline int64_t norm_at(int64_t row, int64_t H, int32_t heads, int64_t str
     X(scatter)                                                                                     \
     X(route)                                                                                       \
     X(route_grad)                                                                                  \
+    X(peers)                                                                                       \
     X(dispatch)                                                                                    \
     X(load)                                                                                        \
     X(load_loss)                                                                                   \

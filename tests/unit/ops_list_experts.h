@@ -30,6 +30,22 @@ static int32_t *some_choices(int64_t T, int32_t E, int32_t K)
     return p;
 }
 
+/* Choices of E experts, of which a rank has `each`; every ninth token chooses none. */
+static void list_peers(struct sink s, int64_t T, int32_t E, int32_t K, int32_t each)
+{
+    struct test_case c;
+    char what[64];
+    int32_t *expert = some_choices(T, E, K);
+    const int32_t ranks = E / each, W = K < ranks ? K : ranks;
+    snprintf(what, sizeof what, "%d tokens, %d of %d, %d ranks", (int)T, K, E, ranks);
+    for (int64_t i = 0; i < T * K; i++)
+        if (i / K % 9 == 8) expert[i] = -1;
+    CASE(&c, peers, .T = T, .each = each, .K = K, .W = W);
+    BUF(&c, peers, peer, T * W, DT_I32, .out = true);
+    BUF(&c, peers, expert, T * K, DT_I32, .ints = expert);
+    emit(s, &c, what);
+}
+
 /* Choices of all E experts, of which those of [first, first + own) are sorted; every ninth token is
  * padding, which chooses none. */
 static void list_dispatch(struct sink s, int64_t T, int32_t E, int32_t K, int32_t first,
@@ -98,6 +114,8 @@ static void list_routing(struct sink s, enum dtype t)
         list_route(s, T, E, K, "normalised");
         list_route(s, T, E, K, "in place");
         list_route(s, T, E, K, "padded");
+        for (int32_t each = 1; each <= E; each++)
+            if (E % each == 0 && (each < 4 || each > 32 || each == E)) list_peers(s, T, E, K, each);
         list_dispatch(s, T, E, K, 0, E);
         list_dispatch(s, T, E, K, E / 2, (E + 1) / 2);
         list_dispatch(s, T, E, K, E / 3, 1);

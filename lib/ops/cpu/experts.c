@@ -60,6 +60,24 @@ CPU_OP(route)
     memset((float *)a->weight + from, 0, (size_t)rest * sizeof(float));
 }
 
+/* Keeps the ranks of a token's choices so far in rising order. */
+static void peers_token(const struct op_peers *a, int64_t t)
+{
+    const int32_t *expert = a->expert + t * a->K;
+    int32_t *peer = a->peer + t * a->W, n = 0;
+    for (int32_t k = 0; k < a->K; k++) {
+        if (expert[k] < 0) continue;
+        const int32_t rank = expert[k] / a->each;
+        int32_t at = n;
+        while (at > 0 && peer[at - 1] > rank) at--;
+        if (at > 0 && peer[at - 1] == rank) continue;
+        memmove(peer + at + 1, peer + at, (size_t)(n++ - at) * sizeof *peer);
+        peer[at] = rank;
+    }
+    while (n < a->W) peer[n++] = -1;
+}
+CPU_OP(peers) { PARALLEL_FOR(d, t, a->T) peers_token(a, t); }
+
 /* Returns the number of the expert of choice i among those of the list, or -1. */
 INLINE int32_t listed(const struct op_dispatch *a, int64_t i)
 {

@@ -48,6 +48,28 @@ REF_OP(route)
     }
 }
 
+/* Returns the lowest rank behind `last` that has an expert of token t, or -1. */
+static int32_t next_peer(const struct op_peers *a, int64_t t, int32_t last)
+{
+    int32_t next = -1;
+    for (int32_t k = 0; k < a->K; k++) {
+        const int32_t e = a->expert[t * a->K + k], rank = e < 0 ? -1 : e / a->each;
+        if (rank > last && (next < 0 || rank < next)) next = rank;
+    }
+    return next;
+}
+
+REF_OP(peers)
+{
+    for (int64_t t = 0; t < a->T; t++) {
+        int32_t rank = -1;
+        for (int32_t w = 0; w < a->W; w++) {
+            if (w == 0 || rank >= 0) rank = next_peer(a, t, rank);
+            a->peer[t * a->W + w] = rank;
+        }
+    }
+}
+
 REF_OP(dispatch)
 {
     int32_t next = 0;
