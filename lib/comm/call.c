@@ -18,6 +18,21 @@ static bool reduces(const struct comm_call *k)
     return k->kind == COMM_ALL_REDUCE || k->kind == COMM_REDUCE_SCATTER;
 }
 
+/* Returns true if all_to_all sends or receives a number of rows below 0. */
+static bool counts_are_wrong(const struct comm *c, const struct comm_call *k)
+{
+    for (int r = 0; r < c->size && k->kind == COMM_ALL_TO_ALL; r++)
+        if (k->sends[r] < 0 || k->accepts[r] < 0) return true;
+    return false;
+}
+
+size_t comm_rows_before(const int32_t *rows, int rank)
+{
+    size_t n = 0;
+    for (int r = 0; r < rank; r++) n += (size_t)rows[r];
+    return n;
+}
+
 int comm_check(const struct comm *c, const struct comm_call *k, struct err *e)
 {
     const char *name = comm_kind_name(k->kind);
@@ -26,6 +41,8 @@ int comm_check(const struct comm *c, const struct comm_call *k, struct err *e)
     if (k->to >= c->size || k->from >= c->size || k->to < -1 || k->from < -1)
         return err_set(e, ERR_INTERNAL, "%s: rank %d or %d of a group of %d", name, k->to, k->from,
                        c->size);
+    if (counts_are_wrong(c, k))
+        return err_set(e, ERR_INTERNAL, "%s: a rank has fewer than 0 rows", name);
     return 0;
 }
 
@@ -42,7 +59,8 @@ void comm_name_members(char text[COMM_MEMBERS], const int *ranks, int n)
 
 int comm_prefix(struct err *e, const struct comm_call *k, const char *members)
 {
-    const bool bytes = k->kind == COMM_BROADCAST || k->kind == COMM_SEND_RECEIVE;
-    return err_prefix(e, "%s of %zu %s among %s", comm_kind_name(k->kind), k->n,
-                      bytes ? "bytes" : dtype_name(k->type), members);
+    const bool rows = k->kind == COMM_ALL_TO_ALL;
+    const bool bytes = rows || k->kind == COMM_BROADCAST || k->kind == COMM_SEND_RECEIVE;
+    return err_prefix(e, "%s of %s%zu %s among %s", comm_kind_name(k->kind), rows ? "rows of " : "",
+                      k->n, bytes ? "bytes" : dtype_name(k->type), members);
 }

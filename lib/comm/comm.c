@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions: each passes a call to the implementation of its group. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/trace.h"
 #include "comm/board.h"
@@ -79,10 +80,15 @@ void comm_all_gather(struct comm *c, void *dst, const void *src, size_t n_each, 
                        .kind = COMM_ALL_GATHER, .type = t, .dst = dst, .src = src, .n = n_each});
 }
 
-void comm_all_to_all(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t)
+void comm_all_to_all(struct comm *c, void *dst, const int32_t *accepts, const void *src,
+                     const int32_t *sends, size_t bytes)
 {
-    c->ops->run(c, &(struct comm_call){
-                       .kind = COMM_ALL_TO_ALL, .type = t, .dst = dst, .src = src, .n = n_each});
+    c->ops->run(c, &(struct comm_call){.kind = COMM_ALL_TO_ALL,
+                                       .dst = dst,
+                                       .src = src,
+                                       .n = bytes,
+                                       .sends = sends,
+                                       .accepts = accepts});
 }
 
 void comm_broadcast(struct comm *c, void *buf, size_t bytes, int root)
@@ -104,4 +110,12 @@ void comm_send_receive(struct comm *c, const void *src, size_t sent, int to, voi
 }
 
 void comm_join(struct comm *c) { c->ops->join(c); }
+
+void comm_read(struct comm *c, void *to, const void *from, size_t bytes)
+{
+    struct err e;
+    comm_join(c);
+    if (c->device->ops->download(c->device, to, from, bytes, &e)) comm_fail(c, &e);
+    if (c->failed) memset(to, 0, bytes);
+}
 int comm_finish(struct comm *c, struct err *e) { return c->ops->finish(c, e); }

@@ -38,8 +38,9 @@ struct comm_call {
     void *dst;
     const void *src;
     size_t n; /* elements of a block, if there is one for each rank, else of the buffer; bytes
-               * for broadcast and send_receive */
-    size_t received; /* bytes that send_receive receives */
+               * for broadcast and send_receive, of a row for all_to_all */
+    size_t received;                /* bytes that send_receive receives */
+    const int32_t *sends, *accepts; /* [size] rows of all_to_all to and from each rank */
 };
 struct comm;
 struct comm_ops {
@@ -112,9 +113,12 @@ void comm_reduce_scatter(struct comm *c, void *dst, const void *src, size_t n_ea
 /* dst[size * n_each] = src[n_each] of all ranks in rank order; src may be this rank's block of dst.
  */
 void comm_all_gather(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t);
-/* Sends block p of src[size * n_each] to rank p and receives block p of dst[size * n_each] from it.
- * The buffers must not overlap. */
-void comm_all_to_all(struct comm *c, void *dst, const void *src, size_t n_each, enum dtype t);
+/* Sends sends[p] rows to each rank p and receives accepts[p] rows from it, which are as many as it
+ * sends. src has the rows for rank 0, then those for rank 1, and so on; dst gets them in the order
+ * of the ranks that they come from. The buffers must not overlap. A row has `bytes` bytes; the
+ * group owns the counts as long as the buffers. */
+void comm_all_to_all(struct comm *c, void *dst, const int32_t *accepts, const void *src,
+                     const int32_t *sends, size_t bytes);
 /* Copies buf of rank `root` of the group to buf of all its ranks. */
 void comm_broadcast(struct comm *c, void *buf, size_t bytes, int root);
 /* Sends src to rank `to` and at the same time receives dst from rank `from`, so that all ranks of a
@@ -124,6 +128,9 @@ void comm_send_receive(struct comm *c, const void *src, size_t sent, int to, voi
 
 /* Makes later work of the device start after all earlier collectives. */
 void comm_join(struct comm *c);
+/* Copies bytes of device memory to the host, after all earlier collectives and work of the device.
+ * If one of them failed, they are zeros, and comm_finish reports it. */
+void comm_read(struct comm *c, void *to, const void *from, size_t bytes);
 /* Waits on the host for all earlier collectives. Returns 0, or -1 with the first failure since the
  * last call: ERR_DEVICE when a rank is lost or does not answer for world.timeout seconds, with the
  * name of the collective. The world is then broken and all its ranks have to end. */

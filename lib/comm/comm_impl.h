@@ -23,6 +23,8 @@ void comm_end(struct comm *c);
 enum { COMM_MEMBERS = 80 };
 /* Fails with ERR_INTERNAL when an argument is wrong, which it then is on every rank. */
 int comm_check(const struct comm *c, const struct comm_call *k, struct err *e);
+/* Returns the rows of all_to_all before those of a rank. */
+size_t comm_rows_before(const int32_t *rows, int rank);
 /* text = "ranks 0, 2 and 4", for comm_prefix. */
 void comm_name_members(char text[COMM_MEMBERS], const int *ranks, int n);
 /* Puts "all_reduce of 100 fp32 among ranks 0 and 1" before a message. Returns -1. */

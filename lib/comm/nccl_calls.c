@@ -60,19 +60,19 @@ static int end(struct nccl *n, int code, struct err *e)
 }
 
 /* Sends `bytes` at src + p * stride to each other rank p, and receives its block into `to`, where
- * the blocks follow one another at `spread` bytes; `to` has none for this rank when packed. */
-static int exchange(struct nccl *n, char *to, size_t spread, bool packed, const char *src,
-                    size_t stride, size_t bytes, struct err *e)
+ * the blocks of the other ranks follow one another. */
+static int exchange(struct nccl *n, char *to, const char *src, size_t stride, size_t bytes,
+                    struct err *e)
 {
     const struct nccl_plugin *p = n->plugin;
     comm_count_each(&n->c, bytes);
     int code = p->begin();
     if (code) return nccl_check(n, code, e);
     for (int r = 0; r < n->c.size; r++) {
-        const size_t slot = (size_t)(packed && r > n->c.rank ? r - 1 : r);
+        const size_t slot = (size_t)(r > n->c.rank ? r - 1 : r);
         if (r == n->c.rank) continue;
         if (!code) code = p->send(n->group, src + (size_t)r * stride, bytes, r);
-        if (!code) code = p->receive(n->group, to + slot * spread, bytes, r);
+        if (!code) code = p->receive(n->group, to + slot * bytes, bytes, r);
     }
     return end(n, code, e);
 }
@@ -90,7 +90,7 @@ static int reduce(struct nccl *n, const struct comm_call *k, char *dst, const ch
 {
     const char *own = src + (size_t)n->c.rank * stride;
     const size_t bytes = len * dtype_size(k->type);
-    if (exchange(n, n->c.staging, bytes, true, src, stride, bytes, e)) return -1;
+    if (exchange(n, n->c.staging, src, stride, bytes, e)) return -1;
     return nccl_check(
         n, n->plugin->fold(n->group, dst, own, n->c.staging, len, k->type, k->op == COMM_MAX), e);
 }
@@ -132,13 +132,35 @@ static int all_gather(struct nccl *n, const struct comm_call *k, struct err *e)
     return k->n ? gather(n, k->dst, k->src, k->n * dtype_size(k->type), e) : 0;
 }
 
+/* Queues the messages of this rank with all others; a message of no row is none. */
+static int exchange_rows(struct nccl *n, const struct comm_call *k)
+{
+    const struct nccl_plugin *p = n->plugin;
+    const char *src = k->src;
+    char *dst = k->dst;
+    int code = 0;
+    for (int r = 0; r < n->c.size && !code; r++) {
+        const size_t out = (size_t)k->sends[r] * k->n, in = (size_t)k->accepts[r] * k->n;
+        const bool other = r != n->c.rank;
+        if (other && out) code = p->send(n->group, src, out, r);
+        if (other && in && !code) code = p->receive(n->group, dst, in, r);
+        if (other) comm_count(&n->c, out);
+        src += out;
+        dst += in;
+    }
+    return code;
+}
+
 static int all_to_all(struct nccl *n, const struct comm_call *k, struct err *e)
 {
-    const size_t bytes = k->n * dtype_size(k->type), own = (size_t)n->c.rank * bytes;
-    if (!bytes) return 0;
-    if (exchange(n, k->dst, bytes, false, k->src, bytes, bytes, e)) return -1;
+    const size_t from = comm_rows_before(k->sends, n->c.rank) * k->n,
+                 to = comm_rows_before(k->accepts, n->c.rank) * k->n,
+                 own = (size_t)k->sends[n->c.rank] * k->n;
+    const int code = n->plugin->begin();
+    if (code) return nccl_check(n, code, e);
+    if (end(n, exchange_rows(n, k), e)) return -1;
     return nccl_check(
-        n, n->plugin->copy(n->group, (char *)k->dst + own, (const char *)k->src + own, bytes), e);
+        n, n->plugin->copy(n->group, (char *)k->dst + to, (const char *)k->src + from, own), e);
 }
 
 static int broadcast(struct nccl *n, const struct comm_call *k, struct err *e)

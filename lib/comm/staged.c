@@ -141,19 +141,6 @@ static int all_gather(struct staged *s, const struct comm_call *k)
     return 0;
 }
 
-static int all_to_all(struct staged *s, const struct comm_call *k)
-{
-    const size_t size = dtype_size(k->type);
-    for (size_t at = 0; at < k->n;) {
-        const size_t len = least(k->n - at, piece(&s->c, size));
-        blocks_to_host(s, k, at, len);
-        if (exchange(s, len * size)) return -1;
-        blocks_to_device(s, k, at, len, receive_half(&s->c));
-        at += len;
-    }
-    return 0;
-}
-
 static int broadcast(struct staged *s, const struct comm_call *k)
 {
     struct comm *c = &s->c;
@@ -172,22 +159,70 @@ static int broadcast(struct staged *s, const struct comm_call *k)
     return 0;
 }
 
+/* Bytes to one rank, and bytes from one, which may be COMM_NOBODY. */
+struct messages {
+    const char *src;
+    char *dst;
+    size_t sent, received;
+    int to, from;
+};
+
 /* Both directions advance piece by piece until the longer one ends. */
-static int send_receive(struct staged *s, const struct comm_call *k)
+static int transfer(struct staged *s, const struct messages *m)
 {
     struct comm *c = &s->c;
-    const size_t out = k->to < 0 ? 0 : k->n, in = k->from < 0 ? 0 : k->received;
-    for (size_t at = 0; at < out || at < in; at += half(c)) {
+    for (size_t at = 0; at < m->sent || at < m->received; at += half(c)) {
         struct comm_transfer t = {0};
-        const size_t o = at < out ? least(out - at, half(c)) : 0;
-        const size_t i = at < in ? least(in - at, half(c)) : 0;
-        to_host(s, send_half(c), (const char *)k->src + at, o);
-        if (k->to != c->rank) comm_count(c, o);
+        const size_t o = at < m->sent ? least(m->sent - at, half(c)) : 0;
+        const size_t i = at < m->received ? least(m->received - at, half(c)) : 0;
+        to_host(s, send_half(c), m->src + at, o);
+        if (m->to != c->rank) comm_count(c, o);
         const int code =
-            s->world->plugin->send_receive(s->group, send_half(c), o, o ? k->to : COMM_NOBODY,
-                                           receive_half(c), i, i ? k->from : COMM_NOBODY, &t);
+            s->world->plugin->send_receive(s->group, send_half(c), o, o ? m->to : COMM_NOBODY,
+                                           receive_half(c), i, i ? m->from : COMM_NOBODY, &t);
         if (complete(s, code, &t)) return -1;
-        to_device(s, (char *)k->dst + at, receive_half(c), i);
+        to_device(s, m->dst + at, receive_half(c), i);
+    }
+    return 0;
+}
+
+static int send_receive(struct staged *s, const struct comm_call *k)
+{
+    return transfer(s, &(struct messages){.src = k->src,
+                                          .dst = k->dst,
+                                          .sent = k->to < 0 ? 0 : k->n,
+                                          .received = k->from < 0 ? 0 : k->received,
+                                          .to = k->to,
+                                          .from = k->from});
+}
+
+/* Copies this rank's own rows. */
+static void keep(struct staged *s, char *dst, const char *src, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += half(&s->c)) {
+        const size_t n = least(bytes - at, half(&s->c));
+        to_host(s, send_half(&s->c), src + at, n);
+        to_device(s, dst + at, send_half(&s->c), n);
+    }
+}
+
+/* In turn i each rank sends to the i-th behind it, and receives from the i-th before it. */
+static int all_to_all(struct staged *s, const struct comm_call *k)
+{
+    const int size = s->c.size, rank = s->c.rank;
+    for (int i = 0; i < size; i++) {
+        const int to = (rank + i) % size, from = (rank + size - i) % size;
+        const struct messages m = {
+            .src = (const char *)k->src + comm_rows_before(k->sends, to) * k->n,
+            .dst = (char *)k->dst + comm_rows_before(k->accepts, from) * k->n,
+            .sent = (size_t)k->sends[to] * k->n,
+            .received = (size_t)k->accepts[from] * k->n,
+            .to = to,
+            .from = from};
+        if (i == 0)
+            keep(s, m.dst, m.src, m.sent);
+        else if (transfer(s, &m))
+            return -1;
     }
     return 0;
 }

@@ -11,6 +11,8 @@
 
 struct comm;
 
+/* Returns true if collectives of the group run on the device. */
+bool collect_runs(const struct device *d, const struct comm *group);
 int collect_size(const struct comm *group);
 int collect_rank(const struct comm *group);
 /* Replace buf[n] by the ranks' sum, or by the ranks' maximum, element by element. fp32, fp64 or
@@ -23,9 +25,12 @@ void collect_reduce_scatter(struct device *d, struct comm *group, void *dst, con
 /* Gathers dst[size * n_each] = the ranks' src[n_each]. */
 void collect_all_gather(struct device *d, struct comm *group, void *dst, const void *src,
                         size_t n_each, enum dtype t);
-/* Sends block p of src[size * n_each] to rank p; receives block p of dst from rank p. */
-void collect_all_to_all(struct device *d, struct comm *group, void *dst, const void *src,
-                        size_t n_each, enum dtype t);
+/* Sends sends[p] rows of src to each rank p, and receives accepts[p] rows from it; see
+ * comm_all_to_all. */
+void collect_all_to_all(struct device *d, struct comm *group, void *dst, const int32_t *accepts,
+                        const void *src, const int32_t *sends, size_t bytes);
+/* Copies device memory to the host, and waits for that. */
+void collect_read(struct device *d, struct comm *group, void *to, const void *from, size_t bytes);
 void collect_broadcast(struct device *d, struct comm *group, void *buf, size_t bytes, int root);
 /* Sends src to rank `to` while it receives dst from rank `from`; a rank below 0: no message. */
 void collect_send_receive(struct device *d, struct comm *group, const void *src, size_t sent,

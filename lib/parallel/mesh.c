@@ -16,8 +16,8 @@ const char *mesh_group_name(int group)
 }
 
 /* Returns true if two groups with the same ranks stay two: gradients are reduced, or weights
- * gathered, while a layer gathers the keys of cp or the tokens of ep, which would otherwise wait
- * for them. */
+ * gathered, while a layer gathers the keys of cp or exchanges the tokens of ep, which would
+ * otherwise wait for them. */
 static bool are_apart(const struct mesh *m, int a, int b)
 {
     if ((a == MESH_EP || b == MESH_EP) && m->experts > 1) return true;

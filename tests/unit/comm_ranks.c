@@ -76,9 +76,10 @@ static void back(struct array *a)
 
 /* ---- groups ---- */
 /* A group, its members' ranks in the world, and where this process is. */
+enum { TEAM = 64 };
 struct team {
     struct comm *c;
-    int ranks[64], n, at;
+    int ranks[TEAM], n, at;
     void *staging;
 };
 enum { LARGEST = 1300001 * 8 };
@@ -191,21 +192,60 @@ static bool are(const struct array *a, size_t at, size_t n, int rank, size_t fro
     return true;
 }
 
+enum { ROW = 3 }; /* floats of a row of all_to_all */
+/* Returns the rows from one rank of the team to another, none for some pairs. */
+static int32_t rows_between(const struct team *g, int from, int to, int s)
+{
+    return (int32_t)((from * 3 + to + s) % 4 * (int)(sizes[s] / (size_t)(4 * ROW * g->n) + 1));
+}
+
+/* Returns the rows that a rank sends to the ranks before another. */
+static size_t rows_before(const struct team *g, int from, int to, int s)
+{
+    size_t n = 0;
+    for (int p = 0; p < to; p++) n += (size_t)rows_between(g, from, p, s);
+    return n;
+}
+
 static bool exchanges(const struct team *g)
 {
     struct err e = {0};
     bool ok = true;
     for (int s = 0; s < SIZES; s++) {
-        const size_t each = sizes[s] / (size_t)g->n + 1, n = each * (size_t)g->n;
-        struct array a = make(n, DT_F32, w->place.rank), b = make(n, DT_F32, 99);
-        comm_all_to_all(g->c, b.device, a.device, each, DT_F32);
+        int32_t sends[TEAM], accepts[TEAM];
+        size_t at = 0, all = 0;
+        for (int p = 0; p < g->n; p++) {
+            sends[p] = rows_between(g, g->at, p, s);
+            all += (size_t)(accepts[p] = rows_between(g, p, g->at, s));
+        }
+        struct array a = make(rows_before(g, g->at, g->n, s) * ROW + 1, DT_F32, w->place.rank),
+                     b = make(all * ROW + 1, DT_F32, 99);
+        comm_all_to_all(g->c, b.device, accepts, a.device, sends, ROW * sizeof(float));
         ok &= comm_finish(g->c, &e) == 0;
         back(&b);
-        for (size_t p = 0; p < (size_t)g->n; p++)
-            ok &= are(&b, p * each, each, g->ranks[p], (size_t)g->at * each);
+        for (int p = 0; p < g->n; at += (size_t)accepts[p++] * ROW)
+            ok &= are(&b, at, (size_t)accepts[p] * ROW, g->ranks[p],
+                      rows_before(g, p, g->at, s) * ROW);
+        ok &= are(&b, at, 1, 99, at); /* nothing is written behind the last row */
         drop(&a);
         drop(&b);
     }
+    return ok;
+}
+
+/* The host reads what the ranks gathered. */
+static bool reads(const struct team *g)
+{
+    struct err e;
+    float got[TEAM];
+    bool ok = true;
+    struct array a = make(1, DT_F32, w->place.rank), b = make((size_t)g->n, DT_F32, 99);
+    comm_all_gather(g->c, b.device, a.device, 1, DT_F32);
+    comm_read(g->c, got, b.device, (size_t)g->n * sizeof(float));
+    for (int p = 0; p < g->n; p++) ok &= got[p] == (float)value(g->ranks[p], 0);
+    ok &= comm_finish(g->c, &e) == 0;
+    drop(&a);
+    drop(&b);
     return ok;
 }
 
@@ -387,7 +427,8 @@ static const struct {
     {"all_reduce finds the largest", largest},
     {"reduce_scatter and all_gather, fp32", scatters_f32},
     {"reduce_scatter and all_gather, bf16", scatters_bf16},
-    {"all_to_all exchanges blocks", exchanges},
+    {"all_to_all exchanges rows, as many as each rank has for another", exchanges},
+    {"the host reads the result of a collective", reads},
     {"send_receive goes round a ring and along a pipeline", rings},
     {"broadcast gives the root's bytes", broadcasts},
     {"calls run in the order in which they were queued", keeps_order},
