@@ -9,7 +9,7 @@
 #define F(field) TO(sft_train.strategy_args.strategy_config.field)
 #define A(field) TO(sft_train.training_args.field), .as = T #field
 
-#define DISPATCH        "a worker gathers the tokens of all that share out the experts"
+#define DISPATCH        "each token goes to the workers that have its experts (alltoall)"
 #define DROPLESS        "experts (MoE) compute every token that chooses them"
 #define GROUPED         "the experts of a layer are always one grouped product"
 #define REPLAY          "a replay of the choice of experts (MoE) is not supported"

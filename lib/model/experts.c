@@ -3,7 +3,7 @@
  * in one product; no host reads how many rows an expert has. With tensor parallelism each rank has
  * a part of the inner size of every expert, and so a term of the experts' results: what is linear
  * in them, the gradient of the router included, is a term too. Where ranks share out the experts,
- * the rows are those of all their tokens, see dispatch.c. */
+ * the rows are those of the tokens that come from them, see dispatch.c. */
 #include "model/model_impl.h"
 
 /* Returns true if the loss has a term that balances the experts. */
@@ -18,7 +18,7 @@ struct op_grouped experts_product(const struct stage *s, const struct pass *p,
 {
     return (struct op_grouped){.b = b,
                                .starts = a->experts.starts,
-                               .rows = dispatch_rows(s, p),
+                               .rows = dispatch_rows(s, p, a),
                                .n = n,
                                .k = k,
                                .E = dispatch_experts(s),
@@ -72,9 +72,9 @@ static void gather(const struct stage *s, const struct pass *p, const struct act
 {
     const struct weights *w = s->w;
     op_gather(w->device, &(struct op_gather){.y = a->experts.rows,
-                                             .x = dispatch_gather(s, p, a->h2),
+                                             .x = dispatch_send(s, a, a->h2),
                                              .rows = a->experts.token,
-                                             .n = dispatch_rows(s, p),
+                                             .n = dispatch_rows(s, p, a),
                                              .H = w->m.hidden,
                                              .dtype = w->compute});
 }
@@ -90,17 +90,16 @@ static void route(struct stage *s, const struct pass *p, int l, const struct act
     const size_t router = w->params.layers[l].router;
     matrix_forward(w, T, a->experts.prob, w->accum, a->h2, router, m->experts, m->hidden, false);
     lora_forward(s, p, a->experts.prob, w->accum, a->h2, router);
-    op_route(w->device, &(struct op_route){
-                            .prob = a->experts.prob,
-                            .weight = dispatch_own(s, p, a->experts.weight, m->chosen, w->accum),
-                            .expert = dispatch_own(s, p, a->experts.expert, m->chosen, DT_I32),
-                            .logits = a->experts.prob,
-                            .T = p->b.T,
-                            .padded = dispatch_padded(s, p),
-                            .E = m->experts,
-                            .K = m->chosen,
-                            .normalise = m->normalise,
-                            .dtype = w->accum});
+    op_route(w->device, &(struct op_route){.prob = a->experts.prob,
+                                           .weight = a->experts.weight,
+                                           .expert = a->experts.expert,
+                                           .logits = a->experts.prob,
+                                           .T = p->b.T,
+                                           .padded = T,
+                                           .E = m->experts,
+                                           .K = m->chosen,
+                                           .normalise = m->normalise,
+                                           .dtype = w->accum});
     dispatch_sort(s, p, a);
 }
 
@@ -112,7 +111,7 @@ static void down(const struct stage *s, const struct pass *p, int l, const struc
     op_activation(w->device, &(struct op_activation){.y = a->z,
                                                      .x = a->gate_up,
                                                      .count = dispatch_count(s, a),
-                                                     .T = dispatch_rows(s, p),
+                                                     .T = dispatch_rows(s, p, a),
                                                      .I = F,
                                                      .gated = true,
                                                      .act = w->m.act,
@@ -145,14 +144,14 @@ void experts_forward(struct stage *s, const struct pass *p, int l, const struct 
     down(s, p, l, a);
     op_combine(w->device, &(struct op_combine){.y = dispatch_terms(s, s->branch),
                                                .z = a->experts.rows,
-                                               .weight = a->experts.weight,
+                                               .weight = a->experts.their_weight,
                                                .row = a->experts.row,
-                                               .T = dispatch_tokens(s, p),
+                                               .T = dispatch_tokens(s, p, a),
                                                .H = H,
                                                .K = w->m.chosen,
                                                .dtype = w->compute,
                                                .y_dtype = w->accum});
-    dispatch_sum(s, p, s->branch);
+    dispatch_sum(s, p, a, s->branch);
     shared_expert_down(s, p, l, a);
     rows_sum(w, p->b.T, s->branch, w->accum);
 }
@@ -166,16 +165,16 @@ static void combine_backward(const struct stage *s, const struct pass *p,
     const struct weights *w = s->w;
     op_combine_grad(w->device, &(struct op_combine_grad){.dz = a->experts.rows,
                                                          .dweight = s->dweight,
-                                                         .dy = dispatch_gather(s, p, dy),
+                                                         .dy = dispatch_send(s, a, dy),
                                                          .z = a->experts.rows,
-                                                         .weight = a->experts.weight,
+                                                         .weight = a->experts.their_weight,
                                                          .row = a->experts.row,
-                                                         .T = dispatch_tokens(s, p),
+                                                         .T = dispatch_tokens(s, p, a),
                                                          .H = w->m.hidden,
                                                          .K = w->m.chosen,
                                                          .dtype = w->compute,
                                                          .z_dtype = w->compute});
-    dispatch_sum_weights(s, p);
+    dispatch_sum_weights(s, p, a);
 }
 
 /* Computes the gradients of down, then of gate_up in its place. */
@@ -191,7 +190,7 @@ static void down_backward(const struct stage *s, const struct pass *p, int l,
                                                                .dy = s->dz,
                                                                .x = a->gate_up,
                                                                .count = dispatch_count(s, a),
-                                                               .T = dispatch_rows(s, p),
+                                                               .T = dispatch_rows(s, p, a),
                                                                .I = F,
                                                                .gated = true,
                                                                .act = w->m.act,
@@ -204,19 +203,18 @@ static void route_backward(const struct stage *s, const struct pass *p, const st
     const struct weights *w = s->w;
     const bool balanced = balances(s) && parallel_adds(w);
     const int32_t K = w->m.chosen;
-    op_route_grad(w->device, &(struct op_route_grad){
-                                 .dlogits = s->drouter,
-                                 .dweight = dispatch_own(s, p, s->dweight, K, w->accum),
-                                 .prob = a->experts.prob,
-                                 .expert = dispatch_own(s, p, a->experts.expert, K, DT_I32),
-                                 .pool = balanced ? p->pool : NULL,
-                                 .T = p->b.T,
-                                 .E = w->m.experts,
-                                 .K = K,
-                                 .normalise = w->m.normalise,
-                                 .balance = p->balance,
-                                 .dtype = w->accum,
-                                 .d_dtype = w->compute});
+    op_route_grad(w->device, &(struct op_route_grad){.dlogits = s->drouter,
+                                                     .dweight = s->dweight,
+                                                     .prob = a->experts.prob,
+                                                     .expert = a->experts.expert,
+                                                     .pool = balanced ? p->pool : NULL,
+                                                     .T = p->b.T,
+                                                     .E = w->m.experts,
+                                                     .K = K,
+                                                     .normalise = w->m.normalise,
+                                                     .balance = p->balance,
+                                                     .dtype = w->accum,
+                                                     .d_dtype = w->compute});
     const size_t row = (size_t)w->m.experts * dtype_size(w->compute), T = (size_t)p->b.T;
     const size_t fill = (size_t)rows_all(w, p->b.T) - T;
     if (fill) op_zero(w->device, &(struct op_zero){(char *)s->drouter + T * row, fill * row});
@@ -235,13 +233,13 @@ static void input_backward(struct stage *s, const struct pass *p, int l,
     op_combine(w->device, &(struct op_combine){.y = dispatch_terms(s, s->dh),
                                                .z = a->experts.rows,
                                                .row = a->experts.row,
-                                               .T = dispatch_tokens(s, p),
+                                               .T = dispatch_tokens(s, p, a),
                                                .H = H,
                                                .K = w->m.chosen,
                                                .add = !dispatch_shares(s),
                                                .dtype = w->compute,
                                                .y_dtype = w->compute});
-    dispatch_add(s, p, s->dh);
+    dispatch_add(s, p, a, s->dh);
     shared_expert_input_backward(s, p, l, a);
     rows_sum(w, p->b.T, s->dh, w->compute);
 }

@@ -25,12 +25,13 @@ static struct op_grouped product(const struct stage *s, const struct pass *p,
 }
 
 /* Multiplies u[rows,r] by the scale. Rows that no expert has are scaled too, and never read. */
-static void scale(const struct stage *s, const struct pass *p, int64_t r, void *u)
+static void scale(const struct stage *s, const struct pass *p, const struct activations *a,
+                  int64_t r, void *u)
 {
     const struct weights *w = s->w;
     op_dropout(w->device, &(struct op_dropout){.y = u,
                                                .x = u,
-                                               .T = dispatch_rows(s, p),
+                                               .T = dispatch_rows(s, p, a),
                                                .H = r,
                                                .scale = w->lora.scale,
                                                .dtype = w->compute});
@@ -44,7 +45,7 @@ static void project(const struct stage *s, const struct pass *p, const struct ac
     struct op_grouped g = product(s, p, a, s->lora.u, x, weights_at(w, k->a), k->rank, in);
     g.tb = true;
     op_grouped(w->device, &g);
-    scale(s, p, k->rank, s->lora.u);
+    scale(s, p, a, k->rank, s->lora.u);
 }
 
 /* Computes du[R,r] = scale * dy B. */
@@ -56,7 +57,7 @@ static void dproject(const struct stage *s, const struct pass *p, const struct a
     const struct op_grouped g =
         product(s, p, a, s->lora.du, dy, weights_at(w, part->b), k->rank, part->out);
     op_grouped(w->device, &g);
-    scale(s, p, k->rank, s->lora.du);
+    scale(s, p, a, k->rank, s->lora.du);
 }
 
 void lora_experts_forward(const struct stage *s, const struct pass *p, const struct activations *a,

@@ -217,34 +217,39 @@ void shared_expert_wgrad(struct stage *s, const struct pass *p, int l, const str
 bool dispatch_shares(const struct stage *s);
 /* Returns the number of experts that this rank has of a layer. */
 int32_t dispatch_experts(const struct stage *s);
-/* Return the number of tokens whose choices this rank sorts, those of all ranks; and of the rows
- * that they may take: each token at most one for each of the experts, dispatch_width of them. */
-int64_t dispatch_tokens(const struct stage *s, const struct pass *p);
-int64_t dispatch_rows(const struct stage *s, const struct pass *p);
+/* Return the number of tokens whose choices this rank sorts, those of all ranks that chose one of
+ * its experts; and of the rows that they may take: each token at most one for each of the experts,
+ * dispatch_width of them. */
+int64_t dispatch_tokens(const struct stage *s, const struct pass *p, const struct activations *a);
+int64_t dispatch_rows(const struct stage *s, const struct pass *p, const struct activations *a);
 int64_t dispatch_width(const struct stage *s);
-/* Returns the tokens that a rank's block has room for, at least rows_all. */
-int64_t dispatch_padded(const struct stage *s, const struct pass *p);
-/* Returns this rank's block of those at `blocks`, whose rows have `width` elements. */
-void *dispatch_own(const struct stage *s, const struct pass *p, void *blocks, int64_t width,
-                   enum dtype t);
+/* Returns the most ranks that have an expert of one token. */
+int32_t dispatch_reach(const struct stage *s);
 /* Returns where the device has the number of rows that are taken; NULL: all are. */
 const int32_t *dispatch_count(const struct stage *s, const struct activations *a);
-/* Gathers x[rows_all,H] of all ranks, which x has room for, until the next call; returns them. */
-const void *dispatch_gather(const struct stage *s, const struct pass *p, const void *x);
-/* Gathers the choices and weights of all ranks, and sorts the choices of this rank's experts. */
+/* Sends the choices and weights of this rank's tokens to the ranks of their experts, and sorts the
+ * choices of this rank's experts. */
 void dispatch_sort(const struct stage *s, const struct pass *p, const struct activations *a);
+/* Sends x[rows_all,H] there; returns the rows of all tokens that came, until the next exchange. */
+const void *dispatch_send(const struct stage *s, const struct activations *a, const void *x);
 /* Returns the starts of the experts of the whole layer among the choices of this rank's tokens. */
 const int32_t *dispatch_load(const struct stage *s, const struct pass *p,
                              const struct activations *a);
-/* Returns where the terms of all tokens are added up, of the type of x; x itself if this rank has
- * all terms. */
+/* Returns where the terms of the tokens that came are added up, of the type of x; x itself if this
+ * rank has all terms. */
 void *dispatch_terms(const struct stage *s, void *x);
-/* Sums the terms of this rank's tokens over the ranks: in x, of the accumulation type; or adds the
- * sum to x, of the compute type. */
-void dispatch_sum(const struct stage *s, const struct pass *p, void *x);
-void dispatch_add(const struct stage *s, const struct pass *p, void *x);
-/* Completes the gradients of the weights of this rank's tokens, in its block of s->dweight. */
-void dispatch_sum_weights(const struct stage *s, const struct pass *p);
+/* Send the terms back, and sum those of this rank's tokens over the ranks: in x, of the
+ * accumulation type; or add the sum to x, of the compute type. */
+void dispatch_sum(const struct stage *s, const struct pass *p, const struct activations *a,
+                  void *x);
+void dispatch_add(const struct stage *s, const struct pass *p, const struct activations *a,
+                  void *x);
+/* Sends the gradients of the weights back: s->dweight has those of this rank's tokens then. */
+void dispatch_sum_weights(const struct stage *s, const struct pass *p, const struct activations *a);
+/* Completes the activations of the i-th layer of a chunk. */
+void dispatch_bind(const struct stage *s, const struct pass *p, int i, struct activations *a);
+/* Adds what a pass keeps on the host. */
+void dispatch_plan_pass(const struct stage *s, struct plan *plan, struct pass *p);
 /* Returns the most of dispatch_tokens. */
 int64_t dispatch_most(const struct stage *s);
 /* Adds the buffers of one layer, shared by all layers, from time `begin` to `end`. */

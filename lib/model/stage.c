@@ -132,6 +132,7 @@ struct activations stage_activations(const struct stage *s, const struct pass *p
         a.keys = s->context.keys;
     }
     if (!s->w->m.qk_norm) a.rot = a.qkv;
+    dispatch_bind(s, p, stage_stores_layers(s) ? i : 0, &a);
     return a;
 }
 

@@ -8,9 +8,10 @@
  * T is the number of tokens of a micro-batch, H the hidden size, I the intermediate size, V the
  * vocabulary, C the number of targets whose logits exist at one time. In a sparse layer E is the
  * number of experts, K those that a token chooses, F their intermediate size, S that of the expert
- * of all tokens; R = T * K is the number of rows that the chosen experts compute. Where ranks share
- * out the experts, A is the number of tokens of all of them, N that of this rank's experts, and
- * R = A * min(K, N); else A is T and N is E. */
+ * of all tokens; R = T * K is the number of rows that the chosen experts compute. Where P ranks
+ * share out the experts, A is the number of tokens of all of them that have chosen one of this
+ * rank's N experts, R = A * min(K, N), and W = min(K, P) the most ranks that a token goes to; else
+ * A is T and N is E. */
 #ifndef SFT_MODEL_STAGE_H
 #define SFT_MODEL_STAGE_H
 
@@ -57,9 +58,13 @@ struct activations {
     void *z;       /* [T,I] or [R,F] the result of the activation */
     void *out2, *rstd_out2; /* as out1, rstd_out1 of the MLP block's result */
     struct {
-        void *prob, *weight;        /* [T,E], [A,K] of op_route; accumulation type */
-        void *expert;               /* [A,K] of op_route */
-        void *row, *token, *starts; /* [A,K] [R] [N+1] of op_dispatch */
+        void *prob, *weight;               /* [T,E], [T,K] of op_route; accumulation type */
+        void *expert;                      /* [T,K] of op_route */
+        void *their_weight, *their_expert; /* [A,K] the same of the tokens that came from ranks */
+        void *row, *token, *starts;        /* [A,K] [R] [N+1] of op_dispatch */
+        void *peer_row, *peer_token;       /* with ep, [T,W] [T*W]: the same by ranks of experts */
+        int32_t *sends, *accepts; /* with ep, on the host, [P] rows to and from each rank; NULL in
+                                     a rehearsal */
         void *rows; /* [R,H] the experts' results; before and after it their inputs and gradients */
     } experts;      /* of a sparse layer */
     struct {
@@ -94,7 +99,8 @@ struct pass {
     void *nll;                  /* [targets] accumulation type; all passes share it */
     double *load; /* [2,E] of op_load, of the sparse layers up to the chunk; NULL: no router loss */
     double *pool; /* [2,E] the same of all layers, for the backward pass */
-    double balance; /* op_route_grad.balance */
+    double balance;  /* op_route_grad.balance */
+    int32_t *counts; /* with ep, on the host: [layers,2,P] activations.experts.sends, accepts */
 };
 
 struct stage {
@@ -120,8 +126,11 @@ struct stage {
     void *dweight, *drouter;     /* [A,K] accumulation type; [T,E]: of the router */
     void *dshared;               /* [T]: of the logits of the weights of the expert of all tokens */
     struct {
-        void *tokens;               /* [A,H] the rows of all ranks */
-        void *terms;                /* [A,H] accumulation type: sums over this rank's experts */
+        void *in, *out;             /* [A,H] or [T*W,H] rows that came; [T*W,H] or [A,H] that go */
+        void *peer;                 /* [T,W] of op_peers */
+        void *peer_starts;          /* [P+1] the begin of each rank's rows among those that go */
+        void *starts_of_all;        /* [P,P+1] the same of all ranks */
+        int32_t *counts;            /* the same on the host */
         void *row, *token, *starts; /* [T,K] [T*K] [E+1] this rank's tokens by expert, with an
                                        auxiliary loss */
     } dispatch;                     /* with ep */

@@ -128,19 +128,25 @@ static void declare_experts(const struct declare *d, int i, int begin, int end)
     const struct stage *s = d->s;
     const struct model *m = &s->w->m;
     const int64_t T = s->o.tokens, rows = T * expert_rows(s),
-                  choices = dispatch_most(s) * m->chosen;
+                  choices = dispatch_most(s) * m->chosen, own = T * m->chosen;
     const int l = s->chunk->first + i;
     struct activations *a = &d->p->acts[i];
     if (!has(s, i, sharing(s, i), true)) return;
     act(d, "router", l, T * m->experts, s->w->accum, begin, end, &a->experts.prob);
-    act(d, "expert weights", l, choices, s->w->accum, begin, end, &a->experts.weight);
-    act(d, "expert choice", l, choices, DT_I32, begin, end, &a->experts.expert);
+    act(d, "expert weights", l, own, s->w->accum, begin, end, &a->experts.weight);
+    act(d, "expert choice", l, own, DT_I32, begin, end, &a->experts.expert);
     act(d, "expert row", l, choices, DT_I32, begin, end, &a->experts.row);
     act(d, "expert token", l, rows, DT_I32, begin, end, &a->experts.token);
     act(d, "expert starts", l, dispatch_experts(s) + 1, DT_I32, begin, end, &a->experts.starts);
     if (stage_stores_all(s))
         act(d, "expert rows", l, rows * m->hidden, s->w->compute, begin, end, &a->experts.rows);
     declare_shared_expert(d, i, begin, end);
+    if (!dispatch_shares(s)) return;
+    const int64_t sent = T * dispatch_reach(s);
+    act(d, "weights from ranks", l, choices, s->w->accum, begin, end, &a->experts.their_weight);
+    act(d, "choice from ranks", l, choices, DT_I32, begin, end, &a->experts.their_expert);
+    act(d, "row to ranks", l, sent, DT_I32, begin, end, &a->experts.peer_row);
+    act(d, "token to ranks", l, sent, DT_I32, begin, end, &a->experts.peer_token);
 }
 
 /* Adds the activations that layer i of a chunk stores for its backward pass. If layers share them,
@@ -199,6 +205,7 @@ static void declare_inputs(const struct declare *d)
     const size_t bytes = pass_layout(d->s).bytes;
     plan_add(d->plan, PLAN_DATA, "micro-batch", -1, bytes, 1, PLAN_ALWAYS, 0, &p->block);
     plan_add_host(d->plan, PLAN_DATA, "micro-batch", bytes, &p->host);
+    dispatch_plan_pass(d->s, d->plan, p);
     if (w->has_gradients && w->m.router_loss > 0) {
         data(d, "expert load", 2 * w->m.experts, DT_F64, (void **)&p->load);
         data(d, "expert pool", 2 * w->m.experts, DT_F64, (void **)&p->pool);

@@ -403,7 +403,7 @@ static void runs(const struct row *r, const struct form *f, struct reference *on
     static struct job first, second;
     const struct job_layout l = layout_of(r);
     name_of(r, layout, sizeof layout);
-    bool ran = job_open(&first, f, &l, device_name) && job_step(&first, 0);
+    bool ran = job_open(&first, f, &l, device_name) && wire_watch(&first) && job_step(&first, 0);
     check(f->name, layout, "the gradients of the first step are those of one rank",
           ran && near_gradients(&first, one));
     for (int k = 1; ran && k < JOB_STEPS; k++) ran = job_step(&first, k);
@@ -511,7 +511,7 @@ static void modes(const struct row *r, struct form f)
     for (int i = 0; i < 2; i++) {
         char name[100];
         f.recompute = i ? RECOMPUTE_FULL : RECOMPUTE_SELECTIVE;
-        const bool ran = job_open(&j, &f, &l, device_name) && job_run(&j);
+        const bool ran = job_open(&j, &f, &l, device_name) && wire_watch(&j) && job_run(&j);
         snprintf(name, sizeof name, "%s, recomputed: %s", layout, names[i]);
         sends(f.name, name, ran, &j);
         print_bits(r, &j, name);
@@ -526,7 +526,7 @@ static void narrow(const struct row *r, struct form f, struct reference *one)
     const struct job_layout l = layout_of(r);
     name_of(r, layout, sizeof layout);
     f.narrow = true;
-    const bool ran = job_open(&j, &f, &l, device_name) && job_run(&j);
+    const bool ran = job_open(&j, &f, &l, device_name) && wire_watch(&j) && job_run(&j);
     check("bf16", layout, "losses are those of one rank in fp32",
           ran && job_off(j.loss, one->job.loss) <= 5e-3);
     if (!w->place.rank)

@@ -175,15 +175,18 @@ TINY double memory_activations(const struct job *j, const struct memory_sizes *s
                          (s->m->qk_norm ? c * T * (s->q + 2 * s->k) + 4 * T * norms : 0) +
                          (s->m->post_norm ? 2 * c * rows * H : 0);
     const double E = (double)s->m->experts, chosen = s->ep * s->m->chosen;
-    const double gathered = s->ep > 1 ? (c + 4) * s->ep * T * H : 0;
+    const double ranks = fmin(s->m->chosen, s->ep); /* that have experts of a token */
+    const double moved = s->ep > 1 ? (fmax(c * s->ep, 4 * ranks) + 4 * s->ep) * T * H : 0;
+    const double lists = s->ep > 1 ? 2 * (s->m->chosen + ranks) : 0; /* of tokens that go */
     const double dense = layer + c * T * ups * s->inter[DENSE];
     const double sparse = layer + c * T * (3 * s->inter[SPARSE] + 3 * s->shared + s->rows * H) +
-                          4 * T * (E + 3 * chosen + s->rows + s->m->shared_router) + 4 * E / s->ep;
+                          4 * T * (E + 3 * chosen + s->rows + lists + s->m->shared_router) +
+                          4 * E / s->ep;
     const double inner = fmax(s->layers[DENSE] > 0 ? s->inter[DENSE] : 0,
                               s->layers[SPARSE] > 0 ? fmax(s->inter[SPARSE], s->shared) : 0);
     const double once = 4 * T * H + c * (later ? 2 : 4) * T * H +
                         c * T * (2 * s->q + 2 * s->k + inner) + (cp > 1 ? (c + 8) * all * K : 0) +
-                        4 * T * (E + chosen) + gathered;
+                        4 * T * (E + chosen + (s->ep > 1 ? ranks : 0)) + moved;
     const double layers = s->layers[DENSE] * dense + s->layers[SPARSE] * sparse;
     return passes * (s->most / s->all_layers * layers + (4 + c) * rows * H) + once;
 }

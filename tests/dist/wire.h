@@ -24,6 +24,7 @@ struct wire {
     int zero, parts;                         /* the stage of ZeRO; ranks that share one copy */
     bool ranks_first;                        /* sums over the ranks in each micro-batch */
     uint64_t bytes[MESH_GROUPS][COMM_KINDS]; /* of a step */
+    uint64_t routed;                         /* of all_to_all in all steps */
 };
 
 /* Adds so many calls on n elements, of all ranks in a reduce_scatter or an all_gather. An
@@ -235,43 +236,72 @@ static uint64_t wire_passes(const struct job *j, const struct feed_step *s)
 }
 
 /* ---- ranks that share out the experts ---- */
-/* Returns the tokens of micro-batch `pass` of a data-parallel rank that each rank of cp has at
- * most.
- */
-static uint64_t wire_tokens(const struct wire *x, const struct feed_step *s, int rank,
-                            uint64_t pass)
+/* How many rows go where depends on the router, so it is read from the messages: the first one
+ * behind the counts of all ranks has the choices, each of which is sent once. */
+static struct {
+    const struct comm_ops *real;
+    struct comm_ops ops;
+    bool counted;        /* the last collective gathered the counts */
+    uint64_t went, came; /* rows of choices to and from other ranks */
+    uint64_t calls;      /* of those messages */
+} wire_route;
+
+static uint64_t wire_others(const struct comm *c, const int32_t *rows)
 {
-    const uint64_t cp = (uint64_t)x->mesh->size[MESH_CP];
-    for (size_t i = 0; i < s->nrows; i++)
-        if (wire_owns(x->j, i, rank) && pass-- == 0) return (s->rows[i].tokens + cp - 1) / cp;
-    return 0;
+    uint64_t n = 0;
+    for (int r = 0; r < c->size; r++) n += r == c->rank ? 0 : (uint64_t)rows[r];
+    return n;
 }
 
-/* n: the tokens of the blocks of all ranks. */
-static void wire_dispatch(struct wire *x, uint64_t n)
+static void wire_run(struct comm *c, const struct comm_call *k)
 {
-    const bool full = x->j->f->recompute == RECOMPUTE_FULL;
-    const uint64_t L = (uint64_t)x->s.layers[SPARSE], H = x->hidden, K = (uint64_t)x->s.m->chosen;
-    wire_add(x, MESH_EP, COMM_ALL_GATHER, (full ? 2 : 1) * 2 * L, n * K, WIDTH);
-    wire_add(x, MESH_EP, COMM_ALL_GATHER, (full ? 4 : 3) * L, n * H, x->c);
-    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, WIDTH);
-    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * K, WIDTH);
-    wire_add(x, MESH_EP, COMM_REDUCE_SCATTER, L, n * H, x->c);
+    if (k->kind == COMM_ALL_TO_ALL && wire_route.counted) {
+        wire_route.went += wire_others(c, k->sends);
+        wire_route.came += wire_others(c, k->accepts);
+        wire_route.calls++;
+    }
+    wire_route.counted = k->kind == COMM_ALL_GATHER && k->type == DT_I32;
+    wire_route.real->run(c, k);
 }
 
-static void wire_experts(struct wire *x, const struct feed_step *s)
+/* Watches the messages of a job from now on. Returns true. */
+TINY bool wire_watch(const struct job *j)
+{
+    struct comm *c = mesh_group(&j->mesh, MESH_EP);
+    if (!c) return true;
+    wire_route.real = c->ops;
+    wire_route.ops = *c->ops;
+    wire_route.ops.run = wire_run;
+    wire_route.went = wire_route.came = wire_route.calls = 0;
+    c->ops = &wire_route.ops;
+    return true;
+}
+
+/* Returns true if a rank of those that share out the experts has a micro-batch of that number. */
+static bool wire_routes(const struct wire *x, const struct feed_step *s, uint64_t pass)
 {
     int end;
-    const int ep = x->mesh->experts, first = mesh_expert_rows(x->mesh, &end);
-    const uint64_t tp = (uint64_t)x->mesh->size[MESH_TP];
-    for (uint64_t pass = 0; pass < x->passes; pass++) {
-        uint64_t most = 0;
-        for (int i = first; i < end; i++) {
-            const uint64_t n = wire_tokens(x, s, i, pass);
-            most = n > most ? n : most;
-        }
-        wire_dispatch(x, (uint64_t)ep * (x->j->t.o.shard_rows ? aligned(most, tp) : most));
+    for (int rank = mesh_expert_rows(x->mesh, &end); rank < end; rank++) {
+        uint64_t n = 0;
+        for (size_t i = 0; i < s->nrows; i++) n += wire_owns(x->j, i, rank);
+        if (n > pass) return true;
     }
+    return false;
+}
+
+/* Adds to the bytes of all steps those of rows of n elements, for each row that goes to the rank of
+ * an expert, or comes back. */
+static void wire_dispatch(struct wire *x, const struct feed_step *s)
+{
+    uint64_t passes = 0;
+    const bool full = x->j->f->recompute == RECOMPUTE_FULL;
+    const uint64_t times = full ? 2 : 1, ranks = (uint64_t)x->mesh->experts,
+                   L = (uint64_t)x->s.layers[SPARSE], H = x->hidden, K = (uint64_t)x->s.m->chosen,
+                   to = times * 2 * K * WIDTH + (times + 2) * H * x->c,
+                   back = H * WIDTH + H * x->c + K * WIDTH;
+    for (uint64_t i = 0; i < x->passes; i++) passes += wire_routes(x, s, i);
+    wire_add(x, MESH_EP, COMM_ALL_GATHER, times * L * passes, ranks * (ranks + 1), WIDTH);
+    x->routed = (wire_route.went * to + wire_route.came * back) / times;
 }
 
 static struct wire wire_begin(const struct job *j, const struct feed_step *s)
@@ -300,7 +330,7 @@ static struct wire wire_step(const struct job *j, const struct feed_step *s)
     wire_buckets(&x);
     wire_tied(&x);
     wire_numbers(&x);
-    wire_experts(&x, s);
+    if (mesh_group(x.mesh, MESH_EP)) wire_dispatch(&x, s);
     for (size_t i = 0; i < s->nrows; i++) {
         const struct wire_rows t = wire_rows(&x, s, &s->rows[i]);
         if (!wire_owns(j, i, j->mesh.at[MESH_DP])) continue;
@@ -323,6 +353,7 @@ static bool wire_group(const struct wire *x, int group)
         uint64_t n = 0;
         for (int g = group; g < MESH_GROUPS; g++)
             if (mesh_group(x->mesh, g) == c) n += JOB_STEPS * x->bytes[g][kind];
+        if (kind == COMM_ALL_TO_ALL && c == mesh_group(x->mesh, MESH_EP)) n += x->routed;
         if (c->sent[kind].bytes == n) continue;
         printf("# rank %d: %s of %s: %llu bytes are sent, the formulas say %llu\n", w->place.rank,
                comm_kind_name((enum comm_kind)kind), c->label,
