@@ -354,6 +354,27 @@ static bool goes_on(const struct team *g)
     return ok;
 }
 
+/* The first rank cannot read its device: it reads zeros, not what was there before, and it alone
+ * fails. */
+static bool reads_zeros(const struct team *g)
+{
+    struct err e = {0};
+    const struct ops *const whole = d->ops;
+    struct ops some = *whole;
+    float got[TEAM];
+    memset(got, 0x55, sizeof got);
+    some.download = unreadable;
+    struct array a = make((size_t)g->n, DT_F32, w->place.rank);
+    d->ops = g->at == 0 ? &some : whole;
+    comm_read(g->c, got, a.device, (size_t)g->n * sizeof(float));
+    d->ops = whole;
+    bool ok = (comm_finish(g->c, &e) == -1) == (g->at == 0);
+    for (int p = 0; p < g->n; p++)
+        ok &= got[p] == (g->at == 0 ? 0 : (float)value(w->place.rank, (size_t)p));
+    drop(&a);
+    return ok;
+}
+
 /* ---- a missing dependency, on a device with queues ---- */
 static void never(struct device *x, enum device_queue q) { (void)x, (void)q; }
 
@@ -434,6 +455,7 @@ static const struct {
     {"calls run in the order in which they were queued", keeps_order},
     {"a failure is kept for finish", keeps_failures},
     {"a device that fails takes part with zeros", goes_on},
+    {"the host reads zeros from a device that fails", reads_zeros},
 };
 
 /* Groups of 5 ranks at most that cover the world unevenly; every rank is in one of them. */

@@ -2,7 +2,8 @@
 /* A model of every family cut among the ranks by tensors, by tensors and rows, and by layers: the
  * losses of five steps, the gradients of the first and the weights after the last are those of one
  * rank within 1e-6; the norms of all gradients, which have the roundings of the steps before,
- * within 5e-6. tests/cli/ranks_families.sh starts it as two ranks; alone it is one.
+ * within 1.5e-6: 6e-7 is the worst, 1.1e-6 with the plainest instruction set.
+ * tests/cli/ranks_families.sh starts it as two ranks; alone it is one.
  *
  * usage: family_ranks [DEVICE [FAMILY]]  only those whose name has this text */
 #include "family.h"
@@ -127,7 +128,7 @@ static void cut(const struct form *f, struct reference *one, bool ok, const char
     if (!w->place.rank)
         printf("# %s: losses %.1e, norms %.1e, gradients %.1e, weights %.1e\n", name, loss, norm,
                gradient, weight);
-    all_agree(name, ran && loss <= 1e-6 && norm <= 5e-6 && gradient <= 1e-6 && weight <= 1e-6 &&
+    all_agree(name, ran && loss <= 1e-6 && norm <= 1.5e-6 && gradient <= 1e-6 && weight <= 1e-6 &&
                         all >= whole && all < 2 * whole);
     job_close(&j);
 }
