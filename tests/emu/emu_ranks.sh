@@ -248,4 +248,6 @@ EMU_SEED=7 trains 'ep 2: they train again in another order' gpus 2 ep.again "${s
 same_bits 'ep 2: two runs are the same' ep ep.again
 trains 'ep 2 x edp 2, ZeRO-3: 4 devices train' gpus 4 edp "${sparse[@]}" $ep sft.zero_stage=3
 near 'ep 2 x edp 2, ZeRO-3: the losses are those of one CPU' edp sparse
+DP=2 trains 'ep 2 x pp 2: 4 devices train' gpus 4 ep.pp "${sparse[@]}" $ep $pp
+near 'ep 2 x pp 2: the losses are those of one CPU' ep.pp sparse
 exit $bad
