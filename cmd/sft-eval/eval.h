@@ -65,8 +65,6 @@ int eval_parse(struct eval *v, struct opt_common *common, int argc, char **argv,
 /* ranks.c: joins the ranks, if a launcher started several, and shares out the CPUs. threads: of
  * this process; 0: its share of the CPUs. */
 int eval_join(struct eval *v, int64_t threads, struct err *e);
-/* As log_fail, on one rank. */
-int eval_fail(struct eval *v, const struct err *e);
 /* Finds the model and its tokenizer, and opens the device; the ranks agree on it. eval_close(),
  * which may come twice, releases all but the output. */
 int eval_begin(struct eval *v, struct err *e);

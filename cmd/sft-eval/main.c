@@ -189,7 +189,7 @@ int main(int argc, char **argv)
     if (rc == 0) rc = eval_join(&v, common.threads, &e);
     if (rc == 0) rc = eval(&v, &e);
     progress_erase(&v.progress);
-    const int status = rc ? eval_fail(&v, &e) : 0;
+    const int status = rc ? world_fail(&v.world, v.silent, &e) : 0;
     io_abort(v.out);
     eval_close(&v);
     world_leave(&v.world, status);

@@ -62,13 +62,3 @@ int eval_join(struct eval *v, int64_t threads, struct err *e)
     v->threads = opt_threads(threads);
     return threads ? 0 : world_share_cpus(&v->world, v->threads, &v->threads, e);
 }
-
-int eval_fail(struct eval *v, const struct err *e)
-{
-    const int code = e->code ? (int)e->code : ERR_INTERNAL;
-    if (v->world.broken && v->world.plugin) {
-        world_tell(&v->world, e->msg);
-        return code;
-    }
-    return v->silent ? code : log_fail(e);
-}

@@ -126,13 +126,3 @@ int run_broadcast_resume(struct run *r, struct err *e)
     if (run_agreed(r, x.bytes && !f->resume ? -1 : 0, e)) return -1;
     return world_broadcast(&r->world, f->resume, x.bytes, 0, e);
 }
-
-int run_fail(struct run *r, const struct err *e)
-{
-    const int code = e->code ? (int)e->code : ERR_INTERNAL;
-    if (r->world.broken && r->world.plugin) {
-        world_tell(&r->world, e->msg);
-        return code;
-    }
-    return r->silent ? code : log_fail(e);
-}

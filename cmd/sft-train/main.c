@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     if (rc == 0) rc = signals_catch(&e);
     if (rc == 0) rc = train(&r, &e);
     progress_erase(&r.progress);
-    int status = rc ? run_fail(&r, &e) : 0;
+    int status = rc ? world_fail(&r.world, r.silent, &e) : 0;
     run_close(&r);
     world_leave(&r.world, status);
     return status;

@@ -64,7 +64,6 @@ int run_launch(struct run *r, struct err *e);         /* joins the other ranks, 
 int run_check_start(struct run *r, struct err *e);    /* their number is the configuration's */
 int run_agreed(struct run *r, int rc, struct err *e); /* see world_agree */
 int run_broadcast_resume(struct run *r, struct err *e); /* rank 0's choice in r->folder */
-int run_fail(struct run *r, const struct err *e);       /* as log_fail, on one rank */
 
 int run_config(struct run *r, struct err *e);  /* YAML and overrides -> config */
 int run_model(struct run *r, struct err *e);   /* pretrain -> folder -> descriptor */

@@ -2,6 +2,7 @@
 /* Marks of a world on the board: a rank shows what it does, and reads it while it waits. */
 #include <time.h>
 
+#include "base/log.h"
 #include "comm/comm_impl.h"
 #include "comm/watch.h"
 
@@ -36,7 +37,9 @@ void world_step(struct world *w, uint64_t step)
     atomic_fetch_add(&r->moves, 1);
 }
 
-void world_tell(struct world *w, const char *text)
+/* In a broken world: gives the reason, unless another rank has given one, and waits until the rank
+ * that prints it has done so. */
+static void tell(struct world *w, const char *text)
 {
     enum { TURNS = 250 }; /* five seconds */
     if (!w->watch) return;
@@ -44,6 +47,14 @@ void world_tell(struct world *w, const char *text)
     board_write(b, text);
     for (int i = 0; i < TURNS && !atomic_load(&b->speaker); i++)
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+int world_fail(struct world *w, bool silent, const struct err *e)
+{
+    const int code = e->code ? (int)e->code : ERR_INTERNAL;
+    if (!w->broken || !w->plugin) return silent ? code : log_fail(e);
+    tell(w, e->msg);
+    return code;
 }
 
 void world_doubt(struct world *w)

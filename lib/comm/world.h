@@ -46,9 +46,10 @@ void world_leave(struct world *w, int status);
 
 /* Tells the others which step this rank trains, from 1 on, for their messages. */
 void world_step(struct world *w, uint64_t step);
-/* In a broken world: gives the reason, unless another rank has given one, and waits until the rank
- * that prints it has done so, for some seconds. */
-void world_tell(struct world *w, const char *text);
+/* Prints a failure as log_fail does, and returns its exit status. If the world is broken one rank
+ * prints its reason, for which the others wait for some seconds; else those print that are not
+ * silent. */
+int world_fail(struct world *w, bool silent, const struct err *e);
 
 /* The launcher begins to end all ranks: looks for most of a second whether that is because a host
  * is silent, which then is the reason. */

@@ -170,7 +170,7 @@ left() {
 # one line, and no process is left
 lost() {
     local area="a rank gets $1" rc
-    rm -f pid.*
+    rm -f pid.* stdout
     ranks 3 ./alone sft-eval "${computing[@]}" -m model --per-sample --comm-timeout 1 long.sfts \
         >stdout 2>stderr </dev/null &
     job=$!
