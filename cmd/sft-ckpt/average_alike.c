@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "average.h"
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "hf/peft.h"
@@ -111,7 +112,7 @@ static const struct json *read_config(const struct verb_model *m, struct buf *te
     const struct json *v = NULL;
     char *path = io_path(m->dir, "config.json", e);
     if (path && io_slurp(path, MAX_CONFIG, text, e) == 0) {
-        v = json_parse(text->data ? text->data : "", text->len, tree, e);
+        v = doc_parse(text->data, text->len, tree, e);
         if (!v)
             err_prefix(e, "%s", path);
         else if (v->kind != JSON_OBJECT) {

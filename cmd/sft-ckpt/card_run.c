@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/num.h"
@@ -79,8 +80,7 @@ static int read_run(const char *path, struct buf *settings, struct card_point *p
     struct buf text = {0};
     struct arena tree = {0};
     const struct json *v = NULL;
-    if (io_slurp(path, MAX_RUN, &text, e) == 0)
-        v = json_parse(text.data ? text.data : "", text.len, &tree, e);
+    if (io_slurp(path, MAX_RUN, &text, e) == 0) v = doc_parse(text.data, text.len, &tree, e);
     int rc = v && parse(v, p, e) == 0 ? 0 : err_prefix(e, "%s", path);
     if (rc == 0) put_settings(v, settings);
     arena_free(&tree);

@@ -3,6 +3,7 @@
  * model card. */
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "card.h"
@@ -72,7 +73,7 @@ static int set_base(const struct verb_model *m, const char *base, const char *to
     char *from = io_path(m->dir, ADAPTER_CONFIG, e), *path = io_path(to, ADAPTER_CONFIG, e);
     const struct json *v = NULL;
     if (from && path && io_slurp(from, MAX_CONFIG, &text, e) == 0)
-        v = json_parse(text.data ? text.data : "", text.len, &tree, e);
+        v = doc_parse(text.data, text.len, &tree, e);
     buf_puts(&out, "{\n  \"base_model_name_or_path\": ");
     buf_json(&out, str_z(base));
     for (size_t i = 0; v && i < v->count; i++) {

@@ -2,6 +2,7 @@
 /* sft-ckpt init: makes a model with random weights, which depend only on configuration and seed. */
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -83,7 +84,7 @@ static int write_config(const struct hf_config *c, enum dtype dtype, const char 
 {
     struct arena a = {0};
     struct buf b = {0};
-    const struct json *root = json_parse(c->text.data, c->text.len, &a, e);
+    const struct json *root = doc_parse(c->text.data, c->text.len, &a, e);
     int rc = -1;
     buf_puts(&b, "{");
     for (size_t i = 0; root && i < root->count; i++) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -47,8 +48,7 @@ static const struct json *read_json(struct run *r, const char *dir, const char *
     char *path = io_path(dir, name, e);
     const int there = path ? io_exists(path, e) : -1;
     if (there > 0 && io_slurp(path, MAX_TEXT, &text, e) == 0) {
-        const char *kept = copy(r, (struct str){text.data ? text.data : "", text.len}, e);
-        v = kept ? json_parse(kept, text.len, &r->memory, e) : NULL;
+        v = doc_parse(text.data, text.len, &r->memory, e);
         if (!v) err_prefix(e, "%s", path);
     }
     mem_free(path);

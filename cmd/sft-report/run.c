@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -98,11 +99,7 @@ static int read_settings(struct run *r, const char *path, struct err *e)
     int rc = config_load(path, NULL, 0, &c, e);
     if (rc == 0) rc = config_write_json(c, &text, e);
     if (rc == 0) rc = buf_check(&text, e);
-    if (rc == 0) {
-        char *kept = arena_copy(&r->memory, text.data, text.len, e);
-        r->settings = kept ? json_parse(kept, text.len, &r->memory, e) : NULL;
-        rc = r->settings ? 0 : -1;
-    }
+    if (rc == 0 && !(r->settings = doc_parse(text.data, text.len, &r->memory, e))) rc = -1;
     config_free(c);
     buf_free(&text);
     return rc;

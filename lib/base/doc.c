@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Documents as trees of cJSON. Numbers are texts of ours: cJSON has doubles only, and prints those
- * that it takes for equal with 15 digits, so that 2^53 - 1 and 0.1 + 0.2 come out as others. */
+/* Documents are written as trees of cJSON. Numbers are texts of ours: cJSON has doubles only, and
+ * prints those that it takes for equal with 15 digits, so that 2^53 - 1 and 0.1 + 0.2 come out as
+ * others. */
 #include "base/doc.h"
 
 #include <cjson/cJSON.h>
@@ -8,21 +9,34 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/doc_impl.h"
 #include "base/io.h"
 
-static void *take(size_t bytes) { return mem_resize(NULL, 0, bytes, NULL); }
+_Thread_local bool doc_short;
 
-/* A sealed program prints documents too. */
+static void *take(size_t bytes)
+{
+    void *p = mem_resize(NULL, 0, bytes, NULL);
+    if (!p) doc_short = true;
+    return p;
+}
+
 static void set_memory(void)
 {
     cJSON_Hooks ours = {take, mem_free};
     cJSON_InitHooks(&ours);
 }
 
-void doc_begin(struct doc *d)
+void doc_memory(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_memory);
+    doc_short = false;
+}
+
+void doc_begin(struct doc *d)
+{
+    doc_memory();
     *d = (struct doc){.at = {cJSON_CreateObject()}};
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes small documents (configurations, indexes, manifests) through cJSON: an object is filled
- * member by member, so that separators, quotes and layout cannot go wrong. json.h reads them, which
- * is stricter: cJSON takes duplicate keys, invalid UTF-8, leading zeros and control characters in
- * strings, ends a text at an escaped NUL, and keeps neither the place nor the text of a number. */
+/* Small documents (configurations, adapters, indexes, manifests, run.json) are read and written
+ * through cJSON. doc_parse makes the tree of json.h, and adds what cJSON lacks: one text, duplicate
+ * keys, a bound of depth, strict UTF-8 and escapes, numbers as they are written. A document that is
+ * written is filled member by member, so that separators, quotes and layout cannot go wrong.
+ * json.h reads what is large (tokenizer.json, headers of tensors) or comes in rows, without a tree
+ * of cJSON's between, and what commands for data read, which do not need cJSON. */
 #ifndef SFT_BASE_DOC_H
 #define SFT_BASE_DOC_H
 
@@ -11,6 +13,19 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
+
+/* Parses a document of n bytes into the arena. Nothing in the result points into text, which may be
+ * NULL if n is 0. Returns NULL with ERR_MEMORY, or with ERR_DATA and a message with line and
+ * column, both from 1. It takes what json_parse takes, but for documents larger than these bounds,
+ * which an index of a million tensors reaches, and which keep the memory for a hostile text below
+ * 512 MiB. */
+enum {
+    DOC_MOST = 64 << 20,  /* bytes */
+    DOC_VALUES = 1 << 20, /* commas and opening brackets, those in strings too */
+    DOC_NUMBER = 63       /* characters of a number; cJSON before 1.7.19 reads no more */
+};
+struct json *doc_parse(const char *text, size_t n, struct arena *a, struct err *e);
 
 struct cJSON;
 enum { DOC_DEPTH = 4 };

@@ -11,7 +11,7 @@
 
 enum { NUMBER_MAX = 400 }; /* characters; every double fits in fewer */
 
-static void skip_space(struct json_parser *j)
+void json_space(struct json_parser *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t'))
         j->p++;
@@ -24,7 +24,7 @@ static const unsigned char *digits(struct json_parser *j, const unsigned char *p
     return p;
 }
 
-static int parse_number(struct json_parser *j, struct json *v)
+int json_number(struct json_parser *j, struct json *v)
 {
     const unsigned char *from = j->p, *p = from, *q;
     if (*p == '-') p++;
@@ -94,9 +94,9 @@ static int duplicate(struct json_parser *j, struct str key)
     return json_fault_set(j, j->p - 1, why);
 }
 
-/* Refuses duplicate keys. Small objects compare all pairs; large ones sort by hash, then by key, so
- * that no choice of keys makes it slow. */
-static int check_keys(struct json_parser *j, const struct str *keys, size_t n)
+/* Small objects compare all pairs; large ones sort by hash, then by key, so that no choice of keys
+ * makes it slow. */
+int json_check_keys(struct json_parser *j, const struct str *keys, size_t n)
 {
     struct err e;
     struct json_scratch *s = j->s;
@@ -124,12 +124,12 @@ static int parse_member(struct json_parser *j, bool object, int depth)
     struct json_scratch *s = j->s;
     struct str key = {0};
     struct json v;
-    skip_space(j);
+    json_space(j);
     if (object) {
         if (j->p == j->end) return json_fault_set(j, j->p, "the text ends inside an object");
         if (*j->p != '"') return json_fault_set(j, j->p, "expected a key in double quotes");
         if (json_string(j, &key)) return -1;
-        skip_space(j);
+        json_space(j);
         if (j->p == j->end) return json_fault_set(j, j->p, "the text ends inside an object");
         if (*j->p != ':') return json_fault_set(j, j->p, "expected ':' after a key");
         j->p++;
@@ -154,7 +154,7 @@ static int close_container(struct json_parser *j, struct json *v, size_t base)
     v->items = arena_copy(j->arena, s->values + base, v->count * sizeof *v->items, &e);
     if (!v->items) return json_no_memory(j, &e);
     if (v->kind == JSON_ARRAY) return 0;
-    if (check_keys(j, s->keys + base, v->count)) return -1;
+    if (json_check_keys(j, s->keys + base, v->count)) return -1;
     v->keys = arena_copy(j->arena, s->keys + base, v->count * sizeof *v->keys, &e);
     return v->keys ? 0 : json_no_memory(j, &e);
 }
@@ -168,14 +168,14 @@ static int parse_container(struct json_parser *j, struct json *v, int depth)
     if (depth > JSON_MAX_DEPTH) return json_fault_set(j, j->p, "nested more than 128 deep");
     v->kind = object ? JSON_OBJECT : JSON_ARRAY;
     j->p++;
-    skip_space(j);
+    json_space(j);
     if (j->p < j->end && *j->p == close) {
         j->p++;
         return 0;
     }
     for (;;) {
         if (parse_member(j, object, depth)) return -1;
-        skip_space(j);
+        json_space(j);
         if (j->p == j->end) return json_fault_set(j, j->p, ends);
         unsigned char c = *j->p++;
         if (c == close) return close_container(j, v, base);
@@ -189,7 +189,7 @@ static int parse_container(struct json_parser *j, struct json *v, int depth)
 static int parse_value(struct json_parser *j, struct json *v, int depth)
 {
     memset(v, 0, sizeof *v);
-    skip_space(j);
+    json_space(j);
     if (j->p == j->end) return json_fault_set(j, j->p, "the text ends where a value should be");
     if (j->max_values && ++j->values > j->max_values)
         return json_fault_set(j, j->p, "too many values");
@@ -205,7 +205,7 @@ static int parse_value(struct json_parser *j, struct json *v, int depth)
     case 'n':
         return parse_word(j, v);
     default:
-        return parse_number(j, v);
+        return json_number(j, v);
     }
 }
 
@@ -218,7 +218,7 @@ struct json *json_parse_with(const char *text, size_t n, size_t max_values, stru
     struct err e;
     s->n = 0;
     if (parse_value(&j, &v, 1)) return NULL;
-    skip_space(&j);
+    json_space(&j);
     if (j.p < j.end) {
         json_fault_set(&j, j.p, "text after the end of the value");
         return NULL;
@@ -236,18 +236,22 @@ void json_scratch_free(struct json_scratch *s)
     *s = (struct json_scratch){0};
 }
 
+int json_fault_tell(const char *text, const struct json_fault *f, struct err *e)
+{
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < f->at; i++) {
+        column = text[i] == '\n' ? 1 : column + 1;
+        line += text[i] == '\n';
+    }
+    return err_set(e, f->code, "line %zu, column %zu: %s", line, column, f->why);
+}
+
 struct json *json_parse(const char *text, size_t n, struct arena *a, struct err *e)
 {
     struct json_scratch s = {0};
     struct json_fault f = {0};
     struct json *v = json_parse_with(n ? text : "", n, 0, a, &s, &f);
     json_scratch_free(&s);
-    if (v) return v;
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < f.at; i++) {
-        column = text[i] == '\n' ? 1 : column + 1;
-        line += text[i] == '\n';
-    }
-    err_set(e, f.code, "line %zu, column %zu: %s", line, column, f.why);
-    return NULL;
+    if (!v) json_fault_tell(text, &f, e);
+    return v;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A JSON reader for rows of data and large documents: (pointer, length) strings, bounded depth and
- * size, strict UTF-8, no duplicate keys. */
+/* JSON values, and a reader for rows of data, lines, variables and large documents (tokenizer.json,
+ * headers of tensors): (pointer, length) strings that are not copied, bounded depth and size,
+ * strict UTF-8, no duplicate keys. Small documents are read by doc_parse of doc.h, into these
+ * values. */
 #ifndef SFT_BASE_JSON_H
 #define SFT_BASE_JSON_H
 

@@ -169,3 +169,19 @@ int json_string(struct json_parser *j, struct str *s)
     j->p++;
     return 0;
 }
+
+int json_string_length(struct json_parser *j, size_t *n)
+{
+    *n = 0;
+    for (;;) {
+        const unsigned char *from = j->p;
+        if (span(j)) return -1;
+        *n += (size_t)(j->p - from);
+        if (*j->p == '"') break;
+        char one[4], *end = one; /* a character */
+        if (unescape(j, &end)) return -1;
+        *n += (size_t)(end - one);
+    }
+    j->p++;
+    return 0;
+}

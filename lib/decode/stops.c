@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tokens that end a turn, from config.json, generation_config.json and the tokenizer. */
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "decode/talk_impl.h"
@@ -34,7 +35,7 @@ static int add_generation_stops(struct stops *s, const char *dir, struct err *e)
     const int there = path ? io_exists(path, e) : -1;
     int rc = there > 0 ? io_slurp(path, MOST, &text, e) : there;
     if (there > 0 && rc == 0) {
-        const struct json *root = json_parse(text.data ? text.data : "", text.len, &a, e);
+        const struct json *root = doc_parse(text.data, text.len, &a, e);
         rc = root ? 0 : err_prefix(e, "%s", path);
         if (root) add_listed(s, json_get(root, "eos_token_id"));
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "hf/config_read.h"
@@ -177,7 +178,7 @@ int hf_config_parse_as(const char *text, size_t n, const char *name, const struc
 {
     struct arena a = {.max = (size_t)256 << 20};
     memset(c, 0, sizeof *c);
-    const struct json *root = json_parse(text, n, &a, e);
+    const struct json *root = doc_parse(text, n, &a, e);
     int rc = -1;
     if (!root) {
         err_prefix(e, "%s", name);

@@ -73,7 +73,7 @@ int peft_base_read(const char *dir, char id[HASH128_HEX], struct err *e)
     const int there = path ? io_exists(path, e) : -1;
     int rc = there > 0 ? io_slurp(path, MAX_FILE, &text, e) : there;
     if (there > 0 && rc == 0) {
-        const struct json *v = json_parse(text.data ? text.data : "", text.len, &tree, e);
+        const struct json *v = doc_parse(text.data, text.len, &tree, e);
         rc = v ? parse(v, id, e) : -1;
         if (rc < 0) err_prefix(e, "%s", path);
     }

@@ -191,7 +191,7 @@ int peft_config_parse(const char *text, size_t n, const char *name, struct peft_
     struct arena a = {0};
     *c = (struct peft_config){.rank = 8, .alpha = 8};
     const struct reader r = {name, c, e};
-    const struct json *root = json_parse(text, n, &a, e);
+    const struct json *root = doc_parse(text, n, &a, e);
     int rc = root ? read_all(&r, root) : err_prefix(e, "%s", name);
     arena_free(&a);
     return rc;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/doc.h"
 #include "base/json.h"
 #include "hf/safetensors_impl.h"
 
@@ -154,7 +155,7 @@ static int open_index(struct safetensors *s, const char *dir, const char *index,
     struct arena a = {.max = (size_t)1 << 30};
     int rc = -1;
     if (io_slurp(index, MAX_INDEX, &text, e)) goto out;
-    const struct json *root = json_parse(text.data ? text.data : "", text.len, &a, e);
+    const struct json *root = doc_parse(text.data, text.len, &a, e);
     if (!root) {
         err_prefix(e, "%s", index);
         goto out;

@@ -140,7 +140,7 @@ int manifest_parse(const char *text, size_t n, const char *name, struct manifest
     struct arena a = {0};
     memset(m, 0, sizeof *m);
     int rc = check_self(text, n, e);
-    const struct json *root = rc == 0 ? json_parse(text, n, &a, e) : NULL;
+    const struct json *root = rc == 0 ? doc_parse(text, n, &a, e) : NULL;
     rc = root ? parse_root(root, m, e) : -1;
     arena_free(&a);
     if (rc == 0) return 0;

@@ -214,7 +214,6 @@ int restore_cursor_read(const char *checkpoint, struct restore_cursor *c, struct
 void restore_cursor_free(struct restore_cursor *c)
 {
     arena_free(&c->tree);
-    buf_free(&c->text);
     mem_free(c->path);
     *c = (struct restore_cursor){0};
 }

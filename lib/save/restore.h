@@ -15,8 +15,7 @@ struct restore_cursor {
     const struct json *gpu;              /* what is recorded of the GPU; NULL: there was none */
     const struct json *tokenizer, *global_batch; /* of its stream; NULL: not recorded */
     char *path;                                  /* of run.json, for messages */
-    struct buf text;                             /* what guard and settings lie in */
-    struct arena tree;
+    struct arena tree;                           /* what they lie in */
 };
 /* Checks the hashes of a checkpoint-N folder and reads its place; *c is empty, and released with
  * restore_cursor_free in any case. ERR_DATA: the checkpoint is damaged; ERR_CONFIG: it is whole,

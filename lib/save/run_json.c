@@ -63,7 +63,10 @@ static int parse(const struct json *v, struct restore_cursor *c, struct err *e)
 
 int run_json_read(struct restore_cursor *c, struct err *e)
 {
-    if (io_slurp(c->path, RUN_MOST, &c->text, e)) return -1;
-    const struct json *v = json_parse(c->text.data ? c->text.data : "", c->text.len, &c->tree, e);
+    struct buf text = {0};
+    const int rc = io_slurp(c->path, RUN_MOST, &text, e);
+    const struct json *v = rc == 0 ? doc_parse(text.data, text.len, &c->tree, e) : NULL;
+    buf_free(&text);
+    if (rc) return -1;
     return v && parse(v, c, e) == 0 ? 0 : err_prefix(e, "%s", c->path);
 }

@@ -292,7 +292,8 @@ headers 'headers: only the CUDA backend, NCCL and kernels include those of CUDA'
     '^(lib/ops/cuda|lib/comm/[^/]*nccl|kernels/)'
 headers "headers: only the CUDA plugin includes the kernels' launchers" 'kernels/[^>"]*' \
     '^lib/(ops/cuda|comm/nccl)_plugin'
-headers 'headers: only doc.c of base includes that of cJSON' '(cjson/)?cJSON\.h' '^lib/base/doc\.c'
+headers 'headers: only doc.c and doc_parse.c of base include that of cJSON' '(cjson/)?cJSON\.h' \
+    '^lib/base/doc(_parse)?\.c'
 headers 'headers: only ops includes those of oneDNN' '(oneapi/dnnl/)?dnnl[^>"]*' '^lib/ops/'
 check 'headers: those of MPI, CUDA, oneDNN and cJSON are included somewhere' \
     [ "$(grep -cE '<mpi\.h>|<cuda|<dnnl|dnnl\.h|cJSON\.h' "$T/includes")" -ge 4 ]
@@ -311,7 +312,7 @@ links() {
 for c in "${commands[@]}"; do
     case $c in
         sft-train | sft-eval) links "$c" 'libmpi|libopen-|libcuda|libcublas|libnccl' ;;
-        sft-ckpt) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl' ;;
+        sft-ckpt | sft-report) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl' ;;
         *) links "$c" 'libmpi|libcuda|libcublas|libnccl|libdnnl|libcjson' ;;
     esac
 done

@@ -9,20 +9,9 @@
 
 #include "base/doc.h"
 #include "base/json.h"
+#include "json_same.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* The same value; numbers by their text, keys in order. */
-static int same(const struct json *a, const struct json *b)
-{
-    if (a->kind != b->kind || a->truth != b->truth || a->count != b->count) return 0;
-    if (!str_eq(a->s, b->s)) return 0;
-    for (size_t i = 0; i < a->count; i++) {
-        if (a->kind == JSON_OBJECT && !str_eq(a->keys[i], b->keys[i])) return 0;
-        if (!same(&a->items[i], &b->items[i])) return 0;
-    }
-    return 1;
-}
 
 /* Copies s as a C string; NULL when it has a NUL, which a document cannot. */
 static char *text_of(struct str s, struct arena *a)
@@ -61,7 +50,7 @@ static void check_printed(const struct json *v)
     const bool fits = add(&d, "v", v, &a);
     if (doc_print(&d, &b, &e)) abort();
     const struct json *again = fits ? json_parse(b.data, b.len, &a, &e) : NULL;
-    if (fits && (!again || again->count != 1 || !same(v, &again->items[0]))) abort();
+    if (fits && (!again || again->count != 1 || !json_same(v, &again->items[0]))) abort();
     buf_free(&b);
     arena_free(&a);
 }
@@ -76,7 +65,7 @@ static void check_document(const char *text, size_t size)
     if (v) {
         json_write(v, &b);
         struct json *again = json_parse(b.data, b.len, &a, &e);
-        if (!again || !same(v, again)) abort();
+        if (!again || !json_same(v, again)) abort();
         check_printed(v);
     }
     buf_free(&b);
