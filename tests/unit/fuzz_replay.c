@@ -12,6 +12,7 @@
     X(fuzz_adapter)                                                                                \
     X(fuzz_beside)                                                                                 \
     X(fuzz_config)                                                                                 \
+    X(fuzz_document)                                                                               \
     X(fuzz_encode)                                                                                 \
     X(fuzz_expand)                                                                                 \
     X(fuzz_gguf)                                                                                   \
