@@ -33,7 +33,7 @@ bool chart_span(const struct chart *c, const struct run *runs, size_t n, struct 
             }
         }
     if (!(s->left <= s->right)) return false;
-    if (s->right == s->left) s->right += 1;
+    if (s->right == s->left) s->right += fmax(1, s->left / 1e9); /* 1 alone is lost in 2^53 */
     const double room = s->high > s->low ? (s->high - s->low) / 20 : fabs(s->high) / 20 + 1e-12;
     s->low = s->low >= 0 && s->low < room ? 0 : s->low - room;
     s->high += room;

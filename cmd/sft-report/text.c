@@ -10,8 +10,8 @@ enum { COLUMNS = 64, ROWS = 14, MARGIN = 10 };
 
 static int place(double v, double from, double to, int cells)
 {
-    const int at = (int)((v - from) / (to - from) * cells);
-    return at < 0 ? 0 : at >= cells ? cells - 1 : at;
+    const double at = (v - from) / (to - from) * cells;
+    return !(at > 0) ? 0 : at >= cells ? cells - 1 : (int)at;
 }
 
 static void mark(char grid[ROWS][COLUMNS], const struct chart *c, const struct span *s,
