@@ -40,9 +40,10 @@ struct eval {
     int64_t comm_timeout;                    /* seconds */
     struct launch launch;                    /* the launcher that started this process */
     /* made by eval_join */
-    struct world world; /* all ranks */
-    struct mesh mesh;   /* of these ranks, without groups; --compare's other model shares it */
-    bool silent;        /* another rank prints messages */
+    struct world world;   /* all ranks */
+    struct mesh mesh;     /* of these ranks, without groups; --compare's other model shares it */
+    bool silent;          /* another rank prints messages */
+    enum log_level level; /* of a silent rank's messages about what it alone has */
     int threads;
     /* made */
     char *dir;

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "dealt.h"
 #include "decode/prompt.h"
 #include "eval.h"
 
@@ -16,12 +17,15 @@ struct job {
     struct json_rows *rows;
     struct prompt prompt;
     struct buf *texts; /* [held] of each row whose answer is not written: its members */
+    uint64_t taken;    /* rows of this rank so far */
+    uint64_t row;      /* the last one, or the one that cannot be read */
+    struct dealt dealt;
 };
 
-/* Returns where the members of a row are while its answer is made. */
-static struct buf *text_of(const struct job *j, uint64_t row)
+/* Returns where the members of this rank's n-th row are while its answer is made. */
+static struct buf *text_of(const struct job *j, uint64_t n)
 {
-    return &j->texts[row % (uint64_t)j->talk.room.held];
+    return &j->texts[n % (uint64_t)j->talk.room.held];
 }
 
 static int encode(struct job *j, const struct json *row, struct err *e)
@@ -32,17 +36,21 @@ static int encode(struct job *j, const struct json *row, struct err *e)
     return talk_encode(t, &c, e) || talk_check(t, t->room.length, e) ? -1 : 0;
 }
 
-/* Reads the next row. */
+/* Reads the next row of this rank. */
 static int next(void *arg, const struct token_list **prompt, struct err *e)
 {
+    int rc;
     struct job *j = arg;
     const struct json *row;
-    const int rc = json_rows_next(j->rows, &row, e);
     *prompt = NULL;
-    if (rc <= 0) return rc;
+    do {
+        j->row = j->dealt.rows;
+        rc = json_rows_next(j->rows, &row, e);
+        if (rc <= 0) return rc;
+    } while (!dealt_takes(&j->dealt, row));
     if (encode(j, row, e))
         return err_prefix(e, "%s:%llu", j->v->prompts, (unsigned long long)json_rows_line(j->rows));
-    struct buf *text = text_of(j, json_rows_index(j->rows));
+    struct buf *text = text_of(j, j->taken++);
     text->len = 0;
     buf_putc(text, '{');
     prompt_members(text, row, NULL, 0);
@@ -50,22 +58,24 @@ static int next(void *arg, const struct token_list **prompt, struct err *e)
     return 0;
 }
 
-/* Writes a row with its answer. */
-static int ended(void *arg, uint64_t row, const struct talk_answer *a, struct err *e)
+/* Writes a row with its answer, or keeps it until all ranks have theirs. */
+static int ended(void *arg, uint64_t n, const struct talk_answer *a, struct err *e)
 {
     struct job *j = arg;
-    struct buf *b = text_of(j, row);
+    struct buf *b = text_of(j, n);
     eval_warn_nameless(j->v, a->ids, a->n);
     if (prompt_answer(b, j->v->tokenizer, a, e)) return -1;
     buf_puts(b, "}\n");
-    return buf_check(b, e) ? -1 : io_write(j->v->out, b->data, b->len, e);
+    return buf_check(b, e) ? -1 : dealt_put(&j->dealt, b, e);
 }
 
-/* Shows the tokens of all answers so far. */
+/* Shows the tokens of all answers so far, and to the other ranks that this one goes on. */
 static int took(void *arg, const struct talk_answer *a, uint64_t tokens, struct err *e)
 {
-    struct eval *v = arg;
+    const struct job *j = arg;
+    struct eval *v = j->v;
     (void)a, (void)e;
+    world_step(&v->world, j->taken);
     if (v->progress.tty) progress_step(&v->progress, tokens, "tokens");
     return 0;
 }
@@ -88,6 +98,7 @@ static int open_job(struct job *j, struct eval *v, struct err *e)
 {
     const struct talk_room room = room_of(v);
     j->v = v;
+    j->dealt.v = v;
     j->texts = mem_alloc((size_t)room.held, sizeof *j->texts, e);
     if (eval_talk(&j->talk, v, e) || !j->texts) return -1;
     j->in = io_open(v->prompts, e);
@@ -102,22 +113,35 @@ static void close_job(struct job *j)
     json_rows_close(j->rows);
     io_close(j->in);
     talk_close(&j->talk);
+    dealt_free(&j->dealt);
     mem_free(j);
 }
 
-int eval_prompts(struct eval *v, struct err *e)
+static int answer_all(struct job *j, struct err *e)
 {
-    struct job *j = mem_alloc(1, sizeof *j, e);
-    if (!j) return -1;
-    int rc = open_job(j, v, e);
-    const struct talk_many many = {.next = next, .ended = ended, .watch = {took, v}, .arg = j};
+    struct eval *v = j->v;
+    const struct talk_many many = {.next = next,
+                                   .ended = ended,
+                                   .watch = {took, j},
+                                   .first = (uint64_t)v->mesh.world->place.rank,
+                                   .each = (uint64_t)mesh_ranks(&v->mesh),
+                                   .arg = j};
     progress_doing(&v->progress, "reading the prompt", 0, 0);
-    if (rc == 0) rc = talk_many(&j->talk, &many, e);
+    const int rc = talk_many(&j->talk, &many, e);
     progress_erase(&v->progress);
     if (rc == 0)
         log_line(LOG_DEBUG, "%llu tokens of answers in %llu passes of up to %d rows",
                  (unsigned long long)j->talk.tokens, (unsigned long long)j->talk.passes,
                  (int)j->talk.room.docs);
-    close_job(j);
+    return dealt_write(&j->dealt, rc, j->row, e);
+}
+
+int eval_prompts(struct eval *v, struct err *e)
+{
+    struct job *j = mem_alloc(1, sizeof *j, e);
+    int rc = mesh_agree(&v->mesh, j ? open_job(j, v, e) : -1, e);
+    if (v->silent) log_init("sft-eval", v->level); /* its warnings are about rows of its own */
+    if (rc == 0) rc = answer_all(j, e);
+    if (j) close_job(j);
     return rc;
 }

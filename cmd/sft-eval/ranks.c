@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The processes that compute the loss of a stream together. One process alone loads no MPI. */
+#include <string.h>
 #include <unistd.h>
 
 #include "eval.h"
 
-/* Refuses answers from several processes: each would give the same. */
+/* Refuses an answer from several processes: each would give the same. */
 static int check_task(const struct eval *v, int processes, struct err *e)
 {
-    if (processes <= 1 || v->stream) return 0;
+    const bool piped = v->prompts && strcmp(v->prompts, "-") == 0;
+    if (processes <= 1 || v->stream || (v->prompts && !piped)) return 0;
+    if (piped)
+        return err_set(e, ERR_USAGE,
+                       "%d processes were started, of which one has the standard input; give "
+                       "--prompts a file",
+                       processes);
     return err_set(e, ERR_USAGE,
-                   "%d processes were started; only the loss of a STREAM is computed by several: "
-                   "type %s without the launcher",
-                   processes,
-                   v->prompt    ? "--prompt"
-                   : v->prompts ? "--prompts"
-                                : "--chat");
+                   "%d processes were started; only a STREAM and --prompts are shared out to "
+                   "several: type %s without the launcher",
+                   processes, v->prompt ? "--prompt" : "--chat");
 }
 
 /* Refuses tasks of srun that no PMI joins: each would compute and print everything. */
@@ -48,6 +52,7 @@ static int join(struct eval *v, struct err *e)
     if (launch_join(&v->launch, w, e)) return -1;
     w->timeout = (double)v->comm_timeout;
     v->silent = w->place.rank > 0;
+    v->level = log_level() < LOG_WARN ? log_level() : LOG_WARN;
     if (v->silent) log_init("sft-eval", LOG_ERROR);
     log_line(LOG_INFO, "%d ranks: %s, %s", w->place.size, v->launch.by, w->place.library);
     return check_task(v, w->place.size, e);

@@ -86,7 +86,8 @@ static int answer_all(struct run *r, struct err *e)
 {
     struct samples *s = r->samples;
     struct talk *t = &s->talk;
-    const struct talk_many many = {.next = next, .ended = ended, .watch = {took, r}, .arg = r};
+    const struct talk_many many = {
+        .next = next, .ended = ended, .watch = {took, r}, .each = 1, .arg = r};
     const bool together = trainer_answers_together(&r->mesh, r->options.trainer.zero_stage);
     t->with.stage = trainer_answers(&r->trainer);
     t->agree = together ? agree : NULL;

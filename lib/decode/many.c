@@ -118,7 +118,7 @@ static int fill(struct many *x, struct err *e)
     while (has_next(x)) {
         struct talk_doc *d = place(x->t, x->prompt);
         if (!d) return 0;
-        d->number = x->begun;
+        d->number = x->m->first + x->begun * x->m->each;
         if (talk_read(x->t, x->prompt, d, e)) return -1;
         x->prompt = NULL;
         if (talk_answer_to(x->t, d, answer_of(x, x->begun++), e) || tell(x, e)) return -1;

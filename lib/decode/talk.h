@@ -116,7 +116,8 @@ struct talk_many {
     /* Takes the answer to each, in their order; number: from 0. */
     int (*ended)(void *arg, uint64_t number, const struct talk_answer *a, struct err *e);
     struct talk_watch watch;
-    void *arg; /* of next and ended */
+    uint64_t first, each; /* the draws of the k-th are those of conversation first + k * each */
+    void *arg;            /* of next and ended */
 };
 /* Answers all of them. When an answer ends, the next conversation takes its place. An answer that
  * ends before one that began earlier is held, and none begins that would make more than room.held.

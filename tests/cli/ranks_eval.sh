@@ -126,11 +126,54 @@ equal 'streams: a rank with a damaged one ends all with 65' \
     "$(code ranks 2 ./own sft-eval "${computing[@]}" -m model)" 65
 said 'streams: the message names the rank' '^sft-eval: rank 1: stream.1: '
 
+# ---- answers to rows of a file, which the ranks take in turn ----
+model lively initializer_range=0.3 # answers of different lengths
+for i in {1..7}; do printf '{"id":%d,"prompt":"Say number %d."}\n' $i $i; done >prompts.jsonl
+answering=("${computing[@]}" -m lively --max-tokens 12)
+# answered AREA COUNTS ARGUMENT...: so many ranks write what one process writes
+answered() {
+    local area=$1 n
+    sft-eval "${answering[@]}" "${@:3}" >one
+    check "$area: one process answers" [ "$(grep -c '"answer":' one)" -gt 0 ]
+    for n in $2; do
+        equal "$area: $n ranks answer" "$(code ranks "$n" sft-eval "${answering[@]}" "${@:3}")" 0
+        same "$area: $n ranks write the bytes of one process" stdout one
+    done
+}
+answered 'prompts' '2 3' --prompts prompts.jsonl
+answered 'prompts, drawn' 3 --prompts prompts.jsonl --temperature 1.5 --seed 3 --batch 2
+head -n 2 prompts.jsonl >two.prompts
+answered 'prompts, more ranks than rows' 3 --prompts two.prompts
+check 'prompts: 2 ranks write a file' \
+    ranks 2 sft-eval "${answering[@]}" --prompts two.prompts -o two.answers
+same 'prompts: the file has the bytes of one process' two.answers one
+# A rank without rows waits as long as it takes: here longer than the time for which a rank that
+# computes may be waited for elsewhere.
+model slow initializer_range=0.3 hidden_size=256 intermediate_size=1024 num_hidden_layers=6
+head -n 1 prompts.jsonl >one.prompts
+[ -n "${SAN:-}" ] || equal 'prompts: there is no limit of time for an answer' "$(code ranks 2 \
+    sft-eval "${computing[@]}" -@ 1 -l 4000 --device ref -m slow --max-tokens 220 \
+    --comm-timeout 1 --prompts one.prompts)" 0
+sed '4s/.*/{"id":4}/;6s/.*/{"id":6}/' prompts.jsonl >bad.prompts
+for n in 2 3; do
+    equal "prompts, bad rows: $n ranks exit with 65" \
+        "$(code ranks $n sft-eval "${answering[@]}" --prompts bad.prompts)" 65
+    said "prompts, bad rows: $n ranks tell of the first one" 'bad.prompts:4: a row is an object'
+    once "prompts, bad rows: one of $n ranks tells it"
+    equal "prompts, bad rows: $n ranks write the rows before it" "$(jq -c .id stdout)" $'1\n2\n3'
+done
+cp prompts.jsonl stream.0
+sed 's/number 5/number 50/' prompts.jsonl >stream.1
+equal 'prompts: 2 ranks with other files exit with 65' \
+    "$(code ranks 2 ./own sft-eval "${answering[@]}" --prompts)" 65
+said 'prompts: the message tells what to do' 'not the same rows on all ranks; copy the file to all'
+once 'prompts: one rank tells of other files'
+
 # ---- launchers ----
 export OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0
-several='2 processes were started; only the loss of a STREAM .* type'
-fails 'launch: answers by several processes are refused' 64 "$several --prompts without" \
-    sft-eval -m model --prompts x
+several='2 processes were started; only a STREAM and --prompts .* type'
+fails 'launch: rows of the standard input of several are refused' 64 \
+    '2 processes were started, of which one has the standard input' sft-eval -m model --prompts -
 fails 'launch: logits of several are refused' 64 "$several --prompt without" \
     sft-eval -m model --prompt x --logits
 fails 'launch: a chat with several is refused' 64 "$several --chat without" sft-eval -m model --chat
