@@ -5,18 +5,37 @@
 #include "convert.h"
 
 #include "base/io.h"
+#include "base/log.h"
 #include "hf/gguf_convert.h"
 #include "verbs.h"
+
+/* Tells where llama.cpp may tokenize otherwise than what was made of its file. */
+static void tell(const struct gguf_converted *done, const char *file)
+{
+    if (done->tied)
+        log_line(LOG_WARN,
+                 "%s: %zu tokens have the score of another: where both fit, llama.cpp joins the "
+                 "first in the text, the tokenizer made from it always the same one",
+                 file, done->tied);
+    if (done->loose)
+        log_line(LOG_WARN,
+                 "%s: %zu %s with a character that is no token: llama.cpp joins it, which "
+                 "tokenizer.json cannot say",
+                 file, done->loose,
+                 done->loose == 1 ? "token begins or ends" : "tokens begin or end");
+}
 
 static int convert_from(const char *file, const char *out, const char *tokenizer, struct err *e)
 {
     struct gguf *g = gguf_open(file, e);
     struct io_folder *f = g ? io_folder_new(out, e) : NULL;
-    int rc = f ? gguf_convert(g, io_folder_path(f), tokenizer, e) : -1;
+    struct gguf_converted done;
+    int rc = f ? gguf_convert(g, io_folder_path(f), tokenizer, &done, e) : -1;
     if (rc == 0)
         rc = io_folder_commit(f, e);
     else
         io_folder_abort(f);
+    if (rc == 0) tell(&done, file);
     gguf_close(g);
     return rc;
 }

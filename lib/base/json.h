@@ -38,6 +38,7 @@ const struct json *json_get(const struct json *object, const char *key); /* NULL
  * number (json_real). */
 int json_int(const struct json *v, int64_t *out);
 int json_real(const struct json *v, double *out);
+bool json_is_text(struct str s); /* true for UTF-8, which every string in JSON is */
 /* Appends v as compact JSON: members in their order, numbers as they were written. */
 void json_write(const struct json *v, struct buf *b);
 

@@ -37,6 +37,17 @@ static size_t utf8_length(const unsigned char *p, const unsigned char *end)
     return n;
 }
 
+bool json_is_text(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+    while (p < end) {
+        const size_t n = utf8_length(p, end);
+        if (n == 0) return false;
+        p += n;
+    }
+    return true;
+}
+
 /* Returns the first byte from p on that is a quote, a backslash, a control or not ASCII. */
 static const unsigned char *plain_end(const unsigned char *p, const unsigned char *end)
 {

@@ -94,6 +94,10 @@ int gguf_get_int(const struct gguf *g, const char *key, int64_t min, int64_t max
 int gguf_get_real(const struct gguf *g, const char *key, double *out, struct err *e);
 int gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct err *e);
 int gguf_get_str(const struct gguf *g, const char *key, struct str *out, struct err *e);
+/* Returns the array of this kind of item; NULL with ERR_DATA when it is missing or another value.
+ */
+const struct gguf_value *gguf_need_array(const struct gguf *g, const char *key, enum gguf_kind item,
+                                         struct err *e);
 
 /* Reads the element of an array at *at and advances *at; start with *at = a->items. false at the
  * end. */

@@ -11,6 +11,7 @@
 #include "hf/config_read.h"
 #include "hf/family.h"
 #include "hf/folder.h"
+#include "hf/gguf_pre.h"
 #include "hf/gguf_rope.h"
 
 /* The name of the architecture is the name of the family. */
@@ -154,13 +155,12 @@ static int set_vocab(const struct gguf *g, struct hf_config *c, struct err *e)
                        gguf_name(g));
     c->vocab_size = (int64_t)t->dim[1];
     c->tie_word_embeddings = !gguf_find(g, "output.weight");
-    c->bos_token_id = c->pad_token_id = HF_NO_TOKEN;
     int64_t last = c->vocab_size - 1;
-    c->eos_count = gguf_get_int(g, "tokenizer.ggml.eos_token_id", 0, last, c->eos_token_id, e);
-    if (c->eos_count < 0 ||
-        gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, last, &c->bos_token_id, e) < 0 ||
-        gguf_get_int(g, "tokenizer.ggml.padding_token_id", 0, last, &c->pad_token_id, e) < 0)
+    if (gguf_get_special(g, GGUF_EOS, last, &c->eos_token_id[0], e) ||
+        gguf_get_special(g, GGUF_BOS, last, &c->bos_token_id, e) ||
+        gguf_get_special(g, GGUF_PAD, last, &c->pad_token_id, e))
         return -1;
+    c->eos_count = c->eos_token_id[0] >= 0;
     return 0;
 }
 
@@ -205,13 +205,15 @@ static int write_generation(const struct hf_config *c, const char *dir, struct e
     return doc_put(&d, dir, "generation_config.json", e);
 }
 
-int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer, struct err *e)
+int gguf_convert(const struct gguf *g, const char *dir, const char *tokenizer,
+                 struct gguf_converted *done, struct err *e)
 {
     struct hf_config c;
+    *done = (struct gguf_converted){0};
     if (gguf_config(g, &c, e)) return -1;
     /* The tokenizer first: it is the part that fails most often, and it is quick. */
     int rc = tokenizer ? hf_folder_copy_tokenizer(tokenizer, dir, e)
-                       : gguf_write_tokenizer(g, &c, dir, e);
+                       : gguf_write_tokenizer(g, &c, dir, done, e);
     if (rc == 0) rc = gguf_write_weights(g, &c, dir, e);
     if (rc == 0) rc = hf_config_write(&c, dir, e);
     if (rc == 0) rc = write_generation(&c, dir, e);

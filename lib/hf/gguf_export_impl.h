@@ -6,15 +6,9 @@
 #include "base/io.h"
 #include "hf/gguf_export.h"
 #include "hf/gguf_head.h"
+#include "hf/gguf_impl.h"
 #include "hf/gguf_pre.h"
 
-/* The tokens by id: a row of the embedding without one has a text of the file's own. */
-struct gguf_vocab {
-    struct str *text;
-    unsigned char *type; /* enum gguf_token */
-    int64_t count;
-    struct arena names; /* of the rows without a token */
-};
 /* For a tokenizer of SentencePiece's form: marks the tokens of bytes and the unknown one. */
 int gguf_spm_types(struct gguf_vocab *v, const struct json *model, struct err *e);
 /* Adds its scores and add_space_prefix, and sets done->space. ERR_DATA where llama.cpp would merge

@@ -15,19 +15,9 @@
 
 #include "hf/gguf_export_impl.h"
 
-enum { BYTES = 256 };
 /* The scores that llama.cpp's converter gives; those of its special tokens are 0. */
 #define SCORE_USER   -1000.0f
 #define SCORE_UNUSED -10000.0f
-
-static bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
-
-/* True for the texts <0x00> to <0xFF>. */
-static bool is_byte(struct str s)
-{
-    return s.n == 6 && memcmp(s.p, "<0x", 3) == 0 && is_hex(s.p[3]) && is_hex(s.p[4]) &&
-           s.p[5] == '>';
-}
 
 int gguf_spm_types(struct gguf_vocab *v, const struct json *model, struct err *e)
 {
@@ -36,11 +26,11 @@ int gguf_spm_types(struct gguf_vocab *v, const struct json *model, struct err *e
     for (int64_t i = 0; i < v->count; i++) {
         if (unk && unk->kind == JSON_STRING && str_eq(v->text[i], unk->s))
             v->type[i] = GGUF_TOKEN_UNKNOWN;
-        if (v->type[i] != GGUF_TOKEN_NORMAL || !is_byte(v->text[i])) continue;
+        if (v->type[i] != GGUF_TOKEN_NORMAL || !gguf_is_byte(v->text[i])) continue;
         v->type[i] = GGUF_TOKEN_BYTE;
         bytes++;
     }
-    if (bytes == BYTES) return 0;
+    if (bytes == GGUF_BYTES) return 0;
     return err_set(e, ERR_DATA,
                    "model.vocab: has %d of the tokens <0x00> to <0xFF>; llama.cpp needs all 256",
                    bytes);
@@ -51,12 +41,12 @@ static bool joins_byte(const struct json *m)
 {
     if (m->kind == JSON_ARRAY) {
         for (size_t i = 0; i < m->count; i++)
-            if (m->items[i].kind == JSON_STRING && is_byte(m->items[i].s)) return true;
+            if (m->items[i].kind == JSON_STRING && gguf_is_byte(m->items[i].s)) return true;
         return false;
     }
     const struct str s = m->s;
-    return s.n > 7 && ((s.p[6] == ' ' && is_byte((struct str){s.p, 6})) ||
-                       (s.p[s.n - 7] == ' ' && is_byte((struct str){s.p + s.n - 6, 6})));
+    return s.n > 7 && ((s.p[6] == ' ' && gguf_is_byte((struct str){s.p, 6})) ||
+                       (s.p[s.n - 7] == ' ' && gguf_is_byte((struct str){s.p + s.n - 6, 6})));
 }
 
 static const struct json *merges_of(const struct json *model, struct err *e)

@@ -85,3 +85,12 @@ int gguf_get_str(const struct gguf *g, const char *key, struct str *out, struct 
     *out = v->s;
     return 1;
 }
+
+const struct gguf_value *gguf_need_array(const struct gguf *g, const char *key, enum gguf_kind item,
+                                         struct err *e)
+{
+    const struct gguf_value *v = gguf_get(g, key);
+    if (v && v->kind == GGUF_ARRAY && v->item == item) return v;
+    err_set(e, ERR_DATA, "%s: metadata \"%s\": missing or of another type", gguf_name(g), key);
+    return NULL;
+}

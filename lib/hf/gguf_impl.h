@@ -38,6 +38,17 @@ void gguf_take_value(struct gguf_cursor *c, enum gguf_kind kind, int depth, stru
 /* Orders struct gguf_pair by key. */
 int gguf_compare_pairs(const void *a, const void *b);
 
+/* The tokens of a tokenizer by id: a row of the embedding may have a text of the file's own. */
+struct gguf_vocab {
+    struct str *text;
+    unsigned char *type; /* enum gguf_token */
+    int64_t count;
+    struct arena names; /* of the rows without a token, in a file that is written */
+};
+/* True for <0x00> to <0xFF>, which stand for bytes in a vocabulary of SentencePiece's form. */
+bool gguf_is_byte(struct str s);
+enum { GGUF_BYTES = 256 };
+
 /* Each quantizes one super-block of 256 elements, to 144 and to 210 bytes. */
 void gguf_quantize_q4_k(const float *x, unsigned char *to);
 void gguf_quantize_q6_k(const float *x, unsigned char *to);

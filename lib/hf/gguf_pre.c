@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "hf/config.h"
+#include "hf/gguf_impl.h"
+
 /* GGUF contains only the name of the pre-tokenizer. These definitions are those of the
  * tokenizer.json of the original models. */
 #define BYTE_LEVEL(regex)                                                                          \
@@ -42,10 +45,12 @@ const struct gguf_pre *gguf_pre_find(const struct gguf *g, struct err *e)
         gguf_get_str(g, "tokenizer.ggml.pre", &name, e) < 0)
         return NULL;
     if (!str_is(model, "gpt2")) {
-        err_set(e, ERR_DATA,
-                "%s: tokenizer model \"%.*s\" cannot be converted, only byte-level BPE (\"gpt2\"); "
-                "give a folder with tokenizer.json with --tokenizer",
-                gguf_name(g), STR_FMT(model));
+        err_set(
+            e, ERR_DATA,
+            "%s: tokenizer model \"%.*s\" cannot be converted, only byte-level BPE (\"gpt2\") and "
+            "SentencePiece's BPE (\"llama\"); give a folder with tokenizer.json with "
+            "--tokenizer",
+            gguf_name(g), STR_FMT(model));
         return NULL;
     }
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
@@ -174,15 +179,45 @@ const struct gguf_pre *gguf_pre_match(const struct json *doc, const struct json 
 #define SPM_META(scheme)                                                                           \
     "{\"type\": \"Metaspace\", \"replacement\": \"\u2581\", \"prepend_scheme\": \"" scheme         \
     "\", \"split\": false}"
+/* The first two are those that are written. */
 static const struct gguf_spm spms[] = {
-    {SPM_PREPEND, "null", GGUF_SPM_EACH},
-    {SPM_REPLACE, "null", GGUF_SPM_NONE},
-    {SPM_LIST(""), "null", GGUF_SPM_NONE},
-    {SPM_REPLACE, SPM_SPLIT, GGUF_SPM_NONE},
-    {"null", SPM_META("never"), GGUF_SPM_NONE},
-    {"null", SPM_META("first"), GGUF_SPM_FIRST},
+    {SPM_PREPEND, "null", GGUF_SPM_EACH},           {SPM_REPLACE, "null", GGUF_SPM_NONE},
+    {SPM_LIST(""), "null", GGUF_SPM_NONE},          {SPM_REPLACE, SPM_SPLIT, GGUF_SPM_NONE},
+    {"null", SPM_META("never"), GGUF_SPM_NONE},     {"null", SPM_META("first"), GGUF_SPM_FIRST},
     {"null", SPM_META("always"), GGUF_SPM_LACKING},
 };
+
+bool gguf_has_spm(const struct gguf *g)
+{
+    const struct gguf_value *v = gguf_get(g, "tokenizer.ggml.model");
+    return v && v->kind == GGUF_STRING && str_is(v->s, "llama");
+}
+
+int gguf_get_special(const struct gguf *g, enum gguf_special s, int64_t last, int64_t *id,
+                     struct err *e)
+{
+    static const struct {
+        const char *key;
+        int64_t usual; /* in SentencePiece's form */
+    } specials[GGUF_SPECIALS] = {
+        [GGUF_BOS] = {"tokenizer.ggml.bos_token_id", 1},
+        [GGUF_EOS] = {"tokenizer.ggml.eos_token_id", 2},
+        [GGUF_UNK] = {"tokenizer.ggml.unknown_token_id", HF_NO_TOKEN},
+        [GGUF_PAD] = {"tokenizer.ggml.padding_token_id", HF_NO_TOKEN},
+    };
+    *id = gguf_has_spm(g) && specials[s].usual <= last ? specials[s].usual : HF_NO_TOKEN;
+    return gguf_get_int(g, specials[s].key, 0, last, id, e) < 0 ? -1 : 0;
+}
+
+const struct gguf_spm *gguf_spm_form(bool space) { return &spms[space ? 0 : 1]; }
+
+static bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); }
+
+bool gguf_is_byte(struct str s)
+{
+    return s.n == 6 && memcmp(s.p, "<0x", 3) == 0 && is_hex(s.p[3]) && is_hex(s.p[4]) &&
+           s.p[5] == '>';
+}
 
 bool gguf_is_spm(const struct json *model) { return is_true(model, "byte_fallback"); }
 

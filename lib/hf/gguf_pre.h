@@ -12,7 +12,7 @@ struct gguf_pre {
     bool ignore_merges; /* a pre-token that is a token needs no merges */
 };
 /* Returns the entry for tokenizer.ggml.pre; NULL with ERR_DATA for an unknown name, and for a
- * tokenizer that is not byte-level BPE. */
+ * tokenizer that is not byte-level BPE ("gpt2"). */
 const struct gguf_pre *gguf_pre_find(const struct gguf *g, struct err *e);
 /* Returns the entry that splits text as the document of tokenizer.json with this "model" does; NULL
  * with ERR_DATA when there is none. */
@@ -31,6 +31,15 @@ struct gguf_spm {
     const char *normalizer, *pre_tokenizer;
     enum gguf_spm_space space;
 };
+/* True for a file whose tokenizer is of SentencePiece's form. */
+bool gguf_has_spm(const struct gguf *g);
+enum gguf_special { GGUF_BOS, GGUF_EOS, GGUF_PAD, GGUF_UNK, GGUF_SPECIALS };
+/* Sets *id to the id of a special token, at most last; where the file has none, to llama.cpp's for
+ * SentencePiece's form, else to HF_NO_TOKEN. */
+int gguf_get_special(const struct gguf *g, enum gguf_special s, int64_t last, int64_t *id,
+                     struct err *e);
+/* Returns the form that puts a space before each text, or none. */
+const struct gguf_spm *gguf_spm_form(bool space);
 bool gguf_is_spm(const struct json *model);
 /* Returns the form of the document, whose "model" gguf_is_spm; NULL with ERR_DATA for another. */
 const struct gguf_spm *gguf_spm_match(const struct json *doc, const struct json *model,

@@ -61,14 +61,44 @@ done
 # ---- a tokenizer of SentencePiece's form ----
 sft-ckpt init -q "$golden/llama.json" --tokenizer "$golden/spm" --seed 7 -o spm
 family=spm
-to_gguf --type f32 -o spm.gguf spm
-listed gguf f32 spm.gguf
-fails "back: the metadata of SentencePiece's form make no tokenizer" 65 'give a folder with' \
-    sft-ckpt convert -q spm.gguf -o spm-back
-sft-ckpt convert -q -t spm spm.gguf -o spm-back
-to_gguf --type f32 -o again.gguf spm-back
-equal "back: SentencePiece's form comes back beside the file" \
-    "$(diff <(values spm.gguf) <(values again.gguf))" ''
+to_gguf --type f32 -o spm-f32.gguf spm
+listed gguf f32 spm-f32.gguf
+sft-ckpt convert -q spm-f32.gguf -o spm-back
+check "back: SentencePiece's form has the same tensors" sft-ckpt diff spm spm-back
+again "back: SentencePiece's form has the same configuration and tokenizer" spm-f32 spm-back
+# part DIR FILTER: what jq finds in its tokenizer.json
+part() { jq -cS "$2" "$1/tokenizer.json"; }
+equal 'back: its merges are those that transformers makes of the scores' \
+    "$(part spm-back .model.merges | sha256sum)" "$(part spm .model.merges | sha256sum)"
+settings='[.normalizer, .pre_tokenizer, .decoder, .added_tokens, (.model | del(.vocab, .merges))]'
+equal 'back: its other settings too' "$(part spm-back "$settings")" "$(part spm "$settings")"
+equal 'back: its tokens have their ids, the added one among them' \
+    "$(part spm-back .model.vocab)" "$(part spm '.model.vocab + {"<tool>": 900}')"
+check 'back: its chat template comes along' grep -q "bos_token + '\[' + m" \
+    spm-back/tokenizer_config.json
+printf '%s\n' 'The file is here.' ' two  spaces   and    more' 'x<s>y </s> <unk><tool> z' \
+    'naïve café 日本 42 😀 é ก▁▁ ▁' '<0x41> <0x' '' ' ' '                                        x' \
+    $'\ttabs\t\tand\v' '[PAD901] [PAD' >texts
+# like AREA DIR OTHER: the tokenizers of both folders make the same ids of texts, and the texts of
+# the rows, which have several lines
+like() {
+    equal "$1: both make the same ids of lines" "$(sft-tokenize --ids -m "$2" texts)" \
+        "$(sft-tokenize --ids -m "$3" texts)"
+    equal "$1: both make the same ids of rows" "$(ids "$2")" "$(ids "$3")"
+}
+like 'back, a space before texts' spm-back spm
+sft-ckpt convert -q -t "$tiny" spm-f32.gguf -o spm-other
+same 'back: --tokenizer has precedence over the file' "$tiny/tokenizer.json" \
+    spm-other/tokenizer.json
+"$O/test/hf_convert" make apart.gguf apart
+sft-ckpt convert apart.gguf -o apart 2>err
+check 'back: tokens with one score are told' grep -q \
+    'apart.gguf: 2 tokens have the score of another: .* llama.cpp joins the first in the text' err
+check 'back: a token with a character that is none is told' grep -q \
+    'apart.gguf: 1 token begins or ends with a character that is no token' err
+sft-ckpt convert spm-f32.gguf -o spm-quiet 2>err
+equal 'back: nothing is told of a usual vocabulary' "$(cat err)" \
+    'sft-ckpt: spm-quiet: written from spm-f32.gguf'
 # spelled FILTER: a copy of that model whose tokenizer.json is edited with jq
 spelled() { rm -rf m; cp -r spm m; jq -c "$1" spm/tokenizer.json >m/tokenizer.json; }
 meta='.normalizer = null | .pre_tokenizer = {type: "Metaspace", replacement: "▁", '
@@ -89,16 +119,23 @@ space 'space: one before the first text alone is none in chats' first \
 space 'space: one before each text that begins with none is told' always \
     'llama.cpp puts a space before a text that begins with one' 1
 space 'space: none is none' never '' 0
+sft-ckpt convert -q j.gguf -o never
+like 'back, no space before texts' never m
 bare=1 space 'space: one before the first text alone is one where there are no chats' first \
     'llama.cpp puts a space behind each special token' 1
 spelled '.added_tokens[-1].normalized = true'
 sft-ckpt convert --to gguf -o j.gguf m 2>err
 check 'space: a token that is looked for behind the first space is told' \
     grep -q 'cannot say .* normalized of 1 added' err
+spelled '.post_processor.single += [{SpecialToken: {id: "</s>", type_id: 0}}]'
+to_gguf --type f32 -o behind.gguf m
+sft-ckpt convert -q behind.gguf -o behind
+equal 'back: a token behind every text stays there' "$(part behind .post_processor.single)" \
+    "$(part m .post_processor.single)"
 spelled '.model.merges |= map(if type == "array" then join(" ") else . end)'
 to_gguf --type f32 -o j.gguf m
 equal 'gguf: merges of both spellings make the same scores' \
-    "$(diff <(values spm.gguf) <(values j.gguf))" ''
+    "$(diff <(values spm-f32.gguf) <(values j.gguf))" ''
 
 # ---- the command ----
 wanted='{"output":"j.gguf","inputs":["llama"],"type":"Q4_K","tensors":21,"parameters":229696,'

@@ -61,6 +61,7 @@ run begun -@ 1 max_steps=2 train.sfts >/dev/null
 adapter=(sft_train.model_args.lora_target=all-linear)
 run tuned -@ 1 "${adapter[@]}" train.sfts >/dev/null
 "$O/test/hf_convert" make m.gguf
+"$O/test/hf_convert" make pieces.gguf spm
 
 # ---- sweeps ----
 # failing N COMMAND...: runs the command, whose N-th allocation fails; its exit code is in $rc
@@ -144,6 +145,7 @@ sweep - sft-report --text logs
 sweep - sft-pack --help
 sweep result sft-ckpt init -q model.json --tokenizer named -o result
 sweep result sft-ckpt convert -q m.gguf -o result
+sweep result sft-ckpt convert -q pieces.gguf -o result
 sweep result sft-ckpt convert -q -@ 1 --to gguf --type q8_0 -o result model
 sweep result sft-ckpt merge -q model "$(checkpoint tuned)" -o result
 sweep result sft-ckpt average -q model model -o result

@@ -7,14 +7,19 @@
 #include "text/tokenizer.h"
 #include "unit/gguf_model.h"
 
+enum { BASES = 8 };
 static const struct buf *base(unsigned i)
 {
-    static struct buf models[4];
-    static const struct variant variants[4] = {
+    static struct buf models[BASES];
+    static const struct variant variants[BASES] = {
         {.bos = true},
         {.arch = "qwen2", .pre = "qwen2", .bias = true, .head = true},
         {.pre = "llama-bpe", .named = "tool_use"},
         {.no_template = true, .longrope = true},
+        {.spm = true, .bos = true, .eos = true},
+        {.spm = true, .text = {[2] = "aa", [3] = "aaa", [4] = "aaaa"}, .type = {[4] = 1}},
+        {.spm = true, .no_space = true, .text = {[2] = "\u2581", [3] = "a\u2581"}},
+        {.spm = true, .bare = true},
     };
     if (!models[i].data) models[i] = model(&variants[i]);
     return &models[i];
@@ -24,6 +29,7 @@ static void convert(const struct gguf *g)
 {
     struct err e = {0};
     struct hf_config c;
+    struct gguf_converted done = {0};
     char id[HASH128_HEX];
     if (gguf_config(g, &c, &e)) return need_refusal(&e);
     if (gguf_write_weights(g, &c, fuzz_folder(), &e) == 0) {
@@ -33,7 +39,7 @@ static void convert(const struct gguf *g)
     } else {
         need_refusal(&e);
     }
-    if (gguf_write_tokenizer(g, &c, fuzz_folder(), &e) == 0) {
+    if (gguf_write_tokenizer(g, &c, fuzz_folder(), &done, &e) == 0) {
         struct tokenizer *t = tokenizer_load(fuzz_folder(), &e);
         if (t)
             need(tokenizer_identity(t, id, &e) == 0);
@@ -51,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct buf file;
     struct err e = {0};
     if (size == 0) return 0;
-    const struct buf *from = base(data[0] & 3);
+    const struct buf *from = base(data[0] % BASES);
     fuzz_edit(&file, from->data, from->len, data + 1, size - 1);
     struct gguf *g = gguf_parse(file.data, file.len, "fuzz", &e);
     if (g)

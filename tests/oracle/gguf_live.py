@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """GGUF files that sft-ckpt writes of SmolLM2: gguf-py reads what transformers computes with, and
 llama.cpp (in the package cyllama) quantizes, tokenizes and answers alike, its server too. And of
-tokenizers of SentencePiece's form, which it reads alike."""
+tokenizers of SentencePiece's form, which it reads alike, and which come back from its files."""
 import json
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -192,15 +193,50 @@ def folder_of(name, text, config):
     return Tokenizer.from_str(text), tmp / f"{name}.gguf"
 
 
+def returns(name, file, llama, these):
+    """The tokenizer made of the file makes llama.cpp's ids, in the library and in sft-tokenize."""
+    back = tmp / f"{name}-back"
+    run("sft-ckpt", "convert", "-q", file, "-o", back)
+    tok = Tokenizer.from_file(str(back / "tokenizer.json"))
+    wrong = [t for t in these if llama.ids(t) != tok.encode(t, add_special_tokens=False).ids]
+    check(f"{name} comes back: the library makes llama.cpp's ids of {len(these)} texts", not wrong,
+          (len(wrong), wrong[:3]))
+    auto = AutoTokenizer.from_pretrained(back)
+    wrong = [t for t in these[::20] if auto(t).input_ids != tok.encode(t).ids]
+    check(f"{name} comes back: transformers makes the library's ids", not wrong, (len(wrong), wrong[:3]))
+    lines = [t for t in these if not set(t) & set("\r\n")]
+    (tmp / "lines").write_text("".join(t + "\n" for t in lines))
+    got = run("sft-tokenize", "--ids", "-q", "-m", back, tmp / "lines").split("\n")
+    wrong = [t for t, ids in zip(lines, got) if ids != " ".join(map(str, llama.ids(t)))]
+    check(f"{name} comes back: sft-tokenize makes llama.cpp's ids of {len(lines)} lines",
+          not wrong and len(got) == len(lines) + 1, (len(wrong), wrong[:3]))
+
+
 def agree(name, text, config, these, why=""):
     tok, file = folder_of(name, text, config)
     llama = Vocabulary(file)
+    returns(name, file, llama, these)
     wrong = [t for t in these if llama.ids(t) != tok.encode(t, add_special_tokens=False).ids]
     check(f"llama.cpp tokenizes {len(these)} texts as {name} does{why}", not wrong, (len(wrong), wrong[:3]))
     fields = gguf.GGUFReader(file).fields
     kinds = {"tokens": "STRING", "scores": "FLOAT32", "token_type": "INT32"}
     check(f"gguf-py reads tokens, scores and types of {name}",
           all(fields[f"tokenizer.ggml.{k}"].types[1].name == t for k, t in kinds.items()))
+
+
+def runs(file, these):
+    """As in Llama 2, all tokens of spaces have one score; some lengths are missing."""
+    out = tmp / "runs.gguf"
+    shutil.copy(file, out)
+    fields = gguf.GGUFReader(out, "r+").fields
+    tokens, scores = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.scores"]
+    texts_of = tokens.contents()
+    spaces = [i for i, t in enumerate(texts_of) if set(t) == {"\u2581"}]
+    check("there are runs of spaces", len(spaces) > 3, spaces)
+    for i in spaces:
+        scores.parts[scores.data[i]][0] = -1e9
+    lines = [f"{a}{' ' * n}{b}" for n in range(1, 120) for a in ("", "x", "\n") for b in ("", "y", "the")]
+    returns("one with runs of spaces", out, Vocabulary(out), lines + these[::10])
 
 
 def sentencepiece():
@@ -211,6 +247,7 @@ def sentencepiece():
     chats = {**config, "chat_template": "{{ bos_token + messages[0]['content'] }}"}
     golden = Path("tests/golden/hf/gguf_export/spm/tokenizer.json").read_text()
     agree("sentencepiece's", golden, config, these)
+    runs(tmp / "sentencepiece's.gguf", these)
     replace = normalizers.Replace(" ", "\u2581")
     before = normalizers.Sequence([normalizers.Prepend("\u2581"), replace])
     agree("one with a space in front", bpe(before, None, rng), config, these)

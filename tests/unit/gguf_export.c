@@ -99,7 +99,7 @@ static struct gguf *back(const struct variant *v, enum gguf_type type, struct bu
     x.tokens.templates = texts;
     *from = model(v);
     struct gguf *g = gguf_parse(from->data, from->len, "m.gguf", e);
-    int rc = g ? gguf_convert(g, dir, NULL, e) : -1;
+    int rc = g ? gguf_convert(g, dir, NULL, &(struct gguf_converted){0}, e) : -1;
     gguf_close(g);
     if (rc == 0) rc = gguf_export(&x, file, done, e);
     if (rc) printf("# %s\n", e->msg);

@@ -15,6 +15,12 @@ struct variant {
     const char *arch, *pre, *model, *token, *merge, *missing, *extra;
     bool bias, norms, head, bos, longrope, experts, one_short, no_template, many;
     const char *named; /* a name in the list of templates; NULL: there is no list */
+    /* SentencePiece's form: */
+    bool spm, no_space, eos, no_scores, few_scores, bare; /* bare: says nothing of special tokens */
+    const char *text[VOCAB];                              /* NULL: the usual one */
+    uint32_t type[VOCAB];                                 /* 0: the usual one */
+    const float *score;                                   /* [VOCAB] */
+    uint32_t bos_id;
 };
 
 /* rows x cols (cols 0: a vector of rows elements); every element of a row is the row's number. */
@@ -83,6 +89,41 @@ static inline void add_tokenizer(struct make *m, const struct variant *v)
     buf_putc(&m->pairs, v->bos);
 }
 
+static inline void add_scores(struct make *m, const struct variant *v)
+{
+    static const float usual[VOCAB] = {0, -2, -1, -3, -10000};
+    const int n = v->few_scores ? VOCAB - 1 : VOCAB;
+    if (v->no_scores) return;
+    make_array(m, "tokenizer.ggml.scores", GGUF_F32, (uint64_t)n);
+    for (int i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, v->score ? &v->score[i] : &usual[i], sizeof bits);
+        buf_u32(&m->pairs, bits);
+    }
+}
+
+static inline void add_pieces(struct make *m, const struct variant *v)
+{
+    static const char *const texts[VOCAB] = {"<unk>", "a", "b", "ab", "[PAD4]"};
+    static const uint32_t types[VOCAB] = {2, 1, 1, 1, 5};
+    make_text(m, "tokenizer.ggml.model", "llama");
+    make_array(m, "tokenizer.ggml.tokens", GGUF_STRING, VOCAB);
+    for (int i = 0; i < VOCAB; i++) make_str(&m->pairs, v->text[i] ? v->text[i] : texts[i]);
+    make_array(m, "tokenizer.ggml.token_type", GGUF_I32, VOCAB);
+    for (int i = 0; i < VOCAB; i++) buf_u32(&m->pairs, v->type[i] ? v->type[i] : types[i]);
+    add_scores(m, v);
+    make_text(m, "tokenizer.chat_template", "{{ 'x\n' }}");
+    if (v->bare) return;
+    make_u32(m, "tokenizer.ggml.bos_token_id", v->bos_id);
+    make_u32(m, "tokenizer.ggml.eos_token_id", 3);
+    make_key(m, "tokenizer.ggml.add_bos_token", GGUF_BOOL);
+    buf_putc(&m->pairs, v->bos);
+    make_key(m, "tokenizer.ggml.add_eos_token", GGUF_BOOL);
+    buf_putc(&m->pairs, v->eos);
+    make_key(m, "tokenizer.ggml.add_space_prefix", GGUF_BOOL);
+    buf_putc(&m->pairs, !v->no_space);
+}
+
 static inline struct buf model(const struct variant *v)
 {
     struct make m = {0};
@@ -100,7 +141,10 @@ static inline struct buf model(const struct variant *v)
     make_f32(&m, key, 1e-5f);
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
     if (v->longrope) make_text(&m, key, "longrope");
-    add_tokenizer(&m, v);
+    if (v->spm)
+        add_pieces(&m, v);
+    else
+        add_tokenizer(&m, v);
     add(&m, v, "token_embd.weight", HIDDEN, VOCAB);
     add_layer(&m, v);
     add(&m, v, "output_norm.weight", HIDDEN, 0);

@@ -104,7 +104,7 @@ int main(void)
         return 0;
     }
     struct gguf *g = gguf_open(path, &e);
-    bool ok = g && mkdtemp(dir) && gguf_convert(g, dir, NULL, &e) == 0;
+    bool ok = g && mkdtemp(dir) && gguf_convert(g, dir, NULL, &(struct gguf_converted){0}, &e) == 0;
     CHECK(NAME, ok);
     if (!ok) printf("# %s\n", e.msg);
     gguf_close(g);
