@@ -41,7 +41,7 @@ void world_step(struct world *w, uint64_t step)
  * that prints it has done so. */
 static void tell(struct world *w, const char *text)
 {
-    enum { TURNS = 250 }; /* five seconds */
+    enum { TURNS = 400 }; /* eight seconds: longer than any watcher is silent */
     if (!w->watch) return;
     struct board *b = watch_board(w->watch);
     board_write(b, text);

@@ -21,9 +21,10 @@
  * first one that is alive prints the line. END: from then on until the process is ended, if it does
  * not end by itself. REASON: for a reason to appear when MPI fails. DOUBT: for one when the
  * launcher ends the ranks, which Open MPI kills a second later; QUIET: of a host that is silent
- * then, which is two letters of it and a look (link.c). */
+ * then, which is two letters of it and a look (link.c). AWAKE: before a rank that stood still for
+ * so long that others have told of it tells anything: the launcher is ending it. */
 static const double LOOK = 0.1, LATE = 1, SURE = 0.3, DEFER = 3, END = 10, REASON = 2, DOUBT = 0.85,
-                    QUIET = 0.6;
+                    QUIET = 0.6, AWAKE = 6;
 
 struct seen {
     unsigned long long beats, moves;
@@ -40,6 +41,7 @@ struct watch {
     pthread_t thread;
     bool started;
     double told;         /* when the reason was noticed; 0: there is none */
+    double woke;         /* when this process went on after such a time */
     atomic_ullong clock; /* microseconds */
     atomic_bool quit, busy, doubt;
 };
@@ -123,6 +125,7 @@ static bool suspect(const struct watch *t, int rank, double now)
 /* The first rank that is alive prints; another one when that does not come to it. */
 static bool speaks(const struct watch *t, double now)
 {
+    if (now - t->woke < AWAKE) return false;
     for (int r = 0; r < t->w->place.rank; r++)
         if (here(&t->b->rank[r]) && t->seen[r].gone == 0 && now - t->seen[r].beat < DEFER)
             return now - t->told > DEFER;
@@ -156,6 +159,13 @@ static void look(struct watch *t)
     if (text) end(t, text, now);
 }
 
+/* Others wait from the last letter on, which may be older than the last look. */
+static bool stood_still(const struct watch *t, double seconds)
+{
+    const double limit = t->w->timeout;
+    return limit > 0 && seconds > 0.8 * limit && seconds > 2 * LATE;
+}
+
 static void *work(void *arg)
 {
     struct watch *t = arg;
@@ -165,6 +175,7 @@ static void *work(void *arg)
         const double now = log_clock(), passed = now - before;
         atomic_fetch_add(&t->clock, (unsigned long long)((passed < LATE ? passed : LATE) * 1e6));
         before = now;
+        if (stood_still(t, passed)) t->woke = watch_clock(t);
         pthread_mutex_lock(&t->gate);
         link_turn(t->link);
         pthread_mutex_unlock(&t->gate);
@@ -260,6 +271,7 @@ struct watch *watch_open(struct world *w, struct err *e)
     if (!t) return NULL;
     t->w = w;
     t->memory.fd = -1;
+    t->woke = -AWAKE;
     pthread_mutex_init(&t->gate, NULL);
     t->seen = mem_alloc((size_t)w->place.size, sizeof *t->seen, e);
     if (world_agree(w, t->seen ? 0 : -1, e) == 0 && meet(t, e) == 0 &&

@@ -132,14 +132,16 @@ ends() {
 }
 # left: prints the processes of runs
 left() { ps -eo pid=,stat=,comm= | awk '$2 !~ /^Z/ && $3 ~ /^(sft-train|orted|mpirun)$/'; }
-# trainers HOST: prints the processes of its ranks
-trainers() {
+# running COMMAND HOST: prints its processes there
+running() {
     local p net
-    net=$(readlink "/proc/${host[$1]}/ns/net")
-    for p in $(pgrep -x sft-train); do
+    net=$(readlink "/proc/${host[$2]}/ns/net")
+    for p in $(pgrep -x "$1"); do
         [ "$(readlink "/proc/$p/ns/net")" != "$net" ] || echo "$p"
     done
 }
+# trainers HOST: prints the processes of its ranks
+trainers() { running sft-train "$1"; }
 begins stopped
 kill -TERM $job
 ends
@@ -157,8 +159,15 @@ silent() { told | sed -E 's/for [0-9]+ seconds: (rank 1) (in|before) .*/\1/'; }
 lost='sft-train: host node2 has been silent rank 1'
 ! grep -q '^sft-run: a rank was lost' stderr || lost=
 equal 'lost rank: one line names it and its host' "$(silent)" "$lost"
+# The other host stands still, and goes on when the job has ended.
 begins frozen sft.collective_timeout=4
-kill -STOP $(trainers node2)
+frozen=$(trainers node2)
+daemon=$(running orted node2)
+kill -STOP $frozen $daemon
+for _ in $(seq 200); do ! grep -q '^sft-train: host' stderr || break; sleep 0.1; done
+kill -CONT $frozen
+sleep 1.5
+kill -CONT $daemon
 ends
 equal 'frozen host: the run ends with 69 and leaves no process' "$rc $(left)" '69 '
 equal 'frozen host: one line names it, and its ranks' "$(silent)" \
