@@ -3,7 +3,7 @@
  * texts for the same values, and find the same place in the others. */
 #include "base/doc.h"
 #include "fuzz/fuzz.h"
-#include "json_same.h"
+#include "json_values.h"
 
 /* Numbers too long for cJSON are what other JSON may have and a document may not. */
 static bool long_number(const struct json *v)

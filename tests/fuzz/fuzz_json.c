@@ -9,7 +9,7 @@
 
 #include "base/doc.h"
 #include "base/json.h"
-#include "json_same.h"
+#include "json_values.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

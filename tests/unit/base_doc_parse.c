@@ -2,7 +2,7 @@
 /* Documents as they are read: the same values as those of json_parse, and the same refusals with
  * their places; cJSON's own bounds; memory. */
 #include "base/doc.h"
-#include "json_same.h"
+#include "json_values.h"
 #include "test.h"
 
 /* The texts that both readers take. */
@@ -179,24 +179,14 @@ static void test_long_numbers(void)
     CHECK("document: a number whose exponent cJSON cuts is refused", number_refused(real, says));
 }
 
-/* An object of n members, the last key equal to the first if asked for. */
-static void large_object(struct buf *b, int n, bool repeat)
-{
-    buf_reset(b);
-    buf_puts(b, "{");
-    for (int i = 0; i < n; i++) buf_printf(b, "%s\"key%d\":%d", i ? "," : "", i, i);
-    if (repeat) buf_puts(b, ",\"key0\":0");
-    buf_puts(b, "}");
-}
-
 static void test_large(void)
 {
     struct arena a = {0};
     struct err e = {0};
     struct buf b = {0};
-    large_object(&b, 150000, false);
+    json_large(&b, 150000, false);
     CHECK("document: 150000 members are read", same_n(b.data, b.len));
-    large_object(&b, 150000, true);
+    json_large(&b, 150000, true);
     CHECK("document: a duplicate among 150000 members is refused",
           !doc_parse(b.data, b.len, &a, &e) && strstr(e.msg, "\"key0\" occurs twice"));
     buf_reset(&b);
@@ -209,7 +199,7 @@ static void test_large(void)
     CHECK("document: more than 64 MiB are refused, and nothing is taken for them",
           !doc_parse(b.data, b.len, &a, &e) && e.code == ERR_DATA && strstr(e.msg, "64 MiB") &&
               doc_parse(b.data, DOC_MOST, &a, &e) == NULL && strstr(e.msg, "the text ends"));
-    large_object(&b, 100, false);
+    json_large(&b, 100, false);
     a.max = 100;
     CHECK("document: the arena's bound is an error of memory",
           !doc_parse(b.data, b.len, &a, &e) && e.code == ERR_MEMORY);
@@ -226,7 +216,7 @@ static void test_sealed(void)
     struct err e = {0};
     struct mem_sealed first, second;
     void *block = malloc(mem_reserve(ROOM));
-    large_object(&b, 1000, false);
+    json_large(&b, 1000, false);
     mem_seal(block, ROOM);
     bool ok = doc_parse(b.data, b.len, &a, &e) != NULL;
     arena_free(&a);

@@ -2,6 +2,7 @@
 /* The JSON parser against RFC 8259: what is taken, what is refused, and where the message points.
  */
 #include "base/json.h"
+#include "json_values.h"
 #include "test.h"
 
 static struct json *parse(const char *text, size_t n, struct arena *a, struct err *e)
@@ -234,34 +235,24 @@ static void test_values(void)
     arena_free(&a);
 }
 
-/* An object of n members, the last key equal to the first if asked for. */
-static void large_object(struct buf *b, int n, bool repeat)
-{
-    buf_reset(b);
-    buf_puts(b, "{");
-    for (int i = 0; i < n; i++) buf_printf(b, "%s\"key%d\":%d", i ? "," : "", i, i);
-    if (repeat) buf_puts(b, ",\"key0\":0");
-    buf_puts(b, "}");
-}
-
 static void test_large(void)
 {
     struct arena a = {0};
     struct err e = {0};
     struct buf b = {0};
-    large_object(&b, 150000, false);
+    json_large(&b, 150000, false);
     struct json *v = json_parse(b.data, b.len, &a, &e);
     int64_t last = 0;
     CHECK("JSON large: an object of 150000 members is read",
           v && v->count == 150000 && json_int(&v->items[149999], &last) == 0 && last == 149999);
-    large_object(&b, 150000, true);
+    json_large(&b, 150000, true);
     CHECK("JSON large: a duplicate among 150000 members is refused",
           !json_parse(b.data, b.len, &a, &e) && strstr(e.msg, "key0"));
     bool all = true;
     for (int n = 1; n < 40; n++) { /* around the change of method */
-        large_object(&b, n, true);
+        json_large(&b, n, true);
         all &= !json_parse(b.data, b.len, &a, &e);
-        large_object(&b, n, false);
+        json_large(&b, n, false);
         all &= json_parse(b.data, b.len, &a, &e) != NULL;
     }
     CHECK("JSON large: a duplicate is found in objects of any size", all);
