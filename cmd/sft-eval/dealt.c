@@ -79,8 +79,8 @@ static int write_lines(struct dealt *d, struct part *parts, struct err *e)
 {
     for (uint64_t row = 0;; row++) {
         struct part *p = &parts[row % (uint64_t)ranks(d)];
+        if (p->at == p->n) return 0;
         const char *from = p->text + p->at, *end = memchr(from, '\n', p->n - p->at);
-        if (p->at == p->n || !end) return 0;
         if (io_write(d->v->out, from, (size_t)(end + 1 - from), e)) return -1;
         p->at += (size_t)(end + 1 - from);
     }

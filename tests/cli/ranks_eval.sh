@@ -144,6 +144,9 @@ answered 'prompts' '2 3' --prompts prompts.jsonl
 answered 'prompts, drawn' 3 --prompts prompts.jsonl --temperature 1.5 --seed 3 --batch 2
 head -n 2 prompts.jsonl >two.prompts
 answered 'prompts, more ranks than rows' 3 --prompts two.prompts
+echo '[]' >none.prompts
+equal 'prompts, no row: 2 ranks write nothing' \
+    "$(code ranks 2 sft-eval "${answering[@]}" --prompts none.prompts) $(wc -c <stdout)" '0 0'
 check 'prompts: 2 ranks write a file' \
     ranks 2 sft-eval "${answering[@]}" --prompts two.prompts -o two.answers
 same 'prompts: the file has the bytes of one process' two.answers one

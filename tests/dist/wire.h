@@ -243,7 +243,6 @@ static struct {
     struct comm_ops ops;
     bool counted;        /* the last collective gathered the counts */
     uint64_t went, came; /* rows of choices to and from other ranks */
-    uint64_t calls;      /* of those messages */
 } wire_route;
 
 static uint64_t wire_others(const struct comm *c, const int32_t *rows)
@@ -258,7 +257,6 @@ static void wire_run(struct comm *c, const struct comm_call *k)
     if (k->kind == COMM_ALL_TO_ALL && wire_route.counted) {
         wire_route.went += wire_others(c, k->sends);
         wire_route.came += wire_others(c, k->accepts);
-        wire_route.calls++;
     }
     wire_route.counted = k->kind == COMM_ALL_GATHER && k->type == DT_I32;
     wire_route.real->run(c, k);
@@ -272,7 +270,7 @@ TINY bool wire_watch(const struct job *j)
     wire_route.real = c->ops;
     wire_route.ops = *c->ops;
     wire_route.ops.run = wire_run;
-    wire_route.went = wire_route.came = wire_route.calls = 0;
+    wire_route.went = wire_route.came = 0;
     c->ops = &wire_route.ops;
     return true;
 }
